@@ -1,0 +1,1 @@
+//! A messaging server that speaks the NATS protocols.

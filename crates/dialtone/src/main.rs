@@ -1,0 +1,2 @@
+//! The `dialtone` command.
+fn main() {}
