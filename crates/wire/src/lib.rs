@@ -1,1 +1,18 @@
-//! Under construction.
+//! The codecs of the NATS protocols: bytes in, operations out, and back. What a message means is decided elsewhere.
+//!
+//! Begin with [`client::parse`], which reads one operation of the client protocol from the front of a buffer, and
+//! [`client::encode`], which writes what a server sends. [`error`] is the table of everything a peer may be told.
+//!
+//! Invariants: nothing here does I/O, keeps a clock or allocates per message; every length is bounded by
+//! [`client::Limits`] before anything is done with it.
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod connect;
+pub mod error;
+pub mod header;
+pub mod info;
+
+pub use connect::Connect;
+pub use error::ProtocolError;
+pub use info::Info;

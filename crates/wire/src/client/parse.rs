@@ -1,0 +1,352 @@
+//! From bytes to operations. One call reads one operation, so that the caller decides after each whether to go on.
+
+/// Digits that a size in a control line may have; the official server refuses more.
+const SIZE_DIGITS_MAX: usize = 9;
+/// Arguments that any operation may have, and one more to notice that there are too many.
+const ARGS_MAX: usize = 5;
+
+/// What a peer may send at most. Both are checked before the bytes they speak of are waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of the arguments of a control line. Key `max_control_line`.
+    pub control_line_bytes_max: usize,
+    /// Bytes of headers and payload together. Key `max_payload`.
+    pub payload_bytes_max: usize,
+    /// Whether HPUB is understood: the server has headers on and the client said `headers`.
+    pub headers: bool,
+}
+
+/// One operation of a client. Borrows from the buffer it was read from.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Op<'a> {
+    /// PUB or HPUB.
+    Publish(Publish<'a>),
+    /// SUB.
+    Subscribe {
+        /// The filter as it was sent; not yet validated.
+        filter: &'a [u8],
+        /// The queue group, if one was named.
+        queue: Option<&'a [u8]>,
+        /// The client's own name for the subscription.
+        sid: &'a [u8],
+    },
+    /// UNSUB.
+    Unsubscribe {
+        /// The subscription.
+        sid: &'a [u8],
+        /// After how many messages in all; `None` at once.
+        max: Option<u64>,
+    },
+    /// PING.
+    Ping,
+    /// PONG.
+    Pong,
+    /// CONNECT with its JSON, not yet read.
+    Connect(&'a [u8]),
+    /// INFO, which a client has no business to send and the official server ignores.
+    Info,
+    /// +OK, ignored.
+    Ok,
+    /// -ERR with its text: the client gives up.
+    Err(&'a [u8]),
+}
+
+/// A message as it was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Publish<'a> {
+    /// The subject; not yet validated.
+    pub subject: &'a [u8],
+    /// Where an answer is expected.
+    pub reply: Option<&'a [u8]>,
+    /// Bytes of the header block at the front of the body; `None` for PUB.
+    pub header_bytes: Option<usize>,
+    /// Headers, payload and the CRLF behind them: what is copied to each subscriber.
+    pub framed: &'a [u8],
+}
+
+impl<'a> Publish<'a> {
+    /// Bytes of headers and payload, without the CRLF.
+    pub fn body_bytes(&self) -> usize {
+        self.framed.len().saturating_sub(2)
+    }
+
+    /// Headers and payload.
+    pub fn body(&self) -> &'a [u8] {
+        self.framed.get(..self.body_bytes()).unwrap_or_default()
+    }
+
+    /// The header block, empty for PUB.
+    pub fn headers(&self) -> &'a [u8] {
+        self.framed.get(..self.header_bytes.unwrap_or(0)).unwrap_or_default()
+    }
+
+    /// The payload behind the headers.
+    pub fn payload(&self) -> &'a [u8] {
+        self.body().get(self.header_bytes.unwrap_or(0)..).unwrap_or_default()
+    }
+}
+
+/// What stands at the front of the buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parsed<'a> {
+    /// A whole operation and the bytes it took.
+    Op(Op<'a>, usize),
+    /// The beginning of an operation; `total` is how many bytes it will have as far as is known (0: unknown).
+    Partial {
+        /// Bytes of the whole operation, or 0 while its control line is not complete.
+        total: usize,
+    },
+}
+
+/// Why the bytes are not an operation. The text goes to the log; what the peer hears is in [`ParseError::answer`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Bytes that no verb begins with, or a payload that does not end where it should.
+    #[error("Client parser ERROR, proto='{}...'", .0.escape_ascii())]
+    UnknownOperation(Box<[u8]>),
+    /// A control line longer than the limit.
+    #[error("maximum control line exceeded")]
+    ControlLine,
+    /// A message larger than the limit.
+    #[error("maximum payload exceeded: {size} vs {max}")]
+    Payload {
+        /// The size that was announced.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Too few or too many arguments, or one that is no number. The peer is told nothing, as by the official server.
+    #[error("{verb} {problem}: \"{}\"", .args.escape_ascii())]
+    Arguments {
+        /// Which operation.
+        verb: &'static str,
+        /// What is wrong.
+        problem: &'static str,
+        /// The arguments as they came, cut to 64 bytes.
+        args: Box<[u8]>,
+    },
+    /// HPUB by a client that did not ask for headers.
+    #[error("message headers not supported")]
+    HeadersNotSupported,
+}
+
+impl ParseError {
+    /// What the peer is told before it is closed; `None` if it is closed without a word.
+    pub fn answer(&self) -> Option<crate::ProtocolError> {
+        match self {
+            Self::UnknownOperation(_) => Some(crate::ProtocolError::UnknownOperation),
+            Self::ControlLine => Some(crate::ProtocolError::ControlLineExceeded),
+            Self::Payload { .. } => Some(crate::ProtocolError::PayloadExceeded),
+            Self::Arguments { .. } | Self::HeadersNotSupported => None,
+        }
+    }
+}
+
+/// Reads the operation at the front of `input`. Never looks further than that operation, so any split of the same
+/// bytes gives the same operations.
+///
+/// Errors: see [`ParseError`]; the connection cannot go on after any of them.
+pub fn parse<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<'a>, ParseError> {
+    match input {
+        [b'P' | b'p', b'U' | b'u', b'B' | b'b', b' ' | b'\t', ..] => publish(input, 4, false, limits),
+        [b'H' | b'h', b'P' | b'p', b'U' | b'u', b'B' | b'b', b' ' | b'\t', ..] => {
+            publish(input, 5, true, limits)
+        }
+        [b'P' | b'p', b'I' | b'i', b'N' | b'n', b'G' | b'g', ..] => {
+            until_newline(input, 4, |_| Ok(Op::Ping), usize::MAX)
+        }
+        [b'P' | b'p', b'O' | b'o', b'N' | b'n', b'G' | b'g', ..] => {
+            until_newline(input, 4, |_| Ok(Op::Pong), usize::MAX)
+        }
+        [b'S' | b's', b'U' | b'u', b'B' | b'b', b' ' | b'\t', ..] => {
+            until_newline(input, 4, subscribe, limits.control_line_bytes_max)
+        }
+        [b'U' | b'u', b'N' | b'n', b'S' | b's', b'U' | b'u', b'B' | b'b', b' ' | b'\t', ..] => {
+            until_newline(input, 6, unsubscribe, limits.control_line_bytes_max)
+        }
+        [b'C' | b'c', b'O' | b'o', b'N' | b'n', b'N' | b'n', b'E' | b'e', b'C' | b'c', b'T' | b't', ..] => {
+            until_newline(input, 7, |args| Ok(Op::Connect(args.trim_ascii())), limits.control_line_bytes_max)
+        }
+        [b'I' | b'i', b'N' | b'n', b'F' | b'f', b'O' | b'o', ..] => {
+            until_newline(input, 4, |_| Ok(Op::Info), limits.control_line_bytes_max)
+        }
+        [b'+', b'O' | b'o', b'K' | b'k', ..] => {
+            until_newline(input, 3, |_| Ok(Op::Ok), limits.control_line_bytes_max)
+        }
+        [b'-', b'E' | b'e', b'R' | b'r', b'R' | b'r', ..] => {
+            until_newline(input, 4, |args| Ok(Op::Err(args.trim_ascii())), limits.control_line_bytes_max)
+        }
+        _ if begins_a_verb(input) => Ok(Parsed::Partial { total: 0 }),
+        _ => Err(unknown(input)),
+    }
+}
+
+/// Whether more bytes could still make an operation of these.
+fn begins_a_verb(input: &[u8]) -> bool {
+    const VERBS: [&[u8]; 9] =
+        [b"PUB ", b"HPUB ", b"SUB ", b"UNSUB ", b"PING", b"PONG", b"CONNECT", b"INFO", b"+OK"];
+    let begins = |verb: &[u8]| verb.get(..input.len()).is_some_and(|start| start.eq_ignore_ascii_case(input));
+    VERBS.into_iter().any(begins) || begins(b"-ERR")
+}
+
+fn unknown(input: &[u8]) -> ParseError {
+    ParseError::UnknownOperation(input.get(..input.len().min(32)).unwrap_or_default().into())
+}
+
+fn arguments(verb: &'static str, problem: &'static str, args: &[u8]) -> ParseError {
+    ParseError::Arguments { verb, problem, args: args.get(..args.len().min(64)).unwrap_or_default().into() }
+}
+
+/// The end of the line that begins at `from`: the index of its newline.
+///
+/// A byte loop: control lines are short, and for those it beats a vectorised search.
+#[inline]
+fn newline(input: &[u8], from: usize) -> Option<usize> {
+    input.get(from..)?.iter().position(|&b| b == b'\n').map(|at| from + at)
+}
+
+/// The arguments up to the newline at `end`, without the CR before it.
+#[inline]
+fn line(input: &[u8], from: usize, end: usize) -> &[u8] {
+    let line = input.get(from..end).unwrap_or_default();
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// An operation that is a single line; `max` bounds what stands behind the verb.
+fn until_newline<'a>(
+    input: &'a [u8],
+    from: usize,
+    op: impl FnOnce(&'a [u8]) -> Result<Op<'a>, ParseError>,
+    max: usize,
+) -> Result<Parsed<'a>, ParseError> {
+    let window = input.get(..from.saturating_add(max).saturating_add(2).min(input.len())).unwrap_or(input);
+    match newline(window, from) {
+        Some(end) => {
+            let args = line(input, from, end);
+            if args.len() > max {
+                return Err(ParseError::ControlLine);
+            }
+            Ok(Parsed::Op(op(args)?, end + 1))
+        }
+        None if input.len() - from > max => Err(ParseError::ControlLine),
+        None => Ok(Parsed::Partial { total: 0 }),
+    }
+}
+
+/// Splits arguments at blanks and tabs. More than [`ARGS_MAX`] are counted, not kept.
+#[inline]
+fn split(args: &[u8]) -> ([&[u8]; ARGS_MAX], usize) {
+    let mut out: [&[u8]; ARGS_MAX] = [&[]; ARGS_MAX];
+    let mut count = 0;
+    let mut start = None;
+    for (at, &byte) in args.iter().enumerate() {
+        if matches!(byte, b' ' | b'\t' | b'\r') {
+            if let Some(begin) = start.take() {
+                if let (Some(slot), Some(arg)) = (out.get_mut(count), args.get(begin..at)) {
+                    *slot = arg;
+                }
+                count += 1;
+            }
+        } else if start.is_none() {
+            start = Some(at);
+        }
+    }
+    if let Some(arg) = start.and_then(|begin| args.get(begin..)) {
+        if let Some(slot) = out.get_mut(count) {
+            *slot = arg;
+        }
+        count += 1;
+    }
+    (out, count)
+}
+
+/// A size of 1 to 9 digits.
+#[inline]
+fn size(digits: &[u8]) -> Option<usize> {
+    if digits.is_empty() || digits.len() > SIZE_DIGITS_MAX {
+        return None;
+    }
+    digits.iter().try_fold(0, |n, &b| b.is_ascii_digit().then(|| n * 10 + usize::from(b - b'0')))
+}
+
+fn publish<'a>(
+    input: &'a [u8],
+    from: usize,
+    with_headers: bool,
+    limits: &Limits,
+) -> Result<Parsed<'a>, ParseError> {
+    let max = limits.control_line_bytes_max;
+    let window = input.get(..from.saturating_add(max).saturating_add(2).min(input.len())).unwrap_or(input);
+    let Some(end) = newline(window, from) else {
+        return if input.len() - from > max {
+            Err(ParseError::ControlLine)
+        } else {
+            Ok(Parsed::Partial { total: 0 })
+        };
+    };
+    let args = line(input, from, end);
+    if args.len() > max {
+        return Err(ParseError::ControlLine);
+    }
+    let (words, count) = split(args);
+    let (subject, reply, header_digits, total_digits) = match (with_headers, count, words) {
+        (false, 2, [subject, total, ..]) => (subject, None, None, total),
+        (false, 3, [subject, reply, total, ..]) => (subject, Some(reply), None, total),
+        (true, 3, [subject, header, total, ..]) => (subject, None, Some(header), total),
+        (true, 4, [subject, reply, header, total, ..]) => (subject, Some(reply), Some(header), total),
+        (false, ..) => return Err(arguments("processPub", "Parse Error", args)),
+        (true, ..) if !limits.headers => return Err(ParseError::HeadersNotSupported),
+        (true, ..) => return Err(arguments("processHeaderPub", "Parse Error", args)),
+    };
+    let verb = if with_headers { "processHeaderPub" } else { "processPub" };
+    if with_headers && !limits.headers {
+        return Err(ParseError::HeadersNotSupported);
+    }
+    let header_bytes = match header_digits {
+        None => None,
+        Some(digits) => {
+            Some(size(digits).ok_or_else(|| arguments(verb, "Bad or Missing Header Size", args))?)
+        }
+    };
+    let body = size(total_digits).ok_or_else(|| {
+        arguments(verb, if with_headers { "Bad or Missing Total Size" } else { "Bad or Missing Size" }, args)
+    })?;
+    if header_bytes.is_some_and(|header| header > body) {
+        return Err(arguments(verb, "Header Size larger then TotalSize", args));
+    }
+    if body > limits.payload_bytes_max {
+        return Err(ParseError::Payload { size: body, max: limits.payload_bytes_max });
+    }
+    let begin = end + 1;
+    let total = begin + body + 2;
+    let Some(framed) = input.get(begin..total) else {
+        // The CR may already be there, or what should have been one.
+        return match input.get(begin + body) {
+            Some(b'\r') | None => Ok(Parsed::Partial { total }),
+            Some(_) => Err(unknown(input.get(begin + body..).unwrap_or_default())),
+        };
+    };
+    if !framed.ends_with(b"\r\n") {
+        return Err(unknown(framed.get(body..).unwrap_or_default()));
+    }
+    Ok(Parsed::Op(Op::Publish(Publish { subject, reply, header_bytes, framed }), total))
+}
+
+fn subscribe(args: &[u8]) -> Result<Op<'_>, ParseError> {
+    match split(args) {
+        ([filter, sid, ..], 2) => Ok(Op::Subscribe { filter, queue: None, sid }),
+        ([filter, queue, sid, ..], 3) => Ok(Op::Subscribe { filter, queue: Some(queue), sid }),
+        _ => Err(arguments("processSub", "Parse Error", args)),
+    }
+}
+
+fn unsubscribe(args: &[u8]) -> Result<Op<'_>, ParseError> {
+    match split(args) {
+        ([sid, ..], 1) => Ok(Op::Unsubscribe { sid, max: None }),
+        // Zero, negative and what is no number at all mean "at once", as to the official server.
+        ([sid, max, ..], 2) => {
+            Ok(Op::Unsubscribe { sid, max: size(max).filter(|&n| n > 0).map(|n| n as u64) })
+        }
+        _ => Err(arguments("processUnsub", "Parse Error", args)),
+    }
+}

@@ -1,0 +1,249 @@
+//! CONNECT: what a client says of itself.
+
+use serde::Deserialize;
+
+/// The fields of CONNECT. What is absent has the official server's default: verbose, pedantic and echo are on.
+///
+/// Unknown fields are ignored, and never kept: a client may have put a secret there (CVE-2020-26149).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Connect {
+    /// Whether each operation is answered by +OK.
+    pub verbose: bool,
+    /// Whether subjects are checked strictly.
+    pub pedantic: bool,
+    /// Whether the client gets its own messages back.
+    pub echo: bool,
+    /// Whether the client wants TLS.
+    pub tls_required: bool,
+    /// Whether the client understands headers.
+    pub headers: bool,
+    /// Whether a request that nobody can answer gets a 503 at once.
+    pub no_responders: bool,
+    /// 0 or 1; 1 takes INFO at any time.
+    pub protocol: i64,
+    /// The client library's language.
+    pub lang: String,
+    /// The client library's version.
+    pub version: String,
+    /// The connection's name.
+    pub name: String,
+    /// A public NKey.
+    pub nkey: String,
+    /// A user JWT.
+    pub jwt: String,
+    /// The signature of the nonce, base64.
+    pub sig: String,
+    /// A token.
+    pub auth_token: String,
+    /// A user name.
+    pub user: String,
+    /// A password.
+    pub pass: String,
+    /// An account that the client asks for; the official server refuses any.
+    pub account: String,
+    /// Whether that account should be new.
+    pub new_account: bool,
+    /// The signature of a trusted proxy.
+    pub proxy_sig: String,
+}
+
+impl Default for Connect {
+    fn default() -> Self {
+        Self {
+            verbose: true,
+            pedantic: true,
+            echo: true,
+            tls_required: false,
+            headers: false,
+            no_responders: false,
+            protocol: 0,
+            lang: String::new(),
+            version: String::new(),
+            name: String::new(),
+            nkey: String::new(),
+            jwt: String::new(),
+            sig: String::new(),
+            auth_token: String::new(),
+            user: String::new(),
+            pass: String::new(),
+            account: String::new(),
+            new_account: false,
+            proxy_sig: String::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Connect {
+    /// Leaves out everything that could be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connect")
+            .field("lang", &self.lang)
+            .field("version", &self.version)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Fields as they come: any of them may be absent or null, and names differ in case.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Field {
+    Flag(bool),
+    Number(i64),
+    Text(String),
+    Other(serde::de::IgnoredAny),
+}
+
+/// Why CONNECT cannot be understood. The peer is closed without a word, as by the official server.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Not JSON.
+    #[error("CONNECT is not valid JSON: line {line}, column {column}")]
+    Json {
+        /// Line of the problem; the document itself stays out of the text, since it may hold secrets.
+        line: usize,
+        /// Column of the problem.
+        column: usize,
+    },
+    /// A field of another type.
+    #[error("CONNECT field `{field}` must be {expected}")]
+    Type {
+        /// The field's name, one of ours.
+        field: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+impl Connect {
+    /// Reads the JSON behind CONNECT. Names are matched in any case; `null` leaves a default.
+    ///
+    /// Errors: [`ConnectError`].
+    pub fn parse(json: &[u8]) -> Result<Self, ConnectError> {
+        let mut connect = Self::default();
+        let mut problem = None;
+        let visitor = Fields { connect: &mut connect, problem: &mut problem };
+        let mut reader = serde_json::Deserializer::from_slice(json);
+        serde::Deserializer::deserialize_any(&mut reader, visitor)
+            .and_then(|()| reader.end())
+            .map_err(|e| ConnectError::Json { line: e.line(), column: e.column() })?;
+        match problem {
+            Some(problem) => Err(problem),
+            None => Ok(connect),
+        }
+    }
+
+    fn set(&mut self, name: &str, value: Field) -> Result<(), ConnectError> {
+        let mut name = name.to_owned();
+        name.make_ascii_lowercase();
+        match name.as_str() {
+            "verbose" => flag("verbose", value, &mut self.verbose),
+            "pedantic" => flag("pedantic", value, &mut self.pedantic),
+            "echo" => flag("echo", value, &mut self.echo),
+            "tls_required" => flag("tls_required", value, &mut self.tls_required),
+            "headers" => flag("headers", value, &mut self.headers),
+            "no_responders" => flag("no_responders", value, &mut self.no_responders),
+            "new_account" => flag("new_account", value, &mut self.new_account),
+            "protocol" => match value {
+                Field::Number(n) => {
+                    self.protocol = n;
+                    Ok(())
+                }
+                _ => Err(ConnectError::Type { field: "protocol", expected: "a whole number" }),
+            },
+            "lang" => text("lang", value, &mut self.lang),
+            "version" => text("version", value, &mut self.version),
+            "name" => text("name", value, &mut self.name),
+            "nkey" => text("nkey", value, &mut self.nkey),
+            "jwt" => text("jwt", value, &mut self.jwt),
+            "sig" => text("sig", value, &mut self.sig),
+            "auth_token" => text("auth_token", value, &mut self.auth_token),
+            "user" => text("user", value, &mut self.user),
+            "pass" => text("pass", value, &mut self.pass),
+            "account" => text("account", value, &mut self.account),
+            "proxy_sig" => text("proxy_sig", value, &mut self.proxy_sig),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn flag(field: &'static str, value: Field, slot: &mut bool) -> Result<(), ConnectError> {
+    match value {
+        Field::Flag(flag) => {
+            *slot = flag;
+            Ok(())
+        }
+        _ => Err(ConnectError::Type { field, expected: "true or false" }),
+    }
+}
+
+fn text(field: &'static str, value: Field, slot: &mut String) -> Result<(), ConnectError> {
+    match value {
+        Field::Text(text) => {
+            *slot = text;
+            Ok(())
+        }
+        _ => Err(ConnectError::Type { field, expected: "a string" }),
+    }
+}
+
+struct Fields<'a> {
+    connect: &'a mut Connect,
+    problem: &'a mut Option<ConnectError>,
+}
+
+impl<'de> serde::de::Visitor<'de> for Fields<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    /// `null` leaves everything at its default.
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            if let Some(value) = map.next_value::<Option<Field>>()?
+                && let Err(problem) = self.connect.set(&name, value)
+            {
+                self.problem.get_or_insert(problem);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_absent_or_null_has_the_default() {
+        for json in ["{}", "null", r#"{"verbose":null,"lang":null,"other":{"a":[1]}}"#] {
+            assert_eq!(Connect::parse(json.as_bytes()).expect(json), Connect::default());
+        }
+    }
+
+    #[test]
+    fn names_differ_in_case() {
+        assert!(!Connect::parse(br#"{"VERBOSE":false}"#).expect("read").verbose);
+    }
+
+    #[test]
+    fn wrong_types_and_bad_json_are_refused() {
+        for json in
+            [r#"{"verbose":"x"}"#, r#"{"user":1}"#, r#"{"protocol":1.5}"#, "[]", "\"x\"", "", "{bad", "{} x"]
+        {
+            assert!(Connect::parse(json.as_bytes()).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let connect = Connect::parse(br#"{"pass":"s3cret","user":"u","auth_token":"s3cret","jwt":"s3cret"}"#);
+        assert!(!format!("{connect:?}").contains("s3cret"));
+    }
+}
