@@ -1,0 +1,171 @@
+//! The table of rows: what is measured and what our server is to reach.
+
+use super::super::scenario::Scenario;
+use super::super::shape::{Pace, Shape};
+
+/// Payload where a row names none, in bytes.
+const SIZE: usize = 128;
+/// Connections of the idle row.
+const IDLE_CONNECTIONS: usize = 4_000;
+/// Subscriptions of the routing row: a few, then many.
+const FEW_SUBSCRIPTIONS: usize = 1_000;
+const MANY_SUBSCRIPTIONS: usize = 1_000_000;
+
+/// One row.
+pub struct Row {
+    /// What `--rows` calls it.
+    pub name: &'static str,
+    /// What the tables call it.
+    pub title: &'static str,
+    /// What is done.
+    pub work: Work,
+    /// What is to be reached.
+    pub goals: &'static [Goal],
+}
+
+/// How a row's sample is taken.
+pub enum Work {
+    /// A load, and the CPU time each message costs the server.
+    Load(fn() -> Scenario),
+    /// The same over TLS.
+    LoadOverTls(fn() -> Scenario),
+    /// Connections that only wait: memory.
+    Idle {
+        /// How many.
+        connections: usize,
+    },
+    /// Few subscriptions, then many: memory, and the cost of a message with each.
+    Subscriptions {
+        /// How many first.
+        few: usize,
+        /// How many then.
+        many: usize,
+    },
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    /// Server CPU time a message, in nanoseconds.
+    Cpu,
+    /// The same with few subscriptions.
+    CpuFew,
+    /// [`Figure::Cpu`] over [`Figure::CpuFew`].
+    Growth,
+    /// Messages a second.
+    Rate,
+    /// Latencies, in nanoseconds.
+    P50,
+    /// See [`Figure::P50`].
+    P99,
+    /// See [`Figure::P50`].
+    P999,
+    /// Resident memory at start, in bytes.
+    StartMemory,
+    /// Resident memory at the end of the load, in bytes.
+    Memory,
+    /// Memory of each connection or subscription, in bytes.
+    MemoryEach,
+}
+
+/// A bound on a figure.
+#[derive(Clone, Copy, Debug)]
+pub enum Goal {
+    /// Ours over the official server's, at most.
+    Ratio(Figure, f64),
+    /// Ours, at most.
+    AtMost(Figure, f64),
+}
+
+impl Goal {
+    /// What is bounded.
+    pub fn figure(self) -> Figure {
+        match self {
+            Goal::Ratio(figure, _) | Goal::AtMost(figure, _) => figure,
+        }
+    }
+}
+
+/// Latencies better than the official server's.
+const CALM: &[Goal] = &[
+    Goal::Ratio(Figure::Cpu, 0.50),
+    Goal::Ratio(Figure::P50, 1.0),
+    Goal::Ratio(Figure::P99, 1.0),
+    Goal::Ratio(Figure::P999, 1.0),
+];
+
+/// All rows.
+#[rustfmt::skip]
+pub const ROWS: &[Row] = &[
+    Row { name: "pub-16", title: "publish, 16 B", work: Work::Load(|| publish(16)), goals: &[Goal::Ratio(Figure::Cpu, 0.30)] },
+    Row { name: "pub-128", title: "publish", work: Work::Load(|| publish(SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.30)] },
+    Row { name: "1:1-16", title: "1:1, 16 B", work: Work::Load(|| fan_out(1, 16)), goals: &[Goal::Ratio(Figure::Cpu, 0.25)] },
+    Row { name: "1:1-128", title: "1:1", work: Work::Load(|| fan_out(1, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.35)] },
+    Row { name: "fanout-10", title: "fan-out 1:10", work: Work::Load(|| fan_out(10, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "fanout-100", title: "fan-out 1:100", work: Work::Load(|| fan_out(100, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.30)] },
+    Row { name: "fanout-1000", title: "fan-out 1:1000", work: Work::Load(|| fan_out(1000, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.30)] },
+    Row { name: "steady-alone", title: "steady 20 k msg/s, 1:1", work: Work::Load(|| Scenario::Flow(steady())), goals: CALM },
+    Row { name: "steady-beside", title: "the same beside a fan-out", work: Work::Load(steady_beside_fan_out), goals: &CALM_BESIDE },
+    Row { name: "fanin", title: "fan-in 8:1", work: Work::Load(|| Scenario::Flow(Shape { publishers: 8, ..Shape::fan_out(1, SIZE) })), goals: &[Goal::Ratio(Figure::Cpu, 0.35)] },
+    Row { name: "pairs", title: "8 pairs", work: Work::Load(|| Scenario::Flow(Shape { channels: 8, ..Shape::fan_out(1, SIZE) })), goals: &[Goal::Ratio(Figure::Cpu, 0.35)] },
+    Row { name: "queue", title: "queue 1:8", work: Work::Load(queue), goals: &[Goal::Ratio(Figure::Cpu, 0.35)] },
+    Row { name: "chatty", title: "100 chatty pairs, 100 k msg/s", work: Work::Load(chatty), goals: &[Goal::Ratio(Figure::Cpu, 0.70)] },
+    Row { name: "request-1", title: "request/reply, 1 requester", work: Work::Load(|| request(1)), goals: &[Goal::Ratio(Figure::Cpu, 0.65)] },
+    Row { name: "request-64", title: "request/reply, 64 requesters", work: Work::Load(|| request(64)), goals: &[Goal::Ratio(Figure::Cpu, 0.65)] },
+    Row { name: "request-256", title: "request/reply, 256 requesters", work: Work::Load(|| request(256)), goals: &[Goal::Ratio(Figure::Cpu, 0.65)] },
+    Row { name: "churn", title: "subscribe, publish, unsubscribe", work: Work::Load(|| Scenario::Churn { connections: 4, size: SIZE }), goals: &[Goal::Ratio(Figure::Cpu, 0.30)] },
+    Row { name: "tls", title: "1:1 over TLS", work: Work::LoadOverTls(|| fan_out(1, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.60)] },
+    Row { name: "idle", title: "idle connections", work: Work::Idle { connections: IDLE_CONNECTIONS }, goals: &[
+        Goal::AtMost(Figure::MemoryEach, 4096.0), Goal::AtMost(Figure::StartMemory, 8.0 * 1024.0 * 1024.0)] },
+    Row { name: "subs", title: "routing, 1 M subscriptions", work: Work::Subscriptions { few: FEW_SUBSCRIPTIONS, many: MANY_SUBSCRIPTIONS }, goals: &[
+        Goal::Ratio(Figure::MemoryEach, 0.5), Goal::Ratio(Figure::Cpu, 0.5), Goal::AtMost(Figure::Growth, 2.0)] },
+];
+
+/// The CPU time of the flow beside it hides what the measured one costs, so only latency counts.
+const CALM_BESIDE: [Goal; 3] =
+    [Goal::Ratio(Figure::P50, 1.0), Goal::Ratio(Figure::P99, 1.0), Goal::Ratio(Figure::P999, 1.0)];
+
+fn publish(size: usize) -> Scenario {
+    Scenario::Flow(Shape::publish(size))
+}
+
+fn fan_out(subscribers: usize, size: usize) -> Scenario {
+    Scenario::Flow(Shape::fan_out(subscribers, size))
+}
+
+fn steady() -> Shape {
+    Shape { pace: Pace::Rate { per_second: 20_000, burst: 1 }, ..Shape::fan_out(1, SIZE) }
+}
+
+/// The other flow has a rate too, so that both servers have the same to do: 100 subscribers, 100 k deliveries a second.
+fn steady_beside_fan_out() -> Scenario {
+    let pace = Pace::Rate { per_second: 1_000, burst: 1 };
+    let beside = Shape { pace, subject: "bench.beside".to_owned(), ..Shape::fan_out(100, SIZE) };
+    Scenario::Beside { measured: steady(), beside }
+}
+
+fn queue() -> Scenario {
+    Scenario::Flow(Shape { queue: Some("workers".to_owned()), ..Shape::fan_out(8, SIZE) })
+}
+
+fn chatty() -> Scenario {
+    let pace = Pace::Rate { per_second: 100_000, burst: 2 };
+    Scenario::Flow(Shape { channels: 100, pace, ..Shape::fan_out(1, SIZE) })
+}
+
+fn request(requesters: usize) -> Scenario {
+    Scenario::Request { subject: "bench.service".to_owned(), requesters, size: SIZE, respond: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_each_row_has_a_goal() {
+        for (number, row) in ROWS.iter().enumerate() {
+            assert!(!row.goals.is_empty(), "{}", row.name);
+            assert!(ROWS.iter().skip(number + 1).all(|other| other.name != row.name), "{}", row.name);
+        }
+    }
+}

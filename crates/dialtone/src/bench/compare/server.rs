@@ -1,0 +1,137 @@
+//! Starts a server binary with a small config on free ports, and ends it.
+
+use super::super::process::Process;
+use super::super::target::{Entry, Target};
+use anyhow::{Context as _, Result, bail};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a server may take to listen.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+const START_POLL: Duration = Duration::from_millis(10);
+/// Log lines of a server that did not start, in the error.
+const LOG_LINES_TOLD: usize = 5;
+
+/// How a server is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setup {
+    /// With accounts, permissions and monitoring, as servers are run; or with TLS besides.
+    Usual {
+        /// Demand TLS.
+        tls: bool,
+    },
+    /// With defaults: nothing but a port.
+    Plain {
+        /// Demand TLS.
+        tls: bool,
+    },
+}
+
+/// A running server; ends with the value.
+pub struct Server {
+    child: Child,
+    /// Where it listens, and who may enter.
+    pub target: Target,
+    /// Its process.
+    pub process: Process,
+    _folder: TempDir,
+}
+
+impl Server {
+    /// Starts `binary` and waits until it listens. Errors: it does not, with the end of what it logged.
+    pub fn start(binary: &Path, setup: Setup) -> Result<Server> {
+        let folder = tempfile::tempdir()?;
+        let port = free_port()?;
+        let config = config(setup, port, folder.path())?;
+        let config_path = folder.path().join("server.conf");
+        fs::write(&config_path, config)?;
+        let log_path = folder.path().join("log");
+        let log = File::create(&log_path)?;
+        let child = Command::new(binary)
+            .arg("-c")
+            .arg(&config_path)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("{}: cannot be started", binary.display()))?;
+        let (Setup::Usual { tls } | Setup::Plain { tls }) = setup;
+        let entry = match setup {
+            Setup::Usual { .. } => Entry::User { user: "bench".to_owned(), password: "bench".to_owned() },
+            Setup::Plain { .. } => Entry::Anonymous,
+        };
+        let process = Process { pid: child.id() };
+        let target = Target { address: format!("127.0.0.1:{port}"), tls, entry };
+        let mut server = Server { child, target, process, _folder: folder };
+        server.wait_until_it_listens().with_context(|| {
+            let log = fs::read_to_string(&log_path).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines.get(lines.len().saturating_sub(LOG_LINES_TOLD)..).unwrap_or_default();
+            format!("{}: did not start; it logged: {}", binary.display(), last.join(" | "))
+        })?;
+        Ok(server)
+    }
+
+    fn wait_until_it_listens(&mut self) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < START_TIMEOUT {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended with {status}");
+            }
+            if let Ok(mut stream) = TcpStream::connect(&self.target.address) {
+                stream.set_read_timeout(Some(START_TIMEOUT))?;
+                if stream.read(&mut [0; 1]).is_ok_and(|bytes| bytes == 1) {
+                    return Ok(());
+                }
+            }
+            std::thread::sleep(START_POLL);
+        }
+        bail!("nothing listens on {} after {} s", self.target.address, START_TIMEOUT.as_secs())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nobody to tell.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port nobody listens on at this moment.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn config(setup: Setup, port: u16, folder: &Path) -> Result<String> {
+    let mut config = format!("host: \"127.0.0.1\"\nport: {port}\n");
+    let (Setup::Usual { tls } | Setup::Plain { tls }) = setup;
+    if tls {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        let (cert_path, key_path) = (folder.join("cert.pem"), folder.join("key.pem"));
+        fs::write(&cert_path, cert.pem())?;
+        fs::write(&key_path, signing_key.serialize_pem())?;
+        writeln!(
+            config,
+            "tls {{ cert_file: \"{}\", key_file: \"{}\", timeout: 10 }}",
+            cert_path.display(),
+            key_path.display()
+        )?;
+    }
+    if let Setup::Usual { .. } = setup {
+        writeln!(config, "http: \"127.0.0.1:{}\"", free_port()?)?;
+        config.push_str(
+            "accounts { BENCH: { users: [\n  \
+             { user: bench, password: bench, permissions: { publish: \">\", subscribe: \">\" } }\n] } }\n",
+        );
+    }
+    Ok(config)
+}

@@ -1,0 +1,67 @@
+//! What all loads have in common: they are opened once, then run one or more times, and tell what they carried.
+
+use super::histogram::Histogram;
+use super::progress::Progress;
+use anyhow::Result;
+use std::time::{Duration, Instant};
+
+/// A load whose connections are open.
+pub trait Load {
+    /// Applies the load until `stop`, then waits until everything sent has arrived.
+    ///
+    /// Errors: something did not arrive, or the server reported an error.
+    fn run(&mut self, stop: Stop, progress: &mut Progress) -> Result<Carried>;
+}
+
+/// When a run has sent enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// After so many published messages (or requests, or cycles).
+    Messages(u64),
+    /// After so long.
+    After(Duration),
+}
+
+impl Stop {
+    /// How many more may be sent of those sent `since`, at the time `now`.
+    pub fn left(self, sent: u64, since: Instant, now: Instant) -> u64 {
+        match self {
+            Stop::Messages(total) => total.saturating_sub(sent),
+            Stop::After(duration) if now.duration_since(since) < duration => u64::MAX,
+            Stop::After(_) => 0,
+        }
+    }
+
+    /// The share of the run that is over, 0.0 to 1.0.
+    pub fn share(self, sent: u64, elapsed: Duration) -> f64 {
+        match self {
+            Stop::Messages(total) => sent as f64 / total.max(1) as f64,
+            Stop::After(duration) => elapsed.as_secs_f64() / duration.as_secs_f64().max(1e-9),
+        }
+        .min(1.0)
+    }
+}
+
+/// What a run carried. A message that goes to several subscribers is delivered several times.
+#[derive(Clone, Default)]
+pub struct Carried {
+    /// Messages sent by the generator.
+    pub published: u64,
+    /// Messages received by the generator.
+    pub delivered: u64,
+    /// What costs are shared out over: deliveries where there are subscribers, else publishes; requests; cycles.
+    pub messages: u64,
+    /// Payload bytes of those messages.
+    pub payload_bytes: u64,
+    /// From the first message sent to the last one received.
+    pub elapsed: Duration,
+    /// How long messages or requests were under way, where the load measures it.
+    pub latency: Option<Histogram>,
+}
+
+impl Carried {
+    /// Messages a second.
+    pub fn rate(&self) -> f64 {
+        self.messages as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+}
