@@ -154,3 +154,18 @@ impl Peer {
         Ok(before - self.messages_missing)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Fake;
+    use super::*;
+
+    #[test]
+    fn every_cycle_brings_its_message_back() {
+        let mut churn = Churn::open(&Fake::start().target(), 2, 16).unwrap();
+        for cycles in [1, 100, 5_000] {
+            let carried = churn.run(Stop::Messages(cycles), &mut Progress::silent()).unwrap();
+            assert_eq!((carried.published, carried.messages), (cycles, cycles));
+        }
+    }
+}

@@ -3,10 +3,10 @@
 use super::histogram::Histogram;
 use super::link::{Link, READ_BYTES};
 use super::load::{Carried, Load, Stop};
-use super::operations::{Operation, Operations};
 use super::progress::Progress;
+use super::publisher::Publisher;
 use super::shape::{Channel, Pace};
-use super::tally::{STAMP_BYTES, Tally};
+use super::tally::Tally;
 use super::target::Target;
 use super::ticker::Ticker;
 use anyhow::{Context as _, Result, bail};
@@ -15,13 +15,11 @@ use mio::{Events, Interest, Poll, Token};
 use std::time::{Duration, Instant};
 
 /// Without anything sent or received for so long, a run has failed.
-const STALL_TIMEOUT: Duration = Duration::from_secs(20);
+const STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(20);
 /// Longest sleep while something is still expected.
 const IDLE_POLL: Duration = Duration::from_millis(100);
 /// A generator with a pace sleeps so long; what became due in the meantime is sent together.
 const PACE_INTERVAL: Duration = Duration::from_millis(1);
-/// Messages granted to a publisher at once are at most this many bytes.
-const GRANT_BYTES: usize = 64 * 1024;
 
 /// Open channels.
 pub struct Flow {
@@ -35,6 +33,7 @@ pub struct Flow {
     subscribers: Vec<Subscriber>,
     /// Whose turn it is to send where there is a pace.
     turn: usize,
+    stall_timeout: Duration,
     buffer: Vec<u8>,
 }
 
@@ -46,20 +45,22 @@ struct Counts {
     delivered: u64,
 }
 
-struct Publisher {
-    link: Link,
-    operations: Operations,
-    channel: usize,
-    ring: Vec<u8>,
-    message_bytes: usize,
-    stamp_at: Option<usize>,
-    /// Bytes that may go out and bytes that have, since the beginning.
-    granted: u64,
-    sent: u64,
-    writable: bool,
-    /// PING and PONG lines waiting for the end of a message.
-    control: Vec<u8>,
-    pongs_missing: usize,
+impl Counts {
+    /// Messages that may be granted before subscribers have received more.
+    fn room(&self) -> u64 {
+        match self.copies {
+            0 => self.ahead_max,
+            copies => self.ahead_max.saturating_sub(self.granted - self.delivered / copies),
+        }
+    }
+}
+
+/// What came of sending.
+struct Sent {
+    /// Something went out.
+    moved: bool,
+    /// More can go out at once.
+    busy: bool,
 }
 
 struct Subscriber {
@@ -81,6 +82,7 @@ impl Flow {
             publishers: Vec::new(),
             subscribers: Vec::new(),
             turn: 0,
+            stall_timeout: STALL_TIMEOUT_DEFAULT,
             buffer: vec![0; READ_BYTES],
         };
         for channel in channels {
@@ -88,7 +90,7 @@ impl Flow {
         }
         let registry = flow.poll.registry();
         for (number, publisher) in flow.publishers.iter_mut().enumerate() {
-            publisher.link.register(registry, Token(number), Interest::READABLE | Interest::WRITABLE)?;
+            publisher.register(registry, Token(number))?;
         }
         for (number, subscriber) in flow.subscribers.iter_mut().enumerate() {
             subscriber.link.register(registry, Token(flow.publishers.len() + number), Interest::READABLE)?;
@@ -111,20 +113,7 @@ impl Flow {
             });
         }
         for _ in 0..channel.publishers {
-            let (link, operations) = Link::open(target, b"")?;
-            self.publishers.push(Publisher {
-                link,
-                operations,
-                channel: number,
-                ring: channel.ring.clone(),
-                message_bytes: channel.message_bytes,
-                stamp_at: channel.stamp_at,
-                granted: 0,
-                sent: 0,
-                writable: true,
-                control: Vec::new(),
-                pongs_missing: 0,
-            });
+            self.publishers.push(Publisher::open(target, &channel, number)?);
         }
         let Channel { copies, ahead_max, .. } = channel;
         self.channels.push(Counts { copies, ahead_max, granted: 0, delivered: 0 });
@@ -143,7 +132,9 @@ impl Flow {
     fn handle(&mut self, event: &Event, latency: &mut Histogram) -> Result<bool> {
         let Token(number) = event.token();
         if let Some(publisher) = self.publishers.get_mut(number) {
-            publisher.writable |= event.is_writable();
+            if event.is_writable() {
+                publisher.set_writable();
+            }
             return publisher.receive(&mut self.buffer);
         }
         let Some(subscriber) = self.subscribers.get_mut(number - self.publishers.len()) else {
@@ -159,50 +150,73 @@ impl Flow {
     /// Lets publishers send as much as subscribers can take, up to `left` messages in all.
     fn grant_full(&mut self, mut left: u64) {
         for publisher in &mut self.publishers {
-            if !publisher.writable || publisher.sent < publisher.granted {
+            if !publisher.wants_grant() {
                 continue;
             }
             let Some(channel) = self.channels.get_mut(publisher.channel) else { continue };
-            let ahead = match channel.copies {
-                0 => 0,
-                copies => channel.granted - channel.delivered / copies,
-            };
-            let messages = channel
-                .ahead_max
-                .saturating_sub(ahead)
-                .min((GRANT_BYTES / publisher.message_bytes).max(1) as u64)
-                .min(left);
+            let messages = channel.room().min(publisher.messages_at_once()).min(left);
             channel.granted += messages;
-            publisher.granted += messages * publisher.message_bytes as u64;
+            publisher.grant(messages);
             left -= messages;
         }
     }
 
-    /// Lets publishers in turn send `burst` messages each, until `due` were granted in all.
-    fn grant_due(&mut self, mut due: u64, burst: u64, now: Instant) {
-        let stamp = now.duration_since(self.epoch).as_nanos() as u64;
+    /// Lets publishers in turn send `burst` messages each, until `due` were sent in all; a single publisher sends all
+    /// that are due at once. Each is stamped right before it goes out.
+    fn send_due(&mut self, mut due: u64, burst: u64) -> Result<bool> {
+        let mut moved = false;
         let publishers = self.publishers.len();
-        for _ in 0..due.div_ceil(burst.max(1)) {
-            let Some(publisher) = self.publishers.get_mut(self.turn) else { return };
-            let Some(channel) = self.channels.get_mut(publisher.channel) else { return };
+        let burst = if publishers == 1 { due } else { burst };
+        while due > 0 {
+            let Some(publisher) = self.publishers.get_mut(self.turn) else { break };
+            let Some(channel) = self.channels.get_mut(publisher.channel) else { break };
             let messages = burst.min(due).min(publisher.room());
             if messages == 0 {
-                return;
+                break;
             }
-            publisher.stamp(messages, stamp);
-            publisher.granted += messages * publisher.message_bytes as u64;
+            publisher.stamp(messages, self.epoch.elapsed().as_nanos() as u64);
+            publisher.grant(messages);
+            moved |= publisher.send()?;
             channel.granted += messages;
             due -= messages;
             self.turn = (self.turn + 1) % publishers;
         }
+        Ok(moved)
+    }
+
+    /// Sends what may be sent at the time `now` of a run that began at `started` and has published `published` messages,
+    /// of which `left` more are wanted.
+    fn publish(&mut self, published: u64, left: u64, started: Instant, now: Instant) -> Result<Sent> {
+        let mut sent = Sent { moved: false, busy: false };
+        match self.pace {
+            Pace::Full => self.grant_full(left),
+            Pace::Rate { per_second, burst } => {
+                if self.ticker.as_mut().is_some_and(|ticker| ticker.ticked(now)) {
+                    let due = (now.duration_since(started).as_secs_f64() * per_second as f64) as u64;
+                    let due = due.saturating_sub(published).min(left);
+                    sent.moved = self.send_due(due - due % burst.min(left).max(1), burst)?;
+                }
+            }
+        }
+        for publisher in &mut self.publishers {
+            sent.moved |= publisher.send()?;
+            sent.busy |= publisher.can_send();
+        }
+        sent.busy |= self.pace == Pace::Full && left > 0 && self.can_grant();
+        Ok(sent)
+    }
+
+    /// Whether a publisher could be granted more right away.
+    fn can_grant(&self) -> bool {
+        self.publishers.iter().any(|publisher| {
+            let channel = self.channels.get(publisher.channel);
+            publisher.wants_grant() && channel.is_some_and(|channel| channel.room() > 0)
+        })
     }
 
     fn all_arrived(&self) -> bool {
         self.channels.iter().all(|channel| channel.delivered >= channel.granted * channel.copies)
-            && self
-                .publishers
-                .iter()
-                .all(|publisher| publisher.sent == publisher.granted && publisher.pongs_missing == 0)
+            && self.publishers.iter().all(Publisher::is_done)
     }
 
     fn check_counts(&self) -> Result<()> {
@@ -228,33 +242,19 @@ impl Load for Flow {
             let now = Instant::now();
             let published = self.granted() - granted_before;
             let left = stop.left(published, started, now);
-            let ticked = self.ticker.as_mut().is_some_and(|ticker| ticker.ticked(now));
-            match self.pace {
-                Pace::Full => self.grant_full(left),
-                Pace::Rate { per_second, burst } if ticked => {
-                    let due = (now.duration_since(started).as_secs_f64() * per_second as f64) as u64;
-                    let due = due.saturating_sub(published) / burst.max(1) * burst.max(1);
-                    self.grant_due(due.min(left), burst, now);
-                }
-                Pace::Rate { .. } => {}
-            }
             if left == 0 && !stopping {
                 stopping = true;
                 self.publishers.iter_mut().for_each(Publisher::ask_for_pong);
             }
-            let mut busy = false;
-            for publisher in &mut self.publishers {
-                if publisher.send()? {
-                    last_change = now;
-                }
-                busy |= publisher.writable && publisher.sent < publisher.granted;
+            let sent = self.publish(published, left, started, now)?;
+            if sent.moved {
+                last_change = now;
             }
-            busy |= self.pace == Pace::Full && !stopping && self.can_grant();
             if stopping && self.all_arrived() {
                 break;
             }
             let timeout = match &self.ticker {
-                _ if busy => Duration::ZERO,
+                _ if sent.busy => Duration::ZERO,
                 Some(ticker) if !stopping => ticker.timeout(now),
                 _ => IDLE_POLL,
             };
@@ -267,9 +267,9 @@ impl Load for Flow {
                     last_change = now;
                 }
             }
-            if now.duration_since(last_change) > STALL_TIMEOUT {
+            if now.duration_since(last_change) > self.stall_timeout {
                 self.check_counts().context("nothing moved any more")?;
-                bail!("nothing moved for {} s", STALL_TIMEOUT.as_secs());
+                bail!("nothing moved for {} s", self.stall_timeout.as_secs());
             }
             progress.tick(now, started, stop, published, self.delivered() - delivered_before);
         }
@@ -285,96 +285,6 @@ impl Load for Flow {
             elapsed: started.elapsed(),
             latency: (latency.count() > 0).then_some(latency),
         })
-    }
-}
-
-impl Flow {
-    /// Whether a publisher could be granted more right away.
-    fn can_grant(&self) -> bool {
-        self.publishers.iter().any(|publisher| {
-            publisher.writable
-                && publisher.sent == publisher.granted
-                && self.channels.get(publisher.channel).is_some_and(|channel| {
-                    channel.copies == 0
-                        || channel.granted - channel.delivered / channel.copies < channel.ahead_max
-                })
-        })
-    }
-}
-
-impl Publisher {
-    /// Messages that may become due before the ring would overwrite what was not sent.
-    fn room(&self) -> u64 {
-        (self.ring.len() as u64 - (self.granted - self.sent)) / self.message_bytes as u64
-    }
-
-    /// Writes the time into the next `messages` messages.
-    fn stamp(&mut self, messages: u64, nanos: u64) {
-        let Some(stamp_at) = self.stamp_at else { return };
-        for number in 0..messages {
-            let begin = (self.granted + number * self.message_bytes as u64) % self.ring.len() as u64;
-            let at = begin as usize + stamp_at;
-            if let Some(place) = self.ring.get_mut(at..at + STAMP_BYTES) {
-                place.copy_from_slice(&nanos.to_le_bytes());
-            }
-        }
-    }
-
-    fn ask_for_pong(&mut self) {
-        self.control.extend_from_slice(b"PING\r\n");
-        self.pongs_missing += 1;
-    }
-
-    /// Sends what is granted, as far as the socket takes it; true if something went out.
-    fn send(&mut self) -> Result<bool> {
-        let before = self.sent;
-        while self.writable {
-            if !self.link.flush()? {
-                self.writable = false;
-                break;
-            }
-            let position = (self.sent % self.ring.len() as u64) as usize;
-            let into = position % self.message_bytes;
-            if !self.control.is_empty()
-                && (into == 0)
-                && (self.pongs_missing == 0 || self.sent == self.granted)
-            {
-                self.link.queue(&self.control);
-                self.control.clear();
-                continue;
-            }
-            let mut bytes = ((self.granted - self.sent) as usize).min(self.ring.len() - position);
-            if !self.control.is_empty() && into > 0 {
-                bytes = bytes.min(self.message_bytes - into);
-            }
-            if bytes == 0 {
-                break;
-            }
-            let sent = self.link.write(self.ring.get(position..position + bytes).unwrap_or_default())?;
-            self.sent += sent as u64;
-            self.writable = sent == bytes;
-        }
-        Ok(self.sent != before)
-    }
-
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<bool> {
-        let mut received = false;
-        while let Some(found) = self.link.read(buffer)? {
-            received = true;
-            self.operations.push(buffer.get(..found.bytes).unwrap_or_default());
-            while let Some(operation) = self.operations.next()? {
-                match operation {
-                    Operation::Ping => self.control.extend_from_slice(b"PONG\r\n"),
-                    Operation::Pong => self.pongs_missing = self.pongs_missing.saturating_sub(1),
-                    Operation::Error(text) => bail!("the server reported {text}"),
-                    Operation::Message { .. } | Operation::Info(_) | Operation::Ok => {}
-                }
-            }
-            if !found.more {
-                break;
-            }
-        }
-        Ok(received)
     }
 }
 
@@ -399,5 +309,50 @@ impl Subscriber {
             }
         }
         Ok(received)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Fake;
+    use super::super::shape::Shape;
+    use super::*;
+
+    #[track_caller]
+    fn check(fake: &Fake, shape: Shape, messages: u64, delivered: u64) -> Carried {
+        let mut flow = Flow::open(&fake.target(), shape.channels().unwrap(), shape.pace, shape.size).unwrap();
+        for _ in 0..2 {
+            let carried = flow.run(Stop::Messages(messages), &mut Progress::silent()).unwrap();
+            assert_eq!((carried.published, carried.delivered), (messages, delivered));
+        }
+        flow.run(Stop::Messages(messages), &mut Progress::silent()).unwrap()
+    }
+
+    #[test]
+    fn every_copy_of_every_message_is_counted() {
+        let fake = Fake::start();
+        assert_eq!(check(&fake, Shape::publish(16), 5_000, 0).messages, 5_000);
+        check(&fake, Shape::fan_out(1, 16), 5_000, 5_000);
+        check(&fake, Shape::fan_out(3, 128), 2_000, 6_000);
+        check(&fake, Shape { queue: Some("q".into()), ..Shape::fan_out(3, 0) }, 1_000, 1_000);
+        check(&fake, Shape { channels: 2, publishers: 2, ..Shape::fan_out(1, 100_000) }, 40, 40);
+    }
+
+    #[test]
+    fn a_flow_with_a_pace_tells_each_latency() {
+        let pace = Pace::Rate { per_second: 50_000, burst: 2 };
+        let shape = Shape { channels: 3, pace, ..Shape::fan_out(1, 16) };
+        let carried = check(&Fake::start(), shape, 600, 600);
+        assert_eq!(carried.latency.unwrap().count(), 600);
+    }
+
+    #[test]
+    fn a_lost_message_fails_the_run() {
+        let fake = Fake::start_losing(700);
+        let shape = Shape::fan_out(1, 16);
+        let mut flow = Flow::open(&fake.target(), shape.channels().unwrap(), shape.pace, shape.size).unwrap();
+        flow.stall_timeout = Duration::from_millis(50);
+        let error = flow.run(Stop::Messages(1_000), &mut Progress::silent()).err().unwrap();
+        assert!(format!("{error:#}").contains("999 messages arrived where 1000 were expected"), "{error:#}");
     }
 }

@@ -10,6 +10,8 @@
 mod args;
 mod churn;
 pub mod compare;
+#[cfg(test)]
+mod fake;
 mod flow;
 mod histogram;
 mod idle;
@@ -19,6 +21,7 @@ mod load;
 mod operations;
 mod process;
 mod progress;
+mod publisher;
 mod report;
 mod request;
 mod scenario;
@@ -28,11 +31,13 @@ mod target;
 mod ticker;
 
 use anyhow::Result;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Runs `dialtone bench` with the arguments that follow the word `bench`.
 ///
 /// Errors: wrong arguments, a server that can't be reached or refuses the connection, and messages that did not arrive.
 pub fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
+    allow_many_connections();
     let mut arguments = arguments.peekable();
     if arguments.next_if(|word| word == "compare").is_some() {
         return compare::run(arguments);
@@ -44,4 +49,11 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
         }
         args::Parsed::Bench(options) => report::measure_and_print(&options),
     }
+}
+
+/// Raises the bound on open files as far as this user may; servers started from here inherit it.
+fn allow_many_connections() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it can't be raised, opening too many connections says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

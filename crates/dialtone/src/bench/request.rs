@@ -206,3 +206,21 @@ impl Responder {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Fake;
+    use super::*;
+
+    #[test]
+    fn every_request_is_answered_and_timed() {
+        let target = Fake::start().target();
+        for requesters in [1, 5] {
+            let responder = Responder::open(&target, "service", None, 3).unwrap();
+            let mut load = Request::open(&target, "service", requesters, 8, Some(responder)).unwrap();
+            let carried = load.run(Stop::Messages(100), &mut Progress::silent()).unwrap();
+            assert_eq!((carried.published, carried.messages), (100, 100));
+            assert_eq!(carried.latency.unwrap().count(), 100);
+        }
+    }
+}

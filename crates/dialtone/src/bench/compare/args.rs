@@ -2,6 +2,7 @@
 
 use super::super::args::{put, seconds};
 use super::rows::{ROWS, Row};
+use super::server::Setup;
 use anyhow::{Context as _, Result, bail};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -29,8 +30,8 @@ pub struct Options {
     pub duration: Duration,
     /// How long it runs before.
     pub warmup: Duration,
-    /// Run the servers with defaults.
-    pub plain: bool,
+    /// Who the servers' clients are.
+    pub setup: Setup,
     /// Only see that everything arrives.
     pub smoke: bool,
     /// Print tables for docs/performance.md.
@@ -55,7 +56,7 @@ struct Given {
     rows: Option<String>,
     pairs: Option<usize>,
     duration: Option<Duration>,
-    plain: bool,
+    setup: Setup,
     smoke: bool,
     markdown: bool,
     json: bool,
@@ -75,7 +76,8 @@ const OPTIONS: &[Opt] = &[
     Opt { name: "--rows", value: "NAME,…", help: "only these rows; `fanout` stands for all that begin so", set: |given, value| put(&mut given.rows, value) },
     Opt { name: "--pairs", value: "N", help: "runs of each row on both servers in turn (5)", set: |given, value| put(&mut given.pairs, value) },
     Opt { name: "--seconds", value: "S", help: "how long each run is measured (1.5)", set: |given, value| seconds(&mut given.duration, value) },
-    Opt { name: "--plain", value: "", help: "servers with defaults: no accounts, permissions or monitoring", set: |given, _| on(&mut given.plain) },
+    Opt { name: "--setup", value: "NAME", help: "accounts (with permissions and monitoring; default), users (without accounts), plain", set: |given, value| setup(&mut given.setup, value) },
+    Opt { name: "--plain", value: "", help: "the same as --setup plain: no users, no monitoring", set: |given, _| setup(&mut given.setup, "plain") },
     Opt { name: "--smoke", value: "", help: "one short run of each row; only that all messages arrive counts", set: |given, _| on(&mut given.smoke) },
     Opt { name: "--markdown", value: "", help: "print tables for docs/performance.md", set: |given, _| on(&mut given.markdown) },
     Opt { name: "--json", value: "", help: "print every sample as JSON", set: |given, _| on(&mut given.json) },
@@ -134,7 +136,7 @@ impl Given {
             pairs,
             duration,
             warmup: if self.smoke { SMOKE_WARMUP } else { WARMUP_DEFAULT },
-            plain: self.plain,
+            setup: self.setup,
             smoke: self.smoke,
             markdown: self.markdown,
             json: self.json,
@@ -168,6 +170,12 @@ fn select(names: Option<&str>) -> Result<Vec<&'static Row>> {
     Ok(rows)
 }
 
+fn setup(place: &mut Setup, name: &str) -> Result<()> {
+    let found = Setup::ALL.into_iter().find(|(known, _)| *known == name);
+    *place = found.map(|(_, setup)| setup).context("there are accounts, users and plain")?;
+    Ok(())
+}
+
 fn on(place: &mut bool) -> Result<()> {
     *place = true;
     Ok(())
@@ -191,6 +199,8 @@ mod tests {
         assert_eq!(names("").len(), ROWS.len());
         assert!(options("--rows pub,nosuch").is_err());
         assert!(options("--rows pub,").is_err());
+        assert_eq!(options("--setup users").unwrap().setup, Setup::Users);
+        assert!(options("--setup nosuch").is_err());
     }
 
     #[test]

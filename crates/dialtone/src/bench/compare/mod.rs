@@ -16,7 +16,9 @@ use anyhow::{Context as _, Result};
 use args::{Options, Parsed};
 use rows::Row;
 use sample::Sample;
+use server::Setup;
 use std::path::Path;
+use std::process::Command;
 
 /// Both servers' samples of a row: the first of each pair is the official one's.
 pub struct Measured {
@@ -40,14 +42,19 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
     let mut all = Vec::new();
     for row in &options.rows {
         let measured = measure(row, &options)?;
-        eprint!("{}", table::progress(&measured));
+        if options.smoke {
+            println!("{}: all messages arrived", row.name);
+        } else {
+            eprint!("{}", table::progress(&measured));
+        }
         all.push(measured);
     }
     if options.smoke {
-        println!("{} rows: all messages arrived", all.len());
+        println!("{} rows passed", all.len());
     } else if options.json {
         println!("{}", table::json(&all));
     } else {
+        println!("{}\n", taken(&options));
         print!("{}", table::text(&all, options.markdown));
     }
     Ok(())
@@ -62,4 +69,29 @@ fn measure(row: &'static Row, options: &Options) -> Result<Measured> {
         pairs.push([take(&options.official, "official")?, take(&options.ours, "our")?]);
     }
     Ok(Measured { row, pairs })
+}
+
+/// How the figures were taken.
+fn taken(options: &Options) -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("CPU unknown");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!(
+        "{} pairs of {} s, setup {}; {cores} cores, {}, Linux {}; {} beside {}.",
+        options.pairs,
+        options.duration.as_secs_f64(),
+        Setup::ALL.iter().find(|(_, setup)| *setup == options.setup).map_or("", |(name, _)| name),
+        model.trim_start_matches(['\t', ' ', ':']),
+        kernel.trim(),
+        version(&options.official),
+        version(&options.ours),
+    )
+}
+
+/// What a binary says its version is.
+fn version(binary: &Path) -> String {
+    let output = Command::new(binary).arg("--version").output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().next().filter(|line| !line.is_empty()).unwrap_or("a server of unknown version").to_owned()
 }

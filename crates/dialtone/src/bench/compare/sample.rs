@@ -7,7 +7,7 @@ use super::super::progress::Progress;
 use super::super::scenario::Scenario;
 use super::args::Options;
 use super::rows::{Figure, Row, Work};
-use super::server::{Server, Setup};
+use super::server::Server;
 use anyhow::Result;
 use std::path::Path;
 use std::time::Duration;
@@ -37,8 +37,7 @@ impl Sample {
 /// Starts `binary`, applies the row's load and returns what it cost.
 pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
     let tls = matches!(row.work, Work::LoadOverTls(_));
-    let setup = if options.plain { Setup::Plain { tls } } else { Setup::Usual { tls } };
-    let server = Server::start(binary, setup)?;
+    let server = Server::start(binary, options.setup, tls)?;
     let mut sample = Sample::default();
     match &row.work {
         Work::Load(scenario) | Work::LoadOverTls(scenario) => {
@@ -50,7 +49,7 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
                     sample.add(figure, latency.quantile(quantile).as_nanos() as f64);
                 }
             }
-            sample.add(Figure::Memory, carried_memory(&server)?);
+            sample.add(Figure::Memory, resident(&server)?);
         }
         Work::Idle { connections } => idle(&server, options.scaled(*connections), &mut sample)?,
         Work::Subscriptions { few, many } => {
@@ -76,16 +75,16 @@ fn measured(process: Process, load: &mut dyn Load, options: &Options) -> Result<
     Ok((carried, cpu))
 }
 
-fn carried_memory(server: &Server) -> Result<f64> {
+fn resident(server: &Server) -> Result<f64> {
     Ok(server.process.memory()?.resident as f64)
 }
 
 fn idle(server: &Server, connections: usize, sample: &mut Sample) -> Result<()> {
     std::thread::sleep(SETTLE);
-    let start = carried_memory(server)?;
+    let start = resident(server)?;
     let _idle = Idle::open(&server.target, connections)?;
     std::thread::sleep(SETTLE);
-    let memory = carried_memory(server)?;
+    let memory = resident(server)?;
     sample.add(Figure::StartMemory, start);
     sample.add(Figure::Memory, memory);
     sample.add(Figure::MemoryEach, (memory - start).max(0.0) / connections.max(1) as f64);
@@ -101,10 +100,10 @@ fn subscriptions(
 ) -> Result<()> {
     let (carried, cpu_few) = load(server, &Scenario::Spread { subscriptions: few, size: SIZE }, options)?;
     drop(carried);
-    let start = carried_memory(server)?;
+    let start = resident(server)?;
     let mut spread = Scenario::Spread { subscriptions: many, size: SIZE }.open(&server.target)?;
     std::thread::sleep(SETTLE);
-    let memory = carried_memory(server)?;
+    let memory = resident(server)?;
     let (carried, cpu) = measured(server.process, spread.as_mut(), options)?;
     sample.add(Figure::Cpu, cpu);
     sample.add(Figure::CpuFew, cpu_few);

@@ -19,19 +19,22 @@ const START_POLL: Duration = Duration::from_millis(10);
 /// Log lines of a server that did not start, in the error.
 const LOG_LINES_TOLD: usize = 5;
 
-/// How a server is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who the clients of a server are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Setup {
-    /// With accounts, permissions and monitoring, as servers are run; or with TLS besides.
-    Usual {
-        /// Demand TLS.
-        tls: bool,
-    },
-    /// With defaults: nothing but a port.
-    Plain {
-        /// Demand TLS.
-        tls: bool,
-    },
+    /// A user of an account, with permissions; monitoring is on. As servers are run.
+    #[default]
+    Accounts,
+    /// A user with permissions, no accounts; monitoring is on.
+    Users,
+    /// Anyone: nothing is configured but the port.
+    Plain,
+}
+
+impl Setup {
+    /// All of them, by name.
+    pub const ALL: [(&'static str, Setup); 3] =
+        [("accounts", Setup::Accounts), ("users", Setup::Users), ("plain", Setup::Plain)];
 }
 
 /// A running server; ends with the value.
@@ -45,11 +48,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `binary` and waits until it listens. Errors: it does not, with the end of what it logged.
-    pub fn start(binary: &Path, setup: Setup) -> Result<Server> {
+    /// Starts `binary`, with TLS if told so, and waits until it listens. Errors: it does not, with the end of what it logged.
+    pub fn start(binary: &Path, setup: Setup, tls: bool) -> Result<Server> {
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
-        let config = config(setup, port, folder.path())?;
+        let config = config(setup, tls, port, folder.path())?;
         let config_path = folder.path().join("server.conf");
         fs::write(&config_path, config)?;
         let log_path = folder.path().join("log");
@@ -62,10 +65,11 @@ impl Server {
             .stderr(log)
             .spawn()
             .with_context(|| format!("{}: cannot be started", binary.display()))?;
-        let (Setup::Usual { tls } | Setup::Plain { tls }) = setup;
         let entry = match setup {
-            Setup::Usual { .. } => Entry::User { user: "bench".to_owned(), password: "bench".to_owned() },
-            Setup::Plain { .. } => Entry::Anonymous,
+            Setup::Accounts | Setup::Users => {
+                Entry::User { user: "bench".to_owned(), password: "bench".to_owned() }
+            }
+            Setup::Plain => Entry::Anonymous,
         };
         let process = Process { pid: child.id() };
         let target = Target { address: format!("127.0.0.1:{port}"), tls, entry };
@@ -110,9 +114,8 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-fn config(setup: Setup, port: u16, folder: &Path) -> Result<String> {
+fn config(setup: Setup, tls: bool, port: u16, folder: &Path) -> Result<String> {
     let mut config = format!("host: \"127.0.0.1\"\nport: {port}\n");
-    let (Setup::Usual { tls } | Setup::Plain { tls }) = setup;
     if tls {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
@@ -126,12 +129,15 @@ fn config(setup: Setup, port: u16, folder: &Path) -> Result<String> {
             key_path.display()
         )?;
     }
-    if let Setup::Usual { .. } = setup {
+    if setup != Setup::Plain {
         writeln!(config, "http: \"127.0.0.1:{}\"", free_port()?)?;
-        config.push_str(
-            "accounts { BENCH: { users: [\n  \
-             { user: bench, password: bench, permissions: { publish: \">\", subscribe: \">\" } }\n] } }\n",
-        );
+    }
+    let users =
+        "users: [ { user: bench, password: bench, permissions: { publish: \">\", subscribe: \">\" } } ]";
+    match setup {
+        Setup::Accounts => writeln!(config, "accounts {{ BENCH: {{ {users} }} }}")?,
+        Setup::Users => writeln!(config, "authorization {{ {users} }}")?,
+        Setup::Plain => {}
     }
     Ok(config)
 }
