@@ -98,6 +98,7 @@ impl Load for Churn {
             delivered: returned,
             messages: returned,
             payload_bytes: returned * self.size as u64,
+            idle: 0,
             elapsed: started.elapsed(),
             latency: None,
         })

@@ -282,6 +282,7 @@ impl Load for Flow {
             delivered,
             messages,
             payload_bytes: messages * self.size as u64,
+            idle: 0,
             elapsed: started.elapsed(),
             latency: (latency.count() > 0).then_some(latency),
         })

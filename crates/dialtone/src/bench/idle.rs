@@ -36,7 +36,6 @@ impl Load for Idle {
                 progress.tick(Instant::now(), started, stop, 0, 0);
             }
         }
-        let connections = self.links.len() as u64;
-        Ok(Carried { messages: connections, elapsed: started.elapsed(), ..Carried::default() })
+        Ok(Carried { idle: self.links.len() as u64, elapsed: started.elapsed(), ..Carried::default() })
     }
 }

@@ -137,6 +137,7 @@ impl Load for Reply {
                     delivered: answered,
                     messages: answered,
                     payload_bytes,
+                    idle: 0,
                     elapsed,
                     latency: None,
                 });

@@ -53,6 +53,8 @@ pub struct Carried {
     pub messages: u64,
     /// Payload bytes of those messages.
     pub payload_bytes: u64,
+    /// Idle connections held open meanwhile.
+    pub idle: u64,
     /// From the first message sent to the last one received.
     pub elapsed: Duration,
     /// How long messages or requests were under way, where the load measures it.
@@ -63,5 +65,10 @@ impl Carried {
     /// Messages a second.
     pub fn rate(&self) -> f64 {
         self.messages as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+
+    /// Payload bytes a second.
+    pub fn payload_rate(&self) -> f64 {
+        self.payload_bytes as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
 }

@@ -42,7 +42,8 @@ impl Process {
         Some(Duration::from_nanos(nanos))
     }
 
-    fn cpu_time_of_process(&self) -> Result<Duration> {
+    /// CPU time of all threads, those that ended too, by clock ticks.
+    pub fn cpu_time_of_process(&self) -> Result<Duration> {
         let line = self.read("stat")?;
         // The name, in parentheses, may hold anything; user and system time are the 14th and 15th field.
         let after_name = line.rsplit_once(')').map_or("", |(_, rest)| rest);
@@ -72,6 +73,20 @@ impl Process {
             format!("process {}: cannot read /proc; it must run on this machine, on Linux", self.pid)
         })
     }
+}
+
+/// CPU time that everything on this machine has used since it started, idle time left out. Counts by clock ticks.
+pub fn machine_cpu_time() -> Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat").context("cannot read /proc/stat; comparing needs Linux")?;
+    let fields = stat.lines().next().unwrap_or_default().split_ascii_whitespace().skip(1);
+    // user nice system idle iowait irq softirq steal; what follows is part of user.
+    let ticks: u64 = fields
+        .take(8)
+        .enumerate()
+        .filter(|(number, _)| !matches!(number, 3 | 4))
+        .filter_map(|(_, field)| field.parse::<u64>().ok())
+        .sum();
+    Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
 }
 
 #[cfg(all(test, target_os = "linux"))]

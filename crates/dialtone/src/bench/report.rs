@@ -57,10 +57,11 @@ fn json(mode: &str, carried: &Carried, spent: Option<Spent>) -> serde_json::Valu
         "published": carried.published,
         "delivered": carried.delivered,
         "messages": carried.messages,
+        "idle_connections": carried.idle,
         "payload_bytes": carried.payload_bytes,
         "seconds": carried.elapsed.as_secs_f64(),
         "messages_per_second": carried.rate(),
-        "payload_bytes_per_second": carried.payload_bytes as f64 / carried.elapsed.as_secs_f64().max(1e-9),
+        "payload_bytes_per_second": carried.payload_rate(),
     });
     if let Some(latency) = &carried.latency {
         let mut nanos = serde_json::Map::new();
@@ -83,45 +84,9 @@ fn json(mode: &str, carried: &Carried, spent: Option<Spent>) -> serde_json::Valu
 }
 
 fn table(mode: &str, carried: &Carried, spent: Option<Spent>) -> String {
-    let mut rows = vec![
-        (
-            "messages".to_owned(),
-            format!(
-                "{} (published {}, delivered {})",
-                grouped(carried.messages),
-                grouped(carried.published),
-                grouped(carried.delivered)
-            ),
-        ),
-        ("time".to_owned(), format!("{:.3} s", carried.elapsed.as_secs_f64())),
-        ("rate".to_owned(), format!("{} msg/s", grouped(carried.rate() as u64))),
-        (
-            "payload".to_owned(),
-            format!("{}/s", bytes(carried.payload_bytes as f64 / carried.elapsed.as_secs_f64().max(1e-9))),
-        ),
-    ];
-    if let Some(latency) = &carried.latency {
-        for (name, quantile) in QUANTILES {
-            rows.push((name.to_owned(), duration(latency.quantile(quantile))));
-        }
-        rows.push(("max".to_owned(), duration(latency.max())));
-    }
+    let mut rows = carried_rows(carried);
     if let Some(spent) = spent {
-        let per_message = spent.cpu.as_nanos() as f64 / carried.messages.max(1) as f64;
-        rows.push((
-            "server CPU".to_owned(),
-            format!("{:.3} s, {per_message:.0} ns/msg", spent.cpu.as_secs_f64()),
-        ));
-        let grown = spent.after.resident as f64 - spent.before.resident as f64;
-        rows.push((
-            "server memory".to_owned(),
-            format!(
-                "{}, peak {}, grown by {}",
-                bytes(spent.after.resident as f64),
-                bytes(spent.after.peak as f64),
-                bytes(grown)
-            ),
-        ));
+        rows.extend(spent_rows(carried, spent));
     }
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = format!("{mode}\n");
@@ -129,6 +94,42 @@ fn table(mode: &str, carried: &Carried, spent: Option<Spent>) -> String {
         let _ = writeln!(text, "  {name:width$}  {value}");
     }
     text
+}
+
+fn carried_rows(carried: &Carried) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("time", format!("{:.3} s", carried.elapsed.as_secs_f64()))];
+    if carried.idle > 0 {
+        rows.push(("idle connections", grouped(carried.idle)));
+        return rows;
+    }
+    let (published, delivered) = (grouped(carried.published), grouped(carried.delivered));
+    rows.push((
+        "messages",
+        format!("{} (published {published}, delivered {delivered})", grouped(carried.messages)),
+    ));
+    rows.push(("rate", format!("{} msg/s", grouped(carried.rate() as u64))));
+    rows.push(("payload", format!("{}/s", bytes(carried.payload_rate()))));
+    if let Some(latency) = &carried.latency {
+        rows.extend(QUANTILES.map(|(name, quantile)| (name, duration(latency.quantile(quantile)))));
+        rows.push(("max", duration(latency.max())));
+    }
+    rows
+}
+
+fn spent_rows(carried: &Carried, spent: Spent) -> Vec<(&'static str, String)> {
+    let resident = spent.after.resident as f64;
+    let grown = resident - spent.before.resident as f64;
+    let memory =
+        format!("{}, peak {}, grown by {}", bytes(resident), bytes(spent.after.peak as f64), bytes(grown));
+    let mut cpu = format!("{:.3} s", spent.cpu.as_secs_f64());
+    if carried.messages > 0 {
+        let _ = write!(cpu, ", {:.0} ns/msg", spent.cpu.as_nanos() as f64 / carried.messages as f64);
+    }
+    let mut rows = vec![("server CPU", cpu), ("server memory", memory)];
+    if carried.idle > 0 {
+        rows.push(("of each connection", bytes(grown / carried.idle as f64)));
+    }
+    rows
 }
 
 /// `1234567` as `1,234,567`.
@@ -188,6 +189,7 @@ mod tests {
             delivered: 20,
             messages: 20,
             payload_bytes: 320,
+            idle: 0,
             elapsed: Duration::from_secs(2),
             latency: None,
         };

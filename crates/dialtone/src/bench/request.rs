@@ -120,6 +120,7 @@ impl Load for Request {
             delivered: answered,
             messages: answered,
             payload_bytes: answered * self.size as u64,
+            idle: 0,
             elapsed: started.elapsed(),
             latency: Some(latency),
         })

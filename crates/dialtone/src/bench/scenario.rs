@@ -132,6 +132,7 @@ impl Load for Beside {
             delivered: measured.delivered + beside.delivered,
             messages: measured.messages + beside.messages,
             payload_bytes: measured.payload_bytes + beside.payload_bytes,
+            idle: 0,
             elapsed: measured.elapsed.max(beside.elapsed),
             latency: measured.latency,
         })

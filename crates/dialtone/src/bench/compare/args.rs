@@ -26,10 +26,8 @@ pub struct Options {
     pub rows: Vec<&'static Row>,
     /// How often each row is taken from both.
     pub pairs: usize,
-    /// How long a load is measured.
-    pub duration: Duration,
-    /// How long it runs before.
-    pub warmup: Duration,
+    /// How long loads run.
+    pub times: Times,
     /// Who the servers' clients are.
     pub setup: Setup,
     /// Only see that everything arrives.
@@ -38,6 +36,22 @@ pub struct Options {
     pub markdown: bool,
     /// Print JSON.
     pub json: bool,
+}
+
+/// How long a load runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Before it is measured.
+    pub warmup: Duration,
+    /// While it is measured.
+    pub duration: Duration,
+}
+
+impl Times {
+    /// Measured `factor` times as long.
+    pub fn longer(self, factor: u32) -> Times {
+        Times { duration: self.duration.saturating_mul(factor), ..self }
+    }
 }
 
 const PAIRS_DEFAULT: usize = 5;
@@ -134,8 +148,7 @@ impl Given {
             ours: ours.unwrap_or_else(|| "target/release/dialtone".into()),
             rows: select(self.rows.as_deref())?,
             pairs,
-            duration,
-            warmup: if self.smoke { SMOKE_WARMUP } else { WARMUP_DEFAULT },
+            times: Times { warmup: if self.smoke { SMOKE_WARMUP } else { WARMUP_DEFAULT }, duration },
             setup: self.setup,
             smoke: self.smoke,
             markdown: self.markdown,
@@ -206,7 +219,7 @@ mod tests {
     #[test]
     fn a_smoke_run_is_short() {
         let found = options("--smoke --ours b --official a").unwrap();
-        assert_eq!((found.pairs, found.duration, found.scaled(100)), (1, SMOKE_DURATION, 5));
+        assert_eq!((found.pairs, found.times.duration, found.scaled(100)), (1, SMOKE_DURATION, 5));
         assert_eq!((found.official, found.ours), ("a".into(), "b".into()));
     }
 }

@@ -80,7 +80,7 @@ fn taken(options: &Options) -> String {
     format!(
         "{} pairs of {} s, setup {}; {cores} cores, {}, Linux {}; {} beside {}.",
         options.pairs,
-        options.duration.as_secs_f64(),
+        options.times.duration.as_secs_f64(),
         Setup::ALL.iter().find(|(_, setup)| *setup == options.setup).map_or("", |(name, _)| name),
         model.trim_start_matches(['\t', ' ', ':']),
         kernel.trim(),

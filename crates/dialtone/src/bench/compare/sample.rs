@@ -1,12 +1,12 @@
 //! Takes one measurement of one row from one server, started for it.
 
 use super::super::idle::Idle;
-use super::super::load::{Carried, Load, Stop};
-use super::super::process::Process;
+use super::super::load::{Load, Stop};
+use super::super::process::{Process, machine_cpu_time};
 use super::super::progress::Progress;
 use super::super::scenario::Scenario;
-use super::args::Options;
-use super::rows::{Figure, Row, Work};
+use super::args::{Options, Times};
+use super::rows::{Figure, LONG, Row, Work};
 use super::server::Server;
 use anyhow::Result;
 use std::path::Path;
@@ -40,39 +40,46 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
     let server = Server::start(binary, options.setup, tls)?;
     let mut sample = Sample::default();
     match &row.work {
-        Work::Load(scenario) | Work::LoadOverTls(scenario) => {
-            let (carried, cpu) = load(&server, &scenario(), options)?;
-            sample.add(Figure::Cpu, cpu);
-            sample.add(Figure::Rate, carried.rate());
-            if let Some(latency) = &carried.latency {
-                for (figure, quantile) in [(Figure::P50, 0.5), (Figure::P99, 0.99), (Figure::P999, 0.999)] {
-                    sample.add(figure, latency.quantile(quantile).as_nanos() as f64);
-                }
-            }
+        Work::Load(scenario) | Work::LongLoad(scenario) | Work::LoadOverTls(scenario) => {
+            let mut load = scenario().open(&server.target)?;
+            let long = matches!(row.work, Work::LongLoad(_));
+            let times = options.times.longer(if long { LONG } else { 1 });
+            measured(server.process, load.as_mut(), times, &mut sample)?;
             sample.add(Figure::Memory, resident(&server)?);
         }
         Work::Idle { connections } => idle(&server, options.scaled(*connections), &mut sample)?,
         Work::Subscriptions { few, many } => {
-            subscriptions(&server, options.scaled(*few), options.scaled(*many), options, &mut sample)?;
+            subscriptions(&server, options.scaled(*few), options.scaled(*many), options.times, &mut sample)?;
         }
     }
     Ok(sample)
 }
 
-/// Runs a scenario and returns what it carried and the server's nanoseconds a message.
-fn load(server: &Server, scenario: &Scenario, options: &Options) -> Result<(Carried, f64)> {
-    let mut load = scenario.open(&server.target)?;
-    measured(server.process, load.as_mut(), options)
-}
-
-fn measured(process: Process, load: &mut dyn Load, options: &Options) -> Result<(Carried, f64)> {
+/// Runs an open load, adds the server's nanoseconds a message and how fast the messages were, and returns the former.
+fn measured(process: Process, load: &mut dyn Load, times: Times, sample: &mut Sample) -> Result<f64> {
     let silent = &mut Progress::silent();
-    load.run(Stop::After(options.warmup), silent)?;
+    load.run(Stop::After(times.warmup), silent)?;
+    let generator = Process { pid: std::process::id() };
+    let involved = || anyhow::Ok(process.cpu_time_of_process()? + generator.cpu_time_of_process()?);
+    let (machine_before, involved_before) = (machine_cpu_time()?, involved()?);
     let before = process.cpu_time()?;
-    let carried = load.run(Stop::After(options.duration), silent)?;
+    let carried = load.run(Stop::After(times.duration), silent)?;
     let spent = process.cpu_time()?.saturating_sub(before);
+    let (machine_after, involved_after) = (machine_cpu_time()?, involved()?);
+    let others = machine_after
+        .saturating_sub(machine_before)
+        .saturating_sub(involved_after.saturating_sub(involved_before));
+
     let cpu = spent.as_nanos() as f64 / carried.messages.max(1) as f64;
-    Ok((carried, cpu))
+    sample.add(Figure::Cpu, cpu);
+    sample.add(Figure::Rate, carried.rate());
+    sample.add(Figure::OtherLoad, others.as_secs_f64() / carried.elapsed.as_secs_f64().max(1e-9));
+    if let Some(latency) = &carried.latency {
+        for (figure, quantile) in [(Figure::P50, 0.5), (Figure::P99, 0.99), (Figure::P999, 0.999)] {
+            sample.add(figure, latency.quantile(quantile).as_nanos() as f64);
+        }
+    }
+    Ok(cpu)
 }
 
 fn resident(server: &Server) -> Result<f64> {
@@ -91,24 +98,17 @@ fn idle(server: &Server, connections: usize, sample: &mut Sample) -> Result<()> 
     Ok(())
 }
 
-fn subscriptions(
-    server: &Server,
-    few: usize,
-    many: usize,
-    options: &Options,
-    sample: &mut Sample,
-) -> Result<()> {
-    let (carried, cpu_few) = load(server, &Scenario::Spread { subscriptions: few, size: SIZE }, options)?;
-    drop(carried);
+fn subscriptions(server: &Server, few: usize, many: usize, times: Times, sample: &mut Sample) -> Result<()> {
+    let mut spread = Scenario::Spread { subscriptions: few, size: SIZE }.open(&server.target)?;
+    let cpu_few = measured(server.process, spread.as_mut(), times, &mut Sample::default())?;
+    drop(spread);
     let start = resident(server)?;
     let mut spread = Scenario::Spread { subscriptions: many, size: SIZE }.open(&server.target)?;
     std::thread::sleep(SETTLE);
     let memory = resident(server)?;
-    let (carried, cpu) = measured(server.process, spread.as_mut(), options)?;
-    sample.add(Figure::Cpu, cpu);
+    let cpu = measured(server.process, spread.as_mut(), times, sample)?;
     sample.add(Figure::CpuFew, cpu_few);
     sample.add(Figure::Growth, cpu / cpu_few.max(1.0));
-    sample.add(Figure::Rate, carried.rate());
     sample.add(Figure::Memory, memory);
     sample.add(Figure::MemoryEach, (memory - start).max(0.0) / many.max(1) as f64);
     Ok(())

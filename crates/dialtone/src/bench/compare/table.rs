@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 /// All figures: the name in JSON, what tables call it.
-const FIGURES: [(Figure, &str, &str); 10] = [
+const FIGURES: [(Figure, &str, &str); 11] = [
     (Figure::Cpu, "cpu_ns_per_message", "server CPU a message"),
     (Figure::CpuFew, "cpu_ns_per_message_few", "server CPU a message, 1 k"),
     (Figure::Growth, "cpu_growth", "cost with many over few"),
@@ -18,6 +18,7 @@ const FIGURES: [(Figure, &str, &str); 10] = [
     (Figure::StartMemory, "resident_bytes_at_start", "memory at start"),
     (Figure::Memory, "resident_bytes", "memory"),
     (Figure::MemoryEach, "bytes_each", "memory of each"),
+    (Figure::OtherLoad, "other_load_cores", "cores busy with others"),
 ];
 
 /// A figure of a row over all pairs.
@@ -37,8 +38,7 @@ impl Line {
             .iter()
             .filter_map(|[official, ours]| Some((official.value(figure)?, ours.value(figure)?)))
             .collect();
-        let ratios: Vec<f64> =
-            values.iter().map(|(official, ours)| ours / official.max(f64::MIN_POSITIVE)).collect();
+        let ratios: Vec<f64> = values.iter().map(|(official, ours)| ours / official).collect();
         Some(Line {
             official: median(values.iter().map(|(official, _)| *official).collect())?,
             ours: median(values.iter().map(|(_, ours)| *ours).collect())?,
@@ -46,6 +46,17 @@ impl Line {
             ratio_max: ratios.iter().copied().reduce(f64::max)?,
             ratio: median(ratios)?,
         })
+    }
+
+    fn ratio_text(&self, figure: Figure) -> String {
+        if figure == Figure::OtherLoad { String::new() } else { format!("{:.2}", self.ratio) }
+    }
+
+    fn spread_text(&self, figure: Figure) -> String {
+        match figure {
+            Figure::OtherLoad => String::new(),
+            _ => format!("{:.2}-{:.2}", self.ratio_min, self.ratio_max),
+        }
     }
 
     fn meets(&self, goal: Goal) -> bool {
@@ -63,13 +74,12 @@ pub fn progress(measured: &Measured) -> String {
         let Some(line) = Line::of(measured, figure) else { continue };
         let _ = writeln!(
             text,
-            "{:14} {name:26} {:>12} {:>12}   {:.2} ({:.2}-{:.2})",
+            "{:14} {name:26} {:>12} {:>12}   {:5} {}",
             measured.row.name,
             value(figure, line.official),
             value(figure, line.ours),
-            line.ratio,
-            line.ratio_min,
-            line.ratio_max
+            line.ratio_text(figure),
+            line.spread_text(figure),
         );
     }
     text
@@ -87,8 +97,8 @@ pub fn text(all: &[Measured], markdown: bool) -> String {
                 name.to_owned(),
                 value(figure, line.official),
                 value(figure, line.ours),
-                format!("{:.2}", line.ratio),
-                format!("{:.2}-{:.2}", line.ratio_min, line.ratio_max),
+                line.ratio_text(figure),
+                line.spread_text(figure),
             ];
             match measured.row.goals.iter().find(|goal| goal.figure() == figure) {
                 None => others.add(cells),
@@ -132,7 +142,7 @@ pub fn json(all: &[Measured]) -> serde_json::Value {
 fn value(figure: Figure, value: f64) -> String {
     match figure {
         Figure::Cpu | Figure::CpuFew => format!("{value:.0} ns"),
-        Figure::Growth => format!("{value:.2}"),
+        Figure::Growth | Figure::OtherLoad => format!("{value:.2}"),
         Figure::Rate => grouped(value as u64),
         Figure::P50 | Figure::P99 | Figure::P999 => duration(Duration::from_nanos(value as u64)),
         Figure::StartMemory | Figure::Memory | Figure::MemoryEach => bytes(value),
