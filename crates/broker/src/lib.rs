@@ -1,1 +1,19 @@
-//! Under construction.
+//! Who gets a message: accounts, interest, permissions, queue choice and delivery into outboxes.
+//!
+//! Begin with [`deliver::Turn`]: one turn of a loop stages messages per peer and writes them at its end. A
+//! [`peer::Peer`] is the end of one connection, an [`account::Account`] a space of subjects, a [`route::Route`] what
+//! the two make of one subject.
+//!
+//! Invariants: no sockets (bytes go to a [`outbox::Sink`]), no clock (time comes in), no codec but the client's. Locks
+//! are leaves: an account's interest, a peer's outbox and a peer's subscriptions are never held together.
+#![forbid(unsafe_code)]
+
+pub mod account;
+pub mod deliver;
+pub mod outbox;
+pub mod peer;
+pub mod permission;
+mod replies;
+pub mod route;
+pub mod stats;
+pub mod subscription;

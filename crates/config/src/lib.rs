@@ -1,1 +1,26 @@
-//! Under construction.
+//! Configuration: the language, the table of keys, the typed options, and what a reload may change.
+//!
+//! `text -> values with positions -> options -> plan(old, new)`. Begin with [`load`]; [`keys`] is the table that says
+//! of each key whether it is known, honoured and reloadable. [`flags`] is the command line.
+//!
+//! Invariants: no I/O (files come by [`language::Files`], the environment by a function), no clock; options are
+//! plain data and never change once made.
+#![forbid(unsafe_code)]
+
+mod accounts;
+mod check;
+pub mod error;
+pub mod flags;
+pub mod keys;
+pub mod language;
+pub mod options;
+pub mod plan;
+mod read;
+mod reader;
+pub mod secret;
+
+pub use error::{ConfigError, ConfigErrors, Location};
+
+pub use options::Options;
+pub use read::load;
+pub use secret::Secret;

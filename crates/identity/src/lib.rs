@@ -1,1 +1,13 @@
-//! Under construction.
+//! Who someone is and what they may do: keys, passwords, permissions, and the one function that lets in.
+//!
+//! Begin with [`authenticator::Authenticator`]: every kind of connection presents what it has and gets a
+//! [`authenticator::Grant`] or a refusal.
+//!
+//! Invariants: no sockets, no clock; secrets are compared in constant time and never printed.
+#![forbid(unsafe_code)]
+
+pub mod authenticator;
+pub mod certificate;
+pub mod nkey;
+pub mod password;
+pub mod permission;

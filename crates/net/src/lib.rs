@@ -1,1 +1,22 @@
-//! Under construction.
+//! Event loops, one a core, and the transports they drive: TCP and Unix-domain sockets, TLS, the PROXY protocol.
+//!
+//! Begin with [`handler::Handler`], the face that a protocol shows to a loop, then [`event_loop`]: one turn reads every
+//! ready connection once, lets the handler work and ends with the handler writing what the turn produced. A
+//! [`link::Link`] is a connection as other threads may use it: to write, and to call its owner.
+//!
+//! Invariants: a loop never blocks but in its poll; one read buffer a loop, none a connection; nothing here knows what
+//! the bytes mean.
+#![forbid(unsafe_code)]
+
+pub mod event_loop;
+pub mod handler;
+mod inbox;
+pub mod link;
+pub mod listener;
+pub mod proxy;
+mod tls;
+
+pub use event_loop::{Loops, Settings};
+pub use handler::{Accepted, Broken, Closing, Handler, HandshakeFirst, Received, Secured, Transport};
+pub use link::{Link, Socket};
+pub use listener::Listener;

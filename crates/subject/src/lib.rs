@@ -1,1 +1,18 @@
-//! Under construction.
+//! Subjects: what they are, which filters they match, and who is interested in them.
+//!
+//! Begin with [`interest::Interest`], the index that routing asks. [`set`] compares filters as sets of subjects,
+//! [`generation`] tells caches when an answer of the index is no longer true, [`naive`] is the few lines that all of
+//! it is tested against.
+//!
+//! Invariants: bytes in, answers out; no accounts, no connections, no I/O. Nothing here allocates to answer a
+//! question, but for the room in the caller's buffers.
+#![forbid(unsafe_code)]
+
+pub mod generation;
+pub mod interest;
+pub mod naive;
+pub mod set;
+
+pub use generation::{Generations, Stamp, SubjectHash};
+pub use interest::{Entry, Interest, Matches};
+pub use set::{is_literal, is_valid_filter, is_valid_literal, tokens};

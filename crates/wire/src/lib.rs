@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod close;
 pub mod connect;
 pub mod error;
 pub mod header;
 pub mod info;
 
+pub use close::CloseReason;
 pub use connect::Connect;
 pub use error::ProtocolError;
 pub use info::Info;

@@ -1,0 +1,299 @@
+//! One turn of a loop: messages are staged per peer, then handed to all outboxes, then written.
+//!
+//! Nothing is locked or written per message. Everything that a turn delivers is in all outboxes before the first
+//! byte is written, the sender's own PONG included, so that no peer sees an effect before its cause.
+
+use crate::account::Account;
+use crate::outbox::{Chunk, Pool};
+use crate::peer::Peer;
+use crate::permission::Authorized;
+use crate::route::{Route, RouteCache, Target};
+use crate::subscription::Counted;
+use dialtone_wire::client::{Publish, encode};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Bodies from this size on are shared by their targets instead of copied to each.
+const SHARED_BODY_BYTES_MIN: usize = 4096;
+/// Staged bytes at which a turn is written out before its end.
+const STAGED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// No stage: what a slot holds for a peer that nothing was staged for.
+const NONE: u32 = 0;
+
+/// What one turn has for one peer.
+struct Stage {
+    peer: Arc<Peer>,
+    full: Vec<Chunk>,
+    bytes: Vec<u8>,
+    msgs: u32,
+    body_bytes: u64,
+}
+
+/// Who publishes.
+#[derive(Clone, Copy)]
+pub struct Origin<'a> {
+    /// The peer that the message came from.
+    pub peer: &'a Arc<Peer>,
+    /// The account that it is in.
+    pub account: &'a Arc<Account>,
+    /// Whether it gets its own messages back.
+    pub echo: bool,
+}
+
+/// What a loop keeps between and during its turns.
+pub struct Turn {
+    routes: RouteCache,
+    stages: Vec<Stage>,
+    /// By a peer's slot: its stage's index plus one.
+    slots: Vec<u32>,
+    staged_bytes: usize,
+    pool: Pool,
+    middle: Vec<u8>,
+    random: u64,
+    now: Instant,
+    /// A peer that was delivered to and that producers should wait for.
+    stalled: Option<Arc<Peer>>,
+}
+
+impl Turn {
+    /// A turn for one loop; `seed` decides which members of queue groups are chosen.
+    pub fn new(seed: u64, now: Instant) -> Self {
+        Self {
+            routes: RouteCache::default(),
+            stages: Vec::new(),
+            slots: Vec::new(),
+            staged_bytes: 0,
+            pool: Pool::default(),
+            middle: Vec::new(),
+            random: seed | 1,
+            now,
+            stalled: None,
+        }
+    }
+
+    /// A turn begins at `now`.
+    pub fn begin(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// When the turn began.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Delivers a message to all who may have it. How many got it.
+    pub fn publish(&mut self, origin: Origin<'_>, message: &Authorized<Publish<'_>>) -> usize {
+        let message = message.get();
+        let route = self.routes.route(origin.account, message.subject);
+        if route.is_empty() {
+            return 0;
+        }
+        let delivered = self.deliver(&route, origin, message);
+        if self.staged_bytes > STAGED_BYTES_MAX {
+            self.finish();
+        }
+        delivered
+    }
+
+    /// Sends bytes of the protocol itself to a peer: INFO, PONG, errors.
+    pub fn send(&mut self, peer: &Arc<Peer>, bytes: &[u8]) {
+        self.stage(peer).bytes.extend_from_slice(bytes);
+        self.staged_bytes += bytes.len();
+    }
+
+    /// Delivers `headers` to the peer's own subscription for `reply`, if it has one: nobody answers `subject`.
+    pub fn no_responders(&mut self, origin: Origin<'_>, reply: &[u8], headers: &[u8]) {
+        let route = self.routes.route(origin.account, reply);
+        let mut targets = route.plain.iter().chain(route.queues.iter().flatten());
+        let Some(target) = targets.find(|t| Arc::ptr_eq(t.subscription.peer(), origin.peer)) else { return };
+        let framed = [headers, b"\r\n"].concat();
+        let message =
+            Publish { subject: reply, reply: None, header_bytes: Some(headers.len()), framed: &framed };
+        self.middle(&message, true);
+        self.stage_message(target, &message, None);
+    }
+
+    /// Hands everything to the outboxes, then writes.
+    pub fn finish(&mut self) {
+        self.staged_bytes = 0;
+        let mut stages = std::mem::take(&mut self.stages);
+        for stage in &mut stages {
+            if let Some(slot) = self.slots.get_mut(stage.peer.slot as usize) {
+                *slot = NONE;
+            }
+            let last = Some(std::mem::take(&mut stage.bytes)).filter(|b| !b.is_empty()).map(Chunk::Own);
+            let chunks = stage.full.drain(..).chain(last);
+            stage.peer.enqueue(chunks, stage.msgs, &mut self.pool);
+            if stage.msgs > 0 {
+                stage.peer.counters.add_out(u64::from(stage.msgs), stage.body_bytes);
+            }
+        }
+        for stage in stages.drain(..) {
+            stage.peer.flush(self.now, &mut self.pool);
+        }
+        self.stages = stages;
+    }
+
+    /// Writes what waits for a peer, now that its connection takes more.
+    pub fn flush(&mut self, peer: &Arc<Peer>) {
+        peer.flush(self.now, &mut self.pool);
+    }
+
+    /// A peer that was delivered to since the last call, and that the producer should wait for.
+    pub fn take_stalled(&mut self) -> Option<Arc<Peer>> {
+        self.stalled.take()
+    }
+
+    /// Forgets cached routes; called when nothing happens, so that closed peers do not linger.
+    pub fn idle(&mut self) {
+        self.routes.clear();
+    }
+
+    fn deliver(&mut self, route: &Route, origin: Origin<'_>, message: &Publish<'_>) -> usize {
+        let shared = (message.framed.len() >= SHARED_BODY_BYTES_MIN
+            && route.plain.len() + route.queues.len() > 1)
+            .then(|| Arc::<[u8]>::from(message.framed));
+        self.middle(message, true);
+        let mut delivered = 0;
+        for target in &route.plain {
+            if origin.echo || !Arc::ptr_eq(target.subscription.peer(), origin.peer) {
+                delivered += usize::from(self.stage_message(target, message, shared.as_ref()));
+            }
+        }
+        for members in &route.queues {
+            delivered += usize::from(self.deliver_to_one(members, origin, message, shared.as_ref()));
+        }
+        delivered
+    }
+
+    /// One of a queue group's members gets the message: a random one, or the next that can take it.
+    fn deliver_to_one(
+        &mut self,
+        members: &[Target],
+        origin: Origin<'_>,
+        message: &Publish<'_>,
+        shared: Option<&Arc<[u8]>>,
+    ) -> bool {
+        let start = if members.len() > 1 { self.random() as usize % members.len() } else { 0 };
+        let (before, from) = members.split_at(start);
+        from.iter()
+            .chain(before)
+            .filter(|t| origin.echo || !Arc::ptr_eq(t.subscription.peer(), origin.peer))
+            .any(|target| self.stage_message(target, message, shared))
+    }
+
+    /// Writes the part of a delivery that all targets share into the scratch buffer.
+    fn middle(&mut self, message: &Publish<'_>, with_headers: bool) {
+        self.middle.clear();
+        let header_bytes = message.header_bytes.filter(|_| with_headers);
+        let body_bytes = if with_headers { message.body_bytes() } else { message.payload().len() };
+        encode::delivery_middle(&mut self.middle, message.reply, header_bytes, body_bytes);
+    }
+
+    /// Stages a message for one target. False if it can have no more.
+    #[inline]
+    fn stage_message(&mut self, target: &Target, message: &Publish<'_>, shared: Option<&Arc<[u8]>>) -> bool {
+        let peer = target.subscription.peer();
+        if peer.closing().is_some() {
+            return false;
+        }
+        if peer.stalls() {
+            self.stalled.get_or_insert_with(|| peer.clone());
+        }
+        match target.subscription.count() {
+            Counted::Deliver => {}
+            Counted::DeliverLast => {
+                peer.unsubscribe(&target.subscription);
+            }
+            Counted::Over => return false,
+        }
+        if peer.tracks_replies()
+            && let Some(reply) = message.reply
+        {
+            peer.expect_answer(reply, self.now);
+        }
+        if message.header_bytes.is_some() && !peer.understands_headers() {
+            self.stage_without_headers(target, message);
+            return true;
+        }
+        let middle = std::mem::take(&mut self.middle);
+        let stage = self.stage(peer);
+        let before = stage.bytes.len();
+        stage.bytes.extend_from_slice(target.prefix(message.header_bytes.is_some()));
+        stage.bytes.extend_from_slice(&middle);
+        stage.msgs += 1;
+        stage.body_bytes += message.body_bytes() as u64;
+        let staged = match shared {
+            None => {
+                stage.bytes.extend_from_slice(message.framed);
+                stage.bytes.len() - before
+            }
+            Some(body) => {
+                let head = std::mem::take(&mut stage.bytes);
+                let head_bytes = head.len() - before;
+                stage.full.push(Chunk::Own(head));
+                stage.full.push(Chunk::Shared(body.clone()));
+                head_bytes
+            }
+        };
+        self.middle = middle;
+        self.staged_bytes += staged;
+        true
+    }
+
+    /// A peer that does not understand headers gets the payload alone.
+    #[cold]
+    fn stage_without_headers(&mut self, target: &Target, message: &Publish<'_>) {
+        let mut middle = Vec::new();
+        encode::delivery_middle(&mut middle, message.reply, None, message.payload().len());
+        let from = message.header_bytes.unwrap_or(0);
+        let framed = message.framed.get(from..).unwrap_or_default();
+        let stage = self.stage(target.subscription.peer());
+        let before = stage.bytes.len();
+        stage.bytes.extend_from_slice(target.prefix(false));
+        stage.bytes.extend_from_slice(&middle);
+        stage.bytes.extend_from_slice(framed);
+        stage.msgs += 1;
+        stage.body_bytes += message.payload().len() as u64;
+        let staged = stage.bytes.len() - before;
+        self.staged_bytes += staged;
+    }
+
+    /// The stage of a peer in this turn.
+    #[inline]
+    fn stage(&mut self, peer: &Arc<Peer>) -> &mut Stage {
+        let slot = peer.slot as usize;
+        if slot >= self.slots.len() {
+            self.slots.resize(slot + 1, NONE);
+        }
+        let index = match self.slots.get(slot) {
+            Some(&index) if index != NONE => index as usize - 1,
+            _ => {
+                let bytes = self.pool.take();
+                self.stages.push(Stage {
+                    peer: peer.clone(),
+                    full: Vec::new(),
+                    bytes,
+                    msgs: 0,
+                    body_bytes: 0,
+                });
+                if let Some(entry) = self.slots.get_mut(slot) {
+                    *entry = self.stages.len() as u32;
+                }
+                self.stages.len() - 1
+            }
+        };
+        // The slot says that the stage is there; both are cleared together in `finish`.
+        &mut self.stages[index]
+    }
+
+    /// xorshift64*: good enough to spread work, and it costs nothing.
+    fn random(&mut self) -> u64 {
+        let mut x = self.random;
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random = x;
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33
+    }
+}

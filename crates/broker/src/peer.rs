@@ -1,0 +1,263 @@
+//! A peer: the end of one connection, as everyone else sees it.
+
+use crate::account::Account;
+use crate::outbox::{Chunk, Flushed, Outbox, Pool, Sink};
+use crate::replies::Replies;
+use crate::stats::Counters;
+use crate::subscription::{Subscription, Subscriptions};
+use dialtone_identity::permission::Permissions;
+use dialtone_wire::CloseReason;
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::time::Instant;
+
+/// The number of a connection, given once and never again while the server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub u64);
+
+/// What calls the loop that owns a connection, from any thread.
+pub trait Attention: Send + Sync {
+    /// The owner looks at the connection soon: it is to be closed, or may read again.
+    fn call(&self);
+}
+
+const OPEN: u8 = u8::MAX;
+const HEADERS: u8 = 1;
+const TRACKS_REPLIES: u8 = 2;
+
+/// The end of one connection: its outbox, its subscriptions and what it counted. Shared by all who send to it.
+pub struct Peer {
+    /// Its number.
+    pub id: ClientId,
+    /// Its place in the tables that each loop keeps by peer. Given again after the peer is gone.
+    pub(crate) slot: u32,
+    /// What it sent and got.
+    pub counters: Counters,
+    flags: AtomicU8,
+    closing: AtomicU8,
+    stalls: AtomicBool,
+    /// Messages dropped because too much was waiting.
+    dropped: AtomicU32,
+    outbox: Mutex<Outbox>,
+    attention: Box<dyn Attention>,
+    place: RwLock<Place>,
+    subscriptions: Mutex<Subscriptions>,
+    waiters: Mutex<Vec<Arc<Peer>>>,
+    replies: Mutex<Option<Box<Replies>>>,
+    pending_bytes_max: usize,
+}
+
+/// Which account a peer is in and what it may do there. Changes when it connects and when rights are reloaded.
+#[derive(Clone, Default)]
+pub struct Place {
+    /// The account; `None` until the peer has said who it is.
+    pub account: Option<Arc<Account>>,
+    /// Its rights; `None` means everything.
+    pub permissions: Option<Arc<Permissions>>,
+}
+
+impl Peer {
+    /// A peer without account. `slot` is unique among the living ones.
+    pub fn new(
+        id: ClientId,
+        slot: u32,
+        sink: Arc<dyn Sink>,
+        attention: Box<dyn Attention>,
+        pending_bytes_max: usize,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            slot,
+            counters: Counters::default(),
+            flags: AtomicU8::new(0),
+            closing: AtomicU8::new(OPEN),
+            stalls: AtomicBool::new(false),
+            dropped: AtomicU32::new(0),
+            outbox: Mutex::new(Outbox::new(sink)),
+            attention,
+            place: RwLock::default(),
+            subscriptions: Mutex::default(),
+            waiters: Mutex::default(),
+            replies: Mutex::default(),
+            pending_bytes_max,
+        })
+    }
+
+    /// Its place in tables by peer.
+    pub fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Where it is and what it may do.
+    pub fn place(&self) -> Place {
+        self.place.read().clone()
+    }
+
+    /// Puts it into an account with rights.
+    pub fn set_place(&self, place: Place) {
+        let tracks = place.permissions.as_ref().is_some_and(|p| p.allow_responses().is_some());
+        self.set_flag(TRACKS_REPLIES, tracks);
+        *self.place.write() = place;
+    }
+
+    /// Whether it understands headers; others get messages without.
+    pub fn understands_headers(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & HEADERS != 0
+    }
+
+    /// Says whether it understands headers.
+    pub fn set_understands_headers(&self, yes: bool) {
+        self.set_flag(HEADERS, yes);
+    }
+
+    /// Whether it may answer what it is asked, though its rights do not name the reply subject.
+    pub fn tracks_replies(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & TRACKS_REPLIES != 0
+    }
+
+    /// Notes that it was asked to answer at `reply`.
+    pub(crate) fn expect_answer(&self, reply: &[u8], now: Instant) {
+        let Some(limits) = self.place.read().permissions.as_ref().and_then(|p| p.allow_responses().copied())
+        else {
+            return;
+        };
+        self.replies.lock().get_or_insert_default().expect(reply, &limits, now);
+    }
+
+    /// Whether it may publish to `subject` because it was asked to; uses up one of the answers it may give.
+    pub(crate) fn may_answer(&self, subject: &[u8], now: Instant) -> bool {
+        self.replies.lock().as_mut().is_some_and(|replies| replies.take(subject, now))
+    }
+
+    fn set_flag(&self, flag: u8, on: bool) {
+        if on {
+            self.flags.fetch_or(flag, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!flag, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks for the connection to be closed. The first reason stays.
+    pub fn close(&self, reason: CloseReason) {
+        let first = self.closing.compare_exchange(OPEN, reason as u8, Ordering::AcqRel, Ordering::Acquire);
+        if first.is_ok() {
+            self.attention.call();
+        }
+    }
+
+    /// Why it is to be closed, if it is.
+    pub fn closing(&self) -> Option<CloseReason> {
+        CloseReason::from_number(self.closing.load(Ordering::Acquire))
+    }
+
+    /// Bytes that wait for it.
+    pub fn pending_bytes(&self) -> usize {
+        self.outbox.lock().pending_bytes()
+    }
+
+    /// Since when it has taken nothing of what waits.
+    pub fn blocked_since(&self) -> Option<Instant> {
+        self.outbox.lock().blocked_since()
+    }
+
+    /// Messages that were dropped because too much waited.
+    pub fn dropped(&self) -> u32 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Whether producers should wait for it.
+    pub fn stalls(&self) -> bool {
+        self.stalls.load(Ordering::Relaxed)
+    }
+
+    /// `waiter` is called when this peer has read enough. False if it already has.
+    pub fn wait_for(&self, waiter: &Arc<Peer>) -> bool {
+        let mut waiters = self.waiters.lock();
+        if !self.stalls() {
+            return false;
+        }
+        if !waiters.iter().any(|w| Arc::ptr_eq(w, waiter)) {
+            waiters.push(waiter.clone());
+        }
+        true
+    }
+
+    /// Calls the owner loop.
+    pub fn call_owner(&self) {
+        self.attention.call();
+    }
+
+    /// Appends what one turn has for this peer.
+    pub(crate) fn enqueue(&self, chunks: impl Iterator<Item = Chunk>, msgs: u32, pool: &mut Pool) {
+        let mut outbox = self.outbox.lock();
+        if outbox.is_closed() {
+            self.dropped.fetch_add(msgs, Ordering::Relaxed);
+            return;
+        }
+        for chunk in chunks {
+            outbox.push(chunk, pool);
+        }
+    }
+
+    /// Writes as much as the connection takes. A peer that leaves more than its bound waiting is a slow consumer and
+    /// is closed; the bound is looked at after the write, since what the socket takes at once was never a backlog.
+    pub fn flush(&self, now: Instant, pool: &mut Pool) {
+        let mut outbox = self.outbox.lock();
+        let flushed = outbox.flush(now, pool);
+        let stalls = outbox.stalls(now);
+        let resumes = outbox.resumes();
+        let over = outbox.pending_bytes() > self.pending_bytes_max;
+        drop(outbox);
+        match flushed {
+            Flushed::Failed(_) => self.close(CloseReason::WriteError),
+            Flushed::Blocked if over => self.close(CloseReason::SlowConsumerPendingBytes),
+            Flushed::Blocked | Flushed::Empty => {}
+        }
+        if stalls {
+            self.stalls.store(true, Ordering::Relaxed);
+        } else if self.stalls() && (resumes || !matches!(flushed, Flushed::Blocked)) {
+            self.stalls.store(false, Ordering::Relaxed);
+            for waiter in std::mem::take(&mut *self.waiters.lock()) {
+                waiter.attention.call();
+            }
+        }
+    }
+
+    /// Lets go of the connection: nothing is sent any more, nobody waits for it.
+    pub fn shut(&self) {
+        self.outbox.lock().close();
+        self.stalls.store(false, Ordering::Relaxed);
+        for waiter in std::mem::take(&mut *self.waiters.lock()) {
+            waiter.attention.call();
+        }
+    }
+
+    /// Its subscriptions. A leaf lock: nothing else is taken while it is held.
+    pub fn subscriptions(&self) -> parking_lot::MutexGuard<'_, Subscriptions> {
+        self.subscriptions.lock()
+    }
+
+    /// Takes all its subscriptions out of its account.
+    pub fn unsubscribe_all(&self) {
+        let all = self.subscriptions.lock().take_all();
+        if let Some(account) = self.place.read().account.clone() {
+            account.remove_all(&all);
+        }
+    }
+
+    /// Takes one subscription out, wherever it still is.
+    pub fn unsubscribe(&self, subscription: &Arc<Subscription>) -> bool {
+        let removed = self.subscriptions.lock().remove(subscription.sid()).is_some();
+        if removed && let Some(account) = self.place.read().account.clone() {
+            account.remove(subscription);
+        }
+        removed
+    }
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! A subscription, and the table of one peer's.
+
+use crate::peer::Peer;
+use dialtone_subject::Entry;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a peer asked for by SUB. Filter, queue group and sid share one allocation.
+pub struct Subscription {
+    peer: Arc<Peer>,
+    text: Box<[u8]>,
+    filter_bytes: u32,
+    queue_bytes: u32,
+    delivered: AtomicU64,
+    /// After how many messages it ends; 0: never.
+    max: AtomicU64,
+}
+
+/// Whether a message still belongs to a subscription with a maximum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// It does.
+    Deliver,
+    /// It does, and it is the last.
+    DeliverLast,
+    /// The maximum was reached before.
+    Over,
+}
+
+impl Subscription {
+    /// A subscription of `peer`. Filter, queue and sid come from one control line, which bounds them.
+    pub fn new(peer: Arc<Peer>, filter: &[u8], queue: Option<&[u8]>, sid: &[u8]) -> Arc<Self> {
+        let queue_text = queue.unwrap_or_default();
+        let text = [filter, queue_text, sid].concat().into_boxed_slice();
+        Arc::new(Self {
+            peer,
+            text,
+            filter_bytes: filter.len() as u32,
+            queue_bytes: queue_text.len() as u32,
+            delivered: AtomicU64::new(0),
+            max: AtomicU64::new(0),
+        })
+    }
+
+    /// Who asked.
+    pub fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
+    /// The peer's name for it.
+    pub fn sid(&self) -> &[u8] {
+        self.text.get((self.filter_bytes + self.queue_bytes) as usize..).unwrap_or_default()
+    }
+
+    /// Messages delivered so far.
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// After how many messages it ends.
+    pub fn max(&self) -> Option<u64> {
+        Some(self.max.load(Ordering::Relaxed)).filter(|&max| max > 0)
+    }
+
+    /// Sets after how many messages it ends. True if it already got that many.
+    pub fn set_max(&self, max: u64) -> bool {
+        self.max.store(max, Ordering::Relaxed);
+        self.delivered() >= max
+    }
+
+    /// Counts one message.
+    #[inline]
+    pub(crate) fn count(&self) -> Counted {
+        let max = self.max.load(Ordering::Relaxed);
+        let count = self.delivered.fetch_add(1, Ordering::Relaxed) + 1;
+        match max {
+            0 => Counted::Deliver,
+            _ if count > max => Counted::Over,
+            _ if count == max => Counted::DeliverLast,
+            _ => Counted::Deliver,
+        }
+    }
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").field("filter", &self.filter().escape_ascii().to_string()).finish()
+    }
+}
+
+/// What the interest index holds.
+#[derive(Clone, Debug)]
+pub struct Subscriber(pub Arc<Subscription>);
+
+impl Entry for Subscriber {
+    fn filter(&self) -> &[u8] {
+        self.0.filter()
+    }
+
+    fn queue(&self) -> Option<&[u8]> {
+        self.0.queue()
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Subscription {
+    /// What it asks for.
+    pub fn filter(&self) -> &[u8] {
+        self.text.get(..self.filter_bytes as usize).unwrap_or_default()
+    }
+
+    /// The queue group it is in.
+    pub fn queue(&self) -> Option<&[u8]> {
+        let from = self.filter_bytes as usize;
+        self.text.get(from..from + self.queue_bytes as usize).filter(|q| !q.is_empty())
+    }
+}
+
+/// One peer's subscriptions by sid.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    table: HashTable<Arc<Subscription>>,
+    hasher: foldhash::fast::RandomState,
+}
+
+impl Subscriptions {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The one with this sid.
+    pub fn find(&self, sid: &[u8]) -> Option<&Arc<Subscription>> {
+        self.table.find(self.hasher.hash_one(sid), |s| s.sid() == sid)
+    }
+
+    /// Adds one. False, and nothing changes, if its sid is taken.
+    pub fn insert(&mut self, subscription: Arc<Subscription>) -> bool {
+        if self.find(subscription.sid()).is_some() {
+            return false;
+        }
+        let hash = self.hasher.hash_one(subscription.sid());
+        self.table.insert_unique(hash, subscription, |s| self.hasher.hash_one(s.sid()));
+        true
+    }
+
+    /// Takes one out.
+    pub fn remove(&mut self, sid: &[u8]) -> Option<Arc<Subscription>> {
+        let entry = self.table.find_entry(self.hasher.hash_one(sid), |s| s.sid() == sid).ok()?;
+        let (subscription, _) = entry.remove();
+        if self.table.is_empty() {
+            self.table = HashTable::new();
+        }
+        Some(subscription)
+    }
+
+    /// Takes all out.
+    pub fn take_all(&mut self) -> Vec<Arc<Subscription>> {
+        std::mem::take(&mut self.table).into_iter().collect()
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Subscription>> {
+        self.table.iter()
+    }
+}

@@ -1,0 +1,205 @@
+//! Users, permissions and accounts.
+
+use crate::Secret;
+use crate::error::ConfigError;
+use crate::language::{Kind, Map, Value};
+use crate::options::{Account, Authorization, Limits, Permissions, Responses, Rules, User};
+use crate::reader::{self, Block, Errors};
+use std::time::Duration;
+
+/// Kinds of connections that a user can be kept to.
+const CONNECTION_TYPES: [&str; 7] =
+    ["STANDARD", "WEBSOCKET", "LEAFNODE", "LEAFNODE_WS", "MQTT", "MQTT_WS", "IN_PROCESS"];
+/// Answers that `allow_responses: true` allows to one request, and for how long. The official figures.
+const RESPONSES_DEFAULT: Responses = Responses { max_msgs: Some(1), expires: Some(Duration::from_secs(120)) };
+
+pub(crate) fn authorization(value: &Value, limits: &mut Limits, errors: &mut Errors) -> Authorization {
+    let mut out = Authorization::default();
+    let Some(map) = noted(reader::map(value), errors) else { return out };
+    let block = Block::new("authorization", map, errors);
+    block.set("user", &mut out.user, errors, |v| reader::text(v).map(Some));
+    block.set("pass", &mut out.password, errors, |v| reader::text(v).map(|p| Some(Secret::new(p))));
+    block.set("token", &mut out.token, errors, |v| reader::text(v).map(|t| Some(Secret::new(t))));
+    block.set("timeout", &mut limits.auth_timeout, errors, |v| reader::duration(v).map(Some));
+    if let Some(value) = block.get("default_permissions") {
+        out.default_permissions = permissions(value, errors);
+    }
+    if let Some(value) = block.get("users") {
+        out.users = users(value, errors);
+    }
+    if out.user.is_some() && !out.users.is_empty() {
+        errors.push(ConfigError::new(&value.at, "can not have a single user/pass and a users array"));
+    }
+    if out.token.is_some() && (out.user.is_some() || !out.users.is_empty()) {
+        let what = if out.user.is_some() { "single user/pass" } else { "users array" };
+        errors.push(ConfigError::new(&value.at, format!("can not have a token and a {what}")));
+    }
+    out
+}
+
+fn users(value: &Value, errors: &mut Errors) -> Vec<User> {
+    let values = noted(reader::array(value), errors).unwrap_or_default();
+    values.iter().filter_map(|value| user(value, errors)).collect()
+}
+
+fn user(value: &Value, errors: &mut Errors) -> Option<User> {
+    let map = noted(reader::map(value), errors)?;
+    let before = errors.len();
+    let block = Block::new("user", map, errors);
+    let mut out = User { at: value.at.clone(), ..User::default() };
+    block.set("user", &mut out.name, errors, reader::text);
+    block.set("pass", &mut out.password, errors, |v| reader::text(v).map(|p| Some(Secret::new(p))));
+    block.set("nkey", &mut out.nkey, errors, |v| reader::text(v).map(Some));
+    block.set("allowed_connection_types", &mut out.connection_types, errors, connection_types);
+    if let Some(value) = block.get("permissions") {
+        out.permissions = permissions(value, errors);
+    }
+    let problem = match (&out.nkey, out.name.is_empty(), &out.password) {
+        (Some(_), false, _) | (Some(_), _, Some(_)) => {
+            "User/Nkey can not have both a name or password and an nkey"
+        }
+        (None, true, _) => "User entry requires a user",
+        _ => "",
+    };
+    if !problem.is_empty() {
+        errors.push(ConfigError::new(&value.at, problem));
+    }
+    (errors.len() == before).then_some(out)
+}
+
+fn connection_types(value: &Value) -> Result<Vec<String>, ConfigError> {
+    let types: Vec<String> = reader::texts(value)?.into_iter().map(|t| t.to_ascii_uppercase()).collect();
+    match types.iter().find(|t| !CONNECTION_TYPES.contains(&t.as_str())) {
+        None => Ok(types),
+        Some(unknown) => Err(ConfigError::new(&value.at, format!("unknown connection type {unknown:?}"))
+            .help(format!("known are {}", CONNECTION_TYPES.join(", ")))),
+    }
+}
+
+/// `{ publish: …, subscribe: …, allow_responses: … }`
+pub(crate) fn permissions(value: &Value, errors: &mut Errors) -> Option<Permissions> {
+    let map = noted(reader::map(value), errors)?;
+    let block = Block::new("permissions", map, errors);
+    let mut out = Permissions::default();
+    if let Some(value) = block.get("publish") {
+        out.publish = rules(value, false, errors);
+    }
+    if let Some(value) = block.get("subscribe") {
+        out.subscribe = rules(value, true, errors);
+    }
+    if let Some(value) = block.get("allow_responses") {
+        out.responses = responses(value, errors);
+        // Who may only answer may publish nothing else.
+        if out.responses.is_some() && out.publish == Rules::default() {
+            out.publish.allow = Some(Vec::new());
+        }
+    }
+    Some(out)
+}
+
+/// One subject, a list, or `{ allow: …, deny: … }`.
+fn rules(value: &Value, queues: bool, errors: &mut Errors) -> Rules {
+    let Kind::Map(map) = &value.kind else {
+        return Rules { allow: Some(subjects(value, queues, errors)), deny: Vec::new() };
+    };
+    let block = Block::new("rules", map, errors);
+    let allow = block.get("allow").map(|v| subjects(v, queues, errors));
+    let deny = block.get("deny").map(|v| subjects(v, queues, errors)).unwrap_or_default();
+    Rules { allow, deny }
+}
+
+fn subjects(value: &Value, queues: bool, errors: &mut Errors) -> Vec<String> {
+    let subjects = noted(reader::texts(value), errors).unwrap_or_default();
+    for subject in &subjects {
+        let mut words = subject.split_whitespace();
+        let valid = words.next().is_some_and(is_subject)
+            && words.next().is_none_or(|queue| queues && is_subject(queue))
+            && words.next().is_none();
+        if !valid {
+            errors.push(ConfigError::new(&value.at, format!("subject {subject:?} is not a valid subject")));
+        }
+    }
+    subjects
+}
+
+/// The rule of subjects: no empty token, `>` only at the end.
+pub(crate) fn is_subject(subject: &str) -> bool {
+    let tokens: Vec<&str> = subject.split('.').collect();
+    let last = tokens.len() - 1;
+    tokens.iter().enumerate().all(|(at, token)| !token.is_empty() && (*token != ">" || at == last))
+}
+
+fn responses(value: &Value, errors: &mut Errors) -> Option<Responses> {
+    match &value.kind {
+        Kind::Bool(false) => None,
+        Kind::Bool(true) => Some(RESPONSES_DEFAULT),
+        Kind::Map(map) => {
+            let block = Block::new("responses", map, errors);
+            let mut out = RESPONSES_DEFAULT;
+            block.set("max", &mut out.max_msgs, errors, |v| {
+                // 0 means the default, less than that any number.
+                Ok(match reader::integer(v)? {
+                    0 => RESPONSES_DEFAULT.max_msgs,
+                    n => u64::try_from(n).ok(),
+                })
+            });
+            block.set("expires", &mut out.expires, errors, |v| match &v.kind {
+                Kind::Integer(n) if *n < 0 => Ok(None),
+                Kind::String(text) if text.starts_with('-') => Ok(None),
+                _ => {
+                    reader::duration(v).map(|d| if d.is_zero() { RESPONSES_DEFAULT.expires } else { Some(d) })
+                }
+            });
+            Some(out)
+        }
+        _ => {
+            errors.push(ConfigError::new(&value.at, "expected a boolean or a map for allow_responses"));
+            None
+        }
+    }
+}
+
+/// `{ NAME: { users: … }, … }`, or a list of names.
+pub(crate) fn accounts(value: &Value, errors: &mut Errors) -> Vec<Account> {
+    if let Kind::Array(values) = &value.kind {
+        let names =
+            values.iter().filter_map(|v| Some((noted(reader::text(v), errors)?, v))).collect::<Vec<_>>();
+        return names
+            .into_iter()
+            .map(|(name, v)| Account { at: v.at.clone(), name, ..Account::default() })
+            .collect();
+    }
+    let map = noted(reader::map(value), errors).unwrap_or(const { &Map { entries: Vec::new() } });
+    let entries = map.entries.iter().filter(|entry| !entry.variable);
+    entries.map(|entry| account(&entry.key, &entry.value, errors)).collect()
+}
+
+fn account(name: &str, value: &Value, errors: &mut Errors) -> Account {
+    let mut out = Account { at: value.at.clone(), name: name.to_owned(), ..Account::default() };
+    if name == "$G" {
+        errors.push(ConfigError::new(&value.at, "\"$G\" is a Reserved Account"));
+    }
+    let Some(map) = noted(reader::map(value), errors) else { return out };
+    let block = Block::new("account", map, errors);
+    block.set("nkey", &mut out.nkey, errors, |v| reader::text(v).map(Some));
+    if let Some(value) = block.get("default_permissions") {
+        out.default_permissions = permissions(value, errors);
+    }
+    if let Some(value) = block.get("users") {
+        out.users = users(value, errors);
+    }
+    if let Some(value) = block.get("limits")
+        && let Some(map) = noted(reader::map(value), errors)
+    {
+        let block = Block::new("limits", map, errors);
+        let limit = |v: &Value| Ok(u64::try_from(reader::integer(v)?).ok());
+        block.set("max_connections", &mut out.limits.connections_max, errors, limit);
+        block.set("max_subscriptions", &mut out.limits.subscriptions_max, errors, limit);
+        block.set("max_payload", &mut out.limits.payload_bytes_max, errors, limit);
+    }
+    out
+}
+
+fn noted<T>(read: Result<T, ConfigError>, errors: &mut Errors) -> Option<T> {
+    read.map_err(|error| errors.push(error)).ok()
+}

@@ -1,0 +1,63 @@
+//! What is wrong with a configuration: where, what, and what to do.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A place in a configuration file. Lines and columns count from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The file's name as it was given.
+    pub file: Arc<str>,
+    /// The line.
+    pub line: u32,
+    /// The column, in characters.
+    pub column: u32,
+}
+
+impl Default for Location {
+    fn default() -> Self {
+        Self { file: "".into(), line: 0, column: 0 }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {problem}{}", if help.is_empty() { String::new() } else { format!("\n  {help}") })]
+pub struct ConfigError {
+    /// Where.
+    pub at: Location,
+    /// What.
+    pub problem: String,
+    /// What to do about it; may be empty.
+    pub help: String,
+}
+
+impl ConfigError {
+    /// A problem without advice.
+    pub fn new(at: &Location, problem: impl Into<String>) -> Self {
+        Self { at: at.clone(), problem: problem.into(), help: String::new() }
+    }
+
+    /// Adds what to do.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = help.into();
+        self
+    }
+}
+
+/// All that is wrong, in the order of the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self(vec![error])
+    }
+}

@@ -1,0 +1,402 @@
+//! The command line of the server: one table gives the parser, the help and the order of precedence.
+//!
+//! The notation is Go's: one or two dashes, `-name value` or `-name=value`. Flags win over the file.
+
+use crate::Secret;
+use crate::options::{Options, Tls, TlsFirst};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Run the server.
+    Serve(Box<Flags>),
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+    /// Print the help about TLS.
+    HelpTls,
+}
+
+/// Flags of a server that is to be run, checked or signalled.
+#[derive(Debug, Default)]
+pub struct Flags {
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// Check the configuration and exit.
+    pub check: bool,
+    /// Send a signal: `command[=pid]`.
+    pub signal: Option<String>,
+    set: Vec<(&'static Flag, String)>,
+}
+
+/// A flag that cannot be understood.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FlagError(pub String);
+
+#[derive(Debug)]
+struct Flag {
+    names: &'static [&'static str],
+    /// What its value is called; empty for a switch.
+    value: &'static str,
+    section: &'static str,
+    help: &'static str,
+    apply: Apply,
+}
+
+type Set = fn(&mut Options, &str) -> Result<(), String>;
+
+#[derive(Debug)]
+enum Apply {
+    /// It changes an option.
+    Option(Set),
+    /// It is about the run itself.
+    Run,
+    /// It is known and refused, for this reason.
+    Refused(&'static str),
+}
+
+const CLUSTERS: &str = "clustering is not part of this version";
+const JETSTREAM: &str = "JetStream is not part of this version";
+
+const FLAGS: &[Flag] = &[
+    flag(&["a", "addr", "net"], "HOST", "Server", "Address to listen on (default: 0.0.0.0)", |o, v| {
+        o.host = v.into();
+        Ok(())
+    }),
+    flag(&["p", "port"], "PORT", "Server", "Port for clients (default: 4222; -1: a free one)", |o, v| {
+        o.port = port(v)?;
+        Ok(())
+    }),
+    flag(&["n", "name", "server_name"], "NAME", "Server", "Server name (default: its id)", |o, v| {
+        o.server_name = Some(v.into());
+        Ok(())
+    }),
+    flag(&["P", "pid"], "FILE", "Server", "File to store the process id in", |o, v| {
+        o.pid_file = Some(v.into());
+        Ok(())
+    }),
+    flag(&["m", "http_port"], "PORT", "Server", "Port for monitoring by HTTP", |o, v| {
+        o.http.port = Some(port(v)?.unwrap_or(0));
+        Ok(())
+    }),
+    flag(&["ms", "https_port"], "PORT", "Server", "Port for monitoring by HTTPS", |o, v| {
+        o.http.tls_port = Some(port(v)?.unwrap_or(0));
+        Ok(())
+    }),
+    run(&["c", "config"], "FILE", "Server", "Configuration file"),
+    run(&["t"], "", "Server", "Test the configuration and exit"),
+    run(
+        &["sl", "signal"],
+        "SIGNAL[=PID]",
+        "Server",
+        "Send a signal to a server: ldm, stop, quit, term, reopen, reload",
+    ),
+    flag(&["client_advertise"], "ADDRESS", "Server", "Address that clients are told", |o, v| {
+        o.client_advertise = Some(v.into());
+        Ok(())
+    }),
+    flag(&["ports_file_dir"], "FOLDER", "Server", "Folder for a file that lists the ports", |o, v| {
+        o.ports_file_dir = Some(v.into());
+        Ok(())
+    }),
+    flag(&["l", "log"], "FILE", "Logging", "File to log to", |o, v| {
+        o.log.file = Some(v.into());
+        Ok(())
+    }),
+    switch(&["T", "logtime"], "Logging", "Times in log lines (default: true)", |o, v| {
+        o.log.time = boolean(v)?;
+        Ok(())
+    }),
+    switch(&["logtime_utc"], "Logging", "Those times in UTC", |o, v| {
+        o.log.utc = boolean(v)?;
+        Ok(())
+    }),
+    switch(&["s", "syslog"], "Logging", "Log to the system log", |o, v| {
+        o.log.syslog = boolean(v)?;
+        Ok(())
+    }),
+    flag(&["r", "remote_syslog"], "ADDRESS", "Logging", "System log at udp://host:514", |o, v| {
+        o.log.remote_syslog = Some(v.into());
+        Ok(())
+    }),
+    switch(&["D", "debug"], "Logging", "Log more", |o, v| {
+        o.log.debug = boolean(v)?;
+        Ok(())
+    }),
+    switch(&["V", "trace"], "Logging", "Log the protocol", |o, v| {
+        o.log.trace = boolean(v)?;
+        Ok(())
+    }),
+    switch(&["VV"], "Logging", "Log the protocol, the system account's too", |o, v| {
+        o.log.trace = boolean(v)?;
+        o.log.trace_verbose = o.log.trace;
+        Ok(())
+    }),
+    switch(&["DV"], "Logging", "-D and -V", |o, v| {
+        o.log.debug = boolean(v)?;
+        o.log.trace = o.log.debug;
+        Ok(())
+    }),
+    switch(&["DVV"], "Logging", "-D and -VV", |o, v| {
+        o.log.debug = boolean(v)?;
+        o.log.trace = o.log.debug;
+        o.log.trace_verbose = o.log.debug;
+        Ok(())
+    }),
+    flag(&["log_size_limit"], "BYTES", "Logging", "Size at which the log file is set aside", |o, v| {
+        o.log.file_bytes_max = v.parse().map_err(|_| "is no size".to_owned())?;
+        Ok(())
+    }),
+    flag(&["max_traced_msg_len"], "BYTES", "Logging", "Bytes of a message that a trace shows", |o, v| {
+        o.log.traced_message_bytes_max = v.parse().map_err(|_| "is no size".to_owned())?;
+        Ok(())
+    }),
+    flag(&["user"], "USER", "Authorization", "User that connections must be", |o, v| {
+        o.authorization.user = Some(v.into());
+        Ok(())
+    }),
+    flag(&["pass"], "PASSWORD", "Authorization", "Its password", |o, v| {
+        o.authorization.password = Some(Secret::new(v));
+        Ok(())
+    }),
+    flag(&["auth"], "TOKEN", "Authorization", "Token that connections must have", |o, v| {
+        o.authorization.token = Some(Secret::new(v));
+        Ok(())
+    }),
+    switch(&["tls"], "TLS", "TLS for clients", |o, v| {
+        if boolean(v)? {
+            tls(o);
+        }
+        Ok(())
+    }),
+    flag(&["tlscert"], "FILE", "TLS", "Certificate chain", |o, v| {
+        tls(o).cert_file = v.into();
+        Ok(())
+    }),
+    flag(&["tlskey"], "FILE", "TLS", "Private key", |o, v| {
+        tls(o).key_file = v.into();
+        Ok(())
+    }),
+    switch(&["tlsverify"], "TLS", "Clients need a certificate", |o, v| {
+        tls(o).verify = boolean(v)?;
+        Ok(())
+    }),
+    flag(&["tlscacert"], "FILE", "TLS", "Certificates that clients' are verified with", |o, v| {
+        tls(o).ca_file = Some(v.into());
+        Ok(())
+    }),
+    refused(&["js", "jetstream"], "", JETSTREAM),
+    refused(&["sd", "store_dir"], "FOLDER", JETSTREAM),
+    refused(&["routes"], "URLS", CLUSTERS),
+    refused(&["cluster", "cluster_listen"], "URL", CLUSTERS),
+    refused(&["cluster_name"], "NAME", CLUSTERS),
+    refused(&["cluster_advertise"], "ADDRESS", CLUSTERS),
+    refused(&["no_advertise"], "", CLUSTERS),
+    refused(&["connect_retries"], "NUMBER", CLUSTERS),
+    refused(&["profile"], "PORT", "the Go profiler has no counterpart; use a system profiler"),
+    run(&["h", "help"], "", "Common", "This text"),
+    run(&["v", "version"], "", "Common", "The version"),
+    run(&["help_tls"], "", "Common", "Help about TLS"),
+];
+
+const fn flag(
+    names: &'static [&'static str],
+    value: &'static str,
+    section: &'static str,
+    help: &'static str,
+    set: Set,
+) -> Flag {
+    Flag { names, value, section, help, apply: Apply::Option(set) }
+}
+
+const fn switch(names: &'static [&'static str], section: &'static str, help: &'static str, set: Set) -> Flag {
+    Flag { names, value: "", section, help, apply: Apply::Option(set) }
+}
+
+const fn run(
+    names: &'static [&'static str],
+    value: &'static str,
+    section: &'static str,
+    help: &'static str,
+) -> Flag {
+    Flag { names, value, section, help, apply: Apply::Run }
+}
+
+const fn refused(names: &'static [&'static str], value: &'static str, why: &'static str) -> Flag {
+    Flag { names, value, section: "", help: "", apply: Apply::Refused(why) }
+}
+
+fn boolean(value: &str) -> Result<bool, String> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("is neither true nor false".into()),
+    }
+}
+
+fn port(value: &str) -> Result<Option<u16>, String> {
+    match value.parse::<i64>() {
+        Ok(-1) => Ok(None),
+        Ok(n) => u16::try_from(n).map(Some).map_err(|_| "is no port".into()),
+        Err(_) => Err("is no port".into()),
+    }
+}
+
+fn tls(options: &mut Options) -> &mut Tls {
+    options.tls.get_or_insert_with(|| Tls {
+        at: crate::Location { file: "command line".into(), line: 1, column: 1 },
+        cert_file: PathBuf::new(),
+        key_file: PathBuf::new(),
+        ca_file: None,
+        verify: false,
+        map: false,
+        timeout: Duration::from_secs(2),
+        first: TlsFirst::No,
+        only_1_3: false,
+        cipher_suites: Vec::new(),
+        curves: Vec::new(),
+        pinned_certs: Vec::new(),
+        rate_max: 0,
+    })
+}
+
+/// Reads the command line, without the program's name.
+///
+/// Errors: an unknown or refused flag, a missing or wrong value, an argument that is no flag.
+pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, FlagError> {
+    let mut flags = Flags::default();
+    let mut args = args.into_iter().peekable();
+    while let Some(arg) = args.next() {
+        let Some(name) = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')).filter(|n| !n.is_empty())
+        else {
+            match arg.as_str() {
+                "version" => return Ok(Command::Version),
+                "help" => return Ok(Command::Help),
+                _ => return Err(FlagError(format!("unrecognized command: {arg:?}"))),
+            }
+        };
+        let (name, inline) = match name.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (name, None),
+        };
+        let Some(flag) = FLAGS.iter().find(|flag| flag.names.contains(&name)) else {
+            return Err(FlagError(format!("flag provided but not defined: -{name}")));
+        };
+        let value = match inline {
+            Some(value) => value,
+            None if flag.value.is_empty() => "true".into(),
+            None => args.next().ok_or_else(|| FlagError(format!("flag needs an argument: -{name}")))?,
+        };
+        match (flag.names, &flag.apply) {
+            (_, Apply::Refused(why)) => {
+                return Err(FlagError(format!("flag -{name} cannot be carried out: {why}")));
+            }
+            (_, Apply::Option(set)) => {
+                // Tried at once, so that a wrong value is told with its flag.
+                set(&mut Options::default(), &value).map_err(|why| {
+                    FlagError(format!("invalid value {value:?} for flag -{name}: it {why}"))
+                })?;
+                flags.set.push((flag, value));
+            }
+            (["h", ..], Apply::Run) => return Ok(Command::Help),
+            (["v", ..], Apply::Run) => return Ok(Command::Version),
+            (["help_tls"], Apply::Run) => return Ok(Command::HelpTls),
+            (["c", ..], Apply::Run) => flags.config = Some(value.into()),
+            (["t"], Apply::Run) => flags.check = boolean(&value).unwrap_or(true),
+            (_, Apply::Run) => flags.signal = Some(value),
+        }
+    }
+    Ok(Command::Serve(Box::new(flags)))
+}
+
+impl Flags {
+    /// Puts the flags over the options of a file.
+    ///
+    /// Errors: flags that do not go together.
+    pub fn apply(&self, options: &mut Options) -> Result<(), FlagError> {
+        for (flag, value) in &self.set {
+            if let Apply::Option(set) = flag.apply {
+                set(options, value).map_err(FlagError)?;
+            }
+        }
+        if let Some(tls) = &options.tls
+            && (tls.cert_file.as_os_str().is_empty() || tls.key_file.as_os_str().is_empty())
+        {
+            return Err(FlagError("TLS Server certificate and key must be present; see --help_tls".into()));
+        }
+        let authorization = &options.authorization;
+        if authorization.user.is_some() && authorization.token.is_some() {
+            return Err(FlagError("can not have a user and a token".into()));
+        }
+        Ok(())
+    }
+}
+
+/// The text of `--help`.
+pub fn help() -> String {
+    let mut out = String::from("Usage: dialtone [options]\n       dialtone bench --help\n");
+    for section in ["Server", "Logging", "Authorization", "TLS", "Common"] {
+        let _ = write!(out, "\n{section} options:\n");
+        for flag in FLAGS.iter().filter(|flag| flag.section == section) {
+            let names =
+                flag.names.iter().map(|n| if n.len() == 1 { format!("-{n}") } else { format!("--{n}") });
+            let names = names.collect::<Vec<_>>().join(", ");
+            let _ = writeln!(out, "    {:<38} {}", format!("{names} {}", flag.value).trim_end(), flag.help);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(line: &str) -> Result<Options, FlagError> {
+        match parse(line.split_whitespace().map(str::to_owned))? {
+            Command::Serve(flags) => {
+                let mut options = Options::default();
+                flags.apply(&mut options)?;
+                Ok(options)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn notations_of_go() {
+        for line in ["-p 99", "--port 99", "-p=99", "--port=99"] {
+            assert_eq!(options(line).expect(line).port, Some(99));
+        }
+        let log = options("-DVV -T=false").expect("read").log;
+        assert!(log.debug && log.trace_verbose && !log.time);
+        assert_eq!(options("-p -1").expect("read").port, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (line, expected) in [
+            ("--nosuchflag", "flag provided but not defined: -nosuchflag"),
+            ("-p", "flag needs an argument: -p"),
+            ("-p x", "invalid value \"x\" for flag -p: it is no port"),
+            ("-js", "flag -js cannot be carried out: JetStream is not part of this version"),
+            ("stray", "unrecognized command: \"stray\""),
+            ("--tls", "TLS Server certificate and key must be present; see --help_tls"),
+        ] {
+            assert_eq!(options(line).expect_err(line).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = FLAGS.iter().flat_map(|f| f.names).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -1,0 +1,273 @@
+//! The table of keys: where each stands, what else it is called, whether a reload may change it, and what it means.
+//! Reading, refusing, docs and tests all go by this table.
+
+/// Whether a key is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is, and a reload may change it.
+    Reloads,
+    /// It is; a change needs a restart.
+    Restarts,
+    /// It is known and refused at start, for this reason.
+    Refused(&'static str),
+}
+
+/// A key in one kind of block.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The kind of block; empty at the top.
+    pub block: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Other names.
+    pub aliases: &'static [&'static str],
+    /// Whether it is carried out.
+    pub status: Status,
+    /// One line for the docs.
+    pub doc: &'static str,
+}
+
+use Status::{Refused, Reloads, Restarts};
+
+const CLUSTERS: &str = "clustering is not part of this version";
+const GATEWAYS: &str = "superclusters are not part of this version";
+const LEAFS: &str = "leaf nodes are not part of this version";
+const JETSTREAM: &str = "JetStream is not part of this version";
+const WEBSOCKET: &str = "WebSocket is not part of this version";
+const MQTT: &str = "MQTT is not part of this version";
+const OPERATOR: &str = "operator mode (JWT) is not part of this version";
+const CALLOUT: &str = "auth callout is not part of this version";
+const OCSP: &str = "OCSP is not part of this version";
+const SHARING: &str = "sharing between accounts is not part of this version";
+const MAPPING: &str = "subject mapping is not part of this version";
+const PROFILER: &str = "the Go profiler has no counterpart; use perf or another system profiler";
+const CERT_STORE: &str = "the Windows certificate store is not supported; use cert_file and key_file";
+const TRACING: &str = "message tracing is not part of this version";
+const PROXY_KEYS: &str = "trusted proxies are not part of this version";
+
+macro_rules! keys {
+    ($($block:literal { $($name:ident $(| $alias:literal)* : $status:expr, $doc:literal;)* })*) => {
+        /// All keys.
+        pub const KEYS: &[Key] = &[$($(Key {
+            block: $block, name: stringify!($name), aliases: &[$($alias),*], status: $status, doc: $doc,
+        },)*)*];
+    };
+}
+
+keys! {
+    "" {
+        listen: Restarts, "`host:port` to listen on for clients.";
+        host | "net": Restarts, "Address to listen on. Default: all.";
+        port: Restarts, "Port to listen on. -1 takes a free one. Default 4222.";
+        client_advertise: Reloads, "`host:port` that clients are told instead of the real one.";
+        server_name: Restarts, "Name of the server. Default: its id.";
+        server_tags: Reloads, "Tags of the server, for placement and monitoring.";
+        server_metadata: Reloads, "Keys and values shown by monitoring.";
+        http: Restarts, "`host:port` of monitoring.";
+        https: Restarts, "`host:port` of monitoring by TLS.";
+        http_port | "monitor_port": Restarts, "Port of monitoring.";
+        https_port: Restarts, "Port of monitoring by TLS.";
+        http_base_path: Restarts, "Path that monitoring stands under.";
+        unix_socket: Restarts, "Path of a Unix-domain socket to listen on for clients. Not an official key.";
+        max_control_line: Reloads, "Bytes of a control line. Default 4096.";
+        max_payload: Reloads, "Bytes of a message's headers and payload. Default 1 MiB.";
+        max_pending: Reloads, "Bytes that may wait for a connection. Default 64 MiB.";
+        max_connections | "max_conn": Reloads, "Connections of the server. Default 65536.";
+        max_subscriptions | "max_subs": Restarts, "Subscriptions of a connection. Default: any number.";
+        max_sub_tokens | "max_subscription_tokens": Reloads, "Tokens of a subscription's subject. Default: any number.";
+        max_closed_clients: Restarts, "Connections remembered after they closed. Default 10000.";
+        max_traced_msg_len: Reloads, "Bytes of a message that a trace shows. Default: all.";
+        write_deadline: Reloads, "How long a connection may take nothing. Default 10s.";
+        write_timeout: Reloads, "What happens then: `default` or `close`; `retry` keeps the connection.";
+        ping_interval: Reloads, "How often a silent connection is pinged. Default 2m.";
+        ping_max: Reloads, "PINGs that may stay unanswered. Default 2.";
+        lame_duck_duration: Reloads, "How long lame duck mode takes to close all clients. Default 2m.";
+        lame_duck_grace_period: Reloads, "How long lame duck mode waits before it begins. Default 10s.";
+        debug: Reloads, "Log more.";
+        trace: Reloads, "Log the protocol.";
+        trace_verbose: Reloads, "Log the protocol of the system account too.";
+        trace_headers: Reloads, "Log only headers of traced messages.";
+        logtime: Reloads, "Times in log lines. Default true.";
+        logtime_utc: Reloads, "Those times in UTC.";
+        log_file | "logfile": Reloads, "File to log to.";
+        log_size_limit | "logfile_size_limit": Reloads, "Bytes after which the log file is set aside and begun anew.";
+        log_max_num | "logfile_max_num": Reloads, "Log files that are kept, the current one included.";
+        log_format: Reloads, "`text` or `json`. Not an official key.";
+        syslog: Reloads, "Log to the system log.";
+        remote_syslog: Reloads, "Address of a system log, such as `udp://host:514`.";
+        connect_error_reports: Reloads, "How often failed connects to other servers are logged.";
+        reconnect_error_reports: Reloads, "How often failed reconnects to other servers are logged.";
+        pid_file | "pidfile": Reloads, "File that holds the process id.";
+        ports_file_dir: Reloads, "Folder for a file that lists the ports.";
+        prof_port: Refused(PROFILER), "Port of the Go profiler.";
+        prof_block_rate: Refused(PROFILER), "Rate of the Go profiler.";
+        no_header_support: Restarts, "Turn headers off.";
+        disable_sublist_cache: Reloads, "Accepted; matches are cached per event loop, and never wrong.";
+        no_fast_producer_stall: Reloads, "Do not hold producers back that outrun a reader.";
+        proxy_protocol: Restarts, "Client connections begin with a PROXY header.";
+        allow_non_tls: Reloads, "Clients may connect without TLS although there is TLS.";
+        tls: Reloads, "TLS for clients.";
+        authorization: Reloads, "Users of the default account, or one user or token.";
+        accounts: Reloads, "Accounts with their users.";
+        system_account | "system": Restarts, "The account for system events.";
+        no_system_account: Restarts, "Have no system account.";
+        no_auth_user: Reloads, "The user that a connection without credentials is.";
+        mappings | "maps": Refused(MAPPING), "Subject mappings of the default account.";
+        proxies: Refused(PROXY_KEYS), "Keys of trusted proxies.";
+        msg_trace: Refused(TRACING), "Message tracing.";
+        cluster: Refused(CLUSTERS), "Routes to other servers.";
+        gateway: Refused(GATEWAYS), "Connections to other clusters.";
+        leafnodes | "leaf": Refused(LEAFS), "Leaf nodes.";
+        jetstream: Refused(JETSTREAM), "Streams.";
+        store_dir | "storedir": Refused(JETSTREAM), "Where streams are kept.";
+        default_js_domain: Refused(JETSTREAM), "Domains of accounts.";
+        feature_flags: Refused(JETSTREAM), "Behaviour that is being introduced.";
+        websocket | "ws": Refused(WEBSOCKET), "WebSocket listener.";
+        mqtt: Refused(MQTT), "MQTT listener.";
+        operator | "operators" | "root" | "roots": Refused(OPERATOR), "Operator JWTs.";
+        resolver | "account_resolver" | "accounts_resolver": Refused(OPERATOR), "Where account JWTs come from.";
+        resolver_tls: Refused(OPERATOR), "TLS to a resolver.";
+        resolver_preload: Refused(OPERATOR), "Account JWTs to begin with.";
+        resolver_pinned_accounts: Refused(OPERATOR), "Accounts that are allowed.";
+        trusted | "trusted_keys": Refused(OPERATOR), "Public keys of operators.";
+        default_sentinel: Refused(OPERATOR), "JWT of connections without credentials.";
+        ocsp: Refused(OCSP), "OCSP stapling.";
+        ocsp_cache: Refused(OCSP), "Cache of OCSP responses.";
+    }
+    "tls" {
+        cert_file: Reloads, "Certificate chain, PEM.";
+        key_file: Reloads, "Private key, PEM.";
+        ca_file: Reloads, "Certificates that clients' are verified with, PEM.";
+        verify: Reloads, "Clients need a certificate.";
+        verify_and_map: Reloads, "Clients need a certificate, which says who they are.";
+        verify_cert_and_check_known_urls: Refused("it is for routes and gateways only"), "Certificates must name a known URL.";
+        insecure: Refused("it is for outgoing connections only"), "Do not verify the server.";
+        timeout: Reloads, "How long a handshake may take. Default 2s.";
+        handshake_first | "first" | "immediate": Reloads, "TLS before INFO: true, `auto`, or how long to wait for it.";
+        min_version: Reloads, "`1.2` or `1.3`. Default 1.2.";
+        cipher_suites: Reloads, "Cipher suites, by their standard names.";
+        allow_insecure_cipher_suites: Refused("insecure cipher suites are not supported"), "Allow insecure cipher suites.";
+        curve_preferences: Reloads, "Key exchange groups: X25519, CurveP256, CurveP384.";
+        pinned_certs: Reloads, "SHA-256 of the public keys that clients may have, in hex.";
+        connection_rate_limit: Reloads, "Handshakes a second.";
+        certs | "certificates": Refused("several certificates are not supported yet"), "Further certificates.";
+        ocsp_peer: Refused(OCSP), "Check clients' certificates by OCSP.";
+        cert_store: Refused(CERT_STORE), "Windows certificate store.";
+        cert_match_by: Refused(CERT_STORE), "Windows certificate store.";
+        cert_match: Refused(CERT_STORE), "Windows certificate store.";
+        cert_match_skip_invalid: Refused(CERT_STORE), "Windows certificate store.";
+        ca_certs_match: Refused(CERT_STORE), "Windows certificate store.";
+    }
+    "authorization" {
+        user | "username": Reloads, "The only user.";
+        pass | "password": Reloads, "Its password, plain or bcrypt.";
+        token: Reloads, "A token instead of users.";
+        users: Reloads, "Users.";
+        timeout: Reloads, "How long a client may take to say who it is. Default 2s.";
+        default_permission | "default_permissions" | "permissions": Reloads, "Permissions of users that have none.";
+        proxy_required: Refused(PROXY_KEYS), "Users must come through a trusted proxy.";
+        auth_callout: Refused(CALLOUT), "Ask a service who may connect.";
+    }
+    "user" {
+        user | "username": Reloads, "Name.";
+        pass | "password": Reloads, "Password, plain or bcrypt.";
+        nkey: Reloads, "Public NKey instead of name and password.";
+        permissions | "permission" | "authorization": Reloads, "What it may do.";
+        allowed_connection_types | "connection_types" | "clients": Reloads, "Kinds of connections it may use.";
+        proxy_required: Refused(PROXY_KEYS), "It must come through a trusted proxy.";
+    }
+    "permissions" {
+        publish | "pub" | "import": Reloads, "Subjects it may publish to.";
+        subscribe | "sub" | "export": Reloads, "Subjects it may subscribe to.";
+        publish_allow_responses | "allow_responses": Reloads, "It may answer what it is asked.";
+    }
+    "rules" {
+        allow: Reloads, "These only.";
+        deny: Reloads, "None of these.";
+    }
+    "responses" {
+        max | "max_msgs" | "max_messages" | "max_responses": Reloads, "Answers to one request. Default 1.";
+        expires | "expiration" | "ttl": Reloads, "How long answers may take. Default 2m.";
+    }
+    "account" {
+        nkey: Reloads, "Public NKey of the account.";
+        users: Reloads, "Its users.";
+        default_permissions: Reloads, "Permissions of users that have none.";
+        limits: Reloads, "Limits of the account.";
+        exports: Refused(SHARING), "What it shares.";
+        imports: Refused(SHARING), "What others share with it.";
+        mappings | "maps": Refused(MAPPING), "Subject mappings.";
+        jetstream: Refused(JETSTREAM), "Streams of the account.";
+        msg_trace | "trace_dest": Refused(TRACING), "Message tracing.";
+    }
+    "limits" {
+        max_connections | "max_conn": Reloads, "Connections of the account.";
+        max_subscriptions | "max_subs": Reloads, "Subscriptions of the account.";
+        max_payload | "max_pay": Reloads, "Bytes of a message.";
+        max_leafnodes | "max_leafs": Refused(LEAFS), "Leaf node connections of the account.";
+    }
+}
+
+/// The key with this name in a kind of block. Names are known in any case.
+pub fn find(block: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| {
+        key.block == block
+            && (key.name.eq_ignore_ascii_case(name)
+                || key.aliases.iter().any(|a| a.eq_ignore_ascii_case(name)))
+    })
+}
+
+/// The name in a kind of block that is most like this one, if any is.
+pub fn nearest(block: &str, name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
+    KEYS.iter()
+        .filter(|key| key.block == block)
+        .map(|key| (distance(key.name, &name), key.name))
+        .min()
+        .filter(|&(distance, near)| distance <= 1 + near.len() / 4)
+        .map(|(_, near)| near)
+}
+
+/// How many letters must change (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut corner = i;
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+        for (j, y) in b.bytes().enumerate() {
+            let (left, up) = (row.get(j).copied().unwrap_or(0), row.get(j + 1).copied().unwrap_or(0));
+            let best = (corner + usize::from(x != y)).min(left + 1).min(up + 1);
+            corner = up;
+            if let Some(cell) = row.get_mut(j + 1) {
+                *cell = best;
+            }
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_in_their_block() {
+        for key in KEYS {
+            for name in key.aliases.iter().chain([&key.name]) {
+                let same = KEYS
+                    .iter()
+                    .filter(|k| k.block == key.block && (k.name == *name || k.aliases.contains(name)));
+                assert_eq!(same.count(), 1, "{}.{name}", key.block);
+            }
+        }
+    }
+
+    #[test]
+    fn a_slip_finds_its_key() {
+        assert_eq!(nearest("", "max_paylod"), Some("max_payload"));
+        assert_eq!(nearest("", "jetstrem"), Some("jetstream"));
+        assert_eq!(nearest("", "completely_other"), None);
+    }
+}

@@ -1,0 +1,346 @@
+//! The options of a server: plain data, immutable, with the official defaults.
+
+use crate::Secret;
+use crate::error::Location;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All options.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// The configuration file, if there is one.
+    pub config_file: Option<PathBuf>,
+    /// SHA-256 of the configuration, as `sha256:…`.
+    pub config_digest: String,
+    /// Address to listen on for clients.
+    pub host: String,
+    /// Port to listen on for clients; `None` takes a free one.
+    pub port: Option<u16>,
+    /// What clients are told instead.
+    pub client_advertise: Option<String>,
+    /// Path of a Unix-domain socket.
+    pub unix_socket: Option<PathBuf>,
+    /// Client connections begin with a PROXY header.
+    pub proxy_protocol: bool,
+    /// The server's name.
+    pub server_name: Option<String>,
+    /// Tags.
+    pub server_tags: Vec<String>,
+    /// Keys and values for monitoring.
+    pub server_metadata: BTreeMap<String, String>,
+    /// Monitoring.
+    pub http: Http,
+    /// Limits of connections.
+    pub limits: Limits,
+    /// Lame duck mode.
+    pub lame_duck: LameDuck,
+    /// Logging.
+    pub log: Log,
+    /// File that holds the process id.
+    pub pid_file: Option<PathBuf>,
+    /// Folder for the ports file.
+    pub ports_file_dir: Option<PathBuf>,
+    /// Whether headers are on.
+    pub headers: bool,
+    /// Whether producers that outrun a reader are held back.
+    pub stall_fast_producers: bool,
+    /// TLS for clients.
+    pub tls: Option<Tls>,
+    /// Clients may connect without TLS all the same.
+    pub allow_non_tls: bool,
+    /// Users of the default account.
+    pub authorization: Authorization,
+    /// Accounts.
+    pub accounts: Vec<Account>,
+    /// The account for system events.
+    pub system_account: Option<String>,
+    /// There is no system account.
+    pub no_system_account: bool,
+    /// The user that a connection without credentials is.
+    pub no_auth_user: Option<String>,
+}
+
+/// Monitoring by HTTP.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Http {
+    /// Address; the clients' if it is empty.
+    pub host: String,
+    /// Port; `Some(0)` takes a free one.
+    pub port: Option<u16>,
+    /// Port by TLS.
+    pub tls_port: Option<u16>,
+    /// Path that everything stands under.
+    pub base_path: String,
+}
+
+/// Limits of connections.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Bytes of a control line's arguments.
+    pub control_line_bytes_max: usize,
+    /// Bytes of headers and payload.
+    pub payload_bytes_max: usize,
+    /// Bytes that wait for a connection.
+    pub pending_bytes_max: usize,
+    /// Connections; 0: any number.
+    pub connections_max: usize,
+    /// Subscriptions of a connection; 0: any number.
+    pub subscriptions_max: usize,
+    /// Tokens of a subscription's subject; 0: any number.
+    pub subject_tokens_max: usize,
+    /// Closed connections that are remembered.
+    pub closed_clients_max: usize,
+    /// How long a connection may take nothing.
+    pub write_deadline: Duration,
+    /// Whether a connection that took nothing for so long is kept.
+    pub write_retry: bool,
+    /// How often a silent connection is pinged.
+    pub ping_interval: Duration,
+    /// PINGs that may stay unanswered.
+    pub pings_out_max: u32,
+    /// How long a client may take to say who it is.
+    pub auth_timeout: Option<Duration>,
+}
+
+/// Lame duck mode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LameDuck {
+    /// How long it takes to close all clients.
+    pub duration: Duration,
+    /// How long it waits before.
+    pub grace_period: Duration,
+}
+
+/// Logging.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// Log more.
+    pub debug: bool,
+    /// Log the protocol.
+    pub trace: bool,
+    /// Log the system account's too.
+    pub trace_verbose: bool,
+    /// Log only headers of traced messages.
+    pub trace_headers: bool,
+    /// Times in lines.
+    pub time: bool,
+    /// Those in UTC.
+    pub utc: bool,
+    /// File to log to.
+    pub file: Option<PathBuf>,
+    /// Bytes after which it is set aside; 0: never.
+    pub file_bytes_max: u64,
+    /// Files that are kept; 0: all.
+    pub files_max: usize,
+    /// Log to the system log.
+    pub syslog: bool,
+    /// Address of another system log.
+    pub remote_syslog: Option<String>,
+    /// JSON instead of text.
+    pub json: bool,
+    /// Bytes of a message that a trace shows; 0: all.
+    pub traced_message_bytes_max: usize,
+}
+
+/// TLS of a listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tls {
+    /// Where the block stands.
+    pub at: Location,
+    /// Certificate chain.
+    pub cert_file: PathBuf,
+    /// Private key.
+    pub key_file: PathBuf,
+    /// Certificates that clients' are verified with.
+    pub ca_file: Option<PathBuf>,
+    /// Clients need a certificate.
+    pub verify: bool,
+    /// It says who they are.
+    pub map: bool,
+    /// How long a handshake may take.
+    pub timeout: Duration,
+    /// Whether TLS comes before INFO.
+    pub first: TlsFirst,
+    /// The lowest version is 1.3.
+    pub only_1_3: bool,
+    /// Cipher suites; empty: all secure ones.
+    pub cipher_suites: Vec<String>,
+    /// Key exchange groups; empty: all.
+    pub curves: Vec<String>,
+    /// SHA-256 of clients' public keys, lower-case hex; empty: any.
+    pub pinned_certs: Vec<String>,
+    /// Handshakes a second; 0: any number.
+    pub rate_max: u32,
+}
+
+/// Whether TLS comes before INFO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFirst {
+    /// INFO comes first.
+    No,
+    /// TLS comes first.
+    Yes,
+    /// TLS comes first if the client begins it within this time.
+    Within(Duration),
+}
+
+/// Users of the default account, or one user, or a token.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Authorization {
+    /// The only user.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// A token.
+    pub token: Option<Secret>,
+    /// Users.
+    pub users: Vec<User>,
+    /// Permissions of users that have none.
+    pub default_permissions: Option<Permissions>,
+}
+
+/// A user.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct User {
+    /// Where it stands.
+    pub at: Location,
+    /// Its name; with `nkey`, empty.
+    pub name: String,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// Its public NKey.
+    pub nkey: Option<String>,
+    /// What it may do; `None`: what the default says.
+    pub permissions: Option<Permissions>,
+    /// Kinds of connections it may use; empty: all.
+    pub connection_types: Vec<String>,
+}
+
+/// What a user may do.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Permissions {
+    /// Subjects to publish to.
+    pub publish: Rules,
+    /// Subjects to subscribe to, some with a queue group behind a blank.
+    pub subscribe: Rules,
+    /// Answers to requests.
+    pub responses: Option<Responses>,
+}
+
+/// Subjects that are allowed and denied.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rules {
+    /// Only these; `None`: all.
+    pub allow: Option<Vec<String>>,
+    /// None of these.
+    pub deny: Vec<String>,
+}
+
+/// How many answers, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Responses {
+    /// Answers to one request; `None`: any number.
+    pub max_msgs: Option<u64>,
+    /// How long; `None`: for ever.
+    pub expires: Option<Duration>,
+}
+
+/// An account.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Account {
+    /// Where it stands.
+    pub at: Location,
+    /// Its name.
+    pub name: String,
+    /// Its public NKey.
+    pub nkey: Option<String>,
+    /// Its users.
+    pub users: Vec<User>,
+    /// Permissions of users that have none.
+    pub default_permissions: Option<Permissions>,
+    /// Its limits.
+    pub limits: AccountLimits,
+}
+
+/// Limits of an account; `None`: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountLimits {
+    /// Connections.
+    pub connections_max: Option<u64>,
+    /// Subscriptions.
+    pub subscriptions_max: Option<u64>,
+    /// Bytes of a message.
+    pub payload_bytes_max: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            config_file: None,
+            config_digest: String::new(),
+            host: "0.0.0.0".into(),
+            port: Some(4222),
+            client_advertise: None,
+            unix_socket: None,
+            proxy_protocol: false,
+            server_name: None,
+            server_tags: Vec::new(),
+            server_metadata: BTreeMap::new(),
+            http: Http::default(),
+            limits: Limits::default(),
+            lame_duck: LameDuck { duration: Duration::from_secs(120), grace_period: Duration::from_secs(10) },
+            log: Log::default(),
+            pid_file: None,
+            ports_file_dir: None,
+            headers: true,
+            stall_fast_producers: true,
+            tls: None,
+            allow_non_tls: false,
+            authorization: Authorization::default(),
+            accounts: Vec::new(),
+            system_account: None,
+            no_system_account: false,
+            no_auth_user: None,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            control_line_bytes_max: 4096,
+            payload_bytes_max: 1024 * 1024,
+            pending_bytes_max: 64 * 1024 * 1024,
+            connections_max: 65536,
+            subscriptions_max: 0,
+            subject_tokens_max: 0,
+            closed_clients_max: 10_000,
+            write_deadline: Duration::from_secs(10),
+            write_retry: false,
+            ping_interval: Duration::from_secs(120),
+            pings_out_max: 2,
+            auth_timeout: None,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            debug: false,
+            trace: false,
+            trace_verbose: false,
+            trace_headers: false,
+            time: true,
+            utc: false,
+            file: None,
+            file_bytes_max: 0,
+            files_max: 0,
+            syslog: false,
+            remote_syslog: None,
+            json: false,
+            traced_message_bytes_max: 0,
+        }
+    }
+}

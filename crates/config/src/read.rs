@@ -1,0 +1,362 @@
+//! From values to options.
+
+use crate::accounts;
+use crate::check::check;
+use crate::error::{ConfigError, ConfigErrors, Location};
+use crate::language::{self, Files, Kind, Map, Value};
+use crate::options::{Options, Tls, TlsFirst};
+use crate::reader::{self, Block, Errors};
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a handshake may take by default.
+const TLS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long `handshake_first: auto` waits for TLS before INFO is sent. The official figure.
+const TLS_FIRST_AUTO: Duration = Duration::from_millis(50);
+
+/// Reads the text of the configuration file `name`.
+///
+/// Errors: all that is wrong with it, in the order in which it was found.
+pub fn load(name: &str, text: &str, files: &mut dyn Files) -> Result<Options, ConfigErrors> {
+    let document = language::parse(name, text, files)?;
+    let mut errors = Errors::new();
+    let mut options = options(&document.map, &mut errors);
+    options.config_file = Some(PathBuf::from(name));
+    options.config_digest = format!("sha256:{}", data_encoding::HEXLOWER.encode(&Sha256::digest(text)));
+    let at = Location { file: name.into(), line: 1, column: 1 };
+    check(&options, &at, &mut errors);
+    if errors.is_empty() { Ok(options) } else { Err(ConfigErrors(errors)) }
+}
+
+fn options(map: &Map, errors: &mut Errors) -> Options {
+    let mut out = Options::default();
+    let block = Block::new("", map, errors);
+    let path = |v: &Value| reader::text(v).map(|p| Some(PathBuf::from(p)));
+    let name = |v: &Value| reader::text(v).map(Some);
+    network(&block, &mut out, errors);
+    limits(&block, &mut out, errors);
+    logging(&block, &mut out, errors);
+    block.set("server_name", &mut out.server_name, errors, name);
+    block.set("server_tags", &mut out.server_tags, errors, |v| {
+        Ok(reader::texts(v)?
+            .iter()
+            .flat_map(|t| t.split(','))
+            .map(|t| t.trim().to_ascii_lowercase())
+            .collect())
+    });
+    block.set("server_metadata", &mut out.server_metadata, errors, |v| {
+        let entries = reader::map(v)?.entries.iter();
+        entries.map(|entry| Ok((entry.key.clone(), reader::text(&entry.value)?))).collect()
+    });
+    block.set("lame_duck_duration", &mut out.lame_duck.duration, errors, |v| {
+        let duration = reader::duration(v)?;
+        if duration < Duration::from_secs(30) {
+            return Err(ConfigError::new(
+                &v.at,
+                format!("invalid lame_duck_duration of {duration:?}, minimum is 30 seconds"),
+            ));
+        }
+        Ok(duration)
+    });
+    block.set("lame_duck_grace_period", &mut out.lame_duck.grace_period, errors, reader::duration);
+    block.set("pid_file", &mut out.pid_file, errors, path);
+    block.set("ports_file_dir", &mut out.ports_file_dir, errors, path);
+    if let Some(value) = block.get("no_header_support") {
+        let mut off = false;
+        block.set("no_header_support", &mut off, errors, |_| reader::boolean(value));
+        out.headers = !off;
+    }
+    let mut no_stall = false;
+    block.set("no_fast_producer_stall", &mut no_stall, errors, reader::boolean);
+    out.stall_fast_producers = !no_stall;
+    let mut ignored = false;
+    block.set("disable_sublist_cache", &mut ignored, errors, reader::boolean);
+    block.set("system_account", &mut out.system_account, errors, name);
+    block.set("no_system_account", &mut out.no_system_account, errors, reader::boolean);
+    block.set("no_auth_user", &mut out.no_auth_user, errors, name);
+    block.set("allow_non_tls", &mut out.allow_non_tls, errors, reader::boolean);
+    if let Some(value) = block.get("tls") {
+        out.tls = tls(value, errors);
+    }
+    if let Some(value) = block.get("authorization") {
+        out.authorization = accounts::authorization(value, &mut out.limits, errors);
+    }
+    if let Some(value) = block.get("accounts") {
+        out.accounts = accounts::accounts(value, errors);
+    }
+    out
+}
+
+fn network(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
+    let some_port = |v: &Value| reader::port(v).map(|p| Some(p.unwrap_or(0)));
+    block.set("host", &mut out.host, errors, reader::text);
+    block.set("port", &mut out.port, errors, |v| {
+        reader::port(v).map(|p| if p == Some(0) { Some(4222) } else { p })
+    });
+    if let Some(value) = block.get("listen") {
+        match reader::address(value) {
+            Ok((host, port)) => {
+                out.host = host.filter(|h| !h.is_empty()).unwrap_or_else(|| out.host.clone());
+                out.port = port;
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    block.set("client_advertise", &mut out.client_advertise, errors, |v| reader::text(v).map(Some));
+    block.set("unix_socket", &mut out.unix_socket, errors, |v| reader::text(v).map(|p| Some(p.into())));
+    block.set("proxy_protocol", &mut out.proxy_protocol, errors, reader::boolean);
+    block.set("http_port", &mut out.http.port, errors, some_port);
+    block.set("https_port", &mut out.http.tls_port, errors, some_port);
+    for (key, tls) in [("http", false), ("https", true)] {
+        let Some(value) = block.get(key) else { continue };
+        match reader::address(value) {
+            Ok((host, port)) => {
+                out.http.host = host.unwrap_or_default();
+                let slot = if tls { &mut out.http.tls_port } else { &mut out.http.port };
+                *slot = Some(port.unwrap_or(0));
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    block.set("http_base_path", &mut out.http.base_path, errors, reader::text);
+}
+
+fn limits(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
+    let limits = &mut out.limits;
+    let positive = |v: &Value| match reader::count(v)? {
+        0 => Err(ConfigError::new(&v.at, "0 is too small: 1 or more is expected")),
+        n => Ok(n),
+    };
+    block.set("max_control_line", &mut limits.control_line_bytes_max, errors, positive);
+    block.set("max_payload", &mut limits.payload_bytes_max, errors, reader::count);
+    block.set("max_pending", &mut limits.pending_bytes_max, errors, positive);
+    block.set("max_connections", &mut limits.connections_max, errors, reader::limit);
+    block.set("max_subscriptions", &mut limits.subscriptions_max, errors, reader::limit);
+    block.set("max_sub_tokens", &mut limits.subject_tokens_max, errors, |v| {
+        let n = reader::integer(v)?;
+        u8::try_from(n).map(usize::from).map_err(|_| {
+            ConfigError::new(&v.at, format!("subscription tokens must be between 0 and 255, not {n}"))
+        })
+    });
+    block.set("max_closed_clients", &mut limits.closed_clients_max, errors, reader::count);
+    block.set("write_deadline", &mut limits.write_deadline, errors, reader::duration);
+    block.set("write_timeout", &mut limits.write_retry, errors, |v| match reader::text(v)?.as_str() {
+        "retry" => Ok(true),
+        "default" | "close" => Ok(false),
+        other => Err(ConfigError::new(&v.at, format!("write_timeout {other:?} is unknown"))
+            .help("known are `default`, `close` and `retry`")),
+    });
+    block.set("ping_interval", &mut limits.ping_interval, errors, reader::duration);
+    block.set("ping_max", &mut limits.pings_out_max, errors, |v| {
+        Ok(reader::count(v)?.min(u32::MAX as usize) as u32)
+    });
+}
+
+fn logging(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
+    let log = &mut out.log;
+    block.set("debug", &mut log.debug, errors, reader::boolean);
+    block.set("trace", &mut log.trace, errors, reader::boolean);
+    block.set("trace_verbose", &mut log.trace_verbose, errors, reader::boolean);
+    log.trace |= log.trace_verbose;
+    block.set("trace_headers", &mut log.trace_headers, errors, reader::boolean);
+    block.set("logtime", &mut log.time, errors, reader::boolean);
+    block.set("logtime_utc", &mut log.utc, errors, reader::boolean);
+    block.set("log_file", &mut log.file, errors, |v| reader::text(v).map(|p| Some(p.into())));
+    block.set("log_size_limit", &mut log.file_bytes_max, errors, |v| reader::count(v).map(|n| n as u64));
+    block.set("log_max_num", &mut log.files_max, errors, reader::count);
+    block.set("syslog", &mut log.syslog, errors, reader::boolean);
+    block.set("remote_syslog", &mut log.remote_syslog, errors, |v| reader::text(v).map(Some));
+    block.set("max_traced_msg_len", &mut log.traced_message_bytes_max, errors, reader::limit);
+    block.set("log_format", &mut log.json, errors, |v| match reader::text(v)?.as_str() {
+        "json" => Ok(true),
+        "text" => Ok(false),
+        other => Err(ConfigError::new(&v.at, format!("log_format {other:?} is unknown"))
+            .help("known are `text` and `json`")),
+    });
+    let mut reports = 0;
+    block.set("connect_error_reports", &mut reports, errors, reader::count);
+    block.set("reconnect_error_reports", &mut reports, errors, reader::count);
+}
+
+fn tls(value: &Value, errors: &mut Errors) -> Option<Tls> {
+    let map = match reader::map(value) {
+        Ok(map) => map,
+        Err(error) => {
+            errors.push(error);
+            return None;
+        }
+    };
+    let block = Block::new("tls", map, errors);
+    let mut out = Tls {
+        at: value.at.clone(),
+        cert_file: PathBuf::new(),
+        key_file: PathBuf::new(),
+        ca_file: None,
+        verify: false,
+        map: false,
+        timeout: TLS_TIMEOUT,
+        first: TlsFirst::No,
+        only_1_3: false,
+        cipher_suites: Vec::new(),
+        curves: Vec::new(),
+        pinned_certs: Vec::new(),
+        rate_max: 0,
+    };
+    let path = |v: &Value| reader::text(v).map(PathBuf::from);
+    block.set("cert_file", &mut out.cert_file, errors, path);
+    block.set("key_file", &mut out.key_file, errors, path);
+    block.set("ca_file", &mut out.ca_file, errors, |v| path(v).map(Some));
+    block.set("verify", &mut out.verify, errors, reader::boolean);
+    block.set("verify_and_map", &mut out.map, errors, reader::boolean);
+    out.verify |= out.map;
+    block.set("timeout", &mut out.timeout, errors, reader::duration);
+    block.set("handshake_first", &mut out.first, errors, |v| match &v.kind {
+        Kind::String(text) if text == "auto" => Ok(TlsFirst::Within(TLS_FIRST_AUTO)),
+        Kind::String(text) if reader::parse_duration(text).is_some() => {
+            Ok(TlsFirst::Within(reader::duration(v)?))
+        }
+        _ => Ok(if reader::boolean(v)? { TlsFirst::Yes } else { TlsFirst::No }),
+    });
+    block.set("min_version", &mut out.only_1_3, errors, |v| match &v.kind {
+        Kind::Float(n) if *n == 1.2 => Ok(false),
+        Kind::Float(n) if *n == 1.3 => Ok(true),
+        Kind::String(text) if text == "1.2" => Ok(false),
+        Kind::String(text) if text == "1.3" => Ok(true),
+        _ => {
+            Err(ConfigError::new(&v.at, "unsupported minimum TLS version").help("known are `1.2` and `1.3`"))
+        }
+    });
+    block.set("cipher_suites", &mut out.cipher_suites, errors, nonempty);
+    block.set("curve_preferences", &mut out.curves, errors, nonempty);
+    block.set("pinned_certs", &mut out.pinned_certs, errors, |v| {
+        let pins: Vec<String> = reader::texts(v)?.into_iter().map(|p| p.to_ascii_lowercase()).collect();
+        let is_pin = |p: &String| p.len() == 64 && p.bytes().all(|b| b.is_ascii_hexdigit());
+        match pins.iter().find(|p| !is_pin(p)) {
+            None => Ok(pins),
+            Some(_) => Err(ConfigError::new(&v.at, "a pinned certificate is no SHA-256 in hex")),
+        }
+    });
+    block.set("connection_rate_limit", &mut out.rate_max, errors, |v| {
+        Ok(reader::count(v)?.min(u32::MAX as usize) as u32)
+    });
+    for (key, file) in [("cert_file", &out.cert_file), ("key_file", &out.key_file)] {
+        if file.as_os_str().is_empty() {
+            errors.push(ConfigError::new(&value.at, format!("missing '{key}' in TLS configuration")));
+        }
+    }
+    Some(out)
+}
+
+fn nonempty(value: &Value) -> Result<Vec<String>, ConfigError> {
+    match reader::texts(value)? {
+        list if list.is_empty() => Err(ConfigError::new(&value.at, "the list is empty")),
+        list => Ok(list),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct None_;
+
+    impl Files for None_ {
+        fn read(&mut self, _: &str, _: &str) -> std::io::Result<(String, String)> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+        fn variable(&self, _: &str) -> Option<String> {
+            None
+        }
+    }
+
+    fn read(text: &str) -> Result<Options, ConfigErrors> {
+        load("t.conf", text, &mut None_)
+    }
+
+    #[track_caller]
+    fn refuse(text: &str, expected: &str) {
+        let errors = read(text).expect_err(text).to_string();
+        assert!(errors.starts_with(expected), "{text}: {errors}");
+    }
+
+    #[test]
+    fn an_empty_file_is_all_defaults() {
+        let options = read("").expect("read");
+        let defaults = Options {
+            config_file: options.config_file.clone(),
+            config_digest: options.config_digest.clone(),
+            ..Options::default()
+        };
+        assert_eq!(options, defaults);
+    }
+
+    #[test]
+    fn addresses() {
+        let options = read("listen: '127.0.0.1:-1'\nhttp: 8222").expect("read");
+        assert_eq!((options.host.as_str(), options.port, options.http.port), ("127.0.0.1", None, Some(8222)));
+        refuse("listen: x", "t.conf:1:9: expected an address");
+        refuse("port: 70000", "t.conf:1:7: 70000 is no port");
+    }
+
+    #[test]
+    fn users_and_permissions() {
+        let options = read(
+            "authorization { users = [ { user: u, pass: p, permissions: { pub: a.>, sub: { deny: [x, 'y q'] }, allow_responses: true } }, { nkey: UA } ] }",
+        )
+        .expect("read");
+        let users = &options.authorization.users;
+        let permissions = users[0].permissions.clone().expect("permissions");
+        assert_eq!(permissions.publish.allow, Some(vec!["a.>".to_owned()]));
+        assert_eq!(permissions.subscribe, Rules { allow: None, deny: vec!["x".into(), "y q".into()] });
+        assert_eq!(permissions.responses.map(|r| r.max_msgs), Some(Some(1)));
+        assert_eq!(users[1].nkey.as_deref(), Some("UA"));
+        assert!(!format!("{options:?}").contains("\"p\""));
+    }
+
+    use crate::options::Rules;
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        refuse("\nmax_paylod: 1", "t.conf:2:1: unknown field \"max_paylod\"\n  did you mean `max_payload`?");
+        refuse("jetstream: true", "t.conf:1:1: `jetstream` cannot be carried out: JetStream is not part");
+        refuse("max_payload: 100MB", "t.conf:1:1: max_payload (104857600) cannot be higher than max_pending");
+        refuse(
+            "authorization { user: a, pass: b, users: [{user: c, pass: d}] }",
+            "t.conf:1:15: can not have a single",
+        );
+        refuse("authorization { users: [{user: c}, {user: c}] }", "t.conf:1:36: duplicate user");
+        refuse(
+            "authorization { users: [{user: c, permissions: {pub: 'a..b'}}] }",
+            "t.conf:1:54: subject \"a..b\"",
+        );
+        refuse(
+            "no_auth_user: x\naccounts { A { users: [{user: y}] } }",
+            "t.conf:1:1: no_auth_user: \"x\" not present",
+        );
+        refuse("tls { cert_file: x }", "t.conf:1:5: missing 'key_file'");
+        refuse("lame_duck_duration: 10s", "t.conf:1:21: invalid lame_duck_duration");
+        refuse("accounts { A { exports: [] } }", "t.conf:1:16: `exports` cannot be carried out");
+    }
+
+    /// Every honoured key is read: a value of a type that no key takes is noticed.
+    #[test]
+    fn honoured_keys_are_read() {
+        use crate::keys::{KEYS, Status};
+        for key in KEYS.iter().filter(|k| k.block.is_empty() && !matches!(k.status, Status::Refused(_))) {
+            for name in key.aliases.iter().chain([&key.name]) {
+                let text = format!("{name}: {{ nonsense: [ {{ }} ] }}");
+                let errors = read(&text).expect_err(&text).to_string();
+                assert!(errors.starts_with("t.conf:1:"), "{text}: {errors}");
+            }
+        }
+    }
+
+    #[test]
+    fn refused_keys_are_refused() {
+        use crate::keys::{KEYS, Status};
+        for key in KEYS.iter().filter(|k| k.block.is_empty() && matches!(k.status, Status::Refused(_))) {
+            refuse(&format!("{}: 1", key.name), &format!("t.conf:1:1: `{}` cannot be carried out", key.name));
+        }
+    }
+}

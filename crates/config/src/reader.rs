@@ -1,0 +1,204 @@
+//! Reading one block by the table of keys: typed values out, everything wrong noted with its place.
+
+use crate::error::ConfigError;
+use crate::keys::{self, Status};
+use crate::language::{Kind, Map, Value};
+use std::time::Duration;
+
+/// A block that is being read.
+pub(crate) struct Block<'a> {
+    kind: &'static str,
+    map: &'a Map,
+}
+
+/// What was wrong so far.
+pub(crate) type Errors = Vec<ConfigError>;
+
+impl<'a> Block<'a> {
+    /// Begins to read a block. Keys that are unknown or refused are noted at once.
+    pub(crate) fn new(kind: &'static str, map: &'a Map, errors: &mut Errors) -> Self {
+        for entry in &map.entries {
+            match keys::find(kind, &entry.key).map(|key| key.status) {
+                Some(Status::Reloads | Status::Restarts) => {}
+                Some(Status::Refused(why)) => {
+                    let problem = format!("`{}` cannot be carried out: {why}", entry.key);
+                    errors.push(
+                        ConfigError::new(&entry.at, problem).help("take it out, or use a server that has it"),
+                    );
+                }
+                None if entry.variable => {}
+                None => {
+                    let error = ConfigError::new(&entry.at, format!("unknown field {:?}", entry.key));
+                    errors.push(match keys::nearest(kind, &entry.key) {
+                        Some(near) => error.help(format!("did you mean `{near}`?")),
+                        None => error,
+                    });
+                }
+            }
+        }
+        Self { kind, map }
+    }
+
+    /// The value of a key, whichever of its names was written.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
+        let key = keys::find(self.kind, name)?;
+        debug_assert!(!matches!(key.status, Status::Refused(_)), "{name} is refused");
+        let is = |written: &str| keys::find(self.kind, written).is_some_and(|k| std::ptr::eq(k, key));
+        self.map.entries.iter().rev().find(|entry| is(&entry.key)).map(|entry| &entry.value)
+    }
+
+    pub(crate) fn set<T>(
+        &self,
+        name: &str,
+        slot: &mut T,
+        errors: &mut Errors,
+        read: impl FnOnce(&Value) -> Result<T, ConfigError>,
+    ) {
+        if let Some(value) = self.get(name) {
+            match read(value) {
+                Ok(value) => *slot = value,
+                Err(error) => errors.push(error),
+            }
+        }
+    }
+}
+
+fn wrong(value: &Value, expected: &str) -> ConfigError {
+    ConfigError::new(&value.at, format!("expected {expected}, found {}", value.kind.name()))
+}
+
+pub(crate) fn boolean(value: &Value) -> Result<bool, ConfigError> {
+    match &value.kind {
+        Kind::Bool(b) => Ok(*b),
+        Kind::String(text) => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" => Ok(true),
+            "false" | "no" | "off" => Ok(false),
+            _ => Err(wrong(value, "true or false")),
+        },
+        _ => Err(wrong(value, "true or false")),
+    }
+}
+
+pub(crate) fn integer(value: &Value) -> Result<i64, ConfigError> {
+    match &value.kind {
+        Kind::Integer(n) => Ok(*n),
+        _ => Err(wrong(value, "an integer")),
+    }
+}
+
+/// A count or size that is not negative.
+pub(crate) fn count(value: &Value) -> Result<usize, ConfigError> {
+    let n = integer(value)?;
+    usize::try_from(n)
+        .map_err(|_| ConfigError::new(&value.at, format!("{n} is too small: 0 or more is expected")))
+}
+
+/// A limit: -1 is none, which the options write as 0.
+pub(crate) fn limit(value: &Value) -> Result<usize, ConfigError> {
+    Ok(usize::try_from(integer(value)?).unwrap_or(0))
+}
+
+pub(crate) fn text(value: &Value) -> Result<String, ConfigError> {
+    match &value.kind {
+        Kind::String(text) => Ok(text.clone()),
+        // A bare number, date or boolean where text is expected is what was meant.
+        Kind::Integer(n) => Ok(n.to_string()),
+        Kind::Date(text) => Ok(text.clone()),
+        _ => Err(wrong(value, "a string")),
+    }
+}
+
+/// A string, or a list of them.
+pub(crate) fn texts(value: &Value) -> Result<Vec<String>, ConfigError> {
+    match &value.kind {
+        Kind::Array(values) => values.iter().map(text).collect(),
+        _ => text(value).map(|one| vec![one]),
+    }
+}
+
+pub(crate) fn map(value: &Value) -> Result<&Map, ConfigError> {
+    match &value.kind {
+        Kind::Map(map) => Ok(map),
+        _ => Err(wrong(value, "a map")),
+    }
+}
+
+pub(crate) fn array(value: &Value) -> Result<&[Value], ConfigError> {
+    match &value.kind {
+        Kind::Array(values) => Ok(values),
+        _ => Err(wrong(value, "an array")),
+    }
+}
+
+/// A duration such as `1m30s`, or a number of seconds.
+pub(crate) fn duration(value: &Value) -> Result<Duration, ConfigError> {
+    let seconds = |s: f64| Duration::try_from_secs_f64(s).ok();
+    match &value.kind {
+        Kind::Integer(n) => seconds(*n as f64),
+        Kind::Float(n) => seconds(*n),
+        Kind::String(text) => parse_duration(text),
+        _ => None,
+    }
+    .ok_or_else(|| {
+        ConfigError::new(&value.at, "expected a duration")
+            .help("such as `500ms`, `2s`, `1m30s`, or seconds as a number")
+    })
+}
+
+/// A duration in the notation of Go.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut rest = text;
+    let mut total = 0f64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|&at| at > 0)?;
+        let number: f64 = rest.get(..digits)?.parse().ok()?;
+        rest = rest.get(digits..)?;
+        let unit_end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let unit = match rest.get(..unit_end)? {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        total += number * unit;
+        rest = rest.get(unit_end..)?;
+    }
+    if text.is_empty() { None } else { Duration::try_from_secs_f64(total).ok() }
+}
+
+/// `host:port`, `:port`, or a port. -1 is a free port, and told as `None`.
+pub(crate) fn address(value: &Value) -> Result<(Option<String>, Option<u16>), ConfigError> {
+    let bad = || {
+        ConfigError::new(&value.at, format!("expected an address, found {}", value.kind.name()))
+            .help("such as `4222`, `:4222` or `127.0.0.1:4222`")
+    };
+    match &value.kind {
+        Kind::Integer(n) => Ok((None, port_number(*n).ok_or_else(bad)?)),
+        Kind::String(text) => {
+            let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
+            let port = port.parse().ok().and_then(port_number).ok_or_else(bad)?;
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            Ok((Some(host.to_owned()), port))
+        }
+        _ => Err(bad()),
+    }
+}
+
+/// A port; -1 is a free one, and told as `None`.
+pub(crate) fn port(value: &Value) -> Result<Option<u16>, ConfigError> {
+    let n = integer(value)?;
+    port_number(n).ok_or_else(|| ConfigError::new(&value.at, format!("{n} is no port")))
+}
+
+fn port_number(n: i64) -> Option<Option<u16>> {
+    match n {
+        -1 => Some(None),
+        n => u16::try_from(n).ok().map(Some),
+    }
+}

@@ -1,0 +1,251 @@
+//! NKeys: Ed25519 and curve keys in base32, with a prefix that says whose they are and a checksum.
+//! Source: <https://github.com/nats-io/nkeys>.
+
+use data_encoding::{BASE32_NOPAD, BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use zeroize::Zeroizing;
+
+/// Bytes of a decoded public key: prefix, key, checksum.
+const PUBLIC_BYTES: usize = 1 + 32 + 2;
+/// Bytes of a decoded seed: two prefix bytes, seed, checksum.
+const SEED_BYTES: usize = 2 + 32 + 2;
+const SEED_PREFIX: u8 = 18 << 3;
+/// Characters of anything here; what is longer is not looked at.
+const TEXT_BYTES_MAX: usize = 128;
+
+/// Whose key it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `O…`
+    Operator,
+    /// `A…`
+    Account,
+    /// `U…`
+    User,
+    /// `N…`
+    Server,
+    /// `C…`
+    Cluster,
+    /// `X…`, a curve key for sealing.
+    Curve,
+}
+
+impl Kind {
+    const ALL: [Self; 6] =
+        [Self::Operator, Self::Account, Self::User, Self::Server, Self::Cluster, Self::Curve];
+
+    fn prefix(self) -> u8 {
+        (match self {
+            Self::Operator => 14,
+            Self::Account => 0,
+            Self::User => 20,
+            Self::Server => 13,
+            Self::Cluster => 2,
+            Self::Curve => 23,
+        }) << 3
+    }
+
+    fn of(prefix: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.prefix() == prefix)
+    }
+}
+
+/// Why a text is no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NkeyError {
+    /// Not base32, of another length, or with a wrong checksum.
+    #[error("not a valid NKey")]
+    Encoding,
+    /// A key of another kind.
+    #[error("an NKey of another kind")]
+    Kind,
+}
+
+/// A public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Public {
+    /// Whose.
+    pub kind: Kind,
+    key: [u8; 32],
+}
+
+impl Public {
+    /// Reads a public key.
+    pub fn parse(text: &str) -> Result<Self, NkeyError> {
+        let bytes = decode::<PUBLIC_BYTES>(text)?;
+        let [prefix, key @ .., _, _] = bytes;
+        let kind = Kind::of(prefix).ok_or(NkeyError::Encoding)?;
+        Ok(Self { kind, key })
+    }
+
+    /// A public key of raw bytes.
+    pub fn from_bytes(kind: Kind, key: [u8; 32]) -> Self {
+        Self { kind, key }
+    }
+
+    /// Whether `signature` is this key's for `message`.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        let (Ok(key), Ok(signature)) =
+            (VerifyingKey::from_bytes(&self.key), Signature::from_slice(signature))
+        else {
+            return false;
+        };
+        key.verify_strict(message, &signature).is_ok()
+    }
+}
+
+impl std::fmt::Display for Public {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut bytes = vec![self.kind.prefix()];
+        bytes.extend_from_slice(&self.key);
+        f.write_str(&encode(bytes))
+    }
+}
+
+/// A secret key. Never printed but on purpose.
+pub struct Seed {
+    kind: Kind,
+    seed: Zeroizing<[u8; 32]>,
+}
+
+impl Seed {
+    /// A seed of 32 random bytes.
+    pub fn from_bytes(kind: Kind, seed: [u8; 32]) -> Self {
+        Self { kind, seed: Zeroizing::new(seed) }
+    }
+
+    /// Reads a seed.
+    pub fn parse(text: &str) -> Result<Self, NkeyError> {
+        let [first, second, seed @ .., _, _] = decode::<SEED_BYTES>(text)?;
+        if first & 0xF8 != SEED_PREFIX {
+            return Err(NkeyError::Kind);
+        }
+        let kind = Kind::of((first & 7) << 5 | second >> 3).ok_or(NkeyError::Encoding)?;
+        Ok(Self::from_bytes(kind, seed))
+    }
+
+    /// The seed as text, to be kept.
+    pub fn reveal(&self) -> Zeroizing<String> {
+        let prefix = self.kind.prefix();
+        let mut bytes = vec![SEED_PREFIX | prefix >> 5, (prefix & 31) << 3];
+        bytes.extend_from_slice(&*self.seed);
+        Zeroizing::new(encode(bytes))
+    }
+
+    /// Its public key.
+    pub fn public(&self) -> Public {
+        let key = match self.kind {
+            Kind::Curve => *crypto_box::SecretKey::from(*self.seed).public_key().as_bytes(),
+            _ => SigningKey::from_bytes(&self.seed).verifying_key().to_bytes(),
+        };
+        Public { kind: self.kind, key }
+    }
+
+    /// Signs a message.
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        SigningKey::from_bytes(&self.seed).sign(message).to_bytes()
+    }
+}
+
+impl std::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seed(…)")
+    }
+}
+
+/// Whether `signature`, base64 of either alphabet, is `key`'s for `nonce`.
+pub fn verify_nonce(key: &str, nonce: &[u8], signature: &str) -> bool {
+    let Ok(public) = Public::parse(key) else { return false };
+    let signature = signature.as_bytes();
+    if public.kind != Kind::User || signature.len() > TEXT_BYTES_MAX {
+        return false;
+    }
+    [BASE64URL_NOPAD, BASE64URL, BASE64, BASE64_NOPAD]
+        .iter()
+        .find_map(|encoding| encoding.decode(signature).ok())
+        .is_some_and(|signature| public.verify(nonce, &signature))
+}
+
+fn decode<const N: usize>(text: &str) -> Result<[u8; N], NkeyError> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(NkeyError::Encoding);
+    }
+    let bytes = BASE32_NOPAD.decode(text.as_bytes()).map_err(|_| NkeyError::Encoding)?;
+    let bytes: [u8; N] = bytes.try_into().map_err(|_| NkeyError::Encoding)?;
+    let (body, sum) = bytes.split_at(N - 2);
+    if crc16(body).to_le_bytes() != sum {
+        return Err(NkeyError::Encoding);
+    }
+    Ok(bytes)
+}
+
+fn encode(mut bytes: Vec<u8>) -> String {
+    let sum = crc16(&bytes).to_le_bytes();
+    bytes.extend_from_slice(&sum);
+    BASE32_NOPAD.encode(&bytes)
+}
+
+/// CRC-16/XMODEM.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, &byte| {
+        (0..8).fold(
+            crc ^ u16::from(byte) << 8,
+            |crc, _| if crc & 0x8000 != 0 { crc << 1 ^ 0x1021 } else { crc << 1 },
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SEED: &str = "SUAH6HNJ3LG7VOXTLL2XC365TLO5HO3ARUIIAA4FQFQQINOOQBQPBZDMVI";
+    const PUBLIC: &str = "UCX2LDE4XQAULPZAHXSAVZADP7D76UN336WMZIC2N3GNWMWN3S4SSKMW";
+
+    #[test]
+    fn a_seed_has_its_public_key_and_signs() {
+        let seed = Seed::parse(SEED).expect("seed");
+        assert_eq!(seed.public().to_string(), PUBLIC);
+        assert_eq!(seed.reveal().as_str(), SEED);
+        assert!(!format!("{seed:?}").contains(SEED));
+        let signature = seed.sign(b"nonce");
+        assert!(verify_nonce(PUBLIC, b"nonce", &BASE64URL_NOPAD.encode(&signature)));
+        assert!(verify_nonce(PUBLIC, b"nonce", &BASE64.encode(&signature)));
+        assert!(!verify_nonce(PUBLIC, b"other", &BASE64.encode(&signature)));
+        assert!(!verify_nonce(PUBLIC, b"nonce", "!!!"));
+        assert!(!verify_nonce("UABC", b"nonce", &BASE64.encode(&signature)));
+    }
+
+    /// GHSA-g33f-6538-grxh: keys of every length and prefix are refused, not trusted to be long enough.
+    #[test]
+    fn short_and_long_keys_are_no_keys() {
+        for length in (0..=64).filter(|&l| l != 32) {
+            for prefix in 0..=255 {
+                let mut bytes = vec![prefix];
+                bytes.extend(std::iter::repeat_n(7, length));
+                let text = encode(bytes);
+                assert!(
+                    Public::parse(&text).is_err() && !verify_nonce(&text, b"n", &BASE64.encode(&[0; 64]))
+                );
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn keys_survive_their_encoding(bytes: [u8; 32]) {
+            for kind in Kind::ALL {
+                let public = Public::from_bytes(kind, bytes);
+                prop_assert_eq!(Public::parse(&public.to_string()), Ok(public));
+                let seed = Seed::from_bytes(kind, bytes);
+                prop_assert_eq!(Seed::parse(&seed.reveal()).map(|s| s.public()), Ok(seed.public()));
+            }
+        }
+
+        #[test]
+        fn nothing_breaks_it(text in ".{0,80}") {
+            let _ = (Public::parse(&text), Seed::parse(&text));
+        }
+    }
+}

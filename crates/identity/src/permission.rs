@@ -1,0 +1,229 @@
+//! Permissions: which subjects someone may publish and subscribe to.
+
+use dialtone_config::options;
+use dialtone_subject::set;
+use std::time::Duration;
+
+/// How many answers a request allows, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseLimits {
+    /// Answers; `None`: any number.
+    pub max_msgs: Option<u64>,
+    /// How long; `None`: for ever.
+    pub ttl: Option<Duration>,
+}
+
+/// Whether someone may subscribe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subscribing {
+    /// Yes.
+    Allowed,
+    /// Yes, but some of what the filter matches is denied: each delivery must be looked at.
+    AllowedWithDeliveryCheck,
+    /// No.
+    Denied,
+}
+
+/// A subject, with a queue group in permissions to subscribe.
+#[derive(Clone, Debug)]
+struct Rule {
+    subject: Box<[u8]>,
+    queue: Option<Box<[u8]>>,
+}
+
+impl Rule {
+    fn parse(text: &str) -> Self {
+        let mut words = text.split_whitespace();
+        let subject = words.next().unwrap_or_default().as_bytes().into();
+        Self { subject, queue: words.next().map(|queue| queue.as_bytes().into()) }
+    }
+
+    /// Whether the rule speaks of this queue group. Group names are matched like subjects.
+    fn is_of(&self, queue: &[u8]) -> bool {
+        self.queue.as_deref().is_some_and(|rule| set::matches(rule, queue))
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Rules {
+    allow: Option<Vec<Rule>>,
+    deny: Vec<Rule>,
+}
+
+/// What someone may do. Compiled once, shared by all connections that have it.
+#[derive(Clone, Debug)]
+pub struct Permissions {
+    publish: Rules,
+    subscribe: Rules,
+    responses: Option<ResponseLimits>,
+    source: options::Permissions,
+}
+
+impl Permissions {
+    /// Compiles permissions from the configuration, which has checked their subjects.
+    pub fn new(source: &options::Permissions) -> Self {
+        let rules = |rules: &options::Rules| Rules {
+            allow: rules.allow.as_ref().map(|allow| allow.iter().map(|r| Rule::parse(r)).collect()),
+            deny: rules.deny.iter().map(|r| Rule::parse(r)).collect(),
+        };
+        Self {
+            publish: rules(&source.publish),
+            subscribe: rules(&source.subscribe),
+            responses: source.responses.map(|r| ResponseLimits { max_msgs: r.max_msgs, ttl: r.expires }),
+            source: source.clone(),
+        }
+    }
+
+    /// Whether messages may be published to `subject`.
+    #[inline]
+    pub fn can_publish(&self, subject: &[u8]) -> bool {
+        let is = |rule: &Rule| set::matches(&rule.subject, subject);
+        self.publish.allow.as_ref().is_none_or(|allow| allow.iter().any(is))
+            && !self.publish.deny.iter().any(is)
+    }
+
+    /// Whether `filter` may be subscribed to, in a queue group or not.
+    ///
+    /// A filter must lie wholly in something that is allowed. Permissions for the queue group decide over those
+    /// without one where both speak of the filter; a denial without a group holds for every group.
+    pub fn can_subscribe(&self, filter: &[u8], queue: Option<&[u8]>) -> Subscribing {
+        if let Some(allow) = &self.subscribe.allow {
+            let speaks = |rule: &&Rule| set::contains(&rule.subject, filter);
+            let plain = allow.iter().filter(speaks).any(|rule| rule.queue.is_none());
+            let allowed = match queue {
+                None => plain,
+                Some(queue) => {
+                    let mut named =
+                        allow.iter().filter(speaks).filter(|rule| rule.queue.is_some()).peekable();
+                    if named.peek().is_some() { named.any(|rule| rule.is_of(queue)) } else { plain }
+                }
+            };
+            if !allowed {
+                return Subscribing::Denied;
+            }
+        }
+        let mut check = false;
+        for rule in self.denials(queue) {
+            if set::contains(&rule.subject, filter) {
+                return Subscribing::Denied;
+            }
+            check |= set::overlap(&rule.subject, filter);
+        }
+        if check { Subscribing::AllowedWithDeliveryCheck } else { Subscribing::Allowed }
+    }
+
+    /// Whether a message with this very subject may be delivered to a subscription that was allowed.
+    pub fn may_deliver(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        !self.denials(queue).any(|rule| set::matches(&rule.subject, subject))
+    }
+
+    /// What denies to a subscription: rules without a queue group, and those of its group.
+    fn denials<'a>(&'a self, queue: Option<&'a [u8]>) -> impl Iterator<Item = &'a Rule> {
+        let concerns =
+            move |rule: &&Rule| rule.queue.is_none() || queue.is_some_and(|queue| rule.is_of(queue));
+        self.subscribe.deny.iter().filter(concerns)
+    }
+
+    /// Whether and how much requests may be answered.
+    pub fn allow_responses(&self) -> Option<&ResponseLimits> {
+        self.responses.as_ref()
+    }
+
+    /// What it was compiled from.
+    pub fn source(&self) -> &options::Permissions {
+        &self.source
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn permissions(allow: Option<&[&str]>, deny: &[&str]) -> Permissions {
+        let rules = options::Rules {
+            allow: allow.map(|a| a.iter().map(ToString::to_string).collect()),
+            deny: deny.iter().map(ToString::to_string).collect(),
+        };
+        Permissions::new(&options::Permissions { publish: rules.clone(), subscribe: rules, responses: None })
+    }
+
+    #[test]
+    fn an_empty_list_allows_nothing() {
+        assert!(!permissions(Some(&[]), &[]).can_publish(b"a"));
+        assert!(permissions(None, &[]).can_publish(b"a"));
+    }
+
+    /// CVE-2022-29946: a queue subscriber on a wildcard must not get what is denied.
+    #[test]
+    fn queue_subscribers_are_denied_too() {
+        let p = permissions(None, &["a.secret"]);
+        for queue in [None, Some(&b"q"[..])] {
+            assert_eq!(p.can_subscribe(b"a.secret", queue), Subscribing::Denied);
+            assert_eq!(p.can_subscribe(b"a.*", queue), Subscribing::AllowedWithDeliveryCheck);
+            assert!(!p.may_deliver(b"a.secret", queue));
+        }
+    }
+
+    /// GHSA-wh7g-5m82-pmhr: a wildcard that reaches out of what is allowed is not allowed.
+    #[test]
+    fn a_filter_must_lie_within_what_is_allowed() {
+        let p = permissions(Some(&["in.*", "a.>"]), &[]);
+        for (filter, expected) in [
+            ("in.*", Subscribing::Allowed),
+            ("in.>", Subscribing::Denied),
+            ("*.x", Subscribing::Denied),
+            ("a.*.>", Subscribing::Allowed),
+            (">", Subscribing::Denied),
+        ] {
+            assert_eq!(p.can_subscribe(filter.as_bytes(), None), expected, "{filter}");
+        }
+    }
+
+    /// GHSA-jx8g-9g95-6322: a denial of a queue group does not lift a plain one.
+    #[test]
+    fn denials_of_groups_come_on_top() {
+        let p = permissions(None, &["a.x", "b q.*"]);
+        assert_eq!(p.can_subscribe(b"a.x", Some(b"other")), Subscribing::Denied);
+        assert_eq!(p.can_subscribe(b"b", Some(b"q.1")), Subscribing::Denied);
+        assert_eq!(p.can_subscribe(b"b", Some(b"r")), Subscribing::Allowed);
+        assert_eq!(p.can_subscribe(b"b", None), Subscribing::Allowed);
+    }
+
+    #[test]
+    fn a_group_that_is_named_must_be_the_right_one() {
+        let p = permissions(Some(&["a workers", "b"]), &[]);
+        assert_eq!(p.can_subscribe(b"a", Some(b"workers")), Subscribing::Allowed);
+        assert_eq!(p.can_subscribe(b"a", Some(b"others")), Subscribing::Denied);
+        assert_eq!(p.can_subscribe(b"a", None), Subscribing::Denied);
+        assert_eq!(p.can_subscribe(b"b", Some(b"any")), Subscribing::Allowed);
+    }
+
+    fn filter() -> impl Strategy<Value = String> {
+        "(a|b|\\*)(\\.(a|b|\\*)){0,2}(\\.>)?"
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_denied_is_delivered(
+            allow in proptest::option::of(proptest::collection::vec(filter(), 0..4)),
+            deny in proptest::collection::vec(filter(), 0..4),
+            wish in filter(),
+            subject in "(a|b|c)(\\.(a|b|c)){0,3}",
+        ) {
+            let rules = options::Rules { allow: allow.clone(), deny: deny.clone() };
+            let p = Permissions::new(&options::Permissions {
+                publish: rules.clone(), subscribe: rules, responses: None,
+            });
+            let is_in = |f: &String| dialtone_subject::naive::matches(f.as_bytes(), subject.as_bytes());
+            let may = allow.as_ref().is_none_or(|a| a.iter().any(is_in)) && !deny.iter().any(is_in);
+            prop_assert_eq!(p.can_publish(subject.as_bytes()), may);
+            let delivered = match p.can_subscribe(wish.as_bytes(), None) {
+                Subscribing::Denied => false,
+                Subscribing::Allowed => is_in(&wish),
+                Subscribing::AllowedWithDeliveryCheck => is_in(&wish) && p.may_deliver(subject.as_bytes(), None),
+            };
+            prop_assert!(!delivered || may, "{} reached {:?}", subject, wish);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! How connections end: what they were told is written, then nothing of them is left.
+
+use super::entry::{Life, Slot};
+use super::{EventLoop, FLUSH_BEFORE_CLOSE, LINGER};
+use crate::handler::{Broken, Closing, Handler};
+use crate::link::Link;
+use mio::unix::SourceFd;
+use std::net::Shutdown;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+impl<H: Handler> EventLoop<H> {
+    /// A connection called: it wants to be closed, or to read on.
+    pub(super) fn answer(&mut self, link: &Arc<Link>) {
+        let (owner, token) = link.answer();
+        if owner != self.index {
+            return;
+        }
+        let now = self.now;
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        if !Arc::ptr_eq(&entry.link, link) || !matches!(entry.life, Life::Open) {
+            return;
+        }
+        entry.pause = None;
+        match self.handler.closing(&entry.connection) {
+            None => {
+                self.list(token);
+                self.schedule(token);
+            }
+            Some(Closing::Now) => self.remove(token),
+            Some(Closing::AfterFlush) => {
+                if self.handler.flush(&mut entry.connection) {
+                    entry.life = Life::Flushing(now + FLUSH_BEFORE_CLOSE);
+                    entry.timer = None;
+                    self.schedule(token);
+                } else {
+                    self.linger(token);
+                }
+            }
+        }
+    }
+
+    /// Says that nothing more comes, and throws away what the peer still sends.
+    pub(super) fn linger(&mut self, token: usize) {
+        let now = self.now;
+        let Some(entry) = self.entry(token) else { return };
+        if let Some(mut tls) = entry.link.tls() {
+            tls.goodbye(&entry.link.socket);
+        }
+        entry.link.shutdown(Shutdown::Write);
+        entry.life = Life::Lingering(now + LINGER);
+        entry.timer = None;
+        entry.pause = None;
+        entry.partial = Vec::new();
+        entry.readable = true;
+        self.schedule(token);
+        self.list(token);
+    }
+
+    /// The other end is gone, or cannot be understood.
+    pub(super) fn broken(&mut self, token: usize, how: Broken) {
+        if let Some(Slot::Open(entry)) = self.slots.get_mut(token)
+            && matches!(entry.life, Life::Open)
+        {
+            self.handler.broken(&mut entry.connection, how);
+        }
+        self.remove(token);
+    }
+
+    pub(super) fn remove(&mut self, token: usize) {
+        let Some(slot) = self.slots.get_mut(token) else { return };
+        let Slot::Open(entry) = std::mem::replace(slot, Slot::Free) else { return };
+        self.let_go(token, &entry.link);
+        self.count -= 1;
+        self.inboxes.connections_changed(self.index, self.count);
+        self.handler.closed(entry.connection);
+    }
+
+    pub(super) fn forget_preface(&mut self, token: usize) {
+        let Some(slot) = self.slots.get_mut(token) else { return };
+        if let Slot::Preface(preface) = std::mem::replace(slot, Slot::Free) {
+            self.let_go(token, &preface.link);
+        }
+    }
+
+    /// The socket closes when the last link goes, which another thread may hold a moment longer.
+    fn let_go(&mut self, token: usize, link: &Link) {
+        // A socket that the poll no longer knows is as good as one taken out.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&link.socket.as_raw_fd()));
+        link.shutdown(Shutdown::Both);
+        self.free.push(token);
+    }
+
+    pub(super) fn close_all(&mut self) {
+        self.handler.finish();
+        for token in 0..self.slots.len() {
+            self.forget_preface(token);
+            self.remove(token);
+        }
+    }
+}

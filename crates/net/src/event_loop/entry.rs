@@ -1,0 +1,110 @@
+//! What a loop keeps of each connection.
+
+use crate::handler::{HandshakeFirst, Transport};
+use crate::link::Link;
+use rustls::ServerConfig;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A place in a loop's table.
+pub(super) enum Slot<C> {
+    Free,
+    /// A connection that has yet to say for whom it comes.
+    Preface(Box<Preface>),
+    Open(Entry<C>),
+}
+
+/// A connection behind a proxy, before its PROXY header is whole.
+pub(super) struct Preface {
+    pub(super) link: Arc<Link>,
+    pub(super) remote: Option<SocketAddr>,
+    pub(super) listener: usize,
+    pub(super) bytes: Vec<u8>,
+    pub(super) until: Instant,
+    pub(super) serial: u32,
+}
+
+/// What the next bytes of a connection are.
+pub(super) enum Stage {
+    /// The protocol's, or TLS records that hold them.
+    Open,
+    /// A TLS handshake's first. With `greet_at`, the greeting is still due then.
+    Await {
+        config: Arc<ServerConfig>,
+        until: Instant,
+        plain_allowed: bool,
+        greet_at: Option<Instant>,
+        greeted: bool,
+    },
+    /// More of a TLS handshake.
+    Handshake { until: Instant, greeted: bool },
+}
+
+impl Stage {
+    /// The stage that a transport begins with; whether the greeting is due at once.
+    pub(super) fn of(transport: Transport, now: Instant) -> (Self, bool) {
+        match transport {
+            Transport::Plain => (Self::Open, true),
+            Transport::Tls { config, first, timeout, plain_allowed } => {
+                let greeted = first == HandshakeFirst::No;
+                let greet_at = match first {
+                    HandshakeFirst::Within(delay) => Some(now + delay),
+                    HandshakeFirst::No | HandshakeFirst::Yes => None,
+                };
+                let plain_allowed = plain_allowed && first != HandshakeFirst::Yes;
+                (Self::Await { config, until: now + timeout, plain_allowed, greet_at, greeted }, greeted)
+            }
+        }
+    }
+
+    /// When the stage has to be looked at.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Open => None,
+            Self::Await { until, greet_at, .. } => Some(greet_at.map_or(*until, |at| at.min(*until))),
+            Self::Handshake { until, .. } => Some(*until),
+        }
+    }
+}
+
+/// Where a connection is in its life.
+pub(super) enum Life {
+    Open,
+    /// It is written to, not read, until then.
+    Flushing(Instant),
+    /// It has been told that nothing more comes; what it sends is thrown away until then.
+    Lingering(Instant),
+}
+
+/// A connection.
+pub(super) struct Entry<C> {
+    pub(super) link: Arc<Link>,
+    pub(super) connection: C,
+    pub(super) stage: Stage,
+    pub(super) life: Life,
+    /// What is left of a message that is not whole.
+    pub(super) partial: Vec<u8>,
+    /// More may be there to read than was read.
+    pub(super) readable: bool,
+    /// It stands in the list of those that are read next turn.
+    pub(super) listed: bool,
+    pub(super) read_closed: bool,
+    pub(super) pause: Option<Instant>,
+    pub(super) timer: Option<Instant>,
+    /// Tells this connection from an earlier one in the same place.
+    pub(super) serial: u32,
+}
+
+/// Keeps the rest of a read for the next one, in a buffer that is gone when the message is whole.
+pub(super) fn keep(partial: &mut Vec<u8>, rest: &[u8], want: usize, want_max: usize) {
+    if rest.is_empty() {
+        if partial.capacity() > 0 {
+            *partial = Vec::new();
+        }
+        return;
+    }
+    partial.clear();
+    partial.reserve_exact(rest.len().max(want.min(want_max)));
+    partial.extend_from_slice(rest);
+}

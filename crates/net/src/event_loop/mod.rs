@@ -1,0 +1,357 @@
+//! The loops. One turn: wait, read each ready connection once, look at the clock, let the handler write.
+
+mod ending;
+mod entry;
+mod opening;
+mod reading;
+
+use crate::handler::{Broken, Handler};
+use crate::inbox::{Arrival, Command, Inboxes};
+use crate::link::{self, Socket};
+use crate::listener::Listener;
+use entry::{Entry, Life, Slot, Stage};
+use mio::{Events, Poll, Token, Waker};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Bytes that one read takes at most.
+const READ_BUFFER_BYTES: usize = 256 * 1024;
+/// Of those, what a partial message may take before it gets a buffer of its own.
+const CARRIED_BYTES_MAX: usize = READ_BUFFER_BYTES / 2;
+/// Events that one poll returns at most.
+const EVENTS_MAX: usize = 1024;
+/// Connections that one turn accepts at most, so that those who are there are served too.
+const ACCEPTS_PER_TURN_MAX: usize = 64;
+/// How long accepting rests when there are no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a connection that is to be closed may take to be written to.
+const FLUSH_BEFORE_CLOSE: Duration = Duration::from_secs(1);
+/// How long it is then listened to, so that what the peer still sends does not destroy what it was told.
+const LINGER: Duration = Duration::from_millis(100);
+/// The span over which a loop's load is measured.
+const LOAD_WINDOW: Duration = Duration::from_millis(100);
+/// How long a loop must have nothing to do to be called idle.
+const IDLE_AFTER: Duration = Duration::from_secs(5);
+
+/// How long a proxy may take to say for whom it comes. The official server's figure.
+const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+const WAKE: Token = Token(usize::MAX);
+const LISTENERS: usize = usize::MAX / 2;
+
+/// How loops are set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How many loops.
+    pub loops: usize,
+}
+
+/// A running set of loops.
+pub struct Loops {
+    inboxes: Arc<Inboxes>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Loops {
+    /// Starts the loops; `handler` makes each loop's own.
+    ///
+    /// Errors: the system refuses a poll, a wake-up or a thread.
+    pub fn start<H: Handler>(
+        settings: Settings,
+        handler: impl Fn(usize) -> H + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let polls: Vec<Poll> = (0..settings.loops.max(1)).map(|_| Poll::new()).collect::<io::Result<_>>()?;
+        let wakers = polls.iter().map(|p| Waker::new(p.registry(), WAKE)).collect::<io::Result<_>>()?;
+        let inboxes = Inboxes::new(wakers);
+        let handler = Arc::new(handler);
+        let mut threads = Vec::new();
+        for (index, poll) in polls.into_iter().enumerate() {
+            let (inboxes, handler) = (inboxes.clone(), handler.clone());
+            let run = move || {
+                link::this_thread_runs(index);
+                let handler = handler(index);
+                EventLoop::new(index, poll, inboxes, handler).run();
+            };
+            threads.push(std::thread::Builder::new().name(format!("loop-{index}")).spawn(run)?);
+        }
+        Ok(Self { inboxes, threads })
+    }
+
+    /// Accepts connections by `listener` from now on.
+    pub fn listen(&self, listener: Listener) {
+        self.inboxes.send(0, Command::Listen(listener));
+    }
+
+    /// Stops accepting by the listener with this number, and closes it.
+    pub fn unlisten(&self, number: usize) {
+        self.inboxes.send(0, Command::Unlisten(number));
+    }
+
+    /// Hands a connected socket to the loops.
+    pub fn take(&self, socket: Socket, remote: Option<SocketAddr>, listener: usize) {
+        self.inboxes.send(
+            self.inboxes.place(),
+            Command::Take(Arrival { socket, remote, listener, proxy_protocol: false }),
+        );
+    }
+
+    /// Ends all loops and waits for them. Connections are closed; what handlers enqueued before is written if it can.
+    pub fn stop(&mut self) {
+        for index in 0..self.inboxes.len() {
+            self.inboxes.send(index, Command::Stop);
+        }
+        for thread in self.threads.drain(..) {
+            // A loop that panicked is as ended as one that returned.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct EventLoop<H: Handler> {
+    index: usize,
+    poll: Poll,
+    inboxes: Arc<Inboxes>,
+    handler: H,
+    now: Instant,
+    slots: Vec<Slot<H::Connection>>,
+    free: Vec<usize>,
+    count: usize,
+    serial: u32,
+    buffer: Vec<u8>,
+    /// Decrypted bytes; empty until the first TLS connection.
+    plain: Vec<u8>,
+    ready: Vec<usize>,
+    timers: BinaryHeap<Reverse<(Instant, usize, u32)>>,
+    listeners: Vec<Option<Listener>>,
+    accepting: Vec<usize>,
+    accept_again: Option<Instant>,
+    commands: Vec<Command>,
+    busy: Duration,
+    window: Instant,
+    last_work: Instant,
+    idle: bool,
+    stop: bool,
+}
+
+impl<H: Handler> EventLoop<H> {
+    fn new(index: usize, poll: Poll, inboxes: Arc<Inboxes>, handler: H) -> Self {
+        let now = Instant::now();
+        Self {
+            index,
+            poll,
+            inboxes,
+            handler,
+            now,
+            slots: Vec::new(),
+            free: Vec::new(),
+            count: 0,
+            serial: 0,
+            buffer: vec![0; READ_BUFFER_BYTES],
+            plain: Vec::new(),
+            ready: Vec::new(),
+            timers: BinaryHeap::new(),
+            listeners: Vec::new(),
+            accepting: Vec::new(),
+            accept_again: None,
+            commands: Vec::new(),
+            busy: Duration::ZERO,
+            window: now,
+            last_work: now,
+            idle: false,
+            stop: false,
+        }
+    }
+
+    fn run(&mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.stop {
+            let timeout = self.timeout();
+            if let Err(e) = self.poll.poll(&mut events, timeout)
+                && e.kind() != io::ErrorKind::Interrupted
+            {
+                break;
+            }
+            self.now = Instant::now();
+            self.handler.begin(self.now);
+            self.turn(&events);
+            self.measure(!events.is_empty());
+        }
+        self.close_all();
+    }
+
+    fn turn(&mut self, events: &Events) {
+        for event in events {
+            match event.token() {
+                WAKE => {}
+                Token(listener) if listener >= LISTENERS => self.note_accepting(listener - LISTENERS),
+                Token(token) => self.note(token, event),
+            }
+        }
+        self.accept();
+        self.read_ready();
+        self.expire();
+        self.handler.finish();
+        // Calls made by this turn's own work are answered after its bytes are written.
+        self.answer_calls();
+    }
+
+    /// How long to wait for events.
+    fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || (!self.accepting.is_empty() && self.accept_again.is_none()) {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.timers.peek().map(|Reverse((at, ..))| *at);
+        let idle = (!self.idle).then(|| self.last_work + IDLE_AFTER);
+        let next = timer.into_iter().chain(self.accept_again).chain(idle).min()?;
+        // Rounded up, or a deadline a fraction of a millisecond ahead would spin.
+        Some(next.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+    }
+
+    fn measure(&mut self, worked: bool) {
+        let end = Instant::now();
+        if worked {
+            self.busy += end - self.now;
+            self.last_work = end;
+            self.idle = false;
+        } else if !self.idle && end > self.last_work + IDLE_AFTER {
+            self.idle = true;
+            self.handler.idle();
+        }
+        let span = end - self.window;
+        if span >= LOAD_WINDOW {
+            let busy = (self.busy.as_nanos() * 1000 / span.as_nanos().max(1)) as u32;
+            self.inboxes.report(self.index, busy, self.count);
+            self.busy = Duration::ZERO;
+            self.window = end;
+        }
+    }
+
+    fn entry(&mut self, token: usize) -> Option<&mut Entry<H::Connection>> {
+        match self.slots.get_mut(token) {
+            Some(Slot::Open(entry)) => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// An event for a connection.
+    fn note(&mut self, token: usize, event: &mio::event::Event) {
+        let ended = event.is_read_closed() || event.is_error();
+        match self.slots.get_mut(token) {
+            None | Some(Slot::Free) => {}
+            Some(Slot::Preface(_)) => self.ready.push(token),
+            Some(Slot::Open(entry)) => {
+                entry.read_closed |= ended;
+                entry.readable |= event.is_readable() || ended;
+                if event.is_writable() {
+                    // What TLS still holds goes first; a failure shows when the rest is written.
+                    let _ = entry.link.flush();
+                    let left = self.handler.flush(&mut entry.connection);
+                    if !left && matches!(entry.life, Life::Flushing(_)) {
+                        self.linger(token);
+                    }
+                }
+                self.list(token);
+            }
+        }
+    }
+
+    /// Sets the timer of a connection's next deadline, if it is earlier than the one that is set.
+    fn schedule(&mut self, token: usize) {
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        let deadline = match entry.life {
+            Life::Open => {
+                let connection = self.handler.deadline(&entry.connection);
+                connection.into_iter().chain(entry.stage.deadline()).min()
+            }
+            Life::Flushing(until) | Life::Lingering(until) => Some(until),
+        };
+        if let Some(at) = deadline
+            && entry.timer.is_none_or(|set| at < set)
+        {
+            entry.timer = Some(at);
+            self.timers.push(Reverse((at, token, entry.serial)));
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some(&Reverse((at, token, serial))) = self.timers.peek() {
+            if at > self.now {
+                break;
+            }
+            self.timers.pop();
+            match self.slots.get_mut(token) {
+                Some(Slot::Preface(preface)) if preface.serial == serial && preface.until <= self.now => {
+                    self.forget_preface(token);
+                }
+                Some(Slot::Open(entry)) if entry.serial == serial => self.expire_one(token, at),
+                _ => {}
+            }
+        }
+    }
+
+    /// A timer of a connection has run out: its pause is over, or its deadline has come.
+    fn expire_one(&mut self, token: usize, at: Instant) {
+        let now = self.now;
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        if entry.pause.is_some_and(|until| until <= now) {
+            entry.pause = None;
+            self.list(token);
+        }
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        if entry.timer.is_none_or(|set| set > at) {
+            return;
+        }
+        entry.timer = None;
+        match entry.life {
+            Life::Flushing(_) => return self.linger(token),
+            Life::Lingering(_) => return self.remove(token),
+            Life::Open => {}
+        }
+        match &mut entry.stage {
+            Stage::Await { greet_at, greeted, .. } if greet_at.is_some_and(|at| at <= now) => {
+                *greet_at = None;
+                *greeted = true;
+                self.handler.greet(&mut entry.connection);
+            }
+            Stage::Await { until, .. } | Stage::Handshake { until, .. } if *until <= now => {
+                return self.broken(token, Broken::Tls("the handshake took too long".into()));
+            }
+            _ => {}
+        }
+        if self.handler.deadline(&entry.connection).is_some_and(|due| due <= now) {
+            self.handler.expire(&mut entry.connection);
+        }
+        self.schedule(token);
+    }
+
+    fn answer_calls(&mut self) {
+        let mut commands = std::mem::take(&mut self.commands);
+        self.inboxes.drain(self.index, &mut commands);
+        let again = !commands.is_empty();
+        for command in commands.drain(..) {
+            match command {
+                Command::Call(link) => self.answer(&link),
+                Command::Take(arrival) => self.open(arrival),
+                Command::Listen(listener) => self.listen(listener),
+                Command::Unlisten(number) => self.unlisten(number),
+                Command::Stop => self.stop = true,
+            }
+        }
+        self.commands = commands;
+        if again {
+            // Opening and closing may have produced bytes, and calls, of their own.
+            self.handler.finish();
+            if self.has_commands() {
+                self.answer_calls();
+            }
+        }
+    }
+
+    fn has_commands(&mut self) -> bool {
+        !self.inboxes.is_empty(self.index)
+    }
+}

@@ -1,0 +1,160 @@
+//! Listening, accepting, and a connection's first moments.
+
+use super::entry::{Entry, Life, Preface, Slot, Stage};
+use super::{ACCEPT_PAUSE, ACCEPTS_PER_TURN_MAX, EventLoop, LISTENERS, PROXY_HEADER_TIMEOUT};
+use crate::handler::{Accepted, Handler};
+use crate::inbox::{Arrival, Command};
+use crate::link::Link;
+use crate::listener::Listener;
+use mio::unix::SourceFd;
+use mio::{Interest, Token};
+use std::cmp::Reverse;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+impl<H: Handler> EventLoop<H> {
+    pub(super) fn listen(&mut self, listener: Listener) {
+        let place = self.listeners.iter().position(Option::is_none).unwrap_or(self.listeners.len());
+        let fd = listener.as_raw_fd();
+        let token = Token(LISTENERS + place);
+        if self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE).is_err() {
+            return;
+        }
+        match self.listeners.get_mut(place) {
+            Some(slot) => *slot = Some(listener),
+            None => self.listeners.push(Some(listener)),
+        }
+        self.note_accepting(place);
+    }
+
+    pub(super) fn unlisten(&mut self, number: usize) {
+        for slot in &mut self.listeners {
+            if slot.as_ref().is_some_and(|l| l.number == number)
+                && let Some(listener) = slot.take()
+            {
+                // The socket closes with the listener, whatever the poll says.
+                let _ = self.poll.registry().deregister(&mut SourceFd(&listener.as_raw_fd()));
+            }
+        }
+    }
+
+    pub(super) fn note_accepting(&mut self, place: usize) {
+        if !self.accepting.contains(&place) {
+            self.accepting.push(place);
+        }
+    }
+
+    /// Accepts what waits, a bounded number a turn. Without file descriptors it rests a moment and tries again.
+    pub(super) fn accept(&mut self) {
+        if self.accepting.is_empty() || self.accept_again.is_some_and(|at| at > self.now) {
+            return;
+        }
+        self.accept_again = None;
+        for place in std::mem::take(&mut self.accepting) {
+            if self.accept_some(place) {
+                self.accepting.push(place);
+            }
+        }
+    }
+
+    /// Accepts by one listener. True if more may wait.
+    fn accept_some(&mut self, place: usize) -> bool {
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            let Some(listener) = self.listeners.get(place).and_then(Option::as_ref) else { return false };
+            match listener.accept() {
+                Ok((socket, remote)) => {
+                    let (number, proxy_protocol) = (listener.number, listener.proxy_protocol);
+                    let arrival = Arrival { socket, remote, listener: number, proxy_protocol };
+                    let owner = self.inboxes.place();
+                    if owner == self.index {
+                        self.open(arrival);
+                    } else {
+                        self.inboxes.send(owner, Command::Take(arrival));
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
+                // The peer left before it was accepted; the next may still be there.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => {
+                    self.accept_again = Some(self.now + ACCEPT_PAUSE);
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    /// Takes a connection over.
+    pub(super) fn open(&mut self, arrival: Arrival) {
+        let token = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::Free);
+            self.slots.len() - 1
+        });
+        let fd = arrival.socket.as_raw_fd();
+        let link = Link::new(arrival.socket, self.inboxes.clone(), self.index, token);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(&mut SourceFd(&fd), Token(token), interest).is_err() {
+            self.free.push(token);
+            return;
+        }
+        if !arrival.proxy_protocol {
+            return self.begin(token, link, arrival.remote, arrival.listener, false);
+        }
+        self.serial = self.serial.wrapping_add(1);
+        let until = self.now + PROXY_HEADER_TIMEOUT;
+        let preface = Preface {
+            link,
+            remote: arrival.remote,
+            listener: arrival.listener,
+            bytes: Vec::new(),
+            until,
+            serial: self.serial,
+        };
+        self.timers.push(Reverse((until, token, self.serial)));
+        if let Some(slot) = self.slots.get_mut(token) {
+            *slot = Slot::Preface(Box::new(preface));
+        }
+    }
+
+    /// The connection begins: it is known for whom it comes.
+    pub(super) fn begin(
+        &mut self,
+        token: usize,
+        link: Arc<Link>,
+        remote: Option<SocketAddr>,
+        listener: usize,
+        proxied: bool,
+    ) {
+        let accepted = Accepted { link: link.clone(), remote, listener, proxied };
+        let Some((connection, transport)) = self.handler.open(accepted) else {
+            self.free.push(token);
+            return;
+        };
+        let (stage, greet) = Stage::of(transport, self.now);
+        self.serial = self.serial.wrapping_add(1);
+        let mut entry = Entry {
+            link,
+            connection,
+            stage,
+            life: Life::Open,
+            partial: Vec::new(),
+            readable: false,
+            listed: false,
+            read_closed: false,
+            pause: None,
+            timer: None,
+            serial: self.serial,
+        };
+        if greet {
+            self.handler.greet(&mut entry.connection);
+        }
+        if let Some(slot) = self.slots.get_mut(token) {
+            *slot = Slot::Open(entry);
+        }
+        self.count += 1;
+        self.inboxes.connections_changed(self.index, self.count);
+        self.schedule(token);
+    }
+}

@@ -1,0 +1,232 @@
+//! From the socket to the handler: one read a turn, through TLS where there is TLS.
+
+use super::entry::{Life, Slot, Stage, keep};
+use super::{CARRIED_BYTES_MAX, EventLoop, READ_BUFFER_BYTES};
+use crate::handler::{Broken, Handler, Received};
+use crate::proxy;
+use crate::tls::{Decrypted, Tls};
+use std::cmp::Reverse;
+use std::io;
+
+/// The first byte of a TLS handshake record.
+const HANDSHAKE_RECORD: u8 = 0x16;
+/// Bytes that one decryption hands out at most.
+const PLAIN_BUFFER_BYTES: usize = 64 * 1024;
+
+impl<H: Handler> EventLoop<H> {
+    /// Reads each ready connection once.
+    pub(super) fn read_ready(&mut self) {
+        let mut ready = std::mem::take(&mut self.ready);
+        for &token in &ready {
+            self.read(token);
+        }
+        // Those with more to read were listed again meanwhile; the buffer of the old list is kept.
+        ready.clear();
+        ready.append(&mut self.ready);
+        self.ready = ready;
+    }
+
+    /// Puts a connection into the list of the next turn if it may have more to read.
+    pub(super) fn list(&mut self, token: usize) {
+        if let Some(entry) = self.entry(token)
+            && entry.readable
+            && !entry.listed
+            && entry.pause.is_none()
+        {
+            entry.listed = true;
+            self.ready.push(token);
+        }
+    }
+
+    fn read(&mut self, token: usize) {
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return self.read_preface(token) };
+        entry.listed = false;
+        if !entry.readable || (entry.pause.is_some() && matches!(entry.life, Life::Open)) {
+            return;
+        }
+        let encrypted = !matches!(entry.stage, Stage::Open) || entry.link.is_encrypted();
+        let carried =
+            if !encrypted && entry.partial.len() <= CARRIED_BYTES_MAX { entry.partial.len() } else { 0 };
+        let Some(room) = self.buffer.get_mut(carried..) else { return };
+        let got = match entry.link.socket.read(room) {
+            Ok(0) => return self.broken(token, Broken::Eof),
+            Ok(got) => got,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                entry.readable = false;
+                return;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return self.list(token),
+            Err(e) => return self.broken(token, Broken::Read(e)),
+        };
+        // A short read emptied the socket, unless its end is behind it.
+        entry.readable = got == room.len() || entry.read_closed;
+        if matches!(entry.life, Life::Open) {
+            if encrypted {
+                self.take_encrypted(token, got);
+            } else {
+                self.take_plain(token, carried, got);
+            }
+        }
+        self.list(token);
+    }
+
+    /// Hands `got` plain bytes in the read buffer to the handler, behind what was left of the last read.
+    pub(super) fn take_plain(&mut self, token: usize, carried: usize, got: usize) {
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        let received = if carried > 0 || entry.partial.is_empty() {
+            if let Some(front) = self.buffer.get_mut(..carried) {
+                front.copy_from_slice(&entry.partial);
+            }
+            let input = self.buffer.get(..carried + got).unwrap_or_default();
+            let received = self.handler.receive(&mut entry.connection, input);
+            let rest = input.get(received.used..).unwrap_or_default();
+            keep(&mut entry.partial, rest, received.want, READ_BUFFER_BYTES);
+            received
+        } else {
+            entry.partial.extend_from_slice(self.buffer.get(..got).unwrap_or_default());
+            take_partial(&mut self.handler, &mut entry.connection, &mut entry.partial)
+        };
+        self.pause(token, received);
+        self.schedule(token);
+    }
+
+    fn pause(&mut self, token: usize, received: Received) {
+        let Some(entry) = self.entry(token) else { return };
+        entry.pause = received.pause;
+        let serial = entry.serial;
+        if let Some(until) = received.pause {
+            self.timers.push(Reverse((until, token, serial)));
+        }
+    }
+
+    /// Bytes of a connection that has TLS or waits for it.
+    fn take_encrypted(&mut self, token: usize, got: usize) {
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        if let Stage::Await { config, until, plain_allowed, greet_at, greeted } = &entry.stage {
+            let begins = self.buffer.first() == Some(&HANDSHAKE_RECORD);
+            let (until, greeted) = (*until, *greeted);
+            if begins || !(*plain_allowed || (greet_at.is_some() && !greeted)) {
+                match Tls::new(config.clone()) {
+                    Ok(tls) => entry.link.begin_tls(tls),
+                    Err(e) => return self.broken(token, Broken::Tls(e.to_string())),
+                }
+                entry.stage = Stage::Handshake { until, greeted };
+            } else if *plain_allowed {
+                entry.stage = Stage::Open;
+                if !greeted {
+                    self.handler.greet(&mut entry.connection);
+                }
+                return self.take_plain(token, 0, got);
+            } else {
+                return self
+                    .broken(token, Broken::Tls("first record does not look like a TLS handshake".into()));
+            }
+        }
+        self.decrypt(token, got);
+    }
+
+    /// Decrypts `got` bytes in the read buffer and hands what they hold to the handler.
+    fn decrypt(&mut self, token: usize, got: usize) {
+        if self.plain.is_empty() {
+            self.plain = vec![0; PLAIN_BUFFER_BYTES];
+        }
+        let mut start = 0;
+        let mut pause = Received::default();
+        loop {
+            let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+            let Some(mut tls) = entry.link.tls() else { return };
+            let mut input = self.buffer.get(start..got).unwrap_or_default();
+            let decrypted = tls.read(&mut input, &mut self.plain);
+            start = got - input.len();
+            let handshake_over = matches!(entry.stage, Stage::Handshake { .. }) && !tls.is_handshaking();
+            let secured = handshake_over.then(|| tls.secured());
+            // Handshake messages, tickets and alerts go out at once.
+            let flushed = tls.flush(&entry.link.socket);
+            drop(tls);
+            if let Some(secured) = secured {
+                let greeted = matches!(entry.stage, Stage::Handshake { greeted: true, .. });
+                entry.stage = Stage::Open;
+                self.handler.secured(&mut entry.connection, secured);
+                if !greeted {
+                    self.handler.greet(&mut entry.connection);
+                }
+            }
+            match decrypted {
+                Ok(Decrypted::Bytes(bytes)) => {
+                    let plain = self.plain.get(..bytes).unwrap_or_default();
+                    entry.partial.extend_from_slice(plain);
+                    let received = take_partial(&mut self.handler, &mut entry.connection, &mut entry.partial);
+                    pause.pause = pause.pause.or(received.pause);
+                }
+                Ok(Decrypted::NeedsMore) => {
+                    let failed = flushed.is_err_and(|e| e.kind() != io::ErrorKind::WouldBlock);
+                    if failed {
+                        return self.broken(token, Broken::Eof);
+                    }
+                    break;
+                }
+                Ok(Decrypted::Eof) => return self.broken(token, Broken::Eof),
+                Err(e) => return self.broken(token, Broken::Tls(e.to_string())),
+            }
+        }
+        self.pause(token, pause);
+        self.schedule(token);
+    }
+
+    /// Reads a PROXY header; once it is whole, the connection begins.
+    fn read_preface(&mut self, token: usize) {
+        let Some(Slot::Preface(preface)) = self.slots.get_mut(token) else { return };
+        let got = match preface.link.socket.read(&mut self.buffer) {
+            Ok(0) => return self.forget_preface(token),
+            Ok(got) => got,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+            Err(_) => return self.forget_preface(token),
+        };
+        preface.bytes.extend_from_slice(self.buffer.get(..got).unwrap_or_default());
+        match proxy::parse(&preface.bytes) {
+            Ok(None) => self.ready.push(token),
+            Err(_) => self.forget_preface(token),
+            Ok(Some(header)) => {
+                let rest = preface.bytes.split_off(header.used);
+                if let Some(front) = self.buffer.get_mut(..rest.len()) {
+                    front.copy_from_slice(&rest);
+                }
+                let Some(Slot::Preface(preface)) =
+                    self.slots.get_mut(token).map(|s| std::mem::replace(s, Slot::Free))
+                else {
+                    return;
+                };
+                let remote = header.source.or(preface.remote);
+                self.begin(token, preface.link, remote, preface.listener, header.source.is_some());
+                if !rest.is_empty()
+                    && let Some(Slot::Open(entry)) = self.slots.get(token)
+                {
+                    if matches!(entry.stage, Stage::Open) {
+                        self.take_plain(token, 0, rest.len());
+                    } else {
+                        self.take_encrypted(token, rest.len());
+                    }
+                }
+                if let Some(entry) = self.entry(token) {
+                    entry.readable = true;
+                }
+                self.list(token);
+            }
+        }
+    }
+}
+
+/// Hands a partial message that has grown to the handler.
+fn take_partial<H: Handler>(
+    handler: &mut H,
+    connection: &mut H::Connection,
+    partial: &mut Vec<u8>,
+) -> Received {
+    let received = handler.receive(connection, partial);
+    if received.used >= partial.len() {
+        *partial = Vec::new();
+    } else if received.used > 0 {
+        partial.drain(..received.used);
+    }
+    received
+}

@@ -1,0 +1,137 @@
+//! What a protocol must do to be driven by a loop.
+
+use crate::link::Link;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A connection that has just come in.
+pub struct Accepted {
+    /// The connection itself.
+    pub link: Arc<Link>,
+    /// The other end; `None` for Unix-domain sockets and connections inside the process.
+    pub remote: Option<SocketAddr>,
+    /// Which listener it came by: the number that the listener was given.
+    pub listener: usize,
+    /// Whether a PROXY header said so.
+    pub proxied: bool,
+}
+
+/// What stands between the socket and the protocol.
+#[derive(Clone, Default)]
+pub enum Transport {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// TLS.
+    Tls {
+        /// Certificates and what is asked of the peer.
+        config: Arc<rustls::ServerConfig>,
+        /// Whether the greeting comes before or after the handshake.
+        first: HandshakeFirst,
+        /// How long the peer may take.
+        timeout: Duration,
+        /// Whether a peer that does not begin a handshake may go on in plain.
+        plain_allowed: bool,
+    },
+}
+
+/// Whether TLS begins before the protocol's greeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeFirst {
+    /// The greeting comes first, in plain.
+    No,
+    /// The handshake comes first.
+    Yes,
+    /// The handshake comes first if the peer begins it within this time; else the greeting does.
+    Within(Duration),
+}
+
+/// What a handshake agreed on.
+#[derive(Clone, Debug, Default)]
+pub struct Secured {
+    /// The protocol version, such as `1.3`.
+    pub version: &'static str,
+    /// The cipher suite's standard name.
+    pub cipher_suite: String,
+    /// The peer's certificates, its own first.
+    pub certificates: Vec<rustls_pki_types::CertificateDer<'static>>,
+}
+
+/// What came of bytes that were handed to a handler.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Received {
+    /// Bytes that were used; the rest comes again, with more behind it.
+    pub used: usize,
+    /// Bytes that the rest will have when it is whole, if that is known.
+    pub want: usize,
+    /// Do not read before this time, unless the connection's owner is called.
+    pub pause: Option<Instant>,
+}
+
+/// How a connection is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// What waits is written first, for a moment at most.
+    AfterFlush,
+    /// At once.
+    Now,
+}
+
+/// One loop's side of a protocol. Every call is made by the loop's own thread.
+pub trait Handler: 'static {
+    /// A connection's state. It can move from loop to loop.
+    type Connection: Send + 'static;
+
+    /// A turn begins.
+    fn begin(&mut self, now: Instant);
+
+    /// A connection has come in. `None` refuses it. Nothing may be written yet.
+    fn open(&mut self, accepted: Accepted) -> Option<(Self::Connection, Transport)>;
+
+    /// The connection can be written to: the protocol's own first bytes are due.
+    fn greet(&mut self, connection: &mut Self::Connection);
+
+    /// TLS is up: the bytes from here on are encrypted.
+    fn secured(&mut self, connection: &mut Self::Connection, secured: Secured);
+
+    /// Bytes came in.
+    fn receive(&mut self, connection: &mut Self::Connection, input: &[u8]) -> Received;
+
+    /// When [`Handler::expire`] is to be called. Asked after each call that names the connection.
+    fn deadline(&self, connection: &Self::Connection) -> Option<Instant>;
+
+    /// The deadline has passed.
+    fn expire(&mut self, connection: &mut Self::Connection);
+
+    /// The connection takes more bytes. False if nothing is left to write.
+    fn flush(&mut self, connection: &mut Self::Connection) -> bool;
+
+    /// Whether and how the connection is to end. Asked when its owner is called.
+    fn closing(&self, connection: &Self::Connection) -> Option<Closing>;
+
+    /// The other end closed the connection or broke it, or a handshake failed.
+    fn broken(&mut self, connection: &mut Self::Connection, how: Broken);
+
+    /// The connection is gone.
+    fn closed(&mut self, connection: Self::Connection);
+
+    /// The turn ends: everything it produced is to be written.
+    fn finish(&mut self);
+
+    /// Nothing has happened for a while.
+    fn idle(&mut self);
+}
+
+/// How a connection broke.
+#[derive(Debug)]
+pub enum Broken {
+    /// The other end closed it.
+    Eof,
+    /// Reading failed.
+    Read(std::io::Error),
+    /// The TLS handshake failed or took too long, or a record could not be read.
+    Tls(String),
+    /// The PROXY header was not one.
+    Proxy(String),
+}

@@ -1,0 +1,108 @@
+//! How threads reach a loop: a short queue and a wake-up.
+
+use crate::link::{Link, Socket};
+use crate::listener::Listener;
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What a loop can be asked from outside.
+pub(crate) enum Command {
+    /// A connection wants its owner's eye.
+    Call(Arc<Link>),
+    /// A new connection to take over.
+    Take(Arrival),
+    /// Listen.
+    Listen(Listener),
+    /// Stop accepting by the listener with this number.
+    Unlisten(usize),
+    /// Close everything and end.
+    Stop,
+}
+
+/// A connection that was accepted, or handed over.
+pub(crate) struct Arrival {
+    pub(crate) socket: Socket,
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) listener: usize,
+    pub(crate) proxy_protocol: bool,
+}
+
+struct Inbox {
+    queue: Mutex<Vec<Command>>,
+    waker: mio::Waker,
+    /// How busy the loop was lately, in thousandths.
+    busy: AtomicU32,
+    connections: AtomicU32,
+}
+
+/// The inboxes of all loops.
+pub(crate) struct Inboxes(Vec<Inbox>);
+
+impl Inboxes {
+    pub(crate) fn new(wakers: Vec<mio::Waker>) -> Arc<Self> {
+        let inbox = |waker| Inbox {
+            queue: Mutex::default(),
+            waker,
+            busy: AtomicU32::new(0),
+            connections: AtomicU32::new(0),
+        };
+        Arc::new(Self(wakers.into_iter().map(inbox).collect()))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn call(&self, index: usize, link: Arc<Link>, wake: bool) {
+        self.put(index, Command::Call(link), wake);
+    }
+
+    pub(crate) fn send(&self, index: usize, command: Command) {
+        self.put(index, command, true);
+    }
+
+    fn put(&self, index: usize, command: Command, wake: bool) {
+        let Some(inbox) = self.0.get(index) else { return };
+        let first = {
+            let mut queue = inbox.queue.lock();
+            queue.push(command);
+            queue.len() == 1
+        };
+        if wake && first {
+            // A failed wake-up delays the command until the loop's next turn.
+            let _ = inbox.waker.wake();
+        }
+    }
+
+    /// Moves what waits for a loop into `into`.
+    pub(crate) fn drain(&self, index: usize, into: &mut Vec<Command>) {
+        if let Some(inbox) = self.0.get(index) {
+            std::mem::swap(&mut *inbox.queue.lock(), into);
+        }
+    }
+
+    pub(crate) fn is_empty(&self, index: usize) -> bool {
+        self.0.get(index).is_none_or(|inbox| inbox.queue.lock().is_empty())
+    }
+
+    pub(crate) fn report(&self, index: usize, busy: u32, connections: usize) {
+        if let Some(inbox) = self.0.get(index) {
+            inbox.busy.store(busy, Ordering::Relaxed);
+            inbox.connections.store(connections as u32, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn connections_changed(&self, index: usize, connections: usize) {
+        if let Some(inbox) = self.0.get(index) {
+            inbox.connections.store(connections as u32, Ordering::Relaxed);
+        }
+    }
+
+    /// The loop for a new connection: the one with the fewest.
+    pub(crate) fn place(&self) -> usize {
+        let load = |inbox: &Inbox| inbox.connections.load(Ordering::Relaxed);
+        (0..self.0.len()).min_by_key(|&i| self.0.get(i).map_or(u32::MAX, load)).unwrap_or(0)
+    }
+}

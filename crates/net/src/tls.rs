@@ -1,0 +1,126 @@
+//! TLS between a socket and the protocol. Whoever writes to a connection encrypts, in turn: the lock keeps records in
+//! order.
+
+use crate::handler::Secured;
+use crate::link::Socket;
+use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+
+/// Plain bytes that are encrypted before the socket is asked to take them.
+const WRITE_BYTES_MAX: usize = 64 * 1024;
+
+/// One connection's TLS.
+pub(crate) struct Tls {
+    connection: Box<ServerConnection>,
+}
+
+/// What came of encrypted bytes.
+pub(crate) enum Decrypted {
+    /// Plain bytes were put into the buffer; there may be more.
+    Bytes(usize),
+    /// The input is used up.
+    NeedsMore,
+    /// The peer says that nothing more comes.
+    Eof,
+}
+
+impl Tls {
+    pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        let mut connection = Box::new(ServerConnection::new(config)?);
+        connection.set_buffer_limit(Some(WRITE_BYTES_MAX));
+        Ok(Self { connection })
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
+    /// Encrypts and writes. What was encrypted counts as written: it leaves before anything else does.
+    pub(crate) fn write(&mut self, slices: &[IoSlice<'_>], socket: &Socket) -> io::Result<usize> {
+        if self.connection.is_handshaking() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.flush(socket)?;
+        let taken = self.connection.writer().write_vectored(slices)?;
+        match self.flush(socket) {
+            Ok(()) => Ok(taken),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && taken > 0 => Ok(taken),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Writes the encrypted bytes that wait.
+    pub(crate) fn flush(&mut self, socket: &Socket) -> io::Result<()> {
+        while self.connection.wants_write() {
+            match self.connection.write_tls(&mut Plain(socket)) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Decrypts from the front of `input`, moving it on, into `plain`.
+    pub(crate) fn read(&mut self, input: &mut &[u8], plain: &mut [u8]) -> Result<Decrypted, rustls::Error> {
+        loop {
+            match self.connection.reader().read(plain) {
+                Ok(0) => return Ok(Decrypted::Eof),
+                Ok(bytes) => return Ok(Decrypted::Bytes(bytes)),
+                // The end without a goodbye is told by the socket.
+                Err(_) if input.is_empty() => return Ok(Decrypted::NeedsMore),
+                Err(_) => {}
+            }
+            if self.connection.read_tls(input).is_err() {
+                return Err(rustls::Error::General("record buffer is full".into()));
+            }
+            self.connection.process_new_packets()?;
+        }
+    }
+
+    /// Tells the peer that nothing more comes.
+    pub(crate) fn goodbye(&mut self, socket: &Socket) {
+        self.connection.send_close_notify();
+        // The peer may be gone, or not reading; then it does not miss a goodbye.
+        let _ = self.flush(socket);
+    }
+
+    /// What was agreed on.
+    pub(crate) fn secured(&self) -> Secured {
+        Secured {
+            version: match self.connection.protocol_version() {
+                Some(ProtocolVersion::TLSv1_3) => "1.3",
+                Some(ProtocolVersion::TLSv1_2) => "1.2",
+                _ => "unknown",
+            },
+            cipher_suite: self
+                .connection
+                .negotiated_cipher_suite()
+                .and_then(|suite| suite.suite().as_str().map(|name| name.replace("TLS13_", "TLS_")))
+                .unwrap_or_default(),
+            certificates: self
+                .connection
+                .peer_certificates()
+                .map(|certificates| certificates.iter().map(|c| c.clone().into_owned()).collect())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+struct Plain<'a>(&'a Socket);
+
+impl Write for Plain<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! PING and PONG: whether the client is there, and how far away.
+
+use super::{Client, Phase};
+use crate::settings::Settings;
+use dialtone_broker::deliver::Turn;
+use dialtone_wire::client::encode;
+use dialtone_wire::{CloseReason, ProtocolError};
+use std::time::{Duration, Instant};
+
+/// The first PING comes early, to measure the round trip. The official server's figure.
+const FIRST_PING: Duration = Duration::from_secs(2);
+/// After this time the round trip is measured again, though the client is active.
+const RTT_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// When the client was heard and asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alive {
+    heard: Instant,
+    next_ping: Instant,
+    /// When the PING was sent that is not answered yet, or whose answer gave the round trip.
+    asked: Option<Instant>,
+    measured: bool,
+    pings_out: u32,
+}
+
+impl Alive {
+    /// `number` spreads the first PINGs of clients that came together over a fifth of the time.
+    pub(super) fn new(now: Instant, settings: &Settings, number: u64) -> Self {
+        let spread = FIRST_PING / 5 * (number % 16) as u32 / 16;
+        let first = (FIRST_PING + spread).min(settings.ping_interval);
+        Self { heard: now, next_ping: now + first, asked: None, measured: false, pings_out: 0 }
+    }
+
+    #[inline]
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+}
+
+impl Client {
+    /// When [`Client::expire`] is to be called.
+    pub fn deadline(&self) -> Option<Instant> {
+        let connect = match self.phase {
+            Phase::AwaitingConnect { until } => Some(until),
+            Phase::Open => None,
+        };
+        let write = self.peer().blocked_since().map(|since| since + self.settings.write_deadline);
+        connect.into_iter().chain(write).chain([self.alive.next_ping]).min()
+    }
+
+    /// The deadline has passed.
+    pub fn expire(&mut self, turn: &mut Turn) {
+        let now = turn.now();
+        if let Phase::AwaitingConnect { until } = self.phase
+            && until <= now
+        {
+            return self.refuse(
+                ProtocolError::AuthenticationTimeout,
+                CloseReason::AuthenticationTimeout,
+                turn,
+            );
+        }
+        if self.peer().blocked_since().is_some_and(|since| since + self.settings.write_deadline <= now) {
+            return self.peer().close(CloseReason::SlowConsumerWriteDeadline);
+        }
+        if self.alive.next_ping <= now {
+            self.ask(turn);
+        }
+    }
+
+    /// The ping timer has run out: asks, unless the client was heard lately and its distance is known.
+    fn ask(&mut self, turn: &mut Turn) {
+        let now = turn.now();
+        let interval = self.settings.ping_interval;
+        self.alive.next_ping = now + interval;
+        let measure = !self.alive.measured || self.alive.asked.is_none_or(|asked| now - asked > RTT_INTERVAL);
+        if now.saturating_duration_since(self.alive.heard) < interval && !measure {
+            return;
+        }
+        self.alive.pings_out += 1;
+        if self.alive.pings_out > self.settings.pings_out_max {
+            return self.refuse(ProtocolError::StaleConnection, CloseReason::StaleConnection, turn);
+        }
+        self.alive.asked = Some(now);
+        turn.send(self.peer(), encode::PING);
+    }
+
+    pub(super) fn pong(&mut self, now: Instant) {
+        self.alive.pings_out = 0;
+        if let Some(asked) = self.alive.asked {
+            self.alive.measured = true;
+            self.session.set_rtt(now.saturating_duration_since(asked).max(Duration::from_nanos(1)));
+        }
+    }
+
+    pub(super) fn ping(&mut self, turn: &mut Turn) {
+        turn.send(self.peer(), encode::PONG);
+        if self.manner.introduced && !self.manner.informed {
+            self.manner.informed = true;
+            if self.manner.asynchronous_info {
+                self.send_info(turn, true);
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! PUB and HPUB.
+
+use super::{Client, origin};
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::permission;
+use dialtone_subject::is_valid_literal;
+use dialtone_wire::client::Publish;
+use dialtone_wire::{ProtocolError, header};
+use std::time::Instant;
+
+/// What one turn received from a client; counted at its end, not per message.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Batch {
+    msgs: u64,
+    bytes: u64,
+}
+
+impl Client {
+    #[inline]
+    pub(super) fn publish(&mut self, message: Publish<'_>, batch: &mut Batch, turn: &mut Turn) {
+        batch.msgs += 1;
+        batch.bytes += message.body_bytes() as u64;
+        if self.manner.pedantic && !is_valid_literal(message.subject) {
+            self.say_error(ProtocolError::InvalidPublishSubject.text(), turn);
+        }
+        let permissions = self.place.permissions.as_deref();
+        let Ok(authorized) = permission::publish(&self.session.peer, permissions, message, turn.now()) else {
+            return self.publish_denied(message.subject, turn);
+        };
+        if message.reply.is_some_and(is_reserved_reply) {
+            return self.reply_denied(message.reply.unwrap_or_default(), turn);
+        }
+        self.say_ok(turn);
+        let Some(origin) = origin(&self.session, &self.place, self.manner.echo) else { return };
+        let delivered = turn.publish(origin, &authorized);
+        if delivered == 0
+            && self.manner.no_responders
+            && let Some(reply) = message.reply
+        {
+            let mut headers = Vec::with_capacity(48 + message.subject.len());
+            header::no_responders(&mut headers, message.subject);
+            turn.no_responders(origin, reply, &headers);
+        }
+    }
+
+    /// Counts a turn's messages, for the connection, its account and the server.
+    pub(super) fn count(&self, batch: Batch, now: Instant) {
+        if batch.msgs == 0 {
+            return;
+        }
+        self.session.touch(now);
+        self.session.peer.counters.add_in(batch.msgs, batch.bytes);
+        self.shared.counters.add_in(batch.msgs, batch.bytes);
+        if let Some(account) = &self.place.account {
+            account.counters.add_in(batch.msgs, batch.bytes);
+        }
+    }
+
+    #[cold]
+    fn publish_denied(&mut self, subject: &[u8], turn: &mut Turn) {
+        let subject = String::from_utf8_lossy(subject);
+        self.say_error(&format!("Permissions Violation for Publish to {subject:?}"), turn);
+    }
+
+    #[cold]
+    fn reply_denied(&mut self, reply: &[u8], turn: &mut Turn) {
+        let reply = String::from_utf8_lossy(reply);
+        self.say_error(&format!("Permissions Violation for Publish with Reply of {reply:?}"), turn);
+    }
+}
+
+/// Reply subjects that servers make for themselves.
+fn is_reserved_reply(reply: &[u8]) -> bool {
+    reply.starts_with(b"_R_.") || reply.starts_with(b"_GR_.") || reply.starts_with(b"$GR.")
+}

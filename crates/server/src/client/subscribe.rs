@@ -1,0 +1,61 @@
+//! SUB and UNSUB.
+
+use super::Client;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::permission::{self, Subscribe};
+use dialtone_broker::subscription::Subscription;
+use dialtone_subject::is_valid_filter;
+use dialtone_wire::ProtocolError;
+
+impl Client {
+    pub(super) fn subscribe(&mut self, filter: &[u8], queue: Option<&[u8]>, sid: &[u8], turn: &mut Turn) {
+        self.session.touch(turn.now());
+        if !is_valid_filter(filter) {
+            return self.say_error(ProtocolError::InvalidSubject.text(), turn);
+        }
+        let tokens_max = self.settings.subject_tokens_max;
+        if tokens_max > 0 && filter.split(|&b| b == b'.').count() > tokens_max {
+            return self.say_error(ProtocolError::SubjectTokensExceeded.text(), turn);
+        }
+        let subscriptions_max = self.settings.subscriptions_max;
+        if subscriptions_max > 0 && self.peer().subscriptions().len() >= subscriptions_max {
+            return self.say_error(ProtocolError::SubscriptionsExceeded.text(), turn);
+        }
+        let wish = Subscribe { filter, queue, sid };
+        let Ok(wish) = permission::subscribe(self.place.permissions.as_deref(), wish) else {
+            return self.subscribe_denied(filter, queue, turn);
+        };
+        let Some(account) = self.place.account.clone() else { return };
+        let wish = wish.get();
+        let subscription = Subscription::new(self.peer().clone(), wish.filter, wish.queue, wish.sid);
+        // A sid that is taken keeps its subscription, and nobody is told.
+        if self.peer().subscriptions().insert(subscription.clone()) {
+            account.insert(&subscription);
+        }
+        self.say_ok(turn);
+    }
+
+    pub(super) fn unsubscribe(&mut self, sid: &[u8], max: Option<u64>, turn: &mut Turn) {
+        self.session.touch(turn.now());
+        let found = self.peer().subscriptions().find(sid).cloned();
+        if let Some(subscription) = found {
+            let over = max.is_none_or(|max| subscription.set_max(max));
+            if over {
+                self.peer().unsubscribe(&subscription);
+            }
+        }
+        self.say_ok(turn);
+    }
+
+    #[cold]
+    fn subscribe_denied(&mut self, filter: &[u8], queue: Option<&[u8]>, turn: &mut Turn) {
+        let filter = String::from_utf8_lossy(filter);
+        let text = match queue.map(String::from_utf8_lossy) {
+            None => format!("Permissions Violation for Subscription to {filter:?}"),
+            Some(queue) => {
+                format!("Permissions Violation for Subscription to {filter:?} using queue {queue:?}")
+            }
+        };
+        self.say_error(&text, turn);
+    }
+}

@@ -1,0 +1,134 @@
+//! Clients on event loops: the glue between a loop, a turn and the connections' state machines.
+
+use crate::client::Client;
+use crate::registry::Session;
+use crate::shared::Shared;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::outbox::Sink;
+use dialtone_broker::peer::{Attention, ClientId, Peer};
+use dialtone_net::{Accepted, Broken, Closing, Handler, Link, Received, Secured, Transport};
+use dialtone_wire::CloseReason;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a producer that outruns a reader is held back at most. The official server's figure.
+const STALL_MAX: Duration = Duration::from_millis(5);
+
+/// One loop's clients.
+pub struct Driver {
+    shared: Arc<Shared>,
+    turn: Turn,
+}
+
+impl Driver {
+    /// For the loop with this number.
+    pub fn new(shared: Arc<Shared>, index: usize) -> Self {
+        let seed = 0x9E37_79B9_7F4A_7C15u64.wrapping_mul(index as u64 + 1);
+        Self { shared, turn: Turn::new(seed, Instant::now()) }
+    }
+}
+
+/// A link as the broker sees it.
+struct LinkSink(Arc<Link>);
+
+impl Sink for LinkSink {
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write(slices)
+    }
+}
+
+struct LinkAttention(Arc<Link>);
+
+impl Attention for LinkAttention {
+    fn call(&self) {
+        self.0.call();
+    }
+}
+
+impl Handler for Driver {
+    type Connection = Box<Client>;
+
+    fn begin(&mut self, now: Instant) {
+        self.turn.begin(now);
+    }
+
+    fn open(&mut self, accepted: Accepted) -> Option<(Self::Connection, Transport)> {
+        let registry = &self.shared.registry;
+        let peer = Peer::new(
+            ClientId(self.shared.next_client()),
+            registry.take_slot(),
+            Arc::new(LinkSink(accepted.link.clone())),
+            Box::new(LinkAttention(accepted.link)),
+            self.shared.settings().pending_bytes_max,
+        );
+        let session = Arc::new(Session::new(peer, accepted.remote, self.turn.now()));
+        registry.insert(session.clone());
+        let client = Client::new(self.shared.clone(), session, self.turn.now());
+        Some((Box::new(client), Transport::Plain))
+    }
+
+    fn greet(&mut self, client: &mut Self::Connection) {
+        client.greet(&mut self.turn);
+    }
+
+    fn secured(&mut self, _: &mut Self::Connection, _: Secured) {}
+
+    #[inline]
+    fn receive(&mut self, client: &mut Self::Connection, input: &[u8]) -> Received {
+        let progress = client.receive(input, &mut self.turn);
+        let mut pause = None;
+        if let Some(slow) = self.turn.take_stalled()
+            && !Arc::ptr_eq(&slow, client.peer())
+            && slow.wait_for(client.peer())
+        {
+            self.shared.registry.count_stalled();
+            pause = Some(self.turn.now() + STALL_MAX);
+        }
+        Received { used: progress.used, want: progress.want, pause }
+    }
+
+    fn deadline(&self, client: &Self::Connection) -> Option<Instant> {
+        client.deadline()
+    }
+
+    fn expire(&mut self, client: &mut Self::Connection) {
+        client.expire(&mut self.turn);
+    }
+
+    fn flush(&mut self, client: &mut Self::Connection) -> bool {
+        self.turn.flush(client.peer());
+        client.peer().pending_bytes() > 0
+    }
+
+    fn closing(&self, client: &Self::Connection) -> Option<Closing> {
+        Some(match client.peer().closing()? {
+            CloseReason::WriteError
+            | CloseReason::SlowConsumerPendingBytes
+            | CloseReason::SlowConsumerWriteDeadline => Closing::Now,
+            _ => Closing::AfterFlush,
+        })
+    }
+
+    fn broken(&mut self, client: &mut Self::Connection, how: Broken) {
+        client.peer().close(match how {
+            Broken::Eof => CloseReason::ClientClosed,
+            Broken::Read(_) => CloseReason::ReadError,
+            Broken::Tls(_) => CloseReason::TlsHandshake,
+            Broken::Proxy(_) => CloseReason::ProtocolViolation,
+        });
+    }
+
+    fn closed(&mut self, mut client: Self::Connection) {
+        client.leave();
+        self.shared.registry.free_slot(client.peer().slot());
+    }
+
+    fn finish(&mut self) {
+        self.turn.finish();
+    }
+
+    fn idle(&mut self) {
+        self.turn.idle();
+    }
+}

@@ -1,0 +1,141 @@
+//! What is logged: one table of events, each with an id that stays and a level.
+
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The protocol itself.
+    Trace,
+    /// The life of connections.
+    Debug,
+    /// The life of the server.
+    Info,
+    /// Someone may have to act.
+    Warn,
+    /// Someone must act.
+    Error,
+    /// The server cannot go on.
+    Fatal,
+}
+
+impl Level {
+    /// As in the official format.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Trace => "TRC",
+            Self::Debug => "DBG",
+            Self::Info => "INF",
+            Self::Warn => "WRN",
+            Self::Error => "ERR",
+            Self::Fatal => "FTL",
+        }
+    }
+
+    /// As in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
+macro_rules! events {
+    ($($(#[doc = $doc:literal])* $name:ident $id:literal $level:ident;)*) => {
+        /// Something that is logged.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Event { $($(#[doc = $doc])* $name,)* }
+
+        impl Event {
+            /// All events.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The id, which never changes its meaning.
+            pub fn id(self) -> &'static str {
+                match self { $(Self::$name => $id,)* }
+            }
+
+            /// How much it matters.
+            pub fn level(self) -> Level {
+                match self { $(Self::$name => Level::$level,)* }
+            }
+        }
+    };
+}
+
+events! {
+    /// The server starts; what it is.
+    Starting "starting" Info;
+    /// A listener is open.
+    Listening "listening" Info;
+    /// The server takes connections.
+    Ready "ready" Info;
+    /// A signal came.
+    Signal "signal" Debug;
+    /// The server stops.
+    Stopping "stopping" Info;
+    /// The server has stopped.
+    Stopped "stopped" Info;
+    /// The server lets its clients go.
+    LameDuck "lame_duck" Info;
+    /// The configuration was reloaded.
+    Reloaded "reloaded" Info;
+    /// The configuration was not reloaded.
+    ReloadFailed "reload_failed" Error;
+    /// The log file was opened again.
+    LogReopened "log_reopened" Info;
+    /// Certificates were read again.
+    CertificatesReloaded "certificates_reloaded" Info;
+    /// Certificates could not be read again; the old ones stay.
+    CertificatesFailed "certificates_failed" Error;
+    /// The server cannot start.
+    Fatal "fatal" Fatal;
+    /// Something is worth a thought.
+    Warning "warning" Warn;
+    /// A client has come.
+    ClientCreated "client_created" Debug;
+    /// A client has gone.
+    ClientClosed "client_closed" Debug;
+    /// A client could not prove who it is.
+    AuthenticationFailed "authentication_failed" Error;
+    /// A client did not say in time who it is.
+    AuthenticationTimeout "authentication_timeout" Debug;
+    /// A client's rights do not suffice.
+    PermissionDenied "permission_denied" Error;
+    /// A client's bytes are no protocol.
+    ProtocolError "protocol_error" Error;
+    /// A client gave up.
+    ClientError "client_error" Error;
+    /// A TLS handshake failed.
+    TlsFailed "tls_failed" Error;
+    /// TLS is up.
+    TlsDone "tls_done" Debug;
+    /// A client does not read fast enough.
+    SlowConsumer "slow_consumer" Info;
+    /// A client does not answer.
+    StaleConnection "stale_connection" Debug;
+    /// A limit is reached.
+    LimitReached "limit_reached" Error;
+    /// PING and PONG.
+    Ping "ping" Debug;
+    /// What a peer sent.
+    TraceIn "trace_in" Trace;
+    /// What a peer is sent.
+    TraceOut "trace_out" Trace;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique() {
+        let mut ids: Vec<_> = Event::ALL.iter().map(|e| e.id()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), Event::ALL.len());
+    }
+}

@@ -1,0 +1,185 @@
+//! Who is connected, and who was.
+
+use dialtone_broker::peer::{ClientId, Peer};
+use dialtone_wire::CloseReason;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What a client said of itself, and what the server made of it. No secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Introduction {
+    /// The connection's name.
+    pub name: String,
+    /// The library's language.
+    pub lang: String,
+    /// The library's version.
+    pub version: String,
+    /// The user, as it may be shown.
+    pub user: String,
+    /// The account.
+    pub account: String,
+}
+
+/// A connection as it is watched from outside its loop.
+#[derive(Debug)]
+pub struct Session {
+    /// Its end.
+    pub peer: Arc<Peer>,
+    /// The other end's address.
+    pub remote: Option<SocketAddr>,
+    /// When it came.
+    pub start: SystemTime,
+    /// The same, to measure by.
+    pub start_instant: Instant,
+    /// What CONNECT said.
+    pub introduction: OnceLock<Introduction>,
+    activity_ms: AtomicU64,
+    rtt_ns: AtomicU64,
+}
+
+impl Session {
+    /// A connection that has just come.
+    pub fn new(peer: Arc<Peer>, remote: Option<SocketAddr>, now: Instant) -> Self {
+        Self {
+            peer,
+            remote,
+            start: SystemTime::now(),
+            start_instant: now,
+            introduction: OnceLock::new(),
+            activity_ms: AtomicU64::new(0),
+            rtt_ns: AtomicU64::new(0),
+        }
+    }
+
+    /// It did something.
+    pub fn touch(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.start_instant).as_millis() as u64;
+        self.activity_ms.store(since, Ordering::Relaxed);
+    }
+
+    /// When it last did something, counted from its start.
+    pub fn activity(&self) -> Duration {
+        Duration::from_millis(self.activity_ms.load(Ordering::Relaxed))
+    }
+
+    /// Sets the round-trip time.
+    pub fn set_rtt(&self, rtt: Duration) {
+        self.rtt_ns.store(rtt.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// The last round-trip time; zero before the first.
+    pub fn rtt(&self) -> Duration {
+        Duration::from_nanos(self.rtt_ns.load(Ordering::Relaxed))
+    }
+}
+
+/// A connection that ended.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    /// What it was.
+    pub session: Arc<Session>,
+    /// Subscriptions it had.
+    pub subscriptions: Vec<Box<str>>,
+    /// When it ended.
+    pub stop: SystemTime,
+    /// Why.
+    pub reason: CloseReason,
+}
+
+/// All connections, and the last that ended.
+#[derive(Debug, Default)]
+pub struct Registry {
+    open: Mutex<BTreeMap<ClientId, Arc<Session>>>,
+    closed: Mutex<VecDeque<Closed>>,
+    slots: Mutex<Slots>,
+    total: AtomicU64,
+    stalled: AtomicU32,
+}
+
+/// Small numbers for peers, given again after use.
+#[derive(Debug, Default)]
+struct Slots {
+    free: Vec<u32>,
+    next: u32,
+}
+
+impl Registry {
+    /// A slot for a new peer.
+    pub fn take_slot(&self) -> u32 {
+        let mut slots = self.slots.lock();
+        slots.free.pop().unwrap_or_else(|| {
+            slots.next += 1;
+            slots.next - 1
+        })
+    }
+
+    /// Gives a slot back.
+    pub fn free_slot(&self, slot: u32) {
+        self.slots.lock().free.push(slot);
+    }
+
+    /// Adds a connection. How many there are with it.
+    pub fn insert(&self, session: Arc<Session>) -> usize {
+        self.total.fetch_add(1, Ordering::Relaxed);
+        let mut open = self.open.lock();
+        open.insert(session.peer.id, session);
+        open.len()
+    }
+
+    /// Takes a connection out and remembers it among the last `closed_max`.
+    pub fn remove(&self, session: &Arc<Session>, reason: CloseReason, closed_max: usize) {
+        self.open.lock().remove(&session.peer.id);
+        if closed_max == 0 {
+            return;
+        }
+        let mut closed = self.closed.lock();
+        while closed.len() >= closed_max {
+            closed.pop_front();
+        }
+        closed.push_back(Closed {
+            session: session.clone(),
+            subscriptions: Vec::new(),
+            stop: SystemTime::now(),
+            reason,
+        });
+    }
+
+    /// Connections now.
+    pub fn len(&self) -> usize {
+        self.open.lock().len()
+    }
+
+    /// Whether nobody is connected.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Connections since the start.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// All connections, by number.
+    pub fn open(&self) -> Vec<Arc<Session>> {
+        self.open.lock().values().cloned().collect()
+    }
+
+    /// One connection.
+    pub fn find(&self, id: ClientId) -> Option<Arc<Session>> {
+        self.open.lock().get(&id).cloned()
+    }
+
+    /// The connections that ended, the oldest first.
+    pub fn closed(&self) -> Vec<Closed> {
+        self.closed.lock().iter().cloned().collect()
+    }
+
+    /// Counts a producer that was held back.
+    pub fn count_stalled(&self) {
+        self.stalled.fetch_add(1, Ordering::Relaxed);
+    }
+}
