@@ -28,11 +28,14 @@ pub(crate) fn authorization(value: &Value, limits: &mut Limits, errors: &mut Err
         out.users = users(value, errors);
     }
     if out.user.is_some() && !out.users.is_empty() {
-        errors.push(ConfigError::new(&value.at, "can not have a single user/pass and a users array"));
+        errors.push(ConfigError::new(&value.at, "Can not have a single user/pass and a users array"));
     }
     if out.token.is_some() && (out.user.is_some() || !out.users.is_empty()) {
-        let what = if out.user.is_some() { "single user/pass" } else { "users array" };
-        errors.push(ConfigError::new(&value.at, format!("can not have a token and a {what}")));
+        let problem = match out.user {
+            Some(_) => "Cannot have a user/pass and token",
+            None => "Can not have a token and a users array",
+        };
+        errors.push(ConfigError::new(&value.at, problem));
     }
     out
 }
@@ -55,9 +58,7 @@ fn user(value: &Value, errors: &mut Errors) -> Option<User> {
         out.permissions = permissions(value, errors);
     }
     let problem = match (&out.nkey, out.name.is_empty(), &out.password) {
-        (Some(_), false, _) | (Some(_), _, Some(_)) => {
-            "User/Nkey can not have both a name or password and an nkey"
-        }
+        (Some(_), false, _) | (Some(_), _, Some(_)) => "Nkey users do not take usernames or passwords",
         (None, true, _) => "User entry requires a user",
         _ => "",
     };
@@ -169,8 +170,8 @@ pub(crate) fn accounts(value: &Value, errors: &mut Errors) -> Vec<Account> {
             .map(|(name, v)| Account { at: v.at.clone(), name, ..Account::default() })
             .collect();
     }
-    let map = noted(reader::map(value), errors).unwrap_or(const { &Map { entries: Vec::new() } });
-    let entries = map.entries.iter().filter(|entry| !entry.variable);
+    let map = noted(reader::map(value), errors).unwrap_or(const { &Map::EMPTY });
+    let entries = map.iter().filter(|entry| !entry.variable);
     entries.map(|entry| account(&entry.key, &entry.value, errors)).collect()
 }
 

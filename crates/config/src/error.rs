@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A place in a configuration file. Lines and columns count from 1.
+/// A place in a configuration file. Lines and columns count from 1; line 0 is no line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     /// The file's name as it was given.
@@ -20,9 +20,19 @@ impl Default for Location {
     }
 }
 
+impl Location {
+    /// A place in no text, such as a whole file or a flag: it prints as its name alone.
+    pub fn nowhere(name: &str) -> Self {
+        Self { file: name.into(), line: 0, column: 0 }
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+        match self.line {
+            0 => write!(f, "{}", self.file),
+            line => write!(f, "{}:{line}:{}", self.file, self.column),
+        }
     }
 }
 

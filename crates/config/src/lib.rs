@@ -3,7 +3,7 @@
 //! `text -> values with positions -> options -> plan(old, new)`. Begin with [`load`]; [`keys`] is the table that says
 //! of each key whether it is known, honoured and reloadable. [`flags`] is the command line.
 //!
-//! Invariants: no I/O (files come by [`language::Files`], the environment by a function), no clock; options are
+//! Invariants: no I/O (files come by [`Files`], the environment by a function), no clock; options are
 //! plain data and never change once made.
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ pub mod secret;
 
 pub use error::{ConfigError, ConfigErrors, Location};
 
+pub use language::{Env, Files};
 pub use options::Options;
-pub use read::load;
+pub use read::{load, load_text};
 pub use secret::Secret;

@@ -1,13 +1,12 @@
 //! From values to options.
 
 use crate::accounts;
-use crate::check::check;
+use crate::check::{check, go_duration};
 use crate::error::{ConfigError, ConfigErrors, Location};
-use crate::language::{self, Files, Kind, Map, Value};
+use crate::language::{self, Env, Files, Kind, Map, Value};
 use crate::options::{Options, Tls, TlsFirst};
 use crate::reader::{self, Block, Errors};
-use sha2::{Digest, Sha256};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a handshake may take by default.
@@ -15,18 +14,42 @@ const TLS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long `handshake_first: auto` waits for TLS before INFO is sent. The official figure.
 const TLS_FIRST_AUTO: Duration = Duration::from_millis(50);
 
-/// Reads the text of the configuration file `name`.
+/// Reads a configuration file and all that it includes, and checks it. `env` gives variables of the environment.
 ///
-/// Errors: all that is wrong with it, in the order in which it was found.
-pub fn load(name: &str, text: &str, files: &mut dyn Files) -> Result<Options, ConfigErrors> {
-    let document = language::parse(name, text, files)?;
+/// Errors: the first place where the language is not understood; else all that is wrong, in the order of the file.
+pub fn load(path: &Path, files: &mut dyn Files, env: Env<'_>) -> Result<Options, ConfigErrors> {
+    let map = language::parse_file(path, files, env)?;
+    let mut options = from_values(&map, &path.display().to_string())?;
+    options.config_file = Some(path.to_owned());
+    Ok(options)
+}
+
+/// The same from text, where `name` stands for the file; what it includes is relative to the current directory.
+pub fn load_text(
+    text: &str,
+    name: &str,
+    files: &mut dyn Files,
+    env: Env<'_>,
+) -> Result<Options, ConfigErrors> {
+    from_values(&language::parse_text(text, name, files, env)?, name)
+}
+
+fn from_values(map: &Map, name: &str) -> Result<Options, ConfigErrors> {
     let mut errors = Errors::new();
-    let mut options = options(&document.map, &mut errors);
-    options.config_file = Some(PathBuf::from(name));
-    options.config_digest = format!("sha256:{}", data_encoding::HEXLOWER.encode(&Sha256::digest(text)));
-    let at = Location { file: name.into(), line: 1, column: 1 };
-    check(&options, &at, &mut errors);
-    if errors.is_empty() { Ok(options) } else { Err(ConfigErrors(errors)) }
+    let mut options = options(map, &mut errors);
+    options.config_digest = language::digest(map);
+    let place = |key: &str| match reader::place(map, key) {
+        Some(at) => at.clone(),
+        None => Location::nowhere(name),
+    };
+    check(&options, &place, &mut errors);
+    if errors.is_empty() {
+        return Ok(options);
+    }
+    errors.sort_by_key(|error| {
+        (error.at.line == 0, error.at.file.as_ref() != name, error.at.line, error.at.column)
+    });
+    Err(ConfigErrors(errors))
 }
 
 fn options(map: &Map, errors: &mut Errors) -> Options {
@@ -46,7 +69,7 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
             .collect())
     });
     block.set("server_metadata", &mut out.server_metadata, errors, |v| {
-        let entries = reader::map(v)?.entries.iter();
+        let entries = reader::map(v)?.iter();
         entries.map(|entry| Ok((entry.key.clone(), reader::text(&entry.value)?))).collect()
     });
     block.set("lame_duck_duration", &mut out.lame_duck.duration, errors, |v| {
@@ -54,7 +77,7 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
         if duration < Duration::from_secs(30) {
             return Err(ConfigError::new(
                 &v.at,
-                format!("invalid lame_duck_duration of {duration:?}, minimum is 30 seconds"),
+                format!("invalid lame_duck_duration of {}, minimum is 30 seconds", go_duration(duration)),
             ));
         }
         Ok(duration)
@@ -259,19 +282,9 @@ fn nonempty(value: &Value) -> Result<Vec<String>, ConfigError> {
 mod tests {
     use super::*;
 
-    struct None_;
-
-    impl Files for None_ {
-        fn read(&mut self, _: &str, _: &str) -> std::io::Result<(String, String)> {
-            Err(std::io::ErrorKind::NotFound.into())
-        }
-        fn variable(&self, _: &str) -> Option<String> {
-            None
-        }
-    }
-
     fn read(text: &str) -> Result<Options, ConfigErrors> {
-        load("t.conf", text, &mut None_)
+        let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        load_text(text, "t.conf", &mut files, &|_| None)
     }
 
     #[track_caller]
@@ -323,9 +336,9 @@ mod tests {
         refuse("max_payload: 100MB", "t.conf:1:1: max_payload (104857600) cannot be higher than max_pending");
         refuse(
             "authorization { user: a, pass: b, users: [{user: c, pass: d}] }",
-            "t.conf:1:15: can not have a single",
+            "t.conf:1:15: Can not have a single",
         );
-        refuse("authorization { users: [{user: c}, {user: c}] }", "t.conf:1:36: duplicate user");
+        refuse("authorization { users: [{user: c}, {user: c}] }", "t.conf:1:36: Duplicate user");
         refuse(
             "authorization { users: [{user: c, permissions: {pub: 'a..b'}}] }",
             "t.conf:1:54: subject \"a..b\"",

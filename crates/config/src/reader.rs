@@ -1,6 +1,6 @@
 //! Reading one block by the table of keys: typed values out, everything wrong noted with its place.
 
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Location};
 use crate::keys::{self, Status};
 use crate::language::{Kind, Map, Value};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(crate) type Errors = Vec<ConfigError>;
 impl<'a> Block<'a> {
     /// Begins to read a block. Keys that are unknown or refused are noted at once.
     pub(crate) fn new(kind: &'static str, map: &'a Map, errors: &mut Errors) -> Self {
-        for entry in &map.entries {
+        for entry in map.iter() {
             match keys::find(kind, &entry.key).map(|key| key.status) {
                 Some(Status::Reloads | Status::Restarts) => {}
                 Some(Status::Refused(why)) => {
@@ -44,7 +44,7 @@ impl<'a> Block<'a> {
         let key = keys::find(self.kind, name)?;
         debug_assert!(!matches!(key.status, Status::Refused(_)), "{name} is refused");
         let is = |written: &str| keys::find(self.kind, written).is_some_and(|k| std::ptr::eq(k, key));
-        self.map.entries.iter().rev().find(|entry| is(&entry.key)).map(|entry| &entry.value)
+        self.map.iter().rev().find(|entry| is(&entry.key)).map(|entry| &entry.value)
     }
 
     pub(crate) fn set<T>(
@@ -61,6 +61,13 @@ impl<'a> Block<'a> {
             }
         }
     }
+}
+
+/// Where a top-level key stands, whichever of its names was written.
+pub(crate) fn place<'a>(map: &'a Map, name: &str) -> Option<&'a Location> {
+    let key = keys::find("", name)?;
+    let is = |written: &str| keys::find("", written).is_some_and(|k| std::ptr::eq(k, key));
+    map.iter().rev().find(|entry| is(&entry.key)).map(|entry| &entry.at)
 }
 
 fn wrong(value: &Value, expected: &str) -> ConfigError {
@@ -81,7 +88,7 @@ pub(crate) fn boolean(value: &Value) -> Result<bool, ConfigError> {
 
 pub(crate) fn integer(value: &Value) -> Result<i64, ConfigError> {
     match &value.kind {
-        Kind::Integer(n) => Ok(*n),
+        Kind::Integer(n) | Kind::Millions(n) => Ok(*n),
         _ => Err(wrong(value, "an integer")),
     }
 }
@@ -101,10 +108,8 @@ pub(crate) fn limit(value: &Value) -> Result<usize, ConfigError> {
 pub(crate) fn text(value: &Value) -> Result<String, ConfigError> {
     match &value.kind {
         Kind::String(text) => Ok(text.clone()),
-        // A bare number, date or boolean where text is expected is what was meant.
-        Kind::Integer(n) => Ok(n.to_string()),
-        Kind::Date(text) => Ok(text.clone()),
-        _ => Err(wrong(value, "a string")),
+        Kind::Map(_) | Kind::Array(_) => Err(wrong(value, "a string")),
+        _ => Err(wrong(value, "a string").help("put it in quotes")),
     }
 }
 
@@ -135,6 +140,8 @@ pub(crate) fn duration(value: &Value) -> Result<Duration, ConfigError> {
     let seconds = |s: f64| Duration::try_from_secs_f64(s).ok();
     match &value.kind {
         Kind::Integer(n) => seconds(*n as f64),
+        // `2m` is two million everywhere else; the official server takes it for two million seconds.
+        Kind::Millions(n) => seconds(*n as f64 / 1e6 * 60.0),
         Kind::Float(n) => seconds(*n),
         Kind::String(text) => parse_duration(text),
         _ => None,

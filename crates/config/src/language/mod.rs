@@ -1,27 +1,40 @@
 //! The configuration language: maps, arrays, numbers with units, variables, includes.
 //! Source: <https://docs.nats.io/running-a-nats-service/configuration>, and the official server's answers to `-t`.
 
+mod digest;
 mod parser;
 #[cfg(test)]
 mod tests;
 mod value;
-mod word;
+mod values;
 
-pub use parser::{Document, parse};
+use std::io;
+use std::path::Path;
+
+pub use digest::digest;
+pub use parser::{parse_file, parse_text};
 pub use value::{Entry, Kind, Map, Value};
 
-/// Bytes of all files of one configuration together.
-pub const CONFIG_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Maps and arrays within each other.
+/// Bytes of one configuration file; a larger one is refused.
+pub const FILE_BYTES_MAX: usize = 64 << 20;
+/// Files read for one configuration, included ones counted each time; more are refused.
+pub const FILES_MAX: usize = 10_000;
+/// Maps, arrays, includes and variables within each other; deeper nesting is refused.
 pub const NESTING_MAX: usize = 64;
-/// Files that include each other.
-pub const INCLUDES_MAX: usize = 16;
+/// About the bytes all values of one configuration take, copies made by variables included; more are refused.
+pub const VALUE_BYTES_MAX: usize = 256 << 20;
 
-/// Where included files and variables come from.
+/// Where configuration files are read from: the file system, or a test's table.
 pub trait Files {
-    /// The text of the file at `path`, which is relative to the file `from`.
-    fn read(&mut self, from: &str, path: &str) -> std::io::Result<(String, String)>;
-
-    /// A variable of the environment.
-    fn variable(&self, name: &str) -> Option<String>;
+    /// The whole file.
+    fn read(&mut self, path: &Path) -> io::Result<Vec<u8>>;
 }
+
+impl<F: FnMut(&Path) -> io::Result<Vec<u8>>> Files for F {
+    fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        self(path)
+    }
+}
+
+/// Looks up an environment variable.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;

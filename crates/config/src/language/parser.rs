@@ -1,366 +1,339 @@
-//! From text to values.
+//! The configuration language: text to values with places. `include` and `$VARIABLE` are carried out here.
+//!
+//! The language is lenient: a key ends at a blank, `:` or `=`; a value at the end of the line, `,`, `;` or its bracket. What decides where
+//! the official server's lexer is surprising: its binary (`[1,2]`, `10-a` and `1.5s` are errors or oddities there and read as meant here).
 
-use super::word::classify;
-use super::{CONFIG_BYTES_MAX, Entry, Files, INCLUDES_MAX, Kind, Map, NESTING_MAX, Value};
-use crate::error::{ConfigError, Location};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A configuration as values.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Document {
-    /// The top level.
-    pub map: Map,
-}
+use super::{Entry, Env, FILE_BYTES_MAX, FILES_MAX, Files, Map, NESTING_MAX, VALUE_BYTES_MAX};
+use crate::error::{ConfigError, Location};
 
-/// Parses the text of the file called `name`; `files` gives what it includes and the environment.
+/// Reads a configuration file and all it includes.
 ///
-/// Errors: the first place that cannot be understood.
-pub fn parse(name: &str, text: &str, files: &mut dyn Files) -> Result<Document, ConfigError> {
-    let mut context = Context { files, bytes: 0, scopes: vec![Map::default()] };
-    let mut parser = Parser::new(name, text, 0, &mut context)?;
-    parser.top()?;
-    Ok(Document { map: context.scopes.pop().unwrap_or_default() })
+/// Errors: the first problem, with its place. Source: the configuration language of nats-server 2.15.
+pub fn parse_file(path: &Path, files: &mut dyn Files, env: Env<'_>) -> Result<Map, ConfigError> {
+    let name = path.display().to_string();
+    let mut world =
+        World { files, env, bytes_left: VALUE_BYTES_MAX, files_left: FILES_MAX, resolving: Vec::new() };
+    let text = world.read(path, &Location::nowhere(&name), "")?;
+    document(&text, &name, path.parent().unwrap_or(Path::new("")), &mut world, 0)
 }
 
-/// What all files of one configuration share.
-struct Context<'f> {
-    files: &'f mut dyn Files,
-    bytes: usize,
-    /// The maps that are open, the outermost first: where variables are looked up.
-    scopes: Vec<Map>,
+/// Reads a configuration from text; `name` stands for the file in places, and includes are relative to the current directory.
+pub fn parse_text(text: &str, name: &str, files: &mut dyn Files, env: Env<'_>) -> Result<Map, ConfigError> {
+    let mut world =
+        World { files, env, bytes_left: VALUE_BYTES_MAX, files_left: FILES_MAX, resolving: Vec::new() };
+    document(text, name, Path::new(""), &mut world, 0)
 }
 
-struct Parser<'t, 'c, 'f> {
-    file: Arc<str>,
-    text: &'t str,
-    at: usize,
-    line: u32,
-    line_start: usize,
-    includes: usize,
-    nesting: usize,
-    context: &'c mut Context<'f>,
+/// What lies outside the text, and the bounds shared by all files of one configuration.
+pub(super) struct World<'w> {
+    files: &'w mut dyn Files,
+    pub(super) env: Env<'w>,
+    bytes_left: usize,
+    files_left: usize,
+    /// Environment variables being resolved, outermost first.
+    pub(super) resolving: Vec<String>,
 }
 
-impl<'t, 'c, 'f> Parser<'t, 'c, 'f> {
-    fn new(
-        name: &str,
-        text: &'t str,
-        includes: usize,
-        context: &'c mut Context<'f>,
-    ) -> Result<Self, ConfigError> {
-        context.bytes = context.bytes.saturating_add(text.len());
-        let parser =
-            Self { file: name.into(), text, at: 0, line: 1, line_start: 0, includes, nesting: 0, context };
-        if parser.context.bytes > CONFIG_BYTES_MAX {
-            return Err(parser.error(format!("configuration is larger than {CONFIG_BYTES_MAX} bytes")));
+impl World<'_> {
+    fn read(&mut self, path: &Path, at: &Location, context: &str) -> Result<String, ConfigError> {
+        let bytes = self.files.read(path).map_err(|e| {
+            let cause = match e.kind() {
+                io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+                io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+                _ => e.to_string(),
+            };
+            ConfigError::new(at, format!("{context}open {}: {cause}", path.display()))
+        })?;
+        if bytes.len() > FILE_BYTES_MAX {
+            return Err(ConfigError::new(
+                at,
+                format!("{} is larger than {FILE_BYTES_MAX} bytes", path.display()),
+            ));
         }
-        Ok(parser)
+        self.files_left = self
+            .files_left
+            .checked_sub(1)
+            .ok_or_else(|| ConfigError::new(at, format!("more than {FILES_MAX} files are included")))?;
+        self.spend(bytes.len(), at)?;
+        String::from_utf8(bytes)
+            .map_err(|_| ConfigError::new(at, format!("{} is not UTF-8 text", path.display())))
     }
 
-    fn location(&self) -> Location {
-        let before = self.text.get(self.line_start..self.at).unwrap_or_default();
-        Location { file: self.file.clone(), line: self.line, column: before.chars().count() as u32 + 1 }
+    pub(super) fn spend(&mut self, bytes: usize, at: &Location) -> Result<(), ConfigError> {
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or_else(|| {
+            ConfigError::new(at, format!("the configuration takes more than {VALUE_BYTES_MAX} bytes"))
+        })?;
+        Ok(())
+    }
+}
+
+pub(super) fn document(
+    text: &str,
+    name: &str,
+    dir: &Path,
+    world: &mut World<'_>,
+    depth: usize,
+) -> Result<Map, ConfigError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut parser = Parser {
+        text,
+        position: 0,
+        line: 1,
+        column: 1,
+        file: Arc::from(name),
+        dir: dir.to_owned(),
+        scopes: vec![Map::default()],
+        world,
+        depth,
+    };
+    parser.top()?;
+    Ok(parser.scopes.pop().unwrap_or_default())
+}
+
+pub(super) struct Parser<'s, 'w> {
+    text: &'s str,
+    position: usize,
+    line: u32,
+    column: u32,
+    file: Arc<str>,
+    pub(super) dir: PathBuf,
+    /// The maps around the current place, outermost first; never empty.
+    pub(super) scopes: Vec<Map>,
+    pub(super) world: &'s mut World<'w>,
+    pub(super) depth: usize,
+}
+
+/// Where a key stands: at the top level a value must begin on its key's line once there was a separator.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Place {
+    Top,
+    Map,
+}
+
+pub(super) fn is_newline(c: char) -> bool {
+    c == '\n' || c == '\r'
+}
+
+pub(super) fn is_blank(c: char) -> bool {
+    c.is_whitespace() && !is_newline(c)
+}
+
+/// Whether the value of this key must not be repeated in a message.
+pub(super) fn is_secret_key(key: &str) -> bool {
+    ["pass", "password", "token"].iter().any(|secret| key.eq_ignore_ascii_case(secret))
+}
+
+impl Parser<'_, '_> {
+    // --- characters ---
+
+    pub(super) fn rest(&self) -> &str {
+        self.text.get(self.position..).unwrap_or("")
     }
 
-    fn error(&self, problem: impl Into<String>) -> ConfigError {
-        ConfigError::new(&self.location(), problem)
-    }
-
-    fn rest(&self) -> &'t str {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
-    fn peek(&self) -> Option<char> {
+    pub(super) fn peek(&self) -> Option<char> {
         self.rest().chars().next()
     }
 
-    fn next(&mut self) -> Option<char> {
+    pub(super) fn next(&mut self) -> Option<char> {
         let c = self.peek()?;
-        self.at += c.len_utf8();
+        self.position += c.len_utf8();
         if c == '\n' {
             self.line += 1;
-            self.line_start = self.at;
+            self.column = 1;
+        } else {
+            self.column += 1;
         }
         Some(c)
     }
 
-    /// Passes over white space and comments, and over `extra` characters.
-    fn skip(&mut self, extra: &[char]) {
-        while let Some(c) = self.peek() {
-            if c == '#' || self.rest().starts_with("//") {
-                while self.peek().is_some_and(|c| c != '\n') {
+    pub(super) fn skip(&mut self, which: impl Fn(char) -> bool) {
+        while self.peek().is_some_and(&which) {
+            self.next();
+        }
+    }
+
+    pub(super) fn here(&self) -> Location {
+        Location { file: self.file.clone(), line: self.line, column: self.column }
+    }
+
+    pub(super) fn error<T>(&self, problem: impl Into<String>) -> Result<T, ConfigError> {
+        Err(ConfigError::new(&self.here(), problem))
+    }
+
+    /// Skips white space (new lines too), comments, and what else `also` names.
+    pub(super) fn skip_between(&mut self, also: &[char]) {
+        loop {
+            self.skip(|c| c.is_whitespace() || also.contains(&c));
+            if !self.at_comment() {
+                return;
+            }
+            self.skip(|c| !is_newline(c));
+        }
+    }
+
+    pub(super) fn at_comment(&self) -> bool {
+        self.rest().starts_with('#') || self.rest().starts_with("//")
+    }
+
+    pub(super) fn enter(&mut self, at: &Location) -> Result<(), ConfigError> {
+        if self.depth >= NESTING_MAX {
+            return Err(ConfigError::new(at, format!("values are nested deeper than {NESTING_MAX} levels")));
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    // --- keys ---
+
+    /// A whole file. Braces around all of it (JSON) or parts of it mean nothing at this level.
+    pub(super) fn top(&mut self) -> Result<(), ConfigError> {
+        let mut open: Vec<Location> = Vec::new();
+        loop {
+            self.skip_between(&[',', ';']);
+            match self.peek() {
+                None => match open.pop() {
+                    Some(at) => return Err(ConfigError::new(&at, "this `{` is never closed")),
+                    None => return Ok(()),
+                },
+                Some('{') => {
+                    if open.len() >= NESTING_MAX {
+                        return self.error(format!("values are nested deeper than {NESTING_MAX} levels"));
+                    }
+                    open.push(self.here());
                     self.next();
                 }
-            } else if c.is_whitespace() || extra.contains(&c) {
-                self.next();
-            } else {
-                break;
+                Some('}') => {
+                    if open.pop().is_none() {
+                        return self.error("this `}` closes nothing");
+                    }
+                    self.next();
+                }
+                Some(_) => self.pair(Place::Top)?,
             }
         }
     }
 
-    fn skip_blanks(&mut self) {
-        while self.peek().is_some_and(|c| c.is_whitespace() && c != '\n') {
+    /// A key and its value, or an `include`, and the end of it.
+    pub(super) fn pair(&mut self, place: Place) -> Result<(), ConfigError> {
+        let at = self.here();
+        let (key, quoted) = self.key()?;
+        if !quoted && key.eq_ignore_ascii_case("include") && self.peek().is_some_and(char::is_whitespace) {
+            self.include(&at)?;
+            return self.end_of_value(&at);
+        }
+        self.skip(char::is_whitespace);
+        let separated = matches!(self.peek(), Some(':' | '='));
+        if separated {
             self.next();
         }
+        match place {
+            Place::Top => self.skip(is_blank),
+            Place::Map => self.skip(char::is_whitespace),
+        }
+        let begins = self.peek().filter(|c| !is_newline(*c) && !matches!(c, ',' | ';' | '}' | ']'));
+        if begins.is_none() {
+            return Err(ConfigError::new(&at, format!("key `{key}` has no value")));
+        }
+        let value = self.value(&key)?;
+        self.world.spend(64 + key.len(), &at)?;
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.set(Entry { key, at: at.clone(), value, variable: false });
+        }
+        self.end_of_value(&at)
     }
 
-    /// A whole file: keys and values, or one map around them.
-    fn top(&mut self) -> Result<(), ConfigError> {
-        self.skip(&[]);
-        if self.peek() == Some('{') {
-            self.next();
-            self.entries(Some('}'))?;
-            self.skip(&[]);
-        } else {
-            self.entries(None)?;
-        }
+    /// What may follow a value: the end of the line or of the file, a comment, `,`, `;`, or the end of what is around it.
+    pub(super) fn end_of_value(&mut self, key: &Location) -> Result<(), ConfigError> {
+        self.skip(is_blank);
         match self.peek() {
             None => Ok(()),
-            Some(c) => Err(self.error(format!("unexpected {c:?}"))),
+            Some(c) if is_newline(c) || matches!(c, ',' | ';' | '}') || self.at_comment() => Ok(()),
+            Some(c) => Err(ConfigError::new(
+                &self.here(),
+                format!(
+                    "expected the end of the value that began in line {}, but found `{}`",
+                    key.line,
+                    c.escape_debug()
+                ),
+            )
+            .help("quote a value that contains blanks, or end it with a new line or a comma")),
         }
     }
 
-    /// Keys and values up to `end`, set in the innermost scope.
-    fn entries(&mut self, end: Option<char>) -> Result<(), ConfigError> {
-        loop {
-            self.skip(&[',', ';']);
-            match self.peek() {
-                None if end.is_none() => return Ok(()),
-                None => return Err(self.error("unexpected end of file: a `}` is missing")),
-                Some(c) if Some(c) == end => {
-                    self.next();
-                    return Ok(());
-                }
-                Some(_) => self.entry()?,
-            }
-        }
-    }
-
-    fn entry(&mut self) -> Result<(), ConfigError> {
-        let at = self.location();
-        let quoted = matches!(self.peek(), Some('"' | '\''));
-        let key = self.key()?;
-        self.skip_blanks();
-        if !quoted && key.eq_ignore_ascii_case("include") && !matches!(self.peek(), Some(':' | '=')) {
-            return self.include();
-        }
-        if matches!(self.peek(), Some(':' | '=')) {
-            self.next();
-        }
-        self.skip(&[]);
-        let value = self.value()?;
-        if let Some(scope) = self.context.scopes.last_mut() {
-            scope.set(Entry { key, at, value, variable: false });
-        }
-        Ok(())
-    }
-
-    fn key(&mut self) -> Result<String, ConfigError> {
+    pub(super) fn key(&mut self) -> Result<(String, bool), ConfigError> {
+        let at = self.here();
         match self.peek() {
-            Some(quote @ ('"' | '\'')) => self.quoted(quote),
-            Some(c @ ('}' | ']' | '{' | '[' | '(' | ')' | ':' | '=')) => {
-                Err(self.error(format!("expected a key, found {c:?}")))
+            Some(quote @ ('"' | '\'')) => {
+                self.next();
+                let mut key = String::new();
+                loop {
+                    match self.next() {
+                        None => return Err(ConfigError::new(&at, "this quoted key never ends")),
+                        Some(c) if c == quote => return Ok((key, true)),
+                        Some(c) => key.push(c),
+                    }
+                }
+            }
+            Some(c) if matches!(c, ':' | '=' | ',' | ';' | '[' | ']' | '{' | '}' | '(' | ')') => {
+                self.error(format!("expected a key, but found `{c}`"))
             }
             _ => {
-                let start = self.at;
-                while self.peek().is_some_and(|c| !c.is_whitespace() && !matches!(c, ':' | '=' | '{' | '}')) {
+                let mut key = String::new();
+                while let Some(c) = self.peek().filter(|c| !c.is_whitespace() && !matches!(c, ':' | '=')) {
+                    key.push(c);
                     self.next();
                 }
-                Ok(self.text.get(start..self.at).unwrap_or_default().to_owned())
+                if let Some(name) = key.strip_suffix('{') {
+                    return Err(ConfigError::new(&at, format!("`{key}` is read as one key"))
+                        .help(format!("write `{name} {{`")));
+                }
+                Ok((key, false))
             }
         }
     }
 
-    fn include(&mut self) -> Result<(), ConfigError> {
-        let at = self.location();
+    pub(super) fn include(&mut self, at: &Location) -> Result<(), ConfigError> {
+        self.skip(is_blank);
         let path = match self.peek() {
-            Some(quote @ ('"' | '\'')) => self.quoted(quote)?,
-            _ => self.word(),
+            Some(quote @ ('"' | '\'')) => {
+                self.next();
+                let mut path = String::new();
+                loop {
+                    match self.next() {
+                        None => return Err(ConfigError::new(at, "the quoted file name never ends")),
+                        Some(c) if c == quote => break path,
+                        Some(c) => path.push(c),
+                    }
+                }
+            }
+            _ => {
+                let mut path = String::new();
+                while let Some(c) =
+                    self.peek().filter(|c| !c.is_whitespace() && !matches!(c, ';' | '}' | '\''))
+                {
+                    path.push(c);
+                    self.next();
+                }
+                path
+            }
         };
         if path.is_empty() {
-            return Err(ConfigError::new(&at, "include needs the name of a file"));
+            return Err(ConfigError::new(at, "include needs a file name"));
         }
-        if self.includes >= INCLUDES_MAX {
-            return Err(ConfigError::new(&at, format!("more than {INCLUDES_MAX} files include each other"))
-                .help("does a file include itself?"));
-        }
-        let (name, text) = self.context.files.read(&self.file, &path).map_err(|e| {
-            ConfigError::new(&at, format!("cannot read the included file {path:?}: {e}"))
-                .help("the path is relative to the file that includes it")
-        })?;
-        Parser::new(&name, &text, self.includes + 1, self.context)?.top()
-    }
-
-    fn value(&mut self) -> Result<Value, ConfigError> {
-        let at = self.location();
-        let kind = match self.peek() {
-            None => return Err(self.error("unexpected end of file: a value is missing")),
-            Some('{') => self.map()?,
-            Some('[') => self.array()?,
-            Some('(') => Kind::String(self.block()?),
-            Some(quote @ ('"' | '\'')) => Kind::String(self.quoted(quote)?),
-            Some(c @ ('}' | ']' | ',' | ';' | ':' | '=' | ')')) => {
-                return Err(self.error(format!("expected a value, found {c:?}")));
-            }
-            Some('$') => return self.variable(&at),
-            Some(_) => {
-                let word = self.word();
-                classify(&word).map_err(|problem| ConfigError::new(&at, format!("{problem}: {word}")))?
-            }
-        };
-        Ok(Value { at, kind })
-    }
-
-    /// A bare word: up to white space or what ends a value.
-    fn word(&mut self) -> String {
-        let start = self.at;
-        while self.peek().is_some_and(|c| !c.is_whitespace() && !matches!(c, ',' | ';' | ']' | '}')) {
-            self.next();
-        }
-        self.text.get(start..self.at).unwrap_or_default().to_owned()
-    }
-
-    fn deeper(&mut self) -> Result<(), ConfigError> {
-        self.nesting += 1;
-        if self.nesting > NESTING_MAX {
-            return Err(self.error(format!("more than {NESTING_MAX} maps and arrays within each other")));
+        // A leading slash means the including file's directory too, as with the official server.
+        let file = self.dir.join(path.trim_start_matches('/'));
+        self.enter(at)?;
+        let text = self.world.read(&file, at, &format!("error parsing include file '{path}', "))?;
+        let dir = file.parent().unwrap_or(Path::new("")).to_owned();
+        let map = document(&text, &file.display().to_string(), &dir, self.world, self.depth)?;
+        self.depth -= 1;
+        if let Some(scope) = self.scopes.last_mut() {
+            map.into_entries().for_each(|entry| scope.set(entry));
         }
         Ok(())
     }
-
-    fn map(&mut self) -> Result<Kind, ConfigError> {
-        self.deeper()?;
-        self.next();
-        self.context.scopes.push(Map::default());
-        self.entries(Some('}'))?;
-        self.nesting -= 1;
-        Ok(Kind::Map(self.context.scopes.pop().unwrap_or_default()))
-    }
-
-    fn array(&mut self) -> Result<Kind, ConfigError> {
-        self.deeper()?;
-        self.next();
-        let mut values = Vec::new();
-        loop {
-            self.skip(&[',']);
-            match self.peek() {
-                None => return Err(self.error("unexpected end of file: a `]` is missing")),
-                Some(']') => {
-                    self.next();
-                    self.nesting -= 1;
-                    return Ok(Kind::Array(values));
-                }
-                Some(_) => values.push(self.value()?),
-            }
-        }
-    }
-
-    /// `(`, lines, and a line with `)` alone.
-    fn block(&mut self) -> Result<String, ConfigError> {
-        let at = self.location();
-        self.next();
-        let body = self.rest();
-        let mut length = 0;
-        for line in body.split_inclusive('\n') {
-            if length > 0 && line.trim() == ")" {
-                let text = body.get(..length).unwrap_or_default().to_owned();
-                let end = self.at + length + line.find(')').unwrap_or(0) + 1;
-                while self.at < end {
-                    self.next();
-                }
-                return Ok(text);
-            }
-            // A block on one line ends on it.
-            if length == 0
-                && let Some(end) = line.find(')')
-            {
-                let text = line.get(..end).unwrap_or_default().to_owned();
-                self.at += end + 1;
-                return Ok(text);
-            }
-            length += line.len();
-        }
-        Err(ConfigError::new(&at, "block string is not closed")
-            .help("it ends with a line that holds only `)`"))
-    }
-
-    fn quoted(&mut self, quote: char) -> Result<String, ConfigError> {
-        let at = self.location();
-        self.next();
-        let mut text = String::new();
-        loop {
-            let escape_at = self.location();
-            match self.next() {
-                None => {
-                    let problem = format!("string is not closed: a {quote} is missing");
-                    return Err(ConfigError::new(&at, problem));
-                }
-                Some(c) if c == quote => return Ok(text),
-                Some('\\') if quote == '"' => {
-                    let c = self.escape().ok_or_else(|| {
-                        ConfigError::new(&escape_at, "unknown escape in a string").help(
-                            r#"known are \n \r \t \" \\ and \xNN; single quotes take everything as it is"#,
-                        )
-                    })?;
-                    text.push(c);
-                }
-                Some(c) => text.push(c),
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Option<char> {
-        Some(match self.next()? {
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            '"' => '"',
-            '\\' => '\\',
-            'x' => {
-                let high = self.next()?.to_digit(16)?;
-                let low = self.next()?.to_digit(16)?;
-                char::from_u32(high * 16 + low)?
-            }
-            _ => return None,
-        })
-    }
-
-    /// `$NAME`: a key set before, in this map or one around it, else a variable of the environment.
-    fn variable(&mut self, at: &Location) -> Result<Value, ConfigError> {
-        let word = self.word();
-        if is_bcrypt(&word) {
-            return Ok(Value { at: at.clone(), kind: Kind::String(word) });
-        }
-        let name = word.trim_start_matches('$');
-        for scope in self.context.scopes.iter_mut().rev() {
-            if let Some(entry) = scope.entries.iter_mut().find(|e| e.key == name) {
-                entry.variable = true;
-                return Ok(Value { at: at.clone(), kind: entry.value.kind.clone() });
-            }
-        }
-        let Some(text) = self.context.files.variable(name) else {
-            return Err(ConfigError::new(at, format!("variable reference for '{name}' can not be found"))
-                .help("set it in this file before its use, or in the environment"));
-        };
-        if is_bcrypt(&text) {
-            return Ok(Value { at: at.clone(), kind: Kind::String(text) });
-        }
-        if self.includes >= INCLUDES_MAX {
-            return Err(ConfigError::new(at, format!("variable '{name}' refers to itself")));
-        }
-        let file = format!("${name}");
-        let mut inner = Parser::new(&file, &text, self.includes + 1, self.context)?;
-        inner.skip(&[]);
-        let value = match inner.peek() {
-            None => Value { at: at.clone(), kind: Kind::String(String::new()) },
-            Some(_) => inner.value()?,
-        };
-        Ok(Value { at: at.clone(), kind: value.kind })
-    }
-}
-
-/// Hashes of bcrypt begin with a `$` that means no variable.
-fn is_bcrypt(word: &str) -> bool {
-    ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| word.starts_with(prefix))
 }

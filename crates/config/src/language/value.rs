@@ -1,11 +1,13 @@
 //! Values, each with the place where it stands.
 
+use std::collections::BTreeMap;
+
 use crate::error::Location;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Value {
-    /// Where it begins.
+    /// Where it begins; for a `$VARIABLE`, where it is used.
     pub at: Location,
     /// What it is.
     pub kind: Kind,
@@ -22,11 +24,13 @@ pub enum Kind {
     String(String),
     /// A whole number, its unit multiplied in.
     Integer(i64),
+    /// A whole number written with the bare unit `m`, a million, which where a duration is asked for means minutes.
+    Millions(i64),
     /// A number with a point.
     Float(f64),
-    /// `true`, `yes`, `on`, `false`, `no`, `off`.
+    /// `true`, `yes`, `on`, `false`, `no`, `off`, in any case.
     Bool(bool),
-    /// An ISO date.
+    /// An ISO 8601 date in Zulu form, as written.
     Date(String),
 }
 
@@ -37,10 +41,31 @@ impl Kind {
             Self::Map(_) => "a map",
             Self::Array(_) => "an array",
             Self::String(_) => "a string",
-            Self::Integer(_) => "an integer",
+            Self::Integer(_) | Self::Millions(_) => "an integer",
             Self::Float(_) => "a float",
             Self::Bool(_) => "a boolean",
             Self::Date(_) => "a date",
+        }
+    }
+}
+
+impl Value {
+    /// The text of a string.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What this value and all within it count against [`super::VALUE_BYTES_MAX`].
+    pub(super) fn weight(&self) -> usize {
+        const NODE: usize = 64;
+        NODE + match &self.kind {
+            Kind::String(text) | Kind::Date(text) => text.len(),
+            Kind::Array(items) => items.iter().map(Value::weight).sum(),
+            Kind::Map(map) => map.iter().map(|e| NODE + e.key.len() + e.value.weight()).sum(),
+            _ => 0,
         }
     }
 }
@@ -61,21 +86,50 @@ pub struct Entry {
 /// Keys and values in the order of the file. A key that comes twice has its last value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Map {
-    /// The entries.
-    pub entries: Vec<Entry>,
+    entries: Vec<Entry>,
+    index: BTreeMap<String, usize>,
 }
 
 impl Map {
-    /// Sets a key.
-    pub fn set(&mut self, entry: Entry) {
-        match self.entries.iter_mut().find(|e| e.key == entry.key) {
-            Some(old) => *old = entry,
-            None => self.entries.push(entry),
+    /// No keys.
+    pub const EMPTY: Map = Map { entries: Vec::new(), index: BTreeMap::new() };
+
+    /// Sets a key. One that is set already keeps that it was used as a variable.
+    pub fn set(&mut self, mut entry: Entry) {
+        if let Some(old) = self.index.get(&entry.key).and_then(|at| self.entries.get_mut(*at)) {
+            entry.variable |= old.variable;
+            *old = entry;
+        } else {
+            self.index.insert(entry.key.clone(), self.entries.len());
+            self.entries.push(entry);
         }
     }
 
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.entries.iter().find(|e| e.key == key).map(|e| &e.value)
+        self.index.get(key).and_then(|at| self.entries.get(*at)).map(|e| &e.value)
+    }
+
+    /// The entries, in the order of the file.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// The entries by name.
+    pub fn sorted(&self) -> impl Iterator<Item = &Entry> {
+        self.index.values().filter_map(|at| self.entries.get(*at))
+    }
+
+    pub(super) fn entry_mut(&mut self, key: &str) -> Option<&mut Entry> {
+        self.index.get(key).and_then(|at| self.entries.get_mut(*at))
+    }
+
+    pub(super) fn into_entries(self) -> impl Iterator<Item = Entry> {
+        self.entries.into_iter()
+    }
+
+    /// The entry of a key, out of a map that is not used any more.
+    pub(super) fn take(self, key: &str) -> Option<Entry> {
+        self.entries.into_iter().find(|entry| entry.key == key)
     }
 }
