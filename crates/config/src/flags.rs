@@ -3,6 +3,7 @@
 //! The notation is Go's: one or two dashes, `-name value` or `-name=value`. Flags win over the file.
 
 use crate::Secret;
+use crate::keys::{KEYS, Status};
 use crate::options::{Options, Tls, TlsFirst};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -13,6 +14,15 @@ use std::time::Duration;
 pub enum Command {
     /// Run the server.
     Serve(Box<Flags>),
+    /// Check this configuration file and say what is wrong with it.
+    CheckConfig(PathBuf),
+    /// Send a signal to a running server.
+    Signal {
+        /// Which.
+        signal: Signal,
+        /// The process id, or the path of a file that holds it; without it, the only server that runs.
+        target: Option<String>,
+    },
     /// Print the help.
     Help,
     /// Print the version.
@@ -21,15 +31,37 @@ pub enum Command {
     HelpTls,
 }
 
-/// Flags of a server that is to be run, checked or signalled.
+/// What `-sl` may ask of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// End at once (KILL).
+    Stop,
+    /// Stop, as Ctrl-C does (INT).
+    Quit,
+    /// Stop (TERM).
+    Term,
+    /// Reopen the log file (USR1).
+    Reopen,
+    /// Read the configuration again (HUP).
+    Reload,
+    /// Lame duck mode: send clients away slowly, then stop (USR2).
+    LameDuck,
+}
+
+const SIGNALS: [(&str, Signal); 6] = [
+    ("ldm", Signal::LameDuck),
+    ("stop", Signal::Stop),
+    ("quit", Signal::Quit),
+    ("term", Signal::Term),
+    ("reopen", Signal::Reopen),
+    ("reload", Signal::Reload),
+];
+
+/// Flags of a server that is to be run.
 #[derive(Debug, Default)]
 pub struct Flags {
     /// The configuration file.
     pub config: Option<PathBuf>,
-    /// Check the configuration and exit.
-    pub check: bool,
-    /// Send a signal: `command[=pid]`.
-    pub signal: Option<String>,
     set: Vec<(&'static Flag, String)>,
 }
 
@@ -149,11 +181,11 @@ const FLAGS: &[Flag] = &[
         Ok(())
     }),
     flag(&["log_size_limit"], "BYTES", "Logging", "Size at which the log file is set aside", |o, v| {
-        o.log.file_bytes_max = v.parse().map_err(|_| "is no size".to_owned())?;
+        o.log.file_bytes_max = v.parse().map_err(|_| "it is no size".to_owned())?;
         Ok(())
     }),
     flag(&["max_traced_msg_len"], "BYTES", "Logging", "Bytes of a message that a trace shows", |o, v| {
-        o.log.traced_message_bytes_max = v.parse().map_err(|_| "is no size".to_owned())?;
+        o.log.traced_message_bytes_max = v.parse().map_err(|_| "it is no size".to_owned())?;
         Ok(())
     }),
     flag(&["user"], "USER", "Authorization", "User that connections must be", |o, v| {
@@ -235,15 +267,15 @@ fn boolean(value: &str) -> Result<bool, String> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("is neither true nor false".into()),
+        _ => Err("parse error".into()),
     }
 }
 
 fn port(value: &str) -> Result<Option<u16>, String> {
     match value.parse::<i64>() {
         Ok(-1) => Ok(None),
-        Ok(n) => u16::try_from(n).map(Some).map_err(|_| "is no port".into()),
-        Err(_) => Err("is no port".into()),
+        Ok(n) => u16::try_from(n).map(Some).map_err(|_| "it is no port".into()),
+        Err(_) => Err("parse error".into()),
     }
 }
 
@@ -270,27 +302,33 @@ fn tls(options: &mut Options) -> &mut Tls {
 /// Errors: an unknown or refused flag, a missing or wrong value, an argument that is no flag.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, FlagError> {
     let mut flags = Flags::default();
-    let mut args = args.into_iter().peekable();
+    let (mut asked, mut check, mut signal) = (None, false, None);
+    let mut args = args.into_iter();
     while let Some(arg) = args.next() {
-        let Some(name) = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')).filter(|n| !n.is_empty())
-        else {
-            match arg.as_str() {
-                "version" => return Ok(Command::Version),
-                "help" => return Ok(Command::Help),
+        let Some((name, inline)) = split(&arg) else {
+            asked = Some(match arg.to_ascii_lowercase().as_str() {
+                "version" => Command::Version,
+                "help" => Command::Help,
                 _ => return Err(FlagError(format!("unrecognized command: {arg:?}"))),
-            }
-        };
-        let (name, inline) = match name.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (name, None),
+            });
+            break;
         };
         let Some(flag) = FLAGS.iter().find(|flag| flag.names.contains(&name)) else {
             return Err(FlagError(format!("flag provided but not defined: -{name}")));
         };
         let value = match inline {
-            Some(value) => value,
+            Some(value) => value.to_owned(),
             None if flag.value.is_empty() => "true".into(),
             None => args.next().ok_or_else(|| FlagError(format!("flag needs an argument: -{name}")))?,
+        };
+        let wrong = |value: &str, why: &str| {
+            let kind = if flag.value.is_empty() { "boolean value" } else { "value" };
+            FlagError(format!("invalid {kind} {value:?} for flag -{name}: {why}"))
+        };
+        let run = |command| match boolean(&value) {
+            Ok(true) => Ok(Some(command)),
+            Ok(false) => Ok(None),
+            Err(why) => Err(wrong(&value, &why)),
         };
         match (flag.names, &flag.apply) {
             (_, Apply::Refused(why)) => {
@@ -298,20 +336,46 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, FlagErro
             }
             (_, Apply::Option(set)) => {
                 // Tried at once, so that a wrong value is told with its flag.
-                set(&mut Options::default(), &value).map_err(|why| {
-                    FlagError(format!("invalid value {value:?} for flag -{name}: it {why}"))
-                })?;
+                set(&mut Options::default(), &value).map_err(|why| wrong(&value, &why))?;
                 flags.set.push((flag, value));
             }
-            (["h", ..], Apply::Run) => return Ok(Command::Help),
-            (["v", ..], Apply::Run) => return Ok(Command::Version),
-            (["help_tls"], Apply::Run) => return Ok(Command::HelpTls),
+            (["h", ..], Apply::Run) => asked = run(Command::Help)?.or(asked),
+            (["v", ..], Apply::Run) => asked = asked.or(run(Command::Version)?),
+            (["help_tls"], Apply::Run) => asked = asked.or(run(Command::HelpTls)?),
             (["c", ..], Apply::Run) => flags.config = Some(value.into()),
-            (["t"], Apply::Run) => flags.check = boolean(&value).unwrap_or(true),
-            (_, Apply::Run) => flags.signal = Some(value),
+            (["t"], Apply::Run) => check = boolean(&value).map_err(|why| wrong(&value, &why))?,
+            (_, Apply::Run) => signal = Some(value),
         }
     }
-    Ok(Command::Serve(Box::new(flags)))
+    match (asked, signal, check, flags.config.take()) {
+        (Some(command), ..) => Ok(command),
+        (None, Some(signal), ..) => parse_signal(&signal),
+        (None, None, true, Some(config)) => Ok(Command::CheckConfig(config)),
+        (None, None, true, None) => {
+            Err(FlagError("must specify [-c, --config] option to check configuration file syntax".into()))
+        }
+        (None, None, false, config) => Ok(Command::Serve(Box::new(Flags { config, ..flags }))),
+    }
+}
+
+/// `-name` or `--name`, with `=value` or without. `None`: it is no flag.
+fn split(arg: &str) -> Option<(&str, Option<&str>)> {
+    let name = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')).filter(|n| !n.is_empty())?;
+    Some(match name.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (name, None),
+    })
+}
+
+/// `signal` or `signal=target`.
+fn parse_signal(text: &str) -> Result<Command, FlagError> {
+    let (name, target) = match text.split_once('=') {
+        Some((name, target)) => (name, Some(target.to_owned())),
+        None => (text, None),
+    };
+    let found = SIGNALS.iter().find(|(known, _)| *known == name);
+    let &(_, signal) = found.ok_or_else(|| FlagError(format!("unknown signal {name:?}")))?;
+    Ok(Command::Signal { signal, target })
 }
 
 impl Flags {
@@ -324,14 +388,20 @@ impl Flags {
                 set(options, value).map_err(FlagError)?;
             }
         }
-        if let Some(tls) = &options.tls
-            && (tls.cert_file.as_os_str().is_empty() || tls.key_file.as_os_str().is_empty())
-        {
-            return Err(FlagError("TLS Server certificate and key must be present; see --help_tls".into()));
+        if self.set.iter().any(|(flag, value)| flag.names == ["tls"] && boolean(value) == Ok(false)) {
+            options.tls = None;
+        }
+        if let Some(tls) = &options.tls {
+            let missing = [("certificate", &tls.cert_file), ("private key", &tls.key_file)];
+            if let Some((what, _)) = missing.iter().find(|(_, file)| file.as_os_str().is_empty()) {
+                return Err(FlagError(format!(
+                    "TLS Server {what} must be present and valid; see --help_tls"
+                )));
+            }
         }
         let authorization = &options.authorization;
         if authorization.user.is_some() && authorization.token.is_some() {
-            return Err(FlagError("can not have a user and a token".into()));
+            return Err(FlagError("Cannot have a user/pass and token".into()));
         }
         Ok(())
     }
@@ -348,6 +418,18 @@ pub fn help() -> String {
             let names = names.collect::<Vec<_>>().join(", ");
             let _ = writeln!(out, "    {:<38} {}", format!("{names} {}", flag.value).trim_end(), flag.help);
         }
+    }
+    out
+}
+
+/// The text of `--help_tls`.
+pub fn help_tls() -> String {
+    let mut out = String::from(
+        "TLS for clients, by flags:\n\n    dialtone --tls --tlscert server.pem --tlskey key.pem [--tlsverify --tlscacert ca.pem]\n\n\
+         or in the configuration file:\n\n    tls {\n        cert_file: server.pem\n        key_file: key.pem\n    }\n\nKeys of that block:\n\n",
+    );
+    for key in KEYS.iter().filter(|key| key.block == "tls" && !matches!(key.status, Status::Refused(_))) {
+        let _ = writeln!(out, "    {:<24} {}", key.name, key.doc);
     }
     out
 }
@@ -382,13 +464,53 @@ mod tests {
         for (line, expected) in [
             ("--nosuchflag", "flag provided but not defined: -nosuchflag"),
             ("-p", "flag needs an argument: -p"),
-            ("-p x", "invalid value \"x\" for flag -p: it is no port"),
+            ("-p x", "invalid value \"x\" for flag -p: parse error"),
             ("-js", "flag -js cannot be carried out: JetStream is not part of this version"),
+            ("-p 70000", "invalid value \"70000\" for flag -p: it is no port"),
+            ("-T=x", "invalid boolean value \"x\" for flag -T: parse error"),
+            ("-t", "must specify [-c, --config] option to check configuration file syntax"),
+            ("-sl foo", "unknown signal \"foo\""),
+            ("--user a --auth b", "Cannot have a user/pass and token"),
             ("stray", "unrecognized command: \"stray\""),
-            ("--tls", "TLS Server certificate and key must be present; see --help_tls"),
+            ("--tls", "TLS Server certificate must be present and valid; see --help_tls"),
         ] {
             assert_eq!(options(line).expect_err(line).to_string(), expected);
         }
+    }
+
+    #[test]
+    fn what_is_to_be_done() {
+        let parsed = |line: &str| match parse(line.split_whitespace().map(str::to_owned)).expect(line) {
+            Command::CheckConfig(path) => format!("check {}", path.display()),
+            Command::Signal { signal, target } => format!("{signal:?} {target:?}"),
+            Command::Serve(flags) => format!("serve {:?}", flags.config),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(parsed("-t -c x"), "check x");
+        assert_eq!(parsed("-c x -t=false"), "serve Some(\"x\")");
+        assert_eq!(parsed("--signal ldm=12"), "LameDuck Some(\"12\")");
+        assert_eq!(parsed("-sl reload"), "Reload None");
+        assert_eq!(parsed("-v"), "Version");
+        assert_eq!(parsed("-p 1 HELP"), "Help");
+        assert_eq!(parsed("--help_tls"), "HelpTls");
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let mut options = Options { host: "a".into(), port: Some(1), ..Options::default() };
+        let Ok(Command::Serve(flags)) = parse(["-p".to_owned(), "2".to_owned(), "--tls=false".to_owned()])
+        else {
+            panic!("no server");
+        };
+        tls(&mut options).cert_file = "x".into();
+        flags.apply(&mut options).expect("applied");
+        assert_eq!((options.host.as_str(), options.port, options.tls), ("a", Some(2), None));
+    }
+
+    /// The official server knows 64 spellings.
+    #[test]
+    fn every_official_spelling_is_known() {
+        assert_eq!(FLAGS.iter().map(|flag| flag.names.len()).sum::<usize>(), 64);
     }
 
     #[test]
