@@ -4,7 +4,9 @@ use crate::Secret;
 use crate::error::ConfigError;
 use crate::language::{Kind, Map, Value};
 use crate::options::{Account, Authorization, Limits, Permissions, Responses, Rules, User};
-use crate::reader::{self, Block, Errors};
+use crate::reader::{self, Block, Errors, noted};
+use crate::sharing;
+use dialtone_subject::set::is_valid_filter;
 use std::time::Duration;
 
 /// Kinds of connections that a user can be kept to.
@@ -113,21 +115,14 @@ fn subjects(value: &Value, queues: bool, errors: &mut Errors) -> Vec<String> {
     let subjects = noted(reader::texts(value), errors).unwrap_or_default();
     for subject in &subjects {
         let mut words = subject.split_whitespace();
-        let valid = words.next().is_some_and(is_subject)
-            && words.next().is_none_or(|queue| queues && is_subject(queue))
+        let valid = words.next().is_some_and(|subject| is_valid_filter(subject.as_bytes()))
+            && words.next().is_none_or(|queue| queues && is_valid_filter(queue.as_bytes()))
             && words.next().is_none();
         if !valid {
             errors.push(ConfigError::new(&value.at, format!("subject {subject:?} is not a valid subject")));
         }
     }
     subjects
-}
-
-/// The rule of subjects: no empty token, `>` only at the end.
-pub(crate) fn is_subject(subject: &str) -> bool {
-    let tokens: Vec<&str> = subject.split('.').collect();
-    let last = tokens.len() - 1;
-    tokens.iter().enumerate().all(|(at, token)| !token.is_empty() && (*token != ">" || at == last))
 }
 
 fn responses(value: &Value, errors: &mut Errors) -> Option<Responses> {
@@ -189,6 +184,15 @@ fn account(name: &str, value: &Value, errors: &mut Errors) -> Account {
     if let Some(value) = block.get("users") {
         out.users = users(value, errors);
     }
+    if let Some(value) = block.get("exports") {
+        out.exports = sharing::exports(value, errors);
+    }
+    if let Some(value) = block.get("imports") {
+        out.imports = sharing::imports(value, errors);
+    }
+    if let Some(value) = block.get("mappings") {
+        out.mappings = sharing::mappings(value, errors);
+    }
     if let Some(value) = block.get("limits")
         && let Some(map) = noted(reader::map(value), errors)
     {
@@ -199,8 +203,4 @@ fn account(name: &str, value: &Value, errors: &mut Errors) -> Account {
         block.set("max_payload", &mut out.limits.payload_bytes_max, errors, limit);
     }
     out
-}
-
-fn noted<T>(read: Result<T, ConfigError>, errors: &mut Errors) -> Option<T> {
-    read.map_err(|error| errors.push(error)).ok()
 }

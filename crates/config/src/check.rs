@@ -3,6 +3,7 @@
 use crate::error::{ConfigError, Location};
 use crate::options::Options;
 use crate::reader::Errors;
+use crate::sharing;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
         say(&place("https_port"), "TLS cert and key required for HTTPS".into());
     }
     check_users(options, place, &mut say);
+    let system_account = options.system_account.as_deref().unwrap_or("$SYS");
+    sharing::check(&options.accounts, system_account, &mut say);
 }
 
 fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut impl FnMut(&Location, String)) {

@@ -38,8 +38,9 @@ const MQTT: &str = "MQTT is not part of this version";
 const OPERATOR: &str = "operator mode (JWT) is not part of this version";
 const CALLOUT: &str = "auth callout is not part of this version";
 const OCSP: &str = "OCSP is not part of this version";
-const SHARING: &str = "sharing between accounts is not part of this version";
-const MAPPING: &str = "subject mapping is not part of this version";
+// These are read in full; what is left is to carry them out, then they become `Reloads`.
+const SHARING: Status = Refused("sharing between accounts is not part of this version");
+const MAPPING: Status = Refused("subject mapping is not part of this version");
 const PROFILER: &str = "the Go profiler has no counterpart; use perf or another system profiler";
 const CERT_STORE: &str = "the Windows certificate store is not supported; use cert_file and key_file";
 const TRACING: &str = "message tracing is not part of this version";
@@ -112,7 +113,7 @@ keys! {
         system_account | "system": Restarts, "The account for system events.";
         no_system_account: Restarts, "Have no system account.";
         no_auth_user: Reloads, "The user that a connection without credentials is.";
-        mappings | "maps": Refused(MAPPING), "Subject mappings of the default account.";
+        mappings | "maps": MAPPING, "Subject mappings of the default account.";
         proxies: Refused(PROXY_KEYS), "Keys of trusted proxies.";
         msg_trace: Refused(TRACING), "Message tracing.";
         cluster: Refused(CLUSTERS), "Routes to other servers.";
@@ -194,11 +195,42 @@ keys! {
         users: Reloads, "Its users.";
         default_permissions: Reloads, "Permissions of users that have none.";
         limits: Reloads, "Limits of the account.";
-        exports: Refused(SHARING), "What it shares.";
-        imports: Refused(SHARING), "What others share with it.";
-        mappings | "maps": Refused(MAPPING), "Subject mappings.";
+        exports: SHARING, "What it shares.";
+        imports: SHARING, "What others share with it.";
+        mappings | "maps": MAPPING, "Subject mappings.";
         jetstream: Refused(JETSTREAM), "Streams of the account.";
         msg_trace | "trace_dest": Refused(TRACING), "Message tracing.";
+    }
+    "export" {
+        stream: Reloads, "Subject of a stream that others may import.";
+        service: Reloads, "Subject of a service that others may import.";
+        accounts: Reloads, "Accounts that may import it. Default: all.";
+        response_type | "response": Reloads, "Answers of a service: `single`, `stream` or `chunked`. Default `single`.";
+        response_threshold | "threshold" | "response_max_time" | "response_time": Reloads, "How long an answer of a service may take. Default 2m.";
+        latency: Reloads, "Where the latency of a service is told: a subject, or a block.";
+        account_token_position: Reloads, "Which token of the subject is the importing account, from 1.";
+        allow_trace: Reloads, "Message traces may go on into the account of the service.";
+    }
+    "latency" {
+        sampling: Reloads, "Percent of requests, or `headers` for those that ask for it. Default 100.";
+        subject: Reloads, "Subject to tell it on.";
+    }
+    "import" {
+        stream: Reloads, "Account and subject of a stream.";
+        service: Reloads, "Account and subject of a service.";
+        prefix: Reloads, "Tokens before the subject of a stream.";
+        to: Reloads, "Subject that it has in this account.";
+        share: Reloads, "The service may know who asks.";
+        allow_trace: Reloads, "Message traces may go on into this account.";
+    }
+    "source" {
+        account: Reloads, "Account that exports it.";
+        subject: Reloads, "Subject that it has there.";
+    }
+    "destination" {
+        destination | "dest": Reloads, "Subject that takes the place of the original one.";
+        weight: Reloads, "Percent of messages.";
+        cluster: Reloads, "Only in this cluster.";
     }
     "limits" {
         max_connections | "max_conn": Reloads, "Connections of the account.";

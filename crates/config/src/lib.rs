@@ -18,6 +18,7 @@ pub mod plan;
 mod read;
 mod reader;
 pub mod secret;
+pub mod sharing;
 
 pub use error::{ConfigError, ConfigErrors, Location};
 

@@ -2,6 +2,7 @@
 
 use crate::Secret;
 use crate::error::Location;
+use crate::sharing::{Export, Import, Mapping};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub struct Options {
     pub authorization: Authorization,
     /// Accounts.
     pub accounts: Vec<Account>,
+    /// Subjects of the default account whose messages go elsewhere.
+    pub mappings: Vec<Mapping>,
     /// The account for system events.
     pub system_account: Option<String>,
     /// There is no system account.
@@ -261,6 +264,12 @@ pub struct Account {
     pub default_permissions: Option<Permissions>,
     /// Its limits.
     pub limits: AccountLimits,
+    /// What it shares.
+    pub exports: Vec<Export>,
+    /// What others share with it.
+    pub imports: Vec<Import>,
+    /// Subjects whose messages go elsewhere.
+    pub mappings: Vec<Mapping>,
 }
 
 /// Limits of an account; `None`: none.
@@ -299,6 +308,7 @@ impl Default for Options {
             allow_non_tls: false,
             authorization: Authorization::default(),
             accounts: Vec::new(),
+            mappings: Vec::new(),
             system_account: None,
             no_system_account: false,
             no_auth_user: None,

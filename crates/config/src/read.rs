@@ -6,6 +6,7 @@ use crate::error::{ConfigError, ConfigErrors, Location};
 use crate::language::{self, Env, Files, Kind, Map, Value};
 use crate::options::{Options, Tls, TlsFirst};
 use crate::reader::{self, Block, Errors};
+use crate::sharing;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,21 +36,19 @@ pub fn load_text(
 }
 
 fn from_values(map: &Map, name: &str) -> Result<Options, ConfigErrors> {
+    let (options, errors) = read(map, name);
+    if errors.is_empty() { Ok(options) } else { Err(ConfigErrors(errors)) }
+}
+
+/// Options, and all that is wrong with them in the order of the file.
+pub(crate) fn read(map: &Map, name: &str) -> (Options, Errors) {
     let mut errors = Errors::new();
     let mut options = options(map, &mut errors);
     options.config_digest = language::digest(map);
-    let place = |key: &str| match reader::place(map, key) {
-        Some(at) => at.clone(),
-        None => Location::nowhere(name),
-    };
+    let place = |key: &str| reader::place(map, key).cloned().unwrap_or_else(|| Location::nowhere(name));
     check(&options, &place, &mut errors);
-    if errors.is_empty() {
-        return Ok(options);
-    }
-    errors.sort_by_key(|error| {
-        (error.at.line == 0, error.at.file.as_ref() != name, error.at.line, error.at.column)
-    });
-    Err(ConfigErrors(errors))
+    errors.sort_by_key(|e| (e.at.line == 0, e.at.file.as_ref() != name, e.at.line, e.at.column));
+    (options, errors)
 }
 
 fn options(map: &Map, errors: &mut Errors) -> Options {
@@ -107,6 +106,9 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
     }
     if let Some(value) = block.get("accounts") {
         out.accounts = accounts::accounts(value, errors);
+    }
+    if let Some(value) = block.get("mappings") {
+        out.mappings = sharing::mappings(value, errors);
     }
     out
 }
@@ -282,20 +284,20 @@ fn nonempty(value: &Value) -> Result<Vec<String>, ConfigError> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Options, ConfigErrors> {
+    fn read_text(text: &str) -> Result<Options, ConfigErrors> {
         let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
         load_text(text, "t.conf", &mut files, &|_| None)
     }
 
     #[track_caller]
     fn refuse(text: &str, expected: &str) {
-        let errors = read(text).expect_err(text).to_string();
+        let errors = read_text(text).expect_err(text).to_string();
         assert!(errors.starts_with(expected), "{text}: {errors}");
     }
 
     #[test]
     fn an_empty_file_is_all_defaults() {
-        let options = read("").expect("read");
+        let options = read_text("").expect("read");
         let defaults = Options {
             config_file: options.config_file.clone(),
             config_digest: options.config_digest.clone(),
@@ -306,7 +308,7 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let options = read("listen: '127.0.0.1:-1'\nhttp: 8222").expect("read");
+        let options = read_text("listen: '127.0.0.1:-1'\nhttp: 8222").expect("read");
         assert_eq!((options.host.as_str(), options.port, options.http.port), ("127.0.0.1", None, Some(8222)));
         refuse("listen: x", "t.conf:1:9: expected an address");
         refuse("port: 70000", "t.conf:1:7: 70000 is no port");
@@ -314,7 +316,7 @@ mod tests {
 
     #[test]
     fn users_and_permissions() {
-        let options = read(
+        let options = read_text(
             "authorization { users = [ { user: u, pass: p, permissions: { pub: a.>, sub: { deny: [x, 'y q'] }, allow_responses: true } }, { nkey: UA } ] }",
         )
         .expect("read");
@@ -359,7 +361,7 @@ mod tests {
         for key in KEYS.iter().filter(|k| k.block.is_empty() && !matches!(k.status, Status::Refused(_))) {
             for name in key.aliases.iter().chain([&key.name]) {
                 let text = format!("{name}: {{ nonsense: [ {{ }} ] }}");
-                let errors = read(&text).expect_err(&text).to_string();
+                let errors = read_text(&text).expect_err(&text).to_string();
                 assert!(errors.starts_with("t.conf:1:"), "{text}: {errors}");
             }
         }

@@ -42,7 +42,6 @@ impl<'a> Block<'a> {
     /// The value of a key, whichever of its names was written.
     pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
         let key = keys::find(self.kind, name)?;
-        debug_assert!(!matches!(key.status, Status::Refused(_)), "{name} is refused");
         let is = |written: &str| keys::find(self.kind, written).is_some_and(|k| std::ptr::eq(k, key));
         self.map.iter().rev().find(|entry| is(&entry.key)).map(|entry| &entry.value)
     }
@@ -208,4 +207,9 @@ fn port_number(n: i64) -> Option<Option<u16>> {
         -1 => Some(None),
         n => u16::try_from(n).ok().map(Some),
     }
+}
+
+/// The value, or nothing and the error noted.
+pub(crate) fn noted<T>(read: Result<T, ConfigError>, errors: &mut Errors) -> Option<T> {
+    read.map_err(|error| errors.push(error)).ok()
 }

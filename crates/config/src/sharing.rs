@@ -1,0 +1,467 @@
+//! What accounts share with each other: exports, imports, and the mapping of subjects.
+
+use crate::error::{ConfigError, Location};
+use crate::language::{Entry, Kind, Map, Value};
+use crate::options::Account;
+use crate::reader::{self, Block, Errors, noted};
+use dialtone_subject::set::{contains, is_valid_filter, is_valid_literal};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Something that an account shares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Export {
+    /// Where it stands.
+    pub at: Location,
+    /// Its subject; wildcards are allowed.
+    pub subject: String,
+    /// Accounts that may import it; empty: all.
+    pub accounts: Vec<String>,
+    /// Which token of the subject, from 1, is the name of the importing account.
+    pub account_token_position: Option<usize>,
+    /// A stream or a service.
+    pub kind: ExportKind,
+}
+
+/// What an export is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExportKind {
+    /// Importers get what is published here.
+    Stream,
+    /// Importers may ask, and get answers.
+    Service(ServiceExport),
+}
+
+/// What is particular to a service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceExport {
+    /// How many answers a request has.
+    pub response: ResponseType,
+    /// How long an answer may take; `None`: the official default of 2 minutes.
+    pub threshold: Option<Duration>,
+    /// Where the latency is told.
+    pub latency: Option<Latency>,
+    /// Message traces may go on into the account of the service.
+    pub allow_trace: bool,
+}
+
+/// How many answers a request has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResponseType {
+    /// One.
+    #[default]
+    Single,
+    /// Any number.
+    Stream,
+    /// One, in parts; an empty message ends it.
+    Chunked,
+}
+
+/// Where and how often the latency of a service is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latency {
+    /// The subject.
+    pub subject: String,
+    /// Of which requests.
+    pub sampling: Sampling,
+}
+
+/// Which requests have their latency told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    /// Those whose headers ask for it.
+    Headers,
+    /// So many of a hundred, 1 to 100.
+    Percent(u8),
+}
+
+/// Something that another account shares, and what it is called here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Import {
+    /// Where it stands.
+    pub at: Location,
+    /// The account that exports it.
+    pub account: String,
+    /// Its subject there.
+    pub subject: String,
+    /// A stream or a service.
+    pub kind: ImportKind,
+}
+
+/// What an import is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ImportKind {
+    /// What is published there is delivered here.
+    Stream {
+        /// Tokens before its subject; wins over `to`.
+        prefix: Option<String>,
+        /// Its subject here, `$1` standing for the first wildcard; `None`: the same.
+        to: Option<String>,
+        /// Message traces may go on into this account.
+        allow_trace: bool,
+    },
+    /// What is asked here is answered there.
+    Service {
+        /// Its subject here.
+        to: String,
+        /// The service may know who asks.
+        share: bool,
+    },
+}
+
+/// A subject whose messages go elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mapping {
+    /// Where it stands.
+    pub at: Location,
+    /// The original subject; wildcards are allowed.
+    pub subject: String,
+    /// Where they go. What the weights leave of 100 keeps its subject, unless that is a destination itself: then it is lost.
+    pub destinations: Vec<Destination>,
+}
+
+/// Where a part of the messages goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// The subject, `$1` standing for the first wildcard.
+    pub subject: String,
+    /// How many of a hundred.
+    pub weight: u8,
+    /// Only in this cluster.
+    pub cluster: Option<String>,
+}
+
+pub(crate) fn exports(value: &Value, errors: &mut Errors) -> Vec<Export> {
+    let Kind::Array(values) = &value.kind else {
+        let problem = format!("Exports should be an array, got {}", value.kind.name());
+        errors.push(ConfigError::new(&value.at, problem));
+        return Vec::new();
+    };
+    values.iter().filter_map(|value| export(value, errors)).collect()
+}
+
+fn export(value: &Value, errors: &mut Errors) -> Option<Export> {
+    let map = noted(reader::map(value), errors)?;
+    let block = Block::new("export", map, errors);
+    let subject = |v: &Value| checked_subject(v).map(Some);
+    let (mut stream, mut service) = (None, None);
+    block.set("stream", &mut stream, errors, subject);
+    block.set("service", &mut service, errors, subject);
+    let mut accounts = Vec::new();
+    block.set("accounts", &mut accounts, errors, reader::texts);
+    let mut position = None;
+    block.set("account_token_position", &mut position, errors, |v| match reader::count(v)? {
+        0 => Ok(None),
+        n => Ok(Some(n)),
+    });
+    let mut options = ServiceExport::default();
+    block.set("response_type", &mut options.response, errors, response_type);
+    block.set("response_threshold", &mut options.threshold, errors, |v| match &v.kind {
+        Kind::String(_) => reader::duration(v).map(Some),
+        _ => Err(ConfigError::new(
+            &v.at,
+            format!("Expected response threshold to be a parseable time duration, got {}", v.kind.name()),
+        )),
+    });
+    block.set("latency", &mut options.latency, errors, |v| latency(v).map(Some));
+    block.set("allow_trace", &mut options.allow_trace, errors, reader::boolean);
+    let (subject, kind) = match (stream, service) {
+        (Some(_), Some(service)) => {
+            let problem = format!("Detected service {service:?} but already saw a stream");
+            errors.push(ConfigError::new(&value.at, problem));
+            return None;
+        }
+        (Some(subject), None) => {
+            for (name, what) in [
+                ("response_type", "response"),
+                ("response_threshold", "response"),
+                ("latency", "latency"),
+                ("allow_trace", "allow_trace"),
+            ] {
+                if let Some(value) = block.get(name) {
+                    let problem = format!("Detected {what} directive on non-service");
+                    errors.push(ConfigError::new(&value.at, problem));
+                }
+            }
+            (subject, ExportKind::Stream)
+        }
+        (None, Some(subject)) => (subject, ExportKind::Service(options)),
+        (None, None) => {
+            if block.get("stream").is_none() && block.get("service").is_none() {
+                errors.push(ConfigError::new(&value.at, "an export needs a stream or a service"));
+            }
+            return None;
+        }
+    };
+    if let Some(position) = position
+        && subject.split('.').nth(position - 1) != Some("*")
+    {
+        let at = block.get("account_token_position").map_or(&value.at, |v| &v.at);
+        let problem = format!("account_token_position {position} is no `*` token of {subject:?}");
+        errors.push(ConfigError::new(at, problem));
+    }
+    Some(Export { at: value.at.clone(), subject, accounts, account_token_position: position, kind })
+}
+
+fn response_type(value: &Value) -> Result<ResponseType, ConfigError> {
+    let text = reader::text(value)?;
+    match text.to_ascii_lowercase().as_str() {
+        "single" | "singleton" => Ok(ResponseType::Single),
+        "stream" => Ok(ResponseType::Stream),
+        "chunk" | "chunked" => Ok(ResponseType::Chunked),
+        _ => Err(ConfigError::new(&value.at, format!("Unknown response type: {text:?}"))
+            .help("known are `single`, `stream` and `chunked`")),
+    }
+}
+
+/// A subject, or `{ sampling: …, subject: … }`.
+fn latency(value: &Value) -> Result<Latency, ConfigError> {
+    let mut out = Latency { subject: String::new(), sampling: Sampling::Percent(100) };
+    match &value.kind {
+        Kind::String(_) => out.subject = checked_literal(value)?,
+        Kind::Map(map) => {
+            let mut errors = Errors::new();
+            let block = Block::new("latency", map, &mut errors);
+            block.set("sampling", &mut out.sampling, &mut errors, sampling);
+            block.set("subject", &mut out.subject, &mut errors, checked_literal);
+            if block.get("subject").is_none() {
+                errors.push(ConfigError::new(&value.at, "Latency subject required, but missing"));
+            }
+            if let Some(error) = errors.into_iter().next() {
+                return Err(error);
+            }
+        }
+        _ => {
+            return Err(ConfigError::new(
+                &value.at,
+                format!("Expected latency entry to be a map/struct or string, got {}", value.kind.name()),
+            ));
+        }
+    }
+    Ok(out)
+}
+
+fn sampling(value: &Value) -> Result<Sampling, ConfigError> {
+    if value.as_str().is_some_and(|text| text.trim().eq_ignore_ascii_case("headers")) {
+        return Ok(Sampling::Headers);
+    }
+    match percent(value)? {
+        Some(n @ 1..=100) => Ok(Sampling::Percent(n as u8)),
+        _ => Err(ConfigError::new(&value.at, "bad sampling percentage, should be 1-100")),
+    }
+}
+
+/// A number, or a number and `%`. `None`: the text is no number.
+fn percent(value: &Value) -> Result<Option<i64>, ConfigError> {
+    match &value.kind {
+        Kind::String(text) => Ok(text.strip_suffix('%').unwrap_or(text).trim().parse().ok()),
+        _ => reader::integer(value).map(Some),
+    }
+}
+
+pub(crate) fn imports(value: &Value, errors: &mut Errors) -> Vec<Import> {
+    let Kind::Array(values) = &value.kind else {
+        let problem = format!("Imports should be an array, got {}", value.kind.name());
+        errors.push(ConfigError::new(&value.at, problem));
+        return Vec::new();
+    };
+    let imports: Vec<Import> = values.iter().filter_map(|value| import(value, errors)).collect();
+    let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for import in &imports {
+        if let ImportKind::Service { to, .. } = &import.kind
+            && !seen.insert((to, &import.account))
+        {
+            let problem = format!(
+                "Duplicate service import subject {to:?}, previously used in import for account {:?}",
+                import.account
+            );
+            errors.push(ConfigError::new(&import.at, problem));
+        }
+    }
+    imports
+}
+
+fn import(value: &Value, errors: &mut Errors) -> Option<Import> {
+    let map = noted(reader::map(value), errors)?;
+    let block = Block::new("import", map, errors);
+    let (mut prefix, mut to, mut share, mut allow_trace) = (None, None, false, false);
+    block.set("prefix", &mut prefix, errors, |v| reader::text(v).map(Some));
+    block.set("to", &mut to, errors, |v| reader::text(v).map(Some));
+    block.set("share", &mut share, errors, reader::boolean);
+    block.set("allow_trace", &mut allow_trace, errors, reader::boolean);
+    let at = value.at.clone();
+    match (block.get("stream"), block.get("service")) {
+        (Some(_), Some(service)) => {
+            errors.push(ConfigError::new(&service.at, "Detected service but already saw a stream"));
+            None
+        }
+        (Some(stream), None) => {
+            let (account, subject) = source(stream, "Stream", errors)?;
+            if to.is_some() && prefix.is_some() {
+                let problem = "Stream import can not have a 'prefix' and a 'to' property";
+                errors.push(ConfigError::new(&at, problem));
+            }
+            Some(Import { at, account, subject, kind: ImportKind::Stream { prefix, to, allow_trace } })
+        }
+        (None, Some(service)) => {
+            let (account, subject) = source(service, "Service", errors)?;
+            if let Some(value) = block.get("allow_trace") {
+                errors.push(ConfigError::new(&value.at, "Detected allow_trace directive on a non-stream"));
+            }
+            let to = to.unwrap_or_else(|| subject.clone());
+            Some(Import { at, account, subject, kind: ImportKind::Service { to, share } })
+        }
+        (None, None) => {
+            errors.push(ConfigError::new(&at, "an import needs a stream or a service"));
+            None
+        }
+    }
+}
+
+/// `{ account: …, subject: … }`
+fn source(value: &Value, what: &str, errors: &mut Errors) -> Option<(String, String)> {
+    let Kind::Map(map) = &value.kind else {
+        let problem = format!("{what} entry should be an account map, got {}", value.kind.name());
+        errors.push(ConfigError::new(&value.at, problem));
+        return None;
+    };
+    let block = Block::new("source", map, errors);
+    let (mut account, mut subject) = (String::new(), String::new());
+    block.set("account", &mut account, errors, reader::text);
+    block.set("subject", &mut subject, errors, checked_subject);
+    if block.get("account").is_none() || block.get("subject").is_none() {
+        errors.push(ConfigError::new(&value.at, "Expect an account name and a subject"));
+    }
+    (!account.is_empty() && !subject.is_empty()).then_some((account, subject))
+}
+
+/// `{ SUBJECT: destination, … }`, a destination being a subject, a block, or a list of blocks.
+pub(crate) fn mappings(value: &Value, errors: &mut Errors) -> Vec<Mapping> {
+    let map = noted(reader::map(value), errors).unwrap_or(const { &Map::EMPTY });
+    map.iter().filter(|entry| !entry.variable).filter_map(|entry| mapping(entry, errors)).collect()
+}
+
+fn mapping(entry: &Entry, errors: &mut Errors) -> Option<Mapping> {
+    let subject = entry.key.clone();
+    if !is_valid_filter(subject.as_bytes()) {
+        errors.push(ConfigError::new(&entry.at, format!("Subject {subject:?} is not a valid subject")));
+        return None;
+    }
+    let destinations = match &entry.value.kind {
+        Kind::String(to) => vec![Destination { subject: to.clone(), weight: 100, cluster: None }],
+        Kind::Array(values) => values.iter().filter_map(|value| destination(value, errors)).collect(),
+        _ => destination(&entry.value, errors).into_iter().collect(),
+    };
+    let adding = |problem: String| {
+        ConfigError::new(&entry.at, format!("Error adding mapping for {subject:?} : {problem}"))
+    };
+    let mut seen = BTreeSet::new();
+    let mut weights: BTreeMap<Option<&str>, u64> = BTreeMap::new();
+    for destination in &destinations {
+        if !seen.insert(&destination.subject) {
+            errors.push(adding(format!("duplicate entry for {:?}", destination.subject)));
+        }
+        *weights.entry(destination.cluster.as_deref()).or_default() += u64::from(destination.weight);
+    }
+    if weights.values().any(|weight| *weight > 100) {
+        errors.push(adding("total weight needs to be <= 100".into()));
+    }
+    Some(Mapping { at: entry.at.clone(), subject, destinations })
+}
+
+fn destination(value: &Value, errors: &mut Errors) -> Option<Destination> {
+    let Kind::Map(map) = &value.kind else {
+        errors.push(ConfigError::new(&value.at, "Expected an entry for the mapping destination"));
+        return None;
+    };
+    let before = errors.len();
+    let block = Block::new("destination", map, errors);
+    let mut out = Destination { subject: String::new(), weight: 0, cluster: None };
+    block.set("destination", &mut out.subject, errors, reader::text);
+    block.set("cluster", &mut out.cluster, errors, |v| reader::text(v).map(Some));
+    block.set("weight", &mut out.weight, errors, |v| match percent(v)? {
+        Some(n @ 0..=100) => Ok(n as u8),
+        Some(n) => Err(ConfigError::new(&v.at, format!("Invalid weight {n} for mapping destination"))),
+        None => Err(ConfigError::new(&v.at, "Invalid weight for mapping destination")),
+    });
+    if out.subject.is_empty() {
+        errors.push(ConfigError::new(&value.at, "a mapping destination needs a `destination`"));
+    }
+    if block.get("weight").is_none() {
+        let problem = format!("Missing weight for mapping destination {:?}", out.subject);
+        errors.push(ConfigError::new(&value.at, problem));
+    }
+    (errors.len() == before).then_some(out)
+}
+
+fn checked_subject(value: &Value) -> Result<String, ConfigError> {
+    let subject = reader::text(value)?;
+    if is_valid_filter(subject.as_bytes()) {
+        return Ok(subject);
+    }
+    Err(ConfigError::new(&value.at, format!("subject {subject:?} is not a valid subject")))
+}
+
+fn checked_literal(value: &Value) -> Result<String, ConfigError> {
+    let subject = reader::text(value)?;
+    if is_valid_literal(subject.as_bytes()) {
+        return Ok(subject);
+    }
+    Err(ConfigError::new(&value.at, format!("subject {subject:?} is not a valid subject to publish on")))
+}
+
+/// What must hold between accounts: each one that is named exists, and shares what is imported from it.
+pub(crate) fn check(accounts: &[Account], system_account: &str, say: &mut impl FnMut(&Location, String)) {
+    let by_name: BTreeMap<&str, &Account> = accounts.iter().map(|a| (a.name.as_str(), a)).collect();
+    for account in accounts {
+        for export in &account.exports {
+            for name in export.accounts.iter().filter(|name| !by_name.contains_key(name.as_str())) {
+                let kind = match export.kind {
+                    ExportKind::Stream => "stream",
+                    ExportKind::Service(_) => "service",
+                };
+                say(&export.at, format!("{name:?} account not defined for {kind} export"));
+            }
+        }
+        for import in &account.imports {
+            let kind = match import.kind {
+                ImportKind::Stream { .. } => "stream",
+                ImportKind::Service { .. } => "service",
+            };
+            let Some(exporter) = by_name.get(import.account.as_str()) else {
+                say(&import.at, format!("{:?} account not defined for {kind} import", import.account));
+                continue;
+            };
+            // The system account shares services that stand in no configuration.
+            let shared = import.account == system_account
+                || exporter.exports.iter().any(|export| export.allows(import, &account.name));
+            if !shared {
+                let problem =
+                    format!("Error adding {kind} import {:?}: {kind} import not authorized", import.subject);
+                say(&import.at, problem);
+            }
+        }
+    }
+}
+
+impl Export {
+    /// Whether it is this that `importer` imports, and may.
+    pub fn allows(&self, import: &Import, importer: &str) -> bool {
+        let same_kind = matches!(
+            (&self.kind, &import.kind),
+            (ExportKind::Stream, ImportKind::Stream { .. })
+                | (ExportKind::Service(_), ImportKind::Service { .. })
+        );
+        let for_all = self.accounts.is_empty() && self.account_token_position.is_none();
+        let named = self.accounts.iter().any(|name| name == importer);
+        let by_token = self
+            .account_token_position
+            .is_some_and(|at| import.subject.split('.').nth(at.saturating_sub(1)) == Some(importer));
+        same_kind
+            && contains(self.subject.as_bytes(), import.subject.as_bytes())
+            && (for_all || named || by_token)
+    }
+}
+
+#[cfg(test)]
+mod tests;
