@@ -61,13 +61,24 @@ pub struct Permissions {
 
 impl Permissions {
     /// Compiles permissions from the configuration, which has checked their subjects.
+    ///
+    /// An empty list of allowed subjects is none: it allows everything. But who may answer requests may publish
+    /// nothing else, unless something is listed. Source: nats-server 2.15.0, asked.
     pub fn new(source: &options::Permissions) -> Self {
         let rules = |rules: &options::Rules| Rules {
-            allow: rules.allow.as_ref().map(|allow| allow.iter().map(|r| Rule::parse(r)).collect()),
+            allow: rules
+                .allow
+                .as_ref()
+                .filter(|allow| !allow.is_empty())
+                .map(|allow| allow.iter().map(|r| Rule::parse(r)).collect()),
             deny: rules.deny.iter().map(|r| Rule::parse(r)).collect(),
         };
+        let mut publish = rules(&source.publish);
+        if source.responses.is_some() {
+            publish.allow.get_or_insert_default();
+        }
         Self {
-            publish: rules(&source.publish),
+            publish,
             subscribe: rules(&source.subscribe),
             responses: source.responses.map(|r| ResponseLimits { max_msgs: r.max_msgs, ttl: r.expires }),
             source: source.clone(),
@@ -86,6 +97,9 @@ impl Permissions {
     ///
     /// A filter must lie wholly in something that is allowed. Permissions for the queue group decide over those
     /// without one where both speak of the filter; a denial without a group holds for every group.
+    ///
+    /// A denial's `*` denies a filter's `>` too, as the official server has it, although `a.*` does not contain `a.>`.
+    /// The other way round, where the official server lets `a.>` pass by an allowed `a.*`, it is refused.
     pub fn can_subscribe(&self, filter: &[u8], queue: Option<&[u8]>) -> Subscribing {
         if let Some(allow) = &self.subscribe.allow {
             let speaks = |rule: &&Rule| set::contains(&rule.subject, filter);
@@ -104,7 +118,7 @@ impl Permissions {
         }
         let mut check = false;
         for rule in self.denials(queue) {
-            if set::contains(&rule.subject, filter) {
+            if set::matches(&rule.subject, filter) {
                 return Subscribing::Denied;
             }
             check |= set::overlap(&rule.subject, filter);
@@ -149,9 +163,26 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_allows_nothing() {
-        assert!(!permissions(Some(&[]), &[]).can_publish(b"a"));
+    fn an_empty_list_is_none() {
         assert!(permissions(None, &[]).can_publish(b"a"));
+        assert!(permissions(Some(&[]), &[]).can_publish(b"a"));
+        assert_eq!(permissions(Some(&[]), &["d"]).can_subscribe(b"a", None), Subscribing::Allowed);
+    }
+
+    #[test]
+    fn who_may_answer_may_publish_only_what_is_listed() {
+        for (allow, deny, expected) in
+            [(None, vec![], false), (None, vec!["d"], false), (Some(vec!["a"]), vec![], true)]
+        {
+            let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let p = Permissions::new(&options::Permissions {
+                publish: options::Rules { allow: allow.as_deref().map(strings), deny: strings(&deny) },
+                subscribe: options::Rules::default(),
+                responses: Some(options::Responses { max_msgs: Some(1), expires: None }),
+            });
+            assert_eq!(p.can_publish(b"a"), expected);
+            assert!(!p.can_publish(b"d") && p.can_subscribe(b"x", None) == Subscribing::Allowed);
+        }
     }
 
     /// CVE-2022-29946: a queue subscriber on a wildcard must not get what is denied.
@@ -178,6 +209,9 @@ mod tests {
         ] {
             assert_eq!(p.can_subscribe(filter.as_bytes(), None), expected, "{filter}");
         }
+        let p = permissions(Some(&["*"]), &[]);
+        assert_eq!(p.can_subscribe(b">", Some(b"q")), Subscribing::Denied);
+        assert_eq!(permissions(None, &["a.*"]).can_subscribe(b"a.>", None), Subscribing::Denied);
     }
 
     /// GHSA-jx8g-9g95-6322: a denial of a queue group does not lift a plain one.
@@ -216,7 +250,8 @@ mod tests {
                 publish: rules.clone(), subscribe: rules, responses: None,
             });
             let is_in = |f: &String| dialtone_subject::naive::matches(f.as_bytes(), subject.as_bytes());
-            let may = allow.as_ref().is_none_or(|a| a.iter().any(is_in)) && !deny.iter().any(is_in);
+            let open = allow.as_ref().is_none_or(|a| a.is_empty() || a.iter().any(is_in));
+            let may = open && !deny.iter().any(is_in);
             prop_assert_eq!(p.can_publish(subject.as_bytes()), may);
             let delivered = match p.can_subscribe(wish.as_bytes(), None) {
                 Subscribing::Denied => false,
