@@ -3,6 +3,7 @@
 use crate::Secret;
 use crate::error::ConfigError;
 use crate::language::{Kind, Map, Value};
+use crate::nkey;
 use crate::options::{Account, Authorization, Limits, Permissions, Responses, Rules, User};
 use crate::reader::{self, Block, Errors, noted};
 use crate::sharing;
@@ -23,6 +24,7 @@ pub(crate) fn authorization(value: &Value, limits: &mut Limits, errors: &mut Err
     block.set("pass", &mut out.password, errors, |v| reader::text(v).map(|p| Some(Secret::new(p))));
     block.set("token", &mut out.token, errors, |v| reader::text(v).map(|t| Some(Secret::new(t))));
     block.set("timeout", &mut limits.auth_timeout, errors, |v| reader::duration(v).map(Some));
+    block.set("proxy_required", &mut out.proxy_required, errors, reader::boolean);
     if let Some(value) = block.get("default_permissions") {
         out.default_permissions = permissions(value, errors);
     }
@@ -54,7 +56,8 @@ fn user(value: &Value, errors: &mut Errors) -> Option<User> {
     let mut out = User { at: value.at.clone(), ..User::default() };
     block.set("user", &mut out.name, errors, reader::text);
     block.set("pass", &mut out.password, errors, |v| reader::text(v).map(|p| Some(Secret::new(p))));
-    block.set("nkey", &mut out.nkey, errors, |v| reader::text(v).map(Some));
+    block.set("nkey", &mut out.nkey, errors, |v| public_key(v, 'U', "Not a valid public nkey for a user"));
+    block.set("proxy_required", &mut out.proxy_required, errors, reader::boolean);
     block.set("allowed_connection_types", &mut out.connection_types, errors, connection_types);
     if let Some(value) = block.get("permissions") {
         out.permissions = permissions(value, errors);
@@ -68,6 +71,14 @@ fn user(value: &Value, errors: &mut Errors) -> Option<User> {
         errors.push(ConfigError::new(&value.at, problem));
     }
     (errors.len() == before).then_some(out)
+}
+
+fn public_key(value: &Value, kind: char, problem: &str) -> Result<Option<String>, ConfigError> {
+    let key = reader::text(value)?;
+    if nkey::is_public(&key, Some(kind)) {
+        return Ok(Some(key));
+    }
+    Err(ConfigError::new(&value.at, problem).help(format!("it begins with `{kind}` and has 56 characters")))
 }
 
 fn connection_types(value: &Value) -> Result<Vec<String>, ConfigError> {
@@ -177,7 +188,8 @@ fn account(name: &str, value: &Value, errors: &mut Errors) -> Account {
     }
     let Some(map) = noted(reader::map(value), errors) else { return out };
     let block = Block::new("account", map, errors);
-    block.set("nkey", &mut out.nkey, errors, |v| reader::text(v).map(Some));
+    block
+        .set("nkey", &mut out.nkey, errors, |v| public_key(v, 'A', "Not a valid public nkey for an account"));
     if let Some(value) = block.get("default_permissions") {
         out.default_permissions = permissions(value, errors);
     }

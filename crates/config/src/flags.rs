@@ -284,6 +284,7 @@ fn tls(options: &mut Options) -> &mut Tls {
         at: crate::Location { file: "command line".into(), line: 1, column: 1 },
         cert_file: PathBuf::new(),
         key_file: PathBuf::new(),
+        certs: Vec::new(),
         ca_file: None,
         verify: false,
         map: false,
@@ -391,7 +392,7 @@ impl Flags {
         if self.set.iter().any(|(flag, value)| flag.names == ["tls"] && boolean(value) == Ok(false)) {
             options.tls = None;
         }
-        if let Some(tls) = &options.tls {
+        if let Some(tls) = options.tls.as_ref().filter(|tls| tls.certs.is_empty()) {
             let missing = [("certificate", &tls.cert_file), ("private key", &tls.key_file)];
             if let Some((what, _)) = missing.iter().find(|(_, file)| file.as_os_str().is_empty()) {
                 return Err(FlagError(format!(

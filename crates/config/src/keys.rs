@@ -40,11 +40,12 @@ const CALLOUT: &str = "auth callout is not part of this version";
 const OCSP: &str = "OCSP is not part of this version";
 // These are read in full; what is left is to carry them out, then they become `Reloads`.
 const SHARING: Status = Refused("sharing between accounts is not part of this version");
+const PROXIES: Status = Refused("trusted proxies are not part of this version");
+const CERTIFICATES: Status = Refused("several certificates are not supported yet");
 const MAPPING: Status = Refused("subject mapping is not part of this version");
 const PROFILER: &str = "the Go profiler has no counterpart; use perf or another system profiler";
 const CERT_STORE: &str = "the Windows certificate store is not supported; use cert_file and key_file";
 const TRACING: &str = "message tracing is not part of this version";
-const PROXY_KEYS: &str = "trusted proxies are not part of this version";
 
 macro_rules! keys {
     ($($block:literal { $($name:ident $(| $alias:literal)* : $status:expr, $doc:literal;)* })*) => {
@@ -103,7 +104,7 @@ keys! {
         prof_port: Refused(PROFILER), "Port of the Go profiler.";
         prof_block_rate: Refused(PROFILER), "Rate of the Go profiler.";
         no_header_support: Restarts, "Turn headers off.";
-        disable_sublist_cache: Reloads, "Accepted; matches are cached per event loop, and never wrong.";
+        disable_sublist_cache | "no_sublist_cache": Reloads, "Accepted; matches are cached per event loop, and never wrong.";
         no_fast_producer_stall: Reloads, "Do not hold producers back that outrun a reader.";
         proxy_protocol: Restarts, "Client connections begin with a PROXY header.";
         allow_non_tls: Reloads, "Clients may connect without TLS although there is TLS.";
@@ -111,11 +112,10 @@ keys! {
         authorization: Reloads, "Users of the default account, or one user or token.";
         accounts: Reloads, "Accounts with their users.";
         system_account | "system": Restarts, "The account for system events.";
-        no_system_account: Restarts, "Have no system account.";
+        no_system_account | "no_system" | "no_sys_acc": Restarts, "Have no system account.";
         no_auth_user: Reloads, "The user that a connection without credentials is.";
         mappings | "maps": MAPPING, "Subject mappings of the default account.";
-        proxies: Refused(PROXY_KEYS), "Keys of trusted proxies.";
-        msg_trace: Refused(TRACING), "Message tracing.";
+        proxies: PROXIES, "Keys of trusted proxies.";
         cluster: Refused(CLUSTERS), "Routes to other servers.";
         gateway: Refused(GATEWAYS), "Connections to other clusters.";
         leafnodes | "leaf": Refused(LEAFS), "Leaf nodes.";
@@ -125,7 +125,7 @@ keys! {
         feature_flags: Refused(JETSTREAM), "Behaviour that is being introduced.";
         websocket | "ws": Refused(WEBSOCKET), "WebSocket listener.";
         mqtt: Refused(MQTT), "MQTT listener.";
-        operator | "operators" | "root" | "roots": Refused(OPERATOR), "Operator JWTs.";
+        operator | "operators" | "root" | "roots" | "root_operator" | "root_operators": Refused(OPERATOR), "Operator JWTs.";
         resolver | "account_resolver" | "accounts_resolver": Refused(OPERATOR), "Where account JWTs come from.";
         resolver_tls: Refused(OPERATOR), "TLS to a resolver.";
         resolver_preload: Refused(OPERATOR), "Account JWTs to begin with.";
@@ -151,13 +151,23 @@ keys! {
         curve_preferences: Reloads, "Key exchange groups: X25519, CurveP256, CurveP384.";
         pinned_certs: Reloads, "SHA-256 of the public keys that clients may have, in hex.";
         connection_rate_limit: Reloads, "Handshakes a second.";
-        certs | "certificates": Refused("several certificates are not supported yet"), "Further certificates.";
+        certs | "certificates": CERTIFICATES, "Certificates with their keys, instead of one of each.";
         ocsp_peer: Refused(OCSP), "Check clients' certificates by OCSP.";
         cert_store: Refused(CERT_STORE), "Windows certificate store.";
         cert_match_by: Refused(CERT_STORE), "Windows certificate store.";
         cert_match: Refused(CERT_STORE), "Windows certificate store.";
         cert_match_skip_invalid: Refused(CERT_STORE), "Windows certificate store.";
         ca_certs_match: Refused(CERT_STORE), "Windows certificate store.";
+    }
+    "cert" {
+        cert_file: Reloads, "Certificate chain, PEM.";
+        key_file: Reloads, "Private key, PEM.";
+    }
+    "proxies" {
+        trusted: Reloads, "Proxies that are trusted.";
+    }
+    "proxy" {
+        key | "public_key": Reloads, "Its public NKey.";
     }
     "authorization" {
         user | "username": Reloads, "The only user.";
@@ -166,8 +176,8 @@ keys! {
         users: Reloads, "Users.";
         timeout: Reloads, "How long a client may take to say who it is. Default 2s.";
         default_permission | "default_permissions" | "permissions": Reloads, "Permissions of users that have none.";
-        proxy_required: Refused(PROXY_KEYS), "Users must come through a trusted proxy.";
-        auth_callout: Refused(CALLOUT), "Ask a service who may connect.";
+        proxy_required: PROXIES, "Users must come through a trusted proxy.";
+        auth_callout | "auth_hook": Refused(CALLOUT), "Ask a service who may connect.";
     }
     "user" {
         user | "username": Reloads, "Name.";
@@ -175,7 +185,7 @@ keys! {
         nkey: Reloads, "Public NKey instead of name and password.";
         permissions | "permission" | "authorization": Reloads, "What it may do.";
         allowed_connection_types | "connection_types" | "clients": Reloads, "Kinds of connections it may use.";
-        proxy_required: Refused(PROXY_KEYS), "It must come through a trusted proxy.";
+        proxy_required: PROXIES, "It must come through a trusted proxy.";
     }
     "permissions" {
         publish | "pub" | "import": Reloads, "Subjects it may publish to.";

@@ -9,10 +9,12 @@
 
 mod accounts;
 mod check;
+pub mod docs;
 pub mod error;
 pub mod flags;
 pub mod keys;
 pub mod language;
+mod nkey;
 pub mod options;
 pub mod plan;
 mod read;

@@ -62,6 +62,8 @@ pub struct Options {
     pub no_system_account: bool,
     /// The user that a connection without credentials is.
     pub no_auth_user: Option<String>,
+    /// Public NKeys of proxies that are trusted.
+    pub trusted_proxies: Vec<String>,
 }
 
 /// Monitoring by HTTP.
@@ -155,6 +157,8 @@ pub struct Tls {
     pub cert_file: PathBuf,
     /// Private key.
     pub key_file: PathBuf,
+    /// Several certificates with their keys, instead of `cert_file` and `key_file`.
+    pub certs: Vec<CertPair>,
     /// Certificates that clients' are verified with.
     pub ca_file: Option<PathBuf>,
     /// Clients need a certificate.
@@ -175,6 +179,15 @@ pub struct Tls {
     pub pinned_certs: Vec<String>,
     /// Handshakes a second; 0: any number.
     pub rate_max: u32,
+}
+
+/// A certificate chain and its private key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CertPair {
+    /// The chain.
+    pub cert_file: PathBuf,
+    /// The key.
+    pub key_file: PathBuf,
 }
 
 /// Whether TLS comes before INFO.
@@ -201,6 +214,8 @@ pub struct Authorization {
     pub users: Vec<User>,
     /// Permissions of users that have none.
     pub default_permissions: Option<Permissions>,
+    /// Users must come through a trusted proxy.
+    pub proxy_required: bool,
 }
 
 /// A user.
@@ -218,6 +233,8 @@ pub struct User {
     pub permissions: Option<Permissions>,
     /// Kinds of connections it may use; empty: all.
     pub connection_types: Vec<String>,
+    /// It must come through a trusted proxy.
+    pub proxy_required: bool,
 }
 
 /// What a user may do.
@@ -312,6 +329,7 @@ impl Default for Options {
             system_account: None,
             no_system_account: false,
             no_auth_user: None,
+            trusted_proxies: Vec::new(),
         }
     }
 }

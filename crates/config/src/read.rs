@@ -4,8 +4,9 @@ use crate::accounts;
 use crate::check::{check, go_duration};
 use crate::error::{ConfigError, ConfigErrors, Location};
 use crate::language::{self, Env, Files, Kind, Map, Value};
-use crate::options::{Options, Tls, TlsFirst};
-use crate::reader::{self, Block, Errors};
+use crate::nkey;
+use crate::options::{CertPair, Limits, Options, Tls, TlsFirst};
+use crate::reader::{self, Block, Errors, noted};
 use crate::sharing;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -107,6 +108,9 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
     if let Some(value) = block.get("accounts") {
         out.accounts = accounts::accounts(value, errors);
     }
+    if let Some(value) = block.get("proxies") {
+        out.trusted_proxies = proxies(value, errors);
+    }
     if let Some(value) = block.get("mappings") {
         out.mappings = sharing::mappings(value, errors);
     }
@@ -149,33 +153,58 @@ fn network(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
 
 fn limits(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
     let limits = &mut out.limits;
-    let positive = |v: &Value| match reader::count(v)? {
-        0 => Err(ConfigError::new(&v.at, "0 is too small: 1 or more is expected")),
-        n => Ok(n),
-    };
-    block.set("max_control_line", &mut limits.control_line_bytes_max, errors, positive);
-    block.set("max_payload", &mut limits.payload_bytes_max, errors, reader::count);
-    block.set("max_pending", &mut limits.pending_bytes_max, errors, positive);
+    let defaults = Limits::default();
+    block.set("max_control_line", &mut limits.control_line_bytes_max, errors, |v| {
+        size(v, "max_control_line", defaults.control_line_bytes_max)
+    });
+    block.set("max_payload", &mut limits.payload_bytes_max, errors, |v| {
+        size(v, "max_payload", defaults.payload_bytes_max)
+    });
+    block.set("max_pending", &mut limits.pending_bytes_max, errors, |v| {
+        Ok(or_default(reader::count(v)?, defaults.pending_bytes_max))
+    });
     block.set("max_connections", &mut limits.connections_max, errors, reader::limit);
     block.set("max_subscriptions", &mut limits.subscriptions_max, errors, reader::limit);
-    block.set("max_sub_tokens", &mut limits.subject_tokens_max, errors, |v| {
-        let n = reader::integer(v)?;
-        u8::try_from(n).map(usize::from).map_err(|_| {
-            ConfigError::new(&v.at, format!("subscription tokens must be between 0 and 255, not {n}"))
-        })
+    block.set("max_sub_tokens", &mut limits.subject_tokens_max, errors, |v| match reader::integer(v)? {
+        n @ 1..=255 => Ok(n as usize),
+        n if n > 255 => {
+            Err(ConfigError::new(&v.at, "max_sub_tokens value is too big").help("it is at most 255"))
+        }
+        _ => {
+            Err(ConfigError::new(&v.at, "max_sub_tokens value can not be negative").help("it is at least 1"))
+        }
     });
-    block.set("max_closed_clients", &mut limits.closed_clients_max, errors, reader::count);
-    block.set("write_deadline", &mut limits.write_deadline, errors, reader::duration);
+    block.set("max_closed_clients", &mut limits.closed_clients_max, errors, |v| {
+        Ok(or_default(reader::count(v)?, defaults.closed_clients_max))
+    });
+    block.set("write_deadline", &mut limits.write_deadline, errors, |v| {
+        Ok(or_default(reader::duration(v)?, defaults.write_deadline))
+    });
     block.set("write_timeout", &mut limits.write_retry, errors, |v| match reader::text(v)?.as_str() {
         "retry" => Ok(true),
         "default" | "close" => Ok(false),
         other => Err(ConfigError::new(&v.at, format!("write_timeout {other:?} is unknown"))
             .help("known are `default`, `close` and `retry`")),
     });
-    block.set("ping_interval", &mut limits.ping_interval, errors, reader::duration);
-    block.set("ping_max", &mut limits.pings_out_max, errors, |v| {
-        Ok(reader::count(v)?.min(u32::MAX as usize) as u32)
+    block.set("ping_interval", &mut limits.ping_interval, errors, |v| {
+        Ok(or_default(reader::duration(v)?, defaults.ping_interval))
     });
+    block.set("ping_max", &mut limits.pings_out_max, errors, |v| {
+        Ok(or_default(u32::try_from(reader::count(v)?).unwrap_or(u32::MAX), defaults.pings_out_max))
+    });
+}
+
+/// 0 means the default, as the official server has it.
+fn or_default<T: Default + PartialEq>(value: T, default: T) -> T {
+    if value == T::default() { default } else { value }
+}
+
+/// Bytes that fit the protocol's 32 bits; 0 means the default.
+fn size(value: &Value, key: &str, default: usize) -> Result<usize, ConfigError> {
+    match reader::count(value)? {
+        n if n > i32::MAX as usize => Err(ConfigError::new(&value.at, format!("{key} value is too big"))),
+        n => Ok(or_default(n, default)),
+    }
 }
 
 fn logging(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
@@ -183,8 +212,8 @@ fn logging(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
     block.set("debug", &mut log.debug, errors, reader::boolean);
     block.set("trace", &mut log.trace, errors, reader::boolean);
     block.set("trace_verbose", &mut log.trace_verbose, errors, reader::boolean);
-    log.trace |= log.trace_verbose;
     block.set("trace_headers", &mut log.trace_headers, errors, reader::boolean);
+    log.trace |= log.trace_verbose || log.trace_headers;
     block.set("logtime", &mut log.time, errors, reader::boolean);
     block.set("logtime_utc", &mut log.utc, errors, reader::boolean);
     block.set("log_file", &mut log.file, errors, |v| reader::text(v).map(|p| Some(p.into())));
@@ -205,18 +234,13 @@ fn logging(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
 }
 
 fn tls(value: &Value, errors: &mut Errors) -> Option<Tls> {
-    let map = match reader::map(value) {
-        Ok(map) => map,
-        Err(error) => {
-            errors.push(error);
-            return None;
-        }
-    };
+    let map = noted(reader::map(value), errors)?;
     let block = Block::new("tls", map, errors);
     let mut out = Tls {
         at: value.at.clone(),
         cert_file: PathBuf::new(),
         key_file: PathBuf::new(),
+        certs: Vec::new(),
         ca_file: None,
         verify: false,
         map: false,
@@ -237,7 +261,9 @@ fn tls(value: &Value, errors: &mut Errors) -> Option<Tls> {
     out.verify |= out.map;
     block.set("timeout", &mut out.timeout, errors, reader::duration);
     block.set("handshake_first", &mut out.first, errors, |v| match &v.kind {
-        Kind::String(text) if text == "auto" => Ok(TlsFirst::Within(TLS_FIRST_AUTO)),
+        Kind::String(text) if ["auto", "auto_fallback"].contains(&text.to_ascii_lowercase().as_str()) => {
+            Ok(TlsFirst::Within(TLS_FIRST_AUTO))
+        }
         Kind::String(text) if reader::parse_duration(text).is_some() => {
             Ok(TlsFirst::Within(reader::duration(v)?))
         }
@@ -265,12 +291,62 @@ fn tls(value: &Value, errors: &mut Errors) -> Option<Tls> {
     block.set("connection_rate_limit", &mut out.rate_max, errors, |v| {
         Ok(reader::count(v)?.min(u32::MAX as usize) as u32)
     });
+    if let Some(value) = block.get("certs") {
+        out.certs = certs(value, errors);
+        if !out.cert_file.as_os_str().is_empty() {
+            let problem = "error parsing tls config, cannot combine 'cert_file' option with 'certs' option";
+            errors.push(ConfigError::new(&value.at, problem));
+        }
+        return Some(out);
+    }
     for (key, file) in [("cert_file", &out.cert_file), ("key_file", &out.key_file)] {
         if file.as_os_str().is_empty() {
             errors.push(ConfigError::new(&value.at, format!("missing '{key}' in TLS configuration")));
         }
     }
     Some(out)
+}
+
+/// `[ { cert_file: …, key_file: … }, … ]`
+fn certs(value: &Value, errors: &mut Errors) -> Vec<CertPair> {
+    let values = noted(reader::array(value), errors).unwrap_or_default();
+    let mut pairs = Vec::new();
+    for value in values {
+        let Some(map) = noted(reader::map(value), errors) else { continue };
+        let block = Block::new("cert", map, errors);
+        let mut pair = CertPair::default();
+        let path = |v: &Value| reader::text(v).map(PathBuf::from);
+        block.set("cert_file", &mut pair.cert_file, errors, path);
+        block.set("key_file", &mut pair.key_file, errors, path);
+        if pair.cert_file.as_os_str().is_empty() || pair.key_file.as_os_str().is_empty() {
+            let problem =
+                "error parsing certificates config: both 'cert_file' and 'key_file' options are required";
+            errors.push(ConfigError::new(&value.at, problem));
+        }
+        pairs.push(pair);
+    }
+    pairs
+}
+
+/// `{ trusted: [ { key: … }, … ] }`
+fn proxies(value: &Value, errors: &mut Errors) -> Vec<String> {
+    let Some(map) = noted(reader::map(value), errors) else { return Vec::new() };
+    let block = Block::new("proxies", map, errors);
+    let Some(list) = block.get("trusted") else { return Vec::new() };
+    let mut keys = Vec::new();
+    for value in noted(reader::array(list), errors).unwrap_or_default() {
+        let Some(map) = noted(reader::map(value), errors) else { continue };
+        let mut key = String::new();
+        Block::new("proxy", map, errors).set("key", &mut key, errors, |v| {
+            let key = reader::text(v)?;
+            match nkey::is_public(&key, None) {
+                true => Ok(key),
+                false => Err(ConfigError::new(&v.at, format!("invalid proxy key {key:?}"))),
+            }
+        });
+        keys.push(key);
+    }
+    keys
 }
 
 fn nonempty(value: &Value) -> Result<Vec<String>, ConfigError> {
@@ -317,7 +393,7 @@ mod tests {
     #[test]
     fn users_and_permissions() {
         let options = read_text(
-            "authorization { users = [ { user: u, pass: p, permissions: { pub: a.>, sub: { deny: [x, 'y q'] }, allow_responses: true } }, { nkey: UA } ] }",
+            "authorization { users = [ { user: u, pass: p, permissions: { pub: a.>, sub: { deny: [x, 'y q'] }, allow_responses: true } }, { nkey: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4 } ] }",
         )
         .expect("read");
         let users = &options.authorization.users;
@@ -325,7 +401,7 @@ mod tests {
         assert_eq!(permissions.publish.allow, Some(vec!["a.>".to_owned()]));
         assert_eq!(permissions.subscribe, Rules { allow: None, deny: vec!["x".into(), "y q".into()] });
         assert_eq!(permissions.responses.map(|r| r.max_msgs), Some(Some(1)));
-        assert_eq!(users[1].nkey.as_deref(), Some("UA"));
+        assert!(users[1].nkey.as_deref().is_some_and(|nkey| nkey.starts_with("UDXU")));
         assert!(!format!("{options:?}").contains("\"p\""));
     }
 
@@ -354,24 +430,77 @@ mod tests {
         refuse("accounts { A { exports: [] } }", "t.conf:1:16: `exports` cannot be carried out");
     }
 
-    /// Every honoured key is read: a value of a type that no key takes is noticed.
+    /// A configuration in which `key` stands in a block of this kind, with this value.
+    fn in_block(block: &str, key: &str, value: &str) -> String {
+        let entry = format!("{key}: {value}");
+        let account = |inner: &str| format!("accounts {{ A {{ {inner} }} }}");
+        match block {
+            "" => entry,
+            "tls" | "authorization" | "proxies" => format!("{block} {{ {entry} }}"),
+            "cert" => format!("tls {{ certs: [ {{ {entry} }} ] }}"),
+            "proxy" => format!("proxies {{ trusted: [ {{ {entry} }} ] }}"),
+            "user" => format!("authorization {{ users: [ {{ {entry} }} ] }}"),
+            "permissions" => format!("authorization {{ default_permissions {{ {entry} }} }}"),
+            "rules" => format!("authorization {{ default_permissions {{ publish {{ {entry} }} }} }}"),
+            "responses" => {
+                format!("authorization {{ default_permissions {{ allow_responses {{ {entry} }} }} }}")
+            }
+            "account" => account(&entry),
+            "limits" => account(&format!("limits {{ {entry} }}")),
+            "export" => account(&format!("exports: [ {{ service: a, {entry} }} ]")),
+            "latency" => {
+                account(&format!("exports: [ {{ service: a, latency {{ subject: a, {entry} }} }} ]"))
+            }
+            "import" => account(&format!("imports: [ {{ {entry} }} ]")),
+            "source" => account(&format!("imports: [ {{ stream {{ {entry} }} }} ]")),
+            "destination" => account(&format!("mappings {{ a: [ {{ {entry} }} ] }}")),
+            other => panic!("no example for block {other:?}"),
+        }
+    }
+
+    fn problems(text: &str) -> Vec<ConfigError> {
+        let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        read(&language::parse_text(text, "t.conf", &mut files, &|_| None).expect(text), "t.conf").1
+    }
+
+    /// Each honoured key, under each of its names, is read: a value that no key takes is noticed where it stands.
     #[test]
     fn honoured_keys_are_read() {
         use crate::keys::{KEYS, Status};
-        for key in KEYS.iter().filter(|k| k.block.is_empty() && !matches!(k.status, Status::Refused(_))) {
+        for key in KEYS.iter().filter(|key| !matches!(key.status, Status::Refused(_))) {
             for name in key.aliases.iter().chain([&key.name]) {
-                let text = format!("{name}: {{ nonsense: [ {{ }} ] }}");
-                let errors = read_text(&text).expect_err(&text).to_string();
-                assert!(errors.starts_with("t.conf:1:"), "{text}: {errors}");
+                let text = in_block(key.block, name, "{ nonsense: [ { nonsense: [ ] } ] }");
+                let value = text.find("{ nonsense").expect("value") as u32;
+                let noticed = problems(&text).iter().any(|e| e.at.column > value);
+                assert!(noticed, "{text}: {:?}", problems(&text));
             }
         }
     }
 
+    /// Each refused key, under each of its names, is refused by name and place; `false` is what happens anyway.
     #[test]
     fn refused_keys_are_refused() {
         use crate::keys::{KEYS, Status};
-        for key in KEYS.iter().filter(|k| k.block.is_empty() && matches!(k.status, Status::Refused(_))) {
-            refuse(&format!("{}: 1", key.name), &format!("t.conf:1:1: `{}` cannot be carried out", key.name));
+        for key in KEYS.iter().filter(|key| matches!(key.status, Status::Refused(_))) {
+            for name in key.aliases.iter().chain([&key.name]) {
+                let text = in_block(key.block, name, "1");
+                let at = text.find(&format!("{name}: 1")).expect("key") as u32 + 1;
+                let problem = format!("`{name}` cannot be carried out");
+                let refused = |e: &ConfigError| e.at.column == at && e.problem.starts_with(&problem);
+                assert!(problems(&text).iter().any(refused), "{text}: {:?}", problems(&text));
+                let text = in_block(key.block, name, "false");
+                assert!(!problems(&text).iter().any(refused), "{text}");
+            }
+        }
+    }
+
+    /// Unknown keys are noticed in every block.
+    #[test]
+    fn unknown_keys_are_noticed() {
+        for key in crate::keys::KEYS {
+            let text = in_block(key.block, "nonsense", "1");
+            let noticed = problems(&text).iter().any(|e| e.problem == "unknown field \"nonsense\"");
+            assert!(noticed, "{text}: {:?}", problems(&text));
         }
     }
 }

@@ -20,6 +20,8 @@ impl<'a> Block<'a> {
         for entry in map.iter() {
             match keys::find(kind, &entry.key).map(|key| key.status) {
                 Some(Status::Reloads | Status::Restarts) => {}
+                // Switching off what is not there is what happens anyway.
+                Some(Status::Refused(_)) if entry.value.kind == Kind::Bool(false) => {}
                 Some(Status::Refused(why)) => {
                     let problem = format!("`{}` cannot be carried out: {why}", entry.key);
                     errors.push(

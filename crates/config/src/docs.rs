@@ -1,0 +1,93 @@
+//! docs/configuration.md, made from the table of keys.
+
+use crate::keys::{KEYS, Status};
+use std::fmt::Write as _;
+
+/// Kinds of blocks in the order of the page: name, heading, what it is.
+const BLOCKS: &[(&str, &str, &str)] = &[
+    ("", "The top level", ""),
+    ("tls", "tls", "TLS of the client listener."),
+    ("cert", "tls.certs[]", ""),
+    ("authorization", "authorization", "Users of the default account, or one user, or a token."),
+    ("user", "authorization.users[], accounts.NAME.users[]", "One user."),
+    ("permissions", "permissions, default_permissions", "What a user may do."),
+    (
+        "rules",
+        "permissions.publish, permissions.subscribe",
+        "A subject or a list of subjects stands for `allow`. Those to subscribe to may name a queue group behind a blank.",
+    ),
+    ("responses", "permissions.allow_responses", "`true` stands for the defaults."),
+    (
+        "account",
+        "accounts.NAME",
+        "An account. A list of names instead of a map makes accounts without users.",
+    ),
+    ("limits", "accounts.NAME.limits", "-1 is no limit."),
+    ("export", "accounts.NAME.exports[]", "Something that others may import: a stream or a service."),
+    ("latency", "accounts.NAME.exports[].latency", ""),
+    ("import", "accounts.NAME.imports[]", "Something that another account exports: a stream or a service."),
+    ("source", "accounts.NAME.imports[].stream, accounts.NAME.imports[].service", ""),
+    ("destination", "mappings.SUBJECT[]", "A subject alone stands for one destination with weight 100."),
+    ("proxies", "proxies", ""),
+    ("proxy", "proxies.trusted[]", ""),
+];
+
+/// The page.
+pub fn configuration() -> String {
+    let mut out = String::from(
+        "# Configuration\n\nMade from the table of keys (crates/config); `UPDATE_EXPECT=1 cargo test -p dialtone-config` makes it anew.\n\n\
+         The language is that of `nats-server`: `key: value`, `key = value` or `key value`, maps in `{ }`, lists in `[ ]`, comments behind\n\
+         `#` or `//`, `include FILE`, `$VARIABLE` from an enclosing block or the environment; JSON works too. `k m g t p e` multiply by\n\
+         powers of 1000, `kb mb …` and `ki mi …` by powers of 1024. Durations are `500ms`, `2s`, `1m30s`, or seconds as a number.\n\n\
+         A key that is unknown, or known but not carried out, is an error at start with its file, line and column. *Reload* says whether\n\
+         a reload may change the key; a reload that changes another one is refused as a whole.\n",
+    );
+    for (block, heading, text) in BLOCKS {
+        let _ = write!(out, "\n## {heading}\n\n");
+        if !text.is_empty() {
+            let _ = write!(out, "{text}\n\n");
+        }
+        out.push_str("| key | meaning | reload |\n|---|---|---|\n");
+        for key in KEYS.iter().filter(|key| key.block == *block) {
+            let reload = match key.status {
+                Status::Reloads => "yes",
+                Status::Restarts => "no",
+                Status::Refused(_) => continue,
+            };
+            let mut names = format!("`{}`", key.name);
+            for alias in key.aliases {
+                let _ = write!(names, ", `{alias}`");
+            }
+            let _ = writeln!(out, "| {names} | {} | {reload} |", key.doc);
+        }
+        let refused: Vec<_> = KEYS.iter().filter(|key| key.block == *block).collect();
+        let mut refused = refused.iter().filter_map(|key| match key.status {
+            Status::Refused(why) => Some((key.name, why)),
+            _ => None,
+        });
+        if let Some(first) = refused.next() {
+            out.push_str("\nRefused:\n\n");
+            for (name, why) in std::iter::once(first).chain(refused) {
+                let _ = writeln!(out, "- `{name}`: {why}");
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_what_the_table_says() {
+        expect_test::expect_file!["../../../docs/configuration.md"].assert_eq(&configuration());
+    }
+
+    #[test]
+    fn every_block_is_on_the_page() {
+        for key in KEYS {
+            assert!(BLOCKS.iter().any(|(block, ..)| *block == key.block), "{}", key.block);
+        }
+    }
+}
