@@ -125,7 +125,7 @@ impl Turn {
             let chunks = stage.full.drain(..).chain(last);
             stage.peer.enqueue(chunks, stage.msgs, &mut self.pool);
             if stage.msgs > 0 {
-                stage.peer.counters.add_out(u64::from(stage.msgs), stage.body_bytes);
+                stage.peer.count_out(u64::from(stage.msgs), stage.body_bytes);
             }
         }
         for stage in stages.drain(..) {

@@ -25,6 +25,7 @@ pub trait Attention: Send + Sync {
 const OPEN: u8 = u8::MAX;
 const HEADERS: u8 = 1;
 const TRACKS_REPLIES: u8 = 2;
+const TAKES_INFO: u8 = 4;
 
 /// The end of one connection: its outbox, its subscriptions and what it counted. Shared by all who send to it.
 pub struct Peer {
@@ -34,6 +35,7 @@ pub struct Peer {
     pub(crate) slot: u32,
     /// What it sent and got.
     pub counters: Counters,
+    totals: Arc<Counters>,
     flags: AtomicU8,
     closing: AtomicU8,
     stalls: AtomicBool,
@@ -42,6 +44,7 @@ pub struct Peer {
     outbox: Mutex<Outbox>,
     attention: Box<dyn Attention>,
     place: RwLock<Place>,
+    place_version: AtomicU32,
     subscriptions: Mutex<Subscriptions>,
     waiters: Mutex<Vec<Arc<Peer>>>,
     replies: Mutex<Option<Box<Replies>>>,
@@ -58,10 +61,11 @@ pub struct Place {
 }
 
 impl Peer {
-    /// A peer without account. `slot` is unique among the living ones.
+    /// A peer without account. `slot` is unique among the living ones; what it gets counts in `totals` too.
     pub fn new(
         id: ClientId,
         slot: u32,
+        totals: Arc<Counters>,
         sink: Arc<dyn Sink>,
         attention: Box<dyn Attention>,
         pending_bytes_max: usize,
@@ -70,6 +74,7 @@ impl Peer {
             id,
             slot,
             counters: Counters::default(),
+            totals,
             flags: AtomicU8::new(0),
             closing: AtomicU8::new(OPEN),
             stalls: AtomicBool::new(false),
@@ -77,6 +82,7 @@ impl Peer {
             outbox: Mutex::new(Outbox::new(sink)),
             attention,
             place: RwLock::default(),
+            place_version: AtomicU32::new(0),
             subscriptions: Mutex::default(),
             waiters: Mutex::default(),
             replies: Mutex::default(),
@@ -99,6 +105,20 @@ impl Peer {
         let tracks = place.permissions.as_ref().is_some_and(|p| p.allow_responses().is_some());
         self.set_flag(TRACKS_REPLIES, tracks);
         *self.place.write() = place;
+        self.place_version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Changes whenever [`Peer::place`] does.
+    #[inline]
+    pub fn place_version(&self) -> u32 {
+        self.place_version.load(Ordering::Acquire)
+    }
+
+    /// Sends bytes of the protocol from outside a loop.
+    pub fn send(&self, bytes: &[u8], now: Instant) {
+        let mut pool = Pool::default();
+        self.enqueue(std::iter::once(Chunk::Own(bytes.to_vec())), 0, &mut pool);
+        self.flush(now, &mut pool);
     }
 
     /// Whether it understands headers; others get messages without.
@@ -109,6 +129,16 @@ impl Peer {
     /// Says whether it understands headers.
     pub fn set_understands_headers(&self, yes: bool) {
         self.set_flag(HEADERS, yes);
+    }
+
+    /// Whether it takes INFO at any time.
+    pub fn takes_info(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & TAKES_INFO != 0
+    }
+
+    /// Says whether it takes INFO at any time.
+    pub fn set_takes_info(&self, yes: bool) {
+        self.set_flag(TAKES_INFO, yes);
     }
 
     /// Whether it may answer what it is asked, though its rights do not name the reply subject.
@@ -197,6 +227,15 @@ impl Peer {
         }
         for chunk in chunks {
             outbox.push(chunk, pool);
+        }
+    }
+
+    /// Counts what it gets: for itself, its account and the server.
+    pub(crate) fn count_out(&self, msgs: u64, bytes: u64) {
+        self.counters.add_out(msgs, bytes);
+        self.totals.add_out(msgs, bytes);
+        if let Some(account) = &self.place.read().account {
+            account.counters.add_out(msgs, bytes);
         }
     }
 

@@ -114,12 +114,17 @@ pub(crate) fn permissions(value: &Value, errors: &mut Errors) -> Option<Permissi
 /// One subject, a list, or `{ allow: …, deny: … }`.
 fn rules(value: &Value, queues: bool, errors: &mut Errors) -> Rules {
     let Kind::Map(map) = &value.kind else {
-        return Rules { allow: Some(subjects(value, queues, errors)), deny: Vec::new() };
+        return Rules { allow: some(subjects(value, queues, errors)), deny: Vec::new() };
     };
     let block = Block::new("rules", map, errors);
-    let allow = block.get("allow").map(|v| subjects(v, queues, errors));
+    let allow = block.get("allow").and_then(|v| some(subjects(v, queues, errors)));
     let deny = block.get("deny").map(|v| subjects(v, queues, errors)).unwrap_or_default();
     Rules { allow, deny }
+}
+
+/// An empty list is no list: it allows everything, as in the official server.
+fn some(list: Vec<String>) -> Option<Vec<String>> {
+    Some(list).filter(|list| !list.is_empty())
 }
 
 fn subjects(value: &Value, queues: bool, errors: &mut Errors) -> Vec<String> {

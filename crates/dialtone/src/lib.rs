@@ -2,3 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod serve;
+
+pub use dialtone_server::{Builder, Server, StartError};

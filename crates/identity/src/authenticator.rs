@@ -2,10 +2,29 @@
 
 use crate::permission::Permissions;
 use crate::{certificate, nkey, password};
-use dialtone_config::Secret;
 use dialtone_config::options::{Options, User};
+use dialtone_config::{ConfigError, Secret};
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// What is wrong with the users of the configuration: NKeys that are none.
+pub fn check(options: &Options) -> Vec<ConfigError> {
+    let is = |key: &str, kind| nkey::Public::parse(key).is_ok_and(|public| public.kind == kind);
+    let users = options.authorization.users.iter().chain(options.accounts.iter().flat_map(|a| &a.users));
+    let users =
+        users.filter(|user| user.nkey.as_deref().is_some_and(|key| !is(key, nkey::Kind::User))).map(|user| {
+            ConfigError::new(&user.at, "Not a valid public nkey for a user").help("it begins with U")
+        });
+    let accounts = options
+        .accounts
+        .iter()
+        .filter(|account| account.nkey.as_deref().is_some_and(|key| !is(key, nkey::Kind::Account)))
+        .map(|account| {
+            let problem = format!("Not a valid public nkey for an account: {:?}", account.name);
+            ConfigError::new(&account.at, problem).help("it begins with A")
+        });
+    users.chain(accounts).collect()
+}
 
 /// What a connection presents.
 #[derive(Clone, Debug, Default)]
@@ -183,7 +202,7 @@ impl Authenticator {
         }
         if let Some(token) = &self.token {
             let grant = Grant { account: None, user: "[REDACTED]".into(), permissions: None };
-            return check(token, &credentials.token, grant);
+            return compare(token, &credentials.token, grant);
         }
         match self.users.get(&credentials.user) {
             Some(known) => known.by_password(&credentials.password, context),
@@ -222,7 +241,7 @@ impl Known {
             return Outcome::Refused("connection type not allowed");
         }
         match &self.password {
-            Some(stored) => check(stored, given, self.grant.clone()),
+            Some(stored) => compare(stored, given, self.grant.clone()),
             // A user without password is known by something else, such as a certificate.
             None if given.expose().is_empty() => Outcome::Granted(self.grant.clone()),
             None => Outcome::Refused("wrong password"),
@@ -242,7 +261,7 @@ impl Known {
     }
 }
 
-fn check(stored: &Secret, given: &Secret, grant: Grant) -> Outcome {
+fn compare(stored: &Secret, given: &Secret, grant: Grant) -> Outcome {
     if password::is_slow(stored) {
         Outcome::Slow(SlowCheck { stored: stored.clone(), given: given.clone(), grant })
     } else if password::verify(stored, given) {

@@ -80,3 +80,9 @@ pub fn public_key_sha256(der: &[u8]) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     Some(data_encoding::HEXLOWER.encode(&Sha256::digest(certificate.public_key().raw)))
 }
+
+/// Until when a certificate is good, in seconds since 1970.
+pub fn not_after(der: &[u8]) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}

@@ -95,14 +95,14 @@ impl Permissions {
 
     /// Whether `filter` may be subscribed to, in a queue group or not.
     ///
-    /// A filter must lie wholly in something that is allowed. Permissions for the queue group decide over those
+    /// A filter must lie in something that is allowed, or, like `in.>` and `in.*`, be matched by it token for token: the
+    /// official server lets those pass, and here each delivery is then looked at. Permissions for the queue group decide over those
     /// without one where both speak of the filter; a denial without a group holds for every group.
     ///
     /// A denial's `*` denies a filter's `>` too, as the official server has it, although `a.*` does not contain `a.>`.
-    /// The other way round, where the official server lets `a.>` pass by an allowed `a.*`, it is refused.
     pub fn can_subscribe(&self, filter: &[u8], queue: Option<&[u8]>) -> Subscribing {
         if let Some(allow) = &self.subscribe.allow {
-            let speaks = |rule: &&Rule| set::contains(&rule.subject, filter);
+            let speaks = |rule: &&Rule| set::matches(&rule.subject, filter);
             let plain = allow.iter().filter(speaks).any(|rule| rule.queue.is_none());
             let allowed = match queue {
                 None => plain,
@@ -116,7 +116,8 @@ impl Permissions {
                 return Subscribing::Denied;
             }
         }
-        let mut check = false;
+        let within = |allow: &Vec<Rule>| allow.iter().any(|rule| set::contains(&rule.subject, filter));
+        let mut check = !self.subscribe.allow.as_ref().is_none_or(within);
         for rule in self.denials(queue) {
             if set::matches(&rule.subject, filter) {
                 return Subscribing::Denied;
@@ -128,7 +129,10 @@ impl Permissions {
 
     /// Whether a message with this very subject may be delivered to a subscription that was allowed.
     pub fn may_deliver(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        !self.denials(queue).any(|rule| set::matches(&rule.subject, subject))
+        let is = |rule: &Rule| set::matches(&rule.subject, subject);
+        let concerns = |rule: &&Rule| rule.queue.is_none() || queue.is_some_and(|queue| rule.is_of(queue));
+        self.subscribe.allow.as_ref().is_none_or(|allow| allow.iter().filter(concerns).any(is))
+            && !self.denials(queue).any(is)
     }
 
     /// What denies to a subscription: rules without a queue group, and those of its group.
@@ -196,21 +200,22 @@ mod tests {
         }
     }
 
-    /// GHSA-wh7g-5m82-pmhr: a wildcard that reaches out of what is allowed is not allowed.
+    /// GHSA-wh7g-5m82-pmhr: a wildcard that reaches out of what is allowed gets nothing from there.
     #[test]
     fn a_filter_must_lie_within_what_is_allowed() {
         let p = permissions(Some(&["in.*", "a.>"]), &[]);
         for (filter, expected) in [
             ("in.*", Subscribing::Allowed),
-            ("in.>", Subscribing::Denied),
+            ("in.>", Subscribing::AllowedWithDeliveryCheck),
             ("*.x", Subscribing::Denied),
             ("a.*.>", Subscribing::Allowed),
             (">", Subscribing::Denied),
         ] {
             assert_eq!(p.can_subscribe(filter.as_bytes(), None), expected, "{filter}");
         }
+        assert!(p.may_deliver(b"in.1", None) && !p.may_deliver(b"in.1.2", None));
         let p = permissions(Some(&["*"]), &[]);
-        assert_eq!(p.can_subscribe(b">", Some(b"q")), Subscribing::Denied);
+        assert_eq!(p.can_subscribe(b">", Some(b"q")), Subscribing::AllowedWithDeliveryCheck);
         assert_eq!(permissions(None, &["a.*"]).can_subscribe(b"a.>", None), Subscribing::Denied);
     }
 

@@ -107,6 +107,9 @@ pub trait Handler: 'static {
     /// The connection takes more bytes. False if nothing is left to write.
     fn flush(&mut self, connection: &mut Self::Connection) -> bool;
 
+    /// The connection called its owner. True if bytes that were left unused may be used now.
+    fn called(&mut self, connection: &mut Self::Connection) -> bool;
+
     /// Whether and how the connection is to end. Asked when its owner is called.
     fn closing(&self, connection: &Self::Connection) -> Option<Closing>;
 

@@ -53,6 +53,12 @@ impl Listener {
         })
     }
 
+    /// Whether its connections begin with a PROXY header.
+    pub fn proxy_protocol(mut self, yes: bool) -> Self {
+        self.proxy_protocol = yes;
+        self
+    }
+
     /// The address it has, with the port that the system chose.
     pub fn local(&self) -> Option<SocketAddr> {
         match &self.socket {

@@ -1,99 +1,166 @@
-//! Building and running a server.
+//! Building a server: everything that can fail is done before anything is promised.
 
 use crate::driver::Driver;
-use crate::settings::Settings;
+use crate::lifecycle::Server;
+use crate::log::{Event, Logger};
+use crate::policy::{COMPATIBLE_VERSION, Identity, Policy};
+use crate::process;
 use crate::shared::Shared;
-use dialtone_broker::account::{Account, AccountId, GLOBAL};
+use crate::tls::TlsError;
+use crate::verifier::Verifier;
+use dialtone_config::Options;
+
+use dialtone_identity::nkey::{Kind, Seed};
 use dialtone_net::{Listener, Loops};
-use dialtone_wire::Info;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 /// Sets a server up.
 #[derive(Debug, Default)]
 pub struct Builder {
-    port: u16,
+    options: Options,
+    quiet: bool,
 }
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The address means nothing.
+    #[error("cannot resolve the address {0:?}")]
+    Address(String),
     /// The address cannot be listened on.
-    #[error("cannot listen for client connections on {address}")]
+    #[error("Error listening on port: {address}, {cause}")]
     Listen {
         /// The address.
-        address: SocketAddr,
+        address: String,
         /// Why.
-        #[source]
+        cause: std::io::Error,
+    },
+    /// Certificates or keys cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The log cannot be opened.
+    #[error("cannot open the log: {0}")]
+    Log(std::io::Error),
+    /// The pid file cannot be written.
+    #[error("cannot write the pid file {file:?}: {cause}")]
+    PidFile {
+        /// The file.
+        file: PathBuf,
+        /// Why.
         cause: std::io::Error,
     },
     /// The system refuses threads or polls.
-    #[error("cannot start the event loops")]
-    Loops(#[source] std::io::Error),
-}
-
-/// A running server.
-pub struct Server {
-    loops: Loops,
-}
-
-impl Server {
-    /// Begins to set a server up.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    /// Stops it and waits for its threads.
-    pub fn stop(mut self) {
-        self.loops.stop();
-    }
+    #[error("cannot start the event loops: {0}")]
+    Loops(std::io::Error),
 }
 
 impl Builder {
-    /// The port to listen on.
-    pub fn port(mut self, port: u16) -> Self {
-        self.port = port;
+    /// The options; without them the official defaults hold.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The address to listen on.
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.options.host = host.into();
+        self
+    }
+
+    /// The port to listen on; `None` takes a free one.
+    pub fn port(mut self, port: Option<u16>) -> Self {
+        self.options.port = port;
+        self
+    }
+
+    /// Nothing is logged to stderr.
+    pub fn quiet(mut self) -> Self {
+        self.quiet = true;
         self
     }
 
     /// Starts the server.
+    ///
+    /// Errors: see [`StartError`]; nothing is left running then.
     pub fn start(self) -> Result<Server, StartError> {
-        let settings = Settings {
-            control_line_bytes_max: 4096,
-            payload_bytes_max: 1024 * 1024,
-            pending_bytes_max: 64 * 1024 * 1024,
-            subscriptions_max: 0,
-            subject_tokens_max: 0,
-            connections_max: 65536,
-            ping_interval: Duration::from_secs(120),
-            pings_out_max: 2,
-            write_deadline: Duration::from_secs(10),
-            auth_timeout: Duration::from_secs(2),
-            headers: true,
-            auth_required: false,
-            nonce_required: false,
-        };
-        let info = Info {
-            server_id: "X".into(),
-            server_name: "X".into(),
-            version: "2.15.0".into(),
-            proto: 1,
-            go: "rust".into(),
-            host: "0.0.0.0".into(),
-            port: self.port,
-            headers: true,
-            max_payload: 1024 * 1024,
-            api_lvl: 5,
-            ..Info::default()
-        };
-        let shared = Shared::new(settings, info, Account::new(AccountId(0), GLOBAL));
-        let address = SocketAddr::from(([0, 0, 0, 0], self.port));
-        let listener = Listener::tcp(0, address).map_err(|cause| StartError::Listen { address, cause })?;
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let settings = dialtone_net::Settings { loops: cores };
-        let loops = Loops::start(settings, move |index| Driver::new(shared.clone(), index))
-            .map_err(StartError::Loops)?;
+        let options = self.options;
+        process::raise_file_limit();
+        let log =
+            if self.quiet { Logger::silent() } else { Logger::new(&options.log) }.map_err(StartError::Log)?;
+        let address = resolve(&options.host, options.port.unwrap_or(0))?;
+        let listener = Listener::tcp(CLIENTS, address)
+            .map_err(|cause| StartError::Listen { address: address.to_string(), cause })?
+            .proxy_protocol(options.proxy_protocol);
+        let local = listener.local().unwrap_or(address);
+        let unix = options.unix_socket.as_ref().map(|path| {
+            Listener::unix(CLIENTS, path)
+                .map_err(|cause| StartError::Listen { address: path.display().to_string(), cause })
+        });
+        let unix = unix.transpose()?;
+        let identity = identity(&options, local.port());
+        banner(&log, &options, &identity);
+        let policy = Policy::new(options, &identity)?;
+        let verifier = Verifier::start().map_err(StartError::Loops)?;
+        let shared = Shared::new(identity, policy, log, verifier);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let for_loops = shared.clone();
+        let loops = Loops::start(dialtone_net::Settings { loops: cores }, move |index| {
+            Driver::new(for_loops.clone(), index)
+        })
+        .map_err(StartError::Loops)?;
+        let http = crate::monitor::start(&shared)
+            .map_err(|(address, cause)| StartError::Listen { address, cause })?;
+        let policy = shared.policy();
+        if let Some(file) = &policy.options.pid_file {
+            process::write_pid(file).map_err(|cause| StartError::PidFile { file: file.clone(), cause })?;
+        }
+        if let Some(folder) = &policy.options.ports_file_dir {
+            process::write_ports(folder, local, &http)
+                .map_err(|cause| StartError::PidFile { file: folder.clone(), cause })?;
+        }
+        shared.log.say(Event::Listening, "", format_args!("Listening for client connections on {local}"));
+        if policy.options.tls.is_some() {
+            shared.log.say(Event::Listening, "", format_args!("TLS required for client connections"));
+        }
         loops.listen(listener);
-        Ok(Server { loops })
+        if let Some(listener) = unix {
+            loops.listen(listener);
+        }
+        shared.log.say(Event::Ready, "", format_args!("Server is ready"));
+        Ok(Server::new(shared, loops, local))
+    }
+}
+
+/// The number of the listener for clients.
+pub(crate) const CLIENTS: usize = 0;
+
+pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, StartError> {
+    let host = if host.is_empty() { "0.0.0.0" } else { host };
+    let mut found = (host, port).to_socket_addrs().map_err(|_| StartError::Address(host.to_owned()))?;
+    found.next().ok_or_else(|| StartError::Address(host.to_owned()))
+}
+
+fn identity(options: &Options, port: u16) -> Identity {
+    let id = Seed::from_bytes(Kind::Server, rand::random()).public().to_string();
+    let xkey = Seed::from_bytes(Kind::Curve, rand::random()).public().to_string();
+    let name = options.server_name.clone().unwrap_or_else(|| id.clone());
+    Identity { id, xkey, name, port }
+}
+
+fn banner(log: &Logger, options: &Options, identity: &Identity) {
+    let say = |text: std::fmt::Arguments<'_>| log.say(Event::Starting, "", text);
+    say(format_args!("Starting dialtone"));
+    say(format_args!("  Version:  {COMPATIBLE_VERSION} (dialtone {})", env!("CARGO_PKG_VERSION")));
+    say(format_args!("  Git:      [{}]", option_env!("DIALTONE_COMMIT").unwrap_or("not set")));
+    say(format_args!("  Name:     {}", identity.name));
+    say(format_args!("  ID:       {}", identity.id));
+    let plain = |secret: &dialtone_config::Secret| !dialtone_identity::password::is_slow(secret);
+    let users = options.authorization.users.iter().chain(options.accounts.iter().flat_map(|a| &a.users));
+    if users.filter_map(|u| u.password.as_ref()).chain(&options.authorization.password).any(plain) {
+        log.say(Event::Warning, "", format_args!("Plaintext passwords detected, use nkeys or bcrypt"));
+    }
+    if let Some(file) = &options.config_file {
+        say(format_args!("Using configuration file: {} ({})", file.display(), options.config_digest));
     }
 }

@@ -10,22 +10,27 @@ use dialtone_net::{Accepted, Broken, Closing, Handler, Link, Received, Secured, 
 use dialtone_wire::CloseReason;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long a producer that outruns a reader is held back at most. The official server's figure.
 const STALL_MAX: Duration = Duration::from_millis(5);
+/// How long a client is not read while it is being checked; its answer wakes it before.
+const CHECK_MAX: Duration = Duration::from_secs(60);
 
 /// One loop's clients.
 pub struct Driver {
     shared: Arc<Shared>,
     turn: Turn,
+    stalls: bool,
 }
 
 impl Driver {
     /// For the loop with this number.
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
         let seed = 0x9E37_79B9_7F4A_7C15u64.wrapping_mul(index as u64 + 1);
-        Self { shared, turn: Turn::new(seed, Instant::now()) }
+        let stalls = shared.policy().options.stall_fast_producers;
+        Self { shared, turn: Turn::new(seed, Instant::now()), stalls }
     }
 }
 
@@ -54,36 +59,55 @@ impl Handler for Driver {
     }
 
     fn open(&mut self, accepted: Accepted) -> Option<(Self::Connection, Transport)> {
+        let policy = self.shared.policy();
         let registry = &self.shared.registry;
+        let remote = accepted.remote;
         let peer = Peer::new(
             ClientId(self.shared.next_client()),
             registry.take_slot(),
+            self.shared.counters.clone(),
             Arc::new(LinkSink(accepted.link.clone())),
             Box::new(LinkAttention(accepted.link)),
-            self.shared.settings().pending_bytes_max,
+            policy.options.limits.pending_bytes_max,
         );
-        let session = Arc::new(Session::new(peer, accepted.remote, self.turn.now()));
+        let session = Arc::new(Session::new(peer, remote, self.turn.now()));
         registry.insert(session.clone());
-        let client = Client::new(self.shared.clone(), session, self.turn.now());
-        Some((Box::new(client), Transport::Plain))
+        let client = Box::new(Client::new(self.shared.clone(), session, self.turn.now()));
+        let transport = match &policy.tls {
+            // A Unix-domain socket does not leave the machine.
+            Some(tls) if remote.is_some() => {
+                if !tls.admit(self.turn.now()) {
+                    client.peer().close(CloseReason::TlsHandshake);
+                }
+                tls.transport(policy.options.allow_non_tls)
+            }
+            _ => Transport::Plain,
+        };
+        Some((client, transport))
     }
 
     fn greet(&mut self, client: &mut Self::Connection) {
         client.greet(&mut self.turn);
     }
 
-    fn secured(&mut self, _: &mut Self::Connection, _: Secured) {}
+    fn secured(&mut self, client: &mut Self::Connection, secured: Secured) {
+        client.secured(secured, &mut self.turn);
+    }
 
     #[inline]
     fn receive(&mut self, client: &mut Self::Connection, input: &[u8]) -> Received {
         let progress = client.receive(input, &mut self.turn);
         let mut pause = None;
         if let Some(slow) = self.turn.take_stalled()
+            && self.stalls
             && !Arc::ptr_eq(&slow, client.peer())
             && slow.wait_for(client.peer())
         {
-            self.shared.registry.count_stalled();
+            self.shared.troubles.stalled.fetch_add(1, Ordering::Relaxed);
             pause = Some(self.turn.now() + STALL_MAX);
+        }
+        if client.is_checking() {
+            pause = Some(self.turn.now() + CHECK_MAX);
         }
         Received { used: progress.used, want: progress.want, pause }
     }
@@ -101,6 +125,10 @@ impl Handler for Driver {
         client.peer().pending_bytes() > 0
     }
 
+    fn called(&mut self, client: &mut Self::Connection) -> bool {
+        client.take_verdict(&mut self.turn)
+    }
+
     fn closing(&self, client: &Self::Connection) -> Option<Closing> {
         Some(match client.peer().closing()? {
             CloseReason::WriteError
@@ -111,12 +139,7 @@ impl Handler for Driver {
     }
 
     fn broken(&mut self, client: &mut Self::Connection, how: Broken) {
-        client.peer().close(match how {
-            Broken::Eof => CloseReason::ClientClosed,
-            Broken::Read(_) => CloseReason::ReadError,
-            Broken::Tls(_) => CloseReason::TlsHandshake,
-            Broken::Proxy(_) => CloseReason::ProtocolViolation,
-        });
+        client.broken(how);
     }
 
     fn closed(&mut self, mut client: Self::Connection) {

@@ -1,15 +1,24 @@
 //! The server: it assembles accounts, connections, listeners and everything that watches them.
 //!
-//! Begin with [`Server::builder`]. A connection's life is in [`client`], what drives it in `driver`, what all threads
-//! share in `shared`.
+//! Begin with [`Server::builder`]. A connection's life is in [`client`], what drives it in `driver`, what the
+//! configuration means to it in [`policy`], what all threads share in [`shared`].
 #![forbid(unsafe_code)]
+#![recursion_limit = "256"]
 
 mod builder;
 pub mod client;
 mod driver;
+mod lifecycle;
 pub mod log;
+mod monitor;
+pub mod policy;
+mod process;
 pub mod registry;
-mod settings;
+mod reload;
 pub mod shared;
+mod tls;
+mod verifier;
 
-pub use builder::{Builder, Server, StartError};
+pub use builder::{Builder, StartError};
+pub use lifecycle::Server;
+pub use process::signal;

@@ -1,11 +1,13 @@
 //! Who is connected, and who was.
 
 use dialtone_broker::peer::{ClientId, Peer};
+use dialtone_identity::authenticator::Grant;
+use dialtone_net::Secured;
 use dialtone_wire::CloseReason;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -37,6 +39,11 @@ pub struct Session {
     pub start_instant: Instant,
     /// What CONNECT said.
     pub introduction: OnceLock<Introduction>,
+    /// What the TLS handshake agreed on.
+    pub secured: OnceLock<Secured>,
+    /// How the log calls it.
+    who: Mutex<Arc<str>>,
+    verdict: Mutex<Option<Option<Grant>>>,
     activity_ms: AtomicU64,
     rtt_ns: AtomicU64,
 }
@@ -44,15 +51,40 @@ pub struct Session {
 impl Session {
     /// A connection that has just come.
     pub fn new(peer: Arc<Peer>, remote: Option<SocketAddr>, now: Instant) -> Self {
+        let from = remote.map_or_else(|| "local".to_owned(), |r| r.to_string());
+        let who = format!("{from} - cid:{}", peer.id.0);
         Self {
             peer,
             remote,
             start: SystemTime::now(),
             start_instant: now,
             introduction: OnceLock::new(),
+            secured: OnceLock::new(),
+            who: Mutex::new(who.into()),
+            verdict: Mutex::new(None),
             activity_ms: AtomicU64::new(0),
             rtt_ns: AtomicU64::new(0),
         }
+    }
+
+    /// How the log calls it: address, number, and once it is known, library and user.
+    pub fn who(&self) -> Arc<str> {
+        self.who.lock().clone()
+    }
+
+    /// Says how the log calls it from now on.
+    pub fn set_who(&self, who: String) {
+        *self.who.lock() = who.into();
+    }
+
+    /// Leaves the answer of a check that took long.
+    pub fn put_verdict(&self, verdict: Option<Grant>) {
+        *self.verdict.lock() = Some(verdict);
+    }
+
+    /// Takes that answer, if it is there.
+    pub fn take_verdict(&self) -> Option<Option<Grant>> {
+        self.verdict.lock().take()
     }
 
     /// It did something.
@@ -83,7 +115,7 @@ pub struct Closed {
     /// What it was.
     pub session: Arc<Session>,
     /// Subscriptions it had.
-    pub subscriptions: Vec<Box<str>>,
+    pub subscriptions: usize,
     /// When it ended.
     pub stop: SystemTime,
     /// Why.
@@ -97,7 +129,6 @@ pub struct Registry {
     closed: Mutex<VecDeque<Closed>>,
     slots: Mutex<Slots>,
     total: AtomicU64,
-    stalled: AtomicU32,
 }
 
 /// Small numbers for peers, given again after use.
@@ -131,7 +162,13 @@ impl Registry {
     }
 
     /// Takes a connection out and remembers it among the last `closed_max`.
-    pub fn remove(&self, session: &Arc<Session>, reason: CloseReason, closed_max: usize) {
+    pub fn remove(
+        &self,
+        session: &Arc<Session>,
+        reason: CloseReason,
+        subscriptions: usize,
+        closed_max: usize,
+    ) {
         self.open.lock().remove(&session.peer.id);
         if closed_max == 0 {
             return;
@@ -140,12 +177,7 @@ impl Registry {
         while closed.len() >= closed_max {
             closed.pop_front();
         }
-        closed.push_back(Closed {
-            session: session.clone(),
-            subscriptions: Vec::new(),
-            stop: SystemTime::now(),
-            reason,
-        });
+        closed.push_back(Closed { session: session.clone(), subscriptions, stop: SystemTime::now(), reason });
     }
 
     /// Connections now.
@@ -176,10 +208,5 @@ impl Registry {
     /// The connections that ended, the oldest first.
     pub fn closed(&self) -> Vec<Closed> {
         self.closed.lock().iter().cloned().collect()
-    }
-
-    /// Counts a producer that was held back.
-    pub fn count_stalled(&self) {
-        self.stalled.fetch_add(1, Ordering::Relaxed);
     }
 }

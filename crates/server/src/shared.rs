@@ -1,48 +1,178 @@
 //! What all threads of a server share.
 
+use crate::log::Logger;
+use crate::policy::{Identity, Policy};
 use crate::registry::Registry;
-use crate::settings::Settings;
-use dialtone_broker::account::Account;
+use crate::verifier::Verifier;
+use dialtone_broker::account::{Account, AccountId, GLOBAL, SYSTEM};
 use dialtone_broker::stats::Counters;
-use dialtone_wire::Info;
-use parking_lot::RwLock;
+use dialtone_wire::CloseReason;
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
+
+/// Counts of what went wrong with connections.
+#[derive(Debug, Default)]
+pub struct Troubles {
+    /// Slow consumers that were closed.
+    pub slow: AtomicU64,
+    /// Stale connections that were closed.
+    pub stale: AtomicU64,
+    /// Producers that were held back.
+    pub stalled: AtomicU64,
+}
+
+impl Troubles {
+    /// Counts a connection that ended for this reason.
+    pub fn count(&self, reason: CloseReason) {
+        match reason {
+            CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline => {
+                self.slow.fetch_add(1, Ordering::Relaxed);
+            }
+            CloseReason::StaleConnection => {
+                self.stale.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+}
 
 /// One server's state. Each part guards itself; nothing here is held while another part is asked.
 pub struct Shared {
-    settings: RwLock<Arc<Settings>>,
-    info: RwLock<Arc<Info>>,
+    /// What the server is called.
+    pub identity: Identity,
+    policy: RwLock<Arc<Policy>>,
+    generation: AtomicU32,
+    accounts: Mutex<BTreeMap<Box<str>, Arc<Account>>>,
     /// The account of those who are in no other.
     pub global: Arc<Account>,
     /// Who is connected.
     pub registry: Registry,
     /// What the server received and sent.
-    pub counters: Counters,
+    pub counters: Arc<Counters>,
+    /// What went wrong.
+    pub troubles: Troubles,
+    /// Where it is logged.
+    pub log: Logger,
+    /// Checks that take long.
+    pub verifier: Verifier,
+    /// When the server started.
+    pub start: SystemTime,
+    /// The same, to measure by.
+    pub start_instant: Instant,
+    config_loaded: Mutex<SystemTime>,
+    requests: Mutex<BTreeMap<&'static str, u64>>,
+    monitor_ports: Mutex<(u16, u16)>,
+    /// The server lets its clients go.
+    pub lame_duck: AtomicBool,
     next_client: AtomicU64,
+    next_account: AtomicU32,
 }
 
 impl Shared {
     /// A server's state before it listens.
-    pub fn new(settings: Settings, info: Info, global: Arc<Account>) -> Arc<Self> {
-        Arc::new(Self {
-            settings: RwLock::new(Arc::new(settings)),
-            info: RwLock::new(Arc::new(info)),
+    pub fn new(identity: Identity, policy: Policy, log: Logger, verifier: Verifier) -> Arc<Self> {
+        let global = Account::new(AccountId(0), GLOBAL);
+        let counters = Arc::new(Counters::default());
+        let shared = Arc::new(Self {
+            identity,
+            policy: RwLock::new(Arc::new(policy)),
+            generation: AtomicU32::new(0),
+            accounts: Mutex::new(BTreeMap::from([(GLOBAL.into(), global.clone())])),
             global,
             registry: Registry::default(),
-            counters: Counters::default(),
-            next_client: AtomicU64::new(1),
-        })
+            counters,
+            troubles: Troubles::default(),
+            log,
+            verifier,
+            start: SystemTime::now(),
+            start_instant: Instant::now(),
+            config_loaded: Mutex::new(SystemTime::now()),
+            requests: Mutex::default(),
+            monitor_ports: Mutex::default(),
+            lame_duck: AtomicBool::new(false),
+            // The first four numbers are those of the official server's own connections.
+            next_client: AtomicU64::new(5),
+            next_account: AtomicU32::new(1),
+        });
+        shared.make_accounts();
+        shared
     }
 
-    /// The figures as they are now.
-    pub fn settings(&self) -> Arc<Settings> {
-        self.settings.read().clone()
+    /// What the configuration means now.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.read().clone()
     }
 
-    /// INFO as it is now, without what differs by connection.
-    pub fn info(&self) -> Arc<Info> {
-        self.info.read().clone()
+    /// Changes whenever [`Shared::policy`] does.
+    #[inline]
+    pub fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Puts another policy in force.
+    pub fn set_policy(&self, policy: Policy) {
+        *self.policy.write() = Arc::new(policy);
+        *self.config_loaded.lock() = SystemTime::now();
+        self.make_accounts();
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// When the configuration was read.
+    pub fn config_loaded(&self) -> SystemTime {
+        *self.config_loaded.lock()
+    }
+
+    /// Counts a request to the monitoring port.
+    pub fn count_request(&self, path: &'static str) {
+        *self.requests.lock().entry(path).or_default() += 1;
+    }
+
+    /// Requests to the monitoring port, by path.
+    pub fn requests(&self) -> BTreeMap<&'static str, u64> {
+        self.requests.lock().clone()
+    }
+
+    /// Says where monitoring listens.
+    pub fn monitor_at(&self, address: SocketAddr, encrypted: bool) {
+        let mut ports = self.monitor_ports.lock();
+        *(if encrypted { &mut ports.1 } else { &mut ports.0 }) = address.port();
+    }
+
+    /// The ports of monitoring, plain and encrypted; 0: none.
+    pub fn monitor_ports(&self) -> (u16, u16) {
+        *self.monitor_ports.lock()
+    }
+
+    /// The account with this name.
+    pub fn account(&self, name: &str) -> Option<Arc<Account>> {
+        self.accounts.lock().get(name).cloned()
+    }
+
+    /// All accounts, by name.
+    pub fn accounts(&self) -> Vec<Arc<Account>> {
+        self.accounts.lock().values().cloned().collect()
+    }
+
+    /// The name of the account for system events.
+    pub fn system_account(&self) -> Option<String> {
+        let policy = self.policy();
+        let named = policy.options.system_account.clone().unwrap_or_else(|| SYSTEM.to_owned());
+        (!policy.options.no_system_account).then_some(named)
+    }
+
+    fn make_accounts(&self) {
+        let policy = self.policy();
+        let system = self.system_account();
+        let mut accounts = self.accounts.lock();
+        for name in policy.options.accounts.iter().map(|a| a.name.as_str()).chain(system.as_deref()) {
+            accounts.entry(name.into()).or_insert_with(|| {
+                Account::new(AccountId(self.next_account.fetch_add(1, Ordering::Relaxed)), name)
+            });
+        }
     }
 
     /// A number for a new connection.

@@ -14,5 +14,5 @@ pub mod naive;
 pub mod set;
 
 pub use generation::{Generations, Stamp, SubjectHash};
-pub use interest::{Entry, Interest, Matches};
+pub use interest::{Entry, Interest, Matches, Stats};
 pub use set::{is_literal, is_valid_filter, is_valid_literal, tokens};

@@ -47,29 +47,34 @@ pub struct Connect {
     pub proxy_sig: String,
 }
 
+impl Connect {
+    /// What counts when nothing was said.
+    pub const NOTHING: Self = Self {
+        verbose: true,
+        pedantic: true,
+        echo: true,
+        tls_required: false,
+        headers: false,
+        no_responders: false,
+        protocol: 0,
+        lang: String::new(),
+        version: String::new(),
+        name: String::new(),
+        nkey: String::new(),
+        jwt: String::new(),
+        sig: String::new(),
+        auth_token: String::new(),
+        user: String::new(),
+        pass: String::new(),
+        account: String::new(),
+        new_account: false,
+        proxy_sig: String::new(),
+    };
+}
+
 impl Default for Connect {
     fn default() -> Self {
-        Self {
-            verbose: true,
-            pedantic: true,
-            echo: true,
-            tls_required: false,
-            headers: false,
-            no_responders: false,
-            protocol: 0,
-            lang: String::new(),
-            version: String::new(),
-            name: String::new(),
-            nkey: String::new(),
-            jwt: String::new(),
-            sig: String::new(),
-            auth_token: String::new(),
-            user: String::new(),
-            pass: String::new(),
-            account: String::new(),
-            new_account: false,
-            proxy_sig: String::new(),
-        }
+        Self::NOTHING
     }
 }
 

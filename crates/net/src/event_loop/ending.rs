@@ -22,6 +22,10 @@ impl<H: Handler> EventLoop<H> {
             return;
         }
         entry.pause = None;
+        if self.handler.called(&mut entry.connection) && !entry.partial.is_empty() {
+            self.take_again(token);
+        }
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
         match self.handler.closing(&entry.connection) {
             None => {
                 self.list(token);

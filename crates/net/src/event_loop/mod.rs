@@ -37,6 +37,8 @@ const LOAD_WINDOW: Duration = Duration::from_millis(100);
 /// How long a loop must have nothing to do to be called idle.
 const IDLE_AFTER: Duration = Duration::from_secs(5);
 
+/// The shortest time for which a timer is set.
+const TIMER_MIN: Duration = Duration::from_millis(1);
 /// How long a proxy may take to say for whom it comes. The official server's figure.
 const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -269,7 +271,9 @@ impl<H: Handler> EventLoop<H> {
             }
             Life::Flushing(until) | Life::Lingering(until) => Some(until),
         };
-        if let Some(at) = deadline
+        // Never in this very turn: a deadline that stays in the past must not hold the loop.
+        let soonest = self.now + TIMER_MIN;
+        if let Some(at) = deadline.map(|at| at.max(soonest))
             && entry.timer.is_none_or(|set| at < set)
         {
             entry.timer = Some(at);

@@ -90,6 +90,13 @@ impl<H: Handler> EventLoop<H> {
         self.schedule(token);
     }
 
+    /// Hands what was left unused to the handler again.
+    pub(super) fn take_again(&mut self, token: usize) {
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        let received = take_partial(&mut self.handler, &mut entry.connection, &mut entry.partial);
+        self.pause(token, received);
+    }
+
     fn pause(&mut self, token: usize, received: Received) {
         let Some(entry) = self.entry(token) else { return };
         entry.pause = received.pause;

@@ -1,8 +1,9 @@
 //! PING and PONG: whether the client is there, and how far away.
 
 use super::{Client, Phase};
-use crate::settings::Settings;
+use crate::log::Event;
 use dialtone_broker::deliver::Turn;
+use dialtone_config::options;
 use dialtone_wire::client::encode;
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::time::{Duration, Instant};
@@ -25,9 +26,9 @@ pub(super) struct Alive {
 
 impl Alive {
     /// `number` spreads the first PINGs of clients that came together over a fifth of the time.
-    pub(super) fn new(now: Instant, settings: &Settings, number: u64) -> Self {
+    pub(super) fn new(now: Instant, limits: &options::Limits, number: u64) -> Self {
         let spread = FIRST_PING / 5 * (number % 16) as u32 / 16;
-        let first = (FIRST_PING + spread).min(settings.ping_interval);
+        let first = (FIRST_PING + spread).min(limits.ping_interval);
         Self { heard: now, next_ping: now + first, asked: None, measured: false, pings_out: 0 }
     }
 
@@ -40,11 +41,15 @@ impl Alive {
 impl Client {
     /// When [`Client::expire`] is to be called.
     pub fn deadline(&self) -> Option<Instant> {
+        if self.peer().closing().is_some() {
+            return None;
+        }
         let connect = match self.phase {
             Phase::AwaitingConnect { until } => Some(until),
-            Phase::Open => None,
+            Phase::Checking | Phase::Open => None,
         };
-        let write = self.peer().blocked_since().map(|since| since + self.settings.write_deadline);
+        let write =
+            self.peer().blocked_since().map(|since| since + self.policy.options.limits.write_deadline);
         connect.into_iter().chain(write).chain([self.alive.next_ping]).min()
     }
 
@@ -60,8 +65,14 @@ impl Client {
                 turn,
             );
         }
-        if self.peer().blocked_since().is_some_and(|since| since + self.settings.write_deadline <= now) {
-            return self.peer().close(CloseReason::SlowConsumerWriteDeadline);
+        if self
+            .peer()
+            .blocked_since()
+            .is_some_and(|since| since + self.policy.options.limits.write_deadline <= now)
+        {
+            if !self.policy.options.limits.write_retry {
+                return self.peer().close(CloseReason::SlowConsumerWriteDeadline);
+            }
         }
         if self.alive.next_ping <= now {
             self.ask(turn);
@@ -71,17 +82,22 @@ impl Client {
     /// The ping timer has run out: asks, unless the client was heard lately and its distance is known.
     fn ask(&mut self, turn: &mut Turn) {
         let now = turn.now();
-        let interval = self.settings.ping_interval;
+        self.log(Event::Ping, format_args!("Client Ping Timer"));
+        let interval = self.policy.options.limits.ping_interval;
         self.alive.next_ping = now + interval;
         let measure = !self.alive.measured || self.alive.asked.is_none_or(|asked| now - asked > RTT_INTERVAL);
         if now.saturating_duration_since(self.alive.heard) < interval && !measure {
             return;
         }
         self.alive.pings_out += 1;
-        if self.alive.pings_out > self.settings.pings_out_max {
+        if self.alive.pings_out > self.policy.options.limits.pings_out_max {
+            self.log(Event::StaleConnection, format_args!("Stale Client Connection - Closing"));
             return self.refuse(ProtocolError::StaleConnection, CloseReason::StaleConnection, turn);
         }
         self.alive.asked = Some(now);
+        if self.traced {
+            self.log(Event::TraceOut, format_args!("->> [PING]"));
+        }
         turn.send(self.peer(), encode::PING);
     }
 
@@ -94,6 +110,9 @@ impl Client {
     }
 
     pub(super) fn ping(&mut self, turn: &mut Turn) {
+        if self.traced {
+            self.log(Event::TraceOut, format_args!("->> [PONG]"));
+        }
         turn.send(self.peer(), encode::PONG);
         if self.manner.introduced && !self.manner.informed {
             self.manner.informed = true;

@@ -1,29 +1,149 @@
 //! CONNECT and INFO: how a client gets in.
 
 use super::{Client, Phase};
+use crate::log::Event;
 use crate::registry::Introduction;
+use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Place;
+use dialtone_config::Secret;
+use dialtone_identity::authenticator::{Context, Credentials, Grant, Outcome};
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
+use std::sync::atomic::Ordering;
+
+/// Random bytes of a nonce. The official figure.
+const NONCE_BYTES: usize = 11;
+
+/// What a connection without credentials presents.
+const NOTHING: Connect = Connect::NOTHING;
 
 impl Client {
+    /// A nonce for this connection, if someone may have to sign one.
+    pub(super) fn make_nonce(nonce_required: bool) -> Box<str> {
+        if !nonce_required {
+            return "".into();
+        }
+        BASE64URL_NOPAD.encode(&rand::random::<[u8; NONCE_BYTES]>()).into()
+    }
+
     pub(super) fn connect(&mut self, json: &[u8], turn: &mut Turn) {
-        let Ok(connect) = Connect::parse(json) else {
-            return self.peer().close(CloseReason::ProtocolViolation);
+        let connect = match Connect::parse(json) {
+            Ok(connect) => connect,
+            Err(problem) => {
+                self.log(Event::ProtocolError, format_args!("{problem}"));
+                return self.peer().close(CloseReason::ProtocolViolation);
+            }
         };
         if self.manner.introduced {
             // A second CONNECT changes the manner, not who the client is.
             self.adopt(&connect);
             return self.say_ok(turn);
         }
-        if self.place.account.is_none() {
-            self.enter(Place { account: Some(self.shared.global.clone()), permissions: None });
+        self.session.set_rtt(turn.now().saturating_duration_since(self.session.start_instant));
+        self.introduce(connect, turn);
+    }
+
+    /// A client that does not say CONNECT is the user that connections without credentials are, if there is one.
+    pub(super) fn connect_without_credentials(&mut self, turn: &mut Turn) -> bool {
+        if self.policy.authenticator.no_auth_user().is_none() {
+            return false;
         }
+        self.authenticate(&NOTHING, turn);
+        self.phase == Phase::Open
+    }
+
+    fn introduce(&mut self, connect: Connect, turn: &mut Turn) {
+        // An account in CONNECT is never obeyed (CVE-2022-24450).
+        if !connect.account.is_empty() {
+            return self.refuse_user("account in CONNECT", &connect.user, turn);
+        }
+        self.phase = Phase::Checking;
+        self.authenticate(&connect, turn);
+        self.pending = Some(Box::new(connect));
+        if self.phase == Phase::Open {
+            self.finish_connect(turn);
+        }
+    }
+
+    fn authenticate(&mut self, connect: &Connect, turn: &mut Turn) {
+        let credentials = Credentials {
+            user: connect.user.clone(),
+            password: Secret::new(connect.pass.clone()),
+            token: Secret::new(connect.auth_token.clone()),
+            nkey: connect.nkey.clone(),
+            signature: connect.sig.clone(),
+        };
+        let certificate = self.session.secured.get().and_then(|s| s.certificates.first());
+        let context = Context {
+            nonce: self.nonce.as_bytes(),
+            connection_type: "STANDARD",
+            certificate: certificate.map(AsRef::as_ref),
+        };
+        match self.policy.authenticator.authenticate(&credentials, &context) {
+            Outcome::Granted(grant) => self.let_in(grant, turn),
+            Outcome::Refused(why) => self.refuse_user(why, &connect.user, turn),
+            Outcome::Slow(check) => {
+                if !self.shared.verifier.take(check, self.session.clone()) {
+                    self.refuse_user("too many connections at once", &connect.user, turn);
+                }
+            }
+        }
+    }
+
+    /// The answer of a check that took long has come. True if the client may go on.
+    pub fn take_verdict(&mut self, turn: &mut Turn) -> bool {
+        if self.phase != Phase::Checking {
+            return false;
+        }
+        match self.session.take_verdict() {
+            None => false,
+            Some(None) => {
+                let user = self.pending.as_ref().map(|c| c.user.clone()).unwrap_or_default();
+                self.refuse_user("wrong password", &user, turn);
+                false
+            }
+            Some(Some(grant)) => {
+                self.let_in(grant, turn);
+                if self.phase == Phase::Open {
+                    self.finish_connect(turn);
+                }
+                self.phase == Phase::Open
+            }
+        }
+    }
+
+    fn let_in(&mut self, grant: Grant, turn: &mut Turn) {
+        let account = match &grant.account {
+            None => Some(self.shared.global.clone()),
+            Some(name) => self.shared.account(name),
+        };
+        let Some(account) = account else {
+            return self.refuse_user("unknown account", &grant.user, turn);
+        };
+        if self.place.account.is_none() {
+            let limit = self.policy.account_limits(&account.name).connections_max;
+            if limit.is_some_and(|max| u64::from(account.connections()) >= max) {
+                self.log(Event::LimitReached, format_args!("maximum account active connections exceeded"));
+                return self.refuse(
+                    ProtocolError::AccountConnectionsExceeded,
+                    CloseReason::MaxAccountConnectionsExceeded,
+                    turn,
+                );
+            }
+            self.enter(Place { account: Some(account), permissions: grant.permissions.clone() });
+        }
+        self.user = grant.user;
         self.phase = Phase::Open;
+    }
+
+    /// The client is who it says: the rest of CONNECT counts.
+    fn finish_connect(&mut self, turn: &mut Turn) {
+        let Some(connect) = self.pending.take() else { return };
         if !(0..=1).contains(&connect.protocol) {
+            self.log(Event::ProtocolError, format_args!("invalid client protocol"));
             return self.refuse(ProtocolError::InvalidProtocol, CloseReason::BadClientProtocolVersion, turn);
         }
-        if connect.no_responders && !(connect.headers && self.settings.headers) {
+        if connect.no_responders && !(connect.headers && self.policy.options.headers) {
             return self.refuse(
                 ProtocolError::NoRespondersNeedsHeaders,
                 CloseReason::NoRespondersRequiresHeaders,
@@ -33,11 +153,12 @@ impl Client {
         self.adopt(&connect);
         self.manner.introduced = true;
         let account = self.place.account.as_ref().map(|a| a.name.to_string()).unwrap_or_default();
+        self.describe(&connect, &account);
         let introduction = Introduction {
             name: connect.name,
             lang: connect.lang,
             version: connect.version,
-            user: connect.user,
+            user: self.user.to_string(),
             account,
         };
         // Set once: a second CONNECT does not get here.
@@ -45,25 +166,56 @@ impl Client {
         self.say_ok(turn);
     }
 
+    /// How the log calls it from now on: with its library and its user.
+    fn describe(&self, connect: &Connect, account: &str) {
+        let mut who = self.session.who().to_string();
+        let library = match (connect.version.is_empty(), connect.lang.is_empty(), connect.name.is_empty()) {
+            (true, true, true) => String::new(),
+            (_, true, true) => format!("v{}", connect.version),
+            (_, _, true) => format!("v{}:{}", connect.version, connect.lang),
+            _ => format!("v{}:{}:{}", connect.version, connect.lang, connect.name),
+        };
+        if !library.is_empty() {
+            who += &format!(" - {library:?}");
+        }
+        if !self.user.is_empty() {
+            who += &format!(" - \"{account}/user:{}\"", self.user);
+        }
+        self.session.set_who(who);
+    }
+
+    fn refuse_user(&mut self, why: &str, user: &str, turn: &mut Turn) {
+        let shown = if user.is_empty() { String::new() } else { format!(" - User {user:?}") };
+        self.log(Event::AuthenticationFailed, format_args!("authentication error{shown}"));
+        self.log(Event::ClientCreated, format_args!("refused: {why}"));
+        self.phase = Phase::AwaitingConnect { until: turn.now() };
+        self.refuse(ProtocolError::Authorization, CloseReason::AuthenticationViolation, turn);
+    }
+
     fn adopt(&mut self, connect: &Connect) {
         self.manner.verbose = connect.verbose;
         self.manner.pedantic = connect.pedantic;
         self.manner.echo = connect.echo;
         self.manner.asynchronous_info = connect.protocol >= 1;
-        let headers = connect.headers && self.settings.headers;
+        let headers = connect.headers && self.policy.options.headers;
         self.manner.no_responders = connect.no_responders && headers;
         self.limits.headers = headers;
         self.session.peer.set_understands_headers(headers);
+        self.session.peer.set_takes_info(connect.protocol >= 1);
     }
 
     /// Sends INFO: the first, or the one that answers CONNECT.
     pub(super) fn send_info(&self, turn: &mut Turn, answers_connect: bool) {
-        let mut info = (*self.shared.info()).clone();
+        let mut info = self.policy.info.clone();
         info.client_id = self.peer().id.0;
         info.client_ip = self.session.remote.map(|r| r.ip().to_string()).unwrap_or_default();
+        info.nonce = self.nonce.to_string();
+        info.lame_duck = self.shared.lame_duck.load(Ordering::Relaxed);
         if answers_connect {
             info.connect_info = true;
-            info.remote_account = self.place.account.as_ref().map(|a| a.name.to_string()).unwrap_or_default();
+            let account = self.place.account.as_ref().map(|a| a.name.to_string()).unwrap_or_default();
+            info.acc_is_sys = self.shared.system_account().is_some_and(|system| system == account);
+            info.remote_account = account;
         }
         let mut bytes = Vec::with_capacity(512);
         info.encode(&mut bytes);

@@ -6,14 +6,18 @@ mod alive;
 mod connect;
 mod publish;
 mod subscribe;
+mod trace;
 
+use crate::log::{Event, Level};
+use crate::policy::Policy;
 use crate::registry::Session;
-use crate::settings::Settings;
 use crate::shared::Shared;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
+use dialtone_net::{Broken, Secured};
 use dialtone_wire::client::{Limits, Op, ParseError, Parsed, encode, parse};
-use dialtone_wire::{CloseReason, ProtocolError};
+use dialtone_wire::{CloseReason, Connect, ProtocolError};
+use std::fmt::Arguments;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,6 +26,8 @@ use std::time::Instant;
 enum Phase {
     /// It has to say who it is, until then.
     AwaitingConnect { until: Instant },
+    /// What it said is being checked; nothing more is read meanwhile.
+    Checking,
     /// It may do what its rights allow.
     Open,
 }
@@ -58,9 +64,17 @@ impl Default for Manner {
 /// A connection that speaks the client protocol.
 pub struct Client {
     shared: Arc<Shared>,
-    settings: Arc<Settings>,
+    policy: Arc<Policy>,
+    generation: u32,
     session: Arc<Session>,
     place: Place,
+    place_version: u32,
+    /// The user as its rights call it; empty without users.
+    user: Arc<str>,
+    nonce: Box<str>,
+    /// CONNECT, while it is being checked.
+    pending: Option<Box<Connect>>,
+    traced: bool,
     phase: Phase,
     manner: Manner,
     limits: Limits,
@@ -79,30 +93,109 @@ pub struct Progress {
 impl Client {
     /// A client that has just connected.
     pub fn new(shared: Arc<Shared>, session: Arc<Session>, now: Instant) -> Self {
-        let settings = shared.settings();
-        let phase = if settings.auth_required {
-            Phase::AwaitingConnect { until: now + settings.auth_timeout }
+        let generation = shared.generation();
+        let policy = shared.policy();
+        let phase = if policy.auth_required() {
+            Phase::AwaitingConnect { until: now + policy.auth_timeout }
         } else {
             Phase::Open
         };
         let limits = Limits {
-            control_line_bytes_max: settings.control_line_bytes_max,
-            payload_bytes_max: settings.payload_bytes_max,
+            control_line_bytes_max: policy.options.limits.control_line_bytes_max,
+            payload_bytes_max: policy.options.limits.payload_bytes_max,
             headers: false,
         };
-        let alive = alive::Alive::new(now, &settings, session.peer.id.0);
-        let place = Place::default();
-        let mut client =
-            Self { shared, settings, session, place, phase, manner: Manner::default(), limits, alive };
+        let alive = alive::Alive::new(now, &policy.options.limits, session.peer.id.0);
+        let nonce = Self::make_nonce(policy.authenticator.nonce_required());
+        let traced = shared.log.is_on(Level::Trace);
+        let mut client = Self {
+            shared,
+            policy,
+            generation,
+            session,
+            place: Place::default(),
+            place_version: 0,
+            user: "".into(),
+            nonce,
+            pending: None,
+            traced,
+            phase,
+            manner: Manner::default(),
+            limits,
+            alive,
+        };
+        client.log(Event::ClientCreated, format_args!("Client connection created"));
         if phase == Phase::Open {
             client.enter(Place { account: Some(client.shared.global.clone()), permissions: None });
         }
         client
     }
 
+    /// What is told of it to the log.
+    fn log(&self, event: Event, text: Arguments<'_>) {
+        if self.shared.log.is_on(event.level()) {
+            self.shared.log.say(event, &self.session.who(), text);
+        }
+    }
+
     /// The server speaks first: INFO.
     pub fn greet(&mut self, turn: &mut Turn) {
         self.send_info(turn, false);
+        let max = self.policy.options.limits.connections_max;
+        if max > 0 && self.shared.registry.len() > max {
+            self.log(Event::LimitReached, format_args!("maximum connections exceeded"));
+            self.refuse(ProtocolError::ServerConnectionsExceeded, CloseReason::MaxConnectionsExceeded, turn);
+        }
+    }
+
+    /// TLS is up.
+    pub fn secured(&mut self, secured: Secured, turn: &mut Turn) {
+        let certificate = secured.certificates.first().cloned();
+        self.log(
+            Event::TlsDone,
+            format_args!(
+                "TLS handshake complete, version {}, cipher suite {}",
+                secured.version, secured.cipher_suite
+            ),
+        );
+        // Set once: a connection has one handshake.
+        let _ = self.session.secured.set(secured);
+        let pinned = self.policy.tls.as_ref().is_none_or(|tls| tls.is_pinned(certificate.as_deref()));
+        if !pinned {
+            self.log(Event::TlsFailed, format_args!("certificate not pinned"));
+            self.peer().close(CloseReason::TlsHandshake);
+        }
+        let _ = turn;
+    }
+
+    /// The connection broke.
+    pub fn broken(&mut self, how: Broken) {
+        let reason = match how {
+            Broken::Eof => CloseReason::ClientClosed,
+            Broken::Read(_) => CloseReason::ReadError,
+            Broken::Tls(why) => {
+                self.log(Event::TlsFailed, format_args!("TLS handshake error: {why}"));
+                CloseReason::TlsHandshake
+            }
+            Broken::Proxy(_) => CloseReason::ProtocolViolation,
+        };
+        self.peer().close(reason);
+    }
+
+    /// Takes over what a reload changed.
+    #[cold]
+    fn renew(&mut self) {
+        self.generation = self.shared.generation();
+        self.policy = self.shared.policy();
+        let limits = &self.policy.options.limits;
+        self.limits.control_line_bytes_max = limits.control_line_bytes_max;
+        self.limits.payload_bytes_max = limits.payload_bytes_max;
+        self.traced = self.shared.log.is_on(Level::Trace);
+    }
+
+    /// Whether it must not be read for now: what it said is being checked.
+    pub fn is_checking(&self) -> bool {
+        self.phase == Phase::Checking && self.peer().closing().is_none()
     }
 
     /// The end of its connection.
@@ -113,12 +206,23 @@ impl Client {
     /// Bytes came in. Uses all whole operations at their front.
     pub fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
         self.alive.heard(turn.now());
+        if self.generation != self.shared.generation() {
+            self.renew();
+        }
+        if self.place_version != self.peer().place_version() {
+            self.place_version = self.peer().place_version();
+            self.place = self.peer().place();
+        }
         let mut batch = publish::Batch::default();
         let mut progress = Progress::default();
-        while self.peer().closing().is_none() {
+        while self.peer().closing().is_none() && self.phase != Phase::Checking {
             let rest = input.get(progress.used..).unwrap_or_default();
             let Some(first) = rest.first() else { break };
-            if matches!(self.phase, Phase::AwaitingConnect { .. }) && !first.eq_ignore_ascii_case(&b'C') {
+            if matches!(self.phase, Phase::AwaitingConnect { .. })
+                && !first.eq_ignore_ascii_case(&b'C')
+                && !self.connect_without_credentials(turn)
+            {
+                self.log(Event::AuthenticationFailed, format_args!("authentication error"));
                 self.refuse(ProtocolError::Authorization, CloseReason::AuthenticationViolation, turn);
                 break;
             }
@@ -141,7 +245,11 @@ impl Client {
         progress
     }
 
+    #[inline]
     fn operate(&mut self, op: Op<'_>, batch: &mut publish::Batch, turn: &mut Turn) {
+        if self.traced {
+            self.trace(&op);
+        }
         match op {
             Op::Publish(message) => self.publish(message, batch, turn),
             Op::Subscribe { filter, queue, sid } => self.subscribe(filter, queue, sid, turn),
@@ -150,7 +258,10 @@ impl Client {
             Op::Pong => self.pong(turn.now()),
             Op::Connect(json) => self.connect(json, turn),
             Op::Info | Op::Ok => {}
-            Op::Err(_) => self.peer().close(CloseReason::ParseError),
+            Op::Err(text) => {
+                self.log(Event::ClientError, format_args!("Client Error {}", String::from_utf8_lossy(text)));
+                self.peer().close(CloseReason::ParseError);
+            }
         }
     }
 
@@ -163,6 +274,7 @@ impl Client {
             | ParseError::Arguments { .. }
             | ParseError::HeadersNotSupported => CloseReason::ProtocolViolation,
         };
+        self.log(Event::ProtocolError, format_args!("{problem}"));
         match problem.answer() {
             Some(error) => self.refuse(error, reason, turn),
             None => self.peer().close(reason),
@@ -178,11 +290,17 @@ impl Client {
     fn say_error(&self, text: &str, turn: &mut Turn) {
         let mut bytes = Vec::with_capacity(text.len() + 9);
         encode::error(&mut bytes, text);
+        if self.traced {
+            self.log(Event::TraceOut, format_args!("->> [-ERR {text}]"));
+        }
         turn.send(self.peer(), &bytes);
     }
 
     fn say_ok(&self, turn: &mut Turn) {
         if self.manner.verbose {
+            if self.traced {
+                self.log(Event::TraceOut, format_args!("->> [OK]"));
+            }
             turn.send(self.peer(), encode::OK);
         }
     }
@@ -193,19 +311,41 @@ impl Client {
             account.join();
         }
         self.session.peer.set_place(place.clone());
+        self.place_version = self.session.peer.place_version();
         self.place = place;
     }
 
     /// It is gone: nothing of it is left in its account.
     pub fn leave(&mut self) {
         let peer = &self.session.peer;
+        let subscriptions = peer.subscriptions().len();
         peer.shut();
         peer.unsubscribe_all();
         if let Some(account) = self.place.account.take() {
             account.leave();
         }
         let reason = peer.closing().unwrap_or(CloseReason::ClientClosed);
-        self.shared.registry.remove(&self.session, reason, 10_000);
+        match reason {
+            CloseReason::SlowConsumerPendingBytes => {
+                let max = self.policy.options.limits.pending_bytes_max;
+                self.log(
+                    Event::SlowConsumer,
+                    format_args!("Slow Consumer Detected: MaxPending of {max} Exceeded"),
+                );
+            }
+            CloseReason::SlowConsumerWriteDeadline => {
+                let limit = self.policy.options.limits.write_deadline;
+                self.log(
+                    Event::SlowConsumer,
+                    format_args!("Slow Consumer Detected: WriteDeadline of {limit:?} exceeded"),
+                );
+            }
+            _ => {}
+        }
+        self.shared.troubles.count(reason);
+        self.log(Event::ClientClosed, format_args!("Client connection closed: {}", reason.text()));
+        let closed_max = self.policy.options.limits.closed_clients_max;
+        self.shared.registry.remove(&self.session, reason, subscriptions, closed_max);
     }
 }
 

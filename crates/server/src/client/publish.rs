@@ -1,6 +1,7 @@
 //! PUB and HPUB.
 
 use super::{Client, origin};
+use crate::log::Event;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission;
 use dialtone_subject::is_valid_literal;
@@ -59,6 +60,7 @@ impl Client {
     #[cold]
     fn publish_denied(&mut self, subject: &[u8], turn: &mut Turn) {
         let subject = String::from_utf8_lossy(subject);
+        self.log(Event::PermissionDenied, format_args!("Publish Violation - Subject {subject:?}"));
         self.say_error(&format!("Permissions Violation for Publish to {subject:?}"), turn);
     }
 

@@ -1,6 +1,7 @@
 //! SUB and UNSUB.
 
 use super::Client;
+use crate::log::Event;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission::{self, Subscribe};
 use dialtone_broker::subscription::Subscription;
@@ -13,11 +14,11 @@ impl Client {
         if !is_valid_filter(filter) {
             return self.say_error(ProtocolError::InvalidSubject.text(), turn);
         }
-        let tokens_max = self.settings.subject_tokens_max;
+        let tokens_max = self.policy.options.limits.subject_tokens_max;
         if tokens_max > 0 && filter.split(|&b| b == b'.').count() > tokens_max {
             return self.say_error(ProtocolError::SubjectTokensExceeded.text(), turn);
         }
-        let subscriptions_max = self.settings.subscriptions_max;
+        let subscriptions_max = self.policy.options.limits.subscriptions_max;
         if subscriptions_max > 0 && self.peer().subscriptions().len() >= subscriptions_max {
             return self.say_error(ProtocolError::SubscriptionsExceeded.text(), turn);
         }
@@ -56,6 +57,17 @@ impl Client {
                 format!("Permissions Violation for Subscription to {filter:?} using queue {queue:?}")
             }
         };
+        self.log(
+            Event::PermissionDenied,
+            format_args!(
+                "{}",
+                text.replacen(
+                    "Permissions Violation for Subscription to",
+                    "Subscription Violation - Subject",
+                    1
+                )
+            ),
+        );
         self.say_error(&text, turn);
     }
 }

@@ -74,7 +74,7 @@ events! {
     /// The server takes connections.
     Ready "ready" Info;
     /// A signal came.
-    Signal "signal" Debug;
+    Signal "signal" Info;
     /// The server stops.
     Stopping "stopping" Info;
     /// The server has stopped.

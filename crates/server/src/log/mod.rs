@@ -49,6 +49,10 @@ impl Logger {
         let sink = Sink::open(options)?;
         let (queue, lines) = sync_channel(QUEUE_LINES_MAX);
         let writer = std::thread::Builder::new().name("log".into()).spawn(move || write(sink, &lines))?;
+        Ok(Self::with(queue, writer, options))
+    }
+
+    fn with(queue: SyncSender<Message>, writer: std::thread::JoinHandle<()>, options: &Log) -> Self {
         let logger = Self(Arc::new(Inner {
             debug: AtomicBool::new(false),
             trace: AtomicBool::new(false),
@@ -60,7 +64,18 @@ impl Logger {
             writer: Mutex::new(Some(writer)),
         }));
         logger.set(options);
-        Ok(logger)
+        logger
+    }
+
+    /// Logs nothing.
+    ///
+    /// Errors: the system refuses the writer's thread.
+    pub fn silent() -> io::Result<Self> {
+        let (queue, lines) = sync_channel(QUEUE_LINES_MAX);
+        let options = Log::default();
+        let writer =
+            std::thread::Builder::new().name("log".into()).spawn(move || write(Sink::none(), &lines))?;
+        Ok(Self::with(queue, writer, &options))
     }
 
     fn set(&self, options: &Log) {

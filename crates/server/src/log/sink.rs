@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 const FACILITY: u8 = 3;
 
 enum Target {
+    Nowhere,
     Stderr,
     File { path: PathBuf, file: File, bytes: u64 },
     Local(UnixDatagram),
@@ -30,9 +31,14 @@ impl Sink {
         Ok(Self { target: Target::open(options)?, options: options.clone() })
     }
 
+    pub(super) fn none() -> Self {
+        Self { target: Target::Nowhere, options: Log::default() }
+    }
+
     pub(super) fn write(&mut self, level: Level, line: &str) {
         // There is nowhere to tell that the log itself cannot be written.
         let _ = match &mut self.target {
+            Target::Nowhere => Ok(()),
             Target::Stderr => writeln!(io::stderr().lock(), "{line}"),
             Target::File { file, bytes, .. } => {
                 *bytes += line.len() as u64 + 1;

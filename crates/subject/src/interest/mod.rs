@@ -62,11 +62,20 @@ pub struct Interest<E> {
     hasher: foldhash::fast::RandomState,
     tree: Tree<E>,
     len: usize,
+    inserts: u64,
+    removes: u64,
 }
 
 impl<E> Default for Interest<E> {
     fn default() -> Self {
-        Self { literals: HashTable::new(), hasher: Default::default(), tree: Tree::default(), len: 0 }
+        Self {
+            literals: HashTable::new(),
+            hasher: Default::default(),
+            tree: Tree::default(),
+            len: 0,
+            inserts: 0,
+            removes: 0,
+        }
     }
 }
 
@@ -84,6 +93,7 @@ impl<E: Entry> Interest<E> {
     /// Adds an entry. The same one twice counts twice.
     pub fn insert(&mut self, entry: E) {
         self.len += 1;
+        self.inserts += 1;
         if !crate::is_literal(entry.filter()) {
             return self.tree.insert(entry);
         }
@@ -106,6 +116,7 @@ impl<E: Entry> Interest<E> {
             self.tree.remove(entry)
         };
         self.len -= usize::from(removed);
+        self.removes += u64::from(removed);
         removed
     }
 
@@ -155,9 +166,50 @@ impl<E: Entry> Interest<E> {
         self.literals.iter().flat_map(Bag::iter).chain(self.tree.iter())
     }
 
+    /// How full it is.
+    pub fn stats(&self) -> Stats {
+        let literals = self.literals.iter().map(Bag::len);
+        let (filters, fanout_max) = literals
+            .chain(self.tree.bags().map(Bag::len))
+            .fold((0, 0), |(filters, most), len| (filters + 1, most.max(len)));
+        let (inserts, removes) = (self.inserts, self.removes);
+        Stats { entries: self.len, filters, fanout_max, inserts, removes }
+    }
+}
+
+/// Figures of an index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Entries.
+    pub entries: usize,
+    /// Different filters.
+    pub filters: usize,
     /// The most entries that one filter has.
-    pub fn fanout_max(&self) -> usize {
-        self.literals.iter().map(Bag::len).max().unwrap_or(0)
+    pub fanout_max: usize,
+    /// Entries that were ever added.
+    pub inserts: u64,
+    /// Entries that were taken out.
+    pub removes: u64,
+}
+
+impl Stats {
+    /// Entries for each filter.
+    pub fn fanout_average(&self) -> f64 {
+        self.entries as f64 / self.filters.max(1) as f64
+    }
+}
+
+impl std::ops::Add for Stats {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            entries: self.entries + other.entries,
+            filters: self.filters + other.filters,
+            fanout_max: self.fanout_max.max(other.fanout_max),
+            inserts: self.inserts + other.inserts,
+            removes: self.removes + other.removes,
+        }
     }
 }
 

@@ -92,6 +92,11 @@ impl<E: Entry> Tree<E> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &E> {
+        self.bags().flat_map(Bag::iter)
+    }
+
+    /// The entries of each filter.
+    pub(super) fn bags(&self) -> impl Iterator<Item = &Bag<E>> {
         let mut nodes = vec![&self.root];
         std::iter::from_fn(move || {
             let node = nodes.pop()?;
@@ -100,7 +105,7 @@ impl<E: Entry> Tree<E> {
                 Children::Many(children) => nodes.extend(children.iter().map(|c| &c.node)),
             }
             nodes.extend(node.star.as_deref());
-            Some(node.here.iter().chain(node.rest.iter()))
+            Some([&node.here, &node.rest].into_iter().filter(|bag| !bag.is_empty()))
         })
         .flatten()
     }

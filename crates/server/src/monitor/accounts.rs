@@ -1,0 +1,83 @@
+//! `/accountz` and `/accstatz`: the tenants.
+
+use super::times::stamp;
+use super::{Answer, BadQuery, Query};
+use crate::shared::Shared;
+use dialtone_broker::account::Account;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// The accounts' names, or one account in detail.
+pub(super) fn accountz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
+    let mut out = json!({ "server_id": shared.identity.id, "now": stamp(SystemTime::now()) });
+    let Some(object) = out.as_object_mut() else { return Ok(Answer::json(&out)) };
+    if let Some(system) = shared.system_account() {
+        object.insert("system_account".into(), system.into());
+    }
+    match query.text("acc") {
+        "" => {
+            let names: Vec<_> = shared.accounts().iter().map(|a| a.name.to_string()).collect();
+            object.insert("accounts".into(), names.into());
+        }
+        name => {
+            let account =
+                shared.account(name).ok_or_else(|| BadQuery(format!("Account {name} does not exist")))?;
+            object.insert("account_detail".into(), detail(shared, &account));
+        }
+    }
+    Ok(Answer::json(&out))
+}
+
+fn detail(shared: &Shared, account: &Account) -> Value {
+    let stats = account.interest().stats();
+    json!({
+        "account_name": account.name,
+        "update_time": stamp(shared.config_loaded()),
+        "expired": false,
+        "complete": true,
+        "jetstream_enabled": false,
+        "leafnode_connections": 0,
+        "client_connections": account.connections(),
+        "subscriptions": stats.entries,
+        "name_tag": account.name,
+        "is_system": shared.system_account().is_some_and(|system| *system == *account.name),
+        "sublist_stats": {
+            "num_subscriptions": stats.entries, "num_cache": 0, "num_inserts": stats.inserts,
+            "num_removes": stats.removes, "num_matches": 0, "cache_hit_rate": 0,
+            "max_fanout": stats.fanout_max, "avg_fanout": stats.fanout_average(),
+        },
+    })
+}
+
+/// Traffic by account; with `unused`, of those that nobody is in too.
+pub(super) fn accstatz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
+    let unused = query.flag("unused")?;
+    let accounts = shared.accounts();
+    let rows: Vec<Value> =
+        accounts.iter().filter(|a| unused || a.connections() > 0).map(|a| statistics(a)).collect();
+    Ok(Answer::json(&json!({
+        "server_id": shared.identity.id,
+        "now": stamp(SystemTime::now()),
+        "account_statz": rows,
+    })))
+}
+
+fn statistics(account: &Account) -> Value {
+    let traffic = account.counters.read();
+    let side = |msgs: u64, bytes: u64| {
+        let none = json!({ "msgs": 0, "bytes": 0 });
+        json!({ "msgs": msgs, "bytes": bytes, "gateways": none, "routes": none, "leafs": none })
+    };
+    json!({
+        "acc": account.name,
+        "name": account.name,
+        "conns": account.connections(),
+        "leafnodes": 0,
+        "total_conns": account.connections(),
+        "num_subscriptions": account.interest().len(),
+        "sent": side(traffic.out_msgs, traffic.out_bytes),
+        "received": side(traffic.in_msgs, traffic.in_bytes),
+        "slow_consumers": 0,
+    })
+}

@@ -1,0 +1,239 @@
+//! `/connz`: who is connected, and who was.
+
+use super::query::Window;
+use super::subscriptions::detail;
+use super::times::{duration, stamp, uptime};
+use super::{Answer, BadQuery, Query};
+use crate::registry::{Closed, Session};
+use crate::shared::Shared;
+use dialtone_broker::account::GLOBAL;
+use dialtone_broker::peer::ClientId;
+use dialtone_broker::stats::Traffic;
+use dialtone_wire::CloseReason;
+use serde_json::{Map, Value, json};
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// Connections that are listed if no limit is given. The official figure.
+const LIMIT_DEFAULT: usize = 1024;
+
+/// Which connections are asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Closed,
+    Any,
+}
+
+/// How much is told of subscriptions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Subs {
+    No,
+    Subjects,
+    Details,
+}
+
+/// A connection as it stands in the list.
+struct Row {
+    session: Arc<Session>,
+    end: Option<(SystemTime, CloseReason)>,
+    traffic: Traffic,
+    pending: usize,
+    subscriptions: usize,
+    activity: SystemTime,
+}
+
+impl Row {
+    fn open(session: Arc<Session>) -> Self {
+        let subscriptions = session.peer.subscriptions().len();
+        Self::new(session, None, subscriptions)
+    }
+
+    fn closed(closed: Closed) -> Self {
+        Self::new(closed.session, Some((closed.stop, closed.reason)), closed.subscriptions)
+    }
+
+    fn new(session: Arc<Session>, end: Option<(SystemTime, CloseReason)>, subscriptions: usize) -> Self {
+        let traffic = session.peer.counters.read();
+        let pending = session.peer.pending_bytes();
+        let activity = session.start + session.activity();
+        Self { session, end, traffic, pending, subscriptions, activity }
+    }
+
+    fn user(&self) -> &str {
+        self.session.introduction.get().map_or("", |i| &i.user)
+    }
+
+    fn account(&self) -> &str {
+        self.session.introduction.get().map_or("", |i| &i.account)
+    }
+
+    fn uptime(&self, now: SystemTime) -> Duration {
+        let end = self.end.map_or(now, |(stop, _)| stop);
+        end.duration_since(self.session.start).unwrap_or_default()
+    }
+
+    fn idle(&self, now: SystemTime) -> Duration {
+        let end = self.end.map_or(now, |(stop, _)| stop);
+        end.duration_since(self.activity).unwrap_or_default()
+    }
+}
+
+/// Lists connections: sorted, filtered, a window of them.
+pub(super) fn connz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
+    let sort = query.text("sort");
+    let auth = query.flag("auth")?;
+    let subs = match query.text("subs") {
+        "detail" => Subs::Details,
+        _ if query.flag("subs")? => Subs::Subjects,
+        _ => Subs::No,
+    };
+    let mut window = query.window(LIMIT_DEFAULT)?;
+    let cid = query.unsigned("cid")?;
+    let state = match query.text("state").to_ascii_lowercase().as_str() {
+        "" | "open" => State::Open,
+        "closed" => State::Closed,
+        "any" | "all" => State::Any,
+        other => return Err(BadQuery(format!("Error decoding state for {other}"))),
+    };
+    let now = SystemTime::now();
+    let order = order(sort, state, now)?;
+    let mut rows = Vec::new();
+    if state != State::Closed {
+        rows.extend(shared.registry.open().into_iter().map(Row::open));
+    }
+    if state != State::Open {
+        rows.extend(shared.registry.closed().into_iter().map(Row::closed));
+    }
+    let (user, account) = (query.text("user"), query.text("acc"));
+    if !account.is_empty() {
+        rows.retain(|row| row.account() == account);
+    }
+    let mut total = rows.len();
+    if cid > 0 {
+        window = Window { offset: 0, limit: 1 };
+        rows.retain(|row| row.session.peer.id == ClientId(cid));
+    } else if !user.is_empty() {
+        rows.retain(|row| row.user() == user);
+        if state != State::Open {
+            total = rows.len();
+        }
+    }
+    if !query.text("mqtt_client").is_empty() {
+        rows.clear();
+    }
+    order(&mut rows);
+    let shown = window.of(&rows);
+    let connections: Vec<Value> = shown.iter().map(|row| describe(row, auth, subs, now)).collect();
+    Ok(Answer::json(&json!({
+        "server_id": shared.identity.id,
+        "now": stamp(now),
+        "num_connections": connections.len(),
+        "total": total,
+        "offset": window.offset,
+        "limit": window.limit,
+        "connections": connections,
+    })))
+}
+
+type Order = Box<dyn Fn(&mut Vec<Row>)>;
+
+fn order(sort: &str, state: State, now: SystemTime) -> Result<Order, BadQuery> {
+    fn by<K: Ord>(key: impl Fn(&Row) -> K + 'static) -> Order {
+        Box::new(move |rows| rows.sort_by_key(|row| key(row)))
+    }
+    fn most<K: Ord>(key: impl Fn(&Row) -> K + 'static) -> Order {
+        by(move |row| Reverse(key(row)))
+    }
+    if matches!(sort, "stop" | "reason") && state != State::Closed {
+        return Err(BadQuery(format!("sort by {sort} only valid on closed connections")));
+    }
+    if sort == "uptime" && state == State::Closed {
+        return Err(BadQuery("sort by uptime only valid on open connections".into()));
+    }
+    Ok(match sort {
+        "" | "cid" => by(|row| row.session.peer.id),
+        "start" => by(|row| row.session.start),
+        "subs" => most(|row| row.subscriptions),
+        "pending" => most(|row| row.pending),
+        "msgs_to" => most(|row| row.traffic.out_msgs),
+        "msgs_from" => most(|row| row.traffic.in_msgs),
+        "bytes_to" => most(|row| row.traffic.out_bytes),
+        "bytes_from" => most(|row| row.traffic.in_bytes),
+        "last" => most(|row| row.activity),
+        "idle" => most(move |row| row.idle(now)),
+        "uptime" => by(move |row| row.uptime(now)),
+        "stop" => most(|row| row.end.map(|(stop, _)| stop)),
+        "reason" => by(|row| row.end.map(|(_, reason)| reason.text())),
+        "rtt" => most(|row| row.session.rtt()),
+        other => return Err(BadQuery(format!("invalid sorting option: {other}"))),
+    })
+}
+
+fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
+    let session = &row.session;
+    let mut out = Map::new();
+    let mut set = |key: &str, value: Value| {
+        out.insert(key.into(), value);
+    };
+    set("cid", session.peer.id.0.into());
+    set("kind", "Client".into());
+    set("type", "nats".into());
+    set("ip", session.remote.map_or_else(|| "local".into(), |r| r.ip().to_string()).into());
+    set("port", session.remote.map_or(0, |r| r.port()).into());
+    set("start", stamp(session.start).into());
+    set("last_activity", stamp(row.activity).into());
+    if let Some((stop, reason)) = row.end {
+        set("stop", stamp(stop).into());
+        set("reason", reason.text().into());
+    }
+    if !session.rtt().is_zero() {
+        set("rtt", duration(session.rtt()).into());
+    }
+    set("uptime", uptime(row.uptime(now)).into());
+    set("idle", uptime(row.idle(now)).into());
+    set("pending_bytes", row.pending.into());
+    set("in_msgs", row.traffic.in_msgs.into());
+    set("out_msgs", row.traffic.out_msgs.into());
+    set("in_bytes", row.traffic.in_bytes.into());
+    set("out_bytes", row.traffic.out_bytes.into());
+    set("subscriptions", row.subscriptions.into());
+    if let Some(introduction) = session.introduction.get() {
+        for (key, text) in
+            [("name", &introduction.name), ("lang", &introduction.lang), ("version", &introduction.version)]
+        {
+            if !text.is_empty() {
+                set(key, text.as_str().into());
+            }
+        }
+        if auth {
+            if !introduction.user.is_empty() {
+                set("authorized_user", introduction.user.as_str().into());
+            }
+            if introduction.account != GLOBAL {
+                set("account", introduction.account.as_str().into());
+            }
+            set("name_tag", introduction.account.as_str().into());
+        }
+    }
+    if let Some(secured) = session.secured.get() {
+        set("tls_version", secured.version.into());
+        set("tls_cipher_suite", secured.cipher_suite.as_str().into());
+    }
+    let table = session.peer.subscriptions();
+    match subs {
+        _ if table.is_empty() => {}
+        Subs::No => {}
+        Subs::Subjects => {
+            let subjects: Vec<_> =
+                table.iter().map(|s| String::from_utf8_lossy(s.filter()).into_owned()).collect();
+            set("subscriptions_list", subjects.into());
+        }
+        Subs::Details => {
+            let details: Vec<_> = table.iter().map(|s| detail(s, None)).collect();
+            set("subscriptions_list_detail", details.into());
+        }
+    }
+    Value::Object(out)
+}

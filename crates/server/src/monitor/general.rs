@@ -1,0 +1,207 @@
+//! `/varz`, and the endpoints of parts that this server does not have.
+
+use super::times::{stamp, uptime};
+use super::{Answer, BadQuery, Query};
+use crate::policy::COMPATIBLE_VERSION;
+use crate::process;
+use crate::shared::Shared;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
+
+/// Where the server stands: options, load, traffic.
+pub(super) fn varz(shared: &Arc<Shared>, _: &Query) -> Result<Answer, BadQuery> {
+    Ok(Answer::json(&varz_value(shared)))
+}
+
+pub(crate) fn varz_value(shared: &Arc<Shared>) -> Value {
+    let policy = shared.policy();
+    let options = &policy.options;
+    let limits = &options.limits;
+    let traffic = shared.counters.read();
+    let (slow, stale) = (shared.troubles.slow.load(Relaxed), shared.troubles.stale.load(Relaxed));
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let (http, https) = shared.monitor_ports();
+    let subscriptions: usize = shared.accounts().iter().map(|a| a.interest().len()).sum();
+    let kinds = |clients: u64| json!({ "clients": clients, "routes": 0, "gateways": 0, "leafs": 0 });
+    let mut out = json!({
+        "server_id": shared.identity.id,
+        "server_name": shared.identity.name,
+        "version": COMPATIBLE_VERSION,
+        "proto": 1,
+        "git_commit": policy.info.git_commit,
+        "go": policy.info.go,
+        "host": options.host,
+        "port": shared.identity.port,
+        "max_connections": limits.connections_max,
+        "ping_interval": limits.ping_interval.as_nanos() as u64,
+        "ping_max": limits.pings_out_max,
+        "http_host": if options.http.host.is_empty() { &options.host } else { &options.http.host },
+        "http_port": http,
+        "http_base_path": options.http.base_path,
+        "https_port": https,
+        "auth_timeout": number(policy.auth_timeout),
+        "max_control_line": limits.control_line_bytes_max,
+        "max_payload": limits.payload_bytes_max,
+        "max_pending": limits.pending_bytes_max,
+        "cluster": {}, "gateway": {}, "leaf": {}, "mqtt": {}, "websocket": {}, "jetstream": {},
+        "tls_timeout": number(options.tls.as_ref().map_or(Duration::from_secs(2), |tls| tls.timeout)),
+        "write_deadline": limits.write_deadline.as_nanos() as u64,
+        "start": stamp(shared.start),
+        "now": stamp(SystemTime::now()),
+        "uptime": uptime(shared.start_instant.elapsed()),
+        "mem": process::resident_bytes(),
+        "cores": cores,
+        "gomaxprocs": cores,
+        "cpu": cpu_percent(shared),
+        "connections": shared.registry.len(),
+        "total_connections": shared.registry.total(),
+        "routes": 0, "remotes": 0, "leafnodes": 0,
+        "in_msgs": traffic.in_msgs, "in_bytes": traffic.in_bytes,
+        "in_client_msgs": traffic.in_msgs, "in_client_bytes": traffic.in_bytes,
+        "out_msgs": traffic.out_msgs, "out_bytes": traffic.out_bytes,
+        "out_client_msgs": traffic.out_msgs, "out_client_bytes": traffic.out_bytes,
+        "slow_consumers": slow,
+        "stale_connections": stale,
+        "stalled_clients": shared.troubles.stalled.load(Relaxed),
+        "subscriptions": subscriptions,
+        "http_req_stats": shared.requests(),
+        "config_load_time": stamp(shared.config_loaded()),
+        "config_digest": options.config_digest,
+        "feature_flags": {
+            "js_ack_fc_v2": false, "js_api_reply_v2": false, "js_raft_delete_range": true, "js_snapshot_sources": false,
+        },
+        "slow_consumer_stats": kinds(slow),
+        "stale_connection_stats": kinds(stale),
+        "disk_io_wait_stats": { "waiters": 0, "waits": 0, "wait_time": 0, "max_wait_time": 0 },
+    });
+    let mut add = |key: &str, value: Value| {
+        if let Some(object) = out.as_object_mut() {
+            object.insert(key.into(), value);
+        }
+    };
+    for (key, on) in [
+        ("auth_required", policy.auth_required()),
+        ("tls_required", policy.info.tls_required),
+        ("tls_verify", policy.info.tls_verify),
+    ] {
+        if on {
+            add(key, true.into());
+        }
+    }
+    if limits.subscriptions_max > 0 {
+        add("max_subscriptions", limits.subscriptions_max.into());
+    }
+    if !options.server_tags.is_empty() {
+        add("tags", options.server_tags.clone().into());
+    }
+    if !options.server_metadata.is_empty() {
+        add("metadata", json!(options.server_metadata));
+    }
+    if let Some(system) = shared.system_account() {
+        add("system_account", system.into());
+    }
+    if let Some(until) = policy.tls.as_ref().and_then(|tls| tls.not_after()) {
+        add("tls_cert_not_after", until.into());
+    }
+    out
+}
+
+/// Seconds, without a point where there is no fraction.
+fn number(span: Duration) -> Value {
+    if span.subsec_nanos() == 0 { span.as_secs().into() } else { span.as_secs_f64().into() }
+}
+
+/// Share of one processor since the start, in percent.
+fn cpu_percent(shared: &Shared) -> f64 {
+    let elapsed = shared.start_instant.elapsed().as_secs_f64().max(0.001);
+    (process::cpu_seconds() / elapsed * 1000.0).round() / 10.0
+}
+
+fn head(shared: &Shared) -> serde_json::Map<String, Value> {
+    let mut map = serde_json::Map::new();
+    map.insert("server_id".into(), shared.identity.id.clone().into());
+    map.insert("now".into(), stamp(SystemTime::now()).into());
+    map
+}
+
+fn with_head(shared: &Shared, rest: Value) -> Answer {
+    let mut map = head(shared);
+    if let Value::Object(rest) = rest {
+        map.extend(rest);
+    }
+    Answer::json(&map)
+}
+
+/// There are no routes.
+pub(super) fn routez(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
+    if query.text("subs") != "detail" {
+        query.flag("subs")?;
+    }
+    let rest = json!({ "server_name": shared.identity.name, "num_routes": 0, "routes": [] });
+    Ok(with_head(shared, rest))
+}
+
+/// There are no gateways.
+pub(super) fn gatewayz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
+    query.flag("accs")?;
+    Ok(with_head(shared, json!({ "outbound_gateways": {}, "inbound_gateways": {} })))
+}
+
+/// There are no leaf nodes.
+pub(super) fn leafz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
+    query.flag("subs")?;
+    Ok(with_head(shared, json!({ "leafnodes": 0, "leafs": [] })))
+}
+
+/// JetStream is off.
+pub(super) fn jsz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
+    for name in [
+        "accounts",
+        "streams",
+        "consumers",
+        "direct-consumers",
+        "config",
+        "leader-only",
+        "stream-leader-only",
+        "raft",
+    ] {
+        query.flag(name)?;
+    }
+    query.window(1024)?;
+    let rest = json!({
+        "memory": 0, "storage": 0, "reserved_memory": 0, "reserved_storage": 0, "accounts": 0, "ha_assets": 0,
+        "api": { "level": 0, "total": 0, "errors": 0 },
+        "disabled": true,
+        "config": { "max_memory": 0, "max_storage": 0 },
+        "streams": 0, "consumers": 0, "messages": 0, "bytes": 0, "total": 0,
+    });
+    Ok(with_head(shared, rest))
+}
+
+/// There are no Raft groups.
+pub(super) fn raftz(_: &Arc<Shared>, _: &Query) -> Result<Answer, BadQuery> {
+    Ok(Answer::text(404, "No Raft nodes registered"))
+}
+
+/// There are no internal queues of that kind.
+pub(super) fn ipqueuesz(_: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
+    query.flag("all")?;
+    Ok(Answer::json(&json!({})))
+}
+
+/// Stacks are for a debugger.
+pub(super) fn stacksz(_: &Arc<Shared>, _: &Query) -> Result<Answer, BadQuery> {
+    Ok(Answer::text(200, "stacks are shown by a debugger: gdb -p PID -batch -ex 'thread apply all bt'\n"))
+}
+
+/// Figures of the process. The command line is not among them: it may hold secrets (CVE-2026-33247).
+pub(super) fn expvarz(shared: &Arc<Shared>, _: &Query) -> Result<Answer, BadQuery> {
+    let memory = process::resident_bytes();
+    Ok(Answer::json(&json!({
+        "memstats": { "Sys": memory, "Alloc": memory },
+        "cpu_seconds": process::cpu_seconds(),
+        "uptime_seconds": shared.start_instant.elapsed().as_secs(),
+    })))
+}

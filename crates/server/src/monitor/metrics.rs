@@ -1,0 +1,126 @@
+//! `/metrics`: Prometheus. The number of series depends on the number of accounts, and is bounded.
+
+use super::{Answer, BadQuery, Query, TEXT};
+use crate::process;
+use crate::shared::Shared;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Accounts with series of their own; the others are summed up as `other`.
+const ACCOUNTS_MAX: usize = 1000;
+
+/// A metric: name, type, help.
+struct Metric(&'static str, &'static str, &'static str);
+
+const ACCOUNT_METRICS: [Metric; 6] = [
+    Metric("dialtone_account_connections", "gauge", "Connections of the account."),
+    Metric("dialtone_account_subscriptions", "gauge", "Subscriptions of the account."),
+    Metric("dialtone_account_received_messages_total", "counter", "Messages from the account's connections."),
+    Metric("dialtone_account_received_bytes_total", "counter", "Bytes of those messages."),
+    Metric("dialtone_account_sent_messages_total", "counter", "Messages to the account's connections."),
+    Metric("dialtone_account_sent_bytes_total", "counter", "Bytes of those messages."),
+];
+
+pub(super) fn metrics(shared: &Arc<Shared>, _: &Query) -> Result<Answer, BadQuery> {
+    let mut out = String::new();
+    let mut put = |metric: Metric, value: f64| {
+        let Metric(name, kind, help) = metric;
+        // Writing to a String has no way to fail.
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+    };
+    let traffic = shared.counters.read();
+    let count = |n: u64| n as f64;
+    put(
+        Metric("dialtone_uptime_seconds", "gauge", "Seconds since the start."),
+        shared.start_instant.elapsed().as_secs_f64(),
+    );
+    put(Metric("dialtone_connections", "gauge", "Connections."), shared.registry.len() as f64);
+    put(
+        Metric("dialtone_connections_total", "counter", "Connections since the start."),
+        count(shared.registry.total()),
+    );
+    put(
+        Metric("dialtone_received_messages_total", "counter", "Messages from clients."),
+        count(traffic.in_msgs),
+    );
+    put(
+        Metric("dialtone_received_bytes_total", "counter", "Bytes of those messages."),
+        count(traffic.in_bytes),
+    );
+    put(Metric("dialtone_sent_messages_total", "counter", "Messages to clients."), count(traffic.out_msgs));
+    put(Metric("dialtone_sent_bytes_total", "counter", "Bytes of those messages."), count(traffic.out_bytes));
+    put(
+        Metric(
+            "dialtone_slow_consumers_total",
+            "counter",
+            "Connections closed because they read too slowly.",
+        ),
+        count(shared.troubles.slow.load(Relaxed)),
+    );
+    put(
+        Metric(
+            "dialtone_stale_connections_total",
+            "counter",
+            "Connections closed because they did not answer.",
+        ),
+        count(shared.troubles.stale.load(Relaxed)),
+    );
+    put(
+        Metric(
+            "dialtone_stalled_producers_total",
+            "counter",
+            "Times a producer was held back for a slow reader.",
+        ),
+        count(shared.troubles.stalled.load(Relaxed)),
+    );
+    put(
+        Metric("process_resident_memory_bytes", "gauge", "Resident memory."),
+        count(process::resident_bytes()),
+    );
+    put(Metric("process_cpu_seconds_total", "counter", "Processor time used."), process::cpu_seconds());
+    accounts(shared, &mut out);
+    Ok(Answer {
+        status: 200,
+        content_type: "text/plain; version=0.0.4; charset=utf-8",
+        body: out.into_bytes(),
+    })
+    .inspect(|answer| {
+        debug_assert!(answer.content_type.starts_with(TEXT.split(';').next().unwrap_or_default()))
+    })
+}
+
+fn accounts(shared: &Shared, out: &mut String) {
+    let row = |account: &dialtone_broker::account::Account| {
+        let traffic = account.counters.read();
+        [
+            u64::from(account.connections()),
+            account.interest().len() as u64,
+            traffic.in_msgs,
+            traffic.in_bytes,
+            traffic.out_msgs,
+            traffic.out_bytes,
+        ]
+    };
+    let all = shared.accounts();
+    let mut rows: Vec<(String, [u64; 6])> =
+        all.iter().take(ACCOUNTS_MAX).map(|a| (label(&a.name), row(a))).collect();
+    if all.len() > ACCOUNTS_MAX {
+        let mut sum = [0; 6];
+        for account in all.iter().skip(ACCOUNTS_MAX) {
+            sum.iter_mut().zip(row(account)).for_each(|(sum, n)| *sum += n);
+        }
+        rows.push(("other".into(), sum));
+    }
+    for (at, Metric(name, kind, help)) in ACCOUNT_METRICS.iter().enumerate() {
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (account, values) in &rows {
+            let _ = writeln!(out, "{name}{{account=\"{account}\"}} {}", values.get(at).copied().unwrap_or(0));
+        }
+    }
+}
+
+/// A label's value, escaped.
+fn label(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

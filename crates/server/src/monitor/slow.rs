@@ -1,0 +1,64 @@
+//! `/slowz`: which connections are behind, how far, and on which subjects.
+
+use super::times::{duration, stamp};
+use super::{Answer, BadQuery, Query};
+use crate::shared::Shared;
+use serde_json::{Value, json};
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// Connections that are listed if no limit is given.
+const LIMIT_DEFAULT: usize = 100;
+/// Subjects that are listed of each.
+const SUBJECTS_MAX: usize = 32;
+
+pub(super) fn slowz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
+    let window = query.window(LIMIT_DEFAULT)?;
+    let mut behind: Vec<_> = shared
+        .registry
+        .open()
+        .into_iter()
+        .map(|session| (session.peer.pending_bytes(), session))
+        .filter(|(pending, _)| *pending > 0)
+        .collect();
+    behind.sort_by_key(|(pending, _)| Reverse(*pending));
+    let now = Instant::now();
+    let total = behind.len();
+    let rows: Vec<Value> = window
+        .of(behind)
+        .into_iter()
+        .map(|(pending, session)| {
+            let mut subjects: Vec<_> = session
+                .peer
+                .subscriptions()
+                .iter()
+                .map(|s| (Reverse(s.delivered()), String::from_utf8_lossy(s.filter()).into_owned()))
+                .collect();
+            subjects.sort();
+            let blocked = session.peer.blocked_since().map(|since| now.saturating_duration_since(since));
+            let introduction = session.introduction.get();
+            json!({
+                "cid": session.peer.id.0,
+                "ip": session.remote.map(|r| r.ip().to_string()).unwrap_or_default(),
+                "name": introduction.map_or("", |i| &i.name),
+                "account": introduction.map_or("", |i| &i.account),
+                "pending_bytes": pending,
+                "dropped_msgs": session.peer.dropped(),
+                "blocked_for": duration(blocked.unwrap_or_default()),
+                "holds_producers_back": session.peer.stalls(),
+                "subjects": subjects.into_iter().take(SUBJECTS_MAX).map(|(_, s)| s).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    Ok(Answer::json(&json!({
+        "server_id": shared.identity.id,
+        "now": stamp(SystemTime::now()),
+        "slow_consumers_closed": shared.troubles.slow.load(std::sync::atomic::Ordering::Relaxed),
+        "stalled_producers": shared.troubles.stalled.load(std::sync::atomic::Ordering::Relaxed),
+        "total": total,
+        "offset": window.offset,
+        "limit": window.limit,
+        "connections": rows,
+    })))
+}

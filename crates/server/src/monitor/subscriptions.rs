@@ -1,0 +1,80 @@
+//! `/subsz`: who subscribed to what.
+
+use super::times::stamp;
+use super::{Answer, BadQuery, Query};
+use crate::shared::Shared;
+use dialtone_broker::subscription::Subscription;
+use dialtone_subject::{is_valid_literal, set};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Subscriptions that are listed if no limit is given. The official figure.
+const LIMIT_DEFAULT: usize = 1024;
+
+pub(super) fn subsz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
+    let list = query.flag("subs")?;
+    let window = query.window(LIMIT_DEFAULT)?;
+    let (test, account) = (query.text("test"), query.text("acc"));
+    if !test.is_empty() && !is_valid_literal(test.as_bytes()) {
+        return Err(BadQuery(format!("invalid test subject, must be valid publish subject: {test}")));
+    }
+    let accounts: Vec<_> =
+        shared.accounts().into_iter().filter(|a| account.is_empty() || *a.name == *account).collect();
+    let stats = accounts
+        .iter()
+        .map(|a| a.interest().stats())
+        .fold(Default::default(), |sum: dialtone_subject::Stats, s| sum + s);
+    let mut rows = Vec::new();
+    if list {
+        for account in &accounts {
+            let interest = account.interest();
+            let wanted =
+                interest.iter().filter(|s| test.is_empty() || set::matches(s.0.filter(), test.as_bytes()));
+            rows.extend(wanted.map(|s| detail(&s.0, Some(&account.name))));
+        }
+    }
+    let mut out = json!({
+        "server_id": shared.identity.id,
+        "now": stamp(SystemTime::now()),
+        "num_subscriptions": stats.entries,
+        "num_cache": 0,
+        "num_inserts": stats.inserts,
+        "num_removes": stats.removes,
+        "num_matches": 0,
+        "cache_hit_rate": 0,
+        "max_fanout": stats.fanout_max,
+        "avg_fanout": stats.fanout_average(),
+        "total": rows.len(),
+        "offset": window.offset,
+        "limit": window.limit,
+    });
+    let shown = window.of(rows);
+    if let Some(object) = out.as_object_mut()
+        && !shown.is_empty()
+    {
+        object.insert("subscriptions_list".into(), shown.into());
+    }
+    Ok(Answer::json(&out))
+}
+
+/// A subscription, with its account where the list is not one connection's.
+pub(super) fn detail(subscription: &Subscription, account: Option<&str>) -> Value {
+    let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes).into_owned());
+    let mut out = Map::new();
+    if let Some(account) = account {
+        out.insert("account".into(), account.into());
+        out.insert("account_tag".into(), account.into());
+    }
+    out.insert("subject".into(), text(subscription.filter()));
+    if let Some(queue) = subscription.queue() {
+        out.insert("qgroup".into(), text(queue));
+    }
+    out.insert("sid".into(), text(subscription.sid()));
+    out.insert("msgs".into(), subscription.delivered().into());
+    if let Some(max) = subscription.max() {
+        out.insert("max".into(), max.into());
+    }
+    out.insert("cid".into(), subscription.peer().id.0.into());
+    Value::Object(out)
+}

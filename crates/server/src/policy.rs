@@ -1,0 +1,105 @@
+//! What the configuration means for connections: made whole from the options, replaced whole by a reload.
+
+use crate::tls::{TlsError, TlsSetup};
+use dialtone_config::options::AccountLimits;
+use dialtone_config::{ConfigError, Options};
+use dialtone_identity::authenticator::{self, Authenticator};
+use dialtone_wire::Info;
+use std::time::Duration;
+
+/// The version of the official server that this one stands in for. Clients decide by it what they may use.
+pub const COMPATIBLE_VERSION: &str = "2.15.0";
+/// How long a client may take to say who it is, by default. The official figure.
+const AUTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Immutable; connections hold it and notice when there is another.
+pub struct Policy {
+    /// The options it was made from.
+    pub options: Options,
+    /// Who may connect.
+    pub authenticator: Authenticator,
+    /// TLS for clients.
+    pub tls: Option<TlsSetup>,
+    /// INFO, without what differs by connection.
+    pub info: Info,
+    /// How long a client may take to say who it is.
+    pub auth_timeout: Duration,
+}
+
+/// What else is wrong with options: what only those can tell who know keys and certificates.
+pub fn check(options: &Options) -> Vec<ConfigError> {
+    let mut errors = authenticator::check(options);
+    if let Some(tls) = &options.tls
+        && let Err(problem) = TlsSetup::load(tls)
+    {
+        errors.push(ConfigError::new(&tls.at, problem.to_string()));
+    }
+    errors
+}
+
+/// What a server is called; it stays the same over reloads.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its public NKey.
+    pub id: String,
+    /// Its public curve key.
+    pub xkey: String,
+    /// Its name.
+    pub name: String,
+    /// The port it listens on for clients.
+    pub port: u16,
+}
+
+impl Policy {
+    /// Works the options out.
+    ///
+    /// Errors: certificates or keys cannot be read.
+    pub fn new(options: Options, identity: &Identity) -> Result<Self, TlsError> {
+        let authenticator = Authenticator::new(&options);
+        let tls = options.tls.as_ref().map(TlsSetup::load).transpose()?;
+        let info = info(&options, identity, &authenticator);
+        let auth_timeout = options.limits.auth_timeout.unwrap_or_else(|| {
+            // With TLS the handshake counts; the official server adds a second.
+            options.tls.as_ref().map_or(AUTH_TIMEOUT, |tls| tls.timeout + Duration::from_secs(1))
+        });
+        Ok(Self { options, authenticator, tls, info, auth_timeout })
+    }
+
+    /// The limits of an account.
+    pub fn account_limits(&self, name: &str) -> AccountLimits {
+        self.options.accounts.iter().find(|a| a.name == name).map(|a| a.limits).unwrap_or_default()
+    }
+
+    /// Whether a connection must say who it is before anything else.
+    pub fn auth_required(&self) -> bool {
+        self.authenticator.required()
+    }
+}
+
+fn info(options: &Options, identity: &Identity, authenticator: &Authenticator) -> Info {
+    let advertised = options.client_advertise.as_deref().and_then(|a| a.rsplit_once(':'));
+    let (host, port) = match advertised.and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+        Some((host, port)) => (host.to_owned(), port),
+        None => (options.client_advertise.clone().unwrap_or_else(|| options.host.clone()), identity.port),
+    };
+    Info {
+        server_id: identity.id.clone(),
+        server_name: identity.name.clone(),
+        version: COMPATIBLE_VERSION.into(),
+        proto: 1,
+        git_commit: option_env!("DIALTONE_COMMIT").unwrap_or("dialtone").into(),
+        // The field for the toolchain; ours says which server this really is.
+        go: concat!("dialtone ", env!("CARGO_PKG_VERSION"), " (rust)").into(),
+        host,
+        port,
+        headers: options.headers,
+        auth_required: authenticator.required() && authenticator.no_auth_user().is_none(),
+        tls_required: options.tls.is_some() && !options.allow_non_tls,
+        tls_verify: options.tls.as_ref().is_some_and(|tls| tls.verify),
+        tls_available: options.tls.is_some() && options.allow_non_tls,
+        max_payload: options.limits.payload_bytes_max as i64,
+        api_lvl: 5,
+        xkey: identity.xkey.clone(),
+        ..Info::default()
+    }
+}

@@ -1,0 +1,121 @@
+//! Reload: other options are taken over all at once, or not at all.
+
+use crate::log::Event;
+use crate::policy::Policy;
+use crate::registry::Session;
+use crate::shared::Shared;
+use dialtone_broker::peer::Place;
+use dialtone_config::plan::{Change, plan};
+use dialtone_config::{ConfigErrors, Options};
+use dialtone_identity::permission::{Permissions, Subscribing};
+use dialtone_wire::client::encode;
+use dialtone_wire::{CloseReason, ProtocolError};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Takes over other options.
+pub(crate) fn reload(shared: &Arc<Shared>, options: Result<Options, ConfigErrors>) {
+    let fail = |why: &dyn std::fmt::Display| {
+        shared.log.say(Event::ReloadFailed, "", format_args!("Failed to reload server configuration: {why}"));
+    };
+    let new = match options {
+        Ok(new) => new,
+        Err(errors) => return fail(&errors),
+    };
+    let old = shared.policy();
+    let changes = match plan(&old.options, &new) {
+        Ok(changes) => changes,
+        Err(refusal) => return fail(&refusal),
+    };
+    let policy = match Policy::new(new, &shared.identity) {
+        Ok(policy) => policy,
+        Err(error) => return fail(&error),
+    };
+    // From here on nothing can fail.
+    if changes.contains(&Change::Log) {
+        shared.log.configure(&policy.options.log);
+    }
+    shared.set_policy(policy);
+    if changes.contains(&Change::Users) {
+        renew_rights(shared, &old);
+    }
+    for change in &changes {
+        shared.log.say(Event::Reloaded, "", format_args!("Reloaded: {change:?}"));
+    }
+    shared.log.say(Event::Reloaded, "", format_args!("Reloaded server configuration"));
+}
+
+/// Reads certificates again if their files were written.
+pub(crate) fn certificates(shared: &Arc<Shared>) {
+    let policy = shared.policy();
+    if !policy.tls.as_ref().is_some_and(crate::tls::TlsSetup::is_outdated) {
+        return;
+    }
+    match Policy::new(policy.options.clone(), &shared.identity) {
+        Ok(policy) => {
+            shared.set_policy(policy);
+            shared.log.say(Event::CertificatesReloaded, "", format_args!("Certificates were read again"));
+        }
+        Err(e) => {
+            shared.log.say(
+                Event::CertificatesFailed,
+                "",
+                format_args!("Certificates cannot be read again, the old ones stay: {e}"),
+            );
+        }
+    }
+}
+
+/// Connections that still have the right to be here stay, with the rights they have now.
+fn renew_rights(shared: &Arc<Shared>, old: &Policy) {
+    let new = shared.policy();
+    for session in shared.registry.open() {
+        let Some(introduction) = session.introduction.get() else { continue };
+        let user = introduction.user.as_str();
+        let (before, now) = (old.authenticator.find(user), new.authenticator.find(user));
+        let same_secret = old.authenticator.password(user) == new.authenticator.password(user)
+            && old.options.authorization.token == new.options.authorization.token;
+        let stays = match (before, now) {
+            (Some(before), Some(now)) => before.account == now.account && same_secret,
+            // It came without being a user: that must still be possible.
+            (None, None) => same_secret && old.auth_required() == new.auth_required(),
+            _ => false,
+        };
+        if !stays {
+            let mut bytes = Vec::new();
+            encode::error(&mut bytes, ProtocolError::Authorization.text());
+            session.peer.send(&bytes, Instant::now());
+            session.peer.close(CloseReason::AuthenticationViolation);
+            continue;
+        }
+        if let Some(now) = now {
+            give(&session, now.permissions.clone());
+        }
+    }
+    for account in shared.accounts() {
+        account.forget_matches();
+    }
+}
+
+/// Gives a connection other rights; subscriptions that they do not cover end.
+fn give(session: &Session, permissions: Option<Arc<Permissions>>) {
+    let peer = &session.peer;
+    let place = peer.place();
+    peer.set_place(Place { account: place.account, permissions: permissions.clone() });
+    let Some(permissions) = permissions else { return };
+    let all: Vec<_> = peer.subscriptions().iter().cloned().collect();
+    for subscription in all {
+        if permissions.can_subscribe(subscription.filter(), subscription.queue()) != Subscribing::Denied {
+            continue;
+        }
+        peer.unsubscribe(&subscription);
+        let filter = String::from_utf8_lossy(subscription.filter()).into_owned();
+        let sid = String::from_utf8_lossy(subscription.sid()).into_owned();
+        let mut bytes = Vec::new();
+        encode::error(
+            &mut bytes,
+            &format!("Permissions Violation for Subscription to {filter:?} (sid {sid:?})"),
+        );
+        peer.send(&bytes, Instant::now());
+    }
+}

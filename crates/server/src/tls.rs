@@ -1,0 +1,220 @@
+//! TLS of a listener: certificates, what is asked of clients, and when their certificates are good.
+
+use dialtone_config::options::{Tls, TlsFirst};
+use dialtone_identity::certificate;
+use dialtone_net::{HandshakeFirst, Transport};
+use parking_lot::Mutex;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read, or holds no PEM.
+    #[error("{}: cannot read the {what}: {problem}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A cipher suite or group that is unknown or not secure.
+    #[error("{name:?} is no known {what}; known are {known}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// What it should be.
+        what: &'static str,
+        /// What there is.
+        known: String,
+    },
+    /// The parts do not go together.
+    #[error("TLS cannot be set up: {0}")]
+    Setup(String),
+}
+
+/// TLS of a listener, ready for use.
+pub struct TlsSetup {
+    options: Tls,
+    config: Arc<ServerConfig>,
+    /// When the files were last written.
+    stamps: Vec<Option<SystemTime>>,
+    rate: Mutex<(Instant, u32)>,
+}
+
+impl TlsSetup {
+    /// Reads certificates and keys.
+    pub fn load(options: &Tls) -> Result<Self, TlsError> {
+        let provider = provider(options)?;
+        let versions: &[&rustls::SupportedProtocolVersion] = if options.only_1_3 {
+            &[&rustls::version::TLS13]
+        } else {
+            &[&rustls::version::TLS13, &rustls::version::TLS12]
+        };
+        let provider = Arc::new(provider);
+        let setup = |e: &dyn std::fmt::Display| TlsError::Setup(e.to_string());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(versions)
+            .map_err(|e| setup(&e))?;
+        let builder = if options.verify {
+            let mut roots = RootCertStore::empty();
+            match &options.ca_file {
+                Some(file) => {
+                    for certificate in certificates(file)? {
+                        roots.add(certificate).map_err(|e| file_error(file, "CA certificates", e))?;
+                    }
+                }
+                None => {
+                    return Err(TlsError::Setup(
+                        "`verify` needs `ca_file`: the certificates that clients' are verified with".into(),
+                    ));
+                }
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .map_err(|e| setup(&e))?;
+            builder.with_client_cert_verifier(verifier)
+        } else {
+            builder.with_no_client_auth()
+        };
+        let chain = certificates(&options.cert_file)?;
+        let key = PrivateKeyDer::from_pem_file(&options.key_file)
+            .map_err(|e| file_error(&options.key_file, "private key", e))?;
+        let config = builder
+            .with_single_cert(chain, key)
+            .map_err(|e| file_error(&options.cert_file, "certificate and its key", e))?;
+        Ok(Self {
+            options: options.clone(),
+            config: Arc::new(config),
+            stamps: stamps(options),
+            rate: Mutex::new((Instant::now(), 0)),
+        })
+    }
+
+    /// Whether a file has been written since it was read.
+    pub fn is_outdated(&self) -> bool {
+        stamps(&self.options) != self.stamps
+    }
+
+    /// How long a handshake may take.
+    pub fn timeout(&self) -> Duration {
+        self.options.timeout
+    }
+
+    /// Until when the certificate is good, RFC 3339.
+    pub fn not_after(&self) -> Option<String> {
+        let chain = certificates(&self.options.cert_file).ok()?;
+        certificate::not_after(chain.first()?)
+            .and_then(|s| jiff::Timestamp::from_second(s).ok())
+            .map(|t| t.to_string())
+    }
+
+    /// For other uses of the same certificates.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.config.clone()
+    }
+
+    /// What stands between a client's socket and the protocol.
+    pub fn transport(&self, plain_allowed: bool) -> Transport {
+        Transport::Tls {
+            config: self.config.clone(),
+            first: match self.options.first {
+                TlsFirst::No => HandshakeFirst::No,
+                TlsFirst::Yes => HandshakeFirst::Yes,
+                TlsFirst::Within(delay) => HandshakeFirst::Within(delay),
+            },
+            timeout: self.options.timeout,
+            plain_allowed,
+        }
+    }
+
+    /// Whether another handshake fits into this second.
+    pub fn admit(&self, now: Instant) -> bool {
+        if self.options.rate_max == 0 {
+            return true;
+        }
+        let mut rate = self.rate.lock();
+        if now.saturating_duration_since(rate.0) >= Duration::from_secs(1) {
+            *rate = (now, 0);
+        }
+        rate.1 += 1;
+        rate.1 <= self.options.rate_max
+    }
+
+    /// Whether a client's certificate is one of those that are pinned.
+    pub fn is_pinned(&self, certificate: Option<&[u8]>) -> bool {
+        self.options.pinned_certs.is_empty()
+            || certificate
+                .and_then(certificate::public_key_sha256)
+                .is_some_and(|hash| self.options.pinned_certs.contains(&hash))
+    }
+}
+
+fn stamps(options: &Tls) -> Vec<Option<SystemTime>> {
+    let files = [Some(&options.cert_file), Some(&options.key_file), options.ca_file.as_ref()];
+    files.into_iter().flatten().map(|file| std::fs::metadata(file).and_then(|m| m.modified()).ok()).collect()
+}
+
+fn file_error(file: &Path, what: &'static str, problem: impl std::fmt::Display) -> TlsError {
+    TlsError::File { file: file.to_owned(), what, problem: problem.to_string() }
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = CertificateDer::pem_file_iter(file)
+        .and_then(|certificates| certificates.collect::<Result<Vec<_>, _>>());
+    match read {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(file_error(file, "certificates", "there are none in it"))
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(e) => Err(file_error(file, "certificates", e)),
+    }
+}
+
+/// The cipher suites and groups that are asked for, of those that are secure.
+fn provider(options: &Tls) -> Result<CryptoProvider, TlsError> {
+    let mut provider = ring::default_provider();
+    let plain = |name: &str| {
+        name.to_ascii_uppercase().replace("TLS13_", "TLS_").replace("_SHA256", "").replace("_SHA384", "")
+    };
+    let name_of =
+        |suite: &rustls::SupportedCipherSuite| suite.suite().as_str().unwrap_or_default().to_owned();
+    if !options.cipher_suites.is_empty() {
+        let known: Vec<String> = provider.cipher_suites.iter().map(name_of).collect();
+        if let Some(name) = options.cipher_suites.iter().find(|n| !known.iter().any(|k| plain(k) == plain(n)))
+        {
+            let (name, known) = (name.clone(), known.join(", "));
+            return Err(TlsError::Unknown { name, what: "secure cipher suite", known });
+        }
+        provider
+            .cipher_suites
+            .retain(|suite| options.cipher_suites.iter().any(|n| plain(n) == plain(&name_of(suite))));
+    }
+    if !options.curves.is_empty() {
+        let group = |name: &str| match name.to_ascii_lowercase().as_str() {
+            "x25519" => Some(rustls::NamedGroup::X25519),
+            "curvep256" => Some(rustls::NamedGroup::secp256r1),
+            "curvep384" => Some(rustls::NamedGroup::secp384r1),
+            _ => None,
+        };
+        let mut groups = Vec::new();
+        for name in &options.curves {
+            let found = group(name).and_then(|g| provider.kx_groups.iter().find(|k| k.name() == g).copied());
+            groups.push(found.ok_or_else(|| TlsError::Unknown {
+                name: name.clone(),
+                what: "key exchange group",
+                known: "X25519, CurveP256, CurveP384".into(),
+            })?);
+        }
+        provider.kx_groups = groups;
+    }
+    Ok(provider)
+}
