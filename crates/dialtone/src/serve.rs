@@ -1,12 +1,10 @@
 //! `dialtone` without a subcommand: the server, with the command line of `nats-server`.
 
 use dialtone_config::flags::{self, Command, Flags};
-use dialtone_config::language::Files;
 use dialtone_config::{ConfigErrors, Location, Options};
 use dialtone_server::Server;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,64 +27,49 @@ pub fn run(args: impl Iterator<Item = String>) -> i32 {
             0
         }
         Ok(Command::HelpTls) => {
-            print!("{TLS_HELP}");
+            print!("{}", flags::help_tls());
             0
         }
-        Ok(Command::Serve(flags)) => serve(*flags),
+        Ok(Command::Signal { signal, target }) => {
+            match dialtone_server::signal::send(signal, target.as_deref()) {
+                Ok(()) => 0,
+                Err(problem) => fail(&problem),
+            }
+        }
+        Ok(Command::CheckConfig(file)) => check(&file),
+        Ok(Command::Serve(flags)) => serve(&flags),
         Err(problem) => fail(&problem),
     }
 }
-
-const TLS_HELP: &str = "TLS configuration.
-
-On the command line:
-    --tls                 TLS, without certificates of clients
-    --tlscert FILE        the server's certificate chain, PEM
-    --tlskey FILE         its private key, PEM
-    --tlsverify           clients need a certificate
-    --tlscacert FILE      what clients' certificates are verified with, PEM
-
-In a configuration file:
-    tls {
-        cert_file: \"./server-cert.pem\"
-        key_file:  \"./server-key.pem\"
-        ca_file:   \"./ca.pem\"
-        verify:    true
-        timeout:   2
-    }
-";
 
 fn fail(problem: &dyn std::fmt::Display) -> i32 {
     eprintln!("dialtone: {problem}");
     FAILED
 }
 
-fn serve(flags: Flags) -> i32 {
-    if let Some(signal) = &flags.signal {
-        return match dialtone_server::signal::send(signal) {
-            Ok(()) => 0,
-            Err(problem) => fail(&problem),
-        };
+/// Says whether a configuration file is good.
+fn check(file: &Path) -> i32 {
+    match load(file).and_then(checked) {
+        Ok(options) => {
+            eprintln!("dialtone: configuration file {} is valid ({})", file.display(), options.config_digest);
+            0
+        }
+        Err(problem) => fail(&problem),
     }
-    if flags.check && flags.config.is_none() {
-        return fail(&"must specify [-c, --config] option to check configuration file syntax");
-    }
-    let options = match options(&flags) {
+}
+
+fn serve(flags: &Flags) -> i32 {
+    let options = match options(flags) {
         Ok(options) => options,
         Err(problem) => return fail(&problem),
     };
-    if flags.check {
-        let file = flags.config.as_deref().unwrap_or(Path::new("")).display().to_string();
-        eprintln!("dialtone: configuration file {file} is valid ({})", options.config_digest);
-        return 0;
-    }
     // Signals are taken before anything can be promised to anyone.
     let signals = match Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2]) {
         Ok(signals) => signals,
         Err(problem) => return fail(&problem),
     };
     match Server::builder().options(options).start() {
-        Ok(server) => wait(&Arc::new(server), signals, &flags),
+        Ok(server) => wait(&Arc::new(server), signals, flags),
         Err(problem) => fail(&problem),
     }
 }
@@ -128,38 +111,23 @@ fn wait(server: &Arc<Server>, mut signals: Signals, flags: &Flags) -> i32 {
 
 /// The options: the file's, with the flags over them.
 fn options(flags: &Flags) -> Result<Options, ConfigErrors> {
-    let here = Location { file: "command line".into(), line: 1, column: 1 };
+    let here = Location::nowhere("command line");
     let problem = |text: String| ConfigErrors::from(dialtone_config::ConfigError::new(&here, text));
     let mut options = match &flags.config {
         None => Options::default(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|e| {
-                let why = if e.kind() == io::ErrorKind::NotFound {
-                    "no such file or directory".into()
-                } else {
-                    e.to_string()
-                };
-                problem(format!("open {}: {why}", path.display()))
-            })?;
-            dialtone_config::load(&path.display().to_string(), &text, &mut Disk)?
-        }
+        Some(path) => load(path)?,
     };
     flags.apply(&mut options).map_err(|e| problem(e.to_string()))?;
-    let errors = dialtone_server::policy::check(&options);
-    if errors.is_empty() { Ok(options) } else { Err(ConfigErrors(errors)) }
+    checked(options)
 }
 
-/// Files and variables of this machine.
-struct Disk;
+/// Reads a file of this machine, and what it includes.
+fn load(path: &Path) -> Result<Options, ConfigErrors> {
+    dialtone_config::load(path, &mut |file: &Path| std::fs::read(file), &|name| std::env::var(name).ok())
+}
 
-impl Files for Disk {
-    fn read(&mut self, from: &str, path: &str) -> io::Result<(String, String)> {
-        let folder = Path::new(from).parent().unwrap_or(Path::new(""));
-        let file = folder.join(path);
-        Ok((file.display().to_string(), std::fs::read_to_string(file)?))
-    }
-
-    fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
-    }
+/// Keys and certificates are good too.
+fn checked(options: Options) -> Result<Options, ConfigErrors> {
+    let errors = dialtone_server::policy::check(&options);
+    if errors.is_empty() { Ok(options) } else { Err(ConfigErrors(errors)) }
 }

@@ -1,14 +1,12 @@
 //! `--signal`: a signal to a server that runs elsewhere.
 
+use dialtone_config::flags;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
 
 /// Why no signal was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SignalError {
-    /// There is no such command.
-    #[error("unknown signal {0:?}; known are ldm, stop, quit, term, reopen, reload")]
-    Unknown(String),
     /// There is no such process.
     #[error("no dialtone processes running")]
     NoProcess,
@@ -23,21 +21,19 @@ pub enum SignalError {
     Refused(i32, std::io::Error),
 }
 
-/// Sends `command[=pid]`; the process can be told by number, by pid file, or be the only one of its name.
+/// Sends a signal; the process can be told by number, by pid file, or be the only one of its name.
 ///
 /// Errors: see [`SignalError`].
-pub fn send(command: &str) -> Result<(), SignalError> {
-    let (name, target) = command.split_once('=').unwrap_or((command, ""));
-    let signal = match name {
-        "stop" => Signal::KILL,
-        "quit" => Signal::INT,
-        "term" => Signal::TERM,
-        "reopen" => Signal::USR1,
-        "reload" => Signal::HUP,
-        "ldm" => Signal::USR2,
-        _ => return Err(SignalError::Unknown(name.to_owned())),
+pub fn send(signal: flags::Signal, target: Option<&str>) -> Result<(), SignalError> {
+    let signal = match signal {
+        flags::Signal::Stop => Signal::KILL,
+        flags::Signal::Quit => Signal::INT,
+        flags::Signal::Term => Signal::TERM,
+        flags::Signal::Reopen => Signal::USR1,
+        flags::Signal::Reload => Signal::HUP,
+        flags::Signal::LameDuck => Signal::USR2,
     };
-    let pid = if target.is_empty() { only_process()? } else { named(target)? };
+    let pid = target.map_or_else(only_process, named)?;
     let process = Pid::from_raw(pid).ok_or(SignalError::NoProcess)?;
     kill_process(process, signal).map_err(|e| SignalError::Refused(pid, e.into()))
 }
@@ -77,8 +73,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told() {
-        assert!(matches!(send("nope"), Err(SignalError::Unknown(_))));
-        assert!(matches!(send("reload=/no/such/file"), Err(SignalError::NoPid(_))));
-        assert!(matches!(send("reload=0"), Err(SignalError::NoPid(_))));
+        let send = |target| send(flags::Signal::Reload, Some(target));
+        assert!(matches!(send("/no/such/file"), Err(SignalError::NoPid(_))));
+        assert!(matches!(send("0"), Err(SignalError::NoPid(_))));
     }
 }
