@@ -48,9 +48,15 @@ impl Client {
             Phase::AwaitingConnect { until } => Some(until),
             Phase::Checking | Phase::Open => None,
         };
-        let write =
-            self.peer().blocked_since().map(|since| since + self.policy.options.limits.write_deadline);
+        let write = self.write_deadline();
         connect.into_iter().chain(write).chain([self.alive.next_ping]).min()
+    }
+
+    /// When the client has taken nothing for too long.
+    fn write_deadline(&self) -> Option<Instant> {
+        let limits = &self.policy.options.limits;
+        let since = self.peer().blocked_since().filter(|_| !limits.write_retry)?;
+        Some(since + limits.write_deadline)
     }
 
     /// The deadline has passed.
@@ -65,14 +71,8 @@ impl Client {
                 turn,
             );
         }
-        if self
-            .peer()
-            .blocked_since()
-            .is_some_and(|since| since + self.policy.options.limits.write_deadline <= now)
-        {
-            if !self.policy.options.limits.write_retry {
-                return self.peer().close(CloseReason::SlowConsumerWriteDeadline);
-            }
+        if self.write_deadline().is_some_and(|at| at <= now) {
+            return self.peer().close(CloseReason::SlowConsumerWriteDeadline);
         }
         if self.alive.next_ping <= now {
             self.ask(turn);
