@@ -101,11 +101,10 @@ impl Turn {
         self.staged_bytes += bytes.len();
     }
 
-    /// Delivers `headers` to the peer's own subscription for `reply`, if it has one: nobody answers `subject`.
+    /// Delivers `headers` to the peer's own plain subscription for `reply`, if it has one: nobody answers `subject`.
     pub fn no_responders(&mut self, origin: Origin<'_>, reply: &[u8], headers: &[u8]) {
         let route = self.routes.route(origin.account, reply);
-        let mut targets = route.plain.iter().chain(route.queues.iter().flatten());
-        let Some(target) = targets.find(|t| Arc::ptr_eq(t.subscription.peer(), origin.peer)) else { return };
+        let Some(target) = route.plain.iter().find(|t| Arc::ptr_eq(t.subscription.peer(), origin.peer)) else { return };
         let framed = [headers, b"\r\n"].concat();
         let message =
             Publish { subject: reply, reply: None, header_bytes: Some(headers.len()), framed: &framed };

@@ -77,8 +77,6 @@ protocol_errors! {
     ServerShutdown "Server Shutdown" Closes;
     /// This connection may not be used for this kind of peer.
     ConnectionType "Connection Type Not Allowed" Closes;
-    /// A subject with more tokens than `max_sub_tokens`.
-    SubjectTokensExceeded "Permissions Violation - maximum subject tokens exceeded" Stays;
 }
 
 #[cfg(test)]

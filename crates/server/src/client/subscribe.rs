@@ -16,7 +16,9 @@ impl Client {
         }
         let tokens_max = self.policy.options.limits.subject_tokens_max;
         if tokens_max > 0 && filter.split(|&b| b == b'.').count() > tokens_max {
-            return self.say_error(ProtocolError::SubjectTokensExceeded.text(), turn);
+            let filter = String::from_utf8_lossy(filter);
+            let text = format!("Permissions Violation for Subscription to {filter:?}, too many tokens");
+            return self.say_error(&text, turn);
         }
         let subscriptions_max = self.policy.options.limits.subscriptions_max;
         if subscriptions_max > 0 && self.peer().subscriptions().len() >= subscriptions_max {

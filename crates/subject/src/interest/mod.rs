@@ -141,7 +141,12 @@ impl<E: Entry> Interest<E> {
     ///
     /// Costs one look-up and a walk over those tree nodes whose path matches the subject's beginning: at most as many
     /// as there are such nodes, however the filters are chosen.
+    ///
+    /// A subject with an empty token is nobody's: not even `>` matches it.
     pub fn matches(&self, subject: &[u8], out: &mut Matches<E>) {
+        if crate::tokens(subject).any(<[u8]>::is_empty) {
+            return;
+        }
         let hash = self.hasher.hash_one(subject);
         if let Some(bag) = self.literals.find(hash, |bag| bag.has_filter(subject)) {
             bag.iter().for_each(|entry| out.add(entry));
@@ -153,6 +158,9 @@ impl<E: Entry> Interest<E> {
 
     /// Whether anyone's filter matches `subject`.
     pub fn has_interest(&self, subject: &[u8]) -> bool {
+        if crate::tokens(subject).any(<[u8]>::is_empty) {
+            return false;
+        }
         let hash = self.hasher.hash_one(subject);
         let mut found = self.literals.find(hash, |bag| bag.has_filter(subject)).is_some();
         if !found {

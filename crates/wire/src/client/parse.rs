@@ -173,8 +173,8 @@ pub fn parse<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<'a>, ParseEr
         [b'+', b'O' | b'o', b'K' | b'k', ..] => {
             until_newline(input, 3, |_| Ok(Op::Ok), limits.control_line_bytes_max)
         }
-        [b'-', b'E' | b'e', b'R' | b'r', b'R' | b'r', ..] => {
-            until_newline(input, 4, |args| Ok(Op::Err(args.trim_ascii())), limits.control_line_bytes_max)
+        [b'-', b'E' | b'e', b'R' | b'r', b'R' | b'r', b' ' | b'\t', ..] => {
+            until_newline(input, 5, |args| Ok(Op::Err(args.trim_ascii())), limits.control_line_bytes_max)
         }
         _ if begins_a_verb(input) => Ok(Parsed::Partial { total: 0 }),
         _ => Err(unknown(input)),
@@ -186,7 +186,7 @@ fn begins_a_verb(input: &[u8]) -> bool {
     const VERBS: [&[u8]; 9] =
         [b"PUB ", b"HPUB ", b"SUB ", b"UNSUB ", b"PING", b"PONG", b"CONNECT", b"INFO", b"+OK"];
     let begins = |verb: &[u8]| verb.get(..input.len()).is_some_and(|start| start.eq_ignore_ascii_case(input));
-    VERBS.into_iter().any(begins) || begins(b"-ERR")
+    VERBS.into_iter().any(begins) || begins(b"-ERR ")
 }
 
 fn unknown(input: &[u8]) -> ParseError {
@@ -317,6 +317,8 @@ fn publish<'a>(
     if body > limits.payload_bytes_max {
         return Err(ParseError::Payload { size: body, max: limits.payload_bytes_max });
     }
+    // An empty header block is none.
+    let header_bytes = header_bytes.filter(|&bytes| bytes > 0);
     let begin = end + 1;
     let total = begin + body + 2;
     let Some(framed) = input.get(begin..total) else {
