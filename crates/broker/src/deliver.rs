@@ -104,7 +104,10 @@ impl Turn {
     /// Delivers `headers` to the peer's own plain subscription for `reply`, if it has one: nobody answers `subject`.
     pub fn no_responders(&mut self, origin: Origin<'_>, reply: &[u8], headers: &[u8]) {
         let route = self.routes.route(origin.account, reply);
-        let Some(target) = route.plain.iter().find(|t| Arc::ptr_eq(t.subscription.peer(), origin.peer)) else { return };
+        let Some(target) = route.plain.iter().find(|t| Arc::ptr_eq(t.subscription.peer(), origin.peer))
+        else {
+            return;
+        };
         let framed = [headers, b"\r\n"].concat();
         let message =
             Publish { subject: reply, reply: None, header_bytes: Some(headers.len()), framed: &framed };
