@@ -1,5 +1,6 @@
 //! The one function that lets in: what a connection presents against the users of the configuration.
 
+use crate::distinguished_name::DistinguishedName;
 use crate::permission::Permissions;
 use crate::{certificate, nkey, password};
 use dialtone_config::options::{Options, User};
@@ -113,7 +114,10 @@ pub struct Authenticator {
     nkeys: HashMap<String, Known>,
     token: Option<Secret>,
     no_auth_user: Option<String>,
+    /// Users are known by their certificates.
     map_certificates: bool,
+    /// Users whose name is one of a certificate's subject, if certificates are asked.
+    distinguished: Vec<(DistinguishedName, String)>,
 }
 
 impl Authenticator {
@@ -122,7 +126,6 @@ impl Authenticator {
         let mut out = Self {
             token: options.authorization.token.clone(),
             no_auth_user: options.no_auth_user.clone(),
-            map_certificates: options.tls.as_ref().is_some_and(|tls| tls.map),
             ..Self::default()
         };
         let authorization = &options.authorization;
@@ -145,6 +148,16 @@ impl Authenticator {
                 out.add(user, Some(name.clone()), permissions);
             }
         }
+        // A single user and a token stay what they are, and with no users at all a verified certificate is enough.
+        let maps = options.tls.as_ref().is_some_and(|tls| tls.map);
+        let mut lists = options.accounts.iter().map(|account| &account.users).chain([&authorization.users]);
+        out.map_certificates = maps && lists.any(|users| users.iter().any(|user| user.nkey.is_none()));
+        if out.map_certificates {
+            let names = out.users.keys();
+            out.distinguished =
+                names.filter_map(|name| Some((DistinguishedName::parse(name)?, name.clone()))).collect();
+            out.distinguished.sort_unstable_by(|(_, a), (_, b)| a.cmp(b));
+        }
         out
     }
 
@@ -161,7 +174,7 @@ impl Authenticator {
 
     /// Whether a connection must present something, or be known otherwise.
     pub fn required(&self) -> bool {
-        !self.users.is_empty() || !self.nkeys.is_empty() || self.token.is_some() || self.map_certificates
+        !self.users.is_empty() || !self.nkeys.is_empty() || self.token.is_some()
     }
 
     /// Whether someone may have to sign.
@@ -189,11 +202,11 @@ impl Authenticator {
         if !self.required() {
             return Outcome::Granted(Grant { account: None, user: "".into(), permissions: None });
         }
-        if self.map_certificates {
-            return self.by_certificate(context);
-        }
-        if !credentials.nkey.is_empty() {
+        if !credentials.nkey.is_empty() && !self.nkeys.is_empty() {
             return self.by_nkey(credentials, context);
+        }
+        if self.map_certificates {
+            return self.by_certificate(credentials, context);
         }
         if credentials.is_empty()
             && let Some(known) = self.no_auth_user.as_ref().and_then(|name| self.known(name))
@@ -225,13 +238,28 @@ impl Authenticator {
         known.admit(context)
     }
 
-    /// The user is the first name in the certificate that is one. Nothing that CONNECT says counts.
-    fn by_certificate(&self, context: &Context<'_>) -> Outcome {
+    /// The user is the first name in the certificate that is one. The name that CONNECT says does not count; the
+    /// password does, if that user has one.
+    fn by_certificate(&self, credentials: &Credentials, context: &Context<'_>) -> Outcome {
         let Some(der) = context.certificate else { return Outcome::Refused("no client certificate") };
-        match certificate::names(der).iter().find_map(|name| self.users.get(name)) {
-            Some(known) => known.admit(context),
+        let known = |name: &String| self.users.get(name).filter(|known| known.may_connect_by(context));
+        match certificate::names(der).iter().find_map(known).or_else(|| self.by_subject(der, context)) {
+            Some(known) => known.by_password(&credentials.password, context),
             None => Outcome::Refused("no user has a name in the certificate"),
         }
+    }
+
+    /// The user whose name is the certificate's subject in another spelling: in its order if there is one, otherwise
+    /// in any order. Where several users could be meant, none is.
+    fn by_subject(&self, der: &[u8], context: &Context<'_>) -> Option<&Known> {
+        let subject = certificate::subject(der)?;
+        let only = |is: fn(&DistinguishedName, &DistinguishedName) -> bool| {
+            let mut found = self.distinguished.iter().filter(|(name, _)| is(name, &subject));
+            let (first, another) = (found.next(), found.next());
+            first.filter(|_| another.is_none())
+        };
+        let (_, name) = only(DistinguishedName::is).or_else(|| only(DistinguishedName::is_permutation_of))?;
+        self.users.get(name).filter(|known| known.may_connect_by(context))
     }
 }
 
@@ -325,6 +353,77 @@ mod tests {
         // GHSA-hmmp-q8cx-v964: the way without credentials is no way round it.
         options.no_auth_user = Some("m".into());
         check(&options, &Credentials::default(), None);
+    }
+
+    fn certificate(subject: &[(rcgen::DnType, &str)], names: Vec<rcgen::SanType>) -> Vec<u8> {
+        let mut parameters = rcgen::CertificateParams::default();
+        parameters.distinguished_name = rcgen::DistinguishedName::new();
+        for (name, value) in subject {
+            parameters.distinguished_name.push(name.clone(), *value);
+        }
+        parameters.subject_alt_names = names;
+        let key = rcgen::KeyPair::generate().expect("key");
+        parameters.self_signed(&key).expect("certificate").der().to_vec()
+    }
+
+    /// The users of a configuration with `verify_and_map`, and who a certificate is.
+    #[track_caller]
+    fn check_mapped(users: &[&str], der: &[u8], credentials: &Credentials, expected: Option<&str>) {
+        let users = users.iter().map(|name| User { password: None, ..user(name, "") });
+        let mut options = dialtone_config::load_text(
+            "tls { cert_file: c, key_file: k, ca_file: a, verify_and_map: true }",
+            "test",
+            &mut |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into()),
+            &|_| None,
+        )
+        .expect("options");
+        options.authorization.users = users.chain([user("pw.acme.com", "p")]).collect();
+        let context = Context { certificate: Some(der), ..CONTEXT };
+        let got = match Authenticator::new(&options).authenticate(credentials, &context) {
+            Outcome::Granted(grant) => Some(grant.user),
+            _ => None,
+        };
+        assert_eq!(got.as_deref(), expected);
+    }
+
+    #[test]
+    fn certificates_say_who_it_is() {
+        use rcgen::{DnType, SanType};
+        let nothing = Credentials::default();
+        let dns = |name: &str| SanType::DnsName(name.try_into().expect("name"));
+        let mail = SanType::Rfc822Name("bob@acme.com".try_into().expect("name"));
+        let subject = [(DnType::OrganizationName, "acme"), (DnType::CommonName, "bob")];
+        let der = certificate(&subject, vec![dns("bob.acme.com"), mail]);
+        check_mapped(&["bob.acme.com", "bob@acme.com"], &der, &nothing, Some("bob@acme.com"));
+        check_mapped(&["CN=bob,O=acme", "bob.acme.com"], &der, &nothing, Some("bob.acme.com"));
+        for spelling in ["CN=bob,O=acme", "O=acme,CN=bob", "cn=bob, o=acme"] {
+            check_mapped(&[spelling], &der, &nothing, Some(spelling));
+        }
+        for other in ["CN=bob", "CN=bob,O=acme,O=acme", "CN=bob,O=Acme", "bob"] {
+            check_mapped(&[other], &der, &nothing, None);
+            // The name in CONNECT is nobody's proof.
+            check_mapped(&[other], &der, &given(other, ""), None);
+        }
+        let der = certificate(&[], vec![dns("pw.acme.com")]);
+        check_mapped(&[], &der, &nothing, None);
+        check_mapped(&[], &der, &given("", "p"), Some("pw.acme.com"));
+    }
+
+    #[test]
+    fn names_in_any_order_must_be_of_one_user() {
+        use rcgen::DnType;
+        let parts =
+            [(DnType::CountryName, "US"), (DnType::OrganizationName, "acme"), (DnType::CommonName, "bob")];
+        let der = certificate(&parts, vec![]);
+        let (a, b) = ("O=acme,CN=bob,C=US", "O=acme,C=US,CN=bob");
+        check_mapped(&[a], &der, &Credentials::default(), Some(a));
+        check_mapped(&[a, b], &der, &Credentials::default(), None);
+        check_mapped(
+            &[a, b, "CN=bob,O=acme,C=US"],
+            &der,
+            &Credentials::default(),
+            Some("CN=bob,O=acme,C=US"),
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a client certificate says of its owner: names that users may be called by.
 
+use crate::distinguished_name::DistinguishedName;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -24,6 +25,12 @@ pub fn names(der: &[u8]) -> Vec<String> {
     let forward = parts.join(",");
     let backward = parts.iter().rev().cloned().collect::<Vec<_>>().join(",");
     emails.into_iter().chain(hosts).chain(uris).chain([backward, forward]).filter(|n| !n.is_empty()).collect()
+}
+
+/// The subject. `None`: no certificate, no subject, or one that only a literal name can stand for.
+pub fn subject(der: &[u8]) -> Option<DistinguishedName> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    DistinguishedName::parse(&distinguished_name(&certificate).join(","))
 }
 
 /// The subject's parts as `CN=…`, in the order of the certificate. A part that cannot be read leaves no name at all:

@@ -8,6 +8,7 @@
 
 pub mod authenticator;
 pub mod certificate;
+pub mod distinguished_name;
 pub mod nkey;
 pub mod password;
 pub mod permission;
