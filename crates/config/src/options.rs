@@ -146,6 +146,10 @@ pub struct Log {
     pub json: bool,
     /// Bytes of a message that a trace shows; 0: all.
     pub traced_message_bytes_max: usize,
+    /// Of how many failed connects to another server one is logged, before the first success.
+    pub connect_error_reports: usize,
+    /// The same for connects after a loss.
+    pub reconnect_error_reports: usize,
 }
 
 /// TLS of a listener.
@@ -369,6 +373,8 @@ impl Default for Log {
             remote_syslog: None,
             json: false,
             traced_message_bytes_max: 0,
+            connect_error_reports: 3600,
+            reconnect_error_reports: 1,
         }
     }
 }

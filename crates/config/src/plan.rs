@@ -1,10 +1,17 @@
 //! What a reload changes: everything that can be changed, or every reason why not.
+//!
+//! One table names each field of the options, the key that sets it and the part of the server that it belongs to;
+//! whether a reload may change it stands with the key ([`crate::keys`]). A field left out does not compile.
 
-use crate::options::Options;
-use std::fmt::Debug;
+use crate::check::go_duration;
+use crate::keys::{self, Status};
+use crate::options::{Http, LameDuck, Limits, Log, Options};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// A part of the options that a reload gives a new value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
     /// Limits of connections.
     Limits,
@@ -25,247 +32,314 @@ pub enum Change {
 #[error("{}", .0.join("; "))]
 pub struct Refusal(pub Vec<String>);
 
+/// A field of the options.
+struct Field {
+    /// The key that sets it, in the block.
+    key: (&'static str, &'static str),
+    /// What the official server calls it when it refuses to change it.
+    name: &'static str,
+    /// What it belongs to.
+    change: Change,
+    /// How a change of it is told.
+    said: Said,
+    same: fn(&Options, &Options) -> bool,
+    /// Its value in the notation of Go.
+    show: fn(&Options) -> String,
+}
+
+/// How a change is told in the log.
+enum Said {
+    /// `key = value`
+    Value,
+    /// These words, whatever the value.
+    Words(&'static str),
+    /// The first words if it is true, else the second.
+    Either(&'static str, &'static str),
+}
+
+use Change::{Limits as L, Log as G, Presentation, Process, Tls, Users};
+use Said::{Either, Value, Words};
+
+/// Fields by the structs that hold them; `show` is left out where the value has its own way to be shown.
+macro_rules! fields {
+    (@show $of:ident, $field:ident, $show:expr) => { $show };
+    (@show $of:ident, $field:ident) => { |o| $of(o).$field.show() };
+    ($($struct:ident by $of:ident {
+        $($field:ident: $block:literal $key:literal, $name:literal, $change:expr, $said:expr $(, $show:expr)?;)*
+        $(- $skipped:ident;)*
+    })*) => {
+        const FIELDS: &[Field] = &[$($(Field {
+            key: ($block, $key),
+            name: $name,
+            change: $change,
+            said: $said,
+            same: |old, new| $of(old).$field == $of(new).$field,
+            show: fields!(@show $of, $field $(, $show)?),
+        },)*)*];
+        /// Holds the table to be complete: a struct's field that is not in it fails to compile here.
+        #[allow(dead_code, clippy::large_types_passed_by_value)]
+        mod complete {
+            $(#[allow(non_snake_case)]
+            fn $struct(it: super::$struct) {
+                let super::$struct { $($field: _,)* $($skipped: _,)* } = it;
+            })*
+        }
+    };
+}
+
+fn all(options: &Options) -> &Options {
+    options
+}
+fn http(options: &Options) -> &Http {
+    &options.http
+}
+fn limits(options: &Options) -> &Limits {
+    &options.limits
+}
+fn lame_duck(options: &Options) -> &LameDuck {
+    &options.lame_duck
+}
+fn log(options: &Options) -> &Log {
+    &options.log
+}
+
+fields! {
+    Options by all {
+        host: "" "host", "Host", Presentation, Value;
+        port: "" "port", "Port", Presentation, Value, |o| o.port.map_or(-1, i32::from).to_string();
+        client_advertise: "" "client_advertise", "ClientAdvertise", Presentation, Value;
+        unix_socket: "" "unix_socket", "UnixSocket", Presentation, Value;
+        proxy_protocol: "" "proxy_protocol", "ProxyProtocol", Presentation, Value;
+        server_name: "" "server_name", "ServerName", Presentation, Value;
+        server_tags: "" "server_tags", "Tags", Presentation, Words("tags");
+        server_metadata: "" "server_metadata", "Metadata", Presentation, Words("metadata");
+        pid_file: "" "pid_file", "PidFile", Process, Value;
+        ports_file_dir: "" "ports_file_dir", "PortsFileDir", Process, Value;
+        headers: "" "no_header_support", "NoHeaderSupport", Presentation, Value, |o| (!o.headers).show();
+        stall_fast_producers: "" "no_fast_producer_stall", "NoFastProducerStall", L,
+            Either("fast producers will be stalled", "fast producers will not be stalled");
+        tls: "" "tls", "TLSConfig", Tls, Words("tls"), hidden;
+        allow_non_tls: "" "allow_non_tls", "AllowNonTLS", Tls, Value;
+        authorization: "" "authorization", "Users", Users, Words("authorization users"), hidden;
+        accounts: "" "accounts", "Accounts", Users, Words("accounts"), hidden;
+        mappings: "" "mappings", "Mappings", Users, Words("mappings"), hidden;
+        system_account: "" "system_account", "SystemAccount", Users, Value;
+        no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
+        no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
+        - config_file; - config_digest; - http; - limits; - lame_duck; - log;
+    }
+    Http by http {
+        host: "" "http", "HTTPHost", Presentation, Value;
+        port: "" "http_port", "HTTPPort", Presentation, Value, |o| http_port(o.http.port);
+        tls_port: "" "https_port", "HTTPSPort", Presentation, Value, |o| http_port(o.http.tls_port);
+        base_path: "" "http_base_path", "HTTPBasePath", Presentation, Value;
+    }
+    Limits by limits {
+        control_line_bytes_max: "" "max_control_line", "MaxControlLine", L, Value;
+        payload_bytes_max: "" "max_payload", "MaxPayload", L, Value;
+        pending_bytes_max: "" "max_pending", "MaxPending", L, Value;
+        connections_max: "" "max_connections", "MaxConn", L, Value;
+        subscriptions_max: "" "max_subscriptions", "MaxSubs", L, Value;
+        subject_tokens_max: "" "max_sub_tokens", "MaxSubTokens", L, Value;
+        closed_clients_max: "" "max_closed_clients", "MaxClosedClients", L, Value;
+        write_deadline: "" "write_deadline", "WriteDeadline", L, Value;
+        write_retry: "" "write_timeout", "WriteTimeout", L, Value,
+            |o| if o.limits.write_retry { "retry" } else { "default" }.to_owned();
+        ping_interval: "" "ping_interval", "PingInterval", L, Value;
+        pings_out_max: "" "ping_max", "MaxPingsOut", L, Value;
+        auth_timeout: "authorization" "timeout", "AuthTimeout", L, Words("authorization timeout"), hidden;
+    }
+    LameDuck by lame_duck {
+        duration: "" "lame_duck_duration", "LameDuckDuration", Process, Value;
+        grace_period: "" "lame_duck_grace_period", "LameDuckGracePeriod", Process, Value;
+    }
+    Log by log {
+        debug: "" "debug", "Debug", G, Value;
+        trace: "" "trace", "Trace", G, Value;
+        trace_verbose: "" "trace_verbose", "TraceVerbose", G, Value;
+        trace_headers: "" "trace_headers", "TraceHeaders", G, Value;
+        time: "" "logtime", "Logtime", G, Value;
+        utc: "" "logtime_utc", "LogtimeUTC", G, Value;
+        file: "" "log_file", "LogFile", G, Value;
+        file_bytes_max: "" "log_size_limit", "LogSizeLimit", G, Value;
+        files_max: "" "log_max_num", "LogMaxFiles", G, Value;
+        syslog: "" "syslog", "Syslog", G, Value;
+        remote_syslog: "" "remote_syslog", "RemoteSyslog", G, Value;
+        json: "" "log_format", "LogFormat", G, Value, |o| if o.log.json { "json" } else { "text" }.to_owned();
+        traced_message_bytes_max: "" "max_traced_msg_len", "MaxTracedMsgLen", G, Value;
+        connect_error_reports: "" "connect_error_reports", "ConnectErrorReports", G, Value;
+        reconnect_error_reports: "" "reconnect_error_reports", "ReconnectErrorReports", G, Value;
+    }
+}
+
 /// What changes from `old` to `new`.
 ///
-/// Errors: all options that only a restart can change; the table of keys says which these are.
+/// Errors: all options that only a restart can change.
 pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
-    // Taken apart, so that an option that is added here must be placed below.
-    let Options {
-        config_file: _,
-        config_digest: _,
-        host,
-        port,
-        client_advertise,
-        unix_socket,
-        proxy_protocol,
-        server_name,
-        server_tags,
-        server_metadata,
-        http,
-        limits,
-        lame_duck,
-        log,
-        pid_file,
-        ports_file_dir,
-        headers,
-        stall_fast_producers,
-        tls,
-        allow_non_tls,
-        authorization,
-        accounts,
-        mappings,
-        system_account,
-        no_system_account,
-        no_auth_user,
-        trusted_proxies,
-    } = new;
-    let mut refusals = Vec::new();
-    macro_rules! fixed {
-        ($($name:literal: $old:expr => $new:expr;)*) => {$(
-            if $old != $new {
-                refusals.push(format!(
-                    "config reload not supported for {}: old={}, new={}", $name, shown(&$old), shown(&$new)
-                ));
-            }
-        )*};
-    }
-    fixed! {
-        "Host": &old.host => host;
-        "Port": &old.port => port;
-        "UnixSocket": &old.unix_socket => unix_socket;
-        "ProxyProtocol": &old.proxy_protocol => proxy_protocol;
-        "ServerName": &old.server_name => server_name;
-        "HTTPHost": &old.http.host => &http.host;
-        "HTTPPort": &old.http.port => &http.port;
-        "HTTPSPort": &old.http.tls_port => &http.tls_port;
-        "HTTPBasePath": &old.http.base_path => &http.base_path;
-        "MaxSubs": old.limits.subscriptions_max => limits.subscriptions_max;
-        "MaxClosedClients": old.limits.closed_clients_max => limits.closed_clients_max;
-        "NoHeaderSupport": !old.headers => !headers;
-        "SystemAccount": &old.system_account => system_account;
-        "NoSystemAccount": &old.no_system_account => no_system_account;
-    }
-    if old.tls.is_some() != tls.is_some() {
-        refusals.push(
-            "config reload not supported for TLS: it can be changed, but not switched on or off".into(),
-        );
-    }
+    let different = FIELDS.iter().filter(|field| !(field.same)(old, new));
+    let (reloads, fixed): (Vec<_>, Vec<_>) = different.partition(|field| field.reloads());
+    let refusals: Vec<String> = fixed
+        .iter()
+        .map(|field| {
+            let (old, new) = ((field.show)(old), (field.show)(new));
+            format!("config reload not supported for {}: old={old}, new={new}", field.name)
+        })
+        .collect();
     if !refusals.is_empty() {
         return Err(Refusal(refusals));
     }
-    let mut changes = Vec::new();
-    let mut note = |changed: bool, change: Change| changes.extend(changed.then_some(change));
-    note(&old.limits != limits || old.stall_fast_producers != *stall_fast_producers, Change::Limits);
-    note(
-        &old.authorization != authorization
-            || &old.accounts != accounts
-            || &old.mappings != mappings
-            || &old.no_auth_user != no_auth_user
-            || &old.trusted_proxies != trusted_proxies,
-        Change::Users,
-    );
-    note(&old.tls != tls || old.allow_non_tls != *allow_non_tls, Change::Tls);
-    note(&old.log != log, Change::Log);
-    note(
-        &old.client_advertise != client_advertise
-            || &old.server_tags != server_tags
-            || &old.server_metadata != server_metadata,
-        Change::Presentation,
-    );
-    note(
-        &old.lame_duck != lame_duck || &old.pid_file != pid_file || &old.ports_file_dir != ports_file_dir,
-        Change::Process,
-    );
+    let mut changes: Vec<Change> = reloads.iter().map(|field| field.change).collect();
+    changes.sort_unstable();
+    changes.dedup();
     Ok(changes)
 }
 
-/// A value as the official server shows it: no quotes, nothing for what is not set.
-fn shown(value: &impl Debug) -> String {
-    let text = format!("{value:?}");
-    let text = text.strip_prefix("Some(").and_then(|text| text.strip_suffix(')')).unwrap_or(&text);
-    if text == "None" { String::new() } else { text.trim_matches('"').to_owned() }
+/// What a reload from `old` to `new` says in the log, a line each, in the words of the official server and without
+/// its `Reloaded: `.
+pub fn lines(old: &Options, new: &Options) -> Vec<String> {
+    let different = FIELDS.iter().filter(|field| !(field.same)(old, new));
+    different.map(|field| field.line(new)).collect()
+}
+
+impl Field {
+    fn reloads(&self) -> bool {
+        let (block, key) = self.key;
+        // What is refused at start has its default, before as after.
+        keys::find(block, key).is_none_or(|key| key.status != Status::Restarts)
+    }
+
+    fn line(&self, new: &Options) -> String {
+        match self.said {
+            Value => format!("{} = {}", self.key.1, (self.show)(new)),
+            Words("tls") => format!("tls = {}", if new.tls.is_some() { "enabled" } else { "disabled" }),
+            Words(words) => words.to_owned(),
+            Either(yes, no) => if (self.show)(new) == "true" { yes } else { no }.to_owned(),
+        }
+    }
+}
+
+/// For what may hold secrets, or has no short form.
+fn hidden(_: &Options) -> String {
+    "…".into()
+}
+
+/// 0 is no port, -1 a free one.
+fn http_port(port: Option<u16>) -> String {
+    match port {
+        None => "0".into(),
+        Some(0) => "-1".into(),
+        Some(port) => port.to_string(),
+    }
+}
+
+/// A value in the notation of Go.
+trait Show {
+    fn show(&self) -> String;
+}
+
+macro_rules! show {
+    ($($kind:ty: $show:expr;)*) => {$(impl Show for $kind { fn show(&self) -> String { ($show)(self) } })*};
+}
+
+show! {
+    String: |text: &String| text.clone();
+    bool: |b: &bool| b.to_string();
+    u32: |n: &u32| n.to_string();
+    u64: |n: &u64| n.to_string();
+    usize: |n: &usize| n.to_string();
+    Duration: |d: &Duration| go_duration(*d);
+    PathBuf: |p: &PathBuf| p.display().to_string();
+    Vec<String>: |list: &Vec<String>| format!("[{}]", list.join(" "));
+    BTreeMap<String, String>: |map: &BTreeMap<String, String>| {
+        let entries: Vec<String> = map.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+        format!("map[{}]", entries.join(" "))
+    };
+}
+
+impl<T: Show> Show for Option<T> {
+    fn show(&self) -> String {
+        self.as_ref().map(Show::show).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::{KEYS, Status};
-    use proptest::prelude::*;
-    use std::path::Path;
 
-    /// A value for each honoured key of the top level that differs from its default, and the blocks it needs around it.
-    const SAMPLES: &[(&str, &str)] = &[
-        ("listen", "'127.0.0.1:4333'"),
-        ("host", "127.0.0.1"),
-        ("port", "4333"),
-        ("client_advertise", "x:1"),
-        ("server_name", "n"),
-        ("server_tags", "[a, b]"),
-        ("server_metadata", "{ a: b }"),
-        ("http", "8222"),
-        ("https", "8222"),
-        ("http_port", "8222"),
-        ("https_port", "8222"),
-        ("http_base_path", "/x"),
-        ("unix_socket", "/x"),
-        ("max_control_line", "1k"),
-        ("max_payload", "1k"),
-        ("max_pending", "2mb"),
-        ("max_connections", "3"),
-        ("max_subscriptions", "3"),
-        ("max_sub_tokens", "3"),
-        ("max_closed_clients", "3"),
-        ("max_traced_msg_len", "3"),
-        ("write_deadline", "3s"),
-        ("write_timeout", "retry"),
-        ("ping_interval", "3s"),
-        ("ping_max", "3"),
-        ("lame_duck_duration", "30s"),
-        ("lame_duck_grace_period", "3s"),
-        ("debug", "on"),
-        ("trace", "on"),
-        ("trace_verbose", "on"),
-        ("trace_headers", "on"),
-        ("logtime", "off"),
-        ("logtime_utc", "on"),
-        ("log_file", "/x"),
-        ("log_size_limit", "1k"),
-        ("log_max_num", "3"),
-        ("log_format", "json"),
-        ("syslog", "on"),
-        ("remote_syslog", "'udp://x:1'"),
-        ("pid_file", "/x"),
-        ("ports_file_dir", "/x"),
-        ("no_header_support", "on"),
-        ("no_fast_producer_stall", "on"),
-        ("proxy_protocol", "on"),
-        ("allow_non_tls", "on"),
-        ("tls", "{ cert_file: a, key_file: b, timeout: 3 }"),
-        ("authorization", "{ user: a, password: b }"),
-        ("accounts", "{ A: { } }"),
-        ("system_account", "'$SYS'"),
-        ("no_system_account", "on"),
-        ("no_auth_user", "u"),
-    ];
-    /// Keys that are understood and change nothing.
-    const WITHOUT_EFFECT: [&str; 3] =
-        ["disable_sublist_cache", "connect_error_reports", "reconnect_error_reports"];
-    /// What stands around a sample that needs it: TLS that is changed rather than switched on, a user to be named.
-    const AROUND: &str = "tls { cert_file: a, key_file: b }\naccounts { U { users: [ { user: u } ] } }\n";
-
-    fn load(text: &str) -> Options {
-        let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-        crate::load_text(text, "t.conf", &mut files, &|_| None).unwrap_or_else(|e| panic!("{text}: {e}"))
+    fn read(text: &str) -> Options {
+        let mut files = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        crate::load_text(text, "t.conf", &mut files, &|_| None).expect(text)
     }
 
-    /// The table and the plan agree on each key: what only restarts is refused by a reload, what reloads is a change.
+    #[track_caller]
+    fn refused(old: &str, new: &str, expected: &str) {
+        let refusal = plan(&read(old), &read(new)).expect_err("refused").to_string();
+        assert_eq!(refusal, format!("config reload not supported for {expected}"));
+    }
+
+    #[track_caller]
+    fn changed(old: &str, new: &str, changes: &[Change], said: &[&str]) {
+        let (old, new) = (read(old), read(new));
+        assert_eq!(plan(&old, &new), Ok(changes.to_vec()));
+        assert_eq!(lines(&old, &new), said);
+    }
+
     #[test]
-    fn the_table_and_the_plan_agree() {
-        let old = load(AROUND);
-        for key in KEYS.iter().filter(|key| key.block.is_empty()) {
-            if matches!(key.status, Status::Refused(_)) || WITHOUT_EFFECT.contains(&key.name) {
-                continue;
-            }
-            let (name, value) = SAMPLES.iter().find(|(name, _)| *name == key.name).expect(key.name);
-            let value = if *name == "system_account" { "U" } else { value };
-            match (key.status, plan(&old, &load(&format!("{AROUND}{name}: {value}")))) {
-                (Status::Restarts, Err(refusal)) => {
-                    let text = refusal.to_string();
-                    assert!(text.starts_with("config reload not supported for "), "{text}");
-                    assert!(text.contains(": old=") && text.contains(", new="), "{text}");
-                }
-                (Status::Reloads, Ok(changes)) => assert_eq!(changes.len(), 1, "{name}: {changes:?}"),
-                (status, planned) => panic!("{name} {status:?}: {planned:?}"),
-            }
+    fn nothing_changes_nothing() {
+        changed("", "", &[], &[]);
+        changed("max_payload: 1MiB", "# the default\n", &[], &[]);
+    }
+
+    /// Asked of the official server.
+    #[test]
+    fn refusals_in_the_official_words() {
+        refused("", "host: 127.0.0.1", "Host: old=0.0.0.0, new=127.0.0.1");
+        refused("port: -1", "port: 4333", "Port: old=-1, new=4333");
+        refused("", "server_name: x", "ServerName: old=, new=x");
+        refused("max_subs: 5", "max_subs: 6", "MaxSubs: old=5, new=6");
+        refused("http: 18222", "", "HTTPPort: old=18222, new=0");
+        refused("", "no_header_support: true", "NoHeaderSupport: old=false, new=true");
+        refused("", "proxy_protocol: true", "ProxyProtocol: old=false, new=true");
+        refused("", "http_base_path: '/x'", "HTTPBasePath: old=, new=/x");
+    }
+
+    #[test]
+    fn all_reasons_at_once_and_nothing_of_the_rest() {
+        let refusal = plan(&read(""), &read("port: 1, debug: true, server_name: x")).expect_err("refused");
+        assert_eq!(refusal.0.len(), 2);
+    }
+
+    /// Asked of the official server; what did not change is not told.
+    #[test]
+    fn changes_in_the_official_words() {
+        use Change::{Limits, Log, Presentation, Process, Users};
+        changed("", "max_control_line: 3000", &[Limits], &["max_control_line = 3000"]);
+        changed("", "ping_interval: 5s", &[Limits], &["ping_interval = 5s"]);
+        changed("", "no_fast_producer_stall: true", &[Limits], &["fast producers will not be stalled"]);
+        changed("", "connect_error_reports: 5", &[Log], &["connect_error_reports = 5"]);
+        changed("", "trace_verbose: true", &[Log], &["trace = true", "trace_verbose = true"]);
+        changed("", "server_tags: [a]", &[Presentation], &["tags"]);
+        changed("", "server_metadata: {a: b}", &[Presentation], &["metadata"]);
+        changed("", "pid_file: '/run/x'", &[Process], &["pid_file = /run/x"]);
+        changed("", "authorization { token: a }", &[Users], &["authorization users"]);
+        changed("", "max_payload: 5, debug: true", &[Limits, Log], &["max_payload = 5", "debug = true"]);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let new = read(
+            "authorization { user: a, password: hush }, accounts { A { users: [{user: b, password: hush}] } }",
+        );
+        assert!(lines(&read(""), &new).iter().all(|line| !line.contains("hush")));
+        for field in FIELDS {
+            assert!(!(field.show)(&new).contains("hush"), "{}", field.name);
         }
     }
 
     #[test]
-    fn refusals_are_told_as_the_official_server_tells_them() {
-        let refused = |old: &str, new: &str| plan(&load(old), &load(new)).expect_err(new).to_string();
-        assert_eq!(
-            refused("port: 4222", "port: 4333\nserver_name: x"),
-            "config reload not supported for Port: old=4222, new=4333; config reload not supported for ServerName: old=, new=x"
-        );
-        assert_eq!(
-            refused("", "max_subscriptions: 5"),
-            "config reload not supported for MaxSubs: old=0, new=5"
-        );
-        assert_eq!(
-            refused("", "tls { cert_file: a, key_file: b }"),
-            "config reload not supported for TLS: it can be changed, but not switched on or off"
-        );
-    }
-
-    #[test]
-    fn secrets_are_in_no_plan() {
-        let old = load("authorization { user: a, password: hunter1 }");
-        let new = load("authorization { user: a, password: hunter2 }\nport: 1");
-        let text = format!("{:?} {:?}", plan(&old, &new), plan(&old, &old));
-        assert!(!text.contains("hunter"), "{text}");
-    }
-
-    proptest! {
-        /// Any mixture of keys: nothing changes to itself, a refusal names exactly what restarts, and changes come in one order.
-        #[test]
-        fn a_mixture_is_refused_or_planned_as_its_parts(
-            before in proptest::collection::btree_set(0..SAMPLES.len(), 0..6),
-            after in proptest::collection::btree_set(0..SAMPLES.len(), 0..6),
-        ) {
-            let text = |keys: &std::collections::BTreeSet<usize>| {
-                let of = |i: &usize| SAMPLES.get(*i).map(|(name, value)| format!("{name}: {value}\n"));
-                let text: String = keys.iter().filter_map(of).filter(|line| {
-                    !["http", "no_auth"].iter().any(|not| line.starts_with(not))
-                }).collect();
-                text
-            };
-            let (old, new) = (load(&text(&before)), load(&text(&after)));
-            prop_assert_eq!(plan(&old, &old), Ok(vec![]));
-            match (plan(&old, &new), plan(&new, &old)) {
-                (Ok(there), Ok(back)) => prop_assert_eq!(there, back),
-                (Err(there), Err(back)) => prop_assert_eq!(there.0.len(), back.0.len()),
-                (there, back) => prop_assert!(false, "{:?} {:?}", there, back),
-            }
+    fn every_field_has_a_key() {
+        for field in FIELDS {
+            assert!(keys::find(field.key.0, field.key.1).is_some(), "{:?}", field.key);
         }
     }
 }

@@ -228,9 +228,8 @@ fn logging(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
         other => Err(ConfigError::new(&v.at, format!("log_format {other:?} is unknown"))
             .help("known are `text` and `json`")),
     });
-    let mut reports = 0;
-    block.set("connect_error_reports", &mut reports, errors, reader::count);
-    block.set("reconnect_error_reports", &mut reports, errors, reader::count);
+    block.set("connect_error_reports", &mut log.connect_error_reports, errors, reader::count);
+    block.set("reconnect_error_reports", &mut log.reconnect_error_reports, errors, reader::count);
 }
 
 fn tls(value: &Value, errors: &mut Errors) -> Option<Tls> {
