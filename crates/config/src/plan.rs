@@ -126,6 +126,7 @@ fields! {
         system_account: "" "system_account", "SystemAccount", Users, Value;
         no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
         no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
+        trusted_proxies: "" "proxies", "Proxies", Users, Words("trusted proxies"), hidden;
         - config_file; - config_digest; - http; - limits; - lame_duck; - log;
     }
     Http by http {

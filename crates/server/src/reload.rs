@@ -5,7 +5,7 @@ use crate::policy::Policy;
 use crate::registry::Session;
 use crate::shared::Shared;
 use dialtone_broker::peer::Place;
-use dialtone_config::plan::{Change, plan};
+use dialtone_config::plan::{self, Change, plan};
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_identity::permission::{Permissions, Subscribing};
 use dialtone_wire::client::encode;
@@ -39,10 +39,12 @@ pub(crate) fn reload(shared: &Arc<Shared>, options: Result<Options, ConfigErrors
     if changes.contains(&Change::Users) {
         renew_rights(shared, &old);
     }
-    for change in &changes {
-        shared.log.say(Event::Reloaded, "", format_args!("Reloaded: {change:?}"));
+    let new = &shared.policy().options;
+    for line in plan::lines(&old.options, new) {
+        shared.log.say(Event::Reloaded, "", format_args!("Reloaded: {line}"));
     }
-    shared.log.say(Event::Reloaded, "", format_args!("Reloaded server configuration"));
+    let digest = &new.config_digest;
+    shared.log.say(Event::Reloaded, "", format_args!("Reloaded server configuration ({digest})"));
 }
 
 /// Reads certificates again if their files were written.
