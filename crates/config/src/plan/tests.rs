@@ -1,0 +1,190 @@
+//! What a reload may change, against the table of keys and the words of the official server.
+
+use super::*;
+use crate::keys::{KEYS, Status};
+use proptest::prelude::*;
+use std::path::Path;
+
+/// A value for each honoured key of the top level that differs from its default, and the blocks it needs around it.
+const SAMPLES: &[(&str, &str)] = &[
+    ("listen", "'127.0.0.1:4333'"),
+    ("host", "127.0.0.1"),
+    ("port", "4333"),
+    ("client_advertise", "x:1"),
+    ("server_name", "n"),
+    ("server_tags", "[a, b]"),
+    ("server_metadata", "{ a: b }"),
+    ("http", "8222"),
+    ("https", "8222"),
+    ("http_port", "8222"),
+    ("https_port", "8222"),
+    ("http_base_path", "/x"),
+    ("unix_socket", "/x"),
+    ("max_control_line", "1k"),
+    ("max_payload", "1k"),
+    ("max_pending", "2mb"),
+    ("max_connections", "3"),
+    ("max_subscriptions", "3"),
+    ("max_sub_tokens", "3"),
+    ("max_closed_clients", "3"),
+    ("max_traced_msg_len", "3"),
+    ("write_deadline", "3s"),
+    ("write_timeout", "retry"),
+    ("ping_interval", "3s"),
+    ("ping_max", "3"),
+    ("lame_duck_duration", "30s"),
+    ("lame_duck_grace_period", "3s"),
+    ("debug", "on"),
+    ("trace", "on"),
+    ("trace_verbose", "on"),
+    ("trace_headers", "on"),
+    ("logtime", "off"),
+    ("logtime_utc", "on"),
+    ("log_file", "/x"),
+    ("log_size_limit", "1k"),
+    ("log_max_num", "3"),
+    ("log_format", "json"),
+    ("connect_error_reports", "3"),
+    ("reconnect_error_reports", "3"),
+    ("syslog", "on"),
+    ("remote_syslog", "'udp://x:1'"),
+    ("pid_file", "/x"),
+    ("ports_file_dir", "/x"),
+    ("no_header_support", "on"),
+    ("no_fast_producer_stall", "on"),
+    ("proxy_protocol", "on"),
+    ("allow_non_tls", "on"),
+    ("tls", "{ cert_file: a, key_file: b, timeout: 3 }"),
+    ("authorization", "{ user: a, password: b }"),
+    ("accounts", "{ A: { } }"),
+    ("system_account", "'$SYS'"),
+    ("no_system_account", "on"),
+    ("no_auth_user", "u"),
+];
+/// Keys that are understood and change nothing.
+const WITHOUT_EFFECT: [&str; 1] = ["disable_sublist_cache"];
+/// What stands around a sample that needs it: a user to be named.
+const AROUND: &str = "tls { cert_file: a, key_file: b }\naccounts { U { users: [ { user: u } ] } }\n";
+
+fn load(text: &str) -> Options {
+    let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+    crate::load_text(text, "t.conf", &mut files, &|_| None).unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+/// The table and the plan agree on each key: what only restarts is refused by a reload, what reloads is a change.
+#[test]
+fn the_table_and_the_plan_agree() {
+    let old = load(AROUND);
+    for key in KEYS.iter().filter(|key| key.block.is_empty()) {
+        if matches!(key.status, Status::Refused(_)) || WITHOUT_EFFECT.contains(&key.name) {
+            continue;
+        }
+        let (name, value) = SAMPLES.iter().find(|(name, _)| *name == key.name).expect(key.name);
+        let value = if *name == "system_account" { "U" } else { value };
+        match (key.status, plan(&old, &load(&format!("{AROUND}{name}: {value}")))) {
+            (Status::Restarts, Err(refusal)) => {
+                let text = refusal.to_string();
+                assert!(text.starts_with("config reload not supported for "), "{text}");
+                assert!(text.contains(": old=") && text.contains(", new="), "{text}");
+            }
+            (Status::Reloads, Ok(changes)) => assert_eq!(changes.len(), 1, "{name}: {changes:?}"),
+            (status, planned) => panic!("{name} {status:?}: {planned:?}"),
+        }
+    }
+}
+
+proptest! {
+    /// Any mixture of keys: nothing changes to itself, a refusal names exactly what restarts, and changes come in one order.
+    #[test]
+    fn a_mixture_is_refused_or_planned_as_its_parts(
+        before in proptest::collection::btree_set(0..SAMPLES.len(), 0..6),
+        after in proptest::collection::btree_set(0..SAMPLES.len(), 0..6),
+    ) {
+        let text = |keys: &std::collections::BTreeSet<usize>| {
+            let of = |i: &usize| SAMPLES.get(*i).map(|(name, value)| format!("{name}: {value}\n"));
+            let text: String = keys.iter().filter_map(of).filter(|line| {
+                !["http", "no_auth"].iter().any(|not| line.starts_with(not))
+            }).collect();
+            text
+        };
+        let (old, new) = (load(&text(&before)), load(&text(&after)));
+        prop_assert_eq!(plan(&old, &old), Ok(vec![]));
+        match (plan(&old, &new), plan(&new, &old)) {
+            (Ok(there), Ok(back)) => prop_assert_eq!(there, back),
+            (Err(there), Err(back)) => prop_assert_eq!(there.0.len(), back.0.len()),
+            (there, back) => prop_assert!(false, "{:?} {:?}", there, back),
+        }
+    }
+}
+
+#[track_caller]
+fn refused(old: &str, new: &str, expected: &str) {
+    let refusal = plan(&load(old), &load(new)).expect_err("refused").to_string();
+    assert_eq!(refusal, format!("config reload not supported for {expected}"));
+}
+
+#[track_caller]
+fn changed(old: &str, new: &str, changes: &[Change], said: &[&str]) {
+    let (old, new) = (load(old), load(new));
+    assert_eq!(plan(&old, &new), Ok(changes.to_vec()));
+    assert_eq!(lines(&old, &new), said);
+}
+
+#[test]
+fn nothing_changes_nothing() {
+    changed("", "", &[], &[]);
+    changed("max_payload: 1MiB", "# the default\n", &[], &[]);
+}
+
+/// Asked of the official server.
+#[test]
+fn refusals_in_the_official_words() {
+    refused("", "host: 127.0.0.1", "Host: old=0.0.0.0, new=127.0.0.1");
+    refused("port: -1", "port: 4333", "Port: old=-1, new=4333");
+    refused("", "server_name: x", "ServerName: old=, new=x");
+    refused("max_subs: 5", "max_subs: 6", "MaxSubs: old=5, new=6");
+    refused("http: 18222", "", "HTTPPort: old=18222, new=0");
+    refused("", "no_header_support: true", "NoHeaderSupport: old=false, new=true");
+    refused("", "proxy_protocol: true", "ProxyProtocol: old=false, new=true");
+    refused("", "http_base_path: '/x'", "HTTPBasePath: old=, new=/x");
+}
+
+#[test]
+fn all_reasons_at_once_and_nothing_of_the_rest() {
+    let refusal = plan(&load(""), &load("port: 1, debug: true, server_name: x")).expect_err("refused");
+    assert_eq!(refusal.0.len(), 2);
+}
+
+/// Asked of the official server; what did not change is not told.
+#[test]
+fn changes_in_the_official_words() {
+    use Change::{Limits, Log, Presentation, Process, Users};
+    changed("", "max_control_line: 3000", &[Limits], &["max_control_line = 3000"]);
+    changed("", "ping_interval: 5s", &[Limits], &["ping_interval = 5s"]);
+    changed("", "no_fast_producer_stall: true", &[Limits], &["fast producers will not be stalled"]);
+    changed("", "connect_error_reports: 5", &[Log], &["connect_error_reports = 5"]);
+    changed("", "trace_verbose: true", &[Log], &["trace = true", "trace_verbose = true"]);
+    changed("", "server_tags: [a]", &[Presentation], &["tags"]);
+    changed("", "server_metadata: {a: b}", &[Presentation], &["metadata"]);
+    changed("", "pid_file: '/run/x'", &[Process], &["pid_file = /run/x"]);
+    changed("", "authorization { token: a }", &[Users], &["authorization users"]);
+    changed("", "max_payload: 5, debug: true", &[Limits, Log], &["max_payload = 5", "debug = true"]);
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let new = load(
+        "authorization { user: a, password: hush }, accounts { A { users: [{user: b, password: hush}] } }",
+    );
+    assert!(lines(&load(""), &new).iter().all(|line| !line.contains("hush")));
+    for field in FIELDS {
+        assert!(!(field.show)(&new).contains("hush"), "{}", field.name);
+    }
+}
+
+#[test]
+fn every_field_has_a_key() {
+    for field in FIELDS {
+        assert!(keys::find(field.key.0, field.key.1).is_some(), "{:?}", field.key);
+    }
+}
