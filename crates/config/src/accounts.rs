@@ -62,7 +62,7 @@ fn user(value: &Value, errors: &mut Errors) -> Option<User> {
     if let Some(value) = block.get("permissions") {
         out.permissions = permissions(value, errors);
     }
-    let problem = match (&out.nkey, out.name.is_empty(), &out.password) {
+    let problem = match (block.get("nkey"), out.name.is_empty(), &out.password) {
         (Some(_), false, _) | (Some(_), _, Some(_)) => "Nkey users do not take usernames or passwords",
         (None, true, _) => "User entry requires a user",
         _ => "",
@@ -104,7 +104,7 @@ pub(crate) fn permissions(value: &Value, errors: &mut Errors) -> Option<Permissi
     if let Some(value) = block.get("allow_responses") {
         out.responses = responses(value, errors);
         // Who may only answer may publish nothing else.
-        if out.responses.is_some() && out.publish == Rules::default() {
+        if out.responses.is_some() && out.publish.allow.is_none() {
             out.publish.allow = Some(Vec::new());
         }
     }

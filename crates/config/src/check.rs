@@ -14,7 +14,7 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
     if limits.payload_bytes_max > limits.pending_bytes_max {
         let (payload, pending) = (limits.payload_bytes_max, limits.pending_bytes_max);
         let problem = format!("max_payload ({payload}) cannot be higher than max_pending ({pending})");
-        say(&place("max_payload"), problem);
+        say(&first(place, &["max_payload", "max_pending"]), problem);
     }
     let duck = &options.lame_duck;
     if duck.grace_period >= duck.duration {
@@ -22,20 +22,27 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
         let problem = format!(
             "lame duck grace period ({grace}) should be strictly lower than lame duck duration ({duration})"
         );
-        say(&place("lame_duck_grace_period"), problem);
+        say(&first(place, &["lame_duck_grace_period", "lame_duck_duration"]), problem);
     }
     if options.server_name.as_deref().is_some_and(|name| name.contains(' ')) {
         say(&place("server_name"), "server name cannot contain spaces".into());
     }
+    let https = first(place, &["https_port", "https"]);
     if options.http.port.is_some() && options.http.tls_port.is_some() {
-        say(&place("https_port"), "can't specify both HTTP and HTTPs ports".into());
+        say(&https, "can't specify both HTTP and HTTPs ports".into());
     }
     if options.http.tls_port.is_some() && options.tls.is_none() {
-        say(&place("https_port"), "TLS cert and key required for HTTPS".into());
+        say(&https, "TLS cert and key required for HTTPS".into());
     }
     check_users(options, place, &mut say);
     let system_account = options.system_account.as_deref().unwrap_or("$SYS");
     sharing::check(&options.accounts, system_account, &mut say);
+}
+
+/// Where the first of these keys stands that stands anywhere.
+fn first(place: &dyn Fn(&str) -> Location, keys: &[&str]) -> Location {
+    let mut places = keys.iter().map(|key| place(key));
+    places.find(|at| at.line > 0).unwrap_or_else(|| place(""))
 }
 
 fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut impl FnMut(&Location, String)) {
@@ -88,5 +95,84 @@ pub(crate) fn go_duration(duration: Duration) -> String {
         (0, 0) => format!("{rest}s"),
         (0, minutes) => format!("{minutes}m{rest}s"),
         (hours, minutes) => format!("{hours}h{minutes}m{rest}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// What is wrong with a configuration, a line for each.
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        let result = crate::load_text(text, "t.conf", &mut files, &|_| None);
+        assert_eq!(result.map_or_else(|e| e.to_string(), |_| String::new()), expected, "{text}");
+    }
+
+    #[test]
+    fn what_does_not_go_together_names_the_place_of_its_key() {
+        check(
+            "max_pending: 1mb\nmax_payload: 2mb",
+            "t.conf:2:1: max_payload (2097152) cannot be higher than max_pending (1048576)",
+        );
+        check(
+            "max_pending: 1k",
+            "t.conf:1:1: max_payload (1048576) cannot be higher than max_pending (1000)",
+        );
+        check("max_payload: 3g", "t.conf:1:14: max_payload value is too big");
+        check(
+            "lame_duck_duration: 30s\nlame_duck_grace_period: 1m",
+            "t.conf:2:1: lame duck grace period (1m0s) should be strictly lower than lame duck duration (30s)",
+        );
+        check(
+            "lame_duck_duration: 29s",
+            "t.conf:1:21: invalid lame_duck_duration of 29s, minimum is 30 seconds",
+        );
+        check("server_name: 'a b'", "t.conf:1:1: server name cannot contain spaces");
+        check(
+            "http: 1\nhttps: 2",
+            "t.conf:2:1: can't specify both HTTP and HTTPs ports\nt.conf:2:1: TLS cert and key required for HTTPS",
+        );
+        check("max_sub_tokens: 256", "t.conf:1:17: max_sub_tokens value is too big\n  it is at most 255");
+    }
+
+    #[test]
+    fn users_are_told_apart() {
+        check(
+            "accounts {\n A { users: [{user: a}] }\n B { users: [{user: a}] }\n}",
+            "t.conf:3:14: Duplicate user \"a\" detected",
+        );
+        check(
+            "accounts { A { users: [{user: a}] } }\nauthorization { users: [{user: a}] }",
+            "t.conf:1:24: Duplicate user \"a\" detected",
+        );
+        check(
+            "authorization { user: a, pass: b, token: c }",
+            "t.conf:1:15: Cannot have a user/pass and token",
+        );
+        check(
+            "authorization { token: c, users: [{user: a}] }",
+            "t.conf:1:15: Can not have a token and a users array",
+        );
+        check("authorization { users: [{password: a}] }", "t.conf:1:25: User entry requires a user");
+        check(
+            "authorization { users: [{nkey: UX}] }",
+            "t.conf:1:32: Not a valid public nkey for a user\n  it begins with `U` and has 56 characters",
+        );
+        check("no_auth_user: x", "t.conf:1:1: no_auth_user: \"x\" present, but users/nkeys are not defined");
+        check(
+            "system_account: x",
+            "t.conf:1:1: system_account is \"x\", which is no account of this configuration",
+        );
+        check("accounts: [A, A]", "t.conf:1:15: Duplicate Account Entry: A");
+    }
+
+    #[test]
+    fn several_errors_come_in_the_order_of_the_file() {
+        check(
+            "port: x\nfoo: 1\nmax_payload: yes\n",
+            "t.conf:1:7: expected an integer, found a string\nt.conf:2:1: unknown field \"foo\"\nt.conf:3:14: expected an integer, found a boolean",
+        );
     }
 }

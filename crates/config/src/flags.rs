@@ -3,6 +3,8 @@
 //! The notation is Go's: one or two dashes, `-name value` or `-name=value`. Flags win over the file.
 
 use crate::Secret;
+use crate::check::check;
+use crate::error::Location;
 use crate::keys::{KEYS, Status};
 use crate::options::{Options, Tls, TlsFirst};
 use std::fmt::Write as _;
@@ -281,7 +283,7 @@ fn port(value: &str) -> Result<Option<u16>, String> {
 
 fn tls(options: &mut Options) -> &mut Tls {
     options.tls.get_or_insert_with(|| Tls {
-        at: crate::Location { file: "command line".into(), line: 1, column: 1 },
+        at: Location { file: "command line".into(), line: 1, column: 1 },
         cert_file: PathBuf::new(),
         key_file: PathBuf::new(),
         certs: Vec::new(),
@@ -404,7 +406,10 @@ impl Flags {
         if authorization.user.is_some() && authorization.token.is_some() {
             return Err(FlagError("Cannot have a user/pass and token".into()));
         }
-        Ok(())
+        // What the file says held together; what does not now, does not because of a flag.
+        let mut errors = Vec::new();
+        check(options, &|_| Location::nowhere("command line"), &mut errors);
+        errors.into_iter().next().map_or(Ok(()), |error| Err(FlagError(error.problem)))
     }
 }
 
@@ -471,6 +476,8 @@ mod tests {
             ("-T=x", "invalid boolean value \"x\" for flag -T: parse error"),
             ("-t", "must specify [-c, --config] option to check configuration file syntax"),
             ("-sl foo", "unknown signal \"foo\""),
+            ("-m 1 -ms 2", "can't specify both HTTP and HTTPs ports"),
+            ("-ms 2", "TLS cert and key required for HTTPS"),
             ("--user a --auth b", "Cannot have a user/pass and token"),
             ("stray", "unrecognized command: \"stray\""),
             ("--tls", "TLS Server certificate must be present and valid; see --help_tls"),
