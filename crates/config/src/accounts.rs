@@ -20,9 +20,9 @@ pub(crate) fn authorization(value: &Value, limits: &mut Limits, errors: &mut Err
     let mut out = Authorization::default();
     let Some(map) = noted(reader::map(value), errors) else { return out };
     let block = Block::new("authorization", map, errors);
-    block.set("user", &mut out.user, errors, |v| reader::text(v).map(Some));
+    block.set("user", &mut out.user, errors, |v| credential(v, "user").map(Some));
     block.set("pass", &mut out.password, errors, |v| reader::text(v).map(|p| Some(Secret::new(p))));
-    block.set("token", &mut out.token, errors, |v| reader::text(v).map(|t| Some(Secret::new(t))));
+    block.set("token", &mut out.token, errors, |v| credential(v, "token").map(|t| Some(Secret::new(t))));
     block.set("timeout", &mut limits.auth_timeout, errors, |v| reader::duration(v).map(Some));
     block.set("proxy_required", &mut out.proxy_required, errors, reader::boolean);
     if let Some(value) = block.get("default_permissions") {
@@ -31,17 +31,16 @@ pub(crate) fn authorization(value: &Value, limits: &mut Limits, errors: &mut Err
     if let Some(value) = block.get("users") {
         out.users = users(value, errors);
     }
-    if out.user.is_some() && !out.users.is_empty() {
-        errors.push(ConfigError::new(&value.at, "Can not have a single user/pass and a users array"));
-    }
-    if out.token.is_some() && (out.user.is_some() || !out.users.is_empty()) {
-        let problem = match out.user {
-            Some(_) => "Cannot have a user/pass and token",
-            None => "Can not have a token and a users array",
-        };
-        errors.push(ConfigError::new(&value.at, problem));
-    }
     out
+}
+
+/// A user or token that is not empty: the official server takes an empty one for none at all and lets everybody in.
+fn credential(value: &Value, what: &str) -> Result<String, ConfigError> {
+    match reader::text(value)? {
+        text if text.is_empty() => Err(ConfigError::new(&value.at, format!("the {what} is empty"))
+            .help("take it out if everybody may connect")),
+        text => Ok(text),
+    }
 }
 
 fn users(value: &Value, errors: &mut Errors) -> Vec<User> {

@@ -57,6 +57,16 @@ fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut im
             );
         }
     }
+    let authorization = &options.authorization;
+    let problem = match (&authorization.user, &authorization.token) {
+        (Some(_), Some(_)) => "Cannot have a user/pass and token",
+        (Some(_), None) if !names.is_empty() => "Can not have a single user/pass and a users array",
+        (None, Some(_)) if !names.is_empty() => "Can not have a token and a users array",
+        _ => "",
+    };
+    if !problem.is_empty() {
+        say(&place("authorization"), problem.into());
+    }
     if let Some(name) = &options.no_auth_user {
         if names.is_empty() {
             let problem = format!("no_auth_user: {name:?} present, but users/nkeys are not defined");
@@ -149,11 +159,23 @@ mod tests {
         );
         check(
             "authorization { user: a, pass: b, token: c }",
-            "t.conf:1:15: Cannot have a user/pass and token",
+            "t.conf:1:1: Cannot have a user/pass and token",
         );
         check(
             "authorization { token: c, users: [{user: a}] }",
-            "t.conf:1:15: Can not have a token and a users array",
+            "t.conf:1:1: Can not have a token and a users array",
+        );
+        check(
+            "accounts { A { users: [{user: a}] } }\nauthorization { user: b }",
+            "t.conf:2:1: Can not have a single user/pass and a users array",
+        );
+        check(
+            "accounts { A { users: [{user: a}] } }\nauthorization { token: b }",
+            "t.conf:2:1: Can not have a token and a users array",
+        );
+        check(
+            "authorization { token: '' }",
+            "t.conf:1:24: the token is empty\n  take it out if everybody may connect",
         );
         check("authorization { users: [{password: a}] }", "t.conf:1:25: User entry requires a user");
         check(

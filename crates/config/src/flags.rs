@@ -103,7 +103,7 @@ const FLAGS: &[Flag] = &[
         Ok(())
     }),
     flag(&["p", "port"], "PORT", "Server", "Port for clients (default: 4222; -1: a free one)", |o, v| {
-        o.port = port(v)?;
+        o.port = port(v)?.map(|p| if p == 0 { 4222 } else { p });
         Ok(())
     }),
     flag(&["n", "name", "server_name"], "NAME", "Server", "Server name (default: its id)", |o, v| {
@@ -115,11 +115,11 @@ const FLAGS: &[Flag] = &[
         Ok(())
     }),
     flag(&["m", "http_port"], "PORT", "Server", "Port for monitoring by HTTP", |o, v| {
-        o.http.port = Some(port(v)?.unwrap_or(0));
+        o.http.port = http_port(v)?;
         Ok(())
     }),
     flag(&["ms", "https_port"], "PORT", "Server", "Port for monitoring by HTTPS", |o, v| {
-        o.http.tls_port = Some(port(v)?.unwrap_or(0));
+        o.http.tls_port = http_port(v)?;
         Ok(())
     }),
     run(&["c", "config"], "FILE", "Server", "Configuration file"),
@@ -281,6 +281,14 @@ fn port(value: &str) -> Result<Option<u16>, String> {
     }
 }
 
+/// 0 is no port, and -1 a free one, which the options write as 0.
+fn http_port(value: &str) -> Result<Option<u16>, String> {
+    Ok(match port(value)? {
+        Some(0) => None,
+        port => Some(port.unwrap_or(0)),
+    })
+}
+
 fn tls(options: &mut Options) -> &mut Tls {
     options.tls.get_or_insert_with(|| Tls {
         at: Location { file: "command line".into(), line: 1, column: 1 },
@@ -401,10 +409,6 @@ impl Flags {
                     "TLS Server {what} must be present and valid; see --help_tls"
                 )));
             }
-        }
-        let authorization = &options.authorization;
-        if authorization.user.is_some() && authorization.token.is_some() {
-            return Err(FlagError("Cannot have a user/pass and token".into()));
         }
         // What the file says held together; what does not now, does not because of a flag.
         let mut errors = Vec::new();

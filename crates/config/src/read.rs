@@ -55,8 +55,8 @@ pub(crate) fn read(map: &Map, name: &str) -> (Options, Errors) {
 fn options(map: &Map, errors: &mut Errors) -> Options {
     let mut out = Options::default();
     let block = Block::new("", map, errors);
-    let path = |v: &Value| reader::text(v).map(|p| Some(PathBuf::from(p)));
-    let name = |v: &Value| reader::text(v).map(Some);
+    let path = |v: &Value| reader::optional(v).map(|p| p.map(PathBuf::from));
+    let name = reader::optional;
     network(&block, &mut out, errors);
     limits(&block, &mut out, errors);
     logging(&block, &mut out, errors);
@@ -118,32 +118,37 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
 }
 
 fn network(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
-    let some_port = |v: &Value| reader::port(v).map(|p| Some(p.unwrap_or(0)));
-    block.set("host", &mut out.host, errors, reader::text);
-    block.set("port", &mut out.port, errors, |v| {
-        reader::port(v).map(|p| if p == Some(0) { Some(4222) } else { p })
-    });
+    let path = |v: &Value| reader::optional(v).map(|p| p.map(PathBuf::from));
+    // 0 is no port, -1 (told as `None`) a free one.
+    let http_port = |port: Option<u16>| match port {
+        Some(0) => None,
+        port => Some(port.unwrap_or(0)),
+    };
+    let (any_host, any_port) = (out.host.clone(), out.port);
+    let client_port = |port| if port == Some(0) { any_port } else { port };
+    block.set("host", &mut out.host, errors, |v| Ok(reader::optional(v)?.unwrap_or(any_host)));
+    block.set("port", &mut out.port, errors, |v| reader::port(v).map(client_port));
     if let Some(value) = block.get("listen") {
         match reader::address(value) {
             Ok((host, port)) => {
                 out.host = host.filter(|h| !h.is_empty()).unwrap_or_else(|| out.host.clone());
-                out.port = port;
+                out.port = client_port(port);
             }
             Err(error) => errors.push(error),
         }
     }
-    block.set("client_advertise", &mut out.client_advertise, errors, |v| reader::text(v).map(Some));
-    block.set("unix_socket", &mut out.unix_socket, errors, |v| reader::text(v).map(|p| Some(p.into())));
+    block.set("client_advertise", &mut out.client_advertise, errors, reader::optional);
+    block.set("unix_socket", &mut out.unix_socket, errors, path);
     block.set("proxy_protocol", &mut out.proxy_protocol, errors, reader::boolean);
-    block.set("http_port", &mut out.http.port, errors, some_port);
-    block.set("https_port", &mut out.http.tls_port, errors, some_port);
+    block.set("http_port", &mut out.http.port, errors, |v| reader::port(v).map(http_port));
+    block.set("https_port", &mut out.http.tls_port, errors, |v| reader::port(v).map(http_port));
     for (key, tls) in [("http", false), ("https", true)] {
         let Some(value) = block.get(key) else { continue };
         match reader::address(value) {
             Ok((host, port)) => {
                 out.http.host = host.unwrap_or_default();
                 let slot = if tls { &mut out.http.tls_port } else { &mut out.http.port };
-                *slot = Some(port.unwrap_or(0));
+                *slot = http_port(port);
             }
             Err(error) => errors.push(error),
         }
@@ -216,11 +221,11 @@ fn logging(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
     log.trace |= log.trace_verbose || log.trace_headers;
     block.set("logtime", &mut log.time, errors, reader::boolean);
     block.set("logtime_utc", &mut log.utc, errors, reader::boolean);
-    block.set("log_file", &mut log.file, errors, |v| reader::text(v).map(|p| Some(p.into())));
+    block.set("log_file", &mut log.file, errors, |v| reader::optional(v).map(|p| p.map(PathBuf::from)));
     block.set("log_size_limit", &mut log.file_bytes_max, errors, |v| reader::count(v).map(|n| n as u64));
     block.set("log_max_num", &mut log.files_max, errors, reader::count);
     block.set("syslog", &mut log.syslog, errors, reader::boolean);
-    block.set("remote_syslog", &mut log.remote_syslog, errors, |v| reader::text(v).map(Some));
+    block.set("remote_syslog", &mut log.remote_syslog, errors, reader::optional);
     block.set("max_traced_msg_len", &mut log.traced_message_bytes_max, errors, reader::limit);
     block.set("log_format", &mut log.json, errors, |v| match reader::text(v)?.as_str() {
         "json" => Ok(true),
@@ -385,6 +390,13 @@ mod tests {
     fn addresses() {
         let options = read_text("listen: '127.0.0.1:-1'\nhttp: 8222").expect("read");
         assert_eq!((options.host.as_str(), options.port, options.http.port), ("127.0.0.1", None, Some(8222)));
+        let options =
+            read_text("port: 0, host: '', http_port: 0, prof_port: 0, server_name: '', log_file: ''");
+        let options = options.expect("empty is what is not set");
+        assert_eq!((options.host.as_str(), options.port, options.http.port), ("0.0.0.0", Some(4222), None));
+        assert_eq!((options.server_name, options.log.file), (None, None));
+        assert_eq!(read_text("listen: '[::1]:7'").expect("read").host, "::1");
+        refuse("listen: '::1:4222'", "t.conf:1:9: expected an address");
         refuse("listen: x", "t.conf:1:9: expected an address");
         refuse("port: 70000", "t.conf:1:7: 70000 is no port");
     }
@@ -413,7 +425,7 @@ mod tests {
         refuse("max_payload: 100MB", "t.conf:1:1: max_payload (104857600) cannot be higher than max_pending");
         refuse(
             "authorization { user: a, pass: b, users: [{user: c, pass: d}] }",
-            "t.conf:1:15: Can not have a single",
+            "t.conf:1:1: Can not have a single",
         );
         refuse("authorization { users: [{user: c}, {user: c}] }", "t.conf:1:36: Duplicate user");
         refuse(

@@ -21,7 +21,8 @@ impl<'a> Block<'a> {
             match keys::find(kind, &entry.key).map(|key| key.status) {
                 Some(Status::Reloads | Status::Restarts) => {}
                 // Switching off what is not there is what happens anyway.
-                Some(Status::Refused(_)) if entry.value.kind == Kind::Bool(false) => {}
+                Some(Status::Refused(_))
+                    if matches!(entry.value.kind, Kind::Bool(false) | Kind::Integer(0)) => {}
                 Some(Status::Refused(why)) => {
                     let problem = format!("`{}` cannot be carried out: {why}", entry.key);
                     errors.push(
@@ -114,6 +115,11 @@ pub(crate) fn text(value: &Value) -> Result<String, ConfigError> {
     }
 }
 
+/// A string; an empty one is none.
+pub(crate) fn optional(value: &Value) -> Result<Option<String>, ConfigError> {
+    text(value).map(|text| Some(text).filter(|text| !text.is_empty()))
+}
+
 /// A string, or a list of them.
 pub(crate) fn texts(value: &Value) -> Result<Vec<String>, ConfigError> {
     match &value.kind {
@@ -191,8 +197,14 @@ pub(crate) fn address(value: &Value) -> Result<(Option<String>, Option<u16>), Co
         Kind::String(text) => {
             let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
             let port = port.parse().ok().and_then(port_number).ok_or_else(bad)?;
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            Ok((Some(host.to_owned()), port))
+            let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            // An IPv6 address must stand in brackets, or its last part would be the port.
+            match bare {
+                None if host.contains(':') => {
+                    Err(bad().help("put an IPv6 address in brackets: `[::1]:4222`"))
+                }
+                _ => Ok((Some(bare.unwrap_or(host).to_owned()), port)),
+            }
         }
         _ => Err(bad()),
     }

@@ -55,7 +55,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("proxy_protocol", "on"),
     ("allow_non_tls", "on"),
     ("tls", "{ cert_file: a, key_file: b, timeout: 3 }"),
-    ("authorization", "{ user: a, password: b }"),
+    ("authorization", "{ users: [ { user: b } ] }"),
     ("accounts", "{ A: { } }"),
     ("system_account", "'$SYS'"),
     ("no_system_account", "on"),
@@ -174,7 +174,7 @@ fn changes_in_the_official_words() {
 #[test]
 fn secrets_are_not_shown() {
     let new = load(
-        "authorization { user: a, password: hush }, accounts { A { users: [{user: b, password: hush}] } }",
+        "authorization { users: [{user: a, password: hush}] }, accounts { A { users: [{user: b, password: hush}] } }",
     );
     assert!(lines(&load(""), &new).iter().all(|line| !line.contains("hush")));
     for field in FIELDS {
