@@ -93,3 +93,10 @@ pub fn not_after(der: &[u8]) -> Option<i64> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     Some(certificate.validity().not_after.timestamp())
 }
+
+/// A certificate's subject, and SHA-256 of it and of its public key in lower-case hex.
+pub fn summary(der: &[u8]) -> Option<(String, String, String)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let subject = distinguished_name(&certificate).into_iter().rev().collect::<Vec<_>>().join(",");
+    Some((subject, data_encoding::HEXLOWER.encode(&Sha256::digest(der)), public_key_sha256(der)?))
+}

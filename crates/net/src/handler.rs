@@ -13,8 +13,8 @@ pub struct Accepted {
     pub remote: Option<SocketAddr>,
     /// Which listener it came by: the number that the listener was given.
     pub listener: usize,
-    /// Whether a PROXY header said so.
-    pub proxied: bool,
+    /// Whether a PROXY header may come and name another end.
+    pub may_be_proxied: bool,
 }
 
 /// What stands between the socket and the protocol.
@@ -91,6 +91,9 @@ pub trait Handler: 'static {
 
     /// The connection can be written to: the protocol's own first bytes are due.
     fn greet(&mut self, connection: &mut Self::Connection);
+
+    /// A PROXY header has come; `None`: the proxy speaks for itself.
+    fn proxied(&mut self, connection: &mut Self::Connection, source: Option<SocketAddr>);
 
     /// TLS is up: the bytes from here on are encrypted.
     fn secured(&mut self, connection: &mut Self::Connection, secured: Secured);

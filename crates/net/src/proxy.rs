@@ -18,17 +18,26 @@ pub struct Header {
     pub used: usize,
 }
 
+/// Why there is no header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoHeader {
+    /// The bytes are something else: the connection did not come through a proxy.
+    Absent,
+    /// The header is wrong, for this reason.
+    Bad(&'static str),
+}
+
 /// Reads the header at the front of `input`. `None` while it is not whole; no error, then, as long as it could be one.
 ///
-/// Errors: what is wrong with it, for the log.
-pub fn parse(input: &[u8]) -> Result<Option<Header>, &'static str> {
+/// Errors: see [`NoHeader`].
+pub fn parse(input: &[u8]) -> Result<Option<Header>, NoHeader> {
     let begins = |start: &[u8]| input.iter().zip(start).all(|(a, b)| a == b);
     if begins(b"PROXY ") {
-        version_1(input)
+        version_1(input).map_err(NoHeader::Bad)
     } else if begins(V2_SIGNATURE) {
-        version_2(input)
+        version_2(input).map_err(NoHeader::Bad)
     } else {
-        Err("unrecognized proxy protocol format")
+        Err(NoHeader::Absent)
     }
 }
 

@@ -9,6 +9,7 @@ use dialtone_broker::peer::{Attention, ClientId, Peer};
 use dialtone_net::{Accepted, Broken, Closing, Handler, Link, Received, Secured, Transport};
 use dialtone_wire::CloseReason;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -61,7 +62,9 @@ impl Handler for Driver {
     fn open(&mut self, accepted: Accepted) -> Option<(Self::Connection, Transport)> {
         let policy = self.shared.policy();
         let registry = &self.shared.registry;
-        let remote = accepted.remote;
+        // The address of a proxy is not the client's; its header will tell that.
+        let remote = accepted.remote.filter(|_| !accepted.may_be_proxied);
+        let over_network = accepted.remote.is_some();
         let peer = Peer::new(
             ClientId(self.shared.next_client()),
             registry.take_slot(),
@@ -75,7 +78,7 @@ impl Handler for Driver {
         let client = Box::new(Client::new(self.shared.clone(), session, self.turn.now()));
         let transport = match &policy.tls {
             // A Unix-domain socket does not leave the machine.
-            Some(tls) if remote.is_some() => {
+            Some(tls) if over_network => {
                 if !tls.admit(self.turn.now()) {
                     client.peer().close(CloseReason::TlsHandshake);
                 }
@@ -88,6 +91,10 @@ impl Handler for Driver {
 
     fn greet(&mut self, client: &mut Self::Connection) {
         client.greet(&mut self.turn);
+    }
+
+    fn proxied(&mut self, client: &mut Self::Connection, source: Option<SocketAddr>) {
+        client.proxied(source);
     }
 
     fn secured(&mut self, client: &mut Self::Connection, secured: Secured) {

@@ -31,8 +31,7 @@ pub struct Introduction {
 pub struct Session {
     /// Its end.
     pub peer: Arc<Peer>,
-    /// The other end's address.
-    pub remote: Option<SocketAddr>,
+    remote: Mutex<Option<SocketAddr>>,
     /// When it came.
     pub start: SystemTime,
     /// The same, to measure by.
@@ -55,7 +54,7 @@ impl Session {
         let who = format!("{from} - cid:{}", peer.id.0);
         Self {
             peer,
-            remote,
+            remote: Mutex::new(remote),
             start: SystemTime::now(),
             start_instant: now,
             introduction: OnceLock::new(),
@@ -65,6 +64,17 @@ impl Session {
             activity_ms: AtomicU64::new(0),
             rtt_ns: AtomicU64::new(0),
         }
+    }
+
+    /// The other end's address, as far as it is known.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        *self.remote.lock()
+    }
+
+    /// A proxy has said who the other end is.
+    pub fn set_remote(&self, remote: SocketAddr) {
+        *self.remote.lock() = Some(remote);
+        self.set_who(format!("{remote} - cid:{}", self.peer.id.0));
     }
 
     /// How the log calls it: address, number, and once it is known, library and user.

@@ -1,10 +1,12 @@
 //! How connections end: what they were told is written, then nothing of them is left.
 
-use super::entry::{Life, Slot};
+use super::entry::{Life, Lingering, Slot};
 use super::{EventLoop, FLUSH_BEFORE_CLOSE, LINGER};
 use crate::handler::{Broken, Closing, Handler};
 use crate::link::Link;
 use mio::unix::SourceFd;
+use std::cmp::Reverse;
+use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -33,6 +35,9 @@ impl<H: Handler> EventLoop<H> {
             }
             Some(Closing::Now) => self.remove(token),
             Some(Closing::AfterFlush) => {
+                // What the call itself had to say is still staged.
+                self.handler.finish();
+                let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
                 if self.handler.flush(&mut entry.connection) {
                     entry.life = Life::Flushing(now + FLUSH_BEFORE_CLOSE);
                     entry.timer = None;
@@ -44,21 +49,29 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// Says that nothing more comes, and throws away what the peer still sends.
+    /// The protocol has ended: says that nothing more comes, and throws away what the peer still sends.
     pub(super) fn linger(&mut self, token: usize) {
-        let now = self.now;
-        let Some(entry) = self.entry(token) else { return };
+        let until = self.now + LINGER;
+        let Some(slot) = self.slots.get_mut(token) else { return };
+        let Slot::Open(entry) = std::mem::replace(slot, Slot::Free) else { return };
         if let Some(mut tls) = entry.link.tls() {
             tls.goodbye(&entry.link.socket);
         }
         entry.link.shutdown(Shutdown::Write);
-        entry.life = Life::Lingering(now + LINGER);
-        entry.timer = None;
-        entry.pause = None;
-        entry.partial = Vec::new();
-        entry.readable = true;
-        self.schedule(token);
-        self.list(token);
+        *slot = Slot::Lingering(Lingering { link: entry.link, until, serial: entry.serial });
+        self.timers.push(Reverse((until, token, entry.serial)));
+        self.ready.push(token);
+        self.count_out(entry.connection);
+    }
+
+    /// Reads what a lingering connection sends, and forgets it.
+    pub(super) fn drain(&mut self, token: usize) {
+        let Some(Slot::Lingering(lingering)) = self.slots.get_mut(token) else { return };
+        match lingering.link.socket.read(&mut self.buffer) {
+            Ok(got) if got > 0 => self.ready.push(token),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => self.remove(token),
+        }
     }
 
     /// The other end is gone, or cannot be understood.
@@ -73,18 +86,20 @@ impl<H: Handler> EventLoop<H> {
 
     pub(super) fn remove(&mut self, token: usize) {
         let Some(slot) = self.slots.get_mut(token) else { return };
-        let Slot::Open(entry) = std::mem::replace(slot, Slot::Free) else { return };
-        self.let_go(token, &entry.link);
-        self.count -= 1;
-        self.inboxes.connections_changed(self.index, self.count);
-        self.handler.closed(entry.connection);
+        match std::mem::replace(slot, Slot::Free) {
+            Slot::Free => {}
+            Slot::Lingering(lingering) => self.let_go(token, &lingering.link),
+            Slot::Open(entry) => {
+                self.let_go(token, &entry.link);
+                self.count_out(entry.connection);
+            }
+        }
     }
 
-    pub(super) fn forget_preface(&mut self, token: usize) {
-        let Some(slot) = self.slots.get_mut(token) else { return };
-        if let Slot::Preface(preface) = std::mem::replace(slot, Slot::Free) {
-            self.let_go(token, &preface.link);
-        }
+    fn count_out(&mut self, connection: H::Connection) {
+        self.count -= 1;
+        self.inboxes.connections_changed(self.index, self.count);
+        self.handler.closed(connection);
     }
 
     /// The socket closes when the last link goes, which another thread may hold a moment longer.
@@ -98,7 +113,6 @@ impl<H: Handler> EventLoop<H> {
     pub(super) fn close_all(&mut self) {
         self.handler.finish();
         for token in 0..self.slots.len() {
-            self.forget_preface(token);
             self.remove(token);
         }
     }

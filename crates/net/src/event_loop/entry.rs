@@ -3,24 +3,20 @@
 use crate::handler::{HandshakeFirst, Transport};
 use crate::link::Link;
 use rustls::ServerConfig;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// A place in a loop's table.
 pub(super) enum Slot<C> {
     Free,
-    /// A connection that has yet to say for whom it comes.
-    Preface(Box<Preface>),
     Open(Entry<C>),
+    /// Its protocol has ended; what it still sends is thrown away for a moment.
+    Lingering(Lingering),
 }
 
-/// A connection behind a proxy, before its PROXY header is whole.
-pub(super) struct Preface {
+/// A connection that has been told that nothing more comes.
+pub(super) struct Lingering {
     pub(super) link: Arc<Link>,
-    pub(super) remote: Option<SocketAddr>,
-    pub(super) listener: usize,
-    pub(super) bytes: Vec<u8>,
     pub(super) until: Instant,
     pub(super) serial: u32,
 }
@@ -73,14 +69,14 @@ pub(super) enum Life {
     Open,
     /// It is written to, not read, until then.
     Flushing(Instant),
-    /// It has been told that nothing more comes; what it sends is thrown away until then.
-    Lingering(Instant),
 }
 
 /// A connection.
 pub(super) struct Entry<C> {
     pub(super) link: Arc<Link>,
     pub(super) connection: C,
+    /// A PROXY header may still come before anything else.
+    pub(super) may_be_proxied: bool,
     pub(super) stage: Stage,
     pub(super) life: Life,
     /// What is left of a message that is not whole.

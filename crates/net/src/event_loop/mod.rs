@@ -39,9 +39,6 @@ const IDLE_AFTER: Duration = Duration::from_secs(5);
 
 /// The shortest time for which a timer is set.
 const TIMER_MIN: Duration = Duration::from_millis(1);
-/// How long a proxy may take to say for whom it comes. The official server's figure.
-const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-
 const WAKE: Token = Token(usize::MAX);
 const LISTENERS: usize = usize::MAX / 2;
 
@@ -244,7 +241,7 @@ impl<H: Handler> EventLoop<H> {
         let ended = event.is_read_closed() || event.is_error();
         match self.slots.get_mut(token) {
             None | Some(Slot::Free) => {}
-            Some(Slot::Preface(_)) => self.ready.push(token),
+            Some(Slot::Lingering(_)) => self.ready.push(token),
             Some(Slot::Open(entry)) => {
                 entry.read_closed |= ended;
                 entry.readable |= event.is_readable() || ended;
@@ -269,7 +266,7 @@ impl<H: Handler> EventLoop<H> {
                 let connection = self.handler.deadline(&entry.connection);
                 connection.into_iter().chain(entry.stage.deadline()).min()
             }
-            Life::Flushing(until) | Life::Lingering(until) => Some(until),
+            Life::Flushing(until) => Some(until),
         };
         // Never in this very turn: a deadline that stays in the past must not hold the loop.
         let soonest = self.now + TIMER_MIN;
@@ -288,8 +285,10 @@ impl<H: Handler> EventLoop<H> {
             }
             self.timers.pop();
             match self.slots.get_mut(token) {
-                Some(Slot::Preface(preface)) if preface.serial == serial && preface.until <= self.now => {
-                    self.forget_preface(token);
+                Some(Slot::Lingering(lingering))
+                    if lingering.serial == serial && lingering.until <= self.now =>
+                {
+                    self.remove(token);
                 }
                 Some(Slot::Open(entry)) if entry.serial == serial => self.expire_one(token, at),
                 _ => {}
@@ -312,7 +311,6 @@ impl<H: Handler> EventLoop<H> {
         entry.timer = None;
         match entry.life {
             Life::Flushing(_) => return self.linger(token),
-            Life::Lingering(_) => return self.remove(token),
             Life::Open => {}
         }
         match &mut entry.stage {

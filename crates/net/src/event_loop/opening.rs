@@ -1,18 +1,15 @@
 //! Listening, accepting, and a connection's first moments.
 
-use super::entry::{Entry, Life, Preface, Slot, Stage};
-use super::{ACCEPT_PAUSE, ACCEPTS_PER_TURN_MAX, EventLoop, LISTENERS, PROXY_HEADER_TIMEOUT};
+use super::entry::{Entry, Life, Slot, Stage};
+use super::{ACCEPT_PAUSE, ACCEPTS_PER_TURN_MAX, EventLoop, LISTENERS};
 use crate::handler::{Accepted, Handler};
 use crate::inbox::{Arrival, Command};
 use crate::link::Link;
 use crate::listener::Listener;
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
-use std::cmp::Reverse;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
 
 impl<H: Handler> EventLoop<H> {
     pub(super) fn listen(&mut self, listener: Listener) {
@@ -99,35 +96,13 @@ impl<H: Handler> EventLoop<H> {
             self.free.push(token);
             return;
         }
-        if !arrival.proxy_protocol {
-            return self.begin(token, link, arrival.remote, arrival.listener, false);
-        }
-        self.serial = self.serial.wrapping_add(1);
-        let until = self.now + PROXY_HEADER_TIMEOUT;
-        let preface = Preface {
-            link,
+        let may_be_proxied = arrival.proxy_protocol;
+        let accepted = Accepted {
+            link: link.clone(),
             remote: arrival.remote,
             listener: arrival.listener,
-            bytes: Vec::new(),
-            until,
-            serial: self.serial,
+            may_be_proxied,
         };
-        self.timers.push(Reverse((until, token, self.serial)));
-        if let Some(slot) = self.slots.get_mut(token) {
-            *slot = Slot::Preface(Box::new(preface));
-        }
-    }
-
-    /// The connection begins: it is known for whom it comes.
-    pub(super) fn begin(
-        &mut self,
-        token: usize,
-        link: Arc<Link>,
-        remote: Option<SocketAddr>,
-        listener: usize,
-        proxied: bool,
-    ) {
-        let accepted = Accepted { link: link.clone(), remote, listener, proxied };
         let Some((connection, transport)) = self.handler.open(accepted) else {
             self.free.push(token);
             return;
@@ -137,6 +112,7 @@ impl<H: Handler> EventLoop<H> {
         let mut entry = Entry {
             link,
             connection,
+            may_be_proxied,
             stage,
             life: Life::Open,
             partial: Vec::new(),

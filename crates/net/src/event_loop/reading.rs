@@ -39,14 +39,14 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn read(&mut self, token: usize) {
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return self.read_preface(token) };
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return self.drain(token) };
         entry.listed = false;
         if !entry.readable || (entry.pause.is_some() && matches!(entry.life, Life::Open)) {
             return;
         }
         let encrypted = !matches!(entry.stage, Stage::Open) || entry.link.is_encrypted();
-        let carried =
-            if !encrypted && entry.partial.len() <= CARRIED_BYTES_MAX { entry.partial.len() } else { 0 };
+        let carries = entry.may_be_proxied || (!encrypted && entry.partial.len() <= CARRIED_BYTES_MAX);
+        let carried = if carries { entry.partial.len() } else { 0 };
         let Some(room) = self.buffer.get_mut(carried..) else { return };
         let got = match entry.link.socket.read(room) {
             Ok(0) => return self.broken(token, Broken::Eof),
@@ -61,13 +61,23 @@ impl<H: Handler> EventLoop<H> {
         // A short read emptied the socket, unless its end is behind it.
         entry.readable = got == room.len() || entry.read_closed;
         if matches!(entry.life, Life::Open) {
-            if encrypted {
-                self.take_encrypted(token, got);
+            if entry.may_be_proxied {
+                self.take_header(token, carried + got);
             } else {
-                self.take_plain(token, carried, got);
+                self.take(token, carried, got);
             }
         }
         self.list(token);
+    }
+
+    /// Bytes in the read buffer, behind what was carried over.
+    fn take(&mut self, token: usize, carried: usize, got: usize) {
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        if !matches!(entry.stage, Stage::Open) || entry.link.is_encrypted() {
+            self.take_encrypted(token, got);
+        } else {
+            self.take_plain(token, carried, got);
+        }
     }
 
     /// Hands `got` plain bytes in the read buffer to the handler, behind what was left of the last read.
@@ -180,45 +190,31 @@ impl<H: Handler> EventLoop<H> {
         self.schedule(token);
     }
 
-    /// Reads a PROXY header; once it is whole, the connection begins.
-    fn read_preface(&mut self, token: usize) {
-        let Some(Slot::Preface(preface)) = self.slots.get_mut(token) else { return };
-        let got = match preface.link.socket.read(&mut self.buffer) {
-            Ok(0) => return self.forget_preface(token),
-            Ok(got) => got,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-            Err(_) => return self.forget_preface(token),
-        };
-        preface.bytes.extend_from_slice(self.buffer.get(..got).unwrap_or_default());
-        match proxy::parse(&preface.bytes) {
-            Ok(None) => self.ready.push(token),
-            Err(_) => self.forget_preface(token),
-            Ok(Some(header)) => {
-                let rest = preface.bytes.split_off(header.used);
-                if let Some(front) = self.buffer.get_mut(..rest.len()) {
-                    front.copy_from_slice(&rest);
-                }
-                let Some(Slot::Preface(preface)) =
-                    self.slots.get_mut(token).map(|s| std::mem::replace(s, Slot::Free))
-                else {
-                    return;
-                };
-                let remote = header.source.or(preface.remote);
-                self.begin(token, preface.link, remote, preface.listener, header.source.is_some());
-                if !rest.is_empty()
-                    && let Some(Slot::Open(entry)) = self.slots.get(token)
-                {
-                    if matches!(entry.stage, Stage::Open) {
-                        self.take_plain(token, 0, rest.len());
-                    } else {
-                        self.take_encrypted(token, rest.len());
-                    }
-                }
-                if let Some(entry) = self.entry(token) {
-                    entry.readable = true;
-                }
-                self.list(token);
+    /// The first bytes of a connection that may come through a proxy: its header, or the protocol's own.
+    fn take_header(&mut self, token: usize, got: usize) {
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        let carried = entry.partial.len();
+        if let Some(front) = self.buffer.get_mut(..carried) {
+            front.copy_from_slice(&entry.partial);
+        }
+        let input = self.buffer.get(..got).unwrap_or_default();
+        let used = match proxy::parse(input) {
+            Ok(None) => {
+                entry.partial = input.to_vec();
+                return;
             }
+            Ok(Some(header)) => {
+                self.handler.proxied(&mut entry.connection, header.source);
+                header.used
+            }
+            Err(proxy::NoHeader::Absent) => 0,
+            Err(proxy::NoHeader::Bad(why)) => return self.broken(token, Broken::Proxy(why.into())),
+        };
+        entry.may_be_proxied = false;
+        entry.partial = Vec::new();
+        self.buffer.copy_within(used..got, 0);
+        if got > used {
+            self.take(token, 0, got - used);
         }
     }
 }

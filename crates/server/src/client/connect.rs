@@ -185,6 +185,9 @@ impl Client {
     }
 
     fn refuse_user(&mut self, why: &str, user: &str, turn: &mut Turn) {
+        // Monitoring shows who it claimed to be.
+        let claimed = Introduction { user: user.to_owned(), ..Introduction::default() };
+        let _ = self.session.introduction.set(claimed);
         let shown = if user.is_empty() { String::new() } else { format!(" - User {user:?}") };
         self.log(Event::AuthenticationFailed, format_args!("authentication error{shown}"));
         self.log(Event::ClientCreated, format_args!("refused: {why}"));
@@ -208,7 +211,7 @@ impl Client {
     pub(super) fn send_info(&self, turn: &mut Turn, answers_connect: bool) {
         let mut info = self.policy.info.clone();
         info.client_id = self.peer().id.0;
-        info.client_ip = self.session.remote.map(|r| r.ip().to_string()).unwrap_or_default();
+        info.client_ip = self.session.remote().map(|r| r.ip().to_string()).unwrap_or_default();
         info.nonce = self.nonce.to_string();
         info.lame_duck = self.shared.lame_duck.load(Ordering::Relaxed);
         if answers_connect {

@@ -18,6 +18,7 @@ use dialtone_net::{Broken, Secured};
 use dialtone_wire::client::{Limits, Op, ParseError, Parsed, encode, parse};
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
 use std::fmt::Arguments;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -148,6 +149,13 @@ impl Client {
         }
     }
 
+    /// A proxy has said who the other end is.
+    pub fn proxied(&mut self, source: Option<SocketAddr>) {
+        if let Some(source) = source {
+            self.session.set_remote(source);
+        }
+    }
+
     /// TLS is up.
     pub fn secured(&mut self, secured: Secured, turn: &mut Turn) {
         let certificate = secured.certificates.first().cloned();
@@ -177,7 +185,10 @@ impl Client {
                 self.log(Event::TlsFailed, format_args!("TLS handshake error: {why}"));
                 CloseReason::TlsHandshake
             }
-            Broken::Proxy(_) => CloseReason::ProtocolViolation,
+            Broken::Proxy(why) => {
+                self.log(Event::ProtocolError, format_args!("Error reading PROXY protocol header: {why}"));
+                CloseReason::ProtocolViolation
+            }
         };
         self.peer().close(reason);
     }

@@ -9,6 +9,7 @@ use crate::shared::Shared;
 use dialtone_broker::account::GLOBAL;
 use dialtone_broker::peer::ClientId;
 use dialtone_broker::stats::Traffic;
+use dialtone_identity::certificate;
 use dialtone_wire::CloseReason;
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
@@ -180,8 +181,8 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
     set("cid", session.peer.id.0.into());
     set("kind", "Client".into());
     set("type", "nats".into());
-    set("ip", session.remote.map_or_else(|| "local".into(), |r| r.ip().to_string()).into());
-    set("port", session.remote.map_or(0, |r| r.port()).into());
+    set("ip", session.remote().map_or_else(|| "local".into(), |r| r.ip().to_string()).into());
+    set("port", session.remote().map_or(0, |r| r.port()).into());
     set("start", stamp(session.start).into());
     set("last_activity", stamp(row.activity).into());
     if let Some((stop, reason)) = row.end {
@@ -211,15 +212,22 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
             if !introduction.user.is_empty() {
                 set("authorized_user", introduction.user.as_str().into());
             }
-            if introduction.account != GLOBAL {
+            if introduction.account != GLOBAL && !introduction.account.is_empty() {
                 set("account", introduction.account.as_str().into());
             }
-            set("name_tag", introduction.account.as_str().into());
+            if !introduction.account.is_empty() {
+                set("name_tag", introduction.account.as_str().into());
+            }
         }
     }
     if let Some(secured) = session.secured.get() {
         set("tls_version", secured.version.into());
         set("tls_cipher_suite", secured.cipher_suite.as_str().into());
+        let certificates: Vec<Value> =
+            secured.certificates.iter().take(1).filter_map(|c| peer_certificate(c)).collect();
+        if auth && !certificates.is_empty() {
+            set("tls_peer_certs", certificates.into());
+        }
     }
     let table = session.peer.subscriptions();
     match subs {
@@ -236,4 +244,10 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
         }
     }
     Value::Object(out)
+}
+
+/// A client's certificate, as far as it is told.
+fn peer_certificate(der: &[u8]) -> Option<Value> {
+    let (subject, certificate, key) = certificate::summary(der)?;
+    Some(json!({ "subject": subject, "spki_sha256": key, "cert_sha256": certificate }))
 }

@@ -40,7 +40,7 @@ pub(super) fn slowz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQu
             let introduction = session.introduction.get();
             json!({
                 "cid": session.peer.id.0,
-                "ip": session.remote.map(|r| r.ip().to_string()).unwrap_or_default(),
+                "ip": session.remote().map(|r| r.ip().to_string()).unwrap_or_default(),
                 "name": introduction.map_or("", |i| &i.name),
                 "account": introduction.map_or("", |i| &i.account),
                 "pending_bytes": pending,

@@ -1,0 +1,65 @@
+//! The arrows between crates are those of the table in docs/ARCHITECTURE.md, and no others.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+type Arrows = BTreeMap<String, BTreeSet<String>>;
+
+/// What the table says: a row is `| crate | what lives here | knows |`.
+fn drawn(text: &str) -> Arrows {
+    let rows = text.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, name, _, knows, _] = cells.as_slice() else { return None };
+        Some((name.strip_prefix('`')?.strip_suffix('`')?.to_owned(), (*knows).to_owned()))
+    });
+    let mut arrows = Arrows::new();
+    for (name, knows) in rows {
+        let known = match knows.as_str() {
+            "–" => BTreeSet::new(),
+            "all above" => arrows.keys().cloned().collect(),
+            list => list.split(", ").map(str::to_owned).collect(),
+        };
+        arrows.insert(name, known);
+    }
+    arrows
+}
+
+/// What the manifests say.
+fn built(root: &Path) -> Arrows {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(root)
+        .output()
+        .expect("cargo runs");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    let short = |name: &str| name.strip_prefix("dialtone-").unwrap_or(name).to_owned();
+    let is_ours = |name: &str| name == "dialtone" || name.starts_with("dialtone-");
+    let packages = metadata["packages"].as_array().expect("packages");
+    packages
+        .iter()
+        .map(|package| {
+            let name = package["name"].as_str().expect("name");
+            let known = package["dependencies"].as_array().expect("dependencies").iter();
+            let known = known
+                .filter(|d| d["kind"].is_null())
+                .filter_map(|d| d["name"].as_str())
+                .filter(|d| is_ours(d))
+                .map(short);
+            (short(name), known.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn the_arrows_are_the_drawn_ones() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = std::fs::read_to_string(root.join("docs/ARCHITECTURE.md")).expect("the map is there");
+    let (drawn, built) = (drawn(&text), built(&root));
+    assert_eq!(drawn.keys().collect::<Vec<_>>(), built.keys().collect::<Vec<_>>());
+    for (name, known) in &built {
+        let surplus: Vec<_> = known.difference(&drawn[name]).collect();
+        assert!(surplus.is_empty(), "{name} knows {surplus:?}, which docs/ARCHITECTURE.md does not draw");
+    }
+}
