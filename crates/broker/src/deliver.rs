@@ -29,6 +29,9 @@ struct Stage {
     body_bytes: u64,
 }
 
+/// Is told of each delivery: to whom, its control line, and headers and payload.
+pub type Tracer = Box<dyn Fn(&Peer, &[u8], &[u8]) + Send>;
+
 /// Who publishes.
 #[derive(Clone, Copy)]
 pub struct Origin<'a> {
@@ -51,6 +54,7 @@ pub struct Turn {
     middle: Vec<u8>,
     random: u64,
     now: Instant,
+    tracer: Option<Tracer>,
     /// A peer that was delivered to and that producers should wait for.
     stalled: Option<Arc<Peer>>,
 }
@@ -67,6 +71,7 @@ impl Turn {
             middle: Vec::new(),
             random: seed | 1,
             now,
+            tracer: None,
             stalled: None,
         }
     }
@@ -74,6 +79,16 @@ impl Turn {
     /// A turn begins at `now`.
     pub fn begin(&mut self, now: Instant) {
         self.now = now;
+    }
+
+    /// Whether deliveries are traced.
+    pub fn is_traced(&self) -> bool {
+        self.tracer.is_some()
+    }
+
+    /// Traces deliveries, or no longer.
+    pub fn trace(&mut self, tracer: Option<Tracer>) {
+        self.tracer = tracer;
     }
 
     /// When the turn began.
@@ -219,6 +234,10 @@ impl Turn {
             return true;
         }
         let middle = std::mem::take(&mut self.middle);
+        if let Some(tracer) = &self.tracer {
+            let line = [target.prefix(message.header_bytes.is_some()), middle.trim_ascii_end()].concat();
+            tracer(peer, &line, message.body());
+        }
         let stage = self.stage(peer);
         let before = stage.bytes.len();
         stage.bytes.extend_from_slice(target.prefix(message.header_bytes.is_some()));

@@ -87,7 +87,7 @@ impl Builder {
         let options = self.options;
         process::raise_file_limit();
         let log =
-            if self.quiet { Logger::silent() } else { Logger::new(&options.log) }.map_err(StartError::Log)?;
+            if self.quiet { Logger::silent() } else { Logger::new(&options.log).map_err(StartError::Log)? };
         let address = resolve(&options.host, options.port.unwrap_or(0))?;
         let listener = Listener::tcp(CLIENTS, address)
             .map_err(|cause| StartError::Listen { address: address.to_string(), cause })?

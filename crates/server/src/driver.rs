@@ -1,9 +1,10 @@
 //! Clients on event loops: the glue between a loop, a turn and the connections' state machines.
 
-use crate::client::Client;
+use crate::client::{self, Client};
+use crate::log::{Event, Level};
 use crate::registry::Session;
 use crate::shared::Shared;
-use dialtone_broker::deliver::Turn;
+use dialtone_broker::deliver::{Tracer, Turn};
 use dialtone_broker::outbox::Sink;
 use dialtone_broker::peer::{Attention, ClientId, Peer};
 use dialtone_net::{Accepted, Broken, Closing, Handler, Link, Received, Secured, Transport};
@@ -35,6 +36,22 @@ impl Driver {
     }
 }
 
+impl Driver {
+    #[cold]
+    fn switch_tracing(&mut self) {
+        let shared = self.shared.clone();
+        let tracer: Tracer = Box::new(move |peer, line, body| {
+            let who = shared.registry.find(peer.id).map_or_else(|| "".into(), |session| session.who());
+            let text = String::from_utf8_lossy(line);
+            shared.log.say(Event::TraceOut, &who, format_args!("->> [{text}]"));
+            let body = client::traced_body(&shared.policy().options.log, body);
+            shared.log.say(Event::TraceOut, &who, format_args!("->> MSG_PAYLOAD: [{body}]"));
+        });
+        let on = self.shared.log.is_on(Level::Trace);
+        self.turn.trace(on.then_some(tracer));
+    }
+}
+
 /// A link as the broker sees it.
 struct LinkSink(Arc<Link>);
 
@@ -57,6 +74,9 @@ impl Handler for Driver {
 
     fn begin(&mut self, now: Instant) {
         self.turn.begin(now);
+        if self.turn.is_traced() != self.shared.log.is_on(Level::Trace) {
+            self.switch_tracing();
+        }
     }
 
     fn open(&mut self, accepted: Accepted) -> Option<(Self::Connection, Transport)> {

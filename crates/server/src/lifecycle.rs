@@ -94,10 +94,12 @@ impl Server {
         self.loops.lock().unlisten(CLIENTS);
         let mut info = shared.policy().info.clone();
         info.lame_duck = true;
-        let mut bytes = Vec::new();
-        info.encode(&mut bytes);
         for session in shared.registry.open() {
             if session.peer.takes_info() {
+                info.client_id = session.peer.id.0;
+                info.client_ip = session.remote().map(|r| r.ip().to_string()).unwrap_or_default();
+                let mut bytes = Vec::new();
+                info.encode(&mut bytes);
                 session.peer.send(&bytes, Instant::now());
             }
         }
@@ -137,6 +139,5 @@ impl Server {
             process::remove(path);
         }
         shared.log.say(Event::Stopped, "", format_args!("Server Exiting.."));
-        shared.log.flush();
     }
 }

@@ -39,6 +39,9 @@ pub(crate) fn reload(shared: &Arc<Shared>, options: Result<Options, ConfigErrors
     if changes.contains(&Change::Users) {
         renew_rights(shared, &old);
     }
+    if changes.contains(&Change::Limits) {
+        enforce_connections_max(shared);
+    }
     let new = &shared.policy().options;
     for line in plan::lines(&old.options, new) {
         shared.log.say(Event::Reloaded, "", format_args!("Reloaded: {line}"));
@@ -84,9 +87,10 @@ fn renew_rights(shared: &Arc<Shared>, old: &Policy) {
             _ => false,
         };
         if !stays {
-            let mut bytes = Vec::new();
-            encode::error(&mut bytes, ProtocolError::Authorization.text());
-            session.peer.send(&bytes, Instant::now());
+            // A user that is gone is closed without a word, as by the official server.
+            if now.is_some() || before.is_none() {
+                tell(&session, ProtocolError::Authorization);
+            }
             session.peer.close(CloseReason::AuthenticationViolation);
             continue;
         }
@@ -96,6 +100,23 @@ fn renew_rights(shared: &Arc<Shared>, old: &Policy) {
     }
     for account in shared.accounts() {
         account.forget_matches();
+    }
+}
+
+fn tell(session: &Session, error: ProtocolError) {
+    let mut bytes = Vec::new();
+    encode::error(&mut bytes, error.text());
+    session.peer.send(&bytes, Instant::now());
+}
+
+/// Closes the youngest connections beyond the new limit.
+fn enforce_connections_max(shared: &Shared) {
+    let max = shared.policy().options.limits.connections_max;
+    if max > 0 {
+        for session in shared.registry.open().iter().skip(max) {
+            tell(session, ProtocolError::ServerConnectionsExceeded);
+            session.peer.close(CloseReason::MaxConnectionsExceeded);
+        }
     }
 }
 

@@ -58,8 +58,8 @@ impl Client {
             return self.refuse_user("account in CONNECT", &connect.user, turn);
         }
         self.phase = Phase::Checking;
+        self.pending = Some(Box::new(connect.clone()));
         self.authenticate(&connect, turn);
-        self.pending = Some(Box::new(connect));
         if self.phase == Phase::Open {
             self.finish_connect(turn);
         }
@@ -186,7 +186,14 @@ impl Client {
 
     fn refuse_user(&mut self, why: &str, user: &str, turn: &mut Turn) {
         // Monitoring shows who it claimed to be.
-        let claimed = Introduction { user: user.to_owned(), ..Introduction::default() };
+        let said = self.pending.take().map(|connect| *connect).unwrap_or_default();
+        let claimed = Introduction {
+            name: said.name,
+            lang: said.lang,
+            version: said.version,
+            user: user.to_owned(),
+            account: String::new(),
+        };
         let _ = self.session.introduction.set(claimed);
         let shown = if user.is_empty() { String::new() } else { format!(" - User {user:?}") };
         self.log(Event::AuthenticationFailed, format_args!("authentication error{shown}"));

@@ -8,6 +8,8 @@ mod publish;
 mod subscribe;
 mod trace;
 
+pub(crate) use trace::traced_body;
+
 use crate::log::{Event, Level};
 use crate::policy::Policy;
 use crate::registry::Session;

@@ -2,6 +2,7 @@
 
 use super::Client;
 use crate::log::Event;
+use dialtone_config::options::Log;
 use dialtone_wire::client::Op;
 
 /// Fields of CONNECT that a trace shows. Everything else could be a secret (CVE-2020-26149).
@@ -51,13 +52,19 @@ impl Client {
         if let Op::Publish(message) = op {
             let log = &self.policy.options.log;
             let shown = if log.trace_headers { message.headers() } else { message.body() };
-            let max = log.traced_message_bytes_max;
-            let body = match shown.get(..max) {
-                Some(front) if max > 0 && shown.len() > max => format!("{:?}", text(front) + "..."),
-                _ => format!("{:?}", text(shown)),
-            };
+            let body = traced_body(log, shown);
             self.log(Event::TraceIn, format_args!("<<- MSG_PAYLOAD: [{body}]"));
         }
+    }
+}
+
+/// A payload as a trace shows it: quoted, and cut where the options say so.
+pub(crate) fn traced_body(log: &Log, body: &[u8]) -> String {
+    let max = log.traced_message_bytes_max;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match body.get(..max) {
+        Some(front) if max > 0 && body.len() > max => format!("{:?}", text(front) + "..."),
+        _ => format!("{:?}", text(body)),
     }
 }
 

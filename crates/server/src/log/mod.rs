@@ -1,7 +1,7 @@
 //! Logging: one line an event, in the official format or as JSON, to stderr, a file or a system log.
 //!
-//! Lines are made by whoever has something to say and written by a thread of their own, so that a slow disk holds
-//! nobody up. The queue is bounded; what does not fit is counted and told.
+//! A line is written when it is said, so that whoever reads the log after an answer finds there what led to it. Nothing
+//! above `trace` is said per message.
 
 mod event;
 mod sink;
@@ -13,18 +13,7 @@ use sink::Sink;
 use std::fmt::{Arguments, Write as _};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-
-/// Lines that wait to be written.
-const QUEUE_LINES_MAX: usize = 16 * 1024;
-
-enum Message {
-    Line(Level, String),
-    Reopen,
-    Configure(Box<Log>),
-    Flush(SyncSender<()>),
-}
+use std::sync::atomic::{AtomicBool, Ordering};
 
 struct Inner {
     debug: AtomicBool,
@@ -32,9 +21,7 @@ struct Inner {
     json: AtomicBool,
     time: AtomicBool,
     utc: AtomicBool,
-    dropped: AtomicU64,
-    queue: SyncSender<Message>,
-    writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    sink: Mutex<Sink>,
 }
 
 /// Where everything is logged. Cheap to clone.
@@ -46,36 +33,25 @@ impl Logger {
     ///
     /// Errors: the file or the system log cannot be opened.
     pub fn new(options: &Log) -> io::Result<Self> {
-        let sink = Sink::open(options)?;
-        let (queue, lines) = sync_channel(QUEUE_LINES_MAX);
-        let writer = std::thread::Builder::new().name("log".into()).spawn(move || write(sink, &lines))?;
-        Ok(Self::with(queue, writer, options))
+        Ok(Self::with(Sink::open(options)?, options))
     }
 
-    fn with(queue: SyncSender<Message>, writer: std::thread::JoinHandle<()>, options: &Log) -> Self {
+    /// Logs nothing.
+    pub fn silent() -> Self {
+        Self::with(Sink::none(), &Log::default())
+    }
+
+    fn with(sink: Sink, options: &Log) -> Self {
         let logger = Self(Arc::new(Inner {
             debug: AtomicBool::new(false),
             trace: AtomicBool::new(false),
             json: AtomicBool::new(false),
             time: AtomicBool::new(true),
             utc: AtomicBool::new(false),
-            dropped: AtomicU64::new(0),
-            queue,
-            writer: Mutex::new(Some(writer)),
+            sink: Mutex::new(sink),
         }));
         logger.set(options);
         logger
-    }
-
-    /// Logs nothing.
-    ///
-    /// Errors: the system refuses the writer's thread.
-    pub fn silent() -> io::Result<Self> {
-        let (queue, lines) = sync_channel(QUEUE_LINES_MAX);
-        let options = Log::default();
-        let writer =
-            std::thread::Builder::new().name("log".into()).spawn(move || write(Sink::none(), &lines))?;
-        Ok(Self::with(queue, writer, &options))
     }
 
     fn set(&self, options: &Log) {
@@ -90,13 +66,12 @@ impl Logger {
     /// Goes on with other options.
     pub fn configure(&self, options: &Log) {
         self.set(options);
-        // The writer lives as long as the logger.
-        let _ = self.0.queue.send(Message::Configure(Box::new(options.clone())));
+        self.0.sink.lock().configure(options);
     }
 
     /// Closes and opens the file again: it was moved away.
     pub fn reopen(&self) {
-        let _ = self.0.queue.send(Message::Reopen);
+        self.0.sink.lock().reopen();
     }
 
     /// Whether events of this level are logged.
@@ -123,9 +98,7 @@ impl Logger {
         } else {
             self.text_line(event, who, text)
         };
-        if self.0.queue.try_send(Message::Line(event.level(), line)).is_err() {
-            self.0.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        self.0.sink.lock().write(event.level(), &line);
     }
 
     /// `[pid] 2006/01/02 15:04:05.000000 [INF] who - text`
@@ -151,26 +124,11 @@ impl Logger {
         one_line(&mut line, start);
         line
     }
-
-    /// Waits until everything said so far is written.
-    pub fn flush(&self) {
-        let (done, wait) = sync_channel(1);
-        if self.0.queue.send(Message::Flush(done)).is_ok() {
-            let _ = wait.recv();
-        }
-    }
 }
 
 impl std::fmt::Debug for Logger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Logger")
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Dropping the queue's own end comes after this; the writer ends by itself then.
-        drop(self.writer.lock().take());
     }
 }
 
@@ -196,21 +154,6 @@ fn json_line(event: Event, who: &str, text: Arguments<'_>) -> String {
     serde_json::Value::Object(object).to_string()
 }
 
-fn write(mut sink: Sink, lines: &Receiver<Message>) {
-    while let Ok(message) = lines.recv() {
-        match message {
-            Message::Line(level, line) => sink.write(level, &line),
-            Message::Reopen => sink.reopen(),
-            Message::Configure(options) => sink.configure(&options),
-            Message::Flush(done) => {
-                sink.flush();
-                let _ = done.send(());
-            }
-        }
-    }
-    sink.flush();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,7 +164,6 @@ mod tests {
         let logger = Logger::new(&Log { file: Some(file.clone()), ..options }).expect("log");
         logger.say(Event::Ready, "", format_args!("Server is ready"));
         logger.say(Event::ClientCreated, "127.0.0.1:1 - cid:5", format_args!("Client\r\n[1] forged"));
-        logger.flush();
         std::fs::read_to_string(file).expect("read").lines().map(str::to_owned).collect()
     }
 

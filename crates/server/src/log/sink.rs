@@ -115,12 +115,6 @@ impl Sink {
         }
         self.options = options.clone();
     }
-
-    pub(super) fn flush(&mut self) {
-        if let Target::File { file, .. } = &mut self.target {
-            let _ = file.flush();
-        }
-    }
 }
 
 /// Names that `rotate` gives: the file's own, a dot, and a time of digits and dots.

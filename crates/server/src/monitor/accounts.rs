@@ -31,7 +31,7 @@ pub(super) fn accountz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Ba
 
 fn detail(shared: &Shared, account: &Account) -> Value {
     let stats = account.interest().stats();
-    json!({
+    let mut out = json!({
         "account_name": account.name,
         "update_time": stamp(shared.config_loaded()),
         "expired": false,
@@ -41,13 +41,18 @@ fn detail(shared: &Shared, account: &Account) -> Value {
         "client_connections": account.connections(),
         "subscriptions": stats.entries,
         "name_tag": account.name,
-        "is_system": shared.system_account().is_some_and(|system| *system == *account.name),
         "sublist_stats": {
             "num_subscriptions": stats.entries, "num_cache": 0, "num_inserts": stats.inserts,
             "num_removes": stats.removes, "num_matches": 0, "cache_hit_rate": 0,
             "max_fanout": stats.fanout_max, "avg_fanout": stats.fanout_average(),
         },
-    })
+    });
+    if shared.system_account().is_some_and(|system| *system == *account.name)
+        && let Some(object) = out.as_object_mut()
+    {
+        object.insert("is_system".into(), true.into());
+    }
+    out
 }
 
 /// Traffic by account; with `unused`, of those that nobody is in too.

@@ -103,6 +103,8 @@ fn respond(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Full<B
     let base = if base.is_empty() || base.starts_with('/') { base.to_owned() } else { format!("/{base}") };
     let path = request.uri().path().strip_prefix(&*base);
     let answer = match (request.method(), path) {
+        // The first page is at the base path itself; with a slash more there is nothing.
+        (_, Some("/")) if !base.is_empty() => Answer::text(404, "404 page not found\n"),
         (&Method::GET | &Method::HEAD, Some(path)) => {
             answer(shared, path, &Query::parse(request.uri().query().unwrap_or_default()))
         }
