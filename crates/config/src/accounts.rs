@@ -4,7 +4,9 @@ use crate::Secret;
 use crate::error::ConfigError;
 use crate::language::{Kind, Map, Value};
 use crate::nkey;
-use crate::options::{Account, Authorization, Limits, Permissions, Responses, Rules, User};
+use crate::options::{
+    Account, AuthCallout, Authorization, Limits, MsgTrace, Permissions, Responses, Rules, User,
+};
 use crate::reader::{self, Block, Errors, noted};
 use crate::sharing;
 use dialtone_subject::set::is_valid_filter;
@@ -31,6 +33,9 @@ pub(crate) fn authorization(value: &Value, limits: &mut Limits, errors: &mut Err
     if let Some(value) = block.get("users") {
         out.users = users(value, errors);
     }
+    if let Some(value) = block.get("auth_callout") {
+        out.callout = auth_callout(value, errors);
+    }
     out
 }
 
@@ -41,6 +46,29 @@ fn credential(value: &Value, what: &str) -> Result<String, ConfigError> {
             .help("take it out if everybody may connect")),
         text => Ok(text),
     }
+}
+
+fn auth_callout(value: &Value, errors: &mut Errors) -> Option<AuthCallout> {
+    let map = noted(reader::map(value), errors)?;
+    let block = Block::new("auth_callout", map, errors);
+    let mut out = AuthCallout { at: value.at.clone(), account: "$G".into(), ..AuthCallout::default() };
+    block.set("issuer", &mut out.issuer, errors, |v| {
+        let problem = "Expected callout user to be a valid public account nkey";
+        public_key(v, 'A', problem).map(Option::unwrap_or_default)
+    });
+    block.set("account", &mut out.account, errors, reader::text);
+    block.set("auth_users", &mut out.auth_users, errors, reader::texts);
+    block.set("xkey", &mut out.xkey, errors, |v| {
+        public_key(v, 'X', "Expected callout xkey to be a valid public xkey")
+    });
+    block.set("allowed_accounts", &mut out.allowed_accounts, errors, reader::texts);
+    for (key, what) in [("issuer", "an issuer"), ("auth_users", "authorized users")] {
+        if block.get(key).is_none() {
+            let problem = format!("Authorization callouts require {what} to be specified");
+            errors.push(ConfigError::new(&value.at, problem));
+        }
+    }
+    Some(out)
 }
 
 fn users(value: &Value, errors: &mut Errors) -> Vec<User> {
@@ -209,6 +237,9 @@ fn account(name: &str, value: &Value, errors: &mut Errors) -> Account {
     if let Some(value) = block.get("mappings") {
         out.mappings = sharing::mappings(value, errors);
     }
+    if let Some(value) = block.get("msg_trace") {
+        out.msg_trace = noted(msg_trace(value), errors);
+    }
     if let Some(value) = block.get("limits")
         && let Some(map) = noted(reader::map(value), errors)
     {
@@ -219,4 +250,23 @@ fn account(name: &str, value: &Value, errors: &mut Errors) -> Account {
         block.set("max_payload", &mut out.limits.payload_bytes_max, errors, limit);
     }
     out
+}
+
+/// A subject, or `{ dest: …, sampling: … }`.
+fn msg_trace(value: &Value) -> Result<MsgTrace, ConfigError> {
+    let Kind::Map(map) = &value.kind else {
+        return Ok(MsgTrace { destination: sharing::checked_literal(value)?, sampling: 100 });
+    };
+    let mut errors = Errors::new();
+    let block = Block::new("msg_trace", map, &mut errors);
+    let mut out = MsgTrace { destination: String::new(), sampling: 100 };
+    block.set("dest", &mut out.destination, &mut errors, sharing::checked_literal);
+    block.set("sampling", &mut out.sampling, &mut errors, |v| match sharing::percent(v)? {
+        Some(n @ 1..=100) => Ok(n as u8),
+        _ => Err(ConfigError::new(&v.at, "trace destination sampling is invalid, needs to be [1..100]")),
+    });
+    if block.get("dest").is_none() {
+        errors.push(ConfigError::new(&value.at, "message tracing needs a `dest`"));
+    }
+    errors.into_iter().next().map_or(Ok(out), Err)
 }

@@ -84,6 +84,12 @@ fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut im
             say(&account.at, format!("Duplicate Account Entry: {}", account.name));
         }
     }
+    if let Some(callout) = &options.authorization.callout {
+        for name in callout.allowed_accounts.iter().filter(|name| !accounts.contains(name.as_str())) {
+            let problem = format!("auth_callout allowed account {name:?} not found in configured accounts");
+            say(&callout.at, problem);
+        }
+    }
     if let Some(system) = &options.system_account
         && system != "$SYS"
         && !accounts.contains(system.as_str())

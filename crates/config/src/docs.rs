@@ -9,6 +9,7 @@ const BLOCKS: &[(&str, &str, &str)] = &[
     ("tls", "tls", "TLS of the client listener."),
     ("cert", "tls.certs[]", ""),
     ("authorization", "authorization", "Users of the default account, or one user, or a token."),
+    ("auth_callout", "authorization.auth_callout", ""),
     ("user", "authorization.users[], accounts.NAME.users[]", "One user."),
     ("permissions", "permissions, default_permissions", "What a user may do."),
     (
@@ -23,6 +24,7 @@ const BLOCKS: &[(&str, &str, &str)] = &[
         "An account. A list of names instead of a map makes accounts without users.",
     ),
     ("limits", "accounts.NAME.limits", "-1 is no limit."),
+    ("msg_trace", "accounts.NAME.msg_trace", "A subject alone stands for `dest`."),
     ("export", "accounts.NAME.exports[]", "Something that others may import: a stream or a service."),
     ("latency", "accounts.NAME.exports[].latency", ""),
     ("import", "accounts.NAME.imports[]", "Something that another account exports: a stream or a service."),

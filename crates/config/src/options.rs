@@ -220,6 +220,25 @@ pub struct Authorization {
     pub default_permissions: Option<Permissions>,
     /// Users must come through a trusted proxy.
     pub proxy_required: bool,
+    /// A service that is asked who may connect.
+    pub callout: Option<AuthCallout>,
+}
+
+/// A service that is asked who may connect.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AuthCallout {
+    /// Where it stands.
+    pub at: Location,
+    /// Public NKey of the account that signs the answers.
+    pub issuer: String,
+    /// The account whose service is asked.
+    pub account: String,
+    /// The users that the service itself is, by name or NKey.
+    pub auth_users: Vec<String>,
+    /// Public curve key that requests are sealed for.
+    pub xkey: Option<String>,
+    /// Accounts that answers may name; empty: all.
+    pub allowed_accounts: Vec<String>,
 }
 
 /// A user.
@@ -291,6 +310,17 @@ pub struct Account {
     pub imports: Vec<Import>,
     /// Subjects whose messages go elsewhere.
     pub mappings: Vec<Mapping>,
+    /// Where traces of its messages go.
+    pub msg_trace: Option<MsgTrace>,
+}
+
+/// Where traces of an account's messages go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MsgTrace {
+    /// The subject.
+    pub destination: String,
+    /// How many of a hundred messages that ask for it by `traceparent`, 1 to 100.
+    pub sampling: u8,
 }
 
 /// Limits of an account; `None`: none.

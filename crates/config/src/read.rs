@@ -396,8 +396,8 @@ mod tests {
         assert_eq!((options.host.as_str(), options.port, options.http.port), ("0.0.0.0", Some(4222), None));
         assert_eq!((options.server_name, options.log.file), (None, None));
         assert_eq!(read_text("listen: '[::1]:7'").expect("read").host, "::1");
-        refuse("listen: '::1:4222'", "t.conf:1:9: expected an address");
-        refuse("listen: x", "t.conf:1:9: expected an address");
+        refuse("listen: '::1:4222'", "t.conf:1:9: could not parse address string");
+        refuse("listen: x", "t.conf:1:9: could not parse address string \"x\"");
         refuse("port: 70000", "t.conf:1:7: 70000 is no port");
     }
 
@@ -451,6 +451,8 @@ mod tests {
             "cert" => format!("tls {{ certs: [ {{ {entry} }} ] }}"),
             "proxy" => format!("proxies {{ trusted: [ {{ {entry} }} ] }}"),
             "user" => format!("authorization {{ users: [ {{ {entry} }} ] }}"),
+            "auth_callout" => format!("authorization {{ auth_callout {{ {entry} }} }}"),
+            "msg_trace" => account(&format!("msg_trace {{ dest: a, {entry} }}")),
             "permissions" => format!("authorization {{ default_permissions {{ {entry} }} }}"),
             "rules" => format!("authorization {{ default_permissions {{ publish {{ {entry} }} }} }}"),
             "responses" => {

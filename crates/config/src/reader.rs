@@ -21,8 +21,7 @@ impl<'a> Block<'a> {
             match keys::find(kind, &entry.key).map(|key| key.status) {
                 Some(Status::Reloads | Status::Restarts) => {}
                 // Switching off what is not there is what happens anyway.
-                Some(Status::Refused(_))
-                    if matches!(entry.value.kind, Kind::Bool(false) | Kind::Integer(0)) => {}
+                Some(Status::Refused(_)) if is_off(&entry.value) => {}
                 Some(Status::Refused(why)) => {
                     let problem = format!("`{}` cannot be carried out: {why}", entry.key);
                     errors.push(
@@ -62,6 +61,16 @@ impl<'a> Block<'a> {
                 Err(error) => errors.push(error),
             }
         }
+    }
+}
+
+/// Whether a value switches off what it is for.
+fn is_off(value: &Value) -> bool {
+    match &value.kind {
+        Kind::Bool(on) => !on,
+        Kind::Integer(n) => *n == 0,
+        Kind::String(text) => ["disabled", "disable"].contains(&text.to_ascii_lowercase().as_str()),
+        _ => false,
     }
 }
 
@@ -173,7 +182,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         let unit_end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
         let unit = match rest.get(..unit_end)? {
             "ns" => 1e-9,
-            "us" | "µs" => 1e-6,
+            "us" | "µs" | "μs" => 1e-6,
             "ms" => 1e-3,
             "s" => 1.0,
             "m" => 60.0,
@@ -188,25 +197,28 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 
 /// `host:port`, `:port`, or a port. -1 is a free port, and told as `None`.
 pub(crate) fn address(value: &Value) -> Result<(Option<String>, Option<u16>), ConfigError> {
-    let bad = || {
-        ConfigError::new(&value.at, format!("expected an address, found {}", value.kind.name()))
-            .help("such as `4222`, `:4222` or `127.0.0.1:4222`")
+    let bad = |problem: String| {
+        ConfigError::new(&value.at, problem).help("such as `4222`, `:4222` or `127.0.0.1:4222`")
     };
     match &value.kind {
-        Kind::Integer(n) => Ok((None, port_number(*n).ok_or_else(bad)?)),
+        Kind::Integer(n) => {
+            Ok((None, port_number(*n).ok_or_else(|| bad(format!("could not parse port \"{n}\"")))?))
+        }
         Kind::String(text) => {
-            let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
-            let port = port.parse().ok().and_then(port_number).ok_or_else(bad)?;
+            let whole = || format!("could not parse address string {text:?}");
+            let (host, port) = text.rsplit_once(':').ok_or_else(|| bad(whole()))?;
+            let number = port.parse().ok().and_then(port_number);
+            let port = number.ok_or_else(|| bad(format!("could not parse port {port:?}")))?;
             let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
             // An IPv6 address must stand in brackets, or its last part would be the port.
             match bare {
                 None if host.contains(':') => {
-                    Err(bad().help("put an IPv6 address in brackets: `[::1]:4222`"))
+                    Err(bad(whole()).help("put an IPv6 address in brackets: `[::1]:4222`"))
                 }
                 _ => Ok((Some(bare.unwrap_or(host).to_owned()), port)),
             }
         }
-        _ => Err(bad()),
+        _ => Err(bad(format!("expected port or host:port, got {}", value.kind.name()))),
     }
 }
 

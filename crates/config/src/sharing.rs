@@ -252,7 +252,7 @@ fn sampling(value: &Value) -> Result<Sampling, ConfigError> {
 }
 
 /// A number, or a number and `%`. `None`: the text is no number.
-fn percent(value: &Value) -> Result<Option<i64>, ConfigError> {
+pub(crate) fn percent(value: &Value) -> Result<Option<i64>, ConfigError> {
     match &value.kind {
         Kind::String(text) => Ok(text.strip_suffix('%').unwrap_or(text).trim().parse().ok()),
         _ => reader::integer(value).map(Some),
@@ -402,7 +402,7 @@ fn checked_subject(value: &Value) -> Result<String, ConfigError> {
     Err(ConfigError::new(&value.at, format!("subject {subject:?} is not a valid subject")))
 }
 
-fn checked_literal(value: &Value) -> Result<String, ConfigError> {
+pub(crate) fn checked_literal(value: &Value) -> Result<String, ConfigError> {
     let subject = reader::text(value)?;
     if is_valid_literal(subject.as_bytes()) {
         return Ok(subject);

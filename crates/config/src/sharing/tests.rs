@@ -200,3 +200,28 @@ fn what_is_wrong_with_a_mapping_is_told() {
     );
     check("mappings: { a: 3 }", "", "t.conf:2:21: Expected an entry for the mapping destination");
 }
+
+#[test]
+fn tracing_and_the_callout_are_read_in_full() {
+    let issuer = "AAAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB776S";
+    let (options, errors) = read(&format!(
+        "accounts {{ A {{ msg_trace: t }}, B {{ trace_dest {{ dest: u, sampling: 5% }} }} }}\nauthorization {{ users: [ {{ user: x }} ], auth_callout {{ issuer: {issuer}, auth_users: [ x ], allowed_accounts: [ A ] }} }}"
+    ));
+    assert_eq!(errors, "");
+    let traces: Vec<_> = options.accounts.iter().filter_map(|a| a.msg_trace.as_ref()).collect();
+    assert_eq!((traces[0].destination.as_str(), traces[0].sampling), ("t", 100));
+    assert_eq!((traces[1].destination.as_str(), traces[1].sampling), ("u", 5));
+    let callout = options.authorization.callout.expect("callout");
+    assert_eq!((callout.issuer.as_str(), callout.account.as_str()), (issuer, "$G"));
+    assert_eq!((callout.auth_users, callout.allowed_accounts), (vec!["x".to_owned()], vec!["A".to_owned()]));
+
+    check("msg_trace { sampling: 5 }", "", "t.conf:2:16: message tracing needs a `dest`");
+    check("msg_trace: a.*", "", "t.conf:2:17: subject \"a.*\" is not a valid subject to publish on");
+    let (_, errors) = read("authorization { auth_callout {\n allowed_accounts: [ Z ] } }");
+    assert_eq!(
+        errors,
+        "t.conf:1:30: Authorization callouts require an issuer to be specified\n\
+         t.conf:1:30: Authorization callouts require authorized users to be specified\n\
+         t.conf:1:30: auth_callout allowed account \"Z\" not found in configured accounts"
+    );
+}
