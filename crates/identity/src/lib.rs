@@ -9,6 +9,7 @@
 pub mod authenticator;
 pub mod certificate;
 pub mod distinguished_name;
+pub mod jwt;
 pub mod nkey;
 pub mod password;
 pub mod permission;

@@ -1,0 +1,224 @@
+//! Tokens by which operators, accounts and users say who may do what: their form and signature. Whether they may be
+//! believed is [`trust`]'s question.
+//!
+//! [`decode`] reads and verifies; [`claims`] says what a token holds; [`template`] fills a role's template in.
+//! Source: <https://github.com/nats-io/jwt>, versions 1 and 2; RFC 7519.
+
+pub mod account;
+pub mod claims;
+pub mod template;
+pub mod trust;
+
+use crate::nkey::{Kind, Public};
+use account::Account;
+use claims::{Activation, AuthorizationRequest, AuthorizationResponse, Operator, User};
+use data_encoding::BASE64URL_NOPAD;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// Bytes of a token; a longer one is not looked at. The official figure.
+pub const TOKEN_BYTES_MAX: usize = 1024 * 1024;
+/// The newest version there is.
+const VERSION_MAX: i64 = 2;
+
+/// A token whose signature is its issuer's.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// Who signed it.
+    pub issuer: Public,
+    /// Whom it speaks of.
+    pub subject: Public,
+    /// The name of its subject, for people.
+    pub name: String,
+    /// Whom it is meant for.
+    pub audience: String,
+    /// When it was signed, in seconds since 1970.
+    pub issued_at: i64,
+    /// Its last second. `None`: for ever.
+    pub expires: Option<i64>,
+    /// Its first second. `None`: from the beginning.
+    pub not_before: Option<i64>,
+    /// Tags, in lower case.
+    pub tags: Vec<String>,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a token says, by kind.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Of an operator.
+    Operator(Operator),
+    /// Of an account.
+    Account(Box<Account>),
+    /// Of a user.
+    User(Box<User>),
+    /// That an account may import something.
+    Activation(Activation),
+    /// A question to an authorization service.
+    AuthorizationRequest(Box<AuthorizationRequest>),
+    /// Its answer.
+    AuthorizationResponse(AuthorizationResponse),
+}
+
+/// Why a text is no token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JwtError {
+    /// Longer than [`TOKEN_BYTES_MAX`].
+    #[error("the JWT is longer than {TOKEN_BYTES_MAX} bytes")]
+    TooLong,
+    /// Not three parts of base64.
+    #[error("not a JWT")]
+    Form,
+    /// A header of another kind of token, such as one without a signature.
+    #[error("a JWT of an unknown type or algorithm")]
+    Header,
+    /// Claims that cannot be read.
+    #[error("the JWT's claims cannot be read: {0}")]
+    Claims(String),
+    /// A version or kind that is not known.
+    #[error("a JWT of an unknown version or kind")]
+    Unknown,
+    /// A key of a kind that may not issue such a token, or that such a token cannot speak of.
+    #[error("a JWT with the wrong kind of issuer or subject")]
+    Keys,
+    /// The signature is not the issuer's.
+    #[error("the JWT's signature is not its issuer's")]
+    Signature,
+}
+
+/// Reads a token and verifies its signature. Not whether its issuer is trusted, and not its times.
+pub fn decode(text: &str) -> Result<Token, JwtError> {
+    if text.len() > TOKEN_BYTES_MAX {
+        return Err(JwtError::TooLong);
+    }
+    let (signed, signature) = text.rsplit_once('.').ok_or(JwtError::Form)?;
+    let (header, payload) = signed.split_once('.').ok_or(JwtError::Form)?;
+    check_header(&object(header)?)?;
+    let mut claims = object(payload)?;
+    drop_nulls(&mut claims)?;
+    let version = modernize(&mut claims)?;
+    let signature = decoded(signature)?;
+    // Version 1 signs the claims alone.
+    let signed = if version == 1 { payload } else { signed };
+    let issuer = key(&claims, "iss")?;
+    if !issuer.verify(signed.as_bytes(), &signature) {
+        return Err(JwtError::Signature);
+    }
+    token(claims, issuer)
+}
+
+fn decoded(part: &str) -> Result<Vec<u8>, JwtError> {
+    BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| JwtError::Form)
+}
+
+fn object(part: &str) -> Result<Map<String, Value>, JwtError> {
+    serde_json::from_slice(&decoded(part)?).map_err(unreadable)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unreadable(error: serde_json::Error) -> JwtError {
+    JwtError::Claims(error.to_string())
+}
+
+fn check_header(header: &Map<String, Value>) -> Result<(), JwtError> {
+    let text = |key: &str| header.get(key).and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+    if text("typ") == "jwt" && ["ed25519", "ed25519-nkey"].contains(&text("alg").as_str()) {
+        Ok(())
+    } else {
+        Err(JwtError::Header)
+    }
+}
+
+/// A field that is null is a field that is not there. In a list it would be a thing that is none: refused.
+fn drop_nulls(map: &mut Map<String, Value>) -> Result<(), JwtError> {
+    map.retain(|_, value| !value.is_null());
+    map.values_mut().try_for_each(drop_nulls_within)
+}
+
+fn drop_nulls_within(value: &mut Value) -> Result<(), JwtError> {
+    match value {
+        Value::Object(map) => drop_nulls(map),
+        Value::Array(list) if list.iter().any(Value::is_null) => {
+            Err(JwtError::Claims("null in a list".to_owned()))
+        }
+        Value::Array(list) => list.iter_mut().try_for_each(drop_nulls_within),
+        _ => Ok(()),
+    }
+}
+
+/// Gives claims of version 1 the form of version 2, and says which version they were.
+fn modernize(claims: &mut Map<String, Value>) -> Result<i64, JwtError> {
+    let moved = ["type", "tags", "issuer_account"].map(|field| (field, claims.remove(field)));
+    let is_old = moved.iter().any(|(field, value)| *field == "type" && value.is_some());
+    let nats = claims.entry("nats").or_insert_with(|| Value::Object(Map::new()));
+    let nats = nats.as_object_mut().ok_or(JwtError::Unknown)?;
+    if is_old {
+        nats.extend(moved.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))));
+        // What version 1 did not limit was unlimited; its accounts knew no JetStream.
+        if nats.get("type").and_then(Value::as_str) == Some("user") {
+            claims::unlimited_unless_said(nats);
+        }
+        nats.remove("default_permissions");
+        return Ok(1);
+    }
+    let version = nats.get("version").and_then(Value::as_i64).unwrap_or(0);
+    if version == VERSION_MAX { Ok(version) } else { Err(JwtError::Unknown) }
+}
+
+fn key(claims: &Map<String, Value>, field: &str) -> Result<Public, JwtError> {
+    let text = claims.get(field).and_then(Value::as_str).unwrap_or_default();
+    Public::parse(text).map_err(|_| JwtError::Keys)
+}
+
+fn token(mut claims: Map<String, Value>, issuer: Public) -> Result<Token, JwtError> {
+    let subject = key(&claims, "sub")?;
+    let nats = claims.remove("nats").unwrap_or_default();
+    let kind = nats.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let tags: Vec<String> = match nats.get("tags") {
+        Some(tags) => read(tags.clone())?,
+        None => Vec::new(),
+    };
+    let (issuers, subjects): (&[Kind], &[Kind]) = match kind.as_str() {
+        "operator" => (&[Kind::Operator], &[Kind::Operator]),
+        "account" => (&[Kind::Account, Kind::Operator], &[Kind::Account]),
+        "user" => (&[Kind::Account], &[Kind::User]),
+        "activation" => (&[Kind::Account, Kind::Operator], &[Kind::Account]),
+        "authorization_request" => (&[Kind::Server], &[Kind::User, Kind::Account, Kind::Server]),
+        "authorization_response" => (&[Kind::Account], &[Kind::User]),
+        _ => return Err(JwtError::Unknown),
+    };
+    if !issuers.contains(&issuer.kind) || !subjects.contains(&subject.kind) {
+        return Err(JwtError::Keys);
+    }
+    let body = match kind.as_str() {
+        "operator" => Body::Operator(read(nats)?),
+        "account" => Body::Account(read(nats)?),
+        "user" => Body::User(read(nats)?),
+        "activation" => Body::Activation(read(nats)?),
+        "authorization_request" => Body::AuthorizationRequest(read(nats)?),
+        _ => Body::AuthorizationResponse(read(nats)?),
+    };
+    let time = |field: &str| match claims.get(field) {
+        None => Ok(0),
+        Some(value) => value.as_i64().ok_or_else(|| JwtError::Claims(format!("{field} is no time"))),
+    };
+    let text = |field: &str| claims.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(Token {
+        issuer,
+        subject,
+        name: text("name"),
+        audience: text("aud"),
+        issued_at: time("iat")?,
+        expires: Some(time("exp")?).filter(|&at| at > 0),
+        not_before: Some(time("nbf")?).filter(|&at| at > 0),
+        tags: tags.iter().map(|tag| tag.trim().to_lowercase()).collect(),
+        body,
+    })
+}
+
+fn read<T: DeserializeOwned>(value: Value) -> Result<T, JwtError> {
+    serde_json::from_value(value).map_err(unreadable)
+}
+#[cfg(test)]
+mod tests;
