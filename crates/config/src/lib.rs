@@ -21,6 +21,7 @@ mod read;
 mod reader;
 pub mod secret;
 pub mod sharing;
+mod warnings;
 
 pub use error::{ConfigError, ConfigErrors, Location};
 

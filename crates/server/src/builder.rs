@@ -163,4 +163,7 @@ fn banner(log: &Logger, options: &Options, identity: &Identity) {
     if let Some(file) = &options.config_file {
         say(format_args!("Using configuration file: {} ({})", file.display(), options.config_digest));
     }
+    for warning in options.warnings() {
+        log.say(Event::Warning, "", format_args!("{warning}"));
+    }
 }

@@ -1,0 +1,63 @@
+//! What is allowed and still worth a word at start.
+
+use crate::check::go_duration;
+use crate::options::Options;
+use std::time::Duration;
+
+/// Bytes of a payload above which the official server warns.
+const PAYLOAD_BYTES_HIGH: usize = 8 << 20;
+/// How long a peer that has not said who it is may keep its connection before that is worth a word. The official figure.
+const TIMEOUT_HIGH: Duration = Duration::from_secs(60);
+
+impl Options {
+    /// What is allowed and still worth a word in the log, a line each; none of it shows a secret.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        if self.limits.payload_bytes_max > PAYLOAD_BYTES_HIGH {
+            out.push(
+                "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance"
+                    .into(),
+            );
+        }
+        let timeouts =
+            [("authorization", self.limits.auth_timeout), ("tls", self.tls.as_ref().map(|tls| tls.timeout))];
+        for (block, timeout) in timeouts {
+            if let Some(timeout) = timeout.filter(|&timeout| timeout > TIMEOUT_HIGH) {
+                let timeout = go_duration(timeout);
+                out.push(format!(
+                    "{block} timeout of {timeout} is high, consider keeping it under 60 seconds"
+                ));
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[&str]) {
+        let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        let options = crate::load_text(text, "t.conf", &mut files, &|_| None).expect(text);
+        assert_eq!(options.warnings(), expected, "{text}");
+    }
+
+    #[test]
+    fn what_is_worth_a_word() {
+        check("", &[]);
+        check("max_payload: 8MB", &[]);
+        check(
+            "max_payload: 9MB",
+            &["Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance"],
+        );
+        check(
+            "authorization { timeout: 70 }, tls { cert_file: a, key_file: b, timeout: '2m' }",
+            &[
+                "authorization timeout of 1m10s is high, consider keeping it under 60 seconds",
+                "tls timeout of 2m0s is high, consider keeping it under 60 seconds",
+            ],
+        );
+    }
+}
