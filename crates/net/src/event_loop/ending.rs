@@ -54,14 +54,15 @@ impl<H: Handler> EventLoop<H> {
         let until = self.now + LINGER;
         let Some(slot) = self.slots.get_mut(token) else { return };
         let Slot::Open(entry) = std::mem::replace(slot, Slot::Free) else { return };
+        *slot = Slot::Lingering(Lingering { link: entry.link.clone(), until, serial: entry.serial });
+        self.timers.push(Reverse((until, token, entry.serial)));
+        self.ready.push(token);
+        // It is counted out before its peer can notice the end.
+        self.count_out(entry.connection);
         if let Some(mut tls) = entry.link.tls() {
             tls.goodbye(&entry.link.socket);
         }
         entry.link.shutdown(Shutdown::Write);
-        *slot = Slot::Lingering(Lingering { link: entry.link, until, serial: entry.serial });
-        self.timers.push(Reverse((until, token, entry.serial)));
-        self.ready.push(token);
-        self.count_out(entry.connection);
     }
 
     /// Reads what a lingering connection sends, and forgets it.
