@@ -8,8 +8,10 @@
 
 pub mod authenticator;
 pub mod certificate;
+pub mod creds;
 pub mod distinguished_name;
 pub mod jwt;
 pub mod nkey;
 pub mod password;
 pub mod permission;
+pub mod xkey;

@@ -83,14 +83,19 @@ impl Public {
         Self { kind, key }
     }
 
-    /// Whether `signature` is this key's for `message`.
+    /// The raw key.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.key
+    }
+
+    /// Whether `signature` is this key's for `message`. Curve keys sign nothing.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         let (Ok(key), Ok(signature)) =
             (VerifyingKey::from_bytes(&self.key), Signature::from_slice(signature))
         else {
             return false;
         };
-        key.verify_strict(message, &signature).is_ok()
+        self.kind != Kind::Curve && key.verify_strict(message, &signature).is_ok()
     }
 }
 
@@ -139,6 +144,11 @@ impl Seed {
             _ => SigningKey::from_bytes(&self.seed).verifying_key().to_bytes(),
         };
         Public { kind: self.kind, key }
+    }
+
+    /// The secret of a curve key, for [`crate::xkey`]. `None`: a key of another kind.
+    pub(crate) fn curve_bytes(&self) -> Option<&[u8; 32]> {
+        (self.kind == Kind::Curve).then_some(&*self.seed)
     }
 
     /// Signs a message.

@@ -221,4 +221,4 @@ fn read<T: DeserializeOwned>(value: Value) -> Result<T, JwtError> {
     serde_json::from_value(value).map_err(unreadable)
 }
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

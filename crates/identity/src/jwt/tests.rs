@@ -36,6 +36,11 @@ fn sign(issuer: &Seed, header: &Value, claims: &Value) -> String {
     format!("{text}.{}", BASE64URL_NOPAD.encode(&signature))
 }
 
+/// A plain user's token.
+pub(crate) fn user_token(user: &Seed) -> String {
+    signed(&account(), user, json!({ "type": "user" }), json!({}))
+}
+
 fn operator() -> Seed {
     seed(Kind::Operator, 1)
 }
