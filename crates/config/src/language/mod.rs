@@ -17,8 +17,8 @@ pub use value::{Entry, Kind, Map, Value};
 
 /// Bytes of one configuration file; a larger one is refused.
 pub const FILE_BYTES_MAX: usize = 64 << 20;
-/// Files read for one configuration, included ones counted each time; more are refused.
-pub const FILES_MAX: usize = 10_000;
+/// Files and environment variables read for one configuration, counted each time; more are refused.
+pub const FILES_MAX: usize = 100_000;
 /// Maps, arrays, includes and variables within each other; deeper nesting is refused.
 pub const NESTING_MAX: usize = 64;
 /// About the bytes all values of one configuration take, copies made by variables included; more are refused.

@@ -54,13 +54,17 @@ impl World<'_> {
                 format!("{} is larger than {FILE_BYTES_MAX} bytes", path.display()),
             ));
         }
-        self.files_left = self
-            .files_left
-            .checked_sub(1)
-            .ok_or_else(|| ConfigError::new(at, format!("more than {FILES_MAX} files are included")))?;
-        self.spend(bytes.len(), at)?;
+        self.count_text(bytes.len(), at)?;
         String::from_utf8(bytes)
             .map_err(|_| ConfigError::new(at, format!("{} is not UTF-8 text", path.display())))
+    }
+
+    /// Counts one more text of so many bytes: a file, or a variable of the environment.
+    pub(super) fn count_text(&mut self, bytes: usize, at: &Location) -> Result<(), ConfigError> {
+        self.files_left = self.files_left.checked_sub(1).ok_or_else(|| {
+            ConfigError::new(at, format!("more than {FILES_MAX} files and environment variables are read"))
+        })?;
+        self.spend(bytes, at)
     }
 
     pub(super) fn spend(&mut self, bytes: usize, at: &Location) -> Result<(), ConfigError> {

@@ -286,6 +286,27 @@ debug: yes
 lame_duck_duration: "90s"
 "#;
 
+/// A file that includes itself twice, or variables that name each other, would take for ever.
+#[test]
+fn what_is_read_again_and_again_is_bounded() {
+    check_files(
+        &[("etc/t.conf", "include t.conf\ninclude t.conf")],
+        expect!["etc/t.conf:1:1: values are nested deeper than 64 levels"],
+    );
+    let all: Vec<(String, String)> =
+        (0..40).map(|i| (format!("etc/{i}"), format!("include {0}\ninclude {0}", i + 1))).collect();
+    let mut all: Vec<(&str, &str)> = all.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    all.push(("etc/40", "x: 1"));
+    all.push(("etc/t.conf", "include '0'"));
+    check_files(&all, expect!["etc/35:1:1: more than 100000 files and environment variables are read"]);
+    let many = |name: &str| {
+        name.starts_with('V').then(|| (0..30).map(|i| format!("$V{i}")).collect::<Vec<_>>().join(", "))
+    };
+    let many = |name: &str| many(name).map(|list| format!("[{list}]"));
+    let error = parse_text("a: $V", "t.conf", &mut files(&[]), &many).unwrap_err().to_string();
+    assert!(error.contains("variable reference cycle") || error.contains("more than"), "{error}");
+}
+
 proptest! {
     #[test]
     fn no_text_panics(text in "[a-b0-9km:=,;{}\\[\\]()'\"#/\\\\ \n$.x-]{0,60}") {

@@ -191,6 +191,7 @@ impl Parser<'_, '_> {
             return Err(ConfigError::new(&at, format!("variable reference for '{shown}' can not be found"))
                 .help("no enclosing key above and no environment variable has this name; quote a value that begins with `$`"));
         };
+        self.world.count_text(text.len(), &at)?;
         if text.is_empty() {
             return Ok(Value { at, kind: Kind::String(text) });
         }
