@@ -62,6 +62,8 @@ fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut im
         (Some(_), Some(_)) => "Cannot have a user/pass and token",
         (Some(_), None) if !names.is_empty() => "Can not have a single user/pass and a users array",
         (None, Some(_)) if !names.is_empty() => "Can not have a token and a users array",
+        // The official server ignores it, and everybody may connect.
+        (None, _) if authorization.password.is_some() => "a password needs a user",
         _ => "",
     };
     if !problem.is_empty() {
@@ -179,6 +181,7 @@ mod tests {
             "accounts { A { users: [{user: a}] } }\nauthorization { token: b }",
             "t.conf:2:1: Can not have a token and a users array",
         );
+        check("authorization { password: b }", "t.conf:1:1: a password needs a user");
         check(
             "authorization { token: '' }",
             "t.conf:1:24: the token is empty\n  take it out if everybody may connect",

@@ -191,7 +191,7 @@ const FLAGS: &[Flag] = &[
         Ok(())
     }),
     flag(&["user"], "USER", "Authorization", "User that connections must be", |o, v| {
-        o.authorization.user = Some(v.into());
+        o.authorization.user = Some(credential(v)?.into());
         Ok(())
     }),
     flag(&["pass"], "PASSWORD", "Authorization", "Its password", |o, v| {
@@ -199,7 +199,7 @@ const FLAGS: &[Flag] = &[
         Ok(())
     }),
     flag(&["auth"], "TOKEN", "Authorization", "Token that connections must have", |o, v| {
-        o.authorization.token = Some(Secret::new(v));
+        o.authorization.token = Some(Secret::new(credential(v)?));
         Ok(())
     }),
     switch(&["tls"], "TLS", "TLS for clients", |o, v| {
@@ -281,6 +281,15 @@ fn port(value: &str) -> Result<Option<u16>, String> {
     }
 }
 
+/// A user or token that is not empty: an empty one would let everybody in.
+fn credential(value: &str) -> Result<&str, String> {
+    if value.is_empty() {
+        Err("it is empty; leave it out if everybody may connect".into())
+    } else {
+        Ok(value)
+    }
+}
+
 /// 0 is no port, and -1 a free one, which the options write as 0.
 fn http_port(value: &str) -> Result<Option<u16>, String> {
     Ok(match port(value)? {
@@ -316,6 +325,14 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, FlagErro
     let (mut asked, mut check, mut signal) = (None, false, None);
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
+        // Behind `--` there are no flags, and the server takes nothing else.
+        let arg = match arg.as_str() {
+            "--" => match args.next() {
+                Some(arg) => return Err(FlagError(format!("unrecognized command: {arg:?}"))),
+                None => break,
+            },
+            _ => arg,
+        };
         let Some((name, inline)) = split(&arg) else {
             asked = Some(match arg.to_ascii_lowercase().as_str() {
                 "version" => Command::Version,
@@ -342,6 +359,8 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, FlagErro
             Err(why) => Err(wrong(&value, &why)),
         };
         match (flag.names, &flag.apply) {
+            // Switching off what is not there is what happens anyway.
+            (_, Apply::Refused(_)) if flag.value.is_empty() && boolean(&value) == Ok(false) => {}
             (_, Apply::Refused(why)) => {
                 return Err(FlagError(format!("flag -{name} cannot be carried out: {why}")));
             }
@@ -467,6 +486,7 @@ mod tests {
         let log = options("-DVV -T=false").expect("read").log;
         assert!(log.debug && log.trace_verbose && !log.time);
         assert_eq!(options("-p -1").expect("read").port, None);
+        assert_eq!(options("-p 5 -js=false --").expect("read").port, Some(5));
     }
 
     #[test]
@@ -483,6 +503,12 @@ mod tests {
             ("-m 1 -ms 2", "can't specify both HTTP and HTTPs ports"),
             ("-ms 2", "TLS cert and key required for HTTPS"),
             ("--user a --auth b", "Cannot have a user/pass and token"),
+            ("--pass b", "a password needs a user"),
+            (
+                "--auth=",
+                "invalid value \"\" for flag -auth: it is empty; leave it out if everybody may connect",
+            ),
+            ("-- -v", "unrecognized command: \"-v\""),
             ("stray", "unrecognized command: \"stray\""),
             ("--tls", "TLS Server certificate must be present and valid; see --help_tls"),
         ] {
