@@ -63,11 +63,35 @@ impl ConfigError {
 
 /// All that is wrong, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+#[error("{}", told(.0))]
 pub struct ConfigErrors(pub Vec<ConfigError>);
+
+/// Errors of one configuration that are told; of more, the number.
+const ERRORS_TOLD_MAX: usize = 100;
+
+fn told(errors: &[ConfigError]) -> String {
+    let mut lines: Vec<String> = errors.iter().take(ERRORS_TOLD_MAX).map(ToString::to_string).collect();
+    if let Some(more) = errors.len().checked_sub(ERRORS_TOLD_MAX).filter(|more| *more > 0) {
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("\n")
+}
 
 impl From<ConfigError> for ConfigErrors {
     fn from(error: ConfigError) -> Self {
         Self(vec![error])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_errors_are_told() {
+        let error = ConfigError::new(&Location::nowhere("x"), "wrong");
+        let told = ConfigErrors(vec![error; 103]).to_string();
+        assert_eq!(told.lines().count(), 101);
+        assert!(told.ends_with("x: wrong\nand 3 more"));
     }
 }

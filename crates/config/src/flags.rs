@@ -64,7 +64,8 @@ const SIGNALS: [(&str, Signal); 6] = [
 pub struct Flags {
     /// The configuration file.
     pub config: Option<PathBuf>,
-    set: Vec<(&'static Flag, String)>,
+    /// Values may be passwords.
+    set: Vec<(&'static Flag, Secret)>,
 }
 
 /// A flag that cannot be understood.
@@ -367,7 +368,7 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, FlagErro
             (_, Apply::Option(set)) => {
                 // Tried at once, so that a wrong value is told with its flag.
                 set(&mut Options::default(), &value).map_err(|why| wrong(&value, &why))?;
-                flags.set.push((flag, value));
+                flags.set.push((flag, Secret::new(value)));
             }
             (["h", ..], Apply::Run) => asked = run(Command::Help)?.or(asked),
             (["v", ..], Apply::Run) => asked = asked.or(run(Command::Version)?),
@@ -415,10 +416,11 @@ impl Flags {
     pub fn apply(&self, options: &mut Options) -> Result<(), FlagError> {
         for (flag, value) in &self.set {
             if let Apply::Option(set) = flag.apply {
-                set(options, value).map_err(FlagError)?;
+                set(options, value.expose()).map_err(FlagError)?;
             }
         }
-        if self.set.iter().any(|(flag, value)| flag.names == ["tls"] && boolean(value) == Ok(false)) {
+        if self.set.iter().any(|(flag, value)| flag.names == ["tls"] && boolean(value.expose()) == Ok(false))
+        {
             options.tls = None;
         }
         if let Some(tls) = options.tls.as_ref().filter(|tls| tls.certs.is_empty()) {
@@ -543,6 +545,12 @@ mod tests {
         tls(&mut options).cert_file = "x".into();
         flags.apply(&mut options).expect("applied");
         assert_eq!((options.host.as_str(), options.port, options.tls), ("a", Some(2), None));
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let command = parse(["--user=a", "--pass=hunter2"].map(str::to_owned)).expect("read");
+        assert!(!format!("{command:?}").contains("hunter2"));
     }
 
     /// The official server knows 64 spellings.
