@@ -5,7 +5,7 @@
 
 use crate::check::go_duration;
 use crate::keys::{self, Status};
-use crate::options::{Http, LameDuck, Limits, Log, Options};
+use crate::options::{Authorization, Http, LameDuck, Limits, Log, Options};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,6 +51,8 @@ struct Field {
 enum Said {
     /// `key = value`
     Value,
+    /// These words and the value.
+    Named(&'static str),
     /// These words, whatever the value.
     Words(&'static str),
     /// The first words if it is true, else the second.
@@ -58,7 +60,7 @@ enum Said {
 }
 
 use Change::{Limits as L, Log as G, Presentation, Process, Tls, Users};
-use Said::{Either, Value, Words};
+use Said::{Either, Named, Value, Words};
 
 /// Fields by the structs that hold them; `show` is left out where the value has its own way to be shown.
 macro_rules! fields {
@@ -90,6 +92,9 @@ macro_rules! fields {
 fn all(options: &Options) -> &Options {
     options
 }
+fn authorization(options: &Options) -> &Authorization {
+    &options.authorization
+}
 fn http(options: &Options) -> &Http {
     &options.http
 }
@@ -120,14 +125,22 @@ fields! {
             Either("fast producers will be stalled", "fast producers will not be stalled");
         tls: "" "tls", "TLSConfig", Tls, Words("tls"), hidden;
         allow_non_tls: "" "allow_non_tls", "AllowNonTLS", Tls, Value;
-        authorization: "" "authorization", "Users", Users, Words("authorization users"), hidden;
         accounts: "" "accounts", "Accounts", Users, Words("accounts"), hidden;
         mappings: "" "mappings", "Mappings", Users, Words("mappings"), hidden;
         system_account: "" "system_account", "SystemAccount", Users, Value;
         no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
         no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
         trusted_proxies: "" "proxies", "Proxies", Users, Words("trusted proxies"), hidden;
-        - config_file; - config_digest; - http; - limits; - lame_duck; - log;
+        - config_file; - config_digest; - http; - limits; - lame_duck; - log; - authorization;
+    }
+    Authorization by authorization {
+        user: "authorization" "user", "Username", Users, Words("authorization username"), hidden;
+        password: "authorization" "pass", "Password", Users, Words("authorization password"), hidden;
+        token: "authorization" "token", "Authorization", Users, Words("authorization token"), hidden;
+        users: "authorization" "users", "Users", Users, Words("authorization users"), hidden;
+        default_permissions: "authorization" "default_permissions", "Users", Users, Words("authorization users"), hidden;
+        proxy_required: "authorization" "proxy_required", "ProxyRequired", Users, Words("authorization users"), hidden;
+        callout: "authorization" "auth_callout", "AuthCallout", Users, Words("auth callout"), hidden;
     }
     Http by http {
         host: "" "http", "HTTPHost", Presentation, Value;
@@ -148,7 +161,8 @@ fields! {
             |o| if o.limits.write_retry { "retry" } else { "default" }.to_owned();
         ping_interval: "" "ping_interval", "PingInterval", L, Value;
         pings_out_max: "" "ping_max", "MaxPingsOut", L, Value;
-        auth_timeout: "authorization" "timeout", "AuthTimeout", L, Words("authorization timeout"), hidden;
+        auth_timeout: "authorization" "timeout", "AuthTimeout", L, Named("authorization timeout"),
+            |o| o.limits.auth_timeout.map_or(String::new(), |timeout| timeout.as_secs_f64().to_string());
     }
     LameDuck by lame_duck {
         duration: "" "lame_duck_duration", "LameDuckDuration", Process, Value;
@@ -199,7 +213,9 @@ pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
 /// its `Reloaded: `.
 pub fn lines(old: &Options, new: &Options) -> Vec<String> {
     let different = FIELDS.iter().filter(|field| !(field.same)(old, new));
-    different.map(|field| field.line(new)).collect()
+    let mut lines: Vec<String> = different.map(|field| field.line(new)).collect();
+    lines.dedup();
+    lines
 }
 
 impl Field {
@@ -212,6 +228,7 @@ impl Field {
     fn line(&self, new: &Options) -> String {
         match self.said {
             Value => format!("{} = {}", self.key.1, (self.show)(new)),
+            Named(name) => format!("{name} = {}", (self.show)(new)),
             Words("tls") => format!("tls = {}", if new.tls.is_some() { "enabled" } else { "disabled" }),
             Words(words) => words.to_owned(),
             Either(yes, no) => if (self.show)(new) == "true" { yes } else { no }.to_owned(),

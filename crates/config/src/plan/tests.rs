@@ -167,7 +167,20 @@ fn changes_in_the_official_words() {
     changed("", "server_tags: [a]", &[Presentation], &["tags"]);
     changed("", "server_metadata: {a: b}", &[Presentation], &["metadata"]);
     changed("", "pid_file: '/run/x'", &[Process], &["pid_file = /run/x"]);
-    changed("", "authorization { token: a }", &[Users], &["authorization users"]);
+    changed("", "authorization { token: a }", &[Users], &["authorization token"]);
+    changed("", "authorization { timeout: 7 }", &[Limits], &["authorization timeout = 7"]);
+    changed(
+        "",
+        "authorization { user: a, pass: b }",
+        &[Users],
+        &["authorization username", "authorization password"],
+    );
+    changed(
+        "",
+        "authorization { users: [{user: a}], default_permissions: {} }",
+        &[Users],
+        &["authorization users"],
+    );
     changed("", "max_payload: 5, debug: true", &[Limits, Log], &["max_payload = 5", "debug = true"]);
 }
 
