@@ -24,6 +24,10 @@ pub(crate) fn authorization(value: &Value, limits: &mut Limits, errors: &mut Err
     let block = Block::new("authorization", map, errors);
     block.set("user", &mut out.user, errors, |v| credential(v, "user").map(Some));
     block.set("pass", &mut out.password, errors, |v| reader::text(v).map(|p| Some(Secret::new(p))));
+    if out.user.is_none() && block.is_variable("pass") {
+        // `PASS: …` beside users is there for their `$PASS`.
+        out.password = None;
+    }
     block.set("token", &mut out.token, errors, |v| credential(v, "token").map(|t| Some(Secret::new(t))));
     block.set("timeout", &mut limits.auth_timeout, errors, |v| reader::duration(v).map(Some));
     block.set("proxy_required", &mut out.proxy_required, errors, reader::boolean);

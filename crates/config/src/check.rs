@@ -181,6 +181,7 @@ mod tests {
             "accounts { A { users: [{user: a}] } }\nauthorization { token: b }",
             "t.conf:2:1: Can not have a token and a users array",
         );
+        check("authorization { PASS: b, users: [ {user: a, password: $PASS} ] }", "");
         check("authorization { password: b }", "t.conf:1:1: a password needs a user");
         check(
             "authorization { token: '' }",

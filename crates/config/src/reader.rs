@@ -2,7 +2,7 @@
 
 use crate::error::{ConfigError, Location};
 use crate::keys::{self, Status};
-use crate::language::{Kind, Map, Value};
+use crate::language::{Entry, Kind, Map, Value};
 use std::time::Duration;
 
 /// A block that is being read.
@@ -45,7 +45,19 @@ impl<'a> Block<'a> {
     pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
         let key = keys::find(self.kind, name)?;
         let is = |written: &str| keys::find(self.kind, written).is_some_and(|k| std::ptr::eq(k, key));
-        self.map.iter().rev().find(|entry| is(&entry.key)).map(|entry| &entry.value)
+        let mut written = self.map.iter().rev().filter(|entry| is(&entry.key));
+        let last = written.next()?;
+        // `PASS: x` that others refer to as `$PASS` gives way to a `password` that no one refers to.
+        let meant = if last.variable { written.find(|entry| !entry.variable).unwrap_or(last) } else { last };
+        Some(&meant.value)
+    }
+
+    /// Whether a key stands there for others to refer to it as `$KEY`.
+    pub(crate) fn is_variable(&self, name: &str) -> bool {
+        let Some(key) = keys::find(self.kind, name) else { return false };
+        let is = |entry: &&Entry| keys::find(self.kind, &entry.key).is_some_and(|k| std::ptr::eq(k, key));
+        let mut written = self.map.iter().filter(is).peekable();
+        written.peek().is_some() && written.all(|entry| entry.variable)
     }
 
     pub(crate) fn set<T>(
