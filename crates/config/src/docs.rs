@@ -1,5 +1,6 @@
-//! docs/configuration.md, made from the table of keys.
+//! docs/configuration.md, made from the tables of keys and of flags.
 
+use crate::flags;
 use crate::keys::{KEYS, Status};
 use std::fmt::Write as _;
 
@@ -37,7 +38,7 @@ const BLOCKS: &[(&str, &str, &str)] = &[
 /// The page.
 pub fn configuration() -> String {
     let mut out = String::from(
-        "# Configuration\n\nMade from the table of keys (crates/config); `UPDATE_EXPECT=1 cargo test -p dialtone-config` makes it anew.\n\n\
+        "# Configuration\n\nMade from the tables of keys and of flags (crates/config); `UPDATE_EXPECT=1 cargo test -p dialtone-config` makes it anew.\n\n\
          The language is that of `nats-server`: `key: value`, `key = value` or `key value`, maps in `{ }`, lists in `[ ]`, comments behind\n\
          `#` or `//`, `include FILE`, `$VARIABLE` from an enclosing block or the environment; JSON works too. `k m g t p e` multiply by\n\
          powers of 1000, `kb mb …` and `ki mi …` by powers of 1024. Durations are `500ms`, `2s`, `1m30s`, or seconds as a number.\n\n\
@@ -74,6 +75,7 @@ pub fn configuration() -> String {
             }
         }
     }
+    out.push_str(&flags::page());
     out
 }
 

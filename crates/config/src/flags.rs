@@ -438,6 +438,29 @@ impl Flags {
     }
 }
 
+/// The flags as a section of docs/configuration.md.
+pub(crate) fn page() -> String {
+    let mut out = String::from(
+        "\n## Flags\n\n\
+         The notation is Go's: one dash or two, `-name value` or `-name=value`; a switch is on without a value and takes `=false`.\n\
+         A flag wins over the file, at a reload too. A flag that is unknown or not carried out is an error.\n\n\
+         | flag | meaning |\n|---|---|\n",
+    );
+    let dashed = |name: &&str| if name.len() == 1 { format!("`-{name}`") } else { format!("`--{name}`") };
+    let names = |flag: &Flag| flag.names.iter().map(dashed).collect::<Vec<_>>().join(", ");
+    for flag in FLAGS.iter().filter(|flag| !flag.section.is_empty()) {
+        let value = if flag.value.is_empty() { String::new() } else { format!(" {}", flag.value) };
+        let _ = writeln!(out, "| {}{value} | {} |", names(flag), flag.help.replace('|', "\\|"));
+    }
+    out.push_str("\nRefused:\n\n");
+    for flag in FLAGS {
+        if let Apply::Refused(why) = flag.apply {
+            let _ = writeln!(out, "- {}: {why}", names(flag));
+        }
+    }
+    out
+}
+
 /// The text of `--help`.
 pub fn help() -> String {
     let mut out = String::from("Usage: dialtone [options]\n       dialtone bench --help\n");
