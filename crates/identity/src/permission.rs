@@ -42,6 +42,11 @@ impl Rule {
     fn is_of(&self, queue: &[u8]) -> bool {
         self.queue.as_deref().is_some_and(|rule| set::matches(rule, queue))
     }
+
+    /// Whether the rule is one for a subscription in this queue group, or in none: rules without a group are for all.
+    fn concerns(&self, queue: Option<&[u8]>) -> bool {
+        self.queue.is_none() || queue.is_some_and(|queue| self.is_of(queue))
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -116,8 +121,8 @@ impl Permissions {
                 return Subscribing::Denied;
             }
         }
-        let within = |allow: &Vec<Rule>| allow.iter().any(|rule| set::contains(&rule.subject, filter));
-        let mut check = !self.subscribe.allow.as_ref().is_none_or(within);
+        let holds = |rule: &Rule| rule.concerns(queue) && set::contains(&rule.subject, filter);
+        let mut check = !self.subscribe.allow.as_ref().is_none_or(|allow| allow.iter().any(holds));
         for rule in self.denials(queue) {
             if set::matches(&rule.subject, filter) {
                 return Subscribing::Denied;
@@ -130,16 +135,14 @@ impl Permissions {
     /// Whether a message with this very subject may be delivered to a subscription that was allowed.
     pub fn may_deliver(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
         let is = |rule: &Rule| set::matches(&rule.subject, subject);
-        let concerns = |rule: &&Rule| rule.queue.is_none() || queue.is_some_and(|queue| rule.is_of(queue));
-        self.subscribe.allow.as_ref().is_none_or(|allow| allow.iter().filter(concerns).any(is))
+        let allows = |rule: &Rule| rule.concerns(queue) && is(rule);
+        self.subscribe.allow.as_ref().is_none_or(|allow| allow.iter().any(allows))
             && !self.denials(queue).any(is)
     }
 
     /// What denies to a subscription: rules without a queue group, and those of its group.
     fn denials<'a>(&'a self, queue: Option<&'a [u8]>) -> impl Iterator<Item = &'a Rule> {
-        let concerns =
-            move |rule: &&Rule| rule.queue.is_none() || queue.is_some_and(|queue| rule.is_of(queue));
-        self.subscribe.deny.iter().filter(concerns)
+        self.subscribe.deny.iter().filter(move |rule| rule.concerns(queue))
     }
 
     /// Whether and how much requests may be answered.
@@ -229,6 +232,15 @@ mod tests {
         assert_eq!(p.can_subscribe(b"b", None), Subscribing::Allowed);
     }
 
+    /// What a group may have does not make a subscription without one safe to deliver to unseen.
+    #[test]
+    fn what_a_group_may_have_is_not_for_others() {
+        let p = permissions(Some(&["a.*", "a.> q"]), &[]);
+        assert_eq!(p.can_subscribe(b"a.>", None), Subscribing::AllowedWithDeliveryCheck);
+        assert!(p.may_deliver(b"a.b", None) && !p.may_deliver(b"a.b.c", None));
+        assert_eq!(p.can_subscribe(b"a.>", Some(b"q")), Subscribing::Allowed);
+    }
+
     #[test]
     fn a_group_that_is_named_must_be_the_right_one() {
         let p = permissions(Some(&["a workers", "b"]), &[]);
@@ -240,6 +252,19 @@ mod tests {
 
     fn filter() -> impl Strategy<Value = String> {
         "(a|b|\\*)(\\.(a|b|\\*)){0,2}(\\.>)?"
+    }
+
+    /// So few filters that they often meet.
+    fn few() -> impl Strategy<Value = String> {
+        "a|\\*|>|a\\.(a|\\*|>)|\\*\\.(a|\\*|>)"
+    }
+
+    /// A rule, some with a queue group.
+    fn rule() -> impl Strategy<Value = String> {
+        (few(), proptest::option::of("q|r|\\*|>")).prop_map(|(filter, queue)| match queue {
+            Some(queue) => format!("{filter} {queue}"),
+            None => filter,
+        })
     }
 
     proptest! {
@@ -264,6 +289,36 @@ mod tests {
                 Subscribing::AllowedWithDeliveryCheck => is_in(&wish) && p.may_deliver(subject.as_bytes(), None),
             };
             prop_assert!(!delivered || may, "{} reached {:?}", subject, wish);
+        }
+
+        /// What a subscription gets is in a rule that allows it, for all or for its group, and in none that denies it.
+        #[test]
+        fn groups_open_no_other_way(
+            allow in proptest::collection::vec(rule(), 1..4),
+            deny in proptest::collection::vec(rule(), 0..3),
+            wish in few(),
+            queue in proptest::option::of("q|r|s"),
+            subject in "(a|b)(\\.(a|b)){0,2}",
+        ) {
+            let queue = queue.as_deref().map(str::as_bytes);
+            let rules = options::Rules { allow: Some(allow.clone()), deny: deny.clone() };
+            let p = Permissions::new(&options::Permissions {
+                publish: options::Rules::default(), subscribe: rules, responses: None,
+            });
+            let is_in = |f: &str| dialtone_subject::naive::matches(f.as_bytes(), subject.as_bytes());
+            let holds = |rule: &String| match rule.split_once(' ') {
+                None => is_in(rule),
+                Some((f, group)) => {
+                    is_in(f) && queue.is_some_and(|q| dialtone_subject::naive::matches(group.as_bytes(), q))
+                }
+            };
+            let may = allow.iter().any(holds) && !deny.iter().any(holds);
+            let delivered = match p.can_subscribe(wish.as_bytes(), queue) {
+                Subscribing::Denied => false,
+                Subscribing::Allowed => is_in(&wish),
+                Subscribing::AllowedWithDeliveryCheck => is_in(&wish) && p.may_deliver(subject.as_bytes(), queue),
+            };
+            prop_assert!(!delivered || may, "{} reached {:?} of {:?}", subject, wish, queue);
         }
     }
 }
