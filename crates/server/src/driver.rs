@@ -95,7 +95,7 @@ impl Handler for Driver {
         );
         let session = Arc::new(Session::new(peer, remote, self.turn.now()));
         registry.insert(session.clone());
-        let client = Box::new(Client::new(self.shared.clone(), session, self.turn.now()));
+        let mut client = Box::new(Client::new(self.shared.clone(), session, self.turn.now()));
         let transport = match &policy.tls {
             // A Unix-domain socket does not leave the machine.
             Some(tls) if over_network => {
@@ -106,6 +106,9 @@ impl Handler for Driver {
             }
             _ => Transport::Plain,
         };
+        if matches!(transport, Transport::Tls { plain_allowed: false, .. }) {
+            client.expect_handshake();
+        }
         Some((client, transport))
     }
 

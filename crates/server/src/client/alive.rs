@@ -17,7 +17,8 @@ const RTT_INTERVAL: Duration = Duration::from_secs(3600);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Alive {
     heard: Instant,
-    next_ping: Instant,
+    /// None while a TLS handshake is to come: nothing may be said in plain before it.
+    next_ping: Option<Instant>,
     /// When the PING was sent that is not answered yet, or whose answer gave the round trip.
     asked: Option<Instant>,
     measured: bool,
@@ -29,7 +30,12 @@ impl Alive {
     pub(super) fn new(now: Instant, limits: &options::Limits, number: u64) -> Self {
         let spread = FIRST_PING / 5 * (number % 16) as u32 / 16;
         let first = (FIRST_PING + spread).min(limits.ping_interval);
-        Self { heard: now, next_ping: now + first, asked: None, measured: false, pings_out: 0 }
+        Self { heard: now, next_ping: Some(now + first), asked: None, measured: false, pings_out: 0 }
+    }
+
+    /// A TLS handshake comes first.
+    pub(super) fn hold(&mut self) {
+        self.next_ping = None;
     }
 
     #[inline]
@@ -49,7 +55,7 @@ impl Client {
             Phase::Checking | Phase::Open => None,
         };
         let write = self.write_deadline();
-        connect.into_iter().chain(write).chain([self.alive.next_ping]).min()
+        connect.into_iter().chain(write).chain(self.alive.next_ping).min()
     }
 
     /// When the client has taken nothing for too long.
@@ -74,7 +80,7 @@ impl Client {
         if self.write_deadline().is_some_and(|at| at <= now) {
             return self.peer().close(CloseReason::SlowConsumerWriteDeadline);
         }
-        if self.alive.next_ping <= now {
+        if self.alive.next_ping.is_some_and(|at| at <= now) {
             self.ask(turn);
         }
     }
@@ -84,7 +90,7 @@ impl Client {
         let now = turn.now();
         self.log(Event::Ping, format_args!("Client Ping Timer"));
         let interval = self.policy.options.limits.ping_interval;
-        self.alive.next_ping = now + interval;
+        self.alive.next_ping = Some(now + interval);
         let measure = !self.alive.measured || self.alive.asked.is_none_or(|asked| now - asked > RTT_INTERVAL);
         if now.saturating_duration_since(self.alive.heard) < interval && !measure {
             return;

@@ -151,6 +151,11 @@ impl Client {
         }
     }
 
+    /// A TLS handshake is to come: no PING before it.
+    pub fn expect_handshake(&mut self) {
+        self.alive.hold();
+    }
+
     /// A proxy has said who the other end is.
     pub fn proxied(&mut self, source: Option<SocketAddr>) {
         if let Some(source) = source {
@@ -168,6 +173,7 @@ impl Client {
                 secured.version, secured.cipher_suite
             ),
         );
+        self.alive = alive::Alive::new(turn.now(), &self.policy.options.limits, self.peer().id.0);
         // Set once: a connection has one handshake.
         let _ = self.session.secured.set(secured);
         let pinned = self.policy.tls.as_ref().is_none_or(|tls| tls.is_pinned(certificate.as_deref()));
