@@ -72,7 +72,6 @@ impl Server {
     /// Opens the log file again.
     pub fn reopen_log(&self) {
         self.shared.log.reopen();
-        self.shared.log.say(Event::LogReopened, "", format_args!("File log re-opened"));
     }
 
     /// Takes over other options, all or none of them.

@@ -30,6 +30,17 @@ impl Level {
         }
     }
 
+    /// How a terminal colours the label, as in the official format.
+    pub fn colour(self) -> &'static str {
+        match self {
+            Self::Trace => "33",
+            Self::Debug => "36",
+            Self::Info => "32",
+            Self::Warn => "0;93",
+            Self::Error | Self::Fatal => "31",
+        }
+    }
+
     /// As in JSON.
     pub fn name(self) -> &'static str {
         match self {
@@ -87,6 +98,14 @@ events! {
     ReloadFailed "reload_failed" Error;
     /// The log file was opened again.
     LogReopened "log_reopened" Info;
+    /// The log file was set aside, and another begun.
+    LogRotated "log_rotated" Info;
+    /// A log file that was set aside was removed.
+    LogPurged "log_purged" Info;
+    /// The log cannot be opened or set aside.
+    LogFailed "log_failed" Error;
+    /// Lines came faster than the log could be written.
+    LinesDropped "lines_dropped" Warn;
     /// Certificates were read again.
     CertificatesReloaded "certificates_reloaded" Info;
     /// Certificates could not be read again; the old ones stay.

@@ -1,17 +1,21 @@
 //! Logging: one line an event, in the official format or as JSON, to stderr, a file or a system log.
 //!
 //! A line is written when it is said, so that whoever reads the log after an answer finds there what led to it. Nothing
-//! above `trace` is said per message.
+//! above `trace` is said per message. System logs never hold anyone up: what they do not take is lost, and counted by TCP.
 
+mod courier;
 mod event;
+mod line;
+pub mod redact;
 mod sink;
+mod syslog;
 
 use dialtone_config::options::Log;
 pub use event::{Event, Level};
 use parking_lot::Mutex;
 use sink::Sink;
-use std::fmt::{Arguments, Write as _};
-use std::io;
+use std::fmt::Arguments;
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,6 +25,7 @@ struct Inner {
     json: AtomicBool,
     time: AtomicBool,
     utc: AtomicBool,
+    colours: AtomicBool,
     sink: Mutex<Sink>,
 }
 
@@ -48,6 +53,7 @@ impl Logger {
             json: AtomicBool::new(false),
             time: AtomicBool::new(true),
             utc: AtomicBool::new(false),
+            colours: AtomicBool::new(false),
             sink: Mutex::new(sink),
         }));
         logger.set(options);
@@ -61,6 +67,8 @@ impl Logger {
         inner.json.store(options.json, Ordering::Relaxed);
         inner.time.store(options.time, Ordering::Relaxed);
         inner.utc.store(options.utc, Ordering::Relaxed);
+        let stderr = options.file.is_none() && !options.syslog && options.remote_syslog.is_none();
+        inner.colours.store(stderr && io::stderr().is_terminal(), Ordering::Relaxed);
     }
 
     /// Goes on with other options.
@@ -93,36 +101,18 @@ impl Logger {
 
     #[cold]
     fn put(&self, event: Event, who: &str, text: Arguments<'_>) {
-        let line = if self.0.json.load(Ordering::Relaxed) {
-            json_line(event, who, text)
+        let inner = &self.0;
+        let (line, start) = if inner.json.load(Ordering::Relaxed) {
+            (line::json(event, who, text), 0)
         } else {
-            self.text_line(event, who, text)
-        };
-        self.0.sink.lock().write(event.level(), &line);
-    }
-
-    /// `[pid] 2006/01/02 15:04:05.000000 [INF] who - text`
-    fn text_line(&self, event: Event, who: &str, text: Arguments<'_>) -> String {
-        let mut line = String::with_capacity(128);
-        // Writing to a String has no way to fail.
-        let _ = write!(line, "[{}] ", std::process::id());
-        if self.0.time.load(Ordering::Relaxed) {
-            let zone = if self.0.utc.load(Ordering::Relaxed) {
-                jiff::tz::TimeZone::UTC
-            } else {
-                jiff::tz::TimeZone::system()
+            let form = line::Form {
+                time: inner.time.load(Ordering::Relaxed),
+                utc: inner.utc.load(Ordering::Relaxed),
+                colours: inner.colours.load(Ordering::Relaxed),
             };
-            let now = jiff::Timestamp::now().to_zoned(zone);
-            let _ = write!(line, "{} ", now.strftime("%Y/%m/%d %H:%M:%S.%6f"));
-        }
-        let _ = write!(line, "[{}] ", event.level().label());
-        if !who.is_empty() {
-            let _ = write!(line, "{who} - ");
-        }
-        let start = line.len();
-        let _ = write!(line, "{text}");
-        one_line(&mut line, start);
-        line
+            line::text(form, event.level(), who, text)
+        };
+        inner.sink.lock().write(event.level(), &line, start);
     }
 }
 
@@ -130,28 +120,6 @@ impl std::fmt::Debug for Logger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Logger")
     }
-}
-
-/// What comes from outside must not begin a line of its own.
-fn one_line(line: &mut String, start: usize) {
-    if line.get(start..).is_some_and(|text| text.contains(['\n', '\r'])) {
-        let clean = line.get(start..).unwrap_or_default().replace('\r', "\\r").replace('\n', "\\n");
-        line.truncate(start);
-        line.push_str(&clean);
-    }
-}
-
-fn json_line(event: Event, who: &str, text: Arguments<'_>) -> String {
-    let mut object = serde_json::Map::new();
-    let mut set = |key: &str, value: String| object.insert(key.into(), value.into());
-    set("time", jiff::Timestamp::now().to_string());
-    set("level", event.level().name().into());
-    set("event", event.id().into());
-    if !who.is_empty() {
-        set("connection", who.into());
-    }
-    set("message", text.to_string());
-    serde_json::Value::Object(object).to_string()
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
 //! Where lines go.
 
-use super::Level;
+use super::courier::{self, Courier};
+use super::{Event, Level, line, syslog};
 use dialtone_config::options::Log;
+use std::fmt::Arguments;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{ToSocketAddrs, UdpSocket};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-/// The facility of lines in a system log: daemons.
-const FACILITY: u8 = 3;
+/// Where a local system log listens, in the order they are tried.
+const LOCAL_LOGS: [&str; 3] = ["/dev/log", "/var/run/syslog", "/var/run/log"];
 
 enum Target {
     Nowhere,
@@ -17,7 +20,7 @@ enum Target {
     File { path: PathBuf, file: File, bytes: u64 },
     Local(UnixDatagram),
     Udp(UdpSocket),
-    Tcp(TcpStream),
+    Tcp(Courier),
 }
 
 /// An open log.
@@ -35,7 +38,9 @@ impl Sink {
         Self { target: Target::Nowhere, options: Log::default() }
     }
 
-    pub(super) fn write(&mut self, level: Level, line: &str) {
+    /// Writes a line, whose text begins at `start`.
+    pub(super) fn write(&mut self, level: Level, line: &str, start: usize) {
+        let text = line.get(start..).unwrap_or_default();
         // There is nowhere to tell that the log itself cannot be written.
         let _ = match &mut self.target {
             Target::Nowhere => Ok(()),
@@ -44,9 +49,12 @@ impl Sink {
                 *bytes += line.len() as u64 + 1;
                 file.write_all(format!("{line}\n").as_bytes())
             }
-            Target::Local(socket) => socket.send(syslog_line(level, line).as_bytes()).map(drop),
-            Target::Udp(socket) => socket.send(syslog_line(level, line).as_bytes()).map(drop),
-            Target::Tcp(stream) => writeln!(stream, "{}", syslog_line(level, line)),
+            Target::Local(socket) => socket.send(syslog::local(level, text).as_bytes()).map(drop),
+            Target::Udp(socket) => socket.send(syslog::remote(level, text).as_bytes()).map(drop),
+            Target::Tcp(courier) => {
+                courier.send(syslog::remote(level, text) + "\n");
+                Ok(())
+            }
         };
         let limit = self.options.file_bytes_max;
         if let Target::File { path, bytes, .. } = &self.target
@@ -58,20 +66,48 @@ impl Sink {
         }
     }
 
+    /// Logs something about the log itself. Does not set the file aside, so that it ends.
+    pub(super) fn say(&mut self, event: Event, text: Arguments<'_>) {
+        let (line, start) = if self.options.json {
+            (line::json(event, "", text), 0)
+        } else {
+            let form = line::Form { time: self.options.time, utc: self.options.utc, colours: false };
+            line::text(form, event.level(), "", text)
+        };
+        let limit = std::mem::take(&mut self.options.file_bytes_max);
+        self.write(event.level(), &line, start);
+        self.options.file_bytes_max = limit;
+    }
+
     /// Sets the file aside under a name with the time, and begins a new one.
     fn rotate(&mut self, path: &Path) {
         let now = jiff::Zoned::now().strftime("%Y.%m.%d.%H.%M.%S.%9f").to_string();
         let mut aside = path.as_os_str().to_owned();
         aside.push(".");
         aside.push(&now);
-        if std::fs::rename(path, &aside).is_ok() {
-            self.reopen();
-            self.purge(path);
+        let begun = std::fs::rename(path, &aside).and_then(|()| Target::open(&self.options));
+        match begun {
+            Ok(target) => {
+                self.target = target;
+                let aside = Path::new(&aside).display().to_string();
+                self.say(Event::LogRotated, format_args!("Rotated log, backup saved as {aside:?}"));
+                self.purge(path);
+            }
+            Err(e) => {
+                // Not with every line again: only when as much has come once more.
+                if let Target::File { bytes, .. } = &mut self.target {
+                    *bytes = 0;
+                }
+                self.say(
+                    Event::LogFailed,
+                    format_args!("Unable to rotate the logfile {path:?} for rotation ({e})"),
+                );
+            }
         }
     }
 
     /// Removes the oldest files that were set aside, so that `files_max` are left with the current one.
-    fn purge(&self, path: &Path) {
+    fn purge(&mut self, path: &Path) {
         let keep = match self.options.files_max {
             0 => return,
             n => n.saturating_sub(1),
@@ -89,16 +125,28 @@ impl Sink {
         aside.sort();
         let surplus = aside.len().saturating_sub(keep);
         for old in aside.into_iter().take(surplus) {
-            // A file that cannot be removed is tried again at the next turn.
-            let _ = std::fs::remove_file(old);
+            let name = old.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            match std::fs::remove_file(&old) {
+                Ok(()) => self.say(Event::LogPurged, format_args!("Purged log file {name:?}")),
+                // It is tried again at the next turn.
+                Err(e) => {
+                    self.say(Event::LogFailed, format_args!("Unable to remove old log file {name:?} ({e})"))
+                }
+            }
         }
     }
 
+    /// Closes and opens the file again: it was moved away.
     pub(super) fn reopen(&mut self) {
-        if let Target::File { .. } = self.target
-            && let Ok(target) = Target::open(&self.options)
-        {
-            self.target = target;
+        if !matches!(self.target, Target::File { .. }) {
+            return self.say(Event::LogReopened, format_args!("File log re-open ignored, not a file logger"));
+        }
+        match Target::open(&self.options) {
+            Ok(target) => {
+                self.target = target;
+                self.say(Event::LogReopened, format_args!("File log re-opened"));
+            }
+            Err(e) => self.say(Event::LogFailed, format_args!("Unable to re-open the log file: {e}")),
         }
     }
 
@@ -108,9 +156,10 @@ impl Sink {
         if !same(&self.options, options) {
             match Target::open(options) {
                 Ok(target) => self.target = target,
-                Err(e) => {
-                    self.write(Level::Error, &format!("cannot open the new log, going on with the old: {e}"))
-                }
+                Err(e) => self.say(
+                    Event::LogFailed,
+                    format_args!("cannot open the new log, going on with the old: {e}"),
+                ),
             }
         }
         self.options = options.clone();
@@ -126,7 +175,8 @@ fn is_set_aside(name: &str, prefix: &str) -> bool {
 impl Target {
     fn open(options: &Log) -> io::Result<Self> {
         if let Some(path) = &options.file {
-            let file = OpenOptions::new().create(true).append(true).open(path)?;
+            // Others do not read it: it tells who connects from where.
+            let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
             let bytes = file.metadata()?.len();
             return Ok(Self::File { path: path.clone(), file, bytes });
         }
@@ -134,26 +184,47 @@ impl Target {
             return Self::remote(address);
         }
         if options.syslog {
-            let socket = UnixDatagram::unbound()?;
-            socket.connect("/dev/log")?;
-            return Ok(Self::Local(socket));
+            return Self::local();
         }
         Ok(Self::Stderr)
     }
 
-    /// `udp://host:514`, `tcp://host:514` or `host:514`.
+    fn local() -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        // A full system log holds nobody up.
+        socket.set_nonblocking(true)?;
+        if LOCAL_LOGS.iter().any(|path| socket.connect(path).is_ok()) {
+            return Ok(Self::Local(socket));
+        }
+        let tried = LOCAL_LOGS.join(", ");
+        Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("error connecting to syslog: none of {tried} answers"),
+        ))
+    }
+
+    /// `udp://host:514`, `tcp://host:514` or `host:514`; the port may be missing.
     fn remote(address: &str) -> io::Result<Self> {
         let (scheme, host) = address.split_once("://").unwrap_or(("udp", address));
-        let host = if host.contains(':') { host.to_owned() } else { format!("{host}:514") };
+        let problem =
+            |e: io::Error| io::Error::new(e.kind(), format!("error connecting to syslog: {address}: {e}"));
+        // A colon inside brackets is an IPv6 address's.
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let host = if has_port { host.to_owned() } else { format!("{host}:{SYSLOG_PORT}") };
         match scheme {
             "udp" => {
-                let to = host.to_socket_addrs()?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                let to =
+                    host.to_socket_addrs().map_err(problem)?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
                 let from = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
                 let socket = UdpSocket::bind(from)?;
-                socket.connect(to)?;
+                socket.connect(to).map_err(problem)?;
+                socket.set_nonblocking(true)?;
                 Ok(Self::Udp(socket))
             }
-            "tcp" => Ok(Self::Tcp(TcpStream::connect(host)?)),
+            "tcp" => {
+                let stream = courier::connect(&host).map_err(problem)?;
+                Ok(Self::Tcp(Courier::start(host, stream)?))
+            }
             other => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("remote_syslog scheme {other:?} is unknown; known are udp and tcp"),
@@ -162,17 +233,8 @@ impl Target {
     }
 }
 
-/// RFC 3164: priority, tag, text.
-fn syslog_line(level: Level, line: &str) -> String {
-    let severity = match level {
-        Level::Fatal => 2,
-        Level::Error => 3,
-        Level::Warn => 4,
-        Level::Info => 5,
-        Level::Debug | Level::Trace => 7,
-    };
-    format!("<{}>dialtone[{}]: {line}", FACILITY * 8 + severity, std::process::id())
-}
+/// The port of a system log that names none (RFC 3164).
+const SYSLOG_PORT: u16 = 514;
 
 #[cfg(test)]
 mod tests {
@@ -186,7 +248,7 @@ mod tests {
         let options = Log { file: Some(file), file_bytes_max: 50, files_max: 3, ..Log::default() };
         let mut sink = Sink::open(&options).expect("open");
         for n in 0..40 {
-            sink.write(Level::Info, &format!("line number {n:04}"));
+            sink.write(Level::Info, &format!("line number {n:04}"), 0);
         }
         let mut names: Vec<_> = std::fs::read_dir(folder.path())
             .expect("read")
@@ -195,5 +257,74 @@ mod tests {
         names.sort();
         assert_eq!(names.len(), 4, "{names:?}");
         assert!(names.contains(&"log".to_owned()) && names.contains(&"log.notes".to_owned()));
+    }
+
+    fn read(path: &Path) -> String {
+        std::fs::read_to_string(path).expect("read")
+    }
+
+    #[test]
+    fn what_happens_to_the_file_is_told_in_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("log");
+        let options = Log { file: Some(file.clone()), file_bytes_max: 20, files_max: 2, ..Log::default() };
+        let mut sink = Sink::open(&options).expect("open");
+        sink.write(Level::Info, "this line fills the file", 0);
+        assert!(read(&file).contains("[INF] Rotated log, backup saved as \""), "{}", read(&file));
+        sink.write(Level::Info, "and so does this", 0);
+        assert!(read(&file).contains("[INF] Purged log file \"log.2"), "{}", read(&file));
+        std::fs::rename(&file, folder.path().join("moved")).expect("rename");
+        sink.reopen();
+        assert!(read(&file).ends_with("[INF] File log re-opened\n"), "{}", read(&file));
+    }
+
+    #[test]
+    fn others_do_not_read_the_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("log");
+        Sink::open(&Log { file: Some(file.clone()), ..Log::default() }).expect("open");
+        assert_eq!(file.metadata().expect("metadata").permissions().mode() & 0o007, 0);
+    }
+
+    #[test]
+    fn a_remote_log_gets_the_text_with_its_own_head() {
+        let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
+        let remote_syslog = Some(format!("udp://{}", udp.local_addr().expect("address")));
+        let mut sink = Sink::open(&Log { remote_syslog, ..Log::default() }).expect("open");
+        sink.write(Level::Error, "[1] [ERR] broken", "[1] [ERR] ".len());
+        let mut bytes = [0; 500];
+        let size = udp.recv(&mut bytes).expect("receive");
+        let line = String::from_utf8_lossy(&bytes[..size]).into_owned();
+        assert!(
+            line.starts_with("<3>2") && line.ends_with(&format!("[{}]: broken", std::process::id())),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_remote_log_by_tcp_gets_lines_and_may_go_away() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let remote_syslog = Some(format!("tcp://{}", listener.local_addr().expect("address")));
+        let mut sink = Sink::open(&Log { remote_syslog, ..Log::default() }).expect("open");
+        let (stream, _) = listener.accept().expect("accept");
+        sink.write(Level::Info, "one", 0);
+        let mut line = String::new();
+        io::BufRead::read_line(&mut io::BufReader::new(stream), &mut line).expect("read");
+        assert!(line.starts_with("<5>") && line.ends_with(": one\n"), "{line}");
+        drop(listener);
+        for _ in 0..3 {
+            sink.write(Level::Info, "nobody reads this", 0);
+        }
+    }
+
+    #[test]
+    fn what_is_no_remote_log_is_told() {
+        let error = |address: &str| {
+            let options = Log { remote_syslog: Some(address.into()), ..Log::default() };
+            Sink::open(&options).err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        assert_eq!(error("http://x"), "remote_syslog scheme \"http\" is unknown; known are udp and tcp");
+        assert!(error("tcp://127.0.0.1:0").starts_with("error connecting to syslog: tcp://127.0.0.1:0: "));
     }
 }

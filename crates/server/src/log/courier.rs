@@ -1,0 +1,122 @@
+//! Takes lines to a remote system log by TCP, on a thread of its own: a slow one holds nobody up.
+
+use super::{Event, Level, syslog};
+use std::io::{self, Write as _};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+/// Lines that wait. What does not fit is counted and told.
+const QUEUE_LINES_MAX: usize = 4096;
+
+/// How long the other side may take nothing before the stream is given up.
+const WRITE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long after a failure it is left alone.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// The way to the thread. Dropping it ends the thread when all lines are sent.
+pub(super) struct Courier {
+    queue: SyncSender<String>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Courier {
+    /// Goes on with an open stream to `host`.
+    ///
+    /// Errors: the system refuses the thread.
+    pub(super) fn start(host: String, stream: TcpStream) -> io::Result<Self> {
+        let (queue, lines) = sync_channel(QUEUE_LINES_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counted = dropped.clone();
+        let run = move || carry(&host, stream, &lines, &counted);
+        std::thread::Builder::new().name("log".into()).spawn(run)?;
+        Ok(Self { queue, dropped })
+    }
+
+    /// Sends a whole line some time, if the queue has room.
+    pub(super) fn send(&self, line: String) {
+        if self.queue.try_send(line).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Connects within the deadline.
+pub(super) fn connect(host: &str) -> io::Result<TcpStream> {
+    let to = host.to_socket_addrs()?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let stream = TcpStream::connect_timeout(&to, WRITE_DEADLINE)?;
+    stream.set_write_timeout(Some(WRITE_DEADLINE))?;
+    Ok(stream)
+}
+
+fn carry(host: &str, stream: TcpStream, lines: &Receiver<String>, dropped: &AtomicU64) {
+    let mut stream = Some(stream);
+    let mut pause = Duration::ZERO;
+    while let Ok(line) = lines.recv() {
+        if stream.is_none() {
+            stream = connect(host).ok();
+        }
+        // Half a line would spoil the next one: a stream that failed is not used again.
+        let lost = dropped.swap(0, Ordering::Relaxed);
+        let sent = stream.as_mut().is_some_and(|s| {
+            let told = lost == 0 || s.write_all(notice(lost).as_bytes()).is_ok();
+            told && s.write_all(line.as_bytes()).is_ok()
+        });
+        if sent {
+            pause = Duration::ZERO;
+            continue;
+        }
+        stream = None;
+        dropped.fetch_add(lost + 1, Ordering::Relaxed);
+        // The first failure is likely a stream that the other side closed: the next line tries at once.
+        if !pause.is_zero() && rest(pause, lines, dropped).is_err() {
+            return;
+        }
+        pause = PAUSE;
+    }
+}
+
+/// Loses what comes for a while. An error when nothing can come any more.
+fn rest(pause: Duration, lines: &Receiver<String>, dropped: &AtomicU64) -> Result<(), RecvTimeoutError> {
+    let until = std::time::Instant::now() + pause;
+    loop {
+        match lines.recv_timeout(until.saturating_duration_since(std::time::Instant::now())) {
+            Ok(_) => dropped.fetch_add(1, Ordering::Relaxed),
+            Err(RecvTimeoutError::Timeout) => return Ok(()),
+            Err(end) => return Err(end),
+        };
+    }
+}
+
+fn notice(lost: u64) -> String {
+    let level: Level = Event::LinesDropped.level();
+    syslog::remote(level, &format!("{lost} log lines were dropped, the log is too slow")) + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::BufRead as _;
+    use std::net::TcpListener;
+
+    #[test]
+    fn lost_lines_are_told_and_a_broken_stream_is_opened_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let host = listener.local_addr().expect("address").to_string();
+        let broken = connect(&host).expect("connect");
+        broken.shutdown(std::net::Shutdown::Both).expect("shut down");
+        drop(listener.accept().expect("accept"));
+        let courier = Courier::start(host, broken).expect("start");
+        courier.send("lost\n".into());
+        courier.send("found\n".into());
+        let (stream, _) = listener.accept().expect("accept");
+        drop(courier);
+        let lines: Vec<_> = io::BufReader::new(stream).lines().map(|l| l.expect("read")).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].ends_with(": 1 log lines were dropped, the log is too slow"), "{lines:?}");
+        assert_eq!(lines[1], "found");
+    }
+}
