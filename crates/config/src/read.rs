@@ -222,8 +222,8 @@ fn logging(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
     block.set("logtime", &mut log.time, errors, reader::boolean);
     block.set("logtime_utc", &mut log.utc, errors, reader::boolean);
     block.set("log_file", &mut log.file, errors, |v| reader::optional(v).map(|p| p.map(PathBuf::from)));
-    block.set("log_size_limit", &mut log.file_bytes_max, errors, |v| reader::count(v).map(|n| n as u64));
-    block.set("log_max_num", &mut log.files_max, errors, reader::count);
+    block.set("log_size_limit", &mut log.file_bytes_max, errors, |v| reader::limit(v).map(|n| n as u64));
+    block.set("log_max_num", &mut log.files_max, errors, reader::limit);
     block.set("syslog", &mut log.syslog, errors, reader::boolean);
     block.set("remote_syslog", &mut log.remote_syslog, errors, reader::optional);
     block.set("max_traced_msg_len", &mut log.traced_message_bytes_max, errors, reader::limit);
@@ -396,6 +396,8 @@ mod tests {
         assert_eq!((options.host.as_str(), options.port, options.http.port), ("0.0.0.0", Some(4222), None));
         assert_eq!((options.server_name, options.log.file), (None, None));
         assert_eq!(read_text("listen: '[::1]:7'").expect("read").host, "::1");
+        let log = read_text("log_size_limit: -1, log_max_num: -1").expect("-1 is no limit").log;
+        assert_eq!((log.file_bytes_max, log.files_max), (0, 0));
         refuse("listen: '::1:4222'", "t.conf:1:9: could not parse address string");
         refuse("listen: x", "t.conf:1:9: could not parse address string \"x\"");
         refuse("port: 70000", "t.conf:1:7: 70000 is no port");
