@@ -1,7 +1,12 @@
 //! Who someone is and what they may do: keys, passwords, permissions, and the one function that lets in.
 //!
 //! Begin with [`authenticator::Authenticator`]: every kind of connection presents what it has and gets a
-//! [`authenticator::Grant`] or a refusal.
+//! [`authenticator::Grant`] or a refusal. [`permission`] says what someone may publish and subscribe to, [`nkey`],
+//! [`password`] and [`certificate`] are the ways to be known.
+//!
+//! [`jwt`] is identity without a list of users: tokens, and the chain of trust from operators to users; [`creds`] are
+//! the files that users keep theirs in, and [`xkey`] seals what authorization services are asked. The configuration
+//! refuses operator mode as yet, so nothing presents a token.
 //!
 //! Invariants: no sockets, no clock; secrets are compared in constant time and never printed.
 #![forbid(unsafe_code)]
