@@ -1,28 +1,24 @@
 //! The server as a process: its files, its limits, and signals to another one.
 
+mod ports;
 pub mod signal;
 
-use std::io;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+pub(crate) use ports::{ports_file, write_ports};
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
-/// Writes the process id.
+/// Writes the process id, for this user's eyes as the official server does.
 pub(crate) fn write_pid(file: &Path) -> io::Result<()> {
-    std::fs::write(file, std::process::id().to_string())
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(file)?;
+    file.write_all(std::process::id().to_string().as_bytes())
 }
 
-/// The file that lists the ports of this process.
-pub(crate) fn ports_file(folder: &Path) -> PathBuf {
-    let program = std::env::current_exe().ok();
-    let name =
-        program.as_deref().and_then(Path::file_name).map_or("dialtone".into(), |n| n.to_string_lossy());
-    folder.join(format!("{name}_{}.ports", std::process::id()))
-}
-
-/// Writes that file: which protocol is where.
-pub(crate) fn write_ports(folder: &Path, clients: SocketAddr, http: &[String]) -> io::Result<()> {
-    let ports = serde_json::json!({ "nats": [format!("nats://{clients}")], "monitoring": http });
-    std::fs::write(ports_file(folder), format!("{ports:#}"))
+/// This program's name, by which its files and processes are told.
+pub(crate) fn program() -> String {
+    let path = std::env::current_exe().ok();
+    path.as_deref().and_then(Path::file_name).map_or("dialtone".into(), |n| n.to_string_lossy().into_owned())
 }
 
 /// Removes a file of ours; it may be gone already.

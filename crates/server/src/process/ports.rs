@@ -1,0 +1,105 @@
+//! The ports file: tells programs beside the server where it listens, when it chose the ports itself.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Addresses that the file lists of one listener.
+const ADDRESSES_MAX: usize = 64;
+
+/// The file that lists the ports of this process: `<program>_<pid>.ports`.
+pub(crate) fn ports_file(folder: &Path) -> PathBuf {
+    folder.join(format!("{}_{}.ports", super::program(), std::process::id()))
+}
+
+/// Writes that file: which protocol is where. An address that stands for all of the machine's is spelled out.
+///
+/// `http` are URLs with a socket address.
+pub(crate) fn write_ports(folder: &Path, clients: SocketAddr, http: &[String]) -> io::Result<()> {
+    let nats = urls("nats", clients);
+    let monitoring: Vec<String> = http
+        .iter()
+        .flat_map(|url| match url.split_once("://").map(|(scheme, at)| (scheme, at.parse())) {
+            Some((scheme, Ok(address))) => urls(scheme, address),
+            _ => vec![url.clone()],
+        })
+        .collect();
+    let ports = match monitoring.as_slice() {
+        [] => serde_json::json!({ "nats": nats }),
+        _ => serde_json::json!({ "nats": nats, "monitoring": monitoring }),
+    };
+    std::fs::write(ports_file(folder), ports.to_string())
+}
+
+fn urls(scheme: &str, address: SocketAddr) -> Vec<String> {
+    let port = address.port();
+    let hosts = if address.ip().is_unspecified() { local(address.is_ipv4()) } else { vec![address.ip()] };
+    hosts.into_iter().map(|ip| format!("{scheme}://{}", SocketAddr::new(ip, port))).collect()
+}
+
+/// The machine's addresses; where they cannot be told, its own to itself.
+fn local(only_v4: bool) -> Vec<IpAddr> {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let mut found = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+    if !only_v4 {
+        found.push(IpAddr::V6(Ipv6Addr::LOCALHOST));
+    }
+    let v4 = addresses_v4(&read("/proc/net/fib_trie")).map(IpAddr::V4).collect::<Vec<_>>();
+    let v6 = addresses_v6(&read("/proc/net/if_inet6")).map(IpAddr::V6).collect::<Vec<_>>();
+    for ip in v4.into_iter().chain(v6.into_iter().filter(|_| !only_v4)) {
+        if !found.contains(&ip) && found.len() < ADDRESSES_MAX {
+            found.push(ip);
+        }
+    }
+    found
+}
+
+/// `|-- 192.0.2.2`, then `/32 host LOCAL`: an address of an interface.
+fn addresses_v4(table: &str) -> impl Iterator<Item = Ipv4Addr> {
+    let following = table.lines().skip(1);
+    table.lines().zip(following).filter(|(_, next)| next.trim() == "/32 host LOCAL").filter_map(
+        |(line, _)| {
+            let ip: Ipv4Addr = line.trim().strip_prefix("|-- ")?.parse().ok()?;
+            Some(ip).filter(|ip| !ip.is_loopback())
+        },
+    )
+}
+
+/// An address in 32 digits first.
+fn addresses_v6(table: &str) -> impl Iterator<Item = Ipv6Addr> {
+    table.lines().filter_map(|line| u128::from_str_radix(line.get(..32)?, 16).ok()).map(Ipv6Addr::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_tells_urls() {
+        let folder = tempfile::tempdir().expect("folder");
+        let clients = "127.0.0.1:4222".parse().expect("address");
+        write_ports(folder.path(), clients, &["http://[::1]:8222".into()]).expect("write");
+        let text = std::fs::read_to_string(ports_file(folder.path())).expect("read");
+        let ports: serde_json::Value = serde_json::from_str(&text).expect("json");
+        assert_eq!(
+            ports,
+            serde_json::json!({ "nats": ["nats://127.0.0.1:4222"], "monitoring": ["http://[::1]:8222"] })
+        );
+    }
+
+    #[test]
+    fn an_address_for_all_is_spelled_out() {
+        let all = urls("nats", "0.0.0.0:7".parse().expect("address"));
+        assert_eq!(all.first().map(String::as_str), Some("nats://127.0.0.1:7"));
+        assert!(!all.iter().any(|url| url.contains("0.0.0.0")), "{all:?}");
+    }
+
+    #[test]
+    fn tables_of_the_system_are_read() {
+        let table = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     |-- 192.0.2.2\n        \
+                     /32 host LOCAL\n     |-- 192.0.2.255\n        /32 link BROADCAST\n";
+        assert_eq!(addresses_v4(table).collect::<Vec<_>>(), [Ipv4Addr::new(192, 0, 2, 2)]);
+        let table = "fd000000000000000000000000000002 02 40 00 80     eth0\nshort\n";
+        assert_eq!(addresses_v6(table).map(|ip| ip.to_string()).collect::<Vec<_>>(), ["fd00::2"]);
+    }
+}
