@@ -223,6 +223,7 @@ impl Client {
         info.lame_duck = self.shared.lame_duck.load(Ordering::Relaxed);
         if answers_connect {
             info.connect_info = true;
+            info.max_payload = self.limits.payload_bytes_max as i64;
             let account = self.place.account.as_ref().map(|a| a.name.to_string()).unwrap_or_default();
             info.acc_is_sys = self.shared.system_account().is_some_and(|system| system == account);
             info.remote_account = account;

@@ -81,6 +81,8 @@ pub struct Client {
     phase: Phase,
     manner: Manner,
     limits: Limits,
+    /// Subscriptions that it may have: the server's limit or its account's, whichever is less.
+    subscriptions_max: usize,
     alive: alive::Alive,
 }
 
@@ -125,6 +127,7 @@ impl Client {
             phase,
             manner: Manner::default(),
             limits,
+            subscriptions_max: usize::MAX,
             alive,
         };
         client.log(Event::ClientCreated, format_args!("Client connection created"));
@@ -206,10 +209,23 @@ impl Client {
     fn renew(&mut self) {
         self.generation = self.shared.generation();
         self.policy = self.shared.policy();
-        let limits = &self.policy.options.limits;
-        self.limits.control_line_bytes_max = limits.control_line_bytes_max;
-        self.limits.payload_bytes_max = limits.payload_bytes_max;
+        self.take_limits();
         self.traced = self.shared.log.is_on(Level::Trace);
+    }
+
+    /// Takes over the limits of the server and of its account: the lesser of the two counts.
+    fn take_limits(&mut self) {
+        let server = &self.policy.options.limits;
+        let account =
+            self.place.account.as_ref().map(|a| self.policy.account_limits(&a.name)).unwrap_or_default();
+        let least = |max: usize, of_account: Option<u64>| {
+            of_account.map_or(max, |own| (max as u64).min(own) as usize)
+        };
+        let subscriptions_max =
+            if server.subscriptions_max > 0 { server.subscriptions_max } else { usize::MAX };
+        self.limits.control_line_bytes_max = server.control_line_bytes_max;
+        self.limits.payload_bytes_max = least(server.payload_bytes_max, account.payload_bytes_max);
+        self.subscriptions_max = least(subscriptions_max, account.subscriptions_max);
     }
 
     /// Whether it must not be read for now: what it said is being checked.
@@ -231,6 +247,7 @@ impl Client {
         if self.place_version != self.peer().place_version() {
             self.place_version = self.peer().place_version();
             self.place = self.peer().place();
+            self.take_limits();
         }
         let mut batch = publish::Batch::default();
         let mut progress = Progress::default();
@@ -332,6 +349,7 @@ impl Client {
         self.session.peer.set_place(place.clone());
         self.place_version = self.session.peer.place_version();
         self.place = place;
+        self.take_limits();
     }
 
     /// It is gone: nothing of it is left in its account.

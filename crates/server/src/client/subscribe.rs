@@ -20,8 +20,7 @@ impl Client {
             let text = format!("Permissions Violation for Subscription to {filter:?}, too many tokens");
             return self.say_error(&text, turn);
         }
-        let subscriptions_max = self.policy.options.limits.subscriptions_max;
-        if subscriptions_max > 0 && self.peer().subscriptions().len() >= subscriptions_max {
+        if self.peer().subscriptions().len() >= self.subscriptions_max {
             return self.say_error(ProtocolError::SubscriptionsExceeded.text(), turn);
         }
         let wish = Subscribe { filter, queue, sid };
