@@ -64,19 +64,18 @@ impl TlsSetup {
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)
             .map_err(|e| setup(&e))?;
+        // Read even where no one needs it: a file that is named and missing is a mistake, as in the official server.
+        let mut roots = RootCertStore::empty();
+        if let Some(file) = &options.ca_file {
+            for certificate in certificates(file)? {
+                roots.add(certificate).map_err(|e| file_error(file, "CA certificates", e))?;
+            }
+        }
         let builder = if options.verify {
-            let mut roots = RootCertStore::empty();
-            match &options.ca_file {
-                Some(file) => {
-                    for certificate in certificates(file)? {
-                        roots.add(certificate).map_err(|e| file_error(file, "CA certificates", e))?;
-                    }
-                }
-                None => {
-                    return Err(TlsError::Setup(
-                        "`verify` needs `ca_file`: the certificates that clients' are verified with".into(),
-                    ));
-                }
+            if options.ca_file.is_none() {
+                return Err(TlsError::Setup(
+                    "`verify` needs `ca_file`: the certificates that clients' are verified with".into(),
+                ));
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .build()
