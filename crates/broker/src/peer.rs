@@ -181,6 +181,12 @@ impl Peer {
         CloseReason::from_number(self.closing.load(Ordering::Acquire))
     }
 
+    /// Whether it is to be closed.
+    #[inline]
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire) != OPEN
+    }
+
     /// Bytes that wait for it.
     pub fn pending_bytes(&self) -> usize {
         self.outbox.lock().pending_bytes()

@@ -78,6 +78,14 @@ impl Route {
         Self { account: account.id, subject: subject.into(), hash, stamp, plain, queues }
     }
 
+    /// Whether this is still who gets the messages of `subject` in `account`.
+    #[inline]
+    pub fn is_of(&self, account: &Account, subject: &[u8]) -> bool {
+        self.account == account.id
+            && *self.subject == *subject
+            && account.generations().is_current(&self.hash, &self.stamp)
+    }
+
     /// Whether nobody gets these messages.
     pub fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.queues.is_empty()

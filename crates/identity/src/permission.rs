@@ -61,6 +61,8 @@ pub struct Permissions {
     publish: Rules,
     subscribe: Rules,
     responses: Option<ResponseLimits>,
+    /// Nothing is denied and everything allowed: the common case needs no matching.
+    publishes_all: bool,
     source: options::Permissions,
 }
 
@@ -82,10 +84,13 @@ impl Permissions {
         if source.responses.is_some() {
             publish.allow.get_or_insert_default();
         }
+        let all = |allow: &Vec<Rule>| allow.iter().any(|rule| *rule.subject == *b">");
+        let publishes_all = publish.deny.is_empty() && publish.allow.as_ref().is_none_or(all);
         Self {
             publish,
             subscribe: rules(&source.subscribe),
             responses: source.responses.map(|r| ResponseLimits { max_msgs: r.max_msgs, ttl: r.expires }),
+            publishes_all,
             source: source.clone(),
         }
     }
@@ -94,8 +99,9 @@ impl Permissions {
     #[inline]
     pub fn can_publish(&self, subject: &[u8]) -> bool {
         let is = |rule: &Rule| set::matches(&rule.subject, subject);
-        self.publish.allow.as_ref().is_none_or(|allow| allow.iter().any(is))
-            && !self.publish.deny.iter().any(is)
+        self.publishes_all
+            || (self.publish.allow.as_ref().is_none_or(|allow| allow.iter().any(is))
+                && !self.publish.deny.iter().any(is))
     }
 
     /// Whether `filter` may be subscribed to, in a queue group or not.

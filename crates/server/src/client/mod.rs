@@ -251,7 +251,7 @@ impl Client {
         }
         let mut batch = publish::Batch::default();
         let mut progress = Progress::default();
-        while self.peer().closing().is_none() && self.phase != Phase::Checking {
+        while !self.peer().is_closing() && self.phase != Phase::Checking {
             let rest = input.get(progress.used..).unwrap_or_default();
             let Some(first) = rest.first() else { break };
             if matches!(self.phase, Phase::AwaitingConnect { .. })

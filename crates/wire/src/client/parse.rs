@@ -233,6 +233,32 @@ fn until_newline<'a>(
     }
 }
 
+/// The arguments from `from` to the newline, how many there are, and where the newline is; in one pass, for this is done
+/// for every message. `None` if there is no newline within `max` bytes and its CR.
+#[inline]
+fn words(input: &[u8], from: usize, max: usize) -> Option<([&[u8]; ARGS_MAX], usize, usize)> {
+    let mut out: [&[u8]; ARGS_MAX] = [&[]; ARGS_MAX];
+    let mut count = 0;
+    let mut begin = from;
+    let window = input.get(from..from.saturating_add(max).saturating_add(2).min(input.len()))?;
+    for (at, &byte) in (from..).zip(window) {
+        if byte > b' ' || !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+            continue;
+        }
+        if at > begin {
+            if let (Some(slot), Some(word)) = (out.get_mut(count), input.get(begin..at)) {
+                *slot = word;
+            }
+            count += 1;
+        }
+        if byte == b'\n' {
+            return Some((out, count, at));
+        }
+        begin = at + 1;
+    }
+    None
+}
+
 /// Splits arguments at blanks and tabs. More than [`ARGS_MAX`] are counted, not kept.
 #[inline]
 fn split(args: &[u8]) -> ([&[u8]; ARGS_MAX], usize) {
@@ -276,8 +302,7 @@ fn publish<'a>(
     limits: &Limits,
 ) -> Result<Parsed<'a>, ParseError> {
     let max = limits.control_line_bytes_max;
-    let window = input.get(..from.saturating_add(max).saturating_add(2).min(input.len())).unwrap_or(input);
-    let Some(end) = newline(window, from) else {
+    let Some((words, count, end)) = words(input, from, max) else {
         return if input.len() - from > max {
             Err(ParseError::ControlLine)
         } else {
@@ -288,7 +313,6 @@ fn publish<'a>(
     if args.len() > max {
         return Err(ParseError::ControlLine);
     }
-    let (words, count) = split(args);
     let (subject, reply, header_digits, total_digits) = match (with_headers, count, words) {
         (false, 2, [subject, total, ..]) => (subject, None, None, total),
         (false, 3, [subject, reply, total, ..]) => (subject, Some(reply), None, total),
