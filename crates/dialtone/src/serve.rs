@@ -80,7 +80,7 @@ fn wait(server: &Arc<Server>, mut signals: Signals, flags: &Flags) -> i32 {
         match signal {
             SIGHUP => {
                 server.note_signal("hangup");
-                server.reload(options(flags));
+                server.reload(options_again(flags));
             }
             SIGUSR1 => {
                 server.note_signal("user defined signal 1");
@@ -119,6 +119,16 @@ fn options(flags: &Flags) -> Result<Options, ConfigErrors> {
     };
     flags.apply(&mut options).map_err(|e| problem(e.to_string()))?;
     checked(options)
+}
+
+/// The options when they are to be read again: without a file there is nothing to read.
+fn options_again(flags: &Flags) -> Result<Options, ConfigErrors> {
+    if flags.config.is_none() {
+        let here = Location::nowhere("command line");
+        let text = "can only reload config when a file is provided using -c or --config".to_owned();
+        return Err(dialtone_config::ConfigError::new(&here, text).into());
+    }
+    options(flags)
 }
 
 /// Reads a file of this machine, and what it includes.
