@@ -15,7 +15,11 @@ use std::time::Instant;
 
 /// Bodies from this size on are shared by their targets instead of copied to each.
 const SHARED_BODY_BYTES_MIN: usize = 4096;
-/// Staged bytes at which a turn is written out before its end.
+/// Staged bytes a peer at which a turn is written out before its end: enough for a system call to be worth it, and few
+/// enough that what was just staged is still in the processor's cache when it is written.
+const STAGED_BYTES_PER_PEER: usize = 64 * 1024;
+/// The same for all peers together: at least, and at most.
+const STAGED_BYTES_MIN: usize = 512 * 1024;
 const STAGED_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// No stage: what a slot holds for a peer that nothing was staged for.
 const NONE: u32 = 0;
@@ -108,7 +112,8 @@ impl Turn {
         };
         let delivered = if route.is_empty() { 0 } else { self.deliver(&route, origin, message) };
         self.last = Some(route);
-        if self.staged_bytes > STAGED_BYTES_MAX {
+        let full = STAGED_BYTES_PER_PEER.saturating_mul(self.stages.len());
+        if self.staged_bytes > full.clamp(STAGED_BYTES_MIN, STAGED_BYTES_MAX) {
             self.finish();
         }
         delivered
