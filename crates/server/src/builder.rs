@@ -1,6 +1,7 @@
 //! Building a server: everything that can fail is done before anything is promised.
 
 use crate::driver::Driver;
+use crate::internal::Internal;
 use crate::lifecycle::Server;
 use crate::log::{Event, Logger};
 use crate::policy::{COMPATIBLE_VERSION, Identity, Policy};
@@ -103,6 +104,7 @@ impl Builder {
         let policy = Policy::new(options, &identity)?;
         let verifier = Verifier::start().map_err(StartError::Loops)?;
         let shared = Shared::new(identity, policy, log, verifier);
+        Internal::start(&shared).map_err(StartError::Loops)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let for_loops = shared.clone();
         let loops = Loops::start(dialtone_net::Settings { loops: cores }, move |index| {

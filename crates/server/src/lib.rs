@@ -8,6 +8,7 @@
 mod builder;
 pub mod client;
 mod driver;
+pub mod internal;
 mod lifecycle;
 pub mod log;
 mod monitor;

@@ -123,6 +123,7 @@ impl Server {
     pub fn stop(&self) {
         let shared = &self.shared;
         shared.log.say(Event::Stopping, "", format_args!("Initiating Shutdown..."));
+        shared.internal.stop();
         for session in shared.registry.open() {
             session.peer.close(CloseReason::ServerShutdown);
         }
@@ -138,5 +139,11 @@ impl Server {
             process::remove(path);
         }
         shared.log.say(Event::Stopped, "", format_args!("Server Exiting.."));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.internal.stop();
     }
 }

@@ -1,5 +1,6 @@
 //! What all threads of a server share.
 
+use crate::internal::Internal;
 use crate::log::Logger;
 use crate::policy::{Identity, Policy};
 use crate::registry::Registry;
@@ -59,6 +60,8 @@ pub struct Shared {
     pub log: Logger,
     /// Checks that take long.
     pub verifier: Verifier,
+    /// The client inside the server.
+    pub internal: Internal,
     /// When the server started.
     pub start: SystemTime,
     /// The same, to measure by.
@@ -88,6 +91,7 @@ impl Shared {
             troubles: Troubles::default(),
             log,
             verifier,
+            internal: Internal::default(),
             start: SystemTime::now(),
             start_instant: Instant::now(),
             config_loaded: Mutex::new(SystemTime::now()),

@@ -1,7 +1,9 @@
 //! The client protocol: <https://docs.nats.io/reference/reference-protocols/nats-protocol>.
 //!
-//! [`parse`] takes the operation at the front of a buffer; [`encode`] holds what goes the other way.
+//! [`parse`] takes the operation at the front of a buffer; [`encode`] holds what goes the other way, and [`delivery`]
+//! reads that back.
 
+pub mod delivery;
 pub mod encode;
 mod parse;
 #[cfg(test)]

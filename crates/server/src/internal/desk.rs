@@ -1,0 +1,214 @@
+//! The control thread: it takes one work after the other, and publishes what comes of it.
+
+use super::mailbox::Work;
+use super::{Handler, Message, Outgoing};
+use crate::log::Event;
+use crate::shared::Shared;
+use dialtone_broker::account::{Account, AccountId};
+use dialtone_broker::deliver::{Origin, Turn};
+use dialtone_broker::permission;
+use dialtone_subject::is_valid_literal;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// Works that are done before what they published is written out.
+const WORKS_PER_TURN_MAX: usize = 64;
+/// Questions that wait for their answers at most; another one is answered as if nobody were there.
+const QUESTIONS_MAX: usize = 64 * 1024;
+/// How long the thread sleeps if no timer is set.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// Work for the control thread.
+pub(super) type Task = Box<dyn FnOnce(&mut Desk) + Send>;
+type Asker = Box<dyn FnOnce(&mut Desk, Answer) + Send>;
+
+/// What came of a question.
+#[derive(Debug)]
+pub enum Answer {
+    /// Somebody answered.
+    Message(Message),
+    /// Nobody is there to answer.
+    NoResponders,
+    /// Nobody answered in time.
+    TimedOut,
+}
+
+struct Question {
+    asker: Asker,
+    timer: (Instant, u64),
+}
+
+/// What the control thread works at.
+pub struct Desk {
+    /// The server.
+    pub shared: Arc<Shared>,
+    turn: Turn,
+    timers: BTreeMap<(Instant, u64), Task>,
+    next_timer: u64,
+    /// By the last token of the subject that the answer goes to.
+    questions: HashMap<Box<str>, Question>,
+    next_question: u64,
+    /// `$SYS._INBOX.xxxxxxxx`: what answers' subjects begin with.
+    inbox: String,
+    /// Accounts in which the inbox is subscribed.
+    asking_in: HashSet<AccountId>,
+}
+
+impl Desk {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            turn: Turn::new(rand::random(), Instant::now()),
+            timers: BTreeMap::new(),
+            next_timer: 0,
+            questions: HashMap::new(),
+            next_question: 0,
+            inbox: format!("$SYS._INBOX.{:016x}", rand::random::<u64>()),
+            asking_in: HashSet::new(),
+        }
+    }
+
+    /// Works until it is told to stop.
+    pub(super) fn work(mut self, works: &Receiver<Work>) {
+        loop {
+            let next = self.timers.keys().next().map(|(at, _)| at.saturating_duration_since(Instant::now()));
+            let first = works.recv_timeout(next.unwrap_or(SLEEP_MAX).min(SLEEP_MAX));
+            self.turn.begin(Instant::now());
+            match first {
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => self.turn.idle(),
+                Ok(work) => {
+                    for work in std::iter::once(work).chain(works.try_iter().take(WORKS_PER_TURN_MAX)) {
+                        self.shared.internal.mailbox.taken(&work);
+                        match work {
+                            Work::Message(message) => self.hand_over(&message),
+                            Work::Task(task) => task(&mut self),
+                            Work::Stop(done) => {
+                                self.turn.finish();
+                                // Whoever waited may have given up.
+                                let _ = done.try_send(());
+                                return;
+                            }
+                        }
+                    }
+                }
+            }
+            self.expire();
+            self.turn.finish();
+            let lost = self.shared.internal.take_lost();
+            if lost > 0 {
+                let text = format_args!("{lost} internal messages or events were dropped: too much waits");
+                self.shared.log.say(Event::Warning, "", text);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, message: &Message) {
+        if let Some(handler) = self.shared.internal.handler(message.sid) {
+            handler(self, message);
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some(entry) = self.timers.first_entry() {
+            if entry.key().0 > self.turn.now() {
+                return;
+            }
+            entry.remove()(self);
+        }
+    }
+
+    /// When this turn began.
+    pub fn now(&self) -> Instant {
+        self.turn.now()
+    }
+
+    /// Subscribes in an account: [`super::Internal::serve`].
+    pub fn serve(&self, account: &Arc<Account>, filter: &str, handler: Handler) {
+        self.shared.internal.serve(&self.shared.registry, account, filter, None, handler);
+    }
+
+    /// Publishes in an account. How many got it.
+    pub fn publish(&mut self, account: &Arc<Account>, message: &Outgoing) -> usize {
+        let mut framed = Vec::new();
+        let publish = message.publish(&mut framed);
+        if !is_valid_literal(publish.subject) {
+            return 0;
+        }
+        let peer = self.shared.internal.peer(&self.shared.registry, account);
+        match permission::publish(&peer, None, publish, self.turn.now()) {
+            Ok(authorized) => self.turn.publish(Origin { peer: &peer, account, echo: true }, &authorized),
+            Err(permission::Denied) => 0,
+        }
+    }
+
+    /// Answers a message, if it wants an answer.
+    pub fn reply(&mut self, message: &Message, payload: impl Into<Vec<u8>>) {
+        if !message.reply.is_empty() {
+            self.publish(&message.account, &Outgoing::new(&*message.reply, payload));
+        }
+    }
+
+    /// Publishes in an account and hands the first answer to `asker`, on this thread. The message's reply is set here.
+    pub fn ask(
+        &mut self,
+        account: &Arc<Account>,
+        mut message: Outgoing,
+        timeout: Duration,
+        asker: impl FnOnce(&mut Self, Answer) + Send + 'static,
+    ) {
+        if self.questions.len() >= QUESTIONS_MAX {
+            return asker(self, Answer::NoResponders);
+        }
+        if self.asking_in.insert(account.id) {
+            let filter = format!("{}.*", self.inbox);
+            self.serve(account, &filter, Arc::new(Self::answered));
+        }
+        self.next_question += 1;
+        let number = self.next_question.to_string();
+        message.reply = format!("{}.{number}", self.inbox);
+        if self.publish(account, &message) == 0 {
+            return asker(self, Answer::NoResponders);
+        }
+        let token: Box<str> = number.into();
+        let question = token.clone();
+        let timer = self.after(timeout, move |desk| {
+            if let Some(question) = desk.questions.remove(&question) {
+                (question.asker)(desk, Answer::TimedOut);
+            }
+        });
+        self.questions.insert(token, Question { asker: Box::new(asker), timer });
+    }
+
+    fn answered(&mut self, message: &Message) {
+        let token = message.subject.rsplit('.').next().unwrap_or_default();
+        let Some(question) = self.questions.remove(token) else { return };
+        self.timers.remove(&question.timer);
+        let answer = message.clone();
+        let nobody = answer.payload.is_empty() && answer.headers.starts_with(b"NATS/1.0 503");
+        (question.asker)(self, if nobody { Answer::NoResponders } else { Answer::Message(answer) });
+    }
+
+    /// Runs `task` on this thread when `span` has passed. The key cancels it.
+    fn after(&mut self, span: Duration, task: impl FnOnce(&mut Self) + Send + 'static) -> (Instant, u64) {
+        self.next_timer += 1;
+        let key = (self.turn.now() + span, self.next_timer);
+        self.timers.insert(key, Box::new(task));
+        key
+    }
+
+    /// Runs `task` on this thread again and again: first after `span`, then after what it says.
+    pub fn repeat(
+        &mut self,
+        span: Duration,
+        mut task: impl FnMut(&mut Self) -> Option<Duration> + Send + 'static,
+    ) {
+        self.after(span, move |desk| {
+            if let Some(next) = task(desk) {
+                desk.repeat(next, task);
+            }
+        });
+    }
+}

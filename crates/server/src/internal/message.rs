@@ -1,0 +1,85 @@
+//! Messages as they are seen, and sent, inside the server.
+
+use dialtone_broker::account::Account;
+use dialtone_wire::client::Publish;
+use dialtone_wire::client::delivery::Delivery;
+use dialtone_wire::header;
+use std::sync::Arc;
+
+/// A message that was delivered inside the server.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The account in which it was delivered.
+    pub account: Arc<Account>,
+    /// The subscription that it is for.
+    pub(super) sid: u64,
+    /// Its subject.
+    pub subject: Box<str>,
+    /// Where an answer is expected; empty: nowhere.
+    pub reply: Box<str>,
+    /// The header block; empty if there is none.
+    pub headers: Box<[u8]>,
+    /// The payload.
+    pub payload: Box<[u8]>,
+}
+
+impl Message {
+    /// `None` if it is not for one of our subscriptions. Bytes in subjects that are no text are replaced.
+    pub(super) fn of(account: &Arc<Account>, delivery: &Delivery<'_>) -> Option<Self> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
+        Some(Self {
+            account: account.clone(),
+            sid: std::str::from_utf8(delivery.sid).ok()?.parse().ok()?,
+            subject: text(delivery.subject),
+            reply: text(delivery.reply.unwrap_or_default()),
+            headers: delivery.headers.into(),
+            payload: delivery.payload.into(),
+        })
+    }
+
+    /// The value of a header, if it is there.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        header::value(&self.headers, name.as_bytes())
+    }
+
+    /// The token of the subject at this place, from 0.
+    pub fn token(&self, at: usize) -> &str {
+        self.subject.split('.').nth(at).unwrap_or_default()
+    }
+
+    /// Bytes that it takes while it waits, about.
+    pub(super) fn size(&self) -> usize {
+        size_of::<Self>() + self.subject.len() + self.reply.len() + self.headers.len() + self.payload.len()
+    }
+}
+
+/// A message from inside the server.
+#[derive(Clone, Debug, Default)]
+pub struct Outgoing {
+    /// Where to: the server's own text, or a reply subject that came with a message.
+    pub subject: String,
+    /// Where an answer is expected; empty: nowhere.
+    pub reply: String,
+    /// The header block; empty for none.
+    pub headers: Vec<u8>,
+    /// The payload.
+    pub payload: Vec<u8>,
+}
+
+impl Outgoing {
+    /// A message with a payload alone.
+    pub fn new(subject: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
+        Self { subject: subject.into(), payload: payload.into(), ..Self::default() }
+    }
+
+    /// As the broker takes it; `framed` holds the body meanwhile.
+    pub(super) fn publish<'a>(&'a self, framed: &'a mut Vec<u8>) -> Publish<'a> {
+        *framed = [&self.headers, &self.payload, &b"\r\n"[..]].concat();
+        Publish {
+            subject: self.subject.as_bytes(),
+            reply: Some(self.reply.as_bytes()).filter(|reply| !reply.is_empty()),
+            header_bytes: Some(self.headers.len()).filter(|&bytes| bytes > 0),
+            framed,
+        }
+    }
+}
