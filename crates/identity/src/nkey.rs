@@ -45,6 +45,18 @@ impl Kind {
         }) << 3
     }
 
+    /// What it is called in a sentence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Account => "account",
+            Self::User => "user",
+            Self::Server => "server",
+            Self::Cluster => "cluster",
+            Self::Curve => "curve",
+        }
+    }
+
     fn of(prefix: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.prefix() == prefix)
     }

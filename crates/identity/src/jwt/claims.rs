@@ -1,6 +1,8 @@
-//! What tokens hold: operators, users, activations, and the questions and answers of authorization services.
+//! What tokens hold: operators, users and activations.
+//!
+//! The order of the fields is that of the official library, so that the same claims make the same token.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// How much there may be. Where a token does not say, there may be none.
@@ -25,6 +27,20 @@ impl<'de> Deserialize<'de> for Limit {
     }
 }
 
+impl Serialize for Limit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(match self {
+            Self::Unlimited => -1,
+            Self::AtMost(limit) => i64::try_from(*limit).unwrap_or(i64::MAX),
+        })
+    }
+}
+
+/// Whether a field is left out of a token because it says nothing.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Sets limits of a user to "unlimited" that are not there.
 pub(super) fn unlimited_unless_said(user: &mut Map<String, Value>) {
     for field in ["subs", "data", "payload"] {
@@ -33,35 +49,43 @@ pub(super) fn unlimited_unless_said(user: &mut Map<String, Value>) {
 }
 
 /// What an operator says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Operator {
     /// Further keys that sign for it.
+    #[serde(skip_serializing_if = "is_default")]
     pub signing_keys: Vec<String>,
     /// Where its accounts' tokens are published.
+    #[serde(skip_serializing_if = "is_default")]
     pub account_server_url: String,
     /// Where its servers are.
+    #[serde(skip_serializing_if = "is_default")]
     pub operator_service_urls: Vec<String>,
     /// The account for system events.
+    #[serde(skip_serializing_if = "is_default")]
     pub system_account: String,
     /// The lowest version of a server that may serve it.
+    #[serde(skip_serializing_if = "is_default")]
     pub assert_server_version: String,
     /// Only signing keys sign; the operator's own key does not.
+    #[serde(skip_serializing_if = "is_default")]
     pub strict_signing_key_usage: bool,
 }
 
 /// Subjects that are allowed and denied.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Permission {
     /// Only these, if there are any.
+    #[serde(skip_serializing_if = "is_default")]
     pub allow: Vec<String>,
     /// None of these.
+    #[serde(skip_serializing_if = "is_default")]
     pub deny: Vec<String>,
 }
 
 /// Answers to requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ResponsePermission {
     /// Answers to one request; 0: the default, less: any number.
@@ -71,7 +95,7 @@ pub struct ResponsePermission {
 }
 
 /// What someone may publish and subscribe to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Permissions {
     /// Subjects to publish to.
@@ -81,56 +105,75 @@ pub struct Permissions {
     #[serde(rename = "sub")]
     pub subscribe: Permission,
     /// Answers to requests.
-    #[serde(rename = "resp")]
+    #[serde(rename = "resp", skip_serializing_if = "Option::is_none")]
     pub responses: Option<ResponsePermission>,
 }
 
 /// A time of the day, `15:04:05`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TimeRange {
     /// From then on.
+    #[serde(skip_serializing_if = "is_default")]
     pub start: String,
     /// Until then.
+    #[serde(skip_serializing_if = "is_default")]
     pub end: String,
 }
 
 /// What a user may do, or the role of a signing key gives to its users.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UserLimits {
     /// What it may publish and subscribe to.
     #[serde(flatten)]
     pub permissions: Permissions,
     /// Networks it may come from; empty: any.
-    #[serde(deserialize_with = "networks")]
+    #[serde(deserialize_with = "networks", skip_serializing_if = "is_default")]
     pub src: Vec<String>,
     /// When it may be there; empty: always.
+    #[serde(skip_serializing_if = "is_default")]
     pub times: Vec<TimeRange>,
     /// The time zone of that.
+    #[serde(skip_serializing_if = "is_default")]
     pub times_location: String,
     /// Subscriptions.
+    #[serde(skip_serializing_if = "is_default")]
     pub subs: Limit,
     /// Bytes in all. Nothing enforces it, here or in the official server.
+    #[serde(skip_serializing_if = "is_default")]
     pub data: Limit,
     /// Bytes of a message.
+    #[serde(skip_serializing_if = "is_default")]
     pub payload: Limit,
     /// Who has the token needs no key.
+    #[serde(skip_serializing_if = "is_default")]
     pub bearer_token: bool,
     /// It must come through a trusted proxy.
+    #[serde(skip_serializing_if = "is_default")]
     pub proxy_required: bool,
     /// Kinds of connections; empty: all.
+    #[serde(skip_serializing_if = "is_default")]
     pub allowed_connection_types: Vec<String>,
 }
 
+impl UserLimits {
+    /// Everything, at any time and from anywhere.
+    pub fn unlimited() -> Self {
+        let none = Limit::Unlimited;
+        Self { subs: none, data: none, payload: none, ..Self::default() }
+    }
+}
+
 /// What a user's token says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct User {
     /// What it may do.
     #[serde(flatten)]
     pub limits: UserLimits,
     /// Its account, if a signing key of that issued it.
+    #[serde(skip_serializing_if = "is_default")]
     pub issuer_account: String,
 }
 
@@ -151,7 +194,7 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D
 }
 
 /// Streams or services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExportKind {
     /// Messages flow from the exporter to importers.
@@ -161,33 +204,16 @@ pub enum ExportKind {
 }
 
 /// That an account may import something.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Activation {
     /// What.
+    #[serde(skip_serializing_if = "is_default")]
     pub subject: String,
     /// Of which kind.
+    #[serde(skip_serializing_if = "is_default")]
     pub kind: Option<ExportKind>,
     /// The exporting account, if a signing key of that issued it.
-    pub issuer_account: String,
-}
-
-/// A question to an authorization service. What the client sent, its password included, is not kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct AuthorizationRequest {
-    /// The key that the answer must be for.
-    pub user_nkey: String,
-}
-
-/// The answer of an authorization service: a user's token or an error.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct AuthorizationResponse {
-    /// The user's token.
-    pub jwt: String,
-    /// Why there is none.
-    pub error: String,
-    /// The account, if a signing key of that issued it.
+    #[serde(skip_serializing_if = "is_default")]
     pub issuer_account: String,
 }

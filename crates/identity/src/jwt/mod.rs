@@ -1,18 +1,23 @@
 //! Tokens by which operators, accounts and users say who may do what: their form and signature. Whether they may be
 //! believed is [`trust`]'s question.
 //!
-//! [`decode`] reads and verifies; [`claims`] says what a token holds; [`template`] fills a role's template in.
+//! [`decode`] reads and verifies, [`encode`] makes and signs; [`claims`], [`account`] and [`authorization`] say what a
+//! token holds; [`template`] fills a role's template in.
 //! Source: <https://github.com/nats-io/jwt>, versions 1 and 2; RFC 7519.
 
 pub mod account;
+pub mod authorization;
 pub mod claims;
+pub mod encode;
 pub mod template;
 pub mod trust;
 
 use crate::nkey::{Kind, Public};
 use account::Account;
-use claims::{Activation, AuthorizationRequest, AuthorizationResponse, Operator, User};
+use authorization::{AuthorizationRequest, AuthorizationResponse};
+use claims::{Activation, Operator, User};
 use data_encoding::BASE64URL_NOPAD;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -22,11 +27,13 @@ pub const TOKEN_BYTES_MAX: usize = 1024 * 1024;
 const VERSION_MAX: i64 = 2;
 
 /// A token whose signature is its issuer's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Token {
+    /// Its identifier; empty if it has none.
+    pub id: String,
     /// Who signed it.
     pub issuer: Public,
-    /// Whom it speaks of.
+    /// Whom it speaks of; a question to an authorization service: of the user.
     pub subject: Public,
     /// The name of its subject, for people.
     pub name: String,
@@ -45,7 +52,8 @@ pub struct Token {
 }
 
 /// What a token says, by kind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Body {
     /// Of an operator.
     Operator(Operator),
@@ -59,6 +67,75 @@ pub enum Body {
     AuthorizationRequest(Box<AuthorizationRequest>),
     /// Its answer.
     AuthorizationResponse(AuthorizationResponse),
+}
+
+impl Body {
+    /// What the kind is called in a token.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Operator(_) => "operator",
+            Self::Account(_) => "account",
+            Self::User(_) => "user",
+            Self::Activation(_) => "activation",
+            Self::AuthorizationRequest(_) => "authorization_request",
+            Self::AuthorizationResponse(_) => "authorization_response",
+        }
+    }
+
+    /// The kinds of keys that may issue it.
+    fn issuers(&self) -> &'static [Kind] {
+        match self {
+            Self::Operator(_) => &[Kind::Operator],
+            Self::Account(_) | Self::Activation(_) => &[Kind::Account, Kind::Operator],
+            Self::User(_) | Self::AuthorizationResponse(_) => &[Kind::Account],
+            Self::AuthorizationRequest(_) => &[Kind::Server],
+        }
+    }
+
+    /// The kind of key that it speaks of.
+    fn subject(&self) -> Kind {
+        match self {
+            Self::Operator(_) => Kind::Operator,
+            Self::Account(_) | Self::Activation(_) => Kind::Account,
+            Self::User(_) | Self::AuthorizationRequest(_) | Self::AuthorizationResponse(_) => Kind::User,
+        }
+    }
+}
+
+impl From<Operator> for Body {
+    fn from(operator: Operator) -> Self {
+        Self::Operator(operator)
+    }
+}
+
+impl From<Account> for Body {
+    fn from(account: Account) -> Self {
+        Self::Account(Box::new(account))
+    }
+}
+
+impl From<User> for Body {
+    fn from(user: User) -> Self {
+        Self::User(Box::new(user))
+    }
+}
+
+impl From<Activation> for Body {
+    fn from(activation: Activation) -> Self {
+        Self::Activation(activation)
+    }
+}
+
+impl From<AuthorizationRequest> for Body {
+    fn from(request: AuthorizationRequest) -> Self {
+        Self::AuthorizationRequest(Box::new(request))
+    }
+}
+
+impl From<AuthorizationResponse> for Body {
+    fn from(response: AuthorizationResponse) -> Self {
+        Self::AuthorizationResponse(response)
+    }
 }
 
 /// Why a text is no token.
@@ -172,39 +249,37 @@ fn key(claims: &Map<String, Value>, field: &str) -> Result<Public, JwtError> {
 }
 
 fn token(mut claims: Map<String, Value>, issuer: Public) -> Result<Token, JwtError> {
-    let subject = key(&claims, "sub")?;
     let nats = claims.remove("nats").unwrap_or_default();
     let kind = nats.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     let tags: Vec<String> = match nats.get("tags") {
         Some(tags) => read(tags.clone())?,
         None => Vec::new(),
     };
-    let (issuers, subjects): (&[Kind], &[Kind]) = match kind.as_str() {
-        "operator" => (&[Kind::Operator], &[Kind::Operator]),
-        "account" => (&[Kind::Account, Kind::Operator], &[Kind::Account]),
-        "user" => (&[Kind::Account], &[Kind::User]),
-        "activation" => (&[Kind::Account, Kind::Operator], &[Kind::Account]),
-        "authorization_request" => (&[Kind::Server], &[Kind::User, Kind::Account, Kind::Server]),
-        "authorization_response" => (&[Kind::Account], &[Kind::User]),
-        _ => return Err(JwtError::Unknown),
-    };
-    if !issuers.contains(&issuer.kind) || !subjects.contains(&subject.kind) {
-        return Err(JwtError::Keys);
-    }
     let body = match kind.as_str() {
         "operator" => Body::Operator(read(nats)?),
         "account" => Body::Account(read(nats)?),
         "user" => Body::User(read(nats)?),
         "activation" => Body::Activation(read(nats)?),
         "authorization_request" => Body::AuthorizationRequest(read(nats)?),
-        _ => Body::AuthorizationResponse(read(nats)?),
+        "authorization_response" => Body::AuthorizationResponse(read(nats)?),
+        _ => return Err(JwtError::Unknown),
     };
+    let subject = match &body {
+        Body::AuthorizationRequest(request) => {
+            Public::parse(&request.user_nkey).map_err(|_| JwtError::Keys)?
+        }
+        _ => key(&claims, "sub")?,
+    };
+    if !body.issuers().contains(&issuer.kind) || subject.kind != body.subject() {
+        return Err(JwtError::Keys);
+    }
     let time = |field: &str| match claims.get(field) {
         None => Ok(0),
         Some(value) => value.as_i64().ok_or_else(|| JwtError::Claims(format!("{field} is no time"))),
     };
     let text = |field: &str| claims.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(Token {
+        id: text("jti"),
         issuer,
         subject,
         name: text("name"),
@@ -220,5 +295,8 @@ fn token(mut claims: Map<String, Value>, issuer: Public) -> Result<Token, JwtErr
 fn read<T: DeserializeOwned>(value: Value) -> Result<T, JwtError> {
     serde_json::from_value(value).map_err(unreadable)
 }
+
+#[cfg(test)]
+mod encode_tests;
 #[cfg(test)]
 pub(crate) mod tests;
