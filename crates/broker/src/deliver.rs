@@ -106,10 +106,8 @@ impl Turn {
     pub fn publish(&mut self, origin: Origin<'_>, message: &Authorized<Publish<'_>>) -> usize {
         let message = message.get();
         // Publishers often go on with the subject they had: the last route needs neither hashing nor counting.
-        let route = match self.last.take() {
-            Some(route) if route.is_of(origin.account, message.subject) => route,
-            _ => self.routes.route(origin.account, message.subject),
-        };
+        let last = self.last.take().filter(|route| route.is_of(origin.account, message.subject));
+        let route = last.unwrap_or_else(|| self.routes.route(origin.account, message.subject));
         let delivered = if route.is_empty() { 0 } else { self.deliver(&route, origin, message) };
         self.last = Some(route);
         let full = STAGED_BYTES_PER_PEER.saturating_mul(self.stages.len());

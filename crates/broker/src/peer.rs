@@ -100,6 +100,11 @@ impl Peer {
         self.place.read().clone()
     }
 
+    /// Whether its rights let it have messages of `subject` by a subscription in this queue group.
+    pub(crate) fn may_have(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        self.place.read().permissions.as_ref().is_none_or(|p| p.may_deliver(subject, queue))
+    }
+
     /// Puts it into an account with rights.
     pub fn set_place(&self, place: Place) {
         let tracks = place.permissions.as_ref().is_some_and(|p| p.allow_responses().is_some());

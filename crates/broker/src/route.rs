@@ -2,7 +2,7 @@
 
 use crate::account::{Account, AccountId};
 use crate::subscription::{Subscriber, Subscription};
-use dialtone_subject::{Matches, Stamp, SubjectHash};
+use dialtone_subject::{Generations, Matches, ShortBytes, Stamp, SubjectHash};
 use dialtone_wire::client::encode;
 use hashbrown::HashTable;
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use std::sync::Arc;
 const ROUTES_MAX: usize = 4096;
 /// Targets that a cache keeps in its young half, so that huge fan-outs do not pile up.
 const TARGETS_MAX: usize = 256 * 1024;
+/// Subjects that a cache remembers to have seen once.
+const SEEN_ONCE_MAX: usize = 8192;
 
 /// One subscription that gets the messages of a route.
 #[derive(Debug)]
@@ -18,21 +20,20 @@ pub struct Target {
     /// The subscription.
     pub subscription: Arc<Subscription>,
     /// `HMSG subject sid `; without its first byte it is the prefix of MSG.
-    prefix: Box<[u8]>,
+    prefix: ShortBytes<54>,
 }
 
 impl Target {
     fn new(subject: &[u8], subscription: Arc<Subscription>) -> Self {
-        let mut prefix = Vec::with_capacity(7 + subject.len() + subscription.sid().len());
-        prefix.extend_from_slice(b"HMSG ");
-        encode::delivery_target(&mut prefix, subject, subscription.sid());
-        Self { subscription, prefix: prefix.into_boxed_slice() }
+        let [subject, gap, sid, end] = encode::delivery_target(subject, subscription.sid());
+        let prefix = ShortBytes::concat(&[b"HMSG ", subject, gap, sid, end]);
+        Self { subscription, prefix }
     }
 
     /// What a delivery to this target begins with.
     #[inline]
     pub fn prefix(&self, with_headers: bool) -> &[u8] {
-        self.prefix.get(usize::from(!with_headers)..).unwrap_or_default()
+        self.prefix.as_slice().get(usize::from(!with_headers)..).unwrap_or_default()
     }
 }
 
@@ -40,7 +41,7 @@ impl Target {
 #[derive(Debug)]
 pub struct Route {
     account: AccountId,
-    subject: Box<[u8]>,
+    subject: ShortBytes<38>,
     hash: SubjectHash,
     stamp: Stamp,
     /// Everyone here gets each message.
@@ -55,34 +56,50 @@ impl Route {
     /// This is the gate of delivery: a subscription whose peer may not see this very subject gets no target, so no
     /// path of a message can go round its rights.
     fn build(
+        &mut self,
         account: &Account,
         subject: &[u8],
         hash: SubjectHash,
         matches: &mut Matches<Subscriber>,
-    ) -> Self {
+    ) {
+        self.account = account.id;
+        self.subject = ShortBytes::concat(&[subject]);
+        self.hash = hash;
         // The stamp is taken first: a change while we match makes the route stale, never wrong.
-        let stamp = account.generations().stamp(&hash);
+        self.stamp = account.generations().stamp(&hash);
         matches.clear();
         account.interest().matches(subject, matches);
-        let may = |subscriber: &Subscriber| {
-            let subscription = subscriber.0.clone();
-            let permissions = subscription.peer().place().permissions;
-            let allowed = permissions.is_none_or(|p| p.may_deliver(subject, subscription.queue()));
+        let may = |Subscriber(subscription): Subscriber| {
+            let allowed = subscription.peer().may_have(subject, subscription.queue());
             allowed.then(|| Target::new(subject, subscription))
         };
-        let plain = matches.plain.iter().filter_map(may).collect();
-        let groups = matches.groups().map(|members| members.iter().filter_map(may).collect::<Vec<_>>());
-        let queues = groups.filter(|members| !members.is_empty()).collect();
+        self.plain.clear();
+        self.plain.extend(matches.take_plain().filter_map(may));
+        let of_group = |members: &[Subscriber]| members.iter().cloned().filter_map(may).collect::<Vec<_>>();
+        self.queues.clear();
+        self.queues.extend(matches.groups().map(of_group).filter(|members| !members.is_empty()));
         // Entries hold their peers; the buffer must not keep those alive.
         matches.clear();
-        Self { account: account.id, subject: subject.into(), hash, stamp, plain, queues }
+    }
+
+    /// The route of no subject.
+    fn empty() -> Self {
+        let hash = SubjectHash::of(b"");
+        Self {
+            account: AccountId(u32::MAX),
+            subject: ShortBytes::concat(&[]),
+            hash,
+            stamp: Generations::default().stamp(&hash),
+            plain: Vec::new(),
+            queues: Vec::new(),
+        }
     }
 
     /// Whether this is still who gets the messages of `subject` in `account`.
     #[inline]
     pub fn is_of(&self, account: &Account, subject: &[u8]) -> bool {
         self.account == account.id
-            && *self.subject == *subject
+            && self.subject.as_slice() == subject
             && account.generations().is_current(&self.hash, &self.stamp)
     }
 
@@ -98,12 +115,22 @@ impl Route {
 
 /// The routes that one loop has worked out. Two halves: what was used since the last turn-over is in the young one, so
 /// the old one can go at once.
+///
+/// A route is kept from the second time on that it is worked out within a while: of subjects that come once, such as
+/// replies, and of more subjects than fit, nothing is kept, and the one spare route serves them all in turn.
 #[derive(Default)]
 pub struct RouteCache {
     young: HashTable<Arc<Route>>,
     old: HashTable<Arc<Route>>,
     targets: usize,
     matches: Matches<Subscriber>,
+    spare: Option<Arc<Route>>,
+    /// Of subjects that came once: by the low bits of their keys, the high ones.
+    seen_once: Vec<u32>,
+}
+
+fn key(account: AccountId, hash: &SubjectHash) -> u64 {
+    hash.value() ^ u64::from(account.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 impl RouteCache {
@@ -111,35 +138,70 @@ impl RouteCache {
     #[inline]
     pub fn route(&mut self, account: &Account, subject: &[u8]) -> Arc<Route> {
         let hash = SubjectHash::of(subject);
-        let key = hash.value() ^ u64::from(account.id.0).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let same = |route: &Arc<Route>| route.account == account.id && *route.subject == *subject;
-        if let Some(route) = self.young.find_mut(key, same) {
-            if !account.generations().is_current(&route.hash, &route.stamp) {
-                self.targets = self.targets.saturating_sub(route.targets());
-                *route = Arc::new(Route::build(account, subject, hash, &mut self.matches));
-                self.targets += route.targets();
-            }
+        let key = key(account.id, &hash);
+        let same = |route: &Arc<Route>| route.account == account.id && route.subject.as_slice() == subject;
+        if let Some(route) = self.young.find(key, same)
+            && account.generations().is_current(&route.hash, &route.stamp)
+        {
             return route.clone();
         }
-        self.promote(account, subject, hash, key)
+        self.work_out(account, subject, hash, key)
     }
 
     #[cold]
-    fn promote(&mut self, account: &Account, subject: &[u8], hash: SubjectHash, key: u64) -> Arc<Route> {
-        let same = |route: &Arc<Route>| route.account == account.id && *route.subject == *subject;
-        let kept = self.old.find_entry(key, same).ok().map(|entry| entry.remove().0);
-        let route = kept
-            .filter(|route| account.generations().is_current(&route.hash, &route.stamp))
-            .unwrap_or_else(|| Arc::new(Route::build(account, subject, hash, &mut self.matches)));
+    fn work_out(&mut self, account: &Account, subject: &[u8], hash: SubjectHash, key: u64) -> Arc<Route> {
+        let same = |route: &Arc<Route>| route.account == account.id && route.subject.as_slice() == subject;
+        let young = self.young.find_entry(key, same).ok().map(|entry| entry.remove().0);
+        let stale = match young {
+            Some(route) => {
+                self.targets = self.targets.saturating_sub(route.targets());
+                Some(route)
+            }
+            None => self.old.find_entry(key, same).ok().map(|entry| entry.remove().0),
+        };
+        let route = match stale {
+            Some(route) if account.generations().is_current(&route.hash, &route.stamp) => route,
+            Some(route) => self.build(route, account, subject, hash),
+            None if self.comes_again(key) => self.build(Arc::new(Route::empty()), account, subject, hash),
+            None => {
+                let spare = self.spare.take().unwrap_or_else(|| Arc::new(Route::empty()));
+                let route = self.build(spare, account, subject, hash);
+                self.spare = Some(route.clone());
+                return route;
+            }
+        };
         if self.young.len() >= ROUTES_MAX || self.targets >= TARGETS_MAX {
             self.old = std::mem::take(&mut self.young);
             self.targets = 0;
         }
         self.targets += route.targets();
-        let rehash =
-            |r: &Arc<Route>| r.hash.value() ^ u64::from(r.account.0).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.young.insert_unique(key, route.clone(), rehash);
+        self.young.insert_unique(key, route.clone(), |r| self::key(r.account, &r.hash));
         route
+    }
+
+    /// Works a route out, in the place of another one if nobody else holds that.
+    fn build(
+        &mut self,
+        mut place: Arc<Route>,
+        account: &Account,
+        subject: &[u8],
+        hash: SubjectHash,
+    ) -> Arc<Route> {
+        if let Some(route) = Arc::get_mut(&mut place) {
+            route.build(account, subject, hash, &mut self.matches);
+            return place;
+        }
+        let mut route = Route::empty();
+        route.build(account, subject, hash, &mut self.matches);
+        Arc::new(route)
+    }
+
+    /// Whether a subject with this key came a while ago. Notes that it came.
+    fn comes_again(&mut self, key: u64) -> bool {
+        self.seen_once.resize(SEEN_ONCE_MAX, 0);
+        let high = (key >> 32) as u32;
+        let slot = self.seen_once.get_mut(key as usize % SEEN_ONCE_MAX);
+        slot.is_some_and(|slot| std::mem::replace(slot, high) == high)
     }
 
     /// Forgets everything, and with it the peers that closed.
@@ -155,5 +217,75 @@ impl RouteCache {
     /// Whether none are.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::Sink;
+    use crate::peer::{Attention, ClientId, Peer};
+    use crate::stats::Counters;
+    use std::io::{self, IoSlice};
+
+    struct Nowhere;
+
+    impl Sink for Nowhere {
+        fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            Ok(slices.iter().map(|s| s.len()).sum())
+        }
+    }
+
+    impl Attention for Nowhere {
+        fn call(&self) {}
+    }
+
+    fn peer() -> Arc<Peer> {
+        Peer::new(
+            ClientId(1),
+            0,
+            Arc::new(Counters::default()),
+            Arc::new(Nowhere),
+            Box::new(Nowhere),
+            1 << 20,
+        )
+    }
+
+    fn sids(route: &Route) -> Vec<&[u8]> {
+        route.plain.iter().map(|target| target.subscription.sid()).collect()
+    }
+
+    #[test]
+    fn a_route_is_kept_from_the_second_time_on() {
+        let (account, mut cache, peer) = (Account::new(AccountId(1), "A"), RouteCache::default(), peer());
+        account.insert(&Subscription::new(peer.clone(), b"a.*", None, b"1"));
+        for kept in [0, 1, 1] {
+            let route = cache.route(&account, b"a.b");
+            assert_eq!((sids(&route), cache.len()), (vec![&b"1"[..]], kept));
+        }
+        // What is held elsewhere stays what it was while the cache goes on.
+        let first = cache.route(&account, b"a.c");
+        let second = cache.route(&account, b"x.y");
+        assert_eq!((sids(&first).len(), sids(&second).len()), (1, 0));
+    }
+
+    #[test]
+    fn a_change_of_interest_is_noticed_at_once() {
+        let (account, mut cache, peer) = (Account::new(AccountId(1), "A"), RouteCache::default(), peer());
+        let subscriptions: Vec<_> = [(&b"a.b"[..], &b"1"[..]), (b"a.>", b"2"), (b"*.b", b"3")]
+            .map(|(filter, sid)| Subscription::new(peer.clone(), filter, None, sid))
+            .into();
+        for subscribed in 1..=3 {
+            account.insert(&subscriptions[subscribed - 1]);
+            for _ in 0..3 {
+                assert_eq!(cache.route(&account, b"a.b").plain.len(), subscribed);
+            }
+        }
+        for subscribed in (0..3).rev() {
+            account.remove(&subscriptions[subscribed]);
+            for _ in 0..3 {
+                assert_eq!(cache.route(&account, b"a.b").plain.len(), subscribed);
+            }
+        }
     }
 }

@@ -1,16 +1,16 @@
 //! A subscription, and the table of one peer's.
 
 use crate::peer::Peer;
-use dialtone_subject::Entry;
+use dialtone_subject::{Entry, ShortBytes};
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a peer asked for by SUB. Filter, queue group and sid share one allocation.
+/// What a peer asked for by SUB. Filter, queue group and sid stand in it one behind the other.
 pub struct Subscription {
     peer: Arc<Peer>,
-    text: Box<[u8]>,
+    text: ShortBytes<38>,
     filter_bytes: u32,
     queue_bytes: u32,
     delivered: AtomicU64,
@@ -33,7 +33,7 @@ impl Subscription {
     /// A subscription of `peer`. Filter, queue and sid come from one control line, which bounds them.
     pub fn new(peer: Arc<Peer>, filter: &[u8], queue: Option<&[u8]>, sid: &[u8]) -> Arc<Self> {
         let queue_text = queue.unwrap_or_default();
-        let text = [filter, queue_text, sid].concat().into_boxed_slice();
+        let text = ShortBytes::concat(&[filter, queue_text, sid]);
         Arc::new(Self {
             peer,
             text,
@@ -51,7 +51,7 @@ impl Subscription {
 
     /// The peer's name for it.
     pub fn sid(&self) -> &[u8] {
-        self.text.get((self.filter_bytes + self.queue_bytes) as usize..).unwrap_or_default()
+        self.text.as_slice().get((self.filter_bytes + self.queue_bytes) as usize..).unwrap_or_default()
     }
 
     /// Messages delivered so far.
@@ -111,13 +111,13 @@ impl Entry for Subscriber {
 impl Subscription {
     /// What it asks for.
     pub fn filter(&self) -> &[u8] {
-        self.text.get(..self.filter_bytes as usize).unwrap_or_default()
+        self.text.as_slice().get(..self.filter_bytes as usize).unwrap_or_default()
     }
 
     /// The queue group it is in.
     pub fn queue(&self) -> Option<&[u8]> {
         let from = self.filter_bytes as usize;
-        self.text.get(from..from + self.queue_bytes as usize).filter(|q| !q.is_empty())
+        self.text.as_slice().get(from..from + self.queue_bytes as usize).filter(|q| !q.is_empty())
     }
 }
 

@@ -42,6 +42,11 @@ impl<E: Entry> Matches<E> {
         self.queued.clear();
     }
 
+    /// Takes out those without a queue group.
+    pub fn take_plain(&mut self) -> impl Iterator<Item = E> {
+        self.plain.drain(..)
+    }
+
     /// The queue groups that matched, each with its members.
     pub fn groups(&self) -> impl Iterator<Item = &[E]> {
         self.queued.chunk_by(|a, b| a.queue() == b.queue())

@@ -1,6 +1,7 @@
 //! Filters with wildcards, by token. A path from the root spells a filter; its last node holds the entries.
 
 use super::{Bag, Entry};
+use crate::short::ShortBytes;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::sync::LazyLock;
@@ -12,7 +13,7 @@ static HASHER: LazyLock<foldhash::fast::RandomState> = LazyLock::new(Default::de
 
 #[derive(Debug)]
 struct Child<E> {
-    token: Box<[u8]>,
+    token: ShortBytes<22>,
     node: Node<E>,
 }
 
@@ -155,37 +156,39 @@ impl<E> Children<E> {
 
     fn get(&self, token: &[u8]) -> Option<&Node<E>> {
         match self {
-            Self::Few(children) => children.iter().find(|c| *c.token == *token).map(|c| &c.node),
+            Self::Few(children) => children.iter().find(|c| c.token.as_slice() == token).map(|c| &c.node),
             Self::Many(children) => {
-                children.find(HASHER.hash_one(token), |c| *c.token == *token).map(|c| &c.node)
+                children.find(HASHER.hash_one(token), |c| c.token.as_slice() == token).map(|c| &c.node)
             }
         }
     }
 
     fn get_mut(&mut self, token: &[u8]) -> Option<&mut Node<E>> {
         match self {
-            Self::Few(children) => children.iter_mut().find(|c| *c.token == *token).map(|c| &mut c.node),
-            Self::Many(children) => {
-                children.find_mut(HASHER.hash_one(token), |c| *c.token == *token).map(|c| &mut c.node)
+            Self::Few(children) => {
+                children.iter_mut().find(|c| c.token.as_slice() == token).map(|c| &mut c.node)
             }
+            Self::Many(children) => children
+                .find_mut(HASHER.hash_one(token), |c| c.token.as_slice() == token)
+                .map(|c| &mut c.node),
         }
     }
 
     fn get_or_insert(&mut self, token: &[u8]) -> &mut Node<E> {
         if let Self::Few(children) = self
             && children.len() >= FEW
-            && !children.iter().any(|c| *c.token == *token)
+            && !children.iter().any(|c| c.token.as_slice() == token)
         {
             let mut table = HashTable::with_capacity(FEW * 2);
             for child in children.drain(..) {
-                table.insert_unique(HASHER.hash_one(&*child.token), child, rehash);
+                table.insert_unique(HASHER.hash_one(child.token.as_slice()), child, rehash);
             }
             *self = Self::Many(Box::new(table));
         }
-        let new = || Child { token: token.into(), node: Node::default() };
+        let new = || Child { token: ShortBytes::concat(&[token]), node: Node::default() };
         match self {
             Self::Few(children) => {
-                let at = children.iter().position(|c| *c.token == *token).unwrap_or_else(|| {
+                let at = children.iter().position(|c| c.token.as_slice() == token).unwrap_or_else(|| {
                     children.reserve_exact(1);
                     children.push(new());
                     children.len() - 1
@@ -194,7 +197,7 @@ impl<E> Children<E> {
             }
             Self::Many(children) => {
                 let hash = HASHER.hash_one(token);
-                let entry = children.entry(hash, |c| *c.token == *token, rehash).or_insert_with(new);
+                let entry = children.entry(hash, |c| c.token.as_slice() == token, rehash).or_insert_with(new);
                 &mut entry.into_mut().node
             }
         }
@@ -203,11 +206,13 @@ impl<E> Children<E> {
     fn remove(&mut self, token: &[u8]) {
         match self {
             Self::Few(children) => {
-                children.retain(|c| *c.token != *token);
+                children.retain(|c| c.token.as_slice() != token);
                 children.shrink_to_fit();
             }
             Self::Many(children) => {
-                if let Ok(found) = children.find_entry(HASHER.hash_one(token), |c| *c.token == *token) {
+                if let Ok(found) =
+                    children.find_entry(HASHER.hash_one(token), |c| c.token.as_slice() == token)
+                {
                     found.remove();
                 }
                 if children.len() <= FEW / 2 {
@@ -222,5 +227,5 @@ impl<E> Children<E> {
 }
 
 fn rehash<E>(child: &Child<E>) -> u64 {
-    HASHER.hash_one(&*child.token)
+    HASHER.hash_one(child.token.as_slice())
 }

@@ -73,7 +73,7 @@ mod tests {
     fn written(delivery: Delivery<'_>) -> Vec<u8> {
         let with_headers = !delivery.headers.is_empty();
         let mut out = if with_headers { b"HMSG ".to_vec() } else { b"MSG ".to_vec() };
-        encode::delivery_target(&mut out, delivery.subject, delivery.sid);
+        out.extend(encode::delivery_target(delivery.subject, delivery.sid).concat());
         let header_bytes = with_headers.then_some(delivery.headers.len());
         let body_bytes = delivery.headers.len() + delivery.payload.len();
         encode::delivery_middle(&mut out, delivery.reply, header_bytes, body_bytes);

@@ -24,13 +24,10 @@ pub fn decimal(out: &mut Vec<u8>, mut n: usize) {
     out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
-/// Appends `subject sid ` behind the verb: the part of a delivery that is the same for each message of one subject to
-/// one subscription.
-pub fn delivery_target(out: &mut Vec<u8>, subject: &[u8], sid: &[u8]) {
-    out.extend_from_slice(subject);
-    out.push(b' ');
-    out.extend_from_slice(sid);
-    out.push(b' ');
+/// `subject sid `, what stands behind the verb, in parts: it is the same for each message of one subject to one
+/// subscription.
+pub fn delivery_target<'a>(subject: &'a [u8], sid: &'a [u8]) -> [&'a [u8]; 4] {
+    [subject, b" ", sid, b" "]
 }
 
 /// Appends what stands between target and body: `[reply ][header_bytes ]body_bytes CRLF`.
