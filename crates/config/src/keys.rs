@@ -41,7 +41,6 @@ const OCSP: &str = "OCSP is not part of this version";
 const CALLOUT: Status = Refused("auth callout is not part of this version");
 const TRACING: Status = Refused("message tracing is not part of this version");
 const SHARING: Status = Refused("sharing between accounts is not part of this version");
-const PROXIES: Status = Refused("trusted proxies are not part of this version");
 const CERTIFICATES: Status = Refused("several certificates are not supported yet");
 const MAPPING: Status = Refused("subject mapping is not part of this version");
 const PROFILER: &str = "the Go profiler has no counterpart; use perf or another system profiler";
@@ -115,7 +114,7 @@ keys! {
         no_system_account | "no_system" | "no_sys_acc": Restarts, "Have no system account.";
         no_auth_user: Reloads, "The user that a connection without credentials is.";
         mappings | "maps": MAPPING, "Subject mappings of the default account.";
-        proxies: PROXIES, "Keys of trusted proxies.";
+        proxies: Reloads, "Keys of trusted proxies.";
         cluster: Refused(CLUSTERS), "Routes to other servers.";
         gateway: Refused(GATEWAYS), "Connections to other clusters.";
         leafnodes | "leaf": Refused(LEAFS), "Leaf nodes.";
@@ -176,7 +175,7 @@ keys! {
         users: Reloads, "Users.";
         timeout: Reloads, "How long a client may take to say who it is. Default 2s.";
         default_permission | "default_permissions" | "permissions": Reloads, "Permissions of users that have none.";
-        proxy_required: PROXIES, "Users must come through a trusted proxy.";
+        proxy_required: Reloads, "The only user, or the token, must come through a trusted proxy.";
         auth_callout | "auth_hook": CALLOUT, "Ask a service who may connect.";
     }
     "auth_callout" {
@@ -192,7 +191,7 @@ keys! {
         nkey: Reloads, "Public NKey instead of name and password.";
         permissions | "permission" | "authorization": Reloads, "What it may do.";
         allowed_connection_types | "connection_types" | "clients": Reloads, "Kinds of connections it may use.";
-        proxy_required: PROXIES, "It must come through a trusted proxy.";
+        proxy_required: Reloads, "It must come through a trusted proxy.";
     }
     "permissions" {
         publish | "pub" | "import": Reloads, "Subjects it may publish to.";

@@ -57,10 +57,12 @@ enum Said {
     Words(&'static str),
     /// The first words if it is true, else the second.
     Either(&'static str, &'static str),
+    /// These words, and which of the names went and came.
+    Names(&'static str, fn(&Options) -> &[String]),
 }
 
 use Change::{Limits as L, Log as G, Presentation, Process, Tls, Users};
-use Said::{Either, Named, Value, Words};
+use Said::{Either, Named, Names, Value, Words};
 
 /// Fields by the structs that hold them; `show` is left out where the value has its own way to be shown.
 macro_rules! fields {
@@ -130,7 +132,7 @@ fields! {
         system_account: "" "system_account", "SystemAccount", Users, Value;
         no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
         no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
-        trusted_proxies: "" "proxies", "Proxies", Users, Words("trusted proxies"), hidden;
+        trusted_proxies: "" "proxies", "Proxies", Users, Names("proxies trusted keys", |o| &o.trusted_proxies), hidden;
         - config_file; - config_digest; - http; - limits; - lame_duck; - log; - authorization;
     }
     Authorization by authorization {
@@ -213,7 +215,7 @@ pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
 /// its `Reloaded: `.
 pub fn lines(old: &Options, new: &Options) -> Vec<String> {
     let different = FIELDS.iter().filter(|field| !(field.same)(old, new));
-    let mut lines: Vec<String> = different.map(|field| field.line(new)).collect();
+    let mut lines: Vec<String> = different.flat_map(|field| field.lines(old, new)).collect();
     lines.dedup();
     lines
 }
@@ -225,15 +227,29 @@ impl Field {
         keys::find(block, key).is_none_or(|key| key.status != Status::Restarts)
     }
 
-    fn line(&self, new: &Options) -> String {
-        match self.said {
+    fn lines(&self, old: &Options, new: &Options) -> Vec<String> {
+        let line = match self.said {
+            Names(words, names) => return went_and_came(words, names(old), names(new)),
             Value => format!("{} = {}", self.key.1, (self.show)(new)),
             Named(name) => format!("{name} = {}", (self.show)(new)),
             Words("tls") => format!("tls = {}", if new.tls.is_some() { "enabled" } else { "disabled" }),
             Words(words) => words.to_owned(),
             Either(yes, no) => if (self.show)(new) == "true" { yes } else { no }.to_owned(),
-        }
+        };
+        vec![line]
     }
+}
+
+/// Which names are not there any more, and which were not there before.
+fn went_and_came(words: &str, old: &[String], new: &[String]) -> Vec<String> {
+    let only = |of: &[String], not: &[String]| -> Vec<String> {
+        of.iter().filter(|name| !not.contains(name)).map(|name| format!("{name:?}")).collect()
+    };
+    [(only(old, new), "removed"), (only(new, old), "added")]
+        .into_iter()
+        .filter(|(names, _)| !names.is_empty())
+        .map(|(names, what)| format!("{words} [{}] were {what}", names.join(" ")))
+        .collect()
 }
 
 /// For what may hold secrets, or has no short form.

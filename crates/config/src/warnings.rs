@@ -29,6 +29,12 @@ impl Options {
                 ));
             }
         }
+        if self.authorization.proxy_required && !self.authorization.users.is_empty() {
+            out.push(
+                "authorization's proxy_required counts for a single user and a token; say it with each of the users"
+                    .into(),
+            );
+        }
         out
     }
 }
@@ -48,6 +54,13 @@ mod tests {
     fn what_is_worth_a_word() {
         check("", &[]);
         check("max_payload: 8MB", &[]);
+        check(
+            "authorization { proxy_required: true, users: [ { user: a } ] }",
+            &[
+                "authorization's proxy_required counts for a single user and a token; say it with each of the users",
+            ],
+        );
+        check("authorization { proxy_required: true, token: a }", &[]);
         check(
             "max_payload: 9MB",
             &["Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance"],

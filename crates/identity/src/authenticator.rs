@@ -40,6 +40,8 @@ pub struct Credentials {
     pub nkey: String,
     /// Its signature of the nonce.
     pub signature: String,
+    /// A proxy's signature of the nonce.
+    pub proxy_signature: String,
 }
 
 impl Credentials {
@@ -63,6 +65,15 @@ pub struct Context<'a> {
     pub certificate: Option<&'a [u8]>,
 }
 
+/// The answer to what a connection presents.
+#[derive(Debug)]
+pub struct Answer {
+    /// The trusted proxy that signed for the connection, by its public NKey.
+    pub proxy: Option<Arc<str>>,
+    /// Whether it may come in.
+    pub outcome: Outcome,
+}
+
 /// Who the connection is.
 #[derive(Clone, Debug)]
 pub struct Grant {
@@ -74,15 +85,41 @@ pub struct Grant {
     pub permissions: Option<Arc<Permissions>>,
 }
 
-/// The answer.
+/// Whether a connection may come in.
 #[derive(Debug)]
 pub enum Outcome {
     /// Come in.
     Granted(Grant),
-    /// No, for this reason, which is for the log alone.
-    Refused(&'static str),
+    /// No.
+    Refused(Refusal),
     /// The answer takes long: run it elsewhere.
     Slow(SlowCheck),
+}
+
+/// Why a connection may not come in. The text is for the log alone: the peer is told the same in every case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// What it presents is not enough, for this reason.
+    Credentials(&'static str),
+    /// A proxy that is not trusted signed for it.
+    ProxyNotTrusted,
+    /// Its user must come through a trusted proxy, and did not.
+    ProxyRequired,
+}
+
+impl Refusal {
+    /// The reason.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Credentials(why) => why,
+            Self::ProxyNotTrusted => "proxy is not trusted",
+            Self::ProxyRequired => "proxy connection required",
+        }
+    }
+}
+
+fn refused(why: &'static str) -> Outcome {
+    Outcome::Refused(Refusal::Credentials(why))
 }
 
 /// A check that takes long.
@@ -105,6 +142,14 @@ struct Known {
     grant: Grant,
     password: Option<Secret>,
     connection_types: Vec<String>,
+    proxy_required: bool,
+}
+
+/// How a connection came, with what is known of its proxy.
+struct Way<'a> {
+    context: &'a Context<'a>,
+    /// A trusted proxy signed for it.
+    proxied: bool,
 }
 
 /// Everyone who may connect. Immutable; a reload makes another.
@@ -113,7 +158,11 @@ pub struct Authenticator {
     users: HashMap<String, Known>,
     nkeys: HashMap<String, Known>,
     token: Option<Secret>,
+    /// The token counts only through a trusted proxy.
+    token_needs_proxy: bool,
     no_auth_user: Option<String>,
+    /// Proxies that are trusted, by their public NKeys.
+    proxies: Vec<Arc<str>>,
     /// Users are known by their certificates.
     map_certificates: bool,
     /// Users whose name is one of a certificate's subject, if certificates are asked.
@@ -125,6 +174,8 @@ impl Authenticator {
     pub fn new(options: &Options) -> Self {
         let mut out = Self {
             token: options.authorization.token.clone(),
+            token_needs_proxy: options.authorization.proxy_required,
+            proxies: options.trusted_proxies.iter().map(|key| key.as_str().into()).collect(),
             no_auth_user: options.no_auth_user.clone(),
             ..Self::default()
         };
@@ -133,8 +184,12 @@ impl Authenticator {
         let compile = |p: &dialtone_config::options::Permissions| Arc::new(Permissions::new(p));
         let default = defaults.map(compile);
         if let Some(name) = &authorization.user {
-            let user =
-                User { name: name.clone(), password: authorization.password.clone(), ..User::default() };
+            let user = User {
+                name: name.clone(),
+                password: authorization.password.clone(),
+                proxy_required: authorization.proxy_required,
+                ..User::default()
+            };
             out.add(&user, None, default.clone());
         }
         for user in &authorization.users {
@@ -167,6 +222,7 @@ impl Authenticator {
             grant: Grant { account, user: name.into(), permissions },
             password: user.password.clone(),
             connection_types: user.connection_types.clone(),
+            proxy_required: user.proxy_required,
         };
         let table = if user.nkey.is_some() { &mut self.nkeys } else { &mut self.users };
         table.insert(name.to_owned(), known);
@@ -179,7 +235,7 @@ impl Authenticator {
 
     /// Whether someone may have to sign.
     pub fn nonce_required(&self) -> bool {
-        !self.nkeys.is_empty()
+        !self.nkeys.is_empty() || !self.proxies.is_empty()
     }
 
     /// Whether connections without credentials are someone.
@@ -197,29 +253,64 @@ impl Authenticator {
         self.users.get(name).and_then(|known| known.password.as_ref())
     }
 
+    /// Why a connection that was let in before may not stay: its proxy, or that it has none. `user` is the name in its
+    /// grant.
+    pub fn refuses_way(&self, user: &str, proxy: Option<&str>) -> Option<Refusal> {
+        if proxy.is_some_and(|proxy| !self.proxies.iter().any(|key| **key == *proxy)) {
+            return Some(Refusal::ProxyNotTrusted);
+        }
+        let required = match self.known(user) {
+            Some(known) => known.proxy_required,
+            None => self.token.is_some() && self.token_needs_proxy,
+        };
+        (required && proxy.is_none()).then_some(Refusal::ProxyRequired)
+    }
+
     /// Whether this connection may come in, and as whom.
-    pub fn authenticate(&self, credentials: &Credentials, context: &Context<'_>) -> Outcome {
+    pub fn authenticate(&self, credentials: &Credentials, context: &Context<'_>) -> Answer {
+        match self.proxy(&credentials.proxy_signature, context.nonce) {
+            Err(refusal) => Answer { proxy: None, outcome: Outcome::Refused(refusal) },
+            Ok(proxy) => {
+                let way = Way { context, proxied: proxy.is_some() };
+                Answer { proxy, outcome: self.admit(credentials, &way) }
+            }
+        }
+    }
+
+    /// The trusted proxy that made this signature. Where no proxy is trusted, none is looked for.
+    fn proxy(&self, signature: &str, nonce: &[u8]) -> Result<Option<Arc<str>>, Refusal> {
+        if signature.is_empty() || self.proxies.is_empty() {
+            return Ok(None);
+        }
+        let signed = |key: &&Arc<str>| nkey::verify_proxy(key, nonce, signature);
+        self.proxies.iter().find(signed).cloned().map(Some).ok_or(Refusal::ProxyNotTrusted)
+    }
+
+    fn admit(&self, credentials: &Credentials, way: &Way<'_>) -> Outcome {
         if !self.required() {
             return Outcome::Granted(Grant { account: None, user: "".into(), permissions: None });
         }
         if !credentials.nkey.is_empty() && !self.nkeys.is_empty() {
-            return self.by_nkey(credentials, context);
+            return self.by_nkey(credentials, way);
         }
         if self.map_certificates {
-            return self.by_certificate(credentials, context);
+            return self.by_certificate(credentials, way);
         }
         if credentials.is_empty()
             && let Some(known) = self.no_auth_user.as_ref().and_then(|name| self.known(name))
         {
-            return known.admit(context);
+            return known.admit(way);
         }
         if let Some(token) = &self.token {
+            if self.token_needs_proxy && !way.proxied {
+                return Outcome::Refused(Refusal::ProxyRequired);
+            }
             let grant = Grant { account: None, user: "[REDACTED]".into(), permissions: None };
             return compare(token, &credentials.token, grant);
         }
         match self.users.get(&credentials.user) {
-            Some(known) => known.by_password(&credentials.password, context),
-            None => Outcome::Refused("unknown user"),
+            Some(known) => known.by_password(&credentials.password, way),
+            None => refused("unknown user"),
         }
     }
 
@@ -227,31 +318,31 @@ impl Authenticator {
         self.users.get(name).or_else(|| self.nkeys.get(name))
     }
 
-    fn by_nkey(&self, credentials: &Credentials, context: &Context<'_>) -> Outcome {
-        let Some(known) = self.nkeys.get(&credentials.nkey) else { return Outcome::Refused("unknown NKey") };
+    fn by_nkey(&self, credentials: &Credentials, way: &Way<'_>) -> Outcome {
+        let Some(known) = self.nkeys.get(&credentials.nkey) else { return refused("unknown NKey") };
         if credentials.signature.is_empty() {
-            return Outcome::Refused("signature missing");
+            return refused("signature missing");
         }
-        if !nkey::verify_nonce(&credentials.nkey, context.nonce, &credentials.signature) {
-            return Outcome::Refused("signature not verified");
+        if !nkey::verify_nonce(&credentials.nkey, way.context.nonce, &credentials.signature) {
+            return refused("signature not verified");
         }
-        known.admit(context)
+        known.admit(way)
     }
 
     /// The user is the first name in the certificate that is one. The name that CONNECT says does not count; the
     /// password does, if that user has one.
-    fn by_certificate(&self, credentials: &Credentials, context: &Context<'_>) -> Outcome {
-        let Some(der) = context.certificate else { return Outcome::Refused("no client certificate") };
-        let known = |name: &String| self.users.get(name).filter(|known| known.may_connect_by(context));
-        match certificate::names(der).iter().find_map(known).or_else(|| self.by_subject(der, context)) {
-            Some(known) => known.by_password(&credentials.password, context),
-            None => Outcome::Refused("no user has a name in the certificate"),
+    fn by_certificate(&self, credentials: &Credentials, way: &Way<'_>) -> Outcome {
+        let Some(der) = way.context.certificate else { return refused("no client certificate") };
+        let known = |name: &String| self.users.get(name).filter(|known| known.may_connect_by(way.context));
+        match certificate::names(der).iter().find_map(known).or_else(|| self.by_subject(der, way)) {
+            Some(known) => known.by_password(&credentials.password, way),
+            None => refused("no user has a name in the certificate"),
         }
     }
 
     /// The user whose name is the certificate's subject in another spelling: in its order if there is one, otherwise
     /// in any order. Where several users could be meant, none is.
-    fn by_subject(&self, der: &[u8], context: &Context<'_>) -> Option<&Known> {
+    fn by_subject(&self, der: &[u8], way: &Way<'_>) -> Option<&Known> {
         let subject = certificate::subject(der)?;
         let only = |is: fn(&DistinguishedName, &DistinguishedName) -> bool| {
             let mut found = self.distinguished.iter().filter(|(name, _)| is(name, &subject));
@@ -259,28 +350,38 @@ impl Authenticator {
             first.filter(|_| another.is_none())
         };
         let (_, name) = only(DistinguishedName::is).or_else(|| only(DistinguishedName::is_permutation_of))?;
-        self.users.get(name).filter(|known| known.may_connect_by(context))
+        self.users.get(name).filter(|known| known.may_connect_by(way.context))
     }
 }
 
 impl Known {
-    fn by_password(&self, given: &Secret, context: &Context<'_>) -> Outcome {
-        if !self.may_connect_by(context) {
-            return Outcome::Refused("connection type not allowed");
+    fn by_password(&self, given: &Secret, way: &Way<'_>) -> Outcome {
+        if let Some(refusal) = self.refusal(way) {
+            return Outcome::Refused(refusal);
         }
         match &self.password {
             Some(stored) => compare(stored, given, self.grant.clone()),
             // A user without password is known by something else, such as a certificate.
             None if given.expose().is_empty() => Outcome::Granted(self.grant.clone()),
-            None => Outcome::Refused("wrong password"),
+            None => refused("wrong password"),
         }
     }
 
-    fn admit(&self, context: &Context<'_>) -> Outcome {
-        if self.may_connect_by(context) {
-            Outcome::Granted(self.grant.clone())
+    fn admit(&self, way: &Way<'_>) -> Outcome {
+        match self.refusal(way) {
+            None => Outcome::Granted(self.grant.clone()),
+            Some(refusal) => Outcome::Refused(refusal),
+        }
+    }
+
+    /// Why this user may not come this way, whatever it presents.
+    fn refusal(&self, way: &Way<'_>) -> Option<Refusal> {
+        if self.proxy_required && !way.proxied {
+            Some(Refusal::ProxyRequired)
+        } else if !self.may_connect_by(way.context) {
+            Some(Refusal::Credentials("connection type not allowed"))
         } else {
-            Outcome::Refused("connection type not allowed")
+            None
         }
     }
 
@@ -295,7 +396,7 @@ fn compare(stored: &Secret, given: &Secret, grant: Grant) -> Outcome {
     } else if password::verify(stored, given) {
         Outcome::Granted(grant)
     } else {
-        Outcome::Refused("wrong password")
+        refused("wrong password")
     }
 }
 
@@ -316,7 +417,7 @@ mod tests {
 
     #[track_caller]
     fn check(options: &Options, credentials: &Credentials, expected: Option<(&str, Option<&str>)>) {
-        let outcome = Authenticator::new(options).authenticate(credentials, &CONTEXT);
+        let outcome = Authenticator::new(options).authenticate(credentials, &CONTEXT).outcome;
         let grant = match outcome {
             Outcome::Granted(grant) => Some(grant),
             Outcome::Refused(_) => None,
@@ -355,6 +456,68 @@ mod tests {
         check(&options, &Credentials::default(), None);
     }
 
+    /// What a user who must come through a proxy needs, and what a proxy's signature is good for.
+    #[test]
+    fn proxies_sign_for_their_connections() {
+        let proxy = nkey::Seed::from_bytes(nkey::Kind::User, [1; 32]);
+        let stranger = nkey::Seed::from_bytes(nkey::Kind::User, [2; 32]);
+        let sign = |seed: &nkey::Seed, nonce: &[u8]| data_encoding::BASE64URL_NOPAD.encode(&seed.sign(nonce));
+        let (good, foreign, old) = (sign(&proxy, b"n"), sign(&stranger, b"n"), sign(&proxy, b"other"));
+        let behind = User { proxy_required: true, ..user("u", "p") };
+        let mut options = Options { no_auth_user: Some("u".into()), ..Options::default() };
+        options.authorization.users = vec![behind.clone(), user("v", "p")];
+        let answer = |options: &Options, credentials: &Credentials, signature: &str| {
+            let credentials = Credentials { proxy_signature: signature.into(), ..credentials.clone() };
+            let answer = Authenticator::new(options).authenticate(&credentials, &CONTEXT);
+            let refusal = match answer.outcome {
+                Outcome::Refused(refusal) => Some(refusal),
+                Outcome::Granted(_) | Outcome::Slow(_) => None,
+            };
+            (answer.proxy.is_some(), refusal)
+        };
+        let (u, v, nobody) = (given("u", "p"), given("v", "p"), Credentials::default());
+        // Without trusted proxies a signature means nothing.
+        assert_eq!(answer(&options, &u, &good), (false, Some(Refusal::ProxyRequired)));
+        assert_eq!(answer(&options, &v, "nonsense"), (false, None));
+        options.trusted_proxies = vec![proxy.public().to_string()];
+        assert!(Authenticator::new(&options).nonce_required());
+        for who in [&u, &nobody] {
+            assert_eq!(answer(&options, who, ""), (false, Some(Refusal::ProxyRequired)));
+            assert_eq!(answer(&options, who, &good), (true, None));
+        }
+        assert_eq!(answer(&options, &v, ""), (false, None));
+        assert_eq!(answer(&options, &v, &good), (true, None));
+        for signature in [&foreign, &old, "nonsense", "!"] {
+            assert_eq!(answer(&options, &v, signature), (false, Some(Refusal::ProxyNotTrusted)));
+        }
+        // Those who are in stay as long as their proxy is trusted, or none is needed.
+        let trusted = Authenticator::new(&options);
+        let key = proxy.public().to_string();
+        assert_eq!(trusted.refuses_way("u", Some(&key)), None);
+        assert_eq!(trusted.refuses_way("u", None), Some(Refusal::ProxyRequired));
+        assert_eq!(trusted.refuses_way("v", None), None);
+        assert_eq!(trusted.refuses_way("v", Some("another")), Some(Refusal::ProxyNotTrusted));
+        // The signature is no credential.
+        let (proxied, refusal) = answer(&options, &given("u", "wrong"), &good);
+        assert!(proxied && matches!(refusal, Some(Refusal::Credentials(_))));
+        // Of a whole block the requirement holds for what stands in it alone.
+        options.authorization.proxy_required = true;
+        assert_eq!(answer(&options, &v, ""), (false, None));
+        for single in [
+            Authorization {
+                user: Some("v".into()),
+                password: Some(Secret::new("p")),
+                ..Authorization::default()
+            },
+            Authorization { token: Some(Secret::new("t")), ..Authorization::default() },
+        ] {
+            options.authorization = Authorization { proxy_required: true, ..single };
+            let given = Credentials { token: Secret::new("t"), ..v.clone() };
+            assert_eq!(answer(&options, &given, ""), (false, Some(Refusal::ProxyRequired)));
+            assert_eq!(answer(&options, &given, &good), (true, None));
+        }
+    }
+
     fn certificate(subject: &[(rcgen::DnType, &str)], names: Vec<rcgen::SanType>) -> Vec<u8> {
         let mut parameters = rcgen::CertificateParams::default();
         parameters.distinguished_name = rcgen::DistinguishedName::new();
@@ -379,7 +542,7 @@ mod tests {
         .expect("options");
         options.authorization.users = users.chain([user("pw.acme.com", "p")]).collect();
         let context = Context { certificate: Some(der), ..CONTEXT };
-        let got = match Authenticator::new(&options).authenticate(credentials, &context) {
+        let got = match Authenticator::new(&options).authenticate(credentials, &context).outcome {
             Outcome::Granted(grant) => Some(grant.user),
             _ => None,
         };

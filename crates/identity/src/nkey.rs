@@ -188,6 +188,15 @@ pub fn verify_nonce(key: &str, nonce: &[u8], signature: &str) -> bool {
         .is_some_and(|signature| public.verify(nonce, &signature))
 }
 
+/// Whether the proxy with this key signed a nonce. Proxies are younger than clients, and have one way to write it.
+pub fn verify_proxy(key: &str, nonce: &[u8], signature: &str) -> bool {
+    let signature = signature.as_bytes();
+    signature.len() <= TEXT_BYTES_MAX
+        && BASE64URL_NOPAD
+            .decode(signature)
+            .is_ok_and(|signature| Public::parse(key).is_ok_and(|public| public.verify(nonce, &signature)))
+}
+
 fn decode<const N: usize>(text: &str) -> Result<[u8; N], NkeyError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(NkeyError::Encoding);

@@ -30,6 +30,15 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// Two ends of one connection inside this process: one for the loops, and one that blocks.
+    ///
+    /// Errors: there are no more file descriptors.
+    pub fn pair() -> io::Result<(Self, std::os::unix::net::UnixStream)> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        Ok((Self::Unix(mio::net::UnixStream::from_std(ours)), theirs))
+    }
+
     /// Reads what is there.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 pub struct Builder {
     options: Options,
     quiet: bool,
+    in_process_only: bool,
 }
 
 /// Why a server does not start.
@@ -81,6 +82,13 @@ impl Builder {
         self
     }
 
+    /// No port is listened on for clients: only [`Server::connect_in_process`] connects, and the Unix-domain socket if
+    /// the options name one.
+    pub fn in_process_only(mut self) -> Self {
+        self.in_process_only = true;
+        self
+    }
+
     /// Starts the server.
     ///
     /// Errors: see [`StartError`]; nothing is left running then.
@@ -89,17 +97,14 @@ impl Builder {
         process::raise_file_limit();
         let log =
             if self.quiet { Logger::silent() } else { Logger::new(&options.log).map_err(StartError::Log)? };
-        let address = resolve(&options.host, options.port.unwrap_or(0))?;
-        let listener = Listener::tcp(CLIENTS, address)
-            .map_err(|cause| StartError::Listen { address: address.to_string(), cause })?
-            .proxy_protocol(options.proxy_protocol);
-        let local = listener.local().unwrap_or(address);
+        let listener = if self.in_process_only { None } else { Some(listen(&options)?) };
+        let local = listener.as_ref().and_then(Listener::local);
         let unix = options.unix_socket.as_ref().map(|path| {
             Listener::unix(CLIENTS, path)
                 .map_err(|cause| StartError::Listen { address: path.display().to_string(), cause })
         });
         let unix = unix.transpose()?;
-        let identity = identity(&options, local.port());
+        let identity = identity(&options, local.map_or(0, |local| local.port()));
         banner(&log, &options, &identity);
         let policy = Policy::new(options, &identity)?;
         let verifier = Verifier::start().map_err(StartError::Loops)?;
@@ -121,12 +126,13 @@ impl Builder {
             process::write_ports(folder, local, &http)
                 .map_err(|cause| StartError::PidFile { file: folder.clone(), cause })?;
         }
-        shared.log.say(Event::Listening, "", format_args!("Listening for client connections on {local}"));
-        if policy.options.tls.is_some() {
-            shared.log.say(Event::Listening, "", format_args!("TLS required for client connections"));
+        if let Some(local) = local {
+            shared.log.say(Event::Listening, "", format_args!("Listening for client connections on {local}"));
+            if policy.options.tls.is_some() {
+                shared.log.say(Event::Listening, "", format_args!("TLS required for client connections"));
+            }
         }
-        loops.listen(listener);
-        if let Some(listener) = unix {
+        for listener in listener.into_iter().chain(unix) {
             loops.listen(listener);
         }
         shared.log.say(Event::Ready, "", format_args!("Server is ready"));
@@ -134,8 +140,18 @@ impl Builder {
     }
 }
 
+/// Listens for clients.
+fn listen(options: &Options) -> Result<Listener, StartError> {
+    let address = resolve(&options.host, options.port.unwrap_or(0))?;
+    let listener = Listener::tcp(CLIENTS, address)
+        .map_err(|cause| StartError::Listen { address: address.to_string(), cause })?;
+    Ok(listener.proxy_protocol(options.proxy_protocol))
+}
+
 /// The number of the listener for clients.
 pub(crate) const CLIENTS: usize = 0;
+/// The number that stands for connections inside the process, which come by no listener.
+pub(crate) const IN_PROCESS: usize = 1;
 
 pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, StartError> {
     let host = if host.is_empty() { "0.0.0.0" } else { host };

@@ -1,8 +1,9 @@
 //! Clients on event loops: the glue between a loop, a turn and the connections' state machines.
 
+use crate::builder::IN_PROCESS;
 use crate::client::{self, Client};
 use crate::log::{Event, Level};
-use crate::registry::Session;
+use crate::registry::{Session, Way};
 use crate::shared::Shared;
 use dialtone_broker::deliver::{Tracer, Turn};
 use dialtone_broker::outbox::Sink;
@@ -84,7 +85,11 @@ impl Handler for Driver {
         let registry = &self.shared.registry;
         // The address of a proxy is not the client's; its header will tell that.
         let remote = accepted.remote.filter(|_| !accepted.may_be_proxied);
-        let over_network = accepted.remote.is_some();
+        let way = match accepted.remote {
+            Some(_) => Way::Network,
+            None if accepted.listener == IN_PROCESS => Way::InProcess,
+            None => Way::Unix,
+        };
         let peer = Peer::new(
             ClientId(self.shared.next_client()),
             registry.take_slot(),
@@ -93,12 +98,12 @@ impl Handler for Driver {
             Box::new(LinkAttention(accepted.link)),
             policy.options.limits.pending_bytes_max,
         );
-        let session = Arc::new(Session::new(peer, remote, self.turn.now()));
+        let session = Arc::new(Session::new(peer, way, remote, self.turn.now()));
         registry.insert(session.clone());
         let mut client = Box::new(Client::new(self.shared.clone(), session, self.turn.now()));
         let transport = match &policy.tls {
-            // A Unix-domain socket does not leave the machine.
-            Some(tls) if over_network => {
+            // The others do not leave the machine.
+            Some(tls) if way == Way::Network => {
                 if !tls.admit(self.turn.now()) {
                     client.peer().close(CloseReason::TlsHandshake);
                 }

@@ -1,15 +1,17 @@
 //! A running server: how it reloads, lets its clients go, and ends.
 
-use crate::builder::{Builder, CLIENTS};
+use crate::builder::{Builder, CLIENTS, IN_PROCESS};
 use crate::log::Event;
 use crate::process;
 use crate::reload;
 use crate::shared::Shared;
 use dialtone_config::{ConfigErrors, Options};
-use dialtone_net::Loops;
+use dialtone_net::{Loops, Socket};
 use dialtone_wire::CloseReason;
 use parking_lot::Mutex;
+use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -20,15 +22,28 @@ const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 /// A running server. It stops when it is told to, or dropped.
 ///
 /// ```
+/// use std::io::{BufRead, BufReader, Write};
+///
+/// // No configuration: the official defaults, on a port that is free.
 /// let server = dialtone_server::Server::builder().host("127.0.0.1").port(None).quiet().start()?;
-/// println!("clients connect to {}", server.client_address());
+/// println!("clients connect to {:?}", server.client_address());
+///
+/// // The program that the server is part of needs no port at all.
+/// let mut connection = server.connect_in_process()?;
+/// connection.write_all(b"CONNECT {\"verbose\":false}\r\nSUB greet 1\r\nPUB greet 5\r\nhello\r\n")?;
+/// let mut lines = BufReader::new(connection).lines();
+/// let info = lines.next().expect("the server speaks first")?;
+/// assert!(info.starts_with("INFO {"));
+/// assert_eq!(lines.next().expect("a message")?, "MSG greet 1 5");
+/// assert_eq!(lines.next().expect("its payload")?, "hello");
+///
 /// server.stop();
-/// # Ok::<(), dialtone_server::StartError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Server {
     shared: Arc<Shared>,
     loops: Mutex<Loops>,
-    address: SocketAddr,
+    address: Option<SocketAddr>,
 }
 
 impl Server {
@@ -37,7 +52,7 @@ impl Server {
         Builder::default()
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, loops: Loops, address: SocketAddr) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, loops: Loops, address: Option<SocketAddr>) -> Self {
         let watched = Arc::downgrade(&shared);
         // Certificates are renewed by others; their files are looked at as long as there is a server.
         let watch = move || {
@@ -54,9 +69,25 @@ impl Server {
         Self { shared, loops: Mutex::new(loops), address }
     }
 
-    /// Where clients connect.
-    pub fn client_address(&self) -> SocketAddr {
+    /// Where clients connect; `None` if no port is listened on.
+    pub fn client_address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// A connection to the server from this very program: no other can see it, and it needs no port. It speaks the
+    /// client protocol in plain, counts like any other against limits, and is of the type `IN_PROCESS` for
+    /// `allowed_connection_types`. Reading and writing block; `set_read_timeout`, `set_nonblocking` and `try_clone` do what
+    /// they do for sockets.
+    ///
+    /// Errors: there are no more file descriptors, or the server is stopping (`NotConnected`).
+    pub fn connect_in_process(&self) -> io::Result<UnixStream> {
+        let loops = self.loops.lock();
+        if !loops.are_running() || self.shared.lame_duck.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let (ours, theirs) = Socket::pair()?;
+        loops.take(ours, None, IN_PROCESS);
+        Ok(theirs)
     }
 
     /// What all its threads share.
@@ -91,18 +122,17 @@ impl Server {
             format_args!("Entering lame duck mode, stop accepting new clients"),
         );
         self.loops.lock().unlisten(CLIENTS);
-        let mut info = shared.policy().info.clone();
-        info.lame_duck = true;
+        let policy = shared.policy();
         for session in shared.registry.open() {
             if session.peer.takes_info() {
-                info.client_id = session.peer.id.0;
-                info.client_ip = session.remote().map(|r| r.ip().to_string()).unwrap_or_default();
+                let mut info = policy.info_for(&session);
+                info.lame_duck = true;
                 let mut bytes = Vec::new();
                 info.encode(&mut bytes);
                 session.peer.send(&bytes, Instant::now());
             }
         }
-        let duck = shared.policy().options.lame_duck.clone();
+        let duck = policy.options.lame_duck.clone();
         let sessions = shared.registry.open();
         if !sessions.is_empty() {
             std::thread::sleep(duck.grace_period);
@@ -119,9 +149,12 @@ impl Server {
         self.stop();
     }
 
-    /// Stops the server and waits for its threads.
+    /// Stops the server and waits for its threads. Does nothing the second time.
     pub fn stop(&self) {
         let shared = &self.shared;
+        if !self.loops.lock().are_running() {
+            return;
+        }
         shared.log.say(Event::Stopping, "", format_args!("Initiating Shutdown..."));
         shared.internal.stop();
         for session in shared.registry.open() {
@@ -144,6 +177,6 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.shared.internal.stop();
+        self.stop();
     }
 }

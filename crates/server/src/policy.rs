@@ -1,5 +1,6 @@
 //! What the configuration means for connections: made whole from the options, replaced whole by a reload.
 
+use crate::registry::{Session, Way};
 use crate::tls::{TlsError, TlsSetup};
 use dialtone_config::options::AccountLimits;
 use dialtone_config::{ConfigError, Options};
@@ -63,6 +64,18 @@ impl Policy {
             options.tls.as_ref().map_or(AUTH_TIMEOUT, |tls| tls.timeout + Duration::from_secs(1))
         });
         Ok(Self { options, authenticator, tls, info, auth_timeout })
+    }
+
+    /// INFO for one connection.
+    pub fn info_for(&self, session: &Session) -> Info {
+        let mut info = self.info.clone();
+        info.client_id = session.peer.id.0;
+        info.client_ip = session.remote().map(|r| r.ip().to_string()).unwrap_or_default();
+        if session.way != Way::Network {
+            // What does not leave the machine has no TLS.
+            (info.tls_required, info.tls_available, info.tls_verify) = (false, false, false);
+        }
+        info
     }
 
     /// The limits of an account.

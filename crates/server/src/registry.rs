@@ -26,11 +26,34 @@ pub struct Introduction {
     pub account: String,
 }
 
+/// By which way a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Over the network.
+    Network,
+    /// By the Unix-domain socket.
+    Unix,
+    /// From the program that the server is part of.
+    InProcess,
+}
+
+impl Way {
+    /// The kind of connection, as in `allowed_connection_types`.
+    pub fn connection_type(self) -> &'static str {
+        match self {
+            Self::Network | Self::Unix => "STANDARD",
+            Self::InProcess => "IN_PROCESS",
+        }
+    }
+}
+
 /// A connection as it is watched from outside its loop.
 #[derive(Debug)]
 pub struct Session {
     /// Its end.
     pub peer: Arc<Peer>,
+    /// By which way it came.
+    pub way: Way,
     remote: Mutex<Option<SocketAddr>>,
     /// When it came.
     pub start: SystemTime,
@@ -40,6 +63,8 @@ pub struct Session {
     pub introduction: OnceLock<Introduction>,
     /// What the TLS handshake agreed on.
     pub secured: OnceLock<Secured>,
+    /// The trusted proxy that signed for it, by its public NKey.
+    pub proxy: OnceLock<Arc<str>>,
     /// How the log calls it.
     who: Mutex<Arc<str>>,
     verdict: Mutex<Option<Option<Grant>>>,
@@ -49,16 +74,18 @@ pub struct Session {
 
 impl Session {
     /// A connection that has just come.
-    pub fn new(peer: Arc<Peer>, remote: Option<SocketAddr>, now: Instant) -> Self {
+    pub fn new(peer: Arc<Peer>, way: Way, remote: Option<SocketAddr>, now: Instant) -> Self {
         let from = remote.map_or_else(|| "local".to_owned(), |r| r.to_string());
         let who = format!("{from} - cid:{}", peer.id.0);
         Self {
             peer,
+            way,
             remote: Mutex::new(remote),
             start: SystemTime::now(),
             start_instant: now,
             introduction: OnceLock::new(),
             secured: OnceLock::new(),
+            proxy: OnceLock::new(),
             who: Mutex::new(who.into()),
             verdict: Mutex::new(None),
             activity_ms: AtomicU64::new(0),

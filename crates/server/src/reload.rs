@@ -94,6 +94,16 @@ fn renew_rights(shared: &Arc<Shared>, old: &Policy) {
             session.peer.close(CloseReason::AuthenticationViolation);
             continue;
         }
+        let proxy = session.proxy.get().map(|key| &**key);
+        if let Some(refusal) = new.authenticator.refuses_way(user, proxy) {
+            let who = session.who();
+            shared.log.say(Event::ClientCreated, &who, format_args!("{}", refusal.text()));
+            let text = format_args!("authentication error - User {user:?}");
+            shared.log.say(Event::AuthenticationFailed, &who, text);
+            tell(&session, ProtocolError::Authorization);
+            session.peer.close(crate::client::close_reason(refusal));
+            continue;
+        }
         if let Some(now) = now {
             give(&session, now.permissions.clone());
         }

@@ -60,6 +60,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("system_account", "'$SYS'"),
     ("no_system_account", "on"),
     ("no_auth_user", "u"),
+    ("proxies", "{ trusted: [ { key: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4 } ] }"),
 ];
 /// Keys that are understood and change nothing.
 const WITHOUT_EFFECT: [&str; 1] = ["disable_sublist_cache"];
@@ -180,6 +181,17 @@ fn changes_in_the_official_words() {
         "authorization { users: [{user: a}], default_permissions: {} }",
         &[Users],
         &["authorization users"],
+    );
+    const KEY: &str = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4";
+    const OTHER: &str = "UCX2LDE4XQAULPZAHXSAVZADP7D76UN336WMZIC2N3GNWMWN3S4SSKMW";
+    changed(
+        &format!("proxies {{ trusted: [ {{ key: {KEY} }} ] }}"),
+        &format!("proxies {{ trusted: [ {{ key: {OTHER} }} ] }}"),
+        &[Users],
+        &[
+            &format!("proxies trusted keys [\"{KEY}\"] were removed"),
+            &format!("proxies trusted keys [\"{OTHER}\"] were added"),
+        ],
     );
     changed("", "max_payload: 5, debug: true", &[Limits, Log], &["max_payload = 5", "debug = true"]);
 }

@@ -90,6 +90,11 @@ impl Loops {
         self.inboxes.send(0, Command::Unlisten(number));
     }
 
+    /// Whether they have not been stopped.
+    pub fn are_running(&self) -> bool {
+        !self.threads.is_empty()
+    }
+
     /// Hands a connected socket to the loops.
     pub fn take(&self, socket: Socket, remote: Option<SocketAddr>, listener: usize) {
         self.inboxes.send(

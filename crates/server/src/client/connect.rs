@@ -7,7 +7,7 @@ use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Place;
 use dialtone_config::Secret;
-use dialtone_identity::authenticator::{Context, Credentials, Grant, Outcome};
+use dialtone_identity::authenticator::{Context, Credentials, Grant, Outcome, Refusal};
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
 use std::sync::atomic::Ordering;
 
@@ -16,6 +16,15 @@ const NONCE_BYTES: usize = 11;
 
 /// What a connection without credentials presents.
 const NOTHING: Connect = Connect::NOTHING;
+
+/// How monitoring calls it when a connection is not let in.
+pub(crate) fn close_reason(refusal: Refusal) -> CloseReason {
+    match refusal {
+        Refusal::Credentials(_) => CloseReason::AuthenticationViolation,
+        Refusal::ProxyNotTrusted => CloseReason::ProxyNotTrusted,
+        Refusal::ProxyRequired => CloseReason::ProxyRequired,
+    }
+}
 
 impl Client {
     /// A nonce for this connection, if someone may have to sign one.
@@ -43,11 +52,9 @@ impl Client {
         self.introduce(connect, turn);
     }
 
-    /// A client that does not say CONNECT is the user that connections without credentials are, if there is one.
+    /// A client that does not say CONNECT is the user that connections without credentials are, if there is one;
+    /// otherwise it is refused. True if it may go on.
     pub(super) fn connect_without_credentials(&mut self, turn: &mut Turn) -> bool {
-        if self.policy.authenticator.no_auth_user().is_none() {
-            return false;
-        }
         self.authenticate(&NOTHING, turn);
         self.phase == Phase::Open
     }
@@ -55,7 +62,7 @@ impl Client {
     fn introduce(&mut self, connect: Connect, turn: &mut Turn) {
         // An account in CONNECT is never obeyed (CVE-2022-24450).
         if !connect.account.is_empty() {
-            return self.refuse_user("account in CONNECT", &connect.user, turn);
+            return self.refuse_user(Refusal::Credentials("account in CONNECT"), &connect.user, turn);
         }
         self.phase = Phase::Checking;
         self.pending = Some(Box::new(connect.clone()));
@@ -72,19 +79,29 @@ impl Client {
             token: Secret::new(connect.auth_token.clone()),
             nkey: connect.nkey.clone(),
             signature: connect.sig.clone(),
+            proxy_signature: connect.proxy_sig.clone(),
         };
         let certificate = self.session.secured.get().and_then(|s| s.certificates.first());
         let context = Context {
             nonce: self.nonce.as_bytes(),
-            connection_type: "STANDARD",
+            connection_type: self.session.way.connection_type(),
             certificate: certificate.map(AsRef::as_ref),
         };
-        match self.policy.authenticator.authenticate(&credentials, &context) {
+        let answer = self.policy.authenticator.authenticate(&credentials, &context);
+        if let Some(proxy) = answer.proxy {
+            // Set once: only a first CONNECT is checked.
+            let _ = self.session.proxy.set(proxy);
+        }
+        match answer.outcome {
             Outcome::Granted(grant) => self.let_in(grant, turn),
             Outcome::Refused(why) => self.refuse_user(why, &connect.user, turn),
             Outcome::Slow(check) => {
                 if !self.shared.verifier.take(check, self.session.clone()) {
-                    self.refuse_user("too many connections at once", &connect.user, turn);
+                    self.refuse_user(
+                        Refusal::Credentials("too many connections at once"),
+                        &connect.user,
+                        turn,
+                    );
                 }
             }
         }
@@ -99,7 +116,7 @@ impl Client {
             None => false,
             Some(None) => {
                 let user = self.pending.as_ref().map(|c| c.user.clone()).unwrap_or_default();
-                self.refuse_user("wrong password", &user, turn);
+                self.refuse_user(Refusal::Credentials("wrong password"), &user, turn);
                 false
             }
             Some(Some(grant)) => {
@@ -118,7 +135,7 @@ impl Client {
             Some(name) => self.shared.account(name),
         };
         let Some(account) = account else {
-            return self.refuse_user("unknown account", &grant.user, turn);
+            return self.refuse_user(Refusal::Credentials("unknown account"), &grant.user, turn);
         };
         if self.place.account.is_none() {
             let limit = self.policy.account_limits(&account.name).connections_max;
@@ -184,7 +201,10 @@ impl Client {
         self.session.set_who(who);
     }
 
-    fn refuse_user(&mut self, why: &str, user: &str, turn: &mut Turn) {
+    fn refuse_user(&mut self, refusal: Refusal, user: &str, turn: &mut Turn) {
+        // Who does not say CONNECT is told nothing more than that, not even by monitoring.
+        let reason =
+            self.pending.as_ref().map_or(CloseReason::AuthenticationViolation, |_| close_reason(refusal));
         // Monitoring shows who it claimed to be.
         let said = self.pending.take().map(|connect| *connect).unwrap_or_default();
         let claimed = Introduction {
@@ -195,11 +215,18 @@ impl Client {
             account: String::new(),
         };
         let _ = self.session.introduction.set(claimed);
-        let shown = if user.is_empty() { String::new() } else { format!(" - User {user:?}") };
+        let nobody = user.is_empty() && said.nkey.is_empty() && said.auth_token.is_empty();
+        let assumed = self.policy.authenticator.no_auth_user().filter(|_| nobody).unwrap_or(user);
+        let shown = match (said.nkey.as_str(), said.auth_token.as_str(), assumed) {
+            ("", "", "") => String::new(),
+            ("", "", user) => format!(" - User {user:?}"),
+            ("", ..) => " - Token \"[REDACTED]\"".to_owned(),
+            (nkey, ..) => format!(" - Nkey {nkey:?}"),
+        };
+        self.log(Event::ClientCreated, format_args!("{}", refusal.text()));
         self.log(Event::AuthenticationFailed, format_args!("authentication error{shown}"));
-        self.log(Event::ClientCreated, format_args!("refused: {why}"));
         self.phase = Phase::AwaitingConnect { until: turn.now() };
-        self.refuse(ProtocolError::Authorization, CloseReason::AuthenticationViolation, turn);
+        self.refuse(ProtocolError::Authorization, reason, turn);
     }
 
     fn adopt(&mut self, connect: &Connect) {
@@ -216,9 +243,7 @@ impl Client {
 
     /// Sends INFO: the first, or the one that answers CONNECT.
     pub(super) fn send_info(&self, turn: &mut Turn, answers_connect: bool) {
-        let mut info = self.policy.info.clone();
-        info.client_id = self.peer().id.0;
-        info.client_ip = self.session.remote().map(|r| r.ip().to_string()).unwrap_or_default();
+        let mut info = self.policy.info_for(&self.session);
         info.nonce = self.nonce.to_string();
         info.lame_duck = self.shared.lame_duck.load(Ordering::Relaxed);
         if answers_connect {

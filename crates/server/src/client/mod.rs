@@ -8,6 +8,7 @@ mod publish;
 mod subscribe;
 mod trace;
 
+pub(crate) use connect::close_reason;
 pub(crate) use trace::traced_body;
 
 use crate::log::{Event, Level};
@@ -258,8 +259,6 @@ impl Client {
                 && !first.eq_ignore_ascii_case(&b'C')
                 && !self.connect_without_credentials(turn)
             {
-                self.log(Event::AuthenticationFailed, format_args!("authentication error"));
-                self.refuse(ProtocolError::Authorization, CloseReason::AuthenticationViolation, turn);
                 break;
             }
             match parse(rest, &self.limits) {

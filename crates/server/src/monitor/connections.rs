@@ -229,6 +229,9 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
             set("tls_peer_certs", certificates.into());
         }
     }
+    if let Some(key) = session.proxy.get() {
+        set("proxy", json!({ "key": &**key }));
+    }
     let table = session.peer.subscriptions();
     match subs {
         _ if table.is_empty() => {}

@@ -99,6 +99,10 @@ pub(crate) fn varz_value(shared: &Arc<Shared>) -> Value {
     if !options.server_metadata.is_empty() {
         add("metadata", json!(options.server_metadata));
     }
+    if !options.trusted_proxies.is_empty() {
+        let trusted: Vec<_> = options.trusted_proxies.iter().map(|key| json!({ "key": key })).collect();
+        add("proxies", json!({ "trusted": trusted }));
+    }
     if let Some(system) = shared.system_account() {
         add("system_account", system.into());
     }

@@ -15,8 +15,8 @@ pub(crate) fn ports_file(folder: &Path) -> PathBuf {
 /// Writes that file: which protocol is where. An address that stands for all of the machine's is spelled out.
 ///
 /// `http` are URLs with a socket address.
-pub(crate) fn write_ports(folder: &Path, clients: SocketAddr, http: &[String]) -> io::Result<()> {
-    let nats = urls("nats", clients);
+pub(crate) fn write_ports(folder: &Path, clients: Option<SocketAddr>, http: &[String]) -> io::Result<()> {
+    let nats = clients.map(|clients| urls("nats", clients)).unwrap_or_default();
     let monitoring: Vec<String> = http
         .iter()
         .flat_map(|url| match url.split_once("://").map(|(scheme, at)| (scheme, at.parse())) {
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn the_file_tells_urls() {
         let folder = tempfile::tempdir().expect("folder");
-        let clients = "127.0.0.1:4222".parse().expect("address");
+        let clients = "127.0.0.1:4222".parse().ok();
         write_ports(folder.path(), clients, &["http://[::1]:8222".into()]).expect("write");
         let text = std::fs::read_to_string(ports_file(folder.path())).expect("read");
         let ports: serde_json::Value = serde_json::from_str(&text).expect("json");
