@@ -36,6 +36,15 @@ pub(crate) fn authorization(value: &Value, limits: &mut Limits, errors: &mut Err
     }
     if let Some(value) = block.get("users") {
         out.users = users(value, errors);
+        // An empty list is one too, for the official server; checks across keys see only what is in it.
+        let problem = match (&out.user, &out.token) {
+            (Some(_), _) => "Can not have a single user/pass and a users array",
+            (None, Some(_)) => "Can not have a token and a users array",
+            (None, None) => "",
+        };
+        if out.users.is_empty() && !problem.is_empty() {
+            errors.push(ConfigError::new(&value.at, problem));
+        }
     }
     if let Some(value) = block.get("auth_callout") {
         out.callout = auth_callout(value, errors);

@@ -174,6 +174,10 @@ mod tests {
             "t.conf:1:1: Can not have a token and a users array",
         );
         check(
+            "authorization { user: a, users: [] }",
+            "t.conf:1:33: Can not have a single user/pass and a users array",
+        );
+        check(
             "accounts { A { users: [{user: a}] } }\nauthorization { user: b }",
             "t.conf:2:1: Can not have a single user/pass and a users array",
         );

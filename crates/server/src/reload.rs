@@ -131,7 +131,7 @@ fn enforce_connections_max(shared: &Shared) {
 }
 
 /// Gives a connection other rights; subscriptions that they do not cover end.
-fn give(session: &Session, permissions: Option<Arc<Permissions>>) {
+pub(crate) fn give(session: &Session, permissions: Option<Arc<Permissions>>) {
     let peer = &session.peer;
     let place = peer.place();
     peer.set_place(Place { account: place.account, permissions: permissions.clone() });

@@ -9,6 +9,7 @@ use dialtone_broker::peer::Place;
 use dialtone_config::Secret;
 use dialtone_identity::authenticator::{Context, Credentials, Grant, Outcome, Refusal};
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Random bytes of a nonce. The official figure.
@@ -43,12 +44,9 @@ impl Client {
                 return self.peer().close(CloseReason::ProtocolViolation);
             }
         };
-        if self.manner.introduced {
-            // A second CONNECT changes the manner, not who the client is.
-            self.adopt(&connect);
-            return self.say_ok(turn);
+        if !self.manner.introduced {
+            self.session.set_rtt(turn.now().saturating_duration_since(self.session.start_instant));
         }
-        self.session.set_rtt(turn.now().saturating_duration_since(self.session.start_instant));
         self.introduce(connect, turn);
     }
 
@@ -61,7 +59,7 @@ impl Client {
 
     fn introduce(&mut self, connect: Connect, turn: &mut Turn) {
         // An account in CONNECT is never obeyed (CVE-2022-24450).
-        if !connect.account.is_empty() {
+        if !connect.account.is_empty() || connect.new_account {
             return self.refuse_user(Refusal::Credentials("account in CONNECT"), &connect.user, turn);
         }
         self.phase = Phase::Checking;
@@ -137,7 +135,20 @@ impl Client {
         let Some(account) = account else {
             return self.refuse_user(Refusal::Credentials("unknown account"), &grant.user, turn);
         };
-        if self.place.account.is_none() {
+        if let Some(before) = self.place.account.clone() {
+            // A second CONNECT is checked like the first, and changes neither the account nor, once it is said, the user:
+            // what is subscribed belongs to them.
+            let another = self.manner.introduced && *self.user != *grant.user;
+            if !Arc::ptr_eq(&before, &account) || another {
+                return self.refuse_user(
+                    Refusal::Credentials("another user on this connection"),
+                    &grant.user,
+                    turn,
+                );
+            }
+            crate::reload::give(&self.session, grant.permissions.clone());
+            account.forget_matches();
+        } else {
             let limit = self.policy.account_limits(&account.name).connections_max;
             if limit.is_some_and(|max| u64::from(account.connections()) >= max) {
                 self.log(Event::LimitReached, format_args!("maximum account active connections exceeded"));
@@ -168,7 +179,9 @@ impl Client {
             );
         }
         self.adopt(&connect);
-        self.manner.introduced = true;
+        if std::mem::replace(&mut self.manner.introduced, true) {
+            return self.say_ok(turn);
+        }
         let account = self.place.account.as_ref().map(|a| a.name.to_string()).unwrap_or_default();
         self.describe(&connect, &account);
         let introduction = Introduction {
@@ -178,7 +191,7 @@ impl Client {
             user: self.user.to_string(),
             account,
         };
-        // Set once: a second CONNECT does not get here.
+        // Set once, by the first CONNECT.
         let _ = self.session.introduction.set(introduction);
         self.say_ok(turn);
     }
@@ -217,10 +230,10 @@ impl Client {
         let _ = self.session.introduction.set(claimed);
         let nobody = user.is_empty() && said.nkey.is_empty() && said.auth_token.is_empty();
         let assumed = self.policy.authenticator.no_auth_user().filter(|_| nobody).unwrap_or(user);
-        let shown = match (said.nkey.as_str(), said.auth_token.as_str(), assumed) {
+        let shown = match (said.nkey.as_str(), assumed, said.auth_token.as_str()) {
             ("", "", "") => String::new(),
-            ("", "", user) => format!(" - User {user:?}"),
-            ("", ..) => " - Token \"[REDACTED]\"".to_owned(),
+            ("", "", _) => " - Token \"[REDACTED]\"".to_owned(),
+            ("", user, _) => format!(" - User {user:?}"),
             (nkey, ..) => format!(" - Nkey {nkey:?}"),
         };
         self.log(Event::ClientCreated, format_args!("{}", refusal.text()));
