@@ -117,6 +117,17 @@ impl Turn {
         delivered
     }
 
+    /// Whether it pays to [`Turn::warm`]: so many different subjects come that none is known.
+    #[inline]
+    pub fn looks_ahead(&self) -> bool {
+        self.routes.knows_nothing()
+    }
+
+    /// Makes ready for subjects that are published to soon.
+    pub fn warm(&self, account: &Account, subjects: &[&[u8]]) {
+        account.interest().warm(subjects);
+    }
+
     /// Sends bytes of the protocol itself to a peer: INFO, PONG, errors.
     pub fn send(&mut self, peer: &Arc<Peer>, bytes: &[u8]) {
         self.stage(peer).bytes.extend_from_slice(bytes);

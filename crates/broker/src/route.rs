@@ -11,6 +11,8 @@ use std::sync::Arc;
 const ROUTES_MAX: usize = 4096;
 /// Targets that a cache keeps in its young half, so that huge fan-outs do not pile up.
 const TARGETS_MAX: usize = 256 * 1024;
+/// Unknown subjects in a row after which a cache says that it knows nothing.
+const STRANGERS_MIN: u32 = 64;
 /// Subjects that a cache remembers to have seen once.
 const SEEN_ONCE_MAX: usize = 8192;
 
@@ -125,6 +127,8 @@ pub struct RouteCache {
     targets: usize,
     matches: Matches<Subscriber>,
     spare: Option<Arc<Route>>,
+    /// Subjects one after the other that were in neither half.
+    strangers: u32,
     /// Of subjects that came once: by the low bits of their keys, the high ones.
     seen_once: Vec<u32>,
 }
@@ -143,6 +147,7 @@ impl RouteCache {
         if let Some(route) = self.young.find(key, same)
             && account.generations().is_current(&route.hash, &route.stamp)
         {
+            self.strangers = 0;
             return route.clone();
         }
         self.work_out(account, subject, hash, key)
@@ -164,6 +169,7 @@ impl RouteCache {
             Some(route) => self.build(route, account, subject, hash),
             None if self.comes_again(key) => self.build(Arc::new(Route::empty()), account, subject, hash),
             None => {
+                self.strangers = self.strangers.saturating_add(1);
                 let spare = self.spare.take().unwrap_or_else(|| Arc::new(Route::empty()));
                 let route = self.build(spare, account, subject, hash);
                 self.spare = Some(route.clone());
@@ -177,6 +183,12 @@ impl RouteCache {
         self.targets += route.targets();
         self.young.insert_unique(key, route.clone(), |r| self::key(r.account, &r.hash));
         route
+    }
+
+    /// Whether nothing that comes is known: then it pays to look ahead.
+    #[inline]
+    pub fn knows_nothing(&self) -> bool {
+        self.strangers >= STRANGERS_MIN
     }
 
     /// Works a route out, in the place of another one if nobody else holds that.

@@ -252,6 +252,7 @@ impl Client {
         }
         let mut batch = publish::Batch::default();
         let mut progress = Progress::default();
+        let mut warm_until = 0;
         while !self.peer().is_closing() && self.phase != Phase::Checking {
             let rest = input.get(progress.used..).unwrap_or_default();
             let Some(first) = rest.first() else { break };
@@ -260,6 +261,9 @@ impl Client {
                 && !self.connect_without_credentials(turn)
             {
                 break;
+            }
+            if turn.looks_ahead() && progress.used >= warm_until {
+                warm_until = progress.used + self.look_ahead(rest, turn);
             }
             match parse(rest, &self.limits) {
                 Ok(Parsed::Op(op, used)) => {

@@ -4,8 +4,9 @@ use super::{Client, origin};
 use crate::log::Event;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission;
+use dialtone_subject::interest::warm::SUBJECTS_MAX;
 use dialtone_subject::is_valid_literal;
-use dialtone_wire::client::Publish;
+use dialtone_wire::client::{Op, Parsed, Publish, parse};
 use dialtone_wire::{ProtocolError, header};
 use std::time::Instant;
 
@@ -42,6 +43,23 @@ impl Client {
             header::no_responders(&mut headers, message.subject);
             turn.no_responders(origin, reply, &headers);
         }
+    }
+
+    /// Reads the next publishes and makes the turn ready for their subjects. How many bytes were looked at.
+    #[cold]
+    pub(super) fn look_ahead(&self, input: &[u8], turn: &Turn) -> usize {
+        let Some(account) = &self.place.account else { return 0 };
+        let mut subjects: [&[u8]; SUBJECTS_MAX] = [b""; SUBJECTS_MAX];
+        let (mut count, mut used) = (0, 0);
+        for slot in &mut subjects {
+            let rest = input.get(used..).unwrap_or_default();
+            let Ok(Parsed::Op(Op::Publish(message), bytes)) = parse(rest, &self.limits) else { break };
+            *slot = message.subject;
+            count += 1;
+            used += bytes;
+        }
+        turn.warm(account, subjects.get(..count).unwrap_or_default());
+        used
     }
 
     /// Counts a turn's messages, for the connection, its account and the server.

@@ -5,6 +5,7 @@
 
 mod bag;
 mod tree;
+pub mod warm;
 
 use bag::Bag;
 use hashbrown::HashTable;

@@ -5,7 +5,13 @@ use proptest::prelude::*;
 use std::rc::Rc;
 
 #[derive(Clone, Debug)]
-struct Wish(Rc<(String, Option<String>)>);
+pub(super) struct Wish(Rc<(String, Option<String>)>);
+
+impl Wish {
+    pub(super) fn plain(filter: &str) -> Self {
+        Self(Rc::new((filter.to_owned(), None)))
+    }
+}
 
 impl Entry for Wish {
     fn filter(&self) -> &[u8] {

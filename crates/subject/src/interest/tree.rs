@@ -1,13 +1,16 @@
 //! Filters with wildcards, by token. A path from the root spells a filter; its last node holds the entries.
 
-use super::{Bag, Entry};
+use super::{Bag, Entry, warm};
 use crate::short::ShortBytes;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
+use std::hint::black_box;
 use std::sync::LazyLock;
 
 /// Children that are searched one by one; beyond it they are hashed.
 const FEW: usize = 8;
+/// Tokens of a subject along which [`Tree::warm`] goes.
+const TOKENS_WARMED_MAX: usize = 8;
 
 static HASHER: LazyLock<foldhash::fast::RandomState> = LazyLock::new(Default::default);
 
@@ -89,6 +92,36 @@ impl<E: Entry> Tree<E> {
             found(&node.rest);
             visits.extend(node.children.get(token).map(|child| (child, left)));
             visits.extend(node.star.as_deref().map(|star| (star, left)));
+        }
+    }
+
+    /// Walks along several subjects at once and reads what is there: by literal tokens as far as they go, then by `*`.
+    pub(super) fn warm(&self, subjects: &[&[u8]]) {
+        let mut walks = [(None, None); warm::SUBJECTS_MAX];
+        for (walk, subject) in walks.iter_mut().zip(subjects) {
+            *walk = (Some(&self.root), Some(*subject));
+        }
+        for _ in 0..TOKENS_WARMED_MAX {
+            let mut walking = false;
+            for (node, _) in walks.iter().take(subjects.len()) {
+                black_box(node.is_some_and(|node| node.children.is_empty()));
+            }
+            for walk in walks.iter_mut().take(subjects.len()) {
+                let (Some(node), Some(left)) = *walk else { continue };
+                walking = true;
+                let (token, left) = match left.iter().position(|&b| b == b'.') {
+                    Some(dot) => (left.get(..dot).unwrap_or_default(), left.get(dot + 1..)),
+                    None => (left, None),
+                };
+                black_box(node.rest.first().map(warm::touch));
+                *walk = (node.children.get(token).or(node.star.as_deref()), left);
+            }
+            if !walking {
+                break;
+            }
+        }
+        for (node, _) in walks {
+            black_box(node.and_then(|node| node.here.first()).map(warm::touch));
         }
     }
 
