@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod identity;
 pub mod serve;
 
 pub use dialtone_config::{Options, load};

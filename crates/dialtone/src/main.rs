@@ -3,12 +3,14 @@
 
 fn main() {
     let mut arguments = std::env::args().skip(1).peekable();
-    if arguments.peek().is_some_and(|a| a == "bench") {
-        if let Err(problem) = dialtone::bench::run(arguments.skip(1)) {
-            eprintln!("dialtone bench: {problem:#}");
-            std::process::exit(1);
-        }
-        return;
+    let tool: fn(std::iter::Skip<_>) -> _ = match arguments.peek().map(String::as_str) {
+        Some("bench") => dialtone::bench::run,
+        Some("identity") => dialtone::identity::run,
+        _ => std::process::exit(dialtone::serve::run(arguments)),
+    };
+    let name = arguments.peek().cloned().unwrap_or_default();
+    if let Err(problem) = tool(arguments.skip(1)) {
+        eprintln!("dialtone {name}: {problem:#}");
+        std::process::exit(1);
     }
-    std::process::exit(dialtone::serve::run(arguments));
 }

@@ -66,6 +66,11 @@ pub fn parse(text: &str) -> Result<Credentials, CredsError> {
     Ok(Credentials { jwt: jwt.to_owned(), token, seed })
 }
 
+/// The first text between lines of dashes: the token of a creds file, or of a file that is decorated like one.
+pub fn token(text: &str) -> Option<&str> {
+    items(text).next()
+}
+
 /// The lines that stand alone between two lines of dashes. The closing line of one may be the opening line of none.
 fn items(text: &str) -> impl Iterator<Item = &str> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());

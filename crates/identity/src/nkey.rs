@@ -31,7 +31,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
+    /// All of them.
+    pub const ALL: [Self; 6] =
         [Self::Operator, Self::Account, Self::User, Self::Server, Self::Cluster, Self::Curve];
 
     fn prefix(self) -> u8 {

@@ -283,6 +283,44 @@ pub struct Export {
     pub info_url: String,
 }
 
+impl Import {
+    /// An import that says nothing yet.
+    pub fn new(kind: ExportKind) -> Self {
+        Self {
+            name: String::new(),
+            subject: String::new(),
+            account: String::new(),
+            token: String::new(),
+            to: String::new(),
+            local_subject: String::new(),
+            kind,
+            share: false,
+            allow_trace: false,
+        }
+    }
+}
+
+impl Export {
+    /// An export that says nothing yet.
+    pub fn new(kind: ExportKind) -> Self {
+        Self {
+            name: String::new(),
+            subject: String::new(),
+            kind,
+            token_req: false,
+            revocations: BTreeMap::new(),
+            response_type: String::new(),
+            response_threshold: 0,
+            service_latency: None,
+            account_token_position: 0,
+            advertise: false,
+            allow_trace: false,
+            description: String::new(),
+            info_url: String::new(),
+        }
+    }
+}
+
 /// Measurement of how long answers take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceLatency {

@@ -127,11 +127,28 @@ impl Draft {
         let id = BASE32_NOPAD.encode(&Sha512_256::digest(json(&claims)?));
         claims.jti = &id;
         claims.nats = Some(Nats { body: &self.body, tags: &self.tags, kind, version: VERSION_MAX });
-        let header = BASE64URL_NOPAD.encode(br#"{"typ":"JWT","alg":"ed25519-nkey"}"#);
-        let signed = format!("{header}.{}", BASE64URL_NOPAD.encode(json(&claims)?.as_bytes()));
-        let signature = BASE64URL_NOPAD.encode(&issuer.sign(signed.as_bytes()));
-        Ok(format!("{signed}.{signature}"))
+        Ok(signed(issuer, &json(&claims)?))
     }
+}
+
+/// A request to resolvers to delete accounts, signed by an operator at `issued_at` (seconds since 1970). It has no kind.
+pub fn sign_deletion(operator: &Seed, accounts: &[String], issued_at: i64) -> Result<String, EncodeError> {
+    let issuer = operator.public();
+    if issuer.kind != Kind::Operator {
+        return Err(EncodeError::Issuer { kind: "deletion", issuer: issuer.kind });
+    }
+    let own = issuer.to_string();
+    let nats = serde_json::json!({ "accounts": accounts, "version": VERSION_MAX });
+    let claims = serde_json::json!({ "iat": issued_at, "iss": own, "sub": own, "nats": nats });
+    Ok(signed(operator, &claims.to_string()))
+}
+
+/// A token with these claims.
+fn signed(issuer: &Seed, claims: &str) -> String {
+    let header = BASE64URL_NOPAD.encode(br#"{"typ":"JWT","alg":"ed25519-nkey"}"#);
+    let text = format!("{header}.{}", BASE64URL_NOPAD.encode(claims.as_bytes()));
+    let signature = BASE64URL_NOPAD.encode(&issuer.sign(text.as_bytes()));
+    format!("{text}.{signature}")
 }
 
 impl From<&Token> for Draft {

@@ -2,7 +2,7 @@
 //! believed is [`trust`]'s question.
 //!
 //! [`decode`] reads and verifies, [`encode`] makes and signs; [`claims`], [`account`] and [`authorization`] say what a
-//! token holds; [`template`] fills a role's template in.
+//! token holds; [`template`] fills a role's template in; [`validate`] names all that is wrong.
 //! Source: <https://github.com/nats-io/jwt>, versions 1 and 2; RFC 7519.
 
 pub mod account;
@@ -11,6 +11,7 @@ pub mod claims;
 pub mod encode;
 pub mod template;
 pub mod trust;
+pub mod validate;
 
 use crate::nkey::{Kind, Public};
 use account::Account;
@@ -183,6 +184,12 @@ pub fn decode(text: &str) -> Result<Token, JwtError> {
         return Err(JwtError::Signature);
     }
     token(claims, issuer)
+}
+
+/// The claims of a token as JSON, with fields that are not known here, too. Nothing is verified.
+pub fn payload(text: &str) -> Result<Value, JwtError> {
+    let part = text.split('.').nth(1).ok_or(JwtError::Form)?;
+    if text.len() > TOKEN_BYTES_MAX { Err(JwtError::TooLong) } else { object(part).map(Value::Object) }
 }
 
 fn decoded(part: &str) -> Result<Vec<u8>, JwtError> {

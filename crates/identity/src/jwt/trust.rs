@@ -344,7 +344,7 @@ fn stays(limits: &UserLimits, presented: &Presented<'_>) -> Result<Option<i64>, 
 }
 
 /// `15:04:05`.
-fn seconds_of_day(text: &str) -> Option<i64> {
+pub(super) fn seconds_of_day(text: &str) -> Option<i64> {
     let mut parts = text.split(':').map(|part| part.parse::<u8>().ok().map(i64::from));
     let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
     let valid = parts.next().is_none() && hour < 24 && minute < 60 && second < 60;
