@@ -41,7 +41,6 @@ const OCSP: &str = "OCSP is not part of this version";
 const CALLOUT: Status = Refused("auth callout is not part of this version");
 const TRACING: Status = Refused("message tracing is not part of this version");
 const SHARING: Status = Refused("sharing between accounts is not part of this version");
-const CERTIFICATES: Status = Refused("several certificates are not supported yet");
 const MAPPING: Status = Refused("subject mapping is not part of this version");
 const PROFILER: &str = "the Go profiler has no counterpart; use perf or another system profiler";
 const CERT_STORE: &str = "the Windows certificate store is not supported; use cert_file and key_file";
@@ -150,7 +149,7 @@ keys! {
         curve_preferences: Reloads, "Key exchange groups: X25519, CurveP256, CurveP384.";
         pinned_certs: Reloads, "SHA-256 of the public keys that clients may have, in hex.";
         connection_rate_limit: Reloads, "Handshakes a second.";
-        certs | "certificates": CERTIFICATES, "Certificates with their keys, instead of one of each.";
+        certs | "certificates": Reloads, "Certificates with their keys, instead of one of each; the name that a client asks for chooses.";
         ocsp_peer: Refused(OCSP), "Check clients' certificates by OCSP.";
         cert_store: Refused(CERT_STORE), "Windows certificate store.";
         cert_match_by: Refused(CERT_STORE), "Windows certificate store.";

@@ -104,10 +104,12 @@ impl Handler for Driver {
         let transport = match &policy.tls {
             // The others do not leave the machine.
             Some(tls) if way == Way::Network => {
-                if !tls.admit(self.turn.now()) {
-                    client.peer().close(CloseReason::TlsHandshake);
+                if tls.admit(self.turn.now()) {
+                    tls.transport(policy.options.allow_non_tls)
+                } else {
+                    client.throttle();
+                    Transport::Plain
                 }
-                tls.transport(policy.options.allow_non_tls)
             }
             _ => Transport::Plain,
         };

@@ -1,11 +1,17 @@
 //! TLS of a listener: certificates, what is asked of clients, and when their certificates are good.
 
-use dialtone_config::options::{Tls, TlsFirst};
+mod choice;
+#[cfg(test)]
+mod tests;
+
+use choice::Certificates;
+use dialtone_config::options::{CertPair, Tls, TlsFirst};
 use dialtone_identity::certificate;
 use dialtone_net::{HandshakeFirst, Transport};
 use parking_lot::Mutex;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -77,19 +83,18 @@ impl TlsSetup {
                     "`verify` needs `ca_file`: the certificates that clients' are verified with".into(),
                 ));
             }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
                 .build()
                 .map_err(|e| setup(&e))?;
             builder.with_client_cert_verifier(verifier)
         } else {
             builder.with_no_client_auth()
         };
-        let chain = certificates(&options.cert_file)?;
-        let key = PrivateKeyDer::from_pem_file(&options.key_file)
-            .map_err(|e| file_error(&options.key_file, "private key", e))?;
-        let config = builder
-            .with_single_cert(chain, key)
-            .map_err(|e| file_error(&options.cert_file, "certificate and its key", e))?;
+        let certified =
+            pairs(options).iter().map(|pair| certified(pair, &provider)).collect::<Result<_, _>>()?;
+        // Session tickets are of this configuration alone: one of another listener, or from before a reload, is none
+        // (CVE-2025-68121).
+        let config = builder.with_cert_resolver(Arc::new(Certificates::new(certified)));
         Ok(Self {
             options: options.clone(),
             config: Arc::new(config),
@@ -108,9 +113,9 @@ impl TlsSetup {
         self.options.timeout
     }
 
-    /// Until when the certificate is good, RFC 3339.
+    /// Until when the certificate is good, RFC 3339; of several, the first.
     pub fn not_after(&self) -> Option<String> {
-        let chain = certificates(&self.options.cert_file).ok()?;
+        let chain = certificates(&pairs(&self.options).first()?.cert_file).ok()?;
         certificate::not_after(chain.first()?)
             .and_then(|s| jiff::Timestamp::from_second(s).ok())
             .map(|t| t.to_string())
@@ -158,8 +163,26 @@ impl TlsSetup {
 }
 
 fn stamps(options: &Tls) -> Vec<Option<SystemTime>> {
-    let files = [Some(&options.cert_file), Some(&options.key_file), options.ca_file.as_ref()];
-    files.into_iter().flatten().map(|file| std::fs::metadata(file).and_then(|m| m.modified()).ok()).collect()
+    let pairs = pairs(options);
+    let files = pairs.iter().flat_map(|pair| [&pair.cert_file, &pair.key_file]).chain(&options.ca_file);
+    files.map(|file| std::fs::metadata(file).and_then(|m| m.modified()).ok()).collect()
+}
+
+/// The certificates with their keys, one or several.
+fn pairs(options: &Tls) -> Vec<CertPair> {
+    match options.certs.as_slice() {
+        [] => vec![CertPair { cert_file: options.cert_file.clone(), key_file: options.key_file.clone() }],
+        certs => certs.to_vec(),
+    }
+}
+
+/// Reads a certificate chain and its key, which must be of one pair.
+fn certified(pair: &CertPair, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let chain = certificates(&pair.cert_file)?;
+    let key = PrivateKeyDer::from_pem_file(&pair.key_file)
+        .map_err(|e| file_error(&pair.key_file, "private key", e))?;
+    CertifiedKey::from_der(chain, key, provider)
+        .map_err(|e| file_error(&pair.cert_file, "certificate and its key", e))
 }
 
 fn file_error(file: &Path, what: &'static str, problem: impl std::fmt::Display) -> TlsError {
@@ -193,9 +216,12 @@ fn provider(options: &Tls) -> Result<CryptoProvider, TlsError> {
             let (name, known) = (name.clone(), known.join(", "));
             return Err(TlsError::Unknown { name, what: "secure cipher suite", known });
         }
-        provider
-            .cipher_suites
-            .retain(|suite| options.cipher_suites.iter().any(|n| plain(n) == plain(&name_of(suite))));
+        let asked = |suite: &rustls::SupportedCipherSuite| {
+            options.cipher_suites.iter().any(|n| plain(n) == plain(&name_of(suite)))
+        };
+        // A list of suites for TLS 1.2 alone says nothing of TLS 1.3, as for the official server.
+        let any_1_3 = provider.cipher_suites.iter().any(|suite| suite.tls13().is_some() && asked(suite));
+        provider.cipher_suites.retain(|suite| asked(suite) || (!any_1_3 && suite.tls13().is_some()));
     }
     if !options.curves.is_empty() {
         let group = |name: &str| match name.to_ascii_lowercase().as_str() {

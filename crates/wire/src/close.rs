@@ -50,7 +50,7 @@ close_reasons! {
     /// CONNECT with an unknown protocol number.
     BadClientProtocolVersion "Bad Client Protocol Version";
     /// The peer meant another listener.
-    WrongPort "Wrong Port";
+    WrongPort "Incorrect Port";
     /// Over the account's connections.
     MaxAccountConnectionsExceeded "Maximum Account Connections Exceeded";
     /// Over the server's connections.

@@ -224,6 +224,7 @@ impl<'de> serde::de::Visitor<'de> for Fields<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn what_is_absent_or_null_has_the_default() {
@@ -243,6 +244,50 @@ mod tests {
             [r#"{"verbose":"x"}"#, r#"{"user":1}"#, r#"{"protocol":1.5}"#, "[]", "\"x\"", "", "{bad", "{} x"]
         {
             assert!(Connect::parse(json.as_bytes()).is_err(), "{json}");
+        }
+    }
+
+    /// Values of any kind, as deep as JSON goes in a few letters.
+    fn value() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            "[ -~]{0,6}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(2, 6, 3, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..3).prop_map(Into::into),
+                proptest::collection::btree_map("[a-z]{1,3}", inner, 0..3)
+                    .prop_map(|map| map.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    proptest! {
+        /// Whatever an object holds, it is read exactly if each field that counts has its type, in any order and case.
+        #[test]
+        fn fields_count_by_name_and_type(
+            fields in proptest::collection::btree_map("verbose|ECHO|Protocol|user|pass|other", value(), 0..5),
+        ) {
+            let json = serde_json::to_vec(&fields).expect("json");
+            let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
+            let right = ["verbose", "ECHO"].iter().all(|f| field(f).is_none_or(serde_json::Value::is_boolean))
+                && ["user", "pass"].iter().all(|f| field(f).is_none_or(serde_json::Value::is_string))
+                && field("Protocol").is_none_or(serde_json::Value::is_i64);
+            let read = Connect::parse(&json);
+            prop_assert_eq!(read.is_ok(), right, "{:?}", fields);
+            if let Ok(connect) = read {
+                prop_assert_eq!(connect.verbose, field("verbose").and_then(serde_json::Value::as_bool).unwrap_or(true));
+                prop_assert_eq!(connect.echo, field("ECHO").and_then(serde_json::Value::as_bool).unwrap_or(true));
+                prop_assert_eq!(connect.protocol, field("Protocol").and_then(serde_json::Value::as_i64).unwrap_or(0));
+                prop_assert_eq!(connect.user.as_str(), field("user").and_then(serde_json::Value::as_str).unwrap_or(""));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(json in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = Connect::parse(&json);
         }
     }
 

@@ -67,16 +67,10 @@ protocol_errors! {
     InvalidPublishSubject "Invalid Publish Subject" Stays;
     /// The peer did not answer our PINGs.
     StaleConnection "Stale Connection" Closes;
-    /// The peer does not read fast enough.
-    SlowConsumer "Slow Consumer" Closes;
     /// TLS handshakes come faster than `connection_rate_limit`.
     ConnectionThrottled "Connection throttling is active. Please try again later." Closes;
     /// The account cannot take this connection.
     AccountRegistration "Failed Account Registration" Closes;
-    /// The server is going away.
-    ServerShutdown "Server Shutdown" Closes;
-    /// This connection may not be used for this kind of peer.
-    ConnectionType "Connection Type Not Allowed" Closes;
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::registry::Session;
 use crate::shared::Shared;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
+use dialtone_config::options::TlsFirst;
 use dialtone_net::{Broken, Secured};
 use dialtone_wire::client::{Limits, Op, ParseError, Parsed, encode, parse};
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
@@ -78,6 +79,8 @@ pub struct Client {
     nonce: Box<str>,
     /// CONNECT, while it is being checked.
     pending: Option<Box<Connect>>,
+    /// It came when there were enough TLS handshakes in this second.
+    throttled: bool,
     traced: bool,
     phase: Phase,
     manner: Manner,
@@ -124,6 +127,7 @@ impl Client {
             user: "".into(),
             nonce,
             pending: None,
+            throttled: false,
             traced,
             phase,
             manner: Manner::default(),
@@ -147,12 +151,24 @@ impl Client {
 
     /// The server speaks first: INFO.
     pub fn greet(&mut self, turn: &mut Turn) {
+        if self.throttled {
+            if self.policy.options.tls.as_ref().is_some_and(|tls| tls.first == TlsFirst::No) {
+                self.send_info(turn, false);
+            }
+            let (error, reason) = (ProtocolError::ConnectionThrottled, CloseReason::MaxConnectionsExceeded);
+            return self.refuse(error, reason, turn);
+        }
         self.send_info(turn, false);
         let max = self.policy.options.limits.connections_max;
         if max > 0 && self.shared.registry.len() > max {
             self.log(Event::LimitReached, format_args!("maximum connections exceeded"));
             self.refuse(ProtocolError::ServerConnectionsExceeded, CloseReason::MaxConnectionsExceeded, turn);
         }
+    }
+
+    /// There are enough TLS handshakes in this second: it is told so, and goes.
+    pub fn throttle(&mut self) {
+        self.throttled = true;
     }
 
     /// A TLS handshake is to come: no PING before it.
