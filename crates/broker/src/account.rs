@@ -1,14 +1,18 @@
 //! An account: a space of subjects of its own, and who is interested in what there.
 
+use crate::sharing::responses::{Pending, Responses};
+use crate::sharing::{Mapped, Sharing};
 use crate::stats::Counters;
 use crate::subscription::{Subscriber, Subscription};
+use dialtone_subject::transform::Random;
 use dialtone_subject::{Generations, Interest};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Instant;
 
 /// The number of an account in this process. Never given again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId(pub u32);
 
 /// The name of the account that everyone is in who is put into no other.
@@ -27,6 +31,10 @@ pub struct Account {
     connections: AtomicU32,
     interest: RwLock<Interest<Subscriber>>,
     generations: Generations,
+    sharing: RwLock<Sharing>,
+    shares: AtomicBool,
+    maps: AtomicBool,
+    responses: Mutex<Option<Box<Responses>>>,
 }
 
 impl Account {
@@ -39,6 +47,10 @@ impl Account {
             connections: AtomicU32::new(0),
             interest: RwLock::default(),
             generations: Generations::default(),
+            sharing: RwLock::default(),
+            shares: AtomicBool::new(false),
+            maps: AtomicBool::new(false),
+            responses: Mutex::default(),
         })
     }
 
@@ -50,6 +62,64 @@ impl Account {
     /// Reads the interest. Nothing else may be locked while the guard lives.
     pub fn interest(&self) -> parking_lot::RwLockReadGuard<'_, Interest<Subscriber>> {
         self.interest.read()
+    }
+
+    /// Reads what it shares. Nothing else may be locked while the guard lives.
+    pub fn sharing(&self) -> parking_lot::RwLockReadGuard<'_, Sharing> {
+        self.sharing.read()
+    }
+
+    /// Changes what it shares; `change` must not lock anything. Cached routes notice at once.
+    pub(crate) fn share<T>(&self, change: impl FnOnce(&mut Sharing) -> T) -> T {
+        let mut sharing = self.sharing.write();
+        let result = change(&mut sharing);
+        self.shares.store(!sharing.is_empty(), Ordering::Release);
+        self.maps.store(sharing.has_mappings(), Ordering::Release);
+        drop(sharing);
+        self.generations.bump_all();
+        result
+    }
+
+    /// Whether a message here may concern another account.
+    #[inline]
+    pub(crate) fn shares(&self) -> bool {
+        self.shares.load(Ordering::Acquire)
+    }
+
+    /// Whether some subject here is mapped.
+    #[inline]
+    pub fn maps(&self) -> bool {
+        self.maps.load(Ordering::Acquire)
+    }
+
+    /// Where a message to `subject` goes; appends it to `out`.
+    pub(crate) fn map(&self, subject: &[u8], random: &mut impl Random, out: &mut Vec<u8>) -> Mapped {
+        self.sharing.read().map(subject, random, out)
+    }
+
+    /// Notes an answer that is owed. The subject that leads back to who asked, and whether it is the only one.
+    pub(crate) fn open_response(&self, pending: Pending) -> (Box<[u8]>, bool) {
+        let mut responses = self.responses.lock();
+        let responses = responses.get_or_insert_default();
+        let subject = responses.open(pending);
+        (subject, responses.watch())
+    }
+
+    /// Forgets the answers that did not come in time. Whether some are still owed.
+    pub(crate) fn expire_responses(&self, now: Instant) -> bool {
+        let mut guard = self.responses.lock();
+        let Some(responses) = guard.as_deref_mut() else { return false };
+        responses.expire(now);
+        let owes = responses.len() > 0;
+        if !owes {
+            *guard = None;
+        }
+        owes
+    }
+
+    /// The answers that are owed, if any ever were. A leaf lock.
+    pub(crate) fn responses<T>(&self, of: impl FnOnce(&mut Responses) -> T) -> Option<T> {
+        self.responses.lock().as_deref_mut().map(of)
     }
 
     /// Adds a subscription; messages published from now on reach it.

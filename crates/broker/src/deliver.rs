@@ -7,11 +7,17 @@ use crate::account::Account;
 use crate::outbox::{Chunk, Pool};
 use crate::peer::Peer;
 use crate::permission::Authorized;
-use crate::route::{Route, RouteCache, Target};
+use crate::route::{Route, RouteCache, Target, Via};
+use crate::sharing::Mapped;
+use crate::sharing::exchange::Exchange;
+use crate::sharing::responses::PREFIX;
 use crate::subscription::Counted;
+use dialtone_subject::transform::Random;
 use dialtone_wire::client::{Publish, encode};
 use std::sync::Arc;
 use std::time::Instant;
+
+mod services;
 
 /// Bodies from this size on are shared by their targets instead of copied to each.
 const SHARED_BODY_BYTES_MIN: usize = 4096;
@@ -57,7 +63,10 @@ pub struct Turn {
     staged_bytes: usize,
     pool: Pool,
     middle: Vec<u8>,
-    random: u64,
+    dice: Dice,
+    /// Services that the message being published may still ask.
+    legs_left: u32,
+    exchange: Arc<Exchange>,
     now: Instant,
     tracer: Option<Tracer>,
     /// A peer that was delivered to and that producers should wait for.
@@ -75,11 +84,19 @@ impl Turn {
             staged_bytes: 0,
             pool: Pool::default(),
             middle: Vec::new(),
-            random: seed | 1,
+            dice: Dice(seed | 1),
+            legs_left: 0,
+            exchange: Arc::default(),
             now,
             tracer: None,
             stalled: None,
         }
+    }
+
+    /// One of the turns of a server.
+    pub fn of(mut self, exchange: &Arc<Exchange>) -> Self {
+        self.exchange = exchange.clone();
+        self
     }
 
     /// A turn begins at `now`.
@@ -107,14 +124,35 @@ impl Turn {
         let message = message.get();
         // Publishers often go on with the subject they had: the last route needs neither hashing nor counting.
         let last = self.last.take().filter(|route| route.is_of(origin.account, message.subject));
-        let route = last.unwrap_or_else(|| self.routes.route(origin.account, message.subject));
-        let delivered = if route.is_empty() { 0 } else { self.deliver(&route, origin, message) };
+        let route = match last {
+            Some(route) => route,
+            None if message.subject.starts_with(PREFIX) => return self.publish_answer(origin, message),
+            None => self.routes.route(origin.account, message.subject, Via::Publish),
+        };
+        let mut delivered = 0;
+        if !route.is_empty() {
+            delivered = self.deliver(&route, origin.except(), message);
+            if !route.services.is_empty() {
+                delivered += self.ask_services(&route, origin, message);
+            }
+        }
         self.last = Some(route);
+        self.write_if_full();
+        delivered
+    }
+
+    /// Where a message to `subject` goes, if this account maps some subjects; appends it to `out`. Done once, before
+    /// the gate of publishing.
+    pub fn map(&mut self, account: &Account, subject: &[u8], out: &mut Vec<u8>) -> Mapped {
+        account.map(subject, &mut self.dice, out)
+    }
+
+    #[inline]
+    fn write_if_full(&mut self) {
         let full = STAGED_BYTES_PER_PEER.saturating_mul(self.stages.len());
         if self.staged_bytes > full.clamp(STAGED_BYTES_MIN, STAGED_BYTES_MAX) {
             self.finish();
         }
-        delivered
     }
 
     /// Whether it pays to [`Turn::warm`]: so many different subjects come that none is known.
@@ -136,7 +174,7 @@ impl Turn {
 
     /// Delivers `headers` to the peer's own plain subscription for `reply`, if it has one: nobody answers `subject`.
     pub fn no_responders(&mut self, origin: Origin<'_>, reply: &[u8], headers: &[u8]) {
-        let route = self.routes.route(origin.account, reply);
+        let route = self.routes.route(origin.account, reply, Via::Publish);
         let Some(target) = route.plain.iter().find(|t| Arc::ptr_eq(t.subscription.peer(), origin.peer))
         else {
             return;
@@ -185,19 +223,20 @@ impl Turn {
         self.routes.clear();
     }
 
-    fn deliver(&mut self, route: &Route, origin: Origin<'_>, message: &Publish<'_>) -> usize {
+    /// Delivers to the targets of a route, except to `except`.
+    fn deliver(&mut self, route: &Route, except: Option<&Arc<Peer>>, message: &Publish<'_>) -> usize {
         let shared = (message.framed.len() >= SHARED_BODY_BYTES_MIN
             && route.plain.len() + route.queues.len() > 1)
             .then(|| Arc::<[u8]>::from(message.framed));
         self.middle(message, true);
         let mut delivered = 0;
         for target in &route.plain {
-            if origin.echo || !Arc::ptr_eq(target.subscription.peer(), origin.peer) {
+            if except.is_none_or(|peer| !Arc::ptr_eq(target.subscription.peer(), peer)) {
                 delivered += usize::from(self.stage_message(target, message, shared.as_ref()));
             }
         }
         for members in &route.queues {
-            delivered += usize::from(self.deliver_to_one(members, origin, message, shared.as_ref()));
+            delivered += usize::from(self.deliver_to_one(members, except, message, shared.as_ref()));
         }
         delivered
     }
@@ -206,15 +245,15 @@ impl Turn {
     fn deliver_to_one(
         &mut self,
         members: &[Target],
-        origin: Origin<'_>,
+        except: Option<&Arc<Peer>>,
         message: &Publish<'_>,
         shared: Option<&Arc<[u8]>>,
     ) -> bool {
-        let start = if members.len() > 1 { self.random() as usize % members.len() } else { 0 };
+        let start = if members.len() > 1 { self.dice.next() as usize % members.len() } else { 0 };
         let (before, from) = members.split_at(start);
         from.iter()
             .chain(before)
-            .filter(|t| origin.echo || !Arc::ptr_eq(t.subscription.peer(), origin.peer))
+            .filter(|t| except.is_none_or(|peer| !Arc::ptr_eq(t.subscription.peer(), peer)))
             .any(|target| self.stage_message(target, message, shared))
     }
 
@@ -326,14 +365,28 @@ impl Turn {
         // The slot says that the stage is there; both are cleared together in `finish`.
         &mut self.stages[index]
     }
+}
 
-    /// xorshift64*: good enough to spread work, and it costs nothing.
-    fn random(&mut self) -> u64 {
-        let mut x = self.random;
+impl<'a> Origin<'a> {
+    /// Who does not get the message.
+    #[inline]
+    fn except(&self) -> Option<&'a Arc<Peer>> {
+        (!self.echo).then_some(self.peer)
+    }
+}
+
+/// xorshift64*: good enough to spread work, and it costs nothing.
+#[derive(Clone, Copy)]
+struct Dice(u64);
+
+impl Random for Dice {
+    #[inline]
+    fn next(&mut self) -> u32 {
+        let mut x = self.0;
         x ^= x >> 12;
         x ^= x << 25;
         x ^= x >> 27;
-        self.random = x;
-        x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33
+        self.0 = x;
+        (x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as u32
     }
 }

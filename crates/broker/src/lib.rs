@@ -15,5 +15,6 @@ pub mod peer;
 pub mod permission;
 mod replies;
 pub mod route;
+pub mod sharing;
 pub mod stats;
 pub mod subscription;

@@ -3,14 +3,15 @@
 use crate::account::Account;
 use crate::outbox::{Chunk, Flushed, Outbox, Pool, Sink};
 use crate::replies::Replies;
+use crate::sharing::requester::{Card, Describe};
 use crate::stats::Counters;
 use crate::subscription::{Subscription, Subscriptions};
 use dialtone_identity::permission::Permissions;
 use dialtone_wire::CloseReason;
 use parking_lot::{Mutex, RwLock};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 /// The number of a connection, given once and never again while the server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,6 +49,8 @@ pub struct Peer {
     subscriptions: Mutex<Subscriptions>,
     waiters: Mutex<Vec<Arc<Peer>>>,
     replies: Mutex<Option<Box<Replies>>>,
+    describe: OnceLock<Weak<dyn Describe>>,
+    rtt_ns: AtomicU64,
     pending_bytes_max: usize,
 }
 
@@ -86,6 +89,8 @@ impl Peer {
             subscriptions: Mutex::default(),
             waiters: Mutex::default(),
             replies: Mutex::default(),
+            describe: OnceLock::new(),
+            rtt_ns: AtomicU64::new(0),
             pending_bytes_max,
         })
     }
@@ -117,6 +122,26 @@ impl Peer {
     #[inline]
     pub fn place_version(&self) -> u32 {
         self.place_version.load(Ordering::Acquire)
+    }
+
+    /// What services may be told of it.
+    pub fn card(&self) -> Option<Card> {
+        Some(self.describe.get()?.upgrade()?.card())
+    }
+
+    /// Says who knows what services may be told of it. Said once.
+    pub fn described_by(&self, describe: Weak<dyn Describe>) {
+        let _ = self.describe.set(describe);
+    }
+
+    /// Sets the round-trip time.
+    pub fn set_rtt(&self, rtt: Duration) {
+        self.rtt_ns.store(rtt.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// The last round-trip time; zero before the first.
+    pub fn rtt(&self) -> Duration {
+        Duration::from_nanos(self.rtt_ns.load(Ordering::Relaxed))
     }
 
     /// Sends bytes of the protocol from outside a loop.

@@ -1,6 +1,7 @@
 //! Where messages of one subject go, worked out once and kept while it is true.
 
 use crate::account::{Account, AccountId};
+use crate::sharing::{ServiceImport, StreamImport};
 use crate::subscription::{Subscriber, Subscription};
 use dialtone_subject::{Generations, Matches, ShortBytes, Stamp, SubjectHash};
 use dialtone_wire::client::encode;
@@ -39,49 +40,140 @@ impl Target {
     }
 }
 
+/// How a message came into the account whose route it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// It was published there.
+    Publish,
+    /// By a service, as a request or an answer: it does not go on into accounts that take it as a stream.
+    Service,
+}
+
+/// What a route is found by.
+#[derive(Clone, Copy)]
+struct Key<'a> {
+    account: &'a Account,
+    subject: &'a [u8],
+    hash: SubjectHash,
+    via: Via,
+}
+
+impl<'a> Key<'a> {
+    #[inline]
+    fn new(account: &'a Account, subject: &'a [u8], via: Via) -> Self {
+        Self { account, subject, hash: SubjectHash::of(subject), via }
+    }
+
+    #[inline]
+    fn mixed(&self) -> u64 {
+        mix(self.account.id, &self.hash, self.via)
+    }
+}
+
+#[inline]
+fn mix(account: AccountId, hash: &SubjectHash, via: Via) -> u64 {
+    let number = u64::from(account.0) << 1 | u64::from(via == Via::Service);
+    hash.value() ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// Another account that a route was worked out from.
+#[derive(Debug)]
+struct Watched {
+    account: Arc<Account>,
+    hash: SubjectHash,
+    stamp: Stamp,
+}
+
+/// A service of another account that gets the messages of a route.
+#[derive(Debug)]
+pub struct Leg {
+    /// The import.
+    pub import: Arc<ServiceImport>,
+    /// The subject in the account that exports it.
+    pub subject: Box<[u8]>,
+}
+
 /// Who gets the messages of one subject in one account.
 #[derive(Debug)]
 pub struct Route {
     account: AccountId,
+    via: Via,
     subject: ShortBytes<38>,
     hash: SubjectHash,
     stamp: Stamp,
+    others: Vec<Watched>,
     /// Everyone here gets each message.
     pub plain: Vec<Target>,
-    /// One of each group gets a message.
+    /// One of each group gets a message; its members may be in several accounts.
     pub queues: Vec<Vec<Target>>,
+    /// Each of these services is asked.
+    pub services: Vec<Leg>,
 }
 
 impl Route {
-    /// Works out a route from the account's interest as it is now.
+    /// Works out a route from the account's interest as it is now, and from that of accounts that take it as a stream.
     ///
     /// This is the gate of delivery: a subscription whose peer may not see this very subject gets no target, so no
     /// path of a message can go round its rights.
-    fn build(
-        &mut self,
-        account: &Account,
-        subject: &[u8],
-        hash: SubjectHash,
-        matches: &mut Matches<Subscriber>,
-    ) {
-        self.account = account.id;
-        self.subject = ShortBytes::concat(&[subject]);
-        self.hash = hash;
+    fn build(&mut self, key: &Key<'_>, matches: &mut Matches<Subscriber>) {
+        self.account = key.account.id;
+        self.via = key.via;
+        self.subject = ShortBytes::concat(&[key.subject]);
+        self.hash = key.hash;
         // The stamp is taken first: a change while we match makes the route stale, never wrong.
-        self.stamp = account.generations().stamp(&hash);
+        self.stamp = key.account.generations().stamp(&key.hash);
+        self.others.clear();
+        self.plain.clear();
+        self.queues.clear();
+        self.services.clear();
+        self.add(key.account, key.subject, matches);
+        if key.account.shares() {
+            self.cross(key, matches);
+        }
+    }
+
+    /// Adds who is interested in `subject` in `account`, and may have it.
+    fn add(&mut self, account: &Account, subject: &[u8], matches: &mut Matches<Subscriber>) {
         matches.clear();
         account.interest().matches(subject, matches);
         let may = |Subscriber(subscription): Subscriber| {
             let allowed = subscription.peer().may_have(subject, subscription.queue());
             allowed.then(|| Target::new(subject, subscription))
         };
-        self.plain.clear();
         self.plain.extend(matches.take_plain().filter_map(may));
-        let of_group = |members: &[Subscriber]| members.iter().cloned().filter_map(may).collect::<Vec<_>>();
-        self.queues.clear();
-        self.queues.extend(matches.groups().map(of_group).filter(|members| !members.is_empty()));
+        // Within one account the groups differ; only with those of accounts before can they be the same.
+        let before = self.queues.len();
+        for members in matches.groups() {
+            let members: Vec<Target> = members.iter().cloned().filter_map(may).collect();
+            let Some(queue) = members.first().map(|target| target.subscription.queue()) else { continue };
+            let same = |group: &&mut Vec<Target>| group.iter().any(|t| t.subscription.queue() == queue);
+            match self.queues.iter_mut().take(before).find(same) {
+                Some(group) => group.extend(members),
+                None => self.queues.push(members),
+            }
+        }
         // Entries hold their peers; the buffer must not keep those alive.
         matches.clear();
+    }
+
+    /// Adds what is beyond the borders of the account: who takes the message as a stream, and which services it asks.
+    #[cold]
+    fn cross(&mut self, key: &Key<'_>, matches: &mut Matches<Subscriber>) {
+        let (streams, services) = {
+            let sharing = key.account.sharing();
+            let streams = if key.via == Via::Publish { sharing.taken_of(key.subject) } else { Vec::new() };
+            (streams, sharing.services_for(key.subject))
+        };
+        for stream in &streams {
+            let StreamImport { importer, .. } = &**stream;
+            let here = stream.here(key.subject);
+            let hash = SubjectHash::of(&here);
+            let stamp = importer.generations().stamp(&hash);
+            self.others.push(Watched { account: importer.clone(), hash, stamp });
+            self.add(importer, &here, matches);
+        }
+        let leg = |import: Arc<ServiceImport>| Leg { subject: import.there(key.subject), import };
+        self.services.extend(services.into_iter().map(leg));
     }
 
     /// The route of no subject.
@@ -89,25 +181,40 @@ impl Route {
         let hash = SubjectHash::of(b"");
         Self {
             account: AccountId(u32::MAX),
+            via: Via::Publish,
             subject: ShortBytes::concat(&[]),
             hash,
             stamp: Generations::default().stamp(&hash),
+            others: Vec::new(),
             plain: Vec::new(),
             queues: Vec::new(),
+            services: Vec::new(),
         }
     }
 
-    /// Whether this is still who gets the messages of `subject` in `account`.
+    /// Whether this is still who gets what is published to `subject` in `account`.
     #[inline]
     pub fn is_of(&self, account: &Account, subject: &[u8]) -> bool {
         self.account == account.id
+            && self.via == Via::Publish
             && self.subject.as_slice() == subject
-            && account.generations().is_current(&self.hash, &self.stamp)
+            && self.is_current(account)
+    }
+
+    #[inline]
+    fn is_current(&self, account: &Account) -> bool {
+        account.generations().is_current(&self.hash, &self.stamp)
+            && self.others.iter().all(|o| o.account.generations().is_current(&o.hash, &o.stamp))
+    }
+
+    #[inline]
+    fn has(&self, key: &Key<'_>) -> bool {
+        self.account == key.account.id && self.via == key.via && self.subject.as_slice() == key.subject
     }
 
     /// Whether nobody gets these messages.
     pub fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.queues.is_empty()
+        self.plain.is_empty() && self.queues.is_empty() && self.services.is_empty()
     }
 
     fn targets(&self) -> usize {
@@ -133,45 +240,40 @@ pub struct RouteCache {
     seen_once: Vec<u32>,
 }
 
-fn key(account: AccountId, hash: &SubjectHash) -> u64 {
-    hash.value() ^ u64::from(account.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
 impl RouteCache {
     /// The route of a subject in an account: from the cache while it is true, else worked out.
     #[inline]
-    pub fn route(&mut self, account: &Account, subject: &[u8]) -> Arc<Route> {
-        let hash = SubjectHash::of(subject);
-        let key = key(account.id, &hash);
-        let same = |route: &Arc<Route>| route.account == account.id && route.subject.as_slice() == subject;
-        if let Some(route) = self.young.find(key, same)
-            && account.generations().is_current(&route.hash, &route.stamp)
+    pub fn route(&mut self, account: &Account, subject: &[u8], via: Via) -> Arc<Route> {
+        let key = Key::new(account, subject, via);
+        let mixed = key.mixed();
+        if let Some(route) = self.young.find(mixed, |route| route.has(&key))
+            && route.is_current(account)
         {
             self.strangers = 0;
             return route.clone();
         }
-        self.work_out(account, subject, hash, key)
+        self.work_out(&key, mixed)
     }
 
     #[cold]
-    fn work_out(&mut self, account: &Account, subject: &[u8], hash: SubjectHash, key: u64) -> Arc<Route> {
-        let same = |route: &Arc<Route>| route.account == account.id && route.subject.as_slice() == subject;
-        let young = self.young.find_entry(key, same).ok().map(|entry| entry.remove().0);
+    fn work_out(&mut self, key: &Key<'_>, mixed: u64) -> Arc<Route> {
+        let same = |route: &Arc<Route>| route.has(key);
+        let young = self.young.find_entry(mixed, same).ok().map(|entry| entry.remove().0);
         let stale = match young {
             Some(route) => {
                 self.targets = self.targets.saturating_sub(route.targets());
                 Some(route)
             }
-            None => self.old.find_entry(key, same).ok().map(|entry| entry.remove().0),
+            None => self.old.find_entry(mixed, same).ok().map(|entry| entry.remove().0),
         };
         let route = match stale {
-            Some(route) if account.generations().is_current(&route.hash, &route.stamp) => route,
-            Some(route) => self.build(route, account, subject, hash),
-            None if self.comes_again(key) => self.build(Arc::new(Route::empty()), account, subject, hash),
+            Some(route) if route.is_current(key.account) => route,
+            Some(route) => self.build(route, key),
+            None if self.comes_again(mixed) => self.build(Arc::new(Route::empty()), key),
             None => {
                 self.strangers = self.strangers.saturating_add(1);
                 let spare = self.spare.take().unwrap_or_else(|| Arc::new(Route::empty()));
-                let route = self.build(spare, account, subject, hash);
+                let route = self.build(spare, key);
                 self.spare = Some(route.clone());
                 return route;
             }
@@ -181,7 +283,7 @@ impl RouteCache {
             self.targets = 0;
         }
         self.targets += route.targets();
-        self.young.insert_unique(key, route.clone(), |r| self::key(r.account, &r.hash));
+        self.young.insert_unique(mixed, route.clone(), |r| mix(r.account, &r.hash, r.via));
         route
     }
 
@@ -192,19 +294,13 @@ impl RouteCache {
     }
 
     /// Works a route out, in the place of another one if nobody else holds that.
-    fn build(
-        &mut self,
-        mut place: Arc<Route>,
-        account: &Account,
-        subject: &[u8],
-        hash: SubjectHash,
-    ) -> Arc<Route> {
+    fn build(&mut self, mut place: Arc<Route>, key: &Key<'_>) -> Arc<Route> {
         if let Some(route) = Arc::get_mut(&mut place) {
-            route.build(account, subject, hash, &mut self.matches);
+            route.build(key, &mut self.matches);
             return place;
         }
         let mut route = Route::empty();
-        route.build(account, subject, hash, &mut self.matches);
+        route.build(key, &mut self.matches);
         Arc::new(route)
     }
 
@@ -272,12 +368,12 @@ mod tests {
         let (account, mut cache, peer) = (Account::new(AccountId(1), "A"), RouteCache::default(), peer());
         account.insert(&Subscription::new(peer.clone(), b"a.*", None, b"1"));
         for kept in [0, 1, 1] {
-            let route = cache.route(&account, b"a.b");
+            let route = cache.route(&account, b"a.b", Via::Publish);
             assert_eq!((sids(&route), cache.len()), (vec![&b"1"[..]], kept));
         }
         // What is held elsewhere stays what it was while the cache goes on.
-        let first = cache.route(&account, b"a.c");
-        let second = cache.route(&account, b"x.y");
+        let first = cache.route(&account, b"a.c", Via::Publish);
+        let second = cache.route(&account, b"x.y", Via::Publish);
         assert_eq!((sids(&first).len(), sids(&second).len()), (1, 0));
     }
 
@@ -290,13 +386,13 @@ mod tests {
         for subscribed in 1..=3 {
             account.insert(&subscriptions[subscribed - 1]);
             for _ in 0..3 {
-                assert_eq!(cache.route(&account, b"a.b").plain.len(), subscribed);
+                assert_eq!(cache.route(&account, b"a.b", Via::Publish).plain.len(), subscribed);
             }
         }
         for subscribed in (0..3).rev() {
             account.remove(&subscriptions[subscribed]);
             for _ in 0..3 {
-                assert_eq!(cache.route(&account, b"a.b").plain.len(), subscribed);
+                assert_eq!(cache.route(&account, b"a.b", Via::Publish).plain.len(), subscribed);
             }
         }
     }

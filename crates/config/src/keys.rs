@@ -40,8 +40,7 @@ const OCSP: &str = "OCSP is not part of this version";
 // These are read in full; what is left is to carry them out, then they become `Reloads`.
 const CALLOUT: Status = Refused("auth callout is not part of this version");
 const TRACING: Status = Refused("message tracing is not part of this version");
-const SHARING: Status = Refused("sharing between accounts is not part of this version");
-const MAPPING: Status = Refused("subject mapping is not part of this version");
+const LATENCY: Status = Refused("latency tracking is not part of this version");
 const PROFILER: &str = "the Go profiler has no counterpart; use perf or another system profiler";
 const CERT_STORE: &str = "the Windows certificate store is not supported; use cert_file and key_file";
 
@@ -112,7 +111,7 @@ keys! {
         system_account | "system": Restarts, "The account for system events.";
         no_system_account | "no_system" | "no_sys_acc": Restarts, "Have no system account.";
         no_auth_user: Reloads, "The user that a connection without credentials is.";
-        mappings | "maps": MAPPING, "Subject mappings of the default account.";
+        mappings | "maps": Reloads, "Subject mappings of the default account.";
         proxies: Reloads, "Keys of trusted proxies.";
         cluster: Refused(CLUSTERS), "Routes to other servers.";
         gateway: Refused(GATEWAYS), "Connections to other clusters.";
@@ -210,9 +209,9 @@ keys! {
         users: Reloads, "Its users.";
         default_permissions: Reloads, "Permissions of users that have none.";
         limits: Reloads, "Limits of the account.";
-        exports: SHARING, "What it shares.";
-        imports: SHARING, "What others share with it.";
-        mappings | "maps": MAPPING, "Subject mappings.";
+        exports: Reloads, "What it shares.";
+        imports: Reloads, "What others share with it.";
+        mappings | "maps": Reloads, "Subject mappings.";
         jetstream: Refused(JETSTREAM), "Streams of the account.";
         msg_trace | "trace_dest": TRACING, "Message tracing.";
     }
@@ -226,7 +225,7 @@ keys! {
         accounts: Reloads, "Accounts that may import it. Default: all.";
         response_type | "response": Reloads, "Answers of a service: `single`, `stream` or `chunked`. Default `single`.";
         response_threshold | "threshold" | "response_max_time" | "response_time": Reloads, "How long an answer of a service may take. Default 2m.";
-        latency: Reloads, "Where the latency of a service is told: a subject, or a block.";
+        latency: LATENCY, "Where the latency of a service is told: a subject, or a block.";
         account_token_position: Reloads, "Which token of the subject is the importing account, from 1.";
         allow_trace: Reloads, "Message traces may go on into the account of the service.";
     }

@@ -444,6 +444,15 @@ pub(crate) fn check(accounts: &[Account], system_account: &str, say: &mut impl F
     }
 }
 
+/// What the subject of an imported stream is called in the importing account.
+pub fn stream_subject(subject: &str, prefix: Option<&str>, to: Option<&str>) -> String {
+    match (prefix.filter(|prefix| !prefix.is_empty()), to.filter(|to| !to.is_empty())) {
+        (Some(prefix), _) => format!("{}.{subject}", prefix.strip_suffix('.').unwrap_or(prefix)),
+        (None, Some(to)) => to.to_owned(),
+        (None, None) => subject.to_owned(),
+    }
+}
+
 impl Export {
     /// Whether it is this that `importer` imports, and may.
     pub fn allows(&self, import: &Import, importer: &str) -> bool {

@@ -110,6 +110,7 @@ impl Builder {
         let verifier = Verifier::start().map_err(StartError::Loops)?;
         let shared = Shared::new(identity, policy, log, verifier);
         Internal::start(&shared).map_err(StartError::Loops)?;
+        crate::sharing::start(&shared);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let for_loops = shared.clone();
         let loops = Loops::start(dialtone_net::Settings { loops: cores }, move |index| {

@@ -12,8 +12,8 @@ use dialtone_net::{Accepted, Broken, Closing, Handler, Link, Received, Secured, 
 use dialtone_wire::CloseReason;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// How long a producer that outruns a reader is held back at most. The official server's figure.
@@ -33,7 +33,8 @@ impl Driver {
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
         let seed = 0x9E37_79B9_7F4A_7C15u64.wrapping_mul(index as u64 + 1);
         let stalls = shared.policy().options.stall_fast_producers;
-        Self { shared, turn: Turn::new(seed, Instant::now()), stalls }
+        let turn = Turn::new(seed, Instant::now()).of(&shared.exchange);
+        Self { shared, turn, stalls }
     }
 }
 
@@ -99,6 +100,8 @@ impl Handler for Driver {
             policy.options.limits.pending_bytes_max,
         );
         let session = Arc::new(Session::new(peer, way, remote, self.turn.now()));
+        let described: Weak<Session> = Arc::downgrade(&session);
+        session.peer.described_by(described);
         registry.insert(session.clone());
         let mut client = Box::new(Client::new(self.shared.clone(), session, self.turn.now()));
         let transport = match &policy.tls {

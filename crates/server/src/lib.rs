@@ -17,6 +17,7 @@ mod process;
 pub mod registry;
 mod reload;
 pub mod shared;
+mod sharing;
 mod tls;
 mod verifier;
 

@@ -1,6 +1,7 @@
 //! Who is connected, and who was.
 
 use dialtone_broker::peer::{ClientId, Peer};
+use dialtone_broker::sharing::requester::{Card, Describe};
 use dialtone_identity::authenticator::Grant;
 use dialtone_net::Secured;
 use dialtone_wire::CloseReason;
@@ -69,7 +70,6 @@ pub struct Session {
     who: Mutex<Arc<str>>,
     verdict: Mutex<Option<Option<Grant>>>,
     activity_ms: AtomicU64,
-    rtt_ns: AtomicU64,
 }
 
 impl Session {
@@ -89,7 +89,6 @@ impl Session {
             who: Mutex::new(who.into()),
             verdict: Mutex::new(None),
             activity_ms: AtomicU64::new(0),
-            rtt_ns: AtomicU64::new(0),
         }
     }
 
@@ -137,12 +136,29 @@ impl Session {
 
     /// Sets the round-trip time.
     pub fn set_rtt(&self, rtt: Duration) {
-        self.rtt_ns.store(rtt.as_nanos() as u64, Ordering::Relaxed);
+        self.peer.set_rtt(rtt);
     }
 
     /// The last round-trip time; zero before the first.
     pub fn rtt(&self) -> Duration {
-        Duration::from_nanos(self.rtt_ns.load(Ordering::Relaxed))
+        self.peer.rtt()
+    }
+}
+
+impl Describe for Session {
+    fn card(&self) -> Card {
+        let said = self.introduction.get().cloned().unwrap_or_default();
+        Card {
+            start: crate::monitor::stamp(self.start),
+            host: self.remote().map(|remote| remote.ip().to_string()).unwrap_or_default(),
+            user: said.user,
+            name: said.name,
+            lang: said.lang,
+            version: said.version,
+            kind: "Client",
+            client_type: "nats",
+            ..Card::default()
+        }
     }
 }
 

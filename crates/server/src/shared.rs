@@ -6,6 +6,7 @@ use crate::policy::{Identity, Policy};
 use crate::registry::Registry;
 use crate::verifier::Verifier;
 use dialtone_broker::account::{Account, AccountId, GLOBAL, SYSTEM};
+use dialtone_broker::sharing::exchange::Exchange;
 use dialtone_broker::stats::Counters;
 use dialtone_wire::CloseReason;
 use parking_lot::{Mutex, RwLock};
@@ -60,6 +61,8 @@ pub struct Shared {
     pub log: Logger,
     /// Checks that take long.
     pub verifier: Verifier,
+    /// What the turns of all loops share.
+    pub exchange: Arc<Exchange>,
     /// The client inside the server.
     pub internal: Internal,
     /// When the server started.
@@ -80,7 +83,9 @@ impl Shared {
     pub fn new(identity: Identity, policy: Policy, log: Logger, verifier: Verifier) -> Arc<Self> {
         let global = Account::new(AccountId(0), GLOBAL);
         let counters = Arc::new(Counters::default());
+        let exchange = Exchange::new(&identity.name);
         let shared = Arc::new(Self {
+            exchange,
             identity,
             policy: RwLock::new(Arc::new(policy)),
             generation: AtomicU32::new(0),
@@ -168,14 +173,31 @@ impl Shared {
         (!policy.options.no_system_account).then_some(named)
     }
 
+    /// Makes the accounts of the policy, and lets them share what they agreed on.
     fn make_accounts(&self) {
         let policy = self.policy();
         let system = self.system_account();
-        let mut accounts = self.accounts.lock();
-        for name in policy.options.accounts.iter().map(|a| a.name.as_str()).chain(system.as_deref()) {
-            accounts.entry(name.into()).or_insert_with(|| {
-                Account::new(AccountId(self.next_account.fetch_add(1, Ordering::Relaxed)), name)
-            });
+        let configured = &policy.options.accounts;
+        let accounts = {
+            let mut accounts = self.accounts.lock();
+            for name in configured.iter().map(|a| a.name.as_str()).chain(system.as_deref()) {
+                accounts.entry(name.into()).or_insert_with(|| {
+                    Account::new(AccountId(self.next_account.fetch_add(1, Ordering::Relaxed)), name)
+                });
+            }
+            accounts.clone()
+        };
+        let find = |name: &str| accounts.get(name).cloned();
+        let all = || configured.iter().filter_map(|claims| Some((find(&claims.name)?, claims)));
+        // Exports come first: imports are bound to them.
+        for (account, claims) in all() {
+            account.set_exports(&claims.exports);
+            // What can not be compiled was refused with the configuration.
+            account.set_mappings(&claims.mappings);
+        }
+        self.global.set_mappings(&policy.options.mappings);
+        for (account, claims) in all() {
+            account.set_imports(&claims.imports, &find);
         }
     }
 

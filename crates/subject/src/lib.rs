@@ -1,6 +1,7 @@
 //! Subjects: what they are, which filters they match, and who is interested in them.
 //!
 //! Begin with [`interest::Interest`], the index that routing asks. [`set`] compares filters as sets of subjects,
+//! [`transform`] makes other subjects of them,
 //! [`generation`] tells caches when an answer of the index is no longer true, [`naive`] is the few lines that all of
 //! it is tested against, [`short`] bytes that stand inline when they are few.
 //!
@@ -13,8 +14,10 @@ pub mod interest;
 pub mod naive;
 pub mod set;
 pub mod short;
+pub mod transform;
 
 pub use generation::{Generations, Stamp, SubjectHash};
 pub use interest::{Entry, Interest, Matches, Stats};
 pub use set::{is_literal, is_valid_filter, is_valid_literal, tokens};
 pub use short::ShortBytes;
+pub use transform::Transform;

@@ -23,6 +23,26 @@ pub fn lines(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
+/// Appends `block` with one header `name`, at its end: whatever it had by this name, in any case, is gone. An empty
+/// block becomes one.
+pub fn replace(out: &mut Vec<u8>, block: &[u8], name: &[u8], value: &[u8]) {
+    let mut lines = block.split_inclusive(|&b| b == b'\n');
+    out.extend_from_slice(lines.next().unwrap_or(VERSION_LINE));
+    for line in lines {
+        let key =
+            line.iter().position(|&b| b == b':').and_then(|colon| line.get(..colon)).unwrap_or_default();
+        if !key.trim_ascii().eq_ignore_ascii_case(name) && !line.trim_ascii().is_empty() {
+            out.extend_from_slice(line);
+        }
+    }
+    if !out.ends_with(b"\n") {
+        out.extend_from_slice(b"\r\n");
+    }
+    for part in [name, b": ", value, b"\r\n\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,5 +54,22 @@ mod tests {
         assert_eq!(value(block, b"a"), Some(&b"1"[..]));
         assert_eq!(value(block, b"bad"), None);
         assert_eq!(value(b"", b"a"), None);
+    }
+
+    #[test]
+    fn a_replaced_header_is_there_once() {
+        #[track_caller]
+        fn check(block: &str, expected: &str) {
+            let mut out = Vec::new();
+            replace(&mut out, block.as_bytes(), b"Who", b"me");
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
+        check("", "NATS/1.0\r\nWho: me\r\n\r\n");
+        check("NATS/1.0\r\n\r\n", "NATS/1.0\r\nWho: me\r\n\r\n");
+        check(
+            "NATS/1.0\r\nwho: x\r\nA: b\r\nWHO : y\r\nWho: z\r\n\r\n",
+            "NATS/1.0\r\nA: b\r\nWho: me\r\n\r\n",
+        );
+        check("NATS/1.0 503\r\nWhole: w\r\n\r\n", "NATS/1.0 503\r\nWhole: w\r\nWho: me\r\n\r\n");
     }
 }

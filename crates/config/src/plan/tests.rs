@@ -61,6 +61,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("no_system_account", "on"),
     ("no_auth_user", "u"),
     ("proxies", "{ trusted: [ { key: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4 } ] }"),
+    ("mappings", "{ a: b }"),
 ];
 /// Keys that are understood and change nothing.
 const WITHOUT_EFFECT: [&str; 1] = ["disable_sublist_cache"];

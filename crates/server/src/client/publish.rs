@@ -4,6 +4,7 @@ use super::{Client, origin};
 use crate::log::Event;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission;
+use dialtone_broker::sharing::Mapped;
 use dialtone_subject::interest::warm::SUBJECTS_MAX;
 use dialtone_subject::is_valid_literal;
 use dialtone_wire::client::{Op, Parsed, Publish, parse};
@@ -25,6 +26,27 @@ impl Client {
         if self.manner.pedantic && !is_valid_literal(message.subject) {
             self.say_error(ProtocolError::InvalidPublishSubject.text(), turn);
         }
+        if self.place.account.as_ref().is_some_and(|account| account.maps()) {
+            return self.publish_mapped(message, turn);
+        }
+        self.publish_as(message, turn);
+    }
+
+    /// The subject may go elsewhere; the rights are looked at after that, as in the official server.
+    #[cold]
+    fn publish_mapped(&mut self, message: Publish<'_>, turn: &mut Turn) {
+        let Some(account) = &self.place.account else { return };
+        let mut subject = Vec::new();
+        match turn.map(account, message.subject, &mut subject) {
+            Mapped::Unchanged => self.publish_as(message, turn),
+            Mapped::To => self.publish_as(Publish { subject: &subject, ..message }, turn),
+            // Nobody has the empty subject.
+            Mapped::Lost => self.publish_as(Publish { subject: b"", ..message }, turn),
+        }
+    }
+
+    #[inline]
+    fn publish_as(&mut self, message: Publish<'_>, turn: &mut Turn) {
         let permissions = self.place.permissions.as_deref();
         let Ok(authorized) = permission::publish(&self.session.peer, permissions, message, turn.now()) else {
             return self.publish_denied(message.subject, turn);

@@ -59,8 +59,8 @@ pub struct Desk {
 impl Desk {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
+            turn: Turn::new(rand::random(), Instant::now()).of(&shared.exchange),
             shared,
-            turn: Turn::new(rand::random(), Instant::now()),
             timers: BTreeMap::new(),
             next_timer: 0,
             questions: HashMap::new(),

@@ -17,6 +17,7 @@ use crate::shared::Shared;
 pub(crate) use http::start;
 use query::Query;
 use std::sync::Arc;
+pub(crate) use times::stamp;
 
 /// An answer.
 pub(crate) struct Answer {

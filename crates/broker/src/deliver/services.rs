@@ -1,0 +1,217 @@
+//! Requests that go to services of other accounts, and the answers that come back.
+
+use super::{Origin, Turn};
+use crate::account::Account;
+use crate::route::{Leg, Route, Via};
+use crate::sharing::requester::{ClientInfo, HEADER, Told};
+use crate::sharing::responses::{PREFIX, Pending};
+use crate::sharing::{Mapped, ServiceExport, THRESHOLD_DEFAULT};
+use dialtone_wire::client::Publish;
+use dialtone_wire::header;
+use std::sync::Arc;
+
+/// Services that one message may ask, over all accounts: imports can fork at each account that a request passes.
+const LEGS_MAX: u32 = 4096;
+/// Accounts that one message may pass.
+const ACCOUNTS_MAX: usize = 64;
+/// Acknowledgements of JetStream go back by their own subject.
+const ACK_PREFIX: &[u8] = b"$JS.ACK.";
+
+/// The way of a message between accounts.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    /// Who published it; `None`: the server.
+    origin: Option<Origin<'a>>,
+    /// The last service that was asked.
+    last: Option<&'a Step<'a>>,
+}
+
+/// A service that was asked on the way.
+struct Step<'a> {
+    export: &'a Arc<ServiceExport>,
+    before: Option<&'a Step<'a>>,
+    /// What it was told.
+    info: ClientInfo,
+    /// Whether it may know who asks.
+    share: bool,
+}
+
+impl<'a> Way<'a> {
+    fn steps(self) -> impl Iterator<Item = &'a Step<'a>> {
+        std::iter::successors(self.last, |step| step.before)
+    }
+
+    /// Whether a request may go on to a service: it never comes to one twice.
+    fn may_go_to(self, export: &Arc<ServiceExport>) -> bool {
+        self.steps().all(|step| !Arc::ptr_eq(step.export, export)) && self.steps().count() < ACCOUNTS_MAX
+    }
+}
+
+impl Turn {
+    /// Asks the services of a route. How many got the message.
+    #[cold]
+    pub(super) fn ask_services(&mut self, route: &Route, origin: Origin<'_>, message: &Publish<'_>) -> usize {
+        self.legs_left = LEGS_MAX;
+        self.ask_all(route, origin.account, Way { origin: Some(origin), last: None }, message)
+    }
+
+    /// Delivers a message whose subject may be that of an answer.
+    #[cold]
+    pub(super) fn publish_answer(&mut self, origin: Origin<'_>, message: &Publish<'_>) -> usize {
+        self.legs_left = LEGS_MAX;
+        let way = Way { origin: Some(origin), last: None };
+        let delivered = self.pass(origin.account, Via::Publish, way, message);
+        self.write_if_full();
+        delivered
+    }
+
+    /// Delivers a message of the server itself in an account.
+    pub fn publish_own(&mut self, account: &Arc<Account>, message: &Publish<'_>) -> usize {
+        self.legs_left = LEGS_MAX;
+        let delivered = self.pass(account, Via::Publish, Way { origin: None, last: None }, message);
+        self.write_if_full();
+        delivered
+    }
+
+    /// Delivers a message that came into `account`, to subscriptions and on to services.
+    fn pass(&mut self, account: &Arc<Account>, via: Via, way: Way<'_>, message: &Publish<'_>) -> usize {
+        let except = way.origin.and_then(|origin| origin.except());
+        let answered =
+            if message.subject.starts_with(PREFIX) { self.answer(account, way, message) } else { 0 };
+        let route = self.routes.route(account, message.subject, via);
+        let delivered = if route.is_empty() { 0 } else { self.deliver(&route, except, message) };
+        answered + delivered + self.ask_all(&route, account, way, message)
+    }
+
+    fn ask_all(
+        &mut self,
+        route: &Route,
+        account: &Arc<Account>,
+        way: Way<'_>,
+        message: &Publish<'_>,
+    ) -> usize {
+        let mut delivered = 0;
+        for leg in &route.services {
+            if self.legs_left == 0 {
+                break;
+            }
+            self.legs_left -= 1;
+            if way.may_go_to(&leg.import.export) {
+                delivered += self.ask(leg, account, way, message);
+            }
+        }
+        delivered
+    }
+
+    /// Asks one service.
+    fn ask(&mut self, leg: &Leg, account: &Arc<Account>, way: Way<'_>, message: &Publish<'_>) -> usize {
+        let import = &leg.import;
+        let exporter = &import.exporter;
+        let mut mapped = Vec::new();
+        let subject = match self.map_in(exporter, &leg.subject, &mut mapped) {
+            Mapped::Unchanged => &*leg.subject,
+            Mapped::To => &mapped,
+            Mapped::Lost => return 0,
+        };
+        let info = self.info(leg, account, way);
+        let mut framed = Vec::with_capacity(message.framed.len() + 128);
+        header::replace(&mut framed, message.headers(), HEADER, &info.json());
+        let header_bytes = framed.len();
+        let body = message.framed.get(message.header_bytes.unwrap_or(0)..).unwrap_or_default();
+        framed.extend_from_slice(body);
+
+        let opened = message.reply.filter(|reply| !reply.starts_with(ACK_PREFIX)).map(|reply| {
+            self.exchange.open(
+                exporter,
+                Pending {
+                    requester: account.clone(),
+                    reply: reply.into(),
+                    origin: way.origin.map_or(account.id, |origin| origin.account.id),
+                    response: import.export.response,
+                    export: Some(import.export.clone()),
+                    until: self.now + import.export.threshold,
+                },
+            )
+        });
+        let request = Publish {
+            subject,
+            reply: opened.as_deref().or(message.reply),
+            header_bytes: Some(header_bytes),
+            framed: &framed,
+        };
+        let share = way.last.map_or(import.share, |step| step.share || import.share);
+        let step = Step { export: &import.export, before: way.last, info, share };
+        let delivered =
+            self.pass(exporter, Via::Service, Way { origin: way.origin, last: Some(&step) }, &request);
+        if delivered == 0
+            && let Some(subject) = opened
+        {
+            exporter.responses(|responses| responses.close(&subject));
+        }
+        delivered
+    }
+
+    /// What a service is told of who asks.
+    fn info(&self, leg: &Leg, account: &Account, way: Way<'_>) -> ClientInfo {
+        let import = &leg.import;
+        let told = if import.share { Told::All } else { Told::Little };
+        let (info, shared) = match (way.last, way.origin) {
+            (Some(step), _) => (step.info.clone().through(&account.name), step.share),
+            (None, Some(origin)) => (ClientInfo::of(origin.peer, told, &self.exchange.server), import.share),
+            (None, None) => (ClientInfo::default(), false),
+        };
+        if !shared && (import.share || import.tells_server) {
+            info.with_server(&self.exchange.server)
+        } else {
+            info
+        }
+    }
+
+    /// An answer of a service goes back to who asked. How many got it.
+    fn answer(&mut self, account: &Arc<Account>, way: Way<'_>, message: &Publish<'_>) -> usize {
+        if self.legs_left == 0 {
+            return 0;
+        }
+        self.legs_left -= 1;
+        let ends = message.body_bytes() == 0;
+        let now = self.now;
+        let found = account.responses(|responses| responses.answer(message.subject, ends, now)).flatten();
+        let Some((pending, closed)) = found else { return 0 };
+        let requester = &pending.requester;
+        let mut mapped = Vec::new();
+        let subject = match self.map_in(requester, &pending.reply, &mut mapped) {
+            Mapped::Unchanged => &*pending.reply,
+            Mapped::To => &mapped,
+            Mapped::Lost => return 0,
+        };
+        // An answer may itself ask for one.
+        let opened = message.reply.filter(|reply| !reply.starts_with(ACK_PREFIX)).map(|reply| {
+            let threshold = pending.export.as_ref().map_or(THRESHOLD_DEFAULT, |export| export.threshold);
+            self.exchange.open(
+                requester,
+                Pending {
+                    requester: account.clone(),
+                    reply: reply.into(),
+                    origin: account.id,
+                    until: now + threshold,
+                    ..pending.clone()
+                },
+            )
+        });
+        let back = Publish { subject, reply: opened.as_deref().or(message.reply), ..*message };
+        let delivered = self.pass(requester, Via::Service, way, &back);
+        if delivered == 0 {
+            if !closed {
+                account.responses(|responses| responses.close(message.subject));
+            }
+            if let Some(subject) = opened {
+                requester.responses(|responses| responses.close(&subject));
+            }
+        }
+        delivered
+    }
+
+    fn map_in(&mut self, account: &Account, subject: &[u8], out: &mut Vec<u8>) -> Mapped {
+        if account.maps() { self.map(account, subject, out) } else { Mapped::Unchanged }
+    }
+}

@@ -1,0 +1,177 @@
+//! Changing what an account shares while messages flow. What stays the same is kept as it is; what changes in one
+//! account changes at once.
+
+use super::compile::{self, ImportError};
+use super::{Filtered, Indexed, Mapping, ServiceExport, ServiceImport, StreamImport};
+use crate::account::{Account, AccountId};
+use dialtone_config::sharing as claims;
+use dialtone_subject::Interest;
+use dialtone_subject::transform::TransformError;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+fn index<T: Filtered>(entries: impl IntoIterator<Item = Arc<T>>) -> Interest<Indexed<T>> {
+    let mut index = Interest::default();
+    entries.into_iter().for_each(|entry| index.insert(Indexed(entry)));
+    index
+}
+
+/// The streams that one exporter has to add and to take out.
+#[derive(Default)]
+struct StreamChanges {
+    exporter: Option<Arc<Account>>,
+    gone: Vec<Arc<StreamImport>>,
+    come: Vec<Arc<StreamImport>>,
+}
+
+impl Account {
+    /// What it offers to others. Who imports a service that changed must be told by [`Account::set_imports`].
+    pub fn set_exports(&self, exports: &[claims::Export]) {
+        let before: HashMap<Box<str>, Arc<ServiceExport>> = {
+            let sharing = self.sharing();
+            sharing.exports.iter().map(|entry| (entry.0.subject.clone(), entry.0.clone())).collect()
+        };
+        let mut kept = 0;
+        let services: Vec<Arc<ServiceExport>> = exports
+            .iter()
+            .filter_map(compile::service)
+            .map(|service| match before.get(&service.subject) {
+                Some(old) if **old == service => {
+                    kept += 1;
+                    old.clone()
+                }
+                _ => Arc::new(service),
+            })
+            .collect();
+        if kept < services.len() || kept < before.len() {
+            let exports = index(services);
+            self.share(|sharing| sharing.exports = exports);
+        }
+    }
+
+    /// Which subjects go elsewhere. Those that cannot be compiled are left out and told.
+    pub fn set_mappings(&self, mappings: &[claims::Mapping]) -> Vec<TransformError> {
+        if mappings.is_empty() && !self.maps() {
+            return Vec::new();
+        }
+        let compiled = mappings.iter().zip(0..).map(|(mapping, rank)| compile::mapping(mapping, rank));
+        let (good, bad): (Vec<_>, Vec<_>) = compiled.partition(Result::is_ok);
+        let mappings: Interest<Indexed<Mapping>> = index(good.into_iter().flatten().map(Arc::new));
+        self.share(|sharing| sharing.mappings = mappings);
+        bad.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// What it takes from others, whom `find` knows by name. What can not be taken is left out and told, with its
+    /// place in `imports`.
+    pub fn set_imports(
+        self: &Arc<Self>,
+        imports: &[claims::Import],
+        find: &dyn Fn(&str) -> Option<Arc<Account>>,
+    ) -> Vec<(usize, ImportError)> {
+        let (mut services, mut streams, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, import) in imports.iter().enumerate() {
+            match self.compile_import(import, find) {
+                Ok(Compiled::Service(service)) => services.push(service),
+                Ok(Compiled::Stream(stream)) => streams.push(stream),
+                Err(error) => errors.push((at, error)),
+            }
+        }
+        self.replace_services(services);
+        self.replace_streams(streams);
+        errors
+    }
+
+    /// Services that it has without having asked for them, such as those of the system account.
+    pub fn give_services(&self, services: Vec<ServiceImport>) {
+        let given: Vec<_> = services.into_iter().map(Arc::new).collect();
+        self.share(|sharing| {
+            let own = sharing.services().filter(|s| !sharing.given.iter().any(|given| Arc::ptr_eq(given, s)));
+            let all: Vec<_> = own.chain(&given).cloned().collect();
+            sharing.services = index(all);
+            sharing.given = given;
+        });
+    }
+
+    fn compile_import(
+        self: &Arc<Self>,
+        import: &claims::Import,
+        find: &dyn Fn(&str) -> Option<Arc<Account>>,
+    ) -> Result<Compiled, ImportError> {
+        let exporter = find(&import.account).ok_or_else(|| ImportError::NoAccount(import.account.clone()))?;
+        match &import.kind {
+            claims::ImportKind::Service { to, share } => {
+                compile::service_import(&exporter, import, to, *share).map(Compiled::Service)
+            }
+            claims::ImportKind::Stream { prefix, to, .. } => {
+                compile::stream(self, &exporter, import, prefix.as_deref(), to.as_deref())
+                    .map(Compiled::Stream)
+            }
+        }
+    }
+
+    fn replace_services(&self, services: Vec<ServiceImport>) {
+        let (before, given): (HashMap<_, _>, Vec<_>) = {
+            let sharing = self.sharing();
+            let key = |s: &Arc<ServiceImport>| ((s.exporter.id, s.local.clone()), s.clone());
+            let own = sharing.services().filter(|s| !sharing.given.iter().any(|given| Arc::ptr_eq(given, s)));
+            (own.map(key).collect(), sharing.given.clone())
+        };
+        let mut kept = 0;
+        let services: Vec<Arc<ServiceImport>> = services
+            .into_iter()
+            .map(|service| match before.get(&(service.exporter.id, service.local.clone())) {
+                Some(old) if old.same(&service) => {
+                    kept += 1;
+                    old.clone()
+                }
+                _ => Arc::new(service),
+            })
+            .collect();
+        if kept < services.len() || kept < before.len() {
+            let services = index(services.into_iter().chain(given));
+            self.share(|sharing| sharing.services = services);
+        }
+    }
+
+    fn replace_streams(&self, streams: Vec<StreamImport>) {
+        let before: Vec<Arc<StreamImport>> = self.sharing().streams().to_vec();
+        let key = |s: &StreamImport| (s.exporter.id, s.subject.clone(), s.local.clone());
+        let mut old: HashMap<_, _> = before.into_iter().map(|s| (key(&s), s)).collect();
+        let mut changes: BTreeMap<AccountId, StreamChanges> = BTreeMap::new();
+        let mut of = |stream: Arc<StreamImport>, comes: bool| {
+            let entry = changes.entry(stream.exporter.id).or_default();
+            entry.exporter.get_or_insert_with(|| stream.exporter.clone());
+            if comes { &mut entry.come } else { &mut entry.gone }.push(stream);
+        };
+        let mut all = Vec::with_capacity(streams.len());
+        for stream in streams {
+            let kept = old.remove(&key(&stream)).filter(|old| old.same(&stream));
+            let stream = kept.unwrap_or_else(|| {
+                let stream = Arc::new(stream);
+                of(stream.clone(), true);
+                stream
+            });
+            all.push(stream);
+        }
+        old.into_values().for_each(|stream| of(stream, false));
+        for change in changes.into_values() {
+            let Some(exporter) = change.exporter else { continue };
+            exporter.share(|sharing| {
+                for stream in change.gone {
+                    sharing.taken.remove(&Indexed(stream));
+                }
+                for stream in change.come {
+                    sharing.taken.insert(Indexed(stream));
+                }
+            });
+        }
+        if !all.is_empty() || !self.sharing().streams().is_empty() {
+            self.share(|sharing| sharing.streams = all);
+        }
+    }
+}
+
+enum Compiled {
+    Service(ServiceImport),
+    Stream(StreamImport),
+}

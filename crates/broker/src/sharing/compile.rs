@@ -1,0 +1,115 @@
+//! From claims to what routes are worked out from. Everything that can be wrong was refused before, with its place;
+//! what is wrong all the same (claims that come at run time) is left out, and told.
+
+use super::{Becomes, Mapping, ServiceExport, ServiceImport, StreamImport, THRESHOLD_DEFAULT};
+use crate::account::Account;
+use dialtone_config::sharing::{self as claims, ExportKind, Import};
+use dialtone_subject::transform::{TransformError, number_wildcards, unnumber_wildcards};
+use dialtone_subject::{Transform, is_literal};
+use std::sync::Arc;
+
+/// Why an import is left out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// The exporting account is not there.
+    #[error("account {0:?} is not there")]
+    NoAccount(String),
+    /// It does not share this service.
+    #[error("{0:?} is no service of the account")]
+    NoService(String),
+    /// The subject here does not fit the subject there.
+    #[error(transparent)]
+    Subject(#[from] TransformError),
+}
+
+/// The service that an export declares, if it is one.
+pub(super) fn service(export: &claims::Export) -> Option<ServiceExport> {
+    match &export.kind {
+        ExportKind::Stream => None,
+        ExportKind::Service(service) => Some(ServiceExport {
+            subject: export.subject.as_str().into(),
+            response: service.response,
+            threshold: service.threshold.filter(|t| !t.is_zero()).unwrap_or(THRESHOLD_DEFAULT),
+            latency: service.latency.clone(),
+        }),
+    }
+}
+
+/// An import of a stream by `importer`.
+pub(super) fn stream(
+    importer: &Arc<Account>,
+    exporter: &Arc<Account>,
+    import: &Import,
+    prefix: Option<&str>,
+    to: Option<&str>,
+) -> Result<StreamImport, ImportError> {
+    let subject = import.subject.as_str();
+    let to = claims::stream_subject(subject, prefix, to);
+    let (local, becomes) = if to == subject {
+        (to, Becomes::Same)
+    } else if is_literal(subject.as_bytes()) {
+        (to.clone(), Becomes::Fixed(to.into_bytes().into()))
+    } else {
+        let transform = Transform::reversible(subject, &number_wildcards(&to))?;
+        (unnumber_wildcards(&to).0, Becomes::Transformed(transform))
+    };
+    Ok(StreamImport {
+        subject: subject.into(),
+        importer: importer.clone(),
+        exporter: exporter.clone(),
+        local: local.into(),
+        becomes,
+    })
+}
+
+/// What `subject` there is called `to` here, `$1` in `to` standing for its first wildcard.
+pub(super) fn service_subjects(subject: &str, to: &str) -> Result<(Box<str>, Becomes), TransformError> {
+    if to == subject {
+        return Ok((to.into(), Becomes::Same));
+    }
+    if is_literal(subject.as_bytes()) {
+        return Ok((to.into(), Becomes::Fixed(subject.as_bytes().into())));
+    }
+    // Every wildcard there must come from here: that is checked in the direction in which it is written.
+    let numbered = number_wildcards(to);
+    Transform::reversible(subject, &numbered)?;
+    let (local, stood) = unnumber_wildcards(&numbered);
+    let mut stood = stood.into_iter();
+    let back = subject.split('.').map(|token| if token == "*" { stood.next().unwrap_or("*") } else { token });
+    let back = back.collect::<Vec<_>>().join(".");
+    let transform = Transform::reversible(&local, &back)?;
+    Ok((local.into(), Becomes::Transformed(transform)))
+}
+
+/// An import of a service.
+pub(super) fn service_import(
+    exporter: &Arc<Account>,
+    import: &Import,
+    to: &str,
+    share: bool,
+) -> Result<ServiceImport, ImportError> {
+    let export = exporter.sharing().service(&import.subject);
+    let export = export.ok_or_else(|| ImportError::NoService(import.subject.clone()))?;
+    let compiled = ServiceImport::new(exporter, export, &import.subject, to)?;
+    Ok(ServiceImport { share, ..compiled })
+}
+
+/// A mapping; the one that is declared first has rank 0.
+pub(super) fn mapping(mapping: &claims::Mapping, rank: u32) -> Result<Mapping, TransformError> {
+    let subject = mapping.subject.as_str();
+    // Destinations of a cluster that this server is not in do not count.
+    let own = mapping.destinations.iter().filter(|destination| destination.cluster.is_none());
+    let mut destinations = Vec::new();
+    let mut below = 0u8;
+    for destination in own {
+        below = below.saturating_add(destination.weight).min(100);
+        destinations.push((below, Transform::new(subject, &destination.subject)?));
+    }
+    // What is left keeps its subject, unless that is a destination itself: then it is lost, on purpose.
+    if below < 100 && !mapping.destinations.iter().any(|destination| destination.subject == subject) {
+        destinations.push((100, Transform::new(subject, &number_wildcards(subject))?));
+    }
+    // Literal subjects are looked at first.
+    let rank = if is_literal(subject.as_bytes()) { rank } else { rank | 1 << 31 };
+    Ok(Mapping { subject: subject.into(), rank, destinations: destinations.into() })
+}

@@ -1,0 +1,302 @@
+//! What an account shares: its mappings, what it imports, and who imports from it.
+//!
+//! [`compile`] makes it from claims, wherever those came from, and [`change`] puts it in force; [`Sharing`] is the index that routes are worked out
+//! from; [`responses`] holds the answers that services owe; [`requester`] is what a service is told of who asks.
+//!
+//! A stream import stands in the account that exports it, since that is where its messages come by; a service import
+//! stands in the account that asks.
+
+mod change;
+pub mod compile;
+pub mod exchange;
+pub mod requester;
+pub(crate) mod responses;
+
+use crate::account::Account;
+use dialtone_config::sharing::{Latency, ResponseType};
+use dialtone_subject::transform::{Random, TransformError};
+use dialtone_subject::{Entry, Interest, Matches, Transform};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an answer of a service may take, if its export does not say. The official figure.
+pub const THRESHOLD_DEFAULT: Duration = Duration::from_secs(120);
+
+/// A service that an account shares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceExport {
+    /// Its subject.
+    pub subject: Box<str>,
+    /// How many answers a request has.
+    pub response: ResponseType,
+    /// How long an answer may take.
+    pub threshold: Duration,
+    /// Where the latency is told.
+    pub latency: Option<Latency>,
+}
+
+impl ServiceExport {
+    /// A service with one answer and the usual time.
+    pub fn new(subject: &str) -> Self {
+        Self {
+            subject: subject.into(),
+            response: ResponseType::Single,
+            threshold: THRESHOLD_DEFAULT,
+            latency: None,
+        }
+    }
+}
+
+/// What becomes of a subject at the border between two accounts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Becomes {
+    /// Nothing.
+    Same,
+    /// Always this.
+    Fixed(Box<[u8]>),
+    /// What the transform makes of it.
+    Transformed(Transform),
+}
+
+impl Becomes {
+    fn apply(&self, subject: &[u8]) -> Box<[u8]> {
+        match self {
+            Self::Same => subject.into(),
+            Self::Fixed(fixed) => fixed.clone(),
+            Self::Transformed(transform) => {
+                let mut out = Vec::with_capacity(subject.len() + 16);
+                // A transform of an import has no random part.
+                transform.apply(subject, &mut || 0, &mut out);
+                out.into()
+            }
+        }
+    }
+}
+
+/// A service of another account.
+#[derive(Debug)]
+pub struct ServiceImport {
+    /// What is asked here.
+    pub local: Box<str>,
+    /// Who answers.
+    pub exporter: Arc<Account>,
+    /// What it is there.
+    pub export: Arc<ServiceExport>,
+    /// The subject there, as it was imported.
+    pub subject: Box<str>,
+    becomes: Becomes,
+    /// The service may know who asks.
+    pub share: bool,
+    /// It is told which server asks, even if it may not know who: so are the services of the system account.
+    pub tells_server: bool,
+}
+
+impl ServiceImport {
+    /// What `subject` of `exporter` is called `local` here, `$1` in `local` standing for its first wildcard.
+    ///
+    /// Errors: `local` does not use each wildcard of `subject`.
+    pub fn new(
+        exporter: &Arc<Account>,
+        export: Arc<ServiceExport>,
+        subject: &str,
+        local: &str,
+    ) -> Result<Self, TransformError> {
+        let (local, becomes) = compile::service_subjects(subject, local)?;
+        let (subject, exporter) = (subject.into(), exporter.clone());
+        Ok(Self { local, exporter, export, subject, becomes, share: false, tells_server: false })
+    }
+
+    /// The subject in the exporting account.
+    pub fn there(&self, subject: &[u8]) -> Box<[u8]> {
+        self.becomes.apply(subject)
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.local == other.local
+            && self.subject == other.subject
+            && Arc::ptr_eq(&self.exporter, &other.exporter)
+            && Arc::ptr_eq(&self.export, &other.export)
+            && self.becomes == other.becomes
+            && (self.share, self.tells_server) == (other.share, other.tells_server)
+    }
+}
+
+/// A stream of this account that another one takes.
+#[derive(Debug)]
+pub struct StreamImport {
+    /// The subject in the account that exports it.
+    pub subject: Box<str>,
+    /// Who takes it.
+    pub importer: Arc<Account>,
+    /// Who exports it.
+    pub exporter: Arc<Account>,
+    /// Its subject in the importing account.
+    pub local: Box<str>,
+    becomes: Becomes,
+}
+
+impl StreamImport {
+    /// The subject in the importing account.
+    pub fn here(&self, subject: &[u8]) -> Box<[u8]> {
+        self.becomes.apply(subject)
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.subject == other.subject
+            && self.local == other.local
+            && self.becomes == other.becomes
+            && Arc::ptr_eq(&self.exporter, &other.exporter)
+    }
+}
+
+/// A subject whose messages go elsewhere.
+#[derive(Debug)]
+pub struct Mapping {
+    subject: Box<str>,
+    /// Earlier mappings go before later ones.
+    rank: u32,
+    /// Up to which number of a hundred each destination is chosen; beyond the last the message is lost.
+    destinations: Box<[(u8, Transform)]>,
+}
+
+/// Where the message of a mapped subject goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mapped {
+    /// No mapping is meant.
+    Unchanged,
+    /// To the subject that was written.
+    To,
+    /// Nowhere.
+    Lost,
+}
+
+impl Mapping {
+    fn choose(&self, subject: &[u8], random: &mut impl Random, out: &mut Vec<u8>) -> Mapped {
+        let chosen = match &*self.destinations {
+            [(100, only)] => Some(only),
+            all => {
+                let of_hundred = random.next() % 100;
+                all.iter().find(|(below, _)| of_hundred < u32::from(*below)).map(|(_, transform)| transform)
+            }
+        };
+        let Some(transform) = chosen else { return Mapped::Lost };
+        transform.apply(subject, random, out);
+        Mapped::To
+    }
+}
+
+/// Something that an index finds by its filter.
+trait Filtered {
+    fn filter(&self) -> &[u8];
+}
+
+impl Filtered for ServiceImport {
+    fn filter(&self) -> &[u8] {
+        self.local.as_bytes()
+    }
+}
+impl Filtered for StreamImport {
+    fn filter(&self) -> &[u8] {
+        self.subject.as_bytes()
+    }
+}
+impl Filtered for Mapping {
+    fn filter(&self) -> &[u8] {
+        self.subject.as_bytes()
+    }
+}
+impl Filtered for ServiceExport {
+    fn filter(&self) -> &[u8] {
+        self.subject.as_bytes()
+    }
+}
+
+/// An entry of an index.
+#[derive(Debug)]
+pub(crate) struct Indexed<T>(Arc<T>);
+
+impl<T> Clone for Indexed<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Filtered> Entry for Indexed<T> {
+    fn filter(&self) -> &[u8] {
+        self.0.filter()
+    }
+    fn queue(&self) -> Option<&[u8]> {
+        None
+    }
+    fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// All that an account shares, found by subject.
+#[derive(Debug, Default)]
+pub struct Sharing {
+    mappings: Interest<Indexed<Mapping>>,
+    services: Interest<Indexed<ServiceImport>>,
+    taken: Interest<Indexed<StreamImport>>,
+    exports: Interest<Indexed<ServiceExport>>,
+    /// The streams that this account takes from others.
+    streams: Vec<Arc<StreamImport>>,
+    /// Services that it has without having asked for them.
+    given: Vec<Arc<ServiceImport>>,
+}
+
+fn find<T: Filtered>(index: &Interest<Indexed<T>>, subject: &[u8]) -> Vec<Arc<T>> {
+    if index.is_empty() {
+        return Vec::new();
+    }
+    let mut found = Matches::default();
+    index.matches(subject, &mut found);
+    found.plain.drain(..).map(|entry| entry.0).collect()
+}
+
+impl Sharing {
+    /// The services that are asked by a message to `subject`.
+    pub(crate) fn services_for(&self, subject: &[u8]) -> Vec<Arc<ServiceImport>> {
+        find(&self.services, subject)
+    }
+
+    /// Who takes a message to `subject` as a stream.
+    pub(crate) fn taken_of(&self, subject: &[u8]) -> Vec<Arc<StreamImport>> {
+        find(&self.taken, subject)
+    }
+
+    /// Whether nothing is shared, so that nobody needs to look.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.services.is_empty() && self.taken.is_empty()
+    }
+
+    pub(crate) fn has_mappings(&self) -> bool {
+        !self.mappings.is_empty()
+    }
+
+    /// Where a message to `subject` goes; the first mapping that fits decides, and nothing is mapped twice.
+    pub(crate) fn map(&self, subject: &[u8], random: &mut impl Random, out: &mut Vec<u8>) -> Mapped {
+        let first = find(&self.mappings, subject).into_iter().min_by_key(|mapping| mapping.rank);
+        first.map_or(Mapped::Unchanged, |mapping| mapping.choose(subject, random, out))
+    }
+
+    /// The service that `subject`, a filter, is of: the one with this very subject before one that contains it.
+    pub fn service(&self, subject: &str) -> Option<Arc<ServiceExport>> {
+        let contains = |export: &ServiceExport| {
+            dialtone_subject::set::contains(export.subject.as_bytes(), subject.as_bytes())
+        };
+        let all = find(&self.exports, subject.as_bytes()).into_iter().filter(|export| contains(export));
+        all.max_by_key(|export| *export.subject == *subject)
+    }
+
+    /// The services that it takes.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<ServiceImport>> {
+        self.services.iter().map(|entry| &entry.0)
+    }
+
+    /// The streams that it takes.
+    pub fn streams(&self) -> &[Arc<StreamImport>] {
+        &self.streams
+    }
+}

@@ -1,0 +1,147 @@
+//! What a service is told of who asks: the header `Nats-Request-Info`, and the same in latency metrics.
+
+use crate::peer::Peer;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The header's name.
+pub const HEADER: &[u8] = b"Nats-Request-Info";
+
+/// Knows what services may be told of a connection.
+pub trait Describe: Send + Sync {
+    /// What that is, by now.
+    fn card(&self) -> Card;
+}
+
+/// What a connection is, as far as services may be told. No secrets.
+#[derive(Clone, Debug, Default)]
+pub struct Card {
+    /// When it came, RFC 3339.
+    pub start: String,
+    /// Its address.
+    pub host: String,
+    /// Its user.
+    pub user: String,
+    /// What it calls itself.
+    pub name: String,
+    /// The language of its library.
+    pub lang: String,
+    /// The version of its library.
+    pub version: String,
+    /// The kind of connection, such as `Client`.
+    pub kind: &'static str,
+    /// The kind of client, such as `nats`.
+    pub client_type: &'static str,
+    /// Its user JWT.
+    pub jwt: String,
+    /// The key that issued it.
+    pub issuer_key: String,
+    /// The account's name in its JWT.
+    pub name_tag: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+/// Who asks, in the official fields and their order.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ClientInfo {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    start: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    host: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    id: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    acc: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    svc: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    user: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    lang: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    ver: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    rtt: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    server: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    jwt: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    issuer_key: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name_tag: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    client_type: &'static str,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Account and round-trip time.
+    Little,
+    /// Everything.
+    All,
+}
+
+impl ClientInfo {
+    /// What is told of a peer.
+    pub fn of(peer: &Peer, told: Told, server: &str) -> Self {
+        let account = peer.place().account;
+        let name_of = |account: &Arc<crate::account::Account>| account.name.to_string();
+        let little = Self {
+            acc: account.as_ref().map(name_of).unwrap_or_default(),
+            rtt: peer.rtt().as_nanos() as u64,
+            ..Self::default()
+        };
+        match (told, peer.card()) {
+            (Told::Little, _) | (_, None) => little,
+            (Told::All, Some(card)) => Self {
+                start: card.start,
+                host: card.host,
+                id: peer.id.0,
+                user: card.user,
+                name: card.name,
+                lang: card.lang,
+                ver: card.version,
+                server: server.to_owned(),
+                jwt: card.jwt,
+                issuer_key: card.issuer_key,
+                name_tag: card.name_tag,
+                tags: card.tags,
+                kind: card.kind,
+                client_type: card.client_type,
+                ..little
+            },
+        }
+    }
+
+    /// The account that passed the request on.
+    pub fn through(mut self, account: &str) -> Self {
+        account.clone_into(&mut self.svc);
+        self
+    }
+
+    /// The server too.
+    pub fn with_server(mut self, server: &str) -> Self {
+        server.clone_into(&mut self.server);
+        self
+    }
+
+    /// As JSON.
+    pub fn json(&self) -> Vec<u8> {
+        // Text and numbers can not fail to be written.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
