@@ -1,6 +1,7 @@
 //! What must hold across keys.
 
 use crate::error::{ConfigError, Location};
+use crate::operator;
 use crate::options::Options;
 use crate::reader::Errors;
 use crate::sharing;
@@ -35,6 +36,7 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
         say(&https, "TLS cert and key required for HTTPS".into());
     }
     check_users(options, place, &mut say);
+    operator::check(options, place, &mut say);
     let system_account = options.system_account.as_deref().unwrap_or("$SYS");
     sharing::check(&options.accounts, system_account, &mut say);
 }
@@ -69,7 +71,8 @@ fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut im
     if !problem.is_empty() {
         say(&place("authorization"), problem.into());
     }
-    if let Some(name) = &options.no_auth_user {
+    let by_signature = options.operator_mode.is_on();
+    if let Some(name) = options.no_auth_user.as_ref().filter(|_| !by_signature) {
         if names.is_empty() {
             let problem = format!("no_auth_user: {name:?} present, but users/nkeys are not defined");
             say(&place("no_auth_user"), problem);
@@ -92,7 +95,7 @@ fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut im
             say(&callout.at, problem);
         }
     }
-    if let Some(system) = &options.system_account
+    if let Some(system) = options.system_account.as_ref().filter(|_| !by_signature)
         && system != "$SYS"
         && !accounts.contains(system.as_str())
     {

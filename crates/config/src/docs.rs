@@ -31,6 +31,8 @@ const BLOCKS: &[(&str, &str, &str)] = &[
     ("import", "accounts.NAME.imports[]", "Something that another account exports: a stream or a service."),
     ("source", "accounts.NAME.imports[].stream, accounts.NAME.imports[].service", ""),
     ("destination", "mappings.SUBJECT[]", "A subject alone stands for one destination with weight 100."),
+    ("resolver", "resolver", "A resolver that keeps account JWTs in a folder."),
+    ("resolver_tls", "resolver_tls", ""),
     ("proxies", "proxies", ""),
     ("proxy", "proxies.trusted[]", ""),
 ];

@@ -35,7 +35,6 @@ const LEAFS: &str = "leaf nodes are not part of this version";
 const JETSTREAM: &str = "JetStream is not part of this version";
 const WEBSOCKET: &str = "WebSocket is not part of this version";
 const MQTT: &str = "MQTT is not part of this version";
-const OPERATOR: &str = "operator mode (JWT) is not part of this version";
 const OCSP: &str = "OCSP is not part of this version";
 // These are read in full; what is left is to carry them out, then they become `Reloads`.
 const CALLOUT: Status = Refused("auth callout is not part of this version");
@@ -122,13 +121,13 @@ keys! {
         feature_flags: Refused(JETSTREAM), "Behaviour that is being introduced.";
         websocket | "ws": Refused(WEBSOCKET), "WebSocket listener.";
         mqtt: Refused(MQTT), "MQTT listener.";
-        operator | "operators" | "root" | "roots" | "root_operator" | "root_operators": Refused(OPERATOR), "Operator JWTs.";
-        resolver | "account_resolver" | "accounts_resolver": Refused(OPERATOR), "Where account JWTs come from.";
-        resolver_tls: Refused(OPERATOR), "TLS to a resolver.";
-        resolver_preload: Refused(OPERATOR), "Account JWTs to begin with.";
-        resolver_pinned_accounts: Refused(OPERATOR), "Accounts that are allowed.";
-        trusted | "trusted_keys": Refused(OPERATOR), "Public keys of operators.";
-        default_sentinel: Refused(OPERATOR), "JWT of connections without credentials.";
+        operator | "operators" | "root" | "roots" | "root_operator" | "root_operators": Restarts, "JWTs of operators, or files that hold them.";
+        resolver | "account_resolver" | "accounts_resolver": Restarts, "Where account JWTs come from: `MEMORY`, `URL(…)`, or a block.";
+        resolver_tls: Restarts, "TLS to a URL resolver.";
+        resolver_preload: Reloads, "Account JWTs to begin with, by public key.";
+        resolver_pinned_accounts: Reloads, "The only accounts that users may be of, beside the system account.";
+        trusted | "trusted_keys": Restarts, "Public keys of operators, instead of their JWTs.";
+        default_sentinel: Reloads, "Bearer JWT of connections without credentials.";
         ocsp: Refused(OCSP), "OCSP stapling.";
         ocsp_cache: Refused(OCSP), "Cache of OCSP responses.";
     }
@@ -155,6 +154,22 @@ keys! {
         cert_match: Refused(CERT_STORE), "Windows certificate store.";
         cert_match_skip_invalid: Refused(CERT_STORE), "Windows certificate store.";
         ca_certs_match: Refused(CERT_STORE), "Windows certificate store.";
+    }
+    "resolver" {
+        type: Restarts, "`full` keeps every JWT, `cache` those used lately, `memory` those that are preloaded.";
+        dir: Restarts, "Folder of the JWTs, one file an account.";
+        allow_delete: Restarts, "A request signed by the operator may delete JWTs.";
+        hard_delete: Restarts, "Deleted files are removed, not renamed.";
+        limit: Restarts, "JWTs that are kept. Default: any number; of a cache 1000.";
+        ttl: Restarts, "How long a cache keeps a JWT. Default 2h.";
+        interval: Restarts, "How often a full resolver compares itself with others. Default 1m.";
+        timeout: Restarts, "How long others are asked for a JWT. Default 1.9s.";
+    }
+    "resolver_tls" {
+        cert_file: Restarts, "Certificate chain, PEM.";
+        key_file: Restarts, "Private key, PEM.";
+        ca_file: Restarts, "Certificates that the resolver's is verified with, PEM.";
+        insecure: Refused("account JWTs are not fetched from a server that is not verified"), "Do not verify the server.";
     }
     "cert" {
         cert_file: Reloads, "Certificate chain, PEM.";

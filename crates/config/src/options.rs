@@ -2,6 +2,7 @@
 
 use crate::Secret;
 use crate::error::Location;
+use crate::operator::OperatorMode;
 use crate::sharing::{Export, Import, Mapping};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -62,6 +63,8 @@ pub struct Options {
     pub no_system_account: bool,
     /// The user that a connection without credentials is.
     pub no_auth_user: Option<String>,
+    /// Accounts that are known by signature.
+    pub operator_mode: OperatorMode,
     /// Public NKeys of proxies that are trusted.
     pub trusted_proxies: Vec<String>,
 }
@@ -363,6 +366,7 @@ impl Default for Options {
             system_account: None,
             no_system_account: false,
             no_auth_user: None,
+            operator_mode: OperatorMode::default(),
             trusted_proxies: Vec::new(),
         }
     }

@@ -5,6 +5,7 @@
 
 use crate::check::go_duration;
 use crate::keys::{self, Status};
+use crate::operator::OperatorMode;
 use crate::options::{Authorization, Http, LameDuck, Limits, Log, Options};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -97,6 +98,9 @@ fn all(options: &Options) -> &Options {
 fn authorization(options: &Options) -> &Authorization {
     &options.authorization
 }
+fn operator_mode(options: &Options) -> &OperatorMode {
+    &options.operator_mode
+}
 fn http(options: &Options) -> &Http {
     &options.http
 }
@@ -133,7 +137,7 @@ fields! {
         no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
         no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
         trusted_proxies: "" "proxies", "Proxies", Users, Names("proxies trusted keys", |o| &o.trusted_proxies), hidden;
-        - config_file; - config_digest; - http; - limits; - lame_duck; - log; - authorization;
+        - operator_mode; - config_file; - config_digest; - http; - limits; - lame_duck; - log; - authorization;
     }
     Authorization by authorization {
         user: "authorization" "user", "Username", Users, Words("authorization username"), hidden;
@@ -143,6 +147,15 @@ fields! {
         default_permissions: "authorization" "default_permissions", "Users", Users, Words("authorization users"), hidden;
         proxy_required: "authorization" "proxy_required", "ProxyRequired", Users, Words("authorization users"), hidden;
         callout: "authorization" "auth_callout", "AuthCallout", Users, Words("auth callout"), hidden;
+    }
+    OperatorMode by operator_mode {
+        operators: "" "operator", "TrustedOperators", Users, Words("trusted operators"), hidden;
+        trusted_keys: "" "trusted", "TrustedKeys", Users, Words("trusted keys"), hidden;
+        resolver: "" "resolver", "AccountResolver", Users, Words("account resolver"), hidden;
+        tls: "" "resolver_tls", "AccountResolverTLSConfig", Users, Words("account resolver"), hidden;
+        preload: "" "resolver_preload", "ResolverPreloads", Users, Words("accounts"), hidden;
+        pinned: "" "resolver_pinned_accounts", "ResolverPinnedAccounts", Users, Words("pinned accounts"), hidden;
+        default_sentinel: "" "default_sentinel", "DefaultSentinel", Users, Words("default sentinel"), hidden;
     }
     Http by http {
         host: "" "http", "HTTPHost", Presentation, Value;

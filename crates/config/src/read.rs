@@ -5,6 +5,7 @@ use crate::check::{check, go_duration};
 use crate::error::{ConfigError, ConfigErrors, Location};
 use crate::language::{self, Env, Files, Kind, Map, Value};
 use crate::nkey;
+use crate::operator;
 use crate::options::{CertPair, Limits, Options, Tls, TlsFirst};
 use crate::reader::{self, Block, Errors, noted};
 use crate::sharing;
@@ -21,7 +22,7 @@ const TLS_FIRST_AUTO: Duration = Duration::from_millis(50);
 /// Errors: the first place where the language is not understood; else all that is wrong, in the order of the file.
 pub fn load(path: &Path, files: &mut dyn Files, env: Env<'_>) -> Result<Options, ConfigErrors> {
     let map = language::parse_file(path, files, env)?;
-    let mut options = from_values(&map, &path.display().to_string())?;
+    let mut options = from_values(&map, &path.display().to_string(), files)?;
     options.config_file = Some(path.to_owned());
     Ok(options)
 }
@@ -33,18 +34,19 @@ pub fn load_text(
     files: &mut dyn Files,
     env: Env<'_>,
 ) -> Result<Options, ConfigErrors> {
-    from_values(&language::parse_text(text, name, files, env)?, name)
+    from_values(&language::parse_text(text, name, files, env)?, name, files)
 }
 
-fn from_values(map: &Map, name: &str) -> Result<Options, ConfigErrors> {
-    let (options, errors) = read(map, name);
+fn from_values(map: &Map, name: &str, files: &mut dyn Files) -> Result<Options, ConfigErrors> {
+    let (options, errors) = read(map, name, files);
     if errors.is_empty() { Ok(options) } else { Err(ConfigErrors(errors)) }
 }
 
 /// Options, and all that is wrong with them in the order of the file.
-pub(crate) fn read(map: &Map, name: &str) -> (Options, Errors) {
+pub(crate) fn read(map: &Map, name: &str, files: &mut dyn Files) -> (Options, Errors) {
     let mut errors = Errors::new();
     let mut options = options(map, &mut errors);
+    operator::read_files(&mut options.operator_mode, files, &mut errors);
     options.config_digest = language::digest(map);
     let place = |key: &str| reader::place(map, key).cloned().unwrap_or_else(|| Location::nowhere(name));
     check(&options, &place, &mut errors);
@@ -114,6 +116,7 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
     if let Some(value) = block.get("mappings") {
         out.mappings = sharing::mappings(value, errors);
     }
+    out.operator_mode = operator::operator_mode(&block, errors);
     out
 }
 
@@ -449,7 +452,9 @@ mod tests {
         let account = |inner: &str| format!("accounts {{ A {{ {inner} }} }}");
         match block {
             "" => entry,
-            "tls" | "authorization" | "proxies" => format!("{block} {{ {entry} }}"),
+            "tls" | "authorization" | "proxies" | "resolver" | "resolver_tls" => {
+                format!("{block} {{ {entry} }}")
+            }
             "cert" => format!("tls {{ certs: [ {{ {entry} }} ] }}"),
             "proxy" => format!("proxies {{ trusted: [ {{ {entry} }} ] }}"),
             "user" => format!("authorization {{ users: [ {{ {entry} }} ] }}"),
@@ -475,7 +480,8 @@ mod tests {
 
     fn problems(text: &str) -> Vec<ConfigError> {
         let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-        read(&language::parse_text(text, "t.conf", &mut files, &|_| None).expect(text), "t.conf").1
+        let map = language::parse_text(text, "t.conf", &mut files, &|_| None).expect(text);
+        read(&map, "t.conf", &mut files).1
     }
 
     /// Each honoured key, under each of its names, is read: a value that no key takes is noticed where it stands.

@@ -1,15 +1,20 @@
 //! The one function that lets in: what a connection presents against the users of the configuration.
 
 use crate::distinguished_name::DistinguishedName;
+use crate::jwt::Token;
+use crate::jwt::trust::{Presented, Proof, TrustError};
+use crate::operator::{Claimed, Operators};
 use crate::permission::Permissions;
-use crate::{certificate, nkey, password};
+use crate::{certificate, nkey, operator, password};
 use dialtone_config::options::{Options, User};
 use dialtone_config::{ConfigError, Secret};
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What is wrong with the users of the configuration: NKeys that are none.
-pub fn check(options: &Options) -> Vec<ConfigError> {
+/// What is wrong with the users of the configuration: NKeys and tokens that are none. `now` is in seconds since 1970.
+pub fn check(options: &Options, now: i64) -> Vec<ConfigError> {
     let is = |key: &str, kind| nkey::Public::parse(key).is_ok_and(|public| public.kind == kind);
     let users = options.authorization.users.iter().chain(options.accounts.iter().flat_map(|a| &a.users));
     let users =
@@ -24,7 +29,8 @@ pub fn check(options: &Options) -> Vec<ConfigError> {
             let problem = format!("Not a valid public nkey for an account: {:?}", account.name);
             ConfigError::new(&account.at, problem).help("it begins with A")
         });
-    users.chain(accounts).collect()
+    let operators = Operators::new(options, now).err().unwrap_or_default();
+    users.chain(accounts).chain(operators).collect()
 }
 
 /// What a connection presents.
@@ -42,6 +48,8 @@ pub struct Credentials {
     pub signature: String,
     /// A proxy's signature of the nonce.
     pub proxy_signature: String,
+    /// A user's token.
+    pub jwt: String,
 }
 
 impl Credentials {
@@ -51,11 +59,22 @@ impl Credentials {
             && self.password.expose().is_empty()
             && self.token.expose().is_empty()
             && self.nkey.is_empty()
+            && self.jwt.is_empty()
     }
 }
 
+/// What tokens are judged by that is known elsewhere.
+pub trait Surroundings {
+    /// The token of an account, believed, if it is at hand.
+    fn account(&self, key: &str) -> Option<Arc<Token>>;
+    /// Now, in seconds since 1970.
+    fn now(&self) -> i64;
+    /// Seconds since midnight, now, in a time zone (`""`: the server's). `None`: there is no such zone.
+    fn time_of_day(&self, zone: &str) -> Option<i64>;
+}
+
 /// How the connection came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The nonce it was given.
     pub nonce: &'a [u8],
@@ -63,6 +82,10 @@ pub struct Context<'a> {
     pub connection_type: &'a str,
     /// Its verified certificate, DER.
     pub certificate: Option<&'a [u8]>,
+    /// Where it comes from.
+    pub address: Option<IpAddr>,
+    /// What tokens are judged by.
+    pub surroundings: &'a dyn Surroundings,
 }
 
 /// The answer to what a connection presents.
@@ -83,6 +106,8 @@ pub struct Grant {
     pub user: Arc<str>,
     /// Its rights; `None`: everything.
     pub permissions: Option<Arc<Permissions>>,
+    /// What its token says, if it came by one.
+    pub claimed: Option<Arc<Claimed>>,
 }
 
 /// Whether a connection may come in.
@@ -92,15 +117,19 @@ pub enum Outcome {
     Granted(Grant),
     /// No.
     Refused(Refusal),
+    /// The token of the account with this key is not at hand: ask again when it is, or is not to be had.
+    AccountNeeded(String),
     /// The answer takes long: run it elsewhere.
     Slow(SlowCheck),
 }
 
 /// Why a connection may not come in. The text is for the log alone: the peer is told the same in every case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// What it presents is not enough, for this reason.
     Credentials(&'static str),
+    /// Its token is not believed.
+    Token(TrustError),
     /// A proxy that is not trusted signed for it.
     ProxyNotTrusted,
     /// Its user must come through a trusted proxy, and did not.
@@ -109,11 +138,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// The reason.
-    pub fn text(self) -> &'static str {
+    pub fn text(&self) -> Cow<'static, str> {
         match self {
-            Self::Credentials(why) => why,
-            Self::ProxyNotTrusted => "proxy is not trusted",
-            Self::ProxyRequired => "proxy connection required",
+            Self::Credentials(why) => (*why).into(),
+            Self::Token(why) => why.to_string().into(),
+            Self::ProxyNotTrusted => "proxy is not trusted".into(),
+            Self::ProxyRequired => "proxy connection required".into(),
         }
     }
 }
@@ -167,11 +197,19 @@ pub struct Authenticator {
     map_certificates: bool,
     /// Users whose name is one of a certificate's subject, if certificates are asked.
     distinguished: Vec<(DistinguishedName, String)>,
+    /// Users are known by signature.
+    operators: Option<Operators>,
 }
 
 impl Authenticator {
-    /// Compiles the users of the configuration.
-    pub fn new(options: &Options) -> Self {
+    /// Compiles the users of the configuration, or its operators. `now` is in seconds since 1970.
+    ///
+    /// Errors: tokens that cannot be meant, with their places.
+    pub fn new(options: &Options, now: i64) -> Result<Self, Vec<ConfigError>> {
+        Ok(Self { operators: Operators::new(options, now)?, ..Self::with_users(options) })
+    }
+
+    fn with_users(options: &Options) -> Self {
         let mut out = Self {
             token: options.authorization.token.clone(),
             token_needs_proxy: options.authorization.proxy_required,
@@ -219,7 +257,7 @@ impl Authenticator {
     fn add(&mut self, user: &User, account: Option<Arc<str>>, permissions: Option<Arc<Permissions>>) {
         let name = user.nkey.as_deref().unwrap_or(&user.name);
         let known = Known {
-            grant: Grant { account, user: name.into(), permissions },
+            grant: Grant { account, user: name.into(), permissions, claimed: None },
             password: user.password.clone(),
             connection_types: user.connection_types.clone(),
             proxy_required: user.proxy_required,
@@ -230,12 +268,17 @@ impl Authenticator {
 
     /// Whether a connection must present something, or be known otherwise.
     pub fn required(&self) -> bool {
-        !self.users.is_empty() || !self.nkeys.is_empty() || self.token.is_some()
+        !self.users.is_empty() || !self.nkeys.is_empty() || self.token.is_some() || self.operators.is_some()
+    }
+
+    /// Who is believed, in operator mode.
+    pub fn operators(&self) -> Option<&Operators> {
+        self.operators.as_ref()
     }
 
     /// Whether someone may have to sign.
     pub fn nonce_required(&self) -> bool {
-        !self.nkeys.is_empty() || !self.proxies.is_empty()
+        !self.nkeys.is_empty() || !self.proxies.is_empty() || self.operators.is_some()
     }
 
     /// Whether connections without credentials are someone.
@@ -288,7 +331,11 @@ impl Authenticator {
 
     fn admit(&self, credentials: &Credentials, way: &Way<'_>) -> Outcome {
         if !self.required() {
-            return Outcome::Granted(Grant { account: None, user: "".into(), permissions: None });
+            let nobody = Grant { account: None, user: "".into(), permissions: None, claimed: None };
+            return Outcome::Granted(nobody);
+        }
+        if let Some(operators) = &self.operators {
+            return by_jwt(operators, credentials, way);
         }
         if !credentials.nkey.is_empty() && !self.nkeys.is_empty() {
             return self.by_nkey(credentials, way);
@@ -305,7 +352,8 @@ impl Authenticator {
             if self.token_needs_proxy && !way.proxied {
                 return Outcome::Refused(Refusal::ProxyRequired);
             }
-            let grant = Grant { account: None, user: "[REDACTED]".into(), permissions: None };
+            let user = "[REDACTED]".into();
+            let grant = Grant { account: None, user, permissions: None, claimed: None };
             return compare(token, &credentials.token, grant);
         }
         match self.users.get(&credentials.user) {
@@ -351,6 +399,42 @@ impl Authenticator {
         };
         let (_, name) = only(DistinguishedName::is).or_else(|| only(DistinguishedName::is_permutation_of))?;
         self.users.get(name).filter(|known| known.may_connect_by(way.context))
+    }
+}
+
+/// The user is the one that the token is of, if its account's token can be believed and it signed the nonce.
+fn by_jwt(operators: &Operators, credentials: &Credentials, way: &Way<'_>) -> Outcome {
+    let jwt = if credentials.jwt.is_empty() { operators.sentinel() } else { Some(&*credentials.jwt) };
+    let Some(jwt) = jwt else { return refused("authentication requires a user JWT") };
+    let token = match operators.user(jwt) {
+        Ok(token) => token,
+        Err(error) => return Outcome::Refused(Refusal::Token(error)),
+    };
+    let Some(key) = token.account_key().filter(|key| operator::is_account(key)) else {
+        return refused("the JWT names no account");
+    };
+    if !operators.may_come(&key) {
+        return Outcome::Refused(Refusal::Token(TrustError::Pinned));
+    }
+    let context = way.context;
+    let Some(account) = context.surroundings.account(&key) else { return Outcome::AccountNeeded(key) };
+    let presented = Presented {
+        proof: Proof::Signature { nonce: context.nonce, signature: &credentials.signature },
+        connection_type: context.connection_type,
+        proxied: way.proxied,
+        address: context.address,
+        now: context.surroundings.now(),
+        time_of_day: &|zone| context.surroundings.time_of_day(zone),
+    };
+    match operators.admit(&token, &jwt.into(), &account, &presented) {
+        Err(TrustError::Proxy) => Outcome::Refused(Refusal::ProxyRequired),
+        Err(error) => Outcome::Refused(Refusal::Token(error)),
+        Ok(claimed) => Outcome::Granted(Grant {
+            account: Some(claimed.account.clone()),
+            user: token.subject.to_string().into(),
+            permissions: claimed.permissions.clone(),
+            claimed: Some(Arc::new(claimed)),
+        }),
     }
 }
 
@@ -405,7 +489,28 @@ mod tests {
     use super::*;
     use dialtone_config::options::{Account, Authorization};
 
-    const CONTEXT: Context<'_> = Context { nonce: b"n", connection_type: "STANDARD", certificate: None };
+    /// No accounts by token, in the first second of 1970.
+    struct Nothing;
+
+    impl Surroundings for Nothing {
+        fn account(&self, _: &str) -> Option<Arc<Token>> {
+            None
+        }
+        fn now(&self) -> i64 {
+            0
+        }
+        fn time_of_day(&self, _: &str) -> Option<i64> {
+            None
+        }
+    }
+
+    const CONTEXT: Context<'_> = Context {
+        nonce: b"n",
+        connection_type: "STANDARD",
+        certificate: None,
+        address: None,
+        surroundings: &Nothing,
+    };
 
     fn user(name: &str, password: &str) -> User {
         User { name: name.into(), password: Some(Secret::new(password)), ..User::default() }
@@ -417,10 +522,11 @@ mod tests {
 
     #[track_caller]
     fn check(options: &Options, credentials: &Credentials, expected: Option<(&str, Option<&str>)>) {
-        let outcome = Authenticator::new(options).authenticate(credentials, &CONTEXT).outcome;
+        let outcome =
+            Authenticator::new(options, 0).expect("users").authenticate(credentials, &CONTEXT).outcome;
         let grant = match outcome {
             Outcome::Granted(grant) => Some(grant),
-            Outcome::Refused(_) => None,
+            Outcome::Refused(_) | Outcome::AccountNeeded(_) => None,
             Outcome::Slow(check) => check.run(),
         };
         let got = grant.as_ref().map(|g| (&*g.user, g.account.as_deref()));
@@ -468,10 +574,10 @@ mod tests {
         options.authorization.users = vec![behind.clone(), user("v", "p")];
         let answer = |options: &Options, credentials: &Credentials, signature: &str| {
             let credentials = Credentials { proxy_signature: signature.into(), ..credentials.clone() };
-            let answer = Authenticator::new(options).authenticate(&credentials, &CONTEXT);
+            let answer = Authenticator::new(options, 0).expect("users").authenticate(&credentials, &CONTEXT);
             let refusal = match answer.outcome {
                 Outcome::Refused(refusal) => Some(refusal),
-                Outcome::Granted(_) | Outcome::Slow(_) => None,
+                Outcome::Granted(_) | Outcome::Slow(_) | Outcome::AccountNeeded(_) => None,
             };
             (answer.proxy.is_some(), refusal)
         };
@@ -480,7 +586,7 @@ mod tests {
         assert_eq!(answer(&options, &u, &good), (false, Some(Refusal::ProxyRequired)));
         assert_eq!(answer(&options, &v, "nonsense"), (false, None));
         options.trusted_proxies = vec![proxy.public().to_string()];
-        assert!(Authenticator::new(&options).nonce_required());
+        assert!(Authenticator::new(&options, 0).expect("users").nonce_required());
         for who in [&u, &nobody] {
             assert_eq!(answer(&options, who, ""), (false, Some(Refusal::ProxyRequired)));
             assert_eq!(answer(&options, who, &good), (true, None));
@@ -491,7 +597,7 @@ mod tests {
             assert_eq!(answer(&options, &v, signature), (false, Some(Refusal::ProxyNotTrusted)));
         }
         // Those who are in stay as long as their proxy is trusted, or none is needed.
-        let trusted = Authenticator::new(&options);
+        let trusted = Authenticator::new(&options, 0).expect("users");
         let key = proxy.public().to_string();
         assert_eq!(trusted.refuses_way("u", Some(&key)), None);
         assert_eq!(trusted.refuses_way("u", None), Some(Refusal::ProxyRequired));
@@ -542,10 +648,12 @@ mod tests {
         .expect("options");
         options.authorization.users = users.chain([user("pw.acme.com", "p")]).collect();
         let context = Context { certificate: Some(der), ..CONTEXT };
-        let got = match Authenticator::new(&options).authenticate(credentials, &context).outcome {
-            Outcome::Granted(grant) => Some(grant.user),
-            _ => None,
-        };
+        let got =
+            match Authenticator::new(&options, 0).expect("users").authenticate(credentials, &context).outcome
+            {
+                Outcome::Granted(grant) => Some(grant.user),
+                _ => None,
+            };
         assert_eq!(got.as_deref(), expected);
     }
 

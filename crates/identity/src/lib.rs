@@ -4,9 +4,9 @@
 //! [`authenticator::Grant`] or a refusal. [`permission`] says what someone may publish and subscribe to, [`nkey`],
 //! [`password`] and [`certificate`] are the ways to be known.
 //!
-//! [`jwt`] is identity without a list of users: tokens, and the chain of trust from operators to users; [`creds`] are
-//! the files that users keep theirs in, and [`xkey`] seals what authorization services are asked. The configuration
-//! refuses operator mode as yet, so nothing presents a token.
+//! [`jwt`] is identity without a list of users: tokens, and the chain of trust from operators to users; [`operator`] is
+//! who is believed by the configuration. [`creds`] are the files that users keep theirs in, and [`xkey`] seals what
+//! authorization services are asked.
 //!
 //! Invariants: no sockets, no clock; secrets are compared in constant time and never printed.
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ pub mod creds;
 pub mod distinguished_name;
 pub mod jwt;
 pub mod nkey;
+pub mod operator;
 pub mod password;
 pub mod permission;
 pub mod xkey;

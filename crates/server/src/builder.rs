@@ -4,10 +4,11 @@ use crate::driver::Driver;
 use crate::internal::Internal;
 use crate::lifecycle::Server;
 use crate::log::{Event, Logger};
-use crate::policy::{COMPATIBLE_VERSION, Identity, Policy};
+use crate::policy::{COMPATIBLE_VERSION, Identity, Policy, PolicyError};
 use crate::process;
 use crate::shared::Shared;
-use crate::tls::TlsError;
+use crate::tokens::Distrust;
+use crate::tokens::resolver::Resolver;
 use crate::verifier::Verifier;
 use dialtone_config::Options;
 
@@ -38,9 +39,12 @@ pub enum StartError {
         /// Why.
         cause: std::io::Error,
     },
-    /// Certificates or keys cannot be used.
+    /// Certificates, keys or tokens cannot be used.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Policy(#[from] PolicyError),
+    /// The account for system events is not to be had.
+    #[error("error resolving system account: {0}")]
+    SystemAccount(Distrust),
     /// The log cannot be opened.
     #[error("cannot open the log: {0}")]
     Log(std::io::Error),
@@ -107,8 +111,9 @@ impl Builder {
         let identity = identity(&options, local.map_or(0, |local| local.port()));
         banner(&log, &options, &identity);
         let policy = Policy::new(options, &identity)?;
-        let verifier = Verifier::start().map_err(StartError::Loops)?;
-        let shared = Shared::new(identity, policy, log, verifier);
+        let shared = Shared::new(identity, policy, log, Resolver::default());
+        Verifier::start(&shared).map_err(StartError::Loops)?;
+        shared.start_accounts().map_err(StartError::SystemAccount)?;
         Internal::start(&shared).map_err(StartError::Loops)?;
         crate::sharing::start(&shared);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

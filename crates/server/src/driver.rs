@@ -166,7 +166,7 @@ impl Handler for Driver {
     }
 
     fn called(&mut self, client: &mut Self::Connection) -> bool {
-        client.take_verdict(&mut self.turn)
+        client.called(&mut self.turn)
     }
 
     fn closing(&self, client: &Self::Connection) -> Option<Closing> {

@@ -19,6 +19,7 @@ mod reload;
 pub mod shared;
 mod sharing;
 mod tls;
+pub mod tokens;
 mod verifier;
 
 pub use builder::{Builder, StartError};

@@ -2,8 +2,10 @@
 
 use crate::registry::{Session, Way};
 use crate::tls::{TlsError, TlsSetup};
+use crate::tokens;
+use dialtone_config::operator::Resolver;
 use dialtone_config::options::AccountLimits;
-use dialtone_config::{ConfigError, Options};
+use dialtone_config::{ConfigError, ConfigErrors, Options};
 use dialtone_identity::authenticator::{self, Authenticator};
 use dialtone_wire::Info;
 use std::time::Duration;
@@ -27,13 +29,28 @@ pub struct Policy {
     pub auth_timeout: Duration,
 }
 
+/// Why options cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// Certificates or keys cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Tokens of operators are none.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+}
+
 /// What else is wrong with options: what only those can tell who know keys and certificates.
 pub fn check(options: &Options) -> Vec<ConfigError> {
-    let mut errors = authenticator::check(options);
+    let mut errors = authenticator::check(options, tokens::clock::now());
     if let Some(tls) = &options.tls
         && let Err(problem) = TlsSetup::load(tls)
     {
         errors.push(ConfigError::new(&tls.at, problem.to_string()));
+    }
+    if !matches!(options.operator_mode.resolver, None | Some(Resolver::Memory)) {
+        let at = options.operator_mode.operators.first().map(|token| token.at.clone()).unwrap_or_default();
+        errors.push(ConfigError::new(&at, "`resolver` other than MEMORY is not part of this version"));
     }
     errors
 }
@@ -54,9 +71,9 @@ pub struct Identity {
 impl Policy {
     /// Works the options out.
     ///
-    /// Errors: certificates or keys cannot be read.
-    pub fn new(options: Options, identity: &Identity) -> Result<Self, TlsError> {
-        let authenticator = Authenticator::new(&options);
+    /// Errors: certificates or keys cannot be read, or tokens of operators are none.
+    pub fn new(options: Options, identity: &Identity) -> Result<Self, PolicyError> {
+        let authenticator = Authenticator::new(&options, tokens::clock::now()).map_err(ConfigErrors)?;
         let tls = options.tls.as_ref().map(TlsSetup::load).transpose()?;
         let info = info(&options, identity, &authenticator);
         let auth_timeout = options.limits.auth_timeout.unwrap_or_else(|| {

@@ -1,8 +1,9 @@
 //! Who is connected, and who was.
 
+use crate::verifier::Verdict;
 use dialtone_broker::peer::{ClientId, Peer};
 use dialtone_broker::sharing::requester::{Card, Describe};
-use dialtone_identity::authenticator::Grant;
+use dialtone_identity::operator::Claimed;
 use dialtone_net::Secured;
 use dialtone_wire::CloseReason;
 use parking_lot::Mutex;
@@ -68,7 +69,8 @@ pub struct Session {
     pub proxy: OnceLock<Arc<str>>,
     /// How the log calls it.
     who: Mutex<Arc<str>>,
-    verdict: Mutex<Option<Option<Grant>>>,
+    verdict: Mutex<Option<Verdict>>,
+    claimed: Mutex<Option<Arc<Claimed>>>,
     activity_ms: AtomicU64,
 }
 
@@ -88,6 +90,7 @@ impl Session {
             proxy: OnceLock::new(),
             who: Mutex::new(who.into()),
             verdict: Mutex::new(None),
+            claimed: Mutex::new(None),
             activity_ms: AtomicU64::new(0),
         }
     }
@@ -114,13 +117,28 @@ impl Session {
     }
 
     /// Leaves the answer of a check that took long.
-    pub fn put_verdict(&self, verdict: Option<Grant>) {
+    pub fn put_verdict(&self, verdict: Verdict) {
         *self.verdict.lock() = Some(verdict);
     }
 
     /// Takes that answer, if it is there.
-    pub fn take_verdict(&self) -> Option<Option<Grant>> {
+    pub fn take_verdict(&self) -> Option<Verdict> {
         self.verdict.lock().take()
+    }
+
+    /// What its token gives it, if it came by one.
+    pub fn claimed(&self) -> Option<Arc<Claimed>> {
+        self.claimed.lock().clone()
+    }
+
+    /// Says what its token gives it from now on.
+    pub fn set_claimed(&self, claimed: Arc<Claimed>) {
+        *self.claimed.lock() = Some(claimed);
+    }
+
+    /// Whether its token is of the account with this key.
+    pub fn is_of(&self, account: &str) -> bool {
+        self.claimed.lock().as_ref().is_some_and(|claimed| *claimed.account == *account)
     }
 
     /// It did something.

@@ -101,7 +101,7 @@ fn renew_rights(shared: &Arc<Shared>, old: &Policy) {
             let text = format_args!("authentication error - User {user:?}");
             shared.log.say(Event::AuthenticationFailed, &who, text);
             tell(&session, ProtocolError::Authorization);
-            session.peer.close(crate::client::close_reason(refusal));
+            session.peer.close(crate::client::close_reason(&refusal));
             continue;
         }
         if let Some(now) = now {
@@ -113,7 +113,7 @@ fn renew_rights(shared: &Arc<Shared>, old: &Policy) {
     }
 }
 
-fn tell(session: &Session, error: ProtocolError) {
+pub(crate) fn tell(session: &Session, error: ProtocolError) {
     let mut bytes = Vec::new();
     encode::error(&mut bytes, error.text());
     session.peer.send(&bytes, Instant::now());

@@ -1,13 +1,17 @@
 //! What all threads of a server share.
 
 use crate::internal::Internal;
-use crate::log::Logger;
+use crate::log::{Event, Logger};
 use crate::policy::{Identity, Policy};
 use crate::registry::Registry;
+use crate::tokens::Tokens;
+use crate::tokens::resolver::Resolver;
 use crate::verifier::Verifier;
 use dialtone_broker::account::{Account, AccountId, GLOBAL, SYSTEM};
 use dialtone_broker::sharing::exchange::Exchange;
 use dialtone_broker::stats::Counters;
+use dialtone_config::options::AccountLimits;
+use dialtone_identity::jwt::sharing::Claims;
 use dialtone_wire::CloseReason;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -63,6 +67,10 @@ pub struct Shared {
     pub verifier: Verifier,
     /// What the turns of all loops share.
     pub exchange: Arc<Exchange>,
+    /// Accounts that are known by their tokens.
+    pub tokens: Tokens,
+    /// Where their tokens come from.
+    pub resolver: Resolver,
     /// The client inside the server.
     pub internal: Internal,
     /// When the server started.
@@ -80,7 +88,7 @@ pub struct Shared {
 
 impl Shared {
     /// A server's state before it listens.
-    pub fn new(identity: Identity, policy: Policy, log: Logger, verifier: Verifier) -> Arc<Self> {
+    pub fn new(identity: Identity, policy: Policy, log: Logger, resolver: Resolver) -> Arc<Self> {
         let global = Account::new(AccountId(0), GLOBAL);
         let counters = Arc::new(Counters::default());
         let exchange = Exchange::new(&identity.name);
@@ -95,7 +103,9 @@ impl Shared {
             counters,
             troubles: Troubles::default(),
             log,
-            verifier,
+            verifier: Verifier::default(),
+            tokens: Tokens::default(),
+            resolver,
             internal: Internal::default(),
             start: SystemTime::now(),
             start_instant: Instant::now(),
@@ -169,8 +179,37 @@ impl Shared {
     /// The name of the account for system events.
     pub fn system_account(&self) -> Option<String> {
         let policy = self.policy();
+        if let Some(operators) = policy.authenticator.operators() {
+            return operators.system_account().map(str::to_owned);
+        }
         let named = policy.options.system_account.clone().unwrap_or_else(|| SYSTEM.to_owned());
         (!policy.options.no_system_account).then_some(named)
+    }
+
+    /// The account with this name, made if there is none.
+    pub(crate) fn make_account(&self, name: &str) -> Arc<Account> {
+        let mut accounts = self.accounts.lock();
+        let make = || Account::new(AccountId(self.next_account.fetch_add(1, Ordering::Relaxed)), name);
+        accounts.entry(name.into()).or_insert_with(make).clone()
+    }
+
+    /// The limits of an account: its token's, or the configuration's.
+    pub fn account_limits(&self, name: &str) -> AccountLimits {
+        match self.tokens.find(name) {
+            Some(believed) => believed.claims.limits,
+            None => self.policy().account_limits(name),
+        }
+    }
+
+    /// Lets an account share what its token says.
+    pub(crate) fn share(&self, account: &Arc<Account>, claims: &Claims) {
+        account.set_exports(&claims.exports);
+        let bad = account.set_mappings(&claims.mappings).into_iter().map(|error| error.to_string());
+        let imports = account.set_imports(&claims.imports, &|name| self.account(name));
+        for why in bad.chain(imports.into_iter().map(|(_, error)| error.to_string())) {
+            let text = format_args!("Account {}: {why}", account.name);
+            self.log.say(Event::AccountFault, "", text);
+        }
     }
 
     /// Makes the accounts of the policy, and lets them share what they agreed on.

@@ -1,38 +1,77 @@
-//! Checks that take long, on a thread of their own: no event loop waits for bcrypt.
+//! Checks that take long, on a thread of their own: no event loop waits for bcrypt, or for an account's token.
 
+use crate::log::Event;
 use crate::registry::Session;
+use crate::shared::Shared;
 use dialtone_broker::peer::Peer;
-use dialtone_identity::authenticator::SlowCheck;
-use std::sync::Arc;
+use dialtone_identity::authenticator::{Grant, SlowCheck};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// Checks that wait; a connection that finds the queue full is refused.
 const QUEUE_MAX: usize = 1024;
 
+/// Something that takes long.
+pub enum Check {
+    /// Whether a password is the one.
+    Password(SlowCheck),
+    /// The token of the account with this key; what was presented is then looked at again.
+    Account(String),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Come in.
+    Granted(Grant),
+    /// The password is wrong.
+    Refused,
+    /// The account's token is at hand, or not to be had.
+    LookAgain,
+}
+
 /// The queue of checks.
+#[derive(Default)]
 pub struct Verifier {
-    queue: SyncSender<(SlowCheck, Arc<Session>)>,
+    queue: OnceLock<SyncSender<(Check, Arc<Session>)>>,
 }
 
 impl Verifier {
     /// Starts the thread.
     ///
     /// Errors: the system refuses it.
-    pub fn start() -> std::io::Result<Self> {
-        let (queue, checks) = sync_channel::<(SlowCheck, Arc<Session>)>(QUEUE_MAX);
+    pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<()> {
+        let (queue, checks) = sync_channel::<(Check, Arc<Session>)>(QUEUE_MAX);
+        let server = Arc::downgrade(shared);
         std::thread::Builder::new().name("verifier".into()).spawn(move || {
             while let Ok((check, session)) = checks.recv() {
                 if session.peer.closing().is_none() {
-                    session.put_verdict(check.run());
+                    session.put_verdict(run(check, &server));
                     Peer::call_owner(&session.peer);
                 }
             }
         })?;
-        Ok(Self { queue })
+        // Set once: a server starts once.
+        let _ = shared.verifier.queue.set(queue);
+        Ok(())
     }
 
     /// Takes a check; its verdict will be in the session. False if there are too many.
-    pub fn take(&self, check: SlowCheck, session: Arc<Session>) -> bool {
-        self.queue.try_send((check, session)).is_ok()
+    pub fn take(&self, check: Check, session: Arc<Session>) -> bool {
+        self.queue.get().is_some_and(|queue| queue.try_send((check, session)).is_ok())
+    }
+}
+
+fn run(check: Check, server: &Weak<Shared>) -> Verdict {
+    match check {
+        Check::Password(check) => check.run().map_or(Verdict::Refused, Verdict::Granted),
+        Check::Account(key) => {
+            if let Some(server) = server.upgrade()
+                && let Err(why) = server.look_up(&key)
+            {
+                server.log.say(Event::ClientCreated, "", format_args!("Account {key}: {why}"));
+            }
+            Verdict::LookAgain
+        }
     }
 }

@@ -68,6 +68,29 @@ const WITHOUT_EFFECT: [&str; 1] = ["disable_sublist_cache"];
 /// What stands around a sample that needs it: a user to be named.
 const AROUND: &str = "tls { cert_file: a, key_file: b }\naccounts { U { users: [ { user: u } ] } }\n";
 
+/// What excludes users and accounts has samples of its own: a configuration, and one that differs in this key.
+const OPERATOR_MODE: &[(&str, &str, &str)] = &[
+    ("operator", "operator: eyJa", "operator: eyJb"),
+    ("resolver", "operator: eyJa, resolver: MEM", "operator: eyJa"),
+    ("resolver_tls", "operator: eyJa, resolver_tls { ca_file: a }", "operator: eyJa"),
+    (
+        "resolver_preload",
+        "operator: eyJa, resolver: MEM",
+        "operator: eyJa, resolver: MEM, resolver_preload { ADUB7VVVWTZIB7UBKXT623WGDQ7REMQDDVKSCZCUHCXESGTMGOEH3RXS: a }",
+    ),
+    (
+        "resolver_pinned_accounts",
+        "operator: eyJa",
+        "operator: eyJa, resolver_pinned_accounts: ADUB7VVVWTZIB7UBKXT623WGDQ7REMQDDVKSCZCUHCXESGTMGOEH3RXS",
+    ),
+    (
+        "trusted",
+        "trusted: OAYOUATZV4ODWE6YAJAZHRJM33VNLIVRIQPNS26WBQCPBFOEZQOBICQR, resolver: MEM",
+        "operator: eyJa, resolver: MEM",
+    ),
+    ("default_sentinel", "operator: eyJa", "operator: eyJa, default_sentinel: eyJb"),
+];
+
 fn load(text: &str) -> Options {
     let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
     crate::load_text(text, "t.conf", &mut files, &|_| None).unwrap_or_else(|e| panic!("{text}: {e}"))
@@ -76,8 +99,14 @@ fn load(text: &str) -> Options {
 /// The table and the plan agree on each key: what only restarts is refused by a reload, what reloads is a change.
 #[test]
 fn the_table_and_the_plan_agree() {
+    let keys = || KEYS.iter().filter(|key| key.block.is_empty());
+    for (name, from, to) in OPERATOR_MODE {
+        let key = keys().find(|key| key.name == *name).expect(name);
+        let planned = plan(&load(from), &load(to));
+        assert_eq!(planned.is_ok(), key.status == Status::Reloads, "{name}: {planned:?}");
+    }
     let old = load(AROUND);
-    for key in KEYS.iter().filter(|key| key.block.is_empty()) {
+    for key in keys().filter(|key| OPERATOR_MODE.iter().all(|(name, ..)| *name != key.name)) {
         if matches!(key.status, Status::Refused(_)) || WITHOUT_EFFECT.contains(&key.name) {
             continue;
         }

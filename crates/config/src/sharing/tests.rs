@@ -7,7 +7,7 @@ use std::path::Path;
 fn read(text: &str) -> (Options, String) {
     let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
     let map = parse_text(text, "t.conf", &mut files, &|_| None).expect(text);
-    let (options, errors) = crate::read::read(&map, "t.conf");
+    let (options, errors) = crate::read::read(&map, "t.conf", &mut files);
     let real = errors.iter().filter(|e| !e.problem.contains("cannot be carried out"));
     (options, real.map(|e| format!("{}: {}", e.at, e.problem)).collect::<Vec<_>>().join("\n"))
 }

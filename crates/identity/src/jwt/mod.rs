@@ -2,13 +2,15 @@
 //! believed is [`trust`]'s question.
 //!
 //! [`decode`] reads and verifies, [`encode`] makes and signs; [`claims`], [`account`] and [`authorization`] say what a
-//! token holds; [`template`] fills a role's template in; [`validate`] names all that is wrong.
+//! token holds; [`template`] fills a role's template in, [`sharing`] reads what an account gives and takes; [`validate`]
+//! names all that is wrong.
 //! Source: <https://github.com/nats-io/jwt>, versions 1 and 2; RFC 7519.
 
 pub mod account;
 pub mod authorization;
 pub mod claims;
 pub mod encode;
+pub mod sharing;
 pub mod template;
 pub mod trust;
 pub mod validate;

@@ -1,6 +1,6 @@
 //! Tokens made on the spot, and who is believed.
 
-use super::trust::{Presented, Trust, TrustError, activation, admit};
+use super::trust::{Presented, Proof, Trust, TrustError, activation, admit};
 use super::*;
 use crate::nkey::Seed;
 use data_encoding::BASE64URL_NOPAD;
@@ -10,7 +10,7 @@ use serde_json::json;
 const NOW: i64 = 1_700_000_000;
 const NONCE: &[u8] = b"nonce";
 
-fn seed(kind: Kind, number: u8) -> Seed {
+pub(crate) fn seed(kind: Kind, number: u8) -> Seed {
     Seed::from_bytes(kind, [number; 32])
 }
 
@@ -19,7 +19,7 @@ fn text(public: Public) -> String {
 }
 
 /// A token of version 2 with this subject and these `nats` claims, and these fields beside them.
-fn signed(issuer: &Seed, subject: &Seed, mut nats: Value, beside: Value) -> String {
+pub(crate) fn signed(issuer: &Seed, subject: &Seed, mut nats: Value, beside: Value) -> String {
     nats["version"] = json!(2);
     let mut claims =
         json!({ "iss": text(issuer.public()), "sub": text(subject.public()), "iat": NOW, "nats": nats });
@@ -41,19 +41,28 @@ pub(crate) fn user_token(user: &Seed) -> String {
     signed(&account(), user, json!({ "type": "user" }), json!({}))
 }
 
-fn operator() -> Seed {
+pub(crate) fn operator() -> Seed {
     seed(Kind::Operator, 1)
 }
 
-fn account() -> Seed {
+pub(crate) fn account() -> Seed {
     seed(Kind::Account, 2)
+}
+
+/// The account's token, signed by the operator, with these claims.
+pub(crate) fn account_token(more: Value) -> String {
+    let mut claims = json!({ "type": "account", "limits": { "conn": -1 } });
+    if let (Some(claims), Value::Object(more)) = (claims.as_object_mut(), more) {
+        claims.extend(more);
+    }
+    signed(&operator(), &account(), claims, json!({ "name": "ACC" }))
 }
 
 fn role() -> Seed {
     seed(Kind::Account, 4)
 }
 
-fn user() -> Seed {
+pub(crate) fn user() -> Seed {
     seed(Kind::User, 3)
 }
 
@@ -65,8 +74,7 @@ fn trust() -> Trust {
 
 fn presented(signature: &str) -> Presented<'_> {
     Presented {
-        nonce: NONCE,
-        signature,
+        proof: Proof::Signature { nonce: NONCE, signature },
         connection_type: "STANDARD",
         proxied: false,
         address: "10.1.2.3".parse().ok(),

@@ -3,7 +3,7 @@
 //! [`Trust::account`] believes an account's token, [`admit`] a user's, [`activation`] that something may be imported.
 
 use super::account::{Account, Import, is_revoked};
-use super::claims::{Permissions as Claimed, UserLimits};
+use super::claims::{Limit, Permissions as Claimed, UserLimits};
 use super::template::{self, TemplateError};
 use super::{Body, JwtError, Token, decode};
 use crate::nkey::{self, Kind, Public};
@@ -40,6 +40,9 @@ pub enum TrustError {
     /// Its time is over, or still to come.
     #[error("the JWT is not valid at this time")]
     Time,
+    /// The account is not one of those that the configuration allows.
+    #[error("the account is not listed as operator pinned account")]
+    Pinned,
     /// It is revoked.
     #[error("the JWT is revoked")]
     Revoked,
@@ -64,6 +67,9 @@ pub enum TrustError {
     /// Permissions that are no subjects.
     #[error("permissions with an invalid subject {0:?}")]
     Subjects(String),
+    /// More than the operator allows.
+    #[error("the account has more {0} than its operator allows")]
+    Limits(&'static str),
     /// An activation for something else.
     #[error("the activation is not for this import")]
     Activation,
@@ -73,6 +79,8 @@ pub enum TrustError {
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     keys: HashSet<String>,
+    /// Those of operators that want only signing keys to sign: for them, and for their accounts.
+    strict: HashSet<String>,
 }
 
 impl Trust {
@@ -80,7 +88,7 @@ impl Trust {
     ///
     /// With `strict_signing_key_usage` an operator's own key signs nothing but itself.
     pub fn new(operators: &[Token], trusted_keys: &[Public]) -> Result<Self, TrustError> {
-        let mut keys = HashSet::new();
+        let (mut keys, mut strict) = (HashSet::new(), HashSet::new());
         for token in operators {
             let Body::Operator(operator) = &token.body else { return Err(TrustError::Kind("an operator")) };
             for key in &operator.signing_keys {
@@ -90,14 +98,16 @@ impl Trust {
             if token.issuer != token.subject && !operator.signing_keys.contains(&token.issuer.to_string()) {
                 return Err(TrustError::Issuer);
             }
-            if !operator.strict_signing_key_usage {
+            if operator.strict_signing_key_usage {
+                strict.extend(operator.signing_keys.iter().cloned());
+            } else {
                 keys.insert(own);
             }
         }
         for key in trusted_keys {
             keys.insert(operator_key(*key)?);
         }
-        Ok(Self { keys })
+        Ok(Self { keys, strict })
     }
 
     /// Believes an account's token, if it is of the account with this key, signed by an operator, and its time is now
@@ -114,8 +124,39 @@ impl Trust {
             return Err(TrustError::Issuer);
         }
         token.check_time(now)?;
+        within_limits(token.account()?)?;
         Ok(token)
     }
+
+    /// Whether an account's own key does not sign its users: only its signing keys do.
+    pub fn is_strict(&self, account: &Token) -> bool {
+        self.strict.contains(&account.issuer.to_string())
+    }
+
+    /// Whether this key signs for an operator.
+    pub fn is_operator(&self, key: &Public) -> bool {
+        self.keys.contains(&key.to_string())
+    }
+}
+
+/// Whether an account has no more imports and exports than its operator allows, and no wildcards where it allows none.
+fn within_limits(account: &Account) -> Result<(), TrustError> {
+    let limits = &account.limits;
+    let fits = |limit: Limit, count: usize| match limit {
+        Limit::Unlimited => true,
+        Limit::AtMost(max) => count as u64 <= max,
+    };
+    let is_wild = |subject: &str| subject.split('.').any(|token| token == "*" || token == ">");
+    if !fits(limits.imports, account.imports.len()) {
+        return Err(TrustError::Limits("imports"));
+    }
+    if !fits(limits.exports, account.exports.len()) {
+        return Err(TrustError::Limits("exports"));
+    }
+    if !limits.wildcards && account.exports.iter().any(|export| is_wild(&export.subject)) {
+        return Err(TrustError::Limits("wildcard exports"));
+    }
+    Ok(())
 }
 
 fn operator_key(key: Public) -> Result<String, TrustError> {
@@ -148,13 +189,25 @@ impl Token {
     }
 }
 
+/// That a connection has the key of its user.
+#[derive(Clone, Copy)]
+pub enum Proof<'a> {
+    /// A signature of the nonce that it was given.
+    Signature {
+        /// The nonce.
+        nonce: &'a [u8],
+        /// The signature.
+        signature: &'a str,
+    },
+    /// It has shown it before: a connection that is looked at again.
+    Shown,
+}
+
 /// What a connection presents beside its token, and how it came.
 #[derive(Clone, Copy)]
 pub struct Presented<'a> {
-    /// The nonce it was given.
-    pub nonce: &'a [u8],
-    /// Its signature of that.
-    pub signature: &'a str,
+    /// That it is the user.
+    pub proof: Proof<'a>,
     /// The kind of connection, as in `allowed_connection_types`.
     pub connection_type: &'a str,
     /// Whether a trusted proxy signed for it.
@@ -182,6 +235,8 @@ pub struct Admitted {
     pub permissions: Option<Arc<Permissions>>,
     /// The last second that it may stay, since 1970. `None`: for ever.
     pub until: Option<i64>,
+    /// The last second that its account is one. `None`: for ever.
+    pub account_until: Option<i64>,
 }
 
 /// Believes a user's token, if it is of this account, which must have been believed before.
@@ -204,7 +259,9 @@ pub fn admit(user: &Token, account: &Token, presented: &Presented<'_>) -> Result
         if body.limits.disallow_bearer {
             return Err(TrustError::Bearer);
         }
-    } else if !nkey::verify_nonce(&user_key, presented.nonce, presented.signature) {
+    } else if let Proof::Signature { nonce, signature } = presented.proof
+        && !nkey::verify_nonce(&user_key, nonce, signature)
+    {
         return Err(TrustError::Signature);
     }
     if is_revoked(&body.revocations, &user_key, user.issued_at) {
@@ -223,13 +280,15 @@ pub fn admit(user: &Token, account: &Token, presented: &Presented<'_>) -> Result
         return Err(TrustError::Address);
     }
     let stays = stays(&limits, presented)?;
-    let until = [user.expires, account.expires, stays].into_iter().flatten().min();
+    let until = [user.expires, stays].into_iter().flatten().min();
+    let account_until = account.expires;
     let permissions = match permissions(&limits.permissions)? {
         None => permissions(&body.default_permissions)?,
         some => some,
     };
     let permissions = permissions.map(Arc::new);
-    Ok(Admitted { account: account_key, user: user_key, name: user.name.clone(), limits, permissions, until })
+    let name = user.name.clone();
+    Ok(Admitted { account: account_key, user: user_key, name, limits, permissions, until, account_until })
 }
 
 /// Whether a key signs for an account, and with which role.

@@ -2,6 +2,7 @@
 
 use super::{Client, Phase};
 use crate::log::Event;
+use crate::tokens::clock;
 use dialtone_broker::deliver::Turn;
 use dialtone_config::options;
 use dialtone_wire::client::encode;
@@ -55,7 +56,17 @@ impl Client {
             Phase::Checking | Phase::Open => None,
         };
         let write = self.write_deadline();
-        connect.into_iter().chain(write).chain(self.alive.next_ping).min()
+        let end = self.ends.map(|(at, _)| at);
+        connect.into_iter().chain(write).chain(self.alive.next_ping).chain(end).min()
+    }
+
+    /// Works out when its token or its account's is over: the earlier of the two counts.
+    pub(super) fn take_end(&mut self, now: Instant) {
+        let Some(claimed) = self.session.claimed() else { return };
+        let user = claimed.until.map(|second| (second, ProtocolError::AuthenticationExpired));
+        let account = claimed.account_until.map(|second| (second, ProtocolError::AccountExpired));
+        let first = user.into_iter().chain(account).min_by_key(|(second, _)| *second);
+        self.ends = first.map(|(second, error)| (clock::instant(second, now), error));
     }
 
     /// When the client has taken nothing for too long.
@@ -68,6 +79,11 @@ impl Client {
     /// The deadline has passed.
     pub fn expire(&mut self, turn: &mut Turn) {
         let now = turn.now();
+        if let Some((at, error)) = self.ends
+            && at <= now
+        {
+            return self.refuse(error, CloseReason::AuthenticationExpired, turn);
+        }
         if let Phase::AwaitingConnect { until } = self.phase
             && until <= now
         {

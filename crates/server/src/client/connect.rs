@@ -3,6 +3,8 @@
 use super::{Client, Phase};
 use crate::log::Event;
 use crate::registry::Introduction;
+use crate::tokens::review;
+use crate::verifier::{Check, Verdict};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Place;
@@ -19,9 +21,9 @@ const NONCE_BYTES: usize = 11;
 const NOTHING: Connect = Connect::NOTHING;
 
 /// How monitoring calls it when a connection is not let in.
-pub(crate) fn close_reason(refusal: Refusal) -> CloseReason {
+pub(crate) fn close_reason(refusal: &Refusal) -> CloseReason {
     match refusal {
-        Refusal::Credentials(_) => CloseReason::AuthenticationViolation,
+        Refusal::Credentials(_) | Refusal::Token(_) => CloseReason::AuthenticationViolation,
         Refusal::ProxyNotTrusted => CloseReason::ProxyNotTrusted,
         Refusal::ProxyRequired => CloseReason::ProxyRequired,
     }
@@ -78,53 +80,68 @@ impl Client {
             nkey: connect.nkey.clone(),
             signature: connect.sig.clone(),
             proxy_signature: connect.proxy_sig.clone(),
+            jwt: connect.jwt.clone(),
         };
         let certificate = self.session.secured.get().and_then(|s| s.certificates.first());
         let context = Context {
             nonce: self.nonce.as_bytes(),
             connection_type: self.session.way.connection_type(),
             certificate: certificate.map(AsRef::as_ref),
+            address: self.session.remote().map(|remote| remote.ip()),
+            surroundings: &*self.shared,
         };
+        let version = self.shared.tokens.version();
         let answer = self.policy.authenticator.authenticate(&credentials, &context);
         if let Some(proxy) = answer.proxy {
             // Set once: only a first CONNECT is checked.
             let _ = self.session.proxy.set(proxy);
         }
         match answer.outcome {
-            Outcome::Granted(grant) => self.let_in(grant, turn),
-            Outcome::Refused(why) => self.refuse_user(why, &connect.user, turn),
-            Outcome::Slow(check) => {
-                if !self.shared.verifier.take(check, self.session.clone()) {
-                    self.refuse_user(
-                        Refusal::Credentials("too many connections at once"),
-                        &connect.user,
-                        turn,
-                    );
+            Outcome::Granted(grant) => {
+                self.let_in(grant, turn);
+                if self.shared.tokens.version() != version {
+                    // A token came in force meanwhile, and whoever looked at connections did not see this one.
+                    review::connection(&self.shared, &self.session);
                 }
             }
+            Outcome::Refused(why) => self.refuse_user(why, &connect.user, turn),
+            Outcome::Slow(check) => self.check_elsewhere(Check::Password(check), &connect.user, turn),
+            Outcome::AccountNeeded(_) if std::mem::replace(&mut self.looked_up, true) => {
+                self.refuse_user(Refusal::Credentials("unknown account"), &connect.user, turn);
+            }
+            Outcome::AccountNeeded(key) => self.check_elsewhere(Check::Account(key), &connect.user, turn),
+        }
+    }
+
+    /// Nothing more is read until the verdict is there.
+    fn check_elsewhere(&mut self, check: Check, user: &str, turn: &mut Turn) {
+        self.phase = Phase::Checking;
+        if !self.shared.verifier.take(check, self.session.clone()) {
+            self.refuse_user(Refusal::Credentials("too many connections at once"), user, turn);
         }
     }
 
     /// The answer of a check that took long has come. True if the client may go on.
-    pub fn take_verdict(&mut self, turn: &mut Turn) -> bool {
+    pub(super) fn take_verdict(&mut self, turn: &mut Turn) -> bool {
         if self.phase != Phase::Checking {
             return false;
         }
         match self.session.take_verdict() {
-            None => false,
-            Some(None) => {
+            None => return false,
+            Some(Verdict::Refused) => {
                 let user = self.pending.as_ref().map(|c| c.user.clone()).unwrap_or_default();
                 self.refuse_user(Refusal::Credentials("wrong password"), &user, turn);
-                false
             }
-            Some(Some(grant)) => {
-                self.let_in(grant, turn);
-                if self.phase == Phase::Open {
-                    self.finish_connect(turn);
-                }
-                self.phase == Phase::Open
+            Some(Verdict::Granted(grant)) => self.let_in(grant, turn),
+            Some(Verdict::LookAgain) => {
+                let connect = self.pending.as_deref().cloned().unwrap_or_default();
+                self.authenticate(&connect, turn);
             }
         }
+        if self.phase == Phase::Open {
+            self.finish_connect(turn);
+        }
+        self.phase == Phase::Open
     }
 
     fn let_in(&mut self, grant: Grant, turn: &mut Turn) {
@@ -135,6 +152,9 @@ impl Client {
         let Some(account) = account else {
             return self.refuse_user(Refusal::Credentials("unknown account"), &grant.user, turn);
         };
+        if let Some(claimed) = &grant.claimed {
+            self.session.set_claimed(claimed.clone());
+        }
         if let Some(before) = self.place.account.clone() {
             // A second CONNECT is checked like the first, and changes neither the account nor, once it is said, the user:
             // what is subscribed belongs to them.
@@ -149,7 +169,7 @@ impl Client {
             crate::reload::give(&self.session, grant.permissions.clone());
             account.forget_matches();
         } else {
-            let limit = self.policy.account_limits(&account.name).connections_max;
+            let limit = self.shared.account_limits(&account.name).connections_max;
             if limit.is_some_and(|max| u64::from(account.connections()) >= max) {
                 self.log(Event::LimitReached, format_args!("maximum account active connections exceeded"));
                 return self.refuse(
@@ -159,6 +179,7 @@ impl Client {
                 );
             }
             self.enter(Place { account: Some(account), permissions: grant.permissions.clone() });
+            self.take_end(turn.now());
         }
         self.user = grant.user;
         self.phase = Phase::Open;
@@ -217,7 +238,7 @@ impl Client {
     fn refuse_user(&mut self, refusal: Refusal, user: &str, turn: &mut Turn) {
         // Who does not say CONNECT is told nothing more than that, not even by monitoring.
         let reason =
-            self.pending.as_ref().map_or(CloseReason::AuthenticationViolation, |_| close_reason(refusal));
+            self.pending.as_ref().map_or(CloseReason::AuthenticationViolation, |_| close_reason(&refusal));
         // Monitoring shows who it claimed to be.
         let said = self.pending.take().map(|connect| *connect).unwrap_or_default();
         let claimed = Introduction {
@@ -257,9 +278,10 @@ impl Client {
     /// Sends INFO: the first, or the one that answers CONNECT.
     pub(super) fn send_info(&self, turn: &mut Turn, answers_connect: bool) {
         let mut info = self.policy.info_for(&self.session);
-        info.nonce = self.nonce.to_string();
         info.lame_duck = self.shared.lame_duck.load(Ordering::Relaxed);
-        if answers_connect {
+        if !answers_connect {
+            info.nonce = self.nonce.to_string();
+        } else {
             info.connect_info = true;
             info.max_payload = self.limits.payload_bytes_max as i64;
             let account = self.place.account.as_ref().map(|a| a.name.to_string()).unwrap_or_default();

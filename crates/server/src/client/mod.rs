@@ -18,6 +18,7 @@ use crate::shared::Shared;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
 use dialtone_config::options::TlsFirst;
+use dialtone_identity::operator::Claimed;
 use dialtone_net::{Broken, Secured};
 use dialtone_wire::client::{Limits, Op, ParseError, Parsed, encode, parse};
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
@@ -81,6 +82,10 @@ pub struct Client {
     pending: Option<Box<Connect>>,
     /// It came when there were enough TLS handshakes in this second.
     throttled: bool,
+    /// The account's token was looked for.
+    looked_up: bool,
+    /// When its token or its account's is over, and what it is told then.
+    ends: Option<(Instant, ProtocolError)>,
     traced: bool,
     phase: Phase,
     manner: Manner,
@@ -128,6 +133,8 @@ impl Client {
             nonce,
             pending: None,
             throttled: false,
+            looked_up: false,
+            ends: None,
             traced,
             phase,
             manner: Manner::default(),
@@ -234,15 +241,40 @@ impl Client {
     fn take_limits(&mut self) {
         let server = &self.policy.options.limits;
         let account =
-            self.place.account.as_ref().map(|a| self.policy.account_limits(&a.name)).unwrap_or_default();
+            self.place.account.as_ref().map(|a| self.shared.account_limits(&a.name)).unwrap_or_default();
+        let claimed = self.session.claimed();
+        let of_user = |limit: fn(&Claimed) -> Option<u64>| claimed.as_deref().and_then(limit);
         let least = |max: usize, of_account: Option<u64>| {
             of_account.map_or(max, |own| (max as u64).min(own) as usize)
         };
         let subscriptions_max =
             if server.subscriptions_max > 0 { server.subscriptions_max } else { usize::MAX };
         self.limits.control_line_bytes_max = server.control_line_bytes_max;
-        self.limits.payload_bytes_max = least(server.payload_bytes_max, account.payload_bytes_max);
-        self.subscriptions_max = least(subscriptions_max, account.subscriptions_max);
+        self.limits.payload_bytes_max = least(
+            least(server.payload_bytes_max, account.payload_bytes_max),
+            of_user(|claimed| claimed.payload_bytes_max),
+        );
+        self.subscriptions_max = least(
+            least(subscriptions_max, account.subscriptions_max),
+            of_user(|claimed| claimed.subscriptions_max),
+        );
+    }
+
+    /// Takes over its rights and limits, if they are others than before.
+    #[inline]
+    pub(super) fn take_place(&mut self, now: Instant) {
+        if self.place_version != self.peer().place_version() {
+            self.place_version = self.peer().place_version();
+            self.place = self.peer().place();
+            self.take_limits();
+            self.take_end(now);
+        }
+    }
+
+    /// Another thread has something for it. True if it may go on after a check.
+    pub fn called(&mut self, turn: &mut Turn) -> bool {
+        self.take_place(turn.now());
+        self.take_verdict(turn)
     }
 
     /// Whether it must not be read for now: what it said is being checked.
@@ -261,11 +293,7 @@ impl Client {
         if self.generation != self.shared.generation() {
             self.renew();
         }
-        if self.place_version != self.peer().place_version() {
-            self.place_version = self.peer().place_version();
-            self.place = self.peer().place();
-            self.take_limits();
-        }
+        self.take_place(turn.now());
         let mut batch = publish::Batch::default();
         let mut progress = Progress::default();
         let mut warm_until = 0;

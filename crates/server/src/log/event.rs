@@ -138,6 +138,10 @@ events! {
     StaleConnection "stale_connection" Debug;
     /// A limit is reached.
     LimitReached "limit_reached" Error;
+    /// An account cannot do all that its token says.
+    AccountFault "account_fault" Warn;
+    /// An account's token is in force.
+    AccountUpdated "account_updated" Debug;
     /// PING and PONG.
     Ping "ping" Debug;
     /// What a peer sent.

@@ -3,7 +3,9 @@
 use super::times::stamp;
 use super::{Answer, BadQuery, Query};
 use crate::shared::Shared;
+use crate::tokens::clock::now;
 use dialtone_broker::account::Account;
+use dialtone_identity::jwt;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,8 +23,11 @@ pub(super) fn accountz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Ba
             object.insert("accounts".into(), names.into());
         }
         name => {
-            let account =
-                shared.account(name).ok_or_else(|| BadQuery(format!("Account {name} does not exist")))?;
+            let account = shared.account(name).or_else(|| {
+                shared.look_up(name).ok()?;
+                shared.account(name)
+            });
+            let account = account.ok_or_else(|| BadQuery(format!("Account {name} does not exist")))?;
             object.insert("account_detail".into(), detail(shared, &account));
         }
     }
@@ -31,22 +36,34 @@ pub(super) fn accountz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Ba
 
 fn detail(shared: &Shared, account: &Account) -> Value {
     let stats = account.interest().stats();
+    let believed = shared.tokens.find(&account.name);
+    let updated = believed.as_ref().map_or_else(|| shared.config_loaded(), |believed| believed.updated);
     let mut out = json!({
         "account_name": account.name,
-        "update_time": stamp(shared.config_loaded()),
-        "expired": false,
+        "update_time": stamp(updated),
+        "expired": believed.as_ref().is_some_and(|believed| believed.token.check_time(now()).is_err()),
         "complete": true,
         "jetstream_enabled": false,
         "leafnode_connections": 0,
         "client_connections": account.connections(),
         "subscriptions": stats.entries,
-        "name_tag": account.name,
+        "name_tag": shared.name_of(&account.name),
         "sublist_stats": {
             "num_subscriptions": stats.entries, "num_cache": 0, "num_inserts": stats.inserts,
             "num_removes": stats.removes, "num_matches": 0, "cache_hit_rate": 0,
             "max_fanout": stats.fanout_max, "avg_fanout": stats.fanout_average(),
         },
     });
+    if let Some(believed) = believed
+        && let Some(object) = out.as_object_mut()
+    {
+        object.insert("issuer_key".into(), believed.token.issuer.to_string().into());
+        object.insert("jwt".into(), (*believed.jwt).into());
+        object.insert("decoded_jwt".into(), jwt::payload(&believed.jwt).unwrap_or_default());
+        if !believed.token.tags.is_empty() {
+            object.insert("tags".into(), believed.token.tags.clone().into());
+        }
+    }
     if shared.system_account().is_some_and(|system| *system == *account.name)
         && let Some(object) = out.as_object_mut()
     {
@@ -59,8 +76,11 @@ fn detail(shared: &Shared, account: &Account) -> Value {
 pub(super) fn accstatz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
     let unused = query.flag("unused")?;
     let accounts = shared.accounts();
-    let rows: Vec<Value> =
-        accounts.iter().filter(|a| unused || a.connections() > 0).map(|a| statistics(a)).collect();
+    let rows: Vec<Value> = accounts
+        .iter()
+        .filter(|a| unused || a.connections() > 0)
+        .map(|a| statistics(a, &shared.name_of(&a.name)))
+        .collect();
     Ok(Answer::json(&json!({
         "server_id": shared.identity.id,
         "now": stamp(SystemTime::now()),
@@ -68,7 +88,7 @@ pub(super) fn accstatz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Ba
     })))
 }
 
-fn statistics(account: &Account) -> Value {
+fn statistics(account: &Account, name: &str) -> Value {
     let traffic = account.counters.read();
     let side = |msgs: u64, bytes: u64| {
         let none = json!({ "msgs": 0, "bytes": 0 });
@@ -76,7 +96,7 @@ fn statistics(account: &Account) -> Value {
     };
     json!({
         "acc": account.name,
-        "name": account.name,
+        "name": name,
         "conns": account.connections(),
         "leafnodes": 0,
         "total_conns": account.connections(),

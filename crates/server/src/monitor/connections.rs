@@ -215,8 +215,20 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
             if introduction.account != GLOBAL && !introduction.account.is_empty() {
                 set("account", introduction.account.as_str().into());
             }
+            let claimed = session.claimed();
             if !introduction.account.is_empty() {
-                set("name_tag", introduction.account.as_str().into());
+                let name = claimed.as_ref().map(|claimed| claimed.account_name.as_str());
+                set("name_tag", name.unwrap_or(&introduction.account).into());
+            }
+            if let Some(claimed) = claimed {
+                // Who has a bearer token needs nothing else: it is a secret.
+                if !claimed.bearer {
+                    set("jwt", (*claimed.jwt).into());
+                }
+                set("issuer_key", claimed.token.issuer.to_string().into());
+                if !claimed.token.tags.is_empty() {
+                    set("tags", claimed.token.tags.clone().into());
+                }
             }
         }
     }

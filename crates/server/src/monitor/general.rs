@@ -5,6 +5,7 @@ use super::{Answer, BadQuery, Query};
 use crate::policy::COMPATIBLE_VERSION;
 use crate::process;
 use crate::shared::Shared;
+use dialtone_identity::jwt;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -105,6 +106,14 @@ pub(crate) fn varz_value(shared: &Arc<Shared>) -> Value {
     }
     if let Some(system) = shared.system_account() {
         add("system_account", system.into());
+    }
+    let tokens = &options.operator_mode.operators;
+    if !tokens.is_empty() {
+        add("trusted_operators_jwt", tokens.iter().map(|token| token.jwt.as_str()).collect());
+        add(
+            "trusted_operators_claim",
+            tokens.iter().filter_map(|token| jwt::payload(&token.jwt).ok()).collect(),
+        );
     }
     if let Some(until) = policy.tls.as_ref().and_then(|tls| tls.not_after()) {
         add("tls_cert_not_after", until.into());

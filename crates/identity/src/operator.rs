@@ -1,0 +1,325 @@
+//! Operator mode: whose signatures are believed, which accounts may come, and which users came lately.
+
+use crate::jwt::trust::{Presented, Proof, Trust, TrustError, admit};
+use crate::jwt::{self, Body, Token};
+use crate::nkey::{Kind, Public};
+use crate::permission::Permissions;
+use dialtone_config::operator::OperatorMode;
+use dialtone_config::{ConfigError, Options};
+use sha2::{Digest, Sha256};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The major version that an operator may ask for at most.
+const VERSION_MAJOR: u32 = 2;
+/// Bytes of users' tokens that are remembered as verified.
+const RECENT_BYTES_MAX: usize = 8 << 20;
+/// About what a remembered token takes beside its text.
+const RECENT_ENTRY_BYTES: usize = 1024;
+
+/// A user's token and what came of it: what a connection is as long as its account says so.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The token, verified.
+    pub token: Arc<Token>,
+    /// As it was presented. A bearer token is a secret.
+    pub jwt: Arc<str>,
+    /// The account's public key.
+    pub account: Arc<str>,
+    /// The account's name, for people.
+    pub account_name: String,
+    /// The user's name, for people.
+    pub name: String,
+    /// Subscriptions; `None`: any number.
+    pub subscriptions_max: Option<u64>,
+    /// Bytes of a message; `None`: any number.
+    pub payload_bytes_max: Option<u64>,
+    /// What it may do; `None`: everything.
+    pub permissions: Option<Arc<Permissions>>,
+    /// Whether the token alone lets in.
+    pub bearer: bool,
+    /// The last second that it may stay, since 1970. `None`: for ever.
+    pub until: Option<i64>,
+    /// The last second that its account is one. `None`: for ever.
+    pub account_until: Option<i64>,
+}
+
+/// The operators of the configuration. Immutable but for what it remembers.
+#[derive(Debug, Default)]
+pub struct Operators {
+    trust: Trust,
+    tokens: Vec<Token>,
+    pinned: HashSet<String>,
+    system_account: Option<String>,
+    sentinel: Option<String>,
+    recent: Mutex<Recent>,
+}
+
+impl Operators {
+    /// Reads the tokens of the configuration. `now` is in seconds since 1970. `None`: there is no operator mode.
+    ///
+    /// Errors: what cannot be meant, with its place.
+    pub fn new(options: &Options, now: i64) -> Result<Option<Self>, Vec<ConfigError>> {
+        let mode = &options.operator_mode;
+        if !mode.is_on() {
+            return Ok(None);
+        }
+        let mut errors = Vec::new();
+        let mut tokens = Vec::new();
+        for operator in &mode.operators {
+            match operator_token(&operator.jwt, now) {
+                Ok(token) => tokens.push(token),
+                Err(problem) => errors.push(ConfigError::new(&operator.at, problem)),
+            }
+        }
+        let first = mode.operators.first().map(|operator| operator.at.clone()).unwrap_or_default();
+        let keys: Vec<Public> = mode.trusted_keys.iter().filter_map(|key| Public::parse(key).ok()).collect();
+        let trust = Trust::new(&tokens, &keys).unwrap_or_else(|error| {
+            errors.push(ConfigError::new(&first, format!("error parsing operator JWT: {error}")));
+            Trust::default()
+        });
+        let system_account = system_account(options, &tokens).unwrap_or_else(|problem| {
+            errors.push(ConfigError::new(&first, problem));
+            None
+        });
+        if mode.resolver.is_none() && address(&tokens).is_none() && errors.is_empty() {
+            let problem = "operators require an account resolver to be configured";
+            errors.push(ConfigError::new(&first, problem));
+        }
+        for preload in &mode.preload {
+            if let Err(error) = jwt::decode(&preload.jwt) {
+                errors.push(ConfigError::new(&preload.at, "invalid account JWT").help(error.to_string()));
+            }
+        }
+        if let Some(Err(problem)) = mode.default_sentinel.as_deref().map(check_sentinel) {
+            errors.push(ConfigError::new(&first, problem));
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let pinned = pinned(mode, system_account.as_deref());
+        let sentinel = mode.default_sentinel.clone();
+        Ok(Some(Self { trust, tokens, pinned, system_account, sentinel, recent: Mutex::default() }))
+    }
+
+    /// The operators' tokens.
+    pub fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    /// The account for system events, by public key.
+    pub fn system_account(&self) -> Option<&str> {
+        self.system_account.as_deref()
+    }
+
+    /// Where the operator publishes its accounts' tokens, if it says so.
+    pub fn address(&self) -> Option<&str> {
+        address(&self.tokens)
+    }
+
+    /// Whether this key signs for an operator.
+    pub fn is_operator(&self, key: &Public) -> bool {
+        self.trust.is_operator(key)
+    }
+
+    /// Whether users of this account may come at all.
+    pub fn may_come(&self, account: &str) -> bool {
+        self.pinned.is_empty() || self.pinned.contains(account)
+    }
+
+    /// Believes an account's token: [`Trust::account`].
+    pub fn account(&self, jwt: &str, key: &str, now: i64) -> Result<Token, TrustError> {
+        self.trust.account(jwt, key, now)
+    }
+
+    /// What a connection presents that presents nothing.
+    pub fn sentinel(&self) -> Option<&str> {
+        self.sentinel.as_deref()
+    }
+
+    /// Reads a user's token and verifies its signature, or remembers that it did so.
+    pub fn user(&self, jwt: &str) -> Result<Arc<Token>, TrustError> {
+        let key: [u8; 32] = Sha256::digest(jwt.as_bytes()).into();
+        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = recent().find(&key) {
+            return Ok(token);
+        }
+        let token = Arc::new(jwt::decode(jwt)?);
+        if !matches!(token.body, Body::User(_)) {
+            return Err(TrustError::Kind("a user"));
+        }
+        recent().insert(key, token.clone(), jwt.len());
+        Ok(token)
+    }
+
+    /// Believes that a connection is the user of a token, which [`Operators::user`] read, in an account, which
+    /// [`Operators::account`] believed.
+    pub fn admit(
+        &self,
+        token: &Arc<Token>,
+        jwt: &Arc<str>,
+        account: &Token,
+        presented: &Presented<'_>,
+    ) -> Result<Claimed, TrustError> {
+        if token.issuer == account.subject && self.trust.is_strict(account) {
+            return Err(TrustError::Issuer);
+        }
+        let admitted = admit(token, account, presented)?;
+        if !self.may_come(&admitted.account) {
+            return Err(TrustError::Pinned);
+        }
+        let limit = |limit: jwt::claims::Limit| match limit {
+            jwt::claims::Limit::Unlimited => None,
+            jwt::claims::Limit::AtMost(max) => Some(max),
+        };
+        Ok(Claimed {
+            token: token.clone(),
+            jwt: jwt.clone(),
+            account: admitted.account.into(),
+            account_name: account.name.clone(),
+            name: admitted.name,
+            subscriptions_max: limit(admitted.limits.subs),
+            payload_bytes_max: limit(admitted.limits.payload),
+            permissions: admitted.permissions,
+            bearer: admitted.limits.bearer_token,
+            until: admitted.until,
+            account_until: admitted.account_until,
+        })
+    }
+
+    /// What a connection that is here may do by its account's present token.
+    pub fn again(
+        &self,
+        claimed: &Claimed,
+        account: &Token,
+        presented: &Presented<'_>,
+    ) -> Result<Claimed, TrustError> {
+        self.admit(&claimed.token, &claimed.jwt, account, &Presented { proof: Proof::Shown, ..*presented })
+    }
+}
+
+/// Reads the token of an operator that the configuration names.
+fn operator_token(jwt: &str, now: i64) -> Result<Token, String> {
+    let token = jwt::decode(jwt).map_err(|error| format!("error parsing operator JWT: {error}"))?;
+    let Body::Operator(operator) = &token.body else {
+        return Err("error parsing operator JWT: not operator claim".into());
+    };
+    let key = token.subject;
+    if token.check_time(now).is_err() {
+        return Err(format!(
+            "operator {key} is not valid at this time: its JWT has expired, or is for later"
+        ));
+    }
+    let asserted = &operator.assert_server_version;
+    if !asserted.is_empty() {
+        let parts: Option<Vec<u32>> = asserted.split('.').map(|part| part.parse().ok()).collect();
+        match parts.as_deref() {
+            Some([major, _, _]) if *major <= VERSION_MAJOR => {}
+            Some([major, _, _]) => {
+                return Err(format!(
+                    "operator {key} expected major version {major} > server major version {VERSION_MAJOR}"
+                ));
+            }
+            _ => {
+                return Err(format!(
+                    "operator {key} expects version {asserted} got error instead: asserted server version must \
+                     be of the form <major>.<minor>.<update>"
+                ));
+            }
+        }
+    }
+    Ok(token)
+}
+
+/// The account for system events: the configuration's, or the only operator's.
+fn system_account(options: &Options, tokens: &[Token]) -> Result<Option<String>, String> {
+    if options.no_system_account {
+        return Ok(None);
+    }
+    let named: Vec<&str> = tokens
+        .iter()
+        .filter_map(|token| match &token.body {
+            Body::Operator(operator) => Some(operator.system_account.as_str()),
+            _ => None,
+        })
+        .filter(|name| !name.is_empty())
+        .collect();
+    match &options.system_account {
+        Some(name) if named.iter().any(|other| other != name) => {
+            Err("system_account in config and operator JWT must be identical".into())
+        }
+        Some(name) if !is_account(name) => {
+            Err(format!("system_account {name:?} is not a valid public account nkey"))
+        }
+        Some(name) => Ok(Some(name.clone())),
+        None => match named.as_slice() {
+            [name] if tokens.len() == 1 && !is_account(name) => {
+                Err(format!("system_account {name:?} of the operator is not a valid public account nkey"))
+            }
+            [name] if tokens.len() == 1 => Ok(Some((*name).to_owned())),
+            _ => Ok(None),
+        },
+    }
+}
+
+/// Whether this is the public key of an account. Nothing else ever names a file or a subject (CVE-2022-28357).
+pub fn is_account(key: &str) -> bool {
+    Public::parse(key).is_ok_and(|key| key.kind == Kind::Account)
+}
+
+/// The only operator's address.
+fn address(tokens: &[Token]) -> Option<&str> {
+    match tokens {
+        [Token { body: Body::Operator(operator), .. }] => {
+            Some(operator.account_server_url.as_str()).filter(|address| !address.is_empty())
+        }
+        _ => None,
+    }
+}
+
+fn check_sentinel(jwt: &str) -> Result<(), String> {
+    let token = jwt::decode(jwt).map_err(|_| "default sentinel JWT not valid")?;
+    match &token.body {
+        Body::User(user) if user.limits.bearer_token => Ok(()),
+        Body::User(_) => Err("default sentinel must be a bearer token".into()),
+        _ => Err("default sentinel JWT not valid".into()),
+    }
+}
+
+fn pinned(mode: &OperatorMode, system_account: Option<&str>) -> HashSet<String> {
+    if mode.pinned.is_empty() {
+        return HashSet::new();
+    }
+    mode.pinned.iter().map(String::as_str).chain(system_account).map(str::to_owned).collect()
+}
+
+/// Tokens that were verified lately, by the hash of their text: two generations, so that what is used stays.
+#[derive(Debug, Default)]
+struct Recent {
+    young: HashMap<[u8; 32], (Arc<Token>, usize)>,
+    old: HashMap<[u8; 32], (Arc<Token>, usize)>,
+    young_bytes: usize,
+}
+
+impl Recent {
+    fn find(&mut self, key: &[u8; 32]) -> Option<Arc<Token>> {
+        if let Some((token, _)) = self.young.get(key) {
+            return Some(token.clone());
+        }
+        let (token, bytes) = self.old.remove(key)?;
+        self.insert(*key, token.clone(), bytes);
+        Some(token)
+    }
+
+    fn insert(&mut self, key: [u8; 32], token: Arc<Token>, bytes: usize) {
+        if self.young_bytes > RECENT_BYTES_MAX / 2 {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+        self.young_bytes += bytes + RECENT_ENTRY_BYTES;
+        self.young.insert(key, (token, bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests;

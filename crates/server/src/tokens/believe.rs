@@ -1,0 +1,192 @@
+//! How an account's token comes in force.
+
+use super::clock::now;
+use super::{Believed, review};
+use crate::log::Event;
+use crate::shared::Shared;
+use dialtone_broker::account::Account;
+use dialtone_identity::jwt::Token;
+use dialtone_identity::jwt::sharing::{claims, exporters};
+use dialtone_identity::jwt::trust::TrustError;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Accounts that are looked up at most because others import from them, in one go.
+const FOLLOWED_MAX: usize = 10_000;
+
+/// What came of a token that is to be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Believing {
+    /// It is in force.
+    Taken,
+    /// It was before.
+    Known,
+}
+
+/// Why an account's token is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Distrust {
+    /// It cannot be believed.
+    #[error(transparent)]
+    Token(#[from] TrustError),
+    /// A newer one is in force.
+    #[error("a newer JWT of the account is in force")]
+    Older,
+    /// There is no operator.
+    #[error("there is no operator to trust")]
+    NoOperator,
+    /// Users of the account may not come.
+    #[error("the account is not listed as operator pinned account")]
+    Pinned,
+    /// There are too many accounts.
+    #[error("too many accounts")]
+    TooMany,
+    /// There is none to be had.
+    #[error("the account is not known")]
+    Missing,
+}
+
+impl Shared {
+    /// Makes sure that the token of an account is at hand, and those of the accounts that it imports from; asks the
+    /// resolver for what is missing. May take as long as that does.
+    pub fn look_up(&self, key: &str) -> Result<Arc<Believed>, Distrust> {
+        if let Some(believed) = self.tokens.find(key)
+            && believed.token.check_time(now()).is_ok()
+        {
+            return Ok(believed);
+        }
+        let jwt = self.resolver.fetch(self, key).ok_or(Distrust::Missing)?;
+        self.believe(key, &jwt)?;
+        self.tokens.find(key).ok_or(Distrust::Missing)
+    }
+
+    /// Makes the account for system events, before there is anybody in it.
+    ///
+    /// Errors: its token is not to be had.
+    pub(crate) fn start_accounts(&self) -> Result<(), Distrust> {
+        let policy = self.policy();
+        let Some(operators) = policy.authenticator.operators() else { return Ok(()) };
+        self.log.say(Event::Starting, "", format_args!("Trusted Operators"));
+        for token in operators.tokens() {
+            let (name, key) = (&token.name, &token.subject);
+            self.log.say(Event::Starting, "", format_args!("  Operator: {name:?} ({key})"));
+        }
+        match operators.system_account() {
+            Some(key) => self.look_up(key).map(|_| ()),
+            None => {
+                let text = "Trusted Operators should utilize a System Account";
+                self.log.say(Event::Warning, "", format_args!("{text}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts a token in force, if an operator signed it for this account and it is newer than the one that is in force.
+    pub fn believe(&self, key: &str, jwt: &str) -> Result<Believing, Distrust> {
+        let policy = self.policy();
+        let operators = policy.authenticator.operators().ok_or(Distrust::NoOperator)?;
+        let token = operators.account(jwt, key, now())?;
+        if !operators.may_come(key) {
+            return Err(Distrust::Pinned);
+        }
+        if let Some(before) = self.tokens.find(key) {
+            if *before.jwt == *jwt {
+                return Ok(Believing::Known);
+            }
+            if before.token.issued_at > token.issued_at {
+                return Err(Distrust::Older);
+            }
+        }
+        self.enforce(key, jwt, token)?;
+        Ok(Believing::Taken)
+    }
+
+    /// Puts a token in force that was believed.
+    pub(super) fn enforce(&self, key: &str, jwt: &str, token: Token) -> Result<(), Distrust> {
+        let token = Arc::new(token);
+        // First without what it takes from others: those may take something from it.
+        let alone = self.believed(jwt.into(), token.clone(), false);
+        if !self.tokens.put(key, alone) {
+            return Err(Distrust::TooMany);
+        }
+        let account = self.make_account(key);
+        self.follow(&token);
+        self.bind(key, &account);
+        // Whoever takes something from it may do so no longer, or only now.
+        for other in self.tokens.all() {
+            let name = other.token.subject.to_string();
+            if name != key
+                && exporters(&other.token).contains(&key)
+                && let Some(account) = self.account(&name)
+            {
+                self.bind(&name, &account);
+            }
+        }
+        review::connections(self, key);
+        Ok(())
+    }
+
+    fn believed(&self, jwt: Arc<str>, token: Arc<Token>, imports: bool) -> Arc<Believed> {
+        let find = |key: &str| self.tokens.find(key).filter(|_| imports).map(|other| other.token.clone());
+        let claims = claims(&token, &find, now());
+        Arc::new(Believed { jwt, token, claims, updated: SystemTime::now() })
+    }
+
+    /// Looks up the accounts that a token imports from, and those that these import from.
+    fn follow(&self, token: &Token) {
+        let of = |token: &Token| exporters(token).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let mut missing: Vec<String> = of(token);
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        while let Some(key) = missing.pop() {
+            if seen.len() >= FOLLOWED_MAX || self.tokens.find(&key).is_some() || !seen.insert(key.clone()) {
+                continue;
+            }
+            let policy = self.policy();
+            let Some(operators) = policy.authenticator.operators() else { return };
+            let Some(jwt) = self.resolver.fetch(self, &key) else { continue };
+            let Ok(token) = operators.account(&jwt, &key, now()) else { continue };
+            missing.extend(of(&token));
+            if self.tokens.put(&key, self.believed(jwt.as_str().into(), Arc::new(token), false)) {
+                let account = self.make_account(&key);
+                self.bind(&key, &account);
+            }
+        }
+        // Each was bound before those that it imports from were there.
+        for key in seen {
+            if let Some(account) = self.account(&key) {
+                self.bind(&key, &account);
+            }
+        }
+    }
+
+    /// Lets an account share and take what its token and those of the others say.
+    fn bind(&self, key: &str, account: &Arc<Account>) {
+        let Some(before) = self.tokens.find(key) else { return };
+        let believed = self.believed(before.jwt.clone(), before.token.clone(), true);
+        for (subject, why) in &believed.claims.invalid {
+            let text = format_args!("Account {key} cannot import {subject:?}: {why}");
+            self.log.say(Event::AccountFault, "", text);
+        }
+        self.share(account, &believed.claims);
+        let updated = before.updated;
+        if let Some(believed) = Arc::into_inner(believed) {
+            self.tokens.put(key, Arc::new(Believed { updated, ..believed }));
+        }
+    }
+
+    /// Forgets the token of an account; its connections are closed.
+    pub fn forget(&self, key: &str) {
+        if self.tokens.remove(key) {
+            review::connections(self, key);
+        }
+    }
+
+    /// The name of an account, for people: its token's, or its own.
+    pub fn name_of(&self, account: &str) -> String {
+        match self.tokens.find(account) {
+            Some(believed) if !believed.token.name.is_empty() => believed.token.name.clone(),
+            _ => account.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Accounts that are known by their tokens: what was believed of them, by public key.
+//!
+//! [`believe`] takes a token in, whatever way it came, and puts it in force; [`review`] looks at the connections of an
+//! account whose token has changed; [`resolver`] is where tokens come from that are not at hand; [`clock`] is what
+//! tokens are judged by.
+//!
+//! Invariants: only tokens that an operator signed are kept; an older one never takes the place of a newer one; the
+//! rights of a connection are always those of the newest token of its account.
+
+mod believe;
+pub mod clock;
+pub mod resolver;
+pub(crate) mod review;
+
+pub use believe::{Believing, Distrust};
+
+use dialtone_identity::jwt::Token;
+use dialtone_identity::jwt::sharing::Claims;
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+/// Accounts that are kept at most; one more is not believed.
+const ACCOUNTS_MAX: usize = 1 << 20;
+
+/// The token of an account, believed.
+#[derive(Debug)]
+pub struct Believed {
+    /// As it was signed.
+    pub jwt: Arc<str>,
+    /// What it says.
+    pub token: Arc<Token>,
+    /// What it allows itself and shares.
+    pub claims: Claims,
+    /// When it was believed.
+    pub updated: SystemTime,
+}
+
+/// The newest token of each account.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    by_key: RwLock<BTreeMap<Box<str>, Arc<Believed>>>,
+    version: AtomicU64,
+}
+
+impl Tokens {
+    /// The token of the account with this key.
+    pub fn find(&self, key: &str) -> Option<Arc<Believed>> {
+        self.by_key.read().get(key).cloned()
+    }
+
+    /// All of them, by key.
+    pub fn all(&self) -> Vec<Arc<Believed>> {
+        self.by_key.read().values().cloned().collect()
+    }
+
+    /// Keeps a token. False if there are too many.
+    fn put(&self, key: &str, believed: Arc<Believed>) -> bool {
+        let mut by_key = self.by_key.write();
+        if by_key.len() >= ACCOUNTS_MAX && !by_key.contains_key(key) {
+            return false;
+        }
+        by_key.insert(key.into(), believed);
+        self.version.fetch_add(1, Ordering::Release);
+        true
+    }
+
+    /// Forgets an account.
+    fn remove(&self, key: &str) -> bool {
+        let mut by_key = self.by_key.write();
+        self.version.fetch_add(1, Ordering::Release);
+        by_key.remove(key).is_some()
+    }
+
+    /// Changes whenever a token does.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,75 @@
+//! What a change of an account's token means for those who are connected.
+
+use super::clock::now;
+use crate::registry::Session;
+use crate::reload::{give, tell};
+use crate::shared::Shared;
+use dialtone_identity::authenticator::Surroundings;
+use dialtone_identity::jwt::trust::{Presented, Proof, TrustError};
+use dialtone_wire::{CloseReason, ProtocolError};
+use std::sync::Arc;
+
+/// Looks at one connection of which it is not sure that its rights are those of its account's newest token.
+pub(crate) fn connection(shared: &Shared, session: &Session) {
+    let Some(claimed) = session.claimed() else { return };
+    if let Err((error, reason)) = again(shared, session, &claimed.account) {
+        tell(session, error);
+        session.peer.close(reason);
+    }
+}
+
+/// Looks at each connection of an account: who may be here by the account's present token stays, with the rights that
+/// it gives now; the others are closed.
+pub(super) fn connections(shared: &Shared, key: &str) {
+    let sessions: Vec<Arc<Session>> =
+        shared.registry.open().into_iter().filter(|session| session.is_of(key)).collect();
+    for session in &sessions {
+        if let Err((error, reason)) = again(shared, session, key) {
+            tell(session, error);
+            session.peer.close(reason);
+        }
+    }
+    if let Some(account) = shared.account(key) {
+        account.forget_matches();
+    }
+    let Some(max) = shared.tokens.find(key).and_then(|believed| believed.claims.limits.connections_max)
+    else {
+        return;
+    };
+    // The youngest go first.
+    let open = sessions.iter().filter(|session| session.peer.closing().is_none());
+    for session in open.skip(usize::try_from(max).unwrap_or(usize::MAX)) {
+        tell(session, ProtocolError::AccountConnectionsExceeded);
+        session.peer.close(CloseReason::MaxAccountConnectionsExceeded);
+    }
+}
+
+fn again(shared: &Shared, session: &Session, key: &str) -> Result<(), (ProtocolError, CloseReason)> {
+    let policy = shared.policy();
+    let refused = (ProtocolError::Authorization, CloseReason::AuthenticationViolation);
+    let operators = policy.authenticator.operators().ok_or(refused)?;
+    let Some(believed) = shared.tokens.find(key) else { return Err(refused) };
+    let Some(claimed) = session.claimed() else { return Ok(()) };
+    let presented = Presented {
+        proof: Proof::Shown,
+        connection_type: session.way.connection_type(),
+        proxied: session.proxy.get().is_some(),
+        address: session.remote().map(|remote| remote.ip()),
+        now: now(),
+        time_of_day: &|zone| shared.time_of_day(zone),
+    };
+    let claimed = operators.again(&claimed, &believed.token, &presented).map_err(|error| match error {
+        TrustError::Revoked => (ProtocolError::AuthenticationRevoked, CloseReason::Revocation),
+        TrustError::Time if believed.token.check_time(now()).is_err() => {
+            (ProtocolError::AccountExpired, CloseReason::AuthenticationExpired)
+        }
+        TrustError::Time => (ProtocolError::AuthenticationExpired, CloseReason::AuthenticationExpired),
+        _ => refused,
+    })?;
+    let permissions = claimed.permissions.clone();
+    session.set_claimed(Arc::new(claimed));
+    give(session, permissions);
+    // Its loop takes over the limits, and the second in which it ends.
+    session.peer.call_owner();
+    Ok(())
+}
