@@ -105,16 +105,16 @@ impl Account {
         (subject, responses.watch())
     }
 
-    /// Forgets the answers that did not come in time. Whether some are still owed.
-    pub(crate) fn expire_responses(&self, now: Instant) -> bool {
+    /// Forgets the answers that did not come in time. They, and whether others are still owed.
+    pub(crate) fn expire_responses(&self, now: Instant) -> (Vec<Pending>, bool) {
         let mut guard = self.responses.lock();
-        let Some(responses) = guard.as_deref_mut() else { return false };
-        responses.expire(now);
+        let Some(responses) = guard.as_deref_mut() else { return (Vec::new(), false) };
+        let late = responses.expire(now);
         let owes = responses.len() > 0;
         if !owes {
             *guard = None;
         }
-        owes
+        (late, owes)
     }
 
     /// The answers that are owed, if any ever were. A leaf lock.

@@ -37,8 +37,10 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
     }
     check_users(options, place, &mut say);
     operator::check(options, place, &mut say);
-    let system_account = options.system_account.as_deref().unwrap_or("$SYS");
-    sharing::check(&options.accounts, system_account, &mut say);
+    sharing::check(&options.accounts, !options.no_system_account, &mut say);
+    for mapping in &options.mappings {
+        sharing::check_mapping(mapping, &mut say);
+    }
 }
 
 /// Where the first of these keys stands that stands anywhere.

@@ -39,7 +39,6 @@ const OCSP: &str = "OCSP is not part of this version";
 // These are read in full; what is left is to carry them out, then they become `Reloads`.
 const CALLOUT: Status = Refused("auth callout is not part of this version");
 const TRACING: Status = Refused("message tracing is not part of this version");
-const LATENCY: Status = Refused("latency tracking is not part of this version");
 const PROFILER: &str = "the Go profiler has no counterpart; use perf or another system profiler";
 const CERT_STORE: &str = "the Windows certificate store is not supported; use cert_file and key_file";
 
@@ -240,7 +239,7 @@ keys! {
         accounts: Reloads, "Accounts that may import it. Default: all.";
         response_type | "response": Reloads, "Answers of a service: `single`, `stream` or `chunked`. Default `single`.";
         response_threshold | "threshold" | "response_max_time" | "response_time": Reloads, "How long an answer of a service may take. Default 2m.";
-        latency: LATENCY, "Where the latency of a service is told: a subject, or a block.";
+        latency: Reloads, "Where the latency of a service is told: a subject, or a block.";
         account_token_position: Reloads, "Which token of the subject is the importing account, from 1.";
         allow_trace: Reloads, "Message traces may go on into the account of the service.";
     }

@@ -1,12 +1,16 @@
 //! What accounts share with each other: exports, imports, and the mapping of subjects.
 
 use crate::error::{ConfigError, Location};
-use crate::language::{Entry, Kind, Map, Value};
+use crate::language::{self, Kind, Map, Value};
 use crate::options::Account;
 use crate::reader::{self, Block, Errors, noted};
 use dialtone_subject::set::{contains, is_valid_filter, is_valid_literal};
-use std::collections::{BTreeMap, BTreeSet};
+use dialtone_subject::transform::{number_wildcards, unnumber_wildcards};
+use dialtone_subject::{Entry, Interest, Matches, Transform, is_literal};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
+
+mod cycles;
 
 /// Something that an account shares.
 #[derive(Clone, Debug, PartialEq)]
@@ -341,7 +345,7 @@ pub(crate) fn mappings(value: &Value, errors: &mut Errors) -> Vec<Mapping> {
     map.iter().filter(|entry| !entry.variable).filter_map(|entry| mapping(entry, errors)).collect()
 }
 
-fn mapping(entry: &Entry, errors: &mut Errors) -> Option<Mapping> {
+fn mapping(entry: &language::Entry, errors: &mut Errors) -> Option<Mapping> {
     let subject = entry.key.clone();
     if !is_valid_filter(subject.as_bytes()) {
         errors.push(ConfigError::new(&entry.at, format!("Subject {subject:?} is not a valid subject")));
@@ -411,36 +415,172 @@ pub(crate) fn checked_literal(value: &Value) -> Result<String, ConfigError> {
 }
 
 /// What must hold between accounts: each one that is named exists, and shares what is imported from it.
-pub(crate) fn check(accounts: &[Account], system_account: &str, say: &mut impl FnMut(&Location, String)) {
-    let by_name: BTreeMap<&str, &Account> = accounts.iter().map(|a| (a.name.as_str(), a)).collect();
+pub(crate) fn check(accounts: &[Account], has_system_account: bool, say: &mut impl FnMut(&Location, String)) {
+    let by_name: HashMap<&str, Sharer<'_>> =
+        accounts.iter().map(|a| (a.name.as_str(), Sharer::new(a))).collect();
     for account in accounts {
         for export in &account.exports {
-            for name in export.accounts.iter().filter(|name| !by_name.contains_key(name.as_str())) {
-                let kind = match export.kind {
-                    ExportKind::Stream => "stream",
-                    ExportKind::Service(_) => "service",
-                };
-                say(&export.at, format!("{name:?} account not defined for {kind} export"));
-            }
+            check_export(export, has_system_account, &|name| by_name.contains_key(name), say);
         }
+        let mut streams: HashSet<(&str, &str)> = HashSet::new();
         for import in &account.imports {
-            let kind = match import.kind {
-                ImportKind::Stream { .. } => "stream",
-                ImportKind::Service { .. } => "service",
-            };
+            let kind = import.kind.name();
             let Some(exporter) = by_name.get(import.account.as_str()) else {
                 say(&import.at, format!("{:?} account not defined for {kind} import", import.account));
                 continue;
             };
-            // The system account shares services that stand in no configuration.
-            let shared = import.account == system_account
-                || exporter.exports.iter().any(|export| export.allows(import, &account.name));
-            if !shared {
-                let problem =
-                    format!("Error adding {kind} import {:?}: {kind} import not authorized", import.subject);
-                say(&import.at, problem);
+            let twice = matches!(import.kind, ImportKind::Stream { .. })
+                && !streams.insert((&import.account, &import.subject));
+            let problem = if !exporter.allows(import, &account.name) {
+                Some(format!("{kind} import not authorized"))
+            } else if twice {
+                Some("stream import already exists".to_owned())
+            } else {
+                import.problem().or_else(|| cycles::problem(account, import, &by_name))
+            };
+            if let Some(problem) = problem {
+                say(&import.at, format!("Error adding {kind} import {:?}: {problem}", import.subject));
             }
         }
+        for mapping in &account.mappings {
+            check_mapping(mapping, say);
+        }
+    }
+}
+
+fn check_export(
+    export: &Export,
+    has_system_account: bool,
+    exists: &dyn Fn(&str) -> bool,
+    say: &mut impl FnMut(&Location, String),
+) {
+    let (kind, service) = match &export.kind {
+        ExportKind::Stream => ("stream", None),
+        ExportKind::Service(service) => ("service", Some(service)),
+    };
+    for name in export.accounts.iter().filter(|name| !exists(name)) {
+        say(&export.at, format!("{name:?} account not defined for {kind} export"));
+    }
+    let Some((service, latency)) = service.and_then(|s| Some((s, s.latency.as_ref()?))) else { return };
+    let subjects = format!("{:?} on subject {:?}", export.subject, latency.subject);
+    if service.response != ResponseType::Single {
+        let problem =
+            format!("Error adding service latency sampling for {subjects}: bad service response type");
+        say(&export.at, problem);
+    }
+    if !has_system_account {
+        let problem = format!(
+            "Error adding service latency sampling for {:?}: system account not setup",
+            export.subject
+        );
+        say(&export.at, problem);
+    }
+}
+
+/// Whether the destinations of a mapping can be made of its subject.
+pub(crate) fn check_mapping(mapping: &Mapping, say: &mut impl FnMut(&Location, String)) {
+    for destination in &mapping.destinations {
+        if let Err(problem) = Transform::new(&mapping.subject, &destination.subject) {
+            let (from, to) = (&mapping.subject, &destination.subject);
+            say(&mapping.at, format!("Error adding mapping for {from:?} to {to:?} : {problem}"));
+        }
+    }
+}
+
+/// An export that an index finds.
+#[derive(Clone, Copy)]
+struct Found<'a>(&'a Export);
+
+impl Entry for Found<'_> {
+    fn filter(&self) -> &[u8] {
+        self.0.subject.as_bytes()
+    }
+    fn queue(&self) -> Option<&[u8]> {
+        None
+    }
+    fn same(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+/// An account as others see it; with ten thousand exports it is asked as quickly as with one.
+struct Sharer<'a> {
+    exports: Interest<Found<'a>>,
+    imports: cycles::Imports<'a>,
+}
+
+impl<'a> Sharer<'a> {
+    fn new(account: &'a Account) -> Self {
+        let mut exports = Interest::default();
+        account.exports.iter().for_each(|export| exports.insert(Found(export)));
+        Self { exports, imports: cycles::Imports::new(&account.imports) }
+    }
+
+    fn allows(&self, import: &Import, importer: &str) -> bool {
+        self.exports_of(&import.subject).iter().any(|export| export.0.allows(import, importer))
+    }
+
+    fn exports_stream(&self, subject: &str) -> bool {
+        let is = |export: &Found<'_>| {
+            export.0.kind == ExportKind::Stream && contains(export.0.subject.as_bytes(), subject.as_bytes())
+        };
+        self.exports_of(subject).iter().any(is)
+    }
+
+    /// Exports that may contain a subject; its wildcards are looked up like any token.
+    fn exports_of(&self, subject: &str) -> Vec<Found<'a>> {
+        let mut found = Matches::default();
+        self.exports.matches(subject.as_bytes(), &mut found);
+        found.plain
+    }
+}
+
+impl ImportKind {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Stream { .. } => "stream",
+            Self::Service { .. } => "service",
+        }
+    }
+}
+
+impl Import {
+    /// Its subject in the importing account, wildcards for `$1` and the like.
+    pub(crate) fn local(&self) -> String {
+        let local = match &self.kind {
+            ImportKind::Stream { prefix, to, .. } => {
+                stream_subject(&self.subject, prefix.as_deref(), to.as_deref())
+            }
+            ImportKind::Service { to, .. } => to.clone(),
+        };
+        unnumber_wildcards(&local).0
+    }
+
+    /// Why its subjects do not go together.
+    fn problem(&self) -> Option<String> {
+        if let ImportKind::Stream { prefix: Some(prefix), .. } = &self.kind
+            && !is_literal(prefix.strip_suffix('.').unwrap_or(prefix).as_bytes())
+        {
+            return Some("stream import prefix can not contain wildcard tokens".into());
+        }
+        if !is_valid_filter(self.local().as_bytes()) {
+            return Some(format!("{:?} is not a valid subject", self.local()));
+        }
+        let subject = self.subject.as_str();
+        let (to, named) = match &self.kind {
+            ImportKind::Stream { prefix, to, .. } => {
+                let to = stream_subject(subject, prefix.as_deref(), to.as_deref());
+                let named = format!("{subject:?} to {to:?}");
+                (to, named)
+            }
+            ImportKind::Service { to, .. } => (to.clone(), format!("{to:?} to {subject:?}")),
+        };
+        if to == subject || is_literal(subject.as_bytes()) {
+            return None;
+        }
+        let problem = Transform::reversible(subject, &number_wildcards(&to)).err()?;
+        let kind = self.kind.name();
+        Some(format!("failed to create mapping transform for {kind} import subject from {named}: {problem}"))
     }
 }
 

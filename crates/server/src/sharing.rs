@@ -1,13 +1,22 @@
-//! What sharing between accounts needs of the control thread: answers that do not come in time are forgotten.
+//! What sharing between accounts needs of the control thread: answers that do not come in time are forgotten, and the
+//! latency of services is told.
 
+use crate::internal::Outgoing;
+use crate::monitor::stamp;
 use crate::shared::Shared;
+use dialtone_broker::sharing::latency::Metric;
+use dialtone_broker::sharing::requester::ClientInfo;
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often it is looked for answers that are late.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
+/// The type of a latency metric.
+const LATENCY_TYPE: &str = "io.nats.server.metric.v1.service_latency";
 
-/// Begins to look after answers that services owe.
+/// Begins to look after answers that services owe, and to tell their latency.
 pub(crate) fn start(shared: &Arc<Shared>) {
     shared.internal.run(|desk| {
         desk.repeat(EXPIRY_INTERVAL, |desk| {
@@ -15,4 +24,70 @@ pub(crate) fn start(shared: &Arc<Shared>) {
             Some(EXPIRY_INTERVAL)
         });
     });
+    // Weak: the server's state holds the exchange.
+    let weak = Arc::downgrade(shared);
+    shared.exchange.collect(move |metric| {
+        let Some(shared) = weak.upgrade() else { return };
+        let now = SystemTime::now();
+        shared.internal.run(move |desk| {
+            let message = Outgoing::new(metric.subject.clone(), latency(&metric, now));
+            desk.publish(&metric.account, &message);
+        });
+    });
+}
+
+/// A latency metric, in the official fields and their order. Times are in nanoseconds.
+#[derive(Serialize)]
+struct Latency<'a> {
+    r#type: &'a str,
+    id: String,
+    timestamp: String,
+    status: u16,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requestor: Option<&'a ClientInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    responder: Option<&'a ClientInfo>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    header: BTreeMap<&'a str, &'a [String]>,
+    start: String,
+    service: u64,
+    system: u64,
+    total: u64,
+}
+
+fn latency(metric: &Metric, now: SystemTime) -> Vec<u8> {
+    let rtt = |info: &Option<ClientInfo>| info.as_ref().map(ClientInfo::rtt).unwrap_or_default();
+    let (asking, answering) = (rtt(&metric.requestor), rtt(&metric.responder));
+    let came = now.checked_sub(Instant::now().saturating_duration_since(metric.came)).unwrap_or(now);
+    let nanos = |span: Duration| span.as_nanos() as u64;
+    let answered = metric.responder.is_some();
+    let message = Latency {
+        r#type: LATENCY_TYPE,
+        id: event_id(),
+        timestamp: stamp(now),
+        status: metric.outcome.status(),
+        description: metric.outcome.description(),
+        requestor: metric.requestor.as_ref(),
+        responder: metric.responder.as_ref(),
+        header: metric.headers.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect(),
+        start: stamp(came.checked_sub(asking).unwrap_or(came)),
+        service: nanos(metric.took.saturating_sub(answering)),
+        system: 0,
+        total: if answered { nanos(asking + metric.took) } else { 0 },
+    };
+    serde_json::to_vec(&message).unwrap_or_default()
+}
+
+/// 22 characters that no other event has.
+fn event_id() -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut number: u128 = rand::random();
+    let mut digit = || {
+        let digit = DIGITS.get((number % 62) as usize).copied().unwrap_or(b'0');
+        number /= 62;
+        char::from(digit)
+    };
+    (0..22).map(|_| digit()).collect()
 }

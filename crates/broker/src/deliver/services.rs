@@ -3,9 +3,10 @@
 use super::{Origin, Turn};
 use crate::account::Account;
 use crate::route::{Leg, Route, Via};
+use crate::sharing::latency::{Outcome, Tracked};
 use crate::sharing::requester::{ClientInfo, HEADER, Told};
 use crate::sharing::responses::{PREFIX, Pending};
-use crate::sharing::{Mapped, ServiceExport, THRESHOLD_DEFAULT};
+use crate::sharing::{Mapped, ServiceExport, THRESHOLD_DEFAULT, sampling};
 use dialtone_wire::client::Publish;
 use dialtone_wire::header;
 use std::sync::Arc;
@@ -120,18 +121,23 @@ impl Turn {
         let body = message.framed.get(message.header_bytes.unwrap_or(0)..).unwrap_or_default();
         framed.extend_from_slice(body);
 
+        let tracked = self.track(leg, way, message);
+        if message.reply.is_none()
+            && let Some(tracked) = &tracked
+        {
+            self.exchange.tell(tracked, Outcome::BadRequest, None, self.now);
+        }
         let opened = message.reply.filter(|reply| !reply.starts_with(ACK_PREFIX)).map(|reply| {
-            self.exchange.open(
-                exporter,
-                Pending {
-                    requester: account.clone(),
-                    reply: reply.into(),
-                    origin: way.origin.map_or(account.id, |origin| origin.account.id),
-                    response: import.export.response,
-                    export: Some(import.export.clone()),
-                    until: self.now + import.export.threshold,
-                },
-            )
+            let pending = Pending {
+                requester: account.clone(),
+                reply: reply.into(),
+                origin: way.origin.map_or(account.id, |origin| origin.account.id),
+                response: import.export.response,
+                export: Some(import.export.clone()),
+                tracked: tracked.clone(),
+                until: self.now + import.export.threshold,
+            };
+            self.exchange.open(exporter, pending)
         });
         let request = Publish {
             subject,
@@ -147,8 +153,22 @@ impl Turn {
             && let Some(subject) = opened
         {
             exporter.responses(|responses| responses.close(&subject));
+            if let Some(tracked) = &tracked {
+                self.exchange.tell(tracked, Outcome::Unavailable, None, self.now);
+            }
         }
         delivered
+    }
+
+    /// What is noted of a request whose latency is told.
+    fn track(&mut self, leg: &Leg, way: Way<'_>, message: &Publish<'_>) -> Option<Arc<Tracked>> {
+        let import = &leg.import;
+        let latency = import.export.latency.as_ref()?;
+        let headers = sampling::sampled(latency.sampling, message.headers(), &mut self.dice)?;
+        let told = if import.share { Told::All } else { Told::Little };
+        let requestor = way.origin.map(|origin| ClientInfo::of(origin.peer, told, &self.exchange.server));
+        let (export, exporter) = (import.export.clone(), import.exporter.clone());
+        Some(Arc::new(Tracked { export, exporter, requestor, headers, start: self.now }))
     }
 
     /// What a service is told of who asks.
@@ -178,6 +198,11 @@ impl Turn {
         let found = account.responses(|responses| responses.answer(message.subject, ends, now)).flatten();
         let Some((pending, closed)) = found else { return 0 };
         let requester = &pending.requester;
+        if let Some(tracked) = &pending.tracked {
+            let responder =
+                way.origin.map(|origin| ClientInfo::of(origin.peer, Told::All, &self.exchange.server));
+            self.exchange.tell(tracked, Outcome::Answered, responder, now);
+        }
         let mut mapped = Vec::new();
         let subject = match self.map_in(requester, &pending.reply, &mut mapped) {
             Mapped::Unchanged => &*pending.reply,

@@ -9,8 +9,10 @@
 mod change;
 pub mod compile;
 pub mod exchange;
+pub mod latency;
 pub mod requester;
 pub(crate) mod responses;
+pub(crate) mod sampling;
 
 use crate::account::Account;
 use dialtone_config::sharing::{Latency, ResponseType};

@@ -3,6 +3,7 @@
 use crate::peer::Peer;
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The header's name.
 pub const HEADER: &[u8] = b"Nats-Request-Info";
@@ -125,6 +126,11 @@ impl ClientInfo {
                 ..little
             },
         }
+    }
+
+    /// The last round-trip time.
+    pub fn rtt(&self) -> Duration {
+        Duration::from_nanos(self.rtt)
     }
 
     /// The account that passed the request on.

@@ -1,6 +1,7 @@
 //! The answers that an account's services owe: which subject leads back to whom.
 
 use super::ServiceExport;
+use super::latency::Tracked;
 use crate::account::{Account, AccountId};
 use dialtone_config::sharing::ResponseType;
 use hashbrown::HashMap;
@@ -27,6 +28,8 @@ pub(crate) struct Pending {
     pub response: ResponseType,
     /// What was asked; `None` for an answer that itself asks for one.
     pub export: Option<Arc<ServiceExport>>,
+    /// The request, if its latency is told.
+    pub tracked: Option<Arc<Tracked>>,
     pub until: Instant,
 }
 

@@ -26,9 +26,8 @@ fn exports_and_imports_are_read_in_full() {
             A { exports: [
                 { stream: "s.>" }
                 { stream: "t.*", account_token_position: 2 }
-                { service: "q.*", accounts: [B], response_type: Chunked, threshold: "1s", allow_trace: true,
-                  latency: { sampling: 50%, subject: lat } }
-                { service: r, latency: l }
+                { service: "q.*", accounts: [B], response_type: Chunked, threshold: "1s", allow_trace: true }
+                { service: r, latency: { sampling: 50%, subject: lat } }
             ] }
             B { imports: [
                 { stream: { account: A, subject: s.1 }, prefix: x }
@@ -45,9 +44,11 @@ fn exports_and_imports_are_read_in_full() {
     let service = ServiceExport {
         response: ResponseType::Chunked,
         threshold: Some(Duration::from_secs(1)),
-        latency: Some(Latency { subject: "lat".into(), sampling: Sampling::Percent(50) }),
+        latency: None,
         allow_trace: true,
     };
+    let latency = Some(Latency { subject: "lat".into(), sampling: Sampling::Percent(50) });
+    assert_eq!(a.exports[3].kind, ExportKind::Service(ServiceExport { latency, ..ServiceExport::default() }));
     assert_eq!(
         (&a.exports[2].accounts[..], &a.exports[2].kind),
         (&["B".to_owned()][..], &ExportKind::Service(service))
@@ -223,5 +224,80 @@ fn tracing_and_the_callout_are_read_in_full() {
         "t.conf:1:30: Authorization callouts require an issuer to be specified\n\
          t.conf:1:30: Authorization callouts require authorized users to be specified\n\
          t.conf:1:30: auth_callout allowed account \"Z\" not found in configured accounts"
+    );
+}
+
+#[test]
+fn cycles_are_refused_and_the_search_ends() {
+    check(
+        "exports: [{service: a}], imports: [{service: {account: B, subject: b}, to: a}]",
+        "exports: [{service: b}], imports: [{service: {account: A, subject: a}, to: b}]",
+        "t.conf:2:41: Error adding service import \"b\": import forms a cycle\n\
+         t.conf:3:41: Error adding service import \"a\": import forms a cycle",
+    );
+    check(
+        "exports: [{stream: \">\"}], imports: [{stream: {account: B, subject: \">\"}}]",
+        "exports: [{stream: \">\"}], imports: [{stream: {account: A, subject: \">\"}}]",
+        "t.conf:2:42: Error adding stream import \">\": import forms a cycle\n\
+         t.conf:3:42: Error adding stream import \">\": import forms a cycle",
+    );
+    check(
+        "exports: [{service: a}], imports: [{service: {account: B, subject: b}, to: x}]",
+        "exports: [{service: b}], imports: [{service: {account: A, subject: a}, to: y}]",
+        "",
+    );
+}
+
+/// CVE-2020-28466, CVE-2022-42709: rings of 1 to 20 accounts, some with chords, are refused or accepted, never a crash.
+#[test]
+fn rings_of_accounts_end() {
+    for size in 1..=20 {
+        for (kind, chord) in [("service", 1), ("stream", 1), ("service", 3), ("stream", 7)] {
+            let account = |n: usize| {
+                let import = |by: usize| format!("{{{kind}: {{account: A{}, subject: s}}}}", (n + by) % size);
+                let mut imports = vec![import(1)];
+                if (1 + chord) % size != 1 % size && kind == "stream" {
+                    imports.push(import(1 + chord));
+                }
+                format!(" A{n} {{ exports: [{{{kind}: s}}], imports: [{}] }}\n", imports.join(", "))
+            };
+            let text = format!("accounts {{\n{}}}", (0..size).map(account).collect::<String>());
+            let (_, errors) = read(&text);
+            // An account may import from itself; every longer ring is a cycle.
+            assert_eq!(errors.contains("import forms a cycle"), size > 1, "{text}{errors}");
+        }
+    }
+}
+
+#[test]
+fn subjects_of_imports_must_fit() {
+    let import =
+        |import: &str, expected: &str| check("exports: [{stream: x.*.*}, {service: q.*}]", import, expected);
+    import(
+        "imports: [{stream: {account: A, subject: x.*.*}, to: y.$1}]",
+        "t.conf:3:16: Error adding stream import \"x.*.*\": failed to create mapping transform for stream import subject from \"x.*.*\" to \"y.$1\": invalid mapping destination: not using all of the token wildcard(s) in y.$1",
+    );
+    import(
+        "imports: [{stream: {account: A, subject: x.*.*}, prefix: y.*}]",
+        "t.conf:3:16: Error adding stream import \"x.*.*\": stream import prefix can not contain wildcard tokens",
+    );
+    import(
+        "imports: [{stream: {account: A, subject: x.*.*}}, {stream: {account: A, subject: x.*.*}, prefix: y}]",
+        "t.conf:3:56: Error adding stream import \"x.*.*\": stream import already exists",
+    );
+    import(
+        "imports: [{service: {account: A, subject: q.*}, to: y}]",
+        "t.conf:3:16: Error adding service import \"q.*\": failed to create mapping transform for service import subject from \"y\" to \"q.*\": invalid mapping destination: not using all of the token wildcard(s) in y",
+    );
+    import("imports: [{service: {account: A, subject: q.*}, to: y.$1.z}]", "");
+    check(
+        "mappings: { a.*: b.$2 }",
+        "",
+        "t.conf:2:18: Error adding mapping for \"a.*\" to \"b.$2\" : invalid mapping destination: wildcard index out of range in $2: [2]",
+    );
+    check(
+        "exports: [{service: a, response: stream, latency: l}]",
+        "",
+        "t.conf:2:16: Error adding service latency sampling for \"a\" on subject \"l\": bad service response type",
     );
 }

@@ -166,7 +166,10 @@ fn star(token: &str, index: i64, source: Source<'_>) -> Result<usize, TransformE
         ..1 if source.has_wildcards() => Some(0),
         _ => usize::try_from(index - 1).ok().and_then(|nth| source.stars.get(nth).copied()),
     };
-    place.ok_or_else(|| TransformError::OutOfRange(token.into()))
+    place.ok_or_else(|| {
+        let which = if source.has_wildcards() { format!("{token}: [{index}]") } else { token.to_owned() };
+        TransformError::OutOfRange(which)
+    })
 }
 
 fn unknown(token: &str) -> TransformError {

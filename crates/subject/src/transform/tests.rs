@@ -56,7 +56,7 @@ fn what_cannot_be_compiled_is_told_in_the_official_words() {
     {
         check(source, destination, "invalid subject");
     }
-    check("a.*", "b.$2", "wildcard index out of range in $2");
+    check("a.*", "b.$2", "wildcard index out of range in $2: [2]");
     check("a", "b.$1", "wildcard index out of range in $1");
     check("a.*", "{{unknown(1)}}", "unknown function in {{unknown(1)}}");
     check("a.*", "{{wildcard}}", "unknown function in {{wildcard}}");

@@ -1,0 +1,98 @@
+//! Telling how long services take: one metric a request, to whoever collects it outside of loops.
+
+use super::ServiceExport;
+use super::requester::ClientInfo;
+use super::sampling::Headers;
+use crate::account::Account;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How a tracked request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was answered.
+    Answered,
+    /// It wanted no answer.
+    BadRequest,
+    /// Who asked is gone, or takes no answer any more.
+    InterestLost,
+    /// Nobody was there.
+    Unavailable,
+    /// Nobody answered in time.
+    TimedOut,
+}
+
+impl Outcome {
+    /// The status, as in HTTP.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Answered => 200,
+            Self::BadRequest => 400,
+            Self::InterestLost => 408,
+            Self::Unavailable => 503,
+            Self::TimedOut => 504,
+        }
+    }
+
+    /// What went wrong; empty if nothing did.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Answered => "",
+            Self::BadRequest => "Bad Request",
+            Self::InterestLost => "Request Timeout",
+            Self::Unavailable => "Service Unavailable",
+            Self::TimedOut => "Service Timeout",
+        }
+    }
+}
+
+/// A request whose latency is told.
+#[derive(Debug)]
+pub(crate) struct Tracked {
+    pub export: Arc<ServiceExport>,
+    pub exporter: Arc<Account>,
+    /// Who asked; `None`: the server.
+    pub requestor: Option<ClientInfo>,
+    /// The headers that asked for it.
+    pub headers: Headers,
+    pub start: Instant,
+}
+
+/// What is told of one request.
+#[derive(Clone, Debug)]
+pub struct Metric {
+    /// The account of the service, in which it is told.
+    pub account: Arc<Account>,
+    /// The subject that it is told on.
+    pub subject: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Who asked.
+    pub requestor: Option<ClientInfo>,
+    /// Who answered.
+    pub responder: Option<ClientInfo>,
+    /// The headers that asked for it.
+    pub headers: Headers,
+    /// When the request came to the server.
+    pub came: Instant,
+    /// From then to the answer; zero without one.
+    pub took: Duration,
+}
+
+impl Tracked {
+    /// What is told when it ended. `None`: the latency is told nowhere.
+    pub fn metric(&self, outcome: Outcome, responder: Option<ClientInfo>, now: Instant) -> Option<Metric> {
+        let took =
+            if responder.is_some() { now.saturating_duration_since(self.start) } else { Duration::ZERO };
+        Some(Metric {
+            account: self.exporter.clone(),
+            subject: self.export.latency.as_ref()?.subject.clone(),
+            outcome,
+            requestor: self.requestor.clone(),
+            responder,
+            headers: self.headers.clone(),
+            came: self.start,
+            took,
+        })
+    }
+}
