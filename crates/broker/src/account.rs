@@ -1,6 +1,6 @@
 //! An account: a space of subjects of its own, and who is interested in what there.
 
-use crate::sharing::responses::{Pending, Responses};
+use crate::sharing::responses::{Owed, Pending, Responses};
 use crate::sharing::{Mapped, Sharing};
 use crate::stats::Counters;
 use crate::subscription::{Subscriber, Subscription};
@@ -115,6 +115,11 @@ impl Account {
             *guard = None;
         }
         (late, owes)
+    }
+
+    /// The answers that its services owe, for monitoring.
+    pub fn owed(&self) -> Vec<Owed> {
+        self.responses(|responses| responses.owed().collect()).unwrap_or_default()
     }
 
     /// The answers that are owed, if any ever were. A leaf lock.

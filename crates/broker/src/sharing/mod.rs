@@ -11,7 +11,7 @@ pub mod compile;
 pub mod exchange;
 pub mod latency;
 pub mod requester;
-pub(crate) mod responses;
+pub mod responses;
 pub(crate) mod sampling;
 
 use crate::account::Account;

@@ -3,7 +3,7 @@
 use super::ServiceExport;
 use super::latency::Tracked;
 use crate::account::{Account, AccountId};
-use dialtone_config::sharing::ResponseType;
+use dialtone_config::sharing::{Latency, ResponseType};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -31,6 +31,19 @@ pub(crate) struct Pending {
     /// The request, if its latency is told.
     pub tracked: Option<Arc<Tracked>>,
     pub until: Instant,
+}
+
+/// An answer that is owed, as monitoring shows it.
+#[derive(Clone, Debug)]
+pub struct Owed {
+    /// Where it is to be published.
+    pub subject: String,
+    /// The account that asked.
+    pub requester: String,
+    /// The subject that it has there.
+    pub reply: String,
+    /// Where its latency is told, if it is.
+    pub latency: Option<Latency>,
 }
 
 /// All requests that wait for an answer of one account.
@@ -121,6 +134,17 @@ impl Responses {
         let late = self.open.iter().filter(|(_, pending)| pending.until <= now);
         let late: Vec<Box<[u8]>> = late.map(|(subject, _)| subject.clone()).collect();
         late.iter().filter_map(|subject| self.close(subject)).collect()
+    }
+
+    /// All of them, for monitoring.
+    pub fn owed(&self) -> impl Iterator<Item = Owed> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        self.open.iter().map(move |(subject, pending)| Owed {
+            subject: text(subject),
+            requester: pending.requester.name.to_string(),
+            reply: text(&pending.reply),
+            latency: pending.tracked.as_ref().and_then(|tracked| tracked.export.latency.clone()),
+        })
     }
 
     /// Whether somebody must begin to look after what comes late.

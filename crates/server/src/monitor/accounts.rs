@@ -1,12 +1,12 @@
 //! `/accountz` and `/accstatz`: the tenants.
 
 use super::times::stamp;
-use super::{Answer, BadQuery, Query};
+use super::{Answer, BadQuery, Query, sharing};
 use crate::shared::Shared;
 use crate::tokens::clock::now;
 use dialtone_broker::account::Account;
 use dialtone_identity::jwt;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -38,38 +38,42 @@ fn detail(shared: &Shared, account: &Account) -> Value {
     let stats = account.interest().stats();
     let believed = shared.tokens.find(&account.name);
     let updated = believed.as_ref().map_or_else(|| shared.config_loaded(), |believed| believed.updated);
-    let mut out = json!({
-        "account_name": account.name,
-        "update_time": stamp(updated),
-        "expired": believed.as_ref().is_some_and(|believed| believed.token.check_time(now()).is_err()),
-        "complete": true,
-        "jetstream_enabled": false,
-        "leafnode_connections": 0,
-        "client_connections": account.connections(),
-        "subscriptions": stats.entries,
-        "name_tag": shared.name_of(&account.name),
-        "sublist_stats": {
-            "num_subscriptions": stats.entries, "num_cache": 0, "num_inserts": stats.inserts,
-            "num_removes": stats.removes, "num_matches": 0, "cache_hit_rate": 0,
-            "max_fanout": stats.fanout_max, "avg_fanout": stats.fanout_average(),
-        },
-    });
-    if let Some(believed) = believed
-        && let Some(object) = out.as_object_mut()
-    {
-        object.insert("issuer_key".into(), believed.token.issuer.to_string().into());
-        object.insert("jwt".into(), (*believed.jwt).into());
-        object.insert("decoded_jwt".into(), jwt::payload(&believed.jwt).unwrap_or_default());
+    let mut out = Map::new();
+    let set = |out: &mut Map<String, Value>, name: &str, value: Value| {
+        out.insert(name.into(), value);
+    };
+    set(&mut out, "account_name", (*account.name).into());
+    set(&mut out, "update_time", stamp(updated).into());
+    if shared.system_account().is_some_and(|system| *system == *account.name) {
+        set(&mut out, "is_system", true.into());
+    }
+    let expired = believed.as_ref().is_some_and(|believed| believed.token.check_time(now()).is_err());
+    set(&mut out, "expired", expired.into());
+    set(&mut out, "complete", true.into());
+    set(&mut out, "jetstream_enabled", false.into());
+    set(&mut out, "leafnode_connections", 0.into());
+    set(&mut out, "client_connections", account.connections().into());
+    set(&mut out, "subscriptions", stats.entries.into());
+    sharing::insert(shared, account, &mut out);
+    if let Some(believed) = &believed {
+        set(&mut out, "jwt", (*believed.jwt).into());
+        set(&mut out, "issuer_key", believed.token.issuer.to_string().into());
+    }
+    set(&mut out, "name_tag", shared.name_of(&account.name).to_string().into());
+    if let Some(believed) = &believed {
         if !believed.token.tags.is_empty() {
-            object.insert("tags".into(), believed.token.tags.clone().into());
+            set(&mut out, "tags", believed.token.tags.clone().into());
         }
+        set(&mut out, "decoded_jwt", jwt::payload(&believed.jwt).unwrap_or_default());
     }
-    if shared.system_account().is_some_and(|system| *system == *account.name)
-        && let Some(object) = out.as_object_mut()
-    {
-        object.insert("is_system".into(), true.into());
-    }
-    out
+    let sublist = json!({
+        "num_subscriptions": stats.entries, "num_cache": 0, "num_inserts": stats.inserts,
+        "num_removes": stats.removes, "num_matches": 0, "cache_hit_rate": 0,
+        "max_fanout": stats.fanout_max, "avg_fanout": stats.fanout_average(),
+    });
+    set(&mut out, "sublist_stats", sublist);
+    sharing::insert_responses(account, &mut out);
+    out.into()
 }
 
 /// Traffic by account; with `unused`, of those that nobody is in too.

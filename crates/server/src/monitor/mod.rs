@@ -9,6 +9,7 @@ mod health;
 mod http;
 mod metrics;
 mod query;
+mod sharing;
 mod slow;
 mod subscriptions;
 mod times;

@@ -1,0 +1,136 @@
+//! What an account shares, in `/accountz`.
+
+use crate::shared::Shared;
+use dialtone_broker::account::Account;
+use dialtone_config::sharing::{Export, ExportKind, Latency, Mapping, ResponseType, Sampling};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The number of services among the kinds of imports: with it the official server writes what is owed.
+const SERVICE: u8 = 2;
+
+/// Adds mappings, exports and imports to the detail of an account; what is empty is left out.
+pub(super) fn insert(shared: &Shared, account: &Account, out: &mut Map<String, Value>) {
+    let believed = shared.tokens.find(&account.name);
+    let policy = shared.policy();
+    let configured = policy.options.accounts.iter().find(|a| *a.name == *account.name);
+    let (exports, mappings): (&[Export], &[Mapping]) = match (&believed, configured) {
+        (Some(believed), _) => (&believed.claims.exports, &believed.claims.mappings),
+        (None, Some(configured)) => (&configured.exports, &configured.mappings),
+        (None, None) if *account.name == *shared.global.name => (&[], &policy.options.mappings),
+        (None, None) => (&[], &[]),
+    };
+    if !mappings.is_empty() {
+        let mappings: Map<String, Value> = mappings.iter().map(|m| (m.subject.clone(), mapping(m))).collect();
+        out.insert("mappings".into(), mappings.into());
+    }
+    if !exports.is_empty() {
+        out.insert("exports".into(), exports.iter().map(export).collect());
+    }
+    let imports = imports(account);
+    if !imports.is_empty() {
+        out.insert("imports".into(), imports.into());
+    }
+}
+
+/// Adds the answers that the account's services owe, if they owe any.
+pub(super) fn insert_responses(account: &Account, out: &mut Map<String, Value>) {
+    let owed = account.owed().into_iter().map(|owed| {
+        let mut value = json!({
+            "subject": owed.reply, "account": owed.requester, "to": owed.subject, "local_subject": owed.subject,
+            "type": SERVICE, "invalid": false, "share": false, "tracking": owed.latency.is_some(),
+        });
+        if let (Some(latency), Some(object)) = (&owed.latency, value.as_object_mut()) {
+            object.insert("latency".into(), self::latency(latency));
+        }
+        (owed.subject, value)
+    });
+    let owed: Map<String, Value> = owed.collect();
+    if !owed.is_empty() {
+        out.insert("responses".into(), owed.into());
+    }
+}
+
+/// Destinations with the weights added up, as they are drawn; what is left keeps its subject.
+fn mapping(mapping: &Mapping) -> Value {
+    let mut sums: BTreeMap<Option<&str>, u8> = BTreeMap::from([(None, 0)]);
+    let mut rows: Vec<Value> = Vec::new();
+    let mut row = |subject: &str, weight: u8, cluster: Option<&str>| {
+        let mut row = json!({ "subject": subject, "weight": weight });
+        if let (Some(cluster), Some(object)) = (cluster, row.as_object_mut()) {
+            object.insert("cluster".into(), cluster.into());
+        }
+        rows.push(row);
+    };
+    let mut destinations: Vec<_> = mapping.destinations.iter().collect();
+    destinations.sort_by_key(|destination| destination.weight);
+    for destination in destinations {
+        let cluster = destination.cluster.as_deref();
+        let sum = sums.get(&cluster).copied().unwrap_or(0u8).saturating_add(destination.weight);
+        sums.insert(cluster, sum);
+        row(&destination.subject, sum, cluster);
+    }
+    let lost = mapping.destinations.iter().any(|destination| destination.subject == mapping.subject);
+    for (cluster, sum) in sums {
+        if sum < 100 && !lost {
+            row(&dialtone_subject::transform::number_wildcards(&mapping.subject), 100, cluster);
+        }
+    }
+    rows.into()
+}
+
+fn export(export: &Export) -> Value {
+    let mut out = Map::new();
+    out.insert("subject".into(), export.subject.clone().into());
+    match &export.kind {
+        ExportKind::Stream => {
+            out.insert("type".into(), "stream".into());
+        }
+        ExportKind::Service(service) => {
+            out.insert("type".into(), "service".into());
+            let response = match service.response {
+                ResponseType::Single => "Singleton",
+                ResponseType::Stream => "Streamed",
+                ResponseType::Chunked => "Chunked",
+            };
+            out.insert("response_type".into(), response.into());
+            if let Some(latency) = &service.latency {
+                out.insert("service_latency".into(), self::latency(latency));
+            }
+        }
+    }
+    if !export.accounts.is_empty() {
+        out.insert("approved_accounts".into(), export.accounts.clone().into());
+    }
+    out.into()
+}
+
+fn latency(latency: &Latency) -> Value {
+    let sampling = match latency.sampling {
+        Sampling::Headers => Value::from("headers"),
+        Sampling::Percent(percent) => percent.into(),
+    };
+    json!({ "sampling": sampling, "results": latency.subject })
+}
+
+fn imports(account: &Account) -> Vec<Value> {
+    let sharing = account.sharing();
+    let streams = sharing.streams().iter().map(|stream| {
+        json!({
+            "subject": stream.subject, "account": stream.exporter.name, "local_subject": stream.local,
+            "type": "stream", "invalid": false, "share": false, "tracking": false,
+        })
+    });
+    let services = sharing.services().map(|service| {
+        let mut value = json!({
+            "subject": service.subject, "account": service.exporter.name, "to": service.local,
+            "local_subject": service.local, "type": "service", "invalid": false, "share": service.share,
+            "tracking": false,
+        });
+        if let (Some(latency), Some(object)) = (&service.export.latency, value.as_object_mut()) {
+            object.insert("latency".into(), self::latency(latency));
+        }
+        value
+    });
+    streams.chain(services).collect()
+}
