@@ -8,7 +8,7 @@ use crate::policy::{COMPATIBLE_VERSION, Identity, Policy, PolicyError};
 use crate::process;
 use crate::shared::Shared;
 use crate::tokens::Distrust;
-use crate::tokens::resolver::Resolver;
+use crate::tokens::resolver::{Resolver, ResolverError};
 use crate::verifier::Verifier;
 use dialtone_config::Options;
 
@@ -42,6 +42,9 @@ pub enum StartError {
     /// Certificates, keys or tokens cannot be used.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The resolver cannot be used.
+    #[error(transparent)]
+    Resolver(#[from] ResolverError),
     /// The account for system events is not to be had.
     #[error("error resolving system account: {0}")]
     SystemAccount(Distrust),
@@ -111,10 +114,14 @@ impl Builder {
         let identity = identity(&options, local.map_or(0, |local| local.port()));
         banner(&log, &options, &identity);
         let policy = Policy::new(options, &identity)?;
-        let shared = Shared::new(identity, policy, log, Resolver::default());
+        let shared = {
+            let resolver = Resolver::new(&policy.options, policy.authenticator.operators(), &log)?;
+            Shared::new(identity, policy, log, resolver)
+        };
         Verifier::start(&shared).map_err(StartError::Loops)?;
         shared.start_accounts().map_err(StartError::SystemAccount)?;
         Internal::start(&shared).map_err(StartError::Loops)?;
+        crate::tokens::service::start(&shared);
         crate::sharing::start(&shared);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let for_loops = shared.clone();

@@ -3,7 +3,6 @@
 use crate::registry::{Session, Way};
 use crate::tls::{TlsError, TlsSetup};
 use crate::tokens;
-use dialtone_config::operator::Resolver;
 use dialtone_config::options::AccountLimits;
 use dialtone_config::{ConfigError, ConfigErrors, Options};
 use dialtone_identity::authenticator::{self, Authenticator};
@@ -47,10 +46,6 @@ pub fn check(options: &Options) -> Vec<ConfigError> {
         && let Err(problem) = TlsSetup::load(tls)
     {
         errors.push(ConfigError::new(&tls.at, problem.to_string()));
-    }
-    if !matches!(options.operator_mode.resolver, None | Some(Resolver::Memory)) {
-        let at = options.operator_mode.operators.first().map(|token| token.at.clone()).unwrap_or_default();
-        errors.push(ConfigError::new(&at, "`resolver` other than MEMORY is not part of this version"));
     }
     errors
 }

@@ -19,6 +19,15 @@ pub enum Check {
     Account(String),
 }
 
+/// Something else that takes long, such as writing to the disk.
+pub type Work = Box<dyn FnOnce(&Arc<Shared>) + Send>;
+
+/// What waits for the thread.
+enum Waiting {
+    Check(Check, Arc<Session>),
+    Work(Work),
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub enum Verdict {
@@ -33,7 +42,7 @@ pub enum Verdict {
 /// The queue of checks.
 #[derive(Default)]
 pub struct Verifier {
-    queue: OnceLock<SyncSender<(Check, Arc<Session>)>>,
+    queue: OnceLock<SyncSender<Waiting>>,
 }
 
 impl Verifier {
@@ -41,13 +50,21 @@ impl Verifier {
     ///
     /// Errors: the system refuses it.
     pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<()> {
-        let (queue, checks) = sync_channel::<(Check, Arc<Session>)>(QUEUE_MAX);
+        let (queue, checks) = sync_channel::<Waiting>(QUEUE_MAX);
         let server = Arc::downgrade(shared);
         std::thread::Builder::new().name("verifier".into()).spawn(move || {
-            while let Ok((check, session)) = checks.recv() {
-                if session.peer.closing().is_none() {
-                    session.put_verdict(run(check, &server));
-                    Peer::call_owner(&session.peer);
+            while let Ok(next) = checks.recv() {
+                match next {
+                    Waiting::Check(check, session) if session.peer.closing().is_none() => {
+                        session.put_verdict(run(check, &server));
+                        Peer::call_owner(&session.peer);
+                    }
+                    Waiting::Check(..) => {}
+                    Waiting::Work(work) => {
+                        if let Some(server) = server.upgrade() {
+                            work(&server);
+                        }
+                    }
                 }
             }
         })?;
@@ -58,7 +75,12 @@ impl Verifier {
 
     /// Takes a check; its verdict will be in the session. False if there are too many.
     pub fn take(&self, check: Check, session: Arc<Session>) -> bool {
-        self.queue.get().is_some_and(|queue| queue.try_send((check, session)).is_ok())
+        self.queue.get().is_some_and(|queue| queue.try_send(Waiting::Check(check, session)).is_ok())
+    }
+
+    /// Takes work that no connection waits for. False if too much waits.
+    pub fn take_work(&self, work: impl FnOnce(&Arc<Shared>) + Send + 'static) -> bool {
+        self.queue.get().is_some_and(|queue| queue.try_send(Waiting::Work(Box::new(work))).is_ok())
     }
 }
 

@@ -3,8 +3,9 @@
 //! [`Trust::account`] believes an account's token, [`admit`] a user's, [`activation`] that something may be imported.
 
 use super::account::{Account, Import, is_revoked};
-use super::claims::{Limit, Permissions as Claimed, UserLimits};
+use super::claims::{Permissions as Claimed, UserLimits};
 use super::template::{self, TemplateError};
+use super::validate::{Severity, World, validate};
 use super::{Body, JwtError, Token, decode};
 use crate::nkey::{self, Kind, Public};
 use crate::permission::Permissions;
@@ -67,9 +68,9 @@ pub enum TrustError {
     /// Permissions that are no subjects.
     #[error("permissions with an invalid subject {0:?}")]
     Subjects(String),
-    /// More than the operator allows.
-    #[error("the account has more {0} than its operator allows")]
-    Limits(&'static str),
+    /// An account that holds what it must not.
+    #[error("the account is not valid: {0}")]
+    Account(String),
     /// An activation for something else.
     #[error("the activation is not for this import")]
     Activation,
@@ -124,7 +125,7 @@ impl Trust {
             return Err(TrustError::Issuer);
         }
         token.check_time(now)?;
-        within_limits(token.account()?)?;
+        check_account(&token)?;
         Ok(token)
     }
 
@@ -139,24 +140,20 @@ impl Trust {
     }
 }
 
-/// Whether an account has no more imports and exports than its operator allows, and no wildcards where it allows none.
-fn within_limits(account: &Account) -> Result<(), TrustError> {
-    let limits = &account.limits;
-    let fits = |limit: Limit, count: usize| match limit {
-        Limit::Unlimited => true,
-        Limit::AtMost(max) => count as u64 <= max,
-    };
+/// Whether an account holds nothing that it must not: what the official library refuses, and wildcard exports that its
+/// operator does not allow.
+fn check_account(token: &Token) -> Result<(), TrustError> {
+    let account = token.account()?;
     let is_wild = |subject: &str| subject.split('.').any(|token| token == "*" || token == ">");
-    if !fits(limits.imports, account.imports.len()) {
-        return Err(TrustError::Limits("imports"));
+    if !account.limits.wildcards && account.exports.iter().any(|export| is_wild(&export.subject)) {
+        return Err(TrustError::Account("it exports wildcards, which its operator does not allow".into()));
     }
-    if !fits(limits.exports, account.exports.len()) {
-        return Err(TrustError::Limits("exports"));
+    // Times are looked at where they count, and what a zone is only a user's token needs to know.
+    let issues = validate(token, &World { now: None, is_time_zone: &|_| true });
+    match issues.into_iter().find(|issue| issue.severity == Severity::Error) {
+        Some(issue) => Err(TrustError::Account(issue.text)),
+        None => Ok(()),
     }
-    if !limits.wildcards && account.exports.iter().any(|export| is_wild(&export.subject)) {
-        return Err(TrustError::Limits("wildcard exports"));
-    }
-    Ok(())
 }
 
 fn operator_key(key: Public) -> Result<String, TrustError> {

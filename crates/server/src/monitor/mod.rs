@@ -12,7 +12,7 @@ mod query;
 mod sharing;
 mod slow;
 mod subscriptions;
-mod times;
+pub(crate) mod times;
 
 use crate::shared::Shared;
 pub(crate) use http::start;

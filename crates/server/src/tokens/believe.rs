@@ -1,13 +1,17 @@
 //! How an account's token comes in force.
 
 use super::clock::now;
+use super::resolver::{Reach, Source};
 use super::{Believed, review};
 use crate::log::Event;
 use crate::shared::Shared;
 use dialtone_broker::account::Account;
-use dialtone_identity::jwt::Token;
+use dialtone_identity::jwt::account::AccountLimits;
 use dialtone_identity::jwt::sharing::{claims, exporters};
 use dialtone_identity::jwt::trust::TrustError;
+use dialtone_identity::jwt::{self, Body, Token};
+use dialtone_identity::nkey::Public;
+use dialtone_identity::operator::Operators;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -50,13 +54,15 @@ pub enum Distrust {
 impl Shared {
     /// Makes sure that the token of an account is at hand, and those of the accounts that it imports from; asks the
     /// resolver for what is missing. May take as long as that does.
+    ///
+    /// Never on the control thread, through which others are asked.
     pub fn look_up(&self, key: &str) -> Result<Arc<Believed>, Distrust> {
         if let Some(believed) = self.tokens.find(key)
             && believed.token.check_time(now()).is_ok()
         {
             return Ok(believed);
         }
-        let jwt = self.resolver.fetch(self, key).ok_or(Distrust::Missing)?;
+        let jwt = self.resolver.fetch(self, key, Reach::Anywhere).ok_or(Distrust::Missing)?;
         self.believe(key, &jwt)?;
         self.tokens.find(key).ok_or(Distrust::Missing)
     }
@@ -73,7 +79,13 @@ impl Shared {
             self.log.say(Event::Starting, "", format_args!("  Operator: {name:?} ({key})"));
         }
         match operators.system_account() {
-            Some(key) => self.look_up(key).map(|_| ()),
+            Some(key) => match self.look_up(key) {
+                Err(Distrust::Missing) if matches!(self.resolver.source(), Source::Folder { .. }) => {
+                    self.log.say(Event::Starting, "", format_args!("Using bootstrapping system account"));
+                    self.enforce(key, "", bootstrap(operators, key)?)
+                }
+                found => found.map(|_| ()),
+            },
             None => {
                 let text = "Trusted Operators should utilize a System Account";
                 self.log.say(Event::Warning, "", format_args!("{text}"));
@@ -144,7 +156,7 @@ impl Shared {
             }
             let policy = self.policy();
             let Some(operators) = policy.authenticator.operators() else { return };
-            let Some(jwt) = self.resolver.fetch(self, &key) else { continue };
+            let Some(jwt) = self.resolver.fetch(self, &key, Reach::Anywhere) else { continue };
             let Ok(token) = operators.account(&jwt, &key, now()) else { continue };
             missing.extend(of(&token));
             if self.tokens.put(&key, self.believed(jwt.as_str().into(), Arc::new(token), false)) {
@@ -189,4 +201,23 @@ impl Shared {
             _ => account.to_owned(),
         }
     }
+}
+
+/// What the account for system events is until its token is pushed: its own key signs its users.
+fn bootstrap(operators: &Operators, key: &str) -> Result<Token, Distrust> {
+    let subject = Public::parse(key).map_err(|_| Distrust::Missing)?;
+    let issuer = operators.tokens().first().map_or(subject, |token| token.issuer);
+    let account = jwt::account::Account { limits: AccountLimits::unlimited(), ..Default::default() };
+    Ok(Token {
+        id: String::new(),
+        issuer,
+        subject,
+        name: String::new(),
+        audience: String::new(),
+        issued_at: 0,
+        expires: None,
+        not_before: None,
+        tags: Vec::new(),
+        body: Body::Account(Box::new(account)),
+    })
 }

@@ -2,7 +2,7 @@
 //!
 //! [`believe`] takes a token in, whatever way it came, and puts it in force; [`review`] looks at the connections of an
 //! account whose token has changed; [`resolver`] is where tokens come from that are not at hand; [`clock`] is what
-//! tokens are judged by.
+//! tokens are judged by; [`service`] answers requests about them.
 //!
 //! Invariants: only tokens that an operator signed are kept; an older one never takes the place of a newer one; the
 //! rights of a connection are always those of the newest token of its account.
@@ -11,6 +11,7 @@ mod believe;
 pub mod clock;
 pub mod resolver;
 pub(crate) mod review;
+pub(crate) mod service;
 
 pub use believe::{Believing, Distrust};
 

@@ -12,9 +12,8 @@ use std::sync::Arc;
 /// Looks at one connection of which it is not sure that its rights are those of its account's newest token.
 pub(crate) fn connection(shared: &Shared, session: &Session) {
     let Some(claimed) = session.claimed() else { return };
-    if let Err((error, reason)) = again(shared, session, &claimed.account) {
-        tell(session, error);
-        session.peer.close(reason);
+    if let Err(end) = again(shared, session, &claimed.account) {
+        end.close(session);
     }
 }
 
@@ -24,9 +23,8 @@ pub(super) fn connections(shared: &Shared, key: &str) {
     let sessions: Vec<Arc<Session>> =
         shared.registry.open().into_iter().filter(|session| session.is_of(key)).collect();
     for session in &sessions {
-        if let Err((error, reason)) = again(shared, session, key) {
-            tell(session, error);
-            session.peer.close(reason);
+        if let Err(end) = again(shared, session, key) {
+            end.close(session);
         }
     }
     if let Some(account) = shared.account(key) {
@@ -44,11 +42,25 @@ pub(super) fn connections(shared: &Shared, key: &str) {
     }
 }
 
-fn again(shared: &Shared, session: &Session, key: &str) -> Result<(), (ProtocolError, CloseReason)> {
+/// How a connection ends that may not stay.
+struct End(Option<ProtocolError>, CloseReason);
+
+impl End {
+    const REFUSED: Self = Self(Some(ProtocolError::Authorization), CloseReason::AuthenticationViolation);
+    const ACCOUNT_OVER: Self = Self(Some(ProtocolError::AccountExpired), CloseReason::AuthenticationExpired);
+
+    fn close(&self, session: &Session) {
+        if let Some(error) = self.0 {
+            tell(session, error);
+        }
+        session.peer.close(self.1);
+    }
+}
+
+fn again(shared: &Shared, session: &Session, key: &str) -> Result<(), End> {
     let policy = shared.policy();
-    let refused = (ProtocolError::Authorization, CloseReason::AuthenticationViolation);
-    let operators = policy.authenticator.operators().ok_or(refused)?;
-    let Some(believed) = shared.tokens.find(key) else { return Err(refused) };
+    let operators = policy.authenticator.operators().ok_or(End::REFUSED)?;
+    let Some(believed) = shared.tokens.find(key) else { return Err(End::ACCOUNT_OVER) };
     let Some(claimed) = session.claimed() else { return Ok(()) };
     let presented = Presented {
         proof: Proof::Shown,
@@ -59,16 +71,22 @@ fn again(shared: &Shared, session: &Session, key: &str) -> Result<(), (ProtocolE
         time_of_day: &|zone| shared.time_of_day(zone),
     };
     let claimed = operators.again(&claimed, &believed.token, &presented).map_err(|error| match error {
-        TrustError::Revoked => (ProtocolError::AuthenticationRevoked, CloseReason::Revocation),
-        TrustError::Time if believed.token.check_time(now()).is_err() => {
-            (ProtocolError::AccountExpired, CloseReason::AuthenticationExpired)
+        TrustError::Revoked => End(Some(ProtocolError::AuthenticationRevoked), CloseReason::Revocation),
+        TrustError::Time if believed.token.check_time(now()).is_err() => End::ACCOUNT_OVER,
+        TrustError::Time => {
+            End(Some(ProtocolError::AuthenticationExpired), CloseReason::AuthenticationExpired)
         }
-        TrustError::Time => (ProtocolError::AuthenticationExpired, CloseReason::AuthenticationExpired),
-        _ => refused,
+        // A signing key that is one no longer: closed without a word, as by the official server.
+        TrustError::Issuer => End(None, CloseReason::AuthenticationViolation),
+        _ => End::REFUSED,
     })?;
     let permissions = claimed.permissions.clone();
     session.set_claimed(Arc::new(claimed));
     give(session, permissions);
+    let max = [believed.claims.limits.subscriptions_max, session.claimed().and_then(|c| c.subscriptions_max)];
+    if max.into_iter().flatten().min().is_some_and(|max| session.peer.subscriptions().len() as u64 >= max) {
+        tell(session, ProtocolError::SubscriptionsExceeded);
+    }
     // Its loop takes over the limits, and the second in which it ends.
     session.peer.call_owner();
     Ok(())

@@ -1,24 +1,197 @@
 //! Where tokens of accounts come from that are not at hand.
 
+pub mod folder;
+pub mod url;
+
+use crate::internal::{Answer, Outgoing};
+use crate::log::Logger;
 use crate::shared::Shared;
+use dialtone_config::Options;
+use dialtone_config::operator::{self as config, Folder, Keeps};
+use dialtone_identity::jwt;
+use dialtone_identity::operator::{Operators, is_account};
+use folder::Store;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+use url::Address;
+
+/// How long an account that was not to be had is not asked for again.
+const MISSING_TIME: Duration = Duration::from_secs(1);
+/// Accounts of which that is remembered.
+const MISSING_MAX: usize = 1024;
 
 /// Where tokens come from.
-#[derive(Debug, Default)]
-pub enum Resolver {
+#[derive(Debug)]
+pub struct Resolver {
+    source: Source,
+    missing: Mutex<HashMap<String, Instant>>,
+}
+
+/// One kind of resolver.
+#[derive(Debug)]
+pub enum Source {
     /// From the configuration alone.
-    #[default]
     Memory,
+    /// By HTTP.
+    Url(Address),
+    /// From a folder; if it does not hold everything, from other servers too.
+    Folder {
+        /// The folder.
+        store: Store,
+        /// Whether it holds everything.
+        full: bool,
+        /// How long other servers are asked.
+        timeout: Duration,
+        /// How often it is compared with theirs.
+        interval: Option<Duration>,
+    },
+}
+
+/// Why there is no resolver.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolverError {
+    /// The address cannot be used.
+    #[error(transparent)]
+    Address(#[from] url::FetchError),
+    /// The folder cannot be used.
+    #[error("cannot use the folder {folder:?} of the resolver: {cause}")]
+    Folder {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+}
+
+/// Who is asked for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// This machine alone.
+    Here,
+    /// Others too, which takes as long as they do.
+    Anywhere,
 }
 
 impl Resolver {
+    /// The resolver of a configuration; tokens that are to begin with are put into its folder.
+    ///
+    /// Errors: the folder or the address cannot be used.
+    pub fn new(
+        options: &Options,
+        operators: Option<&Operators>,
+        log: &Logger,
+    ) -> Result<Self, ResolverError> {
+        let mode = &options.operator_mode;
+        let address = operators.and_then(Operators::address);
+        let source = match (&mode.resolver, address) {
+            (Some(config::Resolver::Url(address)), _) => Source::url(address, mode)?,
+            (None, Some(address)) => {
+                Source::url(&format!("{}/accounts", address.trim_end_matches('/')), mode)?
+            }
+            (Some(config::Resolver::Folder(folder)), _) => Source::folder(folder, mode, log)?,
+            (Some(config::Resolver::Memory) | None, _) => Source::Memory,
+        };
+        Ok(Self { source, missing: Mutex::default() })
+    }
+
+    /// The kind of resolver that it is.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
     /// The token of the account with this key, as it is kept there; nobody has looked whether it can be believed.
-    pub fn fetch(&self, shared: &Shared, key: &str) -> Option<String> {
-        match self {
-            Self::Memory => {
+    pub fn fetch(&self, shared: &Shared, key: &str, reach: Reach) -> Option<String> {
+        if !is_account(key) {
+            return None;
+        }
+        match &self.source {
+            Source::Memory => {
                 let policy = shared.policy();
                 let mut all = policy.options.operator_mode.preload.iter();
                 all.find(|preload| preload.account == key).map(|preload| preload.jwt.clone())
             }
+            Source::Url(address) if reach == Reach::Anywhere => {
+                self.unless_missing(key, || address.fetch(key))
+            }
+            Source::Url(_) => None,
+            Source::Folder { store, full, timeout, .. } => store.load(key).or_else(|| {
+                // A full folder holds everything: nobody else is asked.
+                let asks = !full && reach == Reach::Anywhere;
+                let jwt = asks.then(|| self.unless_missing(key, || ask(shared, key, *timeout)))??;
+                let token = jwt::decode(&jwt).ok()?;
+                if token.subject.to_string() == key && folder::is_current(&token) {
+                    // What cannot be kept is still an answer.
+                    let _ = store.save(key, &jwt, &token);
+                }
+                Some(jwt)
+            }),
         }
+    }
+
+    /// Asks, unless that was in vain a moment ago.
+    fn unless_missing(&self, key: &str, ask: impl FnOnce() -> Option<String>) -> Option<String> {
+        let lately = |at: &Instant| at.elapsed() < MISSING_TIME;
+        if self.missing.lock().get(key).is_some_and(lately) {
+            return None;
+        }
+        let answer = ask();
+        if answer.is_none() {
+            let mut missing = self.missing.lock();
+            if missing.len() >= MISSING_MAX {
+                missing.retain(|_, at| lately(at));
+            }
+            if missing.len() < MISSING_MAX {
+                missing.insert(key.to_owned(), Instant::now());
+            }
+        }
+        answer
+    }
+}
+
+impl Source {
+    fn url(address: &str, mode: &config::OperatorMode) -> Result<Self, ResolverError> {
+        let address = Address::new(address, &mode.tls)?;
+        address.check()?;
+        Ok(Self::Url(address))
+    }
+
+    fn folder(folder: &Folder, mode: &config::OperatorMode, log: &Logger) -> Result<Self, ResolverError> {
+        let fail = |cause| ResolverError::Folder { folder: folder.dir.clone(), cause };
+        let store = Store::open(folder, log).map_err(fail)?;
+        for preload in &mode.preload {
+            // What is no token was refused with the configuration.
+            let Ok(token) = jwt::decode(&preload.jwt) else { continue };
+            let is_newer = store.issued_at(&preload.account).is_none_or(|kept| kept < token.issued_at);
+            if token.subject.to_string() == preload.account && is_newer {
+                let saved = store.save(&preload.account, &preload.jwt, &token);
+                saved.map_err(|error| fail(std::io::Error::other(error)))?;
+            }
+        }
+        let (full, interval) = match folder.keeps {
+            Keeps::All { interval, .. } => (true, Some(interval)),
+            Keeps::Some { .. } => (false, None),
+        };
+        Ok(Self::Folder { store, full, timeout: folder.timeout, interval })
+    }
+}
+
+/// Asks other servers for a token, through the account for system events.
+fn ask(shared: &Shared, key: &str, timeout: Duration) -> Option<String> {
+    let system = shared.account(&shared.system_account()?)?;
+    let (sender, answer) = sync_channel(1);
+    let question = Outgoing::new(format!("$SYS.REQ.ACCOUNT.{key}.CLAIMS.LOOKUP"), Vec::new());
+    let asked = shared.internal.run(move |desk| {
+        desk.ask(&system, question, timeout, move |_, answer| {
+            // Whoever asked may have given up.
+            let _ = sender.try_send(answer);
+        });
+    });
+    match asked.then(|| answer.recv_timeout(timeout).ok())?? {
+        Answer::Message(message) => {
+            String::from_utf8(message.payload.into()).ok().filter(|jwt| !jwt.is_empty())
+        }
+        Answer::NoResponders | Answer::TimedOut => None,
     }
 }

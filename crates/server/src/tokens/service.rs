@@ -1,0 +1,316 @@
+//! Requests about accounts' tokens, on the account for system events: one table of subjects.
+
+use super::believe::{Believing, Distrust};
+use super::clock::now;
+use super::resolver::Source;
+use super::resolver::folder::{self, Store};
+use crate::internal::{Desk, Message, Outgoing};
+use crate::log::Event;
+use crate::shared::Shared;
+use data_encoding::BASE64URL_NOPAD;
+use dialtone_broker::account::Account;
+use dialtone_identity::jwt::validate::{Severity, World, validate};
+use dialtone_identity::jwt::{self, Body, JwtError};
+use dialtone_identity::nkey::{Kind, Public};
+use dialtone_identity::operator::is_account;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Bytes of a hash of all tokens.
+const HASH_BYTES: usize = 32;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    /// The token of an account.
+    Lookup,
+    /// Take this token.
+    Update,
+    /// All tokens, unless the asker has the same.
+    Pack,
+    /// The accounts.
+    List,
+    /// Delete accounts.
+    Delete,
+}
+
+/// The subjects, and which resolvers answer there: memory and URL, a cache, a full folder.
+const SUBJECTS: &[(&str, Request, [bool; 3])] = &[
+    ("$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP", Request::Lookup, [false, false, true]),
+    ("$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE", Request::Update, [true, true, true]),
+    ("$SYS.ACCOUNT.*.CLAIMS.UPDATE", Request::Update, [true, true, true]),
+    ("$SYS.REQ.CLAIMS.UPDATE", Request::Update, [false, true, true]),
+    ("$SYS.REQ.CLAIMS.PACK", Request::Pack, [false, false, true]),
+    ("$SYS.REQ.CLAIMS.LIST", Request::List, [false, true, true]),
+    ("$SYS.REQ.CLAIMS.DELETE", Request::Delete, [false, true, true]),
+];
+
+/// Begins to answer requests, and to compare a full folder with those of others.
+pub(crate) fn start(shared: &Arc<Shared>) {
+    let named =
+        shared.policy().authenticator.operators().and_then(|all| all.system_account().map(str::to_owned));
+    let Some(system) = named.and_then(|name| shared.account(&name)) else { return };
+    let kind = match shared.resolver.source() {
+        Source::Memory | Source::Url(_) => 0,
+        Source::Folder { full: false, .. } => 1,
+        Source::Folder { full: true, .. } => 2,
+    };
+    for (subject, request, answered) in SUBJECTS {
+        if answered.get(kind) == Some(&true) {
+            let request = *request;
+            let handler =
+                move |desk: &mut Desk, message: &Message| receive(&desk.shared.clone(), request, message);
+            shared.internal.serve(&shared.registry, &system, subject, None, Arc::new(handler));
+        }
+    }
+    if let Source::Folder { interval: Some(interval), .. } = shared.resolver.source() {
+        compare(shared, &system, *interval);
+    }
+}
+
+/// Whatever touches the disk is done by the thread that may take long, one after the other.
+fn receive(shared: &Arc<Shared>, request: Request, message: &Message) {
+    let message = message.clone();
+    let work = move |shared: &Arc<Shared>| answer(shared, request, &message);
+    if !shared.verifier.take_work(work) {
+        shared.log.say(
+            Event::Warning,
+            "",
+            format_args!("a request about accounts is dropped: too many wait"),
+        );
+    }
+}
+
+fn answer(shared: &Arc<Shared>, request: Request, message: &Message) {
+    let text = String::from_utf8_lossy(&message.payload);
+    let text = text.trim();
+    match (request, shared.resolver.source()) {
+        (Request::Lookup, Source::Folder { store, .. }) => {
+            let key = message.token(3);
+            if is_account(key) {
+                reply(shared, message, store.load(key).unwrap_or_default());
+            }
+        }
+        (Request::Update, source) => {
+            let key = named(&message.subject);
+            reply_json(shared, message, update(shared, source, key, text));
+        }
+        (Request::Pack, Source::Folder { store, .. }) => pack(shared, store, message),
+        (Request::List, Source::Folder { store, .. }) => {
+            reply_json(shared, message, ("data", json!(store.list())))
+        }
+        (Request::Delete, Source::Folder { store, .. }) => {
+            reply_json(shared, message, delete(shared, store, text));
+        }
+        (Request::Lookup | Request::Pack | Request::List | Request::Delete, _) => {}
+    }
+}
+
+/// The account that a subject names: its token before the last two, if it is not that of a request alone.
+fn named(subject: &str) -> Option<&str> {
+    subject.rsplit('.').nth(2).filter(|token| *token != "REQ")
+}
+
+fn reply(shared: &Arc<Shared>, message: &Message, payload: impl Into<Vec<u8>>) {
+    let (message, payload) = (message.clone(), payload.into());
+    // If too much waits there, the asker waits in vain, as it would for a server that is gone.
+    shared.internal.run(move |desk| desk.reply(&message, payload));
+}
+
+fn reply_json(shared: &Arc<Shared>, message: &Message, (field, value): (&str, Value)) {
+    let answer = json!({ "server": about(shared), field: value });
+    reply(shared, message, answer.to_string());
+}
+
+fn about(shared: &Shared) -> Value {
+    let policy = shared.policy();
+    json!({
+        "name": shared.identity.name, "host": policy.info.host, "id": shared.identity.id,
+        "ver": crate::policy::COMPATIBLE_VERSION, "jetstream": false, "flags": 0, "seq": 1,
+        "feature_flags": {}, "time": crate::monitor::times::stamp(std::time::SystemTime::now()),
+    })
+}
+
+type Answered = (&'static str, Value);
+
+/// Takes a token in: on the disk if there is a folder, and in force if the account is in use or known.
+fn update(shared: &Arc<Shared>, source: &Source, key: Option<&str>, text: &str) -> Answered {
+    let (verb, done, skipped) = match source {
+        Source::Folder { full: false, .. } => {
+            ("jwt update cache", "jwt updated cache", "jwt update cache skipped")
+        }
+        _ => ("jwt update", "jwt updated", "jwt update skipped"),
+    };
+    let fail = |account: &str, why: &str| {
+        let description = format!("{verb} resulted in error - {why}");
+        ("error", json!({ "account": account, "code": 500, "description": description }))
+    };
+    let succeed = |account: &str, message: &str| {
+        ("data", json!({ "account": account, "code": 200, "message": message }))
+    };
+    let shown = key.unwrap_or("n/a");
+    let token = match jwt::decode(text) {
+        Ok(token) => token,
+        Err(error) => return fail(shown, &in_official_words(&error)),
+    };
+    if !matches!(token.body, Body::Account(_)) {
+        return fail(shown, "not account claim");
+    }
+    let subject = token.subject.to_string();
+    if key.is_some_and(|key| key != subject) {
+        return fail(shown, "subject does not match jwt content");
+    }
+    let issues: Vec<String> = validate(&token, &World { now: None, is_time_zone: &|_| true })
+        .into_iter()
+        .filter(|issue| issue.severity == Severity::Error)
+        .map(|issue| issue.text)
+        .collect();
+    if !issues.is_empty() {
+        let description = format!("jwt validation failed - validation errors: [{}]", issues.join(" "));
+        return ("error", json!({ "account": subject, "code": 500, "description": description }));
+    }
+    let policy = shared.policy();
+    let trusted = policy.authenticator.operators().is_some_and(|all| all.is_operator(&token.issuer));
+    if !trusted {
+        return fail(&subject, "the JWT is not signed by an operator of this server");
+    }
+    let stored = |store: &Store| {
+        if store.issued_at(&subject).is_some_and(|kept| kept > token.issued_at) {
+            return Err(Distrust::Older.to_string());
+        }
+        store.save(&subject, text, &token).map_err(|error| error.to_string())
+    };
+    let in_use = shared.tokens.find(&subject).is_some();
+    match source {
+        Source::Folder { full, store, .. } => {
+            if !full && !store.has(&subject) {
+                return succeed(&subject, skipped);
+            }
+            if let Err(why) = stored(store) {
+                return fail(&subject, &why);
+            }
+        }
+        Source::Memory | Source::Url(_) if !in_use => return succeed(&subject, skipped),
+        Source::Memory | Source::Url(_) => {}
+    }
+    if in_use {
+        match shared.believe(&subject, text) {
+            Ok(Believing::Taken | Believing::Known) => {}
+            Err(why) => match source {
+                // It is kept, and counts as soon as it can be believed.
+                Source::Folder { .. } => {
+                    let text = format_args!("The JWT of account {subject} is kept, but not in force: {why}");
+                    shared.log.say(Event::AccountFault, "", text);
+                    if token.check_time(now()).is_err() {
+                        shared.forget(&subject);
+                    }
+                }
+                Source::Memory | Source::Url(_) => return fail(&subject, &why.to_string()),
+            },
+        }
+    }
+    shared.log.say(Event::AccountUpdated, "", format_args!("JWT of account {subject} updated"));
+    succeed(&subject, done)
+}
+
+/// Why a text is no token, as the official server says it.
+fn in_official_words(error: &JwtError) -> String {
+    match error {
+        JwtError::Form => "expected 3 chunks".into(),
+        other => other.to_string(),
+    }
+}
+
+/// A request that the operator signed: which accounts are to be deleted.
+fn delete(shared: &Arc<Shared>, store: &Store, text: &str) -> Answered {
+    let fail = |who: &str, why: &str| {
+        let description = format!("delete accounts request by {who} failed - {why}");
+        ("error", json!({ "code": 500, "description": description }))
+    };
+    let claims = match jwt::decode_any(text) {
+        Ok(claims) => claims,
+        Err(error) => return fail("", &in_official_words(&error)),
+    };
+    let who = claims.subject.to_string();
+    if !store.allows_delete() {
+        return fail(&who, "delete must be enabled in server config");
+    }
+    if claims.subject != claims.issuer {
+        return fail(&who, "not self signed");
+    }
+    let policy = shared.policy();
+    let trusted = policy.authenticator.operators().is_some_and(|all| all.is_operator(&claims.issuer));
+    if claims.issuer.kind != Kind::Operator || !trusted {
+        return fail(&who, "not trusted");
+    }
+    let Some(keys) = claims.nats.get("accounts").and_then(Value::as_array) else {
+        return fail(&who, "malformed request");
+    };
+    let system = shared.system_account();
+    let mut accounts = Vec::new();
+    for key in keys {
+        match key.as_str().filter(|key| Public::parse(key).is_ok_and(|key| key.kind == Kind::Account)) {
+            Some(key) if system.as_deref() == Some(key) => {
+                return fail(&who, "not allowed to delete system account");
+            }
+            Some(key) => accounts.push(key),
+            None => return fail(&who, "malformed request"),
+        }
+    }
+    for key in &accounts {
+        if let Err(error) = store.delete(key) {
+            return fail(&who, &error.to_string());
+        }
+        shared.forget(key);
+    }
+    let message = format!("deleted {} accounts", accounts.len());
+    ("data", json!({ "code": 200, "message": message }))
+}
+
+/// All tokens, a message each, and an empty one behind them; only that if the asker has the same.
+fn pack(shared: &Arc<Shared>, store: &Store, message: &Message) {
+    let same = message.payload.len() == HASH_BYTES && *message.payload == store.hash();
+    if !same {
+        for key in store.list() {
+            if let Some(jwt) = store.load(&key) {
+                reply(shared, message, format!("{key}|{jwt}"));
+            }
+        }
+    }
+    reply(shared, message, Vec::new());
+}
+
+/// Asks others again and again for the tokens that this folder does not have.
+fn compare(shared: &Arc<Shared>, system: &Arc<Account>, interval: std::time::Duration) {
+    let inbox = format!("$SYS._INBOX.CLAIMS.{}", BASE64URL_NOPAD.encode(&rand::random::<[u8; 12]>()));
+    let merge = |desk: &mut Desk, message: &Message| {
+        let message = message.clone();
+        let work = move |shared: &Arc<Shared>| {
+            let Source::Folder { store, .. } = shared.resolver.source() else { return };
+            for line in String::from_utf8_lossy(&message.payload).lines() {
+                let Some((key, jwt)) = line.split_once('|') else { continue };
+                let Ok(token) = jwt::decode(jwt) else { continue };
+                // Only what is newer than what is here.
+                if folder::is_current(&token)
+                    && store.issued_at(key).is_none_or(|kept| kept < token.issued_at)
+                {
+                    update(shared, shared.resolver.source(), Some(key), jwt);
+                }
+            }
+        };
+        // The next comparison brings what does not fit.
+        desk.shared.verifier.take_work(work);
+    };
+    shared.internal.serve(&shared.registry, system, &inbox, None, Arc::new(merge));
+    let system = system.clone();
+    shared.internal.run(move |desk| {
+        desk.repeat(interval, move |desk| {
+            if let Source::Folder { store, .. } = desk.shared.resolver.source() {
+                let mut question = Outgoing::new("$SYS.REQ.CLAIMS.PACK", store.hash().to_vec());
+                question.reply.clone_from(&inbox);
+                desk.publish(&system, &question);
+            }
+            Some(interval)
+        });
+    });
+}
