@@ -1,6 +1,7 @@
 //! An account: a space of subjects of its own, and who is interested in what there.
 
-use crate::sharing::responses::{Owed, Pending, Responses};
+use crate::sharing::awaited::{Awaited, AwaitedAnswers};
+use crate::sharing::responses::{Late, Owed, Pending, Responses};
 use crate::sharing::{Mapped, Sharing};
 use crate::stats::Counters;
 use crate::subscription::{Subscriber, Subscription};
@@ -35,6 +36,8 @@ pub struct Account {
     shares: AtomicBool,
     maps: AtomicBool,
     responses: Mutex<Option<Box<Responses>>>,
+    awaits: AtomicBool,
+    awaited: Mutex<Option<Box<AwaitedAnswers>>>,
 }
 
 impl Account {
@@ -51,6 +54,8 @@ impl Account {
             shares: AtomicBool::new(false),
             maps: AtomicBool::new(false),
             responses: Mutex::default(),
+            awaits: AtomicBool::new(false),
+            awaited: Mutex::default(),
         })
     }
 
@@ -106,7 +111,7 @@ impl Account {
     }
 
     /// Forgets the answers that did not come in time. They, and whether others are still owed.
-    pub(crate) fn expire_responses(&self, now: Instant) -> (Vec<Pending>, bool) {
+    pub(crate) fn expire_responses(&self, now: Instant) -> (Vec<Late>, bool) {
         let mut guard = self.responses.lock();
         let Some(responses) = guard.as_deref_mut() else { return (Vec::new(), false) };
         let late = responses.expire(now);
@@ -137,6 +142,7 @@ impl Account {
     pub fn remove(&self, subscription: &Arc<Subscription>) {
         self.interest.write().remove(&Subscriber(subscription.clone()));
         self.generations.bump(subscription.filter());
+        self.look_after_awaited();
     }
 
     /// Takes many out under one lock.
@@ -148,6 +154,39 @@ impl Account {
         drop(interest);
         for subscription in subscriptions {
             self.generations.bump(subscription.filter());
+        }
+        self.look_after_awaited();
+    }
+
+    /// Notes an answer that is waited for here and whose latency is told.
+    pub(crate) fn await_answer(&self, reply: &[u8], awaited: Awaited) {
+        self.awaited.lock().get_or_insert_default().insert(reply, awaited);
+        self.awaits.store(true, Ordering::Release);
+    }
+
+    /// The answer came, or none will.
+    pub(crate) fn forget_awaited(&self, reply: &[u8], subject: &[u8]) {
+        let mut awaited = self.awaited.lock();
+        let Some(answers) = awaited.as_deref_mut() else { return };
+        answers.remove(reply, subject);
+        if answers.is_empty() {
+            *awaited = None;
+            self.awaits.store(false, Ordering::Release);
+        }
+    }
+
+    /// A subscription has ended: of the answers that nobody listens for any more it is told that they are lost.
+    fn look_after_awaited(&self) {
+        if !self.awaits.load(Ordering::Acquire) {
+            return;
+        }
+        let replies = self.awaited.lock().as_deref().map(AwaitedAnswers::replies).unwrap_or_default();
+        for reply in replies {
+            if self.interest().has_interest(&reply) {
+                continue;
+            }
+            let lost = self.awaited.lock().as_deref_mut().map(|answers| answers.take(&reply));
+            lost.into_iter().flatten().for_each(|awaited| awaited.lose());
         }
     }
 

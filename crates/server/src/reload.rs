@@ -7,6 +7,7 @@ use crate::shared::Shared;
 use dialtone_broker::peer::Place;
 use dialtone_config::plan::{self, Change, plan};
 use dialtone_config::{ConfigErrors, Options};
+use dialtone_identity::authenticator::Grant;
 use dialtone_identity::permission::{Permissions, Subscribing};
 use dialtone_wire::client::encode;
 use dialtone_wire::{CloseReason, ProtocolError};
@@ -87,8 +88,9 @@ fn renew_rights(shared: &Arc<Shared>, old: &Policy) {
             _ => false,
         };
         if !stays {
-            // A user that is gone is closed without a word, as by the official server.
-            if now.is_some() || before.is_none() {
+            // A user that is gone or is in another account is closed without a word, as by the official server.
+            let same_place = |now: &Grant| before.is_some_and(|before| before.account == now.account);
+            if now.is_some_and(same_place) || before.is_none() {
                 tell(&session, ProtocolError::Authorization);
             }
             session.peer.close(CloseReason::AuthenticationViolation);

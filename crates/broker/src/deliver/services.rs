@@ -3,6 +3,7 @@
 use super::{Origin, Turn};
 use crate::account::Account;
 use crate::route::{Leg, Route, Via};
+use crate::sharing::awaited::Awaited;
 use crate::sharing::latency::{Outcome, Tracked};
 use crate::sharing::requester::{ClientInfo, HEADER, Told};
 use crate::sharing::responses::{PREFIX, Pending};
@@ -139,6 +140,12 @@ impl Turn {
             };
             self.exchange.open(exporter, pending)
         });
+        if let (Some(subject), Some(tracked), Some(reply)) = (&opened, &tracked, message.reply)
+            && !reply.starts_with(PREFIX)
+        {
+            let (exchange, subject, tracked) = (self.exchange.clone(), subject.clone(), tracked.clone());
+            account.await_answer(reply, Awaited { exchange, subject, tracked });
+        }
         let request = Publish {
             subject,
             reply: opened.as_deref().or(message.reply),
@@ -154,6 +161,7 @@ impl Turn {
         {
             exporter.responses(|responses| responses.close(&subject));
             if let Some(tracked) = &tracked {
+                account.forget_awaited(message.reply.unwrap_or_default(), &subject);
                 self.exchange.tell(tracked, Outcome::Unavailable, None, self.now);
             }
         }
@@ -199,6 +207,7 @@ impl Turn {
         let Some((pending, closed)) = found else { return 0 };
         let requester = &pending.requester;
         if let Some(tracked) = &pending.tracked {
+            requester.forget_awaited(&pending.reply, message.subject);
             let responder =
                 way.origin.map(|origin| ClientInfo::of(origin.peer, Told::All, &self.exchange.server));
             self.exchange.tell(tracked, Outcome::Answered, responder, now);

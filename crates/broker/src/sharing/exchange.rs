@@ -60,8 +60,11 @@ impl Exchange {
         let accounts = std::mem::take(&mut *self.owing.lock());
         let owe = |account: &Arc<Account>| {
             let (late, owes) = account.expire_responses(now);
-            for tracked in late.iter().filter_map(|pending| pending.tracked.as_ref()) {
-                self.tell(tracked, Outcome::TimedOut, None, now);
+            for (subject, pending) in &late {
+                if let Some(tracked) = &pending.tracked {
+                    pending.requester.forget_awaited(&pending.reply, subject);
+                    self.tell(tracked, Outcome::TimedOut, None, now);
+                }
             }
             owes
         };

@@ -6,6 +6,7 @@
 //! A stream import stands in the account that exports it, since that is where its messages come by; a service import
 //! stands in the account that asks.
 
+pub(crate) mod awaited;
 mod change;
 pub mod compile;
 pub mod exchange;

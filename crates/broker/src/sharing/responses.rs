@@ -33,6 +33,9 @@ pub(crate) struct Pending {
     pub until: Instant,
 }
 
+/// A request whose answer did not come in time, with the subject that led back to it.
+pub(crate) type Late = (Box<[u8]>, Pending);
+
 /// An answer that is owed, as monitoring shows it.
 #[derive(Clone, Debug)]
 pub struct Owed {
@@ -130,10 +133,10 @@ impl Responses {
     }
 
     /// Takes out what has waited too long.
-    pub fn expire(&mut self, now: Instant) -> Vec<Pending> {
+    pub fn expire(&mut self, now: Instant) -> Vec<Late> {
         let late = self.open.iter().filter(|(_, pending)| pending.until <= now);
         let late: Vec<Box<[u8]>> = late.map(|(subject, _)| subject.clone()).collect();
-        late.iter().filter_map(|subject| self.close(subject)).collect()
+        late.into_iter().filter_map(|subject| Some((subject.clone(), self.close(&subject)?))).collect()
     }
 
     /// All of them, for monitoring.
