@@ -75,8 +75,10 @@ fn auth_callout(value: &Value, errors: &mut Errors) -> Option<AuthCallout> {
         public_key(v, 'X', "Expected callout xkey to be a valid public xkey")
     });
     block.set("allowed_accounts", &mut out.allowed_accounts, errors, reader::texts);
-    for (key, what) in [("issuer", "an issuer"), ("auth_users", "authorized users")] {
-        if block.get(key).is_none() {
+    for (key, what, given) in
+        [("issuer", "an issuer", true), ("auth_users", "authorized users", !out.auth_users.is_empty())]
+    {
+        if block.get(key).is_none() || !given {
             let problem = format!("Authorization callouts require {what} to be specified");
             errors.push(ConfigError::new(&value.at, problem));
         }

@@ -92,6 +92,11 @@ fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut im
         }
     }
     if let Some(callout) = &options.authorization.callout {
+        if callout.account != "$G" && !accounts.contains(callout.account.as_str()) {
+            let problem =
+                format!("auth_callout account {:?} not found in configured accounts", callout.account);
+            say(&callout.at, problem);
+        }
         for name in callout.allowed_accounts.iter().filter(|name| !accounts.contains(name.as_str())) {
             let problem = format!("auth_callout allowed account {name:?} not found in configured accounts");
             say(&callout.at, problem);

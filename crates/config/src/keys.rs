@@ -37,7 +37,6 @@ const WEBSOCKET: &str = "WebSocket is not part of this version";
 const MQTT: &str = "MQTT is not part of this version";
 const OCSP: &str = "OCSP is not part of this version";
 // These are read in full; what is left is to carry them out, then they become `Reloads`.
-const CALLOUT: Status = Refused("auth callout is not part of this version");
 const TRACING: Status = Refused("message tracing is not part of this version");
 const PROFILER: &str = "the Go profiler has no counterpart; use perf or another system profiler";
 const CERT_STORE: &str = "the Windows certificate store is not supported; use cert_file and key_file";
@@ -188,7 +187,7 @@ keys! {
         timeout: Reloads, "How long a client may take to say who it is. Default 2s.";
         default_permission | "default_permissions" | "permissions": Reloads, "Permissions of users that have none.";
         proxy_required: Reloads, "The only user, or the token, must come through a trusted proxy.";
-        auth_callout | "auth_hook": CALLOUT, "Ask a service who may connect.";
+        auth_callout | "auth_hook": Reloads, "Ask a service who may connect.";
     }
     "auth_callout" {
         issuer: Reloads, "Public NKey of the account that signs the answers.";

@@ -1,8 +1,9 @@
 //! The one function that lets in: what a connection presents against the users of the configuration.
 
+use crate::callout::{self, CalloutError, Inquiry, Service};
 use crate::distinguished_name::DistinguishedName;
-use crate::jwt::Token;
 use crate::jwt::trust::{Presented, Proof, TrustError};
+use crate::jwt::{Body, Token};
 use crate::operator::{Claimed, Operators};
 use crate::permission::Permissions;
 use crate::{certificate, nkey, operator, password};
@@ -117,6 +118,8 @@ pub enum Outcome {
     Granted(Grant),
     /// No.
     Refused(Refusal),
+    /// A service is to be asked.
+    Ask(Box<Inquiry>),
     /// The token of the account with this key is not at hand: ask again when it is, or is not to be had.
     AccountNeeded(String),
     /// The answer takes long: run it elsewhere.
@@ -130,6 +133,8 @@ pub enum Refusal {
     Credentials(&'static str),
     /// Its token is not believed.
     Token(TrustError),
+    /// The authorization service refuses, or its answer is not believed.
+    Callout(CalloutError),
     /// A proxy that is not trusted signed for it.
     ProxyNotTrusted,
     /// Its user must come through a trusted proxy, and did not.
@@ -142,6 +147,7 @@ impl Refusal {
         match self {
             Self::Credentials(why) => (*why).into(),
             Self::Token(why) => why.to_string().into(),
+            Self::Callout(why) => why.to_string().into(),
             Self::ProxyNotTrusted => "proxy is not trusted".into(),
             Self::ProxyRequired => "proxy connection required".into(),
         }
@@ -199,6 +205,8 @@ pub struct Authenticator {
     distinguished: Vec<(DistinguishedName, String)>,
     /// Users are known by signature.
     operators: Option<Operators>,
+    /// A service is asked who may connect.
+    service: Option<Service>,
 }
 
 impl Authenticator {
@@ -215,6 +223,7 @@ impl Authenticator {
             token_needs_proxy: options.authorization.proxy_required,
             proxies: options.trusted_proxies.iter().map(|key| key.as_str().into()).collect(),
             no_auth_user: options.no_auth_user.clone(),
+            service: Service::new(options),
             ..Self::default()
         };
         let authorization = &options.authorization;
@@ -256,6 +265,13 @@ impl Authenticator {
 
     fn add(&mut self, user: &User, account: Option<Arc<str>>, permissions: Option<Arc<Permissions>>) {
         let name = user.nkey.as_deref().unwrap_or(&user.name);
+        let own = account.as_deref().unwrap_or("$G");
+        let permissions = match &self.service {
+            Some(service) if service.inquiry.account.as_deref() == Some(own) => {
+                Some(callout::guarded(permissions.as_deref()))
+            }
+            _ => permissions,
+        };
         let known = Known {
             grant: Grant { account, user: name.into(), permissions, claimed: None },
             password: user.password.clone(),
@@ -268,12 +284,21 @@ impl Authenticator {
 
     /// Whether a connection must present something, or be known otherwise.
     pub fn required(&self) -> bool {
-        !self.users.is_empty() || !self.nkeys.is_empty() || self.token.is_some() || self.operators.is_some()
+        !self.users.is_empty()
+            || !self.nkeys.is_empty()
+            || self.token.is_some()
+            || self.operators.is_some()
+            || self.service.is_some()
     }
 
     /// Who is believed, in operator mode.
     pub fn operators(&self) -> Option<&Operators> {
         self.operators.as_ref()
+    }
+
+    /// Whether a connection that presents nothing may be someone without even saying so.
+    pub fn takes_silence(&self) -> bool {
+        self.operators.is_none() && self.service.is_none()
     }
 
     /// Whether someone may have to sign.
@@ -337,6 +362,34 @@ impl Authenticator {
         if let Some(operators) = &self.operators {
             return by_jwt(operators, credentials, way);
         }
+        if let Some(service) = &self.service {
+            return self.by_service(service, credentials, way);
+        }
+        self.by_list(credentials, way)
+    }
+
+    /// The users that the service itself is are known as always; it is asked about all others.
+    fn by_service(&self, service: &Service, credentials: &Credentials, way: &Way<'_>) -> Outcome {
+        if service.is_itself(&credentials.nkey) || service.is_itself(&credentials.user) {
+            return match self.by_list(credentials, way) {
+                // Who is known otherwise than by the name it says is not the service.
+                Outcome::Granted(grant) if !service.is_itself(&grant.user) => {
+                    refused("not a user of the service")
+                }
+                outcome => outcome,
+            };
+        }
+        if self.map_certificates
+            && let Outcome::Granted(grant) = self.by_list(credentials, way)
+            && service.is_itself(&grant.user)
+        {
+            return Outcome::Granted(grant);
+        }
+        Outcome::Ask(Box::new(service.inquiry.clone()))
+    }
+
+    /// By the users of the configuration.
+    fn by_list(&self, credentials: &Credentials, way: &Way<'_>) -> Outcome {
         if !credentials.nkey.is_empty() && !self.nkeys.is_empty() {
             return self.by_nkey(credentials, way);
         }
@@ -429,6 +482,10 @@ fn by_jwt(operators: &Operators, credentials: &Credentials, way: &Way<'_>) -> Ou
     match operators.admit(&token, &jwt.into(), &account, &presented) {
         Err(TrustError::Proxy) => Outcome::Refused(Refusal::ProxyRequired),
         Err(error) => Outcome::Refused(Refusal::Token(error)),
+        Ok(claimed) if asks(&account, &claimed) => match Inquiry::account(&account) {
+            Ok(inquiry) => Outcome::Ask(Box::new(inquiry)),
+            Err(error) => Outcome::Refused(Refusal::Token(error)),
+        },
         Ok(claimed) => Outcome::Granted(Grant {
             account: Some(claimed.account.clone()),
             user: token.subject.to_string().into(),
@@ -436,6 +493,13 @@ fn by_jwt(operators: &Operators, credentials: &Credentials, way: &Way<'_>) -> Ou
             claimed: Some(Arc::new(claimed)),
         }),
     }
+}
+
+/// Whether an account has a service asked about this user.
+fn asks(account: &Token, claimed: &Claimed) -> bool {
+    let Body::Account(body) = &account.body else { return false };
+    let users = &body.authorization.auth_users;
+    !users.is_empty() && !users.contains(&claimed.token.subject.to_string())
 }
 
 impl Known {
@@ -526,7 +590,7 @@ mod tests {
             Authenticator::new(options, 0).expect("users").authenticate(credentials, &CONTEXT).outcome;
         let grant = match outcome {
             Outcome::Granted(grant) => Some(grant),
-            Outcome::Refused(_) | Outcome::AccountNeeded(_) => None,
+            Outcome::Refused(_) | Outcome::AccountNeeded(_) | Outcome::Ask(_) => None,
             Outcome::Slow(check) => check.run(),
         };
         let got = grant.as_ref().map(|g| (&*g.user, g.account.as_deref()));
@@ -577,7 +641,7 @@ mod tests {
             let answer = Authenticator::new(options, 0).expect("users").authenticate(&credentials, &CONTEXT);
             let refusal = match answer.outcome {
                 Outcome::Refused(refusal) => Some(refusal),
-                Outcome::Granted(_) | Outcome::Slow(_) | Outcome::AccountNeeded(_) => None,
+                Outcome::Granted(_) | Outcome::Slow(_) | Outcome::AccountNeeded(_) | Outcome::Ask(_) => None,
             };
             (answer.proxy.is_some(), refusal)
         };

@@ -4,7 +4,7 @@
 //! [`authenticator::Grant`] or a refusal. [`permission`] says what someone may publish and subscribe to, [`nkey`],
 //! [`password`] and [`certificate`] are the ways to be known.
 //!
-//! [`jwt`] is identity without a list of users: tokens, and the chain of trust from operators to users; [`operator`] is
+//! [`callout`] asks a service who someone is. [`jwt`] is identity without a list of users: tokens, and the chain of trust from operators to users; [`operator`] is
 //! who is believed by the configuration. [`creds`] are the files that users keep theirs in, and [`xkey`] seals what
 //! authorization services are asked.
 //!
@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authenticator;
+pub mod callout;
 pub mod certificate;
 pub mod creds;
 pub mod distinguished_name;

@@ -1,6 +1,8 @@
 //! Operator mode: whose signatures are believed, which accounts may come, and which users came lately.
 
-use crate::jwt::trust::{Presented, Proof, Trust, TrustError, admit};
+use crate::callout;
+use crate::jwt::claims::Limit;
+use crate::jwt::trust::{Presented, Proof, Trust, TrustError, admit, comes_rightly, permissions};
 use crate::jwt::{self, Body, Token};
 use crate::nkey::{Kind, Public};
 use crate::permission::Permissions;
@@ -168,10 +170,13 @@ impl Operators {
         if !self.may_come(&admitted.account) {
             return Err(TrustError::Pinned);
         }
-        let limit = |limit: jwt::claims::Limit| match limit {
-            jwt::claims::Limit::Unlimited => None,
-            jwt::claims::Limit::AtMost(max) => Some(max),
-        };
+        let mut permissions = admitted.permissions;
+        if let Body::Account(body) = &account.body
+            && !body.authorization.auth_users.is_empty()
+        {
+            // It has an authorization service, and nobody but the server asks that.
+            permissions = Some(callout::guarded(permissions.as_deref()));
+        }
         Ok(Claimed {
             token: token.clone(),
             jwt: jwt.clone(),
@@ -180,7 +185,7 @@ impl Operators {
             name: admitted.name,
             subscriptions_max: limit(admitted.limits.subs),
             payload_bytes_max: limit(admitted.limits.payload),
-            permissions: admitted.permissions,
+            permissions,
             bearer: admitted.limits.bearer_token,
             until: admitted.until,
             account_until: admitted.account_until,
@@ -196,6 +201,37 @@ impl Operators {
     ) -> Result<Claimed, TrustError> {
         self.admit(&claimed.token, &claimed.jwt, account, &Presented { proof: Proof::Shown, ..*presented })
     }
+}
+
+fn limit(limit: Limit) -> Option<u64> {
+    match limit {
+        Limit::Unlimited => None,
+        Limit::AtMost(max) => Some(max),
+    }
+}
+
+/// Believes that a connection is a user that an authorization service of the configuration vouches for. Whose it is
+/// the caller knows.
+pub(crate) fn configured(user: &Arc<Token>, presented: &Presented<'_>) -> Result<Claimed, TrustError> {
+    let Body::User(claims) = &user.body else { return Err(TrustError::Kind("a user")) };
+    user.check_time(presented.now)?;
+    if !claims.issuer_account.is_empty() {
+        return Err(TrustError::Issuer);
+    }
+    let stays = comes_rightly(&claims.limits, presented)?;
+    Ok(Claimed {
+        token: user.clone(),
+        jwt: "".into(),
+        account: "".into(),
+        account_name: String::new(),
+        name: user.name.clone(),
+        subscriptions_max: limit(claims.limits.subs),
+        payload_bytes_max: limit(claims.limits.payload),
+        permissions: permissions(&claims.limits.permissions)?.map(Arc::new),
+        bearer: claims.limits.bearer_token,
+        until: [user.expires, stays].into_iter().flatten().min(),
+        account_until: None,
+    })
 }
 
 /// Reads the token of an operator that the configuration names.

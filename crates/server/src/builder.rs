@@ -12,10 +12,12 @@ use crate::tokens::resolver::{Resolver, ResolverError};
 use crate::verifier::Verifier;
 use dialtone_config::Options;
 
+use dialtone_identity::callout::Keys;
 use dialtone_identity::nkey::{Kind, Seed};
 use dialtone_net::{Listener, Loops};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Sets a server up.
 #[derive(Debug, Default)]
@@ -173,10 +175,13 @@ pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, StartError> {
 }
 
 fn identity(options: &Options, port: u16) -> Identity {
-    let id = Seed::from_bytes(Kind::Server, rand::random()).public().to_string();
-    let xkey = Seed::from_bytes(Kind::Curve, rand::random()).public().to_string();
+    let keys = Keys {
+        seed: Seed::from_bytes(Kind::Server, rand::random()),
+        curve: Seed::from_bytes(Kind::Curve, rand::random()),
+    };
+    let (id, xkey) = (keys.seed.public().to_string(), keys.curve.public().to_string());
     let name = options.server_name.clone().unwrap_or_else(|| id.clone());
-    Identity { id, xkey, name, port }
+    Identity { id, xkey, keys: Arc::new(keys), name, port }
 }
 
 fn banner(log: &Logger, options: &Options, identity: &Identity) {

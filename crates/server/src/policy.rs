@@ -6,7 +6,9 @@ use crate::tokens;
 use dialtone_config::options::AccountLimits;
 use dialtone_config::{ConfigError, ConfigErrors, Options};
 use dialtone_identity::authenticator::{self, Authenticator};
+use dialtone_identity::callout::Keys;
 use dialtone_wire::Info;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The version of the official server that this one stands in for. Clients decide by it what they may use.
@@ -57,6 +59,8 @@ pub struct Identity {
     pub id: String,
     /// Its public curve key.
     pub xkey: String,
+    /// The secrets of both.
+    pub keys: Arc<Keys>,
     /// Its name.
     pub name: String,
     /// The port it listens on for clients.

@@ -78,6 +78,14 @@ fn renew_rights(shared: &Arc<Shared>, old: &Policy) {
     for session in shared.registry.open() {
         let Some(introduction) = session.introduction.get() else { continue };
         let user = introduction.user.as_str();
+        if session.claimed().is_some() {
+            // A service vouched for it, or its token does: users of the configuration are no matter.
+            if old.options.authorization.callout != new.options.authorization.callout {
+                tell(&session, ProtocolError::Authorization);
+                session.peer.close(CloseReason::AuthenticationViolation);
+            }
+            continue;
+        }
         let (before, now) = (old.authenticator.find(user), new.authenticator.find(user));
         let same_secret = old.authenticator.password(user) == new.authenticator.password(user)
             && old.options.authorization.token == new.options.authorization.token;

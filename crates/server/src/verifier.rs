@@ -4,7 +4,7 @@ use crate::log::Event;
 use crate::registry::Session;
 use crate::shared::Shared;
 use dialtone_broker::peer::Peer;
-use dialtone_identity::authenticator::{Grant, SlowCheck};
+use dialtone_identity::authenticator::{Grant, Refusal, SlowCheck};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -33,8 +33,8 @@ enum Waiting {
 pub enum Verdict {
     /// Come in.
     Granted(Grant),
-    /// The password is wrong.
-    Refused,
+    /// No, for this reason.
+    Refused(Refusal),
     /// The account's token is at hand, or not to be had.
     LookAgain,
 }
@@ -86,7 +86,9 @@ impl Verifier {
 
 fn run(check: Check, server: &Weak<Shared>) -> Verdict {
     match check {
-        Check::Password(check) => check.run().map_or(Verdict::Refused, Verdict::Granted),
+        Check::Password(check) => {
+            check.run().map_or(Verdict::Refused(Refusal::Credentials("wrong password")), Verdict::Granted)
+        }
         Check::Account(key) => {
             if let Some(server) = server.upgrade()
                 && let Err(why) = server.look_up(&key)

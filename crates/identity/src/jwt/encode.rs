@@ -3,7 +3,7 @@
 //! The same claims, key and second make the same token as the official library: the same fields in the same order,
 //! the same identifier, the same escapes.
 
-use super::authorization::REQUEST_AUDIENCE;
+use super::authorization::{AuthorizationRequest, REQUEST_AUDIENCE};
 use super::claims::is_default;
 use super::{Body, Token, VERSION_MAX};
 use crate::nkey::{Kind, Public, Seed};
@@ -129,6 +129,30 @@ impl Draft {
         claims.nats = Some(Nats { body: &self.body, tags: &self.tags, kind, version: VERSION_MAX });
         Ok(signed(issuer, &json(&claims)?))
     }
+}
+
+/// A question to an authorization service about a user of the account `of`, from `(issued_at, expires)` (seconds since
+/// 1970), signed by a server.
+pub fn sign_question(
+    request: &AuthorizationRequest,
+    audience: &str,
+    of: &Public,
+    server: &Seed,
+    (issued_at, expires): (i64, i64),
+) -> Result<String, EncodeError> {
+    let (by, of) = (server.public(), of.to_string());
+    let body = Body::AuthorizationRequest(Box::new(request.clone()));
+    if by.kind != Kind::Server {
+        return Err(EncodeError::Issuer { kind: body.kind(), issuer: by.kind });
+    }
+    let by = by.to_string();
+    let (iss, sub, aud) = (&*by, &*of, audience);
+    let mut claims =
+        Claims { aud, exp: expires, jti: "", iat: issued_at, iss, name: "", nbf: 0, sub, nats: None };
+    let id = BASE32_NOPAD.encode(&Sha512_256::digest(json(&claims)?));
+    claims.jti = &id;
+    claims.nats = Some(Nats { body: &body, tags: &[], kind: body.kind(), version: VERSION_MAX });
+    Ok(signed(server, &json(&claims)?))
 }
 
 /// A request to resolvers to delete accounts, signed by an operator at `issued_at` (seconds since 1970). It has no kind.

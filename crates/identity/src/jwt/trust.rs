@@ -264,6 +264,24 @@ pub fn admit(user: &Token, account: &Token, presented: &Presented<'_>) -> Result
     if is_revoked(&body.revocations, &user_key, user.issued_at) {
         return Err(TrustError::Revoked);
     }
+    let stays = comes_rightly(&limits, presented)?;
+    let until = [user.expires, stays].into_iter().flatten().min();
+    let account_until = account.expires;
+    let permissions = match permissions(&limits.permissions)? {
+        None => permissions(&body.default_permissions)?,
+        some => some,
+    };
+    let permissions = permissions.map(Arc::new);
+    let name = user.name.clone();
+    Ok(Admitted { account: account_key, user: user_key, name, limits, permissions, until, account_until })
+}
+
+/// Whether a connection comes by a way, from where and when its user may. The last second that it may stay, since
+/// 1970; `None`: for ever.
+pub(crate) fn comes_rightly(
+    limits: &UserLimits,
+    presented: &Presented<'_>,
+) -> Result<Option<i64>, TrustError> {
     let types = &limits.allowed_connection_types;
     if !types.is_empty() && !types.iter().any(|t| t.eq_ignore_ascii_case(presented.connection_type)) {
         return Err(TrustError::ConnectionType);
@@ -276,16 +294,7 @@ pub fn admit(user: &Token, account: &Token, presented: &Presented<'_>) -> Result
     {
         return Err(TrustError::Address);
     }
-    let stays = stays(&limits, presented)?;
-    let until = [user.expires, stays].into_iter().flatten().min();
-    let account_until = account.expires;
-    let permissions = match permissions(&limits.permissions)? {
-        None => permissions(&body.default_permissions)?,
-        some => some,
-    };
-    let permissions = permissions.map(Arc::new);
-    let name = user.name.clone();
-    Ok(Admitted { account: account_key, user: user_key, name, limits, permissions, until, account_until })
+    stays(limits, presented)
 }
 
 /// Whether a key signs for an account, and with which role.

@@ -1,6 +1,7 @@
 //! CONNECT and INFO: how a client gets in.
 
 use super::{Client, Phase};
+use crate::callout;
 use crate::log::Event;
 use crate::registry::Introduction;
 use crate::tokens::review;
@@ -10,6 +11,7 @@ use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Place;
 use dialtone_config::Secret;
 use dialtone_identity::authenticator::{Context, Credentials, Grant, Outcome, Refusal};
+use dialtone_identity::callout::Inquiry;
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,7 +25,9 @@ const NOTHING: Connect = Connect::NOTHING;
 /// How monitoring calls it when a connection is not let in.
 pub(crate) fn close_reason(refusal: &Refusal) -> CloseReason {
     match refusal {
-        Refusal::Credentials(_) | Refusal::Token(_) => CloseReason::AuthenticationViolation,
+        Refusal::Credentials(_) | Refusal::Token(_) | Refusal::Callout(_) => {
+            CloseReason::AuthenticationViolation
+        }
         Refusal::ProxyNotTrusted => CloseReason::ProxyNotTrusted,
         Refusal::ProxyRequired => CloseReason::ProxyRequired,
     }
@@ -55,6 +59,10 @@ impl Client {
     /// A client that does not say CONNECT is the user that connections without credentials are, if there is one;
     /// otherwise it is refused. True if it may go on.
     pub(super) fn connect_without_credentials(&mut self, turn: &mut Turn) -> bool {
+        if !self.policy.authenticator.takes_silence() {
+            self.refuse_user(Refusal::Credentials("no CONNECT"), "", turn);
+            return false;
+        }
         self.authenticate(&NOTHING, turn);
         self.phase == Phase::Open
     }
@@ -106,10 +114,21 @@ impl Client {
             }
             Outcome::Refused(why) => self.refuse_user(why, &connect.user, turn),
             Outcome::Slow(check) => self.check_elsewhere(Check::Password(check), &connect.user, turn),
+            Outcome::Ask(inquiry) => self.ask_service(*inquiry, connect, turn),
             Outcome::AccountNeeded(_) if std::mem::replace(&mut self.looked_up, true) => {
                 self.refuse_user(Refusal::Credentials("unknown account"), &connect.user, turn);
             }
             Outcome::AccountNeeded(key) => self.check_elsewhere(Check::Account(key), &connect.user, turn),
+        }
+    }
+
+    /// A service is asked who this is. Nothing more is read until it has answered, or time is over.
+    fn ask_service(&mut self, inquiry: Inquiry, connect: &Connect, turn: &mut Turn) {
+        self.phase = Phase::Checking;
+        let request = callout::request(&self.shared, &self.session, connect, &self.nonce);
+        let session = self.session.clone();
+        if !self.shared.internal.run(move |desk| callout::ask(desk, session, inquiry, request)) {
+            self.refuse_user(Refusal::Credentials("too many connections at once"), &connect.user, turn);
         }
     }
 
@@ -128,11 +147,17 @@ impl Client {
         }
         match self.session.take_verdict() {
             None => return false,
-            Some(Verdict::Refused) => {
+            Some(Verdict::Refused(why)) => {
                 let user = self.pending.as_ref().map(|c| c.user.clone()).unwrap_or_default();
-                self.refuse_user(Refusal::Credentials("wrong password"), &user, turn);
+                self.refuse_user(why, &user, turn);
             }
-            Some(Verdict::Granted(grant)) => self.let_in(grant, turn),
+            Some(Verdict::Granted(grant)) => {
+                self.let_in(grant, turn);
+                if self.policy.authenticator.operators().is_some() {
+                    // Its account's token may be another one than that which the answer was judged by.
+                    review::connection(&self.shared, &self.session);
+                }
+            }
             Some(Verdict::LookAgain) => {
                 let connect = self.pending.as_deref().cloned().unwrap_or_default();
                 self.authenticate(&connect, turn);

@@ -1,0 +1,188 @@
+//! Asking an authorization service about a connection: off the event loops, and closed where no answer comes.
+
+use crate::internal::{Answer, Desk, Outgoing};
+use crate::registry::Session;
+use crate::shared::Shared;
+use crate::tokens::clock::now;
+use crate::verifier::Verdict;
+use data_encoding::BASE64;
+use dialtone_broker::account::GLOBAL;
+use dialtone_broker::peer::Peer;
+use dialtone_identity::authenticator::{Grant, Refusal, Surroundings};
+use dialtone_identity::callout::{Inquiry, Judging, Question, SUBJECT, XKEY_HEADER};
+use dialtone_identity::jwt::Token;
+use dialtone_identity::jwt::authorization::{
+    AuthorizationRequest, ClientInformation, ClientTls, ConnectOptions, ServerId,
+};
+use dialtone_identity::jwt::trust::{Presented, Proof};
+use dialtone_wire::Connect;
+use std::sync::Arc;
+
+/// Characters of a line of PEM.
+const PEM_LINE: usize = 64;
+
+/// Asks. The verdict will be in the session.
+pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, request: AuthorizationRequest) {
+    let shared = desk.shared.clone();
+    let timeout = shared.policy().auth_timeout;
+    let account = match inquiry.account.as_deref() {
+        None | Some(GLOBAL) => Some(shared.global.clone()),
+        Some(name) => shared.account(name),
+    };
+    let Some(account) = account else {
+        return decide(
+            &session,
+            Err(Refusal::Credentials("the account of the authorization service is not there")),
+        );
+    };
+    let random = (rand::random(), rand::random());
+    let keys = &shared.identity.keys;
+    let question = match inquiry.ask(request, keys, random, (now(), timeout)) {
+        Ok(question) => question,
+        Err(_) => return decide(&session, Err(Refusal::Credentials("the question cannot be sealed"))),
+    };
+    let mut message = Outgoing::new(SUBJECT, question.payload.clone());
+    if question.sealed {
+        let header = format!("NATS/1.0\r\n{XKEY_HEADER}: {}\r\n\r\n", keys.curve.public());
+        message.headers = header.into_bytes();
+    }
+    desk.ask(&account, message, timeout, move |desk, answer| match answer {
+        Answer::NoResponders => {
+            decide(&session, Err(Refusal::Credentials("nobody answers for the authorization service")));
+        }
+        Answer::TimedOut => decide(&session, Err(Refusal::Credentials("auth request timed out"))),
+        Answer::Message(answer) => {
+            let of_answer = session.clone();
+            // The account of the answer may have to be looked up.
+            let judged = desk.shared.verifier.take_work(move |shared| {
+                decide(&of_answer, judge(shared, &of_answer, &question, &answer.payload));
+            });
+            if !judged {
+                decide(&session, Err(Refusal::Credentials("too many connections at once")));
+            }
+        }
+    });
+}
+
+fn decide(session: &Arc<Session>, outcome: Result<Grant, Refusal>) {
+    session.put_verdict(outcome.map_or_else(Verdict::Refused, Verdict::Granted));
+    Peer::call_owner(&session.peer);
+}
+
+/// Accounts that are looked up when they are not at hand.
+struct Reaching<'a>(&'a Shared);
+
+impl Surroundings for Reaching<'_> {
+    fn account(&self, key: &str) -> Option<Arc<Token>> {
+        self.0.look_up(key).ok().map(|believed| believed.token.clone())
+    }
+
+    fn now(&self) -> i64 {
+        now()
+    }
+
+    fn time_of_day(&self, zone: &str) -> Option<i64> {
+        self.0.time_of_day(zone)
+    }
+}
+
+fn judge(
+    shared: &Arc<Shared>,
+    session: &Session,
+    question: &Question,
+    answer: &[u8],
+) -> Result<Grant, Refusal> {
+    let policy = shared.policy();
+    let presented = Presented {
+        // The answer is for a key that was made for it; the service has seen what the connection presents.
+        proof: Proof::Shown,
+        connection_type: session.way.connection_type(),
+        proxied: session.proxy.get().is_some(),
+        address: session.remote().map(|remote| remote.ip()),
+        now: now(),
+        time_of_day: &|zone| shared.time_of_day(zone),
+    };
+    let by = Judging {
+        server: &shared.identity.id,
+        keys: &shared.identity.keys,
+        operators: policy.authenticator.operators(),
+        presented: &presented,
+        surroundings: &Reaching(shared),
+        has_account: &|name| shared.account(name).is_some(),
+    };
+    question.judge(answer, &by).map_err(Refusal::Callout)
+}
+
+/// What is told of a connection.
+pub(crate) fn request(
+    shared: &Shared,
+    session: &Session,
+    connect: &Connect,
+    nonce: &str,
+) -> AuthorizationRequest {
+    let policy = shared.policy();
+    let user = match (&*connect.nkey, &*connect.user, &*connect.auth_token) {
+        ("", "", "") => String::new(),
+        ("", "", _) => "[REDACTED]".to_owned(),
+        ("", user, _) => user.to_owned(),
+        (nkey, ..) => nkey.to_owned(),
+    };
+    AuthorizationRequest {
+        server: ServerId {
+            name: shared.identity.name.clone(),
+            host: policy.info.host.clone(),
+            id: shared.identity.id.clone(),
+            version: crate::policy::COMPATIBLE_VERSION.to_owned(),
+            tags: policy.options.server_tags.clone(),
+            ..ServerId::default()
+        },
+        client: ClientInformation {
+            host: session.remote().map(|remote| remote.ip().to_string()).unwrap_or_default(),
+            id: session.peer.id.0,
+            user,
+            name: connect.name.clone(),
+            kind: "Client".to_owned(),
+            transport: "nats".to_owned(),
+            nonce: if connect.sig.is_empty() { String::new() } else { nonce.to_owned() },
+            ..ClientInformation::default()
+        },
+        connect: ConnectOptions {
+            jwt: connect.jwt.clone(),
+            nkey: connect.nkey.clone(),
+            signed_nonce: connect.sig.clone(),
+            token: connect.auth_token.clone(),
+            user: connect.user.clone(),
+            password: connect.pass.clone(),
+            name: connect.name.clone(),
+            lang: connect.lang.clone(),
+            version: connect.version.clone(),
+            protocol: connect.protocol,
+        },
+        tls: session.secured.get().map(|secured| {
+            let chain: Vec<String> = secured.certificates.iter().map(|der| pem(der)).collect();
+            let verified = policy.options.tls.as_ref().is_some_and(|tls| tls.verify);
+            let (certs, verified_chains) = match (chain.is_empty(), verified) {
+                (true, _) => (Vec::new(), Vec::new()),
+                (_, true) => (Vec::new(), vec![chain]),
+                (_, false) => (chain, Vec::new()),
+            };
+            let version = secured.version.to_owned();
+            ClientTls { version, cipher: secured.cipher_suite.clone(), certs, verified_chains }
+        }),
+        ..AuthorizationRequest::default()
+    }
+}
+
+/// A certificate in PEM.
+fn pem(der: &[u8]) -> String {
+    let text = BASE64.encode(der);
+    let mut out = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, more) = rest.split_at(rest.len().min(PEM_LINE));
+        out.push_str(line);
+        out.push('\n');
+        rest = more;
+    }
+    out + "-----END CERTIFICATE-----\n"
+}

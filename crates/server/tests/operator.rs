@@ -1,0 +1,307 @@
+//! Operator mode and auth callout with the whole server: what only time, or a service that signs, can show.
+
+use data_encoding::BASE64URL_NOPAD;
+use dialtone_identity::jwt::account::{Account, AccountLimits, ExternalAuthorization};
+use dialtone_identity::jwt::authorization::{AuthorizationRequest, AuthorizationResponse};
+use dialtone_identity::jwt::claims::{Limit, Operator, User, UserLimits};
+use dialtone_identity::jwt::encode::Draft;
+use dialtone_identity::jwt::{self, Body};
+use dialtone_identity::nkey::{Kind, Public, Seed};
+use dialtone_identity::xkey;
+use dialtone_server::Server;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+fn seed(kind: Kind, number: u8) -> Seed {
+    Seed::from_bytes(kind, [number; 32])
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as i64
+}
+
+fn unlimited() -> UserLimits {
+    let all = Limit::Unlimited;
+    UserLimits { subs: all, data: all, payload: all, ..UserLimits::default() }
+}
+
+fn user(number: u8, account: u8, limits: UserLimits, expires: Option<i64>) -> String {
+    let body = Body::User(Box::new(User { limits, ..User::default() }));
+    let draft = Draft { expires, ..Draft::new(seed(Kind::User, number).public(), "bob", body) };
+    draft.sign(&seed(Kind::Account, account), now()).expect("user")
+}
+
+fn account(number: u8, account: Account, expires: Option<i64>) -> String {
+    let account = Account { limits: AccountLimits::unlimited(), ..account };
+    let draft = Draft::new(seed(Kind::Account, number).public(), "ACC", Body::Account(Box::new(account)));
+    Draft { expires, ..draft }.sign(&seed(Kind::Operator, 1), now()).expect("account")
+}
+
+fn start(configuration: &str) -> Server {
+    let mut no_files = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    let text = format!("host: 127.0.0.1, port: -1\n{configuration}");
+    let options = dialtone_config::load_text(&text, "test", &mut no_files, &|_| None).expect("options");
+    Server::builder().options(options).quiet().start().expect("started")
+}
+
+fn operator_mode(accounts: &[(u8, String)], more: &str) -> Server {
+    let operator = seed(Kind::Operator, 1);
+    let token = Draft::new(operator.public(), "OP", Body::Operator(Operator::default()));
+    let token = token.sign(&operator, now()).expect("operator");
+    let preload: String = accounts
+        .iter()
+        .map(|(number, jwt)| format!("{}: {jwt}\n", seed(Kind::Account, *number).public()))
+        .collect();
+    start(&format!("operator: {token}\nresolver: MEMORY\nresolver_preload {{\n{preload}}}\n{more}"))
+}
+
+struct Client {
+    stream: BufReader<TcpStream>,
+    nonce: String,
+}
+
+impl Client {
+    fn open(server: &Server) -> Self {
+        let stream = TcpStream::connect(server.client_address().expect("it listens")).expect("connected");
+        let mut client = Self { stream: BufReader::new(stream), nonce: String::new() };
+        let info = client.line().expect("INFO");
+        let info: serde_json::Value = serde_json::from_str(info.trim_start_matches("INFO ")).expect("INFO");
+        client.nonce = info["nonce"].as_str().unwrap_or_default().to_owned();
+        client
+    }
+
+    /// Connects with these fields; the answer to PING, or the error.
+    fn connect(&mut self, mut fields: serde_json::Value) -> String {
+        fields["verbose"] = false.into();
+        fields["pedantic"] = false.into();
+        self.send(&format!("CONNECT {fields}\r\nPING\r\n"));
+        self.line().unwrap_or_default()
+    }
+
+    fn by_token(&mut self, number: u8, jwt: &str) -> String {
+        let signature = BASE64URL_NOPAD.encode(&seed(Kind::User, number).sign(self.nonce.as_bytes()));
+        self.connect(serde_json::json!({ "jwt": jwt, "sig": signature }))
+    }
+
+    fn send(&mut self, text: &str) {
+        // What is sent to a connection that is being closed may not arrive.
+        let _ = self.stream.get_mut().write_all(text.as_bytes());
+    }
+
+    /// The next line that is no PING or INFO; `None` at the end.
+    fn line(&mut self) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line).unwrap_or(0) == 0 {
+                return None;
+            }
+            match line.trim_end() {
+                "PING" => {}
+                info if info.starts_with("INFO") && !self.nonce.is_empty() => {}
+                line => return Some(line.to_owned()),
+            }
+        }
+    }
+}
+
+/// CVE-2020-26892: a connection ends in the second in which its user's or its account's token does.
+#[test]
+fn expiry_cuts_live_connections() {
+    let soon = now() + 2;
+    let server = operator_mode(
+        &[(1, account(1, Account::default(), None)), (2, account(2, Account::default(), Some(soon)))],
+        "",
+    );
+    let mut by_user = Client::open(&server);
+    assert_eq!(by_user.by_token(1, &user(1, 1, unlimited(), Some(soon))), "PONG");
+    let mut by_account = Client::open(&server);
+    assert_eq!(by_account.by_token(2, &user(2, 2, unlimited(), None)), "PONG");
+    assert_eq!(by_user.line().as_deref(), Some("-ERR 'User Authentication Expired'"));
+    assert_eq!(by_user.line(), None);
+    assert_eq!(by_account.line().as_deref(), Some("-ERR 'Account Authentication Expired'"));
+    assert_eq!(by_account.line(), None);
+    assert!(now() >= soon);
+    let mut late = Client::open(&server);
+    // The last second is still a good one.
+    assert!(
+        now() == soon || late.by_token(1, &user(1, 1, unlimited(), Some(soon))).contains("Authorization")
+    );
+}
+
+/// Tokens that are meant to exhaust whoever reads them are refused, and others are served.
+#[test]
+fn bombs_are_refused() {
+    let server = operator_mode(&[(1, account(1, Account::default(), None))], "max_control_line: 4MB");
+    let part = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
+    let header = part(r#"{"typ":"JWT","alg":"ed25519-nkey"}"#);
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    let wide = format!("{{\"nats\":{{\"tags\":[{}]}}}}", vec!["1"; 100_000].join(","));
+    for claims in [deep, wide, "{\"a\":".repeat(100_000), "9".repeat(500_000)] {
+        let mut client = Client::open(&server);
+        let answer = client.by_token(1, &format!("{header}.{}.{}", part(&claims), part("x")));
+        assert_eq!(answer, "-ERR 'Authorization Violation'");
+    }
+    let mut huge = Client::open(&server);
+    assert_eq!(huge.by_token(1, &"x".repeat(1024 * 1024 + 1)), "-ERR 'Authorization Violation'");
+    let mut good = Client::open(&server);
+    assert_eq!(good.by_token(1, &user(1, 1, unlimited(), None)), "PONG");
+}
+
+/// Who is asked about in `payload`.
+fn request(payload: &[u8]) -> AuthorizationRequest {
+    let token = jwt::decode(std::str::from_utf8(payload).expect("text")).expect("request");
+    match token.body {
+        Body::AuthorizationRequest(request) => *request,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The answer of a service: whoever knows the password `good` is user of this account.
+fn answer(request: &AuthorizationRequest, signer: &Seed, account: &str) -> String {
+    let key = Public::parse(&request.user_nkey).expect("key");
+    let mut response = AuthorizationResponse::default();
+    if request.connect.password == "good" {
+        let body = Body::User(Box::new(User { limits: unlimited(), ..User::default() }));
+        let draft = Draft { audience: account.to_owned(), ..Draft::new(key, &request.connect.user, body) };
+        response.jwt = draft.sign(signer, now()).expect("user");
+    } else {
+        response.error = "no".into();
+    }
+    let draft = Draft::new(key, "", Body::AuthorizationResponse(response));
+    Draft { audience: request.server.id.clone(), ..draft }.sign(signer, now()).expect("answer")
+}
+
+/// Answers one question after the other, until the connection ends.
+fn serve(mut service: Client, reply: impl Fn(&[u8], &[u8]) -> Vec<u8> + Send + 'static) {
+    service.send("SUB $SYS.REQ.USER.AUTH 1\r\nPING\r\n");
+    assert_eq!(service.line().as_deref(), Some("PONG"));
+    std::thread::spawn(move || {
+        while let Some(head) = service.line() {
+            let words: Vec<&str> = head.split(' ').collect();
+            let [verb, _, _, to, sizes @ ..] = words.as_slice() else { continue };
+            let size = |at: usize| sizes.get(at).and_then(|size| size.parse::<usize>().ok()).unwrap_or(0);
+            let (headers, total) = if *verb == "HMSG" { (size(0), size(1)) } else { (0, size(0)) };
+            let mut body = vec![0; total + 2];
+            service.stream.read_exact(&mut body).expect("body");
+            let (head, payload) = body[..total].split_at(headers);
+            let answer = reply(head, payload);
+            let text = [format!("PUB {to} {}\r\n", answer.len()).as_bytes(), &answer, b"\r\n"].concat();
+            if service.stream.get_mut().write_all(&text).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn callout(more: &str) -> String {
+    let issuer = seed(Kind::Account, 1).public();
+    format!(
+        "authorization {{ timeout: 1, auth_callout {{ issuer: {issuer}, account: AUTH, auth_users: [auth] {more} }} }}\n\
+         accounts {{ AUTH {{ users: [ {{ user: auth, password: pwd }} ] }}, APP {{ users: [ {{ user: app, password: pwd }} ] }} }}"
+    )
+}
+
+fn password(user: &str, password: &str) -> serde_json::Value {
+    serde_json::json!({ "user": user, "pass": password, "headers": true })
+}
+
+#[test]
+fn a_service_says_who_may_come() {
+    let server = start(&callout(""));
+    let mut early = Client::open(&server);
+    assert_eq!(early.connect(password("any", "good")), "-ERR 'Authorization Violation'");
+    let mut service = Client::open(&server);
+    assert_eq!(service.connect(password("auth", "pwd")), "PONG");
+    // Its own users are known as always, and ask nothing in the server's place.
+    service.send("PUB $SYS.REQ.USER.AUTH 0\r\n\r\n");
+    assert!(service.line().is_some_and(|line| line.contains("Permissions Violation for Publish")));
+    serve(service, |_, payload| answer(&request(payload), &seed(Kind::Account, 1), "APP").into_bytes());
+    for (user, pass, expected) in [
+        ("any", "good", "PONG"),
+        ("any", "bad", "-ERR 'Authorization Violation'"),
+        // The service decides about users of the configuration, too.
+        ("app", "pwd", "-ERR 'Authorization Violation'"),
+        ("app", "good", "PONG"),
+        ("auth", "bad", "-ERR 'Authorization Violation'"),
+    ] {
+        assert_eq!(Client::open(&server).connect(password(user, pass)), expected, "{user} {pass}");
+    }
+    // Without CONNECT nobody is asked.
+    let mut silent = Client::open(&server);
+    silent.send("PING\r\n");
+    assert_eq!(silent.line().as_deref(), Some("-ERR 'Authorization Violation'"));
+}
+
+#[test]
+fn questions_and_answers_are_sealed() {
+    let service_key = seed(Kind::Curve, 2);
+    let server = start(&callout(&format!(", xkey: {}", service_key.public())));
+    let mut service = Client::open(&server);
+    assert_eq!(service.connect(password("auth", "pwd")), "PONG");
+    serve(service, move |headers, payload| {
+        let headers = String::from_utf8_lossy(headers).into_owned();
+        let key = headers.split_once("Nats-Server-Xkey: ").expect("header").1;
+        let sender = Public::parse(key.trim_end()).expect("key");
+        let request = request(&xkey::open(&service_key, &sender, payload).expect("opened"));
+        assert_eq!(request.server.xkey, sender.to_string());
+        let answer = answer(&request, &seed(Kind::Account, 1), "APP");
+        match request.connect.user.as_str() {
+            "plain" => answer.into_bytes(),
+            _ => {
+                xkey::seal(&service_key, &sender, [1; xkey::NONCE_BYTES], answer.as_bytes()).expect("sealed")
+            }
+        }
+    });
+    assert_eq!(Client::open(&server).connect(password("any", "good")), "PONG");
+    let refused = Client::open(&server).connect(password("plain", "good"));
+    assert_eq!(refused, "-ERR 'Authorization Violation'");
+}
+
+/// A service that does not answer lets nobody in, and others are served meanwhile.
+#[test]
+fn silence_is_a_refusal() {
+    let server = start(&callout(""));
+    let mut service = Client::open(&server);
+    assert_eq!(service.connect(password("auth", "pwd")), "PONG");
+    service.send("SUB $SYS.REQ.USER.AUTH 1\r\nPING\r\n");
+    assert_eq!(service.line().as_deref(), Some("PONG"));
+    let mut waiting = Client::open(&server);
+    waiting.send(&format!("CONNECT {}\r\nPING\r\n", password("any", "good")));
+    assert!(service.line().is_some_and(|line| line.starts_with("MSG") || line.starts_with("HMSG")));
+    assert_eq!(Client::open(&server).connect(password("auth", "pwd")), "PONG");
+    assert_eq!(waiting.line().as_deref(), Some("-ERR 'Authorization Violation'"));
+}
+
+/// Operator mode: a user without rights of its own asks to come in, and is put into another account.
+#[test]
+fn an_account_asks_about_its_users() {
+    let (asking, there) = (seed(Kind::Account, 1), seed(Kind::Account, 2).public().to_string());
+    let authorization = ExternalAuthorization {
+        auth_users: vec![seed(Kind::User, 1).public().to_string()],
+        allowed_accounts: vec![there.clone()],
+        ..ExternalAuthorization::default()
+    };
+    let asks = Account { authorization, ..Account::default() };
+    let server = operator_mode(&[(1, account(1, asks, None)), (2, account(2, Account::default(), None))], "");
+    let mut service = Client::open(&server);
+    assert_eq!(service.by_token(1, &user(1, 1, unlimited(), None)), "PONG");
+    serve(service, move |_, payload| {
+        let request = request(payload);
+        let key = Public::parse(&request.user_nkey).expect("key");
+        // The user of `account` 2 or 3, signed by that account; the answer by the one that asks.
+        let signer = if request.connect.user == "there" { 2 } else { 3 };
+        let body = Body::User(Box::new(User { limits: unlimited(), ..User::default() }));
+        let jwt = Draft::new(key, "bob", body).sign(&seed(Kind::Account, signer), now()).expect("user");
+        let response = AuthorizationResponse { jwt, ..AuthorizationResponse::default() };
+        let draft = Draft::new(key, "", Body::AuthorizationResponse(response));
+        let answer = Draft { audience: request.server.id.clone(), ..draft }.sign(&asking, now());
+        answer.expect("answer").into_bytes()
+    });
+    let sentinel = user(2, 1, UserLimits { bearer_token: true, ..unlimited() }, None);
+    for (name, expected) in [("there", "PONG"), ("elsewhere", "-ERR 'Authorization Violation'")] {
+        let mut client = Client::open(&server);
+        let fields = serde_json::json!({ "jwt": sentinel, "user": name, "pass": "x" });
+        assert_eq!(client.connect(fields), expected, "{name}");
+    }
+}
