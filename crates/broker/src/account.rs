@@ -1,11 +1,10 @@
 //! An account: a space of subjects of its own, and who is interested in what there.
 
+use crate::sharing::Sharing;
 use crate::sharing::awaited::{Awaited, AwaitedAnswers};
 use crate::sharing::responses::{Late, Owed, Pending, Responses};
-use crate::sharing::{Mapped, Sharing};
 use crate::stats::Counters;
 use crate::subscription::{Subscriber, Subscription};
-use dialtone_subject::transform::Random;
 use dialtone_subject::{Generations, Interest};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
@@ -95,11 +94,6 @@ impl Account {
     #[inline]
     pub fn maps(&self) -> bool {
         self.maps.load(Ordering::Acquire)
-    }
-
-    /// Where a message to `subject` goes; appends it to `out`.
-    pub(crate) fn map(&self, subject: &[u8], random: &mut impl Random, out: &mut Vec<u8>) -> Mapped {
-        self.sharing.read().map(subject, random, out)
     }
 
     /// Notes an answer that is owed. The subject that leads back to who asked, and whether it is the only one.

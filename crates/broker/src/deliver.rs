@@ -14,9 +14,11 @@ use crate::sharing::responses::PREFIX;
 use crate::subscription::Counted;
 use dialtone_subject::transform::Random;
 use dialtone_wire::client::{Publish, encode};
+use mappings::MappingCache;
 use std::sync::Arc;
 use std::time::Instant;
 
+mod mappings;
 mod services;
 
 /// Bodies from this size on are shared by their targets instead of copied to each.
@@ -56,6 +58,7 @@ pub struct Origin<'a> {
 /// What a loop keeps between and during its turns.
 pub struct Turn {
     routes: RouteCache,
+    mappings: MappingCache,
     last: Option<Arc<Route>>,
     stages: Vec<Stage>,
     /// By a peer's slot: its stage's index plus one.
@@ -78,6 +81,7 @@ impl Turn {
     pub fn new(seed: u64, now: Instant) -> Self {
         Self {
             routes: RouteCache::default(),
+            mappings: MappingCache::default(),
             last: None,
             stages: Vec::new(),
             slots: Vec::new(),
@@ -144,7 +148,8 @@ impl Turn {
     /// Where a message to `subject` goes, if this account maps some subjects; appends it to `out`. Done once, before
     /// the gate of publishing.
     pub fn map(&mut self, account: &Account, subject: &[u8], out: &mut Vec<u8>) -> Mapped {
-        account.map(subject, &mut self.dice, out)
+        let mapping = self.mappings.find(account, subject);
+        mapping.map_or(Mapped::Unchanged, |mapping| mapping.choose(subject, &mut self.dice, out))
     }
 
     #[inline]
@@ -221,6 +226,7 @@ impl Turn {
     pub fn idle(&mut self) {
         self.last = None;
         self.routes.clear();
+        self.mappings = MappingCache::default();
     }
 
     /// Delivers to the targets of a route, except to `except`.

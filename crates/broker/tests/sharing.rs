@@ -551,3 +551,64 @@ fn who_gets_a_message_is_what_the_model_says() {
     // So that a change of the generator cannot make the test idle.
     assert!(crossed > 5000, "only {crossed} requests crossed a border");
 }
+
+/// Accounts that nobody changes lose nothing and get nothing twice, whatever changes beside them.
+#[test]
+fn changes_beside_an_account_do_not_touch_it() {
+    const MESSAGES: usize = 20_000;
+    let export = |subject: &str| Export {
+        at: Default::default(),
+        subject: subject.to_owned(),
+        accounts: Vec::new(),
+        account_token_position: None,
+        kind: ExportKind::Stream,
+    };
+    let import = |account: &str, subject: &str| Import {
+        at: Default::default(),
+        account: account.to_owned(),
+        subject: subject.to_owned(),
+        kind: ImportKind::Stream { prefix: None, to: None, allow_trace: false },
+    };
+    let subscribed = vec![vec![(">".to_owned(), None)]];
+    let mut world =
+        World((0..4).map(|_| Tenant { peers: subscribed.clone(), ..Tenant::default() }).collect());
+    world.0[0].exports = vec![export("a.>"), export("b.>")];
+    world.0[1].imports = vec![import("0", "a.>")];
+    let played = Played::new(&world, Instant::now());
+    let accounts = played.accounts.clone();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let Played { peers, mut turn, .. } = played;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let find = |name: &str| accounts.get(name.parse::<usize>().ok()?).cloned();
+            let mapping = |to: &str| Mapping {
+                at: Default::default(),
+                subject: "a.x".to_owned(),
+                destinations: vec![Destination { subject: to.to_owned(), weight: 100, cluster: None }],
+            };
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for imports in
+                    [vec![import("0", "a.>"), import("0", "b.>")], vec![import("0", "b.>")], Vec::new()]
+                {
+                    accounts[2].set_imports(&imports, &find);
+                    accounts[3].set_mappings(&[mapping("b.y")]);
+                    // What is the same is no change.
+                    accounts[1].set_imports(&world.0[1].imports, &find);
+                    accounts[0].set_exports(&world.0[0].exports);
+                }
+            }
+        });
+        let (peer, _) = &peers[0][0];
+        for _ in 0..MESSAGES {
+            let message = Publish { subject: b"a.x", reply: None, header_bytes: None, framed: b"m\r\n" };
+            let message = permission::publish(peer, None, message, Instant::now()).expect("all is allowed");
+            turn.publish(Origin { peer, account: &accounts[0], echo: true }, &message);
+            turn.finish();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    for account in [0, 1] {
+        let bytes = peers[account][0].1.0.lock().len();
+        assert_eq!(bytes, MESSAGES * b"MSG a.x 0 1\r\nm\r\n".len(), "account {account}");
+    }
+}

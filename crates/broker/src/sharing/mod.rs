@@ -174,7 +174,8 @@ pub enum Mapped {
 }
 
 impl Mapping {
-    fn choose(&self, subject: &[u8], random: &mut impl Random, out: &mut Vec<u8>) -> Mapped {
+    /// Draws where a message to `subject` goes; appends it to `out`.
+    pub(crate) fn choose(&self, subject: &[u8], random: &mut impl Random, out: &mut Vec<u8>) -> Mapped {
         let chosen = match &*self.destinations {
             [(100, only)] => Some(only),
             all => {
@@ -278,10 +279,9 @@ impl Sharing {
         !self.mappings.is_empty()
     }
 
-    /// Where a message to `subject` goes; the first mapping that fits decides, and nothing is mapped twice.
-    pub(crate) fn map(&self, subject: &[u8], random: &mut impl Random, out: &mut Vec<u8>) -> Mapped {
-        let first = find(&self.mappings, subject).into_iter().min_by_key(|mapping| mapping.rank);
-        first.map_or(Mapped::Unchanged, |mapping| mapping.choose(subject, random, out))
+    /// The mapping that a subject has: the first that fits.
+    pub(crate) fn mapping_of(&self, subject: &[u8]) -> Option<Arc<Mapping>> {
+        find(&self.mappings, subject).into_iter().min_by_key(|mapping| mapping.rank)
     }
 
     /// The service that `subject`, a filter, is of: the one with this very subject before one that contains it.

@@ -39,7 +39,7 @@ impl Fake {
 
     /// Where it listens.
     pub fn target(&self) -> Target {
-        Target { address: self.address.to_string(), tls: false, entry: Entry::Anonymous }
+        Target { address: self.address.to_string(), tls: false, entry: Entry::Anonymous, receivers: None }
     }
 
     fn run(state: State) -> Fake {

@@ -104,8 +104,9 @@ impl Flow {
 
     fn open_channel(&mut self, target: &Target, channel: Channel) -> Result<()> {
         let number = self.channels.len();
+        let receivers = target.for_receivers();
         for setup in &channel.subscribers {
-            let (link, _) = Link::open(target, setup)?;
+            let (link, _) = Link::open(&receivers, setup)?;
             self.subscribers.push(Subscriber {
                 link,
                 channel: number,

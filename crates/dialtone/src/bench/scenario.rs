@@ -86,7 +86,9 @@ impl Scenario {
                 beside: open_flow(target, beside)?,
             }),
             Scenario::Request { subject, requesters, size, respond } => {
-                let responder = respond.then(|| Responder::open(target, subject, None, *size)).transpose()?;
+                let responder = respond
+                    .then(|| Responder::open(&target.for_receivers(), subject, None, *size))
+                    .transpose()?;
                 Box::new(Request::open(target, subject, *requesters, *size, responder)?)
             }
             Scenario::Churn { connections, size } => Box::new(Churn::open(target, *connections, *size)?),

@@ -14,6 +14,8 @@ pub struct Target {
     pub tls: bool,
     /// What goes into CONNECT.
     pub entry: Entry,
+    /// The same for those who receive: subscribers and responders; `None`: like the others.
+    pub receivers: Option<Entry>,
 }
 
 /// How a connection introduces itself.
@@ -53,7 +55,13 @@ impl Target {
         if host.is_empty() {
             bail!("server URL: no host; write nats://host:port");
         }
-        Ok(Target { address: with_port(host)?, tls, entry })
+        Ok(Target { address: with_port(host)?, tls, entry, receivers: None })
+    }
+
+    /// As those enter who receive.
+    pub fn for_receivers(&self) -> Target {
+        let entry = self.receivers.clone().unwrap_or_else(|| self.entry.clone());
+        Target { entry, ..self.clone() }
     }
 
     /// The same server with the fields of CONNECT that name who enters.
@@ -93,7 +101,7 @@ mod tests {
     fn check(url: &str, address: &str, tls: bool, entry: Entry) {
         let target = Target::parse(url).unwrap();
         assert!(
-            target == Target { address: address.to_owned(), tls, entry },
+            target == Target { address: address.to_owned(), tls, entry, receivers: None },
             "{url} became {}",
             target.address
         );

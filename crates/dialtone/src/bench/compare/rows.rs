@@ -2,6 +2,7 @@
 
 use super::super::scenario::Scenario;
 use super::super::shape::{Pace, Shape};
+use super::server::Setup;
 
 /// Payload where a row names none, in bytes.
 const SIZE: usize = 128;
@@ -34,6 +35,11 @@ pub enum Work {
     LongLoad(fn() -> Scenario),
     /// The same over TLS.
     LoadOverTls(fn() -> Scenario),
+    /// The same with those who receive in another account, which imports it. Beside the same load within one account it
+    /// shows what the border costs.
+    Imported(fn() -> Scenario),
+    /// Nothing but to start with such a configuration: CPU time and memory.
+    Loading(Setup),
     /// Connections that only wait: memory.
     Idle {
         /// How many.
@@ -65,6 +71,8 @@ pub enum Figure {
     P99,
     /// See [`Figure::P50`].
     P999,
+    /// CPU time from start to listening, in nanoseconds.
+    StartTime,
     /// Resident memory at start, in bytes.
     StartMemory,
     /// Resident memory at the end of the load, in bytes.
@@ -101,6 +109,9 @@ const CALM: &[Goal] = &[
     Goal::Ratio(Figure::P999, 1.0),
 ];
 
+/// A configuration takes half of what it takes the official server.
+const LIGHT: &[Goal] = &[Goal::Ratio(Figure::StartTime, 0.5), Goal::Ratio(Figure::StartMemory, 0.5)];
+
 /// All rows.
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
@@ -121,6 +132,10 @@ pub const ROWS: &[Row] = &[
     Row { name: "request-64", title: "request/reply, 64 requesters", work: Work::Load(|| request(64)), goals: &[Goal::Ratio(Figure::Cpu, 0.65)] },
     Row { name: "request-256", title: "request/reply, 256 requesters", work: Work::Load(|| request(256)), goals: &[Goal::Ratio(Figure::Cpu, 0.65)] },
     Row { name: "churn", title: "subscribe, publish, unsubscribe", work: Work::Load(|| Scenario::Churn { connections: 4, size: SIZE }), goals: &[Goal::Ratio(Figure::Cpu, 0.30)] },
+    Row { name: "import-1:1", title: "1:1 over a stream import", work: Work::Imported(|| fan_out(1, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.30)] },
+    Row { name: "import-request", title: "request/reply over a service import, 64 requesters", work: Work::Imported(|| request(64)), goals: &[Goal::Ratio(Figure::Cpu, 0.65)] },
+    Row { name: "load-imports", title: "start with 10 k streams and 10 k services imported", work: Work::Loading(Setup::Imports(10_000)), goals: LIGHT },
+    Row { name: "load-accounts", title: "start with 10 k accounts of 10 users", work: Work::Loading(Setup::ManyAccounts(10_000)), goals: LIGHT },
     Row { name: "tls", title: "1:1 over TLS", work: Work::LoadOverTls(|| fan_out(1, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.60)] },
     Row { name: "idle", title: "idle connections", work: Work::Idle { connections: IDLE_CONNECTIONS }, goals: &[
         Goal::AtMost(Figure::MemoryEach, 4096.0), Goal::AtMost(Figure::StartMemory, 8.0 * 1024.0 * 1024.0)] },

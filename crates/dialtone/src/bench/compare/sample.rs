@@ -7,7 +7,7 @@ use super::super::progress::Progress;
 use super::super::scenario::Scenario;
 use super::args::{Options, Times};
 use super::rows::{Figure, LONG, Row, Work};
-use super::server::Server;
+use super::server::{Server, Setup};
 use anyhow::Result;
 use std::path::Path;
 use std::time::Duration;
@@ -37,15 +37,28 @@ impl Sample {
 /// Starts `binary`, applies the row's load and returns what it cost.
 pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
     let tls = matches!(row.work, Work::LoadOverTls(_));
-    let server = Server::start(binary, options.setup, tls)?;
+    let setup = match row.work {
+        Work::Imported(_) => Setup::TwoAccounts,
+        Work::Loading(setup) => setup,
+        _ => options.setup,
+    };
+    let server = Server::start(binary, setup, tls)?;
     let mut sample = Sample::default();
     match &row.work {
-        Work::Load(scenario) | Work::LongLoad(scenario) | Work::LoadOverTls(scenario) => {
+        Work::Load(scenario)
+        | Work::LongLoad(scenario)
+        | Work::LoadOverTls(scenario)
+        | Work::Imported(scenario) => {
             let mut load = scenario().open(&server.target)?;
             let long = matches!(row.work, Work::LongLoad(_));
             let times = options.times.longer(if long { LONG } else { 1 });
             measured(server.process, load.as_mut(), times, &mut sample)?;
             sample.add(Figure::Memory, resident(&server)?);
+        }
+        Work::Loading(_) => {
+            sample.add(Figure::StartTime, server.process.cpu_time_of_process()?.as_nanos() as f64);
+            std::thread::sleep(SETTLE);
+            sample.add(Figure::StartMemory, resident(&server)?);
         }
         Work::Idle { connections } => idle(&server, options.scaled(*connections), &mut sample)?,
         Work::Subscriptions { few, many } => {

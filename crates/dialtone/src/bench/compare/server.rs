@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long a server may take to listen.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 const START_POLL: Duration = Duration::from_millis(10);
 /// Log lines of a server that did not start, in the error.
 const LOG_LINES_TOLD: usize = 5;
@@ -29,7 +29,16 @@ pub enum Setup {
     Users,
     /// Anyone: nothing is configured but the port.
     Plain,
+    /// Two accounts: who receives is in another one, which takes the stream of the first and serves it.
+    TwoAccounts,
+    /// An account that imports this many streams and services, and the one that exports them.
+    Imports(usize),
+    /// This many accounts of ten users each; each has a service, and imports that of the next.
+    ManyAccounts(usize),
 }
+
+/// Users of each account of [`Setup::ManyAccounts`].
+const USERS_PER_ACCOUNT: usize = 10;
 
 impl Setup {
     /// All of them, by name.
@@ -66,13 +75,12 @@ impl Server {
             .spawn()
             .with_context(|| format!("{}: cannot be started", binary.display()))?;
         let entry = match setup {
-            Setup::Accounts | Setup::Users => {
-                Entry::User { user: "bench".to_owned(), password: "bench".to_owned() }
-            }
             Setup::Plain => Entry::Anonymous,
+            _ => user("bench"),
         };
+        let receivers = (setup == Setup::TwoAccounts).then(|| user("receiver"));
         let process = Process { pid: child.id() };
-        let target = Target { address: format!("127.0.0.1:{port}"), tls, entry };
+        let target = Target { address: format!("127.0.0.1:{port}"), tls, entry, receivers };
         let mut server = Server { child, target, process, _folder: folder };
         server.wait_until_it_listens().with_context(|| {
             let log = fs::read_to_string(&log_path).unwrap_or_default();
@@ -109,6 +117,10 @@ impl Drop for Server {
     }
 }
 
+fn user(name: &str) -> Entry {
+    Entry::User { user: name.to_owned(), password: name.to_owned() }
+}
+
 /// A port nobody listens on at this moment.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
@@ -138,6 +150,46 @@ fn config(setup: Setup, tls: bool, port: u16, folder: &Path) -> Result<String> {
         Setup::Accounts => writeln!(config, "accounts {{ BENCH: {{ {users} }} }}")?,
         Setup::Users => writeln!(config, "authorization {{ {users} }}")?,
         Setup::Plain => {}
+        Setup::TwoAccounts => {
+            let receivers = users.replace("bench", "receiver");
+            let given = "exports: [ { stream: \"bench.load\" } ], \
+                         imports: [ { service: { account: SERVING, subject: \"bench.service\" } } ]";
+            let taken = "exports: [ { service: \"bench.service\" } ], \
+                         imports: [ { stream: { account: BENCH, subject: \"bench.load\" } } ]";
+            writeln!(
+                config,
+                "accounts {{ BENCH: {{ {users}, {given} }}, SERVING: {{ {receivers}, {taken} }} }}"
+            )?;
+        }
+        Setup::Imports(count) => {
+            writeln!(config, "accounts {{ BENCH: {{ {users}, imports: [")?;
+            for n in 0..count {
+                writeln!(
+                    config,
+                    " {{ service: {{ account: SERVING, subject: \"q.{n}\" }}, to: \"ask.{n}\" }},"
+                )?;
+                writeln!(config, " {{ stream: {{ account: SERVING, subject: \"s.{n}.>\" }}, prefix: p }},")?;
+            }
+            writeln!(config, "] }}, SERVING: {{ exports: [")?;
+            for n in 0..count {
+                writeln!(config, " {{ service: \"q.{n}\" }}, {{ stream: \"s.{n}.>\" }},")?;
+            }
+            writeln!(config, "] }} }}")?;
+        }
+        Setup::ManyAccounts(count) => {
+            writeln!(config, "accounts {{ BENCH: {{ {users} }}")?;
+            for n in 0..count {
+                let next = (n + 1) % count;
+                write!(config, " A{n}: {{ exports: [ {{ service: \"q.{n}\" }} ], imports: [ ")?;
+                write!(config, "{{ service: {{ account: A{next}, subject: \"q.{next}\" }} }} ], users: [")?;
+                for user in 0..USERS_PER_ACCOUNT {
+                    write!(config, " {{ user: u{n}_{user}, password: p }}")?;
+                    config.push(if user + 1 < USERS_PER_ACCOUNT { ',' } else { ' ' });
+                }
+                writeln!(config, "] }}")?;
+            }
+            writeln!(config, "}}")?;
+        }
     }
     Ok(config)
 }
