@@ -328,6 +328,11 @@ pub(crate) fn check(
     say: &mut impl FnMut(&Location, String),
 ) {
     let mode = &options.operator_mode;
+    // An operator that is there and wrong is told once, where it stands.
+    let is_meant = ["operator", "trusted"].iter().any(|key| place(key).line > 0);
+    if !mode.is_on() && is_meant {
+        return;
+    }
     if !mode.is_on() {
         if mode.default_sentinel.is_some() {
             say(&place("default_sentinel"), "default sentinel requires operators and accounts".into());

@@ -761,6 +761,40 @@ mod tests {
         );
     }
 
+    /// CVE-2023-47090: whatever stands in the blocks beside it, an account named `$SYS` opens nothing.
+    #[test]
+    fn nobody_comes_in_without_credentials() {
+        let account = |name: &str, users: &[&str]| Account {
+            name: name.into(),
+            users: users.iter().map(|name| user(name, "p")).collect(),
+            ..Account::default()
+        };
+        let system = [vec![], vec![account("$SYS", &["sys"])], vec![account("$SYS", &[])]];
+        let others = [vec![], vec![account("A", &["a"])], vec![account("A", &[])]];
+        let authorizations = [
+            Authorization::default(),
+            Authorization { users: vec![user("u", "p")], ..Authorization::default() },
+            Authorization {
+                user: Some("u".into()),
+                password: Some(Secret::new("p")),
+                ..Authorization::default()
+            },
+            Authorization { token: Some(Secret::new("t")), ..Authorization::default() },
+        ];
+        for (system, others, authorization) in system.iter().flat_map(|system| {
+            let authorizations = &authorizations;
+            others.iter().flat_map(move |others| authorizations.iter().map(move |a| (system, others, a)))
+        }) {
+            let accounts: Vec<Account> = system.iter().chain(others).cloned().collect();
+            let open =
+                *authorization == Authorization::default() && accounts.iter().all(|a| a.users.is_empty());
+            let options = Options { accounts, authorization: authorization.clone(), ..Options::default() };
+            let expected = open.then_some(("", None));
+            check(&options, &Credentials::default(), expected);
+            check(&options, &given("nobody", "p"), expected);
+        }
+    }
+
     #[test]
     fn tokens() {
         let mut options = Options::default();

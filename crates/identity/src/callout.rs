@@ -218,7 +218,7 @@ impl Question {
                 let own = account.subject.to_string();
                 let by_key =
                     matches!(&account.body, Body::Account(body) if body.signing_keys.contains_key(&issuer));
-                (issuer == own && issuer_account.is_empty()) || (by_key && issuer_account == own)
+                (issuer == own || by_key) && (issuer_account.is_empty() || issuer_account == own)
             }
         };
         if trusted { Ok(()) } else { Err(CalloutError::Issuer) }

@@ -127,6 +127,10 @@ pub(crate) fn request(
         ("", user, _) => user.to_owned(),
         (nkey, ..) => nkey.to_owned(),
     };
+    // Its signature is verified, and it is remembered: it was presented before.
+    let presented = policy.authenticator.operators().and_then(|all| all.user(&connect.jwt).ok());
+    let (name_tag, tags) =
+        presented.map(|token| (token.name.clone(), token.tags.clone())).unwrap_or_default();
     AuthorizationRequest {
         server: ServerId {
             name: shared.identity.name.clone(),
@@ -141,6 +145,8 @@ pub(crate) fn request(
             id: session.peer.id.0,
             user,
             name: connect.name.clone(),
+            name_tag,
+            tags,
             kind: "Client".to_owned(),
             transport: "nats".to_owned(),
             nonce: if connect.sig.is_empty() { String::new() } else { nonce.to_owned() },

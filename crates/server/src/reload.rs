@@ -38,6 +38,8 @@ pub(crate) fn reload(shared: &Arc<Shared>, options: Result<Options, ConfigErrors
     }
     shared.set_policy(policy);
     if changes.contains(&Change::Users) {
+        // Other threads may have tokens to look up for this; a reload does not wait for them.
+        shared.verifier.take_work(|shared| shared.renew_tokens());
         renew_rights(shared, &old);
     }
     if changes.contains(&Change::Limits) {

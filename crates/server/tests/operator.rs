@@ -3,7 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_identity::jwt::account::{Account, AccountLimits, ExternalAuthorization};
 use dialtone_identity::jwt::authorization::{AuthorizationRequest, AuthorizationResponse};
-use dialtone_identity::jwt::claims::{Limit, Operator, User, UserLimits};
+use dialtone_identity::jwt::claims::{Activation, ExportKind, Limit, Operator, User, UserLimits};
 use dialtone_identity::jwt::encode::Draft;
 use dialtone_identity::jwt::{self, Body};
 use dialtone_identity::nkey::{Kind, Public, Seed};
@@ -127,6 +127,52 @@ fn expiry_cuts_live_connections() {
     assert!(
         now() == soon || late.by_token(1, &user(1, 1, unlimited(), Some(soon))).contains("Authorization")
     );
+}
+
+/// CVE-2020-26892 for activations: an import ends when what allowed it is over.
+#[test]
+fn an_import_ends_with_its_activation() {
+    let until = now() + 2;
+    let (exporter, importer) = (seed(Kind::Account, 1), seed(Kind::Account, 2));
+    let export = serde_json::json!({ "subject": "s", "type": "stream", "token_req": true });
+    let activation =
+        Activation { subject: "s".into(), kind: Some(ExportKind::Stream), ..Activation::default() };
+    let activation =
+        Draft { expires: Some(until), ..Draft::new(importer.public(), "s", Body::Activation(activation)) };
+    let token = activation.sign(&exporter, now()).expect("activation");
+    let import = serde_json::json!({
+        "subject": "s", "type": "stream", "account": exporter.public().to_string(), "token": token,
+    });
+    let exports = vec![serde_json::from_value(export).expect("export")];
+    let imports = vec![serde_json::from_value(import).expect("import")];
+    let server = operator_mode(
+        &[
+            (1, account(1, Account { exports, ..Account::default() }, None)),
+            (2, account(2, Account { imports, ..Account::default() }, None)),
+        ],
+        "",
+    );
+    let (mut from, mut to) = (Client::open(&server), Client::open(&server));
+    assert_eq!(from.by_token(1, &user(1, 1, unlimited(), None)), "PONG");
+    assert_eq!(to.by_token(2, &user(2, 2, unlimited(), None)), "PONG");
+    to.send("SUB s 1\r\nPING\r\n");
+    assert_eq!(to.line().as_deref(), Some("PONG"));
+    let mut passes = || {
+        from.send("PUB s 1\r\nx\r\nPING\r\n");
+        assert_eq!(from.line().as_deref(), Some("PONG"));
+        to.send("PING\r\n");
+        let first = to.line();
+        let passed = first.as_deref() == Some("MSG s 1 1");
+        if passed {
+            assert_eq!((to.line().as_deref(), to.line().as_deref()), (Some("x"), Some("PONG")));
+        }
+        passed
+    };
+    assert!(passes());
+    while passes() {
+        assert!(now() < until + 10, "the import outlives its activation");
+    }
+    assert!(now() > until);
 }
 
 /// Tokens that are meant to exhaust whoever reads them are refused, and others are served.

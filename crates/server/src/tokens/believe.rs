@@ -119,10 +119,11 @@ impl Shared {
         let token = Arc::new(token);
         // First without what it takes from others: those may take something from it.
         let alone = self.believed(jwt.into(), token.clone(), false);
-        if !self.tokens.put(key, alone) {
+        if !self.tokens.put(key, alone.clone()) {
             return Err(Distrust::TooMany);
         }
         let account = self.make_account(key);
+        self.share(&account, &alone.claims);
         self.follow(&token);
         self.bind(key, &account);
         // Whoever takes something from it may do so no longer, or only now.
@@ -159,12 +160,12 @@ impl Shared {
             let Some(jwt) = self.resolver.fetch(self, &key, Reach::Anywhere) else { continue };
             let Ok(token) = operators.account(&jwt, &key, now()) else { continue };
             missing.extend(of(&token));
-            if self.tokens.put(&key, self.believed(jwt.as_str().into(), Arc::new(token), false)) {
-                let account = self.make_account(&key);
-                self.bind(&key, &account);
+            let alone = self.believed(jwt.as_str().into(), Arc::new(token), false);
+            if self.tokens.put(&key, alone.clone()) {
+                self.share(&self.make_account(&key), &alone.claims);
             }
         }
-        // Each was bound before those that it imports from were there.
+        // What each takes from the others counts when all are there.
         for key in seen {
             if let Some(account) = self.account(&key) {
                 self.bind(&key, &account);
@@ -184,6 +185,53 @@ impl Shared {
         let updated = before.updated;
         if let Some(believed) = Arc::into_inner(believed) {
             self.tokens.put(key, Arc::new(Believed { updated, ..believed }));
+        }
+    }
+
+    /// Ends imports whose activation is over.
+    pub(super) fn end_activations(&self) {
+        let now = now();
+        if !self.tokens.take_due(now) {
+            return;
+        }
+        for believed in self.tokens.all() {
+            let Some(until) = believed.claims.until else { continue };
+            if until >= now {
+                self.tokens.due_at(until);
+                continue;
+            }
+            let key = believed.token.subject.to_string();
+            if let Some(account) = self.account(&key) {
+                self.bind(&key, &account);
+            }
+        }
+    }
+
+    /// Takes over what a reload changed: tokens to begin with, and which accounts may come.
+    pub(crate) fn renew_tokens(&self) {
+        let policy = self.policy();
+        let Some(operators) = policy.authenticator.operators() else { return };
+        for preload in &policy.options.operator_mode.preload {
+            let key = preload.account.as_str();
+            let Some(before) = self.tokens.find(key).filter(|before| *before.jwt != *preload.jwt) else {
+                continue;
+            };
+            // In memory the configuration is all there is; elsewhere what is newer counts.
+            let outcome = match self.resolver.source() {
+                Source::Memory => operators
+                    .account(&preload.jwt, key, now())
+                    .map_err(Distrust::from)
+                    .and_then(|token| self.enforce(key, &preload.jwt, token)),
+                _ => self.believe(key, &preload.jwt).map(|_| ()),
+            };
+            if let Err(why) = outcome {
+                let name = &before.token.name;
+                let text = format_args!("The JWT of account {key} ({name:?}) stays as it was: {why}");
+                self.log.say(Event::AccountFault, "", text);
+            }
+        }
+        for believed in self.tokens.all() {
+            review::connections(self, &believed.token.subject.to_string());
         }
     }
 

@@ -20,7 +20,7 @@ use dialtone_identity::jwt::sharing::Claims;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 /// Accounts that are kept at most; one more is not believed.
@@ -44,6 +44,8 @@ pub struct Believed {
 pub struct Tokens {
     by_key: RwLock<BTreeMap<Box<str>, Arc<Believed>>>,
     version: AtomicU64,
+    /// The last second in which all imports hold, since 1970; 0: for ever.
+    due: AtomicI64,
 }
 
 impl Tokens {
@@ -63,9 +65,25 @@ impl Tokens {
         if by_key.len() >= ACCOUNTS_MAX && !by_key.contains_key(key) {
             return false;
         }
+        if let Some(until) = believed.claims.until {
+            self.due_at(until);
+        }
         by_key.insert(key.into(), believed);
         self.version.fetch_add(1, Ordering::Release);
         true
+    }
+
+    /// Notes that an import ends after that second.
+    fn due_at(&self, until: i64) {
+        let _ = self.due.fetch_update(Ordering::AcqRel, Ordering::Acquire, |due| {
+            (due == 0 || until < due).then_some(until)
+        });
+    }
+
+    /// Whether an import has ended before `now`; then whoever asks looks at all of them.
+    fn take_due(&self, now: i64) -> bool {
+        let is_over = |due: i64| due != 0 && due < now;
+        self.due.fetch_update(Ordering::AcqRel, Ordering::Acquire, |due| is_over(due).then_some(0)).is_ok()
     }
 
     /// Forgets an account.

@@ -20,8 +20,8 @@ pub(crate) fn connection(shared: &Shared, session: &Session) {
 /// Looks at each connection of an account: who may be here by the account's present token stays, with the rights that
 /// it gives now; the others are closed.
 pub(super) fn connections(shared: &Shared, key: &str) {
-    let sessions: Vec<Arc<Session>> =
-        shared.registry.open().into_iter().filter(|session| session.is_of(key)).collect();
+    let stays = |session: &Arc<Session>| session.is_of(key) && session.peer.closing().is_none();
+    let sessions: Vec<Arc<Session>> = shared.registry.open().into_iter().filter(stays).collect();
     for session in &sessions {
         if let Err(end) = again(shared, session, key) {
             end.close(session);

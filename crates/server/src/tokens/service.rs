@@ -15,9 +15,12 @@ use dialtone_identity::nkey::{Kind, Public};
 use dialtone_identity::operator::is_account;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes of a hash of all tokens.
 const HASH_BYTES: usize = 32;
+/// How often it is looked whether activations are over.
+const ACTIVATION_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,16 @@ const SUBJECTS: &[(&str, Request, [bool; 3])] = &[
 
 /// Begins to answer requests, and to compare a full folder with those of others.
 pub(crate) fn start(shared: &Arc<Shared>) {
+    if shared.policy().authenticator.operators().is_none() {
+        return;
+    }
+    shared.internal.run(|desk| {
+        desk.repeat(ACTIVATION_INTERVAL, |desk| {
+            // What does not fit is done a moment later.
+            desk.shared.verifier.take_work(|shared| shared.end_activations());
+            Some(ACTIVATION_INTERVAL)
+        });
+    });
     let named =
         shared.policy().authenticator.operators().and_then(|all| all.system_account().map(str::to_owned));
     let Some(system) = named.and_then(|name| shared.account(&name)) else { return };
@@ -281,7 +294,7 @@ fn pack(shared: &Arc<Shared>, store: &Store, message: &Message) {
 }
 
 /// Asks others again and again for the tokens that this folder does not have.
-fn compare(shared: &Arc<Shared>, system: &Arc<Account>, interval: std::time::Duration) {
+fn compare(shared: &Arc<Shared>, system: &Arc<Account>, interval: Duration) {
     let inbox = format!("$SYS._INBOX.CLAIMS.{}", BASE64URL_NOPAD.encode(&rand::random::<[u8; 12]>()));
     let merge = |desk: &mut Desk, message: &Message| {
         let message = message.clone();
