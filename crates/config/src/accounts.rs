@@ -88,7 +88,7 @@ fn auth_callout(value: &Value, errors: &mut Errors) -> Option<AuthCallout> {
 
 fn users(value: &Value, errors: &mut Errors) -> Vec<User> {
     let values = noted(reader::array(value), errors).unwrap_or_default();
-    values.iter().filter_map(|value| user(value, errors)).collect()
+    reader::each(values, |value| user(value, errors))
 }
 
 fn user(value: &Value, errors: &mut Errors) -> Option<User> {

@@ -156,6 +156,13 @@ pub(crate) fn map(value: &Value) -> Result<&Map, ConfigError> {
     }
 }
 
+/// What `read` makes of each value, in a list without spare room: large configurations are many small lists.
+pub(crate) fn each<T>(values: &[Value], read: impl FnMut(&Value) -> Option<T>) -> Vec<T> {
+    let mut out = Vec::with_capacity(values.len());
+    out.extend(values.iter().filter_map(read));
+    out
+}
+
 pub(crate) fn array(value: &Value) -> Result<&[Value], ConfigError> {
     match &value.kind {
         Kind::Array(values) => Ok(values),

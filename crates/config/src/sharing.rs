@@ -141,7 +141,7 @@ pub(crate) fn exports(value: &Value, errors: &mut Errors) -> Vec<Export> {
         errors.push(ConfigError::new(&value.at, problem));
         return Vec::new();
     };
-    values.iter().filter_map(|value| export(value, errors)).collect()
+    reader::each(values, |value| export(value, errors))
 }
 
 fn export(value: &Value, errors: &mut Errors) -> Option<Export> {
@@ -269,7 +269,7 @@ pub(crate) fn imports(value: &Value, errors: &mut Errors) -> Vec<Import> {
         errors.push(ConfigError::new(&value.at, problem));
         return Vec::new();
     };
-    let imports: Vec<Import> = values.iter().filter_map(|value| import(value, errors)).collect();
+    let imports: Vec<Import> = reader::each(values, |value| import(value, errors));
     let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
     for import in &imports {
         if let ImportKind::Service { to, .. } = &import.kind

@@ -83,31 +83,51 @@ pub struct Entry {
     pub variable: bool,
 }
 
+/// Entries that are searched one by one; a map with more has an index. Large configurations are many small maps.
+const FEW: usize = 8;
+
 /// Keys and values in the order of the file. A key that comes twice has its last value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Map {
     entries: Vec<Entry>,
-    index: BTreeMap<String, usize>,
+    /// Places by key, if there are more than [`FEW`].
+    index: Option<BTreeMap<String, usize>>,
 }
 
 impl Map {
     /// No keys.
-    pub const EMPTY: Map = Map { entries: Vec::new(), index: BTreeMap::new() };
+    pub const EMPTY: Map = Map { entries: Vec::new(), index: None };
 
     /// Sets a key. One that is set already keeps that it was used as a variable.
     pub fn set(&mut self, mut entry: Entry) {
-        if let Some(old) = self.index.get(&entry.key).and_then(|at| self.entries.get_mut(*at)) {
+        if let Some(old) = self.entry_mut(&entry.key) {
             entry.variable |= old.variable;
             *old = entry;
-        } else {
-            self.index.insert(entry.key.clone(), self.entries.len());
-            self.entries.push(entry);
+            return;
+        }
+        match &mut self.index {
+            Some(index) => {
+                index.insert(entry.key.clone(), self.entries.len());
+            }
+            None => self.entries.reserve_exact(1),
+        }
+        self.entries.push(entry);
+        if self.index.is_none() && self.entries.len() > FEW {
+            let places = self.entries.iter().enumerate().map(|(at, entry)| (entry.key.clone(), at));
+            self.index = Some(places.collect());
+        }
+    }
+
+    fn place(&self, key: &str) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.get(key).copied(),
+            None => self.entries.iter().position(|entry| entry.key == key),
         }
     }
 
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.index.get(key).and_then(|at| self.entries.get(*at)).map(|e| &e.value)
+        self.place(key).and_then(|at| self.entries.get(at)).map(|e| &e.value)
     }
 
     /// The entries, in the order of the file.
@@ -117,11 +137,13 @@ impl Map {
 
     /// The entries by name.
     pub fn sorted(&self) -> impl Iterator<Item = &Entry> {
-        self.index.values().filter_map(|at| self.entries.get(*at))
+        let mut all: Vec<&Entry> = self.entries.iter().collect();
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+        all.into_iter()
     }
 
     pub(super) fn entry_mut(&mut self, key: &str) -> Option<&mut Entry> {
-        self.index.get(key).and_then(|at| self.entries.get_mut(*at))
+        self.place(key).and_then(|at| self.entries.get_mut(at))
     }
 
     pub(super) fn into_entries(self) -> impl Iterator<Item = Entry> {
