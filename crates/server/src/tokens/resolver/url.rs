@@ -147,3 +147,6 @@ fn config(tls: &ResolverTls) -> Result<rustls::ClientConfig, String> {
         _ => Ok(builder.with_no_client_auth()),
     }
 }
+
+#[cfg(test)]
+mod tests;
