@@ -28,12 +28,12 @@ struct Way<'a> {
     last: Option<&'a Step<'a>>,
 }
 
-/// A service that was asked on the way.
+/// A service that was asked on the way, or that answered.
 struct Step<'a> {
     export: &'a Arc<ServiceExport>,
     before: Option<&'a Step<'a>>,
-    /// What it was told.
-    info: ClientInfo,
+    /// What it was told of who asks.
+    info: Option<ClientInfo>,
     /// Whether it may know who asks.
     share: bool,
 }
@@ -153,7 +153,7 @@ impl Turn {
             framed: &framed,
         };
         let share = way.last.map_or(import.share, |step| step.share || import.share);
-        let step = Step { export: &import.export, before: way.last, info, share };
+        let step = Step { export: &import.export, before: way.last, info: Some(info), share };
         let delivered =
             self.pass(exporter, Via::Service, Way { origin: way.origin, last: Some(&step) }, &request);
         if delivered == 0
@@ -183,8 +183,9 @@ impl Turn {
     fn info(&self, leg: &Leg, account: &Account, way: Way<'_>) -> ClientInfo {
         let import = &leg.import;
         let told = if import.share { Told::All } else { Told::Little };
-        let (info, shared) = match (way.last, way.origin) {
-            (Some(step), _) => (step.info.clone().through(&account.name), step.share),
+        let known = way.last.and_then(|step| Some((step.info.clone()?, step.share)));
+        let (info, shared) = match (known, way.origin) {
+            (Some((info, share)), _) => (info.through(&account.name), share),
             (None, Some(origin)) => (ClientInfo::of(origin.peer, told, &self.exchange.server), import.share),
             (None, None) => (ClientInfo::default(), false),
         };
@@ -233,6 +234,10 @@ impl Turn {
             )
         });
         let back = Publish { subject, reply: opened.as_deref().or(message.reply), ..*message };
+        // An answer does not go to the service that it comes from.
+        let step =
+            pending.export.as_ref().map(|export| Step { export, before: way.last, info: None, share: false });
+        let way = Way { last: step.as_ref().or(way.last), ..way };
         let delivered = self.pass(requester, Via::Service, way, &back);
         if delivered == 0 {
             if !closed {

@@ -1,8 +1,8 @@
 //! What an account shares: its mappings, what it imports, and who imports from it.
 //!
-//! [`compile`] makes it from claims, wherever those came from, and [`change`] puts it in force; [`Sharing`] is the index
+//! [`compile`] makes it from claims, wherever those came from, and `change` puts it in force; [`Sharing`] is the index
 //! that routes are worked out from. [`responses`] holds the answers that services owe, [`requester`] is what a service is
-//! told of who asks; [`sampling`], [`latency`] and [`awaited`] tell how long it takes. [`exchange`] is what the turns of
+//! told of who asks; `sampling`, [`latency`] and `awaited` tell how long it takes. [`exchange`] is what the turns of
 //! all loops share of this.
 //!
 //! A stream import stands in the account that exports it, since that is where its messages come by; a service import
