@@ -4,13 +4,16 @@ use crate::log::Event;
 use crate::policy::Policy;
 use crate::registry::Session;
 use crate::shared::Shared;
+use dialtone_broker::account::AccountId;
 use dialtone_broker::peer::Place;
+use dialtone_config::options::AccountLimits;
 use dialtone_config::plan::{self, Change, plan};
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_identity::authenticator::Grant;
 use dialtone_identity::permission::{Permissions, Subscribing};
 use dialtone_wire::client::encode;
 use dialtone_wire::{CloseReason, ProtocolError};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,6 +44,7 @@ pub(crate) fn reload(shared: &Arc<Shared>, options: Result<Options, ConfigErrors
         // Other threads may have tokens to look up for this; a reload does not wait for them.
         shared.verifier.take_work(|shared| shared.renew_tokens());
         renew_rights(shared, &old);
+        enforce_account_limits(shared);
     }
     if changes.contains(&Change::Limits) {
         enforce_connections_max(shared);
@@ -138,6 +142,33 @@ fn enforce_connections_max(shared: &Shared) {
         for session in shared.registry.open().iter().skip(max) {
             tell(session, ProtocolError::ServerConnectionsExceeded);
             session.peer.close(CloseReason::MaxConnectionsExceeded);
+        }
+    }
+}
+
+/// Closes those who are beyond the limits of their accounts: the youngest connections, and those with too many
+/// subscriptions.
+fn enforce_account_limits(shared: &Shared) {
+    let policy = shared.policy();
+    let limits: HashMap<&str, AccountLimits> =
+        policy.options.accounts.iter().map(|account| (account.name.as_str(), account.limits)).collect();
+    let mut connections: HashMap<AccountId, u64> = HashMap::new();
+    for session in shared.registry.open() {
+        let Some(account) = session.peer.place().account.filter(|_| session.peer.closing().is_none()) else {
+            continue;
+        };
+        let Some(limits) = limits.get(&*account.name) else { continue };
+        let count = connections.entry(account.id).or_default();
+        *count += 1;
+        if limits.connections_max.is_some_and(|max| *count > max) {
+            tell(&session, ProtocolError::AccountConnectionsExceeded);
+            session.peer.close(CloseReason::MaxAccountConnectionsExceeded);
+            continue;
+        }
+        let subscriptions = session.peer.subscriptions().len() as u64;
+        if limits.subscriptions_max.is_some_and(|max| subscriptions > max) {
+            tell(&session, ProtocolError::SubscriptionsExceeded);
+            session.peer.close(CloseReason::MaxSubscriptionsExceeded);
         }
     }
 }
