@@ -2,6 +2,7 @@
 //!
 //! Tokens are texts here; what they hold is read where keys are known, in the `identity` room.
 
+use crate::Secret;
 use crate::error::{ConfigError, Location};
 use crate::language::{Files, Kind, Value};
 use crate::nkey;
@@ -37,7 +38,7 @@ pub struct OperatorMode {
     /// The only accounts that users may be of, beside the system account; empty: all.
     pub pinned: Vec<String>,
     /// The token of connections that present none.
-    pub default_sentinel: Option<String>,
+    pub default_sentinel: Option<Secret>,
 }
 
 impl OperatorMode {
@@ -159,7 +160,9 @@ pub(crate) fn operator_mode(block: &Block<'_>, errors: &mut Errors) -> OperatorM
             }
         }
     });
-    block.set("default_sentinel", &mut out.default_sentinel, errors, reader::optional);
+    block.set("default_sentinel", &mut out.default_sentinel, errors, |v| {
+        Ok(reader::optional(v)?.map(Secret::new))
+    });
     out
 }
 

@@ -7,7 +7,7 @@ use crate::jwt::{self, Body, Token};
 use crate::nkey::{Kind, Public};
 use crate::permission::Permissions;
 use dialtone_config::operator::OperatorMode;
-use dialtone_config::{ConfigError, Options};
+use dialtone_config::{ConfigError, Options, Secret};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,7 @@ const RECENT_BYTES_MAX: usize = 8 << 20;
 const RECENT_ENTRY_BYTES: usize = 1024;
 
 /// A user's token and what came of it: what a connection is as long as its account says so.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Claimed {
     /// The token, verified.
     pub token: Arc<Token>,
@@ -46,15 +46,32 @@ pub struct Claimed {
     pub account_until: Option<i64>,
 }
 
+impl std::fmt::Debug for Claimed {
+    /// Without the token, which may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Claimed")
+            .field("account", &self.account)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The operators of the configuration. Immutable but for what it remembers.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Operators {
     trust: Trust,
     tokens: Vec<Token>,
     pinned: HashSet<String>,
     system_account: Option<String>,
-    sentinel: Option<String>,
+    sentinel: Option<Secret>,
     recent: Mutex<Recent>,
+}
+
+impl std::fmt::Debug for Operators {
+    /// Without tokens: the sentinel is a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Operators").field("trust", &self.trust).finish_non_exhaustive()
+    }
 }
 
 impl Operators {
@@ -93,7 +110,7 @@ impl Operators {
                 errors.push(ConfigError::new(&preload.at, "invalid account JWT").help(error.to_string()));
             }
         }
-        if let Some(Err(problem)) = mode.default_sentinel.as_deref().map(check_sentinel) {
+        if let Some(Err(problem)) = mode.default_sentinel.as_ref().map(|jwt| check_sentinel(jwt.expose())) {
             errors.push(ConfigError::new(&first, problem));
         }
         if !errors.is_empty() {
@@ -136,7 +153,7 @@ impl Operators {
 
     /// What a connection presents that presents nothing.
     pub fn sentinel(&self) -> Option<&str> {
-        self.sentinel.as_deref()
+        self.sentinel.as_ref().map(Secret::expose)
     }
 
     /// Reads a user's token and verifies its signature, or remembers that it did so.

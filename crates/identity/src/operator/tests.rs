@@ -66,12 +66,12 @@ fn operators_that_cannot_be_meant() {
 #[test]
 fn a_sentinel_is_a_bearer() {
     let mut with = options(&[token(json!({}), json!({}))]);
-    with.operator_mode.default_sentinel = Some("x".into());
+    with.operator_mode.default_sentinel = Some(Secret::new("x"));
     refuse(&with, "default sentinel JWT not valid");
-    with.operator_mode.default_sentinel = Some(user_token(&user()));
+    with.operator_mode.default_sentinel = Some(Secret::new(user_token(&user())));
     refuse(&with, "default sentinel must be a bearer token");
     let bearer = signed(&account(), &user(), json!({ "type": "user", "bearer_token": true }), json!({}));
-    with.operator_mode.default_sentinel = Some(bearer);
+    with.operator_mode.default_sentinel = Some(Secret::new(bearer));
     assert!(Operators::new(&with, NOW).is_ok());
 }
 
