@@ -14,7 +14,7 @@ use dialtone_config::options::AccountLimits;
 use dialtone_identity::jwt::sharing::Claims;
 use dialtone_wire::CloseReason;
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -217,6 +217,7 @@ impl Shared {
         let policy = self.policy();
         let system = self.system_account();
         let configured = &policy.options.accounts;
+        self.drop_accounts(&policy, system.as_deref());
         let accounts = {
             let mut accounts = self.accounts.lock();
             for name in configured.iter().map(|a| a.name.as_str()).chain(system.as_deref()) {
@@ -237,6 +238,27 @@ impl Shared {
         self.global.set_mappings(&policy.options.mappings);
         for (account, claims) in all() {
             account.set_imports(&claims.imports, &find);
+        }
+    }
+
+    /// Lets go of accounts that are configured no longer; who is still in one is closed by the reload. Accounts that
+    /// are known by their tokens stay.
+    fn drop_accounts(&self, policy: &Policy, system: Option<&str>) {
+        if policy.authenticator.operators().is_some() {
+            return;
+        }
+        let configured = policy.options.accounts.iter().map(|account| account.name.as_str());
+        let stay: HashSet<&str> = configured.chain(system).chain([GLOBAL]).collect();
+        let gone: Vec<Arc<Account>> = {
+            let mut accounts = self.accounts.lock();
+            let names = accounts.keys().filter(|name| !stay.contains(&***name)).cloned();
+            let names: Vec<Box<str>> = names.collect();
+            names.iter().filter_map(|name| accounts.remove(name)).collect()
+        };
+        for account in gone {
+            account.set_imports(&[], &|_| None);
+            account.set_mappings(&[]);
+            account.set_exports(&[]);
         }
     }
 
