@@ -8,7 +8,7 @@ use crate::subscription::{Subscriber, Subscription};
 use dialtone_subject::{Generations, Interest};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// The number of an account in this process. Never given again.
@@ -28,6 +28,8 @@ pub struct Account {
     pub name: Box<str>,
     /// What its connections sent and got.
     pub counters: Counters,
+    /// Connections of it that were closed because they read too slowly.
+    pub slow_consumers: AtomicU64,
     connections: AtomicU32,
     interest: RwLock<Interest<Subscriber>>,
     generations: Generations,
@@ -46,6 +48,7 @@ impl Account {
             id,
             name: name.into(),
             counters: Counters::default(),
+            slow_consumers: AtomicU64::new(0),
             connections: AtomicU32::new(0),
             interest: RwLock::default(),
             generations: Generations::default(),

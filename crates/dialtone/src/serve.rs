@@ -37,7 +37,7 @@ pub fn run(args: impl Iterator<Item = String>) -> i32 {
             }
         }
         Ok(Command::CheckConfig(file)) => check(&file),
-        Ok(Command::Serve(flags)) => serve(&flags),
+        Ok(Command::Serve(flags)) => serve(&Arc::new(*flags)),
         Err(problem) => fail(&problem),
     }
 }
@@ -58,7 +58,7 @@ fn check(file: &Path) -> i32 {
     }
 }
 
-fn serve(flags: &Flags) -> i32 {
+fn serve(flags: &Arc<Flags>) -> i32 {
     let options = match options(flags) {
         Ok(options) => options,
         Err(problem) => return fail(&problem),
@@ -69,7 +69,11 @@ fn serve(flags: &Flags) -> i32 {
         Err(problem) => return fail(&problem),
     };
     match Server::builder().options(options).start() {
-        Ok(server) => wait(&Arc::new(server), signals, flags),
+        Ok(server) => {
+            let again = flags.clone();
+            server.read_options_by(move || options_again(&again));
+            wait(&Arc::new(server), signals, flags)
+        }
         Err(problem) => fail(&problem),
     }
 }

@@ -7,6 +7,7 @@ use crate::log::{Event, Logger};
 use crate::policy::{COMPATIBLE_VERSION, Identity, Policy, PolicyError};
 use crate::process;
 use crate::shared::Shared;
+use crate::system;
 use crate::tokens::Distrust;
 use crate::tokens::resolver::{Resolver, ResolverError};
 use crate::verifier::Verifier;
@@ -125,6 +126,7 @@ impl Builder {
         Internal::start(&shared).map_err(StartError::Loops)?;
         crate::tokens::service::start(&shared);
         crate::sharing::start(&shared);
+        system::start(&shared);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let for_loops = shared.clone();
         let loops = Loops::start(dialtone_net::Settings { loops: cores }, move |index| {

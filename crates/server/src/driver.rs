@@ -103,7 +103,7 @@ impl Handler for Driver {
         let described: Weak<Session> = Arc::downgrade(&session);
         session.peer.described_by(described);
         registry.insert(session.clone());
-        let mut client = Box::new(Client::new(self.shared.clone(), session, self.turn.now()));
+        let mut client = Box::new(Client::new(self.shared.clone(), session, &mut self.turn));
         let transport = match &policy.tls {
             // The others do not leave the machine.
             Some(tls) if way == Way::Network => {
@@ -183,7 +183,7 @@ impl Handler for Driver {
     }
 
     fn closed(&mut self, mut client: Self::Connection) {
-        client.leave();
+        client.leave(&mut self.turn);
         self.shared.registry.free_slot(client.peer().slot());
     }
 

@@ -19,6 +19,7 @@ pub mod registry;
 mod reload;
 pub mod shared;
 mod sharing;
+pub(crate) mod system;
 mod tls;
 pub mod tokens;
 mod verifier;

@@ -2,9 +2,12 @@
 
 use crate::builder::{Builder, CLIENTS, IN_PROCESS};
 use crate::log::Event;
+use crate::policy::Policy;
 use crate::process;
+use crate::registry::Session;
 use crate::reload;
 use crate::shared::Shared;
+use crate::system;
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_net::{Loops, Socket};
 use dialtone_wire::CloseReason;
@@ -105,9 +108,15 @@ impl Server {
         self.shared.log.reopen();
     }
 
+    /// Says how options are read again when a request asks for a reload. Only the first call counts.
+    pub fn read_options_by(&self, read: impl Fn() -> Result<Options, ConfigErrors> + Send + Sync + 'static) {
+        let _ = self.shared.reader.set(Box::new(read));
+    }
+
     /// Takes over other options, all or none of them.
     pub fn reload(&self, options: Result<Options, ConfigErrors>) {
-        reload::reload(&self.shared, options);
+        // The log says what is wrong.
+        let _ = reload::reload(&self.shared, options);
     }
 
     /// Lets clients go one by one over the configured time, and ends. Returns when all are gone.
@@ -121,16 +130,11 @@ impl Server {
             "",
             format_args!("Entering lame duck mode, stop accepting new clients"),
         );
+        system::lame_duck(shared);
         self.loops.lock().unlisten(CLIENTS);
         let policy = shared.policy();
         for session in shared.registry.open() {
-            if session.peer.takes_info() {
-                let mut info = policy.info_for(&session);
-                info.lame_duck = true;
-                let mut bytes = Vec::new();
-                info.encode(&mut bytes);
-                session.peer.send(&bytes, Instant::now());
-            }
+            send_away(&policy, &session);
         }
         let duck = policy.options.lame_duck.clone();
         let sessions = shared.registry.open();
@@ -156,6 +160,7 @@ impl Server {
             return;
         }
         shared.log.say(Event::Stopping, "", format_args!("Initiating Shutdown..."));
+        system::shutdown(shared);
         shared.internal.stop();
         for session in shared.registry.open() {
             session.peer.close(CloseReason::ServerShutdown);
@@ -172,6 +177,17 @@ impl Server {
             process::remove(path);
         }
         shared.log.say(Event::Stopped, "", format_args!("Server Exiting.."));
+    }
+}
+
+/// Asks a client to go to another server, if it understands that.
+pub(crate) fn send_away(policy: &Policy, session: &Session) {
+    if session.peer.takes_info() {
+        let mut info = policy.info_for(session);
+        info.lame_duck = true;
+        let mut bytes = Vec::new();
+        info.encode(&mut bytes);
+        session.peer.send(&bytes, Instant::now());
     }
 }
 

@@ -17,24 +17,34 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Reads the options again and takes them over.
+///
+/// Errors: as for [`reload`], or there is nothing to read.
+pub(crate) fn again(shared: &Arc<Shared>) -> Result<(), String> {
+    match shared.reader.get() {
+        Some(read) => reload(shared, read()),
+        None => Err("can only reload config when a file is provided using -c or --config".into()),
+    }
+}
+
 /// Takes over other options.
-pub(crate) fn reload(shared: &Arc<Shared>, options: Result<Options, ConfigErrors>) {
-    let fail = |why: &dyn std::fmt::Display| {
+///
+/// Errors: why not, which the log says too.
+pub(crate) fn reload(shared: &Arc<Shared>, options: Result<Options, ConfigErrors>) -> Result<(), String> {
+    // A signal and a request may come at once; one reload follows the other.
+    let _turn = shared.reloading.lock();
+    let result = take_over(shared, options);
+    if let Err(why) = &result {
         shared.log.say(Event::ReloadFailed, "", format_args!("Failed to reload server configuration: {why}"));
-    };
-    let new = match options {
-        Ok(new) => new,
-        Err(errors) => return fail(&errors),
-    };
+    }
+    result
+}
+
+fn take_over(shared: &Arc<Shared>, options: Result<Options, ConfigErrors>) -> Result<(), String> {
+    let new = options.map_err(|errors| errors.to_string())?;
     let old = shared.policy();
-    let changes = match plan(&old.options, &new) {
-        Ok(changes) => changes,
-        Err(refusal) => return fail(&refusal),
-    };
-    let policy = match Policy::new(new, &shared.identity) {
-        Ok(policy) => policy,
-        Err(error) => return fail(&error),
-    };
+    let changes = plan(&old.options, &new).map_err(|refusal| refusal.to_string())?;
+    let policy = Policy::new(new, &shared.identity).map_err(|error| error.to_string())?;
     // From here on nothing can fail.
     if changes.contains(&Change::Log) {
         shared.log.configure(&policy.options.log);
@@ -55,6 +65,7 @@ pub(crate) fn reload(shared: &Arc<Shared>, options: Result<Options, ConfigErrors
     }
     let digest = &new.config_digest;
     shared.log.say(Event::Reloaded, "", format_args!("Reloaded server configuration ({digest})"));
+    Ok(())
 }
 
 /// Reads certificates again if their files were written.

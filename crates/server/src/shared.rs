@@ -3,7 +3,9 @@
 use crate::internal::Internal;
 use crate::log::{Event, Logger};
 use crate::policy::{Identity, Policy};
+use crate::process::Load;
 use crate::registry::Registry;
+use crate::system;
 use crate::tokens::Tokens;
 use crate::tokens::resolver::Resolver;
 use crate::verifier::Verifier;
@@ -11,14 +13,18 @@ use dialtone_broker::account::{Account, AccountId, GLOBAL, SYSTEM};
 use dialtone_broker::sharing::exchange::Exchange;
 use dialtone_broker::stats::Counters;
 use dialtone_config::options::AccountLimits;
+use dialtone_config::{ConfigErrors, Options};
 use dialtone_identity::jwt::sharing::Claims;
 use dialtone_wire::CloseReason;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
+
+/// What reads the options again for a reload.
+pub(crate) type Reader = Box<dyn Fn() -> Result<Options, ConfigErrors> + Send + Sync>;
 
 /// Counts of what went wrong with connections.
 #[derive(Debug, Default)]
@@ -35,7 +41,7 @@ impl Troubles {
     /// Counts a connection that ended for this reason.
     pub fn count(&self, reason: CloseReason) {
         match reason {
-            CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline => {
+            reason if reason.is_slow_consumer() => {
                 self.slow.fetch_add(1, Ordering::Relaxed);
             }
             CloseReason::StaleConnection => {
@@ -55,12 +61,16 @@ pub struct Shared {
     accounts: Mutex<BTreeMap<Box<str>, Arc<Account>>>,
     /// The account of those who are in no other.
     pub global: Arc<Account>,
+    /// The account for system events, if there is one.
+    system: OnceLock<Arc<Account>>,
     /// Who is connected.
     pub registry: Registry,
     /// What the server received and sent.
     pub counters: Arc<Counters>,
     /// What went wrong.
     pub troubles: Troubles,
+    /// How busy the process is.
+    pub(crate) load: Load,
     /// Where it is logged.
     pub log: Logger,
     /// Checks that take long.
@@ -71,8 +81,14 @@ pub struct Shared {
     pub tokens: Tokens,
     /// Where their tokens come from.
     pub resolver: Resolver,
+    /// Held while a reload is carried out.
+    pub(crate) reloading: Mutex<()>,
+    /// Reads the options again, if there is a way.
+    pub(crate) reader: OnceLock<Reader>,
     /// The client inside the server.
     pub internal: Internal,
+    /// Messages so far in which the server spoke of itself.
+    pub(crate) told: AtomicU64,
     /// When the server started.
     pub start: SystemTime,
     /// The same, to measure by.
@@ -99,14 +115,19 @@ impl Shared {
             generation: AtomicU32::new(0),
             accounts: Mutex::new(BTreeMap::from([(GLOBAL.into(), global.clone())])),
             global,
+            system: OnceLock::new(),
             registry: Registry::default(),
             counters,
             troubles: Troubles::default(),
+            load: Load::default(),
             log,
             verifier: Verifier::default(),
             tokens: Tokens::default(),
             resolver,
+            reloading: Mutex::default(),
+            reader: OnceLock::new(),
             internal: Internal::default(),
+            told: AtomicU64::new(0),
             start: SystemTime::now(),
             start_instant: Instant::now(),
             config_loaded: Mutex::new(SystemTime::now()),
@@ -176,6 +197,23 @@ impl Shared {
         self.accounts.lock().values().cloned().collect()
     }
 
+    /// Finds the account for system events. Once: another one needs a restart.
+    pub(crate) fn find_system(&self) {
+        if let Some(system) = self.system_account().and_then(|name| self.account(&name)) {
+            let _ = self.system.set(system);
+        }
+    }
+
+    /// The account for system events.
+    pub fn system(&self) -> Option<Arc<Account>> {
+        self.system.get().cloned()
+    }
+
+    /// Whether there is an account for system events.
+    pub fn has_system(&self) -> bool {
+        self.system.get().is_some()
+    }
+
     /// The name of the account for system events.
     pub fn system_account(&self) -> Option<String> {
         let policy = self.policy();
@@ -188,9 +226,16 @@ impl Shared {
 
     /// The account with this name, made if there is none.
     pub(crate) fn make_account(&self, name: &str) -> Arc<Account> {
-        let mut accounts = self.accounts.lock();
-        let make = || Account::new(AccountId(self.next_account.fetch_add(1, Ordering::Relaxed)), name);
-        accounts.entry(name.into()).or_insert_with(make).clone()
+        let mut is_new = false;
+        let make = || {
+            is_new = true;
+            Account::new(AccountId(self.next_account.fetch_add(1, Ordering::Relaxed)), name)
+        };
+        let account = self.accounts.lock().entry(name.into()).or_insert_with(make).clone();
+        if is_new {
+            system::equip(self, &account);
+        }
+        account
     }
 
     /// The limits of an account: its token's, or the configuration's.
@@ -216,13 +261,17 @@ impl Shared {
     fn make_accounts(&self) {
         let policy = self.policy();
         let system = self.system_account();
+        let mut new = Vec::new();
         let configured = &policy.options.accounts;
         self.drop_accounts(&policy, system.as_deref());
         let accounts = {
             let mut accounts = self.accounts.lock();
             for name in configured.iter().map(|a| a.name.as_str()).chain(system.as_deref()) {
                 accounts.entry(name.into()).or_insert_with(|| {
-                    Account::new(AccountId(self.next_account.fetch_add(1, Ordering::Relaxed)), name)
+                    let account =
+                        Account::new(AccountId(self.next_account.fetch_add(1, Ordering::Relaxed)), name);
+                    new.push(account.clone());
+                    account
                 });
             }
             accounts.clone()
@@ -239,6 +288,8 @@ impl Shared {
         for (account, claims) in all() {
             account.set_imports(&claims.imports, &find);
         }
+        // Before the start there is no system account yet; it equips those that are there.
+        new.iter().for_each(|account| system::equip(self, account));
     }
 
     /// Lets go of accounts that are configured no longer; who is still in one is closed by the reload. Accounts that

@@ -16,6 +16,11 @@ macro_rules! close_reasons {
                 match self { $(Self::$name => $text,)* }
             }
 
+            /// Whether the peer read too slowly.
+            pub fn is_slow_consumer(self) -> bool {
+                matches!(self, Self::SlowConsumerPendingBytes | Self::SlowConsumerWriteDeadline)
+            }
+
             /// The reason with this number (`as u8`), if there is one.
             pub fn from_number(number: u8) -> Option<Self> {
                 Self::ALL.get(usize::from(number)).copied()

@@ -4,6 +4,7 @@ use super::{Client, Phase};
 use crate::callout;
 use crate::log::Event;
 use crate::registry::Introduction;
+use crate::system;
 use crate::tokens::review;
 use crate::verifier::{Check, Verdict};
 use data_encoding::BASE64URL_NOPAD;
@@ -20,7 +21,7 @@ use std::sync::atomic::Ordering;
 const NONCE_BYTES: usize = 11;
 
 /// What a connection without credentials presents.
-const NOTHING: Connect = Connect::NOTHING;
+static NOTHING: Connect = Connect::NOTHING;
 
 /// How monitoring calls it when a connection is not let in.
 pub(crate) fn close_reason(refusal: &Refusal) -> CloseReason {
@@ -193,21 +194,42 @@ impl Client {
             }
             crate::reload::give(&self.session, grant.permissions.clone());
             account.forget_matches();
-        } else {
+        }
+        self.user = grant.user;
+        let who = self.introduction(&account.name);
+        if self.pending.is_some() {
+            // Set once, by the first CONNECT.
+            let _ = self.session.introduction.set(who.clone());
+        }
+        if self.place.account.is_none() {
             let limit = self.shared.account_limits(&account.name).connections_max;
             if limit.is_some_and(|max| u64::from(account.connections()) >= max) {
                 self.log(Event::LimitReached, format_args!("maximum account active connections exceeded"));
+                // It was let in first, and is told of as one that was.
+                system::connected(&self.shared, turn, &self.session, &who);
                 return self.refuse(
                     ProtocolError::AccountConnectionsExceeded,
                     CloseReason::MaxAccountConnectionsExceeded,
                     turn,
                 );
             }
-            self.enter(Place { account: Some(account), permissions: grant.permissions.clone() });
+            self.enter(Place { account: Some(account), permissions: grant.permissions.clone() }, turn);
             self.take_end(turn.now());
         }
-        self.user = grant.user;
+        system::connected(&self.shared, turn, &self.session, &who);
         self.phase = Phase::Open;
+    }
+
+    /// What is known of it, from the CONNECT that is being checked.
+    fn introduction(&self, account: &str) -> Introduction {
+        let said = self.pending.as_deref().unwrap_or(&NOTHING);
+        Introduction {
+            name: said.name.clone(),
+            lang: said.lang.clone(),
+            version: said.version.clone(),
+            user: self.user.to_string(),
+            account: account.to_owned(),
+        }
     }
 
     /// The client is who it says: the rest of CONNECT counts.
@@ -230,15 +252,6 @@ impl Client {
         }
         let account = self.place.account.as_ref().map(|a| a.name.to_string()).unwrap_or_default();
         self.describe(&connect, &account);
-        let introduction = Introduction {
-            name: connect.name,
-            lang: connect.lang,
-            version: connect.version,
-            user: self.user.to_string(),
-            account,
-        };
-        // Set once, by the first CONNECT.
-        let _ = self.session.introduction.set(introduction);
         self.say_ok(turn);
     }
 
@@ -284,6 +297,7 @@ impl Client {
         };
         self.log(Event::ClientCreated, format_args!("{}", refusal.text()));
         self.log(Event::AuthenticationFailed, format_args!("authentication error{shown}"));
+        system::refused(&self.shared, turn, &self.session);
         self.phase = Phase::AwaitingConnect { until: turn.now() };
         self.refuse(ProtocolError::Authorization, reason, turn);
     }

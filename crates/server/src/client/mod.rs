@@ -15,6 +15,7 @@ use crate::log::{Event, Level};
 use crate::policy::Policy;
 use crate::registry::Session;
 use crate::shared::Shared;
+use crate::system;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
 use dialtone_config::options::TlsFirst;
@@ -25,6 +26,7 @@ use dialtone_wire::{CloseReason, Connect, ProtocolError};
 use std::fmt::Arguments;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Where a client is in its life.
@@ -106,7 +108,8 @@ pub struct Progress {
 
 impl Client {
     /// A client that has just connected.
-    pub fn new(shared: Arc<Shared>, session: Arc<Session>, now: Instant) -> Self {
+    pub fn new(shared: Arc<Shared>, session: Arc<Session>, turn: &mut Turn) -> Self {
+        let now = turn.now();
         let generation = shared.generation();
         let policy = shared.policy();
         let phase = if policy.auth_required() {
@@ -144,7 +147,7 @@ impl Client {
         };
         client.log(Event::ClientCreated, format_args!("Client connection created"));
         if phase == Phase::Open {
-            client.enter(Place { account: Some(client.shared.global.clone()), permissions: None });
+            client.enter(Place { account: Some(client.shared.global.clone()), permissions: None }, turn);
         }
         client
     }
@@ -389,9 +392,9 @@ impl Client {
     }
 
     /// Takes its place in an account.
-    fn enter(&mut self, place: Place) {
+    fn enter(&mut self, place: Place, turn: &mut Turn) {
         if let Some(account) = &place.account {
-            account.join();
+            system::joined(&self.shared, turn, account, account.join());
         }
         self.session.peer.set_place(place.clone());
         self.place_version = self.session.peer.place_version();
@@ -400,15 +403,18 @@ impl Client {
     }
 
     /// It is gone: nothing of it is left in its account.
-    pub fn leave(&mut self) {
+    pub fn leave(&mut self, turn: &mut Turn) {
         let peer = &self.session.peer;
         let subscriptions = peer.subscriptions().len();
         peer.shut();
         peer.unsubscribe_all();
-        if let Some(account) = self.place.account.take() {
-            account.leave();
-        }
         let reason = peer.closing().unwrap_or(CloseReason::ClientClosed);
+        let account = self.place.account.take();
+        let left = account.as_ref().map(|account| (account, account.leave()));
+        if let Some((account, _)) = left.filter(|_| reason.is_slow_consumer()) {
+            account.slow_consumers.fetch_add(1, Ordering::Relaxed);
+        }
+        system::left(&self.shared, turn, &self.session, left, reason);
         match reason {
             CloseReason::SlowConsumerPendingBytes => {
                 let max = self.policy.options.limits.pending_bytes_max;

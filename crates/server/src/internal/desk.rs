@@ -4,10 +4,9 @@ use super::mailbox::Work;
 use super::{Handler, Message, Outgoing};
 use crate::log::Event;
 use crate::shared::Shared;
+use crate::system::System;
 use dialtone_broker::account::{Account, AccountId};
-use dialtone_broker::deliver::{Origin, Turn};
-use dialtone_broker::permission;
-use dialtone_subject::is_valid_literal;
+use dialtone_broker::deliver::Turn;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -37,15 +36,19 @@ pub enum Answer {
 
 struct Question {
     asker: Asker,
-    timer: (Instant, u64),
+    timer: Timer,
 }
+
+/// Something that is done later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timer(Instant, u64);
 
 /// What the control thread works at.
 pub struct Desk {
     /// The server.
     pub shared: Arc<Shared>,
     turn: Turn,
-    timers: BTreeMap<(Instant, u64), Task>,
+    timers: BTreeMap<Timer, Task>,
     next_timer: u64,
     /// By the last token of the subject that the answer goes to.
     questions: HashMap<Box<str>, Question>,
@@ -54,6 +57,8 @@ pub struct Desk {
     inbox: String,
     /// Accounts in which the inbox is subscribed.
     asking_in: HashSet<AccountId>,
+    /// What the system account's events remember.
+    pub(crate) system: System,
 }
 
 impl Desk {
@@ -67,13 +72,15 @@ impl Desk {
             next_question: 0,
             inbox: format!("$SYS._INBOX.{:016x}", rand::random::<u64>()),
             asking_in: HashSet::new(),
+            system: System::default(),
         }
     }
 
     /// Works until it is told to stop.
     pub(super) fn work(mut self, works: &Receiver<Work>) {
         loop {
-            let next = self.timers.keys().next().map(|(at, _)| at.saturating_duration_since(Instant::now()));
+            let next =
+                self.timers.keys().next().map(|timer| timer.0.saturating_duration_since(Instant::now()));
             let first = works.recv_timeout(next.unwrap_or(SLEEP_MAX).min(SLEEP_MAX));
             self.turn.begin(Instant::now());
             match first {
@@ -120,6 +127,11 @@ impl Desk {
         }
     }
 
+    /// The server, and the turn that messages are published in.
+    pub(crate) fn parts(&mut self) -> (&Arc<Shared>, &mut Turn) {
+        (&self.shared, &mut self.turn)
+    }
+
     /// When this turn began.
     pub fn now(&self) -> Instant {
         self.turn.now()
@@ -132,16 +144,8 @@ impl Desk {
 
     /// Publishes in an account. How many got it.
     pub fn publish(&mut self, account: &Arc<Account>, message: &Outgoing) -> usize {
-        let mut framed = Vec::new();
-        let publish = message.publish(&mut framed);
-        if !is_valid_literal(publish.subject) {
-            return 0;
-        }
-        let peer = self.shared.internal.peer(&self.shared.registry, account);
-        match permission::publish(&peer, None, publish, self.turn.now()) {
-            Ok(authorized) => self.turn.publish(Origin { peer: &peer, account, echo: true }, &authorized),
-            Err(permission::Denied) => 0,
-        }
+        let shared = &self.shared;
+        shared.internal.publish(&shared.registry, &mut self.turn, account, message)
     }
 
     /// Answers a message, if it wants an answer.
@@ -162,10 +166,7 @@ impl Desk {
         if self.questions.len() >= QUESTIONS_MAX {
             return asker(self, Answer::NoResponders);
         }
-        if self.asking_in.insert(account.id) {
-            let filter = format!("{}.*", self.inbox);
-            self.serve(account, &filter, Arc::new(Self::answered));
-        }
+        self.listen(account);
         self.next_question += 1;
         let number = self.next_question.to_string();
         message.reply = format!("{}.{number}", self.inbox);
@@ -182,21 +183,34 @@ impl Desk {
         self.questions.insert(token, Question { asker: Box::new(asker), timer });
     }
 
+    /// Gets ready for answers in an account.
+    pub(crate) fn listen(&mut self, account: &Arc<Account>) {
+        if self.asking_in.insert(account.id) {
+            let filter = format!("{}.*", self.inbox);
+            self.serve(account, &filter, Arc::new(Self::answered));
+        }
+    }
+
     fn answered(&mut self, message: &Message) {
         let token = message.subject.rsplit('.').next().unwrap_or_default();
         let Some(question) = self.questions.remove(token) else { return };
-        self.timers.remove(&question.timer);
+        self.cancel(question.timer);
         let answer = message.clone();
         let nobody = answer.payload.is_empty() && answer.headers.starts_with(b"NATS/1.0 503");
         (question.asker)(self, if nobody { Answer::NoResponders } else { Answer::Message(answer) });
     }
 
-    /// Runs `task` on this thread when `span` has passed. The key cancels it.
-    fn after(&mut self, span: Duration, task: impl FnOnce(&mut Self) + Send + 'static) -> (Instant, u64) {
+    /// Runs `task` on this thread when `span` has passed.
+    pub fn after(&mut self, span: Duration, task: impl FnOnce(&mut Self) + Send + 'static) -> Timer {
         self.next_timer += 1;
-        let key = (self.turn.now() + span, self.next_timer);
-        self.timers.insert(key, Box::new(task));
-        key
+        let timer = Timer(self.turn.now() + span, self.next_timer);
+        self.timers.insert(timer, Box::new(task));
+        timer
+    }
+
+    /// Stops a timer that has not run out.
+    pub fn cancel(&mut self, timer: Timer) {
+        self.timers.remove(&timer);
     }
 
     /// Runs `task` on this thread again and again: first after `span`, then after what it says.

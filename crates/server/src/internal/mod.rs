@@ -14,15 +14,18 @@ mod message;
 #[cfg(test)]
 mod tests;
 
-pub use desk::{Answer, Desk};
+pub use desk::{Answer, Desk, Timer};
 pub use message::{Message, Outgoing};
 
 use crate::registry::Registry;
 use crate::shared::Shared;
 use dialtone_broker::account::{Account, AccountId};
+use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Attention, ClientId, Peer, Place};
+use dialtone_broker::permission;
 use dialtone_broker::stats::Counters;
 use dialtone_broker::subscription::Subscription;
+use dialtone_subject::is_valid_literal;
 use mailbox::{Inlet, Mailbox, Work};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
@@ -37,12 +40,20 @@ const OWN_ID: ClientId = ClientId(1);
 /// How long [`Internal::stop`] waits for what is still to be done.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Whether this is the server's own end in some account.
+pub(crate) fn is_own(peer: &Peer) -> bool {
+    peer.id == OWN_ID
+}
+
 /// What answers messages to a subject. Runs on the control thread.
 pub type Handler = Arc<dyn Fn(&mut Desk, &Message) + Send + Sync>;
 
 /// A subscription from inside, to end it by.
 #[derive(Clone, Debug)]
-pub struct Served(Arc<Subscription>);
+pub struct Served(Arc<Subscription>, Arc<Account>);
+
+/// An account, and the end in it.
+type Member = (Arc<Account>, Arc<Peer>);
 
 /// The client inside the server, as all threads see it.
 pub struct Internal {
@@ -53,7 +64,7 @@ pub struct Internal {
     /// By the sid of their subscription.
     handlers: RwLock<HashMap<u64, Handler>>,
     /// One end in each account that is subscribed or published in.
-    peers: Mutex<HashMap<AccountId, Arc<Peer>>>,
+    peers: Mutex<HashMap<AccountId, Member>>,
     next_sid: AtomicU64,
     /// What is delivered inside the server is no traffic of the server.
     totals: Arc<Counters>,
@@ -100,8 +111,9 @@ impl Internal {
         if self.thread.lock().take().is_some() && self.mailbox.post(Work::Stop(done)) {
             let _ = finished.recv_timeout(STOP_TIMEOUT);
         }
-        for (_, peer) in self.peers.lock().drain() {
-            peer.unsubscribe_all();
+        for (_, (account, peer)) in self.peers.lock().drain() {
+            let all = peer.subscriptions().take_all();
+            account.remove_all(&all);
         }
         self.handlers.write().clear();
     }
@@ -124,14 +136,35 @@ impl Internal {
         let subscription = Subscription::new(peer.clone(), filter.as_bytes(), queue, text.as_bytes());
         peer.subscriptions().insert(subscription.clone());
         account.insert(&subscription);
-        Served(subscription)
+        Served(subscription, account.clone())
     }
 
     /// Ends a subscription of [`Internal::serve`].
     pub fn withdraw(&self, served: &Served) {
-        served.0.peer().unsubscribe(&served.0);
+        served.1.remove(&served.0);
+        served.0.peer().subscriptions().remove(served.0.sid());
         if let Some(sid) = std::str::from_utf8(served.0.sid()).ok().and_then(|sid| sid.parse().ok()) {
             self.handlers.write().remove(&sid);
+        }
+    }
+
+    /// Publishes in an account as part of a turn, on whatever thread that is. How many got it.
+    pub fn publish(
+        &self,
+        registry: &Registry,
+        turn: &mut Turn,
+        account: &Arc<Account>,
+        message: &Outgoing,
+    ) -> usize {
+        let mut framed = Vec::new();
+        let publish = message.publish(&mut framed);
+        if !is_valid_literal(publish.subject) {
+            return 0;
+        }
+        let peer = self.peer(registry, account);
+        match permission::publish(&peer, None, publish, turn.now()) {
+            Ok(authorized) => turn.publish(Origin { peer: &peer, account, echo: true }, &authorized),
+            Err(permission::Denied) => 0,
         }
     }
 
@@ -147,7 +180,7 @@ impl Internal {
 
     /// Its end in an account.
     fn peer(&self, registry: &Registry, account: &Arc<Account>) -> Arc<Peer> {
-        if let Some(peer) = self.peers.lock().get(&account.id) {
+        if let Some((_, peer)) = self.peers.lock().get(&account.id) {
             return peer.clone();
         }
         let inlet = Inlet::new(self.mailbox.clone(), account);
@@ -156,9 +189,10 @@ impl Internal {
         let peer =
             Peer::new(OWN_ID, slot, self.totals.clone(), Arc::new(inlet), Box::new(Unheard), usize::MAX);
         peer.set_understands_headers(true);
-        peer.set_place(Place { account: Some(account.clone()), permissions: None });
+        // It is put into no account: what it gets is none of the account's traffic.
+        peer.set_place(Place::default());
         // Of two threads that come first at once, one leaves a slot unused.
-        self.peers.lock().entry(account.id).or_insert(peer).clone()
+        self.peers.lock().entry(account.id).or_insert((account.clone(), peer)).1.clone()
     }
 
     /// Works that were dropped because too much waited, since the last call.

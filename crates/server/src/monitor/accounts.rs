@@ -1,37 +1,48 @@
 //! `/accountz` and `/accstatz`: the tenants.
 
+use super::options::AccountStatzOptions;
+use super::sharing;
 use super::times::stamp;
-use super::{Answer, BadQuery, Query, sharing};
 use crate::shared::Shared;
 use crate::tokens::clock::now;
 use dialtone_broker::account::Account;
 use dialtone_identity::jwt;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 /// The accounts' names, or one account in detail.
-pub(super) fn accountz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
-    let mut out = json!({ "server_id": shared.identity.id, "now": stamp(SystemTime::now()) });
-    let Some(object) = out.as_object_mut() else { return Ok(Answer::json(&out)) };
+///
+/// Errors: there is no such account.
+pub(crate) fn accountz(shared: &Shared, account: &str) -> Result<Value, String> {
+    let mut out = Map::new();
+    out.insert("server_id".into(), shared.identity.id.as_str().into());
+    out.insert("now".into(), stamp(SystemTime::now()).into());
     if let Some(system) = shared.system_account() {
-        object.insert("system_account".into(), system.into());
+        out.insert("system_account".into(), system.into());
     }
-    match query.text("acc") {
+    match account {
         "" => {
             let names: Vec<_> = shared.accounts().iter().map(|a| a.name.to_string()).collect();
-            object.insert("accounts".into(), names.into());
+            out.insert("accounts".into(), names.into());
         }
         name => {
-            let account = shared.account(name).or_else(|| {
-                shared.look_up(name).ok()?;
-                shared.account(name)
-            });
-            let account = account.ok_or_else(|| BadQuery(format!("Account {name} does not exist")))?;
-            object.insert("account_detail".into(), detail(shared, &account));
+            out.insert("account_detail".into(), account_info(shared, name)?);
         }
     }
-    Ok(Answer::json(&out))
+    Ok(out.into())
+}
+
+/// One account in detail.
+///
+/// Errors: there is no such account.
+pub(crate) fn account_info(shared: &Shared, name: &str) -> Result<Value, String> {
+    let account = shared.account(name).or_else(|| {
+        shared.look_up(name).ok()?;
+        shared.account(name)
+    });
+    let account = account.ok_or_else(|| format!("Account {name} does not exist"))?;
+    Ok(detail(shared, &account))
 }
 
 fn detail(shared: &Shared, account: &Account) -> Value {
@@ -76,37 +87,46 @@ fn detail(shared: &Shared, account: &Account) -> Value {
     out.into()
 }
 
-/// Traffic by account; with `unused`, of those that nobody is in too.
-pub(super) fn accstatz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
-    let unused = query.flag("unused")?;
-    let accounts = shared.accounts();
+/// Traffic by account, and of how many accounts it is told.
+pub(crate) fn accstatz(shared: &Shared, options: &AccountStatzOptions) -> (Value, usize) {
+    let accounts = if options.accounts.is_empty() {
+        shared.accounts()
+    } else {
+        options.accounts.iter().filter_map(|name| shared.account(name)).collect()
+    };
     let rows: Vec<Value> = accounts
         .iter()
-        .filter(|a| unused || a.connections() > 0)
-        .map(|a| statistics(a, &shared.name_of(&a.name)))
+        .filter(|a| options.unused || a.connections() > 0)
+        .map(|a| statistics(shared, a, a.connections()).into())
         .collect();
-    Ok(Answer::json(&json!({
+    let told = rows.len();
+    let value = json!({
         "server_id": shared.identity.id,
         "now": stamp(SystemTime::now()),
         "account_statz": rows,
-    })))
+    });
+    (value, told)
 }
 
-fn statistics(account: &Account, name: &str) -> Value {
+/// An account with so many connections: its traffic and its size.
+pub(crate) fn statistics(shared: &Shared, account: &Account, connections: u32) -> Map<String, Value> {
     let traffic = account.counters.read();
     let side = |msgs: u64, bytes: u64| {
         let none = json!({ "msgs": 0, "bytes": 0 });
         json!({ "msgs": msgs, "bytes": bytes, "gateways": none, "routes": none, "leafs": none })
     };
-    json!({
-        "acc": account.name,
-        "name": name,
-        "conns": account.connections(),
-        "leafnodes": 0,
-        "total_conns": account.connections(),
-        "num_subscriptions": account.interest().len(),
-        "sent": side(traffic.out_msgs, traffic.out_bytes),
-        "received": side(traffic.in_msgs, traffic.in_bytes),
-        "slow_consumers": 0,
-    })
+    let mut out = Map::new();
+    let mut set = |key: &str, value: Value| {
+        out.insert(key.into(), value);
+    };
+    set("acc", (*account.name).into());
+    set("name", shared.name_of(&account.name).to_string().into());
+    set("conns", connections.into());
+    set("leafnodes", 0.into());
+    set("total_conns", connections.into());
+    set("num_subscriptions", account.interest().len().into());
+    set("sent", side(traffic.out_msgs, traffic.out_bytes));
+    set("received", side(traffic.in_msgs, traffic.in_bytes));
+    set("slow_consumers", account.slow_consumers.load(Ordering::Relaxed).into());
+    out
 }

@@ -1,23 +1,22 @@
 //! `/connz`: who is connected, and who was.
 
+use super::options::ConnzOptions;
 use super::query::Window;
+use super::source::Subs;
 use super::subscriptions::detail;
 use super::times::{duration, stamp, uptime};
-use super::{Answer, BadQuery, Query};
 use crate::registry::{Closed, Session};
 use crate::shared::Shared;
 use dialtone_broker::account::GLOBAL;
 use dialtone_broker::peer::ClientId;
 use dialtone_broker::stats::Traffic;
 use dialtone_identity::certificate;
+use dialtone_subject::set;
 use dialtone_wire::CloseReason;
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-
-/// Connections that are listed if no limit is given. The official figure.
-const LIMIT_DEFAULT: usize = 1024;
 
 /// Which connections are asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,14 +24,6 @@ enum State {
     Open,
     Closed,
     Any,
-}
-
-/// How much is told of subscriptions.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Subs {
-    No,
-    Subjects,
-    Details,
 }
 
 /// A connection as it stands in the list.
@@ -70,6 +61,11 @@ impl Row {
         self.session.introduction.get().map_or("", |i| &i.account)
     }
 
+    /// Whether it has a subscription that gets some message that this filter would get.
+    fn is_subscribed(&self, filter: &[u8]) -> bool {
+        self.session.peer.subscriptions().iter().any(|s| set::overlap(filter, s.filter()))
+    }
+
     fn uptime(&self, now: SystemTime) -> Duration {
         let end = self.end.map_or(now, |(stop, _)| stop);
         end.duration_since(self.session.start).unwrap_or_default()
@@ -82,24 +78,25 @@ impl Row {
 }
 
 /// Lists connections: sorted, filtered, a window of them.
-pub(super) fn connz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
-    let sort = query.text("sort");
-    let auth = query.flag("auth")?;
-    let subs = match query.text("subs") {
-        "detail" => Subs::Details,
-        _ if query.flag("subs")? => Subs::Subjects,
-        _ => Subs::No,
-    };
-    let mut window = query.window(LIMIT_DEFAULT)?;
-    let cid = query.unsigned("cid")?;
-    let state = match query.text("state").to_ascii_lowercase().as_str() {
-        "" | "open" => State::Open,
-        "closed" => State::Closed,
-        "any" | "all" => State::Any,
-        other => return Err(BadQuery(format!("Error decoding state for {other}"))),
+///
+/// Errors: an order that is none, or does not go with the state that is asked for.
+pub(crate) fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, String> {
+    let state = match options.state {
+        1 => State::Closed,
+        2 => State::Any,
+        _ => State::Open,
     };
     let now = SystemTime::now();
-    let order = order(sort, state, now)?;
+    let order = order(&options.sort, state, now)?;
+    let mut window = options.window;
+    if options.cid > 0 {
+        window = Window { offset: 0, limit: 1 };
+    }
+    let account = options.account.as_str();
+    if !account.is_empty() && shared.account(account).is_none() {
+        // The official server does not even say who it is then.
+        return Ok(listed("", now, Value::Null, 0, 0, window));
+    }
     let mut rows = Vec::new();
     if state != State::Closed {
         rows.extend(shared.registry.open().into_iter().map(Row::open));
@@ -107,40 +104,47 @@ pub(super) fn connz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQu
     if state != State::Open {
         rows.extend(shared.registry.closed().into_iter().map(Row::closed));
     }
-    let (user, account) = (query.text("user"), query.text("acc"));
     if !account.is_empty() {
         rows.retain(|row| row.account() == account);
     }
     let mut total = rows.len();
-    if cid > 0 {
-        window = Window { offset: 0, limit: 1 };
-        rows.retain(|row| row.session.peer.id == ClientId(cid));
-    } else if !user.is_empty() {
-        rows.retain(|row| row.user() == user);
+    if options.cid > 0 {
+        rows.retain(|row| row.session.peer.id == ClientId(options.cid));
+    } else if !options.user.is_empty() {
+        rows.retain(|row| row.user() == options.user);
         if state != State::Open {
             total = rows.len();
         }
     }
-    if !query.text("mqtt_client").is_empty() {
+    if !options.filter_subject.is_empty() {
+        rows.retain(|row| row.is_subscribed(options.filter_subject.as_bytes()));
+    }
+    if !options.mqtt_client.is_empty() {
         rows.clear();
     }
     order(&mut rows);
     let shown = window.of(&rows);
-    let connections: Vec<Value> = shown.iter().map(|row| describe(row, auth, subs, now)).collect();
-    Ok(Answer::json(&json!({
-        "server_id": shared.identity.id,
+    let connections: Vec<Value> =
+        shown.iter().map(|row| describe(row, options.auth, options.subs, now)).collect();
+    let count = connections.len();
+    Ok(listed(&shared.identity.id, now, connections.into(), count, total, window))
+}
+
+fn listed(id: &str, now: SystemTime, rows: Value, count: usize, total: usize, window: Window) -> Value {
+    json!({
+        "server_id": id,
         "now": stamp(now),
-        "num_connections": connections.len(),
+        "num_connections": count,
         "total": total,
         "offset": window.offset,
         "limit": window.limit,
-        "connections": connections,
-    })))
+        "connections": rows,
+    })
 }
 
 type Order = Box<dyn Fn(&mut Vec<Row>)>;
 
-fn order(sort: &str, state: State, now: SystemTime) -> Result<Order, BadQuery> {
+fn order(sort: &str, state: State, now: SystemTime) -> Result<Order, String> {
     fn by<K: Ord>(key: impl Fn(&Row) -> K + 'static) -> Order {
         Box::new(move |rows| rows.sort_by_key(|row| key(row)))
     }
@@ -148,10 +152,10 @@ fn order(sort: &str, state: State, now: SystemTime) -> Result<Order, BadQuery> {
         by(move |row| Reverse(key(row)))
     }
     if matches!(sort, "stop" | "reason") && state != State::Closed {
-        return Err(BadQuery(format!("sort by {sort} only valid on closed connections")));
+        return Err(format!("sort by {sort} only valid on closed connections"));
     }
     if sort == "uptime" && state == State::Closed {
-        return Err(BadQuery("sort by uptime only valid on open connections".into()));
+        return Err("sort by uptime only valid on open connections".into());
     }
     Ok(match sort {
         "" | "cid" => by(|row| row.session.peer.id),
@@ -168,7 +172,7 @@ fn order(sort: &str, state: State, now: SystemTime) -> Result<Order, BadQuery> {
         "stop" => most(|row| row.end.map(|(stop, _)| stop)),
         "reason" => by(|row| row.end.map(|(_, reason)| reason.text())),
         "rtt" => most(|row| row.session.rtt()),
-        other => return Err(BadQuery(format!("invalid sorting option: {other}"))),
+        other => return Err(format!("invalid sorting option: {other}")),
     })
 }
 

@@ -1,22 +1,17 @@
 //! `/varz`, and the endpoints of parts that this server does not have.
 
 use super::times::{stamp, uptime};
-use super::{Answer, BadQuery, Query};
 use crate::policy::COMPATIBLE_VERSION;
 use crate::process;
 use crate::shared::Shared;
+use crate::system::feature_flags;
 use dialtone_identity::jwt;
-use serde_json::{Value, json};
-use std::sync::Arc;
+use serde_json::{Map, Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 /// Where the server stands: options, load, traffic.
-pub(super) fn varz(shared: &Arc<Shared>, _: &Query) -> Result<Answer, BadQuery> {
-    Ok(Answer::json(&varz_value(shared)))
-}
-
-pub(crate) fn varz_value(shared: &Arc<Shared>) -> Value {
+pub(crate) fn varz(shared: &Shared) -> Value {
     let policy = shared.policy();
     let options = &policy.options;
     let limits = &options.limits;
@@ -55,7 +50,7 @@ pub(crate) fn varz_value(shared: &Arc<Shared>) -> Value {
         "mem": process::resident_bytes(),
         "cores": cores,
         "gomaxprocs": cores,
-        "cpu": cpu_percent(shared),
+        "cpu": shared.load.percent(),
         "connections": shared.registry.len(),
         "total_connections": shared.registry.total(),
         "routes": 0, "remotes": 0, "leafnodes": 0,
@@ -70,9 +65,7 @@ pub(crate) fn varz_value(shared: &Arc<Shared>) -> Value {
         "http_req_stats": shared.requests(),
         "config_load_time": stamp(shared.config_loaded()),
         "config_digest": options.config_digest,
-        "feature_flags": {
-            "js_ack_fc_v2": false, "js_api_reply_v2": false, "js_raft_delete_range": true, "js_snapshot_sources": false,
-        },
+        "feature_flags": feature_flags(),
         "slow_consumer_stats": kinds(slow),
         "stale_connection_stats": kinds(stale),
         "disk_io_wait_stats": { "waiters": 0, "waits": 0, "wait_time": 0, "max_wait_time": 0 },
@@ -126,63 +119,34 @@ fn number(span: Duration) -> Value {
     if span.subsec_nanos() == 0 { span.as_secs().into() } else { span.as_secs_f64().into() }
 }
 
-/// Share of one processor since the start, in percent.
-fn cpu_percent(shared: &Shared) -> f64 {
-    let elapsed = shared.start_instant.elapsed().as_secs_f64().max(0.001);
-    (process::cpu_seconds() / elapsed * 1000.0).round() / 10.0
-}
-
-fn head(shared: &Shared) -> serde_json::Map<String, Value> {
-    let mut map = serde_json::Map::new();
+/// A document that begins with the server's number and the time.
+fn with_head(shared: &Shared, rest: Value) -> Value {
+    let mut map = Map::new();
     map.insert("server_id".into(), shared.identity.id.clone().into());
     map.insert("now".into(), stamp(SystemTime::now()).into());
-    map
-}
-
-fn with_head(shared: &Shared, rest: Value) -> Answer {
-    let mut map = head(shared);
     if let Value::Object(rest) = rest {
         map.extend(rest);
     }
-    Answer::json(&map)
+    map.into()
 }
 
 /// There are no routes.
-pub(super) fn routez(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
-    if query.text("subs") != "detail" {
-        query.flag("subs")?;
-    }
-    let rest = json!({ "server_name": shared.identity.name, "num_routes": 0, "routes": [] });
-    Ok(with_head(shared, rest))
+pub(crate) fn routez(shared: &Shared) -> Value {
+    with_head(shared, json!({ "server_name": shared.identity.name, "num_routes": 0, "routes": [] }))
 }
 
 /// There are no gateways.
-pub(super) fn gatewayz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
-    query.flag("accs")?;
-    Ok(with_head(shared, json!({ "outbound_gateways": {}, "inbound_gateways": {} })))
+pub(crate) fn gatewayz(shared: &Shared) -> Value {
+    with_head(shared, json!({ "outbound_gateways": {}, "inbound_gateways": {} }))
 }
 
 /// There are no leaf nodes.
-pub(super) fn leafz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
-    query.flag("subs")?;
-    Ok(with_head(shared, json!({ "leafnodes": 0, "leafs": [] })))
+pub(crate) fn leafz(shared: &Shared) -> Value {
+    with_head(shared, json!({ "leafnodes": 0, "leafs": [] }))
 }
 
 /// JetStream is off.
-pub(super) fn jsz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
-    for name in [
-        "accounts",
-        "streams",
-        "consumers",
-        "direct-consumers",
-        "config",
-        "leader-only",
-        "stream-leader-only",
-        "raft",
-    ] {
-        query.flag(name)?;
-    }
-    query.window(1024)?;
+pub(crate) fn jsz(shared: &Shared) -> Value {
     let rest = json!({
         "memory": 0, "storage": 0, "reserved_memory": 0, "reserved_storage": 0, "accounts": 0, "ha_assets": 0,
         "api": { "level": 0, "total": 0, "errors": 0 },
@@ -190,31 +154,28 @@ pub(super) fn jsz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuer
         "config": { "max_memory": 0, "max_storage": 0 },
         "streams": 0, "consumers": 0, "messages": 0, "bytes": 0, "total": 0,
     });
-    Ok(with_head(shared, rest))
+    with_head(shared, rest)
 }
 
-/// There are no Raft groups.
-pub(super) fn raftz(_: &Arc<Shared>, _: &Query) -> Result<Answer, BadQuery> {
-    Ok(Answer::text(404, "No Raft nodes registered"))
-}
-
-/// There are no internal queues of that kind.
-pub(super) fn ipqueuesz(_: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
-    query.flag("all")?;
-    Ok(Answer::json(&json!({})))
+/// Profiles of a Go program; this is none.
+pub(crate) fn profilez(name: &str) -> Value {
+    let error = match name {
+        "" => "Profile name not specified".to_owned(),
+        name => format!("Profile {name:?} not found"),
+    };
+    json!({ "profile": null, "error": error })
 }
 
 /// Stacks are for a debugger.
-pub(super) fn stacksz(_: &Arc<Shared>, _: &Query) -> Result<Answer, BadQuery> {
-    Ok(Answer::text(200, "stacks are shown by a debugger: gdb -p PID -batch -ex 'thread apply all bt'\n"))
-}
+pub(super) const STACKS: &str =
+    "stacks are shown by a debugger: gdb -p PID -batch -ex 'thread apply all bt'\n";
 
 /// Figures of the process. The command line is not among them: it may hold secrets (CVE-2026-33247).
-pub(super) fn expvarz(shared: &Arc<Shared>, _: &Query) -> Result<Answer, BadQuery> {
+pub(crate) fn expvarz(shared: &Shared) -> Value {
     let memory = process::resident_bytes();
-    Ok(Answer::json(&json!({
+    json!({
         "memstats": { "Sys": memory, "Alloc": memory },
         "cpu_seconds": process::cpu_seconds(),
         "uptime_seconds": shared.start_instant.elapsed().as_secs(),
-    })))
+    })
 }

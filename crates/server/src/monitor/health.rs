@@ -1,30 +1,50 @@
 //! `/healthz`: whether the server can do its work.
 
-use super::{Answer, BadQuery, JSON, Query};
+use super::options::HealthzOptions;
 use crate::shared::Shared;
-use serde_json::json;
-use std::sync::Arc;
+use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
-pub(super) fn healthz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
-    let mut flags = Vec::new();
-    for name in ["js-enabled", "js-enabled-only", "js-server-only", "js-meta-only", "details"] {
-        flags.push(query.flag(name)?);
+/// How the server feels.
+pub(crate) struct Health {
+    /// The status of an HTTP answer.
+    pub(super) code: u16,
+    status: &'static str,
+    error: Option<&'static str>,
+}
+
+impl Health {
+    /// As HTTP tells it, whose status says the rest.
+    pub(super) fn value(&self) -> Value {
+        let mut out = json!({ "status": self.status });
+        self.add_error(&mut out);
+        out
     }
-    let (account, stream, consumer) = (query.text("account"), query.text("stream"), query.text("consumer"));
-    let problem = if !stream.is_empty() && account.is_empty() {
-        Some((400, "\"account\" must not be empty when checking stream health"))
+
+    /// As a message tells it.
+    pub(crate) fn with_code(&self) -> Value {
+        let mut out = json!({ "status": self.status, "status_code": self.code });
+        self.add_error(&mut out);
+        out
+    }
+
+    fn add_error(&self, out: &mut Value) {
+        if let (Some(object), Some(error)) = (out.as_object_mut(), self.error) {
+            object.insert("error".into(), error.into());
+        }
+    }
+}
+
+pub(crate) fn healthz(shared: &Shared, options: &HealthzOptions) -> Health {
+    let HealthzOptions { account, stream, consumer } = options;
+    let (code, status, error) = if !stream.is_empty() && account.is_empty() {
+        (400, "error", Some("\"account\" must not be empty when checking stream health"))
     } else if !consumer.is_empty() && stream.is_empty() {
-        Some((400, "\"stream\" must not be empty when checking consumer health"))
+        (400, "error", Some("\"stream\" must not be empty when checking consumer health"))
     } else if shared.lame_duck.load(Ordering::Relaxed) {
-        Some((503, "server is in lame duck mode"))
+        (503, "unavailable", Some("server is in lame duck mode"))
     } else {
-        None
+        (200, "ok", None)
     };
-    let (status, body) = match problem {
-        None => (200, json!({ "status": "ok" })),
-        Some((400, why)) => (400, json!({ "status": "error", "error": why })),
-        Some((status, why)) => (status, json!({ "status": "unavailable", "error": why })),
-    };
-    Ok(Answer { status, content_type: JSON, body: body.to_string().into_bytes() })
+    Health { code, status, error }
 }

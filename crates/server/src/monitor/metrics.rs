@@ -1,10 +1,8 @@
 //! `/metrics`: Prometheus. The number of series depends on the number of accounts, and is bounded.
 
-use super::{Answer, BadQuery, Query, TEXT};
 use crate::process;
 use crate::shared::Shared;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Accounts with series of their own; the others are summed up as `other`.
@@ -22,7 +20,7 @@ const ACCOUNT_METRICS: [Metric; 6] = [
     Metric("dialtone_account_sent_bytes_total", "counter", "Bytes of those messages."),
 ];
 
-pub(super) fn metrics(shared: &Arc<Shared>, _: &Query) -> Result<Answer, BadQuery> {
+pub(super) fn metrics(shared: &Shared) -> String {
     let mut out = String::new();
     let mut put = |metric: Metric, value: f64| {
         let Metric(name, kind, help) = metric;
@@ -80,14 +78,7 @@ pub(super) fn metrics(shared: &Arc<Shared>, _: &Query) -> Result<Answer, BadQuer
     );
     put(Metric("process_cpu_seconds_total", "counter", "Processor time used."), process::cpu_seconds());
     accounts(shared, &mut out);
-    Ok(Answer {
-        status: 200,
-        content_type: "text/plain; version=0.0.4; charset=utf-8",
-        body: out.into_bytes(),
-    })
-    .inspect(|answer| {
-        debug_assert!(answer.content_type.starts_with(TEXT.split(';').next().unwrap_or_default()))
-    })
+    out
 }
 
 fn accounts(shared: &Shared, out: &mut String) {

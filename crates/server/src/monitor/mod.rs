@@ -1,22 +1,32 @@
 //! Monitoring: what the server is doing, by HTTP. The shapes are the official server's.
 //!
-//! [`ENDPOINTS`] is the table of paths; each handler reads the shared state and answers. `http` carries them.
+//! [`ENDPOINTS`] is the table of paths. Each part is a function from typed [`options`] to a value; options are read
+//! from a query here, and from the body of a system request in `system::requests`: both get the same answers.
 
-mod accounts;
-mod connections;
-mod general;
-mod health;
+pub(crate) mod accounts;
+pub(crate) mod connections;
+pub(crate) mod general;
+pub(crate) mod health;
 mod http;
+mod json_syntax;
 mod metrics;
+pub(crate) mod options;
 mod query;
 mod sharing;
 mod slow;
-mod subscriptions;
+pub(crate) mod source;
+pub(crate) mod subscriptions;
 pub(crate) mod times;
 
 use crate::shared::Shared;
 pub(crate) use http::start;
+use options::{
+    AccountStatzOptions, AccountzOptions, ConnzOptions, GatewayzOptions, HealthzOptions, IpqueueszOptions,
+    JszOptions, LeafzOptions, RoutezOptions, SubszOptions,
+};
 use query::Query;
+use serde_json::{Value, json};
+use source::{Bad, Source as _};
 use std::sync::Arc;
 pub(crate) use times::stamp;
 
@@ -43,10 +53,7 @@ impl Answer {
     }
 }
 
-/// A parameter that cannot be understood, in the official words.
-pub(crate) struct BadQuery(String);
-
-type Handler = fn(&Arc<Shared>, &Query) -> Result<Answer, BadQuery>;
+type Handler = fn(&Arc<Shared>, &Query) -> Result<Answer, Bad>;
 
 /// A path of the monitoring port.
 pub(crate) struct Endpoint {
@@ -58,25 +65,83 @@ pub(crate) struct Endpoint {
 
 /// Every path.
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint { path: "/varz", title: "General", handler: general::varz },
-    Endpoint { path: "/jsz", title: "JetStream", handler: general::jsz },
-    Endpoint { path: "/connz", title: "Connections", handler: connections::connz },
-    Endpoint { path: "/slowz", title: "Slow Connections", handler: slow::slowz },
-    Endpoint { path: "/accountz", title: "Accounts", handler: accounts::accountz },
-    Endpoint { path: "/accstatz", title: "Account Stats", handler: accounts::accstatz },
-    Endpoint { path: "/subsz", title: "Subscriptions", handler: subscriptions::subsz },
-    Endpoint { path: "/subscriptionsz", title: "", handler: subscriptions::subsz },
-    Endpoint { path: "/routez", title: "Routes", handler: general::routez },
-    Endpoint { path: "/leafz", title: "LeafNodes", handler: general::leafz },
-    Endpoint { path: "/gatewayz", title: "Gateways", handler: general::gatewayz },
-    Endpoint { path: "/raftz", title: "Raft Groups", handler: general::raftz },
-    Endpoint { path: "/ipqueuesz", title: "", handler: general::ipqueuesz },
-    Endpoint { path: "/stacksz", title: "", handler: general::stacksz },
-    Endpoint { path: "/healthz", title: "Health Probe", handler: health::healthz },
-    Endpoint { path: "/metrics", title: "Prometheus Metrics", handler: metrics::metrics },
-    Endpoint { path: "/debug/vars", title: "Expvar", handler: general::expvarz },
-    Endpoint { path: "/expvarz", title: "", handler: general::expvarz },
+    Endpoint { path: "/varz", title: "General", handler: |s, _| found(general::varz(s)) },
+    Endpoint {
+        path: "/jsz",
+        title: "JetStream",
+        handler: |s, q| found(JszOptions::read(q).map(|_| general::jsz(s))?),
+    },
+    Endpoint { path: "/connz", title: "Connections", handler: connz },
+    Endpoint {
+        path: "/slowz",
+        title: "Slow Connections",
+        handler: |s, q| found(slow::slowz(s, q.window(slow::LIMIT_DEFAULT)?)),
+    },
+    Endpoint { path: "/accountz", title: "Accounts", handler: accountz },
+    Endpoint {
+        path: "/accstatz",
+        title: "Account Stats",
+        handler: |s, q| found(accounts::accstatz(s, &AccountStatzOptions::read(q)?).0),
+    },
+    Endpoint { path: "/subsz", title: "Subscriptions", handler: subsz },
+    Endpoint { path: "/subscriptionsz", title: "", handler: subsz },
+    Endpoint {
+        path: "/routez",
+        title: "Routes",
+        handler: |s, q| found(RoutezOptions::read(q).map(|_| general::routez(s))?),
+    },
+    Endpoint {
+        path: "/leafz",
+        title: "LeafNodes",
+        handler: |s, q| found(LeafzOptions::read(q).map(|_| general::leafz(s))?),
+    },
+    Endpoint {
+        path: "/gatewayz",
+        title: "Gateways",
+        handler: |s, q| found(GatewayzOptions::read(q).map(|_| general::gatewayz(s))?),
+    },
+    Endpoint {
+        path: "/raftz",
+        title: "Raft Groups",
+        handler: |_, _| Ok(Answer::text(404, "No Raft nodes registered")),
+    },
+    Endpoint {
+        path: "/ipqueuesz",
+        title: "",
+        handler: |_, q| found(IpqueueszOptions::read(q).map(|_| json!({}))?),
+    },
+    Endpoint { path: "/stacksz", title: "", handler: |_, _| Ok(Answer::text(200, general::STACKS)) },
+    Endpoint { path: "/healthz", title: "Health Probe", handler: healthz },
+    Endpoint { path: "/metrics", title: "Prometheus Metrics", handler: metrics },
+    Endpoint { path: "/debug/vars", title: "Expvar", handler: |s, _| found(general::expvarz(s)) },
+    Endpoint { path: "/expvarz", title: "", handler: |s, _| found(general::expvarz(s)) },
 ];
+
+fn found(value: Value) -> Result<Answer, Bad> {
+    Ok(Answer::json(&value))
+}
+
+fn connz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
+    found(connections::connz(shared, &ConnzOptions::read(query)?).map_err(Bad)?)
+}
+
+fn subsz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
+    found(subscriptions::subsz(shared, &SubszOptions::read(query)?).map_err(Bad)?)
+}
+
+fn accountz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
+    found(accounts::accountz(shared, &AccountzOptions::read(query)?.account).map_err(Bad)?)
+}
+
+fn healthz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
+    let health = health::healthz(shared, &HealthzOptions::read(query)?);
+    Ok(Answer { status: health.code, content_type: JSON, body: health.value().to_string().into_bytes() })
+}
+
+fn metrics(shared: &Arc<Shared>, _: &Query) -> Result<Answer, Bad> {
+    let body = metrics::metrics(shared).into_bytes();
+    Ok(Answer { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body })
+}
 
 /// Answers a request for `path`, the base path taken off.
 pub(crate) fn answer(shared: &Arc<Shared>, path: &str, query: &Query) -> Answer {
@@ -87,7 +152,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, path: &str, query: &Query) -> Answer 
         None => Answer::text(404, "404 page not found\n"),
         Some(endpoint) => {
             shared.count_request(endpoint.path);
-            (endpoint.handler)(shared, query).unwrap_or_else(|BadQuery(why)| Answer::text(400, why))
+            (endpoint.handler)(shared, query).unwrap_or_else(|Bad(why)| Answer::text(400, why))
         }
     }
 }

@@ -1,20 +1,18 @@
 //! `/slowz`: which connections are behind, how far, and on which subjects.
 
+use super::query::Window;
 use super::times::{duration, stamp};
-use super::{Answer, BadQuery, Query};
 use crate::shared::Shared;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 /// Connections that are listed if no limit is given.
-const LIMIT_DEFAULT: usize = 100;
+pub(super) const LIMIT_DEFAULT: usize = 100;
 /// Subjects that are listed of each.
 const SUBJECTS_MAX: usize = 32;
 
-pub(super) fn slowz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
-    let window = query.window(LIMIT_DEFAULT)?;
+pub(super) fn slowz(shared: &Shared, window: Window) -> Value {
     let mut behind: Vec<_> = shared
         .registry
         .open()
@@ -51,7 +49,7 @@ pub(super) fn slowz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQu
             })
         })
         .collect();
-    Ok(Answer::json(&json!({
+    json!({
         "server_id": shared.identity.id,
         "now": stamp(SystemTime::now()),
         "slow_consumers_closed": shared.troubles.slow.load(std::sync::atomic::Ordering::Relaxed),
@@ -60,5 +58,5 @@ pub(super) fn slowz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQu
         "offset": window.offset,
         "limit": window.limit,
         "connections": rows,
-    })))
+    })
 }

@@ -1,32 +1,29 @@
 //! `/subsz`: who subscribed to what.
 
+use super::options::SubszOptions;
 use super::times::stamp;
-use super::{Answer, BadQuery, Query};
 use crate::shared::Shared;
 use dialtone_broker::subscription::Subscription;
 use dialtone_subject::{is_valid_literal, set};
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Subscriptions that are listed if no limit is given. The official figure.
-const LIMIT_DEFAULT: usize = 1024;
-
-pub(super) fn subsz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQuery> {
-    let list = query.flag("subs")?;
-    let window = query.window(LIMIT_DEFAULT)?;
-    let (test, account) = (query.text("test"), query.text("acc"));
+/// Subscriptions of all accounts or of one, and a list of them.
+///
+/// Errors: the subject to test is none.
+pub(crate) fn subsz(shared: &Shared, options: &SubszOptions) -> Result<Value, String> {
+    let SubszOptions { list, window, account, test } = options;
     if !test.is_empty() && !is_valid_literal(test.as_bytes()) {
-        return Err(BadQuery(format!("invalid test subject, must be valid publish subject: {test}")));
+        return Err(format!("invalid test subject, must be valid publish subject: {test}"));
     }
     let accounts: Vec<_> =
-        shared.accounts().into_iter().filter(|a| account.is_empty() || *a.name == *account).collect();
+        shared.accounts().into_iter().filter(|a| account.is_empty() || *a.name == **account).collect();
     let stats = accounts
         .iter()
         .map(|a| a.interest().stats())
         .fold(Default::default(), |sum: dialtone_subject::Stats, s| sum + s);
     let mut rows = Vec::new();
-    if list {
+    if *list {
         for account in &accounts {
             let interest = account.interest();
             let wanted =
@@ -55,7 +52,7 @@ pub(super) fn subsz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, BadQu
     {
         object.insert("subscriptions_list".into(), shown.into());
     }
-    Ok(Answer::json(&out))
+    Ok(out)
 }
 
 /// A subscription, with its account where the list is not one connection's.

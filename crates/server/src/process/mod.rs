@@ -1,8 +1,10 @@
 //! The server as a process: its files, its limits, and signals to another one.
 
+mod load;
 mod ports;
 pub mod signal;
 
+pub(crate) use load::Load;
 pub(crate) use ports::{ports_file, write_ports};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};

@@ -1,0 +1,187 @@
+//! The options of each endpoint, read from a query or from a body.
+//!
+//! An option that means nothing to a server without the part it is about is read all the same: one that cannot be
+//! understood is an error.
+
+use super::query::Window;
+use super::source::{Bad, Source, Subs, by_request, named, same};
+
+/// Rows that are listed if no limit is given. The official figure.
+const LIMIT_DEFAULT: usize = 1024;
+
+/// `/connz`
+#[derive(Clone, Debug)]
+pub(crate) struct ConnzOptions {
+    pub(crate) sort: String,
+    pub(crate) auth: bool,
+    pub(crate) subs: Subs,
+    pub(crate) window: Window,
+    /// One connection only; 0: all.
+    pub(crate) cid: u64,
+    /// 0 open, 1 closed, 2 both.
+    pub(crate) state: i64,
+    pub(crate) user: String,
+    pub(crate) account: String,
+    /// Only those with a subscription that this filter overlaps.
+    pub(crate) filter_subject: String,
+    pub(crate) mqtt_client: String,
+}
+
+impl ConnzOptions {
+    pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
+        Ok(Self {
+            sort: source.text(same("sort"))?,
+            auth: source.flag(same("auth"))?,
+            subs: source.subs()?,
+            window: source.window(LIMIT_DEFAULT)?,
+            cid: source.unsigned(same("cid"))?,
+            state: source.state()?,
+            user: source.text(same("user"))?,
+            account: source.text(same("acc"))?,
+            filter_subject: source.text(by_request("filter_subject"))?,
+            mqtt_client: source.text(same("mqtt_client"))?,
+        })
+    }
+}
+
+/// `/subsz`
+#[derive(Clone, Debug)]
+pub(crate) struct SubszOptions {
+    /// Whether they are listed.
+    pub(crate) list: bool,
+    pub(crate) window: Window,
+    pub(crate) account: String,
+    /// Only those that would get a message of this subject.
+    pub(crate) test: String,
+}
+
+impl SubszOptions {
+    pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
+        Ok(Self {
+            list: source.flag(named("subs", "subscriptions"))?,
+            window: source.window(LIMIT_DEFAULT)?,
+            account: source.text(named("acc", "account"))?,
+            test: source.text(same("test"))?,
+        })
+    }
+}
+
+/// `/accountz`
+#[derive(Clone, Debug)]
+pub(crate) struct AccountzOptions {
+    pub(crate) account: String,
+}
+
+impl AccountzOptions {
+    pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
+        Ok(Self { account: source.text(named("acc", "account"))? })
+    }
+}
+
+/// `/accstatz`
+#[derive(Clone, Debug)]
+pub(crate) struct AccountStatzOptions {
+    /// These only; none: all.
+    pub(crate) accounts: Vec<String>,
+    /// Those that nobody is in, too.
+    pub(crate) unused: bool,
+}
+
+impl AccountStatzOptions {
+    pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
+        Ok(Self {
+            accounts: source.list(by_request("accounts"))?,
+            unused: source.flag(named("unused", "include_unused"))?,
+        })
+    }
+}
+
+/// `/healthz`
+#[derive(Clone, Debug)]
+pub(crate) struct HealthzOptions {
+    pub(crate) account: String,
+    pub(crate) stream: String,
+    pub(crate) consumer: String,
+}
+
+impl HealthzOptions {
+    pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
+        for name in ["js-enabled", "js-enabled-only", "js-server-only", "js-meta-only", "details"] {
+            source.flag(same(name))?;
+        }
+        Ok(Self {
+            account: source.text(same("account"))?,
+            stream: source.text(same("stream"))?,
+            consumer: source.text(same("consumer"))?,
+        })
+    }
+}
+
+/// `/routez`
+pub(crate) struct RoutezOptions;
+
+impl RoutezOptions {
+    pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
+        source.subs().map(|_| Self)
+    }
+}
+
+/// `/gatewayz`
+pub(crate) struct GatewayzOptions;
+
+impl GatewayzOptions {
+    pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
+        source.flag(named("accs", "accounts")).map(|_| Self)
+    }
+}
+
+/// `/leafz`
+pub(crate) struct LeafzOptions;
+
+impl LeafzOptions {
+    pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
+        source.flag(named("subs", "subscriptions")).map(|_| Self)
+    }
+}
+
+/// `/jsz`
+pub(crate) struct JszOptions;
+
+impl JszOptions {
+    pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
+        for name in [
+            same("accounts"),
+            same("streams"),
+            named("consumers", "consumer"),
+            named("direct-consumers", "direct_consumer"),
+            same("config"),
+            named("leader-only", "leader_only"),
+            named("stream-leader-only", "stream_leader_only"),
+            same("raft"),
+        ] {
+            source.flag(name)?;
+        }
+        source.window(LIMIT_DEFAULT)?;
+        Ok(Self)
+    }
+}
+
+/// `/ipqueuesz`
+pub(crate) struct IpqueueszOptions;
+
+impl IpqueueszOptions {
+    pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
+        source.flag(same("all")).map(|_| Self)
+    }
+}
+
+/// `PROFILEZ`
+pub(crate) struct ProfilezOptions {
+    pub(crate) name: String,
+}
+
+impl ProfilezOptions {
+    pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
+        Ok(Self { name: source.text(by_request("name"))? })
+    }
+}

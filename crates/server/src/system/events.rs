@@ -1,0 +1,177 @@
+//! Who comes and goes: `$SYS.ACCOUNT.*.CONNECT` and its kin. Told in the turn in which it happens.
+
+use super::{about, tell};
+use crate::internal::Desk;
+use crate::monitor::accounts::statistics;
+use crate::monitor::times::stamp;
+use crate::registry::{Introduction, Session};
+use crate::shared::Shared;
+use dialtone_broker::account::{Account, GLOBAL};
+use dialtone_broker::deliver::Turn;
+use dialtone_wire::CloseReason;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How often an account's connections are told while nothing changes. The official figure.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// A connection took its place in an account; it has so many with it.
+pub(crate) fn joined(shared: &Shared, turn: &mut Turn, account: &Arc<Account>, connections: u32) {
+    changed(shared, turn, account, connections);
+}
+
+/// A connection has shown that it may be in the account.
+pub(crate) fn connected(shared: &Shared, turn: &mut Turn, session: &Session, who: &Introduction) {
+    if !shared.has_system() {
+        return;
+    }
+    let mut event = about::event("client_connect", SystemTime::now());
+    event.insert("server".into(), about::server(shared));
+    event.insert("client".into(), client(shared, session, who, None));
+    tell(shared, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &event.into());
+}
+
+/// A connection was refused for what it said of itself.
+pub(crate) fn refused(shared: &Shared, turn: &mut Turn, session: &Session) {
+    if !shared.has_system() {
+        return;
+    }
+    let subject = format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", shared.identity.id);
+    let event = disconnect(shared, session, &introduction(session), CloseReason::AuthenticationViolation);
+    tell(shared, turn, &subject, &event);
+}
+
+/// A connection is gone; `account` has so many left, unless it was never in one.
+pub(crate) fn left(
+    shared: &Shared,
+    turn: &mut Turn,
+    session: &Session,
+    account: Option<(&Arc<Account>, u32)>,
+    reason: CloseReason,
+) {
+    if !shared.has_system() {
+        return;
+    }
+    if let Some((account, connections)) = account {
+        changed(shared, turn, account, connections);
+    }
+    let who = introduction(session);
+    let event = disconnect(shared, session, &who, reason);
+    tell(shared, turn, &format!("$SYS.ACCOUNT.{}.DISCONNECT", who.account), &event);
+}
+
+/// The server lets its clients go.
+pub(crate) fn lame_duck(shared: &Shared) {
+    farewell(shared, "LAMEDUCK");
+}
+
+/// The server ends.
+pub(crate) fn shutdown(shared: &Shared) {
+    farewell(shared, "SHUTDOWN");
+}
+
+fn farewell(shared: &Shared, what: &'static str) {
+    shared.internal.run(move |desk| {
+        let (shared, turn) = desk.parts();
+        tell(shared, turn, &format!("$SYS.SERVER.{}.{what}", shared.identity.id), &about::server(shared));
+    });
+}
+
+/// An account's connections changed. The account of those who are in no other is not told of.
+fn changed(shared: &Shared, turn: &mut Turn, account: &Arc<Account>, connections: u32) {
+    if !shared.has_system() || *account.name == *GLOBAL {
+        return;
+    }
+    tell_connections(shared, turn, account, connections);
+    let account = account.clone();
+    shared.internal.run(move |desk| beat(desk, account, connections > 0));
+}
+
+fn tell_connections(shared: &Shared, turn: &mut Turn, account: &Account, connections: u32) {
+    let name = &account.name;
+    let mut event = self::connections(shared, account, connections);
+    tell(shared, turn, &format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), &event.clone().into());
+    event.insert("server".into(), about::server(shared));
+    tell(shared, turn, &format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), &event.into());
+}
+
+/// What is told of an account's connections, also when it is asked for.
+pub(super) fn connections(shared: &Shared, account: &Account, connections: u32) -> Map<String, Value> {
+    let mut event = about::event("account_connections", SystemTime::now());
+    event.insert("server".into(), about::server(shared));
+    event.extend(statistics(shared, account, connections));
+    event
+}
+
+/// Tells an account's connections again when nothing has changed for a while, as long as it has some.
+fn beat(desk: &mut Desk, account: Arc<Account>, on: bool) {
+    if let Some(timer) = desk.system.heartbeats.remove(&account.id) {
+        desk.cancel(timer);
+    }
+    if !on {
+        return;
+    }
+    let id = account.id;
+    let timer = desk.after(HEARTBEAT, move |desk| {
+        let connections = account.connections();
+        let (shared, turn) = desk.parts();
+        if connections > 0 {
+            tell_connections(shared, turn, &account, connections);
+        }
+        beat(desk, account, connections > 0);
+    });
+    desk.system.heartbeats.insert(id, timer);
+}
+
+fn disconnect(shared: &Shared, session: &Session, who: &Introduction, reason: CloseReason) -> Value {
+    let at = SystemTime::now();
+    let traffic = session.peer.counters.read();
+    let mut event = about::event("client_disconnect", at);
+    event.insert("server".into(), about::server(shared));
+    event.insert("client".into(), client(shared, session, who, Some(at)));
+    // Seen from the client: what it sent came in here.
+    event.insert("sent".into(), json!({ "msgs": traffic.in_msgs, "bytes": traffic.in_bytes }));
+    event.insert("received".into(), json!({ "msgs": traffic.out_msgs, "bytes": traffic.out_bytes }));
+    event.insert("reason".into(), reason.text().into());
+    event.into()
+}
+
+/// Who it is, as far as it said; one that was not let in counts as one of the account for everyone.
+fn introduction(session: &Session) -> Introduction {
+    let mut who = session.introduction.get().cloned().unwrap_or_default();
+    if who.account.is_empty() {
+        let place = session.peer.place();
+        who.account = place.account.map_or_else(|| GLOBAL.to_owned(), |account| account.name.to_string());
+    }
+    who
+}
+
+fn client(shared: &Shared, session: &Session, who: &Introduction, stop: Option<SystemTime>) -> Value {
+    let mut out = Map::new();
+    let mut set = |key: &str, value: Value| {
+        out.insert(key.into(), value);
+    };
+    set("start", stamp(session.start).into());
+    if let Some(remote) = session.remote() {
+        set("host", remote.ip().to_string().into());
+    }
+    set("id", session.peer.id.0.into());
+    set("acc", who.account.as_str().into());
+    for (key, text) in [("user", &who.user), ("name", &who.name), ("lang", &who.lang), ("ver", &who.version)]
+    {
+        if !text.is_empty() {
+            set(key, text.as_str().into());
+        }
+    }
+    if let Some(stop) = stop {
+        if !session.rtt().is_zero() {
+            set("rtt", (session.rtt().as_nanos() as u64).into());
+        }
+        set("stop", stamp(stop).into());
+    }
+    set("name_tag", shared.name_of(&who.account).to_string().into());
+    set("kind", "Client".into());
+    set("client_type", "nats".into());
+    Value::Object(out)
+}

@@ -1,0 +1,66 @@
+//! The system account: what the server tells there, and what it answers.
+//!
+//! [`events`] tells who comes and goes, [`statsz`] how the server is doing; [`subjects`] is the table of
+//! what is answered, [`requests`], [`commands`] and [`tenants`] answer. A loop tells in the turn in which it
+//! happened, so an event is in its receivers' outboxes before the connection that it is about hears of it; what comes
+//! by time, and all answers, come from the control thread.
+//!
+//! Without a system account (`no_system_account`) nothing is told and nothing is answered.
+
+mod about;
+mod commands;
+mod events;
+mod filter;
+mod requests;
+mod statsz;
+mod subjects;
+mod tenants;
+
+pub(crate) use about::feature_flags;
+pub(crate) use events::{connected, joined, lame_duck, left, refused, shutdown};
+
+use crate::internal::{Outgoing, Timer};
+use crate::shared::Shared;
+use dialtone_broker::account::{Account, AccountId};
+use dialtone_broker::deliver::Turn;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What the control thread remembers for the system account.
+#[derive(Default)]
+pub(crate) struct System {
+    /// When an account's connections are told again though nothing changed.
+    heartbeats: HashMap<AccountId, Timer>,
+}
+
+/// Begins to tell and to answer.
+pub(crate) fn start(shared: &Arc<Shared>) {
+    shared.find_system();
+    let Some(system) = shared.system() else { return };
+    subjects::serve_system(shared, &system);
+    for account in shared.accounts() {
+        equip(shared, &account);
+    }
+    shared.internal.run(move |desk| {
+        desk.listen(&system);
+        statsz::begin(desk);
+    });
+}
+
+/// Answers in an account of tenants. The system account has answers of its own.
+pub(crate) fn equip(shared: &Shared, account: &Arc<Account>) {
+    if shared.system().is_some_and(|system| system.id != account.id) {
+        subjects::serve_tenant(shared, account);
+    }
+}
+
+/// Publishes to the system account what `body` makes, if there is one.
+fn tell(shared: &Shared, turn: &mut Turn, subject: &str, body: &Value) {
+    if let Some(system) = shared.system() {
+        // Maps with text keys and plain values have no way to fail.
+        let payload = serde_json::to_vec(body).unwrap_or_default();
+        let message = Outgoing::new(subject, payload);
+        shared.internal.publish(&shared.registry, turn, &system, &message);
+    }
+}

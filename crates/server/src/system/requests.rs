@@ -1,0 +1,270 @@
+//! Requests of the system account: the endpoints of monitoring, asked by message.
+//!
+//! A body in JSON says which servers are meant, and holds the endpoint's own options. The answer is an envelope of
+//! `server` and `data`, or `error`.
+
+use super::filter::Filter;
+use super::{about, events, statsz as figures, tell};
+use crate::internal::{Desk, Message};
+use crate::monitor::options::{
+    AccountStatzOptions, AccountzOptions, ConnzOptions, GatewayzOptions, HealthzOptions, IpqueueszOptions,
+    JszOptions, LeafzOptions, ProfilezOptions, RoutezOptions, SubszOptions,
+};
+use crate::monitor::source::{Bad, Body};
+use crate::monitor::{accounts, connections, general, health, subscriptions};
+use crate::shared::Shared;
+use data_encoding::BASE64;
+use dialtone_broker::account::Account;
+use dialtone_subject::{is_valid_filter, set};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Why there is no data.
+pub(super) enum Failure {
+    /// The body cannot be understood.
+    Refused(String),
+    /// What was asked for is not there.
+    Failed(String),
+    /// Nothing is answered.
+    Silent,
+}
+
+impl From<Bad> for Failure {
+    fn from(Bad(why): Bad) -> Self {
+        Self::Refused(why)
+    }
+}
+
+/// Something that servers can be asked.
+pub(super) struct Ask {
+    /// What the official server calls the options, all and the endpoint's own: its errors name them.
+    all: &'static str,
+    own: &'static str,
+    data: fn(&Arc<Shared>, &Body) -> Result<Value, Failure>,
+}
+
+macro_rules! asks {
+    ($($name:ident $all:literal $own:literal $data:expr;)*) => {
+        $(pub(super) const $name: Ask = Ask { all: $all, own: $own, data: $data };)*
+    };
+}
+
+asks! {
+    VARZ "VarzEventOptions" "VarzOptions" |shared, _| Ok(general::varz(shared));
+    SUBSZ "SubszEventOptions" "SubszOptions" |shared, body| {
+        let options = SubszOptions::read(body)?;
+        subscriptions::subsz(shared, &options).map_err(Failure::Failed)
+    };
+    CONNZ "ConnzEventOptions" "ConnzOptions" |shared, body| connz(shared, &ConnzOptions::read(body)?);
+    ROUTEZ "RoutezEventOptions" "RoutezOptions" |shared, body| {
+        RoutezOptions::read(body).map(|_| general::routez(shared)).map_err(Failure::from)
+    };
+    GATEWAYZ "GatewayzEventOptions" "GatewayzOptions" |shared, body| {
+        GatewayzOptions::read(body).map(|_| general::gatewayz(shared)).map_err(Failure::from)
+    };
+    LEAFZ "LeafzEventOptions" "LeafzOptions" |shared, body| {
+        LeafzOptions::read(body).map(|_| general::leafz(shared)).map_err(Failure::from)
+    };
+    ACCOUNTZ "AccountzEventOptions" "AccountzOptions" |shared, body| {
+        let options = AccountzOptions::read(body)?;
+        accounts::accountz(shared, &options.account).map_err(Failure::Failed)
+    };
+    JSZ "JszEventOptions" "JSzOptions" |shared, body| {
+        JszOptions::read(body).map(|_| general::jsz(shared)).map_err(Failure::from)
+    };
+    HEALTHZ "HealthzEventOptions" "HealthzOptions" |shared, body| {
+        Ok(health::healthz(shared, &HealthzOptions::read(body)?).with_code())
+    };
+    PROFILEZ "ProfilezEventOptions" "ProfilezOptions" |_, body| Ok(general::profilez(&ProfilezOptions::read(body)?.name));
+    EXPVARZ "ExpvarzEventOptions" "ExpvarzOptions" |shared, _| Ok(general::expvarz(shared));
+    IPQUEUESZ "IpqueueszEventOptions" "IpqueueszOptions" |_, body| {
+        IpqueueszOptions::read(body).map(|_| json!({})).map_err(Failure::from)
+    };
+    RAFTZ "RaftzEventOptions" "RaftzOptions" |_, body| AccountzOptions::read(body).map(|_| json!({})).map_err(Failure::from);
+}
+
+fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, Failure> {
+    if !options.filter_subject.is_empty() && options.account.is_empty() {
+        return Err(Failure::Failed("filter by subject only valid with account filtering".into()));
+    }
+    connections::connz(shared, options).map_err(Failure::Failed)
+}
+
+/// Answers a request for one of these.
+pub(super) fn answer(desk: &mut Desk, message: &Message, ask: &Ask) {
+    answer_with(desk, message, ask.all, ask.own, ask.data);
+}
+
+/// Answers a request with what `data` makes of it, if its filter admits this server.
+pub(super) fn answer_with(
+    desk: &mut Desk,
+    message: &Message,
+    all: &'static str,
+    own: &'static str,
+    data: impl FnOnce(&Arc<Shared>, &Body) -> Result<Value, Failure>,
+) {
+    let result = admitted(&desk.shared, message, all, own).and_then(|body| data(&desk.shared, &body));
+    let server = about::server(&desk.shared);
+    let answer = match result {
+        Ok(data) => json!({ "server": server, "data": data }),
+        Err(Failure::Failed(why)) => {
+            json!({ "server": server, "data": null, "error": { "code": 500, "description": why } })
+        }
+        Err(Failure::Refused(why)) => refusal(&server, &why),
+        Err(Failure::Silent) => return,
+    };
+    desk.reply(message, answer.to_string());
+}
+
+/// The body of a request that this server is to answer.
+fn admitted(
+    shared: &Shared,
+    message: &Message,
+    all: &'static str,
+    own: &'static str,
+) -> Result<Body, Failure> {
+    let body = Body::read(&message.payload, all, own)?;
+    if Filter::read(&body)?.admits(shared) { Ok(body) } else { Err(Failure::Silent) }
+}
+
+fn refusal(server: &Value, why: &str) -> Value {
+    json!({ "server": server, "error": { "code": 400, "description": why } })
+}
+
+/// How the server is doing. Without a reply subject everyone is told.
+pub(super) fn statsz(desk: &mut Desk, message: &Message) {
+    let answer = match admitted(&desk.shared, message, "StatszEventOptions", "StatszOptions") {
+        Ok(_) => figures::message(&desk.shared),
+        Err(Failure::Refused(why) | Failure::Failed(why)) => refusal(&about::server(&desk.shared), &why),
+        Err(Failure::Silent) => return,
+    };
+    if message.reply.is_empty() {
+        let (shared, turn) = desk.parts();
+        return tell(shared, turn, &format!("$SYS.SERVER.{}.STATSZ", shared.identity.id), &answer);
+    }
+    desk.reply(message, answer.to_string());
+}
+
+/// Which server this is. Every one answers, whatever the body says; source: nats-server 2.15.0, asked.
+pub(super) fn idz(desk: &mut Desk, message: &Message) {
+    let host = desk.shared.policy().info.host.clone();
+    let identity = &desk.shared.identity;
+    let answer = json!({ "name": identity.name, "host": host, "id": identity.id });
+    desk.reply(message, answer.to_string());
+}
+
+/// The account that a request to `$SYS.REQ.ACCOUNT.<account>.…` is about.
+fn about_account(message: &Message) -> String {
+    message.token(3).to_owned()
+}
+
+pub(super) fn account_subsz(desk: &mut Desk, message: &Message) {
+    let account = about_account(message);
+    answer_with(desk, message, SUBSZ.all, SUBSZ.own, |shared, body| {
+        let options = SubszOptions { account, list: true, ..SubszOptions::read(body)? };
+        subscriptions::subsz(shared, &options).map_err(Failure::Failed)
+    });
+}
+
+pub(super) fn account_connz(desk: &mut Desk, message: &Message) {
+    connz_of(desk, message, about_account(message));
+}
+
+/// The connections of one account, whatever the body says.
+pub(super) fn connz_of(desk: &mut Desk, message: &Message, account: String) {
+    answer_with(desk, message, CONNZ.all, CONNZ.own, |shared, body| {
+        connz(shared, &ConnzOptions { account, ..ConnzOptions::read(body)? })
+    });
+}
+
+pub(super) fn account_leafz(desk: &mut Desk, message: &Message) {
+    answer(desk, message, &LEAFZ);
+}
+
+pub(super) fn account_jsz(desk: &mut Desk, message: &Message) {
+    answer_with(desk, message, JSZ.all, JSZ.own, |_, body| {
+        JszOptions::read(body)?;
+        Err(Failure::Failed("jetstream not enabled".into()))
+    });
+}
+
+pub(super) fn account_info(desk: &mut Desk, message: &Message) {
+    let name = about_account(message);
+    answer_with(desk, message, "AccInfoEventOptions", "AccountzOptions", |shared, _| {
+        accounts::account_info(shared, &name).map_err(Failure::Failed)
+    });
+}
+
+/// What is told when an account's connections change; nothing of one that has none.
+pub(super) fn account_conns(desk: &mut Desk, message: &Message) {
+    let Some(account) = desk.shared.account(&about_account(message)) else { return };
+    let connections = account.connections();
+    if connections > 0 && Body::read(&message.payload, "", "").is_ok() {
+        let event: Value = events::connections(&desk.shared, &account, connections).into();
+        desk.reply(message, event.to_string());
+    }
+}
+
+pub(super) fn account_statz(desk: &mut Desk, message: &Message) {
+    let account = about_account(message);
+    // That is no account: all of them are meant, and answered elsewhere.
+    if account != "PING" {
+        statz_of(desk, message, vec![account]);
+    }
+}
+
+/// Of all accounts, or of those that the body names.
+pub(super) fn accounts_statz(desk: &mut Desk, message: &Message) {
+    statz_of(desk, message, Vec::new());
+}
+
+/// The traffic of some accounts, whatever the body says; of none: of those that it says. An account that nobody is in
+/// is told of only if that is asked for.
+pub(super) fn statz_of(desk: &mut Desk, message: &Message, only: Vec<String>) {
+    answer_with(desk, message, "AccountStatzEventOptions", "AccountStatzOptions", |shared, body| {
+        let mut options = AccountStatzOptions::read(body)?;
+        if !only.is_empty() {
+            options.accounts = only;
+        }
+        let (data, told) = accounts::accstatz(shared, &options);
+        if told == 0 && !options.unused { Err(Failure::Silent) } else { Ok(data) }
+    });
+}
+
+/// How many subscriptions of an account would get a message: `{acc, subject, queue}`, the queue in base64.
+pub(super) fn subscribers_of(desk: &mut Desk, message: &Message) {
+    let Ok(asked) = serde_json::from_slice::<Value>(&message.payload) else { return };
+    let text = |name: &str| asked.get(name).and_then(Value::as_str).unwrap_or_default();
+    let Some(account) = desk.shared.account(text("acc")) else { return };
+    let queue = BASE64.decode(text("queue").as_bytes()).unwrap_or_default();
+    let count = count(&account, text("subject").as_bytes(), &queue);
+    desk.reply(message, count.to_string());
+}
+
+/// How many subscriptions there are in the asker's account: `subject [queue]`.
+pub(super) fn subscribers(desk: &mut Desk, message: &Message) {
+    let text = String::from_utf8_lossy(&message.payload).into_owned();
+    let mut words = text.split_whitespace();
+    let (subject, queue) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let count = if words.next().is_some() {
+        0
+    } else {
+        count(&message.account, subject.as_bytes(), queue.as_bytes())
+    };
+    desk.reply(message, count.to_string());
+}
+
+/// Subscriptions of clients whose filter lies in `filter`, in this queue group or, if it is empty, in any or none.
+fn count(account: &Account, filter: &[u8], queue: &[u8]) -> usize {
+    if !is_valid_filter(filter) {
+        return 0;
+    }
+    let interest = account.interest();
+    let wanted = interest.iter().filter(|subscriber| {
+        let subscription = &subscriber.0;
+        set::overlap(filter, subscription.filter())
+            && (queue.is_empty() || subscription.queue() == Some(queue))
+            && !crate::internal::is_own(subscription.peer())
+    });
+    wanted.count()
+}

@@ -1,0 +1,129 @@
+//! The table of system subjects: what is answered and heard in the system account, and in every other.
+//!
+//! The official server holds one subscription for each; so does this one, since their number is part of what `/varz`,
+//! `/accountz` and STATSZ say.
+
+use super::requests::{self, Ask};
+use super::{commands, tenants};
+use crate::internal::{Desk, Handler, Message};
+use crate::shared::Shared;
+use dialtone_broker::account::Account;
+use std::sync::Arc;
+
+/// What answers a message.
+type Answering = fn(&mut Desk, &Message);
+
+/// Who answers.
+pub(super) enum Answer {
+    /// `$SYS.REQ.SERVER.PING.<name>` and `$SYS.REQ.SERVER.<id>.<name>`: every server that the request's filter admits.
+    Servers(Ask),
+    /// The same, with an envelope of its own.
+    ServersAlone(Answering),
+    /// This subject.
+    Subject(Answering),
+    /// What only servers of a cluster say to each other. Alone there is nothing to do.
+    Cluster,
+}
+
+/// Every subject of the system account. `{id}` is this server's.
+pub(super) const SYSTEM: &[(&str, Answer)] = &[
+    ("STATSZ", Answer::ServersAlone(requests::statsz)),
+    ("IDZ", Answer::ServersAlone(requests::idz)),
+    ("VARZ", Answer::Servers(requests::VARZ)),
+    ("SUBSZ", Answer::Servers(requests::SUBSZ)),
+    ("CONNZ", Answer::Servers(requests::CONNZ)),
+    ("ROUTEZ", Answer::Servers(requests::ROUTEZ)),
+    ("GATEWAYZ", Answer::Servers(requests::GATEWAYZ)),
+    ("LEAFZ", Answer::Servers(requests::LEAFZ)),
+    ("ACCOUNTZ", Answer::Servers(requests::ACCOUNTZ)),
+    ("JSZ", Answer::Servers(requests::JSZ)),
+    ("HEALTHZ", Answer::Servers(requests::HEALTHZ)),
+    ("PROFILEZ", Answer::Servers(requests::PROFILEZ)),
+    ("EXPVARZ", Answer::Servers(requests::EXPVARZ)),
+    ("IPQUEUESZ", Answer::Servers(requests::IPQUEUESZ)),
+    ("RAFTZ", Answer::Servers(requests::RAFTZ)),
+    ("$SYS.REQ.SERVER.PING", Answer::Subject(requests::statsz)),
+    ("$SYS.REQ.SERVER.{id}.RELOAD", Answer::Subject(commands::reload)),
+    ("$SYS.REQ.SERVER.{id}.KICK", Answer::Subject(commands::kick)),
+    ("$SYS.REQ.SERVER.{id}.LDM", Answer::Subject(commands::lame_duck)),
+    ("$SYS.REQ.ACCOUNT.*.SUBSZ", Answer::Subject(requests::account_subsz)),
+    ("$SYS.REQ.ACCOUNT.*.CONNZ", Answer::Subject(requests::account_connz)),
+    ("$SYS.REQ.ACCOUNT.*.LEAFZ", Answer::Subject(requests::account_leafz)),
+    ("$SYS.REQ.ACCOUNT.*.JSZ", Answer::Subject(requests::account_jsz)),
+    ("$SYS.REQ.ACCOUNT.*.INFO", Answer::Subject(requests::account_info)),
+    ("$SYS.REQ.ACCOUNT.*.CONNS", Answer::Subject(requests::account_conns)),
+    ("$SYS.REQ.ACCOUNT.*.STATZ", Answer::Subject(requests::account_statz)),
+    ("$SYS.REQ.ACCOUNT.PING.STATZ", Answer::Subject(requests::accounts_statz)),
+    ("$SYS.REQ.ACCOUNT.NSUBS", Answer::Subject(requests::subscribers_of)),
+    ("$SYS.REQ.USER.*.INFO", Answer::Subject(tenants::nobody)),
+    ("$SYS.REQ.USER.INFO", Answer::Subject(tenants::user_info)),
+    ("$SYS.DEBUG.SUBSCRIBERS", Answer::Subject(requests::subscribers)),
+    ("$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE", Answer::Cluster),
+    ("$SYS.ACCOUNT.*.CLAIMS.UPDATE", Answer::Cluster),
+    ("$SYS.ACCOUNT.*.LEAFNODE.CONNECT", Answer::Cluster),
+    ("$SYS.SERVER.ACCOUNT.*.CONNS", Answer::Cluster),
+    ("$SYS.SERVER.*.STATSZ", Answer::Cluster),
+    ("$SYS.SERVER.*.SHUTDOWN", Answer::Cluster),
+    ("$SYS.SERVER.*.LAMEDUCK", Answer::Cluster),
+    ("$SYS.LATENCY.M2.{id}", Answer::Cluster),
+    ("$SYS._INBOX_.{id}", Answer::Cluster),
+];
+
+/// What everyone may ask in an account of its own, about that account.
+pub(super) const TENANT: &[(&str, Answering)] = &[
+    ("$SYS.REQ.ACCOUNT.PING.CONNZ", tenants::connz),
+    ("$SYS.REQ.SERVER.PING.CONNZ", tenants::connz),
+    ("$SYS.REQ.ACCOUNT.PING.STATZ", tenants::statz),
+    ("$SYS.REQ.USER.INFO", tenants::user_info),
+];
+
+/// Answers in the system account.
+pub(super) fn serve_system(shared: &Shared, system: &Arc<Account>) {
+    let id = &shared.identity.id;
+    let serve = |subject: &str, handler: Handler| {
+        shared.internal.serve(&shared.registry, system, &subject.replace("{id}", id), None, handler);
+    };
+    let both = |name: &str, handler: Handler| {
+        serve(&format!("$SYS.REQ.SERVER.PING.{name}"), handler.clone());
+        serve(&format!("$SYS.REQ.SERVER.{{id}}.{name}"), handler);
+    };
+    // With operators claims are answered elsewhere.
+    let operators = shared.policy().authenticator.operators().is_some();
+    for (subject, answer) in SYSTEM.iter().filter(|(subject, _)| !operators || !subject.contains(".CLAIMS."))
+    {
+        match answer {
+            Answer::Servers(ask) => {
+                both(subject, Arc::new(|desk, message| requests::answer(desk, message, ask)));
+            }
+            Answer::ServersAlone(answer) => both(subject, Arc::new(*answer)),
+            Answer::Subject(answer) => serve(subject, Arc::new(*answer)),
+            Answer::Cluster => serve(subject, Arc::new(|_, _| {})),
+        }
+    }
+}
+
+/// Answers in another account.
+pub(super) fn serve_tenant(shared: &Shared, account: &Arc<Account>) {
+    for (subject, answer) in TENANT {
+        shared.internal.serve(&shared.registry, account, subject, None, Arc::new(*answer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The counts of the official server, asked: 15 requests by PING and by id, 3 commands, 7 about an account; with the
+    /// inbox that is subscribed apart, 56 subscriptions in all.
+    #[test]
+    fn the_table_is_whole() {
+        let count = |is: fn(&Answer) -> bool| SYSTEM.iter().filter(|(_, answer)| is(answer)).count();
+        let servers = count(|a| matches!(a, Answer::Servers(_) | Answer::ServersAlone(_)));
+        let named = |part: &str| SYSTEM.iter().filter(|(subject, _)| subject.starts_with(part)).count();
+        assert_eq!(servers, 15);
+        assert_eq!(named("$SYS.REQ.SERVER.{id}."), 3);
+        assert_eq!(named("$SYS.REQ.ACCOUNT.*.") - 1, 7, "and one for claims");
+        assert_eq!(SYSTEM.len() + servers + 1, 56);
+        assert_eq!(TENANT.len(), 4);
+    }
+}
