@@ -252,16 +252,47 @@ mod tests {
     /// GHSA-g33f-6538-grxh: keys of every length and prefix are refused, not trusted to be long enough.
     #[test]
     fn short_and_long_keys_are_no_keys() {
-        for length in (0..=64).filter(|&l| l != 32) {
+        let signature = BASE64.encode(&[0; 64]);
+        let mut keys = 0;
+        for length in 0..=64 {
             for prefix in 0..=255 {
                 let mut bytes = vec![prefix];
                 bytes.extend(std::iter::repeat_n(7, length));
                 let text = encode(bytes);
-                assert!(
-                    Public::parse(&text).is_err() && !verify_nonce(&text, b"n", &BASE64.encode(&[0; 64]))
-                );
+                let is_key = length == 32 && Kind::of(prefix).is_some();
+                assert_eq!(Public::parse(&text).is_ok(), is_key, "{prefix} {length}");
+                assert!(!verify_nonce(&text, b"n", &signature));
+                keys += usize::from(is_key);
             }
         }
+        assert_eq!(keys, Kind::ALL.len());
+    }
+
+    /// The same for seeds, whose prefix takes two bytes.
+    #[test]
+    fn short_and_long_seeds_are_no_seeds() {
+        for length in 0..=64 {
+            for prefix in 0..=255_u8 {
+                let mut bytes = vec![SEED_PREFIX | prefix >> 5, (prefix & 31) << 3];
+                bytes.extend(std::iter::repeat_n(7, length));
+                let is_seed = length == 32 && Kind::of(prefix).is_some();
+                assert_eq!(Seed::parse(&encode(bytes)).is_ok(), is_seed, "{prefix} {length}");
+            }
+        }
+        let public = Public::from_bytes(Kind::User, [7; 32]).to_string();
+        assert!(Seed::parse(&public).is_err() && Public::parse(SEED).is_err());
+    }
+
+    /// A checksum is looked at, and so is each of its bytes.
+    #[test]
+    fn mistyped_keys_are_no_keys() {
+        for (at, _) in PUBLIC.char_indices() {
+            let mut text = PUBLIC.to_owned();
+            let other = if text.as_bytes()[at] == b'A' { "B" } else { "A" };
+            text.replace_range(at..=at, other);
+            assert!(Public::parse(&text).is_err(), "{text}");
+        }
+        assert!(Public::parse(&PUBLIC.to_lowercase()).is_err());
     }
 
     proptest! {

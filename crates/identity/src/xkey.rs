@@ -111,6 +111,29 @@ mod tests {
         }
     }
 
+    /// CVE-2023-46129: what the official library seals for these keys and this nonce is what we seal, and we open it.
+    #[test]
+    fn the_official_library_seals_the_same() {
+        let mut count = 0;
+        for line in include_str!("official_boxes.txt").lines() {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let [sender, recipient, recipient_public, message, sealed] = fields[..] else {
+                panic!("five fields: {line}")
+            };
+            let (sender, recipient) =
+                (Seed::parse(sender).expect("seed"), Seed::parse(recipient).expect("seed"));
+            let bytes = |hex: &str| {
+                data_encoding::HEXLOWER.decode(hex.trim_end_matches('.').as_bytes()).expect("hex")
+            };
+            let (message, sealed) = (bytes(message), bytes(sealed));
+            assert_eq!(recipient.public().to_string(), recipient_public);
+            assert_eq!(seal(&sender, &recipient.public(), [9; NONCE_BYTES], &message).as_ref(), Ok(&sealed));
+            assert_eq!(open(&recipient, &sender.public(), &sealed), Ok(message));
+            count += 1;
+        }
+        assert_eq!(count, 12);
+    }
+
     #[test]
     fn other_kinds_of_keys_do_not_seal() {
         let user = Seed::from_bytes(Kind::User, [1; 32]);

@@ -1,22 +1,26 @@
-//! Subjects with places for what a user's token says: `{{name()}}`, `{{tag(team)}}`. A token of a subject is either
-//! such a place or stands for itself.
+//! Subjects with places for what a user's token says: `{{name()}}`, `x-{{tag(team)}}.>`.
+//!
+//! What is filled in must not widen a subject: a value with a wildcard makes no subject. (The official server takes it.)
 
 use super::Token;
 use super::account::Role;
 use super::claims::{Permission, UserLimits};
 use dialtone_subject::set;
 
-/// Subjects that one entry may become.
-const SUBJECTS_MAX: usize = 1024;
+/// Subjects that a list of entries may become. The official figure.
+const SUBJECTS_MAX: usize = 4096;
 
 /// A template that cannot be filled in safely.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// What would be denied is not a subject.
     #[error("the user's role denies a subject that its token makes invalid")]
     Denied,
+    /// A place for something unknown.
+    #[error("the user's role has a place for {0:?}, which is not defined")]
+    Unknown(String),
     /// Tags have so many values that there would be too many subjects.
-    #[error("the user's role makes more than {SUBJECTS_MAX} subjects of one")]
+    #[error("the user's role makes more than {SUBJECTS_MAX} subjects of one list")]
     TooMany,
 }
 
@@ -36,18 +40,10 @@ fn fill_permission(
     user: &Token,
     account: &Token,
 ) -> Result<Permission, TemplateError> {
-    let mut allow = Vec::new();
-    for entry in &permission.allow {
-        let subjects = fill_entry(entry, user, account)?.into_iter();
-        allow.extend(subjects.filter(|s| !has_place(entry) || set::is_valid_filter(s.as_bytes())));
-    }
+    let allow: Vec<String> = fill_list(&permission.allow, user, account)?.into_iter().flatten().collect();
     let mut deny = Vec::new();
-    for entry in &permission.deny {
-        let subjects = fill_entry(entry, user, account)?;
-        if has_place(entry) && !subjects.iter().all(|s| set::is_valid_filter(s.as_bytes())) {
-            return Err(TemplateError::Denied);
-        }
-        deny.extend(subjects);
+    for subject in fill_list(&permission.deny, user, account)? {
+        deny.push(subject.ok_or(TemplateError::Denied)?);
     }
     if allow.is_empty() && !permission.allow.is_empty() {
         // An empty list would allow everything.
@@ -56,40 +52,73 @@ fn fill_permission(
     Ok(Permission { allow, deny })
 }
 
-fn has_place(entry: &str) -> bool {
-    entry.split('.').any(|token| place(token).is_some())
-}
-
-fn place(token: &str) -> Option<&str> {
-    token.strip_prefix("{{")?.strip_suffix("}}")
-}
-
-/// All subjects that an entry becomes: one for each combination of its tags' values.
-fn fill_entry(entry: &str, user: &Token, account: &Token) -> Result<Vec<String>, TemplateError> {
-    let mut subjects = vec![String::new()];
-    for (at, token) in entry.split('.').enumerate() {
-        let values = values(token, user, account);
-        if subjects.len().saturating_mul(values.len()) > SUBJECTS_MAX {
-            return Err(TemplateError::TooMany);
+/// The subjects that a list becomes; `None` for each that is none when filled in.
+fn fill_list(
+    entries: &[String],
+    user: &Token,
+    account: &Token,
+) -> Result<Vec<Option<String>>, TemplateError> {
+    let mut list = Vec::new();
+    for entry in entries {
+        let places = places(entry);
+        if places.is_empty() {
+            list.push(Some(entry.clone()));
+            continue;
         }
-        let dot = if at == 0 { "" } else { "." };
-        let longer = |start: &String| values.iter().map(|v| format!("{start}{dot}{v}")).collect::<Vec<_>>();
-        subjects = subjects.iter().flat_map(longer).collect();
+        // The same place has the same value throughout a subject; different ones are combined.
+        let mut filled = vec![Some(entry.clone())];
+        for place in places {
+            let values = values(place, user, account)?;
+            if list.len() + filled.len().saturating_mul(values.len()) > SUBJECTS_MAX {
+                return Err(TemplateError::TooMany);
+            }
+            let with = |subject: &Option<String>| -> Vec<Option<String>> {
+                let fill = |value: &String| Some(subject.as_ref()?.replace(place, narrow(value)?));
+                values.iter().map(fill).collect()
+            };
+            filled = filled.iter().flat_map(with).collect();
+        }
+        list.extend(filled.into_iter().map(|subject| subject.filter(|s| set::is_valid_filter(s.as_bytes()))));
     }
-    Ok(subjects)
+    Ok(list)
 }
 
-/// What a token of an entry becomes. An empty value is no token, and so makes no subject.
-fn values(token: &str, user: &Token, account: &Token) -> Vec<String> {
-    let Some(place) = place(token) else { return vec![token.to_owned()] };
-    let place = place.to_lowercase();
+/// A value that cannot widen a subject.
+fn narrow(value: &str) -> Option<&str> {
+    (!value.is_empty() && !value.contains(['*', '>'])).then_some(value)
+}
+
+/// The places in an entry, braces and all, each once.
+fn places(entry: &str) -> Vec<&str> {
+    let mut places = Vec::new();
+    let mut rest = entry;
+    while let Some(start) = rest.find("{{") {
+        let place = rest.get(start..).unwrap_or_default();
+        match place.find('}') {
+            Some(end) if end > 2 && place.get(end..).is_some_and(|rest| rest.starts_with("}}")) => {
+                let (place, behind) = place.split_at(end + 2);
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+                rest = behind;
+            }
+            _ => rest = place.get(1..).unwrap_or_default(),
+        }
+    }
+    places
+}
+
+/// What a place becomes. No value is an empty one.
+fn values(place: &str, user: &Token, account: &Token) -> Result<Vec<String>, TemplateError> {
+    let within = place.strip_prefix("{{").and_then(|place| place.strip_suffix("}}"));
+    let place = within.unwrap_or(place).trim().to_lowercase();
     let tagged = |tags: &[String], name: &str| {
         let tags = tags.iter().filter_map(|tag| tag.strip_prefix(name)?.strip_prefix(':'));
         let values: Vec<String> = tags.map(ToOwned::to_owned).collect();
         if values.is_empty() { vec![String::new()] } else { values }
     };
     let argument = |function: &str| place.strip_prefix(function)?.strip_prefix('(')?.strip_suffix(')');
-    match place.as_str() {
+    Ok(match place.as_str() {
         "name()" => vec![user.name.clone()],
         "subject()" => vec![user.subject.to_string()],
         "account-name()" => vec![account.name.clone()],
@@ -97,7 +126,7 @@ fn values(token: &str, user: &Token, account: &Token) -> Vec<String> {
         _ => match (argument("tag"), argument("account-tag")) {
             (Some(name), _) => tagged(&user.tags, name),
             (_, Some(name)) => tagged(&account.tags, name),
-            _ => vec![String::new()],
+            _ => return Err(TemplateError::Unknown(place)),
         },
-    }
+    })
 }

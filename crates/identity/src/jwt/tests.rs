@@ -241,7 +241,7 @@ fn roles_are_filled_in() {
     let tags = json!(["Team:red", "team:blue", "x:1"]);
     check_role(publish(&["t.{{tag(team)}}.{{tag(x)}}"]), "b", tags, &["t.red.1", "t.blue.1"], &["t.x.1"]);
     // What cannot be filled in is not allowed, and does not become "everything".
-    for entry in ["a.{{name()}}", "a.{{tag(team)}}", "{{rubbish()}}", "{{name}}"] {
+    for entry in ["a.{{name()}}", "a.{{tag(team)}}", "{{account-tag(x)}}.b", "{{ NAME() }}"] {
         check_role(publish(&[entry]), "", none.clone(), &[], &["a", "a.b", "x"]);
         check_role(publish(&[entry, "x"]), "b c", none.clone(), &["x"], &["a", "a.b"]);
     }
@@ -249,6 +249,80 @@ fn roles_are_filled_in() {
     let scope = json!({ "kind": "user_scope", "key": text(role().public()), "template": deny });
     let refused = enter(json!({ "signing_keys": [scope] }), &role(), json!({}), json!({}));
     assert_eq!(refused.map(|_| ()), Err(TrustError::Template(template::TemplateError::Denied)));
+}
+
+/// Who may publish what with this entry in the role, as the official server has it.
+#[test]
+fn places_stand_anywhere_in_a_subject() {
+    let publish = |entry: &str| json!({ "pub": { "allow": [entry] } });
+    let tags = json!(["team:red", "team:blue", "d:a.b"]);
+    let (of_user, of_account) = (text(user().public()), text(account().public()));
+    for (entry, may, may_not) in [
+        ("x-{{name()}}-y.>", vec!["x-bob-y.1"], vec!["x-bob-y", "x--y.1"]),
+        ("{{subject()}}.{{account-subject()}}", vec![&*format!("{of_user}.{of_account}")], vec!["x"]),
+        ("a.{{ Name() }}.{{ACCOUNT-NAME()}}", vec!["a.bob.ACC"], vec!["a.BOB.ACC"]),
+        // The same place is the same value.
+        ("{{tag(team)}}.{{tag(team)}}", vec!["red.red", "blue.blue"], vec!["red.blue"]),
+        ("{{tag(team)}}.{{ tag(team) }}", vec!["red.red", "red.blue", "blue.red"], vec!["red.x"]),
+        ("{{tag(d)}}.c", vec!["a.b.c"], vec!["a.c"]),
+        ("{{account-tag(region)}}{{tag(team)}}", vec!["eured", "eublue"], vec!["eu.red"]),
+    ] {
+        check_role(publish(entry), "bob", tags.clone(), &may, &may_not);
+    }
+}
+
+/// What the holder of a role's key writes into a token must not give more than the role.
+#[test]
+fn a_value_does_not_widen_a_role() {
+    let publish = |entry: &str| json!({ "pub": { "allow": [entry] } });
+    for name in ["*", ">", "a.>", "*.b", "a.*", " ", "a b", "a.", ".a", "a..b", "a\tb"] {
+        check_role(
+            publish("own.{{name()}}"),
+            name,
+            json!([]),
+            &[],
+            &["own.a", "own.a.b", "own", "x", "own.a b"],
+        );
+        check_role(
+            publish("own.{{tag(t)}}"),
+            "bob",
+            json!([format!("t:{name}")]),
+            &[],
+            &["own.a.b", "own.b", "x"],
+        );
+    }
+    // In what is denied such a value would deny less.
+    let deny = json!({ "pub": { "deny": ["a.{{name()}}"] } });
+    let scope = json!({ "kind": "user_scope", "key": text(role().public()), "template": deny });
+    let refused = enter(json!({ "signing_keys": [scope] }), &role(), json!({}), json!({ "name": "x y" }));
+    assert_eq!(refused.map(|_| ()), Err(TrustError::Template(template::TemplateError::Denied)));
+}
+
+#[test]
+fn unknown_places_and_too_many_subjects_let_nobody_in() {
+    let with = |entry: &str, tags: Value| {
+        let template = json!({ "sub": { "allow": ["a", entry] } });
+        let scope = json!({ "kind": "user_scope", "key": text(role().public()), "template": template });
+        enter(json!({ "signing_keys": [scope] }), &role(), json!({ "tags": tags }), json!({})).map(|_| ())
+    };
+    let unknown = |place: &str| Err(TrustError::Template(template::TemplateError::Unknown(place.into())));
+    for (entry, place) in [
+        ("{{rubbish()}}", "rubbish()"),
+        ("{{name}}", "name"),
+        ("a.{{{name()}}}", "{name()"),
+        ("{{name(x)}}", "name(x)"),
+        ("{{tag[x]}}", "tag[x]"),
+    ] {
+        assert_eq!(with(entry, json!([])), unknown(place), "{entry}");
+    }
+    // These are no places.
+    for entry in ["{{}}", "{{name()", "{name()}", "name()}}", "{{a}b}}"] {
+        assert_eq!(with(entry, json!([])), Ok(()), "{entry}");
+    }
+    let tags: Vec<String> = (0..65).map(|n| format!("t:{n}")).collect();
+    assert_eq!(with("{{tag(t)}}.{{ tag(t)}}", json!(tags[..63])), Ok(()));
+    let too_many = Err(TrustError::Template(template::TemplateError::TooMany));
+    assert_eq!(with("{{tag(t)}}.{{ tag(t)}}", json!(tags)), too_many);
 }
 
 #[test]
