@@ -351,9 +351,13 @@ impl Turn {
         if slot >= self.slots.len() {
             self.slots.resize(slot + 1, NONE);
         }
-        let index = match self.slots.get(slot) {
-            Some(&index) if index != NONE => index as usize - 1,
-            _ => {
+        // A slot is given again as soon as its peer is gone, maybe while this turn has a stage for that one: what is for
+        // the newcomer must not go there.
+        let known = self.slots.get(slot).filter(|&&index| index != NONE).map(|&index| index as usize - 1);
+        let known = known.filter(|&index| self.stages.get(index).is_some_and(|s| Arc::ptr_eq(&s.peer, peer)));
+        let index = match known {
+            Some(index) => index,
+            None => {
                 let bytes = self.pool.take();
                 self.stages.push(Stage {
                     peer: peer.clone(),
@@ -394,5 +398,50 @@ impl Random for Dice {
         x ^= x >> 27;
         self.0 = x;
         (x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::Sink;
+    use crate::peer::{Attention, ClientId};
+    use crate::stats::Counters;
+    use parking_lot::Mutex;
+    use std::io::{self, IoSlice};
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<u8>>);
+
+    impl Sink for Kept {
+        fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let mut kept = self.0.lock();
+            slices.iter().for_each(|slice| kept.extend_from_slice(slice));
+            Ok(slices.iter().map(|s| s.len()).sum())
+        }
+    }
+
+    struct Unheard;
+
+    impl Attention for Unheard {
+        fn call(&self) {}
+    }
+
+    /// A peer that goes and one that comes may have the same slot within one turn of another loop.
+    #[test]
+    fn a_slot_that_is_given_again_takes_nothing_to_its_former_peer() {
+        let mut turn = Turn::new(1, Instant::now());
+        let sinks = [Arc::new(Kept::default()), Arc::new(Kept::default())];
+        let peers = sinks.clone().map(|sink| {
+            Peer::new(ClientId(1), 7, Arc::new(Counters::default()), sink, Box::new(Unheard), 1 << 20)
+        });
+        for _ in 0..2 {
+            for (peer, bytes) in peers.iter().zip([b"old", b"new"]) {
+                turn.send(peer, bytes);
+            }
+            turn.finish();
+        }
+        let kept = sinks.map(|sink| String::from_utf8_lossy(&sink.0.lock()).into_owned());
+        assert_eq!(kept, ["oldold", "newnew"]);
     }
 }

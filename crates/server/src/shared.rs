@@ -310,6 +310,7 @@ impl Shared {
             account.set_imports(&[], &|_| None);
             account.set_mappings(&[]);
             account.set_exports(&[]);
+            self.internal.forget(&self.registry, &account);
         }
     }
 

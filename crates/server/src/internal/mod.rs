@@ -26,6 +26,7 @@ use dialtone_broker::permission;
 use dialtone_broker::stats::Counters;
 use dialtone_broker::subscription::Subscription;
 use dialtone_subject::is_valid_literal;
+use dialtone_wire::CloseReason;
 use mailbox::{Inlet, Mailbox, Work};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
@@ -146,6 +147,19 @@ impl Internal {
         if let Some(sid) = std::str::from_utf8(served.0.sid()).ok().and_then(|sid| sid.parse().ok()) {
             self.handlers.write().remove(&sid);
         }
+    }
+
+    /// Ends all that is served in an account, which is gone.
+    pub(crate) fn forget(&self, registry: &Registry, account: &Arc<Account>) {
+        let Some((_, peer)) = self.peers.lock().remove(&account.id) else { return };
+        let all = peer.subscriptions().take_all();
+        account.remove_all(&all);
+        let mut handlers = self.handlers.write();
+        for sid in all.iter().filter_map(|s| std::str::from_utf8(s.sid()).ok()?.parse().ok()) {
+            handlers.remove::<u64>(&sid);
+        }
+        peer.close(CloseReason::ServerShutdown);
+        registry.free_slot(peer.slot());
     }
 
     /// Publishes in an account as part of a turn, on whatever thread that is. How many got it.

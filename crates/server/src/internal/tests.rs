@@ -108,3 +108,15 @@ proptest::proptest! {
         proptest::prop_assert_eq!(got, sent);
     }
 }
+
+#[test]
+fn an_account_that_is_gone_is_forgotten() {
+    let server = server();
+    let shared = server.shared();
+    let account = Account::new(AccountId(77), "gone");
+    let before = shared.internal.handlers.read().len();
+    shared.internal.serve(&shared.registry, &account, "a.*", None, Arc::new(|_, _| {}));
+    assert_eq!((account.interest().len(), shared.internal.handlers.read().len()), (1, before + 1));
+    shared.internal.forget(&shared.registry, &account);
+    assert_eq!((account.interest().len(), shared.internal.handlers.read().len()), (0, before));
+}
