@@ -67,10 +67,14 @@ impl Client {
         }
     }
 
-    /// Reads the next publishes and makes the turn ready for their subjects. How many bytes were looked at.
+    /// Reads the next publishes and makes the turn ready for their subjects. How many bytes need no further look: all,
+    /// if the account has so few subscriptions that it does not pay.
     #[cold]
     pub(super) fn look_ahead(&self, input: &[u8], turn: &Turn) -> usize {
-        let Some(account) = &self.place.account else { return 0 };
+        let Some(account) = &self.place.account else { return input.len() };
+        if !account.interest().is_worth_warming() {
+            return input.len();
+        }
         let mut subjects: [&[u8]; SUBJECTS_MAX] = [b""; SUBJECTS_MAX];
         let (mut count, mut used) = (0, 0);
         for slot in &mut subjects {

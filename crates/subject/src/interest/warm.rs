@@ -13,14 +13,13 @@ pub const SUBJECTS_MAX: usize = 32;
 const ENTRIES_MIN: usize = 32 * 1024;
 
 impl<E: Entry> Interest<E> {
-    /// Makes ready to be asked for these subjects soon; of more than [`SUBJECTS_MAX`] for the first ones.
-    pub fn warm(&self, subjects: &[&[u8]]) {
-        if self.len >= ENTRIES_MIN {
-            self.read_ahead(subjects);
-        }
+    /// Whether it is so large that [`Interest::warm`] pays.
+    pub fn is_worth_warming(&self) -> bool {
+        self.len >= ENTRIES_MIN
     }
 
-    fn read_ahead(&self, subjects: &[&[u8]]) {
+    /// Makes ready to be asked for these subjects soon; of more than [`SUBJECTS_MAX`] for the first ones.
+    pub fn warm(&self, subjects: &[&[u8]]) {
         let mut hashes = [0; SUBJECTS_MAX];
         let hashes = hashes.get_mut(..subjects.len().min(SUBJECTS_MAX)).unwrap_or_default();
         for (hash, subject) in hashes.iter_mut().zip(subjects) {
@@ -64,7 +63,7 @@ mod tests {
         };
         let before: Vec<usize> = odd.iter().map(|subject| answer(subject)).collect();
         for subjects in [&[][..], &odd, &many] {
-            interest.read_ahead(subjects);
+            interest.warm(subjects);
         }
         assert_eq!(odd.iter().map(|subject| answer(subject)).collect::<Vec<_>>(), before);
         assert_eq!(before, [4, 0, 0, 0, 0, 2, 3, 3]);
