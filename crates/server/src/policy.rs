@@ -8,6 +8,7 @@ use dialtone_config::{ConfigError, ConfigErrors, Options};
 use dialtone_identity::authenticator::{self, Authenticator};
 use dialtone_identity::callout::Keys;
 use dialtone_wire::Info;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct Policy {
     pub info: Info,
     /// How long a client may take to say who it is.
     pub auth_timeout: Duration,
+    /// Of the accounts in the configuration, by name: each connection asks, and there may be many thousands.
+    account_limits: HashMap<String, AccountLimits>,
 }
 
 /// Why options cannot be carried out.
@@ -79,7 +82,8 @@ impl Policy {
             // With TLS the handshake counts; the official server adds a second.
             options.tls.as_ref().map_or(AUTH_TIMEOUT, |tls| tls.timeout + Duration::from_secs(1))
         });
-        Ok(Self { options, authenticator, tls, info, auth_timeout })
+        let account_limits = options.accounts.iter().map(|a| (a.name.clone(), a.limits)).collect();
+        Ok(Self { options, authenticator, tls, info, auth_timeout, account_limits })
     }
 
     /// INFO for one connection.
@@ -96,7 +100,7 @@ impl Policy {
 
     /// The limits of an account.
     pub fn account_limits(&self, name: &str) -> AccountLimits {
-        self.options.accounts.iter().find(|a| a.name == name).map(|a| a.limits).unwrap_or_default()
+        self.account_limits.get(name).copied().unwrap_or_default()
     }
 
     /// Whether a connection must say who it is before anything else.
