@@ -4,6 +4,7 @@ use crate::internal::{Answer, Desk, Outgoing};
 use crate::registry::Session;
 use crate::shared::Shared;
 use crate::tokens::clock::now;
+use crate::tokens::review;
 use crate::verifier::Verdict;
 use data_encoding::BASE64;
 use dialtone_broker::account::GLOBAL;
@@ -14,7 +15,6 @@ use dialtone_identity::jwt::Token;
 use dialtone_identity::jwt::authorization::{
     AuthorizationRequest, ClientInformation, ClientTls, ConnectOptions, ServerId,
 };
-use dialtone_identity::jwt::trust::{Presented, Proof};
 use dialtone_wire::Connect;
 use std::sync::Arc;
 
@@ -93,15 +93,9 @@ fn judge(
     answer: &[u8],
 ) -> Result<Grant, Refusal> {
     let policy = shared.policy();
-    let presented = Presented {
-        // The answer is for a key that was made for it; the service has seen what the connection presents.
-        proof: Proof::Shown,
-        connection_type: session.way.connection_type(),
-        proxied: session.proxy.get().is_some(),
-        address: session.remote().map(|remote| remote.ip()),
-        now: now(),
-        time_of_day: &|zone| shared.time_of_day(zone),
-    };
+    // The answer is for a key that was made for it; the service has seen what the connection presents.
+    let time_of_day = |zone: &str| shared.time_of_day(zone);
+    let presented = review::shown(session, &time_of_day);
     let by = Judging {
         server: &shared.identity.id,
         keys: &shared.identity.keys,

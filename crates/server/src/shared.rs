@@ -229,13 +229,17 @@ impl Shared {
         let mut is_new = false;
         let make = || {
             is_new = true;
-            Account::new(AccountId(self.next_account.fetch_add(1, Ordering::Relaxed)), name)
+            self.new_account(name)
         };
         let account = self.accounts.lock().entry(name.into()).or_insert_with(make).clone();
         if is_new {
             system::equip(self, &account);
         }
         account
+    }
+
+    fn new_account(&self, name: &str) -> Arc<Account> {
+        Account::new(AccountId(self.next_account.fetch_add(1, Ordering::Relaxed)), name)
     }
 
     /// The limits of an account: its token's, or the configuration's.
@@ -268,8 +272,7 @@ impl Shared {
             let mut accounts = self.accounts.lock();
             for name in configured.iter().map(|a| a.name.as_str()).chain(system.as_deref()) {
                 accounts.entry(name.into()).or_insert_with(|| {
-                    let account =
-                        Account::new(AccountId(self.next_account.fetch_add(1, Ordering::Relaxed)), name);
+                    let account = self.new_account(name);
                     new.push(account.clone());
                     account
                 });

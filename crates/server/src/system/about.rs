@@ -19,7 +19,7 @@ pub(crate) fn feature_flags() -> Value {
 }
 
 /// The field `server` of the next message. Each has the next number.
-pub(super) fn server(shared: &Shared) -> Value {
+pub(crate) fn server(shared: &Shared) -> Value {
     let policy = shared.policy();
     let mut out = Map::new();
     let mut set = |key: &str, value: Value| {

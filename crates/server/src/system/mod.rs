@@ -16,7 +16,7 @@ mod statsz;
 mod subjects;
 mod tenants;
 
-pub(crate) use about::feature_flags;
+pub(crate) use about::{feature_flags, server};
 pub(crate) use events::{connected, joined, lame_duck, left, refused, shutdown};
 
 use crate::internal::{Outgoing, Timer};

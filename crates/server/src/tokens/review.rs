@@ -57,29 +57,36 @@ impl End {
     }
 }
 
-fn again(shared: &Shared, session: &Session, key: &str) -> Result<(), End> {
-    let policy = shared.policy();
-    let operators = policy.authenticator.operators().ok_or(End::REFUSED)?;
-    let Some(believed) = shared.tokens.find(key) else { return Err(End::ACCOUNT_OVER) };
-    let Some(claimed) = session.claimed() else { return Ok(()) };
-    let presented = Presented {
+/// What a connection presents whose proof was seen before.
+pub(crate) fn shown<'a>(session: &Session, time_of_day: &'a dyn Fn(&str) -> Option<i64>) -> Presented<'a> {
+    Presented {
         proof: Proof::Shown,
         connection_type: session.way.connection_type(),
         proxied: session.proxy.get().is_some(),
         address: session.remote().map(|remote| remote.ip()),
         now: now(),
-        time_of_day: &|zone| shared.time_of_day(zone),
-    };
-    let claimed = operators.again(&claimed, &believed.token, &presented).map_err(|error| match error {
-        TrustError::Revoked => End(Some(ProtocolError::AuthenticationRevoked), CloseReason::Revocation),
-        TrustError::Time if believed.token.check_time(now()).is_err() => End::ACCOUNT_OVER,
-        TrustError::Time => {
-            End(Some(ProtocolError::AuthenticationExpired), CloseReason::AuthenticationExpired)
-        }
-        // A signing key that is one no longer: closed without a word, as by the official server.
-        TrustError::Issuer => End(None, CloseReason::AuthenticationViolation),
-        _ => End::REFUSED,
-    })?;
+        time_of_day,
+    }
+}
+
+fn again(shared: &Shared, session: &Session, key: &str) -> Result<(), End> {
+    let policy = shared.policy();
+    let operators = policy.authenticator.operators().ok_or(End::REFUSED)?;
+    let Some(believed) = shared.tokens.find(key) else { return Err(End::ACCOUNT_OVER) };
+    let Some(claimed) = session.claimed() else { return Ok(()) };
+    let time_of_day = |zone: &str| shared.time_of_day(zone);
+    let claimed = operators.again(&claimed, &believed.token, &shown(session, &time_of_day)).map_err(
+        |error| match error {
+            TrustError::Revoked => End(Some(ProtocolError::AuthenticationRevoked), CloseReason::Revocation),
+            TrustError::Time if believed.token.check_time(now()).is_err() => End::ACCOUNT_OVER,
+            TrustError::Time => {
+                End(Some(ProtocolError::AuthenticationExpired), CloseReason::AuthenticationExpired)
+            }
+            // A signing key that is one no longer: closed without a word, as by the official server.
+            TrustError::Issuer => End(None, CloseReason::AuthenticationViolation),
+            _ => End::REFUSED,
+        },
+    )?;
     let permissions = claimed.permissions.clone();
     session.set_claimed(Arc::new(claimed));
     give(session, permissions);

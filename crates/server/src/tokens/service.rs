@@ -7,6 +7,7 @@ use super::resolver::folder::{self, Store};
 use crate::internal::{Desk, Message, Outgoing};
 use crate::log::Event;
 use crate::shared::Shared;
+use crate::system;
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::account::Account;
 use dialtone_identity::jwt::validate::{Severity, World, validate};
@@ -131,17 +132,8 @@ fn reply(shared: &Arc<Shared>, message: &Message, payload: impl Into<Vec<u8>>) {
 }
 
 fn reply_json(shared: &Arc<Shared>, message: &Message, (field, value): (&str, Value)) {
-    let answer = json!({ "server": about(shared), field: value });
+    let answer = json!({ "server": system::server(shared), field: value });
     reply(shared, message, answer.to_string());
-}
-
-fn about(shared: &Shared) -> Value {
-    let policy = shared.policy();
-    json!({
-        "name": shared.identity.name, "host": policy.info.host, "id": shared.identity.id,
-        "ver": crate::policy::COMPATIBLE_VERSION, "jetstream": false, "flags": 0, "seq": 1,
-        "feature_flags": {}, "time": crate::monitor::times::stamp(std::time::SystemTime::now()),
-    })
 }
 
 type Answered = (&'static str, Value);
