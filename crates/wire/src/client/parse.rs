@@ -228,8 +228,16 @@ fn until_newline<'a>(
             }
             Ok(Parsed::Op(op(args)?, end + 1))
         }
-        None if input.len() - from > max => Err(ParseError::ControlLine),
-        None => Ok(Parsed::Partial { total: 0 }),
+        None => unfinished(input, from, max),
+    }
+}
+
+/// A line whose newline is still to come. A CR at its end may be the one before that, which does not count.
+fn unfinished(input: &[u8], from: usize, max: usize) -> Result<Parsed<'_>, ParseError> {
+    if line(input, from, input.len()).len() > max {
+        Err(ParseError::ControlLine)
+    } else {
+        Ok(Parsed::Partial { total: 0 })
     }
 }
 
@@ -303,11 +311,7 @@ fn publish<'a>(
 ) -> Result<Parsed<'a>, ParseError> {
     let max = limits.control_line_bytes_max;
     let Some((words, count, end)) = words(input, from, max) else {
-        return if input.len() - from > max {
-            Err(ParseError::ControlLine)
-        } else {
-            Ok(Parsed::Partial { total: 0 })
-        };
+        return unfinished(input, from, max);
     };
     let args = line(input, from, end);
     if args.len() > max {

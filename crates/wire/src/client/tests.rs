@@ -114,6 +114,21 @@ fn sizes_are_bounded_before_the_payload_comes() {
     check(&[b"PUB ".as_slice(), &[b'x'; 70], b" 0\r\n\r\n"].concat(), &["Some(ControlLineExceeded)"]);
 }
 
+/// Found by the fuzz target `client`: cut between its CR and its newline it was refused.
+#[test]
+fn a_line_as_long_as_the_limit_may_come_in_any_pieces() {
+    let subject = [b'x'; 62];
+    let sub = format!("Subscribe {{ filter: {subject:?}, queue: None, sid: {:?} }}", b"1");
+    check(&[b"SUB ".as_slice(), &subject, b" 1\r\n"].concat(), &[&sub]);
+    let connect = [b"CONNECT {".as_slice(), &[b'x'; 61], b"}\r\n"].concat();
+    check(&connect, &[&format!("Connect({:?})", &connect[8..71])]);
+    let publish = [b"PUB ".as_slice(), &subject, b" 0\r\n\r\n"].concat();
+    assert_eq!(transcript(&publish).len(), 1);
+    check(&publish, &[&transcript(&publish)[0]]);
+    check(&[b"SUB ".as_slice(), &subject, b"x 1\r\n"].concat(), &["Some(ControlLineExceeded)"]);
+    check(&[b"PUB ".as_slice(), &subject, b"x 0\r\n\r\n"].concat(), &["Some(ControlLineExceeded)"]);
+}
+
 #[test]
 fn a_payload_ends_with_crlf_or_the_connection_does() {
     check(b"PUB foo 2\r\nhixx\r\n", &[UNKNOWN]);
