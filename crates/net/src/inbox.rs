@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// What a loop can be asked from outside.
 pub(crate) enum Command {
@@ -26,7 +27,8 @@ pub(crate) struct Arrival {
     pub(crate) socket: Socket,
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) listener: usize,
-    pub(crate) proxy_protocol: bool,
+    /// How long a PROXY header may take, if one may come.
+    pub(crate) proxy_header: Option<Duration>,
 }
 
 struct Inbox {

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -14,8 +15,8 @@ const BACKLOG: i32 = 4096;
 pub struct Listener {
     /// The number that its connections are told apart by.
     pub number: usize,
-    /// Whether connections begin with a PROXY header.
-    pub proxy_protocol: bool,
+    /// Connections may begin with a PROXY header, and how long it may take.
+    pub proxy_header: Option<Duration>,
     socket: Listening,
 }
 
@@ -39,23 +40,20 @@ impl Listener {
         socket.listen(BACKLOG)?;
         Ok(Self {
             number,
-            proxy_protocol: false,
+            proxy_header: None,
             socket: Listening::Tcp(mio::net::TcpListener::from_std(socket.into())),
         })
     }
 
     /// Listens on a Unix-domain socket. The path must not exist.
     pub fn unix(number: usize, path: &Path) -> io::Result<Self> {
-        Ok(Self {
-            number,
-            proxy_protocol: false,
-            socket: Listening::Unix(mio::net::UnixListener::bind(path)?),
-        })
+        Ok(Self { number, proxy_header: None, socket: Listening::Unix(mio::net::UnixListener::bind(path)?) })
     }
 
-    /// Whether its connections begin with a PROXY header.
-    pub fn proxy_protocol(mut self, yes: bool) -> Self {
-        self.proxy_protocol = yes;
+    /// Its connections may begin with a PROXY header, whose last byte, or the first of something else, must come within
+    /// this time.
+    pub fn proxy_header(mut self, timeout: Duration) -> Self {
+        self.proxy_header = Some(timeout);
         self
     }
 

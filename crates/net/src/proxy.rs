@@ -2,11 +2,14 @@
 //! Source: <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// Bytes of a version 1 line, CRLF included.
 const V1_BYTES_MAX: usize = 107;
 /// Bytes behind a version 2 header: the addresses and a bounded number of extensions.
 const V2_BODY_BYTES_MAX: usize = 4096;
+/// How long a peer may take to send the header. The official figure.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// A header that was read.

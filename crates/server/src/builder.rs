@@ -15,7 +15,7 @@ use dialtone_config::Options;
 
 use dialtone_identity::callout::Keys;
 use dialtone_identity::nkey::{Kind, Seed};
-use dialtone_net::{Listener, Loops};
+use dialtone_net::{Listener, Loops, proxy};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -162,7 +162,7 @@ fn listen(options: &Options) -> Result<Listener, StartError> {
     let address = resolve(&options.host, options.port.unwrap_or(0))?;
     let listener = Listener::tcp(CLIENTS, address)
         .map_err(|cause| StartError::Listen { address: address.to_string(), cause })?;
-    Ok(listener.proxy_protocol(options.proxy_protocol))
+    Ok(if options.proxy_protocol { listener.proxy_header(proxy::HEADER_TIMEOUT) } else { listener })
 }
 
 /// The number of the listener for clients.

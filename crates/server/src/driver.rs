@@ -84,8 +84,6 @@ impl Handler for Driver {
     fn open(&mut self, accepted: Accepted) -> Option<(Self::Connection, Transport)> {
         let policy = self.shared.policy();
         let registry = &self.shared.registry;
-        // The address of a proxy is not the client's; its header will tell that.
-        let remote = accepted.remote.filter(|_| !accepted.may_be_proxied);
         let way = match accepted.remote {
             Some(_) => Way::Network,
             None if accepted.listener == IN_PROCESS => Way::InProcess,
@@ -99,7 +97,7 @@ impl Handler for Driver {
             Box::new(LinkAttention(accepted.link)),
             policy.options.limits.pending_bytes_max,
         );
-        let session = Arc::new(Session::new(peer, way, remote, self.turn.now()));
+        let session = Arc::new(Session::new(peer, way, accepted.remote, self.turn.now()));
         let described: Weak<Session> = Arc::downgrade(&session);
         session.peer.described_by(described);
         registry.insert(session.clone());
@@ -116,6 +114,9 @@ impl Handler for Driver {
             }
             _ => Transport::Plain,
         };
+        if accepted.may_be_proxied {
+            client.expect_header();
+        }
         if matches!(transport, Transport::Tls { plain_allowed: false, .. }) {
             client.expect_handshake();
         }

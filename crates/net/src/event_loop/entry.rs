@@ -75,8 +75,8 @@ pub(super) enum Life {
 pub(super) struct Entry<C> {
     pub(super) link: Arc<Link>,
     pub(super) connection: C,
-    /// A PROXY header may still come before anything else.
-    pub(super) may_be_proxied: bool,
+    /// A PROXY header may still come before anything else; something must, until then.
+    pub(super) header_until: Option<Instant>,
     pub(super) stage: Stage,
     pub(super) life: Life,
     /// What is left of a message that is not whole.

@@ -99,7 +99,7 @@ impl Loops {
     pub fn take(&self, socket: Socket, remote: Option<SocketAddr>, listener: usize) {
         self.inboxes.send(
             self.inboxes.place(),
-            Command::Take(Arrival { socket, remote, listener, proxy_protocol: false }),
+            Command::Take(Arrival { socket, remote, listener, proxy_header: None }),
         );
     }
 
@@ -269,7 +269,7 @@ impl<H: Handler> EventLoop<H> {
         let deadline = match entry.life {
             Life::Open => {
                 let connection = self.handler.deadline(&entry.connection);
-                connection.into_iter().chain(entry.stage.deadline()).min()
+                connection.into_iter().chain(entry.stage.deadline()).chain(entry.header_until).min()
             }
             Life::Flushing(until) => Some(until),
         };
@@ -317,6 +317,9 @@ impl<H: Handler> EventLoop<H> {
         match entry.life {
             Life::Flushing(_) => return self.linger(token),
             Life::Open => {}
+        }
+        if entry.header_until.is_some_and(|until| until <= now) {
+            return self.broken(token, Broken::Proxy("no whole header came in time".into()));
         }
         match &mut entry.stage {
             Stage::Await { greet_at, greeted, .. } if greet_at.is_some_and(|at| at <= now) => {

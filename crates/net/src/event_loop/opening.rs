@@ -62,8 +62,8 @@ impl<H: Handler> EventLoop<H> {
             let Some(listener) = self.listeners.get(place).and_then(Option::as_ref) else { return false };
             match listener.accept() {
                 Ok((socket, remote)) => {
-                    let (number, proxy_protocol) = (listener.number, listener.proxy_protocol);
-                    let arrival = Arrival { socket, remote, listener: number, proxy_protocol };
+                    let (number, proxy_header) = (listener.number, listener.proxy_header);
+                    let arrival = Arrival { socket, remote, listener: number, proxy_header };
                     let owner = self.inboxes.place();
                     if owner == self.index {
                         self.open(arrival);
@@ -96,12 +96,11 @@ impl<H: Handler> EventLoop<H> {
             self.free.push(token);
             return;
         }
-        let may_be_proxied = arrival.proxy_protocol;
         let accepted = Accepted {
             link: link.clone(),
             remote: arrival.remote,
             listener: arrival.listener,
-            may_be_proxied,
+            may_be_proxied: arrival.proxy_header.is_some(),
         };
         let Some((connection, transport)) = self.handler.open(accepted) else {
             self.free.push(token);
@@ -112,7 +111,7 @@ impl<H: Handler> EventLoop<H> {
         let mut entry = Entry {
             link,
             connection,
-            may_be_proxied,
+            header_until: arrival.proxy_header.map(|timeout| self.now + timeout),
             stage,
             life: Life::Open,
             partial: Vec::new(),

@@ -45,10 +45,14 @@ impl<H: Handler> EventLoop<H> {
             return;
         }
         let encrypted = !matches!(entry.stage, Stage::Open) || entry.link.is_encrypted();
-        let carries = entry.may_be_proxied || (!encrypted && entry.partial.len() <= CARRIED_BYTES_MAX);
+        let carries =
+            entry.header_until.is_some() || (!encrypted && entry.partial.len() <= CARRIED_BYTES_MAX);
         let carried = if carries { entry.partial.len() } else { 0 };
         let Some(room) = self.buffer.get_mut(carried..) else { return };
         let got = match entry.link.socket.read(room) {
+            Ok(0) if entry.header_until.is_some() => {
+                return self.broken(token, Broken::Proxy("the connection ended before it".into()));
+            }
             Ok(0) => return self.broken(token, Broken::Eof),
             Ok(got) => got,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -61,7 +65,7 @@ impl<H: Handler> EventLoop<H> {
         // A short read emptied the socket, unless its end is behind it.
         entry.readable = got == room.len() || entry.read_closed;
         if matches!(entry.life, Life::Open) {
-            if entry.may_be_proxied {
+            if entry.header_until.is_some() {
                 self.take_header(token, carried + got);
             } else {
                 self.take(token, carried, got);
@@ -210,7 +214,7 @@ impl<H: Handler> EventLoop<H> {
             Err(proxy::NoHeader::Absent) => 0,
             Err(proxy::NoHeader::Bad(why)) => return self.broken(token, Broken::Proxy(why.into())),
         };
-        entry.may_be_proxied = false;
+        entry.header_until = None;
         entry.partial = Vec::new();
         self.buffer.copy_within(used..got, 0);
         if got > used {

@@ -320,12 +320,16 @@ impl Client {
         info.lame_duck = self.shared.lame_duck.load(Ordering::Relaxed);
         if !answers_connect {
             info.nonce = self.nonce.to_string();
+            if self.may_be_proxied {
+                info.client_ip.clear();
+            }
         } else {
             info.connect_info = true;
             info.max_payload = self.limits.payload_bytes_max as i64;
-            let account = self.place.account.as_ref().map(|a| a.name.to_string()).unwrap_or_default();
-            info.acc_is_sys = self.shared.system_account().is_some_and(|system| system == account);
-            info.remote_account = account;
+            if let Some(account) = &self.place.account {
+                info.acc_is_sys = self.shared.system().is_some_and(|system| Arc::ptr_eq(&system, account));
+                info.remote_account = account.name.to_string();
+            }
         }
         let mut bytes = Vec::with_capacity(512);
         info.encode(&mut bytes);

@@ -84,6 +84,8 @@ pub struct Client {
     pending: Option<Box<Connect>>,
     /// It came when there were enough TLS handshakes in this second.
     throttled: bool,
+    /// A PROXY header may come and name another address than the socket's.
+    may_be_proxied: bool,
     /// The account's token was looked for.
     looked_up: bool,
     /// When its token or its account's is over, and what it is told then.
@@ -136,6 +138,7 @@ impl Client {
             nonce,
             pending: None,
             throttled: false,
+            may_be_proxied: false,
             looked_up: false,
             ends: None,
             traced,
@@ -186,6 +189,11 @@ impl Client {
         self.alive.hold();
     }
 
+    /// Who is behind the other end may yet be told: no address before that.
+    pub fn expect_header(&mut self) {
+        self.may_be_proxied = true;
+    }
+
     /// A proxy has said who the other end is.
     pub fn proxied(&mut self, source: Option<SocketAddr>) {
         if let Some(source) = source {
@@ -224,7 +232,9 @@ impl Client {
                 CloseReason::TlsHandshake
             }
             Broken::Proxy(why) => {
-                self.log(Event::ProtocolError, format_args!("Error reading PROXY protocol header: {why}"));
+                let from = self.session.remote().map(|remote| remote.to_string()).unwrap_or_default();
+                let text = format_args!("Error reading PROXY protocol header from {from}: {why}");
+                self.shared.log.say(Event::ProxyHeaderBad, "", text);
                 CloseReason::ProtocolViolation
             }
         };

@@ -128,6 +128,8 @@ events! {
     ProtocolError "protocol_error" Error;
     /// A client gave up.
     ClientError "client_error" Error;
+    /// A connection's PROXY header cannot be used.
+    ProxyHeaderBad "proxy_header_bad" Warn;
     /// A TLS handshake failed.
     TlsFailed "tls_failed" Error;
     /// TLS is up.
