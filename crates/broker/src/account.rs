@@ -19,6 +19,8 @@ pub struct AccountId(pub u32);
 pub const GLOBAL: &str = "$G";
 /// The default name of the system account.
 pub const SYSTEM: &str = "$SYS";
+/// What subjects of the system begin with, in every account.
+const SYSTEM_PREFIX: &[u8] = b"$SYS.";
 
 /// A space of subjects. The same subject in two accounts never meets.
 pub struct Account {
@@ -87,10 +89,16 @@ impl Account {
         result
     }
 
-    /// Whether a message here may concern another account.
+    /// Whether a message to `subject` here may concern another account.
     #[inline]
-    pub(crate) fn shares(&self) -> bool {
-        self.shares.load(Ordering::Acquire)
+    pub(crate) fn shares(&self, subject: &[u8]) -> bool {
+        self.shares.load(Ordering::Acquire) || subject.starts_with(SYSTEM_PREFIX)
+    }
+
+    /// Its subscriptions, as they are told: a service that it takes counts as one.
+    pub fn subscriptions(&self) -> usize {
+        let interest = self.interest().len();
+        interest + self.sharing().services_len()
     }
 
     /// Whether some subject here is mapped.

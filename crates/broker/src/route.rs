@@ -127,7 +127,7 @@ impl Route {
         self.queues.clear();
         self.services.clear();
         self.add(key.account, key.subject, matches);
-        if key.account.shares() {
+        if key.account.shares(key.subject) {
             self.cross(key, matches);
         }
     }

@@ -162,6 +162,7 @@ impl Server {
         shared.log.say(Event::Stopping, "", format_args!("Initiating Shutdown..."));
         system::shutdown(shared);
         shared.internal.stop();
+        system::end(shared);
         for session in shared.registry.open() {
             session.peer.close(CloseReason::ServerShutdown);
         }

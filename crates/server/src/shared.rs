@@ -313,6 +313,7 @@ impl Shared {
             account.set_imports(&[], &|_| None);
             account.set_mappings(&[]);
             account.set_exports(&[]);
+            account.give_services(Vec::new());
             self.internal.forget(&self.registry, &account);
         }
     }

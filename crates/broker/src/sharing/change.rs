@@ -81,7 +81,8 @@ impl Account {
         errors
     }
 
-    /// Services that it has without having asked for them, such as those of the system account.
+    /// Services that it has without having asked for them: those of the system account. Their subjects here begin with
+    /// `$SYS.`, so that no other message is looked up for them.
     pub fn give_services(&self, services: Vec<ServiceImport>) {
         let given: Vec<_> = services.into_iter().map(Arc::new).collect();
         self.share(|sharing| {

@@ -272,9 +272,9 @@ impl Sharing {
         find(&self.taken, subject)
     }
 
-    /// Whether nothing is shared, so that nobody needs to look.
+    /// Whether nothing is shared by agreement, so that nobody needs to look but for the services that were given.
     pub(crate) fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.taken.is_empty()
+        self.services.len() <= self.given.len() && self.taken.is_empty()
     }
 
     pub(crate) fn has_mappings(&self) -> bool {
@@ -293,6 +293,11 @@ impl Sharing {
         };
         let all = find(&self.exports, subject.as_bytes()).into_iter().filter(|export| contains(export));
         all.max_by_key(|export| *export.subject == *subject)
+    }
+
+    /// How many services it takes.
+    pub fn services_len(&self) -> usize {
+        self.services.len()
     }
 
     /// The services that it takes.

@@ -37,7 +37,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The number of the server's own client. It is in no list of connections.
-const OWN_ID: ClientId = ClientId(1);
+pub(crate) const OWN_ID: ClientId = ClientId(1);
 /// How long [`Internal::stop`] waits for what is still to be done.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 

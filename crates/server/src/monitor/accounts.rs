@@ -2,6 +2,7 @@
 
 use super::options::AccountStatzOptions;
 use super::sharing;
+use super::subscriptions;
 use super::times::stamp;
 use crate::shared::Shared;
 use crate::tokens::clock::now;
@@ -46,7 +47,7 @@ pub(crate) fn account_info(shared: &Shared, name: &str) -> Result<Value, String>
 }
 
 fn detail(shared: &Shared, account: &Account) -> Value {
-    let stats = account.interest().stats();
+    let stats = subscriptions::stats(account);
     let believed = shared.tokens.find(&account.name);
     let updated = believed.as_ref().map_or_else(|| shared.config_loaded(), |believed| believed.updated);
     let mut out = Map::new();
@@ -124,7 +125,7 @@ pub(crate) fn statistics(shared: &Shared, account: &Account, connections: u32) -
     set("conns", connections.into());
     set("leafnodes", 0.into());
     set("total_conns", connections.into());
-    set("num_subscriptions", account.interest().len().into());
+    set("num_subscriptions", account.subscriptions().into());
     set("sent", side(traffic.out_msgs, traffic.out_bytes));
     set("received", side(traffic.in_msgs, traffic.in_bytes));
     set("slow_consumers", account.slow_consumers.load(Ordering::Relaxed).into());

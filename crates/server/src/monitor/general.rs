@@ -19,7 +19,7 @@ pub(crate) fn varz(shared: &Shared) -> Value {
     let (slow, stale) = (shared.troubles.slow.load(Relaxed), shared.troubles.stale.load(Relaxed));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (http, https) = shared.monitor_ports();
-    let subscriptions: usize = shared.accounts().iter().map(|a| a.interest().len()).sum();
+    let subscriptions: usize = shared.accounts().iter().map(|a| a.subscriptions()).sum();
     let kinds = |clients: u64| json!({ "clients": clients, "routes": 0, "gateways": 0, "leafs": 0 });
     let mut out = json!({
         "server_id": shared.identity.id,

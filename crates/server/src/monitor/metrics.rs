@@ -86,7 +86,7 @@ fn accounts(shared: &Shared, out: &mut String) {
         let traffic = account.counters.read();
         [
             u64::from(account.connections()),
-            account.interest().len() as u64,
+            account.subscriptions() as u64,
             traffic.in_msgs,
             traffic.in_bytes,
             traffic.out_msgs,

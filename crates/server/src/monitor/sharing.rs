@@ -1,6 +1,7 @@
 //! What an account shares, in `/accountz`.
 
 use crate::shared::Shared;
+use crate::system;
 use dialtone_broker::account::Account;
 use dialtone_config::sharing::{Export, ExportKind, Latency, Mapping, ResponseType, Sampling};
 use serde_json::{Map, Value, json};
@@ -24,8 +25,11 @@ pub(super) fn insert(shared: &Shared, account: &Account, out: &mut Map<String, V
         let mappings: Map<String, Value> = mappings.iter().map(|m| (m.subject.clone(), mapping(m))).collect();
         out.insert("mappings".into(), mappings.into());
     }
+    let given = system::exports(shared, account, exports);
+    let given = given.into_iter().map(|(subject, response)| service(subject, response).into());
+    let exports: Vec<Value> = exports.iter().map(export).chain(given).collect();
     if !exports.is_empty() {
-        out.insert("exports".into(), exports.iter().map(export).collect());
+        out.insert("exports".into(), exports.into());
     }
     let imports = imports(account);
     if !imports.is_empty() {
@@ -80,29 +84,37 @@ fn mapping(mapping: &Mapping) -> Value {
 }
 
 fn export(export: &Export) -> Value {
-    let mut out = Map::new();
-    out.insert("subject".into(), export.subject.clone().into());
-    match &export.kind {
-        ExportKind::Stream => {
-            out.insert("type".into(), "stream".into());
-        }
-        ExportKind::Service(service) => {
-            out.insert("type".into(), "service".into());
-            let response = match service.response {
-                ResponseType::Single => "Singleton",
-                ResponseType::Stream => "Streamed",
-                ResponseType::Chunked => "Chunked",
-            };
-            out.insert("response_type".into(), response.into());
-            if let Some(latency) = &service.latency {
+    let mut out = match &export.kind {
+        ExportKind::Stream => stream(&export.subject),
+        ExportKind::Service(exported) => {
+            let mut out = service(&export.subject, exported.response);
+            if let Some(latency) = &exported.latency {
                 out.insert("service_latency".into(), self::latency(latency));
             }
+            out
         }
-    }
+    };
     if !export.accounts.is_empty() {
         out.insert("approved_accounts".into(), export.accounts.clone().into());
     }
     out.into()
+}
+
+fn stream(subject: &str) -> Map<String, Value> {
+    Map::from_iter([("subject".into(), subject.into()), ("type".into(), "stream".into())])
+}
+
+fn service(subject: &str, response: ResponseType) -> Map<String, Value> {
+    let response = match response {
+        ResponseType::Single => "Singleton",
+        ResponseType::Stream => "Streamed",
+        ResponseType::Chunked => "Chunked",
+    };
+    Map::from_iter([
+        ("subject".into(), subject.into()),
+        ("type".into(), "service".into()),
+        ("response_type".into(), response.into()),
+    ])
 }
 
 fn latency(latency: &Latency) -> Value {

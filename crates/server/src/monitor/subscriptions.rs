@@ -2,10 +2,14 @@
 
 use super::options::SubszOptions;
 use super::times::stamp;
+use crate::internal::OWN_ID;
 use crate::shared::Shared;
+use dialtone_broker::account::Account;
+use dialtone_broker::sharing::ServiceImport;
 use dialtone_broker::subscription::Subscription;
-use dialtone_subject::{is_valid_literal, set};
+use dialtone_subject::{Stats, is_valid_literal, set};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Subscriptions of all accounts or of one, and a list of them.
@@ -18,10 +22,8 @@ pub(crate) fn subsz(shared: &Shared, options: &SubszOptions) -> Result<Value, St
     }
     let accounts: Vec<_> =
         shared.accounts().into_iter().filter(|a| account.is_empty() || *a.name == **account).collect();
-    let stats = accounts
-        .iter()
-        .map(|a| a.interest().stats())
-        .fold(Default::default(), |sum: dialtone_subject::Stats, s| sum + s);
+    let stats =
+        accounts.iter().map(|account| stats(account)).fold(Default::default(), |sum: Stats, s| sum + s);
     let mut rows = Vec::new();
     if *list {
         for account in &accounts {
@@ -29,6 +31,8 @@ pub(crate) fn subsz(shared: &Shared, options: &SubszOptions) -> Result<Value, St
             let wanted =
                 interest.iter().filter(|s| test.is_empty() || set::matches(s.0.filter(), test.as_bytes()));
             rows.extend(wanted.map(|s| detail(&s.0, Some(&account.name))));
+            drop(interest);
+            rows.extend(services(account, test));
         }
     }
     let mut out = json!({
@@ -53,6 +57,34 @@ pub(crate) fn subsz(shared: &Shared, options: &SubszOptions) -> Result<Value, St
         object.insert("subscriptions_list".into(), shown.into());
     }
     Ok(out)
+}
+
+/// Figures of an account's subscriptions; a service that it takes counts as one.
+pub(super) fn stats(account: &Account) -> Stats {
+    let stats = account.interest().stats();
+    let services = account.sharing().services_len();
+    Stats {
+        entries: stats.entries + services,
+        filters: stats.filters + services,
+        inserts: stats.inserts + services as u64,
+        fanout_max: stats.fanout_max.max(services.min(1)),
+        ..stats
+    }
+}
+
+/// The services that an account takes, as subscriptions of the server in it.
+fn services(account: &Account, test: &str) -> Vec<Value> {
+    let sharing = account.sharing();
+    let numbered = (1..).zip(sharing.services());
+    let wanted =
+        numbered.filter(|(_, s)| test.is_empty() || set::matches(s.local.as_bytes(), test.as_bytes()));
+    let row = |(sid, service): (u64, &Arc<ServiceImport>)| {
+        json!({
+            "account": account.name, "account_tag": account.name, "subject": service.local,
+            "sid": sid.to_string(), "msgs": 0, "cid": OWN_ID.0,
+        })
+    };
+    wanted.map(row).collect()
 }
 
 /// A subscription, with its account where the list is not one connection's.

@@ -1,7 +1,7 @@
 //! The system account: what the server tells there, and what it answers.
 //!
 //! [`events`] tells who comes and goes, [`statsz`] how the server is doing; [`subjects`] is the table of
-//! what is answered, [`requests`], [`commands`] and [`tenants`] answer. A loop tells in the turn in which it
+//! what is answered, [`requests`], [`commands`] and [`tenants`] answer; [`given`] is what other accounts have of that. A loop tells in the turn in which it
 //! happened, so an event is in its receivers' outboxes before the connection that it is about hears of it; what comes
 //! by time, and all answers, come from the control thread.
 //!
@@ -11,6 +11,7 @@ mod about;
 mod commands;
 mod events;
 mod filter;
+mod given;
 mod requests;
 mod statsz;
 mod subjects;
@@ -18,6 +19,7 @@ mod tenants;
 
 pub(crate) use about::{feature_flags, server};
 pub(crate) use events::{connected, joined, lame_duck, left, refused, shutdown};
+pub(crate) use given::exports;
 
 use crate::internal::{Outgoing, Timer};
 use crate::shared::Shared;
@@ -48,11 +50,16 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     });
 }
 
-/// Answers in an account of tenants. The system account has answers of its own.
-pub(crate) fn equip(shared: &Shared, account: &Arc<Account>) {
-    if shared.system().is_some_and(|system| system.id != account.id) {
-        subjects::serve_tenant(shared, account);
+/// Lets an account ask the system account what every one may ask.
+pub(crate) fn equip(shared: &Shared, account: &Account) {
+    if let Some(system) = shared.system() {
+        given::give(account, &system);
     }
+}
+
+/// Takes back what accounts have of the system account, which holds itself by it.
+pub(crate) fn end(shared: &Shared) {
+    shared.accounts().iter().for_each(|account| account.give_services(Vec::new()));
 }
 
 /// Publishes to the system account what `body` makes, if there is one.

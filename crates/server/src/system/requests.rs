@@ -171,7 +171,7 @@ pub(super) fn account_connz(desk: &mut Desk, message: &Message) {
 }
 
 /// The connections of one account, whatever the body says.
-pub(super) fn connz_of(desk: &mut Desk, message: &Message, account: String) {
+fn connz_of(desk: &mut Desk, message: &Message, account: String) {
     answer_with(desk, message, CONNZ.all, CONNZ.own, |shared, body| {
         connz(shared, &ConnzOptions { account, ..ConnzOptions::read(body)? })
     });
@@ -220,7 +220,7 @@ pub(super) fn accounts_statz(desk: &mut Desk, message: &Message) {
 
 /// The traffic of some accounts, whatever the body says; of none: of those that it says. An account that nobody is in
 /// is told of only if that is asked for.
-pub(super) fn statz_of(desk: &mut Desk, message: &Message, only: Vec<String>) {
+fn statz_of(desk: &mut Desk, message: &Message, only: Vec<String>) {
     answer_with(desk, message, "AccountStatzEventOptions", "AccountStatzOptions", |shared, body| {
         let mut options = AccountStatzOptions::read(body)?;
         if !only.is_empty() {
@@ -241,21 +241,8 @@ pub(super) fn subscribers_of(desk: &mut Desk, message: &Message) {
     desk.reply(message, count.to_string());
 }
 
-/// How many subscriptions there are in the asker's account: `subject [queue]`.
-pub(super) fn subscribers(desk: &mut Desk, message: &Message) {
-    let text = String::from_utf8_lossy(&message.payload).into_owned();
-    let mut words = text.split_whitespace();
-    let (subject, queue) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let count = if words.next().is_some() {
-        0
-    } else {
-        count(&message.account, subject.as_bytes(), queue.as_bytes())
-    };
-    desk.reply(message, count.to_string());
-}
-
 /// Subscriptions of clients whose filter lies in `filter`, in this queue group or, if it is empty, in any or none.
-fn count(account: &Account, filter: &[u8], queue: &[u8]) -> usize {
+pub(super) fn count(account: &Account, filter: &[u8], queue: &[u8]) -> usize {
     if !is_valid_filter(filter) {
         return 0;
     }

@@ -56,7 +56,7 @@ fn figures(shared: &Shared) -> Value {
         "connections": shared.registry.len(),
         "total_connections": shared.registry.total(),
         "active_accounts": accounts.iter().filter(|a| a.connections() > 0).count(),
-        "subscriptions": accounts.iter().map(|a| a.interest().len()).sum::<usize>(),
+        "subscriptions": accounts.iter().map(|a| a.subscriptions()).sum::<usize>(),
         "sent": sent,
         "sent_to_clients": sent,
         "received": received,

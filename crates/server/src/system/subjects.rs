@@ -1,4 +1,4 @@
-//! The table of system subjects: what is answered and heard in the system account, and in every other.
+//! The table of system subjects: what is answered and heard in the system account.
 //!
 //! The official server holds one subscription for each; so does this one, since their number is part of what `/varz`,
 //! `/accountz` and STATSZ say.
@@ -55,9 +55,8 @@ pub(super) const SYSTEM: &[(&str, Answer)] = &[
     ("$SYS.REQ.ACCOUNT.*.STATZ", Answer::Subject(requests::account_statz)),
     ("$SYS.REQ.ACCOUNT.PING.STATZ", Answer::Subject(requests::accounts_statz)),
     ("$SYS.REQ.ACCOUNT.NSUBS", Answer::Subject(requests::subscribers_of)),
-    ("$SYS.REQ.USER.*.INFO", Answer::Subject(tenants::nobody)),
-    ("$SYS.REQ.USER.INFO", Answer::Subject(tenants::user_info)),
-    ("$SYS.DEBUG.SUBSCRIBERS", Answer::Subject(requests::subscribers)),
+    ("$SYS.REQ.USER.*.INFO", Answer::Subject(tenants::user_info)),
+    ("$SYS.DEBUG.SUBSCRIBERS", Answer::Subject(tenants::subscribers)),
     ("$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE", Answer::Cluster),
     ("$SYS.ACCOUNT.*.CLAIMS.UPDATE", Answer::Cluster),
     ("$SYS.ACCOUNT.*.LEAFNODE.CONNECT", Answer::Cluster),
@@ -67,14 +66,6 @@ pub(super) const SYSTEM: &[(&str, Answer)] = &[
     ("$SYS.SERVER.*.LAMEDUCK", Answer::Cluster),
     ("$SYS.LATENCY.M2.{id}", Answer::Cluster),
     ("$SYS._INBOX_.{id}", Answer::Cluster),
-];
-
-/// What everyone may ask in an account of its own, about that account.
-pub(super) const TENANT: &[(&str, Answering)] = &[
-    ("$SYS.REQ.ACCOUNT.PING.CONNZ", tenants::connz),
-    ("$SYS.REQ.SERVER.PING.CONNZ", tenants::connz),
-    ("$SYS.REQ.ACCOUNT.PING.STATZ", tenants::statz),
-    ("$SYS.REQ.USER.INFO", tenants::user_info),
 ];
 
 /// Answers in the system account.
@@ -102,19 +93,12 @@ pub(super) fn serve_system(shared: &Shared, system: &Arc<Account>) {
     }
 }
 
-/// Answers in another account.
-pub(super) fn serve_tenant(shared: &Shared, account: &Arc<Account>) {
-    for (subject, answer) in TENANT {
-        shared.internal.serve(&shared.registry, account, subject, None, Arc::new(*answer));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// The counts of the official server, asked: 15 requests by PING and by id, 3 commands, 7 about an account; with the
-    /// inbox that is subscribed apart, 56 subscriptions in all.
+    /// inbox that is subscribed apart and the service that it has of itself, 56 subscriptions in all.
     #[test]
     fn the_table_is_whole() {
         let count = |is: fn(&Answer) -> bool| SYSTEM.iter().filter(|(_, answer)| is(answer)).count();
@@ -123,7 +107,6 @@ mod tests {
         assert_eq!(servers, 15);
         assert_eq!(named("$SYS.REQ.SERVER.{id}."), 3);
         assert_eq!(named("$SYS.REQ.ACCOUNT.*.") - 1, 7, "and one for claims");
-        assert_eq!(SYSTEM.len() + servers + 1, 56);
-        assert_eq!(TENANT.len(), 4);
+        assert_eq!(SYSTEM.len() + servers + 2, 56);
     }
 }

@@ -1,56 +1,85 @@
-//! What anyone may ask in its own account: who is connected there, the account's traffic, and who one is.
+//! What users and accounts ask of themselves: who one is, and how many subscriptions there are.
 //!
-//! Each question arrives in an account, and is answered about that account and no other, whatever its body says.
+//! Such a question comes by a service of the system account, so a header written by the server says who asks.
 
 use super::about;
-use super::requests::{connz_of, statz_of};
+use super::requests::count;
 use crate::internal::{Desk, Message};
 use crate::registry::Session;
+use dialtone_broker::peer::ClientId;
+use dialtone_broker::sharing::requester::HEADER;
 use dialtone_config::options::{Permissions, Rules};
-use dialtone_subject::Matches;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The connections of the asker's account.
-pub(super) fn connz(desk: &mut Desk, message: &Message) {
-    connz_of(desk, message, message.account.name.to_string());
-}
-
-/// The traffic of the asker's account.
-pub(super) fn statz(desk: &mut Desk, message: &Message) {
-    statz_of(desk, message, vec![message.account.name.to_string()]);
-}
-
-/// Who asks, and what it may do.
+/// Who asks, and what it may do: of nobody, if the question comes from the system account itself.
 pub(super) fn user_info(desk: &mut Desk, message: &Message) {
-    let Some(session) = asker(desk, message) else { return };
-    let user = session.introduction.get().map(|i| i.user.clone()).unwrap_or_default();
+    let asker = Asker::of(message);
     let mut data = Map::new();
-    data.insert("user".into(), user.into());
-    data.insert("account".into(), (*message.account.name).into());
-    data.insert("account_name".into(), (*message.account.name).into());
-    if let Some(permissions) = session.peer.place().permissions {
-        data.insert("permissions".into(), described(permissions.source()));
+    let mut set = |key: &str, value: Value| {
+        data.insert(key.into(), value);
+    };
+    set("user", asker.text("user").into());
+    set("account", asker.text("acc").into());
+    if !asker.text("acc").is_empty() {
+        set("account_name", desk.shared.name_of(asker.text("acc")).into());
     }
-    answer(desk, message, data.into());
-}
-
-/// Asked in the system account about a user of another: of nobody.
-pub(super) fn nobody(desk: &mut Desk, message: &Message) {
-    answer(desk, message, json!({ "user": "", "account": "" }));
-}
-
-fn answer(desk: &mut Desk, message: &Message, data: Value) {
+    if let Some(session) = asker.session(desk) {
+        let claimed = session.claimed();
+        if let Some(name) = claimed.as_ref().map(|claimed| &claimed.name).filter(|name| !name.is_empty()) {
+            set("user_name", name.as_str().into());
+        }
+        if let Some(permissions) = session.peer.place().permissions {
+            set("permissions", described(permissions.source()));
+        }
+        if let Some(left) = claimed.and_then(|claimed| claimed.token.expires).and_then(nanoseconds_until) {
+            set("expires", left.into());
+        }
+    }
     let answer = json!({ "server": about::server(&desk.shared), "data": data });
     desk.reply(message, answer.to_string());
 }
 
-/// Who asks: the connection that gets the answer, so nobody is told about another.
-fn asker(desk: &Desk, message: &Message) -> Option<Arc<Session>> {
-    let mut matches = Matches::default();
-    message.account.interest().matches(message.reply.as_bytes(), &mut matches);
-    let ids: Vec<_> = matches.plain.iter().map(|subscriber| subscriber.0.peer().id).collect();
-    ids.into_iter().find_map(|id| desk.shared.registry.find(id))
+/// How many subscriptions there are in the asker's account: `subject [queue]`.
+pub(super) fn subscribers(desk: &mut Desk, message: &Message) {
+    let asker = Asker::of(message);
+    let account = desk.shared.account(asker.text("acc")).unwrap_or_else(|| message.account.clone());
+    let text = String::from_utf8_lossy(&message.payload).into_owned();
+    let mut words = text.split_whitespace();
+    let (subject, queue) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let count =
+        if words.next().is_some() { 0 } else { count(&account, subject.as_bytes(), queue.as_bytes()) };
+    desk.reply(message, count.to_string());
+}
+
+/// What a question says of who asks.
+struct Asker(Value);
+
+impl Asker {
+    fn of(message: &Message) -> Self {
+        let header = std::str::from_utf8(HEADER).ok().and_then(|name| message.header(name));
+        Self(header.and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default())
+    }
+
+    fn text(&self, field: &str) -> &str {
+        self.0.get(field).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Its connection to this server.
+    fn session(&self, desk: &Desk) -> Option<Arc<Session>> {
+        let id = self.0.get("id").and_then(Value::as_u64)?;
+        let session = desk.shared.registry.find(ClientId(id))?;
+        let account = session.peer.place().account?;
+        let here = *desk.shared.exchange.server == *self.text("server");
+        (here && *account.name == *self.text("acc")).then_some(session)
+    }
+}
+
+fn nanoseconds_until(second: i64) -> Option<u64> {
+    let end = UNIX_EPOCH + std::time::Duration::from_secs(u64::try_from(second).ok()?);
+    let left = end.duration_since(SystemTime::now()).ok()?;
+    Some(left.as_nanos() as u64)
 }
 
 fn described(permissions: &Permissions) -> Value {

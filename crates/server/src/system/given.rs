@@ -1,0 +1,89 @@
+//! What every account has of the system account without having asked for it: services that it offers to all, found by
+//! anyone under a subject that names no account.
+
+use crate::shared::Shared;
+use dialtone_broker::account::Account;
+use dialtone_broker::sharing::{ServiceExport, ServiceImport};
+use dialtone_config::sharing::{Export, ResponseType};
+use std::sync::{Arc, LazyLock};
+
+/// A service of the system account.
+struct Given {
+    subject: &'static str,
+    response: ResponseType,
+    /// What it is called in the other accounts, and in the system account itself.
+    tenants: &'static [&'static str],
+    system: &'static [&'static str],
+    /// It may know who asks.
+    share: bool,
+}
+
+const GIVEN: [Given; 4] = [
+    Given {
+        subject: "$SYS.REQ.ACCOUNT.*.CONNZ",
+        response: ResponseType::Stream,
+        tenants: &["$SYS.REQ.ACCOUNT.PING.CONNZ", "$SYS.REQ.SERVER.PING.CONNZ"],
+        system: &[],
+        share: false,
+    },
+    Given {
+        subject: "$SYS.REQ.ACCOUNT.*.STATZ",
+        response: ResponseType::Stream,
+        tenants: &["$SYS.REQ.ACCOUNT.PING.STATZ"],
+        system: &[],
+        share: false,
+    },
+    Given {
+        subject: "$SYS.REQ.USER.*.INFO",
+        response: ResponseType::Single,
+        tenants: &["$SYS.REQ.USER.INFO"],
+        system: &["$SYS.REQ.USER.INFO"],
+        share: true,
+    },
+    // Who imports it may ask how many subscriptions its account has.
+    Given {
+        subject: "$SYS.DEBUG.SUBSCRIBERS",
+        response: ResponseType::Single,
+        tenants: &[],
+        system: &[],
+        share: false,
+    },
+];
+
+/// One of each for the whole process, so that an import is found to be the same when it is given again.
+static EXPORTS: LazyLock<[Arc<ServiceExport>; GIVEN.len()]> = LazyLock::new(|| {
+    GIVEN.each_ref().map(|given| {
+        let export = ServiceExport { response: given.response, ..ServiceExport::new(given.subject) };
+        Arc::new(export)
+    })
+});
+
+/// Gives an account what it is to have.
+pub(super) fn give(account: &Account, system: &Arc<Account>) {
+    let is_system = account.id == system.id;
+    let imports = GIVEN.iter().zip(EXPORTS.iter()).flat_map(|(given, export)| {
+        let subject = given.subject.replace('*', &account.name);
+        let locals = if is_system { given.system } else { given.tenants };
+        locals.iter().filter_map(move |local| {
+            // Subjects without wildcards fit together.
+            let mut import = ServiceImport::new(system, export.clone(), &subject, local).ok()?;
+            import.share = given.share;
+            import.tells_server = true;
+            Some(import)
+        })
+    });
+    account.give_services(imports.collect());
+}
+
+/// The services that the system account offers to all, but for those that its own configuration speaks of.
+pub(crate) fn exports(
+    shared: &Shared,
+    account: &Account,
+    own: &[Export],
+) -> Vec<(&'static str, ResponseType)> {
+    if shared.system().is_none_or(|system| system.id != account.id) {
+        return Vec::new();
+    }
+    let given = GIVEN.iter().filter(|given| own.iter().all(|export| export.subject != given.subject));
+    given.map(|given| (given.subject, given.response)).collect()
+}
