@@ -192,6 +192,7 @@ pub const CREDS: &[Opt] = &[
 pub const CONFIG: &[Opt] = &[
     opt("--resolver", "memory|full|cache", "accounts in the file itself (default), or pushed to the servers and kept in a folder"),
     opt("--resolver-dir", "DIR", "full, cache: where servers keep accounts (./jwt)"),
+    opt("--allow-delete", "", "full: accounts can be deleted from the servers"),
     opt("--force", "", "overwrite the file"),
 ];
 

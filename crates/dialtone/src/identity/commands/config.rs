@@ -32,6 +32,7 @@ fn text(call: &Call, session: &Session) -> Result<String> {
         let _ = writeln!(text, "# System account {}", system.as_deref().unwrap_or("(not in the store)"));
         let _ = writeln!(text, "system_account: {}", claims.system_account);
     }
+    let allow_delete = call.is_on("--allow-delete");
     let folder = call.value("--resolver-dir").unwrap_or(RESOLVER_FOLDER_DEFAULT);
     ensure!(
         !folder.contains(['"', '\\', '\n']),
@@ -49,7 +50,7 @@ fn text(call: &Call, session: &Session) -> Result<String> {
                 text,
                 "\n# Accounts are pushed to the servers (dialtone identity push), which keep them in a folder.\n\
                  resolver {{\n    type: full\n    dir: \"{folder}\"\n    \
-                 # Whether accounts can be deleted (dialtone identity push --prune).\n    allow_delete: false\n    \
+                 # Whether accounts can be deleted (dialtone identity push --prune).\n    allow_delete: {allow_delete}\n    \
                  # How often servers compare what they have.\n    interval: \"2m\"\n    \
                  # How long other servers are waited for.\n    timeout: \"1.9s\"\n}}\n"
             );
