@@ -90,6 +90,7 @@ const MODES: &[Mode] = &[
         subject: given.subject(), queue: given.queue.clone(), size: given.size() } },
     Mode { name: "churn", help: "connections (4) that subscribe, publish to themselves and unsubscribe", scenario: |given| Scenario::Churn {
         connections: given.connections.unwrap_or(4), size: given.size() } },
+    Mode { name: "connect", help: "connections that come and leave, one after the other, each counted as a message; use --pid", scenario: |_| Scenario::Connect },
     Mode { name: "idle", help: "connections (1000) with a subscription each that do nothing; use --pid", scenario: |given| Scenario::Idle {
         connections: given.connections.unwrap_or(1_000) } },
     Mode { name: "subs", help: "publish over many subscriptions (1000000), a third with wildcards", scenario: |given| Scenario::Spread {

@@ -57,7 +57,8 @@ impl Link {
             serde_json::from_slice(&info).context("the server's INFO is no JSON").with_context(at)?;
         let demands_tls = info.get("tls_required").and_then(serde_json::Value::as_bool).unwrap_or(false);
 
-        let mut entry = format!("CONNECT {}\r\n", target.connect_json()).into_bytes();
+        let nonce = info.get("nonce").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let mut entry = format!("CONNECT {}\r\n", target.connect_json(nonce)?).into_bytes();
         entry.extend_from_slice(setup);
         entry.extend_from_slice(b"PING\r\n");
         let stream = if target.tls || demands_tls {

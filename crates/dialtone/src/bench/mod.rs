@@ -10,6 +10,7 @@
 mod args;
 mod churn;
 pub mod compare;
+mod connect;
 #[cfg(test)]
 mod fake;
 mod flow;

@@ -1,6 +1,7 @@
 //! The kinds of load there are.
 
 use super::churn::Churn;
+use super::connect::Connect;
 use super::flow::Flow;
 use super::idle::Idle;
 use super::listen::{Listen, Reply};
@@ -44,6 +45,8 @@ pub enum Scenario {
         /// Payload bytes.
         size: usize,
     },
+    /// Connections that come and leave.
+    Connect,
     /// Connections with a subscription each, and nothing else.
     Idle {
         /// How many.
@@ -92,6 +95,7 @@ impl Scenario {
                 Box::new(Request::open(target, subject, *requesters, *size, responder)?)
             }
             Scenario::Churn { connections, size } => Box::new(Churn::open(target, *connections, *size)?),
+            Scenario::Connect => Box::new(Connect::new(target)),
             Scenario::Idle { connections } => Box::new(Idle::open(target, *connections)?),
             Scenario::Spread { subscriptions, size } => {
                 ensure!(*size <= SIZE_BYTES_MAX, "--size: at most {SIZE_BYTES_MAX} bytes");

@@ -1,6 +1,8 @@
 //! The server under load: where it is and how to enter, read from a URL.
 
 use anyhow::{Context as _, Result, bail};
+use data_encoding::BASE64URL_NOPAD;
+use dialtone_identity::nkey::Seed;
 
 /// The port of a NATS server when a URL names none.
 const PORT_DEFAULT: u16 = 4222;
@@ -32,6 +34,13 @@ pub enum Entry {
     },
     /// With a token.
     Token(String),
+    /// With a user's JWT, and a signature.
+    Jwt {
+        /// The JWT.
+        jwt: String,
+        /// The user's secret key.
+        seed: String,
+    },
 }
 
 impl Target {
@@ -64,8 +73,10 @@ impl Target {
         Target { entry, ..self.clone() }
     }
 
-    /// The same server with the fields of CONNECT that name who enters.
-    pub fn connect_json(&self) -> String {
+    /// The fields of CONNECT, those that say who enters among them. `nonce` is what the server wants signed.
+    ///
+    /// Errors: a key that is none.
+    pub fn connect_json(&self, nonce: &str) -> Result<String> {
         let mut fields = serde_json::json!({
             "verbose": false, "pedantic": false, "lang": "dialtone-bench", "version": env!("CARGO_PKG_VERSION"),
             "protocol": 1, "echo": true, "headers": true, "no_responders": true,
@@ -77,8 +88,13 @@ impl Target {
                 fields["pass"] = password.as_str().into();
             }
             Entry::Token(token) => fields["auth_token"] = token.as_str().into(),
+            Entry::Jwt { jwt, seed } => {
+                let signature = Seed::parse(seed)?.sign(nonce.as_bytes());
+                fields["jwt"] = jwt.as_str().into();
+                fields["sig"] = BASE64URL_NOPAD.encode(&signature).into();
+            }
         }
-        fields.to_string()
+        Ok(fields.to_string())
     }
 }
 

@@ -38,6 +38,8 @@ pub enum Work {
     /// The same with those who receive in another account, which imports it. Beside the same load within one account it
     /// shows what the border costs.
     Imported(fn() -> Scenario),
+    /// The same with a user who is known by a JWT.
+    Signed(fn() -> Scenario),
     /// Nothing but to start with such a configuration: CPU time and memory.
     Loading(Setup),
     /// Connections that only wait: memory.
@@ -136,6 +138,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "import-request", title: "request/reply over a service import, 64 requesters", work: Work::Imported(|| request(64)), goals: &[Goal::Ratio(Figure::Cpu, 0.65)] },
     Row { name: "load-imports", title: "start with 10 k streams and 10 k services imported", work: Work::Loading(Setup::Imports(10_000)), goals: LIGHT },
     Row { name: "load-accounts", title: "start with 10 k accounts of 10 users", work: Work::Loading(Setup::ManyAccounts(10_000)), goals: LIGHT },
+    Row { name: "connect-jwt", title: "connect with a JWT, and leave: a connection counts as a message", work: Work::Signed(|| Scenario::Connect), goals: &[Goal::Ratio(Figure::Cpu, 0.50)] },
     Row { name: "tls", title: "1:1 over TLS", work: Work::LoadOverTls(|| fan_out(1, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.60)] },
     Row { name: "idle", title: "idle connections", work: Work::Idle { connections: IDLE_CONNECTIONS }, goals: &[
         Goal::AtMost(Figure::MemoryEach, 4096.0), Goal::AtMost(Figure::StartMemory, 8.0 * 1024.0 * 1024.0)] },

@@ -39,6 +39,7 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
     let tls = matches!(row.work, Work::LoadOverTls(_));
     let setup = match row.work {
         Work::Imported(_) => Setup::TwoAccounts,
+        Work::Signed(_) => Setup::Operator,
         Work::Loading(setup) => setup,
         _ => options.setup,
     };
@@ -48,7 +49,8 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
         Work::Load(scenario)
         | Work::LongLoad(scenario)
         | Work::LoadOverTls(scenario)
-        | Work::Imported(scenario) => {
+        | Work::Imported(scenario)
+        | Work::Signed(scenario) => {
             let mut load = scenario().open(&server.target)?;
             let long = matches!(row.work, Work::LongLoad(_));
             let times = options.times.longer(if long { LONG } else { 1 });

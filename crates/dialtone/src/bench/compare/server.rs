@@ -3,6 +3,11 @@
 use super::super::process::Process;
 use super::super::target::{Entry, Target};
 use anyhow::{Context as _, Result, bail};
+use dialtone_identity::jwt::Body;
+use dialtone_identity::jwt::account::{Account, AccountLimits};
+use dialtone_identity::jwt::claims::{Operator, User, UserLimits};
+use dialtone_identity::jwt::encode::Draft;
+use dialtone_identity::nkey::{Kind, Seed};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -33,10 +38,14 @@ pub enum Setup {
     TwoAccounts,
     /// An account that imports this many streams and services, and the one that exports them.
     Imports(usize),
+    /// An operator, whose account has a user with permissions; monitoring is on.
+    Operator,
     /// This many accounts of ten users each; each has a service, and imports that of the next.
     ManyAccounts(usize),
 }
 
+/// When tokens are signed, in seconds since 1970: long ago.
+const ISSUED_AT: i64 = 1_700_000_000;
 /// Users of each account of [`Setup::ManyAccounts`].
 const USERS_PER_ACCOUNT: usize = 10;
 
@@ -76,6 +85,7 @@ impl Server {
             .with_context(|| format!("{}: cannot be started", binary.display()))?;
         let entry = match setup {
             Setup::Plain => Entry::Anonymous,
+            Setup::Operator => Entry::Jwt { jwt: user_jwt()?, seed: seed(Kind::User).reveal().to_string() },
             _ => user("bench"),
         };
         let receivers = (setup == Setup::TwoAccounts).then(|| user("receiver"));
@@ -121,6 +131,19 @@ fn user(name: &str) -> Entry {
     Entry::User { user: name.to_owned(), password: name.to_owned() }
 }
 
+/// The key of this kind. Nothing that anybody trusts.
+fn seed(kind: Kind) -> Seed {
+    Seed::from_bytes(kind, [kind as u8 + 1; 32])
+}
+
+fn user_jwt() -> Result<String> {
+    let mut limits = UserLimits::unlimited();
+    limits.permissions.publish.allow = vec![">".to_owned()];
+    limits.permissions.subscribe.allow = vec![">".to_owned()];
+    let body = Body::from(User { limits, ..User::default() });
+    Ok(Draft::new(seed(Kind::User).public(), "bench", body).sign(&seed(Kind::Account), ISSUED_AT)?)
+}
+
 /// A port nobody listens on at this moment.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
@@ -159,6 +182,17 @@ fn config(setup: Setup, tls: bool, port: u16, folder: &Path) -> Result<String> {
             writeln!(
                 config,
                 "accounts {{ BENCH: {{ {users}, {given} }}, SERVING: {{ {receivers}, {taken} }} }}"
+            )?;
+        }
+        Setup::Operator => {
+            let operator = seed(Kind::Operator);
+            let account = seed(Kind::Account).public();
+            let token = Draft::new(operator.public(), "O", Operator::default()).sign(&operator, ISSUED_AT)?;
+            let body = Account { limits: AccountLimits::unlimited(), ..Account::default() };
+            let account_token = Draft::new(account, "BENCH", body).sign(&operator, ISSUED_AT)?;
+            writeln!(
+                config,
+                "operator: {token}\nresolver: MEMORY\nresolver_preload {{ {account}: {account_token} }}"
             )?;
         }
         Setup::Imports(count) => {
