@@ -54,7 +54,7 @@ pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, requ
         Answer::Message(answer) => {
             let of_answer = session.clone();
             // The account of the answer may have to be looked up.
-            let judged = desk.shared.verifier.take_work(move |shared| {
+            let judged = desk.shared.verifier.take_lookup(move |shared| {
                 decide(&of_answer, judge(shared, &of_answer, &question, &answer.payload));
             });
             if !judged {

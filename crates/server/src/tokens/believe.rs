@@ -63,7 +63,7 @@ impl Shared {
             return Ok(believed);
         }
         let jwt = self.resolver.fetch(self, key, Reach::Anywhere).ok_or(Distrust::Missing)?;
-        self.believe(key, &jwt)?;
+        self.believe(key, &jwt, Reach::Anywhere)?;
         self.tokens.find(key).ok_or(Distrust::Missing)
     }
 
@@ -82,7 +82,9 @@ impl Shared {
             Some(key) => match self.look_up(key) {
                 Err(Distrust::Missing) if matches!(self.resolver.source(), Source::Folder { .. }) => {
                     self.log.say(Event::Starting, "", format_args!("Using bootstrapping system account"));
-                    self.enforce(key, "", bootstrap(operators, key)?)
+                    let account = self.put_in_force(key, "", bootstrap(operators, key)?)?;
+                    self.share_all(key, &account, Reach::Here);
+                    Ok(())
                 }
                 found => found.map(|_| ()),
             },
@@ -95,13 +97,15 @@ impl Shared {
     }
 
     /// Puts a token in force, if an operator signed it for this account and it is newer than the one that is in force.
-    pub fn believe(&self, key: &str, jwt: &str) -> Result<Believing, Distrust> {
+    /// Accounts that it imports from are looked up as far as `reach`, and those beyond that later.
+    pub fn believe(&self, key: &str, jwt: &str, reach: Reach) -> Result<Believing, Distrust> {
         let policy = self.policy();
         let operators = policy.authenticator.operators().ok_or(Distrust::NoOperator)?;
         let token = operators.account(jwt, key, now())?;
         if !operators.may_come(key) {
             return Err(Distrust::Pinned);
         }
+        let changing = self.tokens.changing.lock();
         if let Some(before) = self.tokens.find(key) {
             if *before.jwt == *jwt {
                 return Ok(Believing::Known);
@@ -110,22 +114,27 @@ impl Shared {
                 return Err(Distrust::Older);
             }
         }
-        self.enforce(key, jwt, token)?;
+        let account = self.put_in_force(key, jwt, token)?;
+        drop(changing);
+        self.share_all(key, &account, reach);
         Ok(Believing::Taken)
     }
 
-    /// Puts a token in force that was believed.
-    pub(super) fn enforce(&self, key: &str, jwt: &str, token: Token) -> Result<(), Distrust> {
-        let token = Arc::new(token);
-        // First without what it takes from others: those may take something from it.
-        let alone = self.believed(jwt.into(), token.clone(), false);
+    /// Puts a token in force that was believed, without what it takes from others: those may take something from it.
+    fn put_in_force(&self, key: &str, jwt: &str, token: Token) -> Result<Arc<Account>, Distrust> {
+        let alone = self.believed(jwt.into(), Arc::new(token), false);
         if !self.tokens.put(key, alone.clone()) {
             return Err(Distrust::TooMany);
         }
         let account = self.make_account(key);
         self.share(&account, &alone.claims);
-        self.follow(&token);
-        self.bind(key, &account);
+        Ok(account)
+    }
+
+    /// Takes from others what the account's token says, and gives them what it says.
+    fn share_all(&self, key: &str, account: &Arc<Account>, reach: Reach) {
+        self.follow(key, reach);
+        self.bind(key, account);
         // Whoever takes something from it may do so no longer, or only now.
         for other in self.tokens.all() {
             let name = other.token.subject.to_string();
@@ -137,7 +146,6 @@ impl Shared {
             }
         }
         review::connections(self, key);
-        Ok(())
     }
 
     fn believed(&self, jwt: Arc<str>, token: Arc<Token>, imports: bool) -> Arc<Believed> {
@@ -146,10 +154,12 @@ impl Shared {
         Arc::new(Believed { jwt, token, claims, updated: SystemTime::now() })
     }
 
-    /// Looks up the accounts that a token imports from, and those that these import from.
-    fn follow(&self, token: &Token) {
+    /// Looks up the accounts that the account's token imports from, and those that these import from.
+    fn follow(&self, key: &str, reach: Reach) {
         let of = |token: &Token| exporters(token).into_iter().map(str::to_owned).collect::<Vec<_>>();
-        let mut missing: Vec<String> = of(token);
+        let Some(believed) = self.tokens.find(key) else { return };
+        let mut missing: Vec<String> = of(&believed.token);
+        let mut far = false;
         let mut seen: BTreeSet<String> = BTreeSet::new();
         while let Some(key) = missing.pop() {
             if seen.len() >= FOLLOWED_MAX || self.tokens.find(&key).is_some() || !seen.insert(key.clone()) {
@@ -157,13 +167,20 @@ impl Shared {
             }
             let policy = self.policy();
             let Some(operators) = policy.authenticator.operators() else { return };
-            let Some(jwt) = self.resolver.fetch(self, &key, Reach::Anywhere) else { continue };
+            let Some(jwt) = self.resolver.fetch(self, &key, reach) else {
+                far = true;
+                continue;
+            };
             let Ok(token) = operators.account(&jwt, &key, now()) else { continue };
-            missing.extend(of(&token));
-            let alone = self.believed(jwt.as_str().into(), Arc::new(token), false);
-            if self.tokens.put(&key, alone.clone()) {
-                self.share(&self.make_account(&key), &alone.claims);
+            let exporters = of(&token);
+            let _changing = self.tokens.changing.lock();
+            // Somebody else may have looked it up meanwhile.
+            if self.tokens.find(&key).is_none() && self.put_in_force(&key, &jwt, token).is_ok() {
+                missing.extend(exporters);
             }
+        }
+        if far && reach == Reach::Here && self.resolver.asks_others() {
+            self.follow_further(key);
         }
         // What each takes from the others counts when all are there.
         for key in seen {
@@ -173,8 +190,21 @@ impl Shared {
         }
     }
 
+    /// Asks others for the accounts that are missing, on a thread that may wait for them.
+    fn follow_further(&self, key: &str) {
+        let key = key.to_owned();
+        // Where too much waits, its users have these imports after the next change.
+        self.verifier.take_lookup(move |shared| {
+            if let Some(account) = shared.account(&key) {
+                shared.follow(&key, Reach::Anywhere);
+                shared.bind(&key, &account);
+            }
+        });
+    }
+
     /// Lets an account share and take what its token and those of the others say.
     fn bind(&self, key: &str, account: &Arc<Account>) {
+        let _changing = self.tokens.changing.lock();
         let Some(before) = self.tokens.find(key) else { return };
         let believed = self.believed(before.jwt.clone(), before.token.clone(), true);
         for (subject, why) in &believed.claims.invalid {
@@ -221,8 +251,12 @@ impl Shared {
                 Source::Memory => operators
                     .account(&preload.jwt, key, now())
                     .map_err(Distrust::from)
-                    .and_then(|token| self.enforce(key, &preload.jwt, token)),
-                _ => self.believe(key, &preload.jwt).map(|_| ()),
+                    .and_then(|token| {
+                        let _changing = self.tokens.changing.lock();
+                        self.put_in_force(key, &preload.jwt, token)
+                    })
+                    .map(|account| self.share_all(key, &account, Reach::Here)),
+                _ => self.believe(key, &preload.jwt, Reach::Here).map(|_| ()),
             };
             if let Err(why) = outcome {
                 let name = &before.token.name;
@@ -237,7 +271,10 @@ impl Shared {
 
     /// Forgets the token of an account; its connections are closed.
     pub fn forget(&self, key: &str) {
-        if self.tokens.remove(key) {
+        let changing = self.tokens.changing.lock();
+        let known = self.tokens.remove(key);
+        drop(changing);
+        if known {
             review::connections(self, key);
         }
     }

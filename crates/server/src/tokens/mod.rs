@@ -17,7 +17,7 @@ pub use believe::{Believing, Distrust};
 
 use dialtone_identity::jwt::Token;
 use dialtone_identity::jwt::sharing::Claims;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -46,6 +46,8 @@ pub struct Tokens {
     version: AtomicU64,
     /// The last second in which all imports hold, since 1970; 0: for ever.
     due: AtomicI64,
+    /// Held while a token takes the place of another one, or what it shares is worked out; never while others are asked.
+    changing: Mutex<()>,
 }
 
 impl Tokens {

@@ -2,8 +2,8 @@
 
 use super::believe::{Believing, Distrust};
 use super::clock::now;
-use super::resolver::Source;
 use super::resolver::folder::{self, Store};
+use super::resolver::{Reach, Source};
 use crate::internal::{Desk, Message, Outgoing};
 use crate::log::Event;
 use crate::shared::Shared;
@@ -199,7 +199,7 @@ fn update(shared: &Arc<Shared>, source: &Source, key: Option<&str>, text: &str) 
         Source::Memory | Source::Url(_) => {}
     }
     if in_use {
-        match shared.believe(&subject, text) {
+        match shared.believe(&subject, text, Reach::Here) {
             Ok(Believing::Taken | Believing::Known) => {}
             Err(why) => match source {
                 // It is kept, and counts as soon as it can be believed.

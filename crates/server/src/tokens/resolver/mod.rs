@@ -101,6 +101,11 @@ impl Resolver {
         &self.source
     }
 
+    /// Whether it may take long to fetch a token: others have it.
+    pub fn asks_others(&self) -> bool {
+        matches!(self.source, Source::Url(_) | Source::Folder { full: false, .. })
+    }
+
     /// The token of the account with this key, as it is kept there; nobody has looked whether it can be believed.
     pub fn fetch(&self, shared: &Shared, key: &str, reach: Reach) -> Option<String> {
         if !is_account(key) {
