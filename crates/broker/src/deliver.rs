@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 mod mappings;
-mod services;
+pub(crate) mod services;
 
 /// Bodies from this size on are shared by their targets instead of copied to each.
 const SHARED_BODY_BYTES_MIN: usize = 4096;

@@ -10,6 +10,7 @@
 
 pub mod account;
 pub mod deliver;
+pub mod explain;
 pub mod outbox;
 pub mod peer;
 pub mod permission;

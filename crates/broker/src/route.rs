@@ -93,6 +93,32 @@ pub struct Leg {
     pub subject: Box<[u8]>,
 }
 
+/// What is beyond the borders of an account for one subject.
+#[derive(Debug)]
+pub(crate) struct Crossing {
+    /// Who takes it as a stream, and what it is called there.
+    pub streams: Vec<(Arc<StreamImport>, Box<[u8]>)>,
+    /// Which services it asks.
+    pub services: Vec<Leg>,
+}
+
+impl Crossing {
+    /// What a message to `subject` meets at the borders of `account`.
+    pub fn of(account: &Account, subject: &[u8], via: Via) -> Self {
+        let (streams, services) = {
+            let sharing = account.sharing();
+            let streams = if via == Via::Publish { sharing.taken_of(subject) } else { Vec::new() };
+            (streams, sharing.services_for(subject))
+        };
+        let here = |stream: Arc<StreamImport>| (stream.clone(), stream.here(subject));
+        let leg = |import: Arc<ServiceImport>| Leg { subject: import.there(subject), import };
+        Self {
+            streams: streams.into_iter().map(here).collect(),
+            services: services.into_iter().map(leg).collect(),
+        }
+    }
+}
+
 /// Who gets the messages of one subject in one account.
 #[derive(Debug)]
 pub struct Route {
@@ -159,21 +185,15 @@ impl Route {
     /// Adds what is beyond the borders of the account: who takes the message as a stream, and which services it asks.
     #[cold]
     fn cross(&mut self, key: &Key<'_>, matches: &mut Matches<Subscriber>) {
-        let (streams, services) = {
-            let sharing = key.account.sharing();
-            let streams = if key.via == Via::Publish { sharing.taken_of(key.subject) } else { Vec::new() };
-            (streams, sharing.services_for(key.subject))
-        };
-        for stream in &streams {
+        let Crossing { streams, services } = Crossing::of(key.account, key.subject, key.via);
+        for (stream, here) in &streams {
             let StreamImport { importer, .. } = &**stream;
-            let here = stream.here(key.subject);
-            let hash = SubjectHash::of(&here);
+            let hash = SubjectHash::of(here);
             let stamp = importer.generations().stamp(&hash);
             self.others.push(Watched { account: importer.clone(), hash, stamp });
-            self.add(importer, &here, matches);
+            self.add(importer, here, matches);
         }
-        let leg = |import: Arc<ServiceImport>| Leg { subject: import.there(key.subject), import };
-        self.services.extend(services.into_iter().map(leg));
+        self.services = services;
     }
 
     /// The route of no subject.

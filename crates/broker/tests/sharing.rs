@@ -5,6 +5,7 @@
 
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::{Origin, Turn};
+use dialtone_broker::explain;
 use dialtone_broker::outbox::Sink;
 use dialtone_broker::peer::{Attention, ClientId, Peer, Place};
 use dialtone_broker::permission;
@@ -475,6 +476,7 @@ fn check(
     }
     let fits = one_of_each(&expected.groups, &deliveries);
     assert!(fits, "{}", told("queue groups got too little or too much", &deliveries));
+    agrees_with_explain(world, played, account, subject, &got);
     let reachable = world.reachable(account);
     for (receiver, _, (.., payload)) in &got {
         assert!(reachable.contains(receiver), "{}", told("no agreement", &deliveries));
@@ -482,6 +484,38 @@ fn check(
     }
     let wants = |(account, peer, (_, _, reply, _)): (usize, usize, Got)| Some((account, peer, reply?));
     got.into_iter().filter_map(wants).collect()
+}
+
+/// What is explained of the message is what was delivered.
+fn agrees_with_explain(
+    world: &World,
+    played: &Played,
+    account: usize,
+    subject: &str,
+    got: &[(usize, usize, Got)],
+) {
+    let chances = explain::publish(&played.accounts[account], None, subject.as_bytes());
+    let mut expected: BTreeMap<(usize, String), usize> = BTreeMap::new();
+    let mut groups = 0;
+    for place in explain::places(&chances) {
+        let name = place.account.name.parse().expect("a number");
+        let there = String::from_utf8_lossy(&place.subject).into_owned();
+        *expected.entry((name, there)).or_default() += place.listeners.plain;
+        groups += place.listeners.groups.len();
+        assert_eq!(place.listeners.withheld, 0);
+    }
+    expected.retain(|_, count| *count > 0);
+    let mut plain: BTreeMap<(usize, String), usize> = BTreeMap::new();
+    let mut queued = 0;
+    for (account, peer, (sid, subject, ..)) in got {
+        match world.0[*account].peers[*peer][*sid].1 {
+            None => *plain.entry((*account, subject.clone())).or_default() += 1,
+            Some(_) => queued += 1,
+        }
+    }
+    assert_eq!(plain, expected, "{subject} in {account}\n{world:#?}\n{chances:#?}");
+    // One group may have members in several accounts, and is served once then.
+    assert!((queued > 0) == (groups > 0) && queued <= groups, "{subject} in {account}\n{world:#?}");
 }
 
 fn is_stream_service(export: &Export) -> bool {

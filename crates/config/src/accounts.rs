@@ -156,12 +156,14 @@ pub(crate) fn permissions(value: &Value, errors: &mut Errors) -> Option<Permissi
 /// One subject, a list, or `{ allow: …, deny: … }`.
 fn rules(value: &Value, queues: bool, errors: &mut Errors) -> Rules {
     let Kind::Map(map) = &value.kind else {
-        return Rules { allow: some(subjects(value, queues, errors)), deny: Vec::new() };
+        let allow = some(subjects(value, queues, errors));
+        return Rules { allow, allow_at: reader::places(value), ..Rules::default() };
     };
     let block = Block::new("rules", map, errors);
     let allow = block.get("allow").and_then(|v| some(subjects(v, queues, errors)));
     let deny = block.get("deny").map(|v| subjects(v, queues, errors)).unwrap_or_default();
-    Rules { allow, deny }
+    let places = |key: &str| block.get(key).map(reader::places).unwrap_or_default();
+    Rules { allow, deny, allow_at: places("allow"), deny_at: places("deny") }
 }
 
 /// An empty list is no list: it allows everything, as in the official server.

@@ -281,6 +281,10 @@ pub struct Rules {
     pub allow: Option<Vec<String>>,
     /// None of these.
     pub deny: Vec<String>,
+    /// Where each of those that are allowed stands; empty where they come from no file.
+    pub allow_at: Vec<Location>,
+    /// Where each of those that are denied stands; empty where they come from no file.
+    pub deny_at: Vec<Location>,
 }
 
 /// How many answers, and for how long.

@@ -415,7 +415,10 @@ mod tests {
         let users = &options.authorization.users;
         let permissions = users[0].permissions.clone().expect("permissions");
         assert_eq!(permissions.publish.allow, Some(vec!["a.>".to_owned()]));
-        assert_eq!(permissions.subscribe, Rules { allow: None, deny: vec!["x".into(), "y q".into()] });
+        let Rules { allow, deny, deny_at, .. } = permissions.subscribe;
+        assert_eq!((allow, deny), (None, vec!["x".to_owned(), "y q".to_owned()]));
+        let columns: Vec<u32> = deny_at.iter().map(|at| at.column).collect();
+        assert_eq!(columns, [86, 89]);
         assert_eq!(permissions.responses.map(|r| r.max_msgs), Some(Some(1)));
         assert!(users[1].nkey.as_deref().is_some_and(|nkey| nkey.starts_with("UDXU")));
         assert!(!format!("{options:?}").contains("\"p\""));

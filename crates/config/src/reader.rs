@@ -149,6 +149,14 @@ pub(crate) fn texts(value: &Value) -> Result<Vec<String>, ConfigError> {
     }
 }
 
+/// Where each of the values of [`texts`] stands.
+pub(crate) fn places(value: &Value) -> Vec<Location> {
+    match &value.kind {
+        Kind::Array(values) => values.iter().map(|value| value.at.clone()).collect(),
+        _ => vec![value.at.clone()],
+    }
+}
+
 pub(crate) fn map(value: &Value) -> Result<&Map, ConfigError> {
     match &value.kind {
         Kind::Map(map) => Ok(map),

@@ -546,7 +546,7 @@ impl ImportKind {
 
 impl Import {
     /// Its subject in the importing account, wildcards for `$1` and the like.
-    pub(crate) fn local(&self) -> String {
+    pub fn local(&self) -> String {
         let local = match &self.kind {
             ImportKind::Stream { prefix, to, .. } => {
                 stream_subject(&self.subject, prefix.as_deref(), to.as_deref())

@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod explain;
 pub mod identity;
 pub mod serve;
 

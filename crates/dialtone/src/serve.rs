@@ -136,12 +136,12 @@ fn options_again(flags: &Flags) -> Result<Options, ConfigErrors> {
 }
 
 /// Reads a file of this machine, and what it includes.
-fn load(path: &Path) -> Result<Options, ConfigErrors> {
+pub(crate) fn load(path: &Path) -> Result<Options, ConfigErrors> {
     dialtone_config::load(path, &mut |file: &Path| std::fs::read(file), &|name| std::env::var(name).ok())
 }
 
 /// Keys and certificates are good too.
-fn checked(options: Options) -> Result<Options, ConfigErrors> {
+pub(crate) fn checked(options: Options) -> Result<Options, ConfigErrors> {
     let errors = dialtone_server::policy::check(&options);
     if errors.is_empty() { Ok(options) } else { Err(ConfigErrors(errors)) }
 }

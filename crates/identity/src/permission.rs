@@ -1,6 +1,6 @@
 //! Permissions: which subjects someone may publish and subscribe to.
 
-use dialtone_config::options;
+use dialtone_config::{Location, options};
 use dialtone_subject::set;
 use std::time::Duration;
 
@@ -22,6 +22,36 @@ pub enum Subscribing {
     AllowedWithDeliveryCheck,
     /// No.
     Denied,
+}
+
+/// How a list of what is allowed and one of what is denied decided. Numbers are places in those lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    /// Allowed: nothing is listed as allowed, so all is that is not denied.
+    Open,
+    /// Allowed by this entry, and not denied.
+    Allowed(usize),
+    /// Denied by this entry.
+    Denied(usize),
+    /// Denied: something is listed as allowed, and this is not in it.
+    NotListed,
+}
+
+impl Ruling {
+    /// Whether it allows.
+    #[inline]
+    pub fn allows(self) -> bool {
+        matches!(self, Self::Open | Self::Allowed(_))
+    }
+}
+
+/// An entry of somebody's rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// As it was written: a subject, perhaps with a queue group.
+    pub text: &'a str,
+    /// Where, if it came from a file.
+    pub at: Option<&'a Location>,
 }
 
 /// A subject, with a queue group in permissions to subscribe.
@@ -53,6 +83,21 @@ impl Rule {
 struct Rules {
     allow: Option<Vec<Rule>>,
     deny: Vec<Rule>,
+}
+
+impl Rules {
+    /// What the rules say of something that these rules of them speak of.
+    #[inline]
+    fn rule(&self, allows: impl Fn(&Rule) -> bool, denies: impl Fn(&Rule) -> bool) -> Ruling {
+        let by = match &self.allow {
+            None => Ruling::Open,
+            Some(allow) => match allow.iter().position(allows) {
+                Some(at) => Ruling::Allowed(at),
+                None => return Ruling::NotListed,
+            },
+        };
+        self.deny.iter().position(denies).map_or(by, Ruling::Denied)
+    }
 }
 
 /// What someone may do. Compiled once, shared by all connections that have it.
@@ -98,10 +143,14 @@ impl Permissions {
     /// Whether messages may be published to `subject`.
     #[inline]
     pub fn can_publish(&self, subject: &[u8]) -> bool {
+        self.publishes_all || self.publishing(subject).allows()
+    }
+
+    /// The same, with what decides it.
+    #[inline]
+    pub fn publishing(&self, subject: &[u8]) -> Ruling {
         let is = |rule: &Rule| set::matches(&rule.subject, subject);
-        self.publishes_all
-            || (self.publish.allow.as_ref().is_none_or(|allow| allow.iter().any(is))
-                && !self.publish.deny.iter().any(is))
+        self.publish.rule(is, is)
     }
 
     /// Whether `filter` may be subscribed to, in a queue group or not.
@@ -112,43 +161,50 @@ impl Permissions {
     ///
     /// A denial's `*` denies a filter's `>` too, as the official server has it, although `a.*` does not contain `a.>`.
     pub fn can_subscribe(&self, filter: &[u8], queue: Option<&[u8]>) -> Subscribing {
-        if let Some(allow) = &self.subscribe.allow {
-            let speaks = |rule: &&Rule| set::matches(&rule.subject, filter);
-            let plain = allow.iter().filter(speaks).any(|rule| rule.queue.is_none());
-            let allowed = match queue {
-                None => plain,
-                Some(queue) => {
-                    let mut named =
-                        allow.iter().filter(speaks).filter(|rule| rule.queue.is_some()).peekable();
-                    if named.peek().is_some() { named.any(|rule| rule.is_of(queue)) } else { plain }
-                }
-            };
-            if !allowed {
-                return Subscribing::Denied;
-            }
+        self.subscribing(filter, queue).0
+    }
+
+    /// The same, with what decides it.
+    pub fn subscribing(&self, filter: &[u8], queue: Option<&[u8]>) -> (Subscribing, Ruling) {
+        let speaks = |rule: &Rule| set::matches(&rule.subject, filter);
+        let rules = self.subscribe.allow.as_deref().unwrap_or_default();
+        let is_for_groups = queue.is_some() && rules.iter().any(|r| r.queue.is_some() && speaks(r));
+        let of_the_group = |rule: &Rule| match queue {
+            Some(queue) if is_for_groups => rule.is_of(queue),
+            _ => rule.queue.is_none(),
+        };
+        let ruling = self
+            .subscribe
+            .rule(|rule| speaks(rule) && of_the_group(rule), |rule| speaks(rule) && rule.concerns(queue));
+        if !ruling.allows() {
+            return (Subscribing::Denied, ruling);
         }
         let holds = |rule: &Rule| rule.concerns(queue) && set::contains(&rule.subject, filter);
-        let mut check = !self.subscribe.allow.as_ref().is_none_or(|allow| allow.iter().any(holds));
-        for rule in self.denials(queue) {
-            if set::matches(&rule.subject, filter) {
-                return Subscribing::Denied;
-            }
-            check |= set::overlap(&rule.subject, filter);
-        }
-        if check { Subscribing::AllowedWithDeliveryCheck } else { Subscribing::Allowed }
+        let is_within = self.subscribe.allow.as_ref().is_none_or(|allow| allow.iter().any(holds));
+        let reaches = |rule: &Rule| rule.concerns(queue) && set::overlap(&rule.subject, filter);
+        let check = !is_within || self.subscribe.deny.iter().any(reaches);
+        (if check { Subscribing::AllowedWithDeliveryCheck } else { Subscribing::Allowed }, ruling)
     }
 
     /// Whether a message with this very subject may be delivered to a subscription that was allowed.
     pub fn may_deliver(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        let is = |rule: &Rule| set::matches(&rule.subject, subject);
-        let allows = |rule: &Rule| rule.concerns(queue) && is(rule);
-        self.subscribe.allow.as_ref().is_none_or(|allow| allow.iter().any(allows))
-            && !self.denials(queue).any(is)
+        self.delivering(subject, queue).allows()
     }
 
-    /// What denies to a subscription: rules without a queue group, and those of its group.
-    fn denials<'a>(&'a self, queue: Option<&'a [u8]>) -> impl Iterator<Item = &'a Rule> {
-        self.subscribe.deny.iter().filter(move |rule| rule.concerns(queue))
+    /// The same, with what decides it: rules without a queue group, and those of its group.
+    pub fn delivering(&self, subject: &[u8], queue: Option<&[u8]>) -> Ruling {
+        let is = |rule: &Rule| rule.concerns(queue) && set::matches(&rule.subject, subject);
+        self.subscribe.rule(is, is)
+    }
+
+    /// The entry that a ruling about publishing names.
+    pub fn publish_entry(&self, ruling: Ruling) -> Option<Entry<'_>> {
+        entry(&self.source.publish, ruling)
+    }
+
+    /// The entry that a ruling about subscribing names.
+    pub fn subscribe_entry(&self, ruling: Ruling) -> Option<Entry<'_>> {
+        entry(&self.source.subscribe, ruling)
     }
 
     /// Whether and how much requests may be answered.
@@ -162,6 +218,15 @@ impl Permissions {
     }
 }
 
+fn entry(rules: &options::Rules, ruling: Ruling) -> Option<Entry<'_>> {
+    let (list, places, number) = match ruling {
+        Ruling::Open | Ruling::NotListed => return None,
+        Ruling::Allowed(number) => (rules.allow.as_deref().unwrap_or_default(), &rules.allow_at, number),
+        Ruling::Denied(number) => (rules.deny.as_slice(), &rules.deny_at, number),
+    };
+    Some(Entry { text: list.get(number)?, at: places.get(number) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +236,7 @@ mod tests {
         let rules = options::Rules {
             allow: allow.map(|a| a.iter().map(ToString::to_string).collect()),
             deny: deny.iter().map(ToString::to_string).collect(),
+            ..options::Rules::default()
         };
         Permissions::new(&options::Permissions { publish: rules.clone(), subscribe: rules, responses: None })
     }
@@ -189,7 +255,11 @@ mod tests {
         {
             let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
             let p = Permissions::new(&options::Permissions {
-                publish: options::Rules { allow: allow.as_deref().map(strings), deny: strings(&deny) },
+                publish: options::Rules {
+                    allow: allow.as_deref().map(strings),
+                    deny: strings(&deny),
+                    ..options::Rules::default()
+                },
                 subscribe: options::Rules::default(),
                 responses: Some(options::Responses { max_msgs: Some(1), expires: None }),
             });
@@ -281,7 +351,7 @@ mod tests {
             wish in filter(),
             subject in "(a|b|c)(\\.(a|b|c)){0,3}",
         ) {
-            let rules = options::Rules { allow: allow.clone(), deny: deny.clone() };
+            let rules = options::Rules { allow: allow.clone(), deny: deny.clone(), ..options::Rules::default() };
             let p = Permissions::new(&options::Permissions {
                 publish: rules.clone(), subscribe: rules, responses: None,
             });
@@ -307,7 +377,9 @@ mod tests {
             subject in "(a|b)(\\.(a|b)){0,2}",
         ) {
             let queue = queue.as_deref().map(str::as_bytes);
-            let rules = options::Rules { allow: Some(allow.clone()), deny: deny.clone() };
+            let rules = options::Rules {
+                allow: Some(allow.clone()), deny: deny.clone(), ..options::Rules::default()
+            };
             let p = Permissions::new(&options::Permissions {
                 publish: options::Rules::default(), subscribe: rules, responses: None,
             });

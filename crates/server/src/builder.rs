@@ -176,7 +176,8 @@ pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, StartError> {
     found.next().ok_or_else(|| StartError::Address(host.to_owned()))
 }
 
-fn identity(options: &Options, port: u16) -> Identity {
+/// What a server is called that begins.
+pub(crate) fn identity(options: &Options, port: u16) -> Identity {
     let keys = Keys {
         seed: Seed::from_bytes(Kind::Server, rand::random()),
         curve: Seed::from_bytes(Kind::Curve, rand::random()),

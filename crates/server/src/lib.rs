@@ -9,6 +9,7 @@ mod builder;
 mod callout;
 pub mod client;
 mod driver;
+pub mod explain;
 pub mod internal;
 mod lifecycle;
 pub mod log;

@@ -13,11 +13,19 @@ use dialtone_wire::header;
 use std::sync::Arc;
 
 /// Services that one message may ask, over all accounts: imports can fork at each account that a request passes.
-const LEGS_MAX: u32 = 4096;
+pub(crate) const LEGS_MAX: u32 = 4096;
 /// Accounts that one message may pass.
 const ACCOUNTS_MAX: usize = 64;
 /// Acknowledgements of JetStream go back by their own subject.
 const ACK_PREFIX: &[u8] = b"$JS.ACK.";
+
+/// Whether a request that passed these services may go on to this one: it never comes to one twice, nor too far.
+pub(crate) fn may_ask<'a>(
+    passed: impl Iterator<Item = &'a Arc<ServiceExport>> + Clone,
+    export: &Arc<ServiceExport>,
+) -> bool {
+    passed.clone().all(|before| !Arc::ptr_eq(before, export)) && passed.count() < ACCOUNTS_MAX
+}
 
 /// The way of a message between accounts.
 #[derive(Clone, Copy)]
@@ -39,13 +47,13 @@ struct Step<'a> {
 }
 
 impl<'a> Way<'a> {
-    fn steps(self) -> impl Iterator<Item = &'a Step<'a>> {
+    fn steps(self) -> impl Iterator<Item = &'a Step<'a>> + Clone {
         std::iter::successors(self.last, |step| step.before)
     }
 
-    /// Whether a request may go on to a service: it never comes to one twice.
+    /// Whether a request may go on to a service.
     fn may_go_to(self, export: &Arc<ServiceExport>) -> bool {
-        self.steps().all(|step| !Arc::ptr_eq(step.export, export)) && self.steps().count() < ACCOUNTS_MAX
+        may_ask(self.steps().map(|step| step.export), export)
     }
 }
 

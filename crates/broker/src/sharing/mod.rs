@@ -175,7 +175,47 @@ pub enum Mapped {
     Lost,
 }
 
+/// One of the things that a mapping may do with a subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// With how many of a hundred messages.
+    pub percent: u8,
+    /// Where they go; `None`: nowhere.
+    pub to: Option<Box<[u8]>>,
+    /// Whether a part of that is drawn, so that this is one of several subjects.
+    pub is_drawn: bool,
+}
+
 impl Mapping {
+    /// The subjects that it is for.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Whether something of what it makes is matched by `filter`.
+    pub(crate) fn makes(&self, filter: &[u8]) -> bool {
+        self.destinations.iter().any(|(_, to)| dialtone_subject::set::overlap(&to.image(), filter))
+    }
+
+    /// All that [`Mapping::choose`] may draw for `subject`.
+    pub(crate) fn outcomes(&self, subject: &[u8]) -> Vec<Outcome> {
+        let mut from = 0;
+        let mut outcomes = Vec::with_capacity(self.destinations.len() + 1);
+        for (below, transform) in &self.destinations {
+            let (mut to, mut is_drawn) = (Vec::new(), false);
+            let mut draw = || {
+                is_drawn = true;
+                0
+            };
+            transform.apply(subject, &mut draw, &mut to);
+            outcomes.push(Outcome { percent: below.saturating_sub(from), to: Some(to.into()), is_drawn });
+            from = *below;
+        }
+        outcomes.push(Outcome { percent: 100u8.saturating_sub(from), to: None, is_drawn: false });
+        outcomes.retain(|outcome| outcome.percent > 0);
+        outcomes
+    }
+
     /// Draws where a message to `subject` goes; appends it to `out`.
     pub(crate) fn choose(&self, subject: &[u8], random: &mut impl Random, out: &mut Vec<u8>) -> Mapped {
         let chosen = match &*self.destinations {
@@ -298,6 +338,11 @@ impl Sharing {
     /// How many services it takes.
     pub fn services_len(&self) -> usize {
         self.services.len()
+    }
+
+    /// Its mappings.
+    pub fn mappings(&self) -> impl Iterator<Item = &Arc<Mapping>> {
+        self.mappings.iter().map(|entry| &entry.0)
     }
 
     /// The services that it takes.

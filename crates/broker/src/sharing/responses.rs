@@ -14,7 +14,7 @@ use std::time::Instant;
 /// tenant's flood costs that tenant its own answers and nobody else anything.
 const OPEN_PER_ORIGIN_MAX: usize = 16 * 1024;
 /// What the subjects of answers begin with, as in the official server.
-pub(crate) const PREFIX: &[u8] = b"_R_.";
+pub const PREFIX: &[u8] = b"_R_.";
 
 /// A request that waits for its answer.
 #[derive(Clone, Debug)]

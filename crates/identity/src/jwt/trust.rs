@@ -355,7 +355,7 @@ pub fn permissions(claims: &Claimed) -> Result<Option<Permissions>, TrustError> 
             }
         }
         let allow = (!permission.allow.is_empty()).then(|| permission.allow.clone());
-        Ok(options::Rules { allow, deny: permission.deny.clone() })
+        Ok(options::Rules { allow, deny: permission.deny.clone(), ..options::Rules::default() })
     };
     let responses = claims.responses.map(|responses| options::Responses {
         max_msgs: if responses.max == 0 {

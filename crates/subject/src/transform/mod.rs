@@ -57,6 +57,25 @@ impl<F: FnMut() -> u32> Random for F {
 }
 
 impl Transform {
+    /// A filter that matches all that it makes.
+    pub fn image(&self) -> Vec<u8> {
+        let token = |part: &Part| match part {
+            Part::Text(text) => text.to_vec(),
+            // What is cut has a part for each token that it becomes: nobody knows how many.
+            Part::Split(..) | Part::SliceFromLeft(..) | Part::SliceFromRight(..) => b">".to_vec(),
+            Part::SplitFromLeft(..) | Part::SplitFromRight(..) => b">".to_vec(),
+            _ => b"*".to_vec(),
+        };
+        let mut tokens: Vec<Vec<u8>> = self.parts.iter().map(token).collect();
+        if self.before_rest.is_some() {
+            tokens.push(b">".to_vec());
+        }
+        if let Some(end) = tokens.iter().position(|token| token == b">") {
+            tokens.truncate(end + 1);
+        }
+        tokens.join(&b'.')
+    }
+
     /// From the subjects that `source` matches to `destination`.
     ///
     /// Errors: see [`TransformError`].

@@ -118,6 +118,8 @@ proptest! {
     ) {
         let destination = format!("x.{{{{{function}(2, {n})}}}}.$1");
         let found = apply("*.*", &destination, &format!("{before}.{token}"));
+        let image = Transform::new("*.*", &destination).expect("a transform").image();
+        prop_assert!(crate::set::matches(&image, found.as_bytes()));
         prop_assert_eq!(found, format!("x.{}.{before}", naive(function, &token, n)));
     }
 

@@ -1,0 +1,257 @@
+//! Where a message would go, and where one comes from, as values: nothing is delivered, drawn or counted.
+//!
+//! [`publish`] walks the way that [`crate::deliver::Turn`] takes, and asks the same functions at each fork; where that
+//! one draws, it goes every way. [`sources`] looks from a subscription back at who may reach it.
+//!
+//! Invariant: no rule stands here that delivery does not ask too.
+
+use crate::account::Account;
+use crate::deliver::services::{LEGS_MAX, may_ask};
+use crate::route::{Crossing, Via};
+use crate::sharing::{Mapping, Outcome, ServiceExport, ServiceImport, StreamImport};
+use crate::subscription::Subscriber;
+use dialtone_identity::permission::{Permissions, Ruling};
+use dialtone_subject::{Matches, set};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What may become of a message at the mappings of an account.
+#[derive(Debug)]
+pub struct Chance {
+    /// The mapping, if one is meant, and with how many of a hundred messages it does this.
+    pub mapping: Option<(Arc<Mapping>, Outcome)>,
+    /// What then.
+    pub then: Then,
+}
+
+/// What becomes of a message after that.
+#[derive(Debug)]
+pub enum Then {
+    /// It is lost, on purpose.
+    Lost,
+    /// The publisher may not: its rights deny this subject.
+    Denied(Box<[u8]>, Ruling),
+    /// It goes on.
+    Arrives(Place),
+}
+
+/// An account that a message comes to.
+#[derive(Debug)]
+pub struct Place {
+    /// The account.
+    pub account: Arc<Account>,
+    /// Its subject there.
+    pub subject: Box<[u8]>,
+    /// What the publisher's rights say, where it is published.
+    pub ruling: Option<Ruling>,
+    /// Who listens there.
+    pub listeners: Listeners,
+    /// Accounts that take it as a stream.
+    pub streams: Vec<(Arc<StreamImport>, Place)>,
+    /// Services that it asks.
+    pub services: Vec<Request>,
+}
+
+/// A service that a message asks.
+#[derive(Debug)]
+pub struct Request {
+    /// The import.
+    pub import: Arc<ServiceImport>,
+    /// What it is called there, before that account maps it.
+    pub subject: Box<[u8]>,
+    /// What becomes of it there. Empty: it came to this service before, or passed too many accounts.
+    pub chances: Vec<Chance>,
+}
+
+/// Subscriptions for one subject in one account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listeners {
+    /// Subscriptions without a queue group that get it.
+    pub plain: usize,
+    /// Queue groups of which one member gets it, with their numbers of members.
+    pub groups: BTreeMap<Box<[u8]>, usize>,
+    /// Subscriptions that ask for it, and whose rights do not let them have it.
+    pub withheld: usize,
+}
+
+impl Listeners {
+    /// Who asks for `subject` in `account`, and may have it.
+    pub fn of(account: &Account, subject: &[u8]) -> Self {
+        let mut matches: Matches<Subscriber> = Matches::default();
+        account.interest().matches(subject, &mut matches);
+        let mut out = Self::default();
+        let groups: Vec<Subscriber> = matches.groups().flat_map(|group| group.iter().cloned()).collect();
+        for Subscriber(subscription) in matches.take_plain().chain(groups) {
+            let queue = subscription.queue();
+            match queue {
+                _ if !subscription.peer().may_have(subject, queue) => out.withheld += 1,
+                None => out.plain += 1,
+                Some(queue) => *out.groups.entry(queue.into()).or_default() += 1,
+            }
+        }
+        out
+    }
+
+    /// Whether anybody gets it.
+    pub fn is_empty(&self) -> bool {
+        self.plain == 0 && self.groups.is_empty()
+    }
+}
+
+/// What becomes of a message that someone with these rights publishes in `account`.
+pub fn publish(account: &Arc<Account>, permissions: Option<&Permissions>, subject: &[u8]) -> Vec<Chance> {
+    let mut walk = Walk { legs_left: LEGS_MAX };
+    walk.chances(account, subject, &mut |walk, subject| {
+        let ruling = permissions.map_or(Ruling::Open, |permissions| permissions.publishing(subject));
+        if !ruling.allows() {
+            return Then::Denied(subject.into(), ruling);
+        }
+        let place = walk.pass(account, subject, Via::Publish, &mut Vec::new());
+        Then::Arrives(Place { ruling: Some(ruling), ..place })
+    })
+}
+
+struct Walk {
+    legs_left: u32,
+}
+
+impl Walk {
+    fn chances(
+        &mut self,
+        account: &Account,
+        subject: &[u8],
+        then: &mut dyn FnMut(&mut Self, &[u8]) -> Then,
+    ) -> Vec<Chance> {
+        let mapping = account.sharing().mapping_of(subject);
+        let Some(mapping) = mapping else {
+            return vec![Chance { mapping: None, then: then(self, subject) }];
+        };
+        let outcomes = mapping.outcomes(subject).into_iter();
+        let chance = |outcome: Outcome| Chance {
+            then: outcome.to.as_deref().map_or(Then::Lost, |to| then(self, to)),
+            mapping: Some((mapping.clone(), outcome)),
+        };
+        outcomes.map(chance).collect()
+    }
+
+    fn pass(
+        &mut self,
+        account: &Arc<Account>,
+        subject: &[u8],
+        via: Via,
+        passed: &mut Vec<Arc<ServiceExport>>,
+    ) -> Place {
+        let Crossing { streams, services } = Crossing::of(account, subject, via);
+        let taken = |(import, here): (Arc<StreamImport>, Box<[u8]>)| {
+            let place = Place::end(&import.importer, here);
+            (import, place)
+        };
+        let mut requests = Vec::new();
+        for leg in services {
+            let may = self.legs_left > 0 && may_ask(passed.iter(), &leg.import.export);
+            self.legs_left = self.legs_left.saturating_sub(1);
+            let mut chances = Vec::new();
+            if may {
+                let exporter = leg.import.exporter.clone();
+                passed.push(leg.import.export.clone());
+                chances = self.chances(&exporter, &leg.subject, &mut |walk, subject| {
+                    Then::Arrives(walk.pass(&exporter, subject, Via::Service, passed))
+                });
+                passed.pop();
+            }
+            requests.push(Request { import: leg.import, subject: leg.subject, chances });
+        }
+        Place {
+            streams: streams.into_iter().map(taken).collect(),
+            services: requests,
+            ..Place::end(account, subject.into())
+        }
+    }
+}
+
+impl Place {
+    /// A place that nothing leads on from.
+    fn end(account: &Arc<Account>, subject: Box<[u8]>) -> Self {
+        let listeners = Listeners::of(account, &subject);
+        let account = account.clone();
+        Self { account, subject, ruling: None, listeners, streams: Vec::new(), services: Vec::new() }
+    }
+
+    /// It, and every place that leads on from it.
+    pub fn all(&self) -> Vec<&Self> {
+        let mut all = vec![self];
+        all.extend(self.streams.iter().map(|(_, place)| place));
+        for request in &self.services {
+            all.extend(places(&request.chances));
+        }
+        all
+    }
+}
+
+/// Every place that a message may come to.
+pub fn places(chances: &[Chance]) -> Vec<&Place> {
+    let arrives = chances.iter().filter_map(|chance| match &chance.then {
+        Then::Arrives(place) => Some(place),
+        Then::Lost | Then::Denied(..) => None,
+    });
+    arrives.flat_map(Place::all).collect()
+}
+
+/// Another account from which messages come to a subscription.
+#[derive(Debug)]
+pub enum Source {
+    /// What is published there is taken as a stream.
+    Stream(Arc<StreamImport>),
+    /// Who asks there is answered here; and who reaches the account that asks.
+    Service(Arc<Account>, Arc<ServiceImport>, Vec<Source>),
+}
+
+/// The mappings of an account that make something which `filter` matches.
+pub fn mapped_to(account: &Account, filter: &[u8]) -> Vec<Arc<Mapping>> {
+    account.sharing().mappings().filter(|mapping| mapping.makes(filter)).cloned().collect()
+}
+
+/// From where, other than the account itself, messages come to a subscription to `filter` in `account`; `all` are the
+/// accounts that there are.
+pub fn sources(account: &Arc<Account>, filter: &[u8], all: &[Arc<Account>]) -> Vec<Source> {
+    let reaches = |local: &str| set::overlap(local.as_bytes(), filter);
+    let streams: Vec<_> = account.sharing().streams().iter().filter(|s| reaches(&s.local)).cloned().collect();
+    let streams = streams.into_iter().map(Source::Stream);
+    let mut left = LEGS_MAX;
+    streams.chain(requesters(account, filter, all, &mut Vec::new(), &mut left)).collect()
+}
+
+fn requesters(
+    account: &Arc<Account>,
+    filter: &[u8],
+    all: &[Arc<Account>],
+    passed: &mut Vec<Arc<ServiceExport>>,
+    left: &mut u32,
+) -> Vec<Source> {
+    let mut out = Vec::new();
+    // A request is mapped before anybody gets it.
+    let mapped = mapped_to(account, filter);
+    let meets = |subject: &str| {
+        set::overlap(subject.as_bytes(), filter)
+            || mapped.iter().any(|m| set::overlap(subject.as_bytes(), m.subject().as_bytes()))
+    };
+    for importer in all {
+        let reaches = |import: &&Arc<ServiceImport>| {
+            Arc::ptr_eq(&import.exporter, account)
+                && meets(&import.subject)
+                && may_ask(passed.iter(), &import.export)
+        };
+        let imports: Vec<_> = importer.sharing().services().filter(reaches).cloned().collect();
+        for import in imports {
+            if *left == 0 {
+                return out;
+            }
+            *left -= 1;
+            passed.push(import.export.clone());
+            let before = requesters(importer, import.local.as_bytes(), all, passed, left);
+            passed.pop();
+            out.push(Source::Service(importer.clone(), import, before));
+        }
+    }
+    out
+}

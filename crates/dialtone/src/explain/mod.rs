@@ -1,0 +1,53 @@
+//! `dialtone explain`: the whole path of a subject, and why a message does not arrive.
+//!
+//! [`args`] is the command line, [`text`] puts an answer into words. The answer itself is worked out by
+//! [`dialtone_server::explain`], here from a configuration, or by a running server.
+
+mod args;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use crate::serve;
+use anyhow::Result;
+use args::{Asked, Parsed};
+use dialtone_server::explain::{Explainer, Report, Verdict};
+use std::path::Path;
+
+/// There is a path.
+const FOUND: i32 = 0;
+/// There is none.
+const NOWHERE: i32 = 1;
+/// The question or the configuration is wrong.
+const FAILED: i32 = 2;
+
+/// Runs `dialtone explain` with the arguments that follow that word. The process's exit code.
+pub fn run(arguments: impl Iterator<Item = String>) -> i32 {
+    let words: Vec<String> = arguments.collect();
+    match args::parse(&words).and_then(|parsed| answer(&parsed)) {
+        Ok((text, code)) => {
+            print!("{text}");
+            code
+        }
+        Err(problem) => {
+            eprintln!("dialtone explain: {problem:#}");
+            FAILED
+        }
+    }
+}
+
+/// What is printed, and the exit code.
+fn answer(parsed: &Parsed) -> Result<(String, i32)> {
+    let Parsed::Ask(asked) = parsed else { return Ok((args::help(), FOUND)) };
+    let report = ask(asked)?;
+    let code = if report.verdict == Verdict::Path { FOUND } else { NOWHERE };
+    let text =
+        if asked.json { serde_json::to_string_pretty(&report)? + "\n" } else { text::describe(&report) };
+    Ok((text, code))
+}
+
+fn ask(asked: &Asked) -> Result<Report> {
+    let file = Path::new(&asked.config);
+    let options = serve::load(file).and_then(serve::checked)?;
+    Ok(Explainer::new(options)?.answer(&asked.question)?)
+}

@@ -1,0 +1,380 @@
+//! Configurations, and what is explained of them.
+
+use super::args::{self, Parsed};
+use super::{FOUND, NOWHERE, text};
+use dialtone_config::load_text;
+use dialtone_server::explain::{Explainer, Verdict};
+use expect_test::{Expect, expect};
+
+const SHOP: &str = r#"
+accounts {
+  SHOP {
+    users = [
+      { user: web, password: x, permissions: {
+          publish: { allow: ["orders.>", "price.*"], deny: "orders.internal.>" }, subscribe: "_INBOX.>" } }
+      { user: audit, password: x }
+    ]
+    exports = [ { stream: "orders.>", accounts: [BILLING, ARCHIVE] }, { service: "stock.*" } ]
+    imports = [ { service: { account: PRICES, subject: "quote.*" }, to: "price.*" } ]
+    mappings = { "orders.old": [
+      { destination: "orders.new", weight: 80% }, { destination: "orders.old", weight: 0% } ] }
+  }
+  BILLING {
+    users = [ { user: bill, password: x, permissions: { subscribe: { deny: "shop.orders.secret" } } } ]
+    imports = [ { stream: { account: SHOP, subject: "orders.>" }, prefix: shop } ]
+  }
+  ARCHIVE { users = [ { user: arch, password: x } ] }
+  PRICES {
+    users = [ { user: quote, password: x } ]
+    exports = [ { service: "quote.*" } ]
+    imports = [ { service: { account: MARKET, subject: "ask.*" }, to: "q.v2.*" } ]
+    mappings = { "quote.*": "q.v2.$1" }
+  }
+  MARKET { users = [ { user: m, password: x } ], exports = [ { service: "ask.*" } ] }
+}
+"#;
+
+#[track_caller]
+fn check(config: &str, arguments: &str, code: i32, expected: Expect) {
+    let words: Vec<String> =
+        format!("--config t.conf {arguments}").split_whitespace().map(str::to_owned).collect();
+    let Ok(Parsed::Ask(asked)) = args::parse(&words) else { panic!("{arguments}") };
+    let options = load_text(config, "t.conf", &mut |_: &std::path::Path| unreachable!(), &|_| None);
+    let explainer = Explainer::new(options.expect("a good configuration")).expect("accounts");
+    match explainer.answer(&asked.question) {
+        Ok(report) => {
+            expected.assert_eq(&text::describe(&report));
+            assert_eq!(if report.verdict == Verdict::Path { FOUND } else { NOWHERE }, code);
+            // What travels as JSON is the same after it.
+            let json = serde_json::to_string(&report).expect("JSON");
+            assert_eq!(serde_json::from_str::<super::Report>(&json).expect("a report"), report);
+        }
+        Err(problem) => {
+            expected.assert_eq(&problem.to_string());
+            assert_eq!(code, super::FAILED);
+        }
+    }
+}
+
+#[test]
+fn a_stream_goes_to_who_takes_it() {
+    check(
+        SHOP,
+        "--account SHOP --user web pub orders.new",
+        FOUND,
+        expect![[r#"
+        user web of account SHOP publishes to orders.new
+          may publish orders.new: publish allow orders.>  [t.conf:6:30]
+          arrives in account SHOP as orders.new
+            may receive it: audit
+            web may not: nothing that is listed under subscribe allow fits
+          stream: account BILLING takes orders.> of account SHOP as shop.orders.>  [t.conf:16:17]
+            exported as orders.>  [t.conf:9:17]
+            arrives in account BILLING as shop.orders.new
+              may receive it: bill
+          note: account SHOP exports stream orders.>, and these accounts could import it, but do not: ARCHIVE  [t.conf:9:17]
+        it may be received
+    "#]],
+    );
+    check(
+        SHOP,
+        "--account SHOP --user web pub orders.secret --to BILLING",
+        NOWHERE,
+        expect![[r#"
+        user web of account SHOP publishes to orders.secret
+          may publish orders.secret: publish allow orders.>  [t.conf:6:30]
+          arrives in account SHOP as orders.secret
+            may receive it: audit
+            web may not: nothing that is listed under subscribe allow fits
+          stream: account BILLING takes orders.> of account SHOP as shop.orders.>  [t.conf:16:17]
+            exported as orders.>  [t.conf:9:17]
+            arrives in account BILLING as shop.orders.secret
+              none of its users may receive it
+              bill may not: subscribe deny shop.orders.secret  [t.conf:15:76]
+        it does not arrive there, where somebody may receive it
+    "#]],
+    );
+    check(
+        SHOP,
+        "--account SHOP --user audit pub orders.new --to ARCHIVE",
+        NOWHERE,
+        expect![[r#"
+        user audit of account SHOP publishes to orders.new
+          may publish orders.new: nothing denies it
+          arrives in account SHOP as orders.new
+            may receive it: audit
+            web may not: nothing that is listed under subscribe allow fits
+          stream: account BILLING takes orders.> of account SHOP as shop.orders.>  [t.conf:16:17]
+            exported as orders.>  [t.conf:9:17]
+            arrives in account BILLING as shop.orders.new
+              may receive it: bill
+          stops: it does not arrive in account ARCHIVE
+          note: account SHOP exports stream orders.>, and account ARCHIVE does not import it  [t.conf:9:17]
+        it does not arrive there, where somebody may receive it
+    "#]],
+    );
+    check(
+        SHOP,
+        "--account SHOP --user audit pub orders.new --to PRICES",
+        NOWHERE,
+        expect![[r#"
+        user audit of account SHOP publishes to orders.new
+          may publish orders.new: nothing denies it
+          arrives in account SHOP as orders.new
+            may receive it: audit
+            web may not: nothing that is listed under subscribe allow fits
+          stream: account BILLING takes orders.> of account SHOP as shop.orders.>  [t.conf:16:17]
+            exported as orders.>  [t.conf:9:17]
+            arrives in account BILLING as shop.orders.new
+              may receive it: bill
+          stops: it does not arrive in account PRICES
+          note: account SHOP exports stream orders.>, but not to account PRICES  [t.conf:9:17]
+          note: a service of that account is asked by price.*  [t.conf:10:17]
+        it does not arrive there, where somebody may receive it
+    "#]],
+    );
+}
+
+#[test]
+fn rights_refuse_with_their_entry() {
+    check(
+        SHOP,
+        "--account SHOP --user web pub orders.internal.x",
+        NOWHERE,
+        expect![[r#"
+        user web of account SHOP publishes to orders.internal.x
+          may not publish orders.internal.x: publish deny orders.internal.>  [t.conf:6:60]
+        it is refused
+    "#]],
+    );
+    check(
+        SHOP,
+        "--account SHOP --user web pub elsewhere",
+        NOWHERE,
+        expect![[r#"
+        user web of account SHOP publishes to elsewhere
+          may not publish elsewhere: nothing that is listed under publish allow fits
+        it is refused
+    "#]],
+    );
+    check(
+        SHOP,
+        "--account SHOP --user web sub orders.>",
+        NOWHERE,
+        expect![[r#"
+        user web of account SHOP subscribes to orders.>
+          may not subscribe orders.>: nothing that is listed under subscribe allow fits
+        it is refused
+    "#]],
+    );
+}
+
+#[test]
+fn mappings_say_how_often_they_do_what() {
+    check(
+        SHOP,
+        "--account SHOP --user audit pub orders.old",
+        FOUND,
+        expect![[r#"
+        user audit of account SHOP publishes to orders.old
+          mapping orders.old in account SHOP: 80 of 100: orders.old becomes orders.new  [t.conf:11:18]
+            may publish orders.new: nothing denies it
+            arrives in account SHOP as orders.new
+              may receive it: audit
+              web may not: nothing that is listed under subscribe allow fits
+            stream: account BILLING takes orders.> of account SHOP as shop.orders.>  [t.conf:16:17]
+              exported as orders.>  [t.conf:9:17]
+              arrives in account BILLING as shop.orders.new
+                may receive it: bill
+          mapping orders.old in account SHOP: 20 of 100: orders.old becomes nowhere  [t.conf:11:18]
+            stops: the mapping loses it, on purpose
+          note: account SHOP exports stream orders.>, and these accounts could import it, but do not: ARCHIVE  [t.conf:9:17]
+        it may be received
+    "#]],
+    );
+}
+
+#[test]
+fn requests_go_on_over_accounts() {
+    check(
+        SHOP,
+        "--account SHOP --user web pub price.shoe --to MARKET",
+        FOUND,
+        expect![[r#"
+        user web of account SHOP publishes to price.shoe
+          may publish price.shoe: publish allow price.*  [t.conf:6:42]
+          arrives in account SHOP as price.shoe
+            may receive it: audit
+            web may not: nothing that is listed under subscribe allow fits
+          service: account SHOP asks quote.* of account PRICES as price.*  [t.conf:10:17]
+            exported as quote.*  [t.conf:21:17]
+            mapping quote.* in account PRICES: quote.shoe becomes q.v2.shoe  [t.conf:23:18]
+            arrives in account PRICES as q.v2.shoe
+              may receive it: quote
+            service: account PRICES asks ask.* of account MARKET as q.v2.*  [t.conf:22:17]
+              exported as ask.*  [t.conf:25:62]
+              arrives in account MARKET as ask.shoe
+                may receive it: m
+        it arrives there
+    "#]],
+    );
+    check(
+        SHOP,
+        "--account MARKET --user m sub ask.shoe",
+        FOUND,
+        expect![[r#"
+            user m of account MARKET subscribes to ask.shoe
+              may subscribe ask.shoe: nothing denies it
+              note: what users of the account itself publish arrives
+              service: account PRICES asks ask.* of account MARKET as q.v2.*  [t.conf:22:17]
+                exported as ask.*  [t.conf:25:62]
+                service: account SHOP asks quote.* of account PRICES as price.*  [t.conf:10:17]
+                  exported as quote.*  [t.conf:21:17]
+              note: account MARKET exports service ask.*, and these accounts could import it, but do not: ARCHIVE, BILLING  [t.conf:25:62]
+            it may subscribe
+        "#]],
+    );
+}
+
+#[test]
+fn a_subscription_says_where_its_messages_come_from() {
+    check(
+        SHOP,
+        "--account BILLING --user bill sub shop.>",
+        FOUND,
+        expect![[r#"
+        user bill of account BILLING subscribes to shop.>
+          may subscribe shop.>: nothing denies it
+            it reaches out of what is allowed: each message is looked at, too
+          note: what users of the account itself publish arrives
+          stream: account BILLING takes orders.> of account SHOP as shop.orders.>  [t.conf:16:17]
+            exported as orders.>  [t.conf:9:17]
+        it may subscribe
+    "#]],
+    );
+    check(
+        SHOP,
+        "--account BILLING --user bill sub x --from SHOP",
+        NOWHERE,
+        expect![[r#"
+        user bill of account BILLING subscribes to x
+          may subscribe x: nothing denies it
+          note: what users of the account itself publish arrives
+          stops: nothing comes from account SHOP
+          note: a stream of that account arrives as shop.orders.>  [t.conf:16:17]
+        nothing comes from there
+    "#]],
+    );
+    check(
+        SHOP,
+        "--account ARCHIVE --user arch sub orders.> --from SHOP",
+        NOWHERE,
+        expect![[r#"
+        user arch of account ARCHIVE subscribes to orders.>
+          may subscribe orders.>: nothing denies it
+          note: what users of the account itself publish arrives
+          stops: nothing comes from account SHOP
+          note: account SHOP exports stream orders.>, and account ARCHIVE does not import it  [t.conf:9:17]
+        nothing comes from there
+    "#]],
+    );
+    check(
+        SHOP,
+        "--account SHOP --user audit sub orders.* --queue q",
+        FOUND,
+        expect![[r#"
+            user audit of account SHOP subscribes to orders.* in queue group q
+              may subscribe orders.*: nothing denies it
+              note: the account maps what is published to orders.old to orders.new, orders.old: only what it becomes arrives  [t.conf:11:18]
+              note: what is published to orders.old may become such a subject  [t.conf:11:18]
+              note: what users of the account itself publish arrives
+            it may subscribe
+        "#]],
+    );
+}
+
+#[test]
+fn without_accounts_all_is_open() {
+    check(
+        "",
+        "pub a.b",
+        FOUND,
+        expect![[r#"
+        someone of account $G publishes to a.b
+          may publish a.b: nothing denies it
+          arrives in account $G as a.b
+            may receive it: everyone
+        it may be received
+    "#]],
+    );
+    check(
+        "mappings { a: b }, authorization { users: [{ user: u, password: x }] }",
+        "--user u pub a",
+        FOUND,
+        expect![[r#"
+            user u of account $G publishes to a
+              mapping a in account $G: a becomes b  [t.conf:1:12]
+              may publish b: nothing denies it
+              arrives in account $G as b
+                may receive it: u
+            it may be received
+        "#]],
+    );
+}
+
+#[test]
+fn questions_that_have_no_answer() {
+    check(
+        SHOP,
+        "--account SHOP pub a",
+        super::FAILED,
+        expect![[r#"account "SHOP" has users: say which one, by name or NKey"#]],
+    );
+    check(
+        SHOP,
+        "--account SHOP --user bill pub a",
+        super::FAILED,
+        expect![[r#"account "SHOP" has no user "bill""#]],
+    );
+    check(SHOP, "--account NONE pub a", super::FAILED, expect![[r#"there is no account "NONE""#]]);
+    check(
+        SHOP,
+        "--account SHOP --user web pub a.*",
+        super::FAILED,
+        expect![[r#""a.*" is no subject to publish to: it must have no wildcards and no empty tokens"#]],
+    );
+    check(
+        SHOP,
+        "--account SHOP --user web sub a..b",
+        super::FAILED,
+        expect![[r#""a..b" is no subject to subscribe to"#]],
+    );
+    check(
+        SHOP,
+        "--account SHOP --user web pub a --to NONE",
+        super::FAILED,
+        expect![[r#"there is no account "NONE""#]],
+    );
+}
+
+#[test]
+fn arguments_are_read_whole() {
+    let parse = |text: &str| {
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        args::parse(&words).map_err(|problem| format!("{problem:#}"))
+    };
+    for (arguments, problem) in [
+        ("pub a", "say --config FILE"),
+        ("-c f", "say `pub SUBJECT` or `sub SUBJECT`; see dialtone explain --help"),
+        ("-c f push a", "push is neither pub nor sub"),
+        ("-c f --queue q pub a", "--queue goes with sub"),
+        ("-c f --from A pub a", "--from does not go with pub"),
+        ("-c f --nope sub a", "unknown option --nope; see dialtone explain --help"),
+        ("-c f -c g sub a", "--config is given twice"),
+        ("sub a --config", "--config needs a value"),
+        ("sub a -c f --json=1", "--json takes no value"),
+    ] {
+        assert_eq!(parse(arguments).expect_err(arguments), problem);
+    }
+    assert_eq!(parse("--help"), Ok(Parsed::Help));
+}

@@ -1,0 +1,122 @@
+//! Why a message arrives, or does not: the whole path of a subject, as values.
+//!
+//! A [`Question`] is answered with a [`Report`], from the configuration alone by an [`Explainer`], or by a running
+//! server, which adds who listens. `publish` and `subscribe` walk with [`dialtone_broker::explain`], which asks the
+//! functions that decide for messages; `surroundings` finds where things stand in files; `missing` tells of agreements
+//! that are nearly there.
+
+mod missing;
+mod publish;
+mod report;
+mod subscribe;
+mod surroundings;
+
+pub use report::{Action, Kind, Live, Question, Report, Rule, Step, Verdict, What, Who};
+
+use crate::builder::{StartError, identity};
+use crate::log::Logger;
+use crate::policy::Policy;
+use crate::shared::Shared;
+use crate::tokens::resolver::{Resolver, Source};
+use dialtone_config::Options;
+use dialtone_subject::{is_valid_filter, is_valid_literal};
+use std::sync::Arc;
+use surroundings::Surroundings;
+
+/// Accounts of a folder of tokens that are looked at.
+const ACCOUNTS_MAX: usize = 100_000;
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuestionError {
+    /// There is no such account.
+    #[error("there is no account {0:?}")]
+    Account(String),
+    /// There is no such user in the account.
+    #[error("account {1:?} has no user {0:?}")]
+    User(String, String),
+    /// The account has users, and none is named.
+    #[error("account {0:?} has users: say which one, by name or NKey")]
+    UserMissing(String),
+    /// The user's JWT lets it in nowhere, for this reason.
+    #[error("the user's JWT is not believed: {0}")]
+    Jwt(String),
+    /// Nothing can be published to this.
+    #[error("{0:?} is no subject to publish to: it must have no wildcards and no empty tokens")]
+    Subject(String),
+    /// Nothing can be subscribed to like this.
+    #[error("{0:?} is no subject to subscribe to")]
+    Filter(String),
+}
+
+/// What answers questions about a configuration that no server runs with.
+pub struct Explainer(Arc<Shared>);
+
+impl Explainer {
+    /// Makes the accounts of a configuration, with all that they share. Nothing is listened on.
+    ///
+    /// Errors: see [`StartError`]. A folder of tokens is made if it is not there, as it is at start.
+    pub fn new(options: Options) -> Result<Self, StartError> {
+        let log = Logger::silent();
+        let identity = identity(&options, 0);
+        let policy = Policy::new(options, &identity)?;
+        let resolver = Resolver::new(&policy.options, policy.authenticator.operators(), &log)?;
+        let shared = Shared::new(identity, policy, log, resolver);
+        for key in known_accounts(&shared) {
+            // What cannot be believed is not there for a server either.
+            let _ = shared.look_up(&key);
+        }
+        shared.find_system();
+        Ok(Self(shared))
+    }
+
+    /// The answer to a question.
+    pub fn answer(&self, question: &Question) -> Result<Report, QuestionError> {
+        answer(&self.0, question, Facts::Configured)
+    }
+}
+
+/// The accounts whose tokens are at hand.
+fn known_accounts(shared: &Shared) -> Vec<String> {
+    let policy = shared.policy();
+    let preload = policy.options.operator_mode.preload.iter().map(|preload| preload.account.clone());
+    let mut keys: Vec<String> = preload.collect();
+    if let Source::Folder { store, .. } = shared.resolver.source() {
+        keys.extend(store.list());
+    }
+    keys.truncate(ACCOUNTS_MAX);
+    keys
+}
+
+/// What there is to tell of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Facts {
+    /// Agreements and rights.
+    Configured,
+    /// And who listens.
+    Living,
+}
+
+/// The answer to a question.
+pub(crate) fn answer(shared: &Shared, question: &Question, facts: Facts) -> Result<Report, QuestionError> {
+    let valid = match question.action {
+        Action::Publish if !is_valid_literal(question.subject.as_bytes()) => {
+            Err(QuestionError::Subject(question.subject.clone()))
+        }
+        Action::Subscribe if !is_valid_filter(question.subject.as_bytes()) => {
+            Err(QuestionError::Filter(question.subject.clone()))
+        }
+        _ => Ok(()),
+    };
+    valid?;
+    let around = Surroundings::new(shared, facts);
+    let account = around.account(&question.account)?;
+    let user = around.user(&account, question.user.as_deref())?;
+    if let Some(other) = &question.other {
+        around.account(other)?;
+    }
+    Ok(match question.action {
+        Action::Publish => publish::report(&around, question, &account, &user),
+        Action::Subscribe => subscribe::report(&around, question, &account, &user),
+    })
+}

@@ -1,0 +1,199 @@
+//! What becomes of a message that a user publishes.
+
+use super::missing;
+use super::report::{Kind, Question, Report, Step, Verdict, What};
+use super::surroundings::{Surroundings, User, place, rule, text};
+use dialtone_broker::account::Account;
+use dialtone_broker::explain::{self, Chance, Place, Request, Then};
+use dialtone_broker::sharing::responses;
+use std::sync::Arc;
+
+/// Steps of an answer; what is beyond is not told.
+const STEPS_MAX: usize = 1000;
+
+pub(super) fn report(
+    around: &Surroundings<'_>,
+    question: &Question,
+    account: &Arc<Account>,
+    user: &User,
+) -> Report {
+    let permissions = user.permissions.as_deref();
+    let chances = explain::publish(account, permissions, question.subject.as_bytes());
+    let mut way = Way { around, user, steps: Vec::new(), reached: Vec::new() };
+    let at = At { level: 0, account, subject: &question.subject };
+    if let Some(note) = &user.note {
+        way.note(at, note.clone());
+    }
+    if question.subject.as_bytes().starts_with(responses::PREFIX) {
+        let note = "subjects that begin so are of answers to requests of other accounts: one that is waited for goes \
+                    back to who asked, and no other goes anywhere";
+        way.note(at, note.into());
+    }
+    way.chances(at, &chances, None);
+    let Way { mut steps, reached, .. } = way;
+    let other = question.other.as_deref().and_then(|other| around.account(other).ok());
+    let is_wanted =
+        |place: &&(Arc<Account>, bool)| other.as_ref().is_none_or(|other| Arc::ptr_eq(other, &place.0));
+    let comes_there = reached.iter().filter(is_wanted).any(|(_, may_be_had)| *may_be_had);
+    let denied = chances.iter().all(|chance| matches!(chance.then, Then::Denied(..)));
+    let verdict = match (denied, comes_there) {
+        (true, _) => Verdict::Refused,
+        (false, true) => Verdict::Path,
+        (false, false) => Verdict::Nowhere,
+    };
+    if !denied {
+        let arrived: Vec<&str> = explain::places(&chances).iter().map(|p| &*p.account.name).collect();
+        let subjects = chances.iter().filter_map(|chance| match &chance.then {
+            Then::Arrives(place) => Some(text(&place.subject)),
+            _ => None,
+        });
+        for subject in subjects {
+            let at = At { level: 0, account, subject: &subject };
+            let mut missing = missing::of_message(around, at, other.as_deref(), &arrived);
+            // What is true of two subjects that a mapping makes is told once.
+            missing.retain(|step| steps.iter().all(|told: &Step| told.what != step.what));
+            steps.extend(missing);
+        }
+    }
+    steps.truncate(STEPS_MAX);
+    Report { question: question.clone(), verdict, steps }
+}
+
+/// Where on a way one is.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    pub level: u8,
+    pub account: &'a Arc<Account>,
+    pub subject: &'a str,
+}
+
+impl At<'_> {
+    fn deeper(self) -> Self {
+        Self { level: self.level.saturating_add(1), ..self }
+    }
+}
+
+struct Way<'a> {
+    around: &'a Surroundings<'a>,
+    user: &'a User,
+    steps: Vec<Step>,
+    /// Accounts that it came to, and whether somebody may have it there.
+    reached: Vec<(Arc<Account>, bool)>,
+}
+
+impl Way<'_> {
+    fn step(&mut self, at: At<'_>, what: What) {
+        // One more than there may be, so that who cuts knows that something is missing.
+        if self.steps.len() <= STEPS_MAX {
+            let account = self.around.name(at.account);
+            self.steps.push(Step { level: at.level, account, subject: at.subject.to_owned(), what });
+        }
+    }
+
+    fn note(&mut self, at: At<'_>, note: String) {
+        self.step(at, What::Note { note, at: None });
+    }
+
+    /// What an account makes of a message. `by`: how it came, if it came from elsewhere.
+    fn chances(&mut self, at: At<'_>, chances: &[Chance], by: Option<Kind>) {
+        for chance in chances {
+            let mut inner = at;
+            if let Some((mapping, outcome)) = &chance.mapping {
+                let mappings = self.around.agreed(&at.account.name).mappings;
+                let found = mappings.iter().find(|m| m.subject == mapping.subject());
+                let to = outcome.to.as_deref().map(text);
+                // A destination that is the subject itself is no other way.
+                self.step(
+                    at,
+                    What::Mapping {
+                        mapping: mapping.subject().to_owned(),
+                        percent: outcome.percent,
+                        to,
+                        drawn: outcome.is_drawn,
+                        at: found.and_then(|mapping| place(&mapping.at)),
+                    },
+                );
+                if chances.len() > 1 {
+                    inner = at.deeper();
+                }
+            }
+            match &chance.then {
+                Then::Lost => {
+                    self.step(
+                        inner,
+                        What::Stops { why: "the mapping loses it, on purpose".into(), at: None },
+                    );
+                }
+                Then::Denied(subject, ruling) => {
+                    let entry = self.user.permissions.as_ref().and_then(|p| p.publish_entry(*ruling));
+                    let rule = rule("publish", *ruling, entry);
+                    let subject = text(subject);
+                    let at = At { subject: &subject, ..inner };
+                    self.step(at, What::Permission { allowed: false, rule, each_looked_at: false });
+                }
+                Then::Arrives(place) => self.place(inner, place, by),
+            }
+        }
+    }
+
+    fn place(&mut self, at: At<'_>, place: &Place, by: Option<Kind>) {
+        let subject = text(&place.subject);
+        let at = At { subject: &subject, account: &place.account, ..at };
+        if let (Some(ruling), None) = (place.ruling, by) {
+            let entry = self.user.permissions.as_ref().and_then(|p| p.publish_entry(ruling));
+            let rule = rule("publish", ruling, entry);
+            self.step(at, What::Permission { allowed: true, rule, each_looked_at: false });
+        }
+        let arrives = self.around.arrives(at.account, at.subject, &place.listeners);
+        let may_be_had = self.around.may_be_had(&arrives, at.account, &place.subject);
+        self.reached.push((place.account.clone(), may_be_had));
+        self.step(at, arrives);
+        for (import, there) in &place.streams {
+            let (export, here, export_at) = self.around.import(
+                &import.importer.name,
+                &import.exporter.name,
+                &import.subject,
+                &import.local,
+            );
+            let what = What::Import {
+                kind: Kind::Stream,
+                exporter: self.around.name(&import.exporter),
+                export,
+                importer: self.around.name(&import.importer),
+                import: import.subject.to_string(),
+                local: import.local.to_string(),
+                at: here,
+                export_at,
+            };
+            self.step(at, what);
+            self.place(at.deeper(), there, Some(Kind::Stream));
+        }
+        for request in &place.services {
+            self.request(at, request);
+        }
+    }
+
+    fn request(&mut self, at: At<'_>, request: &Request) {
+        let import = &request.import;
+        let (export, here, export_at) =
+            self.around.import(&at.account.name, &import.exporter.name, &import.subject, &import.local);
+        let what = What::Import {
+            kind: Kind::Service,
+            exporter: self.around.name(&import.exporter),
+            export,
+            importer: self.around.name(at.account),
+            import: import.subject.to_string(),
+            local: import.local.to_string(),
+            at: here,
+            export_at,
+        };
+        self.step(at, what);
+        let subject = text(&request.subject);
+        let there = At { account: &import.exporter, subject: &subject, ..at }.deeper();
+        if request.chances.is_empty() {
+            let why = "it was asked on the way already: a request comes to no service twice, nor through more than 64";
+            return self.step(there, What::Stops { why: why.into(), at: None });
+        }
+        self.chances(there, &request.chances, Some(Kind::Service));
+    }
+}

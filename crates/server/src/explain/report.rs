@@ -1,0 +1,201 @@
+//! Questions and answers: plain values that travel as JSON.
+
+use serde::{Deserialize, Serialize};
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// An account, by its name or public NKey.
+    pub account: String,
+    /// A user in it, by name or NKey; in operator mode, its JWT or the name of one who is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// What the user does.
+    pub action: Action,
+    /// With which subject.
+    pub subject: String,
+    /// For subscribing: in which queue group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// The account at the other end: where the message should arrive, or come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<String>,
+}
+
+/// What a user does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Publishes.
+    #[serde(rename = "pub")]
+    Publish,
+    /// Subscribes.
+    #[serde(rename = "sub")]
+    Subscribe,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// What was asked.
+    pub question: Question,
+    /// In short.
+    pub verdict: Verdict,
+    /// The way, in order.
+    pub steps: Vec<Step>,
+}
+
+/// The answer in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// There is a way.
+    Path,
+    /// The user's rights refuse.
+    Refused,
+    /// It may set out, and comes nowhere where somebody may have it, or not where it should.
+    Nowhere,
+}
+
+/// One step of a way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// How many forks lie before it.
+    pub level: u8,
+    /// The account that it is in.
+    pub account: String,
+    /// The subject there.
+    pub subject: String,
+    /// What happens.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// An entry of somebody's rights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Such as `publish deny`.
+    pub list: String,
+    /// As it was written. `None`: nothing in the list fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// `file:line:column`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+}
+
+/// A user, with the rule that decides for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// Its name or NKey.
+    pub user: String,
+    /// Whether it may have the message.
+    pub may: bool,
+    /// What decides. `None`: it has all rights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+}
+
+/// Who listens now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// Subscriptions without a queue group that get it.
+    pub subscriptions: usize,
+    /// Queue groups of which one member gets it.
+    pub queue_groups: Vec<String>,
+    /// Subscriptions that ask for it, and whose rights do not let them have it.
+    pub withheld: usize,
+}
+
+/// What is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A stream.
+    Stream,
+    /// A service.
+    Service,
+}
+
+/// What happens at a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum What {
+    /// The rights of the user decide.
+    Permission {
+        /// How.
+        allowed: bool,
+        /// What decides. `None`: it has all rights.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<Rule>,
+        /// For a subscription: each message is looked at too, for it reaches out of what is allowed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        each_looked_at: bool,
+    },
+    /// The account maps the subject.
+    Mapping {
+        /// What the mapping is for.
+        mapping: String,
+        /// With how many of a hundred messages.
+        percent: u8,
+        /// Where they go. `None`: nowhere, on purpose.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+        /// A part of that is drawn for each message.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        drawn: bool,
+        /// `file:line:column`
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<String>,
+    },
+    /// The message is in the account under this subject.
+    Arrives {
+        /// Users who may subscribe to it, or may not: of each the first few.
+        users: Vec<Who>,
+        /// Users that are not listed.
+        more: usize,
+        /// Users are not known by the configuration: everyone, or those that have a JWT.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        others: Option<String>,
+        /// Who listens now, if a server answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        live: Option<Live>,
+    },
+    /// It crosses to or from another account.
+    Import {
+        /// What is shared.
+        kind: Kind,
+        /// Who exports it.
+        exporter: String,
+        /// What is exported.
+        export: String,
+        /// Who imports it.
+        importer: String,
+        /// What the import takes.
+        import: String,
+        /// What that is called where it is imported.
+        local: String,
+        /// Where the import stands.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<String>,
+        /// Where the export stands.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        export_at: Option<String>,
+    },
+    /// It does not go on.
+    Stops {
+        /// Why.
+        why: String,
+        /// Where that stands.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<String>,
+    },
+    /// Something to know.
+    Note {
+        /// What.
+        note: String,
+        /// Where that stands.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<String>,
+    },
+}

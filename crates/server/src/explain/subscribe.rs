@@ -1,0 +1,113 @@
+//! From where a subscription gets messages.
+
+use super::missing;
+use super::publish::At;
+use super::report::{Kind, Question, Report, Step, Verdict, What};
+use super::surroundings::{Surroundings, User, place, rule};
+use dialtone_broker::account::Account;
+use dialtone_broker::explain::{self, Source};
+use dialtone_identity::permission::{Ruling, Subscribing};
+use dialtone_subject::set;
+use std::sync::Arc;
+
+/// Steps of an answer; what is beyond is not told.
+const STEPS_MAX: usize = 1000;
+
+pub(super) fn report(
+    around: &Surroundings<'_>,
+    question: &Question,
+    account: &Arc<Account>,
+    user: &User,
+) -> Report {
+    let filter = question.subject.as_bytes();
+    let queue = question.queue.as_deref().map(str::as_bytes);
+    let mut steps = Vec::new();
+    let step = |at: At<'_>, what| Step {
+        level: at.level,
+        account: around.name(at.account),
+        subject: at.subject.to_owned(),
+        what,
+    };
+    let at = At { level: 0, account, subject: &question.subject };
+    if let Some(note) = &user.note {
+        steps.push(step(at, What::Note { note: note.clone(), at: None }));
+    }
+    let permissions = user.permissions.as_deref();
+    let (may, ruling) =
+        permissions.map_or((Subscribing::Allowed, Ruling::Open), |p| p.subscribing(filter, queue));
+    let rule = rule("subscribe", ruling, permissions.and_then(|p| p.subscribe_entry(ruling)));
+    let allowed = may != Subscribing::Denied;
+    let each_looked_at = may == Subscribing::AllowedWithDeliveryCheck;
+    steps.push(step(at, What::Permission { allowed, rule, each_looked_at }));
+    let report = |verdict, steps| Report { question: question.clone(), verdict, steps };
+    if !allowed {
+        return report(Verdict::Refused, steps);
+    }
+    for mapping in around.agreed(&account.name).mappings {
+        if set::overlap(mapping.subject.as_bytes(), filter) {
+            let to: Vec<&str> = mapping.destinations.iter().map(|d| d.subject.as_str()).collect();
+            let note = format!(
+                "the account maps what is published to {} to {}: only what it becomes arrives",
+                mapping.subject,
+                to.join(", ")
+            );
+            steps.push(step(at, What::Note { note, at: place(&mapping.at) }));
+        }
+    }
+    let mappings = around.agreed(&account.name).mappings;
+    for mapping in explain::mapped_to(account, filter) {
+        let found = mappings.iter().find(|claimed| claimed.subject == mapping.subject());
+        let note = format!("what is published to {} may become such a subject", mapping.subject());
+        steps.push(step(at, What::Note { note, at: found.and_then(|mapping| place(&mapping.at)) }));
+    }
+    let sources = explain::sources(account, filter, &around.shared.accounts());
+    let mut from = vec![account.clone()];
+    let note = "what users of the account itself publish arrives".to_owned();
+    steps.push(step(at, What::Note { note, at: None }));
+    add(around, at, &sources, &mut steps, &mut from);
+    let other = question.other.as_deref().and_then(|other| around.account(other).ok());
+    let known: Vec<&str> = from.iter().map(|account| &*account.name).collect();
+    steps.extend(missing::of_subscription(around, at, other.as_deref(), &known));
+    steps.truncate(STEPS_MAX);
+    let comes = other.is_none_or(|other| from.iter().any(|account| Arc::ptr_eq(account, &other)));
+    report(if comes { Verdict::Path } else { Verdict::Nowhere }, steps)
+}
+
+fn add(
+    around: &Surroundings<'_>,
+    at: At<'_>,
+    sources: &[Source],
+    steps: &mut Vec<Step>,
+    from: &mut Vec<Arc<Account>>,
+) {
+    for source in sources.iter().take(STEPS_MAX.saturating_sub(steps.len())) {
+        let (kind, exporter, importer, subject, local, before): (_, _, _, _, _, &[Source]) = match source {
+            Source::Stream(import) => {
+                (Kind::Stream, &import.exporter, &import.importer, &import.subject, &import.local, &[])
+            }
+            Source::Service(importer, import, before) => {
+                (Kind::Service, &import.exporter, importer, &import.subject, &import.local, before)
+            }
+        };
+        let (export, here, export_at) = around.import(&importer.name, &exporter.name, subject, local);
+        let what = What::Import {
+            kind,
+            exporter: around.name(exporter),
+            export,
+            importer: around.name(importer),
+            import: subject.to_string(),
+            local: local.to_string(),
+            at: here,
+            export_at,
+        };
+        steps.push(Step {
+            level: at.level,
+            account: around.name(at.account),
+            subject: at.subject.to_owned(),
+            what,
+        });
+        from.push(if kind == Kind::Stream { exporter.clone() } else { importer.clone() });
+        let before_it = At { level: at.level.saturating_add(1), account: importer, subject: local };
+        add(around, before_it, before, steps, from);
+    }
+}
