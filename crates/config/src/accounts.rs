@@ -1,6 +1,7 @@
 //! Users, permissions and accounts.
 
 use crate::Secret;
+use crate::check::go_duration;
 use crate::error::ConfigError;
 use crate::language::{Kind, Map, Value};
 use crate::nkey;
@@ -18,7 +19,15 @@ const CONNECTION_TYPES: [&str; 7] =
 /// Answers that `allow_responses: true` allows to one request, and for how long. The official figures.
 const RESPONSES_DEFAULT: Responses = Responses { max_msgs: Some(1), expires: Some(Duration::from_secs(120)) };
 
-pub(crate) fn authorization(value: &Value, limits: &mut Limits, errors: &mut Errors) -> Authorization {
+/// How long a peer that has not said who it is may keep its connection before that is doubted. The official figure.
+const TIMEOUT_HIGH: Duration = Duration::from_secs(60);
+
+pub(crate) fn authorization(
+    value: &Value,
+    limits: &mut Limits,
+    doubts: &mut Errors,
+    errors: &mut Errors,
+) -> Authorization {
     let mut out = Authorization::default();
     let Some(map) = noted(reader::map(value), errors) else { return out };
     let block = Block::new("authorization", map, errors);
@@ -29,7 +38,17 @@ pub(crate) fn authorization(value: &Value, limits: &mut Limits, errors: &mut Err
         out.password = None;
     }
     block.set("token", &mut out.token, errors, |v| credential(v, "token").map(|t| Some(Secret::new(t))));
-    block.set("timeout", &mut limits.auth_timeout, errors, |v| reader::duration(v).map(Some));
+    block.set("timeout", &mut limits.auth_timeout, errors, |v| {
+        let timeout = reader::duration(v)?;
+        if timeout > TIMEOUT_HIGH {
+            let problem = format!(
+                "invalid use of field \"timeout\": timeout of {} is high, consider keeping it under 60 seconds",
+                go_duration(timeout)
+            );
+            doubts.push(ConfigError::new(&v.at, problem));
+        }
+        Ok(Some(timeout))
+    });
     block.set("proxy_required", &mut out.proxy_required, errors, reader::boolean);
     if let Some(value) = block.get("default_permissions") {
         out.default_permissions = permissions(value, errors);
@@ -202,9 +221,8 @@ fn responses(value: &Value, errors: &mut Errors) -> Option<Responses> {
             block.set("expires", &mut out.expires, errors, |v| match &v.kind {
                 Kind::Integer(n) if *n < 0 => Ok(None),
                 Kind::String(text) if text.starts_with('-') => Ok(None),
-                _ => {
-                    reader::duration(v).map(|d| if d.is_zero() { RESPONSES_DEFAULT.expires } else { Some(d) })
-                }
+                _ => reader::duration_text(v)
+                    .map(|d| if d.is_zero() { RESPONSES_DEFAULT.expires } else { Some(d) }),
             });
             Some(out)
         }

@@ -67,18 +67,18 @@ keys! {
         unix_socket: Restarts, "Path of a Unix-domain socket to listen on for clients. Not an official key.";
         max_control_line: Reloads, "Bytes of a control line. Default 4096.";
         max_payload: Reloads, "Bytes of a message's headers and payload. Default 1 MiB.";
-        max_pending: Reloads, "Bytes that may wait for a connection. Default 64 MiB.";
+        max_pending: Restarts, "Bytes that may wait for a connection. Default 64 MiB.";
         max_connections | "max_conn": Reloads, "Connections of the server. Default 65536.";
         max_subscriptions | "max_subs": Restarts, "Subscriptions of a connection. Default: any number.";
-        max_sub_tokens | "max_subscription_tokens": Reloads, "Tokens of a subscription's subject. Default: any number.";
+        max_sub_tokens | "max_subscription_tokens": Restarts, "Tokens of a subscription's subject. Default: any number.";
         max_closed_clients: Restarts, "Connections remembered after they closed. Default 10000.";
         max_traced_msg_len: Reloads, "Bytes of a message that a trace shows. Default: all.";
         write_deadline: Reloads, "How long a connection may take nothing. Default 10s.";
-        write_timeout: Reloads, "What happens then: `default` or `close`; `retry` keeps the connection.";
+        write_timeout: Restarts, "What happens then: `default` or `close`; `retry` keeps the connection.";
         ping_interval: Reloads, "How often a silent connection is pinged. Default 2m.";
         ping_max: Reloads, "PINGs that may stay unanswered. Default 2.";
-        lame_duck_duration: Reloads, "How long lame duck mode takes to close all clients. Default 2m.";
-        lame_duck_grace_period: Reloads, "How long lame duck mode waits before it begins. Default 10s.";
+        lame_duck_duration: Restarts, "How long lame duck mode takes to close all clients. Default 2m.";
+        lame_duck_grace_period: Restarts, "How long lame duck mode waits before it begins. Default 10s.";
         debug: Reloads, "Log more.";
         trace: Reloads, "Log the protocol.";
         trace_verbose: Reloads, "Log the protocol of the system account too.";
@@ -86,8 +86,8 @@ keys! {
         logtime: Reloads, "Times in log lines. Default true.";
         logtime_utc: Reloads, "Those times in UTC.";
         log_file | "logfile": Reloads, "File to log to.";
-        log_size_limit | "logfile_size_limit": Reloads, "Bytes after which the log file is set aside and begun anew.";
-        log_max_num | "logfile_max_num": Reloads, "Log files that are kept, the current one included.";
+        log_size_limit | "logfile_size_limit": Restarts, "Bytes after which the log file is set aside and begun anew.";
+        log_max_num | "logfile_max_num": Restarts, "Log files that are kept, the current one included.";
         log_format: Reloads, "`text` or `json`. Not an official key.";
         syslog: Reloads, "Log to the system log.";
         remote_syslog: Reloads, "Address of a system log, such as `udp://host:514`.";
@@ -101,13 +101,13 @@ keys! {
         disable_sublist_cache | "no_sublist_cache": Reloads, "Accepted; matches are cached per event loop, and never wrong.";
         no_fast_producer_stall: Reloads, "Do not hold producers back that outrun a reader.";
         proxy_protocol: Restarts, "Client connections begin with a PROXY header.";
-        allow_non_tls: Reloads, "Clients may connect without TLS although there is TLS.";
+        allow_non_tls: Restarts, "Clients may connect without TLS although there is TLS.";
         tls: Reloads, "TLS for clients.";
         authorization: Reloads, "Users of the default account, or one user or token.";
         accounts: Reloads, "Accounts with their users.";
         system_account | "system": Restarts, "The account for system events.";
         no_system_account | "no_system" | "no_sys_acc": Restarts, "Have no system account.";
-        no_auth_user: Reloads, "The user that a connection without credentials is.";
+        no_auth_user: Restarts, "The user that a connection without credentials is.";
         mappings | "maps": Reloads, "Subject mappings of the default account.";
         proxies: Reloads, "Keys of trusted proxies.";
         cluster: Refused(CLUSTERS), "Routes to other servers.";
@@ -144,7 +144,7 @@ keys! {
         allow_insecure_cipher_suites: Refused("insecure cipher suites are not supported"), "Allow insecure cipher suites.";
         curve_preferences: Reloads, "Key exchange groups: X25519, CurveP256, CurveP384.";
         pinned_certs: Reloads, "SHA-256 of the public keys that clients may have, in hex.";
-        connection_rate_limit: Reloads, "Handshakes a second.";
+        connection_rate_limit: Restarts, "Handshakes a second.";
         certs | "certificates": Reloads, "Certificates with their keys, instead of one of each; the name that a client asks for chooses.";
         ocsp_peer: Refused(OCSP), "Check clients' certificates by OCSP.";
         cert_store: Refused(CERT_STORE), "Windows certificate store.";
@@ -186,8 +186,8 @@ keys! {
         users: Reloads, "Users.";
         timeout: Reloads, "How long a client may take to say who it is. Default 2s.";
         default_permission | "default_permissions" | "permissions": Reloads, "Permissions of users that have none.";
-        proxy_required: Reloads, "The only user, or the token, must come through a trusted proxy.";
-        auth_callout | "auth_hook": Reloads, "Ask a service who may connect.";
+        proxy_required: Restarts, "The only user, or the token, must come through a trusted proxy.";
+        auth_callout | "auth_hook": Restarts, "Ask a service who may connect.";
     }
     "auth_callout" {
         issuer: Reloads, "Public NKey of the account that signs the answers.";

@@ -234,9 +234,9 @@ fn resolver(value: &Value, errors: &mut Errors) -> Option<Resolver> {
     block.set("allow_delete", &mut allow_delete, errors, reader::boolean);
     block.set("hard_delete", &mut hard_delete, errors, reader::boolean);
     block.set("limit", &mut limit, errors, |v| Ok(Some(reader::limit(v)? as u64).filter(|&n| n > 0)));
-    block.set("timeout", &mut timeout, errors, reader::duration);
-    block.set("interval", &mut interval, errors, |v| reader::duration(v).map(Some));
-    block.set("ttl", &mut ttl, errors, |v| reader::duration(v).map(Some));
+    block.set("timeout", &mut timeout, errors, reader::duration_text);
+    block.set("interval", &mut interval, errors, |v| reader::duration_text(v).map(Some));
+    block.set("ttl", &mut ttl, errors, |v| reader::duration_text(v).map(Some));
     let before = errors.len();
     let mut say = |key: &str, problem: &str| {
         errors.push(ConfigError::new(block.get(key).map_or(&value.at, |v| &v.at), problem));
@@ -460,13 +460,14 @@ mod tests {
             ("FOO", "t.conf:2:11: error parsing account resolver"),
             ("{ type: x, dir: y }", "t.conf:2:19: error parsing account resolver"),
             ("{ type: full }", "t.conf:2:11: dir has no value and needs to point to a directory"),
-            ("{ type: full, dir: x, ttl: 5 }", "t.conf:2:38: FULL does not accept ttl"),
+            ("{ type: full, dir: x, ttl: '5m' }", "t.conf:2:38: FULL does not accept ttl"),
             ("{ type: full, dir: x, hard_delete: true }", "t.conf:2:46: hard_delete has no effect"),
             (
                 "{ type: cache, dir: x, allow_delete: true }",
                 "t.conf:2:48: CACHE does not accept allow_delete",
             ),
-            ("{ type: cache, dir: x, interval: 60 }", "t.conf:2:44: CACHE does not accept interval"),
+            ("{ type: cache, dir: x, interval: 60 }", "t.conf:2:44: expected a duration"),
+            ("{ type: cache, dir: x, interval: 1m }", "t.conf:2:44: CACHE does not accept interval"),
         ] {
             assert!(resolver(text).is_err_and(|e| e.contains(expected)), "{text}: {:?}", resolver(text));
         }

@@ -1,7 +1,7 @@
 //! The options of a server: plain data, immutable, with the official defaults.
 
 use crate::Secret;
-use crate::error::Location;
+use crate::error::{ConfigError, Location};
 use crate::operator::OperatorMode;
 use crate::sharing::{Export, Import, Mapping};
 use std::collections::BTreeMap;
@@ -15,6 +15,8 @@ pub struct Options {
     pub config_file: Option<PathBuf>,
     /// SHA-256 of the configuration, as `sha256:…`.
     pub config_digest: String,
+    /// What is carried out and still looks like a mistake: `-t` refuses it, a start says it.
+    pub doubts: Vec<ConfigError>,
     /// Address to listen on for clients.
     pub host: String,
     /// Port to listen on for clients; `None` takes a free one.
@@ -346,6 +348,7 @@ impl Default for Options {
         Self {
             config_file: None,
             config_digest: String::new(),
+            doubts: Vec::new(),
             host: "0.0.0.0".into(),
             port: Some(4222),
             client_advertise: None,

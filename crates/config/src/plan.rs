@@ -6,7 +6,7 @@
 use crate::check::go_duration;
 use crate::keys::{self, Status};
 use crate::operator::OperatorMode;
-use crate::options::{Authorization, Http, LameDuck, Limits, Log, Options};
+use crate::options::{self, Authorization, Http, LameDuck, Limits, Log, Options, TlsFirst};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -137,7 +137,7 @@ fields! {
         no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
         no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
         trusted_proxies: "" "proxies", "Proxies", Users, Names("proxies trusted keys", |o| &o.trusted_proxies), hidden;
-        - operator_mode; - config_file; - config_digest; - http; - limits; - lame_duck; - log; - authorization;
+        - operator_mode; - config_file; - config_digest; - doubts; - http; - limits; - lame_duck; - log; - authorization;
     }
     Authorization by authorization {
         user: "authorization" "user", "Username", Users, Words("authorization username"), hidden;
@@ -145,7 +145,7 @@ fields! {
         token: "authorization" "token", "Authorization", Users, Words("authorization token"), hidden;
         users: "authorization" "users", "Users", Users, Words("authorization users"), hidden;
         default_permissions: "authorization" "default_permissions", "Users", Users, Words("authorization users"), hidden;
-        proxy_required: "authorization" "proxy_required", "ProxyRequired", Users, Words("authorization users"), hidden;
+        proxy_required: "authorization" "proxy_required", "ProxyRequired", Users, Words("authorization users");
         callout: "authorization" "auth_callout", "AuthCallout", Users, Words("auth callout"), hidden;
     }
     OperatorMode by operator_mode {
@@ -173,7 +173,7 @@ fields! {
         closed_clients_max: "" "max_closed_clients", "MaxClosedClients", L, Value;
         write_deadline: "" "write_deadline", "WriteDeadline", L, Value;
         write_retry: "" "write_timeout", "WriteTimeout", L, Value,
-            |o| if o.limits.write_retry { "retry" } else { "default" }.to_owned();
+            |o| if o.limits.write_retry { "retry" } else { "" }.to_owned();
         ping_interval: "" "ping_interval", "PingInterval", L, Value;
         pings_out_max: "" "ping_max", "MaxPingsOut", L, Value;
         auth_timeout: "authorization" "timeout", "AuthTimeout", L, Named("authorization timeout"),
@@ -202,11 +202,25 @@ fields! {
     }
 }
 
+/// What stands in the block of `tls`, which reloads else.
+const TLS_RATE: Field = Field {
+    key: ("tls", "connection_rate_limit"),
+    name: "TLSRateLimit",
+    change: Tls,
+    said: Value,
+    same: |old, new| tls_rate(old) == tls_rate(new),
+    show: |o| tls_rate(o).show(),
+};
+
+fn tls_rate(options: &Options) -> u32 {
+    options.tls.as_ref().map_or(0, |tls| tls.rate_max)
+}
+
 /// What changes from `old` to `new`.
 ///
 /// Errors: all options that only a restart can change.
 pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
-    let different = FIELDS.iter().filter(|field| !(field.same)(old, new));
+    let different = FIELDS.iter().chain([&TLS_RATE]).filter(|field| !(field.same)(old, new));
     let (reloads, fixed): (Vec<_>, Vec<_>) = different.partition(|field| field.reloads());
     let refusals: Vec<String> = fixed
         .iter()
@@ -245,12 +259,42 @@ impl Field {
             Names(words, names) => return went_and_came(words, names(old), names(new)),
             Value => format!("{} = {}", self.key.1, (self.show)(new)),
             Named(name) => format!("{name} = {}", (self.show)(new)),
-            Words("tls") => format!("tls = {}", if new.tls.is_some() { "enabled" } else { "disabled" }),
+            Words("tls") => return tls_lines(old.tls.as_ref(), new.tls.as_ref()),
             Words(words) => words.to_owned(),
             Either(yes, no) => if (self.show)(new) == "true" { yes } else { no }.to_owned(),
         };
         vec![line]
     }
+}
+
+/// What changed about TLS: what has a line of its own in the official log, or else that it is on.
+fn tls_lines(old: Option<&options::Tls>, new: Option<&options::Tls>) -> Vec<String> {
+    let Some(new) = new else { return vec!["tls = disabled".into()] };
+    let mut lines = Vec::new();
+    let mut told = new.clone();
+    if let Some(old) = old {
+        if old.timeout != new.timeout {
+            lines.push(format!("tls timeout = {}", new.timeout.as_secs_f64()));
+        }
+        if old.pinned_certs != new.pinned_certs {
+            lines.push(format!("{} pinned_certs", new.pinned_certs.len()));
+        }
+        if old.first != new.first {
+            let first = match new.first {
+                TlsFirst::No => "false".into(),
+                TlsFirst::Yes => "true".into(),
+                TlsFirst::Within(delay) => format!("auto ({})", go_duration(delay)),
+            };
+            lines.push(format!("Client TLS handshake first: {first}"));
+        }
+        (told.timeout, told.first) = (old.timeout, old.first);
+        told.pinned_certs.clone_from(&old.pinned_certs);
+        told.at.clone_from(&old.at);
+    }
+    if old != Some(&told) {
+        lines.insert(0, "tls = enabled".into());
+    }
+    lines
 }
 
 /// Which names are not there any more, and which were not there before.

@@ -75,7 +75,7 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
         entries.map(|entry| Ok((entry.key.clone(), reader::text(&entry.value)?))).collect()
     });
     block.set("lame_duck_duration", &mut out.lame_duck.duration, errors, |v| {
-        let duration = reader::duration(v)?;
+        let duration = reader::duration_text(v)?;
         if duration < Duration::from_secs(30) {
             return Err(ConfigError::new(
                 &v.at,
@@ -84,7 +84,7 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
         }
         Ok(duration)
     });
-    block.set("lame_duck_grace_period", &mut out.lame_duck.grace_period, errors, reader::duration);
+    block.set("lame_duck_grace_period", &mut out.lame_duck.grace_period, errors, reader::duration_text);
     block.set("pid_file", &mut out.pid_file, errors, path);
     block.set("ports_file_dir", &mut out.ports_file_dir, errors, path);
     if let Some(value) = block.get("no_header_support") {
@@ -105,7 +105,7 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
         out.tls = tls(value, errors);
     }
     if let Some(value) = block.get("authorization") {
-        out.authorization = accounts::authorization(value, &mut out.limits, errors);
+        out.authorization = accounts::authorization(value, &mut out.limits, &mut out.doubts, errors);
     }
     if let Some(value) = block.get("accounts") {
         out.accounts = accounts::accounts(value, errors);
@@ -160,7 +160,7 @@ fn network(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
 }
 
 fn limits(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
-    let limits = &mut out.limits;
+    let (limits, doubts) = (&mut out.limits, &mut out.doubts);
     let defaults = Limits::default();
     block.set("max_control_line", &mut limits.control_line_bytes_max, errors, |v| {
         size(v, "max_control_line", defaults.control_line_bytes_max)
@@ -186,7 +186,7 @@ fn limits(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
         Ok(or_default(reader::count(v)?, defaults.closed_clients_max))
     });
     block.set("write_deadline", &mut limits.write_deadline, errors, |v| {
-        Ok(or_default(reader::duration(v)?, defaults.write_deadline))
+        Ok(or_default(reader::duration_doubted(v, "write_deadline", doubts)?, defaults.write_deadline))
     });
     block.set("write_timeout", &mut limits.write_retry, errors, |v| match reader::text(v)?.as_str() {
         "retry" => Ok(true),
@@ -195,7 +195,7 @@ fn limits(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
             .help("known are `default`, `close` and `retry`")),
     });
     block.set("ping_interval", &mut limits.ping_interval, errors, |v| {
-        Ok(or_default(reader::duration(v)?, defaults.ping_interval))
+        Ok(or_default(reader::duration_doubted(v, "ping_interval", doubts)?, defaults.ping_interval))
     });
     block.set("ping_max", &mut limits.pings_out_max, errors, |v| {
         Ok(or_default(u32::try_from(reader::count(v)?).unwrap_or(u32::MAX), defaults.pings_out_max))

@@ -195,6 +195,30 @@ pub(crate) fn duration(value: &Value) -> Result<Duration, ConfigError> {
     })
 }
 
+/// A duration where the official server takes no number of seconds. A bare `2m` is one all the same.
+pub(crate) fn duration_text(value: &Value) -> Result<Duration, ConfigError> {
+    match &value.kind {
+        Kind::Integer(_) | Kind::Float(_) => {
+            Err(wrong(value, "a duration").help("such as `500ms`, `2s` or `1m30s`"))
+        }
+        _ => duration(value),
+    }
+}
+
+/// A duration where a whole number of seconds, an older way to write it, is taken and doubted.
+pub(crate) fn duration_doubted(
+    value: &Value,
+    key: &str,
+    doubts: &mut Errors,
+) -> Result<Duration, ConfigError> {
+    if matches!(value.kind, Kind::Integer(_) | Kind::Millions(_)) {
+        let problem = format!("invalid use of field {key:?}: {key} should be converted to a duration");
+        doubts.push(ConfigError::new(&value.at, problem).help("such as `2s`"));
+        return duration(value);
+    }
+    duration_text(value)
+}
+
 /// A duration in the notation of Go.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     if text == "0" {

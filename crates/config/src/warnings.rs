@@ -6,28 +6,23 @@ use std::time::Duration;
 
 /// Bytes of a payload above which the official server warns.
 const PAYLOAD_BYTES_HIGH: usize = 8 << 20;
-/// How long a peer that has not said who it is may keep its connection before that is worth a word. The official figure.
+/// How long a handshake may take before that is worth a word.
 const TIMEOUT_HIGH: Duration = Duration::from_secs(60);
 
 impl Options {
     /// What is allowed and still worth a word in the log, a line each; none of it shows a secret.
     pub fn warnings(&self) -> Vec<String> {
-        let mut out = Vec::new();
+        let mut out: Vec<String> =
+            self.doubts.iter().map(|doubt| format!("{}: {}", doubt.at, doubt.problem)).collect();
         if self.limits.payload_bytes_max > PAYLOAD_BYTES_HIGH {
             out.push(
                 "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance"
                     .into(),
             );
         }
-        let timeouts =
-            [("authorization", self.limits.auth_timeout), ("tls", self.tls.as_ref().map(|tls| tls.timeout))];
-        for (block, timeout) in timeouts {
-            if let Some(timeout) = timeout.filter(|&timeout| timeout > TIMEOUT_HIGH) {
-                let timeout = go_duration(timeout);
-                out.push(format!(
-                    "{block} timeout of {timeout} is high, consider keeping it under 60 seconds"
-                ));
-            }
+        if let Some(tls) = self.tls.as_ref().filter(|tls| tls.timeout > TIMEOUT_HIGH) {
+            let timeout = go_duration(tls.timeout);
+            out.push(format!("tls timeout of {timeout} is high, consider keeping it under 60 seconds"));
         }
         if self.authorization.proxy_required && !self.authorization.users.is_empty() {
             out.push(
@@ -55,6 +50,15 @@ mod tests {
         check("", &[]);
         check("max_payload: 8MB", &[]);
         check(
+            "write_deadline: 5\nping_interval: 2m",
+            &[
+                "t.conf:1:17: invalid use of field \"write_deadline\": write_deadline should be converted to a duration",
+                "t.conf:2:16: invalid use of field \"ping_interval\": ping_interval should be converted to a duration",
+            ],
+        );
+        check("write_deadline: 5s", &[]);
+        check("authorization { timeout: 60 }", &[]);
+        check(
             "authorization { proxy_required: true, users: [ { user: a } ] }",
             &[
                 "authorization's proxy_required counts for a single user and a token; say it with each of the users",
@@ -68,7 +72,7 @@ mod tests {
         check(
             "authorization { timeout: 70 }, tls { cert_file: a, key_file: b, timeout: '2m' }",
             &[
-                "authorization timeout of 1m10s is high, consider keeping it under 60 seconds",
+                "t.conf:1:26: invalid use of field \"timeout\": timeout of 1m10s is high, consider keeping it under 60 seconds",
                 "tls timeout of 2m0s is high, consider keeping it under 60 seconds",
             ],
         );

@@ -178,6 +178,22 @@ fn refusals_in_the_official_words() {
     refused("", "no_header_support: true", "NoHeaderSupport: old=false, new=true");
     refused("", "proxy_protocol: true", "ProxyProtocol: old=false, new=true");
     refused("", "http_base_path: '/x'", "HTTPBasePath: old=, new=/x");
+    refused("", "max_pending: 2mb", "MaxPending: old=67108864, new=2097152");
+    refused("", "max_sub_tokens: 5", "MaxSubTokens: old=0, new=5");
+    refused("", "write_timeout: retry", "WriteTimeout: old=, new=retry");
+    refused("", "log_size_limit: 1k", "LogSizeLimit: old=0, new=1000");
+    refused("", "log_max_num: 5", "LogMaxFiles: old=0, new=5");
+    refused("", "lame_duck_duration: 40s", "LameDuckDuration: old=2m0s, new=40s");
+    refused("", "lame_duck_grace_period: 1s", "LameDuckGracePeriod: old=10s, new=1s");
+    refused(
+        "accounts { A { users: [{user: a}, {user: b}] } }, no_auth_user: a",
+        "accounts { A { users: [{user: a}, {user: b}] } }, no_auth_user: b",
+        "NoAuthUser: old=a, new=b",
+    );
+    const TLS: &str = "tls { cert_file: a, key_file: b }";
+    refused(TLS, &format!("{TLS}, allow_non_tls: true"), "AllowNonTLS: old=false, new=true");
+    refused(TLS, "tls { cert_file: a, key_file: b, connection_rate_limit: 5 }", "TLSRateLimit: old=0, new=5");
+    refused("", "authorization { token: a, proxy_required: true }", "ProxyRequired: old=false, new=true");
 }
 
 #[test]
@@ -223,6 +239,20 @@ fn changes_in_the_official_words() {
             &format!("proxies trusted keys [\"{OTHER}\"] were added"),
         ],
     );
+    const PLAIN: &str = "tls { cert_file: a, key_file: b }";
+    let tls = |new: &str, said: &[&str]| {
+        let new = format!("\ntls {{ cert_file: a, key_file: b, {new} }}");
+        changed(PLAIN, &new, &[Change::Tls], said);
+    };
+    tls("timeout: 3", &["tls timeout = 3"]);
+    tls("handshake_first: true", &["Client TLS handshake first: true"]);
+    tls(
+        "pinned_certs: ['a8f407340dcc719864214b85ed96f98d16cbffa8f509d9fa4ca237b7bb3f9c32']",
+        &["1 pinned_certs"],
+    );
+    tls("min_version: 1.3, timeout: 0.5", &["tls = enabled", "tls timeout = 0.5"]);
+    changed("", PLAIN, &[Change::Tls], &["tls = enabled"]);
+    changed(PLAIN, "", &[Change::Tls], &["tls = disabled"]);
     changed("", "max_payload: 5, debug: true", &[Limits, Log], &["max_payload = 5", "debug = true"]);
 }
 
