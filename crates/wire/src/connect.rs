@@ -96,6 +96,7 @@ enum Field {
     Flag(bool),
     Number(i64),
     Text(String),
+    Map(serde_json::Map<String, serde_json::Value>),
     Other(serde::de::IgnoredAny),
 }
 
@@ -128,7 +129,9 @@ impl Connect {
         let mut connect = Self::default();
         let mut problem = None;
         let visitor = Fields { connect: &mut connect, problem: &mut problem };
-        let mut reader = serde_json::Deserializer::from_slice(json);
+        // Text in another encoding loses its letters, not the connection.
+        let json = String::from_utf8_lossy(json);
+        let mut reader = serde_json::Deserializer::from_str(&json);
         serde::Deserializer::deserialize_any(&mut reader, visitor)
             .and_then(|()| reader.end())
             .map_err(|e| ConnectError::Json { line: e.line(), column: e.column() })?;
@@ -167,6 +170,10 @@ impl Connect {
             "pass" => text("pass", value, &mut self.pass),
             "account" => text("account", value, &mut self.account),
             "proxy_sig" => text("proxy_sig", value, &mut self.proxy_sig),
+            // Servers say these; of a client they only must be what they should be.
+            "remote_account" => text("remote_account", value, &mut String::new()),
+            "import" => rules("import", value),
+            "export" => rules("export", value),
             _ => Ok(()),
         }
     }
@@ -189,6 +196,20 @@ fn text(field: &'static str, value: Field, slot: &mut String) -> Result<(), Conn
             Ok(())
         }
         _ => Err(ConnectError::Type { field, expected: "a string" }),
+    }
+}
+
+/// `{"allow": […], "deny": […]}`, lists of subjects; each part may be absent or null.
+fn rules(field: &'static str, value: Field) -> Result<(), ConnectError> {
+    use serde_json::Value;
+    let subject = |value: &Value| value.is_string() || value.is_null();
+    let fits = |(name, value): (&String, &Value)| {
+        let counts = ["allow", "deny"].iter().any(|known| name.eq_ignore_ascii_case(known));
+        !counts || value.is_null() || value.as_array().is_some_and(|list| list.iter().all(subject))
+    };
+    match value {
+        Field::Map(map) if map.iter().all(fits) => Ok(()),
+        _ => Err(ConnectError::Type { field, expected: "lists of subjects, `allow` and `deny`" }),
     }
 }
 
@@ -245,6 +266,27 @@ mod tests {
         {
             assert!(Connect::parse(json.as_bytes()).is_err(), "{json}");
         }
+    }
+
+    #[test]
+    fn what_servers_say_must_have_its_type_too() {
+        for (json, right) in [
+            (r#"{"import":null,"export":{},"remote_account":"x"}"#, true),
+            (r#"{"import":{"allow":["a",null],"deny":null,"x":5}}"#, true),
+            (r#"{"import":5}"#, false),
+            (r#"{"Export":["a"]}"#, false),
+            (r#"{"import":{"ALLOW":"a"}}"#, false),
+            (r#"{"import":{"deny":["a",5]}}"#, false),
+            (r#"{"remote_account":true}"#, false),
+        ] {
+            assert_eq!(Connect::parse(json.as_bytes()).is_ok(), right, "{json}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_utf8_is_read_all_the_same() {
+        let connect = Connect::parse(b"{\"name\":\"caf\xe9\"}").expect("read");
+        assert_eq!(connect.name, "caf\u{fffd}");
     }
 
     /// Values of any kind, as deep as JSON goes in a few letters.
