@@ -177,18 +177,21 @@ impl Turn {
         self.staged_bytes += bytes.len();
     }
 
-    /// Delivers `headers` to the peer's own plain subscription for `reply`, if it has one: nobody answers `subject`.
+    /// Delivers `headers` to the peer's own plain subscription for `reply`, if it has one: nobody answers what it asked.
+    /// This is no message: it counts nowhere, as with the official server.
     pub fn no_responders(&mut self, origin: Origin<'_>, reply: &[u8], headers: &[u8]) {
         let route = self.routes.route(origin.account, reply, Via::Publish);
         let Some(target) = route.plain.iter().find(|t| Arc::ptr_eq(t.subscription.peer(), origin.peer))
         else {
             return;
         };
-        let framed = [headers, b"\r\n"].concat();
-        let message =
-            Publish { subject: reply, reply: None, header_bytes: Some(headers.len()), framed: &framed };
-        self.middle(&message, true);
-        self.stage_message(target, &message, None);
+        let mut line = target.prefix(true).to_vec();
+        encode::delivery_middle(&mut line, None, Some(headers.len()), headers.len());
+        if let Some(tracer) = &self.tracer {
+            tracer(origin.peer, line.trim_ascii_end(), headers);
+        }
+        let bytes = [&line, headers, b"\r\n"].concat();
+        self.send(origin.peer, &bytes);
     }
 
     /// Hands everything to the outboxes, then writes.
