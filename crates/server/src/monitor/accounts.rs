@@ -1,5 +1,6 @@
 //! `/accountz` and `/accstatz`: the tenants.
 
+use super::general::figure;
 use super::options::AccountStatzOptions;
 use super::sharing;
 use super::subscriptions;
@@ -81,7 +82,7 @@ fn detail(shared: &Shared, account: &Account) -> Value {
     let sublist = json!({
         "num_subscriptions": stats.entries, "num_cache": 0, "num_inserts": stats.inserts,
         "num_removes": stats.removes, "num_matches": 0, "cache_hit_rate": 0,
-        "max_fanout": stats.fanout_max, "avg_fanout": stats.fanout_average(),
+        "max_fanout": stats.fanout_max, "avg_fanout": figure(stats.fanout_average()),
     });
     set(&mut out, "sublist_stats", sublist);
     sharing::insert_responses(account, &mut out);

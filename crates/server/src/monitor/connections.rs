@@ -154,9 +154,6 @@ fn order(sort: &str, state: State, now: SystemTime) -> Result<Order, String> {
     if matches!(sort, "stop" | "reason") && state != State::Closed {
         return Err(format!("sort by {sort} only valid on closed connections"));
     }
-    if sort == "uptime" && state == State::Closed {
-        return Err("sort by uptime only valid on open connections".into());
-    }
     Ok(match sort {
         "" | "cid" => by(|row| row.session.peer.id),
         "start" => by(|row| row.session.start),
@@ -193,7 +190,7 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
         set("stop", stamp(stop).into());
         set("reason", reason.text().into());
     }
-    if !session.rtt().is_zero() {
+    if !session.rtt().is_zero() || row.end.is_some() {
         set("rtt", duration(session.rtt()).into());
     }
     set("uptime", uptime(row.uptime(now)).into());

@@ -114,9 +114,14 @@ pub(crate) fn varz(shared: &Shared) -> Value {
     out
 }
 
-/// Seconds, without a point where there is no fraction.
+/// A figure, without a point where there is no fraction.
+pub(super) fn figure(n: f64) -> Value {
+    if n.fract() == 0.0 && n.abs() < 1e15 { (n as i64).into() } else { n.into() }
+}
+
+/// Seconds, as a figure.
 fn number(span: Duration) -> Value {
-    if span.subsec_nanos() == 0 { span.as_secs().into() } else { span.as_secs_f64().into() }
+    figure(span.as_secs_f64())
 }
 
 /// A document that begins with the server's number and the time.

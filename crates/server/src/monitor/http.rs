@@ -1,13 +1,15 @@
 //! HTTP: one thread, one runtime, bounded connections.
 
-use super::{Answer, JSON, Query, answer};
+use super::{Answer, HTML, JSON, Query, answer, query};
 use crate::builder::resolve;
 use crate::log::Event;
 use crate::shared::Shared;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
@@ -97,19 +99,20 @@ async fn serve_one(shared: &Arc<Shared>, stream: tokio::net::TcpStream, _: Socke
     }
 }
 
+/// The method does not matter, as with the official server: there is nothing here but to read.
 fn respond(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let policy = shared.policy();
     let base = policy.options.http.base_path.trim_end_matches('/');
     let base = if base.is_empty() || base.starts_with('/') { base.to_owned() } else { format!("/{base}") };
-    let path = request.uri().path().strip_prefix(&*base);
-    let answer = match (request.method(), path) {
+    let path = query::decode_path(request.uri().path());
+    if let Some(clean) = cleaned(&path) {
+        return redirect(&clean, request.uri().query());
+    }
+    let answer = match path.strip_prefix(&*base) {
         // The first page is at the base path itself; with a slash more there is nothing.
-        (_, Some("/")) if !base.is_empty() => Answer::text(404, "404 page not found\n"),
-        (&Method::GET | &Method::HEAD, Some(path)) => {
-            answer(shared, path, &Query::parse(request.uri().query().unwrap_or_default()))
-        }
-        (_, None) => Answer::text(404, "404 page not found\n"),
-        _ => Answer::text(405, "method not allowed\n"),
+        Some("/") if !base.is_empty() => Answer::nothing_there(),
+        Some(path) => answer(shared, path, &Query::parse(request.uri().query().unwrap_or_default())),
+        None => Answer::nothing_there(),
     };
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -118,5 +121,60 @@ fn respond(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Full<B
     if answer.content_type == JSON {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }
+    if answer.status == 404 {
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
     response
+}
+
+/// The path without empty parts, `.` and `..`, if it has any.
+fn cleaned(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    let slash = if path.ends_with('/') && !parts.is_empty() { "/" } else { "" };
+    let clean = format!("/{}{slash}", parts.join("/"));
+    (path.starts_with('/') && clean != path).then_some(clean)
+}
+
+fn redirect(path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
+    let location = query::encode_path(path) + &query.map(|query| format!("?{query}")).unwrap_or_default();
+    let body = format!("<a href=\"{}\">Temporary Redirect</a>.\n\n", location.replace('&', "&amp;"));
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(HTML));
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        headers.insert(LOCATION, location);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned() {
+        for (path, clean) in [
+            ("/", None),
+            ("/varz", None),
+            ("/varz/", None),
+            ("//varz", Some("/varz")),
+            ("/a/../varz", Some("/varz")),
+            ("/./varz//", Some("/varz/")),
+            ("/../..", Some("/")),
+            ("//", Some("/")),
+            ("*", None),
+        ] {
+            assert_eq!(cleaned(path).as_deref(), clean, "{path}");
+        }
+    }
 }

@@ -51,6 +51,10 @@ impl Answer {
     fn text(status: u16, text: impl Into<String>) -> Self {
         Self { status, content_type: TEXT, body: text.into().into_bytes() }
     }
+
+    fn nothing_there() -> Self {
+        Self::text(404, "404 page not found\n")
+    }
 }
 
 type Handler = fn(&Arc<Shared>, &Query) -> Result<Answer, Bad>;
@@ -60,69 +64,69 @@ pub(crate) struct Endpoint {
     path: &'static str,
     /// Its name on the first page; empty: it is not there.
     title: &'static str,
+    counted: Counted,
     handler: Handler,
+}
+
+/// When a request counts in `http_req_stats`, as with the official server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    Always,
+    /// Only if its options can be understood: the handler counts it.
+    Understood,
+    Never,
+}
+
+use Counted::{Always, Never, Understood};
+
+const fn at(path: &'static str, title: &'static str, counted: Counted, handler: Handler) -> Endpoint {
+    Endpoint { path, title, counted, handler }
 }
 
 /// Every path.
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint { path: "/varz", title: "General", handler: |s, _| found(general::varz(s)) },
-    Endpoint {
-        path: "/jsz",
-        title: "JetStream",
-        handler: |s, q| found(JszOptions::read(q).map(|_| general::jsz(s))?),
-    },
-    Endpoint { path: "/connz", title: "Connections", handler: connz },
-    Endpoint {
-        path: "/slowz",
-        title: "Slow Connections",
-        handler: |s, q| found(slow::slowz(s, q.window(slow::LIMIT_DEFAULT)?)),
-    },
-    Endpoint { path: "/accountz", title: "Accounts", handler: accountz },
-    Endpoint {
-        path: "/accstatz",
-        title: "Account Stats",
-        handler: |s, q| found(accounts::accstatz(s, &AccountStatzOptions::read(q)?).0),
-    },
-    Endpoint { path: "/subsz", title: "Subscriptions", handler: subsz },
-    Endpoint { path: "/subscriptionsz", title: "", handler: subsz },
-    Endpoint {
-        path: "/routez",
-        title: "Routes",
-        handler: |s, q| found(RoutezOptions::read(q).map(|_| general::routez(s))?),
-    },
-    Endpoint {
-        path: "/leafz",
-        title: "LeafNodes",
-        handler: |s, q| found(LeafzOptions::read(q).map(|_| general::leafz(s))?),
-    },
-    Endpoint {
-        path: "/gatewayz",
-        title: "Gateways",
-        handler: |s, q| found(GatewayzOptions::read(q).map(|_| general::gatewayz(s))?),
-    },
-    Endpoint {
-        path: "/raftz",
-        title: "Raft Groups",
-        handler: |_, _| Ok(Answer::text(404, "No Raft nodes registered")),
-    },
-    Endpoint {
-        path: "/ipqueuesz",
-        title: "",
-        handler: |_, q| found(IpqueueszOptions::read(q).map(|_| json!({}))?),
-    },
-    Endpoint { path: "/stacksz", title: "", handler: |_, _| Ok(Answer::text(200, general::STACKS)) },
-    Endpoint { path: "/healthz", title: "Health Probe", handler: healthz },
-    Endpoint { path: "/metrics", title: "Prometheus Metrics", handler: metrics },
-    Endpoint { path: "/debug/vars", title: "Expvar", handler: |s, _| found(general::expvarz(s)) },
-    Endpoint { path: "/expvarz", title: "", handler: |s, _| found(general::expvarz(s)) },
+    at("/", "", Always, |_, _| Ok(front_page())),
+    at("/varz", "General", Always, |s, _| found(general::varz(s))),
+    at("/jsz", "JetStream", Always, |s, q| found(JszOptions::read(q).map(|_| general::jsz(s))?)),
+    at("/connz", "Connections", Understood, connz),
+    at("/slowz", "Slow Connections", Never, |s, q| found(slow::slowz(s, q.window(slow::LIMIT_DEFAULT)?))),
+    at("/accountz", "Accounts", Always, accountz),
+    at("/accstatz", "Account Stats", Always, |s, q| {
+        found(accounts::accstatz(s, &AccountStatzOptions::read(q)?).0)
+    }),
+    at("/subsz", "Subscriptions", Always, subsz),
+    at("/subscriptionsz", "", Always, subsz),
+    at("/routez", "Routes", Understood, routez),
+    at("/leafz", "LeafNodes", Always, |s, q| found(LeafzOptions::read(q).map(|_| general::leafz(s))?)),
+    at("/gatewayz", "Gateways", Always, |s, q| {
+        found(GatewayzOptions::read(q).map(|_| general::gatewayz(s))?)
+    }),
+    at("/raftz", "Raft Groups", Never, |_, _| Ok(Answer::text(404, "No Raft nodes registered"))),
+    at("/ipqueuesz", "", Never, |_, q| found(IpqueueszOptions::read(q).map(|_| json!({}))?)),
+    at("/stacksz", "", Never, |_, _| Ok(Answer::text(200, general::STACKS))),
+    at("/healthz", "Health Probe", Always, healthz),
+    at("/metrics", "Prometheus Metrics", Never, metrics),
+    at("/debug/vars", "Expvar", Never, |s, _| found(general::expvarz(s))),
+    at("/expvarz", "", Never, |s, _| found(general::expvarz(s))),
 ];
+
+/// A path that is counted as another.
+const COUNTED_AS: (&str, &str) = ("/subscriptionsz", "/subsz");
 
 fn found(value: Value) -> Result<Answer, Bad> {
     Ok(Answer::json(&value))
 }
 
 fn connz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
-    found(connections::connz(shared, &ConnzOptions::read(query)?).map_err(Bad)?)
+    let options = ConnzOptions::read(query)?;
+    shared.count_request("/connz");
+    found(connections::connz(shared, &options).map_err(Bad)?)
+}
+
+fn routez(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
+    RoutezOptions::read(query)?;
+    shared.count_request("/routez");
+    found(general::routez(shared))
 }
 
 fn subsz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
@@ -145,16 +149,13 @@ fn metrics(shared: &Arc<Shared>, _: &Query) -> Result<Answer, Bad> {
 
 /// Answers a request for `path`, the base path taken off.
 pub(crate) fn answer(shared: &Arc<Shared>, path: &str, query: &Query) -> Answer {
-    if path == "/" || path.is_empty() {
-        return front_page();
+    let path = if path.is_empty() { "/" } else { path };
+    let Some(endpoint) = ENDPOINTS.iter().find(|e| e.path == path) else { return Answer::nothing_there() };
+    if endpoint.counted == Always {
+        let (path, as_path) = COUNTED_AS;
+        shared.count_request(if endpoint.path == path { as_path } else { endpoint.path });
     }
-    match ENDPOINTS.iter().find(|e| e.path == path) {
-        None => Answer::text(404, "404 page not found\n"),
-        Some(endpoint) => {
-            shared.count_request(endpoint.path);
-            (endpoint.handler)(shared, query).unwrap_or_else(|Bad(why)| Answer::text(400, why))
-        }
-    }
+    (endpoint.handler)(shared, query).unwrap_or_else(|Bad(why)| Answer::text(400, why))
 }
 
 fn front_page() -> Answer {

@@ -131,6 +131,7 @@ pub(crate) struct GatewayzOptions;
 
 impl GatewayzOptions {
     pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
+        source.subs()?;
         source.flag(named("accs", "accounts")).map(|_| Self)
     }
 }

@@ -8,14 +8,14 @@ const PARAMETERS_MAX: usize = 64;
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads what stands behind the question mark.
+    /// Reads what stands behind the question mark. A parameter with an escape that is none is not there.
     pub(crate) fn parse(text: &str) -> Self {
         let pairs = text.split('&').filter(|p| !p.is_empty()).take(PARAMETERS_MAX);
         Self(
             pairs
-                .map(|pair| {
+                .filter_map(|pair| {
                     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    (decode(key), decode(value))
+                    Some((decode(key, b' ')?, decode(value, b' ')?))
                 })
                 .collect(),
         )
@@ -40,29 +40,33 @@ impl Window {
     }
 }
 
-/// Percent signs and pluses. What is no valid escape stays as it is.
-fn decode(text: &str) -> String {
+/// A path without escapes; what is no valid escape stays as it is.
+pub(super) fn decode_path(path: &str) -> String {
+    decode(path, b'+').unwrap_or_else(|| path.to_owned())
+}
+
+/// A path that can stand in a header and in a page.
+pub(super) fn encode_path(path: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.~".contains(&b);
+    path.bytes().map(|b| if plain(b) { char::from(b).into() } else { format!("%{b:02X}") }).collect()
+}
+
+/// Text without percent signs; a plus becomes `plus`. `None`: an escape is none.
+fn decode(text: &str, plus: u8) -> Option<String> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        let escaped = (byte == b'%')
-            .then(|| bytes.get(at + 1..at + 3))
-            .flatten()
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match escaped {
-            Some(decoded) => {
-                out.push(decoded);
-                at += 3;
-            }
-            None => {
-                out.push(if byte == b'+' { b' ' } else { byte });
-                at += 1;
-            }
+        if byte == b'%' {
+            let hex = bytes.get(at + 1..at + 3).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit))?;
+            out.push(u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?);
+            at += 3;
+        } else {
+            out.push(if byte == b'+' { plus } else { byte });
+            at += 1;
         }
     }
-    String::from_utf8_lossy(&out).into_owned()
+    Some(String::from_utf8_lossy(&out).into_owned())
 }
 
 #[cfg(test)]
@@ -71,10 +75,14 @@ mod tests {
 
     #[test]
     fn parameters_are_read() {
-        let query = Query::parse("a=1&b=x%20y+z&c&d=%zz&a=2");
+        let query = Query::parse("a=1&b=x%20y+z&c&d=%zz&a=2&e=%+1&f=%");
         assert_eq!(
             (query.value("a"), query.value("b"), query.value("c"), query.value("d")),
-            ("1", "x y z", "", "%zz")
+            ("1", "x y z", "", "")
         );
+        assert_eq!((query.value("e"), query.value("f")), ("", ""));
+        assert_eq!(decode_path("/%76arz+"), "/varz+");
+        assert_eq!(decode_path("/%zz"), "/%zz");
+        assert_eq!(encode_path("/a b\"/é"), "/a%20b%22/%C3%A9");
     }
 }

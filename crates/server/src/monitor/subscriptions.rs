@@ -1,5 +1,6 @@
 //! `/subsz`: who subscribed to what.
 
+use super::general::figure;
 use super::options::SubszOptions;
 use super::times::stamp;
 use crate::internal::OWN_ID;
@@ -45,7 +46,7 @@ pub(crate) fn subsz(shared: &Shared, options: &SubszOptions) -> Result<Value, St
         "num_matches": 0,
         "cache_hit_rate": 0,
         "max_fanout": stats.fanout_max,
-        "avg_fanout": stats.fanout_average(),
+        "avg_fanout": figure(stats.fanout_average()),
         "total": rows.len(),
         "offset": window.offset,
         "limit": window.limit,
