@@ -5,6 +5,7 @@ use crate::sharing::awaited::{Awaited, AwaitedAnswers};
 use crate::sharing::responses::{Late, Owed, Pending, Responses};
 use crate::stats::Counters;
 use crate::subscription::{Subscriber, Subscription};
+use crate::trace::Rule;
 use dialtone_subject::{Generations, Interest};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Account {
     sharing: RwLock<Sharing>,
     shares: AtomicBool,
     maps: AtomicBool,
+    traces: AtomicBool,
+    trace_rule: RwLock<Option<Arc<Rule>>>,
     responses: Mutex<Option<Box<Responses>>>,
     awaits: AtomicBool,
     awaited: Mutex<Option<Box<AwaitedAnswers>>>,
@@ -57,6 +60,8 @@ impl Account {
             sharing: RwLock::default(),
             shares: AtomicBool::new(false),
             maps: AtomicBool::new(false),
+            traces: AtomicBool::new(false),
+            trace_rule: RwLock::default(),
             responses: Mutex::default(),
             awaits: AtomicBool::new(false),
             awaited: Mutex::default(),
@@ -105,6 +110,17 @@ impl Account {
     #[inline]
     pub fn maps(&self) -> bool {
         self.maps.load(Ordering::Acquire)
+    }
+
+    /// What is traced of messages whose trace context is sampled, if anything is.
+    pub fn trace_rule(&self) -> Option<Arc<Rule>> {
+        if self.traces.load(Ordering::Acquire) { self.trace_rule.read().clone() } else { None }
+    }
+
+    /// Says what is traced.
+    pub fn set_trace_rule(&self, rule: Option<Rule>) {
+        self.traces.store(rule.is_some(), Ordering::Release);
+        *self.trace_rule.write() = rule.map(Arc::new);
     }
 
     /// Notes an answer that is owed. The subject that leads back to who asked, and whether it is the only one.

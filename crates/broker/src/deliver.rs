@@ -12,6 +12,7 @@ use crate::sharing::Mapped;
 use crate::sharing::exchange::Exchange;
 use crate::sharing::responses::PREFIX;
 use crate::subscription::Counted;
+use crate::trace::Trace;
 use dialtone_subject::transform::Random;
 use dialtone_wire::client::{Publish, encode};
 use mappings::MappingCache;
@@ -20,6 +21,7 @@ use std::time::Instant;
 
 mod mappings;
 pub(crate) mod services;
+mod traced;
 
 /// Bodies from this size on are shared by their targets instead of copied to each.
 const SHARED_BODY_BYTES_MIN: usize = 4096;
@@ -72,6 +74,8 @@ pub struct Turn {
     exchange: Arc<Exchange>,
     now: Instant,
     tracer: Option<Tracer>,
+    /// What becomes of the message being published, if it is noted.
+    trace: Option<Box<Trace>>,
     /// A peer that was delivered to and that producers should wait for.
     stalled: Option<Arc<Peer>>,
 }
@@ -93,6 +97,7 @@ impl Turn {
             exchange: Arc::default(),
             now,
             tracer: None,
+            trace: None,
             stalled: None,
         }
     }
@@ -134,8 +139,8 @@ impl Turn {
             None => self.routes.route(origin.account, message.subject, Via::Publish),
         };
         let mut delivered = 0;
-        if !route.is_empty() {
-            delivered = self.deliver(&route, origin.except(), message);
+        if !route.is_empty() || self.trace.is_some() {
+            delivered = self.deliver(origin.account, &route, origin.except(), message);
             if !route.services.is_empty() {
                 delivered += self.ask_services(&route, origin, message);
             }
@@ -233,7 +238,16 @@ impl Turn {
     }
 
     /// Delivers to the targets of a route, except to `except`.
-    fn deliver(&mut self, route: &Route, except: Option<&Arc<Peer>>, message: &Publish<'_>) -> usize {
+    fn deliver(
+        &mut self,
+        account: &Account,
+        route: &Route,
+        except: Option<&Arc<Peer>>,
+        message: &Publish<'_>,
+    ) -> usize {
+        if self.trace.is_some() {
+            return self.deliver_traced(account, route, except, message);
+        }
         let shared = (message.framed.len() >= SHARED_BODY_BYTES_MIN
             && route.plain.len() + route.queues.len() > 1)
             .then(|| Arc::<[u8]>::from(message.framed));

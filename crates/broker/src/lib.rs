@@ -19,3 +19,4 @@ pub mod route;
 pub mod sharing;
 pub mod stats;
 pub mod subscription;
+pub mod trace;

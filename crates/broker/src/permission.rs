@@ -49,6 +49,21 @@ pub fn publish<'a>(
     }
 }
 
+/// Where a message's trace is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'a>(pub &'a [u8]);
+
+/// May whoever has these rights have a trace told there? Who may publish there may.
+pub fn trace<'a>(
+    permissions: Option<&Permissions>,
+    destination: &'a [u8],
+) -> Result<Authorized<Destination<'a>>, Denied> {
+    match permissions {
+        Some(p) if !p.can_publish(destination) => Err(Denied),
+        _ => Ok(Authorized(Destination(destination))),
+    }
+}
+
 /// May this peer subscribe? A filter that is wider than what is denied passes; each delivery is then looked at.
 pub fn subscribe<'a>(
     permissions: Option<&Permissions>,

@@ -33,6 +33,11 @@ impl Target {
         Self { subscription, prefix }
     }
 
+    /// The subject that it is delivered under.
+    pub(crate) fn subject(&self) -> &[u8] {
+        self.prefix.as_slice().split(|&byte| byte == b' ').nth(1).unwrap_or_default()
+    }
+
     /// What a delivery to this target begins with.
     #[inline]
     pub fn prefix(&self, with_headers: bool) -> &[u8] {
@@ -230,6 +235,11 @@ impl Route {
     #[inline]
     fn has(&self, key: &Key<'_>) -> bool {
         self.account == key.account.id && self.via == key.via && self.subject.as_slice() == key.subject
+    }
+
+    /// How its messages come into the account.
+    pub(crate) fn via(&self) -> Via {
+        self.via
     }
 
     /// Whether nobody gets these messages.

@@ -11,6 +11,7 @@ use dialtone_broker::peer::{Attention, ClientId, Peer, Place};
 use dialtone_broker::permission;
 use dialtone_broker::stats::Counters;
 use dialtone_broker::subscription::Subscription;
+use dialtone_broker::trace::{Event, Trace};
 use dialtone_config::sharing::{
     Destination, Export, ExportKind, Import, ImportKind, Mapping, ResponseType, ServiceExport, stream_subject,
 };
@@ -458,6 +459,9 @@ fn check(
 ) -> Vec<(usize, usize, String)> {
     played.publish(account, 0, subject, reply, case);
     let got = played.all_got();
+    if reply.is_none() && case.ends_with("message 0") {
+        tracing_changes_nothing(world, played, account, subject, &got);
+    }
     let mut expected = Expected::default();
     world.deliver(account, &world.mapped(account, subject), &[], &mut expected);
     let mut deliveries: Vec<Delivery> = got
@@ -484,6 +488,55 @@ fn check(
     }
     let wants = |(account, peer, (_, _, reply, _)): (usize, usize, Got)| Some((account, peer, reply?));
     got.into_iter().filter_map(wants).collect()
+}
+
+/// A message that is traced reaches the same plain subscriptions and as many queue groups, and each is noted that is
+/// not behind a border that no trace crosses; one that is only traced reaches nobody.
+fn tracing_changes_nothing(
+    world: &World,
+    played: &mut Played,
+    account: usize,
+    subject: &str,
+    got: &[(usize, usize, Got)],
+) {
+    for only in [false, true] {
+        let to = permission::trace(None, b"traces").expect("all is allowed");
+        let id = played.accounts[account].id;
+        played.turn.begin_trace(Trace::new(&to, only, id, std::time::SystemTime::now));
+        played.publish(account, 0, subject, None, "traced");
+        let trace = played.turn.end_trace().expect("it was begun");
+        let traced = played.all_got();
+        if only {
+            assert_eq!(traced, []);
+            continue;
+        }
+        let plain = |all: &[(usize, usize, Got)]| {
+            let is_plain = |(account, peer, (sid, ..)): &&(usize, usize, Got)| {
+                world.0[*account].peers[*peer][*sid].1.is_none()
+            };
+            let mut plain: Vec<_> = all.iter().filter(is_plain).collect::<Vec<_>>();
+            plain.sort();
+            plain
+                .iter()
+                .map(|(account, peer, (sid, subject, ..))| (*account, *peer, *sid, subject.clone()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(plain(&traced), plain(got), "{subject} in {account}\n{world:#?}");
+        assert_eq!(traced.len(), got.len(), "{subject} in {account}\n{world:#?}");
+        let noted = trace.events.iter().filter(|(_, event)| matches!(event, Event::Arrival(_))).count();
+        assert!(noted <= traced.len(), "{subject} in {account}\n{world:#?}");
+        crossings_noted(trace.events.iter().map(|(_, event)| event), &traced, account);
+    }
+}
+
+/// Whether nothing left the account, or a crossing is noted.
+fn crossings_noted<'a>(
+    mut events: impl Iterator<Item = &'a Event>,
+    got: &[(usize, usize, Got)],
+    account: usize,
+) {
+    let left = got.iter().any(|(to, ..)| *to != account);
+    assert!(!left || events.any(|event| matches!(event, Event::Stream(..) | Event::Service(..))));
 }
 
 /// What is explained of the message is what was delivered.

@@ -37,7 +37,6 @@ const WEBSOCKET: &str = "WebSocket is not part of this version";
 const MQTT: &str = "MQTT is not part of this version";
 const OCSP: &str = "OCSP is not part of this version";
 // These are read in full; what is left is to carry them out, then they become `Reloads`.
-const TRACING: Status = Refused("message tracing is not part of this version");
 const PROFILER: &str = "the Go profiler has no counterpart; use perf or another system profiler";
 const CERT_STORE: &str = "the Windows certificate store is not supported; use cert_file and key_file";
 
@@ -226,7 +225,7 @@ keys! {
         imports: Reloads, "What others share with it.";
         mappings | "maps": Reloads, "Subject mappings.";
         jetstream: Refused(JETSTREAM), "Streams of the account.";
-        msg_trace | "trace_dest": TRACING, "Message tracing.";
+        msg_trace | "trace_dest": Reloads, "Where traces of messages go that ask for it by `traceparent`: a subject, or a block.";
     }
     "msg_trace" {
         dest: Reloads, "Subject that traces go to.";

@@ -446,7 +446,7 @@ mod tests {
         );
         refuse("tls { cert_file: x }", "t.conf:1:5: missing 'key_file'");
         refuse("lame_duck_duration: 10s", "t.conf:1:21: invalid lame_duck_duration");
-        refuse("accounts { A { msg_trace: a } }", "t.conf:1:16: `msg_trace` cannot be carried out");
+        refuse("accounts { A { msg_trace: 'a.*' } }", "t.conf:1:27: subject \"a.*\" is not a valid subject");
     }
 
     /// A configuration in which `key` stands in a block of this kind, with this value.

@@ -12,7 +12,8 @@ use crate::verifier::Verifier;
 use dialtone_broker::account::{Account, AccountId, GLOBAL, SYSTEM};
 use dialtone_broker::sharing::exchange::Exchange;
 use dialtone_broker::stats::Counters;
-use dialtone_config::options::AccountLimits;
+use dialtone_broker::trace::Rule;
+use dialtone_config::options::{AccountLimits, MsgTrace};
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_identity::jwt::sharing::Claims;
 use dialtone_wire::CloseReason;
@@ -253,6 +254,7 @@ impl Shared {
     /// Lets an account share what its token says.
     pub(crate) fn share(&self, account: &Arc<Account>, claims: &Claims) {
         account.set_exports(&claims.exports);
+        account.set_trace_rule(trace_rule(claims.msg_trace.as_ref()));
         let bad = account.set_mappings(&claims.mappings).into_iter().map(|error| error.to_string());
         let imports = account.set_imports(&claims.imports, &|name| self.account(name));
         for why in bad.chain(imports.into_iter().map(|(_, error)| error.to_string())) {
@@ -284,6 +286,7 @@ impl Shared {
         // Exports come first: imports are bound to them.
         for (account, claims) in all() {
             account.set_exports(&claims.exports);
+            account.set_trace_rule(trace_rule(claims.msg_trace.as_ref()));
             // What can not be compiled was refused with the configuration.
             account.set_mappings(&claims.mappings);
         }
@@ -322,4 +325,9 @@ impl Shared {
     pub fn next_client(&self) -> u64 {
         self.next_client.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+/// What an account has traced whose headers do not say where to.
+fn trace_rule(claims: Option<&MsgTrace>) -> Option<Rule> {
+    claims.map(|claims| Rule { destination: claims.destination.as_bytes().into(), percent: claims.sampling })
 }

@@ -89,7 +89,8 @@ impl Turn {
         let answered =
             if message.subject.starts_with(PREFIX) { self.answer(account, way, message) } else { 0 };
         let route = self.routes.route(account, message.subject, via);
-        let delivered = if route.is_empty() { 0 } else { self.deliver(&route, except, message) };
+        let passes_by = route.is_empty() && self.trace.is_none();
+        let delivered = if passes_by { 0 } else { self.deliver(account, &route, except, message) };
         answered + delivered + self.ask_all(&route, account, way, message)
     }
 
@@ -126,17 +127,20 @@ impl Turn {
         let info = self.info(leg, account, way);
         let mut framed = Vec::with_capacity(message.framed.len() + 128);
         header::replace(&mut framed, message.headers(), HEADER, &info.json());
+        let traces = import.export.allow_trace;
+        framed = self.trace_crossing(exporter, message.subject, subject, traces, framed);
+        let only = self.is_trace_alone();
         let header_bytes = framed.len();
         let body = message.framed.get(message.header_bytes.unwrap_or(0)..).unwrap_or_default();
         framed.extend_from_slice(body);
 
-        let tracked = self.track(leg, way, message);
+        let tracked = if only { None } else { self.track(leg, way, message) };
         if message.reply.is_none()
             && let Some(tracked) = &tracked
         {
             self.exchange.tell(tracked, Outcome::BadRequest, None, self.now);
         }
-        let opened = message.reply.filter(|reply| !reply.starts_with(ACK_PREFIX)).map(|reply| {
+        let opened = message.reply.filter(|reply| !reply.starts_with(ACK_PREFIX) && !only).map(|reply| {
             let pending = Pending {
                 requester: account.clone(),
                 reply: reply.into(),
@@ -162,8 +166,15 @@ impl Turn {
         };
         let share = way.last.map_or(import.share, |step| step.share || import.share);
         let step = Step { export: &import.export, before: way.last, info: Some(info), share };
-        let delivered =
-            self.pass(exporter, Via::Service, Way { origin: way.origin, last: Some(&step) }, &request);
+        let suspended = self.suspend_trace(traces);
+        let delivered = match only && suspended.is_some() {
+            // It is not delivered, and nothing more is told of it.
+            true => 1,
+            false => {
+                self.pass(exporter, Via::Service, Way { origin: way.origin, last: Some(&step) }, &request)
+            }
+        };
+        self.resume_trace(suspended);
         if delivered == 0
             && let Some(subject) = opened
         {
@@ -210,6 +221,10 @@ impl Turn {
             return 0;
         }
         self.legs_left -= 1;
+        if self.is_trace_alone() {
+            // The answer that is owed is still to come.
+            return 0;
+        }
         let ends = message.body_bytes() == 0;
         let now = self.now;
         let found = account.responses(|responses| responses.answer(message.subject, ends, now)).flatten();
@@ -241,12 +256,26 @@ impl Turn {
                 },
             )
         });
+        let body = message.framed.get(message.header_bytes.unwrap_or(0)..).unwrap_or_default();
+        let traced = self.trace.is_some().then(|| {
+            let mut framed =
+                self.trace_crossing(requester, message.subject, subject, false, message.headers().to_vec());
+            let header_bytes = framed.len();
+            framed.extend_from_slice(body);
+            (framed, header_bytes)
+        });
         let back = Publish { subject, reply: opened.as_deref().or(message.reply), ..*message };
+        let back = match &traced {
+            Some((framed, header_bytes)) => Publish { header_bytes: Some(*header_bytes), framed, ..back },
+            None => back,
+        };
         // An answer does not go to the service that it comes from.
         let step =
             pending.export.as_ref().map(|export| Step { export, before: way.last, info: None, share: false });
         let way = Way { last: step.as_ref().or(way.last), ..way };
+        let suspended = self.suspend_trace(false);
         let delivered = self.pass(requester, Via::Service, way, &back);
+        self.resume_trace(suspended);
         if delivered == 0 {
             if !closed {
                 account.responses(|responses| responses.close(message.subject));

@@ -103,9 +103,9 @@ impl Account {
             claims::ImportKind::Service { to, share } => {
                 compile::service_import(&exporter, import, to, *share).map(Compiled::Service)
             }
-            claims::ImportKind::Stream { prefix, to, .. } => {
-                compile::stream(self, &exporter, import, prefix.as_deref(), to.as_deref())
-                    .map(Compiled::Stream)
+            claims::ImportKind::Stream { prefix, to, allow_trace } => {
+                let (prefix, to) = (prefix.as_deref(), to.as_deref());
+                compile::stream(self, &exporter, import, prefix, to, *allow_trace).map(Compiled::Stream)
             }
         }
     }

@@ -31,6 +31,7 @@ pub(super) fn service(export: &claims::Export) -> Option<ServiceExport> {
             response: service.response,
             threshold: service.threshold.filter(|t| !t.is_zero()).unwrap_or(THRESHOLD_DEFAULT),
             latency: service.latency.clone(),
+            allow_trace: service.allow_trace,
         }),
     }
 }
@@ -42,6 +43,7 @@ pub(super) fn stream(
     import: &Import,
     prefix: Option<&str>,
     to: Option<&str>,
+    allow_trace: bool,
 ) -> Result<StreamImport, ImportError> {
     let subject = import.subject.as_str();
     let to = claims::stream_subject(subject, prefix, to);
@@ -58,6 +60,7 @@ pub(super) fn stream(
         importer: importer.clone(),
         exporter: exporter.clone(),
         local: local.into(),
+        allow_trace,
         becomes,
     })
 }

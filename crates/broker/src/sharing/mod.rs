@@ -20,7 +20,7 @@ pub(crate) mod sampling;
 use crate::account::Account;
 use dialtone_config::sharing::{Latency, ResponseType};
 use dialtone_subject::transform::{Random, TransformError};
-use dialtone_subject::{Entry, Interest, Matches, Transform};
+use dialtone_subject::{Entry, Interest, Matches, Transform, set};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub struct ServiceExport {
     pub threshold: Duration,
     /// Where the latency is told.
     pub latency: Option<Latency>,
+    /// Message traces go on into the account of the service.
+    pub allow_trace: bool,
 }
 
 impl ServiceExport {
@@ -48,6 +50,7 @@ impl ServiceExport {
             response: ResponseType::Single,
             threshold: THRESHOLD_DEFAULT,
             latency: None,
+            allow_trace: false,
         }
     }
 }
@@ -137,6 +140,8 @@ pub struct StreamImport {
     pub exporter: Arc<Account>,
     /// Its subject in the importing account.
     pub local: Box<str>,
+    /// Message traces go on into the importing account.
+    pub allow_trace: bool,
     becomes: Becomes,
 }
 
@@ -150,7 +155,38 @@ impl StreamImport {
         self.subject == other.subject
             && self.local == other.local
             && self.becomes == other.becomes
+            && self.allow_trace == other.allow_trace
             && Arc::ptr_eq(&self.exporter, &other.exporter)
+    }
+
+    /// What a filter of the importing account asks for, as the exporting account says it.
+    pub(crate) fn shown(&self, filter: &[u8]) -> Box<[u8]> {
+        if set::contains(filter, self.local.as_bytes()) {
+            return self.subject.as_bytes().into();
+        }
+        // Each wildcard is followed through the import as a token that stands for it.
+        let stand_in = |at: usize| format!("\u{1}{at}").into_bytes();
+        let wildcard = |token: &&[u8]| matches!(*token, b"*" | b">");
+        let marked: Vec<Vec<u8>> = set::tokens(self.subject.as_bytes())
+            .enumerate()
+            .map(|(at, token)| if wildcard(&token) { stand_in(at) } else { token.to_vec() })
+            .collect();
+        let here = self.becomes.apply(&marked.join(&b'.'));
+        let here: Vec<&[u8]> = set::tokens(&here).collect();
+        let asked: Vec<&[u8]> = set::tokens(filter).collect();
+        let out = set::tokens(self.subject.as_bytes()).enumerate().map(|(at, token)| {
+            if !wildcard(&token) {
+                return token.to_vec();
+            }
+            let place = here.iter().position(|token| **token == *stand_in(at));
+            let found = place.and_then(|place| asked.get(place..)).unwrap_or_default();
+            match found {
+                [] | [b">", ..] => token.to_vec(),
+                rest if token == b">" => rest.join(&b'.'),
+                [first, ..] => first.to_vec(),
+            }
+        });
+        out.collect::<Vec<_>>().join(&b'.').into()
     }
 }
 

@@ -7,6 +7,7 @@ mod connect;
 mod publish;
 mod subscribe;
 mod trace;
+mod traced;
 
 pub(crate) use connect::close_reason;
 pub(crate) use trace::traced_body;
@@ -332,6 +333,9 @@ impl Client {
                     break;
                 }
                 Err(problem) => {
+                    if matches!(problem, ParseError::Payload { .. }) {
+                        self.trace_oversized(rest);
+                    }
                     self.unreadable(&problem, turn);
                     break;
                 }

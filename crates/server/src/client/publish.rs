@@ -5,6 +5,7 @@ use crate::log::Event;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission;
 use dialtone_broker::sharing::Mapped;
+use dialtone_broker::trace;
 use dialtone_subject::interest::warm::SUBJECTS_MAX;
 use dialtone_subject::is_valid_literal;
 use dialtone_wire::client::{Op, Parsed, Publish, parse};
@@ -26,6 +27,14 @@ impl Client {
         if self.manner.pedantic && !is_valid_literal(message.subject) {
             self.say_error(ProtocolError::InvalidPublishSubject.text(), turn);
         }
+        if message.header_bytes.is_some() && trace::may_ask(message.headers()) {
+            return self.publish_traced(message, turn);
+        }
+        self.publish_untraced(message, turn);
+    }
+
+    #[inline]
+    pub(super) fn publish_untraced(&mut self, message: Publish<'_>, turn: &mut Turn) {
         if self.place.account.as_ref().is_some_and(|account| account.maps()) {
             return self.publish_mapped(message, turn);
         }
@@ -37,7 +46,11 @@ impl Client {
     fn publish_mapped(&mut self, message: Publish<'_>, turn: &mut Turn) {
         let Some(account) = &self.place.account else { return };
         let mut subject = Vec::new();
-        match turn.map(account, message.subject, &mut subject) {
+        let mapped = turn.map(account, message.subject, &mut subject);
+        if mapped != Mapped::Unchanged {
+            turn.trace_mapping(&subject);
+        }
+        match mapped {
             Mapped::Unchanged => self.publish_as(message, turn),
             Mapped::To => self.publish_as(Publish { subject: &subject, ..message }, turn),
             // Nobody has the empty subject.
@@ -102,16 +115,24 @@ impl Client {
     }
 
     #[cold]
-    fn publish_denied(&mut self, subject: &[u8], turn: &mut Turn) {
+    pub(super) fn publish_denied(&mut self, subject: &[u8], turn: &mut Turn) {
         let subject = String::from_utf8_lossy(subject);
         self.log(Event::PermissionDenied, format_args!("Publish Violation - Subject {subject:?}"));
-        self.say_error(&format!("Permissions Violation for Publish to {subject:?}"), turn);
+        self.refuse_message(&format!("Permissions Violation for Publish to {subject:?}"), turn);
     }
 
     #[cold]
     fn reply_denied(&mut self, reply: &[u8], turn: &mut Turn) {
         let reply = String::from_utf8_lossy(reply);
-        self.say_error(&format!("Permissions Violation for Publish with Reply of {reply:?}"), turn);
+        self.refuse_message(&format!("Permissions Violation for Publish with Reply of {reply:?}"), turn);
+    }
+
+    /// Tells why a message is not taken, and notes it if the message is traced.
+    fn refuse_message(&mut self, text: &str, turn: &mut Turn) {
+        if let Some(trace) = turn.trace_mut() {
+            trace.error = Some(text.into());
+        }
+        self.say_error(text, turn);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The system account: what the server tells there, and what it answers.
 //!
-//! [`events`] tells who comes and goes, [`statsz`] how the server is doing; [`subjects`] is the table of
-//! what is answered, [`requests`], [`commands`] and [`tenants`] answer; [`given`] is what other accounts have of that. A loop tells in the turn in which it
+//! [`events`] tells who comes and goes, [`statsz`] how the server is doing; [`subjects`] is the table of what is answered,
+//! [`requests`], [`commands`] and [`tenants`] answer; [`given`] is what other accounts have of that. [`trace`] tells in any
+//! account what became of a message that asked for it. A loop tells in the turn in which it
 //! happened, so an event is in its receivers' outboxes before the connection that it is about hears of it; what comes
 //! by time, and all answers, come from the control thread.
 //!
@@ -16,10 +17,12 @@ mod requests;
 mod statsz;
 mod subjects;
 mod tenants;
+mod trace;
 
 pub(crate) use about::{feature_flags, server};
 pub(crate) use events::{connected, joined, lame_duck, left, refused, shutdown};
 pub(crate) use given::exports;
+pub(crate) use trace::{Ingress, traced};
 
 use crate::internal::{Outgoing, Timer};
 use crate::shared::Shared;

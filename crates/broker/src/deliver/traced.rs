@@ -1,0 +1,216 @@
+//! Delivering a message that is traced: the same targets, one by one, with a note of each.
+
+use super::Turn;
+use crate::account::Account;
+use crate::peer::Peer;
+use crate::route::{Crossing, Route, Target};
+use crate::sharing::StreamImport;
+use crate::subscription::{Subscriber, Subscription};
+use crate::trace::{Arrival, DESTINATION, DISABLED, Event, Problem, Trace};
+use dialtone_subject::transform::Random as _;
+use dialtone_subject::{Matches, set};
+use dialtone_wire::client::Publish;
+use dialtone_wire::header;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+/// A subscription that a message came to.
+struct Reached<'a> {
+    subscription: &'a Arc<Subscription>,
+    /// What delivers to it. `None`: its rights do not let it have the message.
+    target: Option<&'a Target>,
+    /// The import by which it is reached from another account.
+    import: Option<&'a StreamImport>,
+    /// Its subject there.
+    here: &'a [u8],
+    /// Its filter, as the account says it that the message comes from.
+    filter: Box<[u8]>,
+}
+
+impl<'a> Reached<'a> {
+    /// `streams` are the imports by which the message crosses.
+    fn new(
+        subscription: &'a Arc<Subscription>,
+        target: Option<&'a Target>,
+        account: &Account,
+        streams: &'a [(Arc<StreamImport>, Box<[u8]>)],
+        subject: &'a [u8],
+    ) -> Self {
+        let there = subscription.peer().place().account;
+        let here = target.map_or(subject, Target::subject);
+        let is = |(stream, named): &&(Arc<StreamImport>, Box<[u8]>)| {
+            **named == *here && there.as_ref().is_some_and(|there| there.id == stream.importer.id)
+        };
+        let is_own = there.as_ref().is_none_or(|there| there.id == account.id);
+        let import = if is_own { None } else { streams.iter().find(is).map(|(stream, _)| &**stream) };
+        let filter =
+            import.map_or_else(|| subscription.filter().into(), |import| import.shown(subscription.filter()));
+        Self { subscription, target, import, here, filter }
+    }
+
+    fn of(
+        target: &'a Target,
+        account: &Account,
+        streams: &'a [(Arc<StreamImport>, Box<[u8]>)],
+        subject: &'a [u8],
+    ) -> Self {
+        Self::new(&target.subscription, Some(target), account, streams, subject)
+    }
+
+    fn peer(&self) -> &'a Arc<Peer> {
+        self.subscription.peer()
+    }
+}
+
+impl Turn {
+    /// Has what becomes of the messages noted that are published from now on.
+    pub fn begin_trace(&mut self, trace: Box<Trace>) {
+        self.trace = Some(trace);
+    }
+
+    /// The trace, if one was begun, for changes of it.
+    pub fn trace_mut(&mut self) -> Option<&mut Trace> {
+        self.trace.as_deref_mut()
+    }
+
+    /// Ends the trace.
+    pub fn end_trace(&mut self) -> Option<Box<Trace>> {
+        self.trace.take()
+    }
+
+    /// Notes what a mapping of the publisher's account made of the subject.
+    pub fn trace_mapping(&mut self, to: &[u8]) {
+        if let Some(trace) = &mut self.trace {
+            trace.note(Event::Mapped(to.into()));
+        }
+    }
+
+    /// Whether one of so many of a hundred messages is this one.
+    pub fn draws(&mut self, percent: u8) -> bool {
+        percent >= 100 || self.dice.next() % 100 < u32::from(percent)
+    }
+
+    /// Delivers to the targets of a route, and notes it. How many got the message, or would have.
+    #[cold]
+    pub(super) fn deliver_traced(
+        &mut self,
+        account: &Account,
+        route: &Route,
+        except: Option<&Arc<Peer>>,
+        message: &Publish<'_>,
+    ) -> usize {
+        let Some(mut trace) = self.trace.take() else { return 0 };
+        let streams = Crossing::of(account, message.subject, route.via()).streams;
+        let subject = message.subject;
+        let reached = |target| Reached::of(target, account, &streams, subject);
+        let mut matches: Matches<Subscriber> = Matches::default();
+        account.interest().matches(message.subject, &mut matches);
+        let may_not = |s: &Subscriber| !s.0.peer().may_have(message.subject, None);
+        let withheld: Vec<Subscriber> = matches.take_plain().filter(may_not).collect();
+        let refused = |s| Reached::new(s, None, account, &streams, subject);
+        let mut plain: Vec<Reached<'_>> = route.plain.iter().map(reached).collect();
+        plain.extend(withheld.iter().map(|Subscriber(subscription)| refused(subscription)));
+        plain.sort_by(|a, b| by_index(&a.filter, &b.filter));
+        self.middle(message, true);
+        let mut delivered = 0;
+        for reached in &plain {
+            delivered += usize::from(self.trace_one(&mut trace, account, reached, except, message));
+        }
+        for members in &route.queues {
+            let start = if members.len() > 1 { self.dice.next() as usize % members.len() } else { 0 };
+            let (before, from) = members.split_at(start);
+            let mut order = from.iter().chain(before).map(reached);
+            delivered += usize::from(order.any(|r| self.trace_one(&mut trace, account, &r, except, message)));
+        }
+        self.trace = Some(trace);
+        delivered
+    }
+
+    /// Delivers to one subscription. False if it does not get the message.
+    fn trace_one(
+        &mut self,
+        trace: &mut Trace,
+        account: &Account,
+        reached: &Reached<'_>,
+        except: Option<&Arc<Peer>>,
+        message: &Publish<'_>,
+    ) -> bool {
+        let peer = reached.peer();
+        if let Some(import) = reached.import {
+            trace.note(Event::Stream(import.importer.name.clone(), reached.here.into()));
+        }
+        let problem = match reached.target {
+            None => Some(Problem::Denied),
+            Some(_) if except.is_some_and(|except| Arc::ptr_eq(except, peer)) => Some(Problem::NoEcho),
+            Some(_) if peer.is_closing() => Some(Problem::Closed),
+            Some(_) if trace.only => None,
+            Some(target) if self.stage_message(target, message, None) => None,
+            Some(_) => Some(Problem::Exceeded),
+        };
+        if reached.import.is_none_or(|import| import.allow_trace) {
+            let there = reached.import.map(|import| &*import.importer).unwrap_or(account);
+            trace.note(Event::Arrival(Arrival {
+                peer: peer.clone(),
+                account: (there.id != trace.origin).then(|| there.name.clone()),
+                filter: reached.filter.clone(),
+                queue: reached.subscription.queue().map(Into::into),
+                problem,
+            }));
+        }
+        problem.is_none()
+    }
+
+    /// Notes that a message goes into the account of a service, and says in its headers how the trace goes on there:
+    /// under a subject that does not tell where it goes, or not at all.
+    pub(super) fn trace_crossing(
+        &mut self,
+        to: &Account,
+        from: &[u8],
+        subject: &[u8],
+        allowed: bool,
+        headers: Vec<u8>,
+    ) -> Vec<u8> {
+        let Some(trace) = &mut self.trace else { return headers };
+        trace.note(Event::Service(to.name.clone(), from.into(), subject.into()));
+        let hidden = format!("_R_.{:06x}.{:08x}", self.dice.next() & 0xff_ffff, self.dice.next());
+        let mut out = Vec::with_capacity(headers.len() + 48);
+        header::replace(&mut out, &headers, DESTINATION, if allowed { hidden.as_bytes() } else { DISABLED });
+        out
+    }
+
+    /// Whether the message is not to be delivered.
+    pub(super) fn is_trace_alone(&self) -> bool {
+        self.trace.as_ref().is_some_and(|trace| trace.only)
+    }
+
+    /// Takes the trace away while a message is where it must not be traced. `None`: it goes on, or there is none.
+    pub(super) fn suspend_trace(&mut self, allowed: bool) -> Option<Box<Trace>> {
+        if allowed { None } else { self.trace.take() }
+    }
+
+    /// Gives a trace back that was taken away.
+    pub(super) fn resume_trace(&mut self, suspended: Option<Box<Trace>>) {
+        if suspended.is_some() {
+            self.trace = suspended;
+        }
+    }
+}
+
+/// The order in which the official server's index finds filters: `>`, then `*`, then literal tokens; at the end of a
+/// subject literal tokens first.
+fn by_index(a: &[u8], b: &[u8]) -> Ordering {
+    let (mut left, mut right) = (set::tokens(a).peekable(), set::tokens(b).peekable());
+    loop {
+        let (Some(x), Some(y)) = (left.next(), right.next()) else { return Ordering::Equal };
+        let rank = |token: &[u8], is_last: bool| match token {
+            b">" => 0,
+            b"*" if is_last => 3,
+            b"*" => 1,
+            _ => 2,
+        };
+        let order = rank(x, left.peek().is_none()).cmp(&rank(y, right.peek().is_none()));
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Traces of messages: what became of one, told at the subject that its headers or its account name (ADR-41).
+
+use super::about;
+use crate::internal::{Outgoing, is_own};
+use crate::monitor::stamp;
+use crate::registry::Session;
+use crate::shared::Shared;
+use dialtone_broker::account::Account;
+use dialtone_broker::trace::{Arrival, Event, Trace};
+use dialtone_wire::header;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Events of one trace that are told; a message may come to many thousands of subscriptions.
+const EVENTS_MAX: usize = 10_000;
+/// The number of the kind of connection that clients are.
+const CLIENT_KIND: u8 = 0;
+
+/// A message that came in and is traced.
+pub(crate) struct Ingress {
+    /// When.
+    pub came: SystemTime,
+    /// By whom.
+    pub session: Arc<Session>,
+    /// Where it was published.
+    pub account: Arc<Account>,
+    /// As it was published, before it was mapped.
+    pub subject: Box<[u8]>,
+    /// Its header block.
+    pub headers: Box<[u8]>,
+    /// Bytes of headers and payload.
+    pub size: usize,
+}
+
+/// Tells what became of a message. The control thread does, since a message may come to many thousands of subscriptions,
+/// and the event loop has others to serve.
+pub(crate) fn traced(shared: &Shared, ingress: Ingress, trace: Box<Trace>) {
+    shared.internal.run(move |desk| {
+        let mut events = vec![came_in(&ingress, &trace)];
+        let told = trace.events.iter().filter_map(|(at, event)| described(*at, event));
+        events.extend(told.take(EVENTS_MAX));
+        let mut request = Map::new();
+        let headers = headers(&ingress.headers);
+        if !headers.is_empty() {
+            request.insert("header".into(), json!(headers));
+        }
+        request.insert("msgsize".into(), ingress.size.into());
+        let body = json!({ "server": about::server(&desk.shared), "request": request, "events": events });
+        desk.publish(&ingress.account, &Outgoing::new(text(trace.destination()), body.to_string()));
+    });
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Headers by name, without those that are empty.
+fn headers(block: &[u8]) -> BTreeMap<String, Vec<String>> {
+    let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in header::lines(block).filter(|(_, value)| !value.is_empty()) {
+        out.entry(text(name)).or_default().push(text(value));
+    }
+    out
+}
+
+/// The head of every event of a trace.
+fn event(kind: &str, at: SystemTime) -> Map<String, Value> {
+    let mut out = Map::new();
+    out.insert("type".into(), kind.into());
+    out.insert("ts".into(), stamp(at).into());
+    out
+}
+
+/// The message came in.
+fn came_in(ingress: &Ingress, trace: &Trace) -> Value {
+    let mut out = event("in", ingress.came);
+    out.insert("kind".into(), CLIENT_KIND.into());
+    out.insert("cid".into(), ingress.session.peer.id.0.into());
+    let name = ingress.session.introduction.get().map(|said| said.name.as_str()).unwrap_or_default();
+    if !name.is_empty() {
+        out.insert("name".into(), name.into());
+    }
+    out.insert("acc".into(), (*ingress.account.name).into());
+    out.insert("subj".into(), text(&ingress.subject).into());
+    if let Some(error) = &trace.error {
+        out.insert("error".into(), (**error).into());
+    }
+    Value::Object(out)
+}
+
+/// What became of it. `None`: it came to the server itself, which tells nothing of that.
+fn described(at: SystemTime, what: &Event) -> Option<Value> {
+    let with = |kind: &str, fields: &[(&str, Value)]| {
+        let mut out = event(kind, at);
+        out.extend(fields.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        Some(Value::Object(out))
+    };
+    match what {
+        Event::Mapped(to) => with("sm", &[("to", text(to).into())]),
+        Event::Stream(account, to) => with("se", &[("acc", (**account).into()), ("to", text(to).into())]),
+        Event::Service(account, from, to) => {
+            with("si", &[("acc", (**account).into()), ("from", text(from).into()), ("to", text(to).into())])
+        }
+        Event::Arrival(arrival) if is_own(&arrival.peer) => None,
+        Event::Arrival(arrival) => with("eg", &egress(arrival)),
+    }
+}
+
+fn egress(arrival: &Arrival) -> Vec<(&'static str, Value)> {
+    let name = arrival.peer.card().map(|card| card.name).filter(|name| !name.is_empty());
+    let mut out: Vec<(&str, Value)> = vec![("kind", CLIENT_KIND.into()), ("cid", arrival.peer.id.0.into())];
+    out.extend(name.map(|name| ("name", name.into())));
+    out.extend(arrival.account.as_deref().map(|account| ("acc", account.into())));
+    out.push(("sub", text(&arrival.filter).into()));
+    out.extend(arrival.queue.as_deref().map(|queue| ("queue", text(queue).into())));
+    out.extend(arrival.problem.map(|problem| ("error", problem.to_string().into())));
+    out
+}
