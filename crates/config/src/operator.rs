@@ -366,6 +366,12 @@ pub(crate) fn check(
             !options.accounts.is_empty(),
             "operators do not allow Accounts to be configured directly",
         ),
+        // Those of the default account, in which nobody is.
+        (
+            "mappings",
+            !options.mappings.is_empty(),
+            "operators do not allow Accounts to be configured directly",
+        ),
         ("authorization", users, "operators do not allow users to be configured directly"),
         (
             "authorization",
@@ -479,6 +485,7 @@ mod tests {
         assert!(read(&base).expect("read").is_on());
         for (more, expected) in [
             ("accounts { A { } }", "operators do not allow Accounts to be configured directly"),
+            ("mappings { a: b }", "operators do not allow Accounts to be configured directly"),
             ("authorization { token: x }", "operators do not allow users to be configured directly"),
             ("operator: eyJa.b.c", "conflicting options for 'TrustedKeys' and 'TrustedOperators'"),
             ("resolver_pinned_accounts: [X]", "pinned account key \"X\" is not a valid public account nkey"),

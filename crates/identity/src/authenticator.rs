@@ -463,10 +463,9 @@ impl Authenticator {
 
 /// The user is the one that the token is of, if its account's token can be believed and it signed the nonce.
 fn by_jwt(operators: &Operators, credentials: &Credentials, way: &Way<'_>) -> Outcome {
-    let jwt = if credentials.jwt.is_empty() { operators.sentinel() } else { Some(&*credentials.jwt) };
-    let Some(jwt) = jwt else { return refused("authentication requires a user JWT") };
-    let token = match operators.user(jwt) {
-        Ok(token) => token,
+    let (jwt, token) = match operators.presented(&credentials.jwt) {
+        Ok(found) => found,
+        Err(_) if credentials.jwt.is_empty() => return refused("authentication requires a user JWT"),
         Err(error) => return Outcome::Refused(Refusal::Token(error)),
     };
     let Some(key) = token.account_key().filter(|key| operator::is_account(key)) else {

@@ -135,7 +135,8 @@ impl Inquiry {
         if self.xkey.is_some() {
             request.server.xkey = keys.curve.public().to_string();
         }
-        let expires = now.saturating_add(i64::try_from(timeout.as_secs()).unwrap_or(0)).saturating_add(1);
+        let seconds = timeout.as_secs_f64().ceil() as i64;
+        let expires = now.saturating_add(seconds);
         let token =
             encode::sign_question(&request, REQUEST_AUDIENCE, &self.subject, &keys.seed, (now, expires))?;
         let payload = match &self.xkey {

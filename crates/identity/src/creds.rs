@@ -138,7 +138,7 @@ mod tests {
             (String::new(), CredsError::NoToken),
             (jwt.clone(), CredsError::NoToken),
             (alone.to_owned(), CredsError::NoSeed),
-            (text.replace(&jwt, "a.b.c"), CredsError::Token(JwtError::Form)),
+            (text.replace(&jwt, "a.b.c"), CredsError::Token(JwtError::Encoding(0))),
             (write(&jwt, &seed(4)).to_string(), CredsError::OtherSeed),
             // Only the seed: the token may hold the same two letters.
             (

@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The major version that an operator may ask for at most.
-const VERSION_MAJOR: u32 = 2;
+/// The version that an operator may ask for at most: the official server's that this one stands in for.
+pub const VERSION: [u32; 3] = [2, 15, 0];
 /// Bytes of users' tokens that are remembered as verified.
 const RECENT_BYTES_MAX: usize = 8 << 20;
 /// About what a remembered token takes beside its text.
@@ -151,9 +151,14 @@ impl Operators {
         self.trust.account(jwt, key, now)
     }
 
-    /// What a connection presents that presents nothing.
-    pub fn sentinel(&self) -> Option<&str> {
-        self.sentinel.as_ref().map(Secret::expose)
+    /// The token that a connection presents, with its text. What is no user's token is taken for none, so that an
+    /// authorization service can be asked about it: in its place stands the sentinel, if there is one.
+    pub fn presented<'a>(&'a self, jwt: &'a str) -> Result<(&'a str, Arc<Token>), TrustError> {
+        let read = |jwt: &'a str| self.user(jwt).map(|token| (jwt, token));
+        match (read(jwt), &self.sentinel) {
+            (Err(_), Some(sentinel)) => read(sentinel.expose()),
+            (found, _) => found,
+        }
     }
 
     /// Reads a user's token and verifies its signature, or remembers that it did so.
@@ -263,25 +268,33 @@ fn operator_token(jwt: &str, now: i64) -> Result<Token, String> {
             "operator {key} is not valid at this time: its JWT has expired, or is for later"
         ));
     }
-    let asserted = &operator.assert_server_version;
-    if !asserted.is_empty() {
-        let parts: Option<Vec<u32>> = asserted.split('.').map(|part| part.parse().ok()).collect();
-        match parts.as_deref() {
-            Some([major, _, _]) if *major <= VERSION_MAJOR => {}
-            Some([major, _, _]) => {
-                return Err(format!(
-                    "operator {key} expected major version {major} > server major version {VERSION_MAJOR}"
-                ));
-            }
-            _ => {
-                return Err(format!(
-                    "operator {key} expects version {asserted} got error instead: asserted server version must \
-                     be of the form <major>.<minor>.<update>"
-                ));
-            }
+    check_version(&operator.assert_server_version).map_err(|problem| format!("operator {key} {problem}"))?;
+    Ok(token)
+}
+
+/// Whether a server of [`VERSION`] will do for an operator that asks for this one. `""`: any will.
+fn check_version(asserted: &str) -> Result<(), String> {
+    if asserted.is_empty() {
+        return Ok(());
+    }
+    let parts: Option<Vec<u32>> = asserted.split('.').map(|part| part.parse().ok()).collect();
+    let Some([major, minor, update]) = parts.and_then(|parts| <[u32; 3]>::try_from(parts).ok()) else {
+        return Err(format!(
+            "expects version {asserted} got error instead: asserted server version must be of the form \
+             <major>.<minor>.<update>"
+        ));
+    };
+    for (name, asked, ours) in
+        [("major", major, VERSION[0]), ("minor", minor, VERSION[1]), ("update", update, VERSION[2])]
+    {
+        if asked > ours {
+            return Err(format!("expected {name} version {asked} > server {name} version {ours}"));
+        }
+        if asked < ours {
+            break;
         }
     }
-    Ok(token)
+    Ok(())
 }
 
 /// The account for system events: the configuration's, or the only operator's.

@@ -115,16 +115,19 @@ pub(crate) fn request(
     nonce: &str,
 ) -> AuthorizationRequest {
     let policy = shared.policy();
+    // Its signature is verified, and it is remembered: it was presented before.
+    let presented = policy.authenticator.operators().and_then(|all| all.presented(&connect.jwt).ok());
+    let (jwt, by_token, name_tag, tags) = match presented {
+        Some((jwt, token)) => (jwt, token.subject.to_string(), token.name.clone(), token.tags.clone()),
+        None => (&*connect.jwt, String::new(), String::new(), Vec::new()),
+    };
     let user = match (&*connect.nkey, &*connect.user, &*connect.auth_token) {
-        ("", "", "") => String::new(),
-        ("", "", _) => "[REDACTED]".to_owned(),
+        ("", "", "") => by_token,
+        ("", "", _) if by_token.is_empty() => "[REDACTED]".to_owned(),
+        ("", "", _) => by_token,
         ("", user, _) => user.to_owned(),
         (nkey, ..) => nkey.to_owned(),
     };
-    // Its signature is verified, and it is remembered: it was presented before.
-    let presented = policy.authenticator.operators().and_then(|all| all.user(&connect.jwt).ok());
-    let (name_tag, tags) =
-        presented.map(|token| (token.name.clone(), token.tags.clone())).unwrap_or_default();
     AuthorizationRequest {
         server: ServerId {
             name: shared.identity.name.clone(),
@@ -147,7 +150,7 @@ pub(crate) fn request(
             ..ClientInformation::default()
         },
         connect: ConnectOptions {
-            jwt: connect.jwt.clone(),
+            jwt: jwt.to_owned(),
             nkey: connect.nkey.clone(),
             signed_nonce: connect.sig.clone(),
             token: connect.auth_token.clone(),

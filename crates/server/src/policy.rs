@@ -136,3 +136,14 @@ fn info(options: &Options, identity: &Identity, authenticator: &Authenticator) -
         ..Info::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::COMPATIBLE_VERSION;
+    use dialtone_identity::operator::VERSION;
+
+    #[test]
+    fn operators_may_ask_for_the_version_that_clients_are_told() {
+        assert_eq!(VERSION.map(|part| part.to_string()).join("."), COMPATIBLE_VERSION);
+    }
+}

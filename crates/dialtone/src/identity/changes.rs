@@ -174,9 +174,10 @@ fn streams(call: &Call, account: &mut Account) -> Result<()> {
         return Ok(());
     }
     let place = match tier {
+        // What nsc leaves beside tiers does not count.
         Some(tier) => {
             ensure!(
-                limits.jetstream == JetStreamLimits::default(),
+                !limits.tiered_limits.is_empty() || limits.jetstream == JetStreamLimits::default(),
                 "the account has JetStream limits without a tier; remove them with --js-remove first"
             );
             limits.tiered_limits.entry(tier.to_owned()).or_default()

@@ -208,7 +208,7 @@ fn what_is_sealed_must_be_sealed() {
     let request = jwt::decode(&String::from_utf8(request).expect("text")).expect("request");
     let Body::AuthorizationRequest(asked) = request.body else { panic!("a request") };
     assert_eq!(asked.user_nkey, question.user.to_string());
-    assert_eq!((request.audience.as_str(), request.expires), (REQUEST_AUDIENCE, Some(NOW + 3)));
+    assert_eq!((request.audience.as_str(), request.expires), (REQUEST_AUDIENCE, Some(NOW + 2)));
     let answer = good(&question).encode();
     let seal = |from: &Seed, to: &Public| {
         xkey::seal(from, to, [3; xkey::NONCE_BYTES], answer.as_bytes()).expect("sealed")

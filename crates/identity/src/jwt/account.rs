@@ -339,9 +339,9 @@ fn sampling<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
     match Value::deserialize(from)? {
         Value::String(text) if text.eq_ignore_ascii_case("headers") => Ok(0),
         Value::Number(number) => number
-            .as_u64()
-            .and_then(|n| u8::try_from(n).ok())
-            .filter(|n| *n <= 100)
+            .as_i64()
+            // What is no percentage is seen when the account is validated.
+            .map(|n| u8::try_from(n).unwrap_or(u8::MAX))
             .ok_or_else(|| D::Error::custom("sampling is no percentage")),
         _ => Err(D::Error::custom("sampling is no percentage")),
     }

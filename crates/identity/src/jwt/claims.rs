@@ -2,6 +2,7 @@
 //!
 //! The order of the fields is that of the official library, so that the same claims make the same token.
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -194,13 +195,23 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D
 }
 
 /// Streams or services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExportKind {
     /// Messages flow from the exporter to importers.
     Stream,
     /// Requests flow from importers to the exporter.
     Service,
+}
+
+impl<'de> Deserialize<'de> for ExportKind {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        match String::deserialize(from)?.as_str() {
+            "stream" => Ok(Self::Stream),
+            "service" => Ok(Self::Service),
+            other => Err(D::Error::custom(format!("unknown export type {other:?}"))),
+        }
+    }
 }
 
 /// That an account may import something.

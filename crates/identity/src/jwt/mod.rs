@@ -147,9 +147,12 @@ pub enum JwtError {
     /// Longer than [`TOKEN_BYTES_MAX`].
     #[error("the JWT is longer than {TOKEN_BYTES_MAX} bytes")]
     TooLong,
-    /// Not three parts of base64.
-    #[error("not a JWT")]
+    /// Not three parts.
+    #[error("not a JWT: expected 3 chunks")]
     Form,
+    /// A part that is not base64, from this byte on.
+    #[error("not a JWT: illegal base64 data at input byte {0}")]
+    Encoding(usize),
     /// A header of another kind of token, such as one without a signature.
     #[error("a JWT of an unknown type or algorithm")]
     Header,
@@ -159,6 +162,9 @@ pub enum JwtError {
     /// A version or kind that is not known.
     #[error("a JWT of an unknown version or kind")]
     Unknown,
+    /// A version that is later than those that are known.
+    #[error("the JWT was made by a newer version")]
+    Newer,
     /// A key of a kind that may not issue such a token, or that such a token cannot speak of.
     #[error("a JWT with the wrong kind of issuer or subject")]
     Keys,
@@ -172,8 +178,7 @@ pub fn decode(text: &str) -> Result<Token, JwtError> {
     if text.len() > TOKEN_BYTES_MAX {
         return Err(JwtError::TooLong);
     }
-    let (signed, signature) = text.rsplit_once('.').ok_or(JwtError::Form)?;
-    let (header, payload) = signed.split_once('.').ok_or(JwtError::Form)?;
+    let Parts { signed, header, payload, signature } = Parts::of(text)?;
     check_header(&object(header)?)?;
     let mut claims = object(payload)?;
     drop_nulls(&mut claims)?;
@@ -204,8 +209,7 @@ pub fn decode_any(text: &str) -> Result<AnyToken, JwtError> {
     if text.len() > TOKEN_BYTES_MAX {
         return Err(JwtError::TooLong);
     }
-    let (signed, signature) = text.rsplit_once('.').ok_or(JwtError::Form)?;
-    let (header, payload) = signed.split_once('.').ok_or(JwtError::Form)?;
+    let Parts { signed, header, payload, signature } = Parts::of(text)?;
     check_header(&object(header)?)?;
     let mut claims = object(payload)?;
     let issuer = key(&claims, "iss")?;
@@ -226,8 +230,29 @@ pub fn payload(text: &str) -> Result<Value, JwtError> {
     if text.len() > TOKEN_BYTES_MAX { Err(JwtError::TooLong) } else { object(part).map(Value::Object) }
 }
 
+/// The parts of a token, as they stand in its text.
+struct Parts<'a> {
+    /// Header and payload, with the dot between them.
+    signed: &'a str,
+    header: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Result<Self, JwtError> {
+        let (signed, signature) = text.rsplit_once('.').ok_or(JwtError::Form)?;
+        let (header, payload) = signed.split_once('.').ok_or(JwtError::Form)?;
+        if payload.contains('.') {
+            Err(JwtError::Form)
+        } else {
+            Ok(Self { signed, header, payload, signature })
+        }
+    }
+}
+
 fn decoded(part: &str) -> Result<Vec<u8>, JwtError> {
-    BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| JwtError::Form)
+    BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|error| JwtError::Encoding(error.position))
 }
 
 fn object(part: &str) -> Result<Map<String, Value>, JwtError> {
@@ -281,7 +306,11 @@ fn modernize(claims: &mut Map<String, Value>) -> Result<i64, JwtError> {
         return Ok(1);
     }
     let version = nats.get("version").and_then(Value::as_i64).unwrap_or(0);
-    if version == VERSION_MAX { Ok(version) } else { Err(JwtError::Unknown) }
+    match version {
+        VERSION_MAX => Ok(version),
+        _ if version > VERSION_MAX => Err(JwtError::Newer),
+        _ => Err(JwtError::Unknown),
+    }
 }
 
 fn key(claims: &Map<String, Value>, field: &str) -> Result<Public, JwtError> {

@@ -53,7 +53,18 @@ fn operators_that_cannot_be_meant() {
         &options(&[token(json!({ "assert_server_version": "9.0.0" }), json!({}))]),
         "expected major version 9 > server major version 2",
     );
-    refuse(&options(&[token(json!({ "assert_server_version": "x" }), json!({}))]), "expects version x");
+    for (version, problem) in [
+        ("2.16.0", "expected minor version 16 > server minor version 15"),
+        ("2.15.1", "expected update version 1 > server update version 0"),
+        ("x", "expects version x"),
+        ("2.15", "expects version 2.15"),
+    ] {
+        refuse(&options(&[token(json!({ "assert_server_version": version }), json!({}))]), problem);
+    }
+    for version in ["", "2.15.0", "2.14.99", "1.99.99"] {
+        let good = options(&[token(json!({ "assert_server_version": version }), json!({}))]);
+        assert!(Operators::new(&good, NOW).is_ok(), "{version}");
+    }
     let mut nowhere = options(&[token(json!({}), json!({}))]);
     nowhere.operator_mode.resolver = None;
     refuse(&nowhere, "operators require an account resolver to be configured");

@@ -264,17 +264,23 @@ impl Shared {
                 self.log.say(Event::AccountFault, "", text);
             }
         }
+        let preload = &policy.options.operator_mode.preload;
         for believed in self.tokens.all() {
-            review::connections(self, &believed.token.subject.to_string());
+            let key = believed.token.subject.to_string();
+            // What was made up for the account for system events stays.
+            let is_gone = !believed.jwt.is_empty() && !preload.iter().any(|preload| preload.account == key);
+            if is_gone && matches!(self.resolver.source(), Source::Memory) {
+                self.tokens.forget(&key);
+                review::refuse(self, &key);
+            } else {
+                review::connections(self, &key);
+            }
         }
     }
 
     /// Forgets the token of an account; its connections are closed.
     pub fn forget(&self, key: &str) {
-        let changing = self.tokens.changing.lock();
-        let known = self.tokens.remove(key);
-        drop(changing);
-        if known {
+        if self.tokens.forget(key) {
             review::connections(self, key);
         }
     }

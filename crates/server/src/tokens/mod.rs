@@ -88,8 +88,9 @@ impl Tokens {
         self.due.fetch_update(Ordering::AcqRel, Ordering::Acquire, |due| is_over(due).then_some(0)).is_ok()
     }
 
-    /// Forgets an account.
-    fn remove(&self, key: &str) -> bool {
+    /// Forgets an account. Whether it was known.
+    fn forget(&self, key: &str) -> bool {
+        let _changing = self.changing.lock();
         let mut by_key = self.by_key.write();
         self.version.fetch_add(1, Ordering::Release);
         by_key.remove(key).is_some()

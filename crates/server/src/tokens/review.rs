@@ -17,6 +17,15 @@ pub(crate) fn connection(shared: &Shared, session: &Session) {
     }
 }
 
+/// Closes each connection of an account that is none any more.
+pub(super) fn refuse(shared: &Shared, key: &str) {
+    for session in shared.registry.open() {
+        if session.is_of(key) && session.peer.closing().is_none() {
+            End::REFUSED.close(&session);
+        }
+    }
+}
+
 /// Looks at each connection of an account: who may be here by the account's present token stays, with the rights that
 /// it gives now; the others are closed.
 pub(super) fn connections(shared: &Shared, key: &str) {

@@ -1,7 +1,7 @@
 //! What is wrong with an account's token.
 
 use super::super::account::{
-    Account, AccountLimits, Export, ExternalAuthorization, Import, JetStreamLimits, Trace, WeightedMapping,
+    Account, AccountLimits, Export, ExternalAuthorization, Import, Trace, WeightedMapping,
 };
 use super::super::claims::{ExportKind, Limit};
 use super::super::{Body, Token, decode};
@@ -53,7 +53,12 @@ fn imports(imports: &[Import], importer: &str, issues: &mut Issues) {
                     format!("overlapping subject namespace for {local:?} and {other:?} in same account {account:?}")
                 });
             }
-            others.push(local);
+            if others.contains(&local) {
+                let account = &import.account;
+                issues.error(format!("overlapping subject namespace for {local:?} in account {account:?}"));
+            } else {
+                others.push(local);
+            }
         }
         self::import(import, importer, issues);
     }
@@ -126,6 +131,9 @@ fn exports(exports: &[Export], issues: &mut Issues) {
         let subjects: Vec<&str> =
             exports.iter().filter(|e| e.kind == kind).map(|export| export.subject.as_str()).collect();
         for (at, outer) in subjects.iter().enumerate() {
+            if subjects.iter().take(at).any(|earlier| earlier == outer) {
+                continue;
+            }
             let mut others = subjects.iter().enumerate().filter(|(other, _)| *other != at);
             if let Some((_, inner)) = others.find(|(_, inner)| subject::is_contained(inner, outer)) {
                 issues.error(format!("{} export subject {outer:?} already exports {inner:?}", kind.name()));
@@ -147,6 +155,8 @@ fn export(export: &Export, issues: &mut Issues) {
     }
     if let Some(latency) = &export.service_latency {
         issues.refuse_if(!is_service, || "latency tracking only permitted for services".to_owned());
+        issues
+            .refuse_if(latency.sampling > 100, || "sampling percentage needs to be between 1-100".to_owned());
         subject::check(&latency.results, issues);
         issues.refuse_if(subject::has_wildcards(&latency.results), || {
             "results subject can not contain wildcards".to_owned()
@@ -182,12 +192,7 @@ fn account_token(export: &Export, issues: &mut Issues) {
 }
 
 fn limits(limits: &AccountLimits, issues: &mut Issues) {
-    if limits.tiered_limits.is_empty() {
-        return;
-    }
-    issues.refuse_if(limits.jetstream != JetStreamLimits::default(), || {
-        "JetStream Limits and tiered JetStream Limits are mutually exclusive".to_owned()
-    });
+    // Limits beside tiers, which `nsc` leaves there, do not count: a server of the official library does not see them.
     issues.refuse_if(limits.tiered_limits.contains_key(""), || {
         "Tiered JetStream Limits can not contain a blank \"\" tier name".to_owned()
     });
