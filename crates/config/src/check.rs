@@ -215,6 +215,37 @@ mod tests {
     }
 
     #[test]
+    fn ocsp_is_a_switch_or_a_block() {
+        for good in [
+            "true",
+            "false",
+            "{}",
+            "{ mode: AUTO }",
+            "{ mode: never, url: '' }",
+            "{ mode: must, url: 'http://a/', urls: ['http://b', 'http://c'] }",
+        ] {
+            check(&format!("ocsp: {good}"), "");
+        }
+        check(
+            "ocsp: 5",
+            "t.conf:1:7: error parsing ocsp config: unsupported type an integer\n  `true`, `false` or a block is expected",
+        );
+        check(
+            "ocsp { mode: foo }",
+            "t.conf:1:14: error parsing ocsp config: unsupported ocsp mode\n  known are `auto`, `must`, `always` and `never`",
+        );
+        check(
+            "ocsp { url: 'ldap://x' }",
+            "t.conf:1:13: \"ldap://x\" is no address of an OCSP responder\n  it begins with `http://`; what responders say is signed",
+        );
+        check("ocsp { foo: 5 }", "t.conf:1:8: unknown field \"foo\"");
+        check(
+            "ocsp_cache: true",
+            "t.conf:1:1: `ocsp_cache` cannot be carried out: clients' certificates are not checked by OCSP in this version\n  take it out, or use a server that has it",
+        );
+    }
+
+    #[test]
     fn several_errors_come_in_the_order_of_the_file() {
         check(
             "port: x\nfoo: 1\nmax_payload: yes\n",

@@ -9,6 +9,11 @@ const BLOCKS: &[(&str, &str, &str)] = &[
     ("", "The top level", ""),
     ("tls", "tls", "TLS of the client listener."),
     ("cert", "tls.certs[]", ""),
+    (
+        "ocsp",
+        "ocsp",
+        "OCSP stapling of the client listener's certificates. `true` stands for `auto`, `false` for `never`.",
+    ),
     ("authorization", "authorization", "Users of the default account, or one user, or a token."),
     ("auth_callout", "authorization.auth_callout", ""),
     ("user", "authorization.users[], accounts.NAME.users[]", "One user."),

@@ -226,7 +226,10 @@ const FLAGS: &[Flag] = &[
         Ok(())
     }),
     refused(&["js", "jetstream"], "", JETSTREAM),
-    refused(&["sd", "store_dir"], "FOLDER", JETSTREAM),
+    flag(&["sd", "store_dir"], "FOLDER", "Server", "Folder for what is kept", |o, v| {
+        o.store_dir = Some(v.into());
+        Ok(())
+    }),
     refused(&["routes"], "URLS", CLUSTERS),
     refused(&["cluster", "cluster_listen"], "URL", CLUSTERS),
     refused(&["cluster_name"], "NAME", CLUSTERS),

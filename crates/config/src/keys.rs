@@ -35,7 +35,7 @@ const LEAFS: &str = "leaf nodes are not part of this version";
 const JETSTREAM: &str = "JetStream is not part of this version";
 const WEBSOCKET: &str = "WebSocket is not part of this version";
 const MQTT: &str = "MQTT is not part of this version";
-const OCSP: &str = "OCSP is not part of this version";
+const OCSP_PEER: &str = "clients' certificates are not checked by OCSP in this version";
 // These are read in full; what is left is to carry them out, then they become `Reloads`.
 const PROFILER: &str = "the Go profiler has no counterpart; use perf or another system profiler";
 const CERT_STORE: &str = "the Windows certificate store is not supported; use cert_file and key_file";
@@ -113,7 +113,7 @@ keys! {
         gateway: Refused(GATEWAYS), "Connections to other clusters.";
         leafnodes | "leaf": Refused(LEAFS), "Leaf nodes.";
         jetstream: Refused(JETSTREAM), "Streams.";
-        store_dir | "storedir": Refused(JETSTREAM), "Where streams are kept.";
+        store_dir | "storedir": Reloads, "Folder for what is kept; OCSP responses in its `ocsp`.";
         default_js_domain: Refused(JETSTREAM), "Domains of accounts.";
         feature_flags: Refused(JETSTREAM), "Behaviour that is being introduced.";
         websocket | "ws": Refused(WEBSOCKET), "WebSocket listener.";
@@ -125,8 +125,8 @@ keys! {
         resolver_pinned_accounts: Reloads, "The only accounts that users may be of, beside the system account.";
         trusted | "trusted_keys": Restarts, "Public keys of operators, instead of their JWTs.";
         default_sentinel: Reloads, "Bearer JWT of connections without credentials.";
-        ocsp: Refused(OCSP), "OCSP stapling.";
-        ocsp_cache: Refused(OCSP), "Cache of OCSP responses.";
+        ocsp: Reloads, "OCSP stapling: true or false, or a block. Default: certificates that demand it.";
+        ocsp_cache: Refused(OCSP_PEER), "Cache of OCSP responses about clients' certificates.";
     }
     "tls" {
         cert_file: Reloads, "Certificate chain, PEM.";
@@ -145,12 +145,17 @@ keys! {
         pinned_certs: Reloads, "SHA-256 of the public keys that clients may have, in hex.";
         connection_rate_limit: Restarts, "Handshakes a second.";
         certs | "certificates": Reloads, "Certificates with their keys, instead of one of each; the name that a client asks for chooses.";
-        ocsp_peer: Refused(OCSP), "Check clients' certificates by OCSP.";
+        ocsp_peer: Refused(OCSP_PEER), "Check clients' certificates by OCSP.";
         cert_store: Refused(CERT_STORE), "Windows certificate store.";
         cert_match_by: Refused(CERT_STORE), "Windows certificate store.";
         cert_match: Refused(CERT_STORE), "Windows certificate store.";
         cert_match_skip_invalid: Refused(CERT_STORE), "Windows certificate store.";
         ca_certs_match: Refused(CERT_STORE), "Windows certificate store.";
+    }
+    "ocsp" {
+        mode: Reloads, "`auto` staples certificates that demand it, `must` also stops the server if they are revoked, `always` does both for all, `never` nothing.";
+        url: Reloads, "Responder to ask instead of the certificate's.";
+        urls: Reloads, "Responders to ask instead of the certificate's, in order.";
     }
     "resolver" {
         type: Restarts, "`full` keeps every JWT, `cache` those used lately, `memory` those that are preloaded.";

@@ -53,6 +53,10 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// Clients may connect without TLS all the same.
     pub allow_non_tls: bool,
+    /// OCSP stapling.
+    pub ocsp: Ocsp,
+    /// Folder for what is kept.
+    pub store_dir: Option<PathBuf>,
     /// Users of the default account.
     pub authorization: Authorization,
     /// Accounts.
@@ -69,6 +73,29 @@ pub struct Options {
     pub operator_mode: OperatorMode,
     /// Public NKeys of proxies that are trusted.
     pub trusted_proxies: Vec<String>,
+}
+
+/// OCSP stapling.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ocsp {
+    /// Which certificates.
+    pub mode: OcspMode,
+    /// Responders to ask; empty: the certificate's own.
+    pub urls: Vec<String>,
+}
+
+/// Which certificates are shown with a staple, and what happens if one is revoked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OcspMode {
+    /// Those that demand it.
+    #[default]
+    Auto,
+    /// The same; the server stops if one is revoked.
+    Must,
+    /// All; the server stops if one is revoked.
+    Always,
+    /// None.
+    Never,
 }
 
 /// Monitoring by HTTP.
@@ -367,6 +394,8 @@ impl Default for Options {
             stall_fast_producers: true,
             tls: None,
             allow_non_tls: false,
+            ocsp: Ocsp::default(),
+            store_dir: None,
             authorization: Authorization::default(),
             accounts: Vec::new(),
             mappings: Vec::new(),

@@ -131,6 +131,8 @@ fields! {
             Either("fast producers will be stalled", "fast producers will not be stalled");
         tls: "" "tls", "TLSConfig", Tls, Words("tls"), hidden;
         allow_non_tls: "" "allow_non_tls", "AllowNonTLS", Tls, Value;
+        ocsp: "" "ocsp", "OCSP", Tls, Words("OCSP"), hidden;
+        store_dir: "" "store_dir", "StoreDir", Tls, Value;
         accounts: "" "accounts", "Accounts", Users, Words("accounts"), hidden;
         mappings: "" "mappings", "Mappings", Users, Words("mappings"), hidden;
         system_account: "" "system_account", "SystemAccount", Users, Value;

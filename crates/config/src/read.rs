@@ -6,7 +6,7 @@ use crate::error::{ConfigError, ConfigErrors, Location};
 use crate::language::{self, Env, Files, Kind, Map, Value};
 use crate::nkey;
 use crate::operator;
-use crate::options::{CertPair, Limits, Options, Tls, TlsFirst};
+use crate::options::{CertPair, Limits, Ocsp, OcspMode, Options, Tls, TlsFirst};
 use crate::reader::{self, Block, Errors, noted};
 use crate::sharing;
 use std::path::{Path, PathBuf};
@@ -103,6 +103,10 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
     block.set("allow_non_tls", &mut out.allow_non_tls, errors, reader::boolean);
     if let Some(value) = block.get("tls") {
         out.tls = tls(value, errors);
+    }
+    block.set("store_dir", &mut out.store_dir, errors, path);
+    if let Some(value) = block.get("ocsp") {
+        out.ocsp = ocsp(value, errors);
     }
     if let Some(value) = block.get("authorization") {
         out.authorization = accounts::authorization(value, &mut out.limits, &mut out.doubts, errors);
@@ -314,6 +318,47 @@ fn tls(value: &Value, errors: &mut Errors) -> Option<Tls> {
     Some(out)
 }
 
+/// `true`, `false`, or a block.
+fn ocsp(value: &Value, errors: &mut Errors) -> Ocsp {
+    let mut out = Ocsp::default();
+    let map = match &value.kind {
+        Kind::Bool(on) => {
+            out.mode = if *on { OcspMode::Auto } else { OcspMode::Never };
+            return out;
+        }
+        Kind::Map(map) => map,
+        other => {
+            let problem = format!("error parsing ocsp config: unsupported type {}", other.name());
+            errors.push(ConfigError::new(&value.at, problem).help("`true`, `false` or a block is expected"));
+            return out;
+        }
+    };
+    let block = Block::new("ocsp", map, errors);
+    block.set("mode", &mut out.mode, errors, |v| match reader::text(v)?.to_ascii_lowercase().as_str() {
+        "auto" => Ok(OcspMode::Auto),
+        "must" => Ok(OcspMode::Must),
+        "always" => Ok(OcspMode::Always),
+        "never" => Ok(OcspMode::Never),
+        _ => Err(ConfigError::new(&v.at, "error parsing ocsp config: unsupported ocsp mode")
+            .help("known are `auto`, `must`, `always` and `never`")),
+    });
+    for key in ["url", "urls"] {
+        let mut urls = Vec::new();
+        block.set(key, &mut urls, errors, |v| {
+            let urls = reader::texts(v)?;
+            match urls.iter().find(|url| !url.is_empty() && !url.starts_with("http://")) {
+                None => Ok(urls),
+                Some(url) => {
+                    Err(ConfigError::new(&v.at, format!("{url:?} is no address of an OCSP responder"))
+                        .help("it begins with `http://`; what responders say is signed"))
+                }
+            }
+        });
+        out.urls.extend(urls.into_iter().filter(|url| !url.is_empty()));
+    }
+    out
+}
+
 /// `[ { cert_file: …, key_file: … }, … ]`
 fn certs(value: &Value, errors: &mut Errors) -> Vec<CertPair> {
     let values = noted(reader::array(value), errors).unwrap_or_default();
@@ -455,7 +500,7 @@ mod tests {
         let account = |inner: &str| format!("accounts {{ A {{ {inner} }} }}");
         match block {
             "" => entry,
-            "tls" | "authorization" | "proxies" | "resolver" | "resolver_tls" => {
+            "tls" | "ocsp" | "authorization" | "proxies" | "resolver" | "resolver_tls" => {
                 format!("{block} {{ {entry} }}")
             }
             "cert" => format!("tls {{ certs: [ {{ {entry} }} ] }}"),

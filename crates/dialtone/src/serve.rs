@@ -76,6 +76,9 @@ fn serve(flags: &Arc<Flags>) -> i32 {
         Ok(server) => {
             let again = flags.clone();
             server.read_options_by(move || options_again(&again));
+            // A server that ends by itself, as with a revoked certificate, is waited for no longer.
+            let handle = signals.handle();
+            server.at_end(move || handle.close());
             wait(&Arc::new(server), signals, flags)
         }
         Err(problem) => fail(&problem),

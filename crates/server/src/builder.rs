@@ -8,6 +8,7 @@ use crate::policy::{COMPATIBLE_VERSION, Identity, Policy, PolicyError};
 use crate::process;
 use crate::shared::Shared;
 use crate::system;
+use crate::tls::TlsSetup;
 use crate::tokens::Distrust;
 use crate::tokens::resolver::{Resolver, ResolverError};
 use crate::verifier::Verifier;
@@ -117,6 +118,9 @@ impl Builder {
         let identity = identity(&options, local.map_or(0, |local| local.port()));
         banner(&log, &options, &identity);
         let policy = Policy::new(options, &identity)?;
+        if policy.tls.as_ref().is_some_and(TlsSetup::is_stapled) {
+            log.say(Event::Starting, "", format_args!("OCSP Stapling enabled for Client connections"));
+        }
         let shared = {
             let resolver = Resolver::new(&policy.options, policy.authenticator.operators(), &log)?;
             Shared::new(identity, policy, log, resolver)

@@ -6,6 +6,7 @@
 #![recursion_limit = "256"]
 
 mod builder;
+mod call;
 mod callout;
 pub mod client;
 mod driver;

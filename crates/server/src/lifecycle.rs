@@ -8,6 +8,7 @@ use crate::registry::Session;
 use crate::reload;
 use crate::shared::Shared;
 use crate::system;
+use crate::tls::Stop;
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_net::{Loops, Socket};
 use dialtone_wire::CloseReason;
@@ -45,7 +46,7 @@ const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 /// ```
 pub struct Server {
     shared: Arc<Shared>,
-    loops: Mutex<Loops>,
+    loops: Arc<Mutex<Loops>>,
     address: Option<SocketAddr>,
 }
 
@@ -56,20 +57,26 @@ impl Server {
     }
 
     pub(crate) fn new(shared: Arc<Shared>, loops: Loops, address: Option<SocketAddr>) -> Self {
-        let watched = Arc::downgrade(&shared);
-        // Certificates are renewed by others; their files are looked at as long as there is a server.
+        let loops = Arc::new(Mutex::new(loops));
+        let (watched, its_loops) = (Arc::downgrade(&shared), Arc::downgrade(&loops));
+        // Certificates are renewed by others; their files are looked at as long as there is a server, and the word of
+        // their authority is renewed.
         let watch = move || {
             while let Some(shared) = watched.upgrade() {
                 reload::certificates(&shared);
+                if reload::staples(&shared) == Stop::Yes {
+                    if let Some(loops) = its_loops.upgrade() {
+                        stop(&shared, &loops);
+                    }
+                    return;
+                }
                 drop(shared);
                 std::thread::sleep(CERTIFICATE_INTERVAL);
             }
         };
-        if shared.policy().tls.is_some() {
-            // Without the thread certificates are read again by a reload only.
-            let _ = std::thread::Builder::new().name("certificates".into()).spawn(watch);
-        }
-        Self { shared, loops: Mutex::new(loops), address }
+        // Without the thread certificates are read again by a reload only.
+        let _ = std::thread::Builder::new().name("certificates".into()).spawn(watch);
+        Self { shared, loops, address }
     }
 
     /// Where clients connect; `None` if no port is listened on.
@@ -111,6 +118,11 @@ impl Server {
     /// Says how options are read again when a request asks for a reload. Only the first call counts.
     pub fn read_options_by(&self, read: impl Fn() -> Result<Options, ConfigErrors> + Send + Sync + 'static) {
         let _ = self.shared.reader.set(Box::new(read));
+    }
+
+    /// Says what is to be done when the server has ended, whoever ended it. Only the first call counts.
+    pub fn at_end(&self, then: impl Fn() + Send + Sync + 'static) {
+        let _ = self.shared.at_end.set(Box::new(then));
     }
 
     /// Takes over other options, all or none of them.
@@ -155,29 +167,35 @@ impl Server {
 
     /// Stops the server and waits for its threads. Does nothing the second time.
     pub fn stop(&self) {
-        let shared = &self.shared;
-        if !self.loops.lock().are_running() {
-            return;
-        }
-        shared.log.say(Event::Stopping, "", format_args!("Initiating Shutdown..."));
-        system::shutdown(shared);
-        shared.internal.stop();
-        system::end(shared);
-        for session in shared.registry.open() {
-            session.peer.close(CloseReason::ServerShutdown);
-        }
-        self.loops.lock().stop();
-        let options = &shared.policy().options;
-        if let Some(file) = &options.pid_file {
-            process::remove(file);
-        }
-        if let Some(folder) = &options.ports_file_dir {
-            process::remove(&process::ports_file(folder));
-        }
-        if let Some(path) = &options.unix_socket {
-            process::remove(path);
-        }
-        shared.log.say(Event::Stopped, "", format_args!("Server Exiting.."));
+        stop(&self.shared, &self.loops);
+    }
+}
+
+fn stop(shared: &Arc<Shared>, loops: &Mutex<Loops>) {
+    if !loops.lock().are_running() {
+        return;
+    }
+    shared.log.say(Event::Stopping, "", format_args!("Initiating Shutdown..."));
+    system::shutdown(shared);
+    shared.internal.stop();
+    system::end(shared);
+    for session in shared.registry.open() {
+        session.peer.close(CloseReason::ServerShutdown);
+    }
+    loops.lock().stop();
+    let options = &shared.policy().options;
+    if let Some(file) = &options.pid_file {
+        process::remove(file);
+    }
+    if let Some(folder) = &options.ports_file_dir {
+        process::remove(&process::ports_file(folder));
+    }
+    if let Some(path) = &options.unix_socket {
+        process::remove(path);
+    }
+    shared.log.say(Event::Stopped, "", format_args!("Server Exiting.."));
+    if let Some(then) = shared.at_end.get() {
+        then();
     }
 }
 

@@ -71,12 +71,15 @@ pub struct Identity {
 }
 
 impl Policy {
-    /// Works the options out.
+    /// Works the options out. Blocks while certificates that need an OCSP staple get one.
     ///
-    /// Errors: certificates or keys cannot be read, or tokens of operators are none.
+    /// Errors: certificates, keys or staples are not to be had, or tokens of operators are none.
     pub fn new(options: Options, identity: &Identity) -> Result<Self, PolicyError> {
         let authenticator = Authenticator::new(&options, tokens::clock::now()).map_err(ConfigErrors)?;
-        let tls = options.tls.as_ref().map(TlsSetup::load).transpose()?;
+        let mut tls = options.tls.as_ref().map(TlsSetup::load).transpose()?;
+        if let Some(tls) = &mut tls {
+            tls.staple(&options.ocsp, options.store_dir.as_deref())?;
+        }
         let info = info(&options, identity, &authenticator);
         let auth_timeout = options.limits.auth_timeout.unwrap_or_else(|| {
             // With TLS the handshake counts; the official server adds a second.

@@ -4,6 +4,7 @@ use crate::log::Event;
 use crate::policy::Policy;
 use crate::registry::Session;
 use crate::shared::Shared;
+use crate::tls::{News, Stop};
 use dialtone_broker::account::AccountId;
 use dialtone_broker::peer::Place;
 use dialtone_config::options::AccountLimits;
@@ -87,6 +88,27 @@ pub(crate) fn certificates(shared: &Arc<Shared>) {
             );
         }
     }
+}
+
+/// Gets the OCSP staples that are due. Whether the server has to stop: one of its certificates is revoked.
+pub(crate) fn staples(shared: &Arc<Shared>) -> Stop {
+    let policy = shared.policy();
+    let news = policy.tls.as_ref().map(|tls| tls.look_after_staples(Instant::now()));
+    let mut stop = Stop::No;
+    for news in news.into_iter().flatten() {
+        let (event, text) = match news {
+            News::Good(text) => (Event::StapleGood, text),
+            News::Failed(text) => (Event::StapleFailed, text),
+            News::Bad(text, and) => {
+                if and == Stop::Yes {
+                    stop = and;
+                }
+                (Event::StapleBad, text)
+            }
+        };
+        shared.log.say(event, "", format_args!("{text}"));
+    }
+    stop
 }
 
 /// Connections that still have the right to be here stay, with the rights they have now.

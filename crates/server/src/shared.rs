@@ -86,6 +86,8 @@ pub struct Shared {
     pub(crate) reloading: Mutex<()>,
     /// Reads the options again, if there is a way.
     pub(crate) reader: OnceLock<Reader>,
+    /// Called when the server has ended.
+    pub(crate) at_end: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// The client inside the server.
     pub internal: Internal,
     /// Messages so far in which the server spoke of itself.
@@ -127,6 +129,7 @@ impl Shared {
             resolver,
             reloading: Mutex::default(),
             reader: OnceLock::new(),
+            at_end: OnceLock::new(),
             internal: Internal::default(),
             told: AtomicU64::new(0),
             start: SystemTime::now(),

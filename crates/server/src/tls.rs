@@ -1,13 +1,17 @@
 //! TLS of a listener: certificates, what is asked of clients, and when their certificates are good.
 
 mod choice;
+mod ocsp;
 #[cfg(test)]
 mod tests;
 
 use choice::Certificates;
-use dialtone_config::options::{CertPair, Tls, TlsFirst};
+use dialtone_config::options::{CertPair, Ocsp, Tls, TlsFirst};
 use dialtone_identity::certificate;
 use dialtone_net::{HandshakeFirst, Transport};
+pub use ocsp::StapleError;
+use ocsp::Staples;
+pub(crate) use ocsp::{News, Stop};
 use parking_lot::Mutex;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::WebPkiClientVerifier;
@@ -45,19 +49,24 @@ pub enum TlsError {
     /// The parts do not go together.
     #[error("TLS cannot be set up: {0}")]
     Setup(String),
+    /// A certificate has no staple, or may not be used.
+    #[error(transparent)]
+    Staple(#[from] StapleError),
 }
 
 /// TLS of a listener, ready for use.
 pub struct TlsSetup {
     options: Tls,
     config: Arc<ServerConfig>,
+    certificates: Arc<Certificates>,
+    staples: Staples,
     /// When the files were last written.
     stamps: Vec<Option<SystemTime>>,
     rate: Mutex<(Instant, u32)>,
 }
 
 impl TlsSetup {
-    /// Reads certificates and keys.
+    /// Reads certificates and keys. Staples come later ([`TlsSetup::staple`]): this asks nobody.
     pub fn load(options: &Tls) -> Result<Self, TlsError> {
         let provider = provider(options)?;
         let versions: &[&rustls::SupportedProtocolVersion] = if options.only_1_3 {
@@ -94,13 +103,37 @@ impl TlsSetup {
             pairs(options).iter().map(|pair| certified(pair, &provider)).collect::<Result<_, _>>()?;
         // Session tickets are of this configuration alone: one of another listener, or from before a reload, is none
         // (CVE-2025-68121).
-        let config = builder.with_cert_resolver(Arc::new(Certificates::new(certified)));
+        let certificates = Arc::new(Certificates::new(certified));
+        let config = builder.with_cert_resolver(certificates.clone());
         Ok(Self {
             options: options.clone(),
             config: Arc::new(config),
+            certificates,
+            staples: Staples::default(),
             stamps: stamps(options),
             rate: Mutex::new((Instant::now(), 0)),
         })
+    }
+
+    /// Gets staples for the certificates that need one. Blocks.
+    ///
+    /// Errors: a certificate that needs one has none, or is revoked and that stops the server.
+    pub fn staple(&mut self, options: &Ocsp, store: Option<&Path>) -> Result<(), TlsError> {
+        let authorities = self.options.ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
+        let files: Vec<PathBuf> = pairs(&self.options).into_iter().map(|pair| pair.cert_file).collect();
+        let algorithms = self.config.crypto_provider().signature_verification_algorithms;
+        self.staples = Staples::begin(&self.certificates, &files, &authorities, algorithms, options, store)?;
+        Ok(())
+    }
+
+    /// Whether clients get a staple.
+    pub fn is_stapled(&self) -> bool {
+        !self.staples.are_none()
+    }
+
+    /// Gets the staples that are due at `now`. Blocks. What is worth telling of it.
+    pub(crate) fn look_after_staples(&self, now: Instant) -> Vec<News> {
+        self.staples.look_after(&self.certificates, now)
     }
 
     /// Whether a file has been written since it was read.

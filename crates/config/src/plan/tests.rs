@@ -55,6 +55,8 @@ const SAMPLES: &[(&str, &str)] = &[
     ("proxy_protocol", "on"),
     ("allow_non_tls", "on"),
     ("tls", "{ cert_file: a, key_file: b, timeout: 3 }"),
+    ("ocsp", "false"),
+    ("store_dir", "/x"),
     ("authorization", "{ users: [ { user: b } ] }"),
     ("accounts", "{ A: { } }"),
     ("system_account", "'$SYS'"),

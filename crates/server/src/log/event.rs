@@ -110,6 +110,12 @@ events! {
     CertificatesReloaded "certificates_reloaded" Info;
     /// Certificates could not be read again; the old ones stay.
     CertificatesFailed "certificates_failed" Error;
+    /// A certificate's authority says that it is good.
+    StapleGood "staple_good" Info;
+    /// Nobody says how a certificate stands.
+    StapleFailed "staple_failed" Error;
+    /// A certificate's authority says that it is not good.
+    StapleBad "staple_bad" Error;
     /// The server cannot start.
     Fatal "fatal" Fatal;
     /// Something is worth a thought.

@@ -1,18 +1,14 @@
 //! Tokens by HTTP: from an address with the account's key behind it.
 
+use crate::call::Call;
 use dialtone_config::operator::ResolverTls;
 use dialtone_identity::jwt::TOKEN_BYTES_MAX;
 use dialtone_identity::operator::is_account;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::{Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
+use hyper::Uri;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 /// How long an answer may take. The official figure.
 const TIMEOUT: Duration = Duration::from_millis(1900);
@@ -71,57 +67,20 @@ impl Address {
         is_account(key).then(|| self.get(key).ok())?
     }
 
-    /// Asks on a thread of its own, since whoever calls may be in a runtime already.
     fn get(&self, path: &str) -> Result<String, FetchError> {
         let address = format!("{}{path}", self.base);
-        let ask = || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|cause| cause.to_string())?;
-            let answer = async { tokio::time::timeout(TIMEOUT, self.ask(&address)).await };
-            runtime.block_on(answer).unwrap_or_else(|_| Err("timeout".into()))
+        let call = Call {
+            address: &address,
+            body: None,
+            tls: self.tls.as_ref(),
+            timeout: TIMEOUT,
+            answer_bytes_max: TOKEN_BYTES_MAX,
         };
-        let answer = std::thread::scope(|scope| scope.spawn(ask).join());
-        let answer = answer.unwrap_or_else(|_| Err("the request broke off".into()));
-        answer.map_err(|why| FetchError { address: address.clone(), why })
+        let text = call
+            .make()
+            .and_then(|body| String::from_utf8(body).map_err(|_| "the answer is no text".to_owned()));
+        text.map(|text| text.trim().to_owned()).map_err(|why| FetchError { address, why })
     }
-
-    async fn ask(&self, address: &str) -> Result<String, String> {
-        let uri: Uri = address.parse().map_err(|_| "no address".to_owned())?;
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let port = uri.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
-        let stream = TcpStream::connect((&*host, port)).await.map_err(|e| e.to_string())?;
-        match &self.tls {
-            None => send(TokioIo::new(stream), &uri).await,
-            Some(config) => {
-                let name = ServerName::try_from(host).map_err(|e| e.to_string())?;
-                let connector = tokio_rustls::TlsConnector::from(config.clone());
-                let stream = connector.connect(name, stream).await.map_err(|e| e.to_string())?;
-                send(TokioIo::new(stream), &uri).await
-            }
-        }
-    }
-}
-
-async fn send<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: TokioIo<S>,
-    uri: &Uri,
-) -> Result<String, String> {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(stream).await.map_err(|e| e.to_string())?;
-    // Its error is that of the request.
-    let driver = tokio::spawn(connection);
-    let authority = uri.authority().map(|a| a.as_str()).unwrap_or_default();
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path).header(hyper::header::HOST, authority).body(Empty::<Bytes>::new());
-    let answer = sender.send_request(request.map_err(|e| e.to_string())?).await.map_err(|e| e.to_string())?;
-    if answer.status() != StatusCode::OK {
-        return Err(answer.status().to_string());
-    }
-    let body =
-        Limited::new(answer.into_body(), TOKEN_BYTES_MAX).collect().await.map_err(|e| e.to_string())?;
-    driver.abort();
-    let text = String::from_utf8(body.to_bytes().to_vec()).map_err(|_| "the answer is no text".to_owned())?;
-    Ok(text.trim().to_owned())
 }
 
 fn config(tls: &ResolverTls) -> Result<rustls::ClientConfig, String> {
