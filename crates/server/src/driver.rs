@@ -63,11 +63,14 @@ impl Sink for LinkSink {
     }
 }
 
-struct LinkAttention(Arc<Link>);
+/// Does not hold the link: a connection is remembered after its end, and its socket must be closed then.
+struct LinkAttention(Weak<Link>);
 
 impl Attention for LinkAttention {
     fn call(&self) {
-        self.0.call();
+        if let Some(link) = self.0.upgrade() {
+            link.call();
+        }
     }
 }
 
@@ -94,7 +97,7 @@ impl Handler for Driver {
             registry.take_slot(),
             self.shared.counters.clone(),
             Arc::new(LinkSink(accepted.link.clone())),
-            Box::new(LinkAttention(accepted.link)),
+            Box::new(LinkAttention(Arc::downgrade(&accepted.link))),
             policy.options.limits.pending_bytes_max,
         );
         let session = Arc::new(Session::new(peer, way, accepted.remote, self.turn.now()));
