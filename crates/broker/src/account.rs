@@ -34,6 +34,7 @@ pub struct Account {
     /// Connections of it that were closed because they read too slowly.
     pub slow_consumers: AtomicU64,
     connections: AtomicU32,
+    unlisted: AtomicU32,
     interest: RwLock<Interest<Subscriber>>,
     generations: Generations,
     sharing: RwLock<Sharing>,
@@ -55,6 +56,7 @@ impl Account {
             counters: Counters::default(),
             slow_consumers: AtomicU64::new(0),
             connections: AtomicU32::new(0),
+            unlisted: AtomicU32::new(0),
             interest: RwLock::default(),
             generations: Generations::default(),
             sharing: RwLock::default(),
@@ -102,8 +104,18 @@ impl Account {
 
     /// Its subscriptions, as they are told: a service that it takes counts as one.
     pub fn subscriptions(&self) -> usize {
-        let interest = self.interest().len();
+        let interest = self.interest().len().saturating_sub(self.unlisted());
         interest + self.sharing().services_len()
+    }
+
+    /// How many of its subscriptions are in no figure.
+    pub fn unlisted(&self) -> usize {
+        self.unlisted.load(Ordering::Relaxed) as usize
+    }
+
+    /// Leaves so many more out of all figures: those of the server, for what the official server does not have.
+    pub fn unlist(&self, count: u32) {
+        self.unlisted.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Whether some subject here is mapped.

@@ -480,7 +480,9 @@ fn check(
     }
     let fits = one_of_each(&expected.groups, &deliveries);
     assert!(fits, "{}", told("queue groups got too little or too much", &deliveries));
-    agrees_with_explain(world, played, account, subject, &got);
+    if reply.is_none() {
+        agrees_with_explain(world, played, account, subject, &got);
+    }
     let reachable = world.reachable(account);
     for (receiver, _, (.., payload)) in &got {
         assert!(reachable.contains(receiver), "{}", told("no agreement", &deliveries));

@@ -205,7 +205,10 @@ impl Turn {
         let known = way.last.and_then(|step| Some((step.info.clone()?, step.share)));
         let (info, shared) = match (known, way.origin) {
             (Some((info, share)), _) => (info.through(&account.name), share),
-            (None, Some(origin)) => (ClientInfo::of(origin.peer, told, &self.exchange.server), import.share),
+            (None, Some(origin)) => {
+                let info = ClientInfo::of(origin.peer, told, &self.exchange.server);
+                (info.within(&origin.account.name), import.share)
+            }
             (None, None) => (ClientInfo::default(), false),
         };
         if !shared && (import.share || import.tells_server) {

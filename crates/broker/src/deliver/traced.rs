@@ -27,39 +27,46 @@ struct Reached<'a> {
     filter: Box<[u8]>,
 }
 
+/// An import by which a message crosses, and its subject behind it.
+type Crossed = (Arc<StreamImport>, Box<[u8]>);
+
 impl<'a> Reached<'a> {
-    /// `streams` are the imports by which the message crosses.
-    fn new(
-        subscription: &'a Arc<Subscription>,
-        target: Option<&'a Target>,
-        account: &Account,
-        streams: &'a [(Arc<StreamImport>, Box<[u8]>)],
-        subject: &'a [u8],
-    ) -> Self {
-        let there = subscription.peer().place().account;
-        let here = target.map_or(subject, Target::subject);
-        let is = |(stream, named): &&(Arc<StreamImport>, Box<[u8]>)| {
+    /// What delivers, in `account` or, by one of `streams`, in another one.
+    fn by(target: &'a Target, account: &Account, streams: &'a [Crossed]) -> Self {
+        let there = target.subscription.peer().place().account;
+        let here = target.subject();
+        let is = |(stream, named): &&Crossed| {
             **named == *here && there.as_ref().is_some_and(|there| there.id == stream.importer.id)
         };
         let is_own = there.as_ref().is_none_or(|there| there.id == account.id);
         let import = if is_own { None } else { streams.iter().find(is).map(|(stream, _)| &**stream) };
-        let filter =
-            import.map_or_else(|| subscription.filter().into(), |import| import.shown(subscription.filter()));
-        Self { subscription, target, import, here, filter }
+        Self::new(&target.subscription, Some(target), import, here)
     }
 
-    fn of(
-        target: &'a Target,
-        account: &Account,
-        streams: &'a [(Arc<StreamImport>, Box<[u8]>)],
-        subject: &'a [u8],
+    fn new(
+        subscription: &'a Arc<Subscription>,
+        target: Option<&'a Target>,
+        import: Option<&'a StreamImport>,
+        here: &'a [u8],
     ) -> Self {
-        Self::new(&target.subscription, Some(target), account, streams, subject)
+        let filter = subscription.filter();
+        let filter = import.map_or_else(|| filter.into(), |import| import.shown(filter));
+        Self { subscription, target, import, here, filter }
     }
 
     fn peer(&self) -> &'a Arc<Peer> {
         self.subscription.peer()
     }
+}
+
+/// Subscriptions that ask for `subject` in `account`, and whose rights do not let them have it.
+fn withheld(account: &Account, subject: &[u8]) -> Vec<Subscriber> {
+    let mut matches: Matches<Subscriber> = Matches::default();
+    account.interest().matches(subject, &mut matches);
+    let mut all: Vec<Subscriber> = matches.groups().flatten().cloned().collect();
+    all.extend(matches.take_plain());
+    all.retain(|Subscriber(subscription)| !subscription.peer().may_have(subject, subscription.queue()));
+    all
 }
 
 impl Turn {
@@ -101,26 +108,37 @@ impl Turn {
     ) -> usize {
         let Some(mut trace) = self.trace.take() else { return 0 };
         let streams = Crossing::of(account, message.subject, route.via()).streams;
-        let subject = message.subject;
-        let reached = |target| Reached::of(target, account, &streams, subject);
-        let mut matches: Matches<Subscriber> = Matches::default();
-        account.interest().matches(message.subject, &mut matches);
-        let may_not = |s: &Subscriber| !s.0.peer().may_have(message.subject, None);
-        let withheld: Vec<Subscriber> = matches.take_plain().filter(may_not).collect();
-        let refused = |s| Reached::new(s, None, account, &streams, subject);
-        let mut plain: Vec<Reached<'_>> = route.plain.iter().map(reached).collect();
-        plain.extend(withheld.iter().map(|Subscriber(subscription)| refused(subscription)));
+        let own = withheld(account, message.subject);
+        let others: Vec<_> = streams.iter().map(|(s, here)| withheld(&s.importer, here)).collect();
+        let by = |target| Reached::by(target, account, &streams);
+        let mut plain: Vec<Reached<'_>> = route.plain.iter().map(by).collect();
+        let mut groups: Vec<Vec<Reached<'_>>> =
+            route.queues.iter().map(|members| members.iter().map(by).collect()).collect();
+        let own = own.iter().map(|Subscriber(s)| Reached::new(s, None, None, message.subject));
+        let others = streams.iter().zip(&others).flat_map(|((import, here), withheld)| {
+            withheld.iter().map(|Subscriber(s)| Reached::new(s, None, Some(import), here))
+        });
+        for refused in own.chain(others) {
+            let queue = refused.subscription.queue();
+            let is_same =
+                |group: &&mut Vec<Reached<'_>>| group.iter().any(|r| r.subscription.queue() == queue);
+            match groups.iter_mut().find(is_same) {
+                _ if queue.is_none() => plain.push(refused),
+                Some(group) => group.push(refused),
+                None => groups.push(vec![refused]),
+            }
+        }
         plain.sort_by(|a, b| by_index(&a.filter, &b.filter));
         self.middle(message, true);
         let mut delivered = 0;
         for reached in &plain {
             delivered += usize::from(self.trace_one(&mut trace, account, reached, except, message));
         }
-        for members in &route.queues {
+        for members in &groups {
             let start = if members.len() > 1 { self.dice.next() as usize % members.len() } else { 0 };
             let (before, from) = members.split_at(start);
-            let mut order = from.iter().chain(before).map(reached);
-            delivered += usize::from(order.any(|r| self.trace_one(&mut trace, account, &r, except, message)));
+            let mut order = from.iter().chain(before);
+            delivered += usize::from(order.any(|r| self.trace_one(&mut trace, account, r, except, message)));
         }
         self.trace = Some(trace);
         delivered

@@ -133,6 +133,14 @@ impl ClientInfo {
         Duration::from_nanos(self.rtt)
     }
 
+    /// The account that it publishes in, if it is in none: the server is in all.
+    pub fn within(mut self, account: &str) -> Self {
+        if self.acc.is_empty() {
+            account.clone_into(&mut self.acc);
+        }
+        self
+    }
+
     /// The account that passed the request on.
     pub fn through(mut self, account: &str) -> Self {
         account.clone_into(&mut self.svc);

@@ -18,10 +18,26 @@ pub enum Parsed {
 pub struct Asked {
     /// What.
     pub question: Question,
-    /// The configuration that is asked about.
-    pub config: String,
+    /// Who is asked.
+    pub whom: Whom,
     /// Print JSON.
     pub json: bool,
+}
+
+/// Who is asked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// A configuration file; no server needs to run.
+    Config(String),
+    /// A running server.
+    Server {
+        /// Its address, perhaps with a user and a password.
+        url: String,
+        /// A file with the credentials of a user of the system account.
+        creds: Option<String>,
+        /// A file with the certificates that verify the server.
+        authorities: Option<String>,
+    },
 }
 
 /// An option: its name, what its value is called (nothing for a switch), and what it is for.
@@ -34,6 +50,13 @@ const OPTIONS: &[Opt] = &[
     ("--queue", "GROUP", "for sub: in this queue group"),
     ("--to", "ACCOUNT", "for pub: does it arrive in this account?"),
     ("--from", "ACCOUNT", "for sub: does anything come from this account?"),
+    (
+        "--server",
+        "URL",
+        "a running server, instead of --config: it tells who listens now, too; nats://USER:PASSWORD@HOST:PORT",
+    ),
+    ("--creds", "FILE", "for --server: credentials of a user of the system account"),
+    ("--tls-ca", "FILE", "for --server: certificates that verify it; else those of the system"),
     ("--json", "", "print JSON"),
 ];
 
@@ -109,8 +132,16 @@ pub fn parse(words: &[String]) -> Result<Parsed> {
         queue,
         other: take(others.0),
     };
-    let config = take("--config").context("say --config FILE")?;
-    Ok(Parsed::Ask(Box::new(Asked { question, config, json: take("--json").is_some() })))
+    let (creds, authorities) = (take("--creds"), take("--tls-ca"));
+    let whom = match (take("--config"), take("--server")) {
+        (Some(config), None) => {
+            ensure!(creds.is_none() && authorities.is_none(), "--creds and --tls-ca go with --server");
+            Whom::Config(config)
+        }
+        (None, Some(url)) => Whom::Server { url, creds, authorities },
+        _ => bail!("say --config FILE or --server URL"),
+    };
+    Ok(Parsed::Ask(Box::new(Asked { question, whom, json: take("--json").is_some() })))
 }
 
 /// A user's name, or the JWT in a file of that name.

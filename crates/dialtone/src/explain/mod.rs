@@ -1,16 +1,17 @@
 //! `dialtone explain`: the whole path of a subject, and why a message does not arrive.
 //!
 //! [`args`] is the command line, [`text`] puts an answer into words. The answer itself is worked out by
-//! [`dialtone_server::explain`], here from a configuration, or by a running server.
+//! [`dialtone_server::explain`], here from a configuration, or by a running server that [`server`] asks.
 
 mod args;
+mod server;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use crate::serve;
 use anyhow::Result;
-use args::{Asked, Parsed};
+use args::{Asked, Parsed, Whom};
 use dialtone_server::explain::{Explainer, Report, Verdict};
 use std::path::Path;
 
@@ -47,7 +48,13 @@ fn answer(parsed: &Parsed) -> Result<(String, i32)> {
 }
 
 fn ask(asked: &Asked) -> Result<Report> {
-    let file = Path::new(&asked.config);
-    let options = serve::load(file).and_then(serve::checked)?;
-    Ok(Explainer::new(options)?.answer(&asked.question)?)
+    match &asked.whom {
+        Whom::Config(file) => {
+            let options = serve::load(Path::new(file)).and_then(serve::checked)?;
+            Ok(Explainer::new(options)?.answer(&asked.question)?)
+        }
+        Whom::Server { url, creds, authorities } => {
+            server::ask(url, creds.as_deref(), authorities.as_deref(), &asked.question)
+        }
+    }
 }

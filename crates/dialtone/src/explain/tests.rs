@@ -3,8 +3,10 @@
 use super::args::{self, Parsed};
 use super::{FOUND, NOWHERE, text};
 use dialtone_config::load_text;
-use dialtone_server::explain::{Explainer, Verdict};
+use dialtone_server::Server;
+use dialtone_server::explain::{Action, Explainer, Question, Verdict};
 use expect_test::{Expect, expect};
+use std::io::{BufRead as _, BufReader, Write as _};
 
 const SHOP: &str = r#"
 accounts {
@@ -364,7 +366,9 @@ fn arguments_are_read_whole() {
         args::parse(&words).map_err(|problem| format!("{problem:#}"))
     };
     for (arguments, problem) in [
-        ("pub a", "say --config FILE"),
+        ("pub a", "say --config FILE or --server URL"),
+        ("-c f --server u pub a", "say --config FILE or --server URL"),
+        ("-c f --creds u pub a", "--creds and --tls-ca go with --server"),
         ("-c f", "say `pub SUBJECT` or `sub SUBJECT`; see dialtone explain --help"),
         ("-c f push a", "push is neither pub nor sub"),
         ("-c f --queue q pub a", "--queue goes with sub"),
@@ -377,4 +381,78 @@ fn arguments_are_read_whole() {
         assert_eq!(parse(arguments).expect_err(arguments), problem);
     }
     assert_eq!(parse("--help"), Ok(Parsed::Help));
+}
+
+const LIVE: &str = r#"
+port: -1
+host: 127.0.0.1
+system_account: SYS
+accounts {
+  A { users = [ { user: a, password: x } ], exports = [ { stream: "s.>" } ] }
+  B {
+    users = [ { user: b, password: x, permissions: { subscribe: { deny: "s.no" } } } ]
+    imports = [ { stream: { account: A, subject: "s.>" } } ]
+  }
+  SYS { users = [ { user: admin, password: secret } ] }
+}
+"#;
+
+/// A running server tells who listens, and its own subscriptions for that are in no figure.
+#[test]
+fn a_running_server_tells_who_listens() {
+    let options = load_text(LIVE, "t.conf", &mut |_: &std::path::Path| unreachable!(), &|_| None);
+    let server = Server::builder().options(options.expect("good")).quiet().start().expect("a server");
+    let mut listener = BufReader::new(server.connect_in_process().expect("a connection"));
+    let hello =
+        "CONNECT {\"user\":\"b\",\"pass\":\"x\",\"verbose\":false}\r\nSUB s.> 1\r\nSUB s.> q 2\r\nPING\r\n";
+    listener.get_mut().write_all(hello.as_bytes()).expect("sent");
+    let mut line = String::new();
+    while line != "PONG\r\n" {
+        line.clear();
+        assert!(listener.read_line(&mut line).expect("an answer") > 0);
+    }
+    let address = server.client_address().expect("it listens");
+    let ask = |subject: &str| {
+        let question = Question {
+            account: "A".into(),
+            user: Some("a".into()),
+            action: Action::Publish,
+            subject: subject.into(),
+            queue: None,
+            other: Some("B".into()),
+        };
+        let url = format!("nats://admin:secret@{address}");
+        super::server::ask(&url, None, None, &question).map(|report| text::describe(&report))
+    };
+    expect![[r#"
+        user a of account A publishes to s.x
+          may publish s.x: nothing denies it
+          arrives in account A as s.x
+            may receive it: a
+            listening now: 0 subscriptions
+          stream: account B takes s.> of account A  [t.conf:9:17]
+            exported as s.>  [t.conf:6:57]
+            arrives in account B as s.x
+              may receive it: b
+              listening now: 1 subscription, one of each queue group of q
+        it arrives there
+    "#]]
+    .assert_eq(&ask("s.x").expect("an answer"));
+    expect![[r#"
+        user a of account A publishes to s.no
+          may publish s.no: nothing denies it
+          arrives in account A as s.no
+            may receive it: a
+            listening now: 0 subscriptions
+          stream: account B takes s.> of account A  [t.conf:9:17]
+            exported as s.>  [t.conf:6:57]
+            arrives in account B as s.no
+              none of its users may receive it
+              b may not: subscribe deny s.no  [t.conf:8:73]
+              listening now: 0 subscriptions; withheld from 2, whose rights do not let them have it
+        it does not arrive there, where somebody may receive it
+    "#]]
+    .assert_eq(&ask("s.no").expect("an answer"));
+    expect![[r#""s.*" is no subject to publish to: it must have no wildcards and no empty tokens"#]]
+        .assert_eq(&ask("s.*").expect_err("no subject").to_string());
 }

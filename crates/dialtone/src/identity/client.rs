@@ -12,6 +12,7 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
 const PORT_DEFAULT: u16 = 4222;
 /// How long a server may take over each step of entering.
@@ -99,9 +100,30 @@ enum Operation {
     Other,
 }
 
+/// Who enters.
+pub enum Login {
+    /// Whoever a connection without credentials is.
+    Nobody,
+    /// A user with its password.
+    Password(String, Zeroizing<String>),
+    /// A user with its JWT and seed.
+    Signed(Box<Credentials>),
+}
+
+impl Login {
+    /// How people call it.
+    fn name(&self) -> &str {
+        match self {
+            Self::Nobody => "without credentials",
+            Self::Password(user, _) => user,
+            Self::Signed(user) => &user.token.name,
+        }
+    }
+}
+
 impl Client {
     /// Connects and enters as this user. `authorities`: a file with the certificates that verify servers.
-    pub fn connect(address: &Address, user: &Credentials, authorities: Option<&Path>) -> Result<Self> {
+    pub fn connect(address: &Address, user: &Login, authorities: Option<&Path>) -> Result<Self> {
         let at = || format!("server {}:{}", address.host, address.port);
         let stream = Stream::Plain(open(address).with_context(at)?);
         let inbox = format!("_INBOX.{:032x}", rand::random::<u128>());
@@ -110,7 +132,7 @@ impl Client {
         Ok(client)
     }
 
-    fn enter(&mut self, address: &Address, user: &Credentials, authorities: Option<&Path>) -> Result<()> {
+    fn enter(&mut self, address: &Address, user: &Login, authorities: Option<&Path>) -> Result<()> {
         let until = Instant::now() + ENTER_TIMEOUT;
         let Some(Operation::Info(info)) = self.next(until)? else {
             bail!("it does not speak the NATS protocol")
@@ -120,15 +142,25 @@ impl Client {
             self.encrypt(address, authorities)?;
         }
         let nonce = info.get("nonce").and_then(Value::as_str).unwrap_or_default();
-        let connect = json!({
+        let mut connect = json!({
             "verbose": false, "pedantic": false, "lang": "dialtone-identity", "version": env!("CARGO_PKG_VERSION"),
             "protocol": 1, "headers": true, "no_responders": true, "name": "dialtone identity",
-            "jwt": user.jwt, "sig": BASE64URL_NOPAD.encode(&user.seed.sign(nonce.as_bytes())),
         });
+        match user {
+            Login::Nobody => {}
+            Login::Password(user, password) => {
+                connect["user"] = user.as_str().into();
+                connect["pass"] = password.as_str().into();
+            }
+            Login::Signed(user) => {
+                connect["jwt"] = user.jwt.as_str().into();
+                connect["sig"] = BASE64URL_NOPAD.encode(&user.seed.sign(nonce.as_bytes())).into();
+            }
+        }
         self.stream.send(format!("CONNECT {connect}\r\nSUB {}.* 1\r\nPING\r\n", self.inbox).as_bytes())?;
         loop {
             match self.next(until)?.context("it does not let in")? {
-                Operation::Error(text) => bail!("it refuses user `{}`: {text}", user.token.name),
+                Operation::Error(text) => bail!("it refuses user `{}`: {text}", user.name()),
                 Operation::Other => return Ok(()),
                 _ => {}
             }

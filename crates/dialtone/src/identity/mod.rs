@@ -7,7 +7,7 @@
 
 mod args;
 mod changes;
-mod client;
+pub(crate) mod client;
 mod commands;
 mod describe;
 mod session;

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Question {
     /// An account, by its name or public NKey.
     pub account: String,

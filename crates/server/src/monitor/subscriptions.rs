@@ -5,6 +5,7 @@ use super::options::SubszOptions;
 use super::times::stamp;
 use crate::internal::OWN_ID;
 use crate::shared::Shared;
+use crate::system;
 use dialtone_broker::account::Account;
 use dialtone_broker::sharing::ServiceImport;
 use dialtone_broker::subscription::Subscription;
@@ -29,8 +30,10 @@ pub(crate) fn subsz(shared: &Shared, options: &SubszOptions) -> Result<Value, St
     if *list {
         for account in &accounts {
             let interest = account.interest();
-            let wanted =
-                interest.iter().filter(|s| test.is_empty() || set::matches(s.0.filter(), test.as_bytes()));
+            let wanted = interest
+                .iter()
+                .filter(|s| !system::is_unlisted(&s.0))
+                .filter(|s| test.is_empty() || set::matches(s.0.filter(), test.as_bytes()));
             rows.extend(wanted.map(|s| detail(&s.0, Some(&account.name))));
             drop(interest);
             rows.extend(services(account, test));
@@ -64,10 +67,11 @@ pub(crate) fn subsz(shared: &Shared, options: &SubszOptions) -> Result<Value, St
 pub(super) fn stats(account: &Account) -> Stats {
     let stats = account.interest().stats();
     let services = account.sharing().services_len();
+    let unlisted = account.unlisted();
     Stats {
-        entries: stats.entries + services,
-        filters: stats.filters + services,
-        inserts: stats.inserts + services as u64,
+        entries: (stats.entries + services).saturating_sub(unlisted),
+        filters: (stats.filters + services).saturating_sub(unlisted),
+        inserts: (stats.inserts + services as u64).saturating_sub(unlisted as u64),
         fanout_max: stats.fanout_max.max(services.min(1)),
         ..stats
     }

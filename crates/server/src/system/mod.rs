@@ -11,6 +11,7 @@
 mod about;
 mod commands;
 mod events;
+mod explain;
 mod filter;
 mod given;
 mod requests;
@@ -22,6 +23,7 @@ mod trace;
 pub(crate) use about::{feature_flags, server};
 pub(crate) use events::{connected, joined, lame_duck, left, refused, shutdown};
 pub(crate) use given::exports;
+pub(crate) use subjects::is_unlisted;
 pub(crate) use trace::{Ingress, traced};
 
 use crate::internal::{Outgoing, Timer};

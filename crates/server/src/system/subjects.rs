@@ -4,10 +4,11 @@
 //! `/accountz` and STATSZ say.
 
 use super::requests::{self, Ask};
-use super::{commands, tenants};
-use crate::internal::{Desk, Handler, Message};
+use super::{commands, explain, tenants};
+use crate::internal::{Desk, Handler, Message, is_own};
 use crate::shared::Shared;
 use dialtone_broker::account::Account;
+use dialtone_broker::subscription::Subscription;
 use std::sync::Arc;
 
 /// What answers a message.
@@ -68,6 +69,17 @@ pub(super) const SYSTEM: &[(&str, Answer)] = &[
     ("$SYS._INBOX_.{id}", Answer::Cluster),
 ];
 
+/// What the official server does not have: by PING and by id, too. In no figure, since its own is compared with those of
+/// the official one.
+const BEYOND: &[(&str, Answering)] = &[("EXPLAIN", explain::answer)];
+
+/// Whether a subscription is for what the official server does not have.
+pub(crate) fn is_unlisted(subscription: &Subscription) -> bool {
+    let name = |filter: &[u8]| filter.rsplit(|&byte| byte == b'.').next().map(<[u8]>::to_vec);
+    let name = name(subscription.filter()).unwrap_or_default();
+    is_own(subscription.peer()) && BEYOND.iter().any(|(known, _)| known.as_bytes() == name)
+}
+
 /// Answers in the system account.
 pub(super) fn serve_system(shared: &Shared, system: &Arc<Account>) {
     let id = &shared.identity.id;
@@ -90,6 +102,10 @@ pub(super) fn serve_system(shared: &Shared, system: &Arc<Account>) {
             Answer::Subject(answer) => serve(subject, Arc::new(*answer)),
             Answer::Cluster => serve(subject, Arc::new(|_, _| {})),
         }
+    }
+    for (name, answer) in BEYOND {
+        both(name, Arc::new(*answer));
+        system.unlist(2);
     }
 }
 

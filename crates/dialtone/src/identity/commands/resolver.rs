@@ -2,7 +2,7 @@
 
 use crate::identity::args::Call;
 use crate::identity::args::values::{duration, now};
-use crate::identity::client::{Address, Client};
+use crate::identity::client::{Address, Client, Login};
 use crate::identity::session::Session;
 use crate::identity::store::{Entry, files, parse_token};
 use crate::identity::table::Table;
@@ -40,6 +40,7 @@ impl Resolver {
         };
         let timeout = call.parsed("--timeout", duration)?.unwrap_or(TIMEOUT_DEFAULT);
         let authorities = call.value("--tls-ca").map(Path::new);
+        let user = Login::Signed(Box::new(user));
         let client = Client::connect(&Address::parse(url)?, &user, authorities)?;
         Ok(Self { client, timeout })
     }

@@ -1,0 +1,17 @@
+//! Why a message arrives, or does not, asked of a running server: it tells who listens, too.
+
+use super::requests::{Failure, answer_with};
+use crate::explain::{Facts, Question, answer as explained};
+use crate::internal::{Desk, Message};
+use serde_json::to_value;
+
+/// Answers a request whose body is a [`Question`].
+pub(super) fn answer(desk: &mut Desk, message: &Message) {
+    let question = serde_json::from_slice::<Question>(&message.payload);
+    answer_with(desk, message, "ExplainEventOptions", "ExplainOptions", |shared, _| {
+        let question = question.map_err(|problem| Failure::Refused(problem.to_string()))?;
+        let report = explained(shared, &question, Facts::Living);
+        let report = report.map_err(|problem| Failure::Refused(problem.to_string()))?;
+        to_value(report).map_err(|problem| Failure::Failed(problem.to_string()))
+    });
+}
