@@ -314,11 +314,12 @@ impl Peer {
     }
 
     /// Takes all its subscriptions out of its account.
-    pub fn unsubscribe_all(&self) {
+    pub fn unsubscribe_all(&self) -> Vec<Arc<Subscription>> {
         let all = self.subscriptions.lock().take_all();
         if let Some(account) = self.place.read().account.clone() {
             account.remove_all(&all);
         }
+        all
     }
 
     /// Takes one subscription out, wherever it still is.

@@ -1,13 +1,14 @@
 //! Asking an authorization service about a connection: off the event loops, and closed where no answer comes.
 
 use crate::internal::{Answer, Desk, Outgoing};
-use crate::registry::Session;
+use crate::registry::{Introduction, Session};
 use crate::shared::Shared;
+use crate::system;
 use crate::tokens::clock::now;
 use crate::tokens::review;
 use crate::verifier::Verdict;
 use data_encoding::BASE64;
-use dialtone_broker::account::GLOBAL;
+use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::peer::Peer;
 use dialtone_identity::authenticator::{Grant, Refusal, Surroundings};
 use dialtone_identity::callout::{Inquiry, Judging, Question, SUBJECT, XKEY_HEADER};
@@ -37,6 +38,13 @@ pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, requ
     };
     let random = (rand::random(), rand::random());
     let keys = &shared.identity.keys;
+    let who = Introduction {
+        name: request.connect.name.clone(),
+        lang: request.connect.lang.clone(),
+        version: request.connect.version.clone(),
+        user: request.client.user.clone(),
+        account: GLOBAL.to_owned(),
+    };
     let question = match inquiry.ask(request, keys, random, (now(), timeout)) {
         Ok(question) => question,
         Err(_) => return decide(&session, Err(Refusal::Credentials("the question cannot be sealed"))),
@@ -46,22 +54,48 @@ pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, requ
         let header = format!("NATS/1.0\r\n{XKEY_HEADER}: {}\r\n\r\n", keys.curve.public());
         message.headers = header.into_bytes();
     }
+    let asked = Asked { account: account.clone(), who };
     desk.ask(&account, message, timeout, move |desk, answer| match answer {
         Answer::NoResponders => {
+            asked.refused(&desk.shared, &session, String::new());
             decide(&session, Err(Refusal::Credentials("nobody answers for the authorization service")));
         }
-        Answer::TimedOut => decide(&session, Err(Refusal::Credentials("auth request timed out"))),
+        Answer::TimedOut => {
+            asked.refused(&desk.shared, &session, String::new());
+            decide(&session, Err(Refusal::Credentials("auth request timed out")));
+        }
         Answer::Message(answer) => {
             let of_answer = session.clone();
             // The account of the answer may have to be looked up.
             let judged = desk.shared.verifier.take_lookup(move |shared| {
-                decide(&of_answer, judge(shared, &of_answer, &question, &answer.payload));
+                let outcome = judge(shared, &of_answer, &question, &answer.payload);
+                if let Err(why) = &outcome {
+                    asked.refused(shared, &of_answer, why.text().into_owned());
+                }
+                decide(&of_answer, outcome);
             });
             if !judged {
                 decide(&session, Err(Refusal::Credentials("too many connections at once")));
             }
         }
     });
+}
+
+/// Where it was asked about a connection, and what that said of itself.
+struct Asked {
+    account: Arc<Account>,
+    who: Introduction,
+}
+
+impl Asked {
+    /// Tells the account that the connection does not come in.
+    fn refused(self, shared: &Shared, session: &Arc<Session>, reason: String) {
+        let session = session.clone();
+        shared.internal.run(move |desk| {
+            let (shared, turn) = desk.parts();
+            system::refused_by_service(shared, turn, &session, &self.who, &self.account, &reason);
+        });
+    }
 }
 
 fn decide(session: &Arc<Session>, outcome: Result<Grant, Refusal>) {

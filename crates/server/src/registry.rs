@@ -3,6 +3,7 @@
 use crate::verifier::Verdict;
 use dialtone_broker::peer::{ClientId, Peer};
 use dialtone_broker::sharing::requester::{Card, Describe};
+use dialtone_broker::subscription::Subscription;
 use dialtone_identity::operator::Claimed;
 use dialtone_net::Secured;
 use dialtone_wire::CloseReason;
@@ -12,6 +13,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
+
+/// Subscriptions of closed connections that are remembered. A connection that ends when there are so many is remembered
+/// without its own.
+const CLOSED_SUBSCRIPTIONS_MAX: usize = 64 * 1024;
 
 /// What a client said of itself, and what the server made of it. No secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,7 +76,7 @@ pub struct Session {
     who: Mutex<Arc<str>>,
     verdict: Mutex<Option<Verdict>>,
     claimed: Mutex<Option<Arc<Claimed>>>,
-    activity_ms: AtomicU64,
+    activity_us: AtomicU64,
 }
 
 impl Session {
@@ -91,7 +96,7 @@ impl Session {
             who: Mutex::new(who.into()),
             verdict: Mutex::new(None),
             claimed: Mutex::new(None),
-            activity_ms: AtomicU64::new(0),
+            activity_us: AtomicU64::new(0),
         }
     }
 
@@ -143,13 +148,13 @@ impl Session {
 
     /// It did something.
     pub fn touch(&self, now: Instant) {
-        let since = now.saturating_duration_since(self.start_instant).as_millis() as u64;
-        self.activity_ms.store(since, Ordering::Relaxed);
+        let since = now.saturating_duration_since(self.start_instant).as_micros() as u64;
+        self.activity_us.store(since, Ordering::Relaxed);
     }
 
     /// When it last did something, counted from its start.
     pub fn activity(&self) -> Duration {
-        Duration::from_millis(self.activity_ms.load(Ordering::Relaxed))
+        Duration::from_micros(self.activity_us.load(Ordering::Relaxed))
     }
 
     /// Sets the round-trip time.
@@ -166,6 +171,8 @@ impl Session {
 impl Describe for Session {
     fn card(&self) -> Card {
         let said = self.introduction.get().cloned().unwrap_or_default();
+        let claimed = self.claimed();
+        let claims = claimed.as_deref();
         Card {
             start: crate::monitor::stamp(self.start),
             host: self.remote().map(|remote| remote.ip().to_string()).unwrap_or_default(),
@@ -175,7 +182,11 @@ impl Describe for Session {
             version: said.version,
             kind: "Client",
             client_type: "nats",
-            ..Card::default()
+            // A bearer token is a secret.
+            jwt: claims.filter(|c| !c.bearer).map(|c| c.jwt.to_string()).unwrap_or_default(),
+            issuer_key: claims.map(|c| c.token.issuer.to_string()).unwrap_or_default(),
+            name_tag: claims.map(|c| c.name.clone()).unwrap_or_default(),
+            tags: claims.map(|c| c.token.tags.clone()).unwrap_or_default(),
         }
     }
 }
@@ -185,8 +196,10 @@ impl Describe for Session {
 pub struct Closed {
     /// What it was.
     pub session: Arc<Session>,
-    /// Subscriptions it had.
+    /// How many subscriptions it had.
     pub subscriptions: usize,
+    /// Those of them that are remembered: all, unless all connections together had too many.
+    pub subscribed: Arc<[Arc<Subscription>]>,
     /// When it ended.
     pub stop: SystemTime,
     /// Why.
@@ -197,9 +210,17 @@ pub struct Closed {
 #[derive(Debug, Default)]
 pub struct Registry {
     open: Mutex<BTreeMap<ClientId, Arc<Session>>>,
-    closed: Mutex<VecDeque<Closed>>,
+    closed: Mutex<Ended>,
     slots: Mutex<Slots>,
     total: AtomicU64,
+}
+
+/// The connections that ended, the oldest first.
+#[derive(Debug, Default)]
+struct Ended {
+    connections: VecDeque<Closed>,
+    /// How many subscriptions they are remembered with.
+    subscribed: usize,
 }
 
 /// Small numbers for peers, given again after use.
@@ -232,23 +253,31 @@ impl Registry {
         open.len()
     }
 
-    /// Takes a connection out and remembers it among the last `closed_max`.
+    /// Takes a connection out and remembers it, and what it had subscribed to, among the last `closed_max`.
     pub fn remove(
         &self,
         session: &Arc<Session>,
         reason: CloseReason,
-        subscriptions: usize,
+        subscribed: Vec<Arc<Subscription>>,
         closed_max: usize,
     ) {
         self.open.lock().remove(&session.peer.id);
         if closed_max == 0 {
             return;
         }
+        let subscriptions = subscribed.len();
         let mut closed = self.closed.lock();
-        while closed.len() >= closed_max {
-            closed.pop_front();
+        while closed.connections.len() >= closed_max
+            && let Some(oldest) = closed.connections.pop_front()
+        {
+            closed.subscribed -= oldest.subscribed.len();
         }
-        closed.push_back(Closed { session: session.clone(), subscriptions, stop: SystemTime::now(), reason });
+        let fits = closed.subscribed + subscriptions <= CLOSED_SUBSCRIPTIONS_MAX;
+        let subscribed: Arc<[_]> = if fits { subscribed.into() } else { Arc::default() };
+        closed.subscribed += subscribed.len();
+        let stop = SystemTime::now();
+        let session = session.clone();
+        closed.connections.push_back(Closed { session, subscriptions, subscribed, stop, reason });
     }
 
     /// Connections now.
@@ -278,6 +307,6 @@ impl Registry {
 
     /// The connections that ended, the oldest first.
     pub fn closed(&self) -> Vec<Closed> {
-        self.closed.lock().iter().cloned().collect()
+        self.closed.lock().connections.iter().cloned().collect()
     }
 }

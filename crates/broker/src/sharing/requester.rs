@@ -37,7 +37,7 @@ pub struct Card {
     pub jwt: String,
     /// The key that issued it.
     pub issuer_key: String,
-    /// The account's name in its JWT.
+    /// Its name in its JWT.
     pub name_tag: String,
     /// Its tags.
     pub tags: Vec<String>,

@@ -194,6 +194,7 @@ impl Client {
             }
             crate::reload::give(&self.session, grant.permissions.clone());
             account.forget_matches();
+            system::rejoined(&self.shared, turn, &account);
         }
         self.user = grant.user;
         let who = self.introduction(&account.name);
@@ -221,7 +222,7 @@ impl Client {
     }
 
     /// What is known of it, from the CONNECT that is being checked.
-    fn introduction(&self, account: &str) -> Introduction {
+    pub(super) fn introduction(&self, account: &str) -> Introduction {
         let said = self.pending.as_deref().unwrap_or(&NOTHING);
         Introduction {
             name: said.name.clone(),

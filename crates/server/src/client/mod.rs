@@ -419,11 +419,14 @@ impl Client {
     /// It is gone: nothing of it is left in its account.
     pub fn leave(&mut self, turn: &mut Turn) {
         let peer = &self.session.peer;
-        let subscriptions = peer.subscriptions().len();
         peer.shut();
-        peer.unsubscribe_all();
+        let subscribed = peer.unsubscribe_all();
         let reason = peer.closing().unwrap_or(CloseReason::ClientClosed);
         let account = self.place.account.take();
+        if let Some(account) = account.as_ref().filter(|_| !self.user.is_empty()) {
+            // Set already, unless it was let in without having said anything of itself.
+            let _ = self.session.introduction.set(self.introduction(&account.name));
+        }
         let left = account.as_ref().map(|account| (account, account.leave()));
         if let Some((account, _)) = left.filter(|_| reason.is_slow_consumer()) {
             account.slow_consumers.fetch_add(1, Ordering::Relaxed);
@@ -449,7 +452,7 @@ impl Client {
         self.shared.troubles.count(reason);
         self.log(Event::ClientClosed, format_args!("Client connection closed: {}", reason.text()));
         let closed_max = self.policy.options.limits.closed_clients_max;
-        self.shared.registry.remove(&self.session, reason, subscriptions, closed_max);
+        self.shared.registry.remove(&self.session, reason, subscribed, closed_max);
     }
 }
 

@@ -29,21 +29,29 @@ pub(super) enum Work {
 /// The queue, as those see it who put something in.
 pub(super) struct Mailbox {
     sender: SyncSender<Work>,
+    waiting: AtomicUsize,
     waiting_bytes: AtomicUsize,
     lost: AtomicU64,
 }
 
 impl Mailbox {
     pub(super) fn new(sender: SyncSender<Work>) -> Self {
-        Self { sender, waiting_bytes: AtomicUsize::new(0), lost: AtomicU64::new(0) }
+        Self {
+            sender,
+            waiting: AtomicUsize::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+            lost: AtomicU64::new(0),
+        }
     }
 
     /// Puts work in. Never waits; false if it does not fit.
     pub(super) fn post(&self, work: Work) -> bool {
         let bytes = size(&work);
         let fits = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= WAITING_BYTES_MAX;
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         let taken = fits && self.sender.try_send(work).is_ok();
         if !taken {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -52,7 +60,13 @@ impl Mailbox {
 
     /// Work was taken out.
     pub(super) fn taken(&self, work: &Work) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
         self.waiting_bytes.fetch_sub(size(work), Ordering::Relaxed);
+    }
+
+    /// How many works wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     pub(super) fn take_lost(&self) -> u64 {

@@ -187,6 +187,11 @@ impl Internal {
         self.mailbox.post(Work::Task(Box::new(task)))
     }
 
+    /// Works that wait for the control thread.
+    pub(crate) fn waiting(&self) -> usize {
+        self.mailbox.waiting()
+    }
+
     /// The handler of a subscription.
     fn handler(&self, sid: u64) -> Option<Handler> {
         self.handlers.read().get(&sid).cloned()

@@ -10,6 +10,7 @@ use crate::shared::Shared;
 use dialtone_broker::account::GLOBAL;
 use dialtone_broker::peer::ClientId;
 use dialtone_broker::stats::Traffic;
+use dialtone_broker::subscription::Subscription;
 use dialtone_identity::certificate;
 use dialtone_subject::set;
 use dialtone_wire::CloseReason;
@@ -32,38 +33,58 @@ struct Row {
     end: Option<(SystemTime, CloseReason)>,
     traffic: Traffic,
     pending: usize,
+    /// Its subscriptions, when it ended or now; empty if nobody asks for them.
+    subscribed: Arc<[Arc<Subscription>]>,
     subscriptions: usize,
     activity: SystemTime,
 }
 
 impl Row {
-    fn open(session: Arc<Session>) -> Self {
-        let subscriptions = session.peer.subscriptions().len();
-        Self::new(session, None, subscriptions)
+    fn open(session: Arc<Session>, with_subscriptions: bool) -> Self {
+        let (subscriptions, subscribed) = {
+            let all = session.peer.subscriptions();
+            let listed = all.iter().filter(|_| with_subscriptions).cloned().collect();
+            (all.len(), listed)
+        };
+        Self::new(session, None, subscribed, subscriptions)
     }
 
     fn closed(closed: Closed) -> Self {
-        Self::new(closed.session, Some((closed.stop, closed.reason)), closed.subscriptions)
+        let end = Some((closed.stop, closed.reason));
+        Self::new(closed.session, end, closed.subscribed, closed.subscriptions)
     }
 
-    fn new(session: Arc<Session>, end: Option<(SystemTime, CloseReason)>, subscriptions: usize) -> Self {
+    fn new(
+        session: Arc<Session>,
+        end: Option<(SystemTime, CloseReason)>,
+        subscribed: Arc<[Arc<Subscription>]>,
+        subscriptions: usize,
+    ) -> Self {
         let traffic = session.peer.counters.read();
         let pending = session.peer.pending_bytes();
         let activity = session.start + session.activity();
-        Self { session, end, traffic, pending, subscriptions, activity }
+        Self { session, end, traffic, pending, subscribed, subscriptions, activity }
     }
 
     fn user(&self) -> &str {
         self.session.introduction.get().map_or("", |i| &i.user)
     }
 
-    fn account(&self) -> &str {
-        self.session.introduction.get().map_or("", |i| &i.account)
+    /// Its account. One that has not said who it is counts as one of the account for everyone, as long as it is there.
+    fn account(&self) -> String {
+        match (self.session.introduction.get(), &self.end) {
+            (Some(introduction), _) => introduction.account.clone(),
+            (None, Some(_)) => String::new(),
+            (None, None) => {
+                let place = self.session.peer.place();
+                place.account.map_or_else(|| GLOBAL.to_owned(), |account| account.name.to_string())
+            }
+        }
     }
 
     /// Whether it has a subscription that gets some message that this filter would get.
     fn is_subscribed(&self, filter: &[u8]) -> bool {
-        self.session.peer.subscriptions().iter().any(|s| set::overlap(filter, s.filter()))
+        self.subscribed.iter().any(|s| set::overlap(filter, s.filter()))
     }
 
     fn uptime(&self, now: SystemTime) -> Duration {
@@ -99,7 +120,8 @@ pub(crate) fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, St
     }
     let mut rows = Vec::new();
     if state != State::Closed {
-        rows.extend(shared.registry.open().into_iter().map(Row::open));
+        let listed = options.subs != Subs::No || !options.filter_subject.is_empty();
+        rows.extend(shared.registry.open().into_iter().map(|session| Row::open(session, listed)));
     }
     if state != State::Open {
         rows.extend(shared.registry.closed().into_iter().map(Row::closed));
@@ -107,14 +129,11 @@ pub(crate) fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, St
     if !account.is_empty() {
         rows.retain(|row| row.account() == account);
     }
-    let mut total = rows.len();
+    let total = rows.len();
     if options.cid > 0 {
         rows.retain(|row| row.session.peer.id == ClientId(options.cid));
     } else if !options.user.is_empty() {
         rows.retain(|row| row.user() == options.user);
-        if state != State::Open {
-            total = rows.len();
-        }
     }
     if !options.filter_subject.is_empty() {
         rows.retain(|row| row.is_subscribed(options.filter_subject.as_bytes()));
@@ -190,9 +209,7 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
         set("stop", stamp(stop).into());
         set("reason", reason.text().into());
     }
-    if !session.rtt().is_zero() || row.end.is_some() {
-        set("rtt", duration(session.rtt()).into());
-    }
+    set("rtt", duration(session.rtt()).into());
     set("uptime", uptime(row.uptime(now)).into());
     set("idle", uptime(row.idle(now)).into());
     set("pending_bytes", row.pending.into());
@@ -209,27 +226,28 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
                 set(key, text.as_str().into());
             }
         }
-        if auth {
-            if !introduction.user.is_empty() {
-                set("authorized_user", introduction.user.as_str().into());
+    }
+    if auth {
+        let account = row.account();
+        if !row.user().is_empty() {
+            set("authorized_user", row.user().into());
+        }
+        if account != GLOBAL && !account.is_empty() {
+            set("account", account.as_str().into());
+        }
+        let claimed = session.claimed();
+        if !account.is_empty() && (row.end.is_none() || account != GLOBAL) {
+            let name = claimed.as_ref().map(|claimed| claimed.account_name.as_str());
+            set("name_tag", name.unwrap_or(&account).into());
+        }
+        if let Some(claimed) = claimed {
+            // Who has a bearer token needs nothing else: it is a secret.
+            if !claimed.bearer {
+                set("jwt", (*claimed.jwt).into());
             }
-            if introduction.account != GLOBAL && !introduction.account.is_empty() {
-                set("account", introduction.account.as_str().into());
-            }
-            let claimed = session.claimed();
-            if !introduction.account.is_empty() {
-                let name = claimed.as_ref().map(|claimed| claimed.account_name.as_str());
-                set("name_tag", name.unwrap_or(&introduction.account).into());
-            }
-            if let Some(claimed) = claimed {
-                // Who has a bearer token needs nothing else: it is a secret.
-                if !claimed.bearer {
-                    set("jwt", (*claimed.jwt).into());
-                }
-                set("issuer_key", claimed.token.issuer.to_string().into());
-                if !claimed.token.tags.is_empty() {
-                    set("tags", claimed.token.tags.clone().into());
-                }
+            set("issuer_key", claimed.token.issuer.to_string().into());
+            if !claimed.token.tags.is_empty() {
+                set("tags", claimed.token.tags.clone().into());
             }
         }
     }
@@ -245,7 +263,7 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
     if let Some(key) = session.proxy.get() {
         set("proxy", json!({ "key": &**key }));
     }
-    let table = session.peer.subscriptions();
+    let table = &row.subscribed;
     match subs {
         _ if table.is_empty() => {}
         Subs::No => {}
@@ -255,7 +273,9 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
             set("subscriptions_list", subjects.into());
         }
         Subs::Details => {
-            let details: Vec<_> = table.iter().map(|s| detail(s, None)).collect();
+            // Of a connection that ended it is told, as in the official server.
+            let of_account = row.end.map(|_| row.account());
+            let details: Vec<_> = table.iter().map(|s| detail(s, of_account.as_deref())).collect();
             set("subscriptions_list_detail", details.into());
         }
     }

@@ -1,5 +1,6 @@
 //! `/varz`, and the endpoints of parts that this server does not have.
 
+use super::options::{IpqueueszOptions, JszOptions};
 use super::times::{stamp, uptime};
 use crate::policy::COMPATIBLE_VERSION;
 use crate::process;
@@ -151,7 +152,12 @@ pub(crate) fn leafz(shared: &Shared) -> Value {
 }
 
 /// JetStream is off.
-pub(crate) fn jsz(shared: &Shared) -> Value {
+///
+/// Errors: only a leader was asked.
+pub(crate) fn jsz(shared: &Shared, options: &JszOptions) -> Result<Value, &'static str> {
+    if options.leader_only {
+        return Err("filtered response: not leader");
+    }
     let rest = json!({
         "memory": 0, "storage": 0, "reserved_memory": 0, "reserved_storage": 0, "accounts": 0, "ha_assets": 0,
         "api": { "level": 0, "total": 0, "errors": 0 },
@@ -159,7 +165,24 @@ pub(crate) fn jsz(shared: &Shared) -> Value {
         "config": { "max_memory": 0, "max_storage": 0 },
         "streams": 0, "consumers": 0, "messages": 0, "bytes": 0, "total": 0,
     });
-    with_head(shared, rest)
+    Ok(with_head(shared, rest))
+}
+
+/// What waits inside, by the names that the official server has for it. Here all of it waits in one queue, and what is
+/// sent waits nowhere.
+pub(crate) fn ipqueuesz(shared: &Shared, options: &IpqueueszOptions) -> Value {
+    let waiting = shared.internal.waiting();
+    let queues = [
+        ("System recvQ", waiting),
+        ("System recvQ Pings", 0),
+        ("System sendQ", 0),
+        ("SendQ", 0),
+        ("delayed API responses", 0),
+    ];
+    let wanted = queues
+        .into_iter()
+        .filter(|(name, waiting)| (options.all || *waiting > 0) && name.contains(&options.filter));
+    wanted.map(|(name, waiting)| (name.to_owned(), json!({ "pending": waiting }))).collect()
 }
 
 /// Profiles of a Go program; this is none.

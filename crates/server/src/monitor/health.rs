@@ -11,6 +11,8 @@ pub(crate) struct Health {
     pub(super) code: u16,
     status: &'static str,
     error: Option<&'static str>,
+    /// The kind of the error, where problems are listed.
+    kind: Option<&'static str>,
 }
 
 impl Health {
@@ -29,14 +31,16 @@ impl Health {
     }
 
     fn add_error(&self, out: &mut Value) {
-        if let (Some(object), Some(error)) = (out.as_object_mut(), self.error) {
-            object.insert("error".into(), error.into());
-        }
+        let (Some(object), Some(error)) = (out.as_object_mut(), self.error) else { return };
+        match self.kind {
+            Some(kind) => object.insert("errors".into(), json!([{ "type": kind, "error": error }])),
+            None => object.insert("error".into(), error.into()),
+        };
     }
 }
 
 pub(crate) fn healthz(shared: &Shared, options: &HealthzOptions) -> Health {
-    let HealthzOptions { account, stream, consumer } = options;
+    let HealthzOptions { details, account, stream, consumer } = options;
     let (code, status, error) = if !stream.is_empty() && account.is_empty() {
         (400, "error", Some("\"account\" must not be empty when checking stream health"))
     } else if !consumer.is_empty() && stream.is_empty() {
@@ -46,5 +50,6 @@ pub(crate) fn healthz(shared: &Shared, options: &HealthzOptions) -> Health {
     } else {
         (200, "ok", None)
     };
-    Health { code, status, error }
+    let kind = details.then_some(if code == 400 { "BAD_REQUEST" } else { "CONNECTION" });
+    Health { code, status, error, kind }
 }

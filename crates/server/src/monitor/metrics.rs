@@ -1,4 +1,5 @@
-//! `/metrics`: Prometheus. The number of series depends on the number of accounts, and is bounded.
+//! `/metrics`: Prometheus. The number of series depends on the number of accounts, and is bounded: those with the most
+//! messages have series of their own.
 
 use crate::process;
 use crate::shared::Shared;
@@ -94,15 +95,7 @@ fn accounts(shared: &Shared, out: &mut String) {
         ]
     };
     let all = shared.accounts();
-    let mut rows: Vec<(String, [u64; 6])> =
-        all.iter().take(ACCOUNTS_MAX).map(|a| (label(&a.name), row(a))).collect();
-    if all.len() > ACCOUNTS_MAX {
-        let mut sum = [0; 6];
-        for account in all.iter().skip(ACCOUNTS_MAX) {
-            sum.iter_mut().zip(row(account)).for_each(|(sum, n)| *sum += n);
-        }
-        rows.push(("other".into(), sum));
-    }
+    let rows = bounded(all.iter().map(|a| (label(&a.name), row(a))).collect(), ACCOUNTS_MAX);
     for (at, Metric(name, kind, help)) in ACCOUNT_METRICS.iter().enumerate() {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (account, values) in &rows {
@@ -111,7 +104,36 @@ fn accounts(shared: &Shared, out: &mut String) {
     }
 }
 
+/// At most `max` rows: those with the most messages, by name, and the sum of all others.
+fn bounded(mut rows: Vec<(String, [u64; 6])>, max: usize) -> Vec<(String, [u64; 6])> {
+    if rows.len() <= max {
+        return rows;
+    }
+    rows.sort_by_key(|(_, [_, _, received, _, sent, _])| std::cmp::Reverse(received.saturating_add(*sent)));
+    let mut others = [0u64; 6];
+    for (_, row) in rows.drain(max..) {
+        others.iter_mut().zip(row).for_each(|(sum, n)| *sum = sum.saturating_add(n));
+    }
+    rows.sort_unstable();
+    rows.push(("other".into(), others));
+    rows
+}
+
 /// A label's value, escaped.
 fn label(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busiest_accounts_have_series_and_the_others_are_one() {
+        let row = |name: &str, received, sent| (name.to_owned(), [1, 2, received, 0, sent, 0]);
+        let all = vec![row("a", 1, 0), row("b", 0, 9), row("c", 5, 5), row("d", 2, 0)];
+        let other = ("other".to_owned(), [2, 4, 3, 0, 0, 0]);
+        assert_eq!(bounded(all.clone(), 2), [row("b", 0, 9), row("c", 5, 5), other]);
+        assert_eq!(bounded(all.clone(), 4), all);
+    }
 }

@@ -25,7 +25,7 @@ use options::{
     JszOptions, LeafzOptions, RoutezOptions, SubszOptions,
 };
 use query::Query;
-use serde_json::{Value, json};
+use serde_json::Value;
 use source::{Bad, Source as _};
 use std::sync::Arc;
 pub(crate) use times::stamp;
@@ -87,7 +87,9 @@ const fn at(path: &'static str, title: &'static str, counted: Counted, handler: 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     at("/", "", Always, |_, _| Ok(front_page())),
     at("/varz", "General", Always, |s, _| found(general::varz(s))),
-    at("/jsz", "JetStream", Always, |s, q| found(JszOptions::read(q).map(|_| general::jsz(s))?)),
+    at("/jsz", "JetStream", Always, |s, q| {
+        found(general::jsz(s, &JszOptions::read(q)?).map_err(|why| Bad(why.into()))?)
+    }),
     at("/connz", "Connections", Understood, connz),
     at("/slowz", "Slow Connections", Never, |s, q| found(slow::slowz(s, q.window(slow::LIMIT_DEFAULT)?))),
     at("/accountz", "Accounts", Always, accountz),
@@ -102,7 +104,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         found(GatewayzOptions::read(q).map(|_| general::gatewayz(s))?)
     }),
     at("/raftz", "Raft Groups", Never, |_, _| Ok(Answer::text(404, "No Raft nodes registered"))),
-    at("/ipqueuesz", "", Never, |_, q| found(IpqueueszOptions::read(q).map(|_| json!({}))?)),
+    at("/ipqueuesz", "", Never, |s, q| found(general::ipqueuesz(s, &IpqueueszOptions::read(q)?))),
     at("/stacksz", "", Never, |_, _| Ok(Answer::text(200, general::STACKS))),
     at("/healthz", "Health Probe", Always, healthz),
     at("/metrics", "Prometheus Metrics", Never, metrics),

@@ -99,6 +99,8 @@ impl AccountStatzOptions {
 /// `/healthz`
 #[derive(Clone, Debug)]
 pub(crate) struct HealthzOptions {
+    /// Every problem, not the first alone.
+    pub(crate) details: bool,
     pub(crate) account: String,
     pub(crate) stream: String,
     pub(crate) consumer: String,
@@ -106,10 +108,11 @@ pub(crate) struct HealthzOptions {
 
 impl HealthzOptions {
     pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
-        for name in ["js-enabled", "js-enabled-only", "js-server-only", "js-meta-only", "details"] {
+        for name in ["js-enabled", "js-enabled-only", "js-server-only", "js-meta-only"] {
             source.flag(same(name))?;
         }
         Ok(Self {
+            details: source.flag(same("details"))?,
             account: source.text(same("account"))?,
             stream: source.text(same("stream"))?,
             consumer: source.text(same("consumer"))?,
@@ -146,7 +149,10 @@ impl LeafzOptions {
 }
 
 /// `/jsz`
-pub(crate) struct JszOptions;
+pub(crate) struct JszOptions {
+    /// Only a server that leads answers.
+    pub(crate) leader_only: bool,
+}
 
 impl JszOptions {
     pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
@@ -156,23 +162,27 @@ impl JszOptions {
             named("consumers", "consumer"),
             named("direct-consumers", "direct_consumer"),
             same("config"),
-            named("leader-only", "leader_only"),
             named("stream-leader-only", "stream_leader_only"),
             same("raft"),
         ] {
             source.flag(name)?;
         }
         source.window(LIMIT_DEFAULT)?;
-        Ok(Self)
+        Ok(Self { leader_only: source.flag(named("leader-only", "leader_only"))? })
     }
 }
 
 /// `/ipqueuesz`
-pub(crate) struct IpqueueszOptions;
+pub(crate) struct IpqueueszOptions {
+    /// Queues in which nothing waits, too.
+    pub(crate) all: bool,
+    /// Only those whose name holds this.
+    pub(crate) filter: String,
+}
 
 impl IpqueueszOptions {
     pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
-        source.flag(same("all")).map(|_| Self)
+        Ok(Self { all: source.flag(same("all"))?, filter: source.text(named("queues", "filter"))? })
     }
 }
 

@@ -103,7 +103,7 @@ impl Source for Query {
 
     fn subs(&self) -> Result<Subs, Bad> {
         match self.value("subs") {
-            "detail" => Ok(Subs::Details),
+            text if text.eq_ignore_ascii_case("detail") => Ok(Subs::Details),
             _ if self.flag(same("subs"))? => Ok(Subs::Subjects),
             _ => Ok(Subs::No),
         }

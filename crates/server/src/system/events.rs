@@ -1,13 +1,14 @@
 //! Who comes and goes: `$SYS.ACCOUNT.*.CONNECT` and its kin. Told in the turn in which it happens.
 
 use super::{about, tell};
-use crate::internal::Desk;
+use crate::internal::{Desk, Outgoing};
 use crate::monitor::accounts::statistics;
 use crate::monitor::times::stamp;
 use crate::registry::{Introduction, Session};
 use crate::shared::Shared;
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::deliver::Turn;
+use dialtone_broker::sharing::requester::Describe as _;
 use dialtone_wire::CloseReason;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -18,6 +19,13 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// A connection took its place in an account; it has so many with it.
 pub(crate) fn joined(shared: &Shared, turn: &mut Turn, account: &Arc<Account>, connections: u32) {
+    changed(shared, turn, account, connections);
+}
+
+/// A connection that is in an account showed again that it may be there: it leaves and comes back.
+pub(crate) fn rejoined(shared: &Shared, turn: &mut Turn, account: &Arc<Account>) {
+    let connections = account.connections();
+    changed(shared, turn, account, connections.saturating_sub(1));
     changed(shared, turn, account, connections);
 }
 
@@ -38,8 +46,31 @@ pub(crate) fn refused(shared: &Shared, turn: &mut Turn, session: &Session) {
         return;
     }
     let subject = format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", shared.identity.id);
-    let event = disconnect(shared, session, &introduction(session), CloseReason::AuthenticationViolation);
-    tell(shared, turn, &subject, &event);
+    let reason = CloseReason::AuthenticationViolation.text();
+    let event = disconnect(shared, session, &introduction(session), reason);
+    tell(shared, turn, &subject, &event.into());
+}
+
+/// The authorization service of an account did not let a connection in. Told in that account, whose owners see no other
+/// event of it.
+pub(crate) fn refused_by_service(
+    shared: &Shared,
+    turn: &mut Turn,
+    session: &Session,
+    who: &Introduction,
+    account: &Arc<Account>,
+    reason: &str,
+) {
+    if !shared.has_system() {
+        return;
+    }
+    let mut event = disconnect(shared, session, who, reason);
+    if let Some(Value::Object(client)) = event.get_mut("client") {
+        client.insert("acc".into(), (*account.name).into());
+    }
+    let payload = Value::from(event).to_string();
+    let message = Outgoing::new("$SYS.ACCOUNT.CLIENT.AUTH.ERR", payload);
+    shared.internal.publish(&shared.registry, turn, account, &message);
 }
 
 /// A connection is gone; `account` has so many left, unless it was never in one.
@@ -57,8 +88,8 @@ pub(crate) fn left(
         changed(shared, turn, account, connections);
     }
     let who = introduction(session);
-    let event = disconnect(shared, session, &who, reason);
-    tell(shared, turn, &format!("$SYS.ACCOUNT.{}.DISCONNECT", who.account), &event);
+    let event = disconnect(shared, session, &who, reason.text());
+    tell(shared, turn, &format!("$SYS.ACCOUNT.{}.DISCONNECT", who.account), &event.into());
 }
 
 /// The server lets its clients go.
@@ -124,7 +155,7 @@ fn beat(desk: &mut Desk, account: Arc<Account>, on: bool) {
     desk.system.heartbeats.insert(id, timer);
 }
 
-fn disconnect(shared: &Shared, session: &Session, who: &Introduction, reason: CloseReason) -> Value {
+fn disconnect(shared: &Shared, session: &Session, who: &Introduction, reason: &str) -> Map<String, Value> {
     let at = SystemTime::now();
     let traffic = session.peer.counters.read();
     let mut event = about::event("client_disconnect", at);
@@ -133,8 +164,8 @@ fn disconnect(shared: &Shared, session: &Session, who: &Introduction, reason: Cl
     // Seen from the client: what it sent came in here.
     event.insert("sent".into(), json!({ "msgs": traffic.in_msgs, "bytes": traffic.in_bytes }));
     event.insert("received".into(), json!({ "msgs": traffic.out_msgs, "bytes": traffic.out_bytes }));
-    event.insert("reason".into(), reason.text().into());
-    event.into()
+    event.insert("reason".into(), reason.into());
+    event
 }
 
 /// Who it is, as far as it said; one that was not let in counts as one of the account for everyone.
@@ -169,6 +200,16 @@ fn client(shared: &Shared, session: &Session, who: &Introduction, stop: Option<S
             set("rtt", (session.rtt().as_nanos() as u64).into());
         }
         set("stop", stamp(stop).into());
+    }
+    let card = session.card();
+    if !card.jwt.is_empty() {
+        set("jwt", card.jwt.into());
+    }
+    if !card.issuer_key.is_empty() {
+        set("issuer_key", card.issuer_key.into());
+    }
+    if !card.tags.is_empty() {
+        set("tags", card.tags.into());
     }
     set("name_tag", shared.name_of(&who.account).to_string().into());
     set("kind", "Client".into());

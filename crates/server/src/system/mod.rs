@@ -21,7 +21,9 @@ mod tenants;
 mod trace;
 
 pub(crate) use about::{feature_flags, server};
-pub(crate) use events::{connected, joined, lame_duck, left, refused, shutdown};
+pub(crate) use events::{
+    connected, joined, lame_duck, left, refused, refused_by_service, rejoined, shutdown,
+};
 pub(crate) use given::exports;
 pub(crate) use subjects::is_unlisted;
 pub(crate) use trace::{Ingress, traced};

@@ -70,15 +70,15 @@ asks! {
         accounts::accountz(shared, &options.account).map_err(Failure::Failed)
     };
     JSZ "JszEventOptions" "JSzOptions" |shared, body| {
-        JszOptions::read(body).map(|_| general::jsz(shared)).map_err(Failure::from)
+        general::jsz(shared, &JszOptions::read(body)?).map_err(|why| Failure::Failed(why.into()))
     };
     HEALTHZ "HealthzEventOptions" "HealthzOptions" |shared, body| {
         Ok(health::healthz(shared, &HealthzOptions::read(body)?).with_code())
     };
     PROFILEZ "ProfilezEventOptions" "ProfilezOptions" |_, body| Ok(general::profilez(&ProfilezOptions::read(body)?.name));
     EXPVARZ "ExpvarzEventOptions" "ExpvarzOptions" |shared, _| Ok(general::expvarz(shared));
-    IPQUEUESZ "IpqueueszEventOptions" "IpqueueszOptions" |_, body| {
-        IpqueueszOptions::read(body).map(|_| json!({})).map_err(Failure::from)
+    IPQUEUESZ "IpqueueszEventOptions" "IpqueueszOptions" |shared, body| {
+        Ok(general::ipqueuesz(shared, &IpqueueszOptions::read(body)?))
     };
     RAFTZ "RaftzEventOptions" "RaftzOptions" |_, body| AccountzOptions::read(body).map(|_| json!({})).map_err(Failure::from);
 }
