@@ -224,10 +224,13 @@ impl Client {
     /// What is known of it, from the CONNECT that is being checked.
     pub(super) fn introduction(&self, account: &str) -> Introduction {
         let said = self.pending.as_deref().unwrap_or(&NOTHING);
+        let before = self.session.introduction.get().cloned().unwrap_or_default();
+        // What a second CONNECT leaves out stays what the first said.
+        let or = |said: &str, before: String| if said.is_empty() { before } else { said.to_owned() };
         Introduction {
-            name: said.name.clone(),
-            lang: said.lang.clone(),
-            version: said.version.clone(),
+            name: or(&said.name, before.name),
+            lang: or(&said.lang, before.lang),
+            version: or(&said.version, before.version),
             user: self.user.to_string(),
             account: account.to_owned(),
         }
@@ -280,11 +283,12 @@ impl Client {
             self.pending.as_ref().map_or(CloseReason::AuthenticationViolation, |_| close_reason(&refusal));
         // Monitoring shows who it claimed to be.
         let said = self.pending.take().map(|connect| *connect).unwrap_or_default();
+        let by_token = user.is_empty() && said.nkey.is_empty() && !said.auth_token.is_empty();
         let claimed = Introduction {
             name: said.name,
             lang: said.lang,
             version: said.version,
-            user: user.to_owned(),
+            user: if by_token { "[REDACTED]" } else { user }.to_owned(),
             account: String::new(),
         };
         let _ = self.session.introduction.set(claimed);

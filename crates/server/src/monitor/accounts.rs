@@ -80,8 +80,8 @@ fn detail(shared: &Shared, account: &Account) -> Value {
         set(&mut out, "decoded_jwt", jwt::payload(&believed.jwt).unwrap_or_default());
     }
     let sublist = json!({
-        "num_subscriptions": stats.entries, "num_cache": 0, "num_inserts": stats.inserts,
-        "num_removes": stats.removes, "num_matches": 0, "cache_hit_rate": 0,
+    "num_subscriptions": stats.entries, "num_cache": 0, "num_inserts": stats.inserts,
+    "num_removes": stats.removes, "num_matches": 0, "cache_hit_rate": 0,
         "max_fanout": stats.fanout_max, "avg_fanout": figure(stats.fanout_average()),
     });
     set(&mut out, "sublist_stats", sublist);

@@ -4,6 +4,8 @@
 //! from a query here, and from the body of a system request in `system::requests`: both get the same answers.
 
 pub(crate) mod accounts;
+#[cfg(test)]
+mod checklist;
 pub(crate) mod connections;
 pub(crate) mod general;
 pub(crate) mod health;

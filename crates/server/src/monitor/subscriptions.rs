@@ -49,8 +49,8 @@ pub(crate) fn subsz(shared: &Shared, options: &SubszOptions) -> Result<Value, St
         "num_matches": 0,
         "cache_hit_rate": 0,
         "max_fanout": stats.fanout_max,
-        "avg_fanout": figure(stats.fanout_average()),
-        "total": rows.len(),
+            "avg_fanout": figure(stats.fanout_average()),
+            "total": rows.len(),
         "offset": window.offset,
         "limit": window.limit,
     });
