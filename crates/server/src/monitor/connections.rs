@@ -263,7 +263,9 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
     if let Some(key) = session.proxy.get() {
         set("proxy", json!({ "key": &**key }));
     }
-    let table = &row.subscribed;
+    let mut table: Vec<_> = row.subscribed.iter().collect();
+    // Numbers, as clients give them, in their order.
+    table.sort_unstable_by_key(|s| (s.sid().len(), s.sid()));
     match subs {
         _ if table.is_empty() => {}
         Subs::No => {}
