@@ -33,6 +33,10 @@ pub struct Account {
     pub counters: Counters,
     /// Connections of it that were closed because they read too slowly.
     pub slow_consumers: AtomicU64,
+    /// Messages of its connections that were refused because they came too fast.
+    pub refused_msgs: AtomicU64,
+    /// Messages of its connections that had to wait because they came too fast.
+    pub delayed_msgs: AtomicU64,
     connections: AtomicU32,
     unlisted: AtomicU32,
     interest: RwLock<Interest<Subscriber>>,
@@ -55,6 +59,8 @@ impl Account {
             name: name.into(),
             counters: Counters::default(),
             slow_consumers: AtomicU64::new(0),
+            refused_msgs: AtomicU64::new(0),
+            delayed_msgs: AtomicU64::new(0),
             connections: AtomicU32::new(0),
             unlisted: AtomicU32::new(0),
             interest: RwLock::default(),

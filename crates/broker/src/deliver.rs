@@ -182,9 +182,10 @@ impl Turn {
         self.staged_bytes += bytes.len();
     }
 
-    /// Delivers `headers` to the peer's own plain subscription for `reply`, if it has one: nobody answers what it asked.
+    /// Delivers `headers` to the peer's own plain subscription for `reply`, if it has one, and to nobody else: a status that
+    /// says why no answer will come.
     /// This is no message: it counts nowhere, as with the official server.
-    pub fn no_responders(&mut self, origin: Origin<'_>, reply: &[u8], headers: &[u8]) {
+    pub fn tell_requester(&mut self, origin: Origin<'_>, reply: &[u8], headers: &[u8]) {
         let route = self.routes.route(origin.account, reply, Via::Publish);
         let Some(target) = route.plain.iter().find(|t| Arc::ptr_eq(t.subscription.peer(), origin.peer))
         else {

@@ -14,6 +14,7 @@ pub mod explain;
 pub mod outbox;
 pub mod peer;
 pub mod permission;
+pub mod rate;
 mod replies;
 pub mod route;
 pub mod sharing;

@@ -8,6 +8,7 @@ use crate::nkey;
 use crate::options::{
     Account, AuthCallout, Authorization, Limits, MsgTrace, Permissions, Responses, Rules, User,
 };
+use crate::rates;
 use crate::reader::{self, Block, Errors, noted};
 use crate::sharing;
 use dialtone_subject::set::is_valid_filter;
@@ -64,6 +65,9 @@ pub(crate) fn authorization(
         if out.users.is_empty() && !problem.is_empty() {
             errors.push(ConfigError::new(&value.at, problem));
         }
+    }
+    if let Some(value) = block.get("default_rate_limits") {
+        out.default_rate_limits = Some(rates::rate_limits(value, errors));
     }
     if let Some(value) = block.get("auth_callout") {
         out.callout = auth_callout(value, errors);
@@ -122,6 +126,9 @@ fn user(value: &Value, errors: &mut Errors) -> Option<User> {
     block.set("allowed_connection_types", &mut out.connection_types, errors, connection_types);
     if let Some(value) = block.get("permissions") {
         out.permissions = permissions(value, errors);
+    }
+    if let Some(value) = block.get("rate_limits") {
+        out.rate_limits = Some(rates::rate_limits(value, errors));
     }
     let problem = match (block.get("nkey"), out.name.is_empty(), &out.password) {
         (Some(_), false, _) | (Some(_), _, Some(_)) => "Nkey users do not take usernames or passwords",
@@ -274,6 +281,15 @@ fn account(name: &str, value: &Value, errors: &mut Errors) -> Account {
     }
     if let Some(value) = block.get("msg_trace") {
         out.msg_trace = noted(msg_trace(value), errors);
+    }
+    block.set("denied_publish_status", &mut out.denied_publish_status, errors, |v| {
+        reader::boolean(v).map(Some)
+    });
+    if let Some(value) = block.get("rate_limits") {
+        out.rate_limits = Some(rates::rate_limits(value, errors));
+    }
+    if let Some(value) = block.get("default_rate_limits") {
+        out.default_rate_limits = Some(rates::rate_limits(value, errors));
     }
     if let Some(value) = block.get("limits")
         && let Some(map) = noted(reader::map(value), errors)

@@ -35,6 +35,9 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
     if options.http.tls_port.is_some() && options.tls.is_none() {
         say(&https, "TLS cert and key required for HTTPS".into());
     }
+    if options.usage_interval.is_some() && options.no_system_account {
+        say(&place("usage_interval"), "usage_interval needs a system account to tell it in".into());
+    }
     check_users(options, place, &mut say);
     operator::check(options, place, &mut say);
     sharing::check(&options.accounts, !options.no_system_account, &mut say);
@@ -162,6 +165,11 @@ mod tests {
             "http: 1\nhttps: 2",
             "t.conf:2:1: can't specify both HTTP and HTTPs ports\nt.conf:2:1: TLS cert and key required for HTTPS",
         );
+        check(
+            "no_system_account: true\nusage_interval: 1m",
+            "t.conf:2:1: usage_interval needs a system account to tell it in",
+        );
+        check("usage_interval: 10ms", "t.conf:1:17: usage_interval is too short\n  it is at least 1s");
         check("max_sub_tokens: 256", "t.conf:1:17: max_sub_tokens value is too big\n  it is at most 255");
     }
 

@@ -30,6 +30,11 @@ const BLOCKS: &[(&str, &str, &str)] = &[
         "An account. A list of names instead of a map makes accounts without users.",
     ),
     ("limits", "accounts.NAME.limits", "-1 is no limit."),
+    (
+        "rate_limit",
+        "rate_limits, default_rate_limits",
+        "One rule, or a list of rules, each of which holds by itself. [limits.md](limits.md) has examples.",
+    ),
     ("msg_trace", "accounts.NAME.msg_trace", "A subject alone stands for `dest`."),
     ("export", "accounts.NAME.exports[]", "Something that others may import: a stream or a service."),
     ("latency", "accounts.NAME.exports[].latency", ""),

@@ -18,6 +18,7 @@ mod nkey;
 pub mod operator;
 pub mod options;
 pub mod plan;
+mod rates;
 mod read;
 mod reader;
 pub mod secret;

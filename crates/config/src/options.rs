@@ -73,6 +73,14 @@ pub struct Options {
     pub operator_mode: OperatorMode,
     /// Public NKeys of proxies that are trusted.
     pub trusted_proxies: Vec<String>,
+    /// How much the connections of each account may publish together that says nothing itself.
+    pub rate_limits: Vec<RateLimit>,
+    /// How much each user may publish that neither itself nor its account says anything about.
+    pub default_rate_limits: Vec<RateLimit>,
+    /// Whether a request that is denied is answered, by a status.
+    pub denied_publish_status: bool,
+    /// How often is told what accounts and users used.
+    pub usage_interval: Option<Duration>,
 }
 
 /// OCSP stapling.
@@ -254,6 +262,8 @@ pub struct Authorization {
     pub proxy_required: bool,
     /// A service that is asked who may connect.
     pub callout: Option<AuthCallout>,
+    /// How much each user of the default account may publish that has no rule of its own.
+    pub default_rate_limits: Option<Vec<RateLimit>>,
 }
 
 /// A service that is asked who may connect.
@@ -290,6 +300,8 @@ pub struct User {
     pub connection_types: Vec<String>,
     /// It must come through a trusted proxy.
     pub proxy_required: bool,
+    /// How much its connections may publish together; `None`: what the default says.
+    pub rate_limits: Option<Vec<RateLimit>>,
 }
 
 /// What a user may do.
@@ -348,6 +360,44 @@ pub struct Account {
     pub mappings: Vec<Mapping>,
     /// Where traces of its messages go.
     pub msg_trace: Option<MsgTrace>,
+    /// How much its connections may publish together; `None`: what the default says.
+    pub rate_limits: Option<Vec<RateLimit>>,
+    /// How much each of its users may publish that has no rule of its own; `None`: what the default says.
+    pub default_rate_limits: Option<Vec<RateLimit>>,
+    /// Whether a request that is denied is answered; `None`: what the top level says.
+    pub denied_publish_status: Option<bool>,
+}
+
+/// How much may be published a second.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// What happens to what is more.
+    pub action: RateAction,
+    /// Subjects that it is for; empty: all.
+    pub subjects: Vec<String>,
+    /// Messages.
+    pub msgs: Option<Rate>,
+    /// Bytes of headers and payloads.
+    pub bytes: Option<Rate>,
+}
+
+/// What happens to messages that come too fast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RateAction {
+    /// They wait, and all that the connection sends behind them.
+    #[default]
+    Delay,
+    /// They are not taken, and the client is told.
+    Refuse,
+}
+
+/// A rate and how much may come at once, both from 1 to 4294967295.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Units a second.
+    pub per_second: u64,
+    /// Units at once.
+    pub burst: u64,
 }
 
 /// Where traces of an account's messages go.
@@ -404,6 +454,10 @@ impl Default for Options {
             no_auth_user: None,
             operator_mode: OperatorMode::default(),
             trusted_proxies: Vec::new(),
+            rate_limits: Vec::new(),
+            default_rate_limits: Vec::new(),
+            denied_publish_status: false,
+            usage_interval: None,
         }
     }
 }

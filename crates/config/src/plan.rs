@@ -135,6 +135,10 @@ fields! {
         store_dir: "" "store_dir", "StoreDir", Tls, Value;
         accounts: "" "accounts", "Accounts", Users, Words("accounts"), hidden;
         mappings: "" "mappings", "Mappings", Users, Words("mappings"), hidden;
+        rate_limits: "" "rate_limits", "RateLimits", L, Words("rate limits"), hidden;
+        usage_interval: "" "usage_interval", "UsageInterval", L, Value;
+        denied_publish_status: "" "denied_publish_status", "DeniedPublishStatus", L, Value;
+        default_rate_limits: "" "default_rate_limits", "RateLimits", L, Words("rate limits"), hidden;
         system_account: "" "system_account", "SystemAccount", Users, Value;
         no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
         no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
@@ -149,6 +153,7 @@ fields! {
         default_permissions: "authorization" "default_permissions", "Users", Users, Words("authorization users"), hidden;
         proxy_required: "authorization" "proxy_required", "ProxyRequired", Users, Words("authorization users");
         callout: "authorization" "auth_callout", "AuthCallout", Users, Words("auth callout"), hidden;
+        default_rate_limits: "authorization" "default_rate_limits", "RateLimits", L, Words("rate limits"), hidden;
     }
     OperatorMode by operator_mode {
         operators: "" "operator", "TrustedOperators", Users, Words("trusted operators"), hidden;

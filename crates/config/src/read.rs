@@ -7,6 +7,7 @@ use crate::language::{self, Env, Files, Kind, Map, Value};
 use crate::nkey;
 use crate::operator;
 use crate::options::{CertPair, Limits, Ocsp, OcspMode, Options, Tls, TlsFirst};
+use crate::rates;
 use crate::reader::{self, Block, Errors, noted};
 use crate::sharing;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use std::time::Duration;
 
 /// How long a handshake may take by default.
 const TLS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often use can be told.
+const USAGE_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// How long `handshake_first: auto` waits for TLS before INFO is sent. The official figure.
 const TLS_FIRST_AUTO: Duration = Duration::from_millis(50);
 
@@ -119,6 +122,20 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
     }
     if let Some(value) = block.get("mappings") {
         out.mappings = sharing::mappings(value, errors);
+    }
+    block.set("usage_interval", &mut out.usage_interval, errors, |v| match reader::duration(v)? {
+        off if off.is_zero() => Ok(None),
+        span if span < USAGE_INTERVAL_MIN => {
+            Err(ConfigError::new(&v.at, "usage_interval is too short").help("it is at least 1s"))
+        }
+        span => Ok(Some(span)),
+    });
+    block.set("denied_publish_status", &mut out.denied_publish_status, errors, reader::boolean);
+    if let Some(value) = block.get("rate_limits") {
+        out.rate_limits = rates::rate_limits(value, errors);
+    }
+    if let Some(value) = block.get("default_rate_limits") {
+        out.default_rate_limits = rates::rate_limits(value, errors);
     }
     out.operator_mode = operator::operator_mode(&block, errors);
     out
@@ -515,6 +532,7 @@ mod tests {
             }
             "account" => account(&entry),
             "limits" => account(&format!("limits {{ {entry} }}")),
+            "rate_limit" => account(&format!("rate_limits {{ {entry} }}")),
             "export" => account(&format!("exports: [ {{ service: a, {entry} }} ]")),
             "latency" => {
                 account(&format!("exports: [ {{ service: a, latency {{ subject: a, {entry} }} }} ]"))

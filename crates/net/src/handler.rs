@@ -67,6 +67,9 @@ pub struct Received {
     pub want: usize,
     /// Do not read before this time, unless the connection's owner is called.
     pub pause: Option<Instant>,
+    /// What was left may be used when the pause is over, without more behind it. A call ends such a pause only if the
+    /// handler says so.
+    pub again: bool,
 }
 
 /// How a connection is to end.

@@ -153,7 +153,13 @@ impl Handler for Driver {
         if client.is_checking() {
             pause = Some(self.turn.now() + CHECK_MAX);
         }
-        Received { used: progress.used, want: progress.want, pause }
+        let delayed = client.delayed_until();
+        Received {
+            used: progress.used,
+            want: progress.want,
+            pause: pause.max(delayed),
+            again: delayed.is_some(),
+        }
     }
 
     fn deadline(&self, client: &Self::Connection) -> Option<Instant> {

@@ -17,6 +17,7 @@ pub mod log;
 mod monitor;
 pub mod policy;
 mod process;
+mod rates;
 pub mod registry;
 mod reload;
 pub mod shared;
@@ -24,6 +25,7 @@ mod sharing;
 pub(crate) mod system;
 mod tls;
 pub mod tokens;
+mod usage;
 mod verifier;
 
 pub use builder::{Builder, StartError};

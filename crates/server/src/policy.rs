@@ -1,9 +1,10 @@
 //! What the configuration means for connections: made whole from the options, replaced whole by a reload.
 
+use crate::rates::Rules;
 use crate::registry::{Session, Way};
 use crate::tls::{TlsError, TlsSetup};
 use crate::tokens;
-use dialtone_config::options::AccountLimits;
+use dialtone_config::options::{Account, AccountLimits};
 use dialtone_config::{ConfigError, ConfigErrors, Options};
 use dialtone_identity::authenticator::{self, Authenticator};
 use dialtone_identity::callout::Keys;
@@ -31,6 +32,10 @@ pub struct Policy {
     pub auth_timeout: Duration,
     /// Of the accounts in the configuration, by name: each connection asks, and there may be many thousands.
     account_limits: HashMap<String, AccountLimits>,
+    /// Rate limits.
+    pub(crate) rates: Rules,
+    /// Accounts that say themselves whether a request that is denied is answered.
+    denied_publish_status: HashMap<String, bool>,
 }
 
 /// Why options cannot be carried out.
@@ -86,7 +91,19 @@ impl Policy {
             options.tls.as_ref().map_or(AUTH_TIMEOUT, |tls| tls.timeout + Duration::from_secs(1))
         });
         let account_limits = options.accounts.iter().map(|a| (a.name.clone(), a.limits)).collect();
-        Ok(Self { options, authenticator, tls, info, auth_timeout, account_limits })
+        let rates = Rules::new(&options);
+        let says = |a: &Account| Some((a.name.clone(), a.denied_publish_status?));
+        let denied_publish_status = options.accounts.iter().filter_map(says).collect();
+        Ok(Self {
+            options,
+            authenticator,
+            tls,
+            info,
+            auth_timeout,
+            account_limits,
+            rates,
+            denied_publish_status,
+        })
     }
 
     /// INFO for one connection.
@@ -104,6 +121,11 @@ impl Policy {
     /// The limits of an account.
     pub fn account_limits(&self, name: &str) -> AccountLimits {
         self.account_limits.get(name).copied().unwrap_or_default()
+    }
+
+    /// Whether a request that is denied in an account is answered.
+    pub fn answers_denied(&self, account: &str) -> bool {
+        self.denied_publish_status.get(account).copied().unwrap_or(self.options.denied_publish_status)
     }
 
     /// Whether a connection must say who it is before anything else.

@@ -1,5 +1,6 @@
 //! Who is connected, and who was.
 
+use crate::usage::{Mark, Since, Still, Usage, User};
 use crate::verifier::Verdict;
 use dialtone_broker::peer::{ClientId, Peer};
 use dialtone_broker::sharing::requester::{Card, Describe};
@@ -77,6 +78,13 @@ pub struct Session {
     verdict: Mutex<Option<Verdict>>,
     claimed: Mutex<Option<Arc<Claimed>>>,
     activity_us: AtomicU64,
+    /// Who it is, by the name in the configuration; empty for nobody.
+    pub(crate) user: OnceLock<Arc<str>>,
+    used: Mutex<Option<Box<Mark>>>,
+    /// Messages that its rate limits refused.
+    pub refused_msgs: AtomicU64,
+    /// Messages that its rate limits let wait.
+    pub delayed_msgs: AtomicU64,
 }
 
 impl Session {
@@ -97,6 +105,10 @@ impl Session {
             verdict: Mutex::new(None),
             claimed: Mutex::new(None),
             activity_us: AtomicU64::new(0),
+            user: OnceLock::new(),
+            used: Mutex::new(None),
+            refused_msgs: AtomicU64::new(0),
+            delayed_msgs: AtomicU64::new(0),
         }
     }
 
@@ -144,6 +156,30 @@ impl Session {
     /// Whether its token is of the account with this key.
     pub fn is_of(&self, account: &str) -> bool {
         self.claimed.lock().as_ref().is_some_and(|claimed| *claimed.account == *account)
+    }
+
+    /// What it uses counts, if it is in an account and did not count before.
+    pub(crate) fn begin_use(&self, now: Instant, since: Since) {
+        let Some(account) = self.peer.place().account else { return };
+        let user = match self.claimed() {
+            Some(claimed) => {
+                let id = claimed.token.subject.to_string().into();
+                User { id, name: Some(claimed.name.as_str().into()) }
+            }
+            None => User { id: self.user.get().cloned().unwrap_or_else(|| "".into()), name: None },
+        };
+        let refused_msgs = self.refused_msgs.load(Ordering::Relaxed);
+        let mut mark = Mark::new(account, user, now);
+        if since == Since::Now {
+            mark.pass_over(self.peer.counters.read(), refused_msgs);
+        }
+        self.used.lock().get_or_insert_with(|| Box::new(mark));
+    }
+
+    /// Adds to `usage` what it used since it was last settled.
+    pub(crate) fn settle(&self, usage: &Usage, now: Instant, still: Still) {
+        let refused_msgs = self.refused_msgs.load(Ordering::Relaxed);
+        usage.settle(&self.used, now, self.peer.counters.read(), refused_msgs, still);
     }
 
     /// It did something.

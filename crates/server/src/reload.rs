@@ -60,6 +60,11 @@ fn take_over(shared: &Arc<Shared>, options: Result<Options, ConfigErrors>) -> Re
     if changes.contains(&Change::Limits) {
         enforce_connections_max(shared);
     }
+    crate::system::renew_usage(shared);
+    if !old.rates.are_empty() {
+        // Who waits by the old rules goes on by the new ones.
+        shared.registry.open().iter().for_each(|session| session.peer.call_owner());
+    }
     let new = &shared.policy().options;
     for line in plan::lines(&old.options, new) {
         shared.log.say(Event::Reloaded, "", format_args!("Reloaded: {line}"));

@@ -4,10 +4,12 @@ use crate::internal::Internal;
 use crate::log::{Event, Logger};
 use crate::policy::{Identity, Policy};
 use crate::process::Load;
+use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::system;
 use crate::tokens::Tokens;
 use crate::tokens::resolver::Resolver;
+use crate::usage::Usage;
 use crate::verifier::Verifier;
 use dialtone_broker::account::{Account, AccountId, GLOBAL, SYSTEM};
 use dialtone_broker::sharing::exchange::Exchange;
@@ -74,6 +76,10 @@ pub struct Shared {
     pub(crate) load: Load,
     /// Where it is logged.
     pub log: Logger,
+    /// Rate limits, and how much of each is used.
+    pub(crate) rates: Rates,
+    /// What accounts and users used since it was last told.
+    pub(crate) usage: Usage,
     /// Checks that take long.
     pub verifier: Verifier,
     /// What the turns of all loops share.
@@ -124,6 +130,8 @@ impl Shared {
             troubles: Troubles::default(),
             load: Load::default(),
             log,
+            rates: Rates::default(),
+            usage: Usage::default(),
             verifier: Verifier::default(),
             tokens: Tokens::default(),
             resolver,

@@ -10,6 +10,43 @@ pub fn no_responders(out: &mut Vec<u8>, subject: &[u8]) {
     out.extend_from_slice(b"\r\n\r\n");
 }
 
+/// Why a publish was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The client's rights do not cover the subject.
+    Permissions,
+    /// It came faster than is allowed.
+    RateLimit,
+}
+
+impl Denial {
+    /// Status and description, by the numbers of HTTP.
+    fn status(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Permissions => ("403", "Permissions Violation"),
+            Self::RateLimit => ("429", "Rate Limit Exceeded"),
+        }
+    }
+}
+
+/// Appends the block that answers a request to `subject` which was not taken: a status, and the same once more in the
+/// headers by which services tell errors (ADR-32), since not all clients look at statuses.
+pub fn denied(out: &mut Vec<u8>, why: Denial, subject: &[u8]) {
+    let (code, description) = why.status();
+    let (code, description) = (code.as_bytes(), description.as_bytes());
+    let lines: [&[&[u8]]; 4] = [
+        &[b"NATS/1.0 ", code, b" ", description],
+        &[b"Nats-Subject: ", subject],
+        &[b"Nats-Service-Error-Code: ", code],
+        &[b"Nats-Service-Error: ", description, b" for Publish to \"", subject, b"\""],
+    ];
+    for line in lines {
+        line.iter().for_each(|part| out.extend_from_slice(part));
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// The value of the first header named `name` (any case), trimmed. `None` if there is none.
 pub fn value<'a>(block: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     lines(block).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
@@ -54,6 +91,18 @@ mod tests {
         assert_eq!(value(block, b"a"), Some(&b"1"[..]));
         assert_eq!(value(block, b"bad"), None);
         assert_eq!(value(b"", b"a"), None);
+    }
+
+    #[test]
+    fn a_denial_says_why_and_what() {
+        let mut out = Vec::new();
+        denied(&mut out, Denial::RateLimit, b"a.b");
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "NATS/1.0 429 Rate Limit Exceeded\r\nNats-Subject: a.b\r\nNats-Service-Error-Code: 429\r\n\
+             Nats-Service-Error: Rate Limit Exceeded for Publish to \"a.b\"\r\n\r\n"
+        );
+        assert_eq!(value(&out, b"nats-subject"), Some(&b"a.b"[..]));
     }
 
     #[test]

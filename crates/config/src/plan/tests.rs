@@ -64,6 +64,10 @@ const SAMPLES: &[(&str, &str)] = &[
     ("no_auth_user", "u"),
     ("proxies", "{ trusted: [ { key: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4 } ] }"),
     ("mappings", "{ a: b }"),
+    ("rate_limits", "{ msgs_per_sec: 1 }"),
+    ("usage_interval", "5s"),
+    ("denied_publish_status", "true"),
+    ("default_rate_limits", "[ { bytes_per_sec: 1 } ]"),
 ];
 /// Keys that are understood and change nothing.
 const WITHOUT_EFFECT: [&str; 1] = ["disable_sublist_cache"];
@@ -136,7 +140,7 @@ proptest! {
         let text = |keys: &std::collections::BTreeSet<usize>| {
             let of = |i: &usize| SAMPLES.get(*i).map(|(name, value)| format!("{name}: {value}\n"));
             let text: String = keys.iter().filter_map(of).filter(|line| {
-                !["http", "no_auth"].iter().any(|not| line.starts_with(not))
+                !["http", "no_auth", "usage_interval"].iter().any(|not| line.starts_with(not))
             }).collect();
             text
         };

@@ -23,8 +23,11 @@ impl<H: Handler> EventLoop<H> {
         if !Arc::ptr_eq(&entry.link, link) || !matches!(entry.life, Life::Open) {
             return;
         }
-        entry.pause = None;
-        if self.handler.called(&mut entry.connection) && !entry.partial.is_empty() {
+        let goes_on = self.handler.called(&mut entry.connection);
+        if goes_on || !entry.again {
+            entry.pause = None;
+        }
+        if goes_on && !entry.partial.is_empty() {
             self.take_again(token);
         }
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };

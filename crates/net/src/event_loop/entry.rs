@@ -79,14 +79,18 @@ pub(super) struct Entry<C> {
     pub(super) header_until: Option<Instant>,
     pub(super) stage: Stage,
     pub(super) life: Life,
-    /// What is left of a message that is not whole.
+    /// What is left of a message that is not whole, or of messages that have to wait.
     pub(super) partial: Vec<u8>,
+    /// Bytes at its front that are used. Not 0 only in a pause after which the rest is used.
+    pub(super) partial_used: usize,
     /// More may be there to read than was read.
     pub(super) readable: bool,
     /// It stands in the list of those that are read next turn.
     pub(super) listed: bool,
     pub(super) read_closed: bool,
     pub(super) pause: Option<Instant>,
+    /// When the pause is over, what is left is used before more is read.
+    pub(super) again: bool,
     pub(super) timer: Option<Instant>,
     /// Tells this connection from an earlier one in the same place.
     pub(super) serial: u32,

@@ -307,6 +307,9 @@ impl<H: Handler> EventLoop<H> {
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
         if entry.pause.is_some_and(|until| until <= now) {
             entry.pause = None;
+            if entry.again && matches!(entry.life, Life::Open) {
+                self.take_again(token);
+            }
             self.list(token);
         }
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };

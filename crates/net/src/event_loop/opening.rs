@@ -115,10 +115,12 @@ impl<H: Handler> EventLoop<H> {
             stage,
             life: Life::Open,
             partial: Vec::new(),
+            partial_used: 0,
             readable: false,
             listed: false,
             read_closed: false,
             pause: None,
+            again: false,
             timer: None,
             serial: self.serial,
         };

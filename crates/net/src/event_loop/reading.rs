@@ -1,6 +1,6 @@
 //! From the socket to the handler: one read a turn, through TLS where there is TLS.
 
-use super::entry::{Life, Slot, Stage, keep};
+use super::entry::{Entry, Life, Slot, Stage, keep};
 use super::{CARRIED_BYTES_MAX, EventLoop, READ_BUFFER_BYTES};
 use crate::handler::{Broken, Handler, Received};
 use crate::proxy;
@@ -98,7 +98,7 @@ impl<H: Handler> EventLoop<H> {
             received
         } else {
             entry.partial.extend_from_slice(self.buffer.get(..got).unwrap_or_default());
-            take_partial(&mut self.handler, &mut entry.connection, &mut entry.partial)
+            take_partial(&mut self.handler, entry)
         };
         self.pause(token, received);
         self.schedule(token);
@@ -107,13 +107,14 @@ impl<H: Handler> EventLoop<H> {
     /// Hands what was left unused to the handler again.
     pub(super) fn take_again(&mut self, token: usize) {
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
-        let received = take_partial(&mut self.handler, &mut entry.connection, &mut entry.partial);
+        let received = take_partial(&mut self.handler, entry);
         self.pause(token, received);
     }
 
     fn pause(&mut self, token: usize, received: Received) {
         let Some(entry) = self.entry(token) else { return };
         entry.pause = received.pause;
+        entry.again = received.again;
         let serial = entry.serial;
         if let Some(until) = received.pause {
             self.timers.push(Reverse((until, token, serial)));
@@ -176,8 +177,9 @@ impl<H: Handler> EventLoop<H> {
                 Ok(Decrypted::Bytes(bytes)) => {
                     let plain = self.plain.get(..bytes).unwrap_or_default();
                     entry.partial.extend_from_slice(plain);
-                    let received = take_partial(&mut self.handler, &mut entry.connection, &mut entry.partial);
-                    pause.pause = pause.pause.or(received.pause);
+                    let received = take_partial(&mut self.handler, entry);
+                    pause.pause = pause.pause.max(received.pause);
+                    pause.again |= received.again;
                 }
                 Ok(Decrypted::NeedsMore) => {
                     let failed = flushed.is_err_and(|e| e.kind() != io::ErrorKind::WouldBlock);
@@ -223,17 +225,18 @@ impl<H: Handler> EventLoop<H> {
     }
 }
 
-/// Hands a partial message that has grown to the handler.
-fn take_partial<H: Handler>(
-    handler: &mut H,
-    connection: &mut H::Connection,
-    partial: &mut Vec<u8>,
-) -> Received {
-    let received = handler.receive(connection, partial);
-    if received.used >= partial.len() {
-        *partial = Vec::new();
-    } else if received.used > 0 {
-        partial.drain(..received.used);
+/// Hands a partial message that has grown, or messages that had to wait, to the handler.
+fn take_partial<H: Handler>(handler: &mut H, entry: &mut Entry<H::Connection>) -> Received {
+    let input = entry.partial.get(entry.partial_used..).unwrap_or_default();
+    let received = handler.receive(&mut entry.connection, input);
+    entry.partial_used += received.used;
+    if entry.partial_used >= entry.partial.len() {
+        entry.partial = Vec::new();
+        entry.partial_used = 0;
+    } else if !received.again {
+        // Messages that wait for one another would move all behind them each time.
+        entry.partial.drain(..entry.partial_used);
+        entry.partial_used = 0;
     }
     received
 }

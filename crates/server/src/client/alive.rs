@@ -112,6 +112,10 @@ impl Client {
             return;
         }
         self.alive.pings_out += 1;
+        if self.is_delayed() {
+            // Its answers are not read. It is asked all the same: a write shows whether it is still there.
+            self.alive.pings_out = 0;
+        }
         if self.alive.pings_out > self.policy.options.limits.pings_out_max {
             self.log(Event::StaleConnection, format_args!("Stale Client Connection - Closing"));
             return self.refuse(ProtocolError::StaleConnection, CloseReason::StaleConnection, turn);

@@ -5,6 +5,7 @@
 mod alive;
 mod connect;
 mod publish;
+mod rates;
 mod subscribe;
 mod trace;
 mod traced;
@@ -17,8 +18,10 @@ use crate::policy::Policy;
 use crate::registry::Session;
 use crate::shared::Shared;
 use crate::system;
+use crate::usage::{Since, Still};
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
+use dialtone_broker::rate::Admission;
 use dialtone_config::options::TlsFirst;
 use dialtone_identity::operator::Claimed;
 use dialtone_net::{Broken, Secured};
@@ -97,6 +100,10 @@ pub struct Client {
     limits: Limits,
     /// Subscriptions that it may have: the server's limit or its account's, whichever is less.
     subscriptions_max: usize,
+    /// Requests of it that are denied are answered.
+    answers_denied: bool,
+    /// Its rate limits, if there are any.
+    rated: Option<Box<rates::Rated>>,
     alive: alive::Alive,
 }
 
@@ -147,6 +154,8 @@ impl Client {
             manner: Manner::default(),
             limits,
             subscriptions_max: usize::MAX,
+            answers_denied: false,
+            rated: None,
             alive,
         };
         client.log(Event::ClientCreated, format_args!("Client connection created"));
@@ -244,10 +253,11 @@ impl Client {
 
     /// Takes over what a reload changed.
     #[cold]
-    fn renew(&mut self) {
+    fn renew(&mut self, now: Instant) {
         self.generation = self.shared.generation();
         self.policy = self.shared.policy();
         self.take_limits();
+        self.take_rates(now);
         self.traced = self.shared.log.is_on(Level::Trace);
     }
 
@@ -256,6 +266,8 @@ impl Client {
         let server = &self.policy.options.limits;
         let account =
             self.place.account.as_ref().map(|a| self.shared.account_limits(&a.name)).unwrap_or_default();
+        let name = self.place.account.as_ref().map_or("", |account| &account.name);
+        self.answers_denied = self.policy.answers_denied(name);
         let claimed = self.session.claimed();
         let of_user = |limit: fn(&Claimed) -> Option<u64>| claimed.as_deref().and_then(limit);
         let least = |max: usize, of_account: Option<u64>| {
@@ -281,14 +293,19 @@ impl Client {
             self.place_version = self.peer().place_version();
             self.place = self.peer().place();
             self.take_limits();
+            self.take_rates(now);
             self.take_end(now);
         }
     }
 
     /// Another thread has something for it. True if it may go on after a check.
     pub fn called(&mut self, turn: &mut Turn) -> bool {
+        let was_delayed = self.is_delayed();
+        if was_delayed && self.generation != self.shared.generation() {
+            self.renew(turn.now());
+        }
         self.take_place(turn.now());
-        self.take_verdict(turn)
+        self.take_verdict(turn) || (was_delayed && !self.is_delayed())
     }
 
     /// Whether it must not be read for now: what it said is being checked.
@@ -305,11 +322,14 @@ impl Client {
     pub fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
         self.alive.heard(turn.now());
         if self.generation != self.shared.generation() {
-            self.renew();
+            self.renew(turn.now());
         }
         self.take_place(turn.now());
-        let mut batch = publish::Batch::default();
         let mut progress = Progress::default();
+        if self.rated.is_some() && !self.end_delay(turn.now()) {
+            return progress;
+        }
+        let mut batch = publish::Batch::default();
         let mut warm_until = 0;
         while !self.peer().is_closing() && self.phase != Phase::Checking {
             let rest = input.get(progress.used..).unwrap_or_default();
@@ -325,6 +345,19 @@ impl Client {
             }
             match parse(rest, &self.limits) {
                 Ok(Parsed::Op(op, used)) => {
+                    if self.rated.is_some()
+                        && let Op::Publish(message) = &op
+                    {
+                        match self.admit(message, turn.now()) {
+                            Admission::Pass => {}
+                            Admission::Wait(_) => break,
+                            Admission::Refuse => {
+                                progress.used += used;
+                                self.refuse_excess(message, &mut batch, turn);
+                                continue;
+                            }
+                        }
+                    }
                     progress.used += used;
                     self.operate(op, &mut batch, turn);
                 }
@@ -410,10 +443,17 @@ impl Client {
         if let Some(account) = &place.account {
             system::joined(&self.shared, turn, account, account.join());
         }
+        // Set once: a connection stays who it is.
+        let _ = self.session.user.set(self.user.clone());
         self.session.peer.set_place(place.clone());
+        // Behind that: whoever switches usage on either is seen here, or finds the place.
+        if self.shared.usage.is_on() {
+            self.session.begin_use(turn.now(), Since::Connect);
+        }
         self.place_version = self.session.peer.place_version();
         self.place = place;
         self.take_limits();
+        self.take_rates(turn.now());
     }
 
     /// It is gone: nothing of it is left in its account.
@@ -422,6 +462,9 @@ impl Client {
         peer.shut();
         let subscribed = peer.unsubscribe_all();
         let reason = peer.closing().unwrap_or(CloseReason::ClientClosed);
+        if self.shared.usage.is_on() {
+            self.session.settle(&self.shared.usage, turn.now(), Still::Ended);
+        }
         let account = self.place.account.take();
         if let Some(account) = account.as_ref().filter(|_| !self.user.is_empty()) {
             // Set already, unless it was let in without having said anything of itself.

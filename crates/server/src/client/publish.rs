@@ -8,8 +8,9 @@ use dialtone_broker::sharing::Mapped;
 use dialtone_broker::trace;
 use dialtone_subject::interest::warm::SUBJECTS_MAX;
 use dialtone_subject::is_valid_literal;
+use dialtone_wire::ProtocolError;
 use dialtone_wire::client::{Op, Parsed, Publish, parse};
-use dialtone_wire::{ProtocolError, header};
+use dialtone_wire::header::{self, Denial};
 use std::time::Instant;
 
 /// What one turn received from a client; counted at its end, not per message.
@@ -19,11 +20,18 @@ pub(super) struct Batch {
     bytes: u64,
 }
 
+impl Batch {
+    #[inline]
+    pub(super) fn add(&mut self, message: &Publish<'_>) {
+        self.msgs += 1;
+        self.bytes += message.body_bytes() as u64;
+    }
+}
+
 impl Client {
     #[inline]
     pub(super) fn publish(&mut self, message: Publish<'_>, batch: &mut Batch, turn: &mut Turn) {
-        batch.msgs += 1;
-        batch.bytes += message.body_bytes() as u64;
+        batch.add(&message);
         if self.manner.pedantic && !is_valid_literal(message.subject) {
             self.say_error(ProtocolError::InvalidPublishSubject.text(), turn);
         }
@@ -62,7 +70,8 @@ impl Client {
     fn publish_as(&mut self, message: Publish<'_>, turn: &mut Turn) {
         let permissions = self.place.permissions.as_deref();
         let Ok(authorized) = permission::publish(&self.session.peer, permissions, message, turn.now()) else {
-            return self.publish_denied(message.subject, turn);
+            self.publish_denied(message.subject, turn);
+            return self.answer_denied(&message, Denial::Permissions, turn);
         };
         if message.reply.is_some_and(is_reserved_reply) {
             return self.reply_denied(message.reply.unwrap_or_default(), turn);
@@ -76,7 +85,7 @@ impl Client {
         {
             let mut headers = Vec::with_capacity(48 + message.subject.len());
             header::no_responders(&mut headers, message.subject);
-            turn.no_responders(origin, reply, &headers);
+            turn.tell_requester(origin, reply, &headers);
         }
     }
 
@@ -119,6 +128,21 @@ impl Client {
         let subject = String::from_utf8_lossy(subject);
         self.log(Event::PermissionDenied, format_args!("Publish Violation - Subject {subject:?}"));
         self.refuse_message(&format!("Permissions Violation for Publish to {subject:?}"), turn);
+    }
+
+    /// Answers a request that went nowhere, if that is wanted: only the client itself can get this, by a subscription that
+    /// it has for the reply subject.
+    #[cold]
+    pub(super) fn answer_denied(&self, message: &Publish<'_>, why: Denial, turn: &mut Turn) {
+        if self.answers_denied
+            && self.limits.headers
+            && let Some(reply) = message.reply
+            && let Some(origin) = origin(&self.session, &self.place, self.manner.echo)
+        {
+            let mut headers = Vec::with_capacity(256);
+            header::denied(&mut headers, why, message.subject);
+            turn.tell_requester(origin, reply, &headers);
+        }
     }
 
     #[cold]

@@ -8,7 +8,7 @@ use dialtone_broker::permission;
 use dialtone_broker::trace::{DESTINATION, DISABLED, Trace, Wish};
 use dialtone_subject::is_valid_literal;
 use dialtone_wire::client::Publish;
-use dialtone_wire::header;
+use dialtone_wire::header::{self, Denial};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -31,7 +31,9 @@ impl Client {
         }
         let permissions = self.place.permissions.as_deref();
         let Ok(authorized) = permission::trace(permissions, destination) else {
-            return self.publish_denied(destination, turn);
+            self.publish_denied(destination, turn);
+            let denied = Publish { subject: destination, ..message };
+            return self.answer_denied(&denied, Denial::Permissions, turn);
         };
         if !is_valid_literal(destination) {
             // Nothing can be told there.

@@ -114,6 +114,10 @@ fn an_account_that_is_gone_is_forgotten() {
     let server = server();
     let shared = server.shared();
     let account = Account::new(AccountId(77), "gone");
+    // What the control thread serves itself, it serves from its start on.
+    let (done, begun) = sync_channel(1);
+    shared.internal.run(move |_| assert_eq!(done.send(()), Ok(())));
+    begun.recv().expect("it works");
     let before = shared.internal.handlers.read().len();
     shared.internal.serve(&shared.registry, &account, "a.*", None, Arc::new(|_, _| {}));
     assert_eq!((account.interest().len(), shared.internal.handlers.read().len()), (1, before + 1));

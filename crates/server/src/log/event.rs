@@ -130,6 +130,8 @@ events! {
     AuthenticationTimeout "authentication_timeout" Debug;
     /// A client's rights do not suffice.
     PermissionDenied "permission_denied" Error;
+    /// A client publishes more than its rate limits allow.
+    RateLimited "rate_limited" Warn;
     /// A client's bytes are no protocol.
     ProtocolError "protocol_error" Error;
     /// A client gave up.

@@ -12,11 +12,21 @@ const ACCOUNTS_MAX: usize = 1000;
 /// A metric: name, type, help.
 struct Metric(&'static str, &'static str, &'static str);
 
-const ACCOUNT_METRICS: [Metric; 6] = [
+const ACCOUNT_METRICS: [Metric; 8] = [
     Metric("dialtone_account_connections", "gauge", "Connections of the account."),
     Metric("dialtone_account_subscriptions", "gauge", "Subscriptions of the account."),
     Metric("dialtone_account_received_messages_total", "counter", "Messages from the account's connections."),
     Metric("dialtone_account_received_bytes_total", "counter", "Bytes of those messages."),
+    Metric(
+        "dialtone_account_refused_messages_total",
+        "counter",
+        "Messages from the account's connections that were refused by its rate limits.",
+    ),
+    Metric(
+        "dialtone_account_delayed_messages_total",
+        "counter",
+        "Messages from the account's connections that its rate limits let wait.",
+    ),
     Metric("dialtone_account_sent_messages_total", "counter", "Messages to the account's connections."),
     Metric("dialtone_account_sent_bytes_total", "counter", "Bytes of those messages."),
 ];
@@ -90,6 +100,8 @@ fn accounts(shared: &Shared, out: &mut String) {
             account.subscriptions() as u64,
             traffic.in_msgs,
             traffic.in_bytes,
+            account.refused_msgs.load(Relaxed),
+            account.delayed_msgs.load(Relaxed),
             traffic.out_msgs,
             traffic.out_bytes,
         ]
@@ -104,13 +116,18 @@ fn accounts(shared: &Shared, out: &mut String) {
     }
 }
 
+/// An account, and its values in the order of [`ACCOUNT_METRICS`].
+type Row = (String, [u64; 8]);
+
 /// At most `max` rows: those with the most messages, by name, and the sum of all others.
-fn bounded(mut rows: Vec<(String, [u64; 6])>, max: usize) -> Vec<(String, [u64; 6])> {
+fn bounded(mut rows: Vec<Row>, max: usize) -> Vec<Row> {
     if rows.len() <= max {
         return rows;
     }
-    rows.sort_by_key(|(_, [_, _, received, _, sent, _])| std::cmp::Reverse(received.saturating_add(*sent)));
-    let mut others = [0u64; 6];
+    rows.sort_by_key(|(_, [_, _, received, _, _, _, sent, _])| {
+        std::cmp::Reverse(received.saturating_add(*sent))
+    });
+    let mut others = [0u64; 8];
     for (_, row) in rows.drain(max..) {
         others.iter_mut().zip(row).for_each(|(sum, n)| *sum = sum.saturating_add(n));
     }
@@ -130,9 +147,9 @@ mod tests {
 
     #[test]
     fn the_busiest_accounts_have_series_and_the_others_are_one() {
-        let row = |name: &str, received, sent| (name.to_owned(), [1, 2, received, 0, sent, 0]);
+        let row = |name: &str, received, sent| (name.to_owned(), [1, 2, received, 0, 0, 0, sent, 0]);
         let all = vec![row("a", 1, 0), row("b", 0, 9), row("c", 5, 5), row("d", 2, 0)];
-        let other = ("other".to_owned(), [2, 4, 3, 0, 0, 0]);
+        let other = ("other".to_owned(), [2, 4, 3, 0, 0, 0, 0, 0]);
         assert_eq!(bounded(all.clone(), 2), [row("b", 0, 9), row("c", 5, 5), other]);
         assert_eq!(bounded(all.clone(), 4), all);
     }

@@ -1,10 +1,13 @@
-//! `/slowz`: which connections are behind, how far, and on which subjects.
+//! `/slowz`: which connections are behind, how far, and on which subjects; and which ones their rate limits hold back.
 
 use super::query::Window;
 use super::times::{duration, stamp};
+use crate::registry::Session;
 use crate::shared::Shared;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Instant, SystemTime};
 
 /// Connections that are listed if no limit is given.
@@ -52,11 +55,37 @@ pub(super) fn slowz(shared: &Shared, window: Window) -> Value {
     json!({
         "server_id": shared.identity.id,
         "now": stamp(SystemTime::now()),
-        "slow_consumers_closed": shared.troubles.slow.load(std::sync::atomic::Ordering::Relaxed),
-        "stalled_producers": shared.troubles.stalled.load(std::sync::atomic::Ordering::Relaxed),
+        "slow_consumers_closed": shared.troubles.slow.load(Relaxed),
+        "stalled_producers": shared.troubles.stalled.load(Relaxed),
         "total": total,
         "offset": window.offset,
         "limit": window.limit,
         "connections": rows,
+        "rate_limited": rate_limited(shared),
     })
+}
+
+/// The connections that rate limits concerned most, with how many messages were refused and had to wait.
+fn rate_limited(shared: &Shared) -> Vec<Value> {
+    let counts = |session: &Session| (session.refused_msgs.load(Relaxed), session.delayed_msgs.load(Relaxed));
+    let open = shared.registry.open().into_iter();
+    let mut limited: Vec<_> = open
+        .map(|session| (counts(&session), session))
+        .filter(|((refused, delayed), _)| refused + delayed > 0)
+        .collect();
+    limited.sort_by_key(|((refused, delayed), session)| (Reverse(refused + delayed), session.peer.id));
+    limited.truncate(LIMIT_DEFAULT);
+    let row = |((refused, delayed), session): ((u64, u64), Arc<Session>)| {
+        let introduction = session.introduction.get();
+        json!({
+            "cid": session.peer.id.0,
+            "ip": session.remote().map(|r| r.ip().to_string()).unwrap_or_default(),
+            "name": introduction.map_or("", |i| &i.name),
+            "account": introduction.map_or("", |i| &i.account),
+            "user": introduction.map_or("", |i| &i.user),
+            "refused_msgs": refused,
+            "delayed_msgs": delayed,
+        })
+    };
+    limited.into_iter().map(row).collect()
 }

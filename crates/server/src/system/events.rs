@@ -1,6 +1,6 @@
 //! Who comes and goes: `$SYS.ACCOUNT.*.CONNECT` and its kin. Told in the turn in which it happens.
 
-use super::{about, tell};
+use super::{about, tell, usage};
 use crate::internal::{Desk, Outgoing};
 use crate::monitor::accounts::statistics;
 use crate::monitor::times::stamp;
@@ -99,6 +99,7 @@ pub(crate) fn lame_duck(shared: &Shared) {
 
 /// The server ends.
 pub(crate) fn shutdown(shared: &Shared) {
+    shared.internal.run(usage::finish);
     farewell(shared, "SHUTDOWN");
 }
 

@@ -19,6 +19,7 @@ mod statsz;
 mod subjects;
 mod tenants;
 mod trace;
+mod usage;
 
 pub(crate) use about::{feature_flags, server};
 pub(crate) use events::{
@@ -27,6 +28,7 @@ pub(crate) use events::{
 pub(crate) use given::exports;
 pub(crate) use subjects::is_unlisted;
 pub(crate) use trace::{Ingress, traced};
+pub(crate) use usage::renew as renew_usage;
 
 use crate::internal::{Outgoing, Timer};
 use crate::shared::Shared;
@@ -41,6 +43,8 @@ use std::sync::Arc;
 pub(crate) struct System {
     /// When an account's connections are told again though nothing changed.
     heartbeats: HashMap<AccountId, Timer>,
+    /// The interval at whose end is told what was used.
+    usage: Option<usage::Interval>,
 }
 
 /// Begins to tell and to answer.
@@ -55,6 +59,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
         desk.listen(&system);
         statsz::begin(desk);
     });
+    usage::renew(shared);
 }
 
 /// Lets an account ask the system account what every one may ask.

@@ -1,0 +1,176 @@
+//! Rate limits: how much may be published a second.
+
+use crate::error::ConfigError;
+use crate::language::{Kind, Value};
+use crate::options::{Rate, RateAction, RateLimit};
+use crate::reader::{self, Block, Errors, noted};
+use dialtone_subject::set::is_valid_filter;
+
+/// Rules of one account or user.
+const RULES_MAX: usize = 32;
+/// Subjects of one rule.
+const SUBJECTS_MAX: usize = 64;
+/// A burst is at least this part of what comes in a second: time is looked at in milliseconds, and what is not taken when
+/// the bucket is full is lost.
+const BURSTS_A_SECOND_MAX: u64 = 100;
+/// The highest rate and the largest burst.
+const UNITS_MAX: i64 = u32::MAX as i64;
+
+/// `{ msgs_per_sec: …, … }`, or a list of those.
+pub(crate) fn rate_limits(value: &Value, errors: &mut Errors) -> Vec<RateLimit> {
+    let rules = match &value.kind {
+        Kind::Array(values) => reader::each(values, |value| rate_limit(value, errors)),
+        _ => rate_limit(value, errors).into_iter().collect(),
+    };
+    if rules.len() > RULES_MAX {
+        let problem = format!("{} rate limits are too many: {RULES_MAX} are allowed", rules.len());
+        errors.push(ConfigError::new(&value.at, problem));
+    }
+    rules
+}
+
+fn rate_limit(value: &Value, errors: &mut Errors) -> Option<RateLimit> {
+    let map = noted(reader::map(value), errors)?;
+    let before = errors.len();
+    let block = Block::new("rate_limit", map, errors);
+    let mut subjects = Vec::new();
+    block.set("subjects", &mut subjects, errors, filters);
+    let msgs = rate(&block, "msgs_per_sec", "msgs_burst", errors);
+    let bytes = rate(&block, "bytes_per_sec", "bytes_burst", errors);
+    if msgs.is_none() && bytes.is_none() && errors.len() == before {
+        errors.push(ConfigError::new(&value.at, "a rate limit needs `msgs_per_sec` or `bytes_per_sec`"));
+    }
+    let mut action = RateAction::default();
+    block.set("action", &mut action, errors, |v| match reader::text(v)?.as_str() {
+        "delay" => Ok(RateAction::Delay),
+        "refuse" => Ok(RateAction::Refuse),
+        other => Err(ConfigError::new(&v.at, format!("action {other:?} is unknown"))
+            .help("known are `delay` and `refuse`")),
+    });
+    (errors.len() == before).then_some(RateLimit { action, subjects, msgs, bytes })
+}
+
+fn rate(block: &Block<'_>, key: &str, burst_key: &str, errors: &mut Errors) -> Option<Rate> {
+    let mut per_second = None;
+    let mut burst = None;
+    block.set(key, &mut per_second, errors, |v| units(v, key).map(Some));
+    block.set(burst_key, &mut burst, errors, |v| {
+        if block.get(key).is_none() {
+            return Err(ConfigError::new(&v.at, format!("`{burst_key}` needs `{key}`")));
+        }
+        units(v, burst_key).map(Some)
+    });
+    if let (Some(per_second), Some(units), Some(value)) = (per_second, burst, block.get(burst_key))
+        && units.saturating_mul(BURSTS_A_SECOND_MAX) < per_second
+    {
+        let least = per_second.div_ceil(BURSTS_A_SECOND_MAX);
+        let problem = format!("{units} is too small a {burst_key} for {key} {per_second}");
+        errors.push(ConfigError::new(&value.at, problem).help(format!("it is at least {least}")));
+    }
+    per_second.map(|per_second| Rate { per_second, burst: burst.unwrap_or(per_second) })
+}
+
+fn units(value: &Value, key: &str) -> Result<u64, ConfigError> {
+    match reader::integer(value)? {
+        n @ 1..=UNITS_MAX => Ok(n as u64),
+        n => Err(ConfigError::new(&value.at, format!("{n} is no {key}"))
+            .help(format!("it is from 1 to {UNITS_MAX}; without a limit, take the key out"))),
+    }
+}
+
+fn filters(value: &Value) -> Result<Vec<String>, ConfigError> {
+    let subjects = reader::texts(value)?;
+    if let Some(bad) = subjects.iter().find(|subject| !is_valid_filter(subject.as_bytes())) {
+        return Err(ConfigError::new(&value.at, format!("subject {bad:?} is not a valid subject")));
+    }
+    match subjects.len() {
+        0 => Err(ConfigError::new(&value.at, "the list is empty")),
+        count if count > SUBJECTS_MAX => Err(ConfigError::new(
+            &value.at,
+            format!("{count} subjects are too many for a rate limit: {SUBJECTS_MAX} are allowed"),
+        )),
+        _ => Ok(subjects),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn read(rules: &str) -> Result<Vec<RateLimit>, String> {
+        let text = format!("accounts {{ A {{\nrate_limits: {rules}\n}} }}");
+        let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        let options = crate::load_text(&text, "t.conf", &mut files, &|_| None).map_err(|e| e.to_string())?;
+        Ok(options
+            .accounts
+            .into_iter()
+            .next()
+            .map(|account| account.rate_limits)
+            .unwrap_or_default()
+            .unwrap_or_default())
+    }
+
+    #[track_caller]
+    fn check(rules: &str, expected: &[RateLimit]) {
+        assert_eq!(read(rules).as_deref(), Ok(expected));
+    }
+
+    #[track_caller]
+    fn refuse(rules: &str, expected: &str) {
+        assert_eq!(read(rules).expect_err(rules), expected);
+    }
+
+    #[test]
+    fn rules_stand_alone_or_in_a_list() {
+        let rate = |per_second, burst| Some(Rate { per_second, burst });
+        let action = RateAction::Delay;
+        let all = RateLimit { action, subjects: vec![], msgs: rate(1000, 1000), bytes: None };
+        check("{ msgs_per_sec: 1k }", std::slice::from_ref(&all));
+        let some = RateLimit {
+            action: RateAction::Refuse,
+            subjects: vec!["a.>".into(), "b".into()],
+            msgs: rate(5, 7),
+            bytes: rate(1 << 20, 1 << 21),
+        };
+        check(
+            "[ { msgs_per_sec: 1000 }, { subjects: [a.>, b], msgs_per_sec: 5, msgs_burst: 7, bytes_per_sec: 1mb, bytes_burst: 2mb, action: refuse } ]",
+            &[all, some],
+        );
+        check("[]", &[]);
+    }
+
+    #[test]
+    fn what_can_not_be_meant_is_told_with_its_place() {
+        refuse("{}", "t.conf:2:14: a rate limit needs `msgs_per_sec` or `bytes_per_sec`");
+        refuse("7", "t.conf:2:14: expected a map, found an integer");
+        refuse("{ msgs_burst: 7, bytes_per_sec: 1 }", "t.conf:2:28: `msgs_burst` needs `msgs_per_sec`");
+        refuse(
+            "{ msgs_per_sec: 0 }",
+            "t.conf:2:30: 0 is no msgs_per_sec\n  it is from 1 to 4294967295; without a limit, take the key out",
+        );
+        refuse(
+            "{ msgs_per_sec: 1001, msgs_burst: 10 }",
+            "t.conf:2:48: 10 is too small a msgs_burst for msgs_per_sec 1001\n  it is at least 11",
+        );
+        refuse(
+            "{ msgs_per_sec: 1, action: drop }",
+            "t.conf:2:41: action \"drop\" is unknown\n  known are `delay` and `refuse`",
+        );
+        refuse(
+            "{ msgs_per_sec: 1, subjects: 'a..b' }",
+            "t.conf:2:43: subject \"a..b\" is not a valid subject",
+        );
+        refuse("{ msgs_per_sec: 1, subjects: [] }", "t.conf:2:43: the list is empty");
+        refuse(
+            "{ msg_per_sec: 1 }",
+            "t.conf:2:16: unknown field \"msg_per_sec\"\n  did you mean `msgs_per_sec`?",
+        );
+        let many = |count: usize, one: &str| format!("[{}]", vec![one; count].join(", "));
+        refuse(&many(33, "{ msgs_per_sec: 1 }"), "t.conf:2:14: 33 rate limits are too many: 32 are allowed");
+        refuse(
+            &format!("{{ msgs_per_sec: 1, subjects: {} }}", many(65, "a")),
+            "t.conf:2:43: 65 subjects are too many for a rate limit: 64 are allowed",
+        );
+    }
+}

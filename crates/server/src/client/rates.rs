@@ -1,0 +1,121 @@
+//! Messages beyond the rate limits: they wait, or are refused.
+
+use super::{Client, publish};
+use crate::log::Event;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::rate::{Admission, Limiter, RateLimits};
+use dialtone_wire::client::{Op, Publish};
+use dialtone_wire::header::Denial;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How often the log is told that a connection's messages are refused.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// How a connection is held to its rate limits.
+#[derive(Debug)]
+pub(super) struct Rated {
+    limiter: Box<Limiter>,
+    /// Nothing of it is read before this time.
+    until: Option<Instant>,
+    told: Option<Instant>,
+}
+
+impl Client {
+    /// Takes over the rate limits of its account and its user. If they are others than before, it waits no longer.
+    pub(super) fn take_rates(&mut self, now: Instant) {
+        let limits = self.find_rates(now);
+        if !self.rated.as_ref().is_some_and(|rated| rated.limiter.is_of(&limits)) {
+            let rated = |limiter| Box::new(Rated { limiter, until: None, told: None });
+            self.rated = Limiter::new(limits).map(rated);
+        }
+    }
+
+    fn find_rates(&self, now: Instant) -> Vec<Arc<RateLimits>> {
+        let rules = &self.policy.rates;
+        let Some(account) = self.place.account.as_ref().filter(|_| !rules.are_empty()) else {
+            return Vec::new();
+        };
+        let defaults_hold = self.shared.system().is_none_or(|system| !Arc::ptr_eq(&system, account));
+        let claimed = self.session.claimed();
+        // A name that nobody vouches for is no user of its own.
+        let known = claimed.is_none() && self.policy.authenticator.find(&self.user).is_some();
+        let configured = if known { &*self.user } else { "" };
+        let key = claimed.map(|claimed| claimed.token.subject.to_string());
+        let user = key.as_deref().unwrap_or(configured);
+        let rates = &self.shared.rates;
+        let of_account = rules.of_account(&account.name, defaults_hold);
+        let of_user = rules.of_user(&account.name, configured, defaults_hold);
+        let of_account = rates.find(&account.name, None, of_account, now);
+        let of_user = rates.find(&account.name, Some(user), of_user, now);
+        of_account.into_iter().chain(of_user).collect()
+    }
+
+    /// Whether a message of it waits, and all behind it.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.delayed_until().is_some()
+    }
+
+    /// Nothing of it is read before this time.
+    pub fn delayed_until(&self) -> Option<Instant> {
+        self.rated.as_ref()?.until
+    }
+
+    /// Goes on if the time is over. False: it is not.
+    pub(super) fn end_delay(&mut self, now: Instant) -> bool {
+        let Some(rated) = &mut self.rated else { return true };
+        if rated.until.is_some_and(|until| until > now) {
+            return false;
+        }
+        rated.until = None;
+        true
+    }
+
+    /// Holds a message against the limits.
+    pub(super) fn admit(&mut self, message: &Publish<'_>, now: Instant) -> Admission {
+        let Some(rated) = &mut self.rated else { return Admission::Pass };
+        let admission = rated.limiter.admit(message.subject, message.body_bytes() as u64, now);
+        if let Admission::Wait(wait) = admission {
+            rated.until = Some(now + wait);
+            self.session.delayed_msgs.fetch_add(1, Ordering::Relaxed);
+            if let Some(account) = &self.place.account {
+                account.delayed_msgs.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        admission
+    }
+
+    /// A message is more than is allowed: the client is told.
+    #[cold]
+    pub(super) fn refuse_excess(
+        &mut self,
+        message: &Publish<'_>,
+        batch: &mut publish::Batch,
+        turn: &mut Turn,
+    ) {
+        if self.traced {
+            self.trace(&Op::Publish(*message));
+        }
+        batch.add(message);
+        self.session.refused_msgs.fetch_add(1, Ordering::Relaxed);
+        if let Some(account) = &self.place.account {
+            account.refused_msgs.fetch_add(1, Ordering::Relaxed);
+        }
+        let subject = String::from_utf8_lossy(message.subject);
+        let now = turn.now();
+        if let Some(rated) = &mut self.rated
+            && rated.told.is_none_or(|told| now.saturating_duration_since(told) >= TOLD_EVERY)
+        {
+            rated.told = Some(now);
+            self.log(Event::RateLimited, format_args!("Rate limit exceeded - Subject {subject:?}"));
+        }
+        // Client libraries close the connection at errors that they do not know; this one reads as a violation of
+        // permissions, which they hand to the application (ADR-42).
+        self.say_error(
+            &format!("Permissions Violation for Publish to {subject:?} (rate limit exceeded)"),
+            turn,
+        );
+        self.answer_denied(message, Denial::RateLimit, turn);
+    }
+}

@@ -1,0 +1,140 @@
+//! What accounts and users used, told again and again: `$SYS.ACCOUNT.<id>.USAGE`, for billing. Dialtone's own.
+
+use super::{about, tell};
+use crate::internal::{Desk, Timer};
+use crate::monitor::times::stamp;
+use crate::shared::Shared;
+use crate::usage::{OfAccount, Since, Still, Used};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The interval that is under way.
+pub(crate) struct Interval {
+    start: SystemTime,
+    span: Duration,
+    timer: Timer,
+}
+
+/// Whether another record comes after one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Next,
+    Last,
+}
+
+/// Takes over the interval of the configuration, at once. What was used until then is told if it was to be told.
+pub(crate) fn renew(shared: &Arc<Shared>) {
+    shared.internal.run(|desk| {
+        let span = desk.shared.policy().options.usage_interval;
+        if span != desk.system.usage.as_ref().map(|interval| interval.span) {
+            let ended = end(desk, if span.is_some() { Then::Next } else { Then::Last });
+            begin(desk, span, ended);
+        }
+    });
+}
+
+/// Tells what was used since the last record, and ends it.
+pub(super) fn finish(desk: &mut Desk) {
+    end(desk, Then::Last);
+}
+
+/// Begins an interval, where another one ended or at once.
+fn begin(desk: &mut Desk, span: Option<Duration>, ended: Option<SystemTime>) {
+    let Some(span) = span else { return };
+    if !desk.shared.usage.is_on() {
+        desk.shared.usage.switch(true);
+        for session in desk.shared.registry.open() {
+            session.begin_use(desk.now(), Since::Now);
+        }
+        // Of connections that counted some time ago, what they used since does not count.
+        settle(&desk.shared);
+        desk.shared.usage.take();
+    }
+    wait(desk, span, ended.unwrap_or_else(SystemTime::now));
+}
+
+fn wait(desk: &mut Desk, span: Duration, start: SystemTime) {
+    let timer = desk.after(span, move |desk| {
+        desk.system.usage = None;
+        let end = broadcast(desk, start, Then::Next);
+        wait(desk, span, end);
+    });
+    desk.system.usage = Some(Interval { start, span, timer });
+}
+
+/// Ends the interval before its time. When that was, if there is one.
+fn end(desk: &mut Desk, then: Then) -> Option<SystemTime> {
+    let interval = desk.system.usage.take()?;
+    desk.cancel(interval.timer);
+    let ended = broadcast(desk, interval.start, then);
+    if then == Then::Last {
+        // Not before: who left meanwhile would be in no record.
+        desk.shared.usage.switch(false);
+    }
+    Some(ended)
+}
+
+/// Tells what was used since `start`, a record for each account. When that was.
+fn broadcast(desk: &mut Desk, start: SystemTime, then: Then) -> SystemTime {
+    settle(&desk.shared);
+    let end = SystemTime::now();
+    let (shared, turn) = desk.parts();
+    for (account, used) in shared.usage.take() {
+        let record = record(shared, &account, &used, (start, end), then);
+        tell(shared, turn, &format!("$SYS.ACCOUNT.{account}.USAGE"), &record);
+    }
+    end
+}
+
+/// Adds up what all connections used until now.
+fn settle(shared: &Shared) {
+    let now = Instant::now();
+    for session in shared.registry.open() {
+        session.settle(&shared.usage, now, Still::Connected);
+    }
+}
+
+fn record(
+    shared: &Shared,
+    account: &str,
+    used: &OfAccount,
+    (start, end): (SystemTime, SystemTime),
+    then: Then,
+) -> Value {
+    let mut record = about::event("usage", end);
+    record.insert("type".into(), "io.dialtone.server.advisory.v1.usage".into());
+    record.insert("server".into(), about::server(shared));
+    record.insert("account".into(), account.into());
+    record.insert("start".into(), stamp(start).into());
+    record.insert("end".into(), stamp(end).into());
+    record.insert("last".into(), (then == Then::Last).into());
+    record.extend(figures(&used.total()));
+    let users = used.users.iter().map(|(user, used)| {
+        let mut row = Map::new();
+        row.insert("user".into(), (*user.id).into());
+        if let Some(name) = &user.name {
+            row.insert("name".into(), (**name).into());
+        }
+        row.extend(figures(used));
+        Value::Object(row)
+    });
+    record.insert("users".into(), users.collect());
+    if let Some(others) = &used.others {
+        record.insert("other_users".into(), Value::Object(figures(others)));
+    }
+    record.into()
+}
+
+fn figures(used: &Used) -> Map<String, Value> {
+    let traffic = &used.traffic;
+    let mut out = Map::new();
+    out.insert("connections".into(), used.connections.into());
+    out.insert("connects".into(), used.connects.into());
+    out.insert("disconnects".into(), used.disconnects.into());
+    out.insert("connected_ns".into(), (used.connected.as_nanos() as u64).into());
+    out.insert("received".into(), json!({ "msgs": traffic.in_msgs, "bytes": traffic.in_bytes }));
+    out.insert("sent".into(), json!({ "msgs": traffic.out_msgs, "bytes": traffic.out_bytes }));
+    out.insert("refused_msgs".into(), used.refused_msgs.into());
+    out
+}
