@@ -11,9 +11,11 @@ use dialtone_wire::ProtocolError;
 impl Client {
     pub(super) fn subscribe(&mut self, filter: &[u8], queue: Option<&[u8]>, sid: &[u8], turn: &mut Turn) {
         self.session.touch(turn.now());
-        if !is_valid_filter(filter) {
-            return self.say_error(ProtocolError::InvalidSubject.text(), turn);
-        }
+        // Rights come first, then the limits, then the subject itself: the official order.
+        let wish = Subscribe { filter, queue, sid };
+        let Ok(wish) = permission::subscribe(self.place.permissions.as_deref(), wish) else {
+            return self.subscribe_denied(filter, queue, turn);
+        };
         let tokens_max = self.policy.options.limits.subject_tokens_max;
         if tokens_max > 0 && filter.split(|&b| b == b'.').count() > tokens_max {
             let filter = String::from_utf8_lossy(filter);
@@ -23,10 +25,9 @@ impl Client {
         if self.peer().subscriptions().len() >= self.subscriptions_max {
             return self.say_error(ProtocolError::SubscriptionsExceeded.text(), turn);
         }
-        let wish = Subscribe { filter, queue, sid };
-        let Ok(wish) = permission::subscribe(self.place.permissions.as_deref(), wish) else {
-            return self.subscribe_denied(filter, queue, turn);
-        };
+        if !is_valid_filter(filter) {
+            return self.say_error(ProtocolError::InvalidSubject.text(), turn);
+        }
         let Some(account) = self.place.account.clone() else { return };
         let wish = wish.get();
         let subscription = Subscription::new(self.peer().clone(), wish.filter, wish.queue, wish.sid);
