@@ -15,11 +15,7 @@ fn priority(level: Level) -> u8 {
 }
 
 /// The program's name, by which the line is found.
-static TAG: LazyLock<String> = LazyLock::new(|| {
-    let program = std::env::current_exe().ok();
-    let name = program.as_deref().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
-    name.unwrap_or_else(|| "dialtone".into())
-});
+static TAG: LazyLock<String> = LazyLock::new(crate::process::program);
 
 static HOST: LazyLock<String> =
     LazyLock::new(|| rustix::system::uname().nodename().to_string_lossy().into_owned());

@@ -17,10 +17,12 @@ pub(crate) fn write_pid(file: &Path) -> io::Result<()> {
     file.write_all(std::process::id().to_string().as_bytes())
 }
 
-/// This program's name, by which its files and processes are told.
+/// The name that this program was called by, by which its files, processes and log lines are found: `nats-server` where
+/// it is linked in that place.
 pub(crate) fn program() -> String {
-    let path = std::env::current_exe().ok();
-    path.as_deref().and_then(Path::file_name).map_or("dialtone".into(), |n| n.to_string_lossy().into_owned())
+    let path = std::env::args_os().next();
+    let name = path.as_deref().map(Path::new).and_then(Path::file_name);
+    name.map_or("dialtone".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Removes a file of ours; it may be gone already.
