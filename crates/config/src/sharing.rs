@@ -436,7 +436,7 @@ pub(crate) fn check(accounts: &[Account], has_system_account: bool, say: &mut im
             } else if twice {
                 Some("stream import already exists".to_owned())
             } else {
-                import.problem().or_else(|| cycles::problem(account, import, &by_name))
+                import.problem().or_else(|| cycles::problem(account, import, &by_name).map(str::to_owned))
             };
             if let Some(problem) = problem {
                 say(&import.at, format!("Error adding {kind} import {:?}: {problem}", import.subject));
@@ -516,8 +516,22 @@ impl<'a> Sharer<'a> {
         Self { exports, imports: cycles::Imports::new(&account.imports) }
     }
 
+    /// Whether `importer` may have it. Where several exports contain the subject, the narrowest decide: what is exported
+    /// to some by name is not for all because a wider subject is.
     fn allows(&self, import: &Import, importer: &str) -> bool {
-        self.exports_of(&import.subject).iter().any(|export| export.0.allows(import, importer))
+        let mut exports = self.exports_of(&import.subject);
+        exports.retain(|export| export.0.offers(import));
+        let decides = |subject: &str| {
+            let mut others = exports.iter().map(|other| other.0.subject.as_str());
+            !others.any(|other| other != subject && contains(subject.as_bytes(), other.as_bytes()))
+        };
+        let lets = |subject: &str| {
+            let mut same = exports.iter().filter(|export| export.0.subject == subject);
+            same.any(|export| export.0.lets(import, importer))
+        };
+        let mut subjects =
+            exports.iter().map(|export| export.0.subject.as_str()).filter(|s| decides(s)).peekable();
+        subjects.peek().is_some() && subjects.all(lets)
     }
 
     fn exports_stream(&self, subject: &str) -> bool {
@@ -596,19 +610,27 @@ pub fn stream_subject(subject: &str, prefix: Option<&str>, to: Option<&str>) -> 
 impl Export {
     /// Whether it is this that `importer` imports, and may.
     pub fn allows(&self, import: &Import, importer: &str) -> bool {
+        self.offers(import) && self.lets(import, importer)
+    }
+
+    /// Whether it is this that is imported.
+    pub fn offers(&self, import: &Import) -> bool {
         let same_kind = matches!(
             (&self.kind, &import.kind),
             (ExportKind::Stream, ImportKind::Stream { .. })
                 | (ExportKind::Service(_), ImportKind::Service { .. })
         );
+        same_kind && contains(self.subject.as_bytes(), import.subject.as_bytes())
+    }
+
+    /// Whether `importer` may have of it what it imports.
+    pub fn lets(&self, import: &Import, importer: &str) -> bool {
         let for_all = self.accounts.is_empty() && self.account_token_position.is_none();
         let named = self.accounts.iter().any(|name| name == importer);
         let by_token = self
             .account_token_position
             .is_some_and(|at| import.subject.split('.').nth(at.saturating_sub(1)) == Some(importer));
-        same_kind
-            && contains(self.subject.as_bytes(), import.subject.as_bytes())
-            && (for_all || named || by_token)
+        for_all || named || by_token
     }
 }
 

@@ -1,7 +1,8 @@
 //! Imports that lead back to where they came from: refused, so that nobody has to wonder what they mean.
 //!
-//! A cycle is what the official server calls one: following what an import is called here, from account to account,
-//! leads to an account that was passed. A request never comes to a service twice, so what is no cycle in this sense ends too.
+//! A cycle is what the official server calls one, in whichever order it looks: following what an import is called here, from
+//! account to account, leads to an account that was passed. A request never comes to a service twice, so what is no cycle in
+//! this sense ends too.
 
 use super::{Import, ImportKind, Sharer};
 use crate::options::Account;
@@ -63,45 +64,75 @@ impl<'a> Imports<'a> {
 }
 
 /// Whether an import of `account` closes a cycle.
+///
+/// The official server looks when it adds an import, at those that it has added before, in an order that is another at each
+/// start. A ring counts here if it is found whichever of its imports comes last: what starts sometimes there starts here.
 pub(super) fn problem(
     account: &Account,
     import: &Import,
     accounts: &HashMap<&str, Sharer<'_>>,
-) -> Option<String> {
+) -> Option<&'static str> {
+    let found_by_all = |ring: &[Step<'_>]| {
+        let mut others = ring.iter().filter(|step| !std::ptr::eq(step.import, import));
+        others.all(|step| search(step, accounts, &|_| true).is_some())
+    };
+    search(&Step { account: &account.name, import }, accounts, &found_by_all)
+}
+
+/// An import on the way, and whose it is.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    account: &'a str,
+    import: &'a Import,
+}
+
+/// Follows an import until it meets an account again by a ring that counts.
+fn search<'a>(
+    first: &Step<'a>,
+    accounts: &HashMap<&'a str, Sharer<'a>>,
+    counts: &dyn Fn(&[Step<'a>]) -> bool,
+) -> Option<&'static str> {
+    let import = first.import;
     // An account may import from itself; nothing goes round there.
-    if import.account == account.name {
+    if import.account == first.account {
         return None;
     }
     let is_service = matches!(import.kind, ImportKind::Service { .. });
     let mut seen = HashSet::new();
-    let mut path = vec![account.name.as_str()];
-    // Each entry: an account, the subject to follow there, and the accounts passed so far.
-    let mut visits = vec![(import.account.as_str(), import.local(), path.len())];
+    let mut path: Vec<Step<'_>> = Vec::new();
+    // Each entry: the step that leads there, the subject to follow, and the steps before.
+    let mut visits = vec![(*first, import.local(), 0)];
     if !is_service {
-        visits.push((import.account.as_str(), import.subject.clone(), path.len()));
+        visits.push((*first, import.subject.clone(), 0));
     }
-    while let Some((name, subject, depth)) = visits.pop() {
+    while let Some((step, subject, depth)) = visits.pop() {
         path.truncate(depth);
         if path.len() >= DEPTH_MAX {
-            return Some("search cycle depth exhausted".into());
+            return Some("search cycle depth exhausted");
         }
+        let name = step.import.account.as_str();
         let Some(sharer) = accounts.get(name) else { continue };
         if !seen.insert((name, subject.clone())) {
             continue;
         }
-        path.push(name);
+        path.push(step);
         let imports = if is_service { &sharer.imports.services } else { &sharer.imports.streams };
         if !is_service && !sharer.exports_stream(&subject) {
             continue;
         }
         for next in imports.meeting(&subject).into_iter().filter(|next| next.account != name) {
-            if path.contains(&next.account.as_str()) {
-                return Some("import forms a cycle".into());
+            let step = Step { account: name, import: next };
+            if let Some(start) = path.iter().position(|passed| passed.account == next.account) {
+                let ring: Vec<Step<'_>> = path.iter().skip(start).copied().chain([step]).collect();
+                if counts(&ring) {
+                    return Some("import forms a cycle");
+                }
+                continue;
             }
             let local = next.local();
             let narrower = contains(subject.as_bytes(), local.as_bytes());
             let follow = if narrower { local } else { subject.clone() };
-            visits.push((next.account.as_str(), follow, path.len()));
+            visits.push((step, follow, path.len()));
         }
     }
     None

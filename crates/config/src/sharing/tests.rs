@@ -248,6 +248,35 @@ fn cycles_are_refused_and_the_search_ends() {
     );
 }
 
+/// The official server refuses these at some starts, by the order in which it comes to the accounts.
+#[test]
+fn what_is_a_cycle_in_one_order_only_is_none() {
+    check(
+        "exports: [{service: *}], imports: [{service: {account: B, subject: b.c.b}, to: c}]",
+        "exports: [{service: b.*.b}], imports: [{service: {account: A, subject: *}, to: b.$1}]",
+        "",
+    );
+    check(
+        "exports: [{stream: \">\"}], imports: [{stream: {account: B, subject: c.*.*}}]",
+        "exports: [{stream: c.*.*}], imports: [{stream: {account: A, subject: \">\"}, to: \"a.>\"}]",
+        "",
+    );
+}
+
+#[test]
+fn the_narrowest_export_decides_who_may_import() {
+    let import = |exports: &str, expected: &str| {
+        check(exports, "imports: [{service: {account: A, subject: a.b}}]", expected);
+    };
+    let refused = "t.conf:3:16: Error adding service import \"a.b\": service import not authorized";
+    import("exports: [{service: \">\"}, {service: a.b, accounts: [A]}]", refused);
+    import("exports: [{service: a.b, accounts: [A]}, {service: a.*}]", refused);
+    import("exports: [{service: a.*, accounts: [A]}, {service: \">\"}]", refused);
+    import("exports: [{service: a.*, accounts: [A]}, {service: *.b}]", refused);
+    import("exports: [{service: a.*, accounts: [A]}, {service: a.b}]", "");
+    import("exports: [{service: \">\", accounts: [A]}, {service: a.b, accounts: [B]}]", "");
+}
+
 /// CVE-2020-28466, CVE-2022-42709: rings of 1 to 20 accounts, some with chords, are refused or accepted, never a crash.
 #[test]
 fn rings_of_accounts_end() {
