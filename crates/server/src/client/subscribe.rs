@@ -25,7 +25,7 @@ impl Client {
         if self.peer().subscriptions().len() >= self.subscriptions_max {
             return self.say_error(ProtocolError::SubscriptionsExceeded.text(), turn);
         }
-        if !is_valid_filter(filter) {
+        if !is_valid_filter(filter) && self.peer().subscriptions().find(sid).is_none() {
             return self.say_error(ProtocolError::InvalidSubject.text(), turn);
         }
         let Some(account) = self.place.account.clone() else { return };
