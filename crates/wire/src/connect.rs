@@ -126,9 +126,15 @@ impl Connect {
     ///
     /// Errors: [`ConnectError`].
     pub fn parse(json: &[u8]) -> Result<Self, ConnectError> {
-        let mut connect = Self::default();
+        Self::NOTHING.changed_by(json)
+    }
+
+    /// The same for a further CONNECT: what it does not say stays as it was.
+    ///
+    /// Errors: [`ConnectError`].
+    pub fn changed_by(mut self, json: &[u8]) -> Result<Self, ConnectError> {
         let mut problem = None;
-        let visitor = Fields { connect: &mut connect, problem: &mut problem };
+        let visitor = Fields { connect: &mut self, problem: &mut problem };
         // Text in another encoding loses its letters, not the connection.
         let json = String::from_utf8_lossy(json);
         let mut reader = serde_json::Deserializer::from_str(&json);
@@ -137,8 +143,15 @@ impl Connect {
             .map_err(|e| ConnectError::Json { line: e.line(), column: e.column() })?;
         match problem {
             Some(problem) => Err(problem),
-            None => Ok(connect),
+            None => Ok(self),
         }
+    }
+
+    /// Whether it says anything of who the client is.
+    pub fn has_credentials(&self) -> bool {
+        [&self.user, &self.pass, &self.auth_token, &self.nkey, &self.jwt, &self.sig, &self.proxy_sig]
+            .iter()
+            .any(|credential| !credential.is_empty())
     }
 
     fn set(&mut self, name: &str, value: Field) -> Result<(), ConnectError> {

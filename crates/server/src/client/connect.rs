@@ -44,7 +44,7 @@ impl Client {
     }
 
     pub(super) fn connect(&mut self, json: &[u8], turn: &mut Turn) {
-        let connect = match Connect::parse(json) {
+        let connect = match self.manner.said(self.limits.headers).changed_by(json) {
             Ok(connect) => connect,
             Err(problem) => {
                 self.log(Event::ProtocolError, format_args!("{problem}"));
@@ -72,6 +72,11 @@ impl Client {
         // An account in CONNECT is never obeyed (CVE-2022-24450).
         if !connect.account.is_empty() || connect.new_account {
             return self.refuse_user(Refusal::Credentials("account in CONNECT"), &connect.user, turn);
+        }
+        if self.manner.introduced && !connect.has_credentials() {
+            // Who it is was asked and answered; only its manner changes.
+            self.pending = Some(Box::new(connect));
+            return self.finish_connect(turn);
         }
         self.phase = Phase::Checking;
         self.pending = Some(Box::new(connect.clone()));

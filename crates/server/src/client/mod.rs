@@ -59,6 +59,24 @@ struct Manner {
     informed: bool,
 }
 
+impl Manner {
+    /// What the client has said of its manner so far, as a CONNECT.
+    fn said(&self, headers: bool) -> Connect {
+        if !self.introduced {
+            return Connect::NOTHING;
+        }
+        Connect {
+            verbose: self.verbose,
+            pedantic: self.pedantic,
+            echo: self.echo,
+            no_responders: self.no_responders,
+            headers,
+            protocol: self.asynchronous_info.into(),
+            ..Connect::NOTHING
+        }
+    }
+}
+
 impl Default for Manner {
     fn default() -> Self {
         Self {
