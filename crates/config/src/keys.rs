@@ -174,7 +174,7 @@ keys! {
     "resolver_tls" {
         cert_file: Restarts, "Certificate chain, PEM.";
         key_file: Restarts, "Private key, PEM.";
-        ca_file: Restarts, "Certificates that the resolver's is verified with, PEM.";
+        ca_file: Restarts, "Certificates that the resolver's is verified with, PEM. Default: the system's.";
         insecure: Refused("account JWTs are not fetched from a server that is not verified"), "Do not verify the server.";
     }
     "cert" {

@@ -84,13 +84,20 @@ impl Address {
 }
 
 fn config(tls: &ResolverTls) -> Result<rustls::ClientConfig, String> {
-    let Some(ca) = &tls.ca_file else {
-        return Err("an https address needs resolver_tls with a ca_file".into());
-    };
-    let mut roots = rustls::RootCertStore::empty();
     let certificates = |file| CertificateDer::pem_file_iter(file).map_err(|e| e.to_string());
-    for certificate in certificates(ca)? {
-        roots.add(certificate.map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
+    let mut roots = rustls::RootCertStore::empty();
+    match &tls.ca_file {
+        Some(ca) => {
+            for certificate in certificates(ca)? {
+                roots.add(certificate.map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    if roots.is_empty() {
+        return Err("there is no certificate to verify it with: give resolver_tls a ca_file".into());
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
