@@ -463,12 +463,12 @@ impl Authenticator {
 
 /// The user is the one that the token is of, if its account's token can be believed and it signed the nonce.
 fn by_jwt(operators: &Operators, credentials: &Credentials, way: &Way<'_>) -> Outcome {
-    let (jwt, token) = match operators.presented(&credentials.jwt) {
+    let user = match operators.presented(&credentials.jwt) {
         Ok(found) => found,
         Err(_) if credentials.jwt.is_empty() => return refused("authentication requires a user JWT"),
         Err(error) => return Outcome::Refused(Refusal::Token(error)),
     };
-    let Some(key) = token.account_key().filter(|key| operator::is_account(key)) else {
+    let Some(key) = user.token.account_key().filter(|key| operator::is_account(key)) else {
         return refused("the JWT names no account");
     };
     if !operators.may_come(&key) {
@@ -484,7 +484,7 @@ fn by_jwt(operators: &Operators, credentials: &Credentials, way: &Way<'_>) -> Ou
         now: context.surroundings.now(),
         time_of_day: &|zone| context.surroundings.time_of_day(zone),
     };
-    match operators.admit(&token, &jwt.into(), &account, &presented) {
+    match operators.admit(&user, &account, &presented) {
         Err(TrustError::Proxy) => Outcome::Refused(Refusal::ProxyRequired),
         Err(error) => Outcome::Refused(Refusal::Token(error)),
         Ok(claimed) if asks(&account, &claimed) => match Inquiry::account(&account) {
@@ -493,7 +493,7 @@ fn by_jwt(operators: &Operators, credentials: &Credentials, way: &Way<'_>) -> Ou
         },
         Ok(claimed) => Outcome::Granted(Grant {
             account: Some(claimed.account.clone()),
-            user: token.subject.to_string().into(),
+            user: user.token.subject.to_string().into(),
             permissions: claimed.permissions.clone(),
             claimed: Some(Arc::new(claimed)),
         }),

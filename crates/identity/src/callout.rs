@@ -9,7 +9,7 @@ use crate::jwt::encode::{self, EncodeError};
 use crate::jwt::trust::{Presented, TrustError};
 use crate::jwt::{self, Body, Token};
 use crate::nkey::{Kind, Public, Seed};
-use crate::operator::{Claimed, Operators, configured};
+use crate::operator::{Claimed, Operators, UserToken, configured};
 use crate::permission::Permissions;
 use crate::xkey;
 use dialtone_config::options::{AuthCallout, Options, Permissions as Source};
@@ -261,7 +261,8 @@ fn account_user(
         return Err(CalloutError::Account(key));
     }
     let account = by.surroundings.account(&key).ok_or(CalloutError::Account(key))?;
-    Ok(operators.admit(user, &jwt.into(), &account, by.presented)?)
+    let user = UserToken { token: user.clone(), jwt: jwt.into() };
+    Ok(operators.admit(&user, &account, by.presented)?)
 }
 
 /// Rights without the subject on which services are asked: nobody in their account asks in the server's place.

@@ -56,6 +56,15 @@ impl std::fmt::Debug for Claimed {
     }
 }
 
+/// A user's token, read, and its text; all who present the same one share it.
+#[derive(Clone)]
+pub struct UserToken {
+    /// What it says.
+    pub token: Arc<Token>,
+    /// As it was presented. A bearer token is a secret.
+    pub jwt: Arc<str>,
+}
+
 /// The operators of the configuration. Immutable but for what it remembers.
 #[derive(Default)]
 pub struct Operators {
@@ -153,35 +162,34 @@ impl Operators {
 
     /// The token that a connection presents, with its text. What is no user's token is taken for none, so that an
     /// authorization service can be asked about it: in its place stands the sentinel, if there is one.
-    pub fn presented<'a>(&'a self, jwt: &'a str) -> Result<(&'a str, Arc<Token>), TrustError> {
-        let read = |jwt: &'a str| self.user(jwt).map(|token| (jwt, token));
-        match (read(jwt), &self.sentinel) {
-            (Err(_), Some(sentinel)) => read(sentinel.expose()),
+    pub fn presented(&self, jwt: &str) -> Result<UserToken, TrustError> {
+        match (self.user(jwt), &self.sentinel) {
+            (Err(_), Some(sentinel)) => self.user(sentinel.expose()),
             (found, _) => found,
         }
     }
 
     /// Reads a user's token and verifies its signature, or remembers that it did so.
-    pub fn user(&self, jwt: &str) -> Result<Arc<Token>, TrustError> {
+    pub fn user(&self, jwt: &str) -> Result<UserToken, TrustError> {
         let key: [u8; 32] = Sha256::digest(jwt.as_bytes()).into();
         let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = recent().find(&key) {
-            return Ok(token);
+        if let Some(user) = recent().find(&key) {
+            return Ok(user);
         }
         let token = Arc::new(jwt::decode(jwt)?);
         if !matches!(token.body, Body::User(_)) {
             return Err(TrustError::Kind("a user"));
         }
-        recent().insert(key, token.clone(), jwt.len());
-        Ok(token)
+        let user = UserToken { token, jwt: jwt.into() };
+        recent().insert(key, user.clone());
+        Ok(user)
     }
 
     /// Believes that a connection is the user of a token, which [`Operators::user`] read, in an account, which
     /// [`Operators::account`] believed.
     pub fn admit(
         &self,
-        token: &Arc<Token>,
-        jwt: &Arc<str>,
+        UserToken { token, jwt }: &UserToken,
         account: &Token,
         presented: &Presented<'_>,
     ) -> Result<Claimed, TrustError> {
@@ -221,7 +229,8 @@ impl Operators {
         account: &Token,
         presented: &Presented<'_>,
     ) -> Result<Claimed, TrustError> {
-        self.admit(&claimed.token, &claimed.jwt, account, &Presented { proof: Proof::Shown, ..*presented })
+        let user = UserToken { token: claimed.token.clone(), jwt: claimed.jwt.clone() };
+        self.admit(&user, account, &Presented { proof: Proof::Shown, ..*presented })
     }
 }
 
@@ -360,30 +369,30 @@ fn pinned(mode: &OperatorMode, system_account: Option<&str>) -> HashSet<String> 
 }
 
 /// Tokens that were verified lately, by the hash of their text: two generations, so that what is used stays.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Recent {
-    young: HashMap<[u8; 32], (Arc<Token>, usize)>,
-    old: HashMap<[u8; 32], (Arc<Token>, usize)>,
+    young: HashMap<[u8; 32], UserToken>,
+    old: HashMap<[u8; 32], UserToken>,
     young_bytes: usize,
 }
 
 impl Recent {
-    fn find(&mut self, key: &[u8; 32]) -> Option<Arc<Token>> {
-        if let Some((token, _)) = self.young.get(key) {
-            return Some(token.clone());
+    fn find(&mut self, key: &[u8; 32]) -> Option<UserToken> {
+        if let Some(user) = self.young.get(key) {
+            return Some(user.clone());
         }
-        let (token, bytes) = self.old.remove(key)?;
-        self.insert(*key, token.clone(), bytes);
-        Some(token)
+        let user = self.old.remove(key)?;
+        self.insert(*key, user.clone());
+        Some(user)
     }
 
-    fn insert(&mut self, key: [u8; 32], token: Arc<Token>, bytes: usize) {
+    fn insert(&mut self, key: [u8; 32], user: UserToken) {
         if self.young_bytes > RECENT_BYTES_MAX / 2 {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
-        self.young_bytes += bytes + RECENT_ENTRY_BYTES;
-        self.young.insert(key, (token, bytes));
+        self.young_bytes += user.jwt.len() + RECENT_ENTRY_BYTES;
+        self.young.insert(key, user);
     }
 }
 

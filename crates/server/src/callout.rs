@@ -16,6 +16,7 @@ use dialtone_identity::jwt::Token;
 use dialtone_identity::jwt::authorization::{
     AuthorizationRequest, ClientInformation, ClientTls, ConnectOptions, ServerId,
 };
+use dialtone_identity::operator::UserToken;
 use dialtone_wire::Connect;
 use std::sync::Arc;
 
@@ -152,8 +153,10 @@ pub(crate) fn request(
     // Its signature is verified, and it is remembered: it was presented before.
     let presented = policy.authenticator.operators().and_then(|all| all.presented(&connect.jwt).ok());
     let (jwt, by_token, name_tag, tags) = match presented {
-        Some((jwt, token)) => (jwt, token.subject.to_string(), token.name.clone(), token.tags.clone()),
-        None => (&*connect.jwt, String::new(), String::new(), Vec::new()),
+        Some(UserToken { jwt, token }) => {
+            (jwt.to_string(), token.subject.to_string(), token.name.clone(), token.tags.clone())
+        }
+        None => (connect.jwt.clone(), String::new(), String::new(), Vec::new()),
     };
     let user = match (&*connect.nkey, &*connect.user, &*connect.auth_token) {
         ("", "", "") => by_token,
@@ -184,7 +187,7 @@ pub(crate) fn request(
             ..ClientInformation::default()
         },
         connect: ConnectOptions {
-            jwt: jwt.to_owned(),
+            jwt,
             nkey: connect.nkey.clone(),
             signed_nonce: connect.sig.clone(),
             token: connect.auth_token.clone(),

@@ -13,6 +13,7 @@ use dialtone_config::sharing::{
     ServiceExport,
 };
 use dialtone_subject::set::{contains, is_valid_filter, is_valid_literal};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,7 +128,12 @@ fn trace(account: &Account) -> Option<MsgTrace> {
     Some(MsgTrace { destination: trace.dest.clone(), sampling })
 }
 
+/// Mappings. One that names a destination twice is none, as for the official server.
 fn mappings(account: &Account) -> Vec<Mapping> {
+    let is_good = |(_, destinations): &(&String, &Vec<account::WeightedMapping>)| {
+        let mut seen = BTreeSet::new();
+        destinations.iter().all(|to| seen.insert(&to.subject))
+    };
     let one = |(subject, destinations): (&String, &Vec<account::WeightedMapping>)| Mapping {
         at: at(),
         subject: subject.clone(),
@@ -141,7 +147,7 @@ fn mappings(account: &Account) -> Vec<Mapping> {
             })
             .collect(),
     };
-    account.mappings.iter().map(one).collect()
+    account.mappings.iter().filter(is_good).map(one).collect()
 }
 
 /// The import, if the exporting account lets this one have it, and the last second that it does.

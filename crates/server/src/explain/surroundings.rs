@@ -127,7 +127,7 @@ impl<'a> Surroundings<'a> {
             now: clock::now(),
             time_of_day: &|zone| Judge::time_of_day(self.shared, zone),
         };
-        let claimed = operators.admit(&operators.user(jwt)?, &jwt.into(), &believed.token, &presented)?;
+        let claimed = operators.admit(&operators.user(jwt)?, &believed.token, &presented)?;
         Ok(User { permissions: claimed.permissions, note: None })
     }
 

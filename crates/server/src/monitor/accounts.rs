@@ -8,7 +8,7 @@ use super::times::stamp;
 use crate::shared::Shared;
 use crate::tokens::clock::now;
 use dialtone_broker::account::Account;
-use dialtone_identity::jwt;
+use dialtone_identity::jwt::{self, Body};
 use serde_json::{Map, Value, json};
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
@@ -78,6 +78,11 @@ fn detail(shared: &Shared, account: &Account) -> Value {
             set(&mut out, "tags", believed.token.tags.clone().into());
         }
         set(&mut out, "decoded_jwt", jwt::payload(&believed.jwt).unwrap_or_default());
+        if let Body::Account(body) = &believed.token.body
+            && !body.revocations.is_empty()
+        {
+            set(&mut out, "revoked_user", sharing::revoked(&body.revocations));
+        }
     }
     let sublist = json!({
     "num_subscriptions": stats.entries, "num_cache": 0, "num_inserts": stats.inserts,

@@ -1,11 +1,14 @@
 //! What an account shares, in `/accountz`.
 
+use super::times::stamp;
 use crate::shared::Shared;
 use crate::system;
 use dialtone_broker::account::Account;
 use dialtone_config::sharing::{Export, ExportKind, Latency, Mapping, ResponseType, Sampling};
+use dialtone_identity::jwt::Body;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The number of services among the kinds of imports: with it the official server writes what is owed.
 const SERVICE: u8 = 2;
@@ -27,7 +30,9 @@ pub(super) fn insert(shared: &Shared, account: &Account, out: &mut Map<String, V
     }
     let given = system::exports(shared, account, exports);
     let given = given.into_iter().map(|(subject, response)| service(subject, response).into());
-    let exports: Vec<Value> = exports.iter().map(export).chain(given).collect();
+    let of_token = believed.as_ref().map(|believed| &believed.token.body);
+    let exports: Vec<Value> =
+        exports.iter().map(|export| with_activations(of_token, export)).chain(given).collect();
     if !exports.is_empty() {
         out.insert("exports".into(), exports.into());
     }
@@ -35,6 +40,32 @@ pub(super) fn insert(shared: &Shared, account: &Account, out: &mut Map<String, V
     if !imports.is_empty() {
         out.insert("imports".into(), imports.into());
     }
+}
+
+/// Until when what was issued is revoked, by key.
+pub(super) fn revoked(revocations: &BTreeMap<String, i64>) -> Value {
+    let at = |second: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(second).unwrap_or(0));
+    revocations
+        .iter()
+        .map(|(key, second)| (key.clone(), stamp(at(*second)).into()))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+/// An export, with what its account's token says of activations.
+fn with_activations(token: Option<&Body>, export: &Export) -> Value {
+    let mut out = self::export(export);
+    if let (Some(Body::Account(account)), Some(object)) = (token, out.as_object_mut())
+        && let Some(exported) = account.exports.iter().find(|exported| exported.subject == export.subject)
+    {
+        if exported.token_req {
+            object.insert("token_req".into(), true.into());
+        }
+        if !exported.revocations.is_empty() {
+            object.insert("revoked_activations".into(), revoked(&exported.revocations));
+        }
+    }
+    out
 }
 
 /// Adds the answers that the account's services owe, if they owe any.

@@ -258,8 +258,14 @@ impl Shared {
                     .map(|account| self.share_all(key, &account, Reach::Here)),
                 _ => self.believe(key, &preload.jwt, Reach::Here).map(|_| ()),
             };
-            if let Err(why) = outcome {
-                let name = &before.token.name;
+            let Err(why) = outcome else { continue };
+            let name = &before.token.name;
+            if matches!(self.resolver.source(), Source::Memory) {
+                let text = format_args!("The JWT of account {key} ({name:?}) is not believed: {why}");
+                self.log.say(Event::AccountFault, "", text);
+                self.tokens.forget(key);
+                review::refuse(self, key);
+            } else {
                 let text = format_args!("The JWT of account {key} ({name:?}) stays as it was: {why}");
                 self.log.say(Event::AccountFault, "", text);
             }

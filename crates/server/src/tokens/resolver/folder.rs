@@ -33,8 +33,8 @@ pub enum StoreError {
     #[error("not a valid public account nkey")]
     Key,
     /// There are as many as there may be.
-    #[error("the limit of {0} JWTs is reached")]
-    Full(u64),
+    #[error("jwt store is full")]
+    Full,
     /// The disk.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -196,9 +196,7 @@ impl Store {
             return Ok(());
         }
         match self.keeps {
-            Keeps::All { limit: Some(limit), .. } if entries.len() as u64 >= limit => {
-                Err(StoreError::Full(limit))
-            }
+            Keeps::All { limit: Some(limit), .. } if entries.len() as u64 >= limit => Err(StoreError::Full),
             Keeps::All { .. } => Ok(()),
             Keeps::Some { limit, .. } => {
                 while entries.len() as u64 >= limit {
