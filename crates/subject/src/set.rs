@@ -43,13 +43,13 @@ pub fn is_valid_literal(subject: &[u8]) -> bool {
     is_valid_filter(subject) && is_literal(subject)
 }
 
-/// Whether `filter` matches `subject`, whose own `*` and `>` are taken literally.
+/// Whether `filter` matches `subject`, whose own `*` and `>` are taken literally. Nothing matches an empty token.
 pub fn matches(filter: &[u8], subject: &[u8]) -> bool {
     let mut subject = tokens(subject);
     for token in tokens(filter) {
         match (token, subject.next()) {
-            (_, None) => return false,
-            (b">", Some(_)) => return true,
+            (_, None | Some(b"")) => return false,
+            (b">", Some(_)) => return subject.all(|token| !token.is_empty()),
             (b"*", Some(_)) => {}
             (token, Some(other)) if token == other => {}
             _ => return false,
@@ -103,6 +103,15 @@ mod tests {
         }
         assert!(is_literal(b"a*.>b") && !is_literal(b"a.*") && !is_literal(b">"));
         assert!(!is_valid_filter(&b"a.".repeat(TOKENS_MAX + 1)));
+    }
+
+    #[test]
+    fn nothing_matches_an_empty_token() {
+        for subject in ["", "a..b", "a.", ".a", "a.b..", "."] {
+            for filter in [">", "*", "a.>", "a.*", "*.*", "*.*.*", "a.*.b", "a..b"] {
+                assert!(!matches(filter.as_bytes(), subject.as_bytes()), "{filter} {subject}");
+            }
+        }
     }
 
     /// Few tokens and few letters, so that random filters and subjects meet.

@@ -73,9 +73,51 @@ protocol_errors! {
     AccountRegistration "Failed Account Registration" Closes;
 }
 
+/// Text in quotes as errors show it, in the notation of Go: a peer may compare it.
+pub fn quoted(text: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '"' | '\\' => out.extend(['\\', c]),
+                '\x07' => out.push_str("\\a"),
+                '\x08' => out.push_str("\\b"),
+                '\x0C' => out.push_str("\\f"),
+                '\n' => out.push_str("\\n"),
+                '\r' => out.push_str("\\r"),
+                '\t' => out.push_str("\\t"),
+                '\x0B' => out.push_str("\\v"),
+                c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+                c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+                c => out.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out.push('"');
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quotes_are_those_of_go() {
+        for (text, shown) in [
+            (&b"a.b"[..], r#""a.b""#),
+            (b"a\0b", r#""a\x00b""#),
+            (b"\"\\", r#""\"\\""#),
+            (b"a\xff", r#""a\xff""#),
+            ("\u{e9}\u{7f}\u{85}".as_bytes(), "\"\u{e9}\\x7f\\u0085\""),
+            (b"\x07\x08\x0b\x0c", r#""\a\b\v\f""#),
+        ] {
+            assert_eq!(quoted(text), shown);
+        }
+    }
 
     #[test]
     fn every_text_is_told_once() {

@@ -16,5 +16,5 @@ pub mod info;
 
 pub use close::CloseReason;
 pub use connect::Connect;
-pub use error::ProtocolError;
+pub use error::{ProtocolError, quoted};
 pub use info::Info;

@@ -8,9 +8,9 @@ use dialtone_broker::sharing::Mapped;
 use dialtone_broker::trace;
 use dialtone_subject::interest::warm::SUBJECTS_MAX;
 use dialtone_subject::is_valid_literal;
-use dialtone_wire::ProtocolError;
 use dialtone_wire::client::{Op, Parsed, Publish, parse};
 use dialtone_wire::header::{self, Denial};
+use dialtone_wire::{ProtocolError, quoted};
 use std::time::Instant;
 
 /// What one turn received from a client; counted at its end, not per message.
@@ -125,9 +125,9 @@ impl Client {
 
     #[cold]
     pub(super) fn publish_denied(&mut self, subject: &[u8], turn: &mut Turn) {
-        let subject = String::from_utf8_lossy(subject);
-        self.log(Event::PermissionDenied, format_args!("Publish Violation - Subject {subject:?}"));
-        self.refuse_message(&format!("Permissions Violation for Publish to {subject:?}"), turn);
+        let subject = quoted(subject);
+        self.log(Event::PermissionDenied, format_args!("Publish Violation - Subject {subject}"));
+        self.refuse_message(&format!("Permissions Violation for Publish to {subject}"), turn);
     }
 
     /// Answers a request that went nowhere, if that is wanted: only the client itself can get this, by a subscription that
@@ -147,8 +147,8 @@ impl Client {
 
     #[cold]
     fn reply_denied(&mut self, reply: &[u8], turn: &mut Turn) {
-        let reply = String::from_utf8_lossy(reply);
-        self.refuse_message(&format!("Permissions Violation for Publish with Reply of {reply:?}"), turn);
+        let reply = quoted(reply);
+        self.refuse_message(&format!("Permissions Violation for Publish with Reply of {reply}"), turn);
     }
 
     /// Tells why a message is not taken, and notes it if the message is traced.

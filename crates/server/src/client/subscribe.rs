@@ -6,7 +6,7 @@ use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission::{self, Subscribe};
 use dialtone_broker::subscription::Subscription;
 use dialtone_subject::is_valid_filter;
-use dialtone_wire::ProtocolError;
+use dialtone_wire::{ProtocolError, quoted};
 
 impl Client {
     pub(super) fn subscribe(&mut self, filter: &[u8], queue: Option<&[u8]>, sid: &[u8], turn: &mut Turn) {
@@ -18,8 +18,8 @@ impl Client {
         };
         let tokens_max = self.policy.options.limits.subject_tokens_max;
         if tokens_max > 0 && filter.split(|&b| b == b'.').count() > tokens_max {
-            let filter = String::from_utf8_lossy(filter);
-            let text = format!("Permissions Violation for Subscription to {filter:?}, too many tokens");
+            let filter = quoted(filter);
+            let text = format!("Permissions Violation for Subscription to {filter}, too many tokens");
             return self.say_error(&text, turn);
         }
         if self.peer().subscriptions().len() >= self.subscriptions_max {
@@ -52,11 +52,11 @@ impl Client {
 
     #[cold]
     fn subscribe_denied(&mut self, filter: &[u8], queue: Option<&[u8]>, turn: &mut Turn) {
-        let filter = String::from_utf8_lossy(filter);
-        let text = match queue.map(String::from_utf8_lossy) {
-            None => format!("Permissions Violation for Subscription to {filter:?}"),
+        let filter = quoted(filter);
+        let text = match queue.map(quoted) {
+            None => format!("Permissions Violation for Subscription to {filter}"),
             Some(queue) => {
-                format!("Permissions Violation for Subscription to {filter:?} using queue {queue:?}")
+                format!("Permissions Violation for Subscription to {filter} using queue {queue}")
             }
         };
         self.log(
