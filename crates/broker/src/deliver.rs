@@ -193,9 +193,6 @@ impl Turn {
         };
         let mut line = target.prefix(true).to_vec();
         encode::delivery_middle(&mut line, None, Some(headers.len()), headers.len());
-        if let Some(tracer) = &self.tracer {
-            tracer(origin.peer, line.trim_ascii_end(), headers);
-        }
         let bytes = [&line, headers, b"\r\n"].concat();
         self.send(origin.peer, &bytes);
     }

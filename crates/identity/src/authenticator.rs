@@ -431,7 +431,7 @@ impl Authenticator {
             return refused("signature missing");
         }
         if !nkey::verify_nonce(&credentials.nkey, way.context.nonce, &credentials.signature) {
-            return refused("signature not verified");
+            return refused("Signature not verified");
         }
         known.admit(way)
     }

@@ -43,7 +43,12 @@ impl Driver {
     fn switch_tracing(&mut self) {
         let shared = self.shared.clone();
         let tracer: Tracer = Box::new(move |peer, line, body| {
-            let who = shared.registry.find(peer.id).map_or_else(|| "".into(), |session| session.who());
+            // What the server says to itself is of interest to few, and much.
+            let session = shared.registry.find(peer.id);
+            if session.is_none() && !shared.policy().options.log.trace_verbose {
+                return;
+            }
+            let who = session.map_or_else(|| "".into(), |session| session.who());
             let text = String::from_utf8_lossy(line);
             shared.log.say(Event::TraceOut, &who, format_args!("->> [{text}]"));
             let body = client::traced_body(&shared.policy().options.log, body);

@@ -156,10 +156,12 @@ impl Server {
             shared.log.say(Event::LameDuck, "", format_args!("Closing existing clients"));
             let sessions = shared.registry.open();
             // The last second is for those that came last.
-            let pause = span / (sessions.len() as u32 + 1);
-            for session in sessions {
+            let pause = (span / (sessions.len() as u32 + 1)).min(Duration::from_secs(1));
+            for (number, session) in sessions.iter().enumerate() {
+                if number > 0 {
+                    std::thread::sleep(pause);
+                }
                 session.peer.close(CloseReason::ServerShutdown);
-                std::thread::sleep(pause.min(Duration::from_secs(1)));
             }
         }
         self.stop();

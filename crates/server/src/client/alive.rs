@@ -87,6 +87,7 @@ impl Client {
         if let Phase::AwaitingConnect { until } = self.phase
             && until <= now
         {
+            self.log(Event::AuthenticationTimeout, format_args!("Authentication Timeout"));
             return self.refuse(
                 ProtocolError::AuthenticationTimeout,
                 CloseReason::AuthenticationTimeout,

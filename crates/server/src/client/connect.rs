@@ -244,6 +244,10 @@ impl Client {
     /// The client is who it says: the rest of CONNECT counts.
     fn finish_connect(&mut self, turn: &mut Turn) {
         let Some(connect) = self.pending.take() else { return };
+        if !self.manner.introduced {
+            let account = self.place.account.as_ref().map(|a| a.name.to_string()).unwrap_or_default();
+            self.describe(&connect, &account);
+        }
         if !(0..=1).contains(&connect.protocol) {
             self.log(Event::ProtocolError, format_args!("invalid client protocol"));
             return self.refuse(ProtocolError::InvalidProtocol, CloseReason::BadClientProtocolVersion, turn);
@@ -256,11 +260,7 @@ impl Client {
             );
         }
         self.adopt(&connect);
-        if std::mem::replace(&mut self.manner.introduced, true) {
-            return self.say_ok(turn);
-        }
-        let account = self.place.account.as_ref().map(|a| a.name.to_string()).unwrap_or_default();
-        self.describe(&connect, &account);
+        self.manner.introduced = true;
         self.say_ok(turn);
     }
 

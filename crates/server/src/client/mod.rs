@@ -478,6 +478,9 @@ impl Client {
     pub fn leave(&mut self, turn: &mut Turn) {
         let peer = &self.session.peer;
         peer.shut();
+        if self.traced {
+            peer.subscriptions().iter().for_each(|subscription| self.trace_gone(subscription.sid()));
+        }
         let subscribed = peer.unsubscribe_all();
         let reason = peer.closing().unwrap_or(CloseReason::ClientClosed);
         if self.shared.usage.is_on() {

@@ -148,6 +148,7 @@ impl Client {
     #[cold]
     fn reply_denied(&mut self, reply: &[u8], turn: &mut Turn) {
         let reply = quoted(reply);
+        self.log(Event::PermissionDenied, format_args!("Publish Violation - Reply {reply}"));
         self.refuse_message(&format!("Permissions Violation for Publish with Reply of {reply}"), turn);
     }
 

@@ -14,7 +14,7 @@ impl Client {
         // Rights come first, then the limits, then the subject itself: the official order.
         let wish = Subscribe { filter, queue, sid };
         let Ok(wish) = permission::subscribe(self.place.permissions.as_deref(), wish) else {
-            return self.subscribe_denied(filter, queue, turn);
+            return self.subscribe_denied(filter, queue, sid, turn);
         };
         let tokens_max = self.policy.options.limits.subject_tokens_max;
         if tokens_max > 0 && filter.split(|&b| b == b'.').count() > tokens_max {
@@ -45,31 +45,27 @@ impl Client {
             let over = max.is_none_or(|max| subscription.set_max(max));
             if over {
                 self.peer().unsubscribe(&subscription);
+                self.trace_gone(sid);
             }
         }
         self.say_ok(turn);
     }
 
     #[cold]
-    fn subscribe_denied(&mut self, filter: &[u8], queue: Option<&[u8]>, turn: &mut Turn) {
+    fn subscribe_denied(&mut self, filter: &[u8], queue: Option<&[u8]>, sid: &[u8], turn: &mut Turn) {
         let filter = quoted(filter);
-        let text = match queue.map(quoted) {
-            None => format!("Permissions Violation for Subscription to {filter}"),
-            Some(queue) => {
-                format!("Permissions Violation for Subscription to {filter} using queue {queue}")
-            }
-        };
-        self.log(
-            Event::PermissionDenied,
-            format_args!(
-                "{}",
-                text.replacen(
-                    "Permissions Violation for Subscription to",
-                    "Subscription Violation - Subject",
-                    1
-                )
+        let sid = String::from_utf8_lossy(sid);
+        let (text, logged) = match queue.map(quoted) {
+            None => (
+                format!("Permissions Violation for Subscription to {filter}"),
+                format!("Subscription Violation - Subject {filter}, SID {sid}"),
             ),
-        );
+            Some(queue) => (
+                format!("Permissions Violation for Subscription to {filter} using queue {queue}"),
+                format!("Subscription Violation - Subject {filter}, Queue: {queue}, SID {sid}"),
+            ),
+        };
+        self.log(Event::PermissionDenied, format_args!("{logged}"));
         self.say_error(&text, turn);
     }
 }

@@ -26,16 +26,24 @@ impl Client {
             Op::Connect(json) => format!("CONNECT {}", redact::connect(json)),
             Op::Ping => "PING".into(),
             Op::Pong => "PONG".into(),
-            Op::Info => "INFO".into(),
-            Op::Ok => "+OK".into(),
-            Op::Err(problem) => format!("-ERR {}", text(problem)),
+            // A client has no business to send these; an error is logged by itself.
+            Op::Info | Op::Ok | Op::Err(_) => return,
         };
         self.log(Event::TraceIn, format_args!("<<- [{line}]"));
         if let Op::Publish(message) = op {
             let log = &self.policy.options.log;
             let shown = if log.trace_headers { message.headers() } else { message.body() };
-            let body = traced_body(log, shown);
-            self.log(Event::TraceIn, format_args!("<<- MSG_PAYLOAD: [{body}]"));
+            if !shown.is_empty() {
+                let body = traced_body(log, shown);
+                self.log(Event::TraceIn, format_args!("<<- MSG_PAYLOAD: [{body}]"));
+            }
+        }
+    }
+
+    /// A subscription is gone, at the client's wish or with it.
+    pub(super) fn trace_gone(&self, sid: &[u8]) {
+        if self.traced {
+            self.log(Event::TraceIn, format_args!("<-> [DELSUB {}]", String::from_utf8_lossy(sid)));
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use std::fmt::Write as _;
 
 /// Fields of CONNECT that a trace shows.
-const SHOWN: [&str; 14] = [
+const SHOWN: [&str; 13] = [
     "verbose",
     "pedantic",
     "echo",
@@ -16,13 +16,12 @@ const SHOWN: [&str; 14] = [
     "version",
     "name",
     "user",
-    "nkey",
     "account",
     "new_account",
 ];
 
 /// Fields that are shown to be there, without what they hold.
-const HIDDEN: [&str; 5] = ["pass", "auth_token", "jwt", "sig", "proxy_sig"];
+const HIDDEN: [&str; 6] = ["pass", "auth_token", "jwt", "nkey", "sig", "proxy_sig"];
 
 /// Bytes of a shown text. It is cut there.
 const TEXT_BYTES_MAX: usize = 256;
