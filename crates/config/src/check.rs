@@ -28,6 +28,9 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
     if options.server_name.as_deref().is_some_and(|name| name.contains(' ')) {
         say(&place("server_name"), "server name cannot contain spaces".into());
     }
+    if let Err(problem) = options.advertised() {
+        say(&place("client_advertise"), problem);
+    }
     let https = first(place, &["https_port", "https"]);
     if options.http.port.is_some() && options.http.tls_port.is_some() {
         say(&https, "can't specify both HTTP and HTTPs ports".into());
@@ -160,6 +163,21 @@ mod tests {
             "lame_duck_duration: 29s",
             "t.conf:1:21: invalid lame_duck_duration of 29s, minimum is 30 seconds",
         );
+        for good in ["x", "x:5", ":5", "x:0", "[::1]:5", "1.2.3.4"] {
+            check(&format!("client_advertise: '{good}'"), "");
+        }
+        for (bad, why) in [
+            ("x:y", "\"y\" is no port"),
+            ("x:", "\"\" is no port"),
+            ("x:99999", "\"99999\" is no port"),
+            ("h:5:6", "an IPv6 address stands in brackets"),
+            ("::1", "an IPv6 address stands in brackets"),
+        ] {
+            check(
+                &format!("client_advertise: '{bad}'"),
+                &format!("t.conf:1:1: client_advertise is {bad:?}, which is no `host:port`: {why}"),
+            );
+        }
         check("server_name: 'a b'", "t.conf:1:1: server name cannot contain spaces");
         check(
             "http: 1\nhttps: 2",

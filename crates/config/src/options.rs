@@ -420,6 +420,27 @@ pub struct AccountLimits {
     pub payload_bytes_max: Option<u64>,
 }
 
+impl Options {
+    /// The host that clients are told instead of the real one, and the port if one was given.
+    ///
+    /// Errors: what is wrong with `client_advertise`.
+    pub fn advertised(&self) -> Result<Option<(&str, Option<u16>)>, String> {
+        let Some(text) = self.client_advertise.as_deref() else { return Ok(None) };
+        let bad = |why: &str| Err(format!("client_advertise is {text:?}, which is no `host:port`: {why}"));
+        let (host, port) = match text.rsplit_once(':') {
+            None => (text, None),
+            Some((host, port)) => match port.parse::<u16>() {
+                Ok(port) => (host, Some(port).filter(|&port| port > 0)),
+                Err(_) => return bad(&format!("{port:?} is no port")),
+            },
+        };
+        match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            None if host.contains(':') => bad("an IPv6 address stands in brackets"),
+            bare => Ok(Some((bare.unwrap_or(host), port))),
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

@@ -135,10 +135,10 @@ impl Policy {
 }
 
 fn info(options: &Options, identity: &Identity, authenticator: &Authenticator) -> Info {
-    let advertised = options.client_advertise.as_deref().and_then(|a| a.rsplit_once(':'));
-    let (host, port) = match advertised.and_then(|(host, port)| Some((host, port.parse().ok()?))) {
-        Some((host, port)) => (host.to_owned(), port),
-        None => (options.client_advertise.clone().unwrap_or_else(|| options.host.clone()), identity.port),
+    // What is none was refused with the configuration.
+    let (host, port) = match options.advertised().ok().flatten() {
+        Some((host, port)) => (host.to_owned(), port.unwrap_or(identity.port)),
+        None => (options.host.clone(), identity.port),
     };
     Info {
         server_id: identity.id.clone(),
