@@ -78,7 +78,8 @@ pub struct Session {
     verdict: Mutex<Option<Verdict>>,
     claimed: Mutex<Option<Arc<Claimed>>>,
     activity_us: AtomicU64,
-    /// Who it is, by the name in the configuration; empty for nobody.
+    /// Who it is: a name in the configuration, the NKey of a token, or the name that an authorization service gave it;
+    /// empty for nobody.
     pub(crate) user: OnceLock<Arc<str>>,
     used: Mutex<Option<Box<Mark>>>,
     /// Messages that its rate limits refused.
@@ -161,13 +162,9 @@ impl Session {
     /// What it uses counts, if it is in an account and did not count before.
     pub(crate) fn begin_use(&self, now: Instant, since: Since) {
         let Some(account) = self.peer.place().account else { return };
-        let user = match self.claimed() {
-            Some(claimed) => {
-                let id = claimed.token.subject.to_string().into();
-                User { id, name: Some(claimed.name.as_str().into()) }
-            }
-            None => User { id: self.user.get().cloned().unwrap_or_else(|| "".into()), name: None },
-        };
+        let id = self.user.get().cloned().unwrap_or_else(|| "".into());
+        let name = self.claimed().map(|claimed| claimed.name.clone()).filter(|name| **name != *id);
+        let user = User { id, name: name.map(Into::into) };
         let refused_msgs = self.refused_msgs.load(Ordering::Relaxed);
         let mut mark = Mark::new(account, user, now);
         if since == Since::Now {

@@ -20,9 +20,9 @@ const USERS_TOTAL_MAX: usize = 100_000;
 /// Who used something.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct User {
-    /// Its name in the configuration, or the NKey of its token.
+    /// Its name in the configuration, the NKey of its token, or the name that an authorization service gave it.
     pub(crate) id: Arc<str>,
-    /// The name in its token.
+    /// The name in its token, if it is another.
     pub(crate) name: Option<Box<str>>,
 }
 

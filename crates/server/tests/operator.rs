@@ -175,6 +175,25 @@ fn an_import_ends_with_its_activation() {
     assert!(now() > until);
 }
 
+/// What the top level says of rates holds for accounts and users that are known by tokens, each user by its NKey.
+#[test]
+fn rates_of_the_top_level_hold_for_users_of_tokens() {
+    let rates = |bytes: u32| format!("{{ bytes_per_sec: 1, bytes_burst: {bytes}, action: refuse }}");
+    let more = format!("rate_limits {}\ndefault_rate_limits {}", rates(250), rates(100));
+    let server = operator_mode(&[(1, account(1, Account::default(), None))], &more);
+    let publish = |number: u8| {
+        let mut client = Client::open(&server);
+        assert_eq!(client.by_token(number, &user(number, 1, unlimited(), None)), "PONG");
+        client.send(&format!("PUB x 100\r\n{}\r\nPING\r\n", "x".repeat(100)));
+        client.line().unwrap_or_default()
+    };
+    let refused = "-ERR 'Permissions Violation for Publish to \"x\" (rate limit exceeded)'";
+    assert_eq!((publish(1), publish(1)), ("PONG".to_owned(), refused.to_owned()));
+    assert_eq!(publish(2), "PONG");
+    // There is enough for this one, and not for its account.
+    assert_eq!(publish(3), refused);
+}
+
 /// Tokens that are meant to exhaust whoever reads them are refused, and others are served.
 #[test]
 fn bombs_are_refused() {

@@ -309,6 +309,7 @@ impl<H: Handler> EventLoop<H> {
             entry.pause = None;
             if entry.again && matches!(entry.life, Life::Open) {
                 self.take_again(token);
+                self.schedule(token);
             }
             self.list(token);
         }

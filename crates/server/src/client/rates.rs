@@ -38,17 +38,13 @@ impl Client {
             return Vec::new();
         };
         let defaults_hold = self.shared.system().is_none_or(|system| !Arc::ptr_eq(&system, account));
-        let claimed = self.session.claimed();
-        // A name that nobody vouches for is no user of its own.
-        let known = claimed.is_none() && self.policy.authenticator.find(&self.user).is_some();
-        let configured = if known { &*self.user } else { "" };
-        let key = claimed.map(|claimed| claimed.token.subject.to_string());
-        let user = key.as_deref().unwrap_or(configured);
+        // Users of tokens may be called like one of the configuration.
+        let configured = if self.session.claimed().is_none() { &*self.user } else { "" };
         let rates = &self.shared.rates;
         let of_account = rules.of_account(&account.name, defaults_hold);
         let of_user = rules.of_user(&account.name, configured, defaults_hold);
         let of_account = rates.find(&account.name, None, of_account, now);
-        let of_user = rates.find(&account.name, Some(user), of_user, now);
+        let of_user = rates.find(&account.name, Some(&self.user), of_user, now);
         of_account.into_iter().chain(of_user).collect()
     }
 
