@@ -288,7 +288,7 @@ keys! {
         max_connections | "max_conn": Reloads, "Connections of the account.";
         max_subscriptions | "max_subs": Reloads, "Subscriptions of the account.";
         max_payload | "max_pay": Reloads, "Bytes of a message.";
-        max_leafnodes | "max_leafs": Refused(LEAFS), "Leaf node connections of the account.";
+        max_leafnodes | "max_leafs": Reloads, "Leaf node connections of the account; there are none yet.";
     }
 }
 
