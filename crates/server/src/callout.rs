@@ -45,6 +45,7 @@ pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, requ
         version: request.connect.version.clone(),
         user: request.client.user.clone(),
         account: GLOBAL.to_owned(),
+        by_nkey: false,
     };
     let question = match inquiry.ask(request, keys, random, (now(), timeout)) {
         Ok(question) => question,

@@ -32,6 +32,8 @@ pub struct Introduction {
     pub user: String,
     /// The account.
     pub account: String,
+    /// It showed that it has an NKey of the configuration.
+    pub by_nkey: bool,
 }
 
 /// By which way a connection came.
@@ -69,6 +71,8 @@ pub struct Session {
     pub start_instant: Instant,
     /// What CONNECT said.
     pub introduction: OnceLock<Introduction>,
+    /// What the server made of it when it came in without a CONNECT.
+    pub assumed: OnceLock<Box<Introduction>>,
     /// What the TLS handshake agreed on.
     pub secured: OnceLock<Secured>,
     /// The trusted proxy that signed for it, by its public NKey.
@@ -100,6 +104,7 @@ impl Session {
             start: SystemTime::now(),
             start_instant: now,
             introduction: OnceLock::new(),
+            assumed: OnceLock::new(),
             secured: OnceLock::new(),
             proxy: OnceLock::new(),
             who: Mutex::new(who.into()),
@@ -110,6 +115,19 @@ impl Session {
             used: Mutex::new(None),
             refused_msgs: AtomicU64::new(0),
             delayed_msgs: AtomicU64::new(0),
+        }
+    }
+
+    /// Who it is, as far as it is known: by its CONNECT, or without one.
+    pub fn known(&self) -> Option<&Introduction> {
+        self.introduction.get().or_else(|| self.assumed.get().map(|assumed| &**assumed))
+    }
+
+    /// The key that issued its token. With an NKey of the configuration the official server tells the account.
+    pub fn issuer_key(&self) -> Option<String> {
+        match self.claimed() {
+            Some(claimed) => Some(claimed.token.issuer.to_string()),
+            None => self.known().filter(|known| known.by_nkey).map(|known| known.account.clone()),
         }
     }
 
@@ -203,7 +221,7 @@ impl Session {
 
 impl Describe for Session {
     fn card(&self) -> Card {
-        let said = self.introduction.get().cloned().unwrap_or_default();
+        let said = self.known().cloned().unwrap_or_default();
         let claimed = self.claimed();
         let claims = claimed.as_deref();
         Card {
@@ -217,7 +235,7 @@ impl Describe for Session {
             client_type: "nats",
             // A bearer token is a secret.
             jwt: claims.filter(|c| !c.bearer).map(|c| c.jwt.to_string()).unwrap_or_default(),
-            issuer_key: claims.map(|c| c.token.issuer.to_string()).unwrap_or_default(),
+            issuer_key: self.issuer_key().unwrap_or_default(),
             name_tag: claims.map(|c| c.name.clone()).unwrap_or_default(),
             tags: claims.map(|c| c.token.tags.clone()).unwrap_or_default(),
         }

@@ -120,7 +120,7 @@ pub(crate) fn staples(shared: &Arc<Shared>) -> Stop {
 fn renew_rights(shared: &Arc<Shared>, old: &Policy) {
     let new = shared.policy();
     for session in shared.registry.open() {
-        let Some(introduction) = session.introduction.get() else { continue };
+        let Some(introduction) = session.known() else { continue };
         let user = introduction.user.as_str();
         if session.claimed().is_some() {
             // A service vouched for it, or its token does: users of the configuration are no matter.
@@ -144,8 +144,10 @@ fn renew_rights(shared: &Arc<Shared>, old: &Policy) {
             let same_place = |now: &Grant| before.is_some_and(|before| before.account == now.account);
             if now.is_some_and(same_place) || before.is_none() {
                 tell(&session, ProtocolError::Authorization);
+                session.peer.close(CloseReason::AuthenticationViolation);
+            } else {
+                session.peer.close(CloseReason::ClientClosed);
             }
-            session.peer.close(CloseReason::AuthenticationViolation);
             continue;
         }
         let proxy = session.proxy.get().map(|key| &**key);

@@ -206,6 +206,8 @@ impl Client {
         if self.pending.is_some() {
             // Set once, by the first CONNECT.
             let _ = self.session.introduction.set(who.clone());
+        } else {
+            let _ = self.session.assumed.set(Box::new(who.clone()));
         }
         if self.place.account.is_none() {
             let limit = self.shared.account_limits(&account.name).connections_max;
@@ -227,7 +229,7 @@ impl Client {
     }
 
     /// What is known of it, from the CONNECT that is being checked.
-    pub(super) fn introduction(&self, account: &str) -> Introduction {
+    fn introduction(&self, account: &str) -> Introduction {
         let said = self.pending.as_deref().unwrap_or(&NOTHING);
         let before = self.session.introduction.get().cloned().unwrap_or_default();
         // What a second CONNECT leaves out stays what the first said.
@@ -238,6 +240,7 @@ impl Client {
             version: or(&said.version, before.version),
             user: self.user.to_string(),
             account: account.to_owned(),
+            by_nkey: !said.nkey.is_empty() && *said.nkey == *self.user,
         }
     }
 
@@ -288,13 +291,19 @@ impl Client {
             self.pending.as_ref().map_or(CloseReason::AuthenticationViolation, |_| close_reason(&refusal));
         // Monitoring shows who it claimed to be.
         let said = self.pending.take().map(|connect| *connect).unwrap_or_default();
-        let by_token = user.is_empty() && said.nkey.is_empty() && !said.auth_token.is_empty();
+        let shown = match (&*said.nkey, user, &*said.auth_token) {
+            ("", "", "") => "",
+            ("", "", _) => "[REDACTED]",
+            ("", user, _) => user,
+            (nkey, ..) => nkey,
+        };
         let claimed = Introduction {
             name: said.name,
             lang: said.lang,
             version: said.version,
-            user: if by_token { "[REDACTED]" } else { user }.to_owned(),
+            user: shown.to_owned(),
             account: String::new(),
+            by_nkey: false,
         };
         let _ = self.session.introduction.set(claimed);
         let nobody = user.is_empty() && said.nkey.is_empty() && said.auth_token.is_empty();

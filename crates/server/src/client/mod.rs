@@ -487,10 +487,6 @@ impl Client {
             self.session.settle(&self.shared.usage, turn.now(), Still::Ended);
         }
         let account = self.place.account.take();
-        if let Some(account) = account.as_ref().filter(|_| !self.user.is_empty()) {
-            // Set already, unless it was let in without having said anything of itself.
-            let _ = self.session.introduction.set(self.introduction(&account.name));
-        }
         let left = account.as_ref().map(|account| (account, account.leave()));
         if let Some((account, _)) = left.filter(|_| reason.is_slow_consumer()) {
             account.slow_consumers.fetch_add(1, Ordering::Relaxed);

@@ -67,12 +67,12 @@ impl Row {
     }
 
     fn user(&self) -> &str {
-        self.session.introduction.get().map_or("", |i| &i.user)
+        self.session.known().map_or("", |i| &i.user)
     }
 
     /// Its account. One that has not said who it is counts as one of the account for everyone, as long as it is there.
     fn account(&self) -> String {
-        match (self.session.introduction.get(), &self.end) {
+        match (self.session.known(), &self.end) {
             (Some(introduction), _) => introduction.account.clone(),
             (None, Some(_)) => String::new(),
             (None, None) => {
@@ -218,7 +218,7 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
     set("in_bytes", row.traffic.in_bytes.into());
     set("out_bytes", row.traffic.out_bytes.into());
     set("subscriptions", row.subscriptions.into());
-    if let Some(introduction) = session.introduction.get() {
+    if let Some(introduction) = session.known() {
         for (key, text) in
             [("name", &introduction.name), ("lang", &introduction.lang), ("version", &introduction.version)]
         {
@@ -240,12 +240,14 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
             let name = claimed.as_ref().map(|claimed| claimed.account_name.as_str());
             set("name_tag", name.unwrap_or(&account).into());
         }
+        if let Some(issuer) = session.issuer_key() {
+            set("issuer_key", issuer.into());
+        }
         if let Some(claimed) = claimed {
             // Who has a bearer token needs nothing else: it is a secret.
             if !claimed.bearer {
                 set("jwt", (*claimed.jwt).into());
             }
-            set("issuer_key", claimed.token.issuer.to_string().into());
             if !claimed.token.tags.is_empty() {
                 set("tags", claimed.token.tags.clone().into());
             }
@@ -275,9 +277,12 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
             set("subscriptions_list", subjects.into());
         }
         Subs::Details => {
-            // Of a connection that ended it is told, as in the official server.
+            // Of a connection that ended the account is told, and no maximum, as by the official server.
             let of_account = row.end.map(|_| row.account());
-            let details: Vec<_> = table.iter().map(|s| detail(s, of_account.as_deref())).collect();
+            let mut details: Vec<_> = table.iter().map(|s| detail(s, of_account.as_deref())).collect();
+            if row.end.is_some() {
+                details.iter_mut().filter_map(Value::as_object_mut).for_each(|row| drop(row.remove("max")));
+            }
             set("subscriptions_list_detail", details.into());
         }
     }

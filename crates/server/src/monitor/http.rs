@@ -1,5 +1,6 @@
 //! HTTP: one thread, one runtime, bounded connections.
 
+use super::lenient::{Lenient, typed};
 use super::{Answer, HTML, JSON, Query, answer, query};
 use crate::builder::resolve;
 use crate::log::Event;
@@ -92,10 +93,10 @@ async fn serve_one(shared: &Arc<Shared>, stream: tokio::net::TcpStream, _: Socke
     if encrypted {
         let Some(config) = shared.policy().tls.as_ref().map(|tls| tls.config()) else { return };
         if let Ok(stream) = tokio_rustls::TlsAcceptor::from(config).accept(stream).await {
-            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            let _ = builder.serve_connection(TokioIo::new(Lenient(stream)), service).await;
         }
     } else {
-        let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+        let _ = builder.serve_connection(TokioIo::new(Lenient(stream)), service).await;
     }
 }
 
@@ -111,7 +112,7 @@ fn respond(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Full<B
     let answer = match path.strip_prefix(&*base) {
         // The first page is at the base path itself; with a slash more there is nothing.
         Some("/") if !base.is_empty() => Answer::nothing_there(),
-        Some(path) => answer(shared, path, &Query::parse(request.uri().query().unwrap_or_default())),
+        Some(path) => answer(shared, path, &Query::parse(&typed(request.uri().query().unwrap_or_default()))),
         None => Answer::nothing_there(),
     };
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));

@@ -11,6 +11,7 @@ pub(crate) mod general;
 pub(crate) mod health;
 mod http;
 mod json_syntax;
+mod lenient;
 mod metrics;
 pub(crate) mod options;
 mod query;

@@ -8,9 +8,10 @@ const PARAMETERS_MAX: usize = 64;
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads what stands behind the question mark. A parameter with an escape that is none is not there.
+    /// Reads what stands behind the question mark. A parameter with an escape that is none, or with a semicolon, is not
+    /// there.
     pub(crate) fn parse(text: &str) -> Self {
-        let pairs = text.split('&').filter(|p| !p.is_empty()).take(PARAMETERS_MAX);
+        let pairs = text.split('&').filter(|p| !p.is_empty() && !p.contains(';')).take(PARAMETERS_MAX);
         Self(
             pairs
                 .filter_map(|pair| {
@@ -75,12 +76,12 @@ mod tests {
 
     #[test]
     fn parameters_are_read() {
-        let query = Query::parse("a=1&b=x%20y+z&c&d=%zz&a=2&e=%+1&f=%");
+        let query = Query::parse("a=1&b=x%20y+z&c&d=%zz&a=2&e=%+1&f=%&g=1;h=2");
         assert_eq!(
             (query.value("a"), query.value("b"), query.value("c"), query.value("d")),
             ("1", "x y z", "", "")
         );
-        assert_eq!((query.value("e"), query.value("f")), ("", ""));
+        assert_eq!((query.value("e"), query.value("f"), query.value("g")), ("", "", ""));
         assert_eq!(decode_path("/%76arz+"), "/varz+");
         assert_eq!(decode_path("/%zz"), "/%zz");
         assert_eq!(encode_path("/a b\"/é"), "/a%20b%22/%C3%A9");

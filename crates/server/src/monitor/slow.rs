@@ -38,7 +38,7 @@ pub(super) fn slowz(shared: &Shared, window: Window) -> Value {
                 .collect();
             subjects.sort();
             let blocked = session.peer.blocked_since().map(|since| now.saturating_duration_since(since));
-            let introduction = session.introduction.get();
+            let introduction = session.known();
             json!({
                 "cid": session.peer.id.0,
                 "ip": session.remote().map(|r| r.ip().to_string()).unwrap_or_default(),
