@@ -5,14 +5,14 @@
 //!
 //! Invariant: no rule stands here that delivery does not ask too.
 
-use crate::account::Account;
+use crate::account::{Account, AccountId};
 use crate::deliver::services::{LEGS_MAX, may_ask};
 use crate::route::{Crossing, Via};
 use crate::sharing::{Mapping, Outcome, ServiceExport, ServiceImport, StreamImport};
 use crate::subscription::Subscriber;
 use dialtone_identity::permission::{Permissions, Ruling};
 use dialtone_subject::{Matches, set};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// What may become of a message at the mappings of an account.
@@ -216,42 +216,54 @@ pub fn mapped_to(account: &Account, filter: &[u8]) -> Vec<Arc<Mapping>> {
 pub fn sources(account: &Arc<Account>, filter: &[u8], all: &[Arc<Account>]) -> Vec<Source> {
     let reaches = |local: &str| set::overlap(local.as_bytes(), filter);
     let streams: Vec<_> = account.sharing().streams().iter().filter(|s| reaches(&s.local)).cloned().collect();
-    let streams = streams.into_iter().map(Source::Stream);
-    let mut left = LEGS_MAX;
-    streams.chain(requesters(account, filter, all, &mut Vec::new(), &mut left)).collect()
+    let mut requesters = Requesters::new(all);
+    let services = requesters.of(account, filter, &mut Vec::new());
+    streams.into_iter().map(Source::Stream).chain(services).collect()
 }
 
-fn requesters(
-    account: &Arc<Account>,
-    filter: &[u8],
-    all: &[Arc<Account>],
-    passed: &mut Vec<Arc<ServiceExport>>,
-    left: &mut u32,
-) -> Vec<Source> {
-    let mut out = Vec::new();
-    // A request is mapped before anybody gets it.
-    let mapped = mapped_to(account, filter);
-    let meets = |subject: &str| {
-        set::overlap(subject.as_bytes(), filter)
-            || mapped.iter().any(|m| set::overlap(subject.as_bytes(), m.subject().as_bytes()))
-    };
-    for importer in all {
-        let reaches = |import: &&Arc<ServiceImport>| {
-            Arc::ptr_eq(&import.exporter, account)
-                && meets(&import.subject)
-                && may_ask(passed.iter(), &import.export)
-        };
-        let imports: Vec<_> = importer.sharing().services().filter(reaches).cloned().collect();
-        for import in imports {
-            if *left == 0 {
-                return out;
+/// Who asks whose services.
+struct Requesters {
+    by_exporter: HashMap<AccountId, Vec<Asks>>,
+    left: u32,
+}
+
+/// An account, and a service that it asks.
+type Asks = (Arc<Account>, Arc<ServiceImport>);
+
+impl Requesters {
+    fn new(all: &[Arc<Account>]) -> Self {
+        let mut by_exporter: HashMap<AccountId, Vec<Asks>> = HashMap::new();
+        for importer in all {
+            for import in importer.sharing().services() {
+                let asks = (importer.clone(), import.clone());
+                by_exporter.entry(import.exporter.id).or_default().push(asks);
             }
-            *left -= 1;
-            passed.push(import.export.clone());
-            let before = requesters(importer, import.local.as_bytes(), all, passed, left);
-            passed.pop();
-            out.push(Source::Service(importer.clone(), import, before));
         }
+        Self { by_exporter, left: LEGS_MAX }
     }
-    out
+
+    /// Who asks `account` with what `filter` matches.
+    fn of(&mut self, account: &Account, filter: &[u8], passed: &mut Vec<Arc<ServiceExport>>) -> Vec<Source> {
+        // A request is mapped before anybody gets it.
+        let mapped = mapped_to(account, filter);
+        let meets = |subject: &str| {
+            set::overlap(subject.as_bytes(), filter)
+                || mapped.iter().any(|m| set::overlap(subject.as_bytes(), m.subject().as_bytes()))
+        };
+        let all = self.by_exporter.get(&account.id).map(Vec::as_slice).unwrap_or_default();
+        let reaches = |(_, import): &&Asks| meets(&import.subject) && may_ask(passed.iter(), &import.export);
+        let asking: Vec<Asks> = all.iter().filter(reaches).cloned().collect();
+        let mut out = Vec::new();
+        for (importer, import) in asking {
+            if self.left == 0 {
+                break;
+            }
+            self.left -= 1;
+            passed.push(import.export.clone());
+            let before = self.of(&importer, import.local.as_bytes(), passed);
+            passed.pop();
+            out.push(Source::Service(importer, import, before));
+        }
+        out
+    }
 }

@@ -316,10 +316,9 @@ impl Authenticator {
         self.users.get(name).or_else(|| self.nkeys.get(name)).map(|known| &known.grant)
     }
 
-    /// The users of the configuration that are in an account, in no order.
-    pub fn users_of<'a>(&'a self, account: &'a str) -> impl Iterator<Item = &'a Grant> {
-        let all = self.users.values().chain(self.nkeys.values()).map(|known| &known.grant);
-        all.filter(move |grant| grant.account.as_deref().unwrap_or("$G") == account)
+    /// The users of the configuration, in no order.
+    pub fn users(&self) -> impl Iterator<Item = &Grant> {
+        self.users.values().chain(self.nkeys.values()).map(|known| &known.grant)
     }
 
     /// The password that a user has now; a connection whose user has another one must go.

@@ -6,6 +6,7 @@ use super::surroundings::{Surroundings, place};
 use dialtone_broker::account::{Account, GLOBAL, SYSTEM};
 use dialtone_config::sharing::{Export, ExportKind, Import, ImportKind};
 use dialtone_subject::set;
+use std::collections::HashSet;
 
 /// Agreements that are told of, if no other account is asked for.
 const TOLD_MAX: usize = 8;
@@ -21,6 +22,7 @@ pub(super) fn of_message(
     arrived: &[&str],
 ) -> Vec<Step> {
     let mut out = Told { around, at, steps: Vec::new() };
+    let arrived: HashSet<&str> = arrived.iter().copied().collect();
     let here = around.agreed(&at.account.name);
     let is = |subject: &str| set::matches(subject.as_bytes(), at.subject.as_bytes());
     let others = |out: &Told<'_>| match other {
@@ -28,7 +30,7 @@ pub(super) fn of_message(
         None => out.others(),
     };
     let unreached: Vec<String> =
-        others(&out).into_iter().filter(|name| !arrived.contains(&name.as_str())).collect();
+        others(&out).into_iter().filter(|name| !arrived.contains(name.as_str())).collect();
     if let (Some(other), false) = (other, unreached.is_empty()) {
         let name = around.name(other);
         out.stop(format!("it does not arrive in account {name}"), None);
@@ -74,13 +76,14 @@ pub(super) fn of_subscription(
     known: &[&str],
 ) -> Vec<Step> {
     let mut out = Told { around, at, steps: Vec::new() };
+    let known: HashSet<&str> = known.iter().copied().collect();
     let here = around.agreed(&at.account.name);
     let meets = |subject: &str| set::overlap(subject.as_bytes(), at.subject.as_bytes());
     let others = match other {
         Some(other) => vec![other.name.to_string()],
         None => out.others(),
     };
-    let unknown: Vec<String> = others.into_iter().filter(|name| !known.contains(&name.as_str())).collect();
+    let unknown: Vec<String> = others.into_iter().filter(|name| !known.contains(name.as_str())).collect();
     if let (Some(other), false) = (other, unknown.is_empty()) {
         let name = around.name(other);
         out.stop(format!("nothing comes from account {name}"), None);

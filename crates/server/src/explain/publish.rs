@@ -9,7 +9,7 @@ use dialtone_broker::sharing::responses;
 use std::sync::Arc;
 
 /// Steps of an answer; what is beyond is not told.
-const STEPS_MAX: usize = 1000;
+pub(super) const STEPS_MAX: usize = 1000;
 
 pub(super) fn report(
     around: &Surroundings<'_>,
@@ -19,7 +19,8 @@ pub(super) fn report(
 ) -> Report {
     let permissions = user.permissions.as_deref();
     let chances = explain::publish(account, permissions, question.subject.as_bytes());
-    let mut way = Way { around, user, steps: Vec::new(), reached: Vec::new() };
+    let other = question.other.as_deref().and_then(|other| around.account(other).ok());
+    let mut way = Way { around, user, wanted: other.clone(), steps: Vec::new(), reached: Vec::new() };
     let at = At { level: 0, account, subject: &question.subject };
     if let Some(note) = &user.note {
         way.note(at, note.clone());
@@ -31,7 +32,6 @@ pub(super) fn report(
     }
     way.chances(at, &chances, None);
     let Way { mut steps, reached, .. } = way;
-    let other = question.other.as_deref().and_then(|other| around.account(other).ok());
     let is_wanted =
         |place: &&(Arc<Account>, bool)| other.as_ref().is_none_or(|other| Arc::ptr_eq(other, &place.0));
     let comes_there = reached.iter().filter(is_wanted).any(|(_, may_be_had)| *may_be_had);
@@ -55,8 +55,20 @@ pub(super) fn report(
             steps.extend(missing);
         }
     }
-    steps.truncate(STEPS_MAX);
+    cut(&mut steps);
     Report { question: question.clone(), verdict, steps }
+}
+
+/// Tells no more than there may be, and that there is more.
+pub(super) fn cut(steps: &mut Vec<Step>) {
+    if steps.len() <= STEPS_MAX {
+        return;
+    }
+    steps.truncate(STEPS_MAX);
+    if let Some(last) = steps.last_mut() {
+        let note = format!("there is more than these {STEPS_MAX} steps; name the account at the other end");
+        *last = Step { level: 0, what: What::Note { note, at: None }, ..last.clone() };
+    }
 }
 
 /// Where on a way one is.
@@ -76,6 +88,8 @@ impl At<'_> {
 struct Way<'a> {
     around: &'a Surroundings<'a>,
     user: &'a User,
+    /// Where the message should arrive.
+    wanted: Option<Arc<Account>>,
     steps: Vec<Step>,
     /// Accounts that it came to, and whether somebody may have it there.
     reached: Vec<(Arc<Account>, bool)>,
@@ -137,6 +151,9 @@ impl Way<'_> {
     }
 
     fn place(&mut self, at: At<'_>, place: &Place, by: Option<Kind>) {
+        if self.is_full_for(place) {
+            return;
+        }
         let subject = text(&place.subject);
         let at = At { subject: &subject, account: &place.account, ..at };
         if let (Some(ruling), None) = (place.ruling, by) {
@@ -149,6 +166,9 @@ impl Way<'_> {
         self.reached.push((place.account.clone(), may_be_had));
         self.step(at, arrives);
         for (import, there) in &place.streams {
+            if self.is_full_for(there) {
+                continue;
+            }
             let (export, here, export_at) = self.around.import(
                 &import.importer.name,
                 &import.exporter.name,
@@ -171,6 +191,12 @@ impl Way<'_> {
         for request in &place.services {
             self.request(at, request);
         }
+    }
+
+    /// Whether so much is told that no more is, but of the account where the message should arrive.
+    fn is_full_for(&self, place: &Place) -> bool {
+        let is_wanted = self.wanted.as_ref().is_some_and(|wanted| Arc::ptr_eq(wanted, &place.account));
+        self.steps.len() > STEPS_MAX && !is_wanted
     }
 
     fn request(&mut self, at: At<'_>, request: &Request) {

@@ -1,7 +1,7 @@
 //! From where a subscription gets messages.
 
 use super::missing;
-use super::publish::At;
+use super::publish::{At, STEPS_MAX, cut};
 use super::report::{Kind, Question, Report, Step, Verdict, What};
 use super::surroundings::{Surroundings, User, place, rule};
 use dialtone_broker::account::Account;
@@ -9,9 +9,6 @@ use dialtone_broker::explain::{self, Source};
 use dialtone_identity::permission::{Ruling, Subscribing};
 use dialtone_subject::set;
 use std::sync::Arc;
-
-/// Steps of an answer; what is beyond is not told.
-const STEPS_MAX: usize = 1000;
 
 pub(super) fn report(
     around: &Surroundings<'_>,
@@ -68,7 +65,7 @@ pub(super) fn report(
     let other = question.other.as_deref().and_then(|other| around.account(other).ok());
     let known: Vec<&str> = from.iter().map(|account| &*account.name).collect();
     steps.extend(missing::of_subscription(around, at, other.as_deref(), &known));
-    steps.truncate(STEPS_MAX);
+    cut(&mut steps);
     let comes = other.is_none_or(|other| from.iter().any(|account| Arc::ptr_eq(account, &other)));
     report(if comes { Verdict::Path } else { Verdict::Nowhere }, steps)
 }
@@ -80,7 +77,7 @@ fn add(
     steps: &mut Vec<Step>,
     from: &mut Vec<Arc<Account>>,
 ) {
-    for source in sources.iter().take(STEPS_MAX.saturating_sub(steps.len())) {
+    for source in sources {
         let (kind, exporter, importer, subject, local, before): (_, _, _, _, _, &[Source]) = match source {
             Source::Stream(import) => {
                 (Kind::Stream, &import.exporter, &import.importer, &import.subject, &import.local, &[])
@@ -89,6 +86,10 @@ fn add(
                 (Kind::Service, &import.exporter, importer, &import.subject, &import.local, before)
             }
         };
+        from.push(if kind == Kind::Stream { exporter.clone() } else { importer.clone() });
+        if steps.len() > STEPS_MAX {
+            continue;
+        }
         let (export, here, export_at) = around.import(&importer.name, &exporter.name, subject, local);
         let what = What::Import {
             kind,
@@ -106,7 +107,6 @@ fn add(
             subject: at.subject.to_owned(),
             what,
         });
-        from.push(if kind == Kind::Stream { exporter.clone() } else { importer.clone() });
         let before_it = At { level: at.level.saturating_add(1), account: importer, subject: local };
         add(around, before_it, before, steps, from);
     }

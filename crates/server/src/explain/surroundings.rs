@@ -6,11 +6,11 @@ use crate::internal::is_own;
 use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::tokens::{Believed, Distrust, clock};
-use dialtone_broker::account::Account;
+use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::explain::Listeners;
 use dialtone_config::Location;
 use dialtone_config::sharing::{Export, Import, Mapping};
-use dialtone_identity::authenticator::Surroundings as Judge;
+use dialtone_identity::authenticator::{Grant, Surroundings as Judge};
 use dialtone_identity::jwt::trust::{Presented, Proof};
 use dialtone_identity::permission::{Entry, Permissions, Ruling};
 use std::collections::HashMap;
@@ -45,6 +45,8 @@ pub(super) struct Surroundings<'a> {
     pub facts: Facts,
     /// Where each account stands in the configuration.
     places: HashMap<String, usize>,
+    /// The users of the configuration, by account.
+    users: HashMap<String, Vec<Grant>>,
 }
 
 impl<'a> Surroundings<'a> {
@@ -52,7 +54,13 @@ impl<'a> Surroundings<'a> {
         let policy = shared.policy();
         let names = policy.options.accounts.iter().map(|account| account.name.clone());
         let places = names.zip(0..).collect();
-        Self { shared, policy, facts, places }
+        let mut users: HashMap<String, Vec<Grant>> = HashMap::new();
+        for grant in policy.authenticator.users() {
+            let account = grant.account.as_deref().unwrap_or(GLOBAL);
+            users.entry(account.to_owned()).or_default().push(grant.clone());
+        }
+        users.values_mut().for_each(|users| users.sort_by(|a, b| a.user.cmp(&b.user)));
+        Self { shared, policy, facts, places, users }
     }
 
     /// The account of this name or key.
@@ -76,21 +84,24 @@ impl<'a> Surroundings<'a> {
         self.shared.name_of(account)
     }
 
+    fn users_of(&self, account: &Account) -> &[Grant] {
+        self.users.get(&*account.name).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// A user of an account, with its rights.
     pub fn user(&self, account: &Account, name: Option<&str>) -> Result<User, QuestionError> {
         if self.policy.authenticator.operators().is_some() {
             return self.user_by_token(account, name);
         }
         let Some(name) = name else {
-            let has_users = self.policy.authenticator.users_of(&account.name).next().is_some();
+            let has_users = !self.users_of(account).is_empty();
             return if has_users {
                 Err(QuestionError::UserMissing(account.name.to_string()))
             } else {
                 Ok(User { permissions: None, note: None })
             };
         };
-        let mut users = self.policy.authenticator.users_of(&account.name);
-        match users.find(|grant| *grant.user == *name) {
+        match self.users_of(account).iter().find(|grant| *grant.user == *name) {
             Some(grant) => Ok(User { permissions: grant.permissions.clone(), note: None }),
             None => Err(QuestionError::User(name.to_owned(), account.name.to_string())),
         }
@@ -150,7 +161,7 @@ impl<'a> Surroundings<'a> {
             mappings: found.map(|a| a.mappings.clone()).unwrap_or_default(),
             invalid: Vec::new(),
         };
-        if account == dialtone_broker::account::GLOBAL {
+        if account == GLOBAL {
             agreed.mappings.clone_from(&options.mappings);
         }
         agreed
@@ -178,25 +189,20 @@ impl<'a> Surroundings<'a> {
     /// What a message of `subject` finds in `account`.
     pub fn arrives(&self, account: &Account, subject: &str, listeners: &Listeners) -> What {
         let (mut may, mut may_not) = (Vec::new(), Vec::new());
-        let (mut count, mut more) = (0, 0);
-        for grant in self.policy.authenticator.users_of(&account.name) {
-            count += 1;
+        let mut more = 0;
+        let users = self.users_of(account);
+        for grant in users {
             let who = self.receiver(&grant.user, grant.permissions.as_deref(), subject);
             let list = if who.may { &mut may } else { &mut may_not };
             if list.len() < USERS_MAX { list.push(who) } else { more += 1 }
         }
         let others = if self.policy.authenticator.operators().is_some() {
             Some("users whose JWT allows it".to_owned())
-        } else if count == 0
-            && *account.name == *dialtone_broker::account::GLOBAL
-            && !self.policy.authenticator.required()
-        {
+        } else if users.is_empty() && *account.name == *GLOBAL && !self.policy.authenticator.required() {
             Some("everyone".to_owned())
         } else {
             None
         };
-        may.sort_by(|a, b| a.user.cmp(&b.user));
-        may_not.sort_by(|a, b| a.user.cmp(&b.user));
         may.append(&mut may_not);
         What::Arrives { users: may, more, others, live: self.live(listeners) }
     }
