@@ -68,6 +68,10 @@ impl Bucket {
             Ok(before) | Err(before) => before.max(earned),
         };
         let missing = (before - earned + cost.min(self.burst)).saturating_sub(self.burst);
+        if missing == 0 {
+            // A long division for each message would be most of what it costs.
+            return Duration::ZERO;
+        }
         let nanos = (u128::from(missing) * u128::from(NANOS)).div_ceil(u128::from(self.earned_a_second));
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(WAIT_MAX)
     }
