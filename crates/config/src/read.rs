@@ -317,10 +317,13 @@ fn tls(value: &Value, errors: &mut Errors) -> Option<Tls> {
         }
     });
     block.set("connection_rate_limit", &mut out.rate_max, errors, |v| {
-        Ok(reader::count(v)?.min(u32::MAX as usize) as u32)
+        Ok(reader::limit(v)?.min(u32::MAX as usize) as u32)
     });
     if let Some(value) = block.get("certs") {
         out.certs = certs(value, errors);
+        if matches!(&value.kind, Kind::Array(list) if list.is_empty()) {
+            errors.push(ConfigError::new(&value.at, "missing certificates in TLS configuration"));
+        }
         if !out.cert_file.as_os_str().is_empty() {
             let problem = "error parsing tls config, cannot combine 'cert_file' option with 'certs' option";
             errors.push(ConfigError::new(&value.at, problem));
