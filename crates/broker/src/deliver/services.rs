@@ -225,8 +225,7 @@ impl Turn {
         }
         self.legs_left -= 1;
         if self.is_trace_alone() {
-            // The answer that is owed is still to come.
-            return 0;
+            return self.trace_answer(account, message.subject);
         }
         let ends = message.body_bytes() == 0;
         let now = self.now;
@@ -288,6 +287,21 @@ impl Turn {
             }
         }
         delivered
+    }
+
+    /// Notes where an answer would go that is only traced: the one that is owed is still to come.
+    fn trace_answer(&mut self, account: &Account, from: &[u8]) -> usize {
+        let now = self.now;
+        let found = account.responses(|responses| responses.owed_to(from, now)).flatten();
+        let Some(pending) = found else { return 0 };
+        let mut mapped = Vec::new();
+        let to = match self.map_in(&pending.requester, &pending.reply, &mut mapped) {
+            Mapped::Unchanged => &*pending.reply,
+            Mapped::To => &mapped,
+            Mapped::Lost => return 0,
+        };
+        self.trace_crossing(&pending.requester, from, to, false, Vec::new());
+        1
     }
 
     fn map_in(&mut self, account: &Account, subject: &[u8], out: &mut Vec<u8>) -> Mapped {

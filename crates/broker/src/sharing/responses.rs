@@ -104,6 +104,11 @@ impl Responses {
         }
     }
 
+    /// The request that an answer to `subject` would be for.
+    pub fn owed_to(&self, subject: &[u8], now: Instant) -> Option<Pending> {
+        self.open.get(subject).filter(|pending| pending.until > now).cloned()
+    }
+
     /// The request that an answer to `subject` is for. `ends`: the answer is empty, which ends an answer in parts.
     /// The second value tells whether it was the last.
     pub fn answer(&mut self, subject: &[u8], ends: bool, now: Instant) -> Option<(Pending, bool)> {

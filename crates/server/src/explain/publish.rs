@@ -59,6 +59,9 @@ pub(super) fn report(
     Report { question: question.clone(), verdict, steps }
 }
 
+/// Accounts that take a stream up to which all are told, though one of them is asked for: more would hide that one.
+const ASIDE_MAX: usize = 20;
+
 /// Tells no more than there may be, and that there is more.
 pub(super) fn cut(steps: &mut Vec<Step>) {
     if steps.len() <= STEPS_MAX {
@@ -165,8 +168,10 @@ impl Way<'_> {
         let may_be_had = self.around.may_be_had(&arrives, at.account, &place.subject);
         self.reached.push((place.account.clone(), may_be_had));
         self.step(at, arrives);
+        let many = place.streams.len() > ASIDE_MAX;
         for (import, there) in &place.streams {
-            if self.is_full_for(there) {
+            let aside = self.wanted.as_ref().is_some_and(|wanted| !Arc::ptr_eq(wanted, &import.importer));
+            if self.is_full_for(there) || (many && aside) {
                 continue;
             }
             let (export, here, export_at) = self.around.import(
