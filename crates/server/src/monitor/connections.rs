@@ -25,6 +25,8 @@ enum State {
     Open,
     Closed,
     Any,
+    /// No state that there is.
+    None,
 }
 
 /// A connection as it stands in the list.
@@ -105,7 +107,8 @@ pub(crate) fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, St
     let state = match options.state {
         1 => State::Closed,
         2 => State::Any,
-        _ => State::Open,
+        0 => State::Open,
+        _ => State::None,
     };
     let now = SystemTime::now();
     let order = order(&options.sort, state, now)?;
@@ -119,11 +122,11 @@ pub(crate) fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, St
         return Ok(listed("", now, Value::Null, 0, 0, window));
     }
     let mut rows = Vec::new();
-    if state != State::Closed {
+    if matches!(state, State::Open | State::Any) {
         let listed = options.subs != Subs::No || !options.filter_subject.is_empty();
         rows.extend(shared.registry.open().into_iter().map(|session| Row::open(session, listed)));
     }
-    if state != State::Open {
+    if matches!(state, State::Closed | State::Any) {
         rows.extend(shared.registry.closed().into_iter().map(Row::closed));
     }
     if !account.is_empty() {

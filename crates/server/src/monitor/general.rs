@@ -170,7 +170,7 @@ pub(crate) fn jsz(shared: &Shared, options: &JszOptions) -> Result<Value, &'stat
 
 /// What waits inside, by the names that the official server has for it. Here all of it waits in one queue, and what is
 /// sent waits nowhere.
-pub(crate) fn ipqueuesz(shared: &Shared, options: &IpqueueszOptions) -> Value {
+pub(crate) fn ipqueuesz(shared: &Shared, options: &IpqueueszOptions, in_progress: usize) -> Value {
     let waiting = shared.internal.waiting();
     let queues = [
         ("System recvQ", waiting),
@@ -179,10 +179,21 @@ pub(crate) fn ipqueuesz(shared: &Shared, options: &IpqueueszOptions) -> Value {
         ("SendQ", 0),
         ("delayed API responses", 0),
     ];
-    let wanted = queues
-        .into_iter()
-        .filter(|(name, waiting)| (options.all || *waiting > 0) && name.contains(&options.filter));
-    wanted.map(|(name, waiting)| (name.to_owned(), json!({ "pending": waiting }))).collect()
+    let rows = queues.into_iter().map(|(name, waiting)| {
+        let working = if name == "System recvQ" { in_progress } else { 0 };
+        (name, waiting, working)
+    });
+    let wanted = rows.filter(|(name, waiting, working)| {
+        (options.all || waiting + working > 0) && name.contains(&options.filter)
+    });
+    let row = |(name, waiting, working): (&str, usize, usize)| {
+        let mut row = Map::from_iter([("pending".to_owned(), waiting.into())]);
+        if working > 0 {
+            row.insert("in_progress".into(), working.into());
+        }
+        (name.to_owned(), Value::Object(row))
+    };
+    wanted.map(row).collect()
 }
 
 /// Profiles of a Go program; this is none.

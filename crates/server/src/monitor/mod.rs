@@ -107,7 +107,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         found(GatewayzOptions::read(q).map(|_| general::gatewayz(s))?)
     }),
     at("/raftz", "Raft Groups", Never, |_, _| Ok(Answer::text(404, "No Raft nodes registered"))),
-    at("/ipqueuesz", "", Never, |s, q| found(general::ipqueuesz(s, &IpqueueszOptions::read(q)?))),
+    at("/ipqueuesz", "", Never, |s, q| found(general::ipqueuesz(s, &IpqueueszOptions::read(q)?, 0))),
     at("/stacksz", "", Never, |_, _| Ok(Answer::text(200, general::STACKS))),
     at("/healthz", "Health Probe", Always, healthz),
     at("/metrics", "Prometheus Metrics", Never, metrics),

@@ -135,6 +135,8 @@ pub(crate) struct GatewayzOptions;
 impl GatewayzOptions {
     pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
         source.subs()?;
+        source.text(named("gw_name", "name"))?;
+        source.text(named("acc_name", "account_name"))?;
         source.flag(named("accs", "accounts")).map(|_| Self)
     }
 }
@@ -144,6 +146,7 @@ pub(crate) struct LeafzOptions;
 
 impl LeafzOptions {
     pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
+        source.text(named("acc", "account"))?;
         source.flag(named("subs", "subscriptions")).map(|_| Self)
     }
 }
@@ -167,6 +170,7 @@ impl JszOptions {
         ] {
             source.flag(name)?;
         }
+        source.text(named("acc", "account"))?;
         source.window(LIMIT_DEFAULT)?;
         Ok(Self { leader_only: source.flag(named("leader-only", "leader_only"))? })
     }

@@ -166,9 +166,10 @@ impl Body {
             Value::Number(number) if matches!(wanted, "int" | "uint64") => format!("number {number}"),
             other => kind(other).to_owned(),
         };
-        let all = self.all;
+        // A request without options of its own is named by what it has.
+        let all = if self.all.is_empty() { String::new() } else { format!("{}.", self.all) };
         Bad(format!(
-            "json: cannot unmarshal {shown} into Go struct field {all}.{owner}.{name} of type {wanted}"
+            "json: cannot unmarshal {shown} into Go struct field {all}{owner}.{name} of type {wanted}"
         ))
     }
 
@@ -191,7 +192,9 @@ impl Body {
         match self.find(name) {
             None => Ok(String::new()),
             Some(Value::String(text)) => Ok(text.clone()),
-            Some(other) => Err(self.wrong(owner, name, other, "string")),
+            Some(other) => {
+                Err(self.wrong(owner, name, other, if name == "sort" { "server.SortOpt" } else { "string" }))
+            }
         }
     }
 

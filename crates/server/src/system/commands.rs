@@ -1,8 +1,11 @@
 //! Commands to this server: `$SYS.REQ.SERVER.<id>.RELOAD`, `.KICK` and `.LDM`.
 
 use super::about;
+use super::filter::Filter;
+use super::requests::refusal;
 use crate::internal::{Desk, Message};
 use crate::lifecycle;
+use crate::monitor::source::{Bad, Body};
 use crate::registry::Session;
 use crate::reload;
 use dialtone_broker::peer::ClientId;
@@ -19,6 +22,9 @@ pub(super) fn reload(desk: &mut Desk, message: &Message) {
 /// Closes one connection: `{cid}`.
 pub(super) fn kick(desk: &mut Desk, message: &Message) {
     let Some(found) = client(desk, message) else { return };
+    if !is_meant(desk, message) {
+        return;
+    }
     let result = found.ok_or("no such client or leafnode id").map(|session| {
         session.peer.close(CloseReason::Kicked);
     });
@@ -28,6 +34,9 @@ pub(super) fn kick(desk: &mut Desk, message: &Message) {
 /// Asks one client to go elsewhere: `{cid}`.
 pub(super) fn lame_duck(desk: &mut Desk, message: &Message) {
     let Some(found) = client(desk, message) else { return };
+    if !is_meant(desk, message) {
+        return;
+    }
     let result = found.ok_or("no such client id").and_then(|session| {
         if !session.peer.takes_info() {
             return Err("client does not support Lame Duck Mode or is not ready to receive the notification");
@@ -40,12 +49,25 @@ pub(super) fn lame_duck(desk: &mut Desk, message: &Message) {
 
 /// The client that is meant. `None` for a body that cannot be understood, which is not answered.
 fn client(desk: &Desk, message: &Message) -> Option<Option<Arc<Session>>> {
-    let body: Map<String, Value> = serde_json::from_slice(&message.payload).ok()?;
+    let body: Option<Map<String, Value>> = serde_json::from_slice(&message.payload).ok()?;
+    let body = body.unwrap_or_default();
     let cid = match body.get("cid") {
         None | Some(Value::Null) => 0,
         Some(cid) => cid.as_u64()?,
     };
     Some(desk.shared.registry.find(ClientId(cid)))
+}
+
+/// Whether the command's filter admits this server. A filter that cannot be understood is answered.
+fn is_meant(desk: &mut Desk, message: &Message) -> bool {
+    match Body::read(&message.payload, "", "").and_then(|body| Filter::read(&body)) {
+        Ok(filter) => filter.admits(&desk.shared),
+        Err(Bad(why)) => {
+            let answer = refusal(&about::server(&desk.shared), &why);
+            desk.reply(message, answer.to_string());
+            false
+        }
+    }
 }
 
 fn answer(desk: &mut Desk, message: &Message, result: Result<(), String>) {

@@ -10,7 +10,7 @@ use crate::monitor::options::{
     AccountStatzOptions, AccountzOptions, ConnzOptions, GatewayzOptions, HealthzOptions, IpqueueszOptions,
     JszOptions, LeafzOptions, ProfilezOptions, RoutezOptions, SubszOptions,
 };
-use crate::monitor::source::{Bad, Body};
+use crate::monitor::source::{Bad, Body, Source as _, same};
 use crate::monitor::{accounts, connections, general, health, subscriptions};
 use crate::shared::Shared;
 use data_encoding::BASE64;
@@ -79,7 +79,8 @@ asks! {
     PROFILEZ "ProfilezEventOptions" "ProfilezOptions" |_, body| Ok(general::profilez(&ProfilezOptions::read(body)?.name));
     EXPVARZ "ExpvarzEventOptions" "ExpvarzOptions" |shared, _| Ok(general::expvarz(shared));
     IPQUEUESZ "IpqueueszEventOptions" "IpqueueszOptions" |shared, body| {
-        Ok(general::ipqueuesz(shared, &IpqueueszOptions::read(body)?))
+        // The request itself is being worked at.
+        Ok(general::ipqueuesz(shared, &IpqueueszOptions::read(body)?, 1))
     };
     RAFTZ "RaftzEventOptions" "RaftzOptions" |_, body| AccountzOptions::read(body).map(|_| json!({})).map_err(Failure::from);
 }
@@ -128,7 +129,7 @@ fn admitted(
     if Filter::read(&body)?.admits(shared) { Ok(body) } else { Err(Failure::Silent) }
 }
 
-fn refusal(server: &Value, why: &str) -> Value {
+pub(super) fn refusal(server: &Value, why: &str) -> Value {
     json!({ "server": server, "error": { "code": 400, "description": why } })
 }
 
@@ -198,9 +199,15 @@ pub(super) fn account_info(desk: &mut Desk, message: &Message) {
 
 /// What is told when an account's connections change; nothing of one that has none.
 pub(super) fn account_conns(desk: &mut Desk, message: &Message) {
-    let Some(account) = desk.shared.account(&about_account(message)) else { return };
+    let Ok(body) = Body::read(&message.payload, "", "") else { return };
+    let name = about_account(message);
+    // A body that names an account must mean the same.
+    if !body.text(same("acc")).is_ok_and(|named| named.is_empty() || named == name) {
+        return;
+    }
+    let Some(account) = desk.shared.account(&name) else { return };
     let connections = account.connections();
-    if connections > 0 && Body::read(&message.payload, "", "").is_ok() {
+    if connections > 0 {
         let event: Value = events::connections(&desk.shared, &account, connections).into();
         desk.reply(message, event.to_string());
     }
