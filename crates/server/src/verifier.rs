@@ -5,6 +5,7 @@
 use crate::log::Event;
 use crate::registry::Session;
 use crate::shared::Shared;
+use crate::tokens::resolver::Reach;
 use dialtone_broker::peer::Peer;
 use dialtone_identity::authenticator::{Grant, Refusal, SlowCheck};
 use parking_lot::Mutex;
@@ -131,7 +132,7 @@ fn decide(session: &Arc<Session>, run: impl FnOnce() -> Verdict) {
 }
 
 fn look_up(shared: &Shared, key: &str) -> Verdict {
-    if let Err(why) = shared.look_up(key) {
+    if let Err(why) = shared.look_up(key, Reach::Anywhere) {
         shared.log.say(Event::ClientCreated, "", format_args!("Account {key}: {why}"));
     }
     Verdict::LookAgain

@@ -17,7 +17,7 @@ use crate::builder::{StartError, identity};
 use crate::log::Logger;
 use crate::policy::Policy;
 use crate::shared::Shared;
-use crate::tokens::resolver::{Resolver, Source};
+use crate::tokens::resolver::{Reach, Resolver, Source};
 use dialtone_config::Options;
 use dialtone_subject::{is_valid_filter, is_valid_literal};
 use std::sync::Arc;
@@ -64,7 +64,7 @@ impl Explainer {
         let shared = Shared::new(identity, policy, log, resolver);
         for key in known_accounts(&shared) {
             // What cannot be believed is not there for a server either.
-            let _ = shared.look_up(&key);
+            let _ = shared.look_up(&key, Reach::Anywhere);
         }
         shared.find_system();
         Ok(Self(shared))

@@ -7,6 +7,7 @@ use super::subscriptions;
 use super::times::stamp;
 use crate::shared::Shared;
 use crate::tokens::clock::now;
+use crate::tokens::resolver::Reach;
 use dialtone_broker::account::Account;
 use dialtone_identity::jwt::{self, Body};
 use serde_json::{Map, Value, json};
@@ -35,12 +36,12 @@ pub(crate) fn accountz(shared: &Shared, account: &str) -> Result<Value, String> 
     Ok(out.into())
 }
 
-/// One account in detail.
+/// One account in detail. Others are not asked for one that is not at hand: whoever asks would have to wait for them.
 ///
 /// Errors: there is no such account.
 pub(crate) fn account_info(shared: &Shared, name: &str) -> Result<Value, String> {
     let account = shared.account(name).or_else(|| {
-        shared.look_up(name).ok()?;
+        shared.look_up(name, Reach::Here).ok()?;
         shared.account(name)
     });
     let account = account.ok_or_else(|| format!("Account {name} does not exist"))?;

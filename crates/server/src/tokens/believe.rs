@@ -53,17 +53,17 @@ pub enum Distrust {
 
 impl Shared {
     /// Makes sure that the token of an account is at hand, and those of the accounts that it imports from; asks the
-    /// resolver for what is missing. May take as long as that does.
+    /// resolver for what is missing, as far as `reach`. May take as long as that does.
     ///
-    /// Never on the control thread, through which others are asked.
-    pub fn look_up(&self, key: &str) -> Result<Arc<Believed>, Distrust> {
+    /// Never further than here on the control thread, through which others are asked.
+    pub fn look_up(&self, key: &str, reach: Reach) -> Result<Arc<Believed>, Distrust> {
         if let Some(believed) = self.tokens.find(key)
             && believed.token.check_time(now()).is_ok()
         {
             return Ok(believed);
         }
-        let jwt = self.resolver.fetch(self, key, Reach::Anywhere).ok_or(Distrust::Missing)?;
-        self.believe(key, &jwt, Reach::Anywhere)?;
+        let jwt = self.resolver.fetch(self, key, reach).ok_or(Distrust::Missing)?;
+        self.believe(key, &jwt, reach)?;
         self.tokens.find(key).ok_or(Distrust::Missing)
     }
 
@@ -79,7 +79,7 @@ impl Shared {
             self.log.say(Event::Starting, "", format_args!("  Operator: {name:?} ({key})"));
         }
         match operators.system_account() {
-            Some(key) => match self.look_up(key) {
+            Some(key) => match self.look_up(key, Reach::Anywhere) {
                 Err(Distrust::Missing) if matches!(self.resolver.source(), Source::Folder { .. }) => {
                     self.log.say(Event::Starting, "", format_args!("Using bootstrapping system account"));
                     let account = self.put_in_force(key, "", bootstrap(operators, key)?)?;
