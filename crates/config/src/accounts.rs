@@ -125,7 +125,8 @@ fn user(value: &Value, errors: &mut Errors) -> Option<User> {
     block.set("proxy_required", &mut out.proxy_required, errors, reader::boolean);
     block.set("allowed_connection_types", &mut out.connection_types, errors, connection_types);
     if let Some(value) = block.get("permissions") {
-        out.permissions = permissions(value, errors);
+        // Most users have none of their own, and a server may know a million of them.
+        out.permissions = permissions(value, errors).map(Box::new);
     }
     if let Some(value) = block.get("rate_limits") {
         out.rate_limits = Some(rates::rate_limits(value, errors));

@@ -1,6 +1,9 @@
 //! The table of keys: where each stands, what else it is called, whether a reload may change it, and what it means.
 //! Reading, refusing, docs and tests all go by this table.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// Whether a key is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -294,12 +297,16 @@ keys! {
 
 /// The key with this name in a kind of block. Names are known in any case.
 pub fn find(block: &str, name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| {
-        key.block == block
-            && (key.name.eq_ignore_ascii_case(name)
-                || key.aliases.iter().any(|a| a.eq_ignore_ascii_case(name)))
+    BLOCKS.get(block)?.iter().find(|key| {
+        key.name.eq_ignore_ascii_case(name) || key.aliases.iter().any(|a| a.eq_ignore_ascii_case(name))
     })
 }
+
+/// The keys of each kind of block.
+static BLOCKS: LazyLock<HashMap<&str, &[Key]>> = LazyLock::new(|| {
+    let blocks = KEYS.chunk_by(|a, b| a.block == b.block);
+    blocks.filter_map(|keys| Some((keys.first()?.block, keys))).collect()
+});
 
 /// The name in a kind of block that is most like this one, if any is.
 pub fn nearest(block: &str, name: &str) -> Option<&'static str> {

@@ -295,7 +295,7 @@ pub struct User {
     /// Its public NKey.
     pub nkey: Option<String>,
     /// What it may do; `None`: what the default says.
-    pub permissions: Option<Permissions>,
+    pub permissions: Option<Box<Permissions>>,
     /// Kinds of connections it may use; empty: all.
     pub connection_types: Vec<String>,
     /// It must come through a trusted proxy.

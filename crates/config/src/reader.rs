@@ -1,14 +1,15 @@
 //! Reading one block by the table of keys: typed values out, everything wrong noted with its place.
 
 use crate::error::{ConfigError, Location};
-use crate::keys::{self, Status};
+use crate::keys::{self, Key, Status};
 use crate::language::{Entry, Kind, Map, Value};
 use std::time::Duration;
 
 /// A block that is being read.
 pub(crate) struct Block<'a> {
     kind: &'static str,
-    map: &'a Map,
+    /// What is written there that has a meaning, in its order.
+    entries: Vec<(&'static Key, &'a Entry)>,
 }
 
 /// What was wrong so far.
@@ -17,8 +18,11 @@ pub(crate) type Errors = Vec<ConfigError>;
 impl<'a> Block<'a> {
     /// Begins to read a block. Keys that are unknown or refused are noted at once.
     pub(crate) fn new(kind: &'static str, map: &'a Map, errors: &mut Errors) -> Self {
+        let mut entries = Vec::new();
         for entry in map.iter() {
-            match keys::find(kind, &entry.key).map(|key| key.status) {
+            let key = keys::find(kind, &entry.key);
+            entries.extend(key.map(|key| (key, entry)));
+            match key.map(|key| key.status) {
                 Some(Status::Reloads | Status::Restarts) => {}
                 // Switching off what is not there is what happens anyway.
                 Some(Status::Refused(_)) if is_off(&entry.value) => {}
@@ -38,14 +42,19 @@ impl<'a> Block<'a> {
                 }
             }
         }
-        Self { kind, map }
+        Self { kind, entries }
+    }
+
+    /// All that is written for a key, under whichever of its names.
+    fn written(&self, name: &str) -> impl DoubleEndedIterator<Item = &'a Entry> {
+        let meant = keys::find(self.kind, name);
+        let is = move |key: &Key| meant.is_some_and(|meant| std::ptr::eq(meant, key));
+        self.entries.iter().filter(move |(key, _)| is(key)).map(|(_, entry)| *entry)
     }
 
     /// The value of a key, whichever of its names was written.
     pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
-        let key = keys::find(self.kind, name)?;
-        let is = |written: &str| keys::find(self.kind, written).is_some_and(|k| std::ptr::eq(k, key));
-        let mut written = self.map.iter().rev().filter(|entry| is(&entry.key));
+        let mut written = self.written(name).rev();
         let last = written.next()?;
         // `PASS: x` that others refer to as `$PASS` gives way to a `password` that no one refers to.
         let meant = if last.variable { written.find(|entry| !entry.variable).unwrap_or(last) } else { last };
@@ -54,9 +63,7 @@ impl<'a> Block<'a> {
 
     /// Whether a key stands there for others to refer to it as `$KEY`.
     pub(crate) fn is_variable(&self, name: &str) -> bool {
-        let Some(key) = keys::find(self.kind, name) else { return false };
-        let is = |entry: &&Entry| keys::find(self.kind, &entry.key).is_some_and(|k| std::ptr::eq(k, key));
-        let mut written = self.map.iter().filter(is).peekable();
+        let mut written = self.written(name).peekable();
         written.peek().is_some() && written.all(|entry| entry.variable)
     }
 

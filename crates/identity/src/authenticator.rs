@@ -240,13 +240,13 @@ impl Authenticator {
             out.add(&user, None, default.clone());
         }
         for user in &authorization.users {
-            out.add(user, None, user.permissions.as_ref().map(compile).or_else(|| default.clone()));
+            out.add(user, None, user.permissions.as_deref().map(compile).or_else(|| default.clone()));
         }
         for account in &options.accounts {
             let default = account.default_permissions.as_ref().map(compile);
             let name: Arc<str> = account.name.as_str().into();
             for user in &account.users {
-                let permissions = user.permissions.as_ref().map(compile).or_else(|| default.clone());
+                let permissions = user.permissions.as_deref().map(compile).or_else(|| default.clone());
                 out.add(user, Some(name.clone()), permissions);
             }
         }
