@@ -503,6 +503,27 @@ impl Entry for Found<'_> {
     }
 }
 
+/// Whether `importer` may have what it imports of an account with these exports. Where several contain the subject, the
+/// narrowest decide: what is exported to some by name is not for all because a wider subject is.
+pub fn may_import<'a>(
+    exports: impl IntoIterator<Item = &'a Export>,
+    import: &Import,
+    importer: &str,
+) -> bool {
+    let exports: Vec<&Export> = exports.into_iter().filter(|export| export.offers(import)).collect();
+    let decides = |subject: &str| {
+        let mut others = exports.iter().map(|other| other.subject.as_str());
+        !others.any(|other| other != subject && contains(subject.as_bytes(), other.as_bytes()))
+    };
+    let lets = |subject: &str| {
+        let mut same = exports.iter().filter(|export| export.subject == subject);
+        same.any(|export| export.lets(import, importer))
+    };
+    let subjects = exports.iter().map(|export| export.subject.as_str());
+    let mut subjects = subjects.filter(|subject| decides(subject)).peekable();
+    subjects.peek().is_some() && subjects.all(lets)
+}
+
 /// An account as others see it; with ten thousand exports it is asked as quickly as with one.
 struct Sharer<'a> {
     exports: Interest<Found<'a>>,
@@ -516,22 +537,8 @@ impl<'a> Sharer<'a> {
         Self { exports, imports: cycles::Imports::new(&account.imports) }
     }
 
-    /// Whether `importer` may have it. Where several exports contain the subject, the narrowest decide: what is exported
-    /// to some by name is not for all because a wider subject is.
     fn allows(&self, import: &Import, importer: &str) -> bool {
-        let mut exports = self.exports_of(&import.subject);
-        exports.retain(|export| export.0.offers(import));
-        let decides = |subject: &str| {
-            let mut others = exports.iter().map(|other| other.0.subject.as_str());
-            !others.any(|other| other != subject && contains(subject.as_bytes(), other.as_bytes()))
-        };
-        let lets = |subject: &str| {
-            let mut same = exports.iter().filter(|export| export.0.subject == subject);
-            same.any(|export| export.0.lets(import, importer))
-        };
-        let mut subjects =
-            exports.iter().map(|export| export.0.subject.as_str()).filter(|s| decides(s)).peekable();
-        subjects.peek().is_some() && subjects.all(lets)
+        may_import(self.exports_of(&import.subject).iter().map(|found| found.0), import, importer)
     }
 
     fn exports_stream(&self, subject: &str) -> bool {

@@ -59,6 +59,30 @@ fn check(config: &str, arguments: &str, code: i32, expected: Expect) {
 }
 
 #[test]
+fn a_narrower_export_is_not_made_up_for_by_a_wider_one() {
+    let config = r#"accounts {
+  A { users = [ { user: a, password: x } ], exports = [ { stream: ">" }, { stream: "a.b", accounts: [C] } ] }
+  B { users = [ { user: b, password: x } ] }
+  C { users = [ { user: c, password: x } ] }
+}"#;
+    check(
+        config,
+        "--account A --user a --to B pub a.b",
+        1,
+        expect![[r#"
+        user a of account A publishes to a.b
+          may publish a.b: nothing denies it
+          arrives in account A as a.b
+            may receive it: a
+          stops: it does not arrive in account B
+          note: account A exports stream >, but not to account B  [t.conf:2:57]
+          note: account A exports stream a.b, but not to account B  [t.conf:2:74]
+        it does not arrive there, where somebody may receive it
+    "#]],
+    );
+}
+
+#[test]
 fn a_stream_goes_to_who_takes_it() {
     check(
         SHOP,

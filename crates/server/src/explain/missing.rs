@@ -4,7 +4,7 @@ use super::publish::At;
 use super::report::{Step, What};
 use super::surroundings::{Surroundings, place};
 use dialtone_broker::account::{Account, GLOBAL, SYSTEM};
-use dialtone_config::sharing::{Export, ExportKind, Import, ImportKind};
+use dialtone_config::sharing::{Export, ExportKind, Import, ImportKind, may_import};
 use dialtone_subject::set;
 use std::collections::HashSet;
 
@@ -165,7 +165,7 @@ impl Told<'_> {
         let what = kind(export);
         let (from, to) = (self.around.name_of(exporter), self.around.name_of(importer));
         let subject = &export.subject;
-        let note = if export.allows(wish, importer) {
+        let note = if may_import(&self.around.agreed(exporter).exports, wish, importer) {
             format!("account {from} exports {what} {subject}, and account {to} does not import it")
         } else {
             format!("account {from} exports {what} {subject}, but not to account {to}")
@@ -179,8 +179,9 @@ impl Told<'_> {
         if each {
             return importers.iter().for_each(|name| self.export(export, &exporter, name, wish));
         }
-        let mut could: Vec<String> =
-            importers.iter().filter(|name| export.allows(wish, name)).cloned().collect();
+        let exports = self.around.agreed(&exporter).exports;
+        let could = importers.iter().filter(|name| may_import(&exports, wish, name));
+        let mut could: Vec<String> = could.cloned().collect();
         could.retain(|name| *name != *GLOBAL && *name != *SYSTEM);
         let more = could.len().saturating_sub(NAMED_MAX);
         could.truncate(NAMED_MAX);
