@@ -8,7 +8,7 @@ use dialtone_wire::client::delivery::{Read, read};
 use parking_lot::Mutex;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Sender, SyncSender};
 use std::sync::{Arc, Weak};
 
 /// Works that wait at most; what comes then is dropped and counted.
@@ -27,15 +27,17 @@ pub(super) enum Work {
 }
 
 /// The queue, as those see it who put something in.
+///
+/// It counts what waits itself: a queue of a fixed length takes room for all of it at once, several megabytes at start.
 pub(super) struct Mailbox {
-    sender: SyncSender<Work>,
+    sender: Sender<Work>,
     waiting: AtomicUsize,
     waiting_bytes: AtomicUsize,
     lost: AtomicU64,
 }
 
 impl Mailbox {
-    pub(super) fn new(sender: SyncSender<Work>) -> Self {
+    pub(super) fn new(sender: Sender<Work>) -> Self {
         Self {
             sender,
             waiting: AtomicUsize::new(0),
@@ -48,8 +50,8 @@ impl Mailbox {
     pub(super) fn post(&self, work: Work) -> bool {
         let bytes = size(&work);
         let fits = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= WAITING_BYTES_MAX;
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let taken = fits && self.sender.try_send(work).is_ok();
+        let has_room = self.waiting.fetch_add(1, Ordering::Relaxed) < WORKS_MAX;
+        let taken = fits && has_room && self.sender.send(work).is_ok();
         if !taken {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);

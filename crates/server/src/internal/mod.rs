@@ -32,7 +32,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ impl Attention for Unheard {
 
 impl Default for Internal {
     fn default() -> Self {
-        let (sender, works) = sync_channel(mailbox::WORKS_MAX);
+        let (sender, works) = channel();
         Self {
             mailbox: Arc::new(Mailbox::new(sender)),
             works: Mutex::new(Some(works)),

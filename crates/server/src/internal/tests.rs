@@ -5,7 +5,7 @@ use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::outbox::Sink;
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{channel, sync_channel};
 use std::time::Duration;
 
 fn server() -> Server {
@@ -84,7 +84,7 @@ proptest::proptest! {
         payloads in proptest::collection::vec("[a-z\r\n]{0,12}", 1..6),
         cuts in proptest::collection::vec(0usize..300, 0..8),
     ) {
-        let (sender, works) = sync_channel(WORKS_MAX);
+        let (sender, works) = channel();
         let account = Account::new(AccountId(7), "A");
         let inlet = Inlet::new(Arc::new(Mailbox::new(sender)), &account);
         let all: String =
@@ -107,6 +107,18 @@ proptest::proptest! {
         let sent: Vec<_> = payloads.into_iter().map(|p| (3, "r".to_owned(), p)).collect();
         proptest::prop_assert_eq!(got, sent);
     }
+}
+
+#[test]
+fn no_more_waits_than_may() {
+    let (sender, works) = channel();
+    let mailbox = Mailbox::new(sender);
+    let (done, _) = sync_channel(1);
+    assert!((0..WORKS_MAX).all(|_| mailbox.post(Work::Stop(done.clone()))));
+    assert!(!mailbox.post(Work::Stop(done.clone())));
+    assert_eq!((mailbox.waiting(), mailbox.take_lost()), (WORKS_MAX, 1));
+    mailbox.taken(&works.recv().expect("work"));
+    assert!(mailbox.post(Work::Stop(done)));
 }
 
 #[test]
