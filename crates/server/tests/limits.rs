@@ -1,10 +1,9 @@
 //! Rate limits with real connections. What is allowed comes back so slowly here that no test can see it: no clock decides.
 
-use dialtone_config::Options;
+mod common;
+
+use common::{Client, options};
 use dialtone_server::Server;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// 32 bytes; with `SLOW`, three of them may come, and no fourth for half a minute.
@@ -13,53 +12,11 @@ const SLOW: &str = "bytes_per_sec: 1, bytes_burst: 96, action: refuse";
 /// The same, and the fourth has to wait for it.
 const DELAYED: &str = "bytes_per_sec: 1, bytes_burst: 96, action: delay";
 
-fn options(config: &str) -> Options {
-    let mut files = |_: &Path| Err(ErrorKind::NotFound.into());
-    dialtone_config::load_text(config, "t.conf", &mut files, &|_| None).expect(config)
-}
-
 fn start(config: &str) -> Server {
-    Server::builder().options(options(config)).in_process_only().quiet().start().expect("started")
+    common::start(options(config))
 }
-
-struct Client(BufReader<UnixStream>);
 
 impl Client {
-    fn connect(server: &Server, user: &str) -> Self {
-        let stream = server.connect_in_process().expect("connected");
-        // Long enough for any machine, and much shorter than what delayed messages wait.
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
-        let mut client = Self(BufReader::new(stream));
-        assert!(client.line().starts_with("INFO {"));
-        let hello =
-            format!("CONNECT {{\"verbose\":false,\"protocol\":0,\"headers\":true,\"user\":\"{user}\"}}\r\n");
-        client.send(&hello);
-        client.sync();
-        client
-    }
-
-    fn send(&mut self, text: &str) {
-        self.0.get_mut().write_all(text.as_bytes()).expect("sent");
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).expect("a line");
-        line.trim_end().to_owned()
-    }
-
-    /// Everything up to the answer of a PING.
-    fn sync(&mut self) -> Vec<String> {
-        self.send("PING\r\n");
-        let mut lines = Vec::new();
-        loop {
-            match self.line() {
-                line if line == "PONG" => return lines,
-                line => lines.push(line),
-            }
-        }
-    }
-
     fn send_messages(&mut self, subjects: &[&str]) {
         let publish = |subject: &&str| format!("PUB {subject} {}\r\n{PAYLOAD}\r\n", PAYLOAD.len());
         let all: String = subjects.iter().map(publish).collect();

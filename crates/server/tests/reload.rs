@@ -1,12 +1,12 @@
 //! Reloads under load: in accounts that they do not change, no message is lost and none comes twice.
 
+mod common;
+
+use common::Client;
 use dialtone_config::Options;
 use dialtone_server::Server;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 const RELOADS: usize = 60;
 /// Messages between two looks at whether the reloads are over.
@@ -37,40 +37,18 @@ fn options(number: usize) -> Options {
         }}",
         100 + number
     );
-    let mut files = |_: &Path| Err(ErrorKind::NotFound.into());
-    dialtone_config::load_text(&config, "t.conf", &mut files, &|_| None).expect("options")
+    common::options(&config)
 }
-
-struct Client(BufReader<UnixStream>);
 
 /// A message: its subject, where an answer goes, and its payload.
 type Message = (String, Option<String>, String);
 
 impl Client {
-    fn connect(server: &Server, user: &str, subscribe: &str) -> Self {
-        let stream = server.connect_in_process().expect("connected");
-        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
-        let mut client = Self(BufReader::new(stream));
-        client.send(&format!(
-            "CONNECT {{\"verbose\":false,\"headers\":true,\"user\":\"{user}\"}}\r\n{subscribe}"
-        ));
+    fn with(server: &Server, user: &str, subscribe: &str) -> Self {
+        let mut client = Self::connect(server, user);
+        client.send(subscribe);
         client.sync();
         client
-    }
-
-    fn send(&mut self, text: &str) {
-        self.0.get_mut().write_all(text.as_bytes()).expect("sent");
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).expect("a line");
-        line.trim_end().to_owned()
-    }
-
-    fn sync(&mut self) {
-        self.send("PING\r\n");
-        while self.line() != "PONG" {}
     }
 
     /// The next message.
@@ -111,13 +89,13 @@ impl Client {
 fn accounts_that_do_not_change_lose_nothing_and_get_nothing_twice() {
     let server = start();
     let over = AtomicBool::new(false);
-    let here = Client::connect(&server, "a", "SUB s.> 1\r\n");
-    let queue = Client::connect(&server, "a", "SUB s.> q 1\r\n");
-    let mapped = Client::connect(&server, "a", "SUB m.out 1\r\n");
-    let imported = Client::connect(&server, "b", "SUB f.> 1\r\n");
-    let mut service = Client::connect(&server, "a", "SUB q 1\r\n");
-    let mut asker = Client::connect(&server, "b", "SUB inbox 1\r\n");
-    let mut publisher = Client::connect(&server, "a", "");
+    let here = Client::with(&server, "a", "SUB s.> 1\r\n");
+    let queue = Client::with(&server, "a", "SUB s.> q 1\r\n");
+    let mapped = Client::with(&server, "a", "SUB m.out 1\r\n");
+    let imported = Client::with(&server, "b", "SUB f.> 1\r\n");
+    let mut service = Client::with(&server, "a", "SUB q 1\r\n");
+    let mut asker = Client::with(&server, "b", "SUB inbox 1\r\n");
+    let mut publisher = Client::with(&server, "a", "");
     let publish = |client: &mut Client, payload: &str| {
         let one = |subject: &str| format!("PUB {subject} {}\r\n{payload}\r\n", payload.len());
         client.send(&(one("s.1") + &one("m.in")));
@@ -178,5 +156,5 @@ fn accounts_that_do_not_change_lose_nothing_and_get_nothing_twice() {
 }
 
 fn start() -> Server {
-    Server::builder().options(options(0)).in_process_only().quiet().start().expect("started")
+    common::start(options(0))
 }

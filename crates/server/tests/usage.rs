@@ -1,13 +1,13 @@
 //! What accounts and users used, as the system account is told. A reload with another interval ends the one before, so no
 //! test waits for time to pass.
 
+mod common;
+
+use common::Client;
 use dialtone_config::Options;
 use dialtone_server::Server;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::time::Duration;
+use std::io::Read;
 
 fn options(interval: &str) -> Options {
     let config = format!(
@@ -18,41 +18,14 @@ fn options(interval: &str) -> Options {
             $SYS {{ users: [ {{ user: s }} ] }}
         }}"
     );
-    let mut files = |_: &Path| Err(ErrorKind::NotFound.into());
-    dialtone_config::load_text(&config, "t.conf", &mut files, &|_| None).expect("options")
+    common::options(&config)
 }
 
 fn start(interval: &str) -> Server {
-    Server::builder().options(options(interval)).in_process_only().quiet().start().expect("started")
+    common::start(options(interval))
 }
 
-struct Client(BufReader<UnixStream>);
-
 impl Client {
-    fn connect(server: &Server, user: &str) -> Self {
-        let stream = server.connect_in_process().expect("connected");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
-        let mut client = Self(BufReader::new(stream));
-        client.send(&format!("CONNECT {{\"verbose\":false,\"protocol\":0,\"user\":\"{user}\"}}\r\n"));
-        client.sync();
-        client
-    }
-
-    fn send(&mut self, text: &str) {
-        self.0.get_mut().write_all(text.as_bytes()).expect("sent");
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).expect("a line");
-        line.trim_end().to_owned()
-    }
-
-    fn sync(&mut self) {
-        self.send("PING\r\n");
-        while self.line() != "PONG" {}
-    }
-
     /// The next message.
     fn message(&mut self) -> Value {
         let line = self.line();

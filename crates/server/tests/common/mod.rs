@@ -1,0 +1,58 @@
+//! A server in this process, and a client that speaks to it.
+
+use dialtone_config::Options;
+use dialtone_server::Server;
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a client waits for what must come: long enough for any machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn options(config: &str) -> Options {
+    let mut files = |_: &Path| Err(ErrorKind::NotFound.into());
+    dialtone_config::load_text(config, "t.conf", &mut files, &|_| None).expect(config)
+}
+
+pub fn start(options: Options) -> Server {
+    Server::builder().options(options).in_process_only().quiet().start().expect("started")
+}
+
+pub struct Client(pub BufReader<UnixStream>);
+
+impl Client {
+    pub fn connect(server: &Server, user: &str) -> Self {
+        let stream = server.connect_in_process().expect("connected");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        let mut client = Self(BufReader::new(stream));
+        assert!(client.line().starts_with("INFO {"));
+        let hello =
+            format!("CONNECT {{\"verbose\":false,\"protocol\":0,\"headers\":true,\"user\":\"{user}\"}}\r\n");
+        client.send(&hello);
+        client.sync();
+        client
+    }
+
+    pub fn send(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).expect("sent");
+    }
+
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+
+    /// Everything up to the answer of a PING.
+    pub fn sync(&mut self) -> Vec<String> {
+        self.send("PING\r\n");
+        let mut lines = Vec::new();
+        loop {
+            match self.line() {
+                line if line == "PONG" => return lines,
+                line => lines.push(line),
+            }
+        }
+    }
+}
