@@ -163,6 +163,7 @@ fn connections_that_have_ended_hold_no_file_descriptors() {
     }
 }
 
+/// CVE-2026-33219, for plain connections.
 #[test]
 fn peers_that_do_not_say_who_they_are_hold_little_and_not_for_long() {
     /// Bytes of memory that one of them may cost: what it sent, and as much again for the connection.

@@ -84,6 +84,7 @@ fn what_is_no_verb_closes() {
     }
 }
 
+/// CVE-2019-13126: sizes around the limits of 32 and 64 bits, and below zero.
 #[test]
 fn bad_arguments_close_without_a_word() {
     for input in [
@@ -94,6 +95,11 @@ fn bad_arguments_close_without_a_word() {
         b"PUB foo +1\r\n",
         b"PUB foo 0000000001\r\n",
         b"PUB foo 99999999999999999999\r\n",
+        b"PUB foo 2147483647\r\n",
+        b"PUB foo 2147483648\r\n",
+        b"PUB foo 4294967296\r\n",
+        b"PUB foo 9223372036854775808\r\n",
+        b"HPUB foo 2147483648 2147483648\r\n",
         b"PUB a b c 3\r\n",
         b"SUB foo\r\n",
         b"SUB a b c d\r\n",
