@@ -274,13 +274,12 @@ impl Client {
     fn renew(&mut self, now: Instant) {
         self.generation = self.shared.generation();
         self.policy = self.shared.policy();
-        self.take_limits();
-        self.take_rates(now);
+        self.take_limits(now);
         self.traced = self.shared.log.is_on(Level::Trace);
     }
 
-    /// Takes over the limits of the server and of its account: the lesser of the two counts.
-    fn take_limits(&mut self) {
+    /// Takes over the limits of the server and of its account, of which the lesser counts, and its rate limits.
+    fn take_limits(&mut self, now: Instant) {
         let server = &self.policy.options.limits;
         let account =
             self.place.account.as_ref().map(|a| self.shared.account_limits(&a.name)).unwrap_or_default();
@@ -302,6 +301,7 @@ impl Client {
             least(subscriptions_max, account.subscriptions_max),
             of_user(|claimed| claimed.subscriptions_max),
         );
+        self.take_rates(now);
     }
 
     /// Takes over its rights and limits, if they are others than before.
@@ -310,8 +310,7 @@ impl Client {
         if self.place_version != self.peer().place_version() {
             self.place_version = self.peer().place_version();
             self.place = self.peer().place();
-            self.take_limits();
-            self.take_rates(now);
+            self.take_limits(now);
             self.take_end(now);
         }
     }
@@ -470,8 +469,7 @@ impl Client {
         }
         self.place_version = self.session.peer.place_version();
         self.place = place;
-        self.take_limits();
-        self.take_rates(turn.now());
+        self.take_limits(turn.now());
     }
 
     /// It is gone: nothing of it is left in its account.
