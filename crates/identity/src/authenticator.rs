@@ -54,13 +54,9 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Whether nothing is presented.
-    pub fn is_empty(&self) -> bool {
-        self.user.is_empty()
-            && self.password.expose().is_empty()
-            && self.token.expose().is_empty()
-            && self.nkey.is_empty()
-            && self.jwt.is_empty()
+    /// Whether it names no user and no token. An NKey or a JWT where neither is known counts for nothing, as officially.
+    fn names_nobody(&self) -> bool {
+        self.user.is_empty() && self.password.expose().is_empty() && self.token.expose().is_empty()
     }
 }
 
@@ -298,7 +294,8 @@ impl Authenticator {
 
     /// Whether a connection that presents nothing may be someone without even saying so.
     pub fn takes_silence(&self) -> bool {
-        self.operators.is_none() && self.service.is_none()
+        self.operators.is_none()
+            && self.service.as_ref().is_none_or(|service| self.is_left(service, self.silent()))
     }
 
     /// Whether someone may have to sign.
@@ -373,7 +370,8 @@ impl Authenticator {
         self.by_list(credentials, way)
     }
 
-    /// The users that the service itself is are known as always; it is asked about all others.
+    /// The users that the service itself is are known as always, and so are those in accounts that are not its to
+    /// decide about: what they present is never passed on, right or wrong. It is asked about all others.
     fn by_service(&self, service: &Service, credentials: &Credentials, way: &Way<'_>) -> Outcome {
         if service.is_itself(&credentials.nkey) || service.is_itself(&credentials.user) {
             return match self.by_list(credentials, way) {
@@ -384,6 +382,9 @@ impl Authenticator {
                 outcome => outcome,
             };
         }
+        if self.is_left(service, self.meant(credentials, way)) {
+            return self.by_list(credentials, way);
+        }
         if self.map_certificates
             && let Outcome::Granted(grant) = self.by_list(credentials, way)
             && service.is_itself(&grant.user)
@@ -391,6 +392,30 @@ impl Authenticator {
             return Outcome::Granted(grant);
         }
         Outcome::Ask(Box::new(service.inquiry.clone()))
+    }
+
+    /// Whether this is a user about whom the service is not asked.
+    fn is_left(&self, service: &Service, user: Option<&Known>) -> bool {
+        user.is_some_and(|known| !service.decides(known.grant.account.as_deref()))
+    }
+
+    /// The user of the configuration that these credentials are meant for, whether or not they are good.
+    fn meant(&self, credentials: &Credentials, way: &Way<'_>) -> Option<&Known> {
+        if !credentials.nkey.is_empty() && !self.nkeys.is_empty() {
+            return self.nkeys.get(&credentials.nkey);
+        }
+        if self.map_certificates {
+            return self.certified(way.context.certificate?, way);
+        }
+        if credentials.names_nobody() {
+            return self.silent();
+        }
+        self.users.get(&credentials.user)
+    }
+
+    /// The user that connections without credentials are.
+    fn silent(&self) -> Option<&Known> {
+        self.known(self.no_auth_user.as_ref()?)
     }
 
     /// By the users of the configuration.
@@ -401,8 +426,8 @@ impl Authenticator {
         if self.map_certificates {
             return self.by_certificate(credentials, way);
         }
-        if credentials.is_empty()
-            && let Some(known) = self.no_auth_user.as_ref().and_then(|name| self.known(name))
+        if credentials.names_nobody()
+            && let Some(known) = self.silent()
         {
             return known.admit(way);
         }
@@ -435,15 +460,19 @@ impl Authenticator {
         known.admit(way)
     }
 
-    /// The user is the first name in the certificate that is one. The name that CONNECT says does not count; the
-    /// password does, if that user has one.
+    /// The name that CONNECT says does not count; the password does, if the certificate's user has one.
     fn by_certificate(&self, credentials: &Credentials, way: &Way<'_>) -> Outcome {
         let Some(der) = way.context.certificate else { return refused("no client certificate") };
-        let known = |name: &String| self.users.get(name).filter(|known| known.may_connect_by(way.context));
-        match certificate::names(der).iter().find_map(known).or_else(|| self.by_subject(der, way)) {
+        match self.certified(der, way) {
             Some(known) => known.by_password(&credentials.password, way),
             None => refused("no user has a name in the certificate"),
         }
+    }
+
+    /// The user of a certificate: the first name in it that is one, or its subject.
+    fn certified(&self, der: &[u8], way: &Way<'_>) -> Option<&Known> {
+        let known = |name: &String| self.users.get(name).filter(|known| known.may_connect_by(way.context));
+        certificate::names(der).iter().find_map(known).or_else(|| self.by_subject(der, way))
     }
 
     /// The user whose name is the certificate's subject in another spelling: in its order if there is one, otherwise

@@ -20,6 +20,8 @@ use std::time::Duration;
 pub const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
 /// The header that says with which key a question is sealed.
 pub const XKEY_HEADER: &str = "Nats-Server-Xkey";
+/// The default account.
+const GLOBAL: &str = "$G";
 /// Stands for every account.
 const ANY: &str = "*";
 
@@ -278,12 +280,24 @@ pub(crate) struct Service {
     pub(crate) inquiry: Inquiry,
     /// Users that are known as always.
     users: Vec<String>,
+    /// The accounts whose users the service decides about; empty: all.
+    allowed: Vec<String>,
 }
 
 impl Service {
     pub(crate) fn new(options: &Options) -> Option<Self> {
         let callout = options.authorization.callout.as_ref()?;
-        Some(Self { inquiry: Inquiry::configured(callout)?, users: callout.auth_users.clone() })
+        let (users, allowed) = (callout.auth_users.clone(), callout.allowed_accounts.clone());
+        Some(Self { inquiry: Inquiry::configured(callout)?, users, allowed })
+    }
+
+    /// Whether users that the file has in this account are for the service to decide about. Those of the default
+    /// account always are, as users that the file does not have belong there too.
+    pub(crate) fn decides(&self, account: Option<&str>) -> bool {
+        match account {
+            None | Some(GLOBAL) => true,
+            Some(name) => self.allowed.is_empty() || self.allowed.iter().any(|allowed| allowed == name),
+        }
     }
 
     /// Whether this is one of the users that the service itself is.

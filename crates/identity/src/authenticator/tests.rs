@@ -245,3 +245,82 @@ fn tokens() {
     check(&options, &token("x"), None);
     check(&options, &Credentials::default(), None);
 }
+
+/// Of whom the authorization service is asked: not of users in accounts that it has no say in.
+#[test]
+fn users_in_accounts_that_are_not_the_services_are_known_as_always() {
+    use dialtone_config::options::AuthCallout;
+    let seed = nkey::Seed::from_bytes(nkey::Kind::User, [1; 32]);
+    let issuer = nkey::Seed::from_bytes(nkey::Kind::Account, [1; 32]).public().to_string();
+    let by_key = User { nkey: Some(seed.public().to_string()), ..User::default() };
+    let hashed = user("h", "$2a$04$VMtdTfnwvuqQDcdjUaWxPOkBOLzVJ3b7WLaLZkp5cOqpvFLvLaVTG");
+    let mut slow = user("l", "p");
+    slow.connection_types = vec!["MQTT".into()];
+    let account = |name: &str, users| Account { name: name.into(), users, ..Account::default() };
+    let callout = |allowed: &[&str]| AuthCallout {
+        issuer: issuer.clone(),
+        account: "AUTH".into(),
+        auth_users: vec!["s".into()],
+        allowed_accounts: allowed.iter().map(ToString::to_string).collect(),
+        ..AuthCallout::default()
+    };
+    let mut options = Options {
+        accounts: vec![
+            account("AUTH", vec![user("s", "p"), user("o", "p")]),
+            account("APP", vec![user("a", "p")]),
+            account("FREE", vec![user("f", "p"), by_key, hashed, slow]),
+        ],
+        ..Options::default()
+    };
+    options.authorization.users = vec![user("g", "p")];
+    let outcome = |options: &Options, credentials: &Credentials| match Authenticator::new(options, 0)
+        .expect("users")
+        .authenticate(credentials, &CONTEXT)
+        .outcome
+    {
+        Outcome::Granted(_) => "in",
+        Outcome::Refused(_) => "refused",
+        Outcome::Ask(_) => "asked",
+        Outcome::Slow(_) => "slow",
+        Outcome::AccountNeeded(_) => "account",
+    };
+    let signature = data_encoding::BASE64URL_NOPAD.encode(&seed.sign(b"n"));
+    let signed = |signature: &str| Credentials {
+        nkey: seed.public().to_string(),
+        signature: signature.into(),
+        ..Credentials::default()
+    };
+    let tries = [
+        given("s", "p"),
+        given("s", "x"),
+        given("o", "p"),
+        given("a", "p"),
+        given("a", "x"),
+        given("f", "p"),
+        given("f", "x"),
+        given("h", "x"),
+        given("l", "p"),
+        given("g", "p"),
+        given("nobody", "p"),
+        signed(&signature),
+        signed("wrong"),
+        Credentials::default(),
+    ];
+    for (allowed, silent, expected) in [
+        (&[][..], None, "in refused asked asked asked asked asked asked asked asked asked asked asked asked"),
+        (&["APP"], None, "in refused in asked asked in refused slow refused asked asked in refused asked"),
+        (&["APP"], Some("f"), "in refused in asked asked in refused slow refused asked asked in refused in"),
+        (
+            &["APP", "AUTH"],
+            Some("a"),
+            "in refused asked asked asked in refused slow refused asked asked in refused asked",
+        ),
+    ] {
+        options.authorization.callout = Some(callout(allowed));
+        options.no_auth_user = silent.map(str::to_owned);
+        let outcomes: Vec<_> = tries.iter().map(|credentials| outcome(&options, credentials)).collect();
+        assert_eq!(outcomes.join(" "), expected, "{allowed:?} {silent:?}");
+        let authenticator = Authenticator::new(&options, 0).expect("users");
+        assert_eq!(authenticator.takes_silence(), expected.ends_with(" in"), "{allowed:?} {silent:?}");
+    }
+}
