@@ -138,6 +138,12 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether others than the configuration decided: who signed the token, or the authorization service. Only the
+    /// reason shows then what to change.
+    pub fn is_of_others(&self) -> bool {
+        matches!(self, Self::Token(_) | Self::Callout(_))
+    }
+
     /// The reason.
     pub fn text(&self) -> Cow<'static, str> {
         match self {

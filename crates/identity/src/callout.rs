@@ -69,6 +69,9 @@ pub struct Question {
 /// Why an answer is not believed, or what it says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CalloutError {
+    /// There is no answer, for this reason.
+    #[error("{0}")]
+    NoAnswer(&'static str),
     /// It is not sealed for us by the service.
     #[error("the answer of the authorization service is not sealed as it must be")]
     Sealed,

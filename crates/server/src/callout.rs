@@ -1,5 +1,6 @@
 //! Asking an authorization service about a connection: off the event loops, and closed where no answer comes.
 
+use crate::client::Rejection;
 use crate::internal::{Answer, Desk, Outgoing};
 use crate::registry::{Introduction, Session};
 use crate::shared::Shared;
@@ -12,7 +13,7 @@ use data_encoding::BASE64;
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::peer::Peer;
 use dialtone_identity::authenticator::{Grant, Refusal, Surroundings};
-use dialtone_identity::callout::{Inquiry, Judging, Question, SUBJECT, XKEY_HEADER};
+use dialtone_identity::callout::{CalloutError, Inquiry, Judging, Question, SUBJECT, XKEY_HEADER};
 use dialtone_identity::jwt::Token;
 use dialtone_identity::jwt::authorization::{
     AuthorizationRequest, ClientInformation, ClientTls, ConnectOptions, ServerId,
@@ -33,10 +34,7 @@ pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, requ
         Some(name) => shared.account(name),
     };
     let Some(account) = account else {
-        return decide(
-            &session,
-            Err(Refusal::Credentials("the account of the authorization service is not there")),
-        );
+        return decide(&session, Err(no_answer("the account of the authorization service is not there")));
     };
     let random = (rand::random(), rand::random());
     let keys = &shared.identity.keys;
@@ -48,24 +46,27 @@ pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, requ
         account: GLOBAL.to_owned(),
         by_nkey: false,
     };
+    let jwt = request.connect.jwt.clone();
     let question = match inquiry.ask(request, keys, random, (now(), timeout)) {
         Ok(question) => question,
-        Err(_) => return decide(&session, Err(Refusal::Credentials("the question cannot be sealed"))),
+        Err(_) => return decide(&session, Err(no_answer("the question cannot be sealed"))),
     };
     let mut message = Outgoing::new(SUBJECT, question.payload.clone());
     if question.sealed {
         let header = format!("NATS/1.0\r\n{XKEY_HEADER}: {}\r\n\r\n", keys.curve.public());
         message.headers = header.into_bytes();
     }
-    let asked = Asked { account: account.clone(), who };
+    let asked = Asked { account: account.clone(), who, jwt };
     desk.ask(&account, message, timeout, move |desk, answer| match answer {
         Answer::NoResponders => {
-            asked.refused(&desk.shared, &session, String::new());
-            decide(&session, Err(Refusal::Credentials("nobody answers for the authorization service")));
+            let why = no_answer("nobody answers for the authorization service");
+            asked.refused(&desk.shared, &session, &why, String::new());
+            decide(&session, Err(why));
         }
         Answer::TimedOut => {
-            asked.refused(&desk.shared, &session, String::new());
-            decide(&session, Err(Refusal::Credentials("auth request timed out")));
+            let why = no_answer("auth request timed out");
+            asked.refused(&desk.shared, &session, &why, String::new());
+            decide(&session, Err(why));
         }
         Answer::Message(answer) => {
             let of_answer = session.clone();
@@ -73,12 +74,12 @@ pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, requ
             let judged = desk.shared.verifier.take_lookup(move |shared| {
                 let outcome = judge(shared, &of_answer, &question, &answer.payload);
                 if let Err(why) = &outcome {
-                    asked.refused(shared, &of_answer, why.text().into_owned());
+                    asked.refused(shared, &of_answer, why, why.text().into_owned());
                 }
                 decide(&of_answer, outcome);
             });
             if !judged {
-                decide(&session, Err(Refusal::Credentials("too many connections at once")));
+                decide(&session, Err(no_answer("too many connections at once")));
             }
         }
     });
@@ -88,17 +89,24 @@ pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, requ
 struct Asked {
     account: Arc<Account>,
     who: Introduction,
+    jwt: String,
 }
 
 impl Asked {
-    /// Tells the account that the connection does not come in.
-    fn refused(self, shared: &Shared, session: &Arc<Session>, reason: String) {
+    /// Reports to the account that the connection does not come in.
+    fn refused(self, shared: &Shared, session: &Arc<Session>, why: &Refusal, reason: String) {
+        // Set before the event, which holds it.
+        Rejection::note(shared, session, why, &self.jwt);
         let session = session.clone();
         shared.internal.run(move |desk| {
             let (shared, turn) = desk.parts();
             system::refused_by_service(shared, turn, &session, &self.who, &self.account, &reason);
         });
     }
+}
+
+fn no_answer(why: &'static str) -> Refusal {
+    Refusal::Callout(CalloutError::NoAnswer(why))
 }
 
 fn decide(session: &Arc<Session>, outcome: Result<Grant, Refusal>) {

@@ -1,5 +1,6 @@
 //! Who is connected, and who was.
 
+use crate::client::Rejection;
 use crate::usage::{Mark, Since, Still, Usage, User};
 use crate::verifier::Verdict;
 use dialtone_broker::peer::{ClientId, Peer};
@@ -86,6 +87,8 @@ pub struct Session {
     /// empty for nobody.
     pub(crate) user: OnceLock<Arc<str>>,
     used: Mutex<Option<Box<Mark>>>,
+    /// Why it was not let in.
+    pub(crate) rejection: OnceLock<Box<Rejection>>,
     /// Messages that its rate limits refused.
     pub refused_msgs: AtomicU64,
     /// Messages that its rate limits let wait.
@@ -113,6 +116,7 @@ impl Session {
             activity_us: AtomicU64::new(0),
             user: OnceLock::new(),
             used: Mutex::new(None),
+            rejection: OnceLock::new(),
             refused_msgs: AtomicU64::new(0),
             delayed_msgs: AtomicU64::new(0),
         }

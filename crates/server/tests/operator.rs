@@ -1,6 +1,7 @@
 //! Operator mode and auth callout with the whole server: what only time, or a service that signs, can show.
 
 use data_encoding::BASE64URL_NOPAD;
+use dialtone_config::Options;
 use dialtone_identity::jwt::account::{Account, AccountLimits, ExternalAuthorization};
 use dialtone_identity::jwt::authorization::{AuthorizationRequest, AuthorizationResponse};
 use dialtone_identity::jwt::claims::{Activation, ExportKind, Limit, Operator, User, UserLimits};
@@ -38,14 +39,27 @@ fn account(number: u8, account: Account, expires: Option<i64>) -> String {
     Draft { expires, ..draft }.sign(&seed(Kind::Operator, 1), now()).expect("account")
 }
 
-fn start(configuration: &str) -> Server {
+fn options(configuration: &str) -> Options {
     let mut no_files = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
     let text = format!("host: 127.0.0.1, port: -1\n{configuration}");
-    let options = dialtone_config::load_text(&text, "test", &mut no_files, &|_| None).expect("options");
-    Server::builder().options(options).quiet().start().expect("started")
+    dialtone_config::load_text(&text, "test", &mut no_files, &|_| None).expect("options")
+}
+
+fn start(configuration: &str) -> Server {
+    Server::builder().options(options(configuration)).quiet().start().expect("started")
 }
 
 fn operator_mode(accounts: &[(u8, String)], more: &str) -> Server {
+    start(&operator_configuration(accounts, more))
+}
+
+/// Its log is not silent.
+fn logged(accounts: &[(u8, String)], more: &str) -> Server {
+    let options = options(&operator_configuration(accounts, more));
+    Server::builder().options(options).start().expect("started")
+}
+
+fn operator_configuration(accounts: &[(u8, String)], more: &str) -> String {
     let operator = seed(Kind::Operator, 1);
     let token = Draft::new(operator.public(), "OP", Body::Operator(Operator::default()));
     let token = token.sign(&operator, now()).expect("operator");
@@ -53,7 +67,7 @@ fn operator_mode(accounts: &[(u8, String)], more: &str) -> Server {
         .iter()
         .map(|(number, jwt)| format!("{}: {jwt}\n", seed(Kind::Account, *number).public()))
         .collect();
-    start(&format!("operator: {token}\nresolver: MEMORY\nresolver_preload {{\n{preload}}}\n{more}"))
+    format!("operator: {token}\nresolver: MEMORY\nresolver_preload {{\n{preload}}}\n{more}")
 }
 
 struct Client {
@@ -369,4 +383,59 @@ fn an_account_asks_about_its_users() {
         let fields = serde_json::json!({ "jwt": sentinel, "user": name, "pass": "x" });
         assert_eq!(client.connect(fields), expected, "{name}");
     }
+}
+
+/// What the log, monitoring and events hold of a connection that a service refused: why, and in operator mode whose token
+/// it presented.
+#[test]
+fn a_refusal_says_why_and_whose() {
+    let asking = seed(Kind::Account, 1);
+    let authorization = ExternalAuthorization {
+        auth_users: vec![seed(Kind::User, 1).public().to_string()],
+        ..ExternalAuthorization::default()
+    };
+    let asks = Account { authorization, ..Account::default() };
+    let accounts = [(1, account(1, asks, None)), (2, account(2, Account::default(), None))];
+    let folder = tempfile::tempdir().expect("folder");
+    let (system, log) = (seed(Kind::Account, 2).public(), folder.path().join("log"));
+    let server = logged(&accounts, &format!("system_account: {system}\nlog_file: {log:?}"));
+    let mut service = Client::open(&server);
+    assert_eq!(service.by_token(1, &user(1, 1, unlimited(), None)), "PONG");
+    serve(service, move |_, payload| {
+        let request = request(payload);
+        let response =
+            AuthorizationResponse { error: "too\u{9b} late".into(), ..AuthorizationResponse::default() };
+        let key = Public::parse(&request.user_nkey).expect("key");
+        let draft = Draft::new(key, "", Body::AuthorizationResponse(response));
+        let answer = Draft { audience: request.server.id.clone(), ..draft }.sign(&asking, now());
+        answer.expect("answer").into_bytes()
+    });
+    let mut watching = Client::open(&server);
+    assert_eq!(watching.by_token(3, &user(3, 2, unlimited(), None)), "PONG");
+    watching.send("SUB $SYS.SERVER.*.CLIENT.AUTH.ERR 1\r\nPING\r\n");
+    assert_eq!(watching.line().as_deref(), Some("PONG"));
+    let mut refused = Client::open(&server);
+    assert_eq!(refused.by_token(2, &user(2, 1, unlimited(), None)), "-ERR 'Authorization Violation'");
+    assert_eq!(refused.line(), None);
+
+    let expected = serde_json::json!({
+        "reason": "the authorization service refuses: too\u{9b} late",
+        "user": seed(Kind::User, 2).public().to_string(),
+        "user_name": "bob",
+        "account": seed(Kind::Account, 1).public().to_string(),
+        "account_name": "ACC",
+    });
+    assert!(watching.line().is_some_and(|head| head.starts_with("MSG $SYS.SERVER.")));
+    let event: serde_json::Value = serde_json::from_str(&watching.line().expect("body")).expect("event");
+    assert_eq!(event["rejection"], expected);
+    watching.send("SUB reply 2\r\nPUB $SYS.REQ.SERVER.PING.CONNZ reply 11\r\n{\"state\":1}\r\n");
+    assert!(watching.line().is_some_and(|head| head.starts_with("MSG reply 2 ")));
+    let closed: serde_json::Value = serde_json::from_str(&watching.line().expect("body")).expect("answer");
+    assert_eq!(closed["data"]["connections"][0]["rejection"], expected);
+    let log = std::fs::read_to_string(log).expect("log");
+    let line = log.lines().find(|line| line.contains("[ERR]")).expect("an error");
+    let (user, account) = (seed(Kind::User, 2).public(), seed(Kind::Account, 1).public());
+    let whose = format!("(token of user {user} \"bob\", account {account} \"ACC\")");
+    let why = "the authorization service refuses: too\\u{9b} late";
+    assert!(line.ends_with(&format!("authentication error {whose}: {why}")), "{line}");
 }

@@ -1,6 +1,6 @@
 //! CONNECT and INFO: how a client gets in.
 
-use super::{Client, Phase};
+use super::{Client, Phase, Rejection};
 use crate::callout;
 use crate::log::Event;
 use crate::registry::Introduction;
@@ -306,6 +306,7 @@ impl Client {
             by_nkey: false,
         };
         let _ = self.session.introduction.set(claimed);
+        Rejection::note(&self.shared, &self.session, &refusal, &said.jwt);
         let nobody = user.is_empty() && said.nkey.is_empty() && said.auth_token.is_empty();
         let assumed = self.policy.authenticator.no_auth_user().filter(|_| nobody).unwrap_or(user);
         let shown = match (said.nkey.as_str(), assumed, said.auth_token.as_str()) {
@@ -315,7 +316,8 @@ impl Client {
             (nkey, ..) => format!(" - Nkey {nkey:?}"),
         };
         self.log(Event::ClientCreated, format_args!("{}", refusal.text()));
-        self.log(Event::AuthenticationFailed, format_args!("authentication error{shown}"));
+        let why = self.session.rejection.get().map(ToString::to_string).unwrap_or_default();
+        self.log(Event::AuthenticationFailed, format_args!("authentication error{shown}{why}"));
         system::refused(&self.shared, turn, &self.session);
         self.phase = Phase::AwaitingConnect { until: turn.now() };
         self.refuse(ProtocolError::Authorization, reason, turn);

@@ -211,6 +211,9 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
     if let Some((stop, reason)) = row.end {
         set("stop", stamp(stop).into());
         set("reason", reason.text().into());
+        if let Some(rejection) = session.rejection.get() {
+            set("rejection", rejection.value());
+        }
     }
     set("rtt", duration(session.rtt()).into());
     set("uptime", uptime(row.uptime(now)).into());

@@ -166,6 +166,9 @@ fn disconnect(shared: &Shared, session: &Session, who: &Introduction, reason: &s
     event.insert("sent".into(), json!({ "msgs": traffic.in_msgs, "bytes": traffic.in_bytes }));
     event.insert("received".into(), json!({ "msgs": traffic.out_msgs, "bytes": traffic.out_bytes }));
     event.insert("reason".into(), reason.into());
+    if let Some(rejection) = session.rejection.get() {
+        event.insert("rejection".into(), rejection.value());
+    }
     event
 }
 
