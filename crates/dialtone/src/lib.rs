@@ -28,7 +28,6 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
-mod command_line;
 pub mod explain;
 pub mod identity;
 pub mod serve;

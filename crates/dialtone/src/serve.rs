@@ -72,9 +72,10 @@ fn serve(flags: &Arc<Flags>) -> i32 {
         Ok(signals) => signals,
         Err(problem) => return fail(&problem),
     };
-    let log_to_stderr = options.log.is_to_stderr();
     match Server::builder().options(options).start() {
         Ok(server) => {
+            // This thread reloads.
+            server.adopt_thread();
             let again = flags.clone();
             server.read_options_by(move || options_again(&again));
             // A server that ends by itself, as with a revoked certificate, is waited for no longer.
@@ -82,8 +83,6 @@ fn serve(flags: &Arc<Flags>) -> i32 {
             server.at_end(move || handle.close());
             wait(&Arc::new(server), signals, flags)
         }
-        // There it stands already, in the log.
-        Err(_) if log_to_stderr => FAILED,
         Err(problem) => fail(&problem),
     }
 }
@@ -102,11 +101,14 @@ fn wait(server: &Arc<Server>, mut signals: Signals, flags: &Flags) -> i32 {
             }
             SIGUSR2 => {
                 server.note_signal("user defined signal 2");
-                let server = server.clone();
-                std::thread::spawn(move || {
-                    server.lame_duck();
+                let duck = server.clone();
+                let run = move || {
+                    duck.lame_duck();
                     std::process::exit(0);
-                });
+                };
+                if let Err(problem) = server.spawn("lame-duck", run) {
+                    return fail(&problem);
+                }
             }
             SIGINT => {
                 server.note_signal("interrupt");

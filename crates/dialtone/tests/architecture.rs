@@ -1,8 +1,8 @@
-//! The arrows between crates are those of the table in docs/ARCHITECTURE.md, and no others.
+//! The arrows between crates are those of the table in docs/ARCHITECTURE.md, and no others; and threads are started in one place.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
@@ -61,5 +61,45 @@ fn the_arrows_are_the_drawn_ones() {
     for (name, known) in &built {
         let surplus: Vec<_> = known.difference(&drawn[name]).collect();
         assert!(surplus.is_empty(), "{name} knows {surplus:?}, which docs/ARCHITECTURE.md does not draw");
+    }
+}
+
+/// The lines of a source that are no tests.
+fn without_tests(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"))
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("the folder is readable").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// A thread that is started in another way panics without a word. `bench` is no server.
+#[test]
+fn every_thread_of_the_server_is_started_by_one_function() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut all = Vec::new();
+    sources(&crates, &mut all);
+    let exempt = |path: &Path| {
+        let part = |name: &str| path.components().any(|part| part.as_os_str() == name);
+        part("tests") || part("bench") || path.ends_with("net/src/threads/mod.rs")
+    };
+    all.retain(|path| !exempt(path));
+    assert!(all.len() > 100, "{all:?}");
+    for path in all {
+        let text = std::fs::read_to_string(&path).expect("a source is UTF-8");
+        for line in without_tests(&text) {
+            for other in
+                ["thread::spawn", "thread::Builder", "thread::scope", "spawn_blocking", "new_multi_thread"]
+            {
+                assert!(!line.contains(other), "{}: {line}: use dialtone_net::threads", path.display());
+            }
+        }
     }
 }

@@ -12,7 +12,6 @@
 #![forbid(unsafe_code)]
 
 pub mod authenticator;
-pub mod base64;
 pub mod callout;
 pub mod certificate;
 pub mod creds;

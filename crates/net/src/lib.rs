@@ -1,4 +1,5 @@
-//! Event loops, one a core, and the transports they drive: TCP and Unix-domain sockets, TLS, the PROXY protocol.
+//! Event loops, one a core, and the transports they drive: TCP and Unix-domain sockets, TLS, the PROXY protocol; and the threads
+//! that they and the rest of a server run on.
 //!
 //! Begin with [`handler::Handler`], the face that a protocol shows to a loop, then [`event_loop`]: one turn reads every
 //! ready connection once, lets the handler work and ends with the handler writing what the turn produced. A
@@ -14,9 +15,11 @@ mod inbox;
 pub mod link;
 pub mod listener;
 pub mod proxy;
+pub mod threads;
 mod tls;
 
 pub use event_loop::{Loops, Settings};
 pub use handler::{Accepted, Broken, Closing, Handler, HandshakeFirst, Received, Secured, Transport};
 pub use link::{Link, Socket};
 pub use listener::Listener;
+pub use threads::Threads;

@@ -4,6 +4,7 @@ use crate::link::Socket;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -45,9 +46,17 @@ impl Listener {
         })
     }
 
-    /// Listens on a Unix-domain socket. The path must not exist.
+    /// Listens on a Unix-domain socket. The path must not exist, or be a socket that nobody listens on any more: a process that
+    /// was killed leaves it behind, and the next one must be able to start.
     pub fn unix(number: usize, path: &Path) -> io::Result<Self> {
-        Ok(Self { number, proxy_header: None, socket: Listening::Unix(mio::net::UnixListener::bind(path)?) })
+        let socket = match mio::net::UnixListener::bind(path) {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse && is_left_behind(path) => {
+                std::fs::remove_file(path)?;
+                mio::net::UnixListener::bind(path)?
+            }
+            other => other?,
+        };
+        Ok(Self { number, proxy_header: None, socket: Listening::Unix(socket) })
     }
 
     /// Its connections may begin with a PROXY header, whose last byte, or the first of something else, must come within
@@ -78,11 +87,40 @@ impl Listener {
     }
 }
 
+/// Whether the path is a socket without a listener. A path that is anything else is refused otherwise.
+fn is_left_behind(path: &Path) -> bool {
+    let refused = std::os::unix::net::UnixStream::connect(path).map_err(|e| e.kind());
+    let is_socket = path.symlink_metadata().is_ok_and(|file| file.file_type().is_socket());
+    is_socket && refused.err() == Some(io::ErrorKind::ConnectionRefused)
+}
+
 impl AsRawFd for Listener {
     fn as_raw_fd(&self) -> RawFd {
         match &self.socket {
             Listening::Tcp(listener) => listener.as_raw_fd(),
             Listening::Unix(listener) => listener.as_raw_fd(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_socket_that_a_dead_process_left_behind_is_taken_over() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("socket");
+        // Dropping a listener of the standard library leaves the path, as a kill does.
+        drop(UnixListener::bind(&path).expect("bind"));
+        let listener = Listener::unix(0, &path).expect("taken over");
+        let kind = |path: &Path| Listener::unix(0, path).map_err(|e| e.kind()).err();
+        assert_eq!(kind(&path), Some(io::ErrorKind::AddrInUse), "somebody listens there");
+        drop(listener);
+        let file = folder.path().join("file");
+        std::fs::write(&file, "mine").expect("write");
+        assert_eq!(kind(&file), Some(io::ErrorKind::AddrInUse));
+        assert_eq!(std::fs::read_to_string(&file).expect("read"), "mine");
     }
 }

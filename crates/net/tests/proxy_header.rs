@@ -1,7 +1,8 @@
 //! A PROXY header must come whole within its time.
 
 use dialtone_net::{
-    Accepted, Broken, Closing, Handler, Link, Listener, Loops, Received, Secured, Settings, Transport,
+    Accepted, Broken, Closing, Handler, Link, Listener, Loops, Received, Secured, Settings, Threads,
+    Transport,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -87,7 +88,8 @@ impl Handler for Watcher {
 /// Loops that give a header this time, and a connection to them.
 fn connect(timeout: Duration) -> (Loops, TcpStream, Receiver<Seen>) {
     let (sender, seen) = mpsc::channel();
-    let loops = Loops::start(Settings { loops: 1 }, move |_| Watcher(sender.clone())).expect("loops");
+    let loops = Loops::start(&Threads::default(), Settings { loops: 1 }, move |_| Watcher(sender.clone()));
+    let loops = loops.expect("loops");
     let listener = Listener::tcp(0, ([127, 0, 0, 1], 0).into()).expect("listen").proxy_header(timeout);
     let address = listener.local().expect("address");
     loops.listen(listener);

@@ -16,18 +16,22 @@ use dialtone_config::Options;
 
 use dialtone_identity::callout::Keys;
 use dialtone_identity::nkey::{Kind, Seed};
-use dialtone_net::{Listener, Loops, proxy};
+use dialtone_net::threads::{PANIC_EXIT_CODE, Panic};
+use dialtone_net::{Listener, Loops, Threads, proxy};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Sets a server up.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Builder {
     options: Options,
     quiet: bool,
     in_process_only: bool,
+    at_panic: Option<AtPanic>,
 }
+
+type AtPanic = Box<dyn Fn(&Panic) + Send + Sync>;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -36,10 +40,8 @@ pub enum StartError {
     #[error("cannot resolve the address {0:?}")]
     Address(String),
     /// The address cannot be listened on.
-    #[error("Error listening on port: {address} for {part}: {cause}")]
+    #[error("Error listening on port: {address}, {cause}")]
     Listen {
-        /// What would come there.
-        part: &'static str,
         /// The address.
         address: String,
         /// Why.
@@ -55,7 +57,7 @@ pub enum StartError {
     #[error("error resolving system account: {0}")]
     SystemAccount(Distrust),
     /// The log cannot be opened.
-    #[error("cannot open the {0}")]
+    #[error("cannot open the log: {0}")]
     Log(std::io::Error),
     /// The pid file cannot be written.
     #[error("cannot write the pid file {file:?}: {cause}")]
@@ -102,30 +104,34 @@ impl Builder {
         self
     }
 
-    /// Starts the server.
+    /// What happens when one of the server's threads panics, behind the line in its log; without it the process ends, with exit code
+    /// [`PANIC_EXIT_CODE`]: a server that has lost a thread cannot keep its word, and what the thread was at is half done.
     ///
-    /// Errors: see [`StartError`]; nothing is left running then. The log has them too, unless it is what failed.
-    pub fn start(self) -> Result<Server, StartError> {
-        process::raise_file_limit();
-        let log = if self.quiet {
-            Logger::silent()
-        } else {
-            Logger::new(&self.options.log).map_err(StartError::Log)?
-        };
-        self.start_with(log.clone()).inspect_err(|problem| log.say_problem(Event::Fatal, "", problem))
+    /// `then` is called on the thread that panics, before it is unwound. If it returns, the process lives on: the server's `/healthz`
+    /// answers 503 from then on, and all that is left to do with it is to drop it. Panics of other threads of the program are not
+    /// looked at.
+    pub fn at_panic(mut self, then: impl Fn(&Panic) + Send + Sync + 'static) -> Self {
+        self.at_panic = Some(Box::new(then));
+        self
     }
 
-    fn start_with(self, log: Logger) -> Result<Server, StartError> {
+    /// Starts the server.
+    ///
+    /// Errors: see [`StartError`]; nothing is left running then.
+    pub fn start(self) -> Result<Server, StartError> {
         let options = self.options;
+        process::raise_file_limit();
+        let threads = Threads::default();
+        let log = match self.quiet {
+            true => Logger::silent(),
+            false => Logger::new(&options.log, &threads).map_err(StartError::Log)?,
+        };
+        report_panics(&threads, &log, self.at_panic);
         let listener = if self.in_process_only { None } else { Some(listen(&options)?) };
         let local = listener.as_ref().and_then(Listener::local);
         let unix = options.unix_socket.as_ref().map(|path| {
-            let part = "clients by a Unix-domain socket";
-            Listener::unix(CLIENTS, path).map_err(|cause| StartError::Listen {
-                part,
-                address: path.display().to_string(),
-                cause,
-            })
+            Listener::unix(CLIENTS, path)
+                .map_err(|cause| StartError::Listen { address: path.display().to_string(), cause })
         });
         let unix = unix.transpose()?;
         let identity = identity(&options, local.map_or(0, |local| local.port()));
@@ -136,7 +142,7 @@ impl Builder {
         }
         let shared = {
             let resolver = Resolver::new(&policy.options, policy.authenticator.operators(), &log)?;
-            Shared::new(identity, policy, log, resolver)
+            Shared::new(identity, policy, log, threads, resolver)
         };
         Verifier::start(&shared).map_err(StartError::Loops)?;
         shared.start_accounts().map_err(StartError::SystemAccount)?;
@@ -146,15 +152,12 @@ impl Builder {
         system::start(&shared);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let for_loops = shared.clone();
-        let loops = Loops::start(dialtone_net::Settings { loops: cores }, move |index| {
+        let loops = Loops::start(&shared.threads, dialtone_net::Settings { loops: cores }, move |index| {
             Driver::new(for_loops.clone(), index)
         })
         .map_err(StartError::Loops)?;
-        let http = crate::monitor::start(&shared).map_err(|(address, cause)| StartError::Listen {
-            part: "monitoring",
-            address,
-            cause,
-        })?;
+        let http = crate::monitor::start(&shared)
+            .map_err(|(address, cause)| StartError::Listen { address, cause })?;
         let policy = shared.policy();
         if let Some(file) = &policy.options.pid_file {
             process::write_pid(file).map_err(|cause| StartError::PidFile { file: file.clone(), cause })?;
@@ -173,18 +176,25 @@ impl Builder {
             loops.listen(listener);
         }
         shared.log.say(Event::Ready, "", format_args!("Server is ready"));
-        Ok(Server::new(shared, loops, local))
+        Server::new(shared, loops, local).map_err(StartError::Loops)
     }
+}
+
+/// Logs what a thread panicked of, and ends the process, or what the program wants instead.
+fn report_panics(threads: &Threads, log: &Logger, then: Option<AtPanic>) {
+    let log = log.clone();
+    let then = then.unwrap_or_else(|| Box::new(|_| std::process::exit(PANIC_EXIT_CODE)));
+    threads.at_panic(move |panic| {
+        log.say_last(Event::Panicked, format_args!("{panic}"));
+        then(panic);
+    });
 }
 
 /// Listens for clients.
 fn listen(options: &Options) -> Result<Listener, StartError> {
     let address = resolve(&options.host, options.port.unwrap_or(0))?;
-    let listener = Listener::tcp(CLIENTS, address).map_err(|cause| StartError::Listen {
-        part: "clients",
-        address: address.to_string(),
-        cause,
-    })?;
+    let listener = Listener::tcp(CLIENTS, address)
+        .map_err(|cause| StartError::Listen { address: address.to_string(), cause })?;
     Ok(if options.proxy_protocol { listener.proxy_header(proxy::HEADER_TIMEOUT) } else { listener })
 }
 

@@ -1,5 +1,6 @@
 //! One request by HTTP to somebody else's server: no redirects, a bounded answer in a bounded time.
 
+use dialtone_net::threads::apart;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HOST};
@@ -37,8 +38,7 @@ impl Call<'_> {
             let answer = async { tokio::time::timeout(self.timeout, self.ask()).await };
             runtime.block_on(answer).unwrap_or_else(|_| Err("timeout".into()))
         };
-        let answer = std::thread::scope(|scope| scope.spawn(ask).join());
-        answer.unwrap_or_else(|_| Err("the request broke off".into()))
+        apart("request", ask).unwrap_or_else(|cause| Err(cause.to_string()))
     }
 
     async fn ask(&self) -> Result<Vec<u8>, String> {

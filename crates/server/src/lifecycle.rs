@@ -56,13 +56,17 @@ impl Server {
         Builder::default()
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, loops: Loops, address: Option<SocketAddr>) -> Self {
+    /// # Errors
+    /// The system refuses a thread.
+    pub(crate) fn new(shared: Arc<Shared>, loops: Loops, address: Option<SocketAddr>) -> io::Result<Self> {
         let loops = Arc::new(Mutex::new(loops));
         let (watched, its_loops) = (Arc::downgrade(&shared), Arc::downgrade(&loops));
         // Certificates are renewed by others; their files are looked at as long as there is a server, and the word of
         // their authority is renewed.
         let watch = move || {
+            let mut fault = None;
             while let Some(shared) = watched.upgrade() {
+                fault = note_fault(&shared, fault);
                 reload::certificates(&shared);
                 if reload::staples(&shared) == Stop::Yes {
                     if let Some(loops) = its_loops.upgrade() {
@@ -74,9 +78,8 @@ impl Server {
                 std::thread::sleep(CERTIFICATE_INTERVAL);
             }
         };
-        // Without the thread certificates are read again by a reload only.
-        let _ = std::thread::Builder::new().name("certificates".into()).spawn(watch);
-        Self { shared, loops, address }
+        shared.threads.spawn("certificates", watch)?;
+        Ok(Self { shared, loops, address })
     }
 
     /// Where clients connect; `None` if no port is listened on.
@@ -103,6 +106,19 @@ impl Server {
     /// What all its threads share.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Runs something on a thread of the server's: if it panics, what [`Builder::at_panic`] says happens.
+    ///
+    /// # Errors
+    /// The system refuses the thread.
+    pub fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.shared.threads.spawn(name, run).map(drop)
+    }
+
+    /// The calling thread is one of the server's from here on, as those are that it started itself.
+    pub fn adopt_thread(&self) {
+        self.shared.threads.adopt();
     }
 
     /// Logs that a signal came.
@@ -173,6 +189,19 @@ impl Server {
     }
 }
 
+/// Logs that a thread has come to stand still, or that none does any more; `before` is what was found last.
+fn note_fault(shared: &Shared, before: Option<String>) -> Option<String> {
+    let fault = shared.threads.fault(Instant::now());
+    match (&before, &fault) {
+        (None, Some(fault)) => shared.log.say(Event::Stalled, "", format_args!("{fault}")),
+        (Some(_), None) => {
+            shared.log.say(Event::Stalled, "", format_args!("all threads make progress again"))
+        }
+        _ => {}
+    }
+    fault
+}
+
 fn stop(shared: &Arc<Shared>, loops: &Mutex<Loops>) {
     if !loops.lock().are_running() {
         return;
@@ -196,6 +225,7 @@ fn stop(shared: &Arc<Shared>, loops: &Mutex<Loops>) {
         process::remove(path);
     }
     shared.log.say(Event::Stopped, "", format_args!("Server Exiting.."));
+    shared.log.flush();
     if let Some(then) = shared.at_end.get() {
         then();
     }

@@ -18,6 +18,7 @@ use dialtone_broker::trace::Rule;
 use dialtone_config::options::{AccountLimits, MsgTrace};
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_identity::jwt::sharing::Claims;
+use dialtone_net::Threads;
 use dialtone_wire::CloseReason;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashSet};
@@ -76,6 +77,8 @@ pub struct Shared {
     pub(crate) load: Load,
     /// Where it is logged.
     pub log: Logger,
+    /// What it runs on.
+    pub(crate) threads: Threads,
     /// Rate limits, and how much of each is used.
     pub(crate) rates: Rates,
     /// What accounts and users used since it was last told.
@@ -113,7 +116,13 @@ pub struct Shared {
 
 impl Shared {
     /// A server's state before it listens.
-    pub fn new(identity: Identity, policy: Policy, log: Logger, resolver: Resolver) -> Arc<Self> {
+    pub fn new(
+        identity: Identity,
+        policy: Policy,
+        log: Logger,
+        threads: Threads,
+        resolver: Resolver,
+    ) -> Arc<Self> {
         let global = Account::new(AccountId(0), GLOBAL);
         let counters = Arc::new(Counters::default());
         let exchange = Exchange::new(&identity.name);
@@ -130,6 +139,7 @@ impl Shared {
             troubles: Troubles::default(),
             load: Load::default(),
             log,
+            threads,
             rates: Rates::default(),
             usage: Usage::default(),
             verifier: Verifier::default(),

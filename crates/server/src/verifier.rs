@@ -8,13 +8,18 @@ use crate::shared::Shared;
 use crate::tokens::resolver::Reach;
 use dialtone_broker::peer::Peer;
 use dialtone_identity::authenticator::{Grant, Refusal, SlowCheck};
+use dialtone_net::threads::Watch;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// What waits in a line; a connection that finds it full is refused.
 const LINE_MAX: usize = 1024;
+/// How long one piece of work may take before its thread is said to stand still: bcrypt has any cost, and disks and others'
+/// servers take their time.
+const STALL: Duration = Duration::from_secs(60);
 /// How many accounts are asked for at others at a time: one that gets no answer takes seconds.
 const LOOKUP_THREADS: usize = 4;
 
@@ -50,11 +55,13 @@ impl Line {
         let line = Arc::new(Mutex::new(line));
         for _ in 0..threads {
             let (line, server) = (line.clone(), Arc::downgrade(shared));
-            std::thread::Builder::new().name(name.into()).spawn(move || {
+            shared.threads.spawn_watched(name, Watch::new(STALL), move |progress| {
                 while let Some(work) = next(&line) {
+                    progress.begin();
                     if let Some(server) = server.upgrade() {
                         work(&server);
                     }
+                    progress.end();
                 }
             })?;
         }

@@ -9,6 +9,7 @@ use crate::handler::{Broken, Handler};
 use crate::inbox::{Arrival, Command, Inboxes};
 use crate::link::{self, Socket};
 use crate::listener::Listener;
+use crate::threads::{Progress, Threads, Watch};
 use entry::{Entry, Life, Slot, Stage};
 use mio::{Events, Poll, Token, Waker};
 use std::cmp::Reverse;
@@ -32,6 +33,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const FLUSH_BEFORE_CLOSE: Duration = Duration::from_secs(1);
 /// How long it is then listened to, so that what the peer still sends does not destroy what it was told.
 const LINGER: Duration = Duration::from_millis(100);
+/// How long one turn may take, or a command wait, before the loop is said to stand still.
+const STALL: Duration = Duration::from_secs(10);
 /// The span over which a loop's load is measured.
 const LOAD_WINDOW: Duration = Duration::from_millis(100);
 /// How long a loop must have nothing to do to be called idle.
@@ -56,10 +59,11 @@ pub struct Loops {
 }
 
 impl Loops {
-    /// Starts the loops; `handler` makes each loop's own.
+    /// Starts the loops on threads of a server; `handler` makes each loop's own.
     ///
     /// Errors: the system refuses a poll, a wake-up or a thread.
     pub fn start<H: Handler>(
+        on: &Threads,
         settings: Settings,
         handler: impl Fn(usize) -> H + Send + Sync + 'static,
     ) -> io::Result<Self> {
@@ -70,12 +74,14 @@ impl Loops {
         let mut threads = Vec::new();
         for (index, poll) in polls.into_iter().enumerate() {
             let (inboxes, handler) = (inboxes.clone(), handler.clone());
-            let run = move || {
+            let its_inboxes = inboxes.clone();
+            let watch = Watch::new(STALL).waiting(move || !its_inboxes.is_empty(index));
+            let run = move |progress: &Progress| {
                 link::this_thread_runs(index);
                 let handler = handler(index);
-                EventLoop::new(index, poll, inboxes, handler).run();
+                EventLoop::new(index, poll, inboxes, handler).run(progress);
             };
-            threads.push(std::thread::Builder::new().name(format!("loop-{index}")).spawn(run)?);
+            threads.push(on.spawn_watched(format!("loop-{index}"), watch, run)?);
         }
         Ok(Self { inboxes, threads })
     }
@@ -109,7 +115,7 @@ impl Loops {
             self.inboxes.send(index, Command::Stop);
         }
         for thread in self.threads.drain(..) {
-            // A loop that panicked is as ended as one that returned.
+            // A panic was reported where it happened.
             let _ = thread.join();
         }
     }
@@ -170,19 +176,21 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    fn run(&mut self) {
+    fn run(&mut self, progress: &Progress) {
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.stop {
             let timeout = self.timeout();
             if let Err(e) = self.poll.poll(&mut events, timeout)
                 && e.kind() != io::ErrorKind::Interrupted
             {
-                break;
+                panic!("the event loop cannot wait for events: {e}");
             }
+            progress.begin();
             self.now = Instant::now();
             self.handler.begin(self.now);
             self.turn(&events);
             self.measure(!events.is_empty());
+            progress.end();
         }
         self.close_all();
     }

@@ -19,6 +19,7 @@ use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::tokens::resolver::{Reach, Resolver, Source};
 use dialtone_config::Options;
+use dialtone_net::Threads;
 use dialtone_subject::{is_valid_filter, is_valid_literal};
 use std::sync::Arc;
 use surroundings::Surroundings;
@@ -61,7 +62,7 @@ impl Explainer {
         let identity = identity(&options, 0);
         let policy = Policy::new(options, &identity)?;
         let resolver = Resolver::new(&policy.options, policy.authenticator.operators(), &log)?;
-        let shared = Shared::new(identity, policy, log, resolver);
+        let shared = Shared::new(identity, policy, log, Threads::default(), resolver);
         for key in known_accounts(&shared) {
             // What cannot be believed is not there for a server either.
             let _ = shared.look_up(&key, Reach::Anywhere);

@@ -7,6 +7,7 @@ use crate::shared::Shared;
 use crate::system::System;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::Turn;
+use dialtone_net::threads::Progress;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -77,11 +78,12 @@ impl Desk {
     }
 
     /// Works until it is told to stop.
-    pub(super) fn work(mut self, works: &Receiver<Work>) {
+    pub(super) fn work(mut self, works: &Receiver<Work>, progress: &Progress) {
         loop {
             let next =
                 self.timers.keys().next().map(|timer| timer.0.saturating_duration_since(Instant::now()));
             let first = works.recv_timeout(next.unwrap_or(SLEEP_MAX).min(SLEEP_MAX));
+            progress.begin();
             self.turn.begin(Instant::now());
             match first {
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -89,6 +91,7 @@ impl Desk {
                 Ok(work) => {
                     for work in std::iter::once(work).chain(works.try_iter().take(WORKS_PER_TURN_MAX)) {
                         self.shared.internal.mailbox.taken(&work);
+                        progress.next();
                         match work {
                             Work::Message(message) => self.hand_over(&message),
                             Work::Task(task) => task(&mut self),
@@ -109,6 +112,7 @@ impl Desk {
                 let text = format_args!("{lost} internal messages or events were dropped: too much waits");
                 self.shared.log.say(Event::Warning, "", text);
             }
+            progress.end();
         }
     }
 

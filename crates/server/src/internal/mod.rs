@@ -25,6 +25,7 @@ use dialtone_broker::peer::{Attention, ClientId, Peer, Place};
 use dialtone_broker::permission;
 use dialtone_broker::stats::Counters;
 use dialtone_broker::subscription::Subscription;
+use dialtone_net::threads::{Progress, Watch};
 use dialtone_subject::is_valid_literal;
 use dialtone_wire::CloseReason;
 use mailbox::{Inlet, Mailbox, Work};
@@ -40,6 +41,8 @@ use std::time::Duration;
 pub(crate) const OWN_ID: ClientId = ClientId(1);
 /// How long [`Internal::stop`] waits for what is still to be done.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long one turn of the control thread may take, or work wait, before the thread is said to stand still.
+const STALL: Duration = Duration::from_secs(10);
 
 /// Whether this is the server's own end in some account.
 pub(crate) fn is_own(peer: &Peer) -> bool {
@@ -100,7 +103,10 @@ impl Internal {
     pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<()> {
         let Some(works) = shared.internal.works.lock().take() else { return Ok(()) };
         let desk = Desk::new(shared.clone());
-        let thread = std::thread::Builder::new().name("control".into()).spawn(move || desk.work(&works))?;
+        let mailbox = shared.internal.mailbox.clone();
+        let watch = Watch::new(STALL).waiting(move || mailbox.waiting() > 0);
+        let run = move |progress: &Progress| desk.work(&works, progress);
+        let thread = shared.threads.spawn_watched("control", watch, run)?;
         *shared.internal.thread.lock() = Some(thread);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Takes lines to a remote system log by TCP, on a thread of its own: a slow one holds nobody up.
 
 use super::{Event, Level, syslog};
+use dialtone_net::Threads;
 use std::io::{self, Write as _};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -14,12 +15,22 @@ const QUEUE_LINES_MAX: usize = 4096;
 /// How long the other side may take nothing before the stream is given up.
 const WRITE_DEADLINE: Duration = Duration::from_secs(2);
 
+/// How long the end of the program waits for lines to be sent.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
+
 /// How long after a failure it is left alone.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// What is handed to the thread.
+enum Item {
+    Line(String),
+    /// All before it was sent, or lost.
+    Flush(SyncSender<()>),
+}
+
 /// The way to the thread. Dropping it ends the thread when all lines are sent.
 pub(super) struct Courier {
-    queue: SyncSender<String>,
+    queue: SyncSender<Item>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -27,19 +38,28 @@ impl Courier {
     /// Goes on with an open stream to `host`.
     ///
     /// Errors: the system refuses the thread.
-    pub(super) fn start(host: String, stream: TcpStream) -> io::Result<Self> {
+    pub(super) fn start(host: String, stream: TcpStream, threads: &Threads) -> io::Result<Self> {
         let (queue, lines) = sync_channel(QUEUE_LINES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let counted = dropped.clone();
         let run = move || carry(&host, stream, &lines, &counted);
-        std::thread::Builder::new().name("log".into()).spawn(run)?;
+        threads.spawn("log", run)?;
         Ok(Self { queue, dropped })
     }
 
     /// Sends a whole line some time, if the queue has room.
     pub(super) fn send(&self, line: String) {
-        if self.queue.try_send(line).is_err() {
+        if self.queue.try_send(Item::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until all lines so far are sent or lost, for a bounded time.
+    pub(super) fn flush(&self) {
+        let (done, flushed) = sync_channel(1);
+        // A full queue holds what will not be sent in time either.
+        if self.queue.try_send(Item::Flush(done)).is_ok() {
+            let _ = flushed.recv_timeout(FLUSH_MAX);
         }
     }
 }
@@ -52,10 +72,18 @@ pub(super) fn connect(host: &str) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn carry(host: &str, stream: TcpStream, lines: &Receiver<String>, dropped: &AtomicU64) {
+fn carry(host: &str, stream: TcpStream, lines: &Receiver<Item>, dropped: &AtomicU64) {
     let mut stream = Some(stream);
     let mut pause = Duration::ZERO;
-    while let Ok(line) = lines.recv() {
+    while let Ok(item) = lines.recv() {
+        let line = match item {
+            Item::Line(line) => line,
+            Item::Flush(done) => {
+                // Whoever waited may have given up.
+                let _ = done.try_send(());
+                continue;
+            }
+        };
         if stream.is_none() {
             stream = connect(host).ok();
         }
@@ -80,11 +108,15 @@ fn carry(host: &str, stream: TcpStream, lines: &Receiver<String>, dropped: &Atom
 }
 
 /// Loses what comes for a while. An error when nothing can come any more.
-fn rest(pause: Duration, lines: &Receiver<String>, dropped: &AtomicU64) -> Result<(), RecvTimeoutError> {
+fn rest(pause: Duration, lines: &Receiver<Item>, dropped: &AtomicU64) -> Result<(), RecvTimeoutError> {
     let until = std::time::Instant::now() + pause;
     loop {
         match lines.recv_timeout(until.saturating_duration_since(std::time::Instant::now())) {
-            Ok(_) => dropped.fetch_add(1, Ordering::Relaxed),
+            Ok(Item::Line(_)) => dropped.fetch_add(1, Ordering::Relaxed),
+            Ok(Item::Flush(done)) => {
+                let _ = done.try_send(());
+                continue;
+            }
             Err(RecvTimeoutError::Timeout) => return Ok(()),
             Err(end) => return Err(end),
         };
@@ -109,9 +141,11 @@ mod tests {
         let broken = connect(&host).expect("connect");
         broken.shutdown(std::net::Shutdown::Both).expect("shut down");
         drop(listener.accept().expect("accept"));
-        let courier = Courier::start(host, broken).expect("start");
+        let courier = Courier::start(host, broken, &Threads::default()).expect("start");
         courier.send("lost\n".into());
         courier.send("found\n".into());
+        // Nobody reads yet: what is flushed was sent, not read.
+        courier.flush();
         let (stream, _) = listener.accept().expect("accept");
         drop(courier);
         let lines: Vec<_> = io::BufReader::new(stream).lines().map(|l| l.expect("read")).collect();

@@ -116,6 +116,10 @@ events! {
     StapleFailed "staple_failed" Error;
     /// A certificate's authority says that it is not good.
     StapleBad "staple_bad" Error;
+    /// A thread panicked.
+    Panicked "panicked" Fatal;
+    /// A thread makes no progress.
+    Stalled "stalled" Error;
     /// The server cannot start.
     Fatal "fatal" Fatal;
     /// Something is worth a thought.

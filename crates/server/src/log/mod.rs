@@ -4,7 +4,6 @@
 //! above `trace` is said per message. System logs never hold anyone up: what they do not take is lost, and counted by TCP.
 
 mod courier;
-mod escape;
 mod event;
 mod line;
 pub mod redact;
@@ -12,13 +11,18 @@ mod sink;
 mod syslog;
 
 use dialtone_config::options::Log;
+use dialtone_net::Threads;
 pub use event::{Event, Level};
 use parking_lot::Mutex;
 use sink::Sink;
-use std::fmt::{Arguments, Display};
+use std::fmt::Arguments;
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long the last line of a process waits for the log.
+const LAST_MAX: Duration = Duration::from_secs(1);
 
 struct Inner {
     debug: AtomicBool,
@@ -35,11 +39,11 @@ struct Inner {
 pub struct Logger(Arc<Inner>);
 
 impl Logger {
-    /// Opens the log.
+    /// Opens the log. A system log by TCP is written to by a thread.
     ///
     /// Errors: the file or the system log cannot be opened.
-    pub fn new(options: &Log) -> io::Result<Self> {
-        Ok(Self::with(Sink::open(options)?, options))
+    pub fn new(options: &Log, threads: &Threads) -> io::Result<Self> {
+        Ok(Self::with(Sink::open(options, threads)?, options))
     }
 
     /// Logs nothing.
@@ -68,7 +72,8 @@ impl Logger {
         inner.json.store(options.json, Ordering::Relaxed);
         inner.time.store(options.time, Ordering::Relaxed);
         inner.utc.store(options.utc, Ordering::Relaxed);
-        inner.colours.store(options.is_to_stderr() && io::stderr().is_terminal(), Ordering::Relaxed);
+        let stderr = options.file.is_none() && !options.syslog && options.remote_syslog.is_none();
+        inner.colours.store(stderr && io::stderr().is_terminal(), Ordering::Relaxed);
     }
 
     /// Goes on with other options.
@@ -99,18 +104,30 @@ impl Logger {
         }
     }
 
-    /// Logs a problem whose text may have several lines, one event each: an indented line is advice about the one before.
-    pub fn say_problem(&self, event: Event, head: &str, problem: &dyn Display) {
-        let problem = problem.to_string().replace("\n  ", "; ");
-        for line in problem.lines() {
-            self.say(event, "", format_args!("{head}{line}"));
+    /// Logs an event after which the process may end, and waits until it is written, for a bounded time: the thread that panics may
+    /// hold the log.
+    pub fn say_last(&self, event: Event, text: Arguments<'_>) {
+        let (line, start) = self.line(event, "", text);
+        if let Some(mut sink) = self.0.sink.try_lock_for(LAST_MAX) {
+            sink.write(event.level(), &line, start);
+            sink.flush();
         }
+    }
+
+    /// Waits until what was said is written, for a bounded time.
+    pub fn flush(&self) {
+        self.0.sink.lock().flush();
     }
 
     #[cold]
     fn put(&self, event: Event, who: &str, text: Arguments<'_>) {
+        let (line, start) = self.line(event, who, text);
+        self.0.sink.lock().write(event.level(), &line, start);
+    }
+
+    fn line(&self, event: Event, who: &str, text: Arguments<'_>) -> (String, usize) {
         let inner = &self.0;
-        let (line, start) = if inner.json.load(Ordering::Relaxed) {
+        if inner.json.load(Ordering::Relaxed) {
             (line::json(event, who, text), 0)
         } else {
             let form = line::Form {
@@ -119,8 +136,7 @@ impl Logger {
                 colours: inner.colours.load(Ordering::Relaxed),
             };
             line::text(form, event.level(), who, text)
-        };
-        inner.sink.lock().write(event.level(), &line, start);
+        }
     }
 }
 
@@ -137,7 +153,8 @@ mod tests {
     fn logged(options: Log) -> Vec<String> {
         let folder = tempfile::tempdir().expect("folder");
         let file = folder.path().join("log");
-        let logger = Logger::new(&Log { file: Some(file.clone()), ..options }).expect("log");
+        let logger =
+            Logger::new(&Log { file: Some(file.clone()), ..options }, &Threads::default()).expect("log");
         logger.say(Event::Ready, "", format_args!("Server is ready"));
         logger.say(Event::ClientCreated, "127.0.0.1:1 - cid:5", format_args!("Client\r\n[1] forged"));
         std::fs::read_to_string(file).expect("read").lines().map(str::to_owned).collect()
@@ -150,19 +167,6 @@ mod tests {
         assert!(lines[0].starts_with(&format!("[{pid}] 2")) && lines[0].ends_with(" [INF] Server is ready"));
         assert!(lines[1].ends_with("[DBG] 127.0.0.1:1 - cid:5 - Client\\r\\n[1] forged"), "{lines:?}");
         assert_eq!(logged(Log { time: false, ..Log::default() }), [format!("[{pid}] [INF] Server is ready")]);
-    }
-
-    #[test]
-    fn a_problem_of_several_lines_is_as_many_events() {
-        let folder = tempfile::tempdir().expect("folder");
-        let file = folder.path().join("log");
-        let logger =
-            Logger::new(&Log { file: Some(file.clone()), time: false, ..Log::default() }).expect("log");
-        logger.say_problem(Event::ReloadFailed, "failed: ", &"a:1:1: x\n  do y\na:2:1: z");
-        let pid = std::process::id();
-        let lines =
-            [format!("[{pid}] [ERR] failed: a:1:1: x; do y"), format!("[{pid}] [ERR] failed: a:2:1: z")];
-        assert_eq!(std::fs::read_to_string(file).expect("read").lines().collect::<Vec<_>>(), lines);
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! `/healthz`: whether the server can do its work.
 
 use super::options::HealthzOptions;
-use crate::log::Event;
 use crate::shared::Shared;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// How the server feels.
 pub(crate) struct Health {
     /// The status of an HTTP answer.
     pub(super) code: u16,
     status: &'static str,
-    error: Option<&'static str>,
+    error: Option<Cow<'static, str>>,
     /// The kind of the error, where problems are listed.
     kind: Option<&'static str>,
 }
@@ -32,29 +33,66 @@ impl Health {
     }
 
     fn add_error(&self, out: &mut Value) {
-        let (Some(object), Some(error)) = (out.as_object_mut(), self.error) else { return };
+        let (Some(object), Some(error)) = (out.as_object_mut(), &self.error) else { return };
         match self.kind {
             Some(kind) => object.insert("errors".into(), json!([{ "type": kind, "error": error }])),
-            None => object.insert("error".into(), error.into()),
+            None => object.insert("error".into(), (&**error).into()),
         };
     }
 }
 
-pub(crate) fn healthz(shared: &Shared, options: &HealthzOptions) -> Health {
-    let HealthzOptions { js_enabled, details, account, stream, consumer } = options;
-    if *js_enabled {
-        let text = format_args!("Healthcheck: js-enabled deprecated, use js-enabled-only instead");
-        shared.log.say(Event::Warning, "", text);
-    }
+/// How the server is at this time.
+pub(crate) fn healthz(shared: &Shared, options: &HealthzOptions, now: Instant) -> Health {
+    let HealthzOptions { details, account, stream, consumer } = options;
     let (code, status, error) = if !stream.is_empty() && account.is_empty() {
-        (400, "error", Some("\"account\" must not be empty when checking stream health"))
+        (400, "error", Some("\"account\" must not be empty when checking stream health".into()))
     } else if !consumer.is_empty() && stream.is_empty() {
-        (400, "error", Some("\"stream\" must not be empty when checking consumer health"))
+        (400, "error", Some("\"stream\" must not be empty when checking consumer health".into()))
+    } else if let Some(fault) = shared.threads.fault(now) {
+        (503, "unavailable", Some(fault.into()))
     } else if shared.lame_duck.load(Ordering::Relaxed) {
-        (503, "unavailable", Some("server is in lame duck mode"))
+        (503, "unavailable", Some("server is in lame duck mode".into()))
     } else {
         (200, "ok", None)
     };
     let kind = details.then_some(if code == 400 { "BAD_REQUEST" } else { "CONNECTION" });
     Health { code, status, error, kind }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Server;
+    use crate::monitor::query::Query;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    #[test]
+    fn a_thread_that_stands_still_is_named() {
+        let server = Server::builder().in_process_only().quiet().start().expect("started");
+        let shared = server.shared();
+        let start = Instant::now();
+        let Ok(asked) = HealthzOptions::read(&Query::parse("")) else { panic!("nothing is asked for") };
+        let health = |seconds| {
+            let health = healthz(shared, &asked, start + Duration::from_secs(seconds));
+            (health.code, health.value().to_string())
+        };
+        let ok = (200, r#"{"status":"ok"}"#.to_owned());
+        let (begun, begins) = channel();
+        let (release, held) = channel::<()>();
+        assert!(shared.internal.run(move |_| {
+            begun.send(()).expect("the test waits");
+            held.recv().expect("the test lets go");
+        }));
+        begins.recv().expect("it has begun");
+        assert_eq!((health(0), health(9)), (ok.clone(), ok.clone()));
+        let error = "thread control stands still for 10 s at the same work";
+        assert_eq!(health(10), (503, format!(r#"{{"status":"unavailable","error":"{error}"}}"#)));
+        release.send(()).expect("it waits");
+        let (done, is_done) = channel();
+        assert!(shared.internal.run(move |_| done.send(()).expect("the test waits")));
+        is_done.recv().expect("it goes on");
+        assert_eq!(health(11), ok);
+        server.stop();
+    }
 }

@@ -48,37 +48,36 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<Vec<String>, (String, io::Er
         shared.log.say(Event::Starting, "", format_args!("Starting {scheme} monitor on {local}"));
         urls.push(format!("{scheme}://{local}"));
         let shared = shared.clone();
-        let run = move || serve(&shared, listener, encrypted);
-        std::thread::Builder::new().name("monitor".into()).spawn(run).map_err(fail)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
+        let listener = {
+            let _context = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(fail)?
+        };
+        let threads = shared.threads.clone();
+        let run = move || runtime.block_on(serve(&shared, listener, encrypted));
+        threads.spawn("monitor", run).map_err(fail)?;
     }
     Ok(urls)
 }
 
-fn serve(shared: &Arc<Shared>, listener: TcpListener, encrypted: bool) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let Ok(runtime) = runtime else {
-        return shared.log.say(Event::Warning, "", format_args!("monitoring cannot start its runtime"));
-    };
-    runtime.block_on(async {
-        let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            // The semaphore is never closed.
-            let Ok(place) = room.clone().acquire_owned().await else { return };
-            let Ok((stream, remote)) = listener.accept().await else {
-                // No file descriptors: a moment later there may be.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let shared = shared.clone();
-            tokio::spawn(async move {
-                let served = serve_one(&shared, stream, remote, encrypted);
-                // A connection that takes too long is dropped; so is its error, which concerns its peer alone.
-                let _ = tokio::time::timeout(CONNECTION_TIMEOUT, served).await;
-                drop(place);
-            });
-        }
-    });
+async fn serve(shared: &Arc<Shared>, listener: tokio::net::TcpListener, encrypted: bool) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        // The semaphore is never closed.
+        let Ok(place) = room.clone().acquire_owned().await else { return };
+        let Ok((stream, remote)) = listener.accept().await else {
+            // No file descriptors: a moment later there may be.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let served = serve_one(&shared, stream, remote, encrypted);
+            // A connection that takes too long is dropped; so is its error, which concerns its peer alone.
+            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, served).await;
+            drop(place);
+        });
+    }
 }
 
 async fn serve_one(shared: &Arc<Shared>, stream: tokio::net::TcpStream, _: SocketAddr, encrypted: bool) {

@@ -31,6 +31,7 @@ use query::Query;
 use serde_json::Value;
 use source::{Bad, Source as _};
 use std::sync::Arc;
+use std::time::Instant;
 pub(crate) use times::stamp;
 
 /// An answer.
@@ -143,7 +144,7 @@ fn accountz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
 }
 
 fn healthz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
-    let health = health::healthz(shared, &HealthzOptions::read(query)?);
+    let health = health::healthz(shared, &HealthzOptions::read(query)?, Instant::now());
     Ok(Answer { status: health.code, content_type: JSON, body: health.value().to_string().into_bytes() })
 }
 

@@ -13,11 +13,12 @@ use crate::monitor::options::{
 use crate::monitor::source::{Bad, Body, Source as _, same};
 use crate::monitor::{accounts, connections, general, health, subscriptions};
 use crate::shared::Shared;
+use data_encoding::BASE64;
 use dialtone_broker::account::Account;
-use dialtone_identity::base64;
 use dialtone_subject::{is_valid_filter, set};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Why there is no data.
 pub(super) enum Failure {
@@ -74,7 +75,7 @@ asks! {
         general::jsz(shared, &JszOptions::read(body)?).map_err(|_| Failure::Silent)
     };
     HEALTHZ "HealthzEventOptions" "HealthzOptions" |shared, body| {
-        Ok(health::healthz(shared, &HealthzOptions::read(body)?).with_code())
+        Ok(health::healthz(shared, &HealthzOptions::read(body)?, Instant::now()).with_code())
     };
     PROFILEZ "ProfilezEventOptions" "ProfilezOptions" |_, body| Ok(general::profilez(&ProfilezOptions::read(body)?.name));
     EXPVARZ "ExpvarzEventOptions" "ExpvarzOptions" |shared, _| Ok(general::expvarz(shared));
@@ -244,7 +245,7 @@ pub(super) fn subscribers_of(desk: &mut Desk, message: &Message) {
     let Ok(asked) = serde_json::from_slice::<Value>(&message.payload) else { return };
     let text = |name: &str| asked.get(name).and_then(Value::as_str).unwrap_or_default();
     let Some(account) = desk.shared.account(text("acc")) else { return };
-    let Some(queue) = base64::decode_standard(text("queue")) else { return };
+    let queue = BASE64.decode(text("queue").as_bytes()).unwrap_or_default();
     let count = count(&account, text("subject").as_bytes(), &queue);
     desk.reply(message, count.to_string());
 }
