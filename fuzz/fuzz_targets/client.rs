@@ -1,7 +1,7 @@
 //! A client's bytes: any split gives the same operations and the same end, and no operation holds what it must not.
 #![no_main]
 
-use dialtone_wire::client::{Limits, Op, Parsed, parse};
+use dialtone_wire::client::{Limits, Op, Parsed, parse, usual_publish};
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: Limits = Limits { control_line_bytes_max: 64, payload_bytes_max: 100, headers: true };
@@ -12,7 +12,11 @@ fn transcript(input: &[u8], ends: impl Iterator<Item = usize>) -> Vec<String> {
     let mut at = 0;
     for end in ends {
         loop {
-            match parse(&input[at..end], &LIMITS) {
+            let parsed = parse(&input[at..end], &LIMITS);
+            if let Some((message, used)) = usual_publish(&input[at..end], &LIMITS) {
+                assert_eq!(parsed, Ok(Parsed::Op(Op::Publish(message), used)), "the short cut reads something else");
+            }
+            match parsed {
                 Ok(Parsed::Op(op, used)) => {
                     assert!(used > 0 && used <= end - at);
                     if let Op::Publish(message) = &op {

@@ -23,11 +23,10 @@ use crate::system;
 use crate::usage::{Since, Still};
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
-use dialtone_broker::rate::Admission;
 use dialtone_config::options::TlsFirst;
 use dialtone_identity::operator::Claimed;
 use dialtone_net::{Broken, Secured};
-use dialtone_wire::client::{Limits, Op, ParseError, Parsed, encode, parse};
+use dialtone_wire::client::{Limits, Op, ParseError, Parsed, encode, parse, usual_publish};
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
 use std::fmt::Arguments;
 use std::net::SocketAddr;
@@ -362,23 +361,19 @@ impl Client {
             if turn.looks_ahead() && progress.used >= warm_until {
                 warm_until = progress.used + self.look_ahead(rest, turn);
             }
+            if let Some((message, used)) = usual_publish(rest, &self.limits) {
+                if !self.take_message(message, &mut batch, turn) {
+                    break;
+                }
+                progress.used += used;
+                continue;
+            }
             match parse(rest, &self.limits) {
                 Ok(Parsed::Op(op, used)) => {
-                    if self.rated.is_some()
-                        && let Op::Publish(message) = &op
-                    {
-                        match self.admit(message, turn.now()) {
-                            Admission::Pass => {}
-                            Admission::Wait(_) => break,
-                            Admission::Refuse => {
-                                progress.used += used;
-                                self.refuse_excess(message, &mut batch, turn);
-                                continue;
-                            }
-                        }
+                    if !self.operate(op, &mut batch, turn) {
+                        break;
                     }
                     progress.used += used;
-                    self.operate(op, &mut batch, turn);
                 }
                 Ok(Parsed::Partial { total }) => {
                     progress.want = total;
@@ -397,13 +392,17 @@ impl Client {
         progress
     }
 
-    #[inline]
-    fn operate(&mut self, op: Op<'_>, batch: &mut publish::Batch, turn: &mut Turn) {
+    /// Does what an operation asks for. False: it is a message that waits, and all behind it.
+    #[inline(never)]
+    fn operate(&mut self, op: Op<'_>, batch: &mut publish::Batch, turn: &mut Turn) -> bool {
+        if let Op::Publish(message) = op {
+            return self.take_message(message, batch, turn);
+        }
         if self.traced {
             self.trace(&op);
         }
         match op {
-            Op::Publish(message) => self.publish(message, batch, turn),
+            Op::Publish(_) => {}
             Op::Subscribe { filter, queue, sid } => self.subscribe(filter, queue, sid, turn),
             Op::Unsubscribe { sid, max } => self.unsubscribe(sid, max, turn),
             Op::Ping => self.ping(turn),
@@ -415,6 +414,7 @@ impl Client {
                 self.peer().close(CloseReason::ParseError);
             }
         }
+        true
     }
 
     /// The bytes are no protocol.

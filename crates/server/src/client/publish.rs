@@ -4,6 +4,7 @@ use super::{Client, origin};
 use crate::log::Event;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission;
+use dialtone_broker::rate::Admission;
 use dialtone_broker::sharing::Mapped;
 use dialtone_broker::trace;
 use dialtone_subject::interest::warm::SUBJECTS_MAX;
@@ -29,8 +30,30 @@ impl Batch {
 }
 
 impl Client {
-    #[inline]
-    pub(super) fn publish(&mut self, message: Publish<'_>, batch: &mut Batch, turn: &mut Turn) {
+    /// Takes a message in. False: it waits, and all behind it.
+    ///
+    /// All that is done for every message stands in the reading loop, up to [`Turn::publish`]: calls between cost a quarter.
+    #[inline(always)]
+    pub(super) fn take_message(&mut self, message: Publish<'_>, batch: &mut Batch, turn: &mut Turn) -> bool {
+        if self.rated.is_some() {
+            match self.admit(&message, turn.now()) {
+                Admission::Pass => {}
+                Admission::Wait(_) => return false,
+                Admission::Refuse => {
+                    self.refuse_excess(&message, batch, turn);
+                    return true;
+                }
+            }
+        }
+        if self.traced {
+            self.trace(&Op::Publish(message));
+        }
+        self.publish(message, batch, turn);
+        true
+    }
+
+    #[inline(always)]
+    fn publish(&mut self, message: Publish<'_>, batch: &mut Batch, turn: &mut Turn) {
         batch.add(&message);
         if self.manner.pedantic && !is_valid_literal(message.subject) {
             self.say_error(ProtocolError::InvalidPublishSubject.text(), turn);
@@ -38,11 +61,17 @@ impl Client {
         if message.header_bytes.is_some() && trace::may_ask(message.headers()) {
             return self.publish_traced(message, turn);
         }
-        self.publish_untraced(message, turn);
+        self.publish_in(message, turn);
     }
 
-    #[inline]
+    /// Publishes a message whose trace is under way, or that has none.
+    #[inline(never)]
     pub(super) fn publish_untraced(&mut self, message: Publish<'_>, turn: &mut Turn) {
+        self.publish_in(message, turn);
+    }
+
+    #[inline(always)]
+    fn publish_in(&mut self, message: Publish<'_>, turn: &mut Turn) {
         if self.place.account.as_ref().is_some_and(|account| account.maps()) {
             return self.publish_mapped(message, turn);
         }
@@ -58,15 +87,16 @@ impl Client {
         if mapped != Mapped::Unchanged {
             turn.trace_mapping(&subject);
         }
-        match mapped {
-            Mapped::Unchanged => self.publish_as(message, turn),
-            Mapped::To => self.publish_as(Publish { subject: &subject, ..message }, turn),
+        let subject = match mapped {
+            Mapped::Unchanged => message.subject,
+            Mapped::To => &subject,
             // Nobody has the empty subject.
-            Mapped::Lost => self.publish_as(Publish { subject: b"", ..message }, turn),
-        }
+            Mapped::Lost => b"",
+        };
+        self.publish_as(Publish { subject, ..message }, turn);
     }
 
-    #[inline]
+    #[inline(always)]
     fn publish_as(&mut self, message: Publish<'_>, turn: &mut Turn) {
         let permissions = self.place.permissions.as_deref();
         let Ok(authorized) = permission::publish(&self.session.peer, permissions, message, turn.now()) else {

@@ -5,12 +5,22 @@ use proptest::prelude::*;
 
 const LIMITS: Limits = Limits { control_line_bytes_max: 64, payload_bytes_max: 100, headers: true };
 
+/// The operation at the front; the short cut for messages gives the same or nothing.
+#[track_caller]
+fn first(input: &[u8]) -> Result<Parsed<'_>, ParseError> {
+    let parsed = parse(input, &LIMITS);
+    if let Some((message, used)) = usual_publish(input, &LIMITS) {
+        assert_eq!(parsed, Ok(Parsed::Op(Op::Publish(message), used)), "{}", input.escape_ascii());
+    }
+    parsed
+}
+
 /// Everything in `input`, one line an operation, ending with how it ended.
 fn transcript(input: &[u8]) -> Vec<String> {
     let mut out = Vec::new();
     let mut at = 0;
     loop {
-        match parse(&input[at..], &LIMITS) {
+        match first(&input[at..]) {
             Ok(Parsed::Op(op, used)) => {
                 assert!(used > 0);
                 out.push(format!("{op:?}"));
@@ -31,7 +41,7 @@ fn in_pieces(input: &[u8], cut: usize) -> Vec<String> {
     let mut at = 0;
     for end in [cut, input.len()] {
         loop {
-            match parse(&input[at..end], &LIMITS) {
+            match first(&input[at..end]) {
                 Ok(Parsed::Op(op, used)) => {
                     out.push(format!("{op:?}"));
                     at += used;
@@ -161,6 +171,34 @@ fn a_message_has_its_parts() {
 }
 
 /// Pieces of protocol, right and wrong, so that random inputs get past the first verb.
+/// As client libraries write them, so that the short cut is what is measured and tested.
+#[test]
+fn usual_messages_take_the_short_cut() {
+    for message in [
+        &b"PUB a 5\r\nhello\r\n"[..],
+        b"PUB a 0\r\n\r\nPING\r\n",
+        b"PUB orders.eu.1 _INBOX.abc.1 5\r\nhello\r\n",
+        b"HPUB a 12 17\r\nNATS/1.0\r\n\r\nhello\r\n",
+        b"HPUB a reply 12 12\r\nNATS/1.0\r\n\r\n\r\n",
+    ] {
+        assert!(usual_publish(message, &LIMITS).is_some(), "{}", message.escape_ascii());
+        let [op, ..] = &transcript(message)[..] else { panic!("no operation") };
+        assert!(op.starts_with("Publish"), "{op}");
+    }
+    for other in [
+        &b"pub a 5\r\nhello\r\n"[..],
+        b"PUB a  5\r\nhello\r\n",
+        b"PUB a\t5\r\nhello\r\n",
+        b"PUB a 5\nhello\r\n          ",
+        b"PUB a 5\r\nhellooooooooo\r\n",
+        b"PUB a 101\r\nhello\r\n",
+        b"PUB a 5\r\nhel",
+        b"HPUB a 6 5\r\nhello\r\n",
+    ] {
+        assert_eq!(usual_publish(other, &LIMITS), None, "{}", other.escape_ascii());
+    }
+}
+
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just(b"PING\r\n".to_vec()),
