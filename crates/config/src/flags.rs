@@ -5,11 +5,18 @@
 use crate::Secret;
 use crate::check::check;
 use crate::error::Location;
-use crate::keys::{KEYS, Status};
+use crate::keys::{self, KEYS, Status};
 use crate::options::{Options, Tls, TlsFirst};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Commands other than the server, each with a command line of its own.
+pub const TOOLS: [(&str, &str); 3] = [
+    ("explain", "Explain the path of a subject: who may receive it, and why not"),
+    ("identity", "Make and manage operators, accounts, users and their keys"),
+    ("bench", "Put load on a server and measure what it carries"),
+];
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -332,7 +339,7 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, FlagErro
         // Behind `--` there are no flags, and the server takes nothing else.
         let arg = match arg.as_str() {
             "--" => match args.next() {
-                Some(arg) => return Err(FlagError(format!("unrecognized command: {arg:?}"))),
+                Some(arg) => return Err(unrecognized(&arg)),
                 None => break,
             },
             _ => arg,
@@ -341,12 +348,18 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, FlagErro
             asked = Some(match arg.to_ascii_lowercase().as_str() {
                 "version" => Command::Version,
                 "help" => Command::Help,
-                _ => return Err(FlagError(format!("unrecognized command: {arg:?}"))),
+                _ => return Err(unrecognized(&arg)),
             });
             break;
         };
         let Some(flag) = FLAGS.iter().find(|flag| flag.names.contains(&name)) else {
-            return Err(FlagError(format!("flag provided but not defined: -{name}")));
+            let known = FLAGS.iter().flat_map(|flag| flag.names).copied();
+            // To a short name everything is near.
+            let near = keys::near(name, known.filter(|known| known.len() > 2));
+            return Err(FlagError(format!(
+                "flag provided but not defined: -{name}{}",
+                suggestion(near, "-")
+            )));
         };
         let value = match inline {
             Some(value) => value.to_owned(),
@@ -390,6 +403,15 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, FlagErro
         }
         (None, None, false, config) => Ok(Command::Serve(Box::new(Flags { config, ..flags }))),
     }
+}
+
+fn unrecognized(command: &str) -> FlagError {
+    let known = TOOLS.iter().map(|(name, _)| *name).chain(["help", "version"]);
+    FlagError(format!("unrecognized command: {command:?}{}", suggestion(keys::near(command, known), "")))
+}
+
+fn suggestion(near: Option<&str>, dash: &str) -> String {
+    near.map(|near| format!("; did you mean {dash}{near}?")).unwrap_or_default()
 }
 
 /// `-name` or `--name`, with `=value` or without. `None`: it is no flag.
@@ -466,7 +488,12 @@ pub(crate) fn page() -> String {
 
 /// The text of `--help`.
 pub fn help() -> String {
-    let mut out = String::from("Usage: dialtone [options]\n       dialtone bench --help\n");
+    let mut out = String::from(
+        "Usage: dialtone [options]             runs the server\n       dialtone COMMAND --help        explains another command\n\nCommands:\n",
+    );
+    for (name, help) in TOOLS {
+        let _ = writeln!(out, "    {name:<38} {help}");
+    }
     for section in ["Server", "Logging", "Authorization", "TLS", "Common"] {
         let _ = write!(out, "\n{section} options:\n");
         for flag in FLAGS.iter().filter(|flag| flag.section == section) {
@@ -521,6 +548,13 @@ mod tests {
     fn what_is_wrong_is_told() {
         for (line, expected) in [
             ("--nosuchflag", "flag provided but not defined: -nosuchflag"),
+            ("-z", "flag provided but not defined: -z"),
+            ("--prot 1", "flag provided but not defined: -prot; did you mean -port?"),
+            ("explian", "unrecognized command: \"explian\"; did you mean explain?"),
+            ("identiy list", "unrecognized command: \"identiy\"; did you mean identity?"),
+            ("-p 1 -- bnech", "unrecognized command: \"bnech\"; did you mean bench?"),
+            ("verzion", "unrecognized command: \"verzion\"; did you mean version?"),
+            ("xyz", "unrecognized command: \"xyz\""),
             ("-p", "flag needs an argument: -p"),
             ("-p x", "invalid value \"x\" for flag -p: parse error"),
             ("-js", "flag -js cannot be carried out: JetStream is not part of this version"),

@@ -310,10 +310,14 @@ static BLOCKS: LazyLock<HashMap<&str, &[Key]>> = LazyLock::new(|| {
 
 /// The name in a kind of block that is most like this one, if any is.
 pub fn nearest(block: &str, name: &str) -> Option<&'static str> {
+    near(name, KEYS.iter().filter(|key| key.block == block).map(|key| key.name))
+}
+
+/// The one of these names that is most like `name`, if any is: what is suggested for a mistyped one.
+pub(crate) fn near(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
-    KEYS.iter()
-        .filter(|key| key.block == block)
-        .map(|key| (distance(key.name, &name), key.name))
+    known
+        .map(|known| (distance(known, &name), known))
         .min()
         .filter(|&(distance, near)| distance <= 1 + near.len() / 4)
         .map(|(_, near)| near)

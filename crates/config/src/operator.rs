@@ -201,9 +201,12 @@ pub(crate) fn read_files(mode: &mut OperatorMode, files: &mut dyn Files, errors:
     }
 }
 
-/// The token in a file: alone, or between lines of dashes.
+/// The token in a file: alone, or between lines of dashes. It may go on on further lines.
 fn bare_token(text: &str) -> Option<String> {
-    text.lines().map(str::trim).find(|line| line.starts_with(TOKEN_START)).map(str::to_owned)
+    let mut lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with(TOKEN_START)).peekable();
+    lines.peek()?;
+    let lines: Vec<&str> = lines.take_while(|line| !line.starts_with("---")).collect();
+    Some(lines.join("\n").trim_end().to_owned())
 }
 
 const RESOLVER_WRONG: &str = "error parsing account resolver, should be MEM or  URL(\"url\") or a map \
@@ -414,6 +417,7 @@ mod tests {
     fn read(text: &str) -> Result<OperatorMode, String> {
         let mut files = |path: &Path| match path.to_str() {
             Some("op") => Ok(b"-----BEGIN NATS OPERATOR JWT-----\neyJa.b.c\n------END\n".to_vec()),
+            Some("long") => Ok(b"eyJa.b.c\r\nd\r\n".to_vec()),
             Some("none") => Ok(b"nothing".to_vec()),
             _ => Err(io::ErrorKind::NotFound.into()),
         };
@@ -430,9 +434,9 @@ mod tests {
 
     #[test]
     fn operators_come_inline_and_from_files() {
-        let mode = read("operators: [op, eyJx.y.z]\nresolver: MEM").expect("read");
+        let mode = read("operators: [op, eyJx.y.z, long]\nresolver: MEM").expect("read");
         let tokens: Vec<&str> = mode.operators.iter().map(|o| o.jwt.as_str()).collect();
-        assert_eq!(tokens, ["eyJa.b.c", "eyJx.y.z"]);
+        assert_eq!(tokens, ["eyJa.b.c", "eyJx.y.z", "eyJa.b.c\nd"]);
         assert_eq!(mode.resolver, Some(Resolver::Memory));
         refuse("operator: gone\nresolver: MEM", "t.conf:1:11: error parsing operator JWT: open gone: ");
         refuse("operator: none\nresolver: MEM", "t.conf:1:11: error parsing operator JWT: none holds no JWT");

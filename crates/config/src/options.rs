@@ -192,6 +192,13 @@ pub struct Log {
     pub reconnect_error_reports: usize,
 }
 
+impl Log {
+    /// Nothing else is named to log to.
+    pub fn is_to_stderr(&self) -> bool {
+        self.file.is_none() && !self.syslog && self.remote_syslog.is_none()
+    }
+}
+
 /// TLS of a listener.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tls {

@@ -443,6 +443,24 @@ mod tests {
         assert!(errors.starts_with(expected), "{text}: {errors}");
     }
 
+    /// The advice works: what is refused bare is taken with quotes inside the variable.
+    #[test]
+    fn a_variable_that_needs_quotes_has_advice_that_works() {
+        let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        for password in ["1k", "5", "true", "a b", "it's", "{x", "[1", "a,b", "x]"] {
+            let mut read = |value: &str| {
+                let text = "authorization { user: a, password: $PASS }";
+                load_text(text, "t.conf", &mut files, &|name| (name == "PASS").then(|| value.to_owned()))
+            };
+            let refused = read(password).expect_err(password);
+            let [error] = refused.0.as_slice() else { panic!("{password}: {refused}") };
+            assert_eq!(error.help, crate::language::QUOTE_VARIABLE, "{password}: {refused}");
+            let options = read(&format!("\"{password}\"")).expect(password);
+            let taken = options.authorization.password.as_ref().map(|secret| secret.expose());
+            assert_eq!(taken, Some(password));
+        }
+    }
+
     #[test]
     fn an_empty_file_is_all_defaults() {
         let options = read_text("").expect("read");

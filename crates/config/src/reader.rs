@@ -2,7 +2,7 @@
 
 use crate::error::{ConfigError, Location};
 use crate::keys::{self, Key, Status};
-use crate::language::{Entry, Kind, Map, Value};
+use crate::language::{Entry, Kind, Map, QUOTE_VARIABLE, Value};
 use std::time::Duration;
 
 /// A block that is being read.
@@ -139,6 +139,7 @@ pub(crate) fn text(value: &Value) -> Result<String, ConfigError> {
     match &value.kind {
         Kind::String(text) => Ok(text.clone()),
         Kind::Map(_) | Kind::Array(_) => Err(wrong(value, "a string")),
+        _ if value.by_variable => Err(wrong(value, "a string").help(QUOTE_VARIABLE)),
         _ => Err(wrong(value, "a string").help("put it in quotes")),
     }
 }

@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+mod command_line;
 pub mod explain;
 pub mod identity;
 pub mod serve;

@@ -72,6 +72,7 @@ fn serve(flags: &Arc<Flags>) -> i32 {
         Ok(signals) => signals,
         Err(problem) => return fail(&problem),
     };
+    let log_to_stderr = options.log.is_to_stderr();
     match Server::builder().options(options).start() {
         Ok(server) => {
             // This thread reloads.
@@ -83,6 +84,8 @@ fn serve(flags: &Arc<Flags>) -> i32 {
             server.at_end(move || handle.close());
             wait(&Arc::new(server), signals, flags)
         }
+        // There it stands already, in the log.
+        Err(_) if log_to_stderr => FAILED,
         Err(problem) => fail(&problem),
     }
 }

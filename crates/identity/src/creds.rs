@@ -71,24 +71,42 @@ pub fn token(text: &str) -> Option<&str> {
     items(text).next()
 }
 
-/// The lines that stand alone between two lines of dashes. The closing line of one may be the opening line of none.
+/// What stands alone between two lines of dashes: a token or a seed, and line ends. A line closes one item and opens no other.
 fn items(text: &str) -> impl Iterator<Item = &str> {
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut rest = text;
     std::iter::from_fn(move || {
         loop {
-            if is_dashes(lines.next()?) {
-                let item = lines.next()?;
-                let closed = is_dashes(lines.next()?);
-                if closed && !is_dashes(item) {
-                    return Some(item);
-                }
+            let (_, behind) = split_at_dashes(rest)?;
+            let (item, after) = split_at_dashes(behind)?;
+            if is_item(item.trim()) {
+                rest = after;
+                return Some(item.trim());
             }
+            rest = behind;
         }
     })
 }
 
+/// What stands before and behind the first line of dashes.
+fn split_at_dashes(text: &str) -> Option<(&str, &str)> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let end = start + line.len();
+        if is_dashes(line.trim()) {
+            return Some((text.get(..start)?, text.get(end..)?));
+        }
+        start = end;
+    }
+    None
+}
+
 fn is_dashes(line: &str) -> bool {
-    line.len() > 6 && line.starts_with("---") && line.ends_with("---")
+    line.len() >= 6 && line.starts_with("---") && line.ends_with("---")
+}
+
+/// Whether a text has only characters of tokens and seeds, on one line or on several.
+fn is_item(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.=\r\n".contains(&byte))
 }
 
 /// Writes a credentials file in the official form, line by line. It holds a secret.
@@ -119,12 +137,18 @@ mod tests {
     fn what_is_written_is_read() {
         let jwt = user_token(&seed(3));
         let text = write(&jwt, &seed(3));
-        for text in [text.to_string(), text.replace('\n', "\r\n"), text.replace("\n\n", "\n")] {
+        let wrapped = format!("{}\r\n{}", &jwt[..jwt.len() - 20], &jwt[jwt.len() - 20..]);
+        for text in [
+            text.to_string(),
+            text.replace('\n', "\r\n"),
+            text.replace("\n\n", "\n"),
+            text.replace(&jwt, &wrapped),
+            text.trim_end_matches(['*', '\n']).to_owned(),
+            format!("---- notes ----\nof the last rotation\n{}", text.as_str()),
+        ] {
             let credentials = parse(&text).expect("credentials");
-            assert_eq!(
-                (credentials.jwt.as_str(), credentials.seed.public()),
-                (jwt.as_str(), seed(3).public())
-            );
+            assert_eq!(credentials.jwt.replace("\r\n", ""), jwt);
+            assert_eq!(credentials.seed.public(), seed(3).public());
             assert!(!format!("{credentials:?}").contains(seed(3).reveal().as_str()));
         }
     }

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authenticator;
+pub mod base64;
 pub mod callout;
 pub mod certificate;
 pub mod creds;

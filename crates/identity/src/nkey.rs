@@ -1,7 +1,8 @@
 //! NKeys: Ed25519 and curve keys in base32, with a prefix that says whose they are and a checksum.
 //! Source: <https://github.com/nats-io/nkeys>.
 
-use data_encoding::{BASE32_NOPAD, BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
+use crate::base64;
+use data_encoding::BASE32_NOPAD;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
@@ -176,26 +177,20 @@ impl std::fmt::Debug for Seed {
     }
 }
 
-/// Whether `signature`, base64 of either alphabet, is `key`'s for `nonce`.
+/// Whether `signature` is `key`'s for `nonce`, the key being a user's.
 pub fn verify_nonce(key: &str, nonce: &[u8], signature: &str) -> bool {
     let Ok(public) = Public::parse(key) else { return false };
-    let signature = signature.as_bytes();
-    if public.kind != Kind::User || signature.len() > TEXT_BYTES_MAX {
-        return false;
-    }
-    [BASE64URL_NOPAD, BASE64URL, BASE64, BASE64_NOPAD]
-        .iter()
-        .find_map(|encoding| encoding.decode(signature).ok())
-        .is_some_and(|signature| public.verify(nonce, &signature))
+    public.kind == Kind::User && verify_encoded(&public, nonce, base64::decode_signature(signature))
 }
 
 /// Whether the proxy with this key signed a nonce. Proxies are younger than clients, and have one way to write it.
 pub fn verify_proxy(key: &str, nonce: &[u8], signature: &str) -> bool {
-    let signature = signature.as_bytes();
-    signature.len() <= TEXT_BYTES_MAX
-        && BASE64URL_NOPAD
-            .decode(signature)
-            .is_ok_and(|signature| Public::parse(key).is_ok_and(|public| public.verify(nonce, &signature)))
+    let Ok(public) = Public::parse(key) else { return false };
+    verify_encoded(&public, nonce, base64::decode_url(signature).ok())
+}
+
+fn verify_encoded(public: &Public, nonce: &[u8], signature: Option<Vec<u8>>) -> bool {
+    signature.is_some_and(|signature| public.verify(nonce, &signature))
 }
 
 fn decode<const N: usize>(text: &str) -> Result<[u8; N], NkeyError> {
@@ -230,6 +225,7 @@ fn crc16(bytes: &[u8]) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use data_encoding::{BASE64, BASE64URL_NOPAD};
     use proptest::prelude::*;
 
     const SEED: &str = "SUAH6HNJ3LG7VOXTLL2XC365TLO5HO3ARUIIAA4FQFQQINOOQBQPBZDMVI";
@@ -244,6 +240,11 @@ mod tests {
         let signature = seed.sign(b"nonce");
         assert!(verify_nonce(PUBLIC, b"nonce", &BASE64URL_NOPAD.encode(&signature)));
         assert!(verify_nonce(PUBLIC, b"nonce", &BASE64.encode(&signature)));
+        let mut wrapped = BASE64URL_NOPAD.encode(&signature);
+        wrapped.insert_str(40, "\r\n");
+        assert!(verify_nonce(PUBLIC, b"nonce", &format!("{wrapped}\n")));
+        assert!(verify_proxy(PUBLIC, b"nonce", &format!("{wrapped}\n")));
+        assert!(!verify_proxy(PUBLIC, b"nonce", &BASE64.encode(&signature)));
         assert!(!verify_nonce(PUBLIC, b"other", &BASE64.encode(&signature)));
         assert!(!verify_nonce(PUBLIC, b"nonce", "!!!"));
         assert!(!verify_nonce("UABC", b"nonce", &BASE64.encode(&signature)));

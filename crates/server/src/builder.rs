@@ -40,8 +40,10 @@ pub enum StartError {
     #[error("cannot resolve the address {0:?}")]
     Address(String),
     /// The address cannot be listened on.
-    #[error("Error listening on port: {address}, {cause}")]
+    #[error("Error listening on port: {address} for {part}: {cause}")]
     Listen {
+        /// What would come there.
+        part: &'static str,
         /// The address.
         address: String,
         /// Why.
@@ -57,7 +59,7 @@ pub enum StartError {
     #[error("error resolving system account: {0}")]
     SystemAccount(Distrust),
     /// The log cannot be opened.
-    #[error("cannot open the log: {0}")]
+    #[error("cannot open the {0}")]
     Log(std::io::Error),
     /// The pid file cannot be written.
     #[error("cannot write the pid file {file:?}: {cause}")]
@@ -117,21 +119,33 @@ impl Builder {
 
     /// Starts the server.
     ///
-    /// Errors: see [`StartError`]; nothing is left running then.
+    /// Errors: see [`StartError`]; nothing is left running then. The log has them too, unless it is what failed.
     pub fn start(self) -> Result<Server, StartError> {
-        let options = self.options;
         process::raise_file_limit();
         let threads = Threads::default();
-        let log = match self.quiet {
-            true => Logger::silent(),
-            false => Logger::new(&options.log, &threads).map_err(StartError::Log)?,
+        let log = if self.quiet {
+            Logger::silent()
+        } else {
+            Logger::new(&self.options.log, &threads).map_err(StartError::Log)?
         };
+        self.start_with(log.clone(), threads).inspect_err(|problem| {
+            log.say_problem(Event::Fatal, "", problem);
+            log.flush();
+        })
+    }
+
+    fn start_with(self, log: Logger, threads: Threads) -> Result<Server, StartError> {
+        let options = self.options;
         report_panics(&threads, &log, self.at_panic);
         let listener = if self.in_process_only { None } else { Some(listen(&options)?) };
         let local = listener.as_ref().and_then(Listener::local);
         let unix = options.unix_socket.as_ref().map(|path| {
-            Listener::unix(CLIENTS, path)
-                .map_err(|cause| StartError::Listen { address: path.display().to_string(), cause })
+            let part = "clients by a Unix-domain socket";
+            Listener::unix(CLIENTS, path).map_err(|cause| StartError::Listen {
+                part,
+                address: path.display().to_string(),
+                cause,
+            })
         });
         let unix = unix.transpose()?;
         let identity = identity(&options, local.map_or(0, |local| local.port()));
@@ -156,8 +170,11 @@ impl Builder {
             Driver::new(for_loops.clone(), index)
         })
         .map_err(StartError::Loops)?;
-        let http = crate::monitor::start(&shared)
-            .map_err(|(address, cause)| StartError::Listen { address, cause })?;
+        let http = crate::monitor::start(&shared).map_err(|(address, cause)| StartError::Listen {
+            part: "monitoring",
+            address,
+            cause,
+        })?;
         let policy = shared.policy();
         if let Some(file) = &policy.options.pid_file {
             process::write_pid(file).map_err(|cause| StartError::PidFile { file: file.clone(), cause })?;
@@ -193,8 +210,11 @@ fn report_panics(threads: &Threads, log: &Logger, then: Option<AtPanic>) {
 /// Listens for clients.
 fn listen(options: &Options) -> Result<Listener, StartError> {
     let address = resolve(&options.host, options.port.unwrap_or(0))?;
-    let listener = Listener::tcp(CLIENTS, address)
-        .map_err(|cause| StartError::Listen { address: address.to_string(), cause })?;
+    let listener = Listener::tcp(CLIENTS, address).map_err(|cause| StartError::Listen {
+        part: "clients",
+        address: address.to_string(),
+        cause,
+    })?;
     Ok(if options.proxy_protocol { listener.proxy_header(proxy::HEADER_TIMEOUT) } else { listener })
 }
 

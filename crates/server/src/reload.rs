@@ -36,7 +36,7 @@ pub(crate) fn reload(shared: &Arc<Shared>, options: Result<Options, ConfigErrors
     let _turn = shared.reloading.lock();
     let result = take_over(shared, options);
     if let Err(why) = &result {
-        shared.log.say(Event::ReloadFailed, "", format_args!("Failed to reload server configuration: {why}"));
+        shared.log.say_problem(Event::ReloadFailed, "Failed to reload server configuration: ", why);
     }
     result
 }
@@ -86,11 +86,8 @@ pub(crate) fn certificates(shared: &Arc<Shared>) {
             shared.log.say(Event::CertificatesReloaded, "", format_args!("Certificates were read again"));
         }
         Err(e) => {
-            shared.log.say(
-                Event::CertificatesFailed,
-                "",
-                format_args!("Certificates cannot be read again, the old ones stay: {e}"),
-            );
+            let head = "Certificates cannot be read again, the old ones stay: ";
+            shared.log.say_problem(Event::CertificatesFailed, head, &e);
         }
     }
 }

@@ -40,23 +40,22 @@ pub(super) struct World<'w> {
 
 impl World<'_> {
     fn read(&mut self, path: &Path, at: &Location, context: &str) -> Result<String, ConfigError> {
+        // The file on the command line is its own place: its name stands there.
+        let name = if at.line == 0 { "the file".into() } else { path.display().to_string() };
         let bytes = self.files.read(path).map_err(|e| {
             let cause = match e.kind() {
                 io::ErrorKind::NotFound => "no such file or directory".to_owned(),
                 io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
                 _ => e.to_string(),
             };
-            ConfigError::new(at, format!("{context}open {}: {cause}", path.display()))
+            let open = if at.line == 0 { "cannot open it".to_owned() } else { format!("open {name}") };
+            ConfigError::new(at, format!("{context}{open}: {cause}"))
         })?;
         if bytes.len() > FILE_BYTES_MAX {
-            return Err(ConfigError::new(
-                at,
-                format!("{} is larger than {FILE_BYTES_MAX} bytes", path.display()),
-            ));
+            return Err(ConfigError::new(at, format!("{name} is larger than {FILE_BYTES_MAX} bytes")));
         }
         self.count_text(bytes.len(), at)?;
-        String::from_utf8(bytes)
-            .map_err(|_| ConfigError::new(at, format!("{} is not UTF-8 text", path.display())))
+        String::from_utf8(bytes).map_err(|_| ConfigError::new(at, format!("{name} is not UTF-8 text")))
     }
 
     /// Counts one more text of so many bytes: a file, or a variable of the environment.

@@ -185,7 +185,7 @@ fn variables_come_from_enclosing_keys_then_the_environment() {
     check(
         "a: $BROKEN",
         expect![
-            "t.conf:1:4: variable reference for 'BROKEN' could not be parsed: this quoted string never ends"
+            "t.conf:1:4: variable reference for 'BROKEN' could not be parsed: this quoted string never ends (text has quotes where the variable is set; in a shell: NAME='\"value\"')"
         ],
     );
 }
@@ -215,7 +215,7 @@ fn includes_are_relative_to_their_file() {
         &[("etc/t.conf", "include t.conf")],
         expect!["etc/t.conf:1:1: values are nested deeper than 64 levels"],
     );
-    check_files(&[], expect!["etc/t.conf: open etc/t.conf: no such file or directory"]);
+    check_files(&[], expect!["etc/t.conf: cannot open it: no such file or directory"]);
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub struct Value {
     pub at: Location,
     /// What it is.
     pub kind: Kind,
+    /// It stands elsewhere: here is a `$VARIABLE`.
+    pub by_variable: bool,
 }
 
 /// What a value is.

@@ -28,7 +28,7 @@ impl Parser<'_, '_> {
         };
         let text = if let Kind::String(text) = &kind { text.len() } else { 0 };
         self.world.spend(64 + text, &at)?;
-        Ok(Value { at, kind })
+        Ok(Value { at, kind, by_variable: false })
     }
 
     /// Values between brackets; a comma or a new line separates them.
@@ -171,7 +171,7 @@ impl Parser<'_, '_> {
         }
         self.world.spend(64 + text.len(), &at)?;
         let kind = if plain { classify(text, &at)? } else { Kind::String(text) };
-        Ok(Value { at, kind })
+        Ok(Value { at, kind, by_variable: false })
     }
 
     /// The value of the nearest enclosing key of this name, else of the environment variable, read as a value.
@@ -181,7 +181,7 @@ impl Parser<'_, '_> {
             if let Some(entry) = scope.entry_mut(name) {
                 entry.variable = true;
                 self.world.spend(entry.value.weight(), &at)?;
-                return Ok(Value { at, kind: entry.value.kind.clone() });
+                return Ok(Value { at, kind: entry.value.kind.clone(), by_variable: true });
             }
         }
         if self.world.resolving.iter().any(|outer| outer == name) {
@@ -192,8 +192,10 @@ impl Parser<'_, '_> {
                 .help("no enclosing key above and no environment variable has this name; quote a value that begins with `$`"));
         };
         self.world.count_text(text.len(), &at)?;
-        if text.is_empty() {
-            return Ok(Value { at, kind: Kind::String(text) });
+        // Blanks alone are no value, and read as officially.
+        if text.trim().is_empty() {
+            let text = String::new();
+            return Ok(Value { at, kind: Kind::String(text), by_variable: true });
         }
         self.enter(&at)?;
         self.world.resolving.push(name.to_owned());
@@ -202,17 +204,24 @@ impl Parser<'_, '_> {
         self.world.resolving.pop();
         self.depth -= 1;
         match document.map(|map| map.take(ENV_KEY)) {
-            Ok(Some(entry)) => Ok(Value { at, kind: entry.value.kind }),
+            Ok(Some(entry)) => Ok(Value { at, kind: entry.value.kind, by_variable: true }),
             Ok(None) => {
                 Err(ConfigError::new(&at, format!("the environment variable '{shown}' has no value")))
             }
-            Err(e) => Err(ConfigError::new(
-                &at,
-                format!("variable reference for '{shown}' could not be parsed: {}", e.problem),
-            )),
+            Err(e) => {
+                // A variable in a variable has its own advice.
+                let help =
+                    if e.problem.starts_with("variable reference") { e.help } else { QUOTE_VARIABLE.into() };
+                let problem = format!("variable reference for '{shown}' could not be parsed: {}", e.problem);
+                Err(ConfigError::new(&at, problem).help(help))
+            }
         }
     }
 }
+
+/// How a variable's value is text whatever it looks like. Quotes around the `$VARIABLE` would make that the text.
+pub(crate) const QUOTE_VARIABLE: &str =
+    "text has quotes where the variable is set; in a shell: NAME='\"value\"'";
 
 /// The key under which an environment variable's text is read.
 const ENV_KEY: &str = "pk";

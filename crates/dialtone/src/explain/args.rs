@@ -1,14 +1,15 @@
-//! The command line of `dialtone explain`, from a table.
+//! The command line of `dialtone explain`.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use crate::command_line::{self, Parsed as Words};
+use anyhow::{Result, ensure};
+use clap::{Args, Parser, ValueEnum};
 use dialtone_server::explain::{Action, Question};
-use std::fmt::Write as _;
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// To be told how it works.
-    Help,
+    Help(String),
     /// An answer.
     Ask(Box<Asked>),
 }
@@ -40,108 +41,100 @@ pub enum Whom {
     },
 }
 
-/// An option: its name, what its value is called (nothing for a switch), and what it is for.
-type Opt = (&'static str, &'static str, &'static str);
-
-const OPTIONS: &[Opt] = &[
-    ("--config", "FILE", "a configuration file; no server needs to run"),
-    ("--account", "NAME", "the account in which it is published or subscribed; $G if left out"),
-    ("--user", "NAME", "who does it: a user's name or NKey, or a file with its JWT or credentials"),
-    ("--queue", "GROUP", "for sub: in this queue group"),
-    ("--to", "ACCOUNT", "for pub: does it arrive in this account?"),
-    ("--from", "ACCOUNT", "for sub: does anything come from this account?"),
-    (
-        "--server",
-        "URL",
-        "a running server, instead of --config: it tells who listens now, too; nats://USER:PASSWORD@HOST:PORT",
-    ),
-    ("--creds", "FILE", "for --server: credentials of a user of the system account"),
-    ("--tls-ca", "FILE", "for --server: certificates that verify it; else those of the system"),
-    ("--json", "", "print JSON"),
-];
-
-/// The help text.
-pub fn help() -> String {
-    let mut out = String::from(
-        "The whole path of a subject: rights, mappings, exports and imports, who may receive it, and why not.\n\n\
-         Usage: dialtone explain [OPTIONS] pub SUBJECT\n       dialtone explain [OPTIONS] sub SUBJECT\n\nOptions:\n",
-    );
-    for (name, value, help) in OPTIONS {
-        let _ = writeln!(out, "  {:<18} {help}", format!("{name} {value}"));
-    }
-    out.push_str(
-        "\nExit codes: 0 there is a path, 1 it is refused or leads nowhere, 2 the question or the configuration is wrong.\n\n\
-         Example:\n  dialtone explain --config server.conf --account SHOP --user web pub orders.new --to BILLING\n",
-    );
-    out
+/// The whole path of a subject: rights, mappings, exports and imports, who may receive it, and why not.
+#[derive(Parser)]
+#[command(name = "dialtone explain", after_help = AFTER_HELP)]
+struct Arguments {
+    /// What is done with the subject
+    #[arg(value_enum)]
+    action: Word,
+    /// The subject
+    subject: String,
+    #[command(flatten)]
+    whom: Source,
+    /// The account in which it is published or subscribed
+    #[arg(long, value_name = "NAME", default_value = "$G")]
+    account: String,
+    /// Who does it: a user's name or NKey, or a file with its JWT or credentials
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// For sub: in this queue group
+    #[arg(long, value_name = "GROUP")]
+    queue: Option<String>,
+    /// For pub: does it arrive in this account?
+    #[arg(long, value_name = "ACCOUNT", conflicts_with = "from")]
+    to: Option<String>,
+    /// For sub: does anything come from this account?
+    #[arg(long, value_name = "ACCOUNT")]
+    from: Option<String>,
+    /// For --server: credentials of a user of the system account
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    creds: Option<String>,
+    /// For --server: certificates that verify it; else those of the system
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    tls_ca: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// A configuration file; no server needs to run
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<String>,
+    /// A running server: its answer holds who listens now, too; nats://USER:PASSWORD@HOST:PORT
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Word {
+    Pub,
+    Sub,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 there is a path, 1 it is refused or leads nowhere, 2 the question or the configuration is wrong.
+
+Example:
+  dialtone explain --config server.conf --account SHOP --user web pub orders.new --to BILLING";
 
 /// Reads the arguments.
 ///
-/// Errors: what is not known, missing or said twice.
+/// Errors: what is not known, missing, given twice or not to be combined.
 pub fn parse(words: &[String]) -> Result<Parsed> {
-    let mut given: Vec<(&'static str, String)> = Vec::new();
-    let mut plain: Vec<&str> = Vec::new();
-    let mut words = words.iter().map(String::as_str);
-    while let Some(word) = words.next() {
-        if matches!(word, "--help" | "-h" | "help") {
-            return Ok(Parsed::Help);
+    let given = match command_line::parse::<Arguments>(words.iter().cloned())? {
+        Words::Help(text) => return Ok(Parsed::Help(text)),
+        Words::Run(given) => given,
+    };
+    let (action, other) = match given.action {
+        Word::Pub => {
+            ensure!(given.from.is_none(), "--from does not go with pub");
+            ensure!(given.queue.is_none(), "--queue goes with sub");
+            (Action::Publish, given.to)
         }
-        let (name, attached) = match word.split_once('=') {
-            Some((name, value)) if name.starts_with("--") => (name, Some(value)),
-            _ => (word, None),
-        };
-        let name = if name == "-c" { "--config" } else { name };
-        if !name.starts_with('-') {
-            plain.push(word);
-            continue;
+        Word::Sub => {
+            ensure!(given.to.is_none(), "--to does not go with sub");
+            (Action::Subscribe, given.from)
         }
-        let (name, value, _) = OPTIONS
-            .iter()
-            .find(|(known, ..)| *known == name)
-            .with_context(|| format!("unknown option {name}; see dialtone explain --help"))?;
-        ensure!(given.iter().all(|(known, _)| known != name), "{name} is given twice");
-        let value = match (value.is_empty(), attached) {
-            (true, None) => "",
-            (true, Some(_)) => bail!("{name} takes no value"),
-            (false, Some(value)) => value,
-            (false, None) => words.next().with_context(|| format!("{name} needs a value"))?,
-        };
-        given.push((name, value.to_owned()));
-    }
-    let [action, subject] = plain.as_slice() else {
-        bail!("say `pub SUBJECT` or `sub SUBJECT`; see dialtone explain --help")
     };
-    let mut take = |name: &str| {
-        let at = given.iter().position(|(known, _)| *known == name)?;
-        Some(given.swap_remove(at).1)
-    };
-    let (action, others) = match *action {
-        "pub" => (Action::Publish, ("--to", "--from")),
-        "sub" => (Action::Subscribe, ("--from", "--to")),
-        other => bail!("{other} is neither pub nor sub"),
-    };
-    ensure!(take(others.1).is_none(), "{} does not go with {}", others.1, plain.first().unwrap_or(&""));
-    let queue = take("--queue");
-    ensure!(queue.is_none() || action == Action::Subscribe, "--queue goes with sub");
     let question = Question {
-        account: take("--account").unwrap_or_else(|| "$G".to_owned()),
-        user: take("--user").map(user),
+        account: given.account,
+        user: given.user.map(user),
         action,
-        subject: (*subject).to_owned(),
-        queue,
-        other: take(others.0),
+        subject: given.subject,
+        queue: given.queue,
+        other,
     };
-    let (creds, authorities) = (take("--creds"), take("--tls-ca"));
-    let whom = match (take("--config"), take("--server")) {
-        (Some(config), None) => {
-            ensure!(creds.is_none() && authorities.is_none(), "--creds and --tls-ca go with --server");
-            Whom::Config(config)
+    let whom = match (given.whom.config, given.whom.server) {
+        (Some(config), _) => Whom::Config(config),
+        (None, url) => {
+            Whom::Server { url: url.unwrap_or_default(), creds: given.creds, authorities: given.tls_ca }
         }
-        (None, Some(url)) => Whom::Server { url, creds, authorities },
-        _ => bail!("say --config FILE or --server URL"),
     };
-    Ok(Parsed::Ask(Box::new(Asked { question, whom, json: take("--json").is_some() })))
+    Ok(Parsed::Ask(Box::new(Asked { question, whom, json: given.json })))
 }
 
 /// A user's name, or the JWT in a file of that name.

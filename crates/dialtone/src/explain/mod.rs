@@ -39,7 +39,10 @@ pub fn run(arguments: impl Iterator<Item = String>) -> i32 {
 
 /// What is printed, and the exit code.
 fn answer(parsed: &Parsed) -> Result<(String, i32)> {
-    let Parsed::Ask(asked) = parsed else { return Ok((args::help(), FOUND)) };
+    let asked = match parsed {
+        Parsed::Help(text) => return Ok((text.clone(), FOUND)),
+        Parsed::Ask(asked) => asked,
+    };
     let report = ask(asked)?;
     let code = if report.verdict == Verdict::Path { FOUND } else { NOWHERE };
     let text =

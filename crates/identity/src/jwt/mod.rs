@@ -15,11 +15,11 @@ pub mod template;
 pub mod trust;
 pub mod validate;
 
+use crate::base64;
 use crate::nkey::{Kind, Public};
 use account::Account;
 use authorization::{AuthorizationRequest, AuthorizationResponse};
 use claims::{Activation, Operator, User};
-use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -230,6 +230,14 @@ pub fn payload(text: &str) -> Result<Value, JwtError> {
     if text.len() > TOKEN_BYTES_MAX { Err(JwtError::TooLong) } else { object(part).map(Value::Object) }
 }
 
+/// The text of a token without the line ends in and behind its signature, where they mean nothing.
+pub fn single_line(text: &str) -> String {
+    match text.rsplit_once('.') {
+        Some((signed, signature)) => format!("{signed}.{}", signature.replace(['\r', '\n'], "")),
+        None => text.to_owned(),
+    }
+}
+
 /// The parts of a token, as they stand in its text.
 struct Parts<'a> {
     /// Header and payload, with the dot between them.
@@ -252,7 +260,7 @@ impl<'a> Parts<'a> {
 }
 
 fn decoded(part: &str) -> Result<Vec<u8>, JwtError> {
-    BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|error| JwtError::Encoding(error.position))
+    base64::decode_url(part).map_err(JwtError::Encoding)
 }
 
 fn object(part: &str) -> Result<Map<String, Value>, JwtError> {

@@ -405,6 +405,24 @@ fn what_is_no_token() {
     }
 }
 
+proptest! {
+    /// Line ends are skipped wherever base64 is read, but what is signed is the text: there they break the signature.
+    #[test]
+    fn line_ends_count_where_they_are_signed(at in 0..400_usize, end in "[\r\n]{1,3}") {
+        let good = signed(&account(), &user(), json!({ "type": "user" }), json!({}));
+        let expected = decode(&good).expect("token");
+        let signed_length = good.rfind('.').expect("three parts") + 1;
+        let at = at % (good.len() + 1);
+        let text = format!("{}{end}{}", &good[..at], &good[at..]);
+        if at < signed_length {
+            prop_assert_eq!(decode(&text).map(|_| ()), Err(JwtError::Signature));
+        } else {
+            prop_assert_eq!(decode(&text), Ok(expected));
+            prop_assert_eq!(single_line(&text), good);
+        }
+    }
+}
+
 #[test]
 fn version_1_is_read() {
     let claims = json!({ "iss": text(account().public()), "sub": text(user().public()), "iat": NOW, "type": "user",

@@ -1,6 +1,6 @@
 //! How a line looks.
 
-use super::{Event, Level};
+use super::{Event, Level, escape};
 use std::fmt::{Arguments, Write as _};
 
 /// What a text line shows beside its text.
@@ -31,23 +31,8 @@ pub(super) fn text(form: Form, level: Level, who: &str, text: Arguments<'_>) -> 
         let _ = write!(line, "{who} - ");
     }
     let _ = write!(line, "{text}");
-    one_line(&mut line, start);
+    escape::text(&mut line, start);
     (line, start)
-}
-
-/// What comes from outside must not begin a line of its own, nor steer a terminal.
-fn one_line(line: &mut String, start: usize) {
-    let Some(text) = line.get(start..).filter(|text| text.contains(char::is_control)) else { return };
-    let mut clean = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        if c.is_control() && c != '\t' {
-            clean.extend(c.escape_default());
-        } else {
-            clean.push(c);
-        }
-    }
-    line.truncate(start);
-    line.push_str(&clean);
 }
 
 /// An object a line: `time`, `level`, `event`, what is known of the connection, `message`.
@@ -69,7 +54,7 @@ pub(super) fn json(event: Event, who: &str, text: Arguments<'_>) -> String {
         }
     }
     set("message", text.to_string().into());
-    serde_json::Value::Object(object).to_string()
+    escape::json(serde_json::Value::Object(object).to_string())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! above `trace` is said per message. System logs never hold anyone up: what they do not take is lost, and counted by TCP.
 
 mod courier;
+mod escape;
 mod event;
 mod line;
 pub mod redact;
@@ -15,7 +16,7 @@ use dialtone_net::Threads;
 pub use event::{Event, Level};
 use parking_lot::Mutex;
 use sink::Sink;
-use std::fmt::Arguments;
+use std::fmt::{Arguments, Display};
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,8 +73,7 @@ impl Logger {
         inner.json.store(options.json, Ordering::Relaxed);
         inner.time.store(options.time, Ordering::Relaxed);
         inner.utc.store(options.utc, Ordering::Relaxed);
-        let stderr = options.file.is_none() && !options.syslog && options.remote_syslog.is_none();
-        inner.colours.store(stderr && io::stderr().is_terminal(), Ordering::Relaxed);
+        inner.colours.store(options.is_to_stderr() && io::stderr().is_terminal(), Ordering::Relaxed);
     }
 
     /// Goes on with other options.
@@ -117,6 +117,14 @@ impl Logger {
     /// Waits until what was said is written, for a bounded time.
     pub fn flush(&self) {
         self.0.sink.lock().flush();
+    }
+
+    /// Logs a problem whose text may have several lines, one event each: an indented line is advice about the one before.
+    pub fn say_problem(&self, event: Event, head: &str, problem: &dyn Display) {
+        let problem = problem.to_string().replace("\n  ", "; ");
+        for line in problem.lines() {
+            self.say(event, "", format_args!("{head}{line}"));
+        }
     }
 
     #[cold]
@@ -167,6 +175,22 @@ mod tests {
         assert!(lines[0].starts_with(&format!("[{pid}] 2")) && lines[0].ends_with(" [INF] Server is ready"));
         assert!(lines[1].ends_with("[DBG] 127.0.0.1:1 - cid:5 - Client\\r\\n[1] forged"), "{lines:?}");
         assert_eq!(logged(Log { time: false, ..Log::default() }), [format!("[{pid}] [INF] Server is ready")]);
+    }
+
+    #[test]
+    fn a_problem_of_several_lines_is_as_many_events() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("log");
+        let logger = Logger::new(
+            &Log { file: Some(file.clone()), time: false, ..Log::default() },
+            &Threads::default(),
+        )
+        .expect("log");
+        logger.say_problem(Event::ReloadFailed, "failed: ", &"a:1:1: x\n  do y\na:2:1: z");
+        let pid = std::process::id();
+        let lines =
+            [format!("[{pid}] [ERR] failed: a:1:1: x; do y"), format!("[{pid}] [ERR] failed: a:2:1: z")];
+        assert_eq!(std::fs::read_to_string(file).expect("read").lines().collect::<Vec<_>>(), lines);
     }
 
     #[test]

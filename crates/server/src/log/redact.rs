@@ -1,5 +1,6 @@
 //! What may not reach the log: secrets in a CONNECT and in URLs; and how bytes of a peer are shown.
 
+use super::escape::is_unsafe;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use std::fmt::Write as _;
 
@@ -134,7 +135,7 @@ fn quote(out: &mut String, c: char) {
         _ if code < 0x20 || code == 0x7f => write!(out, "\\x{code:02x}"),
         ' '..='~' => write!(out, "{c}"),
         // Characters that `Debug` escapes do not print; the others do, combining marks too.
-        _ if c.escape_debug().len() == 1 => write!(out, "{c}"),
+        _ if c.escape_debug().len() == 1 && !is_unsafe(c) => write!(out, "{c}"),
         _ if code <= 0xffff => write!(out, "\\u{code:04x}"),
         _ => write!(out, "\\U{code:08x}"),
     };

@@ -95,7 +95,7 @@ impl Sink {
         let mut aside = path.as_os_str().to_owned();
         aside.push(".");
         aside.push(&now);
-        let begun = std::fs::rename(path, &aside).and_then(|()| Target::open(&self.options, &self.threads));
+        let begun = std::fs::rename(path, &aside).and_then(|()| Target::file(path));
         match begun {
             Ok(target) => {
                 self.target = target;
@@ -156,7 +156,7 @@ impl Sink {
                 self.target = target;
                 self.say(Event::LogReopened, format_args!("File log re-opened"));
             }
-            Err(e) => self.say(Event::LogFailed, format_args!("Unable to re-open the log file: {e}")),
+            Err(e) => self.say(Event::LogFailed, format_args!("Unable to re-open the {e}")),
         }
     }
 
@@ -168,7 +168,7 @@ impl Sink {
                 Ok(target) => self.target = target,
                 Err(e) => self.say(
                     Event::LogFailed,
-                    format_args!("cannot open the new log, going on with the old: {e}"),
+                    format_args!("cannot open the new log, going on with the old one: {e}"),
                 ),
             }
         }
@@ -185,10 +185,8 @@ fn is_set_aside(name: &str, prefix: &str) -> bool {
 impl Target {
     fn open(options: &Log, threads: &Threads) -> io::Result<Self> {
         if let Some(path) = &options.file {
-            // Others do not read it: it tells who connects from where.
-            let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
-            let bytes = file.metadata()?.len();
-            return Ok(Self::File { path: path.clone(), file, bytes });
+            let name = |e: io::Error| io::Error::new(e.kind(), format!("log file {path:?}: {e}"));
+            return Self::file(path).map_err(name);
         }
         if let Some(address) = &options.remote_syslog {
             return Self::remote(address, threads);
@@ -197,6 +195,13 @@ impl Target {
             return Self::local();
         }
         Ok(Self::Stderr)
+    }
+
+    fn file(path: &Path) -> io::Result<Self> {
+        // Others do not read it: it tells who connects from where.
+        let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self::File { path: path.to_owned(), file, bytes })
     }
 
     fn local() -> io::Result<Self> {
@@ -328,6 +333,16 @@ mod tests {
         for _ in 0..3 {
             sink.write(Level::Info, "nobody reads this", 0);
         }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named_once() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("missing/log");
+        let error = Sink::open(&Log { file: Some(file.clone()), ..Log::default() }, &Threads::default())
+            .err()
+            .expect("an error");
+        assert_eq!(error.to_string().matches(&*file.to_string_lossy()).count(), 1, "{error}");
     }
 
     #[test]

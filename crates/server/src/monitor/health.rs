@@ -1,6 +1,7 @@
 //! `/healthz`: whether the server can do its work.
 
 use super::options::HealthzOptions;
+use crate::log::Event;
 use crate::shared::Shared;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -43,7 +44,11 @@ impl Health {
 
 /// How the server is at this time.
 pub(crate) fn healthz(shared: &Shared, options: &HealthzOptions, now: Instant) -> Health {
-    let HealthzOptions { details, account, stream, consumer } = options;
+    let HealthzOptions { js_enabled, details, account, stream, consumer } = options;
+    if *js_enabled {
+        let text = format_args!("Healthcheck: js-enabled deprecated, use js-enabled-only instead");
+        shared.log.say(Event::Warning, "", text);
+    }
     let (code, status, error) = if !stream.is_empty() && account.is_empty() {
         (400, "error", Some("\"account\" must not be empty when checking stream health".into()))
     } else if !consumer.is_empty() && stream.is_empty() {

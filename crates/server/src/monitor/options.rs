@@ -99,6 +99,8 @@ impl AccountStatzOptions {
 /// `/healthz`
 #[derive(Clone, Debug)]
 pub(crate) struct HealthzOptions {
+    /// By a name that is deprecated.
+    pub(crate) js_enabled: bool,
     /// Every problem, not the first alone.
     pub(crate) details: bool,
     pub(crate) account: String,
@@ -108,10 +110,11 @@ pub(crate) struct HealthzOptions {
 
 impl HealthzOptions {
     pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
-        for name in ["js-enabled", "js-enabled-only", "js-server-only", "js-meta-only"] {
+        for name in ["js-enabled-only", "js-server-only", "js-meta-only"] {
             source.flag(same(name))?;
         }
         Ok(Self {
+            js_enabled: source.flag(same("js-enabled"))?,
             details: source.flag(same("details"))?,
             account: source.text(same("account"))?,
             stream: source.text(same("stream"))?,

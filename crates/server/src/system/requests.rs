@@ -13,8 +13,8 @@ use crate::monitor::options::{
 use crate::monitor::source::{Bad, Body, Source as _, same};
 use crate::monitor::{accounts, connections, general, health, subscriptions};
 use crate::shared::Shared;
-use data_encoding::BASE64;
 use dialtone_broker::account::Account;
+use dialtone_identity::base64;
 use dialtone_subject::{is_valid_filter, set};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -245,7 +245,7 @@ pub(super) fn subscribers_of(desk: &mut Desk, message: &Message) {
     let Ok(asked) = serde_json::from_slice::<Value>(&message.payload) else { return };
     let text = |name: &str| asked.get(name).and_then(Value::as_str).unwrap_or_default();
     let Some(account) = desk.shared.account(text("acc")) else { return };
-    let queue = BASE64.decode(text("queue").as_bytes()).unwrap_or_default();
+    let Some(queue) = base64::decode_standard(text("queue")) else { return };
     let count = count(&account, text("subject").as_bytes(), &queue);
     desk.reply(message, count.to_string());
 }

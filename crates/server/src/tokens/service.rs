@@ -97,7 +97,6 @@ fn receive(shared: &Arc<Shared>, request: Request, message: &Message) {
 
 fn answer(shared: &Arc<Shared>, request: Request, message: &Message) {
     let text = String::from_utf8_lossy(&message.payload);
-    let text = text.trim();
     match (request, shared.resolver.source()) {
         (Request::Lookup, Source::Folder { store, .. }) => {
             let key = message.token(3);
@@ -107,14 +106,14 @@ fn answer(shared: &Arc<Shared>, request: Request, message: &Message) {
         }
         (Request::Update, source) => {
             let key = named(&message.subject);
-            reply_json(shared, message, update(shared, source, key, text));
+            reply_json(shared, message, update(shared, source, key, &text));
         }
         (Request::Pack, Source::Folder { store, .. }) => pack(shared, store, message),
         (Request::List, Source::Folder { store, .. }) => {
             reply_json(shared, message, ("data", json!(store.list())))
         }
         (Request::Delete, Source::Folder { store, .. }) => {
-            reply_json(shared, message, delete(shared, store, text));
+            reply_json(shared, message, delete(shared, store, &text));
         }
         (Request::Lookup | Request::Pack | Request::List | Request::Delete, _) => {}
     }

@@ -124,6 +124,8 @@ impl Store {
 
     /// Keeps a token of an account. When this returns it is on the disk.
     pub fn save(&self, key: &str, jwt: &str, token: &Token) -> Result<(), StoreError> {
+        // Servers that compare their folders send each other a token a line.
+        let jwt = &jwt::single_line(jwt);
         let path = self.path(key).ok_or(StoreError::Key)?;
         self.make_room(key)?;
         let unfinished = self.dir.join(format!("{UNFINISHED}{key}-{:016x}", rand::random::<u64>()));
