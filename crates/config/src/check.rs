@@ -43,10 +43,10 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
     }
     check_users(options, place, &mut say);
     operator::check(options, place, &mut say);
-    sharing::check(&options.accounts, !options.no_system_account, &mut say);
     for mapping in &options.mappings {
         sharing::check_mapping(mapping, &mut say);
     }
+    sharing::check(&options.accounts, !options.no_system_account, errors);
 }
 
 /// Where the first of these keys stands that stands anywhere.

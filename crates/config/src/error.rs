@@ -36,6 +36,18 @@ impl fmt::Display for Location {
     }
 }
 
+/// What a tool that only reads a configuration can leave out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Nothing: without it, what the rest means is not known.
+    #[default]
+    Invalid,
+    /// A key that is known and not supported.
+    NotSupported,
+    /// An import that does not hold.
+    Import,
+}
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {problem}{}", if help.is_empty() { String::new() } else { format!("\n  {help}") })]
@@ -46,17 +58,25 @@ pub struct ConfigError {
     pub problem: String,
     /// What to do about it; may be empty.
     pub help: String,
+    /// Whether and how one can go on without it.
+    pub kind: ErrorKind,
 }
 
 impl ConfigError {
     /// A problem without advice.
     pub fn new(at: &Location, problem: impl Into<String>) -> Self {
-        Self { at: at.clone(), problem: problem.into(), help: String::new() }
+        Self { at: at.clone(), problem: problem.into(), help: String::new(), kind: ErrorKind::Invalid }
     }
 
     /// Adds what to do.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = help.into();
+        self
+    }
+
+    /// Says how one can go on without it.
+    pub(crate) fn kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
         self
     }
 }

@@ -25,9 +25,9 @@ pub mod secret;
 pub mod sharing;
 mod warnings;
 
-pub use error::{ConfigError, ConfigErrors, Location};
+pub use error::{ConfigError, ConfigErrors, ErrorKind, Location};
 
 pub use language::{Env, Files};
 pub use options::Options;
-pub use read::{load, load_text};
+pub use read::{Partial, load, load_partial, load_partial_text, load_text};
 pub use secret::Secret;

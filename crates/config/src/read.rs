@@ -2,14 +2,14 @@
 
 use crate::accounts;
 use crate::check::{check, go_duration};
-use crate::error::{ConfigError, ConfigErrors, Location};
+use crate::error::{ConfigError, ConfigErrors, ErrorKind, Location};
 use crate::language::{self, Env, Files, Kind, Map, Value};
 use crate::nkey;
 use crate::operator;
 use crate::options::{CertPair, Limits, Ocsp, OcspMode, Options, Tls, TlsFirst};
 use crate::rates;
 use crate::reader::{self, Block, Errors, noted};
-use crate::sharing;
+use crate::sharing::{self, Import};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,6 +38,59 @@ pub fn load_text(
     env: Env<'_>,
 ) -> Result<Options, ConfigErrors> {
     from_values(&language::parse_text(text, name, files, env)?, name, files)
+}
+
+/// A configuration that is only read: what a server would refuse of it, and what is left without that.
+#[derive(Debug, Default)]
+pub struct Partial {
+    /// The rest.
+    pub options: Options,
+    /// Keys that are known and not supported.
+    pub not_supported: Vec<ConfigError>,
+    /// Imports that do not hold, by the account that has them.
+    pub imports: Vec<(String, Import, ConfigError)>,
+}
+
+/// Reads a file as [`load`] does, and leaves out what the rest can be understood without.
+///
+/// Errors: everything else that is wrong.
+pub fn load_partial(path: &Path, files: &mut dyn Files, env: Env<'_>) -> Result<Partial, ConfigErrors> {
+    let map = language::parse_file(path, files, env)?;
+    let mut partial = partial(&map, &path.display().to_string(), files)?;
+    partial.options.config_file = Some(path.to_owned());
+    Ok(partial)
+}
+
+/// The same from text.
+pub fn load_partial_text(
+    text: &str,
+    name: &str,
+    files: &mut dyn Files,
+    env: Env<'_>,
+) -> Result<Partial, ConfigErrors> {
+    partial(&language::parse_text(text, name, files, env)?, name, files)
+}
+
+fn partial(map: &Map, name: &str, files: &mut dyn Files) -> Result<Partial, ConfigErrors> {
+    let (options, errors) = read(map, name, files);
+    let mut out = Partial { options, ..Partial::default() };
+    let mut invalid = Errors::new();
+    let mut refused = Errors::new();
+    for error in errors {
+        match error.kind {
+            ErrorKind::Invalid => invalid.push(error),
+            ErrorKind::NotSupported => out.not_supported.push(error),
+            ErrorKind::Import => refused.push(error),
+        }
+    }
+    for account in &mut out.options.accounts {
+        account.imports.retain(|import| {
+            let Some(error) = refused.iter().find(|error| error.at == import.at) else { return true };
+            out.imports.push((account.name.clone(), import.clone(), error.clone()));
+            false
+        });
+    }
+    if invalid.is_empty() { Ok(out) } else { Err(ConfigErrors(invalid)) }
 }
 
 fn from_values(map: &Map, name: &str, files: &mut dyn Files) -> Result<Options, ConfigErrors> {

@@ -1,6 +1,6 @@
 //! Reading one block by the table of keys: typed values out, everything wrong noted with its place.
 
-use crate::error::{ConfigError, Location};
+use crate::error::{ConfigError, ErrorKind, Location};
 use crate::keys::{self, Key, Status};
 use crate::language::{Entry, Kind, Map, QUOTE_VARIABLE, Value};
 use std::time::Duration;
@@ -28,9 +28,8 @@ impl<'a> Block<'a> {
                 Some(Status::Refused(_)) if is_off(&entry.value) => {}
                 Some(Status::Refused(why)) => {
                     let problem = format!("`{}` cannot be carried out: {why}", entry.key);
-                    errors.push(
-                        ConfigError::new(&entry.at, problem).help("take it out, or use a server that has it"),
-                    );
+                    let error = ConfigError::new(&entry.at, problem).kind(ErrorKind::NotSupported);
+                    errors.push(error.help("take it out, or use a server that has it"));
                 }
                 None if entry.variable => {}
                 None => {

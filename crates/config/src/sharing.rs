@@ -1,6 +1,6 @@
 //! What accounts share with each other: exports, imports, and the mapping of subjects.
 
-use crate::error::{ConfigError, Location};
+use crate::error::{ConfigError, ErrorKind, Location};
 use crate::language::{self, Kind, Map, Value};
 use crate::options::Account;
 use crate::reader::{self, Block, Errors, noted};
@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 mod cycles;
+pub mod refusal;
 
 /// Something that an account shares.
 #[derive(Clone, Debug, PartialEq)]
@@ -415,37 +416,52 @@ pub(crate) fn checked_literal(value: &Value) -> Result<String, ConfigError> {
 }
 
 /// What must hold between accounts: each one that is named exists, and shares what is imported from it.
-pub(crate) fn check(accounts: &[Account], has_system_account: bool, say: &mut impl FnMut(&Location, String)) {
+pub(crate) fn check(accounts: &[Account], has_system_account: bool, errors: &mut Errors) {
     let by_name: HashMap<&str, Sharer<'_>> =
         accounts.iter().map(|a| (a.name.as_str(), Sharer::new(a))).collect();
     for account in accounts {
+        let mut say = |at: &Location, problem: String| errors.push(ConfigError::new(at, problem));
         for export in &account.exports {
-            check_export(export, has_system_account, &|name| by_name.contains_key(name), say);
+            check_export(export, has_system_account, &|name| by_name.contains_key(name), &mut say);
+        }
+        for mapping in &account.mappings {
+            check_mapping(mapping, &mut say);
         }
         let mut streams: HashSet<(&str, &str)> = HashSet::new();
         for import in &account.imports {
-            let kind = import.kind.name();
-            let Some(exporter) = by_name.get(import.account.as_str()) else {
-                say(&import.at, format!("{:?} account not defined for {kind} import", import.account));
-                continue;
-            };
             let twice = matches!(import.kind, ImportKind::Stream { .. })
                 && !streams.insert((&import.account, &import.subject));
-            let problem = if !exporter.allows(import, &account.name) {
-                Some(format!("{kind} import not authorized"))
-            } else if twice {
-                Some("stream import already exists".to_owned())
-            } else {
-                import.problem().or_else(|| cycles::problem(account, import, &by_name).map(str::to_owned))
-            };
-            if let Some(problem) = problem {
-                say(&import.at, format!("Error adding {kind} import {:?}: {problem}", import.subject));
-            }
-        }
-        for mapping in &account.mappings {
-            check_mapping(mapping, say);
+            let error = import_error(account, import, &by_name, twice);
+            errors.extend(error.map(|error| error.kind(ErrorKind::Import)));
         }
     }
+}
+
+/// Why an import does not hold.
+fn import_error(
+    account: &Account,
+    import: &Import,
+    by_name: &HashMap<&str, Sharer<'_>>,
+    twice: bool,
+) -> Option<ConfigError> {
+    let kind = import.kind.name();
+    let Some(exporter) = by_name.get(import.account.as_str()) else {
+        let problem = format!("{:?} account not defined for {kind} import", import.account);
+        return Some(ConfigError::new(&import.at, problem));
+    };
+    let error = |problem: String| {
+        let problem = format!("Error adding {kind} import {:?}: {problem}", import.subject);
+        ConfigError::new(&import.at, problem)
+    };
+    if !exporter.allows(import, &account.name) {
+        let help = refusal::why(exporter.all, import, &account.name);
+        return Some(error(format!("{kind} import not authorized")).help(help));
+    }
+    if twice {
+        return Some(error("stream import already exists".to_owned()));
+    }
+    let problem = import.problem().or_else(|| cycles::problem(account, import, by_name).map(str::to_owned));
+    problem.map(error)
 }
 
 fn check_export(
@@ -510,22 +526,29 @@ pub fn may_import<'a>(
     import: &Import,
     importer: &str,
 ) -> bool {
-    let exports: Vec<&Export> = exports.into_iter().filter(|export| export.offers(import)).collect();
-    let decides = |subject: &str| {
-        let mut others = exports.iter().map(|other| other.subject.as_str());
-        !others.any(|other| other != subject && contains(subject.as_bytes(), other.as_bytes()))
-    };
+    let exports = deciding(exports, import);
     let lets = |subject: &str| {
         let mut same = exports.iter().filter(|export| export.subject == subject);
         same.any(|export| export.lets(import, importer))
     };
-    let subjects = exports.iter().map(|export| export.subject.as_str());
-    let mut subjects = subjects.filter(|subject| decides(subject)).peekable();
+    let mut subjects = exports.iter().map(|export| export.subject.as_str()).peekable();
     subjects.peek().is_some() && subjects.all(lets)
+}
+
+/// The exports that decide whether something may be imported: the narrowest that contain it.
+fn deciding<'a>(exports: impl IntoIterator<Item = &'a Export>, import: &Import) -> Vec<&'a Export> {
+    let exports: Vec<&Export> = exports.into_iter().filter(|export| export.offers(import)).collect();
+    let decides = |export: &&&Export| {
+        let subject = &export.subject;
+        let mut others = exports.iter().map(|other| &other.subject);
+        !others.any(|other| other != subject && contains(subject.as_bytes(), other.as_bytes()))
+    };
+    exports.iter().filter(decides).copied().collect()
 }
 
 /// An account as others see it; with ten thousand exports it is asked as quickly as with one.
 struct Sharer<'a> {
+    all: &'a [Export],
     exports: Interest<Found<'a>>,
     imports: cycles::Imports<'a>,
 }
@@ -534,7 +557,7 @@ impl<'a> Sharer<'a> {
     fn new(account: &'a Account) -> Self {
         let mut exports = Interest::default();
         account.exports.iter().for_each(|export| exports.insert(Found(export)));
-        Self { exports, imports: cycles::Imports::new(&account.imports) }
+        Self { all: &account.exports, exports, imports: cycles::Imports::new(&account.imports) }
     }
 
     fn allows(&self, import: &Import, importer: &str) -> bool {
@@ -553,6 +576,15 @@ impl<'a> Sharer<'a> {
         let mut found = Matches::default();
         self.exports.matches(subject.as_bytes(), &mut found);
         found.plain
+    }
+}
+
+impl ExportKind {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Service(_) => "service",
+        }
     }
 }
 

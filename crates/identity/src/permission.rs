@@ -4,6 +4,10 @@ use dialtone_config::{Location, options};
 use dialtone_subject::set;
 use std::time::Duration;
 
+mod receiving;
+
+pub use receiving::Receiving;
+
 /// How many answers a request allows, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseLimits {
