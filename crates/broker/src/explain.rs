@@ -7,10 +7,11 @@
 
 use crate::account::{Account, AccountId};
 use crate::deliver::services::{LEGS_MAX, may_ask};
+use crate::permission;
 use crate::route::{Crossing, Via};
 use crate::sharing::{Mapping, Outcome, ServiceExport, ServiceImport, StreamImport};
 use crate::subscription::Subscriber;
-use dialtone_identity::permission::{Permissions, Ruling};
+use dialtone_identity::permission::{Permissions, ResponseLimits, Ruling};
 use dialtone_subject::{Matches, set};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -29,8 +30,8 @@ pub struct Chance {
 pub enum Then {
     /// It is lost, on purpose.
     Lost,
-    /// The publisher may not: its rights deny this subject.
-    Denied(Box<[u8]>, Ruling),
+    /// None of those who publish may: their rights, in order, deny this subject.
+    Denied(Box<[u8]>, Vec<Publishing>),
     /// It goes on.
     Arrives(Place),
 }
@@ -42,8 +43,8 @@ pub struct Place {
     pub account: Arc<Account>,
     /// Its subject there.
     pub subject: Box<[u8]>,
-    /// What the publisher's rights say, where it is published.
-    pub ruling: Option<Ruling>,
+    /// Where it is published: what the rights of each who publishes say. Elsewhere nothing.
+    pub publishing: Vec<Publishing>,
     /// Who listens there.
     pub listeners: Listeners,
     /// Accounts that take it as a stream.
@@ -98,16 +99,40 @@ impl Listeners {
     }
 }
 
-/// What becomes of a message that someone with these rights publishes in `account`.
-pub fn publish(account: &Arc<Account>, permissions: Option<&Permissions>, subject: &[u8]) -> Vec<Chance> {
+/// Whether somebody's rights let it publish to a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publishing {
+    /// They do.
+    Allowed(Ruling),
+    /// Only to answer a request that it was sent with this reply subject, so often and so long.
+    Answers(ResponseLimits),
+    /// They do not.
+    Denied(Ruling),
+}
+
+impl Publishing {
+    /// What these rights say.
+    pub fn of(permissions: Option<&Permissions>, subject: &[u8]) -> Self {
+        let ruling = permissions.map_or(Ruling::Open, |permissions| permissions.publishing(subject));
+        let answers = permissions.and_then(|permissions| permission::answers(permissions, subject));
+        match (ruling.allows(), answers) {
+            (true, _) => Self::Allowed(ruling),
+            (false, Some(limits)) => Self::Answers(*limits),
+            (false, None) => Self::Denied(ruling),
+        }
+    }
+}
+
+/// What becomes of a message that one of those with these rights publishes in `account`.
+pub fn publish(account: &Arc<Account>, rights: &[Option<&Permissions>], subject: &[u8]) -> Vec<Chance> {
     let mut walk = Walk { legs_left: LEGS_MAX };
     walk.chances(account, subject, &mut |walk, subject| {
-        let ruling = permissions.map_or(Ruling::Open, |permissions| permissions.publishing(subject));
-        if !ruling.allows() {
-            return Then::Denied(subject.into(), ruling);
+        let publishing: Vec<_> = rights.iter().map(|rights| Publishing::of(*rights, subject)).collect();
+        if publishing.iter().all(|publishing| matches!(publishing, Publishing::Denied(_))) {
+            return Then::Denied(subject.into(), publishing);
         }
         let place = walk.pass(account, subject, Via::Publish, &mut Vec::new());
-        Then::Arrives(Place { ruling: Some(ruling), ..place })
+        Then::Arrives(Place { publishing, ..place })
     })
 }
 
@@ -174,7 +199,14 @@ impl Place {
     fn end(account: &Arc<Account>, subject: Box<[u8]>) -> Self {
         let listeners = Listeners::of(account, &subject);
         let account = account.clone();
-        Self { account, subject, ruling: None, listeners, streams: Vec::new(), services: Vec::new() }
+        Self {
+            account,
+            subject,
+            publishing: Vec::new(),
+            listeners,
+            streams: Vec::new(),
+            services: Vec::new(),
+        }
     }
 
     /// It, and every place that leads on from it.

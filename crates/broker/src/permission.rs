@@ -3,7 +3,7 @@
 //! Each returns a type that the next step demands, so nothing can be routed or subscribed past it.
 
 use crate::peer::Peer;
-use dialtone_identity::permission::{Permissions, Subscribing};
+use dialtone_identity::permission::{Permissions, ResponseLimits, Subscribing};
 use dialtone_wire::client::Publish;
 use std::time::Instant;
 
@@ -47,6 +47,11 @@ pub fn publish<'a>(
         Some(_) if peer.tracks_replies() && peer.may_answer(message.subject, now) => Ok(Authorized(message)),
         Some(_) => Err(Denied),
     }
+}
+
+/// How many answers to `subject` a request with that reply subject allows, whatever else these rights say of it.
+pub fn answers<'a>(permissions: &'a Permissions, _subject: &[u8]) -> Option<&'a ResponseLimits> {
+    permissions.allow_responses()
 }
 
 /// Where a message's trace is told.

@@ -549,7 +549,7 @@ fn agrees_with_explain(
     subject: &str,
     got: &[(usize, usize, Got)],
 ) {
-    let chances = explain::publish(&played.accounts[account], None, subject.as_bytes());
+    let chances = explain::publish(&played.accounts[account], &[None], subject.as_bytes());
     let mut expected: BTreeMap<(usize, String), usize> = BTreeMap::new();
     let mut groups = 0;
     for place in explain::places(&chances) {

@@ -1,7 +1,7 @@
 //! `dialtone` without a subcommand: the server, with the command line of `nats-server`.
 
 use dialtone_config::flags::{self, Command, Flags};
-use dialtone_config::{ConfigErrors, Location, Options};
+use dialtone_config::{ConfigErrors, Location, Options, Partial};
 use dialtone_server::Server;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -153,6 +153,12 @@ fn options_again(flags: &Flags) -> Result<Options, ConfigErrors> {
 /// Reads a file of this machine, and what it includes.
 pub(crate) fn load(path: &Path) -> Result<Options, ConfigErrors> {
     dialtone_config::load(path, &mut |file: &Path| std::fs::read(file), &|name| std::env::var(name).ok())
+}
+
+/// The same, without what a server would refuse and the rest can be understood without.
+pub(crate) fn load_partial(path: &Path) -> Result<Partial, ConfigErrors> {
+    let env = |name: &str| std::env::var(name).ok();
+    dialtone_config::load_partial(path, &mut |file: &Path| std::fs::read(file), &env)
 }
 
 /// Keys and certificates are good too.

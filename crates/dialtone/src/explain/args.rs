@@ -55,7 +55,7 @@ struct Arguments {
     /// The account in which it is published or subscribed
     #[arg(long, value_name = "NAME", default_value = "$G")]
     account: String,
-    /// Who does it: a user's name or NKey, or a file with its JWT or credentials
+    /// Who does it: a user's name or NKey, or a file with its JWT or credentials; any user of the account if left out
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// For sub: in this queue group

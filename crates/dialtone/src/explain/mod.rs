@@ -53,8 +53,8 @@ fn answer(parsed: &Parsed) -> Result<(String, i32)> {
 fn ask(asked: &Asked) -> Result<Report> {
     match &asked.whom {
         Whom::Config(file) => {
-            let options = serve::load(Path::new(file)).and_then(serve::checked)?;
-            Ok(Explainer::new(options)?.answer(&asked.question)?)
+            let partial = serve::load_partial(Path::new(file))?;
+            Ok(Explainer::new(partial)?.answer(&asked.question)?)
         }
         Whom::Server { url, creds, authorities } => {
             server::ask(url, creds.as_deref(), authorities.as_deref(), &asked.question)

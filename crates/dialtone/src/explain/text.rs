@@ -10,7 +10,9 @@ pub fn describe(report: &Report) -> String {
         Action::Publish => "publishes to",
         Action::Subscribe => "subscribes to",
     };
+    let is_any = report.steps.iter().any(|step| matches!(step.what, What::Users { .. }));
     let user = match question.user.as_deref() {
+        None if is_any => "any user".to_owned(),
         None => "someone".to_owned(),
         Some(jwt) if jwt.starts_with("ey") => "the user of the JWT".to_owned(),
         Some(name) => format!("user {name}"),
@@ -42,17 +44,24 @@ pub fn describe(report: &Report) -> String {
 fn lines(step: &Step, action: Action) -> Vec<String> {
     let place = |at: &Option<String>| at.as_ref().map(|at| format!("  [{at}]")).unwrap_or_default();
     match &step.what {
-        What::Permission { allowed, rule, each_looked_at } => {
-            let verb = match action {
-                Action::Publish => "publish",
-                Action::Subscribe => "subscribe",
-            };
-            let may = if *allowed { "may" } else { "may not" };
-            let mut lines = vec![format!("{may} {verb} {}: {}", step.subject, decides(rule.as_ref(), verb))];
+        What::Permission { allowed, only, rule, each_looked_at } => {
+            let verb = verb(action);
+            let subject = &step.subject;
+            let decides = decides(rule.as_ref(), verb);
+            let mut lines = vec![match (*allowed, only) {
+                (true, None) => format!("may {verb} {subject}: {decides}"),
+                (true, Some(only)) => format!("may {verb} {subject} only {only}: allow_responses"),
+                (false, None) => format!("may not {verb} {subject}: {decides}"),
+                (false, Some(only)) => format!("may not {verb} {subject}: {decides}; it may {only}"),
+            }];
             if *each_looked_at {
                 lines.push("it reaches out of what is allowed: each message is looked at, too".to_owned());
             }
             lines
+        }
+        What::Users { users, more } => {
+            let verb = verb(action);
+            who(users, *more, &format!("{verb} {}", step.subject), verb)
         }
         What::Mapping { mapping, percent, to, drawn, at } => {
             let to = match to {
@@ -93,6 +102,13 @@ fn lines(step: &Step, action: Action) -> Vec<String> {
     }
 }
 
+fn verb(action: Action) -> &'static str {
+    match action {
+        Action::Publish => "publish",
+        Action::Subscribe => "subscribe",
+    }
+}
+
 fn decides(rule: Option<&Rule>, verb: &str) -> String {
     let Some(Rule { list, entry, at }) = rule else { return "nothing denies it".to_owned() };
     let at = at.as_ref().map(|at| format!("  [{at}]")).unwrap_or_default();
@@ -103,17 +119,29 @@ fn decides(rule: Option<&Rule>, verb: &str) -> String {
 }
 
 fn receivers(users: &[Who], more: usize, others: Option<&str>) -> Vec<String> {
-    let mut lines = Vec::new();
-    let may: Vec<&str> = users.iter().filter(|who| who.may).map(|who| who.user.as_str()).collect();
-    let more = if more > 0 { format!(" ({more} users more are not listed)") } else { String::new() };
-    match (may.is_empty(), others) {
-        (_, Some(others)) => lines.push(format!("may receive it: {others}")),
-        (false, None) => lines.push(format!("may receive it: {}{more}", may.join(", "))),
-        (true, None) if users.is_empty() => lines.push("the account has no users".to_owned()),
-        (true, None) => lines.push(format!("none of its users may receive it{more}")),
+    match others {
+        Some(others) => vec![format!("may receive it: {others}")],
+        None if users.is_empty() => vec!["the account has no users".to_owned()],
+        None => who(users, more, "receive it", "subscribe"),
     }
+}
+
+/// Who may do something, and why the others may not; `verb` says which of their rights decide.
+fn who(users: &[Who], more: usize, what: &str, verb: &str) -> Vec<String> {
+    let named = |who: &Who| match &who.only {
+        Some(only) => format!("{} (only {only})", who.user),
+        None => who.user.clone(),
+    };
+    let may: Vec<String> = users.iter().filter(|who| who.may).map(named).collect();
+    let more = if more > 0 { format!(" ({more} users more are not listed)") } else { String::new() };
+    let mut lines = vec![if may.is_empty() {
+        format!("none of its users may {what}{more}")
+    } else {
+        format!("may {what}: {}{more}", may.join(", "))
+    }];
     for who in users.iter().filter(|who| !who.may) {
-        lines.push(format!("{} may not: {}", who.user, decides(who.rule.as_ref(), "subscribe")));
+        let only = who.only.as_ref().map(|only| format!("; it may {only}")).unwrap_or_default();
+        lines.push(format!("{} may not: {}{only}", who.user, decides(who.rule.as_ref(), verb)));
     }
     lines
 }

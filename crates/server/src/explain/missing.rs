@@ -201,9 +201,9 @@ impl Told<'_> {
     /// Imports between these accounts that do not hold.
     fn invalid(&mut self, here: &str, others: &[String]) {
         for name in std::iter::once(here).chain(others.iter().map(String::as_str)) {
-            for (subject, why) in self.around.agreed(name).invalid {
+            for (subject, why, at) in self.around.agreed(name).invalid {
                 let name = self.around.name_of(name);
-                self.note(format!("account {name} cannot import {subject:?}: {why}"), None);
+                self.note(format!("account {name} cannot import {subject:?}: {why}"), at);
             }
         }
     }

@@ -10,6 +10,7 @@ mod publish;
 mod report;
 mod subscribe;
 mod surroundings;
+mod users;
 
 pub use report::{Action, Kind, Live, Question, Report, Rule, Step, Verdict, What, Who};
 
@@ -18,9 +19,10 @@ use crate::log::Logger;
 use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::tokens::resolver::{Reach, Resolver, Source};
-use dialtone_config::Options;
+use dialtone_config::{ConfigError, Partial};
 use dialtone_net::Threads;
 use dialtone_subject::{is_valid_filter, is_valid_literal};
+use std::collections::HashMap;
 use std::sync::Arc;
 use surroundings::Surroundings;
 
@@ -36,9 +38,6 @@ pub enum QuestionError {
     /// There is no such user in the account.
     #[error("account {1:?} has no user {0:?}")]
     User(String, String),
-    /// The account has users, and none is named.
-    #[error("account {0:?} has users: say which one, by name or NKey")]
-    UserMissing(String),
     /// The user's JWT lets it in nowhere, for this reason.
     #[error("the user's JWT is not believed: {0}")]
     Jwt(String),
@@ -51,13 +50,44 @@ pub enum QuestionError {
 }
 
 /// What answers questions about a configuration that no server runs with.
-pub struct Explainer(Arc<Shared>);
+pub struct Explainer {
+    shared: Arc<Shared>,
+    left_out: LeftOut,
+}
+
+/// What a server would refuse of a configuration, and the answers go without.
+#[derive(Default)]
+pub(crate) struct LeftOut {
+    not_supported: Vec<ConfigError>,
+    /// By account: of what, why, and where.
+    imports: HashMap<String, Vec<(String, String, Option<String>)>>,
+}
+
+impl LeftOut {
+    fn imports_of(&self, account: &str) -> Vec<(String, String, Option<String>)> {
+        self.imports.get(account).cloned().unwrap_or_default()
+    }
+
+    /// The keys that are not supported.
+    fn note(&self) -> Option<String> {
+        users::left_out(&self.not_supported)
+    }
+}
 
 impl Explainer {
     /// Makes the accounts of a configuration, with all that they share. Nothing is listened on.
     ///
     /// Errors: see [`StartError`]. A folder of tokens is made if it is not there, as it is at start.
-    pub fn new(options: Options) -> Result<Self, StartError> {
+    pub fn new(partial: Partial) -> Result<Self, StartError> {
+        let Partial { mut options, not_supported, imports } = partial;
+        let mut left_out = LeftOut { not_supported, imports: HashMap::new() };
+        for (account, import, error) in imports {
+            let why = if error.help.is_empty() { error.problem } else { error.help };
+            let import = (import.subject, why, surroundings::place(&error.at));
+            left_out.imports.entry(account).or_default().push(import);
+        }
+        // Nobody connects, so certificates need not be at hand.
+        (options.tls, options.ocsp) = (None, Default::default());
         let log = Logger::silent();
         let identity = identity(&options, 0);
         let policy = Policy::new(options, &identity)?;
@@ -68,12 +98,12 @@ impl Explainer {
             let _ = shared.look_up(&key, Reach::Anywhere);
         }
         shared.find_system();
-        Ok(Self(shared))
+        Ok(Self { shared, left_out })
     }
 
     /// The answer to a question.
     pub fn answer(&self, question: &Question) -> Result<Report, QuestionError> {
-        answer(&self.0, question, Facts::Configured)
+        answer(&self.shared, &self.left_out, question, Facts::Configured)
     }
 }
 
@@ -91,15 +121,24 @@ fn known_accounts(shared: &Shared) -> Vec<String> {
 
 /// What there is to tell of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Facts {
+enum Facts {
     /// Agreements and rights.
     Configured,
     /// And who listens.
     Living,
 }
 
-/// The answer to a question.
-pub(crate) fn answer(shared: &Shared, question: &Question, facts: Facts) -> Result<Report, QuestionError> {
+/// The answer of a running server.
+pub(crate) fn answer_living(shared: &Shared, question: &Question) -> Result<Report, QuestionError> {
+    answer(shared, &LeftOut::default(), question, Facts::Living)
+}
+
+fn answer(
+    shared: &Shared,
+    left_out: &LeftOut,
+    question: &Question,
+    facts: Facts,
+) -> Result<Report, QuestionError> {
     let valid = match question.action {
         Action::Publish if !is_valid_literal(question.subject.as_bytes()) => {
             Err(QuestionError::Subject(question.subject.clone()))
@@ -110,14 +149,14 @@ pub(crate) fn answer(shared: &Shared, question: &Question, facts: Facts) -> Resu
         _ => Ok(()),
     };
     valid?;
-    let around = Surroundings::new(shared, facts);
+    let around = Surroundings::new(shared, left_out, facts);
     let account = around.account(&question.account)?;
-    let user = around.user(&account, question.user.as_deref())?;
+    let users = around.users(&account, question.user.as_deref())?;
     if let Some(other) = &question.other {
         around.account(other)?;
     }
     Ok(match question.action {
-        Action::Publish => publish::report(&around, question, &account, &user),
-        Action::Subscribe => subscribe::report(&around, question, &account, &user),
+        Action::Publish => publish::report(&around, question, &account, &users),
+        Action::Subscribe => subscribe::report(&around, question, &account, &users),
     })
 }

@@ -2,7 +2,8 @@
 
 use super::missing;
 use super::report::{Kind, Question, Report, Step, Verdict, What};
-use super::surroundings::{Surroundings, User, place, rule, text};
+use super::surroundings::{Surroundings, place, text};
+use super::users::Users;
 use dialtone_broker::account::Account;
 use dialtone_broker::explain::{self, Chance, Place, Request, Then};
 use dialtone_broker::sharing::responses;
@@ -15,14 +16,13 @@ pub(super) fn report(
     around: &Surroundings<'_>,
     question: &Question,
     account: &Arc<Account>,
-    user: &User,
+    users: &Users,
 ) -> Report {
-    let permissions = user.permissions.as_deref();
-    let chances = explain::publish(account, permissions, question.subject.as_bytes());
+    let chances = explain::publish(account, &users.rights(), question.subject.as_bytes());
     let other = question.other.as_deref().and_then(|other| around.account(other).ok());
-    let mut way = Way { around, user, wanted: other.clone(), steps: Vec::new(), reached: Vec::new() };
+    let mut way = Way { around, users, wanted: other.clone(), steps: Vec::new(), reached: Vec::new() };
     let at = At { level: 0, account, subject: &question.subject };
-    if let Some(note) = &user.note {
+    for note in around.left_out.note().iter().chain(&users.note) {
         way.note(at, note.clone());
     }
     if question.subject.as_bytes().starts_with(responses::PREFIX) {
@@ -30,7 +30,7 @@ pub(super) fn report(
                     back to who asked, and no other goes anywhere";
         way.note(at, note.into());
     }
-    way.chances(at, &chances, None);
+    way.chances(at, &chances);
     let Way { mut steps, reached, .. } = way;
     let is_wanted =
         |place: &&(Arc<Account>, bool)| other.as_ref().is_none_or(|other| Arc::ptr_eq(other, &place.0));
@@ -90,7 +90,7 @@ impl At<'_> {
 
 struct Way<'a> {
     around: &'a Surroundings<'a>,
-    user: &'a User,
+    users: &'a Users,
     /// Where the message should arrive.
     wanted: Option<Arc<Account>>,
     steps: Vec<Step>,
@@ -111,8 +111,8 @@ impl Way<'_> {
         self.step(at, What::Note { note, at: None });
     }
 
-    /// What an account makes of a message. `by`: how it came, if it came from elsewhere.
-    fn chances(&mut self, at: At<'_>, chances: &[Chance], by: Option<Kind>) {
+    /// What an account makes of a message.
+    fn chances(&mut self, at: At<'_>, chances: &[Chance]) {
         for chance in chances {
             let mut inner = at;
             if let Some((mapping, outcome)) = &chance.mapping {
@@ -141,28 +141,24 @@ impl Way<'_> {
                         What::Stops { why: "the mapping loses it, on purpose".into(), at: None },
                     );
                 }
-                Then::Denied(subject, ruling) => {
-                    let entry = self.user.permissions.as_ref().and_then(|p| p.publish_entry(*ruling));
-                    let rule = rule("publish", *ruling, entry);
+                Then::Denied(subject, publishing) => {
                     let subject = text(subject);
                     let at = At { subject: &subject, ..inner };
-                    self.step(at, What::Permission { allowed: false, rule, each_looked_at: false });
+                    self.step(at, self.users.publish(publishing));
                 }
-                Then::Arrives(place) => self.place(inner, place, by),
+                Then::Arrives(place) => self.place(inner, place),
             }
         }
     }
 
-    fn place(&mut self, at: At<'_>, place: &Place, by: Option<Kind>) {
+    fn place(&mut self, at: At<'_>, place: &Place) {
         if self.is_full_for(place) {
             return;
         }
         let subject = text(&place.subject);
         let at = At { subject: &subject, account: &place.account, ..at };
-        if let (Some(ruling), None) = (place.ruling, by) {
-            let entry = self.user.permissions.as_ref().and_then(|p| p.publish_entry(ruling));
-            let rule = rule("publish", ruling, entry);
-            self.step(at, What::Permission { allowed: true, rule, each_looked_at: false });
+        if !place.publishing.is_empty() {
+            self.step(at, self.users.publish(&place.publishing));
         }
         let arrives = self.around.arrives(at.account, at.subject, &place.listeners);
         let may_be_had = self.around.may_be_had(&arrives, at.account, &place.subject);
@@ -191,7 +187,7 @@ impl Way<'_> {
                 export_at,
             };
             self.step(at, what);
-            self.place(at.deeper(), there, Some(Kind::Stream));
+            self.place(at.deeper(), there);
         }
         for request in &place.services {
             self.request(at, request);
@@ -225,6 +221,6 @@ impl Way<'_> {
             let why = "it was asked on the way already: a request comes to no service twice, nor through more than 64";
             return self.step(there, What::Stops { why: why.into(), at: None });
         }
-        self.chances(there, &request.chances, Some(Kind::Service));
+        self.chances(there, &request.chances);
     }
 }

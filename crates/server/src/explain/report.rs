@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct Question {
     /// An account, by its name or public NKey.
     pub account: String,
-    /// A user in it, by name or NKey; in operator mode, its JWT or the name of one who is connected.
+    /// A user in it, by name or NKey; in operator mode, its JWT or the name of one who is connected. `None`: any of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// What the user does.
@@ -88,8 +88,11 @@ pub struct Rule {
 pub struct Who {
     /// Its name or NKey.
     pub user: String,
-    /// Whether it may have the message.
+    /// Whether it may.
     pub may: bool,
+    /// The only way in which it may, such as in a queue group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
     /// What decides. `None`: it has all rights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
@@ -124,12 +127,22 @@ pub enum What {
     Permission {
         /// How.
         allowed: bool,
+        /// The only way in which it may, such as to answer requests.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<String>,
         /// What decides. `None`: it has all rights.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rule: Option<Rule>,
         /// For a subscription: each message is looked at too, for it reaches out of what is allowed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         each_looked_at: bool,
+    },
+    /// No user was named: what the rights of each decide.
+    Users {
+        /// Users who may, or may not: of each the first few.
+        users: Vec<Who>,
+        /// Users that are not listed.
+        more: usize,
     },
     /// The account maps the subject.
     Mapping {

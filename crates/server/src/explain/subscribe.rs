@@ -3,10 +3,10 @@
 use super::missing;
 use super::publish::{At, STEPS_MAX, cut};
 use super::report::{Kind, Question, Report, Step, Verdict, What};
-use super::surroundings::{Surroundings, User, place, rule};
+use super::surroundings::{Surroundings, place};
+use super::users::Users;
 use dialtone_broker::account::Account;
 use dialtone_broker::explain::{self, Source};
-use dialtone_identity::permission::{Ruling, Subscribing};
 use dialtone_subject::set;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(super) fn report(
     around: &Surroundings<'_>,
     question: &Question,
     account: &Arc<Account>,
-    user: &User,
+    users: &Users,
 ) -> Report {
     let filter = question.subject.as_bytes();
     let queue = question.queue.as_deref().map(str::as_bytes);
@@ -26,16 +26,11 @@ pub(super) fn report(
         what,
     };
     let at = At { level: 0, account, subject: &question.subject };
-    if let Some(note) = &user.note {
+    for note in around.left_out.note().iter().chain(&users.note) {
         steps.push(step(at, What::Note { note: note.clone(), at: None }));
     }
-    let permissions = user.permissions.as_deref();
-    let (may, ruling) =
-        permissions.map_or((Subscribing::Allowed, Ruling::Open), |p| p.subscribing(filter, queue));
-    let rule = rule("subscribe", ruling, permissions.and_then(|p| p.subscribe_entry(ruling)));
-    let allowed = may != Subscribing::Denied;
-    let each_looked_at = may == Subscribing::AllowedWithDeliveryCheck;
-    steps.push(step(at, What::Permission { allowed, rule, each_looked_at }));
+    let (what, allowed) = users.subscribe(filter, queue);
+    steps.push(step(at, what));
     let report = |verdict, steps| Report { question: question.clone(), verdict, steps };
     if !allowed {
         return report(Verdict::Refused, steps);

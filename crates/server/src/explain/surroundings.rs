@@ -1,7 +1,8 @@
 //! What an answer needs to know beside the way itself: accounts by name, users with their rights, and where things stand.
 
-use super::report::{Live, Rule, What, Who};
-use super::{Facts, QuestionError};
+use super::report::{Live, Rule, What};
+use super::users::{List, User, Users, receiver};
+use super::{Facts, LeftOut, QuestionError};
 use crate::internal::is_own;
 use crate::policy::Policy;
 use crate::shared::Shared;
@@ -12,37 +13,27 @@ use dialtone_config::Location;
 use dialtone_config::sharing::{Export, Import, Mapping};
 use dialtone_identity::authenticator::{Grant, Surroundings as Judge};
 use dialtone_identity::jwt::trust::{Presented, Proof};
-use dialtone_identity::permission::{Entry, Permissions, Ruling};
+use dialtone_identity::permission::{Entry, Ruling};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Users that are listed of those who may have a message, and of those who may not.
-const USERS_MAX: usize = 8;
-
 /// What every JWT begins with.
 const JWT_BEGINS: &str = "ey";
-
-/// A user who does something.
-pub(super) struct User {
-    /// Its rights; `None`: everything.
-    pub permissions: Option<Arc<Permissions>>,
-    /// What is to be known of who it is.
-    pub note: Option<String>,
-}
 
 /// What an account agreed on, wherever that stands.
 pub(super) struct Agreed {
     pub exports: Vec<Export>,
     pub imports: Vec<Import>,
     pub mappings: Vec<Mapping>,
-    /// Imports that do not hold, with the reason.
-    pub invalid: Vec<(String, String)>,
+    /// Imports that do not hold: of what, why, and where they stand.
+    pub invalid: Vec<(String, String, Option<String>)>,
 }
 
 pub(super) struct Surroundings<'a> {
     pub shared: &'a Shared,
     pub policy: Arc<Policy>,
     pub facts: Facts,
+    pub left_out: &'a LeftOut,
     /// Where each account stands in the configuration.
     places: HashMap<String, usize>,
     /// The users of the configuration, by account.
@@ -50,7 +41,7 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl<'a> Surroundings<'a> {
-    pub fn new(shared: &'a Shared, facts: Facts) -> Self {
+    pub fn new(shared: &'a Shared, left_out: &'a LeftOut, facts: Facts) -> Self {
         let policy = shared.policy();
         let names = policy.options.accounts.iter().map(|account| account.name.clone());
         let places = names.zip(0..).collect();
@@ -60,7 +51,7 @@ impl<'a> Surroundings<'a> {
             users.entry(account.to_owned()).or_default().push(grant.clone());
         }
         users.values_mut().for_each(|users| users.sort_by(|a, b| a.user.cmp(&b.user)));
-        Self { shared, policy, facts, places, users }
+        Self { shared, policy, facts, left_out, places, users }
     }
 
     /// The account of this name or key.
@@ -88,30 +79,32 @@ impl<'a> Surroundings<'a> {
         self.users.get(&*account.name).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// A user of an account, with its rights.
-    pub fn user(&self, account: &Account, name: Option<&str>) -> Result<User, QuestionError> {
-        if self.policy.authenticator.operators().is_some() {
-            return self.user_by_token(account, name);
-        }
-        let Some(name) = name else {
-            let has_users = !self.users_of(account).is_empty();
-            return if has_users {
-                Err(QuestionError::UserMissing(account.name.to_string()))
-            } else {
-                Ok(User { permissions: None, note: None })
-            };
+    /// The user of an account that is named, or all that it has.
+    pub fn users(&self, account: &Account, name: Option<&str>) -> Result<Users, QuestionError> {
+        let known = self.users_of(account);
+        let user = |grant: &Grant| {
+            let name = Some(grant.user.clone());
+            User { name, permissions: grant.permissions.clone() }
         };
-        match self.users_of(account).iter().find(|grant| *grant.user == *name) {
-            Some(grant) => Ok(User { permissions: grant.permissions.clone(), note: None }),
-            None => Err(QuestionError::User(name.to_owned(), account.name.to_string())),
+        let anyone = || User { name: None, permissions: None };
+        match name {
+            Some(name) if self.policy.authenticator.operators().is_some() => {
+                Ok(Users::one(self.user_by_token(account, name)?))
+            }
+            None if self.policy.authenticator.operators().is_some() => {
+                let note = "no user is named: what is said of rights is true of one that has all";
+                Ok(Users { note: Some(note.into()), ..Users::one(anyone()) })
+            }
+            Some(name) => match known.iter().find(|grant| *grant.user == *name) {
+                Some(grant) => Ok(Users::one(user(grant))),
+                None => Err(QuestionError::User(name.to_owned(), account.name.to_string())),
+            },
+            None if known.is_empty() => Ok(Users::one(anyone())),
+            None => Ok(Users { all: known.iter().map(user).collect(), is_one: false, note: None }),
         }
     }
 
-    fn user_by_token(&self, account: &Account, name: Option<&str>) -> Result<User, QuestionError> {
-        let Some(name) = name else {
-            let note = "no user is named: what is said of rights is true of one that has all";
-            return Ok(User { permissions: None, note: Some(note.into()) });
-        };
+    fn user_by_token(&self, account: &Account, name: &str) -> Result<User, QuestionError> {
         if name.starts_with(JWT_BEGINS) {
             return self.user_of_jwt(account, name).map_err(|why| QuestionError::Jwt(why.to_string()));
         }
@@ -123,7 +116,7 @@ impl<'a> Surroundings<'a> {
         });
         let claimed =
             connected.ok_or_else(|| QuestionError::User(name.to_owned(), account.name.to_string()))?;
-        Ok(User { permissions: claimed.permissions.clone(), note: None })
+        Ok(User { name: Some(name.into()), permissions: claimed.permissions.clone() })
     }
 
     /// A user as it would come in over TCP from anywhere, its key proven.
@@ -139,7 +132,7 @@ impl<'a> Surroundings<'a> {
             time_of_day: &|zone| Judge::time_of_day(self.shared, zone),
         };
         let claimed = operators.admit(&operators.user(jwt)?, &believed.token, &presented)?;
-        Ok(User { permissions: claimed.permissions, note: None })
+        Ok(User { name: None, permissions: claimed.permissions })
     }
 
     /// What an account agreed on.
@@ -150,7 +143,7 @@ impl<'a> Surroundings<'a> {
                 exports: claims.exports.clone(),
                 imports: claims.imports.clone(),
                 mappings: claims.mappings.clone(),
-                invalid: claims.invalid.clone(),
+                invalid: claims.invalid.iter().map(|(of, why)| (of.clone(), why.clone(), None)).collect(),
             };
         }
         let options = &self.policy.options;
@@ -159,7 +152,7 @@ impl<'a> Surroundings<'a> {
             exports: found.map(|a| a.exports.clone()).unwrap_or_default(),
             imports: found.map(|a| a.imports.clone()).unwrap_or_default(),
             mappings: found.map(|a| a.mappings.clone()).unwrap_or_default(),
-            invalid: Vec::new(),
+            invalid: self.left_out.imports_of(account),
         };
         if account == GLOBAL {
             agreed.mappings.clone_from(&options.mappings);
@@ -188,13 +181,10 @@ impl<'a> Surroundings<'a> {
 
     /// What a message of `subject` finds in `account`.
     pub fn arrives(&self, account: &Account, subject: &str, listeners: &Listeners) -> What {
-        let (mut may, mut may_not) = (Vec::new(), Vec::new());
-        let mut more = 0;
+        let mut list = List::default();
         let users = self.users_of(account);
         for grant in users {
-            let who = self.receiver(&grant.user, grant.permissions.as_deref(), subject);
-            let list = if who.may { &mut may } else { &mut may_not };
-            if list.len() < USERS_MAX { list.push(who) } else { more += 1 }
+            list.add(receiver(&grant.user, grant.permissions.as_deref(), subject));
         }
         let others = if self.policy.authenticator.operators().is_some() {
             Some("users whose JWT allows it".to_owned())
@@ -203,14 +193,8 @@ impl<'a> Surroundings<'a> {
         } else {
             None
         };
-        may.append(&mut may_not);
-        What::Arrives { users: may, more, others, live: self.live(listeners) }
-    }
-
-    fn receiver(&self, user: &str, permissions: Option<&Permissions>, subject: &str) -> Who {
-        let ruling = permissions.map_or(Ruling::Open, |p| p.delivering(subject.as_bytes(), None));
-        let rule = permissions.and_then(|p| rule("subscribe", ruling, p.subscribe_entry(ruling)));
-        Who { user: user.to_owned(), may: ruling.allows(), rule }
+        let (users, more) = list.end();
+        What::Arrives { users, more, others, live: self.live(listeners) }
     }
 
     fn live(&self, listeners: &Listeners) -> Option<Live> {

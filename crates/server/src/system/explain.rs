@@ -1,7 +1,7 @@
 //! Why a message arrives, or does not, asked of a running server: it tells who listens, too.
 
 use super::requests::{Failure, answer_with};
-use crate::explain::{Facts, Question, answer as explained};
+use crate::explain::{Question, answer_living};
 use crate::internal::{Desk, Message};
 use serde_json::to_value;
 
@@ -10,7 +10,7 @@ pub(super) fn answer(desk: &mut Desk, message: &Message) {
     let question = serde_json::from_slice::<Question>(&message.payload);
     answer_with(desk, message, "ExplainEventOptions", "ExplainOptions", |shared, _| {
         let question = question.map_err(|problem| Failure::Refused(problem.to_string()))?;
-        let report = explained(shared, &question, Facts::Living);
+        let report = answer_living(shared, &question);
         let report = report.map_err(|problem| Failure::Refused(problem.to_string()))?;
         to_value(report).map_err(|problem| Failure::Failed(problem.to_string()))
     });
