@@ -27,7 +27,8 @@ mod warnings;
 
 pub use error::{ConfigError, ConfigErrors, ErrorKind, Location};
 
-pub use language::{Env, Files};
+pub use language::{Env, Files, parse_size};
 pub use options::Options;
 pub use read::{Partial, load, load_partial, load_partial_text, load_text};
+pub use reader::parse_duration;
 pub use secret::Secret;

@@ -15,6 +15,7 @@ pub use digest::digest;
 pub use parser::{parse_file, parse_text};
 pub use value::{Entry, Kind, Map, Value};
 pub(crate) use values::QUOTE_VARIABLE;
+pub use values::parse_size;
 
 /// Bytes of one configuration file; a larger one is refused.
 pub const FILE_BYTES_MAX: usize = 64 << 20;

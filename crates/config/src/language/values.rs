@@ -272,6 +272,13 @@ fn classify(text: String, at: &Location) -> Result<Kind, ConfigError> {
     Ok(if suffix.eq_ignore_ascii_case("m") { Kind::Millions(product) } else { Kind::Integer(product) })
 }
 
+/// A whole number that is not negative, with the suffix of a size if it has one: `10k` is 10,000, `1kb` is 1,024.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, suffix) = text.split_at_checked(digits)?;
+    number.parse::<u64>().ok()?.checked_mul(u64::try_from(unit(suffix)?).ok()?)
+}
+
 /// What an integer's suffix multiplies by: `k` is 1000, `kb`, `ki` and `kib` are 1024, and so on to `e`. None: no such suffix.
 fn unit(suffix: &str) -> Option<i64> {
     let suffix = suffix.to_ascii_lowercase();

@@ -1,20 +1,17 @@
-//! The command line of `dialtone bench`: a table of modes and a table of options, from which the help is made.
+//! The command line of `dialtone bench`, and the table of modes.
 
 use super::load::Stop;
 use super::scenario::Scenario;
 use super::shape::{Pace, Shape};
 use super::target::Target;
-use anyhow::{Context as _, Result, bail};
+use super::values;
+use crate::command_line::{self, Parsed};
+use anyhow::{Result, bail};
+use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
-
-/// What the arguments ask for.
-pub enum Parsed {
-    /// To be told how it works.
-    Help,
-    /// To be run.
-    Bench(Box<Options>),
-}
 
 /// A run, as asked for.
 pub struct Options {
@@ -36,34 +33,85 @@ pub struct Options {
     pub pid: Option<u32>,
 }
 
-/// What the options set, before a mode makes a scenario of it.
-#[derive(Default)]
+/// Puts load on a NATS server and reports what it carried. Every message must arrive.
+#[derive(Parser)]
+#[command(name = "dialtone bench", after_help = modes())]
 struct Given {
-    server: Option<String>,
+    /// What load: one of the modes below, or `compare`, which sets two server binaries side by side
+    #[arg(value_parser = mode(), hide_possible_values = true)]
+    mode: Option<&'static Mode>,
+    /// The server: nats://USER:PASSWORD@HOST:PORT, nats://TOKEN@HOST:PORT, or tls://
+    #[arg(long, value_name = "URL", default_value = "nats://127.0.0.1:4222")]
+    server: String,
+    /// Enter as the user of this creds file
+    #[arg(long, value_name = "FILE", conflicts_with = "nkey")]
+    creds: Option<PathBuf>,
+    /// Enter by the NKey whose seed this file holds
+    #[arg(long, value_name = "FILE")]
+    nkey: Option<PathBuf>,
+    /// Use TLS; any certificate is accepted, unless there is a --tls-ca
+    #[arg(long)]
     tls: bool,
-    size: Option<usize>,
-    messages: Option<u64>,
+    /// Use TLS, and verify the server's certificate by those of this file
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// Payload of a message, such as 1kb
+    #[arg(long, value_name = "BYTES", default_value = "128", value_parser = values::bytes)]
+    size: usize,
+    /// Stop after so many published messages, such as 10k
+    #[arg(long, value_name = "N", value_parser = values::count, conflicts_with = "duration")]
+    msgs: Option<u64>,
+    /// Stop after so long, such as 10s [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     duration: Option<Duration>,
+    /// Run for so long before measuring
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     warmup: Option<Duration>,
+    /// Messages a second, all publishers together
+    #[arg(long, value_name = "N", value_parser = values::count)]
     rate: Option<u64>,
+    /// With a rate: messages a publisher sends at once
+    #[arg(long, value_name = "N", value_parser = values::count)]
     burst: Option<u64>,
+    /// Subjects side by side, each with its own publishers and subscribers
+    #[arg(long, value_name = "N", value_parser = values::number)]
     channels: Option<usize>,
+    /// Publishers of each subject
+    #[arg(long, value_name = "N", value_parser = values::number)]
     publishers: Option<usize>,
+    /// Subscribers of each subject
+    #[arg(long, value_name = "N", value_parser = values::number)]
     subscribers: Option<usize>,
+    /// Connections that send requests
+    #[arg(long, value_name = "N", value_parser = values::number)]
     requesters: Option<usize>,
+    /// Connections of churn and idle
+    #[arg(long, value_name = "N", value_parser = values::number)]
     connections: Option<usize>,
+    /// Subscriptions of subs
+    #[arg(long, value_name = "N", value_parser = values::number)]
     subscriptions: Option<usize>,
-    subject: Option<String>,
+    /// Where to publish
+    #[arg(long, value_name = "SUBJECT", default_value = "bench.load")]
+    subject: String,
+    /// Subscribers form this queue group
+    #[arg(long, value_name = "NAME")]
     queue: Option<String>,
+    /// For request: another program answers
+    #[arg(long)]
     no_responder: bool,
-    json: bool,
-    no_progress: bool,
+    /// Report the CPU time and memory of this local server process, too
+    #[arg(long, value_name = "PID")]
     pid: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// No progress bar
+    #[arg(long)]
+    no_progress: bool,
 }
 
 const DURATION_DEFAULT: Duration = Duration::from_secs(5);
-const SIZE_DEFAULT: usize = 128;
-const SUBJECT_DEFAULT: &str = "bench.load";
 
 struct Mode {
     name: &'static str,
@@ -75,7 +123,7 @@ struct Mode {
 const MODES: &[Mode] = &[
     Mode { name: "pub", help: "publish only", scenario: |given| given.flow(1, 1, 0) },
     Mode { name: "sub", help: "receive what others publish", scenario: |given| Scenario::Listen {
-        subject: given.subject(), queue: given.queue.clone(), subscribers: given.subscribers.unwrap_or(1) } },
+        subject: given.subject.clone(), queue: given.queue.clone(), subscribers: given.subscribers.unwrap_or(1) } },
     Mode { name: "fanout", help: "one publisher, each subscriber (10) gets every message", scenario: |given| given.flow(1, 1, 10) },
     Mode { name: "1:1", help: "one publisher, one subscriber", scenario: |given| given.flow(1, 1, 1) },
     Mode { name: "fanin", help: "several publishers (8), one subscriber", scenario: |given| given.flow(1, 8, 1) },
@@ -85,111 +133,45 @@ const MODES: &[Mode] = &[
     Mode { name: "steady", help: "1:1 at a rate (20000), sleeping between bursts; tells latencies", scenario: |given| given.paced(1, 20_000, 1) },
     Mode { name: "latency", help: "1:1, one message at a time at a low rate (1000); tells latencies", scenario: |given| given.paced(1, 1_000, 1) },
     Mode { name: "request", help: "requests, one under way for each requester (1); tells latencies", scenario: |given| Scenario::Request {
-        subject: given.subject(), requesters: given.requesters.unwrap_or(1), size: given.size(), respond: !given.no_responder } },
+        subject: given.subject.clone(), requesters: given.requesters.unwrap_or(1), size: given.size, respond: !given.no_responder } },
     Mode { name: "reply", help: "answer the requests of others", scenario: |given| Scenario::Reply {
-        subject: given.subject(), queue: given.queue.clone(), size: given.size() } },
+        subject: given.subject.clone(), queue: given.queue.clone(), size: given.size } },
     Mode { name: "churn", help: "connections (4) that subscribe, publish to themselves and unsubscribe", scenario: |given| Scenario::Churn {
-        connections: given.connections.unwrap_or(4), size: given.size() } },
+        connections: given.connections.unwrap_or(4), size: given.size } },
     Mode { name: "connect", help: "connections that come and leave, one after the other, each counted as a message; use --pid", scenario: |_| Scenario::Connect },
     Mode { name: "idle", help: "connections (1000) with a subscription each that do nothing; use --pid", scenario: |given| Scenario::Idle {
         connections: given.connections.unwrap_or(1_000) } },
     Mode { name: "subs", help: "publish over many subscriptions (1000000), a third with wildcards", scenario: |given| Scenario::Spread {
-        subscriptions: given.subscriptions.unwrap_or(1_000_000), size: given.size() } },
+        subscriptions: given.subscriptions.unwrap_or(1_000_000), size: given.size } },
 ];
 
-struct Opt {
-    name: &'static str,
-    /// What its value is called; empty for a switch, which takes none.
-    value: &'static str,
-    help: &'static str,
-    set: fn(&mut Given, &str) -> Result<()>,
+fn mode() -> impl TypedValueParser<Value = &'static Mode> {
+    let names = PossibleValuesParser::new(MODES.iter().map(|mode| mode.name));
+    // The parser before has refused other names.
+    names.try_map(|name| MODES.iter().find(|mode| mode.name == name).ok_or("no mode"))
 }
 
-#[rustfmt::skip]
-const OPTIONS: &[Opt] = &[
-    Opt { name: "--server", value: "URL", help: "nats://user:pass@host:port (nats://127.0.0.1:4222), or tls://", set: |given, value| put(&mut given.server, value) },
-    Opt { name: "--tls", value: "", help: "use TLS; any certificate is accepted", set: |given, _| on(&mut given.tls) },
-    Opt { name: "--size", value: "BYTES", help: "payload of a message (128)", set: |given, value| put(&mut given.size, value) },
-    Opt { name: "--msgs", value: "N", help: "stop after so many published messages", set: |given, value| put(&mut given.messages, value) },
-    Opt { name: "--duration", value: "SECONDS", help: "stop after so long (5)", set: |given, value| seconds(&mut given.duration, value) },
-    Opt { name: "--warmup", value: "SECONDS", help: "run for so long before measuring", set: |given, value| seconds(&mut given.warmup, value) },
-    Opt { name: "--rate", value: "N", help: "messages a second, all publishers together", set: |given, value| put(&mut given.rate, value) },
-    Opt { name: "--burst", value: "N", help: "with a rate: messages a publisher sends at once", set: |given, value| put(&mut given.burst, value) },
-    Opt { name: "--channels", value: "N", help: "subjects side by side, each with its own publishers and subscribers", set: |given, value| put(&mut given.channels, value) },
-    Opt { name: "--publishers", value: "N", help: "publishers of each subject", set: |given, value| put(&mut given.publishers, value) },
-    Opt { name: "--subscribers", value: "N", help: "subscribers of each subject", set: |given, value| put(&mut given.subscribers, value) },
-    Opt { name: "--requesters", value: "N", help: "connections that send requests", set: |given, value| put(&mut given.requesters, value) },
-    Opt { name: "--connections", value: "N", help: "connections of churn and idle", set: |given, value| put(&mut given.connections, value) },
-    Opt { name: "--subscriptions", value: "N", help: "subscriptions of subs", set: |given, value| put(&mut given.subscriptions, value) },
-    Opt { name: "--subject", value: "SUBJECT", help: "where to publish (bench.load)", set: |given, value| put(&mut given.subject, value) },
-    Opt { name: "--queue", value: "NAME", help: "subscribers form this queue group", set: |given, value| put(&mut given.queue, value) },
-    Opt { name: "--no-responder", value: "", help: "request: another program answers", set: |given, _| on(&mut given.no_responder) },
-    Opt { name: "--pid", value: "PID", help: "tell the CPU time and memory of this local server process", set: |given, value| put(&mut given.pid, value) },
-    Opt { name: "--json", value: "", help: "print JSON", set: |given, _| on(&mut given.json) },
-    Opt { name: "--no-progress", value: "", help: "no progress bar", set: |given, _| on(&mut given.no_progress) },
-];
-
-/// Reads the arguments. Errors name the option.
-pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed> {
-    let mut given = Given::default();
-    let mut mode = None;
-    let mut arguments = arguments;
-    while let Some(word) = arguments.next() {
-        if matches!(word.as_str(), "--help" | "-h" | "help") {
-            return Ok(Parsed::Help);
-        }
-        let (name, inline) = match word.split_once('=') {
-            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
-            _ => (word.as_str(), None),
-        };
-        if let Some(option) = OPTIONS.iter().find(|option| option.name == name) {
-            let value = match (option.value, inline) {
-                ("", None) => String::new(),
-                ("", Some(_)) => bail!("{name} takes no value"),
-                (_, Some(value)) => value,
-                (what, None) => arguments.next().with_context(|| format!("{name} needs a value: {what}"))?,
-            };
-            (option.set)(&mut given, &value).with_context(|| format!("{name} {value}"))?;
-        } else if let Some(found) = MODES.iter().find(|mode| mode.name == word) {
-            if mode.replace(found).is_some() {
-                bail!("one mode at a time; `{word}` is a second one");
-            }
-        } else {
-            bail!("`{word}` is no mode and no option of `dialtone bench`; see `dialtone bench --help`");
-        }
-    }
-    match mode {
-        Some(mode) => Ok(Parsed::Bench(Box::new(given.into_options(mode)?))),
-        None => Ok(Parsed::Help),
-    }
-}
-
-/// The text of `dialtone bench --help`.
-pub fn help() -> String {
-    let mut text = String::from(
-        "Puts load on a NATS server and tells what it carried. Every message must arrive.\n\n\
-         dialtone bench MODE [options]\n\
-         dialtone bench compare [options]    sets two server binaries side by side\n\nModes:\n",
-    );
+fn modes() -> String {
+    let mut text = String::from("Modes:\n");
     for mode in MODES {
+        // Writing to a String has no way to fail.
         let _ = writeln!(text, "  {:10} {}", mode.name, mode.help);
     }
-    text.push_str("\nOptions:\n");
-    for option in OPTIONS {
-        let _ = writeln!(text, "  {:24} {}", format!("{} {}", option.name, option.value), option.help);
+    text + "\n`dialtone bench compare --help` explains the comparison of two servers."
+}
+
+/// Reads the arguments. Errors name the option. Without a mode the help is asked for.
+pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed<Box<Options>>> {
+    match command_line::parse::<Given>(arguments)? {
+        Parsed::Help(text) => Ok(Parsed::Help(text)),
+        Parsed::Run(given) => match given.mode {
+            Some(mode) => given.into_options(mode).map(|options| Parsed::Run(Box::new(options))),
+            None => Ok(Parsed::Help(command_line::help::<Given>())),
+        },
     }
-    text
 }
 
 impl Given {
-    fn size(&self) -> usize {
-        self.size.unwrap_or(SIZE_DEFAULT)
-    }
-
-    fn subject(&self) -> String {
-        self.subject.clone().unwrap_or_else(|| SUBJECT_DEFAULT.to_owned())
-    }
-
     /// A flow of this form where the options say nothing else.
     fn shape(&self, channels: usize, publishers: usize, subscribers: usize, pace: Pace) -> Shape {
         Shape {
@@ -197,8 +179,8 @@ impl Given {
             publishers: self.publishers.unwrap_or(publishers),
             subscribers: self.subscribers.unwrap_or(subscribers),
             queue: self.queue.clone(),
-            subject: self.subject(),
-            size: self.size(),
+            subject: self.subject.clone(),
+            size: self.size,
             pace,
         }
     }
@@ -228,12 +210,20 @@ impl Given {
         if self.rate == Some(0) || self.burst == Some(0) {
             bail!("--rate and --burst: at least 1");
         }
-        let mut target = Target::parse(self.server.as_deref().unwrap_or("nats://127.0.0.1:4222"))?;
+        let mut target = Target::parse(&self.server)?;
         target.tls |= self.tls;
-        let stop = match (self.messages, self.duration) {
-            (Some(_), Some(_)) => bail!("--msgs and --duration: one of them ends the run"),
-            (Some(messages), None) => Stop::Messages(messages),
-            (None, duration) => Stop::After(duration.unwrap_or(DURATION_DEFAULT)),
+        if let Some(file) = &self.tls_ca {
+            target = target.with_authorities(file)?;
+        }
+        if let Some(file) = &self.creds {
+            target = target.with_creds(file)?;
+        }
+        if let Some(file) = &self.nkey {
+            target = target.with_nkey(file)?;
+        }
+        let stop = match self.msgs {
+            Some(messages) => Stop::Messages(messages),
+            None => Stop::After(self.duration.unwrap_or(DURATION_DEFAULT)),
         };
         Ok(Options {
             mode: mode.name,
@@ -248,36 +238,14 @@ impl Given {
     }
 }
 
-/// Reads any value that has a text form.
-pub fn put<T>(place: &mut Option<T>, value: &str) -> Result<()>
-where
-    T: std::str::FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    *place = Some(value.parse()?);
-    Ok(())
-}
-
-/// Reads a duration in seconds.
-pub fn seconds(place: &mut Option<Duration>, value: &str) -> Result<()> {
-    let seconds: f64 = value.parse()?;
-    *place = Some(Duration::try_from_secs_f64(seconds)?);
-    Ok(())
-}
-
-fn on(place: &mut bool) -> Result<()> {
-    *place = true;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn options(line: &str) -> Result<Options> {
         match parse(line.split_whitespace().map(str::to_owned))? {
-            Parsed::Bench(options) => Ok(*options),
-            Parsed::Help => bail!("help"),
+            Parsed::Run(options) => Ok(*options),
+            Parsed::Help(_) => bail!("help"),
         }
     }
 
@@ -285,23 +253,36 @@ mod tests {
     fn every_mode_is_read() {
         for mode in MODES {
             assert_eq!(options(mode.name).unwrap().mode, mode.name);
-            assert!(help().contains(mode.help));
+            assert!(command_line::help::<Given>().contains(mode.help));
         }
     }
 
     #[test]
     fn options_reach_the_scenario() {
         let found =
-            options("chatty --server tls://u:p@h:1 --size=16 --rate 5 --msgs 9 --json --pid 3").unwrap();
+            options("--server tls://u:p@h:1 chatty --size=1kb --rate 5 --msgs 10k --json --pid 3").unwrap();
         let Scenario::Flow(shape) = found.scenario else { panic!("a flow") };
         assert_eq!(
             (shape.channels, shape.size, shape.pace),
-            (100, 16, Pace::Rate { per_second: 5, burst: 2 })
+            (100, 1024, Pace::Rate { per_second: 5, burst: 2 })
         );
         assert_eq!(
             (found.stop, found.json, found.pid, found.target.tls),
-            (Stop::Messages(9), true, Some(3), true)
+            (Stop::Messages(10_000), true, Some(3), true)
         );
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(options("pub --duration 1500ms").unwrap().stop, Stop::After(Duration::from_millis(1500)));
+        assert_eq!(options("pub --duration 2 --warmup 1s").unwrap().warmup, Some(Duration::from_secs(1)));
+        assert_eq!(options("pub").unwrap().stop, Stop::After(DURATION_DEFAULT));
+    }
+
+    #[test]
+    fn a_mistyped_mode_gets_a_suggestion() {
+        let problem = options("fanuot").err().unwrap().to_string();
+        assert!(problem.contains("'fanout'"), "{problem}");
     }
 
     #[test]
@@ -314,6 +295,9 @@ mod tests {
             "nosuch",
             "pub --json=1",
             "pub --rate 0",
+            "pub --creds a --nkey b",
+            "pub --creds /missing/file",
+            "pub --tls-ca /missing/file",
         ] {
             assert!(options(line).is_err(), "{line}");
         }

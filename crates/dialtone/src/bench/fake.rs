@@ -1,6 +1,6 @@
 //! A server for tests of the generator: the few operations it uses, subjects compared as they are.
 
-use super::target::{Entry, Target};
+use super::target::Target;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -39,7 +39,7 @@ impl Fake {
 
     /// Where it listens.
     pub fn target(&self) -> Target {
-        Target { address: self.address.to_string(), tls: false, entry: Entry::Anonymous, receivers: None }
+        Target::parse(&self.address.to_string()).unwrap()
     }
 
     fn run(state: State) -> Fake {

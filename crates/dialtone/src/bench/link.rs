@@ -58,11 +58,11 @@ impl Link {
         let demands_tls = info.get("tls_required").and_then(serde_json::Value::as_bool).unwrap_or(false);
 
         let nonce = info.get("nonce").and_then(serde_json::Value::as_str).unwrap_or_default();
-        let mut entry = format!("CONNECT {}\r\n", target.connect_json(nonce)?).into_bytes();
+        let mut entry = format!("CONNECT {}\r\n", target.connect_json(nonce)).into_bytes();
         entry.extend_from_slice(setup);
         entry.extend_from_slice(b"PING\r\n");
         let stream = if target.tls || demands_tls {
-            let mut tls = TlsStream::handshake(stream, &target.address).with_context(at)?;
+            let mut tls = TlsStream::handshake(stream, target).with_context(at)?;
             tls.enter(&entry, &mut operations).with_context(at)?;
             Stream::Tls(Box::new(tls))
         } else {
@@ -191,11 +191,13 @@ struct TlsStream {
 
 impl TlsStream {
     /// Makes the handshake with blocking calls and leaves the socket blocking.
-    fn handshake(mut stream: TcpStream, address: &str) -> Result<TlsStream> {
+    fn handshake(mut stream: TcpStream, target: &Target) -> Result<TlsStream> {
+        let address = target.address.as_str();
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
         let name = ServerName::try_from(host.to_owned())
             .with_context(|| format!("`{host}` is no TLS server name"))?;
-        let mut session = ClientConnection::new(Arc::new(trusting_config()?), name)?;
+        let config = target.tls_config.clone().map_or_else(|| trusting_config().map(Arc::new), Ok)?;
+        let mut session = ClientConnection::new(config, name)?;
         while session.is_handshaking() {
             session.complete_io(&mut stream).context("TLS handshake")?;
         }
@@ -269,7 +271,7 @@ fn trusting_config() -> Result<ClientConfig> {
         .with_no_client_auth())
 }
 
-/// Accepts every certificate: a load generator measures a server, it does not have to trust it.
+/// Accepts every certificate: unless it is told whom to trust, a load generator measures a server and need not trust it.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -30,7 +30,9 @@ mod shape;
 mod tally;
 mod target;
 mod ticker;
+mod values;
 
+use crate::command_line::Parsed;
 use anyhow::Result;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -44,11 +46,11 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
         return compare::run(arguments);
     }
     match args::parse(arguments)? {
-        args::Parsed::Help => {
-            print!("{}", args::help());
+        Parsed::Help(text) => {
+            print!("{text}");
             Ok(())
         }
-        args::Parsed::Bench(options) => report::measure_and_print(&options),
+        Parsed::Run(options) => report::measure_and_print(&options),
     }
 }
 

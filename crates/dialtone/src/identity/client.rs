@@ -314,7 +314,7 @@ fn open(address: &Address) -> Result<TcpStream> {
 }
 
 /// The certificates that verify servers: of the file, else of the system.
-fn roots(authorities: Option<&Path>) -> Result<RootCertStore> {
+pub fn roots(authorities: Option<&Path>) -> Result<RootCertStore> {
     let of_system = || {
         let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
         named.into_iter().chain(AUTHORITIES.map(PathBuf::from)).find(|file| file.is_file())

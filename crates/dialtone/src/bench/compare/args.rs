@@ -1,20 +1,15 @@
 //! The command line of `dialtone bench compare`.
 
-use super::super::args::{put, seconds};
+use super::super::values;
 use super::rows::{ROWS, Row};
 use super::server::Setup;
-use anyhow::{Context as _, Result, bail};
+use crate::command_line::{self, Parsed};
+use anyhow::{Result, bail};
+use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// What the arguments ask for.
-pub enum Parsed {
-    /// To be told how it works.
-    Help,
-    /// To be run.
-    Compare(Options),
-}
 
 /// A comparison, as asked for.
 pub struct Options {
@@ -63,74 +58,65 @@ const SMOKE_WARMUP: Duration = Duration::from_millis(20);
 /// A smoke run opens so many fewer connections and subscriptions where only their number costs time.
 const SMOKE_DIVISOR: usize = 20;
 
-#[derive(Default)]
+/// Runs two server binaries in turn under the same loads and reports what each message costs them.
+#[derive(Parser)]
+#[command(name = "dialtone bench compare", after_help = rows())]
 struct Given {
+    /// Official binary [default: $DIALTONE_OFFICIAL, or target/oracle/nats-server]
+    #[arg(long, value_name = "PATH")]
     official: Option<PathBuf>,
+    /// Our binary [default: $DIALTONE_OURS, or target/release/dialtone]
+    #[arg(long, value_name = "PATH")]
     ours: Option<PathBuf>,
+    /// Only these rows; `fanout` stands for all that begin so
+    #[arg(long, value_name = "NAME,…")]
     rows: Option<String>,
+    /// Runs of each row on both servers in turn [default: 5]
+    #[arg(long, value_name = "N", value_parser = values::number)]
     pairs: Option<usize>,
-    duration: Option<Duration>,
+    /// How long each run is measured, such as 1s [default: 1.5]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    seconds: Option<Duration>,
+    /// accounts (with permissions and monitoring), users (without accounts), plain
+    #[arg(long, value_name = "NAME", default_value = "accounts", value_parser = setup())]
     setup: Setup,
+    /// The same as --setup plain: no users, no monitoring
+    #[arg(long, conflicts_with = "setup")]
+    plain: bool,
+    /// One short run of each row; only that all messages arrive counts
+    #[arg(long)]
     smoke: bool,
+    /// Print tables for docs/performance.md
+    #[arg(long)]
     markdown: bool,
+    /// Print every sample as JSON
+    #[arg(long)]
     json: bool,
 }
 
-struct Opt {
-    name: &'static str,
-    value: &'static str,
-    help: &'static str,
-    set: fn(&mut Given, &str) -> Result<()>,
+fn setup() -> impl TypedValueParser<Value = Setup> {
+    let names = PossibleValuesParser::new(Setup::ALL.iter().map(|(name, _)| *name));
+    // The parser before has refused other names.
+    names.try_map(|name| {
+        Setup::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, setup)| setup).ok_or("no setup")
+    })
 }
 
-#[rustfmt::skip]
-const OPTIONS: &[Opt] = &[
-    Opt { name: "--official", value: "PATH", help: "official binary ($DIALTONE_OFFICIAL, target/oracle/nats-server)", set: |given, value| put(&mut given.official, value) },
-    Opt { name: "--ours", value: "PATH", help: "our binary ($DIALTONE_OURS, target/release/dialtone)", set: |given, value| put(&mut given.ours, value) },
-    Opt { name: "--rows", value: "NAME,…", help: "only these rows; `fanout` stands for all that begin so", set: |given, value| put(&mut given.rows, value) },
-    Opt { name: "--pairs", value: "N", help: "runs of each row on both servers in turn (5)", set: |given, value| put(&mut given.pairs, value) },
-    Opt { name: "--seconds", value: "S", help: "how long each run is measured (1.5)", set: |given, value| seconds(&mut given.duration, value) },
-    Opt { name: "--setup", value: "NAME", help: "accounts (with permissions and monitoring; default), users (without accounts), plain", set: |given, value| setup(&mut given.setup, value) },
-    Opt { name: "--plain", value: "", help: "the same as --setup plain: no users, no monitoring", set: |given, _| setup(&mut given.setup, "plain") },
-    Opt { name: "--smoke", value: "", help: "one short run of each row; only that all messages arrive counts", set: |given, _| on(&mut given.smoke) },
-    Opt { name: "--markdown", value: "", help: "print tables for docs/performance.md", set: |given, _| on(&mut given.markdown) },
-    Opt { name: "--json", value: "", help: "print every sample as JSON", set: |given, _| on(&mut given.json) },
-];
-
-/// Reads the arguments. Errors name the option.
-pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed> {
-    let mut given = Given::default();
-    let mut arguments = arguments;
-    while let Some(word) = arguments.next() {
-        if matches!(word.as_str(), "--help" | "-h" | "help") {
-            return Ok(Parsed::Help);
-        }
-        let Some(option) = OPTIONS.iter().find(|option| option.name == word) else {
-            bail!("`{word}` is no option of `dialtone bench compare`; see `dialtone bench compare --help`");
-        };
-        let value = match option.value {
-            "" => String::new(),
-            what => arguments.next().with_context(|| format!("{word} needs a value: {what}"))?,
-        };
-        (option.set)(&mut given, &value).with_context(|| format!("{word} {value}"))?;
-    }
-    given.into_options().map(Parsed::Compare)
-}
-
-/// The text of `dialtone bench compare --help`.
-pub fn help() -> String {
-    let mut text = String::from(
-        "Runs two server binaries in turn under the same loads and tells what each message costs them.\n\n\
-         dialtone bench compare [options]\n\nOptions:\n",
-    );
-    for option in OPTIONS {
-        let _ = writeln!(text, "  {:18} {}", format!("{} {}", option.name, option.value), option.help);
-    }
-    text.push_str("\nRows:\n");
+fn rows() -> String {
+    let mut text = String::from("Rows:\n");
     for row in ROWS {
+        // Writing to a String has no way to fail.
         let _ = writeln!(text, "  {:18} {}", row.name, row.title);
     }
     text
+}
+
+/// Reads the arguments. Errors name the option.
+pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed<Options>> {
+    match command_line::parse::<Given>(arguments)? {
+        Parsed::Help(text) => Ok(Parsed::Help(text)),
+        Parsed::Run(given) => given.into_options().map(Parsed::Run),
+    }
 }
 
 impl Given {
@@ -142,14 +128,14 @@ impl Given {
         if !(1..=PAIRS_MAX).contains(&pairs) {
             bail!("--pairs: from 1 to {PAIRS_MAX}");
         }
-        let duration = self.duration.unwrap_or(if self.smoke { SMOKE_DURATION } else { DURATION_DEFAULT });
+        let duration = self.seconds.unwrap_or(if self.smoke { SMOKE_DURATION } else { DURATION_DEFAULT });
         Ok(Options {
             official: official.unwrap_or_else(|| "target/oracle/nats-server".into()),
             ours: ours.unwrap_or_else(|| "target/release/dialtone".into()),
             rows: select(self.rows.as_deref())?,
             pairs,
             times: Times { warmup: if self.smoke { SMOKE_WARMUP } else { WARMUP_DEFAULT }, duration },
-            setup: self.setup,
+            setup: if self.plain { Setup::Plain } else { self.setup },
             smoke: self.smoke,
             markdown: self.markdown,
             json: self.json,
@@ -183,25 +169,14 @@ fn select(names: Option<&str>) -> Result<Vec<&'static Row>> {
     Ok(rows)
 }
 
-fn setup(place: &mut Setup, name: &str) -> Result<()> {
-    let found = Setup::ALL.into_iter().find(|(known, _)| *known == name);
-    *place = found.map(|(_, setup)| setup).context("there are accounts, users and plain")?;
-    Ok(())
-}
-
-fn on(place: &mut bool) -> Result<()> {
-    *place = true;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn options(line: &str) -> Result<Options> {
         match parse(line.split_whitespace().map(str::to_owned))? {
-            Parsed::Compare(options) => Ok(options),
-            Parsed::Help => bail!("help"),
+            Parsed::Run(options) => Ok(options),
+            Parsed::Help(_) => bail!("help"),
         }
     }
 
@@ -213,6 +188,7 @@ mod tests {
         assert!(options("--rows pub,nosuch").is_err());
         assert!(options("--rows pub,").is_err());
         assert_eq!(options("--setup users").unwrap().setup, Setup::Users);
+        assert_eq!(options("--plain --seconds 2s").unwrap().setup, Setup::Plain);
         assert!(options("--setup nosuch").is_err());
     }
 

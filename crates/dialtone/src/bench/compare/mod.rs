@@ -12,8 +12,9 @@ mod sample;
 mod server;
 mod table;
 
+use crate::command_line::Parsed;
 use anyhow::{Context as _, Result};
-use args::{Options, Parsed};
+use args::Options;
 use rows::Row;
 use sample::Sample;
 use server::Setup;
@@ -33,11 +34,11 @@ pub struct Measured {
 /// Errors: wrong arguments, a binary that does not start, messages that did not arrive. A missed goal is no error.
 pub fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
     let options = match args::parse(arguments)? {
-        Parsed::Help => {
-            print!("{}", args::help());
+        Parsed::Help(text) => {
+            print!("{text}");
             return Ok(());
         }
-        Parsed::Compare(options) => options,
+        Parsed::Run(options) => options,
     };
     let mut all = Vec::new();
     for row in &options.rows {

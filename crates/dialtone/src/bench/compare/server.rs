@@ -85,12 +85,12 @@ impl Server {
             .with_context(|| format!("{}: cannot be started", binary.display()))?;
         let entry = match setup {
             Setup::Plain => Entry::Anonymous,
-            Setup::Operator => Entry::Jwt { jwt: user_jwt()?, seed: seed(Kind::User).reveal().to_string() },
+            Setup::Operator => Entry::Jwt { jwt: user_jwt()?, seed: seed(Kind::User).into() },
             _ => user("bench"),
         };
         let receivers = (setup == Setup::TwoAccounts).then(|| user("receiver"));
         let process = Process { pid: child.id() };
-        let target = Target { address: format!("127.0.0.1:{port}"), tls, entry, receivers };
+        let target = Target { address: format!("127.0.0.1:{port}"), tls, tls_config: None, entry, receivers };
         let mut server = Server { child, target, process, _folder: folder };
         server.wait_until_it_listens().with_context(|| {
             let log = fs::read_to_string(&log_path).unwrap_or_default();
