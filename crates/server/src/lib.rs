@@ -25,6 +25,7 @@ mod sharing;
 pub(crate) mod system;
 mod tls;
 pub mod tokens;
+mod troubles;
 mod usage;
 mod verifier;
 

@@ -9,6 +9,7 @@ use crate::registry::Registry;
 use crate::system;
 use crate::tokens::Tokens;
 use crate::tokens::resolver::Resolver;
+use crate::troubles::Troubles;
 use crate::usage::Usage;
 use crate::verifier::Verifier;
 use dialtone_broker::account::{Account, AccountId, GLOBAL, SYSTEM};
@@ -19,7 +20,6 @@ use dialtone_config::options::{AccountLimits, MsgTrace};
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_identity::jwt::sharing::Claims;
 use dialtone_net::Threads;
-use dialtone_wire::CloseReason;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
@@ -29,32 +29,6 @@ use std::time::{Instant, SystemTime};
 
 /// What reads the options again for a reload.
 pub(crate) type Reader = Box<dyn Fn() -> Result<Options, ConfigErrors> + Send + Sync>;
-
-/// Counts of what went wrong with connections.
-#[derive(Debug, Default)]
-pub struct Troubles {
-    /// Slow consumers that were closed.
-    pub slow: AtomicU64,
-    /// Stale connections that were closed.
-    pub stale: AtomicU64,
-    /// Producers that were held back.
-    pub stalled: AtomicU64,
-}
-
-impl Troubles {
-    /// Counts a connection that ended for this reason.
-    pub fn count(&self, reason: CloseReason) {
-        match reason {
-            reason if reason.is_slow_consumer() => {
-                self.slow.fetch_add(1, Ordering::Relaxed);
-            }
-            CloseReason::StaleConnection => {
-                self.stale.fetch_add(1, Ordering::Relaxed);
-            }
-            _ => {}
-        }
-    }
-}
 
 /// One server's state. Each part guards itself; nothing here is held while another part is asked.
 pub struct Shared {

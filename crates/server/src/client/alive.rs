@@ -3,6 +3,7 @@
 use super::{Client, Phase};
 use crate::log::Event;
 use crate::tokens::clock;
+use crate::troubles::LoginFailure;
 use dialtone_broker::deliver::Turn;
 use dialtone_config::options;
 use dialtone_wire::client::encode;
@@ -88,6 +89,7 @@ impl Client {
             && until <= now
         {
             self.log(Event::AuthenticationTimeout, format_args!("Authentication Timeout"));
+            self.shared.troubles.count_failed_login(LoginFailure::Timeout);
             return self.refuse(
                 ProtocolError::AuthenticationTimeout,
                 CloseReason::AuthenticationTimeout,

@@ -306,6 +306,7 @@ impl Client {
             by_nkey: false,
         };
         let _ = self.session.introduction.set(claimed);
+        self.shared.troubles.count_failed_login((&refusal).into());
         Rejection::note(&self.shared, &self.session, &refusal, &said.jwt);
         let nobody = user.is_empty() && said.nkey.is_empty() && said.auth_token.is_empty();
         let assumed = self.policy.authenticator.no_auth_user().filter(|_| nobody).unwrap_or(user);

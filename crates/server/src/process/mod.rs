@@ -38,6 +38,18 @@ pub(crate) fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
+/// How many file descriptors may be open; `None`: as many as there are.
+pub(crate) fn open_files_max() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+/// How many file descriptors are open; `None` where the system does not say.
+pub(crate) fn open_files() -> Option<u64> {
+    let entries = std::fs::read_dir("/proc/self/fd").ok()?;
+    // The one that is read by is among them.
+    Some((entries.count() as u64).saturating_sub(1))
+}
+
 /// Resident memory in bytes; 0 where it cannot be told.
 pub(crate) fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm")

@@ -1,0 +1,206 @@
+//! The table of series. A name that was published stays, with its meaning.
+
+use super::{AccountRow, Reading, Sink};
+use crate::policy::COMPATIBLE_VERSION;
+use crate::process;
+use crate::troubles::LoginFailure;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::UNIX_EPOCH;
+
+/// Whether a value can go down.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Gauge,
+    /// Only grows, from the start of the process.
+    Counter,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+        }
+    }
+}
+
+/// One series, or one for each of its label values.
+pub(super) struct Series {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) labels: &'static [&'static str],
+    pub(super) help: &'static str,
+    pub(super) read: fn(&Reading<'_>, &mut Sink<'_>),
+}
+
+/// Series with one value.
+const fn one(
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    read: fn(&Reading<'_>, &mut Sink<'_>),
+) -> Series {
+    Series { name, kind, labels: &[], help, read }
+}
+
+/// Series of each account.
+const fn each_account(
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    read: fn(&Reading<'_>, &mut Sink<'_>),
+) -> Series {
+    Series { name, kind, labels: &["account", "account_name"], help, read }
+}
+
+fn accounts(reading: &Reading<'_>, sink: &mut Sink<'_>, figure: fn(&AccountRow) -> u64) {
+    for row in &reading.accounts {
+        sink.put(&[&row.account, &row.name], figure(row) as f64);
+    }
+}
+
+use Kind::{Counter, Gauge};
+
+pub(super) const TABLE: &[Series] = &[
+    Series {
+        name: "dialtone_build_info",
+        kind: Gauge,
+        labels: &["version", "nats_version", "commit"],
+        help: "Always 1; the labels hold Dialtone's version, that of nats-server it is compatible with, and its commit.",
+        read: |_, sink| {
+            let commit = option_env!("DIALTONE_COMMIT").unwrap_or_default();
+            sink.put(&[env!("CARGO_PKG_VERSION"), COMPATIBLE_VERSION, commit], 1.0);
+        },
+    },
+    one("dialtone_uptime_seconds", Gauge, "Seconds since the start.", |r, sink| {
+        sink.put(&[], r.shared.start_instant.elapsed().as_secs_f64());
+    }),
+    one("dialtone_connections", Gauge, "Connections.", |r, sink| {
+        sink.put(&[], r.shared.registry.len() as f64);
+    }),
+    one(
+        "dialtone_connections_max",
+        Gauge,
+        "Connections that are let in at most; +Inf without a limit.",
+        |r, sink| {
+            let max = r.shared.policy().options.limits.connections_max;
+            sink.put(&[], if max == 0 { f64::INFINITY } else { max as f64 });
+        },
+    ),
+    one("dialtone_connections_total", Counter, "Connections since the start.", |r, sink| {
+        sink.put(&[], r.shared.registry.total() as f64);
+    }),
+    Series {
+        name: "dialtone_failed_logins_total",
+        kind: Counter,
+        labels: &["reason"],
+        help: "Connections that were not let in: `credentials` are wrong, a `token` is not valid, an authorization service refuses or does not answer (`callout`), a `proxy` is missing or not trusted, or the `timeout` passed.",
+        read: |r, sink| {
+            for reason in LoginFailure::ALL {
+                sink.put(&[reason.name()], r.shared.troubles.failed_logins(reason) as f64);
+            }
+        },
+    },
+    one(
+        "dialtone_subscriptions",
+        Gauge,
+        "Subscriptions of all accounts, those of the server itself among them.",
+        |r, sink| {
+            sink.put(&[], r.shared.accounts().iter().map(|account| account.subscriptions() as f64).sum());
+        },
+    ),
+    one("dialtone_pending_bytes", Gauge, "Bytes that wait to be written to connections.", |r, sink| {
+        let pending =
+            |session: &std::sync::Arc<crate::registry::Session>| session.peer.pending_bytes() as f64;
+        sink.put(&[], r.shared.registry.open().iter().map(pending).sum());
+    }),
+    one("dialtone_received_messages_total", Counter, "Messages from clients.", |r, sink| {
+        sink.put(&[], r.traffic.in_msgs as f64);
+    }),
+    one("dialtone_received_bytes_total", Counter, "Bytes of those messages.", |r, sink| {
+        sink.put(&[], r.traffic.in_bytes as f64);
+    }),
+    one("dialtone_sent_messages_total", Counter, "Messages to clients.", |r, sink| {
+        sink.put(&[], r.traffic.out_msgs as f64);
+    }),
+    one("dialtone_sent_bytes_total", Counter, "Bytes of those messages.", |r, sink| {
+        sink.put(&[], r.traffic.out_bytes as f64);
+    }),
+    one(
+        "dialtone_slow_consumers_total",
+        Counter,
+        "Connections closed because they read too slowly.",
+        |r, sink| sink.put(&[], r.shared.troubles.slow.load(Relaxed) as f64),
+    ),
+    one(
+        "dialtone_stale_connections_total",
+        Counter,
+        "Connections closed because they did not answer.",
+        |r, sink| sink.put(&[], r.shared.troubles.stale.load(Relaxed) as f64),
+    ),
+    one(
+        "dialtone_stalled_producers_total",
+        Counter,
+        "Times a producer was held back for a slow reader.",
+        |r, sink| sink.put(&[], r.shared.troubles.stalled.load(Relaxed) as f64),
+    ),
+    each_account("dialtone_account_connections", Gauge, "Connections of the account.", |r, sink| {
+        accounts(r, sink, |row| row.figures.connections);
+    }),
+    each_account("dialtone_account_subscriptions", Gauge, "Subscriptions of the account.", |r, sink| {
+        accounts(r, sink, |row| row.figures.subscriptions);
+    }),
+    each_account(
+        "dialtone_account_received_messages_total",
+        Counter,
+        "Messages from the account's connections.",
+        |r, sink| accounts(r, sink, |row| row.figures.in_msgs),
+    ),
+    each_account("dialtone_account_received_bytes_total", Counter, "Bytes of those messages.", |r, sink| {
+        accounts(r, sink, |row| row.figures.in_bytes);
+    }),
+    each_account(
+        "dialtone_account_refused_messages_total",
+        Counter,
+        "Messages from the account's connections that were refused by its rate limits.",
+        |r, sink| accounts(r, sink, |row| row.figures.refused_msgs),
+    ),
+    each_account(
+        "dialtone_account_delayed_messages_total",
+        Counter,
+        "Messages from the account's connections that its rate limits let wait.",
+        |r, sink| accounts(r, sink, |row| row.figures.delayed_msgs),
+    ),
+    each_account(
+        "dialtone_account_sent_messages_total",
+        Counter,
+        "Messages to the account's connections.",
+        |r, sink| accounts(r, sink, |row| row.figures.out_msgs),
+    ),
+    each_account("dialtone_account_sent_bytes_total", Counter, "Bytes of those messages.", |r, sink| {
+        accounts(r, sink, |row| row.figures.out_bytes);
+    }),
+    one("process_start_time_seconds", Gauge, "When the server started, in seconds since 1970.", |r, sink| {
+        let since = r.shared.start.duration_since(UNIX_EPOCH).unwrap_or_default();
+        sink.put(&[], since.as_secs_f64());
+    }),
+    one("process_resident_memory_bytes", Gauge, "Resident memory.", |_, sink| {
+        sink.put(&[], process::resident_bytes() as f64);
+    }),
+    one("process_cpu_seconds_total", Counter, "Processor time used.", |_, sink| {
+        sink.put(&[], process::cpu_seconds());
+    }),
+    one(
+        "process_open_fds",
+        Gauge,
+        "Open file descriptors; absent where the system does not say.",
+        |_, sink| {
+            if let Some(open) = process::open_files() {
+                sink.put(&[], open as f64);
+            }
+        },
+    ),
+    one("process_max_fds", Gauge, "File descriptors that may be open; +Inf without a limit.", |_, sink| {
+        sink.put(&[], process::open_files_max().map_or(f64::INFINITY, |max| max as f64));
+    }),
+];

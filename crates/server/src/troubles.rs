@@ -1,0 +1,87 @@
+//! Connections that ended badly or did not get in, counted.
+
+use dialtone_identity::authenticator::Refusal;
+use dialtone_wire::CloseReason;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts of what went wrong with connections.
+#[derive(Debug, Default)]
+pub struct Troubles {
+    /// Slow consumers that were closed.
+    pub slow: AtomicU64,
+    /// Stale connections that were closed.
+    pub stale: AtomicU64,
+    /// Producers that were held back.
+    pub stalled: AtomicU64,
+    /// Connections that were not let in, in the order of [`LoginFailure::ALL`].
+    failed_logins: [AtomicU64; LoginFailure::ALL.len()],
+}
+
+/// Why a connection was not let in, as far as it is counted apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginFailure {
+    /// What it presented is not enough.
+    Credentials,
+    /// Its token is not valid.
+    Token,
+    /// The authorization service refuses, or does not answer as it must.
+    Callout,
+    /// It came by no trusted proxy.
+    Proxy,
+    /// It did not say in time who it is.
+    Timeout,
+}
+
+impl LoginFailure {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Credentials, Self::Token, Self::Callout, Self::Proxy, Self::Timeout];
+
+    /// As metrics call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Credentials => "credentials",
+            Self::Token => "token",
+            Self::Callout => "callout",
+            Self::Proxy => "proxy",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+impl From<&Refusal> for LoginFailure {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Credentials(_) => Self::Credentials,
+            Refusal::Token(_) => Self::Token,
+            Refusal::Callout(_) => Self::Callout,
+            Refusal::ProxyNotTrusted | Refusal::ProxyRequired => Self::Proxy,
+        }
+    }
+}
+
+impl Troubles {
+    /// Counts a connection that was not let in.
+    pub fn count_failed_login(&self, failure: LoginFailure) {
+        if let Some(count) = self.failed_logins.get(failure as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many connections were not let in for this reason.
+    pub fn failed_logins(&self, failure: LoginFailure) -> u64 {
+        self.failed_logins.get(failure as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Counts a connection that ended for this reason.
+    pub fn count(&self, reason: CloseReason) {
+        match reason {
+            reason if reason.is_slow_consumer() => {
+                self.slow.fetch_add(1, Ordering::Relaxed);
+            }
+            CloseReason::StaleConnection => {
+                self.stale.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+}

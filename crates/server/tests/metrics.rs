@@ -1,0 +1,82 @@
+//! `/metrics` as a scraper reads it.
+
+mod common;
+
+use common::{Client, options, start};
+use dialtone_server::Server;
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+/// Every series with its labels, and its value.
+fn scrape(server: &Server) -> BTreeMap<String, f64> {
+    let (port, _) = server.shared().monitor_ports();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    let lines = body.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| {
+            Some((line.rsplit_once(' ')?.0.to_owned(), line.rsplit_once(' ')?.1.parse().ok()?))
+        })
+        .collect()
+}
+
+/// Connects in the process and reads until the server closes.
+fn refused(server: &Server, connect: &str) {
+    let mut stream = server.connect_in_process().expect("connected");
+    stream.write_all(connect.as_bytes()).expect("sent");
+    let mut all = String::new();
+    stream.read_to_string(&mut all).expect("closed");
+    assert!(all.contains("-ERR 'Auth"), "{all}");
+}
+
+#[test]
+fn figures_are_those_of_the_server() {
+    let server = start(options(
+        "http: '127.0.0.1:-1'\nmax_connections: 70\n\
+         accounts { A { users: [ { user: a }, { user: b, password: x }, { user: p, password: x, proxy_required: true } ] } }\n\
+         authorization { timeout: 60 }",
+    ));
+    let mut client = Client::connect(&server, "a");
+    client.send("SUB a 1\r\nSUB b 2\r\nPUB a 2\r\nhi\r\n");
+    assert_eq!(client.sync(), ["MSG a 1 2", "hi"]);
+    for password in ["y", "z"] {
+        refused(&server, &format!("CONNECT {{\"user\":\"b\",\"pass\":\"{password}\"}}\r\n"));
+    }
+    refused(&server, "CONNECT {\"user\":\"p\",\"pass\":\"x\"}\r\n");
+    let found = scrape(&server);
+    for (series, expected) in [
+        ("dialtone_connections_max", 70.0),
+        ("dialtone_pending_bytes", 0.0),
+        ("dialtone_received_messages_total", 1.0),
+        ("dialtone_failed_logins_total{reason=\"credentials\"}", 2.0),
+        ("dialtone_failed_logins_total{reason=\"proxy\"}", 1.0),
+        ("dialtone_failed_logins_total{reason=\"token\"}", 0.0),
+    ] {
+        assert_eq!(found.get(series), Some(&expected), "{series}: {found:#?}");
+    }
+    // The server has as many of its own in both accounts.
+    let of = |account: &str| {
+        found[&format!("dialtone_account_subscriptions{{account=\"{account}\",account_name=\"{account}\"}}")]
+    };
+    assert_eq!(of("A") - of("$G"), 2.0);
+    let of_accounts =
+        |(name, value): (&String, &f64)| name.starts_with("dialtone_account_subscriptions").then_some(*value);
+    assert_eq!(found["dialtone_subscriptions"], found.iter().filter_map(of_accounts).sum::<f64>());
+    let info =
+        found.keys().find(|name| name.starts_with("dialtone_build_info{version=\"")).expect("build info");
+    assert_eq!(found[info], 1.0);
+    assert!(found["process_open_fds"] >= 3.0 && found["process_open_fds"] <= found["process_max_fds"]);
+    assert!(found["process_start_time_seconds"] > 1.7e9);
+}
+
+#[test]
+fn whoever_says_nothing_in_time_is_counted() {
+    let server =
+        start(options("http: '127.0.0.1:-1', authorization { user: a, password: x, timeout: 0.01 }"));
+    refused(&server, "");
+    assert_eq!(scrape(&server)["dialtone_failed_logins_total{reason=\"timeout\"}"], 1.0);
+}
