@@ -45,6 +45,7 @@ pub struct Account {
     shares: AtomicBool,
     maps: AtomicBool,
     traces: AtomicBool,
+    system: AtomicBool,
     trace_rule: RwLock<Option<Arc<Rule>>>,
     responses: Mutex<Option<Box<Responses>>>,
     awaits: AtomicBool,
@@ -69,6 +70,7 @@ impl Account {
             shares: AtomicBool::new(false),
             maps: AtomicBool::new(false),
             traces: AtomicBool::new(false),
+            system: AtomicBool::new(false),
             trace_rule: RwLock::default(),
             responses: Mutex::default(),
             awaits: AtomicBool::new(false),
@@ -122,6 +124,16 @@ impl Account {
     /// Leaves so many more out of all figures: those of the server, for what the official server does not have.
     pub fn unlist(&self, count: u32) {
         self.unlisted.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Whether it is the account for system events.
+    pub fn is_system(&self) -> bool {
+        self.system.load(Ordering::Relaxed)
+    }
+
+    /// Makes it the account for system events, before anybody is in it.
+    pub fn set_system(&self) {
+        self.system.store(true, Ordering::Relaxed);
     }
 
     /// Whether some subject here is mapped.

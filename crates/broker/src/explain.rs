@@ -8,6 +8,7 @@
 use crate::account::{Account, AccountId};
 use crate::deliver::services::{LEGS_MAX, may_ask};
 use crate::permission;
+use crate::reserved::{Kind, Use, is_reserved};
 use crate::route::{Crossing, Via};
 use crate::sharing::{Mapping, Outcome, ServiceExport, ServiceImport, StreamImport};
 use crate::subscription::Subscriber;
@@ -32,6 +33,8 @@ pub enum Then {
     Lost,
     /// None of those who publish may: their rights, in order, deny this subject.
     Denied(Box<[u8]>, Vec<Publishing>),
+    /// No client may publish there, whatever its rights: servers keep the subject for themselves.
+    Reserved(Box<[u8]>),
     /// It goes on.
     Arrives(Place),
 }
@@ -131,6 +134,9 @@ pub fn publish(account: &Arc<Account>, rights: &[Option<&Permissions>], subject:
         if publishing.iter().all(|publishing| matches!(publishing, Publishing::Denied(_))) {
             return Then::Denied(subject.into(), publishing);
         }
+        if is_reserved(|| Kind::of_client(account), Use::Subject, subject) {
+            return Then::Reserved(subject.into());
+        }
         let place = walk.pass(account, subject, Via::Publish, &mut Vec::new());
         Then::Arrives(Place { publishing, ..place })
     })
@@ -224,7 +230,7 @@ impl Place {
 pub fn places(chances: &[Chance]) -> Vec<&Place> {
     let arrives = chances.iter().filter_map(|chance| match &chance.then {
         Then::Arrives(place) => Some(place),
-        Then::Lost | Then::Denied(..) => None,
+        Then::Lost | Then::Denied(..) | Then::Reserved(_) => None,
     });
     arrives.flat_map(Place::all).collect()
 }

@@ -16,6 +16,7 @@ pub mod peer;
 pub mod permission;
 pub mod rate;
 mod replies;
+mod reserved;
 pub mod route;
 pub mod sharing;
 pub mod stats;

@@ -3,6 +3,7 @@
 use crate::account::Account;
 use crate::outbox::{Chunk, Flushed, Outbox, Pool, Sink};
 use crate::replies::Replies;
+use crate::reserved::Kind;
 use crate::sharing::requester::{Card, Describe};
 use crate::stats::Counters;
 use crate::subscription::{Subscription, Subscriptions};
@@ -27,6 +28,8 @@ const OPEN: u8 = u8::MAX;
 const HEADERS: u8 = 1;
 const TRACKS_REPLIES: u8 = 2;
 const TAKES_INFO: u8 = 4;
+const IS_SYSTEM: u8 = 8;
+const IS_SERVER: u8 = 16;
 
 /// The end of one connection: its outbox, its subscriptions and what it counted. Shared by all who send to it.
 pub struct Peer {
@@ -114,6 +117,7 @@ impl Peer {
     pub fn set_place(&self, place: Place) {
         let tracks = place.permissions.as_ref().is_some_and(|p| p.allow_responses().is_some());
         self.set_flag(TRACKS_REPLIES, tracks);
+        self.set_flag(IS_SYSTEM, place.account.as_ref().is_some_and(|account| account.is_system()));
         *self.place.write() = place;
         self.place_version.fetch_add(1, Ordering::Release);
     }
@@ -169,6 +173,20 @@ impl Peer {
     /// Says whether it takes INFO at any time.
     pub fn set_takes_info(&self, yes: bool) {
         self.set_flag(TAKES_INFO, yes);
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        match self.flags.load(Ordering::Relaxed) {
+            flags if flags & IS_SERVER != 0 => Kind::Server,
+            flags if flags & IS_SYSTEM != 0 => Kind::SystemClient,
+            _ => Kind::Client,
+        }
+    }
+
+    /// It is the server's own.
+    pub fn set_server(&self) {
+        self.set_flag(IS_SERVER, true);
     }
 
     /// Whether it may answer what it is asked, though its rights do not name the reply subject.

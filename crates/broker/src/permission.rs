@@ -3,6 +3,7 @@
 //! Each returns a type that the next step demands, so nothing can be routed or subscribed past it.
 
 use crate::peer::Peer;
+use crate::reserved::{self, Use, is_reserved};
 use dialtone_identity::permission::{Permissions, ResponseLimits, Subscribing};
 use dialtone_wire::client::Publish;
 use std::time::Instant;
@@ -22,6 +23,15 @@ impl<T> Authorized<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denied;
 
+/// Why a message may not be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Its subject is denied, or kept for servers.
+    Subject,
+    /// Its reply subject is kept for servers.
+    Reply,
+}
+
 /// A subscription that passed its gate.
 #[derive(Clone, Copy, Debug)]
 pub struct Subscribe<'a> {
@@ -33,40 +43,52 @@ pub struct Subscribe<'a> {
     pub sid: &'a [u8],
 }
 
-/// May this peer publish this message? Its rights decide, and a request that it was sent with this reply subject.
+/// May this peer publish this message? Its rights decide, and a request that it was sent with this reply subject; but no
+/// request lifts a denial, and no right reaches what servers keep for themselves.
 #[inline]
 pub fn publish<'a>(
     peer: &Peer,
     permissions: Option<&Permissions>,
     message: Publish<'a>,
     now: Instant,
-) -> Result<Authorized<Publish<'a>>, Denied> {
+) -> Result<Authorized<Publish<'a>>, Refused> {
     match permissions {
-        None => Ok(Authorized(message)),
-        Some(p) if p.can_publish(message.subject) => Ok(Authorized(message)),
-        Some(_) if peer.tracks_replies() && peer.may_answer(message.subject, now) => Ok(Authorized(message)),
-        Some(_) => Err(Denied),
+        Some(p) if !p.can_publish(message.subject) && !may_answer(peer, p, message.subject, now) => {
+            Err(Refused::Subject)
+        }
+        _ if is_reserved(|| peer.kind(), Use::Subject, message.subject) => Err(Refused::Subject),
+        _ => match message.reply {
+            Some(reply) if is_reserved(|| peer.kind(), Use::Reply, reply) => Err(Refused::Reply),
+            _ => Ok(Authorized(message)),
+        },
     }
 }
 
-/// How many answers to `subject` a request with that reply subject allows, whatever else these rights say of it.
-pub fn answers<'a>(permissions: &'a Permissions, _subject: &[u8]) -> Option<&'a ResponseLimits> {
-    permissions.allow_responses()
+#[cold]
+fn may_answer(peer: &Peer, permissions: &Permissions, subject: &[u8], now: Instant) -> bool {
+    peer.tracks_replies() && answers(permissions, subject).is_some() && peer.may_answer(subject, now)
+}
+
+/// How many answers to `subject` a request with that reply subject allows. Not where the server listens, nor where a
+/// denial names the subject; one of everything is how responders say that they publish nothing else.
+pub fn answers<'a>(permissions: &'a Permissions, subject: &[u8]) -> Option<&'a ResponseLimits> {
+    let may = |_: &&ResponseLimits| !permissions.denies_answer(subject) && reserved::may_be_answered(subject);
+    permissions.allow_responses().filter(may)
 }
 
 /// Where a message's trace is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Destination<'a>(pub &'a [u8]);
 
-/// May whoever has these rights have a trace told there? Who may publish there may.
+/// May this peer have a trace sent there? Who may publish there may.
 pub fn trace<'a>(
+    peer: &Peer,
     permissions: Option<&Permissions>,
     destination: &'a [u8],
 ) -> Result<Authorized<Destination<'a>>, Denied> {
-    match permissions {
-        Some(p) if !p.can_publish(destination) => Err(Denied),
-        _ => Ok(Authorized(Destination(destination))),
-    }
+    let is_denied = permissions.is_some_and(|p| !p.can_publish(destination))
+        || is_reserved(|| peer.kind(), Use::Subject, destination);
+    if is_denied { Err(Denied) } else { Ok(Authorized(Destination(destination))) }
 }
 
 /// May this peer subscribe? A filter that is wider than what is denied passes; each delivery is then looked at.

@@ -502,7 +502,7 @@ fn tracing_changes_nothing(
     got: &[(usize, usize, Got)],
 ) {
     for only in [false, true] {
-        let to = permission::trace(None, b"traces").expect("all is allowed");
+        let to = permission::trace(&played.peers[account][0].0, None, b"traces").expect("all is allowed");
         let id = played.accounts[account].id;
         played.turn.begin_trace(Trace::new(&to, only, id, std::time::SystemTime::now));
         played.publish(account, 0, subject, None, "traced");

@@ -157,6 +157,13 @@ impl Permissions {
         self.publish.rule(is, is)
     }
 
+    /// Whether a denial names `subject`, or some part of all subjects that it is in, so that it may not even be answered
+    /// at. A denial of everything names none.
+    pub fn denies_answer(&self, subject: &[u8]) -> bool {
+        let names = |rule: &Rule| *rule.subject != *b">" && set::matches(&rule.subject, subject);
+        self.publish.deny.iter().any(names)
+    }
+
     /// Whether `filter` may be subscribed to, in a queue group or not.
     ///
     /// A filter must lie in something that is allowed, or, like `in.>` and `in.*`, be matched by it token for token: the
@@ -250,6 +257,17 @@ mod tests {
         assert!(permissions(None, &[]).can_publish(b"a"));
         assert!(permissions(Some(&[]), &[]).can_publish(b"a"));
         assert_eq!(permissions(Some(&[]), &["d"]).can_subscribe(b"a", None), Subscribing::Allowed);
+    }
+
+    #[test]
+    fn a_denial_of_everything_names_no_answer() {
+        for (deny, expected) in
+            [(vec![">"], false), (vec![">", "no.>"], true), (vec!["no.*"], true), (vec![], false)]
+        {
+            let p = permissions(None, &deny);
+            assert_eq!(p.denies_answer(b"no.x"), expected, "{deny:?}");
+            assert!(!p.denies_answer(b"yes.x"), "{deny:?}");
+        }
     }
 
     #[test]

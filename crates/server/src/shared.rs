@@ -196,6 +196,7 @@ impl Shared {
     /// Finds the account for system events. Once: another one needs a restart.
     pub(crate) fn find_system(&self) {
         if let Some(system) = self.system_account().and_then(|name| self.account(&name)) {
+            system.set_system();
             let _ = self.system.set(system);
         }
     }

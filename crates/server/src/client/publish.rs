@@ -3,7 +3,7 @@
 use super::{Client, origin};
 use crate::log::Event;
 use dialtone_broker::deliver::Turn;
-use dialtone_broker::permission;
+use dialtone_broker::permission::{self, Refused};
 use dialtone_broker::rate::Admission;
 use dialtone_broker::sharing::Mapped;
 use dialtone_broker::trace;
@@ -99,13 +99,10 @@ impl Client {
     #[inline(always)]
     fn publish_as(&mut self, message: Publish<'_>, turn: &mut Turn) {
         let permissions = self.place.permissions.as_deref();
-        let Ok(authorized) = permission::publish(&self.session.peer, permissions, message, turn.now()) else {
-            self.publish_denied(message.subject, turn);
-            return self.answer_denied(&message, Denial::Permissions, turn);
+        let authorized = match permission::publish(&self.session.peer, permissions, message, turn.now()) {
+            Ok(authorized) => authorized,
+            Err(why) => return self.publish_refused(&message, why, turn),
         };
-        if message.reply.is_some_and(is_reserved_reply) {
-            return self.reply_denied(message.reply.unwrap_or_default(), turn);
-        }
         self.say_ok(turn);
         let Some(origin) = origin(&self.session, &self.place, self.manner.echo) else { return };
         let delivered = turn.publish(origin, &authorized);
@@ -154,6 +151,17 @@ impl Client {
     }
 
     #[cold]
+    fn publish_refused(&mut self, message: &Publish<'_>, why: Refused, turn: &mut Turn) {
+        match why {
+            Refused::Subject => {
+                self.publish_denied(message.subject, turn);
+                self.answer_denied(message, Denial::Permissions, turn);
+            }
+            Refused::Reply => self.reply_denied(message.reply.unwrap_or_default(), turn),
+        }
+    }
+
+    #[cold]
     pub(super) fn publish_denied(&mut self, subject: &[u8], turn: &mut Turn) {
         let subject = quoted(subject);
         self.log(Event::PermissionDenied, format_args!("Publish Violation - Subject {subject}"));
@@ -189,9 +197,4 @@ impl Client {
         }
         self.say_error(text, turn);
     }
-}
-
-/// Reply subjects that servers make for themselves.
-fn is_reserved_reply(reply: &[u8]) -> bool {
-    reply.starts_with(b"_R_.") || reply.starts_with(b"_GR_.") || reply.starts_with(b"$GR.")
 }

@@ -30,7 +30,7 @@ impl Client {
             return if wish.only { self.say_ok(turn) } else { self.publish_without_trace(message, turn) };
         }
         let permissions = self.place.permissions.as_deref();
-        let Ok(authorized) = permission::trace(permissions, destination) else {
+        let Ok(authorized) = permission::trace(&self.session.peer, permissions, destination) else {
             self.publish_denied(destination, turn);
             let denied = Publish { subject: destination, ..message };
             return self.answer_denied(&denied, Denial::Permissions, turn);
@@ -56,7 +56,7 @@ impl Client {
             return;
         };
         let permissions = self.place.permissions.as_deref();
-        let Ok(authorized) = permission::trace(permissions, destination) else { return };
+        let Ok(authorized) = permission::trace(&self.session.peer, permissions, destination) else { return };
         let mut trace = Trace::new(&authorized, wish.only, account.id, SystemTime::now);
         trace.error = Some("maximum payload exceeded".into());
         let ingress = Ingress {

@@ -35,7 +35,7 @@ pub(super) fn report(
     let is_wanted =
         |place: &&(Arc<Account>, bool)| other.as_ref().is_none_or(|other| Arc::ptr_eq(other, &place.0));
     let comes_there = reached.iter().filter(is_wanted).any(|(_, may_be_had)| *may_be_had);
-    let denied = chances.iter().all(|chance| matches!(chance.then, Then::Denied(..)));
+    let denied = chances.iter().all(|chance| matches!(chance.then, Then::Denied(..) | Then::Reserved(_)));
     let verdict = match (denied, comes_there) {
         (true, _) => Verdict::Refused,
         (false, true) => Verdict::Path,
@@ -145,6 +145,12 @@ impl Way<'_> {
                     let subject = text(subject);
                     let at = At { subject: &subject, ..inner };
                     self.step(at, self.users.publish(publishing));
+                }
+                Then::Reserved(subject) => {
+                    let subject = text(subject);
+                    let at = At { subject: &subject, ..inner };
+                    let why = "servers keep subjects that begin so for themselves".into();
+                    self.step(at, What::Stops { why, at: None });
                 }
                 Then::Arrives(place) => self.place(inner, place),
             }

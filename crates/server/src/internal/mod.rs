@@ -184,7 +184,7 @@ impl Internal {
         let peer = self.peer(registry, account);
         match permission::publish(&peer, None, publish, turn.now()) {
             Ok(authorized) => turn.publish(Origin { peer: &peer, account, echo: true }, &authorized),
-            Err(permission::Denied) => 0,
+            Err(permission::Refused::Subject | permission::Refused::Reply) => 0,
         }
     }
 
@@ -214,6 +214,7 @@ impl Internal {
         let peer =
             Peer::new(OWN_ID, slot, self.totals.clone(), Arc::new(inlet), Box::new(Unheard), usize::MAX);
         peer.set_understands_headers(true);
+        peer.set_server();
         // It is put into no account: what it gets is none of the account's traffic.
         peer.set_place(Place::default());
         // Of two threads that come first at once, one leaves a slot unused.

@@ -1,0 +1,143 @@
+//! Subjects that servers keep for themselves: which kind of peer may not use which, as a subject or as a reply.
+//!
+//! One table for every kind of peer. Another kind is another variant of [`Kind`] and its name in the rows that bind it.
+
+use crate::account::Account;
+
+/// What a peer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// A client.
+    #[default]
+    Client,
+    /// A client in the system account.
+    SystemClient,
+    /// The server itself.
+    Server,
+}
+
+impl Kind {
+    /// A client in this account.
+    pub fn of_client(account: &Account) -> Self {
+        if account.is_system() { Self::SystemClient } else { Self::Client }
+    }
+}
+
+/// Where a subject stands in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// It is the one published to.
+    Subject,
+    /// It is where the answer is to go.
+    Reply,
+}
+
+/// A reserved prefix, and who may not use it as what.
+struct Row {
+    prefix: &'static [u8],
+    subject: &'static [Kind],
+    reply: &'static [Kind],
+}
+
+const CLIENTS: &[Kind] = &[Kind::Client, Kind::SystemClient];
+
+/// The official server's reserved prefixes. A subject is refused with `Permissions Violation`, and the connection stays.
+const TABLE: [Row; 4] = [
+    // What the members of a replicated group send each other.
+    Row { prefix: b"$NRG.", subject: &[Kind::Client], reply: &[] },
+    // Answers on their way between clusters.
+    Row { prefix: b"_GR_.", subject: CLIENTS, reply: CLIENTS },
+    // Answers on their way between accounts; services publish them.
+    Row { prefix: b"_R_.", subject: &[], reply: CLIENTS },
+    // Acknowledgements; consumers of a stream publish them.
+    Row { prefix: b"$JS.ACK.", subject: &[], reply: CLIENTS },
+];
+
+/// Subjects that the server itself obeys or reports on. Being asked with such a reply gives nobody the right to publish
+/// there; the official server lets a requester choose any.
+const NO_ANSWER: [&[u8]; 2] = [b"$SYS.", b"$JS.API."];
+/// Where answers to the server's own requests go.
+const ANSWER: &[u8] = b"$SYS._INBOX.";
+
+/// Whether peers of this kind may not put the subject there.
+#[inline]
+pub fn is_reserved(kind: impl FnOnce() -> Kind, used_as: Use, subject: &[u8]) -> bool {
+    may_be_reserved(subject) && is_in_table(kind(), used_as, subject)
+}
+
+/// A quick look, since every publish gets it: two bytes that most subjects and inboxes do not begin with.
+#[inline]
+fn may_be_reserved(subject: &[u8]) -> bool {
+    matches!(subject, [b'$' | b'_', b'N' | b'G' | b'R' | b'J', ..])
+}
+
+#[cold]
+fn is_in_table(kind: Kind, used_as: Use, subject: &[u8]) -> bool {
+    TABLE.iter().any(|row| {
+        let refused = match used_as {
+            Use::Subject => row.subject,
+            Use::Reply => row.reply,
+        };
+        subject.starts_with(row.prefix) && refused.contains(&kind)
+    })
+}
+
+/// Whether a request with this reply gives the right to publish there.
+pub fn may_be_answered(reply: &[u8]) -> bool {
+    reply.starts_with(ANSWER) || !NO_ANSWER.iter().any(|prefix| reply.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the official server was seen to have it.
+    #[test]
+    fn each_kind_of_peer_is_refused_what_the_table_says() {
+        use Kind::{Client, Server, SystemClient};
+        use Use::{Reply, Subject};
+        let refused = |kind, used_as, subject: &str| is_reserved(|| kind, used_as, subject.as_bytes());
+        for (subject, expected) in [
+            ("$NRG.x", [true, false, false, false]),
+            ("_GR_.x", [true, true, true, true]),
+            ("_R_.x", [false, false, true, true]),
+            ("$JS.ACK.x", [false, false, true, true]),
+            ("$GR.x", [false; 4]),
+            ("$GNR.x", [false; 4]),
+            ("$LDS.x", [false; 4]),
+            ("$SYS.x", [false; 4]),
+            ("$JS.ACK", [false; 4]),
+            ("_R_", [false; 4]),
+            ("_INBOX.x", [false; 4]),
+            ("$NRGX.x", [false; 4]),
+            ("x.$NRG.x", [false; 4]),
+            ("", [false; 4]),
+        ] {
+            let uses = [(Client, Subject), (SystemClient, Subject), (Client, Reply), (SystemClient, Reply)];
+            let found = uses.map(|(kind, used_as)| refused(kind, used_as, subject));
+            assert_eq!(found, expected, "{subject}");
+            assert!(!refused(Server, Subject, subject) && !refused(Server, Reply, subject), "{subject}");
+        }
+    }
+
+    #[test]
+    fn the_quick_look_overlooks_no_row() {
+        assert!(TABLE.iter().all(|row| may_be_reserved(row.prefix)));
+    }
+
+    #[test]
+    fn no_requester_makes_others_publish_where_the_server_listens() {
+        for (reply, expected) in [
+            ("$SYS.REQ.USER.AUTH", false),
+            ("$SYS.ACCOUNT.A.CONNECT", false),
+            ("$JS.API.STREAM.DELETE.S", false),
+            ("$JS.ACK.S.C.1.1.1.1.0", true),
+            ("$SYS._INBOX.1234", true),
+            ("_INBOX.a", true),
+            ("_R_.a.b", true),
+            ("SYS.REQ", true),
+        ] {
+            assert_eq!(may_be_answered(reply.as_bytes()), expected, "{reply}");
+        }
+    }
+}
