@@ -41,6 +41,9 @@ pub(crate) fn authorization(
     block.set("token", &mut out.token, errors, |v| credential(v, "token").map(|t| Some(Secret::new(t))));
     block.set("timeout", &mut limits.auth_timeout, errors, |v| {
         let timeout = reader::duration(v)?;
+        if timeout.is_zero() {
+            return Ok(None);
+        }
         if timeout > TIMEOUT_HIGH {
             let problem = format!(
                 "invalid use of field \"timeout\": timeout of {} is high, consider keeping it under 60 seconds",
@@ -93,7 +96,7 @@ fn auth_callout(value: &Value, errors: &mut Errors) -> Option<AuthCallout> {
         public_key(v, 'A', problem).map(Option::unwrap_or_default)
     });
     block.set("account", &mut out.account, errors, reader::text);
-    block.set("auth_users", &mut out.auth_users, errors, reader::texts);
+    block.set("auth_users", &mut out.auth_users, errors, reader::text_list);
     block.set("xkey", &mut out.xkey, errors, |v| {
         public_key(v, 'X', "Expected callout xkey to be a valid public xkey")
     });
@@ -227,8 +230,12 @@ fn responses(value: &Value, errors: &mut Errors) -> Option<Responses> {
                 })
             });
             block.set("expires", &mut out.expires, errors, |v| match &v.kind {
-                Kind::Integer(n) if *n < 0 => Ok(None),
-                Kind::String(text) if text.starts_with('-') => Ok(None),
+                // Less than nothing: any time.
+                Kind::String(text)
+                    if text.strip_prefix('-').is_some_and(|span| reader::parse_duration(span).is_some()) =>
+                {
+                    Ok(None)
+                }
                 _ => reader::duration_text(v)
                     .map(|d| if d.is_zero() { RESPONSES_DEFAULT.expires } else { Some(d) }),
             });
@@ -280,7 +287,7 @@ fn account(name: &str, value: &Value, errors: &mut Errors) -> Account {
     if let Some(value) = block.get("mappings") {
         out.mappings = sharing::mappings(value, errors);
     }
-    if let Some(value) = block.get("msg_trace") {
+    if let Some(value) = block.get("msg_trace").filter(|value| !is_empty(value)) {
         out.msg_trace = noted(msg_trace(value), errors);
     }
     block.set("denied_publish_status", &mut out.denied_publish_status, errors, |v| {
@@ -305,6 +312,10 @@ fn account(name: &str, value: &Value, errors: &mut Errors) -> Account {
         block.set("max_leafnodes", &mut leaf_nodes, errors, limit);
     }
     out
+}
+
+fn is_empty(value: &Value) -> bool {
+    matches!(&value.kind, Kind::Map(map) if map.iter().next().is_none())
 }
 
 /// A subject, or `{ dest: …, sampling: … }`.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 /// Checks options as a whole. `place` says where a top-level key stands, for what has no place of its own.
 pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors: &mut Errors) {
+    let is_good = errors.is_empty();
     let mut say = |at: &Location, problem: String| errors.push(ConfigError::new(at, problem));
     let limits = &options.limits;
     if limits.payload_bytes_max > limits.pending_bytes_max {
@@ -42,7 +43,7 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
         say(&place("usage_interval"), "usage_interval needs a system account to tell it in".into());
     }
     check_users(options, place, &mut say);
-    operator::check(options, place, &mut say);
+    operator::check(options, place, is_good, &mut say);
     for mapping in &options.mappings {
         sharing::check_mapping(mapping, &mut say);
     }

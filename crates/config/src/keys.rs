@@ -40,7 +40,6 @@ const WEBSOCKET: &str = "WebSocket is not part of this version";
 const MQTT: &str = "MQTT is not part of this version";
 const OCSP_PEER: &str = "clients' certificates are not checked by OCSP in this version";
 // These are read in full; what is left is to carry them out, then they become `Reloads`.
-const PROFILER: &str = "the Go profiler has no counterpart; use perf or another system profiler";
 const CERT_STORE: &str = "the Windows certificate store is not supported; use cert_file and key_file";
 
 macro_rules! keys {
@@ -97,8 +96,8 @@ keys! {
         reconnect_error_reports: Reloads, "How often failed reconnects to other servers are logged.";
         pid_file | "pidfile": Reloads, "File that holds the process id.";
         ports_file_dir: Reloads, "Folder for a file that lists the ports.";
-        prof_port: Refused(PROFILER), "Port of the Go profiler.";
-        prof_block_rate: Refused(PROFILER), "Rate of the Go profiler.";
+        prof_port: Reloads, "Accepted, and nothing listens there: there is no Go profiler.";
+        prof_block_rate: Reloads, "Accepted without effect: there is no Go profiler.";
         no_header_support: Restarts, "Turn headers off.";
         disable_sublist_cache | "no_sublist_cache": Reloads, "Accepted; matches are cached per event loop, and never wrong.";
         no_fast_producer_stall: Reloads, "Do not hold producers back that outrun a reader.";
@@ -142,12 +141,12 @@ keys! {
         verify: Reloads, "Clients need a certificate.";
         verify_and_map: Reloads, "Clients need a certificate, which says who they are.";
         verify_cert_and_check_known_urls: Refused("it is for routes and gateways only"), "Certificates must name a known URL.";
-        insecure: Refused("it is for outgoing connections only"), "Do not verify the server.";
+        insecure: Reloads, "Accepted without effect: a listener verifies no server.";
         timeout: Reloads, "How long a handshake may take. Default 2s.";
         handshake_first | "first" | "immediate": Reloads, "TLS before INFO: true, `auto`, or how long to wait for it.";
         min_version: Reloads, "`1.2` or `1.3`. Default 1.2.";
         cipher_suites: Reloads, "Cipher suites, by their standard names.";
-        allow_insecure_cipher_suites: Refused("insecure cipher suites are not supported"), "Allow insecure cipher suites.";
+        allow_insecure_cipher_suites: Reloads, "Accepted without effect: there are no insecure cipher suites.";
         curve_preferences: Reloads, "Key exchange groups: X25519, CurveP256, CurveP384.";
         pinned_certs: Reloads, "SHA-256 of the public keys that clients may have, in hex.";
         connection_rate_limit: Restarts, "Handshakes a second.";
@@ -292,6 +291,40 @@ keys! {
         max_subscriptions | "max_subs": Reloads, "Subscriptions of the account.";
         max_payload | "max_pay": Reloads, "Bytes of a message.";
         max_leafnodes | "max_leafs": Reloads, "Leaf node connections of the account; there are none yet.";
+    }
+}
+
+/// How a key that is refused can be written without asking for anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Off {
+    /// It can't.
+    Never,
+    /// `false`.
+    False,
+    /// A block with nothing in it.
+    Empty,
+    /// A block in which all is `false`.
+    AllFalse,
+    /// `false`, or a block with nothing in it.
+    FalseOrEmpty,
+    /// `false`, `disabled`, or a block that says `enabled: false`.
+    Disabled,
+}
+
+impl Key {
+    /// How this key is written without asking for anything. What the official server refuses asks for something.
+    pub fn off(&self) -> Off {
+        match (self.block, self.name) {
+            ("", "cluster" | "gateway" | "leafnodes" | "websocket" | "mqtt" | "default_js_domain") => {
+                Off::Empty
+            }
+            ("", "feature_flags") => Off::AllFalse,
+            (_, "jetstream") => Off::Disabled,
+            ("", "ocsp_cache") | ("tls", "ocsp_peer") => Off::FalseOrEmpty,
+            ("tls", "verify_cert_and_check_known_urls" | "cert_match_skip_invalid" | "ca_certs_match")
+            | ("resolver_tls", "insecure") => Off::False,
+            _ => Off::Never,
+        }
     }
 }
 

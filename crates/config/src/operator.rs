@@ -237,7 +237,10 @@ fn resolver(value: &Value, errors: &mut Errors) -> Option<Resolver> {
     block.set("allow_delete", &mut allow_delete, errors, reader::boolean);
     block.set("hard_delete", &mut hard_delete, errors, reader::boolean);
     block.set("limit", &mut limit, errors, |v| Ok(Some(reader::limit(v)? as u64).filter(|&n| n > 0)));
-    block.set("timeout", &mut timeout, errors, reader::duration_text);
+    block.set("timeout", &mut timeout, errors, |v| match reader::duration_text(v)? {
+        timeout if timeout.is_zero() => Err(ConfigError::new(&v.at, "the timeout is zero")),
+        timeout => Ok(timeout),
+    });
     block.set("interval", &mut interval, errors, |v| reader::duration_text(v).map(Some));
     block.set("ttl", &mut ttl, errors, |v| reader::duration_text(v).map(Some));
     let before = errors.len();
@@ -247,7 +250,7 @@ fn resolver(value: &Value, errors: &mut Errors) -> Option<Resolver> {
     let keeps = match kind.as_str() {
         "MEM" | "MEMORY" => return Some(Resolver::Memory),
         "FULL" => {
-            if ttl.is_some() {
+            if ttl.is_some_and(|ttl: Duration| !ttl.is_zero()) {
                 say("ttl", "FULL does not accept ttl");
             }
             if hard_delete && !allow_delete {
@@ -331,12 +334,13 @@ fn preload(value: &Value, errors: &mut Errors) -> Vec<Preload> {
 pub(crate) fn check(
     options: &Options,
     place: &dyn Fn(&str) -> Location,
+    is_good: bool,
     say: &mut impl FnMut(&Location, String),
 ) {
     let mode = &options.operator_mode;
     // An operator that is there and wrong is told once, where it stands.
     let is_meant = ["operator", "trusted"].iter().any(|key| place(key).line > 0);
-    if !mode.is_on() && is_meant {
+    if !mode.is_on() && is_meant && !is_good {
         return;
     }
     if !mode.is_on() {

@@ -17,6 +17,8 @@ pub struct Options {
     pub config_digest: String,
     /// What is carried out and still looks like a mistake: `-t` refuses it, a start says it.
     pub doubts: Vec<ConfigError>,
+    /// What is accepted and has no effect; a start says it.
+    pub ignored: Vec<ConfigError>,
     /// Address to listen on for clients.
     pub host: String,
     /// Port to listen on for clients; `None` takes a free one.
@@ -454,6 +456,7 @@ impl Default for Options {
             config_file: None,
             config_digest: String::new(),
             doubts: Vec::new(),
+            ignored: Vec::new(),
             host: "0.0.0.0".into(),
             port: Some(4222),
             client_advertise: None,

@@ -143,7 +143,7 @@ fields! {
         no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
         no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
         trusted_proxies: "" "proxies", "Proxies", Users, Names("proxies trusted keys", |o| &o.trusted_proxies), hidden;
-        - operator_mode; - config_file; - config_digest; - doubts; - http; - limits; - lame_duck; - log; - authorization;
+        - operator_mode; - config_file; - config_digest; - doubts; - ignored; - http; - limits; - lame_duck; - log; - authorization;
     }
     Authorization by authorization {
         user: "authorization" "user", "Username", Users, Words("authorization username"), hidden;

@@ -124,6 +124,7 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
             .iter()
             .flat_map(|t| t.split(','))
             .map(|t| t.trim().to_ascii_lowercase())
+            .filter(|tag| !tag.is_empty())
             .collect())
     });
     block.set("server_metadata", &mut out.server_metadata, errors, |v| {
@@ -155,11 +156,14 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
     block.set("disable_sublist_cache", &mut ignored, errors, reader::boolean);
     block.set("system_account", &mut out.system_account, errors, name);
     block.set("no_system_account", &mut out.no_system_account, errors, reader::boolean);
+    // Who names one wants one.
+    out.no_system_account &= out.system_account.is_none();
     block.set("no_auth_user", &mut out.no_auth_user, errors, name);
     block.set("allow_non_tls", &mut out.allow_non_tls, errors, reader::boolean);
     if let Some(value) = block.get("tls") {
-        out.tls = tls(value, errors);
+        out.tls = tls(value, &mut out.ignored, errors);
     }
+    profiler(&block, &mut out, errors);
     block.set("store_dir", &mut out.store_dir, errors, path);
     if let Some(value) = block.get("ocsp") {
         out.ocsp = ocsp(value, errors);
@@ -192,6 +196,21 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
     }
     out.operator_mode = operator::operator_mode(&block, errors);
     out
+}
+
+/// The keys of the Go profiler: no client can notice that it is not there.
+fn profiler(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
+    let mut port = None;
+    block.set("prof_port", &mut port, errors, reader::port);
+    let mut rate = 0;
+    block.set("prof_block_rate", &mut rate, errors, reader::integer);
+    for (key, asked) in [("prof_port", port != Some(0)), ("prof_block_rate", rate != 0)] {
+        if let Some(value) = block.get(key).filter(|_| asked) {
+            let problem =
+                format!("{key} has no effect: there is no Go profiler, use a system profiler such as perf");
+            out.ignored.push(ConfigError::new(&value.at, problem));
+        }
+    }
 }
 
 fn network(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
@@ -310,11 +329,11 @@ fn logging(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
         other => Err(ConfigError::new(&v.at, format!("log_format {other:?} is unknown"))
             .help("known are `text` and `json`")),
     });
-    block.set("connect_error_reports", &mut log.connect_error_reports, errors, reader::count);
-    block.set("reconnect_error_reports", &mut log.reconnect_error_reports, errors, reader::count);
+    block.set("connect_error_reports", &mut log.connect_error_reports, errors, reader::limit);
+    block.set("reconnect_error_reports", &mut log.reconnect_error_reports, errors, reader::limit);
 }
 
-fn tls(value: &Value, errors: &mut Errors) -> Option<Tls> {
+fn tls(value: &Value, ignored: &mut Errors, errors: &mut Errors) -> Option<Tls> {
     let map = noted(reader::map(value), errors)?;
     let block = Block::new("tls", map, errors);
     let mut out = Tls {
@@ -336,18 +355,30 @@ fn tls(value: &Value, errors: &mut Errors) -> Option<Tls> {
     let path = |v: &Value| reader::text(v).map(PathBuf::from);
     block.set("cert_file", &mut out.cert_file, errors, path);
     block.set("key_file", &mut out.key_file, errors, path);
-    block.set("ca_file", &mut out.ca_file, errors, |v| path(v).map(Some));
+    block.set("ca_file", &mut out.ca_file, errors, |v| reader::optional(v).map(|p| p.map(PathBuf::from)));
     block.set("verify", &mut out.verify, errors, reader::boolean);
     block.set("verify_and_map", &mut out.map, errors, reader::boolean);
     out.verify |= out.map;
-    block.set("timeout", &mut out.timeout, errors, reader::duration);
+    block.set("timeout", &mut out.timeout, errors, |v| reader::duration_or_default(v, TLS_TIMEOUT));
+    for (key, why) in [
+        ("insecure", "a listener verifies no server"),
+        ("allow_insecure_cipher_suites", "there are no insecure cipher suites"),
+    ] {
+        let mut asked = false;
+        block.set(key, &mut asked, errors, reader::boolean);
+        if let Some(value) = block.get(key).filter(|_| asked) {
+            ignored.push(ConfigError::new(&value.at, format!("{key} has no effect: {why}")));
+        }
+    }
     block.set("handshake_first", &mut out.first, errors, |v| match &v.kind {
         Kind::String(text) if ["auto", "auto_fallback"].contains(&text.to_ascii_lowercase().as_str()) => {
             Ok(TlsFirst::Within(TLS_FIRST_AUTO))
         }
-        Kind::String(text) if reader::parse_duration(text).is_some() => {
-            Ok(TlsFirst::Within(reader::duration(v)?))
-        }
+        Kind::String(text) if reader::parse_duration(text).is_some() => match reader::duration(v)? {
+            // No time to wait for it: nothing but TLS is spoken.
+            wait if wait.is_zero() => Ok(TlsFirst::Yes),
+            wait => Ok(TlsFirst::Within(wait)),
+        },
         _ => Ok(if reader::boolean(v)? { TlsFirst::Yes } else { TlsFirst::No }),
     });
     block.set("min_version", &mut out.only_1_3, errors, |v| match &v.kind {
@@ -372,11 +403,9 @@ fn tls(value: &Value, errors: &mut Errors) -> Option<Tls> {
     block.set("connection_rate_limit", &mut out.rate_max, errors, |v| {
         Ok(reader::limit(v)?.min(u32::MAX as usize) as u32)
     });
-    if let Some(value) = block.get("certs") {
+    let is_empty = |value: &&Value| matches!(&value.kind, Kind::Array(list) if list.is_empty());
+    if let Some(value) = block.get("certs").filter(|value| !is_empty(value)) {
         out.certs = certs(value, errors);
-        if matches!(&value.kind, Kind::Array(list) if list.is_empty()) {
-            errors.push(ConfigError::new(&value.at, "missing certificates in TLS configuration"));
-        }
         if !out.cert_file.as_os_str().is_empty() {
             let problem = "error parsing tls config, cannot combine 'cert_file' option with 'certs' option";
             errors.push(ConfigError::new(&value.at, problem));
@@ -415,10 +444,10 @@ fn ocsp(value: &Value, errors: &mut Errors) -> Ocsp {
         _ => Err(ConfigError::new(&v.at, "error parsing ocsp config: unsupported ocsp mode")
             .help("known are `auto`, `must`, `always` and `never`")),
     });
-    for key in ["url", "urls"] {
+    for (key, read) in [("url", reader::one_text as fn(&Value) -> _), ("urls", reader::text_list)] {
         let mut urls = Vec::new();
         block.set(key, &mut urls, errors, |v| {
-            let urls = reader::texts(v)?;
+            let urls = read(v)?;
             match urls.iter().find(|url| !url.is_empty() && !url.starts_with("http://")) {
                 None => Ok(urls),
                 Some(url) => {
@@ -462,7 +491,11 @@ fn proxies(value: &Value, errors: &mut Errors) -> Vec<String> {
     for value in noted(reader::array(list), errors).unwrap_or_default() {
         let Some(map) = noted(reader::map(value), errors) else { continue };
         let mut key = String::new();
-        Block::new("proxy", map, errors).set("key", &mut key, errors, |v| {
+        let block = Block::new("proxy", map, errors);
+        if block.get("key").is_none() {
+            errors.push(ConfigError::new(&value.at, "a trusted proxy needs a key"));
+        }
+        block.set("key", &mut key, errors, |v| {
             let key = reader::text(v)?;
             match nkey::is_public(&key, None) {
                 true => Ok(key),
@@ -638,19 +671,43 @@ mod tests {
         }
     }
 
-    /// Each refused key, under each of its names, is refused by name and place; `false` is what happens anyway.
+    /// Each refused key, under each of its names, is refused by name and place, unless it asks for nothing.
     #[test]
     fn refused_keys_are_refused() {
-        use crate::keys::{KEYS, Status};
+        use crate::keys::{KEYS, Off, Status};
+        const VALUES: [&str; 9] = [
+            "1",
+            "0",
+            "true",
+            "{ x: true }",
+            "false",
+            "{ }",
+            "{ x: false }",
+            "disabled",
+            "{ enabled: false, x: 1 }",
+        ];
         for key in KEYS.iter().filter(|key| matches!(key.status, Status::Refused(_))) {
             for name in key.aliases.iter().chain([&key.name]) {
-                let text = in_block(key.block, name, "1");
-                let at = text.find(&format!("{name}: 1")).expect("key") as u32 + 1;
-                let problem = format!("`{name}` cannot be carried out");
-                let refused = |e: &ConfigError| e.at.column == at && e.problem.starts_with(&problem);
-                assert!(problems(&text).iter().any(refused), "{text}: {:?}", problems(&text));
-                let text = in_block(key.block, name, "false");
-                assert!(!problems(&text).iter().any(refused), "{text}");
+                let asks_for_nothing: &[&str] = match key.off() {
+                    Off::Never => &[],
+                    Off::False => &["false"],
+                    Off::Empty => &["{ }"],
+                    Off::AllFalse => &["{ }", "{ x: false }"],
+                    Off::FalseOrEmpty => &["false", "{ }"],
+                    Off::Disabled => &["false", "disabled", "{ enabled: false, x: 1 }"],
+                };
+                for value in VALUES {
+                    let text = in_block(key.block, name, value);
+                    let at = text.find(&format!("{name}: {value}")).expect("key") as u32 + 1;
+                    let problem = format!("`{name}` cannot be carried out");
+                    let refused = |e: &ConfigError| e.at.column == at && e.problem.starts_with(&problem);
+                    assert_eq!(
+                        problems(&text).iter().any(refused),
+                        !asks_for_nothing.contains(&value),
+                        "{text}: {:?}",
+                        problems(&text)
+                    );
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Reading one block by the table of keys: typed values out, everything wrong noted with its place.
 
 use crate::error::{ConfigError, ErrorKind, Location};
-use crate::keys::{self, Key, Status};
+use crate::keys::{self, Key, Off, Status};
 use crate::language::{Entry, Kind, Map, QUOTE_VARIABLE, Value};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ impl<'a> Block<'a> {
             match key.map(|key| key.status) {
                 Some(Status::Reloads | Status::Restarts) => {}
                 // Switching off what is not there is what happens anyway.
-                Some(Status::Refused(_)) if is_off(&entry.value) => {}
+                Some(Status::Refused(_)) if key.is_some_and(|key| is_off(key.off(), &entry.value)) => {}
                 Some(Status::Refused(why)) => {
                     let problem = format!("`{}` cannot be carried out: {why}", entry.key);
                     let error = ConfigError::new(&entry.at, problem).kind(ErrorKind::NotSupported);
@@ -82,12 +82,22 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Whether a value switches off what it is for.
-fn is_off(value: &Value) -> bool {
-    match &value.kind {
-        Kind::Bool(on) => !on,
-        Kind::Integer(n) => *n == 0,
-        Kind::String(text) => ["disabled", "disable"].contains(&text.to_ascii_lowercase().as_str()),
+/// Whether a value asks for nothing.
+fn is_off(off: Off, value: &Value) -> bool {
+    let is_empty = |map: &Map| map.iter().next().is_none();
+    match (&value.kind, off) {
+        (Kind::Bool(on), Off::False | Off::FalseOrEmpty | Off::Disabled) => !on,
+        (Kind::Map(map), Off::Empty | Off::FalseOrEmpty) => is_empty(map),
+        (Kind::Map(map), Off::AllFalse) => map.iter().all(|entry| boolean(&entry.value) == Ok(false)),
+        (Kind::Map(map), Off::Disabled) => {
+            let mut said = map.iter().filter(|entry| {
+                ["enabled", "enable"].iter().any(|name| entry.key.eq_ignore_ascii_case(name))
+            });
+            said.next_back().is_some_and(|entry| boolean(&entry.value) == Ok(false))
+        }
+        (Kind::String(text), Off::Disabled) => {
+            ["disabled", "disable"].contains(&text.to_ascii_lowercase().as_str())
+        }
         _ => false,
     }
 }
@@ -156,6 +166,16 @@ pub(crate) fn texts(value: &Value) -> Result<Vec<String>, ConfigError> {
     }
 }
 
+/// One string, as a list.
+pub(crate) fn one_text(value: &Value) -> Result<Vec<String>, ConfigError> {
+    text(value).map(|one| vec![one])
+}
+
+/// A list of strings, and not just one.
+pub(crate) fn text_list(value: &Value) -> Result<Vec<String>, ConfigError> {
+    array(value)?.iter().map(text).collect()
+}
+
 /// Where each of the values of [`texts`] stands.
 pub(crate) fn places(value: &Value) -> Vec<Location> {
     match &value.kind {
@@ -185,6 +205,9 @@ pub(crate) fn array(value: &Value) -> Result<&[Value], ConfigError> {
     }
 }
 
+/// The longest duration: that of Go, whose nanoseconds are a number of 64 bits with a sign.
+const DURATION_MAX: Duration = Duration::from_nanos(i64::MAX as u64);
+
 /// A duration such as `1m30s`, or a number of seconds.
 pub(crate) fn duration(value: &Value) -> Result<Duration, ConfigError> {
     let seconds = |s: f64| Duration::try_from_secs_f64(s).ok();
@@ -196,10 +219,16 @@ pub(crate) fn duration(value: &Value) -> Result<Duration, ConfigError> {
         Kind::String(text) => parse_duration(text),
         _ => None,
     }
+    .filter(|duration| *duration <= DURATION_MAX)
     .ok_or_else(|| {
         ConfigError::new(&value.at, "expected a duration")
             .help("such as `500ms`, `2s`, `1m30s`, or seconds as a number")
     })
+}
+
+/// A duration, where zero means the default.
+pub(crate) fn duration_or_default(value: &Value, default: Duration) -> Result<Duration, ConfigError> {
+    duration(value).map(|duration| if duration.is_zero() { default } else { duration })
 }
 
 /// A duration where the official server takes no number of seconds. A bare `2m` is one all the same.

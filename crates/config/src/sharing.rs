@@ -334,7 +334,7 @@ fn source(value: &Value, what: &str, errors: &mut Errors) -> Option<(String, Str
     let (mut account, mut subject) = (String::new(), String::new());
     block.set("account", &mut account, errors, reader::text);
     block.set("subject", &mut subject, errors, checked_subject);
-    if block.get("account").is_none() || block.get("subject").is_none() {
+    if account.is_empty() || block.get("subject").is_none() {
         errors.push(ConfigError::new(&value.at, "Expect an account name and a subject"));
     }
     (!account.is_empty() && !subject.is_empty()).then_some((account, subject))

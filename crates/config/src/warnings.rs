@@ -12,8 +12,12 @@ const TIMEOUT_HIGH: Duration = Duration::from_secs(60);
 impl Options {
     /// What is allowed and still worth a word in the log, a line each; none of it shows a secret.
     pub fn warnings(&self) -> Vec<String> {
-        let mut out: Vec<String> =
-            self.doubts.iter().map(|doubt| format!("{}: {}", doubt.at, doubt.problem)).collect();
+        let mut out: Vec<String> = self
+            .doubts
+            .iter()
+            .chain(&self.ignored)
+            .map(|doubt| format!("{}: {}", doubt.at, doubt.problem))
+            .collect();
         if self.limits.payload_bytes_max > PAYLOAD_BYTES_HIGH {
             out.push(
                 "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance"
@@ -65,6 +69,21 @@ mod tests {
             ],
         );
         check("authorization { proxy_required: true, token: a }", &[]);
+        check("prof_port: 0\nprof_block_rate: 0", &[]);
+        check(
+            "prof_port: -1\nprof_block_rate: 5",
+            &[
+                "t.conf:1:12: prof_port has no effect: there is no Go profiler, use a system profiler such as perf",
+                "t.conf:2:18: prof_block_rate has no effect: there is no Go profiler, use a system profiler such as perf",
+            ],
+        );
+        check(
+            "tls { cert_file: a, key_file: b, insecure: true, allow_insecure_cipher_suites: true }",
+            &[
+                "t.conf:1:44: insecure has no effect: a listener verifies no server",
+                "t.conf:1:80: allow_insecure_cipher_suites has no effect: there are no insecure cipher suites",
+            ],
+        );
         check(
             "max_payload: 9MB",
             &["Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance"],

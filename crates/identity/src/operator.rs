@@ -308,9 +308,6 @@ fn check_version(asserted: &str) -> Result<(), String> {
 
 /// The account for system events: the configuration's, or the only operator's.
 fn system_account(options: &Options, tokens: &[Token]) -> Result<Option<String>, String> {
-    if options.no_system_account {
-        return Ok(None);
-    }
     let named: Vec<&str> = tokens
         .iter()
         .filter_map(|token| match &token.body {

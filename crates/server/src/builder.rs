@@ -180,8 +180,12 @@ impl Builder {
             process::write_pid(file).map_err(|cause| StartError::PidFile { file: file.clone(), cause })?;
         }
         if let Some(folder) = &policy.options.ports_file_dir {
-            process::write_ports(folder, local, &http)
-                .map_err(|cause| StartError::PidFile { file: folder.clone(), cause })?;
+            // Whoever waits for the file will see that it does not come; nobody else needs it.
+            if let Err(cause) = process::write_ports(folder, local, &http) {
+                let file = process::ports_file(folder);
+                let problem = format_args!("Error writing ports file ({}): {cause}", file.display());
+                shared.log.say(Event::Warning, "", problem);
+            }
         }
         if let Some(local) = local {
             shared.log.say(Event::Listening, "", format_args!("Listening for client connections on {local}"));

@@ -70,7 +70,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("default_rate_limits", "[ { bytes_per_sec: 1 } ]"),
 ];
 /// Keys that are understood and change nothing.
-const WITHOUT_EFFECT: [&str; 1] = ["disable_sublist_cache"];
+const WITHOUT_EFFECT: [&str; 3] = ["disable_sublist_cache", "prof_port", "prof_block_rate"];
 /// What stands around a sample that needs it: a user to be named.
 const AROUND: &str = "tls { cert_file: a, key_file: b }\naccounts { U { users: [ { user: u } ] } }\n";
 

@@ -31,7 +31,7 @@ pub(crate) fn varz(shared: &Shared) -> Value {
         "go": policy.info.go,
         "host": policy.info.host,
         "port": policy.info.port,
-        "max_connections": limits.connections_max,
+        "max_connections": if limits.connections_max == 0 { -1 } else { limits.connections_max as i64 },
         "ping_interval": limits.ping_interval.as_nanos() as u64,
         "ping_max": limits.pings_out_max,
         "http_host": if options.http.host.is_empty() { &options.host } else { &options.http.host },
