@@ -22,9 +22,13 @@ impl Home {
 
     /// Whether the command ends well, and all that it says.
     fn try_run(&self, line: &str) -> (bool, String) {
+        self.try_words(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    fn try_words(&self, words: &[String]) -> (bool, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_dialtone"))
             .arg("identity")
-            .args(line.split_whitespace())
+            .args(words)
             .env("HOME", &self.dir)
             .env("XDG_DATA_HOME", self.dir.join("data"))
             .env("XDG_CONFIG_HOME", self.dir.join("config"))
@@ -293,6 +297,99 @@ fn accounts_are_deleted_from_servers() {
     assert!(told.contains(&format!("deleting {}", key["sub"].as_str().expect("a key"))), "{told}");
     server.refuses(&bob);
     server.lets_in(&home.creds("acme", "acme"));
+}
+
+/// What a server would refuse is refused when it is written, and the store stays as it was.
+#[test]
+fn nothing_is_written_that_a_server_refuses() {
+    let dir = tempfile::tempdir().expect("dir");
+    let home = Home::new(dir.path(), "home");
+    home.run("init acme");
+    home.run("add account shop");
+    home.run("add user bob --account shop");
+    let before =
+        ["describe --raw", "describe shop --raw", "describe shop/bob --raw"].map(|line| home.run(line));
+    for (line, why) in [
+        ("add export a..b --account shop", "cannot contain consecutive"),
+        ("add export .a --account shop", "cannot start or end"),
+        (
+            "add export a.> --account shop --service --latency b.*",
+            "results subject can not contain wildcards",
+        ),
+        (
+            "add import a..b --account shop --from ADUB7VVVWTZIB7UBKXT623WGDQ7REMQDDVKSCZCUHCXESGTMGOEH3RXS",
+            "consecutive",
+        ),
+        ("add mapping a b..c --account shop", "consecutive"),
+        ("add signing-key r --account shop --allow-pub a..b", "a..b"),
+        ("edit account shop --allow-sub a..b", "consecutive"),
+        ("edit account shop --info-url nowhere", "info url"),
+        ("edit user bob --account shop --allow-pub a.>.b", "a.>.b"),
+        ("edit user bob --account shop --source 10.0.0.0", "cidr"),
+        ("edit user bob --account shop --locale Mars/Sea", "time zone"),
+        ("add user eve --account shop --deny-sub a..b", "consecutive"),
+        ("edit operator --service-url http://a", "protocol not supported"),
+        ("edit operator --server-version 1", "must be of the form"),
+        ("edit operator --strict-signing-keys yes", "user shop/bob: signed by the account's own key"),
+    ] {
+        home.refused(line, why);
+    }
+    // A subject with a space is one argument.
+    for (words, why) in [
+        (["add", "export", "a b", "--account", "shop"], "cannot have spaces"),
+        (
+            ["add", "user", "eve", "--account=shop", "--allow-pub=bad subject"],
+            "is not allowed to contain queue",
+        ),
+    ] {
+        let (good, text) = home.try_words(&words.map(str::to_owned));
+        assert!(!good && text.contains(why), "{words:?}: {text}");
+    }
+    let after =
+        ["describe --raw", "describe shop --raw", "describe shop/bob --raw"].map(|line| home.run(line));
+    assert_eq!(before, after);
+    home.refused("describe shop/eve", "no user `eve`");
+    home.run("validate");
+}
+
+/// Where only signing keys sign, the account's own key signs nobody, and `validate` says so of who was signed before.
+#[test]
+fn strict_operators_let_only_signing_keys_sign() {
+    let dir = tempfile::tempdir().expect("dir");
+    let home = Home::new(dir.path(), "home");
+    home.run("init acme");
+    home.run("edit operator --strict-signing-keys yes");
+    home.run("add account shop");
+    home.refused("add user bob --account shop", "add signing-key --account shop");
+    home.run("add signing-key --account shop");
+    home.run("add user bob --account shop");
+    home.run("edit operator --strict-signing-keys no");
+    home.run("add account lab");
+    home.run("add user eve --account lab");
+    home.refused("edit operator --strict-signing-keys yes", "user lab/eve");
+    // Another tool may have made it so.
+    let mut token = jwt::decode(home.run("describe --raw").trim()).expect("a JWT");
+    let jwt::Body::Operator(operator) = &mut token.body else { panic!("an operator") };
+    operator.strict_signing_key_usage = true;
+    let keys = home.run("export keys --show-secret");
+    let seeds = keys.split_whitespace().filter_map(|word| Seed::parse(word).ok());
+    let own = seeds.into_iter().find(|seed| seed.public() == token.subject).expect("the operator's seed");
+    let file = dir.path().join("strict.jwt");
+    std::fs::write(&file, Draft::from(&token).sign(&own, token.issued_at).expect("signed")).expect("written");
+    home.run(&format!("import jwt {}", file.display()));
+    home.refused("validate", "lab/eve: \n  error: signed by the account's own key");
+    home.run("add signing-key --account lab");
+    home.run("edit user eve --account lab");
+    home.run("validate");
+    let users = home.run("list users");
+    for account in ["SYS", "acme", "lab", "shop"] {
+        assert!(users.contains(&format!("Users of {account}")), "{users}");
+    }
+    assert!(!home.run("list users --account lab").contains("bob"));
+    let file = dir.path().join("server.conf");
+    home.run(&format!("config --output {}", file.display()));
+    let server = Server::start(&file);
+    server.lets_in(&home.creds("lab", "eve"));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod args;
 mod changes;
+mod check;
 pub(crate) mod client;
 mod commands;
 mod describe;

@@ -179,7 +179,17 @@ impl Session {
             return Ok(seed);
         }
         let plain = claims.signing_keys.iter().filter(|(_, role)| role.is_none()).map(|(key, _)| key.clone());
-        let allowed: Vec<String> = plain.chain([account.token.subject.to_string()]).collect();
+        let operator = self.store.operator()?.token;
+        let is_strict =
+            matches!(&operator.body, Body::Operator(operator) if operator.strict_signing_key_usage);
+        let own = (!is_strict).then(|| account.token.subject.to_string());
+        let allowed: Vec<String> = plain.chain(own).collect();
+        ensure!(
+            !allowed.is_empty(),
+            "the operator lets only signing keys sign, and account `{name}` has none without a role: \
+             dialtone identity add signing-key --account {name}, or say --sign-with ROLE",
+            name = account.token.name
+        );
         self.first_of(&allowed)?.with_context(|| {
             format!(
                 "the key store has no key that signs for account `{}`: {}",

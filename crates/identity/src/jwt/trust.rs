@@ -238,25 +238,13 @@ pub struct Admitted {
 
 /// Believes a user's token, if it is of this account, which must have been believed before.
 pub fn admit(user: &Token, account: &Token, presented: &Presented<'_>) -> Result<Admitted, TrustError> {
-    let Body::User(claims) = &user.body else { return Err(TrustError::Kind("a user")) };
     let body = account.account()?;
-    let account_key = account.subject.to_string();
     user.check_time(presented.now)?;
     account.check_time(presented.now)?;
-    if user.account_key().as_ref() != Some(&account_key) {
-        return Err(TrustError::Subject);
-    }
-    let limits = match signs_for(&user.issuer, account)? {
-        None => claims.limits.clone(),
-        Some(_) if claims.limits != UserLimits::default() => return Err(TrustError::Scoped),
-        Some(role) => template::fill(role, user, account)?,
-    };
+    let (limits, permissions) = rights(user, account)?;
     let user_key = user.subject.to_string();
-    if limits.bearer_token {
-        if body.limits.disallow_bearer {
-            return Err(TrustError::Bearer);
-        }
-    } else if let Proof::Signature { nonce, signature } = presented.proof
+    if !limits.bearer_token
+        && let Proof::Signature { nonce, signature } = presented.proof
         && !nkey::verify_nonce(&user_key, nonce, signature)
     {
         return Err(TrustError::Signature);
@@ -267,13 +255,31 @@ pub fn admit(user: &Token, account: &Token, presented: &Presented<'_>) -> Result
     let stays = comes_rightly(&limits, presented)?;
     let until = [user.expires, stays].into_iter().flatten().min();
     let account_until = account.expires;
+    let permissions = permissions.map(Arc::new);
+    let (account, name) = (account.subject.to_string(), user.name.clone());
+    Ok(Admitted { account, user: user_key, name, limits, permissions, until, account_until })
+}
+
+/// What a user's token gives it in this account, whoever presents it, when and from where. `None`: it may do everything.
+pub fn rights(user: &Token, account: &Token) -> Result<(UserLimits, Option<Permissions>), TrustError> {
+    let Body::User(claims) = &user.body else { return Err(TrustError::Kind("a user")) };
+    let body = account.account()?;
+    if user.account_key() != Some(account.subject.to_string()) {
+        return Err(TrustError::Subject);
+    }
+    let limits = match signs_for(&user.issuer, account)? {
+        None => claims.limits.clone(),
+        Some(_) if claims.limits != UserLimits::default() => return Err(TrustError::Scoped),
+        Some(role) => template::fill(role, user, account)?,
+    };
+    if limits.bearer_token && body.limits.disallow_bearer {
+        return Err(TrustError::Bearer);
+    }
     let permissions = match permissions(&limits.permissions)? {
         None => permissions(&body.default_permissions)?,
         some => some,
     };
-    let permissions = permissions.map(Arc::new);
-    let name = user.name.clone();
-    Ok(Admitted { account: account_key, user: user_key, name, limits, permissions, until, account_until })
+    Ok((limits, permissions))
 }
 
 /// Whether a connection comes by a way, from where and when its user may. The last second that it may stay, since

@@ -1,6 +1,7 @@
 //! A token as a table, wherever it comes from.
 
 use crate::identity::args::Call;
+use crate::identity::args::values::now;
 use crate::identity::describe;
 use crate::identity::session::Session;
 use crate::identity::store::{Entry, parse_token, read_token};
@@ -24,7 +25,7 @@ pub fn describe(call: &Call) -> Result<()> {
     }
     let names = |key: &str| session.as_ref().ok().map(|session| name_of(session, key)).unwrap_or_default();
     print!("{}", describe::describe(&entry.token, &names));
-    for issue in super::validate::issues(&entry.token) {
+    for issue in crate::identity::check::issues(&entry.token, Some(now())) {
         println!("! {issue}");
     }
     Ok(())

@@ -4,7 +4,7 @@ use super::operator::with_system_account;
 use crate::identity::args::Call;
 use crate::identity::args::values::now;
 use crate::identity::session::{Places, Session};
-use crate::identity::store::Store;
+use crate::identity::store::{Signed, Store};
 use anyhow::{Result, ensure};
 use dialtone_identity::jwt::account::{Account, AccountLimits};
 use dialtone_identity::jwt::claims::{Operator, User, UserLimits};
@@ -34,19 +34,22 @@ pub fn init(call: &Call) -> Result<()> {
         ..Operator::default()
     };
     let draft = Draft::new(operator.public(), name, claims);
-    session.store.write_operator(&draft.sign(&operator, now())?)?;
+    session.store.write_operator(&draft.sign(&operator, now())?, Signed::Stays)?;
     println!("operator        {name} ({})", operator.public());
     let (account, creds) = with_system_account(call, &session, SYSTEM_ACCOUNT)?;
     println!("system account  {SYSTEM_ACCOUNT} ({account})");
     println!("  user sys      {}", creds.display());
 
     let account = session.keys.generate(Kind::Account)?;
-    let claims = Account { limits: AccountLimits::unlimited(), ..Account::default() };
+    // Users are signed by a signing key, so that those of accounts can be the only keys that sign.
+    let signing = session.keys.generate(Kind::Account)?;
+    let signing_keys = [(signing.public().to_string(), None)].into();
+    let claims = Account { limits: AccountLimits::unlimited(), signing_keys, ..Account::default() };
     session.write_account(call, &Draft::new(account.public(), name, claims))?;
     println!("account         {name} ({})", account.public());
     let user = session.keys.generate(Kind::User)?;
-    let claims = User { limits: UserLimits::unlimited(), ..User::default() };
-    let text = Draft::new(user.public(), name, claims).sign(&account, now())?;
+    let claims = User { limits: UserLimits::unlimited(), issuer_account: account.public().to_string() };
+    let text = Draft::new(user.public(), name, claims).sign(&signing, now())?;
     session.store.write_user(name, name, &text)?;
     if let Some(file) = session.write_creds(name, name)? {
         println!("  user {name:8} {}", file.display());

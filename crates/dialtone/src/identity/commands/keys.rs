@@ -3,7 +3,7 @@
 use crate::identity::args::Call;
 use crate::identity::session::{Places, Session};
 use crate::identity::store::keys::read_seed;
-use crate::identity::store::{Store, files, read_token};
+use crate::identity::store::{Signed, Store, files, read_token};
 use anyhow::{Context as _, Result, bail, ensure};
 use dialtone_identity::jwt::Body;
 use dialtone_identity::nkey::{Kind, Public, Seed};
@@ -83,7 +83,7 @@ pub fn import_jwt(call: &Call) -> Result<()> {
                 };
                 let known = store.operator().map(|entry| entry.token.subject);
                 check_same(call, file, known, entry.token.subject)?;
-                store.write_operator(&entry.text)?;
+                store.write_operator(&entry.text, Signed::MayEnd)?;
             }
             Body::Account(_) => {
                 let session = Session::open(call)?;

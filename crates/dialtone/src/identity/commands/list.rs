@@ -23,7 +23,13 @@ pub fn list(call: &Call) -> Result<()> {
         Some("accounts") => accounts(&Session::open(call)?),
         Some("users") => {
             let session = Session::open(call)?;
-            users(&session, &session.account_name(call)?)
+            match call.value("--account") {
+                Some(account) => {
+                    session.store.account(account)?;
+                    users(&session, account)
+                }
+                None => session.store.accounts()?.iter().try_for_each(|account| users(&session, account)),
+            }
         }
         Some("keys") => keys(&Session::open(call)?),
         Some(other) => bail!("`{other}`: operators, accounts, users or keys"),

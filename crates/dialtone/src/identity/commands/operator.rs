@@ -4,7 +4,7 @@ use crate::identity::args::Call;
 use crate::identity::args::values::{now, yes_no};
 use crate::identity::changes;
 use crate::identity::session::{Places, Session};
-use crate::identity::store::Store;
+use crate::identity::store::{Signed, Store};
 use anyhow::{Context as _, Result, bail};
 use dialtone_identity::jwt::Body;
 use dialtone_identity::jwt::account::{Account, AccountLimits, Export};
@@ -26,7 +26,7 @@ pub fn add(call: &Call) -> Result<()> {
     let session = Session::new(store, places);
     let key = session.keys.generate(Kind::Operator)?;
     let draft = Draft::new(key.public(), name, Operator::default());
-    session.store.write_operator(&draft.sign(&key, now())?)?;
+    session.store.write_operator(&draft.sign(&key, now())?, Signed::Stays)?;
     println!("operator {name}: {}", key.public());
     change(call, &session)
 }
@@ -47,7 +47,7 @@ fn change(call: &Call, session: &Session) -> Result<()> {
         println!("system account {name}: {key}, with user {SYSTEM_USER}: {}", creds.display());
     }
     let mut fresh = None;
-    update(session, |draft, operator| {
+    update(session, Signed::Stays, |draft, operator| {
         changes::claims(call, draft)?;
         for url in call.list("--service-url") {
             changes::add(&mut operator.operator_service_urls, url);
@@ -79,7 +79,11 @@ fn change(call: &Call, session: &Session) -> Result<()> {
 }
 
 /// Changes what the operator says, signed by its own key: nothing else signs an operator.
-pub fn update(session: &Session, change: impl FnOnce(&mut Draft, &mut Operator) -> Result<()>) -> Result<()> {
+pub fn update(
+    session: &Session,
+    signed: Signed,
+    change: impl FnOnce(&mut Draft, &mut Operator) -> Result<()>,
+) -> Result<()> {
     let entry = session.store.operator()?;
     let own = entry.token.subject;
     let signer = session
@@ -90,7 +94,7 @@ pub fn update(session: &Session, change: impl FnOnce(&mut Draft, &mut Operator) 
     let mut draft = Draft::from(&entry.token);
     change(&mut draft, &mut operator)?;
     draft.body = operator.into();
-    session.store.write_operator(&draft.sign(&signer, now())?)
+    session.store.write_operator(&draft.sign(&signer, now())?, signed)
 }
 
 /// Makes the system account with a signing key, a user, and what it exports to each account about itself. Its key, and
@@ -134,7 +138,7 @@ pub fn with_system_account(call: &Call, session: &Session, name: &str) -> Result
     let text = Draft::new(user.public(), SYSTEM_USER, claims).sign(&signing, now())?;
     session.store.write_user(name, SYSTEM_USER, &text)?;
     let creds = session.write_creds(name, SYSTEM_USER)?.context("the user's key was just made")?;
-    update(session, |_, operator| {
+    update(session, Signed::Stays, |_, operator| {
         operator.system_account = key.public().to_string();
         Ok(())
     })?;

@@ -136,7 +136,7 @@ fn check(session: &Session, entries: &[Entry]) -> Result<()> {
         trust
             .account(&entry.text, &entry.token.subject.to_string(), now())
             .with_context(|| format!("account {name} (--force pushes it all the same)"))?;
-        let bad = super::validate::issues(&entry.token)
+        let bad = crate::identity::check::issues(&entry.token, Some(now()))
             .into_iter()
             .find(|issue| issue.severity > Severity::Warning);
         if let Some(issue) = bad {

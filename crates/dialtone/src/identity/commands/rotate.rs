@@ -4,6 +4,7 @@ use super::{account, operator, signing_key};
 use crate::identity::args::Call;
 use crate::identity::args::values::now;
 use crate::identity::session::Session;
+use crate::identity::store::Signed;
 use anyhow::{Context as _, Result, bail};
 use dialtone_identity::jwt::Body;
 use dialtone_identity::jwt::encode::Draft;
@@ -30,7 +31,7 @@ fn of_operator(call: &Call, session: &Session, old: &str) -> Result<()> {
         bail!("operator `{}` has no signing key {old}", session.store.name);
     }
     let fresh = session.keys.generate(Kind::Operator)?;
-    operator::update(session, |_, operator| {
+    operator::update(session, Signed::MayEnd, |_, operator| {
         let own = fresh.public().to_string();
         // The fresh key comes first: it signs from here on.
         operator.signing_keys.retain(|key| key != old || call.is_on("--keep"));

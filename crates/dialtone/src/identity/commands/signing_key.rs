@@ -4,6 +4,7 @@ use super::{account, operator};
 use crate::identity::args::Call;
 use crate::identity::changes;
 use crate::identity::session::{Session, key_of_role};
+use crate::identity::store::Signed;
 use anyhow::{Context as _, Result, bail, ensure};
 use dialtone_identity::jwt::account::{Account, Role};
 use dialtone_identity::jwt::claims::UserLimits;
@@ -22,7 +23,7 @@ pub fn add(call: &Call) -> Result<()> {
     };
     if of_operator {
         ensure!(call.argument(0).is_none(), "a role is of an account's signing key, not of an operator's");
-        operator::update(&session, |_, operator| {
+        operator::update(&session, Signed::Stays, |_, operator| {
             changes::add(&mut operator.signing_keys, key.to_string());
             Ok(())
         })?;
@@ -71,7 +72,7 @@ pub fn remove(call: &Call) -> Result<()> {
     let named = call.required(0, "a role or a key")?;
     let session = Session::open(call)?;
     if call.is_on("--operator-key") || named.starts_with('O') && Public::parse(named).is_ok() {
-        operator::update(&session, |_, operator| {
+        operator::update(&session, Signed::MayEnd, |_, operator| {
             let before = operator.signing_keys.len();
             operator.signing_keys.retain(|key| key != named);
             ensure!(operator.signing_keys.len() < before, "the operator has no signing key {named}");

@@ -50,10 +50,12 @@ pub fn edit(call: &Call) -> Result<()> {
     let account = session.store.account(&account_name)?;
     let entry = session.store.user(&account_name, name)?;
     let Body::User(user) = entry.token.body.clone() else { bail!("no user") };
-    // The key that signed it before gives it its role, if it has one.
+    let Body::Account(claims) = &account.token.body else { bail!("no account") };
+    // The key that signed it before may give it its role.
+    let has_role = matches!(claims.signing_keys.get(&entry.token.issuer.to_string()), Some(Some(_)));
     let signer = match call.value("--sign-with") {
-        None => session.keys.find(&entry.token.issuer)?,
-        Some(_) => None,
+        None if has_role => session.keys.find(&entry.token.issuer)?,
+        _ => None,
     };
     let signer = match signer {
         Some(signer) => signer,

@@ -12,6 +12,7 @@
 pub mod files;
 pub mod keys;
 
+use super::check;
 use anyhow::{Context as _, Result, bail, ensure};
 use dialtone_identity::creds;
 use dialtone_identity::jwt::{self, Body, Token};
@@ -28,6 +29,15 @@ pub struct Store {
     folder: PathBuf,
     /// The operator's name.
     pub name: String,
+}
+
+/// What becomes of accounts and users when an operator is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signed {
+    /// What is good stays good.
+    Stays,
+    /// A key is taken back, and what it signed with it.
+    MayEnd,
 }
 
 /// A token of the store.
@@ -114,17 +124,54 @@ impl Store {
     }
 
     /// Keeps the operator's token.
-    pub fn write_operator(&self, text: &str) -> Result<()> {
+    ///
+    /// Errors: a server would refuse it, or, if they must stay good, accounts or users that were good until now.
+    pub fn write_operator(&self, text: &str, signed: Signed) -> Result<()> {
+        let fresh = jwt::decode(text)?;
+        check::refuse(&format!("operator `{}`", self.name), &fresh, check::operator(&fresh))?;
+        if signed == Signed::Stays
+            && let Ok(before) = self.operator()
+        {
+            let (was, is) = (self.refused_under(&before.token)?, self.refused_under(&fresh)?);
+            let lost: Vec<&String> = is.iter().filter(|problem| !was.contains(problem)).collect();
+            if let Some(first) = lost.first() {
+                let more =
+                    if lost.len() > 1 { format!("; and {} more", lost.len() - 1) } else { String::new() };
+                bail!("servers would then refuse {first}{more}: sign again what must stay good");
+            }
+        }
         files::write(&self.operator_file(), text.as_bytes())
     }
 
-    /// Keeps an account's token.
+    /// What servers that have this operator refuse of the accounts and their users.
+    fn refused_under(&self, operator: &Token) -> Result<Vec<String>> {
+        let mut out = Vec::new();
+        for name in self.accounts()? {
+            // What cannot be read was not good before either.
+            let Ok(account) = self.account(&name) else { continue };
+            let problems = check::account(operator, &account.token);
+            out.extend(problems.iter().map(|problem| format!("account {name}: {problem}")));
+            for user in self.users(&name)? {
+                let Ok(entry) = self.user(&name, &user) else { continue };
+                let problems = check::user(operator, &account.token, &entry.token);
+                out.extend(problems.iter().map(|problem| format!("user {name}/{user}: {problem}")));
+            }
+        }
+        Ok(out)
+    }
+
+    /// Keeps an account's token. Errors: a server would refuse it.
     pub fn write_account(&self, account: &str, text: &str) -> Result<()> {
+        let (operator, fresh) = (self.operator()?.token, jwt::decode(text)?);
+        check::refuse(&format!("account `{account}`"), &fresh, check::account(&operator, &fresh))?;
         files::write(&self.account_file(account)?, text.as_bytes())
     }
 
-    /// Keeps a user's token.
+    /// Keeps a user's token. Errors: a server would refuse it.
     pub fn write_user(&self, account: &str, user: &str, text: &str) -> Result<()> {
+        let (operator, of) = (self.operator()?.token, self.account(account)?.token);
+        let fresh = jwt::decode(text)?;
+        check::refuse(&format!("user `{user}`"), &fresh, check::user(&operator, &of, &fresh))?;
         files::write(&self.user_file(account, user)?, text.as_bytes())
     }
 
