@@ -2,8 +2,8 @@
 //! its notation is Go's.
 
 use anyhow::{Error, Result};
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{ArgMatches, Command, Parser};
 
 /// What a tool's command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,15 +22,24 @@ pub fn parse<T: Parser>(words: impl IntoIterator<Item = String>) -> Result<Parse
     if words.next_if(|word| word == "help").is_some() {
         return Ok(Parsed::Help(help::<T>()));
     }
-    // The name of the program comes first, as in the arguments of a process.
-    match T::try_parse_from(std::iter::once(String::new()).chain(words)) {
-        Ok(arguments) => Ok(Parsed::Run(arguments)),
+    Ok(match parse_as(T::command(), words)? {
+        Parsed::Help(text) => Parsed::Help(text),
+        Parsed::Run(matches) => Parsed::Run(T::from_arg_matches(&matches).map_err(told)?),
+    })
+}
+
+/// The same by another declaration.
+pub fn parse_as(command: Command, words: impl IntoIterator<Item = String>) -> Result<Parsed<ArgMatches>> {
+    match command.no_binary_name(true).try_get_matches_from(words) {
+        Ok(matches) => Ok(Parsed::Run(matches)),
         Err(problem) if problem.kind() == ErrorKind::DisplayHelp => Ok(Parsed::Help(problem.to_string())),
-        Err(problem) => {
-            let text = problem.to_string();
-            Err(Error::msg(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()))
-        }
+        Err(problem) => Err(told(problem)),
     }
+}
+
+fn told(problem: clap::Error) -> Error {
+    let text = problem.to_string();
+    Error::msg(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned())
 }
 
 /// The text of `--help`.

@@ -28,6 +28,7 @@ fn a_mistyped_word_gets_a_suggestion() {
     for (words, suggestion) in [
         (&["explian"] as &[&str], "did you mean explain?"),
         (&["--confg", "x"], "did you mean -config?"),
+        (&["identity", "add", "usr"], "a similar subcommand exists: 'user'"),
         (&["bench", "fanuot"], "a similar value exists: 'fanout'"),
         (&["bench", "pub", "--sise", "1kb"], "a similar argument exists: '--size'"),
         (&["explain", "--acount", "A", "pub", "x"], "a similar argument exists: '--account'"),

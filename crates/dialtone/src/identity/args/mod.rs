@@ -1,12 +1,15 @@
-//! The command line of `dialtone identity`: a table of commands, and tables of options that commands share. Help, and
-//! the refusal of what is not known, come from the tables.
+//! The command line of `dialtone identity`: a table of commands, and tables of options that commands share, from which
+//! [`declare`] makes what `clap` reads by.
 
+mod declare;
 mod options;
 pub mod values;
 
 use super::commands;
-use anyhow::{Context as _, Result, bail, ensure};
-use std::fmt::Write as _;
+use crate::command_line::{self, Parsed as Words};
+#[cfg(test)]
+use anyhow::bail;
+use anyhow::{Context as _, Result};
 
 /// A command: words, what follows them, and which options it takes.
 pub struct Command {
@@ -100,131 +103,20 @@ impl Command {
     pub fn run(&self, call: &Call) -> Result<()> {
         (self.run)(call)
     }
-
-    fn takes(&self) -> (usize, usize) {
-        let words = self.arguments.split_whitespace();
-        let least = words.clone().filter(|word| !word.starts_with('[')).count();
-        let most = if self.arguments.contains("...") { usize::MAX } else { words.count() };
-        (least, most)
-    }
-
-    fn option(&self, name: &str) -> Option<&'static Opt> {
-        self.options.iter().chain([&options::PLACES]).flat_map(|table| table.iter()).find(|o| o.name == name)
-    }
 }
 
-/// Reads the arguments that follow the word `identity`.
+/// Reads the arguments that follow the word `identity`. Without any, the help is asked for.
+///
+/// Errors: what is unknown, missing or surplus, with a suggestion where one is near.
 pub fn parse(words: &[String]) -> Result<Parsed> {
-    let asks = |word: &String| word == "--help" || word == "-h";
-    let wants_help = words.first().is_none_or(|first| first == "help") || words.iter().any(asks);
-    let Some(command) = find(words) else {
-        if wants_help {
-            return Ok(Parsed::Help(help()));
+    let words = if words.is_empty() { vec!["--help".to_owned()] } else { words.to_vec() };
+    Ok(match command_line::parse_as(declare::identity(), words)? {
+        Words::Help(text) => Parsed::Help(text),
+        Words::Run(matches) => {
+            let (command, call) = declare::called(&matches).context("no command")?;
+            Parsed::Run(command, call)
         }
-        let first = words.first().map_or("", String::as_str);
-        let alike: Vec<&str> =
-            COMMANDS.iter().map(|c| c.words).filter(|known| known.split(' ').next() == Some(first)).collect();
-        if alike.is_empty() {
-            bail!("`{first}` is no command of `dialtone identity`; see `dialtone identity --help`");
-        }
-        bail!("`{first}` needs one more word: {}", alike.join(", "));
-    };
-    if wants_help {
-        return Ok(Parsed::Help(help_of(command)));
-    }
-    let rest = words.get(command.words.split(' ').count()..).unwrap_or_default();
-    Ok(Parsed::Run(
-        command,
-        call(command, rest).with_context(|| format!("dialtone identity {}", command.words))?,
-    ))
-}
-
-/// The command whose words these begin with; the longest, if there are several.
-fn find(words: &[String]) -> Option<&'static Command> {
-    let begins = |command: &&Command| {
-        let mut of_command = command.words.split(' ').zip(words);
-        words.len() >= command.words.split(' ').count() && of_command.all(|(a, b)| a == b)
-    };
-    COMMANDS.iter().filter(begins).max_by_key(|command| command.words.len())
-}
-
-fn call(command: &Command, words: &[String]) -> Result<Call> {
-    let mut call = Call { arguments: Vec::new(), options: Vec::new() };
-    let mut words = words.iter();
-    let mut only_arguments = false;
-    while let Some(word) = words.next() {
-        if only_arguments || !word.starts_with("--") {
-            call.arguments.push(word.clone());
-            continue;
-        }
-        if word == "--" {
-            only_arguments = true;
-            continue;
-        }
-        let (name, inline) = match word.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (word.as_str(), None),
-        };
-        let option = command.option(name).with_context(|| format!("there is no option {name} here"))?;
-        let value = match (option.value, inline) {
-            ("", None) => String::new(),
-            ("", Some(_)) => bail!("{name} takes no value"),
-            (_, Some(value)) => value,
-            (what, None) => words.next().cloned().with_context(|| format!("{name} needs a value: {what}"))?,
-        };
-        call.options.push((option.name, value));
-    }
-    let (least, most) = command.takes();
-    let given = call.arguments.len();
-    ensure!(given >= least, "too few arguments: it takes {}", command.arguments);
-    if let (true, Some(surplus)) = (given > most, call.arguments.get(most)) {
-        bail!("`{surplus}` is one argument too many");
-    }
-    Ok(call)
-}
-
-/// The text of `dialtone identity --help`.
-fn help() -> String {
-    let mut text = String::from(
-        "Makes and looks after operators, accounts and users that trust each other by signatures (JWTs and NKeys).\n\
-         Files are those of `nsc`: either tool reads what the other wrote.\n\n\
-         dialtone identity COMMAND [arguments] [options]\n\
-         dialtone identity COMMAND --help\n\nCommands:\n",
-    );
-    for command in COMMANDS {
-        let _ =
-            writeln!(text, "  {:36} {}", format!("{} {}", command.words, command.arguments), command.help);
-    }
-    options_help(&mut text, "\nOptions of all commands:\n", options::PLACES);
-    text.push_str(
-        "\nTo begin with, three commands and a server:\n  \
-         dialtone identity init acme\n  \
-         dialtone identity config --output server.conf\n  \
-         dialtone -c server.conf &\n  \
-         nats --creds \"$(dialtone identity creds acme --path)\" pub hello world\n",
-    );
-    text
-}
-
-fn help_of(command: &Command) -> String {
-    let mut text =
-        format!("dialtone identity {} {} [options]\n{}.\n", command.words, command.arguments, command.help);
-    for line in command.example.lines() {
-        let _ = write!(text, "\n  dialtone identity {}", line.trim());
-    }
-    text.push('\n');
-    for table in command.options {
-        options_help(&mut text, "\nOptions:\n", table);
-    }
-    options_help(&mut text, "\nOptions of all commands:\n", options::PLACES);
-    text
-}
-
-fn options_help(text: &mut String, title: &str, table: &[Opt]) {
-    text.push_str(title);
-    for option in table {
-        let _ = writeln!(text, "  {:30} {}", format!("{} {}", option.name, option.value), option.help);
-    }
+    })
 }
 
 use options::{
@@ -299,15 +191,40 @@ const COMMANDS: &[Command] = &[
 mod tests {
     use super::*;
 
+    fn help(line: &str) -> String {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        match parse(&words).expect(line) {
+            Parsed::Help(text) => text,
+            Parsed::Run(..) => panic!("{line} is no call for help"),
+        }
+    }
+
     #[test]
-    fn every_command_is_found_and_has_its_help() {
+    fn every_command_has_its_help() {
+        declare::identity().debug_assert();
+        let all = help("");
+        assert_eq!([help("--help"), help("-h"), help("help")], [all.as_str(), all.as_str(), all.as_str()]);
         for command in COMMANDS {
-            let words: Vec<String> = command.words.split(' ').map(str::to_owned).collect();
-            assert_eq!(find(&words).map(|c| c.words), Some(command.words));
             for example in command.example.lines() {
                 assert!(example.trim().starts_with(command.words), "{example}");
             }
-            assert!(help().contains(command.help) && help_of(command).contains(command.help));
+            assert!(all.contains(command.help), "{}", command.words);
+            let own = help(&format!("{} --help", command.words));
+            let begins = format!("Usage: dialtone identity {}", command.words);
+            assert!(own.contains(command.help) && own.contains(&begins), "{own}");
+            assert_eq!(own.contains("Examples:"), !command.example.is_empty());
+        }
+    }
+
+    #[test]
+    fn mistyped_words_get_suggestions() {
+        for (line, suggestion) in [
+            ("lits", "a similar subcommand exists: 'list'"),
+            ("add usr bob", "a similar subcommand exists: 'user'"),
+            ("add user bob --acount a", "a similar argument exists: '--account'"),
+        ] {
+            let problem = Call::test(line).err().expect(line).to_string();
+            assert!(problem.contains(suggestion), "{problem}");
         }
     }
 
@@ -339,6 +256,9 @@ mod tests {
             "edit operator x",
             "describe a b",
             "list --export x",
+            "resolver delete",
+            "add mapping a",
+            "activate a",
         ] {
             assert!(Call::test(line).is_err(), "{line}");
         }
@@ -352,5 +272,13 @@ mod tests {
         assert_eq!(call.list("--tag"), ["x", "y", "z"]);
         assert_eq!((call.value("--account"), call.value("--expires")), (Some("shop"), Some("2d")));
         assert!(call.is_on("--bearer") && !call.is_on("--proxy-required"));
+        let call =
+            Call::test("--store s edit account shop --max-connections -1 --keystore=k").expect("a call");
+        assert_eq!((call.value("--store"), call.value("--keystore")), (Some("s"), Some("k")));
+        assert_eq!((call.argument(0), call.value("--max-connections")), (Some("shop"), Some("-1")));
+        let call = Call::test("push a --prune b --force --force -- --c").expect("a call");
+        assert_eq!(call.arguments(), ["a", "b", "--c"]);
+        assert!(call.is_on("--prune") && call.is_on("--force") && !call.is_on("--overwrite"));
+        assert_eq!(Call::test("describe -").expect("a call").arguments(), ["-"]);
     }
 }
