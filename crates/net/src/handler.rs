@@ -104,6 +104,9 @@ pub trait Handler: 'static {
     /// Bytes came in.
     fn receive(&mut self, connection: &mut Self::Connection, input: &[u8]) -> Received;
 
+    /// Whether the other end has shown who it is. Until then it is read from in small pieces, and little of it is kept.
+    fn knows(&self, connection: &Self::Connection) -> bool;
+
     /// When [`Handler::expire`] is to be called. Asked after each call that names the connection.
     fn deadline(&self, connection: &Self::Connection) -> Option<Instant>;
 

@@ -52,6 +52,10 @@ impl Handler for Watcher {
         Received { used: input.len(), ..Received::default() }
     }
 
+    fn knows(&self, _: &Arc<Link>) -> bool {
+        true
+    }
+
     fn deadline(&self, _: &Arc<Link>) -> Option<Instant> {
         None
     }

@@ -167,6 +167,10 @@ impl Handler for Driver {
         }
     }
 
+    fn knows(&self, client: &Self::Connection) -> bool {
+        client.is_let_in()
+    }
+
     fn deadline(&self, client: &Self::Connection) -> Option<Instant> {
         client.deadline()
     }

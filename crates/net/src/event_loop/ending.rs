@@ -27,7 +27,7 @@ impl<H: Handler> EventLoop<H> {
         if goes_on || !entry.again {
             entry.pause = None;
         }
-        if goes_on && !entry.partial.is_empty() {
+        if goes_on && !entry.kept.is_empty() {
             self.take_again(token);
         }
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };

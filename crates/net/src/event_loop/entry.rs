@@ -1,5 +1,6 @@
 //! What a loop keeps of each connection.
 
+use super::kept::Kept;
 use crate::handler::{HandshakeFirst, Transport};
 use crate::link::Link;
 use rustls::ServerConfig;
@@ -79,10 +80,9 @@ pub(super) struct Entry<C> {
     pub(super) header_until: Option<Instant>,
     pub(super) stage: Stage,
     pub(super) life: Life,
-    /// What is left of a message that is not whole, or of messages that have to wait.
-    pub(super) partial: Vec<u8>,
-    /// Bytes at its front that are used. Not 0 only in a pause after which the rest is used.
-    pub(super) partial_used: usize,
+    pub(super) kept: Kept,
+    /// Its protocol knows who it is: it is read from in large pieces.
+    pub(super) known: bool,
     /// More may be there to read than was read.
     pub(super) readable: bool,
     /// It stands in the list of those that are read next turn.
@@ -94,17 +94,4 @@ pub(super) struct Entry<C> {
     pub(super) timer: Option<Instant>,
     /// Tells this connection from an earlier one in the same place.
     pub(super) serial: u32,
-}
-
-/// Keeps the rest of a read for the next one, in a buffer that is gone when the message is whole.
-pub(super) fn keep(partial: &mut Vec<u8>, rest: &[u8], want: usize, want_max: usize) {
-    if rest.is_empty() {
-        if partial.capacity() > 0 {
-            *partial = Vec::new();
-        }
-        return;
-    }
-    partial.clear();
-    partial.reserve_exact(rest.len().max(want.min(want_max)));
-    partial.extend_from_slice(rest);
 }

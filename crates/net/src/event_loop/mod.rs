@@ -2,6 +2,7 @@
 
 mod ending;
 mod entry;
+mod kept;
 mod opening;
 mod reading;
 
@@ -21,8 +22,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes that one read takes at most.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
-/// Of those, what a partial message may take before it gets a buffer of its own.
-const CARRIED_BYTES_MAX: usize = READ_BUFFER_BYTES / 2;
+/// Of a connection of which nobody knows yet who it is: what it sends ahead of the answer is kept.
+const UNKNOWN_READ_BYTES: usize = 16 * 1024;
 /// Events that one poll returns at most.
 const EVENTS_MAX: usize = 1024;
 /// Connections that one turn accepts at most, so that those who are there are served too.

@@ -1,6 +1,7 @@
 //! Listening, accepting, and a connection's first moments.
 
 use super::entry::{Entry, Life, Slot, Stage};
+use super::kept::Kept;
 use super::{ACCEPT_PAUSE, ACCEPTS_PER_TURN_MAX, EventLoop, LISTENERS};
 use crate::handler::{Accepted, Handler};
 use crate::inbox::{Arrival, Command};
@@ -114,8 +115,8 @@ impl<H: Handler> EventLoop<H> {
             header_until: arrival.proxy_header.map(|timeout| self.now + timeout),
             stage,
             life: Life::Open,
-            partial: Vec::new(),
-            partial_used: 0,
+            kept: Kept::default(),
+            known: false,
             readable: false,
             listed: false,
             read_closed: false,

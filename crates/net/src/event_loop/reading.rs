@@ -1,7 +1,7 @@
 //! From the socket to the handler: one read a turn, through TLS where there is TLS.
 
-use super::entry::{Entry, Life, Slot, Stage, keep};
-use super::{CARRIED_BYTES_MAX, EventLoop, READ_BUFFER_BYTES};
+use super::entry::{Entry, Life, Slot, Stage};
+use super::{EventLoop, UNKNOWN_READ_BYTES};
 use crate::handler::{Broken, Handler, Received};
 use crate::proxy;
 use crate::tls::{Decrypted, Tls};
@@ -45,10 +45,13 @@ impl<H: Handler> EventLoop<H> {
             return;
         }
         let encrypted = !matches!(entry.stage, Stage::Open) || entry.link.is_encrypted();
-        let carries =
-            entry.header_until.is_some() || (!encrypted && entry.partial.len() <= CARRIED_BYTES_MAX);
-        let carried = if carries { entry.partial.len() } else { 0 };
-        let Some(room) = self.buffer.get_mut(carried..) else { return };
+        let carries = entry.header_until.is_some() || !encrypted;
+        let carried = if carries { entry.kept.carried() } else { 0 };
+        if !entry.known {
+            entry.known = self.handler.knows(&entry.connection);
+        }
+        let end = if entry.known { self.buffer.len() } else { carried + UNKNOWN_READ_BYTES };
+        let Some(room) = self.buffer.get_mut(carried..end) else { return };
         let got = match entry.link.socket.read(room) {
             Ok(0) if entry.header_until.is_some() => {
                 return self.broken(token, Broken::Proxy("the connection ended before it".into()));
@@ -66,7 +69,7 @@ impl<H: Handler> EventLoop<H> {
         entry.readable = got == room.len() || entry.read_closed;
         if matches!(entry.life, Life::Open) {
             if entry.header_until.is_some() {
-                self.take_header(token, carried + got);
+                self.take_header(token, carried, got);
             } else {
                 self.take(token, carried, got);
             }
@@ -87,18 +90,13 @@ impl<H: Handler> EventLoop<H> {
     /// Hands `got` plain bytes in the read buffer to the handler, behind what was left of the last read.
     pub(super) fn take_plain(&mut self, token: usize, carried: usize, got: usize) {
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
-        let received = if carried > 0 || entry.partial.is_empty() {
-            if let Some(front) = self.buffer.get_mut(..carried) {
-                front.copy_from_slice(&entry.partial);
-            }
+        let received = if entry.kept.join(&mut self.buffer, carried, got) {
             let input = self.buffer.get(..carried + got).unwrap_or_default();
             let received = self.handler.receive(&mut entry.connection, input);
-            let rest = input.get(received.used..).unwrap_or_default();
-            keep(&mut entry.partial, rest, received.want, READ_BUFFER_BYTES);
+            entry.kept.keep(input.get(received.used..).unwrap_or_default(), received.want);
             received
         } else {
-            entry.partial.extend_from_slice(self.buffer.get(..got).unwrap_or_default());
-            take_partial(&mut self.handler, entry)
+            take_kept(&mut self.handler, entry)
         };
         self.pause(token, received);
         self.schedule(token);
@@ -107,7 +105,7 @@ impl<H: Handler> EventLoop<H> {
     /// Hands what was left unused to the handler again.
     pub(super) fn take_again(&mut self, token: usize) {
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
-        let received = take_partial(&mut self.handler, entry);
+        let received = take_kept(&mut self.handler, entry);
         self.pause(token, received);
     }
 
@@ -176,8 +174,8 @@ impl<H: Handler> EventLoop<H> {
             match decrypted {
                 Ok(Decrypted::Bytes(bytes)) => {
                     let plain = self.plain.get(..bytes).unwrap_or_default();
-                    entry.partial.extend_from_slice(plain);
-                    let received = take_partial(&mut self.handler, entry);
+                    entry.kept.append(plain);
+                    let received = take_kept(&mut self.handler, entry);
                     pause.pause = pause.pause.max(received.pause);
                     pause.again |= received.again;
                 }
@@ -197,16 +195,18 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// The first bytes of a connection that may come through a proxy: its header, or the protocol's own.
-    fn take_header(&mut self, token: usize, got: usize) {
+    fn take_header(&mut self, token: usize, carried: usize, got: usize) {
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
-        let carried = entry.partial.len();
-        if let Some(front) = self.buffer.get_mut(..carried) {
-            front.copy_from_slice(&entry.partial);
-        }
-        let input = self.buffer.get(..got).unwrap_or_default();
-        let used = match proxy::parse(input) {
+        let in_buffer = entry.kept.join(&mut self.buffer, carried, got);
+        let joined = self.buffer.get(..carried + got).unwrap_or_default();
+        let input = if in_buffer { joined } else { entry.kept.unused() };
+        let bytes = input.len();
+        let parsed = proxy::parse(input);
+        let used = match parsed {
             Ok(None) => {
-                entry.partial = input.to_vec();
+                if in_buffer {
+                    entry.kept.keep(joined, 0);
+                }
                 return;
             }
             Ok(Some(header)) => {
@@ -217,26 +217,21 @@ impl<H: Handler> EventLoop<H> {
             Err(proxy::NoHeader::Bad(why)) => return self.broken(token, Broken::Proxy(why.into())),
         };
         entry.header_until = None;
-        entry.partial = Vec::new();
-        self.buffer.copy_within(used..got, 0);
-        if got > used {
-            self.take(token, 0, got - used);
+        if in_buffer {
+            self.buffer.copy_within(used..bytes, 0);
+        } else if let Some(front) = self.buffer.get_mut(..bytes - used) {
+            front.copy_from_slice(entry.kept.unused().get(used..).unwrap_or_default());
+        }
+        entry.kept.clear();
+        if bytes > used {
+            self.take(token, 0, bytes - used);
         }
     }
 }
 
 /// Hands a partial message that has grown, or messages that had to wait, to the handler.
-fn take_partial<H: Handler>(handler: &mut H, entry: &mut Entry<H::Connection>) -> Received {
-    let input = entry.partial.get(entry.partial_used..).unwrap_or_default();
-    let received = handler.receive(&mut entry.connection, input);
-    entry.partial_used += received.used;
-    if entry.partial_used >= entry.partial.len() {
-        entry.partial = Vec::new();
-        entry.partial_used = 0;
-    } else if !received.again {
-        // Messages that wait for one another would move all behind them each time.
-        entry.partial.drain(..entry.partial_used);
-        entry.partial_used = 0;
-    }
+fn take_kept<H: Handler>(handler: &mut H, entry: &mut Entry<H::Connection>) -> Received {
+    let received = handler.receive(&mut entry.connection, entry.kept.unused());
+    entry.kept.note(&received);
     received
 }

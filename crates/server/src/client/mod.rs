@@ -26,7 +26,7 @@ use dialtone_broker::peer::{Peer, Place};
 use dialtone_config::options::TlsFirst;
 use dialtone_identity::operator::Claimed;
 use dialtone_net::{Broken, Secured};
-use dialtone_wire::client::{Limits, Op, ParseError, Parsed, encode, parse, usual_publish};
+use dialtone_wire::client::{Limits, Op, ParseError, Parsed, Unfinished, encode, parse, usual_publish};
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
 use std::fmt::Arguments;
 use std::net::SocketAddr;
@@ -117,6 +117,8 @@ pub struct Client {
     phase: Phase,
     manner: Manner,
     limits: Limits,
+    /// What is known of the operation at the front of its bytes.
+    unfinished: Unfinished,
     /// Subscriptions that it may have: the server's limit or its account's, whichever is less.
     subscriptions_max: usize,
     /// Requests of it that are denied are answered.
@@ -172,6 +174,7 @@ impl Client {
             phase,
             manner: Manner::default(),
             limits,
+            unfinished: Unfinished::Unknown,
             subscriptions_max: usize::MAX,
             answers_denied: false,
             rated: None,
@@ -349,6 +352,9 @@ impl Client {
         }
         let mut batch = publish::Batch::default();
         let mut warm_until = 0;
+        if self.unfinished != Unfinished::Unknown && !self.resume(input, &mut progress, turn) {
+            return progress;
+        }
         while !self.peer().is_closing() && self.phase != Phase::Checking {
             let rest = input.get(progress.used..).unwrap_or_default();
             let Some(first) = rest.first() else { break };
@@ -377,6 +383,7 @@ impl Client {
                 }
                 Ok(Parsed::Partial { total }) => {
                     progress.want = total;
+                    progress.used += self.unfinished.note(rest, total);
                     break;
                 }
                 Err(problem) => {
@@ -390,6 +397,36 @@ impl Client {
         }
         self.count(batch, turn.now());
         progress
+    }
+
+    /// Goes on with the operation that was not whole. False: it is not whole yet.
+    #[cold]
+    fn resume(&mut self, input: &[u8], progress: &mut Progress, turn: &mut Turn) -> bool {
+        if self.peer().is_closing() || self.phase == Phase::Checking {
+            return false;
+        }
+        if self.unfinished.awaits(input, &self.limits) {
+            if let Unfinished::Message { bytes } = self.unfinished {
+                progress.want = bytes;
+            }
+            return false;
+        }
+        let (skipped, op) = self.unfinished.skip(input);
+        progress.used = skipped;
+        if skipped > 0 && op.is_none() {
+            return false;
+        }
+        self.unfinished = Unfinished::Unknown;
+        if let Some(op) = op {
+            // PING and PONG are no messages: they are not counted.
+            self.operate(op, &mut publish::Batch::default(), turn);
+        }
+        true
+    }
+
+    /// Whether it was let in. Of a stranger little is read at a time.
+    pub fn is_let_in(&self) -> bool {
+        self.phase == Phase::Open
     }
 
     /// Does what an operation asks for. False: it is a message that waits, and all behind it.
