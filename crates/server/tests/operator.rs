@@ -439,3 +439,29 @@ fn a_refusal_says_why_and_whose() {
     let why = "the authorization service refuses: too\\u{9b} late";
     assert!(line.ends_with(&format!("authentication error {whose}: {why}")), "{line}");
 }
+
+#[test]
+fn a_token_that_is_refused_is_named_in_the_log() {
+    let folder = tempfile::tempdir().expect("folder");
+    let log = folder.path().join("log");
+    let server = logged(&[(1, account(1, Account::default(), None))], &format!("log_file: {log:?}"));
+    let refused = |account: u8, expires: Option<i64>| {
+        let before = std::fs::read_to_string(&log).expect("log").len();
+        let mut client = Client::open(&server);
+        assert!(
+            client.by_token(2, &user(2, account, unlimited(), expires)).contains("Authorization Violation")
+        );
+        let all = std::fs::read_to_string(&log).expect("log");
+        all[before..].lines().find(|line| line.contains("[ERR]")).expect("an error").to_owned()
+    };
+    let key = seed(Kind::User, 2).public();
+    for (number, expires, why) in [
+        (1, Some(now() - 5), "the JWT is not valid at this time"),
+        (7, None, "the JWT's account is not known here, or its own JWT is not valid"),
+    ] {
+        let (line, account) = (refused(number, expires), seed(Kind::Account, number).public());
+        let name = if number == 1 { "ACC".to_owned() } else { account.to_string() };
+        let expected = format!("(token of user {key} \"bob\", account {account} {name:?}): {why}");
+        assert!(line.ends_with(&expected), "{line}");
+    }
+}

@@ -68,6 +68,9 @@ pub enum TrustError {
     /// Permissions that are no subjects.
     #[error("permissions with an invalid subject {0:?}")]
     Subjects(String),
+    /// Its account has no JWT that is known or valid.
+    #[error("the JWT's account is not known here, or its own JWT is not valid")]
+    Unknown,
     /// An account that holds what it must not.
     #[error("the account is not valid: {0}")]
     Account(String),

@@ -13,6 +13,7 @@ use dialtone_broker::peer::Place;
 use dialtone_config::Secret;
 use dialtone_identity::authenticator::{Context, Credentials, Grant, Outcome, Refusal};
 use dialtone_identity::callout::Inquiry;
+use dialtone_identity::jwt::trust::TrustError;
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -122,7 +123,7 @@ impl Client {
             Outcome::Slow(check) => self.check_elsewhere(Check::Password(check), &connect.user, turn),
             Outcome::Ask(inquiry) => self.ask_service(*inquiry, connect, turn),
             Outcome::AccountNeeded(_) if std::mem::replace(&mut self.looked_up, true) => {
-                self.refuse_user(Refusal::Credentials("unknown account"), &connect.user, turn);
+                self.refuse_user(Refusal::Token(TrustError::Unknown), &connect.user, turn);
             }
             Outcome::AccountNeeded(key) => self.check_elsewhere(Check::Account(key), &connect.user, turn),
         }
