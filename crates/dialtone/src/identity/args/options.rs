@@ -217,6 +217,7 @@ pub const REVOKE: &[Opt] = &[
 #[rustfmt::skip]
 pub const ROTATE: &[Opt] = &[
     opt("--account", "NAME", "whose signing key it is, by role"),
+    opt("--operator-key", "", "the operator's, where it has only one; else say which"),
     opt("--keep", "", "the old key goes on signing; remove it later with `remove signing-key`"),
 ];
 

@@ -12,11 +12,24 @@ use dialtone_identity::nkey::{Kind, Public};
 
 /// `rotate KEY|ROLE`
 pub fn rotate(call: &Call) -> Result<()> {
-    let named = call.required(0, "a signing key or role")?;
     let session = Session::open(call)?;
+    if call.is_on("--operator-key") && call.argument(0).is_none() {
+        return of_operator(call, &session, &only_key(&session)?);
+    }
+    let named = call.required(0, "a signing key or role")?;
     match Public::parse(named) {
         Ok(key) if key.kind == Kind::Operator => of_operator(call, &session, named),
         _ => of_account(call, &session, named),
+    }
+}
+
+/// The operator's signing key, if it has one.
+fn only_key(session: &Session) -> Result<String> {
+    let Body::Operator(claims) = session.store.operator()?.token.body else { bail!("no operator") };
+    match claims.signing_keys.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => bail!("operator `{}` has no signing key", session.store.name),
+        several => bail!("there are several signing keys: {}; say which one", several.join(", ")),
     }
 }
 
@@ -48,7 +61,7 @@ fn of_operator(call: &Call, session: &Session, old: &str) -> Result<()> {
     }
     println!("signing key {} instead of {old}; {signed} accounts are signed by it", fresh.public());
     println!(
-        "servers need the changed operator (dialtone identity config), then the accounts (dialtone identity push)"
+        "servers need the changed operator (dialtone identity config) and a restart, then the accounts (dialtone identity push)"
     );
     Ok(())
 }
