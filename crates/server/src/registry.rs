@@ -3,6 +3,7 @@
 use crate::client::Rejection;
 use crate::usage::{Mark, Since, Still, Usage, User};
 use crate::verifier::Verdict;
+use dialtone_broker::account::AccountId;
 use dialtone_broker::peer::{ClientId, Peer};
 use dialtone_broker::sharing::requester::{Card, Describe};
 use dialtone_broker::subscription::Subscription;
@@ -10,7 +11,7 @@ use dialtone_identity::operator::Claimed;
 use dialtone_net::Secured;
 use dialtone_wire::CloseReason;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -264,10 +265,35 @@ pub struct Closed {
 /// All connections, and the last that ended.
 #[derive(Debug, Default)]
 pub struct Registry {
-    open: Mutex<BTreeMap<ClientId, Arc<Session>>>,
+    open: Mutex<Open>,
     closed: Mutex<Ended>,
     slots: Mutex<Slots>,
     total: AtomicU64,
+}
+
+/// The connections that are open.
+#[derive(Debug, Default)]
+struct Open {
+    /// With the account that each is in.
+    all: BTreeMap<ClientId, (Arc<Session>, Option<AccountId>)>,
+    /// Those in each account; `None`: in no account yet.
+    by_account: HashMap<Option<AccountId>, BTreeSet<ClientId>>,
+}
+
+impl Open {
+    fn move_to(&mut self, id: ClientId, from: Option<Option<AccountId>>, to: Option<Option<AccountId>>) {
+        if let Some(from) = from
+            && let Some(members) = self.by_account.get_mut(&from)
+        {
+            members.remove(&id);
+            if members.is_empty() {
+                self.by_account.remove(&from);
+            }
+        }
+        if let Some(to) = to {
+            self.by_account.entry(to).or_default().insert(id);
+        }
+    }
 }
 
 /// The connections that ended, the oldest first.
@@ -304,8 +330,17 @@ impl Registry {
     pub fn insert(&self, session: Arc<Session>) -> usize {
         self.total.fetch_add(1, Ordering::Relaxed);
         let mut open = self.open.lock();
-        open.insert(session.peer.id, session);
-        open.len()
+        open.move_to(session.peer.id, None, Some(None));
+        open.all.insert(session.peer.id, (session, None));
+        open.all.len()
+    }
+
+    /// Notes that a connection is in an account from now on.
+    pub fn enter(&self, id: ClientId, account: AccountId) {
+        let mut open = self.open.lock();
+        let Some((_, place)) = open.all.get_mut(&id) else { return };
+        let before = place.replace(account);
+        open.move_to(id, Some(before), Some(Some(account)));
     }
 
     /// Takes a connection out and remembers it, and what it had subscribed to, among the last `closed_max`.
@@ -316,7 +351,12 @@ impl Registry {
         subscribed: Vec<Arc<Subscription>>,
         closed_max: usize,
     ) {
-        self.open.lock().remove(&session.peer.id);
+        {
+            let mut open = self.open.lock();
+            if let Some((_, account)) = open.all.remove(&session.peer.id) {
+                open.move_to(session.peer.id, Some(account), None);
+            }
+        }
         if closed_max == 0 {
             return;
         }
@@ -337,7 +377,7 @@ impl Registry {
 
     /// Connections now.
     pub fn len(&self) -> usize {
-        self.open.lock().len()
+        self.open.lock().all.len()
     }
 
     /// Whether nobody is connected.
@@ -352,16 +392,23 @@ impl Registry {
 
     /// All connections, by number.
     pub fn open(&self) -> Vec<Arc<Session>> {
-        self.open.lock().values().cloned().collect()
+        self.open.lock().all.values().map(|(session, _)| session.clone()).collect()
+    }
+
+    /// The connections in an account, by number; `None`: those that are in no account yet. Others are not walked.
+    pub fn open_in(&self, account: Option<AccountId>) -> Vec<Arc<Session>> {
+        let open = self.open.lock();
+        let members = open.by_account.get(&account).into_iter().flatten();
+        members.filter_map(|id| open.all.get(id)).map(|(session, _)| session.clone()).collect()
     }
 
     /// One connection.
     pub fn find(&self, id: ClientId) -> Option<Arc<Session>> {
-        self.open.lock().get(&id).cloned()
+        self.open.lock().all.get(&id).map(|(session, _)| session.clone())
     }
 
-    /// The connections that ended, the oldest first.
-    pub fn closed(&self) -> Vec<Closed> {
-        self.closed.lock().connections.iter().cloned().collect()
+    /// The connections that ended and that are wanted, the oldest first.
+    pub fn closed(&self, is_wanted: impl Fn(&Closed) -> bool) -> Vec<Closed> {
+        self.closed.lock().connections.iter().filter(|closed| is_wanted(closed)).cloned().collect()
     }
 }

@@ -497,6 +497,7 @@ impl Client {
     /// Takes its place in an account.
     fn enter(&mut self, place: Place, turn: &mut Turn) {
         if let Some(account) = &place.account {
+            self.shared.registry.enter(self.session.peer.id, account.id);
             system::joined(&self.shared, turn, account, account.join());
         }
         // Set once: a connection stays who it is.

@@ -42,13 +42,18 @@ struct Row {
 }
 
 impl Row {
-    fn open(session: Arc<Session>, with_subscriptions: bool) -> Self {
-        let (subscriptions, subscribed) = {
-            let all = session.peer.subscriptions();
-            let listed = all.iter().filter(|_| with_subscriptions).cloned().collect();
-            (all.len(), listed)
-        };
-        Self::new(session, None, subscribed, subscriptions)
+    fn open(session: Arc<Session>) -> Self {
+        let subscriptions = session.peer.subscriptions().len();
+        Self::new(session, None, Arc::default(), subscriptions)
+    }
+
+    /// Lists the subscriptions, too, of a connection that is open.
+    fn list(&mut self) {
+        if self.end.is_none() {
+            let all = self.session.peer.subscriptions();
+            self.subscribed = all.iter().cloned().collect();
+            self.subscriptions = all.len();
+        }
     }
 
     fn closed(closed: Closed) -> Self {
@@ -117,21 +122,10 @@ pub(crate) fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, St
         window = Window { offset: 0, limit: 1 };
     }
     let account = options.account.as_str();
-    if !account.is_empty() && shared.account(account).is_none() {
+    let Some(mut rows) = rows(shared, state, account) else {
         // The official server does not even say who it is then.
         return Ok(listed("", now, Value::Null, 0, 0, window));
-    }
-    let mut rows = Vec::new();
-    if matches!(state, State::Open | State::Any) {
-        let listed = options.subs != Subs::No || !options.filter_subject.is_empty();
-        rows.extend(shared.registry.open().into_iter().map(|session| Row::open(session, listed)));
-    }
-    if matches!(state, State::Closed | State::Any) {
-        rows.extend(shared.registry.closed().into_iter().map(Row::closed));
-    }
-    if !account.is_empty() {
-        rows.retain(|row| row.account() == account);
-    }
+    };
     let total = rows.len();
     if options.cid > 0 {
         rows.retain(|row| row.session.peer.id == ClientId(options.cid));
@@ -139,17 +133,53 @@ pub(crate) fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, St
         rows.retain(|row| row.user() == options.user);
     }
     if !options.filter_subject.is_empty() {
+        rows.iter_mut().for_each(Row::list);
         rows.retain(|row| row.is_subscribed(options.filter_subject.as_bytes()));
     }
     if !options.mqtt_client.is_empty() {
         rows.clear();
     }
     order(&mut rows);
-    let shown = window.of(&rows);
+    let mut shown = window.of(rows);
+    if options.subs != Subs::No {
+        shown.iter_mut().for_each(Row::list);
+    }
     let connections: Vec<Value> =
         shown.iter().map(|row| describe(row, options.auth, options.subs, now)).collect();
     let count = connections.len();
     Ok(listed(&shared.identity.id, now, connections.into(), count, total, window))
+}
+
+/// The connections of an account, or of all if it is empty. `None`: there is no such account.
+fn rows(shared: &Shared, state: State, account: &str) -> Option<Vec<Row>> {
+    let only = match account {
+        "" => None,
+        name => Some(shared.account(name)?),
+    };
+    let registry = &shared.registry;
+    let mut rows = Vec::new();
+    if matches!(state, State::Open | State::Any) {
+        let open = match &only {
+            None => registry.open(),
+            Some(account) if *account.name == *GLOBAL => {
+                let mut sessions = registry.open_in(Some(account.id));
+                sessions.extend(registry.open_in(None));
+                sessions.sort_by_key(|session| session.peer.id);
+                sessions
+            }
+            Some(account) => registry.open_in(Some(account.id)),
+        };
+        rows.extend(open.into_iter().map(Row::open));
+    }
+    if matches!(state, State::Closed | State::Any) {
+        let is_in = |closed: &Closed| closed.session.known().map_or("", |known| &known.account) == account;
+        rows.extend(registry.closed(|closed| only.is_none() || is_in(closed)).into_iter().map(Row::closed));
+    }
+    if only.is_some() {
+        // One that was refused and is about to close is in none.
+        rows.retain(|row| row.account() == account);
+    }
+    Some(rows)
 }
 
 fn listed(id: &str, now: SystemTime, rows: Value, count: usize, total: usize, window: Window) -> Value {
