@@ -163,6 +163,7 @@ impl Builder {
         Internal::start(&shared).map_err(StartError::Loops)?;
         crate::tokens::service::start(&shared);
         crate::sharing::start(&shared);
+        crate::share::report::start(&shared);
         system::start(&shared);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let for_loops = shared.clone();

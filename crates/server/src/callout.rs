@@ -8,7 +8,7 @@ use crate::system;
 use crate::tokens::clock::now;
 use crate::tokens::resolver::Reach;
 use crate::tokens::review;
-use crate::verifier::Verdict;
+use crate::verifier::{self, Verdict};
 use data_encoding::BASE64;
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::peer::Peer;
@@ -71,17 +71,15 @@ pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, requ
         Answer::Message(answer) => {
             let of_answer = session.clone();
             // The account of the answer may have to be looked up.
-            let judged = desk.shared.verifier.take_lookup(move |shared| {
+            desk.shared.verifier.take_lookup(session, move |shared| {
                 let outcome = judge(shared, &of_answer, &question, &answer.payload);
                 if let Err(why) = &outcome {
                     asked.refused(shared, &of_answer, why, why.text().into_owned());
                 }
                 decide(&of_answer, outcome);
             });
-            if !judged {
-                decide(&session, Err(no_answer("too many connections at once")));
-            }
         }
+        Answer::Overloaded => verifier::decide(&session, Verdict::Overloaded),
     });
 }
 

@@ -20,6 +20,7 @@ mod process;
 mod rates;
 pub mod registry;
 mod reload;
+pub mod share;
 pub mod shared;
 mod sharing;
 pub(crate) mod system;

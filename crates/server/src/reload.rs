@@ -5,6 +5,7 @@ use crate::policy::Policy;
 use crate::registry::Session;
 use crate::shared::Shared;
 use crate::tls::{News, Stop};
+use crate::verifier::Chore;
 use dialtone_broker::account::AccountId;
 use dialtone_broker::peer::Place;
 use dialtone_config::options::AccountLimits;
@@ -53,7 +54,7 @@ fn take_over(shared: &Arc<Shared>, options: Result<Options, ConfigErrors>) -> Re
     shared.set_policy(policy);
     if changes.contains(&Change::Users) {
         // Other threads may have tokens to look up for this; a reload does not wait for them.
-        shared.verifier.take_work(|shared| shared.renew_tokens());
+        shared.verifier.raise(Chore::RenewTokens);
         renew_rights(shared, &old);
         enforce_account_limits(shared);
     }

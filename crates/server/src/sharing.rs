@@ -13,6 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// How often it is looked for answers that are late.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
+/// What a metric takes while it waits, about.
+const METRIC_BYTES: usize = 2048;
 /// The type of a latency metric.
 const LATENCY_TYPE: &str = "io.nats.server.metric.v1.service_latency";
 
@@ -29,7 +31,8 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     shared.exchange.collect(move |metric| {
         let Some(shared) = weak.upgrade() else { return };
         let now = SystemTime::now();
-        shared.internal.run(move |desk| {
+        let (account, bytes) = (metric.account.clone(), METRIC_BYTES);
+        shared.internal.report(&account, bytes, move |desk| {
             let message = Outgoing::new(metric.subject.clone(), latency(&metric, now));
             desk.publish(&metric.account, &message);
         });

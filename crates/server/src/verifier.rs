@@ -1,22 +1,25 @@
 //! What takes long, on threads of its own: no event loop waits for bcrypt, the disk, or an answer from elsewhere.
 //!
-//! Each kind has a line of its own, so that a slow one does not hold up the others.
+//! Each kind has a line of its own, so that a slow one does not hold up the others. Lines are shared by lanes and by
+//! address or account ([`crate::share`]); what a reload or the clock asks for is a flag, which no queue is too full for.
 
 use crate::log::Event;
 use crate::registry::Session;
+use crate::share::line::{Line, Next};
+use crate::share::{Lane, LaneFigures, Share};
 use crate::shared::Shared;
 use crate::tokens::resolver::Reach;
 use dialtone_broker::peer::Peer;
 use dialtone_identity::authenticator::{Grant, Refusal, SlowCheck};
-use dialtone_net::threads::Watch;
-use parking_lot::Mutex;
+use dialtone_net::threads::{Progress, Watch};
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What waits in a line; a connection that finds it full is refused.
-const LINE_MAX: usize = 1024;
+/// Items that wait in each lane of a line. Each waits for a connection or was sent by one, so there are seldom more than
+/// connections.
+const LANE_MAX: usize = 64 * 1024;
 /// How long one piece of work may take before its thread is said to stand still: bcrypt has any cost, and disks and others'
 /// servers take their time.
 const STALL: Duration = Duration::from_secs(60);
@@ -31,9 +34,6 @@ pub enum Check {
     Account(String),
 }
 
-/// What is done by a thread of a line.
-type Work = Box<dyn FnOnce(&Arc<Shared>) + Send>;
-
 /// What came of a check.
 #[derive(Debug)]
 pub enum Verdict {
@@ -43,51 +43,60 @@ pub enum Verdict {
     Refused(Refusal),
     /// The account's token is at hand, or not to be had.
     LookAgain,
+    /// Nobody looked: too many wait, and most of them from where this one came from.
+    Overloaded,
 }
+
+/// What is done once, however often it is asked for while it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Chore {
+    /// Tokens and connections are looked at again, since a reload changed what they are judged by.
+    RenewTokens = 1,
+    /// Imports end whose activations are over.
+    EndActivations = 2,
+}
+
+type Run = Box<dyn FnOnce(&Arc<Shared>) + Send>;
 
 /// Work that waits for its thread.
-#[derive(Default)]
-struct Line(OnceLock<SyncSender<Work>>);
-
-impl Line {
-    fn start(&self, shared: &Arc<Shared>, name: &str, threads: usize) -> io::Result<()> {
-        let (queue, line) = sync_channel::<Work>(LINE_MAX);
-        let line = Arc::new(Mutex::new(line));
-        for _ in 0..threads {
-            let (line, server) = (line.clone(), Arc::downgrade(shared));
-            shared.threads.spawn_watched(name, Watch::new(STALL), move |progress| {
-                while let Some(work) = next(&line) {
-                    progress.begin();
-                    if let Some(server) = server.upgrade() {
-                        work(&server);
-                    }
-                    progress.end();
-                }
-            })?;
-        }
-        // Set once: a server starts once.
-        let _ = self.0.set(queue);
-        Ok(())
-    }
-
-    /// False if there is too much, or no such line.
-    fn take(&self, work: Work) -> bool {
-        self.0.get().is_some_and(|queue| queue.try_send(work).is_ok())
-    }
+struct Work {
+    run: Run,
+    /// The connection that waits for it. When it is gone nothing is done.
+    waiter: Option<Arc<Session>>,
 }
 
-/// The next work, which one of the threads waits for; the others wait for that thread.
-fn next(line: &Mutex<Receiver<Work>>) -> Option<Work> {
-    line.lock().recv().ok()
+impl Work {
+    fn is_wanted(&self) -> bool {
+        self.waiter.as_ref().is_none_or(|session| session.peer.closing().is_none())
+    }
 }
 
 /// The lines.
-#[derive(Default)]
 pub struct Verifier {
-    passwords: Line,
+    passwords: Arc<Line<Work>>,
     /// Where accounts are asked for at others. Elsewhere looking one up is quick, and is work like any other.
-    lookups: Line,
-    work: Line,
+    lookups: Arc<Line<Work>>,
+    has_lookups: AtomicBool,
+    work: Arc<Line<Work>>,
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self {
+            passwords: Line::new(LANE_MAX),
+            lookups: Line::new(LANE_MAX),
+            has_lookups: AtomicBool::new(false),
+            work: Line::new(LANE_MAX),
+        }
+    }
+}
+
+/// The threads end with the server's state.
+impl Drop for Verifier {
+    fn drop(&mut self) {
+        [&self.passwords, &self.lookups, &self.work].into_iter().for_each(|line| line.end());
+    }
 }
 
 impl Verifier {
@@ -96,44 +105,133 @@ impl Verifier {
     /// Errors: the system refuses them.
     pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<()> {
         let verifier = &shared.verifier;
-        verifier.passwords.start(shared, "passwords", 1)?;
-        verifier.work.start(shared, "work", 1)?;
+        start(shared, &verifier.passwords, "passwords")?;
+        start(shared, &verifier.work, "work")?;
         if shared.resolver.asks_others() {
-            verifier.lookups.start(shared, "lookups", LOOKUP_THREADS)?;
+            verifier.has_lookups.store(true, Ordering::Release);
+            for _ in 0..LOOKUP_THREADS {
+                start(shared, &verifier.lookups, "lookups")?;
+            }
         }
         Ok(())
     }
 
-    /// Takes a check; its verdict will be in the session. False if there are too many.
-    pub fn take(&self, check: Check, session: Arc<Session>) -> bool {
+    /// Takes a check; its verdict will be in the session. It waits for its turn among those of other addresses.
+    pub fn take(&self, check: Check, session: Arc<Session>) {
         match check {
             Check::Password(check) => {
-                let run = move || {
+                let checked = session.clone();
+                let run = move |_: &Arc<Shared>| {
                     let refused = || Verdict::Refused(Refusal::Credentials("wrong password"));
-                    check.run().map_or_else(refused, Verdict::Granted)
+                    decide(&checked, check.run().map_or_else(refused, Verdict::Granted));
                 };
-                self.passwords.take(Box::new(move |_| decide(&session, run)))
+                put(&self.passwords, Lane::Login, Share::stranger(&session), Some(session), Box::new(run));
             }
-            Check::Account(key) => self.take_lookup(move |shared| decide(&session, || look_up(shared, &key))),
+            Check::Account(key) => {
+                let checked = session.clone();
+                self.take_lookup(session, move |shared| decide(&checked, look_up(shared, &key)));
+            }
         }
     }
 
-    /// Takes work for which accounts may have to be looked up. False if too much waits.
-    pub fn take_lookup(&self, work: impl FnOnce(&Arc<Shared>) + Send + 'static) -> bool {
-        let line = if self.lookups.0.get().is_some() { &self.lookups } else { &self.work };
-        line.take(Box::new(work))
+    /// Takes work for which accounts may have to be looked up, and that a connection waits for.
+    pub fn take_lookup(&self, waiter: Arc<Session>, work: impl FnOnce(&Arc<Shared>) + Send + 'static) {
+        let share = Share::stranger(&waiter);
+        put(self.lookup_line(), Lane::Login, share, Some(waiter), Box::new(work));
     }
 
-    /// Takes work that no connection waits for, such as writing to the disk. False if too much waits.
-    pub fn take_work(&self, work: impl FnOnce(&Arc<Shared>) + Send + 'static) -> bool {
-        self.work.take(Box::new(work))
+    /// Takes work for which accounts have to be looked up that others import from. It is dropped if the account has too
+    /// much of it.
+    pub fn take_import_lookup(&self, account: &str, work: impl FnOnce(&Arc<Shared>) + Send + 'static) {
+        put(self.lookup_line(), Lane::Question, Share::Account(account.into()), None, Box::new(work));
+    }
+
+    fn lookup_line(&self) -> &Line<Work> {
+        if self.has_lookups.load(Ordering::Acquire) { &self.lookups } else { &self.work }
+    }
+
+    /// Takes work that no connection waits for, such as writing to the disk. False if it was dropped: its share has most of
+    /// what waits, and that is too much.
+    pub fn take_work(
+        &self,
+        lane: Lane,
+        share: Share,
+        work: impl FnOnce(&Arc<Shared>) + Send + 'static,
+    ) -> bool {
+        put(&self.work, lane, share, None, Box::new(work))
+    }
+
+    /// Has something done, before all other work.
+    pub fn raise(&self, chore: Chore) {
+        self.work.raise(chore as u32);
+    }
+
+    /// What waits, by line and lane, and what was dropped.
+    pub fn figures(&self) -> impl Iterator<Item = (&'static str, Lane, LaneFigures)> {
+        let lines = [("passwords", &self.passwords), ("lookups", &self.lookups), ("work", &self.work)];
+        lines.into_iter().flat_map(|(name, line)| {
+            line.figures().into_iter().map(move |(lane, figures)| (name, lane, figures))
+        })
+    }
+}
+
+/// Puts work into a line. Whoever waits for what was dropped is told so, and is not told that it was refused. False if it
+/// was this very work.
+fn put(line: &Line<Work>, lane: Lane, share: Share, waiter: Option<Arc<Session>>, run: Run) -> bool {
+    let of = waiter.clone();
+    let mut is_taken = true;
+    for dropped in line.push(lane, share, 1, Work { run, waiter }) {
+        match dropped.waiter {
+            Some(session) => {
+                is_taken &= !of.as_ref().is_some_and(|own| Arc::ptr_eq(own, &session));
+                decide(&session, Verdict::Overloaded);
+            }
+            None => is_taken &= of.is_some(),
+        }
+    }
+    is_taken
+}
+
+fn start(shared: &Arc<Shared>, line: &Arc<Line<Work>>, name: &str) -> io::Result<()> {
+    let (line, server) = (line.clone(), Arc::downgrade(shared));
+    let run = move |progress: &Progress| {
+        loop {
+            let next = line.next(None);
+            let Some(server) = server.upgrade() else { return };
+            progress.begin();
+            match next {
+                Next::Flags(flags) => do_chores(&server, flags),
+                Next::Item(job, work) => {
+                    // What others of its share wait for can be done beside it.
+                    line.done(job);
+                    if work.is_wanted() {
+                        (work.run)(&server);
+                    }
+                }
+                Next::TimedOut => {}
+                Next::Closed => return,
+            }
+            progress.end();
+        }
+    };
+    shared.threads.spawn_watched(name, Watch::new(STALL), run)?;
+    Ok(())
+}
+
+fn do_chores(shared: &Shared, flags: u32) {
+    let is_set = |chore: Chore| flags & chore as u32 != 0;
+    if is_set(Chore::RenewTokens) {
+        shared.renew_tokens();
+    }
+    if is_set(Chore::EndActivations) {
+        shared.end_activations();
     }
 }
 
 /// Tells a connection what came of its check, if it still waits.
-fn decide(session: &Arc<Session>, run: impl FnOnce() -> Verdict) {
+pub(crate) fn decide(session: &Arc<Session>, verdict: Verdict) {
     if session.peer.closing().is_none() {
-        session.put_verdict(run());
+        session.put_verdict(verdict);
         Peer::call_owner(&session.peer);
     }
 }

@@ -465,3 +465,65 @@ fn a_token_that_is_refused_is_named_in_the_log() {
         assert!(line.ends_with(&expected), "{line}");
     }
 }
+
+/// Questions of a flood: answering them takes far longer than asking.
+const FLOOD: usize = 1000;
+
+/// Subscribes much and asks at length about it. When this returns, all questions wait; how many were answered meanwhile.
+fn flood(client: &mut Client) -> usize {
+    let subscriptions: String = (0..300).map(|n| format!("SUB some.subject.{n} {}\r\n", n + 10)).collect();
+    client.send(&format!("{subscriptions}SUB flood 1\r\n"));
+    let body = r#"{"subscriptions_detail":true}"#;
+    let question = format!("PUB $SYS.REQ.SERVER.PING.CONNZ flood {}\r\n{body}\r\n", body.len());
+    client.send(&(question.repeat(FLOOD) + "PING\r\n"));
+    let lines = std::iter::from_fn(|| client.line().filter(|line| line != "PONG"));
+    lines.filter(|line| line.starts_with("MSG flood ")).count()
+}
+
+/// A revocation is in force long before the questions of whom it concerns are answered.
+#[test]
+fn a_revocation_comes_before_questions() {
+    let server = operator_mode(
+        &[(1, account(1, Account::default(), None)), (2, account(2, Account::default(), None))],
+        &format!("system_account: {}\nmax_pending: 1GB", seed(Kind::Account, 2).public()),
+    );
+    let mut system = Client::open(&server);
+    assert_eq!(system.by_token(2, &user(2, 2, unlimited(), None)), "PONG");
+    let mut tenant = Client::open(&server);
+    assert_eq!(tenant.by_token(1, &user(1, 1, unlimited(), None)), "PONG");
+    let mut answers = flood(&mut tenant);
+    let revoked = seed(Kind::User, 1).public().to_string();
+    let revocations = [(revoked, now() + 1)].into();
+    let token = account(1, Account { revocations, ..Account::default() }, None);
+    let subject = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", seed(Kind::Account, 1).public());
+    system.send(&format!("PUB {subject} {}\r\n{token}\r\n", token.len()));
+    let end = loop {
+        match tenant.line() {
+            Some(line) if line.starts_with("MSG flood ") => answers += 1,
+            Some(line) if line.starts_with("-ERR") => break line,
+            Some(_) => {}
+            None => panic!("closed without a word"),
+        }
+    };
+    assert_eq!(end, "-ERR 'User Authentication Revoked'");
+    assert!(answers < FLOOD / 2, "{answers} questions were answered before");
+}
+
+/// A login by auth callout does not wait for the questions of a tenant.
+#[test]
+fn a_login_comes_before_questions() {
+    let server = start(&format!("{}\nmax_pending: 1GB", callout("").replace("timeout: 1", "timeout: 600")));
+    let mut service = Client::open(&server);
+    assert_eq!(service.connect(password("auth", "pwd")), "PONG");
+    serve(service, |_, payload| answer(&request(payload), &seed(Kind::Account, 1), "APP").into_bytes());
+    let mut tenant = Client::open(&server);
+    assert_eq!(tenant.connect(password("any", "good")), "PONG");
+    flood(&mut tenant);
+    assert_eq!(Client::open(&server).connect(password("other", "good")), "PONG");
+    let questions =
+        server.shared().internal.figures().find(|(queue, lane, _)| {
+            (*queue, *lane) == ("questions", dialtone_server::share::Lane::Question)
+        });
+    let left = questions.map_or(0, |(_, _, figures)| figures.waiting);
+    assert!(left > FLOOD / 2, "{left} questions of the flood still wait");
+}

@@ -304,6 +304,29 @@ impl Turn {
         1
     }
 
+    /// Whether anybody would get an answer that is published to `reply` in `account` now: a subscription there, or where
+    /// the request came from.
+    pub fn is_awaited(&mut self, account: &Arc<Account>, reply: &[u8]) -> bool {
+        let now = self.now;
+        let (mut account, mut reply) = (account.clone(), reply.to_vec());
+        // A request may have passed several accounts.
+        for _ in 0..ACCOUNTS_MAX {
+            if !reply.starts_with(PREFIX) {
+                break;
+            }
+            let owed = account.responses(|responses| responses.owed_to(&reply, now)).flatten();
+            let Some(pending) = owed else { break };
+            account = pending.requester;
+            let mut mapped = Vec::new();
+            reply = match self.map_in(&account, &pending.reply, &mut mapped) {
+                Mapped::Unchanged => pending.reply.into(),
+                Mapped::To => mapped,
+                Mapped::Lost => return false,
+            };
+        }
+        !self.routes.route(&account, &reply, Via::Publish).is_empty()
+    }
+
     fn map_in(&mut self, account: &Account, subject: &[u8], out: &mut Vec<u8>) -> Mapped {
         if account.maps() { self.map(account, subject, out) } else { Mapped::Unchanged }
     }

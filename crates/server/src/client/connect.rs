@@ -2,6 +2,7 @@
 
 use super::{Client, Phase, Rejection};
 use crate::callout;
+use crate::internal::Desk;
 use crate::log::Event;
 use crate::registry::Introduction;
 use crate::system;
@@ -120,31 +121,30 @@ impl Client {
                 }
             }
             Outcome::Refused(why) => self.refuse_user(why, &connect.user, turn),
-            Outcome::Slow(check) => self.check_elsewhere(Check::Password(check), &connect.user, turn),
-            Outcome::Ask(inquiry) => self.ask_service(*inquiry, connect, turn),
+            Outcome::Slow(check) => self.check_elsewhere(Check::Password(check)),
+            Outcome::Ask(inquiry) => self.ask_service(*inquiry, connect),
             Outcome::AccountNeeded(_) if std::mem::replace(&mut self.looked_up, true) => {
                 self.refuse_user(Refusal::Token(TrustError::Unknown), &connect.user, turn);
             }
-            Outcome::AccountNeeded(key) => self.check_elsewhere(Check::Account(key), &connect.user, turn),
+            Outcome::AccountNeeded(key) => self.check_elsewhere(Check::Account(key)),
         }
     }
 
     /// A service is asked who this is. Nothing more is read until it has answered, or time is over.
-    fn ask_service(&mut self, inquiry: Inquiry, connect: &Connect, turn: &mut Turn) {
+    fn ask_service(&mut self, inquiry: Inquiry, connect: &Connect) {
         self.phase = Phase::Checking;
         let request = callout::request(&self.shared, &self.session, connect, &self.nonce);
         let session = self.session.clone();
-        if !self.shared.internal.run(move |desk| callout::ask(desk, session, inquiry, request)) {
-            self.refuse_user(Refusal::Credentials("too many connections at once"), &connect.user, turn);
-        }
+        // The request holds no more than CONNECT did, but for the certificates.
+        let bytes = self.limits.control_line_bytes_max;
+        let ask = move |desk: &mut Desk| callout::ask(desk, session, inquiry, request);
+        self.shared.internal.run_login(&self.session, bytes, ask);
     }
 
     /// Nothing more is read until the verdict is there.
-    fn check_elsewhere(&mut self, check: Check, user: &str, turn: &mut Turn) {
+    fn check_elsewhere(&mut self, check: Check) {
         self.phase = Phase::Checking;
-        if !self.shared.verifier.take(check, self.session.clone()) {
-            self.refuse_user(Refusal::Credentials("too many connections at once"), user, turn);
-        }
+        self.shared.verifier.take(check, self.session.clone());
     }
 
     /// The answer of a check that took long has come. True if the client may go on.
@@ -164,6 +164,16 @@ impl Client {
                     // Its account's token may be another one than that which the answer was judged by.
                     review::connection(&self.shared, &self.session);
                 }
+            }
+            Some(Verdict::Overloaded) => {
+                // Nobody looked at what it presents: it is not called wrong, and is to come again.
+                self.log(
+                    Event::LimitReached,
+                    format_args!("too many logins wait, most of them from its address"),
+                );
+                let (error, reason) =
+                    (ProtocolError::ConnectionThrottled, CloseReason::MaxConnectionsExceeded);
+                self.refuse(error, reason, turn);
             }
             Some(Verdict::LookAgain) => {
                 let connect = self.pending.as_deref().cloned().unwrap_or_default();

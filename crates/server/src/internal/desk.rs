@@ -1,21 +1,21 @@
 //! The control thread: it takes one work after the other, and publishes what comes of it.
 
 use super::mailbox::Work;
-use super::{Handler, Message, Outgoing};
-use crate::log::Event;
+use super::{Listener, Message, Outgoing, Publisher};
+use crate::share::Lane;
+use crate::share::line::{Line, Next};
 use crate::shared::Shared;
 use crate::system::System;
 use dialtone_broker::account::{Account, AccountId};
-use dialtone_broker::deliver::Turn;
 use dialtone_net::threads::Progress;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// Works that are done before what they published is written out.
 const WORKS_PER_TURN_MAX: usize = 64;
-/// Questions that wait for their answers at most; another one is answered as if nobody were there.
+/// Questions that wait for their answers at most; another one is not asked.
 const QUESTIONS_MAX: usize = 64 * 1024;
 /// How long the thread sleeps if no timer is set.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
@@ -33,6 +33,8 @@ pub enum Answer {
     NoResponders,
     /// Nobody answered in time.
     TimedOut,
+    /// Nobody was asked: too many questions wait for their answers.
+    Overloaded,
 }
 
 struct Question {
@@ -44,11 +46,9 @@ struct Question {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timer(Instant, u64);
 
-/// What the control thread works at.
+/// What the control thread works at. It publishes as any [`Publisher`] does.
 pub struct Desk {
-    /// The server.
-    pub shared: Arc<Shared>,
-    turn: Turn,
+    publisher: Publisher,
     timers: BTreeMap<Timer, Task>,
     next_timer: u64,
     /// By the last token of the subject that the answer goes to.
@@ -62,11 +62,24 @@ pub struct Desk {
     pub(crate) system: System,
 }
 
+impl Deref for Desk {
+    type Target = Publisher;
+
+    fn deref(&self) -> &Publisher {
+        &self.publisher
+    }
+}
+
+impl DerefMut for Desk {
+    fn deref_mut(&mut self) -> &mut Publisher {
+        &mut self.publisher
+    }
+}
+
 impl Desk {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
-            turn: Turn::new(rand::random(), Instant::now()).of(&shared.exchange),
-            shared,
+            publisher: Publisher::new(shared),
             timers: BTreeMap::new(),
             next_timer: 0,
             questions: HashMap::new(),
@@ -77,42 +90,47 @@ impl Desk {
         }
     }
 
-    /// Works until it is told to stop.
-    pub(super) fn work(mut self, works: &Receiver<Work>, progress: &Progress) {
+    /// Works until the line is closed and empty.
+    pub(super) fn work(mut self, works: &Line<Work>, progress: &Progress) {
         loop {
-            let next =
-                self.timers.keys().next().map(|timer| timer.0.saturating_duration_since(Instant::now()));
-            let first = works.recv_timeout(next.unwrap_or(SLEEP_MAX).min(SLEEP_MAX));
+            let timer = self.timers.keys().next().map(|timer| timer.0);
+            let sleep_end = Instant::now() + SLEEP_MAX;
+            let mut next = works.next(Some(timer.map_or(sleep_end, |timer| timer.min(sleep_end))));
             progress.begin();
             self.turn.begin(Instant::now());
-            match first {
-                Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => self.turn.idle(),
-                Ok(work) => {
-                    for work in std::iter::once(work).chain(works.try_iter().take(WORKS_PER_TURN_MAX)) {
-                        self.shared.internal.mailbox.taken(&work);
+            if matches!(next, Next::TimedOut) {
+                self.turn.idle();
+            }
+            for left in (0..WORKS_PER_TURN_MAX).rev() {
+                match next {
+                    Next::Item(job, work) => {
+                        // There is one thread: no other item is begun before this one is done.
+                        works.done(job);
                         progress.next();
-                        match work {
-                            Work::Message(message) => self.hand_over(&message),
-                            Work::Task(task) => task(&mut self),
-                            Work::Stop(done) => {
-                                self.turn.finish();
-                                // Whoever waited may have given up.
-                                let _ = done.try_send(());
-                                return;
-                            }
-                        }
+                        self.do_work(work);
                     }
+                    Next::Closed => {
+                        self.turn.finish();
+                        return;
+                    }
+                    Next::Flags(_) | Next::TimedOut => break,
                 }
+                if left == 0 {
+                    break;
+                }
+                next = works.try_next();
             }
             self.expire();
             self.turn.finish();
-            let lost = self.shared.internal.take_lost();
-            if lost > 0 {
-                let text = format_args!("{lost} internal messages or events were dropped: too much waits");
-                self.shared.log.say(Event::Warning, "", text);
-            }
             progress.end();
+        }
+    }
+
+    fn do_work(&mut self, work: Work) {
+        match work {
+            Work::Message(message) => self.hand_over(&message),
+            Work::Login(session, _) if session.peer.closing().is_some() => {}
+            Work::Login(_, task) | Work::Task(task) => task(self),
         }
     }
 
@@ -123,39 +141,12 @@ impl Desk {
     }
 
     fn expire(&mut self) {
+        let now = self.now();
         while let Some(entry) = self.timers.first_entry() {
-            if entry.key().0 > self.turn.now() {
+            if entry.key().0 > now {
                 return;
             }
             entry.remove()(self);
-        }
-    }
-
-    /// The server, and the turn that messages are published in.
-    pub(crate) fn parts(&mut self) -> (&Arc<Shared>, &mut Turn) {
-        (&self.shared, &mut self.turn)
-    }
-
-    /// When this turn began.
-    pub fn now(&self) -> Instant {
-        self.turn.now()
-    }
-
-    /// Subscribes in an account: [`super::Internal::serve`].
-    pub fn serve(&self, account: &Arc<Account>, filter: &str, handler: Handler) {
-        self.shared.internal.serve(&self.shared.registry, account, filter, None, handler);
-    }
-
-    /// Publishes in an account. How many got it.
-    pub fn publish(&mut self, account: &Arc<Account>, message: &Outgoing) -> usize {
-        let shared = &self.shared;
-        shared.internal.publish(&shared.registry, &mut self.turn, account, message)
-    }
-
-    /// Answers a message, if it wants an answer.
-    pub fn reply(&mut self, message: &Message, payload: impl Into<Vec<u8>>) {
-        if !message.reply.is_empty() {
-            self.publish(&message.account, &Outgoing::new(&*message.reply, payload));
         }
     }
 
@@ -168,7 +159,7 @@ impl Desk {
         asker: impl FnOnce(&mut Self, Answer) + Send + 'static,
     ) {
         if self.questions.len() >= QUESTIONS_MAX {
-            return asker(self, Answer::NoResponders);
+            return asker(self, Answer::Overloaded);
         }
         self.listen(account);
         self.next_question += 1;
@@ -191,7 +182,8 @@ impl Desk {
     pub(crate) fn listen(&mut self, account: &Arc<Account>) {
         if self.asking_in.insert(account.id) {
             let filter = format!("{}.*", self.inbox);
-            self.serve(account, &filter, Arc::new(Self::answered));
+            let listener = Listener::Control(Lane::Control, Arc::new(Self::answered));
+            self.shared.internal.serve(&self.shared.registry, account, &filter, None, listener);
         }
     }
 
@@ -207,7 +199,7 @@ impl Desk {
     /// Runs `task` on this thread when `span` has passed.
     pub fn after(&mut self, span: Duration, task: impl FnOnce(&mut Self) + Send + 'static) -> Timer {
         self.next_timer += 1;
-        let timer = Timer(self.turn.now() + span, self.next_timer);
+        let timer = Timer(self.now() + span, self.next_timer);
         self.timers.insert(timer, Box::new(task));
         timer
     }

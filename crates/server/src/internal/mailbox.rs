@@ -1,91 +1,71 @@
-//! What waits for the control thread: messages that were delivered inside, and work that other threads hand over.
+//! What waits for the control thread and for those that answer questions: messages that were delivered inside, and work
+//! that other threads hand over.
 
 use super::desk::Task;
 use super::message::Message;
+use super::questions::Question;
+use crate::registry::Session;
+use crate::share::line::Line;
+use crate::share::{Lane, Share};
+use crate::verifier::{Verdict, decide};
 use dialtone_broker::account::Account;
 use dialtone_broker::outbox::Sink;
 use dialtone_wire::client::delivery::{Read, read};
 use parking_lot::Mutex;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, SyncSender};
 use std::sync::{Arc, Weak};
 
-/// Works that wait at most; what comes then is dropped and counted.
-pub(super) const WORKS_MAX: usize = 64 * 1024;
-/// Bytes of the messages among them at most.
-const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes that wait in each lane of a queue at most.
+pub(super) const LANE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What an item counts at least, however small it is.
+pub(super) const ITEM_BYTES_MIN: usize = 512;
 
 /// Something for the control thread to do.
 pub(super) enum Work {
     /// A message for one of its subscriptions.
     Message(Message),
+    /// Something that a connection waits for. When it is gone nothing is done.
+    Login(Arc<Session>, Task),
     /// Whatever else.
     Task(Task),
-    /// Nothing more; it says when it is done.
-    Stop(SyncSender<()>),
 }
 
-/// The queue, as those see it who put something in.
-///
-/// It counts what waits itself: a queue of a fixed length takes room for all of it at once, several megabytes at start.
-pub(super) struct Mailbox {
-    sender: Sender<Work>,
-    waiting: AtomicUsize,
-    waiting_bytes: AtomicUsize,
-    lost: AtomicU64,
+/// The queues, as those see them who put something in.
+pub(super) struct Queues {
+    pub(super) control: Arc<Line<Work>>,
+    pub(super) questions: Arc<Line<Question>>,
 }
 
-impl Mailbox {
-    pub(super) fn new(sender: Sender<Work>) -> Self {
-        Self {
-            sender,
-            waiting: AtomicUsize::new(0),
-            waiting_bytes: AtomicUsize::new(0),
-            lost: AtomicU64::new(0),
+impl Queues {
+    pub(super) fn new() -> Self {
+        Self { control: Line::new(LANE_BYTES_MAX), questions: Line::new(LANE_BYTES_MAX) }
+    }
+
+    /// Puts a message where its subscription wants it. Never waits.
+    pub(super) fn deliver(&self, message: Message) {
+        let (share, bytes) = (message.share(), message.size().max(ITEM_BYTES_MIN));
+        match message.lane() {
+            None => {}
+            Some(lane @ Lane::Question) => {
+                self.questions.push(lane, share, bytes, Question::Message(message));
+            }
+            Some(lane) => self.post(lane, share, bytes, Work::Message(message)),
         }
     }
 
-    /// Puts work in. Never waits; false if it does not fit.
-    pub(super) fn post(&self, work: Work) -> bool {
-        let bytes = size(&work);
-        let fits = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= WAITING_BYTES_MAX;
-        let has_room = self.waiting.fetch_add(1, Ordering::Relaxed) < WORKS_MAX;
-        let taken = fits && has_room && self.sender.send(work).is_ok();
-        if !taken {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.lost.fetch_add(1, Ordering::Relaxed);
+    /// Puts work in. Never waits; a connection whose work was dropped is told that too many wait.
+    pub(super) fn post(&self, lane: Lane, share: Share, bytes: usize, work: Work) {
+        for dropped in self.control.push(lane, share, bytes.max(ITEM_BYTES_MIN), work) {
+            if let Work::Login(session, _) = dropped {
+                decide(&session, Verdict::Overloaded);
+            }
         }
-        taken
-    }
-
-    /// Work was taken out.
-    pub(super) fn taken(&self, work: &Work) {
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.waiting_bytes.fetch_sub(size(work), Ordering::Relaxed);
-    }
-
-    /// How many works wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn take_lost(&self) -> u64 {
-        self.lost.swap(0, Ordering::Relaxed)
     }
 }
 
-fn size(work: &Work) -> usize {
-    match work {
-        Work::Message(message) => message.size(),
-        Work::Task(_) | Work::Stop(_) => 0,
-    }
-}
-
-/// Where an internal peer's bytes go: what is whole becomes a message in the mailbox. Takes everything at once.
+/// Where an internal peer's bytes go: what is whole becomes a message in a queue. Takes everything at once.
 pub(super) struct Inlet {
-    mailbox: Arc<Mailbox>,
+    queues: Arc<Queues>,
     /// Weak: the account's interest holds the peer, and the peer this.
     account: Weak<Account>,
     /// The beginning of a message whose rest comes with the next write.
@@ -93,8 +73,8 @@ pub(super) struct Inlet {
 }
 
 impl Inlet {
-    pub(super) fn new(mailbox: Arc<Mailbox>, account: &Arc<Account>) -> Self {
-        Self { mailbox, account: Arc::downgrade(account), partial: Mutex::default() }
+    pub(super) fn new(queues: Arc<Queues>, account: &Arc<Account>) -> Self {
+        Self { queues, account: Arc::downgrade(account), partial: Mutex::default() }
     }
 }
 
@@ -112,7 +92,7 @@ impl Sink for Inlet {
                 Read::Delivery(delivery, bytes) => {
                     used += bytes;
                     if let Some(message) = Message::of(&account, &delivery) {
-                        self.mailbox.post(Work::Message(message));
+                        self.queues.deliver(message);
                     }
                 }
                 Read::Other(bytes) => used += bytes,

@@ -1,9 +1,14 @@
 //! Messages as they are seen, and sent, inside the server.
 
+use super::Subscribed;
+use crate::share::{Lane, Share};
 use dialtone_broker::account::Account;
+use dialtone_broker::sharing::requester::HEADER;
 use dialtone_wire::client::Publish;
 use dialtone_wire::client::delivery::Delivery;
 use dialtone_wire::header;
+use serde::Deserialize;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A message that was delivered inside the server.
@@ -12,7 +17,7 @@ pub struct Message {
     /// The account in which it was delivered.
     pub account: Arc<Account>,
     /// The subscription that it is for.
-    pub(super) sid: u64,
+    pub(super) sid: Subscribed,
     /// Its subject.
     pub subject: Box<str>,
     /// Where an answer is expected; empty: nowhere.
@@ -29,7 +34,7 @@ impl Message {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
         Some(Self {
             account: account.clone(),
-            sid: std::str::from_utf8(delivery.sid).ok()?.parse().ok()?,
+            sid: Subscribed::read(delivery.sid)?,
             subject: text(delivery.subject),
             reply: text(delivery.reply.unwrap_or_default()),
             headers: delivery.headers.into(),
@@ -45,6 +50,23 @@ impl Message {
     /// The token of the subject at this place, from 0.
     pub fn token(&self, at: usize) -> &str {
         self.subject.split('.').nth(at).unwrap_or_default()
+    }
+
+    /// How urgent its subscription is; `None`: nobody looks at its messages.
+    pub(super) fn lane(&self) -> Option<Lane> {
+        self.sid.lane()
+    }
+
+    /// Whose it is: of the account that asks, which stands in a header by the server where that is another one.
+    pub(super) fn share(&self) -> Share {
+        #[derive(Deserialize)]
+        struct Asker<'a> {
+            #[serde(borrow)]
+            acc: Cow<'a, str>,
+        }
+        let name = std::str::from_utf8(HEADER).unwrap_or_default();
+        let asker = self.header(name).and_then(|info| serde_json::from_slice::<Asker<'_>>(info).ok());
+        asker.map_or_else(|| Share::account(&self.account), |asker| Share::Account((*asker.acc).into()))
     }
 
     /// Bytes that it takes while it waits, about.

@@ -2,22 +2,27 @@
 //!
 //! [`Internal`] is what every thread holds: it registers handlers for subjects and hands work over. [`Desk`] is what
 //! the control thread works at: handlers and tasks get it, and through it they publish, ask and set timers. The system
-//! account's events and requests, and whatever else answers from inside, are built on these two.
+//! account's events and requests, and whatever else answers from inside, are built on these two. Questions whose answers
+//! are documents do not pass the control thread: threads of their own answer them ([`questions`]) with a [`Publisher`].
 //!
-//! Invariants: event loops hand messages over and never wait for the control thread; what waits for it is bounded, and
-//! what does not fit is dropped, counted and logged. What is published from inside passes the same gates and routes as
-//! a client's messages.
+//! Invariants: event loops hand messages over and never wait for the control thread; what waits is bounded by lane, and
+//! what is too much is dropped from the share that has most ([`crate::share`]), counted and logged. What is published from
+//! inside passes the same gates and routes as a client's messages.
 
 mod desk;
 mod mailbox;
 mod message;
+mod publisher;
+mod questions;
 #[cfg(test)]
 mod tests;
 
 pub use desk::{Answer, Desk, Timer};
 pub use message::{Message, Outgoing};
+pub use publisher::Publisher;
 
-use crate::registry::Registry;
+use crate::registry::{Registry, Session};
+use crate::share::{Lane, LaneFigures, Share};
 use crate::shared::Shared;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::{Origin, Turn};
@@ -25,16 +30,15 @@ use dialtone_broker::peer::{Attention, ClientId, Peer, Place};
 use dialtone_broker::permission;
 use dialtone_broker::stats::Counters;
 use dialtone_broker::subscription::Subscription;
-use dialtone_net::threads::{Progress, Watch};
+use dialtone_net::threads::Watch;
 use dialtone_subject::is_valid_literal;
 use dialtone_wire::CloseReason;
-use mailbox::{Inlet, Mailbox, Work};
+use mailbox::{Inlet, Queues, Work};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, channel, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 /// The number of the server's own client. It is in no list of connections.
@@ -51,6 +55,50 @@ pub(crate) fn is_own(peer: &Peer) -> bool {
 
 /// What answers messages to a subject. Runs on the control thread.
 pub type Handler = Arc<dyn Fn(&mut Desk, &Message) + Send + Sync>;
+/// What answers questions to a subject. Runs on one of the threads for questions.
+pub type QuestionHandler = Arc<dyn Fn(&mut Publisher, &Message) + Send + Sync>;
+
+/// Who looks at the messages of a subscription from inside.
+pub enum Listener {
+    /// The control thread, as urgently as the lane says.
+    Control(Lane, Handler),
+    /// The threads for questions.
+    Question(QuestionHandler),
+    /// Nobody: it is subscribed because its being there is counted.
+    Nobody,
+}
+
+impl Listener {
+    fn lane(&self) -> Option<Lane> {
+        match self {
+            Self::Control(lane, _) => Some(*lane),
+            Self::Question(_) => Some(Lane::Question),
+            Self::Nobody => None,
+        }
+    }
+}
+
+/// The number of a subscription from inside. Its lane is part of it, so that an event loop knows where a message goes
+/// without a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Subscribed(u64);
+
+impl Subscribed {
+    /// Lanes, and one for messages that nobody looks at.
+    const KINDS: u64 = Lane::ALL.len() as u64 + 1;
+
+    fn new(number: u64, lane: Option<Lane>) -> Self {
+        Self(number * Self::KINDS + lane.map_or(Self::KINDS - 1, |lane| lane as u64))
+    }
+
+    fn read(sid: &[u8]) -> Option<Self> {
+        std::str::from_utf8(sid).ok()?.parse().ok().map(Self)
+    }
+
+    fn lane(self) -> Option<Lane> {
+        Lane::ALL.get((self.0 % Self::KINDS) as usize).copied()
+    }
+}
 
 /// A subscription from inside, to end it by.
 #[derive(Clone, Debug)]
@@ -61,12 +109,10 @@ type Member = (Arc<Account>, Arc<Peer>);
 
 /// The client inside the server, as all threads see it.
 pub struct Internal {
-    mailbox: Arc<Mailbox>,
-    /// Until the control thread takes it.
-    works: Mutex<Option<Receiver<Work>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    /// By the sid of their subscription.
-    handlers: RwLock<HashMap<u64, Handler>>,
+    queues: Arc<Queues>,
+    /// Disconnected when the control thread has ended; `None`: there is none.
+    ended: Mutex<Option<Receiver<()>>>,
+    handlers: RwLock<HashMap<Subscribed, Listener>>,
     /// One end in each account that is subscribed or published in.
     peers: Mutex<HashMap<AccountId, Member>>,
     next_sid: AtomicU64,
@@ -83,11 +129,9 @@ impl Attention for Unheard {
 
 impl Default for Internal {
     fn default() -> Self {
-        let (sender, works) = channel();
         Self {
-            mailbox: Arc::new(Mailbox::new(sender)),
-            works: Mutex::new(Some(works)),
-            thread: Mutex::default(),
+            queues: Arc::new(Queues::new()),
+            ended: Mutex::default(),
             handlers: RwLock::default(),
             peers: Mutex::default(),
             next_sid: AtomicU64::new(1),
@@ -97,26 +141,35 @@ impl Default for Internal {
 }
 
 impl Internal {
-    /// Starts the control thread; what was handed over before is done first.
+    /// Starts the control thread and those for questions; what was handed over before is done first.
     ///
-    /// Errors: the system refuses the thread.
+    /// Errors: the system refuses a thread.
     pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<()> {
-        let Some(works) = shared.internal.works.lock().take() else { return Ok(()) };
-        let desk = Desk::new(shared.clone());
-        let mailbox = shared.internal.mailbox.clone();
-        let watch = Watch::new(STALL).waiting(move || mailbox.waiting() > 0);
-        let run = move |progress: &Progress| desk.work(&works, progress);
-        let thread = shared.threads.spawn_watched("control", watch, run)?;
-        *shared.internal.thread.lock() = Some(thread);
+        let mut ended = shared.internal.ended.lock();
+        if ended.is_some() {
+            return Ok(());
+        }
+        let queues = &shared.internal.queues;
+        questions::start(shared, &queues.questions)?;
+        let (desk, works) = (Desk::new(shared.clone()), queues.control.clone());
+        let (alive, receiver) = sync_channel::<()>(1);
+        let waiting = queues.control.clone();
+        let watch = Watch::new(STALL).waiting(move || waiting.waiting() > 0);
+        shared.threads.spawn_watched("control", watch, move |progress| {
+            desk.work(&works, progress);
+            drop(alive);
+        })?;
+        *ended = Some(receiver);
         Ok(())
     }
 
-    /// Lets the control thread finish what waits for it, and ends it.
+    /// Lets the control thread finish what waits for it, and ends it; questions are not answered any more.
     pub(crate) fn stop(&self) {
-        let (done, finished) = sync_channel(1);
-        // Without the thread there is nobody to wait for.
-        if self.thread.lock().take().is_some() && self.mailbox.post(Work::Stop(done)) {
-            let _ = finished.recv_timeout(STOP_TIMEOUT);
+        self.queues.questions.end();
+        self.queues.control.close();
+        if let Some(ended) = self.ended.lock().take() {
+            // It is not waited for longer, whatever it does.
+            let _ = ended.recv_timeout(STOP_TIMEOUT);
         }
         for (_, (account, peer)) in self.peers.lock().drain() {
             let all = peer.subscriptions().take_all();
@@ -125,7 +178,7 @@ impl Internal {
         self.handlers.write().clear();
     }
 
-    /// Subscribes in an account, at once; every message goes to `handler`. `queue` makes it a member of a queue group.
+    /// Subscribes in an account, at once; every message goes to `listener`. `queue` makes it a member of a queue group.
     /// `filter` is the server's own text, and valid.
     pub fn serve(
         &self,
@@ -133,12 +186,12 @@ impl Internal {
         account: &Arc<Account>,
         filter: &str,
         queue: Option<&str>,
-        handler: Handler,
+        listener: Listener,
     ) -> Served {
-        let sid = self.next_sid.fetch_add(1, Ordering::Relaxed);
-        self.handlers.write().insert(sid, handler);
+        let sid = Subscribed::new(self.next_sid.fetch_add(1, Ordering::Relaxed), listener.lane());
+        self.handlers.write().insert(sid, listener);
         let peer = self.peer(registry, account);
-        let text = sid.to_string();
+        let text = sid.0.to_string();
         let queue = queue.map(str::as_bytes);
         let subscription = Subscription::new(peer.clone(), filter.as_bytes(), queue, text.as_bytes());
         peer.subscriptions().insert(subscription.clone());
@@ -150,7 +203,7 @@ impl Internal {
     pub fn withdraw(&self, served: &Served) {
         served.1.remove(&served.0);
         served.0.peer().subscriptions().remove(served.0.sid());
-        if let Some(sid) = std::str::from_utf8(served.0.sid()).ok().and_then(|sid| sid.parse().ok()) {
+        if let Some(sid) = Subscribed::read(served.0.sid()) {
             self.handlers.write().remove(&sid);
         }
     }
@@ -161,8 +214,8 @@ impl Internal {
         let all = peer.subscriptions().take_all();
         account.remove_all(&all);
         let mut handlers = self.handlers.write();
-        for sid in all.iter().filter_map(|s| std::str::from_utf8(s.sid()).ok()?.parse().ok()) {
-            handlers.remove::<u64>(&sid);
+        for sid in all.iter().filter_map(|subscription| Subscribed::read(subscription.sid())) {
+            handlers.remove(&sid);
         }
         peer.close(CloseReason::ServerShutdown);
         registry.free_slot(peer.slot());
@@ -188,19 +241,57 @@ impl Internal {
         }
     }
 
-    /// Hands work to the control thread. False if too much waits there; it is not done then.
-    pub fn run(&self, task: impl FnOnce(&mut Desk) + Send + 'static) -> bool {
-        self.mailbox.post(Work::Task(Box::new(task)))
+    /// Hands work of the server itself to the control thread.
+    pub fn run(&self, task: impl FnOnce(&mut Desk) + Send + 'static) {
+        self.queues.post(Lane::Control, Share::Server, 0, Work::Task(Box::new(task)));
     }
 
-    /// Works that wait for the control thread.
+    /// Hands a report to the control thread, which is about `account` and takes about `bytes` while it waits. Reports come
+    /// last, and the newest of the account that has most of them is dropped where there are too many.
+    pub fn report(&self, account: &Account, bytes: usize, task: impl FnOnce(&mut Desk) + Send + 'static) {
+        self.queues.post(Lane::Report, Share::account(account), bytes, Work::Task(Box::new(task)));
+    }
+
+    /// Hands work to the control thread that a connection waits for before it is let in. It has its turn among those of
+    /// other addresses; if too many wait the connection's verdict says so.
+    pub(crate) fn run_login(
+        &self,
+        session: &Arc<Session>,
+        bytes: usize,
+        task: impl FnOnce(&mut Desk) + Send + 'static,
+    ) {
+        let work = Work::Login(session.clone(), Box::new(task));
+        self.queues.post(Lane::Login, Share::stranger(session), bytes, work);
+    }
+
+    /// Items that wait for the control thread or for an answer.
     pub(crate) fn waiting(&self) -> usize {
-        self.mailbox.waiting()
+        self.queues.control.waiting() + self.queues.questions.waiting()
     }
 
-    /// The handler of a subscription.
-    fn handler(&self, sid: u64) -> Option<Handler> {
-        self.handlers.read().get(&sid).cloned()
+    /// What waits, by queue and lane, and what was dropped.
+    pub fn figures(&self) -> impl Iterator<Item = (&'static str, Lane, LaneFigures)> {
+        let queues =
+            [("control", self.queues.control.figures()), ("questions", self.queues.questions.figures())];
+        queues
+            .into_iter()
+            .flat_map(|(name, lanes)| lanes.into_iter().map(move |(lane, figures)| (name, lane, figures)))
+    }
+
+    /// The handler of a subscription of the control thread.
+    fn handler(&self, sid: Subscribed) -> Option<Handler> {
+        match self.handlers.read().get(&sid) {
+            Some(Listener::Control(_, handler)) => Some(handler.clone()),
+            _ => None,
+        }
+    }
+
+    /// The handler of a subscription for questions.
+    fn question_handler(&self, sid: Subscribed) -> Option<QuestionHandler> {
+        match self.handlers.read().get(&sid) {
+            Some(Listener::Question(handler)) => Some(handler.clone()),
+            _ => None,
+        }
     }
 
     /// Its end in an account.
@@ -208,7 +299,7 @@ impl Internal {
         if let Some((_, peer)) = self.peers.lock().get(&account.id) {
             return peer.clone();
         }
-        let inlet = Inlet::new(self.mailbox.clone(), account);
+        let inlet = Inlet::new(self.queues.clone(), account);
         let slot = registry.take_slot();
         // The inlet takes everything at once, so nothing is ever pending.
         let peer =
@@ -219,10 +310,5 @@ impl Internal {
         peer.set_place(Place::default());
         // Of two threads that come first at once, one leaves a slot unused.
         self.peers.lock().entry(account.id).or_insert((account.clone(), peer)).1.clone()
-    }
-
-    /// Works that were dropped because too much waited, since the last call.
-    fn take_lost(&self) -> u64 {
-        self.mailbox.take_lost()
     }
 }

@@ -1,11 +1,13 @@
-use super::mailbox::{Inlet, Mailbox, WORKS_MAX, Work};
-use super::{Answer, Outgoing};
+use super::mailbox::{ITEM_BYTES_MIN, Inlet, LANE_BYTES_MAX, Queues, Work};
+use super::{Answer, Listener, Outgoing, Subscribed};
 use crate::lifecycle::Server;
+use crate::share::line::Next;
+use crate::share::{Lane, Share};
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::outbox::Sink;
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::sync::mpsc::{channel, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 fn server() -> Server {
@@ -26,8 +28,9 @@ fn check(subject: &str, timeout: Duration, expected: &str) {
         let text = [asked, b"|", message.token(1).as_bytes(), b"|", &message.payload].concat();
         desk.reply(message, text);
     });
-    shared.internal.serve(&shared.registry, &shared.global, "echo.*", None, echo);
-    shared.internal.serve(&shared.registry, &shared.global, "silent", Some("q"), Arc::new(|_, _| {}));
+    let listener = Listener::Control(Lane::Control, echo);
+    shared.internal.serve(&shared.registry, &shared.global, "echo.*", None, listener);
+    shared.internal.serve(&shared.registry, &shared.global, "silent", Some("q"), Listener::Nobody);
     let question = Outgoing {
         subject: subject.to_owned(),
         headers: b"NATS/1.0\r\nX: y\r\n\r\n".to_vec(),
@@ -63,7 +66,8 @@ fn a_withdrawn_handler_gets_nothing() {
     let handler = Arc::new(move |_: &mut super::Desk, message: &super::Message| {
         sender.send(message.subject.to_string()).unwrap_or_default();
     });
-    let served = shared.internal.serve(&shared.registry, &shared.global, ">", None, handler);
+    let listener = Listener::Control(Lane::Control, handler);
+    let served = shared.internal.serve(&shared.registry, &shared.global, ">", None, listener);
     let publish = |subject: &'static str| {
         shared.internal.run(move |desk| {
             let global = desk.shared.global.clone();
@@ -84,11 +88,11 @@ proptest::proptest! {
         payloads in proptest::collection::vec("[a-z\r\n]{0,12}", 1..6),
         cuts in proptest::collection::vec(0usize..300, 0..8),
     ) {
-        let (sender, works) = channel();
+        let (queues, sid) = (Arc::new(Queues::new()), Subscribed::new(3, Some(Lane::Report)));
         let account = Account::new(AccountId(7), "A");
-        let inlet = Inlet::new(Arc::new(Mailbox::new(sender)), &account);
-        let all: String =
-            payloads.iter().map(|p| format!("PING\r\nMSG a.b 3 r {}\r\n{p}\r\n", p.len())).collect();
+        let inlet = Inlet::new(queues.clone(), &account);
+        let line = |p: &String| format!("PING\r\nMSG a.b {} r {}\r\n{p}\r\n", sid.0, p.len());
+        let all: String = payloads.iter().map(line).collect();
         let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(all.len())).chain([all.len()]).collect();
         cuts.sort_unstable();
         let mut from = 0;
@@ -97,28 +101,73 @@ proptest::proptest! {
             proptest::prop_assert_eq!(inlet.write(&[piece]).ok(), Some(cut - from));
             from = cut;
         }
-        let got: Vec<_> = works
-            .try_iter()
-            .map(|work| match work {
-                Work::Message(m) => (m.sid, m.reply.to_string(), String::from_utf8_lossy(&m.payload).into_owned()),
-                _ => panic!("a message"),
-            })
-            .collect();
-        let sent: Vec<_> = payloads.into_iter().map(|p| (3, "r".to_owned(), p)).collect();
+        let mut got = Vec::new();
+        while let Next::Item(job, work) = queues.control.try_next() {
+            queues.control.done(job);
+            let Work::Message(m) = work else { panic!("a message") };
+            got.push((m.sid, m.reply.to_string(), String::from_utf8_lossy(&m.payload).into_owned()));
+        }
+        let sent: Vec<_> = payloads.into_iter().map(|p| (sid, "r".to_owned(), p)).collect();
         proptest::prop_assert_eq!(got, sent);
     }
 }
 
 #[test]
 fn no_more_waits_than_may() {
-    let (sender, works) = channel();
-    let mailbox = Mailbox::new(sender);
-    let (done, _) = sync_channel(1);
-    assert!((0..WORKS_MAX).all(|_| mailbox.post(Work::Stop(done.clone()))));
-    assert!(!mailbox.post(Work::Stop(done.clone())));
-    assert_eq!((mailbox.waiting(), mailbox.take_lost()), (WORKS_MAX, 1));
-    mailbox.taken(&works.recv().expect("work"));
-    assert!(mailbox.post(Work::Stop(done)));
+    let queues = Queues::new();
+    let post = |share| queues.post(Lane::Report, share, 0, Work::Task(Box::new(|_| {})));
+    let fit = LANE_BYTES_MAX / ITEM_BYTES_MIN;
+    (0..fit + 3).for_each(|_| post(Share::Local));
+    let figures = || queues.control.figures()[Lane::Report as usize].1;
+    assert_eq!((figures().waiting, figures().dropped), (fit, 3));
+    // Another's work fits all the same; it comes from the share of who has most.
+    post(Share::Server);
+    assert_eq!((figures().waiting, figures().dropped, figures().shares), (fit, 4, 2));
+}
+
+/// The account that asks is named by the server, where the question came from another account.
+#[test]
+fn a_message_counts_for_who_asks() {
+    let account = Account::new(AccountId(7), "A");
+    let share = |headers: &[u8]| {
+        let delivery = dialtone_wire::client::delivery::Delivery {
+            subject: b"s",
+            sid: b"1",
+            reply: None,
+            headers,
+            payload: b"",
+        };
+        super::Message::of(&account, &delivery).map(|message| message.share())
+    };
+    assert_eq!(share(b""), Some(Share::Account("A".into())));
+    assert_eq!(
+        share(b"NATS/1.0\r\nNats-Request-Info: {\"acc\":\"B\",\"rtt\":1}\r\n\r\n"),
+        Some(Share::Account("B".into()))
+    );
+    assert_eq!(share(b"NATS/1.0\r\nNats-Request-Info: x\r\n\r\n"), Some(Share::Account("A".into())));
+}
+
+/// Nothing is worked out for who has left or has ended its subscription.
+#[test]
+fn a_question_that_nobody_waits_for_is_not_answered() {
+    let server = server();
+    let shared = server.shared();
+    let (sender, asked) = sync_channel(8);
+    let handler = move |_: &mut super::Publisher, message: &super::Message| {
+        sender.send(message.reply.to_string()).unwrap_or_default();
+    };
+    let listener = Listener::Question(Arc::new(handler));
+    shared.internal.serve(&shared.registry, &shared.global, "ask", None, listener);
+    shared.internal.serve(&shared.registry, &shared.global, "here.*", None, Listener::Nobody);
+    shared.internal.run(|desk| {
+        let global = desk.shared.global.clone();
+        for reply in ["gone.1", "here.1", "", "gone.2", "here.2"] {
+            let question = Outgoing { reply: reply.to_owned(), ..Outgoing::new("ask", "") };
+            desk.publish(&global, &question);
+        }
+    });
+    let got: Vec<_> = asked.iter().take(3).collect();
+    assert_eq!(got, ["here.1", "", "here.2"]);
 }
 
 #[test]
@@ -131,7 +180,7 @@ fn an_account_that_is_gone_is_forgotten() {
     shared.internal.run(move |_| assert_eq!(done.send(()), Ok(())));
     begun.recv().expect("it works");
     let before = shared.internal.handlers.read().len();
-    shared.internal.serve(&shared.registry, &account, "a.*", None, Arc::new(|_, _| {}));
+    shared.internal.serve(&shared.registry, &account, "a.*", None, Listener::Nobody);
     assert_eq!((account.interest().len(), shared.internal.handlers.read().len()), (1, before + 1));
     shared.internal.forget(&shared.registry, &account);
     assert_eq!((account.interest().len(), shared.internal.handlers.read().len()), (0, before));

@@ -1,9 +1,12 @@
-//! HTTP: one thread, one runtime, bounded connections.
+//! HTTP: one thread a port, one runtime, bounded connections. Documents are built by the threads for questions, so that
+//! `/healthz` answers whatever else is asked for.
 
+use super::connected::{Connected, Place};
 use super::lenient::{Lenient, typed};
-use super::{Answer, HTML, JSON, Query, answer, query};
+use super::{Answer, HTML, JSON, Query, answer, is_quick, query};
 use crate::builder::resolve;
 use crate::log::Event;
+use crate::share::Share;
 use crate::shared::Shared;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -14,17 +17,19 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::Semaphore;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
-/// Connections that are served at once; others wait.
+/// Connections that are open at once; for one more another one is closed.
 const CONNECTIONS_MAX: usize = 256;
 /// How long a client may take to send its request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may live.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a request takes while it waits for its answer, about.
+const REQUEST_BYTES: usize = 4096;
 /// Bytes of a request's headers.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
@@ -61,29 +66,38 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<Vec<String>, (String, io::Er
 }
 
 async fn serve(shared: &Arc<Shared>, listener: tokio::net::TcpListener, encrypted: bool) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connected = Arc::new(Connected::default());
     loop {
-        // The semaphore is never closed.
-        let Ok(place) = room.clone().acquire_owned().await else { return };
         let Ok((stream, remote)) = listener.accept().await else {
             // No file descriptors: a moment later there may be.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         let shared = shared.clone();
-        tokio::spawn(async move {
-            let served = serve_one(&shared, stream, remote, encrypted);
+        let share = Share::address(remote.ip());
+        let place = connected.admit(share.clone(), CONNECTIONS_MAX, Instant::now());
+        let number = place.number();
+        let task = tokio::spawn(async move {
+            let served = serve_one(&shared, stream, &place, &share, encrypted);
             // A connection that takes too long is dropped; so is its error, which concerns its peer alone.
             let _ = tokio::time::timeout(CONNECTION_TIMEOUT, served).await;
-            drop(place);
         });
+        connected.served_by(number, task.abort_handle());
     }
 }
 
-async fn serve_one(shared: &Arc<Shared>, stream: tokio::net::TcpStream, _: SocketAddr, encrypted: bool) {
-    let service = |request| {
-        let shared = shared.clone();
-        async move { Ok::<_, Infallible>(respond(&shared, &request)) }
+async fn serve_one(
+    shared: &Arc<Shared>,
+    stream: tokio::net::TcpStream,
+    place: &Place,
+    share: &Share,
+    encrypted: bool,
+) {
+    let service = |request| async move {
+        place.answering(Instant::now());
+        let response = respond(shared, share, &request).await;
+        place.idle(Instant::now());
+        Ok::<_, Infallible>(response)
     };
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_BYTES_MAX);
@@ -100,7 +114,7 @@ async fn serve_one(shared: &Arc<Shared>, stream: tokio::net::TcpStream, _: Socke
 }
 
 /// The method does not matter, as with the official server: there is nothing here but to read.
-fn respond(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn respond(shared: &Arc<Shared>, share: &Share, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let policy = shared.policy();
     let base = policy.options.http.base_path.trim_end_matches('/');
     let base = if base.is_empty() || base.starts_with('/') { base.to_owned() } else { format!("/{base}") };
@@ -111,7 +125,10 @@ fn respond(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Full<B
     let answer = match path.strip_prefix(&*base) {
         // The first page is at the base path itself; with a slash more there is nothing.
         Some("/") if !base.is_empty() => Answer::nothing_there(),
-        Some(path) => answer(shared, path, &Query::parse(&typed(request.uri().query().unwrap_or_default()))),
+        Some(path) => {
+            let query = Query::parse(&typed(request.uri().query().unwrap_or_default()));
+            answer_in_turn(shared, share, path, query).await
+        }
         None => Answer::nothing_there(),
     };
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
@@ -125,6 +142,22 @@ fn respond(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Full<B
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     response
+}
+
+/// The answer for a path: at once if it is quick to make, otherwise when the turn of whoever asks has come.
+async fn answer_in_turn(shared: &Arc<Shared>, share: &Share, path: &str, query: Query) -> Answer {
+    if is_quick(path) {
+        return answer(shared, path, &query);
+    }
+    let (sender, receiver) = oneshot::channel();
+    let path = path.to_owned();
+    shared.internal.ask_server(share.clone(), REQUEST_BYTES, move |publisher| {
+        // Who has left gets nothing made.
+        if !sender.is_closed() {
+            let _ = sender.send(answer(&publisher.shared, &path, &query));
+        }
+    });
+    receiver.await.unwrap_or_else(|_| Answer::text(503, "too many requests wait\n"))
 }
 
 /// The path without empty parts, `.` and `..`, if it has any.

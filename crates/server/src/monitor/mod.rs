@@ -6,6 +6,7 @@
 pub(crate) mod accounts;
 #[cfg(test)]
 mod checklist;
+mod connected;
 pub(crate) mod connections;
 pub(crate) mod general;
 pub(crate) mod health;
@@ -115,6 +116,11 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     at("/debug/vars", "Expvar", Never, |s, _| found(general::expvarz(s))),
     at("/expvarz", "", Never, |s, _| found(general::expvarz(s))),
 ];
+
+/// Whether the answer for a path is made at once: it is small, and asked for by what watches the server.
+fn is_quick(path: &str) -> bool {
+    matches!(path, "" | "/" | "/healthz") || ENDPOINTS.iter().all(|endpoint| endpoint.path != path)
+}
 
 /// A path that is counted as another.
 const COUNTED_AS: (&str, &str) = ("/subscriptionsz", "/subsz");

@@ -116,8 +116,8 @@ fn changed(shared: &Shared, turn: &mut Turn, account: &Arc<Account>, connections
         return;
     }
     tell_connections(shared, turn, account, connections);
-    let account = account.clone();
-    shared.internal.run(move |desk| beat(desk, account, connections > 0));
+    let of = account.clone();
+    shared.internal.report(account, 0, move |desk| beat(desk, of, connections > 0));
 }
 
 fn tell_connections(shared: &Shared, turn: &mut Turn, account: &Account, connections: u32) {

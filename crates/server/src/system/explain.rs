@@ -2,13 +2,13 @@
 
 use super::requests::{Failure, answer_with};
 use crate::explain::{Question, answer_living};
-use crate::internal::{Desk, Message};
+use crate::internal::{Message, Publisher};
 use serde_json::to_value;
 
 /// Answers a request whose body is a [`Question`].
-pub(super) fn answer(desk: &mut Desk, message: &Message) {
+pub(super) fn answer(publisher: &mut Publisher, message: &Message) {
     let question = serde_json::from_slice::<Question>(&message.payload);
-    answer_with(desk, message, "ExplainEventOptions", "ExplainOptions", |shared, _| {
+    answer_with(publisher, message, "ExplainEventOptions", "ExplainOptions", |shared, _| {
         let question = question.map_err(|problem| Failure::Refused(problem.to_string()))?;
         let report = answer_living(shared, &question);
         let report = report.map_err(|problem| Failure::Refused(problem.to_string()))?;

@@ -5,7 +5,7 @@
 
 use super::filter::Filter;
 use super::{about, events, statsz as figures, tell};
-use crate::internal::{Desk, Message};
+use crate::internal::{Message, Publisher};
 use crate::monitor::options::{
     AccountStatzOptions, AccountzOptions, ConnzOptions, GatewayzOptions, HealthzOptions, IpqueueszOptions,
     JszOptions, LeafzOptions, ProfilezOptions, RoutezOptions, SubszOptions,
@@ -94,20 +94,21 @@ fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, Failure> {
 }
 
 /// Answers a request for one of these.
-pub(super) fn answer(desk: &mut Desk, message: &Message, ask: &Ask) {
-    answer_with(desk, message, ask.all, ask.own, ask.data);
+pub(super) fn answer(publisher: &mut Publisher, message: &Message, ask: &Ask) {
+    answer_with(publisher, message, ask.all, ask.own, ask.data);
 }
 
 /// Answers a request with what `data` makes of it, if its filter admits this server.
 pub(super) fn answer_with(
-    desk: &mut Desk,
+    publisher: &mut Publisher,
     message: &Message,
     all: &'static str,
     own: &'static str,
     data: impl FnOnce(&Arc<Shared>, &Body) -> Result<Value, Failure>,
 ) {
-    let result = admitted(&desk.shared, message, all, own).and_then(|body| data(&desk.shared, &body));
-    let server = about::server(&desk.shared);
+    let result =
+        admitted(&publisher.shared, message, all, own).and_then(|body| data(&publisher.shared, &body));
+    let server = about::server(&publisher.shared);
     let answer = match result {
         Ok(data) => json!({ "server": server, "data": data }),
         Err(Failure::Failed(why)) => {
@@ -116,7 +117,7 @@ pub(super) fn answer_with(
         Err(Failure::Refused(why)) => refusal(&server, &why),
         Err(Failure::Silent) => return,
     };
-    desk.reply(message, answer.to_string());
+    publisher.reply(message, answer.to_string());
 }
 
 /// The body of a request that this server is to answer.
@@ -135,25 +136,25 @@ pub(super) fn refusal(server: &Value, why: &str) -> Value {
 }
 
 /// How the server is doing. Without a reply subject everyone is told.
-pub(super) fn statsz(desk: &mut Desk, message: &Message) {
-    let answer = match admitted(&desk.shared, message, "StatszEventOptions", "StatszOptions") {
-        Ok(_) => figures::message(&desk.shared),
-        Err(Failure::Refused(why) | Failure::Failed(why)) => refusal(&about::server(&desk.shared), &why),
+pub(super) fn statsz(publisher: &mut Publisher, message: &Message) {
+    let answer = match admitted(&publisher.shared, message, "StatszEventOptions", "StatszOptions") {
+        Ok(_) => figures::message(&publisher.shared),
+        Err(Failure::Refused(why) | Failure::Failed(why)) => refusal(&about::server(&publisher.shared), &why),
         Err(Failure::Silent) => return,
     };
     if message.reply.is_empty() {
-        let (shared, turn) = desk.parts();
+        let (shared, turn) = publisher.parts();
         return tell(shared, turn, &format!("$SYS.SERVER.{}.STATSZ", shared.identity.id), &answer);
     }
-    desk.reply(message, answer.to_string());
+    publisher.reply(message, answer.to_string());
 }
 
 /// Which server this is. Every one answers, whatever the body says; source: nats-server 2.15.0, asked.
-pub(super) fn idz(desk: &mut Desk, message: &Message) {
-    let host = desk.shared.policy().info.host.clone();
-    let identity = &desk.shared.identity;
+pub(super) fn idz(publisher: &mut Publisher, message: &Message) {
+    let host = publisher.shared.policy().info.host.clone();
+    let identity = &publisher.shared.identity;
     let answer = json!({ "name": identity.name, "host": host, "id": identity.id });
-    desk.reply(message, answer.to_string());
+    publisher.reply(message, answer.to_string());
 }
 
 /// The account that a request to `$SYS.REQ.ACCOUNT.<account>.…` is about.
@@ -161,76 +162,76 @@ fn about_account(message: &Message) -> String {
     message.token(3).to_owned()
 }
 
-pub(super) fn account_subsz(desk: &mut Desk, message: &Message) {
+pub(super) fn account_subsz(publisher: &mut Publisher, message: &Message) {
     let account = about_account(message);
-    answer_with(desk, message, SUBSZ.all, SUBSZ.own, |shared, body| {
+    answer_with(publisher, message, SUBSZ.all, SUBSZ.own, |shared, body| {
         let options = SubszOptions { account, list: true, ..SubszOptions::read(body)? };
         subscriptions::subsz(shared, &options).map_err(Failure::Failed)
     });
 }
 
-pub(super) fn account_connz(desk: &mut Desk, message: &Message) {
-    connz_of(desk, message, about_account(message));
+pub(super) fn account_connz(publisher: &mut Publisher, message: &Message) {
+    connz_of(publisher, message, about_account(message));
 }
 
 /// The connections of one account, whatever the body says.
-fn connz_of(desk: &mut Desk, message: &Message, account: String) {
-    answer_with(desk, message, CONNZ.all, CONNZ.own, |shared, body| {
+fn connz_of(publisher: &mut Publisher, message: &Message, account: String) {
+    answer_with(publisher, message, CONNZ.all, CONNZ.own, |shared, body| {
         connz(shared, &ConnzOptions { account, ..ConnzOptions::read(body)? })
     });
 }
 
-pub(super) fn account_leafz(desk: &mut Desk, message: &Message) {
-    answer(desk, message, &LEAFZ);
+pub(super) fn account_leafz(publisher: &mut Publisher, message: &Message) {
+    answer(publisher, message, &LEAFZ);
 }
 
-pub(super) fn account_jsz(desk: &mut Desk, message: &Message) {
-    answer_with(desk, message, JSZ.all, JSZ.own, |_, body| {
+pub(super) fn account_jsz(publisher: &mut Publisher, message: &Message) {
+    answer_with(publisher, message, JSZ.all, JSZ.own, |_, body| {
         JszOptions::read(body)?;
         Err(Failure::Failed("jetstream not enabled".into()))
     });
 }
 
-pub(super) fn account_info(desk: &mut Desk, message: &Message) {
+pub(super) fn account_info(publisher: &mut Publisher, message: &Message) {
     let name = about_account(message);
-    answer_with(desk, message, "AccInfoEventOptions", "AccountzOptions", |shared, _| {
+    answer_with(publisher, message, "AccInfoEventOptions", "AccountzOptions", |shared, _| {
         accounts::account_info(shared, &name).map_err(Failure::Failed)
     });
 }
 
 /// What is told when an account's connections change; nothing of one that has none.
-pub(super) fn account_conns(desk: &mut Desk, message: &Message) {
+pub(super) fn account_conns(publisher: &mut Publisher, message: &Message) {
     let Ok(body) = Body::read(&message.payload, "", "") else { return };
     let name = about_account(message);
     // A body that names an account must mean the same.
     if !body.text(same("acc")).is_ok_and(|named| named.is_empty() || named == name) {
         return;
     }
-    let Some(account) = desk.shared.account(&name) else { return };
+    let Some(account) = publisher.shared.account(&name) else { return };
     let connections = account.connections();
     if connections > 0 {
-        let event: Value = events::connections(&desk.shared, &account, connections).into();
-        desk.reply(message, event.to_string());
+        let event: Value = events::connections(&publisher.shared, &account, connections).into();
+        publisher.reply(message, event.to_string());
     }
 }
 
-pub(super) fn account_statz(desk: &mut Desk, message: &Message) {
+pub(super) fn account_statz(publisher: &mut Publisher, message: &Message) {
     let account = about_account(message);
     // That is no account: all of them are meant, and answered elsewhere.
     if account != "PING" {
-        statz_of(desk, message, vec![account]);
+        statz_of(publisher, message, vec![account]);
     }
 }
 
 /// Of all accounts, or of those that the body names.
-pub(super) fn accounts_statz(desk: &mut Desk, message: &Message) {
-    statz_of(desk, message, Vec::new());
+pub(super) fn accounts_statz(publisher: &mut Publisher, message: &Message) {
+    statz_of(publisher, message, Vec::new());
 }
 
 /// The traffic of some accounts, whatever the body says; of none: of those that it says. An account that nobody is in
 /// is told of only if that is asked for.
-fn statz_of(desk: &mut Desk, message: &Message, only: Vec<String>) {
-    answer_with(desk, message, "AccountStatzEventOptions", "AccountStatzOptions", |shared, body| {
+fn statz_of(publisher: &mut Publisher, message: &Message, only: Vec<String>) {
+    answer_with(publisher, message, "AccountStatzEventOptions", "AccountStatzOptions", |shared, body| {
         let mut options = AccountStatzOptions::read(body)?;
         if !only.is_empty() {
             options.accounts = only;
@@ -241,13 +242,13 @@ fn statz_of(desk: &mut Desk, message: &Message, only: Vec<String>) {
 }
 
 /// How many subscriptions of an account would get a message: `{acc, subject, queue}`, the queue in base64.
-pub(super) fn subscribers_of(desk: &mut Desk, message: &Message) {
+pub(super) fn subscribers_of(publisher: &mut Publisher, message: &Message) {
     let Ok(asked) = serde_json::from_slice::<Value>(&message.payload) else { return };
     let text = |name: &str| asked.get(name).and_then(Value::as_str).unwrap_or_default();
-    let Some(account) = desk.shared.account(text("acc")) else { return };
+    let Some(account) = publisher.shared.account(text("acc")) else { return };
     let Some(queue) = base64::decode_standard(text("queue")) else { return };
     let count = count(&account, text("subject").as_bytes(), &queue);
-    desk.reply(message, count.to_string());
+    publisher.reply(message, count.to_string());
 }
 
 /// Subscriptions of clients whose filter lies in `filter`, in this queue group or, if it is empty, in any or none.

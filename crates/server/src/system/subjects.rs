@@ -5,14 +5,15 @@
 
 use super::requests::{self, Ask};
 use super::{commands, explain, tenants};
-use crate::internal::{Desk, Handler, Message, is_own};
+use crate::internal::{Desk, Listener, Message, Publisher, QuestionHandler, is_own};
+use crate::share::Lane;
 use crate::shared::Shared;
 use dialtone_broker::account::Account;
 use dialtone_broker::subscription::Subscription;
 use std::sync::Arc;
 
-/// What answers a message.
-type Answering = fn(&mut Desk, &Message);
+/// What answers a question.
+type Answering = fn(&mut Publisher, &Message);
 
 /// Who answers.
 pub(super) enum Answer {
@@ -22,6 +23,8 @@ pub(super) enum Answer {
     ServersAlone(Answering),
     /// This subject.
     Subject(Answering),
+    /// A command, which comes before all questions.
+    Command(fn(&mut Desk, &Message)),
     /// What only servers of a cluster say to each other. Alone there is nothing to do.
     Cluster,
 }
@@ -44,9 +47,9 @@ pub(super) const SYSTEM: &[(&str, Answer)] = &[
     ("IPQUEUESZ", Answer::Servers(requests::IPQUEUESZ)),
     ("RAFTZ", Answer::Servers(requests::RAFTZ)),
     ("$SYS.REQ.SERVER.PING", Answer::Subject(requests::statsz)),
-    ("$SYS.REQ.SERVER.{id}.RELOAD", Answer::Subject(commands::reload)),
-    ("$SYS.REQ.SERVER.{id}.KICK", Answer::Subject(commands::kick)),
-    ("$SYS.REQ.SERVER.{id}.LDM", Answer::Subject(commands::lame_duck)),
+    ("$SYS.REQ.SERVER.{id}.RELOAD", Answer::Command(commands::reload)),
+    ("$SYS.REQ.SERVER.{id}.KICK", Answer::Command(commands::kick)),
+    ("$SYS.REQ.SERVER.{id}.LDM", Answer::Command(commands::lame_duck)),
     ("$SYS.REQ.ACCOUNT.*.SUBSZ", Answer::Subject(requests::account_subsz)),
     ("$SYS.REQ.ACCOUNT.*.CONNZ", Answer::Subject(requests::account_connz)),
     ("$SYS.REQ.ACCOUNT.*.LEAFZ", Answer::Subject(requests::account_leafz)),
@@ -83,12 +86,12 @@ pub(crate) fn is_unlisted(subscription: &Subscription) -> bool {
 /// Answers in the system account.
 pub(super) fn serve_system(shared: &Shared, system: &Arc<Account>) {
     let id = &shared.identity.id;
-    let serve = |subject: &str, handler: Handler| {
-        shared.internal.serve(&shared.registry, system, &subject.replace("{id}", id), None, handler);
+    let serve = |subject: &str, listener: Listener| {
+        shared.internal.serve(&shared.registry, system, &subject.replace("{id}", id), None, listener);
     };
-    let both = |name: &str, handler: Handler| {
-        serve(&format!("$SYS.REQ.SERVER.PING.{name}"), handler.clone());
-        serve(&format!("$SYS.REQ.SERVER.{{id}}.{name}"), handler);
+    let both = |name: &str, handler: QuestionHandler| {
+        serve(&format!("$SYS.REQ.SERVER.PING.{name}"), Listener::Question(handler.clone()));
+        serve(&format!("$SYS.REQ.SERVER.{{id}}.{name}"), Listener::Question(handler));
     };
     // With operators claims are answered elsewhere.
     let operators = shared.policy().authenticator.operators().is_some();
@@ -96,11 +99,12 @@ pub(super) fn serve_system(shared: &Shared, system: &Arc<Account>) {
     {
         match answer {
             Answer::Servers(ask) => {
-                both(subject, Arc::new(|desk, message| requests::answer(desk, message, ask)));
+                both(subject, Arc::new(|publisher, message| requests::answer(publisher, message, ask)));
             }
             Answer::ServersAlone(answer) => both(subject, Arc::new(*answer)),
-            Answer::Subject(answer) => serve(subject, Arc::new(*answer)),
-            Answer::Cluster => serve(subject, Arc::new(|_, _| {})),
+            Answer::Subject(answer) => serve(subject, Listener::Question(Arc::new(*answer))),
+            Answer::Command(run) => serve(subject, Listener::Control(Lane::Control, Arc::new(*run))),
+            Answer::Cluster => serve(subject, Listener::Nobody),
         }
     }
     for (name, answer) in BEYOND {

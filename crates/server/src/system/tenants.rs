@@ -4,7 +4,7 @@
 
 use super::about;
 use super::requests::count;
-use crate::internal::{Desk, Message};
+use crate::internal::{Message, Publisher};
 use crate::registry::Session;
 use dialtone_broker::peer::ClientId;
 use dialtone_broker::sharing::requester::HEADER;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Who asks, and what it may do: of nobody, if the question comes from the system account itself.
-pub(super) fn user_info(desk: &mut Desk, message: &Message) {
+pub(super) fn user_info(publisher: &mut Publisher, message: &Message) {
     let asker = Asker::of(message);
     let mut data = Map::new();
     let mut set = |key: &str, value: Value| {
@@ -23,9 +23,9 @@ pub(super) fn user_info(desk: &mut Desk, message: &Message) {
     set("user", asker.text("user").into());
     set("account", asker.text("acc").into());
     if !asker.text("acc").is_empty() {
-        set("account_name", desk.shared.name_of(asker.text("acc")).into());
+        set("account_name", publisher.shared.name_of(asker.text("acc")).into());
     }
-    if let Some(session) = asker.session(desk) {
+    if let Some(session) = asker.session(publisher) {
         let claimed = session.claimed();
         if let Some(name) = claimed.as_ref().map(|claimed| &claimed.name).filter(|name| !name.is_empty()) {
             set("user_name", name.as_str().into());
@@ -37,20 +37,20 @@ pub(super) fn user_info(desk: &mut Desk, message: &Message) {
             set("expires", left.into());
         }
     }
-    let answer = json!({ "server": about::server(&desk.shared), "data": data });
-    desk.reply(message, answer.to_string());
+    let answer = json!({ "server": about::server(&publisher.shared), "data": data });
+    publisher.reply(message, answer.to_string());
 }
 
 /// How many subscriptions there are in the asker's account: `subject [queue]`.
-pub(super) fn subscribers(desk: &mut Desk, message: &Message) {
+pub(super) fn subscribers(publisher: &mut Publisher, message: &Message) {
     let asker = Asker::of(message);
-    let account = desk.shared.account(asker.text("acc")).unwrap_or_else(|| message.account.clone());
+    let account = publisher.shared.account(asker.text("acc")).unwrap_or_else(|| message.account.clone());
     let text = String::from_utf8_lossy(&message.payload).into_owned();
     let mut words = text.split_whitespace();
     let (subject, queue) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let count =
         if words.next().is_some() { 0 } else { count(&account, subject.as_bytes(), queue.as_bytes()) };
-    desk.reply(message, count.to_string());
+    publisher.reply(message, count.to_string());
 }
 
 /// What a question says of who asks.
@@ -67,11 +67,11 @@ impl Asker {
     }
 
     /// Its connection to this server.
-    fn session(&self, desk: &Desk) -> Option<Arc<Session>> {
+    fn session(&self, publisher: &Publisher) -> Option<Arc<Session>> {
         let id = self.0.get("id").and_then(Value::as_u64)?;
-        let session = desk.shared.registry.find(ClientId(id))?;
+        let session = publisher.shared.registry.find(ClientId(id))?;
         let account = session.peer.place().account?;
-        let here = *desk.shared.exchange.server == *self.text("server");
+        let here = *publisher.shared.exchange.server == *self.text("server");
         (here && *account.name == *self.text("acc")).then_some(session)
     }
 }

@@ -194,7 +194,7 @@ impl Shared {
     fn follow_further(&self, key: &str) {
         let key = key.to_owned();
         // Where too much waits, its users have these imports after the next change.
-        self.verifier.take_lookup(move |shared| {
+        self.verifier.take_import_lookup(&key.clone(), move |shared| {
             if let Some(account) = shared.account(&key) {
                 shared.follow(&key, Reach::Anywhere);
                 shared.bind(&key, &account);
@@ -219,7 +219,7 @@ impl Shared {
     }
 
     /// Ends imports whose activation is over.
-    pub(super) fn end_activations(&self) {
+    pub(crate) fn end_activations(&self) {
         let now = now();
         if !self.tokens.take_due(now) {
             return;

@@ -4,10 +4,12 @@ use super::believe::{Believing, Distrust};
 use super::clock::now;
 use super::resolver::folder::{self, Store};
 use super::resolver::{Reach, Source};
-use crate::internal::{Desk, Message, Outgoing};
+use crate::internal::{Desk, Listener, Message, Outgoing, Publisher};
 use crate::log::Event;
+use crate::share::{Lane, Share};
 use crate::shared::Shared;
 use crate::system;
+use crate::verifier::Chore;
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::account::Account;
 use dialtone_identity::jwt::validate::{Severity, World, validate};
@@ -20,6 +22,8 @@ use std::time::Duration;
 
 /// Bytes of a hash of all tokens.
 const HASH_BYTES: usize = 32;
+/// Tokens that are read from the disk before they are written out.
+const TOKENS_PER_WRITE: usize = 64;
 /// How often it is looked whether activations are over.
 const ACTIVATION_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -56,8 +60,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     }
     shared.internal.run(|desk| {
         desk.repeat(ACTIVATION_INTERVAL, |desk| {
-            // What does not fit is done a moment later.
-            desk.shared.verifier.take_work(|shared| shared.end_activations());
+            desk.shared.verifier.raise(Chore::EndActivations);
             Some(ACTIVATION_INTERVAL)
         });
     });
@@ -71,10 +74,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     };
     for (subject, request, answered) in SUBJECTS {
         if answered.get(kind) == Some(&true) {
-            let request = *request;
-            let handler =
-                move |desk: &mut Desk, message: &Message| receive(&desk.shared.clone(), request, message);
-            shared.internal.serve(&shared.registry, &system, subject, None, Arc::new(handler));
+            shared.internal.serve(&shared.registry, &system, subject, None, request.listener());
         }
     }
     if let Source::Folder { interval: Some(interval), .. } = shared.resolver.source() {
@@ -82,40 +82,54 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     }
 }
 
-/// Whatever touches the disk is done by the thread that may take long, one after the other.
-fn receive(shared: &Arc<Shared>, request: Request, message: &Message) {
-    let message = message.clone();
-    let work = move |shared: &Arc<Shared>| answer(shared, request, &message);
-    if !shared.verifier.take_work(work) {
-        shared.log.say(
-            Event::Warning,
-            "",
-            format_args!("a request about accounts is dropped: too many wait"),
-        );
+impl Request {
+    /// Who answers. What changes something is done by the thread that may take long, one after the other, and before the
+    /// logins and questions that wait there; what only reads is a question like any other.
+    fn listener(self) -> Listener {
+        match self {
+            Self::Update | Self::Delete => Listener::Control(
+                Lane::Control,
+                Arc::new(move |desk, message| change(&desk.shared, self, message)),
+            ),
+            Self::Lookup | Self::Pack | Self::List => {
+                Listener::Question(Arc::new(move |publisher, message| read(publisher, self, message)))
+            }
+        }
     }
 }
 
-fn answer(shared: &Arc<Shared>, request: Request, message: &Message) {
-    let text = String::from_utf8_lossy(&message.payload);
-    match (request, shared.resolver.source()) {
-        (Request::Lookup, Source::Folder { store, .. }) => {
+/// Changes what is kept and in force.
+fn change(shared: &Shared, request: Request, message: &Message) {
+    let message = message.clone();
+    shared.verifier.take_work(Lane::Control, Share::account(&message.account.clone()), move |shared| {
+        let text = String::from_utf8_lossy(&message.payload);
+        let (field, value) = match (request, shared.resolver.source()) {
+            (Request::Update, source) => update(shared, source, named(&message.subject), &text),
+            (Request::Delete, Source::Folder { store, .. }) => delete(shared, store, &text),
+            _ => return,
+        };
+        let answer = json!({ "server": system::server(shared), field: value });
+        reply(shared, &message, answer.to_string());
+    });
+}
+
+/// Answers what is asked about that which is kept.
+fn read(publisher: &mut Publisher, request: Request, message: &Message) {
+    let shared = publisher.shared.clone();
+    let Source::Folder { store, .. } = shared.resolver.source() else { return };
+    match request {
+        Request::Lookup => {
             let key = message.token(3);
             if is_account(key) {
-                reply(shared, message, store.load(key).unwrap_or_default());
+                publisher.reply(message, store.load(key).unwrap_or_default());
             }
         }
-        (Request::Update, source) => {
-            let key = named(&message.subject);
-            reply_json(shared, message, update(shared, source, key, &text));
+        Request::Pack => pack(publisher, store, message),
+        Request::List => {
+            let answer = json!({ "server": system::server(&shared), "data": store.list() });
+            publisher.reply(message, answer.to_string());
         }
-        (Request::Pack, Source::Folder { store, .. }) => pack(shared, store, message),
-        (Request::List, Source::Folder { store, .. }) => {
-            reply_json(shared, message, ("data", json!(store.list())))
-        }
-        (Request::Delete, Source::Folder { store, .. }) => {
-            reply_json(shared, message, delete(shared, store, &text));
-        }
-        (Request::Lookup | Request::Pack | Request::List | Request::Delete, _) => {}
+        Request::Update | Request::Delete => {}
     }
 }
 
@@ -124,15 +138,9 @@ fn named(subject: &str) -> Option<&str> {
     subject.rsplit('.').nth(2).filter(|token| *token != "REQ")
 }
 
-fn reply(shared: &Arc<Shared>, message: &Message, payload: impl Into<Vec<u8>>) {
-    let (message, payload) = (message.clone(), payload.into());
-    // If too much waits there, the asker waits in vain, as it would for a server that is gone.
+fn reply(shared: &Shared, message: &Message, payload: String) {
+    let message = message.clone();
     shared.internal.run(move |desk| desk.reply(&message, payload));
-}
-
-fn reply_json(shared: &Arc<Shared>, message: &Message, (field, value): (&str, Value)) {
-    let answer = json!({ "server": system::server(shared), field: value });
-    reply(shared, message, answer.to_string());
 }
 
 type Answered = (&'static str, Value);
@@ -277,16 +285,19 @@ fn delete(shared: &Arc<Shared>, store: &Store, text: &str) -> Answered {
 }
 
 /// All tokens, a message each, and an empty one behind them; only that if the asker has the same.
-fn pack(shared: &Arc<Shared>, store: &Store, message: &Message) {
+fn pack(publisher: &mut Publisher, store: &Store, message: &Message) {
     let same = message.payload.len() == HASH_BYTES && *message.payload == store.hash();
     if !same {
-        for key in store.list() {
+        for (number, key) in store.list().into_iter().enumerate() {
             if let Some(jwt) = store.load(&key) {
-                reply(shared, message, format!("{key}|{jwt}"));
+                publisher.reply(message, format!("{key}|{jwt}"));
+            }
+            if number % TOKENS_PER_WRITE == TOKENS_PER_WRITE - 1 {
+                publisher.write();
             }
         }
     }
-    reply(shared, message, Vec::new());
+    publisher.reply(message, Vec::new());
 }
 
 /// Asks others again and again for the tokens that this folder does not have.
@@ -308,9 +319,10 @@ fn compare(shared: &Arc<Shared>, system: &Arc<Account>, interval: Duration) {
             }
         };
         // The next comparison brings what does not fit.
-        desk.shared.verifier.take_work(work);
+        desk.shared.verifier.take_work(Lane::Report, Share::Server, work);
     };
-    shared.internal.serve(&shared.registry, system, &inbox, None, Arc::new(merge));
+    let listener = Listener::Control(Lane::Report, Arc::new(merge));
+    shared.internal.serve(&shared.registry, system, &inbox, None, listener);
     let system = system.clone();
     shared.internal.run(move |desk| {
         desk.repeat(interval, move |desk| {

@@ -187,16 +187,16 @@ fn ask(shared: &Shared, key: &str, timeout: Duration) -> Option<String> {
     let system = shared.account(&shared.system_account()?)?;
     let (sender, answer) = sync_channel(1);
     let question = Outgoing::new(format!("$SYS.REQ.ACCOUNT.{key}.CLAIMS.LOOKUP"), Vec::new());
-    let asked = shared.internal.run(move |desk| {
+    shared.internal.run(move |desk| {
         desk.ask(&system, question, timeout, move |_, answer| {
             // Whoever asked may have given up.
             let _ = sender.try_send(answer);
         });
     });
-    match asked.then(|| answer.recv_timeout(timeout).ok())?? {
+    match answer.recv_timeout(timeout).ok()? {
         Answer::Message(message) => {
             String::from_utf8(message.payload.into()).ok().filter(|jwt| !jwt.is_empty())
         }
-        Answer::NoResponders | Answer::TimedOut => None,
+        Answer::NoResponders | Answer::TimedOut | Answer::Overloaded => None,
     }
 }

@@ -1,0 +1,55 @@
+//! What publishes from inside: the server and a turn, on whatever thread has them.
+
+use super::message::{Message, Outgoing};
+use crate::shared::Shared;
+use dialtone_broker::account::Account;
+use dialtone_broker::deliver::Turn;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Publishes in accounts, and answers messages. What was published is written when the turn is finished.
+pub struct Publisher {
+    /// The server.
+    pub shared: Arc<Shared>,
+    pub(super) turn: Turn,
+}
+
+impl Publisher {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let turn = Turn::new(rand::random(), Instant::now()).of(&shared.exchange);
+        Self { shared, turn }
+    }
+
+    /// The server, and the turn that messages are published in.
+    pub(crate) fn parts(&mut self) -> (&Arc<Shared>, &mut Turn) {
+        (&self.shared, &mut self.turn)
+    }
+
+    /// When this turn began.
+    pub fn now(&self) -> Instant {
+        self.turn.now()
+    }
+
+    /// Publishes in an account. How many got it.
+    pub fn publish(&mut self, account: &Arc<Account>, message: &Outgoing) -> usize {
+        let shared = &self.shared;
+        shared.internal.publish(&shared.registry, &mut self.turn, account, message)
+    }
+
+    /// Answers a message, if it wants an answer.
+    pub fn reply(&mut self, message: &Message, payload: impl Into<Vec<u8>>) {
+        if !message.reply.is_empty() {
+            self.publish(&message.account, &Outgoing::new(&*message.reply, payload));
+        }
+    }
+
+    /// Writes what was published so far, in the midst of something that publishes much.
+    pub fn write(&mut self) {
+        self.turn.finish();
+    }
+
+    /// Whether somebody still waits for the answer of a message. One that wants none is wanted for what it does.
+    pub(super) fn is_awaited(&mut self, message: &Message) -> bool {
+        message.reply.is_empty() || self.turn.is_awaited(&message.account, message.reply.as_bytes())
+    }
+}

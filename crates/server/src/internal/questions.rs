@@ -1,0 +1,92 @@
+//! Questions about the server, answered on threads of their own: their documents are large, and the control thread has
+//! logins, commands and revocations to serve.
+
+use super::{Message, Publisher};
+use crate::share::line::{Line, Next};
+use crate::share::{Lane, Share};
+use crate::shared::Shared;
+use dialtone_net::threads::{Progress, Watch};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Threads that answer. A share has one of them at a time, so its questions are answered in the order in which they came,
+/// and whoever asks for much leaves the others to the rest.
+const THREADS: usize = 2;
+/// How long one answer may take before its thread is said to stand still: some list a hundred thousand connections, or
+/// read as many files.
+const STALL: Duration = Duration::from_secs(60);
+/// How long a thread sleeps before it lets go of what it remembers of accounts and connections.
+const IDLE_TIME: Duration = Duration::from_secs(1);
+
+/// Builds an answer.
+pub(super) type Task = Box<dyn FnOnce(&mut Publisher) + Send>;
+
+/// A question that waits.
+pub(super) enum Question {
+    /// By message.
+    Message(Message),
+    /// By HTTP, or whatever else.
+    Task(Task),
+}
+
+/// Starts the threads.
+///
+/// Errors: the system refuses them.
+pub(super) fn start(shared: &Arc<Shared>, line: &Arc<Line<Question>>) -> std::io::Result<()> {
+    for _ in 0..THREADS {
+        let (line, publisher) = (line.clone(), Publisher::new(shared.clone()));
+        let run = move |progress: &Progress| answer_all(&line, publisher, progress);
+        shared.threads.spawn_watched("questions", Watch::new(STALL), run)?;
+    }
+    Ok(())
+}
+
+fn answer_all(line: &Line<Question>, mut publisher: Publisher, progress: &Progress) {
+    let mut is_idle = true;
+    loop {
+        let next = line.next((!is_idle).then(|| Instant::now() + IDLE_TIME));
+        progress.begin();
+        publisher.turn.begin(Instant::now());
+        match next {
+            Next::Item(job, question) => {
+                answer(&mut publisher, question);
+                publisher.turn.finish();
+                line.done(job);
+                is_idle = false;
+            }
+            Next::TimedOut => {
+                publisher.turn.idle();
+                is_idle = true;
+            }
+            Next::Flags(_) => {}
+            Next::Closed => return,
+        }
+        progress.end();
+    }
+}
+
+fn answer(publisher: &mut Publisher, question: Question) {
+    match question {
+        Question::Message(message) => {
+            // Who asked and left, or listens no longer, costs nothing more.
+            if publisher.is_awaited(&message)
+                && let Some(handler) = publisher.shared.internal.question_handler(message.sid)
+            {
+                handler(publisher, &message);
+            }
+        }
+        Question::Task(task) => task(publisher),
+    }
+}
+
+impl super::Internal {
+    /// Has a question answered whose cost is about `bytes` while it waits. It is dropped if its share has too much of them.
+    pub(crate) fn ask_server(
+        &self,
+        share: Share,
+        bytes: usize,
+        task: impl FnOnce(&mut Publisher) + Send + 'static,
+    ) {
+        self.queues.questions.push(Lane::Question, share, bytes, Question::Task(Box::new(task)));
+    }
+}

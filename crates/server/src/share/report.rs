@@ -1,0 +1,37 @@
+//! Says in the log what was dropped from queues that were too full.
+
+use super::{Lane, LaneFigures};
+use crate::log::Event;
+use crate::shared::Shared;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked for what was dropped.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What waits in the queues of a server, by queue and lane, and what was dropped from them.
+pub(crate) fn figures(shared: &Shared) -> impl Iterator<Item = (&'static str, Lane, LaneFigures)> {
+    shared.internal.figures().chain(shared.verifier.figures())
+}
+
+/// Begins to say what was dropped.
+pub(crate) fn start(shared: &Arc<Shared>) {
+    shared.internal.run(|desk| {
+        let mut known: BTreeMap<(&str, Lane), u64> = BTreeMap::new();
+        desk.repeat(INTERVAL, move |desk| {
+            for (queue, lane, figures) in figures(&desk.shared) {
+                let before = known.insert((queue, lane), figures.dropped).unwrap_or(0);
+                let (dropped, kind) = (figures.dropped - before, lane.name());
+                if dropped > 0 {
+                    let text = format_args!(
+                        "{dropped} items of the {kind} lane of the {queue} queue were dropped: too many waited, \
+                         most of them of the same account or address"
+                    );
+                    desk.shared.log.say(Event::Warning, "", text);
+                }
+            }
+            Some(INTERVAL)
+        });
+    });
+}
