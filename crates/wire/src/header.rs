@@ -1,6 +1,8 @@
 //! Message headers: `NATS/1.0`, an optional status, `Key: value` lines, an empty line (ADR-4).
 
-/// The first line of every header block.
+/// What the first line of every header block begins with.
+const VERSION: &[u8] = b"NATS/1.0";
+/// The first line of a header block without a status.
 pub const VERSION_LINE: &[u8] = b"NATS/1.0\r\n";
 
 /// Appends the block of a no-responders answer for `subject`: status 503 with the subject that was asked.
@@ -62,27 +64,53 @@ pub fn lines(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 /// Appends `block` with one header `name`, at its end: whatever it had by this name, in any case, is gone. An empty
 /// block becomes one.
+///
+/// Receivers do not agree on what ends a line, nor on what they pass over around a name. So that all of them see the same
+/// lines, each ends with CRLF here and has no other control character within but tabs; an empty line, where a receiver
+/// would stop to read, is left out; and a line's name is compared by its visible characters alone.
 pub fn replace(out: &mut Vec<u8>, block: &[u8], name: &[u8], value: &[u8]) {
-    let mut lines = block.split_inclusive(|&b| b == b'\n');
-    out.extend_from_slice(lines.next().unwrap_or(VERSION_LINE));
-    for line in lines {
-        let key =
-            line.iter().position(|&b| b == b':').and_then(|colon| line.get(..colon)).unwrap_or_default();
-        if !key.trim_ascii().eq_ignore_ascii_case(name) && !line.trim_ascii().is_empty() {
-            out.extend_from_slice(line);
-        }
+    let mut lines = block.split(|&byte| byte == b'\n').peekable();
+    match lines.next_if(|first| first.starts_with(VERSION)) {
+        Some(first) => push_line(out, first),
+        None => out.extend_from_slice(VERSION_LINE),
     }
-    if !out.ends_with(b"\n") {
-        out.extend_from_slice(b"\r\n");
+    let mut follows_dropped = false;
+    for line in lines.filter(|line| !is_blank(line)) {
+        let continues = follows_dropped && line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+        follows_dropped = continues || is_named(line, name);
+        if !follows_dropped {
+            push_line(out, line);
+        }
     }
     for part in [name, b": ", value, b"\r\n\r\n"] {
         out.extend_from_slice(part);
     }
 }
 
+/// Whether a receiver might take the line for a header of this name.
+fn is_named(line: &[u8], name: &[u8]) -> bool {
+    let key = line.split(|&byte| byte == b':').next().unwrap_or_default();
+    let visible = key.iter().filter(|byte| byte.is_ascii_graphic());
+    visible.map(u8::to_ascii_lowercase).eq(name.iter().map(u8::to_ascii_lowercase))
+}
+
+/// Whether there is nothing in a line that can be seen.
+fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(|&byte| byte == b' ' || byte.is_ascii_control())
+}
+
+/// Appends a line, spaces standing for control characters as RFC 9110 (5.5) has it.
+fn push_line(out: &mut Vec<u8>, line: &[u8]) {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let plain = |&byte: &u8| if byte.is_ascii_control() && byte != b'\t' { b' ' } else { byte };
+    out.extend(line.iter().map(plain));
+    out.extend_from_slice(b"\r\n");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn values_are_found_in_any_case_and_trimmed() {
@@ -120,5 +148,111 @@ mod tests {
             "NATS/1.0\r\nA: b\r\nWho: me\r\n\r\n",
         );
         check("NATS/1.0 503\r\nWhole: w\r\n\r\n", "NATS/1.0 503\r\nWhole: w\r\nWho: me\r\n\r\n");
+    }
+
+    /// The lines of a block, as by a receiver for which `ends` matches where a line ends.
+    fn lines_by(block: &[u8], ends: &[&[u8]]) -> Vec<Vec<u8>> {
+        let (mut lines, mut line, mut rest) = (Vec::new(), Vec::new(), block);
+        while let Some((&byte, behind)) = rest.split_first() {
+            match ends.iter().find(|end| rest.starts_with(end)) {
+                Some(end) => {
+                    lines.push(std::mem::take(&mut line));
+                    rest = rest.get(end.len()..).unwrap_or_default();
+                }
+                None => {
+                    line.push(byte);
+                    rest = behind;
+                }
+            }
+        }
+        lines.push(line);
+        lines
+    }
+
+    /// All receivers that are thought of: what ends their lines. Python's `splitlines` takes all of the last.
+    const RECEIVERS: [&[&[u8]]; 5] = [
+        &[b"\r\n"],
+        &[b"\n"],
+        &[b"\r"],
+        &[b"\r\n", b"\n", b"\r"],
+        &[b"\r\n", b"\n", b"\r", b"\x0b", b"\x0c", b"\x1c", b"\x1d", b"\x1e", b"\0"],
+    ];
+
+    /// Values of `name` that a receiver finds before the empty line that ends a block, or anywhere if it reads on. Names
+    /// count without what is not visible around them, and the first line is read like any other.
+    fn found(block: &[u8], ends: &[&[u8]], name: &str, reads_on: bool) -> Vec<String> {
+        let mut out = Vec::new();
+        for line in lines_by(block, ends) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let trimmed = line.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+            if trimmed.is_empty() && !reads_on {
+                break;
+            }
+            if let Some((key, value)) = trimmed.split_once(':')
+                && key.trim_matches(|c: char| c.is_whitespace() || c.is_control()).eq_ignore_ascii_case(name)
+            {
+                out.push(value.trim().to_owned());
+            }
+        }
+        out
+    }
+
+    /// Bytes of which forged headers are made.
+    fn forgery() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            4 => Just(b"Nats-Request-Info".to_vec()),
+            1 => Just(b"nats-request-INFO".to_vec()),
+            3 => Just(b": x".to_vec()),
+            1 => Just(b"NATS/1.0".to_vec()),
+            1 => Just(b"A: b".to_vec()),
+            3 => Just(b"\r\n".to_vec()),
+            4 => prop::sample::select(b"\r\n\t \0\x0b\x0c\x1c\x1d\x1e\x7f:x".to_vec()).prop_map(|b| vec![b]),
+            1 => any::<u8>().prop_map(|b| vec![b]),
+        ];
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        /// Whatever bytes, every receiver finds one header of the name: the server's.
+        #[test]
+        fn a_forged_header_is_seen_by_no_receiver(forged in forgery(), behind_version in any::<bool>()) {
+            let block = if behind_version { [VERSION_LINE, &forged].concat() } else { forged };
+            let mut out = Vec::new();
+            replace(&mut out, &block, b"Nats-Request-Info", b"{}");
+            prop_assert!(out.starts_with(VERSION));
+            for ends in RECEIVERS {
+                // Who ends lines at every CR or LF by itself sees an empty line within each CRLF.
+                let is_split = ends == [b"\n".as_slice()] || ends == [b"\r".as_slice()];
+                for reads_on in [is_split, true] {
+                    let found = found(&out, ends, "Nats-Request-Info", reads_on);
+                    prop_assert_eq!(found, ["{}"], "{:?} by {:?}", String::from_utf8_lossy(&out), ends);
+                }
+            }
+        }
+
+        /// What is well formed and of other names goes through as it is.
+        #[test]
+        fn other_headers_stay_as_they_are(values in prop::collection::vec("[ -~]{0,8}", 0..4)) {
+            let lines: String = values.iter().map(|value| format!("A: {value}\r\n")).collect();
+            let mut out = Vec::new();
+            replace(&mut out, format!("NATS/1.0\r\n{lines}\r\n").as_bytes(), b"Who", b"me");
+            prop_assert_eq!(out, format!("NATS/1.0\r\n{lines}Who: me\r\n\r\n").into_bytes());
+        }
+    }
+
+    #[test]
+    fn forgeries_by_name() {
+        #[track_caller]
+        fn check(block: &[u8], expected: &str) {
+            let mut out = Vec::new();
+            replace(&mut out, block, b"Who", b"me");
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
+        check(b"NATS/1.0\r\nA: b\rWho: x\r\n\r\n", "NATS/1.0\r\nA: b Who: x\r\nWho: me\r\n\r\n");
+        check(b"NATS/1.0\r\nA: b\x0bWho: x\r\n\r\n", "NATS/1.0\r\nA: b Who: x\r\nWho: me\r\n\r\n");
+        check(b"NATS/1.0\r\n\0Who: x\r\n\r\n", "NATS/1.0\r\nWho: me\r\n\r\n");
+        check(b"NATS/1.0\rWho: x\r\n\r\n", "NATS/1.0 Who: x\r\nWho: me\r\n\r\n");
+        check(b"Who: x\r\nA: b\r\n\r\n", "NATS/1.0\r\nA: b\r\nWho: me\r\n\r\n");
+        check(b"NATS/1.0\r\nWho: x\r\n y: z\r\nA: b\n\r\n", "NATS/1.0\r\nA: b\r\nWho: me\r\n\r\n");
     }
 }
