@@ -6,7 +6,7 @@ use crate::jwt::trust::{Presented, Proof, Trust, TrustError, admit, comes_rightl
 use crate::jwt::{self, Body, Token};
 use crate::nkey::{Kind, Public};
 use crate::permission::Permissions;
-use dialtone_config::operator::OperatorMode;
+use dialtone_config::operator::{OperatorMode, Resolver};
 use dialtone_config::{ConfigError, Options, Secret};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
@@ -113,6 +113,14 @@ impl Operators {
         if mode.resolver.is_none() && address(&tokens).is_none() && errors.is_empty() {
             let problem = "operators require an account resolver to be configured";
             errors.push(ConfigError::new(&first, problem));
+        }
+        if let (None, Some(Resolver::Folder(folder)), true) =
+            (&system_account, &mode.resolver, errors.is_empty())
+        {
+            let problem = "Could not start resolver: system account not setup";
+            let help = "resolvers of type `full` and `cache` are asked and filled through the system account: name it by \
+                        `system_account`";
+            errors.push(ConfigError::new(&folder.at, problem).help(help));
         }
         for preload in &mode.preload {
             if let Err(error) = jwt::decode(&preload.jwt) {

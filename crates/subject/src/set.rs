@@ -12,7 +12,8 @@ pub fn tokens(subject: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     subject.split(|&b| b == b'.')
 }
 
-fn is_token(token: &[u8]) -> bool {
+/// Whether this can stand between two dots.
+pub(crate) fn is_token(token: &[u8]) -> bool {
     !token.is_empty() && !token.iter().any(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x0C))
 }
 

@@ -3,8 +3,9 @@
 use super::*;
 use crate::jwt::tests::{account, account_token, operator, signed, user, user_token};
 use dialtone_config::Location;
-use dialtone_config::operator::{OperatorToken, Preload, Resolver};
+use dialtone_config::operator::{Folder, Keeps, OperatorToken, Preload, Resolver};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const NOW: i64 = 1_700_000_000;
 
@@ -42,6 +43,25 @@ fn the_system_account_is_the_operators() {
     good.system_account = Some("A".into());
     refuse(&good, "system_account in config and operator JWT must be identical");
     assert!(Operators::new(&Options::default(), NOW).expect("off").is_none());
+}
+
+/// A resolver with a folder is asked and filled through the system account.
+#[test]
+fn a_folder_needs_a_system_account() {
+    let key = account().public().to_string();
+    let folder = Folder {
+        at: Location::nowhere("t.conf"),
+        dir: "x".into(),
+        keeps: Keeps::All { allow_delete: false, hard_delete: false, limit: None, interval: Duration::ZERO },
+        timeout: Duration::ZERO,
+    };
+    let mut options = options(&[token(json!({}), json!({}))]);
+    options.operator_mode.resolver = Some(Resolver::Folder(folder));
+    refuse(&options, "Could not start resolver: system account not setup");
+    options.system_account = Some(key);
+    assert!(Operators::new(&options, NOW).is_ok());
+    options.no_system_account = true;
+    refuse(&options, "Could not start resolver: system account not setup");
 }
 
 #[test]

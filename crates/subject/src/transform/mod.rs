@@ -92,10 +92,11 @@ impl Transform {
 
     fn compile(source: &str, destination: &str, reversible: bool) -> Result<Self, TransformError> {
         let has_rest = |subject: &str| subject == ">" || subject.ends_with(".>");
-        let valid = is_valid_filter(source.as_bytes())
-            && parse::is_destination(destination)
-            && has_rest(source) == has_rest(destination);
-        if !valid {
+        if !is_valid_filter(source.as_bytes()) {
+            return Err(TransformError::Subject);
+        }
+        parse::check_destination(destination)?;
+        if has_rest(source) != has_rest(destination) {
             return Err(TransformError::Subject);
         }
         let stars: Vec<usize> = positions(source).collect();

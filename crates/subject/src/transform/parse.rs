@@ -1,6 +1,7 @@
 //! Reading a token of a destination.
 
 use super::Part;
+use crate::set::is_token;
 
 /// Why a transform cannot be compiled. The texts are the official ones.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -8,6 +9,12 @@ pub enum TransformError {
     /// Source or destination is no subject, or only one of them ends with `>`.
     #[error("invalid subject")]
     Subject,
+    /// The destination has an empty token, or one with white space, which nobody could send.
+    #[error("invalid mapping destination: invalid transform")]
+    Destination,
+    /// The destination goes on behind its `>`.
+    #[error("invalid mapping destination: invalid transform in {0}")]
+    BehindRest(String),
     /// A wildcard is named that the source does not have.
     #[error("invalid mapping destination: wildcard index out of range in {0}")]
     OutOfRange(String),
@@ -33,15 +40,20 @@ pub enum TransformError {
     UnusedWildcards(String),
 }
 
-/// Whether a text can be a destination: tokens, none of them empty or `*`, `>` only at the end. Functions may have
-/// blanks.
-pub(super) fn is_destination(text: &str) -> bool {
+/// Whether a text can be a destination: tokens, none of them empty or `*`, `>` only at the end.
+pub(super) fn check_destination(text: &str) -> Result<(), TransformError> {
     let mut ended = false;
-    text.split('.').all(|token| {
-        let ok = !ended && !token.is_empty() && token != "*" && !token.contains(['\t', '\r', '\n']);
-        ended = token == ">";
-        ok
-    })
+    for token in text.split('.') {
+        match token {
+            _ if ended => return Err(TransformError::BehindRest(token.into())),
+            "" if text.is_empty() => return Err(TransformError::Subject),
+            "" => return Err(TransformError::Destination),
+            "*" => return Err(TransformError::Subject),
+            _ if token.contains(['\t', '\r', '\n']) => return Err(TransformError::Destination),
+            _ => ended = token == ">",
+        }
+    }
+    Ok(())
 }
 
 /// The wildcards of a source.
@@ -68,7 +80,13 @@ pub(super) fn part(token: &str, source: Source<'_>) -> Result<Part, TransformErr
     }
     let function = token.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
     let Some(function) = function.filter(|inner| !inner.is_empty()) else {
-        return Ok(Part::Text(token.as_bytes().into()));
+        // This is sent as it stands.
+        let is_sendable = is_token(token.as_bytes());
+        return if is_sendable {
+            Ok(Part::Text(token.as_bytes().into()))
+        } else {
+            Err(TransformError::Destination)
+        };
     };
     let (name, arguments) = split_call(function).ok_or_else(|| unknown(token))?;
     let arguments: Vec<&str> = arguments.split(',').map(str::trim_start).collect();

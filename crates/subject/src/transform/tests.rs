@@ -51,11 +51,13 @@ fn what_cannot_be_compiled_is_told_in_the_official_words() {
         let error = Transform::new(source, destination).expect_err(destination).to_string();
         assert_eq!(error.strip_prefix("invalid mapping destination: ").unwrap_or(&error), expected);
     }
-    for (source, destination) in
-        [("a..b", "c"), ("a", "b.*"), ("a.>", "b"), ("a", "b.>"), ("a", ""), ("a", "b..c")]
-    {
+    for (source, destination) in [("a..b", "c"), ("a", "b.*"), ("a.>", "b"), ("a", "b.>"), ("a", "")] {
         check(source, destination, "invalid subject");
     }
+    for bad in ["b..c", "b.", "b c", "b.$1 c", "b\tc", "b\r\nc", "b\u{c}c", "b.{{x c"] {
+        check("a.*", bad, "invalid transform");
+    }
+    check("a", ">.b", "invalid transform in b");
     check("a.*", "b.$2", "wildcard index out of range in $2: [2]");
     check("a", "b.$1", "wildcard index out of range in $1");
     check("a.*", "{{unknown(1)}}", "unknown function in {{unknown(1)}}");
@@ -154,6 +156,23 @@ proptest! {
     fn any_text_is_compiled_or_refused(source in "[a*>.]{0,6}", destination in "[a$1{}(),wildcardpt .>*]{0,24}") {
         if let Ok(transform) = Transform::new(&source, &destination) {
             transform.apply(b"a.b.c", &mut || 7, &mut Vec::new());
+        }
+    }
+
+    /// Whatever a file or a JWT asks for, what a message becomes is a subject.
+    #[test]
+    fn what_a_transform_makes_can_be_sent(
+        destination in "([a$1-3 \t\r\n\x0c.]|\\{\\{(split|left|right|sliceFromLeft|splitFromRight|wildcard|partition|random)\\([1-3 ,-]{0,5}\\)\\}\\}|\\.){1,8}",
+        subject in "[!-)+-=?-~]{1,4}(\\.[!-)+--/-=?-~]{1,4}){2}",
+    ) {
+        let subject: String = subject.replace("..", ".");
+        prop_assume!(crate::is_valid_literal(subject.as_bytes()) && subject.split('.').count() == 3);
+        if let Ok(transform) = Transform::new("*.*.*", &destination) {
+            let mut out = Vec::new();
+            transform.apply(subject.as_bytes(), &mut || 7, &mut out);
+            // A function may leave nothing of a token; nothing matches such a subject.
+            let is_sendable = !out.is_empty() && !out.iter().any(|b| b.is_ascii_whitespace());
+            prop_assert!(is_sendable, "{:?} made {:?}", destination, String::from_utf8_lossy(&out));
         }
     }
 }
