@@ -140,7 +140,7 @@ mod tests {
         let (rates, now) = (Rates::default(), Instant::now());
         let publish = |user, rules: &[RateLimit]| {
             let mut limiter = Limiter::new(rates.find("A", user, rules, now)).expect("rules");
-            limiter.admit(b"a", 1, now)
+            limiter.admit(b"a", None, 1, now)
         };
         assert_eq!(publish(None, &rules(1)), Admission::Pass);
         assert_eq!(publish(None, &rules(1)), Admission::Refuse);
@@ -155,7 +155,7 @@ mod tests {
         let names: Vec<String> = (0..SWEEP_MIN).map(|n| n.to_string()).collect();
         for name in &names {
             let mut limiter = Limiter::new(rates.find(name, None, &rules(1), now)).expect("rules");
-            limiter.admit(b"a", 1, now);
+            limiter.admit(b"a", None, 1, now);
         }
         assert_eq!(rates.0.lock().known.len(), SWEEP_MIN);
         let held = rates.find("7", None, &rules(1), now);

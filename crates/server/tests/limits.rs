@@ -47,6 +47,20 @@ impl Client {
     }
 }
 
+/// A limit for a subject holds for who writes it and for who is mapped to it: an alias is no way round it, and neither is
+/// a mapping away from it.
+#[test]
+fn a_limit_holds_for_the_written_subject_and_for_the_mapped_one() {
+    for (mappings, from) in [("alias: limited", "alias"), ("limited: elsewhere", "limited")] {
+        let server = start(&format!(
+            "accounts {{ A {{ rate_limits: [ {{ subjects: [ limited ], {SLOW} }} ], mappings {{ {mappings} }},
+             users: [ {{ user: a }} ] }} }}"
+        ));
+        let mut publisher = Client::connect(&server, "a");
+        assert_eq!(publisher.publish(&[from, "limited", from, "other", from, "limited"]), [from, "limited"]);
+    }
+}
+
 #[test]
 fn what_is_too_much_is_refused_and_the_connection_lives_on() {
     let server = start(&format!("accounts {{ A {{ rate_limits {{ {SLOW} }}, users: [ {{ user: a }} ] }} }}"));

@@ -96,13 +96,31 @@ pub enum Admission {
     Wait(Duration),
 }
 
+/// The last subject, and which rules are for it, a bit each: publishers often go on with the subject they had.
+#[derive(Debug)]
+struct Concerned {
+    subject: Vec<u8>,
+    rules: u64,
+}
+
+impl Concerned {
+    fn look_at(&mut self, subject: &[u8], limits: &[Arc<RateLimits>]) -> u64 {
+        if *self.subject != *subject {
+            self.subject.clear();
+            self.subject.extend_from_slice(subject);
+            let rules = limits.iter().flat_map(|limits| &limits.rules).take(u64::BITS as usize);
+            self.rules = rules.enumerate().map(|(at, rule)| u64::from(rule.is_for(subject)) << at).sum();
+        }
+        self.rules
+    }
+}
+
 /// The limits that a connection's messages are held against.
 #[derive(Debug)]
 pub struct Limiter {
     limits: Vec<Arc<RateLimits>>,
-    /// The last subject, and which rules are for it, a bit each: publishers often go on with the subject they had.
-    subject: Vec<u8>,
-    concerned: u64,
+    written: Concerned,
+    mapped: Concerned,
     /// The next message has its share already: it is one that had to wait.
     reserved: bool,
 }
@@ -114,9 +132,10 @@ impl Limiter {
         if limits.is_empty() {
             return None;
         }
-        let mut limiter = Box::new(Self { limits, subject: Vec::new(), concerned: 0, reserved: false });
-        limiter.look_at(b"");
-        Some(limiter)
+        // A subject that nobody writes, so that the first one is looked at.
+        let none = || Concerned { subject: b" ".to_vec(), rules: 0 };
+        let (written, mapped) = (none(), none());
+        Some(Box::new(Self { limits, written, mapped, reserved: false }))
     }
 
     /// Whether it has the same rules, with the same use of them.
@@ -124,16 +143,23 @@ impl Limiter {
         self.limits.len() == limits.len() && self.limits.iter().zip(limits).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
-    /// Counts a message with so many bytes of headers and payload. One that is refused counts for no rule. One that has to
+    /// Whether the next message is one that had to wait, and has its share.
+    pub fn has_reserved(&self) -> bool {
+        self.reserved
+    }
+
+    /// Counts a message with so many bytes of headers and payload, once for each rule that is for the subject that was
+    /// written or for the one that it is mapped to. One that is refused counts for no rule. One that has to
     /// wait has its share from now on: the next message asked for must be the same, after that time.
-    pub fn admit(&mut self, subject: &[u8], bytes: u64, now: Instant) -> Admission {
+    pub fn admit(&mut self, subject: &[u8], mapped: Option<&[u8]>, bytes: u64, now: Instant) -> Admission {
         if std::mem::take(&mut self.reserved) {
             return Admission::Pass;
         }
-        if *self.subject != *subject {
-            self.look_at(subject);
+        let limits = &self.limits;
+        let mut concerned = self.written.look_at(subject, limits);
+        if let Some(mapped) = mapped {
+            concerned |= self.mapped.look_at(mapped, limits);
         }
-        let (limits, concerned) = (&self.limits, self.concerned);
         let concerned = |action| concerned_of(limits, concerned).filter(move |rule| rule.action == action);
         if let Some(full) = concerned(RateAction::Refuse).position(|rule| !rule.take(bytes, now)) {
             concerned(RateAction::Refuse).take(full).for_each(|rule| rule.give_back(bytes));
@@ -146,14 +172,6 @@ impl Limiter {
                 Admission::Wait(wait)
             }
         }
-    }
-
-    fn look_at(&mut self, subject: &[u8]) {
-        self.subject.clear();
-        self.subject.extend_from_slice(subject);
-        let rules = self.limits.iter().flat_map(|limits| &limits.rules).take(u64::BITS as usize);
-        let bits = rules.enumerate().map(|(at, rule)| u64::from(rule.is_for(subject)) << at);
-        self.concerned = bits.sum();
     }
 }
 

@@ -9,16 +9,14 @@ use proptest::prelude::*;
 struct Message {
     after_ms: u64,
     subject: &'static str,
+    mapped: Option<&'static str>,
     bytes: u64,
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    let subject = prop::sample::select(vec!["a", "a.b", "a.c", "b"]);
-    (0..400u64, subject, 1..300u64).prop_map(|(after_ms, subject, bytes)| Message {
-        after_ms,
-        subject,
-        bytes,
-    })
+    let subject = || prop::sample::select(vec!["a", "a.b", "a.c", "b"]);
+    (0..400u64, subject(), prop::option::of(subject()), 1..300u64)
+        .prop_map(|(after_ms, subject, mapped, bytes)| Message { after_ms, subject, mapped, bytes })
 }
 
 /// What fifty messages owe is earned in less than the longest wait; the bucket's own test goes beyond it.
@@ -89,16 +87,16 @@ proptest! {
         };
         let mut naive: Vec<Naive> = rules.iter().cloned().map(Naive::new).collect();
         let mut at = start;
-        for Message { after_ms, subject, bytes } in messages {
+        for Message { after_ms, subject, mapped, bytes } in messages {
             at += Duration::from_millis(after_ms);
             naive.iter_mut().for_each(|rule| rule.pass(after_ms));
-            let mut concerned: Vec<&mut Naive> = naive.iter_mut().filter(|rule| rule.is_for(subject)).collect();
+            let mut concerned: Vec<&mut Naive> = naive.iter_mut().filter(|rule| rule.is_for(subject) || mapped.is_some_and(|to| rule.is_for(to))).collect();
             let longest = |action| {
                 let waits = concerned.iter().filter(|rule| rule.rule.action == action).map(|rule| rule.wait(bytes));
                 waits.fold(f64::NEG_INFINITY, f64::max)
             };
             let (refused, wait) = (longest(RateAction::Refuse), longest(RateAction::Delay));
-            match limiter.admit(subject.as_bytes(), bytes, at) {
+            match limiter.admit(subject.as_bytes(), mapped.map(str::as_bytes), bytes, at) {
                 Admission::Refuse => prop_assert!(refused > -1e-3, "{}", refused),
                 Admission::Pass => {
                     prop_assert!(refused < 1e-3 && wait < 1e-3, "{} {}", refused, wait);
@@ -108,7 +106,7 @@ proptest! {
                     prop_assert!(refused < 1e-3, "{}", refused);
                     prop_assert!((got.as_secs_f64() * 1e3 - wait).abs() < 1e-3, "{:?} {}", got, wait);
                     concerned.iter_mut().for_each(|rule| rule.take(bytes));
-                    prop_assert_eq!(limiter.admit(subject.as_bytes(), bytes, at), Admission::Pass);
+                    prop_assert_eq!(limiter.admit(subject.as_bytes(), mapped.map(str::as_bytes), bytes, at), Admission::Pass);
                 }
             }
         }
@@ -122,7 +120,7 @@ fn those_who_wait_for_one_account_come_one_after_the_other() {
     let now = Instant::now();
     let shared = RateLimits::new(&[rule], now);
     let mut limiters: Vec<_> = (0..4).filter_map(|_| Limiter::new([shared.clone()])).collect();
-    let waits: Vec<_> = limiters.iter_mut().map(|limiter| limiter.admit(b"a", 1, now)).collect();
+    let waits: Vec<_> = limiters.iter_mut().map(|limiter| limiter.admit(b"a", None, 1, now)).collect();
     let wait = |ms| Admission::Wait(Duration::from_millis(ms));
     assert_eq!(waits, [Admission::Pass, wait(100), wait(200), wait(300)]);
 }

@@ -36,7 +36,7 @@ impl Client {
     #[inline(always)]
     pub(super) fn take_message(&mut self, message: Publish<'_>, batch: &mut Batch, turn: &mut Turn) -> bool {
         if self.rated.is_some() {
-            match self.admit(&message, turn.now()) {
+            match self.admit(&message, turn) {
                 Admission::Pass => {}
                 Admission::Wait(_) => return false,
                 Admission::Refuse => {
@@ -81,9 +81,8 @@ impl Client {
     /// The subject may go elsewhere; the rights are looked at after that, as in the official server.
     #[cold]
     fn publish_mapped(&mut self, message: Publish<'_>, turn: &mut Turn) {
-        let Some(account) = &self.place.account else { return };
-        let mut subject = Vec::new();
-        let mapped = turn.map(account, message.subject, &mut subject);
+        let Some(account) = self.place.account.clone() else { return };
+        let (mapped, subject) = self.drawn(&account, message.subject, turn);
         if mapped != Mapped::Unchanged {
             turn.trace_mapping(&subject);
         }

@@ -2,8 +2,10 @@
 
 use super::{Client, publish};
 use crate::log::Event;
+use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::rate::{Admission, Limiter, RateLimits};
+use dialtone_broker::sharing::Mapped;
 use dialtone_wire::client::{Op, Publish};
 use dialtone_wire::header::Denial;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ pub(super) struct Rated {
     limiter: Box<Limiter>,
     /// Nothing of it is read before this time.
     until: Option<Instant>,
+    /// What the account's mappings made of the next message's subject: drawn once, for a message that waits too.
+    drawn: Option<(Mapped, Vec<u8>)>,
     told: Option<Instant>,
 }
 
@@ -27,7 +31,7 @@ impl Client {
     pub(super) fn take_rates(&mut self, now: Instant) {
         let limits = self.find_rates(now);
         if !self.rated.as_ref().is_some_and(|rated| rated.limiter.is_of(&limits)) {
-            let rated = |limiter| Box::new(Rated { limiter, until: None, told: None });
+            let rated = |limiter| Box::new(Rated { limiter, until: None, drawn: None, told: None });
             self.rated = Limiter::new(limits).map(rated);
         }
     }
@@ -68,10 +72,17 @@ impl Client {
         true
     }
 
-    /// Holds a message against the limits.
-    pub(super) fn admit(&mut self, message: &Publish<'_>, now: Instant) -> Admission {
+    /// Holds a message against the limits, by the subject that was written and by the one that it is mapped to.
+    pub(super) fn admit(&mut self, message: &Publish<'_>, turn: &mut Turn) -> Admission {
+        let now = turn.now();
         let Some(rated) = &mut self.rated else { return Admission::Pass };
-        let admission = rated.limiter.admit(message.subject, message.body_bytes() as u64, now);
+        if !rated.limiter.has_reserved() {
+            let account = self.place.account.as_ref().filter(|account| account.maps());
+            rated.drawn = account.map(|account| draw(turn, account, message.subject));
+        }
+        let mapped = rated.drawn.as_ref().filter(|(mapped, _)| *mapped == Mapped::To);
+        let mapped = mapped.map(|(_, subject)| subject.as_slice());
+        let admission = rated.limiter.admit(message.subject, mapped, message.body_bytes() as u64, now);
         if let Admission::Wait(wait) = admission {
             rated.until = Some(now + wait);
             self.session.delayed_msgs.fetch_add(1, Ordering::Relaxed);
@@ -80,6 +91,12 @@ impl Client {
             }
         }
         admission
+    }
+
+    /// What the mappings of its account make of a message's subject.
+    pub(super) fn drawn(&mut self, account: &Account, subject: &[u8], turn: &mut Turn) -> (Mapped, Vec<u8>) {
+        let drawn = self.rated.as_mut().and_then(|rated| rated.drawn.take());
+        drawn.unwrap_or_else(|| draw(turn, account, subject))
     }
 
     /// A message is more than is allowed: the client is told.
@@ -114,4 +131,9 @@ impl Client {
         );
         self.answer_denied(message, Denial::RateLimit, turn);
     }
+}
+
+fn draw(turn: &mut Turn, account: &Account, subject: &[u8]) -> (Mapped, Vec<u8>) {
+    let mut to = Vec::new();
+    (turn.map(account, subject, &mut to), to)
 }
