@@ -21,6 +21,9 @@ const ORIGIN: &[u8] = b"Nats-Trace-Origin-Account";
 /// The header of W3C trace contexts; its name counts in any case.
 const CONTEXT: &[u8] = b"traceparent";
 
+/// Events that are noted of one message, which may come to many thousands of subscriptions; what is beyond is left out.
+pub const EVENTS_MAX: usize = 10_000;
+
 /// What an account has traced whose headers do not say where to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -96,7 +99,9 @@ pub struct Trace {
     pub origin: AccountId,
     clock: fn() -> SystemTime,
     /// What was noted, in order.
-    pub events: Vec<(SystemTime, Event)>,
+    events: Vec<(SystemTime, Event)>,
+    /// What the events take beside their own room.
+    text_bytes: usize,
     /// Why it was not taken at all.
     pub error: Option<Box<str>>,
 }
@@ -112,6 +117,20 @@ pub enum Event {
     Service(Box<str>, Box<[u8]>, Box<[u8]>),
     /// It came to a subscription.
     Arrival(Arrival),
+}
+
+impl Event {
+    fn text_bytes(&self) -> usize {
+        match self {
+            Self::Mapped(to) => to.len(),
+            Self::Stream(account, to) => account.len() + to.len(),
+            Self::Service(account, from, to) => account.len() + from.len() + to.len(),
+            Self::Arrival(arrival) => {
+                let account = arrival.account.as_ref().map_or(0, |account| account.len());
+                account + arrival.filter.len() + arrival.queue.as_ref().map_or(0, |queue| queue.len())
+            }
+        }
+    }
 }
 
 /// A message that came to a subscription.
@@ -155,7 +174,7 @@ impl Trace {
         clock: fn() -> SystemTime,
     ) -> Box<Self> {
         let destination = destination.get().0.into();
-        Box::new(Self { destination, only, origin, clock, events: Vec::new(), error: None })
+        Box::new(Self { destination, only, origin, clock, events: Vec::new(), text_bytes: 0, error: None })
     }
 
     /// Where it goes.
@@ -163,8 +182,22 @@ impl Trace {
         &self.destination
     }
 
+    /// What was noted, in order.
+    pub fn events(&self) -> &[(SystemTime, Event)] {
+        &self.events
+    }
+
+    /// Bytes that it takes while it waits to be reported.
+    pub fn bytes(&self) -> usize {
+        let events = self.events.capacity() * size_of::<(SystemTime, Event)>();
+        size_of::<Self>() + self.destination.len() + events + self.text_bytes
+    }
+
     pub(crate) fn note(&mut self, event: Event) {
-        self.events.push(((self.clock)(), event));
+        if self.events.len() < EVENTS_MAX {
+            self.text_bytes += event.text_bytes();
+            self.events.push(((self.clock)(), event));
+        }
     }
 }
 
@@ -194,6 +227,29 @@ mod tests {
         check(&["Nats-Trace-Dest: a", "Nats-Trace-Only: yes"], Some("a"), false, false, false);
         check(&["Nats-Trace-Only: 1"], None, false, false, false);
         check(&["Nats-Trace-Dest: a", "Nats-Trace-Origin-Account: A"], Some("a"), false, false, true);
+    }
+
+    /// What waits to be reported says what it takes, and is bounded.
+    #[test]
+    fn a_trace_says_its_size() {
+        let mut trace = Trace {
+            destination: b"t.1".as_slice().into(),
+            only: false,
+            origin: AccountId(1),
+            clock: SystemTime::now,
+            events: Vec::new(),
+            text_bytes: 0,
+            error: None,
+        };
+        let empty = trace.bytes();
+        trace.note(Event::Stream("account".into(), b"x".repeat(1000).into()));
+        assert!(trace.bytes() > empty + 1000 + "account".len());
+        for _ in 0..EVENTS_MAX + 5 {
+            trace.note(Event::Mapped(b"y".repeat(100).into()));
+        }
+        assert_eq!(trace.events().len(), EVENTS_MAX);
+        let least = (EVENTS_MAX - 1) * (100 + size_of::<Event>());
+        assert!((least..4 * least).contains(&trace.bytes()), "{} of {least}", trace.bytes());
     }
 
     #[test]

@@ -525,9 +525,9 @@ fn tracing_changes_nothing(
         };
         assert_eq!(plain(&traced), plain(got), "{subject} in {account}\n{world:#?}");
         assert_eq!(traced.len(), got.len(), "{subject} in {account}\n{world:#?}");
-        let noted = trace.events.iter().filter(|(_, event)| matches!(event, Event::Arrival(_))).count();
+        let noted = trace.events().iter().filter(|(_, event)| matches!(event, Event::Arrival(_))).count();
         assert!(noted <= traced.len(), "{subject} in {account}\n{world:#?}");
-        crossings_noted(trace.events.iter().map(|(_, event)| event), &traced, account);
+        crossings_noted(trace.events().iter().map(|(_, event)| event), &traced, account);
     }
 }
 

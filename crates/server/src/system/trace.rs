@@ -43,7 +43,7 @@ pub(crate) fn traced(shared: &Shared, ingress: Ingress, trace: Box<Trace>) {
     let bytes = ingress.headers.len() + trace.events.len() * EVENT_BYTES;
     shared.internal.report(&account, bytes, move |desk| {
         let mut events = vec![came_in(&ingress, &trace)];
-        let told = trace.events.iter().filter_map(|(at, event)| described(*at, event));
+        let told = trace.events().iter().filter_map(|(at, event)| described(*at, event));
         events.extend(told.take(EVENTS_MAX));
         let mut request = Map::new();
         let headers = headers(&ingress.headers);
