@@ -48,7 +48,9 @@ pub struct Account {
     system: AtomicBool,
     trace_rule: RwLock<Option<Arc<Rule>>>,
     responses: Mutex<Option<Box<Responses>>>,
+    /// Answers are awaited, so whoever takes a subscription out says so.
     awaits: AtomicBool,
+    lost_interest: AtomicBool,
     awaited: Mutex<Option<Box<AwaitedAnswers>>>,
 }
 
@@ -74,6 +76,7 @@ impl Account {
             trace_rule: RwLock::default(),
             responses: Mutex::default(),
             awaits: AtomicBool::new(false),
+            lost_interest: AtomicBool::new(false),
             awaited: Mutex::default(),
         })
     }
@@ -161,7 +164,7 @@ impl Account {
         (subject, responses.watch())
     }
 
-    /// Forgets the answers that did not come in time. They, and whether others are still owed.
+    /// Forgets some of the answers that did not come in time. They, and whether others are still owed.
     pub(crate) fn expire_responses(&self, now: Instant) -> (Vec<Late>, bool) {
         let mut guard = self.responses.lock();
         let Some(responses) = guard.as_deref_mut() else { return (Vec::new(), false) };
@@ -173,9 +176,17 @@ impl Account {
         (late, owes)
     }
 
-    /// The answers that its services owe, for monitoring.
+    /// The answers that its services owe, for monitoring. Requests go on meanwhile.
     pub fn owed(&self) -> Vec<Owed> {
-        self.responses(|responses| responses.owed().collect()).unwrap_or_default()
+        let (mut all, mut behind) = (Vec::new(), None);
+        while let Some((some, last)) = self.responses(|responses| responses.owed(behind)) {
+            if last.is_none() {
+                break;
+            }
+            all.extend(some);
+            behind = last;
+        }
+        all
     }
 
     /// The answers that are owed, if any ever were. A leaf lock.
@@ -193,7 +204,7 @@ impl Account {
     pub fn remove(&self, subscription: &Arc<Subscription>) {
         self.interest.write().remove(&Subscriber(subscription.clone()));
         self.generations.bump(subscription.filter());
-        self.look_after_awaited();
+        self.note_lost_interest();
     }
 
     /// Takes many out under one lock.
@@ -206,39 +217,58 @@ impl Account {
         for subscription in subscriptions {
             self.generations.bump(subscription.filter());
         }
-        self.look_after_awaited();
+        self.note_lost_interest();
     }
 
-    /// Notes an answer that is waited for here and whose latency is told.
-    pub(crate) fn await_answer(&self, reply: &[u8], awaited: Awaited) {
-        self.awaited.lock().get_or_insert_default().insert(reply, awaited);
+    /// Notes an answer that is waited for here and whose latency is told. Whether it is the first.
+    pub(crate) fn await_answer(&self, reply: &[u8], awaited: Awaited) -> bool {
+        let first = self.awaited.lock().get_or_insert_default().insert(reply, awaited);
         self.awaits.store(true, Ordering::Release);
+        first
     }
 
     /// The answer came, or none will.
     pub(crate) fn forget_awaited(&self, reply: &[u8], subject: &[u8]) {
-        let mut awaited = self.awaited.lock();
-        let Some(answers) = awaited.as_deref_mut() else { return };
-        answers.remove(reply, subject);
-        if answers.is_empty() {
-            *awaited = None;
-            self.awaits.store(false, Ordering::Release);
+        if let Some(answers) = self.awaited.lock().as_deref_mut() {
+            answers.remove(reply, subject);
         }
     }
 
-    /// A subscription has ended: of the answers that nobody listens for any more it is told that they are lost.
-    fn look_after_awaited(&self) {
-        if !self.awaits.load(Ordering::Acquire) {
-            return;
+    /// A subscription has ended: maybe nobody listens any more for answers that are awaited.
+    fn note_lost_interest(&self) {
+        if self.awaits.load(Ordering::Acquire) {
+            self.lost_interest.store(true, Ordering::Release);
         }
-        let replies = self.awaited.lock().as_deref().map(AwaitedAnswers::replies).unwrap_or_default();
-        for reply in replies {
-            if self.interest().has_interest(&reply) {
-                continue;
+    }
+
+    /// Looks after some of the awaited answers: of those that nobody listens for any more it is told that they are lost.
+    /// False: none are awaited, and it need not be called until the next first one.
+    pub(crate) fn look_after_awaited(&self) -> bool {
+        let keys = {
+            let mut guard = self.awaited.lock();
+            let Some(answers) = guard.as_deref_mut() else { return false };
+            if answers.is_empty() {
+                *guard = None;
+                self.awaits.store(false, Ordering::Release);
+                return false;
             }
-            let lost = self.awaited.lock().as_deref_mut().map(|answers| answers.take(&reply));
-            lost.into_iter().flatten().for_each(|awaited| awaited.lose());
+            answers.next(self.lost_interest.swap(false, Ordering::AcqRel))
+        };
+        let mut asked: Option<(&[u8], bool)> = None;
+        for (reply, subject) in &keys {
+            // Many requests may want their answers at one subject.
+            let heard = match asked {
+                Some((of, heard)) if *of == **reply => heard,
+                _ => self.interest().has_interest(reply),
+            };
+            asked = Some((reply, heard));
+            if !heard {
+                let lost =
+                    self.awaited.lock().as_deref_mut().and_then(|answers| answers.remove(reply, subject));
+                lost.into_iter().for_each(|awaited| awaited.lose());
+            }
         }
+        true
     }
 
     /// Makes every cached match of this account stale: rights have changed.

@@ -140,7 +140,7 @@ impl Turn {
         };
         let mut delivered = 0;
         if !route.is_empty() || self.trace.is_some() {
-            delivered = self.deliver(origin.account, &route, origin.except(), message);
+            delivered = self.deliver(origin.account, &route, Some(&origin), message);
             if !route.services.is_empty() {
                 delivered += self.ask_services(&route, origin, message);
             }
@@ -235,17 +235,18 @@ impl Turn {
         self.mappings = MappingCache::default();
     }
 
-    /// Delivers to the targets of a route, except to `except`.
+    /// Delivers to the targets of a route a message that `origin` published, or the server.
     fn deliver(
         &mut self,
         account: &Account,
         route: &Route,
-        except: Option<&Arc<Peer>>,
+        origin: Option<&Origin<'_>>,
         message: &Publish<'_>,
     ) -> usize {
         if self.trace.is_some() {
-            return self.deliver_traced(account, route, except, message);
+            return self.deliver_traced(account, route, origin, message);
         }
+        let except = origin.and_then(Origin::except);
         let shared = (message.framed.len() >= SHARED_BODY_BYTES_MIN
             && route.plain.len() + route.queues.len() > 1)
             .then(|| Arc::<[u8]>::from(message.framed));
@@ -253,11 +254,11 @@ impl Turn {
         let mut delivered = 0;
         for target in &route.plain {
             if except.is_none_or(|peer| !Arc::ptr_eq(target.subscription.peer(), peer)) {
-                delivered += usize::from(self.stage_message(target, message, shared.as_ref()));
+                delivered += usize::from(self.stage_message(target, origin, message, shared.as_ref()));
             }
         }
         for members in &route.queues {
-            delivered += usize::from(self.deliver_to_one(members, except, message, shared.as_ref()));
+            delivered += usize::from(self.deliver_to_one(members, origin, message, shared.as_ref()));
         }
         delivered
     }
@@ -266,16 +267,17 @@ impl Turn {
     fn deliver_to_one(
         &mut self,
         members: &[Target],
-        except: Option<&Arc<Peer>>,
+        origin: Option<&Origin<'_>>,
         message: &Publish<'_>,
         shared: Option<&Arc<[u8]>>,
     ) -> bool {
+        let except = origin.and_then(Origin::except);
         let start = if members.len() > 1 { self.dice.next() as usize % members.len() } else { 0 };
         let (before, from) = members.split_at(start);
         from.iter()
             .chain(before)
             .filter(|t| except.is_none_or(|peer| !Arc::ptr_eq(t.subscription.peer(), peer)))
-            .any(|target| self.stage_message(target, message, shared))
+            .any(|target| self.stage_message(target, origin, message, shared))
     }
 
     /// Writes the part of a delivery that all targets share into the scratch buffer.
@@ -288,7 +290,13 @@ impl Turn {
 
     /// Stages a message for one target. False if it can have no more.
     #[inline]
-    fn stage_message(&mut self, target: &Target, message: &Publish<'_>, shared: Option<&Arc<[u8]>>) -> bool {
+    fn stage_message(
+        &mut self,
+        target: &Target,
+        origin: Option<&Origin<'_>>,
+        message: &Publish<'_>,
+        shared: Option<&Arc<[u8]>>,
+    ) -> bool {
         let peer = target.subscription.peer();
         if peer.is_closing() {
             return false;
@@ -306,7 +314,7 @@ impl Turn {
         if peer.tracks_replies()
             && let Some(reply) = message.reply
         {
-            peer.expect_answer(reply, self.now);
+            peer.expect_answer(origin, reply, self.now);
         }
         if message.header_bytes.is_some() && !peer.understands_headers() {
             self.stage_without_headers(target, message);

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+mod charged;
 pub mod deliver;
 pub mod explain;
 pub mod outbox;

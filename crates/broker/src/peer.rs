@@ -1,8 +1,9 @@
 //! A peer: the end of one connection, as everyone else sees it.
 
 use crate::account::Account;
+use crate::deliver::Origin;
 use crate::outbox::{Chunk, Flushed, Outbox, Pool, Sink};
-use crate::replies::Replies;
+use crate::replies::{Replies, Requester};
 use crate::reserved::Kind;
 use crate::sharing::requester::{Card, Describe};
 use crate::stats::Counters;
@@ -194,13 +195,21 @@ impl Peer {
         self.flags.load(Ordering::Relaxed) & TRACKS_REPLIES != 0
     }
 
-    /// Notes that it was asked to answer at `reply`.
-    pub(crate) fn expect_answer(&self, reply: &[u8], now: Instant) {
-        let Some(limits) = self.place.read().permissions.as_ref().and_then(|p| p.allow_responses().copied())
-        else {
-            return;
+    /// Notes that it was asked, by `origin` or the server, to answer at `reply`.
+    #[cold]
+    pub(crate) fn expect_answer(&self, origin: Option<&Origin<'_>>, reply: &[u8], now: Instant) {
+        let (limits, account) = {
+            let place = self.place.read();
+            let limits = place.permissions.as_ref().and_then(|p| p.allow_responses().copied());
+            (limits, place.account.as_ref().map(|account| account.id))
         };
-        self.replies.lock().get_or_insert_default().expect(reply, &limits, now);
+        let Some(limits) = limits else { return };
+        let requester = match origin {
+            None => Requester::Server,
+            Some(origin) if Some(origin.account.id) == account => Requester::Connection(origin.peer.id),
+            Some(origin) => Requester::Account(origin.account.id),
+        };
+        self.replies.lock().get_or_insert_default().expect(requester, reply, &limits, now);
     }
 
     /// Whether it may publish to `subject` because it was asked to; uses up one of the answers it may give.

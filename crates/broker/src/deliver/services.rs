@@ -85,12 +85,12 @@ impl Turn {
 
     /// Delivers a message that came into `account`, to subscriptions and on to services.
     fn pass(&mut self, account: &Arc<Account>, via: Via, way: Way<'_>, message: &Publish<'_>) -> usize {
-        let except = way.origin.and_then(|origin| origin.except());
         let answered =
             if message.subject.starts_with(PREFIX) { self.answer(account, way, message) } else { 0 };
         let route = self.routes.route(account, message.subject, via);
         let passes_by = route.is_empty() && self.trace.is_none();
-        let delivered = if passes_by { 0 } else { self.deliver(account, &route, except, message) };
+        let delivered =
+            if passes_by { 0 } else { self.deliver(account, &route, way.origin.as_ref(), message) };
         answered + delivered + self.ask_all(&route, account, way, message)
     }
 
@@ -156,7 +156,7 @@ impl Turn {
             && !reply.starts_with(PREFIX)
         {
             let (exchange, subject, tracked) = (self.exchange.clone(), subject.clone(), tracked.clone());
-            account.await_answer(reply, Awaited { exchange, subject, tracked });
+            self.exchange.await_answer(account, reply, Awaited { exchange, subject, tracked });
         }
         let request = Publish {
             subject,

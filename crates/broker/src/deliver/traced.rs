@@ -1,6 +1,6 @@
 //! Delivering a message that is traced: the same targets, one by one, with a note of each.
 
-use super::Turn;
+use super::{Origin, Turn};
 use crate::account::Account;
 use crate::peer::Peer;
 use crate::route::{Crossing, Route, Target};
@@ -103,7 +103,7 @@ impl Turn {
         &mut self,
         account: &Account,
         route: &Route,
-        except: Option<&Arc<Peer>>,
+        origin: Option<&Origin<'_>>,
         message: &Publish<'_>,
     ) -> usize {
         let Some(mut trace) = self.trace.take() else { return 0 };
@@ -132,13 +132,13 @@ impl Turn {
         self.middle(message, true);
         let mut delivered = 0;
         for reached in &plain {
-            delivered += usize::from(self.trace_one(&mut trace, account, reached, except, message));
+            delivered += usize::from(self.trace_one(&mut trace, account, reached, origin, message));
         }
         for members in &groups {
             let start = if members.len() > 1 { self.dice.next() as usize % members.len() } else { 0 };
             let (before, from) = members.split_at(start);
             let mut order = from.iter().chain(before);
-            delivered += usize::from(order.any(|r| self.trace_one(&mut trace, account, r, except, message)));
+            delivered += usize::from(order.any(|r| self.trace_one(&mut trace, account, r, origin, message)));
         }
         self.trace = Some(trace);
         delivered
@@ -150,10 +150,11 @@ impl Turn {
         trace: &mut Trace,
         account: &Account,
         reached: &Reached<'_>,
-        except: Option<&Arc<Peer>>,
+        origin: Option<&Origin<'_>>,
         message: &Publish<'_>,
     ) -> bool {
         let peer = reached.peer();
+        let except = origin.and_then(Origin::except);
         if let Some(import) = reached.import {
             trace.note(Event::Stream(import.importer.name.clone(), reached.here.into()));
         }
@@ -162,7 +163,7 @@ impl Turn {
             Some(_) if except.is_some_and(|except| Arc::ptr_eq(except, peer)) => Some(Problem::NoEcho),
             Some(_) if peer.is_closing() => Some(Problem::Closed),
             Some(_) if trace.only => None,
-            Some(target) if self.stage_message(target, message, None) => None,
+            Some(target) if self.stage_message(target, origin, message, None) => None,
             Some(_) => Some(Problem::Exceeded),
         };
         if reached.import.is_none_or(|import| import.allow_trace) {

@@ -1,6 +1,7 @@
 //! What all turns of a server share about sharing: its name, the accounts whose services owe answers, and who is told
 //! how long they take.
 
+use super::awaited::Awaited;
 use super::latency::{Metric, Outcome, Tracked};
 use super::requester::ClientInfo;
 use super::responses::Pending;
@@ -17,6 +18,8 @@ pub struct Exchange {
     /// The server's name, for services that may know.
     pub server: Box<str>,
     owing: Mutex<Vec<Arc<Account>>>,
+    /// Accounts that await answers.
+    awaiting: Mutex<Vec<Arc<Account>>>,
     collector: OnceLock<Collector>,
 }
 
@@ -55,26 +58,101 @@ impl Exchange {
         subject
     }
 
-    /// Forgets the answers that did not come in time. To be called several times a second.
+    /// Notes an answer that `account` waits for.
+    pub(crate) fn await_answer(&self, account: &Arc<Account>, reply: &[u8], awaited: Awaited) {
+        if account.await_answer(reply, awaited) {
+            self.awaiting.lock().push(account.clone());
+        }
+    }
+
+    /// Forgets the answers that did not come in time, and those that nobody listens for any more. To be called several
+    /// times a second, and by one thread.
     pub fn expire(&self, now: Instant) {
-        let accounts = std::mem::take(&mut *self.owing.lock());
-        let owe = |account: &Arc<Account>| {
+        let still = |accounts: &Mutex<Vec<Arc<Account>>>, is_concerned: &dyn Fn(&Arc<Account>) -> bool| {
+            let mut concerned = std::mem::take(&mut *accounts.lock());
+            concerned.retain(is_concerned);
+            accounts.lock().extend(concerned);
+        };
+        still(&self.owing, &|account| self.expire_of(account, now));
+        still(&self.awaiting, &|account| account.look_after_awaited());
+    }
+
+    /// Forgets an account's answers that did not come in time. Whether it owes others.
+    fn expire_of(&self, account: &Account, now: Instant) -> bool {
+        loop {
             let (late, owes) = account.expire_responses(now);
-            for (subject, pending) in &late {
+            for (pending, subject) in &late {
                 if let Some(tracked) = &pending.tracked {
                     pending.requester.forget_awaited(&pending.reply, subject);
                     self.tell(tracked, Outcome::TimedOut, None, now);
                 }
             }
-            owes
-        };
-        let still: Vec<_> = accounts.into_iter().filter(owe).collect();
-        self.owing.lock().extend(still);
+            if late.is_empty() || !owes {
+                return owes;
+            }
+        }
     }
 }
 
 impl std::fmt::Debug for Exchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exchange").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::awaited::LOOK_MAX;
+    use super::super::{ServiceExport, responses};
+    use super::*;
+    use crate::account::AccountId;
+    use std::time::Duration;
+
+    /// Who takes a subscription out looks at none of the answers that others wait for; they are looked after some at a time,
+    /// and each that nobody listens for is reported once.
+    #[test]
+    fn answers_that_are_waited_for_are_looked_after_in_parts() {
+        let now = Instant::now();
+        let exchange = Exchange::new("s");
+        let outcomes: Arc<Mutex<Vec<u16>>> = Arc::default();
+        let told = outcomes.clone();
+        exchange.collect(move |metric| told.lock().push(metric.outcome.status()));
+        let (asks, answers) = (Account::new(AccountId(1), "asks"), Account::new(AccountId(2), "answers"));
+        let latency = dialtone_config::sharing::Latency {
+            subject: "l".into(),
+            sampling: dialtone_config::sharing::Sampling::Percent(100),
+        };
+        let export = Arc::new(ServiceExport { latency: Some(latency), ..ServiceExport::new("q") });
+        let all = 2 * LOOK_MAX + 1;
+        for _ in 0..all {
+            let tracked = Arc::new(Tracked {
+                export: export.clone(),
+                exporter: answers.clone(),
+                requestor: None,
+                headers: Default::default(),
+                start: now,
+            });
+            let pending = responses::Pending {
+                requester: asks.clone(),
+                reply: b"same".as_slice().into(),
+                origin: asks.id,
+                response: export.response,
+                export: Some(export.clone()),
+                tracked: Some(tracked.clone()),
+                until: now + Duration::from_secs(60),
+            };
+            let subject = exchange.open(&answers, pending);
+            exchange.await_answer(&asks, b"same", Awaited { exchange: exchange.clone(), subject, tracked });
+        }
+        exchange.expire(now);
+        assert_eq!(outcomes.lock().len(), 0, "no subscription has ended");
+        asks.remove_all(&[]);
+        assert_eq!(outcomes.lock().len(), 0, "not by whoever ends one");
+        for expected in [LOOK_MAX, 2 * LOOK_MAX, all, all] {
+            exchange.expire(now);
+            assert_eq!(outcomes.lock().len(), expected);
+        }
+        assert!(outcomes.lock().iter().all(|status| *status == Outcome::InterestLost.status()));
+        assert!(answers.owed().is_empty() && exchange.awaiting.lock().is_empty());
     }
 }

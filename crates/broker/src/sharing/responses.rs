@@ -3,16 +3,20 @@
 use super::ServiceExport;
 use super::latency::Tracked;
 use crate::account::{Account, AccountId};
+use crate::charged::{Charge, Charged};
 use dialtone_config::sharing::{Latency, ResponseType};
 use hashbrown::HashMap;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Open requests that one account may have with the services of another. Beyond it the oldest is forgotten, so that a
 /// tenant's flood costs that tenant its own answers and nobody else anything.
 const OPEN_PER_ORIGIN_MAX: usize = 16 * 1024;
+/// Late requests that are taken out under one lock, and owed ones that are read under one.
+const BATCH: usize = 512;
 /// What the subjects of answers begin with, as in the official server.
 pub const PREFIX: &[u8] = b"_R_.";
 
@@ -34,7 +38,11 @@ pub(crate) struct Pending {
 }
 
 /// A request whose answer did not come in time, with the subject that led back to it.
-pub(crate) type Late = (Box<[u8]>, Pending);
+pub(crate) type Late = (Pending, Arc<[u8]>);
+
+/// How far monitoring has read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwedAt(Instant, u64);
 
 /// An answer that is owed, as monitoring shows it.
 #[derive(Clone, Debug)]
@@ -49,14 +57,21 @@ pub struct Owed {
     pub latency: Option<Latency>,
 }
 
-/// All requests that wait for an answer of one account.
+/// A request, and where it stands in the other tables.
+#[derive(Debug)]
+struct Open {
+    pending: Pending,
+    charge: Charge<AccountId>,
+    number: u64,
+}
+
+/// All requests that wait for an answer of one account. Nothing here takes longer the more are open, but for a logarithm.
 #[derive(Debug)]
 pub(crate) struct Responses {
-    open: HashMap<Box<[u8]>, Pending, foldhash::fast::RandomState>,
-    /// By whose they are, the oldest first; some are answered already.
-    origins: HashMap<AccountId, VecDeque<Box<[u8]>>, foldhash::fast::RandomState>,
-    /// How many of an origin are open.
-    counts: HashMap<AccountId, usize, foldhash::fast::RandomState>,
+    open: HashMap<Arc<[u8]>, Open, foldhash::fast::RandomState>,
+    by_origin: Charged<AccountId, Arc<[u8]>>,
+    /// By when their time is over.
+    by_time: BTreeMap<(Instant, u64), Arc<[u8]>>,
     /// Keyed by secrets of this process: who sees some subjects can not tell others.
     tokens: RandomState,
     next: u64,
@@ -67,8 +82,8 @@ impl Default for Responses {
     fn default() -> Self {
         Self {
             open: HashMap::default(),
-            origins: HashMap::default(),
-            counts: HashMap::default(),
+            by_origin: Charged::default(),
+            by_time: BTreeMap::new(),
             tokens: RandomState::new(),
             next: 0,
             watched: false,
@@ -81,38 +96,28 @@ impl Responses {
     pub fn open(&mut self, pending: Pending) -> Box<[u8]> {
         let subject = self.subject();
         let origin = pending.origin;
-        let count = self.counts.get(&origin).copied().unwrap_or(0);
-        if count >= OPEN_PER_ORIGIN_MAX {
-            self.forget_oldest(origin);
+        if self.by_origin.count(origin) >= OPEN_PER_ORIGIN_MAX
+            && let Some(oldest) = self.by_origin.oldest(origin)
+        {
+            self.close(&oldest);
         }
-        *self.counts.entry(origin).or_default() += 1;
-        self.open.insert(subject.clone(), pending);
-        let queue = self.origins.entry(origin).or_default();
-        queue.push_back(subject.clone());
-        // Those that were answered leave in bulk, so that each costs little.
-        if queue.len() > 64 + 2 * count {
-            queue.retain(|subject| self.open.contains_key(subject));
-        }
+        let name: Arc<[u8]> = subject.clone().into();
+        let charge = self.by_origin.open(origin, name.clone());
+        self.by_time.insert((pending.until, self.next), name.clone());
+        self.open.insert(name, Open { pending, charge, number: self.next });
         subject
-    }
-
-    fn forget_oldest(&mut self, origin: AccountId) {
-        while let Some(oldest) = self.origins.get_mut(&origin).and_then(VecDeque::pop_front) {
-            if self.close(&oldest).is_some() {
-                return;
-            }
-        }
     }
 
     /// The request that an answer to `subject` would be for.
     pub fn owed_to(&self, subject: &[u8], now: Instant) -> Option<Pending> {
-        self.open.get(subject).filter(|pending| pending.until > now).cloned()
+        self.open.get(subject).map(|open| &open.pending).filter(|pending| pending.until > now).cloned()
     }
 
     /// The request that an answer to `subject` is for. `ends`: the answer is empty, which ends an answer in parts.
     /// The second value tells whether it was the last.
     pub fn answer(&mut self, subject: &[u8], ends: bool, now: Instant) -> Option<(Pending, bool)> {
-        let pending = self.open.get_mut(subject)?;
+        let (name, open) = self.open.get_key_value_mut(subject)?;
+        let pending = &mut open.pending;
         if pending.until <= now {
             return None;
         }
@@ -120,39 +125,44 @@ impl Responses {
             return self.close(subject).map(|pending| (pending, true));
         }
         let threshold = pending.export.as_ref().map_or(super::THRESHOLD_DEFAULT, |export| export.threshold);
+        self.by_time.remove(&(pending.until, open.number));
         pending.until = now + threshold;
+        self.by_time.insert((pending.until, open.number), name.clone());
         Some((pending.clone(), false))
     }
 
     /// Forgets a request.
     pub fn close(&mut self, subject: &[u8]) -> Option<Pending> {
-        let pending = self.open.remove(subject)?;
-        if let Some(count) = self.counts.get_mut(&pending.origin) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&pending.origin);
-                self.origins.remove(&pending.origin);
-            }
-        }
-        Some(pending)
+        let open = self.open.remove(subject)?;
+        self.by_origin.close(open.charge);
+        self.by_time.remove(&(open.pending.until, open.number));
+        Some(open.pending)
     }
 
-    /// Takes out what has waited too long.
+    /// Takes out some of what has waited too long. Nothing: there is no more.
     pub fn expire(&mut self, now: Instant) -> Vec<Late> {
-        let late = self.open.iter().filter(|(_, pending)| pending.until <= now);
-        let late: Vec<Box<[u8]>> = late.map(|(subject, _)| subject.clone()).collect();
-        late.into_iter().filter_map(|subject| Some((subject.clone(), self.close(&subject)?))).collect()
+        let late = self.by_time.range(..=(now, u64::MAX)).take(BATCH);
+        let late: Vec<Arc<[u8]>> = late.map(|(_, subject)| subject.clone()).collect();
+        late.into_iter().filter_map(|subject| Some((self.close(&subject)?, subject))).collect()
     }
 
-    /// All of them, for monitoring.
-    pub fn owed(&self) -> impl Iterator<Item = Owed> {
+    /// Some of them for monitoring, in the order of their times, behind this one.
+    pub fn owed(&self, behind: Option<OwedAt>) -> (Vec<Owed>, Option<OwedAt>) {
+        let from = behind.map_or(Bound::Unbounded, |at| Bound::Excluded((at.0, at.1)));
+        let some = self.by_time.range((from, Bound::Unbounded)).take(BATCH);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        self.open.iter().map(move |(subject, pending)| Owed {
-            subject: text(subject),
-            requester: pending.requester.name.to_string(),
-            reply: text(&pending.reply),
-            latency: pending.tracked.as_ref().and_then(|tracked| tracked.export.latency.clone()),
-        })
+        let mut last = None;
+        let owed = some.filter_map(|(at, subject)| {
+            last = Some(OwedAt(at.0, at.1));
+            let pending = &self.open.get(subject)?.pending;
+            Some(Owed {
+                subject: text(subject),
+                requester: pending.requester.name.to_string(),
+                reply: text(&pending.reply),
+                latency: pending.tracked.as_ref().and_then(|tracked| tracked.export.latency.clone()),
+            })
+        });
+        (owed.collect(), last)
     }
 
     /// Whether somebody must begin to look after what comes late.
@@ -184,5 +194,68 @@ impl Responses {
         write(second, 10);
         out.insert(PREFIX.len() + 6, b'.');
         out.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn pending(origin: u32, until: Instant, response: ResponseType) -> Pending {
+        Pending {
+            requester: Account::new(AccountId(origin), "a"),
+            reply: b"r".as_slice().into(),
+            origin: AccountId(origin),
+            response,
+            export: None,
+            tracked: None,
+            until,
+        }
+    }
+
+    #[test]
+    fn a_flood_of_requests_takes_from_its_own_account() {
+        let now = Instant::now();
+        let until = now + Duration::from_secs(1);
+        let mut responses = Responses::default();
+        let other = responses.open(pending(1, until, ResponseType::Single));
+        let first = responses.open(pending(2, until, ResponseType::Single));
+        for _ in 0..OPEN_PER_ORIGIN_MAX {
+            responses.open(pending(2, until, ResponseType::Single));
+        }
+        assert_eq!(responses.len(), OPEN_PER_ORIGIN_MAX + 1);
+        assert!(responses.close(&other).is_some() && responses.close(&first).is_none());
+        assert_eq!(
+            (responses.open.len(), responses.by_time.len()),
+            (OPEN_PER_ORIGIN_MAX, OPEN_PER_ORIGIN_MAX)
+        );
+    }
+
+    /// What is late is taken out in the order of time, so many at once, and nothing else is looked at.
+    #[test]
+    fn what_is_late_is_taken_out_in_parts() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut responses = Responses::default();
+        let streamed = responses.open(pending(1, at(1), ResponseType::Stream));
+        for n in 0..3 * BATCH as u64 {
+            responses.open(pending(1, at(1 + n % 3), ResponseType::Single));
+        }
+        assert!(responses.answer(&streamed, false, now).is_some(), "its time begins again");
+        assert!(responses.expire(now).is_empty());
+        assert_eq!(responses.expire(at(2)).len(), BATCH);
+        assert_eq!(responses.expire(at(2)).len(), BATCH);
+        assert!(responses.expire(at(2)).is_empty());
+        let (mut behind, mut read) = (None, 0);
+        loop {
+            let (some, last) = responses.owed(behind);
+            read += some.len();
+            behind = last;
+            if some.is_empty() {
+                break;
+            }
+        }
+        assert_eq!((read, responses.len()), (BATCH + 1, BATCH + 1));
     }
 }
