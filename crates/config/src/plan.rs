@@ -228,7 +228,8 @@ fn tls_rate(options: &Options) -> u32 {
 /// Errors: all options that only a restart can change.
 pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
     let different = FIELDS.iter().chain([&TLS_RATE]).filter(|field| !(field.same)(old, new));
-    let (reloads, fixed): (Vec<_>, Vec<_>) = different.partition(|field| field.reloads());
+    let (reloads, fixed): (Vec<_>, Vec<_>) =
+        different.partition(|field| field.reloads() || field.may_go(old, new));
     let refusals: Vec<String> = fixed
         .iter()
         .map(|field| {
@@ -259,6 +260,14 @@ impl Field {
         let (block, key) = self.key;
         // What is refused at start has its default, before as after.
         keys::find(block, key).is_none_or(|key| key.status != Status::Restarts)
+    }
+
+    /// `no_auth_user` may be taken away together with the user that it names.
+    fn may_go(&self, old: &Options, new: &Options) -> bool {
+        let (Some(name), None) = (&old.no_auth_user, &new.no_auth_user) else { return false };
+        let in_accounts = new.accounts.iter().flat_map(|account| &account.users);
+        let mut users = new.authorization.users.iter().chain(in_accounts);
+        self.key.1 == "no_auth_user" && !users.any(|user| user.name == *name)
     }
 
     fn lines(&self, old: &Options, new: &Options) -> Vec<String> {

@@ -357,9 +357,11 @@ impl Sharing {
         !self.mappings.is_empty()
     }
 
-    /// The mapping that a subject has: the first that fits.
+    /// The mapping that a subject has: the first that fits. A `>` that a client published to stands for more than one token,
+    /// so `*` does not fit it.
     pub(crate) fn mapping_of(&self, subject: &[u8]) -> Option<Arc<Mapping>> {
-        find(&self.mappings, subject).into_iter().min_by_key(|mapping| mapping.rank)
+        let fits = |mapping: &Arc<Mapping>| dialtone_subject::set::contains(mapping.filter(), subject);
+        find(&self.mappings, subject).into_iter().filter(fits).min_by_key(|mapping| mapping.rank)
     }
 
     /// The service that `subject`, a filter, is of: the one with this very subject before one that contains it.

@@ -196,6 +196,10 @@ fn refusals_in_the_official_words() {
         "accounts { A { users: [{user: a}, {user: b}] } }, no_auth_user: b",
         "NoAuthUser: old=a, new=b",
     );
+    const NO_AUTH: &str = "authorization { users: [{user: a}] }, no_auth_user: a";
+    refused(NO_AUTH, "authorization { users: [{user: a}] }", "NoAuthUser: old=a, new=");
+    refused(NO_AUTH, "accounts { A { users: [{user: a}] } }", "NoAuthUser: old=a, new=");
+    refused("authorization { users: [{user: a}] }", NO_AUTH, "NoAuthUser: old=, new=a");
     const TLS: &str = "tls { cert_file: a, key_file: b }";
     refused(TLS, &format!("{TLS}, allow_non_tls: true"), "AllowNonTLS: old=false, new=true");
     refused(TLS, "tls { cert_file: a, key_file: b, connection_rate_limit: 5 }", "TLSRateLimit: old=0, new=5");
@@ -213,6 +217,14 @@ fn all_reasons_at_once_and_nothing_of_the_rest() {
 fn changes_in_the_official_words() {
     use Change::{Limits, Log, Presentation, Process, Users};
     changed("", "max_control_line: 3000", &[Limits], &["max_control_line = 3000"]);
+    // With its user gone, it may go.
+    let old = "authorization { users: [{user: a}] }, no_auth_user: a";
+    changed(
+        old,
+        "authorization { users: [{user: b}] }",
+        &[Users],
+        &["no_auth_user = ", "authorization users"],
+    );
     changed("", "ping_interval: 5s", &[Limits], &["ping_interval = 5s"]);
     changed("", "no_fast_producer_stall: true", &[Limits], &["fast producers will not be stalled"]);
     changed("", "connect_error_reports: 5", &[Log], &["connect_error_reports = 5"]);

@@ -358,6 +358,8 @@ impl Client {
             }
         } else {
             info.connect_info = true;
+            // Also where a first INFO did not ask for it, because others come in as `no_auth_user`.
+            info.auth_required = self.policy.auth_required();
             info.max_payload = self.limits.payload_bytes_max as i64;
             if let Some(account) = &self.place.account {
                 info.acc_is_sys = self.shared.system().is_some_and(|system| Arc::ptr_eq(&system, account));

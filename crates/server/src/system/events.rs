@@ -47,8 +47,11 @@ pub(crate) fn refused(shared: &Shared, turn: &mut Turn, session: &Session) {
     }
     let subject = format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", shared.identity.id);
     let reason = CloseReason::AuthenticationViolation.text();
-    let event = disconnect(shared, session, &introduction(session), reason);
-    tell(shared, turn, &subject, &event.into());
+    let event = Value::from(disconnect(shared, session, &introduction(session), reason));
+    tell(shared, turn, &subject, &event);
+    // Until it has shown who it is, a connection belongs to the global account.
+    let message = Outgoing::new("$SYS.ACCOUNT.CLIENT.AUTH.ERR", event.to_string());
+    shared.internal.publish(&shared.registry, turn, &shared.global, &message);
 }
 
 /// The authorization service of an account did not let a connection in. Told in that account, whose owners see no other

@@ -43,7 +43,7 @@ pub enum Op<'a> {
     Pong,
     /// CONNECT with its JSON, not yet read.
     Connect(&'a [u8]),
-    /// INFO, which a client has no business to send and the official server ignores.
+    /// INFO, which a client has no business to send; like the official server, ours reads its JSON and ignores it.
     Info,
     /// +OK, ignored.
     Ok,
@@ -170,7 +170,7 @@ pub fn parse<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<'a>, ParseEr
             until_newline(input, 7, |args| Ok(Op::Connect(args.trim_ascii())), limits.control_line_bytes_max)
         }
         [b'I' | b'i', b'N' | b'n', b'F' | b'f', b'O' | b'o', ..] => {
-            until_newline(input, 4, |_| Ok(Op::Info), limits.control_line_bytes_max)
+            until_newline(input, 4, info, limits.control_line_bytes_max)
         }
         [b'+', b'O' | b'o', b'K' | b'k', ..] => {
             until_newline(input, 3, |_| Ok(Op::Ok), limits.control_line_bytes_max)
@@ -298,6 +298,15 @@ fn newline(input: &[u8], from: usize) -> Option<usize> {
 fn line(input: &[u8], from: usize, end: usize) -> &[u8] {
     let line = input.get(from..end).unwrap_or_default();
     line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// A peer's own INFO, which says nothing to a server, and which must be an object all the same.
+fn info(args: &[u8]) -> Result<Op<'_>, ParseError> {
+    type Fields<'a> = std::collections::HashMap<std::borrow::Cow<'a, str>, serde::de::IgnoredAny>;
+    match serde_json::from_slice::<Fields<'_>>(args) {
+        Ok(_) => Ok(Op::Info),
+        Err(_) => Err(arguments("processInfo", "Parse Error", args)),
+    }
 }
 
 /// An operation that is a single line; `max` bounds what stands behind the verb.

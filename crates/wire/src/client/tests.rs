@@ -124,6 +124,14 @@ fn bad_arguments_close_without_a_word() {
 }
 
 #[test]
+fn the_info_of_a_client_is_an_object_or_closes() {
+    check(b"INFO {}\r\ninfo {\"port\":[1],\"\\u0061\":{}}\r\n", &["Info", "Info"]);
+    for input in [b"INFO\r\n".as_slice(), b"INFO x\r\n", b"INFO []\r\n", b"INFO {} {}\r\n"] {
+        check(input, &["None"]);
+    }
+}
+
+#[test]
 fn sizes_are_bounded_before_the_payload_comes() {
     check(b"PUB foo 101\r\n", &["Some(PayloadExceeded)"]);
     check(&[b"SUB ".as_slice(), &[b'x'; 65]].concat(), &["Some(ControlLineExceeded)"]);

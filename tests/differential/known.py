@@ -1,0 +1,74 @@
+"""The differences that docs/differences.md lists, as far as generated cases can meet them.
+
+Each has the words of the document that say so (`quote`, checked), and a predicate over one place where the two transcripts differ.
+"""
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+DOCUMENT = Path(__file__).parents[2] / "docs/differences.md"
+
+
+@dataclass
+class Place:
+    """Lines in a row that the two have different; `before` is what both or ours had before, `text` the scenario."""
+    official: list
+    ours: list
+    before: list
+    text: str
+
+
+@dataclass
+class Known:
+    name: str
+    quote: str
+    explains: Callable[[Place], bool]
+
+
+def second_connect(place):
+    """Ours refuses a CONNECT of a connection that has logged in already."""
+    refused = next((line for line in place.ours if line.endswith((" < -ERR 'Authorization Violation'", " ! closed"))), None)
+    if not refused:
+        return False
+    client = refused.split(" ")[0]
+    return sum(bool(re.match(rf"{client} > (CONNECT|connect)\b", line)) for line in place.before + place.ours) > 1
+
+
+def event_of_second_connect(place):
+    """The event of its refusal names the user that it is, not the one that it would be."""
+    def plain(lines):
+        return [re.sub(r'"(user|name|lang|version)": "[^"]*",? ?', "", line) for line in lines]
+    refused = re.match(r"\S+ < MSG \$SYS.ACCOUNT.CLIENT.AUTH.ERR ", place.before[-1] if place.before else "")
+    return bool(refused) and plain(place.official) == plain(place.ours)
+
+
+def pedantic_in_advance(place):
+    """Ours looks at the subject when the whole message is there, which it never is when its size is wrong."""
+    return not place.ours and bool(place.official) and all(line.endswith("< -ERR 'Invalid Publish Subject'") for line in place.official)
+
+
+def leading_zeros(place):
+    """The size of a header in HMSG, and of a payload in MSG, as it was published."""
+    def plain(lines):
+        return [re.sub(r"(?<= )0+(?=\d)", "", line) if re.search(r" < H?MSG ", line) else line for line in lines]
+    return place.official != place.ours and plain(place.official) == plain(place.ours)
+
+
+KNOWN = [
+    Known("leading zeros", "Sizes in MSG and HMSG have no leading zeros, however they were published", leading_zeros),
+    Known("the event of a second CONNECT", "cannot make the connection another user", event_of_second_connect),
+    Known("pedantic, in advance", "A pedantic client is told of an invalid subject once, when the whole message is there", pedantic_in_advance),
+    Known("a second CONNECT", "A second CONNECT** is checked like the first, but cannot make the connection another user", second_connect),
+]
+
+
+def name_of(place):
+    """The name of the known difference that a place shows, or None."""
+    return next((known.name for known in KNOWN if known.explains(place)), None)
+
+
+def missing_quotes():
+    """Entries whose words are not in docs/differences.md, where line breaks do not matter."""
+    document = re.sub(r"\s+", " ", DOCUMENT.read_text())
+    return [known.name for known in KNOWN if known.quote not in document]
