@@ -40,7 +40,7 @@ pub(crate) struct Ingress {
 /// and the event loop has others to serve.
 pub(crate) fn traced(shared: &Shared, ingress: Ingress, trace: Box<Trace>) {
     let account = ingress.account.clone();
-    let bytes = ingress.headers.len() + trace.events.len() * EVENT_BYTES;
+    let bytes = ingress.headers.len() + trace.events().len() * EVENT_BYTES;
     shared.internal.report(&account, bytes, move |desk| {
         let mut events = vec![came_in(&ingress, &trace)];
         let told = trace.events().iter().filter_map(|(at, event)| described(*at, event));
