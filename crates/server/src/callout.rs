@@ -3,6 +3,7 @@
 use crate::client::Rejection;
 use crate::internal::{Answer, Desk, Outgoing};
 use crate::registry::{Introduction, Session};
+use crate::share::Share;
 use crate::shared::Shared;
 use crate::system;
 use crate::tokens::clock::now;
@@ -57,7 +58,8 @@ pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, requ
         message.headers = header.into_bytes();
     }
     let asked = Asked { account: account.clone(), who, jwt };
-    desk.ask(&account, message, timeout, move |desk, answer| match answer {
+    let share = Share::stranger(&session);
+    desk.ask(&account, message, timeout, share, move |desk, answer| match answer {
         Answer::NoResponders => {
             let why = no_answer("nobody answers for the authorization service");
             asked.refused(&desk.shared, &session, &why, String::new());
@@ -148,6 +150,25 @@ fn judge(
         has_account: &|name| shared.account(name).is_some(),
     };
     question.judge(answer, &by).map_err(Refusal::Callout)
+}
+
+/// Bytes that a request takes while it waits, about.
+pub(crate) fn waiting_bytes(request: &AuthorizationRequest) -> usize {
+    let said = &request.connect;
+    let texts = [
+        &said.jwt,
+        &said.nkey,
+        &said.signed_nonce,
+        &said.token,
+        &said.user,
+        &said.password,
+        &said.name,
+        &said.lang,
+        &said.version,
+    ];
+    let certificates =
+        request.tls.iter().flat_map(|tls| tls.certs.iter().chain(tls.verified_chains.iter().flatten()));
+    size_of::<AuthorizationRequest>() + texts.into_iter().chain(certificates).map(String::len).sum::<usize>()
 }
 
 /// What is told of a connection.

@@ -150,15 +150,10 @@ impl Verifier {
         if self.has_lookups.load(Ordering::Acquire) { &self.lookups } else { &self.work }
     }
 
-    /// Takes work that no connection waits for, such as writing to the disk. False if it was dropped: its share has most of
-    /// what waits, and that is too much.
-    pub fn take_work(
-        &self,
-        lane: Lane,
-        share: Share,
-        work: impl FnOnce(&Arc<Shared>) + Send + 'static,
-    ) -> bool {
-        put(&self.work, lane, share, None, Box::new(work))
+    /// Takes work that no connection waits for, such as writing to the disk. It is dropped if its share has most of what
+    /// waits, and that is too much.
+    pub fn take_work(&self, lane: Lane, share: Share, work: impl FnOnce(&Arc<Shared>) + Send + 'static) {
+        put(&self.work, lane, share, None, Box::new(work));
     }
 
     /// Has something done, before all other work.
@@ -175,21 +170,13 @@ impl Verifier {
     }
 }
 
-/// Puts work into a line. Whoever waits for what was dropped is told so, and is not told that it was refused. False if it
-/// was this very work.
-fn put(line: &Line<Work>, lane: Lane, share: Share, waiter: Option<Arc<Session>>, run: Run) -> bool {
-    let of = waiter.clone();
-    let mut is_taken = true;
+/// Puts work into a line. Whoever waits for what was dropped is told so, and is not told that it was refused.
+fn put(line: &Line<Work>, lane: Lane, share: Share, waiter: Option<Arc<Session>>, run: Run) {
     for dropped in line.push(lane, share, 1, Work { run, waiter }) {
-        match dropped.waiter {
-            Some(session) => {
-                is_taken &= !of.as_ref().is_some_and(|own| Arc::ptr_eq(own, &session));
-                decide(&session, Verdict::Overloaded);
-            }
-            None => is_taken &= of.is_some(),
+        if let Some(session) = dropped.waiter {
+            decide(&session, Verdict::Overloaded);
         }
     }
-    is_taken
 }
 
 fn start(shared: &Arc<Shared>, line: &Arc<Line<Work>>, name: &str) -> io::Result<()> {
@@ -241,4 +228,63 @@ fn look_up(shared: &Shared, key: &str) -> Verdict {
         shared.log.say(Event::ClientCreated, "", format_args!("Account {key}: {why}"));
     }
     Verdict::LookAgain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::Server;
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc::channel;
+
+    fn server() -> Server {
+        let config = "authorization { timeout: 600, users: [
+            { user: u, password: \"$2b$04$abcdefghijklmnopqrstuuFmEfrkTQnczNzw475xE2VhDrK1uwJiC\" }
+        ] }";
+        let mut no_files = |_: &std::path::Path| Err(io::ErrorKind::NotFound.into());
+        let options =
+            dialtone_config::load_text(config, "t.conf", &mut no_files, &|_| None).expect("options");
+        Server::builder().options(options).in_process_only().quiet().start().expect("started")
+    }
+
+    /// Says who it is, and returns the lines that follow.
+    fn log_in(server: &Server) -> impl Iterator<Item = String> {
+        let mut stream = server.connect_in_process().expect("connected");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+        stream
+            .write_all(b"CONNECT {\"verbose\":false,\"user\":\"u\",\"pass\":\"right\"}\r\nPING\r\n")
+            .expect("sent");
+        let lines = BufReader::<UnixStream>::new(stream).lines().map(|line| line.expect("a line"));
+        lines.filter(|line| !line.starts_with("INFO") && line != "PING")
+    }
+
+    /// The bound falls on who comes last of those who have most; it is told that, and the others get in.
+    #[test]
+    fn a_login_beyond_the_bound_is_not_called_wrong() {
+        let server = server();
+        let line = &server.shared().verifier.passwords;
+        let (begun, at_work) = channel();
+        let (go, held) = channel::<()>();
+        let hold = Box::new(move |_: &Arc<Shared>| {
+            begun.send(()).expect("the test waits");
+            held.recv().expect("the test lets go");
+        });
+        put(line, Lane::Control, Share::Server, None, hold);
+        at_work.recv().expect("the thread is held");
+        let filler = Work { run: Box::new(|_| {}), waiter: None };
+        assert!(line.push(Lane::Login, Share::Local, LANE_MAX - 1, filler).is_empty());
+        let waiting = || line.figures()[Lane::Login as usize].1;
+        let mut first = log_in(&server);
+        while waiting().waiting < 2 {
+            std::thread::yield_now();
+        }
+        let mut second = log_in(&server);
+        let expected = "-ERR 'Connection throttling is active. Please try again later.'";
+        assert_eq!(second.next().as_deref(), Some(expected));
+        assert_eq!(second.next(), None);
+        assert_eq!((waiting().waiting, waiting().dropped), (2, 1));
+        go.send(()).expect("the thread is held");
+        assert_eq!(first.next().as_deref(), Some("PONG"));
+    }
 }

@@ -135,8 +135,7 @@ impl Client {
         self.phase = Phase::Checking;
         let request = callout::request(&self.shared, &self.session, connect, &self.nonce);
         let session = self.session.clone();
-        // The request holds no more than CONNECT did, but for the certificates.
-        let bytes = self.limits.control_line_bytes_max;
+        let bytes = callout::waiting_bytes(&request);
         let ask = move |desk: &mut Desk| callout::ask(desk, session, inquiry, request);
         self.shared.internal.run_login(&self.session, bytes, ask);
     }

@@ -2,20 +2,21 @@
 
 use super::mailbox::Work;
 use super::{Listener, Message, Outgoing, Publisher};
-use crate::share::Lane;
 use crate::share::line::{Line, Next};
+use crate::share::table::FairTable;
+use crate::share::{Lane, Share};
 use crate::shared::Shared;
 use crate::system::System;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_net::threads::Progress;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Works that are done before what they published is written out.
 const WORKS_PER_TURN_MAX: usize = 64;
-/// Questions that wait for their answers at most; another one is not asked.
+/// Questions that wait for their answers at most; for another one the newest of who has most is given up.
 const QUESTIONS_MAX: usize = 64 * 1024;
 /// How long the thread sleeps if no timer is set.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
@@ -33,7 +34,7 @@ pub enum Answer {
     NoResponders,
     /// Nobody answered in time.
     TimedOut,
-    /// Nobody was asked: too many questions wait for their answers.
+    /// It is not waited for: too many questions wait for their answers, most of them of the same share.
     Overloaded,
 }
 
@@ -52,8 +53,7 @@ pub struct Desk {
     timers: BTreeMap<Timer, Task>,
     next_timer: u64,
     /// By the last token of the subject that the answer goes to.
-    questions: HashMap<Box<str>, Question>,
-    next_question: u64,
+    questions: FairTable<Share, Question>,
     /// `$SYS._INBOX.xxxxxxxx`: what answers' subjects begin with.
     inbox: String,
     /// Accounts in which the inbox is subscribed.
@@ -82,8 +82,7 @@ impl Desk {
             publisher: Publisher::new(shared),
             timers: BTreeMap::new(),
             next_timer: 0,
-            questions: HashMap::new(),
-            next_question: 0,
+            questions: FairTable::new(QUESTIONS_MAX),
             inbox: format!("$SYS._INBOX.{:016x}", rand::random::<u64>()),
             asking_in: HashSet::new(),
             system: System::default(),
@@ -150,32 +149,32 @@ impl Desk {
         }
     }
 
-    /// Publishes in an account and hands the first answer to `asker`, on this thread. The message's reply is set here.
+    /// Publishes in an account and hands the first answer to `asker`, on this thread. The message's reply is set here. While
+    /// it is open the question counts for `share`.
     pub fn ask(
         &mut self,
         account: &Arc<Account>,
         mut message: Outgoing,
         timeout: Duration,
+        share: Share,
         asker: impl FnOnce(&mut Self, Answer) + Send + 'static,
     ) {
-        if self.questions.len() >= QUESTIONS_MAX {
-            return asker(self, Answer::Overloaded);
-        }
         self.listen(account);
-        self.next_question += 1;
-        let number = self.next_question.to_string();
+        let number = self.questions.next_number();
         message.reply = format!("{}.{number}", self.inbox);
         if self.publish(account, &message) == 0 {
             return asker(self, Answer::NoResponders);
         }
-        let token: Box<str> = number.into();
-        let question = token.clone();
         let timer = self.after(timeout, move |desk| {
-            if let Some(question) = desk.questions.remove(&question) {
+            if let Some(question) = desk.questions.remove(number) {
                 (question.asker)(desk, Answer::TimedOut);
             }
         });
-        self.questions.insert(token, Question { asker: Box::new(asker), timer });
+        let given_up = self.questions.insert(share, Question { asker: Box::new(asker), timer });
+        if let Some(question) = given_up {
+            self.cancel(question.timer);
+            (question.asker)(self, Answer::Overloaded);
+        }
     }
 
     /// Gets ready for answers in an account.
@@ -188,8 +187,8 @@ impl Desk {
     }
 
     fn answered(&mut self, message: &Message) {
-        let token = message.subject.rsplit('.').next().unwrap_or_default();
-        let Some(question) = self.questions.remove(token) else { return };
+        let number = message.subject.rsplit('.').next().and_then(|token| token.parse().ok());
+        let Some(question) = number.and_then(|number| self.questions.remove(number)) else { return };
         self.cancel(question.timer);
         let answer = message.clone();
         let nobody = answer.payload.is_empty() && answer.headers.starts_with(b"NATS/1.0 503");

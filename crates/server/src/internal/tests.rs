@@ -40,7 +40,7 @@ fn check(subject: &str, timeout: Duration, expected: &str) {
     let (sender, answer) = sync_channel(1);
     shared.internal.run(move |desk| {
         let global = desk.shared.global.clone();
-        desk.ask(&global, question, timeout, move |_, answer| {
+        desk.ask(&global, question, timeout, Share::Server, move |_, answer| {
             let text = match answer {
                 Answer::Message(message) => String::from_utf8_lossy(&message.payload).into_owned(),
                 other => format!("{other:?}"),

@@ -9,6 +9,7 @@
 pub(crate) mod line;
 pub(crate) mod queue;
 pub(crate) mod report;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 

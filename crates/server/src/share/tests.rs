@@ -1,5 +1,6 @@
 use super::line::{Line, Next};
 use super::queue::{FairQueue, PASSED_OVER_MAX, Taken};
+use super::table::FairTable;
 use super::{Lane, Share};
 use proptest::prelude::*;
 use std::time::Instant;
@@ -130,6 +131,36 @@ proptest! {
         let mut rest = queue.drain();
         rest.sort_unstable();
         prop_assert_eq!(rest, naive.items.iter().map(|item| item.3).collect::<Vec<_>>());
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_fair_table_does_what_the_naive_one_does(
+        steps in prop::collection::vec((any::<bool>(), 0u8..4, 0u64..60), 0..120),
+        max in 1usize..12,
+    ) {
+        let mut table = FairTable::new(max);
+        // By number: share and item, which is the number, too.
+        let mut naive: Vec<(u64, u8)> = Vec::new();
+        for (is_new, share, number) in steps {
+            if !is_new {
+                let at = naive.iter().position(|(of, _)| *of == number);
+                let expected = at.map(|at| naive.remove(at).0);
+                prop_assert_eq!(table.remove(number), expected);
+                continue;
+            }
+            let number = table.next_number();
+            naive.push((number, share));
+            let mut expected = None;
+            if naive.len() > max {
+                let count = |of: u8| naive.iter().filter(|(_, share)| *share == of).count();
+                let most = (0..4).max_by_key(|of| (count(*of), *of == share, *of)).expect("a share");
+                let at = naive.iter().rposition(|(_, share)| *share == most).expect("it has most");
+                expected = Some(naive.remove(at).0);
+            }
+            prop_assert_eq!(table.insert(share, number), expected);
+        }
     }
 }
 

@@ -100,8 +100,8 @@ impl Request {
 
 /// Changes what is kept and in force.
 fn change(shared: &Shared, request: Request, message: &Message) {
-    let message = message.clone();
-    shared.verifier.take_work(Lane::Control, Share::account(&message.account.clone()), move |shared| {
+    let (share, message) = (Share::account(&message.account), message.clone());
+    shared.verifier.take_work(Lane::Control, share, move |shared| {
         let text = String::from_utf8_lossy(&message.payload);
         let (field, value) = match (request, shared.resolver.source()) {
             (Request::Update, source) => update(shared, source, named(&message.subject), &text),

@@ -5,6 +5,7 @@ pub mod url;
 
 use crate::internal::{Answer, Outgoing};
 use crate::log::Logger;
+use crate::share::Share;
 use crate::shared::Shared;
 use dialtone_config::Options;
 use dialtone_config::operator::{self as config, Folder, Keeps};
@@ -188,7 +189,7 @@ fn ask(shared: &Shared, key: &str, timeout: Duration) -> Option<String> {
     let (sender, answer) = sync_channel(1);
     let question = Outgoing::new(format!("$SYS.REQ.ACCOUNT.{key}.CLAIMS.LOOKUP"), Vec::new());
     shared.internal.run(move |desk| {
-        desk.ask(&system, question, timeout, move |_, answer| {
+        desk.ask(&system, question, timeout, Share::Server, move |_, answer| {
             // Whoever asked may have given up.
             let _ = sender.try_send(answer);
         });
