@@ -30,11 +30,14 @@ pub enum LoginFailure {
     Proxy,
     /// It did not say in time who it is.
     Timeout,
+    /// Too many waited to be let in, most of them of the same address.
+    Overloaded,
 }
 
 impl LoginFailure {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Credentials, Self::Token, Self::Callout, Self::Proxy, Self::Timeout];
+    pub const ALL: [Self; 6] =
+        [Self::Credentials, Self::Token, Self::Callout, Self::Proxy, Self::Timeout, Self::Overloaded];
 
     /// As metrics call it.
     pub fn name(self) -> &'static str {
@@ -44,6 +47,7 @@ impl LoginFailure {
             Self::Callout => "callout",
             Self::Proxy => "proxy",
             Self::Timeout => "timeout",
+            Self::Overloaded => "overloaded",
         }
     }
 }

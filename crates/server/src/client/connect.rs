@@ -7,6 +7,7 @@ use crate::log::Event;
 use crate::registry::Introduction;
 use crate::system;
 use crate::tokens::review;
+use crate::troubles::LoginFailure;
 use crate::verifier::{Check, Verdict};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
@@ -165,6 +166,7 @@ impl Client {
                 }
             }
             Some(Verdict::Overloaded) => {
+                self.shared.troubles.count_failed_login(LoginFailure::Overloaded);
                 // Nobody looked at what it presents: it is not called wrong, and is to come again.
                 self.log(
                     Event::LimitReached,

@@ -3,6 +3,7 @@
 use super::{AccountRow, Reading, Sink};
 use crate::policy::COMPATIBLE_VERSION;
 use crate::process;
+use crate::share::{LaneFigures, report};
 use crate::troubles::LoginFailure;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::UNIX_EPOCH;
@@ -53,6 +54,22 @@ const fn each_account(
     Series { name, kind, labels: &["account", "account_name"], help, read }
 }
 
+/// Series of each lane of each queue inside.
+const fn each_lane(
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    read: fn(&Reading<'_>, &mut Sink<'_>),
+) -> Series {
+    Series { name, kind, labels: &["queue", "lane"], help, read }
+}
+
+fn lanes(reading: &Reading<'_>, sink: &mut Sink<'_>, figure: fn(&LaneFigures) -> u64) {
+    for (queue, lane, figures) in report::figures(reading.shared) {
+        sink.put(&[queue, lane.name()], figure(&figures) as f64);
+    }
+}
+
 fn accounts(reading: &Reading<'_>, sink: &mut Sink<'_>, figure: fn(&AccountRow) -> u64) {
     for row in &reading.accounts {
         sink.put(&[&row.account, &row.name], figure(row) as f64);
@@ -94,7 +111,7 @@ pub(super) const TABLE: &[Series] = &[
         name: "dialtone_failed_logins_total",
         kind: Counter,
         labels: &["reason"],
-        help: "Connections that were not let in: `credentials` are wrong, a `token` is not valid, an authorization service refuses or does not answer (`callout`), a `proxy` is missing or not trusted, or the `timeout` passed.",
+        help: "Connections that were not let in: `credentials` are wrong, a `token` is not valid, an authorization service refuses or does not answer (`callout`), a `proxy` is missing or not trusted, the `timeout` passed, or the server was `overloaded` and too many logins waited.",
         read: |r, sink| {
             for reason in LoginFailure::ALL {
                 sink.put(&[reason.name()], r.shared.troubles.failed_logins(reason) as f64);
@@ -180,6 +197,40 @@ pub(super) const TABLE: &[Series] = &[
     each_account("dialtone_account_sent_bytes_total", Counter, "Bytes of those messages.", |r, sink| {
         accounts(r, sink, |row| row.figures.out_bytes);
     }),
+    each_lane(
+        "dialtone_queue_items",
+        Gauge,
+        "Items that wait in a lane of a queue inside the server.",
+        |r, sink| {
+            lanes(r, sink, |lane| lane.waiting as u64);
+        },
+    ),
+    each_lane(
+        "dialtone_queue_shares",
+        Gauge,
+        "Accounts and addresses that have something in the lane.",
+        |r, sink| {
+            lanes(r, sink, |lane| lane.shares as u64);
+        },
+    ),
+    each_lane(
+        "dialtone_queue_cost",
+        Gauge,
+        "What the waiting items cost: bytes, or items where each costs the same.",
+        |r, sink| lanes(r, sink, |lane| lane.cost as u64),
+    ),
+    each_lane(
+        "dialtone_queue_largest_share_cost",
+        Gauge,
+        "The part of that cost that the account or address with most has.",
+        |r, sink| lanes(r, sink, |lane| lane.largest_share as u64),
+    ),
+    each_lane(
+        "dialtone_queue_dropped_items_total",
+        Counter,
+        "Items that were dropped from the share with most, because the lane was full.",
+        |r, sink| lanes(r, sink, |lane| lane.dropped),
+    ),
     one("process_start_time_seconds", Gauge, "When the server started, in seconds since 1970.", |r, sink| {
         let since = r.shared.start.duration_since(UNIX_EPOCH).unwrap_or_default();
         sink.put(&[], since.as_secs_f64());
