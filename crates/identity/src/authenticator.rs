@@ -1,6 +1,11 @@
-//! The one function that lets in: what a connection presents against the users of the configuration.
+//! The one function that lets in, and that decides whether who is in may stay: what a connection has shown against the
+//! users of the configuration.
 
-use crate::callout::{self, CalloutError, Inquiry, Service};
+mod shown;
+
+pub use shown::{Checked, Credentials, Shown, SlowCheck};
+
+use crate::callout::{self, CalloutError, Inquiry, Judging, Service};
 use crate::distinguished_name::DistinguishedName;
 use crate::jwt::trust::{Presented, Proof, TrustError};
 use crate::jwt::{Body, Token};
@@ -34,32 +39,6 @@ pub fn check(options: &Options, now: i64) -> Vec<ConfigError> {
     users.chain(accounts).chain(operators).collect()
 }
 
-/// What a connection presents.
-#[derive(Clone, Debug, Default)]
-pub struct Credentials {
-    /// A user name.
-    pub user: String,
-    /// A password.
-    pub password: Secret,
-    /// A token.
-    pub token: Secret,
-    /// A public NKey.
-    pub nkey: String,
-    /// Its signature of the nonce.
-    pub signature: String,
-    /// A proxy's signature of the nonce.
-    pub proxy_signature: String,
-    /// A user's token.
-    pub jwt: String,
-}
-
-impl Credentials {
-    /// Whether it names no user and no token. An NKey or a JWT where neither is known counts for nothing, as officially.
-    fn names_nobody(&self) -> bool {
-        self.user.is_empty() && self.password.expose().is_empty() && self.token.expose().is_empty()
-    }
-}
-
 /// What tokens are judged by that is known elsewhere.
 pub trait Surroundings {
     /// The token of an account, believed, if it is at hand.
@@ -68,13 +47,13 @@ pub trait Surroundings {
     fn now(&self) -> i64;
     /// Seconds since midnight, now, in a time zone (`""`: the server's). `None`: there is no such zone.
     fn time_of_day(&self, zone: &str) -> Option<i64>;
+    /// Whether there is an account of this name.
+    fn has_account(&self, name: &str) -> bool;
 }
 
 /// How the connection came.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// The nonce it was given.
-    pub nonce: &'a [u8],
     /// The kind of connection, as in `allowed_connection_types`.
     pub connection_type: &'a str,
     /// Its verified certificate, DER.
@@ -83,15 +62,6 @@ pub struct Context<'a> {
     pub address: Option<IpAddr>,
     /// What tokens are judged by.
     pub surroundings: &'a dyn Surroundings,
-}
-
-/// The answer to what a connection presents.
-#[derive(Debug)]
-pub struct Answer {
-    /// The trusted proxy that signed for the connection, by its public NKey.
-    pub proxy: Option<Arc<str>>,
-    /// Whether it may come in.
-    pub outcome: Outcome,
 }
 
 /// Who the connection is.
@@ -118,8 +88,8 @@ pub enum Outcome {
     Ask(Box<Inquiry>),
     /// The token of the account with this key is not at hand: ask again when it is, or is not to be had.
     AccountNeeded(String),
-    /// The answer takes long: run it elsewhere.
-    Slow(SlowCheck),
+    /// The answer takes long: run it elsewhere, and ask again with what came of it. If it is good, this is granted.
+    Slow(SlowCheck, Grant),
 }
 
 /// Why a connection may not come in. The text is for the log alone: the peer is told the same in every case.
@@ -160,21 +130,6 @@ fn refused(why: &'static str) -> Outcome {
     Outcome::Refused(Refusal::Credentials(why))
 }
 
-/// A check that takes long.
-#[derive(Debug)]
-pub struct SlowCheck {
-    stored: Secret,
-    given: Secret,
-    grant: Grant,
-}
-
-impl SlowCheck {
-    /// Does the work: about a tenth of a second of CPU. `None`: refused.
-    pub fn run(self) -> Option<Grant> {
-        password::verify(&self.stored, &self.given).then_some(self.grant)
-    }
-}
-
 #[derive(Debug)]
 struct Known {
     grant: Grant,
@@ -188,6 +143,21 @@ struct Way<'a> {
     context: &'a Context<'a>,
     /// A trusted proxy signed for it.
     proxied: bool,
+    time_of_day: &'a dyn Fn(&str) -> Option<i64>,
+}
+
+impl Way<'_> {
+    fn presented<'p>(&'p self, proof: Proof<'p>) -> Presented<'p> {
+        let context = self.context;
+        Presented {
+            proof,
+            connection_type: context.connection_type,
+            proxied: self.proxied,
+            address: context.address,
+            now: context.surroundings.now(),
+            time_of_day: self.time_of_day,
+        }
+    }
 }
 
 /// Everyone who may connect. Immutable; a reload makes another.
@@ -324,63 +294,54 @@ impl Authenticator {
         self.users.values().chain(self.nkeys.values()).map(|known| &known.grant)
     }
 
-    /// The password that a user has now; a connection whose user has another one must go.
-    pub fn password(&self, name: &str) -> Option<&Secret> {
-        self.users.get(name).and_then(|known| known.password.as_ref())
-    }
-
-    /// Why a connection that was let in before may not stay: its proxy, or that it has none. `user` is the name in its
-    /// grant.
-    pub fn refuses_way(&self, user: &str, proxy: Option<&str>) -> Option<Refusal> {
-        if proxy.is_some_and(|proxy| !self.proxies.iter().any(|key| **key == *proxy)) {
-            return Some(Refusal::ProxyNotTrusted);
+    /// Whether this connection may come in, or stay, and as whom. What is found out on the way is remembered in `shown`.
+    pub fn authenticate(&self, shown: &mut Shown, context: &Context<'_>) -> Outcome {
+        if shown.silent && !self.takes_silence() {
+            return refused("no CONNECT");
         }
-        let required = match self.known(user) {
-            Some(known) => known.proxy_required,
-            None => self.token.is_some() && self.token_needs_proxy,
-        };
-        (required && proxy.is_none()).then_some(Refusal::ProxyRequired)
-    }
-
-    /// Whether this connection may come in, and as whom.
-    pub fn authenticate(&self, credentials: &Credentials, context: &Context<'_>) -> Answer {
-        match self.proxy(&credentials.proxy_signature, context.nonce) {
-            Err(refusal) => Answer { proxy: None, outcome: Outcome::Refused(refusal) },
-            Ok(proxy) => {
-                let way = Way { context, proxied: proxy.is_some() };
-                Answer { proxy, outcome: self.admit(credentials, &way) }
-            }
+        if let Err(refusal) = self.find_proxy(shown) {
+            return Outcome::Refused(refusal);
         }
+        let time_of_day = |zone: &str| context.surroundings.time_of_day(zone);
+        let way = Way { context, proxied: shown.proxy.is_some(), time_of_day: &time_of_day };
+        self.admit(shown, &way)
     }
 
-    /// The trusted proxy that made this signature. Where no proxy is trusted, none is looked for.
-    fn proxy(&self, signature: &str, nonce: &[u8]) -> Result<Option<Arc<str>>, Refusal> {
-        if signature.is_empty() || self.proxies.is_empty() {
-            return Ok(None);
+    /// Finds the trusted proxy that signed for a connection. Where no proxy is trusted, none is looked for.
+    fn find_proxy(&self, shown: &mut Shown) -> Result<(), Refusal> {
+        if let Some(proxy) = &shown.proxy {
+            return self.proxies.contains(proxy).then_some(()).ok_or(Refusal::ProxyNotTrusted);
         }
-        let signed = |key: &&Arc<str>| nkey::verify_proxy(key, nonce, signature);
-        self.proxies.iter().find(signed).cloned().map(Some).ok_or(Refusal::ProxyNotTrusted)
+        let signature = &shown.credentials.proxy_signature;
+        // Without a nonce there was nothing to sign: nobody was trusted when it came.
+        if signature.is_empty() || shown.nonce.is_empty() || self.proxies.is_empty() {
+            return Ok(());
+        }
+        let signed = |key: &&Arc<str>| nkey::verify_proxy(key, shown.nonce.as_bytes(), signature);
+        shown.proxy = Some(self.proxies.iter().find(signed).cloned().ok_or(Refusal::ProxyNotTrusted)?);
+        Ok(())
     }
 
-    fn admit(&self, credentials: &Credentials, way: &Way<'_>) -> Outcome {
+    fn admit(&self, shown: &mut Shown, way: &Way<'_>) -> Outcome {
         if !self.required() {
             let nobody = Grant { account: None, user: "".into(), permissions: None, claimed: None };
             return Outcome::Granted(nobody);
         }
         if let Some(operators) = &self.operators {
-            return by_jwt(operators, credentials, way);
+            return by_jwt(operators, shown, way);
         }
         if let Some(service) = &self.service {
-            return self.by_service(service, credentials, way);
+            return self.by_service(service, shown, way);
         }
-        self.by_list(credentials, way)
+        self.by_list(shown, way)
     }
 
     /// The users that the service itself is are known as always, and so are those in accounts that are not its to
     /// decide about: what they present is never passed on, right or wrong. It is asked about all others.
-    fn by_service(&self, service: &Service, credentials: &Credentials, way: &Way<'_>) -> Outcome {
+    fn by_service(&self, service: &Service, shown: &mut Shown, way: &Way<'_>) -> Outcome {
+        let credentials = &shown.credentials;
         if service.is_itself(&credentials.nkey) || service.is_itself(&credentials.user) {
-            return match self.by_list(credentials, way) {
+            return match self.by_list(shown, way) {
                 // Who is known otherwise than by the name it says is not the service.
                 Outcome::Granted(grant) if !service.is_itself(&grant.user) => {
                     refused("not a user of the service")
@@ -389,15 +350,15 @@ impl Authenticator {
             };
         }
         if self.is_left(service, self.meant(credentials, way)) {
-            return self.by_list(credentials, way);
+            return self.by_list(shown, way);
         }
         if self.map_certificates
-            && let Outcome::Granted(grant) = self.by_list(credentials, way)
+            && let Outcome::Granted(grant) = self.by_list(shown, way)
             && service.is_itself(&grant.user)
         {
             return Outcome::Granted(grant);
         }
-        Outcome::Ask(Box::new(service.inquiry.clone()))
+        ask(service.inquiry.clone(), shown, way, None)
     }
 
     /// Whether this is a user about whom the service is not asked.
@@ -425,12 +386,13 @@ impl Authenticator {
     }
 
     /// By the users of the configuration.
-    fn by_list(&self, credentials: &Credentials, way: &Way<'_>) -> Outcome {
+    fn by_list(&self, shown: &mut Shown, way: &Way<'_>) -> Outcome {
+        let credentials = &shown.credentials;
         if !credentials.nkey.is_empty() && !self.nkeys.is_empty() {
-            return self.by_nkey(credentials, way);
+            return self.by_nkey(shown, way);
         }
         if self.map_certificates {
-            return self.by_certificate(credentials, way);
+            return self.by_certificate(shown, way);
         }
         if credentials.names_nobody()
             && let Some(known) = self.silent()
@@ -443,10 +405,10 @@ impl Authenticator {
             }
             let user = "[REDACTED]".into();
             let grant = Grant { account: None, user, permissions: None, claimed: None };
-            return compare(token, &credentials.token, grant);
+            return compare(shown, token, &credentials.token, grant);
         }
         match self.users.get(&credentials.user) {
-            Some(known) => known.by_password(&credentials.password, way),
+            Some(known) => known.by_password(shown, way),
             None => refused("unknown user"),
         }
     }
@@ -455,22 +417,26 @@ impl Authenticator {
         self.users.get(name).or_else(|| self.nkeys.get(name))
     }
 
-    fn by_nkey(&self, credentials: &Credentials, way: &Way<'_>) -> Outcome {
-        let Some(known) = self.nkeys.get(&credentials.nkey) else { return refused("unknown NKey") };
-        if credentials.signature.is_empty() {
-            return refused("signature missing");
-        }
-        if !nkey::verify_nonce(&credentials.nkey, way.context.nonce, &credentials.signature) {
-            return refused("Signature not verified");
+    fn by_nkey(&self, shown: &mut Shown, way: &Way<'_>) -> Outcome {
+        let Credentials { nkey, signature, .. } = &shown.credentials;
+        let Some(known) = self.nkeys.get(nkey) else { return refused("unknown NKey") };
+        if shown.signed.as_deref() != Some(nkey) {
+            if signature.is_empty() {
+                return refused("signature missing");
+            }
+            if !nkey::verify_nonce(nkey, shown.nonce.as_bytes(), signature) {
+                return refused("Signature not verified");
+            }
+            shown.signed = Some(nkey.as_str().into());
         }
         known.admit(way)
     }
 
     /// The name that CONNECT says does not count; the password does, if the certificate's user has one.
-    fn by_certificate(&self, credentials: &Credentials, way: &Way<'_>) -> Outcome {
+    fn by_certificate(&self, shown: &Shown, way: &Way<'_>) -> Outcome {
         let Some(der) = way.context.certificate else { return refused("no client certificate") };
         match self.certified(der, way) {
-            Some(known) => known.by_password(&credentials.password, way),
+            Some(known) => known.by_password(shown, way),
             None => refused("no user has a name in the certificate"),
         }
     }
@@ -496,8 +462,10 @@ impl Authenticator {
 }
 
 /// The user is the one that the token is of, if its account's token can be believed and it signed the nonce.
-fn by_jwt(operators: &Operators, credentials: &Credentials, way: &Way<'_>) -> Outcome {
-    let user = match operators.presented(&credentials.jwt) {
+fn by_jwt(operators: &Operators, shown: &mut Shown, way: &Way<'_>) -> Outcome {
+    let credentials = &shown.credentials;
+    let known = shown.user.clone().map_or_else(|| operators.presented(&credentials.jwt), Ok);
+    let user = match known {
         Ok(found) => found,
         Err(_) if credentials.jwt.is_empty() => return refused("authentication requires a user JWT"),
         Err(error) => return Outcome::Refused(Refusal::Token(error)),
@@ -508,30 +476,37 @@ fn by_jwt(operators: &Operators, credentials: &Credentials, way: &Way<'_>) -> Ou
     if !operators.may_come(&key) {
         return Outcome::Refused(Refusal::Token(TrustError::Pinned));
     }
-    let context = way.context;
-    let Some(account) = context.surroundings.account(&key) else { return Outcome::AccountNeeded(key) };
-    let presented = Presented {
-        proof: Proof::Signature { nonce: context.nonce, signature: &credentials.signature },
-        connection_type: context.connection_type,
-        proxied: way.proxied,
-        address: context.address,
-        now: context.surroundings.now(),
-        time_of_day: &|zone| context.surroundings.time_of_day(zone),
+    let Some(account) = way.context.surroundings.account(&key) else { return Outcome::AccountNeeded(key) };
+    let subject = user.token.subject.to_string();
+    let proof = match &shown.signed {
+        Some(signed) if **signed == *subject => Proof::Shown,
+        _ => Proof::Signature { nonce: shown.nonce.as_bytes(), signature: &credentials.signature },
     };
-    match operators.admit(&user, &account, &presented) {
-        Err(TrustError::Proxy) => Outcome::Refused(Refusal::ProxyRequired),
-        Err(error) => Outcome::Refused(Refusal::Token(error)),
-        Ok(claimed) if asks(&account, &claimed) => match Inquiry::account(&account) {
-            Ok(inquiry) => Outcome::Ask(Box::new(inquiry)),
-            Err(error) => Outcome::Refused(Refusal::Token(error)),
-        },
-        Ok(claimed) => Outcome::Granted(Grant {
-            account: Some(claimed.account.clone()),
-            user: user.token.subject.to_string().into(),
-            permissions: claimed.permissions.clone(),
-            claimed: Some(Arc::new(claimed)),
-        }),
+    let claimed = match operators.admit(&user, &account, &way.presented(proof)) {
+        Err(TrustError::Proxy) => return Outcome::Refused(Refusal::ProxyRequired),
+        Err(error) => return Outcome::Refused(Refusal::Token(error)),
+        Ok(claimed) => claimed,
+    };
+    if !claimed.bearer {
+        shown.signed = Some(subject.as_str().into());
     }
+    if *user.jwt == *shown.credentials.jwt {
+        // All who present the same one share its text.
+        shown.credentials.jwt = user.jwt.clone();
+        shown.user = Some(user);
+    }
+    if asks(&account, &claimed) {
+        return match Inquiry::account(&account) {
+            Ok(inquiry) => ask(inquiry, shown, way, Some(operators)),
+            Err(error) => Outcome::Refused(Refusal::Token(error)),
+        };
+    }
+    Outcome::Granted(Grant {
+        account: Some(claimed.account.clone()),
+        user: subject.into(),
+        permissions: claimed.permissions.clone(),
+        claimed: Some(Arc::new(claimed)),
+    })
 }
 
 /// Whether an account has a service asked about this user.
@@ -542,12 +517,13 @@ fn asks(account: &Token, claimed: &Claimed) -> bool {
 }
 
 impl Known {
-    fn by_password(&self, given: &Secret, way: &Way<'_>) -> Outcome {
+    fn by_password(&self, shown: &Shown, way: &Way<'_>) -> Outcome {
+        let given = &shown.credentials.password;
         if let Some(refusal) = self.refusal(way) {
             return Outcome::Refused(refusal);
         }
         match &self.password {
-            Some(stored) => compare(stored, given, self.grant.clone()),
+            Some(stored) => compare(shown, stored, given, self.grant.clone()),
             // A user without password is known by something else, such as a certificate.
             None if given.expose().is_empty() => Outcome::Granted(self.grant.clone()),
             None => refused("wrong password"),
@@ -577,13 +553,29 @@ impl Known {
     }
 }
 
-fn compare(stored: &Secret, given: &Secret, grant: Grant) -> Outcome {
-    if password::is_slow(stored) {
-        Outcome::Slow(SlowCheck { stored: stored.clone(), given: given.clone(), grant })
-    } else if password::verify(stored, given) {
-        Outcome::Granted(grant)
-    } else {
-        refused("wrong password")
+fn compare(shown: &Shown, stored: &Secret, given: &Secret, grant: Grant) -> Outcome {
+    let matches = match shown.matches(stored, given) {
+        None if password::is_slow(stored) => {
+            return Outcome::Slow(SlowCheck { stored: stored.clone(), given: given.clone() }, grant);
+        }
+        None => password::verify(stored, given),
+        Some(matches) => matches,
+    };
+    if matches { Outcome::Granted(grant) } else { refused("wrong password") }
+}
+
+/// A service decides. What it said of this connection before is judged by the rules that it has now; another service is
+/// asked anew.
+fn ask(inquiry: Inquiry, shown: &Shown, way: &Way<'_>, operators: Option<&Operators>) -> Outcome {
+    let Some(answered) = shown.answered.as_ref().filter(|answered| answered.is_by(&inquiry)) else {
+        return Outcome::Ask(Box::new(inquiry));
+    };
+    let presented = way.presented(Proof::Shown);
+    let by = Judging { operators, presented: &presented, surroundings: way.context.surroundings };
+    match inquiry.admit(answered, &by) {
+        Ok(grant) => Outcome::Granted(grant),
+        Err(CalloutError::AccountMissing(key)) => Outcome::AccountNeeded(key),
+        Err(error) => Outcome::Refused(Refusal::Callout(error)),
     }
 }
 

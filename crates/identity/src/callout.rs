@@ -87,6 +87,9 @@ pub enum CalloutError {
     /// The service says no.
     #[error("the authorization service refuses: {0}")]
     Refused(String),
+    /// The account that the user is put into is not at hand.
+    #[error("the answer of the authorization service names an account that is not there: {0:?}")]
+    AccountMissing(String),
     /// The user is put where there is no place for it.
     #[error("the answer of the authorization service names an account that it may not: {0:?}")]
     Account(String),
@@ -155,28 +158,57 @@ impl Inquiry {
 
 /// What an answer is judged by.
 pub struct Judging<'a> {
-    /// This server's public key.
-    pub server: &'a str,
-    /// What it seals with.
-    pub keys: &'a Keys,
     /// Who is believed, in operator mode.
     pub operators: Option<&'a Operators>,
     /// How the connection came.
     pub presented: &'a Presented<'a>,
     /// What tokens are judged by.
     pub surroundings: &'a dyn Surroundings,
-    /// Whether the configuration has an account.
-    pub has_account: &'a dyn Fn(&str) -> bool,
+}
+
+/// What a service said of a connection: good for as long as the service may say so.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    asked: Inquiry,
+    issuer: Public,
+    issuer_account: String,
+    user: Arc<Token>,
+    jwt: Arc<str>,
+}
+
+impl Answered {
+    /// The account whose service it is.
+    pub(crate) fn service(&self) -> Option<&str> {
+        self.asked.account.as_deref()
+    }
+
+    /// Whether it is the answer of the service that this inquiry is for.
+    pub(crate) fn is_by(&self, inquiry: &Inquiry) -> bool {
+        let Inquiry { account, subject, xkey, rule } = &self.asked;
+        let same_rule = matches!(
+            (rule, &inquiry.rule),
+            (Rule::Configured { .. }, Rule::Configured { .. }) | (Rule::Account { .. }, Rule::Account { .. })
+        );
+        *account == inquiry.account && *subject == inquiry.subject && *xkey == inquiry.xkey && same_rule
+    }
 }
 
 impl Question {
-    /// Believes an answer, and says who the connection is.
-    pub fn judge(&self, answer: &[u8], by: &Judging<'_>) -> Result<Grant, CalloutError> {
+    /// Reads an answer, and verifies that it is the service's answer to this question and lets the connection in.
+    ///
+    /// `server` is this server's public key.
+    pub fn judge(
+        &self,
+        answer: &[u8],
+        server: &str,
+        keys: &Keys,
+        by: &Judging<'_>,
+    ) -> Result<Answered, CalloutError> {
         let opened;
         let text = match &self.inquiry.xkey {
             None => answer,
             Some(service) => {
-                opened = xkey::open(&by.keys.curve, service, answer).map_err(|_| CalloutError::Sealed)?;
+                opened = xkey::open(&keys.curve, service, answer).map_err(|_| CalloutError::Sealed)?;
                 &opened
             }
         };
@@ -188,10 +220,10 @@ impl Question {
         if token.subject != self.user {
             return Err(CalloutError::Other("user"));
         }
-        if token.audience != by.server {
+        if token.audience != server {
             return Err(CalloutError::Other("server"));
         }
-        self.check_issuer(&token, &answer.issuer_account)?;
+        self.inquiry.check_issuer(&token.issuer, &answer.issuer_account)?;
         if !answer.error.is_empty() {
             return Err(CalloutError::Refused(answer.error.clone()));
         }
@@ -202,13 +234,29 @@ impl Question {
         if user.subject != self.user {
             return Err(CalloutError::Other("user"));
         }
-        let claimed = match &self.inquiry.rule {
-            Rule::Configured { issuer, allowed } => configured_user(&user, &answer.jwt, issuer, allowed, by)?,
-            Rule::Account { token, allowed } => account_user(&user, &answer.jwt, token, allowed, by)?,
+        let answered = Answered {
+            asked: self.inquiry.clone(),
+            issuer: token.issuer,
+            issuer_account: answer.issuer_account.clone(),
+            user,
+            jwt: answer.jwt.as_str().into(),
         };
-        let name = if user.name.is_empty() { self.user.to_string() } else { user.name.clone() };
-        let (asked, mut permissions) = (self.inquiry.account.as_deref(), claimed.permissions.clone());
-        if matches!(self.inquiry.rule, Rule::Configured { .. }) && asked == Some(&*claimed.account) {
+        self.inquiry.admit(&answered, by).map(|_| answered)
+    }
+}
+
+impl Inquiry {
+    /// Who a connection is by an answer of this service, as long as the service may say so.
+    pub(crate) fn admit(&self, answered: &Answered, by: &Judging<'_>) -> Result<Grant, CalloutError> {
+        self.check_issuer(&answered.issuer, &answered.issuer_account)?;
+        let (user, jwt) = (&answered.user, &answered.jwt);
+        let claimed = match &self.rule {
+            Rule::Configured { issuer, allowed } => configured_user(user, jwt, issuer, allowed, by)?,
+            Rule::Account { token, allowed } => account_user(user, jwt, token, allowed, by)?,
+        };
+        let name = if user.name.is_empty() { user.subject.to_string() } else { user.name.clone() };
+        let (asked, mut permissions) = (self.account.as_deref(), claimed.permissions.clone());
+        if matches!(self.rule, Rule::Configured { .. }) && asked == Some(&*claimed.account) {
             permissions = Some(guarded(permissions.as_deref()));
         }
         let account = Some(claimed.account.clone());
@@ -216,9 +264,9 @@ impl Question {
         Ok(Grant { account, user: name.into(), permissions, claimed: Some(Arc::new(claimed)) })
     }
 
-    fn check_issuer(&self, token: &Token, issuer_account: &str) -> Result<(), CalloutError> {
-        let issuer = token.issuer.to_string();
-        let trusted = match &self.inquiry.rule {
+    fn check_issuer(&self, issuer: &Public, issuer_account: &str) -> Result<(), CalloutError> {
+        let issuer = issuer.to_string();
+        let trusted = match &self.rule {
             Rule::Configured { issuer: configured, .. } => issuer == *configured,
             Rule::Account { token: account, .. } => {
                 let own = account.subject.to_string();
@@ -234,7 +282,7 @@ impl Question {
 /// A user that the issuer of the configuration puts into one of its accounts.
 fn configured_user(
     user: &Arc<Token>,
-    jwt: &str,
+    jwt: &Arc<str>,
     issuer: &str,
     allowed: &[String],
     by: &Judging<'_>,
@@ -243,18 +291,18 @@ fn configured_user(
         return Err(CalloutError::Issuer);
     }
     let account = user.audience.as_str();
-    let named = !account.is_empty() && (by.has_account)(account);
+    let named = !account.is_empty() && by.surroundings.has_account(account);
     if !named || !(allowed.is_empty() || allowed.iter().any(|name| name == account || name == ANY)) {
         return Err(CalloutError::Account(account.to_owned()));
     }
     let claimed = configured(user, by.presented)?;
-    Ok(Claimed { jwt: jwt.into(), account: account.into(), account_name: account.into(), ..claimed })
+    Ok(Claimed { jwt: jwt.clone(), account: account.into(), account_name: account.into(), ..claimed })
 }
 
 /// A user that an account puts into itself or into another account that its token names.
 fn account_user(
     user: &Arc<Token>,
-    jwt: &str,
+    jwt: &Arc<str>,
     asked: &Token,
     allowed: &[String],
     by: &Judging<'_>,
@@ -265,8 +313,8 @@ fn account_user(
     if !itself && !allowed.iter().any(|name| *name == key || name == ANY) {
         return Err(CalloutError::Account(key));
     }
-    let account = by.surroundings.account(&key).ok_or(CalloutError::Account(key))?;
-    let user = UserToken { token: user.clone(), jwt: jwt.into() };
+    let account = by.surroundings.account(&key).ok_or(CalloutError::AccountMissing(key))?;
+    let user = UserToken { token: user.clone(), jwt: jwt.clone() };
     Ok(operators.admit(&user, &account, by.presented)?)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::callout;
 use crate::jwt::claims::Limit;
-use crate::jwt::trust::{Presented, Proof, Trust, TrustError, admit, comes_rightly, permissions};
+use crate::jwt::trust::{Presented, Trust, TrustError, admit, comes_rightly, permissions};
 use crate::jwt::{self, Body, Token};
 use crate::nkey::{Kind, Public};
 use crate::permission::Permissions;
@@ -63,6 +63,13 @@ pub struct UserToken {
     pub token: Arc<Token>,
     /// As it was presented. A bearer token is a secret.
     pub jwt: Arc<str>,
+}
+
+impl std::fmt::Debug for UserToken {
+    /// Without the text, which may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UserToken").field("subject", &self.token.subject).finish_non_exhaustive()
+    }
 }
 
 /// The operators of the configuration. Immutable but for what it remembers.
@@ -228,17 +235,6 @@ impl Operators {
             until: admitted.until,
             account_until: admitted.account_until,
         })
-    }
-
-    /// What a connection that is here may do by its account's present token.
-    pub fn again(
-        &self,
-        claimed: &Claimed,
-        account: &Token,
-        presented: &Presented<'_>,
-    ) -> Result<Claimed, TrustError> {
-        let user = UserToken { token: claimed.token.clone(), jwt: claimed.jwt.clone() };
-        self.admit(&user, account, &Presented { proof: Proof::Shown, ..*presented })
     }
 }
 

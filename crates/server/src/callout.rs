@@ -2,23 +2,24 @@
 
 use crate::client::Rejection;
 use crate::internal::{Answer, Desk, Outgoing};
+use crate::policy::Identity;
 use crate::registry::{Introduction, Session};
 use crate::share::Share;
 use crate::shared::Shared;
 use crate::system;
 use crate::tokens::clock::now;
 use crate::tokens::resolver::Reach;
-use crate::tokens::review;
 use crate::verifier::{self, Verdict};
 use data_encoding::BASE64;
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::peer::Peer;
-use dialtone_identity::authenticator::{Grant, Refusal, Surroundings};
-use dialtone_identity::callout::{CalloutError, Inquiry, Judging, Question, SUBJECT, XKEY_HEADER};
+use dialtone_identity::authenticator::{Refusal, Shown, Surroundings};
+use dialtone_identity::callout::{Answered, CalloutError, Inquiry, Judging, Question, SUBJECT, XKEY_HEADER};
 use dialtone_identity::jwt::Token;
 use dialtone_identity::jwt::authorization::{
     AuthorizationRequest, ClientInformation, ClientTls, ConnectOptions, ServerId,
 };
+use dialtone_identity::jwt::trust::{Presented, Proof};
 use dialtone_identity::operator::UserToken;
 use dialtone_wire::Connect;
 use std::sync::Arc;
@@ -109,8 +110,8 @@ fn no_answer(why: &'static str) -> Refusal {
     Refusal::Callout(CalloutError::NoAnswer(why))
 }
 
-fn decide(session: &Arc<Session>, outcome: Result<Grant, Refusal>) {
-    session.put_verdict(outcome.map_or_else(Verdict::Refused, Verdict::Granted));
+fn decide(session: &Arc<Session>, outcome: Result<Answered, Refusal>) {
+    session.put_verdict(Verdict::Answered(outcome.map(Box::new)));
     Peer::call_owner(&session.peer);
 }
 
@@ -126,6 +127,10 @@ impl Surroundings for Reaching<'_> {
         now()
     }
 
+    fn has_account(&self, name: &str) -> bool {
+        self.0.account(name).is_some()
+    }
+
     fn time_of_day(&self, zone: &str) -> Option<i64> {
         self.0.time_of_day(zone)
     }
@@ -136,20 +141,25 @@ fn judge(
     session: &Session,
     question: &Question,
     answer: &[u8],
-) -> Result<Grant, Refusal> {
+) -> Result<Answered, Refusal> {
     let policy = shared.policy();
     // The answer is for a key that was made for it; the service has seen what the connection presents.
     let time_of_day = |zone: &str| shared.time_of_day(zone);
-    let presented = review::shown(session, &time_of_day);
+    let presented = Presented {
+        proof: Proof::Shown,
+        connection_type: session.way.connection_type(),
+        proxied: session.proxy.get().is_some(),
+        address: session.remote().map(|remote| remote.ip()),
+        now: now(),
+        time_of_day: &time_of_day,
+    };
     let by = Judging {
-        server: &shared.identity.id,
-        keys: &shared.identity.keys,
         operators: policy.authenticator.operators(),
         presented: &presented,
         surroundings: &Reaching(shared),
-        has_account: &|name| shared.account(name).is_some(),
     };
-    question.judge(answer, &by).map_err(Refusal::Callout)
+    let Identity { id, keys, .. } = &shared.identity;
+    question.judge(answer, id, keys, &by).map_err(Refusal::Callout)
 }
 
 /// Bytes that a request takes while it waits, about.
@@ -175,19 +185,20 @@ pub(crate) fn waiting_bytes(request: &AuthorizationRequest) -> usize {
 pub(crate) fn request(
     shared: &Shared,
     session: &Session,
-    connect: &Connect,
-    nonce: &str,
+    said: &Connect,
+    shown: &Shown,
 ) -> AuthorizationRequest {
+    let Shown { credentials, nonce, .. } = shown;
     let policy = shared.policy();
     // Its signature is verified, and it is remembered: it was presented before.
-    let presented = policy.authenticator.operators().and_then(|all| all.presented(&connect.jwt).ok());
+    let presented = policy.authenticator.operators().and_then(|all| all.presented(&credentials.jwt).ok());
     let (jwt, by_token, name_tag, tags) = match presented {
         Some(UserToken { jwt, token }) => {
             (jwt.to_string(), token.subject.to_string(), token.name.clone(), token.tags.clone())
         }
-        None => (connect.jwt.clone(), String::new(), String::new(), Vec::new()),
+        None => (credentials.jwt.to_string(), String::new(), String::new(), Vec::new()),
     };
-    let user = match (&*connect.nkey, &*connect.user, &*connect.auth_token) {
+    let user = match (&*credentials.nkey, &*credentials.user, credentials.token.expose()) {
         ("", "", "") => by_token,
         ("", "", _) if by_token.is_empty() => "[REDACTED]".to_owned(),
         ("", "", _) => by_token,
@@ -207,25 +218,25 @@ pub(crate) fn request(
             host: session.remote().map(|remote| remote.ip().to_string()).unwrap_or_default(),
             id: session.peer.id.0,
             user,
-            name: connect.name.clone(),
+            name: said.name.clone(),
             name_tag,
             tags,
             kind: "Client".to_owned(),
             transport: "nats".to_owned(),
-            nonce: if connect.sig.is_empty() { String::new() } else { nonce.to_owned() },
+            nonce: if credentials.signature.is_empty() { String::new() } else { nonce.to_string() },
             ..ClientInformation::default()
         },
         connect: ConnectOptions {
             jwt,
-            nkey: connect.nkey.clone(),
-            signed_nonce: connect.sig.clone(),
-            token: connect.auth_token.clone(),
-            user: connect.user.clone(),
-            password: connect.pass.clone(),
-            name: connect.name.clone(),
-            lang: connect.lang.clone(),
-            version: connect.version.clone(),
-            protocol: connect.protocol,
+            nkey: credentials.nkey.clone(),
+            signed_nonce: credentials.signature.clone(),
+            token: credentials.token.expose().to_owned(),
+            user: credentials.user.clone(),
+            password: credentials.password.expose().to_owned(),
+            name: said.name.clone(),
+            lang: said.lang.clone(),
+            version: said.version.clone(),
+            protocol: said.protocol,
         },
         tls: session.secured.get().map(|secured| {
             let chain: Vec<String> = secured.certificates.iter().map(|der| pem(der)).collect();

@@ -20,6 +20,7 @@ mod process;
 mod rates;
 pub mod registry;
 mod reload;
+mod review;
 pub mod share;
 pub mod shared;
 mod sharing;

@@ -7,6 +7,7 @@ use dialtone_broker::account::AccountId;
 use dialtone_broker::peer::{ClientId, Peer};
 use dialtone_broker::sharing::requester::{Card, Describe};
 use dialtone_broker::subscription::Subscription;
+use dialtone_identity::authenticator::Shown;
 use dialtone_identity::operator::Claimed;
 use dialtone_net::Secured;
 use dialtone_wire::CloseReason;
@@ -72,21 +73,23 @@ pub struct Session {
     /// The same, to measure by.
     pub start_instant: Instant,
     /// What CONNECT said.
-    pub introduction: OnceLock<Introduction>,
+    introduction: Mutex<Option<Arc<Introduction>>>,
     /// What the server made of it when it came in without a CONNECT.
-    pub assumed: OnceLock<Box<Introduction>>,
+    assumed: Mutex<Option<Arc<Introduction>>>,
     /// What the TLS handshake agreed on.
     pub secured: OnceLock<Secured>,
     /// The trusted proxy that signed for it, by its public NKey.
     pub proxy: OnceLock<Arc<str>>,
     /// How the log calls it.
     who: Mutex<Arc<str>>,
-    verdict: Mutex<Option<Verdict>>,
+    verdicts: Mutex<Vec<Verdict>>,
+    /// What it came in with; `None`: nothing, not even a CONNECT.
+    shown: Mutex<Option<Arc<Shown>>>,
     claimed: Mutex<Option<Arc<Claimed>>>,
     activity_us: AtomicU64,
     /// Who it is: a name in the configuration, the NKey of a token, or the name that an authorization service gave it;
     /// empty for nobody.
-    pub(crate) user: OnceLock<Arc<str>>,
+    user: Mutex<Option<Arc<str>>>,
     used: Mutex<Option<Box<Mark>>>,
     /// Why it was not let in.
     pub(crate) rejection: OnceLock<Box<Rejection>>,
@@ -107,15 +110,16 @@ impl Session {
             remote: Mutex::new(remote),
             start: SystemTime::now(),
             start_instant: now,
-            introduction: OnceLock::new(),
-            assumed: OnceLock::new(),
+            introduction: Mutex::default(),
+            assumed: Mutex::default(),
             secured: OnceLock::new(),
             proxy: OnceLock::new(),
             who: Mutex::new(who.into()),
-            verdict: Mutex::new(None),
+            verdicts: Mutex::default(),
+            shown: Mutex::default(),
             claimed: Mutex::new(None),
             activity_us: AtomicU64::new(0),
-            user: OnceLock::new(),
+            user: Mutex::default(),
             used: Mutex::new(None),
             rejection: OnceLock::new(),
             refused_msgs: AtomicU64::new(0),
@@ -124,8 +128,58 @@ impl Session {
     }
 
     /// Who it is, as far as it is known: by its CONNECT, or without one.
-    pub fn known(&self) -> Option<&Introduction> {
-        self.introduction.get().or_else(|| self.assumed.get().map(|assumed| &**assumed))
+    pub fn known(&self) -> Option<Arc<Introduction>> {
+        self.introduction().or_else(|| self.assumed.lock().clone())
+    }
+
+    /// What CONNECT said.
+    pub fn introduction(&self) -> Option<Arc<Introduction>> {
+        self.introduction.lock().clone()
+    }
+
+    /// Keeps what its first CONNECT said.
+    pub fn introduce(&self, introduction: Introduction) {
+        self.introduction.lock().get_or_insert_with(|| introduction.into());
+    }
+
+    /// Keeps what the server made of it when it came in without a CONNECT.
+    pub fn assume(&self, introduction: Introduction) {
+        self.assumed.lock().get_or_insert_with(|| introduction.into());
+    }
+
+    /// Who it is, if it is in.
+    pub(crate) fn user(&self) -> Option<Arc<str>> {
+        self.user.lock().clone()
+    }
+
+    /// It is this user from now on, for its rates and in what is shown of it.
+    pub(crate) fn set_user(&self, user: &Arc<str>) {
+        *self.user.lock() = Some(user.clone());
+        for known in [&self.introduction, &self.assumed] {
+            if let Some(known) = known.lock().as_mut().filter(|known| *known.user != **user) {
+                Arc::make_mut(known).user = user.to_string();
+            }
+        }
+    }
+
+    /// What it came in with.
+    pub fn shown(&self) -> Option<Arc<Shown>> {
+        self.shown.lock().clone()
+    }
+
+    /// It is in with this.
+    pub fn set_shown(&self, shown: Shown) {
+        *self.shown.lock() = Some(Arc::new(shown));
+    }
+
+    /// Keeps what was found out about what it came in with, unless it has shown something else meanwhile.
+    pub(crate) fn remember(&self, before: Option<&Arc<Shown>>, shown: Shown) {
+        let mut kept = self.shown.lock();
+        if let (Some(kept), Some(before)) = (kept.as_mut(), before)
+            && Arc::ptr_eq(kept, before)
+        {
+            *kept = Arc::new(shown);
+        }
     }
 
     /// The key that issued its token. With an NKey of the configuration the official server tells the account.
@@ -159,12 +213,13 @@ impl Session {
 
     /// Leaves the answer of a check that took long.
     pub fn put_verdict(&self, verdict: Verdict) {
-        *self.verdict.lock() = Some(verdict);
+        self.verdicts.lock().push(verdict);
     }
 
-    /// Takes that answer, if it is there.
+    /// Takes such an answer, if one is there.
     pub fn take_verdict(&self) -> Option<Verdict> {
-        self.verdict.lock().take()
+        let mut verdicts = self.verdicts.lock();
+        (!verdicts.is_empty()).then(|| verdicts.remove(0))
     }
 
     /// What its token gives it, if it came by one.
@@ -172,9 +227,9 @@ impl Session {
         self.claimed.lock().clone()
     }
 
-    /// Says what its token gives it from now on.
-    pub fn set_claimed(&self, claimed: Arc<Claimed>) {
-        *self.claimed.lock() = Some(claimed);
+    /// Says what its token gives it from now on; `None`: it is a user of the configuration.
+    pub fn set_claimed(&self, claimed: Option<Arc<Claimed>>) {
+        *self.claimed.lock() = claimed;
     }
 
     /// Whether its token is of the account with this key.
@@ -182,10 +237,15 @@ impl Session {
         self.claimed.lock().as_ref().is_some_and(|claimed| *claimed.account == *account)
     }
 
+    /// Whether the authorization service of the account with this key let it in.
+    pub fn is_let_in_by(&self, account: &str) -> bool {
+        self.shown.lock().as_ref().is_some_and(|shown| shown.service() == Some(account))
+    }
+
     /// What it uses counts, if it is in an account and did not count before.
     pub(crate) fn begin_use(&self, now: Instant, since: Since) {
         let Some(account) = self.peer.place().account else { return };
-        let id = self.user.get().cloned().unwrap_or_else(|| "".into());
+        let id = self.user().unwrap_or_else(|| "".into());
         let name = self.claimed().map(|claimed| claimed.name.clone()).filter(|name| **name != *id);
         let user = User { id, name: name.map(Into::into) };
         let refused_msgs = self.refused_msgs.load(Ordering::Relaxed);
@@ -226,7 +286,7 @@ impl Session {
 
 impl Describe for Session {
     fn card(&self) -> Card {
-        let said = self.known().cloned().unwrap_or_default();
+        let said = self.known().map(Arc::unwrap_or_clone).unwrap_or_default();
         let claimed = self.claimed();
         let claims = claimed.as_deref();
         Card {

@@ -2,18 +2,14 @@
 
 use crate::log::Event;
 use crate::policy::Policy;
-use crate::registry::Session;
+use crate::review::{self, report};
 use crate::shared::Shared;
 use crate::tls::{News, Stop};
 use crate::verifier::Chore;
 use dialtone_broker::account::AccountId;
-use dialtone_broker::peer::Place;
 use dialtone_config::options::AccountLimits;
 use dialtone_config::plan::{self, Change, plan};
 use dialtone_config::{ConfigErrors, Options};
-use dialtone_identity::authenticator::Grant;
-use dialtone_identity::permission::{Permissions, Subscribing};
-use dialtone_wire::client::encode;
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,7 +51,7 @@ fn take_over(shared: &Arc<Shared>, options: Result<Options, ConfigErrors>) -> Re
     if changes.contains(&Change::Users) {
         // Other threads may have tokens to look up for this; a reload does not wait for them.
         shared.verifier.raise(Chore::RenewTokens);
-        renew_rights(shared, &old);
+        review_all(shared);
         enforce_account_limits(shared);
     }
     if changes.contains(&Change::Limits) {
@@ -114,63 +110,14 @@ pub(crate) fn staples(shared: &Arc<Shared>) -> Stop {
     stop
 }
 
-/// Connections that still have the right to be here stay, with the rights they have now.
-fn renew_rights(shared: &Arc<Shared>, old: &Policy) {
-    let new = shared.policy();
+/// Who may be here by the new policy stays, with the rights that it gives.
+fn review_all(shared: &Shared) {
     for session in shared.registry.open() {
-        let Some(introduction) = session.known() else { continue };
-        let user = introduction.user.as_str();
-        if session.claimed().is_some() {
-            // A service vouched for it, or its token does: users of the configuration are no matter.
-            if old.options.authorization.callout != new.options.authorization.callout {
-                tell(&session, ProtocolError::Authorization);
-                session.peer.close(CloseReason::AuthenticationViolation);
-            }
-            continue;
-        }
-        let (before, now) = (old.authenticator.find(user), new.authenticator.find(user));
-        let same_secret = old.authenticator.password(user) == new.authenticator.password(user)
-            && old.options.authorization.token == new.options.authorization.token;
-        let stays = match (before, now) {
-            (Some(before), Some(now)) => before.account == now.account && same_secret,
-            // It came without being a user: that must still be possible.
-            (None, None) => same_secret && old.auth_required() == new.auth_required(),
-            _ => false,
-        };
-        if !stays {
-            // A user that is gone or is in another account is closed without a word, as by the official server.
-            let same_place = |now: &Grant| before.is_some_and(|before| before.account == now.account);
-            if now.is_some_and(same_place) || before.is_none() {
-                tell(&session, ProtocolError::Authorization);
-                session.peer.close(CloseReason::AuthenticationViolation);
-            } else {
-                session.peer.close(CloseReason::ClientClosed);
-            }
-            continue;
-        }
-        let proxy = session.proxy.get().map(|key| &**key);
-        if let Some(refusal) = new.authenticator.refuses_way(user, proxy) {
-            let who = session.who();
-            shared.log.say(Event::ClientCreated, &who, format_args!("{}", refusal.text()));
-            let text = format_args!("authentication error - User {user:?}");
-            shared.log.say(Event::AuthenticationFailed, &who, text);
-            tell(&session, ProtocolError::Authorization);
-            session.peer.close(crate::client::close_reason(&refusal));
-            continue;
-        }
-        if let Some(now) = now {
-            give(&session, now.permissions.clone());
-        }
+        review::session(shared, &session);
     }
     for account in shared.accounts() {
         account.forget_matches();
     }
-}
-
-pub(crate) fn tell(session: &Session, error: ProtocolError) {
-    let mut bytes = Vec::new();
-    encode::error(&mut bytes, error.text());
-    session.peer.send(&bytes, Instant::now());
 }
 
 /// Closes the youngest connections beyond the new limit.
@@ -178,7 +125,7 @@ fn enforce_connections_max(shared: &Shared) {
     let max = shared.policy().options.limits.connections_max;
     if max > 0 {
         for session in shared.registry.open().iter().skip(max) {
-            tell(session, ProtocolError::ServerConnectionsExceeded);
+            report(session, ProtocolError::ServerConnectionsExceeded);
             session.peer.close(CloseReason::MaxConnectionsExceeded);
         }
     }
@@ -199,37 +146,14 @@ fn enforce_account_limits(shared: &Shared) {
         let count = connections.entry(account.id).or_default();
         *count += 1;
         if limits.connections_max.is_some_and(|max| *count > max) {
-            tell(&session, ProtocolError::AccountConnectionsExceeded);
+            report(&session, ProtocolError::AccountConnectionsExceeded);
             session.peer.close(CloseReason::MaxAccountConnectionsExceeded);
             continue;
         }
         let subscriptions = session.peer.subscriptions().len() as u64;
         if limits.subscriptions_max.is_some_and(|max| subscriptions > max) {
-            tell(&session, ProtocolError::SubscriptionsExceeded);
+            report(&session, ProtocolError::SubscriptionsExceeded);
             session.peer.close(CloseReason::MaxSubscriptionsExceeded);
         }
-    }
-}
-
-/// Gives a connection other rights; subscriptions that they do not cover end.
-pub(crate) fn give(session: &Session, permissions: Option<Arc<Permissions>>) {
-    let peer = &session.peer;
-    let place = peer.place();
-    peer.set_place(Place { account: place.account, permissions: permissions.clone() });
-    let Some(permissions) = permissions else { return };
-    let all: Vec<_> = peer.subscriptions().iter().cloned().collect();
-    for subscription in all {
-        if permissions.can_subscribe(subscription.filter(), subscription.queue()) != Subscribing::Denied {
-            continue;
-        }
-        peer.unsubscribe(&subscription);
-        let filter = String::from_utf8_lossy(subscription.filter()).into_owned();
-        let sid = String::from_utf8_lossy(subscription.sid()).into_owned();
-        let mut bytes = Vec::new();
-        encode::error(
-            &mut bytes,
-            &format!("Permissions Violation for Subscription to {filter:?} (sid {sid:?})"),
-        );
-        peer.send(&bytes, Instant::now());
     }
 }

@@ -149,6 +149,12 @@ impl Shared {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// What decides who may be here: changes with the policy and with the JWT of any account. Whoever applies a decision
+    /// compares it with that from before, and decides again if it is another.
+    pub fn version(&self) -> (u32, u64) {
+        (self.generation(), self.tokens.version())
+    }
+
     /// Puts another policy in force.
     pub fn set_policy(&self, policy: Policy) {
         *self.policy.write() = Arc::new(policy);

@@ -10,7 +10,8 @@ use crate::share::{Lane, LaneFigures, Share};
 use crate::shared::Shared;
 use crate::tokens::resolver::Reach;
 use dialtone_broker::peer::Peer;
-use dialtone_identity::authenticator::{Grant, Refusal, SlowCheck};
+use dialtone_identity::authenticator::{Checked, Refusal, SlowCheck};
+use dialtone_identity::callout::Answered;
 use dialtone_net::threads::{Progress, Watch};
 use std::io;
 use std::sync::Arc;
@@ -34,13 +35,13 @@ pub enum Check {
     Account(String),
 }
 
-/// What came of a check.
+/// What came of a check: evidence, by which the policy in force when it arrives decides.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Come in.
-    Granted(Grant),
-    /// No, for this reason.
-    Refused(Refusal),
+    /// Whether a password is the one.
+    Checked(Checked),
+    /// What an authorization service said, or why it does not count.
+    Answered(Result<Box<Answered>, Refusal>),
     /// The account's token is at hand, or not to be had.
     LookAgain,
     /// Nobody looked: too many wait, and most of them from where this one came from.
@@ -120,18 +121,29 @@ impl Verifier {
     pub fn take(&self, check: Check, session: Arc<Session>) {
         match check {
             Check::Password(check) => {
-                let checked = session.clone();
-                let run = move |_: &Arc<Shared>| {
-                    let refused = || Verdict::Refused(Refusal::Credentials("wrong password"));
-                    decide(&checked, check.run().map_or_else(refused, Verdict::Granted));
-                };
-                put(&self.passwords, Lane::Login, Share::stranger(&session), Some(session), Box::new(run));
+                self.check_password(check, session, Lane::Login);
             }
             Check::Account(key) => {
                 let checked = session.clone();
                 self.take_lookup(session, move |shared| decide(&checked, look_up(shared, &key)));
             }
         }
+    }
+
+    /// Takes the check of a session that is in, and of which a reload wants to know whether its password is the one. It
+    /// comes before all logins.
+    pub fn take_review(&self, check: SlowCheck, session: Arc<Session>) {
+        self.check_password(check, session, Lane::Control);
+    }
+
+    fn check_password(&self, check: SlowCheck, session: Arc<Session>, lane: Lane) {
+        let share = match session.peer.place().account {
+            Some(account) if lane == Lane::Control => Share::account(&account),
+            _ => Share::stranger(&session),
+        };
+        let checked = session.clone();
+        let run = move |_: &Arc<Shared>| decide(&checked, Verdict::Checked(check.run()));
+        put(&self.passwords, lane, share, Some(session), Box::new(run));
     }
 
     /// Takes work for which accounts may have to be looked up, and that a connection waits for.

@@ -39,6 +39,9 @@ impl Surroundings for World {
     fn time_of_day(&self, _: &str) -> Option<i64> {
         Some(0)
     }
+    fn has_account(&self, name: &str) -> bool {
+        ["APP", "AUTH", "$G"].contains(&name)
+    }
 }
 
 fn configured_by(allowed: &[&str], xkey: bool) -> Inquiry {
@@ -118,15 +121,12 @@ fn judge(
         now: NOW,
         time_of_day: &|_| Some(0),
     };
-    let by = Judging {
-        server: &keys().seed.public().to_string(),
-        keys: &keys(),
-        operators,
-        presented: &presented,
-        surroundings: world,
-        has_account: &|name| ["APP", "AUTH", "$G"].contains(&name),
-    };
-    question.judge(answer, &by)
+    let by = Judging { operators, presented: &presented, surroundings: world };
+    let server = keys().seed.public().to_string();
+    let answered = question.judge(answer, &server, &keys(), &by)?;
+    // Asked again, the same service's answer says the same.
+    assert!(answered.is_by(&question.inquiry));
+    question.inquiry.admit(&answered, &by)
 }
 
 #[track_caller]

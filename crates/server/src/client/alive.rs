@@ -63,11 +63,22 @@ impl Client {
 
     /// Works out when its token or its account's is over: the earlier of the two counts.
     pub(super) fn take_end(&mut self, now: Instant) {
-        let Some(claimed) = self.session.claimed() else { return };
+        let Some(claimed) = self.session.claimed() else {
+            self.ends = None;
+            return;
+        };
         let user = claimed.until.map(|second| (second, ProtocolError::AuthenticationExpired));
         let account = claimed.account_until.map(|second| (second, ProtocolError::AccountExpired));
         let first = user.into_iter().chain(account).min_by_key(|(second, _)| *second);
         self.ends = first.map(|(second, error)| (clock::instant(second, now), error));
+    }
+
+    /// Whether a reload has let in who says nothing.
+    fn is_let_in_meanwhile(&mut self, turn: &mut Turn) -> bool {
+        if self.generation != self.shared.generation() {
+            self.renew(turn.now());
+        }
+        !self.policy.auth_required() && self.connect_without_credentials(turn)
     }
 
     /// When the client has taken nothing for too long.
@@ -87,6 +98,7 @@ impl Client {
         }
         if let Phase::AwaitingConnect { until } = self.phase
             && until <= now
+            && !self.is_let_in_meanwhile(turn)
         {
             self.log(Event::AuthenticationTimeout, format_args!("Authentication Timeout"));
             self.shared.troubles.count_failed_login(LoginFailure::Timeout);

@@ -5,16 +5,17 @@ use crate::callout;
 use crate::internal::Desk;
 use crate::log::Event;
 use crate::registry::Introduction;
+use crate::review;
 use crate::system;
-use crate::tokens::review;
 use crate::troubles::LoginFailure;
 use crate::verifier::{Check, Verdict};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Place;
 use dialtone_config::Secret;
-use dialtone_identity::authenticator::{Context, Credentials, Grant, Outcome, Refusal};
+use dialtone_identity::authenticator::{Credentials, Grant, Outcome, Refusal, Shown};
 use dialtone_identity::callout::Inquiry;
+use dialtone_identity::jwt::authorization::AuthorizationRequest;
 use dialtone_identity::jwt::trust::TrustError;
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
 use std::sync::Arc;
@@ -34,6 +35,20 @@ pub(crate) fn close_reason(refusal: &Refusal) -> CloseReason {
         }
         Refusal::ProxyNotTrusted => CloseReason::ProxyNotTrusted,
         Refusal::ProxyRequired => CloseReason::ProxyRequired,
+    }
+}
+
+/// Takes what shows who the client is out of its CONNECT.
+fn credentials(connect: &mut Connect) -> Credentials {
+    use std::mem::take;
+    Credentials {
+        user: take(&mut connect.user),
+        password: Secret::new(take(&mut connect.pass)),
+        token: Secret::new(take(&mut connect.auth_token)),
+        nkey: take(&mut connect.nkey),
+        signature: take(&mut connect.sig),
+        proxy_signature: take(&mut connect.proxy_sig),
+        jwt: take(&mut connect.jwt).into(),
     }
 }
 
@@ -63,78 +78,81 @@ impl Client {
     /// A client that does not say CONNECT is the user that connections without credentials are, if there is one;
     /// otherwise it is refused. True if it may go on.
     pub(super) fn connect_without_credentials(&mut self, turn: &mut Turn) -> bool {
-        if !self.policy.authenticator.takes_silence() {
-            self.refuse_user(Refusal::Credentials("no CONNECT"), "", turn);
-            return false;
-        }
-        self.authenticate(&NOTHING, turn);
+        self.presented = Some(Box::new(Shown::silence()));
+        self.authenticate(turn);
         self.phase == Phase::Open
     }
 
-    fn introduce(&mut self, connect: Connect, turn: &mut Turn) {
+    fn introduce(&mut self, mut connect: Connect, turn: &mut Turn) {
         // An account in CONNECT is never obeyed (CVE-2022-24450).
-        if !connect.account.is_empty() || connect.new_account {
-            return self.refuse_user(Refusal::Credentials("account in CONNECT"), &connect.user, turn);
+        let in_account = !connect.account.is_empty() || connect.new_account;
+        let only_options = self.manner.introduced && !connect.has_credentials();
+        if !only_options {
+            self.presented = Some(Box::new(Shown::new(credentials(&mut connect), &self.nonce)));
         }
-        if self.manner.introduced && !connect.has_credentials() {
+        self.pending = Some(Box::new(connect));
+        if in_account {
+            return self.refuse_user(Refusal::Credentials("account in CONNECT"), turn);
+        }
+        if only_options {
             // Who it is was asked and answered; only its manner changes.
-            self.pending = Some(Box::new(connect));
             return self.finish_connect(turn);
         }
         self.phase = Phase::Checking;
-        self.pending = Some(Box::new(connect.clone()));
-        self.authenticate(&connect, turn);
+        self.authenticate(turn);
         if self.phase == Phase::Open {
             self.finish_connect(turn);
         }
     }
 
-    fn authenticate(&mut self, connect: &Connect, turn: &mut Turn) {
-        let credentials = Credentials {
-            user: connect.user.clone(),
-            password: Secret::new(connect.pass.clone()),
-            token: Secret::new(connect.auth_token.clone()),
-            nkey: connect.nkey.clone(),
-            signature: connect.sig.clone(),
-            proxy_signature: connect.proxy_sig.clone(),
-            jwt: connect.jwt.clone(),
-        };
-        let certificate = self.session.secured.get().and_then(|s| s.certificates.first());
-        let context = Context {
-            nonce: self.nonce.as_bytes(),
-            connection_type: self.session.way.connection_type(),
-            certificate: certificate.map(AsRef::as_ref),
-            address: self.session.remote().map(|remote| remote.ip()),
-            surroundings: &*self.shared,
-        };
-        let version = self.shared.tokens.version();
-        let answer = self.policy.authenticator.authenticate(&credentials, &context);
-        if let Some(proxy) = answer.proxy {
-            // Set once: only a first CONNECT is checked.
-            let _ = self.session.proxy.set(proxy);
+    /// Asks whether it may come in by what it has shown so far, and carries the answer out.
+    fn authenticate(&mut self, turn: &mut Turn) {
+        if self.generation != self.shared.generation() {
+            self.renew(turn.now());
         }
-        match answer.outcome {
+        let version = self.shared.version();
+        let Some(mut shown) = self.presented.take() else { return };
+        let outcome =
+            self.policy.authenticator.authenticate(&mut shown, &review::context(&self.shared, &self.session));
+        if let Some(proxy) = shown.proxy() {
+            // Set once: only a first CONNECT is checked.
+            let _ = self.session.proxy.set(proxy.clone());
+        }
+        let shown = self.presented.insert(shown);
+        match outcome {
             Outcome::Granted(grant) => {
                 self.let_in(grant, turn);
-                if self.shared.tokens.version() != version {
-                    // A token came in force meanwhile, and whoever looked at connections did not see this one.
-                    review::connection(&self.shared, &self.session);
-                }
+                self.review(version, turn);
             }
-            Outcome::Refused(why) => self.refuse_user(why, &connect.user, turn),
-            Outcome::Slow(check) => self.check_elsewhere(Check::Password(check)),
-            Outcome::Ask(inquiry) => self.ask_service(*inquiry, connect),
-            Outcome::AccountNeeded(_) if std::mem::replace(&mut self.looked_up, true) => {
-                self.refuse_user(Refusal::Token(TrustError::Unknown), &connect.user, turn);
+            Outcome::Refused(why) => self.refuse_user(why, turn),
+            Outcome::Slow(check, _) => self.check_elsewhere(Check::Password(check)),
+            Outcome::Ask(inquiry) => {
+                let said = self.pending.as_deref().unwrap_or(&NOTHING);
+                let request = callout::request(&self.shared, &self.session, said, shown);
+                self.ask_service(*inquiry, request);
             }
-            Outcome::AccountNeeded(key) => self.check_elsewhere(Check::Account(key)),
+            Outcome::AccountNeeded(key) if self.looked_up.as_ref() == Some(&key) => {
+                self.refuse_user(Refusal::Token(TrustError::Unknown), turn);
+            }
+            Outcome::AccountNeeded(key) => {
+                self.looked_up = Some(key.clone());
+                self.check_elsewhere(Check::Account(key));
+            }
+        }
+    }
+
+    /// If what decides who may be here changed since `version`, whoever changed it may not have seen this client in its
+    /// place: it is asked about again.
+    pub(super) fn review(&mut self, version: (u32, u64), turn: &mut Turn) {
+        if self.shared.version() != version {
+            review::session(&self.shared, &self.session);
+            self.take_place(turn.now());
         }
     }
 
     /// A service is asked who this is. Nothing more is read until it has answered, or time is over.
-    fn ask_service(&mut self, inquiry: Inquiry, connect: &Connect) {
+    fn ask_service(&mut self, inquiry: Inquiry, request: AuthorizationRequest) {
         self.phase = Phase::Checking;
-        let request = callout::request(&self.shared, &self.session, connect, &self.nonce);
         let session = self.session.clone();
         let bytes = callout::waiting_bytes(&request);
         let ask = move |desk: &mut Desk| callout::ask(desk, session, inquiry, request);
@@ -147,81 +165,85 @@ impl Client {
         self.shared.verifier.take(check, self.session.clone());
     }
 
-    /// The answer of a check that took long has come. True if the client may go on.
-    pub(super) fn take_verdict(&mut self, turn: &mut Turn) -> bool {
-        if self.phase != Phase::Checking {
-            return false;
-        }
-        match self.session.take_verdict() {
-            None => return false,
-            Some(Verdict::Refused(why)) => {
-                let user = self.pending.as_ref().map(|c| c.user.clone()).unwrap_or_default();
-                self.refuse_user(why, &user, turn);
-            }
-            Some(Verdict::Granted(grant)) => {
-                self.let_in(grant, turn);
-                if self.policy.authenticator.operators().is_some() {
-                    // Its account's token may be another one than that which the answer was judged by.
-                    review::connection(&self.shared, &self.session);
+    /// Answers of checks that took long have come. True if the client may go on.
+    ///
+    /// They are evidence: the policy in force decides, of a CONNECT that is being checked as of a session that is in.
+    pub(super) fn take_verdicts(&mut self, turn: &mut Turn) -> bool {
+        let was_checking = self.phase == Phase::Checking;
+        while let Some(verdict) = self.session.take_verdict() {
+            let pending = self.presented.as_mut().filter(|_| self.phase == Phase::Checking);
+            match (verdict, pending) {
+                (Verdict::Checked(checked), pending) => {
+                    if pending.is_some_and(|shown| shown.learn(checked.clone())) {
+                        self.authenticate(turn);
+                    } else {
+                        review::checked(&self.shared, &self.session, checked);
+                    }
                 }
-            }
-            Some(Verdict::Overloaded) => {
-                self.shared.troubles.count_failed_login(LoginFailure::Overloaded);
-                // Nobody looked at what it presents: it is not called wrong, and is to come again.
-                self.log(
-                    Event::LimitReached,
-                    format_args!("too many logins wait, most of them from its address"),
-                );
-                let (error, reason) =
-                    (ProtocolError::ConnectionThrottled, CloseReason::MaxConnectionsExceeded);
-                self.refuse(error, reason, turn);
-            }
-            Some(Verdict::LookAgain) => {
-                let connect = self.pending.as_deref().cloned().unwrap_or_default();
-                self.authenticate(&connect, turn);
+                (Verdict::Answered(Ok(answered)), Some(shown)) => {
+                    shown.answered(*answered);
+                    self.authenticate(turn);
+                }
+                (Verdict::Answered(Err(why)), Some(_)) => self.refuse_user(why, turn),
+                (Verdict::Answered(outcome), None) => {
+                    review::answered(&self.shared, &self.session, outcome.map(|answered| *answered));
+                }
+                (Verdict::LookAgain, Some(_)) => self.authenticate(turn),
+                (Verdict::LookAgain, None) => {}
+                (Verdict::Overloaded, Some(_)) => {
+                    self.shared.troubles.count_failed_login(LoginFailure::Overloaded);
+                    // Nobody looked at what it presents: it is not called wrong, and is to come again.
+                    self.log(
+                        Event::LimitReached,
+                        format_args!("too many logins wait, most of them from its address"),
+                    );
+                    let (error, reason) =
+                        (ProtocolError::ConnectionThrottled, CloseReason::MaxConnectionsExceeded);
+                    self.refuse(error, reason, turn);
+                }
+                (Verdict::Overloaded, None) => review::overloaded(&self.shared, &self.session),
             }
         }
-        if self.phase == Phase::Open {
+        self.take_place(turn.now());
+        if was_checking && self.phase == Phase::Open {
             self.finish_connect(turn);
         }
-        self.phase == Phase::Open
+        was_checking && self.phase == Phase::Open
     }
 
     fn let_in(&mut self, grant: Grant, turn: &mut Turn) {
-        let account = match &grant.account {
-            None => Some(self.shared.global.clone()),
-            Some(name) => self.shared.account(name),
+        let Some(account) = review::account_of(&self.shared, &grant) else {
+            return self.refuse_user(Refusal::Credentials("unknown account"), turn);
         };
-        let Some(account) = account else {
-            return self.refuse_user(Refusal::Credentials("unknown account"), &grant.user, turn);
-        };
-        if let Some(claimed) = &grant.claimed {
-            self.session.set_claimed(claimed.clone());
-        }
-        if let Some(before) = self.place.account.clone() {
+        let before = self.place.account.clone();
+        if let Some(before) = &before {
             // A second CONNECT is checked like the first, and changes neither the account nor, once it is said, the user:
             // what is subscribed belongs to them.
             let another = self.manner.introduced && *self.user != *grant.user;
-            if !Arc::ptr_eq(&before, &account) || another {
-                return self.refuse_user(
-                    Refusal::Credentials("another user on this connection"),
-                    &grant.user,
-                    turn,
-                );
+            if !Arc::ptr_eq(before, &account) || another {
+                return self.refuse_user(Refusal::Credentials("another user on this connection"), turn);
             }
-            crate::reload::give(&self.session, grant.permissions.clone());
-            account.forget_matches();
-            system::rejoined(&self.shared, turn, &account);
         }
+        let by_nkey = self.presented.as_ref().is_some_and(|shown| *shown.credentials.nkey == *grant.user);
+        if let Some(shown) = self.presented.take().filter(|shown| !shown.silent) {
+            self.session.set_shown(*shown);
+        }
+        self.session.set_claimed(grant.claimed);
         self.user = grant.user;
-        let who = self.introduction(&account.name);
+        let who =
+            Introduction { by_nkey: by_nkey && !self.user.is_empty(), ..self.introduction(&account.name) };
         if self.pending.is_some() {
             // Set once, by the first CONNECT.
-            let _ = self.session.introduction.set(who.clone());
+            self.session.introduce(who.clone());
         } else {
-            let _ = self.session.assumed.set(Box::new(who.clone()));
+            self.session.assume(who.clone());
         }
-        if self.place.account.is_none() {
+        if before.is_some() {
+            self.session.set_user(&self.user);
+            review::give(&self.shared, &self.session, grant.permissions);
+            account.forget_matches();
+            system::rejoined(&self.shared, turn, &account);
+        } else {
             let limit = self.shared.account_limits(&account.name).connections_max;
             if limit.is_some_and(|max| u64::from(account.connections()) >= max) {
                 self.log(Event::LimitReached, format_args!("maximum account active connections exceeded"));
@@ -233,7 +255,7 @@ impl Client {
                     turn,
                 );
             }
-            self.enter(Place { account: Some(account), permissions: grant.permissions.clone() }, turn);
+            self.enter(Place { account: Some(account), permissions: grant.permissions }, turn);
             self.take_end(turn.now());
         }
         system::connected(&self.shared, turn, &self.session, &who);
@@ -243,7 +265,7 @@ impl Client {
     /// What is known of it, from the CONNECT that is being checked.
     fn introduction(&self, account: &str) -> Introduction {
         let said = self.pending.as_deref().unwrap_or(&NOTHING);
-        let before = self.session.introduction.get().cloned().unwrap_or_default();
+        let before = self.session.introduction().map(Arc::unwrap_or_clone).unwrap_or_default();
         // What a second CONNECT leaves out stays what the first said.
         let or = |said: &str, before: String| if said.is_empty() { before } else { said.to_owned() };
         Introduction {
@@ -252,7 +274,7 @@ impl Client {
             version: or(&said.version, before.version),
             user: self.user.to_string(),
             account: account.to_owned(),
-            by_nkey: !said.nkey.is_empty() && *said.nkey == *self.user,
+            by_nkey: false,
         }
     }
 
@@ -297,13 +319,15 @@ impl Client {
         self.session.set_who(who);
     }
 
-    fn refuse_user(&mut self, refusal: Refusal, user: &str, turn: &mut Turn) {
+    fn refuse_user(&mut self, refusal: Refusal, turn: &mut Turn) {
         // Who does not say CONNECT is told nothing more than that, not even by monitoring.
         let reason =
             self.pending.as_ref().map_or(CloseReason::AuthenticationViolation, |_| close_reason(&refusal));
         // Monitoring shows who it claimed to be.
         let said = self.pending.take().map(|connect| *connect).unwrap_or_default();
-        let shown = match (&*said.nkey, user, &*said.auth_token) {
+        let Credentials { user, token, nkey, jwt, .. } =
+            self.presented.take().map(|shown| shown.credentials).unwrap_or_default();
+        let shown = match (&*nkey, &*user, token.expose()) {
             ("", "", "") => "",
             ("", "", _) => "[REDACTED]",
             ("", user, _) => user,
@@ -317,12 +341,12 @@ impl Client {
             account: String::new(),
             by_nkey: false,
         };
-        let _ = self.session.introduction.set(claimed);
+        self.session.introduce(claimed);
         self.shared.troubles.count_failed_login((&refusal).into());
-        Rejection::note(&self.shared, &self.session, &refusal, &said.jwt);
-        let nobody = user.is_empty() && said.nkey.is_empty() && said.auth_token.is_empty();
-        let assumed = self.policy.authenticator.no_auth_user().filter(|_| nobody).unwrap_or(user);
-        let shown = match (said.nkey.as_str(), assumed, said.auth_token.as_str()) {
+        Rejection::note(&self.shared, &self.session, &refusal, &jwt);
+        let nobody = user.is_empty() && nkey.is_empty() && token.expose().is_empty();
+        let assumed = self.policy.authenticator.no_auth_user().filter(|_| nobody).unwrap_or(&user);
+        let shown = match (&*nkey, assumed, token.expose()) {
             ("", "", "") => String::new(),
             ("", "", _) => " - Token \"[REDACTED]\"".to_owned(),
             ("", user, _) => format!(" - User {user:?}"),

@@ -24,6 +24,7 @@ use crate::usage::{Since, Still};
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
 use dialtone_config::options::TlsFirst;
+use dialtone_identity::authenticator::Shown;
 use dialtone_identity::operator::Claimed;
 use dialtone_net::{Broken, Secured};
 use dialtone_wire::client::{Limits, Op, ParseError, Parsed, Unfinished, encode, parse, usual_publish};
@@ -103,14 +104,16 @@ pub struct Client {
     /// The user as its rights call it; empty without users.
     user: Arc<str>,
     nonce: Box<str>,
-    /// CONNECT, while it is being checked.
+    /// CONNECT, while it is being checked; its credentials are in `presented`.
     pending: Option<Box<Connect>>,
+    /// What it has shown that is being checked.
+    presented: Option<Box<Shown>>,
     /// It came when there were enough TLS handshakes in this second.
     throttled: bool,
     /// A PROXY header may come and name another address than the socket's.
     may_be_proxied: bool,
-    /// The account's token was looked for.
-    looked_up: bool,
+    /// The account whose token was looked for last, by public key.
+    looked_up: Option<String>,
     /// When its token or its account's is over, and what it is told then.
     ends: Option<(Instant, ProtocolError)>,
     traced: bool,
@@ -168,7 +171,8 @@ impl Client {
             pending: None,
             throttled: false,
             may_be_proxied: false,
-            looked_up: false,
+            looked_up: None,
+            presented: None,
             ends: None,
             traced,
             phase,
@@ -182,7 +186,9 @@ impl Client {
         };
         client.log(Event::ClientCreated, format_args!("Client connection created"));
         if phase == Phase::Open {
+            let version = (generation, client.shared.version().1);
             client.enter(Place { account: Some(client.shared.global.clone()), permissions: None }, turn);
+            client.review(version, turn);
         }
         client
     }
@@ -314,6 +320,9 @@ impl Client {
         if self.place_version != self.peer().place_version() {
             self.place_version = self.peer().place_version();
             self.place = self.peer().place();
+            if let Some(user) = self.session.user() {
+                self.user = user;
+            }
             self.take_limits(now);
             self.take_end(now);
         }
@@ -326,7 +335,7 @@ impl Client {
             self.renew(turn.now());
         }
         self.take_place(turn.now());
-        self.take_verdict(turn) || (was_delayed && !self.is_delayed())
+        self.take_verdicts(turn) || (was_delayed && !self.is_delayed())
     }
 
     /// Whether it must not be read for now: what it said is being checked.
@@ -500,8 +509,7 @@ impl Client {
             self.shared.registry.enter(self.session.peer.id, account.id);
             system::joined(&self.shared, turn, account, account.join());
         }
-        // Set once: a connection stays who it is.
-        let _ = self.session.user.set(self.user.clone());
+        self.session.set_user(&self.user);
         self.session.peer.set_place(place.clone());
         // Behind that: whoever switches usage on either is seen here, or finds the place.
         if self.shared.usage.is_on() {

@@ -134,6 +134,8 @@ events! {
     AuthenticationTimeout "authentication_timeout" Debug;
     /// A client's rights do not suffice.
     PermissionDenied "permission_denied" Error;
+    /// A subscription was ended that its client's rights cover no longer.
+    SubscriptionRemoved "subscription_removed" Info;
     /// A client publishes more than its rate limits allow.
     RateLimited "rate_limited" Warn;
     /// A client's bytes are no protocol.

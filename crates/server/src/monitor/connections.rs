@@ -73,8 +73,8 @@ impl Row {
         Self { session, end, traffic, pending, subscribed, subscriptions, activity }
     }
 
-    fn user(&self) -> &str {
-        self.session.known().map_or("", |i| &i.user)
+    fn user(&self) -> String {
+        self.session.known().map(|known| known.user.clone()).unwrap_or_default()
     }
 
     /// Its account. One that has not said who it is counts as one of the account for everyone, as long as it is there.
@@ -172,7 +172,7 @@ fn rows(shared: &Shared, state: State, account: &str) -> Option<Vec<Row>> {
         rows.extend(open.into_iter().map(Row::open));
     }
     if matches!(state, State::Closed | State::Any) {
-        let is_in = |closed: &Closed| closed.session.known().map_or("", |known| &known.account) == account;
+        let is_in = |closed: &Closed| closed.session.known().is_some_and(|known| known.account == account);
         rows.extend(registry.closed(|closed| only.is_none() || is_in(closed)).into_iter().map(Row::closed));
     }
     if only.is_some() {

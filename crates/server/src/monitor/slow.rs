@@ -38,12 +38,12 @@ pub(super) fn slowz(shared: &Shared, window: Window) -> Value {
                 .collect();
             subjects.sort();
             let blocked = session.peer.blocked_since().map(|since| now.saturating_duration_since(since));
-            let introduction = session.known();
+            let introduction = session.known().unwrap_or_default();
             json!({
                 "cid": session.peer.id.0,
                 "ip": session.remote().map(|r| r.ip().to_string()).unwrap_or_default(),
-                "name": introduction.map_or("", |i| &i.name),
-                "account": introduction.map_or("", |i| &i.account),
+                "name": introduction.name,
+                "account": introduction.account,
                 "pending_bytes": pending,
                 "dropped_msgs": session.peer.dropped(),
                 "blocked_for": duration(blocked.unwrap_or_default()),
@@ -76,13 +76,13 @@ fn rate_limited(shared: &Shared) -> Vec<Value> {
     limited.sort_by_key(|((refused, delayed), session)| (Reverse(refused + delayed), session.peer.id));
     limited.truncate(LIMIT_DEFAULT);
     let row = |((refused, delayed), session): ((u64, u64), Arc<Session>)| {
-        let introduction = session.introduction.get();
+        let introduction = session.introduction().unwrap_or_default();
         json!({
             "cid": session.peer.id.0,
             "ip": session.remote().map(|r| r.ip().to_string()).unwrap_or_default(),
-            "name": introduction.map_or("", |i| &i.name),
-            "account": introduction.map_or("", |i| &i.account),
-            "user": introduction.map_or("", |i| &i.user),
+            "name": introduction.name,
+            "account": introduction.account,
+            "user": introduction.user,
             "refused_msgs": refused,
             "delayed_msgs": delayed,
         })

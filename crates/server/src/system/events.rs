@@ -177,7 +177,7 @@ fn disconnect(shared: &Shared, session: &Session, who: &Introduction, reason: &s
 
 /// Who it is, as far as it said; one that was not let in counts as one of the account for everyone.
 fn introduction(session: &Session) -> Introduction {
-    let mut who = session.known().cloned().unwrap_or_default();
+    let mut who = session.known().map(Arc::unwrap_or_clone).unwrap_or_default();
     if who.account.is_empty() {
         let place = session.peer.place();
         who.account = place.account.map_or_else(|| GLOBAL.to_owned(), |account| account.name.to_string());

@@ -32,6 +32,10 @@ impl Surroundings for Shared {
         now()
     }
 
+    fn has_account(&self, name: &str) -> bool {
+        Self::account(self, name).is_some()
+    }
+
     fn time_of_day(&self, zone: &str) -> Option<i64> {
         let zone = if zone.is_empty() { TimeZone::system() } else { TimeZone::get(zone).ok()? };
         let time = Timestamp::now().to_zoned(zone).time();

@@ -1,0 +1,131 @@
+//! What a connection has shown: its credentials, and what was found out about them. By this alone it is decided whether
+//! it may come in, and each time that something changes, whether it may stay.
+
+use crate::callout::Answered;
+use crate::operator::UserToken;
+use crate::password;
+use dialtone_config::Secret;
+use std::sync::Arc;
+
+/// What a connection presents.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    /// A user name.
+    pub user: String,
+    /// A password.
+    pub password: Secret,
+    /// A token.
+    pub token: Secret,
+    /// A public NKey.
+    pub nkey: String,
+    /// Its signature of the nonce.
+    pub signature: String,
+    /// A proxy's signature of the nonce.
+    pub proxy_signature: String,
+    /// A user JWT. A bearer's is a secret.
+    pub jwt: Arc<str>,
+}
+
+impl std::fmt::Debug for Credentials {
+    /// Without the JWT, which may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials")
+            .field("user", &self.user)
+            .field("nkey", &self.nkey)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// Whether it names no user and no token. An NKey or a JWT where neither is known counts for nothing, as officially.
+    pub(super) fn names_nobody(&self) -> bool {
+        self.user.is_empty() && self.password.expose().is_empty() && self.token.expose().is_empty()
+    }
+}
+
+/// What a connection has shown so far.
+///
+/// What is expensive to find out is remembered with what it was found out about, so that it holds for nothing else: a
+/// password for one hash, a signature for one key, an answer for one service.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// What it presents.
+    pub credentials: Credentials,
+    /// The nonce that its signatures are of.
+    pub nonce: Box<str>,
+    /// It sent no CONNECT.
+    pub silent: bool,
+    /// The NKey whose signature was verified.
+    pub(super) signed: Option<Box<str>>,
+    /// The proxy whose signature was verified, by its public NKey.
+    pub(super) proxy: Option<Arc<str>>,
+    checked: Option<Checked>,
+    /// The user that its JWT is of, verified.
+    pub(super) user: Option<UserToken>,
+    pub(super) answered: Option<Arc<Answered>>,
+}
+
+impl Shown {
+    /// What a connection shows that presents these credentials, signed with this nonce.
+    pub fn new(credentials: Credentials, nonce: &str) -> Self {
+        Self { credentials, nonce: nonce.into(), ..Self::default() }
+    }
+
+    /// What a connection shows that sends no CONNECT.
+    pub fn silence() -> Self {
+        Self { silent: true, ..Self::default() }
+    }
+
+    /// The proxy that signed for it, by its public NKey.
+    pub fn proxy(&self) -> Option<&Arc<str>> {
+        self.proxy.as_ref()
+    }
+
+    /// Remembers what came of a check of its password or token. False: it was a check of another one.
+    pub fn learn(&mut self, checked: Checked) -> bool {
+        let of_this = checked.given == self.credentials.password || checked.given == self.credentials.token;
+        if of_this {
+            self.checked = Some(checked);
+        }
+        of_this
+    }
+
+    /// Remembers what an authorization service said of it.
+    pub fn answered(&mut self, answered: Answered) {
+        self.answered = Some(Arc::new(answered));
+    }
+
+    /// The account whose authorization service answered about it.
+    pub fn service(&self) -> Option<&str> {
+        self.answered.as_ref()?.service()
+    }
+
+    /// Whether its password or token matches this hash, if that is known.
+    pub(super) fn matches(&self, stored: &Secret, given: &Secret) -> Option<bool> {
+        let checked = self.checked.as_ref()?;
+        (checked.stored == *stored && checked.given == *given).then_some(checked.matches)
+    }
+}
+
+/// A check that takes long: whether what was given matches a hash.
+#[derive(Clone, Debug)]
+pub struct SlowCheck {
+    pub(super) stored: Secret,
+    pub(super) given: Secret,
+}
+
+impl SlowCheck {
+    /// Does the work: about a tenth of a second of CPU.
+    pub fn run(self) -> Checked {
+        let matches = password::verify(&self.stored, &self.given);
+        Checked { stored: self.stored, given: self.given, matches }
+    }
+}
+
+/// What came of a [`SlowCheck`]. It lets nobody in: it is evidence for [`super::Authenticator::authenticate`].
+#[derive(Clone, Debug)]
+pub struct Checked {
+    stored: Secret,
+    given: Secret,
+    matches: bool,
+}

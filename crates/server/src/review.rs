@@ -1,0 +1,266 @@
+//! Whether a session may stay: the function that lets in is asked again, with what the session has shown.
+//!
+//! It is asked for every session after a reload, for those of an account whose JWT changed, and for one that was let in
+//! while either happened. Nothing else ends a session for who it is, or changes its rights.
+
+use crate::callout;
+use crate::client::{Rejection, close_reason};
+use crate::log::Event;
+use crate::registry::Session;
+use crate::shared::Shared;
+use dialtone_broker::account::Account;
+use dialtone_broker::peer::Place;
+use dialtone_identity::authenticator::{Checked, Context, Grant, Outcome, Refusal, Shown};
+use dialtone_identity::callout::{Answered, Inquiry};
+use dialtone_identity::jwt::trust::TrustError;
+use dialtone_identity::permission::{Permissions, Subscribing};
+use dialtone_wire::client::encode;
+use dialtone_wire::{CloseReason, Connect, ProtocolError};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Asks again whether a session may stay, and carries the answer out: other rights, or its end.
+///
+/// A session that is not in yet is not asked about: its CONNECT will be.
+pub(crate) fn session(shared: &Shared, session: &Arc<Session>) {
+    loop {
+        let version = shared.version();
+        let Some(account) = session.peer.place().account else { return };
+        if session.peer.is_closing() {
+            return;
+        }
+        match decide(shared, session, &account) {
+            Ok(()) if shared.version() == version => return,
+            // Something changed meanwhile, and whoever changed it may have been here before.
+            Ok(()) => {}
+            Err(end) => return end.close(shared, session),
+        }
+    }
+}
+
+/// A check of what a session came in with is done.
+pub(crate) fn checked(shared: &Shared, session: &Arc<Session>, checked: Checked) {
+    let kept = session.shown();
+    if let Some(mut shown) = kept.as_deref().cloned()
+        && shown.learn(checked)
+    {
+        session.remember(kept.as_ref(), shown);
+        self::session(shared, session);
+    }
+}
+
+/// An authorization service has answered about a session that is in.
+pub(crate) fn answered(shared: &Shared, session: &Arc<Session>, outcome: Result<Answered, Refusal>) {
+    match outcome {
+        Ok(answered) => {
+            let mut shown = session.shown().map_or_else(Shown::silence, Arc::unwrap_or_clone);
+            shown.answered(answered);
+            session.set_shown(shown);
+            self::session(shared, session);
+        }
+        Err(why) => End::of(shared, session, &why).close(shared, session),
+    }
+}
+
+/// Whether a session may stay could not be found out: too much waits. What is not known to be allowed ends.
+pub(crate) fn overloaded(shared: &Shared, session: &Session) {
+    End::OVERLOADED.close(shared, session);
+}
+
+/// How a session came, and what its credentials are judged by.
+pub(crate) fn context<'a>(shared: &'a Shared, session: &'a Session) -> Context<'a> {
+    Context {
+        connection_type: session.way.connection_type(),
+        certificate: session.secured.get().and_then(|s| s.certificates.first()).map(AsRef::as_ref),
+        address: session.remote().map(|remote| remote.ip()),
+        surroundings: shared,
+    }
+}
+
+/// The account that is granted.
+pub(crate) fn account_of(shared: &Shared, grant: &Grant) -> Option<Arc<Account>> {
+    match &grant.account {
+        None => Some(shared.global.clone()),
+        Some(name) => shared.account(name),
+    }
+}
+
+fn decide(shared: &Shared, session: &Arc<Session>, account: &Arc<Account>) -> Result<(), End> {
+    let kept = session.shown();
+    let mut shown = kept.as_deref().map_or_else(Shown::silence, Shown::clone);
+    let outcome = shared.policy().authenticator.authenticate(&mut shown, &context(shared, session));
+    let of_account = |grant: &Grant| {
+        let is_same = account_of(shared, grant).is_some_and(|granted| Arc::ptr_eq(&granted, account));
+        is_same.then_some(()).ok_or(End::MOVED)
+    };
+    match outcome {
+        Outcome::Granted(grant) => {
+            of_account(&grant)?;
+            stay(shared, session, grant);
+            session.remember(kept.as_ref(), shown);
+        }
+        Outcome::Slow(check, grant) => {
+            of_account(&grant)?;
+            // Its rights are the new ones at once; whether it may have any is known when the check is done.
+            give(shared, session, grant.permissions);
+            shared.verifier.take_review(check, session.clone());
+        }
+        Outcome::Ask(inquiry) => ask(shared, session, *inquiry, &shown),
+        Outcome::AccountNeeded(_) => return Err(End::ACCOUNT_OVER),
+        Outcome::Refused(refusal) => return Err(End::of(shared, session, &refusal)),
+    }
+    Ok(())
+}
+
+fn stay(shared: &Shared, session: &Arc<Session>, grant: Grant) {
+    let by_token = grant.claimed.is_some();
+    session.set_claimed(grant.claimed);
+    session.set_user(&grant.user);
+    give(shared, session, grant.permissions);
+    if by_token {
+        // Its loop takes over the limits, and the second in which it ends.
+        session.peer.call_owner();
+    }
+}
+
+/// A service decides that was not asked about this session.
+fn ask(shared: &Shared, session: &Arc<Session>, inquiry: Inquiry, shown: &Shown) {
+    let known = session.known().unwrap_or_default();
+    let said = Connect {
+        name: known.name.clone(),
+        lang: known.lang.clone(),
+        version: known.version.clone(),
+        protocol: session.peer.takes_info().into(),
+        ..Connect::NOTHING
+    };
+    let request = callout::request(shared, session, &said, shown);
+    let asked = session.clone();
+    shared.internal.run(move |desk| callout::ask(desk, asked, inquiry, request));
+}
+
+/// How a session ends that may not stay.
+struct End {
+    error: Option<ProtocolError>,
+    reason: CloseReason,
+    refusal: Option<Refusal>,
+}
+
+impl End {
+    const OVERLOADED: Self =
+        Self::new(Some(ProtocolError::ConnectionThrottled), CloseReason::MaxConnectionsExceeded);
+    const ACCOUNT_OVER: Self =
+        Self::new(Some(ProtocolError::AccountExpired), CloseReason::AuthenticationExpired);
+    /// Without a word, as by the official server: its user is gone, or is in another account.
+    const MOVED: Self = Self::new(None, CloseReason::ClientClosed);
+
+    const fn new(error: Option<ProtocolError>, reason: CloseReason) -> Self {
+        Self { error, reason, refusal: None }
+    }
+
+    fn of(shared: &Shared, session: &Session, refusal: &Refusal) -> Self {
+        if matches!(refusal, Refusal::Credentials(_)) && has_moved(shared, session) {
+            return Self::MOVED;
+        }
+        let end = match refusal {
+            Refusal::Token(TrustError::Revoked) => {
+                Self::new(Some(ProtocolError::AuthenticationRevoked), CloseReason::Revocation)
+            }
+            Refusal::Token(TrustError::Time) => {
+                Self::new(Some(ProtocolError::AuthenticationExpired), CloseReason::AuthenticationExpired)
+            }
+            // A signing key that is one no longer: closed without a word, as by the official server.
+            Refusal::Token(TrustError::Issuer) if shared.policy().authenticator.operators().is_some() => {
+                Self::new(None, CloseReason::AuthenticationViolation)
+            }
+            refusal => Self::new(Some(ProtocolError::Authorization), close_reason(refusal)),
+        };
+        Self { refusal: Some(refusal.clone()), ..end }
+    }
+
+    fn close(&self, shared: &Shared, session: &Session) {
+        if let Some(refusal) = &self.refusal {
+            self.log(shared, session, refusal);
+        }
+        if let Some(error) = self.error {
+            report(session, error);
+        }
+        session.peer.close(self.reason);
+    }
+
+    fn log(&self, shared: &Shared, session: &Session, refusal: &Refusal) {
+        let who = session.who();
+        shared.log.say(Event::ClientCreated, &who, format_args!("{}", refusal.text()));
+        if self.error == Some(ProtocolError::Authorization) {
+            let shown = session.shown();
+            let jwt = shown.as_ref().map_or("", |shown| &shown.credentials.jwt);
+            Rejection::note(shared, session, refusal, jwt);
+            let why = session.rejection.get().map(ToString::to_string).unwrap_or_default();
+            let text = format_args!("authentication error - {}{why}", named(session));
+            shared.log.say(Event::AuthenticationFailed, &who, text);
+        }
+    }
+}
+
+/// Whether the user that a session named, or was taken for, is gone or in another account.
+fn has_moved(shared: &Shared, session: &Session) -> bool {
+    if session.claimed().is_some() {
+        return false;
+    }
+    let shown = session.shown();
+    let named = match shown.as_deref().map(|shown| &shown.credentials) {
+        Some(credentials) if !credentials.nkey.is_empty() => Some(credentials.nkey.clone()),
+        Some(credentials) if !credentials.user.is_empty() => Some(credentials.user.clone()),
+        Some(credentials) if !credentials.token.expose().is_empty() => None,
+        _ => session.user().map(|user| user.to_string()).filter(|user| !user.is_empty()),
+    };
+    let Some(named) = named else { return false };
+    let policy = shared.policy();
+    let account = policy.authenticator.find(&named).and_then(|grant| account_of(shared, grant));
+    !account.zip(session.peer.place().account).is_some_and(|(now, before)| Arc::ptr_eq(&now, &before))
+}
+
+/// Sends a session an error.
+pub(crate) fn report(session: &Session, error: ProtocolError) {
+    let mut bytes = Vec::new();
+    encode::error(&mut bytes, error.text());
+    session.peer.send(&bytes, Instant::now());
+}
+
+/// Gives a session other rights; subscriptions that they do not cover end.
+pub(crate) fn give(shared: &Shared, session: &Session, permissions: Option<Arc<Permissions>>) {
+    let peer = &session.peer;
+    let account = peer.place().account;
+    peer.set_place(Place { account, permissions: permissions.clone() });
+    let Some(permissions) = permissions else { return };
+    let all: Vec<_> = peer.subscriptions().iter().cloned().collect();
+    for subscription in all {
+        if permissions.can_subscribe(subscription.filter(), subscription.queue()) != Subscribing::Denied {
+            continue;
+        }
+        peer.unsubscribe(&subscription);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let queue =
+            subscription.queue().map_or(String::new(), |queue| format!(" using queue {:?}", text(queue)));
+        let what = format!("{:?}{queue} (sid {:?})", text(subscription.filter()), text(subscription.sid()));
+        let line = format_args!("Removed sub {what} for {} - not authorized", named(session));
+        shared.log.say(Event::SubscriptionRemoved, "", line);
+        let mut bytes = Vec::new();
+        encode::error(&mut bytes, &format!("Permissions Violation for Subscription to {what}"));
+        peer.send(&bytes, Instant::now());
+    }
+}
+
+/// Whom the log says that a session is, in the official words.
+fn named(session: &Session) -> String {
+    let shown = session.shown().map(Arc::unwrap_or_clone).unwrap_or_default();
+    let credentials = &shown.credentials;
+    match (&*credentials.nkey, &*credentials.user, session.claimed()) {
+        ("", "", Some(claimed)) => format!("JWT User {:?}", claimed.token.subject.to_string()),
+        ("", "", None) if !credentials.token.expose().is_empty() => "Token \"[REDACTED]\"".to_owned(),
+        ("", "", None) => {
+            format!("User {:?}", session.user().filter(|user| !user.is_empty()).as_deref().unwrap_or("N/A"))
+        }
+        ("", user, _) => format!("User {user:?}"),
+        (nkey, ..) => format!("Nkey {nkey:?}"),
+    }
+}
