@@ -222,7 +222,8 @@ pub fn read_token(file: &Path) -> Result<Entry> {
 /// Reads a token: alone, or between lines of dashes as in creds files.
 pub fn parse_token(text: &str) -> Result<Entry> {
     let text = creds::token(text).unwrap_or(text).trim();
-    Ok(Entry { token: jwt::decode(text)?, text: text.to_owned() })
+    // Other tools read JWTs of one line only.
+    Ok(Entry { token: jwt::decode(text)?, text: jwt::single_line(text) })
 }
 
 /// `; there are: a, b`.
