@@ -15,8 +15,6 @@ use std::time::SystemTime;
 
 /// Events of one trace that are told; a message may come to many thousands of subscriptions.
 const EVENTS_MAX: usize = 10_000;
-/// What an event takes while it waits, about.
-const EVENT_BYTES: usize = 512;
 /// The number of the kind of connection that clients are.
 const CLIENT_KIND: u8 = 0;
 
@@ -40,7 +38,7 @@ pub(crate) struct Ingress {
 /// and the event loop has others to serve.
 pub(crate) fn traced(shared: &Shared, ingress: Ingress, trace: Box<Trace>) {
     let account = ingress.account.clone();
-    let bytes = ingress.headers.len() + trace.events().len() * EVENT_BYTES;
+    let bytes = ingress.headers.len() + trace.bytes();
     shared.internal.report(&account, bytes, move |desk| {
         let mut events = vec![came_in(&ingress, &trace)];
         let told = trace.events().iter().filter_map(|(at, event)| described(*at, event));
