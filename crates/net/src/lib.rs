@@ -9,6 +9,7 @@
 //! the bytes mean.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod event_loop;
 pub mod handler;
 mod inbox;
@@ -18,6 +19,7 @@ pub mod proxy;
 pub mod threads;
 mod tls;
 
+pub use address::{Endpoint, ListenError};
 pub use event_loop::{Loops, Settings};
 pub use handler::{Accepted, Broken, Closing, Handler, HandshakeFirst, Received, Secured, Transport};
 pub use link::{Link, Socket};

@@ -1,5 +1,6 @@
 //! Where connections come in.
 
+use crate::address::canonical;
 use crate::link::Socket;
 use std::io;
 use std::net::SocketAddr;
@@ -7,9 +8,6 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::time::Duration;
-
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: i32 = 4096;
 
 /// A listening socket.
 #[derive(Debug)]
@@ -28,22 +26,10 @@ enum Listening {
 }
 
 impl Listener {
-    /// Listens on a TCP address. An unspecified IPv6 address takes IPv4 too.
-    pub fn tcp(number: usize, address: SocketAddr) -> io::Result<Self> {
-        use socket2::{Domain, Protocol, Type};
-        let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(!address.ip().is_unspecified())?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(Self {
-            number,
-            proxy_header: None,
-            socket: Listening::Tcp(mio::net::TcpListener::from_std(socket.into())),
-        })
+    /// Takes over a socket of [`crate::address::listen`].
+    pub fn tcp(number: usize, socket: std::net::TcpListener) -> Self {
+        let socket = mio::net::TcpListener::from_std(socket);
+        Self { number, proxy_header: None, socket: Listening::Tcp(socket) }
     }
 
     /// Listens on a Unix-domain socket. The path must not exist, or be a socket that nobody listens on any more: a process that
@@ -66,21 +52,13 @@ impl Listener {
         self
     }
 
-    /// The address it has, with the port that the system chose.
-    pub fn local(&self) -> Option<SocketAddr> {
-        match &self.socket {
-            Listening::Tcp(listener) => listener.local_addr().ok(),
-            Listening::Unix(_) => None,
-        }
-    }
-
     pub(crate) fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
         match &self.socket {
             Listening::Tcp(listener) => {
                 let (socket, remote) = listener.accept()?;
                 // Without it small answers would wait for the peer's next acknowledgement.
                 socket.set_nodelay(true)?;
-                Ok((Socket::Tcp(socket), Some(remote)))
+                Ok((Socket::Tcp(socket), Some(canonical(remote))))
             }
             Listening::Unix(listener) => Ok((Socket::Unix(listener.accept()?.0), None)),
         }

@@ -1,5 +1,6 @@
 //! A PROXY header must come whole within its time.
 
+use dialtone_net::address;
 use dialtone_net::{
     Accepted, Broken, Closing, Handler, Link, Listener, Loops, Received, Secured, Settings, Threads,
     Transport,
@@ -94,10 +95,9 @@ fn connect(timeout: Duration) -> (Loops, TcpStream, Receiver<Seen>) {
     let (sender, seen) = mpsc::channel();
     let loops = Loops::start(&Threads::default(), Settings { loops: 1 }, move |_| Watcher(sender.clone()));
     let loops = loops.expect("loops");
-    let listener = Listener::tcp(0, ([127, 0, 0, 1], 0).into()).expect("listen").proxy_header(timeout);
-    let address = listener.local().expect("address");
-    loops.listen(listener);
-    (loops, TcpStream::connect(address).expect("connect"), seen)
+    let (socket, endpoint) = address::listen("127.0.0.1", 0).expect("listen");
+    loops.listen(Listener::tcp(0, socket).proxy_header(timeout));
+    (loops, TcpStream::connect(endpoint.address()).expect("connect"), seen)
 }
 
 #[track_caller]
@@ -128,6 +128,14 @@ fn a_whole_header_ends_its_time() {
     peer.write_all(b"PROXY TCP4 1.2.3.4 5.6.7.8 10 20\r\nhello").expect("write");
     assert_eq!(seen.recv_timeout(PATIENCE), Ok(Seen::Source(Some(([1, 2, 3, 4], 10).into()))));
     assert_eq!(seen.recv_timeout(PATIENCE), Ok(Seen::Bytes(b"hello".into())));
+    loops.stop();
+}
+
+#[test]
+fn an_ipv4_address_written_as_ipv6_is_one_of_ipv4() {
+    let (mut loops, mut peer, seen) = connect(PATIENCE);
+    peer.write_all(b"PROXY TCP6 ::ffff:1.2.3.4 ::1 10 20\r\nhello").expect("write");
+    assert_eq!(seen.recv_timeout(PATIENCE), Ok(Seen::Source(Some(([1, 2, 3, 4], 10).into()))));
     loops.stop();
 }
 

@@ -17,8 +17,7 @@ use dialtone_config::Options;
 use dialtone_identity::callout::Keys;
 use dialtone_identity::nkey::{Kind, Seed};
 use dialtone_net::threads::{PANIC_EXIT_CODE, Panic};
-use dialtone_net::{Listener, Loops, Threads, proxy};
-use std::net::{SocketAddr, ToSocketAddrs};
+use dialtone_net::{Endpoint, ListenError, Listener, Loops, Threads, address, proxy};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -72,6 +71,15 @@ pub enum StartError {
     /// The system refuses threads or polls.
     #[error("cannot start the event loops: {0}")]
     Loops(std::io::Error),
+}
+
+impl StartError {
+    fn listen(part: &'static str, problem: ListenError) -> Self {
+        match problem {
+            ListenError::Host(host) => Self::Address(host),
+            ListenError::Bind { address, cause } => Self::Listen { part, address, cause },
+        }
+    }
 }
 
 impl Builder {
@@ -137,8 +145,8 @@ impl Builder {
     fn start_with(self, log: Logger, threads: Threads) -> Result<Server, StartError> {
         let options = self.options;
         report_panics(&threads, &log, self.at_panic);
-        let listener = if self.in_process_only { None } else { Some(listen(&options)?) };
-        let local = listener.as_ref().and_then(Listener::local);
+        let listening = if self.in_process_only { None } else { Some(listen(&options)?) };
+        let (listener, endpoint) = listening.unzip();
         let unix = options.unix_socket.as_ref().map(|path| {
             let part = "clients by a Unix-domain socket";
             Listener::unix(CLIENTS, path).map_err(|cause| StartError::Listen {
@@ -148,7 +156,7 @@ impl Builder {
             })
         });
         let unix = unix.transpose()?;
-        let identity = identity(&options, local.map_or(0, |local| local.port()));
+        let identity = identity(&options, endpoint.as_ref().map_or(0, Endpoint::port));
         banner(&log, &options, &identity);
         let policy = Policy::new(options, &identity)?;
         if policy.tls.as_ref().is_some_and(TlsSetup::is_stapled) {
@@ -171,25 +179,23 @@ impl Builder {
             Driver::new(for_loops.clone(), index)
         })
         .map_err(StartError::Loops)?;
-        let http = crate::monitor::start(&shared).map_err(|(address, cause)| StartError::Listen {
-            part: "monitoring",
-            address,
-            cause,
-        })?;
+        let http =
+            crate::monitor::start(&shared).map_err(|problem| StartError::listen("monitoring", problem))?;
         let policy = shared.policy();
         if let Some(file) = &policy.options.pid_file {
             process::write_pid(file).map_err(|cause| StartError::PidFile { file: file.clone(), cause })?;
         }
         if let Some(folder) = &policy.options.ports_file_dir {
             // Whoever waits for the file will see that it does not come; nobody else needs it.
-            if let Err(cause) = process::write_ports(folder, local, &http) {
+            if let Err(cause) = process::write_ports(folder, endpoint.as_ref(), &http) {
                 let file = process::ports_file(folder);
                 let problem = format_args!("Error writing ports file ({}): {cause}", file.display());
                 shared.log.say(Event::Warning, "", problem);
             }
         }
-        if let Some(local) = local {
-            shared.log.say(Event::Listening, "", format_args!("Listening for client connections on {local}"));
+        if let Some(endpoint) = &endpoint {
+            let text = format_args!("Listening for client connections on {endpoint}");
+            shared.log.say(Event::Listening, "", text);
             if policy.options.tls.is_some() {
                 shared.log.say(Event::Listening, "", format_args!("TLS required for client connections"));
             }
@@ -198,7 +204,7 @@ impl Builder {
             loops.listen(listener);
         }
         shared.log.say(Event::Ready, "", format_args!("Server is ready"));
-        Server::new(shared, loops, local).map_err(StartError::Loops)
+        Server::new(shared, loops, endpoint.map(|endpoint| endpoint.address())).map_err(StartError::Loops)
     }
 }
 
@@ -213,26 +219,18 @@ fn report_panics(threads: &Threads, log: &Logger, then: Option<AtPanic>) {
 }
 
 /// Listens for clients.
-fn listen(options: &Options) -> Result<Listener, StartError> {
-    let address = resolve(&options.host, options.port.unwrap_or(0))?;
-    let listener = Listener::tcp(CLIENTS, address).map_err(|cause| StartError::Listen {
-        part: "clients",
-        address: address.to_string(),
-        cause,
-    })?;
-    Ok(if options.proxy_protocol { listener.proxy_header(proxy::HEADER_TIMEOUT) } else { listener })
+fn listen(options: &Options) -> Result<(Listener, Endpoint), StartError> {
+    let (socket, endpoint) = address::listen(&options.host, options.port.unwrap_or(0))
+        .map_err(|problem| StartError::listen("clients", problem))?;
+    let listener = Listener::tcp(CLIENTS, socket);
+    let proxied = options.proxy_protocol;
+    Ok((if proxied { listener.proxy_header(proxy::HEADER_TIMEOUT) } else { listener }, endpoint))
 }
 
 /// The number of the listener for clients.
 pub(crate) const CLIENTS: usize = 0;
 /// The number that stands for connections inside the process, which come by no listener.
 pub(crate) const IN_PROCESS: usize = 1;
-
-pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, StartError> {
-    let host = if host.is_empty() { "0.0.0.0" } else { host };
-    let mut found = (host, port).to_socket_addrs().map_err(|_| StartError::Address(host.to_owned()))?;
-    found.next().ok_or_else(|| StartError::Address(host.to_owned()))
-}
 
 /// What a server is called that begins.
 pub(crate) fn identity(options: &Options, port: u16) -> Identity {

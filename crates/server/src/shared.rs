@@ -22,7 +22,6 @@ use dialtone_identity::jwt::sharing::Claims;
 use dialtone_net::Threads;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
@@ -179,9 +178,9 @@ impl Shared {
     }
 
     /// Says where monitoring listens.
-    pub fn monitor_at(&self, address: SocketAddr, encrypted: bool) {
+    pub fn monitor_at(&self, port: u16, encrypted: bool) {
         let mut ports = self.monitor_ports.lock();
-        *(if encrypted { &mut ports.1 } else { &mut ports.0 }) = address.port();
+        *(if encrypted { &mut ports.1 } else { &mut ports.0 }) = port;
     }
 
     /// The ports of monitoring, plain and encrypted; 0: none.

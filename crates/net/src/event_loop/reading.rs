@@ -2,6 +2,7 @@
 
 use super::entry::{Entry, Life, Slot, Stage};
 use super::{EventLoop, UNKNOWN_READ_BYTES};
+use crate::address::canonical;
 use crate::handler::{Broken, Handler, Received};
 use crate::proxy;
 use crate::tls::{Decrypted, Tls};
@@ -210,7 +211,7 @@ impl<H: Handler> EventLoop<H> {
                 return;
             }
             Ok(Some(header)) => {
-                self.handler.proxied(&mut entry.connection, header.source);
+                self.handler.proxied(&mut entry.connection, header.source.map(canonical));
                 header.used
             }
             Err(proxy::NoHeader::Absent) => 0,

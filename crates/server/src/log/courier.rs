@@ -2,6 +2,7 @@
 
 use super::{Event, Level, syslog};
 use dialtone_net::Threads;
+use dialtone_net::address::in_order;
 use std::io::{self, Write as _};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -64,10 +65,19 @@ impl Courier {
     }
 }
 
-/// Connects within the deadline.
+/// Connects to the first address of the host that answers within the deadline.
 pub(super) fn connect(host: &str) -> io::Result<TcpStream> {
-    let to = host.to_socket_addrs()?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let stream = TcpStream::connect_timeout(&to, WRITE_DEADLINE)?;
+    let mut failed = io::ErrorKind::AddrNotAvailable.into();
+    for to in in_order(host.to_socket_addrs()?) {
+        match TcpStream::connect_timeout(&to, WRITE_DEADLINE) {
+            Ok(stream) => return ready(stream),
+            Err(e) => failed = e,
+        }
+    }
+    Err(failed)
+}
+
+fn ready(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_write_timeout(Some(WRITE_DEADLINE))?;
     Ok(stream)
 }

@@ -4,6 +4,7 @@ use super::courier::{self, Courier};
 use super::{Event, Level, line, syslog};
 use dialtone_config::options::Log;
 use dialtone_net::Threads;
+use dialtone_net::address::in_order;
 use std::fmt::Arguments;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -228,8 +229,8 @@ impl Target {
         let host = if has_port { host.to_owned() } else { format!("{host}:{SYSLOG_PORT}") };
         match scheme {
             "udp" => {
-                let to =
-                    host.to_socket_addrs().map_err(problem)?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                let found = in_order(host.to_socket_addrs().map_err(problem)?);
+                let to = *found.first().ok_or(io::ErrorKind::AddrNotAvailable)?;
                 let from = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
                 let socket = UdpSocket::bind(from)?;
                 socket.connect(to).map_err(problem)?;

@@ -4,10 +4,10 @@
 use super::connected::{Connected, Place};
 use super::lenient::{Lenient, typed};
 use super::{Answer, HTML, JSON, Query, answer, is_quick, query};
-use crate::builder::resolve;
 use crate::log::Event;
 use crate::share::Share;
 use crate::shared::Shared;
+use dialtone_net::{Endpoint, ListenError, address};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
@@ -17,7 +17,6 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -33,25 +32,21 @@ const REQUEST_BYTES: usize = 4096;
 /// Bytes of a request's headers.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
-/// Opens the monitoring ports that are configured, and serves them. Their URLs.
+/// Opens the monitoring ports that are configured, and serves them. Where they are, with their scheme.
 ///
 /// Errors: the address that cannot be listened on, and why.
-pub(crate) fn start(shared: &Arc<Shared>) -> Result<Vec<String>, (String, io::Error)> {
+pub(crate) fn start(shared: &Arc<Shared>) -> Result<Vec<(&'static str, Endpoint)>, ListenError> {
     let policy = shared.policy();
     let http = &policy.options.http;
     let host = if http.host.is_empty() { &policy.options.host } else { &http.host };
-    let mut urls = Vec::new();
+    let mut endpoints = Vec::new();
     for (port, encrypted) in [(http.port, false), (http.tls_port, true)] {
         let Some(port) = port else { continue };
-        let fail = |cause: io::Error| (format!("{host}:{port}"), cause);
-        let address = resolve(host, port).map_err(|e| fail(io::Error::other(e)))?;
-        let listener = TcpListener::bind(address).map_err(fail)?;
-        listener.set_nonblocking(true).map_err(fail)?;
-        let local = listener.local_addr().map_err(fail)?;
+        let (listener, endpoint) = address::listen(host, port)?;
+        let fail = |cause: io::Error| ListenError::Bind { address: endpoint.to_string(), cause };
         let scheme = if encrypted { "https" } else { "http" };
-        shared.monitor_at(local, encrypted);
-        shared.log.say(Event::Starting, "", format_args!("Starting {scheme} monitor on {local}"));
-        urls.push(format!("{scheme}://{local}"));
+        shared.monitor_at(endpoint.port(), encrypted);
+        shared.log.say(Event::Starting, "", format_args!("Starting {scheme} monitor on {endpoint}"));
         let shared = shared.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
         let listener = {
@@ -61,8 +56,9 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<Vec<String>, (String, io::Er
         let threads = shared.threads.clone();
         let run = move || runtime.block_on(serve(&shared, listener, encrypted));
         threads.spawn("monitor", run).map_err(fail)?;
+        endpoints.push((scheme, endpoint));
     }
-    Ok(urls)
+    Ok(endpoints)
 }
 
 async fn serve(shared: &Arc<Shared>, listener: tokio::net::TcpListener, encrypted: bool) {

@@ -1,5 +1,6 @@
 //! The ports file: tells programs beside the server where it listens, when it chose the ports itself.
 
+use dialtone_net::Endpoint;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,16 +15,14 @@ pub(crate) fn ports_file(folder: &Path) -> PathBuf {
 
 /// Writes that file: which protocol is where. An address that stands for all of the machine's is spelled out.
 ///
-/// `http` are URLs with a socket address.
-pub(crate) fn write_ports(folder: &Path, clients: Option<SocketAddr>, http: &[String]) -> io::Result<()> {
+/// `http` is where monitoring is, with its scheme.
+pub(crate) fn write_ports(
+    folder: &Path,
+    clients: Option<&Endpoint>,
+    http: &[(&str, Endpoint)],
+) -> io::Result<()> {
     let nats = clients.map(|clients| urls("nats", clients)).unwrap_or_default();
-    let monitoring: Vec<String> = http
-        .iter()
-        .flat_map(|url| match url.split_once("://").map(|(scheme, at)| (scheme, at.parse())) {
-            Some((scheme, Ok(address))) => urls(scheme, address),
-            _ => vec![url.clone()],
-        })
-        .collect();
+    let monitoring: Vec<String> = http.iter().flat_map(|(scheme, endpoint)| urls(scheme, endpoint)).collect();
     let ports = match monitoring.as_slice() {
         [] => serde_json::json!({ "nats": nats }),
         _ => serde_json::json!({ "nats": nats, "monitoring": monitoring }),
@@ -31,10 +30,10 @@ pub(crate) fn write_ports(folder: &Path, clients: Option<SocketAddr>, http: &[St
     std::fs::write(ports_file(folder), ports.to_string())
 }
 
-fn urls(scheme: &str, address: SocketAddr) -> Vec<String> {
-    let port = address.port();
-    let hosts = if address.ip().is_unspecified() { local(address.is_ipv4()) } else { vec![address.ip()] };
-    hosts.into_iter().map(|ip| format!("{scheme}://{}", SocketAddr::new(ip, port))).collect()
+fn urls(scheme: &str, endpoint: &Endpoint) -> Vec<String> {
+    let ip = endpoint.address().ip();
+    let hosts = if ip.is_unspecified() { local(!endpoint.takes_v6()) } else { vec![ip] };
+    hosts.into_iter().map(|ip| format!("{scheme}://{}", SocketAddr::new(ip, endpoint.port()))).collect()
 }
 
 /// The machine's addresses; where they cannot be told, its own to itself.
@@ -73,25 +72,29 @@ fn addresses_v6(table: &str) -> impl Iterator<Item = Ipv6Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dialtone_net::address;
 
     #[test]
     fn the_file_tells_urls() {
         let folder = tempfile::tempdir().expect("folder");
-        let clients = "127.0.0.1:4222".parse().ok();
-        write_ports(folder.path(), clients, &["http://[::1]:8222".into()]).expect("write");
+        let (_clients, clients) = address::listen("127.0.0.1", 0).expect("listen");
+        let (_monitor, monitor) = address::listen("127.0.0.1", 0).expect("listen");
+        write_ports(folder.path(), Some(&clients), &[("https", monitor.clone())]).expect("write");
         let text = std::fs::read_to_string(ports_file(folder.path())).expect("read");
         let ports: serde_json::Value = serde_json::from_str(&text).expect("json");
         assert_eq!(
             ports,
-            serde_json::json!({ "nats": ["nats://127.0.0.1:4222"], "monitoring": ["http://[::1]:8222"] })
+            serde_json::json!({ "nats": [format!("nats://{clients}")], "monitoring": [format!("https://{monitor}")] })
         );
     }
 
     #[test]
     fn an_address_for_all_is_spelled_out() {
-        let all = urls("nats", "0.0.0.0:7".parse().expect("address"));
-        assert_eq!(all.first().map(String::as_str), Some("nats://127.0.0.1:7"));
-        assert!(!all.iter().any(|url| url.contains("0.0.0.0")), "{all:?}");
+        let (_socket, endpoint) = address::listen("", 0).expect("listen");
+        let (all, port) = (urls("nats", &endpoint), endpoint.port());
+        assert_eq!(all.first(), Some(&format!("nats://127.0.0.1:{port}")));
+        assert_eq!(all.contains(&format!("nats://[::1]:{port}")), endpoint.takes_v6(), "{all:?}");
+        assert!(!all.iter().any(|url| url.contains("0.0.0.0") || url.contains("[::]")), "{all:?}");
     }
 
     #[test]
