@@ -18,6 +18,7 @@ use dialtone_identity::callout::Keys;
 use dialtone_identity::nkey::{Kind, Seed};
 use dialtone_net::threads::{PANIC_EXIT_CODE, Panic};
 use dialtone_net::{Endpoint, ListenError, Listener, Loops, Threads, address, proxy};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -211,11 +212,18 @@ impl Builder {
 /// Logs what a thread panicked of, and ends the process, or what the program wants instead.
 fn report_panics(threads: &Threads, log: &Logger, then: Option<AtPanic>) {
     let log = log.clone();
-    let then = then.unwrap_or_else(|| Box::new(|_| std::process::exit(PANIC_EXIT_CODE)));
+    let then = then.unwrap_or_else(|| Box::new(end));
     threads.at_panic(move |panic| {
         log.say_last(Event::Panicked, format_args!("{panic}"));
         then(panic);
     });
+}
+
+/// Ends the process. The text once more: a server that is part of a program may log nothing, and a test's output may be captured.
+fn end(panic: &Panic) {
+    // Without a stderr there is nobody to report it to.
+    let _ = writeln!(std::io::stderr(), "{panic}");
+    std::process::exit(PANIC_EXIT_CODE)
 }
 
 /// Listens for clients.

@@ -119,7 +119,7 @@ impl Threads {
         progress
     }
 
-    /// What is wrong with the threads at this time: one that panicked, or the first that stands still with work waiting.
+    /// What is wrong with the threads at this time: one that panicked, or those that stand still with work waiting.
     ///
     /// A thread that is at work is seen to stand still from the second look on, so that nobody has to keep the time for it.
     pub fn fault(&self, now: Instant) -> Option<String> {
@@ -128,10 +128,9 @@ impl Threads {
         }
         let mut watched = self.0.watched.lock();
         watched.retain(|progress| progress.strong_count() > 0);
-        // All are looked at: each look is what the next one is compared with.
         let stalls: Vec<String> =
             watched.iter().filter_map(|progress| progress.upgrade()?.stall(now)).collect();
-        stalls.into_iter().next()
+        (!stalls.is_empty()).then(|| stalls.join(", "))
     }
 
     fn panicked(&self, panic: &Panic) {

@@ -137,6 +137,12 @@ fn a_thread_that_does_not_begin_what_waits_is_a_fault() {
     waits.store(true, Ordering::Relaxed);
     assert_eq!((fault(200), fault(209)), (None, None));
     assert_eq!(fault(210).as_deref(), Some("thread control stands still for 10 s with work waiting"));
+    let other = threads.watch("loop-1", Watch::new(PATIENCE));
+    other.begin();
+    assert!(fault(220).is_some());
+    let both = "thread control stands still for 30 s with work waiting, thread loop-1 stands still for 10 s at the same work";
+    assert_eq!(fault(230).as_deref(), Some(both));
+    other.end();
     waits.store(false, Ordering::Relaxed);
-    assert_eq!(fault(211), None);
+    assert_eq!(fault(231), None);
 }
