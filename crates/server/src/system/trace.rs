@@ -13,8 +13,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Events of one trace that are told; a message may come to many thousands of subscriptions.
-const EVENTS_MAX: usize = 10_000;
 /// The number of the kind of connection that clients are.
 const CLIENT_KIND: u8 = 0;
 
@@ -38,11 +36,11 @@ pub(crate) struct Ingress {
 /// and the event loop has others to serve.
 pub(crate) fn traced(shared: &Shared, ingress: Ingress, trace: Box<Trace>) {
     let account = ingress.account.clone();
-    let bytes = ingress.headers.len() + trace.bytes();
+    let bytes = ingress.headers.len() + ingress.subject.len() + trace.bytes();
     shared.internal.report(&account, bytes, move |desk| {
         let mut events = vec![came_in(&ingress, &trace)];
         let told = trace.events().iter().filter_map(|(at, event)| described(*at, event));
-        events.extend(told.take(EVENTS_MAX));
+        events.extend(told);
         let mut request = Map::new();
         let headers = headers(&ingress.headers);
         if !headers.is_empty() {
@@ -80,7 +78,7 @@ fn came_in(ingress: &Ingress, trace: &Trace) -> Value {
     let mut out = event("in", ingress.came);
     out.insert("kind".into(), CLIENT_KIND.into());
     out.insert("cid".into(), ingress.session.peer.id.0.into());
-    let name = ingress.session.introduction().map(|said| said.name.clone()).unwrap_or_default();
+    let name = ingress.session.introduction.get().map(|said| said.name.as_str()).unwrap_or_default();
     if !name.is_empty() {
         out.insert("name".into(), name.into());
     }
