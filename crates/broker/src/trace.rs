@@ -6,6 +6,7 @@
 use crate::account::AccountId;
 use crate::peer::Peer;
 use crate::permission::{Authorized, Destination};
+use dialtone_subject::Literal;
 use dialtone_wire::header;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -28,7 +29,7 @@ pub const EVENTS_MAX: usize = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Where its traces go.
-    pub destination: Box<[u8]>,
+    pub destination: Literal,
     /// Of how many of a hundred messages.
     pub percent: u8,
 }

@@ -20,6 +20,7 @@ use dialtone_config::options::{AccountLimits, MsgTrace};
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_identity::jwt::sharing::Claims;
 use dialtone_net::Threads;
+use dialtone_subject::Literal;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -334,5 +335,6 @@ impl Shared {
 
 /// What an account has traced whose headers do not say where to.
 fn trace_rule(claims: Option<&MsgTrace>) -> Option<Rule> {
-    claims.map(|claims| Rule { destination: claims.destination.as_bytes().into(), percent: claims.sampling })
+    let claims = claims?;
+    Some(Rule { destination: Literal::parse(&claims.destination).ok()?, percent: claims.sampling })
 }

@@ -3,7 +3,7 @@
 //! Begin with [`interest::Interest`], the index that routing asks. [`set`] compares filters as sets of subjects,
 //! [`transform`] makes other subjects of them,
 //! [`generation`] tells caches when an answer of the index is no longer true, [`naive`] is the few lines that all of
-//! it is tested against, [`short`] bytes that stand inline when they are few.
+//! it is tested against, [`short`] bytes that stand inline when they are few, [`valid`] the types of what was looked at.
 //!
 //! Invariants: bytes in, answers out; no accounts, no connections, no I/O. Nothing here allocates to answer a
 //! question, but for the room in the caller's buffers.
@@ -15,9 +15,11 @@ pub mod naive;
 pub mod set;
 pub mod short;
 pub mod transform;
+pub mod valid;
 
 pub use generation::{Generations, Stamp, SubjectHash};
 pub use interest::{Entry, Interest, Matches, Stats};
 pub use set::{is_literal, is_valid_filter, is_valid_literal, tokens};
 pub use short::ShortBytes;
 pub use transform::Transform;
+pub use valid::{Filter, InvalidSubject, Literal};

@@ -5,8 +5,8 @@ use super::compile::{self, ImportError};
 use super::{Filtered, Indexed, Mapping, ServiceExport, ServiceImport, StreamImport};
 use crate::account::{Account, AccountId};
 use dialtone_config::sharing as claims;
-use dialtone_subject::Interest;
 use dialtone_subject::transform::TransformError;
+use dialtone_subject::{Filter, Interest};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ struct StreamChanges {
 impl Account {
     /// What it offers to others. Who imports a service that changed must be told by [`Account::set_imports`].
     pub fn set_exports(&self, exports: &[claims::Export]) {
-        let before: HashMap<Box<str>, Arc<ServiceExport>> = {
+        let before: HashMap<Filter, Arc<ServiceExport>> = {
             let sharing = self.sharing();
             sharing.exports.iter().map(|entry| (entry.0.subject.clone(), entry.0.clone())).collect()
         };

@@ -5,7 +5,7 @@ use super::{Becomes, Mapping, ServiceExport, ServiceImport, StreamImport, THRESH
 use crate::account::Account;
 use dialtone_config::sharing::{self as claims, ExportKind, Import};
 use dialtone_subject::transform::{TransformError, number_wildcards, unnumber_wildcards};
-use dialtone_subject::{Transform, is_literal};
+use dialtone_subject::{Filter, InvalidSubject, Literal, Transform, is_literal};
 use std::sync::Arc;
 
 /// Why an import is left out.
@@ -20,6 +20,9 @@ pub enum ImportError {
     /// The subject here does not fit the subject there.
     #[error(transparent)]
     Subject(#[from] TransformError),
+    /// A subject is none.
+    #[error(transparent)]
+    Invalid(#[from] InvalidSubject),
 }
 
 /// The service that an export declares, if it is one.
@@ -27,7 +30,7 @@ pub(super) fn service(export: &claims::Export) -> Option<ServiceExport> {
     match &export.kind {
         ExportKind::Stream => None,
         ExportKind::Service(service) => Some(ServiceExport {
-            subject: export.subject.as_str().into(),
+            subject: Filter::parse(&export.subject).ok()?,
             response: service.response,
             threshold: service.threshold.filter(|t| !t.is_zero()).unwrap_or(THRESHOLD_DEFAULT),
             latency: service.latency.clone(),
@@ -50,28 +53,29 @@ pub(super) fn stream(
     let (local, becomes) = if to == subject {
         (to, Becomes::Same)
     } else if is_literal(subject.as_bytes()) {
-        (to.clone(), Becomes::Fixed(to.into_bytes().into()))
+        let fixed = Literal::parse(&to)?;
+        (to, Becomes::Fixed(fixed))
     } else {
         let transform = Transform::reversible(subject, &number_wildcards(&to))?;
         (unnumber_wildcards(&to).0, Becomes::Transformed(transform))
     };
     Ok(StreamImport {
-        subject: subject.into(),
+        subject: Filter::parse(subject)?,
         importer: importer.clone(),
         exporter: exporter.clone(),
-        local: local.into(),
+        local: Filter::parse(&local)?,
         allow_trace,
         becomes,
     })
 }
 
 /// What `subject` there is called `to` here, `$1` in `to` standing for its first wildcard.
-pub(super) fn service_subjects(subject: &str, to: &str) -> Result<(Box<str>, Becomes), TransformError> {
+pub(super) fn service_subjects(subject: &str, to: &str) -> Result<(Filter, Becomes), ImportError> {
     if to == subject {
-        return Ok((to.into(), Becomes::Same));
+        return Ok((Filter::parse(to)?, Becomes::Same));
     }
     if is_literal(subject.as_bytes()) {
-        return Ok((to.into(), Becomes::Fixed(subject.as_bytes().into())));
+        return Ok((Filter::parse(to)?, Becomes::Fixed(Literal::parse(subject)?)));
     }
     // Every wildcard there must come from here: that is checked in the direction in which it is written.
     let numbered = number_wildcards(to);
@@ -81,7 +85,7 @@ pub(super) fn service_subjects(subject: &str, to: &str) -> Result<(Box<str>, Bec
     let back = subject.split('.').map(|token| if token == "*" { stood.next().unwrap_or("*") } else { token });
     let back = back.collect::<Vec<_>>().join(".");
     let transform = Transform::reversible(&local, &back)?;
-    Ok((local.into(), Becomes::Transformed(transform)))
+    Ok((Filter::parse(&local)?, Becomes::Transformed(transform)))
 }
 
 /// An import of a service.
@@ -114,5 +118,51 @@ pub(super) fn mapping(mapping: &claims::Mapping, rank: u32) -> Result<Mapping, T
     }
     // Literal subjects are looked at first.
     let rank = if is_literal(subject.as_bytes()) { rank } else { rank | 1 << 31 };
-    Ok(Mapping { subject: subject.into(), rank, destinations: destinations.into() })
+    let subject = Filter::parse(subject).map_err(|_| TransformError::Subject)?;
+    Ok(Mapping { subject, rank, destinations: destinations.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::AccountId;
+    use dialtone_config::Location;
+    use dialtone_config::sharing::ImportKind;
+
+    /// Claims come at run time too, and nobody has looked at their texts then.
+    #[test]
+    fn no_import_has_a_subject_that_cannot_be_sent() {
+        let accounts = [1, 2].map(|id| Account::new(AccountId(id), "a"));
+        let stream_kind = |prefix: Option<&str>, to: Option<&str>| ImportKind::Stream {
+            prefix: prefix.map(str::to_owned),
+            to: to.map(str::to_owned),
+            allow_trace: false,
+        };
+        let import = |subject: &str, kind: ImportKind| Import {
+            at: Location::nowhere("t"),
+            account: "a".into(),
+            subject: subject.into(),
+            kind,
+        };
+        let compiled = |subject: &str, prefix: Option<&str>, to: Option<&str>| {
+            let import = import(subject, stream_kind(prefix, to));
+            stream(&accounts[0], &accounts[1], &import, prefix, to, false)
+                .map(|stream| stream.local.to_string())
+        };
+        assert_eq!(compiled("q", Some("p"), None), Ok("p.q".into()));
+        assert_eq!(compiled("q.*", None, Some("t.$1")), Ok("t.*".into()));
+        for (subject, prefix, to) in [
+            ("q", Some("a b"), None),
+            ("q", None, Some("a 1 5\r\nMSG b")),
+            ("q.*", None, Some("a b.$1")),
+            ("q.*", Some("a\tb"), None),
+            ("q r", None, None),
+            ("q", None, Some("a..b")),
+        ] {
+            assert!(compiled(subject, prefix, to).is_err(), "{subject} {prefix:?} {to:?}");
+        }
+        for (subject, to) in [("q", "a b"), ("q r", "a"), ("q.*", "a b.$1"), ("q", "")] {
+            assert!(service_subjects(subject, to).is_err(), "{subject} {to}");
+        }
+    }
 }

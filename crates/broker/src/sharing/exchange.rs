@@ -106,6 +106,7 @@ mod tests {
     use super::super::{ServiceExport, responses};
     use super::*;
     use crate::account::AccountId;
+    use dialtone_subject::Filter;
     use std::time::Duration;
 
     /// Who takes a subscription out looks at none of the answers that others wait for; they are looked after some at a time,
@@ -122,7 +123,10 @@ mod tests {
             subject: "l".into(),
             sampling: dialtone_config::sharing::Sampling::Percent(100),
         };
-        let export = Arc::new(ServiceExport { latency: Some(latency), ..ServiceExport::new("q") });
+        let export = Arc::new(ServiceExport {
+            latency: Some(latency),
+            ..ServiceExport::new(Filter::parse("q").expect("valid"))
+        });
         let all = 2 * LOOK_MAX + 1;
         for _ in 0..all {
             let tracked = Arc::new(Tracked {

@@ -18,9 +18,10 @@ pub mod responses;
 pub(crate) mod sampling;
 
 use crate::account::Account;
+use compile::ImportError;
 use dialtone_config::sharing::{Latency, ResponseType};
-use dialtone_subject::transform::{Random, TransformError};
-use dialtone_subject::{Entry, Interest, Matches, Transform, set};
+use dialtone_subject::transform::Random;
+use dialtone_subject::{Entry, Filter, Interest, Literal, Matches, Transform, set};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ pub const THRESHOLD_DEFAULT: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceExport {
     /// Its subject.
-    pub subject: Box<str>,
+    pub subject: Filter,
     /// How many answers a request has.
     pub response: ResponseType,
     /// How long an answer may take.
@@ -44,9 +45,9 @@ pub struct ServiceExport {
 
 impl ServiceExport {
     /// A service with one answer and the usual time.
-    pub fn new(subject: &str) -> Self {
+    pub fn new(subject: Filter) -> Self {
         Self {
-            subject: subject.into(),
+            subject,
             response: ResponseType::Single,
             threshold: THRESHOLD_DEFAULT,
             latency: None,
@@ -61,7 +62,7 @@ pub(crate) enum Becomes {
     /// Nothing.
     Same,
     /// Always this.
-    Fixed(Box<[u8]>),
+    Fixed(Literal),
     /// What the transform makes of it.
     Transformed(Transform),
 }
@@ -70,7 +71,7 @@ impl Becomes {
     fn apply(&self, subject: &[u8]) -> Box<[u8]> {
         match self {
             Self::Same => subject.into(),
-            Self::Fixed(fixed) => fixed.clone(),
+            Self::Fixed(fixed) => fixed.as_bytes().into(),
             Self::Transformed(transform) => {
                 let mut out = Vec::with_capacity(subject.len() + 16);
                 // A transform of an import has no random part.
@@ -85,13 +86,13 @@ impl Becomes {
 #[derive(Debug)]
 pub struct ServiceImport {
     /// What is asked here.
-    pub local: Box<str>,
+    pub local: Filter,
     /// Who answers.
     pub exporter: Arc<Account>,
     /// What it is there.
     pub export: Arc<ServiceExport>,
     /// The subject there, as it was imported.
-    pub subject: Box<str>,
+    pub subject: Filter,
     becomes: Becomes,
     /// The service may know who asks.
     pub share: bool,
@@ -108,9 +109,9 @@ impl ServiceImport {
         export: Arc<ServiceExport>,
         subject: &str,
         local: &str,
-    ) -> Result<Self, TransformError> {
+    ) -> Result<Self, ImportError> {
         let (local, becomes) = compile::service_subjects(subject, local)?;
-        let (subject, exporter) = (subject.into(), exporter.clone());
+        let (subject, exporter) = (Filter::parse(subject)?, exporter.clone());
         Ok(Self { local, exporter, export, subject, becomes, share: false, tells_server: false })
     }
 
@@ -133,13 +134,13 @@ impl ServiceImport {
 #[derive(Debug)]
 pub struct StreamImport {
     /// The subject in the account that exports it.
-    pub subject: Box<str>,
+    pub subject: Filter,
     /// Who takes it.
     pub importer: Arc<Account>,
     /// Who exports it.
     pub exporter: Arc<Account>,
     /// Its subject in the importing account.
-    pub local: Box<str>,
+    pub local: Filter,
     /// Message traces go on into the importing account.
     pub allow_trace: bool,
     becomes: Becomes,
@@ -193,7 +194,7 @@ impl StreamImport {
 /// A subject whose messages go elsewhere.
 #[derive(Debug)]
 pub struct Mapping {
-    subject: Box<str>,
+    subject: Filter,
     /// Earlier mappings go before later ones.
     rank: u32,
     /// Up to which number of a hundred each destination is chosen; beyond the last the message is lost.

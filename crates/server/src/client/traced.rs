@@ -22,7 +22,7 @@ impl Client {
         let destination = match (wish.destination, &rule) {
             (Some(DISABLED) | None, None) => return self.publish_untraced(message, turn),
             (Some(destination), _) => destination,
-            (None, Some(rule)) if turn.draws(rule.percent) => &rule.destination,
+            (None, Some(rule)) if turn.draws(rule.percent) => rule.destination.as_bytes(),
             (None, Some(_)) => return self.publish_untraced(message, turn),
         };
         if wish.forged {

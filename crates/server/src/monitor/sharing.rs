@@ -160,14 +160,14 @@ fn imports(account: &Account) -> Vec<Value> {
     let sharing = account.sharing();
     let streams = sharing.streams().iter().map(|stream| {
         json!({
-            "subject": stream.subject, "account": stream.exporter.name, "local_subject": stream.local,
+            "subject": *stream.subject, "account": stream.exporter.name, "local_subject": *stream.local,
             "type": "stream", "invalid": false, "share": false, "tracking": false,
         })
     });
     let services = sharing.services().map(|service| {
         let mut value = json!({
-            "subject": service.subject, "account": service.exporter.name, "to": service.local,
-            "local_subject": service.local, "type": "service", "invalid": false, "share": service.share,
+            "subject": *service.subject, "account": service.exporter.name, "to": *service.local,
+            "local_subject": *service.local, "type": "service", "invalid": false, "share": service.share,
             "tracking": false,
         });
         if let (Some(latency), Some(object)) = (&service.export.latency, value.as_object_mut()) {

@@ -85,7 +85,7 @@ fn services(account: &Account, test: &str) -> Vec<Value> {
         numbered.filter(|(_, s)| test.is_empty() || set::matches(s.local.as_bytes(), test.as_bytes()));
     let row = |(sid, service): (u64, &Arc<ServiceImport>)| {
         json!({
-            "account": account.name, "account_tag": account.name, "subject": service.local,
+            "account": account.name, "account_tag": account.name, "subject": *service.local,
             "sid": sid.to_string(), "msgs": 0, "cid": OWN_ID.0,
         })
     };

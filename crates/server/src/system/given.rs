@@ -5,6 +5,7 @@ use crate::shared::Shared;
 use dialtone_broker::account::Account;
 use dialtone_broker::sharing::{ServiceExport, ServiceImport};
 use dialtone_config::sharing::{Export, ResponseType};
+use dialtone_subject::Filter;
 use std::sync::{Arc, LazyLock};
 
 /// A service of the system account.
@@ -53,7 +54,8 @@ const GIVEN: [Given; 4] = [
 /// One of each for the whole process, so that an import is found to be the same when it is given again.
 static EXPORTS: LazyLock<[Arc<ServiceExport>; GIVEN.len()]> = LazyLock::new(|| {
     GIVEN.each_ref().map(|given| {
-        let export = ServiceExport { response: given.response, ..ServiceExport::new(given.subject) };
+        let subject = Filter::parse(given.subject).expect("the table has valid subjects");
+        let export = ServiceExport { response: given.response, ..ServiceExport::new(subject) };
         Arc::new(export)
     })
 });
