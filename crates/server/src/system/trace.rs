@@ -78,7 +78,7 @@ fn came_in(ingress: &Ingress, trace: &Trace) -> Value {
     let mut out = event("in", ingress.came);
     out.insert("kind".into(), CLIENT_KIND.into());
     out.insert("cid".into(), ingress.session.peer.id.0.into());
-    let name = ingress.session.introduction.get().map(|said| said.name.as_str()).unwrap_or_default();
+    let name = ingress.session.introduction().map(|said| said.name.clone()).unwrap_or_default();
     if !name.is_empty() {
         out.insert("name".into(), name.into());
     }
