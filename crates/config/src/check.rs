@@ -266,9 +266,24 @@ mod tests {
             "t.conf:1:13: \"ldap://x\" is no address of an OCSP responder\n  it begins with `http://`; what responders say is signed",
         );
         check("ocsp { foo: 5 }", "t.conf:1:8: unknown field \"foo\"");
+        for good in
+            ["true", "false", "{}", "{ type: NONE }", "{ type: local, local_store: x, save_interval: 0 }"]
+        {
+            check(&format!("ocsp_cache: {good}"), "");
+        }
         check(
-            "ocsp_cache: true",
-            "t.conf:1:1: `ocsp_cache` cannot be carried out: clients' certificates are not checked by OCSP in this version\n  take it out, or use a server that has it",
+            "ocsp_cache { type: x }",
+            "t.conf:1:20: unknown OCSP response cache type \"x\"\n  known are `local` and `none`",
+        );
+        let tls = |peer: &str| {
+            format!("tls {{ cert_file: a, key_file: b, ca_file: c, verify: true, ocsp_peer: {peer} }}")
+        };
+        for good in ["true", "false", "{}", "{ verify: true, ca_timeout: '1s', warn_only: true }"] {
+            check(&tls(good), "");
+        }
+        check(
+            &tls("true").replace("verify: true", "verify: false"),
+            "t.conf:1:72: OCSP peer verification for client connections requires TLS verify (mTLS) to be enabled",
         );
     }
 

@@ -14,6 +14,8 @@ const BLOCKS: &[(&str, &str, &str)] = &[
         "ocsp",
         "OCSP stapling of the client listener's certificates. `true` stands for `auto`, `false` for `never`.",
     ),
+    ("ocsp_peer", "tls.ocsp_peer", "The check of clients' certificates by OCSP."),
+    ("ocsp_cache", "ocsp_cache", "`true` stands for `local`, `false` for `none`."),
     ("authorization", "authorization", "Users of the default account, or one user, or a token."),
     ("auth_callout", "authorization.auth_callout", ""),
     ("user", "authorization.users[], accounts.NAME.users[]", "One user."),

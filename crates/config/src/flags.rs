@@ -324,6 +324,7 @@ fn tls(options: &mut Options) -> &mut Tls {
         cipher_suites: Vec::new(),
         curves: Vec::new(),
         pinned_certs: Vec::new(),
+        ocsp_peer: None,
         rate_max: 0,
     })
 }

@@ -38,7 +38,6 @@ const LEAFS: &str = "leaf nodes are not part of this version";
 const JETSTREAM: &str = "JetStream is not part of this version";
 const WEBSOCKET: &str = "WebSocket is not part of this version";
 const MQTT: &str = "MQTT is not part of this version";
-const OCSP_PEER: &str = "clients' certificates are not checked by OCSP in this version";
 // These are read in full; what is left is to carry them out, then they become `Reloads`.
 const CERT_STORE: &str = "the Windows certificate store is not supported; use cert_file and key_file";
 
@@ -132,7 +131,7 @@ keys! {
         trusted | "trusted_keys": Restarts, "Public keys of operators, instead of their JWTs.";
         default_sentinel: Reloads, "Bearer JWT of connections without credentials.";
         ocsp: Reloads, "OCSP stapling: true or false, or a block. Default: certificates that demand it.";
-        ocsp_cache: Refused(OCSP_PEER), "Cache of OCSP responses about clients' certificates.";
+        ocsp_cache: Reloads, "Where OCSP responses about clients' certificates are kept: true or false, or a block. Default: true.";
     }
     "tls" {
         cert_file: Reloads, "Certificate chain, PEM.";
@@ -151,7 +150,7 @@ keys! {
         pinned_certs: Reloads, "SHA-256 of the public keys that clients may have, in hex.";
         connection_rate_limit: Restarts, "Handshakes a second.";
         certs | "certificates": Reloads, "Certificates with their keys, instead of one of each; the name that a client asks for chooses.";
-        ocsp_peer: Refused(OCSP_PEER), "Check clients' certificates by OCSP.";
+        ocsp_peer: Reloads, "Check clients' certificates by OCSP: true or false, or a block.";
         cert_store: Refused(CERT_STORE), "Windows certificate store.";
         cert_match_by: Refused(CERT_STORE), "Windows certificate store.";
         cert_match: Refused(CERT_STORE), "Windows certificate store.";
@@ -162,6 +161,21 @@ keys! {
         mode: Reloads, "`auto` staples certificates that demand it, `must` also stops the server if they are revoked, `always` does both for all, `never` nothing.";
         url: Reloads, "Responder to ask instead of the certificate's.";
         urls: Reloads, "Responders to ask instead of the certificate's, in order.";
+    }
+    "ocsp_peer" {
+        verify: Reloads, "Check them.";
+        ca_timeout: Reloads, "How long a responder may take. Default 2s.";
+        allowed_clockskew: Reloads, "How far a responder's clock may differ. Default 30s.";
+        warn_only: Reloads, "Let certificates in that are not good, with a warning.";
+        unknown_is_good: Reloads, "So is a certificate that its responder does not know.";
+        allow_when_ca_unreachable: Reloads, "So is one whose responders do not answer, unless it is known to be revoked.";
+        cache_ttl_when_next_update_unset: Reloads, "How long a response counts that does not say it. Default 1h.";
+    }
+    "ocsp_cache" {
+        type: Reloads, "`local` keeps them in memory and in a file, `none` not at all.";
+        local_store: Reloads, "Folder of the file. Default `_rc_`.";
+        preserve_revoked: Reloads, "Keep responses that a certificate is revoked when their time is over.";
+        save_interval: Reloads, "How often the file is written. Default 5m, at least 1s.";
     }
     "resolver" {
         type: Restarts, "`full` keeps every JWT, `cache` those used lately, `memory` those that are preloaded.";
@@ -305,8 +319,6 @@ pub enum Off {
     Empty,
     /// A block in which all is `false`.
     AllFalse,
-    /// `false`, or a block with nothing in it.
-    FalseOrEmpty,
     /// `false`, `disabled`, or a block that says `enabled: false`.
     Disabled,
 }
@@ -320,7 +332,6 @@ impl Key {
             }
             ("", "feature_flags") => Off::AllFalse,
             (_, "jetstream") => Off::Disabled,
-            ("", "ocsp_cache") | ("tls", "ocsp_peer") => Off::FalseOrEmpty,
             ("tls", "verify_cert_and_check_known_urls" | "cert_match_skip_invalid" | "ca_certs_match")
             | ("resolver_tls", "insecure") => Off::False,
             _ => Off::Never,

@@ -15,6 +15,7 @@ pub mod flags;
 pub mod keys;
 pub mod language;
 mod nkey;
+pub mod ocsp;
 pub mod operator;
 pub mod options;
 pub mod plan;

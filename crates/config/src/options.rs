@@ -2,6 +2,7 @@
 
 use crate::Secret;
 use crate::error::{ConfigError, Location};
+use crate::ocsp::{OcspCache, OcspPeer};
 use crate::operator::OperatorMode;
 use crate::sharing::{Export, Import, Mapping};
 use std::collections::BTreeMap;
@@ -59,6 +60,8 @@ pub struct Options {
     pub ocsp: Ocsp,
     /// Folder for what is kept.
     pub store_dir: Option<PathBuf>,
+    /// Where answers about clients' certificates are kept; `None`: nowhere.
+    pub ocsp_cache: Option<OcspCache>,
     /// Users of the default account.
     pub authorization: Authorization,
     /// Accounts.
@@ -230,6 +233,8 @@ pub struct Tls {
     pub curves: Vec<String>,
     /// SHA-256 of clients' public keys, lower-case hex; empty: any.
     pub pinned_certs: Vec<String>,
+    /// Whether clients' certificates are checked by OCSP, and how.
+    pub ocsp_peer: Option<OcspPeer>,
     /// Handshakes a second; 0: any number.
     pub rate_max: u32,
 }
@@ -477,6 +482,7 @@ impl Default for Options {
             allow_non_tls: false,
             ocsp: Ocsp::default(),
             store_dir: None,
+            ocsp_cache: Some(OcspCache::default()),
             authorization: Authorization::default(),
             accounts: Vec::new(),
             mappings: Vec::new(),

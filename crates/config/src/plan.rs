@@ -133,6 +133,7 @@ fields! {
         allow_non_tls: "" "allow_non_tls", "AllowNonTLS", Tls, Value;
         ocsp: "" "ocsp", "OCSP", Tls, Words("OCSP"), hidden;
         store_dir: "" "store_dir", "StoreDir", Tls, Value;
+        ocsp_cache: "" "ocsp_cache", "OCSPCacheConfig", Tls, Words("OCSP peer cache"), hidden;
         accounts: "" "accounts", "Accounts", Users, Words("accounts"), hidden;
         mappings: "" "mappings", "Mappings", Users, Words("mappings"), hidden;
         rate_limits: "" "rate_limits", "RateLimits", L, Words("rate limits"), hidden;

@@ -5,8 +5,9 @@ use crate::check::{check, go_duration};
 use crate::error::{ConfigError, ConfigErrors, ErrorKind, Location};
 use crate::language::{self, Env, Files, Kind, Map, Value};
 use crate::nkey;
+use crate::ocsp;
 use crate::operator;
-use crate::options::{CertPair, Limits, Ocsp, OcspMode, Options, Tls, TlsFirst};
+use crate::options::{CertPair, Limits, Options, Tls, TlsFirst};
 use crate::rates;
 use crate::reader::{self, Block, Errors, noted};
 use crate::sharing::{self, Import};
@@ -166,7 +167,10 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
     profiler(&block, &mut out, errors);
     block.set("store_dir", &mut out.store_dir, errors, path);
     if let Some(value) = block.get("ocsp") {
-        out.ocsp = ocsp(value, errors);
+        out.ocsp = ocsp::stapling(value, errors);
+    }
+    if let Some(value) = block.get("ocsp_cache") {
+        out.ocsp_cache = ocsp::cache(value, errors);
     }
     if let Some(value) = block.get("authorization") {
         out.authorization = accounts::authorization(value, &mut out.limits, &mut out.doubts, errors);
@@ -350,6 +354,7 @@ fn tls(value: &Value, ignored: &mut Errors, errors: &mut Errors) -> Option<Tls> 
         cipher_suites: Vec::new(),
         curves: Vec::new(),
         pinned_certs: Vec::new(),
+        ocsp_peer: None,
         rate_max: 0,
     };
     let path = |v: &Value| reader::text(v).map(PathBuf::from);
@@ -390,6 +395,9 @@ fn tls(value: &Value, ignored: &mut Errors, errors: &mut Errors) -> Option<Tls> 
             Err(ConfigError::new(&v.at, "unsupported minimum TLS version").help("known are `1.2` and `1.3`"))
         }
     });
+    if let Some(value) = block.get("ocsp_peer") {
+        out.ocsp_peer = ocsp::peer(value, out.verify, errors);
+    }
     block.set("cipher_suites", &mut out.cipher_suites, errors, nonempty);
     block.set("curve_preferences", &mut out.curves, errors, nonempty);
     block.set("pinned_certs", &mut out.pinned_certs, errors, |v| {
@@ -418,47 +426,6 @@ fn tls(value: &Value, ignored: &mut Errors, errors: &mut Errors) -> Option<Tls> 
         }
     }
     Some(out)
-}
-
-/// `true`, `false`, or a block.
-fn ocsp(value: &Value, errors: &mut Errors) -> Ocsp {
-    let mut out = Ocsp::default();
-    let map = match &value.kind {
-        Kind::Bool(on) => {
-            out.mode = if *on { OcspMode::Auto } else { OcspMode::Never };
-            return out;
-        }
-        Kind::Map(map) => map,
-        other => {
-            let problem = format!("error parsing ocsp config: unsupported type {}", other.name());
-            errors.push(ConfigError::new(&value.at, problem).help("`true`, `false` or a block is expected"));
-            return out;
-        }
-    };
-    let block = Block::new("ocsp", map, errors);
-    block.set("mode", &mut out.mode, errors, |v| match reader::text(v)?.to_ascii_lowercase().as_str() {
-        "auto" => Ok(OcspMode::Auto),
-        "must" => Ok(OcspMode::Must),
-        "always" => Ok(OcspMode::Always),
-        "never" => Ok(OcspMode::Never),
-        _ => Err(ConfigError::new(&v.at, "error parsing ocsp config: unsupported ocsp mode")
-            .help("known are `auto`, `must`, `always` and `never`")),
-    });
-    for (key, read) in [("url", reader::one_text as fn(&Value) -> _), ("urls", reader::text_list)] {
-        let mut urls = Vec::new();
-        block.set(key, &mut urls, errors, |v| {
-            let urls = read(v)?;
-            match urls.iter().find(|url| !url.is_empty() && !url.starts_with("http://")) {
-                None => Ok(urls),
-                Some(url) => {
-                    Err(ConfigError::new(&v.at, format!("{url:?} is no address of an OCSP responder"))
-                        .help("it begins with `http://`; what responders say is signed"))
-                }
-            }
-        });
-        out.urls.extend(urls.into_iter().filter(|url| !url.is_empty()));
-    }
-    out
 }
 
 /// `[ { cert_file: …, key_file: … }, … ]`
@@ -624,7 +591,8 @@ mod tests {
         let account = |inner: &str| format!("accounts {{ A {{ {inner} }} }}");
         match block {
             "" => entry,
-            "tls" | "ocsp" | "authorization" | "proxies" | "resolver" | "resolver_tls" => {
+            "ocsp_peer" => format!("tls {{ ocsp_peer {{ {entry} }} }}"),
+            "tls" | "ocsp" | "ocsp_cache" | "authorization" | "proxies" | "resolver" | "resolver_tls" => {
                 format!("{block} {{ {entry} }}")
             }
             "cert" => format!("tls {{ certs: [ {{ {entry} }} ] }}"),
@@ -693,7 +661,6 @@ mod tests {
                     Off::False => &["false"],
                     Off::Empty => &["{ }"],
                     Off::AllFalse => &["{ }", "{ x: false }"],
-                    Off::FalseOrEmpty => &["false", "{ }"],
                     Off::Disabled => &["false", "disabled", "{ enabled: false, x: 1 }"],
                 };
                 for value in VALUES {

@@ -86,8 +86,8 @@ impl<'a> Block<'a> {
 fn is_off(off: Off, value: &Value) -> bool {
     let is_empty = |map: &Map| map.iter().next().is_none();
     match (&value.kind, off) {
-        (Kind::Bool(on), Off::False | Off::FalseOrEmpty | Off::Disabled) => !on,
-        (Kind::Map(map), Off::Empty | Off::FalseOrEmpty) => is_empty(map),
+        (Kind::Bool(on), Off::False | Off::Disabled) => !on,
+        (Kind::Map(map), Off::Empty) => is_empty(map),
         (Kind::Map(map), Off::AllFalse) => map.iter().all(|entry| boolean(&entry.value) == Ok(false)),
         (Kind::Map(map), Off::Disabled) => {
             let mut said = map.iter().filter(|entry| {

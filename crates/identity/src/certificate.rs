@@ -2,7 +2,7 @@
 
 use crate::distinguished_name::DistinguishedName;
 use sha2::{Digest, Sha256};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Name};
 
 /// The names in a certificate, in the order in which users are looked for: e-mail addresses, DNS names and URIs of the
 /// alternative name, then the subject in both orders of RFC 2253.
@@ -36,8 +36,12 @@ pub fn subject(der: &[u8]) -> Option<DistinguishedName> {
 /// The subject's parts as `CN=…`, in the order of the certificate. A part that cannot be read leaves no name at all:
 /// half a name could be someone else's.
 fn distinguished_name(certificate: &X509Certificate<'_>) -> Vec<String> {
+    parts(certificate.subject())
+}
+
+fn parts(name: &X509Name<'_>) -> Vec<String> {
     let mut parts = Vec::new();
-    for rdn in certificate.subject().iter_rdn() {
+    for rdn in name.iter_rdn() {
         let mut attributes = Vec::new();
         for attribute in rdn.iter() {
             let Ok(value) = attribute.as_str() else { return Vec::new() };
@@ -92,6 +96,13 @@ pub fn public_key_sha256(der: &[u8]) -> Option<String> {
 pub fn not_after(der: &[u8]) -> Option<i64> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     Some(certificate.validity().not_after.timestamp())
+}
+
+/// Whom a certificate is about, and who has signed it.
+pub fn parties(der: &[u8]) -> Option<(String, String)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let text = |name| parts(name).into_iter().rev().collect::<Vec<_>>().join(",");
+    Some((text(certificate.subject()), text(certificate.issuer())))
 }
 
 /// A certificate's subject, and SHA-256 of it and of its public key in lower-case hex.

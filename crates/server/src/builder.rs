@@ -168,6 +168,7 @@ impl Builder {
             Shared::new(identity, policy, log, threads, resolver)
         };
         Verifier::start(&shared).map_err(StartError::Loops)?;
+        crate::reload::begin_peer_check(&shared);
         shared.start_accounts().map_err(StartError::SystemAccount)?;
         Internal::start(&shared).map_err(StartError::Loops)?;
         crate::tokens::service::start(&shared);

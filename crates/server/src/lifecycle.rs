@@ -210,6 +210,9 @@ fn stop(shared: &Arc<Shared>, loops: &Mutex<Loops>) {
     system::shutdown(shared);
     shared.internal.stop();
     system::end(shared);
+    if let Err(cause) = shared.peer_cache.save() {
+        shared.log.say(Event::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
+    }
     for session in shared.registry.open() {
         session.peer.close(CloseReason::ServerShutdown);
     }

@@ -1,6 +1,7 @@
 //! Who is connected, and who was.
 
 use crate::client::Rejection;
+use crate::tls::Judgement;
 use crate::usage::{Mark, Since, Still, Usage, User};
 use crate::verifier::Verdict;
 use dialtone_broker::account::AccountId;
@@ -85,6 +86,7 @@ pub struct Session {
     verdicts: Mutex<Vec<Verdict>>,
     /// What it came in with; `None`: nothing, not even a CONNECT.
     shown: Mutex<Option<Arc<Shown>>>,
+    judgement: Mutex<Option<Box<Judgement>>>,
     claimed: Mutex<Option<Arc<Claimed>>>,
     activity_us: AtomicU64,
     /// Who it is: a name in the configuration, the NKey of a token, or the name that an authorization service gave it;
@@ -117,6 +119,7 @@ impl Session {
             who: Mutex::new(who.into()),
             verdicts: Mutex::default(),
             shown: Mutex::default(),
+            judgement: Mutex::default(),
             claimed: Mutex::new(None),
             activity_us: AtomicU64::new(0),
             user: Mutex::default(),
@@ -209,6 +212,16 @@ impl Session {
     /// Says how the log calls it from now on.
     pub fn set_who(&self, who: String) {
         *self.who.lock() = who.into();
+    }
+
+    /// Leaves what OCSP says of its certificate.
+    pub(crate) fn put_judgement(&self, judgement: Judgement) {
+        *self.judgement.lock() = Some(Box::new(judgement));
+    }
+
+    /// Takes that, if it is there.
+    pub(crate) fn take_judgement(&self) -> Option<Box<Judgement>> {
+        self.judgement.lock().take()
     }
 
     /// Leaves the answer of a check that took long.

@@ -48,6 +48,7 @@ fn take_over(shared: &Arc<Shared>, options: Result<Options, ConfigErrors>) -> Re
         shared.log.configure(&policy.options.log);
     }
     shared.set_policy(policy);
+    begin_peer_check(shared);
     if changes.contains(&Change::Users) {
         // Other threads may have tokens to look up for this; a reload does not wait for them.
         shared.verifier.raise(Chore::RenewTokens);
@@ -89,9 +90,23 @@ pub(crate) fn certificates(shared: &Arc<Shared>) {
     }
 }
 
+/// Goes by what the policy says of the check of clients' certificates by OCSP. The cache is looked at only where they are checked.
+pub(crate) fn begin_peer_check(shared: &Shared) {
+    let policy = shared.policy();
+    if policy.tls.as_ref().is_some_and(|tls| tls.peer_check().is_some()) {
+        let options = policy.options.ocsp_cache.as_ref();
+        shared.peer_cache.configure(options);
+        let kind = if options.is_some() { "local" } else { "none" };
+        shared.log.say(Event::Starting, "", format_args!("OCSP peer cache online, type [{kind}]"));
+    }
+}
+
 /// Gets the OCSP staples that are due. Whether the server has to stop: one of its certificates is revoked.
 pub(crate) fn staples(shared: &Arc<Shared>) -> Stop {
     let policy = shared.policy();
+    if let Err(cause) = shared.peer_cache.look_after(Instant::now()) {
+        shared.log.say(Event::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
+    }
     let news = policy.tls.as_ref().map(|tls| tls.look_after_staples(Instant::now()));
     let mut stop = Stop::No;
     for news in news.into_iter().flatten() {

@@ -7,6 +7,7 @@ use crate::process::Load;
 use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::system;
+use crate::tls::PeerCache;
 use crate::tokens::Tokens;
 use crate::tokens::resolver::Resolver;
 use crate::troubles::Troubles;
@@ -59,6 +60,8 @@ pub struct Shared {
     pub(crate) usage: Usage,
     /// Checks that take long.
     pub verifier: Verifier,
+    /// What responders said of clients' certificates.
+    pub(crate) peer_cache: PeerCache,
     /// What the turns of all loops share.
     pub exchange: Arc<Exchange>,
     /// Accounts that are known by their tokens.
@@ -117,6 +120,7 @@ impl Shared {
             rates: Rates::default(),
             usage: Usage::default(),
             verifier: Verifier::default(),
+            peer_cache: PeerCache::default(),
             tokens: Tokens::default(),
             resolver,
             reloading: Mutex::default(),

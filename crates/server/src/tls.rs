@@ -11,6 +11,8 @@ use dialtone_identity::certificate;
 use dialtone_net::{HandshakeFirst, Transport};
 pub use ocsp::StapleError;
 use ocsp::Staples;
+pub(crate) use ocsp::cache::PeerCache;
+pub(crate) use ocsp::peer::{Judgement, PeerCheck};
 pub(crate) use ocsp::{News, Stop};
 use parking_lot::Mutex;
 use rustls::crypto::{CryptoProvider, ring};
@@ -60,6 +62,7 @@ pub struct TlsSetup {
     config: Arc<ServerConfig>,
     certificates: Arc<Certificates>,
     staples: Staples,
+    peer_check: Option<Arc<PeerCheck>>,
     /// When the files were last written.
     stamps: Vec<Option<SystemTime>>,
     rate: Mutex<(Instant, u32)>,
@@ -81,8 +84,10 @@ impl TlsSetup {
             .map_err(|e| setup(&e))?;
         // Read even where no one needs it: a file that is named and missing is a mistake, as in the official server.
         let mut roots = RootCertStore::empty();
+        let mut authorities = Vec::new();
         if let Some(file) = &options.ca_file {
-            for certificate in certificates(file)? {
+            authorities = certificates(file)?;
+            for certificate in authorities.iter().cloned() {
                 roots.add(certificate).map_err(|e| file_error(file, "CA certificates", e))?;
             }
         }
@@ -104,12 +109,16 @@ impl TlsSetup {
         // Session tickets are of this configuration alone: one of another listener, or from before a reload, is none
         // (CVE-2025-68121).
         let certificates = Arc::new(Certificates::new(certified));
+        let algorithms = provider.signature_verification_algorithms;
+        let peer_check =
+            options.ocsp_peer.clone().map(|options| Arc::new(PeerCheck { options, authorities, algorithms }));
         let config = builder.with_cert_resolver(certificates.clone());
         Ok(Self {
             options: options.clone(),
             config: Arc::new(config),
             certificates,
             staples: Staples::default(),
+            peer_check,
             stamps: stamps(options),
             rate: Mutex::new((Instant::now(), 0)),
         })
@@ -171,6 +180,11 @@ impl TlsSetup {
             timeout: self.options.timeout,
             plain_allowed,
         }
+    }
+
+    /// How clients' certificates are checked by OCSP, if they are.
+    pub(crate) fn peer_check(&self) -> Option<&Arc<PeerCheck>> {
+        self.peer_check.as_ref()
     }
 
     /// Whether another handshake fits into this second.

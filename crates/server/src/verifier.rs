@@ -8,11 +8,13 @@ use crate::registry::Session;
 use crate::share::line::{Line, Next};
 use crate::share::{Lane, LaneFigures, Share};
 use crate::shared::Shared;
+use crate::tls::Judgement;
 use crate::tokens::resolver::Reach;
 use dialtone_broker::peer::Peer;
 use dialtone_identity::authenticator::{Checked, Refusal, SlowCheck};
 use dialtone_identity::callout::Answered;
 use dialtone_net::threads::{Progress, Watch};
+use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +26,8 @@ const LANE_MAX: usize = 64 * 1024;
 /// How long one piece of work may take before its thread is said to stand still: bcrypt has any cost, and disks and others'
 /// servers take their time.
 const STALL: Duration = Duration::from_secs(60);
+/// How many certificates are asked about by OCSP at a time: a responder that does not answer takes seconds.
+const CERTIFICATE_THREADS: usize = 4;
 /// How many accounts are asked for at others at a time: one that gets no answer takes seconds.
 const LOOKUP_THREADS: usize = 4;
 
@@ -80,6 +84,9 @@ pub struct Verifier {
     lookups: Arc<Line<Work>>,
     has_lookups: AtomicBool,
     work: Arc<Line<Work>>,
+    /// Where clients' certificates are checked by OCSP; its threads begin with the first.
+    certificates: Arc<Line<Work>>,
+    has_certificates: Mutex<bool>,
 }
 
 impl Default for Verifier {
@@ -89,6 +96,8 @@ impl Default for Verifier {
             lookups: Line::new(LANE_MAX),
             has_lookups: AtomicBool::new(false),
             work: Line::new(LANE_MAX),
+            certificates: Line::new(LANE_MAX),
+            has_certificates: Mutex::new(false),
         }
     }
 }
@@ -96,7 +105,9 @@ impl Default for Verifier {
 /// The threads end with the server's state.
 impl Drop for Verifier {
     fn drop(&mut self) {
-        [&self.passwords, &self.lookups, &self.work].into_iter().for_each(|line| line.end());
+        [&self.passwords, &self.lookups, &self.work, &self.certificates]
+            .into_iter()
+            .for_each(|line| line.end());
     }
 }
 
@@ -146,6 +157,34 @@ impl Verifier {
         put(&self.passwords, lane, share, Some(session), Box::new(run));
     }
 
+    /// Takes the check of a client's certificate, which waits for its turn among those of other addresses.
+    ///
+    /// Errors: the system refuses threads for it.
+    pub(crate) fn take_certificate(
+        &self,
+        shared: &Arc<Shared>,
+        waiter: &Arc<Session>,
+        work: impl FnOnce(&Arc<Shared>) + Send + 'static,
+    ) -> io::Result<()> {
+        {
+            let mut has_threads = self.has_certificates.lock();
+            if !*has_threads {
+                for _ in 0..CERTIFICATE_THREADS {
+                    start(shared, &self.certificates, "ocsp")?;
+                }
+                *has_threads = true;
+            }
+        }
+        let work = Work { run: Box::new(work), waiter: Some(waiter.clone()) };
+        for dropped in self.certificates.push(Lane::Login, Share::stranger(waiter), 1, work) {
+            if let Some(session) = dropped.waiter {
+                session.put_judgement(Judgement::not_asked("too many certificates wait for OCSP"));
+                Peer::call_owner(&session.peer);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes work for which accounts may have to be looked up, and that a connection waits for.
     pub fn take_lookup(&self, waiter: Arc<Session>, work: impl FnOnce(&Arc<Shared>) + Send + 'static) {
         let share = Share::stranger(&waiter);
@@ -175,7 +214,12 @@ impl Verifier {
 
     /// What waits, by line and lane, and what was dropped.
     pub fn figures(&self) -> impl Iterator<Item = (&'static str, Lane, LaneFigures)> {
-        let lines = [("passwords", &self.passwords), ("lookups", &self.lookups), ("work", &self.work)];
+        let lines = [
+            ("passwords", &self.passwords),
+            ("lookups", &self.lookups),
+            ("work", &self.work),
+            ("certificates", &self.certificates),
+        ];
         lines.into_iter().flat_map(|(name, line)| {
             line.figures().into_iter().map(move |(lane, figures)| (name, lane, figures))
         })

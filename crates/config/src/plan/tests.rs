@@ -56,6 +56,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("allow_non_tls", "on"),
     ("tls", "{ cert_file: a, key_file: b, timeout: 3 }"),
     ("ocsp", "false"),
+    ("ocsp_cache", "false"),
     ("store_dir", "/x"),
     ("authorization", "{ users: [ { user: b } ] }"),
     ("accounts", "{ A: { } }"),

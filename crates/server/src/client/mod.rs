@@ -3,6 +3,7 @@
 //! `connect` is how it gets in, `publish` and `subscribe` what it does there, `alive` how it is seen to be there.
 
 mod alive;
+mod certificate;
 mod connect;
 mod publish;
 mod rates;
@@ -129,6 +130,8 @@ pub struct Client {
     /// Its rate limits, if there are any.
     rated: Option<Box<rates::Rated>>,
     alive: alive::Alive,
+    /// How far the check of its certificate is.
+    certificate_check: certificate::CertificateCheck,
 }
 
 /// What came of a turn's bytes.
@@ -183,6 +186,7 @@ impl Client {
             answers_denied: false,
             rated: None,
             alive,
+            certificate_check: certificate::CertificateCheck::default(),
         };
         client.log(Event::ClientCreated, format_args!("Client connection created"));
         if phase == Phase::Open {
@@ -202,6 +206,9 @@ impl Client {
 
     /// The server speaks first: INFO.
     pub fn greet(&mut self, turn: &mut Turn) {
+        if self.greets_later() {
+            return;
+        }
         if self.throttled {
             if self.policy.options.tls.as_ref().is_some_and(|tls| tls.first == TlsFirst::No) {
                 self.send_info(turn, false);
@@ -255,9 +262,9 @@ impl Client {
         let pinned = self.policy.tls.as_ref().is_none_or(|tls| tls.is_pinned(certificate.as_deref()));
         if !pinned {
             self.log(Event::TlsFailed, format_args!("certificate not pinned"));
-            self.peer().close(CloseReason::TlsHandshake);
+            return self.peer().close(CloseReason::TlsHandshake);
         }
-        let _ = turn;
+        self.check_certificate(turn);
     }
 
     /// The connection broke.
@@ -335,12 +342,13 @@ impl Client {
             self.renew(turn.now());
         }
         self.take_place(turn.now());
-        self.take_verdicts(turn) || (was_delayed && !self.is_delayed())
+        let judged = self.take_judgement(turn);
+        self.take_verdicts(turn) || judged || (was_delayed && !self.is_delayed())
     }
 
     /// Whether it must not be read for now: what it said is being checked.
     pub fn is_checking(&self) -> bool {
-        self.phase == Phase::Checking && self.peer().closing().is_none()
+        (self.phase == Phase::Checking || !self.is_certificate_checked()) && self.peer().closing().is_none()
     }
 
     /// The end of its connection.
@@ -356,6 +364,9 @@ impl Client {
         }
         self.take_place(turn.now());
         let mut progress = Progress::default();
+        if !self.is_certificate_checked() {
+            return progress;
+        }
         if self.rated.is_some() && !self.end_delay(turn.now()) {
             return progress;
         }

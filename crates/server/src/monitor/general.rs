@@ -109,6 +109,12 @@ pub(crate) fn varz(shared: &Shared) -> Value {
             tokens.iter().filter_map(|token| jwt::payload(&token.jwt).ok()).collect(),
         );
     }
+    if policy.tls.as_ref().is_some_and(|tls| tls.peer_check().is_some()) {
+        add("tls_ocsp_peer_verify", true.into());
+        if options.ocsp_cache.is_some() {
+            add("ocsp_peer_cache", shared.peer_cache.figures());
+        }
+    }
     if let Some(until) = policy.tls.as_ref().and_then(|tls| tls.not_after()) {
         add("tls_cert_not_after", until.into());
     }

@@ -9,6 +9,7 @@
 //! Without a system account (`no_system_account`) nothing is told and nothing is answered.
 
 mod about;
+mod certificates;
 mod commands;
 mod events;
 mod explain;
@@ -22,6 +23,7 @@ mod trace;
 mod usage;
 
 pub(crate) use about::{feature_flags, server};
+pub(crate) use certificates::{certificate_rejected, link_invalid};
 pub(crate) use events::{
     connected, joined, lame_duck, left, refused, refused_by_service, rejoined, shutdown,
 };

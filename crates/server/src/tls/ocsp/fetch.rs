@@ -5,15 +5,13 @@ use crate::call::Call;
 use data_encoding::BASE64;
 use std::time::Duration;
 
-/// How long one request may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// The type of what is asked.
 const REQUEST: &str = "application/ocsp-request";
 
 /// The first answer to `request`, in the order of the responders. Blocks.
 ///
 /// Errors: what each of them said instead.
-pub(super) fn fetch(request: &[u8], responders: &[String]) -> Result<Vec<u8>, String> {
+pub(super) fn fetch(request: &[u8], responders: &[String], timeout: Duration) -> Result<Vec<u8>, String> {
     if responders.is_empty() {
         return Err("no available ocsp servers".into());
     }
@@ -27,8 +25,7 @@ pub(super) fn fetch(request: &[u8], responders: &[String]) -> Result<Vec<u8>, St
         let in_path = format!("{responder}/{}", escape(&BASE64.encode(request)));
         for (verb, address, body) in [("Post", responder, Some((REQUEST, request))), ("Get", &in_path, None)]
         {
-            let call =
-                Call { address, body, tls: None, timeout: TIMEOUT, answer_bytes_max: STAPLE_BYTES_MAX };
+            let call = Call { address, body, tls: None, timeout, answer_bytes_max: STAPLE_BYTES_MAX };
             match call.make() {
                 Ok(answer) => return Ok(answer),
                 Err(why) => said.push(format!("{verb} {responder:?}: {why}")),

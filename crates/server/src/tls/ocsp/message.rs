@@ -45,6 +45,8 @@ pub(crate) struct Answer {
     pub(crate) status: Status,
     /// Until when it counts, in seconds since 1970; `None`: the responder does not say.
     pub(crate) next_update: Option<i64>,
+    /// Since when.
+    pub(crate) this_update: i64,
 }
 
 /// Why an answer is none.
@@ -161,10 +163,24 @@ impl Question {
     ///
     /// Errors: it is about something else, not signed by the issuer or whom the issuer allows to, or not of this time.
     pub(super) fn read(&self, response: &[u8], now: i64) -> Result<Answer, Unusable> {
+        let answer = self.read_within(response, now, CLOCK_SKEW_SECONDS)?;
+        match answer.next_update {
+            Some(next) if next < now => Err(Unusable::Past),
+            _ => Ok(answer),
+        }
+    }
+
+    /// The same, where clocks may differ by so many seconds both ways.
+    pub(super) fn read_within(&self, response: &[u8], now: i64, skew: i64) -> Result<Answer, Unusable> {
         let basic = body(response)?;
         let signed = Signed::read(&mut Reader(basic)).ok_or(Unusable::Malformed)?;
         self.check_signature(&signed, basic, now)?;
-        self.find(signed.content.data, now)
+        self.find(signed.content.data, now, skew)
+    }
+
+    /// Who has signed the certificate.
+    pub(super) fn issuer(&self) -> &CertificateDer<'static> {
+        &self.issuer
     }
 
     fn check_signature(&self, signed: &Signed<'_>, basic: &[u8], now: i64) -> Result<(), Unusable> {
@@ -199,7 +215,7 @@ impl Question {
     }
 
     /// Finds this certificate among those that the answer is about.
-    fn find(&self, data: &[u8], now: i64) -> Result<Answer, Unusable> {
+    fn find(&self, data: &[u8], now: i64, skew: i64) -> Result<Answer, Unusable> {
         let mut data = Reader(data);
         let mut responses = (|| {
             data.optional(context(0))?;
@@ -215,11 +231,11 @@ impl Question {
             if !self.is_about(id.data) {
                 continue;
             }
-            let (answer, this_update) = single_answer(single).ok_or(Unusable::Malformed)?;
-            if this_update > now + CLOCK_SKEW_SECONDS {
+            let answer = single_answer(single).ok_or(Unusable::Malformed)?;
+            if answer.this_update > now.saturating_add(skew) {
                 return Err(Unusable::Future);
             }
-            if answer.next_update.is_some_and(|next| next < now) {
+            if answer.next_update.is_some_and(|next| next < now.saturating_sub(skew)) {
                 return Err(Unusable::Past);
             }
             return Ok(answer);
@@ -240,7 +256,7 @@ impl Question {
 }
 
 /// What is said of one certificate, and since when.
-fn single_answer(mut single: Reader<'_>) -> Option<(Answer, i64)> {
+fn single_answer(mut single: Reader<'_>) -> Option<Answer> {
     let status = match single.tag()? {
         0x80 => Status::Good,
         0xA1 => Status::Revoked,
@@ -253,7 +269,7 @@ fn single_answer(mut single: Reader<'_>) -> Option<(Answer, i64)> {
         Some(mut next) => Some(next.time()?),
         None => None,
     };
-    Some((Answer { status, next_update }, this_update))
+    Some(Answer { status, next_update, this_update })
 }
 
 /// The signed part of an answer that is no refusal.

@@ -4,9 +4,11 @@
 //! and gets the next one when half of its time is over. Nobody waits for it but the start, a reload and the thread that
 //! watches certificates.
 
+pub(crate) mod cache;
 mod der;
 mod fetch;
 mod message;
+pub(crate) mod peer;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +33,8 @@ use std::time::{Duration, Instant};
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 /// The same when the time of this one is over. The official figure.
 const INTERVAL_OUTDATED: Duration = Duration::from_secs(120);
+/// How long one request for a staple may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a staple.
 const STAPLE_BYTES_MAX: usize = 64 * 1024;
 /// The folder of staples in `store_dir`. The official name.
@@ -255,7 +259,7 @@ fn get(
     responders: &[String],
     stored: Option<&Path>,
 ) -> Result<(Vec<u8>, Answer), String> {
-    let staple = fetch::fetch(&question.request(), responders)?;
+    let staple = fetch::fetch(&question.request(), responders, TIMEOUT)?;
     let answer =
         question.read(&staple, clock::now()).map_err(|why| format!("failed to get remote status: {why}"))?;
     if let Some(file) = stored {

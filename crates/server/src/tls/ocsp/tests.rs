@@ -1,5 +1,7 @@
 //! Authorities, certificates and responders made on the spot.
 
+mod peer;
+
 use super::der::{
     BIT_STRING, ENUMERATED, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, context, element,
 };
@@ -124,13 +126,19 @@ fn an_answer_says_how_the_certificate_stands() {
     let times = (NOW - 60, Some(NOW + DAY));
     for (said, status) in [(GOOD, Status::Good), (&revoked(), Status::Revoked), (UNKNOWN, Status::Unknown)] {
         let answer = authority.answer(&question, said, times);
-        assert_eq!(question.read(&answer, NOW), Ok(Answer { status, next_update: Some(NOW + DAY) }));
+        assert_eq!(
+            question.read(&answer, NOW),
+            Ok(Answer { status, next_update: Some(NOW + DAY), this_update: NOW - 60 })
+        );
         for cut in 0..answer.len() {
             assert!(question.read(&answer[..cut], NOW).is_err(), "cut at {cut}");
         }
     }
     let forever = authority.answer(&question, GOOD, (NOW, None));
-    assert_eq!(question.read(&forever, NOW), Ok(Answer { status: Status::Good, next_update: None }));
+    assert_eq!(
+        question.read(&forever, NOW),
+        Ok(Answer { status: Status::Good, next_update: None, this_update: NOW })
+    );
 }
 
 /// Nobody can make another answer out of a good one, whichever byte is changed.

@@ -1,0 +1,89 @@
+//! The check of a client's certificate by OCSP: off the event loop, and nothing is read from the client before it is over.
+
+use super::Client;
+use crate::log::Event;
+use crate::system;
+use crate::tls::Judgement;
+use crate::tokens::clock;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::peer::Peer;
+use dialtone_wire::CloseReason;
+
+/// How far the check is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum CertificateCheck {
+    /// It is over, or there is none.
+    #[default]
+    Done,
+    /// It is under way. With `greet`, INFO is due behind it.
+    Asking { greet: bool },
+}
+
+impl Client {
+    /// Begins the check, where certificates are checked.
+    pub(super) fn check_certificate(&mut self, turn: &mut Turn) {
+        let Some(check) = self.policy.tls.as_ref().and_then(|tls| tls.peer_check().cloned()) else { return };
+        let Some(shown) = self.session.secured.get().map(|secured| secured.certificates.clone()) else {
+            return;
+        };
+        if shown.is_empty() {
+            return;
+        }
+        self.certificate_check = CertificateCheck::Asking { greet: false };
+        let session = self.session.clone();
+        let taken = self.shared.verifier.take_certificate(&self.shared, &self.session, move |shared| {
+            session.put_judgement(check.check(&shown, &shared.peer_cache, clock::now()));
+            Peer::call_owner(&session.peer);
+        });
+        if let Err(cause) = taken {
+            self.session.put_judgement(Judgement::not_asked(&format!("OCSP has no threads: {cause}")));
+            self.take_judgement(turn);
+        }
+    }
+
+    /// The check is over. True if the client may go on.
+    pub(super) fn take_judgement(&mut self, turn: &mut Turn) -> bool {
+        let CertificateCheck::Asking { greet } = self.certificate_check else { return false };
+        let Some(judgement) = self.session.take_judgement() else { return false };
+        for warning in &judgement.warnings {
+            self.log(Event::Warning, format_args!("{warning}"));
+        }
+        let leaf = self.session.secured.get().and_then(|secured| secured.certificates.first().cloned());
+        for (link, reason) in &judgement.bad {
+            system::link_invalid(&self.shared, turn, link, leaf.as_ref().unwrap_or(link), reason);
+        }
+        if judgement.is_rejected {
+            self.reject_certificate(turn);
+            return false;
+        }
+        self.certificate_check = CertificateCheck::Done;
+        if greet {
+            self.greet(turn);
+        }
+        true
+    }
+
+    fn reject_certificate(&mut self, turn: &mut Turn) {
+        if let Some(leaf) = self.session.secured.get().and_then(|secured| secured.certificates.first()) {
+            system::certificate_rejected(&self.shared, turn, leaf);
+        }
+        self.log(Event::TlsFailed, format_args!("TLS handshake error: client not OCSP valid"));
+        self.peer().close(CloseReason::TlsHandshake);
+    }
+
+    /// Whether the greeting has to wait for the check.
+    pub(super) fn greets_later(&mut self) -> bool {
+        match &mut self.certificate_check {
+            CertificateCheck::Done => false,
+            CertificateCheck::Asking { greet } => {
+                *greet = true;
+                true
+            }
+        }
+    }
+
+    /// Whether nothing may be read yet.
+    pub(super) fn is_certificate_checked(&self) -> bool {
+        self.certificate_check == CertificateCheck::Done
+    }
+}

@@ -1,0 +1,48 @@
+//! What is told of clients' certificates that OCSP finds bad: `$SYS.SERVER.*.OCSP.PEER.>`.
+
+use super::{about, tell};
+use crate::shared::Shared;
+use data_encoding::BASE64;
+use dialtone_broker::deliver::Turn;
+use dialtone_identity::certificate;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::time::SystemTime;
+
+/// A link of a client's chain is not good.
+pub(crate) fn link_invalid(shared: &Shared, turn: &mut Turn, link: &[u8], peer: &[u8], reason: &str) {
+    if !shared.has_system() {
+        return;
+    }
+    let mut event = about::event("ocsp_peer_link_invalid", SystemTime::now());
+    event.insert("link".into(), card(link));
+    event.insert("peer".into(), card(peer));
+    event.insert("server".into(), about::server(shared));
+    event.insert("reason".into(), reason.into());
+    let subject = format!("$SYS.SERVER.{}.OCSP.PEER.LINK.INVALID", shared.identity.id);
+    tell(shared, turn, &subject, &event.into());
+}
+
+/// A client does not come in for its certificate.
+pub(crate) fn certificate_rejected(shared: &Shared, turn: &mut Turn, peer: &[u8]) {
+    if !shared.has_system() {
+        return;
+    }
+    let mut event = about::event("ocsp_peer_reject", SystemTime::now());
+    event.insert("kind".into(), "Client".into());
+    event.insert("peer".into(), card(peer));
+    event.insert("server".into(), about::server(shared));
+    event.insert("reason".into(), "client not OCSP valid".into());
+    let subject = format!("$SYS.SERVER.{}.OCSP.PEER.CONN.REJECT", shared.identity.id);
+    tell(shared, turn, &subject, &event.into());
+}
+
+fn card(der: &[u8]) -> Value {
+    let (subject, issuer) = certificate::parties(der).unwrap_or_default();
+    json!({
+        "subject": subject,
+        "issuer": issuer,
+        "fingerprint": BASE64.encode(&Sha256::digest(der)),
+        "raw": BASE64.encode(der),
+    })
+}
