@@ -106,6 +106,18 @@ fn a_line_without_an_end_is_neither_kept_nor_looked_at_again() {
 }
 
 #[test]
+fn a_line_that_is_too_long_is_refused_with_the_first_byte_too_many() {
+    for verb in ["PUB ", "HPUB ", "SUB ", "UNSUB ", "CONNECT", "INFO", "+OK", "-ERR "] {
+        let line = [verb.as_bytes(), &[b'x'; 70]].concat();
+        for end in verb.len()..line.len() {
+            check(&line[..end], &[7]);
+            let refused = !read(&line[..end], &[7]).lines.is_empty();
+            assert_eq!(refused, end > verb.len() + LIMITS.control_line_bytes_max, "{verb} {end}");
+        }
+    }
+}
+
+#[test]
 fn a_message_in_small_pieces_is_looked_at_a_few_times() {
     let message =
         [&b"PUB subject.of.some.length reply.of.some.length 99\r\n"[..], &[b'x'; 99], b"\r\n"].concat();

@@ -4,8 +4,6 @@ use super::{Limits, Op};
 
 /// Bytes from which on it is decided which verb an operation begins with.
 const VERB_BYTES: usize = 8;
-/// Bytes of a control line beside its arguments: the longest verb with its blank, CR and LF.
-const LINE_BYTES_BESIDE: usize = 10;
 
 /// The operation at the front of a peer's bytes, as far as it has come.
 ///
@@ -21,6 +19,8 @@ pub enum Unfinished {
     Line {
         /// How many bytes were looked at.
         bytes: usize,
+        /// Bytes of its verb, which do not count against the limit.
+        verb_bytes: usize,
     },
     /// A message of which nothing can be said before it has so many bytes.
     Message {
@@ -43,7 +43,9 @@ impl Unfinished {
             _ if total > 0 => Self::Message { bytes: total },
             [b'P' | b'p', b'I' | b'i', b'N' | b'n', b'G' | b'g', ..] => Self::Ping,
             [b'P' | b'p', b'O' | b'o', b'N' | b'n', b'G' | b'g', ..] => Self::Pong,
-            _ if input.len() >= VERB_BYTES => Self::Line { bytes: input.len() },
+            [first, ..] if input.len() >= VERB_BYTES => {
+                Self::Line { bytes: input.len(), verb_bytes: verb_bytes(*first) }
+            }
             _ => Self::Unknown,
         };
         if matches!(self, Self::Ping | Self::Pong) { input.len() } else { 0 }
@@ -54,10 +56,11 @@ impl Unfinished {
         match self {
             Self::Unknown | Self::Ping | Self::Pong => false,
             Self::Message { bytes } => input.len() < *bytes,
-            Self::Line { bytes } => {
+            Self::Line { bytes, verb_bytes } => {
                 let behind = input.get(*bytes..).unwrap_or_default();
                 *bytes = input.len();
-                !behind.contains(&b'\n') && input.len() <= limits.control_line_bytes_max + LINE_BYTES_BESIDE
+                // Longer than that it is one byte from its end, or too long.
+                !behind.contains(&b'\n') && input.len() <= limits.control_line_bytes_max + *verb_bytes
             }
         }
     }
@@ -73,5 +76,17 @@ impl Unfinished {
             Some(newline) => (newline + 1, Some(op)),
             None => (input.len(), None),
         }
+    }
+}
+
+/// Bytes in front of the arguments of an operation that begins like this, with the blank where one must follow.
+fn verb_bytes(first: u8) -> usize {
+    match first {
+        b'+' => "+OK".len(),
+        b'C' | b'c' => "CONNECT".len(),
+        b'H' | b'h' => "HPUB ".len(),
+        b'U' | b'u' => "UNSUB ".len(),
+        b'-' => "-ERR ".len(),
+        _ => "PUB ".len(),
     }
 }
