@@ -178,10 +178,8 @@ impl Session {
     /// Keeps what was found out about what it came in with, unless it has shown something else meanwhile.
     pub(crate) fn remember(&self, before: Option<&Arc<Shown>>, shown: Shown) {
         let mut kept = self.shown.lock();
-        if let (Some(kept), Some(before)) = (kept.as_mut(), before)
-            && Arc::ptr_eq(kept, before)
-        {
-            *kept = Arc::new(shown);
+        if kept.as_ref().map(Arc::as_ptr) == before.map(Arc::as_ptr) {
+            *kept = Some(Arc::new(shown));
         }
     }
 

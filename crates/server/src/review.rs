@@ -41,9 +41,9 @@ pub(crate) fn session(shared: &Shared, session: &Arc<Session>) {
 /// A check of what a session came in with is done.
 pub(crate) fn checked(shared: &Shared, session: &Arc<Session>, checked: Checked) {
     let kept = session.shown();
-    if let Some(mut shown) = kept.as_deref().cloned()
-        && shown.learn(checked)
-    {
+    // Who presents nothing is checked too where a hash is asked for.
+    let mut shown = kept.as_deref().map_or_else(Shown::silence, Shown::clone);
+    if shown.learn(checked) {
         session.remember(kept.as_ref(), shown);
         self::session(shared, session);
     }
@@ -97,7 +97,9 @@ fn decide(shared: &Shared, session: &Arc<Session>, account: &Arc<Account>) -> Re
         Outcome::Granted(grant) => {
             of_account(&grant)?;
             stay(shared, session, grant);
-            session.remember(kept.as_ref(), shown);
+            if kept.is_some() {
+                session.remember(kept.as_ref(), shown);
+            }
         }
         Outcome::Slow(check, grant) => {
             of_account(&grant)?;

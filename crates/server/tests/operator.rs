@@ -12,6 +12,7 @@ use dialtone_identity::xkey;
 use dialtone_server::Server;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn seed(kind: Kind, number: u8) -> Seed {
@@ -526,4 +527,56 @@ fn a_login_comes_before_questions() {
         });
     let left = questions.map_or(0, |(_, _, figures)| figures.waiting);
     assert!(left > FLOOD / 2, "{left} questions of the flood still wait");
+}
+
+/// The configuration of [`callout`] with all the time that a slow machine needs, and with another account.
+fn patient_callout(account: &str) -> String {
+    callout("").replace("timeout: 1,", "timeout: 60,").replace(" APP {", &format!(" {account} {{"))
+}
+
+/// A service that puts everybody with the password `good` into the account APP, when the test lets it go on; and what it
+/// was asked.
+fn patient_service(server: &Server) -> (Receiver<()>, Sender<()>) {
+    let mut service = Client::open(server);
+    assert_eq!(service.connect(password("auth", "pwd")), "PONG");
+    let ((asked, questions), (go, wait)) = (channel(), channel());
+    serve(service, move |_, payload| {
+        // The test may be over.
+        let _ = asked.send(());
+        let _ = wait.recv();
+        answer(&request(payload), &seed(Kind::Account, 1), "APP").into_bytes()
+    });
+    (questions, go)
+}
+
+#[test]
+fn a_late_answer_is_judged_by_the_configuration_in_force() {
+    for (account, expected) in [("OTHER", "-ERR 'Authorization Violation'"), ("APP", "PONG")] {
+        let server = start(&patient_callout("APP"));
+        let (questions, go) = patient_service(&server);
+        let mut client = Client::open(&server);
+        client.send("CONNECT {\"user\":\"any\",\"pass\":\"good\",\"verbose\":false}\r\nPING\r\n");
+        questions.recv().expect("a question");
+        server.reload(Ok(options(&patient_callout(account))));
+        go.send(()).expect("the service waits");
+        assert_eq!(client.line().as_deref(), Some(expected), "{account}");
+    }
+}
+
+#[test]
+fn who_a_service_let_in_stays_as_long_as_its_answer_is_good() {
+    let server = start(&patient_callout("APP"));
+    let (questions, go) = patient_service(&server);
+    go.send(()).expect("the service waits");
+    let mut client = Client::open(&server);
+    assert_eq!(client.connect(password("any", "good")), "PONG");
+    // Users come and go, but not the account that the service put it into.
+    server.reload(Ok(options(&patient_callout("MORE { users: [ { user: more } ] }, APP"))));
+    client.send("PING\r\n");
+    assert_eq!(client.line().as_deref(), Some("PONG"));
+    server.reload(Ok(options(&patient_callout("OTHER"))));
+    assert_eq!(client.line().as_deref(), Some("-ERR 'Authorization Violation'"));
+    assert_eq!(client.line(), None);
+    // It was asked once.
+    assert_eq!((server.shared().generation(), questions.try_iter().count()), (2, 1));
 }
