@@ -104,14 +104,23 @@ impl Rules {
     }
 }
 
+/// The common cases, which need no rules.
+#[derive(Clone, Copy, Debug)]
+enum Publishes {
+    /// Nothing is allowed or denied by name.
+    All,
+    /// `>` is allowed and nothing denied: all that is a subject, without empty tokens.
+    Subjects,
+    ByRules,
+}
+
 /// What someone may do. Compiled once, shared by all connections that have it.
 #[derive(Clone, Debug)]
 pub struct Permissions {
     publish: Rules,
     subscribe: Rules,
     responses: Option<ResponseLimits>,
-    /// Nothing is denied and everything allowed: the common case needs no matching.
-    publishes_all: bool,
+    publishes: Publishes,
     source: options::Permissions,
 }
 
@@ -134,12 +143,16 @@ impl Permissions {
             publish.allow.get_or_insert_default();
         }
         let all = |allow: &Vec<Rule>| allow.iter().any(|rule| *rule.subject == *b">");
-        let publishes_all = publish.deny.is_empty() && publish.allow.as_ref().is_none_or(all);
+        let publishes = match &publish.allow {
+            None if publish.deny.is_empty() => Publishes::All,
+            Some(allow) if publish.deny.is_empty() && all(allow) => Publishes::Subjects,
+            _ => Publishes::ByRules,
+        };
         Self {
             publish,
             subscribe: rules(&source.subscribe),
             responses: source.responses.map(|r| ResponseLimits { max_msgs: r.max_msgs, ttl: r.expires }),
-            publishes_all,
+            publishes,
             source: source.clone(),
         }
     }
@@ -147,7 +160,11 @@ impl Permissions {
     /// Whether messages may be published to `subject`.
     #[inline]
     pub fn can_publish(&self, subject: &[u8]) -> bool {
-        self.publishes_all || self.publishing(subject).allows()
+        match self.publishes {
+            Publishes::All => true,
+            Publishes::Subjects => set::matches(b">", subject),
+            Publishes::ByRules => self.publishing(subject).allows(),
+        }
     }
 
     /// The same, with what decides it.
@@ -256,6 +273,8 @@ mod tests {
     fn an_empty_list_is_none() {
         assert!(permissions(None, &[]).can_publish(b"a"));
         assert!(permissions(Some(&[]), &[]).can_publish(b"a"));
+        let all = permissions(Some(&["a", ">"]), &[]);
+        assert!(all.can_publish(b"b.c") && !all.can_publish(b".a") && !all.can_publish(b"a..b"));
         assert_eq!(permissions(Some(&[]), &["d"]).can_subscribe(b"a", None), Subscribing::Allowed);
     }
 
