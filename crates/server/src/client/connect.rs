@@ -304,17 +304,25 @@ impl Client {
     /// How the log calls it from now on: with its library and its user.
     fn describe(&self, connect: &Connect, account: &str) {
         let mut who = self.session.who().to_string();
-        let library = match (connect.version.is_empty(), connect.lang.is_empty(), connect.name.is_empty()) {
-            (true, true, true) => String::new(),
-            (_, true, true) => format!("v{}", connect.version),
-            (_, _, true) => format!("v{}:{}", connect.version, connect.lang),
-            _ => format!("v{}:{}:{}", connect.version, connect.lang, connect.name),
-        };
+        let version =
+            if connect.version.is_empty() { String::new() } else { format!("v{}", connect.version) };
+        let library: Vec<&str> = [&version, &connect.lang, &connect.name]
+            .into_iter()
+            .map(String::as_str)
+            .filter(|s| !s.is_empty())
+            .collect();
         if !library.is_empty() {
-            who += &format!(" - {library:?}");
+            who += &format!(" - {:?}", library.join(":"));
         }
-        if !self.user.is_empty() {
-            who += &format!(" - \"{account}/user:{}\"", self.user);
+        let user = &self.user;
+        if let Some(claimed) = self.session.claimed() {
+            who += &format!(" - \"{account}/{}/jwt:{user}\"", claimed.account_name);
+        } else if self.session.known().is_some_and(|known| known.by_nkey) {
+            who += &format!(" - \"{account}/nkey:{user}\"");
+        } else if **user == *"[REDACTED]" {
+            who += &format!(" - \"{account}/token\"");
+        } else if !user.is_empty() {
+            who += &format!(" - \"{account}/user:{user}\"");
         }
         self.session.set_who(who);
     }
