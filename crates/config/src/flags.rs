@@ -4,7 +4,7 @@
 
 use crate::Secret;
 use crate::check::check;
-use crate::error::Location;
+use crate::error::{ConfigError, Location};
 use crate::keys::{self, KEYS, Status};
 use crate::options::{Options, Tls, TlsFirst};
 use std::fmt::Write as _;
@@ -457,6 +457,14 @@ impl Flags {
                 )));
             }
         }
+        // A list of users in the file goes before a user of the command line. Source: nats-server 2.15.0, asked.
+        if !options.authorization.users.is_empty() && self.set.iter().any(|(flag, _)| flag.names == ["user"])
+        {
+            (options.authorization.user, options.authorization.password) = (None, None);
+            let at = Location::nowhere("command line");
+            let problem = "--user and --pass are ignored: the file has a list of users".to_owned();
+            options.doubts.push(ConfigError::new(&at, problem));
+        }
         // What the file says held together; what does not now, does not because of a flag.
         let mut errors = Vec::new();
         check(options, &|_| Location::nowhere("command line"), &mut errors);
@@ -606,6 +614,16 @@ mod tests {
         tls(&mut options).cert_file = "x".into();
         flags.apply(&mut options).expect("applied");
         assert_eq!((options.host.as_str(), options.port, options.tls), ("a", Some(2), None));
+    }
+
+    #[test]
+    fn a_list_of_users_goes_before_a_user_of_the_command_line() {
+        let Ok(Command::Serve(flags)) = parse(["--user=a", "--pass=b"].map(str::to_owned)) else { panic!() };
+        let mut options = Options::default();
+        options.authorization.users.push(crate::options::User::default());
+        flags.apply(&mut options).expect("applied");
+        assert!(options.authorization.user.is_none() && options.authorization.password.is_none());
+        assert!(options.doubts[0].to_string().contains("--user and --pass are ignored"));
     }
 
     #[test]
