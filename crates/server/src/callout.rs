@@ -191,11 +191,14 @@ pub(crate) fn request(
     let Shown { credentials, nonce, .. } = shown;
     let policy = shared.policy();
     // Its signature is verified, and it is remembered: it was presented before.
-    let presented = policy.authenticator.operators().and_then(|all| all.presented(&credentials.jwt).ok());
+    let operators = policy.authenticator.operators();
+    let presented = operators.and_then(|all| all.presented(&credentials.jwt).ok());
     let (jwt, by_token, name_tag, tags) = match presented {
         Some(UserToken { jwt, token }) => {
             (jwt.to_string(), token.subject.to_string(), token.name.clone(), token.tags.clone())
         }
+        // Where users are not known by signature, a JWT means nothing and is not passed on.
+        None if operators.is_none() => Default::default(),
         None => (credentials.jwt.to_string(), String::new(), String::new(), Vec::new()),
     };
     let user = match (&*credentials.nkey, &*credentials.user, credentials.token.expose()) {
