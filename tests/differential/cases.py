@@ -10,6 +10,8 @@ CONVERSATION = "# conversation"
 def case(seed):
     """The scenario text of a seed."""
     r = random.Random(seed)
+    if r.random() < 0.03:
+        return text_of_callout(r, seed)
     tree = configs.configuration(r)
     lines = [f"title: seed {seed}", "server a:", *configs.text(tree).splitlines(), "---"]
     for n in range(r.randint(2, 5)):
@@ -22,6 +24,14 @@ def case(seed):
         for m in range(r.randint(0, 2)):
             lines += conversations.conversation(r, f"s{n}{m}", tree)
     return "\n".join(lines) + "\n"
+
+
+def text_of_callout(r, seed):
+    """What the service is asked is a JWT, which only our player shows: the official one prints the token."""
+    tree = configs.with_callout(r)
+    k = conversations.Conversation(r, "c0", tree)
+    conversations.callout(k)
+    return "\n".join([f"title: seed {seed}", "server a:", *configs.text(tree).splitlines(), "---", f"{CONVERSATION}: callout", *k.finish()]) + "\n"
 
 
 def figures(text):

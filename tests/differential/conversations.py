@@ -7,7 +7,7 @@ import json
 
 import configs
 
-ODD_SUBJECTS = ("x..y", ".x", "x.", "x.>.y", "x.*y", "x y", ">", "*", "x.>", "$SYS.x", "_R_.x", "x\\x01y", "é",
+ODD_SUBJECTS = ("x..y", ".x", "x.", "x.>.y", "x.*y", "x y", ">", "*", "x.>", "$SYS.x", "$JS.ACK.x", "_R_.x", "_GR_.x", "$NRG.x", "$GR.x", "x\\x01y", "é",
                 "{x*70}", "x.x.x.x.x.x.x.x")
 ODD_NUMBERS = ("-1", "0", "00005", "5x", "x", "99999999", "2147483648", "9223372036854775808", "1.0", "+5", "")
 ODD_LINES = ("", " ", "PING x", "ping", "PINGX", "PONG", "PONG PONG", "+OK", "-ERR 'x'", "-ERR", "INFO {}", "INFO x", "INFO []", "INFO", "MSG x 1 1", "HMSG x 1 1 1", "CONNECT", "CONNECT {",
@@ -69,7 +69,7 @@ class Conversation:
         r, subject = self.r, subject or self.subject()
         payload = self.payload() + ("{-*%d}" % r.choice((10, 60, 1100)) if r.random() < 0.08 else "")
         if r.random() < 0.2:
-            headers = ";".join(f"{r.choice(('K', 'k', 'Nats-X', 'A-B'))}={r.choice(('1', 'v w', '', 'é'))}" for _ in range(r.randint(1, 3)))
+            headers = ";".join(f"{r.choice(('K', 'k', 'Nats-X', 'A-B'))}={r.choice(('1', 'v', '', 'é'))}" for _ in range(r.randint(1, 3)))
             self.say(f"hpub {c} {subject} {reply} {headers} {payload}")
         else:
             self.say(f"pub {c} {subject} {reply} {payload}")
@@ -295,6 +295,20 @@ def monitoring(k):
         query = "&".join(r.choice(PARAMETERS) for _ in range(r.choice((0, 1, 1, 1, 2, 3))))
         whole = f"{path}?{query}" if query else path
         k.say(f"http a {whole}" if path not in VALUES or r.random() < 0.4 else f"httpv a {whole} {VALUES[path]}")
+
+
+def callout(k):
+    """What a service is asked about connections."""
+    r, service = k.r, k.client(login=(None, {"user": "auth", "pass": "p"}, "AUTH"))
+    k.say(f"{service} SUB $SYS.REQ.USER.AUTH 1", f"sync {service}")
+    for n in range(2):
+        c = f"{k.name}{'bc'[n]}"
+        k.clients.append(c)
+        fields = {key: r.choice(values) for key, values in (
+            ("user", ("u", "a1", "", "é")), ("pass", ("p", "wrong", "")), ("auth_token", ("t", "")), ("jwt", ("x", "a.b.c")), ("nkey", (configs.NKEY, "U")),
+            ("sig", ("x", "aaaa")), ("name", ("n", "")), ("lang", ("l",)), ("version", ("v",)), ("protocol", (0, 1)), ("echo", (False,)), ("tls_required", (True, False)),
+        ) if r.random() < 0.35}
+        k.say(f"open {c} a quiet", f"connect {c} {json.dumps(fields)}", f"read {service} 1 0.2", f"sync {c}")
 
 
 KINDS = ((messages, 6), (queues, 3), (requests, 5), (odd_bytes, 5), (first_bytes, 3), (questions, 3), (monitoring, 3))

@@ -48,6 +48,14 @@ def pedantic_in_advance(place):
     return not place.ours and bool(place.official) and all(line.endswith("< -ERR 'Invalid Publish Subject'") for line in place.official)
 
 
+def claimed_user(place):
+    """Without users in the configuration, the official server shows whom the client claims to be."""
+    def plain(lines):
+        return [re.sub(r'("user": |authorized_user = )(?:"[^"]*"|null)', r"\1", line) for line in lines]
+    shown = all(re.search(r'"user": ""|authorized_user = null', line) for line in place.ours)
+    return bool(place.ours) and shown and plain(place.official) == plain(place.ours)
+
+
 def leading_zeros(place):
     """The size of a header in HMSG, and of a payload in MSG, as it was published."""
     def plain(lines):
@@ -56,6 +64,7 @@ def leading_zeros(place):
 
 
 KNOWN = [
+    Known("whom a client claims to be", "nobody is a user, whatever CONNECT says", claimed_user),
     Known("leading zeros", "Sizes in MSG and HMSG have no leading zeros, however they were published", leading_zeros),
     Known("the event of a second CONNECT", "cannot make the connection another user", event_of_second_connect),
     Known("pedantic, in advance", "A pedantic client is told of an invalid subject once, when the whole message is there", pedantic_in_advance),

@@ -1,7 +1,9 @@
 """Plays a scenario with the official player's own code, quicker: nothing is waited for by time that can be seen to have happened."""
+import base64
 import importlib.machinery
 import importlib.util
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -64,19 +66,28 @@ def load(oracle):
 
         @staticmethod
         def texts(got):
-            """That nobody answers is said to any one of the subscriptions to the reply subject."""
+            """That nobody answers is said to any one of the subscriptions to the reply subject. A question about a connection is a JWT, whose
+            claims are shown."""
             line, body = got
+            if body and line.startswith(b"MSG $SYS.REQ.USER.AUTH "):
+                claims = body.split(b".")[1]
+                asked = json.loads(base64.urlsafe_b64decode(claims + b"=" * (-len(claims) % 4)))["nats"]
+                asked.pop("server_id")
+                got = b"MSG $SYS.REQ.USER.AUTH", json.dumps(dict(asked, user_nkey="")).encode()
             if body and line.startswith(b"HMSG ") and body.startswith(b"NATS/1.0 503"):
                 words = line.split(b" ")
                 got = b" ".join(words[:2] + [b"any"] + words[3:]), body
             return module.Run.texts(got)
 
         def raw(self, rest):
-            """As the official one, but a connection that was closed just before is found out when it is read."""
             name, _, text = rest.partition(" ")
             self.say(f"{name} > {text}")
+            self.send(name, module.unescape(self.fill_in(text)))
+
+        def send(self, name, data):
+            """That a connection was closed just before is found out when it is read."""
             try:
-                self.clients[name].sock.sendall(module.unescape(self.fill_in(text)))
+                self.clients[name].sock.sendall(data)
             except OSError:
                 pass
 
