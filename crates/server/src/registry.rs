@@ -15,7 +15,7 @@ use dialtone_wire::CloseReason;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -89,6 +89,7 @@ pub struct Session {
     judgement: Mutex<Option<Box<Judgement>>>,
     claimed: Mutex<Option<Arc<Claimed>>>,
     activity_us: AtomicU64,
+    ending: AtomicBool,
     /// Who it is: a name in the configuration, the NKey of a token, or the name that an authorization service gave it;
     /// empty for nobody.
     user: Mutex<Option<Arc<str>>>,
@@ -122,6 +123,7 @@ impl Session {
             judgement: Mutex::default(),
             claimed: Mutex::new(None),
             activity_us: AtomicU64::new(0),
+            ending: AtomicBool::new(false),
             user: Mutex::default(),
             used: Mutex::new(None),
             rejection: OnceLock::new(),
@@ -251,6 +253,11 @@ impl Session {
     /// Whether the authorization service of the account with this key let it in.
     pub fn is_let_in_by(&self, account: &str) -> bool {
         self.shown.lock().as_ref().is_some_and(|shown| shown.service() == Some(account))
+    }
+
+    /// Whether the caller is the first to end it from outside its loop.
+    pub(crate) fn begins_to_end(&self) -> bool {
+        !self.ending.swap(true, Ordering::AcqRel)
     }
 
     /// What it uses counts, if it is in an account and did not count before.

@@ -2,7 +2,7 @@
 
 use crate::log::Event;
 use crate::policy::Policy;
-use crate::review::{self, report};
+use crate::review::{self, end};
 use crate::shared::Shared;
 use crate::tls::{News, Stop};
 use crate::verifier::Chore;
@@ -140,8 +140,7 @@ fn enforce_connections_max(shared: &Shared) {
     let max = shared.policy().options.limits.connections_max;
     if max > 0 {
         for session in shared.registry.open().iter().skip(max) {
-            report(session, ProtocolError::ServerConnectionsExceeded);
-            session.peer.close(CloseReason::MaxConnectionsExceeded);
+            end(session, Some(ProtocolError::ServerConnectionsExceeded), CloseReason::MaxConnectionsExceeded);
         }
     }
 }
@@ -161,14 +160,16 @@ fn enforce_account_limits(shared: &Shared) {
         let count = connections.entry(account.id).or_default();
         *count += 1;
         if limits.connections_max.is_some_and(|max| *count > max) {
-            report(&session, ProtocolError::AccountConnectionsExceeded);
-            session.peer.close(CloseReason::MaxAccountConnectionsExceeded);
+            end(
+                &session,
+                Some(ProtocolError::AccountConnectionsExceeded),
+                CloseReason::MaxAccountConnectionsExceeded,
+            );
             continue;
         }
         let subscriptions = session.peer.subscriptions().len() as u64;
         if limits.subscriptions_max.is_some_and(|max| subscriptions > max) {
-            report(&session, ProtocolError::SubscriptionsExceeded);
-            session.peer.close(CloseReason::MaxSubscriptionsExceeded);
+            end(&session, Some(ProtocolError::SubscriptionsExceeded), CloseReason::MaxSubscriptionsExceeded);
         }
     }
 }

@@ -180,13 +180,10 @@ impl End {
     }
 
     fn close(&self, shared: &Shared, session: &Session) {
-        if let Some(refusal) = &self.refusal {
+        if let Some(refusal) = self.refusal.as_ref().filter(|_| !session.peer.is_closing()) {
             self.log(shared, session, refusal);
         }
-        if let Some(error) = self.error {
-            report(session, error);
-        }
-        session.peer.close(self.reason);
+        end(session, self.error, self.reason);
     }
 
     fn log(&self, shared: &Shared, session: &Session, refusal: &Refusal) {
@@ -221,6 +218,17 @@ fn has_moved(shared: &Shared, session: &Session) -> bool {
     !account.zip(session.peer.place().account).is_some_and(|(now, before)| Arc::ptr_eq(&now, &before))
 }
 
+/// Ends a session from outside its loop. Several threads may find out that it has to go: it is told once.
+pub(crate) fn end(session: &Session, error: Option<ProtocolError>, reason: CloseReason) {
+    if !session.begins_to_end() {
+        return;
+    }
+    if let Some(error) = error {
+        report(session, error);
+    }
+    session.peer.close(reason);
+}
+
 /// Sends a session an error.
 pub(crate) fn report(session: &Session, error: ProtocolError) {
     let mut bytes = Vec::new();
@@ -239,7 +247,10 @@ pub(crate) fn give(shared: &Shared, session: &Session, permissions: Option<Arc<P
         if permissions.can_subscribe(subscription.filter(), subscription.queue()) != Subscribing::Denied {
             continue;
         }
-        peer.unsubscribe(&subscription);
+        if !peer.unsubscribe(&subscription) {
+            // Its client or another thread was first.
+            continue;
+        }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let queue =
             subscription.queue().map_or(String::new(), |queue| format!(" using queue {:?}", text(queue)));

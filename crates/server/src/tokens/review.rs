@@ -1,7 +1,7 @@
 //! What a change of an account's JWT means for those who are connected.
 
 use crate::registry::Session;
-use crate::review::{self, report};
+use crate::review::{self, end, report};
 use crate::shared::Shared;
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::sync::Arc;
@@ -28,8 +28,11 @@ pub(super) fn connections(shared: &Shared, key: &str) {
     // The youngest go first.
     let max = limits.connections_max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
     for session in open().skip(max) {
-        report(session, ProtocolError::AccountConnectionsExceeded);
-        session.peer.close(CloseReason::MaxAccountConnectionsExceeded);
+        end(
+            session,
+            Some(ProtocolError::AccountConnectionsExceeded),
+            CloseReason::MaxAccountConnectionsExceeded,
+        );
     }
 }
 
@@ -37,8 +40,7 @@ pub(super) fn connections(shared: &Shared, key: &str) {
 pub(super) fn refuse(shared: &Shared, key: &str) {
     for session in shared.registry.open() {
         if session.is_of(key) && session.peer.closing().is_none() {
-            report(&session, ProtocolError::Authorization);
-            session.peer.close(CloseReason::AuthenticationViolation);
+            end(&session, Some(ProtocolError::Authorization), CloseReason::AuthenticationViolation);
         }
     }
 }
