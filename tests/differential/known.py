@@ -27,12 +27,20 @@ class Known:
 
 
 def second_connect(place):
-    """Ours refuses a CONNECT of a connection that has logged in already."""
+    """Ours refuses a CONNECT of a connection that is in already: by a CONNECT, or as `no_auth_user` by whatever it sent before."""
     refused = next((line for line in place.ours if line.endswith((" < -ERR 'Authorization Violation'", " ! closed"))), None)
     if not refused:
         return False
     client = refused.split(" ")[0]
-    return sum(bool(re.match(rf"{client} > (CONNECT|connect)\b", line)) for line in place.before + place.ours) > 1
+    sent = [line for line in place.before + place.ours if line.startswith(f"{client} > ")]
+    # It may come in pieces.
+    return "CONNECT" in "".join(line.partition(" > ")[2] for line in sent[1:]).upper()
+
+
+def denied_status(place):
+    """That nobody answers is not delivered where the requester may not receive either."""
+    told = [line for line in place.official if not re.search(r" < (HMSG \S+ any |\| NATS/1.0 503|\| $)", line)]
+    return bool(place.official) and not told and not place.ours and "subscribe:" in place.text
 
 
 def event_of_second_connect(place):
@@ -65,6 +73,7 @@ def leading_zeros(place):
 
 KNOWN = [
     Known("whom a client claims to be", "nobody is a user, whatever CONNECT says", claimed_user),
+    Known("a status where nothing may be received", "Here the subscription is accepted too, and each delivery is looked at", denied_status),
     Known("leading zeros", "Sizes in MSG and HMSG have no leading zeros, however they were published", leading_zeros),
     Known("the event of a second CONNECT", "cannot make the connection another user", event_of_second_connect),
     Known("pedantic, in advance", "A pedantic client is told of an invalid subject once, when the whole message is there", pedantic_in_advance),
