@@ -140,7 +140,12 @@ fn enforce_connections_max(shared: &Shared) {
     let max = shared.policy().options.limits.connections_max;
     if max > 0 {
         for session in shared.registry.open().iter().skip(max) {
-            end(session, Some(ProtocolError::ServerConnectionsExceeded), CloseReason::MaxConnectionsExceeded);
+            end(
+                shared,
+                session,
+                Some(ProtocolError::ServerConnectionsExceeded),
+                CloseReason::MaxConnectionsExceeded,
+            );
         }
     }
 }
@@ -161,6 +166,7 @@ fn enforce_account_limits(shared: &Shared) {
         *count += 1;
         if limits.connections_max.is_some_and(|max| *count > max) {
             end(
+                shared,
                 &session,
                 Some(ProtocolError::AccountConnectionsExceeded),
                 CloseReason::MaxAccountConnectionsExceeded,
@@ -169,7 +175,12 @@ fn enforce_account_limits(shared: &Shared) {
         }
         let subscriptions = session.peer.subscriptions().len() as u64;
         if limits.subscriptions_max.is_some_and(|max| subscriptions > max) {
-            end(&session, Some(ProtocolError::SubscriptionsExceeded), CloseReason::MaxSubscriptionsExceeded);
+            end(
+                shared,
+                &session,
+                Some(ProtocolError::SubscriptionsExceeded),
+                CloseReason::MaxSubscriptionsExceeded,
+            );
         }
     }
 }

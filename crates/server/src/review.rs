@@ -8,6 +8,7 @@ use crate::client::{Rejection, close_reason};
 use crate::log::Event;
 use crate::registry::Session;
 use crate::shared::Shared;
+use crate::system;
 use dialtone_broker::account::Account;
 use dialtone_broker::peer::Place;
 use dialtone_identity::authenticator::{Checked, Context, Grant, Outcome, Refusal, Shown};
@@ -63,7 +64,7 @@ pub(crate) fn answered(shared: &Shared, session: &Arc<Session>, outcome: Result<
 }
 
 /// Whether a session may stay could not be found out: too much waits. What is not known to be allowed ends.
-pub(crate) fn overloaded(shared: &Shared, session: &Session) {
+pub(crate) fn overloaded(shared: &Shared, session: &Arc<Session>) {
     End::OVERLOADED.close(shared, session);
 }
 
@@ -179,11 +180,11 @@ impl End {
         Self { refusal: Some(refusal.clone()), ..end }
     }
 
-    fn close(&self, shared: &Shared, session: &Session) {
+    fn close(&self, shared: &Shared, session: &Arc<Session>) {
         if let Some(refusal) = self.refusal.as_ref().filter(|_| !session.peer.is_closing()) {
             self.log(shared, session, refusal);
         }
-        end(session, self.error, self.reason);
+        end(shared, session, self.error, self.reason);
     }
 
     fn log(&self, shared: &Shared, session: &Session, refusal: &Refusal) {
@@ -219,9 +220,24 @@ fn has_moved(shared: &Shared, session: &Session) -> bool {
 }
 
 /// Ends a session from outside its loop. Several threads may find out that it has to go: it is told once.
-pub(crate) fn end(session: &Session, error: Option<ProtocolError>, reason: CloseReason) {
+///
+/// Where it is refused, its account and the system account are told too, as of a login that is.
+pub(crate) fn end(
+    shared: &Shared,
+    session: &Arc<Session>,
+    error: Option<ProtocolError>,
+    reason: CloseReason,
+) {
     if !session.begins_to_end() {
         return;
+    }
+    if error == Some(ProtocolError::Authorization) && shared.has_system() {
+        let account = session.peer.place().account.unwrap_or_else(|| shared.global.clone());
+        let refused = session.clone();
+        shared.internal.report(&account.clone(), 0, move |desk| {
+            let (shared, turn) = desk.parts();
+            system::refused(shared, turn, &refused, &account);
+        });
     }
     if let Some(error) = error {
         report(session, error);

@@ -363,7 +363,7 @@ impl Client {
         self.log(Event::ClientCreated, format_args!("{}", refusal.text()));
         let why = self.session.rejection.get().map(ToString::to_string).unwrap_or_default();
         self.log(Event::AuthenticationFailed, format_args!("authentication error{shown}{why}"));
-        system::refused(&self.shared, turn, &self.session);
+        system::refused(&self.shared, turn, &self.session, &self.shared.global);
         self.phase = Phase::AwaitingConnect { until: turn.now() };
         self.refuse(ProtocolError::Authorization, reason, turn);
     }

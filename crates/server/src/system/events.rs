@@ -40,8 +40,8 @@ pub(crate) fn connected(shared: &Shared, turn: &mut Turn, session: &Session, who
     tell(shared, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &event.into());
 }
 
-/// A connection was refused for what it said of itself.
-pub(crate) fn refused(shared: &Shared, turn: &mut Turn, session: &Session) {
+/// A connection was refused for what it presented: `account` is where it was, that for everyone if it was not let in.
+pub(crate) fn refused(shared: &Shared, turn: &mut Turn, session: &Session, account: &Arc<Account>) {
     if !shared.has_system() {
         return;
     }
@@ -49,9 +49,8 @@ pub(crate) fn refused(shared: &Shared, turn: &mut Turn, session: &Session) {
     let reason = CloseReason::AuthenticationViolation.text();
     let event = Value::from(disconnect(shared, session, &introduction(session), reason));
     tell(shared, turn, &subject, &event);
-    // Until it has shown who it is, a connection belongs to the global account.
     let message = Outgoing::new("$SYS.ACCOUNT.CLIENT.AUTH.ERR", event.to_string());
-    shared.internal.publish(&shared.registry, turn, &shared.global, &message);
+    shared.internal.publish(&shared.registry, turn, account, &message);
 }
 
 /// The authorization service of an account did not let a connection in. Told in that account, whose owners see no other

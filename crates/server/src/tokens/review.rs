@@ -29,6 +29,7 @@ pub(super) fn connections(shared: &Shared, key: &str) {
     let max = limits.connections_max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
     for session in open().skip(max) {
         end(
+            shared,
             session,
             Some(ProtocolError::AccountConnectionsExceeded),
             CloseReason::MaxAccountConnectionsExceeded,
@@ -40,7 +41,7 @@ pub(super) fn connections(shared: &Shared, key: &str) {
 pub(super) fn refuse(shared: &Shared, key: &str) {
     for session in shared.registry.open() {
         if session.is_of(key) && session.peer.closing().is_none() {
-            end(&session, Some(ProtocolError::Authorization), CloseReason::AuthenticationViolation);
+            end(shared, &session, Some(ProtocolError::Authorization), CloseReason::AuthenticationViolation);
         }
     }
 }
