@@ -172,8 +172,8 @@ impl Session {
         self.shown.lock().clone()
     }
 
-    /// It is in with this.
-    pub fn set_shown(&self, shown: Shown) {
+    /// It is in with this. By [`Registry::let_in`] only, which keeps whose service let it in.
+    fn set_shown(&self, shown: Shown) {
         *self.shown.lock() = Some(Arc::new(shown));
     }
 
@@ -248,11 +248,6 @@ impl Session {
     /// Whether its token is of the account with this key.
     pub fn is_of(&self, account: &str) -> bool {
         self.claimed.lock().as_ref().is_some_and(|claimed| *claimed.account == *account)
-    }
-
-    /// Whether the authorization service of the account with this key let it in.
-    pub fn is_let_in_by(&self, account: &str) -> bool {
-        self.shown.lock().as_ref().is_some_and(|shown| shown.service() == Some(account))
     }
 
     /// Whether the caller is the first to end it from outside its loop.
@@ -356,6 +351,10 @@ struct Open {
     all: BTreeMap<ClientId, (Arc<Session>, Option<AccountId>)>,
     /// Those in each account; `None`: in no account yet.
     by_account: HashMap<Option<AccountId>, BTreeSet<ClientId>>,
+    /// The account whose authorization service let a connection in, where one did.
+    services: HashMap<ClientId, Arc<str>>,
+    /// The same by account. They may be in any account.
+    by_service: HashMap<Arc<str>, BTreeSet<ClientId>>,
 }
 
 impl Open {
@@ -370,6 +369,21 @@ impl Open {
         }
         if let Some(to) = to {
             self.by_account.entry(to).or_default().insert(id);
+        }
+    }
+
+    fn set_service(&mut self, id: ClientId, service: Option<Arc<str>>) {
+        if let Some(before) = self.services.remove(&id)
+            && let Some(members) = self.by_service.get_mut(&before)
+        {
+            members.remove(&id);
+            if members.is_empty() {
+                self.by_service.remove(&before);
+            }
+        }
+        if let Some(service) = service {
+            self.services.insert(id, service.clone());
+            self.by_service.entry(service).or_default().insert(id);
         }
     }
 }
@@ -421,6 +435,16 @@ impl Registry {
         open.move_to(id, Some(before), Some(Some(account)));
     }
 
+    /// Notes what a connection is in with.
+    pub(crate) fn let_in(&self, session: &Session, shown: Shown) {
+        let service = shown.service().map(Arc::from);
+        session.set_shown(shown);
+        let mut open = self.open.lock();
+        if open.all.contains_key(&session.peer.id) {
+            open.set_service(session.peer.id, service);
+        }
+    }
+
     /// Takes a connection out and remembers it, and what it had subscribed to, among the last `closed_max`.
     pub fn remove(
         &self,
@@ -433,6 +457,7 @@ impl Registry {
             let mut open = self.open.lock();
             if let Some((_, account)) = open.all.remove(&session.peer.id) {
                 open.move_to(session.peer.id, Some(account), None);
+                open.set_service(session.peer.id, None);
             }
         }
         if closed_max == 0 {
@@ -477,6 +502,14 @@ impl Registry {
     pub fn open_in(&self, account: Option<AccountId>) -> Vec<Arc<Session>> {
         let open = self.open.lock();
         let members = open.by_account.get(&account).into_iter().flatten();
+        members.filter_map(|id| open.all.get(id)).map(|(session, _)| session.clone()).collect()
+    }
+
+    /// The connections that the authorization service of the account with this key let in, by number. Others are not
+    /// walked.
+    pub fn let_in_by(&self, account: &str) -> Vec<Arc<Session>> {
+        let open = self.open.lock();
+        let members = open.by_service.get(account).into_iter().flatten();
         members.filter_map(|id| open.all.get(id)).map(|(session, _)| session.clone()).collect()
     }
 

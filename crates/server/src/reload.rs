@@ -6,12 +6,10 @@ use crate::review::{self, end};
 use crate::shared::Shared;
 use crate::tls::{News, Stop};
 use crate::verifier::Chore;
-use dialtone_broker::account::AccountId;
 use dialtone_config::options::AccountLimits;
 use dialtone_config::plan::{self, Change, plan};
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_wire::{CloseReason, ProtocolError};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -153,34 +151,35 @@ fn enforce_connections_max(shared: &Shared) {
 /// Closes those who are beyond the limits of their accounts: the youngest connections, and those with too many
 /// subscriptions.
 fn enforce_account_limits(shared: &Shared) {
-    let policy = shared.policy();
-    let limits: HashMap<&str, AccountLimits> =
-        policy.options.accounts.iter().map(|account| (account.name.as_str(), account.limits)).collect();
-    let mut connections: HashMap<AccountId, u64> = HashMap::new();
-    for session in shared.registry.open() {
-        let Some(account) = session.peer.place().account.filter(|_| session.peer.closing().is_none()) else {
-            continue;
-        };
-        let Some(limits) = limits.get(&*account.name) else { continue };
-        let count = connections.entry(account.id).or_default();
-        *count += 1;
-        if limits.connections_max.is_some_and(|max| *count > max) {
-            end(
-                shared,
-                &session,
-                Some(ProtocolError::AccountConnectionsExceeded),
-                CloseReason::MaxAccountConnectionsExceeded,
-            );
+    for options in &shared.policy().options.accounts {
+        let AccountLimits { connections_max, subscriptions_max, .. } = options.limits;
+        if (connections_max, subscriptions_max) == (None, None) {
             continue;
         }
-        let subscriptions = session.peer.subscriptions().len() as u64;
-        if limits.subscriptions_max.is_some_and(|max| subscriptions > max) {
-            end(
-                shared,
-                &session,
-                Some(ProtocolError::SubscriptionsExceeded),
-                CloseReason::MaxSubscriptionsExceeded,
-            );
+        let Some(account) = shared.account(&options.name) else { continue };
+        let mut sessions = shared.registry.open_in(Some(account.id));
+        sessions.retain(|session| session.peer.closing().is_none());
+        let connections_max =
+            connections_max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
+        for (number, session) in sessions.iter().enumerate() {
+            if number >= connections_max {
+                end(
+                    shared,
+                    session,
+                    Some(ProtocolError::AccountConnectionsExceeded),
+                    CloseReason::MaxAccountConnectionsExceeded,
+                );
+                continue;
+            }
+            let subscriptions = session.peer.subscriptions().len() as u64;
+            if subscriptions_max.is_some_and(|max| subscriptions > max) {
+                end(
+                    shared,
+                    session,
+                    Some(ProtocolError::SubscriptionsExceeded),
+                    CloseReason::MaxSubscriptionsExceeded,
+                );
+            }
         }
     }
 }

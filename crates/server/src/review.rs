@@ -56,7 +56,7 @@ pub(crate) fn answered(shared: &Shared, session: &Arc<Session>, outcome: Result<
         Ok(answered) => {
             let mut shown = session.shown().map_or_else(Shown::silence, Arc::unwrap_or_clone);
             shown.answered(answered);
-            session.set_shown(shown);
+            shared.registry.let_in(session, shown);
             self::session(shared, session);
         }
         Err(why) => End::of(shared, session, &why).close(shared, session),

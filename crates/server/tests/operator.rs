@@ -10,6 +10,8 @@ use dialtone_identity::jwt::{self, Body};
 use dialtone_identity::nkey::{Kind, Public, Seed};
 use dialtone_identity::xkey;
 use dialtone_server::Server;
+use dialtone_server::tokens::Believing;
+use dialtone_server::tokens::resolver::Reach;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -353,10 +355,12 @@ fn silence_is_a_refusal() {
     assert_eq!(waiting.line().as_deref(), Some("-ERR 'Authorization Violation'"));
 }
 
-/// Operator mode: a user without rights of its own asks to come in, and is put into another account.
+/// Operator mode: a user without rights of its own asks to come in, and is put into another account. It is there as long
+/// as the account that was asked has its service.
 #[test]
 fn an_account_asks_about_its_users() {
     let (asking, there) = (seed(Kind::Account, 1), seed(Kind::Account, 2).public().to_string());
+    let key = asking.public().to_string();
     let authorization = ExternalAuthorization {
         auth_users: vec![seed(Kind::User, 1).public().to_string()],
         allowed_accounts: vec![there.clone()],
@@ -379,10 +383,20 @@ fn an_account_asks_about_its_users() {
         answer.expect("answer").into_bytes()
     });
     let sentinel = user(2, 1, UserLimits { bearer_token: true, ..unlimited() }, None);
+    let mut clients = Vec::new();
     for (name, expected) in [("there", "PONG"), ("elsewhere", "-ERR 'Authorization Violation'")] {
         let mut client = Client::open(&server);
         let fields = serde_json::json!({ "jwt": sentinel, "user": name, "pass": "x" });
         assert_eq!(client.connect(fields), expected, "{name}");
+        clients.push(client);
+    }
+    let let_in = || server.shared().registry.let_in_by(&key).len();
+    assert_eq!(let_in(), 1, "who is in another account is found without walking all");
+    let pushed = server.shared().believe(&key, &account(1, Account::default(), None), Reach::Here);
+    assert_eq!(pushed, Ok(Believing::Taken));
+    assert_eq!(clients[0].line(), None);
+    while let_in() > 0 {
+        std::thread::yield_now();
     }
 }
 

@@ -226,7 +226,7 @@ impl Client {
         }
         let by_nkey = self.presented.as_ref().is_some_and(|shown| *shown.credentials.nkey == *grant.user);
         if let Some(shown) = self.presented.take().filter(|shown| !shown.silent) {
-            self.session.set_shown(*shown);
+            self.shared.registry.let_in(&self.session, *shown);
         }
         self.session.set_claimed(grant.claimed);
         self.user = grant.user;

@@ -9,10 +9,9 @@ use std::sync::Arc;
 /// Looks at each connection of an account, and at those that its authorization service let in: who may be here by the
 /// account's present JWT stays, with the rights that it gives; the others are closed.
 pub(super) fn connections(shared: &Shared, key: &str) {
-    let open = shared.registry.open().into_iter().filter(|session| session.peer.closing().is_none());
-    let (sessions, elsewhere): (Vec<Arc<Session>>, Vec<_>) =
-        open.filter(|session| session.is_of(key) || session.is_let_in_by(key)).partition(|s| s.is_of(key));
-    sessions.iter().chain(&elsewhere).for_each(|session| review::session(shared, session));
+    let sessions = of_account(shared, key);
+    let elsewhere = shared.registry.let_in_by(key).into_iter().filter(|session| !session.is_of(key));
+    sessions.iter().cloned().chain(elsewhere).for_each(|session| review::session(shared, &session));
     if let Some(account) = shared.account(key) {
         account.forget_matches();
     }
@@ -39,9 +38,15 @@ pub(super) fn connections(shared: &Shared, key: &str) {
 
 /// Closes each connection of an account that is one no longer.
 pub(super) fn refuse(shared: &Shared, key: &str) {
-    for session in shared.registry.open() {
-        if session.is_of(key) && session.peer.closing().is_none() {
-            end(shared, &session, Some(ProtocolError::Authorization), CloseReason::AuthenticationViolation);
-        }
+    for session in of_account(shared, key) {
+        end(shared, &session, Some(ProtocolError::Authorization), CloseReason::AuthenticationViolation);
     }
+}
+
+/// The connections that are in an account by its JWT, the oldest first. Those of other accounts are not walked.
+fn of_account(shared: &Shared, key: &str) -> Vec<Arc<Session>> {
+    let Some(account) = shared.account(key) else { return Vec::new() };
+    let mut sessions = shared.registry.open_in(Some(account.id));
+    sessions.retain(|session| session.is_of(key) && session.peer.closing().is_none());
+    sessions
 }
