@@ -107,7 +107,7 @@ fn a_line_without_an_end_is_neither_kept_nor_looked_at_again() {
 
 #[test]
 fn a_line_that_is_too_long_is_refused_with_the_first_byte_too_many() {
-    for verb in ["PUB ", "HPUB ", "SUB ", "UNSUB ", "CONNECT", "INFO", "+OK", "-ERR "] {
+    for verb in ["PUB ", "HPUB ", "SUB ", "UNSUB ", "CONNECT", "CONNECT ", "INFO", "INFO\t", "+OK", "-ERR "] {
         let line = [verb.as_bytes(), &[b'x'; 70]].concat();
         for end in verb.len()..line.len() {
             check(&line[..end], &[7]);

@@ -166,11 +166,21 @@ pub fn parse<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<'a>, ParseEr
         [b'U' | b'u', b'N' | b'n', b'S' | b's', b'U' | b'u', b'B' | b'b', b' ' | b'\t', ..] => {
             until_newline(input, 6, unsubscribe, limits.control_line_bytes_max)
         }
-        [b'C' | b'c', b'O' | b'o', b'N' | b'n', b'N' | b'n', b'E' | b'e', b'C' | b'c', b'T' | b't', ..] => {
-            until_newline(input, 7, |args| Ok(Op::Connect(args.trim_ascii())), limits.control_line_bytes_max)
+        [
+            b'C' | b'c',
+            b'O' | b'o',
+            b'N' | b'n',
+            b'N' | b'n',
+            b'E' | b'e',
+            b'C' | b'c',
+            b'T' | b't',
+            args @ ..,
+        ] => {
+            let connect = |args: &'a [u8]| Ok(Op::Connect(args.trim_ascii()));
+            until_newline(input, 7 + blank_bytes(args), connect, limits.control_line_bytes_max)
         }
-        [b'I' | b'i', b'N' | b'n', b'F' | b'f', b'O' | b'o', ..] => {
-            until_newline(input, 4, info, limits.control_line_bytes_max)
+        [b'I' | b'i', b'N' | b'n', b'F' | b'f', b'O' | b'o', args @ ..] => {
+            until_newline(input, 4 + blank_bytes(args), info, limits.control_line_bytes_max)
         }
         [b'+', b'O' | b'o', b'K' | b'k', ..] => {
             until_newline(input, 3, |_| Ok(Op::Ok), limits.control_line_bytes_max)
@@ -307,6 +317,11 @@ fn info(args: &[u8]) -> Result<Op<'_>, ParseError> {
         Ok(_) => Ok(Op::Info),
         Err(_) => Err(arguments("processInfo", "Parse Error", args)),
     }
+}
+
+/// The blank between a verb and its arguments, which does not count as one of their bytes.
+pub(super) fn blank_bytes(args: &[u8]) -> usize {
+    usize::from(matches!(args, [b' ' | b'\t', ..]))
 }
 
 /// An operation that is a single line; `max` bounds what stands behind the verb.

@@ -144,8 +144,11 @@ fn a_line_as_long_as_the_limit_may_come_in_any_pieces() {
     let subject = [b'x'; 62];
     let sub = format!("Subscribe {{ filter: {subject:?}, queue: None, sid: {:?} }}", b"1");
     check(&[b"SUB ".as_slice(), &subject, b" 1\r\n"].concat(), &[&sub]);
-    let connect = [b"CONNECT {".as_slice(), &[b'x'; 61], b"}\r\n"].concat();
-    check(&connect, &[&format!("Connect({:?})", &connect[8..71])]);
+    // The blank behind the verb counts for no operation.
+    let connect = [b"CONNECT {".as_slice(), &[b'x'; 62], b"}\r\n"].concat();
+    check(&connect, &[&format!("Connect({:?})", &connect[8..72])]);
+    let connect = [b"CONNECT {".as_slice(), &[b'x'; 63], b"}\r\n"].concat();
+    check(&connect, &["Some(ControlLineExceeded)"]);
     let publish = [b"PUB ".as_slice(), &subject, b" 0\r\n\r\n"].concat();
     assert_eq!(transcript(&publish).len(), 1);
     check(&publish, &[&transcript(&publish)[0]]);

@@ -1,5 +1,6 @@
 //! What is known of an operation that is not whole, so that its bytes are looked at once however they are cut.
 
+use super::parse::blank_bytes;
 use super::{Limits, Op};
 
 /// Bytes from which on it is decided which verb an operation begins with.
@@ -43,8 +44,8 @@ impl Unfinished {
             _ if total > 0 => Self::Message { bytes: total },
             [b'P' | b'p', b'I' | b'i', b'N' | b'n', b'G' | b'g', ..] => Self::Ping,
             [b'P' | b'p', b'O' | b'o', b'N' | b'n', b'G' | b'g', ..] => Self::Pong,
-            [first, ..] if input.len() >= VERB_BYTES => {
-                Self::Line { bytes: input.len(), verb_bytes: verb_bytes(*first) }
+            [_, ..] if input.len() >= VERB_BYTES => {
+                Self::Line { bytes: input.len(), verb_bytes: verb_bytes(input) }
             }
             _ => Self::Unknown,
         };
@@ -79,14 +80,16 @@ impl Unfinished {
     }
 }
 
-/// Bytes in front of the arguments of an operation that begins like this, with the blank where one must follow.
-fn verb_bytes(first: u8) -> usize {
-    match first {
-        b'+' => "+OK".len(),
-        b'C' | b'c' => "CONNECT".len(),
-        b'H' | b'h' => "HPUB ".len(),
-        b'U' | b'u' => "UNSUB ".len(),
-        b'-' => "-ERR ".len(),
+/// Bytes in front of the arguments of an operation that begins like this, with the blank behind the verb, which
+/// counts for no operation.
+fn verb_bytes(input: &[u8]) -> usize {
+    match input {
+        [b'+', ..] => "+OK".len(),
+        [b'C' | b'c', _, _, _, _, _, _, args @ ..] => "CONNECT".len() + blank_bytes(args),
+        [b'I' | b'i', _, _, _, args @ ..] => "INFO".len() + blank_bytes(args),
+        [b'H' | b'h', ..] => "HPUB ".len(),
+        [b'U' | b'u', ..] => "UNSUB ".len(),
+        [b'-', ..] => "-ERR ".len(),
         _ => "PUB ".len(),
     }
 }
