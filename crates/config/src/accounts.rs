@@ -325,14 +325,15 @@ fn msg_trace(value: &Value) -> Result<MsgTrace, ConfigError> {
     };
     let mut errors = Errors::new();
     let block = Block::new("msg_trace", map, &mut errors);
-    let mut out = MsgTrace { destination: String::new(), sampling: 100 };
-    block.set("dest", &mut out.destination, &mut errors, sharing::checked_literal);
-    block.set("sampling", &mut out.sampling, &mut errors, |v| match sharing::percent(v)? {
+    let (mut destination, mut sampling) = (None, 100);
+    block.set("dest", &mut destination, &mut errors, |v| sharing::checked_literal(v).map(Some));
+    block.set("sampling", &mut sampling, &mut errors, |v| match sharing::percent(v)? {
         Some(n @ 1..=100) => Ok(n as u8),
         _ => Err(ConfigError::new(&v.at, "trace destination sampling is invalid, needs to be [1..100]")),
     });
-    if block.get("dest").is_none() {
-        errors.push(ConfigError::new(&value.at, "message tracing needs a `dest`"));
+    match (errors.into_iter().next(), destination) {
+        (Some(error), _) => Err(error),
+        (None, Some(destination)) => Ok(MsgTrace { destination, sampling }),
+        (None, None) => Err(ConfigError::new(&value.at, "message tracing needs a `dest`")),
     }
-    errors.into_iter().next().map_or(Ok(out), Err)
 }

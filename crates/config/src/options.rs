@@ -5,6 +5,7 @@ use crate::error::{ConfigError, Location};
 use crate::ocsp::{OcspCache, OcspPeer};
 use crate::operator::OperatorMode;
 use crate::sharing::{Export, Import, Mapping};
+use dialtone_subject::Literal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -418,7 +419,7 @@ pub struct Rate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MsgTrace {
     /// The subject.
-    pub destination: String,
+    pub destination: Literal,
     /// How many of a hundred messages that ask for it by `traceparent`, 1 to 100.
     pub sampling: u8,
 }

@@ -4,9 +4,9 @@ use crate::error::{ConfigError, ErrorKind, Location};
 use crate::language::{self, Kind, Map, Value};
 use crate::options::Account;
 use crate::reader::{self, Block, Errors, noted};
-use dialtone_subject::set::{contains, is_valid_filter, is_valid_literal};
+use dialtone_subject::set::{contains, is_valid_filter};
 use dialtone_subject::transform::{number_wildcards, unnumber_wildcards};
-use dialtone_subject::{Entry, Interest, Matches, Transform, is_literal};
+use dialtone_subject::{Entry, Interest, Literal, Matches, Transform, is_literal};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ pub enum ResponseType {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latency {
     /// The subject.
-    pub subject: String,
+    pub subject: Literal,
     /// Of which requests.
     pub sampling: Sampling,
 }
@@ -221,29 +221,27 @@ fn response_type(value: &Value) -> Result<ResponseType, ConfigError> {
 
 /// A subject, or `{ sampling: …, subject: … }`.
 fn latency(value: &Value) -> Result<Latency, ConfigError> {
-    let mut out = Latency { subject: String::new(), sampling: Sampling::Percent(100) };
+    let mut share = Sampling::Percent(100);
     match &value.kind {
-        Kind::String(_) => out.subject = checked_literal(value)?,
+        Kind::String(_) => Ok(Latency { subject: checked_literal(value)?, sampling: share }),
         Kind::Map(map) => {
             let mut errors = Errors::new();
             let block = Block::new("latency", map, &mut errors);
-            block.set("sampling", &mut out.sampling, &mut errors, sampling);
-            block.set("subject", &mut out.subject, &mut errors, checked_literal);
-            if block.get("subject").is_none() {
-                errors.push(ConfigError::new(&value.at, "Latency subject required, but missing"));
-            }
-            if let Some(error) = errors.into_iter().next() {
-                return Err(error);
+            let mut subject = None;
+            block.set("sampling", &mut share, &mut errors, sampling);
+            block.set("subject", &mut subject, &mut errors, |v| checked_literal(v).map(Some));
+            let missing = || ConfigError::new(&value.at, "Latency subject required, but missing");
+            match (errors.into_iter().next(), subject) {
+                (Some(error), _) => Err(error),
+                (None, Some(subject)) => Ok(Latency { subject, sampling: share }),
+                (None, None) => Err(missing()),
             }
         }
-        _ => {
-            return Err(ConfigError::new(
-                &value.at,
-                format!("Expected latency entry to be a map/struct or string, got {}", value.kind.name()),
-            ));
-        }
+        _ => Err(ConfigError::new(
+            &value.at,
+            format!("Expected latency entry to be a map/struct or string, got {}", value.kind.name()),
+        )),
     }
-    Ok(out)
 }
 
 fn sampling(value: &Value) -> Result<Sampling, ConfigError> {
@@ -407,12 +405,11 @@ fn checked_subject(value: &Value) -> Result<String, ConfigError> {
     Err(ConfigError::new(&value.at, format!("subject {subject:?} is not a valid subject")))
 }
 
-pub(crate) fn checked_literal(value: &Value) -> Result<String, ConfigError> {
+pub(crate) fn checked_literal(value: &Value) -> Result<Literal, ConfigError> {
     let subject = reader::text(value)?;
-    if is_valid_literal(subject.as_bytes()) {
-        return Ok(subject);
-    }
-    Err(ConfigError::new(&value.at, format!("subject {subject:?} is not a valid subject to publish on")))
+    Literal::parse(&subject).map_err(|_| {
+        ConfigError::new(&value.at, format!("subject {subject:?} is not a valid subject to publish on"))
+    })
 }
 
 /// What must hold between accounts: each one that is named exists, and shares what is imported from it.
@@ -478,7 +475,7 @@ fn check_export(
         say(&export.at, format!("{name:?} account not defined for {kind} export"));
     }
     let Some((service, latency)) = service.and_then(|s| Some((s, s.latency.as_ref()?))) else { return };
-    let subjects = format!("{:?} on subject {:?}", export.subject, latency.subject);
+    let subjects = format!("{:?} on subject {:?}", export.subject, &*latency.subject);
     if service.response != ResponseType::Single {
         let problem =
             format!("Error adding service latency sampling for {subjects}: bad service response type");

@@ -21,7 +21,6 @@ use dialtone_config::options::{AccountLimits, MsgTrace};
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_identity::jwt::sharing::Claims;
 use dialtone_net::Threads;
-use dialtone_subject::Literal;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -264,7 +263,7 @@ impl Shared {
     /// Lets an account share what its token says.
     pub(crate) fn share(&self, account: &Arc<Account>, claims: &Claims) {
         account.set_exports(&claims.exports);
-        account.set_trace_rule(trace_rule(claims.msg_trace.as_ref()));
+        account.set_trace_rule(claims.msg_trace.as_ref().map(trace_rule));
         let bad = account.set_mappings(&claims.mappings).into_iter().map(|error| error.to_string());
         let imports = account.set_imports(&claims.imports, &|name| self.account(name));
         for why in bad.chain(imports.into_iter().map(|(_, error)| error.to_string())) {
@@ -296,7 +295,7 @@ impl Shared {
         // Exports come first: imports are bound to them.
         for (account, claims) in all() {
             account.set_exports(&claims.exports);
-            account.set_trace_rule(trace_rule(claims.msg_trace.as_ref()));
+            account.set_trace_rule(claims.msg_trace.as_ref().map(trace_rule));
             // What can not be compiled was refused with the configuration.
             account.set_mappings(&claims.mappings);
         }
@@ -338,7 +337,6 @@ impl Shared {
 }
 
 /// What an account has traced whose headers do not say where to.
-fn trace_rule(claims: Option<&MsgTrace>) -> Option<Rule> {
-    let claims = claims?;
-    Some(Rule { destination: Literal::parse(&claims.destination).ok()?, percent: claims.sampling })
+fn trace_rule(claims: &MsgTrace) -> Rule {
+    Rule { destination: claims.destination.clone(), percent: claims.sampling }
 }

@@ -33,7 +33,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
         let now = SystemTime::now();
         let (account, bytes) = (metric.account.clone(), METRIC_BYTES);
         shared.internal.report(&account, bytes, move |desk| {
-            let message = Outgoing::new(metric.subject.clone(), latency(&metric, now));
+            let message = Outgoing::new(&*metric.subject, latency(&metric, now));
             desk.publish(&metric.account, &message);
         });
     });

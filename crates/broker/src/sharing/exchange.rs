@@ -106,7 +106,7 @@ mod tests {
     use super::super::{ServiceExport, responses};
     use super::*;
     use crate::account::AccountId;
-    use dialtone_subject::Filter;
+    use dialtone_subject::{Filter, Literal};
     use std::time::Duration;
 
     /// Who takes a subscription out looks at none of the answers that others wait for; they are looked after some at a time,
@@ -120,7 +120,7 @@ mod tests {
         exchange.collect(move |metric| told.lock().push(metric.outcome.status()));
         let (asks, answers) = (Account::new(AccountId(1), "asks"), Account::new(AccountId(2), "answers"));
         let latency = dialtone_config::sharing::Latency {
-            subject: "l".into(),
+            subject: Literal::parse("l").expect("valid"),
             sampling: dialtone_config::sharing::Sampling::Percent(100),
         };
         let export = Arc::new(ServiceExport {

@@ -4,6 +4,7 @@ use super::ServiceExport;
 use super::requester::ClientInfo;
 use super::sampling::Headers;
 use crate::account::Account;
+use dialtone_subject::Literal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,7 +65,7 @@ pub struct Metric {
     /// The account of the service, in which it is told.
     pub account: Arc<Account>,
     /// The subject that it is told on.
-    pub subject: String,
+    pub subject: Literal,
     /// How it ended.
     pub outcome: Outcome,
     /// Who asked.

@@ -47,7 +47,8 @@ fn exports_and_imports_are_read_in_full() {
         latency: None,
         allow_trace: true,
     };
-    let latency = Some(Latency { subject: "lat".into(), sampling: Sampling::Percent(50) });
+    let latency =
+        Some(Latency { subject: Literal::parse("lat").expect("valid"), sampling: Sampling::Percent(50) });
     assert_eq!(a.exports[3].kind, ExportKind::Service(ServiceExport { latency, ..ServiceExport::default() }));
     assert_eq!(
         (&a.exports[2].accounts[..], &a.exports[2].kind),
@@ -210,8 +211,8 @@ fn tracing_and_the_callout_are_read_in_full() {
     ));
     assert_eq!(errors, "");
     let traces: Vec<_> = options.accounts.iter().filter_map(|a| a.msg_trace.as_ref()).collect();
-    assert_eq!((traces[0].destination.as_str(), traces[0].sampling), ("t", 100));
-    assert_eq!((traces[1].destination.as_str(), traces[1].sampling), ("u", 5));
+    assert_eq!((traces[0].destination.to_string(), traces[0].sampling), ("t".to_owned(), 100));
+    assert_eq!((traces[1].destination.to_string(), traces[1].sampling), ("u".to_owned(), 5));
     let callout = options.authorization.callout.expect("callout");
     assert_eq!((callout.issuer.as_str(), callout.account.as_str()), (issuer, "$G"));
     assert_eq!((callout.auth_users, callout.allowed_accounts), (vec!["x".to_owned()], vec!["A".to_owned()]));

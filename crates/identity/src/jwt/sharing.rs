@@ -12,7 +12,8 @@ use dialtone_config::sharing::{
     Destination, Export, ExportKind, Import, ImportKind, Latency, Mapping, ResponseType, Sampling,
     ServiceExport,
 };
-use dialtone_subject::set::{contains, is_valid_filter, is_valid_literal};
+use dialtone_subject::Literal;
+use dialtone_subject::set::{contains, is_valid_filter};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,14 +119,13 @@ fn latency(latency: &account::ServiceLatency) -> Option<Latency> {
         0 => Sampling::Headers,
         percent => Sampling::Percent(percent),
     };
-    let subject = latency.results.clone();
-    is_valid_literal(subject.as_bytes()).then_some(Latency { subject, sampling })
+    Some(Latency { subject: Literal::parse(&latency.results).ok()?, sampling })
 }
 
 fn trace(account: &Account) -> Option<MsgTrace> {
-    let trace = account.trace.as_ref().filter(|trace| is_valid_literal(trace.dest.as_bytes()))?;
+    let trace = account.trace.as_ref()?;
     let sampling = if (1..=100).contains(&trace.sampling) { trace.sampling } else { 100 };
-    Some(MsgTrace { destination: trace.dest.clone(), sampling })
+    Some(MsgTrace { destination: Literal::parse(&trace.dest).ok()?, sampling })
 }
 
 /// Mappings. One that names a destination twice is none, as for the official server.

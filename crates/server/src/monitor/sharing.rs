@@ -153,7 +153,7 @@ fn latency(latency: &Latency) -> Value {
         Sampling::Headers => Value::from("headers"),
         Sampling::Percent(percent) => percent.into(),
     };
-    json!({ "sampling": sampling, "results": latency.subject })
+    json!({ "sampling": sampling, "results": &*latency.subject })
 }
 
 fn imports(account: &Account) -> Vec<Value> {
