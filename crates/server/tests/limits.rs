@@ -225,12 +225,12 @@ fn who_is_delayed_is_not_stale() {
     );
     // Who does not answer is closed.
     let mut silent = Client::connect(&server, "a");
-    while silent.line() == "PING" {}
+    silent.line();
     // So is this one, when all of its messages have been taken, and not before.
     let mut publisher = Client::connect(&server, "a");
     publisher.send_messages(&["a"; 6]);
     publisher.send("SUB done 1\r\nPUB done 0\r\n\r\n");
-    let line = std::iter::repeat_with(|| publisher.line()).find(|line| line != "PING" && line != "PONG");
+    let line = std::iter::repeat_with(|| publisher.line()).find(|line| line != "PONG");
     assert_eq!(line.as_deref(), Some("MSG done 1 0"));
 }
 

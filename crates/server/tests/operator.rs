@@ -482,11 +482,11 @@ fn a_token_that_is_refused_is_named_in_the_log() {
 }
 
 /// Questions of a flood: answering them takes far longer than asking.
-const FLOOD: usize = 1000;
+const FLOOD: usize = 2000;
 
 /// Subscribes much and asks at length about it. When this returns, all questions wait; how many were answered meanwhile.
 fn flood(client: &mut Client) -> usize {
-    let subscriptions: String = (0..300).map(|n| format!("SUB some.subject.{n} {}\r\n", n + 10)).collect();
+    let subscriptions: String = (0..1000).map(|n| format!("SUB some.subject.{n} {}\r\n", n + 10)).collect();
     client.send(&format!("{subscriptions}SUB flood 1\r\n"));
     let body = r#"{"subscriptions_detail":true}"#;
     let question = format!("PUB $SYS.REQ.SERVER.PING.CONNZ flood {}\r\n{body}\r\n", body.len());

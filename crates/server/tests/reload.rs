@@ -53,8 +53,7 @@ impl Client {
 
     /// The next message.
     fn message(&mut self) -> Message {
-        let line =
-            std::iter::repeat_with(|| self.line()).find(|line| !["PING", "PONG"].contains(&line.as_str()));
+        let line = std::iter::repeat_with(|| self.line()).find(|line| line != "PONG");
         let line = line.unwrap_or_default();
         let words: Vec<&str> = line.split(' ').collect();
         let with_headers = match words[0] {

@@ -14,9 +14,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Questions of a flood: answering them takes far longer than asking.
-const FLOOD: usize = 1000;
+const FLOOD: usize = 2000;
 /// Subscriptions that each answer lists.
-const LISTED: usize = 300;
+const LISTED: usize = 1000;
+/// Bytes that such an answer has at least.
+const ANSWER_BYTES_MIN: usize = 60_000;
 /// How long what must come is waited for: long enough for any machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -71,6 +73,8 @@ fn a_command_comes_before_the_questions_that_were_asked_first() {
     loop {
         let line = system.line();
         answers += usize::from(line.starts_with("MSG flood "));
+        let is_document = line.starts_with('{') && line.contains("some.subject.");
+        assert!(!is_document || line.len() >= ANSWER_BYTES_MIN, "{}", line.len());
         if line.starts_with("MSG other ") {
             break;
         }
@@ -85,13 +89,37 @@ fn a_tenants_flood_of_questions_holds_up_no_other_tenant() {
     let mut other = Client::connect(&server, "o");
     other.send("SUB answer 1\r\n");
     other.sync();
+    let mut system = Client::connect(&server, "s");
+    system.send("SUB kicked 1\r\n");
+    system.sync();
     flood.send(&questions());
     flood.send("PING\r\n");
-    while flood.line() != "PONG" {}
+    let mut answers = 0;
+    let mut count = |line: &str| answers += usize::from(line.starts_with("MSG flood "));
+    loop {
+        match flood.line() {
+            line if line == "PONG" => break,
+            line => count(&line),
+        }
+    }
     other.send("PUB $SYS.REQ.USER.INFO answer 0\r\n\r\n");
     assert!(other.line().starts_with("MSG answer "));
     let left = waiting(&server, "questions", Lane::Question);
     assert!(left > FLOOD / 2, "{left} questions of the flood still wait");
+    // The flood is ended by a command, and nothing more is answered.
+    let account = server.shared().account("T").map(|account| account.id);
+    let [session] = &server.shared().registry.open_in(account)[..] else { panic!("one connection") };
+    let (id, cid) = (&server.shared().identity.id, session.peer.id.0);
+    let command = format!("{{\"cid\":{cid}}}");
+    system.send(&format!("PUB $SYS.REQ.SERVER.{id}.KICK kicked {}\r\n{command}\r\n", command.len()));
+    assert!(system.line().starts_with("MSG kicked "));
+    loop {
+        match flood.line() {
+            line if line.is_empty() => break,
+            line => count(&line),
+        }
+    }
+    assert!(answers < FLOOD / 2, "{answers} questions were answered before the command");
 }
 
 #[test]

@@ -38,10 +38,15 @@ impl Client {
         self.0.get_mut().write_all(text.as_bytes()).expect("sent");
     }
 
+    /// The next line that is no PING: the server asks now and then whether the client is there.
     pub fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).expect("a line");
-        line.trim_end().to_owned()
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).expect("a line");
+            if line != "PING\r\n" {
+                return line.trim_end().to_owned();
+            }
+        }
     }
 
     /// Everything up to the answer of a PING.
