@@ -37,9 +37,13 @@ fn user(number: u8, account: u8, limits: UserLimits, expires: Option<i64>) -> St
 }
 
 fn account(number: u8, account: Account, expires: Option<i64>) -> String {
+    account_of(now(), number, account, expires)
+}
+
+fn account_of(issued_at: i64, number: u8, account: Account, expires: Option<i64>) -> String {
     let account = Account { limits: AccountLimits::unlimited(), ..account };
     let draft = Draft::new(seed(Kind::Account, number).public(), "ACC", Body::Account(Box::new(account)));
-    Draft { expires, ..draft }.sign(&seed(Kind::Operator, 1), now()).expect("account")
+    Draft { expires, ..draft }.sign(&seed(Kind::Operator, 1), issued_at).expect("account")
 }
 
 fn options(configuration: &str) -> Options {
@@ -593,4 +597,48 @@ fn who_a_service_let_in_stays_as_long_as_its_answer_is_good() {
     assert_eq!(client.line(), None);
     // It was asked once.
     assert_eq!((server.shared().generation(), questions.try_iter().count()), (2, 1));
+}
+
+/// The JWT of an account that another server has comes while the configuration, or the account, is another already.
+#[test]
+fn an_account_that_is_looked_up_late_is_judged_by_what_is_in_force() {
+    let key = |number| seed(Kind::Account, number).public().to_string();
+    let pinned = |number| format!("resolver_pinned_accounts: [ {} ]\n", key(number));
+    let revocations = [(seed(Kind::User, 1).public().to_string(), now() + 1)].into();
+    let revoked = account(1, Account { revocations, ..Account::default() }, None);
+    for (case, reload, push, expected) in [
+        ("nothing changes", None, None, "PONG"),
+        ("the account may come", Some(pinned(1)), None, "PONG"),
+        ("the account may not come any more", Some(pinned(2)), None, "-ERR 'Authorization Violation'"),
+        ("its user is revoked", None, Some(revoked), "-ERR 'Authorization Violation'"),
+    ] {
+        let folder = tempfile::tempdir().expect("folder");
+        let resolver = format!("resolver {{ type: cache, dir: {:?}, timeout: \"600s\" }}", folder.path());
+        let first = operator_configuration(&[(2, account(2, Account::default(), None))], "")
+            .replace("resolver: MEMORY", &resolver)
+            + &format!("\nsystem_account: {}\nauthorization {{ timeout: 600 }}\n", key(2));
+        let server = start(&first);
+        let mut other = Client::open(&server);
+        assert_eq!(other.by_token(2, &user(2, 2, unlimited(), None)), "PONG");
+        other.send("SUB $SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP 1\r\nPING\r\n");
+        assert_eq!(other.line().as_deref(), Some("PONG"));
+        let mut client = Client::open(&server);
+        let signature = BASE64URL_NOPAD.encode(&seed(Kind::User, 1).sign(client.nonce.as_bytes()));
+        let said =
+            serde_json::json!({ "jwt": user(1, 1, unlimited(), None), "sig": signature, "verbose": false });
+        client.send(&format!("CONNECT {said}\r\nPING\r\n"));
+        let question = other.line().expect("a question");
+        assert!(question.starts_with("MSG $SYS.REQ.ACCOUNT."), "{case}: {question}");
+        if let Some(more) = reload {
+            server.reload(Ok(options(&(first + &more))));
+            assert_eq!(server.shared().generation(), 1, "{case}");
+        }
+        if let Some(jwt) = push {
+            assert_eq!(server.shared().believe(&key(1), &jwt, Reach::Here), Ok(Believing::Taken), "{case}");
+        }
+        let reply = question.split(' ').nth(3).expect("it wants an answer");
+        let answer = account_of(now() - 60, 1, Account::default(), None);
+        other.send(&format!("PUB {reply} {}\r\n{answer}\r\n", answer.len()));
+        assert_eq!(client.line().as_deref(), Some(expected), "{case}");
+    }
 }
