@@ -90,7 +90,7 @@ fn credential(value: &Value, what: &str) -> Result<String, ConfigError> {
 fn auth_callout(value: &Value, errors: &mut Errors) -> Option<AuthCallout> {
     let map = noted(reader::map(value), errors)?;
     let block = Block::new("auth_callout", map, errors);
-    let mut out = AuthCallout { at: value.at.clone(), account: "$G".into(), ..AuthCallout::default() };
+    let mut out = AuthCallout { at: value.at.clone().into(), account: "$G".into(), ..AuthCallout::default() };
     block.set("issuer", &mut out.issuer, errors, |v| {
         let problem = "Expected callout user to be a valid public account nkey";
         public_key(v, 'A', problem).map(Option::unwrap_or_default)
@@ -121,7 +121,7 @@ fn user(value: &Value, errors: &mut Errors) -> Option<User> {
     let map = noted(reader::map(value), errors)?;
     let before = errors.len();
     let block = Block::new("user", map, errors);
-    let mut out = User { at: value.at.clone(), ..User::default() };
+    let mut out = User { at: value.at.clone().into(), ..User::default() };
     block.set("user", &mut out.name, errors, reader::text);
     block.set("pass", &mut out.password, errors, |v| reader::text(v).map(|p| Some(Secret::new(p))));
     block.set("nkey", &mut out.nkey, errors, |v| public_key(v, 'U', "Not a valid public nkey for a user"));
@@ -255,7 +255,7 @@ pub(crate) fn accounts(value: &Value, errors: &mut Errors) -> Vec<Account> {
             values.iter().filter_map(|v| Some((noted(reader::text(v), errors)?, v))).collect::<Vec<_>>();
         return names
             .into_iter()
-            .map(|(name, v)| Account { at: v.at.clone(), name, ..Account::default() })
+            .map(|(name, v)| Account { at: v.at.clone().into(), name, ..Account::default() })
             .collect();
     }
     let map = noted(reader::map(value), errors).unwrap_or(const { &Map::EMPTY });
@@ -264,7 +264,7 @@ pub(crate) fn accounts(value: &Value, errors: &mut Errors) -> Vec<Account> {
 }
 
 fn account(name: &str, value: &Value, errors: &mut Errors) -> Account {
-    let mut out = Account { at: value.at.clone(), name: name.to_owned(), ..Account::default() };
+    let mut out = Account { at: value.at.clone().into(), name: name.to_owned(), ..Account::default() };
     if name == "$G" {
         errors.push(ConfigError::new(&value.at, "\"$G\" is a Reserved Account"));
     }

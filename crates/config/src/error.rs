@@ -1,6 +1,7 @@
 //! What is wrong with a configuration: where, what, and what to do.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// A place in a configuration file. Lines and columns count from 1; line 0 is no line.
@@ -24,6 +25,33 @@ impl Location {
     /// A place in no text, such as a whole file or a flag: it prints as its name alone.
     pub fn nowhere(name: &str) -> Self {
         Self { file: name.into(), line: 0, column: 0 }
+    }
+}
+
+/// Where an option stands. That is no part of what it says: options are the same wherever they stand, or a reload would
+/// find another configuration in a file in which a line was inserted.
+#[derive(Clone, Debug, Default)]
+pub struct Position(Location);
+
+impl PartialEq for Position {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Position {}
+
+impl From<Location> for Position {
+    fn from(location: Location) -> Self {
+        Self(location)
+    }
+}
+
+impl Deref for Position {
+    type Target = Location;
+
+    fn deref(&self) -> &Location {
+        &self.0
     }
 }
 

@@ -311,7 +311,7 @@ fn http_port(value: &str) -> Result<Option<u16>, String> {
 
 fn tls(options: &mut Options) -> &mut Tls {
     options.tls.get_or_insert_with(|| Tls {
-        at: Location { file: "command line".into(), line: 1, column: 1 },
+        at: Location { file: "command line".into(), line: 1, column: 1 }.into(),
         cert_file: PathBuf::new(),
         key_file: PathBuf::new(),
         certs: Vec::new(),

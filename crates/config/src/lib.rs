@@ -26,7 +26,7 @@ pub mod secret;
 pub mod sharing;
 mod warnings;
 
-pub use error::{ConfigError, ConfigErrors, ErrorKind, Location};
+pub use error::{ConfigError, ConfigErrors, ErrorKind, Location, Position};
 
 pub use language::{Env, Files, parse_size};
 pub use options::Options;

@@ -3,7 +3,7 @@
 //! Tokens are texts here; what they hold is read where keys are known, in the `identity` room.
 
 use crate::Secret;
-use crate::error::{ConfigError, Location};
+use crate::error::{ConfigError, Location, Position};
 use crate::language::{Files, Kind, Value};
 use crate::nkey;
 use crate::options::Options;
@@ -52,7 +52,7 @@ impl OperatorMode {
 #[derive(Clone, Debug, PartialEq)]
 pub struct OperatorToken {
     /// Where it is configured.
-    pub at: Location,
+    pub at: Position,
     /// The token.
     pub jwt: String,
 }
@@ -61,7 +61,7 @@ pub struct OperatorToken {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preload {
     /// Where it stands.
-    pub at: Location,
+    pub at: Position,
     /// The account's public key.
     pub account: String,
     /// Its token.
@@ -83,7 +83,7 @@ pub enum Resolver {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Folder {
     /// Where it is configured.
-    pub at: Location,
+    pub at: Position,
     /// The folder.
     pub dir: PathBuf,
     /// Whether it holds all tokens, or some of them for a time.
@@ -173,7 +173,7 @@ fn operators(value: &Value, errors: &mut Errors) -> Vec<OperatorToken> {
         _ => std::slice::from_ref(value),
     };
     let one = |value: &Value| match &value.kind {
-        Kind::String(text) => Ok(OperatorToken { at: value.at.clone(), jwt: text.clone() }),
+        Kind::String(text) => Ok(OperatorToken { at: value.at.clone().into(), jwt: text.clone() }),
         _ => {
             let problem = format!("error parsing operators: unsupported type {}", value.kind.name());
             Err(ConfigError::new(&value.at, problem).help("a JWT, a file that holds one, or a list of them"))
@@ -280,7 +280,8 @@ fn resolver(value: &Value, errors: &mut Errors) -> Option<Resolver> {
         say("dir", "dir has no value and needs to point to a directory");
         return None;
     };
-    (errors.len() == before).then(|| Resolver::Folder(Folder { at: value.at.clone(), dir, keeps, timeout }))
+    (errors.len() == before)
+        .then(|| Resolver::Folder(Folder { at: value.at.clone().into(), dir, keeps, timeout }))
 }
 
 /// `MEM`, `MEMORY` or `URL(…)`.
@@ -325,7 +326,11 @@ fn preload(value: &Value, errors: &mut Errors) -> Vec<Preload> {
             let problem = format!("preload key {:?} is not a valid public account nkey", entry.key);
             return Err(ConfigError::new(&entry.at, problem));
         }
-        Ok(Preload { at: entry.value.at.clone(), account: entry.key.clone(), jwt: jwt.trim().to_owned() })
+        Ok(Preload {
+            at: entry.value.at.clone().into(),
+            account: entry.key.clone(),
+            jwt: jwt.trim().to_owned(),
+        })
     };
     entries.filter_map(|entry| noted(one(entry), errors)).collect()
 }

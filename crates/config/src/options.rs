@@ -1,7 +1,7 @@
 //! The options of a server: plain data, immutable, with the official defaults.
 
 use crate::Secret;
-use crate::error::{ConfigError, Location};
+use crate::error::{ConfigError, Position};
 use crate::ocsp::{OcspCache, OcspPeer};
 use crate::operator::OperatorMode;
 use crate::sharing::{Export, Import, Mapping};
@@ -209,7 +209,7 @@ impl Log {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tls {
     /// Where the block stands.
-    pub at: Location,
+    pub at: Position,
     /// Certificate chain.
     pub cert_file: PathBuf,
     /// Private key.
@@ -285,7 +285,7 @@ pub struct Authorization {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AuthCallout {
     /// Where it stands.
-    pub at: Location,
+    pub at: Position,
     /// Public NKey of the account that signs the answers.
     pub issuer: String,
     /// The account whose service is asked.
@@ -302,7 +302,7 @@ pub struct AuthCallout {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct User {
     /// Where it stands.
-    pub at: Location,
+    pub at: Position,
     /// Its name; with `nkey`, empty.
     pub name: String,
     /// Its password.
@@ -338,9 +338,9 @@ pub struct Rules {
     /// None of these.
     pub deny: Vec<String>,
     /// Where each of those that are allowed stands; empty where they come from no file.
-    pub allow_at: Vec<Location>,
+    pub allow_at: Vec<Position>,
     /// Where each of those that are denied stands; empty where they come from no file.
-    pub deny_at: Vec<Location>,
+    pub deny_at: Vec<Position>,
 }
 
 /// How many answers, and for how long.
@@ -356,7 +356,7 @@ pub struct Responses {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Account {
     /// Where it stands.
-    pub at: Location,
+    pub at: Position,
     /// Its name.
     pub name: String,
     /// Its public NKey.

@@ -86,7 +86,7 @@ fn partial(map: &Map, name: &str, files: &mut dyn Files) -> Result<Partial, Conf
     }
     for account in &mut out.options.accounts {
         account.imports.retain(|import| {
-            let Some(error) = refused.iter().find(|error| error.at == import.at) else { return true };
+            let Some(error) = refused.iter().find(|error| error.at == *import.at) else { return true };
             out.imports.push((account.name.clone(), import.clone(), error.clone()));
             false
         });
@@ -341,7 +341,7 @@ fn tls(value: &Value, ignored: &mut Errors, errors: &mut Errors) -> Option<Tls> 
     let map = noted(reader::map(value), errors)?;
     let block = Block::new("tls", map, errors);
     let mut out = Tls {
-        at: value.at.clone(),
+        at: value.at.clone().into(),
         cert_file: PathBuf::new(),
         key_file: PathBuf::new(),
         certs: Vec::new(),

@@ -1,6 +1,6 @@
 //! Reading one block by the table of keys: typed values out, everything wrong noted with its place.
 
-use crate::error::{ConfigError, ErrorKind, Location};
+use crate::error::{ConfigError, ErrorKind, Location, Position};
 use crate::keys::{self, Key, Off, Status};
 use crate::language::{Entry, Kind, Map, QUOTE_VARIABLE, Value};
 use std::time::Duration;
@@ -177,10 +177,10 @@ pub(crate) fn text_list(value: &Value) -> Result<Vec<String>, ConfigError> {
 }
 
 /// Where each of the values of [`texts`] stands.
-pub(crate) fn places(value: &Value) -> Vec<Location> {
+pub(crate) fn places(value: &Value) -> Vec<Position> {
     match &value.kind {
-        Kind::Array(values) => values.iter().map(|value| value.at.clone()).collect(),
-        _ => vec![value.at.clone()],
+        Kind::Array(values) => values.iter().map(|value| value.at.clone().into()).collect(),
+        _ => vec![value.at.clone().into()],
     }
 }
 

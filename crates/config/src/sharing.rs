@@ -1,6 +1,6 @@
 //! What accounts share with each other: exports, imports, and the mapping of subjects.
 
-use crate::error::{ConfigError, ErrorKind, Location};
+use crate::error::{ConfigError, ErrorKind, Location, Position};
 use crate::language::{self, Kind, Map, Value};
 use crate::options::Account;
 use crate::reader::{self, Block, Errors, noted};
@@ -17,7 +17,7 @@ pub mod refusal;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Export {
     /// Where it stands.
-    pub at: Location,
+    pub at: Position,
     /// Its subject; wildcards are allowed.
     pub subject: String,
     /// Accounts that may import it; empty: all.
@@ -84,7 +84,7 @@ pub enum Sampling {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Import {
     /// Where it stands.
-    pub at: Location,
+    pub at: Position,
     /// The account that exports it.
     pub account: String,
     /// Its subject there.
@@ -118,7 +118,7 @@ pub enum ImportKind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mapping {
     /// Where it stands.
-    pub at: Location,
+    pub at: Position,
     /// The original subject; wildcards are allowed.
     pub subject: String,
     /// Where they go. What the weights leave of 100 keeps its subject, unless that is a destination itself: then it is lost.
@@ -205,7 +205,7 @@ fn export(value: &Value, errors: &mut Errors) -> Option<Export> {
         let problem = format!("account_token_position {position} is no `*` token of {subject:?}");
         errors.push(ConfigError::new(at, problem));
     }
-    Some(Export { at: value.at.clone(), subject, accounts, account_token_position: position, kind })
+    Some(Export { at: value.at.clone().into(), subject, accounts, account_token_position: position, kind })
 }
 
 fn response_type(value: &Value) -> Result<ResponseType, ConfigError> {
@@ -304,7 +304,12 @@ fn import(value: &Value, errors: &mut Errors) -> Option<Import> {
                 let problem = "Stream import can not have a 'prefix' and a 'to' property";
                 errors.push(ConfigError::new(&at, problem));
             }
-            Some(Import { at, account, subject, kind: ImportKind::Stream { prefix, to, allow_trace } })
+            Some(Import {
+                at: at.into(),
+                account,
+                subject,
+                kind: ImportKind::Stream { prefix, to, allow_trace },
+            })
         }
         (None, Some(service)) => {
             let (account, subject) = source(service, "Service", errors)?;
@@ -312,7 +317,7 @@ fn import(value: &Value, errors: &mut Errors) -> Option<Import> {
                 errors.push(ConfigError::new(&value.at, "Detected allow_trace directive on a non-stream"));
             }
             let to = to.unwrap_or_else(|| subject.clone());
-            Some(Import { at, account, subject, kind: ImportKind::Service { to, share } })
+            Some(Import { at: at.into(), account, subject, kind: ImportKind::Service { to, share } })
         }
         (None, None) => {
             errors.push(ConfigError::new(&at, "an import needs a stream or a service"));
@@ -369,7 +374,7 @@ fn mapping(entry: &language::Entry, errors: &mut Errors) -> Option<Mapping> {
     if weights.values().any(|weight| *weight > 100) {
         errors.push(adding("total weight needs to be <= 100".into()));
     }
-    Some(Mapping { at: entry.at.clone(), subject, destinations })
+    Some(Mapping { at: entry.at.clone().into(), subject, destinations })
 }
 
 fn destination(value: &Value, errors: &mut Errors) -> Option<Destination> {

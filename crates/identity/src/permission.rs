@@ -2,6 +2,7 @@
 
 use dialtone_config::{Location, options};
 use dialtone_subject::set;
+use std::ops::Deref;
 use std::time::Duration;
 
 mod receiving;
@@ -252,7 +253,7 @@ fn entry(rules: &options::Rules, ruling: Ruling) -> Option<Entry<'_>> {
         Ruling::Allowed(number) => (rules.allow.as_deref().unwrap_or_default(), &rules.allow_at, number),
         Ruling::Denied(number) => (rules.deny.as_slice(), &rules.deny_at, number),
     };
-    Some(Entry { text: list.get(number)?, at: places.get(number) })
+    Some(Entry { text: list.get(number)?, at: places.get(number).map(Deref::deref) })
 }
 
 #[cfg(test)]

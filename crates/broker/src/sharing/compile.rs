@@ -139,7 +139,7 @@ mod tests {
             allow_trace: false,
         };
         let import = |subject: &str, kind: ImportKind| Import {
-            at: Location::nowhere("t"),
+            at: Location::nowhere("t").into(),
             account: "a".into(),
             subject: subject.into(),
             kind,

@@ -174,6 +174,33 @@ fn nothing_changes_nothing() {
     changed("max_payload: 1MiB", "# the default\n", &[], &[]);
 }
 
+/// A line that is inserted above moves all that stands below, and changes nothing of it.
+#[test]
+fn where_an_option_stands_changes_nothing() {
+    let samples = SAMPLES.iter().map(|(name, value)| {
+        let value = if *name == "system_account" { "U" } else { value };
+        format!("{AROUND}{name}: {value}")
+    });
+    let operator_mode = OPERATOR_MODE.iter().flat_map(|(_, from, to)| [*from, *to]).map(str::to_owned);
+    let blocks = [
+        "accounts { A { users: [ { user: a } ] } }
+         authorization { auth_callout {
+             issuer: ABJHLOVMPA4CI6R5KLNGOB4GSLNIY7IOUPAJC4YFNDLQVIOBYQGUWVLA, auth_users: [ a ], account: A
+         } }",
+        "operator: eyJa, resolver { type: full, dir: '/x' }",
+        "accounts {
+             A { users: [ { user: a, permissions { publish: [ x, y ], subscribe { deny: z } } } ]
+                 exports: [ { service: s }, { stream: t } ], mappings: { m: n } }
+             B { users: [ { user: b } ], imports: [ { service { account: A, subject: s } } ] }
+         }",
+    ];
+    for text in samples.chain(operator_mode).chain(blocks.map(str::to_owned)) {
+        let (old, new) = (load(&text), load(&format!("# moved\n  {text}")));
+        assert_eq!(plan(&old, &new), Ok(vec![]), "{text}");
+        assert_eq!(lines(&old, &new), [""; 0], "{text}");
+    }
+}
+
 /// Asked of the official server.
 #[test]
 fn refusals_in_the_official_words() {

@@ -61,5 +61,5 @@ fn audience(export: &Export) -> String {
 }
 
 fn place(export: &Export) -> String {
-    if export.at.line == 0 { String::new() } else { format!(", at {}", export.at) }
+    if export.at.line == 0 { String::new() } else { format!(", at {}", *export.at) }
 }

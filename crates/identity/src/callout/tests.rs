@@ -6,7 +6,7 @@ use crate::jwt::authorization::AuthorizationResponse;
 use crate::jwt::claims::{User, UserLimits};
 use crate::jwt::encode::Draft;
 use dialtone_config::operator::{OperatorToken, Resolver};
-use dialtone_config::{Location, Options};
+use dialtone_config::{Options, Position};
 
 const NOW: i64 = 1_700_000_000;
 
@@ -231,7 +231,7 @@ fn accounts_delegate_to_accounts_that_their_token_names() {
     let mut options = Options::default();
     let jwt = Draft::new(operator.public(), "O", Body::Operator(crate::jwt::claims::Operator::default()));
     let jwt = jwt.sign(&operator, NOW).expect("operator");
-    options.operator_mode.operators = vec![OperatorToken { at: Location::default(), jwt }];
+    options.operator_mode.operators = vec![OperatorToken { at: Position::default(), jwt }];
     options.operator_mode.resolver = Some(Resolver::Memory);
     let operators = Operators::new(&options, NOW).expect("good").expect("on");
     let account = |number: u8, allowed: &[&str]| {

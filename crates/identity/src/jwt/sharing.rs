@@ -6,12 +6,12 @@ use super::claims::{ExportKind as Kind, Limit};
 use super::trust::{TrustError, activation};
 use super::{Body, Token};
 use crate::nkey::Public;
-use dialtone_config::Location;
 use dialtone_config::options::{AccountLimits, MsgTrace};
 use dialtone_config::sharing::{
     Destination, Export, ExportKind, Import, ImportKind, Latency, Mapping, ResponseType, Sampling,
     ServiceExport,
 };
+use dialtone_config::{Location, Position};
 use dialtone_subject::Literal;
 use dialtone_subject::set::{contains, is_valid_filter};
 use std::collections::BTreeSet;
@@ -80,8 +80,8 @@ fn limit(limit: Limit) -> Option<u64> {
 }
 
 /// Where it stands: in no file.
-fn at() -> Location {
-    Location::nowhere("account JWT")
+fn at() -> Position {
+    Location::nowhere("account JWT").into()
 }
 
 fn export(export: &account::Export) -> Option<Export> {

@@ -11,7 +11,7 @@ const NOW: i64 = 1_700_000_000;
 
 fn options(operators: &[String]) -> Options {
     let mut options = Options::default();
-    let token = |jwt: &String| OperatorToken { at: Location::nowhere("t.conf"), jwt: jwt.clone() };
+    let token = |jwt: &String| OperatorToken { at: Location::nowhere("t.conf").into(), jwt: jwt.clone() };
     options.operator_mode.operators = operators.iter().map(token).collect();
     options.operator_mode.resolver = Some(Resolver::Memory);
     options
@@ -50,7 +50,7 @@ fn the_system_account_is_the_operators() {
 fn a_folder_needs_a_system_account() {
     let key = account().public().to_string();
     let folder = Folder {
-        at: Location::nowhere("t.conf"),
+        at: Location::nowhere("t.conf").into(),
         dir: "x".into(),
         keeps: Keeps::All { allow_delete: false, hard_delete: false, limit: None, interval: Duration::ZERO },
         timeout: Duration::ZERO,
@@ -92,7 +92,7 @@ fn operators_that_cannot_be_meant() {
     refuse(&nowhere, "operators require an account resolver to be configured");
     let mut preload = options(&[token(json!({}), json!({}))]);
     let at = Location::nowhere("t.conf");
-    preload.operator_mode.preload = vec![Preload { at, account: String::new(), jwt: "x".into() }];
+    preload.operator_mode.preload = vec![Preload { at: at.into(), account: String::new(), jwt: "x".into() }];
     refuse(&preload, "invalid account JWT");
 }
 

@@ -1,7 +1,7 @@
 //! Folders that are used, bounded, and found damaged.
 
 use super::*;
-use dialtone_config::Location;
+use dialtone_config::Position;
 use dialtone_identity::jwt::account::{Account, AccountLimits};
 use dialtone_identity::jwt::encode::Draft;
 use dialtone_identity::nkey::{Kind, Seed};
@@ -22,7 +22,7 @@ fn token(number: u8, issued_at: i64, expires: Option<i64>) -> (String, String, T
 }
 
 fn open(dir: &Path, keeps: Keeps) -> Store {
-    let folder = Folder { at: Location::default(), dir: dir.to_owned(), keeps, timeout: Duration::ZERO };
+    let folder = Folder { at: Position::default(), dir: dir.to_owned(), keeps, timeout: Duration::ZERO };
     Store::open(&folder, &Logger::silent()).expect("open")
 }
 
