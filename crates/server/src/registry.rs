@@ -84,6 +84,7 @@ pub struct Session {
     /// How the log calls it.
     who: Mutex<Arc<str>>,
     verdicts: Mutex<Vec<Verdict>>,
+    waits: AtomicBool,
     /// What it came in with; `None`: nothing, not even a CONNECT.
     shown: Mutex<Option<Arc<Shown>>>,
     judgement: Mutex<Option<Box<Judgement>>>,
@@ -119,6 +120,7 @@ impl Session {
             proxy: OnceLock::new(),
             who: Mutex::new(who.into()),
             verdicts: Mutex::default(),
+            waits: AtomicBool::new(false),
             shown: Mutex::default(),
             judgement: Mutex::default(),
             claimed: Mutex::new(None),
@@ -233,6 +235,16 @@ impl Session {
     pub fn take_verdict(&self) -> Option<Verdict> {
         let mut verdicts = self.verdicts.lock();
         (!verdicts.is_empty()).then(|| verdicts.remove(0))
+    }
+
+    /// Whether others have to be asked about it, and work for those who came before is done first.
+    pub(crate) fn waits_its_turn(&self) -> bool {
+        self.waits.load(Ordering::Acquire)
+    }
+
+    /// It waits for its turn, or that has come.
+    pub(crate) fn set_waiting(&self, waits: bool) {
+        self.waits.store(waits, Ordering::Release);
     }
 
     /// What its token gives it, if it came by one.

@@ -185,9 +185,11 @@ impl Verifier {
         Ok(())
     }
 
-    /// Takes work for which accounts may have to be looked up, and that a connection waits for.
+    /// Takes work for which accounts may have to be looked up, and that a connection waits for: until its authorization
+    /// timeout, if its turn does not come before. Passwords wait for their turn however long that takes, as officially.
     pub fn take_lookup(&self, waiter: Arc<Session>, work: impl FnOnce(&Arc<Shared>) + Send + 'static) {
         let share = Share::stranger(&waiter);
+        waiter.set_waiting(true);
         put(self.lookup_line(), Lane::Login, share, Some(waiter), Box::new(work));
     }
 
@@ -248,6 +250,9 @@ fn start(shared: &Arc<Shared>, line: &Arc<Line<Work>>, name: &str) -> io::Result
                     // What others of its share wait for can be done beside it.
                     line.done(job);
                     if work.is_wanted() {
+                        if let Some(waiter) = &work.waiter {
+                            waiter.set_waiting(false);
+                        }
                         (work.run)(&server);
                     }
                 }
@@ -294,14 +299,18 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::sync::mpsc::channel;
 
-    fn server() -> Server {
-        let config = "authorization { timeout: 600, users: [
-            { user: u, password: \"$2b$04$abcdefghijklmnopqrstuuFmEfrkTQnczNzw475xE2VhDrK1uwJiC\" }
-        ] }";
+    fn options(timeout: &str) -> dialtone_config::Options {
+        let config = format!(
+            "authorization {{ timeout: {timeout}, users: [
+                {{ user: u, password: \"$2b$04$abcdefghijklmnopqrstuuFmEfrkTQnczNzw475xE2VhDrK1uwJiC\" }}
+            ] }}"
+        );
         let mut no_files = |_: &std::path::Path| Err(io::ErrorKind::NotFound.into());
-        let options =
-            dialtone_config::load_text(config, "t.conf", &mut no_files, &|_| None).expect("options");
-        Server::builder().options(options).in_process_only().quiet().start().expect("started")
+        dialtone_config::load_text(&config, "t.conf", &mut no_files, &|_| None).expect("options")
+    }
+
+    fn server() -> Server {
+        Server::builder().options(options("600")).in_process_only().quiet().start().expect("started")
     }
 
     /// Says who it is, and returns the lines that follow.
@@ -342,5 +351,36 @@ mod tests {
         assert_eq!((waiting().waiting, waiting().dropped), (2, 1));
         go.send(()).expect("the thread is held");
         assert_eq!(first.next().as_deref(), Some("PONG"));
+    }
+
+    /// Others of which no check is begun go at the authorization timeout.
+    #[test]
+    fn a_password_waits_for_its_turn_beyond_the_authorization_timeout() {
+        let server = server();
+        let line = &server.shared().verifier.passwords;
+        let (begun, at_work) = channel();
+        let (go, held) = channel::<()>();
+        let hold = Box::new(move |_: &Arc<Shared>| {
+            begun.send(()).expect("the test waits");
+            held.recv().expect("the test lets go");
+        });
+        put(line, Lane::Control, Share::Server, None, hold);
+        at_work.recv().expect("the thread is held");
+        let stream = server.connect_in_process().expect("connected");
+        let mut client = BufReader::new(stream);
+        client.read_line(&mut String::new()).expect("INFO");
+        server.reload(Ok(options("0.01")));
+        let hello = b"CONNECT {\"verbose\":false,\"user\":\"u\",\"pass\":\"right\"}\r\nPING\r\n";
+        client.get_mut().write_all(hello).expect("sent");
+        while line.figures()[Lane::Login as usize].1.waiting == 0 {
+            std::thread::yield_now();
+        }
+        // One that came later, whose time is over: so is that of the first.
+        let later = server.connect_in_process().expect("connected");
+        let lines: Vec<String> = BufReader::new(later).lines().map(|line| line.expect("a line")).collect();
+        assert_eq!(lines.last().map(String::as_str), Some("-ERR 'Authentication Timeout'"));
+        go.send(()).expect("the thread is held");
+        let mut lines = client.lines().map(|line| line.expect("a line")).filter(|line| line != "PING");
+        assert_eq!(lines.next().as_deref(), Some("PONG"));
     }
 }

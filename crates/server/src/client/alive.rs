@@ -53,8 +53,8 @@ impl Client {
             return None;
         }
         let connect = match self.phase {
-            Phase::AwaitingConnect { until } => Some(until),
-            Phase::Checking | Phase::Open => None,
+            Phase::AwaitingConnect { until } | Phase::Checking { until } => Some(until),
+            Phase::Open => None,
         };
         let write = self.write_deadline();
         let end = self.ends.map(|(at, _)| at);
@@ -81,6 +81,21 @@ impl Client {
         !self.policy.auth_required() && self.connect_without_credentials(turn)
     }
 
+    /// Whether its time to show who it is is over.
+    ///
+    /// A check that has begun is not broken off: it takes as long as bcrypt, the resolver or the service may take.
+    fn is_too_late(&mut self, turn: &mut Turn) -> bool {
+        let now = turn.now();
+        match self.phase {
+            Phase::AwaitingConnect { until } => until <= now && !self.is_let_in_meanwhile(turn),
+            Phase::Checking { until } if until <= now => {
+                self.phase = Phase::Checking { until: now + self.policy.auth_timeout };
+                self.session.waits_its_turn()
+            }
+            Phase::Checking { .. } | Phase::Open => false,
+        }
+    }
+
     /// When the client has taken nothing for too long.
     fn write_deadline(&self) -> Option<Instant> {
         let limits = &self.policy.options.limits;
@@ -96,10 +111,7 @@ impl Client {
         {
             return self.refuse(error, CloseReason::AuthenticationExpired, turn);
         }
-        if let Phase::AwaitingConnect { until } = self.phase
-            && until <= now
-            && !self.is_let_in_meanwhile(turn)
-        {
+        if self.is_too_late(turn) {
             self.log(Event::AuthenticationTimeout, format_args!("Authentication Timeout"));
             self.shared.troubles.count_failed_login(LoginFailure::Timeout);
             return self.refuse(

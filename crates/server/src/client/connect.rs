@@ -20,6 +20,7 @@ use dialtone_identity::jwt::trust::TrustError;
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// Random bytes of a nonce. The official figure.
 const NONCE_BYTES: usize = 11;
@@ -98,7 +99,7 @@ impl Client {
             // Who it is was asked and answered; only its manner changes.
             return self.finish_connect(turn);
         }
-        self.phase = Phase::Checking;
+        self.begin_check(turn.now());
         self.authenticate(turn);
         if self.phase == Phase::Open {
             self.finish_connect(turn);
@@ -125,18 +126,18 @@ impl Client {
                 self.review(version, turn);
             }
             Outcome::Refused(why) => self.refuse_user(why, turn),
-            Outcome::Slow(check, _) => self.check_elsewhere(Check::Password(check)),
+            Outcome::Slow(check, _) => self.check_elsewhere(Check::Password(check), turn.now()),
             Outcome::Ask(inquiry) => {
                 let said = self.pending.as_deref().unwrap_or(&NOTHING);
                 let request = callout::request(&self.shared, &self.session, said, shown);
-                self.ask_service(*inquiry, request);
+                self.ask_service(*inquiry, request, turn.now());
             }
             Outcome::AccountNeeded(key) if self.looked_up.as_ref() == Some(&key) => {
                 self.refuse_user(Refusal::Token(TrustError::Unknown), turn);
             }
             Outcome::AccountNeeded(key) => {
                 self.looked_up = Some(key.clone());
-                self.check_elsewhere(Check::Account(key));
+                self.check_elsewhere(Check::Account(key), turn.now());
             }
         }
     }
@@ -150,9 +151,16 @@ impl Client {
         }
     }
 
+    /// From here on nothing is read. One check may follow another; the time for all begins with the first.
+    fn begin_check(&mut self, now: Instant) {
+        if !self.phase.is_checking() {
+            self.phase = Phase::Checking { until: now + self.policy.auth_timeout };
+        }
+    }
+
     /// A service is asked who this is. Nothing more is read until it has answered, or time is over.
-    fn ask_service(&mut self, inquiry: Inquiry, request: AuthorizationRequest) {
-        self.phase = Phase::Checking;
+    fn ask_service(&mut self, inquiry: Inquiry, request: AuthorizationRequest, now: Instant) {
+        self.begin_check(now);
         let session = self.session.clone();
         let bytes = callout::waiting_bytes(&request);
         let ask = move |desk: &mut Desk| callout::ask(desk, session, inquiry, request);
@@ -160,8 +168,8 @@ impl Client {
     }
 
     /// Nothing more is read until the verdict is there.
-    fn check_elsewhere(&mut self, check: Check) {
-        self.phase = Phase::Checking;
+    fn check_elsewhere(&mut self, check: Check, now: Instant) {
+        self.begin_check(now);
         self.shared.verifier.take(check, self.session.clone());
     }
 
@@ -169,9 +177,9 @@ impl Client {
     ///
     /// They are evidence: the policy in force decides, of a CONNECT that is being checked as of a session that is in.
     pub(super) fn take_verdicts(&mut self, turn: &mut Turn) -> bool {
-        let was_checking = self.phase == Phase::Checking;
+        let was_checking = self.phase.is_checking();
         while let Some(verdict) = self.session.take_verdict() {
-            let pending = self.presented.as_mut().filter(|_| self.phase == Phase::Checking);
+            let pending = self.presented.as_mut().filter(|_| self.phase.is_checking());
             match (verdict, pending) {
                 (Verdict::Checked(checked), pending) => {
                     if pending.is_some_and(|shown| shown.learn(checked.clone())) {

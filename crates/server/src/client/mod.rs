@@ -41,10 +41,16 @@ use std::time::Instant;
 enum Phase {
     /// It has to say who it is, until then.
     AwaitingConnect { until: Instant },
-    /// What it said is being checked; nothing more is read meanwhile.
-    Checking,
+    /// What it said is being checked; nothing more is read meanwhile. If that has not begun until then, it goes.
+    Checking { until: Instant },
     /// It may do what its rights allow.
     Open,
+}
+
+impl Phase {
+    fn is_checking(self) -> bool {
+        matches!(self, Self::Checking { .. })
+    }
 }
 
 /// What a client asked for by CONNECT; without CONNECT the official defaults.
@@ -348,7 +354,7 @@ impl Client {
 
     /// Whether it must not be read for now: what it said is being checked.
     pub fn is_checking(&self) -> bool {
-        (self.phase == Phase::Checking || !self.is_certificate_checked()) && self.peer().closing().is_none()
+        (self.phase.is_checking() || !self.is_certificate_checked()) && self.peer().closing().is_none()
     }
 
     /// The end of its connection.
@@ -375,7 +381,7 @@ impl Client {
         if self.unfinished != Unfinished::Unknown && !self.resume(input, &mut progress, turn) {
             return progress;
         }
-        while !self.peer().is_closing() && self.phase != Phase::Checking {
+        while !self.peer().is_closing() && !self.phase.is_checking() {
             let rest = input.get(progress.used..).unwrap_or_default();
             let Some(first) = rest.first() else { break };
             if matches!(self.phase, Phase::AwaitingConnect { .. })
@@ -422,7 +428,7 @@ impl Client {
     /// Goes on with the operation that was not whole. False: it is not whole yet.
     #[cold]
     fn resume(&mut self, input: &[u8], progress: &mut Progress, turn: &mut Turn) -> bool {
-        if self.peer().is_closing() || self.phase == Phase::Checking {
+        if self.peer().is_closing() || self.phase.is_checking() {
             return false;
         }
         if self.unfinished.awaits(input, &self.limits) {

@@ -129,7 +129,11 @@ impl Desk {
         match work {
             Work::Message(message) => self.hand_over(&message),
             Work::Login(session, _) if session.peer.closing().is_some() => {}
-            Work::Login(_, task) | Work::Task(task) => task(self),
+            Work::Login(session, task) => {
+                session.set_waiting(false);
+                task(self);
+            }
+            Work::Task(task) => task(self),
         }
     }
 

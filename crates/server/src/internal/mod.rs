@@ -260,6 +260,7 @@ impl Internal {
         bytes: usize,
         task: impl FnOnce(&mut Desk) + Send + 'static,
     ) {
+        session.set_waiting(true);
         let work = Work::Login(session.clone(), Box::new(task));
         self.queues.post(Lane::Login, Share::stranger(session), bytes, work);
     }
