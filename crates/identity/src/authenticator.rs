@@ -3,7 +3,7 @@
 
 mod shown;
 
-pub use shown::{Checked, Credentials, Shown, SlowCheck};
+pub use shown::{Checked, Credentials, Kept, Shown, SlowCheck};
 
 use crate::callout::{self, CalloutError, Inquiry, Judging, Service};
 use crate::distinguished_name::DistinguishedName;

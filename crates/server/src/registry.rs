@@ -8,7 +8,7 @@ use dialtone_broker::account::AccountId;
 use dialtone_broker::peer::{ClientId, Peer};
 use dialtone_broker::sharing::requester::{Card, Describe};
 use dialtone_broker::subscription::Subscription;
-use dialtone_identity::authenticator::Shown;
+use dialtone_identity::authenticator::{Kept, Shown};
 use dialtone_identity::operator::Claimed;
 use dialtone_net::Secured;
 use dialtone_wire::CloseReason;
@@ -85,8 +85,7 @@ pub struct Session {
     who: Mutex<Arc<str>>,
     verdicts: Mutex<Vec<Verdict>>,
     waits: AtomicBool,
-    /// What it came in with; `None`: nothing, not even a CONNECT.
-    shown: Mutex<Option<Arc<Shown>>>,
+    kept: Mutex<Remembered>,
     judgement: Mutex<Option<Box<Judgement>>>,
     claimed: Mutex<Option<Arc<Claimed>>>,
     activity_us: AtomicU64,
@@ -101,6 +100,13 @@ pub struct Session {
     pub refused_msgs: AtomicU64,
     /// Messages that its rate limits let wait.
     pub delayed_msgs: AtomicU64,
+}
+
+/// What a session came in with.
+#[derive(Debug, Default)]
+struct Remembered {
+    version: u32,
+    shown: Option<Kept>,
 }
 
 impl Session {
@@ -121,7 +127,7 @@ impl Session {
             who: Mutex::new(who.into()),
             verdicts: Mutex::default(),
             waits: AtomicBool::new(false),
-            shown: Mutex::default(),
+            kept: Mutex::default(),
             judgement: Mutex::default(),
             claimed: Mutex::new(None),
             activity_us: AtomicU64::new(0),
@@ -169,21 +175,28 @@ impl Session {
         }
     }
 
-    /// What it came in with.
-    pub fn shown(&self) -> Option<Arc<Shown>> {
-        self.shown.lock().clone()
+    /// What it came in with; `None`: it is not in.
+    pub fn shown(&self) -> Option<Shown> {
+        self.shown_and_version().0
+    }
+
+    /// The same, and a number that is another one as soon as it has shown something else.
+    pub(crate) fn shown_and_version(&self) -> (Option<Shown>, u32) {
+        let kept = self.kept.lock();
+        (kept.shown.as_ref().map(Kept::shown), kept.version)
     }
 
     /// It is in with this. By [`Registry::let_in`] only, which keeps whose service let it in.
     fn set_shown(&self, shown: Shown) {
-        *self.shown.lock() = Some(Arc::new(shown));
+        let mut kept = self.kept.lock();
+        *kept = Remembered { version: kept.version.wrapping_add(1), shown: Some(shown.into()) };
     }
 
-    /// Keeps what was found out about what it came in with, unless it has shown something else meanwhile.
-    pub(crate) fn remember(&self, before: Option<&Arc<Shown>>, shown: Shown) {
-        let mut kept = self.shown.lock();
-        if kept.as_ref().map(Arc::as_ptr) == before.map(Arc::as_ptr) {
-            *kept = Some(Arc::new(shown));
+    /// Keeps what was found out about what it came in with, unless it has shown something else than at `version`.
+    pub(crate) fn remember(&self, version: u32, shown: Shown) {
+        let mut kept = self.kept.lock();
+        if kept.version == version {
+            *kept = Remembered { version: version.wrapping_add(1), shown: Some(shown.into()) };
         }
     }
 

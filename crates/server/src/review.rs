@@ -41,11 +41,11 @@ pub(crate) fn session(shared: &Shared, session: &Arc<Session>) {
 
 /// A check of what a session came in with is done.
 pub(crate) fn checked(shared: &Shared, session: &Arc<Session>, checked: Checked) {
-    let kept = session.shown();
+    let (kept, version) = session.shown_and_version();
     // Who presents nothing is checked too where a hash is asked for.
-    let mut shown = kept.as_deref().map_or_else(Shown::silence, Shown::clone);
+    let mut shown = kept.unwrap_or_else(Shown::silence);
     if shown.learn(checked) {
-        session.remember(kept.as_ref(), shown);
+        session.remember(version, shown);
         self::session(shared, session);
     }
 }
@@ -54,7 +54,7 @@ pub(crate) fn checked(shared: &Shared, session: &Arc<Session>, checked: Checked)
 pub(crate) fn answered(shared: &Shared, session: &Arc<Session>, outcome: Result<Answered, Refusal>) {
     match outcome {
         Ok(answered) => {
-            let mut shown = session.shown().map_or_else(Shown::silence, Arc::unwrap_or_clone);
+            let mut shown = session.shown().unwrap_or_else(Shown::silence);
             shown.answered(answered);
             shared.registry.let_in(session, shown);
             self::session(shared, session);
@@ -87,8 +87,9 @@ pub(crate) fn account_of(shared: &Shared, grant: &Grant) -> Option<Arc<Account>>
 }
 
 fn decide(shared: &Shared, session: &Arc<Session>, account: &Arc<Account>) -> Result<(), End> {
-    let kept = session.shown();
-    let mut shown = kept.as_deref().map_or_else(Shown::silence, Shown::clone);
+    let (kept, version) = session.shown_and_version();
+    let is_kept = kept.is_some();
+    let mut shown = kept.unwrap_or_else(Shown::silence);
     let outcome = shared.policy().authenticator.authenticate(&mut shown, &context(shared, session));
     let of_account = |grant: &Grant| {
         let is_same = account_of(shared, grant).is_some_and(|granted| Arc::ptr_eq(&granted, account));
@@ -98,8 +99,8 @@ fn decide(shared: &Shared, session: &Arc<Session>, account: &Arc<Account>) -> Re
         Outcome::Granted(grant) => {
             of_account(&grant)?;
             stay(shared, session, grant);
-            if kept.is_some() {
-                session.remember(kept.as_ref(), shown);
+            if is_kept {
+                session.remember(version, shown);
             }
         }
         Outcome::Slow(check, grant) => {
@@ -207,7 +208,7 @@ fn has_moved(shared: &Shared, session: &Session) -> bool {
         return false;
     }
     let shown = session.shown();
-    let named = match shown.as_deref().map(|shown| &shown.credentials) {
+    let named = match shown.as_ref().map(|shown| &shown.credentials) {
         Some(credentials) if !credentials.nkey.is_empty() => Some(credentials.nkey.clone()),
         Some(credentials) if !credentials.user.is_empty() => Some(credentials.user.clone()),
         Some(credentials) if !credentials.token.expose().is_empty() => None,
@@ -281,7 +282,7 @@ pub(crate) fn give(shared: &Shared, session: &Session, permissions: Option<Arc<P
 
 /// Whom the log says that a session is, in the official words.
 fn named(session: &Session) -> String {
-    let shown = session.shown().map(Arc::unwrap_or_clone).unwrap_or_default();
+    let shown = session.shown().unwrap_or_default();
     let credentials = &shown.credentials;
     match (&*credentials.nkey, &*credentials.user, session.claimed()) {
         ("", "", Some(claimed)) => format!("JWT User {:?}", claimed.token.subject.to_string()),

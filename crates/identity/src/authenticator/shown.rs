@@ -107,6 +107,55 @@ impl Shown {
     }
 }
 
+/// [`Shown`] as it is kept for as long as a connection is open, in little room: nearly all show nothing, or a name and a
+/// password that are compared at once, and there is nothing else to remember.
+#[derive(Clone, Debug)]
+pub struct Kept(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    Silence,
+    Password { user: Box<str>, password: Secret },
+    Whole(Box<Shown>),
+}
+
+impl Kept {
+    /// What was shown.
+    pub fn shown(&self) -> Shown {
+        match &self.0 {
+            Form::Silence => Shown::silence(),
+            Form::Password { user, password } => Shown {
+                credentials: Credentials {
+                    user: user.to_string(),
+                    password: password.clone(),
+                    ..Credentials::default()
+                },
+                ..Shown::default()
+            },
+            Form::Whole(shown) => (**shown).clone(),
+        }
+    }
+}
+
+impl From<Shown> for Kept {
+    fn from(shown: Shown) -> Self {
+        // Every field is named, so that one that is added has its place here too. A nonce means nothing without a signature.
+        let Shown { credentials, nonce: _, silent, signed, proxy, checked, user: token, answered } = &shown;
+        let Credentials { user, password, token: secret, nkey, signature, proxy_signature, jwt } =
+            credentials;
+        let found_out = (signed, proxy, checked, token, answered);
+        let is_bare = matches!(found_out, (None, None, None, None, None))
+            && secret.expose().is_empty()
+            && [nkey, signature, proxy_signature].iter().all(|text| text.is_empty())
+            && jwt.is_empty();
+        Self(match (is_bare, silent) {
+            (true, true) if user.is_empty() && password.expose().is_empty() => Form::Silence,
+            (true, false) => Form::Password { user: user.as_str().into(), password: password.clone() },
+            _ => Form::Whole(Box::new(shown)),
+        })
+    }
+}
+
 /// A check that takes long: whether what was given matches a hash.
 #[derive(Clone, Debug)]
 pub struct SlowCheck {
@@ -128,4 +177,37 @@ pub struct Checked {
     stored: Secret,
     given: Secret,
     matches: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_what_was_shown() {
+        let whole = |shown: &Shown| matches!(Kept::from(shown.clone()).0, Form::Whole(_));
+        let checked =
+            |given: &str| Checked { stored: Secret::new("$2a$"), given: Secret::new(given), matches: true };
+        let by_name = Credentials { user: "u".into(), password: Secret::new("p"), ..Credentials::default() };
+        let bare = Shown::new(by_name.clone(), "nonce");
+        assert!(!whole(&bare) && !whole(&Shown::silence()) && !whole(&Shown::default()));
+        let mut slow = bare.clone();
+        assert!(slow.learn(checked("p")));
+        let key = Credentials { nkey: "U".into(), signature: "s".into(), ..Credentials::default() };
+        let token = Credentials { token: Secret::new("t"), ..Credentials::default() };
+        let jwt = Credentials { jwt: "j".into(), ..by_name.clone() };
+        let proxied = Credentials { proxy_signature: "s".into(), ..by_name };
+        let more = [key, token, jwt, proxied].map(|credentials| Shown::new(credentials, "nonce"));
+        for shown in more.iter().chain([&slow]) {
+            assert!(whole(shown), "{shown:?}");
+        }
+        for shown in more.into_iter().chain([slow, bare, Shown::silence(), Shown::default()]) {
+            let back = Kept::from(shown.clone()).shown();
+            let (there, here) = (&shown.credentials, &back.credentials);
+            assert_eq!((&there.user, &there.nkey, &there.jwt), (&here.user, &here.nkey, &here.jwt));
+            assert_eq!((&there.password, &there.token), (&here.password, &here.token));
+            assert_eq!((&there.signature, &there.proxy_signature), (&here.signature, &here.proxy_signature));
+            assert_eq!((shown.silent, shown.checked.is_some()), (back.silent, back.checked.is_some()));
+        }
+    }
 }

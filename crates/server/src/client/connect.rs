@@ -132,11 +132,11 @@ impl Client {
                 let request = callout::request(&self.shared, &self.session, said, shown);
                 self.ask_service(*inquiry, request, turn.now());
             }
-            Outcome::AccountNeeded(key) if self.looked_up.as_ref() == Some(&key) => {
+            Outcome::AccountNeeded(key) if self.looked_up.as_deref() == Some(&key) => {
                 self.refuse_user(Refusal::Token(TrustError::Unknown), turn);
             }
             Outcome::AccountNeeded(key) => {
-                self.looked_up = Some(key.clone());
+                self.looked_up = Some(key.as_str().into());
                 self.check_elsewhere(Check::Account(key), turn.now());
             }
         }

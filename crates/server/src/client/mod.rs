@@ -120,7 +120,7 @@ pub struct Client {
     /// A PROXY header may come and name another address than the socket's.
     may_be_proxied: bool,
     /// The account whose token was looked for last, by public key.
-    looked_up: Option<String>,
+    looked_up: Option<Box<str>>,
     /// When its token or its account's is over, and what it is told then.
     ends: Option<(Instant, ProtocolError)>,
     traced: bool,

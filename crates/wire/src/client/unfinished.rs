@@ -21,7 +21,7 @@ pub enum Unfinished {
         /// How many bytes were looked at.
         bytes: usize,
         /// Bytes of its verb, which do not count against the limit.
-        verb_bytes: usize,
+        verb_bytes: u8,
     },
     /// A message of which nothing can be said before it has so many bytes.
     Message {
@@ -61,7 +61,8 @@ impl Unfinished {
                 let behind = input.get(*bytes..).unwrap_or_default();
                 *bytes = input.len();
                 // Longer than that it is one byte from its end, or too long.
-                !behind.contains(&b'\n') && input.len() <= limits.control_line_bytes_max + *verb_bytes
+                !behind.contains(&b'\n')
+                    && input.len() <= limits.control_line_bytes_max + usize::from(*verb_bytes)
             }
         }
     }
@@ -82,8 +83,8 @@ impl Unfinished {
 
 /// Bytes in front of the arguments of an operation that begins like this, with the blank behind the verb, which
 /// counts for no operation.
-fn verb_bytes(input: &[u8]) -> usize {
-    match input {
+fn verb_bytes(input: &[u8]) -> u8 {
+    let bytes = match input {
         [b'+', ..] => "+OK".len(),
         [b'C' | b'c', _, _, _, _, _, _, args @ ..] => "CONNECT".len() + blank_bytes(args),
         [b'I' | b'i', _, _, _, args @ ..] => "INFO".len() + blank_bytes(args),
@@ -91,5 +92,6 @@ fn verb_bytes(input: &[u8]) -> usize {
         [b'U' | b'u', ..] => "UNSUB ".len(),
         [b'-', ..] => "-ERR ".len(),
         _ => "PUB ".len(),
-    }
+    };
+    bytes as u8
 }
