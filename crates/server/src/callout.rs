@@ -41,11 +41,11 @@ pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, requ
     let random = (rand::random(), rand::random());
     let keys = &shared.identity.keys;
     let who = Introduction {
-        name: request.connect.name.clone(),
-        lang: request.connect.lang.clone(),
-        version: request.connect.version.clone(),
-        user: request.client.user.clone(),
-        account: GLOBAL.to_owned(),
+        name: request.connect.name.as_str().into(),
+        lang: request.connect.lang.as_str().into(),
+        version: request.connect.version.as_str().into(),
+        user: request.client.user.as_str().into(),
+        account: GLOBAL.into(),
         by_nkey: false,
     };
     let jwt = request.connect.jwt.clone();

@@ -27,15 +27,15 @@ const CLOSED_SUBSCRIPTIONS_MAX: usize = 64 * 1024;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Introduction {
     /// The connection's name.
-    pub name: String,
+    pub name: Box<str>,
     /// The library's language.
-    pub lang: String,
+    pub lang: Box<str>,
     /// The library's version.
-    pub version: String,
+    pub version: Box<str>,
     /// The user, as it may be shown.
-    pub user: String,
+    pub user: Arc<str>,
     /// The account.
-    pub account: String,
+    pub account: Box<str>,
     /// It showed that it has an NKey of the configuration.
     pub by_nkey: bool,
 }
@@ -170,7 +170,7 @@ impl Session {
         *self.user.lock() = Some(user.clone());
         for known in [&self.introduction, &self.assumed] {
             if let Some(known) = known.lock().as_mut().filter(|known| *known.user != **user) {
-                Arc::make_mut(known).user = user.to_string();
+                Arc::make_mut(known).user = user.clone();
             }
         }
     }
@@ -204,7 +204,7 @@ impl Session {
     pub fn issuer_key(&self) -> Option<String> {
         match self.claimed() {
             Some(claimed) => Some(claimed.token.issuer.to_string()),
-            None => self.known().filter(|known| known.by_nkey).map(|known| known.account.clone()),
+            None => self.known().filter(|known| known.by_nkey).map(|known| known.account.to_string()),
         }
     }
 
@@ -330,10 +330,10 @@ impl Describe for Session {
         Card {
             start: crate::monitor::stamp(self.start),
             host: self.remote().map(|remote| remote.ip().to_string()).unwrap_or_default(),
-            user: said.user,
-            name: said.name,
-            lang: said.lang,
-            version: said.version,
+            user: said.user.to_string(),
+            name: said.name.into(),
+            lang: said.lang.into(),
+            version: said.version.into(),
             kind: "Client",
             client_type: "nats",
             // A bearer token is a secret.

@@ -131,9 +131,9 @@ fn stay(shared: &Shared, session: &Arc<Session>, grant: Grant) {
 fn ask(shared: &Shared, session: &Arc<Session>, inquiry: Inquiry, shown: &Shown) {
     let known = session.known().unwrap_or_default();
     let said = Connect {
-        name: known.name.clone(),
-        lang: known.lang.clone(),
-        version: known.version.clone(),
+        name: known.name.to_string(),
+        lang: known.lang.to_string(),
+        version: known.version.to_string(),
         protocol: session.peer.takes_info().into(),
         ..Connect::NOTHING
     };

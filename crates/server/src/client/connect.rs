@@ -275,13 +275,13 @@ impl Client {
         let said = self.pending.as_deref().unwrap_or(&NOTHING);
         let before = self.session.introduction().map(Arc::unwrap_or_clone).unwrap_or_default();
         // What a second CONNECT leaves out stays what the first said.
-        let or = |said: &str, before: String| if said.is_empty() { before } else { said.to_owned() };
+        let or = |said: &str, before: Box<str>| if said.is_empty() { before } else { said.into() };
         Introduction {
             name: or(&said.name, before.name),
             lang: or(&said.lang, before.lang),
             version: or(&said.version, before.version),
-            user: self.user.to_string(),
-            account: account.to_owned(),
+            user: self.user.clone(),
+            account: account.into(),
             by_nkey: false,
         }
     }
@@ -350,11 +350,11 @@ impl Client {
             (nkey, ..) => nkey,
         };
         let claimed = Introduction {
-            name: said.name,
-            lang: said.lang,
-            version: said.version,
-            user: shown.to_owned(),
-            account: String::new(),
+            name: said.name.into(),
+            lang: said.lang.into(),
+            version: said.version.into(),
+            user: shown.into(),
+            account: "".into(),
             by_nkey: false,
         };
         self.session.introduce(claimed);

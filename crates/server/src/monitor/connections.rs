@@ -74,13 +74,13 @@ impl Row {
     }
 
     fn user(&self) -> String {
-        self.session.known().map(|known| known.user.clone()).unwrap_or_default()
+        self.session.known().map(|known| known.user.to_string()).unwrap_or_default()
     }
 
     /// Its account. One that has not said who it is counts as one of the account for everyone, as long as it is there.
     fn account(&self) -> String {
         match (self.session.known(), &self.end) {
-            (Some(introduction), _) => introduction.account.clone(),
+            (Some(introduction), _) => introduction.account.to_string(),
             (None, Some(_)) => String::new(),
             (None, None) => {
                 let place = self.session.peer.place();
@@ -172,7 +172,7 @@ fn rows(shared: &Shared, state: State, account: &str) -> Option<Vec<Row>> {
         rows.extend(open.into_iter().map(Row::open));
     }
     if matches!(state, State::Closed | State::Any) {
-        let is_in = |closed: &Closed| closed.session.known().is_some_and(|known| known.account == account);
+        let is_in = |closed: &Closed| closed.session.known().is_some_and(|known| *known.account == *account);
         rows.extend(registry.closed(|closed| only.is_none() || is_in(closed)).into_iter().map(Row::closed));
     }
     if only.is_some() {
@@ -259,7 +259,7 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
             [("name", &introduction.name), ("lang", &introduction.lang), ("version", &introduction.version)]
         {
             if !text.is_empty() {
-                set(key, text.as_str().into());
+                set(key, (**text).into());
             }
         }
     }

@@ -82,7 +82,7 @@ fn rate_limited(shared: &Shared) -> Vec<Value> {
             "ip": session.remote().map(|r| r.ip().to_string()).unwrap_or_default(),
             "name": introduction.name,
             "account": introduction.account,
-            "user": introduction.user,
+            "user": &*introduction.user,
             "refused_msgs": refused,
             "delayed_msgs": delayed,
         })

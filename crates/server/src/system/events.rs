@@ -179,7 +179,7 @@ fn introduction(session: &Session) -> Introduction {
     let mut who = session.known().map(Arc::unwrap_or_clone).unwrap_or_default();
     if who.account.is_empty() {
         let place = session.peer.place();
-        who.account = place.account.map_or_else(|| GLOBAL.to_owned(), |account| account.name.to_string());
+        who.account = place.account.map_or_else(|| GLOBAL.into(), |account| account.name.clone());
     }
     who
 }
@@ -194,11 +194,12 @@ fn client(shared: &Shared, session: &Session, who: &Introduction, stop: Option<S
         set("host", remote.ip().to_string().into());
     }
     set("id", session.peer.id.0.into());
-    set("acc", who.account.as_str().into());
-    for (key, text) in [("user", &who.user), ("name", &who.name), ("lang", &who.lang), ("ver", &who.version)]
+    set("acc", (*who.account).into());
+    for (key, text) in
+        [("user", &*who.user), ("name", &*who.name), ("lang", &*who.lang), ("ver", &*who.version)]
     {
         if !text.is_empty() {
-            set(key, text.as_str().into());
+            set(key, text.into());
         }
     }
     if let Some(stop) = stop {

@@ -80,7 +80,7 @@ fn came_in(ingress: &Ingress, trace: &Trace) -> Value {
     out.insert("cid".into(), ingress.session.peer.id.0.into());
     let name = ingress.session.introduction().map(|said| said.name.clone()).unwrap_or_default();
     if !name.is_empty() {
-        out.insert("name".into(), name.into());
+        out.insert("name".into(), (*name).into());
     }
     out.insert("acc".into(), (*ingress.account.name).into());
     out.insert("subj".into(), text(&ingress.subject).into());
