@@ -263,6 +263,10 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
             }
         }
     }
+    // Of closed connections it is shown whether or not it is asked for, as officially.
+    if let Some(issuer) = session.issuer_key().filter(|_| auth || row.end.is_some()) {
+        set("issuer_key", issuer.into());
+    }
     if auth {
         let account = row.account();
         if !row.user().is_empty() {
@@ -275,9 +279,6 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
         if !account.is_empty() && (row.end.is_none() || account != GLOBAL) {
             let name = claimed.as_ref().map(|claimed| claimed.account_name.as_str());
             set("name_tag", name.unwrap_or(&account).into());
-        }
-        if let Some(issuer) = session.issuer_key() {
-            set("issuer_key", issuer.into());
         }
         if let Some(claimed) = claimed {
             // Who has a bearer token needs nothing else: it is a secret.
