@@ -297,7 +297,7 @@ mod tests {
     use crate::lifecycle::Server;
     use std::io::{BufRead, BufReader, Write};
     use std::os::unix::net::UnixStream;
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{Sender, channel};
 
     fn options(timeout: &str) -> dialtone_config::Options {
         let config = format!(
@@ -324,19 +324,25 @@ mod tests {
         lines.filter(|line| !line.starts_with("INFO") && line != "PING")
     }
 
+    /// Holds the only thread of a line, from when this returns until something is sent.
+    fn hold(line: &Arc<Line<Work>>) -> Sender<()> {
+        let (begun, at_work) = channel();
+        let (go, held) = channel::<()>();
+        let work = Box::new(move |_: &Arc<Shared>| {
+            begun.send(()).expect("the test waits");
+            held.recv().expect("the test lets go");
+        });
+        put(line, Lane::Control, Share::Server, None, work);
+        at_work.recv().expect("the thread is held");
+        go
+    }
+
     /// The bound falls on who comes last of those who have most; it is told that, and the others get in.
     #[test]
     fn a_login_beyond_the_bound_is_not_called_wrong() {
         let server = server();
         let line = &server.shared().verifier.passwords;
-        let (begun, at_work) = channel();
-        let (go, held) = channel::<()>();
-        let hold = Box::new(move |_: &Arc<Shared>| {
-            begun.send(()).expect("the test waits");
-            held.recv().expect("the test lets go");
-        });
-        put(line, Lane::Control, Share::Server, None, hold);
-        at_work.recv().expect("the thread is held");
+        let go = hold(line);
         let filler = Work { run: Box::new(|_| {}), waiter: None };
         assert!(line.push(Lane::Login, Share::Local, LANE_MAX - 1, filler).is_empty());
         let waiting = || line.figures()[Lane::Login as usize].1;
@@ -358,14 +364,7 @@ mod tests {
     fn a_password_waits_for_its_turn_beyond_the_authorization_timeout() {
         let server = server();
         let line = &server.shared().verifier.passwords;
-        let (begun, at_work) = channel();
-        let (go, held) = channel::<()>();
-        let hold = Box::new(move |_: &Arc<Shared>| {
-            begun.send(()).expect("the test waits");
-            held.recv().expect("the test lets go");
-        });
-        put(line, Lane::Control, Share::Server, None, hold);
-        at_work.recv().expect("the thread is held");
+        let go = hold(line);
         let stream = server.connect_in_process().expect("connected");
         let mut client = BufReader::new(stream);
         client.read_line(&mut String::new()).expect("INFO");
