@@ -81,8 +81,7 @@ impl Client {
     /// The subject may go elsewhere; the rights are looked at after that, as in the official server.
     #[cold]
     fn publish_mapped(&mut self, message: Publish<'_>, turn: &mut Turn) {
-        let Some(account) = self.place.account.clone() else { return };
-        let (mapped, subject) = self.drawn(&account, message.subject, turn);
+        let Some((mapped, subject)) = self.drawn(message.subject, turn) else { return };
         if mapped != Mapped::Unchanged {
             turn.trace_mapping(&subject);
         }

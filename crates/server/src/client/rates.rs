@@ -94,9 +94,10 @@ impl Client {
     }
 
     /// What the mappings of its account make of a message's subject.
-    pub(super) fn drawn(&mut self, account: &Account, subject: &[u8], turn: &mut Turn) -> (Mapped, Vec<u8>) {
+    pub(super) fn drawn(&mut self, subject: &[u8], turn: &mut Turn) -> Option<(Mapped, Vec<u8>)> {
+        let account = self.place.account.as_ref()?;
         let drawn = self.rated.as_mut().and_then(|rated| rated.drawn.take());
-        drawn.unwrap_or_else(|| draw(turn, account, subject))
+        Some(drawn.unwrap_or_else(|| draw(turn, account, subject)))
     }
 
     /// A message is more than is allowed: the client is told.
