@@ -330,4 +330,10 @@ fn subjects_of_imports_must_fit() {
         "",
         "t.conf:2:16: Error adding service latency sampling for \"a\" on subject \"l\": bad service response type",
     );
+    // The official server takes this now and then.
+    let (_, errors) = read("no_system_account: true\naccounts { A { exports: [{service: a, latency: l}] } }");
+    assert_eq!(
+        errors,
+        "t.conf:2:26: Error adding service latency sampling for \"a\": system account not setup"
+    );
 }

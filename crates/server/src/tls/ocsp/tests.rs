@@ -15,7 +15,7 @@ use rustls::crypto::ring;
 use rustls_pki_types::PrivateKeyDer;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
 
 /// A moment of these tests, and what a day is from there.
 const NOW: i64 = 1_800_000_000;
@@ -246,8 +246,7 @@ impl Responder {
         let (tell, asked) = mpsc::channel();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let Some(method) = stream.ok().and_then(|stream| serve(stream, &say)) else { return };
-                if tell.send(method).is_err() {
+                if stream.ok().and_then(|stream| serve(stream, &say, &tell)).is_none() {
                     return;
                 }
             }
@@ -261,7 +260,12 @@ impl Responder {
     }
 }
 
-fn serve(stream: TcpStream, say: &impl Fn(&str, &[u8]) -> Option<Vec<u8>>) -> Option<String> {
+/// Answers one request; its method goes to `asked` before whoever asked can have the answer.
+fn serve(
+    stream: TcpStream,
+    say: &impl Fn(&str, &[u8]) -> Option<Vec<u8>>,
+    asked: &Sender<String>,
+) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
@@ -286,10 +290,10 @@ fn serve(stream: TcpStream, say: &impl Fn(&str, &[u8]) -> Option<Vec<u8>>) -> Op
     }
     let (status, said) = say(&method, &body).map_or((404, Vec::new()), |said| (200, said));
     let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", said.len());
+    asked.send(method).ok()?;
     let mut stream = reader.into_inner();
     stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(&said).ok()?;
-    Some(method)
+    stream.write_all(&said).ok()
 }
 
 /// A listener with one certificate, and the authority behind it.
