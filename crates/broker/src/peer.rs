@@ -47,6 +47,9 @@ pub struct Peer {
     /// Messages dropped because too much was waiting.
     dropped: AtomicU32,
     outbox: Mutex<Outbox>,
+    /// Whether [`Outbox::blocked_since`] is something: the owner asks after each read, while another loop may hold the outbox over a
+    /// system call.
+    blocked: AtomicBool,
     attention: Box<dyn Attention>,
     place: RwLock<Place>,
     place_version: AtomicU32,
@@ -87,6 +90,7 @@ impl Peer {
             stalls: AtomicBool::new(false),
             dropped: AtomicU32::new(0),
             outbox: Mutex::new(Outbox::new(sink)),
+            blocked: AtomicBool::new(false),
             attention,
             place: RwLock::default(),
             place_version: AtomicU32::new(0),
@@ -251,7 +255,7 @@ impl Peer {
 
     /// Since when it has taken nothing of what waits.
     pub fn blocked_since(&self) -> Option<Instant> {
-        self.outbox.lock().blocked_since()
+        self.blocked.load(Ordering::Acquire).then(|| self.outbox.lock().blocked_since())?
     }
 
     /// Messages that were dropped because too much waited.
@@ -310,6 +314,10 @@ impl Peer {
         let stalls = outbox.stalls(now);
         let resumes = outbox.resumes();
         let over = outbox.pending_bytes() > self.pending_bytes_max;
+        let blocked = outbox.blocked_since().is_some();
+        if blocked != self.blocked.load(Ordering::Relaxed) {
+            self.blocked.store(blocked, Ordering::Release);
+        }
         drop(outbox);
         match flushed {
             Flushed::Failed(_) => self.close(CloseReason::WriteError),
@@ -328,7 +336,10 @@ impl Peer {
 
     /// Lets go of the connection: nothing is sent any more, nobody waits for it.
     pub fn shut(&self) {
-        self.outbox.lock().close();
+        let mut outbox = self.outbox.lock();
+        outbox.close();
+        self.blocked.store(false, Ordering::Release);
+        drop(outbox);
         self.stalls.store(false, Ordering::Relaxed);
         for waiter in std::mem::take(&mut *self.waiters.lock()) {
             waiter.attention.call();
