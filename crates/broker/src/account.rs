@@ -5,7 +5,7 @@ use crate::sharing::awaited::{Awaited, AwaitedAnswers};
 use crate::sharing::responses::{Late, Owed, Pending, Responses};
 use crate::stats::Counters;
 use crate::subscription::{Subscriber, Subscription};
-use crate::trace::Rule;
+use crate::trace::SamplingRule;
 use dialtone_subject::{Generations, Interest};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub struct Account {
     maps: AtomicBool,
     traces: AtomicBool,
     system: AtomicBool,
-    trace_rule: RwLock<Option<Arc<Rule>>>,
+    trace_rule: RwLock<Option<Arc<SamplingRule>>>,
     responses: Mutex<Option<Box<Responses>>>,
     /// Answers are awaited, so whoever takes a subscription out says so.
     awaits: AtomicBool,
@@ -146,12 +146,12 @@ impl Account {
     }
 
     /// What is traced of messages whose trace context is sampled, if anything is.
-    pub fn trace_rule(&self) -> Option<Arc<Rule>> {
+    pub fn trace_rule(&self) -> Option<Arc<SamplingRule>> {
         if self.traces.load(Ordering::Acquire) { self.trace_rule.read().clone() } else { None }
     }
 
     /// Says what is traced.
-    pub fn set_trace_rule(&self, rule: Option<Rule>) {
+    pub fn set_trace_rule(&self, rule: Option<SamplingRule>) {
         self.traces.store(rule.is_some(), Ordering::Release);
         *self.trace_rule.write() = rule.map(Arc::new);
     }

@@ -9,8 +9,8 @@ use crate::peer::Peer;
 use crate::permission::Authorized;
 use crate::route::{Route, RouteCache, Target, Via};
 use crate::sharing::Mapped;
-use crate::sharing::exchange::Exchange;
 use crate::sharing::responses::PREFIX;
+use crate::sharing::service_requests::ServiceRequests;
 use crate::subscription::Counted;
 use crate::trace::Trace;
 use dialtone_subject::transform::Random;
@@ -68,10 +68,10 @@ pub struct Turn {
     staged_bytes: usize,
     pool: Pool,
     middle: Vec<u8>,
-    dice: Dice,
+    random: FastRandom,
     /// Services that the message being published may still ask.
-    legs_left: u32,
-    exchange: Arc<Exchange>,
+    hops_left: u32,
+    service_requests: Arc<ServiceRequests>,
     now: Instant,
     tracer: Option<Tracer>,
     /// What becomes of the message being published, if it is noted.
@@ -92,9 +92,9 @@ impl Turn {
             staged_bytes: 0,
             pool: Pool::default(),
             middle: Vec::new(),
-            dice: Dice(seed | 1),
-            legs_left: 0,
-            exchange: Arc::default(),
+            random: FastRandom(seed | 1),
+            hops_left: 0,
+            service_requests: Arc::default(),
             now,
             tracer: None,
             trace: None,
@@ -103,8 +103,8 @@ impl Turn {
     }
 
     /// One of the turns of a server.
-    pub fn of(mut self, exchange: &Arc<Exchange>) -> Self {
-        self.exchange = exchange.clone();
+    pub fn with_service_requests(mut self, service_requests: &Arc<ServiceRequests>) -> Self {
+        self.service_requests = service_requests.clone();
         self
     }
 
@@ -154,7 +154,7 @@ impl Turn {
     /// the gate of publishing.
     pub fn map(&mut self, account: &Account, subject: &[u8], out: &mut Vec<u8>) -> Mapped {
         let mapping = self.mappings.find(account, subject);
-        mapping.map_or(Mapped::Unchanged, |mapping| mapping.choose(subject, &mut self.dice, out))
+        mapping.map_or(Mapped::Unchanged, |mapping| mapping.choose(subject, &mut self.random, out))
     }
 
     #[inline]
@@ -168,7 +168,7 @@ impl Turn {
     /// Whether it pays to [`Turn::warm`]: so many different subjects come that none is known.
     #[inline]
     pub fn looks_ahead(&self) -> bool {
-        self.routes.knows_nothing()
+        self.routes.misses_often()
     }
 
     /// Makes ready for subjects that are published to soon.
@@ -185,7 +185,7 @@ impl Turn {
     /// Delivers `headers` to the peer's own plain subscription for `reply`, if it has one, and to nobody else: a status that
     /// says why no answer will come.
     /// This is no message: it counts nowhere, as with the official server.
-    pub fn tell_requester(&mut self, origin: Origin<'_>, reply: &[u8], headers: &[u8]) {
+    pub fn send_status(&mut self, origin: Origin<'_>, reply: &[u8], headers: &[u8]) {
         let route = self.routes.route(origin.account, reply, Via::Publish);
         let Some(target) = route.plain.iter().find(|t| Arc::ptr_eq(t.subscription.peer(), origin.peer))
         else {
@@ -272,7 +272,7 @@ impl Turn {
         shared: Option<&Arc<[u8]>>,
     ) -> bool {
         let except = origin.and_then(Origin::except);
-        let start = if members.len() > 1 { self.dice.next() as usize % members.len() } else { 0 };
+        let start = if members.len() > 1 { self.random.next() as usize % members.len() } else { 0 };
         let (before, from) = members.split_at(start);
         from.iter()
             .chain(before)
@@ -410,9 +410,9 @@ impl<'a> Origin<'a> {
 
 /// xorshift64*: good enough to spread work, and it costs nothing.
 #[derive(Clone, Copy)]
-struct Dice(u64);
+struct FastRandom(u64);
 
-impl Random for Dice {
+impl Random for FastRandom {
     #[inline]
     fn next(&mut self) -> u32 {
         let mut x = self.0;
@@ -428,7 +428,7 @@ impl Random for Dice {
 mod tests {
     use super::*;
     use crate::outbox::Sink;
-    use crate::peer::{Attention, ClientId};
+    use crate::peer::{ClientId, Wake};
     use crate::stats::Counters;
     use parking_lot::Mutex;
     use std::io::{self, IoSlice};
@@ -446,8 +446,8 @@ mod tests {
 
     struct Unheard;
 
-    impl Attention for Unheard {
-        fn call(&self) {}
+    impl Wake for Unheard {
+        fn wake(&self) {}
     }
 
     /// A peer that goes and one that comes may have the same slot within one turn of another loop.

@@ -6,11 +6,11 @@
 //! Invariant: no rule stands here that delivery does not ask too.
 
 use crate::account::{Account, AccountId};
-use crate::deliver::services::{LEGS_MAX, may_ask};
+use crate::deliver::services::{HOPS_MAX, may_ask};
 use crate::permission;
 use crate::reserved::{Kind, Use, is_reserved};
-use crate::route::{Crossing, Via};
-use crate::sharing::{Mapping, Outcome, ServiceExport, ServiceImport, StreamImport};
+use crate::route::{MatchedImports, Via};
+use crate::sharing::{Mapping, MappingOutcome, ServiceExport, ServiceImport, StreamImport};
 use crate::subscription::Subscriber;
 use dialtone_identity::permission::{Permissions, ResponseLimits, Ruling};
 use dialtone_subject::{Matches, set};
@@ -21,14 +21,14 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Chance {
     /// The mapping, if one is meant, and with how many of a hundred messages it does this.
-    pub mapping: Option<(Arc<Mapping>, Outcome)>,
+    pub mapping: Option<(Arc<Mapping>, MappingOutcome)>,
     /// What then.
-    pub then: Then,
+    pub then: Disposition,
 }
 
 /// What becomes of a message after that.
 #[derive(Debug)]
-pub enum Then {
+pub enum Disposition {
     /// It is lost, on purpose.
     Lost,
     /// None of those who publish may: their rights, in order, deny this subject.
@@ -128,22 +128,22 @@ impl Publishing {
 
 /// What becomes of a message that one of those with these rights publishes in `account`.
 pub fn publish(account: &Arc<Account>, rights: &[Option<&Permissions>], subject: &[u8]) -> Vec<Chance> {
-    let mut walk = Walk { legs_left: LEGS_MAX };
+    let mut walk = Walk { hops_left: HOPS_MAX };
     walk.chances(account, subject, &mut |walk, subject| {
         let publishing: Vec<_> = rights.iter().map(|rights| Publishing::of(*rights, subject)).collect();
         if publishing.iter().all(|publishing| matches!(publishing, Publishing::Denied(_))) {
-            return Then::Denied(subject.into(), publishing);
+            return Disposition::Denied(subject.into(), publishing);
         }
         if is_reserved(|| Kind::of_client(account), Use::Subject, subject) {
-            return Then::Reserved(subject.into());
+            return Disposition::Reserved(subject.into());
         }
         let place = walk.pass(account, subject, Via::Publish, &mut Vec::new());
-        Then::Arrives(Place { publishing, ..place })
+        Disposition::Arrives(Place { publishing, ..place })
     })
 }
 
 struct Walk {
-    legs_left: u32,
+    hops_left: u32,
 }
 
 impl Walk {
@@ -151,15 +151,15 @@ impl Walk {
         &mut self,
         account: &Account,
         subject: &[u8],
-        then: &mut dyn FnMut(&mut Self, &[u8]) -> Then,
+        then: &mut dyn FnMut(&mut Self, &[u8]) -> Disposition,
     ) -> Vec<Chance> {
         let mapping = account.sharing().mapping_of(subject);
         let Some(mapping) = mapping else {
             return vec![Chance { mapping: None, then: then(self, subject) }];
         };
         let outcomes = mapping.outcomes(subject).into_iter();
-        let chance = |outcome: Outcome| Chance {
-            then: outcome.to.as_deref().map_or(Then::Lost, |to| then(self, to)),
+        let chance = |outcome: MappingOutcome| Chance {
+            then: outcome.to.as_deref().map_or(Disposition::Lost, |to| then(self, to)),
             mapping: Some((mapping.clone(), outcome)),
         };
         outcomes.map(chance).collect()
@@ -172,25 +172,25 @@ impl Walk {
         via: Via,
         passed: &mut Vec<Arc<ServiceExport>>,
     ) -> Place {
-        let Crossing { streams, services } = Crossing::of(account, subject, via);
+        let MatchedImports { streams, services } = MatchedImports::of(account, subject, via);
         let taken = |(import, here): (Arc<StreamImport>, Box<[u8]>)| {
             let place = Place::end(&import.importer, here);
             (import, place)
         };
         let mut requests = Vec::new();
-        for leg in services {
-            let may = self.legs_left > 0 && may_ask(passed.iter(), &leg.import.export);
-            self.legs_left = self.legs_left.saturating_sub(1);
+        for hop in services {
+            let may = self.hops_left > 0 && may_ask(passed.iter(), &hop.import.export);
+            self.hops_left = self.hops_left.saturating_sub(1);
             let mut chances = Vec::new();
             if may {
-                let exporter = leg.import.exporter.clone();
-                passed.push(leg.import.export.clone());
-                chances = self.chances(&exporter, &leg.subject, &mut |walk, subject| {
-                    Then::Arrives(walk.pass(&exporter, subject, Via::Service, passed))
+                let exporter = hop.import.exporter.clone();
+                passed.push(hop.import.export.clone());
+                chances = self.chances(&exporter, &hop.subject, &mut |walk, subject| {
+                    Disposition::Arrives(walk.pass(&exporter, subject, Via::Service, passed))
                 });
                 passed.pop();
             }
-            requests.push(Request { import: leg.import, subject: leg.subject, chances });
+            requests.push(Request { import: hop.import, subject: hop.subject, chances });
         }
         Place {
             streams: streams.into_iter().map(taken).collect(),
@@ -229,8 +229,8 @@ impl Place {
 /// Every place that a message may come to.
 pub fn places(chances: &[Chance]) -> Vec<&Place> {
     let arrives = chances.iter().filter_map(|chance| match &chance.then {
-        Then::Arrives(place) => Some(place),
-        Then::Lost | Then::Denied(..) | Then::Reserved(_) => None,
+        Disposition::Arrives(place) => Some(place),
+        Disposition::Lost | Disposition::Denied(..) | Disposition::Reserved(_) => None,
     });
     arrives.flat_map(Place::all).collect()
 }
@@ -277,7 +277,7 @@ impl Requesters {
                 by_exporter.entry(import.exporter.id).or_default().push(asks);
             }
         }
-        Self { by_exporter, left: LEGS_MAX }
+        Self { by_exporter, left: HOPS_MAX }
     }
 
     /// Who asks `account` with what `filter` matches.

@@ -5,7 +5,7 @@ use crate::deliver::Origin;
 use crate::outbox::{Chunk, Flushed, Outbox, Pool, Sink};
 use crate::replies::{Replies, Requester};
 use crate::reserved::Kind;
-use crate::sharing::requester::{Card, Describe};
+use crate::sharing::requester::{ConnectionInfo, ConnectionInfoSource};
 use crate::stats::Counters;
 use crate::subscription::{Subscription, Subscriptions};
 use dialtone_identity::permission::Permissions;
@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 pub struct ClientId(pub u64);
 
 /// What calls the loop that owns a connection, from any thread.
-pub trait Attention: Send + Sync {
+pub trait Wake: Send + Sync {
     /// The owner looks at the connection soon: it is to be closed, or may read again.
-    fn call(&self);
+    fn wake(&self);
 }
 
 const OPEN: u8 = u8::MAX;
@@ -50,13 +50,13 @@ pub struct Peer {
     /// Whether [`Outbox::blocked_since`] is something: the owner asks after each read, while another loop may hold the outbox over a
     /// system call.
     blocked: AtomicBool,
-    attention: Box<dyn Attention>,
+    owner: Box<dyn Wake>,
     place: RwLock<Place>,
     place_version: AtomicU32,
     subscriptions: Mutex<Subscriptions>,
     waiters: Mutex<Vec<Arc<Peer>>>,
     replies: Mutex<Option<Box<Replies>>>,
-    describe: OnceLock<Weak<dyn Describe>>,
+    info_source: OnceLock<Weak<dyn ConnectionInfoSource>>,
     rtt_ns: AtomicU64,
     pending_bytes_max: usize,
 }
@@ -77,7 +77,7 @@ impl Peer {
         slot: u32,
         totals: Arc<Counters>,
         sink: Arc<dyn Sink>,
-        attention: Box<dyn Attention>,
+        owner: Box<dyn Wake>,
         pending_bytes_max: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -91,13 +91,13 @@ impl Peer {
             dropped: AtomicU32::new(0),
             outbox: Mutex::new(Outbox::new(sink)),
             blocked: AtomicBool::new(false),
-            attention,
+            owner,
             place: RwLock::default(),
             place_version: AtomicU32::new(0),
             subscriptions: Mutex::default(),
             waiters: Mutex::default(),
             replies: Mutex::default(),
-            describe: OnceLock::new(),
+            info_source: OnceLock::new(),
             rtt_ns: AtomicU64::new(0),
             pending_bytes_max,
         })
@@ -134,13 +134,13 @@ impl Peer {
     }
 
     /// What services may be told of it.
-    pub fn card(&self) -> Option<Card> {
-        Some(self.describe.get()?.upgrade()?.card())
+    pub fn connection_info(&self) -> Option<ConnectionInfo> {
+        Some(self.info_source.get()?.upgrade()?.connection_info())
     }
 
     /// Says who knows what services may be told of it. Said once.
-    pub fn described_by(&self, describe: Weak<dyn Describe>) {
-        let _ = self.describe.set(describe);
+    pub fn set_info_source(&self, info_source: Weak<dyn ConnectionInfoSource>) {
+        let _ = self.info_source.set(info_source);
     }
 
     /// Sets the round-trip time.
@@ -233,7 +233,7 @@ impl Peer {
     pub fn close(&self, reason: CloseReason) {
         let first = self.closing.compare_exchange(OPEN, reason as u8, Ordering::AcqRel, Ordering::Acquire);
         if first.is_ok() {
-            self.attention.call();
+            self.owner.wake();
         }
     }
 
@@ -281,8 +281,8 @@ impl Peer {
     }
 
     /// Calls the owner loop.
-    pub fn call_owner(&self) {
-        self.attention.call();
+    pub fn wake_owner(&self) {
+        self.owner.wake();
     }
 
     /// Appends what one turn has for this peer.
@@ -329,7 +329,7 @@ impl Peer {
         } else if self.stalls() && (resumes || !matches!(flushed, Flushed::Blocked)) {
             self.stalls.store(false, Ordering::Relaxed);
             for waiter in std::mem::take(&mut *self.waiters.lock()) {
-                waiter.attention.call();
+                waiter.owner.wake();
             }
         }
     }
@@ -342,7 +342,7 @@ impl Peer {
         drop(outbox);
         self.stalls.store(false, Ordering::Relaxed);
         for waiter in std::mem::take(&mut *self.waiters.lock()) {
-            waiter.attention.call();
+            waiter.owner.wake();
         }
     }
 

@@ -25,7 +25,7 @@ pub(crate) enum Requester {
 }
 
 #[derive(Debug)]
-struct Answer {
+struct OpenRequest {
     left: Option<u64>,
     until: Option<Instant>,
     charge: Charge<Requester>,
@@ -35,7 +35,7 @@ struct Answer {
 /// The reply subjects that a peer was given by requests it received.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
-    open: HashMap<Arc<[u8]>, Answer, foldhash::fast::RandomState>,
+    open: HashMap<Arc<[u8]>, OpenRequest, foldhash::fast::RandomState>,
     by_requester: Charged<Requester, Arc<[u8]>>,
     /// Those whose time is limited, by when it is over.
     by_time: BTreeMap<(Instant, u64), Arc<[u8]>>,
@@ -54,7 +54,7 @@ impl Replies {
         if let Some(until) = until {
             self.by_time.insert((until, self.next), reply.clone());
         }
-        self.open.insert(reply, Answer { left: limits.max_msgs, until, charge, number: self.next });
+        self.open.insert(reply, OpenRequest { left: limits.max_msgs, until, charge, number: self.next });
     }
 
     /// Uses up one answer to `subject`. False if there is none to give.

@@ -13,7 +13,7 @@ const ROUTES_MAX: usize = 4096;
 /// Targets that a cache keeps in its young half, so that huge fan-outs do not pile up.
 const TARGETS_MAX: usize = 256 * 1024;
 /// Unknown subjects in a row after which a cache says that it knows nothing.
-const STRANGERS_MIN: u32 = 64;
+const MISSES_MIN: u32 = 64;
 /// Subjects that a cache remembers to have seen once.
 const SEEN_ONCE_MAX: usize = 8192;
 
@@ -91,7 +91,7 @@ struct Watched {
 
 /// A service of another account that gets the messages of a route.
 #[derive(Debug)]
-pub struct Leg {
+pub struct ServiceHop {
     /// The import.
     pub import: Arc<ServiceImport>,
     /// The subject in the account that exports it.
@@ -100,14 +100,14 @@ pub struct Leg {
 
 /// What is beyond the borders of an account for one subject.
 #[derive(Debug)]
-pub(crate) struct Crossing {
+pub(crate) struct MatchedImports {
     /// Who takes it as a stream, and what it is called there.
     pub streams: Vec<(Arc<StreamImport>, Box<[u8]>)>,
     /// Which services it asks.
-    pub services: Vec<Leg>,
+    pub services: Vec<ServiceHop>,
 }
 
-impl Crossing {
+impl MatchedImports {
     /// What a message to `subject` meets at the borders of `account`.
     pub fn of(account: &Account, subject: &[u8], via: Via) -> Self {
         let (streams, services) = {
@@ -115,11 +115,12 @@ impl Crossing {
             let streams = if via == Via::Publish { sharing.taken_of(subject) } else { Vec::new() };
             (streams, sharing.services_for(subject))
         };
-        let here = |stream: Arc<StreamImport>| (stream.clone(), stream.here(subject));
-        let leg = |import: Arc<ServiceImport>| Leg { subject: import.there(subject), import };
+        let here = |stream: Arc<StreamImport>| (stream.clone(), stream.subject_in_importer(subject));
+        let hop =
+            |import: Arc<ServiceImport>| ServiceHop { subject: import.subject_in_exporter(subject), import };
         Self {
             streams: streams.into_iter().map(here).collect(),
-            services: services.into_iter().map(leg).collect(),
+            services: services.into_iter().map(hop).collect(),
         }
     }
 }
@@ -138,7 +139,7 @@ pub struct Route {
     /// One of each group gets a message; its members may be in several accounts.
     pub queues: Vec<Vec<Target>>,
     /// Each of these services is asked.
-    pub services: Vec<Leg>,
+    pub services: Vec<ServiceHop>,
 }
 
 impl Route {
@@ -190,7 +191,7 @@ impl Route {
     /// Adds what is beyond the borders of the account: who takes the message as a stream, and which services it asks.
     #[cold]
     fn cross(&mut self, key: &Key<'_>, matches: &mut Matches<Subscriber>) {
-        let Crossing { streams, services } = Crossing::of(key.account, key.subject, key.via);
+        let MatchedImports { streams, services } = MatchedImports::of(key.account, key.subject, key.via);
         for (stream, here) in &streams {
             let StreamImport { importer, .. } = &**stream;
             let hash = SubjectHash::of(here);
@@ -265,7 +266,7 @@ pub struct RouteCache {
     matches: Matches<Subscriber>,
     spare: Option<Arc<Route>>,
     /// Subjects one after the other that were in neither half.
-    strangers: u32,
+    misses_in_a_row: u32,
     /// Of subjects that came once: by the low bits of their keys, the high ones.
     seen_once: Vec<u32>,
 }
@@ -279,7 +280,7 @@ impl RouteCache {
         if let Some(route) = self.young.find(mixed, |route| route.has(&key))
             && route.is_current(account)
         {
-            self.strangers = 0;
+            self.misses_in_a_row = 0;
             return route.clone();
         }
         self.work_out(&key, mixed)
@@ -299,9 +300,9 @@ impl RouteCache {
         let route = match stale {
             Some(route) if route.is_current(key.account) => route,
             Some(route) => self.build(route, key),
-            None if self.comes_again(mixed) => self.build(Arc::new(Route::empty()), key),
+            None if self.was_seen(mixed) => self.build(Arc::new(Route::empty()), key),
             None => {
-                self.strangers = self.strangers.saturating_add(1);
+                self.misses_in_a_row = self.misses_in_a_row.saturating_add(1);
                 let spare = self.spare.take().unwrap_or_else(|| Arc::new(Route::empty()));
                 let route = self.build(spare, key);
                 self.spare = Some(route.clone());
@@ -319,8 +320,8 @@ impl RouteCache {
 
     /// Whether nothing that comes is known: then it pays to look ahead.
     #[inline]
-    pub fn knows_nothing(&self) -> bool {
-        self.strangers >= STRANGERS_MIN
+    pub fn misses_often(&self) -> bool {
+        self.misses_in_a_row >= MISSES_MIN
     }
 
     /// Works a route out, in the place of another one if nobody else holds that.
@@ -335,7 +336,7 @@ impl RouteCache {
     }
 
     /// Whether a subject with this key came a while ago. Notes that it came.
-    fn comes_again(&mut self, key: u64) -> bool {
+    fn was_seen(&mut self, key: u64) -> bool {
         self.seen_once.resize(SEEN_ONCE_MAX, 0);
         let high = (key >> 32) as u32;
         let slot = self.seen_once.get_mut(key as usize % SEEN_ONCE_MAX);
@@ -362,7 +363,7 @@ impl RouteCache {
 mod tests {
     use super::*;
     use crate::outbox::Sink;
-    use crate::peer::{Attention, ClientId, Peer};
+    use crate::peer::{ClientId, Peer, Wake};
     use crate::stats::Counters;
     use std::io::{self, IoSlice};
 
@@ -374,8 +375,8 @@ mod tests {
         }
     }
 
-    impl Attention for Nowhere {
-        fn call(&self) {}
+    impl Wake for Nowhere {
+        fn wake(&self) {}
     }
 
     fn peer() -> Arc<Peer> {

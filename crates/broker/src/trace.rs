@@ -1,6 +1,6 @@
 //! Message tracing: a message whose headers ask for it has what becomes of it noted, and told at a subject (ADR-41).
 //!
-//! [`may_ask`] is the look that each message with headers gets; [`Wish`] is what its headers ask for. A [`Trace`] is
+//! [`may_ask`] is the look that each message with headers gets; [`TraceRequest`] is what its headers ask for. A [`Trace`] is
 //! given to a turn for the one message, [`crate::deliver`] notes in it, and who began it takes it out and tells it.
 
 use crate::account::AccountId;
@@ -27,7 +27,7 @@ pub const EVENTS_MAX: usize = 10_000;
 
 /// What an account has traced whose headers do not say where to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct SamplingRule {
     /// Where its traces go.
     pub destination: Literal,
     /// Of how many of a hundred messages.
@@ -47,7 +47,7 @@ pub fn may_ask(headers: &[u8]) -> bool {
 
 /// What headers ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wish<'a> {
+pub struct TraceRequest<'a> {
     /// Where the trace goes, if they say so.
     pub destination: Option<&'a [u8]>,
     /// The trace context is sampled: the account's rule holds.
@@ -58,7 +58,7 @@ pub struct Wish<'a> {
     pub forged: bool,
 }
 
-impl<'a> Wish<'a> {
+impl<'a> TraceRequest<'a> {
     /// Reads a header block. The first value that is not empty counts.
     pub fn read(headers: &'a [u8]) -> Self {
         let mut out = Self::default();
@@ -213,8 +213,8 @@ mod tests {
     #[track_caller]
     fn check(lines: &[&str], destination: Option<&str>, sampled: bool, only: bool, forged: bool) {
         let block = block(lines);
-        let expected = Wish { destination: destination.map(str::as_bytes), sampled, only, forged };
-        assert_eq!(Wish::read(&block), expected, "{lines:?}");
+        let expected = TraceRequest { destination: destination.map(str::as_bytes), sampled, only, forged };
+        assert_eq!(TraceRequest::read(&block), expected, "{lines:?}");
         // Nothing that asks is overlooked.
         assert!(may_ask(&block) || (destination.is_none() && !sampled), "{lines:?}");
     }

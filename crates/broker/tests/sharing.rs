@@ -7,7 +7,7 @@ use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::explain;
 use dialtone_broker::outbox::Sink;
-use dialtone_broker::peer::{Attention, ClientId, Peer, Place};
+use dialtone_broker::peer::{ClientId, Peer, Place, Wake};
 use dialtone_broker::permission;
 use dialtone_broker::stats::Counters;
 use dialtone_broker::subscription::Subscription;
@@ -29,9 +29,9 @@ const CASES: u64 = 10_000;
 const MESSAGES: usize = 4;
 
 /// splitmix64, so that a case can be played again by its number.
-struct Dice(u64);
+struct FastRandom(u64);
 
-impl Dice {
+impl FastRandom {
     fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -80,23 +80,23 @@ struct Tenant {
 struct World(Vec<Tenant>);
 
 impl World {
-    fn random(dice: &mut Dice) -> Self {
-        let mut world = Self((0..2 + dice.below(4)).map(|_| Tenant::random(dice)).collect());
+    fn random(random: &mut FastRandom) -> Self {
+        let mut world = Self((0..2 + random.below(4)).map(|_| Tenant::random(random)).collect());
         let count = world.0.len();
-        for _ in 0..4 + dice.below(12) {
-            let (from, to) = (dice.below(count), dice.below(count));
+        for _ in 0..4 + random.below(12) {
+            let (from, to) = (random.below(count), random.below(count));
             if from != to && !world.0[from].exports.is_empty() {
-                let export = dice.pick(&world.0[from].exports).clone();
-                world.import(from, to, &export, dice);
+                let export = random.pick(&world.0[from].exports).clone();
+                world.import(from, to, &export, random);
             }
         }
         world
     }
 
-    fn import(&mut self, from: usize, to: usize, export: &Export, dice: &mut Dice) {
+    fn import(&mut self, from: usize, to: usize, export: &Export, random: &mut FastRandom) {
         // Sometimes only a part of what is exported is taken.
         let mut subject = export.subject.clone();
-        if dice.chance(30) {
+        if random.chance(30) {
             subject = subject.replacen('*', "b", 1);
         }
         let stars = subject.split('.').filter(|token| *token == "*").count();
@@ -108,7 +108,7 @@ impl World {
         };
         let kind = match &export.kind {
             ExportKind::Stream => {
-                let (prefix, to) = match dice.below(3) {
+                let (prefix, to) = match random.below(3) {
                     0 => (None, None),
                     1 => (Some("b".to_owned()), None),
                     _ => (None, Some(other_name)),
@@ -116,8 +116,8 @@ impl World {
                 ImportKind::Stream { prefix, to, allow_trace: false }
             }
             ExportKind::Service(_) => {
-                let to = if dice.chance(50) { subject.clone() } else { other_name };
-                ImportKind::Service { to, share: dice.chance(50) }
+                let to = if random.chance(50) { subject.clone() } else { other_name };
+                ImportKind::Service { to, share: random.chance(50) }
             }
         };
         let import = Import { at: Default::default(), account: from.to_string(), subject, kind };
@@ -136,28 +136,28 @@ impl World {
 }
 
 impl Tenant {
-    fn random(dice: &mut Dice) -> Self {
+    fn random(random: &mut FastRandom) -> Self {
         let mut tenant = Self::default();
-        for _ in 0..1 + dice.below(4) {
-            let subject = dice.filter();
-            let kind = if dice.chance(50) {
+        for _ in 0..1 + random.below(4) {
+            let subject = random.filter();
+            let kind = if random.chance(50) {
                 ExportKind::Stream
             } else {
-                let response = *dice.pick(&[ResponseType::Single, ResponseType::Stream]);
+                let response = *random.pick(&[ResponseType::Single, ResponseType::Stream]);
                 ExportKind::Service(ServiceExport { response, ..ServiceExport::default() })
             };
-            let accounts = if dice.chance(20) { vec!["1".to_owned()] } else { Vec::new() };
+            let accounts = if random.chance(20) { vec!["1".to_owned()] } else { Vec::new() };
             let export =
                 Export { at: Default::default(), subject, accounts, account_token_position: None, kind };
             if tenant.exports.iter().all(|other| other.subject != export.subject) {
                 tenant.exports.push(export);
             }
         }
-        for _ in 0..usize::from(dice.chance(30)) {
-            let subject = dice.filter();
+        for _ in 0..usize::from(random.chance(30)) {
+            let subject = random.filter();
             let numbered = dialtone_subject::transform::number_wildcards(&subject);
             // To another subject, or nowhere.
-            let destination = if dice.chance(80) {
+            let destination = if random.chance(80) {
                 Destination { subject: format!("a.{numbered}"), weight: 100, cluster: None }
             } else {
                 let tail = if subject.ends_with('>') { ".>" } else { "" };
@@ -169,10 +169,10 @@ impl Tenant {
                 destinations: vec![destination],
             });
         }
-        for _ in 0..1 + dice.below(3) {
-            let subscriptions = (0..dice.below(4)).map(|_| {
-                let filter = if dice.chance(20) { ">".to_owned() } else { dice.filter() };
-                (filter, dice.chance(40).then(|| *dice.pick(&["q", "r"])))
+        for _ in 0..1 + random.below(3) {
+            let subscriptions = (0..random.below(4)).map(|_| {
+                let filter = if random.chance(20) { ">".to_owned() } else { random.filter() };
+                (filter, random.chance(40).then(|| *random.pick(&["q", "r"])))
             });
             tenant.peers.push(subscriptions.collect());
         }
@@ -336,8 +336,8 @@ impl Sink for Wire {
 
 struct Deaf;
 
-impl Attention for Deaf {
-    fn call(&self) {}
+impl Wake for Deaf {
+    fn wake(&self) {}
 }
 
 /// A world in the broker.
@@ -582,32 +582,32 @@ fn who_gets_a_message_is_what_the_model_says() {
     let now = Instant::now();
     let mut crossed = 0;
     for case in 0..CASES {
-        let mut dice = Dice(case);
-        let mut world = World::random(&mut dice);
+        let mut random = FastRandom(case);
+        let mut world = World::random(&mut random);
         let mut played = Played::new(&world, now);
         for n in 0..MESSAGES {
             if n == 2 {
                 // Somebody changes what it shares; everybody's routes must notice.
-                let changed = dice.below(world.0.len());
-                if dice.chance(50) {
+                let changed = random.below(world.0.len());
+                if random.chance(50) {
                     world.0[changed].imports.pop();
                 } else {
                     world.0[changed].mappings.clear();
                 }
                 played.share(&world);
             }
-            let account = dice.below(world.0.len());
+            let account = random.below(world.0.len());
             let imports = &world.0[account].imports;
-            let subject = if imports.is_empty() || dice.chance(40) {
-                dice.subject()
+            let subject = if imports.is_empty() || random.chance(40) {
+                random.subject()
             } else {
-                let name = local(dice.pick(imports));
+                let name = local(random.pick(imports));
                 let literal = |token: &str| {
                     if matches!(token, "*" | ">" | "$1" | "$2") { "b" } else { token }.to_owned()
                 };
                 name.split('.').map(literal).collect::<Vec<_>>().join(".")
             };
-            let reply = dice.chance(50).then_some("_INBOX.1.2");
+            let reply = random.chance(50).then_some("_INBOX.1.2");
             let name = format!("case {case} message {n}");
             // Twice: routes are worked out, then found.
             check(&world, &mut played, account, &subject, None, &name);
@@ -622,7 +622,7 @@ fn who_gets_a_message_is_what_the_model_says() {
             if asked.is_empty() {
                 continue;
             }
-            let (responder, peer, subject) = dice.pick(&asked).clone();
+            let (responder, peer, subject) = random.pick(&asked).clone();
             for answers_expected in [plain + groups.len(), 0] {
                 played.publish(responder, peer, &subject, None, "answer");
                 let got = played.all_got().into_iter();

@@ -69,7 +69,7 @@ pub struct Received {
     pub pause: Option<Instant>,
     /// What was left may be used when the pause is over, without more behind it. A call ends such a pause only if the
     /// handler says so.
-    pub again: bool,
+    pub resume_after_pause: bool,
 }
 
 /// How a connection is to end.
@@ -105,7 +105,7 @@ pub trait Handler: 'static {
     fn receive(&mut self, connection: &mut Self::Connection, input: &[u8]) -> Received;
 
     /// Whether the other end has shown who it is. Until then it is read from in small pieces, and little of it is kept.
-    fn knows(&self, connection: &Self::Connection) -> bool;
+    fn is_authenticated(&self, connection: &Self::Connection) -> bool;
 
     /// When [`Handler::expire`] is to be called. Asked after each call that names the connection.
     fn deadline(&self, connection: &Self::Connection) -> Option<Instant>;
@@ -117,7 +117,7 @@ pub trait Handler: 'static {
     fn flush(&mut self, connection: &mut Self::Connection) -> bool;
 
     /// The connection called its owner. True if bytes that were left unused may be used now.
-    fn called(&mut self, connection: &mut Self::Connection) -> bool;
+    fn woken(&mut self, connection: &mut Self::Connection) -> bool;
 
     /// Whether and how the connection is to end. Asked when its owner is called.
     fn closing(&self, connection: &Self::Connection) -> Option<Closing>;

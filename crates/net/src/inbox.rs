@@ -11,7 +11,7 @@ use std::time::Duration;
 /// What a loop can be asked from outside.
 pub(crate) enum Command {
     /// A connection wants its owner's eye.
-    Call(Arc<Link>),
+    Wake(Arc<Link>),
     /// A new connection to take over.
     Take(Arrival),
     /// Listen.
@@ -57,8 +57,8 @@ impl Inboxes {
         self.0.len()
     }
 
-    pub(crate) fn call(&self, index: usize, link: Arc<Link>, wake: bool) {
-        self.put(index, Command::Call(link), wake);
+    pub(crate) fn wake(&self, index: usize, link: Arc<Link>, wake: bool) {
+        self.put(index, Command::Wake(link), wake);
     }
 
     pub(crate) fn send(&self, index: usize, command: Command) {

@@ -90,7 +90,7 @@ pub struct Link {
     owner: AtomicUsize,
     token: AtomicUsize,
     /// A call that the owner has not answered yet; there is never more than one.
-    called: AtomicBool,
+    wake_pending: AtomicBool,
     tls: OnceLock<Mutex<Tls>>,
 }
 
@@ -101,7 +101,7 @@ impl Link {
             inboxes,
             owner: AtomicUsize::new(owner),
             token: AtomicUsize::new(token),
-            called: AtomicBool::new(false),
+            wake_pending: AtomicBool::new(false),
             tls: OnceLock::new(),
         })
     }
@@ -135,10 +135,10 @@ impl Link {
     }
 
     /// Calls the owner, from any thread: it will ask the handler what is to be done.
-    pub fn call(self: &Arc<Self>) {
-        if !self.called.swap(true, Ordering::AcqRel) {
+    pub fn wake_owner(self: &Arc<Self>) {
+        if !self.wake_pending.swap(true, Ordering::AcqRel) {
             let owner = self.owner.load(Ordering::Acquire);
-            self.inboxes.call(owner, self.clone(), owner != CURRENT.get());
+            self.inboxes.wake(owner, self.clone(), owner != CURRENT.get());
         }
     }
 
@@ -148,8 +148,8 @@ impl Link {
     }
 
     /// The place in the owner's table. The call is answered: a later one is a new one.
-    pub(crate) fn answer(&self) -> (usize, usize) {
-        self.called.store(false, Ordering::Release);
+    pub(crate) fn acknowledge_wake(&self) -> (usize, usize) {
+        self.wake_pending.store(false, Ordering::Release);
         (self.owner.load(Ordering::Acquire), self.token.load(Ordering::Acquire))
     }
 

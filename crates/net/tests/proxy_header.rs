@@ -53,7 +53,7 @@ impl Handler for Watcher {
         Received { used: input.len(), ..Received::default() }
     }
 
-    fn knows(&self, _: &Arc<Link>) -> bool {
+    fn is_authenticated(&self, _: &Arc<Link>) -> bool {
         true
     }
 
@@ -67,7 +67,7 @@ impl Handler for Watcher {
         false
     }
 
-    fn called(&mut self, _: &mut Arc<Link>) -> bool {
+    fn woken(&mut self, _: &mut Arc<Link>) -> bool {
         false
     }
 

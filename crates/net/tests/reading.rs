@@ -41,7 +41,7 @@ impl Handler for Reader {
         Received { used, pause: Some(Instant::now() + PATIENCE), ..Received::default() }
     }
 
-    fn knows(&self, _: &Arc<Link>) -> bool {
+    fn is_authenticated(&self, _: &Arc<Link>) -> bool {
         self.known
     }
 
@@ -55,7 +55,7 @@ impl Handler for Reader {
         false
     }
 
-    fn called(&mut self, _: &mut Arc<Link>) -> bool {
+    fn woken(&mut self, _: &mut Arc<Link>) -> bool {
         false
     }
 

@@ -112,7 +112,7 @@ fn no_answer(why: &'static str) -> Refusal {
 
 fn decide(session: &Arc<Session>, outcome: Result<Answered, Refusal>) {
     session.put_verdict(Verdict::Answered(outcome.map(Box::new)));
-    Peer::call_owner(&session.peer);
+    Peer::wake_owner(&session.peer);
 }
 
 /// Accounts that are looked up when they are not at hand.

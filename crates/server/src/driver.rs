@@ -7,7 +7,7 @@ use crate::registry::{Session, Way};
 use crate::shared::Shared;
 use dialtone_broker::deliver::{Tracer, Turn};
 use dialtone_broker::outbox::Sink;
-use dialtone_broker::peer::{Attention, ClientId, Peer};
+use dialtone_broker::peer::{ClientId, Peer, Wake};
 use dialtone_net::{Accepted, Broken, Closing, Handler, Link, Received, Secured, Transport};
 use dialtone_wire::CloseReason;
 use std::io::{self, IoSlice};
@@ -33,7 +33,7 @@ impl Driver {
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
         let seed = 0x9E37_79B9_7F4A_7C15u64.wrapping_mul(index as u64 + 1);
         let stalls = shared.policy().options.stall_fast_producers;
-        let turn = Turn::new(seed, Instant::now()).of(&shared.exchange);
+        let turn = Turn::new(seed, Instant::now()).with_service_requests(&shared.service_requests);
         Self { shared, turn, stalls }
     }
 }
@@ -69,12 +69,12 @@ impl Sink for LinkSink {
 }
 
 /// Does not hold the link: a connection is remembered after its end, and its socket must be closed then.
-struct LinkAttention(Weak<Link>);
+struct LinkWake(Weak<Link>);
 
-impl Attention for LinkAttention {
-    fn call(&self) {
+impl Wake for LinkWake {
+    fn wake(&self) {
         if let Some(link) = self.0.upgrade() {
-            link.call();
+            link.wake_owner();
         }
     }
 }
@@ -102,12 +102,12 @@ impl Handler for Driver {
             registry.take_slot(),
             self.shared.counters.clone(),
             Arc::new(LinkSink(accepted.link.clone())),
-            Box::new(LinkAttention(Arc::downgrade(&accepted.link))),
+            Box::new(LinkWake(Arc::downgrade(&accepted.link))),
             policy.options.limits.pending_bytes_max,
         );
         let session = Arc::new(Session::new(peer, way, accepted.remote, self.turn.now()));
         let described: Weak<Session> = Arc::downgrade(&session);
-        session.peer.described_by(described);
+        session.peer.set_info_source(described);
         registry.insert(session.clone());
         let mut client = Box::new(Client::new(self.shared.clone(), session, &mut self.turn));
         let transport = match &policy.tls {
@@ -163,11 +163,11 @@ impl Handler for Driver {
             used: progress.used,
             want: progress.want,
             pause: pause.max(delayed),
-            again: delayed.is_some(),
+            resume_after_pause: delayed.is_some(),
         }
     }
 
-    fn knows(&self, client: &Self::Connection) -> bool {
+    fn is_authenticated(&self, client: &Self::Connection) -> bool {
         client.is_let_in()
     }
 
@@ -184,8 +184,8 @@ impl Handler for Driver {
         client.peer().pending_bytes() > 0
     }
 
-    fn called(&mut self, client: &mut Self::Connection) -> bool {
-        client.called(&mut self.turn)
+    fn woken(&mut self, client: &mut Self::Connection) -> bool {
+        client.woken(&mut self.turn)
     }
 
     fn closing(&self, client: &Self::Connection) -> Option<Closing> {

@@ -6,7 +6,7 @@ use crate::usage::{Mark, Since, Still, Usage, User};
 use crate::verifier::Verdict;
 use dialtone_broker::account::AccountId;
 use dialtone_broker::peer::{ClientId, Peer};
-use dialtone_broker::sharing::requester::{Card, Describe};
+use dialtone_broker::sharing::requester::{ConnectionInfo, ConnectionInfoSource};
 use dialtone_broker::subscription::Subscription;
 use dialtone_identity::authenticator::{Kept, Shown};
 use dialtone_identity::operator::Claimed;
@@ -322,12 +322,12 @@ impl Session {
     }
 }
 
-impl Describe for Session {
-    fn card(&self) -> Card {
+impl ConnectionInfoSource for Session {
+    fn connection_info(&self) -> ConnectionInfo {
         let said = self.known().map(Arc::unwrap_or_clone).unwrap_or_default();
         let claimed = self.claimed();
         let claims = claimed.as_deref();
-        Card {
+        ConnectionInfo {
             start: crate::monitor::stamp(self.start),
             host: self.remote().map(|remote| remote.ip().to_string()).unwrap_or_default(),
             user: said.user.to_string(),

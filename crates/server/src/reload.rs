@@ -59,7 +59,7 @@ fn take_over(shared: &Arc<Shared>, options: Result<Options, ConfigErrors>) -> Re
     crate::system::renew_usage(shared);
     if !old.rates.are_empty() {
         // Who waits by the old rules goes on by the new ones.
-        shared.registry.open().iter().for_each(|session| session.peer.call_owner());
+        shared.registry.open().iter().for_each(|session| session.peer.wake_owner());
     }
     let new = &shared.policy().options;
     for line in plan::lines(&old.options, new) {

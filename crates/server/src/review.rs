@@ -123,7 +123,7 @@ fn stay(shared: &Shared, session: &Arc<Session>, grant: Grant) {
     give(shared, session, grant.permissions);
     if by_token {
         // Its loop takes over the limits, and the second in which it ends.
-        session.peer.call_owner();
+        session.peer.wake_owner();
     }
 }
 

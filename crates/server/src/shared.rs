@@ -14,9 +14,9 @@ use crate::troubles::Troubles;
 use crate::usage::Usage;
 use crate::verifier::Verifier;
 use dialtone_broker::account::{Account, AccountId, GLOBAL, SYSTEM};
-use dialtone_broker::sharing::exchange::Exchange;
+use dialtone_broker::sharing::service_requests::ServiceRequests;
 use dialtone_broker::stats::Counters;
-use dialtone_broker::trace::Rule;
+use dialtone_broker::trace::SamplingRule;
 use dialtone_config::options::{AccountLimits, MsgTrace};
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_identity::jwt::sharing::Claims;
@@ -62,7 +62,7 @@ pub struct Shared {
     /// What responders said of clients' certificates.
     pub(crate) peer_cache: PeerCache,
     /// What the turns of all loops share.
-    pub exchange: Arc<Exchange>,
+    pub service_requests: Arc<ServiceRequests>,
     /// Accounts that are known by their tokens.
     pub tokens: Tokens,
     /// Where their tokens come from.
@@ -101,9 +101,9 @@ impl Shared {
     ) -> Arc<Self> {
         let global = Account::new(AccountId(0), GLOBAL);
         let counters = Arc::new(Counters::default());
-        let exchange = Exchange::new(&identity.name);
+        let service_requests = ServiceRequests::new(&identity.name);
         let shared = Arc::new(Self {
-            exchange,
+            service_requests,
             identity,
             policy: RwLock::new(Arc::new(policy)),
             generation: AtomicU32::new(0),
@@ -337,6 +337,6 @@ impl Shared {
 }
 
 /// What an account has traced whose headers do not say where to.
-fn trace_rule(claims: &MsgTrace) -> Rule {
-    Rule { destination: claims.destination.clone(), percent: claims.sampling }
+fn trace_rule(claims: &MsgTrace) -> SamplingRule {
+    SamplingRule { destination: claims.destination.clone(), percent: claims.sampling }
 }

@@ -22,13 +22,13 @@ const LATENCY_TYPE: &str = "io.nats.server.metric.v1.service_latency";
 pub(crate) fn start(shared: &Arc<Shared>) {
     shared.internal.run(|desk| {
         desk.repeat(EXPIRY_INTERVAL, |desk| {
-            desk.shared.exchange.expire(desk.now());
+            desk.shared.service_requests.expire(desk.now());
             Some(EXPIRY_INTERVAL)
         });
     });
-    // Weak: the server's state holds the exchange.
+    // Weak: the server's state holds the service_requests.
     let weak = Arc::downgrade(shared);
-    shared.exchange.collect(move |metric| {
+    shared.service_requests.set_collector(move |metric| {
         let Some(shared) = weak.upgrade() else { return };
         let now = SystemTime::now();
         let (account, bytes) = (metric.account.clone(), METRIC_BYTES);

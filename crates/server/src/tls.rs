@@ -282,7 +282,7 @@ fn provider(options: &Tls) -> Result<CryptoProvider, TlsError> {
             let found = group(name).and_then(|g| provider.kx_groups.iter().find(|k| k.name() == g).copied());
             groups.push(found.ok_or_else(|| TlsError::Unknown {
                 name: name.clone(),
-                what: "key exchange group",
+                what: "key service_requests group",
                 known: "X25519, CurveP256, CurveP384".into(),
             })?);
         }

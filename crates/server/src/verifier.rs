@@ -179,7 +179,7 @@ impl Verifier {
         for dropped in self.certificates.push(Lane::Login, Share::stranger(waiter), 1, work) {
             if let Some(session) = dropped.waiter {
                 session.put_judgement(Judgement::not_asked("too many certificates wait for OCSP"));
-                Peer::call_owner(&session.peer);
+                Peer::wake_owner(&session.peer);
             }
         }
         Ok(())
@@ -280,7 +280,7 @@ fn do_chores(shared: &Shared, flags: u32) {
 pub(crate) fn decide(session: &Arc<Session>, verdict: Verdict) {
     if session.peer.closing().is_none() {
         session.put_verdict(verdict);
-        Peer::call_owner(&session.peer);
+        Peer::wake_owner(&session.peer);
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// Whether the connection goes on after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub enum Consequence {
     /// The connection is closed after the error is written.
     Closes,
     /// The operation was refused; the connection lives on.
@@ -25,8 +25,8 @@ macro_rules! protocol_errors {
             }
 
             /// What happens to the connection.
-            pub fn then(self) -> Then {
-                match self { $(Self::$name => Then::$then,)* }
+            pub fn then(self) -> Consequence {
+                match self { $(Self::$name => Consequence::$then,)* }
             }
         }
     };

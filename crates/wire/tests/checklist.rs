@@ -1,6 +1,6 @@
 //! Every error and every reason of the official server is here in its words: a checklist made of tables.
 
-use dialtone_wire::error::Then;
+use dialtone_wire::error::Consequence;
 use dialtone_wire::{CloseReason, ProtocolError};
 
 fn lines(table: &'static str) -> Vec<&'static str> {
@@ -13,8 +13,8 @@ fn every_error_has_its_words_and_its_consequence() {
         .iter()
         .map(|error| {
             let then = match error.then() {
-                Then::Closes => "closes",
-                Then::Stays => "stays",
+                Consequence::Closes => "closes",
+                Consequence::Stays => "stays",
             };
             format!("{then} {}", error.text())
         })

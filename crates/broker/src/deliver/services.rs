@@ -2,10 +2,10 @@
 
 use super::{Origin, Turn};
 use crate::account::Account;
-use crate::route::{Leg, Route, Via};
+use crate::route::{Route, ServiceHop, Via};
 use crate::sharing::awaited::Awaited;
-use crate::sharing::latency::{Outcome, Tracked};
-use crate::sharing::requester::{ClientInfo, HEADER, Told};
+use crate::sharing::latency::{RequestOutcome, Tracked};
+use crate::sharing::requester::{ClientInfo, Disclosure, HEADER};
 use crate::sharing::responses::{PREFIX, Pending};
 use crate::sharing::{Mapped, ServiceExport, THRESHOLD_DEFAULT, sampling};
 use dialtone_wire::client::Publish;
@@ -13,7 +13,7 @@ use dialtone_wire::header;
 use std::sync::Arc;
 
 /// Services that one message may ask, over all accounts: imports can fork at each account that a request passes.
-pub(crate) const LEGS_MAX: u32 = 4096;
+pub(crate) const HOPS_MAX: u32 = 4096;
 /// Accounts that one message may pass.
 const ACCOUNTS_MAX: usize = 64;
 /// Acknowledgements of JetStream go back by their own subject.
@@ -29,31 +29,31 @@ pub(crate) fn may_ask<'a>(
 
 /// The way of a message between accounts.
 #[derive(Clone, Copy)]
-struct Way<'a> {
+struct RequestPath<'a> {
     /// Who published it; `None`: the server.
     origin: Option<Origin<'a>>,
     /// The last service that was asked.
-    last: Option<&'a Step<'a>>,
+    last: Option<&'a PassedService<'a>>,
 }
 
-/// A service that was asked on the way, or that answered.
-struct Step<'a> {
+/// A service that was asked on the path, or that answered.
+struct PassedService<'a> {
     export: &'a Arc<ServiceExport>,
-    before: Option<&'a Step<'a>>,
+    before: Option<&'a PassedService<'a>>,
     /// What it was told of who asks.
     info: Option<ClientInfo>,
     /// Whether it may know who asks.
     share: bool,
 }
 
-impl<'a> Way<'a> {
-    fn steps(self) -> impl Iterator<Item = &'a Step<'a>> + Clone {
+impl<'a> RequestPath<'a> {
+    fn passed(self) -> impl Iterator<Item = &'a PassedService<'a>> + Clone {
         std::iter::successors(self.last, |step| step.before)
     }
 
     /// Whether a request may go on to a service.
     fn may_go_to(self, export: &Arc<ServiceExport>) -> bool {
-        may_ask(self.steps().map(|step| step.export), export)
+        may_ask(self.passed().map(|step| step.export), export)
     }
 }
 
@@ -61,102 +61,119 @@ impl Turn {
     /// Asks the services of a route. How many got the message.
     #[cold]
     pub(super) fn ask_services(&mut self, route: &Route, origin: Origin<'_>, message: &Publish<'_>) -> usize {
-        self.legs_left = LEGS_MAX;
-        self.ask_all(route, origin.account, Way { origin: Some(origin), last: None }, message)
+        self.hops_left = HOPS_MAX;
+        self.ask_all(route, origin.account, RequestPath { origin: Some(origin), last: None }, message)
     }
 
     /// Delivers a message whose subject may be that of an answer.
     #[cold]
     pub(super) fn publish_answer(&mut self, origin: Origin<'_>, message: &Publish<'_>) -> usize {
-        self.legs_left = LEGS_MAX;
-        let way = Way { origin: Some(origin), last: None };
-        let delivered = self.pass(origin.account, Via::Publish, way, message);
+        self.hops_left = HOPS_MAX;
+        let path = RequestPath { origin: Some(origin), last: None };
+        let delivered = self.pass(origin.account, Via::Publish, path, message);
         self.write_if_full();
         delivered
     }
 
     /// Delivers a message of the server itself in an account.
     pub fn publish_own(&mut self, account: &Arc<Account>, message: &Publish<'_>) -> usize {
-        self.legs_left = LEGS_MAX;
-        let delivered = self.pass(account, Via::Publish, Way { origin: None, last: None }, message);
+        self.hops_left = HOPS_MAX;
+        let delivered = self.pass(account, Via::Publish, RequestPath { origin: None, last: None }, message);
         self.write_if_full();
         delivered
     }
 
     /// Delivers a message that came into `account`, to subscriptions and on to services.
-    fn pass(&mut self, account: &Arc<Account>, via: Via, way: Way<'_>, message: &Publish<'_>) -> usize {
+    fn pass(
+        &mut self,
+        account: &Arc<Account>,
+        via: Via,
+        path: RequestPath<'_>,
+        message: &Publish<'_>,
+    ) -> usize {
         let answered =
-            if message.subject.starts_with(PREFIX) { self.answer(account, way, message) } else { 0 };
+            if message.subject.starts_with(PREFIX) { self.answer(account, path, message) } else { 0 };
         let route = self.routes.route(account, message.subject, via);
         let passes_by = route.is_empty() && self.trace.is_none();
         let delivered =
-            if passes_by { 0 } else { self.deliver(account, &route, way.origin.as_ref(), message) };
-        answered + delivered + self.ask_all(&route, account, way, message)
+            if passes_by { 0 } else { self.deliver(account, &route, path.origin.as_ref(), message) };
+        answered + delivered + self.ask_all(&route, account, path, message)
     }
 
     fn ask_all(
         &mut self,
         route: &Route,
         account: &Arc<Account>,
-        way: Way<'_>,
+        path: RequestPath<'_>,
         message: &Publish<'_>,
     ) -> usize {
         let mut delivered = 0;
-        for leg in &route.services {
-            if self.legs_left == 0 {
+        for hop in &route.services {
+            if self.hops_left == 0 {
                 break;
             }
-            self.legs_left -= 1;
-            if way.may_go_to(&leg.import.export) {
-                delivered += self.ask(leg, account, way, message);
+            self.hops_left -= 1;
+            if path.may_go_to(&hop.import.export) {
+                delivered += self.ask(hop, account, path, message);
             }
         }
         delivered
     }
 
     /// Asks one service.
-    fn ask(&mut self, leg: &Leg, account: &Arc<Account>, way: Way<'_>, message: &Publish<'_>) -> usize {
-        let import = &leg.import;
+    fn ask(
+        &mut self,
+        hop: &ServiceHop,
+        account: &Arc<Account>,
+        path: RequestPath<'_>,
+        message: &Publish<'_>,
+    ) -> usize {
+        let import = &hop.import;
         let exporter = &import.exporter;
         let mut mapped = Vec::new();
-        let subject = match self.map_in(exporter, &leg.subject, &mut mapped) {
-            Mapped::Unchanged => &*leg.subject,
+        let subject = match self.map_in(exporter, &hop.subject, &mut mapped) {
+            Mapped::Unchanged => &*hop.subject,
             Mapped::To => &mapped,
             Mapped::Lost => return 0,
         };
-        let info = self.info(leg, account, way);
+        let info = self.info(hop, account, path);
         let mut framed = Vec::with_capacity(message.framed.len() + 128);
         header::replace(&mut framed, message.headers(), HEADER, &info.json());
         let traces = import.export.allow_trace;
-        framed = self.trace_crossing(exporter, message.subject, subject, traces, framed);
+        framed = self.trace_service(exporter, message.subject, subject, traces, framed);
         let only = self.is_trace_alone();
         let header_bytes = framed.len();
         let body = message.framed.get(message.header_bytes.unwrap_or(0)..).unwrap_or_default();
         framed.extend_from_slice(body);
 
-        let tracked = if only { None } else { self.track(leg, way, message) };
+        let tracked = if only { None } else { self.track(hop, path, message) };
         if message.reply.is_none()
             && let Some(tracked) = &tracked
         {
-            self.exchange.tell(tracked, Outcome::BadRequest, None, self.now);
+            self.service_requests.report_latency(tracked, RequestOutcome::BadRequest, None, self.now);
         }
         let opened = message.reply.filter(|reply| !reply.starts_with(ACK_PREFIX) && !only).map(|reply| {
             let pending = Pending {
                 requester: account.clone(),
                 reply: reply.into(),
-                origin: way.origin.map_or(account.id, |origin| origin.account.id),
+                origin: path.origin.map_or(account.id, |origin| origin.account.id),
                 response: import.export.response,
                 export: Some(import.export.clone()),
                 tracked: tracked.clone(),
                 until: self.now + import.export.threshold,
             };
-            self.exchange.open(exporter, pending)
+            self.service_requests.open(exporter, pending)
         });
         if let (Some(subject), Some(tracked), Some(reply)) = (&opened, &tracked, message.reply)
             && !reply.starts_with(PREFIX)
         {
-            let (exchange, subject, tracked) = (self.exchange.clone(), subject.clone(), tracked.clone());
-            self.exchange.await_answer(account, reply, Awaited { exchange, subject, tracked });
+            let (service_requests, subject, tracked) =
+                (self.service_requests.clone(), subject.clone(), tracked.clone());
+            self.service_requests.await_answer(
+                account,
+                reply,
+                Awaited { service_requests, subject, tracked },
+            );
         }
         let request = Publish {
             subject,
@@ -164,15 +181,18 @@ impl Turn {
             header_bytes: Some(header_bytes),
             framed: &framed,
         };
-        let share = way.last.map_or(import.share, |step| step.share || import.share);
-        let step = Step { export: &import.export, before: way.last, info: Some(info), share };
+        let share = path.last.map_or(import.share, |step| step.share || import.share);
+        let step = PassedService { export: &import.export, before: path.last, info: Some(info), share };
         let suspended = self.suspend_trace(traces);
         let delivered = match only && suspended.is_some() {
             // It is not delivered, and nothing more is told of it.
             true => 1,
-            false => {
-                self.pass(exporter, Via::Service, Way { origin: way.origin, last: Some(&step) }, &request)
-            }
+            false => self.pass(
+                exporter,
+                Via::Service,
+                RequestPath { origin: path.origin, last: Some(&step) },
+                &request,
+            ),
         };
         self.resume_trace(suspended);
         if delivered == 0
@@ -181,49 +201,55 @@ impl Turn {
             exporter.responses(|responses| responses.close(&subject));
             if let Some(tracked) = &tracked {
                 account.forget_awaited(message.reply.unwrap_or_default(), &subject);
-                self.exchange.tell(tracked, Outcome::Unavailable, None, self.now);
+                self.service_requests.report_latency(tracked, RequestOutcome::Unavailable, None, self.now);
             }
         }
         delivered
     }
 
     /// What is noted of a request whose latency is told.
-    fn track(&mut self, leg: &Leg, way: Way<'_>, message: &Publish<'_>) -> Option<Arc<Tracked>> {
-        let import = &leg.import;
+    fn track(
+        &mut self,
+        hop: &ServiceHop,
+        path: RequestPath<'_>,
+        message: &Publish<'_>,
+    ) -> Option<Arc<Tracked>> {
+        let import = &hop.import;
         let latency = import.export.latency.as_ref()?;
-        let headers = sampling::sampled(latency.sampling, message.headers(), &mut self.dice)?;
-        let told = if import.share { Told::All } else { Told::Little };
-        let requestor = way.origin.map(|origin| ClientInfo::of(origin.peer, told, &self.exchange.server));
+        let headers = sampling::sampled(latency.sampling, message.headers(), &mut self.random)?;
+        let disclosure = if import.share { Disclosure::All } else { Disclosure::Minimal };
+        let requestor =
+            path.origin.map(|origin| ClientInfo::of(origin.peer, disclosure, &self.service_requests.server));
         let (export, exporter) = (import.export.clone(), import.exporter.clone());
         Some(Arc::new(Tracked { export, exporter, requestor, headers, start: self.now }))
     }
 
     /// What a service is told of who asks.
-    fn info(&self, leg: &Leg, account: &Account, way: Way<'_>) -> ClientInfo {
-        let import = &leg.import;
-        let told = if import.share { Told::All } else { Told::Little };
-        let known = way.last.and_then(|step| Some((step.info.clone()?, step.share)));
-        let (info, shared) = match (known, way.origin) {
+    fn info(&self, hop: &ServiceHop, account: &Account, path: RequestPath<'_>) -> ClientInfo {
+        let import = &hop.import;
+        let disclosure = if import.share { Disclosure::All } else { Disclosure::Minimal };
+        let known = path.last.and_then(|step| Some((step.info.clone()?, step.share)));
+        let (info, shared) = match (known, path.origin) {
             (Some((info, share)), _) => (info.through(&account.name), share),
             (None, Some(origin)) => {
-                let info = ClientInfo::of(origin.peer, told, &self.exchange.server);
+                let info = ClientInfo::of(origin.peer, disclosure, &self.service_requests.server);
                 (info.within(&origin.account.name), import.share)
             }
             (None, None) => (ClientInfo::default(), false),
         };
         if !shared && (import.share || import.tells_server) {
-            info.with_server(&self.exchange.server)
+            info.with_server(&self.service_requests.server)
         } else {
             info
         }
     }
 
     /// An answer of a service goes back to who asked. How many got it.
-    fn answer(&mut self, account: &Arc<Account>, way: Way<'_>, message: &Publish<'_>) -> usize {
-        if self.legs_left == 0 {
+    fn answer(&mut self, account: &Arc<Account>, path: RequestPath<'_>, message: &Publish<'_>) -> usize {
+        if self.hops_left == 0 {
             return 0;
         }
-        self.legs_left -= 1;
+        self.hops_left -= 1;
         if self.is_trace_alone() {
             return self.trace_answer(account, message.subject);
         }
@@ -234,9 +260,10 @@ impl Turn {
         let requester = &pending.requester;
         if let Some(tracked) = &pending.tracked {
             requester.forget_awaited(&pending.reply, message.subject);
-            let responder =
-                way.origin.map(|origin| ClientInfo::of(origin.peer, Told::All, &self.exchange.server));
-            self.exchange.tell(tracked, Outcome::Answered, responder, now);
+            let responder = path
+                .origin
+                .map(|origin| ClientInfo::of(origin.peer, Disclosure::All, &self.service_requests.server));
+            self.service_requests.report_latency(tracked, RequestOutcome::Answered, responder, now);
         }
         let mut mapped = Vec::new();
         let subject = match self.map_in(requester, &pending.reply, &mut mapped) {
@@ -247,7 +274,7 @@ impl Turn {
         // An answer may itself ask for one.
         let opened = message.reply.filter(|reply| !reply.starts_with(ACK_PREFIX)).map(|reply| {
             let threshold = pending.export.as_ref().map_or(THRESHOLD_DEFAULT, |export| export.threshold);
-            self.exchange.open(
+            self.service_requests.open(
                 requester,
                 Pending {
                     requester: account.clone(),
@@ -261,7 +288,7 @@ impl Turn {
         let body = message.framed.get(message.header_bytes.unwrap_or(0)..).unwrap_or_default();
         let traced = self.trace.is_some().then(|| {
             let mut framed =
-                self.trace_crossing(requester, message.subject, subject, false, message.headers().to_vec());
+                self.trace_service(requester, message.subject, subject, false, message.headers().to_vec());
             let header_bytes = framed.len();
             framed.extend_from_slice(body);
             (framed, header_bytes)
@@ -272,11 +299,15 @@ impl Turn {
             None => back,
         };
         // An answer does not go to the service that it comes from.
-        let step =
-            pending.export.as_ref().map(|export| Step { export, before: way.last, info: None, share: false });
-        let way = Way { last: step.as_ref().or(way.last), ..way };
+        let step = pending.export.as_ref().map(|export| PassedService {
+            export,
+            before: path.last,
+            info: None,
+            share: false,
+        });
+        let path = RequestPath { last: step.as_ref().or(path.last), ..path };
         let suspended = self.suspend_trace(false);
-        let delivered = self.pass(requester, Via::Service, way, &back);
+        let delivered = self.pass(requester, Via::Service, path, &back);
         self.resume_trace(suspended);
         if delivered == 0 {
             if !closed {
@@ -300,7 +331,7 @@ impl Turn {
             Mapped::To => &mapped,
             Mapped::Lost => return 0,
         };
-        self.trace_crossing(&pending.requester, from, to, false, Vec::new());
+        self.trace_service(&pending.requester, from, to, false, Vec::new());
         1
     }
 

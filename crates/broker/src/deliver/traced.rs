@@ -3,7 +3,7 @@
 use super::{Origin, Turn};
 use crate::account::Account;
 use crate::peer::Peer;
-use crate::route::{Crossing, Route, Target};
+use crate::route::{MatchedImports, Route, Target};
 use crate::sharing::StreamImport;
 use crate::subscription::{Subscriber, Subscription};
 use crate::trace::{Arrival, DESTINATION, DISABLED, Event, Problem, Trace};
@@ -28,14 +28,14 @@ struct Reached<'a> {
 }
 
 /// An import by which a message crosses, and its subject behind it.
-type Crossed = (Arc<StreamImport>, Box<[u8]>);
+type MatchedStream = (Arc<StreamImport>, Box<[u8]>);
 
 impl<'a> Reached<'a> {
     /// What delivers, in `account` or, by one of `streams`, in another one.
-    fn by(target: &'a Target, account: &Account, streams: &'a [Crossed]) -> Self {
+    fn by(target: &'a Target, account: &Account, streams: &'a [MatchedStream]) -> Self {
         let there = target.subscription.peer().place().account;
         let here = target.subject();
-        let is = |(stream, named): &&Crossed| {
+        let is = |(stream, named): &&MatchedStream| {
             **named == *here && there.as_ref().is_some_and(|there| there.id == stream.importer.id)
         };
         let is_own = there.as_ref().is_none_or(|there| there.id == account.id);
@@ -50,7 +50,7 @@ impl<'a> Reached<'a> {
         here: &'a [u8],
     ) -> Self {
         let filter = subscription.filter();
-        let filter = import.map_or_else(|| filter.into(), |import| import.shown(filter));
+        let filter = import.map_or_else(|| filter.into(), |import| import.filter_in_exporter(filter));
         Self { subscription, target, import, here, filter }
     }
 
@@ -94,7 +94,7 @@ impl Turn {
 
     /// Whether one of so many of a hundred messages is this one.
     pub fn draws(&mut self, percent: u8) -> bool {
-        percent >= 100 || self.dice.next() % 100 < u32::from(percent)
+        percent >= 100 || self.random.next() % 100 < u32::from(percent)
     }
 
     /// Delivers to the targets of a route, and notes it. How many got the message, or would have.
@@ -107,7 +107,7 @@ impl Turn {
         message: &Publish<'_>,
     ) -> usize {
         let Some(mut trace) = self.trace.take() else { return 0 };
-        let streams = Crossing::of(account, message.subject, route.via()).streams;
+        let streams = MatchedImports::of(account, message.subject, route.via()).streams;
         let own = withheld(account, message.subject);
         let others: Vec<_> = streams.iter().map(|(s, here)| withheld(&s.importer, here)).collect();
         let by = |target| Reached::by(target, account, &streams);
@@ -135,7 +135,7 @@ impl Turn {
             delivered += usize::from(self.trace_one(&mut trace, account, reached, origin, message));
         }
         for members in &groups {
-            let start = if members.len() > 1 { self.dice.next() as usize % members.len() } else { 0 };
+            let start = if members.len() > 1 { self.random.next() as usize % members.len() } else { 0 };
             let (before, from) = members.split_at(start);
             let mut order = from.iter().chain(before);
             delivered += usize::from(order.any(|r| self.trace_one(&mut trace, account, r, origin, message)));
@@ -181,7 +181,7 @@ impl Turn {
 
     /// Notes that a message goes into the account of a service, and says in its headers how the trace goes on there:
     /// under a subject that does not tell where it goes, or not at all.
-    pub(super) fn trace_crossing(
+    pub(super) fn trace_service(
         &mut self,
         to: &Account,
         from: &[u8],
@@ -191,7 +191,7 @@ impl Turn {
     ) -> Vec<u8> {
         let Some(trace) = &mut self.trace else { return headers };
         trace.note(Event::Service(to.name.clone(), from.into(), subject.into()));
-        let hidden = format!("_R_.{:06x}.{:08x}", self.dice.next() & 0xff_ffff, self.dice.next());
+        let hidden = format!("_R_.{:06x}.{:08x}", self.random.next() & 0xff_ffff, self.random.next());
         let mut out = Vec::with_capacity(headers.len() + 48);
         header::replace(&mut out, &headers, DESTINATION, if allowed { hidden.as_bytes() } else { DISABLED });
         out

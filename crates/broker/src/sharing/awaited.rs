@@ -1,10 +1,10 @@
 //! Answers that an account waits for and whose latency is told: when nobody listens for one any more, that is told too.
 //!
-//! A loop that takes a subscription out only notes it. [`super::exchange::Exchange`] looks after the answers, some at a
+//! A loop that takes a subscription out only notes it. [`super::service_requests::ServiceRequests`] looks after the answers, some at a
 //! time, so that however many are open, no loop waits for that.
 
-use super::exchange::Exchange;
-use super::latency::{Outcome, Tracked};
+use super::latency::{RequestOutcome, Tracked};
+use super::service_requests::ServiceRequests;
 use crate::account::Account;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -18,7 +18,7 @@ pub(crate) const LOOK_MAX: usize = 1024;
 /// A request that waits.
 #[derive(Debug)]
 pub(crate) struct Awaited {
-    pub exchange: Arc<Exchange>,
+    pub service_requests: Arc<ServiceRequests>,
     /// The subject that leads back, in the exporting account.
     pub subject: Box<[u8]>,
     pub tracked: Arc<Tracked>,
@@ -77,7 +77,12 @@ impl Awaited {
         let owed = exporter.responses(|responses| responses.close(&self.subject)).flatten();
         if owed.is_some() {
             // Without an answer nothing was measured: the time does not matter.
-            self.exchange.tell(&self.tracked, Outcome::InterestLost, None, self.tracked.start);
+            self.service_requests.report_latency(
+                &self.tracked,
+                RequestOutcome::InterestLost,
+                None,
+                self.tracked.start,
+            );
         }
     }
 }

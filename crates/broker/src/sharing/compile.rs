@@ -1,7 +1,7 @@
 //! From claims to what routes are worked out from. Everything that can be wrong was refused before, with its place;
 //! what is wrong all the same (claims that come at run time) is left out, and told.
 
-use super::{Becomes, Mapping, ServiceExport, ServiceImport, StreamImport, THRESHOLD_DEFAULT};
+use super::{Mapping, ServiceExport, ServiceImport, StreamImport, SubjectMap, THRESHOLD_DEFAULT};
 use crate::account::Account;
 use dialtone_config::sharing::{self as claims, ExportKind, Import};
 use dialtone_subject::transform::{TransformError, number_wildcards, unnumber_wildcards};
@@ -50,14 +50,14 @@ pub(super) fn stream(
 ) -> Result<StreamImport, ImportError> {
     let subject = import.subject.as_str();
     let to = claims::stream_subject(subject, prefix, to);
-    let (local, becomes) = if to == subject {
-        (to, Becomes::Same)
+    let (local, subject_map) = if to == subject {
+        (to, SubjectMap::Same)
     } else if is_literal(subject.as_bytes()) {
         let fixed = Literal::parse(&to)?;
-        (to, Becomes::Fixed(fixed))
+        (to, SubjectMap::Fixed(fixed))
     } else {
         let transform = Transform::reversible(subject, &number_wildcards(&to))?;
-        (unnumber_wildcards(&to).0, Becomes::Transformed(transform))
+        (unnumber_wildcards(&to).0, SubjectMap::Transformed(transform))
     };
     Ok(StreamImport {
         subject: Filter::parse(subject)?,
@@ -65,17 +65,17 @@ pub(super) fn stream(
         exporter: exporter.clone(),
         local: Filter::parse(&local)?,
         allow_trace,
-        becomes,
+        subject_map,
     })
 }
 
 /// What `subject` there is called `to` here, `$1` in `to` standing for its first wildcard.
-pub(super) fn service_subjects(subject: &str, to: &str) -> Result<(Filter, Becomes), ImportError> {
+pub(super) fn service_subjects(subject: &str, to: &str) -> Result<(Filter, SubjectMap), ImportError> {
     if to == subject {
-        return Ok((Filter::parse(to)?, Becomes::Same));
+        return Ok((Filter::parse(to)?, SubjectMap::Same));
     }
     if is_literal(subject.as_bytes()) {
-        return Ok((Filter::parse(to)?, Becomes::Fixed(Literal::parse(subject)?)));
+        return Ok((Filter::parse(to)?, SubjectMap::Fixed(Literal::parse(subject)?)));
     }
     // Every wildcard there must come from here: that is checked in the direction in which it is written.
     let numbered = number_wildcards(to);
@@ -85,7 +85,7 @@ pub(super) fn service_subjects(subject: &str, to: &str) -> Result<(Filter, Becom
     let back = subject.split('.').map(|token| if token == "*" { stood.next().unwrap_or("*") } else { token });
     let back = back.collect::<Vec<_>>().join(".");
     let transform = Transform::reversible(&local, &back)?;
-    Ok((Filter::parse(&local)?, Becomes::Transformed(transform)))
+    Ok((Filter::parse(&local)?, SubjectMap::Transformed(transform)))
 }
 
 /// An import of a service.

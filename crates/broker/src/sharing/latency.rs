@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// How a tracked request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// It was answered.
     Answered,
     /// It wanted no answer.
@@ -23,7 +23,7 @@ pub enum Outcome {
     TimedOut,
 }
 
-impl Outcome {
+impl RequestOutcome {
     /// The status, as in HTTP.
     pub fn status(self) -> u16 {
         match self {
@@ -67,7 +67,7 @@ pub struct Metric {
     /// The subject that it is told on.
     pub subject: Literal,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: RequestOutcome,
     /// Who asked.
     pub requestor: Option<ClientInfo>,
     /// Who answered.
@@ -82,7 +82,12 @@ pub struct Metric {
 
 impl Tracked {
     /// What is told when it ended. `None`: the latency is told nowhere.
-    pub fn metric(&self, outcome: Outcome, responder: Option<ClientInfo>, now: Instant) -> Option<Metric> {
+    pub fn metric(
+        &self,
+        outcome: RequestOutcome,
+        responder: Option<ClientInfo>,
+        now: Instant,
+    ) -> Option<Metric> {
         let took =
             if responder.is_some() { now.saturating_duration_since(self.start) } else { Duration::ZERO };
         Some(Metric {

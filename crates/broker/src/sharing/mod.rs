@@ -2,7 +2,7 @@
 //!
 //! [`compile`] makes it from claims, wherever those came from, and `change` puts it in force; [`Sharing`] is the index
 //! that routes are worked out from. [`responses`] holds the answers that services owe, [`requester`] is what a service is
-//! told of who asks; `sampling`, [`latency`] and `awaited` tell how long it takes. [`exchange`] is what the turns of
+//! told of who asks; `sampling`, [`latency`] and `awaited` tell how long it takes. [`service_requests`] is what the turns of
 //! all loops share of this.
 //!
 //! A stream import stands in the account that exports it, since that is where its messages come by; a service import
@@ -11,11 +11,11 @@
 pub(crate) mod awaited;
 mod change;
 pub mod compile;
-pub mod exchange;
 pub mod latency;
 pub mod requester;
 pub mod responses;
 pub(crate) mod sampling;
+pub mod service_requests;
 
 use crate::account::Account;
 use compile::ImportError;
@@ -58,7 +58,7 @@ impl ServiceExport {
 
 /// What becomes of a subject at the border between two accounts.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Becomes {
+pub(crate) enum SubjectMap {
     /// Nothing.
     Same,
     /// Always this.
@@ -67,7 +67,7 @@ pub(crate) enum Becomes {
     Transformed(Transform),
 }
 
-impl Becomes {
+impl SubjectMap {
     fn apply(&self, subject: &[u8]) -> Box<[u8]> {
         match self {
             Self::Same => subject.into(),
@@ -93,7 +93,7 @@ pub struct ServiceImport {
     pub export: Arc<ServiceExport>,
     /// The subject there, as it was imported.
     pub subject: Filter,
-    becomes: Becomes,
+    subject_map: SubjectMap,
     /// The service may know who asks.
     pub share: bool,
     /// It is told which server asks, even if it may not know who: so are the services of the system account.
@@ -110,14 +110,14 @@ impl ServiceImport {
         subject: &str,
         local: &str,
     ) -> Result<Self, ImportError> {
-        let (local, becomes) = compile::service_subjects(subject, local)?;
+        let (local, subject_map) = compile::service_subjects(subject, local)?;
         let (subject, exporter) = (Filter::parse(subject)?, exporter.clone());
-        Ok(Self { local, exporter, export, subject, becomes, share: false, tells_server: false })
+        Ok(Self { local, exporter, export, subject, subject_map, share: false, tells_server: false })
     }
 
     /// The subject in the exporting account.
-    pub fn there(&self, subject: &[u8]) -> Box<[u8]> {
-        self.becomes.apply(subject)
+    pub fn subject_in_exporter(&self, subject: &[u8]) -> Box<[u8]> {
+        self.subject_map.apply(subject)
     }
 
     fn same(&self, other: &Self) -> bool {
@@ -125,7 +125,7 @@ impl ServiceImport {
             && self.subject == other.subject
             && Arc::ptr_eq(&self.exporter, &other.exporter)
             && Arc::ptr_eq(&self.export, &other.export)
-            && self.becomes == other.becomes
+            && self.subject_map == other.subject_map
             && (self.share, self.tells_server) == (other.share, other.tells_server)
     }
 }
@@ -143,25 +143,25 @@ pub struct StreamImport {
     pub local: Filter,
     /// Message traces go on into the importing account.
     pub allow_trace: bool,
-    becomes: Becomes,
+    subject_map: SubjectMap,
 }
 
 impl StreamImport {
     /// The subject in the importing account.
-    pub fn here(&self, subject: &[u8]) -> Box<[u8]> {
-        self.becomes.apply(subject)
+    pub fn subject_in_importer(&self, subject: &[u8]) -> Box<[u8]> {
+        self.subject_map.apply(subject)
     }
 
     fn same(&self, other: &Self) -> bool {
         self.subject == other.subject
             && self.local == other.local
-            && self.becomes == other.becomes
+            && self.subject_map == other.subject_map
             && self.allow_trace == other.allow_trace
             && Arc::ptr_eq(&self.exporter, &other.exporter)
     }
 
     /// What a filter of the importing account asks for, as the exporting account says it.
-    pub(crate) fn shown(&self, filter: &[u8]) -> Box<[u8]> {
+    pub(crate) fn filter_in_exporter(&self, filter: &[u8]) -> Box<[u8]> {
         if set::contains(filter, self.local.as_bytes()) {
             return self.subject.as_bytes().into();
         }
@@ -172,7 +172,7 @@ impl StreamImport {
             .enumerate()
             .map(|(at, token)| if wildcard(&token) { stand_in(at) } else { token.to_vec() })
             .collect();
-        let here = self.becomes.apply(&marked.join(&b'.'));
+        let here = self.subject_map.apply(&marked.join(&b'.'));
         let here: Vec<&[u8]> = set::tokens(&here).collect();
         let asked: Vec<&[u8]> = set::tokens(filter).collect();
         let out = set::tokens(self.subject.as_bytes()).enumerate().map(|(at, token)| {
@@ -214,7 +214,7 @@ pub enum Mapped {
 
 /// One of the things that a mapping may do with a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct MappingOutcome {
     /// With how many of a hundred messages.
     pub percent: u8,
     /// Where they go; `None`: nowhere.
@@ -235,7 +235,7 @@ impl Mapping {
     }
 
     /// All that [`Mapping::choose`] may draw for `subject`.
-    pub(crate) fn outcomes(&self, subject: &[u8]) -> Vec<Outcome> {
+    pub(crate) fn outcomes(&self, subject: &[u8]) -> Vec<MappingOutcome> {
         let mut from = 0;
         let mut outcomes = Vec::with_capacity(self.destinations.len() + 1);
         for (below, transform) in &self.destinations {
@@ -245,10 +245,14 @@ impl Mapping {
                 0
             };
             transform.apply(subject, &mut draw, &mut to);
-            outcomes.push(Outcome { percent: below.saturating_sub(from), to: Some(to.into()), is_drawn });
+            outcomes.push(MappingOutcome {
+                percent: below.saturating_sub(from),
+                to: Some(to.into()),
+                is_drawn,
+            });
             from = *below;
         }
-        outcomes.push(Outcome { percent: 100u8.saturating_sub(from), to: None, is_drawn: false });
+        outcomes.push(MappingOutcome { percent: 100u8.saturating_sub(from), to: None, is_drawn: false });
         outcomes.retain(|outcome| outcome.percent > 0);
         outcomes
     }

@@ -9,14 +9,14 @@ use std::time::Duration;
 pub const HEADER: &[u8] = b"Nats-Request-Info";
 
 /// Knows what services may be told of a connection.
-pub trait Describe: Send + Sync {
+pub trait ConnectionInfoSource: Send + Sync {
     /// What that is, by now.
-    fn card(&self) -> Card;
+    fn connection_info(&self) -> ConnectionInfo;
 }
 
 /// What a connection is, as far as services may be told. No secrets.
 #[derive(Clone, Debug, Default)]
-pub struct Card {
+pub struct ConnectionInfo {
     /// When it came, RFC 3339.
     pub start: String,
     /// Its address.
@@ -89,16 +89,16 @@ fn is_zero(n: &u64) -> bool {
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Disclosure {
     /// Account and round-trip time.
-    Little,
+    Minimal,
     /// Everything.
     All,
 }
 
 impl ClientInfo {
     /// What is told of a peer.
-    pub fn of(peer: &Peer, told: Told, server: &str) -> Self {
+    pub fn of(peer: &Peer, disclosure: Disclosure, server: &str) -> Self {
         let account = peer.place().account;
         let name_of = |account: &Arc<crate::account::Account>| account.name.to_string();
         let little = Self {
@@ -106,23 +106,23 @@ impl ClientInfo {
             rtt: peer.rtt().as_nanos() as u64,
             ..Self::default()
         };
-        match (told, peer.card()) {
-            (Told::Little, _) | (_, None) => little,
-            (Told::All, Some(card)) => Self {
-                start: card.start,
-                host: card.host,
+        match (disclosure, peer.connection_info()) {
+            (Disclosure::Minimal, _) | (_, None) => little,
+            (Disclosure::All, Some(info)) => Self {
+                start: info.start,
+                host: info.host,
                 id: peer.id.0,
-                user: card.user,
-                name: card.name,
-                lang: card.lang,
-                ver: card.version,
+                user: info.user,
+                name: info.name,
+                lang: info.lang,
+                ver: info.version,
                 server: server.to_owned(),
-                jwt: card.jwt,
-                issuer_key: card.issuer_key,
-                name_tag: card.name_tag,
-                tags: card.tags,
-                kind: card.kind,
-                client_type: card.client_type,
+                jwt: info.jwt,
+                issuer_key: info.issuer_key,
+                name_tag: info.name_tag,
+                tags: info.tags,
+                kind: info.kind,
+                client_type: info.client_type,
                 ..little
             },
         }

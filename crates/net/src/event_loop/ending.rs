@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 impl<H: Handler> EventLoop<H> {
     /// A connection called: it wants to be closed, or to read on.
-    pub(super) fn answer(&mut self, link: &Arc<Link>) {
-        let (owner, token) = link.answer();
+    pub(super) fn handle_wake(&mut self, link: &Arc<Link>) {
+        let (owner, token) = link.acknowledge_wake();
         if owner != self.index {
             return;
         }
@@ -23,12 +23,12 @@ impl<H: Handler> EventLoop<H> {
         if !Arc::ptr_eq(&entry.link, link) || !matches!(entry.life, Life::Open) {
             return;
         }
-        let goes_on = self.handler.called(&mut entry.connection);
-        if goes_on || !entry.again {
+        let goes_on = self.handler.woken(&mut entry.connection);
+        if goes_on || !entry.resume_after_pause {
             entry.pause = None;
         }
         if goes_on && !entry.kept.is_empty() {
-            self.take_again(token);
+            self.retry_rest(token);
         }
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
         match self.handler.closing(&entry.connection) {

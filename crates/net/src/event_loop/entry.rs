@@ -90,7 +90,7 @@ pub(super) struct Entry<C> {
     pub(super) read_closed: bool,
     pub(super) pause: Option<Instant>,
     /// When the pause is over, what is left is used before more is read.
-    pub(super) again: bool,
+    pub(super) resume_after_pause: bool,
     pub(super) timer: Option<Instant>,
     /// Tells this connection from an earlier one in the same place.
     pub(super) serial: u32,

@@ -79,7 +79,7 @@ impl Kept {
         self.want = received.want;
         if self.used >= self.bytes.len() {
             self.clear();
-        } else if self.used > 0 && !received.again {
+        } else if self.used > 0 && !received.resume_after_pause {
             // Messages that wait for one another would move all behind them each time.
             self.shrink();
         }
@@ -140,7 +140,7 @@ mod tests {
             out.push(size);
             received.used += size;
         }
-        received.again = received.used < input.len();
+        received.resume_after_pause = received.used < input.len();
         received
     }
 
@@ -165,7 +165,7 @@ mod tests {
                 received
             };
             kept_max = kept_max.max(kept.bytes.capacity());
-            while received.again {
+            while received.resume_after_pause {
                 received = receive(kept.unused(), &mut out, at_once);
                 kept.note(&received);
             }

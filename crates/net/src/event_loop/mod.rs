@@ -209,7 +209,7 @@ impl<H: Handler> EventLoop<H> {
         self.expire();
         self.handler.finish();
         // Calls made by this turn's own work are answered after its bytes are written.
-        self.answer_calls();
+        self.run_commands();
     }
 
     /// How long to wait for events.
@@ -316,8 +316,8 @@ impl<H: Handler> EventLoop<H> {
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
         if entry.pause.is_some_and(|until| until <= now) {
             entry.pause = None;
-            if entry.again && matches!(entry.life, Life::Open) {
-                self.take_again(token);
+            if entry.resume_after_pause && matches!(entry.life, Life::Open) {
+                self.retry_rest(token);
                 self.schedule(token);
             }
             self.list(token);
@@ -351,13 +351,13 @@ impl<H: Handler> EventLoop<H> {
         self.schedule(token);
     }
 
-    fn answer_calls(&mut self) {
+    fn run_commands(&mut self) {
         let mut commands = std::mem::take(&mut self.commands);
         self.inboxes.drain(self.index, &mut commands);
-        let again = !commands.is_empty();
+        let ran_any = !commands.is_empty();
         for command in commands.drain(..) {
             match command {
-                Command::Call(link) => self.answer(&link),
+                Command::Wake(link) => self.handle_wake(&link),
                 Command::Take(arrival) => self.open(arrival),
                 Command::Listen(listener) => self.listen(listener),
                 Command::Unlisten(number) => self.unlisten(number),
@@ -365,11 +365,11 @@ impl<H: Handler> EventLoop<H> {
             }
         }
         self.commands = commands;
-        if again {
+        if ran_any {
             // Opening and closing may have produced bytes, and calls, of their own.
             self.handler.finish();
             if self.has_commands() {
-                self.answer_calls();
+                self.run_commands();
             }
         }
     }

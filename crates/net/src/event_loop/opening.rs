@@ -121,7 +121,7 @@ impl<H: Handler> EventLoop<H> {
             listed: false,
             read_closed: false,
             pause: None,
-            again: false,
+            resume_after_pause: false,
             timer: None,
             serial: self.serial,
         };

@@ -49,7 +49,7 @@ impl<H: Handler> EventLoop<H> {
         let carries = entry.header_until.is_some() || !encrypted;
         let carried = if carries { entry.kept.carried() } else { 0 };
         if !entry.known {
-            entry.known = self.handler.knows(&entry.connection);
+            entry.known = self.handler.is_authenticated(&entry.connection);
         }
         let end = if entry.known { self.buffer.len() } else { carried + UNKNOWN_READ_BYTES };
         let Some(room) = self.buffer.get_mut(carried..end) else { return };
@@ -104,7 +104,7 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// Hands what was left unused to the handler again.
-    pub(super) fn take_again(&mut self, token: usize) {
+    pub(super) fn retry_rest(&mut self, token: usize) {
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
         let received = take_kept(&mut self.handler, entry);
         self.pause(token, received);
@@ -113,7 +113,7 @@ impl<H: Handler> EventLoop<H> {
     fn pause(&mut self, token: usize, received: Received) {
         let Some(entry) = self.entry(token) else { return };
         entry.pause = received.pause;
-        entry.again = received.again;
+        entry.resume_after_pause = received.resume_after_pause;
         let serial = entry.serial;
         if let Some(until) = received.pause {
             self.timers.push(Reverse((until, token, serial)));
@@ -178,7 +178,7 @@ impl<H: Handler> EventLoop<H> {
                     entry.kept.append(plain);
                     let received = take_kept(&mut self.handler, entry);
                     pause.pause = pause.pause.max(received.pause);
-                    pause.again |= received.again;
+                    pause.resume_after_pause |= received.resume_after_pause;
                 }
                 Ok(Decrypted::NeedsMore) => {
                     let failed = flushed.is_err_and(|e| e.kind() != io::ErrorKind::WouldBlock);

@@ -33,7 +33,7 @@ impl Client {
         let session = self.session.clone();
         let taken = self.shared.verifier.take_certificate(&self.shared, &self.session, move |shared| {
             session.put_judgement(check.check(&shown, &shared.peer_cache, clock::now()));
-            Peer::call_owner(&session.peer);
+            Peer::wake_owner(&session.peer);
         });
         if let Err(cause) = taken {
             self.session.put_judgement(Judgement::not_asked(&format!("OCSP has no threads: {cause}")));

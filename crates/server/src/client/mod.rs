@@ -342,7 +342,7 @@ impl Client {
     }
 
     /// Another thread has something for it. True if it may go on after a check.
-    pub fn called(&mut self, turn: &mut Turn) -> bool {
+    pub fn woken(&mut self, turn: &mut Turn) -> bool {
         let was_delayed = self.is_delayed();
         if was_delayed && self.generation != self.shared.generation() {
             self.renew(turn.now());

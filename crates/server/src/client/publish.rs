@@ -110,7 +110,7 @@ impl Client {
         {
             let mut headers = Vec::with_capacity(48 + message.subject.len());
             header::no_responders(&mut headers, message.subject);
-            turn.tell_requester(origin, reply, &headers);
+            turn.send_status(origin, reply, &headers);
         }
     }
 
@@ -177,7 +177,7 @@ impl Client {
         {
             let mut headers = Vec::with_capacity(256);
             header::denied(&mut headers, why, message.subject);
-            turn.tell_requester(origin, reply, &headers);
+            turn.send_status(origin, reply, &headers);
         }
     }
 

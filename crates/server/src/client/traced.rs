@@ -5,7 +5,7 @@ use crate::system::{self, Ingress};
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission;
-use dialtone_broker::trace::{DESTINATION, DISABLED, Trace, Wish};
+use dialtone_broker::trace::{DESTINATION, DISABLED, Trace, TraceRequest};
 use dialtone_subject::is_valid_literal;
 use dialtone_wire::client::Publish;
 use dialtone_wire::header::{self, Denial};
@@ -17,17 +17,17 @@ impl Client {
     #[cold]
     pub(super) fn publish_traced(&mut self, message: Publish<'_>, turn: &mut Turn) {
         let Some(account) = self.place.account.clone() else { return };
-        let wish = Wish::read(message.headers());
-        let rule = account.trace_rule().filter(|_| wish.destination.is_none() && wish.sampled);
-        let destination = match (wish.destination, &rule) {
+        let request = TraceRequest::read(message.headers());
+        let rule = account.trace_rule().filter(|_| request.destination.is_none() && request.sampled);
+        let destination = match (request.destination, &rule) {
             (Some(DISABLED) | None, None) => return self.publish_untraced(message, turn),
             (Some(destination), _) => destination,
             (None, Some(rule)) if turn.draws(rule.percent) => rule.destination.as_bytes(),
             (None, Some(_)) => return self.publish_untraced(message, turn),
         };
-        if wish.forged {
+        if request.forged {
             // Only servers say whose trace it is.
-            return if wish.only { self.say_ok(turn) } else { self.publish_without_trace(message, turn) };
+            return if request.only { self.say_ok(turn) } else { self.publish_without_trace(message, turn) };
         }
         let permissions = self.place.permissions.as_deref();
         let Ok(authorized) = permission::trace(&self.session.peer, permissions, destination) else {
@@ -37,9 +37,9 @@ impl Client {
         };
         if !is_valid_literal(destination) {
             // Nothing can be told there.
-            return if wish.only { self.say_ok(turn) } else { self.publish_untraced(message, turn) };
+            return if request.only { self.say_ok(turn) } else { self.publish_untraced(message, turn) };
         }
-        turn.begin_trace(Trace::new(&authorized, wish.only, account.id, SystemTime::now));
+        turn.begin_trace(Trace::new(&authorized, request.only, account.id, SystemTime::now));
         let ingress = self.ingress(account, &message);
         self.publish_untraced(message, turn);
         if let Some(trace) = turn.end_trace() {
@@ -51,13 +51,14 @@ impl Client {
     #[cold]
     pub(super) fn trace_oversized(&self, input: &[u8]) {
         let Some((account, message)) = self.place.account.clone().zip(oversized(input)) else { return };
-        let wish = Wish::read(message.headers);
-        let Some(destination) = wish.destination.filter(|to| !wish.forged && is_valid_literal(to)) else {
+        let request = TraceRequest::read(message.headers);
+        let Some(destination) = request.destination.filter(|to| !request.forged && is_valid_literal(to))
+        else {
             return;
         };
         let permissions = self.place.permissions.as_deref();
         let Ok(authorized) = permission::trace(&self.session.peer, permissions, destination) else { return };
-        let mut trace = Trace::new(&authorized, wish.only, account.id, SystemTime::now);
+        let mut trace = Trace::new(&authorized, request.only, account.id, SystemTime::now);
         trace.error = Some("maximum payload exceeded".into());
         let ingress = Ingress {
             came: SystemTime::now(),

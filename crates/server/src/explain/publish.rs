@@ -5,7 +5,7 @@ use super::report::{Kind, Question, Report, Step, Verdict, What};
 use super::surroundings::{Surroundings, place, text};
 use super::users::Users;
 use dialtone_broker::account::Account;
-use dialtone_broker::explain::{self, Chance, Place, Request, Then};
+use dialtone_broker::explain::{self, Chance, Disposition, Place, Request};
 use dialtone_broker::sharing::responses;
 use std::sync::Arc;
 
@@ -35,7 +35,9 @@ pub(super) fn report(
     let is_wanted =
         |place: &&(Arc<Account>, bool)| other.as_ref().is_none_or(|other| Arc::ptr_eq(other, &place.0));
     let comes_there = reached.iter().filter(is_wanted).any(|(_, may_be_had)| *may_be_had);
-    let denied = chances.iter().all(|chance| matches!(chance.then, Then::Denied(..) | Then::Reserved(_)));
+    let denied = chances
+        .iter()
+        .all(|chance| matches!(chance.then, Disposition::Denied(..) | Disposition::Reserved(_)));
     let verdict = match (denied, comes_there) {
         (true, _) => Verdict::Refused,
         (false, true) => Verdict::Path,
@@ -44,7 +46,7 @@ pub(super) fn report(
     if !denied {
         let arrived: Vec<&str> = explain::places(&chances).iter().map(|p| &*p.account.name).collect();
         let subjects = chances.iter().filter_map(|chance| match &chance.then {
-            Then::Arrives(place) => Some(text(&place.subject)),
+            Disposition::Arrives(place) => Some(text(&place.subject)),
             _ => None,
         });
         for subject in subjects {
@@ -135,24 +137,24 @@ impl Way<'_> {
                 }
             }
             match &chance.then {
-                Then::Lost => {
+                Disposition::Lost => {
                     self.step(
                         inner,
                         What::Stops { why: "the mapping loses it, on purpose".into(), at: None },
                     );
                 }
-                Then::Denied(subject, publishing) => {
+                Disposition::Denied(subject, publishing) => {
                     let subject = text(subject);
                     let at = At { subject: &subject, ..inner };
                     self.step(at, self.users.publish(publishing));
                 }
-                Then::Reserved(subject) => {
+                Disposition::Reserved(subject) => {
                     let subject = text(subject);
                     let at = At { subject: &subject, ..inner };
                     let why = "servers keep subjects that begin so for themselves".into();
                     self.step(at, What::Stops { why, at: None });
                 }
-                Then::Arrives(place) => self.place(inner, place),
+                Disposition::Arrives(place) => self.place(inner, place),
             }
         }
     }

@@ -26,7 +26,7 @@ use crate::share::{Lane, LaneFigures, Share};
 use crate::shared::Shared;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::{Origin, Turn};
-use dialtone_broker::peer::{Attention, ClientId, Peer, Place};
+use dialtone_broker::peer::{ClientId, Peer, Place, Wake};
 use dialtone_broker::permission;
 use dialtone_broker::stats::Counters;
 use dialtone_broker::subscription::Subscription;
@@ -123,8 +123,8 @@ pub struct Internal {
 /// Nobody needs to be called: the sink takes everything at once.
 struct Unheard;
 
-impl Attention for Unheard {
-    fn call(&self) {}
+impl Wake for Unheard {
+    fn wake(&self) {}
 }
 
 impl Default for Internal {

@@ -16,7 +16,7 @@ pub struct Publisher {
 
 impl Publisher {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let turn = Turn::new(rand::random(), Instant::now()).of(&shared.exchange);
+        let turn = Turn::new(rand::random(), Instant::now()).with_service_requests(&shared.service_requests);
         Self { shared, turn }
     }
 

@@ -15,8 +15,8 @@ pub(crate) fn link_invalid(shared: &Shared, turn: &mut Turn, link: &[u8], peer: 
         return;
     }
     let mut event = about::event("ocsp_peer_link_invalid", SystemTime::now());
-    event.insert("link".into(), card(link));
-    event.insert("peer".into(), card(peer));
+    event.insert("link".into(), connection_info(link));
+    event.insert("peer".into(), connection_info(peer));
     event.insert("server".into(), about::server(shared));
     event.insert("reason".into(), reason.into());
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.LINK.INVALID", shared.identity.id);
@@ -30,14 +30,14 @@ pub(crate) fn certificate_rejected(shared: &Shared, turn: &mut Turn, peer: &[u8]
     }
     let mut event = about::event("ocsp_peer_reject", SystemTime::now());
     event.insert("kind".into(), "Client".into());
-    event.insert("peer".into(), card(peer));
+    event.insert("peer".into(), connection_info(peer));
     event.insert("server".into(), about::server(shared));
     event.insert("reason".into(), "client not OCSP valid".into());
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.CONN.REJECT", shared.identity.id);
     tell(shared, turn, &subject, &event.into());
 }
 
-fn card(der: &[u8]) -> Value {
+fn connection_info(der: &[u8]) -> Value {
     let (subject, issuer) = certificate::parties(der).unwrap_or_default();
     json!({
         "subject": subject,

@@ -8,7 +8,7 @@ use crate::registry::{Introduction, Session};
 use crate::shared::Shared;
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::deliver::Turn;
-use dialtone_broker::sharing::requester::Describe as _;
+use dialtone_broker::sharing::requester::ConnectionInfoSource as _;
 use dialtone_wire::CloseReason;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -208,7 +208,7 @@ fn client(shared: &Shared, session: &Session, who: &Introduction, stop: Option<S
         }
         set("stop", stamp(stop).into());
     }
-    let card = session.card();
+    let card = session.connection_info();
     if !card.jwt.is_empty() {
         set("jwt", card.jwt.into());
     }

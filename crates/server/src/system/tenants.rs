@@ -71,7 +71,7 @@ impl Asker {
         let id = self.0.get("id").and_then(Value::as_u64)?;
         let session = publisher.shared.registry.find(ClientId(id))?;
         let account = session.peer.place().account?;
-        let here = *publisher.shared.exchange.server == *self.text("server");
+        let here = *publisher.shared.service_requests.server == *self.text("server");
         (here && *account.name == *self.text("acc")).then_some(session)
     }
 }

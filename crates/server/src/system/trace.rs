@@ -109,7 +109,7 @@ fn described(at: SystemTime, what: &Event) -> Option<Value> {
 }
 
 fn egress(arrival: &Arrival) -> Vec<(&'static str, Value)> {
-    let name = arrival.peer.card().map(|card| card.name).filter(|name| !name.is_empty());
+    let name = arrival.peer.connection_info().map(|card| card.name).filter(|name| !name.is_empty());
     let mut out: Vec<(&str, Value)> = vec![("kind", CLIENT_KIND.into()), ("cid", arrival.peer.id.0.into())];
     out.extend(name.map(|name| ("name", name.into())));
     out.extend(arrival.account.as_deref().map(|account| ("acc", account.into())));

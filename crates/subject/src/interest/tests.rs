@@ -5,15 +5,15 @@ use proptest::prelude::*;
 use std::rc::Rc;
 
 #[derive(Clone, Debug)]
-pub(super) struct Wish(Rc<(String, Option<String>)>);
+pub(super) struct TestEntry(Rc<(String, Option<String>)>);
 
-impl Wish {
+impl TestEntry {
     pub(super) fn plain(filter: &str) -> Self {
         Self(Rc::new((filter.to_owned(), None)))
     }
 }
 
-impl Entry for Wish {
+impl Entry for TestEntry {
     fn filter(&self) -> &[u8] {
         self.0.0.as_bytes()
     }
@@ -30,7 +30,7 @@ fn token() -> impl Strategy<Value = String> {
     prop_oneof![3 => "[a-j]", 2 => Just("*".to_owned())]
 }
 
-fn wish() -> impl Strategy<Value = (String, Option<String>)> {
+fn test_entry() -> impl Strategy<Value = (String, Option<String>)> {
     let filter = (proptest::collection::vec(token(), 1..4), any::<bool>())
         .prop_map(|(tokens, tail)| if tail { tokens.join(".") + ".>" } else { tokens.join(".") });
     (filter, proptest::option::of("[q-s]"))
@@ -41,8 +41,8 @@ fn subject() -> impl Strategy<Value = String> {
 }
 
 /// How entries are told apart in a comparison: by address, grouped as routing sees them.
-fn shape(plain: &[Wish], groups: Vec<Vec<Wish>>) -> (Vec<usize>, Vec<Vec<usize>>) {
-    let ids = |entries: &[Wish]| {
+fn shape(plain: &[TestEntry], groups: Vec<Vec<TestEntry>>) -> (Vec<usize>, Vec<Vec<usize>>) {
+    let ids = |entries: &[TestEntry]| {
         let mut ids: Vec<_> = entries.iter().map(|e| Rc::as_ptr(&e.0) as usize).collect();
         ids.sort_unstable();
         ids
@@ -55,29 +55,29 @@ fn shape(plain: &[Wish], groups: Vec<Vec<Wish>>) -> (Vec<usize>, Vec<Vec<usize>>
 proptest! {
     #[test]
     fn it_finds_what_the_naive_matcher_finds(
-        steps in proptest::collection::vec((wish(), any::<prop::sample::Index>(), 0..3), 1..120),
+        steps in proptest::collection::vec((test_entry(), any::<prop::sample::Index>(), 0..3), 1..120),
         subjects in proptest::collection::vec(subject(), 1..12),
     ) {
         let mut index = Interest::default();
-        let mut model: Vec<Wish> = Vec::new();
+        let mut model: Vec<TestEntry> = Vec::new();
         let mut found = Matches::default();
         for ((filter, queue), pick, action) in steps {
             if action > 0 || model.is_empty() {
-                let wish = Wish(Rc::new((filter, queue)));
-                model.push(wish.clone());
-                index.insert(wish);
+                let test_entry = TestEntry(Rc::new((filter, queue)));
+                model.push(test_entry.clone());
+                index.insert(test_entry);
             } else {
-                let wish = model.swap_remove(pick.index(model.len()));
-                prop_assert!(index.remove(&wish));
-                prop_assert!(!index.remove(&wish));
+                let test_entry = model.swap_remove(pick.index(model.len()));
+                prop_assert!(index.remove(&test_entry));
+                prop_assert!(!index.remove(&test_entry));
             }
             prop_assert_eq!(index.len(), model.len());
         }
         prop_assert_eq!(index.iter().count(), model.len());
         for subject in &subjects {
-            let expected: Vec<&Wish> =
+            let expected: Vec<&TestEntry> =
                 model.iter().filter(|w| crate::naive::matches(w.filter(), subject.as_bytes())).collect();
-            let plain: Vec<Wish> = expected.iter().filter(|w| w.queue().is_none()).map(|w| (*w).clone()).collect();
+            let plain: Vec<TestEntry> = expected.iter().filter(|w| w.queue().is_none()).map(|w| (*w).clone()).collect();
             let groups = ["q", "r", "s"].map(|q| {
                 let members = expected.iter().filter(|w| w.queue() == Some(q.as_bytes()));
                 members.map(|w| (*w).clone()).collect::<Vec<_>>()
@@ -86,13 +86,13 @@ proptest! {
             found.clear();
             index.matches(subject.as_bytes(), &mut found);
             prop_assert_eq!(
-                shape(&found.plain, found.groups().map(<[Wish]>::to_vec).collect()),
+                shape(&found.plain, found.groups().map(<[TestEntry]>::to_vec).collect()),
                 shape(&plain, groups)
             );
             prop_assert_eq!(index.has_interest(subject.as_bytes()), !expected.is_empty());
         }
-        for wish in &model {
-            prop_assert!(index.remove(wish));
+        for test_entry in &model {
+            prop_assert!(index.remove(test_entry));
         }
         prop_assert!(index.is_empty() && index.iter().next().is_none());
     }
@@ -102,8 +102,8 @@ proptest! {
 fn a_long_subject_against_many_stars_is_walked_once() {
     let mut index = Interest::default();
     for depth in 1..200 {
-        index.insert(Wish(Rc::new((vec!["*"; depth].join("."), None))));
-        index.insert(Wish(Rc::new((vec!["a"; depth].join(".") + ".*", None))));
+        index.insert(TestEntry(Rc::new((vec!["*"; depth].join("."), None))));
+        index.insert(TestEntry(Rc::new((vec!["a"; depth].join(".") + ".*", None))));
     }
     let mut found = Matches::default();
     index.matches(vec!["a"; 150].join(".").as_bytes(), &mut found);

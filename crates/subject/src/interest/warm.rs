@@ -43,7 +43,7 @@ pub(super) fn touch<E: Entry>(entry: &E) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::Wish;
+    use super::super::tests::TestEntry;
     use super::*;
 
     /// Whatever is asked, however much of it: reading ahead ends, and the index answers as before.
@@ -51,7 +51,7 @@ mod tests {
     fn any_subjects_can_be_read_ahead() {
         let mut interest = Interest::default();
         for filter in ["a.b", "a.*", "a.*.c", "a.>", ">", "*", "a.b.c.d.e.f.g.h.i.j.*"] {
-            interest.insert(Wish::plain(filter));
+            interest.insert(TestEntry::plain(filter));
         }
         let odd: Vec<&[u8]> =
             vec![b"a.b", b"", b".", b"a..b", b"a.b.", b"x", b"a.b.c.d.e.f.g.h.i.j.k", b"a.x.c"];

@@ -2,7 +2,7 @@
 //! how long they take.
 
 use super::awaited::Awaited;
-use super::latency::{Metric, Outcome, Tracked};
+use super::latency::{Metric, RequestOutcome, Tracked};
 use super::requester::ClientInfo;
 use super::responses::Pending;
 use crate::account::Account;
@@ -14,7 +14,7 @@ type Collector = Box<dyn Fn(Metric) + Send + Sync>;
 
 /// One a server.
 #[derive(Default)]
-pub struct Exchange {
+pub struct ServiceRequests {
     /// The server's name, for services that may know.
     pub server: Box<str>,
     owing: Mutex<Vec<Arc<Account>>>,
@@ -23,22 +23,22 @@ pub struct Exchange {
     collector: OnceLock<Collector>,
 }
 
-impl Exchange {
+impl ServiceRequests {
     /// For the server with this name.
     pub fn new(server: &str) -> Arc<Self> {
         Arc::new(Self { server: server.into(), ..Self::default() })
     }
 
     /// Says who is told how long services take; it must not block. Said once.
-    pub fn collect(&self, collector: impl Fn(Metric) + Send + Sync + 'static) {
+    pub fn set_collector(&self, collector: impl Fn(Metric) + Send + Sync + 'static) {
         let _ = self.collector.set(Box::new(collector));
     }
 
     /// Tells how a request ended.
-    pub(crate) fn tell(
+    pub(crate) fn report_latency(
         &self,
         tracked: &Tracked,
-        outcome: Outcome,
+        outcome: RequestOutcome,
         responder: Option<ClientInfo>,
         now: Instant,
     ) {
@@ -84,7 +84,7 @@ impl Exchange {
             for (pending, subject) in &late {
                 if let Some(tracked) = &pending.tracked {
                     pending.requester.forget_awaited(&pending.reply, subject);
-                    self.tell(tracked, Outcome::TimedOut, None, now);
+                    self.report_latency(tracked, RequestOutcome::TimedOut, None, now);
                 }
             }
             if late.is_empty() || !owes {
@@ -94,9 +94,9 @@ impl Exchange {
     }
 }
 
-impl std::fmt::Debug for Exchange {
+impl std::fmt::Debug for ServiceRequests {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Exchange").field("server", &self.server).finish_non_exhaustive()
+        f.debug_struct("ServiceRequests").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
@@ -114,10 +114,10 @@ mod tests {
     #[test]
     fn answers_that_are_waited_for_are_looked_after_in_parts() {
         let now = Instant::now();
-        let exchange = Exchange::new("s");
+        let service_requests = ServiceRequests::new("s");
         let outcomes: Arc<Mutex<Vec<u16>>> = Arc::default();
         let told = outcomes.clone();
-        exchange.collect(move |metric| told.lock().push(metric.outcome.status()));
+        service_requests.set_collector(move |metric| told.lock().push(metric.outcome.status()));
         let (asks, answers) = (Account::new(AccountId(1), "asks"), Account::new(AccountId(2), "answers"));
         let latency = dialtone_config::sharing::Latency {
             subject: Literal::parse("l").expect("valid"),
@@ -145,18 +145,22 @@ mod tests {
                 tracked: Some(tracked.clone()),
                 until: now + Duration::from_secs(60),
             };
-            let subject = exchange.open(&answers, pending);
-            exchange.await_answer(&asks, b"same", Awaited { exchange: exchange.clone(), subject, tracked });
+            let subject = service_requests.open(&answers, pending);
+            service_requests.await_answer(
+                &asks,
+                b"same",
+                Awaited { service_requests: service_requests.clone(), subject, tracked },
+            );
         }
-        exchange.expire(now);
+        service_requests.expire(now);
         assert_eq!(outcomes.lock().len(), 0, "no subscription has ended");
         asks.remove_all(&[]);
         assert_eq!(outcomes.lock().len(), 0, "not by whoever ends one");
         for expected in [LOOK_MAX, 2 * LOOK_MAX, all, all] {
-            exchange.expire(now);
+            service_requests.expire(now);
             assert_eq!(outcomes.lock().len(), expected);
         }
-        assert!(outcomes.lock().iter().all(|status| *status == Outcome::InterestLost.status()));
-        assert!(answers.owed().is_empty() && exchange.awaiting.lock().is_empty());
+        assert!(outcomes.lock().iter().all(|status| *status == RequestOutcome::InterestLost.status()));
+        assert!(answers.owed().is_empty() && service_requests.awaiting.lock().is_empty());
     }
 }
