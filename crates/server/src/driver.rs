@@ -36,9 +36,31 @@ impl Driver {
         let turn = Turn::new(seed, Instant::now()).with_service_requests(&shared.service_requests);
         Self { shared, turn, stalls }
     }
-}
 
-impl Driver {
+    /// A client that has just connected. Its bytes go to `sink`; `wake` wakes this loop for it.
+    pub(crate) fn admit(
+        &mut self,
+        way: Way,
+        remote: Option<SocketAddr>,
+        sink: Arc<dyn Sink>,
+        wake: Box<dyn Wake>,
+    ) -> Box<Client> {
+        let registry = &self.shared.registry;
+        let peer = Peer::new(
+            ClientId(self.shared.next_client()),
+            registry.take_slot(),
+            self.shared.counters.clone(),
+            sink,
+            wake,
+            self.shared.policy().options.limits.pending_bytes_max,
+        );
+        let session = Arc::new(Session::new(peer, way, remote, self.turn.now()));
+        let described: Weak<Session> = Arc::downgrade(&session);
+        session.peer.set_info_source(described);
+        registry.insert(session.clone());
+        Box::new(Client::new(self.shared.clone(), session, &mut self.turn))
+    }
+
     #[cold]
     fn switch_tracing(&mut self) {
         let shared = self.shared.clone();
@@ -91,25 +113,14 @@ impl Handler for Driver {
 
     fn open(&mut self, accepted: Accepted) -> Option<(Self::Connection, Transport)> {
         let policy = self.shared.policy();
-        let registry = &self.shared.registry;
         let way = match accepted.remote {
             Some(_) => Way::Network,
             None if accepted.listener == IN_PROCESS => Way::InProcess,
             None => Way::Unix,
         };
-        let peer = Peer::new(
-            ClientId(self.shared.next_client()),
-            registry.take_slot(),
-            self.shared.counters.clone(),
-            Arc::new(LinkSink(accepted.link.clone())),
-            Box::new(LinkWake(Arc::downgrade(&accepted.link))),
-            policy.options.limits.pending_bytes_max,
-        );
-        let session = Arc::new(Session::new(peer, way, accepted.remote, self.turn.now()));
-        let described: Weak<Session> = Arc::downgrade(&session);
-        session.peer.set_info_source(described);
-        registry.insert(session.clone());
-        let mut client = Box::new(Client::new(self.shared.clone(), session, &mut self.turn));
+        let wake = LinkWake(Arc::downgrade(&accepted.link));
+        let sink = LinkSink(accepted.link.clone());
+        let mut client = self.admit(way, accepted.remote, Arc::new(sink), Box::new(wake));
         let transport = match &policy.tls {
             // The others do not leave the machine.
             Some(tls) if way == Way::Network => {

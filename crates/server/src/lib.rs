@@ -24,6 +24,8 @@ mod review;
 pub mod share;
 pub mod shared;
 mod sharing;
+#[cfg(test)]
+mod simulated;
 pub(crate) mod system;
 mod tls;
 pub mod tokens;

@@ -10,7 +10,7 @@ use dialtone_wire::client::encode;
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::time::{Duration, Instant};
 
-/// The first PING comes early, to measure the round trip. The official server's figure.
+/// The first PING comes early after CONNECT, to measure the round trip. The official server's figure.
 const FIRST_PING: Duration = Duration::from_secs(2);
 /// After this time the round trip is measured again, though the client is active.
 const RTT_INTERVAL: Duration = Duration::from_secs(3600);
@@ -28,11 +28,15 @@ pub(super) struct Alive {
 }
 
 impl Alive {
-    /// `number` spreads the first PINGs of clients that came together over a fifth of the time.
-    pub(super) fn new(now: Instant, limits: &options::Limits, number: u64) -> Self {
+    pub(super) fn new(now: Instant, limits: &options::Limits) -> Self {
+        let next_ping = Some(now + limits.ping_interval);
+        Self { heard: now, next_ping, asked: None, measured: false, pings_out: 0 }
+    }
+
+    /// CONNECT has come: the first PING is due soon. `number` spreads those of clients that came together over a fifth of the time.
+    pub(super) fn connected(&mut self, now: Instant, limits: &options::Limits, number: u64) {
         let spread = FIRST_PING / 5 * (number % 16) as u32 / 16;
-        let first = (FIRST_PING + spread).min(limits.ping_interval);
-        Self { heard: now, next_ping: Some(now + first), asked: None, measured: false, pings_out: 0 }
+        self.next_ping = Some(now + (FIRST_PING + spread).min(limits.ping_interval));
     }
 
     /// A TLS handshake comes first.

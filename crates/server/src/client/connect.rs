@@ -305,6 +305,9 @@ impl Client {
             );
         }
         self.adopt(&connect);
+        if !self.manner.introduced {
+            self.alive.connected(turn.now(), &self.policy.options.limits, self.session.peer.id.0);
+        }
         self.manner.introduced = true;
         self.say_ok(turn);
     }

@@ -165,7 +165,7 @@ impl Client {
             payload_bytes_max: policy.options.limits.payload_bytes_max,
             headers: false,
         };
-        let alive = alive::Alive::new(now, &policy.options.limits, session.peer.id.0);
+        let alive = alive::Alive::new(now, &policy.options.limits);
         let nonce = Self::make_nonce(policy.authenticator.nonce_required());
         let traced = shared.log.is_on(Level::Trace);
         let mut client = Self {
@@ -262,7 +262,7 @@ impl Client {
                 secured.version, secured.cipher_suite
             ),
         );
-        self.alive = alive::Alive::new(turn.now(), &self.policy.options.limits, self.peer().id.0);
+        self.alive = alive::Alive::new(turn.now(), &self.policy.options.limits);
         // Set once: a connection has one handshake.
         let _ = self.session.secured.set(secured);
         let pinned = self.policy.tls.as_ref().is_none_or(|tls| tls.is_pinned(certificate.as_deref()));

@@ -1,0 +1,137 @@
+//! A server and its clients in simulated time, without sockets: what drives the state machine of clients in tests.
+//!
+//! Each event loop is a process of its own, as each is a thread of its own in a server, and delivers into the connections of the others.
+
+mod event_loop;
+mod player;
+mod tests;
+
+use crate::driver::Driver;
+use crate::log::Logger;
+use crate::policy::{Identity, Policy};
+use crate::shared::Shared;
+use crate::tokens::resolver::Resolver;
+use dialtone_identity::callout::Keys;
+use dialtone_identity::nkey::{Kind, Seed};
+use dialtone_net::Threads;
+use dialtone_sim::link::{Conditions, End};
+use dialtone_sim::network::Network;
+use dialtone_sim::process::Process;
+use event_loop::EventLoop;
+use player::Player;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What takes part.
+enum Actor {
+    EventLoop(Box<EventLoop>),
+    Player(Player),
+}
+
+/// Says the same of both kinds of actors.
+macro_rules! either {
+    ($actor:expr, $part:ident => $result:expr) => {
+        match $actor {
+            Actor::EventLoop($part) => $result,
+            Actor::Player($part) => $result,
+        }
+    };
+}
+
+impl Process for Actor {
+    fn opened(&mut self, now: Duration, end: End) {
+        either!(self, part => part.opened(now, end));
+    }
+
+    fn received(&mut self, now: Duration, end: usize, bytes: &[u8]) {
+        either!(self, part => part.received(now, end, bytes));
+    }
+
+    fn writable(&mut self, now: Duration, end: usize) {
+        either!(self, part => part.writable(now, end));
+    }
+
+    fn closed(&mut self, now: Duration, end: usize) {
+        either!(self, part => part.closed(now, end));
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        either!(self, part => part.deadline())
+    }
+
+    fn expire(&mut self, now: Duration) {
+        either!(self, part => part.expire(now));
+    }
+
+    fn is_called(&self) -> bool {
+        either!(self, part => part.is_called())
+    }
+
+    fn called(&mut self, now: Duration) {
+        either!(self, part => part.called(now));
+    }
+}
+
+/// A server with some event loops, and the network that it is in.
+struct World {
+    network: Network<Actor>,
+    loops: usize,
+}
+
+impl World {
+    /// A server with this configuration. The seed decides all that is random.
+    fn new(seed: u64, config: &str, loops: usize) -> Self {
+        let mut no_files = |path: &std::path::Path| Err(std::io::Error::other(path.display().to_string()));
+        let options =
+            dialtone_config::load_text(config, "t.conf", &mut no_files, &|_| None).expect("options");
+        let log = Logger::silent();
+        let keys = Keys {
+            seed: Seed::from_bytes(Kind::Server, [1; 32]),
+            curve: Seed::from_bytes(Kind::Curve, [2; 32]),
+        };
+        let (id, xkey) = (keys.seed.public().to_string(), keys.curve.public().to_string());
+        let identity = Identity { id, xkey, keys: Arc::new(keys), name: "simulated".into(), port: 4222 };
+        let policy = Policy::new(options, &identity).expect("policy");
+        let resolver =
+            Resolver::new(&policy.options, policy.authenticator.operators(), &log).expect("resolver");
+        let shared = Shared::new(identity, policy, log, Threads::default(), resolver);
+        let (mut network, began) = (Network::new(seed), Instant::now());
+        for index in 0..loops {
+            let driver = Driver::new(shared.clone(), index);
+            network.add(Actor::EventLoop(Box::new(EventLoop::new(driver, began))));
+        }
+        Self { network, loops }
+    }
+
+    /// A client of one of the loops, which sends `CONNECT` with these fields, and its link.
+    fn player(&mut self, connect: &str, conditions: Conditions) -> (usize, usize) {
+        let number = self.network.add(Actor::Player(Player::default()));
+        let event_loop = self.network.random().below(self.loops);
+        let link = self.network.connect(number, event_loop, conditions);
+        self.send(number, format!("CONNECT {connect}\r\n").as_bytes());
+        (number, link)
+    }
+
+    fn at(&mut self, player: usize) -> &mut Player {
+        match self.network.process(player) {
+            Some(Actor::Player(player)) => player,
+            _ => panic!("{player} is no player"),
+        }
+    }
+
+    fn send(&mut self, player: usize, bytes: &[u8]) {
+        self.at(player).send(bytes);
+        self.network.settle();
+    }
+
+    /// Lets this much time pass.
+    fn pass(&mut self, time: Duration) {
+        self.network.run_until(self.network.now() + time);
+    }
+
+    /// What a player got of the protocol so far, INFO aside.
+    fn got(&mut self, player: usize) -> String {
+        let got = String::from_utf8_lossy(&self.at(player).got).into_owned();
+        got.split_inclusive("\r\n").filter(|line| !line.starts_with("INFO ")).collect()
+    }
+}
