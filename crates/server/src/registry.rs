@@ -200,8 +200,10 @@ impl Session {
         }
     }
 
-    /// The key that issued its token. With an NKey of the configuration the official server tells the account.
+    /// The key that issued the token that it is in with. With an NKey of the configuration the official server tells the
+    /// account.
     pub fn issuer_key(&self) -> Option<String> {
+        self.user()?;
         match self.claimed() {
             Some(claimed) => Some(claimed.token.issuer.to_string()),
             None => self.known().filter(|known| known.by_nkey).map(|known| known.account.to_string()),

@@ -237,7 +237,7 @@ pub(crate) fn end(
         let refused = session.clone();
         shared.internal.report(&account.clone(), 0, move |desk| {
             let (shared, turn) = desk.parts();
-            system::refused(shared, turn, &refused, &account);
+            system::refused(shared, turn, &refused, &account, reason);
         });
     }
     if let Some(error) = error {

@@ -38,7 +38,7 @@ impl std::fmt::Debug for Credentials {
 
 impl Credentials {
     /// Whether it names no user and no token. An NKey or a JWT where neither is known counts for nothing, as officially.
-    pub(super) fn names_nobody(&self) -> bool {
+    pub fn names_nobody(&self) -> bool {
         self.user.is_empty() && self.password.expose().is_empty() && self.token.expose().is_empty()
     }
 }

@@ -6,10 +6,11 @@ use crate::internal::Desk;
 use crate::log::Event;
 use crate::registry::Introduction;
 use crate::review;
-use crate::system;
+use crate::system::{self, Proof};
 use crate::troubles::LoginFailure;
 use crate::verifier::{Check, Verdict};
 use data_encoding::BASE64URL_NOPAD;
+use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Place;
 use dialtone_config::Secret;
@@ -236,38 +237,61 @@ impl Client {
         if let Some(shown) = self.presented.take().filter(|shown| !shown.silent) {
             self.shared.registry.let_in(&self.session, *shown);
         }
+        let by_nkey = by_nkey && !grant.user.is_empty();
+        let proof = match (&grant.claimed, by_nkey) {
+            (Some(_), _) if self.policy.authenticator.operators().is_some() => Proof::Jwt,
+            (Some(_), _) | (None, true) => Proof::Nkey,
+            (None, false) => Proof::Password,
+        };
+        let limit = self.shared.account_limits(&account.name).connections_max;
         self.session.set_claimed(grant.claimed);
         self.user = grant.user;
-        let who =
-            Introduction { by_nkey: by_nkey && !self.user.is_empty(), ..self.introduction(&account.name) };
-        if self.pending.is_some() {
-            // Set once, by the first CONNECT.
-            self.session.introduce(who.clone());
-        } else {
-            self.session.assume(who.clone());
+        if before.is_none() && limit.is_some_and(|max| u64::from(account.connections()) >= max) {
+            return self.refuse_for_room(&account, proof, turn);
         }
+        let who = Introduction { by_nkey, ..self.introduction(&account.name) };
+        self.introduce_as(&who);
         if before.is_some() {
             self.session.set_user(&self.user);
             review::give(&self.shared, &self.session, grant.permissions);
             account.forget_matches();
             system::rejoined(&self.shared, turn, &account);
         } else {
-            let limit = self.shared.account_limits(&account.name).connections_max;
-            if limit.is_some_and(|max| u64::from(account.connections()) >= max) {
-                self.log(Event::LimitReached, format_args!("maximum account active connections exceeded"));
-                // It was let in first, and is told of as one that was.
-                system::connected(&self.shared, turn, &self.session, &who);
-                return self.refuse(
-                    ProtocolError::AccountConnectionsExceeded,
-                    CloseReason::MaxAccountConnectionsExceeded,
-                    turn,
-                );
-            }
             self.enter(Place { account: Some(account), permissions: grant.permissions }, turn);
             self.take_end(turn.now());
         }
         system::connected(&self.shared, turn, &self.session, &who);
         self.phase = Phase::Open;
+    }
+
+    /// Its account has as many connections as it may.
+    #[cold]
+    fn refuse_for_room(&mut self, account: &Arc<Account>, proof: Proof, turn: &mut Turn) {
+        self.log(Event::LimitReached, format_args!("maximum account active connections exceeded"));
+        match proof {
+            // Nothing shows the user of a token that is not in.
+            Proof::Jwt => self.user = "".into(),
+            Proof::Nkey => {
+                let text = format_args!("authentication error - Nkey {:?}", self.user);
+                self.log(Event::AuthenticationFailed, text);
+            }
+            Proof::Password => {}
+        }
+        let who = self.introduction(&account.name);
+        self.introduce_as(&who);
+        system::refused_for_room(&self.shared, turn, &self.session, &who, account, proof);
+        let (error, reason) =
+            (ProtocolError::AccountConnectionsExceeded, CloseReason::MaxAccountConnectionsExceeded);
+        self.refuse(error, reason, turn);
+    }
+
+    fn introduce_as(&self, who: &Introduction) {
+        if self.pending.is_some() {
+            // Set once, by the first CONNECT.
+            self.session.introduce(who.clone());
+        } else {
+            self.session.assume(who.clone());
+        }
     }
 
     /// What is known of it, from the CONNECT that is being checked.
@@ -342,15 +366,21 @@ impl Client {
         // Who does not say CONNECT is told nothing more than that, not even by monitoring.
         let reason =
             self.pending.as_ref().map_or(CloseReason::AuthenticationViolation, |_| close_reason(&refusal));
-        // Monitoring shows who it claimed to be.
+        let mut credentials = self.presented.take().map(|shown| shown.credentials).unwrap_or_default();
+        if self.pending.is_some()
+            && credentials.names_nobody()
+            && let Some(user) = self.policy.authenticator.no_auth_user()
+        {
+            user.clone_into(&mut credentials.user);
+        }
         let said = self.pending.take().map(|connect| *connect).unwrap_or_default();
-        let Credentials { user, token, nkey, jwt, .. } =
-            self.presented.take().map(|shown| shown.credentials).unwrap_or_default();
-        let shown = match (&*nkey, &*user, token.expose()) {
-            ("", "", "") => "",
-            ("", "", _) => "[REDACTED]",
-            ("", user, _) => user,
-            (nkey, ..) => nkey,
+        let Credentials { user, token, nkey, jwt, .. } = credentials;
+        // Monitoring shows who it claimed to be, or would have been.
+        let (shown, labelled) = match (&*nkey, &*user, token.expose()) {
+            ("", "", "") => ("", String::new()),
+            ("", "", _) => ("[REDACTED]", " - Token \"[REDACTED]\"".to_owned()),
+            ("", user, _) => (user, format!(" - User {user:?}")),
+            (nkey, ..) => (nkey, format!(" - Nkey {nkey:?}")),
         };
         let claimed = Introduction {
             name: said.name.into(),
@@ -363,18 +393,10 @@ impl Client {
         self.session.introduce(claimed);
         self.shared.troubles.count_failed_login((&refusal).into());
         Rejection::note(&self.shared, &self.session, &refusal, &jwt);
-        let nobody = user.is_empty() && nkey.is_empty() && token.expose().is_empty();
-        let assumed = self.policy.authenticator.no_auth_user().filter(|_| nobody).unwrap_or(&user);
-        let shown = match (&*nkey, assumed, token.expose()) {
-            ("", "", "") => String::new(),
-            ("", "", _) => " - Token \"[REDACTED]\"".to_owned(),
-            ("", user, _) => format!(" - User {user:?}"),
-            (nkey, ..) => format!(" - Nkey {nkey:?}"),
-        };
         self.log(Event::ClientCreated, format_args!("{}", refusal.text()));
         let why = self.session.rejection.get().map(ToString::to_string).unwrap_or_default();
-        self.log(Event::AuthenticationFailed, format_args!("authentication error{shown}{why}"));
-        system::refused(&self.shared, turn, &self.session, &self.shared.global);
+        self.log(Event::AuthenticationFailed, format_args!("authentication error{labelled}{why}"));
+        system::refused(&self.shared, turn, &self.session, &self.shared.global, reason);
         self.phase = Phase::AwaitingConnect { until: turn.now() };
         self.refuse(ProtocolError::Authorization, reason, turn);
     }

@@ -41,14 +41,54 @@ pub(crate) fn connected(shared: &Shared, turn: &mut Turn, session: &Session, who
 }
 
 /// A connection was refused for what it presented: `account` is where it was, that for everyone if it was not let in.
-pub(crate) fn refused(shared: &Shared, turn: &mut Turn, session: &Session, account: &Arc<Account>) {
+pub(crate) fn refused(
+    shared: &Shared,
+    turn: &mut Turn,
+    session: &Session,
+    account: &Arc<Account>,
+    reason: CloseReason,
+) {
     if !shared.has_system() {
         return;
     }
-    let subject = format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", shared.identity.id);
-    let reason = CloseReason::AuthenticationViolation.text();
-    let event = Value::from(disconnect(shared, session, &introduction(session), reason));
-    tell(shared, turn, &subject, &event);
+    let event = Value::from(disconnect(shared, session, &introduction(session), reason.text()));
+    tell(shared, turn, &format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", shared.identity.id), &event);
+    tell_refusal(shared, turn, account, &event);
+}
+
+/// By what a connection was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// What the configuration compares, if anything.
+    Password,
+    /// A signature, or the answer of an authorization service.
+    Nkey,
+    /// A token that an operator's account signed.
+    Jwt,
+}
+
+/// An account had no room for one more connection. With a password it counts as let in first, otherwise as not let in, as
+/// officially: then the account is told, and the system account where the configuration decides.
+pub(crate) fn refused_for_room(
+    shared: &Shared,
+    turn: &mut Turn,
+    session: &Session,
+    who: &Introduction,
+    account: &Arc<Account>,
+    proof: Proof,
+) {
+    let reason = CloseReason::AuthenticationViolation;
+    match proof {
+        Proof::Password => connected(shared, turn, session, who),
+        Proof::Nkey => refused(shared, turn, session, account, reason),
+        Proof::Jwt if shared.has_system() => {
+            tell_refusal(shared, turn, account, &disconnect(shared, session, who, reason.text()).into());
+        }
+        Proof::Jwt => {}
+    }
+}
+
+fn tell_refusal(shared: &Shared, turn: &mut Turn, account: &Arc<Account>, event: &Value) {
     let message = Outgoing::new("$SYS.ACCOUNT.CLIENT.AUTH.ERR", event.to_string());
     shared.internal.publish(&shared.registry, turn, account, &message);
 }
@@ -70,9 +110,7 @@ pub(crate) fn refused_by_service(
     if let Some(Value::Object(client)) = event.get_mut("client") {
         client.insert("acc".into(), (*account.name).into());
     }
-    let payload = Value::from(event).to_string();
-    let message = Outgoing::new("$SYS.ACCOUNT.CLIENT.AUTH.ERR", payload);
-    shared.internal.publish(&shared.registry, turn, account, &message);
+    tell_refusal(shared, turn, account, &event.into());
 }
 
 /// A connection is gone; `account` has so many left, unless it was never in one.

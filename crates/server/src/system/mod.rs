@@ -25,7 +25,8 @@ mod usage;
 pub(crate) use about::{feature_flags, server};
 pub(crate) use certificates::{certificate_rejected, link_invalid};
 pub(crate) use events::{
-    connected, joined, lame_duck, left, refused, refused_by_service, rejoined, shutdown,
+    Proof, connected, joined, lame_duck, left, refused, refused_by_service, refused_for_room, rejoined,
+    shutdown,
 };
 pub(crate) use given::exports;
 pub(crate) use subjects::is_unlisted;
