@@ -23,7 +23,7 @@ def places(official, ours, text):
     matcher = difflib.SequenceMatcher(None, official, ours, autojunk=False)
     for tag, i1, i2, j1, j2 in matcher.get_opcodes():
         if tag != "equal":
-            yield known.Place(official[i1:i2], ours[j1:j2], ours[:j1], text)
+            yield known.Place(official[i1:i2], ours[j1:j2], ours[:j1], ours[j2:], official[:i2], text)
 
 
 def kind(place):

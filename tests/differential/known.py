@@ -12,11 +12,24 @@ DOCUMENT = Path(__file__).parents[2] / "docs/differences.md"
 
 @dataclass
 class Place:
-    """Lines in a row that the two have different; `before` is what both or ours had before, `text` the scenario."""
+    """Lines in a row that the two have different, what ours had before and has after them, what the official server had up to their end,
+    and the scenario."""
     official: list
     ours: list
     before: list
+    after: list
+    official_all: list
     text: str
+
+    def sent(self, client):
+        """What a client has sent so far."""
+        return [line.partition(" > ")[2] for line in self.before + self.ours if line.startswith(f"{client} > ")]
+
+    def configurations(self):
+        """The configuration that is in force, and the one before it."""
+        reloads = sum(1 for line in self.before if re.fullmatch(r"a (took|refused) its file", line))
+        blocks = re.findall(r"^(?:server|config) a.*\n((?:  .*\n)*)", self.text, re.M)
+        return blocks[reloads] if reloads < len(blocks) else "", blocks[reloads - 1] if reloads else ""
 
 
 @dataclass
@@ -35,6 +48,63 @@ def second_connect(place):
     sent = [line for line in place.before + place.ours if line.startswith(f"{client} > ")]
     # It may come in pieces.
     return "CONNECT" in "".join(line.partition(" > ")[2] for line in sent[1:]).upper()
+
+
+def second_connect_said_ok(place):
+    """The same where a CONNECT asked for +OK, which a third one that is refused for both then follows."""
+    client = place.official[0].split(" ")[0] if place.official else ""
+    refused = place.after[:1] == [f"{client} < -ERR 'Authorization Violation'"]
+    return set(place.official) == {f"{client} < +OK"} and not place.ours and refused and len(place.sent(client)) > 1
+
+
+def stays_after_reload(place, may_stay):
+    """What follows where a reload ends a connection officially and not with ours, if it `may_stay`."""
+    ended = lambda lines: {line.split(" ")[0] for line in lines if line.endswith(" ! closed")}
+    stay = [client for client in ended(place.official_all) - ended(place.before) if may_stay(place, client)]
+    own = lambda line: line.split(" ")[0] in stay
+    sent = [line.rpartition(" ")[2] for client in stay for line in place.sent(client)]
+    its = lambda line: own(line) or re.match(r"\S+ < H?MSG ", line) or any(line.endswith(f" < | {payload}") for payload in sent)
+    event = lambda line: "AUTH.ERR" in line or '"reason": "Authentication Failure"' in line
+    return bool(stay) and all(own(line) or event(line) for line in place.official) and all(map(its, place.ours))
+
+
+def nkey_gone(place, client):
+    """It came by an NKey that is nobody's any more, where an NKey is then as good as none."""
+    new, old = place.configurations()
+    key = re.search(r'"nkey": "(U\w+)"', (place.sent(client) or [""])[0])
+    is_let_in = "no_auth_user:" in new or not re.search(r"\b(users|user|token):", new)
+    return bool(key) and key[1] in old and "nkey:" not in new and is_let_in
+
+
+def no_auth_user_password(place, client):
+    """It came in as the `no_auth_user`, whose password is another one."""
+    def password(text):
+        user = re.search(r'no_auth_user: "(\w+)"', text)
+        found = user and re.search(rf'user: "{user[1]}"(?:,?\s+password: "([^"]*)")?', text)
+        return found and (user[1], found[1])
+    new, old = map(password, place.configurations())
+    first = (place.sent(client) or [""])[0]
+    is_nobody = not re.search(r'"(user|pass|auth_token|nkey)":', first)
+    return is_nobody and bool(new and old) and new[0] == old[0] and new[1] != old[1]
+
+
+def first_words_mapped(place):
+    """What the `no_auth_user` publishes first, without a CONNECT, is not mapped officially."""
+    clients = {line.split(" ")[0] for line in place.official + place.ours}
+    answer = re.compile(r"\S+ < (\+OK|-ERR 'Permissions Violation for Publish to .*)")
+    first = (place.sent(min(clients)) or [""])[0]
+    return ("mappings:" in place.text and "no_auth_user:" in place.text and len(clients) == 1 and re.match(r"(?i)h?pub\b", first) is not None
+            and all(answer.fullmatch(line) for line in place.official + place.ours))
+
+
+def closed_of_global(place):
+    """Officially no closed connection is found by the name of the global account."""
+    asked = next((line for line in reversed(place.before) if not line.startswith((".", "  "))), "")
+    query = re.match(r"httpv? a /connz\?(\S+) -> 200", asked)
+    first = dict(reversed([part.partition("=")[::2] for part in query[1].split("&")])) if query else {}
+    lines = re.compile(r"\.connections\[\]\.\S+: .*|  (num_connections|total|connections\.0\.\S+) = .*")
+    return (first.get("acc") == "$G" and first.get("state") in ("closed", "any", "all") and bool(place.ours)
+            and all(lines.fullmatch(line) for line in place.official + place.ours))
 
 
 def denied_status(place):
@@ -72,6 +142,13 @@ def leading_zeros(place):
 
 
 KNOWN = [
+    Known("closed connections of the global account", "Closed connections of the global account are listed where they are asked for by account",
+          closed_of_global),
+    Known("the first words are mapped", "The official server does not map what it reads together with the CONNECT", first_words_mapped),
+    Known("a reload takes an NKey away", "Where it could (no users are left, or there is a `no_auth_user`", lambda place: stays_after_reload(place, nkey_gone)),
+    Known("a reload changes the password of the no_auth_user", "A reload that changes the password of the `no_auth_user`",
+          lambda place: stays_after_reload(place, no_auth_user_password)),
+    Known("a second CONNECT, and +OK", "A second CONNECT** is checked like the first, but cannot make the connection another user", second_connect_said_ok),
     Known("whom a client claims to be", "nobody is a user, whatever CONNECT says", claimed_user),
     Known("a status where nothing may be received", "Here the subscription is accepted too, and each delivery is looked at", denied_status),
     Known("leading zeros", "Sizes in MSG and HMSG have no leading zeros, however they were published", leading_zeros),

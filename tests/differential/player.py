@@ -30,6 +30,8 @@ def load(oracle):
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("oracle_diff", loader))
     loader.exec_module(module)
 
+    # Reply subjects of services also in quotes, and with the tokens that replies of several messages have.
+    module.REPLY = re.compile(rf"(?<![\w.])_R_\.\w{{6}}\.[\w.]+|{module.REPLY.pattern}")
     mask = module.mask
     module.mask = lambda value, key=None: ordered(mask(value, key), key)
     item = module.Client.item

@@ -216,7 +216,8 @@ fn order(sort: &str, state: State, now: SystemTime) -> Result<Order, String> {
         "bytes_to" => most(|row| row.traffic.out_bytes),
         "bytes_from" => most(|row| row.traffic.in_bytes),
         "last" => most(|row| row.activity),
-        "idle" => most(move |row| row.idle(now)),
+        // Also a closed one is counted as idle until now.
+        "idle" => by(|row| row.activity),
         "uptime" => by(move |row| row.uptime(now)),
         "stop" => most(|row| row.end.map(|(stop, _)| stop)),
         "reason" => by(|row| row.end.map(|(_, reason)| reason.text())),
