@@ -111,15 +111,15 @@ impl ConfigError {
 
 /// All that is wrong, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", told(.0))]
+#[error("{}", joined(.0))]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
 /// Errors of one configuration that are told; of more, the number.
-const ERRORS_TOLD_MAX: usize = 100;
+const ERRORS_SHOWN_MAX: usize = 100;
 
-fn told(errors: &[ConfigError]) -> String {
-    let mut lines: Vec<String> = errors.iter().take(ERRORS_TOLD_MAX).map(ToString::to_string).collect();
-    if let Some(more) = errors.len().checked_sub(ERRORS_TOLD_MAX).filter(|more| *more > 0) {
+fn joined(errors: &[ConfigError]) -> String {
+    let mut lines: Vec<String> = errors.iter().take(ERRORS_SHOWN_MAX).map(ToString::to_string).collect();
+    if let Some(more) = errors.len().checked_sub(ERRORS_SHOWN_MAX).filter(|more| *more > 0) {
         lines.push(format!("and {more} more"));
     }
     lines.join("\n")

@@ -26,7 +26,7 @@ const TOKEN_START: &str = "eyJ";
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OperatorMode {
     /// Tokens of operators.
-    pub operators: Vec<OperatorToken>,
+    pub operators: Vec<OperatorJwt>,
     /// Public keys of operators, instead of tokens.
     pub trusted_keys: Vec<String>,
     /// Where tokens of accounts come from; `None`: where the operator's token says.
@@ -50,7 +50,7 @@ impl OperatorMode {
 
 /// The token of an operator.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OperatorToken {
+pub struct OperatorJwt {
     /// Where it is configured.
     pub at: Position,
     /// The token.
@@ -167,13 +167,13 @@ pub(crate) fn operator_mode(block: &Block<'_>, errors: &mut Errors) -> OperatorM
 }
 
 /// Tokens, or names of files that hold them; those are read by [`read_files`].
-fn operators(value: &Value, errors: &mut Errors) -> Vec<OperatorToken> {
+fn operators(value: &Value, errors: &mut Errors) -> Vec<OperatorJwt> {
     let values = match &value.kind {
         Kind::Array(values) => values.as_slice(),
         _ => std::slice::from_ref(value),
     };
     let one = |value: &Value| match &value.kind {
-        Kind::String(text) => Ok(OperatorToken { at: value.at.clone().into(), jwt: text.clone() }),
+        Kind::String(text) => Ok(OperatorJwt { at: value.at.clone().into(), jwt: text.clone() }),
         _ => {
             let problem = format!("error parsing operators: unsupported type {}", value.kind.name());
             Err(ConfigError::new(&value.at, problem).help("a JWT, a file that holds one, or a list of them"))

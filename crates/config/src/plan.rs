@@ -42,14 +42,14 @@ struct Field {
     /// What it belongs to.
     change: Change,
     /// How a change of it is told.
-    said: Said,
+    said: LogForm,
     same: fn(&Options, &Options) -> bool,
     /// Its value in the notation of Go.
     show: fn(&Options) -> String,
 }
 
 /// How a change is told in the log.
-enum Said {
+enum LogForm {
     /// `key = value`
     Value,
     /// These words and the value.
@@ -63,7 +63,7 @@ enum Said {
 }
 
 use Change::{Limits as L, Log as G, Presentation, Process, Tls, Users};
-use Said::{Either, Named, Names, Value, Words};
+use LogForm::{Either, Named, Names, Value, Words};
 
 /// Fields by the structs that hold them; `show` is left out where the value has its own way to be shown.
 macro_rules! fields {

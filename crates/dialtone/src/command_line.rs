@@ -24,7 +24,7 @@ pub fn parse<T: Parser>(words: impl IntoIterator<Item = String>) -> Result<Parse
     }
     Ok(match parse_as(T::command(), words)? {
         Parsed::Help(text) => Parsed::Help(text),
-        Parsed::Run(matches) => Parsed::Run(T::from_arg_matches(&matches).map_err(told)?),
+        Parsed::Run(matches) => Parsed::Run(T::from_arg_matches(&matches).map_err(without_prefix)?),
     })
 }
 
@@ -33,11 +33,11 @@ pub fn parse_as(command: Command, words: impl IntoIterator<Item = String>) -> Re
     match command.no_binary_name(true).try_get_matches_from(words) {
         Ok(matches) => Ok(Parsed::Run(matches)),
         Err(problem) if problem.kind() == ErrorKind::DisplayHelp => Ok(Parsed::Help(problem.to_string())),
-        Err(problem) => Err(told(problem)),
+        Err(problem) => Err(without_prefix(problem)),
     }
 }
 
-fn told(problem: clap::Error) -> Error {
+fn without_prefix(problem: clap::Error) -> Error {
     let text = problem.to_string();
     Error::msg(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned())
 }

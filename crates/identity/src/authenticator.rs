@@ -5,10 +5,10 @@ mod shown;
 
 pub use shown::{Checked, Credentials, Kept, Shown, SlowCheck};
 
-use crate::callout::{self, CalloutError, Inquiry, Judging, Service};
+use crate::callout::{self, CalloutContext, CalloutError, CalloutRequest, Service};
 use crate::distinguished_name::DistinguishedName;
 use crate::jwt::trust::{Presented, Proof, TrustError};
-use crate::jwt::{Body, Token};
+use crate::jwt::{Body, DecodedJwt};
 use crate::operator::{Claimed, Operators};
 use crate::permission::Permissions;
 use crate::{certificate, nkey, operator, password};
@@ -40,9 +40,9 @@ pub fn check(options: &Options, now: i64) -> Vec<ConfigError> {
 }
 
 /// What tokens are judged by that is known elsewhere.
-pub trait Surroundings {
+pub trait JwtContext {
     /// The token of an account, believed, if it is at hand.
-    fn account(&self, key: &str) -> Option<Arc<Token>>;
+    fn account(&self, key: &str) -> Option<Arc<DecodedJwt>>;
     /// Now, in seconds since 1970.
     fn now(&self) -> i64;
     /// Seconds since midnight, now, in a time zone (`""`: the server's). `None`: there is no such zone.
@@ -61,7 +61,7 @@ pub struct Context<'a> {
     /// Where it comes from.
     pub address: Option<IpAddr>,
     /// What tokens are judged by.
-    pub surroundings: &'a dyn Surroundings,
+    pub jwt_context: &'a dyn JwtContext,
 }
 
 /// Who the connection is.
@@ -85,7 +85,7 @@ pub enum Outcome {
     /// No.
     Refused(Refusal),
     /// A service is to be asked.
-    Ask(Box<Inquiry>),
+    Ask(Box<CalloutRequest>),
     /// The token of the account with this key is not at hand: ask again when it is, or is not to be had.
     AccountNeeded(String),
     /// The answer takes long: run it elsewhere, and ask again with what came of it. If it is good, this is granted.
@@ -131,7 +131,7 @@ fn refused(why: &'static str) -> Outcome {
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownUser {
     grant: Grant,
     password: Option<Secret>,
     connection_types: Vec<String>,
@@ -139,14 +139,14 @@ struct Known {
 }
 
 /// How a connection came, with what is known of its proxy.
-struct Way<'a> {
+struct Attempt<'a> {
     context: &'a Context<'a>,
     /// A trusted proxy signed for it.
     proxied: bool,
     time_of_day: &'a dyn Fn(&str) -> Option<i64>,
 }
 
-impl Way<'_> {
+impl Attempt<'_> {
     fn presented<'p>(&'p self, proof: Proof<'p>) -> Presented<'p> {
         let context = self.context;
         Presented {
@@ -154,7 +154,7 @@ impl Way<'_> {
             connection_type: context.connection_type,
             proxied: self.proxied,
             address: context.address,
-            now: context.surroundings.now(),
+            now: context.jwt_context.now(),
             time_of_day: self.time_of_day,
         }
     }
@@ -163,8 +163,8 @@ impl Way<'_> {
 /// Everyone who may connect. Immutable; a reload makes another.
 #[derive(Debug, Default)]
 pub struct Authenticator {
-    users: HashMap<String, Known>,
-    nkeys: HashMap<String, Known>,
+    users: HashMap<String, KnownUser>,
+    nkeys: HashMap<String, KnownUser>,
     token: Option<Secret>,
     /// The token counts only through a trusted proxy.
     token_needs_proxy: bool,
@@ -239,12 +239,12 @@ impl Authenticator {
         let name = user.nkey.as_deref().unwrap_or(&user.name);
         let own = account.as_deref().unwrap_or("$G");
         let permissions = match &self.service {
-            Some(service) if service.inquiry.account.as_deref() == Some(own) => {
+            Some(service) if service.callout_request.account.as_deref() == Some(own) => {
                 Some(callout::guarded(permissions.as_deref()))
             }
             _ => permissions,
         };
-        let known = Known {
+        let known = KnownUser {
             grant: Grant { account, user: name.into(), permissions, claimed: None },
             password: user.password.clone(),
             connection_types: user.connection_types.clone(),
@@ -302,9 +302,9 @@ impl Authenticator {
         if let Err(refusal) = self.find_proxy(shown) {
             return Outcome::Refused(refusal);
         }
-        let time_of_day = |zone: &str| context.surroundings.time_of_day(zone);
-        let way = Way { context, proxied: shown.proxy.is_some(), time_of_day: &time_of_day };
-        self.admit(shown, &way)
+        let time_of_day = |zone: &str| context.jwt_context.time_of_day(zone);
+        let attempt = Attempt { context, proxied: shown.proxy.is_some(), time_of_day: &time_of_day };
+        self.admit(shown, &attempt)
     }
 
     /// Finds the trusted proxy that signed for a connection. Where no proxy is trusted, none is looked for.
@@ -322,26 +322,26 @@ impl Authenticator {
         Ok(())
     }
 
-    fn admit(&self, shown: &mut Shown, way: &Way<'_>) -> Outcome {
+    fn admit(&self, shown: &mut Shown, attempt: &Attempt<'_>) -> Outcome {
         if !self.required() {
             let nobody = Grant { account: None, user: "".into(), permissions: None, claimed: None };
             return Outcome::Granted(nobody);
         }
         if let Some(operators) = &self.operators {
-            return by_jwt(operators, shown, way);
+            return by_jwt(operators, shown, attempt);
         }
         if let Some(service) = &self.service {
-            return self.by_service(service, shown, way);
+            return self.by_service(service, shown, attempt);
         }
-        self.by_list(shown, way)
+        self.by_list(shown, attempt)
     }
 
     /// The users that the service itself is are known as always, and so are those in accounts that are not its to
     /// decide about: what they present is never passed on, right or wrong. It is asked about all others.
-    fn by_service(&self, service: &Service, shown: &mut Shown, way: &Way<'_>) -> Outcome {
+    fn by_service(&self, service: &Service, shown: &mut Shown, attempt: &Attempt<'_>) -> Outcome {
         let credentials = &shown.credentials;
         if service.is_itself(&credentials.nkey) || service.is_itself(&credentials.user) {
-            return match self.by_list(shown, way) {
+            return match self.by_list(shown, attempt) {
                 // Who is known otherwise than by the name it says is not the service.
                 Outcome::Granted(grant) if !service.is_itself(&grant.user) => {
                     refused("not a user of the service")
@@ -349,30 +349,30 @@ impl Authenticator {
                 outcome => outcome,
             };
         }
-        if self.is_left(service, self.meant(credentials, way)) {
-            return self.by_list(shown, way);
+        if self.is_left(service, self.meant(credentials, attempt)) {
+            return self.by_list(shown, attempt);
         }
         if self.map_certificates
-            && let Outcome::Granted(grant) = self.by_list(shown, way)
+            && let Outcome::Granted(grant) = self.by_list(shown, attempt)
             && service.is_itself(&grant.user)
         {
             return Outcome::Granted(grant);
         }
-        ask(service.inquiry.clone(), shown, way, None)
+        ask(service.callout_request.clone(), shown, attempt, None)
     }
 
     /// Whether this is a user about whom the service is not asked.
-    fn is_left(&self, service: &Service, user: Option<&Known>) -> bool {
+    fn is_left(&self, service: &Service, user: Option<&KnownUser>) -> bool {
         user.is_some_and(|known| !service.decides(known.grant.account.as_deref()))
     }
 
     /// The user of the configuration that these credentials are meant for, whether or not they are good.
-    fn meant(&self, credentials: &Credentials, way: &Way<'_>) -> Option<&Known> {
+    fn meant(&self, credentials: &Credentials, attempt: &Attempt<'_>) -> Option<&KnownUser> {
         if !credentials.nkey.is_empty() && !self.nkeys.is_empty() {
             return self.nkeys.get(&credentials.nkey);
         }
         if self.map_certificates {
-            return self.certified(way.context.certificate?, way);
+            return self.certified(attempt.context.certificate?, attempt);
         }
         if credentials.names_nobody() {
             return self.silent();
@@ -381,26 +381,26 @@ impl Authenticator {
     }
 
     /// The user that connections without credentials are.
-    fn silent(&self) -> Option<&Known> {
+    fn silent(&self) -> Option<&KnownUser> {
         self.known(self.no_auth_user.as_ref()?)
     }
 
     /// By the users of the configuration.
-    fn by_list(&self, shown: &mut Shown, way: &Way<'_>) -> Outcome {
+    fn by_list(&self, shown: &mut Shown, attempt: &Attempt<'_>) -> Outcome {
         let credentials = &shown.credentials;
         if !credentials.nkey.is_empty() && !self.nkeys.is_empty() {
-            return self.by_nkey(shown, way);
+            return self.by_nkey(shown, attempt);
         }
         if self.map_certificates {
-            return self.by_certificate(shown, way);
+            return self.by_certificate(shown, attempt);
         }
         if credentials.names_nobody()
             && let Some(known) = self.silent()
         {
-            return known.admit(way);
+            return known.admit(attempt);
         }
         if let Some(token) = &self.token {
-            if self.token_needs_proxy && !way.proxied {
+            if self.token_needs_proxy && !attempt.proxied {
                 return Outcome::Refused(Refusal::ProxyRequired);
             }
             let user = "[REDACTED]".into();
@@ -408,16 +408,16 @@ impl Authenticator {
             return compare(shown, token, &credentials.token, grant);
         }
         match self.users.get(&credentials.user) {
-            Some(known) => known.by_password(shown, way),
+            Some(known) => known.by_password(shown, attempt),
             None => refused("unknown user"),
         }
     }
 
-    fn known(&self, name: &str) -> Option<&Known> {
+    fn known(&self, name: &str) -> Option<&KnownUser> {
         self.users.get(name).or_else(|| self.nkeys.get(name))
     }
 
-    fn by_nkey(&self, shown: &mut Shown, way: &Way<'_>) -> Outcome {
+    fn by_nkey(&self, shown: &mut Shown, attempt: &Attempt<'_>) -> Outcome {
         let Credentials { nkey, signature, .. } = &shown.credentials;
         let Some(known) = self.nkeys.get(nkey) else { return refused("unknown NKey") };
         if shown.signed.as_deref() != Some(nkey) {
@@ -429,27 +429,28 @@ impl Authenticator {
             }
             shown.signed = Some(nkey.as_str().into());
         }
-        known.admit(way)
+        known.admit(attempt)
     }
 
     /// The name that CONNECT says does not count; the password does, if the certificate's user has one.
-    fn by_certificate(&self, shown: &Shown, way: &Way<'_>) -> Outcome {
-        let Some(der) = way.context.certificate else { return refused("no client certificate") };
-        match self.certified(der, way) {
-            Some(known) => known.by_password(shown, way),
+    fn by_certificate(&self, shown: &Shown, attempt: &Attempt<'_>) -> Outcome {
+        let Some(der) = attempt.context.certificate else { return refused("no client certificate") };
+        match self.certified(der, attempt) {
+            Some(known) => known.by_password(shown, attempt),
             None => refused("no user has a name in the certificate"),
         }
     }
 
     /// The user of a certificate: the first name in it that is one, or its subject.
-    fn certified(&self, der: &[u8], way: &Way<'_>) -> Option<&Known> {
-        let known = |name: &String| self.users.get(name).filter(|known| known.may_connect_by(way.context));
-        certificate::names(der).iter().find_map(known).or_else(|| self.by_subject(der, way))
+    fn certified(&self, der: &[u8], attempt: &Attempt<'_>) -> Option<&KnownUser> {
+        let known =
+            |name: &String| self.users.get(name).filter(|known| known.may_connect_by(attempt.context));
+        certificate::names(der).iter().find_map(known).or_else(|| self.by_subject(der, attempt))
     }
 
     /// The user whose name is the certificate's subject in another spelling: in its order if there is one, otherwise
     /// in any order. Where several users could be meant, none is.
-    fn by_subject(&self, der: &[u8], way: &Way<'_>) -> Option<&Known> {
+    fn by_subject(&self, der: &[u8], attempt: &Attempt<'_>) -> Option<&KnownUser> {
         let subject = certificate::subject(der)?;
         let only = |is: fn(&DistinguishedName, &DistinguishedName) -> bool| {
             let mut found = self.distinguished.iter().filter(|(name, _)| is(name, &subject));
@@ -457,12 +458,12 @@ impl Authenticator {
             first.filter(|_| another.is_none())
         };
         let (_, name) = only(DistinguishedName::is).or_else(|| only(DistinguishedName::is_permutation_of))?;
-        self.users.get(name).filter(|known| known.may_connect_by(way.context))
+        self.users.get(name).filter(|known| known.may_connect_by(attempt.context))
     }
 }
 
 /// The user is the one that the token is of, if its account's token can be believed and it signed the nonce.
-fn by_jwt(operators: &Operators, shown: &mut Shown, way: &Way<'_>) -> Outcome {
+fn by_jwt(operators: &Operators, shown: &mut Shown, attempt: &Attempt<'_>) -> Outcome {
     let credentials = &shown.credentials;
     let known = shown.user.clone().map_or_else(|| operators.presented(&credentials.jwt), Ok);
     let user = match known {
@@ -476,13 +477,13 @@ fn by_jwt(operators: &Operators, shown: &mut Shown, way: &Way<'_>) -> Outcome {
     if !operators.may_come(&key) {
         return Outcome::Refused(Refusal::Token(TrustError::Pinned));
     }
-    let Some(account) = way.context.surroundings.account(&key) else { return Outcome::AccountNeeded(key) };
+    let Some(account) = attempt.context.jwt_context.account(&key) else { return Outcome::AccountNeeded(key) };
     let subject = user.token.subject.to_string();
     let proof = match &shown.signed {
         Some(signed) if **signed == *subject => Proof::Shown,
         _ => Proof::Signature { nonce: shown.nonce.as_bytes(), signature: &credentials.signature },
     };
-    let claimed = match operators.admit(&user, &account, &way.presented(proof)) {
+    let claimed = match operators.admit(&user, &account, &attempt.presented(proof)) {
         Err(TrustError::Proxy) => return Outcome::Refused(Refusal::ProxyRequired),
         Err(error) => return Outcome::Refused(Refusal::Token(error)),
         Ok(claimed) => claimed,
@@ -496,8 +497,8 @@ fn by_jwt(operators: &Operators, shown: &mut Shown, way: &Way<'_>) -> Outcome {
         shown.user = Some(user);
     }
     if asks(&account, &claimed) {
-        return match Inquiry::account(&account) {
-            Ok(inquiry) => ask(inquiry, shown, way, Some(operators)),
+        return match CalloutRequest::account(&account) {
+            Ok(callout_request) => ask(callout_request, shown, attempt, Some(operators)),
             Err(error) => Outcome::Refused(Refusal::Token(error)),
         };
     }
@@ -510,16 +511,16 @@ fn by_jwt(operators: &Operators, shown: &mut Shown, way: &Way<'_>) -> Outcome {
 }
 
 /// Whether an account has a service asked about this user.
-fn asks(account: &Token, claimed: &Claimed) -> bool {
+fn asks(account: &DecodedJwt, claimed: &Claimed) -> bool {
     let Body::Account(body) = &account.body else { return false };
     let users = &body.authorization.auth_users;
     !users.is_empty() && !users.contains(&claimed.token.subject.to_string())
 }
 
-impl Known {
-    fn by_password(&self, shown: &Shown, way: &Way<'_>) -> Outcome {
+impl KnownUser {
+    fn by_password(&self, shown: &Shown, attempt: &Attempt<'_>) -> Outcome {
         let given = &shown.credentials.password;
-        if let Some(refusal) = self.refusal(way) {
+        if let Some(refusal) = self.refusal(attempt) {
             return Outcome::Refused(refusal);
         }
         match &self.password {
@@ -530,18 +531,18 @@ impl Known {
         }
     }
 
-    fn admit(&self, way: &Way<'_>) -> Outcome {
-        match self.refusal(way) {
+    fn admit(&self, attempt: &Attempt<'_>) -> Outcome {
+        match self.refusal(attempt) {
             None => Outcome::Granted(self.grant.clone()),
             Some(refusal) => Outcome::Refused(refusal),
         }
     }
 
     /// Why this user may not come this way, whatever it presents.
-    fn refusal(&self, way: &Way<'_>) -> Option<Refusal> {
-        if self.proxy_required && !way.proxied {
+    fn refusal(&self, attempt: &Attempt<'_>) -> Option<Refusal> {
+        if self.proxy_required && !attempt.proxied {
             Some(Refusal::ProxyRequired)
-        } else if !self.may_connect_by(way.context) {
+        } else if !self.may_connect_by(attempt.context) {
             Some(Refusal::Credentials("connection type not allowed"))
         } else {
             None
@@ -566,13 +567,18 @@ fn compare(shown: &Shown, stored: &Secret, given: &Secret, grant: Grant) -> Outc
 
 /// A service decides. What it said of this connection before is judged by the rules that it has now; another service is
 /// asked anew.
-fn ask(inquiry: Inquiry, shown: &Shown, way: &Way<'_>, operators: Option<&Operators>) -> Outcome {
-    let Some(answered) = shown.answered.as_ref().filter(|answered| answered.is_by(&inquiry)) else {
-        return Outcome::Ask(Box::new(inquiry));
+fn ask(
+    callout_request: CalloutRequest,
+    shown: &Shown,
+    attempt: &Attempt<'_>,
+    operators: Option<&Operators>,
+) -> Outcome {
+    let Some(answered) = shown.answered.as_ref().filter(|answered| answered.is_by(&callout_request)) else {
+        return Outcome::Ask(Box::new(callout_request));
     };
-    let presented = way.presented(Proof::Shown);
-    let by = Judging { operators, presented: &presented, surroundings: way.context.surroundings };
-    match inquiry.admit(answered, &by) {
+    let presented = attempt.presented(Proof::Shown);
+    let by = CalloutContext { operators, presented: &presented, jwt_context: attempt.context.jwt_context };
+    match callout_request.admit(answered, &by) {
         Ok(grant) => Outcome::Granted(grant),
         Err(CalloutError::AccountMissing(key)) => Outcome::AccountNeeded(key),
         Err(error) => Outcome::Refused(Refusal::Callout(error)),

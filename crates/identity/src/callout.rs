@@ -3,13 +3,13 @@
 //! The question and the answer are tokens. The question is signed by this server for a key that was made for this
 //! question alone, and the answer must be for that key and this server; so no answer serves twice.
 
-use crate::authenticator::{Grant, Surroundings};
+use crate::authenticator::{Grant, JwtContext};
 use crate::jwt::authorization::{AuthorizationRequest, REQUEST_AUDIENCE};
 use crate::jwt::encode::{self, EncodeError};
 use crate::jwt::trust::{Presented, TrustError};
-use crate::jwt::{self, Body, Token};
+use crate::jwt::{self, Body, DecodedJwt};
 use crate::nkey::{Kind, Public, Seed};
-use crate::operator::{Claimed, Operators, UserToken, configured};
+use crate::operator::{Claimed, Operators, UserJwt, configured};
 use crate::permission::Permissions;
 use crate::xkey;
 use dialtone_config::options::{AuthCallout, Options, Permissions as Source};
@@ -36,33 +36,33 @@ pub struct Keys {
 
 /// Whose answer is believed.
 #[derive(Clone, Debug)]
-enum Rule {
+enum IssuerRule {
     /// The issuer's of the configuration.
     Configured { issuer: String, allowed: Vec<String> },
     /// The account's own, by its token.
-    Account { token: Arc<Token>, allowed: Vec<String> },
+    Account { token: Arc<DecodedJwt>, allowed: Vec<String> },
 }
 
 /// A connection that is to be asked about.
 #[derive(Clone, Debug)]
-pub struct Inquiry {
+pub struct CalloutRequest {
     /// The account whose service is asked; `None`: the default one.
     pub account: Option<Arc<str>>,
     /// Whom the question is about.
     subject: Public,
     /// The service's curve key.
     xkey: Option<Public>,
-    rule: Rule,
+    rule: IssuerRule,
 }
 
 /// A question on its way, and what is needed to understand the answer.
 #[derive(Debug)]
-pub struct Question {
+pub struct SentCallout {
     /// What is sent.
     pub payload: Vec<u8>,
     /// Whether it is sealed, and answers must be.
     pub sealed: bool,
-    inquiry: Inquiry,
+    callout_request: CalloutRequest,
     user: Public,
 }
 
@@ -101,7 +101,7 @@ impl From<jwt::JwtError> for CalloutError {
     }
 }
 
-impl Inquiry {
+impl CalloutRequest {
     /// By the configuration. `None`: its keys are none, which was refused before.
     pub(crate) fn configured(callout: &AuthCallout) -> Option<Self> {
         let key = |text: &str| Public::parse(text).ok();
@@ -109,7 +109,7 @@ impl Inquiry {
             account: Some(callout.account.as_str().into()),
             subject: key(&callout.issuer)?,
             xkey: callout.xkey.as_deref().map(key).map_or(Some(None), |key| key.map(Some))?,
-            rule: Rule::Configured {
+            rule: IssuerRule::Configured {
                 issuer: callout.issuer.clone(),
                 allowed: callout.allowed_accounts.clone(),
             },
@@ -117,7 +117,7 @@ impl Inquiry {
     }
 
     /// By the token of an account that asks about its users.
-    pub(crate) fn account(token: &Arc<Token>) -> Result<Self, TrustError> {
+    pub(crate) fn account(token: &Arc<DecodedJwt>) -> Result<Self, TrustError> {
         let Body::Account(body) = &token.body else { return Err(TrustError::Kind("an account")) };
         let external = &body.authorization;
         let xkey = match external.xkey.as_str() {
@@ -125,7 +125,7 @@ impl Inquiry {
             text => Some(Public::parse(text).map_err(|_| jwt::JwtError::Keys)?),
         };
         let allowed = external.allowed_accounts.clone();
-        let rule = Rule::Account { token: token.clone(), allowed };
+        let rule = IssuerRule::Account { token: token.clone(), allowed };
         Ok(Self { account: Some(token.subject.to_string().into()), subject: token.subject, xkey, rule })
     }
 
@@ -136,7 +136,7 @@ impl Inquiry {
         keys: &Keys,
         (user, nonce): ([u8; 32], [u8; xkey::NONCE_BYTES]),
         (now, timeout): (i64, Duration),
-    ) -> Result<Question, EncodeError> {
+    ) -> Result<SentCallout, EncodeError> {
         // Nobody has the seed of this key: it stands for the question.
         let user = Seed::from_bytes(Kind::User, user).public();
         request.user_nkey = user.to_string();
@@ -145,55 +145,64 @@ impl Inquiry {
         }
         let seconds = timeout.as_secs_f64().ceil() as i64;
         let expires = now.saturating_add(seconds);
-        let token =
-            encode::sign_question(&request, REQUEST_AUDIENCE, &self.subject, &keys.seed, (now, expires))?;
+        let token = encode::sign_callout_request(
+            &request,
+            REQUEST_AUDIENCE,
+            &self.subject,
+            &keys.seed,
+            (now, expires),
+        )?;
         let payload = match &self.xkey {
             None => token.into_bytes(),
             Some(key) => xkey::seal(&keys.curve, key, nonce, token.as_bytes())
                 .map_err(|error| EncodeError::Json(error.to_string()))?,
         };
-        Ok(Question { payload, sealed: self.xkey.is_some(), inquiry: self, user })
+        Ok(SentCallout { payload, sealed: self.xkey.is_some(), callout_request: self, user })
     }
 }
 
 /// What an answer is judged by.
-pub struct Judging<'a> {
+pub struct CalloutContext<'a> {
     /// Who is believed, in operator mode.
     pub operators: Option<&'a Operators>,
     /// How the connection came.
     pub presented: &'a Presented<'a>,
     /// What tokens are judged by.
-    pub surroundings: &'a dyn Surroundings,
+    pub jwt_context: &'a dyn JwtContext,
 }
 
 /// What a service said of a connection: good for as long as the service may say so.
 #[derive(Clone, Debug)]
-pub struct Answered {
-    asked: Inquiry,
+pub struct CalloutGrant {
+    asked: CalloutRequest,
     issuer: Public,
     issuer_account: String,
-    user: Arc<Token>,
+    user: Arc<DecodedJwt>,
     jwt: Arc<str>,
 }
 
-impl Answered {
+impl CalloutGrant {
     /// The account whose service it is.
     pub(crate) fn service(&self) -> Option<&str> {
         self.asked.account.as_deref()
     }
 
     /// Whether it is the answer of the service that this inquiry is for.
-    pub(crate) fn is_by(&self, inquiry: &Inquiry) -> bool {
-        let Inquiry { account, subject, xkey, rule } = &self.asked;
+    pub(crate) fn is_by(&self, callout_request: &CalloutRequest) -> bool {
+        let CalloutRequest { account, subject, xkey, rule } = &self.asked;
         let same_rule = matches!(
-            (rule, &inquiry.rule),
-            (Rule::Configured { .. }, Rule::Configured { .. }) | (Rule::Account { .. }, Rule::Account { .. })
+            (rule, &callout_request.rule),
+            (IssuerRule::Configured { .. }, IssuerRule::Configured { .. })
+                | (IssuerRule::Account { .. }, IssuerRule::Account { .. })
         );
-        *account == inquiry.account && *subject == inquiry.subject && *xkey == inquiry.xkey && same_rule
+        *account == callout_request.account
+            && *subject == callout_request.subject
+            && *xkey == callout_request.xkey
+            && same_rule
     }
 }
 
-impl Question {
+impl SentCallout {
     /// Reads an answer, and verifies that it is the service's answer to this question and lets the connection in.
     ///
     /// `server` is this server's public key.
@@ -202,10 +211,10 @@ impl Question {
         answer: &[u8],
         server: &str,
         keys: &Keys,
-        by: &Judging<'_>,
-    ) -> Result<Answered, CalloutError> {
+        by: &CalloutContext<'_>,
+    ) -> Result<CalloutGrant, CalloutError> {
         let opened;
-        let text = match &self.inquiry.xkey {
+        let text = match &self.callout_request.xkey {
             None => answer,
             Some(service) => {
                 opened = xkey::open(&keys.curve, service, answer).map_err(|_| CalloutError::Sealed)?;
@@ -223,7 +232,7 @@ impl Question {
         if token.audience != server {
             return Err(CalloutError::Other("server"));
         }
-        self.inquiry.check_issuer(&token.issuer, &answer.issuer_account)?;
+        self.callout_request.check_issuer(&token.issuer, &answer.issuer_account)?;
         if !answer.error.is_empty() {
             return Err(CalloutError::Refused(answer.error.clone()));
         }
@@ -234,29 +243,33 @@ impl Question {
         if user.subject != self.user {
             return Err(CalloutError::Other("user"));
         }
-        let answered = Answered {
-            asked: self.inquiry.clone(),
+        let answered = CalloutGrant {
+            asked: self.callout_request.clone(),
             issuer: token.issuer,
             issuer_account: answer.issuer_account.clone(),
             user,
             jwt: answer.jwt.as_str().into(),
         };
-        self.inquiry.admit(&answered, by).map(|_| answered)
+        self.callout_request.admit(&answered, by).map(|_| answered)
     }
 }
 
-impl Inquiry {
+impl CalloutRequest {
     /// Who a connection is by an answer of this service, as long as the service may say so.
-    pub(crate) fn admit(&self, answered: &Answered, by: &Judging<'_>) -> Result<Grant, CalloutError> {
+    pub(crate) fn admit(
+        &self,
+        answered: &CalloutGrant,
+        by: &CalloutContext<'_>,
+    ) -> Result<Grant, CalloutError> {
         self.check_issuer(&answered.issuer, &answered.issuer_account)?;
         let (user, jwt) = (&answered.user, &answered.jwt);
         let claimed = match &self.rule {
-            Rule::Configured { issuer, allowed } => configured_user(user, jwt, issuer, allowed, by)?,
-            Rule::Account { token, allowed } => account_user(user, jwt, token, allowed, by)?,
+            IssuerRule::Configured { issuer, allowed } => configured_user(user, jwt, issuer, allowed, by)?,
+            IssuerRule::Account { token, allowed } => account_user(user, jwt, token, allowed, by)?,
         };
         let name = if user.name.is_empty() { user.subject.to_string() } else { user.name.clone() };
         let (asked, mut permissions) = (self.account.as_deref(), claimed.permissions.clone());
-        if matches!(self.rule, Rule::Configured { .. }) && asked == Some(&*claimed.account) {
+        if matches!(self.rule, IssuerRule::Configured { .. }) && asked == Some(&*claimed.account) {
             permissions = Some(guarded(permissions.as_deref()));
         }
         let account = Some(claimed.account.clone());
@@ -267,8 +280,8 @@ impl Inquiry {
     fn check_issuer(&self, issuer: &Public, issuer_account: &str) -> Result<(), CalloutError> {
         let issuer = issuer.to_string();
         let trusted = match &self.rule {
-            Rule::Configured { issuer: configured, .. } => issuer == *configured,
-            Rule::Account { token: account, .. } => {
+            IssuerRule::Configured { issuer: configured, .. } => issuer == *configured,
+            IssuerRule::Account { token: account, .. } => {
                 let own = account.subject.to_string();
                 let by_key =
                     matches!(&account.body, Body::Account(body) if body.signing_keys.contains_key(&issuer));
@@ -281,17 +294,17 @@ impl Inquiry {
 
 /// A user that the issuer of the configuration puts into one of its accounts.
 fn configured_user(
-    user: &Arc<Token>,
+    user: &Arc<DecodedJwt>,
     jwt: &Arc<str>,
     issuer: &str,
     allowed: &[String],
-    by: &Judging<'_>,
+    by: &CalloutContext<'_>,
 ) -> Result<Claimed, CalloutError> {
     if user.issuer.to_string() != issuer {
         return Err(CalloutError::Issuer);
     }
     let account = user.audience.as_str();
-    let named = !account.is_empty() && by.surroundings.has_account(account);
+    let named = !account.is_empty() && by.jwt_context.has_account(account);
     if !named || !(allowed.is_empty() || allowed.iter().any(|name| name == account || name == ANY)) {
         return Err(CalloutError::Account(account.to_owned()));
     }
@@ -301,11 +314,11 @@ fn configured_user(
 
 /// A user that an account puts into itself or into another account that its token names.
 fn account_user(
-    user: &Arc<Token>,
+    user: &Arc<DecodedJwt>,
     jwt: &Arc<str>,
-    asked: &Token,
+    asked: &DecodedJwt,
     allowed: &[String],
-    by: &Judging<'_>,
+    by: &CalloutContext<'_>,
 ) -> Result<Claimed, CalloutError> {
     let operators = by.operators.ok_or(CalloutError::Issuer)?;
     let key = user.account_key().unwrap_or_default();
@@ -313,8 +326,8 @@ fn account_user(
     if !itself && !allowed.iter().any(|name| *name == key || name == ANY) {
         return Err(CalloutError::Account(key));
     }
-    let account = by.surroundings.account(&key).ok_or(CalloutError::AccountMissing(key))?;
-    let user = UserToken { token: user.clone(), jwt: jwt.clone() };
+    let account = by.jwt_context.account(&key).ok_or(CalloutError::AccountMissing(key))?;
+    let user = UserJwt { token: user.clone(), jwt: jwt.clone() };
     Ok(operators.admit(&user, &account, by.presented)?)
 }
 
@@ -328,7 +341,7 @@ pub fn guarded(permissions: Option<&Permissions>) -> Arc<Permissions> {
 /// The service that the configuration has asked, and who it is itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
-    pub(crate) inquiry: Inquiry,
+    pub(crate) callout_request: CalloutRequest,
     /// Users that are known as always.
     users: Vec<String>,
     /// The accounts whose users the service decides about; empty: all.
@@ -339,7 +352,7 @@ impl Service {
     pub(crate) fn new(options: &Options) -> Option<Self> {
         let callout = options.authorization.callout.as_ref()?;
         let (users, allowed) = (callout.auth_users.clone(), callout.allowed_accounts.clone());
-        Some(Self { inquiry: Inquiry::configured(callout)?, users, allowed })
+        Some(Self { callout_request: CalloutRequest::configured(callout)?, users, allowed })
     }
 
     /// Whether users that the file has in this account are for the service to decide about. Those of the default

@@ -1,11 +1,11 @@
 //! Credentials files: a user's token and seed between lines of dashes.
 //! Source: <https://docs.nats.io/using-nats/developer/connecting/creds>.
 
-use crate::jwt::{self, Body, JwtError, Token};
+use crate::jwt::{self, Body, DecodedJwt, JwtError};
 use crate::nkey::{Kind, NkeyError, Seed};
 
 /// Bytes of a credentials file; a longer one is not looked at.
-pub const FILE_BYTES_MAX: usize = 2 * jwt::TOKEN_BYTES_MAX;
+pub const FILE_BYTES_MAX: usize = 2 * jwt::JWT_BYTES_MAX;
 
 /// What a credentials file holds. Printing it shows no secret.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub struct Credentials {
     /// The user's token, as it is presented.
     pub jwt: String,
     /// What it says.
-    pub token: Token,
+    pub token: DecodedJwt,
     /// Its key.
     pub seed: Seed,
 }

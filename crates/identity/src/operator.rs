@@ -3,7 +3,7 @@
 use crate::callout;
 use crate::jwt::claims::Limit;
 use crate::jwt::trust::{Presented, Trust, TrustError, admit, comes_rightly, permissions};
-use crate::jwt::{self, Body, Token};
+use crate::jwt::{self, Body, DecodedJwt};
 use crate::nkey::{Kind, Public};
 use crate::permission::Permissions;
 use dialtone_config::operator::{OperatorMode, Resolver};
@@ -23,7 +23,7 @@ const RECENT_ENTRY_BYTES: usize = 1024;
 #[derive(Clone)]
 pub struct Claimed {
     /// The token, verified.
-    pub token: Arc<Token>,
+    pub token: Arc<DecodedJwt>,
     /// As it was presented. A bearer token is a secret.
     pub jwt: Arc<str>,
     /// The account's public key.
@@ -58,17 +58,17 @@ impl std::fmt::Debug for Claimed {
 
 /// A user's token, read, and its text; all who present the same one share it.
 #[derive(Clone)]
-pub struct UserToken {
+pub struct UserJwt {
     /// What it says.
-    pub token: Arc<Token>,
+    pub token: Arc<DecodedJwt>,
     /// As it was presented. A bearer token is a secret.
     pub jwt: Arc<str>,
 }
 
-impl std::fmt::Debug for UserToken {
+impl std::fmt::Debug for UserJwt {
     /// Without the text, which may be a secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UserToken").field("subject", &self.token.subject).finish_non_exhaustive()
+        f.debug_struct("UserJwt").field("subject", &self.token.subject).finish_non_exhaustive()
     }
 }
 
@@ -76,7 +76,7 @@ impl std::fmt::Debug for UserToken {
 #[derive(Default)]
 pub struct Operators {
     trust: Trust,
-    tokens: Vec<Token>,
+    tokens: Vec<DecodedJwt>,
     pinned: HashSet<String>,
     system_account: Option<String>,
     sentinel: Option<Secret>,
@@ -146,7 +146,7 @@ impl Operators {
     }
 
     /// The operators' tokens.
-    pub fn tokens(&self) -> &[Token] {
+    pub fn tokens(&self) -> &[DecodedJwt] {
         &self.tokens
     }
 
@@ -171,13 +171,13 @@ impl Operators {
     }
 
     /// Believes an account's token: [`Trust::account`].
-    pub fn account(&self, jwt: &str, key: &str, now: i64) -> Result<Token, TrustError> {
+    pub fn account(&self, jwt: &str, key: &str, now: i64) -> Result<DecodedJwt, TrustError> {
         self.trust.account(jwt, key, now)
     }
 
     /// The token that a connection presents, with its text. What is no user's token is taken for none, so that an
     /// authorization service can be asked about it: in its place stands the sentinel, if there is one.
-    pub fn presented(&self, jwt: &str) -> Result<UserToken, TrustError> {
+    pub fn presented(&self, jwt: &str) -> Result<UserJwt, TrustError> {
         match (self.user(jwt), &self.sentinel) {
             (Err(_), Some(sentinel)) => self.user(sentinel.expose()),
             (found, _) => found,
@@ -185,7 +185,7 @@ impl Operators {
     }
 
     /// Reads a user's token and verifies its signature, or remembers that it did so.
-    pub fn user(&self, jwt: &str) -> Result<UserToken, TrustError> {
+    pub fn user(&self, jwt: &str) -> Result<UserJwt, TrustError> {
         let key: [u8; 32] = Sha256::digest(jwt.as_bytes()).into();
         let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(user) = recent().find(&key) {
@@ -195,7 +195,7 @@ impl Operators {
         if !matches!(token.body, Body::User(_)) {
             return Err(TrustError::Kind("a user"));
         }
-        let user = UserToken { token, jwt: jwt.into() };
+        let user = UserJwt { token, jwt: jwt.into() };
         recent().insert(key, user.clone());
         Ok(user)
     }
@@ -204,8 +204,8 @@ impl Operators {
     /// [`Operators::account`] believed.
     pub fn admit(
         &self,
-        UserToken { token, jwt }: &UserToken,
-        account: &Token,
+        UserJwt { token, jwt }: &UserJwt,
+        account: &DecodedJwt,
         presented: &Presented<'_>,
     ) -> Result<Claimed, TrustError> {
         if token.issuer == account.subject && self.trust.is_strict(account) {
@@ -247,7 +247,7 @@ fn limit(limit: Limit) -> Option<u64> {
 
 /// Believes that a connection is a user that an authorization service of the configuration vouches for. Whose it is
 /// the caller knows.
-pub(crate) fn configured(user: &Arc<Token>, presented: &Presented<'_>) -> Result<Claimed, TrustError> {
+pub(crate) fn configured(user: &Arc<DecodedJwt>, presented: &Presented<'_>) -> Result<Claimed, TrustError> {
     let Body::User(claims) = &user.body else { return Err(TrustError::Kind("a user")) };
     user.check_time(presented.now)?;
     if !claims.issuer_account.is_empty() {
@@ -270,7 +270,7 @@ pub(crate) fn configured(user: &Arc<Token>, presented: &Presented<'_>) -> Result
 }
 
 /// Reads the token of an operator that the configuration names.
-fn operator_token(jwt: &str, now: i64) -> Result<Token, String> {
+fn operator_token(jwt: &str, now: i64) -> Result<DecodedJwt, String> {
     let token = jwt::decode(jwt).map_err(|error| format!("error parsing operator JWT: {error}"))?;
     let Body::Operator(operator) = &token.body else {
         return Err("error parsing operator JWT: not operator claim".into());
@@ -311,7 +311,7 @@ fn check_version(asserted: &str) -> Result<(), String> {
 }
 
 /// The account for system events: the configuration's, or the only operator's.
-fn system_account(options: &Options, tokens: &[Token]) -> Result<Option<String>, String> {
+fn system_account(options: &Options, tokens: &[DecodedJwt]) -> Result<Option<String>, String> {
     let named: Vec<&str> = tokens
         .iter()
         .filter_map(|token| match &token.body {
@@ -344,9 +344,9 @@ pub fn is_account(key: &str) -> bool {
 }
 
 /// The only operator's address.
-fn address(tokens: &[Token]) -> Option<&str> {
+fn address(tokens: &[DecodedJwt]) -> Option<&str> {
     match tokens {
-        [Token { body: Body::Operator(operator), .. }] => {
+        [DecodedJwt { body: Body::Operator(operator), .. }] => {
             Some(operator.account_server_url.as_str()).filter(|address| !address.is_empty())
         }
         _ => None,
@@ -372,13 +372,13 @@ fn pinned(mode: &OperatorMode, system_account: Option<&str>) -> HashSet<String> 
 /// Tokens that were verified lately, by the hash of their text: two generations, so that what is used stays.
 #[derive(Default)]
 struct Recent {
-    young: HashMap<[u8; 32], UserToken>,
-    old: HashMap<[u8; 32], UserToken>,
+    young: HashMap<[u8; 32], UserJwt>,
+    old: HashMap<[u8; 32], UserJwt>,
     young_bytes: usize,
 }
 
 impl Recent {
-    fn find(&mut self, key: &[u8; 32]) -> Option<UserToken> {
+    fn find(&mut self, key: &[u8; 32]) -> Option<UserJwt> {
         if let Some(user) = self.young.get(key) {
             return Some(user.clone());
         }
@@ -387,7 +387,7 @@ impl Recent {
         Some(user)
     }
 
-    fn insert(&mut self, key: [u8; 32], user: UserToken) {
+    fn insert(&mut self, key: [u8; 32], user: UserJwt) {
         if self.young_bytes > RECENT_BYTES_MAX / 2 {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;

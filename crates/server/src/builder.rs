@@ -9,8 +9,8 @@ use crate::process;
 use crate::shared::Shared;
 use crate::system;
 use crate::tls::TlsSetup;
-use crate::tokens::Distrust;
-use crate::tokens::resolver::{Resolver, ResolverError};
+use crate::trust::JwtRejection;
+use crate::trust::resolver::{Resolver, ResolverError};
 use crate::verifier::Verifier;
 use dialtone_config::Options;
 
@@ -57,7 +57,7 @@ pub enum StartError {
     Resolver(#[from] ResolverError),
     /// The account for system events is not to be had.
     #[error("error resolving system account: {0}")]
-    SystemAccount(Distrust),
+    SystemAccount(JwtRejection),
     /// The log cannot be opened.
     #[error("cannot open the {0}")]
     Log(std::io::Error),
@@ -138,7 +138,7 @@ impl Builder {
             Logger::new(&self.options.log, &threads).map_err(StartError::Log)?
         };
         self.start_with(log.clone(), threads).inspect_err(|problem| {
-            log.say_problem(Event::Fatal, "", problem);
+            log.emit_problem(Event::Fatal, "", problem);
             log.flush();
         })
     }
@@ -161,7 +161,7 @@ impl Builder {
         banner(&log, &options, &identity);
         let policy = Policy::new(options, &identity)?;
         if policy.tls.as_ref().is_some_and(TlsSetup::is_stapled) {
-            log.say(Event::Starting, "", format_args!("OCSP Stapling enabled for Client connections"));
+            log.emit(Event::Starting, "", format_args!("OCSP Stapling enabled for Client connections"));
         }
         let shared = {
             let resolver = Resolver::new(&policy.options, policy.authenticator.operators(), &log)?;
@@ -171,7 +171,7 @@ impl Builder {
         crate::reload::begin_peer_check(&shared);
         shared.start_accounts().map_err(StartError::SystemAccount)?;
         Internal::start(&shared).map_err(StartError::Loops)?;
-        crate::tokens::service::start(&shared);
+        crate::trust::service::start(&shared);
         crate::sharing::start(&shared);
         crate::share::report::start(&shared);
         system::start(&shared);
@@ -192,20 +192,20 @@ impl Builder {
             if let Err(cause) = process::write_ports(folder, endpoint.as_ref(), &http) {
                 let file = process::ports_file(folder);
                 let problem = format_args!("Error writing ports file ({}): {cause}", file.display());
-                shared.log.say(Event::Warning, "", problem);
+                shared.log.emit(Event::Warning, "", problem);
             }
         }
         if let Some(endpoint) = &endpoint {
             let text = format_args!("Listening for client connections on {endpoint}");
-            shared.log.say(Event::Listening, "", text);
+            shared.log.emit(Event::Listening, "", text);
             if policy.options.tls.is_some() {
-                shared.log.say(Event::Listening, "", format_args!("TLS required for client connections"));
+                shared.log.emit(Event::Listening, "", format_args!("TLS required for client connections"));
             }
         }
         for listener in listener.into_iter().chain(unix) {
             loops.listen(listener);
         }
-        shared.log.say(Event::Ready, "", format_args!("Server is ready"));
+        shared.log.emit(Event::Ready, "", format_args!("Server is ready"));
         Server::new(shared, loops, endpoint.map(|endpoint| endpoint.address())).map_err(StartError::Loops)
     }
 }
@@ -215,7 +215,7 @@ fn report_panics(threads: &Threads, log: &Logger, then: Option<AtPanic>) {
     let log = log.clone();
     let then = then.unwrap_or_else(|| Box::new(end));
     threads.at_panic(move |panic| {
-        log.say_last(Event::Panicked, format_args!("{panic}"));
+        log.emit_last(Event::Panicked, format_args!("{panic}"));
         then(panic);
     });
 }
@@ -253,7 +253,7 @@ pub(crate) fn identity(options: &Options, port: u16) -> Identity {
 }
 
 fn banner(log: &Logger, options: &Options, identity: &Identity) {
-    let say = |text: std::fmt::Arguments<'_>| log.say(Event::Starting, "", text);
+    let say = |text: std::fmt::Arguments<'_>| log.emit(Event::Starting, "", text);
     say(format_args!("Starting dialtone"));
     say(format_args!("  Version:  {COMPATIBLE_VERSION} (dialtone {})", env!("CARGO_PKG_VERSION")));
     say(format_args!("  Git:      [{}]", option_env!("DIALTONE_COMMIT").unwrap_or("not set")));
@@ -262,12 +262,12 @@ fn banner(log: &Logger, options: &Options, identity: &Identity) {
     let plain = |secret: &dialtone_config::Secret| !dialtone_identity::password::is_slow(secret);
     let users = options.authorization.users.iter().chain(options.accounts.iter().flat_map(|a| &a.users));
     if users.filter_map(|u| u.password.as_ref()).chain(&options.authorization.password).any(plain) {
-        log.say(Event::Warning, "", format_args!("Plaintext passwords detected, use nkeys or bcrypt"));
+        log.emit(Event::Warning, "", format_args!("Plaintext passwords detected, use nkeys or bcrypt"));
     }
     if let Some(file) = &options.config_file {
         say(format_args!("Using configuration file: {} ({})", file.display(), options.config_digest));
     }
     for warning in options.warnings() {
-        log.say(Event::Warning, "", format_args!("{warning}"));
+        log.emit(Event::Warning, "", format_args!("{warning}"));
     }
 }

@@ -1,26 +1,28 @@
 //! Asking an authorization service about a connection: off the event loops, and closed where no answer comes.
 
 use crate::client::Rejection;
-use crate::internal::{Answer, Desk, Outgoing};
+use crate::internal::{Executor, Outgoing, Reply};
 use crate::policy::Identity;
-use crate::registry::{Introduction, Session};
+use crate::registry::{ClientDetails, Session};
 use crate::share::Share;
 use crate::shared::Shared;
 use crate::system;
-use crate::tokens::clock::now;
-use crate::tokens::resolver::Reach;
+use crate::trust::clock::now;
+use crate::trust::resolver::Reach;
 use crate::verifier::{self, Verdict};
 use data_encoding::BASE64;
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::peer::Peer;
-use dialtone_identity::authenticator::{Refusal, Shown, Surroundings};
-use dialtone_identity::callout::{Answered, CalloutError, Inquiry, Judging, Question, SUBJECT, XKEY_HEADER};
-use dialtone_identity::jwt::Token;
+use dialtone_identity::authenticator::{JwtContext, Refusal, Shown};
+use dialtone_identity::callout::{
+    CalloutContext, CalloutError, CalloutGrant, CalloutRequest, SUBJECT, SentCallout, XKEY_HEADER,
+};
+use dialtone_identity::jwt::DecodedJwt;
 use dialtone_identity::jwt::authorization::{
     AuthorizationRequest, ClientInformation, ClientTls, ConnectOptions, ServerId,
 };
 use dialtone_identity::jwt::trust::{Presented, Proof};
-use dialtone_identity::operator::UserToken;
+use dialtone_identity::operator::UserJwt;
 use dialtone_wire::Connect;
 use std::sync::Arc;
 
@@ -28,10 +30,15 @@ use std::sync::Arc;
 const PEM_LINE: usize = 64;
 
 /// Asks. The verdict will be in the session.
-pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, request: AuthorizationRequest) {
-    let shared = desk.shared.clone();
+pub(crate) fn ask(
+    executor: &mut Executor,
+    session: Arc<Session>,
+    callout_request: CalloutRequest,
+    request: AuthorizationRequest,
+) {
+    let shared = executor.shared.clone();
     let timeout = shared.policy().auth_timeout;
-    let account = match inquiry.account.as_deref() {
+    let account = match callout_request.account.as_deref() {
         None | Some(GLOBAL) => Some(shared.global.clone()),
         Some(name) => shared.account(name),
     };
@@ -40,7 +47,7 @@ pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, requ
     };
     let random = (rand::random(), rand::random());
     let keys = &shared.identity.keys;
-    let who = Introduction {
+    let who = ClientDetails {
         name: request.connect.name.as_str().into(),
         lang: request.connect.lang.as_str().into(),
         version: request.connect.version.as_str().into(),
@@ -49,47 +56,47 @@ pub(crate) fn ask(desk: &mut Desk, session: Arc<Session>, inquiry: Inquiry, requ
         by_nkey: false,
     };
     let jwt = request.connect.jwt.clone();
-    let question = match inquiry.ask(request, keys, random, (now(), timeout)) {
-        Ok(question) => question,
+    let sent = match callout_request.ask(request, keys, random, (now(), timeout)) {
+        Ok(sent) => sent,
         Err(_) => return decide(&session, Err(no_answer("the question cannot be sealed"))),
     };
-    let mut message = Outgoing::new(SUBJECT, question.payload.clone());
-    if question.sealed {
+    let mut message = Outgoing::new(SUBJECT, sent.payload.clone());
+    if sent.sealed {
         let header = format!("NATS/1.0\r\n{XKEY_HEADER}: {}\r\n\r\n", keys.curve.public());
         message.headers = header.into_bytes();
     }
     let asked = Asked { account: account.clone(), who, jwt };
     let share = Share::stranger(&session);
-    desk.ask(&account, message, timeout, share, move |desk, answer| match answer {
-        Answer::NoResponders => {
+    executor.ask(&account, message, timeout, share, move |executor, answer| match answer {
+        Reply::NoResponders => {
             let why = no_answer("nobody answers for the authorization service");
-            asked.refused(&desk.shared, &session, &why, String::new());
+            asked.refused(&executor.shared, &session, &why, String::new());
             decide(&session, Err(why));
         }
-        Answer::TimedOut => {
+        Reply::TimedOut => {
             let why = no_answer("auth request timed out");
-            asked.refused(&desk.shared, &session, &why, String::new());
+            asked.refused(&executor.shared, &session, &why, String::new());
             decide(&session, Err(why));
         }
-        Answer::Message(answer) => {
+        Reply::Message(answer) => {
             let of_answer = session.clone();
             // The account of the answer may have to be looked up.
-            desk.shared.verifier.take_lookup(session, move |shared| {
-                let outcome = judge(shared, &of_answer, &question, &answer.payload);
+            executor.shared.verifier.take_lookup(session, move |shared| {
+                let outcome = judge(shared, &of_answer, &sent, &answer.payload);
                 if let Err(why) = &outcome {
                     asked.refused(shared, &of_answer, why, why.text().into_owned());
                 }
                 decide(&of_answer, outcome);
             });
         }
-        Answer::Overloaded => verifier::decide(&session, Verdict::Overloaded),
+        Reply::Overloaded => verifier::decide(&session, Verdict::Overloaded),
     });
 }
 
 /// Where it was asked about a connection, and what that said of itself.
 struct Asked {
     account: Arc<Account>,
-    who: Introduction,
+    who: ClientDetails,
     jwt: String,
 }
 
@@ -99,8 +106,8 @@ impl Asked {
         // Set before the event, which holds it.
         Rejection::note(shared, session, why, &self.jwt);
         let session = session.clone();
-        shared.internal.run(move |desk| {
-            let (shared, turn) = desk.parts();
+        shared.internal.run(move |executor| {
+            let (shared, turn) = executor.parts();
             system::refused_by_service(shared, turn, &session, &self.who, &self.account, &reason);
         });
     }
@@ -110,7 +117,7 @@ fn no_answer(why: &'static str) -> Refusal {
     Refusal::Callout(CalloutError::NoAnswer(why))
 }
 
-fn decide(session: &Arc<Session>, outcome: Result<Answered, Refusal>) {
+fn decide(session: &Arc<Session>, outcome: Result<CalloutGrant, Refusal>) {
     session.put_verdict(Verdict::Answered(outcome.map(Box::new)));
     Peer::wake_owner(&session.peer);
 }
@@ -118,9 +125,9 @@ fn decide(session: &Arc<Session>, outcome: Result<Answered, Refusal>) {
 /// Accounts that are looked up when they are not at hand.
 struct Reaching<'a>(&'a Shared);
 
-impl Surroundings for Reaching<'_> {
-    fn account(&self, key: &str) -> Option<Arc<Token>> {
-        self.0.look_up(key, Reach::Anywhere).ok().map(|believed| believed.token.clone())
+impl JwtContext for Reaching<'_> {
+    fn account(&self, key: &str) -> Option<Arc<DecodedJwt>> {
+        self.0.look_up(key, Reach::Anywhere).ok().map(|verified| verified.token.clone())
     }
 
     fn now(&self) -> i64 {
@@ -139,27 +146,27 @@ impl Surroundings for Reaching<'_> {
 fn judge(
     shared: &Arc<Shared>,
     session: &Session,
-    question: &Question,
+    sent: &SentCallout,
     answer: &[u8],
-) -> Result<Answered, Refusal> {
+) -> Result<CalloutGrant, Refusal> {
     let policy = shared.policy();
     // The answer is for a key that was made for it; the service has seen what the connection presents.
     let time_of_day = |zone: &str| shared.time_of_day(zone);
     let presented = Presented {
         proof: Proof::Shown,
-        connection_type: session.way.connection_type(),
+        connection_type: session.transport.connection_type(),
         proxied: session.proxy.get().is_some(),
         address: session.remote().map(|remote| remote.ip()),
         now: now(),
         time_of_day: &time_of_day,
     };
-    let by = Judging {
+    let by = CalloutContext {
         operators: policy.authenticator.operators(),
         presented: &presented,
-        surroundings: &Reaching(shared),
+        jwt_context: &Reaching(shared),
     };
     let Identity { id, keys, .. } = &shared.identity;
-    question.judge(answer, id, keys, &by).map_err(Refusal::Callout)
+    sent.judge(answer, id, keys, &by).map_err(Refusal::Callout)
 }
 
 /// Bytes that a request takes while it waits, about.
@@ -194,7 +201,7 @@ pub(crate) fn request(
     let operators = policy.authenticator.operators();
     let presented = operators.and_then(|all| all.presented(&credentials.jwt).ok());
     let (jwt, by_token, name_tag, tags) = match presented {
-        Some(UserToken { jwt, token }) => {
+        Some(UserJwt { jwt, token }) => {
             (jwt.to_string(), token.subject.to_string(), token.name.clone(), token.tags.clone())
         }
         // Where users are not known by signature, a JWT means nothing and is not passed on.

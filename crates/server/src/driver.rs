@@ -3,7 +3,7 @@
 use crate::builder::IN_PROCESS;
 use crate::client::{self, Client};
 use crate::log::{Event, Level};
-use crate::registry::{Session, Way};
+use crate::registry::{ClientTransport, Session};
 use crate::shared::Shared;
 use dialtone_broker::deliver::{Tracer, Turn};
 use dialtone_broker::outbox::Sink;
@@ -40,7 +40,7 @@ impl Driver {
     /// A client that has just connected. Its bytes go to `sink`; `wake` wakes this loop for it.
     pub(crate) fn admit(
         &mut self,
-        way: Way,
+        transport: ClientTransport,
         remote: Option<SocketAddr>,
         sink: Arc<dyn Sink>,
         wake: Box<dyn Wake>,
@@ -54,7 +54,7 @@ impl Driver {
             wake,
             self.shared.policy().options.limits.pending_bytes_max,
         );
-        let session = Arc::new(Session::new(peer, way, remote, self.turn.now()));
+        let session = Arc::new(Session::new(peer, transport, remote, self.turn.now()));
         let described: Weak<Session> = Arc::downgrade(&session);
         session.peer.set_info_source(described);
         registry.insert(session.clone());
@@ -72,9 +72,9 @@ impl Driver {
             }
             let who = session.map_or_else(|| "".into(), |session| session.who());
             let text = String::from_utf8_lossy(line);
-            shared.log.say(Event::TraceOut, &who, format_args!("->> [{text}]"));
+            shared.log.emit(Event::TraceOut, &who, format_args!("->> [{text}]"));
             let body = client::traced_body(&shared.policy().options.log, body);
-            shared.log.say(Event::TraceOut, &who, format_args!("->> MSG_PAYLOAD: [{body}]"));
+            shared.log.emit(Event::TraceOut, &who, format_args!("->> MSG_PAYLOAD: [{body}]"));
         });
         let on = self.shared.log.is_on(Level::Trace);
         self.turn.trace(on.then_some(tracer));
@@ -113,17 +113,17 @@ impl Handler for Driver {
 
     fn open(&mut self, accepted: Accepted) -> Option<(Self::Connection, Transport)> {
         let policy = self.shared.policy();
-        let way = match accepted.remote {
-            Some(_) => Way::Network,
-            None if accepted.listener == IN_PROCESS => Way::InProcess,
-            None => Way::Unix,
+        let transport = match accepted.remote {
+            Some(_) => ClientTransport::Network,
+            None if accepted.listener == IN_PROCESS => ClientTransport::InProcess,
+            None => ClientTransport::Unix,
         };
         let wake = LinkWake(Arc::downgrade(&accepted.link));
         let sink = LinkSink(accepted.link.clone());
-        let mut client = self.admit(way, accepted.remote, Arc::new(sink), Box::new(wake));
+        let mut client = self.admit(transport, accepted.remote, Arc::new(sink), Box::new(wake));
         let transport = match &policy.tls {
             // The others do not leave the machine.
-            Some(tls) if way == Way::Network => {
+            Some(tls) if transport == ClientTransport::Network => {
                 if tls.admit(self.turn.now()) {
                     tls.transport(policy.options.allow_non_tls)
                 } else {
@@ -163,7 +163,7 @@ impl Handler for Driver {
             && !Arc::ptr_eq(&slow, client.peer())
             && slow.wait_for(client.peer())
         {
-            self.shared.troubles.stalled.fetch_add(1, Ordering::Relaxed);
+            self.shared.failures.stalled.fetch_add(1, Ordering::Relaxed);
             pause = Some(self.turn.now() + STALL_MAX);
         }
         if client.is_checking() {

@@ -9,6 +9,7 @@ mod builder;
 mod call;
 mod callout;
 pub mod client;
+mod connection_failures;
 mod driver;
 pub mod explain;
 pub mod internal;
@@ -28,8 +29,7 @@ mod sharing;
 mod simulated;
 pub(crate) mod system;
 mod tls;
-pub mod tokens;
-mod troubles;
+pub mod trust;
 mod usage;
 mod verifier;
 

@@ -123,7 +123,7 @@ impl Server {
 
     /// Logs that a signal came.
     pub fn note_signal(&self, name: &str) {
-        self.shared.log.say(Event::Signal, "", format_args!("Trapped {name:?} signal"));
+        self.shared.log.emit(Event::Signal, "", format_args!("Trapped {name:?} signal"));
     }
 
     /// Opens the log file again.
@@ -153,7 +153,7 @@ impl Server {
         if shared.lame_duck.swap(true, Ordering::AcqRel) {
             return;
         }
-        shared.log.say(
+        shared.log.emit(
             Event::LameDuck,
             "",
             format_args!("Entering lame duck mode, stop accepting new clients"),
@@ -169,7 +169,7 @@ impl Server {
         if !sessions.is_empty() {
             std::thread::sleep(duck.grace_period);
             let span = duck.duration.saturating_sub(duck.grace_period);
-            shared.log.say(Event::LameDuck, "", format_args!("Closing existing clients"));
+            shared.log.emit(Event::LameDuck, "", format_args!("Closing existing clients"));
             let sessions = shared.registry.open();
             // The last second is for those that came last.
             let pause = (span / (sessions.len() as u32 + 1)).min(Duration::from_secs(1));
@@ -193,9 +193,9 @@ impl Server {
 fn note_fault(shared: &Shared, before: Option<String>) -> Option<String> {
     let fault = shared.threads.fault(Instant::now());
     match (&before, &fault) {
-        (None, Some(fault)) => shared.log.say(Event::Stalled, "", format_args!("{fault}")),
+        (None, Some(fault)) => shared.log.emit(Event::Stalled, "", format_args!("{fault}")),
         (Some(_), None) => {
-            shared.log.say(Event::Stalled, "", format_args!("all threads make progress again"))
+            shared.log.emit(Event::Stalled, "", format_args!("all threads make progress again"))
         }
         _ => {}
     }
@@ -206,12 +206,12 @@ fn stop(shared: &Arc<Shared>, loops: &Mutex<Loops>) {
     if !loops.lock().are_running() {
         return;
     }
-    shared.log.say(Event::Stopping, "", format_args!("Initiating Shutdown..."));
+    shared.log.emit(Event::Stopping, "", format_args!("Initiating Shutdown..."));
     system::shutdown(shared);
     shared.internal.stop();
     system::end(shared);
     if let Err(cause) = shared.peer_cache.save() {
-        shared.log.say(Event::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
+        shared.log.emit(Event::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
     }
     for session in shared.registry.open() {
         session.peer.close(CloseReason::ServerShutdown);
@@ -227,7 +227,7 @@ fn stop(shared: &Arc<Shared>, loops: &Mutex<Loops>) {
     if let Some(path) = &options.unix_socket {
         process::remove(path);
     }
-    shared.log.say(Event::Stopped, "", format_args!("Server Exiting.."));
+    shared.log.emit(Event::Stopped, "", format_args!("Server Exiting.."));
     shared.log.flush();
     if let Some(then) = shared.at_end.get() {
         then();

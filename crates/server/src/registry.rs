@@ -2,7 +2,7 @@
 
 use crate::client::Rejection;
 use crate::tls::Judgement;
-use crate::usage::{Mark, Since, Still, Usage, User};
+use crate::usage::{Checkpoint, ConnectionState, CountFrom, Usage, User};
 use crate::verifier::Verdict;
 use dialtone_broker::account::AccountId;
 use dialtone_broker::peer::{ClientId, Peer};
@@ -25,7 +25,7 @@ const CLOSED_SUBSCRIPTIONS_MAX: usize = 64 * 1024;
 
 /// What a client said of itself, and what the server made of it. No secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Introduction {
+pub struct ClientDetails {
     /// The connection's name.
     pub name: Box<str>,
     /// The library's language.
@@ -42,7 +42,7 @@ pub struct Introduction {
 
 /// By which way a connection came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum ClientTransport {
     /// Over the network.
     Network,
     /// By the Unix-domain socket.
@@ -51,7 +51,7 @@ pub enum Way {
     InProcess,
 }
 
-impl Way {
+impl ClientTransport {
     /// The kind of connection, as in `allowed_connection_types`.
     pub fn connection_type(self) -> &'static str {
         match self {
@@ -67,16 +67,16 @@ pub struct Session {
     /// Its end.
     pub peer: Arc<Peer>,
     /// By which way it came.
-    pub way: Way,
+    pub transport: ClientTransport,
     remote: Mutex<Option<SocketAddr>>,
     /// When it came.
     pub start: SystemTime,
     /// The same, to measure by.
     pub start_instant: Instant,
     /// What CONNECT said.
-    introduction: Mutex<Option<Arc<Introduction>>>,
+    client_details: Mutex<Option<Arc<ClientDetails>>>,
     /// What the server made of it when it came in without a CONNECT.
-    assumed: Mutex<Option<Arc<Introduction>>>,
+    assumed: Mutex<Option<Arc<ClientDetails>>>,
     /// What the TLS handshake agreed on.
     pub secured: OnceLock<Secured>,
     /// The trusted proxy that signed for it, by its public NKey.
@@ -93,7 +93,7 @@ pub struct Session {
     /// Who it is: a name in the configuration, the NKey of a token, or the name that an authorization service gave it;
     /// empty for nobody.
     user: Mutex<Option<Arc<str>>>,
-    used: Mutex<Option<Box<Mark>>>,
+    used: Mutex<Option<Box<Checkpoint>>>,
     /// Why it was not let in.
     pub(crate) rejection: OnceLock<Box<Rejection>>,
     /// Messages that its rate limits refused.
@@ -111,16 +111,21 @@ struct Remembered {
 
 impl Session {
     /// A connection that has just come.
-    pub fn new(peer: Arc<Peer>, way: Way, remote: Option<SocketAddr>, now: Instant) -> Self {
+    pub fn new(
+        peer: Arc<Peer>,
+        transport: ClientTransport,
+        remote: Option<SocketAddr>,
+        now: Instant,
+    ) -> Self {
         let from = remote.map_or_else(|| "local".to_owned(), |r| r.to_string());
         let who = format!("{from} - cid:{}", peer.id.0);
         Self {
             peer,
-            way,
+            transport,
             remote: Mutex::new(remote),
             start: SystemTime::now(),
             start_instant: now,
-            introduction: Mutex::default(),
+            client_details: Mutex::default(),
             assumed: Mutex::default(),
             secured: OnceLock::new(),
             proxy: OnceLock::new(),
@@ -141,23 +146,23 @@ impl Session {
     }
 
     /// Who it is, as far as it is known: by its CONNECT, or without one.
-    pub fn known(&self) -> Option<Arc<Introduction>> {
-        self.introduction().or_else(|| self.assumed.lock().clone())
+    pub fn known(&self) -> Option<Arc<ClientDetails>> {
+        self.client_details().or_else(|| self.assumed.lock().clone())
     }
 
     /// What CONNECT said.
-    pub fn introduction(&self) -> Option<Arc<Introduction>> {
-        self.introduction.lock().clone()
+    pub fn client_details(&self) -> Option<Arc<ClientDetails>> {
+        self.client_details.lock().clone()
     }
 
     /// Keeps what its first CONNECT said.
-    pub fn introduce(&self, introduction: Introduction) {
-        self.introduction.lock().get_or_insert_with(|| introduction.into());
+    pub fn set_client_details(&self, client_details: ClientDetails) {
+        self.client_details.lock().get_or_insert_with(|| client_details.into());
     }
 
     /// Keeps what the server made of it when it came in without a CONNECT.
-    pub fn assume(&self, introduction: Introduction) {
-        self.assumed.lock().get_or_insert_with(|| introduction.into());
+    pub fn assume(&self, client_details: ClientDetails) {
+        self.assumed.lock().get_or_insert_with(|| client_details.into());
     }
 
     /// Who it is, if it is in.
@@ -168,7 +173,7 @@ impl Session {
     /// It is this user from now on, for its rates and in what is shown of it.
     pub(crate) fn set_user(&self, user: &Arc<str>) {
         *self.user.lock() = Some(user.clone());
-        for known in [&self.introduction, &self.assumed] {
+        for known in [&self.client_details, &self.assumed] {
             if let Some(known) = known.lock().as_mut().filter(|known| *known.user != **user) {
                 Arc::make_mut(known).user = user.clone();
             }
@@ -283,23 +288,23 @@ impl Session {
     }
 
     /// What it uses counts, if it is in an account and did not count before.
-    pub(crate) fn begin_use(&self, now: Instant, since: Since) {
+    pub(crate) fn begin_use(&self, now: Instant, since: CountFrom) {
         let Some(account) = self.peer.place().account else { return };
         let id = self.user().unwrap_or_else(|| "".into());
         let name = self.claimed().map(|claimed| claimed.name.clone()).filter(|name| **name != *id);
         let user = User { id, name: name.map(Into::into) };
         let refused_msgs = self.refused_msgs.load(Ordering::Relaxed);
-        let mut mark = Mark::new(account, user, now);
-        if since == Since::Now {
-            mark.pass_over(self.peer.counters.read(), refused_msgs);
+        let mut checkpoint = Checkpoint::new(account, user, now);
+        if since == CountFrom::Now {
+            checkpoint.skip_earlier(self.peer.counters.read(), refused_msgs);
         }
-        self.used.lock().get_or_insert_with(|| Box::new(mark));
+        self.used.lock().get_or_insert_with(|| Box::new(checkpoint));
     }
 
     /// Adds to `usage` what it used since it was last settled.
-    pub(crate) fn settle(&self, usage: &Usage, now: Instant, still: Still) {
+    pub(crate) fn settle(&self, usage: &Usage, now: Instant, state: ConnectionState) {
         let refused_msgs = self.refused_msgs.load(Ordering::Relaxed);
-        usage.settle(&self.used, now, self.peer.counters.read(), refused_msgs, still);
+        usage.settle(&self.used, now, self.peer.counters.read(), refused_msgs, state);
     }
 
     /// It did something.

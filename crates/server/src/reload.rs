@@ -16,7 +16,7 @@ use std::time::Instant;
 /// Reads the options again and takes them over.
 ///
 /// Errors: as for [`reload`], or there is nothing to read.
-pub(crate) fn again(shared: &Arc<Shared>) -> Result<(), String> {
+pub(crate) fn reread(shared: &Arc<Shared>) -> Result<(), String> {
     match shared.reader.get() {
         Some(read) => reload(shared, read()),
         None => Err("can only reload config when a file is provided using -c or --config".into()),
@@ -31,7 +31,7 @@ pub(crate) fn reload(shared: &Arc<Shared>, options: Result<Options, ConfigErrors
     let _turn = shared.reloading.lock();
     let result = take_over(shared, options);
     if let Err(why) = &result {
-        shared.log.say_problem(Event::ReloadFailed, "Failed to reload server configuration: ", why);
+        shared.log.emit_problem(Event::ReloadFailed, "Failed to reload server configuration: ", why);
     }
     result
 }
@@ -63,10 +63,10 @@ fn take_over(shared: &Arc<Shared>, options: Result<Options, ConfigErrors>) -> Re
     }
     let new = &shared.policy().options;
     for line in plan::lines(&old.options, new) {
-        shared.log.say(Event::Reloaded, "", format_args!("Reloaded: {line}"));
+        shared.log.emit(Event::Reloaded, "", format_args!("Reloaded: {line}"));
     }
     let digest = &new.config_digest;
-    shared.log.say(Event::Reloaded, "", format_args!("Reloaded server configuration ({digest})"));
+    shared.log.emit(Event::Reloaded, "", format_args!("Reloaded server configuration ({digest})"));
     Ok(())
 }
 
@@ -79,11 +79,11 @@ pub(crate) fn certificates(shared: &Arc<Shared>) {
     match Policy::new(policy.options.clone(), &shared.identity) {
         Ok(policy) => {
             shared.set_policy(policy);
-            shared.log.say(Event::CertificatesReloaded, "", format_args!("Certificates were read again"));
+            shared.log.emit(Event::CertificatesReloaded, "", format_args!("Certificates were read again"));
         }
         Err(e) => {
             let head = "Certificates cannot be read again, the old ones stay: ";
-            shared.log.say_problem(Event::CertificatesFailed, head, &e);
+            shared.log.emit_problem(Event::CertificatesFailed, head, &e);
         }
     }
 }
@@ -95,7 +95,7 @@ pub(crate) fn begin_peer_check(shared: &Shared) {
         let options = policy.options.ocsp_cache.as_ref();
         shared.peer_cache.configure(options);
         let kind = if options.is_some() { "local" } else { "none" };
-        shared.log.say(Event::Starting, "", format_args!("OCSP peer cache online, type [{kind}]"));
+        shared.log.emit(Event::Starting, "", format_args!("OCSP peer cache online, type [{kind}]"));
     }
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn begin_peer_check(shared: &Shared) {
 pub(crate) fn staples(shared: &Arc<Shared>) -> Stop {
     let policy = shared.policy();
     if let Err(cause) = shared.peer_cache.look_after(Instant::now()) {
-        shared.log.say(Event::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
+        shared.log.emit(Event::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
     }
     let news = policy.tls.as_ref().map(|tls| tls.look_after_staples(Instant::now()));
     let mut stop = Stop::No;
@@ -118,7 +118,7 @@ pub(crate) fn staples(shared: &Arc<Shared>) -> Stop {
                 (Event::StapleBad, text)
             }
         };
-        shared.log.say(event, "", format_args!("{text}"));
+        shared.log.emit(event, "", format_args!("{text}"));
     }
     stop
 }

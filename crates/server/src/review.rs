@@ -12,7 +12,7 @@ use crate::system;
 use dialtone_broker::account::Account;
 use dialtone_broker::peer::Place;
 use dialtone_identity::authenticator::{Checked, Context, Grant, Outcome, Refusal, Shown};
-use dialtone_identity::callout::{Answered, Inquiry};
+use dialtone_identity::callout::{CalloutGrant, CalloutRequest};
 use dialtone_identity::jwt::trust::TrustError;
 use dialtone_identity::permission::{Permissions, Subscribing};
 use dialtone_wire::client::encode;
@@ -51,7 +51,7 @@ pub(crate) fn checked(shared: &Shared, session: &Arc<Session>, checked: Checked)
 }
 
 /// An authorization service has answered about a session that is in.
-pub(crate) fn answered(shared: &Shared, session: &Arc<Session>, outcome: Result<Answered, Refusal>) {
+pub(crate) fn answered(shared: &Shared, session: &Arc<Session>, outcome: Result<CalloutGrant, Refusal>) {
     match outcome {
         Ok(answered) => {
             let mut shown = session.shown().unwrap_or_else(Shown::silence);
@@ -71,10 +71,10 @@ pub(crate) fn overloaded(shared: &Shared, session: &Arc<Session>) {
 /// How a session came, and what its credentials are judged by.
 pub(crate) fn context<'a>(shared: &'a Shared, session: &'a Session) -> Context<'a> {
     Context {
-        connection_type: session.way.connection_type(),
+        connection_type: session.transport.connection_type(),
         certificate: session.secured.get().and_then(|s| s.certificates.first()).map(AsRef::as_ref),
         address: session.remote().map(|remote| remote.ip()),
-        surroundings: shared,
+        jwt_context: shared,
     }
 }
 
@@ -106,10 +106,10 @@ fn decide(shared: &Shared, session: &Arc<Session>, account: &Arc<Account>) -> Re
         Outcome::Slow(check, grant) => {
             of_account(&grant)?;
             // Its rights are the new ones at once; whether it may have any is known when the check is done.
-            give(shared, session, grant.permissions);
+            set_permissions(shared, session, grant.permissions);
             shared.verifier.take_review(check, session.clone());
         }
-        Outcome::Ask(inquiry) => ask(shared, session, *inquiry, &shown),
+        Outcome::Ask(callout_request) => ask(shared, session, *callout_request, &shown),
         Outcome::AccountNeeded(_) => return Err(End::ACCOUNT_OVER),
         Outcome::Refused(refusal) => return Err(End::of(shared, session, &refusal)),
     }
@@ -120,7 +120,7 @@ fn stay(shared: &Shared, session: &Arc<Session>, grant: Grant) {
     let by_token = grant.claimed.is_some();
     session.set_claimed(grant.claimed);
     session.set_user(&grant.user);
-    give(shared, session, grant.permissions);
+    set_permissions(shared, session, grant.permissions);
     if by_token {
         // Its loop takes over the limits, and the second in which it ends.
         session.peer.wake_owner();
@@ -128,7 +128,7 @@ fn stay(shared: &Shared, session: &Arc<Session>, grant: Grant) {
 }
 
 /// A service decides that was not asked about this session.
-fn ask(shared: &Shared, session: &Arc<Session>, inquiry: Inquiry, shown: &Shown) {
+fn ask(shared: &Shared, session: &Arc<Session>, callout_request: CalloutRequest, shown: &Shown) {
     let known = session.known().unwrap_or_default();
     let said = Connect {
         name: known.name.to_string(),
@@ -139,7 +139,7 @@ fn ask(shared: &Shared, session: &Arc<Session>, inquiry: Inquiry, shown: &Shown)
     };
     let request = callout::request(shared, session, &said, shown);
     let asked = session.clone();
-    shared.internal.run(move |desk| callout::ask(desk, asked, inquiry, request));
+    shared.internal.run(move |executor| callout::ask(executor, asked, callout_request, request));
 }
 
 /// How a session ends that may not stay.
@@ -190,14 +190,14 @@ impl End {
 
     fn log(&self, shared: &Shared, session: &Session, refusal: &Refusal) {
         let who = session.who();
-        shared.log.say(Event::ClientCreated, &who, format_args!("{}", refusal.text()));
+        shared.log.emit(Event::ClientCreated, &who, format_args!("{}", refusal.text()));
         if self.error == Some(ProtocolError::Authorization) {
             let shown = session.shown();
             let jwt = shown.as_ref().map_or("", |shown| &shown.credentials.jwt);
             Rejection::note(shared, session, refusal, jwt);
             let why = session.rejection.get().map(ToString::to_string).unwrap_or_default();
             let text = format_args!("authentication error - {}{why}", named(session));
-            shared.log.say(Event::AuthenticationFailed, &who, text);
+            shared.log.emit(Event::AuthenticationFailed, &who, text);
         }
     }
 }
@@ -235,8 +235,8 @@ pub(crate) fn end(
     if error == Some(ProtocolError::Authorization) && shared.has_system() {
         let account = session.peer.place().account.unwrap_or_else(|| shared.global.clone());
         let refused = session.clone();
-        shared.internal.report(&account.clone(), 0, move |desk| {
-            let (shared, turn) = desk.parts();
+        shared.internal.report(&account.clone(), 0, move |executor| {
+            let (shared, turn) = executor.parts();
             system::refused(shared, turn, &refused, &account, reason);
         });
     }
@@ -254,7 +254,7 @@ pub(crate) fn report(session: &Session, error: ProtocolError) {
 }
 
 /// Gives a session other rights; subscriptions that they do not cover end.
-pub(crate) fn give(shared: &Shared, session: &Session, permissions: Option<Arc<Permissions>>) {
+pub(crate) fn set_permissions(shared: &Shared, session: &Session, permissions: Option<Arc<Permissions>>) {
     let peer = &session.peer;
     let account = peer.place().account;
     peer.set_place(Place { account, permissions: permissions.clone() });
@@ -273,7 +273,7 @@ pub(crate) fn give(shared: &Shared, session: &Session, permissions: Option<Arc<P
             subscription.queue().map_or(String::new(), |queue| format!(" using queue {:?}", text(queue)));
         let what = format!("{:?}{queue} (sid {:?})", text(subscription.filter()), text(subscription.sid()));
         let line = format_args!("Removed sub {what} for {} - not authorized", named(session));
-        shared.log.say(Event::SubscriptionRemoved, "", line);
+        shared.log.emit(Event::SubscriptionRemoved, "", line);
         let mut bytes = Vec::new();
         encode::error(&mut bytes, &format!("Permissions Violation for Subscription to {what}"));
         peer.send(&bytes, Instant::now());

@@ -1,5 +1,6 @@
 //! What all threads of a server share.
 
+use crate::connection_failures::ConnectionFailures;
 use crate::internal::Internal;
 use crate::log::{Event, Logger};
 use crate::policy::{Identity, Policy};
@@ -8,9 +9,8 @@ use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::system;
 use crate::tls::PeerCache;
-use crate::tokens::Tokens;
-use crate::tokens::resolver::Resolver;
-use crate::troubles::Troubles;
+use crate::trust::AccountJwts;
+use crate::trust::resolver::Resolver;
 use crate::usage::Usage;
 use crate::verifier::Verifier;
 use dialtone_broker::account::{Account, AccountId, GLOBAL, SYSTEM};
@@ -46,7 +46,7 @@ pub struct Shared {
     /// What the server received and sent.
     pub counters: Arc<Counters>,
     /// What went wrong.
-    pub troubles: Troubles,
+    pub failures: ConnectionFailures,
     /// How busy the process is.
     pub(crate) load: Load,
     /// Where it is logged.
@@ -64,7 +64,7 @@ pub struct Shared {
     /// What the turns of all loops share.
     pub service_requests: Arc<ServiceRequests>,
     /// Accounts that are known by their tokens.
-    pub tokens: Tokens,
+    pub account_jwts: AccountJwts,
     /// Where their tokens come from.
     pub resolver: Resolver,
     /// Held while a reload is carried out.
@@ -112,7 +112,7 @@ impl Shared {
             system: OnceLock::new(),
             registry: Registry::default(),
             counters,
-            troubles: Troubles::default(),
+            failures: ConnectionFailures::default(),
             load: Load::default(),
             log,
             threads,
@@ -120,7 +120,7 @@ impl Shared {
             usage: Usage::default(),
             verifier: Verifier::default(),
             peer_cache: PeerCache::default(),
-            tokens: Tokens::default(),
+            account_jwts: AccountJwts::default(),
             resolver,
             reloading: Mutex::default(),
             reader: OnceLock::new(),
@@ -155,7 +155,7 @@ impl Shared {
     /// What decides who may be here: changes with the policy and with the JWT of any account. Whoever applies a decision
     /// compares it with that from before, and decides again if it is another.
     pub fn version(&self) -> (u32, u64) {
-        (self.generation(), self.tokens.version())
+        (self.generation(), self.account_jwts.version())
     }
 
     /// Puts another policy in force.
@@ -254,8 +254,8 @@ impl Shared {
 
     /// The limits of an account: its token's, or the configuration's.
     pub fn account_limits(&self, name: &str) -> AccountLimits {
-        match self.tokens.find(name) {
-            Some(believed) => believed.claims.limits,
+        match self.account_jwts.find(name) {
+            Some(verified) => verified.claims.limits,
             None => self.policy().account_limits(name),
         }
     }
@@ -268,7 +268,7 @@ impl Shared {
         let imports = account.set_imports(&claims.imports, &|name| self.account(name));
         for why in bad.chain(imports.into_iter().map(|(_, error)| error.to_string())) {
             let text = format_args!("Account {}: {why}", account.name);
-            self.log.say(Event::AccountFault, "", text);
+            self.log.emit(Event::AccountFault, "", text);
         }
     }
 
@@ -325,7 +325,7 @@ impl Shared {
             account.set_imports(&[], &|_| None);
             account.set_mappings(&[]);
             account.set_exports(&[]);
-            account.give_services(Vec::new());
+            account.set_granted_services(Vec::new());
             self.internal.forget(&self.registry, &account);
         }
     }

@@ -20,9 +20,9 @@ const LATENCY_TYPE: &str = "io.nats.server.metric.v1.service_latency";
 
 /// Begins to look after answers that services owe, and to tell their latency.
 pub(crate) fn start(shared: &Arc<Shared>) {
-    shared.internal.run(|desk| {
-        desk.repeat(EXPIRY_INTERVAL, |desk| {
-            desk.shared.service_requests.expire(desk.now());
+    shared.internal.run(|executor| {
+        executor.repeat(EXPIRY_INTERVAL, |executor| {
+            executor.shared.service_requests.expire(executor.now());
             Some(EXPIRY_INTERVAL)
         });
     });
@@ -32,9 +32,9 @@ pub(crate) fn start(shared: &Arc<Shared>) {
         let Some(shared) = weak.upgrade() else { return };
         let now = SystemTime::now();
         let (account, bytes) = (metric.account.clone(), METRIC_BYTES);
-        shared.internal.report(&account, bytes, move |desk| {
+        shared.internal.report(&account, bytes, move |executor| {
             let message = Outgoing::new(&*metric.subject, latency(&metric, now));
-            desk.publish(&metric.account, &message);
+            executor.publish(&metric.account, &message);
         });
     });
 }

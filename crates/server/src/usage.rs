@@ -59,7 +59,7 @@ impl Used {
 
 /// Up to where a connection's use is settled.
 #[derive(Debug)]
-pub(crate) struct Mark {
+pub(crate) struct Checkpoint {
     account: Arc<Account>,
     user: User,
     since: Instant,
@@ -69,7 +69,7 @@ pub(crate) struct Mark {
     ended: bool,
 }
 
-impl Mark {
+impl Checkpoint {
     /// A connection took its place in an account.
     pub(crate) fn new(account: Arc<Account>, user: User, now: Instant) -> Self {
         let traffic = Traffic::default();
@@ -77,18 +77,18 @@ impl Mark {
     }
 
     /// What was used before does not count.
-    pub(crate) fn pass_over(&mut self, traffic: Traffic, refused_msgs: u64) {
+    pub(crate) fn skip_earlier(&mut self, traffic: Traffic, refused_msgs: u64) {
         (self.traffic, self.refused_msgs, self.is_new) = (traffic, refused_msgs, false);
     }
 
     /// Moves the mark to `now`. What lies between.
-    fn move_on(&mut self, now: Instant, traffic: Traffic, refused_msgs: u64, still: Still) -> Used {
-        let ends = still == Still::Ended && !self.ended;
+    fn advance(&mut self, now: Instant, traffic: Traffic, refused_msgs: u64, state: ConnectionState) -> Used {
+        let ends = state == ConnectionState::Ended && !self.ended;
         let before = self.traffic;
         // Each figure only grows, but they are read one by one.
         let since = |now: u64, before: u64| now.saturating_sub(before);
         let used = Used {
-            connections: u64::from(!self.ended && still == Still::Connected),
+            connections: u64::from(!self.ended && state == ConnectionState::Connected),
             connects: u64::from(self.is_new),
             disconnects: u64::from(ends),
             connected: if self.ended { Duration::ZERO } else { now.saturating_duration_since(self.since) },
@@ -109,7 +109,7 @@ impl Mark {
 
 /// From when on a connection's use counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Since {
+pub(crate) enum CountFrom {
     /// From its beginning.
     Connect,
     /// From now on.
@@ -118,7 +118,7 @@ pub(crate) enum Since {
 
 /// Whether a connection goes on after it was settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Still {
+pub(crate) enum ConnectionState {
     /// It does.
     Connected,
     /// It is over.
@@ -127,14 +127,14 @@ pub(crate) enum Still {
 
 /// What the users of an account used.
 #[derive(Debug, Default)]
-pub(crate) struct OfAccount {
+pub(crate) struct AccountUsage {
     /// By user.
     pub(crate) users: BTreeMap<User, Used>,
     /// Of users beyond those that are told one by one.
     pub(crate) others: Option<Used>,
 }
 
-impl OfAccount {
+impl AccountUsage {
     /// What all used.
     pub(crate) fn total(&self) -> Used {
         let mut total = Used::default();
@@ -145,7 +145,7 @@ impl OfAccount {
 
 #[derive(Debug, Default)]
 struct Ledger {
-    accounts: BTreeMap<Box<str>, OfAccount>,
+    accounts: BTreeMap<Box<str>, AccountUsage>,
     users: usize,
 }
 
@@ -170,17 +170,17 @@ impl Usage {
     /// Adds what a connection used since it was last settled.
     pub(crate) fn settle(
         &self,
-        mark: &Mutex<Option<Box<Mark>>>,
+        checkpoint: &Mutex<Option<Box<Checkpoint>>>,
         now: Instant,
         traffic: Traffic,
         refused_msgs: u64,
-        still: Still,
+        state: ConnectionState,
     ) {
         let settled = {
-            let mut mark = mark.lock();
-            mark.as_mut().map(|mark| {
-                let used = mark.move_on(now, traffic, refused_msgs, still);
-                (mark.account.clone(), mark.user.clone(), used)
+            let mut checkpoint = checkpoint.lock();
+            checkpoint.as_mut().map(|checkpoint| {
+                let used = checkpoint.advance(now, traffic, refused_msgs, state);
+                (checkpoint.account.clone(), checkpoint.user.clone(), used)
             })
         };
         if let Some((account, user, used)) = settled.filter(|(.., used)| *used != Used::default()) {
@@ -189,7 +189,7 @@ impl Usage {
     }
 
     /// Ends the interval: what was used, by account.
-    pub(crate) fn take(&self) -> BTreeMap<Box<str>, OfAccount> {
+    pub(crate) fn take(&self) -> BTreeMap<Box<str>, AccountUsage> {
         std::mem::take(&mut *self.ledger.lock()).accounts
     }
 }
@@ -197,7 +197,7 @@ impl Usage {
 impl Ledger {
     fn add(&mut self, account: &str, user: User, used: &Used) {
         if !self.accounts.contains_key(account) {
-            self.accounts.insert(account.into(), OfAccount::default());
+            self.accounts.insert(account.into(), AccountUsage::default());
         }
         let Some(of_account) = self.accounts.get_mut(account) else { return };
         if let Some(known) = of_account.users.get_mut(&user) {
@@ -221,8 +221,8 @@ mod tests {
         User { id: id.into(), name: None }
     }
 
-    fn mark(account: &Arc<Account>, id: &str, now: Instant) -> Mutex<Option<Box<Mark>>> {
-        Mutex::new(Some(Box::new(Mark::new(account.clone(), user(id), now))))
+    fn checkpoint(account: &Arc<Account>, id: &str, now: Instant) -> Mutex<Option<Box<Checkpoint>>> {
+        Mutex::new(Some(Box::new(Checkpoint::new(account.clone(), user(id), now))))
     }
 
     fn traffic(n: u64) -> Traffic {
@@ -233,21 +233,21 @@ mod tests {
     fn a_connection_over_three_intervals_is_told_in_parts() {
         let (usage, start) = (Usage::default(), Instant::now());
         let account = Account::new(AccountId(1), "A");
-        let mark = mark(&account, "u", start);
+        let checkpoint = checkpoint(&account, "u", start);
         let second = Duration::from_secs(1);
-        let settle = |at: u32, n, still| {
-            usage.settle(&mark, start + second * at, traffic(n), n, still);
+        let settle = |at: u32, n, state| {
+            usage.settle(&checkpoint, start + second * at, traffic(n), n, state);
             usage.take().remove("A").map(|of_account| of_account.total())
         };
         let expected = |connections, connects, disconnects, seconds, n| {
             let connected = second * seconds;
             Some(Used { connections, connects, disconnects, connected, traffic: traffic(n), refused_msgs: n })
         };
-        assert_eq!(settle(2, 5, Still::Connected), expected(1, 1, 0, 2, 5));
-        assert_eq!(settle(3, 5, Still::Connected), expected(1, 0, 0, 1, 0));
-        assert_eq!(settle(7, 9, Still::Ended), expected(0, 0, 1, 4, 4));
+        assert_eq!(settle(2, 5, ConnectionState::Connected), expected(1, 1, 0, 2, 5));
+        assert_eq!(settle(3, 5, ConnectionState::Connected), expected(1, 0, 0, 1, 0));
+        assert_eq!(settle(7, 9, ConnectionState::Ended), expected(0, 0, 1, 4, 4));
         // The end of an interval finds it once more.
-        assert_eq!(settle(8, 9, Still::Connected), None);
+        assert_eq!(settle(8, 9, ConnectionState::Connected), None);
     }
 
     #[test]
@@ -255,8 +255,8 @@ mod tests {
         let (usage, now) = (Usage::default(), Instant::now());
         let account = Account::new(AccountId(1), "A");
         for number in 0..USERS_MAX + 7 {
-            let mark = mark(&account, &number.to_string(), now);
-            usage.settle(&mark, now, traffic(1), 0, Still::Connected);
+            let checkpoint = checkpoint(&account, &number.to_string(), now);
+            usage.settle(&checkpoint, now, traffic(1), 0, ConnectionState::Connected);
         }
         let of_account = usage.take().remove("A").expect("used");
         assert_eq!(of_account.users.len(), USERS_MAX);
@@ -272,7 +272,7 @@ mod tests {
         fn intervals_add_up(steps in proptest::collection::vec((0..4usize, 0..5u64, 0..4u8), 1..80)) {
             let (usage, start) = (Usage::default(), Instant::now());
             let account = Account::new(AccountId(1), "A");
-            let marks: Vec<_> = (0..4).map(|n| mark(&account, ["a", "b"][n % 2], start)).collect();
+            let checkpoints: Vec<_> = (0..4).map(|n| checkpoint(&account, ["a", "b"][n % 2], start)).collect();
             let (mut counts, mut ended) = ([0u64; 4], [None; 4]);
             let (mut now, mut total) = (start, Used::default());
             let mut add = |usage: &Usage| {
@@ -283,17 +283,17 @@ mod tests {
                 if ended[which].is_none() {
                     counts[which] += more;
                 }
-                let still = if what == 0 { Still::Ended } else { Still::Connected };
+                let state = if what == 0 { ConnectionState::Ended } else { ConnectionState::Connected };
                 if what == 0 && ended[which].is_none() {
                     ended[which] = Some(now);
                 }
-                usage.settle(&marks[which], now, traffic(counts[which]), 0, still);
+                usage.settle(&checkpoints[which], now, traffic(counts[which]), 0, state);
                 if what == 1 {
                     add(&usage);
                 }
             }
-            for (mark, count) in marks.iter().zip(counts) {
-                usage.settle(mark, now, traffic(count), 0, Still::Connected);
+            for (checkpoint, count) in checkpoints.iter().zip(counts) {
+                usage.settle(checkpoint, now, traffic(count), 0, ConnectionState::Connected);
             }
             add(&usage);
             let lasted = ended.iter().map(|end| end.unwrap_or(now) - start);

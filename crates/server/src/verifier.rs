@@ -9,10 +9,10 @@ use crate::share::line::{Line, Next};
 use crate::share::{Lane, LaneFigures, Share};
 use crate::shared::Shared;
 use crate::tls::Judgement;
-use crate::tokens::resolver::Reach;
+use crate::trust::resolver::Reach;
 use dialtone_broker::peer::Peer;
 use dialtone_identity::authenticator::{Checked, Refusal, SlowCheck};
-use dialtone_identity::callout::Answered;
+use dialtone_identity::callout::CalloutGrant;
 use dialtone_net::threads::{Progress, Watch};
 use parking_lot::Mutex;
 use std::io;
@@ -45,7 +45,7 @@ pub enum Verdict {
     /// Whether a password is the one.
     Checked(Checked),
     /// What an authorization service said, or why it does not count.
-    Answered(Result<Box<Answered>, Refusal>),
+    Answered(Result<Box<CalloutGrant>, Refusal>),
     /// The account's token is at hand, or not to be had.
     LookAgain,
     /// Nobody looked: too many wait, and most of them from where this one came from.
@@ -286,7 +286,7 @@ pub(crate) fn decide(session: &Arc<Session>, verdict: Verdict) {
 
 fn look_up(shared: &Shared, key: &str) -> Verdict {
     if let Err(why) = shared.look_up(key, Reach::Anywhere) {
-        shared.log.say(Event::ClientCreated, "", format_args!("Account {key}: {why}"));
+        shared.log.emit(Event::ClientCreated, "", format_args!("Account {key}: {why}"));
     }
     Verdict::LookAgain
 }

@@ -258,7 +258,7 @@ fn who_reads_no_traces_is_closed_and_nobody_waits_for_it() {
     let mut flood = listed(&server, "t");
     flood.send("SUB traces 1\r\n");
     let mut bytes = 0;
-    while server.shared().troubles.slow.load(Relaxed) == 0 {
+    while server.shared().failures.slow.load(Relaxed) == 0 {
         assert!(bytes < 100_000_000, "all of them wait for the reader");
         flood.send(&traced(1, "traces"));
         assert!(flood.line().starts_with("MSG traces 1 "));

@@ -10,8 +10,8 @@ use dialtone_identity::jwt::{self, Body};
 use dialtone_identity::nkey::{Kind, Public, Seed};
 use dialtone_identity::xkey;
 use dialtone_server::Server;
-use dialtone_server::tokens::Believing;
-use dialtone_server::tokens::resolver::Reach;
+use dialtone_server::trust::Acceptance;
+use dialtone_server::trust::resolver::Reach;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -396,8 +396,8 @@ fn an_account_asks_about_its_users() {
     }
     let let_in = || server.shared().registry.let_in_by(&key).len();
     assert_eq!(let_in(), 1, "who is in another account is found without walking all");
-    let pushed = server.shared().believe(&key, &account(1, Account::default(), None), Reach::Here);
-    assert_eq!(pushed, Ok(Believing::Taken));
+    let pushed = server.shared().accept_jwt(&key, &account(1, Account::default(), None), Reach::Here);
+    assert_eq!(pushed, Ok(Acceptance::Taken));
     assert_eq!(clients[0].line(), None);
     while let_in() > 0 {
         std::thread::yield_now();
@@ -634,7 +634,11 @@ fn an_account_that_is_looked_up_late_is_judged_by_what_is_in_force() {
             assert_eq!(server.shared().generation(), 1, "{case}");
         }
         if let Some(jwt) = push {
-            assert_eq!(server.shared().believe(&key(1), &jwt, Reach::Here), Ok(Believing::Taken), "{case}");
+            assert_eq!(
+                server.shared().accept_jwt(&key(1), &jwt, Reach::Here),
+                Ok(Acceptance::Taken),
+                "{case}"
+            );
         }
         let reply = question.split(' ').nth(3).expect("it wants an answer");
         let answer = account_of(now() - 60, 1, Account::default(), None);

@@ -237,7 +237,7 @@ impl Turn {
             }
             (None, None) => (ClientInfo::default(), false),
         };
-        if !shared && (import.share || import.tells_server) {
+        if !shared && (import.share || import.includes_server) {
             info.with_server(&self.service_requests.server)
         } else {
             info

@@ -83,13 +83,14 @@ impl Account {
 
     /// Services that it has without having asked for them: those of the system account. Their subjects here begin with
     /// `$SYS.`, so that no other message is looked up for them.
-    pub fn give_services(&self, services: Vec<ServiceImport>) {
-        let given: Vec<_> = services.into_iter().map(Arc::new).collect();
+    pub fn set_granted_services(&self, services: Vec<ServiceImport>) {
+        let granted: Vec<_> = services.into_iter().map(Arc::new).collect();
         self.share(|sharing| {
-            let own = sharing.services().filter(|s| !sharing.given.iter().any(|given| Arc::ptr_eq(given, s)));
-            let all: Vec<_> = own.chain(&given).cloned().collect();
+            let own =
+                sharing.services().filter(|s| !sharing.granted.iter().any(|granted| Arc::ptr_eq(granted, s)));
+            let all: Vec<_> = own.chain(&granted).cloned().collect();
             sharing.services = index(all);
-            sharing.given = given;
+            sharing.granted = granted;
         });
     }
 
@@ -111,11 +112,12 @@ impl Account {
     }
 
     fn replace_services(&self, services: Vec<ServiceImport>) {
-        let (before, given): (HashMap<_, _>, Vec<_>) = {
+        let (before, granted): (HashMap<_, _>, Vec<_>) = {
             let sharing = self.sharing();
             let key = |s: &Arc<ServiceImport>| ((s.exporter.id, s.local.clone()), s.clone());
-            let own = sharing.services().filter(|s| !sharing.given.iter().any(|given| Arc::ptr_eq(given, s)));
-            (own.map(key).collect(), sharing.given.clone())
+            let own =
+                sharing.services().filter(|s| !sharing.granted.iter().any(|granted| Arc::ptr_eq(granted, s)));
+            (own.map(key).collect(), sharing.granted.clone())
         };
         let mut kept = 0;
         let services: Vec<Arc<ServiceImport>> = services
@@ -129,7 +131,7 @@ impl Account {
             })
             .collect();
         if kept < services.len() || kept < before.len() {
-            let services = index(services.into_iter().chain(given));
+            let services = index(services.into_iter().chain(granted));
             self.share(|sharing| sharing.services = services);
         }
     }

@@ -97,7 +97,7 @@ pub struct ServiceImport {
     /// The service may know who asks.
     pub share: bool,
     /// It is told which server asks, even if it may not know who: so are the services of the system account.
-    pub tells_server: bool,
+    pub includes_server: bool,
 }
 
 impl ServiceImport {
@@ -112,7 +112,7 @@ impl ServiceImport {
     ) -> Result<Self, ImportError> {
         let (local, subject_map) = compile::service_subjects(subject, local)?;
         let (subject, exporter) = (Filter::parse(subject)?, exporter.clone());
-        Ok(Self { local, exporter, export, subject, subject_map, share: false, tells_server: false })
+        Ok(Self { local, exporter, export, subject, subject_map, share: false, includes_server: false })
     }
 
     /// The subject in the exporting account.
@@ -126,7 +126,7 @@ impl ServiceImport {
             && Arc::ptr_eq(&self.exporter, &other.exporter)
             && Arc::ptr_eq(&self.export, &other.export)
             && self.subject_map == other.subject_map
-            && (self.share, self.tells_server) == (other.share, other.tells_server)
+            && (self.share, self.includes_server) == (other.share, other.includes_server)
     }
 }
 
@@ -330,7 +330,7 @@ pub struct Sharing {
     /// The streams that this account takes from others.
     streams: Vec<Arc<StreamImport>>,
     /// Services that it has without having asked for them.
-    given: Vec<Arc<ServiceImport>>,
+    granted: Vec<Arc<ServiceImport>>,
 }
 
 fn find<T: Filtered>(index: &Interest<Indexed<T>>, subject: &[u8]) -> Vec<Arc<T>> {
@@ -355,7 +355,7 @@ impl Sharing {
 
     /// Whether nothing is shared by agreement, so that nobody needs to look but for the services that were given.
     pub(crate) fn is_empty(&self) -> bool {
-        self.services.len() <= self.given.len() && self.taken.is_empty()
+        self.services.len() <= self.granted.len() && self.taken.is_empty()
     }
 
     pub(crate) fn has_mappings(&self) -> bool {

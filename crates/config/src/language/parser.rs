@@ -15,21 +15,31 @@ use crate::error::{ConfigError, Location};
 /// Errors: the first problem, with its place. Source: the configuration language of nats-server 2.15.
 pub fn parse_file(path: &Path, files: &mut dyn Files, env: Env<'_>) -> Result<Map, ConfigError> {
     let name = path.display().to_string();
-    let mut world =
-        World { files, env, bytes_left: VALUE_BYTES_MAX, files_left: FILES_MAX, resolving: Vec::new() };
-    let text = world.read(path, &Location::nowhere(&name), "")?;
-    document(&text, &name, path.parent().unwrap_or(Path::new("")), &mut world, 0)
+    let mut context = ParseContext {
+        files,
+        env,
+        bytes_left: VALUE_BYTES_MAX,
+        files_left: FILES_MAX,
+        resolving: Vec::new(),
+    };
+    let text = context.read(path, &Location::nowhere(&name), "")?;
+    document(&text, &name, path.parent().unwrap_or(Path::new("")), &mut context, 0)
 }
 
 /// Reads a configuration from text; `name` stands for the file in places, and includes are relative to the current directory.
 pub fn parse_text(text: &str, name: &str, files: &mut dyn Files, env: Env<'_>) -> Result<Map, ConfigError> {
-    let mut world =
-        World { files, env, bytes_left: VALUE_BYTES_MAX, files_left: FILES_MAX, resolving: Vec::new() };
-    document(text, name, Path::new(""), &mut world, 0)
+    let mut context = ParseContext {
+        files,
+        env,
+        bytes_left: VALUE_BYTES_MAX,
+        files_left: FILES_MAX,
+        resolving: Vec::new(),
+    };
+    document(text, name, Path::new(""), &mut context, 0)
 }
 
 /// What lies outside the text, and the bounds shared by all files of one configuration.
-pub(super) struct World<'w> {
+pub(super) struct ParseContext<'w> {
     files: &'w mut dyn Files,
     pub(super) env: Env<'w>,
     bytes_left: usize,
@@ -38,7 +48,7 @@ pub(super) struct World<'w> {
     pub(super) resolving: Vec<String>,
 }
 
-impl World<'_> {
+impl ParseContext<'_> {
     fn read(&mut self, path: &Path, at: &Location, context: &str) -> Result<String, ConfigError> {
         // The file on the command line is its own place: its name stands there.
         let name = if at.line == 0 { "the file".into() } else { path.display().to_string() };
@@ -78,7 +88,7 @@ pub(super) fn document(
     text: &str,
     name: &str,
     dir: &Path,
-    world: &mut World<'_>,
+    context: &mut ParseContext<'_>,
     depth: usize,
 ) -> Result<Map, ConfigError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -90,7 +100,7 @@ pub(super) fn document(
         file: Arc::from(name),
         dir: dir.to_owned(),
         scopes: vec![Map::default()],
-        world,
+        context,
         depth,
     };
     parser.top()?;
@@ -106,7 +116,7 @@ pub(super) struct Parser<'s, 'w> {
     pub(super) dir: PathBuf,
     /// The maps around the current place, outermost first; never empty.
     pub(super) scopes: Vec<Map>,
-    pub(super) world: &'s mut World<'w>,
+    pub(super) context: &'s mut ParseContext<'w>,
     pub(super) depth: usize,
 }
 
@@ -242,7 +252,7 @@ impl Parser<'_, '_> {
             return Err(ConfigError::new(&at, format!("key `{key}` has no value")));
         }
         let value = self.value(&key)?;
-        self.world.spend(64 + key.len(), &at)?;
+        self.context.spend(64 + key.len(), &at)?;
         if let Some(scope) = self.scopes.last_mut() {
             scope.set(Entry { key, at: at.clone(), value, variable: false });
         }
@@ -330,9 +340,9 @@ impl Parser<'_, '_> {
         // A leading slash means the including file's directory too, as with the official server.
         let file = self.dir.join(path.trim_start_matches('/'));
         self.enter(at)?;
-        let text = self.world.read(&file, at, &format!("error parsing include file '{path}', "))?;
+        let text = self.context.read(&file, at, &format!("error parsing include file '{path}', "))?;
         let dir = file.parent().unwrap_or(Path::new("")).to_owned();
-        let map = document(&text, &file.display().to_string(), &dir, self.world, self.depth)?;
+        let map = document(&text, &file.display().to_string(), &dir, self.context, self.depth)?;
         self.depth -= 1;
         if let Some(scope) = self.scopes.last_mut() {
             map.into_entries().for_each(|entry| scope.set(entry));

@@ -27,7 +27,7 @@ impl Parser<'_, '_> {
             _ => return self.bare(at, key),
         };
         let text = if let Kind::String(text) = &kind { text.len() } else { 0 };
-        self.world.spend(64 + text, &at)?;
+        self.context.spend(64 + text, &at)?;
         Ok(Value { at, kind, by_variable: false })
     }
 
@@ -169,7 +169,7 @@ impl Parser<'_, '_> {
         if plain && let Some(name) = text.strip_prefix('$').filter(|name| !is_bcrypt(name)) {
             return self.variable(at, name, key);
         }
-        self.world.spend(64 + text.len(), &at)?;
+        self.context.spend(64 + text.len(), &at)?;
         let kind = if plain { classify(text, &at)? } else { Kind::String(text) };
         Ok(Value { at, kind, by_variable: false })
     }
@@ -180,28 +180,28 @@ impl Parser<'_, '_> {
         for scope in self.scopes.iter_mut().rev() {
             if let Some(entry) = scope.entry_mut(name) {
                 entry.variable = true;
-                self.world.spend(entry.value.weight(), &at)?;
+                self.context.spend(entry.value.weight(), &at)?;
                 return Ok(Value { at, kind: entry.value.kind.clone(), by_variable: true });
             }
         }
-        if self.world.resolving.iter().any(|outer| outer == name) {
+        if self.context.resolving.iter().any(|outer| outer == name) {
             return Err(ConfigError::new(&at, format!("variable reference cycle for '{shown}'")));
         }
-        let Some(text) = (self.world.env)(name) else {
+        let Some(text) = (self.context.env)(name) else {
             return Err(ConfigError::new(&at, format!("variable reference for '{shown}' can not be found"))
                 .help("no enclosing key above and no environment variable has this name; quote a value that begins with `$`"));
         };
-        self.world.count_text(text.len(), &at)?;
+        self.context.count_text(text.len(), &at)?;
         // Blanks alone are no value, and read as officially.
         if text.trim().is_empty() {
             let text = String::new();
             return Ok(Value { at, kind: Kind::String(text), by_variable: true });
         }
         self.enter(&at)?;
-        self.world.resolving.push(name.to_owned());
+        self.context.resolving.push(name.to_owned());
         let document =
-            document(&format!("{ENV_KEY}={text}"), &format!("${shown}"), &self.dir, self.world, self.depth);
-        self.world.resolving.pop();
+            document(&format!("{ENV_KEY}={text}"), &format!("${shown}"), &self.dir, self.context, self.depth);
+        self.context.resolving.pop();
         self.depth -= 1;
         match document.map(|map| map.take(ENV_KEY)) {
             Ok(Some(entry)) => Ok(Value { at, kind: entry.value.kind, by_variable: true }),

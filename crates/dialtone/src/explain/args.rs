@@ -1,13 +1,13 @@
 //! The command line of `dialtone explain`.
 
-use crate::command_line::{self, Parsed as Words};
+use crate::command_line::{self, Parsed};
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, ValueEnum};
 use dialtone_server::explain::{Action, Question};
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Parsed {
+pub enum Invocation {
     /// To be told how it works.
     Help(String),
     /// An answer.
@@ -104,10 +104,10 @@ Example:
 /// Reads the arguments.
 ///
 /// Errors: what is not known, missing, given twice or not to be combined.
-pub fn parse(words: &[String]) -> Result<Parsed> {
+pub fn parse(words: &[String]) -> Result<Invocation> {
     let given = match command_line::parse::<Arguments>(words.iter().cloned())? {
-        Words::Help(text) => return Ok(Parsed::Help(text)),
-        Words::Run(given) => given,
+        Parsed::Help(text) => return Ok(Invocation::Help(text)),
+        Parsed::Run(given) => given,
     };
     let (action, other) = match given.action {
         Word::Pub => {
@@ -134,7 +134,7 @@ pub fn parse(words: &[String]) -> Result<Parsed> {
             Whom::Server { url: url.unwrap_or_default(), creds: given.creds, authorities: given.tls_ca }
         }
     };
-    Ok(Parsed::Ask(Box::new(Asked { question, whom, json: given.json })))
+    Ok(Invocation::Ask(Box::new(Asked { question, whom, json: given.json })))
 }
 
 /// A user's name, or the JWT in a file of that name.

@@ -11,7 +11,7 @@ mod text;
 
 use crate::serve;
 use anyhow::Result;
-use args::{Asked, Parsed, Whom};
+use args::{Asked, Invocation, Whom};
 use dialtone_server::explain::{Explainer, Report, Verdict};
 use std::path::Path;
 
@@ -38,10 +38,10 @@ pub fn run(arguments: impl Iterator<Item = String>) -> i32 {
 }
 
 /// What is printed, and the exit code.
-fn answer(parsed: &Parsed) -> Result<(String, i32)> {
+fn answer(parsed: &Invocation) -> Result<(String, i32)> {
     let asked = match parsed {
-        Parsed::Help(text) => return Ok((text.clone(), FOUND)),
-        Parsed::Ask(asked) => asked,
+        Invocation::Help(text) => return Ok((text.clone(), FOUND)),
+        Invocation::Ask(asked) => asked,
     };
     let report = ask(asked)?;
     let code = if report.verdict == Verdict::Path { FOUND } else { NOWHERE };

@@ -1,6 +1,6 @@
 //! Configurations, and what is explained of them.
 
-use super::args::{self, Parsed};
+use super::args::{self, Invocation};
 use super::{FOUND, NOWHERE, text};
 use dialtone_config::{load_partial_text, load_text};
 use dialtone_server::Server;
@@ -43,7 +43,7 @@ accounts {
 fn check(config: &str, arguments: &str, code: i32, expected: Expect) {
     let words: Vec<String> =
         format!("--config t.conf {arguments}").split_whitespace().map(str::to_owned).collect();
-    let Ok(Parsed::Ask(asked)) = args::parse(&words) else { panic!("{arguments}") };
+    let Ok(Invocation::Ask(asked)) = args::parse(&words) else { panic!("{arguments}") };
     let partial = load_partial_text(config, "t.conf", &mut |_: &std::path::Path| unreachable!(), &|_| None);
     let explainer = Explainer::new(partial.expect("a good configuration")).expect("accounts");
     match explainer.answer(&asked.question) {
@@ -403,7 +403,10 @@ fn arguments_are_read_whole() {
         assert!(text.contains(problem), "{arguments}: {text}");
     }
     for help in ["--help", "-h", "help"] {
-        assert!(matches!(parse(help), Ok(Parsed::Help(text)) if text.contains("--tls-ca <FILE>")), "{help}");
+        assert!(
+            matches!(parse(help), Ok(Invocation::Help(text)) if text.contains("--tls-ca <FILE>")),
+            "{help}"
+        );
     }
 }
 

@@ -5,20 +5,20 @@ use anyhow::{Result, bail};
 use dialtone_identity::jwt::account::{Role, is_revoked};
 use dialtone_identity::jwt::claims::UserLimits;
 use dialtone_identity::jwt::trust::{self, Trust};
-use dialtone_identity::jwt::validate::{self, Severity, World};
-use dialtone_identity::jwt::{Body, Token};
+use dialtone_identity::jwt::validate::{self, Severity, ValidationContext};
+use dialtone_identity::jwt::{Body, DecodedJwt};
 
 /// Problems that are named of those that a change makes.
 const NAMED_MAX: usize = 3;
 
 /// All that is wrong with a token by itself. Without a time, times are not looked at.
-pub fn issues(token: &Token, now: Option<i64>) -> Vec<validate::Issue> {
-    validate::validate(token, &World { now, is_time_zone: &is_time_zone })
+pub fn issues(token: &DecodedJwt, now: Option<i64>) -> Vec<validate::Issue> {
+    validate::validate(token, &ValidationContext { now, is_time_zone: &is_time_zone })
 }
 
 /// Whether a token may be written: the first things that a server would refuse. A time that is over can come from
 /// before, and is no reason.
-pub fn refuse(what: &str, token: &Token, in_its_place: Vec<String>) -> Result<()> {
+pub fn refuse(what: &str, token: &DecodedJwt, in_its_place: Vec<String>) -> Result<()> {
     let issues = issues(token, None).into_iter().filter(|issue| issue.severity == Severity::Error);
     let mut problems: Vec<String> = issues.map(|issue| issue.to_string()).collect();
     problems.extend(in_its_place);
@@ -32,7 +32,7 @@ pub fn refuse(what: &str, token: &Token, in_its_place: Vec<String>) -> Result<()
 }
 
 /// What is wrong with an operator in its place.
-pub fn operator(operator: &Token) -> Vec<String> {
+pub fn operator(operator: &DecodedJwt) -> Vec<String> {
     match Trust::new(std::slice::from_ref(operator), &[]) {
         Ok(_) if operator.issuer == operator.subject => Vec::new(),
         Ok(_) => vec!["the operator is not signed by its own key".into()],
@@ -41,7 +41,7 @@ pub fn operator(operator: &Token) -> Vec<String> {
 }
 
 /// What is wrong with an account under its operator. What it says itself is [`issues`]' question.
-pub fn account(operator: &Token, account: &Token) -> Vec<String> {
+pub fn account(operator: &DecodedJwt, account: &DecodedJwt) -> Vec<String> {
     let Body::Operator(claims) = &operator.body else { return Vec::new() };
     let Ok(trust) = Trust::new(std::slice::from_ref(operator), &[]) else { return Vec::new() };
     if trust.is_operator(&account.issuer) {
@@ -54,7 +54,7 @@ pub fn account(operator: &Token, account: &Token) -> Vec<String> {
 }
 
 /// Roles that no user can have, whatever fills their places.
-fn roles(account: &Token) -> Vec<String> {
+fn roles(account: &DecodedJwt) -> Vec<String> {
     let Body::Account(claims) = &account.body else { return Vec::new() };
     let filled = |list: &[String]| list.iter().map(|text| without_places(text)).collect();
     let problem = |role: &Role| {
@@ -82,7 +82,7 @@ fn without_places(text: &str) -> String {
 }
 
 /// What is wrong with a user in its account.
-pub fn user(operator: &Token, account: &Token, user: &Token) -> Vec<String> {
+pub fn user(operator: &DecodedJwt, account: &DecodedJwt, user: &DecodedJwt) -> Vec<String> {
     let (Body::Account(of), Body::User(claims)) = (&account.body, &user.body) else { return Vec::new() };
     let is_strict =
         Trust::new(std::slice::from_ref(operator), &[]).is_ok_and(|trust| trust.is_strict(account));
@@ -116,7 +116,7 @@ pub fn user(operator: &Token, account: &Token, user: &Token) -> Vec<String> {
 }
 
 /// Whether a user's token was taken back.
-pub fn is_taken_back(account: &Token, user: &Token) -> bool {
+pub fn is_taken_back(account: &DecodedJwt, user: &DecodedJwt) -> bool {
     let Body::Account(of) = &account.body else { return false };
     is_revoked(&of.revocations, &user.subject.to_string(), user.issued_at)
 }

@@ -23,10 +23,10 @@ use anyhow::Result;
 pub fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
     let words: Vec<String> = arguments.collect();
     match args::parse(&words)? {
-        args::Parsed::Help(text) => {
+        args::Invocation::Help(text) => {
             print!("{text}");
             Ok(())
         }
-        args::Parsed::Run(command, call) => command.run(&call),
+        args::Invocation::Run(command, call) => command.run(&call),
     }
 }

@@ -1,8 +1,8 @@
 //! What a connection has shown: its credentials, and what was found out about them. By this alone it is decided whether
 //! it may come in, and each time that something changes, whether it may stay.
 
-use crate::callout::Answered;
-use crate::operator::UserToken;
+use crate::callout::CalloutGrant;
+use crate::operator::UserJwt;
 use crate::password;
 use dialtone_config::Secret;
 use std::sync::Arc;
@@ -61,8 +61,8 @@ pub struct Shown {
     pub(super) proxy: Option<Arc<str>>,
     checked: Option<Checked>,
     /// The user that its JWT is of, verified.
-    pub(super) user: Option<UserToken>,
-    pub(super) answered: Option<Arc<Answered>>,
+    pub(super) user: Option<UserJwt>,
+    pub(super) answered: Option<Arc<CalloutGrant>>,
 }
 
 impl Shown {
@@ -91,7 +91,7 @@ impl Shown {
     }
 
     /// Remembers what an authorization service said of it.
-    pub fn answered(&mut self, answered: Answered) {
+    pub fn answered(&mut self, answered: CalloutGrant) {
         self.answered = Some(Arc::new(answered));
     }
 

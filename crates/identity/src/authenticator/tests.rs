@@ -6,8 +6,8 @@ use dialtone_config::options::{Account, Authorization};
 /// No accounts by token, in the first second of 1970.
 struct Nothing;
 
-impl Surroundings for Nothing {
-    fn account(&self, _: &str) -> Option<Arc<Token>> {
+impl JwtContext for Nothing {
+    fn account(&self, _: &str) -> Option<Arc<DecodedJwt>> {
         None
     }
     fn now(&self) -> i64 {
@@ -22,7 +22,7 @@ impl Surroundings for Nothing {
 }
 
 const CONTEXT: Context<'_> =
-    Context { connection_type: "STANDARD", certificate: None, address: None, surroundings: &Nothing };
+    Context { connection_type: "STANDARD", certificate: None, address: None, jwt_context: &Nothing };
 
 fn user(name: &str, password: &str) -> User {
     User { name: name.into(), password: Some(Secret::new(password)), ..User::default() }

@@ -5,7 +5,7 @@ use crate::jwt::account::{Account, ExternalAuthorization};
 use crate::jwt::authorization::AuthorizationResponse;
 use crate::jwt::claims::{User, UserLimits};
 use crate::jwt::encode::Draft;
-use dialtone_config::operator::{OperatorToken, Resolver};
+use dialtone_config::operator::{OperatorJwt, Resolver};
 use dialtone_config::{Options, Position};
 
 const NOW: i64 = 1_700_000_000;
@@ -27,10 +27,10 @@ fn issuer() -> Seed {
 }
 
 /// Accounts that are at hand.
-struct World(Vec<Arc<Token>>);
+struct World(Vec<Arc<DecodedJwt>>);
 
-impl Surroundings for World {
-    fn account(&self, key: &str) -> Option<Arc<Token>> {
+impl JwtContext for World {
+    fn account(&self, key: &str) -> Option<Arc<DecodedJwt>> {
         self.0.iter().find(|token| token.subject.to_string() == key).cloned()
     }
     fn now(&self) -> i64 {
@@ -44,8 +44,8 @@ impl Surroundings for World {
     }
 }
 
-fn configured_by(allowed: &[&str], xkey: bool) -> Inquiry {
-    Inquiry::configured(&AuthCallout {
+fn configured_by(allowed: &[&str], xkey: bool) -> CalloutRequest {
+    CalloutRequest::configured(&AuthCallout {
         issuer: issuer().public().to_string(),
         account: "AUTH".into(),
         auth_users: vec!["auth".into()],
@@ -56,9 +56,9 @@ fn configured_by(allowed: &[&str], xkey: bool) -> Inquiry {
     .expect("inquiry")
 }
 
-fn ask(inquiry: Inquiry) -> Question {
+fn ask(callout_request: CalloutRequest) -> SentCallout {
     let random = ([9; 32], [7; xkey::NONCE_BYTES]);
-    inquiry
+    callout_request
         .ask(AuthorizationRequest::default(), &keys(), random, (NOW, Duration::from_secs(2)))
         .expect("question")
 }
@@ -77,12 +77,12 @@ struct Reply {
     issuer_account: String,
 }
 
-fn good(question: &Question) -> Reply {
+fn good(sent: &SentCallout) -> Reply {
     Reply {
-        subject: question.user,
+        subject: sent.user,
         audience: keys().seed.public().to_string(),
         signer: issuer(),
-        user_subject: question.user,
+        user_subject: sent.user,
         user_signer: issuer(),
         account: "APP".into(),
         limits: UserLimits::default(),
@@ -108,7 +108,7 @@ impl Reply {
 }
 
 fn judge(
-    question: &Question,
+    sent: &SentCallout,
     answer: &[u8],
     operators: Option<&Operators>,
     world: &World,
@@ -121,20 +121,20 @@ fn judge(
         now: NOW,
         time_of_day: &|_| Some(0),
     };
-    let by = Judging { operators, presented: &presented, surroundings: world };
+    let by = CalloutContext { operators, presented: &presented, jwt_context: world };
     let server = keys().seed.public().to_string();
-    let answered = question.judge(answer, &server, &keys(), &by)?;
+    let answered = sent.judge(answer, &server, &keys(), &by)?;
     // Asked again, the same service's answer says the same.
-    assert!(answered.is_by(&question.inquiry));
-    question.inquiry.admit(&answered, &by)
+    assert!(answered.is_by(&sent.callout_request));
+    sent.callout_request.admit(&answered, &by)
 }
 
 #[track_caller]
 fn check(change: impl FnOnce(&mut Reply), expected: Result<&str, CalloutError>) {
-    let question = ask(configured_by(&[], false));
-    let mut reply = good(&question);
+    let sent = ask(configured_by(&[], false));
+    let mut reply = good(&sent);
     change(&mut reply);
-    let got = judge(&question, reply.encode().as_bytes(), None, &World(Vec::new()));
+    let got = judge(&sent, reply.encode().as_bytes(), None, &World(Vec::new()));
     let got = got.map(|grant| grant.account.unwrap_or_default().to_string());
     assert_eq!(got, expected.map(str::to_owned));
 }
@@ -163,8 +163,8 @@ fn every_part_of_an_answer_counts() {
     check(|reply| reply.limits.allowed_connection_types = mqtt, Err(TrustError::ConnectionType.into()));
     check(|reply| reply.limits.proxy_required = true, Err(TrustError::Proxy.into()));
     for rubbish in ["", "x", "a.b.c", &Reply::encode(&good(&ask(configured_by(&[], false))))[1..]] {
-        let question = ask(configured_by(&[], false));
-        assert!(judge(&question, rubbish.as_bytes(), None, &World(Vec::new())).is_err());
+        let sent = ask(configured_by(&[], false));
+        assert!(judge(&sent, rubbish.as_bytes(), None, &World(Vec::new())).is_err());
     }
 }
 
@@ -185,42 +185,42 @@ fn an_answer_is_good_for_one_question() {
 #[test]
 fn only_allowed_accounts_are_named() {
     for (allowed, fits) in [(&["APP"][..], true), (&["*"], true), (&["AUTH"], false)] {
-        let question = ask(configured_by(allowed, false));
-        let got = judge(&question, good(&question).encode().as_bytes(), None, &World(Vec::new()));
+        let sent = ask(configured_by(allowed, false));
+        let got = judge(&sent, good(&sent).encode().as_bytes(), None, &World(Vec::new()));
         assert_eq!(got.is_ok(), fits, "{allowed:?}");
     }
 }
 
 #[test]
 fn nobody_in_the_services_account_asks_in_the_servers_place() {
-    let question = ask(configured_by(&[], false));
-    let reply = Reply { account: "AUTH".into(), ..good(&question) };
-    let grant = judge(&question, reply.encode().as_bytes(), None, &World(Vec::new())).expect("in");
+    let sent = ask(configured_by(&[], false));
+    let reply = Reply { account: "AUTH".into(), ..good(&sent) };
+    let grant = judge(&sent, reply.encode().as_bytes(), None, &World(Vec::new())).expect("in");
     let permissions = grant.permissions.expect("permissions");
     assert!(!permissions.can_publish(SUBJECT.as_bytes()) && permissions.can_publish(b"a"));
 }
 
 #[test]
 fn what_is_sealed_must_be_sealed() {
-    let question = ask(configured_by(&[], true));
-    assert!(question.sealed && !question.payload.starts_with(b"eyJ"));
-    let request = xkey::open(&service_curve(), &keys().curve.public(), &question.payload).expect("opened");
+    let sent = ask(configured_by(&[], true));
+    assert!(sent.sealed && !sent.payload.starts_with(b"eyJ"));
+    let request = xkey::open(&service_curve(), &keys().curve.public(), &sent.payload).expect("opened");
     let request = jwt::decode(&String::from_utf8(request).expect("text")).expect("request");
     let Body::AuthorizationRequest(asked) = request.body else { panic!("a request") };
-    assert_eq!(asked.user_nkey, question.user.to_string());
+    assert_eq!(asked.user_nkey, sent.user.to_string());
     assert_eq!((request.audience.as_str(), request.expires), (REQUEST_AUDIENCE, Some(NOW + 2)));
-    let answer = good(&question).encode();
+    let answer = good(&sent).encode();
     let seal = |from: &Seed, to: &Public| {
         xkey::seal(from, to, [3; xkey::NONCE_BYTES], answer.as_bytes()).expect("sealed")
     };
     let world = World(Vec::new());
-    assert!(judge(&question, &seal(&service_curve(), &keys().curve.public()), None, &world).is_ok());
+    assert!(judge(&sent, &seal(&service_curve(), &keys().curve.public()), None, &world).is_ok());
     for wrong in [
         answer.clone().into_bytes(),
         seal(&seed(Kind::Curve, 9), &keys().curve.public()),
         seal(&service_curve(), &seed(Kind::Curve, 9).public()),
     ] {
-        assert_eq!(judge(&question, &wrong, None, &world).map(|_| ()), Err(CalloutError::Sealed));
+        assert_eq!(judge(&sent, &wrong, None, &world).map(|_| ()), Err(CalloutError::Sealed));
     }
 }
 
@@ -231,7 +231,7 @@ fn accounts_delegate_to_accounts_that_their_token_names() {
     let mut options = Options::default();
     let jwt = Draft::new(operator.public(), "O", Body::Operator(crate::jwt::claims::Operator::default()));
     let jwt = jwt.sign(&operator, NOW).expect("operator");
-    options.operator_mode.operators = vec![OperatorToken { at: Position::default(), jwt }];
+    options.operator_mode.operators = vec![OperatorJwt { at: Position::default(), jwt }];
     options.operator_mode.resolver = Some(Resolver::Memory);
     let operators = Operators::new(&options, NOW).expect("good").expect("on");
     let account = |number: u8, allowed: &[&str]| {
@@ -253,13 +253,13 @@ fn accounts_delegate_to_accounts_that_their_token_names() {
     ] {
         let asked = account(1, &allowed);
         let world = World(vec![asked.clone(), account(2, &[])]);
-        let question = ask(Inquiry::account(&asked).expect("inquiry"));
-        let reply = Reply { user_signer: seed(Kind::Account, user_signer), ..good(&question) };
-        let got = judge(&question, reply.encode().as_bytes(), Some(&operators), &world);
+        let sent = ask(CalloutRequest::account(&asked).expect("inquiry"));
+        let reply = Reply { user_signer: seed(Kind::Account, user_signer), ..good(&sent) };
+        let got = judge(&sent, reply.encode().as_bytes(), Some(&operators), &world);
         assert_eq!(got.is_ok(), fits, "{allowed:?} {user_signer}: {got:?}");
         // An answer that another account signs is none.
         let foreign = Reply { signer: seed(Kind::Account, 2), ..reply };
-        let got = judge(&question, foreign.encode().as_bytes(), Some(&operators), &world);
+        let got = judge(&sent, foreign.encode().as_bytes(), Some(&operators), &world);
         assert_eq!(got.map(|_| ()), Err(CalloutError::Issuer));
     }
 }

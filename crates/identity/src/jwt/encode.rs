@@ -5,7 +5,7 @@
 
 use super::authorization::{AuthorizationRequest, REQUEST_AUDIENCE};
 use super::claims::is_default;
-use super::{Body, Token, VERSION_MAX};
+use super::{Body, DecodedJwt, VERSION_MAX};
 use crate::nkey::{Kind, Public, Seed};
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use serde::Serialize;
@@ -133,7 +133,7 @@ impl Draft {
 
 /// A question to an authorization service about a user of the account `of`, from `(issued_at, expires)` (seconds since
 /// 1970), signed by a server.
-pub fn sign_question(
+pub fn sign_callout_request(
     request: &AuthorizationRequest,
     audience: &str,
     of: &Public,
@@ -175,9 +175,9 @@ fn signed(issuer: &Seed, claims: &str) -> String {
     format!("{text}.{signature}")
 }
 
-impl From<&Token> for Draft {
+impl From<&DecodedJwt> for Draft {
     /// What a token says, to be changed and signed again.
-    fn from(token: &Token) -> Self {
+    fn from(token: &DecodedJwt) -> Self {
         Self {
             subject: token.subject,
             name: token.name.clone(),

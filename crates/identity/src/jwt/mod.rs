@@ -25,13 +25,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// Bytes of a token; a longer one is not looked at. The official figure.
-pub const TOKEN_BYTES_MAX: usize = 1024 * 1024;
+pub const JWT_BYTES_MAX: usize = 1024 * 1024;
 /// The newest version there is.
 const VERSION_MAX: i64 = 2;
 
 /// A token whose signature is its issuer's.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Token {
+pub struct DecodedJwt {
     /// Its identifier; empty if it has none.
     pub id: String,
     /// Who signed it.
@@ -144,8 +144,8 @@ impl From<AuthorizationResponse> for Body {
 /// Why a text is no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JwtError {
-    /// Longer than [`TOKEN_BYTES_MAX`].
-    #[error("the JWT is longer than {TOKEN_BYTES_MAX} bytes")]
+    /// Longer than [`JWT_BYTES_MAX`].
+    #[error("the JWT is longer than {JWT_BYTES_MAX} bytes")]
     TooLong,
     /// Not three parts.
     #[error("not a JWT: expected 3 chunks")]
@@ -174,8 +174,8 @@ pub enum JwtError {
 }
 
 /// Reads a token and verifies its signature. Not whether its issuer is trusted, and not its times.
-pub fn decode(text: &str) -> Result<Token, JwtError> {
-    if text.len() > TOKEN_BYTES_MAX {
+pub fn decode(text: &str) -> Result<DecodedJwt, JwtError> {
+    if text.len() > JWT_BYTES_MAX {
         return Err(JwtError::TooLong);
     }
     let Parts { signed, header, payload, signature } = Parts::of(text)?;
@@ -195,7 +195,7 @@ pub fn decode(text: &str) -> Result<Token, JwtError> {
 
 /// Claims of no kind that is known, whose signature is their issuer's: a request to delete accounts.
 #[derive(Clone, Debug)]
-pub struct AnyToken {
+pub struct AnyJwt {
     /// Who signed it.
     pub issuer: Public,
     /// Whom it speaks of.
@@ -205,8 +205,8 @@ pub struct AnyToken {
 }
 
 /// Reads claims of any kind and verifies their signature. Version 2 alone.
-pub fn decode_any(text: &str) -> Result<AnyToken, JwtError> {
-    if text.len() > TOKEN_BYTES_MAX {
+pub fn decode_any(text: &str) -> Result<AnyJwt, JwtError> {
+    if text.len() > JWT_BYTES_MAX {
         return Err(JwtError::TooLong);
     }
     let Parts { signed, header, payload, signature } = Parts::of(text)?;
@@ -221,13 +221,13 @@ pub fn decode_any(text: &str) -> Result<AnyToken, JwtError> {
         Some(Value::Object(nats)) => nats,
         _ => Map::new(),
     };
-    Ok(AnyToken { issuer, subject, nats })
+    Ok(AnyJwt { issuer, subject, nats })
 }
 
 /// The claims of a token as JSON, with fields that are not known here, too. Nothing is verified.
 pub fn payload(text: &str) -> Result<Value, JwtError> {
     let part = text.split('.').nth(1).ok_or(JwtError::Form)?;
-    if text.len() > TOKEN_BYTES_MAX { Err(JwtError::TooLong) } else { object(part).map(Value::Object) }
+    if text.len() > JWT_BYTES_MAX { Err(JwtError::TooLong) } else { object(part).map(Value::Object) }
 }
 
 /// The text of a token without the line ends in and behind its signature, where they mean nothing.
@@ -326,7 +326,7 @@ fn key(claims: &Map<String, Value>, field: &str) -> Result<Public, JwtError> {
     Public::parse(text).map_err(|_| JwtError::Keys)
 }
 
-fn token(mut claims: Map<String, Value>, issuer: Public) -> Result<Token, JwtError> {
+fn token(mut claims: Map<String, Value>, issuer: Public) -> Result<DecodedJwt, JwtError> {
     let nats = claims.remove("nats").unwrap_or_default();
     let kind = nats.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     let tags: Vec<String> = match nats.get("tags") {
@@ -356,7 +356,7 @@ fn token(mut claims: Map<String, Value>, issuer: Public) -> Result<Token, JwtErr
         Some(value) => value.as_i64().ok_or_else(|| JwtError::Claims(format!("{field} is no time"))),
     };
     let text = |field: &str| claims.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(Token {
+    Ok(DecodedJwt {
         id: text("jti"),
         issuer,
         subject,

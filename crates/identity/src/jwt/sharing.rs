@@ -4,7 +4,7 @@
 use super::account::{self, Account, is_revoked};
 use super::claims::{ExportKind as Kind, Limit};
 use super::trust::{TrustError, activation};
-use super::{Body, Token};
+use super::{Body, DecodedJwt};
 use crate::nkey::Public;
 use dialtone_config::options::{AccountLimits, MsgTrace};
 use dialtone_config::sharing::{
@@ -38,7 +38,7 @@ pub struct Claims {
 }
 
 /// The accounts that an account imports from, by public key.
-pub fn exporters(token: &Token) -> Vec<&str> {
+pub fn exporters(token: &DecodedJwt) -> Vec<&str> {
     let Body::Account(account) = &token.body else { return Vec::new() };
     account.imports.iter().map(|import| import.account.as_str()).collect()
 }
@@ -47,7 +47,7 @@ pub fn exporters(token: &Token) -> Vec<&str> {
 ///
 /// An import without the export that it needs, without a valid activation where one is asked for, or of another
 /// subject than that activation, is left out.
-pub fn claims(token: &Token, exporter: &dyn Fn(&str) -> Option<Arc<Token>>, now: i64) -> Claims {
+pub fn claims(token: &DecodedJwt, exporter: &dyn Fn(&str) -> Option<Arc<DecodedJwt>>, now: i64) -> Claims {
     let Body::Account(account) = &token.body else { return Claims::default() };
     let mut out = Claims {
         limits: AccountLimits {
@@ -153,8 +153,8 @@ fn mappings(account: &Account) -> Vec<Mapping> {
 /// The import, if the exporting account lets this one have it, and the last second that it does.
 fn allowed(
     import: &account::Import,
-    importer: &Token,
-    exporter: &dyn Fn(&str) -> Option<Arc<Token>>,
+    importer: &DecodedJwt,
+    exporter: &dyn Fn(&str) -> Option<Arc<DecodedJwt>>,
     now: i64,
 ) -> Result<(Import, Option<i64>), String> {
     if !is_valid_filter(import.subject.as_bytes()) {
@@ -180,7 +180,7 @@ fn admits(
     export: &account::Export,
     import: &account::Import,
     importer: &Public,
-    exporter: &Token,
+    exporter: &DecodedJwt,
     now: i64,
 ) -> Result<Option<i64>, String> {
     let key = importer.to_string();

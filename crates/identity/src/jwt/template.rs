@@ -2,7 +2,7 @@
 //!
 //! What is filled in must not widen a subject: a value with a wildcard makes no subject. (The official server takes it.)
 
-use super::Token;
+use super::DecodedJwt;
 use super::account::Role;
 use super::claims::{Permission, UserLimits};
 use dialtone_subject::set;
@@ -27,7 +27,7 @@ pub enum TemplateError {
 /// What a user may do who has this role.
 ///
 /// A subject to allow that is none when filled in is left out. If nothing is left, nothing is allowed.
-pub fn fill(role: &Role, user: &Token, account: &Token) -> Result<UserLimits, TemplateError> {
+pub fn fill(role: &Role, user: &DecodedJwt, account: &DecodedJwt) -> Result<UserLimits, TemplateError> {
     let mut limits = role.template.clone();
     for permission in [&mut limits.permissions.publish, &mut limits.permissions.subscribe] {
         *permission = fill_permission(permission, user, account)?;
@@ -37,8 +37,8 @@ pub fn fill(role: &Role, user: &Token, account: &Token) -> Result<UserLimits, Te
 
 fn fill_permission(
     permission: &Permission,
-    user: &Token,
-    account: &Token,
+    user: &DecodedJwt,
+    account: &DecodedJwt,
 ) -> Result<Permission, TemplateError> {
     let allow: Vec<String> = fill_list(&permission.allow, user, account)?.into_iter().flatten().collect();
     let mut deny = Vec::new();
@@ -55,8 +55,8 @@ fn fill_permission(
 /// The subjects that a list becomes; `None` for each that is none when filled in.
 fn fill_list(
     entries: &[String],
-    user: &Token,
-    account: &Token,
+    user: &DecodedJwt,
+    account: &DecodedJwt,
 ) -> Result<Vec<Option<String>>, TemplateError> {
     let mut list = Vec::new();
     for entry in entries {
@@ -109,7 +109,7 @@ fn places(entry: &str) -> Vec<&str> {
 }
 
 /// What a place becomes. No value is an empty one.
-fn values(place: &str, user: &Token, account: &Token) -> Result<Vec<String>, TemplateError> {
+fn values(place: &str, user: &DecodedJwt, account: &DecodedJwt) -> Result<Vec<String>, TemplateError> {
     let within = place.strip_prefix("{{").and_then(|place| place.strip_suffix("}}"));
     let place = within.unwrap_or(place).trim().to_lowercase();
     let tagged = |tags: &[String], name: &str| {

@@ -393,7 +393,7 @@ fn what_is_no_token() {
     assert_ne!(other, header);
     assert_eq!(decode(&format!("{other}.{payload}.{signature}")).map(|_| ()), Err(JwtError::Signature));
     // The bound of nats-io/jwt #248.
-    assert_eq!(decode(&"a".repeat(TOKEN_BYTES_MAX + 1)).map(|_| ()), Err(JwtError::TooLong));
+    assert_eq!(decode(&"a".repeat(JWT_BYTES_MAX + 1)).map(|_| ()), Err(JwtError::TooLong));
     for (issuer, subject, kind) in [
         (user(), user(), "user"),
         (operator(), user(), "user"),

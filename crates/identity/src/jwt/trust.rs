@@ -5,8 +5,8 @@
 use super::account::{Account, Import, is_revoked};
 use super::claims::{Permissions as Claimed, UserLimits};
 use super::template::{self, TemplateError};
-use super::validate::{Severity, World, validate};
-use super::{Body, JwtError, Token, decode};
+use super::validate::{Severity, ValidationContext, validate};
+use super::{Body, DecodedJwt, JwtError, decode};
 use crate::nkey::{self, Kind, Public};
 use crate::permission::Permissions;
 use dialtone_config::options;
@@ -91,7 +91,7 @@ impl Trust {
     /// Trusts these operators, whose tokens are from the configuration, and these keys.
     ///
     /// With `strict_signing_key_usage` an operator's own key signs nothing but itself.
-    pub fn new(operators: &[Token], trusted_keys: &[Public]) -> Result<Self, TrustError> {
+    pub fn new(operators: &[DecodedJwt], trusted_keys: &[Public]) -> Result<Self, TrustError> {
         let (mut keys, mut strict) = (HashSet::new(), HashSet::new());
         for token in operators {
             let Body::Operator(operator) = &token.body else { return Err(TrustError::Kind("an operator")) };
@@ -116,7 +116,7 @@ impl Trust {
 
     /// Believes an account's token, if it is of the account with this key, signed by an operator, and its time is now
     /// (seconds since 1970).
-    pub fn account(&self, text: &str, key: &str, now: i64) -> Result<Token, TrustError> {
+    pub fn account(&self, text: &str, key: &str, now: i64) -> Result<DecodedJwt, TrustError> {
         let token = decode(text)?;
         if !matches!(token.body, Body::Account(_)) {
             return Err(TrustError::Kind("an account"));
@@ -133,7 +133,7 @@ impl Trust {
     }
 
     /// Whether an account's own key does not sign its users: only its signing keys do.
-    pub fn is_strict(&self, account: &Token) -> bool {
+    pub fn is_strict(&self, account: &DecodedJwt) -> bool {
         self.strict.contains(&account.issuer.to_string())
     }
 
@@ -145,14 +145,14 @@ impl Trust {
 
 /// Whether an account holds nothing that it must not: what the official library refuses, and wildcard exports that its
 /// operator does not allow.
-fn check_account(token: &Token) -> Result<(), TrustError> {
+fn check_account(token: &DecodedJwt) -> Result<(), TrustError> {
     let account = token.account()?;
     let is_wild = |subject: &str| subject.split('.').any(|token| token == "*" || token == ">");
     if !account.limits.wildcards && account.exports.iter().any(|export| is_wild(&export.subject)) {
         return Err(TrustError::Account("it exports wildcards, which its operator does not allow".into()));
     }
     // Times are looked at where they count, and what a zone is only a user's token needs to know.
-    let issues = validate(token, &World { now: None, is_time_zone: &|_| true });
+    let issues = validate(token, &ValidationContext { now: None, is_time_zone: &|_| true });
     match issues.into_iter().find(|issue| issue.severity == Severity::Error) {
         Some(issue) => Err(TrustError::Account(issue.text)),
         None => Ok(()),
@@ -163,7 +163,7 @@ fn operator_key(key: Public) -> Result<String, TrustError> {
     if key.kind == Kind::Operator { Ok(key.to_string()) } else { Err(JwtError::Keys.into()) }
 }
 
-impl Token {
+impl DecodedJwt {
     /// Whether it is good in this second.
     pub fn check_time(&self, now: i64) -> Result<(), TrustError> {
         let begun = self.not_before.is_none_or(|from| from <= now);
@@ -240,7 +240,11 @@ pub struct Admitted {
 }
 
 /// Believes a user's token, if it is of this account, which must have been believed before.
-pub fn admit(user: &Token, account: &Token, presented: &Presented<'_>) -> Result<Admitted, TrustError> {
+pub fn admit(
+    user: &DecodedJwt,
+    account: &DecodedJwt,
+    presented: &Presented<'_>,
+) -> Result<Admitted, TrustError> {
     let body = account.account()?;
     user.check_time(presented.now)?;
     account.check_time(presented.now)?;
@@ -264,7 +268,10 @@ pub fn admit(user: &Token, account: &Token, presented: &Presented<'_>) -> Result
 }
 
 /// What a user's token gives it in this account, whoever presents it, when and from where. `None`: it may do everything.
-pub fn rights(user: &Token, account: &Token) -> Result<(UserLimits, Option<Permissions>), TrustError> {
+pub fn rights(
+    user: &DecodedJwt,
+    account: &DecodedJwt,
+) -> Result<(UserLimits, Option<Permissions>), TrustError> {
     let Body::User(claims) = &user.body else { return Err(TrustError::Kind("a user")) };
     let body = account.account()?;
     if user.account_key() != Some(account.subject.to_string()) {
@@ -307,7 +314,10 @@ pub(crate) fn comes_rightly(
 }
 
 /// Whether a key signs for an account, and with which role.
-fn signs_for<'a>(key: &Public, account: &'a Token) -> Result<Option<&'a super::account::Role>, TrustError> {
+fn signs_for<'a>(
+    key: &Public,
+    account: &'a DecodedJwt,
+) -> Result<Option<&'a super::account::Role>, TrustError> {
     if *key == account.subject {
         return Ok(None);
     }
@@ -321,9 +331,9 @@ pub fn activation(
     import: &Import,
     revocations: &std::collections::BTreeMap<String, i64>,
     importer: &Public,
-    exporter: &Token,
+    exporter: &DecodedJwt,
     now: i64,
-) -> Result<Token, TrustError> {
+) -> Result<DecodedJwt, TrustError> {
     let token = decode(&import.token)?;
     let Body::Activation(claims) = &token.body else { return Err(TrustError::Kind("an activation")) };
     signs_for(&token.issuer, exporter)?;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::jwt::tests::{account, account_token, operator, signed, user, user_token};
 use dialtone_config::Location;
-use dialtone_config::operator::{Folder, Keeps, OperatorToken, Preload, Resolver};
+use dialtone_config::operator::{Folder, Keeps, OperatorJwt, Preload, Resolver};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const NOW: i64 = 1_700_000_000;
 
 fn options(operators: &[String]) -> Options {
     let mut options = Options::default();
-    let token = |jwt: &String| OperatorToken { at: Location::nowhere("t.conf").into(), jwt: jwt.clone() };
+    let token = |jwt: &String| OperatorJwt { at: Location::nowhere("t.conf").into(), jwt: jwt.clone() };
     options.operator_mode.operators = operators.iter().map(token).collect();
     options.operator_mode.resolver = Some(Resolver::Memory);
     options
@@ -121,7 +121,7 @@ fn pinned_accounts_are_the_only_ones() {
 fn what_is_remembered_is_bounded_and_what_is_used_stays() {
     let mut recent = Recent::default();
     let token = Arc::new(jwt::decode(&account_token(json!({}))).expect("token"));
-    let user = UserToken { token, jwt: "".into() };
+    let user = UserJwt { token, jwt: "".into() };
     let key = |n: u64| {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&n.to_le_bytes());

@@ -1,9 +1,9 @@
 //! PING and PONG: whether the client is there, and how far away.
 
 use super::{Client, Phase};
+use crate::connection_failures::LoginFailure;
 use crate::log::Event;
-use crate::tokens::clock;
-use crate::troubles::LoginFailure;
+use crate::trust::clock;
 use dialtone_broker::deliver::Turn;
 use dialtone_config::options;
 use dialtone_wire::client::encode;
@@ -61,20 +61,20 @@ impl Client {
             Phase::Open => None,
         };
         let write = self.write_deadline();
-        let end = self.ends.map(|(at, _)| at);
+        let end = self.expiry.map(|(at, _)| at);
         connect.into_iter().chain(write).chain(self.alive.next_ping).chain(end).min()
     }
 
     /// Works out when its token or its account's is over: the earlier of the two counts.
-    pub(super) fn take_end(&mut self, now: Instant) {
+    pub(super) fn set_expiry(&mut self, now: Instant) {
         let Some(claimed) = self.session.claimed() else {
-            self.ends = None;
+            self.expiry = None;
             return;
         };
         let user = claimed.until.map(|second| (second, ProtocolError::AuthenticationExpired));
         let account = claimed.account_until.map(|second| (second, ProtocolError::AccountExpired));
         let first = user.into_iter().chain(account).min_by_key(|(second, _)| *second);
-        self.ends = first.map(|(second, error)| (clock::instant(second, now), error));
+        self.expiry = first.map(|(second, error)| (clock::instant(second, now), error));
     }
 
     /// Whether a reload has let in who says nothing.
@@ -110,14 +110,14 @@ impl Client {
     /// The deadline has passed.
     pub fn expire(&mut self, turn: &mut Turn) {
         let now = turn.now();
-        if let Some((at, error)) = self.ends
+        if let Some((at, error)) = self.expiry
             && at <= now
         {
             return self.refuse(error, CloseReason::AuthenticationExpired, turn);
         }
         if self.is_too_late(turn) {
             self.log(Event::AuthenticationTimeout, format_args!("Authentication Timeout"));
-            self.shared.troubles.count_failed_login(LoginFailure::Timeout);
+            self.shared.failures.count_failed_login(LoginFailure::Timeout);
             return self.refuse(
                 ProtocolError::AuthenticationTimeout,
                 CloseReason::AuthenticationTimeout,
@@ -171,9 +171,9 @@ impl Client {
             self.log(Event::TraceOut, format_args!("->> [PONG]"));
         }
         turn.send(self.peer(), encode::PONG);
-        if self.manner.introduced && !self.manner.informed {
-            self.manner.informed = true;
-            if self.manner.asynchronous_info {
+        if self.options.sent_connect && !self.options.got_info {
+            self.options.got_info = true;
+            if self.options.asynchronous_info {
                 self.send_info(turn, true);
             }
         }

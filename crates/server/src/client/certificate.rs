@@ -4,7 +4,7 @@ use super::Client;
 use crate::log::Event;
 use crate::system;
 use crate::tls::Judgement;
-use crate::tokens::clock;
+use crate::trust::clock;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
 use dialtone_wire::CloseReason;

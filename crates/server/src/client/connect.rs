@@ -2,12 +2,12 @@
 
 use super::{Client, Phase, Rejection};
 use crate::callout;
-use crate::internal::Desk;
+use crate::connection_failures::LoginFailure;
+use crate::internal::Executor;
 use crate::log::Event;
-use crate::registry::Introduction;
+use crate::registry::ClientDetails;
 use crate::review;
 use crate::system::{self, Proof};
-use crate::troubles::LoginFailure;
 use crate::verifier::{Check, Verdict};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::account::Account;
@@ -15,7 +15,7 @@ use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Place;
 use dialtone_config::Secret;
 use dialtone_identity::authenticator::{Credentials, Grant, Outcome, Refusal, Shown};
-use dialtone_identity::callout::Inquiry;
+use dialtone_identity::callout::CalloutRequest;
 use dialtone_identity::jwt::authorization::AuthorizationRequest;
 use dialtone_identity::jwt::trust::TrustError;
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
@@ -64,17 +64,17 @@ impl Client {
     }
 
     pub(super) fn connect(&mut self, json: &[u8], turn: &mut Turn) {
-        let connect = match self.manner.said(self.limits.headers).changed_by(json) {
+        let connect = match self.options.as_connect(self.limits.headers).changed_by(json) {
             Ok(connect) => connect,
             Err(problem) => {
                 self.log(Event::ProtocolError, format_args!("{problem}"));
                 return self.peer().close(CloseReason::ProtocolViolation);
             }
         };
-        if !self.manner.introduced {
+        if !self.options.sent_connect {
             self.session.set_rtt(turn.now().saturating_duration_since(self.session.start_instant));
         }
-        self.introduce(connect, turn);
+        self.take_connect(connect, turn);
     }
 
     /// A client that does not say CONNECT is the user that connections without credentials are, if there is one;
@@ -85,10 +85,10 @@ impl Client {
         self.phase == Phase::Open
     }
 
-    fn introduce(&mut self, mut connect: Connect, turn: &mut Turn) {
+    fn take_connect(&mut self, mut connect: Connect, turn: &mut Turn) {
         // An account in CONNECT is never obeyed (CVE-2022-24450).
         let in_account = !connect.account.is_empty() || connect.new_account;
-        let only_options = self.manner.introduced && !connect.has_credentials();
+        let only_options = self.options.sent_connect && !connect.has_credentials();
         if !only_options {
             self.presented = Some(Box::new(Shown::new(credentials(&mut connect), &self.nonce)));
         }
@@ -128,10 +128,10 @@ impl Client {
             }
             Outcome::Refused(why) => self.refuse_user(why, turn),
             Outcome::Slow(check, _) => self.check_elsewhere(Check::Password(check), turn.now()),
-            Outcome::Ask(inquiry) => {
+            Outcome::Ask(callout_request) => {
                 let said = self.pending.as_deref().unwrap_or(&NOTHING);
                 let request = callout::request(&self.shared, &self.session, said, shown);
-                self.ask_service(*inquiry, request, turn.now());
+                self.ask_service(*callout_request, request, turn.now());
             }
             Outcome::AccountNeeded(key) if self.looked_up.as_deref() == Some(&key) => {
                 self.refuse_user(Refusal::Token(TrustError::Unknown), turn);
@@ -160,11 +160,11 @@ impl Client {
     }
 
     /// A service is asked who this is. Nothing more is read until it has answered, or time is over.
-    fn ask_service(&mut self, inquiry: Inquiry, request: AuthorizationRequest, now: Instant) {
+    fn ask_service(&mut self, callout_request: CalloutRequest, request: AuthorizationRequest, now: Instant) {
         self.begin_check(now);
         let session = self.session.clone();
         let bytes = callout::waiting_bytes(&request);
-        let ask = move |desk: &mut Desk| callout::ask(desk, session, inquiry, request);
+        let ask = move |executor: &mut Executor| callout::ask(executor, session, callout_request, request);
         self.shared.internal.run_login(&self.session, bytes, ask);
     }
 
@@ -200,7 +200,7 @@ impl Client {
                 (Verdict::LookAgain, Some(_)) => self.authenticate(turn),
                 (Verdict::LookAgain, None) => {}
                 (Verdict::Overloaded, Some(_)) => {
-                    self.shared.troubles.count_failed_login(LoginFailure::Overloaded);
+                    self.shared.failures.count_failed_login(LoginFailure::Overloaded);
                     // Nobody looked at what it presents: it is not called wrong, and is to come again.
                     self.log(
                         Event::LimitReached,
@@ -228,7 +228,7 @@ impl Client {
         if let Some(before) = &before {
             // A second CONNECT is checked like the first, and changes neither the account nor, once it is said, the user:
             // what is subscribed belongs to them.
-            let another = self.manner.introduced && *self.user != *grant.user;
+            let another = self.options.sent_connect && *self.user != *grant.user;
             if !Arc::ptr_eq(before, &account) || another {
                 return self.refuse_user(Refusal::Credentials("another user on this connection"), turn);
             }
@@ -249,16 +249,16 @@ impl Client {
         if before.is_none() && limit.is_some_and(|max| u64::from(account.connections()) >= max) {
             return self.refuse_for_room(&account, proof, turn);
         }
-        let who = Introduction { by_nkey, ..self.introduction(&account.name) };
+        let who = ClientDetails { by_nkey, ..self.client_details(&account.name) };
         self.introduce_as(&who);
         if before.is_some() {
             self.session.set_user(&self.user);
-            review::give(&self.shared, &self.session, grant.permissions);
+            review::set_permissions(&self.shared, &self.session, grant.permissions);
             account.forget_matches();
             system::rejoined(&self.shared, turn, &account);
         } else {
             self.enter(Place { account: Some(account), permissions: grant.permissions }, turn);
-            self.take_end(turn.now());
+            self.set_expiry(turn.now());
         }
         system::connected(&self.shared, turn, &self.session, &who);
         self.phase = Phase::Open;
@@ -277,7 +277,7 @@ impl Client {
             }
             Proof::Password => {}
         }
-        let who = self.introduction(&account.name);
+        let who = self.client_details(&account.name);
         self.introduce_as(&who);
         system::refused_for_room(&self.shared, turn, &self.session, &who, account, proof);
         let (error, reason) =
@@ -285,22 +285,22 @@ impl Client {
         self.refuse(error, reason, turn);
     }
 
-    fn introduce_as(&self, who: &Introduction) {
+    fn introduce_as(&self, who: &ClientDetails) {
         if self.pending.is_some() {
             // Set once, by the first CONNECT.
-            self.session.introduce(who.clone());
+            self.session.set_client_details(who.clone());
         } else {
             self.session.assume(who.clone());
         }
     }
 
     /// What is known of it, from the CONNECT that is being checked.
-    fn introduction(&self, account: &str) -> Introduction {
+    fn client_details(&self, account: &str) -> ClientDetails {
         let said = self.pending.as_deref().unwrap_or(&NOTHING);
-        let before = self.session.introduction().map(Arc::unwrap_or_clone).unwrap_or_default();
+        let before = self.session.client_details().map(Arc::unwrap_or_clone).unwrap_or_default();
         // What a second CONNECT leaves out stays what the first said.
         let or = |said: &str, before: Box<str>| if said.is_empty() { before } else { said.into() };
-        Introduction {
+        ClientDetails {
             name: or(&said.name, before.name),
             lang: or(&said.lang, before.lang),
             version: or(&said.version, before.version),
@@ -313,7 +313,7 @@ impl Client {
     /// The client is who it says: the rest of CONNECT counts.
     fn finish_connect(&mut self, turn: &mut Turn) {
         let Some(connect) = self.pending.take() else { return };
-        if !self.manner.introduced {
+        if !self.options.sent_connect {
             let account = self.place.account.as_ref().map(|a| a.name.to_string()).unwrap_or_default();
             self.describe(&connect, &account);
         }
@@ -329,11 +329,11 @@ impl Client {
             );
         }
         self.adopt(&connect);
-        if !self.manner.introduced {
+        if !self.options.sent_connect {
             self.alive.connected(turn.now(), &self.policy.options.limits, self.session.peer.id.0);
         }
-        self.manner.introduced = true;
-        self.say_ok(turn);
+        self.options.sent_connect = true;
+        self.send_ok(turn);
     }
 
     /// How the log calls it from now on: with its library and its user.
@@ -382,7 +382,7 @@ impl Client {
             ("", user, _) => (user, format!(" - User {user:?}")),
             (nkey, ..) => (nkey, format!(" - Nkey {nkey:?}")),
         };
-        let claimed = Introduction {
+        let claimed = ClientDetails {
             name: said.name.into(),
             lang: said.lang.into(),
             version: said.version.into(),
@@ -390,8 +390,8 @@ impl Client {
             account: "".into(),
             by_nkey: false,
         };
-        self.session.introduce(claimed);
-        self.shared.troubles.count_failed_login((&refusal).into());
+        self.session.set_client_details(claimed);
+        self.shared.failures.count_failed_login((&refusal).into());
         Rejection::note(&self.shared, &self.session, &refusal, &jwt);
         self.log(Event::ClientCreated, format_args!("{}", refusal.text()));
         let why = self.session.rejection.get().map(ToString::to_string).unwrap_or_default();
@@ -402,12 +402,12 @@ impl Client {
     }
 
     fn adopt(&mut self, connect: &Connect) {
-        self.manner.verbose = connect.verbose;
-        self.manner.pedantic = connect.pedantic;
-        self.manner.echo = connect.echo;
-        self.manner.asynchronous_info = connect.protocol >= 1;
+        self.options.verbose = connect.verbose;
+        self.options.pedantic = connect.pedantic;
+        self.options.echo = connect.echo;
+        self.options.asynchronous_info = connect.protocol >= 1;
         let headers = connect.headers && self.policy.options.headers;
-        self.manner.no_responders = connect.no_responders && headers;
+        self.options.no_responders = connect.no_responders && headers;
         self.limits.headers = headers;
         self.session.peer.set_understands_headers(headers);
         self.session.peer.set_takes_info(connect.protocol >= 1);

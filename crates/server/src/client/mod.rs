@@ -21,7 +21,7 @@ use crate::policy::Policy;
 use crate::registry::Session;
 use crate::shared::Shared;
 use crate::system;
-use crate::usage::{Since, Still};
+use crate::usage::{ConnectionState, CountFrom};
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
 use dialtone_config::options::TlsFirst;
@@ -55,7 +55,7 @@ impl Phase {
 
 /// What a client asked for by CONNECT; without CONNECT the official defaults.
 #[derive(Clone, Copy, Debug)]
-struct Manner {
+struct ClientOptions {
     verbose: bool,
     pedantic: bool,
     echo: bool,
@@ -63,15 +63,15 @@ struct Manner {
     /// It takes INFO at any time.
     asynchronous_info: bool,
     /// It has said CONNECT.
-    introduced: bool,
+    sent_connect: bool,
     /// It has got the INFO that answers CONNECT.
-    informed: bool,
+    got_info: bool,
 }
 
-impl Manner {
+impl ClientOptions {
     /// What the client has said of its manner so far, as a CONNECT.
-    fn said(&self, headers: bool) -> Connect {
-        if !self.introduced {
+    fn as_connect(&self, headers: bool) -> Connect {
+        if !self.sent_connect {
             return Connect::NOTHING;
         }
         Connect {
@@ -86,7 +86,7 @@ impl Manner {
     }
 }
 
-impl Default for Manner {
+impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             verbose: true,
@@ -94,8 +94,8 @@ impl Default for Manner {
             echo: true,
             no_responders: false,
             asynchronous_info: false,
-            introduced: false,
-            informed: false,
+            sent_connect: false,
+            got_info: false,
         }
     }
 }
@@ -122,10 +122,10 @@ pub struct Client {
     /// The account whose token was looked for last, by public key.
     looked_up: Option<Box<str>>,
     /// When its token or its account's is over, and what it is told then.
-    ends: Option<(Instant, ProtocolError)>,
+    expiry: Option<(Instant, ProtocolError)>,
     traced: bool,
     phase: Phase,
-    manner: Manner,
+    options: ClientOptions,
     limits: Limits,
     /// What is known of the operation at the front of its bytes.
     unfinished: Unfinished,
@@ -182,10 +182,10 @@ impl Client {
             may_be_proxied: false,
             looked_up: None,
             presented: None,
-            ends: None,
+            expiry: None,
             traced,
             phase,
-            manner: Manner::default(),
+            options: ClientOptions::default(),
             limits,
             unfinished: Unfinished::Unknown,
             subscriptions_max: usize::MAX,
@@ -206,7 +206,7 @@ impl Client {
     /// What is told of it to the log.
     fn log(&self, event: Event, text: Arguments<'_>) {
         if self.shared.log.is_on(event.level()) {
-            self.shared.log.say(event, &self.session.who(), text);
+            self.shared.log.emit(event, &self.session.who(), text);
         }
     }
 
@@ -285,7 +285,7 @@ impl Client {
             Broken::Proxy(why) => {
                 let from = self.session.remote().map(|remote| remote.to_string()).unwrap_or_default();
                 let text = format_args!("Error reading PROXY protocol header from {from}: {why}");
-                self.shared.log.say(Event::ProxyHeaderBad, "", text);
+                self.shared.log.emit(Event::ProxyHeaderBad, "", text);
                 CloseReason::ProtocolViolation
             }
         };
@@ -337,7 +337,7 @@ impl Client {
                 self.user = user;
             }
             self.take_limits(now);
-            self.take_end(now);
+            self.set_expiry(now);
         }
     }
 
@@ -498,11 +498,11 @@ impl Client {
 
     /// Tells an error and closes.
     fn refuse(&mut self, error: ProtocolError, reason: CloseReason, turn: &mut Turn) {
-        self.say_error(error.text(), turn);
+        self.send_error(error.text(), turn);
         self.peer().close(reason);
     }
 
-    fn say_error(&self, text: &str, turn: &mut Turn) {
+    fn send_error(&self, text: &str, turn: &mut Turn) {
         let mut bytes = Vec::with_capacity(text.len() + 9);
         encode::error(&mut bytes, text);
         if self.traced {
@@ -511,8 +511,8 @@ impl Client {
         turn.send(self.peer(), &bytes);
     }
 
-    fn say_ok(&self, turn: &mut Turn) {
-        if self.manner.verbose {
+    fn send_ok(&self, turn: &mut Turn) {
+        if self.options.verbose {
             if self.traced {
                 self.log(Event::TraceOut, format_args!("->> [OK]"));
             }
@@ -530,7 +530,7 @@ impl Client {
         self.session.peer.set_place(place.clone());
         // Behind that: whoever switches usage on either is seen here, or finds the place.
         if self.shared.usage.is_on() {
-            self.session.begin_use(turn.now(), Since::Connect);
+            self.session.begin_use(turn.now(), CountFrom::Connect);
         }
         self.place_version = self.session.peer.place_version();
         self.place = place;
@@ -547,7 +547,7 @@ impl Client {
         let subscribed = peer.unsubscribe_all();
         let reason = peer.closing().unwrap_or(CloseReason::ClientClosed);
         if self.shared.usage.is_on() {
-            self.session.settle(&self.shared.usage, turn.now(), Still::Ended);
+            self.session.settle(&self.shared.usage, turn.now(), ConnectionState::Ended);
         }
         let account = self.place.account.take();
         let left = account.as_ref().map(|account| (account, account.leave()));
@@ -572,7 +572,7 @@ impl Client {
             }
             _ => {}
         }
-        self.shared.troubles.count(reason);
+        self.shared.failures.count(reason);
         self.log(Event::ClientClosed, format_args!("Client connection closed: {}", reason.text()));
         let closed_max = self.policy.options.limits.closed_clients_max;
         self.shared.registry.remove(&self.session, reason, subscribed, closed_max);

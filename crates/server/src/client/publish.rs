@@ -55,8 +55,8 @@ impl Client {
     #[inline(always)]
     fn publish(&mut self, message: Publish<'_>, batch: &mut Batch, turn: &mut Turn) {
         batch.add(&message);
-        if self.manner.pedantic && !is_valid_literal(message.subject) {
-            self.say_error(ProtocolError::InvalidPublishSubject.text(), turn);
+        if self.options.pedantic && !is_valid_literal(message.subject) {
+            self.send_error(ProtocolError::InvalidPublishSubject.text(), turn);
         }
         if message.header_bytes.is_some() && trace::may_ask(message.headers()) {
             return self.publish_traced(message, turn);
@@ -101,11 +101,11 @@ impl Client {
             Ok(authorized) => authorized,
             Err(why) => return self.publish_refused(&message, why, turn),
         };
-        self.say_ok(turn);
-        let Some(origin) = origin(&self.session, &self.place, self.manner.echo) else { return };
+        self.send_ok(turn);
+        let Some(origin) = origin(&self.session, &self.place, self.options.echo) else { return };
         let delivered = turn.publish(origin, &authorized);
         if delivered == 0
-            && self.manner.no_responders
+            && self.options.no_responders
             && let Some(reply) = message.reply
         {
             let mut headers = Vec::with_capacity(48 + message.subject.len());
@@ -173,7 +173,7 @@ impl Client {
         if self.answers_denied
             && self.limits.headers
             && let Some(reply) = message.reply
-            && let Some(origin) = origin(&self.session, &self.place, self.manner.echo)
+            && let Some(origin) = origin(&self.session, &self.place, self.options.echo)
         {
             let mut headers = Vec::with_capacity(256);
             header::denied(&mut headers, why, message.subject);
@@ -193,6 +193,6 @@ impl Client {
         if let Some(trace) = turn.trace_mut() {
             trace.error = Some(text.into());
         }
-        self.say_error(text, turn);
+        self.send_error(text, turn);
     }
 }

@@ -126,7 +126,7 @@ impl Client {
         }
         // Client libraries close the connection at errors that they do not know; this one reads as a violation of
         // permissions, which they hand to the application (ADR-42).
-        self.say_error(
+        self.send_error(
             &format!("Permissions Violation for Publish to {subject:?} (rate limit exceeded)"),
             turn,
         );

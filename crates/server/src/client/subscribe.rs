@@ -20,13 +20,13 @@ impl Client {
         if tokens_max > 0 && filter.split(|&b| b == b'.').count() > tokens_max {
             let filter = quoted(filter);
             let text = format!("Permissions Violation for Subscription to {filter}, too many tokens");
-            return self.say_error(&text, turn);
+            return self.send_error(&text, turn);
         }
         if self.peer().subscriptions().len() >= self.subscriptions_max {
-            return self.say_error(ProtocolError::SubscriptionsExceeded.text(), turn);
+            return self.send_error(ProtocolError::SubscriptionsExceeded.text(), turn);
         }
         if !is_valid_filter(filter) && self.peer().subscriptions().find(sid).is_none() {
-            return self.say_error(ProtocolError::InvalidSubject.text(), turn);
+            return self.send_error(ProtocolError::InvalidSubject.text(), turn);
         }
         let Some(account) = self.place.account.clone() else { return };
         let wish = wish.get();
@@ -35,7 +35,7 @@ impl Client {
         if self.peer().subscriptions().insert(subscription.clone()) {
             account.insert(&subscription);
         }
-        self.say_ok(turn);
+        self.send_ok(turn);
     }
 
     pub(super) fn unsubscribe(&mut self, sid: &[u8], max: Option<u64>, turn: &mut Turn) {
@@ -48,7 +48,7 @@ impl Client {
                 self.trace_gone(sid);
             }
         }
-        self.say_ok(turn);
+        self.send_ok(turn);
     }
 
     #[cold]
@@ -66,6 +66,6 @@ impl Client {
             ),
         };
         self.log(Event::PermissionDenied, format_args!("{logged}"));
-        self.say_error(&text, turn);
+        self.send_error(&text, turn);
     }
 }

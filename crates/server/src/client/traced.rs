@@ -27,7 +27,7 @@ impl Client {
         };
         if request.forged {
             // Only servers say whose trace it is.
-            return if request.only { self.say_ok(turn) } else { self.publish_without_trace(message, turn) };
+            return if request.only { self.send_ok(turn) } else { self.publish_without_trace(message, turn) };
         }
         let permissions = self.place.permissions.as_deref();
         let Ok(authorized) = permission::trace(&self.session.peer, permissions, destination) else {
@@ -37,7 +37,7 @@ impl Client {
         };
         if !is_valid_literal(destination) {
             // Nothing can be told there.
-            return if request.only { self.say_ok(turn) } else { self.publish_untraced(message, turn) };
+            return if request.only { self.send_ok(turn) } else { self.publish_untraced(message, turn) };
         }
         turn.begin_trace(Trace::new(&authorized, request.only, account.id, SystemTime::now));
         let ingress = self.ingress(account, &message);

@@ -2,14 +2,14 @@
 //!
 //! A [`Question`] is answered with a [`Report`], from the configuration alone by an [`Explainer`], or by a running
 //! server, which adds who listens. `publish` and `subscribe` walk with [`dialtone_broker::explain`], which asks the
-//! functions that decide for messages; `surroundings` finds where things stand in files; `missing` tells of agreements
+//! functions that decide for messages; `context` finds where things stand in files; `missing` tells of agreements
 //! that are nearly there.
 
+mod context;
 mod missing;
 mod publish;
 mod report;
 mod subscribe;
-mod surroundings;
 mod users;
 
 pub use report::{Action, Kind, Live, Question, Report, Rule, Step, Verdict, What, Who};
@@ -18,13 +18,13 @@ use crate::builder::{StartError, identity};
 use crate::log::Logger;
 use crate::policy::Policy;
 use crate::shared::Shared;
-use crate::tokens::resolver::{Reach, Resolver, Source};
+use crate::trust::resolver::{Reach, Resolver, Source};
+use context::ExplainContext;
 use dialtone_config::{ConfigError, Partial};
 use dialtone_net::Threads;
 use dialtone_subject::{is_valid_filter, is_valid_literal};
 use std::collections::HashMap;
 use std::sync::Arc;
-use surroundings::Surroundings;
 
 /// Accounts of a folder of tokens that are looked at.
 const ACCOUNTS_MAX: usize = 100_000;
@@ -83,7 +83,7 @@ impl Explainer {
         let mut left_out = LeftOut { not_supported, imports: HashMap::new() };
         for (account, import, error) in imports {
             let why = if error.help.is_empty() { error.problem } else { error.help };
-            let import = (import.subject, why, surroundings::place(&error.at));
+            let import = (import.subject, why, context::place(&error.at));
             left_out.imports.entry(account).or_default().push(import);
         }
         // Nobody connects, so certificates need not be at hand.
@@ -149,14 +149,14 @@ fn answer(
         _ => Ok(()),
     };
     valid?;
-    let around = Surroundings::new(shared, left_out, facts);
-    let account = around.account(&question.account)?;
-    let users = around.users(&account, question.user.as_deref())?;
+    let context = ExplainContext::new(shared, left_out, facts);
+    let account = context.account(&question.account)?;
+    let users = context.users(&account, question.user.as_deref())?;
     if let Some(other) = &question.other {
-        around.account(other)?;
+        context.account(other)?;
     }
     Ok(match question.action {
-        Action::Publish => publish::report(&around, question, &account, &users),
-        Action::Subscribe => subscribe::report(&around, question, &account, &users),
+        Action::Publish => publish::report(&context, question, &account, &users),
+        Action::Subscribe => subscribe::report(&context, question, &account, &users),
     })
 }

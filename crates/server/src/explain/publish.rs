@@ -1,8 +1,8 @@
 //! What becomes of a message that a user publishes.
 
+use super::context::{ExplainContext, place, text};
 use super::missing;
 use super::report::{Kind, Question, Report, Step, Verdict, What};
-use super::surroundings::{Surroundings, place, text};
 use super::users::Users;
 use dialtone_broker::account::Account;
 use dialtone_broker::explain::{self, Chance, Disposition, Place, Request};
@@ -13,25 +13,25 @@ use std::sync::Arc;
 pub(super) const STEPS_MAX: usize = 1000;
 
 pub(super) fn report(
-    around: &Surroundings<'_>,
+    context: &ExplainContext<'_>,
     question: &Question,
     account: &Arc<Account>,
     users: &Users,
 ) -> Report {
     let chances = explain::publish(account, &users.rights(), question.subject.as_bytes());
-    let other = question.other.as_deref().and_then(|other| around.account(other).ok());
-    let mut way = Way { around, users, wanted: other.clone(), steps: Vec::new(), reached: Vec::new() };
+    let other = question.other.as_deref().and_then(|other| context.account(other).ok());
+    let mut walk = Walk { context, users, wanted: other.clone(), steps: Vec::new(), reached: Vec::new() };
     let at = At { level: 0, account, subject: &question.subject };
-    for note in around.left_out.note().iter().chain(&users.note) {
-        way.note(at, note.clone());
+    for note in context.left_out.note().iter().chain(&users.note) {
+        walk.note(at, note.clone());
     }
     if question.subject.as_bytes().starts_with(responses::PREFIX) {
         let note = "subjects that begin so are of answers to requests of other accounts: one that is waited for goes \
                     back to who asked, and no other goes anywhere";
-        way.note(at, note.into());
+        walk.note(at, note.into());
     }
-    way.chances(at, &chances);
-    let Way { mut steps, reached, .. } = way;
+    walk.chances(at, &chances);
+    let Walk { mut steps, reached, .. } = walk;
     let is_wanted =
         |place: &&(Arc<Account>, bool)| other.as_ref().is_none_or(|other| Arc::ptr_eq(other, &place.0));
     let comes_there = reached.iter().filter(is_wanted).any(|(_, may_be_had)| *may_be_had);
@@ -51,7 +51,7 @@ pub(super) fn report(
         });
         for subject in subjects {
             let at = At { level: 0, account, subject: &subject };
-            let mut missing = missing::of_message(around, at, other.as_deref(), &arrived);
+            let mut missing = missing::of_message(context, at, other.as_deref(), &arrived);
             // What is true of two subjects that a mapping makes is told once.
             missing.retain(|step| steps.iter().all(|told: &Step| told.what != step.what));
             steps.extend(missing);
@@ -90,8 +90,8 @@ impl At<'_> {
     }
 }
 
-struct Way<'a> {
-    around: &'a Surroundings<'a>,
+struct Walk<'a> {
+    context: &'a ExplainContext<'a>,
     users: &'a Users,
     /// Where the message should arrive.
     wanted: Option<Arc<Account>>,
@@ -100,11 +100,11 @@ struct Way<'a> {
     reached: Vec<(Arc<Account>, bool)>,
 }
 
-impl Way<'_> {
+impl Walk<'_> {
     fn step(&mut self, at: At<'_>, what: What) {
         // One more than there may be, so that who cuts knows that something is missing.
         if self.steps.len() <= STEPS_MAX {
-            let account = self.around.name(at.account);
+            let account = self.context.name(at.account);
             self.steps.push(Step { level: at.level, account, subject: at.subject.to_owned(), what });
         }
     }
@@ -118,7 +118,7 @@ impl Way<'_> {
         for chance in chances {
             let mut inner = at;
             if let Some((mapping, outcome)) = &chance.mapping {
-                let mappings = self.around.agreed(&at.account.name).mappings;
+                let mappings = self.context.agreements(&at.account.name).mappings;
                 let found = mappings.iter().find(|m| m.subject == mapping.subject());
                 let to = outcome.to.as_deref().map(text);
                 // A destination that is the subject itself is no other way.
@@ -168,8 +168,8 @@ impl Way<'_> {
         if !place.publishing.is_empty() {
             self.step(at, self.users.publish(&place.publishing));
         }
-        let arrives = self.around.arrives(at.account, at.subject, &place.listeners);
-        let may_be_had = self.around.may_be_had(&arrives, at.account, &place.subject);
+        let arrives = self.context.arrives(at.account, at.subject, &place.listeners);
+        let may_be_had = self.context.may_be_had(&arrives, at.account, &place.subject);
         self.reached.push((place.account.clone(), may_be_had));
         self.step(at, arrives);
         let many = place.streams.len() > ASIDE_MAX;
@@ -178,7 +178,7 @@ impl Way<'_> {
             if self.is_full_for(there) || (many && aside) {
                 continue;
             }
-            let (export, here, export_at) = self.around.import(
+            let (export, here, export_at) = self.context.import(
                 &import.importer.name,
                 &import.exporter.name,
                 &import.subject,
@@ -186,9 +186,9 @@ impl Way<'_> {
             );
             let what = What::Import {
                 kind: Kind::Stream,
-                exporter: self.around.name(&import.exporter),
+                exporter: self.context.name(&import.exporter),
                 export,
-                importer: self.around.name(&import.importer),
+                importer: self.context.name(&import.importer),
                 import: import.subject.to_string(),
                 local: import.local.to_string(),
                 at: here,
@@ -211,12 +211,12 @@ impl Way<'_> {
     fn request(&mut self, at: At<'_>, request: &Request) {
         let import = &request.import;
         let (export, here, export_at) =
-            self.around.import(&at.account.name, &import.exporter.name, &import.subject, &import.local);
+            self.context.import(&at.account.name, &import.exporter.name, &import.subject, &import.local);
         let what = What::Import {
             kind: Kind::Service,
-            exporter: self.around.name(&import.exporter),
+            exporter: self.context.name(&import.exporter),
             export,
-            importer: self.around.name(at.account),
+            importer: self.context.name(at.account),
             import: import.subject.to_string(),
             local: import.local.to_string(),
             at: here,

@@ -1,9 +1,9 @@
 //! From where a subscription gets messages.
 
+use super::context::{ExplainContext, place};
 use super::missing;
 use super::publish::{At, STEPS_MAX, cut};
 use super::report::{Kind, Question, Report, Step, Verdict, What};
-use super::surroundings::{Surroundings, place};
 use super::users::Users;
 use dialtone_broker::account::Account;
 use dialtone_broker::explain::{self, Source};
@@ -11,7 +11,7 @@ use dialtone_subject::set;
 use std::sync::Arc;
 
 pub(super) fn report(
-    around: &Surroundings<'_>,
+    context: &ExplainContext<'_>,
     question: &Question,
     account: &Arc<Account>,
     users: &Users,
@@ -21,12 +21,12 @@ pub(super) fn report(
     let mut steps = Vec::new();
     let step = |at: At<'_>, what| Step {
         level: at.level,
-        account: around.name(at.account),
+        account: context.name(at.account),
         subject: at.subject.to_owned(),
         what,
     };
     let at = At { level: 0, account, subject: &question.subject };
-    for note in around.left_out.note().iter().chain(&users.note) {
+    for note in context.left_out.note().iter().chain(&users.note) {
         steps.push(step(at, What::Note { note: note.clone(), at: None }));
     }
     let (what, allowed) = users.subscribe(filter, queue);
@@ -35,7 +35,7 @@ pub(super) fn report(
     if !allowed {
         return report(Verdict::Refused, steps);
     }
-    for mapping in around.agreed(&account.name).mappings {
+    for mapping in context.agreements(&account.name).mappings {
         if set::overlap(mapping.subject.as_bytes(), filter) {
             let to: Vec<&str> = mapping.destinations.iter().map(|d| d.subject.as_str()).collect();
             let note = format!(
@@ -46,27 +46,27 @@ pub(super) fn report(
             steps.push(step(at, What::Note { note, at: place(&mapping.at) }));
         }
     }
-    let mappings = around.agreed(&account.name).mappings;
+    let mappings = context.agreements(&account.name).mappings;
     for mapping in explain::mapped_to(account, filter) {
         let found = mappings.iter().find(|claimed| claimed.subject == mapping.subject());
         let note = format!("what is published to {} may become such a subject", mapping.subject());
         steps.push(step(at, What::Note { note, at: found.and_then(|mapping| place(&mapping.at)) }));
     }
-    let sources = explain::sources(account, filter, &around.shared.accounts());
+    let sources = explain::sources(account, filter, &context.shared.accounts());
     let mut from = vec![account.clone()];
     let note = "what users of the account itself publish arrives".to_owned();
     steps.push(step(at, What::Note { note, at: None }));
-    add(around, at, &sources, &mut steps, &mut from);
-    let other = question.other.as_deref().and_then(|other| around.account(other).ok());
+    add(context, at, &sources, &mut steps, &mut from);
+    let other = question.other.as_deref().and_then(|other| context.account(other).ok());
     let known: Vec<&str> = from.iter().map(|account| &*account.name).collect();
-    steps.extend(missing::of_subscription(around, at, other.as_deref(), &known));
+    steps.extend(missing::of_subscription(context, at, other.as_deref(), &known));
     cut(&mut steps);
     let comes = other.is_none_or(|other| from.iter().any(|account| Arc::ptr_eq(account, &other)));
     report(if comes { Verdict::Path } else { Verdict::Nowhere }, steps)
 }
 
 fn add(
-    around: &Surroundings<'_>,
+    context: &ExplainContext<'_>,
     at: At<'_>,
     sources: &[Source],
     steps: &mut Vec<Step>,
@@ -85,12 +85,12 @@ fn add(
         if steps.len() > STEPS_MAX {
             continue;
         }
-        let (export, here, export_at) = around.import(&importer.name, &exporter.name, subject, local);
+        let (export, here, export_at) = context.import(&importer.name, &exporter.name, subject, local);
         let what = What::Import {
             kind,
-            exporter: around.name(exporter),
+            exporter: context.name(exporter),
             export,
-            importer: around.name(importer),
+            importer: context.name(importer),
             import: subject.to_string(),
             local: local.to_string(),
             at: here,
@@ -98,11 +98,11 @@ fn add(
         };
         steps.push(Step {
             level: at.level,
-            account: around.name(at.account),
+            account: context.name(at.account),
             subject: at.subject.to_owned(),
             what,
         });
         let before_it = At { level: at.level.saturating_add(1), account: importer, subject: local };
-        add(around, before_it, before, steps, from);
+        add(context, before_it, before, steps, from);
     }
 }

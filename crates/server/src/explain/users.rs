@@ -1,7 +1,7 @@
 //! Who does what is asked about: one user, or all of an account, each with its rights and what they decide.
 
+use super::context::{place, rule};
 use super::report::{Rule, What, Who};
-use super::surroundings::{place, rule};
 use dialtone_broker::explain::Publishing;
 use dialtone_identity::permission::{Permissions, Receiving, ResponseLimits, Ruling, Subscribing};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Users {
             });
             (user, Decision { may, only, rule, each_looked_at: false })
         });
-        self.told(decisions.collect())
+        self.listed(decisions.collect())
     }
 
     /// What decides whether they may subscribe, and whether any may.
@@ -57,10 +57,10 @@ impl Users {
         let decisions: Vec<_> =
             self.all.iter().map(|user| (user, Decision::to_subscribe(user, filter, queue))).collect();
         let any = decisions.iter().any(|(_, decision)| decision.may);
-        (self.told(decisions), any)
+        (self.listed(decisions), any)
     }
 
-    fn told(&self, decisions: Vec<(&User, Decision)>) -> What {
+    fn listed(&self, decisions: Vec<(&User, Decision)>) -> What {
         let mut list = List::default();
         for (user, Decision { may, only, rule, each_looked_at }) in decisions {
             if self.is_one {

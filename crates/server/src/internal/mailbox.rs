@@ -1,7 +1,7 @@
 //! What waits for the control thread and for those that answer questions: messages that were delivered inside, and work
 //! that other threads hand over.
 
-use super::desk::Task;
+use super::executor::Task;
 use super::message::Message;
 use super::questions::Question;
 use crate::registry::Session;

@@ -60,13 +60,13 @@ impl Message {
     /// Whose it is: of the account that asks, which stands in a header by the server where that is another one.
     pub(super) fn share(&self) -> Share {
         #[derive(Deserialize)]
-        struct Asker<'a> {
+        struct RequestInfo<'a> {
             #[serde(borrow)]
             acc: Cow<'a, str>,
         }
         let name = std::str::from_utf8(HEADER).unwrap_or_default();
-        let asker = self.header(name).and_then(|info| serde_json::from_slice::<Asker<'_>>(info).ok());
-        asker.map_or_else(|| Share::account(&self.account), |asker| Share::Account((*asker.acc).into()))
+        let info = self.header(name).and_then(|info| serde_json::from_slice::<RequestInfo<'_>>(info).ok());
+        info.map_or_else(|| Share::account(&self.account), |info| Share::Account((*info.acc).into()))
     }
 
     /// Bytes that it takes while it waits, about.

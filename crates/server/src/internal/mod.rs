@@ -1,6 +1,6 @@
 //! A client inside the server: it subscribes, is delivered to and publishes like any other, on one control thread.
 //!
-//! [`Internal`] is what every thread holds: it registers handlers for subjects and hands work over. [`Desk`] is what
+//! [`Internal`] is what every thread holds: it registers handlers for subjects and hands work over. [`Executor`] is what
 //! the control thread works at: handlers and tasks get it, and through it they publish, ask and set timers. The system
 //! account's events and requests, and whatever else answers from inside, are built on these two. Questions whose answers
 //! are documents do not pass the control thread: threads of their own answer them ([`questions`]) with a [`Publisher`].
@@ -9,7 +9,7 @@
 //! what is too much is dropped from the share that has most ([`crate::share`]), counted and logged. What is published from
 //! inside passes the same gates and routes as a client's messages.
 
-mod desk;
+mod executor;
 mod mailbox;
 mod message;
 mod publisher;
@@ -17,7 +17,7 @@ mod questions;
 #[cfg(test)]
 mod tests;
 
-pub use desk::{Answer, Desk, Timer};
+pub use executor::{Executor, Reply, Timer};
 pub use message::{Message, Outgoing};
 pub use publisher::Publisher;
 
@@ -54,7 +54,7 @@ pub(crate) fn is_own(peer: &Peer) -> bool {
 }
 
 /// What answers messages to a subject. Runs on the control thread.
-pub type Handler = Arc<dyn Fn(&mut Desk, &Message) + Send + Sync>;
+pub type Handler = Arc<dyn Fn(&mut Executor, &Message) + Send + Sync>;
 /// What answers questions to a subject. Runs on one of the threads for questions.
 pub type QuestionHandler = Arc<dyn Fn(&mut Publisher, &Message) + Send + Sync>;
 
@@ -151,12 +151,12 @@ impl Internal {
         }
         let queues = &shared.internal.queues;
         questions::start(shared, &queues.questions)?;
-        let (desk, works) = (Desk::new(shared.clone()), queues.control.clone());
+        let (executor, works) = (Executor::new(shared.clone()), queues.control.clone());
         let (alive, receiver) = sync_channel::<()>(1);
         let waiting = queues.control.clone();
         let watch = Watch::new(STALL).waiting(move || waiting.waiting() > 0);
         shared.threads.spawn_watched("control", watch, move |progress| {
-            desk.work(&works, progress);
+            executor.work(&works, progress);
             drop(alive);
         })?;
         *ended = Some(receiver);
@@ -242,13 +242,13 @@ impl Internal {
     }
 
     /// Hands work of the server itself to the control thread.
-    pub fn run(&self, task: impl FnOnce(&mut Desk) + Send + 'static) {
+    pub fn run(&self, task: impl FnOnce(&mut Executor) + Send + 'static) {
         self.queues.post(Lane::Control, Share::Server, 0, Work::Task(Box::new(task)));
     }
 
     /// Hands a report to the control thread, which is about `account` and takes about `bytes` while it waits. Reports come
     /// last, and the newest of the account that has most of them is dropped where there are too many.
-    pub fn report(&self, account: &Account, bytes: usize, task: impl FnOnce(&mut Desk) + Send + 'static) {
+    pub fn report(&self, account: &Account, bytes: usize, task: impl FnOnce(&mut Executor) + Send + 'static) {
         self.queues.post(Lane::Report, Share::account(account), bytes, Work::Task(Box::new(task)));
     }
 
@@ -258,7 +258,7 @@ impl Internal {
         &self,
         session: &Arc<Session>,
         bytes: usize,
-        task: impl FnOnce(&mut Desk) + Send + 'static,
+        task: impl FnOnce(&mut Executor) + Send + 'static,
     ) {
         session.set_waiting(true);
         let work = Work::Login(session.clone(), Box::new(task));

@@ -1,5 +1,5 @@
 use super::mailbox::{ITEM_BYTES_MIN, Inlet, LANE_BYTES_MAX, Queues, Work};
-use super::{Answer, Listener, Outgoing, Subscribed};
+use super::{Listener, Outgoing, Reply, Subscribed};
 use crate::lifecycle::Server;
 use crate::share::line::Next;
 use crate::share::{Lane, Share};
@@ -23,10 +23,10 @@ fn server() -> Server {
 fn check(subject: &str, timeout: Duration, expected: &str) {
     let server = server();
     let shared = server.shared();
-    let echo = Arc::new(|desk: &mut super::Desk, message: &super::Message| {
+    let echo = Arc::new(|executor: &mut super::Executor, message: &super::Message| {
         let asked = message.header("X").unwrap_or_default();
         let text = [asked, b"|", message.token(1).as_bytes(), b"|", &message.payload].concat();
-        desk.reply(message, text);
+        executor.reply(message, text);
     });
     let listener = Listener::Control(Lane::Control, echo);
     shared.internal.serve(&shared.registry, &shared.global, "echo.*", None, listener);
@@ -38,11 +38,11 @@ fn check(subject: &str, timeout: Duration, expected: &str) {
         ..Outgoing::default()
     };
     let (sender, answer) = sync_channel(1);
-    shared.internal.run(move |desk| {
-        let global = desk.shared.global.clone();
-        desk.ask(&global, question, timeout, Share::Server, move |_, answer| {
+    shared.internal.run(move |executor| {
+        let global = executor.shared.global.clone();
+        executor.ask(&global, question, timeout, Share::Server, move |_, answer| {
             let text = match answer {
-                Answer::Message(message) => String::from_utf8_lossy(&message.payload).into_owned(),
+                Reply::Message(message) => String::from_utf8_lossy(&message.payload).into_owned(),
                 other => format!("{other:?}"),
             };
             sender.send(text).unwrap_or_default();
@@ -63,15 +63,15 @@ fn a_withdrawn_handler_gets_nothing() {
     let server = server();
     let shared = server.shared();
     let (sender, got) = sync_channel(8);
-    let handler = Arc::new(move |_: &mut super::Desk, message: &super::Message| {
+    let handler = Arc::new(move |_: &mut super::Executor, message: &super::Message| {
         sender.send(message.subject.to_string()).unwrap_or_default();
     });
     let listener = Listener::Control(Lane::Control, handler);
     let served = shared.internal.serve(&shared.registry, &shared.global, ">", None, listener);
     let publish = |subject: &'static str| {
-        shared.internal.run(move |desk| {
-            let global = desk.shared.global.clone();
-            desk.publish(&global, &Outgoing::new(subject, ""));
+        shared.internal.run(move |executor| {
+            let global = executor.shared.global.clone();
+            executor.publish(&global, &Outgoing::new(subject, ""));
         });
     };
     publish("first");
@@ -159,11 +159,11 @@ fn a_question_that_nobody_waits_for_is_not_answered() {
     let listener = Listener::Question(Arc::new(handler));
     shared.internal.serve(&shared.registry, &shared.global, "ask", None, listener);
     shared.internal.serve(&shared.registry, &shared.global, "here.*", None, Listener::Nobody);
-    shared.internal.run(|desk| {
-        let global = desk.shared.global.clone();
+    shared.internal.run(|executor| {
+        let global = executor.shared.global.clone();
         for reply in ["gone.1", "here.1", "", "gone.2", "here.2"] {
             let question = Outgoing { reply: reply.to_owned(), ..Outgoing::new("ask", "") };
-            desk.publish(&global, &question);
+            executor.publish(&global, &question);
         }
     });
     let got: Vec<_> = asked.iter().take(3).collect();

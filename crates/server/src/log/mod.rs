@@ -3,11 +3,11 @@
 //! A line is written when it is said, so that whoever reads the log after an answer finds there what led to it. Nothing
 //! above `trace` is said per message. System logs never hold anyone up: what they do not take is lost, and counted by TCP.
 
-mod courier;
 mod escape;
 mod event;
 mod line;
 pub mod redact;
+mod shipper;
 mod sink;
 mod syslog;
 
@@ -98,7 +98,7 @@ impl Logger {
     }
 
     /// Logs an event. `who` names the connection it is about; empty for the server.
-    pub fn say(&self, event: Event, who: &str, text: Arguments<'_>) {
+    pub fn emit(&self, event: Event, who: &str, text: Arguments<'_>) {
         if self.is_on(event.level()) {
             self.put(event, who, text);
         }
@@ -106,7 +106,7 @@ impl Logger {
 
     /// Logs an event after which the process may end, and waits until it is written, for a bounded time: the thread that panics may
     /// hold the log.
-    pub fn say_last(&self, event: Event, text: Arguments<'_>) {
+    pub fn emit_last(&self, event: Event, text: Arguments<'_>) {
         let (line, start) = self.line(event, "", text);
         if let Some(mut sink) = self.0.sink.try_lock_for(LAST_MAX) {
             sink.write(event.level(), &line, start);
@@ -120,10 +120,10 @@ impl Logger {
     }
 
     /// Logs a problem whose text may have several lines, one event each: an indented line is advice about the one before.
-    pub fn say_problem(&self, event: Event, head: &str, problem: &dyn Display) {
+    pub fn emit_problem(&self, event: Event, head: &str, problem: &dyn Display) {
         let problem = problem.to_string().replace("\n  ", "; ");
         for line in problem.lines() {
-            self.say(event, "", format_args!("{head}{line}"));
+            self.emit(event, "", format_args!("{head}{line}"));
         }
     }
 
@@ -163,8 +163,8 @@ mod tests {
         let file = folder.path().join("log");
         let logger =
             Logger::new(&Log { file: Some(file.clone()), ..options }, &Threads::default()).expect("log");
-        logger.say(Event::Ready, "", format_args!("Server is ready"));
-        logger.say(Event::ClientCreated, "127.0.0.1:1 - cid:5", format_args!("Client\r\n[1] forged"));
+        logger.emit(Event::Ready, "", format_args!("Server is ready"));
+        logger.emit(Event::ClientCreated, "127.0.0.1:1 - cid:5", format_args!("Client\r\n[1] forged"));
         std::fs::read_to_string(file).expect("read").lines().map(str::to_owned).collect()
     }
 
@@ -186,7 +186,7 @@ mod tests {
             &Threads::default(),
         )
         .expect("log");
-        logger.say_problem(Event::ReloadFailed, "failed: ", &"a:1:1: x\n  do y\na:2:1: z");
+        logger.emit_problem(Event::ReloadFailed, "failed: ", &"a:1:1: x\n  do y\na:2:1: z");
         let pid = std::process::id();
         let lines =
             [format!("[{pid}] [ERR] failed: a:1:1: x; do y"), format!("[{pid}] [ERR] failed: a:2:1: z")];

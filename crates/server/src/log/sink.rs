@@ -1,6 +1,6 @@
 //! Where lines go.
 
-use super::courier::{self, Courier};
+use super::shipper::{self, LogShipper};
 use super::{Event, Level, line, syslog};
 use dialtone_config::options::Log;
 use dialtone_net::Threads;
@@ -22,7 +22,7 @@ enum Target {
     File { path: PathBuf, file: File, bytes: u64 },
     Local(UnixDatagram),
     Udp(UdpSocket),
-    Tcp(Courier),
+    Tcp(LogShipper),
 }
 
 /// An open log.
@@ -44,8 +44,8 @@ impl Sink {
 
     /// Waits for what goes out by a thread of its own, for a bounded time.
     pub(super) fn flush(&self) {
-        if let Target::Tcp(courier) = &self.target {
-            courier.flush();
+        if let Target::Tcp(shipper) = &self.target {
+            shipper.flush();
         }
     }
 
@@ -62,8 +62,8 @@ impl Sink {
             }
             Target::Local(socket) => socket.send(syslog::local(level, text).as_bytes()).map(drop),
             Target::Udp(socket) => socket.send(syslog::remote(level, text).as_bytes()).map(drop),
-            Target::Tcp(courier) => {
-                courier.send(syslog::remote(level, text) + "\n");
+            Target::Tcp(shipper) => {
+                shipper.send(syslog::remote(level, text) + "\n");
                 Ok(())
             }
         };
@@ -78,7 +78,7 @@ impl Sink {
     }
 
     /// Logs something about the log itself. Does not set the file aside, so that it ends.
-    pub(super) fn say(&mut self, event: Event, text: Arguments<'_>) {
+    pub(super) fn emit(&mut self, event: Event, text: Arguments<'_>) {
         let (line, start) = if self.options.json {
             (line::json(event, "", text), 0)
         } else {
@@ -101,7 +101,7 @@ impl Sink {
             Ok(target) => {
                 self.target = target;
                 let aside = Path::new(&aside).display().to_string();
-                self.say(Event::LogRotated, format_args!("Rotated log, backup saved as {aside:?}"));
+                self.emit(Event::LogRotated, format_args!("Rotated log, backup saved as {aside:?}"));
                 self.purge(path);
             }
             Err(e) => {
@@ -109,7 +109,7 @@ impl Sink {
                 if let Target::File { bytes, .. } = &mut self.target {
                     *bytes = 0;
                 }
-                self.say(
+                self.emit(
                     Event::LogFailed,
                     format_args!("Unable to rotate the logfile {path:?} for rotation ({e})"),
                 );
@@ -138,10 +138,10 @@ impl Sink {
         for old in aside.into_iter().take(surplus) {
             let name = old.file_name().unwrap_or_default().to_string_lossy().into_owned();
             match std::fs::remove_file(&old) {
-                Ok(()) => self.say(Event::LogPurged, format_args!("Purged log file {name:?}")),
+                Ok(()) => self.emit(Event::LogPurged, format_args!("Purged log file {name:?}")),
                 // It is tried again at the next turn.
                 Err(e) => {
-                    self.say(Event::LogFailed, format_args!("Unable to remove old log file {name:?} ({e})"))
+                    self.emit(Event::LogFailed, format_args!("Unable to remove old log file {name:?} ({e})"))
                 }
             }
         }
@@ -150,14 +150,15 @@ impl Sink {
     /// Closes and opens the file again: it was moved away.
     pub(super) fn reopen(&mut self) {
         if !matches!(self.target, Target::File { .. }) {
-            return self.say(Event::LogReopened, format_args!("File log re-open ignored, not a file logger"));
+            return self
+                .emit(Event::LogReopened, format_args!("File log re-open ignored, not a file logger"));
         }
         match Target::open(&self.options, &self.threads) {
             Ok(target) => {
                 self.target = target;
-                self.say(Event::LogReopened, format_args!("File log re-opened"));
+                self.emit(Event::LogReopened, format_args!("File log re-opened"));
             }
-            Err(e) => self.say(Event::LogFailed, format_args!("Unable to re-open the {e}")),
+            Err(e) => self.emit(Event::LogFailed, format_args!("Unable to re-open the {e}")),
         }
     }
 
@@ -167,7 +168,7 @@ impl Sink {
         if !same(&self.options, options) {
             match Target::open(options, &self.threads) {
                 Ok(target) => self.target = target,
-                Err(e) => self.say(
+                Err(e) => self.emit(
                     Event::LogFailed,
                     format_args!("cannot open the new log, going on with the old one: {e}"),
                 ),
@@ -238,8 +239,8 @@ impl Target {
                 Ok(Self::Udp(socket))
             }
             "tcp" => {
-                let stream = courier::connect(&host).map_err(problem)?;
-                Ok(Self::Tcp(Courier::start(host, stream, threads)?))
+                let stream = shipper::connect(&host).map_err(problem)?;
+                Ok(Self::Tcp(LogShipper::start(host, stream, threads)?))
             }
             other => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,

@@ -6,8 +6,8 @@ use super::sharing;
 use super::subscriptions;
 use super::times::stamp;
 use crate::shared::Shared;
-use crate::tokens::clock::now;
-use crate::tokens::resolver::Reach;
+use crate::trust::clock::now;
+use crate::trust::resolver::Reach;
 use dialtone_broker::account::Account;
 use dialtone_identity::jwt::{self, Body};
 use serde_json::{Map, Value, json};
@@ -50,8 +50,8 @@ pub(crate) fn account_info(shared: &Shared, name: &str) -> Result<Value, String>
 
 fn detail(shared: &Shared, account: &Account) -> Value {
     let stats = subscriptions::stats(account);
-    let believed = shared.tokens.find(&account.name);
-    let updated = believed.as_ref().map_or_else(|| shared.config_loaded(), |believed| believed.updated);
+    let verified = shared.account_jwts.find(&account.name);
+    let updated = verified.as_ref().map_or_else(|| shared.config_loaded(), |verified| verified.updated);
     let mut out = Map::new();
     let set = |out: &mut Map<String, Value>, name: &str, value: Value| {
         out.insert(name.into(), value);
@@ -61,7 +61,7 @@ fn detail(shared: &Shared, account: &Account) -> Value {
     if shared.system_account().is_some_and(|system| *system == *account.name) {
         set(&mut out, "is_system", true.into());
     }
-    let expired = believed.as_ref().is_some_and(|believed| believed.token.check_time(now()).is_err());
+    let expired = verified.as_ref().is_some_and(|verified| verified.token.check_time(now()).is_err());
     set(&mut out, "expired", expired.into());
     set(&mut out, "complete", true.into());
     set(&mut out, "jetstream_enabled", false.into());
@@ -69,17 +69,17 @@ fn detail(shared: &Shared, account: &Account) -> Value {
     set(&mut out, "client_connections", account.connections().into());
     set(&mut out, "subscriptions", stats.entries.into());
     sharing::insert(shared, account, &mut out);
-    if let Some(believed) = &believed {
-        set(&mut out, "jwt", (*believed.jwt).into());
-        set(&mut out, "issuer_key", believed.token.issuer.to_string().into());
+    if let Some(verified) = &verified {
+        set(&mut out, "jwt", (*verified.jwt).into());
+        set(&mut out, "issuer_key", verified.token.issuer.to_string().into());
     }
     set(&mut out, "name_tag", shared.name_of(&account.name).to_string().into());
-    if let Some(believed) = &believed {
-        if !believed.token.tags.is_empty() {
-            set(&mut out, "tags", believed.token.tags.clone().into());
+    if let Some(verified) = &verified {
+        if !verified.token.tags.is_empty() {
+            set(&mut out, "tags", verified.token.tags.clone().into());
         }
-        set(&mut out, "decoded_jwt", jwt::payload(&believed.jwt).unwrap_or_default());
-        if let Body::Account(body) = &believed.token.body
+        set(&mut out, "decoded_jwt", jwt::payload(&verified.jwt).unwrap_or_default());
+        if let Body::Account(body) = &verified.token.body
             && !body.revocations.is_empty()
         {
             set(&mut out, "revoked_user", sharing::revoked(&body.revocations));

@@ -80,7 +80,7 @@ impl Row {
     /// Its account. One that has not said who it is counts as one of the account for everyone, as long as it is there.
     fn account(&self) -> String {
         match (self.session.known(), &self.end) {
-            (Some(introduction), _) => introduction.account.to_string(),
+            (Some(client_details), _) => client_details.account.to_string(),
             (None, Some(_)) => String::new(),
             (None, None) => {
                 let place = self.session.peer.place();
@@ -255,10 +255,12 @@ fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
     set("in_bytes", row.traffic.in_bytes.into());
     set("out_bytes", row.traffic.out_bytes.into());
     set("subscriptions", row.subscriptions.into());
-    if let Some(introduction) = session.known() {
-        for (key, text) in
-            [("name", &introduction.name), ("lang", &introduction.lang), ("version", &introduction.version)]
-        {
+    if let Some(client_details) = session.known() {
+        for (key, text) in [
+            ("name", &client_details.name),
+            ("lang", &client_details.lang),
+            ("version", &client_details.version),
+        ] {
             if !text.is_empty() {
                 set(key, (**text).into());
             }

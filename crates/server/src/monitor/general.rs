@@ -17,7 +17,7 @@ pub(crate) fn varz(shared: &Shared) -> Value {
     let options = &policy.options;
     let limits = &options.limits;
     let traffic = shared.counters.read();
-    let (slow, stale) = (shared.troubles.slow.load(Relaxed), shared.troubles.stale.load(Relaxed));
+    let (slow, stale) = (shared.failures.slow.load(Relaxed), shared.failures.stale.load(Relaxed));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (http, https) = shared.monitor_ports();
     let subscriptions: usize = shared.accounts().iter().map(|a| a.subscriptions()).sum();
@@ -61,7 +61,7 @@ pub(crate) fn varz(shared: &Shared) -> Value {
         "out_client_msgs": traffic.out_msgs, "out_client_bytes": traffic.out_bytes,
         "slow_consumers": slow,
         "stale_connections": stale,
-        "stalled_clients": shared.troubles.stalled.load(Relaxed),
+        "stalled_clients": shared.failures.stalled.load(Relaxed),
         "subscriptions": subscriptions,
         "http_req_stats": shared.requests(),
         "config_load_time": stamp(shared.config_loaded()),

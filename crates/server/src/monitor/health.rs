@@ -47,7 +47,7 @@ pub(crate) fn healthz(shared: &Shared, options: &HealthzOptions, now: Instant) -
     let HealthzOptions { js_enabled, details, account, stream, consumer } = options;
     if *js_enabled {
         let text = format_args!("Healthcheck: js-enabled deprecated, use js-enabled-only instead");
-        shared.log.say(Event::Warning, "", text);
+        shared.log.emit(Event::Warning, "", text);
     }
     let (code, status, error) = if !stream.is_empty() && account.is_empty() {
         (400, "error", Some("\"account\" must not be empty when checking stream health".into()))

@@ -46,7 +46,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<Vec<(&'static str, Endpoint)
         let fail = |cause: io::Error| ListenError::Bind { address: endpoint.to_string(), cause };
         let scheme = if encrypted { "https" } else { "http" };
         shared.monitor_at(endpoint.port(), encrypted);
-        shared.log.say(Event::Starting, "", format_args!("Starting {scheme} monitor on {endpoint}"));
+        shared.log.emit(Event::Starting, "", format_args!("Starting {scheme} monitor on {endpoint}"));
         let shared = shared.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
         let listener = {

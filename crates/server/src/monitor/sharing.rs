@@ -15,11 +15,11 @@ const SERVICE: u8 = 2;
 
 /// Adds mappings, exports and imports to the detail of an account; what is empty is left out.
 pub(super) fn insert(shared: &Shared, account: &Account, out: &mut Map<String, Value>) {
-    let believed = shared.tokens.find(&account.name);
+    let verified = shared.account_jwts.find(&account.name);
     let policy = shared.policy();
     let configured = policy.options.accounts.iter().find(|a| *a.name == *account.name);
-    let (exports, mappings): (&[Export], &[Mapping]) = match (&believed, configured) {
-        (Some(believed), _) => (&believed.claims.exports, &believed.claims.mappings),
+    let (exports, mappings): (&[Export], &[Mapping]) = match (&verified, configured) {
+        (Some(verified), _) => (&verified.claims.exports, &verified.claims.mappings),
         (None, Some(configured)) => (&configured.exports, &configured.mappings),
         (None, None) if *account.name == *shared.global.name => (&[], &policy.options.mappings),
         (None, None) => (&[], &[]),
@@ -30,7 +30,7 @@ pub(super) fn insert(shared: &Shared, account: &Account, out: &mut Map<String, V
     }
     let given = system::exports(shared, account, exports);
     let given = given.into_iter().map(|(subject, response)| service(subject, response).into());
-    let of_token = believed.as_ref().map(|believed| &believed.token.body);
+    let of_token = verified.as_ref().map(|verified| &verified.token.body);
     let exports: Vec<Value> =
         exports.iter().map(|export| with_activations(of_token, export)).chain(given).collect();
     if !exports.is_empty() {

@@ -38,12 +38,12 @@ pub(super) fn slowz(shared: &Shared, window: Window) -> Value {
                 .collect();
             subjects.sort();
             let blocked = session.peer.blocked_since().map(|since| now.saturating_duration_since(since));
-            let introduction = session.known().unwrap_or_default();
+            let client_details = session.known().unwrap_or_default();
             json!({
                 "cid": session.peer.id.0,
                 "ip": session.remote().map(|r| r.ip().to_string()).unwrap_or_default(),
-                "name": introduction.name,
-                "account": introduction.account,
+                "name": client_details.name,
+                "account": client_details.account,
                 "pending_bytes": pending,
                 "dropped_msgs": session.peer.dropped(),
                 "blocked_for": duration(blocked.unwrap_or_default()),
@@ -55,8 +55,8 @@ pub(super) fn slowz(shared: &Shared, window: Window) -> Value {
     json!({
         "server_id": shared.identity.id,
         "now": stamp(SystemTime::now()),
-        "slow_consumers_closed": shared.troubles.slow.load(Relaxed),
-        "stalled_producers": shared.troubles.stalled.load(Relaxed),
+        "slow_consumers_closed": shared.failures.slow.load(Relaxed),
+        "stalled_producers": shared.failures.stalled.load(Relaxed),
         "total": total,
         "offset": window.offset,
         "limit": window.limit,
@@ -76,13 +76,13 @@ fn rate_limited(shared: &Shared) -> Vec<Value> {
     limited.sort_by_key(|((refused, delayed), session)| (Reverse(refused + delayed), session.peer.id));
     limited.truncate(LIMIT_DEFAULT);
     let row = |((refused, delayed), session): ((u64, u64), Arc<Session>)| {
-        let introduction = session.introduction().unwrap_or_default();
+        let client_details = session.client_details().unwrap_or_default();
         json!({
             "cid": session.peer.id.0,
             "ip": session.remote().map(|r| r.ip().to_string()).unwrap_or_default(),
-            "name": introduction.name,
-            "account": introduction.account,
-            "user": &*introduction.user,
+            "name": client_details.name,
+            "account": client_details.account,
+            "user": &*client_details.user,
             "refused_msgs": refused,
             "delayed_msgs": delayed,
         })

@@ -13,7 +13,7 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::registry::{Session, Way};
+use crate::registry::{ClientTransport, Session};
 use dialtone_broker::account::Account;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -78,8 +78,8 @@ impl Share {
 
     /// That of a connection of which nobody knows yet who it is.
     pub(crate) fn stranger(session: &Session) -> Self {
-        match (session.way, session.remote()) {
-            (Way::Network, Some(remote)) => Self::address(remote.ip()),
+        match (session.transport, session.remote()) {
+            (ClientTransport::Network, Some(remote)) => Self::address(remote.ip()),
             _ => Self::Local,
         }
     }

@@ -17,10 +17,10 @@ pub(crate) fn figures(shared: &Shared) -> impl Iterator<Item = (&'static str, La
 
 /// Begins to say what was dropped.
 pub(crate) fn start(shared: &Arc<Shared>) {
-    shared.internal.run(|desk| {
+    shared.internal.run(|executor| {
         let mut known: BTreeMap<(&str, Lane), u64> = BTreeMap::new();
-        desk.repeat(INTERVAL, move |desk| {
-            for (queue, lane, figures) in figures(&desk.shared) {
+        executor.repeat(INTERVAL, move |executor| {
+            for (queue, lane, figures) in figures(&executor.shared) {
                 let before = known.insert((queue, lane), figures.dropped).unwrap_or(0);
                 let (dropped, kind) = (figures.dropped - before, lane.name());
                 if dropped > 0 {
@@ -28,7 +28,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
                         "{dropped} items of the {kind} lane of the {queue} queue were dropped: too many waited, \
                          most of them of the same account or address"
                     );
-                    desk.shared.log.say(Event::Warning, "", text);
+                    executor.shared.log.emit(Event::Warning, "", text);
                 }
             }
             Some(INTERVAL)

@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::driver::Driver;
-use crate::registry::Way;
+use crate::registry::ClientTransport;
 use dialtone_broker::outbox::Sink;
 use dialtone_broker::peer::Wake;
 use dialtone_net::{Broken, Closing, Handler};
@@ -100,7 +100,7 @@ impl EventLoop {
         let wake = EndWake { end: number, calls: self.calls.clone() };
         let remote = SocketAddr::from(([127, 0, 0, 1], 10_000 + number as u16));
         let sink = Arc::new(EndSink(end.clone()));
-        let mut client = self.driver.admit(Way::Network, Some(remote), sink, Box::new(wake));
+        let mut client = self.driver.admit(ClientTransport::Network, Some(remote), sink, Box::new(wake));
         self.driver.greet(&mut client);
         let open =
             Open { client, end, rest: Vec::new(), pause: None, resume_after_pause: false, flushing: false };

@@ -10,7 +10,7 @@ use crate::driver::Driver;
 use crate::log::Logger;
 use crate::policy::{Identity, Policy};
 use crate::shared::Shared;
-use crate::tokens::resolver::Resolver;
+use crate::trust::resolver::Resolver;
 use dialtone_identity::callout::Keys;
 use dialtone_identity::nkey::{Kind, Seed};
 use dialtone_net::Threads;

@@ -1,6 +1,6 @@
 //! What is told of clients' certificates that OCSP finds bad: `$SYS.SERVER.*.OCSP.PEER.>`.
 
-use super::{about, tell};
+use super::{about, publish_event};
 use crate::shared::Shared;
 use data_encoding::BASE64;
 use dialtone_broker::deliver::Turn;
@@ -20,7 +20,7 @@ pub(crate) fn link_invalid(shared: &Shared, turn: &mut Turn, link: &[u8], peer: 
     event.insert("server".into(), about::server(shared));
     event.insert("reason".into(), reason.into());
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.LINK.INVALID", shared.identity.id);
-    tell(shared, turn, &subject, &event.into());
+    publish_event(shared, turn, &subject, &event.into());
 }
 
 /// A client does not come in for its certificate.
@@ -34,7 +34,7 @@ pub(crate) fn certificate_rejected(shared: &Shared, turn: &mut Turn, peer: &[u8]
     event.insert("server".into(), about::server(shared));
     event.insert("reason".into(), "client not OCSP valid".into());
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.CONN.REJECT", shared.identity.id);
-    tell(shared, turn, &subject, &event.into());
+    publish_event(shared, turn, &subject, &event.into());
 }
 
 fn connection_info(der: &[u8]) -> Value {

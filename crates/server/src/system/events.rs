@@ -1,10 +1,10 @@
 //! Who comes and goes: `$SYS.ACCOUNT.*.CONNECT` and its kin. Told in the turn in which it happens.
 
-use super::{about, tell, usage};
-use crate::internal::{Desk, Outgoing};
+use super::{about, publish_event, usage};
+use crate::internal::{Executor, Outgoing};
 use crate::monitor::accounts::statistics;
 use crate::monitor::times::stamp;
-use crate::registry::{Introduction, Session};
+use crate::registry::{ClientDetails, Session};
 use crate::shared::Shared;
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::deliver::Turn;
@@ -30,14 +30,14 @@ pub(crate) fn rejoined(shared: &Shared, turn: &mut Turn, account: &Arc<Account>)
 }
 
 /// A connection has shown that it may be in the account.
-pub(crate) fn connected(shared: &Shared, turn: &mut Turn, session: &Session, who: &Introduction) {
+pub(crate) fn connected(shared: &Shared, turn: &mut Turn, session: &Session, who: &ClientDetails) {
     if !shared.has_system() {
         return;
     }
     let mut event = about::event("client_connect", SystemTime::now());
     event.insert("server".into(), about::server(shared));
     event.insert("client".into(), client(shared, session, who, None));
-    tell(shared, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &event.into());
+    publish_event(shared, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &event.into());
 }
 
 /// A connection was refused for what it presented: `account` is where it was, that for everyone if it was not let in.
@@ -51,8 +51,8 @@ pub(crate) fn refused(
     if !shared.has_system() {
         return;
     }
-    let event = Value::from(disconnect(shared, session, &introduction(session), reason.text()));
-    tell(shared, turn, &format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", shared.identity.id), &event);
+    let event = Value::from(disconnect(shared, session, &client_details(session), reason.text()));
+    publish_event(shared, turn, &format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", shared.identity.id), &event);
     tell_refusal(shared, turn, account, &event);
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn refused_for_room(
     shared: &Shared,
     turn: &mut Turn,
     session: &Session,
-    who: &Introduction,
+    who: &ClientDetails,
     account: &Arc<Account>,
     proof: Proof,
 ) {
@@ -99,7 +99,7 @@ pub(crate) fn refused_by_service(
     shared: &Shared,
     turn: &mut Turn,
     session: &Session,
-    who: &Introduction,
+    who: &ClientDetails,
     account: &Arc<Account>,
     reason: &str,
 ) {
@@ -127,9 +127,9 @@ pub(crate) fn left(
     if let Some((account, connections)) = account {
         changed(shared, turn, account, connections);
     }
-    let who = introduction(session);
+    let who = client_details(session);
     let event = disconnect(shared, session, &who, reason.text());
-    tell(shared, turn, &format!("$SYS.ACCOUNT.{}.DISCONNECT", who.account), &event.into());
+    publish_event(shared, turn, &format!("$SYS.ACCOUNT.{}.DISCONNECT", who.account), &event.into());
 }
 
 /// The server lets its clients go.
@@ -144,9 +144,14 @@ pub(crate) fn shutdown(shared: &Shared) {
 }
 
 fn farewell(shared: &Shared, what: &'static str) {
-    shared.internal.run(move |desk| {
-        let (shared, turn) = desk.parts();
-        tell(shared, turn, &format!("$SYS.SERVER.{}.{what}", shared.identity.id), &about::server(shared));
+    shared.internal.run(move |executor| {
+        let (shared, turn) = executor.parts();
+        publish_event(
+            shared,
+            turn,
+            &format!("$SYS.SERVER.{}.{what}", shared.identity.id),
+            &about::server(shared),
+        );
     });
 }
 
@@ -155,17 +160,17 @@ fn changed(shared: &Shared, turn: &mut Turn, account: &Arc<Account>, connections
     if !shared.has_system() || *account.name == *GLOBAL {
         return;
     }
-    tell_connections(shared, turn, account, connections);
+    publish_connections(shared, turn, account, connections);
     let of = account.clone();
-    shared.internal.report(account, 0, move |desk| beat(desk, of, connections > 0));
+    shared.internal.report(account, 0, move |executor| beat(executor, of, connections > 0));
 }
 
-fn tell_connections(shared: &Shared, turn: &mut Turn, account: &Account, connections: u32) {
+fn publish_connections(shared: &Shared, turn: &mut Turn, account: &Account, connections: u32) {
     let name = &account.name;
     let mut event = self::connections(shared, account, connections);
-    tell(shared, turn, &format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), &event.clone().into());
+    publish_event(shared, turn, &format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), &event.clone().into());
     event.insert("server".into(), about::server(shared));
-    tell(shared, turn, &format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), &event.into());
+    publish_event(shared, turn, &format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), &event.into());
 }
 
 /// What is told of an account's connections, also when it is asked for.
@@ -177,26 +182,26 @@ pub(super) fn connections(shared: &Shared, account: &Account, connections: u32) 
 }
 
 /// Tells an account's connections again when nothing has changed for a while, as long as it has some.
-fn beat(desk: &mut Desk, account: Arc<Account>, on: bool) {
-    if let Some(timer) = desk.system.heartbeats.remove(&account.id) {
-        desk.cancel(timer);
+fn beat(executor: &mut Executor, account: Arc<Account>, on: bool) {
+    if let Some(timer) = executor.system.heartbeats.remove(&account.id) {
+        executor.cancel(timer);
     }
     if !on {
         return;
     }
     let id = account.id;
-    let timer = desk.after(HEARTBEAT, move |desk| {
+    let timer = executor.after(HEARTBEAT, move |executor| {
         let connections = account.connections();
-        let (shared, turn) = desk.parts();
+        let (shared, turn) = executor.parts();
         if connections > 0 {
-            tell_connections(shared, turn, &account, connections);
+            publish_connections(shared, turn, &account, connections);
         }
-        beat(desk, account, connections > 0);
+        beat(executor, account, connections > 0);
     });
-    desk.system.heartbeats.insert(id, timer);
+    executor.system.heartbeats.insert(id, timer);
 }
 
-fn disconnect(shared: &Shared, session: &Session, who: &Introduction, reason: &str) -> Map<String, Value> {
+fn disconnect(shared: &Shared, session: &Session, who: &ClientDetails, reason: &str) -> Map<String, Value> {
     let at = SystemTime::now();
     let traffic = session.peer.counters.read();
     let mut event = about::event("client_disconnect", at);
@@ -213,7 +218,7 @@ fn disconnect(shared: &Shared, session: &Session, who: &Introduction, reason: &s
 }
 
 /// Who it is, as far as it said; one that was not let in counts as one of the account for everyone.
-fn introduction(session: &Session) -> Introduction {
+fn client_details(session: &Session) -> ClientDetails {
     let mut who = session.known().map(Arc::unwrap_or_clone).unwrap_or_default();
     if who.account.is_empty() {
         let place = session.peer.place();
@@ -222,7 +227,7 @@ fn introduction(session: &Session) -> Introduction {
     who
 }
 
-fn client(shared: &Shared, session: &Session, who: &Introduction, stop: Option<SystemTime>) -> Value {
+fn client(shared: &Shared, session: &Session, who: &ClientDetails, stop: Option<SystemTime>) -> Value {
     let mut out = Map::new();
     let mut set = |key: &str, value: Value| {
         out.insert(key.into(), value);

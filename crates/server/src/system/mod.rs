@@ -1,7 +1,7 @@
 //! The system account: what the server tells there, and what it answers.
 //!
 //! [`events`] tells who comes and goes, [`statsz`] how the server is doing; [`subjects`] is the table of what is answered,
-//! [`requests`], [`commands`] and [`tenants`] answer; [`given`] is what other accounts have of that. [`trace`] tells in any
+//! [`requests`], [`commands`] and [`tenants`] answer; [`granted`] is what other accounts have of that. [`trace`] tells in any
 //! account what became of a message that asked for it. A loop tells in the turn in which it
 //! happened, so an event is in its receivers' outboxes before the connection that it is about hears of it; what comes
 //! by time, and all answers, come from the control thread.
@@ -14,7 +14,7 @@ mod commands;
 mod events;
 mod explain;
 mod filter;
-mod given;
+mod granted;
 mod requests;
 mod statsz;
 mod subjects;
@@ -28,7 +28,7 @@ pub(crate) use events::{
     Proof, connected, joined, lame_duck, left, refused, refused_by_service, refused_for_room, rejoined,
     shutdown,
 };
-pub(crate) use given::exports;
+pub(crate) use granted::exports;
 pub(crate) use subjects::is_unlisted;
 pub(crate) use trace::{Ingress, traced};
 pub(crate) use usage::renew as renew_usage;
@@ -58,9 +58,9 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     for account in shared.accounts() {
         equip(shared, &account);
     }
-    shared.internal.run(move |desk| {
-        desk.listen(&system);
-        statsz::begin(desk);
+    shared.internal.run(move |executor| {
+        executor.listen(&system);
+        statsz::begin(executor);
     });
     usage::renew(shared);
 }
@@ -68,17 +68,17 @@ pub(crate) fn start(shared: &Arc<Shared>) {
 /// Lets an account ask the system account what every one may ask.
 pub(crate) fn equip(shared: &Shared, account: &Account) {
     if let Some(system) = shared.system() {
-        given::give(account, &system);
+        granted::grant_services(account, &system);
     }
 }
 
 /// Takes back what accounts have of the system account, which holds itself by it.
 pub(crate) fn end(shared: &Shared) {
-    shared.accounts().iter().for_each(|account| account.give_services(Vec::new()));
+    shared.accounts().iter().for_each(|account| account.set_granted_services(Vec::new()));
 }
 
 /// Publishes to the system account what `body` makes, if there is one.
-fn tell(shared: &Shared, turn: &mut Turn, subject: &str, body: &Value) {
+fn publish_event(shared: &Shared, turn: &mut Turn, subject: &str, body: &Value) {
     if let Some(system) = shared.system() {
         // Maps with text keys and plain values have no way to fail.
         let payload = serde_json::to_vec(body).unwrap_or_default();

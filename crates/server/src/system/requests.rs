@@ -4,7 +4,7 @@
 //! `server` and `data`, or `error`.
 
 use super::filter::Filter;
-use super::{about, events, statsz as figures, tell};
+use super::{about, events, publish_event, statsz as figures};
 use crate::internal::{Message, Publisher};
 use crate::monitor::options::{
     AccountStatzOptions, AccountzOptions, ConnzOptions, GatewayzOptions, HealthzOptions, IpqueueszOptions,
@@ -144,7 +144,7 @@ pub(super) fn statsz(publisher: &mut Publisher, message: &Message) {
     };
     if message.reply.is_empty() {
         let (shared, turn) = publisher.parts();
-        return tell(shared, turn, &format!("$SYS.SERVER.{}.STATSZ", shared.identity.id), &answer);
+        return publish_event(shared, turn, &format!("$SYS.SERVER.{}.STATSZ", shared.identity.id), &answer);
     }
     publisher.reply(message, answer.to_string());
 }

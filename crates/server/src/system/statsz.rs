@@ -1,7 +1,7 @@
 //! How the server is doing: `$SYS.SERVER.<id>.STATSZ`, often at first and then every ten seconds.
 
-use super::{about, tell};
-use crate::internal::Desk;
+use super::{about, publish_event};
+use crate::internal::Executor;
 use crate::monitor::times::stamp;
 use crate::process;
 use crate::shared::Shared;
@@ -14,11 +14,11 @@ const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Tells from now on.
-pub(super) fn begin(desk: &mut Desk) {
+pub(super) fn begin(executor: &mut Executor) {
     let mut pause = PAUSE_FIRST;
-    desk.repeat(pause, move |desk| {
+    executor.repeat(pause, move |executor| {
         pause = next(pause);
-        broadcast(desk);
+        broadcast(executor);
         Some(pause)
     });
 }
@@ -28,9 +28,9 @@ fn next(pause: Duration) -> Duration {
 }
 
 /// Tells whoever listens.
-fn broadcast(desk: &mut Desk) {
-    let (shared, turn) = desk.parts();
-    tell(shared, turn, &format!("$SYS.SERVER.{}.STATSZ", shared.identity.id), &message(shared));
+fn broadcast(executor: &mut Executor) {
+    let (shared, turn) = executor.parts();
+    publish_event(shared, turn, &format!("$SYS.SERVER.{}.STATSZ", shared.identity.id), &message(shared));
 }
 
 /// The event, which is also the answer to a request.
@@ -43,8 +43,8 @@ fn figures(shared: &Shared) -> Value {
     let traffic = shared.counters.read();
     let accounts = shared.accounts();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let (slow, stale) = (shared.troubles.slow.load(Relaxed), shared.troubles.stale.load(Relaxed));
-    let stalled = shared.troubles.stalled.load(Relaxed);
+    let (slow, stale) = (shared.failures.slow.load(Relaxed), shared.failures.stale.load(Relaxed));
+    let stalled = shared.failures.stalled.load(Relaxed);
     let kinds = |clients: u64| json!({ "clients": clients, "routes": 0, "gateways": 0, "leafs": 0 });
     let sent = json!({ "msgs": traffic.out_msgs, "bytes": traffic.out_bytes });
     let received = json!({ "msgs": traffic.in_msgs, "bytes": traffic.in_bytes });

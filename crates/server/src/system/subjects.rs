@@ -5,7 +5,7 @@
 
 use super::requests::{self, Ask};
 use super::{commands, explain, tenants};
-use crate::internal::{Desk, Listener, Message, Publisher, QuestionHandler, is_own};
+use crate::internal::{Executor, Listener, Message, Publisher, QuestionHandler, is_own};
 use crate::share::Lane;
 use crate::shared::Shared;
 use dialtone_broker::account::Account;
@@ -24,7 +24,7 @@ pub(super) enum Answer {
     /// This subject.
     Subject(Answering),
     /// A command, which comes before all questions.
-    Command(fn(&mut Desk, &Message)),
+    Command(fn(&mut Executor, &Message)),
     /// What only servers of a cluster say to each other. Alone there is nothing to do.
     Cluster,
 }

@@ -37,7 +37,7 @@ pub(crate) struct Ingress {
 pub(crate) fn traced(shared: &Shared, ingress: Ingress, trace: Box<Trace>) {
     let account = ingress.account.clone();
     let bytes = ingress.headers.len() + ingress.subject.len() + trace.bytes();
-    shared.internal.report(&account, bytes, move |desk| {
+    shared.internal.report(&account, bytes, move |executor| {
         let mut events = vec![came_in(&ingress, &trace)];
         let told = trace.events().iter().filter_map(|(at, event)| described(*at, event));
         events.extend(told);
@@ -47,8 +47,8 @@ pub(crate) fn traced(shared: &Shared, ingress: Ingress, trace: Box<Trace>) {
             request.insert("header".into(), json!(headers));
         }
         request.insert("msgsize".into(), ingress.size.into());
-        let body = json!({ "server": about::server(&desk.shared), "request": request, "events": events });
-        desk.publish(&ingress.account, &Outgoing::new(text(trace.destination()), body.to_string()));
+        let body = json!({ "server": about::server(&executor.shared), "request": request, "events": events });
+        executor.publish(&ingress.account, &Outgoing::new(text(trace.destination()), body.to_string()));
     });
 }
 
@@ -78,7 +78,7 @@ fn came_in(ingress: &Ingress, trace: &Trace) -> Value {
     let mut out = event("in", ingress.came);
     out.insert("kind".into(), CLIENT_KIND.into());
     out.insert("cid".into(), ingress.session.peer.id.0.into());
-    let name = ingress.session.introduction().map(|said| said.name.clone()).unwrap_or_default();
+    let name = ingress.session.client_details().map(|said| said.name.clone()).unwrap_or_default();
     if !name.is_empty() {
         out.insert("name".into(), (*name).into());
     }

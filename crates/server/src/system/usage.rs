@@ -1,10 +1,10 @@
 //! What accounts and users used, told again and again: `$SYS.ACCOUNT.<id>.USAGE`, for billing. Dialtone's own.
 
-use super::{about, tell};
-use crate::internal::{Desk, Timer};
+use super::{about, publish_event};
+use crate::internal::{Executor, Timer};
 use crate::monitor::times::stamp;
 use crate::shared::Shared;
-use crate::usage::{OfAccount, Since, Still, Used};
+use crate::usage::{AccountUsage, ConnectionState, CountFrom, Used};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -25,64 +25,64 @@ enum Then {
 
 /// Takes over the interval of the configuration, at once. What was used until then is told if it was to be told.
 pub(crate) fn renew(shared: &Arc<Shared>) {
-    shared.internal.run(|desk| {
-        let span = desk.shared.policy().options.usage_interval;
-        if span != desk.system.usage.as_ref().map(|interval| interval.span) {
-            let ended = end(desk, if span.is_some() { Then::Next } else { Then::Last });
-            begin(desk, span, ended);
+    shared.internal.run(|executor| {
+        let span = executor.shared.policy().options.usage_interval;
+        if span != executor.system.usage.as_ref().map(|interval| interval.span) {
+            let ended = end(executor, if span.is_some() { Then::Next } else { Then::Last });
+            begin(executor, span, ended);
         }
     });
 }
 
 /// Tells what was used since the last record, and ends it.
-pub(super) fn finish(desk: &mut Desk) {
-    end(desk, Then::Last);
+pub(super) fn finish(executor: &mut Executor) {
+    end(executor, Then::Last);
 }
 
 /// Begins an interval, where another one ended or at once.
-fn begin(desk: &mut Desk, span: Option<Duration>, ended: Option<SystemTime>) {
+fn begin(executor: &mut Executor, span: Option<Duration>, ended: Option<SystemTime>) {
     let Some(span) = span else { return };
-    if !desk.shared.usage.is_on() {
-        desk.shared.usage.switch(true);
-        for session in desk.shared.registry.open() {
-            session.begin_use(desk.now(), Since::Now);
+    if !executor.shared.usage.is_on() {
+        executor.shared.usage.switch(true);
+        for session in executor.shared.registry.open() {
+            session.begin_use(executor.now(), CountFrom::Now);
         }
         // Of connections that counted some time ago, what they used since does not count.
-        settle(&desk.shared);
-        desk.shared.usage.take();
+        settle(&executor.shared);
+        executor.shared.usage.take();
     }
-    wait(desk, span, ended.unwrap_or_else(SystemTime::now));
+    wait(executor, span, ended.unwrap_or_else(SystemTime::now));
 }
 
-fn wait(desk: &mut Desk, span: Duration, start: SystemTime) {
-    let timer = desk.after(span, move |desk| {
-        desk.system.usage = None;
-        let end = broadcast(desk, start, Then::Next);
-        wait(desk, span, end);
+fn wait(executor: &mut Executor, span: Duration, start: SystemTime) {
+    let timer = executor.after(span, move |executor| {
+        executor.system.usage = None;
+        let end = broadcast(executor, start, Then::Next);
+        wait(executor, span, end);
     });
-    desk.system.usage = Some(Interval { start, span, timer });
+    executor.system.usage = Some(Interval { start, span, timer });
 }
 
 /// Ends the interval before its time. When that was, if there is one.
-fn end(desk: &mut Desk, then: Then) -> Option<SystemTime> {
-    let interval = desk.system.usage.take()?;
-    desk.cancel(interval.timer);
-    let ended = broadcast(desk, interval.start, then);
+fn end(executor: &mut Executor, then: Then) -> Option<SystemTime> {
+    let interval = executor.system.usage.take()?;
+    executor.cancel(interval.timer);
+    let ended = broadcast(executor, interval.start, then);
     if then == Then::Last {
         // Not before: who left meanwhile would be in no record.
-        desk.shared.usage.switch(false);
+        executor.shared.usage.switch(false);
     }
     Some(ended)
 }
 
 /// Tells what was used since `start`, a record for each account. When that was.
-fn broadcast(desk: &mut Desk, start: SystemTime, then: Then) -> SystemTime {
-    settle(&desk.shared);
+fn broadcast(executor: &mut Executor, start: SystemTime, then: Then) -> SystemTime {
+    settle(&executor.shared);
     let end = SystemTime::now();
-    let (shared, turn) = desk.parts();
+    let (shared, turn) = executor.parts();
     for (account, used) in shared.usage.take() {
         let record = record(shared, &account, &used, (start, end), then);
-        tell(shared, turn, &format!("$SYS.ACCOUNT.{account}.USAGE"), &record);
+        publish_event(shared, turn, &format!("$SYS.ACCOUNT.{account}.USAGE"), &record);
     }
     end
 }
@@ -91,14 +91,14 @@ fn broadcast(desk: &mut Desk, start: SystemTime, then: Then) -> SystemTime {
 fn settle(shared: &Shared) {
     let now = Instant::now();
     for session in shared.registry.open() {
-        session.settle(&shared.usage, now, Still::Connected);
+        session.settle(&shared.usage, now, ConnectionState::Connected);
     }
 }
 
 fn record(
     shared: &Shared,
     account: &str,
-    used: &OfAccount,
+    used: &AccountUsage,
     (start, end): (SystemTime, SystemTime),
     then: Then,
 ) -> Value {

@@ -6,7 +6,7 @@ mod options;
 pub mod values;
 
 use super::commands;
-use crate::command_line::{self, Parsed as Words};
+use crate::command_line::{self, Parsed};
 #[cfg(test)]
 use anyhow::bail;
 use anyhow::{Context as _, Result};
@@ -84,14 +84,14 @@ impl Call {
     pub fn test(line: &str) -> Result<Call> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         match parse(&words)? {
-            Parsed::Run(_, call) => Ok(call),
-            Parsed::Help(_) => bail!("help"),
+            Invocation::Run(_, call) => Ok(call),
+            Invocation::Help(_) => bail!("help"),
         }
     }
 }
 
 /// What the arguments ask for.
-pub enum Parsed {
+pub enum Invocation {
     /// To be told how it works.
     Help(String),
     /// To be done.
@@ -108,13 +108,13 @@ impl Command {
 /// Reads the arguments that follow the word `identity`. Without any, the help is asked for.
 ///
 /// Errors: what is unknown, missing or surplus, with a suggestion where one is near.
-pub fn parse(words: &[String]) -> Result<Parsed> {
+pub fn parse(words: &[String]) -> Result<Invocation> {
     let words = if words.is_empty() { vec!["--help".to_owned()] } else { words.to_vec() };
     Ok(match command_line::parse_as(declare::identity(), words)? {
-        Words::Help(text) => Parsed::Help(text),
-        Words::Run(matches) => {
+        Parsed::Help(text) => Invocation::Help(text),
+        Parsed::Run(matches) => {
             let (command, call) = declare::called(&matches).context("no command")?;
-            Parsed::Run(command, call)
+            Invocation::Run(command, call)
         }
     })
 }
@@ -194,8 +194,8 @@ mod tests {
     fn help(line: &str) -> String {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         match parse(&words).expect(line) {
-            Parsed::Help(text) => text,
-            Parsed::Run(..) => panic!("{line} is no call for help"),
+            Invocation::Help(text) => text,
+            Invocation::Run(..) => panic!("{line} is no call for help"),
         }
     }
 
@@ -235,7 +235,7 @@ mod tests {
                 let words: Vec<String> =
                     example.split_whitespace().map(|w| w.trim_matches('\'').to_owned()).collect();
                 assert!(
-                    matches!(parse(&words), Ok(Parsed::Run(found, _)) if found.words == command.words),
+                    matches!(parse(&words), Ok(Invocation::Run(found, _)) if found.words == command.words),
                     "{example}"
                 );
             }

@@ -6,7 +6,7 @@ use crate::identity::describe;
 use crate::identity::session::Session;
 use crate::identity::store::{Entry, parse_token, read_token};
 use anyhow::{Context as _, Result};
-use dialtone_identity::jwt::{self, TOKEN_BYTES_MAX};
+use dialtone_identity::jwt::{self, JWT_BYTES_MAX};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -40,7 +40,7 @@ fn find(call: &Call, session: &Result<Session>) -> Result<Entry> {
     if what == "-" {
         let mut text = String::new();
         std::io::stdin()
-            .take(2 * TOKEN_BYTES_MAX as u64)
+            .take(2 * JWT_BYTES_MAX as u64)
             .read_to_string(&mut text)
             .context("standard input")?;
         return parse_token(&text);

@@ -46,9 +46,9 @@ impl Resolver {
     }
 
     /// What each server answers: its name, and its data or error.
-    fn ask(&mut self, subject: &str, payload: &[u8]) -> Result<Vec<Answer>> {
+    fn ask(&mut self, subject: &str, payload: &[u8]) -> Result<Vec<ServerReply>> {
         let answers = self.client.request(subject, payload, self.timeout, |_| false)?;
-        answers.iter().map(|answer| Answer::read(answer)).collect()
+        answers.iter().map(|answer| ServerReply::read(answer)).collect()
     }
 }
 
@@ -64,12 +64,12 @@ fn system_user(session: &Session) -> Result<Credentials> {
     bail!("the key store has no secret of a user of the system account `{account}`; say --creds FILE")
 }
 
-struct Answer {
+struct ServerReply {
     server: String,
     data: Result<Value, String>,
 }
 
-impl Answer {
+impl ServerReply {
     fn read(payload: &[u8]) -> Result<Self> {
         let answer: Value = serde_json::from_slice(payload).context("an answer that cannot be read")?;
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
@@ -83,7 +83,7 @@ impl Answer {
     }
 
     /// Tells what the server says. Whether it was good.
-    fn tell(&self) -> bool {
+    fn print(&self) -> bool {
         match &self.data {
             Ok(data) => {
                 let text = data.get("message").and_then(Value::as_str).unwrap_or("done");
@@ -109,7 +109,7 @@ pub fn push(call: &Call) -> Result<()> {
     for entry in &entries {
         println!("account {} ({})", entry.token.name, entry.token.subject);
         for answer in resolver.ask("$SYS.REQ.CLAIMS.UPDATE", entry.text.as_bytes())? {
-            failed += usize::from(!answer.tell());
+            failed += usize::from(!answer.print());
         }
     }
     if call.is_on("--prune") {
@@ -146,7 +146,7 @@ fn check(session: &Session, entries: &[Entry]) -> Result<()> {
     Ok(())
 }
 
-fn keys(answer: &Answer) -> Vec<String> {
+fn keys(answer: &ServerReply) -> Vec<String> {
     let list = answer.data.as_ref().ok().and_then(Value::as_array);
     list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
@@ -161,7 +161,7 @@ fn remove(call: &Call, session: &Session, resolver: &mut Resolver, keys: &[Strin
     let request = sign_deletion(&signer, keys, now())?;
     println!("deleting {}", keys.join(", "));
     let answers = resolver.ask("$SYS.REQ.CLAIMS.DELETE", request.as_bytes())?;
-    Ok(answers.iter().filter(|answer| !answer.tell()).count())
+    Ok(answers.iter().filter(|answer| !answer.print()).count())
 }
 
 /// `resolver delete ACCOUNT...`

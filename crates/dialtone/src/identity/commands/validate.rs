@@ -6,7 +6,7 @@ use crate::identity::check;
 use crate::identity::session::Session;
 use crate::identity::store::{Entry, read_token};
 use anyhow::{Result, bail};
-use dialtone_identity::jwt::Token;
+use dialtone_identity::jwt::DecodedJwt;
 use dialtone_identity::jwt::validate::Severity;
 use std::path::Path;
 
@@ -20,7 +20,7 @@ struct Report {
 impl Report {
     /// Tells what is wrong with a token, by itself and by `others`, which say it is in its place.
     /// Each of those begins with `error` or `warning`.
-    fn token(&mut self, what: &str, entry: &Result<Entry>, others: impl FnOnce(&Token) -> Vec<String>) {
+    fn token(&mut self, what: &str, entry: &Result<Entry>, others: impl FnOnce(&DecodedJwt) -> Vec<String>) {
         self.tokens += 1;
         let mut lines = Vec::new();
         match entry {
@@ -94,6 +94,6 @@ fn errors(problems: Vec<String>) -> Vec<String> {
 }
 
 /// What is wrong with the secret of a token's subject.
-fn problem_of_key(session: &Session, token: &Token) -> Option<String> {
+fn problem_of_key(session: &Session, token: &DecodedJwt) -> Option<String> {
     session.keys.find(&token.subject).err().map(|problem| format!("error: {problem:#}"))
 }

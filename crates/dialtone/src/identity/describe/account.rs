@@ -4,11 +4,11 @@ use super::rights::{above_zero, bytes, limits, number, permissions, size};
 use super::{Names, named, standard, titled, true_false, yes_no};
 use crate::identity::args::values::show_time;
 use crate::identity::table::Table;
-use dialtone_identity::jwt::Token;
+use dialtone_identity::jwt::DecodedJwt;
 use dialtone_identity::jwt::account::{Account, AccountLimits, Export, Import, JetStreamLimits, Role};
 use dialtone_identity::jwt::claims::{ExportKind, Limit};
 
-pub fn account(token: &Token, account: &Account, names: Names<'_>) -> String {
+pub fn account(token: &DecodedJwt, account: &Account, names: Names<'_>) -> String {
     let mut tables = vec![details(token, account, names)];
     if !account.exports.is_empty() {
         tables.extend(exports(&account.exports));
@@ -24,7 +24,7 @@ pub fn account(token: &Token, account: &Account, names: Names<'_>) -> String {
     tables.join("\n")
 }
 
-fn details(token: &Token, account: &Account, names: Names<'_>) -> String {
+fn details(token: &DecodedJwt, account: &Account, names: Names<'_>) -> String {
     let mut table = Table::new("Account Details");
     standard(&mut table, "Account ID", token, names);
     table.line();

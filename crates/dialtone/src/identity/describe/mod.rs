@@ -7,13 +7,13 @@ use super::args::values::show_time;
 use super::table::Table;
 use dialtone_identity::jwt::authorization::AuthorizationResponse;
 use dialtone_identity::jwt::claims::{Activation, ExportKind, Operator, User, UserLimits};
-use dialtone_identity::jwt::{Body, Token};
+use dialtone_identity::jwt::{Body, DecodedJwt};
 
 /// Names of keys, for people: `name_of(key)` is empty where none is known.
 pub type Names<'a> = &'a dyn Fn(&str) -> String;
 
 /// A token as one or more tables.
-pub fn describe(token: &Token, names: Names<'_>) -> String {
+pub fn describe(token: &DecodedJwt, names: Names<'_>) -> String {
     match &token.body {
         Body::Operator(body) => operator(token, body, names),
         Body::Account(body) => account::account(token, body, names),
@@ -31,7 +31,7 @@ pub fn describe(token: &Token, names: Names<'_>) -> String {
 }
 
 /// What each token says.
-fn standard(table: &mut Table, label: &str, token: &Token, names: Names<'_>) {
+fn standard(table: &mut Table, label: &str, token: &DecodedJwt, names: Names<'_>) {
     table.row_if("Name", &token.name);
     table.row([label, &token.subject.to_string()]);
     let issuer = token.issuer.to_string();
@@ -70,7 +70,7 @@ fn titled(kind: ExportKind) -> &'static str {
     }
 }
 
-fn operator(token: &Token, operator: &Operator, names: Names<'_>) -> String {
+fn operator(token: &DecodedJwt, operator: &Operator, names: Names<'_>) -> String {
     let mut table = Table::new("Operator Details");
     standard(&mut table, "Operator ID", token, names);
     table.row_if("Account JWT Server", &operator.account_server_url);
@@ -85,7 +85,7 @@ fn operator(token: &Token, operator: &Operator, names: Names<'_>) -> String {
     table.render()
 }
 
-fn user(token: &Token, user: &User, names: Names<'_>) -> String {
+fn user(token: &DecodedJwt, user: &User, names: Names<'_>) -> String {
     let mut table = Table::new("User");
     standard(&mut table, "User ID", token, names);
     if user.limits == UserLimits::default() {
@@ -104,7 +104,7 @@ fn user(token: &Token, user: &User, names: Names<'_>) -> String {
     table.render()
 }
 
-fn activation(token: &Token, activation: &Activation, names: Names<'_>) -> String {
+fn activation(token: &DecodedJwt, activation: &Activation, names: Names<'_>) -> String {
     let mut table = Table::new("Activation");
     standard(&mut table, "Account ID", token, names);
     table.line();
@@ -113,7 +113,7 @@ fn activation(token: &Token, activation: &Activation, names: Names<'_>) -> Strin
     table.render()
 }
 
-fn response(token: &Token, response: &AuthorizationResponse, names: Names<'_>) -> String {
+fn response(token: &DecodedJwt, response: &AuthorizationResponse, names: Names<'_>) -> String {
     let mut table = Table::new("Authorization Response");
     standard(&mut table, "User ID", token, names);
     table.row_if("Error", &response.error);

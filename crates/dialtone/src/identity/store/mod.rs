@@ -15,7 +15,7 @@ pub mod keys;
 use super::check;
 use anyhow::{Context as _, Result, bail, ensure};
 use dialtone_identity::creds;
-use dialtone_identity::jwt::{self, Body, Token};
+use dialtone_identity::jwt::{self, Body, DecodedJwt};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,7 @@ pub struct Entry {
     /// As it is given to others.
     pub text: String,
     /// What it says.
-    pub token: Token,
+    pub token: DecodedJwt,
 }
 
 impl Store {
@@ -144,7 +144,7 @@ impl Store {
     }
 
     /// What servers that have this operator refuse of the accounts and their users.
-    fn refused_under(&self, operator: &Token) -> Result<Vec<String>> {
+    fn refused_under(&self, operator: &DecodedJwt) -> Result<Vec<String>> {
         let mut out = Vec::new();
         for name in self.accounts()? {
             // What cannot be read was not good before either.

@@ -4,15 +4,15 @@ use super::super::account::{
     Account, AccountLimits, Export, ExternalAuthorization, Import, Trace, WeightedMapping,
 };
 use super::super::claims::{ExportKind, Limit};
-use super::super::{Body, Token, decode};
-use super::{Issues, Severity, Url, World, is_key, permissions, subject, validate};
+use super::super::{Body, DecodedJwt, decode};
+use super::{Issues, Severity, Url, ValidationContext, is_key, permissions, subject, validate};
 use crate::nkey::Kind;
 use std::collections::BTreeMap;
 
 /// Bytes of a text for people, and of a URL.
 const INFO_BYTES_MAX: usize = 8 * 1024;
 
-pub(super) fn account(account: &Account, token: &Token, issues: &mut Issues) {
+pub(super) fn account(account: &Account, token: &DecodedJwt, issues: &mut Issues) {
     imports(&account.imports, &token.subject.to_string(), issues);
     exports(&account.exports, issues);
     limits(&account.limits, issues);
@@ -112,7 +112,7 @@ fn activation(import: &Import, importer: &str, issues: &mut Issues) {
         let found = claims.kind.map_or("unknown", ExportKind::name);
         format!("mismatch between token import type {found} and type of import {}", import.kind.name())
     });
-    let within = validate(&token, &World { now: None, is_time_zone: &|_| true });
+    let within = validate(&token, &ValidationContext { now: None, is_time_zone: &|_| true });
     issues.found.extend(within.into_iter().filter(|issue| issue.severity == Severity::Error));
     let imported = match import.kind {
         ExportKind::Service if !import.to.is_empty() => &import.to,

@@ -10,7 +10,7 @@ mod tests;
 
 use super::authorization::{AuthorizationRequest, AuthorizationResponse};
 use super::claims::{Activation, ExportKind, Operator, Permission, Permissions, TimeRange, User, UserLimits};
-use super::{Body, Token};
+use super::{Body, DecodedJwt};
 use crate::nkey::{Kind, Public};
 use std::fmt;
 use std::net::IpAddr;
@@ -43,7 +43,7 @@ impl fmt::Display for Issue {
 
 /// What a token cannot know of the world.
 #[derive(Clone, Copy)]
-pub struct World<'a> {
+pub struct ValidationContext<'a> {
     /// Now, in seconds since 1970. `None`: times are not looked at.
     pub now: Option<i64>,
     /// Whether there is a time zone of this name.
@@ -76,7 +76,7 @@ impl Issues {
 }
 
 /// All that is wrong with a token, in the order of its fields. Empty: it is good.
-pub fn validate(token: &Token, world: &World<'_>) -> Vec<Issue> {
+pub fn validate(token: &DecodedJwt, world: &ValidationContext<'_>) -> Vec<Issue> {
     let mut issues = Issues { found: Vec::new() };
     if let Some(now) = world.now {
         if token.expires.is_some_and(|until| until < now) {
@@ -184,7 +184,7 @@ impl<'a> Url<'a> {
     }
 }
 
-fn user(user: &User, world: &World<'_>, issues: &mut Issues) {
+fn user(user: &User, world: &ValidationContext<'_>, issues: &mut Issues) {
     user_limits(&user.limits, world, issues);
     issuer_account(&user.issuer_account, "account_id", issues);
 }
@@ -195,7 +195,7 @@ fn issuer_account(key: &str, field: &str, issues: &mut Issues) {
     });
 }
 
-fn user_limits(limits: &UserLimits, world: &World<'_>, issues: &mut Issues) {
+fn user_limits(limits: &UserLimits, world: &ValidationContext<'_>, issues: &mut Issues) {
     permissions(&limits.permissions, issues);
     for network in &limits.src {
         issues.refuse_if(!is_network(network), || format!("invalid cidr {network:?} in user src limits"));
@@ -276,7 +276,7 @@ fn request(request: &AuthorizationRequest, issues: &mut Issues) {
     }
 }
 
-fn response(response: &AuthorizationResponse, token: &Token, issues: &mut Issues) {
+fn response(response: &AuthorizationResponse, token: &DecodedJwt, issues: &mut Issues) {
     if !is_key(&token.audience, Kind::Server) {
         issues.error("Audience must be a server public key");
     }

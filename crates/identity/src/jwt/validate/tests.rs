@@ -7,7 +7,7 @@ const NOW: i64 = 1_800_000_000;
 
 fn issues(text: &str) -> Vec<String> {
     let token = decode(text).expect("a token");
-    let world = World { now: Some(NOW), is_time_zone: &|zone| zone == "Europe/Paris" };
+    let world = ValidationContext { now: Some(NOW), is_time_zone: &|zone| zone == "Europe/Paris" };
     let severity = |severity| match severity {
         Severity::Warning => "warning",
         Severity::Time => "time",

@@ -1,10 +1,10 @@
 //! The table of series. A name that was published stays, with its meaning.
 
 use super::{AccountRow, Reading, Sink};
+use crate::connection_failures::LoginFailure;
 use crate::policy::COMPATIBLE_VERSION;
 use crate::process;
 use crate::share::{LaneFigures, report};
-use crate::troubles::LoginFailure;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::UNIX_EPOCH;
 
@@ -114,7 +114,7 @@ pub(super) const TABLE: &[Series] = &[
         help: "Connections that were not let in: `credentials` are wrong, a `token` is not valid, an authorization service refuses or does not answer (`callout`), a `proxy` is missing or not trusted, the `timeout` passed, or the server was `overloaded` and too many logins waited.",
         read: |r, sink| {
             for reason in LoginFailure::ALL {
-                sink.put(&[reason.name()], r.shared.troubles.failed_logins(reason) as f64);
+                sink.put(&[reason.name()], r.shared.failures.failed_logins(reason) as f64);
             }
         },
     },
@@ -147,19 +147,19 @@ pub(super) const TABLE: &[Series] = &[
         "dialtone_slow_consumers_total",
         Counter,
         "Connections closed because they read too slowly.",
-        |r, sink| sink.put(&[], r.shared.troubles.slow.load(Relaxed) as f64),
+        |r, sink| sink.put(&[], r.shared.failures.slow.load(Relaxed) as f64),
     ),
     one(
         "dialtone_stale_connections_total",
         Counter,
         "Connections closed because they did not answer.",
-        |r, sink| sink.put(&[], r.shared.troubles.stale.load(Relaxed) as f64),
+        |r, sink| sink.put(&[], r.shared.failures.stale.load(Relaxed) as f64),
     ),
     one(
         "dialtone_stalled_producers_total",
         Counter,
         "Times a producer was held back for a slow reader.",
-        |r, sink| sink.put(&[], r.shared.troubles.stalled.load(Relaxed) as f64),
+        |r, sink| sink.put(&[], r.shared.failures.stalled.load(Relaxed) as f64),
     ),
     each_account("dialtone_account_connections", Gauge, "Connections of the account.", |r, sink| {
         accounts(r, sink, |row| row.figures.connections);

@@ -14,7 +14,7 @@ mod tests;
 
 use super::choice::Certificates;
 use crate::monitor::times::duration;
-use crate::tokens::clock;
+use crate::trust::clock;
 use dialtone_config::options::{Ocsp, OcspMode};
 use message::{Answer, Question, Status, Wishes};
 use parking_lot::Mutex;

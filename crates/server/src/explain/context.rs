@@ -6,12 +6,12 @@ use super::{Facts, LeftOut, QuestionError};
 use crate::internal::is_own;
 use crate::policy::Policy;
 use crate::shared::Shared;
-use crate::tokens::{Believed, Distrust, clock};
+use crate::trust::{JwtRejection, VerifiedAccount, clock};
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::explain::Listeners;
 use dialtone_config::Location;
 use dialtone_config::sharing::{Export, Import, Mapping};
-use dialtone_identity::authenticator::{Grant, Surroundings as Judge};
+use dialtone_identity::authenticator::{Grant, JwtContext as Judge};
 use dialtone_identity::jwt::trust::{Presented, Proof};
 use dialtone_identity::permission::{Entry, Ruling};
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 const JWT_BEGINS: &str = "ey";
 
 /// What an account agreed on, wherever that stands.
-pub(super) struct Agreed {
+pub(super) struct Agreements {
     pub exports: Vec<Export>,
     pub imports: Vec<Import>,
     pub mappings: Vec<Mapping>,
@@ -29,7 +29,7 @@ pub(super) struct Agreed {
     pub invalid: Vec<(String, String, Option<String>)>,
 }
 
-pub(super) struct Surroundings<'a> {
+pub(super) struct ExplainContext<'a> {
     pub shared: &'a Shared,
     pub policy: Arc<Policy>,
     pub facts: Facts,
@@ -40,7 +40,7 @@ pub(super) struct Surroundings<'a> {
     users: HashMap<String, Vec<Grant>>,
 }
 
-impl<'a> Surroundings<'a> {
+impl<'a> ExplainContext<'a> {
     pub fn new(shared: &'a Shared, left_out: &'a LeftOut, facts: Facts) -> Self {
         let policy = shared.policy();
         let names = policy.options.accounts.iter().map(|account| account.name.clone());
@@ -57,8 +57,8 @@ impl<'a> Surroundings<'a> {
     /// The account of this name or key.
     pub fn account(&self, name: &str) -> Result<Arc<Account>, QuestionError> {
         let by_token = || {
-            let all = self.shared.tokens.all();
-            let found = all.into_iter().find(|believed| believed.token.name == name)?;
+            let all = self.shared.account_jwts.all();
+            let found = all.into_iter().find(|verified| verified.token.name == name)?;
             self.shared.account(&found.token.subject.to_string())
         };
         let found = self.shared.account(name).or_else(by_token);
@@ -120,9 +120,9 @@ impl<'a> Surroundings<'a> {
     }
 
     /// A user as it would come in over TCP from anywhere, its key proven.
-    fn user_of_jwt(&self, account: &Account, jwt: &str) -> Result<User, Distrust> {
-        let operators = self.policy.authenticator.operators().ok_or(Distrust::NoOperator)?;
-        let believed = self.shared.tokens.find(&account.name).ok_or(Distrust::Missing)?;
+    fn user_of_jwt(&self, account: &Account, jwt: &str) -> Result<User, JwtRejection> {
+        let operators = self.policy.authenticator.operators().ok_or(JwtRejection::NoOperator)?;
+        let verified = self.shared.account_jwts.find(&account.name).ok_or(JwtRejection::Missing)?;
         let presented = Presented {
             proof: Proof::Shown,
             connection_type: "STANDARD",
@@ -131,15 +131,15 @@ impl<'a> Surroundings<'a> {
             now: clock::now(),
             time_of_day: &|zone| Judge::time_of_day(self.shared, zone),
         };
-        let claimed = operators.admit(&operators.user(jwt)?, &believed.token, &presented)?;
+        let claimed = operators.admit(&operators.user(jwt)?, &verified.token, &presented)?;
         Ok(User { name: None, permissions: claimed.permissions })
     }
 
     /// What an account agreed on.
-    pub fn agreed(&self, account: &str) -> Agreed {
-        if let Some(believed) = self.shared.tokens.find(account) {
-            let Believed { claims, .. } = &*believed;
-            return Agreed {
+    pub fn agreements(&self, account: &str) -> Agreements {
+        if let Some(verified) = self.shared.account_jwts.find(account) {
+            let VerifiedAccount { claims, .. } = &*verified;
+            return Agreements {
                 exports: claims.exports.clone(),
                 imports: claims.imports.clone(),
                 mappings: claims.mappings.clone(),
@@ -148,7 +148,7 @@ impl<'a> Surroundings<'a> {
         }
         let options = &self.policy.options;
         let found = self.places.get(account).and_then(|&at| options.accounts.get(at));
-        let mut agreed = Agreed {
+        let mut agreed = Agreements {
             exports: found.map(|a| a.exports.clone()).unwrap_or_default(),
             imports: found.map(|a| a.imports.clone()).unwrap_or_default(),
             mappings: found.map(|a| a.mappings.clone()).unwrap_or_default(),
@@ -168,12 +168,12 @@ impl<'a> Surroundings<'a> {
         subject: &str,
         local: &str,
     ) -> (String, Option<String>, Option<String>) {
-        let imports = self.agreed(importer).imports;
+        let imports = self.agreements(importer).imports;
         let is = |import: &&Import| {
             import.account == exporter && import.subject == subject && import.local() == local
         };
         let Some(import) = imports.iter().find(is) else { return (subject.to_owned(), None, None) };
-        let exports = self.agreed(exporter).exports;
+        let exports = self.agreements(exporter).exports;
         let export = exports.iter().find(|export| export.allows(import, importer));
         let named = export.map_or_else(|| subject.to_owned(), |export| export.subject.clone());
         (named, place(&import.at), export.and_then(|export| place(&export.at)))

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts of what went wrong with connections.
 #[derive(Debug, Default)]
-pub struct Troubles {
+pub struct ConnectionFailures {
     /// Slow consumers that were closed.
     pub slow: AtomicU64,
     /// Stale connections that were closed.
@@ -63,7 +63,7 @@ impl From<&Refusal> for LoginFailure {
     }
 }
 
-impl Troubles {
+impl ConnectionFailures {
     /// Counts a connection that was not let in.
     pub fn count_failed_login(&self, failure: LoginFailure) {
         if let Some(count) = self.failed_logins.get(failure as usize) {

@@ -15,7 +15,7 @@ pub(super) fn connections(shared: &Shared, key: &str) {
     if let Some(account) = shared.account(key) {
         account.forget_matches();
     }
-    let Some(limits) = shared.tokens.find(key).map(|believed| believed.claims.limits) else { return };
+    let Some(limits) = shared.account_jwts.find(key).map(|verified| verified.claims.limits) else { return };
     let open = || sessions.iter().filter(|session| session.peer.closing().is_none());
     for session in open() {
         let max = [limits.subscriptions_max, session.claimed().and_then(|c| c.subscriptions_max)];

@@ -30,12 +30,12 @@ enum Item {
 }
 
 /// The way to the thread. Dropping it ends the thread when all lines are sent.
-pub(super) struct Courier {
+pub(super) struct LogShipper {
     queue: SyncSender<Item>,
     dropped: Arc<AtomicU64>,
 }
 
-impl Courier {
+impl LogShipper {
     /// Goes on with an open stream to `host`.
     ///
     /// Errors: the system refuses the thread.
@@ -43,7 +43,7 @@ impl Courier {
         let (queue, lines) = sync_channel(QUEUE_LINES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let counted = dropped.clone();
-        let run = move || carry(&host, stream, &lines, &counted);
+        let run = move || ship(&host, stream, &lines, &counted);
         threads.spawn("log", run)?;
         Ok(Self { queue, dropped })
     }
@@ -82,7 +82,7 @@ fn ready(stream: TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn carry(host: &str, stream: TcpStream, lines: &Receiver<Item>, dropped: &AtomicU64) {
+fn ship(host: &str, stream: TcpStream, lines: &Receiver<Item>, dropped: &AtomicU64) {
     let mut stream = Some(stream);
     let mut pause = Duration::ZERO;
     while let Ok(item) = lines.recv() {
@@ -110,7 +110,7 @@ fn carry(host: &str, stream: TcpStream, lines: &Receiver<Item>, dropped: &Atomic
         stream = None;
         dropped.fetch_add(lost + 1, Ordering::Relaxed);
         // The first failure is likely a stream that the other side closed: the next line tries at once.
-        if !pause.is_zero() && rest(pause, lines, dropped).is_err() {
+        if !pause.is_zero() && back_off(pause, lines, dropped).is_err() {
             return;
         }
         pause = PAUSE;
@@ -118,7 +118,7 @@ fn carry(host: &str, stream: TcpStream, lines: &Receiver<Item>, dropped: &Atomic
 }
 
 /// Loses what comes for a while. An error when nothing can come any more.
-fn rest(pause: Duration, lines: &Receiver<Item>, dropped: &AtomicU64) -> Result<(), RecvTimeoutError> {
+fn back_off(pause: Duration, lines: &Receiver<Item>, dropped: &AtomicU64) -> Result<(), RecvTimeoutError> {
     let until = std::time::Instant::now() + pause;
     loop {
         match lines.recv_timeout(until.saturating_duration_since(std::time::Instant::now())) {
@@ -151,13 +151,13 @@ mod tests {
         let broken = connect(&host).expect("connect");
         broken.shutdown(std::net::Shutdown::Both).expect("shut down");
         drop(listener.accept().expect("accept"));
-        let courier = Courier::start(host, broken, &Threads::default()).expect("start");
-        courier.send("lost\n".into());
-        courier.send("found\n".into());
+        let shipper = LogShipper::start(host, broken, &Threads::default()).expect("start");
+        shipper.send("lost\n".into());
+        shipper.send("found\n".into());
         // Nobody reads yet: what is flushed was sent, not read.
-        courier.flush();
+        shipper.flush();
         let (stream, _) = listener.accept().expect("accept");
-        drop(courier);
+        drop(shipper);
         let lines: Vec<_> = io::BufReader::new(stream).lines().map(|l| l.expect("read")).collect();
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].ends_with(": 1 log lines were dropped, the log is too slow"), "{lines:?}");

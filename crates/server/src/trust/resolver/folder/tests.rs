@@ -12,7 +12,7 @@ fn seed(kind: Kind, number: u8) -> Seed {
 }
 
 /// The token of account `number`, signed in that second, with its key.
-fn token(number: u8, issued_at: i64, expires: Option<i64>) -> (String, String, Token) {
+fn token(number: u8, issued_at: i64, expires: Option<i64>) -> (String, String, DecodedJwt) {
     let subject = seed(Kind::Account, number).public();
     let body = Body::Account(Box::new(Account { limits: AccountLimits::unlimited(), ..Account::default() }));
     let draft = Draft { expires, ..Draft::new(subject, "A", body) };

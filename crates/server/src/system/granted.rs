@@ -9,7 +9,7 @@ use dialtone_subject::Filter;
 use std::sync::{Arc, LazyLock};
 
 /// A service of the system account.
-struct Given {
+struct GrantedService {
     subject: &'static str,
     response: ResponseType,
     /// What it is called in the other accounts, and in the system account itself.
@@ -19,22 +19,22 @@ struct Given {
     share: bool,
 }
 
-const GIVEN: [Given; 4] = [
-    Given {
+const GRANTED: [GrantedService; 4] = [
+    GrantedService {
         subject: "$SYS.REQ.ACCOUNT.*.CONNZ",
         response: ResponseType::Stream,
         tenants: &["$SYS.REQ.ACCOUNT.PING.CONNZ", "$SYS.REQ.SERVER.PING.CONNZ"],
         system: &[],
         share: false,
     },
-    Given {
+    GrantedService {
         subject: "$SYS.REQ.ACCOUNT.*.STATZ",
         response: ResponseType::Stream,
         tenants: &["$SYS.REQ.ACCOUNT.PING.STATZ"],
         system: &[],
         share: false,
     },
-    Given {
+    GrantedService {
         subject: "$SYS.REQ.USER.*.INFO",
         response: ResponseType::Single,
         tenants: &["$SYS.REQ.USER.INFO"],
@@ -42,7 +42,7 @@ const GIVEN: [Given; 4] = [
         share: true,
     },
     // Who imports it may ask how many subscriptions its account has.
-    Given {
+    GrantedService {
         subject: "$SYS.DEBUG.SUBSCRIBERS",
         response: ResponseType::Single,
         tenants: &[],
@@ -52,29 +52,29 @@ const GIVEN: [Given; 4] = [
 ];
 
 /// One of each for the whole process, so that an import is found to be the same when it is given again.
-static EXPORTS: LazyLock<[Arc<ServiceExport>; GIVEN.len()]> = LazyLock::new(|| {
-    GIVEN.each_ref().map(|given| {
-        let subject = Filter::parse(given.subject).expect("the table has valid subjects");
-        let export = ServiceExport { response: given.response, ..ServiceExport::new(subject) };
+static EXPORTS: LazyLock<[Arc<ServiceExport>; GRANTED.len()]> = LazyLock::new(|| {
+    GRANTED.each_ref().map(|granted| {
+        let subject = Filter::parse(granted.subject).expect("the table has valid subjects");
+        let export = ServiceExport { response: granted.response, ..ServiceExport::new(subject) };
         Arc::new(export)
     })
 });
 
 /// Gives an account what it is to have.
-pub(super) fn give(account: &Account, system: &Arc<Account>) {
+pub(super) fn grant_services(account: &Account, system: &Arc<Account>) {
     let is_system = account.id == system.id;
-    let imports = GIVEN.iter().zip(EXPORTS.iter()).flat_map(|(given, export)| {
-        let subject = given.subject.replace('*', &account.name);
-        let locals = if is_system { given.system } else { given.tenants };
+    let imports = GRANTED.iter().zip(EXPORTS.iter()).flat_map(|(granted, export)| {
+        let subject = granted.subject.replace('*', &account.name);
+        let locals = if is_system { granted.system } else { granted.tenants };
         locals.iter().filter_map(move |local| {
             // Subjects without wildcards fit together.
             let mut import = ServiceImport::new(system, export.clone(), &subject, local).ok()?;
-            import.share = given.share;
-            import.tells_server = true;
+            import.share = granted.share;
+            import.includes_server = true;
             Some(import)
         })
     });
-    account.give_services(imports.collect());
+    account.set_granted_services(imports.collect());
 }
 
 /// The services that the system account offers to all, but for those that its own configuration speaks of.
@@ -86,6 +86,6 @@ pub(crate) fn exports(
     if shared.system().is_none_or(|system| system.id != account.id) {
         return Vec::new();
     }
-    let given = GIVEN.iter().filter(|given| own.iter().all(|export| export.subject != given.subject));
-    given.map(|given| (given.subject, given.response)).collect()
+    let granted = GRANTED.iter().filter(|granted| own.iter().all(|export| export.subject != granted.subject));
+    granted.map(|granted| (granted.subject, granted.response)).collect()
 }

@@ -53,7 +53,7 @@ fn bad_answers_are_none() {
         elsewhere.to_owned(),
         "nonsense\r\n\r\n".to_owned(),
         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort".to_owned(),
-        format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(TOKEN_BYTES_MAX + 1)),
+        format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(JWT_BYTES_MAX + 1)),
     ] {
         let address = serve(move |_| Some(answer.clone()));
         assert_eq!(address.fetch(&key()), None);

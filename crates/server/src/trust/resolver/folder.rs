@@ -4,9 +4,9 @@
 //! token or the whole new one. What an acknowledgement said is there survives the machine.
 
 use crate::log::{Event, Logger};
-use crate::tokens::clock::now;
+use crate::trust::clock::now;
 use dialtone_config::operator::{Folder, Keeps};
-use dialtone_identity::jwt::{self, Body, TOKEN_BYTES_MAX, Token};
+use dialtone_identity::jwt::{self, Body, DecodedJwt, JWT_BYTES_MAX};
 use dialtone_identity::operator::is_account;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -98,7 +98,7 @@ impl Store {
             to.push(DAMAGED);
             fs::rename(&path, &to)?;
             let text = format_args!("{} is set aside as {}: {why}", path.display(), Path::new(&to).display());
-            log.say(Event::AccountFault, "", text);
+            log.emit(Event::AccountFault, "", text);
         }
         sync_folder(&store.dir)?;
         Ok(store)
@@ -123,7 +123,7 @@ impl Store {
     }
 
     /// Keeps a token of an account. When this returns it is on the disk.
-    pub fn save(&self, key: &str, jwt: &str, token: &Token) -> Result<(), StoreError> {
+    pub fn save(&self, key: &str, jwt: &str, token: &DecodedJwt) -> Result<(), StoreError> {
         // Servers that compare their folders send each other a token a line.
         let jwt = &jwt::single_line(jwt);
         let path = self.path(key).ok_or(StoreError::Key)?;
@@ -184,7 +184,7 @@ impl Store {
         is_account(key).then(|| self.dir.join(format!("{key}{EXTENSION}")))
     }
 
-    fn remember(&self, key: &str, jwt: &str, token: &Token) {
+    fn remember(&self, key: &str, jwt: &str, token: &DecodedJwt) {
         let (hash, now) = (Sha256::digest(jwt.as_bytes()).into(), Instant::now());
         let (issued_at, expires) = (token.issued_at, token.expires);
         let entry = Entry { hash, issued_at, expires, used: now, kept: now };
@@ -237,7 +237,7 @@ impl Store {
 }
 
 /// The token in a file, if it is one of the account that the file is named after.
-fn examine(path: &Path, key: &str) -> Result<(String, Token), String> {
+fn examine(path: &Path, key: &str) -> Result<(String, DecodedJwt), String> {
     if !is_account(key) {
         return Err("its name is no account's public key".into());
     }
@@ -251,7 +251,7 @@ fn examine(path: &Path, key: &str) -> Result<(String, Token), String> {
 
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(TOKEN_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
+    File::open(path)?.take(JWT_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
     Ok(text.trim().to_owned())
 }
 
@@ -267,7 +267,7 @@ fn sync_folder(dir: &Path) -> io::Result<()> {
 }
 
 /// Whether a token is worth keeping: of an account, and good now or later.
-pub fn is_current(token: &Token) -> bool {
+pub fn is_current(token: &DecodedJwt) -> bool {
     matches!(token.body, Body::Account(_)) && token.expires.is_none_or(|until| until >= now())
 }
 

@@ -3,7 +3,7 @@
 pub mod folder;
 pub mod url;
 
-use crate::internal::{Answer, Outgoing};
+use crate::internal::{Outgoing, Reply};
 use crate::log::Logger;
 use crate::share::Share;
 use crate::shared::Shared;
@@ -188,16 +188,16 @@ fn ask(shared: &Shared, key: &str, timeout: Duration) -> Option<String> {
     let system = shared.account(&shared.system_account()?)?;
     let (sender, answer) = sync_channel(1);
     let question = Outgoing::new(format!("$SYS.REQ.ACCOUNT.{key}.CLAIMS.LOOKUP"), Vec::new());
-    shared.internal.run(move |desk| {
-        desk.ask(&system, question, timeout, Share::Server, move |_, answer| {
+    shared.internal.run(move |executor| {
+        executor.ask(&system, question, timeout, Share::Server, move |_, answer| {
             // Whoever asked may have given up.
             let _ = sender.try_send(answer);
         });
     });
     match answer.recv_timeout(timeout).ok()? {
-        Answer::Message(message) => {
+        Reply::Message(message) => {
             String::from_utf8(message.payload.into()).ok().filter(|jwt| !jwt.is_empty())
         }
-        Answer::NoResponders | Answer::TimedOut | Answer::Overloaded => None,
+        Reply::NoResponders | Reply::TimedOut | Reply::Overloaded => None,
     }
 }

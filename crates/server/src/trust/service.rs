@@ -1,10 +1,10 @@
 //! Requests about accounts' tokens, on the account for system events: one table of subjects.
 
-use super::believe::{Believing, Distrust};
+use super::accept::{Acceptance, JwtRejection};
 use super::clock::now;
 use super::resolver::folder::{self, Store};
 use super::resolver::{Reach, Source};
-use crate::internal::{Desk, Listener, Message, Outgoing, Publisher};
+use crate::internal::{Executor, Listener, Message, Outgoing, Publisher};
 use crate::log::Event;
 use crate::share::{Lane, Share};
 use crate::shared::Shared;
@@ -12,7 +12,7 @@ use crate::system;
 use crate::verifier::Chore;
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::account::Account;
-use dialtone_identity::jwt::validate::{Severity, World, validate};
+use dialtone_identity::jwt::validate::{Severity, ValidationContext, validate};
 use dialtone_identity::jwt::{self, Body, JwtError};
 use dialtone_identity::nkey::{Kind, Public};
 use dialtone_identity::operator::is_account;
@@ -58,9 +58,9 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     if shared.policy().authenticator.operators().is_none() {
         return;
     }
-    shared.internal.run(|desk| {
-        desk.repeat(ACTIVATION_INTERVAL, |desk| {
-            desk.shared.verifier.raise(Chore::EndActivations);
+    shared.internal.run(|executor| {
+        executor.repeat(ACTIVATION_INTERVAL, |executor| {
+            executor.shared.verifier.raise(Chore::EndActivations);
             Some(ACTIVATION_INTERVAL)
         });
     });
@@ -89,7 +89,7 @@ impl Request {
         match self {
             Self::Update | Self::Delete => Listener::Control(
                 Lane::Control,
-                Arc::new(move |desk, message| change(&desk.shared, self, message)),
+                Arc::new(move |executor, message| change(&executor.shared, self, message)),
             ),
             Self::Lookup | Self::Pack | Self::List => {
                 Listener::Question(Arc::new(move |publisher, message| read(publisher, self, message)))
@@ -140,7 +140,7 @@ fn named(subject: &str) -> Option<&str> {
 
 fn reply(shared: &Shared, message: &Message, payload: String) {
     let message = message.clone();
-    shared.internal.run(move |desk| desk.reply(&message, payload));
+    shared.internal.run(move |executor| executor.reply(&message, payload));
 }
 
 type Answered = (&'static str, Value);
@@ -172,7 +172,7 @@ fn update(shared: &Arc<Shared>, source: &Source, key: Option<&str>, text: &str) 
     if key.is_some_and(|key| key != subject) {
         return fail(shown, "subject does not match jwt content");
     }
-    let issues: Vec<String> = validate(&token, &World { now: None, is_time_zone: &|_| true })
+    let issues: Vec<String> = validate(&token, &ValidationContext { now: None, is_time_zone: &|_| true })
         .into_iter()
         .filter(|issue| issue.severity == Severity::Error)
         .map(|issue| issue.text)
@@ -188,11 +188,11 @@ fn update(shared: &Arc<Shared>, source: &Source, key: Option<&str>, text: &str) 
     }
     let stored = |store: &Store| {
         if store.issued_at(&subject).is_some_and(|kept| kept > token.issued_at) {
-            return Err(Distrust::Older.to_string());
+            return Err(JwtRejection::Older.to_string());
         }
         store.save(&subject, text, &token).map_err(|error| error.to_string())
     };
-    let in_use = shared.tokens.find(&subject).is_some();
+    let in_use = shared.account_jwts.find(&subject).is_some();
     match source {
         Source::Folder { full, store, .. } => {
             if !full && !store.has(&subject) {
@@ -206,13 +206,13 @@ fn update(shared: &Arc<Shared>, source: &Source, key: Option<&str>, text: &str) 
         Source::Memory | Source::Url(_) => {}
     }
     if in_use {
-        match shared.believe(&subject, text, Reach::Here) {
-            Ok(Believing::Taken | Believing::Known) => {}
+        match shared.accept_jwt(&subject, text, Reach::Here) {
+            Ok(Acceptance::Taken | Acceptance::Known) => {}
             Err(why) => match source {
                 // It is kept, and counts as soon as it can be believed.
                 Source::Folder { .. } => {
                     let text = format_args!("The JWT of account {subject} is kept, but not in force: {why}");
-                    shared.log.say(Event::AccountFault, "", text);
+                    shared.log.emit(Event::AccountFault, "", text);
                     if token.check_time(now()).is_err() {
                         shared.forget(&subject);
                     }
@@ -221,7 +221,7 @@ fn update(shared: &Arc<Shared>, source: &Source, key: Option<&str>, text: &str) 
             },
         }
     }
-    shared.log.say(Event::AccountUpdated, "", format_args!("JWT of account {subject} updated"));
+    shared.log.emit(Event::AccountUpdated, "", format_args!("JWT of account {subject} updated"));
     succeed(&subject, done)
 }
 
@@ -303,7 +303,7 @@ fn pack(publisher: &mut Publisher, store: &Store, message: &Message) {
 /// Asks others again and again for the tokens that this folder does not have.
 fn compare(shared: &Arc<Shared>, system: &Arc<Account>, interval: Duration) {
     let inbox = format!("$SYS._INBOX.CLAIMS.{}", BASE64URL_NOPAD.encode(&rand::random::<[u8; 12]>()));
-    let merge = |desk: &mut Desk, message: &Message| {
+    let merge = |executor: &mut Executor, message: &Message| {
         let message = message.clone();
         let work = move |shared: &Arc<Shared>| {
             let Source::Folder { store, .. } = shared.resolver.source() else { return };
@@ -319,17 +319,17 @@ fn compare(shared: &Arc<Shared>, system: &Arc<Account>, interval: Duration) {
             }
         };
         // The next comparison brings what does not fit.
-        desk.shared.verifier.take_work(Lane::Report, Share::Server, work);
+        executor.shared.verifier.take_work(Lane::Report, Share::Server, work);
     };
     let listener = Listener::Control(Lane::Report, Arc::new(merge));
     shared.internal.serve(&shared.registry, system, &inbox, None, listener);
     let system = system.clone();
-    shared.internal.run(move |desk| {
-        desk.repeat(interval, move |desk| {
-            if let Source::Folder { store, .. } = desk.shared.resolver.source() {
+    shared.internal.run(move |executor| {
+        executor.repeat(interval, move |executor| {
+            if let Source::Folder { store, .. } = executor.shared.resolver.source() {
                 let mut question = Outgoing::new("$SYS.REQ.CLAIMS.PACK", store.hash().to_vec());
                 question.reply.clone_from(&inbox);
-                desk.publish(&system, &question);
+                executor.publish(&system, &question);
             }
             Some(interval)
         });

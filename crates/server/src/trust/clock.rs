@@ -1,8 +1,8 @@
 //! What tokens are judged by: the time, here and in other zones, and the accounts' own tokens.
 
 use crate::shared::Shared;
-use dialtone_identity::authenticator::Surroundings;
-use dialtone_identity::jwt::Token;
+use dialtone_identity::authenticator::JwtContext;
+use dialtone_identity::jwt::DecodedJwt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ pub fn instant(second: i64, now: Instant) -> Instant {
     now.checked_add(left).unwrap_or(now + Duration::from_secs(u64::from(u32::MAX)))
 }
 
-impl Surroundings for Shared {
-    fn account(&self, key: &str) -> Option<Arc<Token>> {
-        let believed = self.tokens.find(key)?;
+impl JwtContext for Shared {
+    fn account(&self, key: &str) -> Option<Arc<DecodedJwt>> {
+        let verified = self.account_jwts.find(key)?;
         // One that is over may have a successor.
-        believed.token.check_time(now()).is_ok().then(|| believed.token.clone())
+        verified.token.check_time(now()).is_ok().then(|| verified.token.clone())
     }
 
     fn now(&self) -> i64 {

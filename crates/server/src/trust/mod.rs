@@ -1,21 +1,21 @@
 //! Accounts that are known by their tokens: what was believed of them, by public key.
 //!
-//! [`believe`] takes a token in, whatever way it came, and puts it in force; [`review`] looks at the connections of an
+//! [`accept`] takes a token in, whatever way it came, and puts it in force; [`review`] looks at the connections of an
 //! account whose token has changed; [`resolver`] is where tokens come from that are not at hand; [`clock`] is what
 //! tokens are judged by; [`service`] answers requests about them.
 //!
 //! Invariants: only tokens that an operator signed are kept; an older one never takes the place of a newer one; the
 //! rights of a connection are always those of the newest token of its account.
 
-mod believe;
+mod accept;
 pub mod clock;
 pub mod resolver;
 pub(crate) mod review;
 pub(crate) mod service;
 
-pub use believe::{Believing, Distrust};
+pub use accept::{Acceptance, JwtRejection};
 
-use dialtone_identity::jwt::Token;
+use dialtone_identity::jwt::DecodedJwt;
 use dialtone_identity::jwt::sharing::Claims;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -28,11 +28,11 @@ const ACCOUNTS_MAX: usize = 1 << 20;
 
 /// The token of an account, believed.
 #[derive(Debug)]
-pub struct Believed {
+pub struct VerifiedAccount {
     /// As it was signed.
     pub jwt: Arc<str>,
     /// What it says.
-    pub token: Arc<Token>,
+    pub token: Arc<DecodedJwt>,
     /// What it allows itself and shares.
     pub claims: Claims,
     /// When it was believed.
@@ -41,8 +41,8 @@ pub struct Believed {
 
 /// The newest token of each account.
 #[derive(Debug, Default)]
-pub struct Tokens {
-    by_key: RwLock<BTreeMap<Box<str>, Arc<Believed>>>,
+pub struct AccountJwts {
+    by_key: RwLock<BTreeMap<Box<str>, Arc<VerifiedAccount>>>,
     version: AtomicU64,
     /// The last second in which all imports hold, since 1970; 0: for ever.
     due: AtomicI64,
@@ -50,27 +50,27 @@ pub struct Tokens {
     changing: Mutex<()>,
 }
 
-impl Tokens {
+impl AccountJwts {
     /// The token of the account with this key.
-    pub fn find(&self, key: &str) -> Option<Arc<Believed>> {
+    pub fn find(&self, key: &str) -> Option<Arc<VerifiedAccount>> {
         self.by_key.read().get(key).cloned()
     }
 
     /// All of them, by key.
-    pub fn all(&self) -> Vec<Arc<Believed>> {
+    pub fn all(&self) -> Vec<Arc<VerifiedAccount>> {
         self.by_key.read().values().cloned().collect()
     }
 
     /// Keeps a token. False if there are too many.
-    fn put(&self, key: &str, believed: Arc<Believed>) -> bool {
+    fn put(&self, key: &str, verified: Arc<VerifiedAccount>) -> bool {
         let mut by_key = self.by_key.write();
         if by_key.len() >= ACCOUNTS_MAX && !by_key.contains_key(key) {
             return false;
         }
-        if let Some(until) = believed.claims.until {
+        if let Some(until) = verified.claims.until {
             self.due_at(until);
         }
-        by_key.insert(key.into(), believed);
+        by_key.insert(key.into(), verified);
         self.version.fetch_add(1, Ordering::Release);
         true
     }

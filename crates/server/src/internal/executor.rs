@@ -17,17 +17,17 @@ use std::time::{Duration, Instant};
 /// Works that are done before what they published is written out.
 const WORKS_PER_TURN_MAX: usize = 64;
 /// Questions that wait for their answers at most; for another one the newest of who has most is given up.
-const QUESTIONS_MAX: usize = 64 * 1024;
+const REQUESTS_MAX: usize = 64 * 1024;
 /// How long the thread sleeps if no timer is set.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
 /// Work for the control thread.
-pub(super) type Task = Box<dyn FnOnce(&mut Desk) + Send>;
-type Asker = Box<dyn FnOnce(&mut Desk, Answer) + Send>;
+pub(super) type Task = Box<dyn FnOnce(&mut Executor) + Send>;
+type ReplyHandler = Box<dyn FnOnce(&mut Executor, Reply) + Send>;
 
 /// What came of a question.
 #[derive(Debug)]
-pub enum Answer {
+pub enum Reply {
     /// Somebody answered.
     Message(Message),
     /// Nobody is there to answer.
@@ -38,8 +38,8 @@ pub enum Answer {
     Overloaded,
 }
 
-struct Question {
-    asker: Asker,
+struct OpenRequest {
+    on_reply: ReplyHandler,
     timer: Timer,
 }
 
@@ -48,12 +48,12 @@ struct Question {
 pub struct Timer(Instant, u64);
 
 /// What the control thread works at. It publishes as any [`Publisher`] does.
-pub struct Desk {
+pub struct Executor {
     publisher: Publisher,
     timers: BTreeMap<Timer, Task>,
     next_timer: u64,
     /// By the last token of the subject that the answer goes to.
-    questions: FairTable<Share, Question>,
+    requests: FairTable<Share, OpenRequest>,
     /// `$SYS._INBOX.xxxxxxxx`: what answers' subjects begin with.
     inbox: String,
     /// Accounts in which the inbox is subscribed.
@@ -62,7 +62,7 @@ pub struct Desk {
     pub(crate) system: System,
 }
 
-impl Deref for Desk {
+impl Deref for Executor {
     type Target = Publisher;
 
     fn deref(&self) -> &Publisher {
@@ -70,19 +70,19 @@ impl Deref for Desk {
     }
 }
 
-impl DerefMut for Desk {
+impl DerefMut for Executor {
     fn deref_mut(&mut self) -> &mut Publisher {
         &mut self.publisher
     }
 }
 
-impl Desk {
+impl Executor {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
             publisher: Publisher::new(shared),
             timers: BTreeMap::new(),
             next_timer: 0,
-            questions: FairTable::new(QUESTIONS_MAX),
+            requests: FairTable::new(REQUESTS_MAX),
             inbox: format!("$SYS._INBOX.{:016x}", rand::random::<u64>()),
             asking_in: HashSet::new(),
             system: System::default(),
@@ -161,23 +161,23 @@ impl Desk {
         mut message: Outgoing,
         timeout: Duration,
         share: Share,
-        asker: impl FnOnce(&mut Self, Answer) + Send + 'static,
+        on_reply: impl FnOnce(&mut Self, Reply) + Send + 'static,
     ) {
         self.listen(account);
-        let number = self.questions.next_number();
+        let number = self.requests.next_number();
         message.reply = format!("{}.{number}", self.inbox);
         if self.publish(account, &message) == 0 {
-            return asker(self, Answer::NoResponders);
+            return on_reply(self, Reply::NoResponders);
         }
-        let timer = self.after(timeout, move |desk| {
-            if let Some(question) = desk.questions.remove(number) {
-                (question.asker)(desk, Answer::TimedOut);
+        let timer = self.after(timeout, move |executor| {
+            if let Some(request) = executor.requests.remove(number) {
+                (request.on_reply)(executor, Reply::TimedOut);
             }
         });
-        let given_up = self.questions.insert(share, Question { asker: Box::new(asker), timer });
-        if let Some(question) = given_up {
-            self.cancel(question.timer);
-            (question.asker)(self, Answer::Overloaded);
+        let given_up = self.requests.insert(share, OpenRequest { on_reply: Box::new(on_reply), timer });
+        if let Some(request) = given_up {
+            self.cancel(request.timer);
+            (request.on_reply)(self, Reply::Overloaded);
         }
     }
 
@@ -192,11 +192,11 @@ impl Desk {
 
     fn answered(&mut self, message: &Message) {
         let number = message.subject.rsplit('.').next().and_then(|token| token.parse().ok());
-        let Some(question) = number.and_then(|number| self.questions.remove(number)) else { return };
-        self.cancel(question.timer);
+        let Some(request) = number.and_then(|number| self.requests.remove(number)) else { return };
+        self.cancel(request.timer);
         let answer = message.clone();
         let nobody = answer.payload.is_empty() && answer.headers.starts_with(b"NATS/1.0 503");
-        (question.asker)(self, if nobody { Answer::NoResponders } else { Answer::Message(answer) });
+        (request.on_reply)(self, if nobody { Reply::NoResponders } else { Reply::Message(answer) });
     }
 
     /// Runs `task` on this thread when `span` has passed.
@@ -218,9 +218,9 @@ impl Desk {
         span: Duration,
         mut task: impl FnMut(&mut Self) -> Option<Duration> + Send + 'static,
     ) {
-        self.after(span, move |desk| {
-            if let Some(next) = task(desk) {
-                desk.repeat(next, task);
+        self.after(span, move |executor| {
+            if let Some(next) = task(executor) {
+                executor.repeat(next, task);
             }
         });
     }

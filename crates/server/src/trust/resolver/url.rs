@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use dialtone_config::operator::ResolverTls;
-use dialtone_identity::jwt::TOKEN_BYTES_MAX;
+use dialtone_identity::jwt::JWT_BYTES_MAX;
 use dialtone_identity::operator::is_account;
 use hyper::Uri;
 use rustls_pki_types::pem::PemObject;
@@ -74,7 +74,7 @@ impl Address {
             body: None,
             tls: self.tls.as_ref(),
             timeout: TIMEOUT,
-            answer_bytes_max: TOKEN_BYTES_MAX,
+            answer_bytes_max: JWT_BYTES_MAX,
         };
         let text = call
             .make()
