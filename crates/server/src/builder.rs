@@ -175,12 +175,12 @@ impl Builder {
         crate::sharing::start(&shared);
         crate::share::report::start(&shared);
         system::start(&shared);
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let for_loops = shared.clone();
-        let loops = Loops::start(&shared.threads, dialtone_net::Settings { loops: cores }, move |index| {
-            Driver::new(for_loops.clone(), index)
-        })
-        .map_err(StartError::Loops)?;
+        let loops =
+            Loops::start(&shared.threads, dialtone_net::Settings { loops: process::cores() }, move |index| {
+                Driver::new(for_loops.clone(), index)
+            })
+            .map_err(StartError::Loops)?;
         let http =
             crate::monitor::start(&shared).map_err(|problem| StartError::listen("monitoring", problem))?;
         let policy = shared.policy();

@@ -1,20 +1,19 @@
 //! `/connz`: who is connected, and who was.
 
+use super::connection::describe;
 use super::options::ConnzOptions;
 use super::query::Window;
 use super::source::Subs;
-use super::subscriptions::detail;
-use super::times::{duration, stamp, uptime};
+use super::times::stamp;
 use crate::registry::{Closed, Session};
 use crate::shared::Shared;
 use dialtone_broker::account::GLOBAL;
 use dialtone_broker::peer::ClientId;
 use dialtone_broker::stats::Traffic;
 use dialtone_broker::subscription::Subscription;
-use dialtone_identity::certificate;
 use dialtone_subject::set;
 use dialtone_wire::CloseReason;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -30,15 +29,15 @@ enum State {
 }
 
 /// A connection as it stands in the list.
-struct Row {
-    session: Arc<Session>,
-    end: Option<(SystemTime, CloseReason)>,
-    traffic: Traffic,
-    pending: usize,
+pub(super) struct Row {
+    pub session: Arc<Session>,
+    pub end: Option<(SystemTime, CloseReason)>,
+    pub traffic: Traffic,
+    pub pending: usize,
     /// Its subscriptions, when it ended or now; empty if nobody asks for them.
-    subscribed: Arc<[Arc<Subscription>]>,
-    subscriptions: usize,
-    activity: SystemTime,
+    pub subscribed: Arc<[Arc<Subscription>]>,
+    pub subscriptions: usize,
+    pub activity: SystemTime,
 }
 
 impl Row {
@@ -73,12 +72,12 @@ impl Row {
         Self { session, end, traffic, pending, subscribed, subscriptions, activity }
     }
 
-    fn user(&self) -> String {
+    pub fn user(&self) -> String {
         self.session.known().map(|known| known.user.to_string()).unwrap_or_default()
     }
 
     /// Its account. One that has not said who it is counts as one of the account for everyone, as long as it is there.
-    fn account(&self) -> String {
+    pub fn account(&self) -> String {
         match (self.session.known(), &self.end) {
             (Some(client_details), _) => client_details.account.to_string(),
             (None, Some(_)) => String::new(),
@@ -94,12 +93,12 @@ impl Row {
         self.subscribed.iter().any(|s| set::overlap(filter, s.filter()))
     }
 
-    fn uptime(&self, now: SystemTime) -> Duration {
+    pub fn uptime(&self, now: SystemTime) -> Duration {
         let end = self.end.map_or(now, |(stop, _)| stop);
         end.duration_since(self.session.start).unwrap_or_default()
     }
 
-    fn idle(&self, now: SystemTime) -> Duration {
+    pub fn idle(&self, now: SystemTime) -> Duration {
         let end = self.end.map_or(now, |(stop, _)| stop);
         end.duration_since(self.activity).unwrap_or_default()
     }
@@ -224,113 +223,4 @@ fn order(sort: &str, state: State, now: SystemTime) -> Result<Order, String> {
         "rtt" => most(|row| row.session.rtt()),
         other => return Err(format!("invalid sorting option: {other}")),
     })
-}
-
-fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
-    let session = &row.session;
-    let mut out = Map::new();
-    let mut set = |key: &str, value: Value| {
-        out.insert(key.into(), value);
-    };
-    set("cid", session.peer.id.0.into());
-    set("kind", "Client".into());
-    set("type", "nats".into());
-    set("ip", session.remote().map_or_else(|| "local".into(), |r| r.ip().to_string()).into());
-    set("port", session.remote().map_or(0, |r| r.port()).into());
-    set("start", stamp(session.start).into());
-    set("last_activity", stamp(row.activity).into());
-    if let Some((stop, reason)) = row.end {
-        set("stop", stamp(stop).into());
-        set("reason", reason.text().into());
-        if let Some(rejection) = session.rejection.get() {
-            set("rejection", rejection.value());
-        }
-    }
-    set("rtt", duration(session.rtt()).into());
-    set("uptime", uptime(row.uptime(now)).into());
-    set("idle", uptime(row.idle(now)).into());
-    set("pending_bytes", row.pending.into());
-    set("in_msgs", row.traffic.in_msgs.into());
-    set("out_msgs", row.traffic.out_msgs.into());
-    set("in_bytes", row.traffic.in_bytes.into());
-    set("out_bytes", row.traffic.out_bytes.into());
-    set("subscriptions", row.subscriptions.into());
-    if let Some(client_details) = session.known() {
-        for (key, text) in [
-            ("name", &client_details.name),
-            ("lang", &client_details.lang),
-            ("version", &client_details.version),
-        ] {
-            if !text.is_empty() {
-                set(key, (**text).into());
-            }
-        }
-    }
-    // Of closed connections it is shown whether or not it is asked for, as officially.
-    if let Some(issuer) = session.issuer_key().filter(|_| auth || row.end.is_some()) {
-        set("issuer_key", issuer.into());
-    }
-    if auth {
-        let account = row.account();
-        if !row.user().is_empty() {
-            set("authorized_user", row.user().into());
-        }
-        if account != GLOBAL && !account.is_empty() {
-            set("account", account.as_str().into());
-        }
-        let claimed = session.claimed();
-        if !account.is_empty() && (row.end.is_none() || account != GLOBAL) {
-            let name = claimed.as_ref().map(|claimed| claimed.account_name.as_str());
-            set("name_tag", name.unwrap_or(&account).into());
-        }
-        if let Some(claimed) = claimed {
-            // Who has a bearer token needs nothing else: it is a secret.
-            if !claimed.bearer {
-                set("jwt", (*claimed.jwt).into());
-            }
-            if !claimed.token.tags.is_empty() {
-                set("tags", claimed.token.tags.clone().into());
-            }
-        }
-    }
-    if let Some(secured) = session.secured.get() {
-        set("tls_version", secured.version.into());
-        set("tls_cipher_suite", secured.cipher_suite.as_str().into());
-        let certificates: Vec<Value> =
-            secured.certificates.iter().take(1).filter_map(|c| peer_certificate(c)).collect();
-        if auth && !certificates.is_empty() {
-            set("tls_peer_certs", certificates.into());
-        }
-    }
-    if let Some(key) = session.proxy.get() {
-        set("proxy", json!({ "key": &**key }));
-    }
-    let mut table: Vec<_> = row.subscribed.iter().collect();
-    // Numbers, as clients give them, in their order.
-    table.sort_unstable_by_key(|s| (s.sid().len(), s.sid()));
-    match subs {
-        _ if table.is_empty() => {}
-        Subs::No => {}
-        Subs::Subjects => {
-            let subjects: Vec<_> =
-                table.iter().map(|s| String::from_utf8_lossy(s.filter()).into_owned()).collect();
-            set("subscriptions_list", subjects.into());
-        }
-        Subs::Details => {
-            // Of a connection that ended the account is told, and no maximum, as by the official server.
-            let of_account = row.end.map(|_| row.account());
-            let mut details: Vec<_> = table.iter().map(|s| detail(s, of_account.as_deref())).collect();
-            if row.end.is_some() {
-                details.iter_mut().filter_map(Value::as_object_mut).for_each(|row| drop(row.remove("max")));
-            }
-            set("subscriptions_list_detail", details.into());
-        }
-    }
-    Value::Object(out)
-}
-
-/// A client's certificate, as far as it is told.
-fn peer_certificate(der: &[u8]) -> Option<Value> {
-    let (subject, certificate, key) = certificate::summary(der)?;
-    Some(json!({ "subject": subject, "spki_sha256": key, "cert_sha256": certificate }))
 }

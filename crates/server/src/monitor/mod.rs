@@ -7,6 +7,7 @@ pub(crate) mod accounts;
 #[cfg(test)]
 mod checklist;
 mod connected;
+mod connection;
 pub(crate) mod connections;
 pub(crate) mod general;
 pub(crate) mod health;
@@ -21,6 +22,7 @@ mod slow;
 pub(crate) mod source;
 pub(crate) mod subscriptions;
 pub(crate) mod times;
+pub(crate) mod varz;
 
 use crate::shared::Shared;
 pub(crate) use http::start;
@@ -91,7 +93,7 @@ const fn at(path: &'static str, title: &'static str, counted: Counted, handler: 
 /// Every path.
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     at("/", "", Always, |_, _| Ok(front_page())),
-    at("/varz", "General", Always, |s, _| found(general::varz(s))),
+    at("/varz", "General", Always, |s, _| found(varz::varz(s))),
     at("/jsz", "JetStream", Always, |s, q| {
         found(general::jsz(s, &JszOptions::read(q)?).map_err(|why| Bad(why.into()))?)
     }),

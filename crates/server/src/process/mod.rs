@@ -50,6 +50,11 @@ pub(crate) fn open_files() -> Option<u64> {
     Some((entries.count() as u64).saturating_sub(1))
 }
 
+/// Cores that the process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// Resident memory in bytes; 0 where it cannot be told.
 pub(crate) fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm")

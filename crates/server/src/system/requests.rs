@@ -11,7 +11,7 @@ use crate::monitor::options::{
     JszOptions, LeafzOptions, ProfilezOptions, RoutezOptions, SubszOptions,
 };
 use crate::monitor::source::{Bad, Body, Source as _, same};
-use crate::monitor::{accounts, connections, general, health, subscriptions};
+use crate::monitor::{accounts, connections, general, health, subscriptions, varz};
 use crate::shared::Shared;
 use dialtone_broker::account::Account;
 use dialtone_identity::base64;
@@ -51,7 +51,7 @@ macro_rules! asks {
 }
 
 asks! {
-    VARZ "VarzEventOptions" "VarzOptions" |shared, _| Ok(general::varz(shared));
+    VARZ "VarzEventOptions" "VarzOptions" |shared, _| Ok(varz::varz(shared));
     SUBSZ "SubszEventOptions" "SubszOptions" |shared, body| {
         let options = SubszOptions::read(body)?;
         subscriptions::subsz(shared, &options).map_err(Failure::Failed)

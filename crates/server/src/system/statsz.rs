@@ -3,9 +3,11 @@
 use super::{about, publish_event};
 use crate::internal::Executor;
 use crate::monitor::times::stamp;
+use crate::monitor::varz::ByKind;
 use crate::process;
 use crate::shared::Shared;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -33,50 +35,96 @@ fn broadcast(executor: &mut Executor) {
     publish_event(shared, turn, &format!("$SYS.SERVER.{}.STATSZ", shared.identity.id), &message(shared));
 }
 
-/// The event, which is also the answer to a request.
-pub(super) fn message(shared: &Shared) -> Value {
-    let statsz = figures(shared);
-    json!({ "server": about::server(shared), "statsz": statsz })
+#[derive(Serialize)]
+struct Message {
+    server: Value,
+    statsz: Statsz,
 }
 
-fn figures(shared: &Shared) -> Value {
+/// The event, which is also the answer to a request.
+pub(super) fn message(shared: &Shared) -> Value {
+    let statsz = statsz(shared);
+    serde_json::to_value(Message { server: about::server(shared), statsz }).unwrap_or_default()
+}
+
+/// The figures, in the official order.
+#[derive(Serialize)]
+struct Statsz {
+    #[serde(flatten)]
+    load: Load,
+    sent: Sum,
+    sent_to_clients: Sum,
+    received: Sum,
+    received_from_clients: Sum,
+    slow_consumers: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slow_consumer_stats: Option<ByKind>,
+    #[serde(skip_serializing_if = "is_zero")]
+    stale_connections: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale_connection_stats: Option<ByKind>,
+    #[serde(skip_serializing_if = "is_zero")]
+    stalled_clients: u64,
+    active_servers: u32,
+    gomaxprocs: usize,
+}
+
+#[derive(Serialize)]
+struct Load {
+    start: String,
+    mem: u64,
+    cores: usize,
+    cpu: Value,
+    connections: usize,
+    total_connections: u64,
+    active_accounts: usize,
+    subscriptions: usize,
+}
+
+/// Messages and their bytes.
+#[derive(Clone, Copy, Serialize)]
+struct Sum {
+    msgs: u64,
+    bytes: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+fn statsz(shared: &Shared) -> Statsz {
     let traffic = shared.counters.read();
-    let accounts = shared.accounts();
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (slow, stale) = (shared.failures.slow.load(Relaxed), shared.failures.stale.load(Relaxed));
-    let stalled = shared.failures.stalled.load(Relaxed);
-    let kinds = |clients: u64| json!({ "clients": clients, "routes": 0, "gateways": 0, "leafs": 0 });
-    let sent = json!({ "msgs": traffic.out_msgs, "bytes": traffic.out_bytes });
-    let received = json!({ "msgs": traffic.in_msgs, "bytes": traffic.in_bytes });
-    let mut out = json!({
-        "start": stamp(shared.start),
-        "mem": process::resident_bytes(),
-        "cores": cores,
-        "cpu": shared.load.percent(),
-        "connections": shared.registry.len(),
-        "total_connections": shared.registry.total(),
-        "active_accounts": accounts.iter().filter(|a| a.connections() > 0).count(),
-        "subscriptions": accounts.iter().map(|a| a.subscriptions()).sum::<usize>(),
-        "sent": sent,
-        "sent_to_clients": sent,
-        "received": received,
-        "received_from_clients": received,
-        "slow_consumers": slow,
-    });
-    let Some(object) = out.as_object_mut() else { return out };
-    if slow > 0 {
-        object.insert("slow_consumer_stats".into(), kinds(slow));
+    let sent = Sum { msgs: traffic.out_msgs, bytes: traffic.out_bytes };
+    let received = Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes };
+    Statsz {
+        load: load(shared),
+        sent,
+        sent_to_clients: sent,
+        received,
+        received_from_clients: received,
+        slow_consumers: slow,
+        slow_consumer_stats: (slow > 0).then(|| ByKind::clients(slow)),
+        stale_connections: stale,
+        stale_connection_stats: (stale > 0).then(|| ByKind::clients(stale)),
+        stalled_clients: shared.failures.stalled.load(Relaxed),
+        active_servers: 1,
+        gomaxprocs: process::cores(),
     }
-    if stale > 0 {
-        object.insert("stale_connections".into(), stale.into());
-        object.insert("stale_connection_stats".into(), kinds(stale));
+}
+
+fn load(shared: &Shared) -> Load {
+    let accounts = shared.accounts();
+    Load {
+        start: stamp(shared.start),
+        mem: process::resident_bytes(),
+        cores: process::cores(),
+        cpu: shared.load.percent(),
+        connections: shared.registry.len(),
+        total_connections: shared.registry.total(),
+        active_accounts: accounts.iter().filter(|account| account.connections() > 0).count(),
+        subscriptions: accounts.iter().map(|account| account.subscriptions()).sum(),
     }
-    if stalled > 0 {
-        object.insert("stalled_clients".into(), stalled.into());
-    }
-    object.insert("active_servers".into(), 1.into());
-    object.insert("gomaxprocs".into(), cores.into());
-    out
 }
 
 #[cfg(test)]

@@ -1,0 +1,371 @@
+//! `/varz`: where the server stands, in the official fields and their order. Each group of fields is made by one function.
+
+use super::general::figure;
+use super::times::{stamp, uptime};
+use crate::policy::{COMPATIBLE_VERSION, Policy};
+use crate::process;
+use crate::shared::Shared;
+use crate::system::feature_flags;
+use dialtone_broker::stats::Traffic;
+use dialtone_identity::jwt;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
+
+/// The time that a TLS handshake may take where no TLS is configured. The official figure.
+const TLS_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
+
+#[derive(Serialize)]
+struct Varz {
+    #[serde(flatten)]
+    identity: Identity,
+    #[serde(flatten)]
+    security: Security,
+    #[serde(flatten)]
+    limits: Limits,
+    #[serde(flatten)]
+    blocks: Blocks,
+    tls_timeout: Value,
+    write_deadline: u64,
+    #[serde(flatten)]
+    process: Process,
+    #[serde(flatten)]
+    load: Load,
+    #[serde(flatten)]
+    traffic: AllTraffic,
+    #[serde(flatten)]
+    faults: Faults,
+    #[serde(flatten)]
+    configuration: Configuration,
+    #[serde(flatten)]
+    trust: Trust,
+    #[serde(flatten)]
+    by_kind: FaultsByKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_cert_not_after: Option<String>,
+}
+
+/// The document.
+pub(crate) fn varz(shared: &Shared) -> Value {
+    let policy = shared.policy();
+    let tls = policy.options.tls.as_ref();
+    let document = Varz {
+        identity: identity(shared, &policy),
+        security: security(&policy),
+        limits: limits(shared, &policy),
+        blocks: Blocks::default(),
+        tls_timeout: seconds(tls.map_or(TLS_TIMEOUT_DEFAULT, |tls| tls.timeout)),
+        write_deadline: nanos(policy.options.limits.write_deadline),
+        process: process(shared),
+        load: load(shared),
+        traffic: shared.counters.read().into(),
+        faults: faults(shared),
+        configuration: configuration(shared, &policy),
+        trust: trust(shared, &policy),
+        by_kind: FaultsByKind::of(shared),
+        tls_cert_not_after: policy.tls.as_ref().and_then(|tls| tls.not_after()),
+    };
+    serde_json::to_value(document).unwrap_or_default()
+}
+
+fn is_not(value: &bool) -> bool {
+    !value
+}
+
+fn nanos(span: Duration) -> u64 {
+    span.as_nanos() as u64
+}
+
+/// Seconds, as a figure.
+fn seconds(span: Duration) -> Value {
+    figure(span.as_secs_f64())
+}
+
+#[derive(Serialize)]
+struct Identity {
+    server_id: String,
+    server_name: String,
+    version: &'static str,
+    proto: u8,
+    git_commit: String,
+    go: String,
+    host: String,
+    port: u16,
+}
+
+fn identity(shared: &Shared, policy: &Policy) -> Identity {
+    let info = &policy.info;
+    Identity {
+        server_id: shared.identity.id.clone(),
+        server_name: shared.identity.name.clone(),
+        version: COMPATIBLE_VERSION,
+        proto: 1,
+        git_commit: info.git_commit.to_string(),
+        go: info.go.to_string(),
+        host: info.host.clone(),
+        port: info.port,
+    }
+}
+
+#[derive(Serialize)]
+struct Security {
+    #[serde(skip_serializing_if = "is_not")]
+    auth_required: bool,
+    #[serde(skip_serializing_if = "is_not")]
+    tls_required: bool,
+    #[serde(skip_serializing_if = "is_not")]
+    tls_verify: bool,
+    #[serde(skip_serializing_if = "is_not")]
+    tls_ocsp_peer_verify: bool,
+}
+
+fn security(policy: &Policy) -> Security {
+    Security {
+        auth_required: policy.auth_required(),
+        tls_required: policy.info.tls_required,
+        tls_verify: policy.info.tls_verify,
+        tls_ocsp_peer_verify: asks_about_peers(policy),
+    }
+}
+
+/// Whether responders are asked about clients' certificates.
+fn asks_about_peers(policy: &Policy) -> bool {
+    policy.tls.as_ref().is_some_and(|tls| tls.peer_check().is_some())
+}
+
+#[derive(Serialize)]
+struct Limits {
+    max_connections: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_subscriptions: Option<usize>,
+    ping_interval: u64,
+    ping_max: u32,
+    http_host: String,
+    http_port: u16,
+    http_base_path: String,
+    https_port: u16,
+    auth_timeout: Value,
+    max_control_line: usize,
+    max_payload: usize,
+    max_pending: usize,
+}
+
+fn limits(shared: &Shared, policy: &Policy) -> Limits {
+    let (options, limits) = (&policy.options, &policy.options.limits);
+    let (http_port, https_port) = shared.monitor_ports();
+    let http_host = if options.http.host.is_empty() { &options.host } else { &options.http.host };
+    Limits {
+        max_connections: if limits.connections_max == 0 { -1 } else { limits.connections_max as i64 },
+        max_subscriptions: Some(limits.subscriptions_max).filter(|&max| max > 0),
+        ping_interval: nanos(limits.ping_interval),
+        ping_max: limits.pings_out_max,
+        http_host: http_host.clone(),
+        http_port,
+        http_base_path: options.http.base_path.clone(),
+        https_port,
+        auth_timeout: seconds(policy.auth_timeout),
+        max_control_line: limits.control_line_bytes_max,
+        max_payload: limits.payload_bytes_max,
+        max_pending: limits.pending_bytes_max,
+    }
+}
+
+/// An object without fields: a block that is not configured.
+#[derive(Default, Serialize)]
+struct NotConfigured {}
+
+/// What capabilities report of themselves.
+#[derive(Default, Serialize)]
+struct Blocks {
+    cluster: NotConfigured,
+    gateway: NotConfigured,
+    leaf: NotConfigured,
+    mqtt: NotConfigured,
+    websocket: NotConfigured,
+    jetstream: NotConfigured,
+}
+
+#[derive(Serialize)]
+struct Process {
+    start: String,
+    now: String,
+    uptime: String,
+    mem: u64,
+    cores: usize,
+    gomaxprocs: usize,
+    cpu: Value,
+}
+
+fn process(shared: &Shared) -> Process {
+    let cores = process::cores();
+    Process {
+        start: stamp(shared.start),
+        now: stamp(SystemTime::now()),
+        uptime: uptime(shared.start_instant.elapsed()),
+        mem: process::resident_bytes(),
+        cores,
+        gomaxprocs: cores,
+        cpu: shared.load.percent(),
+    }
+}
+
+#[derive(Serialize)]
+struct Load {
+    connections: usize,
+    total_connections: u64,
+    routes: usize,
+    remotes: usize,
+    leafnodes: usize,
+}
+
+fn load(shared: &Shared) -> Load {
+    Load {
+        connections: shared.registry.len(),
+        total_connections: shared.registry.total(),
+        routes: 0,
+        remotes: 0,
+        leafnodes: 0,
+    }
+}
+
+/// What came and went; all of it by clients.
+#[derive(Serialize)]
+struct AllTraffic {
+    in_msgs: u64,
+    in_bytes: u64,
+    in_client_msgs: u64,
+    in_client_bytes: u64,
+    out_msgs: u64,
+    out_bytes: u64,
+    out_client_msgs: u64,
+    out_client_bytes: u64,
+}
+
+impl From<Traffic> for AllTraffic {
+    fn from(traffic: Traffic) -> Self {
+        Self {
+            in_msgs: traffic.in_msgs,
+            in_bytes: traffic.in_bytes,
+            in_client_msgs: traffic.in_msgs,
+            in_client_bytes: traffic.in_bytes,
+            out_msgs: traffic.out_msgs,
+            out_bytes: traffic.out_bytes,
+            out_client_msgs: traffic.out_msgs,
+            out_client_bytes: traffic.out_bytes,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Faults {
+    slow_consumers: u64,
+    stale_connections: u64,
+    stalled_clients: u64,
+}
+
+fn faults(shared: &Shared) -> Faults {
+    Faults {
+        slow_consumers: shared.failures.slow.load(Relaxed),
+        stale_connections: shared.failures.stale.load(Relaxed),
+        stalled_clients: shared.failures.stalled.load(Relaxed),
+    }
+}
+
+#[derive(Serialize)]
+struct Configuration {
+    subscriptions: usize,
+    http_req_stats: BTreeMap<&'static str, u64>,
+    config_load_time: String,
+    config_digest: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Value>,
+    feature_flags: Value,
+}
+
+fn configuration(shared: &Shared, policy: &Policy) -> Configuration {
+    let options = &policy.options;
+    Configuration {
+        subscriptions: shared.accounts().iter().map(|account| account.subscriptions()).sum(),
+        http_req_stats: shared.requests(),
+        config_load_time: stamp(shared.config_loaded()),
+        config_digest: options.config_digest.clone(),
+        tags: options.server_tags.clone(),
+        metadata: (!options.server_metadata.is_empty()).then(|| json!(options.server_metadata)),
+        feature_flags: feature_flags(),
+    }
+}
+
+#[derive(Serialize)]
+struct Trust {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    trusted_operators_jwt: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    trusted_operators_claim: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_account: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxies: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ocsp_peer_cache: Option<Value>,
+}
+
+fn trust(shared: &Shared, policy: &Policy) -> Trust {
+    let options = &policy.options;
+    let operators = &options.operator_mode.operators;
+    let keys = || options.trusted_proxies.iter().map(|key| json!({ "key": key })).collect::<Vec<_>>();
+    let shows_cache = asks_about_peers(policy) && options.ocsp_cache.is_some();
+    Trust {
+        trusted_operators_jwt: operators.iter().map(|token| token.jwt.clone()).collect(),
+        trusted_operators_claim: operators.iter().filter_map(|token| jwt::payload(&token.jwt).ok()).collect(),
+        system_account: shared.system_account(),
+        proxies: (!options.trusted_proxies.is_empty()).then(|| json!({ "trusted": keys() })),
+        ocsp_peer_cache: shows_cache.then(|| shared.peer_cache.figures()),
+    }
+}
+
+#[derive(Serialize)]
+struct FaultsByKind {
+    slow_consumer_stats: ByKind,
+    stale_connection_stats: ByKind,
+    disk_io_wait_stats: DiskWaits,
+}
+
+impl FaultsByKind {
+    fn of(shared: &Shared) -> Self {
+        let faults = faults(shared);
+        Self {
+            slow_consumer_stats: ByKind::clients(faults.slow_consumers),
+            stale_connection_stats: ByKind::clients(faults.stale_connections),
+            disk_io_wait_stats: DiskWaits::default(),
+        }
+    }
+}
+
+/// A count by kind of connection.
+#[derive(Default, Serialize)]
+pub(crate) struct ByKind {
+    clients: u64,
+    routes: u64,
+    gateways: u64,
+    leafs: u64,
+}
+
+impl ByKind {
+    /// All of them are clients.
+    pub(crate) fn clients(clients: u64) -> Self {
+        Self { clients, ..Self::default() }
+    }
+}
+
+/// Nothing waits for a disk.
+#[derive(Default, Serialize)]
+struct DiskWaits {
+    waiters: u64,
+    waits: u64,
+    wait_time: u64,
+    max_wait_time: u64,
+}
