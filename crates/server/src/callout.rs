@@ -3,7 +3,7 @@
 use crate::client::Rejection;
 use crate::internal::{Executor, Outgoing, Reply};
 use crate::policy::Identity;
-use crate::registry::{ClientDetails, Session};
+use crate::registry::{CLIENT, ClientDetails, Session};
 use crate::share::Share;
 use crate::shared::Shared;
 use crate::system;
@@ -231,8 +231,8 @@ pub(crate) fn request(
             name: said.name.clone(),
             name_tag,
             tags,
-            kind: "Client".to_owned(),
-            transport: "nats".to_owned(),
+            kind: CLIENT.to_owned(),
+            transport: session.transport.client_type().to_owned(),
             nonce: if credentials.signature.is_empty() { String::new() } else { nonce.to_string() },
             ..ClientInformation::default()
         },

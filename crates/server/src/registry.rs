@@ -40,6 +40,9 @@ pub struct ClientDetails {
     pub by_nkey: bool,
 }
 
+/// The kind of connection, as monitoring, events and services call it.
+pub const CLIENT: &str = "Client";
+
 /// By which way a connection came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientTransport {
@@ -57,6 +60,13 @@ impl ClientTransport {
         match self {
             Self::Network | Self::Unix => "STANDARD",
             Self::InProcess => "IN_PROCESS",
+        }
+    }
+
+    /// The kind of client, as monitoring, events and services call it.
+    pub fn client_type(self) -> &'static str {
+        match self {
+            Self::Network | Self::Unix | Self::InProcess => "nats",
         }
     }
 }
@@ -341,8 +351,8 @@ impl ConnectionInfoSource for Session {
             name: said.name.into(),
             lang: said.lang.into(),
             version: said.version.into(),
-            kind: "Client",
-            client_type: "nats",
+            kind: CLIENT,
+            client_type: self.transport.client_type(),
             // A bearer token is a secret.
             jwt: claims.filter(|c| !c.bearer).map(|c| c.jwt.to_string()).unwrap_or_default(),
             issuer_key: self.issuer_key().unwrap_or_default(),

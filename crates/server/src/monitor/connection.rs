@@ -4,6 +4,7 @@ use super::connections::Row;
 use super::source::Subs;
 use super::subscriptions::detail;
 use super::times::{duration, stamp, uptime};
+use crate::registry::CLIENT;
 use dialtone_broker::account::GLOBAL;
 use dialtone_broker::subscription::Subscription;
 use dialtone_identity::certificate;
@@ -71,8 +72,8 @@ fn origin(row: &Row) -> Origin {
     let remote = row.session.remote();
     Origin {
         cid: row.session.peer.id.0,
-        kind: "Client",
-        r#type: "nats",
+        kind: CLIENT,
+        r#type: row.session.transport.client_type(),
         ip: remote.map_or_else(|| "local".into(), |remote| remote.ip().to_string()),
         port: remote.map_or(0, |remote| remote.port()),
         start: stamp(row.session.start),

@@ -3,6 +3,7 @@
 use crate::monitor::times::stamp;
 use crate::policy::COMPATIBLE_VERSION;
 use crate::shared::Shared;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
@@ -18,29 +19,42 @@ pub(crate) fn feature_flags() -> Value {
     })
 }
 
+/// The field `server` of a message, in the official fields and their order.
+#[derive(Serialize)]
+struct Server<'a> {
+    name: &'a str,
+    host: &'a str,
+    id: &'a str,
+    ver: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tags: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Value>,
+    feature_flags: Value,
+    jetstream: bool,
+    flags: u64,
+    seq: u64,
+    time: String,
+}
+
 /// The field `server` of the next message. Each has the next number.
 pub(crate) fn server(shared: &Shared) -> Value {
     let policy = shared.policy();
-    let mut out = Map::new();
-    let mut set = |key: &str, value: Value| {
-        out.insert(key.into(), value);
+    let metadata = &policy.options.server_metadata;
+    let server = Server {
+        name: &shared.identity.name,
+        host: &policy.info.host,
+        id: &shared.identity.id,
+        ver: COMPATIBLE_VERSION,
+        tags: &policy.options.server_tags,
+        metadata: (!metadata.is_empty()).then(|| json!(metadata)),
+        feature_flags: feature_flags(),
+        jetstream: false,
+        flags: 0,
+        seq: shared.told.fetch_add(1, Ordering::Relaxed) + 1,
+        time: stamp(SystemTime::now()),
     };
-    set("name", shared.identity.name.as_str().into());
-    set("host", policy.info.host.as_str().into());
-    set("id", shared.identity.id.as_str().into());
-    set("ver", COMPATIBLE_VERSION.into());
-    if !policy.options.server_tags.is_empty() {
-        set("tags", policy.options.server_tags.clone().into());
-    }
-    if !policy.options.server_metadata.is_empty() {
-        set("metadata", json!(policy.options.server_metadata));
-    }
-    set("feature_flags", feature_flags());
-    set("jetstream", false.into());
-    set("flags", 0.into());
-    set("seq", (shared.told.fetch_add(1, Ordering::Relaxed) + 1).into());
-    set("time", stamp(SystemTime::now()).into());
-    Value::Object(out)
+    serde_json::to_value(server).unwrap_or_default()
 }
 
 /// The head of an event: type, number, time.

@@ -1,6 +1,7 @@
 //! What is told of clients' certificates that OCSP finds bad: `$SYS.SERVER.*.OCSP.PEER.>`.
 
 use super::{about, publish_event};
+use crate::registry::CLIENT;
 use crate::shared::Shared;
 use data_encoding::BASE64;
 use dialtone_broker::deliver::Turn;
@@ -29,7 +30,7 @@ pub(crate) fn certificate_rejected(shared: &Shared, turn: &mut Turn, peer: &[u8]
         return;
     }
     let mut event = about::event("ocsp_peer_reject", SystemTime::now());
-    event.insert("kind".into(), "Client".into());
+    event.insert("kind".into(), CLIENT.into());
     event.insert("peer".into(), connection_info(peer));
     event.insert("server".into(), about::server(shared));
     event.insert("reason".into(), "client not OCSP valid".into());

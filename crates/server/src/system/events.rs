@@ -10,6 +10,7 @@ use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::sharing::requester::ConnectionInfoSource as _;
 use dialtone_wire::CloseReason;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -227,42 +228,65 @@ fn client_details(session: &Session) -> ClientDetails {
     who
 }
 
+/// A connection as events describe it, in the official fields and their order.
+#[derive(Serialize)]
+struct EventClient<'a> {
+    start: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    id: u64,
+    acc: &'a str,
+    #[serde(flatten)]
+    said: Said<'a>,
+    #[serde(flatten)]
+    end: Option<End>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    jwt: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    issuer_key: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    name_tag: String,
+    kind: &'static str,
+    client_type: &'static str,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    user: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    lang: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    ver: &'a str,
+}
+
+#[derive(Serialize)]
+struct End {
+    /// Nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rtt: Option<u64>,
+    stop: String,
+}
+
 fn client(shared: &Shared, session: &Session, who: &ClientDetails, stop: Option<SystemTime>) -> Value {
-    let mut out = Map::new();
-    let mut set = |key: &str, value: Value| {
-        out.insert(key.into(), value);
+    let info = session.connection_info();
+    let rtt = session.rtt().as_nanos() as u64;
+    let client = EventClient {
+        start: info.start,
+        host: session.remote().map(|remote| remote.ip().to_string()),
+        id: session.peer.id.0,
+        acc: &who.account,
+        said: Said { user: &who.user, name: &who.name, lang: &who.lang, ver: &who.version },
+        end: stop.map(|stop| End { rtt: Some(rtt).filter(|&rtt| rtt > 0), stop: stamp(stop) }),
+        jwt: info.jwt,
+        issuer_key: info.issuer_key,
+        tags: info.tags,
+        name_tag: shared.name_of(&who.account).to_string(),
+        kind: info.kind,
+        client_type: info.client_type,
     };
-    set("start", stamp(session.start).into());
-    if let Some(remote) = session.remote() {
-        set("host", remote.ip().to_string().into());
-    }
-    set("id", session.peer.id.0.into());
-    set("acc", (*who.account).into());
-    for (key, text) in
-        [("user", &*who.user), ("name", &*who.name), ("lang", &*who.lang), ("ver", &*who.version)]
-    {
-        if !text.is_empty() {
-            set(key, text.into());
-        }
-    }
-    if let Some(stop) = stop {
-        if !session.rtt().is_zero() {
-            set("rtt", (session.rtt().as_nanos() as u64).into());
-        }
-        set("stop", stamp(stop).into());
-    }
-    let card = session.connection_info();
-    if !card.jwt.is_empty() {
-        set("jwt", card.jwt.into());
-    }
-    if !card.issuer_key.is_empty() {
-        set("issuer_key", card.issuer_key.into());
-    }
-    if !card.tags.is_empty() {
-        set("tags", card.tags.into());
-    }
-    set("name_tag", shared.name_of(&who.account).to_string().into());
-    set("kind", "Client".into());
-    set("client_type", "nats".into());
-    Value::Object(out)
+    serde_json::to_value(client).unwrap_or_default()
 }
