@@ -1,5 +1,6 @@
 //! An account: a space of subjects of its own, and who is interested in what there.
 
+use crate::random::Secrets;
 use crate::sharing::Sharing;
 use crate::sharing::awaited::{Awaited, AwaitedAnswers};
 use crate::sharing::responses::{Late, Owed, Pending, Responses};
@@ -157,10 +158,10 @@ impl Account {
     }
 
     /// Notes an answer that is owed. The subject that leads back to who asked, and whether it is the only one.
-    pub(crate) fn open_response(&self, pending: Pending) -> (Box<[u8]>, bool) {
+    pub(crate) fn open_response(&self, pending: Pending, secrets: &mut Secrets) -> (Box<[u8]>, bool) {
         let mut responses = self.responses.lock();
         let responses = responses.get_or_insert_default();
-        let subject = responses.open(pending);
+        let subject = responses.open(pending, secrets);
         (subject, responses.watch())
     }
 

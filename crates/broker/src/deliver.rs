@@ -7,13 +7,13 @@ use crate::account::Account;
 use crate::outbox::{Chunk, Pool};
 use crate::peer::Peer;
 use crate::permission::Authorized;
+use crate::random::{Draws, Seed};
 use crate::route::{Route, RouteCache, Target, Via};
 use crate::sharing::Mapped;
 use crate::sharing::responses::PREFIX;
 use crate::sharing::service_requests::ServiceRequests;
 use crate::subscription::Counted;
 use crate::trace::Trace;
-use dialtone_subject::transform::Random;
 use dialtone_wire::client::{Publish, encode};
 use mappings::MappingCache;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ pub struct Turn {
     staged_bytes: usize,
     pool: Pool,
     middle: Vec<u8>,
-    random: FastRandom,
+    draws: Draws,
     /// Services that the message being published may still ask.
     hops_left: u32,
     service_requests: Arc<ServiceRequests>,
@@ -81,8 +81,8 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// A turn for one loop; `seed` decides which members of queue groups are chosen.
-    pub fn new(seed: u64, now: Instant) -> Self {
+    /// A turn for one loop; all that it draws at random comes from `seed`.
+    pub fn new(seed: Seed, now: Instant) -> Self {
         Self {
             routes: RouteCache::default(),
             mappings: MappingCache::default(),
@@ -92,7 +92,7 @@ impl Turn {
             staged_bytes: 0,
             pool: Pool::default(),
             middle: Vec::new(),
-            random: FastRandom(seed | 1),
+            draws: Draws::new(seed),
             hops_left: 0,
             service_requests: Arc::default(),
             now,
@@ -154,7 +154,7 @@ impl Turn {
     /// the gate of publishing.
     pub fn map(&mut self, account: &Account, subject: &[u8], out: &mut Vec<u8>) -> Mapped {
         let mapping = self.mappings.find(account, subject);
-        mapping.map_or(Mapped::Unchanged, |mapping| mapping.choose(subject, &mut self.random, out))
+        mapping.map_or(Mapped::Unchanged, |mapping| mapping.choose(subject, &mut self.draws.choices, out))
     }
 
     #[inline]
@@ -272,7 +272,7 @@ impl Turn {
         shared: Option<&Arc<[u8]>>,
     ) -> bool {
         let except = origin.and_then(Origin::except);
-        let start = if members.len() > 1 { self.random.next() as usize % members.len() } else { 0 };
+        let start = self.draws.choices.below(members.len());
         let (before, from) = members.split_at(start);
         from.iter()
             .chain(before)
@@ -408,22 +408,6 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// xorshift64*: good enough to spread work, and it costs nothing.
-#[derive(Clone, Copy)]
-struct FastRandom(u64);
-
-impl Random for FastRandom {
-    #[inline]
-    fn next(&mut self) -> u32 {
-        let mut x = self.0;
-        x ^= x >> 12;
-        x ^= x << 25;
-        x ^= x >> 27;
-        self.0 = x;
-        (x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as u32
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -453,7 +437,7 @@ mod tests {
     /// A peer that goes and one that comes may have the same slot within one turn of another loop.
     #[test]
     fn a_slot_that_is_given_again_takes_nothing_to_its_former_peer() {
-        let mut turn = Turn::new(1, Instant::now());
+        let mut turn = Turn::new([1; 32], Instant::now());
         let sinks = [Arc::new(Kept::default()), Arc::new(Kept::default())];
         let peers = sinks.clone().map(|sink| {
             Peer::new(ClientId(1), 7, Arc::new(Counters::default()), sink, Box::new(Unheard), 1 << 20)

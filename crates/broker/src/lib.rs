@@ -4,7 +4,7 @@
 //! [`peer::Peer`] is the end of one connection, an [`account::Account`] a space of subjects, a [`route::Route`] what
 //! the two make of one subject.
 //!
-//! Invariants: no sockets (bytes go to a [`outbox::Sink`]), no clock (time comes in), no codec but the client's. Locks
+//! Invariants: no sockets (bytes go to a [`outbox::Sink`]), no clock and no source of chance (times and a seed come in), no codec but the client's. Locks
 //! are leaves: an account's interest, a peer's outbox and a peer's subscriptions are never held together.
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ pub mod explain;
 pub mod outbox;
 pub mod peer;
 pub mod permission;
+pub mod random;
 pub mod rate;
 mod replies;
 mod reserved;

@@ -177,8 +177,8 @@ impl Builder {
         system::start(&shared);
         let for_loops = shared.clone();
         let loops =
-            Loops::start(&shared.threads, dialtone_net::Settings { loops: process::cores() }, move |index| {
-                Driver::new(for_loops.clone(), index)
+            Loops::start(&shared.threads, dialtone_net::Settings { loops: process::cores() }, move |_| {
+                Driver::new(for_loops.clone(), rand::random())
             })
             .map_err(StartError::Loops)?;
         let http =

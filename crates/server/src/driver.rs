@@ -8,6 +8,7 @@ use crate::shared::Shared;
 use dialtone_broker::deliver::{Tracer, Turn};
 use dialtone_broker::outbox::Sink;
 use dialtone_broker::peer::{ClientId, Peer, Wake};
+use dialtone_broker::random::Seed;
 use dialtone_net::{Accepted, Broken, Closing, Handler, Link, Received, Secured, Transport};
 use dialtone_wire::CloseReason;
 use std::io::{self, IoSlice};
@@ -29,9 +30,8 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// For the loop with this number.
-    pub fn new(shared: Arc<Shared>, index: usize) -> Self {
-        let seed = 0x9E37_79B9_7F4A_7C15u64.wrapping_mul(index as u64 + 1);
+    /// For one loop; what it draws at random comes from `seed`.
+    pub fn new(shared: Arc<Shared>, seed: Seed) -> Self {
         let stalls = shared.policy().options.stall_fast_producers;
         let turn = Turn::new(seed, Instant::now()).with_service_requests(&shared.service_requests);
         Self { shared, turn, stalls }

@@ -162,7 +162,7 @@ impl Turn {
                 tracked: tracked.clone(),
                 until: self.now + import.export.threshold,
             };
-            self.service_requests.open(exporter, pending)
+            self.service_requests.open(exporter, pending, &mut self.draws.secrets)
         });
         if let (Some(subject), Some(tracked), Some(reply)) = (&opened, &tracked, message.reply)
             && !reply.starts_with(PREFIX)
@@ -216,7 +216,7 @@ impl Turn {
     ) -> Option<Arc<Tracked>> {
         let import = &hop.import;
         let latency = import.export.latency.as_ref()?;
-        let headers = sampling::sampled(latency.sampling, message.headers(), &mut self.random)?;
+        let headers = sampling::sampled(latency.sampling, message.headers(), &mut self.draws.choices)?;
         let disclosure = if import.share { Disclosure::All } else { Disclosure::Minimal };
         let requestor =
             path.origin.map(|origin| ClientInfo::of(origin.peer, disclosure, &self.service_requests.server));
@@ -283,6 +283,7 @@ impl Turn {
                     until: now + threshold,
                     ..pending.clone()
                 },
+                &mut self.draws.secrets,
             )
         });
         let body = message.framed.get(message.header_bytes.unwrap_or(0)..).unwrap_or_default();

@@ -94,7 +94,7 @@ impl Turn {
 
     /// Whether one of so many of a hundred messages is this one.
     pub fn draws(&mut self, percent: u8) -> bool {
-        percent >= 100 || self.random.next() % 100 < u32::from(percent)
+        percent >= 100 || self.draws.choices.next() % 100 < u32::from(percent)
     }
 
     /// Delivers to the targets of a route, and notes it. How many got the message, or would have.
@@ -135,7 +135,7 @@ impl Turn {
             delivered += usize::from(self.trace_one(&mut trace, account, reached, origin, message));
         }
         for members in &groups {
-            let start = if members.len() > 1 { self.random.next() as usize % members.len() } else { 0 };
+            let start = self.draws.choices.below(members.len());
             let (before, from) = members.split_at(start);
             let mut order = from.iter().chain(before);
             delivered += usize::from(order.any(|r| self.trace_one(&mut trace, account, r, origin, message)));
@@ -191,7 +191,8 @@ impl Turn {
     ) -> Vec<u8> {
         let Some(trace) = &mut self.trace else { return headers };
         trace.note(Event::Service(to.name.clone(), from.into(), subject.into()));
-        let hidden = format!("_R_.{:06x}.{:08x}", self.random.next() & 0xff_ffff, self.random.next());
+        let secrets = self.draws.secrets.next();
+        let hidden = format!("_R_.{:06x}.{:08x}", secrets & 0xff_ffff, secrets >> 32);
         let mut out = Vec::with_capacity(headers.len() + 48);
         header::replace(&mut out, &headers, DESTINATION, if allowed { hidden.as_bytes() } else { DISABLED });
         out

@@ -4,10 +4,10 @@ use super::ServiceExport;
 use super::latency::Tracked;
 use crate::account::{Account, AccountId};
 use crate::charged::{Charge, Charged};
+use crate::random::Secrets;
 use dialtone_config::sharing::{Latency, ResponseType};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
@@ -66,35 +66,21 @@ struct Open {
 }
 
 /// All requests that wait for an answer of one account. Nothing here takes longer the more are open, but for a logarithm.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Responses {
     open: HashMap<Arc<[u8]>, Open, foldhash::fast::RandomState>,
     by_origin: Charged<AccountId, Arc<[u8]>>,
     /// By when their time is over.
     by_time: BTreeMap<(Instant, u64), Arc<[u8]>>,
-    /// Keyed by secrets of this process: who sees some subjects can not tell others.
-    tokens: RandomState,
     next: u64,
     watched: bool,
 }
 
-impl Default for Responses {
-    fn default() -> Self {
-        Self {
-            open: HashMap::default(),
-            by_origin: Charged::default(),
-            by_time: BTreeMap::new(),
-            tokens: RandomState::new(),
-            next: 0,
-            watched: false,
-        }
-    }
-}
-
 impl Responses {
     /// Notes a request. The subject that leads back to it.
-    pub fn open(&mut self, pending: Pending) -> Box<[u8]> {
-        let subject = self.subject();
+    pub fn open(&mut self, pending: Pending, secrets: &mut Secrets) -> Box<[u8]> {
+        let subject = subject(secrets);
+        self.next += 1;
         let origin = pending.origin;
         if self.by_origin.count(origin) >= OPEN_PER_ORIGIN_MAX
             && let Some(oldest) = self.by_origin.oldest(origin)
@@ -174,32 +160,31 @@ impl Responses {
     pub fn len(&self) -> usize {
         self.open.len()
     }
+}
 
-    /// A subject that was not given before and that nobody can guess: `_R_.`, six characters, a dot, twenty.
-    fn subject(&mut self) -> Box<[u8]> {
-        const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-        let mut out = Vec::with_capacity(PREFIX.len() + 27);
-        out.extend_from_slice(PREFIX);
-        let mut write = |mut number: u64, digits: usize| {
-            for _ in 0..digits {
-                out.extend(DIGITS.get((number % 62) as usize));
-                number /= 62;
-            }
-        };
-        write(self.tokens.hash_one("account"), 6);
-        self.next += 1;
-        let (first, second) =
-            (self.tokens.hash_one((0u8, self.next)), self.tokens.hash_one((1u8, self.next)));
-        write(first, 10);
-        write(second, 10);
-        out.insert(PREFIX.len() + 6, b'.');
-        out.into()
-    }
+/// A subject that nobody can guess: `_R_.`, six characters, a dot, twenty.
+pub(crate) fn subject(secrets: &mut Secrets) -> Box<[u8]> {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut out = Vec::with_capacity(PREFIX.len() + 27);
+    out.extend_from_slice(PREFIX);
+    let mut write = |digits: usize| {
+        let mut number = secrets.next();
+        for _ in 0..digits {
+            out.extend(DIGITS.get((number % 62) as usize));
+            number /= 62;
+        }
+    };
+    write(6);
+    write(10);
+    write(10);
+    out.insert(PREFIX.len() + 6, b'.');
+    out.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Draws;
     use std::time::Duration;
 
     fn pending(origin: u32, until: Instant, response: ResponseType) -> Pending {
@@ -218,11 +203,11 @@ mod tests {
     fn a_flood_of_requests_takes_from_its_own_account() {
         let now = Instant::now();
         let until = now + Duration::from_secs(1);
-        let mut responses = Responses::default();
-        let other = responses.open(pending(1, until, ResponseType::Single));
-        let first = responses.open(pending(2, until, ResponseType::Single));
+        let (mut responses, mut secrets) = (Responses::default(), Draws::new([1; 32]).secrets);
+        let other = responses.open(pending(1, until, ResponseType::Single), &mut secrets);
+        let first = responses.open(pending(2, until, ResponseType::Single), &mut secrets);
         for _ in 0..OPEN_PER_ORIGIN_MAX {
-            responses.open(pending(2, until, ResponseType::Single));
+            responses.open(pending(2, until, ResponseType::Single), &mut secrets);
         }
         assert_eq!(responses.len(), OPEN_PER_ORIGIN_MAX + 1);
         assert!(responses.close(&other).is_some() && responses.close(&first).is_none());
@@ -237,10 +222,10 @@ mod tests {
     fn what_is_late_is_taken_out_in_parts() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut responses = Responses::default();
-        let streamed = responses.open(pending(1, at(1), ResponseType::Stream));
+        let (mut responses, mut secrets) = (Responses::default(), Draws::new([1; 32]).secrets);
+        let streamed = responses.open(pending(1, at(1), ResponseType::Stream), &mut secrets);
         for n in 0..3 * BATCH as u64 {
-            responses.open(pending(1, at(1 + n % 3), ResponseType::Single));
+            responses.open(pending(1, at(1 + n % 3), ResponseType::Single), &mut secrets);
         }
         assert!(responses.answer(&streamed, false, now).is_some(), "its time begins again");
         assert!(responses.expire(now).is_empty());

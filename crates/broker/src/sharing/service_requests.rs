@@ -6,6 +6,7 @@ use super::latency::{Metric, RequestOutcome, Tracked};
 use super::requester::ClientInfo;
 use super::responses::Pending;
 use crate::account::Account;
+use crate::random::Secrets;
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -50,8 +51,8 @@ impl ServiceRequests {
     }
 
     /// Notes an answer that a service of `account` owes. The subject that leads back to who asked.
-    pub(crate) fn open(&self, account: &Arc<Account>, pending: Pending) -> Box<[u8]> {
-        let (subject, first) = account.open_response(pending);
+    pub(crate) fn open(&self, account: &Arc<Account>, pending: Pending, secrets: &mut Secrets) -> Box<[u8]> {
+        let (subject, first) = account.open_response(pending, secrets);
         if first {
             self.owing.lock().push(account.clone());
         }
@@ -106,6 +107,7 @@ mod tests {
     use super::super::{ServiceExport, responses};
     use super::*;
     use crate::account::AccountId;
+    use crate::random::Draws;
     use dialtone_subject::{Filter, Literal};
     use std::time::Duration;
 
@@ -113,6 +115,7 @@ mod tests {
     /// and each that nobody listens for is reported once.
     #[test]
     fn answers_that_are_waited_for_are_looked_after_in_parts() {
+        let mut secrets = Draws::new([1; 32]).secrets;
         let now = Instant::now();
         let service_requests = ServiceRequests::new("s");
         let outcomes: Arc<Mutex<Vec<u16>>> = Arc::default();
@@ -145,7 +148,7 @@ mod tests {
                 tracked: Some(tracked.clone()),
                 until: now + Duration::from_secs(60),
             };
-            let subject = service_requests.open(&answers, pending);
+            let subject = service_requests.open(&answers, pending, &mut secrets);
             service_requests.await_answer(
                 &asks,
                 b"same",

@@ -97,7 +97,7 @@ impl World {
         let shared = Shared::new(identity, policy, log, Threads::default(), resolver);
         let (mut network, began) = (Network::new(seed), Instant::now());
         for index in 0..loops {
-            let driver = Driver::new(shared.clone(), index);
+            let driver = Driver::new(shared.clone(), [index as u8 + 1; 32]);
             network.add(Actor::EventLoop(Box::new(EventLoop::new(driver, began))));
         }
         Self { network, loops }
