@@ -209,7 +209,7 @@ impl Turn {
             let chunks = stage.full.drain(..).chain(last);
             stage.peer.enqueue(chunks, stage.msgs, &mut self.pool);
             if stage.msgs > 0 {
-                stage.peer.count_out(u64::from(stage.msgs), stage.body_bytes);
+                stage.peer.count_out(u64::from(stage.msgs), stage.body_bytes, self.now);
             }
         }
         for stage in stages.drain(..) {
@@ -440,7 +440,15 @@ mod tests {
         let mut turn = Turn::new([1; 32], Instant::now());
         let sinks = [Arc::new(Kept::default()), Arc::new(Kept::default())];
         let peers = sinks.clone().map(|sink| {
-            Peer::new(ClientId(1), 7, Arc::new(Counters::default()), sink, Box::new(Unheard), 1 << 20)
+            Peer::new(
+                ClientId(1),
+                7,
+                Arc::new(Counters::default()),
+                sink,
+                Box::new(Unheard),
+                1 << 20,
+                Instant::now(),
+            )
         });
         for _ in 0..2 {
             for (peer, bytes) in peers.iter().zip([b"old", b"new"]) {

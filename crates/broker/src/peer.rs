@@ -57,6 +57,9 @@ pub struct Peer {
     waiters: Mutex<Vec<Arc<Peer>>>,
     replies: Mutex<Option<Box<Replies>>>,
     info_source: OnceLock<Weak<dyn ConnectionInfoSource>>,
+    /// When it connected.
+    pub start: Instant,
+    active_us: AtomicU64,
     rtt_ns: AtomicU64,
     pending_bytes_max: usize,
 }
@@ -79,6 +82,7 @@ impl Peer {
         sink: Arc<dyn Sink>,
         owner: Box<dyn Wake>,
         pending_bytes_max: usize,
+        start: Instant,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -98,6 +102,8 @@ impl Peer {
             waiters: Mutex::default(),
             replies: Mutex::default(),
             info_source: OnceLock::new(),
+            start,
+            active_us: AtomicU64::new(0),
             rtt_ns: AtomicU64::new(0),
             pending_bytes_max,
         })
@@ -141,6 +147,17 @@ impl Peer {
     /// Says who knows what services may be told of it. Said once.
     pub fn set_info_source(&self, info_source: Weak<dyn ConnectionInfoSource>) {
         let _ = self.info_source.set(info_source);
+    }
+
+    /// It did something, or got something.
+    pub fn touch(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.start).as_micros() as u64;
+        self.active_us.store(since, Ordering::Relaxed);
+    }
+
+    /// When it last did or got something, counted from its start.
+    pub fn activity(&self) -> Duration {
+        Duration::from_micros(self.active_us.load(Ordering::Relaxed))
     }
 
     /// Sets the round-trip time.
@@ -297,8 +314,9 @@ impl Peer {
         }
     }
 
-    /// Counts what it gets: for itself, its account and the server.
-    pub(crate) fn count_out(&self, msgs: u64, bytes: u64) {
+    /// Counts what it gets in one turn: for itself, its account and the server.
+    pub(crate) fn count_out(&self, msgs: u64, bytes: u64, now: Instant) {
+        self.touch(now);
         self.counters.add_out(msgs, bytes);
         self.totals.add_out(msgs, bytes);
         if let Some(account) = &self.place.read().account {

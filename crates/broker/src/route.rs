@@ -387,6 +387,7 @@ mod tests {
             Arc::new(Nowhere),
             Box::new(Nowhere),
             1 << 20,
+            std::time::Instant::now(),
         )
     }
 

@@ -53,8 +53,9 @@ impl Driver {
             sink,
             wake,
             self.shared.policy().options.limits.pending_bytes_max,
+            self.turn.now(),
         );
-        let session = Arc::new(Session::new(peer, transport, remote, self.turn.now()));
+        let session = Arc::new(Session::new(peer, transport, remote));
         let described: Weak<Session> = Arc::downgrade(&session);
         session.peer.set_info_source(described);
         registry.insert(session.clone());

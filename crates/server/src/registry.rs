@@ -79,10 +79,8 @@ pub struct Session {
     /// By which way it came.
     pub transport: ClientTransport,
     remote: Mutex<Option<SocketAddr>>,
-    /// When it came.
+    /// When it came. To measure by, its peer has the same.
     pub start: SystemTime,
-    /// The same, to measure by.
-    pub start_instant: Instant,
     /// What CONNECT said.
     client_details: Mutex<Option<Arc<ClientDetails>>>,
     /// What the server made of it when it came in without a CONNECT.
@@ -98,7 +96,6 @@ pub struct Session {
     kept: Mutex<Remembered>,
     judgement: Mutex<Option<Box<Judgement>>>,
     claimed: Mutex<Option<Arc<Claimed>>>,
-    activity_us: AtomicU64,
     ending: AtomicBool,
     /// Who it is: a name in the configuration, the NKey of a token, or the name that an authorization service gave it;
     /// empty for nobody.
@@ -121,12 +118,7 @@ struct Remembered {
 
 impl Session {
     /// A connection that has just come.
-    pub fn new(
-        peer: Arc<Peer>,
-        transport: ClientTransport,
-        remote: Option<SocketAddr>,
-        now: Instant,
-    ) -> Self {
+    pub fn new(peer: Arc<Peer>, transport: ClientTransport, remote: Option<SocketAddr>) -> Self {
         let from = remote.map_or_else(|| "local".to_owned(), |r| r.to_string());
         let who = format!("{from} - cid:{}", peer.id.0);
         Self {
@@ -134,7 +126,6 @@ impl Session {
             transport,
             remote: Mutex::new(remote),
             start: SystemTime::now(),
-            start_instant: now,
             client_details: Mutex::default(),
             assumed: Mutex::default(),
             secured: OnceLock::new(),
@@ -145,7 +136,6 @@ impl Session {
             kept: Mutex::default(),
             judgement: Mutex::default(),
             claimed: Mutex::new(None),
-            activity_us: AtomicU64::new(0),
             ending: AtomicBool::new(false),
             user: Mutex::default(),
             used: Mutex::new(None),
@@ -315,17 +305,6 @@ impl Session {
     pub(crate) fn settle(&self, usage: &Usage, now: Instant, state: ConnectionState) {
         let refused_msgs = self.refused_msgs.load(Ordering::Relaxed);
         usage.settle(&self.used, now, self.peer.counters.read(), refused_msgs, state);
-    }
-
-    /// It did something.
-    pub fn touch(&self, now: Instant) {
-        let since = now.saturating_duration_since(self.start_instant).as_micros() as u64;
-        self.activity_us.store(since, Ordering::Relaxed);
-    }
-
-    /// When it last did something, counted from its start.
-    pub fn activity(&self) -> Duration {
-        Duration::from_micros(self.activity_us.load(Ordering::Relaxed))
     }
 
     /// Sets the round-trip time.

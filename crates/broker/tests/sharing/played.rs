@@ -52,8 +52,15 @@ impl Played {
                 let wire = Arc::new(Wire::default());
                 slot += 1;
                 let id = ClientId(u64::from(slot));
-                let peer =
-                    Peer::new(id, slot, Arc::new(Counters::default()), wire.clone(), Box::new(Deaf), 1 << 20);
+                let peer = Peer::new(
+                    id,
+                    slot,
+                    Arc::new(Counters::default()),
+                    wire.clone(),
+                    Box::new(Deaf),
+                    1 << 20,
+                    Instant::now(),
+                );
                 peer.set_place(Place { account: Some(account.clone()), permissions: None });
                 peer.set_understands_headers(true);
                 for (sid, (filter, queue)) in subscriptions.iter().enumerate() {

@@ -72,7 +72,7 @@ impl Client {
             }
         };
         if !self.options.sent_connect {
-            self.session.set_rtt(turn.now().saturating_duration_since(self.session.start_instant));
+            self.session.set_rtt(turn.now().saturating_duration_since(self.peer().start));
         }
         self.take_connect(connect, turn);
     }

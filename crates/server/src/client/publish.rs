@@ -140,7 +140,7 @@ impl Client {
         if batch.msgs == 0 {
             return;
         }
-        self.session.touch(now);
+        self.session.peer.touch(now);
         self.session.peer.counters.add_in(batch.msgs, batch.bytes);
         self.shared.counters.add_in(batch.msgs, batch.bytes);
         if let Some(account) = &self.place.account {

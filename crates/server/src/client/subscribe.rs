@@ -10,7 +10,7 @@ use dialtone_wire::{ProtocolError, quoted};
 
 impl Client {
     pub(super) fn subscribe(&mut self, filter: &[u8], queue: Option<&[u8]>, sid: &[u8], turn: &mut Turn) {
-        self.session.touch(turn.now());
+        self.session.peer.touch(turn.now());
         // Rights come first, then the limits, then the subject itself: the official order.
         let wish = Subscribe { filter, queue, sid };
         let Ok(wish) = permission::subscribe(self.place.permissions.as_deref(), wish) else {
@@ -39,7 +39,7 @@ impl Client {
     }
 
     pub(super) fn unsubscribe(&mut self, sid: &[u8], max: Option<u64>, turn: &mut Turn) {
-        self.session.touch(turn.now());
+        self.session.peer.touch(turn.now());
         let found = self.peer().subscriptions().find(sid).cloned();
         if let Some(subscription) = found {
             let over = max.is_none_or(|max| subscription.set_max(max));

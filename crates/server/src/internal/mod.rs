@@ -40,6 +40,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
+use std::time::Instant;
 
 /// The number of the server's own client. It is in no list of connections.
 pub(crate) const OWN_ID: ClientId = ClientId(1);
@@ -303,8 +304,15 @@ impl Internal {
         let inlet = Inlet::new(self.queues.clone(), account);
         let slot = registry.take_slot();
         // The inlet takes everything at once, so nothing is ever pending.
-        let peer =
-            Peer::new(OWN_ID, slot, self.totals.clone(), Arc::new(inlet), Box::new(Unheard), usize::MAX);
+        let peer = Peer::new(
+            OWN_ID,
+            slot,
+            self.totals.clone(),
+            Arc::new(inlet),
+            Box::new(Unheard),
+            usize::MAX,
+            Instant::now(),
+        );
         peer.set_understands_headers(true);
         peer.set_server();
         // It is put into no account: what it gets is none of the account's traffic.

@@ -68,7 +68,7 @@ impl Row {
     ) -> Self {
         let traffic = session.peer.counters.read();
         let pending = session.peer.pending_bytes();
-        let activity = session.start + session.activity();
+        let activity = session.start + session.peer.activity();
         Self { session, end, traffic, pending, subscribed, subscriptions, activity }
     }
 
