@@ -50,6 +50,14 @@ def second_connect(place):
     return "CONNECT" in "".join(line.partition(" > ")[2] for line in sent[1:]).upper()
 
 
+def told_of_its_second_connect(place):
+    """With the official server it gets nothing more of what it subscribed to, not even the event of its refusal."""
+    client = place.ours[0].split(" ")[0] if place.ours else ""
+    refused = place.after[:1] == [f"{client} < -ERR 'Authorization Violation'"]
+    event = len(place.ours) == 2 and place.ours[0].startswith(f"{client} < MSG $SYS.ACCOUNT.CLIENT.AUTH.ERR ")
+    return event and not place.official and refused and len(place.sent(client)) > 1
+
+
 def second_connect_said_ok(place):
     """The same where a CONNECT asked for +OK, which a third one that is refused for both then follows."""
     client = place.official[0].split(" ")[0] if place.official else ""
@@ -148,6 +156,8 @@ KNOWN = [
     Known("a reload takes an NKey away", "Where it could (no users are left, or there is a `no_auth_user`", lambda place: stays_after_reload(place, nkey_gone)),
     Known("a reload changes the password of the no_auth_user", "A reload that changes the password of the `no_auth_user`",
           lambda place: stays_after_reload(place, no_auth_user_password)),
+    Known("the event of a second CONNECT, to itself", "What was subscribed before stays; with the official server it gets nothing more",
+          told_of_its_second_connect),
     Known("a second CONNECT, and +OK", "A second CONNECT** is checked like the first, but cannot make the connection another user", second_connect_said_ok),
     Known("whom a client claims to be", "nobody is a user, whatever CONNECT says", claimed_user),
     Known("a status where nothing may be received", "Here the subscription is accepted too, and each delivery is looked at", denied_status),

@@ -93,7 +93,9 @@ pub(crate) fn begin_peer_check(shared: &Shared) {
     let policy = shared.policy();
     if policy.tls.as_ref().is_some_and(|tls| tls.peer_check().is_some()) {
         let options = policy.options.ocsp_cache.as_ref();
-        shared.peer_cache.configure(options);
+        if let Err(problem) = shared.peer_cache.configure(options) {
+            shared.log.emit(Event::Warning, "", format_args!("OCSP peer cache: {problem}"));
+        }
         let kind = if options.is_some() { "local" } else { "none" };
         shared.log.emit(Event::Starting, "", format_args!("OCSP peer cache online, type [{kind}]"));
     }

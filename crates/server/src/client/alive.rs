@@ -143,7 +143,7 @@ impl Client {
             return;
         }
         self.alive.pings_out += 1;
-        if self.is_delayed() {
+        if self.is_delayed() || self.is_checking() {
             // Its answers are not read. It is asked all the same: a write shows whether it is still there.
             self.alive.pings_out = 0;
         }

@@ -50,6 +50,21 @@ fn who_does_not_answer_pings_is_closed_and_who_does_stays() {
     assert!(world.at(alive).closed_at.is_none());
 }
 
+/// What it answers is not read meanwhile.
+#[test]
+fn who_waits_for_its_password_to_be_checked_is_not_called_stale() {
+    let hash = "$2a$04$abcdefghijklmnopqrstuudMegMbPN37MbpdEfAtP66w1z0RBCtLG";
+    let config = format!(
+        "authorization {{ user: u, password: \"{hash}\", timeout: 60 }}, ping_interval: 1s, ping_max: 2"
+    );
+    let mut world = World::new(1, &config, 1);
+    // Nobody checks passwords here.
+    let (waiting, _) = world.player(r#"{"user":"u","pass":"p","verbose":false}"#, AT_ONCE);
+    world.pass(10 * SECOND);
+    assert!(world.at(waiting).closed_at.is_none(), "{}", world.got(waiting));
+    assert_eq!(world.got(waiting).matches("PING\r\n").count(), 10);
+}
+
 /// As the official server does: before CONNECT there is no hurry to measure the round trip.
 #[test]
 fn the_first_ping_comes_soon_after_connect_and_late_without() {

@@ -19,6 +19,8 @@ use super::{STAPLE_BYTES_MAX, keep};
 const ANSWERS_MAX: usize = 10_000;
 /// The file in the folder. Its form is this server's own.
 const FILE: &str = "ocsp.json";
+/// What the file is called instead once something in it was not understood.
+const ASIDE: &str = "json.unreadable";
 
 /// SHA-256 of a certificate.
 pub(crate) type Fingerprint = [u8; 32];
@@ -47,22 +49,38 @@ pub(crate) struct Kept {
 
 impl PeerCache {
     /// Begins to go by these options, with what is in the file. What is in memory stays.
-    pub(crate) fn configure(&self, options: Option<&OcspCache>) {
+    ///
+    /// # Errors
+    ///
+    /// Not everything in the file is understood. It is set aside, so that it is not written over, and the rest counts.
+    pub(crate) fn configure(&self, options: Option<&OcspCache>) -> Result<(), String> {
         let mut current = self.options.lock();
         if current.as_ref() == options {
-            return;
+            return Ok(());
         }
         *current = options.cloned();
         let mut answers = self.answers.lock();
-        match options {
-            None => answers.clear(),
-            Some(options) => {
-                let text = fs::read_to_string(options.local_store.join(FILE)).unwrap_or_default();
-                for (key, kept) in read(&text).into_iter().take(ANSWERS_MAX) {
-                    answers.entry(key).or_insert(kept);
-                }
-            }
+        let Some(options) = options else {
+            answers.clear();
+            return Ok(());
+        };
+        let file = options.local_store.join(FILE);
+        let (found, problem) = match fs::read(&file) {
+            Ok(bytes) => read(&bytes),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => (Vec::new(), None),
+            Err(cause) => (Vec::new(), Some(cause.to_string())),
+        };
+        for (key, kept) in found.into_iter().take(ANSWERS_MAX) {
+            answers.entry(key).or_insert(kept);
         }
+        let Some(problem) = problem else { return Ok(()) };
+        self.is_changed.store(true, Relaxed);
+        let aside = file.with_extension(ASIDE);
+        let done = match fs::rename(&file, &aside) {
+            Ok(()) => format!("it is set aside as {}", aside.display()),
+            Err(cause) => format!("it cannot be set aside: {cause}"),
+        };
+        Err(format!("{}: {problem}; {done}", file.display()))
     }
 
     /// The answer about a certificate, whatever its age.
@@ -156,9 +174,13 @@ fn write(answers: &HashMap<Fingerprint, Kept>) -> String {
     Value::Object(answers.iter().map(one).collect::<Map<_, _>>()).to_string()
 }
 
-/// What is understood of a file. Answers are signed, and looked at again when they are used.
-fn read(text: &str) -> Vec<(Fingerprint, Kept)> {
-    let Ok(Value::Object(answers)) = serde_json::from_str(text) else { return Vec::new() };
+/// What is understood of a file, and what is wrong with the rest. Answers are signed, and looked at again when they are used.
+fn read(bytes: &[u8]) -> (Vec<(Fingerprint, Kept)>, Option<String>) {
+    let answers = match serde_json::from_slice(bytes) {
+        Ok(Value::Object(answers)) => answers,
+        Ok(_) => return (Vec::new(), Some("it is not a JSON object".into())),
+        Err(problem) => return (Vec::new(), Some(problem.to_string())),
+    };
     let one = |(key, value): (String, Value)| {
         let key = HEXLOWER.decode(key.as_bytes()).ok()?.try_into().ok()?;
         let response = BASE64.decode(value.get("response")?.as_str()?.as_bytes()).ok()?;
@@ -170,7 +192,10 @@ fn read(text: &str) -> Vec<(Fingerprint, Kept)> {
         };
         (response.len() <= STAPLE_BYTES_MAX).then_some((key, Kept { response, status }))
     };
-    answers.into_iter().filter_map(one).collect()
+    let total = answers.len();
+    let understood: Vec<_> = answers.into_iter().filter_map(one).collect();
+    let rest = total - understood.len();
+    (understood, (rest > 0).then(|| format!("{rest} of {total} answers are not understood")))
 }
 
 #[cfg(test)]
@@ -193,22 +218,48 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let options = options(&folder, true);
         let (cache, now) = (PeerCache::default(), Instant::now());
-        cache.configure(Some(&options));
+        cache.configure(Some(&options)).expect("configured");
         cache.put([1; 32], kept(1, Status::Good));
         cache.put([2; 32], kept(2, Status::Revoked));
         cache.look_after(now).expect("nothing to do");
         assert!(!options.local_store.exists(), "it is not time yet");
         cache.look_after(now + Duration::from_secs(300)).expect("saved");
         let again = PeerCache::default();
-        again.configure(Some(&options));
+        again.configure(Some(&options)).expect("configured");
         assert_eq!(again.get(&[1; 32]), Some(kept(1, Status::Good)));
         // Only what is revoked outlives its time.
         again.outdated(&[1; 32]);
         again.outdated(&[2; 32]);
         assert_eq!((again.get(&[1; 32]), again.get(&[2; 32])), (None, Some(kept(2, Status::Revoked))));
-        again.configure(Some(&OcspCache { preserve_revoked: false, ..options }));
+        again.configure(Some(&OcspCache { preserve_revoked: false, ..options })).expect("configured");
         again.outdated(&[2; 32]);
         assert_eq!(again.get(&[2; 32]), None);
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_is_set_aside() {
+        let folder = tempfile::tempdir().expect("folder");
+        let options = options(&folder, true);
+        let (file, aside) =
+            (options.local_store.join(FILE), options.local_store.join("ocsp.json.unreadable"));
+        let first = PeerCache::default();
+        first.configure(Some(&options)).expect("no file yet");
+        first.put([1; 32], kept(1, Status::Good));
+        first.save().expect("saved");
+        let whole = fs::read_to_string(&file).expect("file");
+        for text in [whole.replacen('{', r#"{"x":5,"#, 1), whole.replace('}', ""), String::new()] {
+            fs::write(&file, &text).expect("written");
+            let cache = PeerCache::default();
+            let problem = cache.configure(Some(&options)).expect_err("not understood");
+            assert!(problem.ends_with(&format!("it is set aside as {}", aside.display())), "{problem}");
+            assert_eq!(fs::read_to_string(&aside).expect("aside"), text);
+            cache.put([2; 32], kept(2, Status::Good));
+            cache.save().expect("saved");
+            let again = PeerCache::default();
+            again.configure(Some(&options)).expect("understood");
+            assert_eq!(again.get(&[1; 32]).is_some(), text.contains('x'), "what is understood counts");
+            assert!(again.get(&[2; 32]).is_some());
+        }
     }
 
     #[test]
@@ -223,7 +274,7 @@ mod tests {
     fn what_is_revoked_is_forgotten_last() {
         let folder = tempfile::tempdir().expect("folder");
         let cache = PeerCache::default();
-        cache.configure(Some(&options(&folder, false)));
+        cache.configure(Some(&options(&folder, false))).expect("configured");
         let key = |n: usize| fingerprint(&n.to_be_bytes());
         cache.put(key(0), kept(0, Status::Revoked));
         for n in 1..=ANSWERS_MAX + 5 {
@@ -237,8 +288,8 @@ mod tests {
         /// A file that somebody else wrote is no reason to stop.
         #[test]
         fn any_file_is_read(text in ".*", key in "[0-9a-f]{62,66}", response in ".{0,9}", status in "good|bad") {
-            read(&text);
-            read(&format!(r#"{{"{key}":{{"status":"{status}","response":{response:?}}},"x":5}}"#));
+            read(text.as_bytes());
+            read(format!(r#"{{"{key}":{{"status":"{status}","response":{response:?}}},"x":5}}"#).as_bytes());
         }
     }
 }

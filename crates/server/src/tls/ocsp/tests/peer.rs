@@ -40,7 +40,8 @@ fn check(authority: &Authority, options: &OcspPeer) -> PeerCheck {
 fn cache() -> (tempfile::TempDir, PeerCache) {
     let folder = tempfile::tempdir().expect("folder");
     let cache = PeerCache::default();
-    cache.configure(Some(&OcspCache { local_store: folder.path().to_owned(), ..OcspCache::default() }));
+    let options = OcspCache { local_store: folder.path().to_owned(), ..OcspCache::default() };
+    cache.configure(Some(&options)).expect("configured");
     (folder, cache)
 }
 
@@ -129,11 +130,13 @@ fn nobody_answers() {
     cache.put(fingerprint(&leaf), kept(Status::Revoked, &revoked()));
     assert!(check(&authority, &lenient).check(std::slice::from_ref(&leaf), &cache, NOW).is_rejected);
     assert_eq!(cache.get(&fingerprint(&leaf)), None, "what is outdated is forgotten");
-    cache.configure(Some(&OcspCache {
-        local_store: folder.path().to_owned(),
-        preserve_revoked: true,
-        ..OcspCache::default()
-    }));
+    cache
+        .configure(Some(&OcspCache {
+            local_store: folder.path().to_owned(),
+            preserve_revoked: true,
+            ..OcspCache::default()
+        }))
+        .expect("configured");
     cache.put(fingerprint(&leaf), kept(Status::Revoked, &revoked()));
     for _ in 0..2 {
         assert!(check(&authority, &lenient).check(std::slice::from_ref(&leaf), &cache, NOW).is_rejected);
