@@ -20,7 +20,7 @@ const ANSWERS_MAX: usize = 10_000;
 /// The file in the folder. Its form is this server's own.
 const FILE: &str = "ocsp.json";
 /// What the file is called instead once something in it was not understood.
-const ASIDE: &str = "json.unreadable";
+const ASIDE: &str = "json.damaged";
 
 /// SHA-256 of a certificate.
 pub(crate) type Fingerprint = [u8; 32];
@@ -240,8 +240,7 @@ mod tests {
     fn a_file_that_is_not_understood_is_set_aside() {
         let folder = tempfile::tempdir().expect("folder");
         let options = options(&folder, true);
-        let (file, aside) =
-            (options.local_store.join(FILE), options.local_store.join("ocsp.json.unreadable"));
+        let (file, aside) = (options.local_store.join(FILE), options.local_store.join("ocsp.json.damaged"));
         let first = PeerCache::default();
         first.configure(Some(&options)).expect("no file yet");
         first.put([1; 32], kept(1, Status::Good));
