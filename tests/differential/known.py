@@ -58,6 +58,14 @@ def told_of_its_second_connect(place):
     return event and not place.official and refused and len(place.sent(client)) > 1
 
 
+def others_told_of_second_connect(place):
+    """The event of its refusal, where it counted officially that the first had a token."""
+    event = len(place.ours) == 2 and re.match(r"\S+ < MSG \$SYS.ACCOUNT.CLIENT.AUTH.ERR ", place.ours[0])
+    client, _, sent = next((line for line in reversed(place.before) if " > " in line), "").partition(" > ")
+    words = place.sent(client)
+    return bool(event) and not place.official and "CONNECT" in sent.upper() and len(words) > 1 and '"auth_token"' in words[0]
+
+
 def second_connect_said_ok(place):
     """The same where a CONNECT asked for +OK, which a third one that is refused for both then follows."""
     client = place.official[0].split(" ")[0] if place.official else ""
@@ -74,6 +82,20 @@ def stays_after_reload(place, may_stay):
     its = lambda line: own(line) or re.match(r"\S+ < H?MSG ", line) or any(line.endswith(f" < | {payload}") for payload in sent)
     event = lambda line: "AUTH.ERR" in line or '"reason": "Authentication Failure"' in line
     return bool(stay) and all(own(line) or event(line) for line in place.official) and all(map(its, place.ours))
+
+
+def denied_answer(place):
+    """An answer to a subject that the responder's `deny` names."""
+    client, _, sent = next((line for line in reversed(place.before) if " > " in line), "").partition(" > ")
+    published = re.match(r"h?pub (\S+) .*?(\S+)$", sent)
+    if not published or "allow_responses:" not in place.text or "deny:" not in place.text:
+        return False
+    subject, payload = published.groups()
+    is_reply = subject.endswith(".reply}") or any(f" {subject} " in line for line in place.before if re.search(r" > h?pub \S+ ", line) and line.split(" ")[3] != subject)
+    refused = re.compile(rf"{client} < -ERR 'Permissions Violation for Publish to .*")
+    delivered = re.compile(rf"\S+ < (H?MSG .*|\| (NATS/1.0.*|{re.escape(payload)}))")
+    return (is_reply and len(place.ours) == 1 and bool(refused.fullmatch(place.ours[0])) and bool(place.official)
+            and all(map(delivered.fullmatch, place.official)))
 
 
 def nkey_gone(place, client):
@@ -156,6 +178,8 @@ KNOWN = [
     Known("a reload takes an NKey away", "Where it could (no users are left, or there is a `no_auth_user`", lambda place: stays_after_reload(place, nkey_gone)),
     Known("a reload changes the password of the no_auth_user", "A reload that changes the password of the `no_auth_user`",
           lambda place: stays_after_reload(place, no_auth_user_password)),
+    Known("an answer to a denied subject", "a responder may not answer where a `deny` names the subject", denied_answer),
+    Known("the event of a second CONNECT that a token of the first lets in", "officially a token of the first still does", others_told_of_second_connect),
     Known("the event of a second CONNECT, to itself", "What was subscribed before stays; with the official server it gets nothing more",
           told_of_its_second_connect),
     Known("a second CONNECT, and +OK", "A second CONNECT** is checked like the first, but cannot make the connection another user", second_connect_said_ok),
