@@ -4,7 +4,6 @@
 //! byte is written, the sender's own PONG included, so that no peer sees an effect before its cause.
 
 use crate::account::Account;
-use crate::outbox::{Chunk, Pool};
 use crate::peer::Peer;
 use crate::permission::Authorized;
 use crate::random::{Draws, Seed};
@@ -14,35 +13,20 @@ use crate::sharing::responses::PREFIX;
 use crate::sharing::service_requests::ServiceRequests;
 use crate::subscription::Counted;
 use crate::trace::Trace;
-use dialtone_wire::client::{Publish, encode};
+use dialtone_wire::client::Publish;
+use dialtone_wire::client::encode::DeliveryMiddle;
 use mappings::MappingCache;
+use staging::Staging;
 use std::sync::Arc;
 use std::time::Instant;
 
 mod mappings;
 pub(crate) mod services;
+mod staging;
 mod traced;
 
 /// Bodies from this size on are shared by their targets instead of copied to each.
 const SHARED_BODY_BYTES_MIN: usize = 4096;
-/// Staged bytes a peer at which a turn is written out before its end: enough for a system call to be worth it, and few
-/// enough that what was just staged is still in the processor's cache when it is written.
-const STAGED_BYTES_PER_PEER: usize = 64 * 1024;
-/// The same for all peers together: at least, and at most.
-const STAGED_BYTES_MIN: usize = 512 * 1024;
-const STAGED_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// No stage: what a slot holds for a peer that nothing was staged for.
-const NONE: u32 = 0;
-
-/// What one turn has for one peer.
-struct Stage {
-    peer: Arc<Peer>,
-    full: Vec<Chunk>,
-    bytes: Vec<u8>,
-    msgs: u32,
-    body_bytes: u64,
-}
-
 /// Is told of each delivery: to whom, its control line, and headers and payload.
 pub type Tracer = Box<dyn Fn(&Peer, &[u8], &[u8]) + Send>;
 
@@ -62,12 +46,7 @@ pub struct Turn {
     routes: RouteCache,
     mappings: MappingCache,
     last: Option<Arc<Route>>,
-    stages: Vec<Stage>,
-    /// By a peer's slot: its stage's index plus one.
-    slots: Vec<u32>,
-    staged_bytes: usize,
-    pool: Pool,
-    middle: Vec<u8>,
+    staging: Staging,
     draws: Draws,
     /// Services that the message being published may still ask.
     hops_left: u32,
@@ -87,11 +66,7 @@ impl Turn {
             routes: RouteCache::default(),
             mappings: MappingCache::default(),
             last: None,
-            stages: Vec::new(),
-            slots: Vec::new(),
-            staged_bytes: 0,
-            pool: Pool::default(),
-            middle: Vec::new(),
+            staging: Staging::default(),
             draws: Draws::new(seed),
             hops_left: 0,
             service_requests: Arc::default(),
@@ -129,21 +104,41 @@ impl Turn {
     }
 
     /// Delivers a message to all who may have it. How many got it.
-    pub fn publish(&mut self, origin: Origin<'_>, message: &Authorized<Publish<'_>>) -> usize {
+    #[inline(always)]
+    pub fn publish(&mut self, origin: Origin<'_>, message: Authorized<&Publish<'_>>) -> usize {
         let message = message.get();
         // Publishers often go on with the subject they had: the last route needs neither hashing nor counting.
-        let last = self.last.take().filter(|route| route.is_of(origin.account, message.subject));
-        let route = match last {
-            Some(route) => route,
-            None if message.subject.starts_with(PREFIX) => return self.publish_answer(origin, message),
-            None => self.routes.route(origin.account, message.subject, Via::Publish),
-        };
-        let mut delivered = 0;
-        if !route.is_empty() || self.trace.is_some() {
-            delivered = self.deliver(origin.account, &route, Some(&origin), message);
-            if !route.services.is_empty() {
-                delivered += self.ask_services(&route, origin, message);
+        match &self.last {
+            Some(route) if route.is_of(origin.account, message.subject) => {
+                if route.is_empty() && self.trace.is_none() {
+                    0
+                } else {
+                    self.deliver_along_last(&origin, message)
+                }
             }
+            _ => self.publish_elsewhere(&origin, message),
+        }
+    }
+
+    #[inline(never)]
+    fn publish_elsewhere(&mut self, origin: &Origin<'_>, message: &Publish<'_>) -> usize {
+        // The cache may use its place again.
+        self.last = None;
+        if message.subject.starts_with(PREFIX) {
+            return self.publish_answer(origin, message);
+        }
+        let route = self.routes.route(origin.account, message.subject, Via::Publish);
+        let passes_by = route.is_empty() && self.trace.is_none();
+        self.last = Some(route);
+        if passes_by { 0 } else { self.deliver_along_last(origin, message) }
+    }
+
+    #[inline(never)]
+    fn deliver_along_last(&mut self, origin: &Origin<'_>, message: &Publish<'_>) -> usize {
+        let Some(route) = self.last.take() else { return 0 };
+        let mut delivered = self.deliver(origin.account, &route, origin, message);
+        if !route.services.is_empty() {
+            delivered += self.ask_services(&route, origin, message);
         }
         self.last = Some(route);
         self.write_if_full();
@@ -157,10 +152,9 @@ impl Turn {
         mapping.map_or(Mapped::Unchanged, |mapping| mapping.choose(subject, &mut self.draws.choices, out))
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_if_full(&mut self) {
-        let full = STAGED_BYTES_PER_PEER.saturating_mul(self.stages.len());
-        if self.staged_bytes > full.clamp(STAGED_BYTES_MIN, STAGED_BYTES_MAX) {
+        if self.staging.is_full() {
             self.finish();
         }
     }
@@ -178,8 +172,8 @@ impl Turn {
 
     /// Sends bytes of the protocol itself to a peer: INFO, PONG, errors.
     pub fn send(&mut self, peer: &Arc<Peer>, bytes: &[u8]) {
-        self.stage(peer).bytes.extend_from_slice(bytes);
-        self.staged_bytes += bytes.len();
+        self.staging.stage(peer).bytes.extend_from_slice(bytes);
+        self.staging.note(bytes.len());
     }
 
     /// Delivers `headers` to the peer's own plain subscription for `reply`, if it has one, and to nobody else: a status that
@@ -191,36 +185,22 @@ impl Turn {
         else {
             return;
         };
-        let mut line = target.prefix(true).to_vec();
-        encode::delivery_middle(&mut line, None, Some(headers.len()), headers.len());
-        let bytes = [&line, headers, b"\r\n"].concat();
+        let mut bytes = Vec::new();
+        target.append_prefix(true, &mut bytes);
+        DeliveryMiddle::new(None, Some(headers.len()), headers.len()).append(&mut bytes);
+        bytes.extend_from_slice(headers);
+        bytes.extend_from_slice(b"\r\n");
         self.send(origin.peer, &bytes);
     }
 
     /// Hands everything to the outboxes, then writes.
     pub fn finish(&mut self) {
-        self.staged_bytes = 0;
-        let mut stages = std::mem::take(&mut self.stages);
-        for stage in &mut stages {
-            if let Some(slot) = self.slots.get_mut(stage.peer.slot as usize) {
-                *slot = NONE;
-            }
-            let last = Some(std::mem::take(&mut stage.bytes)).filter(|b| !b.is_empty()).map(Chunk::Own);
-            let chunks = stage.full.drain(..).chain(last);
-            stage.peer.enqueue(chunks, stage.msgs, &mut self.pool);
-            if stage.msgs > 0 {
-                stage.peer.count_out(u64::from(stage.msgs), stage.body_bytes, self.now);
-            }
-        }
-        for stage in stages.drain(..) {
-            stage.peer.flush(self.now, &mut self.pool);
-        }
-        self.stages = stages;
+        self.staging.finish(self.now);
     }
 
     /// Writes what waits for a peer, now that its connection takes more.
     pub fn flush(&mut self, peer: &Arc<Peer>) {
-        peer.flush(self.now, &mut self.pool);
+        self.staging.flush(peer, self.now);
     }
 
     /// A peer that was delivered to since the last call, and that the producer should wait for.
@@ -228,75 +208,51 @@ impl Turn {
         self.stalled.take()
     }
 
-    /// Forgets cached routes; called when nothing happens, so that closed peers do not linger.
+    /// Forgets cached routes and lets buffers go; called when nothing happens, so that closed peers do not linger.
     pub fn idle(&mut self) {
         self.last = None;
         self.routes.clear();
+        self.staging.idle();
         self.mappings = MappingCache::default();
     }
 
-    /// Delivers to the targets of a route a message that `origin` published, or the server.
+    /// Delivers a message to the targets of a route.
+    #[inline]
     fn deliver(
         &mut self,
         account: &Account,
         route: &Route,
-        origin: Option<&Origin<'_>>,
+        origin: &Origin<'_>,
         message: &Publish<'_>,
     ) -> usize {
         if self.trace.is_some() {
             return self.deliver_traced(account, route, origin, message);
         }
-        let except = origin.and_then(Origin::except);
-        let shared = (message.framed.len() >= SHARED_BODY_BYTES_MIN
-            && route.plain.len() + route.queues.len() > 1)
-            .then(|| Arc::<[u8]>::from(message.framed));
-        self.middle(message, true);
+        let delivery = Delivery::new(message, origin, route);
         let mut delivered = 0;
         for target in &route.plain {
-            if except.is_none_or(|peer| !Arc::ptr_eq(target.subscription.peer(), peer)) {
-                delivered += usize::from(self.stage_message(target, origin, message, shared.as_ref()));
+            if !origin.excepts(target) {
+                delivered += usize::from(self.stage_message(target, &delivery));
             }
         }
         for members in &route.queues {
-            delivered += usize::from(self.deliver_to_one(members, origin, message, shared.as_ref()));
+            delivered += usize::from(self.deliver_to_one(members, &delivery));
         }
         delivered
     }
 
     /// One of a queue group's members gets the message: a random one, or the next that can take it.
-    fn deliver_to_one(
-        &mut self,
-        members: &[Target],
-        origin: Option<&Origin<'_>>,
-        message: &Publish<'_>,
-        shared: Option<&Arc<[u8]>>,
-    ) -> bool {
-        let except = origin.and_then(Origin::except);
-        let start = self.draws.choices.below(members.len());
-        let (before, from) = members.split_at(start);
+    fn deliver_to_one(&mut self, members: &[Target], delivery: &Delivery<'_>) -> bool {
+        let (before, from) = members.split_at(self.draws.choices.below(members.len()));
         from.iter()
             .chain(before)
-            .filter(|t| except.is_none_or(|peer| !Arc::ptr_eq(t.subscription.peer(), peer)))
-            .any(|target| self.stage_message(target, origin, message, shared))
-    }
-
-    /// Writes the part of a delivery that all targets share into the scratch buffer.
-    fn middle(&mut self, message: &Publish<'_>, with_headers: bool) {
-        self.middle.clear();
-        let header_bytes = message.header_bytes.filter(|_| with_headers);
-        let body_bytes = if with_headers { message.body_bytes() } else { message.payload().len() };
-        encode::delivery_middle(&mut self.middle, message.reply, header_bytes, body_bytes);
+            .filter(|target| !delivery.origin.excepts(target))
+            .any(|target| self.stage_message(target, delivery))
     }
 
     /// Stages a message for one target. False if it can have no more.
-    #[inline]
-    fn stage_message(
-        &mut self,
-        target: &Target,
-        origin: Option<&Origin<'_>>,
-        message: &Publish<'_>,
-        shared: Option<&Arc<[u8]>>,
-    ) -> bool {
+    #[inline(always)]
+    fn stage_message(&mut self, target: &Target, delivery: &Delivery<'_>) -> bool {
         let peer = target.subscription.peer();
         if peer.is_closing() {
             return false;
@@ -311,100 +267,96 @@ impl Turn {
             }
             Counted::Over => return false,
         }
-        if peer.tracks_replies()
-            && let Some(reply) = message.reply
+        let message = delivery.message;
+        if let Some(reply) = message.reply
+            && peer.tracks_replies()
         {
-            peer.expect_answer(origin, reply, self.now);
+            peer.expect_answer(delivery.origin, reply, self.now);
         }
-        if message.header_bytes.is_some() && !peer.understands_headers() {
+        let with_headers = message.header_bytes.is_some();
+        if with_headers && !peer.understands_headers() {
             self.stage_without_headers(target, message);
             return true;
         }
-        let middle = std::mem::take(&mut self.middle);
         if let Some(tracer) = &self.tracer {
-            let line = [target.prefix(message.header_bytes.is_some()), middle.trim_ascii_end()].concat();
-            tracer(peer, &line, message.body());
+            trace_delivery(tracer, target, message);
         }
-        let stage = self.stage(peer);
+        let stage = self.staging.stage(peer);
         let before = stage.bytes.len();
-        stage.bytes.extend_from_slice(target.prefix(message.header_bytes.is_some()));
-        stage.bytes.extend_from_slice(&middle);
-        stage.msgs += 1;
-        stage.body_bytes += message.body_bytes() as u64;
-        let staged = match shared {
+        target.append_prefix(with_headers, &mut stage.bytes);
+        delivery.middle.append(&mut stage.bytes);
+        stage.count(message.body_bytes());
+        match &delivery.shared {
             None => {
                 stage.bytes.extend_from_slice(message.framed);
-                stage.bytes.len() - before
+                let staged = stage.bytes.len().wrapping_sub(before);
+                self.staging.note(staged);
             }
             Some(body) => {
-                let head = std::mem::take(&mut stage.bytes);
-                let head_bytes = head.len() - before;
-                stage.full.push(Chunk::Own(head));
-                stage.full.push(Chunk::Shared(body.clone()));
-                head_bytes
+                let staged = stage.bytes.len().wrapping_sub(before);
+                stage.share(body);
+                self.staging.note(staged);
             }
-        };
-        self.middle = middle;
-        self.staged_bytes += staged;
+        }
         true
     }
 
     /// A peer that does not understand headers gets the payload alone.
     #[cold]
+    #[inline(never)]
     fn stage_without_headers(&mut self, target: &Target, message: &Publish<'_>) {
-        let mut middle = Vec::new();
-        encode::delivery_middle(&mut middle, message.reply, None, message.payload().len());
-        let from = message.header_bytes.unwrap_or(0);
-        let framed = message.framed.get(from..).unwrap_or_default();
-        let stage = self.stage(target.subscription.peer());
+        let payload_bytes = message.payload().len();
+        let framed = message.framed.get(message.headers().len()..).unwrap_or_default();
+        let stage = self.staging.stage(target.subscription.peer());
         let before = stage.bytes.len();
-        stage.bytes.extend_from_slice(target.prefix(false));
-        stage.bytes.extend_from_slice(&middle);
+        target.append_prefix(false, &mut stage.bytes);
+        DeliveryMiddle::new(message.reply, None, payload_bytes).append(&mut stage.bytes);
         stage.bytes.extend_from_slice(framed);
-        stage.msgs += 1;
-        stage.body_bytes += message.payload().len() as u64;
+        stage.count(payload_bytes);
         let staged = stage.bytes.len() - before;
-        self.staged_bytes += staged;
-    }
-
-    /// The stage of a peer in this turn.
-    #[inline]
-    fn stage(&mut self, peer: &Arc<Peer>) -> &mut Stage {
-        let slot = peer.slot as usize;
-        if slot >= self.slots.len() {
-            self.slots.resize(slot + 1, NONE);
-        }
-        // A slot is given again as soon as its peer is gone, maybe while this turn has a stage for that one: what is for
-        // the newcomer must not go there.
-        let known = self.slots.get(slot).filter(|&&index| index != NONE).map(|&index| index as usize - 1);
-        let known = known.filter(|&index| self.stages.get(index).is_some_and(|s| Arc::ptr_eq(&s.peer, peer)));
-        let index = match known {
-            Some(index) => index,
-            None => {
-                let bytes = self.pool.take();
-                self.stages.push(Stage {
-                    peer: peer.clone(),
-                    full: Vec::new(),
-                    bytes,
-                    msgs: 0,
-                    body_bytes: 0,
-                });
-                if let Some(entry) = self.slots.get_mut(slot) {
-                    *entry = self.stages.len() as u32;
-                }
-                self.stages.len() - 1
-            }
-        };
-        // The slot says that the stage is there; both are cleared together in `finish`.
-        &mut self.stages[index]
+        self.staging.note(staged);
     }
 }
 
-impl<'a> Origin<'a> {
-    /// Who does not get the message.
-    #[inline]
-    fn except(&self) -> Option<&'a Arc<Peer>> {
-        (!self.echo).then_some(self.peer)
+/// A message on its way to targets: what all deliveries of it have in common.
+struct Delivery<'a> {
+    message: &'a Publish<'a>,
+    origin: &'a Origin<'a>,
+    middle: DeliveryMiddle<'a>,
+    /// The body, if it is shared instead of copied.
+    shared: Option<Arc<[u8]>>,
+}
+
+impl<'a> Delivery<'a> {
+    #[inline(always)]
+    fn new(message: &'a Publish<'a>, origin: &'a Origin<'a>, route: &Route) -> Self {
+        let is_shared =
+            message.framed.len() >= SHARED_BODY_BYTES_MIN && route.plain.len() + route.queues.len() > 1;
+        let shared = is_shared.then(|| Arc::from(message.framed));
+        Self { shared, ..Self::copied(message, origin) }
+    }
+
+    /// Its body is copied to each target.
+    #[inline(always)]
+    fn copied(message: &'a Publish<'a>, origin: &'a Origin<'a>) -> Self {
+        let middle = DeliveryMiddle::new(message.reply, message.header_bytes, message.body_bytes());
+        Self { message, origin, middle, shared: None }
+    }
+}
+
+#[cold]
+fn trace_delivery(tracer: &Tracer, target: &Target, message: &Publish<'_>) {
+    let mut line = Vec::new();
+    target.append_prefix(message.header_bytes.is_some(), &mut line);
+    DeliveryMiddle::new(message.reply, message.header_bytes, message.body_bytes()).append(&mut line);
+    tracer(target.subscription.peer(), line.trim_ascii_end(), message.body());
+}
+
+impl Origin<'_> {
+    /// Whether this target does not get the message, since it is the publisher's own.
+    #[inline(always)]
+    fn excepts(&self, target: &Target) -> bool {
+        !self.echo && Arc::ptr_eq(target.subscription.peer(), self.peer)
     }
 }
 

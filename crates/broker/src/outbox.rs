@@ -15,8 +15,9 @@ const PROGRESS_WINDOW: Duration = Duration::from_millis(100);
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Slices handed to one `writev`.
 const SLICES_MAX: usize = 64;
-/// Buffers that a pool keeps, and the largest it keeps.
-const POOL_BUFFERS_MAX: usize = 64;
+/// What a pool keeps at most: buffers, their bytes together, and the bytes of one. A message to many peers needs as many buffers.
+const POOL_BUFFERS_MAX: usize = 1024;
+const POOL_BYTES_MAX: usize = 8 * 1024 * 1024;
 const POOL_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// Where an outbox's bytes go. Never blocks.
@@ -45,20 +46,35 @@ impl Chunk {
 
 /// Buffers for reuse, one pool a loop.
 #[derive(Debug, Default)]
-pub struct Pool(Vec<Vec<u8>>);
+pub struct Pool {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
+}
 
 impl Pool {
     /// An empty buffer.
     pub fn take(&mut self) -> Vec<u8> {
-        self.0.pop().unwrap_or_default()
+        let buffer = self.buffers.pop().unwrap_or_default();
+        self.bytes = self.bytes.saturating_sub(buffer.capacity());
+        buffer
     }
 
     /// Gives a buffer back.
     pub fn put(&mut self, mut buffer: Vec<u8>) {
-        if self.0.len() < POOL_BUFFERS_MAX && (1..=POOL_BUFFER_BYTES_MAX).contains(&buffer.capacity()) {
+        let bytes = self.bytes.saturating_add(buffer.capacity());
+        if self.buffers.len() < POOL_BUFFERS_MAX
+            && bytes <= POOL_BYTES_MAX
+            && (1..=POOL_BUFFER_BYTES_MAX).contains(&buffer.capacity())
+        {
             buffer.clear();
-            self.0.push(buffer);
+            self.buffers.push(buffer);
+            self.bytes = bytes;
         }
+    }
+
+    /// Lets go of all buffers.
+    pub fn clear(&mut self) {
+        *self = Self::default();
     }
 }
 
@@ -228,6 +244,19 @@ mod tests {
             *room -= taken;
             self.got.lock().extend_from_slice(&all[..taken]);
             Ok(taken)
+        }
+    }
+
+    #[test]
+    fn a_pool_is_bounded() {
+        let mut pool = Pool::default();
+        let held = |pool: &Pool| pool.buffers.iter().map(Vec::capacity).sum::<usize>();
+        for bytes in [0, 1, 100, POOL_BUFFER_BYTES_MAX, POOL_BUFFER_BYTES_MAX + 1] {
+            (0..2 * POOL_BUFFERS_MAX).for_each(|_| pool.put(Vec::with_capacity(bytes)));
+            assert!(pool.buffers.len() <= POOL_BUFFERS_MAX && held(&pool) <= POOL_BYTES_MAX, "{bytes}");
+            assert_eq!(pool.bytes, held(&pool), "{bytes}");
+            (0..10).for_each(|_| drop(pool.take()));
+            assert_eq!(pool.bytes, held(&pool), "{bytes}");
         }
     }
 

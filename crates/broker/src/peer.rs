@@ -216,19 +216,19 @@ impl Peer {
         self.flags.load(Ordering::Relaxed) & TRACKS_REPLIES != 0
     }
 
-    /// Notes that it was asked, by `origin` or the server, to answer at `reply`.
+    /// Notes that it was asked by `origin` to answer at `reply`.
     #[cold]
-    pub(crate) fn expect_answer(&self, origin: Option<&Origin<'_>>, reply: &[u8], now: Instant) {
+    pub(crate) fn expect_answer(&self, origin: &Origin<'_>, reply: &[u8], now: Instant) {
         let (limits, account) = {
             let place = self.place.read();
             let limits = place.permissions.as_ref().and_then(|p| p.allow_responses().copied());
             (limits, place.account.as_ref().map(|account| account.id))
         };
         let Some(limits) = limits else { return };
-        let requester = match origin {
-            None => Requester::Server,
-            Some(origin) if Some(origin.account.id) == account => Requester::Connection(origin.peer.id),
-            Some(origin) => Requester::Account(origin.account.id),
+        let requester = if Some(origin.account.id) == account {
+            Requester::Connection(origin.peer.id)
+        } else {
+            Requester::Account(origin.account.id)
         };
         self.replies.lock().get_or_insert_default().expect(requester, reply, &limits, now);
     }

@@ -45,13 +45,28 @@ pub struct Subscribe<'a> {
 
 /// May this peer publish this message? Its rights decide, and a request that it was sent with this reply subject; but no
 /// request lifts a denial, and no right reaches what servers keep for themselves.
-#[inline]
-pub fn publish<'a>(
+#[inline(always)]
+pub fn publish<'m, 'a>(
     peer: &Peer,
     permissions: Option<&Permissions>,
-    message: Publish<'a>,
+    message: &'m Publish<'a>,
     now: Instant,
-) -> Result<Authorized<Publish<'a>>, Refused> {
+) -> Result<Authorized<&'m Publish<'a>>, Refused> {
+    let may_be_reserved = reserved::may_be(message.subject) || message.reply.is_some_and(reserved::may_be);
+    // Most have all rights and use no such subject: only the others pay for what they have.
+    if may_be_reserved || permissions.is_some() {
+        judge(peer, permissions, message, now)?;
+    }
+    Ok(Authorized(message))
+}
+
+#[inline(never)]
+fn judge(
+    peer: &Peer,
+    permissions: Option<&Permissions>,
+    message: &Publish<'_>,
+    now: Instant,
+) -> Result<(), Refused> {
     match permissions {
         Some(p) if !p.can_publish(message.subject) && !may_answer(peer, p, message.subject, now) => {
             Err(Refused::Subject)
@@ -59,7 +74,7 @@ pub fn publish<'a>(
         _ if is_reserved(|| peer.kind(), Use::Subject, message.subject) => Err(Refused::Subject),
         _ => match message.reply {
             Some(reply) if is_reserved(|| peer.kind(), Use::Reply, reply) => Err(Refused::Reply),
-            _ => Ok(Authorized(message)),
+            _ => Ok(()),
         },
     }
 }

@@ -16,8 +16,6 @@ const OPEN_REQUESTS_MAX: usize = 4096;
 /// Whom a request is charged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Requester {
-    /// The server itself.
-    Server,
     /// Another account than the peer's.
     Account(AccountId),
     /// A connection of the peer's own account.

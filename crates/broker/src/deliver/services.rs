@@ -30,8 +30,8 @@ pub(crate) fn may_ask<'a>(
 /// The way of a message between accounts.
 #[derive(Clone, Copy)]
 struct RequestPath<'a> {
-    /// Who published it; `None`: the server.
-    origin: Option<Origin<'a>>,
+    /// Who published it.
+    origin: &'a Origin<'a>,
     /// The last service that was asked.
     last: Option<&'a PassedService<'a>>,
 }
@@ -60,25 +60,22 @@ impl<'a> RequestPath<'a> {
 impl Turn {
     /// Asks the services of a route. How many got the message.
     #[cold]
-    pub(super) fn ask_services(&mut self, route: &Route, origin: Origin<'_>, message: &Publish<'_>) -> usize {
+    pub(super) fn ask_services(
+        &mut self,
+        route: &Route,
+        origin: &Origin<'_>,
+        message: &Publish<'_>,
+    ) -> usize {
         self.hops_left = HOPS_MAX;
-        self.ask_all(route, origin.account, RequestPath { origin: Some(origin), last: None }, message)
+        self.ask_all(route, origin.account, RequestPath { origin, last: None }, message)
     }
 
     /// Delivers a message whose subject may be that of an answer.
     #[cold]
-    pub(super) fn publish_answer(&mut self, origin: Origin<'_>, message: &Publish<'_>) -> usize {
+    pub(super) fn publish_answer(&mut self, origin: &Origin<'_>, message: &Publish<'_>) -> usize {
         self.hops_left = HOPS_MAX;
-        let path = RequestPath { origin: Some(origin), last: None };
+        let path = RequestPath { origin, last: None };
         let delivered = self.pass(origin.account, Via::Publish, path, message);
-        self.write_if_full();
-        delivered
-    }
-
-    /// Delivers a message of the server itself in an account.
-    pub fn publish_own(&mut self, account: &Arc<Account>, message: &Publish<'_>) -> usize {
-        self.hops_left = HOPS_MAX;
-        let delivered = self.pass(account, Via::Publish, RequestPath { origin: None, last: None }, message);
         self.write_if_full();
         delivered
     }
@@ -95,8 +92,7 @@ impl Turn {
             if message.subject.starts_with(PREFIX) { self.answer(account, path, message) } else { 0 };
         let route = self.routes.route(account, message.subject, via);
         let passes_by = route.is_empty() && self.trace.is_none();
-        let delivered =
-            if passes_by { 0 } else { self.deliver(account, &route, path.origin.as_ref(), message) };
+        let delivered = if passes_by { 0 } else { self.deliver(account, &route, path.origin, message) };
         answered + delivered + self.ask_all(&route, account, path, message)
     }
 
@@ -156,7 +152,7 @@ impl Turn {
             let pending = Pending {
                 requester: account.clone(),
                 reply: reply.into(),
-                origin: path.origin.map_or(account.id, |origin| origin.account.id),
+                origin: path.origin.account.id,
                 response: import.export.response,
                 export: Some(import.export.clone()),
                 tracked: tracked.clone(),
@@ -218,8 +214,7 @@ impl Turn {
         let latency = import.export.latency.as_ref()?;
         let headers = sampling::sampled(latency.sampling, message.headers(), &mut self.draws.choices)?;
         let disclosure = if import.share { Disclosure::All } else { Disclosure::Minimal };
-        let requestor =
-            path.origin.map(|origin| ClientInfo::of(origin.peer, disclosure, &self.service_requests.server));
+        let requestor = Some(ClientInfo::of(path.origin.peer, disclosure, &self.service_requests.server));
         let (export, exporter) = (import.export.clone(), import.exporter.clone());
         Some(Arc::new(Tracked { export, exporter, requestor, headers, start: self.now }))
     }
@@ -229,13 +224,12 @@ impl Turn {
         let import = &hop.import;
         let disclosure = if import.share { Disclosure::All } else { Disclosure::Minimal };
         let known = path.last.and_then(|step| Some((step.info.clone()?, step.share)));
-        let (info, shared) = match (known, path.origin) {
-            (Some((info, share)), _) => (info.through(&account.name), share),
-            (None, Some(origin)) => {
-                let info = ClientInfo::of(origin.peer, disclosure, &self.service_requests.server);
-                (info.within(&origin.account.name), import.share)
+        let (info, shared) = match known {
+            Some((info, share)) => (info.through(&account.name), share),
+            None => {
+                let info = ClientInfo::of(path.origin.peer, disclosure, &self.service_requests.server);
+                (info.within(&path.origin.account.name), import.share)
             }
-            (None, None) => (ClientInfo::default(), false),
         };
         if !shared && (import.share || import.includes_server) {
             info.with_server(&self.service_requests.server)
@@ -260,10 +254,8 @@ impl Turn {
         let requester = &pending.requester;
         if let Some(tracked) = &pending.tracked {
             requester.forget_awaited(&pending.reply, message.subject);
-            let responder = path
-                .origin
-                .map(|origin| ClientInfo::of(origin.peer, Disclosure::All, &self.service_requests.server));
-            self.service_requests.report_latency(tracked, RequestOutcome::Answered, responder, now);
+            let responder = ClientInfo::of(path.origin.peer, Disclosure::All, &self.service_requests.server);
+            self.service_requests.report_latency(tracked, RequestOutcome::Answered, Some(responder), now);
         }
         let mut mapped = Vec::new();
         let subject = match self.map_in(requester, &pending.reply, &mut mapped) {

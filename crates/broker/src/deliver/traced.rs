@@ -1,6 +1,6 @@
 //! Delivering a message that is traced: the same targets, one by one, with a note of each.
 
-use super::{Origin, Turn};
+use super::{Delivery, Origin, Turn};
 use crate::account::Account;
 use crate::peer::Peer;
 use crate::route::{MatchedImports, Route, Target};
@@ -103,7 +103,7 @@ impl Turn {
         &mut self,
         account: &Account,
         route: &Route,
-        origin: Option<&Origin<'_>>,
+        origin: &Origin<'_>,
         message: &Publish<'_>,
     ) -> usize {
         let Some(mut trace) = self.trace.take() else { return 0 };
@@ -129,16 +129,16 @@ impl Turn {
             }
         }
         plain.sort_by(|a, b| by_index(&a.filter, &b.filter));
-        self.middle(message, true);
+        let delivery = Delivery::copied(message, origin);
         let mut delivered = 0;
         for reached in &plain {
-            delivered += usize::from(self.trace_one(&mut trace, account, reached, origin, message));
+            delivered += usize::from(self.trace_one(&mut trace, account, reached, &delivery));
         }
         for members in &groups {
             let start = self.draws.choices.below(members.len());
             let (before, from) = members.split_at(start);
             let mut order = from.iter().chain(before);
-            delivered += usize::from(order.any(|r| self.trace_one(&mut trace, account, r, origin, message)));
+            delivered += usize::from(order.any(|r| self.trace_one(&mut trace, account, r, &delivery)));
         }
         self.trace = Some(trace);
         delivered
@@ -150,20 +150,18 @@ impl Turn {
         trace: &mut Trace,
         account: &Account,
         reached: &Reached<'_>,
-        origin: Option<&Origin<'_>>,
-        message: &Publish<'_>,
+        delivery: &Delivery<'_>,
     ) -> bool {
         let peer = reached.peer();
-        let except = origin.and_then(Origin::except);
         if let Some(import) = reached.import {
             trace.note(Event::Stream(import.importer.name.clone(), reached.here.into()));
         }
         let problem = match reached.target {
             None => Some(Problem::Denied),
-            Some(_) if except.is_some_and(|except| Arc::ptr_eq(except, peer)) => Some(Problem::NoEcho),
+            Some(target) if delivery.origin.excepts(target) => Some(Problem::NoEcho),
             Some(_) if peer.is_closing() => Some(Problem::Closed),
             Some(_) if trace.only => None,
-            Some(target) if self.stage_message(target, origin, message, None) => None,
+            Some(target) if self.stage_message(target, delivery) => None,
             Some(_) => Some(Problem::Exceeded),
         };
         if reached.import.is_none_or(|import| import.allow_trace) {

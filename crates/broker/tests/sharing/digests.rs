@@ -104,8 +104,8 @@ fn publish(
         header_bytes: (!headers.is_empty()).then_some(headers.len()),
         framed: framed.as_bytes(),
     };
-    let message = permission::publish(peer, None, message, Instant::now()).expect("all is allowed");
-    played.turn.publish(Origin { peer, account, echo: random.chance(70) }, &message)
+    let authorized = permission::publish(peer, None, &message, Instant::now()).expect("all is allowed");
+    played.turn.publish(Origin { peer, account, echo: random.chance(70) }, authorized)
 }
 
 /// Where answers are expected by those who got these bytes.

@@ -268,8 +268,9 @@ fn changes_beside_an_account_do_not_touch_it() {
         let (peer, _) = &peers[0][0];
         for _ in 0..MESSAGES {
             let message = Publish { subject: b"a.x", reply: None, header_bytes: None, framed: b"m\r\n" };
-            let message = permission::publish(peer, None, message, Instant::now()).expect("all is allowed");
-            turn.publish(Origin { peer, account: &accounts[0], echo: true }, &message);
+            let authorized =
+                permission::publish(peer, None, &message, Instant::now()).expect("all is allowed");
+            turn.publish(Origin { peer, account: &accounts[0], echo: true }, authorized);
             turn.finish();
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);

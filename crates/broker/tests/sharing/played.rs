@@ -109,8 +109,8 @@ impl Played {
             _ => subject.as_bytes(),
         };
         let message = Publish { subject, reply, header_bytes: None, framed: framed.as_bytes() };
-        let message = permission::publish(peer, None, message, Instant::now()).expect("all is allowed");
-        self.turn.publish(Origin { peer, account, echo: true }, &message);
+        let authorized = permission::publish(peer, None, &message, Instant::now()).expect("all is allowed");
+        self.turn.publish(Origin { peer, account, echo: true }, authorized);
         self.turn.finish();
     }
 

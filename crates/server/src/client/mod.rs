@@ -394,7 +394,7 @@ impl Client {
                 warm_until = progress.used + self.look_ahead(rest, turn);
             }
             if let Some((message, used)) = usual_publish(rest, &self.limits) {
-                if !self.take_message(message, &mut batch, turn) {
+                if !self.take_message(&message, &mut batch, turn) {
                     break;
                 }
                 progress.used += used;
@@ -459,7 +459,7 @@ impl Client {
     #[inline(never)]
     fn operate(&mut self, op: Op<'_>, batch: &mut publish::Batch, turn: &mut Turn) -> bool {
         if let Op::Publish(message) = op {
-            return self.take_message(message, batch, turn);
+            return self.take_message(&message, batch, turn);
         }
         if self.traced {
             self.trace(&op);

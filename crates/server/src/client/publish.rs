@@ -34,27 +34,27 @@ impl Client {
     ///
     /// All that is done for every message stands in the reading loop, up to [`Turn::publish`]: calls between cost a quarter.
     #[inline(always)]
-    pub(super) fn take_message(&mut self, message: Publish<'_>, batch: &mut Batch, turn: &mut Turn) -> bool {
+    pub(super) fn take_message(&mut self, message: &Publish<'_>, batch: &mut Batch, turn: &mut Turn) -> bool {
         if self.rated.is_some() {
-            match self.admit(&message, turn) {
+            match self.admit(message, turn) {
                 Admission::Pass => {}
                 Admission::Wait(_) => return false,
                 Admission::Refuse => {
-                    self.refuse_excess(&message, batch, turn);
+                    self.refuse_excess(message, batch, turn);
                     return true;
                 }
             }
         }
         if self.traced {
-            self.trace(&Op::Publish(message));
+            self.trace(&Op::Publish(*message));
         }
         self.publish(message, batch, turn);
         true
     }
 
     #[inline(always)]
-    fn publish(&mut self, message: Publish<'_>, batch: &mut Batch, turn: &mut Turn) {
-        batch.add(&message);
+    fn publish(&mut self, message: &Publish<'_>, batch: &mut Batch, turn: &mut Turn) {
+        batch.add(message);
         if self.options.pedantic && !is_valid_literal(message.subject) {
             self.send_error(ProtocolError::InvalidPublishSubject.text(), turn);
         }
@@ -66,12 +66,12 @@ impl Client {
 
     /// Publishes a message whose trace is under way, or that has none.
     #[inline(never)]
-    pub(super) fn publish_untraced(&mut self, message: Publish<'_>, turn: &mut Turn) {
+    pub(super) fn publish_untraced(&mut self, message: &Publish<'_>, turn: &mut Turn) {
         self.publish_in(message, turn);
     }
 
     #[inline(always)]
-    fn publish_in(&mut self, message: Publish<'_>, turn: &mut Turn) {
+    fn publish_in(&mut self, message: &Publish<'_>, turn: &mut Turn) {
         if self.place.account.as_ref().is_some_and(|account| account.maps()) {
             return self.publish_mapped(message, turn);
         }
@@ -80,7 +80,7 @@ impl Client {
 
     /// The subject may go elsewhere; the rights are looked at after that, as in the official server.
     #[cold]
-    fn publish_mapped(&mut self, message: Publish<'_>, turn: &mut Turn) {
+    fn publish_mapped(&mut self, message: &Publish<'_>, turn: &mut Turn) {
         let Some((mapped, subject)) = self.drawn(message.subject, turn) else { return };
         if mapped != Mapped::Unchanged {
             turn.trace_mapping(&subject);
@@ -91,19 +91,19 @@ impl Client {
             // Nobody has the empty subject.
             Mapped::Lost => b"",
         };
-        self.publish_as(Publish { subject, ..message }, turn);
+        self.publish_as(&Publish { subject, ..*message }, turn);
     }
 
     #[inline(always)]
-    fn publish_as(&mut self, message: Publish<'_>, turn: &mut Turn) {
+    fn publish_as(&mut self, message: &Publish<'_>, turn: &mut Turn) {
         let permissions = self.place.permissions.as_deref();
         let authorized = match permission::publish(&self.session.peer, permissions, message, turn.now()) {
             Ok(authorized) => authorized,
-            Err(why) => return self.publish_refused(&message, why, turn),
+            Err(why) => return self.publish_refused(message, why, turn),
         };
         self.send_ok(turn);
         let Some(origin) = origin(&self.session, &self.place, self.options.echo) else { return };
-        let delivered = turn.publish(origin, &authorized);
+        let delivered = turn.publish(origin, authorized);
         if delivered == 0
             && self.options.no_responders
             && let Some(reply) = message.reply

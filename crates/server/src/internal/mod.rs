@@ -236,8 +236,8 @@ impl Internal {
             return 0;
         }
         let peer = self.peer(registry, account);
-        match permission::publish(&peer, None, publish, turn.now()) {
-            Ok(authorized) => turn.publish(Origin { peer: &peer, account, echo: true }, &authorized),
+        match permission::publish(&peer, None, &publish, turn.now()) {
+            Ok(authorized) => turn.publish(Origin { peer: &peer, account, echo: true }, authorized),
             Err(permission::Refused::Subject | permission::Refused::Reply) => 0,
         }
     }

@@ -76,7 +76,7 @@ mod tests {
         out.extend(encode::delivery_target(delivery.subject, delivery.sid).concat());
         let header_bytes = with_headers.then_some(delivery.headers.len());
         let body_bytes = delivery.headers.len() + delivery.payload.len();
-        encode::delivery_middle(&mut out, delivery.reply, header_bytes, body_bytes);
+        encode::DeliveryMiddle::new(delivery.reply, header_bytes, body_bytes).append(&mut out);
         out.extend_from_slice(&[delivery.headers, delivery.payload, b"\r\n"].concat());
         out
     }
