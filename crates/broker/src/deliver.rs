@@ -4,6 +4,7 @@
 //! byte is written, the sender's own PONG included, so that no peer sees an effect before its cause.
 
 use crate::account::Account;
+use crate::format::{Format, Middle};
 use crate::peer::Peer;
 use crate::permission::Authorized;
 use crate::random::{Draws, Seed};
@@ -12,15 +13,16 @@ use crate::sharing::Mapped;
 use crate::sharing::responses::PREFIX;
 use crate::sharing::service_requests::ServiceRequests;
 use crate::subscription::Counted;
-use crate::trace::Trace;
-use dialtone_wire::client::Publish;
-use dialtone_wire::client::encode::DeliveryMiddle;
+use crate::trace::{Problem, Trace};
+use dialtone_wire::message::Message;
 use mappings::MappingCache;
+use observe::{Candidate, Observe, Silent};
 use staging::Staging;
 use std::sync::Arc;
 use std::time::Instant;
 
 mod mappings;
+mod observe;
 pub(crate) mod services;
 mod staging;
 mod traced;
@@ -105,7 +107,7 @@ impl Turn {
 
     /// Delivers a message to all who may have it. How many got it.
     #[inline(always)]
-    pub fn publish(&mut self, origin: Origin<'_>, message: Authorized<&Publish<'_>>) -> usize {
+    pub fn publish(&mut self, origin: Origin<'_>, message: Authorized<&Message<'_>>) -> usize {
         let message = message.get();
         // Publishers often go on with the subject they had: the last route needs neither hashing nor counting.
         match &self.last {
@@ -121,7 +123,7 @@ impl Turn {
     }
 
     #[inline(never)]
-    fn publish_elsewhere(&mut self, origin: &Origin<'_>, message: &Publish<'_>) -> usize {
+    fn publish_elsewhere(&mut self, origin: &Origin<'_>, message: &Message<'_>) -> usize {
         // The cache may use its place again.
         self.last = None;
         if message.subject.starts_with(PREFIX) {
@@ -134,7 +136,7 @@ impl Turn {
     }
 
     #[inline(never)]
-    fn deliver_along_last(&mut self, origin: &Origin<'_>, message: &Publish<'_>) -> usize {
+    fn deliver_along_last(&mut self, origin: &Origin<'_>, message: &Message<'_>) -> usize {
         let Some(route) = self.last.take() else { return 0 };
         let mut delivered = self.deliver(origin.account, &route, origin, message);
         if !route.services.is_empty() {
@@ -185,11 +187,10 @@ impl Turn {
         else {
             return;
         };
+        let framed = [headers, b"\r\n"].concat();
+        let status = Message { subject: reply, reply: None, header_bytes: headers.len(), framed: &framed };
         let mut bytes = Vec::new();
-        target.append_prefix(true, &mut bytes);
-        DeliveryMiddle::new(None, Some(headers.len()), headers.len()).append(&mut bytes);
-        bytes.extend_from_slice(headers);
-        bytes.extend_from_slice(b"\r\n");
+        origin.peer.format.write(&target.head, &status, true, &mut bytes);
         self.send(origin.peer, &bytes);
     }
 
@@ -223,40 +224,61 @@ impl Turn {
         account: &Account,
         route: &Route,
         origin: &Origin<'_>,
-        message: &Publish<'_>,
+        message: &Message<'_>,
     ) -> usize {
         if self.trace.is_some() {
             return self.deliver_traced(account, route, origin, message);
         }
         let delivery = Delivery::new(message, origin, route);
+        self.deliver_to(&route.plain, &route.queues, &delivery, &mut Silent)
+    }
+
+    /// The one loop that delivers: each of `plain` gets the message, and one of each group.
+    #[inline(always)]
+    fn deliver_to<O: Observe>(
+        &mut self,
+        plain: &[O::Candidate],
+        groups: &[Vec<O::Candidate>],
+        delivery: &Delivery<'_>,
+        observer: &mut O,
+    ) -> usize {
         let mut delivered = 0;
-        for target in &route.plain {
-            if !origin.excepts(target) {
-                delivered += usize::from(self.stage_message(target, &delivery));
-            }
+        for candidate in plain {
+            delivered += usize::from(self.offer(candidate, delivery, observer));
         }
-        for members in &route.queues {
-            delivered += usize::from(self.deliver_to_one(members, &delivery));
+        for members in groups {
+            // A random one, or the next that can take it.
+            let (before, from) = members.split_at(self.draws.choices.below(members.len()));
+            let mut order = from.iter().chain(before);
+            delivered += usize::from(order.any(|member| self.offer(member, delivery, observer)));
         }
         delivered
     }
 
-    /// One of a queue group's members gets the message: a random one, or the next that can take it.
-    fn deliver_to_one(&mut self, members: &[Target], delivery: &Delivery<'_>) -> bool {
-        let (before, from) = members.split_at(self.draws.choices.below(members.len()));
-        from.iter()
-            .chain(before)
-            .filter(|target| !delivery.origin.excepts(target))
-            .any(|target| self.stage_message(target, delivery))
+    /// Offers a message to one who comes into question. Whether it got it, or would have.
+    #[inline(always)]
+    fn offer<O: Observe>(
+        &mut self,
+        candidate: &O::Candidate,
+        delivery: &Delivery<'_>,
+        observer: &mut O,
+    ) -> bool {
+        let outcome = match candidate.target() {
+            None => Err(Problem::Denied),
+            Some(_) if delivery.origin.excepts(candidate.peer()) => Err(Problem::NoEcho),
+            Some(_) if candidate.peer().is_closing() => Err(Problem::Closed),
+            Some(_) if observer.withholds() => Ok(()),
+            Some(target) if self.stage_message(target, delivery) => Ok(()),
+            Some(_) => Err(Problem::Exceeded),
+        };
+        observer.note(candidate, outcome);
+        outcome.is_ok()
     }
 
-    /// Stages a message for one target. False if it can have no more.
+    /// Stages a message for one target. False if it got as many as it wanted.
     #[inline(always)]
     fn stage_message(&mut self, target: &Target, delivery: &Delivery<'_>) -> bool {
         let peer = target.subscription.peer();
-        if peer.is_closing() {
-            return false;
-        }
         if peer.stalls() {
             self.stalled.get_or_insert_with(|| peer.clone());
         }
@@ -273,7 +295,7 @@ impl Turn {
         {
             peer.expect_answer(delivery.origin, reply, self.now);
         }
-        let with_headers = message.header_bytes.is_some();
+        let with_headers = message.has_headers();
         if with_headers && !peer.understands_headers() {
             self.stage_without_headers(target, message);
             return true;
@@ -283,12 +305,12 @@ impl Turn {
         }
         let stage = self.staging.stage(peer);
         let before = stage.bytes.len();
-        target.append_prefix(with_headers, &mut stage.bytes);
+        target.head.append(with_headers, &mut stage.bytes);
         delivery.middle.append(&mut stage.bytes);
         stage.count(message.body_bytes());
         match &delivery.shared {
             None => {
-                stage.bytes.extend_from_slice(message.framed);
+                stage.bytes.extend_from_slice(peer.format.body(message, true));
                 let staged = stage.bytes.len().wrapping_sub(before);
                 self.staging.note(staged);
             }
@@ -304,15 +326,12 @@ impl Turn {
     /// A peer that does not understand headers gets the payload alone.
     #[cold]
     #[inline(never)]
-    fn stage_without_headers(&mut self, target: &Target, message: &Publish<'_>) {
-        let payload_bytes = message.payload().len();
-        let framed = message.framed.get(message.headers().len()..).unwrap_or_default();
-        let stage = self.staging.stage(target.subscription.peer());
+    fn stage_without_headers(&mut self, target: &Target, message: &Message<'_>) {
+        let peer = target.subscription.peer();
+        let stage = self.staging.stage(peer);
         let before = stage.bytes.len();
-        target.append_prefix(false, &mut stage.bytes);
-        DeliveryMiddle::new(message.reply, None, payload_bytes).append(&mut stage.bytes);
-        stage.bytes.extend_from_slice(framed);
-        stage.count(payload_bytes);
+        peer.format.write(&target.head, message, false, &mut stage.bytes);
+        stage.count(message.payload().len());
         let staged = stage.bytes.len() - before;
         self.staging.note(staged);
     }
@@ -320,16 +339,16 @@ impl Turn {
 
 /// A message on its way to targets: what all deliveries of it have in common.
 struct Delivery<'a> {
-    message: &'a Publish<'a>,
+    message: &'a Message<'a>,
     origin: &'a Origin<'a>,
-    middle: DeliveryMiddle<'a>,
+    middle: Middle<'a>,
     /// The body, if it is shared instead of copied.
     shared: Option<Arc<[u8]>>,
 }
 
 impl<'a> Delivery<'a> {
     #[inline(always)]
-    fn new(message: &'a Publish<'a>, origin: &'a Origin<'a>, route: &Route) -> Self {
+    fn new(message: &'a Message<'a>, origin: &'a Origin<'a>, route: &Route) -> Self {
         let is_shared =
             message.framed.len() >= SHARED_BODY_BYTES_MIN && route.plain.len() + route.queues.len() > 1;
         let shared = is_shared.then(|| Arc::from(message.framed));
@@ -338,25 +357,26 @@ impl<'a> Delivery<'a> {
 
     /// Its body is copied to each target.
     #[inline(always)]
-    fn copied(message: &'a Publish<'a>, origin: &'a Origin<'a>) -> Self {
-        let middle = DeliveryMiddle::new(message.reply, message.header_bytes, message.body_bytes());
+    fn copied(message: &'a Message<'a>, origin: &'a Origin<'a>) -> Self {
+        // There is one format, hence one middle.
+        let middle = Format::Client.middle(message, true);
         Self { message, origin, middle, shared: None }
     }
 }
 
 #[cold]
-fn trace_delivery(tracer: &Tracer, target: &Target, message: &Publish<'_>) {
-    let mut line = Vec::new();
-    target.append_prefix(message.header_bytes.is_some(), &mut line);
-    DeliveryMiddle::new(message.reply, message.header_bytes, message.body_bytes()).append(&mut line);
-    tracer(target.subscription.peer(), line.trim_ascii_end(), message.body());
+fn trace_delivery(tracer: &Tracer, target: &Target, message: &Message<'_>) {
+    let (peer, mut line) = (target.subscription.peer(), Vec::new());
+    target.head.append(message.has_headers(), &mut line);
+    peer.format.middle(message, true).append(&mut line);
+    tracer(peer, line.trim_ascii_end(), message.body());
 }
 
 impl Origin<'_> {
-    /// Whether this target does not get the message, since it is the publisher's own.
+    /// Whether this peer does not get the message, since it is the publisher itself.
     #[inline(always)]
-    fn excepts(&self, target: &Target) -> bool {
-        !self.echo && Arc::ptr_eq(target.subscription.peer(), self.peer)
+    fn excepts(&self, peer: &Arc<Peer>) -> bool {
+        !self.echo && Arc::ptr_eq(peer, self.peer)
     }
 }
 

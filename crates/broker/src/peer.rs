@@ -2,6 +2,7 @@
 
 use crate::account::Account;
 use crate::deliver::Origin;
+use crate::format::Format;
 use crate::outbox::{Chunk, Flushed, Outbox, Pool, Sink};
 use crate::replies::{Replies, Requester};
 use crate::reserved::Kind;
@@ -38,6 +39,8 @@ pub struct Peer {
     pub id: ClientId,
     /// Its place in the tables that each loop keeps by peer. Given again after the peer is gone.
     pub(crate) slot: u32,
+    /// The protocol that it speaks.
+    pub(crate) format: Format,
     /// What it sent and got.
     pub counters: Counters,
     totals: Arc<Counters>,
@@ -87,6 +90,7 @@ impl Peer {
         Arc::new(Self {
             id,
             slot,
+            format: Format::default(),
             counters: Counters::default(),
             totals,
             flags: AtomicU8::new(0),

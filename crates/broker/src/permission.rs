@@ -5,7 +5,7 @@
 use crate::peer::Peer;
 use crate::reserved::{self, Use, is_reserved};
 use dialtone_identity::permission::{Permissions, ResponseLimits, Subscribing};
-use dialtone_wire::client::Publish;
+use dialtone_wire::message::Message;
 use std::time::Instant;
 
 /// Something that passed its gate. Only this module makes one.
@@ -49,9 +49,9 @@ pub struct Subscribe<'a> {
 pub fn publish<'m, 'a>(
     peer: &Peer,
     permissions: Option<&Permissions>,
-    message: &'m Publish<'a>,
+    message: &'m Message<'a>,
     now: Instant,
-) -> Result<Authorized<&'m Publish<'a>>, Refused> {
+) -> Result<Authorized<&'m Message<'a>>, Refused> {
     let may_be_reserved = reserved::may_be(message.subject) || message.reply.is_some_and(reserved::may_be);
     // Most have all rights and use no such subject: only the others pay for what they have.
     if may_be_reserved || permissions.is_some() {
@@ -64,7 +64,7 @@ pub fn publish<'m, 'a>(
 fn judge(
     peer: &Peer,
     permissions: Option<&Permissions>,
-    message: &Publish<'_>,
+    message: &Message<'_>,
     now: Instant,
 ) -> Result<(), Refused> {
     match permissions {

@@ -1,10 +1,10 @@
 //! Where messages of one subject go, worked out once and kept while it is true.
 
 use crate::account::{Account, AccountId};
+use crate::format::Head;
 use crate::sharing::{ServiceImport, StreamImport};
 use crate::subscription::{Subscriber, Subscription};
 use dialtone_subject::{Generations, Matches, ShortBytes, Stamp, SubjectHash};
-use dialtone_wire::client::encode;
 use hashbrown::HashTable;
 use std::sync::Arc;
 
@@ -22,27 +22,14 @@ const SEEN_ONCE_MAX: usize = 8192;
 pub struct Target {
     /// The subscription.
     pub subscription: Arc<Subscription>,
-    /// `HMSG subject sid `; without its first byte it is the prefix of MSG.
-    prefix: ShortBytes<54>,
+    /// What deliveries to it begin with.
+    pub head: Head,
 }
 
 impl Target {
     fn new(subject: &[u8], subscription: Arc<Subscription>) -> Self {
-        let [subject, gap, sid, end] = encode::delivery_target(subject, subscription.sid());
-        let prefix = ShortBytes::concat(&[b"HMSG ", subject, gap, sid, end]);
-        Self { subscription, prefix }
-    }
-
-    /// The subject that it is delivered under.
-    pub(crate) fn subject(&self) -> &[u8] {
-        self.prefix.as_slice().split(|&byte| byte == b' ').nth(1).unwrap_or_default()
-    }
-
-    /// Appends what a delivery to this target begins with.
-    #[inline(always)]
-    pub(crate) fn append_prefix(&self, with_headers: bool, out: &mut Vec<u8>) {
-        let prefix = self.prefix.as_slice();
-        out.extend_from_slice(prefix.get(usize::from(!with_headers)..).unwrap_or_default());
+        let head = subscription.peer().format.head(subject, subscription.sid());
+        Self { subscription, head }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The codecs of the NATS protocols: bytes in, operations out, and back. What a message means is decided elsewhere.
 //!
 //! Begin with [`client::parse`], which reads one operation of the client protocol from the front of a buffer, and
-//! [`client::encode`], which writes what a server sends. [`error`] is the table of everything a peer may be told.
+//! [`client::encode`], which writes what a server sends; between the two a message is a [`message::Message`]. [`error`] is the table of everything a peer may be told.
 //!
 //! Invariants: nothing here does I/O, keeps a clock or allocates per message; every length is bounded by
 //! [`client::Limits`] before anything is done with it.
@@ -13,6 +13,7 @@ pub mod connect;
 pub mod error;
 pub mod header;
 pub mod info;
+pub mod message;
 
 pub use close::CloseReason;
 pub use connect::Connect;

@@ -8,8 +8,8 @@ use crate::sharing::latency::{RequestOutcome, Tracked};
 use crate::sharing::requester::{ClientInfo, Disclosure, HEADER};
 use crate::sharing::responses::{PREFIX, Pending};
 use crate::sharing::{Mapped, ServiceExport, THRESHOLD_DEFAULT, sampling};
-use dialtone_wire::client::Publish;
 use dialtone_wire::header;
+use dialtone_wire::message::Message;
 use std::sync::Arc;
 
 /// Services that one message may ask, over all accounts: imports can fork at each account that a request passes.
@@ -64,7 +64,7 @@ impl Turn {
         &mut self,
         route: &Route,
         origin: &Origin<'_>,
-        message: &Publish<'_>,
+        message: &Message<'_>,
     ) -> usize {
         self.hops_left = HOPS_MAX;
         self.ask_all(route, origin.account, RequestPath { origin, last: None }, message)
@@ -72,7 +72,7 @@ impl Turn {
 
     /// Delivers a message whose subject may be that of an answer.
     #[cold]
-    pub(super) fn publish_answer(&mut self, origin: &Origin<'_>, message: &Publish<'_>) -> usize {
+    pub(super) fn publish_answer(&mut self, origin: &Origin<'_>, message: &Message<'_>) -> usize {
         self.hops_left = HOPS_MAX;
         let path = RequestPath { origin, last: None };
         let delivered = self.pass(origin.account, Via::Publish, path, message);
@@ -86,7 +86,7 @@ impl Turn {
         account: &Arc<Account>,
         via: Via,
         path: RequestPath<'_>,
-        message: &Publish<'_>,
+        message: &Message<'_>,
     ) -> usize {
         let answered =
             if message.subject.starts_with(PREFIX) { self.answer(account, path, message) } else { 0 };
@@ -101,7 +101,7 @@ impl Turn {
         route: &Route,
         account: &Arc<Account>,
         path: RequestPath<'_>,
-        message: &Publish<'_>,
+        message: &Message<'_>,
     ) -> usize {
         let mut delivered = 0;
         for hop in &route.services {
@@ -122,7 +122,7 @@ impl Turn {
         hop: &ServiceHop,
         account: &Arc<Account>,
         path: RequestPath<'_>,
-        message: &Publish<'_>,
+        message: &Message<'_>,
     ) -> usize {
         let import = &hop.import;
         let exporter = &import.exporter;
@@ -139,7 +139,7 @@ impl Turn {
         framed = self.trace_service(exporter, message.subject, subject, traces, framed);
         let only = self.is_trace_alone();
         let header_bytes = framed.len();
-        let body = message.framed.get(message.header_bytes.unwrap_or(0)..).unwrap_or_default();
+        let body = message.framed_payload();
         framed.extend_from_slice(body);
 
         let tracked = if only { None } else { self.track(hop, path, message) };
@@ -171,12 +171,8 @@ impl Turn {
                 Awaited { service_requests, subject, tracked },
             );
         }
-        let request = Publish {
-            subject,
-            reply: opened.as_deref().or(message.reply),
-            header_bytes: Some(header_bytes),
-            framed: &framed,
-        };
+        let request =
+            Message { subject, reply: opened.as_deref().or(message.reply), header_bytes, framed: &framed };
         let share = path.last.map_or(import.share, |step| step.share || import.share);
         let step = PassedService { export: &import.export, before: path.last, info: Some(info), share };
         let suspended = self.suspend_trace(traces);
@@ -208,7 +204,7 @@ impl Turn {
         &mut self,
         hop: &ServiceHop,
         path: RequestPath<'_>,
-        message: &Publish<'_>,
+        message: &Message<'_>,
     ) -> Option<Arc<Tracked>> {
         let import = &hop.import;
         let latency = import.export.latency.as_ref()?;
@@ -239,7 +235,7 @@ impl Turn {
     }
 
     /// An answer of a service goes back to who asked. How many got it.
-    fn answer(&mut self, account: &Arc<Account>, path: RequestPath<'_>, message: &Publish<'_>) -> usize {
+    fn answer(&mut self, account: &Arc<Account>, path: RequestPath<'_>, message: &Message<'_>) -> usize {
         if self.hops_left == 0 {
             return 0;
         }
@@ -278,7 +274,7 @@ impl Turn {
                 &mut self.draws.secrets,
             )
         });
-        let body = message.framed.get(message.header_bytes.unwrap_or(0)..).unwrap_or_default();
+        let body = message.framed_payload();
         let traced = self.trace.is_some().then(|| {
             let mut framed =
                 self.trace_service(requester, message.subject, subject, false, message.headers().to_vec());
@@ -286,9 +282,9 @@ impl Turn {
             framed.extend_from_slice(body);
             (framed, header_bytes)
         });
-        let back = Publish { subject, reply: opened.as_deref().or(message.reply), ..*message };
+        let back = Message { subject, reply: opened.as_deref().or(message.reply), ..*message };
         let back = match &traced {
-            Some((framed, header_bytes)) => Publish { header_bytes: Some(*header_bytes), framed, ..back },
+            Some((framed, header_bytes)) => Message { header_bytes: *header_bytes, framed, ..back },
             None => back,
         };
         // An answer does not go to the service that it comes from.

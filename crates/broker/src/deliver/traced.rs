@@ -1,5 +1,6 @@
 //! Delivering a message that is traced: the same targets, one by one, with a note of each.
 
+use super::observe::{Candidate, Observe};
 use super::{Delivery, Origin, Turn};
 use crate::account::Account;
 use crate::peer::Peer;
@@ -9,8 +10,8 @@ use crate::subscription::{Subscriber, Subscription};
 use crate::trace::{Arrival, DESTINATION, DISABLED, Event, Problem, Trace};
 use dialtone_subject::transform::Random as _;
 use dialtone_subject::{Matches, set};
-use dialtone_wire::client::Publish;
 use dialtone_wire::header;
+use dialtone_wire::message::Message;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ impl<'a> Reached<'a> {
     /// What delivers, in `account` or, by one of `streams`, in another one.
     fn by(target: &'a Target, account: &Account, streams: &'a [MatchedStream]) -> Self {
         let there = target.subscription.peer().place().account;
-        let here = target.subject();
+        let here = target.head.subject();
         let is = |(stream, named): &&MatchedStream| {
             **named == *here && there.as_ref().is_some_and(|there| there.id == stream.importer.id)
         };
@@ -53,9 +54,45 @@ impl<'a> Reached<'a> {
         let filter = import.map_or_else(|| filter.into(), |import| import.filter_in_exporter(filter));
         Self { subscription, target, import, here, filter }
     }
+}
 
-    fn peer(&self) -> &'a Arc<Peer> {
+impl Candidate for Reached<'_> {
+    fn peer(&self) -> &Arc<Peer> {
         self.subscription.peer()
+    }
+
+    fn target(&self) -> Option<&Target> {
+        self.target
+    }
+}
+
+/// A trace that looks at the deliveries in an account.
+struct Traced<'a> {
+    trace: &'a mut Trace,
+    account: &'a Account,
+}
+
+impl<'a> Observe for Traced<'a> {
+    type Candidate = Reached<'a>;
+
+    fn withholds(&self) -> bool {
+        self.trace.only
+    }
+
+    fn note(&mut self, reached: &Reached<'a>, outcome: Result<(), Problem>) {
+        if let Some(import) = reached.import {
+            self.trace.note(Event::Stream(import.importer.name.clone(), reached.here.into()));
+        }
+        if reached.import.is_none_or(|import| import.allow_trace) {
+            let there = reached.import.map_or(self.account, |import| &import.importer);
+            self.trace.note(Event::Arrival(Arrival {
+                peer: reached.peer().clone(),
+                account: (there.id != self.trace.origin).then(|| there.name.clone()),
+                filter: reached.filter.clone(),
+                queue: reached.subscription.queue().map(Into::into),
+                problem: outcome.err(),
+            }));
+        }
     }
 }
 
@@ -104,7 +141,7 @@ impl Turn {
         account: &Account,
         route: &Route,
         origin: &Origin<'_>,
-        message: &Publish<'_>,
+        message: &Message<'_>,
     ) -> usize {
         let Some(mut trace) = self.trace.take() else { return 0 };
         let streams = MatchedImports::of(account, message.subject, route.via()).streams;
@@ -130,51 +167,10 @@ impl Turn {
         }
         plain.sort_by(|a, b| by_index(&a.filter, &b.filter));
         let delivery = Delivery::copied(message, origin);
-        let mut delivered = 0;
-        for reached in &plain {
-            delivered += usize::from(self.trace_one(&mut trace, account, reached, &delivery));
-        }
-        for members in &groups {
-            let start = self.draws.choices.below(members.len());
-            let (before, from) = members.split_at(start);
-            let mut order = from.iter().chain(before);
-            delivered += usize::from(order.any(|r| self.trace_one(&mut trace, account, r, &delivery)));
-        }
+        let delivered =
+            self.deliver_to(&plain, &groups, &delivery, &mut Traced { trace: &mut trace, account });
         self.trace = Some(trace);
         delivered
-    }
-
-    /// Delivers to one subscription. False if it does not get the message.
-    fn trace_one(
-        &mut self,
-        trace: &mut Trace,
-        account: &Account,
-        reached: &Reached<'_>,
-        delivery: &Delivery<'_>,
-    ) -> bool {
-        let peer = reached.peer();
-        if let Some(import) = reached.import {
-            trace.note(Event::Stream(import.importer.name.clone(), reached.here.into()));
-        }
-        let problem = match reached.target {
-            None => Some(Problem::Denied),
-            Some(target) if delivery.origin.excepts(target) => Some(Problem::NoEcho),
-            Some(_) if peer.is_closing() => Some(Problem::Closed),
-            Some(_) if trace.only => None,
-            Some(target) if self.stage_message(target, delivery) => None,
-            Some(_) => Some(Problem::Exceeded),
-        };
-        if reached.import.is_none_or(|import| import.allow_trace) {
-            let there = reached.import.map(|import| &*import.importer).unwrap_or(account);
-            trace.note(Event::Arrival(Arrival {
-                peer: peer.clone(),
-                account: (there.id != trace.origin).then(|| there.name.clone()),
-                filter: reached.filter.clone(),
-                queue: reached.subscription.queue().map(Into::into),
-                problem,
-            }));
-        }
-        problem.is_none()
     }
 
     /// Notes that a message goes into the account of a service, and says in its headers how the trace goes on there:

@@ -11,7 +11,7 @@ use dialtone_broker::trace::Trace;
 use dialtone_config::options::{self, Rules};
 use dialtone_identity::permission::Permissions;
 use dialtone_wire::CloseReason;
-use dialtone_wire::client::Publish;
+use dialtone_wire::message::Message;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -98,10 +98,10 @@ fn publish(
         Mapped::To => mapped.as_slice(),
         Mapped::Lost => b"",
     };
-    let message = Publish {
+    let message = Message {
         subject,
         reply: reply.map(str::as_bytes),
-        header_bytes: (!headers.is_empty()).then_some(headers.len()),
+        header_bytes: headers.len(),
         framed: framed.as_bytes(),
     };
     let authorized = permission::publish(peer, None, &message, Instant::now()).expect("all is allowed");

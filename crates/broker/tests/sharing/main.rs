@@ -13,7 +13,7 @@ use dialtone_broker::explain;
 use dialtone_broker::permission;
 use dialtone_broker::trace::{Event, Trace};
 use dialtone_config::sharing::{Destination, Export, ExportKind, Import, ImportKind, Mapping, ResponseType};
-use dialtone_wire::client::Publish;
+use dialtone_wire::message::Message;
 use model::{Delivery, Expected};
 use played::{Got, Played};
 use std::collections::{BTreeMap, BTreeSet};
@@ -267,7 +267,7 @@ fn changes_beside_an_account_do_not_touch_it() {
         });
         let (peer, _) = &peers[0][0];
         for _ in 0..MESSAGES {
-            let message = Publish { subject: b"a.x", reply: None, header_bytes: None, framed: b"m\r\n" };
+            let message = Message { subject: b"a.x", reply: None, header_bytes: 0, framed: b"m\r\n" };
             let authorized =
                 permission::publish(peer, None, &message, Instant::now()).expect("all is allowed");
             turn.publish(Origin { peer, account: &accounts[0], echo: true }, authorized);

@@ -8,7 +8,7 @@ use dialtone_broker::peer::{ClientId, Peer, Place, Wake};
 use dialtone_broker::permission;
 use dialtone_broker::stats::Counters;
 use dialtone_broker::subscription::Subscription;
-use dialtone_wire::client::Publish;
+use dialtone_wire::message::Message;
 use parking_lot::Mutex;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -108,7 +108,7 @@ impl Played {
             dialtone_broker::sharing::Mapped::To => mapped.as_slice(),
             _ => subject.as_bytes(),
         };
-        let message = Publish { subject, reply, header_bytes: None, framed: framed.as_bytes() };
+        let message = Message { subject, reply, header_bytes: 0, framed: framed.as_bytes() };
         let authorized = permission::publish(peer, None, &message, Instant::now()).expect("all is allowed");
         self.turn.publish(Origin { peer, account, echo: true }, authorized);
         self.turn.finish();

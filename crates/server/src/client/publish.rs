@@ -9,8 +9,9 @@ use dialtone_broker::sharing::Mapped;
 use dialtone_broker::trace;
 use dialtone_subject::interest::warm::SUBJECTS_MAX;
 use dialtone_subject::is_valid_literal;
-use dialtone_wire::client::{Op, Parsed, Publish, parse};
+use dialtone_wire::client::{Op, Parsed, parse};
 use dialtone_wire::header::{self, Denial};
+use dialtone_wire::message::Message;
 use dialtone_wire::{ProtocolError, quoted};
 use std::time::Instant;
 
@@ -23,7 +24,7 @@ pub(super) struct Batch {
 
 impl Batch {
     #[inline]
-    pub(super) fn add(&mut self, message: &Publish<'_>) {
+    pub(super) fn add(&mut self, message: &Message<'_>) {
         self.msgs += 1;
         self.bytes += message.body_bytes() as u64;
     }
@@ -34,7 +35,7 @@ impl Client {
     ///
     /// All that is done for every message stands in the reading loop, up to [`Turn::publish`]: calls between cost a quarter.
     #[inline(always)]
-    pub(super) fn take_message(&mut self, message: &Publish<'_>, batch: &mut Batch, turn: &mut Turn) -> bool {
+    pub(super) fn take_message(&mut self, message: &Message<'_>, batch: &mut Batch, turn: &mut Turn) -> bool {
         if self.rated.is_some() {
             match self.admit(message, turn) {
                 Admission::Pass => {}
@@ -53,12 +54,12 @@ impl Client {
     }
 
     #[inline(always)]
-    fn publish(&mut self, message: &Publish<'_>, batch: &mut Batch, turn: &mut Turn) {
+    fn publish(&mut self, message: &Message<'_>, batch: &mut Batch, turn: &mut Turn) {
         batch.add(message);
         if self.options.pedantic && !is_valid_literal(message.subject) {
             self.send_error(ProtocolError::InvalidPublishSubject.text(), turn);
         }
-        if message.header_bytes.is_some() && trace::may_ask(message.headers()) {
+        if message.has_headers() && trace::may_ask(message.headers()) {
             return self.publish_traced(message, turn);
         }
         self.publish_in(message, turn);
@@ -66,12 +67,12 @@ impl Client {
 
     /// Publishes a message whose trace is under way, or that has none.
     #[inline(never)]
-    pub(super) fn publish_untraced(&mut self, message: &Publish<'_>, turn: &mut Turn) {
+    pub(super) fn publish_untraced(&mut self, message: &Message<'_>, turn: &mut Turn) {
         self.publish_in(message, turn);
     }
 
     #[inline(always)]
-    fn publish_in(&mut self, message: &Publish<'_>, turn: &mut Turn) {
+    fn publish_in(&mut self, message: &Message<'_>, turn: &mut Turn) {
         if self.place.account.as_ref().is_some_and(|account| account.maps()) {
             return self.publish_mapped(message, turn);
         }
@@ -80,7 +81,7 @@ impl Client {
 
     /// The subject may go elsewhere; the rights are looked at after that, as in the official server.
     #[cold]
-    fn publish_mapped(&mut self, message: &Publish<'_>, turn: &mut Turn) {
+    fn publish_mapped(&mut self, message: &Message<'_>, turn: &mut Turn) {
         let Some((mapped, subject)) = self.drawn(message.subject, turn) else { return };
         if mapped != Mapped::Unchanged {
             turn.trace_mapping(&subject);
@@ -91,11 +92,11 @@ impl Client {
             // Nobody has the empty subject.
             Mapped::Lost => b"",
         };
-        self.publish_as(&Publish { subject, ..*message }, turn);
+        self.publish_as(&Message { subject, ..*message }, turn);
     }
 
     #[inline(always)]
-    fn publish_as(&mut self, message: &Publish<'_>, turn: &mut Turn) {
+    fn publish_as(&mut self, message: &Message<'_>, turn: &mut Turn) {
         let permissions = self.place.permissions.as_deref();
         let authorized = match permission::publish(&self.session.peer, permissions, message, turn.now()) {
             Ok(authorized) => authorized,
@@ -149,7 +150,7 @@ impl Client {
     }
 
     #[cold]
-    fn publish_refused(&mut self, message: &Publish<'_>, why: Refused, turn: &mut Turn) {
+    fn publish_refused(&mut self, message: &Message<'_>, why: Refused, turn: &mut Turn) {
         match why {
             Refused::Subject => {
                 self.publish_denied(message.subject, turn);
@@ -169,7 +170,7 @@ impl Client {
     /// Answers a request that went nowhere, if that is wanted: only the client itself can get this, by a subscription that
     /// it has for the reply subject.
     #[cold]
-    pub(super) fn answer_denied(&self, message: &Publish<'_>, why: Denial, turn: &mut Turn) {
+    pub(super) fn answer_denied(&self, message: &Message<'_>, why: Denial, turn: &mut Turn) {
         if self.answers_denied
             && self.limits.headers
             && let Some(reply) = message.reply

@@ -6,8 +6,9 @@ use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::rate::{Admission, Limiter, RateLimits};
 use dialtone_broker::sharing::Mapped;
-use dialtone_wire::client::{Op, Publish};
+use dialtone_wire::client::Op;
 use dialtone_wire::header::Denial;
+use dialtone_wire::message::Message;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -73,7 +74,7 @@ impl Client {
     }
 
     /// Holds a message against the limits, by the subject that was written and by the one that it is mapped to.
-    pub(super) fn admit(&mut self, message: &Publish<'_>, turn: &mut Turn) -> Admission {
+    pub(super) fn admit(&mut self, message: &Message<'_>, turn: &mut Turn) -> Admission {
         let now = turn.now();
         let Some(rated) = &mut self.rated else { return Admission::Pass };
         if !rated.limiter.has_reserved() {
@@ -104,7 +105,7 @@ impl Client {
     #[cold]
     pub(super) fn refuse_excess(
         &mut self,
-        message: &Publish<'_>,
+        message: &Message<'_>,
         batch: &mut publish::Batch,
         turn: &mut Turn,
     ) {

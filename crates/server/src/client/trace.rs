@@ -11,9 +11,12 @@ impl Client {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let line = match op {
             Op::Publish(message) => {
-                let verb = if message.header_bytes.is_some() { "HPUB" } else { "PUB" };
+                let verb = if message.has_headers() { "HPUB" } else { "PUB" };
                 let reply = message.reply.map(|r| text(r) + " ").unwrap_or_default();
-                let headers = message.header_bytes.map(|h| format!("{h} ")).unwrap_or_default();
+                let headers = Some(message.header_bytes)
+                    .filter(|&h| h > 0)
+                    .map(|h| format!("{h} "))
+                    .unwrap_or_default();
                 format!("{verb} {} {reply}{headers}{}", text(message.subject), message.body_bytes())
             }
             Op::Subscribe { filter, queue, sid } => {

@@ -7,15 +7,15 @@ use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission;
 use dialtone_broker::trace::{DESTINATION, DISABLED, Trace, TraceRequest};
 use dialtone_subject::is_valid_literal;
-use dialtone_wire::client::Publish;
 use dialtone_wire::header::{self, Denial};
+use dialtone_wire::message::Message;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 impl Client {
     /// Publishes a message, and tells what became of it if its headers, or its account with them, ask for that.
     #[cold]
-    pub(super) fn publish_traced(&mut self, message: &Publish<'_>, turn: &mut Turn) {
+    pub(super) fn publish_traced(&mut self, message: &Message<'_>, turn: &mut Turn) {
         let Some(account) = self.place.account.clone() else { return };
         let request = TraceRequest::read(message.headers());
         let rule = account.trace_rule().filter(|_| request.destination.is_none() && request.sampled);
@@ -32,7 +32,7 @@ impl Client {
         let permissions = self.place.permissions.as_deref();
         let Ok(authorized) = permission::trace(&self.session.peer, permissions, destination) else {
             self.publish_denied(destination, turn);
-            let denied = Publish { subject: destination, ..*message };
+            let denied = Message { subject: destination, ..*message };
             return self.answer_denied(&denied, Denial::Permissions, turn);
         };
         if !is_valid_literal(destination) {
@@ -71,7 +71,7 @@ impl Client {
         system::traced(&self.shared, ingress, trace);
     }
 
-    fn ingress(&self, account: Arc<Account>, message: &Publish<'_>) -> Ingress {
+    fn ingress(&self, account: Arc<Account>, message: &Message<'_>) -> Ingress {
         Ingress {
             came: SystemTime::now(),
             session: self.session.clone(),
@@ -83,12 +83,12 @@ impl Client {
     }
 
     /// Publishes a message whose headers say that it must not be traced.
-    fn publish_without_trace(&mut self, message: &Publish<'_>, turn: &mut Turn) {
+    fn publish_without_trace(&mut self, message: &Message<'_>, turn: &mut Turn) {
         let mut framed = Vec::with_capacity(message.framed.len() + 48);
         header::replace(&mut framed, message.headers(), DESTINATION, DISABLED);
-        let header_bytes = Some(framed.len());
+        let header_bytes = framed.len();
         framed.extend_from_slice(message.framed.get(message.headers().len()..).unwrap_or_default());
-        self.publish_untraced(&Publish { header_bytes, framed: &framed, ..*message }, turn);
+        self.publish_untraced(&Message { header_bytes, framed: &framed, ..*message }, turn);
     }
 }
 

@@ -4,9 +4,8 @@ use super::Subscribed;
 use crate::share::{Lane, Share};
 use dialtone_broker::account::Account;
 use dialtone_broker::sharing::requester::HEADER;
-use dialtone_wire::client::Publish;
 use dialtone_wire::client::delivery::Delivery;
-use dialtone_wire::header;
+use dialtone_wire::{header, message};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -95,12 +94,12 @@ impl Outgoing {
     }
 
     /// As the broker takes it; `framed` holds the body meanwhile.
-    pub(super) fn publish<'a>(&'a self, framed: &'a mut Vec<u8>) -> Publish<'a> {
+    pub(super) fn publish<'a>(&'a self, framed: &'a mut Vec<u8>) -> message::Message<'a> {
         *framed = [&self.headers, &self.payload, &b"\r\n"[..]].concat();
-        Publish {
+        message::Message {
             subject: self.subject.as_bytes(),
             reply: Some(self.reply.as_bytes()).filter(|reply| !reply.is_empty()),
-            header_bytes: Some(self.headers.len()).filter(|&bytes| bytes > 0),
+            header_bytes: self.headers.len(),
             framed,
         }
     }

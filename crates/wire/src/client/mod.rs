@@ -12,5 +12,5 @@ mod parse;
 mod tests;
 mod unfinished;
 
-pub use parse::{Limits, Op, ParseError, Parsed, Publish, parse, usual_publish};
+pub use parse::{Limits, Op, ParseError, Parsed, parse, usual_publish};
 pub use unfinished::Unfinished;

@@ -1,5 +1,7 @@
 //! From bytes to operations. One call reads one operation, so that the caller decides after each whether to go on.
 
+use crate::message::Message;
+
 /// Digits that a size in a control line may have; the official server refuses more.
 const SIZE_DIGITS_MAX: usize = 9;
 /// Arguments that any operation may have, and one more to notice that there are too many.
@@ -20,7 +22,7 @@ pub struct Limits {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Op<'a> {
     /// PUB or HPUB.
-    Publish(Publish<'a>),
+    Publish(Message<'a>),
     /// SUB.
     Subscribe {
         /// The filter as it was sent; not yet validated.
@@ -49,41 +51,6 @@ pub enum Op<'a> {
     Ok,
     /// -ERR with its text: the client gives up.
     Err(&'a [u8]),
-}
-
-/// A message as it was published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Publish<'a> {
-    /// The subject; not yet validated.
-    pub subject: &'a [u8],
-    /// Where an answer is expected.
-    pub reply: Option<&'a [u8]>,
-    /// Bytes of the header block at the front of the body; `None` for PUB.
-    pub header_bytes: Option<usize>,
-    /// Headers, payload and the CRLF behind them: what is copied to each subscriber.
-    pub framed: &'a [u8],
-}
-
-impl<'a> Publish<'a> {
-    /// Bytes of headers and payload, without the CRLF.
-    pub fn body_bytes(&self) -> usize {
-        self.framed.len().saturating_sub(2)
-    }
-
-    /// Headers and payload.
-    pub fn body(&self) -> &'a [u8] {
-        self.framed.get(..self.body_bytes()).unwrap_or_default()
-    }
-
-    /// The header block, empty for PUB.
-    pub fn headers(&self) -> &'a [u8] {
-        self.framed.get(..self.header_bytes.unwrap_or(0)).unwrap_or_default()
-    }
-
-    /// The payload behind the headers.
-    pub fn payload(&self) -> &'a [u8] {
-        self.body().get(self.header_bytes.unwrap_or(0)..).unwrap_or_default()
-    }
 }
 
 /// What stands at the front of the buffer.
@@ -201,7 +168,7 @@ const SPACES_MAX: usize = 3;
 ///
 /// This is asked for every message: it looks at eight bytes at a time, and leaves out what only other input needs.
 #[inline(always)]
-pub fn usual_publish<'a>(input: &'a [u8], limits: &Limits) -> Option<(Publish<'a>, usize)> {
+pub fn usual_publish<'a>(input: &'a [u8], limits: &Limits) -> Option<(Message<'a>, usize)> {
     match input {
         [b'P', b'U', b'B', b' ', args @ ..] => publish_args::<false>(args, limits, 4),
         [b'H', b'P', b'U', b'B', b' ', args @ ..] if limits.headers => publish_args::<true>(args, limits, 5),
@@ -214,7 +181,7 @@ fn publish_args<'a, const HEADERS: bool>(
     args: &'a [u8],
     limits: &Limits,
     verb_bytes: usize,
-) -> Option<(Publish<'a>, usize)> {
+) -> Option<(Message<'a>, usize)> {
     let mut spaces = [0; SPACES_MAX];
     let (end, count) = usual_line(args, limits.control_line_bytes_max, &mut spaces)?;
     let [first, second, third] = spaces;
@@ -231,17 +198,17 @@ fn publish_args<'a, const HEADERS: bool>(
     }
     let body_bytes = self::size(args.get(size + 1..end)?)?;
     let header_bytes = match header {
-        None => None,
-        Some(digits) => Some(self::size(digits)?).filter(|&bytes| bytes > 0),
+        None => 0,
+        Some(digits) => self::size(digits)?,
     };
-    if body_bytes > limits.payload_bytes_max || header_bytes.is_some_and(|header| header > body_bytes) {
+    if body_bytes > limits.payload_bytes_max || header_bytes > body_bytes {
         return None;
     }
     let [b'\r', b'\n', behind @ ..] = args.get(end..)? else { return None };
     let framed = behind.get(..body_bytes + 2)?;
     let [.., b'\r', b'\n'] = framed else { return None };
     let bytes = verb_bytes + end + 2 + framed.len();
-    Some((Publish { subject, reply, header_bytes, framed }, bytes))
+    Some((Message { subject, reply, header_bytes, framed }, bytes))
 }
 
 /// Where the CR of a line of at most `max` bytes is, and where spaces are before it and how many. `None` if there is any
@@ -451,23 +418,20 @@ fn publish<'a>(
     if with_headers && !limits.headers {
         return Err(ParseError::HeadersNotSupported);
     }
+    // An empty header block is none.
     let header_bytes = match header_digits {
-        None => None,
-        Some(digits) => {
-            Some(size(digits).ok_or_else(|| arguments(verb, "Bad or Missing Header Size", args))?)
-        }
+        None => 0,
+        Some(digits) => size(digits).ok_or_else(|| arguments(verb, "Bad or Missing Header Size", args))?,
     };
     let body = size(total_digits).ok_or_else(|| {
         arguments(verb, if with_headers { "Bad or Missing Total Size" } else { "Bad or Missing Size" }, args)
     })?;
-    if header_bytes.is_some_and(|header| header > body) {
+    if header_bytes > body {
         return Err(arguments(verb, "Header Size larger then TotalSize", args));
     }
     if body > limits.payload_bytes_max {
         return Err(ParseError::Payload { size: body, max: limits.payload_bytes_max });
     }
-    // An empty header block is none.
-    let header_bytes = header_bytes.filter(|&bytes| bytes > 0);
     let begin = end + 1;
     let total = begin + body + 2;
     let Some(framed) = input.get(begin..total) else {
@@ -480,7 +444,7 @@ fn publish<'a>(
     if !framed.ends_with(b"\r\n") {
         return Err(unknown(framed.get(body..).unwrap_or_default()));
     }
-    Ok(Parsed::Op(Op::Publish(Publish { subject, reply, header_bytes, framed }), total))
+    Ok(Parsed::Op(Op::Publish(Message { subject, reply, header_bytes, framed }), total))
 }
 
 fn subscribe(args: &[u8]) -> Result<Op<'_>, ParseError> {

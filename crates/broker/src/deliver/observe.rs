@@ -1,0 +1,52 @@
+//! Who looks at a delivery: nobody, or a trace. There is one loop that delivers ([`super::Turn::deliver_to`]); an observer says who comes
+//! into question, and is told what became of each.
+
+use crate::peer::Peer;
+use crate::route::Target;
+use crate::trace::Problem;
+use std::sync::Arc;
+
+/// What comes into question for a message.
+pub(super) trait Candidate {
+    /// Whose it is.
+    fn peer(&self) -> &Arc<Peer>;
+    /// What delivers to it; `None`: its rights do not let it have the message.
+    fn target(&self) -> Option<&Target>;
+}
+
+/// Looks at deliveries.
+pub(super) trait Observe {
+    /// What it sees.
+    type Candidate: Candidate;
+    /// Nothing is delivered, only looked at.
+    fn withholds(&self) -> bool;
+    /// What became of one.
+    fn note(&mut self, candidate: &Self::Candidate, outcome: Result<(), Problem>);
+}
+
+/// Nobody looks: what comes into question are the targets of a route.
+pub(super) struct Silent;
+
+impl Candidate for Target {
+    #[inline(always)]
+    fn peer(&self) -> &Arc<Peer> {
+        self.subscription.peer()
+    }
+
+    #[inline(always)]
+    fn target(&self) -> Option<&Target> {
+        Some(self)
+    }
+}
+
+impl Observe for Silent {
+    type Candidate = Target;
+
+    #[inline(always)]
+    fn withholds(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn note(&mut self, _: &Target, _: Result<(), Problem>) {}
+}

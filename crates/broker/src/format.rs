@@ -1,0 +1,99 @@
+//! How deliveries look to a peer: the only room of the broker that names codecs.
+//!
+//! A delivery is a *head* that depends on the target alone and is made once a route, a *middle* that depends on the message alone and
+//! is made once a message and format, and the *body* as it came.
+
+use dialtone_subject::ShortBytes;
+use dialtone_wire::client::encode;
+use dialtone_wire::message::Message;
+
+/// The protocol that a peer speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// MSG and HMSG.
+    #[default]
+    Client,
+}
+
+/// What all deliveries of one subject to one subscription begin with: `HMSG subject sid `. Without its first byte it is that of MSG.
+#[derive(Debug)]
+pub struct Head(ShortBytes<54>);
+
+impl Head {
+    /// The subject that is delivered under.
+    pub fn subject(&self) -> &[u8] {
+        self.0.as_slice().split(|&byte| byte == b' ').nth(1).unwrap_or_default()
+    }
+
+    /// Appends it.
+    #[inline(always)]
+    pub fn append(&self, with_headers: bool, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.as_slice().get(usize::from(!with_headers)..).unwrap_or_default());
+    }
+}
+
+/// What stands between the heads and the body of a message's deliveries.
+pub type Middle<'a> = encode::DeliveryMiddle<'a>;
+
+impl Format {
+    /// The head of deliveries under a subject to the subscription that the peer calls `sid`.
+    pub fn head(self, subject: &[u8], sid: &[u8]) -> Head {
+        match self {
+            Self::Client => {
+                let [subject, gap, sid, end] = encode::delivery_target(subject, sid);
+                Head(ShortBytes::concat(&[b"HMSG ", subject, gap, sid, end]))
+            }
+        }
+    }
+
+    /// The middle of a message's deliveries to peers that understand headers, or that get it without.
+    #[inline(always)]
+    pub fn middle<'a>(self, message: &Message<'a>, with_headers: bool) -> Middle<'a> {
+        match self {
+            Self::Client if with_headers && message.has_headers() => {
+                Middle::new(message.reply, Some(message.header_bytes), message.body_bytes())
+            }
+            Self::Client if message.has_headers() => {
+                Middle::new(message.reply, None, message.payload().len())
+            }
+            Self::Client => Middle::new(message.reply, None, message.body_bytes()),
+        }
+    }
+
+    /// The body of a message's deliveries.
+    #[inline(always)]
+    pub fn body<'a>(self, message: &Message<'a>, with_headers: bool) -> &'a [u8] {
+        match self {
+            Self::Client if with_headers => message.framed,
+            Self::Client => message.framed_payload(),
+        }
+    }
+
+    /// A whole delivery, for what is delivered so seldom that nothing of it is kept.
+    pub fn write(self, head: &Head, message: &Message<'_>, with_headers: bool, out: &mut Vec<u8>) {
+        head.append(with_headers && message.has_headers(), out);
+        self.middle(message, with_headers).append(out);
+        out.extend_from_slice(self.body(message, with_headers));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deliveries_of_clients() {
+        let head = Format::Client.head(b"a.b", b"7");
+        assert_eq!(head.subject(), b"a.b");
+        let written = |header_bytes, reply, with_headers| {
+            let message = Message { subject: b"a.b", reply, header_bytes, framed: b"NATS/1.0\r\n\r\nhi\r\n" };
+            let mut out = Vec::new();
+            Format::Client.write(&head, &message, with_headers, &mut out);
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(written(12, None, true), "HMSG a.b 7 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
+        assert_eq!(written(12, Some(&b"r"[..]), true), "HMSG a.b 7 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
+        assert_eq!(written(12, Some(&b"r"[..]), false), "MSG a.b 7 r 2\r\nhi\r\n");
+        assert_eq!(written(0, None, true), "MSG a.b 7 14\r\nNATS/1.0\r\n\r\nhi\r\n");
+    }
+}
