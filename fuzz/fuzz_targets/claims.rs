@@ -28,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         let text = format!("{}.{}", part(br#"{"typ":"JWT","alg":"ed25519-nkey"}"#), part(claims.to_string().as_bytes()));
         let text = format!("{text}.{}", part(&issuer.sign(text.as_bytes())));
         let Ok(token) = jwt::decode(&text) else { continue };
-        let _ = validate::validate(&token, &validate::World { now: Some(0), is_time_zone: &|_| true });
+        let _ = validate::validate(&token, &validate::ValidationContext { now: Some(0), is_time_zone: &|_| true });
         let _ = sharing::claims(&token, &|_| None, 0);
     }
 });

@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = jwt::payload(&text);
         if let Ok(token) = jwt::decode(&text) {
             assert_eq!(jwt::decode(&text).as_ref(), Ok(&token));
-            let world = validate::World { now: Some(0), is_time_zone: &|_| true };
+            let world = validate::ValidationContext { now: Some(0), is_time_zone: &|_| true };
             let _ = validate::validate(&token, &world);
         }
     }

@@ -6,9 +6,9 @@ use libfuzzer_sys::fuzz_target;
 use std::rc::Rc;
 
 #[derive(Clone)]
-struct Wish(Rc<Vec<u8>>);
+struct TestEntry(Rc<Vec<u8>>);
 
-impl Entry for Wish {
+impl Entry for TestEntry {
     fn filter(&self) -> &[u8] {
         &self.0
     }
@@ -25,35 +25,35 @@ fuzz_target!(|data: &[u8]| {
     let mut lines = data.split(|&b| b == b'\n');
     let subject = lines.next().unwrap_or_default();
     let mut index = Interest::default();
-    let mut model: Vec<Wish> = Vec::new();
+    let mut model: Vec<TestEntry> = Vec::new();
     for line in lines.take(64) {
         let removed = line.last() == Some(&b'-');
         let filter = line.strip_suffix(b"-").unwrap_or(line);
         if !is_valid_filter(filter) {
             continue;
         }
-        let wish = Wish(Rc::new(filter.to_vec()));
-        index.insert(wish.clone());
+        let entry = TestEntry(Rc::new(filter.to_vec()));
+        index.insert(entry.clone());
         if removed {
-            assert!(index.remove(&wish));
+            assert!(index.remove(&entry));
         } else {
-            model.push(wish);
+            model.push(entry);
         }
     }
     assert_eq!(index.len(), model.len());
     if is_valid_literal(subject) {
         assert!(is_valid_filter(subject));
-        let expected = model.iter().filter(|wish| naive::matches(wish.filter(), subject));
-        let mut expected: Vec<_> = expected.map(|wish| Rc::as_ptr(&wish.0)).collect();
+        let expected = model.iter().filter(|entry| naive::matches(entry.filter(), subject));
+        let mut expected: Vec<_> = expected.map(|entry| Rc::as_ptr(&entry.0)).collect();
         let mut found = Matches::default();
         index.matches(subject, &mut found);
-        let mut found: Vec<_> = found.plain.iter().map(|wish| Rc::as_ptr(&wish.0)).collect();
+        let mut found: Vec<_> = found.plain.iter().map(|entry| Rc::as_ptr(&entry.0)).collect();
         expected.sort_unstable();
         found.sort_unstable();
         assert_eq!(found, expected);
         assert_eq!(index.has_interest(subject), !expected.is_empty());
-        for wish in &model {
-            assert_eq!(set::matches(wish.filter(), subject), naive::matches(wish.filter(), subject));
+        for entry in &model {
+            assert_eq!(set::matches(entry.filter(), subject), naive::matches(entry.filter(), subject));
         }
     }
     // What one set holds, the other matches too; sets that share a member overlap.
