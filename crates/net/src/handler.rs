@@ -1,6 +1,7 @@
 //! What a protocol must do to be driven by a loop.
 
 use crate::link::Link;
+use crate::tls::Secured;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,17 +46,6 @@ pub enum HandshakeFirst {
     Yes,
     /// The handshake comes first if the peer begins it within this time; else the greeting does.
     Within(Duration),
-}
-
-/// What a handshake agreed on.
-#[derive(Clone, Debug, Default)]
-pub struct Secured {
-    /// The protocol version, such as `1.3`.
-    pub version: &'static str,
-    /// The cipher suite's standard name.
-    pub cipher_suite: String,
-    /// The peer's certificates, its own first.
-    pub certificates: Vec<rustls_pki_types::CertificateDer<'static>>,
 }
 
 /// What came of bytes that were handed to a handler.

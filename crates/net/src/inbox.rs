@@ -1,17 +1,36 @@
 //! How threads reach a loop: a short queue and a wake-up.
 
-use crate::link::{Link, Socket};
 use crate::listener::Listener;
+use crate::socket::Socket;
 use parking_lot::Mutex;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+thread_local! {
+    /// The loop that this thread runs.
+    static CURRENT: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Notes that this thread runs a loop, which needs no wake-up to find what it puts into its own inbox.
+pub(crate) fn this_thread_runs(index: usize) {
+    CURRENT.set(index);
+}
+
+/// Where a connection is: its loop, its place in that loop's table, and what tells it from an earlier one there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) owner: usize,
+    pub(crate) token: usize,
+    pub(crate) serial: u32,
+}
+
 /// What a loop can be asked from outside.
 pub(crate) enum Command {
-    /// A connection wants its owner's eye.
-    Wake(Arc<Link>),
+    /// The connection there wants its owner to look at it.
+    Wake(Place),
     /// A new connection to take over.
     Take(Arrival),
     /// Listen.
@@ -34,8 +53,6 @@ pub(crate) struct Arrival {
 struct Inbox {
     queue: Mutex<Vec<Command>>,
     waker: mio::Waker,
-    /// How busy the loop was lately, in thousandths.
-    busy: AtomicU32,
     connections: AtomicU32,
 }
 
@@ -44,12 +61,7 @@ pub(crate) struct Inboxes(Vec<Inbox>);
 
 impl Inboxes {
     pub(crate) fn new(wakers: Vec<mio::Waker>) -> Arc<Self> {
-        let inbox = |waker| Inbox {
-            queue: Mutex::default(),
-            waker,
-            busy: AtomicU32::new(0),
-            connections: AtomicU32::new(0),
-        };
+        let inbox = |waker| Inbox { queue: Mutex::default(), waker, connections: AtomicU32::new(0) };
         Arc::new(Self(wakers.into_iter().map(inbox).collect()))
     }
 
@@ -57,8 +69,9 @@ impl Inboxes {
         self.0.len()
     }
 
-    pub(crate) fn wake(&self, index: usize, link: Arc<Link>, wake: bool) {
-        self.put(index, Command::Wake(link), wake);
+    /// Wakes the owner of a connection.
+    pub(crate) fn wake(&self, place: Place) {
+        self.put(place.owner, Command::Wake(place), place.owner != CURRENT.get());
     }
 
     pub(crate) fn send(&self, index: usize, command: Command) {
@@ -89,13 +102,6 @@ impl Inboxes {
         self.0.get(index).is_none_or(|inbox| inbox.queue.lock().is_empty())
     }
 
-    pub(crate) fn report(&self, index: usize, busy: u32, connections: usize) {
-        if let Some(inbox) = self.0.get(index) {
-            inbox.busy.store(busy, Ordering::Relaxed);
-            inbox.connections.store(connections as u32, Ordering::Relaxed);
-        }
-    }
-
     pub(crate) fn connections_changed(&self, index: usize, connections: usize) {
         if let Some(inbox) = self.0.get(index) {
             inbox.connections.store(connections as u32, Ordering::Relaxed);
@@ -103,7 +109,7 @@ impl Inboxes {
     }
 
     /// The loop for a new connection: the one with the fewest.
-    pub(crate) fn place(&self) -> usize {
+    pub(crate) fn with_fewest(&self) -> usize {
         let load = |inbox: &Inbox| inbox.connections.load(Ordering::Relaxed);
         (0..self.0.len()).min_by_key(|&i| self.0.get(i).map_or(u32::MAX, load)).unwrap_or(0)
     }

@@ -3,7 +3,7 @@
 //!
 //! Begin with [`handler::Handler`], the face that a protocol shows to a loop, then [`event_loop`]: one turn reads every
 //! ready connection once, lets the handler work and ends with the handler writing what the turn produced. A
-//! [`link::Link`] is a connection as other threads may use it: to write, and to call its owner.
+//! [`link::Link`] is a connection as other threads may use it: to write, and to wake its owner.
 //!
 //! Invariants: a loop never blocks but in its poll; one read buffer a loop, none a connection; nothing here knows what
 //! the bytes mean.
@@ -16,12 +16,15 @@ mod inbox;
 pub mod link;
 pub mod listener;
 pub mod proxy;
+mod socket;
 pub mod threads;
 mod tls;
 
 pub use address::{Endpoint, ListenError};
 pub use event_loop::{Loops, Settings};
-pub use handler::{Accepted, Broken, Closing, Handler, HandshakeFirst, Received, Secured, Transport};
-pub use link::{Link, Socket};
+pub use handler::{Accepted, Broken, Closing, Handler, HandshakeFirst, Received, Transport};
+pub use link::Link;
 pub use listener::Listener;
+pub use socket::Socket;
 pub use threads::Threads;
+pub use tls::Secured;

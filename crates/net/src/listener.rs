@@ -1,7 +1,7 @@
 //! Where connections come in.
 
 use crate::address::canonical;
-use crate::link::Socket;
+use crate::socket::Socket;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};

@@ -1,8 +1,7 @@
 //! TLS between a socket and the protocol. Whoever writes to a connection encrypts, in turn: the lock keeps records in
 //! order.
 
-use crate::handler::Secured;
-use crate::link::Socket;
+use crate::socket::Socket;
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
@@ -13,6 +12,17 @@ const WRITE_BYTES_MAX: usize = 64 * 1024;
 /// One connection's TLS.
 pub(crate) struct Tls {
     connection: Box<ServerConnection>,
+}
+
+/// What a handshake agreed on.
+#[derive(Clone, Debug, Default)]
+pub struct Secured {
+    /// The protocol version, such as `1.3`.
+    pub version: &'static str,
+    /// The cipher suite's standard name.
+    pub cipher_suite: String,
+    /// The peer's certificates, its own first.
+    pub certificates: Vec<rustls_pki_types::CertificateDer<'static>>,
 }
 
 /// What came of encrypted bytes.

@@ -3,24 +3,24 @@
 use super::entry::{Life, Lingering, Slot};
 use super::{EventLoop, FLUSH_BEFORE_CLOSE, LINGER};
 use crate::handler::{Broken, Closing, Handler};
+use crate::inbox::Place;
 use crate::link::Link;
 use mio::unix::SourceFd;
 use std::cmp::Reverse;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
 
 impl<H: Handler> EventLoop<H> {
-    /// A connection called: it wants to be closed, or to read on.
-    pub(super) fn handle_wake(&mut self, link: &Arc<Link>) {
-        let (owner, token) = link.acknowledge_wake();
-        if owner != self.index {
+    /// A connection woke its owner: it wants to be closed, or to read on.
+    pub(super) fn handle_wake(&mut self, place: Place) {
+        let (now, token) = (self.now, place.token);
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        if entry.serial != place.serial {
             return;
         }
-        let now = self.now;
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
-        if !Arc::ptr_eq(&entry.link, link) || !matches!(entry.life, Life::Open) {
+        entry.link.acknowledge_wake();
+        if !matches!(entry.life, Life::Open) {
             return;
         }
         let goes_on = self.handler.woken(&mut entry.connection);

@@ -7,9 +7,9 @@ mod opening;
 mod reading;
 
 use crate::handler::{Broken, Handler};
-use crate::inbox::{Arrival, Command, Inboxes};
-use crate::link::{self, Socket};
+use crate::inbox::{self, Arrival, Command, Inboxes};
 use crate::listener::Listener;
+use crate::socket::Socket;
 use crate::threads::{Progress, Threads, Watch};
 use entry::{Entry, Life, Slot, Stage};
 use mio::{Events, Poll, Token, Waker};
@@ -36,8 +36,6 @@ const FLUSH_BEFORE_CLOSE: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_millis(100);
 /// How long one turn may take, or a command wait, before the loop is said to stand still.
 const STALL: Duration = Duration::from_secs(10);
-/// The span over which a loop's load is measured.
-const LOAD_WINDOW: Duration = Duration::from_millis(100);
 /// How long a loop must have nothing to do to be called idle.
 const IDLE_AFTER: Duration = Duration::from_secs(5);
 
@@ -78,7 +76,7 @@ impl Loops {
             let its_inboxes = inboxes.clone();
             let watch = Watch::new(STALL).waiting(move || !its_inboxes.is_empty(index));
             let run = move |progress: &Progress| {
-                link::this_thread_runs(index);
+                inbox::this_thread_runs(index);
                 let handler = handler(index);
                 EventLoop::new(index, poll, inboxes, handler).run(progress);
             };
@@ -105,7 +103,7 @@ impl Loops {
     /// Hands a connected socket to the loops.
     pub fn take(&self, socket: Socket, remote: Option<SocketAddr>, listener: usize) {
         self.inboxes.send(
-            self.inboxes.place(),
+            self.inboxes.with_fewest(),
             Command::Take(Arrival { socket, remote, listener, proxy_header: None }),
         );
     }
@@ -141,8 +139,6 @@ struct EventLoop<H: Handler> {
     accepting: Vec<usize>,
     accept_again: Option<Instant>,
     commands: Vec<Command>,
-    busy: Duration,
-    window: Instant,
     last_work: Instant,
     idle: bool,
     stop: bool,
@@ -169,8 +165,6 @@ impl<H: Handler> EventLoop<H> {
             accepting: Vec::new(),
             accept_again: None,
             commands: Vec::new(),
-            busy: Duration::ZERO,
-            window: now,
             last_work: now,
             idle: false,
             stop: false,
@@ -190,7 +184,7 @@ impl<H: Handler> EventLoop<H> {
             self.now = Instant::now();
             self.handler.begin(self.now);
             self.turn(&events);
-            self.measure(!events.is_empty());
+            self.note_work(!events.is_empty());
             progress.end();
         }
         self.close_all();
@@ -224,22 +218,14 @@ impl<H: Handler> EventLoop<H> {
         Some(next.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
     }
 
-    fn measure(&mut self, worked: bool) {
-        let end = Instant::now();
+    /// Tells the handler once when nothing has happened for a while.
+    fn note_work(&mut self, worked: bool) {
         if worked {
-            self.busy += end - self.now;
-            self.last_work = end;
+            self.last_work = self.now;
             self.idle = false;
-        } else if !self.idle && end > self.last_work + IDLE_AFTER {
+        } else if !self.idle && self.now > self.last_work + IDLE_AFTER {
             self.idle = true;
             self.handler.idle();
-        }
-        let span = end - self.window;
-        if span >= LOAD_WINDOW {
-            let busy = (self.busy.as_nanos() * 1000 / span.as_nanos().max(1)) as u32;
-            self.inboxes.report(self.index, busy, self.count);
-            self.busy = Duration::ZERO;
-            self.window = end;
         }
     }
 
@@ -357,7 +343,7 @@ impl<H: Handler> EventLoop<H> {
         let ran_any = !commands.is_empty();
         for command in commands.drain(..) {
             match command {
-                Command::Wake(link) => self.handle_wake(&link),
+                Command::Wake(place) => self.handle_wake(place),
                 Command::Take(arrival) => self.open(arrival),
                 Command::Listen(listener) => self.listen(listener),
                 Command::Unlisten(number) => self.unlisten(number),

@@ -4,7 +4,7 @@ use super::entry::{Entry, Life, Slot, Stage};
 use super::kept::Kept;
 use super::{ACCEPT_PAUSE, ACCEPTS_PER_TURN_MAX, EventLoop, LISTENERS};
 use crate::handler::{Accepted, Handler};
-use crate::inbox::{Arrival, Command};
+use crate::inbox::{Arrival, Command, Place};
 use crate::link::Link;
 use crate::listener::Listener;
 use mio::unix::SourceFd;
@@ -65,7 +65,7 @@ impl<H: Handler> EventLoop<H> {
                 Ok((socket, remote)) => {
                     let (number, proxy_header) = (listener.number, listener.proxy_header);
                     let arrival = Arrival { socket, remote, listener: number, proxy_header };
-                    let owner = self.inboxes.place();
+                    let owner = self.inboxes.with_fewest();
                     if owner == self.index {
                         self.open(arrival);
                     } else {
@@ -91,7 +91,9 @@ impl<H: Handler> EventLoop<H> {
             self.slots.len() - 1
         });
         let fd = arrival.socket.as_raw_fd();
-        let link = Link::new(arrival.socket, self.inboxes.clone(), self.index, token);
+        self.serial = self.serial.wrapping_add(1);
+        let place = Place { owner: self.index, token, serial: self.serial };
+        let link = Link::new(arrival.socket, self.inboxes.clone(), place);
         let interest = Interest::READABLE | Interest::WRITABLE;
         if self.poll.registry().register(&mut SourceFd(&fd), Token(token), interest).is_err() {
             self.free.push(token);
@@ -108,7 +110,6 @@ impl<H: Handler> EventLoop<H> {
             return;
         };
         let (stage, greet) = Stage::of(transport, self.now);
-        self.serial = self.serial.wrapping_add(1);
         let mut entry = Entry {
             link,
             connection,
@@ -123,7 +124,7 @@ impl<H: Handler> EventLoop<H> {
             pause: None,
             resume_after_pause: false,
             timer: None,
-            serial: self.serial,
+            serial: place.serial,
         };
         if greet {
             self.handler.greet(&mut entry.connection);

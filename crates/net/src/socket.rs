@@ -1,0 +1,67 @@
+//! A stream socket of either family.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
+
+/// A stream socket, non-blocking.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(mio::net::TcpStream),
+    /// A Unix-domain socket.
+    Unix(mio::net::UnixStream),
+}
+
+impl Socket {
+    /// Two ends of one connection inside this process: one for the loops, and one that blocks.
+    ///
+    /// Errors: there are no more file descriptors.
+    pub fn pair() -> io::Result<(Self, std::os::unix::net::UnixStream)> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        Ok((Self::Unix(mio::net::UnixStream::from_std(ours)), theirs))
+    }
+
+    /// Reads what is there.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => (&mut &*socket).read(buffer),
+            Self::Unix(socket) => (&mut &*socket).read(buffer),
+        }
+    }
+
+    pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match (self, slices) {
+            (Self::Tcp(socket), [one]) => (&mut &*socket).write(one),
+            (Self::Tcp(socket), _) => (&mut &*socket).write_vectored(slices),
+            (Self::Unix(socket), [one]) => (&mut &*socket).write(one),
+            (Self::Unix(socket), _) => (&mut &*socket).write_vectored(slices),
+        }
+    }
+
+    pub(crate) fn shutdown(&self, how: Shutdown) {
+        // The peer may be gone already, which is what was wanted.
+        let _ = match self {
+            Self::Tcp(socket) => socket.shutdown(how),
+            Self::Unix(socket) => socket.shutdown(how),
+        };
+    }
+
+    /// This end's address, for TCP.
+    pub fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Tcp(socket) => socket.as_raw_fd(),
+            Self::Unix(socket) => socket.as_raw_fd(),
+        }
+    }
+}
