@@ -2,6 +2,7 @@ use super::*;
 use crate::language::parse_text;
 use crate::options::Options;
 use std::path::Path;
+use std::time::Duration;
 
 /// Options and errors, without those that say that a key is refused.
 fn read(text: &str) -> (Options, String) {

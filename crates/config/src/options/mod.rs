@@ -2,13 +2,18 @@
 
 use crate::Secret;
 use crate::error::{ConfigError, Position};
-use crate::ocsp::{OcspCache, OcspPeer};
-use crate::operator::OperatorMode;
-use crate::sharing::{Export, Import, Mapping};
 use dialtone_subject::Literal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub mod ocsp;
+pub mod operator;
+pub mod sharing;
+
+use ocsp::{OcspCache, OcspPeer};
+use operator::OperatorMode;
+use sharing::{Export, Import, Mapping};
 
 /// All options.
 #[derive(Clone, Debug, PartialEq)]
