@@ -3,14 +3,15 @@
 
 mod shown;
 
+pub use crate::grant::{Grant, JwtContext};
 pub use shown::{Checked, Credentials, Kept, Shown, SlowCheck};
 
-use crate::callout::{self, CalloutContext, CalloutError, CalloutRequest, Service};
+use crate::callout::{CalloutContext, CalloutError, CalloutRequest, Service};
 use crate::distinguished_name::DistinguishedName;
 use crate::jwt::trust::{Presented, Proof, TrustError};
 use crate::jwt::{Body, DecodedJwt};
 use crate::operator::{Claimed, Operators};
-use crate::permission::Permissions;
+use crate::permission::{Permissions, guarded};
 use crate::{certificate, nkey, operator, password};
 use dialtone_config::options::{Options, User};
 use dialtone_config::{ConfigError, Secret};
@@ -39,18 +40,6 @@ pub fn check(options: &Options, now: i64) -> Vec<ConfigError> {
     users.chain(accounts).chain(operators).collect()
 }
 
-/// What tokens are judged by that is known elsewhere.
-pub trait JwtContext {
-    /// The token of an account, believed, if it is at hand.
-    fn account(&self, key: &str) -> Option<Arc<DecodedJwt>>;
-    /// Now, in seconds since 1970.
-    fn now(&self) -> i64;
-    /// Seconds since midnight, now, in a time zone (`""`: the server's). `None`: there is no such zone.
-    fn time_of_day(&self, zone: &str) -> Option<i64>;
-    /// Whether there is an account of this name.
-    fn has_account(&self, name: &str) -> bool;
-}
-
 /// How the connection came.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -62,19 +51,6 @@ pub struct Context<'a> {
     pub address: Option<IpAddr>,
     /// What tokens are judged by.
     pub jwt_context: &'a dyn JwtContext,
-}
-
-/// Who the connection is.
-#[derive(Clone, Debug)]
-pub struct Grant {
-    /// The account; `None` for the default one.
-    pub account: Option<Arc<str>>,
-    /// The user as monitoring shows it: a name, an NKey, or `[REDACTED]` for a token.
-    pub user: Arc<str>,
-    /// Its rights; `None`: everything.
-    pub permissions: Option<Arc<Permissions>>,
-    /// What its token says, if it came by one.
-    pub claimed: Option<Arc<Claimed>>,
 }
 
 /// Whether a connection may come in.
@@ -240,7 +216,7 @@ impl Authenticator {
         let own = account.as_deref().unwrap_or("$G");
         let permissions = match &self.service {
             Some(service) if service.callout_request.account.as_deref() == Some(own) => {
-                Some(callout::guarded(permissions.as_deref()))
+                Some(guarded(permissions.as_deref()))
             }
             _ => permissions,
         };

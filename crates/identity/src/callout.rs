@@ -3,21 +3,21 @@
 //! The question and the answer are tokens. The question is signed by this server for a key that was made for this
 //! question alone, and the answer must be for that key and this server; so no answer serves twice.
 
-use crate::authenticator::{Grant, JwtContext};
+use crate::grant::{Grant, JwtContext};
 use crate::jwt::authorization::{AuthorizationRequest, REQUEST_AUDIENCE};
 use crate::jwt::encode::{self, EncodeError};
 use crate::jwt::trust::{Presented, TrustError};
 use crate::jwt::{self, Body, DecodedJwt};
 use crate::nkey::{Kind, Public, Seed};
 use crate::operator::{Claimed, Operators, UserJwt, configured};
-use crate::permission::Permissions;
+use crate::permission::{CALLOUT_SUBJECT, guarded};
 use crate::xkey;
-use dialtone_config::options::{AuthCallout, Options, Permissions as Source};
+use dialtone_config::options::{AuthCallout, Options};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Where the service listens. Nobody else in its account may publish there.
-pub const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
+pub const SUBJECT: &str = CALLOUT_SUBJECT;
 /// The header that says with which key a question is sealed.
 pub const XKEY_HEADER: &str = "Nats-Server-Xkey";
 /// The default account.
@@ -329,13 +329,6 @@ fn account_user(
     let account = by.jwt_context.account(&key).ok_or(CalloutError::AccountMissing(key))?;
     let user = UserJwt { token: user.clone(), jwt: jwt.clone() };
     Ok(operators.admit(&user, &account, by.presented)?)
-}
-
-/// Rights without the subject on which services are asked: nobody in their account asks in the server's place.
-pub fn guarded(permissions: Option<&Permissions>) -> Arc<Permissions> {
-    let mut source = permissions.map_or_else(Source::default, |permissions| permissions.source().clone());
-    source.publish.deny.push(SUBJECT.to_owned());
-    Arc::new(Permissions::new(&source))
 }
 
 /// The service that the configuration has asked, and who it is itself.

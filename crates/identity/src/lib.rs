@@ -17,6 +17,7 @@ pub mod callout;
 pub mod certificate;
 pub mod creds;
 pub mod distinguished_name;
+mod grant;
 pub mod jwt;
 pub mod nkey;
 pub mod operator;

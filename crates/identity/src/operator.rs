@@ -1,11 +1,11 @@
 //! Operator mode: whose signatures are believed, which accounts may come, and which users came lately.
 
-use crate::callout;
+pub use crate::grant::Claimed;
 use crate::jwt::claims::Limit;
 use crate::jwt::trust::{Presented, Trust, TrustError, admit, comes_rightly, permissions};
 use crate::jwt::{self, Body, DecodedJwt};
 use crate::nkey::{Kind, Public};
-use crate::permission::Permissions;
+use crate::permission::guarded;
 use dialtone_config::operator::{OperatorMode, Resolver};
 use dialtone_config::{ConfigError, Options, Secret};
 use sha2::{Digest, Sha256};
@@ -18,43 +18,6 @@ pub const VERSION: [u32; 3] = [2, 15, 0];
 const RECENT_BYTES_MAX: usize = 8 << 20;
 /// About what a remembered token takes beside its text.
 const RECENT_ENTRY_BYTES: usize = 1024;
-
-/// A user's token and what came of it: what a connection is as long as its account says so.
-#[derive(Clone)]
-pub struct Claimed {
-    /// The token, verified.
-    pub token: Arc<DecodedJwt>,
-    /// As it was presented. A bearer token is a secret.
-    pub jwt: Arc<str>,
-    /// The account's public key.
-    pub account: Arc<str>,
-    /// The account's name, for people.
-    pub account_name: String,
-    /// The user's name, for people.
-    pub name: String,
-    /// Subscriptions; `None`: any number.
-    pub subscriptions_max: Option<u64>,
-    /// Bytes of a message; `None`: any number.
-    pub payload_bytes_max: Option<u64>,
-    /// What it may do; `None`: everything.
-    pub permissions: Option<Arc<Permissions>>,
-    /// Whether the token alone lets in.
-    pub bearer: bool,
-    /// The last second that it may stay, since 1970. `None`: for ever.
-    pub until: Option<i64>,
-    /// The last second that its account is one. `None`: for ever.
-    pub account_until: Option<i64>,
-}
-
-impl std::fmt::Debug for Claimed {
-    /// Without the token, which may be a secret.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Claimed")
-            .field("account", &self.account)
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
 
 /// A user's token, read, and its text; all who present the same one share it.
 #[derive(Clone)]
@@ -220,7 +183,7 @@ impl Operators {
             && !body.authorization.auth_users.is_empty()
         {
             // It has an authorization service, and nobody but the server asks that.
-            permissions = Some(callout::guarded(permissions.as_deref()));
+            permissions = Some(guarded(permissions.as_deref()));
         }
         Ok(Claimed {
             token: token.clone(),

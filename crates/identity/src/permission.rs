@@ -3,11 +3,15 @@
 use dialtone_config::{Location, options};
 use dialtone_subject::set;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 mod receiving;
 
 pub use receiving::Receiving;
+
+/// Where the authorization service of an account is asked.
+pub(crate) const CALLOUT_SUBJECT: &str = "$SYS.REQ.USER.AUTH";
 
 /// How many answers a request allows, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,6 +258,14 @@ fn entry(rules: &options::Rules, ruling: Ruling) -> Option<Entry<'_>> {
         Ruling::Denied(number) => (rules.deny.as_slice(), &rules.deny_at, number),
     };
     Some(Entry { text: list.get(number)?, at: places.get(number).map(Deref::deref) })
+}
+
+/// Rights without the subject on which services are asked: nobody in their account asks in the server's place.
+pub(crate) fn guarded(permissions: Option<&Permissions>) -> Arc<Permissions> {
+    let unlimited = options::Permissions::default;
+    let mut source = permissions.map_or_else(unlimited, |permissions| permissions.source().clone());
+    source.publish.deny.push(CALLOUT_SUBJECT.to_owned());
+    Arc::new(Permissions::new(&source))
 }
 
 #[cfg(test)]

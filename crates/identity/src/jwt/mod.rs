@@ -12,6 +12,7 @@ pub mod claims;
 pub mod encode;
 pub mod sharing;
 pub mod template;
+mod time_of_day;
 pub mod trust;
 pub mod validate;
 

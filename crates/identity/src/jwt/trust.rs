@@ -5,6 +5,7 @@
 use super::account::{Account, Import, is_revoked};
 use super::claims::{Permissions as Claimed, UserLimits};
 use super::template::{self, TemplateError};
+use super::time_of_day::seconds_of_day;
 use super::validate::{Severity, ValidationContext, validate};
 use super::{Body, DecodedJwt, JwtError, decode};
 use crate::nkey::{self, Kind, Public};
@@ -425,12 +426,4 @@ fn stays(limits: &UserLimits, presented: &Presented<'_>) -> Result<Option<i64>, 
         }
     }
     left.map(|seconds| Some(presented.now.saturating_add(seconds))).ok_or(TrustError::Time)
-}
-
-/// `15:04:05`.
-pub(super) fn seconds_of_day(text: &str) -> Option<i64> {
-    let mut parts = text.split(':').map(|part| part.parse::<u8>().ok().map(i64::from));
-    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
-    let valid = parts.next().is_none() && hour < 24 && minute < 60 && second < 60;
-    valid.then_some(hour * 3600 + minute * 60 + second)
 }

@@ -242,7 +242,7 @@ fn time_range(range: &TimeRange, issues: &mut Issues) {
         if time.is_empty() {
             let article = if name == "start" { "a" } else { "an" };
             issues.error(format!("time ranges {name} must contain {article} {name}"));
-        } else if super::trust::seconds_of_day(time).is_none() {
+        } else if super::time_of_day::seconds_of_day(time).is_none() {
             issues.error(format!("{name} in time range is invalid {time:?}"));
         }
     }
