@@ -1,8 +1,8 @@
 //! The command line of `dialtone bench`, and the table of modes.
 
-use super::load::Stop;
 use super::scenario::Scenario;
 use super::shape::{Pace, Shape};
+use super::stop::Stop;
 use super::target::Target;
 use super::values;
 use crate::command_line::{self, Parsed};

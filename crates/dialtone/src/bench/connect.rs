@@ -1,8 +1,9 @@
 //! Connections that come, enter and leave, one after the other: what letting in costs.
 
 use super::link::Link;
-use super::load::{Carried, Load, Stop};
+use super::load::{Carried, Load};
 use super::progress::Progress;
+use super::stop::Stop;
 use super::target::Target;
 use anyhow::Result;
 use std::time::Instant;

@@ -2,10 +2,11 @@
 
 use super::histogram::Histogram;
 use super::link::{Link, READ_BYTES};
-use super::load::{Carried, Load, Stop};
+use super::load::{Carried, Load};
 use super::progress::Progress;
 use super::publisher::Publisher;
 use super::shape::{Channel, Pace};
+use super::stop::Stop;
 use super::tally::Tally;
 use super::target::Target;
 use super::ticker::Ticker;

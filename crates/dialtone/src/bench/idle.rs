@@ -1,8 +1,9 @@
 //! Connections with one subscription each that do nothing: what they cost is memory.
 
 use super::link::Link;
-use super::load::{Carried, Load, Stop};
+use super::load::{Carried, Load};
 use super::progress::Progress;
+use super::stop::Stop;
 use super::target::Target;
 use anyhow::{Context as _, Result};
 use std::time::{Duration, Instant};

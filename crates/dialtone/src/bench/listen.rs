@@ -1,10 +1,11 @@
 //! The receiving half alone, for messages that another program publishes: subscribers, and a responder.
 
 use super::link::{Link, READ_BYTES};
-use super::load::{Carried, Load, Stop};
+use super::load::{Carried, Load};
 use super::operations::{Operation, Operations};
 use super::progress::Progress;
 use super::request::Responder;
+use super::stop::Stop;
 use super::target::Target;
 use anyhow::{Result, bail};
 use mio::{Events, Interest, Poll, Token};

@@ -27,6 +27,7 @@ mod report;
 mod request;
 mod scenario;
 mod shape;
+mod stop;
 mod tally;
 mod target;
 mod ticker;

@@ -1,6 +1,6 @@
 //! A progress bar on standard error, where that is a terminal.
 
-use super::load::Stop;
+use super::stop::Stop;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 

@@ -1,9 +1,10 @@
 //! Runs one scenario against a server and prints what it carried, for people or as JSON.
 
 use super::args::Options;
-use super::load::{Carried, Stop};
+use super::load::Carried;
 use super::process::{Memory, Process};
 use super::progress::Progress;
+use super::stop::Stop;
 use anyhow::Result;
 use std::fmt::Write as _;
 use std::time::Duration;

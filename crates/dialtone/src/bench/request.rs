@@ -2,9 +2,10 @@
 
 use super::histogram::Histogram;
 use super::link::{Link, READ_BYTES};
-use super::load::{Carried, Load, Stop};
+use super::load::{Carried, Load};
 use super::operations::{Operation, Operations, encode_publish};
 use super::progress::Progress;
+use super::stop::Stop;
 use super::target::Target;
 use anyhow::{Result, bail, ensure};
 use mio::{Events, Interest, Poll, Token};

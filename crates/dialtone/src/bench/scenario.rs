@@ -5,10 +5,11 @@ use super::connect::Connect;
 use super::flow::Flow;
 use super::idle::Idle;
 use super::listen::{Listen, Reply};
-use super::load::{Carried, Load, Stop};
+use super::load::{Carried, Load};
 use super::progress::Progress;
 use super::request::{Request, Responder};
 use super::shape::{self, Pace, SIZE_BYTES_MAX, Shape};
+use super::stop::Stop;
 use super::target::Target;
 use anyhow::{Result, anyhow, ensure};
 

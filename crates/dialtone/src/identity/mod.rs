@@ -1,7 +1,7 @@
 //! `dialtone identity`: operators, accounts and users who trust each other by signatures, from the first key to a
 //! running server, with files that `nsc` reads and writes, too.
 //!
-//! Begin reading at [`args`] (the table of commands), then [`commands`] (one file a subject). [`session`] says which store and
+//! Begin reading at [`parse`] (the table of commands), then [`commands`] (one file a subject). [`session`] says which store and
 //! keys a command works with, [`store`] has them on disk, [`changes`] turns options into claims, [`describe`] claims into
 //! tables, [`client`] talks to servers.
 
@@ -11,6 +11,7 @@ mod check;
 pub(crate) mod client;
 mod commands;
 mod describe;
+mod parse;
 mod session;
 mod store;
 mod table;
@@ -22,11 +23,11 @@ use anyhow::Result;
 /// Errors: wrong arguments, files that cannot be read or written, keys that are missing, servers that refuse.
 pub fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
     let words: Vec<String> = arguments.collect();
-    match args::parse(&words)? {
-        args::Invocation::Help(text) => {
+    match parse::parse(&words)? {
+        parse::Invocation::Help(text) => {
             print!("{text}");
             Ok(())
         }
-        args::Invocation::Run(command, call) => command.run(&call),
+        parse::Invocation::Run(command, call) => command.run(&call),
     }
 }

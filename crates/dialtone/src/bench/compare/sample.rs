@@ -1,10 +1,11 @@
 //! Takes one measurement of one row from one server, started for it.
 
 use super::super::idle::Idle;
-use super::super::load::{Load, Stop};
+use super::super::load::Load;
 use super::super::process::{Process, machine_cpu_time};
 use super::super::progress::Progress;
 use super::super::scenario::Scenario;
+use super::super::stop::Stop;
 use super::args::{Options, Times};
 use super::rows::{Figure, LONG, Row, Work};
 use super::server::{Server, Setup};

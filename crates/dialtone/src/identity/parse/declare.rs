@@ -1,6 +1,7 @@
 //! The tables of commands and options as `clap` wants them, and what it found as a [`Call`].
 
-use super::{COMMANDS, Call, Command, Opt, options};
+use super::{COMMANDS, Command};
+use crate::identity::args::{Call, Opt, options};
 use clap::{Arg, ArgAction, ArgMatches};
 use std::fmt::Write as _;
 
