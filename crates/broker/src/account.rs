@@ -1,21 +1,19 @@
 //! An account: a space of subjects of its own, and who is interested in what there.
 
+pub use crate::id::AccountId;
 use crate::random::Secrets;
+use crate::reserved::Kind;
+use crate::sampling_rule::SamplingRule;
 use crate::sharing::Sharing;
 use crate::sharing::awaited::{Awaited, AwaitedAnswers};
 use crate::sharing::responses::{Late, Owed, Pending, Responses};
 use crate::stats::Counters;
 use crate::subscription::{Subscriber, Subscription};
-use crate::trace::SamplingRule;
 use dialtone_subject::{Generations, Interest};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
-
-/// The number of an account in this process. Never given again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AccountId(pub u32);
 
 /// The name of the account that everyone is in who is put into no other.
 pub const GLOBAL: &str = "$G";
@@ -138,6 +136,11 @@ impl Account {
     /// Makes it the account for system events, before anybody is in it.
     pub fn set_system(&self) {
         self.system.store(true, Ordering::Relaxed);
+    }
+
+    /// What its clients are.
+    pub(crate) fn client_kind(&self) -> Kind {
+        if self.is_system() { Kind::SystemClient } else { Kind::Client }
     }
 
     /// Whether some subject here is mapped.

@@ -5,6 +5,7 @@
 
 use crate::account::Account;
 use crate::format::{Format, Middle};
+pub use crate::peer::Origin;
 use crate::peer::Peer;
 use crate::permission::Authorized;
 use crate::random::{Draws, Seed};
@@ -31,17 +32,6 @@ mod traced;
 const SHARED_BODY_BYTES_MIN: usize = 4096;
 /// Is told of each delivery: to whom, its control line, and headers and payload.
 pub type Tracer = Box<dyn Fn(&Peer, &[u8], &[u8]) + Send>;
-
-/// Who publishes.
-#[derive(Clone, Copy)]
-pub struct Origin<'a> {
-    /// The peer that the message came from.
-    pub peer: &'a Arc<Peer>,
-    /// The account that it is in.
-    pub account: &'a Arc<Account>,
-    /// Whether it gets its own messages back.
-    pub echo: bool,
-}
 
 /// What a loop keeps between and during its turns.
 pub struct Turn {
@@ -370,14 +360,6 @@ fn trace_delivery(tracer: &Tracer, target: &Target, message: &Message<'_>) {
     target.head.append(message.has_headers(), &mut line);
     peer.format.middle(message, true).append(&mut line);
     tracer(peer, line.trim_ascii_end(), message.body());
-}
-
-impl Origin<'_> {
-    /// Whether this peer does not get the message, since it is the publisher itself.
-    #[inline(always)]
-    fn excepts(&self, peer: &Arc<Peer>) -> bool {
-        !self.echo && Arc::ptr_eq(peer, self.peer)
-    }
 }
 
 #[cfg(test)]

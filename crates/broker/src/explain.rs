@@ -8,7 +8,7 @@
 use crate::account::{Account, AccountId};
 use crate::deliver::services::{HOPS_MAX, may_ask};
 use crate::permission;
-use crate::reserved::{Kind, Use, is_reserved};
+use crate::reserved::{Use, is_reserved};
 use crate::route::{MatchedImports, Via};
 use crate::sharing::{Mapping, MappingOutcome, ServiceExport, ServiceImport, StreamImport};
 use crate::subscription::Subscriber;
@@ -134,7 +134,7 @@ pub fn publish(account: &Arc<Account>, rights: &[Option<&Permissions>], subject:
         if publishing.iter().all(|publishing| matches!(publishing, Publishing::Denied(_))) {
             return Disposition::Denied(subject.into(), publishing);
         }
-        if is_reserved(|| Kind::of_client(account), Use::Subject, subject) {
+        if is_reserved(|| account.client_kind(), Use::Subject, subject) {
             return Disposition::Reserved(subject.into());
         }
         let place = walk.pass(account, subject, Via::Publish, &mut Vec::new());

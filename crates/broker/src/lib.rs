@@ -10,9 +10,11 @@
 
 pub mod account;
 mod charged;
+pub mod connection_info;
 pub mod deliver;
 pub mod explain;
 pub mod format;
+mod id;
 pub mod outbox;
 pub mod peer;
 pub mod permission;
@@ -21,6 +23,7 @@ pub mod rate;
 mod replies;
 mod reserved;
 pub mod route;
+mod sampling_rule;
 pub mod sharing;
 pub mod stats;
 pub mod subscription;

@@ -1,12 +1,12 @@
 //! A peer: the end of one connection, as everyone else sees it.
 
 use crate::account::Account;
-use crate::deliver::Origin;
+use crate::connection_info::{ConnectionInfo, ConnectionInfoSource};
 use crate::format::Format;
+pub use crate::id::ClientId;
 use crate::outbox::{Chunk, Flushed, Outbox, Pool, Sink};
 use crate::replies::{Replies, Requester};
 use crate::reserved::Kind;
-use crate::sharing::requester::{ConnectionInfo, ConnectionInfoSource};
 use crate::stats::Counters;
 use crate::subscription::{Subscription, Subscriptions};
 use dialtone_identity::permission::Permissions;
@@ -16,11 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-/// The number of a connection, given once and never again while the server runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClientId(pub u64);
-
-/// What calls the loop that owns a connection, from any thread.
+/// Wakes the loop that owns a connection, from any thread.
 pub trait Wake: Send + Sync {
     /// The owner looks at the connection soon: it is to be closed, or may read again.
     fn wake(&self);
@@ -76,6 +72,25 @@ pub struct Place {
     pub permissions: Option<Arc<Permissions>>,
 }
 
+/// Who publishes.
+#[derive(Clone, Copy)]
+pub struct Origin<'a> {
+    /// The peer that the message came from.
+    pub peer: &'a Arc<Peer>,
+    /// The account that it is in.
+    pub account: &'a Arc<Account>,
+    /// Whether it gets its own messages back.
+    pub echo: bool,
+}
+
+impl Origin<'_> {
+    /// Whether this peer does not get the message, since it is the publisher itself.
+    #[inline(always)]
+    pub(crate) fn excepts(&self, peer: &Arc<Peer>) -> bool {
+        !self.echo && Arc::ptr_eq(peer, self.peer)
+    }
+}
+
 impl Peer {
     /// A peer without account. `slot` is unique among the living ones; what it gets counts in `totals` too.
     pub fn new(
@@ -121,6 +136,12 @@ impl Peer {
     /// Where it is and what it may do.
     pub fn place(&self) -> Place {
         self.place.read().clone()
+    }
+
+    /// The account that it is in. The lock is let go before anything is done with it.
+    fn account(&self) -> Option<Arc<Account>> {
+        let place = self.place.read();
+        place.account.clone()
     }
 
     /// Whether its rights let it have messages of `subject` by a subscription in this queue group.
@@ -220,7 +241,7 @@ impl Peer {
         self.flags.load(Ordering::Relaxed) & TRACKS_REPLIES != 0
     }
 
-    /// Notes that it was asked by `origin` to answer at `reply`.
+    /// Notes that `origin` asked it to answer at `reply`.
     #[cold]
     pub(crate) fn expect_answer(&self, origin: &Origin<'_>, reply: &[u8], now: Instant) {
         let (limits, account) = {
@@ -229,10 +250,9 @@ impl Peer {
             (limits, place.account.as_ref().map(|account| account.id))
         };
         let Some(limits) = limits else { return };
-        let requester = if Some(origin.account.id) == account {
-            Requester::Connection(origin.peer.id)
-        } else {
-            Requester::Account(origin.account.id)
+        let requester = match origin.account.id {
+            asking if Some(asking) == account => Requester::Connection(origin.peer.id),
+            asking => Requester::Account(asking),
         };
         self.replies.lock().get_or_insert_default().expect(requester, reply, &limits, now);
     }
@@ -376,7 +396,7 @@ impl Peer {
     /// Takes all its subscriptions out of its account.
     pub fn unsubscribe_all(&self) -> Vec<Arc<Subscription>> {
         let all = self.subscriptions.lock().take_all();
-        if let Some(account) = self.place.read().account.clone() {
+        if let Some(account) = self.account() {
             account.remove_all(&all);
         }
         all
@@ -385,7 +405,7 @@ impl Peer {
     /// Takes one subscription out, wherever it still is.
     pub fn unsubscribe(&self, subscription: &Arc<Subscription>) -> bool {
         let removed = self.subscriptions.lock().remove(subscription.sid()).is_some();
-        if removed && let Some(account) = self.place.read().account.clone() {
+        if removed && let Some(account) = self.account() {
             account.remove(subscription);
         }
         removed

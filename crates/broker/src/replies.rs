@@ -1,8 +1,7 @@
 //! The answers that a peer may give though its rights do not name their subjects (`allow_responses`).
 
-use crate::account::AccountId;
 use crate::charged::{Charge, Charged};
-use crate::peer::ClientId;
+use crate::id::{AccountId, ClientId};
 use dialtone_identity::permission::ResponseLimits;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;

@@ -2,8 +2,6 @@
 //!
 //! One table for every kind of peer. Another kind is another variant of [`Kind`] and its name in the rows that bind it.
 
-use crate::account::Account;
-
 /// What a peer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
@@ -14,13 +12,6 @@ pub enum Kind {
     SystemClient,
     /// The server itself.
     Server,
-}
-
-impl Kind {
-    /// A client in this account.
-    pub fn of_client(account: &Account) -> Self {
-        if account.is_system() { Self::SystemClient } else { Self::Client }
-    }
 }
 
 /// Where a subject stands in a message.

@@ -44,6 +44,17 @@ impl Subscription {
         })
     }
 
+    /// What it asks for.
+    pub fn filter(&self) -> &[u8] {
+        self.text.as_slice().get(..self.filter_bytes as usize).unwrap_or_default()
+    }
+
+    /// The queue group it is in.
+    pub fn queue(&self) -> Option<&[u8]> {
+        let from = self.filter_bytes as usize;
+        self.text.as_slice().get(from..from + self.queue_bytes as usize).filter(|q| !q.is_empty())
+    }
+
     /// Who asked.
     pub fn peer(&self) -> &Arc<Peer> {
         &self.peer
@@ -105,19 +116,6 @@ impl Entry for Subscriber {
 
     fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Subscription {
-    /// What it asks for.
-    pub fn filter(&self) -> &[u8] {
-        self.text.as_slice().get(..self.filter_bytes as usize).unwrap_or_default()
-    }
-
-    /// The queue group it is in.
-    pub fn queue(&self) -> Option<&[u8]> {
-        let from = self.filter_bytes as usize;
-        self.text.as_slice().get(from..from + self.queue_bytes as usize).filter(|q| !q.is_empty())
     }
 }
 

@@ -3,10 +3,10 @@
 //! [`may_ask`] is the look that each message with headers gets; [`TraceRequest`] is what its headers ask for. A [`Trace`] is
 //! given to a turn for the one message, [`crate::deliver`] notes in it, and who began it takes it out and tells it.
 
-use crate::account::AccountId;
+use crate::id::AccountId;
 use crate::peer::Peer;
 use crate::permission::{Authorized, Destination};
-use dialtone_subject::Literal;
+pub use crate::sampling_rule::SamplingRule;
 use dialtone_wire::header;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -24,15 +24,6 @@ const CONTEXT: &[u8] = b"traceparent";
 
 /// Events that are noted of one message, which may come to many thousands of subscriptions; what is beyond is left out.
 pub const EVENTS_MAX: usize = 10_000;
-
-/// What an account has traced whose headers do not say where to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SamplingRule {
-    /// Where its traces go.
-    pub destination: Literal,
-    /// Of how many of a hundred messages.
-    pub percent: u8,
-}
 
 /// Whether the headers of a message may ask for a trace. Most don't: only the names are looked at.
 #[inline]

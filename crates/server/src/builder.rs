@@ -1,6 +1,6 @@
 //! Building a server: everything that can fail is done before anything is promised.
 
-use crate::driver::Driver;
+use crate::driver::{CLIENTS, Driver};
 use crate::internal::Internal;
 use crate::lifecycle::Server;
 use crate::log::{Event, Logger};
@@ -80,6 +80,13 @@ impl StartError {
             ListenError::Host(host) => Self::Address(host),
             ListenError::Bind { address, cause } => Self::Listen { part, address, cause },
         }
+    }
+}
+
+impl Server {
+    /// Begins to set a server up.
+    pub fn builder() -> Builder {
+        Builder::default()
     }
 }
 
@@ -173,7 +180,7 @@ impl Builder {
         Internal::start(&shared).map_err(StartError::Loops)?;
         crate::trust::service::start(&shared);
         crate::sharing::start(&shared);
-        crate::share::report::start(&shared);
+        crate::queues::start(&shared);
         system::start(&shared);
         let for_loops = shared.clone();
         let loops =
@@ -235,11 +242,6 @@ fn listen(options: &Options) -> Result<(Listener, Endpoint), StartError> {
     let proxied = options.proxy_protocol;
     Ok((if proxied { listener.proxy_header(proxy::HEADER_TIMEOUT) } else { listener }, endpoint))
 }
-
-/// The number of the listener for clients.
-pub(crate) const CLIENTS: usize = 0;
-/// The number that stands for connections inside the process, which come by no listener.
-pub(crate) const IN_PROCESS: usize = 1;
 
 /// What a server is called that begins.
 pub(crate) fn identity(options: &Options, port: u16) -> Identity {

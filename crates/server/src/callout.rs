@@ -1,15 +1,15 @@
 //! Asking an authorization service about a connection: off the event loops, and closed where no answer comes.
 
-use crate::client::Rejection;
+use crate::clock::now;
 use crate::internal::{Executor, Outgoing, Reply};
 use crate::policy::Identity;
+use crate::refusal;
 use crate::registry::{CLIENT, ClientDetails, Session};
 use crate::share::Share;
 use crate::shared::Shared;
 use crate::system;
-use crate::trust::clock::now;
 use crate::trust::resolver::Reach;
-use crate::verifier::{self, Verdict};
+use crate::verdict::Verdict;
 use data_encoding::BASE64;
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::peer::Peer;
@@ -89,7 +89,7 @@ pub(crate) fn ask(
                 decide(&of_answer, outcome);
             });
         }
-        Reply::Overloaded => verifier::decide(&session, Verdict::Overloaded),
+        Reply::Overloaded => session.decide(Verdict::Overloaded),
     });
 }
 
@@ -104,7 +104,7 @@ impl Asked {
     /// Reports to the account that the connection does not come in.
     fn refused(self, shared: &Shared, session: &Arc<Session>, why: &Refusal, reason: String) {
         // Set before the event, which holds it.
-        Rejection::note(shared, session, why, &self.jwt);
+        refusal::note(shared, session, why, &self.jwt);
         let session = session.clone();
         shared.internal.run(move |executor| {
             let (shared, turn) = executor.parts();

@@ -1,6 +1,5 @@
 //! Clients on event loops: the glue between a loop, a turn and the connections' state machines.
 
-use crate::builder::IN_PROCESS;
 use crate::client::{self, Client};
 use crate::log::{Event, Level};
 use crate::registry::{ClientTransport, Session};
@@ -16,6 +15,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+/// The number of the listener for clients.
+pub(crate) const CLIENTS: usize = 0;
+/// The number that stands for connections inside the process, which come by no listener.
+pub(crate) const IN_PROCESS: usize = 1;
 
 /// How long a producer that outruns a reader is held back at most. The official server's figure.
 const STALL_MAX: Duration = Duration::from_millis(5);

@@ -1,10 +1,8 @@
 //! A running server: how it reloads, lets its clients go, and ends.
 
-use crate::builder::{Builder, CLIENTS, IN_PROCESS};
+use crate::driver::{CLIENTS, IN_PROCESS};
 use crate::log::Event;
-use crate::policy::Policy;
 use crate::process;
-use crate::registry::Session;
 use crate::reload;
 use crate::shared::Shared;
 use crate::system;
@@ -51,11 +49,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins to set a server up.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     /// # Errors
     /// The system refuses a thread.
     pub(crate) fn new(shared: Arc<Shared>, loops: Loops, address: Option<SocketAddr>) -> io::Result<Self> {
@@ -162,7 +155,7 @@ impl Server {
         self.loops.lock().unlisten(CLIENTS);
         let policy = shared.policy();
         for session in shared.registry.open() {
-            send_away(&policy, &session);
+            session.send_away(&policy);
         }
         let duck = policy.options.lame_duck.clone();
         let sessions = shared.registry.open();
@@ -231,17 +224,6 @@ fn stop(shared: &Arc<Shared>, loops: &Mutex<Loops>) {
     shared.log.flush();
     if let Some(then) = shared.at_end.get() {
         then();
-    }
-}
-
-/// Asks a client to go to another server, if it understands that.
-pub(crate) fn send_away(policy: &Policy, session: &Session) {
-    if session.peer.takes_info() {
-        let mut info = policy.info_for(session);
-        info.lame_duck = true;
-        let mut bytes = Vec::new();
-        info.encode(&mut bytes);
-        session.peer.send(&bytes, Instant::now());
     }
 }
 

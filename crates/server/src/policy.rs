@@ -1,9 +1,8 @@
 //! What the configuration means for connections: made whole from the options, replaced whole by a reload.
 
+use crate::clock;
 use crate::rates::Rules;
-use crate::registry::{ClientTransport, Session};
 use crate::tls::{TlsError, TlsSetup};
-use crate::trust;
 use dialtone_config::options::{Account, AccountLimits};
 use dialtone_config::{ConfigError, ConfigErrors, Options};
 use dialtone_identity::authenticator::{self, Authenticator};
@@ -51,7 +50,7 @@ pub enum PolicyError {
 
 /// What else is wrong with options: what only those can tell who know keys and certificates.
 pub fn check(options: &Options) -> Vec<ConfigError> {
-    let mut errors = authenticator::check(options, trust::clock::now());
+    let mut errors = authenticator::check(options, clock::now());
     if let Some(tls) = &options.tls
         && let Err(problem) = TlsSetup::load(tls)
     {
@@ -80,7 +79,7 @@ impl Policy {
     ///
     /// Errors: certificates, keys or staples are not to be had, or tokens of operators are none.
     pub fn new(options: Options, identity: &Identity) -> Result<Self, PolicyError> {
-        let authenticator = Authenticator::new(&options, trust::clock::now()).map_err(ConfigErrors)?;
+        let authenticator = Authenticator::new(&options, clock::now()).map_err(ConfigErrors)?;
         let mut tls = options.tls.as_ref().map(TlsSetup::load).transpose()?;
         if let Some(tls) = &mut tls {
             tls.staple(&options.ocsp, options.store_dir.as_deref())?;
@@ -104,18 +103,6 @@ impl Policy {
             rates,
             denied_publish_status,
         })
-    }
-
-    /// INFO for one connection.
-    pub fn info_for(&self, session: &Session) -> Info {
-        let mut info = self.info.clone();
-        info.client_id = session.peer.id.0;
-        info.client_ip = session.remote().map(|r| r.ip().to_string()).unwrap_or_default();
-        if session.transport != ClientTransport::Network {
-            // What does not leave the machine has no TLS.
-            (info.tls_required, info.tls_available, info.tls_verify) = (false, false, false);
-        }
-        info
     }
 
     /// The limits of an account.

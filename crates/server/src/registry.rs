@@ -1,17 +1,18 @@
 //! Who is connected, and who was.
 
-use crate::client::Rejection;
+use crate::policy::Policy;
+use crate::rejection::Rejection;
 use crate::tls::Judgement;
 use crate::usage::{Checkpoint, ConnectionState, CountFrom, Usage, User};
-use crate::verifier::Verdict;
+use crate::verdict::Verdict;
 use dialtone_broker::account::AccountId;
+use dialtone_broker::connection_info::{ConnectionInfo, ConnectionInfoSource};
 use dialtone_broker::peer::{ClientId, Peer};
-use dialtone_broker::sharing::requester::{ConnectionInfo, ConnectionInfoSource};
 use dialtone_broker::subscription::Subscription;
 use dialtone_identity::authenticator::{Kept, Shown};
 use dialtone_identity::operator::Claimed;
 use dialtone_net::Secured;
-use dialtone_wire::CloseReason;
+use dialtone_wire::{CloseReason, Info};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -251,6 +252,14 @@ impl Session {
         self.verdicts.lock().push(verdict);
     }
 
+    /// Leaves such an answer and wakes the loop, if the connection still waits for it.
+    pub(crate) fn decide(&self, verdict: Verdict) {
+        if self.peer.closing().is_none() {
+            self.put_verdict(verdict);
+            self.peer.wake_owner();
+        }
+    }
+
     /// Takes such an answer, if one is there.
     pub fn take_verdict(&self) -> Option<Verdict> {
         let mut verdicts = self.verdicts.lock();
@@ -307,6 +316,29 @@ impl Session {
         usage.settle(&self.used, now, self.peer.counters.read(), refused_msgs, state);
     }
 
+    /// INFO for it.
+    pub(crate) fn info(&self, policy: &Policy) -> Info {
+        let mut info = policy.info.clone();
+        info.client_id = self.peer.id.0;
+        info.client_ip = self.remote().map(|r| r.ip().to_string()).unwrap_or_default();
+        if self.transport != ClientTransport::Network {
+            // What does not leave the machine has no TLS.
+            (info.tls_required, info.tls_available, info.tls_verify) = (false, false, false);
+        }
+        info
+    }
+
+    /// Asks the client to go to another server, if it understands that.
+    pub(crate) fn send_away(&self, policy: &Policy) {
+        if self.peer.takes_info() {
+            let mut info = self.info(policy);
+            info.lame_duck = true;
+            let mut bytes = Vec::new();
+            info.encode(&mut bytes);
+            self.peer.send(&bytes, Instant::now());
+        }
+    }
+
     /// Sets the round-trip time.
     pub fn set_rtt(&self, rtt: Duration) {
         self.peer.set_rtt(rtt);
@@ -324,7 +356,7 @@ impl ConnectionInfoSource for Session {
         let claimed = self.claimed();
         let claims = claimed.as_deref();
         ConnectionInfo {
-            start: crate::monitor::stamp(self.start),
+            start: crate::times::stamp(self.start),
             host: self.remote().map(|remote| remote.ip().to_string()).unwrap_or_default(),
             user: said.user.to_string(),
             name: said.name.into(),

@@ -4,8 +4,8 @@
 //! while either happened. Nothing else ends a session for who it is, or changes its rights.
 
 use crate::callout;
-use crate::client::{Rejection, close_reason};
 use crate::log::Event;
+use crate::refusal::{self, close_reason};
 use crate::registry::Session;
 use crate::shared::Shared;
 use crate::system;
@@ -194,7 +194,7 @@ impl End {
         if self.error == Some(ProtocolError::Authorization) {
             let shown = session.shown();
             let jwt = shown.as_ref().map_or("", |shown| &shown.credentials.jwt);
-            Rejection::note(shared, session, refusal, jwt);
+            refusal::note(shared, session, refusal, jwt);
             let why = session.rejection.get().map(ToString::to_string).unwrap_or_default();
             let text = format_args!("authentication error - {}{why}", named(session));
             shared.log.emit(Event::AuthenticationFailed, &who, text);

@@ -2,8 +2,8 @@
 //! latency of services is told.
 
 use crate::internal::Outgoing;
-use crate::monitor::stamp;
 use crate::shared::Shared;
+use crate::times::stamp;
 use dialtone_broker::sharing::latency::Metric;
 use dialtone_broker::sharing::requester::ClientInfo;
 use serde::Serialize;
@@ -26,7 +26,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
             Some(EXPIRY_INTERVAL)
         });
     });
-    // Weak: the server's state holds the service_requests.
+    // Weak: the server's state holds the requests.
     let weak = Arc::downgrade(shared);
     shared.service_requests.set_collector(move |metric| {
         let Some(shared) = weak.upgrade() else { return };
@@ -48,8 +48,7 @@ struct Latency<'a> {
     status: u16,
     #[serde(skip_serializing_if = "str::is_empty")]
     description: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    requestor: Option<&'a ClientInfo>,
+    requestor: &'a ClientInfo,
     #[serde(skip_serializing_if = "Option::is_none")]
     responder: Option<&'a ClientInfo>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -61,8 +60,8 @@ struct Latency<'a> {
 }
 
 fn latency(metric: &Metric, now: SystemTime) -> Vec<u8> {
-    let rtt = |info: &Option<ClientInfo>| info.as_ref().map(ClientInfo::rtt).unwrap_or_default();
-    let (asking, answering) = (rtt(&metric.requestor), rtt(&metric.responder));
+    let answering = metric.responder.as_ref().map(ClientInfo::rtt).unwrap_or_default();
+    let asking = metric.requestor.rtt();
     let came = now.checked_sub(Instant::now().saturating_duration_since(metric.came)).unwrap_or(now);
     let nanos = |span: Duration| span.as_nanos() as u64;
     let answered = metric.responder.is_some();
@@ -72,7 +71,7 @@ fn latency(metric: &Metric, now: SystemTime) -> Vec<u8> {
         timestamp: stamp(now),
         status: metric.outcome.status(),
         description: metric.outcome.description(),
-        requestor: metric.requestor.as_ref(),
+        requestor: &metric.requestor,
         responder: metric.responder.as_ref(),
         header: metric.headers.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect(),
         start: stamp(came.checked_sub(asking).unwrap_or(came)),

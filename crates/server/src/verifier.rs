@@ -10,9 +10,9 @@ use crate::share::{Lane, LaneFigures, Share};
 use crate::shared::Shared;
 use crate::tls::Judgement;
 use crate::trust::resolver::Reach;
+use crate::verdict::Verdict;
 use dialtone_broker::peer::Peer;
-use dialtone_identity::authenticator::{Checked, Refusal, SlowCheck};
-use dialtone_identity::callout::CalloutGrant;
+use dialtone_identity::authenticator::SlowCheck;
 use dialtone_net::threads::{Progress, Watch};
 use parking_lot::Mutex;
 use std::io;
@@ -37,19 +37,6 @@ pub enum Check {
     Password(SlowCheck),
     /// The token of the account with this key; what was presented is then looked at again.
     Account(String),
-}
-
-/// What came of a check: evidence, by which the policy in force when it arrives decides.
-#[derive(Debug)]
-pub enum Verdict {
-    /// Whether a password is the one.
-    Checked(Checked),
-    /// What an authorization service said, or why it does not count.
-    Answered(Result<Box<CalloutGrant>, Refusal>),
-    /// The account's token is at hand, or not to be had.
-    LookAgain,
-    /// Nobody looked: too many wait, and most of them from where this one came from.
-    Overloaded,
 }
 
 /// What is done once, however often it is asked for while it waits.
@@ -136,7 +123,7 @@ impl Verifier {
             }
             Check::Account(key) => {
                 let checked = session.clone();
-                self.take_lookup(session, move |shared| decide(&checked, look_up(shared, &key)));
+                self.take_lookup(session, move |shared| checked.decide(look_up(shared, &key)));
             }
         }
     }
@@ -153,7 +140,7 @@ impl Verifier {
             _ => Share::stranger(&session),
         };
         let checked = session.clone();
-        let run = move |_: &Arc<Shared>| decide(&checked, Verdict::Checked(check.run()));
+        let run = move |_: &Arc<Shared>| checked.decide(Verdict::Checked(check.run()));
         put(&self.passwords, lane, share, Some(session), Box::new(run));
     }
 
@@ -232,7 +219,7 @@ impl Verifier {
 fn put(line: &Line<Work>, lane: Lane, share: Share, waiter: Option<Arc<Session>>, run: Run) {
     for dropped in line.push(lane, share, 1, Work { run, waiter }) {
         if let Some(session) = dropped.waiter {
-            decide(&session, Verdict::Overloaded);
+            session.decide(Verdict::Overloaded);
         }
     }
 }
@@ -273,14 +260,6 @@ fn do_chores(shared: &Shared, flags: u32) {
     }
     if is_set(Chore::EndActivations) {
         shared.end_activations();
-    }
-}
-
-/// Tells a connection what came of its check, if it still waits.
-pub(crate) fn decide(session: &Arc<Session>, verdict: Verdict) {
-    if session.peer.closing().is_none() {
-        session.put_verdict(verdict);
-        Peer::wake_owner(&session.peer);
     }
 }
 

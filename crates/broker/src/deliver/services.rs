@@ -210,7 +210,7 @@ impl Turn {
         let latency = import.export.latency.as_ref()?;
         let headers = sampling::sampled(latency.sampling, message.headers(), &mut self.draws.choices)?;
         let disclosure = if import.share { Disclosure::All } else { Disclosure::Minimal };
-        let requestor = Some(ClientInfo::of(path.origin.peer, disclosure, &self.service_requests.server));
+        let requestor = ClientInfo::of(path.origin.peer, disclosure, &self.service_requests.server);
         let (export, exporter) = (import.export.clone(), import.exporter.clone());
         Some(Arc::new(Tracked { export, exporter, requestor, headers, start: self.now }))
     }

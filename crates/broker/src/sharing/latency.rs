@@ -52,8 +52,8 @@ impl RequestOutcome {
 pub(crate) struct Tracked {
     pub export: Arc<ServiceExport>,
     pub exporter: Arc<Account>,
-    /// Who asked; `None`: the server.
-    pub requestor: Option<ClientInfo>,
+    /// Who asked.
+    pub requestor: ClientInfo,
     /// The headers that asked for it.
     pub headers: Headers,
     pub start: Instant,
@@ -69,7 +69,7 @@ pub struct Metric {
     /// How it ended.
     pub outcome: RequestOutcome,
     /// Who asked.
-    pub requestor: Option<ClientInfo>,
+    pub requestor: ClientInfo,
     /// Who answered.
     pub responder: Option<ClientInfo>,
     /// The headers that asked for it.

@@ -135,7 +135,7 @@ mod tests {
             let tracked = Arc::new(Tracked {
                 export: export.clone(),
                 exporter: answers.clone(),
-                requestor: None,
+                requestor: ClientInfo::default(),
                 headers: Default::default(),
                 start: now,
             });

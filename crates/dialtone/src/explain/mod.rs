@@ -12,7 +12,8 @@ mod text;
 use crate::serve;
 use anyhow::Result;
 use args::{Asked, Invocation, Whom};
-use dialtone_server::explain::{Explainer, Report, Verdict};
+use dialtone_server::Explainer;
+use dialtone_server::explain::{Report, Verdict};
 use std::path::Path;
 
 /// There is a path.

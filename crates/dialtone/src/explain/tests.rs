@@ -3,8 +3,9 @@
 use super::args::{self, Invocation};
 use super::{FOUND, NOWHERE, text};
 use dialtone_config::{load_partial_text, load_text};
+use dialtone_server::Explainer;
 use dialtone_server::Server;
-use dialtone_server::explain::{Action, Explainer, Question, Verdict};
+use dialtone_server::explain::{Action, Question, Verdict};
 use expect_test::{Expect, expect};
 use std::io::{BufRead as _, BufReader, Write as _};
 

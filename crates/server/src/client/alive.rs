@@ -1,9 +1,9 @@
 //! PING and PONG: whether the client is there, and how far away.
 
 use super::{Client, Phase};
+use crate::clock;
 use crate::connection_failures::LoginFailure;
 use crate::log::Event;
-use crate::trust::clock;
 use dialtone_broker::deliver::Turn;
 use dialtone_config::options;
 use dialtone_wire::client::encode;

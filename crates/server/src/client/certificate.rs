@@ -1,10 +1,10 @@
 //! The check of a client's certificate by OCSP: off the event loop, and nothing is read from the client before it is over.
 
 use super::Client;
+use crate::clock;
 use crate::log::Event;
 use crate::system;
 use crate::tls::Judgement;
-use crate::trust::clock;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
 use dialtone_wire::CloseReason;

@@ -1,14 +1,16 @@
 //! CONNECT and INFO: how a client gets in.
 
-use super::{Client, Phase, Rejection};
+use super::{Client, Phase};
 use crate::callout;
 use crate::connection_failures::LoginFailure;
 use crate::internal::Executor;
 use crate::log::Event;
+use crate::refusal::{self, close_reason};
 use crate::registry::ClientDetails;
 use crate::review;
 use crate::system::{self, Proof};
-use crate::verifier::{Check, Verdict};
+use crate::verdict::Verdict;
+use crate::verifier::Check;
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
@@ -28,17 +30,6 @@ const NONCE_BYTES: usize = 11;
 
 /// What a connection without credentials presents.
 static NOTHING: Connect = Connect::NOTHING;
-
-/// How monitoring calls it when a connection is not let in.
-pub(crate) fn close_reason(refusal: &Refusal) -> CloseReason {
-    match refusal {
-        Refusal::Credentials(_) | Refusal::Token(_) | Refusal::Callout(_) => {
-            CloseReason::AuthenticationViolation
-        }
-        Refusal::ProxyNotTrusted => CloseReason::ProxyNotTrusted,
-        Refusal::ProxyRequired => CloseReason::ProxyRequired,
-    }
-}
 
 /// Takes what shows who the client is out of its CONNECT.
 fn credentials(connect: &mut Connect) -> Credentials {
@@ -392,7 +383,7 @@ impl Client {
         };
         self.session.set_client_details(claimed);
         self.shared.failures.count_failed_login((&refusal).into());
-        Rejection::note(&self.shared, &self.session, &refusal, &jwt);
+        refusal::note(&self.shared, &self.session, &refusal, &jwt);
         self.log(Event::ClientCreated, format_args!("{}", refusal.text()));
         let why = self.session.rejection.get().map(ToString::to_string).unwrap_or_default();
         self.log(Event::AuthenticationFailed, format_args!("authentication error{labelled}{why}"));
@@ -415,7 +406,7 @@ impl Client {
 
     /// Sends INFO: the first, or the one that answers CONNECT.
     pub(super) fn send_info(&self, turn: &mut Turn, answers_connect: bool) {
-        let mut info = self.policy.info_for(&self.session);
+        let mut info = self.session.info(&self.policy);
         info.lame_duck = self.shared.lame_duck.load(Ordering::Relaxed);
         if !answers_connect {
             info.nonce = self.nonce.to_string();

@@ -7,13 +7,10 @@ mod certificate;
 mod connect;
 mod publish;
 mod rates;
-mod rejection;
 mod subscribe;
 mod trace;
 mod traced;
 
-pub(crate) use connect::close_reason;
-pub(crate) use rejection::Rejection;
 pub(crate) use trace::traced_body;
 
 use crate::log::{Event, Level};

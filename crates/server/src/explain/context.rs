@@ -3,10 +3,11 @@
 use super::report::{Live, Rule, What};
 use super::users::{List, User, Users, receiver};
 use super::{Facts, LeftOut, QuestionError};
+use crate::clock;
 use crate::internal::is_own;
 use crate::policy::Policy;
 use crate::shared::Shared;
-use crate::trust::{JwtRejection, VerifiedAccount, clock};
+use crate::trust::{JwtRejection, VerifiedAccount};
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::explain::Listeners;
 use dialtone_config::Location;

@@ -1,6 +1,6 @@
 //! Why a message arrives, or does not: the whole path of a subject, as values.
 //!
-//! A [`Question`] is answered with a [`Report`], from the configuration alone by an [`Explainer`], or by a running
+//! A [`Question`] is answered with a [`Report`], from the configuration alone by an [`Explainer`](crate::Explainer), or by a running
 //! server, which adds who listens. `publish` and `subscribe` walk with [`dialtone_broker::explain`], which asks the
 //! functions that decide for messages; `context` finds where things stand in files; `missing` tells of agreements
 //! that are nearly there.
@@ -14,20 +14,12 @@ mod users;
 
 pub use report::{Action, Kind, Live, Question, Report, Rule, Step, Verdict, What, Who};
 
-use crate::builder::{StartError, identity};
-use crate::log::Logger;
-use crate::policy::Policy;
 use crate::shared::Shared;
-use crate::trust::resolver::{Reach, Resolver, Source};
 use context::ExplainContext;
-use dialtone_config::{ConfigError, Partial};
-use dialtone_net::Threads;
+use dialtone_config::ConfigError;
+use dialtone_config::sharing::Import;
 use dialtone_subject::{is_valid_filter, is_valid_literal};
 use std::collections::HashMap;
-use std::sync::Arc;
-
-/// Accounts of a folder of tokens that are looked at.
-const ACCOUNTS_MAX: usize = 100_000;
 
 /// Why a question has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,12 +41,6 @@ pub enum QuestionError {
     Filter(String),
 }
 
-/// What answers questions about a configuration that no server runs with.
-pub struct Explainer {
-    shared: Arc<Shared>,
-    left_out: LeftOut,
-}
-
 /// What a server would refuse of a configuration, and the answers go without.
 #[derive(Default)]
 pub(crate) struct LeftOut {
@@ -64,6 +50,17 @@ pub(crate) struct LeftOut {
 }
 
 impl LeftOut {
+    /// Of keys that are not supported, and of imports that do not hold, by account.
+    pub(crate) fn new(not_supported: Vec<ConfigError>, imports: Vec<(String, Import, ConfigError)>) -> Self {
+        let mut out = Self { not_supported, imports: HashMap::new() };
+        for (account, import, error) in imports {
+            let why = if error.help.is_empty() { error.problem } else { error.help };
+            let import = (import.subject, why, context::place(&error.at));
+            out.imports.entry(account).or_default().push(import);
+        }
+        out
+    }
+
     fn imports_of(&self, account: &str) -> Vec<(String, String, Option<String>)> {
         self.imports.get(account).cloned().unwrap_or_default()
     }
@@ -74,51 +71,6 @@ impl LeftOut {
     }
 }
 
-impl Explainer {
-    /// Makes the accounts of a configuration, with all that they share. Nothing is listened on.
-    ///
-    /// Errors: see [`StartError`]. A folder of tokens is made if it is not there, as it is at start.
-    pub fn new(partial: Partial) -> Result<Self, StartError> {
-        let Partial { mut options, not_supported, imports } = partial;
-        let mut left_out = LeftOut { not_supported, imports: HashMap::new() };
-        for (account, import, error) in imports {
-            let why = if error.help.is_empty() { error.problem } else { error.help };
-            let import = (import.subject, why, context::place(&error.at));
-            left_out.imports.entry(account).or_default().push(import);
-        }
-        // Nobody connects, so certificates need not be at hand.
-        (options.tls, options.ocsp) = (None, Default::default());
-        let log = Logger::silent();
-        let identity = identity(&options, 0);
-        let policy = Policy::new(options, &identity)?;
-        let resolver = Resolver::new(&policy.options, policy.authenticator.operators(), &log)?;
-        let shared = Shared::new(identity, policy, log, Threads::default(), resolver);
-        for key in known_accounts(&shared) {
-            // What cannot be believed is not there for a server either.
-            let _ = shared.look_up(&key, Reach::Anywhere);
-        }
-        shared.find_system();
-        Ok(Self { shared, left_out })
-    }
-
-    /// The answer to a question.
-    pub fn answer(&self, question: &Question) -> Result<Report, QuestionError> {
-        answer(&self.shared, &self.left_out, question, Facts::Configured)
-    }
-}
-
-/// The accounts whose tokens are at hand.
-fn known_accounts(shared: &Shared) -> Vec<String> {
-    let policy = shared.policy();
-    let preload = policy.options.operator_mode.preload.iter().map(|preload| preload.account.clone());
-    let mut keys: Vec<String> = preload.collect();
-    if let Source::Folder { store, .. } = shared.resolver.source() {
-        keys.extend(store.list());
-    }
-    keys.truncate(ACCOUNTS_MAX);
-    keys
-}
-
 /// What there is to tell of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Facts {
@@ -126,6 +78,15 @@ enum Facts {
     Configured,
     /// And who listens.
     Living,
+}
+
+/// The answer about a configuration.
+pub(crate) fn answer_configured(
+    shared: &Shared,
+    left_out: &LeftOut,
+    question: &Question,
+) -> Result<Report, QuestionError> {
+    answer(shared, left_out, question, Facts::Configured)
 }
 
 /// The answer of a running server.

@@ -7,7 +7,7 @@ use super::questions::Question;
 use crate::registry::Session;
 use crate::share::line::Line;
 use crate::share::{Lane, Share};
-use crate::verifier::{Verdict, decide};
+use crate::verdict::Verdict;
 use dialtone_broker::account::Account;
 use dialtone_broker::outbox::Sink;
 use dialtone_wire::client::delivery::{Read, read};
@@ -57,7 +57,7 @@ impl Queues {
     pub(super) fn post(&self, lane: Lane, share: Share, bytes: usize, work: Work) {
         for dropped in self.control.push(lane, share, bytes.max(ITEM_BYTES_MIN), work) {
             if let Work::Login(session, _) = dropped {
-                decide(&session, Verdict::Overloaded);
+                session.decide(Verdict::Overloaded);
             }
         }
     }

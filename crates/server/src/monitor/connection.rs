@@ -3,8 +3,8 @@
 use super::connections::Row;
 use super::source::Subs;
 use super::subscriptions::detail;
-use super::times::{duration, stamp, uptime};
 use crate::registry::CLIENT;
+use crate::times::{duration, stamp, uptime};
 use dialtone_broker::account::GLOBAL;
 use dialtone_broker::subscription::Subscription;
 use dialtone_identity::certificate;

@@ -1,9 +1,9 @@
 //! The endpoints of parts that this server does not have, and those about the process.
 
 use super::options::{IpqueueszOptions, JszOptions};
-use super::times::stamp;
 use crate::process;
 use crate::shared::Shared;
+use crate::times::stamp;
 use serde_json::{Map, Value, json};
 use std::time::SystemTime;
 

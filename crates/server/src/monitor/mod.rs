@@ -21,7 +21,6 @@ mod sharing;
 mod slow;
 pub(crate) mod source;
 pub(crate) mod subscriptions;
-pub(crate) mod times;
 pub(crate) mod varz;
 
 use crate::shared::Shared;
@@ -35,7 +34,6 @@ use serde_json::Value;
 use source::{Bad, Source as _};
 use std::sync::Arc;
 use std::time::Instant;
-pub(crate) use times::stamp;
 
 /// An answer.
 pub(crate) struct Answer {

@@ -1,8 +1,8 @@
 //! What an account shares, in `/accountz`.
 
-use super::times::stamp;
 use crate::shared::Shared;
 use crate::system;
+use crate::times::stamp;
 use dialtone_broker::account::Account;
 use dialtone_config::sharing::{Export, ExportKind, Latency, Mapping, ResponseType, Sampling};
 use dialtone_identity::jwt::Body;

@@ -1,9 +1,9 @@
 //! `/slowz`: which connections are behind, how far, and on which subjects; and which ones their rate limits hold back.
 
 use super::query::Window;
-use super::times::{duration, stamp};
 use crate::registry::Session;
 use crate::shared::Shared;
+use crate::times::{duration, stamp};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::sync::Arc;

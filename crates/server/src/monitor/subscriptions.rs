@@ -2,10 +2,10 @@
 
 use super::general::figure;
 use super::options::SubszOptions;
-use super::times::stamp;
 use crate::internal::OWN_ID;
 use crate::shared::Shared;
 use crate::system;
+use crate::times::stamp;
 use dialtone_broker::account::Account;
 use dialtone_broker::sharing::ServiceImport;
 use dialtone_broker::subscription::Subscription;

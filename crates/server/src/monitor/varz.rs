@@ -1,11 +1,11 @@
 //! `/varz`: where the server stands, in the official fields and their order. Each group of fields is made by one function.
 
 use super::general::figure;
-use super::times::{stamp, uptime};
 use crate::policy::{COMPATIBLE_VERSION, Policy};
 use crate::process;
 use crate::shared::Shared;
 use crate::system::feature_flags;
+use crate::times::{stamp, uptime};
 use dialtone_broker::stats::Traffic;
 use dialtone_identity::jwt;
 use serde::Serialize;

@@ -8,7 +8,6 @@
 
 pub(crate) mod line;
 pub(crate) mod queue;
-pub(crate) mod report;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
 //! The server, as it stands at the head of its events and answers.
 
-use crate::monitor::times::stamp;
 use crate::policy::COMPATIBLE_VERSION;
 use crate::shared::Shared;
+use crate::times::stamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::sync::atomic::Ordering;

@@ -16,8 +16,8 @@ pub(crate) fn link_invalid(shared: &Shared, turn: &mut Turn, link: &[u8], peer: 
         return;
     }
     let mut event = about::event("ocsp_peer_link_invalid", SystemTime::now());
-    event.insert("link".into(), connection_info(link));
-    event.insert("peer".into(), connection_info(peer));
+    event.insert("link".into(), certificate_info(link));
+    event.insert("peer".into(), certificate_info(peer));
     event.insert("server".into(), about::server(shared));
     event.insert("reason".into(), reason.into());
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.LINK.INVALID", shared.identity.id);
@@ -31,14 +31,14 @@ pub(crate) fn certificate_rejected(shared: &Shared, turn: &mut Turn, peer: &[u8]
     }
     let mut event = about::event("ocsp_peer_reject", SystemTime::now());
     event.insert("kind".into(), CLIENT.into());
-    event.insert("peer".into(), connection_info(peer));
+    event.insert("peer".into(), certificate_info(peer));
     event.insert("server".into(), about::server(shared));
     event.insert("reason".into(), "client not OCSP valid".into());
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.CONN.REJECT", shared.identity.id);
     publish_event(shared, turn, &subject, &event.into());
 }
 
-fn connection_info(der: &[u8]) -> Value {
+fn certificate_info(der: &[u8]) -> Value {
     let (subject, issuer) = certificate::parties(der).unwrap_or_default();
     json!({
         "subject": subject,

@@ -4,7 +4,6 @@ use super::about;
 use super::filter::Filter;
 use super::requests::refusal;
 use crate::internal::{Executor, Message};
-use crate::lifecycle;
 use crate::monitor::source::{Bad, Body};
 use crate::registry::Session;
 use crate::reload;
@@ -41,7 +40,7 @@ pub(super) fn lame_duck(executor: &mut Executor, message: &Message) {
         if !session.peer.takes_info() {
             return Err("client does not support Lame Duck Mode or is not ready to receive the notification");
         }
-        lifecycle::send_away(&executor.shared.policy(), &session);
+        session.send_away(&executor.shared.policy());
         Ok(())
     });
     answer(executor, message, result.map_err(str::to_owned));

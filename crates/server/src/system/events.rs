@@ -3,12 +3,12 @@
 use super::{about, publish_event, usage};
 use crate::internal::{Executor, Outgoing};
 use crate::monitor::accounts::statistics;
-use crate::monitor::times::stamp;
 use crate::registry::{ClientDetails, Session};
 use crate::shared::Shared;
+use crate::times::stamp;
 use dialtone_broker::account::{Account, GLOBAL};
+use dialtone_broker::connection_info::ConnectionInfoSource as _;
 use dialtone_broker::deliver::Turn;
-use dialtone_broker::sharing::requester::ConnectionInfoSource as _;
 use dialtone_wire::CloseReason;
 use serde::Serialize;
 use serde_json::{Map, Value, json};

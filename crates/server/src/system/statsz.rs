@@ -2,10 +2,10 @@
 
 use super::{about, publish_event};
 use crate::internal::Executor;
-use crate::monitor::times::stamp;
 use crate::monitor::varz::ByKind;
 use crate::process;
 use crate::shared::Shared;
+use crate::times::stamp;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::atomic::Ordering::Relaxed;

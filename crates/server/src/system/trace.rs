@@ -2,9 +2,9 @@
 
 use super::about;
 use crate::internal::{Outgoing, is_own};
-use crate::monitor::stamp;
 use crate::registry::Session;
 use crate::shared::Shared;
+use crate::times::stamp;
 use dialtone_broker::account::Account;
 use dialtone_broker::trace::{Arrival, Event, Trace};
 use dialtone_wire::header;

@@ -2,8 +2,8 @@
 
 use super::{about, publish_event};
 use crate::internal::{Executor, Timer};
-use crate::monitor::times::stamp;
 use crate::shared::Shared;
+use crate::times::stamp;
 use crate::usage::{AccountUsage, ConnectionState, CountFrom, Used};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! How an account's token comes in force.
 
-use super::clock::now;
 use super::resolver::{Reach, Source};
 use super::{VerifiedAccount, review};
+use crate::clock::now;
 use crate::log::Event;
 use crate::shared::Shared;
 use dialtone_broker::account::Account;

@@ -8,7 +8,7 @@
 //! rights of a connection are always those of the newest token of its account.
 
 mod accept;
-pub mod clock;
+mod context;
 pub mod resolver;
 pub(crate) mod review;
 pub(crate) mod service;

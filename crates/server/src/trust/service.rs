@@ -1,9 +1,9 @@
 //! Requests about accounts' tokens, on the account for system events: one table of subjects.
 
 use super::accept::{Acceptance, JwtRejection};
-use super::clock::now;
 use super::resolver::folder::{self, Store};
 use super::resolver::{Reach, Source};
+use crate::clock::now;
 use crate::internal::{Executor, Listener, Message, Outgoing, Publisher};
 use crate::log::Event;
 use crate::share::{Lane, Share};

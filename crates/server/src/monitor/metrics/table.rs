@@ -4,7 +4,8 @@ use super::{AccountRow, Reading, Sink};
 use crate::connection_failures::LoginFailure;
 use crate::policy::COMPATIBLE_VERSION;
 use crate::process;
-use crate::share::{LaneFigures, report};
+use crate::queues;
+use crate::share::LaneFigures;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::UNIX_EPOCH;
 
@@ -65,7 +66,7 @@ const fn each_lane(
 }
 
 fn lanes(reading: &Reading<'_>, sink: &mut Sink<'_>, figure: fn(&LaneFigures) -> u64) {
-    for (queue, lane, figures) in report::figures(reading.shared) {
+    for (queue, lane, figures) in queues::figures(reading.shared) {
         sink.put(&[queue, lane.name()], figure(&figures) as f64);
     }
 }

@@ -13,8 +13,8 @@ pub(crate) mod peer;
 mod tests;
 
 use super::choice::Certificates;
-use crate::monitor::times::duration;
-use crate::trust::clock;
+use crate::clock;
+use crate::times::duration;
 use dialtone_config::options::{Ocsp, OcspMode};
 use message::{Answer, Question, Status, Wishes};
 use parking_lot::Mutex;

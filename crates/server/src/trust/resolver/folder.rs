@@ -3,8 +3,8 @@
 //! A token is written to a file of its own, synced, and then given its name: after a crash the folder holds the old
 //! token or the whole new one. What an acknowledgement said is there survives the machine.
 
+use crate::clock::now;
 use crate::log::{Event, Logger};
-use crate::trust::clock::now;
 use dialtone_config::operator::{Folder, Keeps};
 use dialtone_identity::jwt::{self, Body, DecodedJwt, JWT_BYTES_MAX};
 use dialtone_identity::operator::is_account;

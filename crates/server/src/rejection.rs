@@ -3,8 +3,6 @@
 //!
 //! The peer itself learns nothing of it: it gets the same error in every case.
 
-use crate::registry::Session;
-use crate::shared::Shared;
 use dialtone_identity::authenticator::Refusal;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -22,35 +20,16 @@ pub(crate) struct Rejection {
 /// The user that a token is of. Only where a service was asked has its account vouched for it; otherwise this is what the
 /// connection claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Holder {
-    user: String,
-    name: String,
-    account: String,
-    account_name: String,
+pub(crate) struct Holder {
+    pub(crate) user: String,
+    pub(crate) name: String,
+    pub(crate) account: String,
+    pub(crate) account_name: String,
 }
 
 impl Rejection {
-    /// Notes it for a connection, if there is anything to report. Only the first refusal counts.
-    ///
-    /// `jwt` is the user JWT of the CONNECT; empty where there was none.
-    pub(crate) fn note(shared: &Shared, session: &Session, refusal: &Refusal, jwt: &str) {
-        if refusal.is_of_others() {
-            session.rejection.get_or_init(|| Box::new(Self::new(shared, refusal, jwt)));
-        }
-    }
-
-    fn new(shared: &Shared, refusal: &Refusal, jwt: &str) -> Self {
-        let policy = shared.policy();
-        let presented = policy.authenticator.operators().and_then(|all| all.presented(jwt).ok());
-        let token = presented.map(|user| {
-            let account = user.token.account_key().unwrap_or_default();
-            Holder {
-                user: user.token.subject.to_string(),
-                name: cut(&user.token.name),
-                account_name: shared.name_of(&account).to_string(),
-                account: cut(&account),
-            }
-        });
+    /// `token` is the user of the token that was presented, if one was.
+    pub(crate) fn new(refusal: &Refusal, token: Option<Holder>) -> Self {
         Self { reason: cut(&refusal.text()), token }
     }
 
@@ -83,7 +62,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     if text.len() <= REASON_BYTES_MAX {
         return text.to_owned();
     }

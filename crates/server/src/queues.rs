@@ -1,7 +1,7 @@
-//! Says in the log what was dropped from queues that were too full.
+//! What waits in the queues of a server, and what the log says of items that were dropped from them.
 
-use super::{Lane, LaneFigures};
 use crate::log::Event;
+use crate::share::{Lane, LaneFigures};
 use crate::shared::Shared;
 use std::collections::BTreeMap;
 use std::sync::Arc;

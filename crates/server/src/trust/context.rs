@@ -1,25 +1,12 @@
-//! What tokens are judged by: the time, here and in other zones, and the accounts' own tokens.
+//! What JWTs are judged by: the time, here and in other zones, and the JWTs of accounts.
 
+use crate::clock::now;
 use crate::shared::Shared;
 use dialtone_identity::authenticator::JwtContext;
 use dialtone_identity::jwt::DecodedJwt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
-
-/// Now, in seconds since 1970.
-pub fn now() -> i64 {
-    Timestamp::now().as_second()
-}
-
-/// When a second since 1970 begins, seen from `now`. A second that is past is now.
-pub fn instant(second: i64, now: Instant) -> Instant {
-    let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(second).unwrap_or(0)));
-    let left = at.and_then(|at| at.duration_since(SystemTime::now()).ok()).unwrap_or_default();
-    // What is centuries away never comes.
-    now.checked_add(left).unwrap_or(now + Duration::from_secs(u64::from(u32::MAX)))
-}
 
 impl JwtContext for Shared {
     fn account(&self, key: &str) -> Option<Arc<DecodedJwt>> {
