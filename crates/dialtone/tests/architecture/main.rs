@@ -1,4 +1,9 @@
-//! The arrows between crates are those of the table in docs/ARCHITECTURE.md, and no others; and threads are started in one place.
+//! The arrows between crates, and between the rooms of a crate, are those of the tables in docs/ARCHITECTURE.md, and no others; and threads
+//! are started in one place.
+
+mod figures;
+mod rooms;
+mod source;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
