@@ -2,7 +2,7 @@
 
 pub use crate::id::AccountId;
 use crate::random::Secrets;
-use crate::reserved::Kind;
+use crate::reserved::Bound;
 use crate::sampling_rule::SamplingRule;
 use crate::sharing::Sharing;
 use crate::sharing::awaited::{Awaited, AwaitedAnswers};
@@ -139,8 +139,8 @@ impl Account {
     }
 
     /// What its clients are.
-    pub(crate) fn client_kind(&self) -> Kind {
-        if self.is_system() { Kind::SystemClient } else { Kind::Client }
+    pub(crate) fn clients_bound(&self) -> Bound {
+        if self.is_system() { Bound::SystemClient } else { Bound::Client }
     }
 
     /// Whether some subject here is mapped.

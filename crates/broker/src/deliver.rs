@@ -5,11 +5,12 @@
 
 use crate::account::Account;
 use crate::format::{Format, Middle};
+use crate::kind::{Entry, Via};
 pub use crate::peer::Origin;
 use crate::peer::Peer;
 use crate::permission::Authorized;
 use crate::random::{Draws, Seed};
-use crate::route::{Route, RouteCache, Target, Via};
+use crate::route::{Route, RouteCache, Target};
 use crate::sharing::Mapped;
 use crate::sharing::responses::PREFIX;
 use crate::sharing::service_requests::ServiceRequests;
@@ -101,7 +102,7 @@ impl Turn {
         let message = message.get();
         // Publishers often go on with the subject they had: the last route needs neither hashing nor counting.
         match &self.last {
-            Some(route) if route.is_of(origin.account, message.subject) => {
+            Some(route) if route.is_of(origin.account, message.subject, origin.entry(Via::Publish)) => {
                 if route.is_empty() && self.trace.is_none() {
                     0
                 } else {
@@ -119,7 +120,7 @@ impl Turn {
         if message.subject.starts_with(PREFIX) {
             return self.publish_answer(origin, message);
         }
-        let route = self.routes.route(origin.account, message.subject, Via::Publish);
+        let route = self.routes.route(origin.account, message.subject, origin.entry(Via::Publish));
         let passes_by = route.is_empty() && self.trace.is_none();
         self.last = Some(route);
         if passes_by { 0 } else { self.deliver_along_last(origin, message) }
@@ -172,7 +173,7 @@ impl Turn {
     /// says why no answer will come.
     /// This is no message: it counts nowhere, as with the official server.
     pub fn send_status(&mut self, origin: Origin<'_>, reply: &[u8], headers: &[u8]) {
-        let route = self.routes.route(origin.account, reply, Via::Publish);
+        let route = self.routes.route(origin.account, reply, Entry::OF_SERVER);
         let Some(target) = route.plain.iter().find(|t| Arc::ptr_eq(t.subscription.peer(), origin.peer))
         else {
             return;
@@ -365,9 +366,9 @@ fn trace_delivery(tracer: &Tracer, target: &Target, message: &Message<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::Kind;
     use crate::outbox::Sink;
-    use crate::peer::{ClientId, Wake};
-    use crate::stats::Counters;
+    use crate::peer::{Basics, ClientId, Wake};
     use parking_lot::Mutex;
     use std::io::{self, IoSlice};
 
@@ -395,13 +396,16 @@ mod tests {
         let sinks = [Arc::new(Kept::default()), Arc::new(Kept::default())];
         let peers = sinks.clone().map(|sink| {
             Peer::new(
-                ClientId(1),
-                7,
-                Arc::new(Counters::default()),
+                Basics {
+                    id: ClientId(1),
+                    kind: Kind::default(),
+                    slot: 7,
+                    pending_bytes_max: 1 << 20,
+                    start: Instant::now(),
+                },
+                Arc::default(),
                 sink,
                 Box::new(Unheard),
-                1 << 20,
-                Instant::now(),
             )
         });
         for _ in 0..2 {

@@ -7,9 +7,10 @@
 
 use crate::account::{Account, AccountId};
 use crate::deliver::services::{HOPS_MAX, may_ask};
+use crate::kind::Via;
 use crate::permission;
 use crate::reserved::{Use, is_reserved};
-use crate::route::{MatchedImports, Via};
+use crate::route::MatchedImports;
 use crate::sharing::{Mapping, MappingOutcome, ServiceExport, ServiceImport, StreamImport};
 use crate::subscription::Subscriber;
 use dialtone_identity::permission::{Permissions, ResponseLimits, Ruling};
@@ -134,7 +135,7 @@ pub fn publish(account: &Arc<Account>, rights: &[Option<&Permissions>], subject:
         if publishing.iter().all(|publishing| matches!(publishing, Publishing::Denied(_))) {
             return Disposition::Denied(subject.into(), publishing);
         }
-        if is_reserved(|| account.client_kind(), Use::Subject, subject) {
+        if is_reserved(|| account.clients_bound(), Use::Subject, subject) {
             return Disposition::Reserved(subject.into());
         }
         let place = walk.pass(account, subject, Via::Publish, &mut Vec::new());

@@ -15,6 +15,7 @@ pub mod deliver;
 pub mod explain;
 pub mod format;
 mod id;
+pub mod kind;
 pub mod outbox;
 pub mod peer;
 pub mod permission;

@@ -4,10 +4,11 @@ use crate::account::Account;
 use crate::connection_info::{ConnectionInfo, ConnectionInfoSource};
 use crate::format::Format;
 pub use crate::id::ClientId;
+use crate::kind::{Entry, Kind, Via};
 use crate::outbox::{Chunk, Flushed, Outbox, Pool, Sink};
 use crate::replies::{Replies, Requester};
-use crate::reserved::Kind;
-use crate::stats::Counters;
+use crate::reserved::Bound;
+use crate::stats::{Counters, Totals};
 use crate::subscription::{Subscription, Subscriptions};
 use dialtone_identity::permission::Permissions;
 use dialtone_wire::CloseReason;
@@ -27,19 +28,35 @@ const HEADERS: u8 = 1;
 const TRACKS_REPLIES: u8 = 2;
 const TAKES_INFO: u8 = 4;
 const IS_SYSTEM: u8 = 8;
-const IS_SERVER: u8 = 16;
+
+/// What is known of a peer from its first moment on.
+#[derive(Clone, Copy, Debug)]
+pub struct Basics {
+    /// Its number.
+    pub id: ClientId,
+    /// What it is.
+    pub kind: Kind,
+    /// Its place in tables by peer: unique among the living ones.
+    pub slot: u32,
+    /// Bytes that may wait for it; with more it is a slow consumer.
+    pub pending_bytes_max: usize,
+    /// When it came.
+    pub start: Instant,
+}
 
 /// The end of one connection: its outbox, its subscriptions and what it counted. Shared by all who send to it.
 pub struct Peer {
     /// Its number.
     pub id: ClientId,
+    /// What it is.
+    pub kind: Kind,
     /// Its place in the tables that each loop keeps by peer. Given again after the peer is gone.
     pub(crate) slot: u32,
     /// The protocol that it speaks.
     pub(crate) format: Format,
     /// What it sent and got.
     pub counters: Counters,
-    totals: Arc<Counters>,
+    totals: Arc<Totals>,
     flags: AtomicU8,
     closing: AtomicU8,
     stalls: AtomicBool,
@@ -84,6 +101,12 @@ pub struct Origin<'a> {
 }
 
 impl Origin<'_> {
+    /// How its messages come into an account.
+    #[inline(always)]
+    pub(crate) fn entry(&self, by: Via) -> Entry {
+        Entry { from: self.peer.kind, by }
+    }
+
     /// Whether this peer does not get the message, since it is the publisher itself.
     #[inline(always)]
     pub(crate) fn excepts(&self, peer: &Arc<Peer>) -> bool {
@@ -92,18 +115,12 @@ impl Origin<'_> {
 }
 
 impl Peer {
-    /// A peer without account. `slot` is unique among the living ones; what it gets counts in `totals` too.
-    pub fn new(
-        id: ClientId,
-        slot: u32,
-        totals: Arc<Counters>,
-        sink: Arc<dyn Sink>,
-        owner: Box<dyn Wake>,
-        pending_bytes_max: usize,
-        start: Instant,
-    ) -> Arc<Self> {
+    /// A peer without account; what it sends and gets counts in `totals` too.
+    pub fn new(basics: Basics, totals: Arc<Totals>, sink: Arc<dyn Sink>, owner: Box<dyn Wake>) -> Arc<Self> {
+        let Basics { id, kind, slot, pending_bytes_max, start } = basics;
         Arc::new(Self {
             id,
+            kind,
             slot,
             format: Format::default(),
             counters: Counters::default(),
@@ -222,18 +239,13 @@ impl Peer {
         self.set_flag(TAKES_INFO, yes);
     }
 
-    /// What it is.
-    pub fn kind(&self) -> Kind {
-        match self.flags.load(Ordering::Relaxed) {
-            flags if flags & IS_SERVER != 0 => Kind::Server,
-            flags if flags & IS_SYSTEM != 0 => Kind::SystemClient,
-            _ => Kind::Client,
+    /// How subjects bind it that servers keep for themselves.
+    pub(crate) fn bound(&self) -> Bound {
+        match self.flags.load(Ordering::Relaxed) & IS_SYSTEM != 0 {
+            _ if !self.kind.is_bound() => Bound::Free,
+            true => Bound::SystemClient,
+            false => Bound::Client,
         }
-    }
-
-    /// It is the server's own.
-    pub fn set_server(&self) {
-        self.set_flag(IS_SERVER, true);
     }
 
     /// Whether it may answer what it is asked, though its rights do not name the reply subject.
@@ -338,11 +350,17 @@ impl Peer {
         }
     }
 
+    /// Counts what it sent in one turn: for itself, and for the server.
+    pub fn count_in(&self, msgs: u64, bytes: u64) {
+        self.counters.add_in(msgs, bytes);
+        self.totals.of(self.kind).add_in(msgs, bytes);
+    }
+
     /// Counts what it gets in one turn: for itself, its account and the server.
     pub(crate) fn count_out(&self, msgs: u64, bytes: u64, now: Instant) {
         self.touch(now);
         self.counters.add_out(msgs, bytes);
-        self.totals.add_out(msgs, bytes);
+        self.totals.of(self.kind).add_out(msgs, bytes);
         if let Some(account) = &self.place.read().account {
             account.counters.add_out(msgs, bytes);
         }

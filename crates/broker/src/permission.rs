@@ -71,9 +71,9 @@ fn judge(
         Some(p) if !p.can_publish(message.subject) && !may_answer(peer, p, message.subject, now) => {
             Err(Refused::Subject)
         }
-        _ if is_reserved(|| peer.kind(), Use::Subject, message.subject) => Err(Refused::Subject),
+        _ if is_reserved(|| peer.bound(), Use::Subject, message.subject) => Err(Refused::Subject),
         _ => match message.reply {
-            Some(reply) if is_reserved(|| peer.kind(), Use::Reply, reply) => Err(Refused::Reply),
+            Some(reply) if is_reserved(|| peer.bound(), Use::Reply, reply) => Err(Refused::Reply),
             _ => Ok(()),
         },
     }
@@ -102,7 +102,7 @@ pub fn trace<'a>(
     destination: &'a [u8],
 ) -> Result<Authorized<Destination<'a>>, Denied> {
     let is_denied = permissions.is_some_and(|p| !p.can_publish(destination))
-        || is_reserved(|| peer.kind(), Use::Subject, destination);
+        || is_reserved(|| peer.bound(), Use::Subject, destination);
     if is_denied { Err(Denied) } else { Ok(Authorized(Destination(destination))) }
 }
 

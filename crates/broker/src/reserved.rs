@@ -1,17 +1,15 @@
-//! Subjects that servers keep for themselves: which kind of peer may not use which, as a subject or as a reply.
-//!
-//! One table for every kind of peer. Another kind is another variant of [`Kind`] and its name in the rows that bind it.
+//! Subjects that servers keep for themselves: who may not use which, as a subject or as a reply. Which kinds of peers are bound by
+//! them is a column of [`crate::kind`].
 
-/// What a peer is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
-    /// A client.
-    #[default]
-    Client,
+/// Who is bound by the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// It is no client.
+    Free,
     /// A client in the system account.
     SystemClient,
-    /// The server itself.
-    Server,
+    /// Any other client.
+    Client,
 }
 
 /// Where a subject stands in a message.
@@ -26,20 +24,23 @@ pub enum Use {
 /// A reserved prefix, and who may not use it as what.
 struct Row {
     prefix: &'static [u8],
-    subject: &'static [Kind],
-    reply: &'static [Kind],
+    subject: &'static [Bound],
+    reply: &'static [Bound],
 }
 
-const CLIENTS: &[Kind] = &[Kind::Client, Kind::SystemClient];
+const CLIENTS: &[Bound] = &[Bound::Client, Bound::SystemClient];
+
+/// What the subjects of services' answers begin with.
+pub const ANSWER_PREFIX: &[u8] = b"_R_.";
 
 /// The official server's reserved prefixes. A subject is refused with `Permissions Violation`, and the connection stays.
 const TABLE: [Row; 4] = [
     // What the members of a replicated group send each other.
-    Row { prefix: b"$NRG.", subject: &[Kind::Client], reply: &[] },
+    Row { prefix: b"$NRG.", subject: &[Bound::Client], reply: &[] },
     // Answers on their way between clusters.
     Row { prefix: b"_GR_.", subject: CLIENTS, reply: CLIENTS },
     // Answers on their way between accounts; services publish them.
-    Row { prefix: b"_R_.", subject: &[], reply: CLIENTS },
+    Row { prefix: ANSWER_PREFIX, subject: &[], reply: CLIENTS },
     // Acknowledgements; consumers of a stream publish them.
     Row { prefix: b"$JS.ACK.", subject: &[], reply: CLIENTS },
 ];
@@ -50,10 +51,10 @@ const NO_ANSWER: [&[u8]; 2] = [b"$SYS.", b"$JS.API."];
 /// Where answers to the server's own requests go.
 const ANSWER: &[u8] = b"$SYS._INBOX.";
 
-/// Whether peers of this kind may not put the subject there.
+/// Whether such a peer may not put the subject there.
 #[inline]
-pub fn is_reserved(kind: impl FnOnce() -> Kind, used_as: Use, subject: &[u8]) -> bool {
-    may_be(subject) && is_in_table(kind(), used_as, subject)
+pub fn is_reserved(bound: impl FnOnce() -> Bound, used_as: Use, subject: &[u8]) -> bool {
+    may_be(subject) && is_in_table(bound(), used_as, subject)
 }
 
 /// A quick look, since every publish gets it: two bytes that most subjects and inboxes do not begin with.
@@ -63,13 +64,13 @@ pub fn may_be(subject: &[u8]) -> bool {
 }
 
 #[cold]
-fn is_in_table(kind: Kind, used_as: Use, subject: &[u8]) -> bool {
+fn is_in_table(bound: Bound, used_as: Use, subject: &[u8]) -> bool {
     TABLE.iter().any(|row| {
         let refused = match used_as {
             Use::Subject => row.subject,
             Use::Reply => row.reply,
         };
-        subject.starts_with(row.prefix) && refused.contains(&kind)
+        subject.starts_with(row.prefix) && refused.contains(&bound)
     })
 }
 
@@ -84,10 +85,10 @@ mod tests {
 
     /// As the official server was seen to have it.
     #[test]
-    fn each_kind_of_peer_is_refused_what_the_table_says() {
-        use Kind::{Client, Server, SystemClient};
+    fn each_peer_is_refused_what_the_table_says() {
+        use Bound::{Client, Free, SystemClient};
         use Use::{Reply, Subject};
-        let refused = |kind, used_as, subject: &str| is_reserved(|| kind, used_as, subject.as_bytes());
+        let refused = |bound, used_as, subject: &str| is_reserved(|| bound, used_as, subject.as_bytes());
         for (subject, expected) in [
             ("$NRG.x", [true, false, false, false]),
             ("_GR_.x", [true, true, true, true]),
@@ -105,9 +106,9 @@ mod tests {
             ("", [false; 4]),
         ] {
             let uses = [(Client, Subject), (SystemClient, Subject), (Client, Reply), (SystemClient, Reply)];
-            let found = uses.map(|(kind, used_as)| refused(kind, used_as, subject));
+            let found = uses.map(|(bound, used_as)| refused(bound, used_as, subject));
             assert_eq!(found, expected, "{subject}");
-            assert!(!refused(Server, Subject, subject) && !refused(Server, Reply, subject), "{subject}");
+            assert!(!refused(Free, Subject, subject) && !refused(Free, Reply, subject), "{subject}");
         }
     }
 

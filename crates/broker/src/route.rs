@@ -2,6 +2,7 @@
 
 use crate::account::{Account, AccountId};
 use crate::format::Head;
+use crate::kind::{Entry, Kind, Via};
 use crate::sharing::{ServiceImport, StreamImport};
 use crate::subscription::{Subscriber, Subscription};
 use dialtone_subject::{Generations, Matches, ShortBytes, Stamp, SubjectHash};
@@ -33,39 +34,30 @@ impl Target {
     }
 }
 
-/// How a message came into the account whose route it takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Via {
-    /// It was published there.
-    Publish,
-    /// By a service, as a request or an answer: it does not go on into accounts that take it as a stream.
-    Service,
-}
-
 /// What a route is found by.
 #[derive(Clone, Copy)]
 struct Key<'a> {
     account: &'a Account,
     subject: &'a [u8],
     hash: SubjectHash,
-    via: Via,
+    entry: Entry,
 }
 
 impl<'a> Key<'a> {
     #[inline]
-    fn new(account: &'a Account, subject: &'a [u8], via: Via) -> Self {
-        Self { account, subject, hash: SubjectHash::of(subject), via }
+    fn new(account: &'a Account, subject: &'a [u8], entry: Entry) -> Self {
+        Self { account, subject, hash: SubjectHash::of(subject), entry }
     }
 
     #[inline]
     fn mixed(&self) -> u64 {
-        mix(self.account.id, &self.hash, self.via)
+        mix(self.account.id, &self.hash, self.entry)
     }
 }
 
 #[inline]
-fn mix(account: AccountId, hash: &SubjectHash, via: Via) -> u64 {
-    let number = u64::from(account.0) << 1 | u64::from(via == Via::Service);
+fn mix(account: AccountId, hash: &SubjectHash, entry: Entry) -> u64 {
+    let number = u64::from(account.0) << 8 | u64::from(entry.number());
     hash.value() ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
@@ -135,7 +127,7 @@ fn same_bytes(a: &[u8], b: &[u8]) -> bool {
 #[derive(Debug)]
 pub struct Route {
     account: AccountId,
-    via: Via,
+    entry: Entry,
     subject: ShortBytes<38>,
     hash: SubjectHash,
     stamp: Stamp,
@@ -151,11 +143,11 @@ pub struct Route {
 impl Route {
     /// Works out a route from the account's interest as it is now, and from that of accounts that take it as a stream.
     ///
-    /// This is the gate of delivery: a subscription whose peer may not see this very subject gets no target, so no
-    /// path of a message can go round its rights.
+    /// This is the gate of delivery: a subscription whose peer may not see this very subject, or is of a kind that messages of
+    /// this entry do not go on to, gets no target, so no path of a message can go round.
     fn build(&mut self, key: &Key<'_>, matches: &mut Matches<Subscriber>) {
         self.account = key.account.id;
-        self.via = key.via;
+        self.entry = key.entry;
         self.subject = ShortBytes::concat(&[key.subject]);
         self.hash = key.hash;
         // The stamp is taken first: a change while we match makes the route stale, never wrong.
@@ -164,18 +156,19 @@ impl Route {
         self.plain.clear();
         self.queues.clear();
         self.services.clear();
-        self.add(key.account, key.subject, matches);
+        self.add(key.account, key.subject, key.entry.from, matches);
         if key.account.shares(key.subject) {
             self.cross(key, matches);
         }
     }
 
     /// Adds who is interested in `subject` in `account`, and may have it.
-    fn add(&mut self, account: &Account, subject: &[u8], matches: &mut Matches<Subscriber>) {
+    fn add(&mut self, account: &Account, subject: &[u8], from: Kind, matches: &mut Matches<Subscriber>) {
         matches.clear();
         account.interest().matches(subject, matches);
         let may = |Subscriber(subscription): Subscriber| {
-            let allowed = subscription.peer().may_have(subject, subscription.queue());
+            let peer = subscription.peer();
+            let allowed = from.passes_to(peer.kind, subject) && peer.may_have(subject, subscription.queue());
             allowed.then(|| Target::new(subject, subscription))
         };
         self.plain.extend(matches.take_plain().filter_map(may));
@@ -197,13 +190,13 @@ impl Route {
     /// Adds what is beyond the borders of the account: who takes the message as a stream, and which services it asks.
     #[cold]
     fn cross(&mut self, key: &Key<'_>, matches: &mut Matches<Subscriber>) {
-        let MatchedImports { streams, services } = MatchedImports::of(key.account, key.subject, key.via);
+        let MatchedImports { streams, services } = MatchedImports::of(key.account, key.subject, key.entry.by);
         for (stream, here) in &streams {
             let StreamImport { importer, .. } = &**stream;
             let hash = SubjectHash::of(here);
             let stamp = importer.generations().stamp(&hash);
             self.others.push(Watched { account: importer.clone(), hash, stamp });
-            self.add(importer, here, matches);
+            self.add(importer, here, key.entry.from, matches);
         }
         self.services = services;
     }
@@ -213,7 +206,7 @@ impl Route {
         let hash = SubjectHash::of(b"");
         Self {
             account: AccountId(u32::MAX),
-            via: Via::Publish,
+            entry: Entry::OF_SERVER,
             subject: ShortBytes::concat(&[]),
             hash,
             stamp: Generations::default().stamp(&hash),
@@ -224,11 +217,11 @@ impl Route {
         }
     }
 
-    /// Whether this is still who gets what is published to `subject` in `account`.
+    /// Whether this is still who gets messages to `subject` in `account` that come in so.
     #[inline(always)]
-    pub fn is_of(&self, account: &Account, subject: &[u8]) -> bool {
+    pub fn is_of(&self, account: &Account, subject: &[u8], entry: Entry) -> bool {
         self.account == account.id
-            && self.via == Via::Publish
+            && self.entry == entry
             && same_bytes(self.subject.as_slice(), subject)
             && self.is_current(account)
     }
@@ -241,12 +234,12 @@ impl Route {
 
     #[inline]
     fn has(&self, key: &Key<'_>) -> bool {
-        self.account == key.account.id && self.via == key.via && self.subject.as_slice() == key.subject
+        self.account == key.account.id && self.entry == key.entry && self.subject.as_slice() == key.subject
     }
 
     /// How its messages come into the account.
     pub(crate) fn via(&self) -> Via {
-        self.via
+        self.entry.by
     }
 
     /// Whether nobody gets these messages.
@@ -281,8 +274,8 @@ pub struct RouteCache {
 impl RouteCache {
     /// The route of a subject in an account: from the cache while it is true, else worked out.
     #[inline]
-    pub fn route(&mut self, account: &Account, subject: &[u8], via: Via) -> Arc<Route> {
-        let key = Key::new(account, subject, via);
+    pub fn route(&mut self, account: &Account, subject: &[u8], entry: Entry) -> Arc<Route> {
+        let key = Key::new(account, subject, entry);
         let mixed = key.mixed();
         if let Some(route) = self.young.find(mixed, |route| route.has(&key))
             && route.is_current(account)
@@ -321,7 +314,7 @@ impl RouteCache {
             self.targets = 0;
         }
         self.targets += route.targets();
-        self.young.insert_unique(mixed, route.clone(), |r| mix(r.account, &r.hash, r.via));
+        self.young.insert_unique(mixed, route.clone(), |r| mix(r.account, &r.hash, r.entry));
         route
     }
 
@@ -370,9 +363,9 @@ impl RouteCache {
 mod tests {
     use super::*;
     use crate::outbox::Sink;
-    use crate::peer::{ClientId, Peer, Wake};
-    use crate::stats::Counters;
+    use crate::peer::{Basics, ClientId, Peer, Wake};
     use std::io::{self, IoSlice};
+    use std::time::Instant;
 
     struct Nowhere;
 
@@ -387,15 +380,13 @@ mod tests {
     }
 
     fn peer() -> Arc<Peer> {
-        Peer::new(
-            ClientId(1),
-            0,
-            Arc::new(Counters::default()),
-            Arc::new(Nowhere),
-            Box::new(Nowhere),
-            1 << 20,
-            std::time::Instant::now(),
-        )
+        peer_of(Kind::default())
+    }
+
+    fn peer_of(kind: Kind) -> Arc<Peer> {
+        let basics =
+            Basics { id: ClientId(1), kind, slot: 0, pending_bytes_max: 1 << 20, start: Instant::now() };
+        Peer::new(basics, Arc::default(), Arc::new(Nowhere), Box::new(Nowhere))
     }
 
     fn sids(route: &Route) -> Vec<&[u8]> {
@@ -416,17 +407,39 @@ mod tests {
         }
     }
 
+    /// What came from one kind of peer is not delivered by the route that was worked out for another.
+    #[test]
+    fn a_route_is_that_of_one_kind_of_peer() {
+        let (account, mut cache) = (Account::new(AccountId(1), "A"), RouteCache::default());
+        for kind in Kind::ALL {
+            account.insert(&Subscription::new(peer_of(kind), b"a.*", None, b"1"));
+            account.insert(&Subscription::new(peer_of(kind), b"a.*", Some(b"q"), b"1"));
+        }
+        for (from, by) in
+            [Via::Publish, Via::Service, Via::Publish].iter().flat_map(|by| Kind::ALL.map(|from| (from, *by)))
+        {
+            let route = cache.route(&account, b"a.b", Entry { from, by });
+            let expected: Vec<Kind> =
+                Kind::ALL.into_iter().filter(|to| from.passes_to(*to, b"a.b")).collect();
+            let kinds =
+                |targets: &[Target]| targets.iter().map(|t| t.subscription.peer().kind).collect::<Vec<_>>();
+            assert_eq!(kinds(&route.plain), expected, "{from:?}");
+            let members = route.queues.first().expect("one group");
+            assert_eq!(kinds(members), expected, "{from:?}");
+        }
+    }
+
     #[test]
     fn a_route_is_kept_from_the_second_time_on() {
         let (account, mut cache, peer) = (Account::new(AccountId(1), "A"), RouteCache::default(), peer());
         account.insert(&Subscription::new(peer.clone(), b"a.*", None, b"1"));
         for kept in [0, 1, 1] {
-            let route = cache.route(&account, b"a.b", Via::Publish);
+            let route = cache.route(&account, b"a.b", Entry::OF_SERVER);
             assert_eq!((sids(&route), cache.len()), (vec![&b"1"[..]], kept));
         }
         // What is held elsewhere stays what it was while the cache goes on.
-        let first = cache.route(&account, b"a.c", Via::Publish);
-        let second = cache.route(&account, b"x.y", Via::Publish);
+        let first = cache.route(&account, b"a.c", Entry::OF_SERVER);
+        let second = cache.route(&account, b"x.y", Entry::OF_SERVER);
         assert_eq!((sids(&first).len(), sids(&second).len()), (1, 0));
     }
 
@@ -439,13 +452,13 @@ mod tests {
         for subscribed in 1..=3 {
             account.insert(&subscriptions[subscribed - 1]);
             for _ in 0..3 {
-                assert_eq!(cache.route(&account, b"a.b", Via::Publish).plain.len(), subscribed);
+                assert_eq!(cache.route(&account, b"a.b", Entry::OF_SERVER).plain.len(), subscribed);
             }
         }
         for subscribed in (0..3).rev() {
             account.remove(&subscriptions[subscribed]);
             for _ in 0..3 {
-                assert_eq!(cache.route(&account, b"a.b", Via::Publish).plain.len(), subscribed);
+                assert_eq!(cache.route(&account, b"a.b", Entry::OF_SERVER).plain.len(), subscribed);
             }
         }
     }

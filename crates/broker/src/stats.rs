@@ -1,5 +1,6 @@
 //! Counters of messages and bytes, the same four for a peer, an account and the server.
 
+use crate::kind::{KINDS, Kind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Messages and bytes in both directions. Bytes are headers and payload, not the protocol around them.
@@ -9,6 +10,29 @@ pub struct Counters {
     in_bytes: AtomicU64,
     out_msgs: AtomicU64,
     out_bytes: AtomicU64,
+}
+
+/// What all peers sent and got, by their kind.
+#[derive(Debug, Default)]
+pub struct Totals([Counters; KINDS]);
+
+impl Totals {
+    /// Those of peers of one kind.
+    pub fn of(&self, kind: Kind) -> &Counters {
+        // There is one for each kind.
+        &self.0[kind as usize]
+    }
+
+    /// The traffic of the server: what came from outside and went there.
+    pub fn traffic(&self) -> Traffic {
+        let kinds = Kind::ALL.into_iter().filter(|kind| kind.is_traffic());
+        kinds.map(|kind| self.of(kind).read()).fold(Traffic::default(), |sum, traffic| Traffic {
+            in_msgs: sum.in_msgs + traffic.in_msgs,
+            in_bytes: sum.in_bytes + traffic.in_bytes,
+            out_msgs: sum.out_msgs + traffic.out_msgs,
+            out_bytes: sum.out_bytes + traffic.out_bytes,
+        })
+    }
 }
 
 /// What [`Counters`] stand at.

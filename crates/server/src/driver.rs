@@ -5,8 +5,9 @@ use crate::log::{Event, Level};
 use crate::registry::{ClientTransport, Session};
 use crate::shared::Shared;
 use dialtone_broker::deliver::{Tracer, Turn};
+use dialtone_broker::kind::Kind;
 use dialtone_broker::outbox::Sink;
-use dialtone_broker::peer::{ClientId, Peer, Wake};
+use dialtone_broker::peer::{Basics, ClientId, Peer, Wake};
 use dialtone_broker::random::Seed;
 use dialtone_net::{Accepted, Broken, Closing, Handler, Link, Received, Secured, Transport};
 use dialtone_wire::CloseReason;
@@ -50,15 +51,14 @@ impl Driver {
         wake: Box<dyn Wake>,
     ) -> Box<Client> {
         let registry = &self.shared.registry;
-        let peer = Peer::new(
-            ClientId(self.shared.next_client()),
-            registry.take_slot(),
-            self.shared.counters.clone(),
-            sink,
-            wake,
-            self.shared.policy().options.limits.pending_bytes_max,
-            self.turn.now(),
-        );
+        let basics = Basics {
+            id: ClientId(self.shared.next_client()),
+            kind: Kind::default(),
+            slot: registry.take_slot(),
+            pending_bytes_max: self.shared.policy().options.limits.pending_bytes_max,
+            start: self.turn.now(),
+        };
+        let peer = Peer::new(basics, self.shared.totals.clone(), sink, wake);
         let session = Arc::new(Session::new(peer, transport, remote));
         let described: Weak<Session> = Arc::downgrade(&session);
         session.peer.set_info_source(described);

@@ -15,7 +15,7 @@ use crate::usage::Usage;
 use crate::verifier::Verifier;
 use dialtone_broker::account::{Account, AccountId, GLOBAL, SYSTEM};
 use dialtone_broker::sharing::service_requests::ServiceRequests;
-use dialtone_broker::stats::Counters;
+use dialtone_broker::stats::Totals;
 use dialtone_broker::trace::SamplingRule;
 use dialtone_config::options::{AccountLimits, MsgTrace};
 use dialtone_config::{ConfigErrors, Options};
@@ -44,7 +44,7 @@ pub struct Shared {
     /// Who is connected.
     pub registry: Registry,
     /// What the server received and sent.
-    pub counters: Arc<Counters>,
+    pub totals: Arc<Totals>,
     /// What went wrong.
     pub failures: ConnectionFailures,
     /// How busy the process is.
@@ -100,7 +100,7 @@ impl Shared {
         resolver: Resolver,
     ) -> Arc<Self> {
         let global = Account::new(AccountId(0), GLOBAL);
-        let counters = Arc::new(Counters::default());
+        let totals: Arc<Totals> = Arc::default();
         let service_requests = ServiceRequests::new(&identity.name);
         let shared = Arc::new(Self {
             service_requests,
@@ -111,7 +111,7 @@ impl Shared {
             global,
             system: OnceLock::new(),
             registry: Registry::default(),
-            counters,
+            totals: totals.clone(),
             failures: ConnectionFailures::default(),
             load: Load::default(),
             log,
@@ -125,7 +125,7 @@ impl Shared {
             reloading: Mutex::default(),
             reader: OnceLock::new(),
             at_end: OnceLock::new(),
-            internal: Internal::default(),
+            internal: Internal::new(totals),
             told: AtomicU64::new(0),
             start: SystemTime::now(),
             start_instant: Instant::now(),

@@ -2,7 +2,8 @@
 
 use super::{Origin, Turn};
 use crate::account::Account;
-use crate::route::{Route, ServiceHop, Via};
+use crate::kind::{Entry, Via};
+use crate::route::{Route, ServiceHop};
 use crate::sharing::awaited::Awaited;
 use crate::sharing::latency::{RequestOutcome, Tracked};
 use crate::sharing::requester::{ClientInfo, Disclosure, HEADER};
@@ -90,7 +91,7 @@ impl Turn {
     ) -> usize {
         let answered =
             if message.subject.starts_with(PREFIX) { self.answer(account, path, message) } else { 0 };
-        let route = self.routes.route(account, message.subject, via);
+        let route = self.routes.route(account, message.subject, path.origin.entry(via));
         let passes_by = route.is_empty() && self.trace.is_none();
         let delivered = if passes_by { 0 } else { self.deliver(account, &route, path.origin, message) };
         answered + delivered + self.ask_all(&route, account, path, message)
@@ -324,7 +325,7 @@ impl Turn {
         1
     }
 
-    /// Whether anybody would get an answer that is published to `reply` in `account` now: a subscription there, or where
+    /// Whether anybody would get an answer that the server publishes to `reply` in `account` now: a subscription there, or where
     /// the request came from.
     pub fn is_awaited(&mut self, account: &Arc<Account>, reply: &[u8]) -> bool {
         let now = self.now;
@@ -344,7 +345,7 @@ impl Turn {
                 Mapped::Lost => return false,
             };
         }
-        !self.routes.route(&account, &reply, Via::Publish).is_empty()
+        !self.routes.route(&account, &reply, Entry::OF_SERVER).is_empty()
     }
 
     fn map_in(&mut self, account: &Account, subject: &[u8], out: &mut Vec<u8>) -> Mapped {

@@ -5,6 +5,7 @@ use super::latency::Tracked;
 use crate::account::{Account, AccountId};
 use crate::charged::{Charge, Charged};
 use crate::random::Secrets;
+use crate::reserved;
 use dialtone_config::sharing::{Latency, ResponseType};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ const OPEN_PER_ORIGIN_MAX: usize = 16 * 1024;
 /// Late requests that are taken out under one lock, and owed ones that are read under one.
 const BATCH: usize = 512;
 /// What the subjects of answers begin with, as in the official server.
-pub const PREFIX: &[u8] = b"_R_.";
+pub const PREFIX: &[u8] = reserved::ANSWER_PREFIX;
 
 /// A request that waits for its answer.
 #[derive(Clone, Debug)]

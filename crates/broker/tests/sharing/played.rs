@@ -3,10 +3,10 @@
 use crate::world::World;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::{Origin, Turn};
+use dialtone_broker::kind::Kind;
 use dialtone_broker::outbox::Sink;
-use dialtone_broker::peer::{ClientId, Peer, Place, Wake};
+use dialtone_broker::peer::{Basics, ClientId, Peer, Place, Wake};
 use dialtone_broker::permission;
-use dialtone_broker::stats::Counters;
 use dialtone_broker::subscription::Subscription;
 use dialtone_wire::message::Message;
 use parking_lot::Mutex;
@@ -53,13 +53,16 @@ impl Played {
                 slot += 1;
                 let id = ClientId(u64::from(slot));
                 let peer = Peer::new(
-                    id,
-                    slot,
-                    Arc::new(Counters::default()),
+                    Basics {
+                        id,
+                        kind: Kind::default(),
+                        slot,
+                        pending_bytes_max: 1 << 20,
+                        start: Instant::now(),
+                    },
+                    Arc::default(),
                     wire.clone(),
                     Box::new(Deaf),
-                    1 << 20,
-                    Instant::now(),
                 );
                 peer.set_place(Place { account: Some(account.clone()), permissions: None });
                 peer.set_understands_headers(true);

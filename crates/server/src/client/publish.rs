@@ -142,8 +142,7 @@ impl Client {
             return;
         }
         self.session.peer.touch(now);
-        self.session.peer.counters.add_in(batch.msgs, batch.bytes);
-        self.shared.counters.add_in(batch.msgs, batch.bytes);
+        self.session.peer.count_in(batch.msgs, batch.bytes);
         if let Some(account) = &self.place.account {
             account.counters.add_in(batch.msgs, batch.bytes);
         }

@@ -4,7 +4,6 @@ use super::report::{Live, Rule, What};
 use super::users::{List, User, Users, receiver};
 use super::{Facts, LeftOut, QuestionError};
 use crate::clock;
-use crate::internal::is_own;
 use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::trust::{JwtRejection, VerifiedAccount};
@@ -216,7 +215,7 @@ impl<'a> ExplainContext<'a> {
     /// Whether the server itself listens there.
     fn answers_itself(&self, account: &Account, subject: &[u8]) -> bool {
         let interest = account.interest();
-        let mut own = interest.iter().filter(|s| is_own(s.0.peer()));
+        let mut own = interest.iter().filter(|s| s.0.peer().kind.is_server());
         own.any(|s| dialtone_subject::set::matches(s.0.filter(), subject))
     }
 }

@@ -26,9 +26,10 @@ use crate::share::{Lane, LaneFigures, Share};
 use crate::shared::Shared;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::{Origin, Turn};
-use dialtone_broker::peer::{ClientId, Peer, Place, Wake};
+use dialtone_broker::kind::Entry;
+use dialtone_broker::peer::{Basics, ClientId, Peer, Place, Wake};
 use dialtone_broker::permission;
-use dialtone_broker::stats::Counters;
+use dialtone_broker::stats::Totals;
 use dialtone_broker::subscription::Subscription;
 use dialtone_net::threads::Watch;
 use dialtone_subject::is_valid_literal;
@@ -48,11 +49,6 @@ pub(crate) const OWN_ID: ClientId = ClientId(1);
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one turn of the control thread may take, or work wait, before the thread is said to stand still.
 const STALL: Duration = Duration::from_secs(10);
-
-/// Whether this is the server's own end in some account.
-pub(crate) fn is_own(peer: &Peer) -> bool {
-    peer.id == OWN_ID
-}
 
 /// What answers messages to a subject. Runs on the control thread.
 pub type Handler = Arc<dyn Fn(&mut Executor, &Message) + Send + Sync>;
@@ -117,8 +113,7 @@ pub struct Internal {
     /// One end in each account that is subscribed or published in.
     peers: Mutex<HashMap<AccountId, Member>>,
     next_sid: AtomicU64,
-    /// What is delivered inside the server is no traffic of the server.
-    totals: Arc<Counters>,
+    totals: Arc<Totals>,
 }
 
 /// Nobody needs to be called: the sink takes everything at once.
@@ -128,15 +123,16 @@ impl Wake for Unheard {
     fn wake(&self) {}
 }
 
-impl Default for Internal {
-    fn default() -> Self {
+impl Internal {
+    /// Before it is started; what it sends and gets counts in `totals`, where it is no traffic of the server.
+    pub(crate) fn new(totals: Arc<Totals>) -> Self {
         Self {
             queues: Arc::new(Queues::new()),
             ended: Mutex::default(),
             handlers: RwLock::default(),
             peers: Mutex::default(),
             next_sid: AtomicU64::new(1),
-            totals: Arc::default(),
+            totals,
         }
     }
 }
@@ -304,17 +300,15 @@ impl Internal {
         let inlet = Inlet::new(self.queues.clone(), account);
         let slot = registry.take_slot();
         // The inlet takes everything at once, so nothing is ever pending.
-        let peer = Peer::new(
-            OWN_ID,
+        let basics = Basics {
+            id: OWN_ID,
+            kind: Entry::OF_SERVER.from,
             slot,
-            self.totals.clone(),
-            Arc::new(inlet),
-            Box::new(Unheard),
-            usize::MAX,
-            Instant::now(),
-        );
+            pending_bytes_max: usize::MAX,
+            start: Instant::now(),
+        };
+        let peer = Peer::new(basics, self.totals.clone(), Arc::new(inlet), Box::new(Unheard));
         peer.set_understands_headers(true);
-        peer.set_server();
         // It is put into no account: what it gets is none of the account's traffic.
         peer.set_place(Place::default());
         // Of two threads that come first at once, one leaves a slot unused.

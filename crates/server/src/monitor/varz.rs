@@ -60,7 +60,7 @@ pub(crate) fn varz(shared: &Shared) -> Value {
         write_deadline: nanos(policy.options.limits.write_deadline),
         process: process(shared),
         load: load(shared),
-        traffic: shared.counters.read().into(),
+        traffic: shared.totals.traffic().into(),
         faults: faults(shared),
         configuration: configuration(shared, &policy),
         trust: trust(shared, &policy),

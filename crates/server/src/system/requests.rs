@@ -261,7 +261,7 @@ pub(super) fn count(account: &Account, filter: &[u8], queue: &[u8]) -> usize {
         let subscription = &subscriber.0;
         set::overlap(filter, subscription.filter())
             && (queue.is_empty() || subscription.queue() == Some(queue))
-            && !crate::internal::is_own(subscription.peer())
+            && !subscription.peer().kind.is_server()
     });
     wanted.count()
 }

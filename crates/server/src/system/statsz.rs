@@ -93,7 +93,7 @@ fn is_zero(count: &u64) -> bool {
 }
 
 fn statsz(shared: &Shared) -> Statsz {
-    let traffic = shared.counters.read();
+    let traffic = shared.totals.traffic();
     let (slow, stale) = (shared.failures.slow.load(Relaxed), shared.failures.stale.load(Relaxed));
     let sent = Sum { msgs: traffic.out_msgs, bytes: traffic.out_bytes };
     let received = Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes };

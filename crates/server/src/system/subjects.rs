@@ -5,7 +5,7 @@
 
 use super::requests::{self, Ask};
 use super::{commands, explain, tenants};
-use crate::internal::{Executor, Listener, Message, Publisher, QuestionHandler, is_own};
+use crate::internal::{Executor, Listener, Message, Publisher, QuestionHandler};
 use crate::share::Lane;
 use crate::shared::Shared;
 use dialtone_broker::account::Account;
@@ -80,7 +80,7 @@ const BEYOND: &[(&str, Answering)] = &[("EXPLAIN", explain::answer)];
 pub(crate) fn is_unlisted(subscription: &Subscription) -> bool {
     let name = |filter: &[u8]| filter.rsplit(|&byte| byte == b'.').next().map(<[u8]>::to_vec);
     let name = name(subscription.filter()).unwrap_or_default();
-    is_own(subscription.peer()) && BEYOND.iter().any(|(known, _)| known.as_bytes() == name)
+    subscription.peer().kind.is_server() && BEYOND.iter().any(|(known, _)| known.as_bytes() == name)
 }
 
 /// Answers in the system account.

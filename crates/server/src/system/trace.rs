@@ -1,7 +1,7 @@
 //! Traces of messages: what became of one, told at the subject that its headers or its account name (ADR-41).
 
 use super::about;
-use crate::internal::{Outgoing, is_own};
+use crate::internal::Outgoing;
 use crate::registry::Session;
 use crate::shared::Shared;
 use crate::times::stamp;
@@ -103,7 +103,7 @@ fn described(at: SystemTime, what: &Event) -> Option<Value> {
         Event::Service(account, from, to) => {
             with("si", &[("acc", (**account).into()), ("from", text(from).into()), ("to", text(to).into())])
         }
-        Event::Arrival(arrival) if is_own(&arrival.peer) => None,
+        Event::Arrival(arrival) if arrival.peer.kind.is_server() => None,
         Event::Arrival(arrival) => with("eg", &egress(arrival)),
     }
 }

@@ -71,7 +71,7 @@ impl Sink<'_> {
 pub(super) fn metrics(shared: &Shared) -> String {
     let accounts = shared.accounts();
     let rows = accounts.iter().map(|account| AccountRow::of(shared, account)).collect();
-    let reading = Reading { shared, traffic: shared.counters.read(), accounts: bounded(rows, ACCOUNTS_MAX) };
+    let reading = Reading { shared, traffic: shared.totals.traffic(), accounts: bounded(rows, ACCOUNTS_MAX) };
     let mut out = String::new();
     for series in TABLE {
         let name = series.name;

@@ -1,0 +1,171 @@
+//! Kinds of peers, and all in which they differ: one table says whose messages go on to whom, the columns below it the rest. Everybody
+//! else asks here and names no kind.
+
+use crate::reserved;
+
+/// What a peer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// A client.
+    #[default]
+    Client,
+    /// The server itself.
+    Server,
+    /// Another server of the cluster.
+    Route,
+    /// A server of another cluster.
+    Gateway,
+    /// A hub that this server is a spoke of.
+    Hub,
+    /// A spoke that this server is a hub of.
+    Spoke,
+}
+
+/// How many kinds there are.
+pub const KINDS: usize = 6;
+
+/// Whether messages from one kind of peer go on to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    Yes,
+    No,
+    /// To all but the peer that it came from, whose [`crate::deliver::Origin`] says so.
+    NotBack,
+    /// Only answers of services.
+    ReplyOnly,
+}
+
+/// From (row) to (column).
+///
+/// A message goes over one route at most, since each server has one to every other. Only the rows and columns of clients and of the
+/// server are used so far; an answer of a service that came by a route, which may go on to routes, comes with the first route.
+const PASSES: [[Pass; KINDS]; KINDS] = {
+    use Pass::{No, NotBack, ReplyOnly, Yes};
+    [
+        //             Client Server Route Gateway Hub      Spoke
+        /* Client  */
+        [Yes, Yes, Yes, Yes, Yes, Yes],
+        /* Server  */ [Yes, Yes, Yes, Yes, Yes, Yes],
+        /* Route   */ [Yes, Yes, No, No, ReplyOnly, Yes],
+        /* Gateway */ [Yes, Yes, Yes, No, Yes, Yes],
+        /* Hub     */ [Yes, Yes, No, Yes, NotBack, Yes],
+        /* Spoke   */ [Yes, Yes, Yes, Yes, Yes, NotBack],
+    ]
+};
+
+impl Kind {
+    /// Whether a message to `subject` goes on to peers of the other kind. Asked when a route is worked out.
+    pub(crate) fn passes_to(self, other: Self, subject: &[u8]) -> bool {
+        match PASSES.get(self as usize).and_then(|row| row.get(other as usize)) {
+            Some(Pass::Yes | Pass::NotBack) => true,
+            Some(Pass::ReplyOnly) => subject.starts_with(reserved::ANSWER_PREFIX),
+            Some(Pass::No) | None => false,
+        }
+    }
+
+    /// Whether it is the server itself.
+    pub fn is_server(self) -> bool {
+        self == Self::Server
+    }
+
+    /// Whether what it sends and gets is traffic of the server. What the server tells itself is none.
+    pub(crate) fn is_traffic(self) -> bool {
+        !self.is_server()
+    }
+
+    /// Whether subjects are kept from it that servers keep for themselves.
+    pub(crate) fn is_bound(self) -> bool {
+        self == Self::Client
+    }
+
+    /// All of them.
+    pub const ALL: [Self; KINDS] =
+        [Self::Client, Self::Server, Self::Route, Self::Gateway, Self::Hub, Self::Spoke];
+}
+
+/// How a message came into the account whose route it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// It was published there.
+    Publish,
+    /// By a service, as a request or an answer: it does not go on into accounts that take it as a stream.
+    Service,
+}
+
+/// From what kind of peer a message is, and how it came into the account: what a route depends on beside its subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is from.
+    pub from: Kind,
+    /// How it came in.
+    pub by: Via,
+}
+
+impl Entry {
+    /// Of what the server itself publishes.
+    pub const OF_SERVER: Self = Self { from: Kind::Server, by: Via::Publish };
+
+    /// A number for each.
+    #[inline]
+    pub(crate) fn number(self) -> u32 {
+        (self.from as u32) << 1 | u32::from(self.by == Via::Service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Kind::{Client, Gateway, Hub, Route, Server, Spoke};
+    use std::collections::HashSet;
+
+    /// Each cell by its reason, not by its place.
+    #[test]
+    fn whose_messages_go_on_to_whom() {
+        for (from, to) in Kind::ALL.into_iter().flat_map(|from| Kind::ALL.map(|to| (from, to))) {
+            let (any, answer) = match (from, to) {
+                // What is here gets what comes, and what begins here goes everywhere.
+                (Client | Server, _) | (_, Client | Server) => (true, true),
+                // One server of a cluster has it from another one: that one told all others, but not spokes of this one.
+                (Route, Route | Gateway) => (false, false),
+                (Route, Hub) => (false, true),
+                // Clusters are all joined to each other.
+                (Gateway, Gateway) => (false, false),
+                // Each server of a cluster has its own way to the hub.
+                (Hub, Route) => (false, false),
+                (Route | Gateway | Hub | Spoke, Gateway | Hub | Spoke | Route) => (true, true),
+            };
+            let found = [&b"orders.1"[..], b"_R_.x.y"].map(|subject| from.passes_to(to, subject));
+            assert_eq!(found, [any, answer], "{from:?} to {to:?}");
+        }
+    }
+
+    /// A rule of a kind stands here, where all are seen beside each other.
+    #[test]
+    fn no_other_room_names_a_kind() {
+        let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        let mut read = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in
+                std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
+            {
+                if entry.is_dir() {
+                    folders.push(entry);
+                } else if !entry.ends_with("src/kind.rs") && !entry.ends_with("src/format.rs") {
+                    let text = std::fs::read_to_string(&entry).expect("text");
+                    let named = Kind::ALL.map(|kind| format!(" Kind::{kind:?}"));
+                    assert!(!named.iter().any(|name| text.contains(name)), "{}", entry.display());
+                    read += 1;
+                }
+            }
+        }
+        assert!(read > 20);
+    }
+
+    #[test]
+    fn every_entry_has_a_number_of_its_own() {
+        let entries =
+            Kind::ALL.into_iter().flat_map(|from| [Via::Publish, Via::Service].map(|by| Entry { from, by }));
+        let numbers: HashSet<u32> = entries.map(Entry::number).collect();
+        assert_eq!(numbers.len(), 2 * KINDS);
+    }
+}
