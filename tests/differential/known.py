@@ -66,6 +66,17 @@ def others_told_of_second_connect(place):
     return bool(event) and not place.official and "CONNECT" in sent.upper() and len(words) > 1 and '"auth_token"' in words[0]
 
 
+def subscribed_before_connect(place):
+    """What it subscribed to as the `no_auth_user`, without a CONNECT, is not the user's of its CONNECT."""
+    lost = [re.fullmatch(r"(\S+) < -ERR 'Permissions Violation for Subscription to \"(.+?)\".* \(sid \"(.+)\"\)'", line) for line in place.ours]
+    if not lost or None in lost or place.official or "no_auth_user:" not in place.text:
+        return False
+    sent = place.sent(lost[0][1])
+    first = next((n for n, line in enumerate(sent) if "CONNECT" in line.upper()), 0)
+    before = [line.removesuffix("\\r\\n").replace("\\t", " ").split() for line in sent[:first]]
+    return all(any(words[:1] and words[0].upper() == "SUB" and words[1] == one[2] and words[-1] == one[3] for words in before if len(words) > 2) for one in lost)
+
+
 def second_connect_said_ok(place):
     """The same where a CONNECT asked for +OK, which a third one that is refused for both then follows."""
     client = place.official[0].split(" ")[0] if place.official else ""
@@ -178,6 +189,7 @@ KNOWN = [
     Known("a reload takes an NKey away", "Where it could (no users are left, or there is a `no_auth_user`", lambda place: stays_after_reload(place, nkey_gone)),
     Known("a reload changes the password of the no_auth_user", "A reload that changes the password of the `no_auth_user`",
           lambda place: stays_after_reload(place, no_auth_user_password)),
+    Known("subscriptions from before a CONNECT", "end with an error where the user of the CONNECT may not have them", subscribed_before_connect),
     Known("an answer to a denied subject", "a responder may not answer where a `deny` names the subject", denied_answer),
     Known("the event of a second CONNECT that a token of the first lets in", "officially a token of the first still does", others_told_of_second_connect),
     Known("the event of a second CONNECT, to itself", "What was subscribed before stays; with the official server it gets nothing more",
