@@ -112,7 +112,7 @@ impl Account {
         self.shares.load(Ordering::Acquire) || subject.starts_with(SYSTEM_PREFIX)
     }
 
-    /// Its subscriptions, as they are told: a service that it takes counts as one.
+    /// Its subscriptions, as they are shown: a service that it imports counts as one.
     pub fn subscriptions(&self) -> usize {
         let interest = self.interest().len().saturating_sub(self.unlisted());
         interest + self.sharing().services_len()
@@ -224,7 +224,7 @@ impl Account {
         self.note_lost_interest();
     }
 
-    /// Notes an answer that is waited for here and whose latency is told. Whether it is the first.
+    /// Notes an answer that is waited for here and whose latency is reported. Whether it is the first.
     pub(crate) fn await_answer(&self, reply: &[u8], awaited: Awaited) -> bool {
         let first = self.awaited.lock().get_or_insert_default().insert(reply, awaited);
         self.awaits.store(true, Ordering::Release);
@@ -245,7 +245,7 @@ impl Account {
         }
     }
 
-    /// Looks after some of the awaited answers: of those that nobody listens for any more it is told that they are lost.
+    /// Looks after some of the awaited answers: those that nobody listens for any more are reported as lost.
     /// False: none are awaited, and it need not be called until the next first one.
     pub(crate) fn look_after_awaited(&self) -> bool {
         let keys = {

@@ -31,7 +31,7 @@ mod traced;
 
 /// Bodies from this size on are shared by their targets instead of copied to each.
 const SHARED_BODY_BYTES_MIN: usize = 4096;
-/// Is told of each delivery: to whom, its control line, and headers and payload.
+/// Is called with each delivery: the receiver, its control line, and headers and payload.
 pub type Tracer = Box<dyn Fn(&Peer, &[u8], &[u8]) + Send>;
 
 /// What a loop keeps between and during its turns.

@@ -91,7 +91,7 @@ pub fn answers<'a>(permissions: &'a Permissions, subject: &[u8]) -> Option<&'a R
     permissions.allow_responses().filter(may)
 }
 
-/// Where a message's trace is told.
+/// Where a message's trace is published.
 #[derive(Clone, Copy, Debug)]
 pub struct Destination<'a>(pub &'a [u8]);
 

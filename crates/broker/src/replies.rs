@@ -54,7 +54,7 @@ impl Replies {
         self.open.insert(reply, OpenRequest { left: limits.max_msgs, until, charge, number: self.next });
     }
 
-    /// Uses up one answer to `subject`. False if there is none to give.
+    /// Uses up one answer to `subject`. False if it has no answer left.
     pub fn take(&mut self, subject: &[u8], now: Instant) -> bool {
         let Some(answer) = self.open.get_mut(subject) else { return false };
         let in_time = answer.until.is_none_or(|until| now < until);

@@ -1,7 +1,7 @@
 //! Message tracing: a message whose headers ask for it has what becomes of it noted, and told at a subject (ADR-41).
 //!
 //! [`may_ask`] is the look that each message with headers gets; [`TraceRequest`] is what its headers ask for. A [`Trace`] is
-//! given to a turn for the one message, [`crate::deliver`] notes in it, and who began it takes it out and tells it.
+//! given to a turn for the one message, [`crate::deliver`] notes in it, and whoever began it takes it out and reports it.
 
 use crate::id::AccountId;
 use crate::peer::Peer;
@@ -158,7 +158,7 @@ pub enum Problem {
 }
 
 impl Trace {
-    /// A trace of a message that is published in `origin`; times are told by `clock`.
+    /// A trace of a message that is published in `origin`; `clock` is read for each event.
     pub fn new(
         destination: &Authorized<Destination<'_>>,
         only: bool,

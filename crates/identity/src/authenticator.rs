@@ -1,4 +1,4 @@
-//! The one function that lets in, and that decides whether who is in may stay: what a connection has shown against the
+//! The one function that admits a connection, and that decides whether it may stay: what a connection has shown against the
 //! users of the configuration.
 
 mod shown;
@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What is wrong with the users of the configuration: NKeys and tokens that are none. `now` is in seconds since 1970.
+/// What is wrong with the users of the configuration: invalid NKeys and JWTs. `now` is in seconds since 1970.
 pub fn check(options: &Options, now: i64) -> Vec<ConfigError> {
     let is = |key: &str, kind| nkey::Public::parse(key).is_ok_and(|public| public.kind == kind);
     let users = options.authorization.users.iter().chain(options.accounts.iter().flat_map(|a| &a.users));
@@ -73,9 +73,9 @@ pub enum Outcome {
 pub enum Refusal {
     /// What it presents is not enough, for this reason.
     Credentials(&'static str),
-    /// Its token is not believed.
+    /// Its JWT is rejected.
     Token(TrustError),
-    /// The authorization service refuses, or its answer is not believed.
+    /// The authorization service refuses, or its answer is rejected.
     Callout(CalloutError),
     /// A proxy that is not trusted signed for it.
     ProxyNotTrusted,

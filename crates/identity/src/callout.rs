@@ -1,6 +1,6 @@
-//! Asking a service who a connection is: what is asked, and whether the answer can be believed.
+//! Auth callout: what is asked of the authorization service, and whether its answer can be trusted.
 //!
-//! The question and the answer are tokens. The question is signed by this server for a key that was made for this
+//! The question and the answer are JWTs. The question is signed by this server for a key that was made for this
 //! question alone, and the answer must be for that key and this server; so no answer serves twice.
 
 use crate::grant::{Grant, JwtContext};
@@ -34,7 +34,7 @@ pub struct Keys {
     pub curve: Seed,
 }
 
-/// Whose answer is believed.
+/// Whose answer is trusted.
 #[derive(Clone, Debug)]
 enum IssuerRule {
     /// The issuer's of the configuration.
@@ -66,7 +66,7 @@ pub struct SentCallout {
     user: Public,
 }
 
-/// Why an answer is not believed, or what it says.
+/// Why an answer is rejected, or what it says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CalloutError {
     /// There is no answer, for this reason.

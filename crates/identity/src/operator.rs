@@ -1,4 +1,4 @@
-//! Operator mode: whose signatures are believed, which accounts may come, and which users came lately.
+//! Operator mode: whose signatures are trusted, which accounts may connect, and which users were verified lately.
 
 pub use crate::grant::Claimed;
 use crate::jwt::claims::Limit;

@@ -55,9 +55,9 @@ pub struct Received {
     pub used: usize,
     /// Bytes that the rest will have when it is whole, if that is known.
     pub want: usize,
-    /// Do not read before this time, unless the connection's owner is called.
+    /// Do not read before this time, unless the connection's owner is woken.
     pub pause: Option<Instant>,
-    /// What was left may be used when the pause is over, without more behind it. A call ends such a pause only if the
+    /// What was left may be used when the pause is over, without more behind it. A wake-up ends such a pause only if the
     /// handler says so.
     pub resume_after_pause: bool,
 }
@@ -73,7 +73,7 @@ pub enum Closing {
 
 /// One loop's side of a protocol. Every call is made by the loop's own thread.
 pub trait Handler: 'static {
-    /// A connection's state. It can move from loop to loop.
+    /// A connection's state. It stays with the loop that took the connection.
     type Connection: Send + 'static;
 
     /// A turn begins.
@@ -106,10 +106,10 @@ pub trait Handler: 'static {
     /// The connection takes more bytes. False if nothing is left to write.
     fn flush(&mut self, connection: &mut Self::Connection) -> bool;
 
-    /// The connection called its owner. True if bytes that were left unused may be used now.
+    /// The connection woke its owner. True if bytes that were left unused may be used now.
     fn woken(&mut self, connection: &mut Self::Connection) -> bool;
 
-    /// Whether and how the connection is to end. Asked when its owner is called.
+    /// Whether and how the connection is to end. Asked when its owner is woken.
     fn closing(&self, connection: &Self::Connection) -> Option<Closing>;
 
     /// The other end closed the connection or broke it, or a handshake failed.

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
-    /// The number that its connections are told apart by.
+    /// The number that its connections carry.
     pub number: usize,
     /// Connections may begin with a PROXY header, and how long it may take.
     pub proxy_header: Option<Duration>,

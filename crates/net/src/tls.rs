@@ -79,7 +79,7 @@ impl Tls {
             match self.connection.reader().read(plain) {
                 Ok(0) => return Ok(Decrypted::Eof),
                 Ok(bytes) => return Ok(Decrypted::Bytes(bytes)),
-                // The end without a goodbye is told by the socket.
+                // The socket shows an end without a goodbye.
                 Err(_) if input.is_empty() => return Ok(Decrypted::NeedsMore),
                 Err(_) => {}
             }

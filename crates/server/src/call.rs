@@ -29,7 +29,7 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// The body of the answer. Blocks.
     ///
-    /// Errors: why there is none, in words; any status but 200 is one.
+    /// Errors: why there is no answer, in words; any status but 200 is an error.
     pub(crate) fn make(&self) -> Result<Vec<u8>, String> {
         // On a thread of its own, since whoever calls may be in a runtime already.
         let ask = || {

@@ -188,7 +188,7 @@ pub(crate) fn waiting_bytes(request: &AuthorizationRequest) -> usize {
     size_of::<AuthorizationRequest>() + texts.into_iter().chain(certificates).map(String::len).sum::<usize>()
 }
 
-/// What is told of a connection.
+/// What the service is shown of a connection.
 pub(crate) fn request(
     shared: &Shared,
     session: &Session,

@@ -1,4 +1,4 @@
-//! Connections that ended badly or did not get in, counted.
+//! Counts of connections that failed or were not admitted.
 
 use dialtone_identity::authenticator::Refusal;
 use dialtone_wire::CloseReason;

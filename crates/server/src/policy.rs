@@ -43,7 +43,7 @@ pub enum PolicyError {
     /// Certificates or keys cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// Tokens of operators are none.
+    /// JWTs of operators are invalid.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
 }
@@ -77,7 +77,7 @@ pub struct Identity {
 impl Policy {
     /// Works the options out. Blocks while certificates that need an OCSP staple get one.
     ///
-    /// Errors: certificates, keys or staples are not to be had, or tokens of operators are none.
+    /// Errors: certificates, keys or staples cannot be read, or JWTs of operators are invalid.
     pub fn new(options: Options, identity: &Identity) -> Result<Self, PolicyError> {
         let authenticator = Authenticator::new(&options, clock::now()).map_err(ConfigErrors)?;
         let mut tls = options.tls.as_ref().map(TlsSetup::load).transpose()?;

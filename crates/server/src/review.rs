@@ -220,9 +220,9 @@ fn has_moved(shared: &Shared, session: &Session) -> bool {
     !account.zip(session.peer.place().account).is_some_and(|(now, before)| Arc::ptr_eq(&now, &before))
 }
 
-/// Ends a session from outside its loop. Several threads may find out that it has to go: it is told once.
+/// Ends a session from outside its loop. Several threads may find out that it has to go: it gets one error.
 ///
-/// Where it is refused, its account and the system account are told too, as of a login that is.
+/// Where it is refused, its account and the system account get an event, as for a refused login.
 pub(crate) fn end(
     shared: &Shared,
     session: &Arc<Session>,

@@ -1,5 +1,5 @@
 //! What sharing between accounts needs of the control thread: answers that do not come in time are forgotten, and the
-//! latency of services is told.
+//! latency of services is published.
 
 use crate::internal::Outgoing;
 use crate::shared::Shared;

@@ -1,4 +1,4 @@
-//! What accounts and their users used since it was last told: messages, bytes, connections and how long they lasted.
+//! What accounts and their users used since the last record: messages, bytes, connections and how long they lasted.
 //!
 //! Each session remembers up to where it is settled; [`Usage::settle`] moves that mark and adds what lies between to a
 //! ledger, at the end of an interval and at the end of a connection. So nothing is counted twice and nothing is missed,
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Users of an account that are told one by one; what the others used is summed up.
+/// Users of an account that are reported one by one; what the others used is summed up.
 pub(crate) const USERS_MAX: usize = 1000;
 /// Users of all accounts together that a ledger remembers one by one.
 const USERS_TOTAL_MAX: usize = 100_000;
@@ -130,7 +130,7 @@ pub(crate) enum ConnectionState {
 pub(crate) struct AccountUsage {
     /// By user.
     pub(crate) users: BTreeMap<User, Used>,
-    /// Of users beyond those that are told one by one.
+    /// Of users beyond those that are reported one by one.
     pub(crate) others: Option<Used>,
 }
 

@@ -215,7 +215,7 @@ impl Verifier {
     }
 }
 
-/// Puts work into a line. Whoever waits for what was dropped is told so, and is not told that it was refused.
+/// Puts work into a line. Whoever waits for what was dropped learns that, and not that it was refused.
 fn put(line: &Line<Work>, lane: Lane, share: Share, waiter: Option<Arc<Session>>, run: Run) {
     for dropped in line.push(lane, share, 1, Work { run, waiter }) {
         if let Some(session) = dropped.waiter {

@@ -5,8 +5,8 @@
 //! [`generation`] tells caches when an answer of the index is no longer true, [`naive`] is the few lines that all of
 //! it is tested against, [`short`] bytes that stand inline when they are few, [`valid`] the types of what was looked at.
 //!
-//! Invariants: bytes in, answers out; no accounts, no connections, no I/O. Nothing here allocates to answer a
-//! question, but for the room in the caller's buffers.
+//! Invariants: bytes in, answers out; no accounts, no connections, no I/O. What the index finds goes into the
+//! caller's buffers; it allocates no more than the list of nodes that it still has to visit.
 #![forbid(unsafe_code)]
 
 pub mod generation;

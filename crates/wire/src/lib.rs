@@ -3,7 +3,7 @@
 //! Begin with [`client::parse`], which reads one operation of the client protocol from the front of a buffer, and
 //! [`client::encode`], which writes what a server sends; between the two a message is a [`message::Message`]. [`error`] is the table of everything a peer may be told.
 //!
-//! Invariants: nothing here does I/O, keeps a clock or allocates per message; every length is bounded by
+//! Invariants: nothing here does I/O or keeps a clock, and reading what a client sends allocates nothing per message; every length is bounded by
 //! [`client::Limits`] before anything is done with it.
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
 //! Who looks at a delivery: nobody, or a trace. There is one loop that delivers ([`super::Turn::deliver_to`]); an observer says who comes
-//! into question, and is told what became of each.
+//! into question, and sees what became of each.
 
 use crate::peer::Peer;
 use crate::route::Target;

@@ -178,7 +178,7 @@ impl Turn {
         let step = PassedService { export: &import.export, before: path.last, info: Some(info), share };
         let suspended = self.suspend_trace(traces);
         let delivered = match only && suspended.is_some() {
-            // It is not delivered, and nothing more is told of it.
+            // It is not delivered, and nothing more is reported of it.
             true => 1,
             false => self.pass(
                 exporter,
@@ -200,7 +200,7 @@ impl Turn {
         delivered
     }
 
-    /// What is noted of a request whose latency is told.
+    /// What is noted of a request whose latency is reported.
     fn track(
         &mut self,
         hop: &ServiceHop,
@@ -216,7 +216,7 @@ impl Turn {
         Some(Arc::new(Tracked { export, exporter, requestor, headers, start: self.now }))
     }
 
-    /// What a service is told of who asks.
+    /// What a service is shown of the requester.
     fn info(&self, hop: &ServiceHop, account: &Account, path: RequestPath<'_>) -> ClientInfo {
         let import = &hop.import;
         let disclosure = if import.share { Disclosure::All } else { Disclosure::Minimal };

@@ -1,4 +1,4 @@
-//! Answers that an account waits for and whose latency is told: when nobody listens for one any more, that is told too.
+//! Answers that an account waits for and whose latency is reported: when nobody listens for one any more, that is reported too.
 //!
 //! A loop that takes a subscription out only notes it. [`super::service_requests::ServiceRequests`] looks after the answers, some at a
 //! time, so that however many are open, no loop waits for that.

@@ -20,7 +20,7 @@ pub enum ImportError {
     /// The subject here does not fit the subject there.
     #[error(transparent)]
     Subject(#[from] TransformError),
-    /// A subject is none.
+    /// A subject is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidSubject),
 }

@@ -47,7 +47,7 @@ impl RequestOutcome {
     }
 }
 
-/// A request whose latency is told.
+/// A request whose latency is reported.
 #[derive(Debug)]
 pub(crate) struct Tracked {
     pub export: Arc<ServiceExport>,
@@ -59,12 +59,12 @@ pub(crate) struct Tracked {
     pub start: Instant,
 }
 
-/// What is told of one request.
+/// What is reported of one request.
 #[derive(Clone, Debug)]
 pub struct Metric {
-    /// The account of the service, in which it is told.
+    /// The account of the service, in which it is published.
     pub account: Arc<Account>,
-    /// The subject that it is told on.
+    /// The subject that it is published on.
     pub subject: Literal,
     /// How it ended.
     pub outcome: RequestOutcome,
@@ -81,7 +81,7 @@ pub struct Metric {
 }
 
 impl Tracked {
-    /// What is told when it ended. `None`: the latency is told nowhere.
+    /// What is reported when it ended. `None`: the latency is reported nowhere.
     pub fn metric(
         &self,
         outcome: RequestOutcome,

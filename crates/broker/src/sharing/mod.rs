@@ -37,7 +37,7 @@ pub struct ServiceExport {
     pub response: ResponseType,
     /// How long an answer may take.
     pub threshold: Duration,
-    /// Where the latency is told.
+    /// Where the latency is published.
     pub latency: Option<Latency>,
     /// Message traces go on into the account of the service.
     pub allow_trace: bool,
@@ -96,7 +96,7 @@ pub struct ServiceImport {
     subject_map: SubjectMap,
     /// The service may know who asks.
     pub share: bool,
-    /// It is told which server asks, even if it may not know who: so are the services of the system account.
+    /// It sees which server asks, even if it may not know who: so do the services of the system account.
     pub includes_server: bool,
 }
 

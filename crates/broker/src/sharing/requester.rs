@@ -1,4 +1,4 @@
-//! What a service is told of who asks: the header `Nats-Request-Info`, and the same in latency metrics.
+//! What a service is shown of the requester: the header `Nats-Request-Info`, and the same in latency metrics.
 
 use crate::peer::Peer;
 use serde::Serialize;
@@ -52,7 +52,7 @@ fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
-/// How much is told.
+/// How much is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disclosure {
     /// Account and round-trip time.
@@ -62,7 +62,7 @@ pub enum Disclosure {
 }
 
 impl ClientInfo {
-    /// What is told of a peer.
+    /// What is shown of a peer.
     pub fn of(peer: &Peer, disclosure: Disclosure, server: &str) -> Self {
         let account = peer.place().account;
         let name_of = |account: &Arc<crate::account::Account>| account.name.to_string();

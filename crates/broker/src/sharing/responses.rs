@@ -33,7 +33,7 @@ pub(crate) struct Pending {
     pub response: ResponseType,
     /// What was asked; `None` for an answer that itself asks for one.
     pub export: Option<Arc<ServiceExport>>,
-    /// The request, if its latency is told.
+    /// The request, if its latency is reported.
     pub tracked: Option<Arc<Tracked>>,
     pub until: Instant,
 }
@@ -54,7 +54,7 @@ pub struct Owed {
     pub requester: String,
     /// The subject that it has there.
     pub reply: String,
-    /// Where its latency is told, if it is.
+    /// Where its latency is published, if it is.
     pub latency: Option<Latency>,
 }
 

@@ -9,7 +9,7 @@ use dialtone_wire::header;
 /// Headers by name, each with its values.
 pub type Headers = Vec<(String, Vec<String>)>;
 
-/// Whether the latency of a request is told; if its headers asked for it, with these.
+/// Whether the latency of a request is reported; if its headers asked for it, with these.
 pub(crate) fn sampled(sampling: Sampling, block: &[u8], random: &mut impl Random) -> Option<Headers> {
     match sampling {
         Sampling::Percent(100..) => Some(Headers::new()),
@@ -67,7 +67,7 @@ fn baggage(block: &[u8]) -> Headers {
     carried.filter_map(|(key, value)| Some((canonical(key)?, vec![text(Some(value))?]))).collect()
 }
 
-/// A header's name with a capital after each hyphen, as it is told.
+/// A header's name with a capital after each hyphen, as it is reported.
 fn canonical(key: &[u8]) -> Option<String> {
     let mut begins = true;
     let letter = |c: char| {

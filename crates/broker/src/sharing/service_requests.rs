@@ -1,4 +1,4 @@
-//! What all turns of a server share about sharing: its name, the accounts whose services owe answers, and who is told
+//! What all turns of a server share about requests between accounts: the server's name, the accounts whose services owe answers, and who learns
 //! how long they take.
 
 use super::awaited::Awaited;
@@ -30,12 +30,12 @@ impl ServiceRequests {
         Arc::new(Self { server: server.into(), ..Self::default() })
     }
 
-    /// Says who is told how long services take; it must not block. Said once.
+    /// Sets who gets the latencies of services; it must not block. Set once.
     pub fn set_collector(&self, collector: impl Fn(Metric) + Send + Sync + 'static) {
         let _ = self.collector.set(Box::new(collector));
     }
 
-    /// Tells how a request ended.
+    /// Reports how a request ended.
     pub(crate) fn report_latency(
         &self,
         tracked: &Tracked,

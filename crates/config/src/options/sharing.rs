@@ -35,7 +35,7 @@ pub struct ServiceExport {
     pub response: ResponseType,
     /// How long an answer may take; `None`: the official default of 2 minutes.
     pub threshold: Option<Duration>,
-    /// Where the latency is told.
+    /// Where the latency is published.
     pub latency: Option<Latency>,
     /// Message traces may go on into the account of the service.
     pub allow_trace: bool,

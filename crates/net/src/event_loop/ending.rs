@@ -38,7 +38,7 @@ impl<H: Handler> EventLoop<H> {
             }
             Some(Closing::Now) => self.remove(token),
             Some(Closing::AfterFlush) => {
-                // What the call itself had to say is still staged.
+                // What the wake-up itself produced is still staged.
                 self.handler.finish();
                 let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
                 if self.handler.flush(&mut entry.connection) {

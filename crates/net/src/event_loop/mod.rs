@@ -218,7 +218,7 @@ impl<H: Handler> EventLoop<H> {
         Some(next.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
     }
 
-    /// Tells the handler once when nothing has happened for a while.
+    /// Calls the handler once when nothing has happened for a while.
     fn note_work(&mut self, worked: bool) {
         if worked {
             self.last_work = self.now;

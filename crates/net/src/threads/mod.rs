@@ -2,7 +2,7 @@
 //!
 //! Begin with [`Threads::spawn`], which starts every thread of a server. A panic on one of them, in a task of a runtime too, is
 //! reported with its reason and place before anything is unwound, and by default ends the process: what the panic left half done is
-//! never used. [`Threads::fault`] says whether all threads make progress; it is told the time and waits for nothing.
+//! never used. [`Threads::fault`] says whether all threads make progress; it takes the time and waits for nothing.
 
 mod progress;
 #[cfg(test)]

@@ -354,7 +354,7 @@ impl Client {
     }
 
     fn refuse_user(&mut self, refusal: Refusal, turn: &mut Turn) {
-        // Who does not say CONNECT is told nothing more than that, not even by monitoring.
+        // Of a client without CONNECT nothing more is shown, not even by monitoring.
         let reason =
             self.pending.as_ref().map_or(CloseReason::AuthenticationViolation, |_| close_reason(&refusal));
         let mut credentials = self.presented.take().map(|shown| shown.credentials).unwrap_or_default();

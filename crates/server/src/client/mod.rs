@@ -1,4 +1,5 @@
-//! One client: a state machine without sockets or clock. Bytes and time in; what it has to say goes into the [`Turn`].
+//! One client: a state machine without sockets. Bytes and time come in, what it sends goes into the [`Turn`]. Only the times of a message trace
+//! and the bytes of a nonce come from the system.
 //!
 //! `connect` is how it gets in, `publish` and `subscribe` what it does there, `alive` how it is seen to be there.
 
@@ -118,7 +119,7 @@ pub struct Client {
     may_be_proxied: bool,
     /// The account whose token was looked for last, by public key.
     looked_up: Option<Box<str>>,
-    /// When its token or its account's is over, and what it is told then.
+    /// When its JWT or its account's expires, and the error that it gets then.
     expiry: Option<(Instant, ProtocolError)>,
     traced: bool,
     phase: Phase,
@@ -200,7 +201,7 @@ impl Client {
         client
     }
 
-    /// What is told of it to the log.
+    /// Logs an event of this client.
     fn log(&self, event: Event, text: Arguments<'_>) {
         if self.shared.log.is_on(event.level()) {
             self.shared.log.emit(event, &self.session.who(), text);
@@ -227,7 +228,7 @@ impl Client {
         }
     }
 
-    /// There are enough TLS handshakes in this second: it is told so, and goes.
+    /// There are enough TLS handshakes in this second: it gets an error and is closed.
     pub fn throttle(&mut self) {
         self.throttled = true;
     }
@@ -493,7 +494,7 @@ impl Client {
         }
     }
 
-    /// Tells an error and closes.
+    /// Sends an error and closes.
     fn refuse(&mut self, error: ProtocolError, reason: CloseReason, turn: &mut Turn) {
         self.send_error(error.text(), turn);
         self.peer().close(reason);

@@ -188,7 +188,7 @@ impl Client {
         self.refuse_message(&format!("Permissions Violation for Publish with Reply of {reply}"), turn);
     }
 
-    /// Tells why a message is not taken, and notes it if the message is traced.
+    /// Sends why a message is not taken, and notes it if the message is traced.
     fn refuse_message(&mut self, text: &str, turn: &mut Turn) {
         if let Some(trace) = turn.trace_mut() {
             trace.error = Some(text.into());

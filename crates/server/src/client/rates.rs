@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How often the log is told that a connection's messages are refused.
+/// How often the log shows that a connection's messages are refused.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// How a connection is held to its rate limits.
@@ -101,7 +101,7 @@ impl Client {
         Some(drawn.unwrap_or_else(|| draw(turn, account, subject)))
     }
 
-    /// A message is more than is allowed: the client is told.
+    /// A message is more than is allowed: the client gets an error.
     #[cold]
     pub(super) fn refuse_excess(
         &mut self,

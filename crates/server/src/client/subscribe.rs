@@ -31,7 +31,7 @@ impl Client {
         let Some(account) = self.place.account.clone() else { return };
         let wish = wish.get();
         let subscription = Subscription::new(self.peer().clone(), wish.filter, wish.queue, wish.sid);
-        // A sid that is taken keeps its subscription, and nobody is told.
+        // A sid that is taken keeps its subscription, without an error.
         if self.peer().subscriptions().insert(subscription.clone()) {
             account.insert(&subscription);
         }

@@ -47,7 +47,7 @@ impl Client {
         }
     }
 
-    /// A message is too large to be taken: that is told if its headers, which came with its control line, ask for it.
+    /// A message is too large to be taken: a trace reports that if its headers, which came with its control line, ask for it.
     #[cold]
     pub(super) fn trace_oversized(&self, input: &[u8]) {
         let Some((account, message)) = self.place.account.clone().zip(oversized(input)) else { return };

@@ -8,7 +8,7 @@ use dialtone_config::sharing::{Export, ExportKind, Import, ImportKind, may_impor
 use dialtone_subject::set;
 use std::collections::HashSet;
 
-/// Agreements that are told of, if no other account is asked for.
+/// Agreements that are listed, if no other account is asked for.
 const LISTED_MAX: usize = 8;
 
 /// Accounts that are named together.

@@ -52,7 +52,7 @@ pub(super) fn report(
         for subject in subjects {
             let at = At { level: 0, account, subject: &subject };
             let mut missing = missing::of_message(context, at, other.as_deref(), &arrived);
-            // What is true of two subjects that a mapping makes is told once.
+            // What is true of two subjects that a mapping makes is listed once.
             missing.retain(|step| steps.iter().all(|told: &Step| told.what != step.what));
             steps.extend(missing);
         }
@@ -61,10 +61,10 @@ pub(super) fn report(
     Report { question: question.clone(), verdict, steps }
 }
 
-/// Accounts that take a stream up to which all are told, though one of them is asked for: more would hide that one.
+/// Accounts that import a stream up to which all are listed, though one of them is asked for: more would hide that one.
 const ASIDE_MAX: usize = 20;
 
-/// Tells no more than there may be, and that there is more.
+/// Keeps no more steps than there may be, and says that there are more.
 pub(super) fn cut(steps: &mut Vec<Step>) {
     if steps.len() <= STEPS_MAX {
         return;

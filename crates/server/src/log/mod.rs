@@ -1,7 +1,7 @@
 //! Logging: one line an event, in the official format or as JSON, to stderr, a file or a system log.
 //!
-//! A line is written when it is said, so that whoever reads the log after an answer finds there what led to it. Nothing
-//! above `trace` is said per message. System logs never hold anyone up: what they do not take is lost, and counted by TCP.
+//! A line is written when it is emitted, so that whoever reads the log after an answer finds there what led to it. Nothing
+//! above `trace` is emitted per message. System logs never hold anyone up: what they do not take is lost, and counted by TCP.
 
 mod escape;
 mod event;
@@ -114,7 +114,7 @@ impl Logger {
         }
     }
 
-    /// Waits until what was said is written, for a bounded time.
+    /// Waits until what was emitted is written, for a bounded time.
     pub fn flush(&self) {
         self.0.sink.lock().flush();
     }

@@ -1,4 +1,4 @@
-//! Takes lines to a remote system log by TCP, on a thread of its own: a slow one holds nobody up.
+//! Sends lines to a remote system log by TCP, on a thread of its own: a slow log delays nobody.
 
 use super::{Event, Level, syslog};
 use dialtone_net::Threads;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-/// Lines that wait. What does not fit is counted and told.
+/// Lines that wait. What does not fit is counted, and the count is logged.
 const QUEUE_LINES_MAX: usize = 4096;
 
 /// How long the other side may take nothing before the stream is given up.
@@ -29,7 +29,7 @@ enum Item {
     Flush(SyncSender<()>),
 }
 
-/// The way to the thread. Dropping it ends the thread when all lines are sent.
+/// Hands lines to the thread. Dropping it ends the thread when all lines are sent.
 pub(super) struct LogShipper {
     queue: SyncSender<Item>,
     dropped: Arc<AtomicU64>,

@@ -95,7 +95,7 @@ fn detail(shared: &Shared, account: &Account) -> Value {
     out.into()
 }
 
-/// Traffic by account, and of how many accounts it is told.
+/// Traffic by account, and of how many accounts it is shown.
 pub(crate) fn accstatz(shared: &Shared, options: &AccountStatzOptions) -> (Value, usize) {
     let accounts = if options.accounts.is_empty() {
         shared.accounts()

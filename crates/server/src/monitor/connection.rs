@@ -186,7 +186,7 @@ struct Tls {
     tls_peer_certs: Vec<Certificate>,
 }
 
-/// A client's certificate, as far as it is told.
+/// A client's certificate, as far as it is shown.
 #[derive(Serialize)]
 struct Certificate {
     subject: String,
@@ -226,7 +226,7 @@ fn subscribed(row: &Row, subs: Subs) -> Subscribed {
             Subscribed { subscriptions_list: subjects.collect(), ..Subscribed::default() }
         }
         Subs::Details => {
-            // Of a connection that ended the account is told, and no maximum, as by the official server.
+            // A closed connection is shown with its account and without a maximum, as by the official server.
             let of_account = row.end.map(|_| row.account());
             let mut details: Vec<_> = table.iter().map(|s| detail(s, of_account.as_deref())).collect();
             if row.end.is_some() {

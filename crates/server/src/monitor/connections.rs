@@ -106,7 +106,7 @@ impl Row {
 
 /// Lists connections: sorted, filtered, a window of them.
 ///
-/// Errors: an order that is none, or does not go with the state that is asked for.
+/// Errors: an unknown order, or one that does not go with the state that is asked for.
 pub(crate) fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, String> {
     let state = match options.state {
         1 => State::Closed,

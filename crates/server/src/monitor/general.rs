@@ -83,7 +83,7 @@ pub(crate) fn ipqueuesz(shared: &Shared, options: &IpqueueszOptions, in_progress
     wanted.map(row).collect()
 }
 
-/// Profiles of a Go program; this is none.
+/// Profiles of a Go program, which this is not.
 pub(crate) fn profilez(name: &str) -> Value {
     let error = match name {
         "" => "Profile name not specified".to_owned(),

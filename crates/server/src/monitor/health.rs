@@ -19,14 +19,14 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// As HTTP tells it, whose status says the rest.
+    /// As HTTP shows it, whose status says the rest.
     pub(super) fn value(&self) -> Value {
         let mut out = json!({ "status": self.status });
         self.add_error(&mut out);
         out
     }
 
-    /// As a message tells it.
+    /// As a message shows it.
     pub(crate) fn with_code(&self) -> Value {
         let mut out = json!({ "status": self.status, "status_code": self.code });
         self.add_error(&mut out);

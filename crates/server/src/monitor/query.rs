@@ -8,7 +8,7 @@ const PARAMETERS_MAX: usize = 64;
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads what stands behind the question mark. A parameter with an escape that is none, or with a semicolon, is not
+    /// Reads what stands behind the question mark. A parameter with an invalid escape, or with a semicolon, is not
     /// there.
     pub(crate) fn parse(text: &str) -> Self {
         let pairs = text.split('&').filter(|p| !p.is_empty() && !p.contains(';')).take(PARAMETERS_MAX);
@@ -52,7 +52,7 @@ pub(super) fn encode_path(path: &str) -> String {
     path.bytes().map(|b| if plain(b) { char::from(b).into() } else { format!("%{b:02X}") }).collect()
 }
 
-/// Text without percent signs; a plus becomes `plus`. `None`: an escape is none.
+/// Text without percent signs; a plus becomes `plus`. `None`: an escape is invalid.
 fn decode(text: &str, plus: u8) -> Option<String> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());

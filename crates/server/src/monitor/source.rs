@@ -30,7 +30,7 @@ pub(crate) const fn by_request(body: &'static str) -> Name {
     named("", body)
 }
 
-/// How much is told of subscriptions.
+/// How much is shown of subscriptions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Subs {
     /// How many.

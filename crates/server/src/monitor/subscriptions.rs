@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 /// Subscriptions of all accounts or of one, and a list of them.
 ///
-/// Errors: the subject to test is none.
+/// Errors: the subject to test is invalid.
 pub(crate) fn subsz(shared: &Shared, options: &SubszOptions) -> Result<Value, String> {
     let SubszOptions { list, window, account, test } = options;
     if !test.is_empty() && !is_valid_literal(test.as_bytes()) {

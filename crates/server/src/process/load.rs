@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use std::time::Instant;
 
-/// Seconds that a figure stands for at least; until they have passed the one before is told.
+/// Seconds that a figure stands for at least; until they have passed the one before is shown.
 const SPAN_SECONDS_MIN: f64 = 1.0;
 
 /// The share of a processor that is used, measured between questions.

@@ -57,7 +57,7 @@ impl<T> Line<T> {
         dropped
     }
 
-    /// Sets flags; one thread is told of them, before all items.
+    /// Sets flags; one thread gets them, before all items.
     pub fn raise(&self, flags: u32) {
         self.state.lock().flags |= flags;
         self.ready.notify_one();

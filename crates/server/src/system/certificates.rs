@@ -1,4 +1,4 @@
-//! What is told of clients' certificates that OCSP finds bad: `$SYS.SERVER.*.OCSP.PEER.>`.
+//! Events about clients' certificates that OCSP finds bad: `$SYS.SERVER.*.OCSP.PEER.>`.
 
 use super::{about, publish_event};
 use crate::registry::CLIENT;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// How often an account's connections are told while nothing changes. The official figure.
+/// How often an account's connections are published while nothing changes. The official figure.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// A connection took its place in an account; it has so many with it.
@@ -69,7 +69,7 @@ pub(crate) enum Proof {
 }
 
 /// An account had no room for one more connection. With a password it counts as let in first, otherwise as not let in, as
-/// officially: then the account is told, and the system account where the configuration decides.
+/// officially: then the account gets it, and the system account where the configuration decides.
 pub(crate) fn refused_for_room(
     shared: &Shared,
     turn: &mut Turn,
@@ -174,7 +174,7 @@ fn publish_connections(shared: &Shared, turn: &mut Turn, account: &Account, conn
     publish_event(shared, turn, &format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), &event.into());
 }
 
-/// What is told of an account's connections, also when it is asked for.
+/// What is published of an account's connections, also when it is asked for.
 pub(super) fn connections(shared: &Shared, account: &Account, connections: u32) -> Map<String, Value> {
     let mut event = about::event("account_connections", SystemTime::now());
     event.insert("server".into(), about::server(shared));
@@ -182,7 +182,7 @@ pub(super) fn connections(shared: &Shared, account: &Account, connections: u32) 
     event
 }
 
-/// Tells an account's connections again when nothing has changed for a while, as long as it has some.
+/// Publishes an account's connections again when nothing has changed for a while, as long as it has some.
 fn beat(executor: &mut Executor, account: Arc<Account>, on: bool) {
     if let Some(timer) = executor.system.heartbeats.remove(&account.id) {
         executor.cancel(timer);

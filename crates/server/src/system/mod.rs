@@ -1,12 +1,12 @@
-//! The system account: what the server tells there, and what it answers.
+//! The system account: what the server publishes there, and what it answers.
 //!
-//! [`events`] tells who comes and goes, [`statsz`] how the server is doing; [`subjects`] is the table of what is answered,
-//! [`requests`], [`commands`] and [`tenants`] answer; [`granted`] is what other accounts have of that. [`trace`] tells in any
-//! account what became of a message that asked for it. A loop tells in the turn in which it
+//! [`events`] publishes who comes and goes, [`statsz`] how the server is doing; [`subjects`] is the table of what is answered,
+//! [`requests`], [`commands`] and [`tenants`] answer; [`granted`] is what other accounts have of that. [`trace`] publishes in any
+//! account what became of a message that asked for it. A loop publishes in the turn in which it
 //! happened, so an event is in its receivers' outboxes before the connection that it is about hears of it; what comes
 //! by time, and all answers, come from the control thread.
 //!
-//! Without a system account (`no_system_account`) nothing is told and nothing is answered.
+//! Without a system account (`no_system_account`) nothing is published and nothing is answered.
 
 mod about;
 mod certificates;
@@ -44,13 +44,13 @@ use std::sync::Arc;
 /// What the control thread remembers for the system account.
 #[derive(Default)]
 pub(crate) struct System {
-    /// When an account's connections are told again though nothing changed.
+    /// When an account's connections are published again though nothing changed.
     heartbeats: HashMap<AccountId, Timer>,
-    /// The interval at whose end is told what was used.
+    /// The interval at whose end the usage is published.
     usage: Option<usage::Interval>,
 }
 
-/// Begins to tell and to answer.
+/// Begins to publish and to answer.
 pub(crate) fn start(shared: &Arc<Shared>) {
     shared.find_system();
     let Some(system) = shared.system() else { return };

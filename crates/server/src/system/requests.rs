@@ -135,7 +135,7 @@ pub(super) fn refusal(server: &Value, why: &str) -> Value {
     json!({ "server": server, "error": { "code": 400, "description": why } })
 }
 
-/// How the server is doing. Without a reply subject everyone is told.
+/// How the server is doing. Without a reply subject it is published to all.
 pub(super) fn statsz(publisher: &mut Publisher, message: &Message) {
     let answer = match admitted(&publisher.shared, message, "StatszEventOptions", "StatszOptions") {
         Ok(_) => figures::message(&publisher.shared),
@@ -199,7 +199,7 @@ pub(super) fn account_info(publisher: &mut Publisher, message: &Message) {
     });
 }
 
-/// What is told when an account's connections change; nothing of one that has none.
+/// What is published when an account's connections change; nothing of an account without any.
 pub(super) fn account_conns(publisher: &mut Publisher, message: &Message) {
     let Ok(body) = Body::read(&message.payload, "", "") else { return };
     let name = about_account(message);
@@ -229,7 +229,7 @@ pub(super) fn accounts_statz(publisher: &mut Publisher, message: &Message) {
 }
 
 /// The traffic of some accounts, whatever the body says; of none: of those that it says. An account that nobody is in
-/// is told of only if that is asked for.
+/// is shown only if that is asked for.
 fn statz_of(publisher: &mut Publisher, message: &Message, only: Vec<String>) {
     answer_with(publisher, message, "AccountStatzEventOptions", "AccountStatzOptions", |shared, body| {
         let mut options = AccountStatzOptions::read(body)?;

@@ -11,11 +11,11 @@ use serde_json::Value;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// The first time it is told after the start; each pause is twice the one before. The official figures.
+/// When it is first published after the start; each pause is twice the one before. The official figures.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// Tells from now on.
+/// Publishes from now on.
 pub(super) fn begin(executor: &mut Executor) {
     let mut pause = PAUSE_FIRST;
     executor.repeat(pause, move |executor| {
@@ -29,7 +29,7 @@ fn next(pause: Duration) -> Duration {
     (pause * 2).min(PAUSE_MAX)
 }
 
-/// Tells whoever listens.
+/// Publishes to whoever listens.
 fn broadcast(executor: &mut Executor) {
     let (shared, turn) = executor.parts();
     publish_event(shared, turn, &format!("$SYS.SERVER.{}.STATSZ", shared.identity.id), &message(shared));

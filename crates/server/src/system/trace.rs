@@ -32,7 +32,7 @@ pub(crate) struct Ingress {
     pub size: usize,
 }
 
-/// Tells what became of a message. The control thread does, since a message may come to many thousands of subscriptions,
+/// Publishes what became of a message. The control thread does, since a message may come to many thousands of subscriptions,
 /// and the event loop has others to serve.
 pub(crate) fn traced(shared: &Shared, ingress: Ingress, trace: Box<Trace>) {
     let account = ingress.account.clone();

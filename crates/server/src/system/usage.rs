@@ -23,7 +23,7 @@ enum Then {
     Last,
 }
 
-/// Takes over the interval of the configuration, at once. What was used until then is told if it was to be told.
+/// Takes over the interval of the configuration, at once. What was used until then is published, if there was an interval.
 pub(crate) fn renew(shared: &Arc<Shared>) {
     shared.internal.run(|executor| {
         let span = executor.shared.policy().options.usage_interval;
@@ -34,7 +34,7 @@ pub(crate) fn renew(shared: &Arc<Shared>) {
     });
 }
 
-/// Tells what was used since the last record, and ends it.
+/// Publishes what was used since the last record, and ends it.
 pub(super) fn finish(executor: &mut Executor) {
     end(executor, Then::Last);
 }
@@ -75,7 +75,7 @@ fn end(executor: &mut Executor, then: Then) -> Option<SystemTime> {
     Some(ended)
 }
 
-/// Tells what was used since `start`, a record for each account. When that was.
+/// Publishes what was used since `start`, a record for each account. When that was.
 fn broadcast(executor: &mut Executor, start: SystemTime, then: Then) -> SystemTime {
     settle(&executor.shared);
     let end = SystemTime::now();

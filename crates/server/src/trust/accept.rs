@@ -1,4 +1,4 @@
-//! How an account's token comes in force.
+//! How an account's JWT comes into force.
 
 use super::resolver::{Reach, Source};
 use super::{VerifiedAccount, review};
@@ -19,7 +19,7 @@ use std::time::SystemTime;
 /// Accounts that are looked up at most because others import from them, in one go.
 const FOLLOWED_MAX: usize = 10_000;
 
-/// What came of a token that is to be trusted.
+/// What came of a JWT that was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acceptance {
     /// It is in force.
@@ -28,10 +28,10 @@ pub enum Acceptance {
     Known,
 }
 
-/// Why an account's token is not taken.
+/// Why an account's JWT is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JwtRejection {
-    /// It cannot be believed.
+    /// Its signature, signer or time is wrong.
     #[error(transparent)]
     Token(#[from] TrustError),
     /// A newer one is in force.
@@ -46,7 +46,7 @@ pub enum JwtRejection {
     /// There are too many accounts.
     #[error("too many accounts")]
     TooMany,
-    /// There is none to be had.
+    /// It cannot be found.
     #[error("the account is not known")]
     Missing,
 }

@@ -1,4 +1,4 @@
-//! Accounts that are known by their tokens: what was believed of them, by public key.
+//! Accounts that are known by their JWTs: the newest verified one of each, by public key.
 //!
 //! [`accept`] takes a token in, whatever way it came, and puts it in force; [`review`] looks at the connections of an
 //! account whose token has changed; [`resolver`] is where tokens come from that are not at hand; [`clock`] is what
@@ -23,10 +23,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::SystemTime;
 
-/// Accounts that are kept at most; one more is not believed.
+/// Accounts that are kept at most; one more is rejected.
 const ACCOUNTS_MAX: usize = 1 << 20;
 
-/// The token of an account, believed.
+/// The JWT of an account, verified.
 #[derive(Debug)]
 pub struct VerifiedAccount {
     /// As it was signed.
@@ -35,7 +35,7 @@ pub struct VerifiedAccount {
     pub token: Arc<DecodedJwt>,
     /// What it allows itself and shares.
     pub claims: Claims,
-    /// When it was believed.
+    /// When it was verified.
     pub updated: SystemTime,
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct Answer {
     pub(crate) this_update: i64,
 }
 
-/// Why an answer is none.
+/// Why an answer is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unusable {
     #[error("it is no OCSP response")]
@@ -219,7 +219,7 @@ impl Question {
         let mut data = Reader(data);
         let mut responses = (|| {
             data.optional(context(0))?;
-            // Who answers is told by the signature.
+            // The signature shows who answers.
             data.any()?;
             data.time()?;
             data.enter(SEQUENCE)
