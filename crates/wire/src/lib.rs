@@ -1,7 +1,8 @@
 //! The codecs of the NATS protocols: bytes in, operations out, and back. What a message means is decided elsewhere.
 //!
 //! Begin with [`client::parse`], which reads one operation of the client protocol from the front of a buffer, and
-//! [`client::encode`], which writes what a server sends; between the two a message is a [`message::Message`]. [`error`] is the table of everything a peer may be told.
+//! [`client::encode`], which writes what a server sends; between the two a message is a [`message::Message`]. [`websocket`] is the framing
+//! of connections that come by WebSocket, whatever they speak. [`error`] is the table of everything a peer may be told.
 //!
 //! Invariants: nothing here does I/O or keeps a clock, and reading what a client sends allocates nothing per message; every length is bounded by
 //! [`client::Limits`] before anything is done with it.
@@ -14,6 +15,7 @@ pub mod error;
 pub mod header;
 pub mod info;
 pub mod message;
+pub mod websocket;
 
 pub use close::CloseReason;
 pub use connect::Connect;

@@ -1,0 +1,19 @@
+//! WebSocket (RFC 6455) with permessage-deflate (RFC 7692), the server's side, without I/O. It carries bytes and knows nothing of
+//! what they mean.
+//!
+//! [`upgrade`] reads the HTTP request that a connection begins with, and answers it; from then on a [`Stream`] decodes what comes
+//! and frames what goes. [`frame`] knows single frames, [`deflate`] the compression, [`close`] why a connection ends.
+//!
+//! Invariants: a request, a control frame and an inflated message are bounded; of a message that is not compressed nothing is kept.
+
+pub mod close;
+pub mod deflate;
+pub mod frame;
+mod mask;
+pub mod origin;
+pub mod stream;
+pub mod upgrade;
+
+pub use origin::Origins;
+pub use stream::{Decoded, Ended, Stream};
+pub use upgrade::{Refusal, Terms, Upgrade};
