@@ -79,7 +79,7 @@ pub(crate) fn authorization(
 }
 
 /// A user or token that is not empty: the official server takes an empty one for none at all and lets everybody in.
-fn credential(value: &Value, what: &str) -> Result<String, ConfigError> {
+pub(crate) fn credential(value: &Value, what: &str) -> Result<String, ConfigError> {
     match reader::text(value)? {
         text if text.is_empty() => Err(ConfigError::new(&value.at, format!("the {what} is empty"))
             .help("take it out if everybody may connect")),

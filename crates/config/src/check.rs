@@ -1,5 +1,7 @@
 //! What must hold across keys.
 
+mod websocket;
+
 use crate::error::{ConfigError, Location};
 use crate::operator;
 use crate::options::Options;
@@ -43,6 +45,7 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
         say(&place("usage_interval"), "usage_interval needs a system account to tell it in".into());
     }
     check_users(options, place, &mut say);
+    websocket::check(options, &mut say);
     operator::check(options, place, is_good, &mut say);
     for mapping in &options.mappings {
         sharing::check_mapping(mapping, &mut say);

@@ -10,6 +10,12 @@ const BLOCKS: &[(&str, &str, &str)] = &[
     ("tls", "tls", "TLS of the client listener."),
     ("cert", "tls.certs[]", ""),
     (
+        "websocket",
+        "websocket",
+        "A listener for clients by WebSocket, such as pages in a browser. A reload may change `tls` alone. [websocket.md](websocket.md) begins at zero.",
+    ),
+    ("websocket_authorization", "websocket.authorization", ""),
+    (
         "ocsp",
         "ocsp",
         "OCSP stapling of the client listener's certificates. `true` stands for `auto`, `false` for `never`.",

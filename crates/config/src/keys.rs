@@ -36,7 +36,6 @@ const CLUSTERS: &str = "clustering is not part of this version";
 const GATEWAYS: &str = "superclusters are not part of this version";
 const LEAFS: &str = "leaf nodes are not part of this version";
 const JETSTREAM: &str = "JetStream is not part of this version";
-const WEBSOCKET: &str = "WebSocket is not part of this version";
 const MQTT: &str = "MQTT is not part of this version";
 // These are read in full; what is left is to carry them out, then they become `Reloads`.
 const CERT_STORE: &str = "the Windows certificate store is not supported; use cert_file and key_file";
@@ -121,7 +120,7 @@ keys! {
         store_dir | "storedir": Reloads, "Folder for what is kept; OCSP responses in its `ocsp`.";
         default_js_domain: Refused(JETSTREAM), "Domains of accounts.";
         feature_flags: Refused(JETSTREAM), "Behaviour that is being introduced.";
-        websocket | "ws": Refused(WEBSOCKET), "WebSocket listener.";
+        websocket | "ws": Reloads, "A listener for clients by WebSocket.";
         mqtt: Refused(MQTT), "MQTT listener.";
         operator | "operators" | "root" | "roots" | "root_operator" | "root_operators": Restarts, "JWTs of operators, or files that hold them.";
         resolver | "account_resolver" | "accounts_resolver": Restarts, "Where account JWTs come from: `MEMORY`, `URL(…)`, or a block.";
@@ -156,6 +155,32 @@ keys! {
         cert_match: Refused(CERT_STORE), "Windows certificate store.";
         cert_match_skip_invalid: Refused(CERT_STORE), "Windows certificate store.";
         ca_certs_match: Refused(CERT_STORE), "Windows certificate store.";
+    }
+    "websocket" {
+        listen: Restarts, "`host:port` to listen on.";
+        port: Restarts, "Port to listen on. -1 takes a free one. Default: none, and nothing listens.";
+        host | "net": Restarts, "Address to listen on. Default: all.";
+        advertise: Restarts, "`host:port` that clients of other servers are told instead of the real one.";
+        tls: Reloads, "TLS, with the keys of `tls`. The handshake comes first.";
+        no_tls: Restarts, "Listen without TLS. Default false: there must be TLS.";
+        same_origin: Restarts, "Only pages of the host and port that are connected to may connect.";
+        allowed_origins | "allowed_origin" | "allow_origins" | "allow_origin" | "origins" | "origin": Restarts, "Only pages of these origins may connect. Default: all.";
+        handshake_timeout: Restarts, "How long TLS and the upgrade may take. Default 10s.";
+        compression | "compress": Restarts, "Compress messages (permessage-deflate) of clients that ask for it.";
+        authorization | "authentication": Restarts, "The only user or token of this listener, instead of the others'.";
+        jwt_cookie: Restarts, "Cookie with the JWT of a user that CONNECT does not name.";
+        user_cookie: Restarts, "Cookie with the name of a user that CONNECT does not name.";
+        pass_cookie: Restarts, "Cookie with a password, likewise.";
+        token_cookie: Restarts, "Cookie with a token, likewise.";
+        no_auth_user: Restarts, "The user that a connection without credentials is.";
+        headers: Restarts, "More headers of the answer to an upgrade, such as `{ X-Frame-Options: DENY }`.";
+        ping_interval: Restarts, "How often a silent connection is pinged. Default: as others are.";
+    }
+    "websocket_authorization" {
+        user | "username": Restarts, "The only user.";
+        pass | "password": Restarts, "Its password, plain or bcrypt.";
+        token: Restarts, "A token instead of a user.";
+        timeout: Restarts, "How long a client may take to say who it is. Default: as others may.";
     }
     "ocsp" {
         mode: Reloads, "`auto` staples certificates that demand it, `must` also stops the server if they are revoked, `always` does both for all, `never` nothing.";
@@ -327,9 +352,7 @@ impl Key {
     /// How this key is written without asking for anything. What the official server refuses asks for something.
     pub fn off(&self) -> Off {
         match (self.block, self.name) {
-            ("", "cluster" | "gateway" | "leafnodes" | "websocket" | "mqtt" | "default_js_domain") => {
-                Off::Empty
-            }
+            ("", "cluster" | "gateway" | "leafnodes" | "mqtt" | "default_js_domain") => Off::Empty,
             ("", "feature_flags") => Off::AllFalse,
             (_, "jetstream") => Off::Disabled,
             ("tls", "verify_cert_and_check_known_urls" | "cert_match_skip_invalid" | "ca_certs_match")

@@ -24,7 +24,9 @@ mod read;
 mod reader;
 pub mod secret;
 pub mod sharing;
+mod tls;
 mod warnings;
+mod websocket;
 
 pub use error::{ConfigError, ConfigErrors, ErrorKind, Location, Position};
 

@@ -6,6 +6,7 @@
 use crate::check::go_duration;
 use crate::keys::{self, Status};
 use crate::operator::OperatorMode;
+use crate::options::websocket::WebSocket;
 use crate::options::{self, Authorization, Http, LameDuck, Limits, Log, Options, TlsFirst};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -144,7 +145,7 @@ fields! {
         no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
         no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
         trusted_proxies: "" "proxies", "Proxies", Users, Names("proxies trusted keys", |o| &o.trusted_proxies), hidden;
-        - operator_mode; - config_file; - config_digest; - doubts; - ignored; - http; - limits; - lame_duck; - log; - authorization;
+        - operator_mode; - config_file; - config_digest; - doubts; - ignored; - http; - limits; - lame_duck; - log; - authorization; - websocket;
     }
     Authorization by authorization {
         user: "authorization" "user", "Username", Users, Words("authorization username"), hidden;
@@ -220,6 +221,34 @@ const TLS_RATE: Field = Field {
     show: |o| tls_rate(o).show(),
 };
 
+/// The listener for WebSocket, of which only TLS may change.
+const WEBSOCKET: Field = Field {
+    key: ("websocket", "listen"),
+    name: "Websocket",
+    change: Presentation,
+    said: Value,
+    same: |old, new| websocket(old) == websocket(new),
+    show: hidden,
+};
+
+const WEBSOCKET_TLS: Field = Field {
+    key: ("websocket", "tls"),
+    name: "Websocket",
+    change: Tls,
+    said: Value,
+    same: |old, new| websocket_tls(old) == websocket_tls(new),
+    show: hidden,
+};
+
+fn websocket(options: &Options) -> Option<WebSocket> {
+    let own = options.websocket.as_ref()?;
+    Some(WebSocket { tls: None, ..own.clone() })
+}
+
+fn websocket_tls(options: &Options) -> Option<&options::Tls> {
+    options.websocket.as_ref()?.tls.as_ref()
+}
+
 fn tls_rate(options: &Options) -> u32 {
     options.tls.as_ref().map_or(0, |tls| tls.rate_max)
 }
@@ -228,7 +257,8 @@ fn tls_rate(options: &Options) -> u32 {
 ///
 /// Errors: all options that only a restart can change.
 pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
-    let different = FIELDS.iter().chain([&TLS_RATE]).filter(|field| !(field.same)(old, new));
+    let different =
+        FIELDS.iter().chain([&TLS_RATE, &WEBSOCKET, &WEBSOCKET_TLS]).filter(|field| !(field.same)(old, new));
     let (reloads, fixed): (Vec<_>, Vec<_>) =
         different.partition(|field| field.reloads() || field.may_go(old, new));
     let refusals: Vec<String> = fixed

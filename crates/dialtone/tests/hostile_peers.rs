@@ -1,5 +1,8 @@
 //! Peers that mean no good: what they can hold is bounded in memory and time, and nobody else is kept waiting.
 
+#[path = "hostile_peers/websocket.rs"]
+mod websocket;
+
 use rustls::pki_types::ServerName;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -16,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Server {
     process: Child,
     address: SocketAddr,
+    /// Where it listens for WebSocket, if it does.
+    websocket: Option<SocketAddr>,
 }
 
 impl Server {
@@ -29,16 +34,29 @@ impl Server {
         command.arg(env!("CARGO_BIN_EXE_dialtone")).arg(file);
         let mut process = command.stderr(Stdio::piped()).spawn().expect("the server starts");
         let mut lines = BufReader::new(process.stderr.take().expect("stderr")).lines();
-        let said = "Listening for client connections on ";
-        let address =
-            lines.find_map(|line| line.ok()?.split_once(said).map(|(_, address)| address.to_owned()));
+        let mut websocket = None;
+        let address = lines.find_map(|line| {
+            let line = line.ok()?;
+            let behind = |said: &str| line.split_once(said).map(|(_, address)| address.to_owned());
+            websocket = websocket.take().or_else(|| behind("Listening for websocket clients on ws://"));
+            behind("Listening for client connections on ")
+        });
+        let websocket = websocket.map(|address| address.parse().expect("an address"));
         // Whatever else it says is of no interest, but must not block it.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, address: address.expect("it listens").parse().expect("an address") }
+        Self { process, address: address.expect("it listens").parse().expect("an address"), websocket }
+    }
+
+    fn connect_websocket(&self) -> Peer {
+        Self::connect_to(self.websocket.expect("it listens for WebSocket"))
     }
 
     fn connect(&self) -> Peer {
-        let stream = TcpStream::connect(self.address).expect("connected");
+        Self::connect_to(self.address)
+    }
+
+    fn connect_to(address: SocketAddr) -> Peer {
+        let stream = TcpStream::connect(address).expect("connected");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         stream.set_nodelay(true).expect("no delay");
         Peer(BufReader::with_capacity(1024, stream))
@@ -83,10 +101,15 @@ impl Peer {
         self.0.get_mut().write_all(bytes).expect("sent");
     }
 
+    /// Sends what may not be taken any more.
+    fn try_send(&mut self, bytes: &[u8]) {
+        let _ = self.0.get_mut().write_all(bytes);
+    }
+
     fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).expect("a line");
-        line.trim_end().to_owned()
+        let mut line = Vec::new();
+        self.0.read_until(b'\n', &mut line).expect("a line");
+        String::from_utf8_lossy(&line).trim_end().to_owned()
     }
 
     /// PING and its PONG; what else comes is passed over.

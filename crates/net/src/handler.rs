@@ -1,5 +1,6 @@
 //! What a protocol must do to be driven by a loop.
 
+use crate::framing::FramingError;
 use crate::link::Link;
 use crate::tls::Secured;
 use std::net::SocketAddr;
@@ -136,4 +137,6 @@ pub enum Broken {
     Tls(String),
     /// The PROXY header was not one.
     Proxy(String),
+    /// What came was no frames, or one that is too large.
+    Framing(FramingError),
 }

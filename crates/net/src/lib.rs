@@ -11,6 +11,7 @@
 
 pub mod address;
 pub mod event_loop;
+pub mod framing;
 pub mod handler;
 mod inbox;
 pub mod link;
@@ -22,6 +23,7 @@ mod tls;
 
 pub use address::{Endpoint, ListenError};
 pub use event_loop::{Loops, Settings};
+pub use framing::{Framed, Framing, FramingError};
 pub use handler::{Accepted, Broken, Closing, Handler, HandshakeFirst, Received, Transport};
 pub use link::Link;
 pub use listener::Listener;

@@ -1,5 +1,6 @@
 //! A connection as any thread may use it: to write to it, and to wake the loop that owns it.
 
+use crate::framing::{Framer, Framing};
 use crate::inbox::{Inboxes, Place};
 use crate::socket::Socket;
 use crate::tls::Tls;
@@ -17,40 +18,122 @@ pub struct Link {
     place: Place,
     /// The owner was woken and has not looked yet; there is never more than one wake-up under way.
     wake_pending: AtomicBool,
-    tls: OnceLock<Mutex<Tls>>,
+    layers: OnceLock<Mutex<Layers>>,
+}
+
+/// What stands between the socket and the protocol: TLS, and framing above it. One lock for both, so that whoever writes frames and
+/// encrypts.
+#[derive(Default)]
+pub(crate) struct Layers {
+    pub(crate) tls: Option<Tls>,
+    pub(crate) framer: Option<Framer>,
+}
+
+impl Layers {
+    fn write(&mut self, slices: &[IoSlice<'_>], socket: &Socket) -> io::Result<usize> {
+        let Self { tls, framer } = self;
+        let mut below = |slices: &[IoSlice<'_>]| match tls {
+            Some(tls) => tls.write(slices, socket),
+            None => socket.write(slices),
+        };
+        match framer {
+            Some(framer) => framer.write(slices, &mut below),
+            None => below(slices),
+        }
+    }
+
+    /// Writes what waits here. `WouldBlock` if something still does.
+    pub(crate) fn flush(&mut self, socket: &Socket) -> io::Result<()> {
+        let Self { tls, framer } = self;
+        if let Some(framer) = framer {
+            framer.flush(&mut |slices| match tls {
+                Some(tls) => tls.write(slices, socket),
+                None => socket.write(slices),
+            })?;
+        }
+        tls.as_mut().map_or(Ok(()), |tls| tls.flush(socket))
+    }
+
+    /// Tells the peer that nothing more comes.
+    fn goodbye(&mut self, socket: &Socket) {
+        let Self { tls, framer } = self;
+        if let Some(framer) = framer {
+            framer.goodbye(&mut |slices| match tls {
+                Some(tls) => tls.write(slices, socket),
+                None => socket.write(slices),
+            });
+        }
+        if let Some(tls) = tls {
+            tls.goodbye(socket);
+        }
+    }
 }
 
 impl Link {
     pub(crate) fn new(socket: Socket, inboxes: Arc<Inboxes>, place: Place) -> Arc<Self> {
-        Arc::new(Self { socket, inboxes, place, wake_pending: AtomicBool::new(false), tls: OnceLock::new() })
+        Arc::new(Self {
+            socket,
+            inboxes,
+            place,
+            wake_pending: AtomicBool::new(false),
+            layers: OnceLock::new(),
+        })
     }
 
     /// Writes as many bytes as go at once. Callers take turns by a lock of their own.
     pub fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self.tls.get() {
+        match self.layers.get() {
             None => self.socket.write(slices),
-            Some(tls) => tls.lock().write(slices, &self.socket),
+            Some(layers) => layers.lock().write(slices, &self.socket),
         }
     }
 
-    /// Writes what TLS still holds. `WouldBlock` if it holds more.
+    /// Writes what TLS and framing still hold. `WouldBlock` if they hold more.
     pub(crate) fn flush(&self) -> io::Result<()> {
-        self.tls.get().map_or(Ok(()), |tls| tls.lock().flush(&self.socket))
+        self.layers.get().map_or(Ok(()), |layers| layers.lock().flush(&self.socket))
+    }
+
+    /// Whether anything stands between the socket and the protocol.
+    pub(crate) fn has_layers(&self) -> bool {
+        self.layers.get().is_some()
+    }
+
+    /// What stands between, if anything does.
+    pub(crate) fn layers(&self) -> Option<parking_lot::MutexGuard<'_, Layers>> {
+        self.layers.get().map(Mutex::lock)
     }
 
     /// Whether TLS has begun.
     pub(crate) fn is_encrypted(&self) -> bool {
-        self.tls.get().is_some()
+        self.layers().is_some_and(|layers| layers.tls.is_some())
     }
 
-    /// TLS, once it has begun.
-    pub(crate) fn tls(&self) -> Option<parking_lot::MutexGuard<'_, Tls>> {
-        self.tls.get().map(Mutex::lock)
-    }
-
-    /// From here on bytes are encrypted. Called once.
+    /// From here on bytes are encrypted. Called once, before anything else stands between.
     pub(crate) fn begin_tls(&self, tls: Tls) {
-        let _ = self.tls.set(Mutex::new(tls));
+        self.layers.get_or_init(Mutex::default).lock().tls = Some(tls);
+    }
+
+    /// From here on bytes are framed, behind `first`, which goes before them as it is. Called by the handler in
+    /// [`crate::Handler::receive`], when nothing waits to be written and all that came in is used.
+    pub fn begin_framing(&self, framing: Box<dyn Framing>, first: Vec<u8>) {
+        let mut layers = self.layers.get_or_init(Mutex::default).lock();
+        layers.framer = Some(Framer::new(framing, first));
+        // If the socket takes no more, it goes with what follows.
+        let _ = layers.flush(&self.socket);
+    }
+
+    /// What the last frame is to be, where there is framing and it has not said its own.
+    pub fn set_farewell(&self, frame: Vec<u8>) {
+        if let Some(framer) = self.layers().as_mut().and_then(|layers| layers.framer.as_mut()) {
+            framer.set_farewell(frame);
+        }
+    }
+
+    /// Tells the peer that nothing more comes.
+    pub(crate) fn goodbye(&self) {
+        if let Some(mut layers) = self.layers() {
+            layers.goodbye(&self.socket);
+        }
     }
 
     /// Wakes the owner, from any thread: it will ask the handler what is to be done.

@@ -1,11 +1,12 @@
 //! Building a server: everything that can fail is done before anything is promised.
 
-use crate::driver::{CLIENTS, Driver};
+use crate::driver::{CLIENTS, Driver, WEBSOCKET};
 use crate::internal::Internal;
 use crate::lifecycle::Server;
 use crate::log::{Event, Logger};
 use crate::policy::{COMPATIBLE_VERSION, Identity, Policy, PolicyError};
 use crate::process;
+use crate::registry::ClientTransport;
 use crate::shared::Shared;
 use crate::system;
 use crate::tls::TlsSetup;
@@ -13,6 +14,7 @@ use crate::trust::JwtRejection;
 use crate::trust::resolver::{Resolver, ResolverError};
 use crate::verifier::Verifier;
 use dialtone_config::Options;
+use dialtone_config::options::websocket::WebSocket;
 
 use dialtone_identity::callout::Keys;
 use dialtone_identity::nkey::{Kind, Seed};
@@ -164,7 +166,10 @@ impl Builder {
             })
         });
         let unix = unix.transpose()?;
-        let identity = identity(&options, endpoint.as_ref().map_or(0, Endpoint::port));
+        let websocket = options.websocket.as_ref().map(listen_websocket).transpose()?;
+        let (websocket, websocket_endpoint) = websocket.unzip();
+        let port = |endpoint: Option<&Endpoint>| endpoint.map_or(0, Endpoint::port);
+        let identity = identity(&options, port(endpoint.as_ref()), port(websocket_endpoint.as_ref()));
         banner(&log, &options, &identity);
         let policy = Policy::new(options, &identity)?;
         if policy.tls.as_ref().is_some_and(TlsSetup::is_stapled) {
@@ -196,11 +201,17 @@ impl Builder {
         }
         if let Some(folder) = &policy.options.ports_file_dir {
             // Whoever waits for the file will see that it does not come; nobody else needs it.
-            if let Err(cause) = process::write_ports(folder, endpoint.as_ref(), &http) {
+            let is_tls = policy.tls_of(ClientTransport::WebSocket).is_some();
+            let scheme = if is_tls { "wss" } else { "ws" };
+            let websocket = websocket_endpoint.as_ref().map(|endpoint| (scheme, endpoint));
+            if let Err(cause) = process::write_ports(folder, endpoint.as_ref(), &http, websocket) {
                 let file = process::ports_file(folder);
                 let problem = format_args!("Error writing ports file ({}): {cause}", file.display());
                 shared.log.emit(Event::Warning, "", problem);
             }
+        }
+        if let Some(endpoint) = &websocket_endpoint {
+            log_websocket(&shared, &policy, endpoint);
         }
         if let Some(endpoint) = &endpoint {
             let text = format_args!("Listening for client connections on {endpoint}");
@@ -209,7 +220,7 @@ impl Builder {
                 shared.log.emit(Event::Listening, "", format_args!("TLS required for client connections"));
             }
         }
-        for listener in listener.into_iter().chain(unix) {
+        for listener in listener.into_iter().chain(unix).chain(websocket) {
             loops.listen(listener);
         }
         shared.log.emit(Event::Ready, "", format_args!("Server is ready"));
@@ -243,15 +254,33 @@ fn listen(options: &Options) -> Result<(Listener, Endpoint), StartError> {
     Ok((if proxied { listener.proxy_header(proxy::HEADER_TIMEOUT) } else { listener }, endpoint))
 }
 
+/// Listens for clients by WebSocket.
+fn listen_websocket(own: &WebSocket) -> Result<(Listener, Endpoint), StartError> {
+    let (socket, endpoint) = address::listen(&own.host, own.port.unwrap_or(0))
+        .map_err(|problem| StartError::listen("clients by WebSocket", problem))?;
+    Ok((Listener::tcp(WEBSOCKET, socket), endpoint))
+}
+
+fn log_websocket(shared: &Shared, policy: &Policy, endpoint: &Endpoint) {
+    let is_tls = policy.tls_of(ClientTransport::WebSocket).is_some();
+    let scheme = if is_tls { "wss" } else { "ws" };
+    let text = format_args!("Listening for websocket clients on {scheme}://{endpoint}");
+    shared.log.emit(Event::Listening, "", text);
+    if !is_tls {
+        let text = format_args!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
+        shared.log.emit(Event::Warning, "", text);
+    }
+}
+
 /// What a server is called that begins.
-pub(crate) fn identity(options: &Options, port: u16) -> Identity {
+pub(crate) fn identity(options: &Options, port: u16, websocket_port: u16) -> Identity {
     let keys = Keys {
         seed: Seed::from_bytes(Kind::Server, rand::random()),
         curve: Seed::from_bytes(Kind::Curve, rand::random()),
     };
     let (id, xkey) = (keys.seed.public().to_string(), keys.curve.public().to_string());
     let name = options.server_name.clone().unwrap_or_else(|| id.clone());
-    Identity { id, xkey, keys: Arc::new(keys), name, port }
+    Identity { id, xkey, keys: Arc::new(keys), name, port, websocket_port }
 }
 
 fn banner(log: &Logger, options: &Options, identity: &Identity) {

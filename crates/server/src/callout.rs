@@ -225,7 +225,7 @@ pub(crate) fn request(
             ..ServerId::default()
         },
         client: ClientInformation {
-            host: session.remote().map(|remote| remote.ip().to_string()).unwrap_or_default(),
+            host: session.shown_remote().map(|remote| remote.ip().to_string()).unwrap_or_default(),
             id: session.peer.id.0,
             user,
             name: said.name.clone(),
@@ -250,7 +250,7 @@ pub(crate) fn request(
         },
         tls: session.secured.get().map(|secured| {
             let chain: Vec<String> = secured.certificates.iter().map(|der| pem(der)).collect();
-            let verified = policy.options.tls.as_ref().is_some_and(|tls| tls.verify);
+            let verified = policy.info_of(session.transport).tls_verify;
             let (certs, verified_chains) = match (chain.is_empty(), verified) {
                 (true, _) => (Vec::new(), Vec::new()),
                 (_, true) => (Vec::new(), vec![chain]),

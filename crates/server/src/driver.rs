@@ -4,6 +4,7 @@ use crate::client::{self, Client};
 use crate::log::{Event, Level};
 use crate::registry::{ClientTransport, Session};
 use crate::shared::Shared;
+use crate::websocket::{Answer, Upgrading, WebSocketFraming};
 use dialtone_broker::deliver::{Tracer, Turn};
 use dialtone_broker::kind::Kind;
 use dialtone_broker::outbox::Sink;
@@ -11,6 +12,7 @@ use dialtone_broker::peer::{Basics, ClientId, Peer, Wake};
 use dialtone_broker::random::Seed;
 use dialtone_net::{Accepted, Broken, Closing, Handler, Link, Received, Secured, Transport};
 use dialtone_wire::CloseReason;
+use dialtone_wire::websocket::{Stream, Upgrade, close};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -21,6 +23,8 @@ use std::time::{Duration, Instant};
 pub(crate) const CLIENTS: usize = 0;
 /// The number that stands for connections inside the process, which come by no listener.
 pub(crate) const IN_PROCESS: usize = 1;
+/// The number of the listener for clients by WebSocket.
+pub(crate) const WEBSOCKET: usize = 2;
 
 /// How long a producer that outruns a reader is held back at most. The official server's figure.
 const STALL_MAX: Duration = Duration::from_millis(5);
@@ -28,7 +32,7 @@ const STALL_MAX: Duration = Duration::from_millis(5);
 const CHECK_MAX: Duration = Duration::from_secs(60);
 
 /// One loop's clients.
-pub struct Driver {
+pub(crate) struct Driver {
     shared: Arc<Shared>,
     turn: Turn,
     stalls: bool,
@@ -86,6 +90,25 @@ impl Driver {
     }
 }
 
+/// What a connection is.
+pub(crate) enum Connection {
+    /// A client, whose bytes are those of the protocol.
+    Client(Box<Client>),
+    /// A client whose protocol comes in frames on this link.
+    Framed(Box<Client>, Arc<Link>),
+    /// It is to become one.
+    Upgrading(Box<Upgrading>),
+}
+
+impl Connection {
+    fn client(&mut self) -> Option<&mut Client> {
+        match self {
+            Self::Client(client) | Self::Framed(client, _) => Some(client),
+            Self::Upgrading(_) => None,
+        }
+    }
+}
+
 /// A link as the broker sees it.
 struct LinkSink(Arc<Link>);
 
@@ -106,8 +129,84 @@ impl Wake for LinkWake {
     }
 }
 
+impl Driver {
+    /// Bytes of a client's protocol.
+    #[inline]
+    fn receive_from(&mut self, client: &mut Client, input: &[u8]) -> Received {
+        let progress = client.receive(input, &mut self.turn);
+        let mut pause = None;
+        if let Some(slow) = self.turn.take_stalled()
+            && self.stalls
+            && !Arc::ptr_eq(&slow, client.peer())
+            && slow.wait_for(client.peer())
+        {
+            self.shared.failures.stalled.fetch_add(1, Ordering::Relaxed);
+            pause = Some(self.turn.now() + STALL_MAX);
+        }
+        if client.is_checking() {
+            pause = Some(self.turn.now() + CHECK_MAX);
+        }
+        let delayed = client.delayed_until();
+        Received {
+            used: progress.used,
+            want: progress.want,
+            pause: pause.max(delayed),
+            resume_after_pause: delayed.is_some(),
+        }
+    }
+
+    /// A connection by WebSocket has come. `None`: there are as many that are no clients yet as there may be clients.
+    fn open_websocket(&mut self, accepted: Accepted) -> Option<(Connection, Transport)> {
+        let policy = self.shared.policy();
+        let listener = policy.websocket.as_ref()?;
+        let upgrading = self.shared.upgrading.fetch_add(1, Ordering::AcqRel);
+        let transport = listener.transport();
+        let until = self.turn.now() + listener.handshake_timeout;
+        let max = policy.options.limits.connections_max;
+        let admitted = listener.tls.as_ref().is_none_or(|tls| tls.admit(self.turn.now()));
+        // From here on it is counted out when it is dropped.
+        let connection = Upgrading::new(self.shared.clone(), policy, accepted.link, accepted.remote, until);
+        if !admitted || (max > 0 && upgrading >= max) {
+            return None;
+        }
+        Some((Connection::Upgrading(Box::new(connection)), transport))
+    }
+
+    /// A request for an upgrade is granted: from here on it is a client.
+    fn upgrade(&mut self, from: &mut Upgrading, upgrade: Upgrade) -> Connection {
+        let link = from.link.clone();
+        let bytes_max = from.policy.websocket.as_ref().map_or(0, |listener| listener.message_bytes_max);
+        let framing = WebSocketFraming(Stream::new(upgrade.agreed, bytes_max));
+        link.begin_framing(Box::new(framing), upgrade.response);
+        let wake = LinkWake(Arc::downgrade(&link));
+        let sink = LinkSink(link.clone());
+        let mut client = self.admit(ClientTransport::WebSocket, from.remote, Arc::new(sink), Box::new(wake));
+        client.upgraded(upgrade.cookies, upgrade.forwarded_for);
+        if let Some(secured) = from.secured.take() {
+            client.secured(secured, &mut self.turn);
+        }
+        if !client.peer().is_closing() {
+            client.greet(&mut self.turn);
+        }
+        Connection::Framed(client, link)
+    }
+
+    fn receive_request(&mut self, connection: &mut Connection, input: &[u8]) -> Received {
+        let Connection::Upgrading(upgrading) = connection else { return Received::default() };
+        let used = match upgrading.receive(input) {
+            Answer::Wait => 0,
+            Answer::Over => input.len(),
+            Answer::Granted(upgrade) => {
+                *connection = self.upgrade(upgrading, *upgrade);
+                input.len()
+            }
+        };
+        Received { used, ..Received::default() }
+    }
+}
+
 impl Handler for Driver {
-    type Connection = Box<Client>;
+    type Connection = Connection;
 
     fn begin(&mut self, now: Instant) {
         self.turn.begin(now);
@@ -117,6 +216,9 @@ impl Handler for Driver {
     }
 
     fn open(&mut self, accepted: Accepted) -> Option<(Self::Connection, Transport)> {
+        if accepted.listener == WEBSOCKET {
+            return self.open_websocket(accepted);
+        }
         let policy = self.shared.policy();
         let transport = match accepted.remote {
             Some(_) => ClientTransport::Network,
@@ -144,68 +246,80 @@ impl Handler for Driver {
         if matches!(transport, Transport::Tls { plain_allowed: false, .. }) {
             client.expect_handshake();
         }
-        Some((client, transport))
+        Some((Connection::Client(client), transport))
     }
 
-    fn greet(&mut self, client: &mut Self::Connection) {
-        client.greet(&mut self.turn);
+    fn greet(&mut self, connection: &mut Self::Connection) {
+        if let Some(client) = connection.client() {
+            client.greet(&mut self.turn);
+        }
     }
 
-    fn proxied(&mut self, client: &mut Self::Connection, source: Option<SocketAddr>) {
-        client.proxied(source);
+    fn proxied(&mut self, connection: &mut Self::Connection, source: Option<SocketAddr>) {
+        if let Some(client) = connection.client() {
+            client.proxied(source);
+        }
     }
 
-    fn secured(&mut self, client: &mut Self::Connection, secured: Secured) {
-        client.secured(secured, &mut self.turn);
+    fn secured(&mut self, connection: &mut Self::Connection, secured: Secured) {
+        match connection {
+            Connection::Client(client) | Connection::Framed(client, _) => {
+                client.secured(secured, &mut self.turn);
+            }
+            Connection::Upgrading(upgrading) => upgrading.secured = Some(secured),
+        }
     }
 
     #[inline]
-    fn receive(&mut self, client: &mut Self::Connection, input: &[u8]) -> Received {
-        let progress = client.receive(input, &mut self.turn);
-        let mut pause = None;
-        if let Some(slow) = self.turn.take_stalled()
-            && self.stalls
-            && !Arc::ptr_eq(&slow, client.peer())
-            && slow.wait_for(client.peer())
-        {
-            self.shared.failures.stalled.fetch_add(1, Ordering::Relaxed);
-            pause = Some(self.turn.now() + STALL_MAX);
-        }
-        if client.is_checking() {
-            pause = Some(self.turn.now() + CHECK_MAX);
-        }
-        let delayed = client.delayed_until();
-        Received {
-            used: progress.used,
-            want: progress.want,
-            pause: pause.max(delayed),
-            resume_after_pause: delayed.is_some(),
+    fn receive(&mut self, connection: &mut Self::Connection, input: &[u8]) -> Received {
+        match connection {
+            Connection::Client(client) | Connection::Framed(client, _) => self.receive_from(client, input),
+            Connection::Upgrading(_) => self.receive_request(connection, input),
         }
     }
 
-    fn is_authenticated(&self, client: &Self::Connection) -> bool {
-        client.is_let_in()
+    fn is_authenticated(&self, connection: &Self::Connection) -> bool {
+        match connection {
+            Connection::Client(client) | Connection::Framed(client, _) => client.is_let_in(),
+            Connection::Upgrading(_) => false,
+        }
     }
 
-    fn deadline(&self, client: &Self::Connection) -> Option<Instant> {
-        client.deadline()
+    fn deadline(&self, connection: &Self::Connection) -> Option<Instant> {
+        match connection {
+            Connection::Client(client) | Connection::Framed(client, _) => client.deadline(),
+            Connection::Upgrading(upgrading) => upgrading.deadline(),
+        }
     }
 
-    fn expire(&mut self, client: &mut Self::Connection) {
-        client.expire(&mut self.turn);
+    fn expire(&mut self, connection: &mut Self::Connection) {
+        match connection {
+            Connection::Client(client) | Connection::Framed(client, _) => client.expire(&mut self.turn),
+            Connection::Upgrading(upgrading) => upgrading.expire(),
+        }
     }
 
-    fn flush(&mut self, client: &mut Self::Connection) -> bool {
+    fn flush(&mut self, connection: &mut Self::Connection) -> bool {
+        let Some(client) = connection.client() else { return false };
         self.turn.flush(client.peer());
         client.peer().pending_bytes() > 0
     }
 
-    fn woken(&mut self, client: &mut Self::Connection) -> bool {
-        client.woken(&mut self.turn)
+    fn woken(&mut self, connection: &mut Self::Connection) -> bool {
+        connection.client().is_some_and(|client| client.woken(&mut self.turn))
     }
 
-    fn closing(&self, client: &Self::Connection) -> Option<Closing> {
-        Some(match client.peer().closing()? {
+    fn closing(&self, connection: &Self::Connection) -> Option<Closing> {
+        let (client, link) = match connection {
+            Connection::Client(client) => (client, None),
+            Connection::Framed(client, link) => (client, Some(link)),
+            Connection::Upgrading(upgrading) => return upgrading.closing(),
+        };
+        let reason = client.peer().closing()?;
+        if let Some(link) = link {
+            link.set_farewell(close::frame(reason));
+        }
+        Some(match reason {
             CloseReason::WriteError
             | CloseReason::SlowConsumerPendingBytes
             | CloseReason::SlowConsumerWriteDeadline => Closing::Now,
@@ -213,13 +327,18 @@ impl Handler for Driver {
         })
     }
 
-    fn broken(&mut self, client: &mut Self::Connection, how: Broken) {
-        client.broken(how);
+    fn broken(&mut self, connection: &mut Self::Connection, how: Broken) {
+        match connection {
+            Connection::Client(client) | Connection::Framed(client, _) => client.broken(how),
+            Connection::Upgrading(upgrading) => upgrading.broken(&how),
+        }
     }
 
-    fn closed(&mut self, mut client: Self::Connection) {
-        client.leave(&mut self.turn);
-        self.shared.registry.free_slot(client.peer().slot());
+    fn closed(&mut self, mut connection: Self::Connection) {
+        if let Some(client) = connection.client() {
+            client.leave(&mut self.turn);
+            self.shared.registry.free_slot(client.peer().slot());
+        }
     }
 
     fn finish(&mut self) {

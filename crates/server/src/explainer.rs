@@ -27,9 +27,9 @@ impl Explainer {
         let Partial { mut options, not_supported, imports } = partial;
         let left_out = LeftOut::new(not_supported, imports);
         // Nobody connects, so certificates need not be at hand.
-        (options.tls, options.ocsp) = (None, Default::default());
+        (options.tls, options.websocket, options.ocsp) = (None, None, Default::default());
         let log = Logger::silent();
-        let identity = identity(&options, 0);
+        let identity = identity(&options, 0, 0);
         let policy = Policy::new(options, &identity)?;
         let resolver = Resolver::new(&policy.options, policy.authenticator.operators(), &log)?;
         let shared = Shared::new(identity, policy, log, Threads::default(), resolver);

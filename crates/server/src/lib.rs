@@ -35,10 +35,12 @@ mod simulated;
 pub(crate) mod system;
 mod times;
 mod tls;
+mod transport;
 pub mod trust;
 mod usage;
 mod verdict;
 mod verifier;
+mod websocket;
 
 pub use builder::{Builder, StartError};
 pub use explainer::Explainer;

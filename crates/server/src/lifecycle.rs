@@ -1,6 +1,6 @@
 //! A running server: how it reloads, lets its clients go, and ends.
 
-use crate::driver::{CLIENTS, IN_PROCESS};
+use crate::driver::{CLIENTS, IN_PROCESS, WEBSOCKET};
 use crate::log::Event;
 use crate::process;
 use crate::reload;
@@ -153,6 +153,7 @@ impl Server {
         );
         system::lame_duck(shared);
         self.loops.lock().unlisten(CLIENTS);
+        self.loops.lock().unlisten(WEBSOCKET);
         let policy = shared.policy();
         for session in shared.registry.open() {
             session.send_away(&policy);

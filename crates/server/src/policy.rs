@@ -1,8 +1,11 @@
 //! What the configuration means for connections: made whole from the options, replaced whole by a reload.
 
+mod websocket;
+
 use crate::clock;
 use crate::rates::Rules;
 use crate::tls::{TlsError, TlsSetup};
+use crate::transport::ClientTransport;
 use dialtone_config::options::{Account, AccountLimits};
 use dialtone_config::{ConfigError, ConfigErrors, Options};
 use dialtone_identity::authenticator::{self, Authenticator};
@@ -11,6 +14,8 @@ use dialtone_wire::Info;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub(crate) use websocket::WebSocketPolicy;
 
 /// The version of the official server that this one stands in for. Clients decide by it what they may use.
 pub const COMPATIBLE_VERSION: &str = "2.15.0";
@@ -29,6 +34,8 @@ pub struct Policy {
     pub info: Info,
     /// How long a client may take to say who it is.
     pub auth_timeout: Duration,
+    /// What differs for clients by WebSocket, if there is a listener for them.
+    pub(crate) websocket: Option<WebSocketPolicy>,
     /// Of the accounts in the configuration, by name: each connection asks, and there may be many thousands.
     account_limits: HashMap<String, AccountLimits>,
     /// Rate limits.
@@ -51,10 +58,11 @@ pub enum PolicyError {
 /// What else is wrong with options: what only those can tell who know keys and certificates.
 pub fn check(options: &Options) -> Vec<ConfigError> {
     let mut errors = authenticator::check(options, clock::now());
-    if let Some(tls) = &options.tls
-        && let Err(problem) = TlsSetup::load(tls)
-    {
-        errors.push(ConfigError::new(&tls.at, problem.to_string()));
+    let websocket = options.websocket.as_ref().and_then(|own| own.tls.as_ref());
+    for tls in options.tls.iter().chain(websocket) {
+        if let Err(problem) = TlsSetup::load(tls) {
+            errors.push(ConfigError::new(&tls.at, problem.to_string()));
+        }
     }
     errors
 }
@@ -72,6 +80,8 @@ pub struct Identity {
     pub name: String,
     /// The port it listens on for clients.
     pub port: u16,
+    /// The port it listens on for clients by WebSocket; 0: none.
+    pub websocket_port: u16,
 }
 
 impl Policy {
@@ -89,6 +99,11 @@ impl Policy {
             // With TLS the handshake counts; the official server adds a second.
             options.tls.as_ref().map_or(AUTH_TIMEOUT, |tls| tls.timeout + Duration::from_secs(1))
         });
+        let websocket = options
+            .websocket
+            .as_ref()
+            .map(|own| WebSocketPolicy::new(own, &options, identity, &info))
+            .transpose()?;
         let account_limits = options.accounts.iter().map(|a| (a.name.clone(), a.limits)).collect();
         let rates = Rules::new(&options);
         let says = |a: &Account| Some((a.name.clone(), a.denied_publish_status?));
@@ -99,6 +114,7 @@ impl Policy {
             tls,
             info,
             auth_timeout,
+            websocket,
             account_limits,
             rates,
             denied_publish_status,
@@ -116,8 +132,43 @@ impl Policy {
     }
 
     /// Whether a connection must say who it is before anything else.
-    pub fn auth_required(&self) -> bool {
-        self.authenticator.required()
+    pub fn auth_required(&self, transport: ClientTransport) -> bool {
+        self.authenticator_of(transport).required()
+    }
+
+    /// What differs for clients that come by this way.
+    fn own(&self, transport: ClientTransport) -> Option<&WebSocketPolicy> {
+        self.websocket.as_ref().filter(|_| transport == ClientTransport::WebSocket)
+    }
+
+    /// Who may connect by this way.
+    pub fn authenticator_of(&self, transport: ClientTransport) -> &Authenticator {
+        self.own(transport).and_then(|own| own.authenticator.as_ref()).unwrap_or(&self.authenticator)
+    }
+
+    /// TLS of clients that come by this way.
+    pub fn tls_of(&self, transport: ClientTransport) -> Option<&TlsSetup> {
+        self.own(transport).map_or(self.tls.as_ref(), |own| own.tls.as_ref())
+    }
+
+    /// All TLS of clients.
+    pub fn all_tls(&self) -> impl Iterator<Item = &TlsSetup> {
+        self.tls.iter().chain(self.websocket.iter().filter_map(|own| own.tls.as_ref()))
+    }
+
+    /// INFO of this way, without what differs by connection.
+    pub fn info_of(&self, transport: ClientTransport) -> &Info {
+        self.own(transport).map_or(&self.info, |own| &own.info)
+    }
+
+    /// How long a client that comes by this way may take to say who it is.
+    pub fn auth_timeout_of(&self, transport: ClientTransport) -> Duration {
+        self.own(transport).and_then(|own| own.auth_timeout).unwrap_or(self.auth_timeout)
+    }
+
+    /// How often a silent client that came by this way is pinged.
+    pub fn ping_interval_of(&self, transport: ClientTransport) -> Duration {
+        self.own(transport).and_then(|own| own.ping_interval).unwrap_or(self.options.limits.ping_interval)
     }
 }
 

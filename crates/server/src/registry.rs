@@ -3,6 +3,7 @@
 use crate::policy::Policy;
 use crate::rejection::Rejection;
 use crate::tls::Judgement;
+pub use crate::transport::ClientTransport;
 use crate::usage::{Checkpoint, ConnectionState, CountFrom, Usage, User};
 use crate::verdict::Verdict;
 use dialtone_broker::account::AccountId;
@@ -15,7 +16,7 @@ use dialtone_net::Secured;
 use dialtone_wire::{CloseReason, Info};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -44,34 +45,6 @@ pub struct ClientDetails {
 /// The kind of connection, as monitoring, events and services call it.
 pub const CLIENT: &str = "Client";
 
-/// By which way a connection came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientTransport {
-    /// Over the network.
-    Network,
-    /// By the Unix-domain socket.
-    Unix,
-    /// From the program that the server is part of.
-    InProcess,
-}
-
-impl ClientTransport {
-    /// The kind of connection, as in `allowed_connection_types`.
-    pub fn connection_type(self) -> &'static str {
-        match self {
-            Self::Network | Self::Unix => "STANDARD",
-            Self::InProcess => "IN_PROCESS",
-        }
-    }
-
-    /// The kind of client, as monitoring, events and services call it.
-    pub fn client_type(self) -> &'static str {
-        match self {
-            Self::Network | Self::Unix | Self::InProcess => "nats",
-        }
-    }
-}
-
 /// A connection as it is watched from outside its loop.
 #[derive(Debug)]
 pub struct Session {
@@ -80,6 +53,8 @@ pub struct Session {
     /// By which way it came.
     pub transport: ClientTransport,
     remote: Mutex<Option<SocketAddr>>,
+    /// Whom a proxy's header of the upgrade names as the other end. Anybody can send one.
+    forwarded_for: OnceLock<IpAddr>,
     /// When it came. To measure by, its peer has the same.
     pub start: SystemTime,
     /// What CONNECT said.
@@ -121,11 +96,12 @@ impl Session {
     /// A connection that has just come.
     pub fn new(peer: Arc<Peer>, transport: ClientTransport, remote: Option<SocketAddr>) -> Self {
         let from = remote.map_or_else(|| "local".to_owned(), |r| r.to_string());
-        let who = format!("{from} - cid:{}", peer.id.0);
+        let who = format!("{from} - {}:{}", transport.number_label(), peer.id.0);
         Self {
             peer,
             transport,
             remote: Mutex::new(remote),
+            forwarded_for: OnceLock::new(),
             start: SystemTime::now(),
             client_details: Mutex::default(),
             assumed: Mutex::default(),
@@ -216,15 +192,29 @@ impl Session {
         }
     }
 
-    /// The other end's address, as far as it is known.
+    /// The other end's address, as far as it is known. By this address rights and shares go.
     pub fn remote(&self) -> Option<SocketAddr> {
         *self.remote.lock()
+    }
+
+    /// The other end's address as it is shown: behind an HTTP proxy, the one that the proxy names.
+    pub fn shown_remote(&self) -> Option<SocketAddr> {
+        let remote = self.remote()?;
+        Some(SocketAddr::new(self.forwarded_for.get().copied().unwrap_or(remote.ip()), remote.port()))
+    }
+
+    /// A proxy's header names the other end.
+    pub fn set_forwarded_for(&self, address: IpAddr) {
+        let from = self.remote().map(|remote| remote.to_string()).unwrap_or_default();
+        // Set once, by the upgrade.
+        let _ = self.forwarded_for.set(address);
+        self.set_who(format!("{address}/{from} - {}:{}", self.transport.number_label(), self.peer.id.0));
     }
 
     /// A proxy has said who the other end is.
     pub fn set_remote(&self, remote: SocketAddr) {
         *self.remote.lock() = Some(remote);
-        self.set_who(format!("{remote} - cid:{}", self.peer.id.0));
+        self.set_who(format!("{remote} - {}:{}", self.transport.number_label(), self.peer.id.0));
     }
 
     /// How the log calls it: address, number, and once it is known, library and user.
@@ -318,10 +308,10 @@ impl Session {
 
     /// INFO for it.
     pub(crate) fn info(&self, policy: &Policy) -> Info {
-        let mut info = policy.info.clone();
+        let mut info = policy.info_of(self.transport).clone();
         info.client_id = self.peer.id.0;
-        info.client_ip = self.remote().map(|r| r.ip().to_string()).unwrap_or_default();
-        if self.transport != ClientTransport::Network {
+        info.client_ip = self.shown_remote().map(|r| r.ip().to_string()).unwrap_or_default();
+        if !self.transport.is_remote() {
             // What does not leave the machine has no TLS.
             (info.tls_required, info.tls_available, info.tls_verify) = (false, false, false);
         }
@@ -357,7 +347,7 @@ impl ConnectionInfoSource for Session {
         let claims = claimed.as_deref();
         ConnectionInfo {
             start: crate::times::stamp(self.start),
-            host: self.remote().map(|remote| remote.ip().to_string()).unwrap_or_default(),
+            host: self.shown_remote().map(|remote| remote.ip().to_string()).unwrap_or_default(),
             user: said.user.to_string(),
             name: said.name.into(),
             lang: said.lang.into(),

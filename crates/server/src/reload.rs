@@ -73,7 +73,7 @@ fn take_over(shared: &Arc<Shared>, options: Result<Options, ConfigErrors>) -> Re
 /// Reads certificates again if their files were written.
 pub(crate) fn certificates(shared: &Arc<Shared>) {
     let policy = shared.policy();
-    if !policy.tls.as_ref().is_some_and(crate::tls::TlsSetup::is_outdated) {
+    if !policy.all_tls().any(crate::tls::TlsSetup::is_outdated) {
         return;
     }
     match Policy::new(policy.options.clone(), &shared.identity) {
@@ -91,7 +91,7 @@ pub(crate) fn certificates(shared: &Arc<Shared>) {
 /// Goes by what the policy says of the check of clients' certificates by OCSP. The cache is looked at only where they are checked.
 pub(crate) fn begin_peer_check(shared: &Shared) {
     let policy = shared.policy();
-    if policy.tls.as_ref().is_some_and(|tls| tls.peer_check().is_some()) {
+    if policy.all_tls().any(|tls| tls.peer_check().is_some()) {
         let options = policy.options.ocsp_cache.as_ref();
         if let Err(problem) = shared.peer_cache.configure(options) {
             shared.log.emit(Event::Warning, "", format_args!("OCSP peer cache: {problem}"));
@@ -107,7 +107,7 @@ pub(crate) fn staples(shared: &Arc<Shared>) -> Stop {
     if let Err(cause) = shared.peer_cache.look_after(Instant::now()) {
         shared.log.emit(Event::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
     }
-    let news = policy.tls.as_ref().map(|tls| tls.look_after_staples(Instant::now()));
+    let news = policy.all_tls().map(|tls| tls.look_after_staples(Instant::now()));
     let mut stop = Stop::No;
     for news in news.into_iter().flatten() {
         let (event, text) = match news {

@@ -90,7 +90,10 @@ fn decide(shared: &Shared, session: &Arc<Session>, account: &Arc<Account>) -> Re
     let (kept, version) = session.shown_and_version();
     let is_kept = kept.is_some();
     let mut shown = kept.unwrap_or_else(Shown::silence);
-    let outcome = shared.policy().authenticator.authenticate(&mut shown, &context(shared, session));
+    let outcome = shared
+        .policy()
+        .authenticator_of(session.transport)
+        .authenticate(&mut shown, &context(shared, session));
     let of_account = |grant: &Grant| {
         let is_same = account_of(shared, grant).is_some_and(|granted| Arc::ptr_eq(&granted, account));
         is_same.then_some(()).ok_or(End::MOVED)
@@ -216,7 +219,8 @@ fn has_moved(shared: &Shared, session: &Session) -> bool {
     };
     let Some(named) = named else { return false };
     let policy = shared.policy();
-    let account = policy.authenticator.find(&named).and_then(|grant| account_of(shared, grant));
+    let account =
+        policy.authenticator_of(session.transport).find(&named).and_then(|grant| account_of(shared, grant));
     !account.zip(session.peer.place().account).is_some_and(|(now, before)| Arc::ptr_eq(&now, &before))
 }
 

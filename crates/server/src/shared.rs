@@ -23,7 +23,7 @@ use dialtone_identity::jwt::sharing::Claims;
 use dialtone_net::Threads;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
@@ -84,6 +84,8 @@ pub struct Shared {
     config_loaded: Mutex<SystemTime>,
     requests: Mutex<BTreeMap<&'static str, u64>>,
     monitor_ports: Mutex<(u16, u16)>,
+    /// Connections by WebSocket that are no clients yet.
+    pub(crate) upgrading: AtomicUsize,
     /// The server lets its clients go.
     pub lame_duck: AtomicBool,
     next_client: AtomicU64,
@@ -132,6 +134,7 @@ impl Shared {
             config_loaded: Mutex::new(SystemTime::now()),
             requests: Mutex::default(),
             monitor_ports: Mutex::default(),
+            upgrading: AtomicUsize::new(0),
             lame_duck: AtomicBool::new(false),
             // The first four numbers are those of the official server's own connections.
             next_client: AtomicU64::new(5),

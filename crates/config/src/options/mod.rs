@@ -10,10 +10,12 @@ use std::time::Duration;
 pub mod ocsp;
 pub mod operator;
 pub mod sharing;
+pub mod websocket;
 
 use ocsp::{OcspCache, OcspPeer};
 use operator::OperatorMode;
 use sharing::{Export, Import, Mapping};
+use websocket::WebSocket;
 
 /// All options.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +70,8 @@ pub struct Options {
     pub store_dir: Option<PathBuf>,
     /// Where answers about clients' certificates are kept; `None`: nowhere.
     pub ocsp_cache: Option<OcspCache>,
+    /// A listener for clients by WebSocket.
+    pub websocket: Option<WebSocket>,
     /// Users of the default account.
     pub authorization: Authorization,
     /// Accounts.
@@ -489,6 +493,7 @@ impl Default for Options {
             ocsp: Ocsp::default(),
             store_dir: None,
             ocsp_cache: Some(OcspCache::default()),
+            websocket: None,
             authorization: Authorization::default(),
             accounts: Vec::new(),
             mappings: Vec::new(),

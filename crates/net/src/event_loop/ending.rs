@@ -41,7 +41,8 @@ impl<H: Handler> EventLoop<H> {
                 // What the wake-up itself produced is still staged.
                 self.handler.finish();
                 let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
-                if self.handler.flush(&mut entry.connection) {
+                let held = entry.link.flush().is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
+                if self.handler.flush(&mut entry.connection) || held {
                     entry.life = Life::Flushing(now + FLUSH_BEFORE_CLOSE);
                     entry.timer = None;
                     self.schedule(token);
@@ -62,9 +63,7 @@ impl<H: Handler> EventLoop<H> {
         self.ready.push(token);
         // It is counted out before its peer can notice the end.
         self.count_out(entry.connection);
-        if let Some(mut tls) = entry.link.tls() {
-            tls.goodbye(&entry.link.socket);
-        }
+        entry.link.goodbye();
         entry.link.shutdown(Shutdown::Write);
     }
 

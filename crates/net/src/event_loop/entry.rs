@@ -81,6 +81,8 @@ pub(super) struct Entry<C> {
     pub(super) stage: Stage,
     pub(super) life: Life,
     pub(super) kept: Kept,
+    /// Bytes in frames that were read and wait to be decoded: it paused, or this turn had enough of it.
+    pub(super) undecoded: Vec<u8>,
     /// Its protocol knows who it is: it is read from in large pieces.
     pub(super) known: bool,
     /// More may be there to read than was read.

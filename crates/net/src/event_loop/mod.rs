@@ -2,6 +2,7 @@
 
 mod ending;
 mod entry;
+mod framed;
 mod kept;
 mod opening;
 mod reading;
@@ -133,6 +134,8 @@ struct EventLoop<H: Handler> {
     buffer: Vec<u8>,
     /// Decrypted bytes; empty until the first TLS connection.
     plain: Vec<u8>,
+    /// Bytes of a connection that came out of frames and could not stand in their place.
+    extra: Vec<u8>,
     ready: Vec<usize>,
     timers: BinaryHeap<Reverse<(Instant, usize, u32)>>,
     listeners: Vec<Option<Listener>>,
@@ -159,6 +162,7 @@ impl<H: Handler> EventLoop<H> {
             serial: 0,
             buffer: vec![0; READ_BUFFER_BYTES],
             plain: Vec::new(),
+            extra: Vec::new(),
             ready: Vec::new(),
             timers: BinaryHeap::new(),
             listeners: Vec::new(),
@@ -246,10 +250,11 @@ impl<H: Handler> EventLoop<H> {
                 entry.read_closed |= ended;
                 entry.readable |= event.is_readable() || ended;
                 if event.is_writable() {
-                    // What TLS still holds goes first; a failure shows when the rest is written.
+                    // What TLS and framing still hold goes first; a failure shows when the rest is written.
                     let _ = entry.link.flush();
                     let left = self.handler.flush(&mut entry.connection);
-                    if !left && matches!(entry.life, Life::Flushing(_)) {
+                    let held = entry.link.flush().is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
+                    if !left && !held && matches!(entry.life, Life::Flushing(_)) {
                         self.linger(token);
                     }
                 }

@@ -117,6 +117,7 @@ impl<H: Handler> EventLoop<H> {
             stage,
             life: Life::Open,
             kept: Kept::default(),
+            undecoded: Vec::new(),
             known: false,
             readable: false,
             listed: false,

@@ -30,7 +30,7 @@ impl<H: Handler> EventLoop<H> {
     /// Puts a connection into the list of the next turn if it may have more to read.
     pub(super) fn list(&mut self, token: usize) {
         if let Some(entry) = self.entry(token)
-            && entry.readable
+            && (entry.readable || !entry.undecoded.is_empty())
             && !entry.listed
             && entry.pause.is_none()
         {
@@ -42,10 +42,18 @@ impl<H: Handler> EventLoop<H> {
     fn read(&mut self, token: usize) {
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return self.drain(token) };
         entry.listed = false;
-        if !entry.readable || (entry.pause.is_some() && matches!(entry.life, Life::Open)) {
+        if entry.pause.is_some() && matches!(entry.life, Life::Open) {
             return;
         }
-        let encrypted = !matches!(entry.stage, Stage::Open) || entry.link.is_encrypted();
+        if !entry.undecoded.is_empty() {
+            self.take_undecoded(token);
+            return self.list(token);
+        }
+        if !entry.readable {
+            return;
+        }
+        let encrypted =
+            !matches!(entry.stage, Stage::Open) || (entry.link.has_layers() && entry.link.is_encrypted());
         let carries = entry.header_until.is_some() || !encrypted;
         let carried = if carries { entry.kept.carried() } else { 0 };
         if !entry.known {
@@ -81,10 +89,12 @@ impl<H: Handler> EventLoop<H> {
     /// Bytes in the read buffer, behind what was carried over.
     fn take(&mut self, token: usize, carried: usize, got: usize) {
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
-        if !matches!(entry.stage, Stage::Open) || entry.link.is_encrypted() {
-            self.take_encrypted(token, got);
-        } else {
+        if matches!(entry.stage, Stage::Open) && !entry.link.has_layers() {
             self.take_plain(token, carried, got);
+        } else if matches!(entry.stage, Stage::Open) && !entry.link.is_encrypted() {
+            self.take_framed(token, carried, got);
+        } else {
+            self.take_encrypted(token, got);
         }
     }
 
@@ -110,7 +120,7 @@ impl<H: Handler> EventLoop<H> {
         self.pause(token, received);
     }
 
-    fn pause(&mut self, token: usize, received: Received) {
+    pub(super) fn pause(&mut self, token: usize, received: Received) {
         let Some(entry) = self.entry(token) else { return };
         entry.pause = received.pause;
         entry.resume_after_pause = received.resume_after_pause;
@@ -155,7 +165,8 @@ impl<H: Handler> EventLoop<H> {
         let mut pause = Received::default();
         loop {
             let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
-            let Some(mut tls) = entry.link.tls() else { return };
+            let Some(mut layers) = entry.link.layers() else { return };
+            let Some(tls) = layers.tls.as_mut() else { return };
             let mut input = self.buffer.get(start..got).unwrap_or_default();
             let decrypted = tls.read(&mut input, &mut self.plain);
             start = got - input.len();
@@ -163,7 +174,8 @@ impl<H: Handler> EventLoop<H> {
             let secured = handshake_over.then(|| tls.secured());
             // Handshake messages, tickets and alerts go out at once.
             let flushed = tls.flush(&entry.link.socket);
-            drop(tls);
+            let framed = layers.framer.is_some();
+            drop(layers);
             if let Some(secured) = secured {
                 let greeted = matches!(entry.stage, Stage::Handshake { greeted: true, .. });
                 entry.stage = Stage::Open;
@@ -173,6 +185,14 @@ impl<H: Handler> EventLoop<H> {
                 }
             }
             match decrypted {
+                Ok(Decrypted::Bytes(bytes)) if framed => {
+                    let mut plain = std::mem::take(&mut self.plain);
+                    self.decode(token, plain.get_mut(..bytes).unwrap_or_default());
+                    self.plain = plain;
+                    let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+                    pause.pause = pause.pause.max(entry.pause);
+                    pause.resume_after_pause |= entry.resume_after_pause;
+                }
                 Ok(Decrypted::Bytes(bytes)) => {
                     let plain = self.plain.get(..bytes).unwrap_or_default();
                     entry.kept.append(plain);
@@ -231,7 +251,7 @@ impl<H: Handler> EventLoop<H> {
 }
 
 /// Hands a partial message that has grown, or messages that had to wait, to the handler.
-fn take_kept<H: Handler>(handler: &mut H, entry: &mut Entry<H::Connection>) -> Received {
+pub(super) fn take_kept<H: Handler>(handler: &mut H, entry: &mut Entry<H::Connection>) -> Received {
     let received = handler.receive(&mut entry.connection, entry.kept.unused());
     entry.kept.note(&received);
     received

@@ -5,7 +5,6 @@ use crate::clock;
 use crate::connection_failures::LoginFailure;
 use crate::log::Event;
 use dialtone_broker::deliver::Turn;
-use dialtone_config::options;
 use dialtone_wire::client::encode;
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::time::{Duration, Instant};
@@ -28,15 +27,15 @@ pub(super) struct Alive {
 }
 
 impl Alive {
-    pub(super) fn new(now: Instant, limits: &options::Limits) -> Self {
-        let next_ping = Some(now + limits.ping_interval);
+    pub(super) fn new(now: Instant, ping_interval: Duration) -> Self {
+        let next_ping = Some(now + ping_interval);
         Self { heard: now, next_ping, asked: None, measured: false, pings_out: 0 }
     }
 
     /// CONNECT has come: the first PING is due soon. `number` spreads those of clients that came together over a fifth of the time.
-    pub(super) fn connected(&mut self, now: Instant, limits: &options::Limits, number: u64) {
+    pub(super) fn connected(&mut self, now: Instant, ping_interval: Duration, number: u64) {
         let spread = FIRST_PING / 5 * (number % 16) as u32 / 16;
-        self.next_ping = Some(now + (FIRST_PING + spread).min(limits.ping_interval));
+        self.next_ping = Some(now + (FIRST_PING + spread).min(ping_interval));
     }
 
     /// A TLS handshake comes first.
@@ -51,6 +50,11 @@ impl Alive {
 }
 
 impl Client {
+    /// How often it is pinged while it is silent.
+    pub(super) fn ping_interval(&self) -> Duration {
+        self.policy.ping_interval_of(self.session.transport)
+    }
+
     /// When [`Client::expire`] is to be called.
     pub fn deadline(&self) -> Option<Instant> {
         if self.peer().closing().is_some() {
@@ -82,7 +86,7 @@ impl Client {
         if self.generation != self.shared.generation() {
             self.renew(turn.now());
         }
-        !self.policy.auth_required() && self.connect_without_credentials(turn)
+        !self.policy.auth_required(self.session.transport) && self.connect_without_credentials(turn)
     }
 
     /// Whether its time to show who it is is over.
@@ -93,7 +97,8 @@ impl Client {
         match self.phase {
             Phase::AwaitingConnect { until } => until <= now && !self.is_let_in_meanwhile(turn),
             Phase::Checking { until } if until <= now => {
-                self.phase = Phase::Checking { until: now + self.policy.auth_timeout };
+                self.phase =
+                    Phase::Checking { until: now + self.policy.auth_timeout_of(self.session.transport) };
                 self.session.waits_its_turn()
             }
             Phase::Checking { .. } | Phase::Open => false,
@@ -136,7 +141,7 @@ impl Client {
     fn ask(&mut self, turn: &mut Turn) {
         let now = turn.now();
         self.log(Event::Ping, format_args!("Client Ping Timer"));
-        let interval = self.policy.options.limits.ping_interval;
+        let interval = self.ping_interval();
         self.alive.next_ping = Some(now + interval);
         let measure = !self.alive.measured || self.alive.asked.is_none_or(|asked| now - asked > RTT_INTERVAL);
         if now.saturating_duration_since(self.alive.heard) < interval && !measure {

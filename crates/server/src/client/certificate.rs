@@ -22,7 +22,11 @@ pub(super) enum CertificateCheck {
 impl Client {
     /// Begins the check, where certificates are checked.
     pub(super) fn check_certificate(&mut self, turn: &mut Turn) {
-        let Some(check) = self.policy.tls.as_ref().and_then(|tls| tls.peer_check().cloned()) else { return };
+        let Some(check) =
+            self.policy.tls_of(self.session.transport).and_then(|tls| tls.peer_check().cloned())
+        else {
+            return;
+        };
         let Some(shown) = self.session.secured.get().map(|secured| secured.certificates.clone()) else {
             return;
         };

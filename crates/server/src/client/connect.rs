@@ -46,6 +46,27 @@ fn credentials(connect: &mut Connect) -> Credentials {
 }
 
 impl Client {
+    /// What shows who the client is: in its CONNECT, or else in cookies of its upgrade.
+    fn credentials(&self, connect: &mut Connect) -> Credentials {
+        let mut out = credentials(connect);
+        if let Some(cookies) = &self.cookies {
+            let secret = |cookie: &str| Secret::new(cookie.to_owned());
+            if out.jwt.is_empty() {
+                out.jwt = cookies.jwt.clone().into();
+            }
+            if out.user.is_empty() {
+                out.user.clone_from(&cookies.user);
+            }
+            if out.password.expose().is_empty() {
+                out.password = secret(&cookies.password);
+            }
+            if out.token.expose().is_empty() {
+                out.token = secret(&cookies.token);
+            }
+        }
+        out
+    }
+
     /// A nonce for this connection, if someone may have to sign one.
     pub(super) fn make_nonce(nonce_required: bool) -> Box<str> {
         if !nonce_required {
@@ -81,7 +102,7 @@ impl Client {
         let in_account = !connect.account.is_empty() || connect.new_account;
         let only_options = self.options.sent_connect && !connect.has_credentials();
         if !only_options {
-            self.presented = Some(Box::new(Shown::new(credentials(&mut connect), &self.nonce)));
+            self.presented = Some(Box::new(Shown::new(self.credentials(&mut connect), &self.nonce)));
         }
         self.pending = Some(Box::new(connect));
         if in_account {
@@ -105,8 +126,10 @@ impl Client {
         }
         let version = self.shared.version();
         let Some(mut shown) = self.presented.take() else { return };
-        let outcome =
-            self.policy.authenticator.authenticate(&mut shown, &review::context(&self.shared, &self.session));
+        let outcome = self
+            .policy
+            .authenticator_of(self.session.transport)
+            .authenticate(&mut shown, &review::context(&self.shared, &self.session));
         if let Some(proxy) = shown.proxy() {
             // Set once: only a first CONNECT is checked.
             let _ = self.session.proxy.set(proxy.clone());
@@ -146,7 +169,7 @@ impl Client {
     /// From here on nothing is read. One check may follow another; the time for all begins with the first.
     fn begin_check(&mut self, now: Instant) {
         if !self.phase.is_checking() {
-            self.phase = Phase::Checking { until: now + self.policy.auth_timeout };
+            self.phase = Phase::Checking { until: now + self.policy.auth_timeout_of(self.session.transport) };
         }
     }
 
@@ -321,7 +344,7 @@ impl Client {
         }
         self.adopt(&connect);
         if !self.options.sent_connect {
-            self.alive.connected(turn.now(), &self.policy.options.limits, self.session.peer.id.0);
+            self.alive.connected(turn.now(), self.ping_interval(), self.session.peer.id.0);
         }
         self.options.sent_connect = true;
         self.send_ok(turn);
@@ -360,7 +383,7 @@ impl Client {
         let mut credentials = self.presented.take().map(|shown| shown.credentials).unwrap_or_default();
         if self.pending.is_some()
             && credentials.names_nobody()
-            && let Some(user) = self.policy.authenticator.no_auth_user()
+            && let Some(user) = self.policy.authenticator_of(self.session.transport).no_auth_user()
         {
             user.clone_into(&mut credentials.user);
         }
@@ -416,7 +439,7 @@ impl Client {
         } else {
             info.connect_info = true;
             // Also where a first INFO did not ask for it, because others come in as `no_auth_user`.
-            info.auth_required = self.policy.auth_required();
+            info.auth_required = self.policy.auth_required(self.session.transport);
             info.max_payload = self.limits.payload_bytes_max as i64;
             if let Some(account) = &self.place.account {
                 info.acc_is_sys = self.shared.system().is_some_and(|system| Arc::ptr_eq(&system, account));

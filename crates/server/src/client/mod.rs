@@ -25,11 +25,12 @@ use dialtone_broker::peer::{Peer, Place};
 use dialtone_config::options::TlsFirst;
 use dialtone_identity::authenticator::Shown;
 use dialtone_identity::operator::Claimed;
-use dialtone_net::{Broken, Secured};
+use dialtone_net::{Broken, FramingError, Secured};
 use dialtone_wire::client::{Limits, Op, ParseError, Parsed, Unfinished, encode, parse, usual_publish};
+use dialtone_wire::websocket::upgrade::Cookies;
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
 use std::fmt::Arguments;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -117,6 +118,8 @@ pub struct Client {
     throttled: bool,
     /// A PROXY header may come and name another address than the socket's.
     may_be_proxied: bool,
+    /// Credentials in cookies of its upgrade, if there are any.
+    cookies: Option<Box<Cookies>>,
     /// The account whose token was looked for last, by public key.
     looked_up: Option<Box<str>>,
     /// When its JWT or its account's expires, and the error that it gets then.
@@ -153,8 +156,9 @@ impl Client {
         let now = turn.now();
         let generation = shared.generation();
         let policy = shared.policy();
-        let phase = if policy.auth_required() {
-            Phase::AwaitingConnect { until: now + policy.auth_timeout }
+        let transport = session.transport;
+        let phase = if policy.auth_required(transport) {
+            Phase::AwaitingConnect { until: now + policy.auth_timeout_of(transport) }
         } else {
             Phase::Open
         };
@@ -163,8 +167,8 @@ impl Client {
             payload_bytes_max: policy.options.limits.payload_bytes_max,
             headers: false,
         };
-        let alive = alive::Alive::new(now, &policy.options.limits);
-        let nonce = Self::make_nonce(policy.authenticator.nonce_required());
+        let alive = alive::Alive::new(now, policy.ping_interval_of(transport));
+        let nonce = Self::make_nonce(policy.authenticator_of(transport).nonce_required());
         let traced = shared.log.is_on(Level::Trace);
         let mut client = Self {
             shared,
@@ -178,6 +182,7 @@ impl Client {
             pending: None,
             throttled: false,
             may_be_proxied: false,
+            cookies: None,
             looked_up: None,
             presented: None,
             expiry: None,
@@ -243,6 +248,14 @@ impl Client {
         self.may_be_proxied = true;
     }
 
+    /// It came by an upgrade, with these cookies; a proxy may have named the other end.
+    pub(crate) fn upgraded(&mut self, cookies: Cookies, forwarded_for: Option<IpAddr>) {
+        if let Some(address) = forwarded_for {
+            self.session.set_forwarded_for(address);
+        }
+        self.cookies = (cookies != Cookies::default()).then(|| Box::new(cookies));
+    }
+
     /// A proxy has said who the other end is.
     pub fn proxied(&mut self, source: Option<SocketAddr>) {
         if let Some(source) = source {
@@ -260,10 +273,13 @@ impl Client {
                 secured.version, secured.cipher_suite
             ),
         );
-        self.alive = alive::Alive::new(turn.now(), &self.policy.options.limits);
+        self.alive = alive::Alive::new(turn.now(), self.ping_interval());
         // Set once: a connection has one handshake.
         let _ = self.session.secured.set(secured);
-        let pinned = self.policy.tls.as_ref().is_none_or(|tls| tls.is_pinned(certificate.as_deref()));
+        let pinned = self
+            .policy
+            .tls_of(self.session.transport)
+            .is_none_or(|tls| tls.is_pinned(certificate.as_deref()));
         if !pinned {
             self.log(Event::TlsFailed, format_args!("certificate not pinned"));
             return self.peer().close(CloseReason::TlsHandshake);
@@ -285,6 +301,14 @@ impl Client {
                 let text = format_args!("Error reading PROXY protocol header from {from}: {why}");
                 self.shared.log.emit(Event::ProxyHeaderBad, "", text);
                 CloseReason::ProtocolViolation
+            }
+            Broken::Framing(FramingError::Invalid(why)) => {
+                self.log(Event::FrameInvalid, format_args!("read error: {why}"));
+                CloseReason::ReadError
+            }
+            Broken::Framing(FramingError::TooLarge) => {
+                self.log(Event::FrameInvalid, format_args!("read error: message is too large"));
+                CloseReason::MaxPayloadExceeded
             }
         };
         self.peer().close(reason);

@@ -144,6 +144,10 @@ events! {
     ClientError "client_error" Error;
     /// A connection's PROXY header cannot be used.
     ProxyHeaderBad "proxy_header_bad" Warn;
+    /// A connection was not upgraded to WebSocket.
+    UpgradeRefused "upgrade_refused" Error;
+    /// What came by WebSocket is no frame.
+    FrameInvalid "frame_invalid" Error;
     /// A TLS handshake failed.
     TlsFailed "tls_failed" Error;
     /// TLS is up.

@@ -48,7 +48,10 @@ pub(super) fn json(event: Event, who: &str, text: Arguments<'_>) -> String {
         // `address - cid:5 - "v1:go:name" - "account/user"`, of which the ends may be missing.
         let mut parts = who.splitn(3, " - ");
         let address = parts.next().unwrap_or_default();
-        if let Some(cid) = parts.next().and_then(|p| p.strip_prefix("cid:")?.parse::<u64>().ok()) {
+        if let Some(cid) = parts
+            .next()
+            .and_then(|p| p.strip_prefix("cid:").or_else(|| p.strip_prefix("wid:"))?.parse::<u64>().ok())
+        {
             set("address", address.into());
             set("cid", cid.into());
         }

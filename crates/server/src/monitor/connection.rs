@@ -69,7 +69,7 @@ struct Origin {
 }
 
 fn origin(row: &Row) -> Origin {
-    let remote = row.session.remote();
+    let remote = row.session.shown_remote();
     Origin {
         cid: row.session.peer.id.0,
         kind: CLIENT,

@@ -41,7 +41,7 @@ pub(super) fn slowz(shared: &Shared, window: Window) -> Value {
             let client_details = session.known().unwrap_or_default();
             json!({
                 "cid": session.peer.id.0,
-                "ip": session.remote().map(|r| r.ip().to_string()).unwrap_or_default(),
+                "ip": session.shown_remote().map(|r| r.ip().to_string()).unwrap_or_default(),
                 "name": client_details.name,
                 "account": client_details.account,
                 "pending_bytes": pending,
@@ -79,7 +79,7 @@ fn rate_limited(shared: &Shared) -> Vec<Value> {
         let client_details = session.client_details().unwrap_or_default();
         json!({
             "cid": session.peer.id.0,
-            "ip": session.remote().map(|r| r.ip().to_string()).unwrap_or_default(),
+            "ip": session.shown_remote().map(|r| r.ip().to_string()).unwrap_or_default(),
             "name": client_details.name,
             "account": client_details.account,
             "user": &*client_details.user,

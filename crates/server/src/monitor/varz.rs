@@ -3,6 +3,7 @@
 use super::general::figure;
 use crate::policy::{COMPATIBLE_VERSION, Policy};
 use crate::process;
+use crate::registry::ClientTransport;
 use crate::shared::Shared;
 use crate::system::feature_flags;
 use crate::times::{stamp, uptime};
@@ -55,7 +56,7 @@ pub(crate) fn varz(shared: &Shared) -> Value {
         identity: identity(shared, &policy),
         security: security(&policy),
         limits: limits(shared, &policy),
-        blocks: Blocks::default(),
+        blocks: Blocks { websocket: websocket(&policy), ..Blocks::default() },
         tls_timeout: seconds(tls.map_or(TLS_TIMEOUT_DEFAULT, |tls| tls.timeout)),
         write_deadline: nanos(policy.options.limits.write_deadline),
         process: process(shared),
@@ -123,7 +124,7 @@ struct Security {
 
 fn security(policy: &Policy) -> Security {
     Security {
-        auth_required: policy.auth_required(),
+        auth_required: policy.auth_required(ClientTransport::Network),
         tls_required: policy.info.tls_required,
         tls_verify: policy.info.tls_verify,
         tls_ocsp_peer_verify: asks_about_peers(policy),
@@ -183,8 +184,67 @@ struct Blocks {
     gateway: NotConfigured,
     leaf: NotConfigured,
     mqtt: NotConfigured,
-    websocket: NotConfigured,
+    websocket: WebSocket,
     jetstream: NotConfigured,
+}
+
+#[derive(Default, Serialize)]
+struct WebSocket {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    host: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advertise: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_auth_user: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    jwt_cookie: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handshake_timeout: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_timeout: Option<Value>,
+    #[serde(skip_serializing_if = "is_not")]
+    no_tls: bool,
+    #[serde(skip_serializing_if = "is_not")]
+    tls_map: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tls_pinned_certs: Vec<String>,
+    #[serde(skip_serializing_if = "is_not")]
+    same_origin: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed_origins: Vec<String>,
+    #[serde(skip_serializing_if = "is_not")]
+    compression: bool,
+    #[serde(skip_serializing_if = "is_not")]
+    tls_ocsp_peer_verify: bool,
+}
+
+fn is_zero(port: &u16) -> bool {
+    *port == 0
+}
+
+fn websocket(policy: &Policy) -> WebSocket {
+    let (Some(own), Some(listener)) = (&policy.options.websocket, &policy.websocket) else {
+        return WebSocket::default();
+    };
+    let tls = own.tls.as_ref();
+    WebSocket {
+        host: listener.info.host.clone(),
+        port: listener.info.port,
+        advertise: own.advertise.clone(),
+        no_auth_user: own.no_auth_user.clone(),
+        jwt_cookie: own.cookies.jwt.clone(),
+        handshake_timeout: own.handshake_timeout.map(nanos),
+        auth_timeout: own.auth_timeout.map(seconds),
+        no_tls: own.no_tls,
+        tls_map: tls.is_some_and(|tls| tls.map),
+        tls_pinned_certs: tls.map(|tls| tls.pinned_certs.clone()).unwrap_or_default(),
+        same_origin: own.same_origin,
+        allowed_origins: own.allowed_origins.clone(),
+        compression: own.compression,
+        tls_ocsp_peer_verify: listener.tls.as_ref().is_some_and(|tls| tls.peer_check().is_some()),
+    }
 }
 
 #[derive(Serialize)]

@@ -20,13 +20,17 @@ pub(crate) fn write_ports(
     folder: &Path,
     clients: Option<&Endpoint>,
     http: &[(&str, Endpoint)],
+    websocket: Option<(&str, &Endpoint)>,
 ) -> io::Result<()> {
     let nats = clients.map(|clients| urls("nats", clients)).unwrap_or_default();
     let monitoring: Vec<String> = http.iter().flat_map(|(scheme, endpoint)| urls(scheme, endpoint)).collect();
-    let ports = match monitoring.as_slice() {
-        [] => serde_json::json!({ "nats": nats }),
-        _ => serde_json::json!({ "nats": nats, "monitoring": monitoring }),
-    };
+    let mut ports = serde_json::json!({ "nats": nats });
+    if !monitoring.is_empty() {
+        ports["monitoring"] = monitoring.into();
+    }
+    if let Some((scheme, endpoint)) = websocket {
+        ports["websocket"] = urls(scheme, endpoint).into();
+    }
     std::fs::write(ports_file(folder), ports.to_string())
 }
 
@@ -79,12 +83,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let (_clients, clients) = address::listen("127.0.0.1", 0).expect("listen");
         let (_monitor, monitor) = address::listen("127.0.0.1", 0).expect("listen");
-        write_ports(folder.path(), Some(&clients), &[("https", monitor.clone())]).expect("write");
+        write_ports(folder.path(), Some(&clients), &[("https", monitor.clone())], Some(("ws", &clients)))
+            .expect("write");
         let text = std::fs::read_to_string(ports_file(folder.path())).expect("read");
         let ports: serde_json::Value = serde_json::from_str(&text).expect("json");
         assert_eq!(
             ports,
-            serde_json::json!({ "nats": [format!("nats://{clients}")], "monitoring": [format!("https://{monitor}")] })
+            serde_json::json!({ "nats": [format!("nats://{clients}")], "monitoring": [format!("https://{monitor}")], "websocket": [format!("ws://{clients}")] })
         );
     }
 

@@ -12,7 +12,7 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::registry::{ClientTransport, Session};
+use crate::registry::Session;
 use dialtone_broker::account::Account;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ impl Share {
     /// That of a connection of which nobody knows yet who it is.
     pub(crate) fn stranger(session: &Session) -> Self {
         match (session.transport, session.remote()) {
-            (ClientTransport::Network, Some(remote)) => Self::address(remote.ip()),
+            (transport, Some(remote)) if transport.is_remote() => Self::address(remote.ip()),
             _ => Self::Local,
         }
     }

@@ -1,7 +1,6 @@
 //! An event loop without sockets: calls a [`Driver`] as the loops of `net` do.
 
-use crate::client::Client;
-use crate::driver::Driver;
+use crate::driver::{Connection, Driver};
 use crate::registry::ClientTransport;
 use dialtone_broker::outbox::Sink;
 use dialtone_broker::peer::Wake;
@@ -38,7 +37,7 @@ impl Wake for EndWake {
 }
 
 struct Open {
-    client: Box<Client>,
+    client: Connection,
     end: End,
     /// Bytes that came and are not used.
     rest: Vec<u8>,
@@ -100,7 +99,12 @@ impl EventLoop {
         let wake = EndWake { end: number, calls: self.calls.clone() };
         let remote = SocketAddr::from(([127, 0, 0, 1], 10_000 + number as u16));
         let sink = Arc::new(EndSink(end.clone()));
-        let mut client = self.driver.admit(ClientTransport::Network, Some(remote), sink, Box::new(wake));
+        let mut client = Connection::Client(self.driver.admit(
+            ClientTransport::Network,
+            Some(remote),
+            sink,
+            Box::new(wake),
+        ));
         self.driver.greet(&mut client);
         let open =
             Open { client, end, rest: Vec::new(), pause: None, resume_after_pause: false, flushing: false };

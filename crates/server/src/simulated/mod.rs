@@ -90,7 +90,14 @@ impl World {
             curve: Seed::from_bytes(Kind::Curve, [2; 32]),
         };
         let (id, xkey) = (keys.seed.public().to_string(), keys.curve.public().to_string());
-        let identity = Identity { id, xkey, keys: Arc::new(keys), name: "simulated".into(), port: 4222 };
+        let identity = Identity {
+            id,
+            xkey,
+            keys: Arc::new(keys),
+            name: "simulated".into(),
+            port: 4222,
+            websocket_port: 0,
+        };
         let policy = Policy::new(options, &identity).expect("policy");
         let resolver =
             Resolver::new(&policy.options, policy.authenticator.operators(), &log).expect("resolver");

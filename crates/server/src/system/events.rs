@@ -276,7 +276,7 @@ fn client(shared: &Shared, session: &Session, who: &ClientDetails, stop: Option<
     let rtt = session.rtt().as_nanos() as u64;
     let client = EventClient {
         start: info.start,
-        host: session.remote().map(|remote| remote.ip().to_string()),
+        host: session.shown_remote().map(|remote| remote.ip().to_string()),
         id: session.peer.id.0,
         acc: &who.account,
         said: Said { user: &who.user, name: &who.name, lang: &who.lang, ver: &who.version },

@@ -11,7 +11,7 @@ pub const HEAD_BYTES_MAX: usize = 10;
 const MASKED_HEAD_BYTES_MAX: usize = 14;
 
 /// Bytes of a compressed message that are handed out at once: a thousand times as much may come out of them.
-const COMPRESSED_PIECE_BYTES: usize = 4096;
+const COMPRESSED_PIECE_BYTES: usize = 1024;
 
 const FINAL: u8 = 0x80;
 const COMPRESSED: u8 = 0x40;

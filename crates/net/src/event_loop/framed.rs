@@ -1,0 +1,110 @@
+//! Reading from connections whose protocol comes in frames.
+//!
+//! Frames are decoded where they were read, and few of them at a time may hold very much: what a turn does not get to, or what a
+//! connection that pauses must wait for, is kept as it came.
+
+use super::entry::{Life, Slot};
+use super::reading::take_kept;
+use super::{EventLoop, READ_BUFFER_BYTES};
+use crate::framing::{Decoded, Ended};
+use crate::handler::{Broken, Handler};
+
+/// Room for what comes out of frames that is kept for the next connection.
+const EXTRA_ROOM_BYTES: usize = READ_BUFFER_BYTES;
+
+impl<H: Handler> EventLoop<H> {
+    /// Decodes `got` bytes in the read buffer, behind room for what was left of the last read.
+    pub(super) fn take_framed(&mut self, token: usize, carried: usize, got: usize) {
+        let end = carried + got;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let first = self.decode_once(token, buffer.get_mut(carried..end).unwrap_or_default());
+        self.buffer = buffer;
+        let Some(mut decoded) = first else { return };
+        // Where all that came is bytes of the protocol, they stand behind what was left of the last.
+        if decoded.plain > 0 {
+            self.take_plain(token, carried, decoded.plain);
+        }
+        if self.finish_step(token, &mut decoded) {
+            let mut buffer = std::mem::take(&mut self.buffer);
+            self.decode(token, buffer.get_mut(carried + decoded.used..end).unwrap_or_default());
+            self.buffer = buffer;
+        }
+    }
+
+    /// Goes on with what was kept as it came.
+    pub(super) fn take_undecoded(&mut self, token: usize) {
+        let Some(entry) = self.entry(token) else { return };
+        let mut input = std::mem::take(&mut entry.undecoded);
+        if matches!(entry.life, Life::Open) {
+            self.decode(token, &mut input);
+        }
+    }
+
+    /// Decodes `input`, which no handler has seen, and hands what comes out to the handler; or keeps it.
+    pub(super) fn decode(&mut self, token: usize, mut input: &mut [u8]) {
+        let Some(entry) = self.entry(token) else { return };
+        if !entry.undecoded.is_empty() {
+            return entry.undecoded.extend_from_slice(input);
+        }
+        let mut out_bytes = 0;
+        while !input.is_empty() {
+            let Some(Slot::Open(open)) = self.slots.get(token) else { return };
+            if self.handler.closing(&open.connection).is_some() {
+                // What follows is not looked at any more.
+                return;
+            }
+            let Some(entry) = self.entry(token) else { return };
+            if entry.pause.is_some() || out_bytes > READ_BUFFER_BYTES {
+                entry.undecoded = input.to_vec();
+                break;
+            }
+            let Some(mut decoded) = self.decode_once(token, input) else { return };
+            out_bytes += decoded.plain + self.extra.len();
+            if decoded.plain > 0 {
+                let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+                entry.kept.append(input.get(..decoded.plain).unwrap_or_default());
+                let received = take_kept(&mut self.handler, entry);
+                self.pause(token, received);
+            }
+            if !self.finish_step(token, &mut decoded) {
+                break;
+            }
+            input = input.get_mut(decoded.used..).unwrap_or_default();
+        }
+        self.schedule(token);
+    }
+
+    /// Decodes from the front of `input`; what could not stand in place is in `extra`.
+    fn decode_once(&mut self, token: usize, input: &mut [u8]) -> Option<Decoded> {
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return None };
+        let mut layers = entry.link.layers()?;
+        let decoded = layers.framer.as_mut()?.framing.decode(input, &mut self.extra);
+        // An answer to a frame goes at once; if the socket takes no more, it goes with what follows.
+        let _ = layers.flush(&entry.link.socket);
+        Some(decoded)
+    }
+
+    /// Hands what could not stand in place to the handler, and ends the connection if nothing comes any more. False then.
+    fn finish_step(&mut self, token: usize, decoded: &mut Decoded) -> bool {
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return false };
+        if !self.extra.is_empty() {
+            entry.kept.append(&self.extra);
+            self.extra.clear();
+            self.extra.shrink_to(EXTRA_ROOM_BYTES);
+            let received = take_kept(&mut self.handler, entry);
+            self.pause(token, received);
+        }
+        let Some(ended) = decoded.ended.take() else { return true };
+        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return false };
+        entry.kept.clear();
+        if matches!(entry.life, Life::Open) {
+            // It asks for the end itself; what waits for the peer goes before that.
+            let how = match ended {
+                Ended::Closed => Broken::Eof,
+                Ended::Broken(problem) => Broken::Framing(problem),
+            };
+            self.handler.broken(&mut entry.connection, how);
+        }
+        false
+    }
+}
