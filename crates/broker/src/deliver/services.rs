@@ -164,13 +164,9 @@ impl Turn {
         if let (Some(subject), Some(tracked), Some(reply)) = (&opened, &tracked, message.reply)
             && !reply.starts_with(PREFIX)
         {
-            let (service_requests, subject, tracked) =
-                (self.service_requests.clone(), subject.clone(), tracked.clone());
-            self.service_requests.await_answer(
-                account,
-                reply,
-                Awaited { service_requests, subject, tracked },
-            );
+            let service_requests = self.service_requests.clone();
+            let awaited = Awaited { service_requests, subject: subject.clone(), tracked: tracked.clone() };
+            self.service_requests.await_answer(account, reply, awaited);
         }
         let request =
             Message { subject, reply: opened.as_deref().or(message.reply), header_bytes, framed: &framed };

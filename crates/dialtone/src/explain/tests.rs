@@ -124,6 +124,10 @@ fn a_stream_goes_to_who_takes_it() {
         it does not arrive there, where somebody may receive it
     "#]],
     );
+}
+
+#[test]
+fn a_stream_does_not_come_to_who_does_not_take_it() {
     check(
         SHOP,
         "--account SHOP --user audit pub orders.new --to ARCHIVE",

@@ -241,6 +241,17 @@ fn tokens() {
     check(&options, &Credentials::default(), None);
 }
 
+/// What becomes of these credentials, in a word.
+fn outcome(options: &Options, credentials: &Credentials) -> &'static str {
+    match ask(&Authenticator::new(options, 0).expect("users"), credentials) {
+        Outcome::Granted(_) => "in",
+        Outcome::Refused(_) => "refused",
+        Outcome::Ask(_) => "asked",
+        Outcome::Slow(..) => "slow",
+        Outcome::AccountNeeded(_) => "account",
+    }
+}
+
 /// Of whom the authorization service is asked: not of users in accounts that it has no say in.
 #[test]
 fn users_in_accounts_that_are_not_the_services_are_known_as_always() {
@@ -268,16 +279,6 @@ fn users_in_accounts_that_are_not_the_services_are_known_as_always() {
         ..Options::default()
     };
     options.authorization.users = vec![user("g", "p")];
-    let outcome = |options: &Options, credentials: &Credentials| match ask(
-        &Authenticator::new(options, 0).expect("users"),
-        credentials,
-    ) {
-        Outcome::Granted(_) => "in",
-        Outcome::Refused(_) => "refused",
-        Outcome::Ask(_) => "asked",
-        Outcome::Slow(..) => "slow",
-        Outcome::AccountNeeded(_) => "account",
-    };
     let signature = data_encoding::BASE64URL_NOPAD.encode(&seed.sign(b"n"));
     let signed = |signature: &str| Credentials {
         nkey: seed.public().to_string(),

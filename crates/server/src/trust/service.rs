@@ -13,7 +13,7 @@ use crate::verifier::Chore;
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::account::Account;
 use dialtone_identity::jwt::validate::{Severity, ValidationContext, validate};
-use dialtone_identity::jwt::{self, Body, JwtError};
+use dialtone_identity::jwt::{self, Body, DecodedJwt, JwtError};
 use dialtone_identity::nkey::{Kind, Public};
 use dialtone_identity::operator::is_account;
 use serde_json::{Value, json};
@@ -145,6 +145,12 @@ fn reply(shared: &Shared, message: &Message, payload: String) {
 
 type Answered = (&'static str, Value);
 
+/// What is wrong with a JWT's claims.
+fn faults(token: &DecodedJwt) -> Vec<String> {
+    let issues = validate(token, &ValidationContext { now: None, is_time_zone: &|_| true }).into_iter();
+    issues.filter(|issue| issue.severity == Severity::Error).map(|issue| issue.text).collect()
+}
+
 /// Takes a token in: on the disk if there is a folder, and in force if the account is in use or known.
 fn update(shared: &Arc<Shared>, source: &Source, key: Option<&str>, text: &str) -> Answered {
     let (verb, done, skipped) = match source {
@@ -172,13 +178,9 @@ fn update(shared: &Arc<Shared>, source: &Source, key: Option<&str>, text: &str) 
     if key.is_some_and(|key| key != subject) {
         return fail(shown, "subject does not match jwt content");
     }
-    let issues: Vec<String> = validate(&token, &ValidationContext { now: None, is_time_zone: &|_| true })
-        .into_iter()
-        .filter(|issue| issue.severity == Severity::Error)
-        .map(|issue| issue.text)
-        .collect();
-    if !issues.is_empty() {
-        let description = format!("jwt validation failed - validation errors: [{}]", issues.join(" "));
+    let faults = faults(&token);
+    if !faults.is_empty() {
+        let description = format!("jwt validation failed - validation errors: [{}]", faults.join(" "));
         return ("error", json!({ "account": subject, "code": 500, "description": description }));
     }
     let policy = shared.policy();

@@ -149,6 +149,20 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// An operator whose account anybody may use who has a JWT of it.
+fn operator(config: &mut String) -> Result<()> {
+    let operator = seed(Kind::Operator);
+    let account = seed(Kind::Account).public();
+    let token = Draft::new(operator.public(), "O", Operator::default()).sign(&operator, ISSUED_AT)?;
+    let body = Account { limits: AccountLimits::unlimited(), ..Account::default() };
+    let account_token = Draft::new(account, "BENCH", body).sign(&operator, ISSUED_AT)?;
+    writeln!(
+        config,
+        "operator: {token}\nresolver: MEMORY\nresolver_preload {{ {account}: {account_token} }}"
+    )?;
+    Ok(())
+}
+
 fn config(setup: Setup, tls: bool, port: u16, folder: &Path) -> Result<String> {
     let mut config = format!("host: \"127.0.0.1\"\nport: {port}\n");
     if tls {
@@ -184,17 +198,7 @@ fn config(setup: Setup, tls: bool, port: u16, folder: &Path) -> Result<String> {
                 "accounts {{ BENCH: {{ {users}, {given} }}, SERVING: {{ {receivers}, {taken} }} }}"
             )?;
         }
-        Setup::Operator => {
-            let operator = seed(Kind::Operator);
-            let account = seed(Kind::Account).public();
-            let token = Draft::new(operator.public(), "O", Operator::default()).sign(&operator, ISSUED_AT)?;
-            let body = Account { limits: AccountLimits::unlimited(), ..Account::default() };
-            let account_token = Draft::new(account, "BENCH", body).sign(&operator, ISSUED_AT)?;
-            writeln!(
-                config,
-                "operator: {token}\nresolver: MEMORY\nresolver_preload {{ {account}: {account_token} }}"
-            )?;
-        }
+        Setup::Operator => operator(&mut config)?,
         Setup::Imports(count) => {
             writeln!(config, "accounts {{ BENCH: {{ {users}, imports: [")?;
             for n in 0..count {
