@@ -199,20 +199,20 @@ impl Account {
     }
 
     /// Adds a subscription; messages published from now on reach it.
-    pub fn insert(&self, subscription: &Arc<Subscription>) {
+    pub(crate) fn insert(&self, subscription: &Arc<Subscription>) {
         self.interest.write().insert(Subscriber(subscription.clone()));
         self.generations.bump(subscription.filter());
     }
 
     /// Takes a subscription out; messages published from now on pass it by.
-    pub fn remove(&self, subscription: &Arc<Subscription>) {
+    pub(crate) fn remove(&self, subscription: &Arc<Subscription>) {
         self.interest.write().remove(&Subscriber(subscription.clone()));
         self.generations.bump(subscription.filter());
         self.note_lost_interest();
     }
 
     /// Takes many out under one lock.
-    pub fn remove_all(&self, subscriptions: &[Arc<Subscription>]) {
+    pub(crate) fn remove_all(&self, subscriptions: &[Arc<Subscription>]) {
         let mut interest = self.interest.write();
         for subscription in subscriptions {
             interest.remove(&Subscriber(subscription.clone()));

@@ -17,12 +17,14 @@ use crate::sharing::service_requests::ServiceRequests;
 use crate::subscription::Counted;
 use crate::trace::{Problem, Trace};
 use dialtone_wire::message::Message;
+use interest::Gate;
 use mappings::MappingCache;
 use observe::{Candidate, Observe, Silent};
 use staging::Staging;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub mod interest;
 mod mappings;
 mod observe;
 pub(crate) mod services;
@@ -44,6 +46,7 @@ pub struct Turn {
     /// Services that the message being published may still ask.
     hops_left: u32,
     service_requests: Arc<ServiceRequests>,
+    gate: Arc<Gate>,
     now: Instant,
     tracer: Option<Tracer>,
     /// What becomes of the message being published, if it is noted.
@@ -63,6 +66,7 @@ impl Turn {
             draws: Draws::new(seed),
             hops_left: 0,
             service_requests: Arc::default(),
+            gate: Arc::default(),
             now,
             tracer: None,
             trace: None,
@@ -74,6 +78,16 @@ impl Turn {
     pub fn with_service_requests(mut self, service_requests: &Arc<ServiceRequests>) -> Self {
         self.service_requests = service_requests.clone();
         self
+    }
+
+    /// One whose changes of interest pass this gate.
+    pub fn with_gate(mut self, gate: &Arc<Gate>) -> Self {
+        self.gate = gate.clone();
+        self
+    }
+
+    fn gate(&self) -> Arc<Gate> {
+        self.gate.clone()
     }
 
     /// A turn begins at `now`.
@@ -276,7 +290,7 @@ impl Turn {
         match target.subscription.count() {
             Counted::Deliver => {}
             Counted::DeliverLast => {
-                peer.unsubscribe(&target.subscription);
+                self.unsubscribe(&target.subscription);
             }
             Counted::Over => return false,
         }

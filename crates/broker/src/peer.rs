@@ -9,7 +9,7 @@ use crate::outbox::{Chunk, Flushed, Outbox, Pool, Sink};
 use crate::replies::{Replies, Requester};
 use crate::reserved::Bound;
 use crate::stats::{Counters, Totals};
-use crate::subscription::{Subscription, Subscriptions};
+use crate::subscription::Subscriptions;
 use dialtone_identity::permission::Permissions;
 use dialtone_wire::CloseReason;
 use parking_lot::{Mutex, RwLock};
@@ -156,7 +156,7 @@ impl Peer {
     }
 
     /// The account that it is in. The lock is let go before anything is done with it.
-    fn account(&self) -> Option<Arc<Account>> {
+    pub(crate) fn account(&self) -> Option<Arc<Account>> {
         let place = self.place.read();
         place.account.clone()
     }
@@ -409,24 +409,6 @@ impl Peer {
     /// Its subscriptions. A leaf lock: nothing else is taken while it is held.
     pub fn subscriptions(&self) -> parking_lot::MutexGuard<'_, Subscriptions> {
         self.subscriptions.lock()
-    }
-
-    /// Takes all its subscriptions out of its account.
-    pub fn unsubscribe_all(&self) -> Vec<Arc<Subscription>> {
-        let all = self.subscriptions.lock().take_all();
-        if let Some(account) = self.account() {
-            account.remove_all(&all);
-        }
-        all
-    }
-
-    /// Takes one subscription out, wherever it still is.
-    pub fn unsubscribe(&self, subscription: &Arc<Subscription>) -> bool {
-        let removed = self.subscriptions.lock().remove(subscription.sid()).is_some();
-        if removed && let Some(account) = self.account() {
-            account.remove(subscription);
-        }
-        removed
     }
 }
 

@@ -143,7 +143,7 @@ impl Subscriptions {
     }
 
     /// Adds one. False, and nothing changes, if its sid is taken.
-    pub fn insert(&mut self, subscription: Arc<Subscription>) -> bool {
+    pub(crate) fn insert(&mut self, subscription: Arc<Subscription>) -> bool {
         if self.find(subscription.sid()).is_some() {
             return false;
         }
@@ -152,18 +152,19 @@ impl Subscriptions {
         true
     }
 
-    /// Takes one out.
-    pub fn remove(&mut self, sid: &[u8]) -> Option<Arc<Subscription>> {
-        let entry = self.table.find_entry(self.hasher.hash_one(sid), |s| s.sid() == sid).ok()?;
-        let (subscription, _) = entry.remove();
+    /// Takes this one out. False if it is not there; another one may have its sid.
+    pub(crate) fn remove(&mut self, subscription: &Arc<Subscription>) -> bool {
+        let hash = self.hasher.hash_one(subscription.sid());
+        let Ok(entry) = self.table.find_entry(hash, |s| Arc::ptr_eq(s, subscription)) else { return false };
+        entry.remove();
         if self.table.is_empty() {
             self.table = HashTable::new();
         }
-        Some(subscription)
+        true
     }
 
     /// Takes all out.
-    pub fn take_all(&mut self) -> Vec<Arc<Subscription>> {
+    pub(crate) fn take_all(&mut self) -> Vec<Arc<Subscription>> {
         std::mem::take(&mut self.table).into_iter().collect()
     }
 

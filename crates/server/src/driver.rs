@@ -42,7 +42,9 @@ impl Driver {
     /// For one loop; what it draws at random comes from `seed`.
     pub fn new(shared: Arc<Shared>, seed: Seed) -> Self {
         let stalls = shared.policy().options.stall_fast_producers;
-        let turn = Turn::new(seed, Instant::now()).with_service_requests(&shared.service_requests);
+        let turn = Turn::new(seed, Instant::now())
+            .with_service_requests(&shared.service_requests)
+            .with_gate(&shared.gate);
         Self { shared, turn, stalls }
     }
 

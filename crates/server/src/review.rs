@@ -261,14 +261,14 @@ pub(crate) fn report(session: &Session, error: ProtocolError) {
 pub(crate) fn set_permissions(shared: &Shared, session: &Session, permissions: Option<Arc<Permissions>>) {
     let peer = &session.peer;
     let account = peer.place().account;
-    peer.set_place(Place { account, permissions: permissions.clone() });
-    let Some(permissions) = permissions else { return };
+    peer.set_place(Place { account: account.clone(), permissions: permissions.clone() });
+    let (Some(account), Some(permissions)) = (account, permissions) else { return };
     let all: Vec<_> = peer.subscriptions().iter().cloned().collect();
     for subscription in all {
         if permissions.can_subscribe(subscription.filter(), subscription.queue()) != Subscribing::Denied {
             continue;
         }
-        if !peer.unsubscribe(&subscription) {
+        if !shared.gate.unsubscribe(&account, &subscription, None) {
             // Its client or another thread was first.
             continue;
         }

@@ -14,6 +14,7 @@ use crate::trust::resolver::Resolver;
 use crate::usage::Usage;
 use crate::verifier::Verifier;
 use dialtone_broker::account::{Account, AccountId, GLOBAL, SYSTEM};
+use dialtone_broker::deliver::interest::Gate;
 use dialtone_broker::sharing::service_requests::ServiceRequests;
 use dialtone_broker::stats::Totals;
 use dialtone_broker::trace::SamplingRule;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub registry: Registry,
     /// What the server received and sent.
     pub totals: Arc<Totals>,
+    /// Where interest changes.
+    pub gate: Arc<Gate>,
     /// What went wrong.
     pub failures: ConnectionFailures,
     /// How busy the process is.
@@ -102,7 +105,7 @@ impl Shared {
         resolver: Resolver,
     ) -> Arc<Self> {
         let global = Account::new(AccountId(0), GLOBAL);
-        let totals: Arc<Totals> = Arc::default();
+        let (totals, gate): (Arc<Totals>, Arc<Gate>) = Default::default();
         let service_requests = ServiceRequests::new(&identity.name);
         let shared = Arc::new(Self {
             service_requests,
@@ -114,6 +117,7 @@ impl Shared {
             system: OnceLock::new(),
             registry: Registry::default(),
             totals: totals.clone(),
+            gate: gate.clone(),
             failures: ConnectionFailures::default(),
             load: Load::default(),
             log,
@@ -127,7 +131,7 @@ impl Shared {
             reloading: Mutex::default(),
             reader: OnceLock::new(),
             at_end: OnceLock::new(),
-            internal: Internal::new(totals),
+            internal: Internal::new(totals, gate.clone()),
             told: AtomicU64::new(0),
             start: SystemTime::now(),
             start_instant: Instant::now(),

@@ -66,14 +66,14 @@ fn prepare(played: &Played, random: &mut FastRandom) {
 }
 
 /// Something happens to a random peer: it ends, or one of its subscriptions does.
-fn change(played: &Played, random: &mut FastRandom) {
+fn change(played: &mut Played, random: &mut FastRandom) {
     let peers = random.pick(&played.peers);
     let (peer, _) = random.pick(peers);
     let subscription = peer.subscriptions().find(random.below(4).to_string().as_bytes()).cloned();
     match subscription {
         _ if random.chance(20) => peer.close(CloseReason::ClientClosed),
         Some(subscription) => {
-            peer.unsubscribe(&subscription);
+            played.turn.unsubscribe(&subscription);
         }
         None => {}
     }
@@ -165,7 +165,7 @@ fn play(seed: u64, now: Instant, digest: &mut Digest) {
                 trace.events().iter().for_each(|(_, event)| digest.add(format!("{event:?}").as_bytes()));
             }
             if random.chance(15) {
-                change(&played, &mut random);
+                change(&mut played, &mut random);
             }
         }
         played.turn.finish();

@@ -47,7 +47,9 @@ impl Played {
         let accounts: Vec<_> =
             (0..world.0.len()).map(|n| Account::new(AccountId(n as u32), &n.to_string())).collect();
         let mut slot = 0;
-        let peers = world.0.iter().zip(&accounts).map(|(tenant, account)| {
+        let mut turn = Turn::new([7; 32], now);
+        let mut peers = Vec::new();
+        for (tenant, account) in world.0.iter().zip(&accounts) {
             let peer = |subscriptions: &Vec<(String, Option<&str>)>| {
                 let wire = Arc::new(Wire::default());
                 slot += 1;
@@ -70,15 +72,13 @@ impl Played {
                     let (sid, queue) = (sid.to_string(), queue.map(str::as_bytes));
                     let subscription =
                         Subscription::new(peer.clone(), filter.as_bytes(), queue, sid.as_bytes());
-                    peer.subscriptions().insert(subscription.clone());
-                    account.insert(&subscription);
+                    assert!(turn.subscribe(account, &subscription));
                 }
                 (peer, wire)
             };
-            tenant.peers.iter().map(peer).collect()
-        });
-        let peers = peers.collect();
-        let mut played = Self { accounts, peers, turn: Turn::new([7; 32], now) };
+            peers.push(tenant.peers.iter().map(peer).collect());
+        }
+        let mut played = Self { accounts, peers, turn };
         played.share(world);
         played
     }

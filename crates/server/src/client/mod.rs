@@ -566,7 +566,7 @@ impl Client {
         if self.traced {
             peer.subscriptions().iter().for_each(|subscription| self.trace_gone(subscription.sid()));
         }
-        let subscribed = peer.unsubscribe_all();
+        let subscribed = turn.unsubscribe_all(peer);
         let reason = peer.closing().unwrap_or(CloseReason::ClientClosed);
         if self.shared.usage.is_on() {
             self.session.settle(&self.shared.usage, turn.now(), ConnectionState::Ended);

@@ -32,9 +32,7 @@ impl Client {
         let wish = wish.get();
         let subscription = Subscription::new(self.peer().clone(), wish.filter, wish.queue, wish.sid);
         // A sid that is taken keeps its subscription, without an error.
-        if self.peer().subscriptions().insert(subscription.clone()) {
-            account.insert(&subscription);
-        }
+        turn.subscribe(&account, &subscription);
         self.send_ok(turn);
     }
 
@@ -44,7 +42,7 @@ impl Client {
         if let Some(subscription) = found {
             let over = max.is_none_or(|max| subscription.set_max(max));
             if over {
-                self.peer().unsubscribe(&subscription);
+                turn.unsubscribe(&subscription);
                 self.trace_gone(sid);
             }
         }

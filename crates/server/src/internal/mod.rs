@@ -25,6 +25,7 @@ use crate::registry::{Registry, Session};
 use crate::share::{Lane, LaneFigures, Share};
 use crate::shared::Shared;
 use dialtone_broker::account::{Account, AccountId};
+use dialtone_broker::deliver::interest::Gate;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::kind::Entry;
 use dialtone_broker::peer::{Basics, ClientId, Peer, Place, Wake};
@@ -114,6 +115,7 @@ pub struct Internal {
     peers: Mutex<HashMap<AccountId, Member>>,
     next_sid: AtomicU64,
     totals: Arc<Totals>,
+    gate: Arc<Gate>,
 }
 
 /// Nobody needs to be called: the sink takes everything at once.
@@ -125,7 +127,7 @@ impl Wake for Unheard {
 
 impl Internal {
     /// Before it is started; what it sends and gets counts in `totals`, where it is no traffic of the server.
-    pub(crate) fn new(totals: Arc<Totals>) -> Self {
+    pub(crate) fn new(totals: Arc<Totals>, gate: Arc<Gate>) -> Self {
         Self {
             queues: Arc::new(Queues::new()),
             ended: Mutex::default(),
@@ -133,6 +135,7 @@ impl Internal {
             peers: Mutex::default(),
             next_sid: AtomicU64::new(1),
             totals,
+            gate,
         }
     }
 }
@@ -169,8 +172,7 @@ impl Internal {
             let _ = ended.recv_timeout(STOP_TIMEOUT);
         }
         for (_, (account, peer)) in self.peers.lock().drain() {
-            let all = peer.subscriptions().take_all();
-            account.remove_all(&all);
+            self.gate.unsubscribe_all(&account, &peer, None);
         }
         self.handlers.write().clear();
     }
@@ -191,15 +193,13 @@ impl Internal {
         let text = sid.0.to_string();
         let queue = queue.map(str::as_bytes);
         let subscription = Subscription::new(peer.clone(), filter.as_bytes(), queue, text.as_bytes());
-        peer.subscriptions().insert(subscription.clone());
-        account.insert(&subscription);
+        self.gate.subscribe(account, &subscription, None);
         Served(subscription, account.clone())
     }
 
     /// Ends a subscription of [`Internal::serve`].
     pub fn withdraw(&self, served: &Served) {
-        served.1.remove(&served.0);
-        served.0.peer().subscriptions().remove(served.0.sid());
+        self.gate.unsubscribe(&served.1, &served.0, None);
         if let Some(sid) = Subscribed::read(served.0.sid()) {
             self.handlers.write().remove(&sid);
         }
@@ -208,8 +208,7 @@ impl Internal {
     /// Ends all that is served in an account, which is gone.
     pub(crate) fn forget(&self, registry: &Registry, account: &Arc<Account>) {
         let Some((_, peer)) = self.peers.lock().remove(&account.id) else { return };
-        let all = peer.subscriptions().take_all();
-        account.remove_all(&all);
+        let all = self.gate.unsubscribe_all(account, &peer, None);
         let mut handlers = self.handlers.write();
         for sid in all.iter().filter_map(|subscription| Subscribed::read(subscription.sid())) {
             handlers.remove(&sid);

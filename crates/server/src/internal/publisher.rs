@@ -16,7 +16,9 @@ pub struct Publisher {
 
 impl Publisher {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let turn = Turn::new(rand::random(), Instant::now()).with_service_requests(&shared.service_requests);
+        let turn = Turn::new(rand::random(), Instant::now())
+            .with_service_requests(&shared.service_requests)
+            .with_gate(&shared.gate);
         Self { shared, turn }
     }
 
