@@ -224,7 +224,8 @@ impl Builder {
             loops.listen(listener);
         }
         shared.log.emit(Event::Ready, "", format_args!("Server is ready"));
-        Server::new(shared, loops, endpoint.map(|endpoint| endpoint.address())).map_err(StartError::Loops)
+        let addresses = [endpoint, websocket_endpoint].map(|listener| listener.map(|at| at.address()));
+        Server::new(shared, loops, addresses).map_err(StartError::Loops)
     }
 }
 

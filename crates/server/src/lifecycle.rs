@@ -46,12 +46,17 @@ pub struct Server {
     shared: Arc<Shared>,
     loops: Arc<Mutex<Loops>>,
     address: Option<SocketAddr>,
+    websocket_address: Option<SocketAddr>,
 }
 
 impl Server {
     /// # Errors
     /// The system refuses a thread.
-    pub(crate) fn new(shared: Arc<Shared>, loops: Loops, address: Option<SocketAddr>) -> io::Result<Self> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        loops: Loops,
+        addresses: [Option<SocketAddr>; 2],
+    ) -> io::Result<Self> {
         let loops = Arc::new(Mutex::new(loops));
         let (watched, its_loops) = (Arc::downgrade(&shared), Arc::downgrade(&loops));
         // Certificates are renewed by others; their files are looked at as long as there is a server, and the word of
@@ -72,12 +77,18 @@ impl Server {
             }
         };
         shared.threads.spawn("certificates", watch)?;
-        Ok(Self { shared, loops, address })
+        let [address, websocket_address] = addresses;
+        Ok(Self { shared, loops, address, websocket_address })
     }
 
     /// Where clients connect; `None` if no port is listened on.
     pub fn client_address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Where clients connect by WebSocket; `None` if there is no listener for it.
+    pub fn websocket_address(&self) -> Option<SocketAddr> {
+        self.websocket_address
     }
 
     /// A connection to the server from this very program: no other can see it, and it needs no port. It speaks the
