@@ -40,7 +40,7 @@ struct Given {
     /// What load: one of the modes below, or `compare`, which sets two server binaries side by side
     #[arg(value_parser = mode(), hide_possible_values = true)]
     mode: Option<&'static Mode>,
-    /// The server: nats://USER:PASSWORD@HOST:PORT, nats://TOKEN@HOST:PORT, or tls://
+    /// The server: nats://USER:PASSWORD@HOST:PORT, nats://TOKEN@HOST:PORT, tls:// or ws://
     #[arg(long, value_name = "URL", default_value = "nats://127.0.0.1:4222")]
     server: String,
     /// Enter as the user of this creds file

@@ -1,7 +1,8 @@
 //! One client connection of the generator: entered with blocking calls, then non-blocking under a `mio` poll.
 
 use super::operations::{Operation, Operations};
-use super::target::Target;
+use super::target::{Target, Transport};
+use super::websocket::WebSocket;
 use anyhow::{Context as _, Result, bail, ensure};
 use mio::{Interest, Registry, Token};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -30,6 +31,7 @@ pub struct Link {
 enum Stream {
     Plain(mio::net::TcpStream),
     Tls(Box<TlsStream>),
+    WebSocket(Box<WebSocket>),
 }
 
 /// What a read found.
@@ -48,19 +50,20 @@ impl Link {
         let at = || format!("server {}", target.address);
         let mut operations = Operations::default();
         let stream = connect(&target.address).with_context(at)?;
-        let info = wait_for(&mut &stream, &mut operations, |operation| match operation {
-            Operation::Info(json) => Some(json.to_vec()),
-            _ => None,
-        })
-        .with_context(at)?;
-        let info: serde_json::Value =
-            serde_json::from_slice(&info).context("the server's INFO is no JSON").with_context(at)?;
+        if let Transport::WebSocket { compression } = target.transport {
+            let mut socket = WebSocket::upgrade(stream, &target.address, compression).with_context(at)?;
+            let info = wait_for(&mut socket, &mut operations, info).with_context(at)?;
+            socket.write_all(&entry(target, setup, &info).with_context(at)?)?;
+            wait_for(&mut socket, &mut operations, pong).with_context(at)?;
+            set_nonblocking(&socket.socket)?;
+            return Ok((
+                Link { stream: Stream::WebSocket(Box::new(socket)), queued: Vec::new() },
+                operations,
+            ));
+        }
+        let info = wait_for(&mut &stream, &mut operations, info).with_context(at)?;
+        let entry = entry(target, setup, &info).with_context(at)?;
         let demands_tls = info.get("tls_required").and_then(serde_json::Value::as_bool).unwrap_or(false);
-
-        let nonce = info.get("nonce").and_then(serde_json::Value::as_str).unwrap_or_default();
-        let mut entry = format!("CONNECT {}\r\n", target.connect_json(nonce)).into_bytes();
-        entry.extend_from_slice(setup);
-        entry.extend_from_slice(b"PING\r\n");
         let stream = if target.tls || demands_tls {
             let mut tls = TlsStream::handshake(stream, target).with_context(at)?;
             tls.enter(&entry, &mut operations).with_context(at)?;
@@ -79,6 +82,7 @@ impl Link {
         let socket = match &mut self.stream {
             Stream::Plain(socket) => socket,
             Stream::Tls(tls) => &mut tls.socket,
+            Stream::WebSocket(socket) => &mut socket.socket,
         };
         Ok(registry.register(socket, token, interest)?)
     }
@@ -89,6 +93,7 @@ impl Link {
         let (result, plain) = match &mut self.stream {
             Stream::Plain(socket) => (socket.read(buffer), true),
             Stream::Tls(tls) => (tls.read(buffer), false),
+            Stream::WebSocket(socket) => (socket.read(buffer), false),
         };
         match result {
             Ok(0) => bail!("the server closed the connection"),
@@ -118,6 +123,11 @@ impl Link {
         {
             return Ok(false);
         }
+        if let Stream::WebSocket(socket) = &mut self.stream
+            && !socket.flush_frame().context("writing to the server")?
+        {
+            return Ok(false);
+        }
         if self.queued.is_empty() {
             return Ok(true);
         }
@@ -131,6 +141,7 @@ fn write_some(stream: &mut Stream, bytes: &[u8]) -> Result<usize> {
     let result = match stream {
         Stream::Plain(socket) => socket.write(bytes),
         Stream::Tls(tls) => tls.write(bytes),
+        Stream::WebSocket(socket) => socket.send(bytes),
     };
     match result {
         Ok(sent) => Ok(sent),
@@ -175,6 +186,26 @@ fn wait_for<T>(
         ensure!(bytes > 0, "the server closed the connection");
         operations.push(buffer.get(..bytes).unwrap_or_default());
     }
+}
+
+/// The server's INFO.
+fn info(operation: &Operation<'_>) -> Option<serde_json::Value> {
+    match operation {
+        Operation::Info(json) => Some(serde_json::from_slice(json).unwrap_or_default()),
+        _ => None,
+    }
+}
+
+/// What a client sends first: CONNECT, the setup, and a PING whose answer shows that all is carried out.
+///
+/// Errors: INFO is no JSON.
+fn entry(target: &Target, setup: &[u8], info: &serde_json::Value) -> Result<Vec<u8>> {
+    ensure!(info.is_object(), "the server's INFO is no JSON");
+    let nonce = info.get("nonce").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let mut entry = format!("CONNECT {}\r\n", target.connect_json(nonce)).into_bytes();
+    entry.extend_from_slice(setup);
+    entry.extend_from_slice(b"PING\r\n");
+    Ok(entry)
 }
 
 fn pong(operation: &Operation<'_>) -> Option<()> {

@@ -32,6 +32,7 @@ mod tally;
 mod target;
 mod ticker;
 mod values;
+mod websocket;
 
 use crate::command_line::Parsed;
 use anyhow::Result;

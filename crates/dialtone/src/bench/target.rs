@@ -20,12 +20,27 @@ pub struct Target {
     pub address: String,
     /// Use TLS even if the server does not demand it.
     pub tls: bool,
+    /// What lies between the socket and the protocol.
+    pub transport: Transport,
     /// How the server's certificate is verified; `None`: any is accepted.
     pub tls_config: Option<Arc<ClientConfig>>,
     /// What goes into CONNECT.
     pub entry: Entry,
     /// The same for those who receive: subscribers and responders; `None`: like the others.
     pub receivers: Option<Entry>,
+}
+
+/// What lies between the socket and the protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// Nothing, or TLS.
+    #[default]
+    Stream,
+    /// WebSocket, without TLS.
+    WebSocket {
+        /// Compressed.
+        compression: bool,
+    },
 }
 
 /// How a connection introduces itself.
@@ -54,12 +69,15 @@ pub enum Entry {
 }
 
 impl Target {
-    /// Reads `[nats://|tls://][user:password@|token@]host[:port]`.
+    /// Reads `[nats://|tls://|ws://][user:password@|token@]host[:port]`.
     pub fn parse(url: &str) -> Result<Target> {
-        let (tls, rest) = match url.split_once("://") {
-            None | Some(("nats", _)) => (false, url.split_once("://").map_or(url, |(_, rest)| rest)),
-            Some(("tls", rest)) => (true, rest),
-            Some((scheme, _)) => bail!("server URL: unknown scheme `{scheme}`; use nats:// or tls://"),
+        let web_socket = Transport::WebSocket { compression: false };
+        let (tls, transport, rest) = match url.split_once("://") {
+            None => (false, Transport::Stream, url),
+            Some(("nats", rest)) => (false, Transport::Stream, rest),
+            Some(("tls", rest)) => (true, Transport::Stream, rest),
+            Some(("ws", rest)) => (false, web_socket, rest),
+            Some((scheme, _)) => bail!("server URL: unknown scheme `{scheme}`; use nats://, tls:// or ws://"),
         };
         let rest = rest.trim_end_matches('/');
         let (entry, host) = match rest.rsplit_once('@') {
@@ -74,7 +92,7 @@ impl Target {
         if host.is_empty() {
             bail!("server URL: no host; write nats://host:port");
         }
-        Ok(Target { address: with_port(host)?, tls, tls_config: None, entry, receivers: None })
+        Ok(Target { address: with_port(host)?, tls, transport, tls_config: None, entry, receivers: None })
     }
 
     /// Enters as the user of this creds file.

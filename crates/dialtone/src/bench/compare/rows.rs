@@ -35,6 +35,13 @@ pub enum Work {
     LongLoad(fn() -> Scenario),
     /// The same over TLS.
     LoadOverTls(fn() -> Scenario),
+    /// The same over WebSocket.
+    LoadOverWebSocket {
+        /// What is done.
+        scenario: fn() -> Scenario,
+        /// Both sides compress.
+        compression: bool,
+    },
     /// The same with those who receive in another account, which imports it. Beside the same load within one account it
     /// shows what the border costs.
     Imported(fn() -> Scenario),
@@ -44,6 +51,11 @@ pub enum Work {
     Loading(Setup),
     /// Connections that only wait: memory.
     Idle {
+        /// How many.
+        connections: usize,
+    },
+    /// The same over WebSocket.
+    IdleWebSocket {
         /// How many.
         connections: usize,
     },
@@ -142,6 +154,12 @@ pub const ROWS: &[Row] = &[
     Row { name: "tls", title: "1:1 over TLS", work: Work::LoadOverTls(|| fan_out(1, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.60)] },
     Row { name: "idle", title: "idle connections", work: Work::Idle { connections: IDLE_CONNECTIONS }, goals: &[
         Goal::AtMost(Figure::MemoryEach, 4096.0), Goal::AtMost(Figure::StartMemory, 8.0 * 1024.0 * 1024.0)] },
+    Row { name: "ws-pub", title: "publish over WebSocket", work: web_socket(|| publish(SIZE), false), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "ws-1:1", title: "1:1 over WebSocket", work: web_socket(|| fan_out(1, SIZE), false), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "ws-steady", title: "the same, each message by itself", work: web_socket(|| Scenario::Flow(steady()), false), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "ws-deflate", title: "1:1 over WebSocket, compressed", work: web_socket(|| fan_out(1, SIZE), true), goals: &[Goal::Ratio(Figure::Cpu, 0.80)] },
+    Row { name: "ws-deflate-steady", title: "the same, each message by itself", work: web_socket(|| Scenario::Flow(steady()), true), goals: &[Goal::Ratio(Figure::Cpu, 0.80)] },
+    Row { name: "ws-idle", title: "idle WebSocket connections", work: Work::IdleWebSocket { connections: IDLE_CONNECTIONS }, goals: &[Goal::AtMost(Figure::MemoryEach, 6144.0)] },
     Row { name: "subs", title: "routing, 1 M subscriptions", work: Work::Subscriptions { few: FEW_SUBSCRIPTIONS, many: MANY_SUBSCRIPTIONS }, goals: &[
         Goal::Ratio(Figure::MemoryEach, 0.5), Goal::Ratio(Figure::Cpu, 0.5), Goal::AtMost(Figure::Growth, 2.0)] },
 ];
@@ -149,6 +167,10 @@ pub const ROWS: &[Row] = &[
 /// The CPU time of the flow beside it hides what the measured one costs, so only latency counts.
 const CALM_BESIDE: [Goal; 3] =
     [Goal::Ratio(Figure::P50, 1.0), Goal::Ratio(Figure::P99, 1.0), Goal::Ratio(Figure::P999, 1.0)];
+
+const fn web_socket(scenario: fn() -> Scenario, compression: bool) -> Work {
+    Work::LoadOverWebSocket { scenario, compression }
+}
 
 fn publish(size: usize) -> Scenario {
     Scenario::Flow(Shape::publish(size))

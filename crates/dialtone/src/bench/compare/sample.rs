@@ -6,6 +6,7 @@ use super::super::process::{Process, machine_cpu_time};
 use super::super::progress::Progress;
 use super::super::scenario::Scenario;
 use super::super::stop::Stop;
+use super::super::target::Transport;
 use super::args::{Options, Times};
 use super::rows::{Figure, LONG, Row, Work};
 use super::server::{Server, Setup};
@@ -44,12 +45,18 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
         Work::Loading(setup) => setup,
         _ => options.setup,
     };
-    let server = Server::start(binary, setup, tls)?;
+    let transport = match row.work {
+        Work::LoadOverWebSocket { compression, .. } => Transport::WebSocket { compression },
+        Work::IdleWebSocket { .. } => Transport::WebSocket { compression: false },
+        _ => Transport::Stream,
+    };
+    let server = Server::start(binary, setup, tls, transport)?;
     let mut sample = Sample::default();
     match &row.work {
         Work::Load(scenario)
         | Work::LongLoad(scenario)
         | Work::LoadOverTls(scenario)
+        | Work::LoadOverWebSocket { scenario, .. }
         | Work::Imported(scenario)
         | Work::Signed(scenario) => {
             let mut load = scenario().open(&server.target)?;
@@ -63,7 +70,9 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
             std::thread::sleep(SETTLE);
             sample.add(Figure::StartMemory, resident(&server)?);
         }
-        Work::Idle { connections } => idle(&server, options.scaled(*connections), &mut sample)?,
+        Work::Idle { connections } | Work::IdleWebSocket { connections } => {
+            idle(&server, options.scaled(*connections), &mut sample)?
+        }
         Work::Subscriptions { few, many } => {
             subscriptions(&server, options.scaled(*few), options.scaled(*many), options.times, &mut sample)?;
         }

@@ -1,7 +1,7 @@
 //! Starts a server binary with a small config on free ports, and ends it.
 
 use super::super::process::Process;
-use super::super::target::{Entry, Target};
+use super::super::target::{Entry, Target, Transport};
 use anyhow::{Context as _, Result, bail};
 use dialtone_identity::jwt::Body;
 use dialtone_identity::jwt::account::{Account, AccountLimits};
@@ -67,10 +67,18 @@ pub struct Server {
 
 impl Server {
     /// Starts `binary`, with TLS if told so, and waits until it listens. Errors: it does not, with the end of what it logged.
-    pub fn start(binary: &Path, setup: Setup, tls: bool) -> Result<Server> {
+    pub fn start(binary: &Path, setup: Setup, tls: bool, transport: Transport) -> Result<Server> {
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
-        let config = config(setup, tls, port, folder.path())?;
+        let mut config = config(setup, tls, port, folder.path())?;
+        let mut address = format!("127.0.0.1:{port}");
+        if let Transport::WebSocket { compression } = transport {
+            address = format!("127.0.0.1:{}", free_port()?);
+            writeln!(
+                config,
+                "websocket {{ listen: \"{address}\", no_tls: true, compression: {compression} }}"
+            )?;
+        }
         let config_path = folder.path().join("server.conf");
         fs::write(&config_path, config)?;
         let log_path = folder.path().join("log");
@@ -90,9 +98,9 @@ impl Server {
         };
         let receivers = (setup == Setup::TwoAccounts).then(|| user("receiver"));
         let process = Process { pid: child.id() };
-        let target = Target { address: format!("127.0.0.1:{port}"), tls, tls_config: None, entry, receivers };
+        let target = Target { address, tls, transport, tls_config: None, entry, receivers };
         let mut server = Server { child, target, process, _folder: folder };
-        server.wait_until_it_listens().with_context(|| {
+        server.wait_until_it_listens(port).with_context(|| {
             let log = fs::read_to_string(&log_path).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
             let last = lines.get(lines.len().saturating_sub(LOG_LINES_TOLD)..).unwrap_or_default();
@@ -101,13 +109,14 @@ impl Server {
         Ok(server)
     }
 
-    fn wait_until_it_listens(&mut self) -> Result<()> {
+    /// Clients of the protocol itself are listened for last.
+    fn wait_until_it_listens(&mut self, port: u16) -> Result<()> {
         let started = Instant::now();
         while started.elapsed() < START_TIMEOUT {
             if let Some(status) = self.child.try_wait()? {
                 bail!("it ended with {status}");
             }
-            if let Ok(mut stream) = TcpStream::connect(&self.target.address) {
+            if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
                 stream.set_read_timeout(Some(START_TIMEOUT))?;
                 if stream.read(&mut [0; 1]).is_ok_and(|bytes| bytes == 1) {
                     return Ok(());
@@ -115,7 +124,7 @@ impl Server {
             }
             std::thread::sleep(START_POLL);
         }
-        bail!("nothing listens on {} after {} s", self.target.address, START_TIMEOUT.as_secs())
+        bail!("nothing listens on port {port} after {} s", START_TIMEOUT.as_secs())
     }
 }
 
