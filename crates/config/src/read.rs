@@ -117,30 +117,7 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
     network(&block, &mut out, errors);
     limits(&block, &mut out, errors);
     logging(&block, &mut out, errors);
-    block.set("server_name", &mut out.server_name, errors, name);
-    block.set("server_tags", &mut out.server_tags, errors, |v| {
-        Ok(reader::texts(v)?
-            .iter()
-            .flat_map(|t| t.split(','))
-            .map(|t| t.trim().to_ascii_lowercase())
-            .filter(|tag| !tag.is_empty())
-            .collect())
-    });
-    block.set("server_metadata", &mut out.server_metadata, errors, |v| {
-        let entries = reader::map(v)?.iter();
-        entries.map(|entry| Ok((entry.key.clone(), reader::text(&entry.value)?))).collect()
-    });
-    block.set("lame_duck_duration", &mut out.lame_duck.duration, errors, |v| {
-        let duration = reader::duration_text(v)?;
-        if duration < Duration::from_secs(30) {
-            return Err(ConfigError::new(
-                &v.at,
-                format!("invalid lame_duck_duration of {}, minimum is 30 seconds", go_duration(duration)),
-            ));
-        }
-        Ok(duration)
-    });
-    block.set("lame_duck_grace_period", &mut out.lame_duck.grace_period, errors, reader::duration_text);
+    server(&block, &mut out, errors);
     block.set("pid_file", &mut out.pid_file, errors, path);
     block.set("ports_file_dir", &mut out.ports_file_dir, errors, path);
     if let Some(value) = block.get("no_header_support") {
@@ -185,6 +162,41 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
     if let Some(value) = block.get("mappings") {
         out.mappings = sharing::mappings(value, errors);
     }
+    beyond(&block, &mut out, errors);
+    out.operator_mode = operator::operator_mode(&block, errors);
+    out
+}
+
+/// What the server is called, and how it lets its clients go.
+fn server(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
+    block.set("server_name", &mut out.server_name, errors, reader::optional);
+    block.set("server_tags", &mut out.server_tags, errors, |v| {
+        Ok(reader::texts(v)?
+            .iter()
+            .flat_map(|t| t.split(','))
+            .map(|t| t.trim().to_ascii_lowercase())
+            .filter(|tag| !tag.is_empty())
+            .collect())
+    });
+    block.set("server_metadata", &mut out.server_metadata, errors, |v| {
+        let entries = reader::map(v)?.iter();
+        entries.map(|entry| Ok((entry.key.clone(), reader::text(&entry.value)?))).collect()
+    });
+    block.set("lame_duck_duration", &mut out.lame_duck.duration, errors, |v| {
+        let duration = reader::duration_text(v)?;
+        if duration < Duration::from_secs(30) {
+            return Err(ConfigError::new(
+                &v.at,
+                format!("invalid lame_duck_duration of {}, minimum is 30 seconds", go_duration(duration)),
+            ));
+        }
+        Ok(duration)
+    });
+    block.set("lame_duck_grace_period", &mut out.lame_duck.grace_period, errors, reader::duration_text);
+}
+
+/// What the official server has no keys for.
+fn beyond(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
     block.set("usage_interval", &mut out.usage_interval, errors, |v| match reader::duration(v)? {
         off if off.is_zero() => Ok(None),
         span if span < USAGE_INTERVAL_MIN => {
@@ -199,8 +211,6 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
     if let Some(value) = block.get("default_rate_limits") {
         out.default_rate_limits = rates::rate_limits(value, errors);
     }
-    out.operator_mode = operator::operator_mode(&block, errors);
-    out
 }
 
 /// The keys of the Go profiler: no client can notice that it is not there.

@@ -52,26 +52,8 @@ pub(crate) fn tls(value: &Value, ignored: &mut Errors, errors: &mut Errors) -> O
             ignored.push(ConfigError::new(&value.at, format!("{key} has no effect: {why}")));
         }
     }
-    block.set("handshake_first", &mut out.first, errors, |v| match &v.kind {
-        Kind::String(text) if ["auto", "auto_fallback"].contains(&text.to_ascii_lowercase().as_str()) => {
-            Ok(TlsFirst::Within(TLS_FIRST_AUTO))
-        }
-        Kind::String(text) if reader::parse_duration(text).is_some() => match reader::duration(v)? {
-            // No time to wait for it: nothing but TLS is spoken.
-            wait if wait.is_zero() => Ok(TlsFirst::Yes),
-            wait => Ok(TlsFirst::Within(wait)),
-        },
-        _ => Ok(if reader::boolean(v)? { TlsFirst::Yes } else { TlsFirst::No }),
-    });
-    block.set("min_version", &mut out.only_1_3, errors, |v| match &v.kind {
-        Kind::Float(n) if *n == 1.2 => Ok(false),
-        Kind::Float(n) if *n == 1.3 => Ok(true),
-        Kind::String(text) if text == "1.2" => Ok(false),
-        Kind::String(text) if text == "1.3" => Ok(true),
-        _ => {
-            Err(ConfigError::new(&v.at, "unsupported minimum TLS version").help("known are `1.2` and `1.3`"))
-        }
-    });
+    block.set("handshake_first", &mut out.first, errors, handshake_first);
+    block.set("min_version", &mut out.only_1_3, errors, min_version_is_1_3);
     if let Some(value) = block.get("ocsp_peer") {
         out.ocsp_peer = ocsp::peer(value, out.verify, errors);
     }
@@ -103,6 +85,32 @@ pub(crate) fn tls(value: &Value, ignored: &mut Errors, errors: &mut Errors) -> O
         }
     }
     Some(out)
+}
+
+fn handshake_first(v: &Value) -> Result<TlsFirst, ConfigError> {
+    match &v.kind {
+        Kind::String(text) if ["auto", "auto_fallback"].contains(&text.to_ascii_lowercase().as_str()) => {
+            Ok(TlsFirst::Within(TLS_FIRST_AUTO))
+        }
+        Kind::String(text) if reader::parse_duration(text).is_some() => match reader::duration(v)? {
+            // No time to wait for it: nothing but TLS is spoken.
+            wait if wait.is_zero() => Ok(TlsFirst::Yes),
+            wait => Ok(TlsFirst::Within(wait)),
+        },
+        _ => Ok(if reader::boolean(v)? { TlsFirst::Yes } else { TlsFirst::No }),
+    }
+}
+
+fn min_version_is_1_3(v: &Value) -> Result<bool, ConfigError> {
+    match &v.kind {
+        Kind::Float(n) if *n == 1.2 => Ok(false),
+        Kind::Float(n) if *n == 1.3 => Ok(true),
+        Kind::String(text) if text == "1.2" => Ok(false),
+        Kind::String(text) if text == "1.3" => Ok(true),
+        _ => {
+            Err(ConfigError::new(&v.at, "unsupported minimum TLS version").help("known are `1.2` and `1.3`"))
+        }
+    }
 }
 
 /// `[ { cert_file: …, key_file: … }, … ]`

@@ -21,7 +21,7 @@ use dialtone_identity::nkey::{Kind, Seed};
 use dialtone_net::threads::{PANIC_EXIT_CODE, Panic};
 use dialtone_net::{Endpoint, ListenError, Listener, Loops, Threads, address, proxy};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Sets a server up.
@@ -157,15 +157,7 @@ impl Builder {
         report_panics(&threads, &log, self.at_panic);
         let listening = if self.in_process_only { None } else { Some(listen(&options)?) };
         let (listener, endpoint) = listening.unzip();
-        let unix = options.unix_socket.as_ref().map(|path| {
-            let part = "clients by a Unix-domain socket";
-            Listener::unix(CLIENTS, path).map_err(|cause| StartError::Listen {
-                part,
-                address: path.display().to_string(),
-                cause,
-            })
-        });
-        let unix = unix.transpose()?;
+        let unix = options.unix_socket.as_deref().map(listen_unix).transpose()?;
         let websocket = options.websocket.as_ref().map(listen_websocket).transpose()?;
         let (websocket, websocket_endpoint) = websocket.unzip();
         let port = |endpoint: Option<&Endpoint>| endpoint.map_or(0, Endpoint::port);
@@ -244,6 +236,16 @@ fn end(panic: &Panic) {
     // Without a stderr there is nobody to report it to.
     let _ = writeln!(std::io::stderr(), "{panic}");
     std::process::exit(PANIC_EXIT_CODE)
+}
+
+/// Listens for clients of this machine.
+fn listen_unix(path: &Path) -> Result<Listener, StartError> {
+    let part = "clients by a Unix-domain socket";
+    Listener::unix(CLIENTS, path).map_err(|cause| StartError::Listen {
+        part,
+        address: path.display().to_string(),
+        cause,
+    })
 }
 
 /// Listens for clients.

@@ -183,9 +183,7 @@ fn update(shared: &Arc<Shared>, source: &Source, key: Option<&str>, text: &str) 
         let description = format!("jwt validation failed - validation errors: [{}]", faults.join(" "));
         return ("error", json!({ "account": subject, "code": 500, "description": description }));
     }
-    let policy = shared.policy();
-    let trusted = policy.authenticator.operators().is_some_and(|all| all.is_operator(&token.issuer));
-    if !trusted {
+    if !shared.policy().authenticator.operators().is_some_and(|all| all.is_operator(&token.issuer)) {
         return fail(&subject, "the JWT is not signed by an operator of this server");
     }
     let stored = |store: &Store| {
