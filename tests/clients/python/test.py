@@ -20,16 +20,19 @@ class Server:
     """A server with one of the files of configs/, on a free port of the loopback interface."""
 
     def __init__(self, config):
-        with socket.socket() as probe:
+        with socket.socket() as probe, socket.socket() as other:
             probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+            other.bind(("127.0.0.1", 0))
+            self.port, self.websocket_port = probe.getsockname()[1], other.getsockname()[1]
         self.config = config
         self.url = f"nats://127.0.0.1:{self.port}"
+        self.websocket_url = f"ws://127.0.0.1:{self.websocket_port}"
         self.start()
 
     def start(self):
         arguments = ["-c", f"configs/{self.config}.conf", "-a", "127.0.0.1", "-p", str(self.port)]
-        self.process = subprocess.Popen([os.environ["SERVER"], *arguments], cwd=HERE, stderr=subprocess.DEVNULL)
+        env = os.environ | {"WEBSOCKET_PORT": str(self.websocket_port)}
+        self.process = subprocess.Popen([os.environ["SERVER"], *arguments], cwd=HERE, env=env, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 10
         while True:
             try:
@@ -181,7 +184,7 @@ async def drain(url):
     ok("drain")
 
 
-async def reconnect(server):
+async def reconnect(server, url):
     back = asyncio.Event()
 
     async def note():
@@ -191,7 +194,7 @@ async def reconnect(server):
         pass
 
     nc = await nats.connect(
-        server.url, reconnect_time_wait=0.05, max_reconnect_attempts=-1, reconnected_cb=note, error_cb=ignore
+        url, reconnect_time_wait=0.05, max_reconnect_attempts=-1, reconnected_cb=note, error_cb=ignore
     )
     sub = await nc.subscribe("again")
     await nc.flush()
@@ -208,7 +211,12 @@ async def main():
     with Server("open") as server:
         await messages(server.url)
         await drain(server.url)
-        await reconnect(server)
+        await reconnect(server, server.url)
+    with Server("websocket") as server:
+        print("by WebSocket:", flush=True)
+        await messages(server.websocket_url)
+        await drain(server.websocket_url)
+        await reconnect(server, server.websocket_url)
     await authentication()
     await tls()
 
