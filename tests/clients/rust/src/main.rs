@@ -25,19 +25,23 @@ fn here() -> PathBuf {
 struct Server {
     config: &'static str,
     port: u16,
+    /// Where it listens for WebSocket, if it does.
+    websocket_port: u16,
     process: Child,
 }
 
 impl Server {
     fn new(config: &'static str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        Self { config, port, process: Self::spawn(config, port) }
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let [port, websocket_port] = listeners.map(|l| l.local_addr().expect("its address").port());
+        Self { config, port, websocket_port, process: Self::spawn(config, port, websocket_port) }
     }
 
-    fn spawn(config: &str, port: u16) -> Child {
+    fn spawn(config: &str, port: u16, websocket_port: u16) -> Child {
         let process = Command::new(env::var("SERVER").expect("SERVER names the binary"))
             .args(["-c", &format!("configs/{config}.conf"), "-a", "127.0.0.1", "-p", &port.to_string()])
             .current_dir(here())
+            .env("WEBSOCKET_PORT", websocket_port.to_string())
             .stderr(Stdio::null())
             .spawn()
             .expect("the server starts");
@@ -50,14 +54,17 @@ impl Server {
     }
 
     fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        match self.config {
+            "websocket" => format!("ws://127.0.0.1:{}", self.websocket_port),
+            _ => format!("nats://127.0.0.1:{}", self.port),
+        }
     }
 
     fn restart(&mut self) {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").arg(pid).status().expect("kill runs").success());
         self.process.wait().expect("the server ends");
-        self.process = Self::spawn(self.config, self.port);
+        self.process = Self::spawn(self.config, self.port, self.websocket_port);
     }
 }
 
@@ -184,16 +191,21 @@ async fn queue(client: &Client) -> Outcome {
     Ok(())
 }
 
+/// The server has done all that this client sent: `flush` alone only says that it left.
+async fn settle(client: &Client) {
+    client.request("nobody.there", "".into()).await.expect_err("somebody answered");
+}
+
 async fn drain(server: &Server) -> Outcome {
     let other = async_nats::connect(server.url()).await?;
     let client = async_nats::connect(server.url()).await?;
     let mut sub = client.subscribe("drain").await?;
-    client.flush().await?;
+    settle(&client).await;
     for _ in 0..200 {
         other.publish("drain", "x".into()).await?;
     }
-    other.flush().await?;
-    client.flush().await?;
+    settle(&other).await;
+    settle(&client).await;
     client.drain().await?;
     let mut seen = 0;
     while timeout(LONG, sub.next()).await?.is_some() {
@@ -214,7 +226,7 @@ async fn reconnect(server: &mut Server) -> Outcome {
     });
     let client = options.connect(server.url()).await?;
     let mut sub = client.subscribe("again").await?;
-    client.flush().await?;
+    settle(&client).await;
     server.restart();
     let mut gone = false;
     loop {
@@ -232,11 +244,13 @@ async fn reconnect(server: &mut Server) -> Outcome {
 
 #[tokio::main]
 async fn main() -> Outcome {
-    let mut server = Server::new("open");
-    messages(&server).await?;
-    drain(&server).await?;
-    reconnect(&mut server).await?;
-    drop(server);
+    for config in ["open", "websocket"] {
+        println!("configs/{config}.conf:");
+        let mut server = Server::new(config);
+        messages(&server).await?;
+        drain(&server).await?;
+        reconnect(&mut server).await?;
+    }
     authentication().await?;
     tls().await
 }
