@@ -6,10 +6,9 @@ use crate::Secret;
 use crate::check::check;
 use crate::error::{ConfigError, Location};
 use crate::keys::{self, KEYS, Status};
-use crate::options::{Options, Tls, TlsFirst};
+use crate::options::{Options, Tls};
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Commands other than the server, each with a command line of its own.
 pub const TOOLS: [(&str, &str); 3] = [
@@ -310,23 +309,9 @@ fn http_port(value: &str) -> Result<Option<u16>, String> {
 }
 
 fn tls(options: &mut Options) -> &mut Tls {
-    options.tls.get_or_insert_with(|| Tls {
-        at: Location { file: "command line".into(), line: 1, column: 1 }.into(),
-        cert_file: PathBuf::new(),
-        key_file: PathBuf::new(),
-        certs: Vec::new(),
-        ca_file: None,
-        verify: false,
-        map: false,
-        timeout: Duration::from_secs(2),
-        first: TlsFirst::No,
-        only_1_3: false,
-        cipher_suites: Vec::new(),
-        curves: Vec::new(),
-        pinned_certs: Vec::new(),
-        ocsp_peer: None,
-        rate_max: 0,
-    })
+    options
+        .tls
+        .get_or_insert_with(|| Tls::at(Location { file: "command line".into(), line: 1, column: 1 }.into()))
 }
 
 /// Reads the command line, without the program's name.

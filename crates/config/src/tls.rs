@@ -8,8 +8,6 @@ use crate::reader::{self, Block, Errors, noted};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long a handshake may take by default.
-const TLS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long `handshake_first: auto` waits for TLS before INFO is sent. The official figure.
 const TLS_FIRST_AUTO: Duration = Duration::from_millis(50);
 
@@ -17,23 +15,7 @@ const TLS_FIRST_AUTO: Duration = Duration::from_millis(50);
 pub(crate) fn tls(value: &Value, ignored: &mut Errors, errors: &mut Errors) -> Option<Tls> {
     let map = noted(reader::map(value), errors)?;
     let block = Block::new("tls", map, errors);
-    let mut out = Tls {
-        at: value.at.clone().into(),
-        cert_file: PathBuf::new(),
-        key_file: PathBuf::new(),
-        certs: Vec::new(),
-        ca_file: None,
-        verify: false,
-        map: false,
-        timeout: TLS_TIMEOUT,
-        first: TlsFirst::No,
-        only_1_3: false,
-        cipher_suites: Vec::new(),
-        curves: Vec::new(),
-        pinned_certs: Vec::new(),
-        ocsp_peer: None,
-        rate_max: 0,
-    };
+    let mut out = Tls::at(value.at.clone().into());
     let path = |v: &Value| reader::text(v).map(PathBuf::from);
     block.set("cert_file", &mut out.cert_file, errors, path);
     block.set("key_file", &mut out.key_file, errors, path);
@@ -41,7 +23,7 @@ pub(crate) fn tls(value: &Value, ignored: &mut Errors, errors: &mut Errors) -> O
     block.set("verify", &mut out.verify, errors, reader::boolean);
     block.set("verify_and_map", &mut out.map, errors, reader::boolean);
     out.verify |= out.map;
-    block.set("timeout", &mut out.timeout, errors, |v| reader::duration_or_default(v, TLS_TIMEOUT));
+    block.set("timeout", &mut out.timeout, errors, |v| reader::duration_or_default(v, Tls::TIMEOUT));
     for (key, why) in [
         ("insecure", "a listener verifies no server"),
         ("allow_insecure_cipher_suites", "there are no insecure cipher suites"),

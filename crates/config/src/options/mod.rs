@@ -249,6 +249,32 @@ pub struct Tls {
     pub rate_max: u32,
 }
 
+impl Tls {
+    /// How long a handshake may take that no key speaks of. The official figure.
+    pub const TIMEOUT: Duration = Duration::from_secs(2);
+
+    /// TLS without certificates, as a block that says nothing has it.
+    pub(crate) fn at(at: Position) -> Self {
+        Self {
+            at,
+            cert_file: PathBuf::new(),
+            key_file: PathBuf::new(),
+            certs: Vec::new(),
+            ca_file: None,
+            verify: false,
+            map: false,
+            timeout: Self::TIMEOUT,
+            first: TlsFirst::No,
+            only_1_3: false,
+            cipher_suites: Vec::new(),
+            curves: Vec::new(),
+            pinned_certs: Vec::new(),
+            ocsp_peer: None,
+            rate_max: 0,
+        }
+    }
+}
+
 /// A certificate chain and its private key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CertPair {

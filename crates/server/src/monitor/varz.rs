@@ -8,15 +8,13 @@ use crate::shared::Shared;
 use crate::system::feature_flags;
 use crate::times::{stamp, uptime};
 use dialtone_broker::stats::Traffic;
+use dialtone_config::options::Tls;
 use dialtone_identity::jwt;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
-
-/// The time that a TLS handshake may take where no TLS is configured. The official figure.
-const TLS_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 
 #[derive(Serialize)]
 struct Varz {
@@ -57,7 +55,7 @@ pub(crate) fn varz(shared: &Shared) -> Value {
         security: security(&policy),
         limits: limits(shared, &policy),
         blocks: Blocks { websocket: websocket(&policy), ..Blocks::default() },
-        tls_timeout: seconds(tls.map_or(TLS_TIMEOUT_DEFAULT, |tls| tls.timeout)),
+        tls_timeout: seconds(tls.map_or(Tls::TIMEOUT, |tls| tls.timeout)),
         write_deadline: nanos(policy.options.limits.write_deadline),
         process: process(shared),
         load: load(shared),
