@@ -97,16 +97,28 @@ def stays_after_reload(place, may_stay):
 
 def denied_answer(place):
     """An answer to a subject that the responder's `deny` names."""
-    client, _, sent = next((line for line in reversed(place.before) if " > " in line), "").partition(" > ")
-    published = re.match(r"h?pub (\S+) .*?(\S+)$", sent)
-    if not published or "allow_responses:" not in place.text or "deny:" not in place.text:
+    if "allow_responses:" not in place.text or "deny:" not in place.text or len(place.ours) != 1 or not place.official:
         return False
-    subject, payload = published.groups()
-    is_reply = subject.endswith(".reply}") or any(f" {subject} " in line for line in place.before if re.search(r" > h?pub \S+ ", line) and line.split(" ")[3] != subject)
-    refused = re.compile(rf"{client} < -ERR 'Permissions Violation for Publish to .*")
-    delivered = re.compile(rf"\S+ < (H?MSG .*|\| (NATS/1.0.*|{re.escape(payload)}))")
-    return (is_reply and len(place.ours) == 1 and bool(refused.fullmatch(place.ours[0])) and bool(place.official)
-            and all(map(delivered.fullmatch, place.official)))
+    refused = re.fullmatch(r"(\S+) < -ERR 'Permissions Violation for Publish to \"(.*)\"'", place.ours[0])
+    if not refused:
+        return False
+    client, named = refused.groups()
+    replies = {line.split(" ")[4] for line in place.before if re.search(r" > h?pub \S+ \S", line)}
+    # What was sent before the answer came is refused in a row.
+    sent = [re.match(rf"{client} > h?pub (\S+) .*?(\S+)$", line) for line in place.before[-4:]]
+    for subject, payload in (found.groups() for found in sent if found):
+        if not subject.endswith(".reply}") and (subject != named or subject not in replies):
+            continue
+        delivered = re.compile(rf"\S+ < (H?MSG .*|\| (NATS/1.0.*|{re.escape(payload)}))")
+        if all(map(delivered.fullmatch, place.official)):
+            return True
+    return False
+
+
+def system_responses(place):
+    """The system account's answers to tenants' requests to all servers."""
+    shown = [re.match(r"\.data\.responses\._R_\.", line) for line in place.ours]
+    return not place.official and bool(shown) and all(shown) and "$SYS.REQ.SERVER.PING" in place.text
 
 
 def nkey_gone(place, client):
@@ -190,6 +202,7 @@ KNOWN = [
     Known("a reload changes the password of the no_auth_user", "A reload that changes the password of the `no_auth_user`",
           lambda place: stays_after_reload(place, no_auth_user_password)),
     Known("subscriptions from before a CONNECT", "end with an error where the user of the CONNECT may not have them", subscribed_before_connect),
+    Known("answers of the system account", "of the system account lists answers to requests to all servers", system_responses),
     Known("an answer to a denied subject", "a responder may not answer where a `deny` names the subject", denied_answer),
     Known("the event of a second CONNECT that a token of the first lets in", "officially a token of the first still does", others_told_of_second_connect),
     Known("the event of a second CONNECT, to itself", "What was subscribed before stays; with the official server it gets nothing more",

@@ -118,7 +118,7 @@ pub(crate) fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, St
     let order = order(&options.sort, state, now)?;
     let mut window = options.window;
     if options.cid > 0 {
-        window = Window { offset: 0, limit: 1 };
+        window.limit = 1;
     }
     let account = options.account.as_str();
     let Some(mut rows) = rows(shared, state, account) else {
