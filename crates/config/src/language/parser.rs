@@ -15,26 +15,14 @@ use crate::error::{ConfigError, Location};
 /// Errors: the first problem, with its place. Source: the configuration language of nats-server 2.15.
 pub fn parse_file(path: &Path, files: &mut dyn Files, env: Env<'_>) -> Result<Map, ConfigError> {
     let name = path.display().to_string();
-    let mut context = ParseContext {
-        files,
-        env,
-        bytes_left: VALUE_BYTES_MAX,
-        files_left: FILES_MAX,
-        resolving: Vec::new(),
-    };
+    let mut context = ParseContext::new(files, env);
     let text = context.read(path, &Location::nowhere(&name), "")?;
     document(&text, &name, path.parent().unwrap_or(Path::new("")), &mut context, 0)
 }
 
 /// Reads a configuration from text; `name` stands for the file in places, and includes are relative to the current directory.
 pub fn parse_text(text: &str, name: &str, files: &mut dyn Files, env: Env<'_>) -> Result<Map, ConfigError> {
-    let mut context = ParseContext {
-        files,
-        env,
-        bytes_left: VALUE_BYTES_MAX,
-        files_left: FILES_MAX,
-        resolving: Vec::new(),
-    };
+    let mut context = ParseContext::new(files, env);
     document(text, name, Path::new(""), &mut context, 0)
 }
 
@@ -48,7 +36,11 @@ pub(super) struct ParseContext<'w> {
     pub(super) resolving: Vec<String>,
 }
 
-impl ParseContext<'_> {
+impl<'w> ParseContext<'w> {
+    fn new(files: &'w mut dyn Files, env: Env<'w>) -> Self {
+        Self { files, env, bytes_left: VALUE_BYTES_MAX, files_left: FILES_MAX, resolving: Vec::new() }
+    }
+
     fn read(&mut self, path: &Path, at: &Location, context: &str) -> Result<String, ConfigError> {
         // The file on the command line is its own place: its name stands there.
         let name = if at.line == 0 { "the file".into() } else { path.display().to_string() };
