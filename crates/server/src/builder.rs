@@ -4,14 +4,15 @@ use crate::driver::{CLIENTS, Driver, WEBSOCKET};
 use crate::internal::Internal;
 use crate::lifecycle::Server;
 use crate::log::{Event, Logger};
+use crate::node::Node;
 use crate::policy::{COMPATIBLE_VERSION, Identity, Policy, PolicyError};
 use crate::process;
 use crate::registry::ClientTransport;
-use crate::shared::Shared;
+use crate::requests;
+use crate::resolver::{Resolver, ResolverError};
 use crate::system;
 use crate::tls::TlsSetup;
 use crate::trust::JwtRejection;
-use crate::trust::resolver::{Resolver, ResolverError};
 use crate::verifier::Verifier;
 use dialtone_config::Options;
 use dialtone_config::options::websocket::WebSocket;
@@ -167,27 +168,28 @@ impl Builder {
         if policy.tls.as_ref().is_some_and(TlsSetup::is_stapled) {
             log.emit(Event::Starting, "", format_args!("OCSP Stapling enabled for Client connections"));
         }
-        let shared = {
+        let node = {
             let resolver = Resolver::new(&policy.options, policy.authenticator.operators(), &log)?;
-            Shared::new(identity, policy, log, threads, resolver)
+            Node::new(identity, policy, log, threads, resolver)
         };
-        Verifier::start(&shared).map_err(StartError::Loops)?;
-        crate::reload::begin_peer_check(&shared);
-        shared.start_accounts().map_err(StartError::SystemAccount)?;
-        Internal::start(&shared).map_err(StartError::Loops)?;
-        crate::trust::service::start(&shared);
-        crate::sharing::start(&shared);
-        crate::queues::start(&shared);
-        system::start(&shared);
-        let for_loops = shared.clone();
+        Verifier::start(&node).map_err(StartError::Loops)?;
+        crate::reload::begin_peer_check(&node);
+        node.start_accounts().map_err(StartError::SystemAccount)?;
+        Internal::start(&node).map_err(StartError::Loops)?;
+        crate::trust::service::start(&node);
+        crate::sharing::start(&node);
+        crate::queues::start(&node);
+        system::start(&node);
+        requests::start(&node);
+        let for_loops = node.clone();
         let loops =
-            Loops::start(&shared.threads, dialtone_net::Settings { loops: process::cores() }, move |_| {
+            Loops::start(&node.threads, dialtone_net::Settings { loops: process::cores() }, move |_| {
                 Driver::new(for_loops.clone(), rand::random())
             })
             .map_err(StartError::Loops)?;
         let http =
-            crate::monitor::start(&shared).map_err(|problem| StartError::listen("monitoring", problem))?;
-        let policy = shared.policy();
+            crate::monitor::start(&node).map_err(|problem| StartError::listen("monitoring", problem))?;
+        let policy = node.settings.policy();
         if let Some(file) = &policy.options.pid_file {
             process::write_pid(file).map_err(|cause| StartError::PidFile { file: file.clone(), cause })?;
         }
@@ -199,25 +201,25 @@ impl Builder {
             if let Err(cause) = process::write_ports(folder, endpoint.as_ref(), &http, websocket) {
                 let file = process::ports_file(folder);
                 let problem = format_args!("Error writing ports file ({}): {cause}", file.display());
-                shared.log.emit(Event::Warning, "", problem);
+                node.log.emit(Event::Warning, "", problem);
             }
         }
         if let Some(endpoint) = &websocket_endpoint {
-            log_websocket(&shared, &policy, endpoint);
+            log_websocket(&node, &policy, endpoint);
         }
         if let Some(endpoint) = &endpoint {
             let text = format_args!("Listening for client connections on {endpoint}");
-            shared.log.emit(Event::Listening, "", text);
+            node.log.emit(Event::Listening, "", text);
             if policy.options.tls.is_some() {
-                shared.log.emit(Event::Listening, "", format_args!("TLS required for client connections"));
+                node.log.emit(Event::Listening, "", format_args!("TLS required for client connections"));
             }
         }
         for listener in listener.into_iter().chain(unix).chain(websocket) {
             loops.listen(listener);
         }
-        shared.log.emit(Event::Ready, "", format_args!("Server is ready"));
+        node.log.emit(Event::Ready, "", format_args!("Server is ready"));
         let addresses = [endpoint, websocket_endpoint].map(|listener| listener.map(|at| at.address()));
-        Server::new(shared, loops, addresses).map_err(StartError::Loops)
+        Server::new(node, loops, addresses).map_err(StartError::Loops)
     }
 }
 
@@ -264,14 +266,14 @@ fn listen_websocket(own: &WebSocket) -> Result<(Listener, Endpoint), StartError>
     Ok((Listener::tcp(WEBSOCKET, socket), endpoint))
 }
 
-fn log_websocket(shared: &Shared, policy: &Policy, endpoint: &Endpoint) {
+fn log_websocket(node: &Node, policy: &Policy, endpoint: &Endpoint) {
     let is_tls = policy.tls_of(ClientTransport::WebSocket).is_some();
     let scheme = if is_tls { "wss" } else { "ws" };
     let text = format_args!("Listening for websocket clients on {scheme}://{endpoint}");
-    shared.log.emit(Event::Listening, "", text);
+    node.log.emit(Event::Listening, "", text);
     if !is_tls {
         let text = format_args!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
-        shared.log.emit(Event::Warning, "", text);
+        node.log.emit(Event::Warning, "", text);
     }
 }
 

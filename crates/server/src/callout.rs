@@ -1,14 +1,15 @@
 //! Asking an authorization service about a connection: off the event loops, and closed where no answer comes.
 
 use crate::clock::now;
-use crate::internal::{Executor, Outgoing, Reply};
+use crate::internal::{Outgoing, Reply};
+use crate::node::Executor;
+use crate::node::Node;
 use crate::policy::Identity;
 use crate::refusal;
 use crate::registry::{CLIENT, ClientDetails, Session};
+use crate::resolver::Reach;
 use crate::share::Share;
-use crate::shared::Shared;
 use crate::system;
-use crate::trust::resolver::Reach;
 use crate::verdict::Verdict;
 use data_encoding::BASE64;
 use dialtone_broker::account::{Account, GLOBAL};
@@ -36,17 +37,17 @@ pub(crate) fn ask(
     callout_request: CalloutRequest,
     request: AuthorizationRequest,
 ) {
-    let shared = executor.shared.clone();
-    let timeout = shared.policy().auth_timeout;
+    let node = executor.node.clone();
+    let timeout = node.settings.policy().auth_timeout;
     let account = match callout_request.account.as_deref() {
-        None | Some(GLOBAL) => Some(shared.global.clone()),
-        Some(name) => shared.account(name),
+        None | Some(GLOBAL) => Some(node.accounts.global.clone()),
+        Some(name) => node.accounts.find(name),
     };
     let Some(account) = account else {
         return decide(&session, Err(no_answer("the account of the authorization service is not there")));
     };
     let random = (rand::random(), rand::random());
-    let keys = &shared.identity.keys;
+    let keys = &node.settings.identity.keys;
     let who = ClientDetails {
         name: request.connect.name.as_str().into(),
         lang: request.connect.lang.as_str().into(),
@@ -70,21 +71,21 @@ pub(crate) fn ask(
     executor.ask(&account, message, timeout, share, move |executor, answer| match answer {
         Reply::NoResponders => {
             let why = no_answer("nobody answers for the authorization service");
-            asked.refused(&executor.shared, &session, &why, String::new());
+            asked.refused(&executor.node, &session, &why, String::new());
             decide(&session, Err(why));
         }
         Reply::TimedOut => {
             let why = no_answer("auth request timed out");
-            asked.refused(&executor.shared, &session, &why, String::new());
+            asked.refused(&executor.node, &session, &why, String::new());
             decide(&session, Err(why));
         }
         Reply::Message(answer) => {
             let of_answer = session.clone();
             // The account of the answer may have to be looked up.
-            executor.shared.verifier.take_lookup(session, move |shared| {
-                let outcome = judge(shared, &of_answer, &sent, &answer.payload);
+            executor.node.verifier.take_lookup(session, move |node| {
+                let outcome = judge(node, &of_answer, &sent, &answer.payload);
                 if let Err(why) = &outcome {
-                    asked.refused(shared, &of_answer, why, why.text().into_owned());
+                    asked.refused(node, &of_answer, why, why.text().into_owned());
                 }
                 decide(&of_answer, outcome);
             });
@@ -102,13 +103,13 @@ struct Asked {
 
 impl Asked {
     /// Reports to the account that the connection does not come in.
-    fn refused(self, shared: &Shared, session: &Arc<Session>, why: &Refusal, reason: String) {
+    fn refused(self, node: &Node, session: &Arc<Session>, why: &Refusal, reason: String) {
         // Set before the event, which holds it.
-        refusal::note(shared, session, why, &self.jwt);
+        refusal::note(node, session, why, &self.jwt);
         let session = session.clone();
-        shared.internal.run(move |executor| {
-            let (shared, turn) = executor.parts();
-            system::refused_by_service(shared, turn, &session, &self.who, &self.account, &reason);
+        node.internal.run(move |executor| {
+            let (node, turn) = executor.parts();
+            system::refused_by_service(node, turn, &session, &self.who, &self.account, &reason);
         });
     }
 }
@@ -123,7 +124,7 @@ fn decide(session: &Arc<Session>, outcome: Result<CalloutGrant, Refusal>) {
 }
 
 /// Accounts that are looked up when they are not at hand.
-struct Reaching<'a>(&'a Shared);
+struct Reaching<'a>(&'a Node);
 
 impl JwtContext for Reaching<'_> {
     fn account(&self, key: &str) -> Option<Arc<DecodedJwt>> {
@@ -135,7 +136,7 @@ impl JwtContext for Reaching<'_> {
     }
 
     fn has_account(&self, name: &str) -> bool {
-        self.0.account(name).is_some()
+        self.0.accounts.find(name).is_some()
     }
 
     fn time_of_day(&self, zone: &str) -> Option<i64> {
@@ -144,14 +145,14 @@ impl JwtContext for Reaching<'_> {
 }
 
 fn judge(
-    shared: &Arc<Shared>,
+    node: &Arc<Node>,
     session: &Session,
     sent: &SentCallout,
     answer: &[u8],
 ) -> Result<CalloutGrant, Refusal> {
-    let policy = shared.policy();
+    let policy = node.settings.policy();
     // The answer is for a key that was made for it; the service has seen what the connection presents.
-    let time_of_day = |zone: &str| shared.time_of_day(zone);
+    let time_of_day = |zone: &str| node.time_of_day(zone);
     let presented = Presented {
         proof: Proof::Shown,
         connection_type: session.transport.connection_type(),
@@ -163,9 +164,9 @@ fn judge(
     let by = CalloutContext {
         operators: policy.authenticator.operators(),
         presented: &presented,
-        jwt_context: &Reaching(shared),
+        jwt_context: &Reaching(node),
     };
-    let Identity { id, keys, .. } = &shared.identity;
+    let Identity { id, keys, .. } = &node.settings.identity;
     sent.judge(answer, id, keys, &by).map_err(Refusal::Callout)
 }
 
@@ -189,14 +190,9 @@ pub(crate) fn waiting_bytes(request: &AuthorizationRequest) -> usize {
 }
 
 /// What the service is shown of a connection.
-pub(crate) fn request(
-    shared: &Shared,
-    session: &Session,
-    said: &Connect,
-    shown: &Shown,
-) -> AuthorizationRequest {
+pub(crate) fn request(node: &Node, session: &Session, said: &Connect, shown: &Shown) -> AuthorizationRequest {
     let Shown { credentials, nonce, .. } = shown;
-    let policy = shared.policy();
+    let policy = node.settings.policy();
     // Its signature is verified, and it is remembered: it was presented before.
     let operators = policy.authenticator.operators();
     let presented = operators.and_then(|all| all.presented(&credentials.jwt).ok());
@@ -217,9 +213,9 @@ pub(crate) fn request(
     };
     AuthorizationRequest {
         server: ServerId {
-            name: shared.identity.name.clone(),
+            name: node.settings.identity.name.clone(),
             host: policy.info.host.clone(),
-            id: shared.identity.id.clone(),
+            id: node.settings.identity.id.clone(),
             version: crate::policy::COMPATIBLE_VERSION.to_owned(),
             tags: policy.options.server_tags.clone(),
             ..ServerId::default()

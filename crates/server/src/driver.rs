@@ -2,8 +2,8 @@
 
 use crate::client::{self, Client};
 use crate::log::{Event, Level};
+use crate::node::Node;
 use crate::registry::{ClientTransport, Session};
-use crate::shared::Shared;
 use crate::websocket::{Answer, Upgrading, WebSocketFraming};
 use dialtone_broker::deliver::{Tracer, Turn};
 use dialtone_broker::kind::Kind;
@@ -33,19 +33,19 @@ const CHECK_MAX: Duration = Duration::from_secs(60);
 
 /// One loop's clients.
 pub(crate) struct Driver {
-    shared: Arc<Shared>,
+    node: Arc<Node>,
     turn: Turn,
     stalls: bool,
 }
 
 impl Driver {
     /// For one loop; what it draws at random comes from `seed`.
-    pub fn new(shared: Arc<Shared>, seed: Seed) -> Self {
-        let stalls = shared.policy().options.stall_fast_producers;
+    pub fn new(node: Arc<Node>, seed: Seed) -> Self {
+        let stalls = node.settings.policy().options.stall_fast_producers;
         let turn = Turn::new(seed, Instant::now())
-            .with_service_requests(&shared.service_requests)
-            .with_gate(&shared.gate);
-        Self { shared, turn, stalls }
+            .with_service_requests(&node.delivery.service_requests)
+            .with_gate(&node.delivery.gate);
+        Self { node, turn, stalls }
     }
 
     /// A client that has just connected. Its bytes go to `sink`; `wake` wakes this loop for it.
@@ -56,38 +56,38 @@ impl Driver {
         sink: Arc<dyn Sink>,
         wake: Box<dyn Wake>,
     ) -> Box<Client> {
-        let registry = &self.shared.registry;
+        let registry = &self.node.connections.registry;
         let basics = Basics {
-            id: ClientId(self.shared.next_client()),
+            id: ClientId(self.node.connections.next_number()),
             kind: Kind::default(),
             slot: registry.take_slot(),
-            pending_bytes_max: self.shared.policy().options.limits.pending_bytes_max,
+            pending_bytes_max: self.node.settings.policy().options.limits.pending_bytes_max,
             start: self.turn.now(),
         };
-        let peer = Peer::new(basics, self.shared.totals.clone(), sink, wake);
+        let peer = Peer::new(basics, self.node.delivery.totals.clone(), sink, wake);
         let session = Arc::new(Session::new(peer, transport, remote));
         let described: Weak<Session> = Arc::downgrade(&session);
         session.peer.set_info_source(described);
         registry.insert(session.clone());
-        Box::new(Client::new(self.shared.clone(), session, &mut self.turn))
+        Box::new(Client::new(self.node.clone(), session, &mut self.turn))
     }
 
     #[cold]
     fn switch_tracing(&mut self) {
-        let shared = self.shared.clone();
+        let node = self.node.clone();
         let tracer: Tracer = Box::new(move |peer, line, body| {
             // What the server says to itself is of interest to few, and much.
-            let session = shared.registry.find(peer.id);
-            if session.is_none() && !shared.policy().options.log.trace_verbose {
+            let session = node.connections.registry.find(peer.id);
+            if session.is_none() && !node.settings.policy().options.log.trace_verbose {
                 return;
             }
             let who = session.map_or_else(|| "".into(), |session| session.who());
             let text = String::from_utf8_lossy(line);
-            shared.log.emit(Event::TraceOut, &who, format_args!("->> [{text}]"));
-            let body = client::traced_body(&shared.policy().options.log, body);
-            shared.log.emit(Event::TraceOut, &who, format_args!("->> MSG_PAYLOAD: [{body}]"));
+            node.log.emit(Event::TraceOut, &who, format_args!("->> [{text}]"));
+            let body = client::traced_body(&node.settings.policy().options.log, body);
+            node.log.emit(Event::TraceOut, &who, format_args!("->> MSG_PAYLOAD: [{body}]"));
         });
-        let on = self.shared.log.is_on(Level::Trace);
+        let on = self.node.log.is_on(Level::Trace);
         self.turn.trace(on.then_some(tracer));
     }
 }
@@ -142,7 +142,7 @@ impl Driver {
             && !Arc::ptr_eq(&slow, client.peer())
             && slow.wait_for(client.peer())
         {
-            self.shared.failures.stalled.fetch_add(1, Ordering::Relaxed);
+            self.node.connections.failures.stalled.fetch_add(1, Ordering::Relaxed);
             pause = Some(self.turn.now() + STALL_MAX);
         }
         if client.is_checking() {
@@ -159,15 +159,15 @@ impl Driver {
 
     /// A connection by WebSocket has come. `None`: there are as many that are no clients yet as there may be clients.
     fn open_websocket(&mut self, accepted: Accepted) -> Option<(Connection, Transport)> {
-        let policy = self.shared.policy();
+        let policy = self.node.settings.policy();
         let listener = policy.websocket.as_ref()?;
-        let upgrading = self.shared.upgrading.fetch_add(1, Ordering::AcqRel);
+        let upgrading = self.node.connections.upgrading.fetch_add(1, Ordering::AcqRel);
         let transport = listener.transport();
         let until = self.turn.now() + listener.handshake_timeout;
         let max = policy.options.limits.connections_max;
         let admitted = listener.tls.as_ref().is_none_or(|tls| tls.admit(self.turn.now()));
         // From here on it is counted out when it is dropped.
-        let connection = Upgrading::new(self.shared.clone(), policy, accepted.link, accepted.remote, until);
+        let connection = Upgrading::new(self.node.clone(), policy, accepted.link, accepted.remote, until);
         if !admitted || (max > 0 && upgrading >= max) {
             return None;
         }
@@ -212,7 +212,7 @@ impl Handler for Driver {
 
     fn begin(&mut self, now: Instant) {
         self.turn.begin(now);
-        if self.turn.is_traced() != self.shared.log.is_on(Level::Trace) {
+        if self.turn.is_traced() != self.node.log.is_on(Level::Trace) {
             self.switch_tracing();
         }
     }
@@ -221,7 +221,7 @@ impl Handler for Driver {
         if accepted.listener == WEBSOCKET {
             return self.open_websocket(accepted);
         }
-        let policy = self.shared.policy();
+        let policy = self.node.settings.policy();
         let transport = match accepted.remote {
             Some(_) => ClientTransport::Network,
             None if accepted.listener == IN_PROCESS => ClientTransport::InProcess,
@@ -339,7 +339,7 @@ impl Handler for Driver {
     fn closed(&mut self, mut connection: Self::Connection) {
         if let Some(client) = connection.client() {
             client.leave(&mut self.turn);
-            self.shared.registry.free_slot(client.peer().slot());
+            self.node.connections.registry.free_slot(client.peer().slot());
         }
     }
 

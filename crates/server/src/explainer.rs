@@ -3,9 +3,9 @@
 use crate::builder::{StartError, identity};
 use crate::explain::{LeftOut, Question, QuestionError, Report, answer_configured};
 use crate::log::Logger;
+use crate::node::Node;
 use crate::policy::Policy;
-use crate::shared::Shared;
-use crate::trust::resolver::{Reach, Resolver, Source};
+use crate::resolver::{Reach, Resolver, Source};
 use dialtone_config::Partial;
 use dialtone_net::Threads;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const ACCOUNTS_MAX: usize = 100_000;
 
 /// What answers questions about a configuration that no server runs with.
 pub struct Explainer {
-    shared: Arc<Shared>,
+    node: Arc<Node>,
     left_out: LeftOut,
 }
 
@@ -32,27 +32,27 @@ impl Explainer {
         let identity = identity(&options, 0, 0);
         let policy = Policy::new(options, &identity)?;
         let resolver = Resolver::new(&policy.options, policy.authenticator.operators(), &log)?;
-        let shared = Shared::new(identity, policy, log, Threads::default(), resolver);
-        for key in known_accounts(&shared) {
+        let node = Node::new(identity, policy, log, Threads::default(), resolver);
+        for key in known_accounts(&node) {
             // What cannot be believed is not there for a server either.
-            let _ = shared.look_up(&key, Reach::Anywhere);
+            let _ = node.look_up(&key, Reach::Anywhere);
         }
-        shared.find_system();
-        Ok(Self { shared, left_out })
+        node.accounts.begin_system(&node.settings.policy(), |_, _| {});
+        Ok(Self { node, left_out })
     }
 
     /// The answer to a question.
     pub fn answer(&self, question: &Question) -> Result<Report, QuestionError> {
-        answer_configured(&self.shared, &self.left_out, question)
+        answer_configured(&self.node, &self.left_out, question)
     }
 }
 
 /// The accounts whose tokens are at hand.
-fn known_accounts(shared: &Shared) -> Vec<String> {
-    let policy = shared.policy();
+fn known_accounts(node: &Node) -> Vec<String> {
+    let policy = node.settings.policy();
     let preload = policy.options.operator_mode.preload.iter().map(|preload| preload.account.clone());
     let mut keys: Vec<String> = preload.collect();
-    if let Source::Folder { store, .. } = shared.resolver.source() {
+    if let Source::Folder { store, .. } = node.resolver.source() {
         keys.extend(store.list());
     }
     keys.truncate(ACCOUNTS_MAX);

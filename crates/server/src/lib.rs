@@ -1,23 +1,30 @@
 //! The server: it assembles accounts, connections, listeners and everything that watches them.
 //!
 //! Begin with [`Server::builder`]. A connection's life is in [`client`], what drives it in `driver`, what the
-//! configuration means to it in [`policy`], what all threads share in [`shared`].
+//! configuration means to it in [`policy`], of what parts it is made in [`node`].
 #![forbid(unsafe_code)]
 #![recursion_limit = "256"]
 
+mod account_jwts;
+mod accounts;
 mod builder;
 mod call;
 mod callout;
 pub mod client;
 mod clock;
 mod connection_failures;
+mod connections;
+mod delivery;
 mod driver;
 pub mod explain;
 mod explainer;
+mod figures;
 pub mod internal;
 mod lifecycle;
 pub mod log;
 mod monitor;
+mod monitoring;
+pub mod node;
 pub mod policy;
 mod process;
 mod queues;
@@ -26,9 +33,11 @@ mod refusal;
 pub mod registry;
 mod rejection;
 mod reload;
+mod requests;
+pub mod resolver;
 mod review;
+pub mod settings;
 pub mod share;
-pub mod shared;
 mod sharing;
 #[cfg(test)]
 mod simulated;

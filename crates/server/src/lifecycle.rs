@@ -2,9 +2,9 @@
 
 use crate::driver::{CLIENTS, IN_PROCESS, WEBSOCKET};
 use crate::log::Event;
+use crate::node::Node;
 use crate::process;
 use crate::reload;
-use crate::shared::Shared;
 use crate::system;
 use crate::tls::Stop;
 use dialtone_config::{ConfigErrors, Options};
@@ -43,7 +43,7 @@ const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Server {
-    shared: Arc<Shared>,
+    node: Arc<Node>,
     loops: Arc<Mutex<Loops>>,
     address: Option<SocketAddr>,
     websocket_address: Option<SocketAddr>,
@@ -52,33 +52,29 @@ pub struct Server {
 impl Server {
     /// # Errors
     /// The system refuses a thread.
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        loops: Loops,
-        addresses: [Option<SocketAddr>; 2],
-    ) -> io::Result<Self> {
+    pub(crate) fn new(node: Arc<Node>, loops: Loops, addresses: [Option<SocketAddr>; 2]) -> io::Result<Self> {
         let loops = Arc::new(Mutex::new(loops));
-        let (watched, its_loops) = (Arc::downgrade(&shared), Arc::downgrade(&loops));
+        let (watched, its_loops) = (Arc::downgrade(&node), Arc::downgrade(&loops));
         // Certificates are renewed by others; their files are looked at as long as there is a server, and the word of
         // their authority is renewed.
         let watch = move || {
             let mut fault = None;
-            while let Some(shared) = watched.upgrade() {
-                fault = note_fault(&shared, fault);
-                reload::certificates(&shared);
-                if reload::staples(&shared) == Stop::Yes {
+            while let Some(node) = watched.upgrade() {
+                fault = note_fault(&node, fault);
+                reload::certificates(&node);
+                if reload::staples(&node) == Stop::Yes {
                     if let Some(loops) = its_loops.upgrade() {
-                        stop(&shared, &loops);
+                        stop(&node, &loops);
                     }
                     return;
                 }
-                drop(shared);
+                drop(node);
                 std::thread::sleep(CERTIFICATE_INTERVAL);
             }
         };
-        shared.threads.spawn("certificates", watch)?;
+        node.threads.spawn("certificates", watch)?;
         let [address, websocket_address] = addresses;
-        Ok(Self { shared, loops, address, websocket_address })
+        Ok(Self { node, loops, address, websocket_address })
     }
 
     /// Where clients connect; `None` if no port is listened on.
@@ -99,7 +95,7 @@ impl Server {
     /// Errors: there are no more file descriptors, or the server is stopping (`NotConnected`).
     pub fn connect_in_process(&self) -> io::Result<UnixStream> {
         let loops = self.loops.lock();
-        if !loops.are_running() || self.shared.lame_duck.load(Ordering::Acquire) {
+        if !loops.are_running() || self.node.connections.lame_duck.load(Ordering::Acquire) {
             return Err(io::ErrorKind::NotConnected.into());
         }
         let (ours, theirs) = Socket::pair()?;
@@ -108,8 +104,8 @@ impl Server {
     }
 
     /// What all its threads share.
-    pub fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
     }
 
     /// Runs something on a thread of the server's: if it panics, what [`Builder::at_panic`] says happens.
@@ -117,65 +113,65 @@ impl Server {
     /// # Errors
     /// The system refuses the thread.
     pub fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        self.shared.threads.spawn(name, run).map(drop)
+        self.node.threads.spawn(name, run).map(drop)
     }
 
     /// The calling thread is one of the server's from here on, as those are that it started itself.
     pub fn adopt_thread(&self) {
-        self.shared.threads.adopt();
+        self.node.threads.adopt();
     }
 
     /// Logs that a signal came.
     pub fn note_signal(&self, name: &str) {
-        self.shared.log.emit(Event::Signal, "", format_args!("Trapped {name:?} signal"));
+        self.node.log.emit(Event::Signal, "", format_args!("Trapped {name:?} signal"));
     }
 
     /// Opens the log file again.
     pub fn reopen_log(&self) {
-        self.shared.log.reopen();
+        self.node.log.reopen();
     }
 
     /// Says how options are read again when a request asks for a reload. Only the first call counts.
     pub fn read_options_by(&self, read: impl Fn() -> Result<Options, ConfigErrors> + Send + Sync + 'static) {
-        let _ = self.shared.reader.set(Box::new(read));
+        let _ = self.node.settings.reader.set(Box::new(read));
     }
 
     /// Says what is to be done when the server has ended, whoever ended it. Only the first call counts.
     pub fn at_end(&self, then: impl Fn() + Send + Sync + 'static) {
-        let _ = self.shared.at_end.set(Box::new(then));
+        let _ = self.node.settings.at_end.set(Box::new(then));
     }
 
     /// Takes over other options, all or none of them.
     pub fn reload(&self, options: Result<Options, ConfigErrors>) {
         // The log says what is wrong.
-        let _ = reload::reload(&self.shared, options);
+        let _ = reload::reload(&self.node, options);
     }
 
     /// Lets clients go one by one over the configured time, and ends. Returns when all are gone.
     pub fn lame_duck(&self) {
-        let shared = &self.shared;
-        if shared.lame_duck.swap(true, Ordering::AcqRel) {
+        let node = &self.node;
+        if node.connections.lame_duck.swap(true, Ordering::AcqRel) {
             return;
         }
-        shared.log.emit(
+        node.log.emit(
             Event::LameDuck,
             "",
             format_args!("Entering lame duck mode, stop accepting new clients"),
         );
-        system::lame_duck(shared);
+        system::lame_duck(node);
         self.loops.lock().unlisten(CLIENTS);
         self.loops.lock().unlisten(WEBSOCKET);
-        let policy = shared.policy();
-        for session in shared.registry.open() {
+        let policy = node.settings.policy();
+        for session in node.connections.registry.open() {
             session.send_away(&policy);
         }
         let duck = policy.options.lame_duck.clone();
-        let sessions = shared.registry.open();
+        let sessions = node.connections.registry.open();
         if !sessions.is_empty() {
             std::thread::sleep(duck.grace_period);
             let span = duck.duration.saturating_sub(duck.grace_period);
-            shared.log.emit(Event::LameDuck, "", format_args!("Closing existing clients"));
-            let sessions = shared.registry.open();
+            node.log.emit(Event::LameDuck, "", format_args!("Closing existing clients"));
+            let sessions = node.connections.registry.open();
             // The last second is for those that came last.
             let pause = (span / (sessions.len() as u32 + 1)).min(Duration::from_secs(1));
             for (number, session) in sessions.iter().enumerate() {
@@ -190,39 +186,37 @@ impl Server {
 
     /// Stops the server and waits for its threads. Does nothing the second time.
     pub fn stop(&self) {
-        stop(&self.shared, &self.loops);
+        stop(&self.node, &self.loops);
     }
 }
 
 /// Logs that a thread has come to stand still, or that none does any more; `before` is what was found last.
-fn note_fault(shared: &Shared, before: Option<String>) -> Option<String> {
-    let fault = shared.threads.fault(Instant::now());
+fn note_fault(node: &Node, before: Option<String>) -> Option<String> {
+    let fault = node.threads.fault(Instant::now());
     match (&before, &fault) {
-        (None, Some(fault)) => shared.log.emit(Event::Stalled, "", format_args!("{fault}")),
-        (Some(_), None) => {
-            shared.log.emit(Event::Stalled, "", format_args!("all threads make progress again"))
-        }
+        (None, Some(fault)) => node.log.emit(Event::Stalled, "", format_args!("{fault}")),
+        (Some(_), None) => node.log.emit(Event::Stalled, "", format_args!("all threads make progress again")),
         _ => {}
     }
     fault
 }
 
-fn stop(shared: &Arc<Shared>, loops: &Mutex<Loops>) {
+fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {
     if !loops.lock().are_running() {
         return;
     }
-    shared.log.emit(Event::Stopping, "", format_args!("Initiating Shutdown..."));
-    system::shutdown(shared);
-    shared.internal.stop();
-    system::end(shared);
-    if let Err(cause) = shared.peer_cache.save() {
-        shared.log.emit(Event::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
+    node.log.emit(Event::Stopping, "", format_args!("Initiating Shutdown..."));
+    system::shutdown(node);
+    node.internal.stop();
+    system::end(node);
+    if let Err(cause) = node.peer_cache.save() {
+        node.log.emit(Event::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
     }
-    for session in shared.registry.open() {
+    for session in node.connections.registry.open() {
         session.peer.close(CloseReason::ServerShutdown);
     }
     loops.lock().stop();
-    let options = &shared.policy().options;
+    let options = &node.settings.policy().options;
     if let Some(file) = &options.pid_file {
         process::remove(file);
     }
@@ -232,9 +226,9 @@ fn stop(shared: &Arc<Shared>, loops: &Mutex<Loops>) {
     if let Some(path) = &options.unix_socket {
         process::remove(path);
     }
-    shared.log.emit(Event::Stopped, "", format_args!("Server Exiting.."));
-    shared.log.flush();
-    if let Some(then) = shared.at_end.get() {
+    node.log.emit(Event::Stopped, "", format_args!("Server Exiting.."));
+    node.log.flush();
+    if let Some(then) = node.settings.at_end.get() {
         then();
     }
 }

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::rates::Rules;
 use crate::tls::{TlsError, TlsSetup};
 use crate::transport::ClientTransport;
+use dialtone_broker::account::SYSTEM;
 use dialtone_config::options::{Account, AccountLimits};
 use dialtone_config::{ConfigError, ConfigErrors, Options};
 use dialtone_identity::authenticator::{self, Authenticator};
@@ -124,6 +125,15 @@ impl Policy {
     /// The limits of an account.
     pub fn account_limits(&self, name: &str) -> AccountLimits {
         self.account_limits.get(name).copied().unwrap_or_default()
+    }
+
+    /// The name of the account for system events.
+    pub fn system_account(&self) -> Option<&str> {
+        if let Some(operators) = self.authenticator.operators() {
+            return operators.system_account();
+        }
+        let named = self.options.system_account.as_deref().unwrap_or(SYSTEM);
+        (!self.options.no_system_account).then_some(named)
     }
 
     /// Whether a request that is denied in an account is answered.

@@ -1,8 +1,8 @@
 //! What waits in the queues of a server, and what the log says of items that were dropped from them.
 
 use crate::log::Event;
+use crate::node::Node;
 use crate::share::{Lane, LaneFigures};
-use crate::shared::Shared;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use std::time::Duration;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What waits in the queues of a server, by queue and lane, and what was dropped from them.
-pub(crate) fn figures(shared: &Shared) -> impl Iterator<Item = (&'static str, Lane, LaneFigures)> {
-    shared.internal.figures().chain(shared.verifier.figures())
+pub(crate) fn figures(node: &Node) -> impl Iterator<Item = (&'static str, Lane, LaneFigures)> {
+    node.internal.figures().chain(node.verifier.figures())
 }
 
 /// Begins to say what was dropped.
-pub(crate) fn start(shared: &Arc<Shared>) {
-    shared.internal.run(|executor| {
+pub(crate) fn start(node: &Arc<Node>) {
+    node.internal.run(|executor| {
         let mut known: BTreeMap<(&str, Lane), u64> = BTreeMap::new();
         executor.repeat(INTERVAL, move |executor| {
-            for (queue, lane, figures) in figures(&executor.shared) {
+            for (queue, lane, figures) in figures(&executor.node) {
                 let before = known.insert((queue, lane), figures.dropped).unwrap_or(0);
                 let (dropped, kind) = (figures.dropped - before, lane.name());
                 if dropped > 0 {
@@ -28,7 +28,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
                         "{dropped} items of the {kind} lane of the {queue} queue were dropped: too many waited, \
                          most of them of the same account or address"
                     );
-                    executor.shared.log.emit(Event::Warning, "", text);
+                    executor.node.log.emit(Event::Warning, "", text);
                 }
             }
             Some(INTERVAL)

@@ -5,9 +5,9 @@
 
 use crate::callout;
 use crate::log::Event;
+use crate::node::Node;
 use crate::refusal::{self, close_reason};
 use crate::registry::Session;
-use crate::shared::Shared;
 use crate::system;
 use dialtone_broker::account::Account;
 use dialtone_broker::peer::Place;
@@ -23,85 +23,86 @@ use std::time::Instant;
 /// Asks again whether a session may stay, and carries the answer out: other rights, or its end.
 ///
 /// A session that is not in yet is not asked about: its CONNECT will be.
-pub(crate) fn session(shared: &Shared, session: &Arc<Session>) {
+pub(crate) fn session(node: &Node, session: &Arc<Session>) {
     loop {
-        let version = shared.version();
+        let version = node.version();
         let Some(account) = session.peer.place().account else { return };
         if session.peer.is_closing() {
             return;
         }
-        match decide(shared, session, &account) {
-            Ok(()) if shared.version() == version => return,
+        match decide(node, session, &account) {
+            Ok(()) if node.version() == version => return,
             // Something changed meanwhile, and whoever changed it may have been here before.
             Ok(()) => {}
-            Err(end) => return end.close(shared, session),
+            Err(end) => return end.close(node, session),
         }
     }
 }
 
 /// A check of what a session came in with is done.
-pub(crate) fn checked(shared: &Shared, session: &Arc<Session>, checked: Checked) {
+pub(crate) fn checked(node: &Node, session: &Arc<Session>, checked: Checked) {
     let (kept, version) = session.shown_and_version();
     // Who presents nothing is checked too where a hash is asked for.
     let mut shown = kept.unwrap_or_else(Shown::silence);
     if shown.learn(checked) {
         session.remember(version, shown);
-        self::session(shared, session);
+        self::session(node, session);
     }
 }
 
 /// An authorization service has answered about a session that is in.
-pub(crate) fn answered(shared: &Shared, session: &Arc<Session>, outcome: Result<CalloutGrant, Refusal>) {
+pub(crate) fn answered(node: &Node, session: &Arc<Session>, outcome: Result<CalloutGrant, Refusal>) {
     match outcome {
         Ok(answered) => {
             let mut shown = session.shown().unwrap_or_else(Shown::silence);
             shown.answered(answered);
-            shared.registry.let_in(session, shown);
-            self::session(shared, session);
+            node.connections.registry.let_in(session, shown);
+            self::session(node, session);
         }
-        Err(why) => End::of(shared, session, &why).close(shared, session),
+        Err(why) => End::of(node, session, &why).close(node, session),
     }
 }
 
 /// Whether a session may stay could not be found out: too much waits. What is not known to be allowed ends.
-pub(crate) fn overloaded(shared: &Shared, session: &Arc<Session>) {
-    End::OVERLOADED.close(shared, session);
+pub(crate) fn overloaded(node: &Node, session: &Arc<Session>) {
+    End::OVERLOADED.close(node, session);
 }
 
 /// How a session came, and what its credentials are judged by.
-pub(crate) fn context<'a>(shared: &'a Shared, session: &'a Session) -> Context<'a> {
+pub(crate) fn context<'a>(node: &'a Node, session: &'a Session) -> Context<'a> {
     Context {
         connection_type: session.transport.connection_type(),
         certificate: session.secured.get().and_then(|s| s.certificates.first()).map(AsRef::as_ref),
         address: session.remote().map(|remote| remote.ip()),
-        jwt_context: shared,
+        jwt_context: node,
     }
 }
 
 /// The account that is granted.
-pub(crate) fn account_of(shared: &Shared, grant: &Grant) -> Option<Arc<Account>> {
+pub(crate) fn account_of(node: &Node, grant: &Grant) -> Option<Arc<Account>> {
     match &grant.account {
-        None => Some(shared.global.clone()),
-        Some(name) => shared.account(name),
+        None => Some(node.accounts.global.clone()),
+        Some(name) => node.accounts.find(name),
     }
 }
 
-fn decide(shared: &Shared, session: &Arc<Session>, account: &Arc<Account>) -> Result<(), End> {
+fn decide(node: &Node, session: &Arc<Session>, account: &Arc<Account>) -> Result<(), End> {
     let (kept, version) = session.shown_and_version();
     let is_kept = kept.is_some();
     let mut shown = kept.unwrap_or_else(Shown::silence);
-    let outcome = shared
+    let outcome = node
+        .settings
         .policy()
         .authenticator_of(session.transport)
-        .authenticate(&mut shown, &context(shared, session));
+        .authenticate(&mut shown, &context(node, session));
     let of_account = |grant: &Grant| {
-        let is_same = account_of(shared, grant).is_some_and(|granted| Arc::ptr_eq(&granted, account));
+        let is_same = account_of(node, grant).is_some_and(|granted| Arc::ptr_eq(&granted, account));
         is_same.then_some(()).ok_or(End::MOVED)
     };
     match outcome {
         Outcome::Granted(grant) => {
             of_account(&grant)?;
-            stay(shared, session, grant);
+            stay(node, session, grant);
             if is_kept {
                 session.remember(version, shown);
             }
@@ -109,21 +110,21 @@ fn decide(shared: &Shared, session: &Arc<Session>, account: &Arc<Account>) -> Re
         Outcome::Slow(check, grant) => {
             of_account(&grant)?;
             // Its rights are the new ones at once; whether it may have any is known when the check is done.
-            set_permissions(shared, session, grant.permissions);
-            shared.verifier.take_review(check, session.clone());
+            set_permissions(node, session, grant.permissions);
+            node.verifier.take_review(check, session.clone());
         }
-        Outcome::Ask(callout_request) => ask(shared, session, *callout_request, &shown),
+        Outcome::Ask(callout_request) => ask(node, session, *callout_request, &shown),
         Outcome::AccountNeeded(_) => return Err(End::ACCOUNT_OVER),
-        Outcome::Refused(refusal) => return Err(End::of(shared, session, &refusal)),
+        Outcome::Refused(refusal) => return Err(End::of(node, session, &refusal)),
     }
     Ok(())
 }
 
-fn stay(shared: &Shared, session: &Arc<Session>, grant: Grant) {
+fn stay(node: &Node, session: &Arc<Session>, grant: Grant) {
     let by_token = grant.claimed.is_some();
     session.set_claimed(grant.claimed);
     session.set_user(&grant.user);
-    set_permissions(shared, session, grant.permissions);
+    set_permissions(node, session, grant.permissions);
     if by_token {
         // Its loop takes over the limits, and the second in which it ends.
         session.peer.wake_owner();
@@ -131,7 +132,7 @@ fn stay(shared: &Shared, session: &Arc<Session>, grant: Grant) {
 }
 
 /// A service decides that was not asked about this session.
-fn ask(shared: &Shared, session: &Arc<Session>, callout_request: CalloutRequest, shown: &Shown) {
+fn ask(node: &Node, session: &Arc<Session>, callout_request: CalloutRequest, shown: &Shown) {
     let known = session.known().unwrap_or_default();
     let said = Connect {
         name: known.name.to_string(),
@@ -140,9 +141,9 @@ fn ask(shared: &Shared, session: &Arc<Session>, callout_request: CalloutRequest,
         protocol: session.peer.takes_info().into(),
         ..Connect::NOTHING
     };
-    let request = callout::request(shared, session, &said, shown);
+    let request = callout::request(node, session, &said, shown);
     let asked = session.clone();
-    shared.internal.run(move |executor| callout::ask(executor, asked, callout_request, request));
+    node.internal.run(move |executor| callout::ask(executor, asked, callout_request, request));
 }
 
 /// How a session ends that may not stay.
@@ -164,8 +165,8 @@ impl End {
         Self { error, reason, refusal: None }
     }
 
-    fn of(shared: &Shared, session: &Session, refusal: &Refusal) -> Self {
-        if matches!(refusal, Refusal::Credentials(_)) && has_moved(shared, session) {
+    fn of(node: &Node, session: &Session, refusal: &Refusal) -> Self {
+        if matches!(refusal, Refusal::Credentials(_)) && has_moved(node, session) {
             return Self::MOVED;
         }
         let end = match refusal {
@@ -176,7 +177,9 @@ impl End {
                 Self::new(Some(ProtocolError::AuthenticationExpired), CloseReason::AuthenticationExpired)
             }
             // A signing key that is one no longer: closed without a word, as by the official server.
-            Refusal::Token(TrustError::Issuer) if shared.policy().authenticator.operators().is_some() => {
+            Refusal::Token(TrustError::Issuer)
+                if node.settings.policy().authenticator.operators().is_some() =>
+            {
                 Self::new(None, CloseReason::AuthenticationViolation)
             }
             refusal => Self::new(Some(ProtocolError::Authorization), close_reason(refusal)),
@@ -184,29 +187,29 @@ impl End {
         Self { refusal: Some(refusal.clone()), ..end }
     }
 
-    fn close(&self, shared: &Shared, session: &Arc<Session>) {
+    fn close(&self, node: &Node, session: &Arc<Session>) {
         if let Some(refusal) = self.refusal.as_ref().filter(|_| !session.peer.is_closing()) {
-            self.log(shared, session, refusal);
+            self.log(node, session, refusal);
         }
-        end(shared, session, self.error, self.reason);
+        end(node, session, self.error, self.reason);
     }
 
-    fn log(&self, shared: &Shared, session: &Session, refusal: &Refusal) {
+    fn log(&self, node: &Node, session: &Session, refusal: &Refusal) {
         let who = session.who();
-        shared.log.emit(Event::ClientCreated, &who, format_args!("{}", refusal.text()));
+        node.log.emit(Event::ClientCreated, &who, format_args!("{}", refusal.text()));
         if self.error == Some(ProtocolError::Authorization) {
             let shown = session.shown();
             let jwt = shown.as_ref().map_or("", |shown| &shown.credentials.jwt);
-            refusal::note(shared, session, refusal, jwt);
+            refusal::note(node, session, refusal, jwt);
             let why = session.rejection.get().map(ToString::to_string).unwrap_or_default();
             let text = format_args!("authentication error - {}{why}", named(session));
-            shared.log.emit(Event::AuthenticationFailed, &who, text);
+            node.log.emit(Event::AuthenticationFailed, &who, text);
         }
     }
 }
 
 /// Whether the user that a session named, or was taken for, is gone or in another account.
-fn has_moved(shared: &Shared, session: &Session) -> bool {
+fn has_moved(node: &Node, session: &Session) -> bool {
     if session.claimed().is_some() {
         return false;
     }
@@ -218,30 +221,25 @@ fn has_moved(shared: &Shared, session: &Session) -> bool {
         _ => session.user().map(|user| user.to_string()).filter(|user| !user.is_empty()),
     };
     let Some(named) = named else { return false };
-    let policy = shared.policy();
+    let policy = node.settings.policy();
     let account =
-        policy.authenticator_of(session.transport).find(&named).and_then(|grant| account_of(shared, grant));
+        policy.authenticator_of(session.transport).find(&named).and_then(|grant| account_of(node, grant));
     !account.zip(session.peer.place().account).is_some_and(|(now, before)| Arc::ptr_eq(&now, &before))
 }
 
 /// Ends a session from outside its loop. Several threads may find out that it has to go: it gets one error.
 ///
 /// Where it is refused, its account and the system account get an event, as for a refused login.
-pub(crate) fn end(
-    shared: &Shared,
-    session: &Arc<Session>,
-    error: Option<ProtocolError>,
-    reason: CloseReason,
-) {
+pub(crate) fn end(node: &Node, session: &Arc<Session>, error: Option<ProtocolError>, reason: CloseReason) {
     if !session.begins_to_end() {
         return;
     }
-    if error == Some(ProtocolError::Authorization) && shared.has_system() {
-        let account = session.peer.place().account.unwrap_or_else(|| shared.global.clone());
+    if error == Some(ProtocolError::Authorization) && node.accounts.has_system() {
+        let account = session.peer.place().account.unwrap_or_else(|| node.accounts.global.clone());
         let refused = session.clone();
-        shared.internal.report(&account.clone(), 0, move |executor| {
-            let (shared, turn) = executor.parts();
-            system::refused(shared, turn, &refused, &account, reason);
+        node.internal.report(&account.clone(), 0, move |executor| {
+            let (node, turn) = executor.parts();
+            system::refused(node, turn, &refused, &account, reason);
         });
     }
     if let Some(error) = error {
@@ -258,7 +256,7 @@ pub(crate) fn report(session: &Session, error: ProtocolError) {
 }
 
 /// Gives a session other rights; subscriptions that they do not cover end.
-pub(crate) fn set_permissions(shared: &Shared, session: &Session, permissions: Option<Arc<Permissions>>) {
+pub(crate) fn set_permissions(node: &Node, session: &Session, permissions: Option<Arc<Permissions>>) {
     let peer = &session.peer;
     let account = peer.place().account;
     peer.set_place(Place { account: account.clone(), permissions: permissions.clone() });
@@ -268,7 +266,7 @@ pub(crate) fn set_permissions(shared: &Shared, session: &Session, permissions: O
         if permissions.can_subscribe(subscription.filter(), subscription.queue()) != Subscribing::Denied {
             continue;
         }
-        if !shared.gate.unsubscribe(&account, &subscription, None) {
+        if !node.delivery.gate.unsubscribe(&account, &subscription, None) {
             // Its client or another thread was first.
             continue;
         }
@@ -277,7 +275,7 @@ pub(crate) fn set_permissions(shared: &Shared, session: &Session, permissions: O
             subscription.queue().map_or(String::new(), |queue| format!(" using queue {:?}", text(queue)));
         let what = format!("{:?}{queue} (sid {:?})", text(subscription.filter()), text(subscription.sid()));
         let line = format_args!("Removed sub {what} for {} - not authorized", named(session));
-        shared.log.emit(Event::SubscriptionRemoved, "", line);
+        node.log.emit(Event::SubscriptionRemoved, "", line);
         let mut bytes = Vec::new();
         encode::error(&mut bytes, &format!("Permissions Violation for Subscription to {what}"));
         peer.send(&bytes, Instant::now());

@@ -2,7 +2,7 @@
 //! latency of services is published.
 
 use crate::internal::Outgoing;
-use crate::shared::Shared;
+use crate::node::Node;
 use crate::times::stamp;
 use dialtone_broker::sharing::latency::Metric;
 use dialtone_broker::sharing::requester::ClientInfo;
@@ -19,20 +19,20 @@ const METRIC_BYTES: usize = 2048;
 const LATENCY_TYPE: &str = "io.nats.server.metric.v1.service_latency";
 
 /// Begins to look after answers that services owe, and to tell their latency.
-pub(crate) fn start(shared: &Arc<Shared>) {
-    shared.internal.run(|executor| {
+pub(crate) fn start(node: &Arc<Node>) {
+    node.internal.run(|executor| {
         executor.repeat(EXPIRY_INTERVAL, |executor| {
-            executor.shared.service_requests.expire(executor.now());
+            executor.node.delivery.service_requests.expire(executor.now());
             Some(EXPIRY_INTERVAL)
         });
     });
     // Weak: the server's state holds the requests.
-    let weak = Arc::downgrade(shared);
-    shared.service_requests.set_collector(move |metric| {
-        let Some(shared) = weak.upgrade() else { return };
+    let weak = Arc::downgrade(node);
+    node.delivery.service_requests.set_collector(move |metric| {
+        let Some(node) = weak.upgrade() else { return };
         let now = SystemTime::now();
         let (account, bytes) = (metric.account.clone(), METRIC_BYTES);
-        shared.internal.report(&account, bytes, move |executor| {
+        node.internal.report(&account, bytes, move |executor| {
             let message = Outgoing::new(&*metric.subject, latency(&metric, now));
             executor.publish(&metric.account, &message);
         });

@@ -3,16 +3,14 @@
 //! Each kind has a line of its own, so that a slow one does not hold up the others. Lines are shared by lanes and by
 //! address or account ([`crate::share`]); what a reload or the clock asks for is a flag, which no queue is too full for.
 
-use crate::log::Event;
 use crate::registry::Session;
 use crate::share::line::{Line, Next};
 use crate::share::{Lane, LaneFigures, Share};
-use crate::shared::Shared;
 use crate::tls::Judgement;
-use crate::trust::resolver::Reach;
 use crate::verdict::Verdict;
 use dialtone_broker::peer::Peer;
 use dialtone_identity::authenticator::SlowCheck;
+use dialtone_net::Threads;
 use dialtone_net::threads::{Progress, Watch};
 use parking_lot::Mutex;
 use std::io;
@@ -49,34 +47,53 @@ pub enum Chore {
     EndActivations = 2,
 }
 
-type Run = Box<dyn FnOnce(&Arc<Shared>) + Send>;
+impl Chore {
+    /// All, in the order in which they are done.
+    const ALL: [Self; 2] = [Self::RenewTokens, Self::EndActivations];
+}
+
+/// The server that checks are for.
+pub trait Host: Send + Sync + Sized + 'static {
+    /// Its verifier.
+    fn verifier(&self) -> &Verifier<Self>;
+    /// What it runs on.
+    fn threads(&self) -> &Threads;
+    /// Whether it may take long to look up an account: others have it.
+    fn asks_others(&self) -> bool;
+    /// Makes sure that the JWT of the account with this key is at hand.
+    fn look_up(&self, key: &str);
+    /// Does what is due.
+    fn do_chore(&self, chore: Chore);
+}
+
+type Run<N> = Box<dyn FnOnce(&Arc<N>) + Send>;
 
 /// Work that waits for its thread.
-struct Work {
-    run: Run,
+struct Work<N> {
+    run: Run<N>,
     /// The connection that waits for it. When it is gone nothing is done.
     waiter: Option<Arc<Session>>,
 }
 
-impl Work {
+impl<N> Work<N> {
     fn is_wanted(&self) -> bool {
         self.waiter.as_ref().is_none_or(|session| session.peer.closing().is_none())
     }
 }
 
 /// The lines.
-pub struct Verifier {
-    passwords: Arc<Line<Work>>,
+pub struct Verifier<N> {
+    passwords: Arc<Line<Work<N>>>,
     /// Where accounts are asked for at others. Elsewhere looking one up is quick, and is work like any other.
-    lookups: Arc<Line<Work>>,
+    lookups: Arc<Line<Work<N>>>,
     has_lookups: AtomicBool,
-    work: Arc<Line<Work>>,
+    work: Arc<Line<Work<N>>>,
     /// Where clients' certificates are checked by OCSP; its threads begin with the first.
-    certificates: Arc<Line<Work>>,
+    certificates: Arc<Line<Work<N>>>,
     has_certificates: Mutex<bool>,
 }
 
-impl Default for Verifier {
+impl<N> Default for Verifier<N> {
     fn default() -> Self {
         Self {
             passwords: Line::new(LANE_MAX),
@@ -90,7 +107,7 @@ impl Default for Verifier {
 }
 
 /// The threads end with the server's state.
-impl Drop for Verifier {
+impl<N> Drop for Verifier<N> {
     fn drop(&mut self) {
         [&self.passwords, &self.lookups, &self.work, &self.certificates]
             .into_iter()
@@ -98,18 +115,18 @@ impl Drop for Verifier {
     }
 }
 
-impl Verifier {
+impl<N: Host> Verifier<N> {
     /// Starts the threads.
     ///
     /// Errors: the system refuses them.
-    pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<()> {
-        let verifier = &shared.verifier;
-        start(shared, &verifier.passwords, "passwords")?;
-        start(shared, &verifier.work, "work")?;
-        if shared.resolver.asks_others() {
+    pub(crate) fn start(node: &Arc<N>) -> io::Result<()> {
+        let verifier = node.verifier();
+        start(node, &verifier.passwords, "passwords")?;
+        start(node, &verifier.work, "work")?;
+        if node.asks_others() {
             verifier.has_lookups.store(true, Ordering::Release);
             for _ in 0..LOOKUP_THREADS {
-                start(shared, &verifier.lookups, "lookups")?;
+                start(node, &verifier.lookups, "lookups")?;
             }
         }
         Ok(())
@@ -123,7 +140,10 @@ impl Verifier {
             }
             Check::Account(key) => {
                 let checked = session.clone();
-                self.take_lookup(session, move |shared| checked.decide(look_up(shared, &key)));
+                self.take_lookup(session, move |node| {
+                    node.look_up(&key);
+                    checked.decide(Verdict::LookAgain);
+                });
             }
         }
     }
@@ -140,7 +160,7 @@ impl Verifier {
             _ => Share::stranger(&session),
         };
         let checked = session.clone();
-        let run = move |_: &Arc<Shared>| checked.decide(Verdict::Checked(check.run()));
+        let run = move |_: &Arc<N>| checked.decide(Verdict::Checked(check.run()));
         put(&self.passwords, lane, share, Some(session), Box::new(run));
     }
 
@@ -149,15 +169,15 @@ impl Verifier {
     /// Errors: the system refuses threads for it.
     pub(crate) fn take_certificate(
         &self,
-        shared: &Arc<Shared>,
+        node: &Arc<N>,
         waiter: &Arc<Session>,
-        work: impl FnOnce(&Arc<Shared>) + Send + 'static,
+        work: impl FnOnce(&Arc<N>) + Send + 'static,
     ) -> io::Result<()> {
         {
             let mut has_threads = self.has_certificates.lock();
             if !*has_threads {
                 for _ in 0..CERTIFICATE_THREADS {
-                    start(shared, &self.certificates, "ocsp")?;
+                    start(node, &self.certificates, "ocsp")?;
                 }
                 *has_threads = true;
             }
@@ -174,7 +194,7 @@ impl Verifier {
 
     /// Takes work for which accounts may have to be looked up, and that a connection waits for: until its authorization
     /// timeout, if its turn does not come before. Passwords wait for their turn however long that takes, as officially.
-    pub fn take_lookup(&self, waiter: Arc<Session>, work: impl FnOnce(&Arc<Shared>) + Send + 'static) {
+    pub fn take_lookup(&self, waiter: Arc<Session>, work: impl FnOnce(&Arc<N>) + Send + 'static) {
         let share = Share::stranger(&waiter);
         waiter.set_waiting(true);
         put(self.lookup_line(), Lane::Login, share, Some(waiter), Box::new(work));
@@ -182,17 +202,17 @@ impl Verifier {
 
     /// Takes work for which accounts have to be looked up that others import from. It is dropped if the account has too
     /// much of it.
-    pub fn take_import_lookup(&self, account: &str, work: impl FnOnce(&Arc<Shared>) + Send + 'static) {
+    pub fn take_import_lookup(&self, account: &str, work: impl FnOnce(&Arc<N>) + Send + 'static) {
         put(self.lookup_line(), Lane::Question, Share::Account(account.into()), None, Box::new(work));
     }
 
-    fn lookup_line(&self) -> &Line<Work> {
+    fn lookup_line(&self) -> &Line<Work<N>> {
         if self.has_lookups.load(Ordering::Acquire) { &self.lookups } else { &self.work }
     }
 
     /// Takes work that no connection waits for, such as writing to the disk. It is dropped if its share has most of what
     /// waits, and that is too much.
-    pub fn take_work(&self, lane: Lane, share: Share, work: impl FnOnce(&Arc<Shared>) + Send + 'static) {
+    pub fn take_work(&self, lane: Lane, share: Share, work: impl FnOnce(&Arc<N>) + Send + 'static) {
         put(&self.work, lane, share, None, Box::new(work));
     }
 
@@ -216,7 +236,7 @@ impl Verifier {
 }
 
 /// Puts work into a line. Whoever waits for what was dropped learns that, and not that it was refused.
-fn put(line: &Line<Work>, lane: Lane, share: Share, waiter: Option<Arc<Session>>, run: Run) {
+fn put<N>(line: &Line<Work<N>>, lane: Lane, share: Share, waiter: Option<Arc<Session>>, run: Run<N>) {
     for dropped in line.push(lane, share, 1, Work { run, waiter }) {
         if let Some(session) = dropped.waiter {
             session.decide(Verdict::Overloaded);
@@ -224,15 +244,15 @@ fn put(line: &Line<Work>, lane: Lane, share: Share, waiter: Option<Arc<Session>>
     }
 }
 
-fn start(shared: &Arc<Shared>, line: &Arc<Line<Work>>, name: &str) -> io::Result<()> {
-    let (line, server) = (line.clone(), Arc::downgrade(shared));
+fn start<N: Host>(node: &Arc<N>, line: &Arc<Line<Work<N>>>, name: &str) -> io::Result<()> {
+    let (line, server) = (line.clone(), Arc::downgrade(node));
     let run = move |progress: &Progress| {
         loop {
             let next = line.next(None);
             let Some(server) = server.upgrade() else { return };
             progress.begin();
             match next {
-                Next::Flags(flags) => do_chores(&server, flags),
+                Next::Flags(flags) => do_chores(&*server, flags),
                 Next::Item(job, work) => {
                     // What others of its share wait for can be done beside it.
                     line.done(job);
@@ -249,31 +269,20 @@ fn start(shared: &Arc<Shared>, line: &Arc<Line<Work>>, name: &str) -> io::Result
             progress.end();
         }
     };
-    shared.threads.spawn_watched(name, Watch::new(STALL), run)?;
+    node.threads().spawn_watched(name, Watch::new(STALL), run)?;
     Ok(())
 }
 
-fn do_chores(shared: &Shared, flags: u32) {
-    let is_set = |chore: Chore| flags & chore as u32 != 0;
-    if is_set(Chore::RenewTokens) {
-        shared.renew_tokens();
-    }
-    if is_set(Chore::EndActivations) {
-        shared.end_activations();
-    }
-}
-
-fn look_up(shared: &Shared, key: &str) -> Verdict {
-    if let Err(why) = shared.look_up(key, Reach::Anywhere) {
-        shared.log.emit(Event::ClientCreated, "", format_args!("Account {key}: {why}"));
-    }
-    Verdict::LookAgain
+fn do_chores<N: Host>(node: &N, flags: u32) {
+    let due = Chore::ALL.into_iter().filter(|chore| flags & *chore as u32 != 0);
+    due.for_each(|chore| node.do_chore(chore));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lifecycle::Server;
+    use crate::node::Node;
     use std::io::{BufRead, BufReader, Write};
     use std::os::unix::net::UnixStream;
     use std::sync::mpsc::{Sender, channel};
@@ -304,10 +313,10 @@ mod tests {
     }
 
     /// Holds the only thread of a line, from when this returns until something is sent.
-    fn hold(line: &Arc<Line<Work>>) -> Sender<()> {
+    fn hold(line: &Arc<Line<Work<Node>>>) -> Sender<()> {
         let (begun, at_work) = channel();
         let (go, held) = channel::<()>();
-        let work = Box::new(move |_: &Arc<Shared>| {
+        let work = Box::new(move |_: &Arc<Node>| {
             begun.send(()).expect("the test waits");
             held.recv().expect("the test lets go");
         });
@@ -320,7 +329,7 @@ mod tests {
     #[test]
     fn a_login_beyond_the_bound_is_not_called_wrong() {
         let server = server();
-        let line = &server.shared().verifier.passwords;
+        let line = &server.node().verifier.passwords;
         let go = hold(line);
         let filler = Work { run: Box::new(|_| {}), waiter: None };
         assert!(line.push(Lane::Login, Share::Local, LANE_MAX - 1, filler).is_empty());
@@ -342,7 +351,7 @@ mod tests {
     #[test]
     fn a_password_waits_for_its_turn_beyond_the_authorization_timeout() {
         let server = server();
-        let line = &server.shared().verifier.passwords;
+        let line = &server.node().verifier.passwords;
         let go = hold(line);
         let stream = server.connect_in_process().expect("connected");
         let mut client = BufReader::new(stream);

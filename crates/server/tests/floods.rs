@@ -27,11 +27,11 @@ const LANE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Holds up the control thread, which has nothing else to do, until what is returned is dropped.
 fn hold_control(server: &Server) -> Sender<()> {
     let is_left = |(queue, _, figures): (&str, Lane, LaneFigures)| queue == "control" && figures.waiting > 0;
-    while server.shared().internal.figures().any(is_left) {
+    while server.node().internal.figures().any(is_left) {
         std::thread::yield_now();
     }
     let ((held, is_held), (release, wait)) = (channel(), channel::<()>());
-    server.shared().internal.run(move |_| {
+    server.node().internal.run(move |_| {
         held.send(()).expect("the test waits");
         let _ = wait.recv();
     });
@@ -41,7 +41,7 @@ fn hold_control(server: &Server) -> Sender<()> {
 
 /// What waits for the control thread in the lane of reports.
 fn reports(server: &Server) -> LaneFigures {
-    let mut all = server.shared().internal.figures();
+    let mut all = server.node().internal.figures();
     let reports = all.find(|(queue, lane, _)| (*queue, *lane) == ("control", Lane::Report));
     reports.expect("the lane of reports").2
 }
@@ -179,7 +179,8 @@ fn listed(server: &Server, user: &str) -> Client {
 
 /// The value of a series of the lane of reports.
 fn scraped(server: &Server, series: &str) -> usize {
-    let mut stream = TcpStream::connect(("127.0.0.1", server.shared().monitor_ports().0)).expect("connected");
+    let mut stream =
+        TcpStream::connect(("127.0.0.1", server.node().monitoring.ports().0)).expect("connected");
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
@@ -227,7 +228,7 @@ fn traces_are_dropped_first_while_the_control_thread_is_busy() {
     assert_eq!(all.waiting + all.dropped as usize, TRACES + 1, "{all:?}");
     assert_eq!(scraped(&server, "dialtone_queue_dropped_items_total"), all.dropped as usize);
     assert_eq!(scraped(&server, "dialtone_queue_cost"), all.cost);
-    let id = &server.shared().identity.id;
+    let id = &server.node().settings.identity.id;
     system.send(&format!("PUB $SYS.REQ.SERVER.{id}.KICK answer 9\r\n{{\"cid\":0}}\r\n"));
     assert!(system.sync().is_empty());
     drop(release);
@@ -258,7 +259,7 @@ fn who_reads_no_traces_is_closed_and_nobody_waits_for_it() {
     let mut flood = listed(&server, "t");
     flood.send("SUB traces 1\r\n");
     let mut bytes = 0;
-    while server.shared().failures.slow.load(Relaxed) == 0 {
+    while server.node().connections.failures.slow.load(Relaxed) == 0 {
         assert!(bytes < 100_000_000, "all of them wait for the reader");
         flood.send(&traced(1, "traces"));
         assert!(flood.line().starts_with("MSG traces 1 "));

@@ -10,8 +10,8 @@ use dialtone_identity::jwt::{self, Body};
 use dialtone_identity::nkey::{Kind, Public, Seed};
 use dialtone_identity::xkey;
 use dialtone_server::Server;
+use dialtone_server::resolver::Reach;
 use dialtone_server::trust::Acceptance;
-use dialtone_server::trust::resolver::Reach;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -394,9 +394,9 @@ fn an_account_asks_about_its_users() {
         assert_eq!(client.connect(fields), expected, "{name}");
         clients.push(client);
     }
-    let let_in = || server.shared().registry.let_in_by(&key).len();
+    let let_in = || server.node().connections.registry.let_in_by(&key).len();
     assert_eq!(let_in(), 1, "who is in another account is found without walking all");
-    let pushed = server.shared().accept_jwt(&key, &account(1, Account::default(), None), Reach::Here);
+    let pushed = server.node().accept_jwt(&key, &account(1, Account::default(), None), Reach::Here);
     assert_eq!(pushed, Ok(Acceptance::Taken));
     assert_eq!(clients[0].line(), None);
     while let_in() > 0 {
@@ -540,7 +540,7 @@ fn a_login_comes_before_questions() {
     flood(&mut tenant);
     assert_eq!(Client::open(&server).connect(password("other", "good")), "PONG");
     let questions =
-        server.shared().internal.figures().find(|(queue, lane, _)| {
+        server.node().internal.figures().find(|(queue, lane, _)| {
             (*queue, *lane) == ("questions", dialtone_server::share::Lane::Question)
         });
     let left = questions.map_or(0, |(_, _, figures)| figures.waiting);
@@ -596,7 +596,7 @@ fn who_a_service_let_in_stays_as_long_as_its_answer_is_good() {
     assert_eq!(client.line().as_deref(), Some("-ERR 'Authorization Violation'"));
     assert_eq!(client.line(), None);
     // It was asked once.
-    assert_eq!((server.shared().generation(), questions.try_iter().count()), (2, 1));
+    assert_eq!((server.node().settings.generation(), questions.try_iter().count()), (2, 1));
 }
 
 /// The JWT of an account that another server has comes while the configuration, or the account, is another already.
@@ -631,14 +631,10 @@ fn an_account_that_is_looked_up_late_is_judged_by_what_is_in_force() {
         assert!(question.starts_with("MSG $SYS.REQ.ACCOUNT."), "{case}: {question}");
         if let Some(more) = reload {
             server.reload(Ok(options(&(first + &more))));
-            assert_eq!(server.shared().generation(), 1, "{case}");
+            assert_eq!(server.node().settings.generation(), 1, "{case}");
         }
         if let Some(jwt) = push {
-            assert_eq!(
-                server.shared().accept_jwt(&key(1), &jwt, Reach::Here),
-                Ok(Acceptance::Taken),
-                "{case}"
-            );
+            assert_eq!(server.node().accept_jwt(&key(1), &jwt, Reach::Here), Ok(Acceptance::Taken), "{case}");
         }
         let reply = question.split(' ').nth(3).expect("it wants an answer");
         let answer = account_of(now() - 60, 1, Account::default(), None);

@@ -22,7 +22,7 @@ fn options(log: PathBuf) -> Options {
 }
 
 fn panic_on_the_control_thread(server: &Server) {
-    server.shared().internal.run(|_| panic!("for the test's sake"));
+    server.node().internal.run(|_| panic!("for the test's sake"));
 }
 
 const REPORT: &str = "[FTL] thread \"control\" panicked at crates/server/tests/panics.rs:";

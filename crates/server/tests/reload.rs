@@ -145,7 +145,7 @@ fn accounts_that_do_not_change_lose_nothing_and_get_nothing_twice() {
         });
         for number in 1..=RELOADS {
             server.reload(Ok(options(number)));
-            assert_eq!(server.shared().generation(), number as u32);
+            assert_eq!(server.node().settings.generation(), number as u32);
         }
         over.store(true, Ordering::Relaxed);
         let sent = sent.join().expect("sent");

@@ -55,8 +55,8 @@ fn questions() -> String {
 
 /// What still waits in a lane of a queue.
 fn waiting(server: &Server, queue: &str, lane: Lane) -> usize {
-    let shared = server.shared();
-    let all = shared.internal.figures().chain(shared.verifier.figures());
+    let node = server.node();
+    let all = node.internal.figures().chain(node.verifier.figures());
     let wanted = all.filter(|(name, of, _)| *name == queue && *of == lane);
     wanted.map(|(_, _, figures)| figures.waiting).sum()
 }
@@ -66,7 +66,7 @@ fn waiting(server: &Server, queue: &str, lane: Lane) -> usize {
 fn a_command_comes_before_the_questions_that_were_asked_first() {
     let server = tenants();
     let mut system = large(&server, "s");
-    let id = &server.shared().identity.id;
+    let id = &server.node().settings.identity.id;
     let command = format!("PUB $SYS.REQ.SERVER.{id}.KICK other 9\r\n{{\"cid\":0}}\r\n");
     system.send(&(questions() + &command));
     let mut answers = 0;
@@ -107,9 +107,11 @@ fn a_tenants_flood_of_questions_holds_up_no_other_tenant() {
     let left = waiting(&server, "questions", Lane::Question);
     assert!(left > FLOOD / 2, "{left} questions of the flood still wait");
     // The flood is ended by a command, and nothing more is answered.
-    let account = server.shared().account("T").map(|account| account.id);
-    let [session] = &server.shared().registry.open_in(account)[..] else { panic!("one connection") };
-    let (id, cid) = (&server.shared().identity.id, session.peer.id.0);
+    let account = server.node().accounts.find("T").map(|account| account.id);
+    let [session] = &server.node().connections.registry.open_in(account)[..] else {
+        panic!("one connection")
+    };
+    let (id, cid) = (&server.node().settings.identity.id, session.peer.id.0);
     let command = format!("{{\"cid\":{cid}}}");
     system.send(&format!("PUB $SYS.REQ.SERVER.{id}.KICK kicked {}\r\n{command}\r\n", command.len()));
     assert!(system.line().starts_with("MSG kicked "));
@@ -126,23 +128,23 @@ fn a_tenants_flood_of_questions_holds_up_no_other_tenant() {
 fn the_connections_of_an_account_are_found_without_the_others() {
     let server = tenants();
     let of = |name: &str| {
-        let account = server.shared().account(name).expect(name);
-        server.shared().registry.open_in(Some(account.id)).len()
+        let account = server.node().accounts.find(name).expect(name);
+        server.node().connections.registry.open_in(Some(account.id)).len()
     };
     let _others: Vec<Client> = (0..5).map(|_| Client::connect(&server, "o")).collect();
     let mine = Client::connect(&server, "t");
     assert_eq!((of("T"), of("O"), of("SYS")), (1, 5, 0));
-    assert_eq!(server.shared().registry.open_in(Some(AccountId(u32::MAX))).len(), 0);
+    assert_eq!(server.node().connections.registry.open_in(Some(AccountId(u32::MAX))).len(), 0);
     let mut stranger = server.connect_in_process().expect("connected");
     stranger.set_read_timeout(Some(PATIENCE)).expect("set");
     let mut info = [0; 4];
     stranger.read_exact(&mut info).expect("INFO");
-    assert_eq!(server.shared().registry.open_in(None).len(), 1);
+    assert_eq!(server.node().connections.registry.open_in(None).len(), 1);
     drop((mine, stranger));
-    while of("T") > 0 || !server.shared().registry.open_in(None).is_empty() {
+    while of("T") > 0 || !server.node().connections.registry.open_in(None).is_empty() {
         std::thread::yield_now();
     }
-    assert_eq!(server.shared().registry.len(), 5);
+    assert_eq!(server.node().connections.registry.len(), 5);
 }
 
 /// A client that comes through a proxy from this address.
@@ -196,7 +198,7 @@ fn a_right_password_gets_in_behind_many_wrong_ones() {
 #[test]
 fn half_requests_do_not_hold_up_the_monitoring_port() {
     let server = listening("http: \"127.0.0.1:-1\"");
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.shared().monitor_ports().0));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.node().monitoring.ports().0));
     let open = || {
         let stream = TcpStream::connect(address).expect("connected");
         stream.set_read_timeout(Some(PATIENCE)).expect("set");

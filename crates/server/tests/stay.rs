@@ -251,7 +251,7 @@ impl Client {
     }
 
     fn standing(&self, server: &Server) -> Standing {
-        let session = server.shared().registry.find(self.id).expect("it is there");
+        let session = server.node().connections.registry.find(self.id).expect("it is there");
         let place = session.peer.place();
         Standing {
             account: place.account.expect("an account").name.to_string(),
@@ -261,7 +261,7 @@ impl Client {
     }
 
     fn subscriptions(&self, server: &Server) -> BTreeSet<String> {
-        let session = server.shared().registry.find(self.id).expect("it is there");
+        let session = server.node().connections.registry.find(self.id).expect("it is there");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         session.peer.subscriptions().iter().map(|subscription| text(subscription.sid())).collect()
     }
@@ -333,7 +333,7 @@ fn a_reload_is_a_fresh_start_that_nobody_notices() {
             }
         }
         reloaded.reload(Ok(options(&second)));
-        assert_eq!(reloaded.shared().generation(), 1, "{}", case(0));
+        assert_eq!(reloaded.node().settings.generation(), 1, "{}", case(0));
         let fresh = start(options(&second));
         for (number, hello, before) in clients {
             compare(&case(number), &reloaded, &fresh, before, hello);

@@ -65,15 +65,15 @@ fn a_login_whose_service_is_not_asked_in_time_is_not_called_wrong() {
     service.sync();
     let (mut client, _) = open(&server);
     server.reload(Ok(config("0.01")));
-    assert_eq!(server.shared().generation(), 1, "taken over");
+    assert_eq!(server.node().settings.generation(), 1, "taken over");
     let (run, at_work, go) = hold();
-    server.shared().internal.run(move |_| run());
+    server.node().internal.run(move |_| run());
     at_work.recv().expect("the thread is held");
     client.send("CONNECT {\"user\":\"u\",\"verbose\":false}\r\n");
     assert_eq!(answer(&mut client), TIMEOUT);
     go.send(()).expect("the thread is held");
     while server
-        .shared()
+        .node()
         .internal
         .figures()
         .any(|(_, lane, figures)| lane == Lane::Login && figures.waiting > 0)
@@ -81,7 +81,7 @@ fn a_login_whose_service_is_not_asked_in_time_is_not_called_wrong() {
         std::thread::yield_now();
     }
     let (run, at_work, _go) = hold();
-    server.shared().internal.run(move |_| run());
+    server.node().internal.run(move |_| run());
     at_work.recv().expect("what came before is done");
     service.send("PING\r\n");
     assert_eq!(answer(&mut service), "PONG", "nobody is asked about who is gone");
@@ -104,9 +104,9 @@ fn a_login_whose_account_is_not_looked_up_in_time_is_not_called_wrong() {
     let info: serde_json::Value = serde_json::from_str(info.trim_start_matches("INFO ")).expect("INFO");
     let nonce = info["nonce"].as_str().expect("a nonce");
     server.reload(Ok(config("0.01")));
-    assert_eq!(server.shared().generation(), 1, "taken over");
+    assert_eq!(server.node().settings.generation(), 1, "taken over");
     let (run, at_work, _go) = hold();
-    server.shared().verifier.take_work(Lane::Control, Share::Server, move |_| run());
+    server.node().verifier.take_work(Lane::Control, Share::Server, move |_| run());
     at_work.recv().expect("the thread is held");
     let signature = BASE64URL_NOPAD.encode(&seed(Kind::User).sign(nonce.as_bytes()));
     client.send(&format!("CONNECT {{\"jwt\":\"{user}\",\"sig\":\"{signature}\",\"verbose\":false}}\r\n"));

@@ -9,16 +9,6 @@ use std::path::Path;
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("broker", "account", "sharing"),
     ("broker", "subscription", "peer"),
-    ("server", "internal", "system"),
-    ("server", "review", "callout"),
-    ("server", "shared", "internal"),
-    ("server", "shared", "system"),
-    ("server", "shared", "trust"),
-    ("server", "shared", "verifier"),
-    ("server", "system", "explain"),
-    ("server", "system", "monitor"),
-    ("server", "system", "reload"),
-    ("server", "trust", "verifier"),
 ];
 
 /// Who knows whom among the rooms of a crate or of one of its folders, and by which files.

@@ -83,7 +83,7 @@ impl Client {
 
     /// Whether a reload has let in who says nothing.
     fn is_let_in_meanwhile(&mut self, turn: &mut Turn) -> bool {
-        if self.generation != self.shared.generation() {
+        if self.generation != self.node.settings.generation() {
             self.renew(turn.now());
         }
         !self.policy.auth_required(self.session.transport) && self.connect_without_credentials(turn)
@@ -122,7 +122,7 @@ impl Client {
         }
         if self.is_too_late(turn) {
             self.log(Event::AuthenticationTimeout, format_args!("Authentication Timeout"));
-            self.shared.failures.count_failed_login(LoginFailure::Timeout);
+            self.node.connections.failures.count_failed_login(LoginFailure::Timeout);
             return self.refuse(
                 ProtocolError::AuthenticationTimeout,
                 CloseReason::AuthenticationTimeout,

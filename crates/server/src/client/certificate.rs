@@ -35,8 +35,8 @@ impl Client {
         }
         self.certificate_check = CertificateCheck::Asking { greet: false };
         let session = self.session.clone();
-        let taken = self.shared.verifier.take_certificate(&self.shared, &self.session, move |shared| {
-            session.put_judgement(check.check(&shown, &shared.peer_cache, clock::now()));
+        let taken = self.node.verifier.take_certificate(&self.node, &self.session, move |node| {
+            session.put_judgement(check.check(&shown, &node.peer_cache, clock::now()));
             Peer::wake_owner(&session.peer);
         });
         if let Err(cause) = taken {
@@ -54,7 +54,7 @@ impl Client {
         }
         let leaf = self.session.secured.get().and_then(|secured| secured.certificates.first().cloned());
         for (link, reason) in &judgement.bad {
-            system::link_invalid(&self.shared, turn, link, leaf.as_ref().unwrap_or(link), reason);
+            system::link_invalid(&self.node, turn, link, leaf.as_ref().unwrap_or(link), reason);
         }
         if judgement.is_rejected {
             self.reject_certificate(turn);
@@ -69,7 +69,7 @@ impl Client {
 
     fn reject_certificate(&mut self, turn: &mut Turn) {
         if let Some(leaf) = self.session.secured.get().and_then(|secured| secured.certificates.first()) {
-            system::certificate_rejected(&self.shared, turn, leaf);
+            system::certificate_rejected(&self.node, turn, leaf);
         }
         self.log(Event::TlsFailed, format_args!("TLS handshake error: client not OCSP valid"));
         self.peer().close(CloseReason::TlsHandshake);

@@ -3,8 +3,8 @@
 use super::{Client, Phase};
 use crate::callout;
 use crate::connection_failures::LoginFailure;
-use crate::internal::Executor;
 use crate::log::Event;
+use crate::node::Executor;
 use crate::refusal::{self, close_reason};
 use crate::registry::ClientDetails;
 use crate::review;
@@ -121,15 +121,15 @@ impl Client {
 
     /// Asks whether it may come in by what it has shown so far, and carries the answer out.
     fn authenticate(&mut self, turn: &mut Turn) {
-        if self.generation != self.shared.generation() {
+        if self.generation != self.node.settings.generation() {
             self.renew(turn.now());
         }
-        let version = self.shared.version();
+        let version = self.node.version();
         let Some(mut shown) = self.presented.take() else { return };
         let outcome = self
             .policy
             .authenticator_of(self.session.transport)
-            .authenticate(&mut shown, &review::context(&self.shared, &self.session));
+            .authenticate(&mut shown, &review::context(&self.node, &self.session));
         if let Some(proxy) = shown.proxy() {
             // Set once: only a first CONNECT is checked.
             let _ = self.session.proxy.set(proxy.clone());
@@ -144,7 +144,7 @@ impl Client {
             Outcome::Slow(check, _) => self.check_elsewhere(Check::Password(check), turn.now()),
             Outcome::Ask(callout_request) => {
                 let said = self.pending.as_deref().unwrap_or(&NOTHING);
-                let request = callout::request(&self.shared, &self.session, said, shown);
+                let request = callout::request(&self.node, &self.session, said, shown);
                 self.ask_service(*callout_request, request, turn.now());
             }
             Outcome::AccountNeeded(key) if self.looked_up.as_deref() == Some(&key) => {
@@ -160,8 +160,8 @@ impl Client {
     /// If what decides who may be here changed since `version`, whoever changed it may not have seen this client in its
     /// place: it is asked about again.
     pub(super) fn review(&mut self, version: (u32, u64), turn: &mut Turn) {
-        if self.shared.version() != version {
-            review::session(&self.shared, &self.session);
+        if self.node.version() != version {
+            review::session(&self.node, &self.session);
             self.take_place(turn.now());
         }
     }
@@ -179,13 +179,13 @@ impl Client {
         let session = self.session.clone();
         let bytes = callout::waiting_bytes(&request);
         let ask = move |executor: &mut Executor| callout::ask(executor, session, callout_request, request);
-        self.shared.internal.run_login(&self.session, bytes, ask);
+        self.node.internal.run_login(&self.session, bytes, ask);
     }
 
     /// Nothing more is read until the verdict is there.
     fn check_elsewhere(&mut self, check: Check, now: Instant) {
         self.begin_check(now);
-        self.shared.verifier.take(check, self.session.clone());
+        self.node.verifier.take(check, self.session.clone());
     }
 
     /// Answers of checks that took long have come. True if the client may go on.
@@ -200,7 +200,7 @@ impl Client {
                     if pending.is_some_and(|shown| shown.learn(checked.clone())) {
                         self.authenticate(turn);
                     } else {
-                        review::checked(&self.shared, &self.session, checked);
+                        review::checked(&self.node, &self.session, checked);
                     }
                 }
                 (Verdict::Answered(Ok(answered)), Some(shown)) => {
@@ -209,12 +209,12 @@ impl Client {
                 }
                 (Verdict::Answered(Err(why)), Some(_)) => self.refuse_user(why, turn),
                 (Verdict::Answered(outcome), None) => {
-                    review::answered(&self.shared, &self.session, outcome.map(|answered| *answered));
+                    review::answered(&self.node, &self.session, outcome.map(|answered| *answered));
                 }
                 (Verdict::LookAgain, Some(_)) => self.authenticate(turn),
                 (Verdict::LookAgain, None) => {}
                 (Verdict::Overloaded, Some(_)) => {
-                    self.shared.failures.count_failed_login(LoginFailure::Overloaded);
+                    self.node.connections.failures.count_failed_login(LoginFailure::Overloaded);
                     // Nobody looked at what it presents: it is not called wrong, and is to come again.
                     self.log(
                         Event::LimitReached,
@@ -224,7 +224,7 @@ impl Client {
                         (ProtocolError::ConnectionThrottled, CloseReason::MaxConnectionsExceeded);
                     self.refuse(error, reason, turn);
                 }
-                (Verdict::Overloaded, None) => review::overloaded(&self.shared, &self.session),
+                (Verdict::Overloaded, None) => review::overloaded(&self.node, &self.session),
             }
         }
         self.take_place(turn.now());
@@ -235,7 +235,7 @@ impl Client {
     }
 
     fn let_in(&mut self, grant: Grant, turn: &mut Turn) {
-        let Some(account) = review::account_of(&self.shared, &grant) else {
+        let Some(account) = review::account_of(&self.node, &grant) else {
             return self.refuse_user(Refusal::Credentials("unknown account"), turn);
         };
         let before = self.place.account.clone();
@@ -249,7 +249,7 @@ impl Client {
         }
         let by_nkey = self.presented.as_ref().is_some_and(|shown| *shown.credentials.nkey == *grant.user);
         if let Some(shown) = self.presented.take().filter(|shown| !shown.silent) {
-            self.shared.registry.let_in(&self.session, *shown);
+            self.node.connections.registry.let_in(&self.session, *shown);
         }
         let by_nkey = by_nkey && !grant.user.is_empty();
         let proof = match (&grant.claimed, by_nkey) {
@@ -257,7 +257,7 @@ impl Client {
             (Some(_), _) | (None, true) => Proof::Nkey,
             (None, false) => Proof::Password,
         };
-        let limit = self.shared.account_limits(&account.name).connections_max;
+        let limit = self.node.accounts.limits(&account.name, &self.policy).connections_max;
         self.session.set_claimed(grant.claimed);
         self.user = grant.user;
         if before.is_none() && limit.is_some_and(|max| u64::from(account.connections()) >= max) {
@@ -267,14 +267,14 @@ impl Client {
         self.introduce_as(&who);
         if before.is_some() {
             self.session.set_user(&self.user);
-            review::set_permissions(&self.shared, &self.session, grant.permissions);
+            review::set_permissions(&self.node, &self.session, grant.permissions);
             account.forget_matches();
-            system::rejoined(&self.shared, turn, &account);
+            system::rejoined(&self.node, turn, &account);
         } else {
             self.enter(Place { account: Some(account), permissions: grant.permissions }, turn);
             self.set_expiry(turn.now());
         }
-        system::connected(&self.shared, turn, &self.session, &who);
+        system::connected(&self.node, turn, &self.session, &who);
         self.phase = Phase::Open;
     }
 
@@ -293,7 +293,7 @@ impl Client {
         }
         let who = self.client_details(&account.name);
         self.introduce_as(&who);
-        system::refused_for_room(&self.shared, turn, &self.session, &who, account, proof);
+        system::refused_for_room(&self.node, turn, &self.session, &who, account, proof);
         let (error, reason) =
             (ProtocolError::AccountConnectionsExceeded, CloseReason::MaxAccountConnectionsExceeded);
         self.refuse(error, reason, turn);
@@ -405,12 +405,12 @@ impl Client {
             by_nkey: false,
         };
         self.session.set_client_details(claimed);
-        self.shared.failures.count_failed_login((&refusal).into());
-        refusal::note(&self.shared, &self.session, &refusal, &jwt);
+        self.node.connections.failures.count_failed_login((&refusal).into());
+        refusal::note(&self.node, &self.session, &refusal, &jwt);
         self.log(Event::ClientCreated, format_args!("{}", refusal.text()));
         let why = self.session.rejection.get().map(ToString::to_string).unwrap_or_default();
         self.log(Event::AuthenticationFailed, format_args!("authentication error{labelled}{why}"));
-        system::refused(&self.shared, turn, &self.session, &self.shared.global, reason);
+        system::refused(&self.node, turn, &self.session, &self.node.accounts.global, reason);
         self.phase = Phase::AwaitingConnect { until: turn.now() };
         self.refuse(ProtocolError::Authorization, reason, turn);
     }
@@ -430,7 +430,7 @@ impl Client {
     /// Sends INFO: the first, or the one that answers CONNECT.
     pub(super) fn send_info(&self, turn: &mut Turn, answers_connect: bool) {
         let mut info = self.session.info(&self.policy);
-        info.lame_duck = self.shared.lame_duck.load(Ordering::Relaxed);
+        info.lame_duck = self.node.connections.lame_duck.load(Ordering::Relaxed);
         if !answers_connect {
             info.nonce = self.nonce.to_string();
             if self.may_be_proxied {
@@ -442,7 +442,8 @@ impl Client {
             info.auth_required = self.policy.auth_required(self.session.transport);
             info.max_payload = self.limits.payload_bytes_max as i64;
             if let Some(account) = &self.place.account {
-                info.acc_is_sys = self.shared.system().is_some_and(|system| Arc::ptr_eq(&system, account));
+                info.acc_is_sys =
+                    self.node.accounts.system().is_some_and(|system| Arc::ptr_eq(&system, account));
                 info.remote_account = account.name.to_string();
             }
         }

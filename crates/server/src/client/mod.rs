@@ -15,9 +15,9 @@ mod traced;
 pub(crate) use trace::traced_body;
 
 use crate::log::{Event, Level};
+use crate::node::Node;
 use crate::policy::Policy;
 use crate::registry::Session;
-use crate::shared::Shared;
 use crate::system;
 use crate::usage::{ConnectionState, CountFrom};
 use dialtone_broker::deliver::{Origin, Turn};
@@ -101,7 +101,7 @@ impl Default for ClientOptions {
 
 /// A connection that speaks the client protocol.
 pub struct Client {
-    shared: Arc<Shared>,
+    node: Arc<Node>,
     policy: Arc<Policy>,
     generation: u32,
     session: Arc<Session>,
@@ -152,10 +152,10 @@ pub struct Progress {
 
 impl Client {
     /// A client that has just connected.
-    pub fn new(shared: Arc<Shared>, session: Arc<Session>, turn: &mut Turn) -> Self {
+    pub fn new(node: Arc<Node>, session: Arc<Session>, turn: &mut Turn) -> Self {
         let now = turn.now();
-        let generation = shared.generation();
-        let policy = shared.policy();
+        let generation = node.settings.generation();
+        let policy = node.settings.policy();
         let transport = session.transport;
         let phase = if policy.auth_required(transport) {
             Phase::AwaitingConnect { until: now + policy.auth_timeout_of(transport) }
@@ -169,9 +169,9 @@ impl Client {
         };
         let alive = alive::Alive::new(now, policy.ping_interval_of(transport));
         let nonce = Self::make_nonce(policy.authenticator_of(transport).nonce_required());
-        let traced = shared.log.is_on(Level::Trace);
+        let traced = node.log.is_on(Level::Trace);
         let mut client = Self {
-            shared,
+            node,
             policy,
             generation,
             session,
@@ -199,8 +199,9 @@ impl Client {
         };
         client.log(Event::ClientCreated, format_args!("Client connection created"));
         if phase == Phase::Open {
-            let version = (generation, client.shared.version().1);
-            client.enter(Place { account: Some(client.shared.global.clone()), permissions: None }, turn);
+            let version = (generation, client.node.version().1);
+            client
+                .enter(Place { account: Some(client.node.accounts.global.clone()), permissions: None }, turn);
             client.review(version, turn);
         }
         client
@@ -208,8 +209,8 @@ impl Client {
 
     /// Logs an event of this client.
     fn log(&self, event: Event, text: Arguments<'_>) {
-        if self.shared.log.is_on(event.level()) {
-            self.shared.log.emit(event, &self.session.who(), text);
+        if self.node.log.is_on(event.level()) {
+            self.node.log.emit(event, &self.session.who(), text);
         }
     }
 
@@ -227,7 +228,7 @@ impl Client {
         }
         self.send_info(turn, false);
         let max = self.policy.options.limits.connections_max;
-        if max > 0 && self.shared.registry.len() > max {
+        if max > 0 && self.node.connections.registry.len() > max {
             self.log(Event::LimitReached, format_args!("maximum connections exceeded"));
             self.refuse(ProtocolError::ServerConnectionsExceeded, CloseReason::MaxConnectionsExceeded, turn);
         }
@@ -299,7 +300,7 @@ impl Client {
             Broken::Proxy(why) => {
                 let from = self.session.remote().map(|remote| remote.to_string()).unwrap_or_default();
                 let text = format_args!("Error reading PROXY protocol header from {from}: {why}");
-                self.shared.log.emit(Event::ProxyHeaderBad, "", text);
+                self.node.log.emit(Event::ProxyHeaderBad, "", text);
                 CloseReason::ProtocolViolation
             }
             Broken::Framing(FramingError::Invalid(why)) => {
@@ -317,17 +318,21 @@ impl Client {
     /// Takes over what a reload changed.
     #[cold]
     fn renew(&mut self, now: Instant) {
-        self.generation = self.shared.generation();
-        self.policy = self.shared.policy();
+        self.generation = self.node.settings.generation();
+        self.policy = self.node.settings.policy();
         self.take_limits(now);
-        self.traced = self.shared.log.is_on(Level::Trace);
+        self.traced = self.node.log.is_on(Level::Trace);
     }
 
     /// Takes over the limits of the server and of its account, of which the lesser counts, and its rate limits.
     fn take_limits(&mut self, now: Instant) {
         let server = &self.policy.options.limits;
-        let account =
-            self.place.account.as_ref().map(|a| self.shared.account_limits(&a.name)).unwrap_or_default();
+        let account = self
+            .place
+            .account
+            .as_ref()
+            .map(|a| self.node.accounts.limits(&a.name, &self.policy))
+            .unwrap_or_default();
         let name = self.place.account.as_ref().map_or("", |account| &account.name);
         self.answers_denied = self.policy.answers_denied(name);
         let claimed = self.session.claimed();
@@ -366,7 +371,7 @@ impl Client {
     /// Another thread has something for it. True if it may go on after a check.
     pub fn woken(&mut self, turn: &mut Turn) -> bool {
         let was_delayed = self.is_delayed();
-        if was_delayed && self.generation != self.shared.generation() {
+        if was_delayed && self.generation != self.node.settings.generation() {
             self.renew(turn.now());
         }
         self.take_place(turn.now());
@@ -387,7 +392,7 @@ impl Client {
     /// Bytes came in. Uses all whole operations at their front.
     pub fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
         self.alive.heard(turn.now());
-        if self.generation != self.shared.generation() {
+        if self.generation != self.node.settings.generation() {
             self.renew(turn.now());
         }
         self.take_place(turn.now());
@@ -545,13 +550,13 @@ impl Client {
     /// Takes its place in an account.
     fn enter(&mut self, place: Place, turn: &mut Turn) {
         if let Some(account) = &place.account {
-            self.shared.registry.enter(self.session.peer.id, account.id);
-            system::joined(&self.shared, turn, account, account.join());
+            self.node.connections.registry.enter(self.session.peer.id, account.id);
+            system::joined(&self.node, turn, account, account.join());
         }
         self.session.set_user(&self.user);
         self.session.peer.set_place(place.clone());
         // Behind that: whoever switches usage on either is seen here, or finds the place.
-        if self.shared.usage.is_on() {
+        if self.node.connections.usage.is_on() {
             self.session.begin_use(turn.now(), CountFrom::Connect);
         }
         self.place_version = self.session.peer.place_version();
@@ -568,15 +573,15 @@ impl Client {
         }
         let subscribed = turn.unsubscribe_all(peer);
         let reason = peer.closing().unwrap_or(CloseReason::ClientClosed);
-        if self.shared.usage.is_on() {
-            self.session.settle(&self.shared.usage, turn.now(), ConnectionState::Ended);
+        if self.node.connections.usage.is_on() {
+            self.session.settle(&self.node.connections.usage, turn.now(), ConnectionState::Ended);
         }
         let account = self.place.account.take();
         let left = account.as_ref().map(|account| (account, account.leave()));
         if let Some((account, _)) = left.filter(|_| reason.is_slow_consumer()) {
             account.slow_consumers.fetch_add(1, Ordering::Relaxed);
         }
-        system::left(&self.shared, turn, &self.session, left, reason);
+        system::left(&self.node, turn, &self.session, left, reason);
         match reason {
             CloseReason::SlowConsumerPendingBytes => {
                 let max = self.policy.options.limits.pending_bytes_max;
@@ -594,10 +599,10 @@ impl Client {
             }
             _ => {}
         }
-        self.shared.failures.count(reason);
+        self.node.connections.failures.count(reason);
         self.log(Event::ClientClosed, format_args!("Client connection closed: {}", reason.text()));
         let closed_max = self.policy.options.limits.closed_clients_max;
-        self.shared.registry.remove(&self.session, reason, subscribed, closed_max);
+        self.node.connections.registry.remove(&self.session, reason, subscribed, closed_max);
     }
 }
 

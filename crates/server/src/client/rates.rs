@@ -42,10 +42,10 @@ impl Client {
         let Some(account) = self.place.account.as_ref().filter(|_| !rules.are_empty()) else {
             return Vec::new();
         };
-        let defaults_hold = self.shared.system().is_none_or(|system| !Arc::ptr_eq(&system, account));
+        let defaults_hold = self.node.accounts.system().is_none_or(|system| !Arc::ptr_eq(&system, account));
         // Users of tokens may be called like one of the configuration.
         let configured = if self.session.claimed().is_none() { &*self.user } else { "" };
-        let rates = &self.shared.rates;
+        let rates = &self.node.connections.rates;
         let of_account = rules.of_account(&account.name, defaults_hold);
         let of_user = rules.of_user(&account.name, configured, defaults_hold);
         let of_account = rates.find(&account.name, None, of_account, now);

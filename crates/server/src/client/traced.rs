@@ -43,7 +43,7 @@ impl Client {
         let ingress = self.ingress(account, message);
         self.publish_untraced(message, turn);
         if let Some(trace) = turn.end_trace() {
-            system::traced(&self.shared, ingress, trace);
+            system::traced(&self.node, ingress, trace);
         }
     }
 
@@ -68,7 +68,7 @@ impl Client {
             headers: message.headers.into(),
             size: message.size,
         };
-        system::traced(&self.shared, ingress, trace);
+        system::traced(&self.node, ingress, trace);
     }
 
     fn ingress(&self, account: Arc<Account>, message: &Message<'_>) -> Ingress {

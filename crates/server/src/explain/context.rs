@@ -3,10 +3,11 @@
 use super::report::{Live, Rule, What};
 use super::users::{List, User, Users, receiver};
 use super::{Facts, LeftOut, QuestionError};
+use crate::account_jwts::VerifiedAccount;
 use crate::clock;
+use crate::node::Node;
 use crate::policy::Policy;
-use crate::shared::Shared;
-use crate::trust::{JwtRejection, VerifiedAccount};
+use crate::trust::JwtRejection;
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::explain::Listeners;
 use dialtone_config::Location;
@@ -30,7 +31,7 @@ pub(super) struct Agreements {
 }
 
 pub(super) struct ExplainContext<'a> {
-    pub shared: &'a Shared,
+    pub node: &'a Node,
     pub policy: Arc<Policy>,
     pub facts: Facts,
     pub left_out: &'a LeftOut,
@@ -41,8 +42,8 @@ pub(super) struct ExplainContext<'a> {
 }
 
 impl<'a> ExplainContext<'a> {
-    pub fn new(shared: &'a Shared, left_out: &'a LeftOut, facts: Facts) -> Self {
-        let policy = shared.policy();
+    pub fn new(node: &'a Node, left_out: &'a LeftOut, facts: Facts) -> Self {
+        let policy = node.settings.policy();
         let names = policy.options.accounts.iter().map(|account| account.name.clone());
         let places = names.zip(0..).collect();
         let mut users: HashMap<String, Vec<Grant>> = HashMap::new();
@@ -51,28 +52,28 @@ impl<'a> ExplainContext<'a> {
             users.entry(account.to_owned()).or_default().push(grant.clone());
         }
         users.values_mut().for_each(|users| users.sort_by(|a, b| a.user.cmp(&b.user)));
-        Self { shared, policy, facts, left_out, places, users }
+        Self { node, policy, facts, left_out, places, users }
     }
 
     /// The account of this name or key.
     pub fn account(&self, name: &str) -> Result<Arc<Account>, QuestionError> {
         let by_token = || {
-            let all = self.shared.account_jwts.all();
+            let all = self.node.accounts.jwts.all();
             let found = all.into_iter().find(|verified| verified.token.name == name)?;
-            self.shared.account(&found.token.subject.to_string())
+            self.node.accounts.find(&found.token.subject.to_string())
         };
-        let found = self.shared.account(name).or_else(by_token);
+        let found = self.node.accounts.find(name).or_else(by_token);
         found.ok_or_else(|| QuestionError::Account(name.to_owned()))
     }
 
     /// How an account is called in an answer.
     pub fn name(&self, account: &Account) -> String {
-        self.shared.name_of(&account.name)
+        self.node.name_of(&account.name)
     }
 
     /// The same, by its name or key.
     pub fn name_of(&self, account: &str) -> String {
-        self.shared.name_of(account)
+        self.node.name_of(account)
     }
 
     fn users_of(&self, account: &Account) -> &[Grant] {
@@ -108,7 +109,7 @@ impl<'a> ExplainContext<'a> {
         if name.starts_with(JWT_BEGINS) {
             return self.user_of_jwt(account, name).map_err(|why| QuestionError::Jwt(why.to_string()));
         }
-        let connected = self.shared.registry.open().into_iter().find_map(|session| {
+        let connected = self.node.connections.registry.open().into_iter().find_map(|session| {
             let claimed = session.claimed()?;
             let is = *claimed.account == *account.name
                 && (claimed.name == name || claimed.token.subject.to_string() == name);
@@ -122,14 +123,14 @@ impl<'a> ExplainContext<'a> {
     /// A user as it would come in over TCP from anywhere, its key proven.
     fn user_of_jwt(&self, account: &Account, jwt: &str) -> Result<User, JwtRejection> {
         let operators = self.policy.authenticator.operators().ok_or(JwtRejection::NoOperator)?;
-        let verified = self.shared.account_jwts.find(&account.name).ok_or(JwtRejection::Missing)?;
+        let verified = self.node.accounts.jwts.find(&account.name).ok_or(JwtRejection::Missing)?;
         let presented = Presented {
             proof: Proof::Shown,
             connection_type: "STANDARD",
             proxied: false,
             address: None,
             now: clock::now(),
-            time_of_day: &|zone| Judge::time_of_day(self.shared, zone),
+            time_of_day: &|zone| Judge::time_of_day(self.node, zone),
         };
         let claimed = operators.admit(&operators.user(jwt)?, &verified.token, &presented)?;
         Ok(User { name: None, permissions: claimed.permissions })
@@ -137,7 +138,7 @@ impl<'a> ExplainContext<'a> {
 
     /// What an account agreed on.
     pub fn agreements(&self, account: &str) -> Agreements {
-        if let Some(verified) = self.shared.account_jwts.find(account) {
+        if let Some(verified) = self.node.accounts.jwts.find(account) {
             let VerifiedAccount { claims, .. } = &*verified;
             return Agreements {
                 exports: claims.exports.clone(),

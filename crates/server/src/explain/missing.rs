@@ -139,7 +139,7 @@ struct MissingSteps<'a> {
 impl MissingSteps<'_> {
     /// All other accounts, by name.
     fn others(&self) -> Vec<String> {
-        let all = self.context.shared.accounts();
+        let all = self.context.node.accounts.all();
         let others = all.iter().filter(|account| account.id != self.at.account.id);
         others.map(|account| account.name.to_string()).collect()
     }

@@ -14,7 +14,7 @@ mod users;
 
 pub use report::{Action, Kind, Live, Question, Report, Rule, Step, Verdict, What, Who};
 
-use crate::shared::Shared;
+use crate::node::Node;
 use context::ExplainContext;
 use dialtone_config::ConfigError;
 use dialtone_config::sharing::Import;
@@ -82,20 +82,20 @@ enum Facts {
 
 /// The answer about a configuration.
 pub(crate) fn answer_configured(
-    shared: &Shared,
+    node: &Node,
     left_out: &LeftOut,
     question: &Question,
 ) -> Result<Report, QuestionError> {
-    answer(shared, left_out, question, Facts::Configured)
+    answer(node, left_out, question, Facts::Configured)
 }
 
 /// The answer of a running server.
-pub(crate) fn answer_living(shared: &Shared, question: &Question) -> Result<Report, QuestionError> {
-    answer(shared, &LeftOut::default(), question, Facts::Living)
+pub(crate) fn answer_living(node: &Node, question: &Question) -> Result<Report, QuestionError> {
+    answer(node, &LeftOut::default(), question, Facts::Living)
 }
 
 fn answer(
-    shared: &Shared,
+    node: &Node,
     left_out: &LeftOut,
     question: &Question,
     facts: Facts,
@@ -110,7 +110,7 @@ fn answer(
         _ => Ok(()),
     };
     valid?;
-    let context = ExplainContext::new(shared, left_out, facts);
+    let context = ExplainContext::new(node, left_out, facts);
     let account = context.account(&question.account)?;
     let users = context.users(&account, question.user.as_deref())?;
     if let Some(other) = &question.other {

@@ -52,7 +52,7 @@ pub(super) fn report(
         let note = format!("what is published to {} may become such a subject", mapping.subject());
         steps.push(step(at, What::Note { note, at: found.and_then(|mapping| place(&mapping.at)) }));
     }
-    let sources = explain::sources(account, filter, &context.shared.accounts());
+    let sources = explain::sources(account, filter, &context.node.accounts.all());
     let mut from = vec![account.clone()];
     let note = "what users of the account itself publish arrives".to_owned();
     steps.push(step(at, What::Note { note, at: None }));

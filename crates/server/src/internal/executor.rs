@@ -1,12 +1,10 @@
 //! The control thread: it takes one work after the other, and publishes what comes of it.
 
 use super::mailbox::Work;
-use super::{Listener, Message, Outgoing, Publisher};
+use super::{Host, Listener, Message, Outgoing, Publisher};
 use crate::share::line::{Line, Next};
 use crate::share::table::FairTable;
 use crate::share::{Lane, Share};
-use crate::shared::Shared;
-use crate::system::System;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_net::threads::Progress;
 use std::collections::{BTreeMap, HashSet};
@@ -22,8 +20,8 @@ const REQUESTS_MAX: usize = 64 * 1024;
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
 /// Work for the control thread.
-pub(super) type Task = Box<dyn FnOnce(&mut Executor) + Send>;
-type ReplyHandler = Box<dyn FnOnce(&mut Executor, Reply) + Send>;
+pub(super) type Task<N> = Box<dyn FnOnce(&mut Executor<N>) + Send>;
+type ReplyHandler<N> = Box<dyn FnOnce(&mut Executor<N>, Reply) + Send>;
 
 /// What came of a question.
 #[derive(Debug)]
@@ -38,8 +36,8 @@ pub enum Reply {
     Overloaded,
 }
 
-struct OpenRequest {
-    on_reply: ReplyHandler,
+struct OpenRequest<N: Host> {
+    on_reply: ReplyHandler<N>,
     timer: Timer,
 }
 
@@ -48,49 +46,49 @@ struct OpenRequest {
 pub struct Timer(Instant, u64);
 
 /// What the control thread works at. It publishes as any [`Publisher`] does.
-pub struct Executor {
-    publisher: Publisher,
-    timers: BTreeMap<Timer, Task>,
+pub struct Executor<N: Host> {
+    publisher: Publisher<N>,
+    timers: BTreeMap<Timer, Task<N>>,
     next_timer: u64,
     /// By the last token of the subject that the answer goes to.
-    requests: FairTable<Share, OpenRequest>,
+    requests: FairTable<Share, OpenRequest<N>>,
     /// `$SYS._INBOX.xxxxxxxx`: what answers' subjects begin with.
     inbox: String,
     /// Accounts in which the inbox is subscribed.
     asking_in: HashSet<AccountId>,
-    /// What the system account's events remember.
-    pub(crate) system: System,
+    /// What those remember whose work it does.
+    pub(crate) state: N::State,
 }
 
-impl Deref for Executor {
-    type Target = Publisher;
+impl<N: Host> Deref for Executor<N> {
+    type Target = Publisher<N>;
 
-    fn deref(&self) -> &Publisher {
+    fn deref(&self) -> &Publisher<N> {
         &self.publisher
     }
 }
 
-impl DerefMut for Executor {
-    fn deref_mut(&mut self) -> &mut Publisher {
+impl<N: Host> DerefMut for Executor<N> {
+    fn deref_mut(&mut self) -> &mut Publisher<N> {
         &mut self.publisher
     }
 }
 
-impl Executor {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+impl<N: Host> Executor<N> {
+    pub(super) fn new(node: Arc<N>) -> Self {
         Self {
-            publisher: Publisher::new(shared),
+            publisher: Publisher::new(node),
             timers: BTreeMap::new(),
             next_timer: 0,
             requests: FairTable::new(REQUESTS_MAX),
             inbox: format!("$SYS._INBOX.{:016x}", rand::random::<u64>()),
             asking_in: HashSet::new(),
-            system: System::default(),
+            state: N::State::default(),
         }
     }
 
     /// Works until the line is closed and empty.
-    pub(super) fn work(mut self, works: &Line<Work>, progress: &Progress) {
+    pub(super) fn work(mut self, works: &Line<Work<N>>, progress: &Progress) {
         loop {
             let timer = self.timers.keys().next().map(|timer| timer.0);
             let sleep_end = Instant::now() + SLEEP_MAX;
@@ -125,7 +123,7 @@ impl Executor {
         }
     }
 
-    fn do_work(&mut self, work: Work) {
+    fn do_work(&mut self, work: Work<N>) {
         match work {
             Work::Message(message) => self.hand_over(&message),
             Work::Login(session, _) if session.peer.closing().is_some() => {}
@@ -138,7 +136,7 @@ impl Executor {
     }
 
     fn hand_over(&mut self, message: &Message) {
-        if let Some(handler) = self.shared.internal.handler(message.sid) {
+        if let Some(handler) = self.node.internal().handler(message.sid) {
             handler(self, message);
         }
     }
@@ -186,7 +184,7 @@ impl Executor {
         if self.asking_in.insert(account.id) {
             let filter = format!("{}.*", self.inbox);
             let listener = Listener::Control(Lane::Control, Arc::new(Self::answered));
-            self.shared.internal.serve(&self.shared.registry, account, &filter, None, listener);
+            self.node.internal().serve(self.node.registry(), account, &filter, None, listener);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What waits for the control thread and for those that answer questions: messages that were delivered inside, and work
 //! that other threads hand over.
 
+use super::Host;
 use super::executor::Task;
 use super::message::Message;
 use super::questions::Question;
@@ -21,22 +22,22 @@ pub(super) const LANE_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub(super) const ITEM_BYTES_MIN: usize = 512;
 
 /// Something for the control thread to do.
-pub(super) enum Work {
+pub(super) enum Work<N: Host> {
     /// A message for one of its subscriptions.
     Message(Message),
     /// Something that a connection waits for. When it is gone nothing is done.
-    Login(Arc<Session>, Task),
+    Login(Arc<Session>, Task<N>),
     /// Whatever else.
-    Task(Task),
+    Task(Task<N>),
 }
 
 /// The queues, as those see them who put something in.
-pub(super) struct Queues {
-    pub(super) control: Arc<Line<Work>>,
-    pub(super) questions: Arc<Line<Question>>,
+pub(super) struct Queues<N: Host> {
+    pub(super) control: Arc<Line<Work<N>>>,
+    pub(super) questions: Arc<Line<Question<N>>>,
 }
 
-impl Queues {
+impl<N: Host> Queues<N> {
     pub(super) fn new() -> Self {
         Self { control: Line::new(LANE_BYTES_MAX), questions: Line::new(LANE_BYTES_MAX) }
     }
@@ -54,7 +55,7 @@ impl Queues {
     }
 
     /// Puts work in. Never waits; a connection whose work was dropped is told that too many wait.
-    pub(super) fn post(&self, lane: Lane, share: Share, bytes: usize, work: Work) {
+    pub(super) fn post(&self, lane: Lane, share: Share, bytes: usize, work: Work<N>) {
         for dropped in self.control.push(lane, share, bytes.max(ITEM_BYTES_MIN), work) {
             if let Work::Login(session, _) = dropped {
                 session.decide(Verdict::Overloaded);
@@ -64,21 +65,21 @@ impl Queues {
 }
 
 /// Where an internal peer's bytes go: what is whole becomes a message in a queue. Takes everything at once.
-pub(super) struct Inlet {
-    queues: Arc<Queues>,
+pub(super) struct Inlet<N: Host> {
+    queues: Arc<Queues<N>>,
     /// Weak: the account's interest holds the peer, and the peer this.
     account: Weak<Account>,
     /// The beginning of a message whose rest comes with the next write.
     partial: Mutex<Vec<u8>>,
 }
 
-impl Inlet {
-    pub(super) fn new(queues: Arc<Queues>, account: &Arc<Account>) -> Self {
+impl<N: Host> Inlet<N> {
+    pub(super) fn new(queues: Arc<Queues<N>>, account: &Arc<Account>) -> Self {
         Self { queues, account: Arc::downgrade(account), partial: Mutex::default() }
     }
 }
 
-impl Sink for Inlet {
+impl<N: Host> Sink for Inlet<N> {
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut buffer = self.partial.lock();
         slices.iter().for_each(|slice| buffer.extend_from_slice(slice));

@@ -21,9 +21,9 @@ pub use executor::{Executor, Reply, Timer};
 pub use message::{Message, Outgoing};
 pub use publisher::Publisher;
 
+use crate::delivery::Delivery;
 use crate::registry::{Registry, Session};
 use crate::share::{Lane, LaneFigures, Share};
-use crate::shared::Shared;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::interest::Gate;
 use dialtone_broker::deliver::{Origin, Turn};
@@ -32,6 +32,7 @@ use dialtone_broker::peer::{Basics, ClientId, Peer, Place, Wake};
 use dialtone_broker::permission;
 use dialtone_broker::stats::Totals;
 use dialtone_broker::subscription::Subscription;
+use dialtone_net::Threads;
 use dialtone_net::threads::Watch;
 use dialtone_subject::is_valid_literal;
 use dialtone_wire::CloseReason;
@@ -51,22 +52,37 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one turn of the control thread may take, or work wait, before the thread is said to stand still.
 const STALL: Duration = Duration::from_secs(10);
 
+/// The server that a client is inside of, as far as the client asks for it.
+pub trait Host: Send + Sync + Sized + 'static {
+    /// What those remember who work on the control thread.
+    type State: Default + Send;
+
+    /// The client inside of it.
+    fn internal(&self) -> &Internal<Self>;
+    /// Its connections.
+    fn registry(&self) -> &Registry;
+    /// What turns deliver by.
+    fn delivery(&self) -> &Delivery;
+    /// What it runs on.
+    fn threads(&self) -> &Threads;
+}
+
 /// What answers messages to a subject. Runs on the control thread.
-pub type Handler = Arc<dyn Fn(&mut Executor, &Message) + Send + Sync>;
+pub type Handler<N> = Arc<dyn Fn(&mut Executor<N>, &Message) + Send + Sync>;
 /// What answers questions to a subject. Runs on one of the threads for questions.
-pub type QuestionHandler = Arc<dyn Fn(&mut Publisher, &Message) + Send + Sync>;
+pub type QuestionHandler<N> = Arc<dyn Fn(&mut Publisher<N>, &Message) + Send + Sync>;
 
 /// Who looks at the messages of a subscription from inside.
-pub enum Listener {
+pub enum Listener<N: Host> {
     /// The control thread, as urgently as the lane says.
-    Control(Lane, Handler),
+    Control(Lane, Handler<N>),
     /// The threads for questions.
-    Question(QuestionHandler),
+    Question(QuestionHandler<N>),
     /// Nobody: it is subscribed because its being there is counted.
     Nobody,
 }
 
-impl Listener {
+impl<N: Host> Listener<N> {
     fn lane(&self) -> Option<Lane> {
         match self {
             Self::Control(lane, _) => Some(*lane),
@@ -106,11 +122,11 @@ pub struct Served(Arc<Subscription>, Arc<Account>);
 type Member = (Arc<Account>, Arc<Peer>);
 
 /// The client inside the server, as all threads see it.
-pub struct Internal {
-    queues: Arc<Queues>,
+pub struct Internal<N: Host> {
+    queues: Arc<Queues<N>>,
     /// Disconnected when the control thread has ended; `None`: there is none.
     ended: Mutex<Option<Receiver<()>>>,
-    handlers: RwLock<HashMap<Subscribed, Listener>>,
+    handlers: RwLock<HashMap<Subscribed, Listener<N>>>,
     /// One end in each account that is subscribed or published in.
     peers: Mutex<HashMap<AccountId, Member>>,
     next_sid: AtomicU64,
@@ -125,7 +141,7 @@ impl Wake for Unheard {
     fn wake(&self) {}
 }
 
-impl Internal {
+impl<N: Host> Internal<N> {
     /// Before it is started; what it sends and gets counts in `totals`, where it is no traffic of the server.
     pub(crate) fn new(totals: Arc<Totals>, gate: Arc<Gate>) -> Self {
         Self {
@@ -140,22 +156,22 @@ impl Internal {
     }
 }
 
-impl Internal {
+impl<N: Host> Internal<N> {
     /// Starts the control thread and those for questions; what was handed over before is done first.
     ///
     /// Errors: the system refuses a thread.
-    pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<()> {
-        let mut ended = shared.internal.ended.lock();
+    pub(crate) fn start(node: &Arc<N>) -> std::io::Result<()> {
+        let mut ended = node.internal().ended.lock();
         if ended.is_some() {
             return Ok(());
         }
-        let queues = &shared.internal.queues;
-        questions::start(shared, &queues.questions)?;
-        let (executor, works) = (Executor::new(shared.clone()), queues.control.clone());
+        let queues = &node.internal().queues;
+        questions::start(node, &queues.questions)?;
+        let (executor, works) = (Executor::new(node.clone()), queues.control.clone());
         let (alive, receiver) = sync_channel::<()>(1);
         let waiting = queues.control.clone();
         let watch = Watch::new(STALL).waiting(move || waiting.waiting() > 0);
-        shared.threads.spawn_watched("control", watch, move |progress| {
+        node.threads().spawn_watched("control", watch, move |progress| {
             executor.work(&works, progress);
             drop(alive);
         })?;
@@ -185,7 +201,7 @@ impl Internal {
         account: &Arc<Account>,
         filter: &str,
         queue: Option<&str>,
-        listener: Listener,
+        listener: Listener<N>,
     ) -> Served {
         let sid = Subscribed::new(self.next_sid.fetch_add(1, Ordering::Relaxed), listener.lane());
         self.handlers.write().insert(sid, listener);
@@ -238,13 +254,18 @@ impl Internal {
     }
 
     /// Hands work of the server itself to the control thread.
-    pub fn run(&self, task: impl FnOnce(&mut Executor) + Send + 'static) {
+    pub fn run(&self, task: impl FnOnce(&mut Executor<N>) + Send + 'static) {
         self.queues.post(Lane::Control, Share::Server, 0, Work::Task(Box::new(task)));
     }
 
     /// Hands a report to the control thread, which is about `account` and takes about `bytes` while it waits. Reports come
     /// last, and the newest of the account that has most of them is dropped where there are too many.
-    pub fn report(&self, account: &Account, bytes: usize, task: impl FnOnce(&mut Executor) + Send + 'static) {
+    pub fn report(
+        &self,
+        account: &Account,
+        bytes: usize,
+        task: impl FnOnce(&mut Executor<N>) + Send + 'static,
+    ) {
         self.queues.post(Lane::Report, Share::account(account), bytes, Work::Task(Box::new(task)));
     }
 
@@ -254,7 +275,7 @@ impl Internal {
         &self,
         session: &Arc<Session>,
         bytes: usize,
-        task: impl FnOnce(&mut Executor) + Send + 'static,
+        task: impl FnOnce(&mut Executor<N>) + Send + 'static,
     ) {
         session.set_waiting(true);
         let work = Work::Login(session.clone(), Box::new(task));
@@ -276,7 +297,7 @@ impl Internal {
     }
 
     /// The handler of a subscription of the control thread.
-    fn handler(&self, sid: Subscribed) -> Option<Handler> {
+    fn handler(&self, sid: Subscribed) -> Option<Handler<N>> {
         match self.handlers.read().get(&sid) {
             Some(Listener::Control(_, handler)) => Some(handler.clone()),
             _ => None,
@@ -284,7 +305,7 @@ impl Internal {
     }
 
     /// The handler of a subscription for questions.
-    fn question_handler(&self, sid: Subscribed) -> Option<QuestionHandler> {
+    fn question_handler(&self, sid: Subscribed) -> Option<QuestionHandler<N>> {
         match self.handlers.read().get(&sid) {
             Some(Listener::Question(handler)) => Some(handler.clone()),
             _ => None,

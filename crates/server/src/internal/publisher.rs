@@ -1,30 +1,31 @@
 //! What publishes from inside: the server and a turn, on whatever thread has them.
 
+use super::Host;
 use super::message::{Message, Outgoing};
-use crate::shared::Shared;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Publishes in accounts, and answers messages. What was published is written when the turn is finished.
-pub struct Publisher {
+pub struct Publisher<N> {
     /// The server.
-    pub shared: Arc<Shared>,
+    pub node: Arc<N>,
     pub(super) turn: Turn,
 }
 
-impl Publisher {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+impl<N: Host> Publisher<N> {
+    pub(super) fn new(node: Arc<N>) -> Self {
+        let delivery = node.delivery();
         let turn = Turn::new(rand::random(), Instant::now())
-            .with_service_requests(&shared.service_requests)
-            .with_gate(&shared.gate);
-        Self { shared, turn }
+            .with_service_requests(&delivery.service_requests)
+            .with_gate(&delivery.gate);
+        Self { node, turn }
     }
 
     /// The server, and the turn that messages are published in.
-    pub(crate) fn parts(&mut self) -> (&Arc<Shared>, &mut Turn) {
-        (&self.shared, &mut self.turn)
+    pub(crate) fn parts(&mut self) -> (&Arc<N>, &mut Turn) {
+        (&self.node, &mut self.turn)
     }
 
     /// When this turn began.
@@ -34,8 +35,8 @@ impl Publisher {
 
     /// Publishes in an account. How many got it.
     pub fn publish(&mut self, account: &Arc<Account>, message: &Outgoing) -> usize {
-        let shared = &self.shared;
-        shared.internal.publish(&shared.registry, &mut self.turn, account, message)
+        let node = &self.node;
+        node.internal().publish(node.registry(), &mut self.turn, account, message)
     }
 
     /// Answers a message, if it wants an answer.

@@ -1,10 +1,9 @@
 //! Questions about the server, answered on threads of their own: their documents are large, and the control thread has
 //! logins, commands and revocations to serve.
 
-use super::{Message, Publisher};
+use super::{Host, Message, Publisher};
 use crate::share::line::{Line, Next};
 use crate::share::{Lane, Share};
-use crate::shared::Shared;
 use dialtone_net::threads::{Progress, Watch};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,29 +18,29 @@ const STALL: Duration = Duration::from_secs(60);
 const IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// Builds an answer.
-pub(super) type Task = Box<dyn FnOnce(&mut Publisher) + Send>;
+pub(super) type Task<N> = Box<dyn FnOnce(&mut Publisher<N>) + Send>;
 
 /// A question that waits.
-pub(super) enum Question {
+pub(super) enum Question<N> {
     /// By message.
     Message(Message),
     /// By HTTP, or whatever else.
-    Task(Task),
+    Task(Task<N>),
 }
 
 /// Starts the threads.
 ///
 /// Errors: the system refuses them.
-pub(super) fn start(shared: &Arc<Shared>, line: &Arc<Line<Question>>) -> std::io::Result<()> {
+pub(super) fn start<N: Host>(node: &Arc<N>, line: &Arc<Line<Question<N>>>) -> std::io::Result<()> {
     for _ in 0..THREADS {
-        let (line, publisher) = (line.clone(), Publisher::new(shared.clone()));
+        let (line, publisher) = (line.clone(), Publisher::new(node.clone()));
         let run = move |progress: &Progress| answer_all(&line, publisher, progress);
-        shared.threads.spawn_watched("questions", Watch::new(STALL), run)?;
+        node.threads().spawn_watched("questions", Watch::new(STALL), run)?;
     }
     Ok(())
 }
 
-fn answer_all(line: &Line<Question>, mut publisher: Publisher, progress: &Progress) {
+fn answer_all<N: Host>(line: &Line<Question<N>>, mut publisher: Publisher<N>, progress: &Progress) {
     let mut is_idle = true;
     loop {
         let next = line.next((!is_idle).then(|| Instant::now() + IDLE_TIME));
@@ -65,12 +64,12 @@ fn answer_all(line: &Line<Question>, mut publisher: Publisher, progress: &Progre
     }
 }
 
-fn answer(publisher: &mut Publisher, question: Question) {
+fn answer<N: Host>(publisher: &mut Publisher<N>, question: Question<N>) {
     match question {
         Question::Message(message) => {
             // Who asked and left, or listens no longer, costs nothing more.
             if publisher.is_awaited(&message)
-                && let Some(handler) = publisher.shared.internal.question_handler(message.sid)
+                && let Some(handler) = publisher.node.internal().question_handler(message.sid)
             {
                 handler(publisher, &message);
             }
@@ -79,13 +78,13 @@ fn answer(publisher: &mut Publisher, question: Question) {
     }
 }
 
-impl super::Internal {
+impl<N: Host> super::Internal<N> {
     /// Has a question answered whose cost is about `bytes` while it waits. It is dropped if its share has too much of them.
     pub(crate) fn ask_server(
         &self,
         share: Share,
         bytes: usize,
-        task: impl FnOnce(&mut Publisher) + Send + 'static,
+        task: impl FnOnce(&mut Publisher<N>) + Send + 'static,
     ) {
         self.queues.questions.push(Lane::Question, share, bytes, Question::Task(Box::new(task)));
     }

@@ -1,6 +1,7 @@
 use super::mailbox::{ITEM_BYTES_MIN, Inlet, LANE_BYTES_MAX, Queues, Work};
 use super::{Listener, Outgoing, Reply, Subscribed};
 use crate::lifecycle::Server;
+use crate::node::Node;
 use crate::share::line::Next;
 use crate::share::{Lane, Share};
 use dialtone_broker::account::{Account, AccountId};
@@ -22,15 +23,21 @@ fn server() -> Server {
 #[track_caller]
 fn check(subject: &str, timeout: Duration, expected: &str) {
     let server = server();
-    let shared = server.shared();
-    let echo = Arc::new(|executor: &mut super::Executor, message: &super::Message| {
+    let node = server.node();
+    let echo = Arc::new(|executor: &mut crate::node::Executor, message: &super::Message| {
         let asked = message.header("X").unwrap_or_default();
         let text = [asked, b"|", message.token(1).as_bytes(), b"|", &message.payload].concat();
         executor.reply(message, text);
     });
     let listener = Listener::Control(Lane::Control, echo);
-    shared.internal.serve(&shared.registry, &shared.global, "echo.*", None, listener);
-    shared.internal.serve(&shared.registry, &shared.global, "silent", Some("q"), Listener::Nobody);
+    node.internal.serve(&node.connections.registry, &node.accounts.global, "echo.*", None, listener);
+    node.internal.serve(
+        &node.connections.registry,
+        &node.accounts.global,
+        "silent",
+        Some("q"),
+        Listener::Nobody,
+    );
     let question = Outgoing {
         subject: subject.to_owned(),
         headers: b"NATS/1.0\r\nX: y\r\n\r\n".to_vec(),
@@ -38,8 +45,8 @@ fn check(subject: &str, timeout: Duration, expected: &str) {
         ..Outgoing::default()
     };
     let (sender, answer) = sync_channel(1);
-    shared.internal.run(move |executor| {
-        let global = executor.shared.global.clone();
+    node.internal.run(move |executor| {
+        let global = executor.node.accounts.global.clone();
         executor.ask(&global, question, timeout, Share::Server, move |_, answer| {
             let text = match answer {
                 Reply::Message(message) => String::from_utf8_lossy(&message.payload).into_owned(),
@@ -61,22 +68,22 @@ fn questions_are_answered() {
 #[test]
 fn a_withdrawn_handler_gets_nothing() {
     let server = server();
-    let shared = server.shared();
+    let node = server.node();
     let (sender, got) = sync_channel(8);
-    let handler = Arc::new(move |_: &mut super::Executor, message: &super::Message| {
+    let handler = Arc::new(move |_: &mut crate::node::Executor, message: &super::Message| {
         sender.send(message.subject.to_string()).unwrap_or_default();
     });
     let listener = Listener::Control(Lane::Control, handler);
-    let served = shared.internal.serve(&shared.registry, &shared.global, ">", None, listener);
+    let served = node.internal.serve(&node.connections.registry, &node.accounts.global, ">", None, listener);
     let publish = |subject: &'static str| {
-        shared.internal.run(move |executor| {
-            let global = executor.shared.global.clone();
+        node.internal.run(move |executor| {
+            let global = executor.node.accounts.global.clone();
             executor.publish(&global, &Outgoing::new(subject, ""));
         });
     };
     publish("first");
     assert_eq!(got.recv().as_deref(), Ok("first"));
-    shared.internal.withdraw(&served);
+    node.internal.withdraw(&served);
     publish("second");
     server.stop();
     assert!(got.recv().is_err(), "the handler is gone, and nothing came before");
@@ -88,7 +95,7 @@ proptest::proptest! {
         payloads in proptest::collection::vec("[a-z\r\n]{0,12}", 1..6),
         cuts in proptest::collection::vec(0usize..300, 0..8),
     ) {
-        let (queues, sid) = (Arc::new(Queues::new()), Subscribed::new(3, Some(Lane::Report)));
+        let (queues, sid) = (Arc::new(Queues::<Node>::new()), Subscribed::new(3, Some(Lane::Report)));
         let account = Account::new(AccountId(7), "A");
         let inlet = Inlet::new(queues.clone(), &account);
         let line = |p: &String| format!("PING\r\nMSG a.b {} r {}\r\n{p}\r\n", sid.0, p.len());
@@ -114,7 +121,7 @@ proptest::proptest! {
 
 #[test]
 fn no_more_waits_than_may() {
-    let queues = Queues::new();
+    let queues = Queues::<Node>::new();
     let post = |share| queues.post(Lane::Report, share, 0, Work::Task(Box::new(|_| {})));
     let fit = LANE_BYTES_MAX / ITEM_BYTES_MIN;
     (0..fit + 3).for_each(|_| post(Share::Local));
@@ -151,16 +158,16 @@ fn a_message_counts_for_who_asks() {
 #[test]
 fn a_question_that_nobody_waits_for_is_not_answered() {
     let server = server();
-    let shared = server.shared();
+    let node = server.node();
     let (sender, asked) = sync_channel(8);
-    let handler = move |_: &mut super::Publisher, message: &super::Message| {
+    let handler = move |_: &mut crate::node::Publisher, message: &super::Message| {
         sender.send(message.reply.to_string()).unwrap_or_default();
     };
     let listener = Listener::Question(Arc::new(handler));
-    shared.internal.serve(&shared.registry, &shared.global, "ask", None, listener);
-    shared.internal.serve(&shared.registry, &shared.global, "here.*", None, Listener::Nobody);
-    shared.internal.run(|executor| {
-        let global = executor.shared.global.clone();
+    node.internal.serve(&node.connections.registry, &node.accounts.global, "ask", None, listener);
+    node.internal.serve(&node.connections.registry, &node.accounts.global, "here.*", None, Listener::Nobody);
+    node.internal.run(|executor| {
+        let global = executor.node.accounts.global.clone();
         for reply in ["gone.1", "here.1", "", "gone.2", "here.2"] {
             let question = Outgoing { reply: reply.to_owned(), ..Outgoing::new("ask", "") };
             executor.publish(&global, &question);
@@ -173,15 +180,15 @@ fn a_question_that_nobody_waits_for_is_not_answered() {
 #[test]
 fn an_account_that_is_gone_is_forgotten() {
     let server = server();
-    let shared = server.shared();
+    let node = server.node();
     let account = Account::new(AccountId(77), "gone");
     // What the control thread serves itself, it serves from its start on.
     let (done, begun) = sync_channel(1);
-    shared.internal.run(move |_| assert_eq!(done.send(()), Ok(())));
+    node.internal.run(move |_| assert_eq!(done.send(()), Ok(())));
     begun.recv().expect("it works");
-    let before = shared.internal.handlers.read().len();
-    shared.internal.serve(&shared.registry, &account, "a.*", None, Listener::Nobody);
-    assert_eq!((account.interest().len(), shared.internal.handlers.read().len()), (1, before + 1));
-    shared.internal.forget(&shared.registry, &account);
-    assert_eq!((account.interest().len(), shared.internal.handlers.read().len()), (0, before));
+    let before = node.internal.handlers.read().len();
+    node.internal.serve(&node.connections.registry, &account, "a.*", None, Listener::Nobody);
+    assert_eq!((account.interest().len(), node.internal.handlers.read().len()), (1, before + 1));
+    node.internal.forget(&node.connections.registry, &account);
+    assert_eq!((account.interest().len(), node.internal.handlers.read().len()), (0, before));
 }

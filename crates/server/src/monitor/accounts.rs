@@ -5,32 +5,32 @@ use super::options::AccountStatzOptions;
 use super::sharing;
 use super::subscriptions;
 use crate::clock::now;
-use crate::shared::Shared;
+use crate::figures::statistics;
+use crate::node::Node;
+use crate::resolver::Reach;
 use crate::times::stamp;
-use crate::trust::resolver::Reach;
 use dialtone_broker::account::Account;
 use dialtone_identity::jwt::{self, Body};
 use serde_json::{Map, Value, json};
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 /// The accounts' names, or one account in detail.
 ///
 /// Errors: there is no such account.
-pub(crate) fn accountz(shared: &Shared, account: &str) -> Result<Value, String> {
+pub(crate) fn accountz(node: &Node, account: &str) -> Result<Value, String> {
     let mut out = Map::new();
-    out.insert("server_id".into(), shared.identity.id.as_str().into());
+    out.insert("server_id".into(), node.settings.identity.id.as_str().into());
     out.insert("now".into(), stamp(SystemTime::now()).into());
-    if let Some(system) = shared.system_account() {
+    if let Some(system) = node.settings.policy().system_account() {
         out.insert("system_account".into(), system.into());
     }
     match account {
         "" => {
-            let names: Vec<_> = shared.accounts().iter().map(|a| a.name.to_string()).collect();
+            let names: Vec<_> = node.accounts.all().iter().map(|a| a.name.to_string()).collect();
             out.insert("accounts".into(), names.into());
         }
         name => {
-            out.insert("account_detail".into(), account_info(shared, name)?);
+            out.insert("account_detail".into(), account_info(node, name)?);
         }
     }
     Ok(out.into())
@@ -39,26 +39,27 @@ pub(crate) fn accountz(shared: &Shared, account: &str) -> Result<Value, String> 
 /// One account in detail. Others are not asked for one that is not at hand: whoever asks would have to wait for them.
 ///
 /// Errors: there is no such account.
-pub(crate) fn account_info(shared: &Shared, name: &str) -> Result<Value, String> {
-    let account = shared.account(name).or_else(|| {
-        shared.look_up(name, Reach::Here).ok()?;
-        shared.account(name)
+pub(crate) fn account_info(node: &Node, name: &str) -> Result<Value, String> {
+    let account = node.accounts.find(name).or_else(|| {
+        node.look_up(name, Reach::Here).ok()?;
+        node.accounts.find(name)
     });
     let account = account.ok_or_else(|| format!("Account {name} does not exist"))?;
-    Ok(detail(shared, &account))
+    Ok(detail(node, &account))
 }
 
-fn detail(shared: &Shared, account: &Account) -> Value {
+fn detail(node: &Node, account: &Account) -> Value {
     let stats = subscriptions::stats(account);
-    let verified = shared.account_jwts.find(&account.name);
-    let updated = verified.as_ref().map_or_else(|| shared.config_loaded(), |verified| verified.updated);
+    let verified = node.accounts.jwts.find(&account.name);
+    let updated =
+        verified.as_ref().map_or_else(|| node.settings.config_loaded(), |verified| verified.updated);
     let mut out = Map::new();
     let set = |out: &mut Map<String, Value>, name: &str, value: Value| {
         out.insert(name.into(), value);
     };
     set(&mut out, "account_name", (*account.name).into());
     set(&mut out, "update_time", stamp(updated).into());
-    if shared.system_account().is_some_and(|system| *system == *account.name) {
+    if node.settings.policy().system_account().is_some_and(|system| *system == *account.name) {
         set(&mut out, "is_system", true.into());
     }
     let expired = verified.as_ref().is_some_and(|verified| verified.token.check_time(now()).is_err());
@@ -68,12 +69,12 @@ fn detail(shared: &Shared, account: &Account) -> Value {
     set(&mut out, "leafnode_connections", 0.into());
     set(&mut out, "client_connections", account.connections().into());
     set(&mut out, "subscriptions", stats.entries.into());
-    sharing::insert(shared, account, &mut out);
+    sharing::insert(node, account, &mut out);
     if let Some(verified) = &verified {
         set(&mut out, "jwt", (*verified.jwt).into());
         set(&mut out, "issuer_key", verified.token.issuer.to_string().into());
     }
-    set(&mut out, "name_tag", shared.name_of(&account.name).to_string().into());
+    set(&mut out, "name_tag", node.name_of(&account.name).to_string().into());
     if let Some(verified) = &verified {
         if !verified.token.tags.is_empty() {
             set(&mut out, "tags", verified.token.tags.clone().into());
@@ -96,45 +97,22 @@ fn detail(shared: &Shared, account: &Account) -> Value {
 }
 
 /// Traffic by account, and of how many accounts it is shown.
-pub(crate) fn accstatz(shared: &Shared, options: &AccountStatzOptions) -> (Value, usize) {
+pub(crate) fn accstatz(node: &Node, options: &AccountStatzOptions) -> (Value, usize) {
     let accounts = if options.accounts.is_empty() {
-        shared.accounts()
+        node.accounts.all()
     } else {
-        options.accounts.iter().filter_map(|name| shared.account(name)).collect()
+        options.accounts.iter().filter_map(|name| node.accounts.find(name)).collect()
     };
     let rows: Vec<Value> = accounts
         .iter()
         .filter(|a| options.unused || a.connections() > 0)
-        .map(|a| statistics(shared, a, a.connections()).into())
+        .map(|a| statistics(node, a, a.connections()).into())
         .collect();
     let told = rows.len();
     let value = json!({
-        "server_id": shared.identity.id,
+        "server_id": node.settings.identity.id,
         "now": stamp(SystemTime::now()),
         "account_statz": rows,
     });
     (value, told)
-}
-
-/// An account with so many connections: its traffic and its size.
-pub(crate) fn statistics(shared: &Shared, account: &Account, connections: u32) -> Map<String, Value> {
-    let traffic = account.counters.read();
-    let side = |msgs: u64, bytes: u64| {
-        let none = json!({ "msgs": 0, "bytes": 0 });
-        json!({ "msgs": msgs, "bytes": bytes, "gateways": none, "routes": none, "leafs": none })
-    };
-    let mut out = Map::new();
-    let mut set = |key: &str, value: Value| {
-        out.insert(key.into(), value);
-    };
-    set("acc", (*account.name).into());
-    set("name", shared.name_of(&account.name).to_string().into());
-    set("conns", connections.into());
-    set("leafnodes", 0.into());
-    set("total_conns", connections.into());
-    set("num_subscriptions", account.subscriptions().into());
-    set("sent", side(traffic.out_msgs, traffic.out_bytes));
-    set("received", side(traffic.in_msgs, traffic.in_bytes));
-    set("slow_consumers", account.slow_consumers.load(Ordering::Relaxed).into());
-    out
 }

@@ -21,7 +21,7 @@ fn every_parameter_is_answered_as_by_the_official_server() {
     let server = Server::builder().in_process_only().quiet().start().expect("started");
     for (request, status, text) in lines() {
         let (path, query) = request.split_once('?').unwrap_or((request, ""));
-        let answer = answer(server.shared(), path, &Query::parse(query));
+        let answer = answer(server.node(), path, &Query::parse(query));
         let body = String::from_utf8_lossy(&answer.body).into_owned();
         let said = if status == 200 { "" } else { body.trim() };
         assert_eq!((answer.status, said), (status, text), "{request}");

@@ -4,8 +4,8 @@ use super::connection::describe;
 use super::options::ConnzOptions;
 use super::query::Window;
 use super::source::Subs;
+use crate::node::Node;
 use crate::registry::{Closed, Session};
-use crate::shared::Shared;
 use crate::times::stamp;
 use dialtone_broker::account::GLOBAL;
 use dialtone_broker::peer::ClientId;
@@ -107,7 +107,7 @@ impl Row {
 /// Lists connections: sorted, filtered, a window of them.
 ///
 /// Errors: an unknown order, or one that does not go with the state that is asked for.
-pub(crate) fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, String> {
+pub(crate) fn connz(node: &Node, options: &ConnzOptions) -> Result<Value, String> {
     let state = match options.state {
         1 => State::Closed,
         2 => State::Any,
@@ -121,7 +121,7 @@ pub(crate) fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, St
         window.limit = 1;
     }
     let account = options.account.as_str();
-    let Some(mut rows) = rows(shared, state, account) else {
+    let Some(mut rows) = rows(node, state, account) else {
         // The official server does not even say who it is then.
         return Ok(listed("", now, Value::Null, 0, 0, window));
     };
@@ -146,16 +146,16 @@ pub(crate) fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, St
     let connections: Vec<Value> =
         shown.iter().map(|row| describe(row, options.auth, options.subs, now)).collect();
     let count = connections.len();
-    Ok(listed(&shared.identity.id, now, connections.into(), count, total, window))
+    Ok(listed(&node.settings.identity.id, now, connections.into(), count, total, window))
 }
 
 /// The connections of an account, or of all if it is empty. `None`: there is no such account.
-fn rows(shared: &Shared, state: State, account: &str) -> Option<Vec<Row>> {
+fn rows(node: &Node, state: State, account: &str) -> Option<Vec<Row>> {
     let only = match account {
         "" => None,
-        name => Some(shared.account(name)?),
+        name => Some(node.accounts.find(name)?),
     };
-    let registry = &shared.registry;
+    let registry = &node.connections.registry;
     let mut rows = Vec::new();
     if matches!(state, State::Open | State::Any) {
         let open = match &only {

@@ -1,8 +1,8 @@
 //! The endpoints of parts that this server does not have, and those about the process.
 
 use super::options::{IpqueueszOptions, JszOptions};
+use crate::node::Node;
 use crate::process;
-use crate::shared::Shared;
 use crate::times::stamp;
 use serde_json::{Map, Value, json};
 use std::time::SystemTime;
@@ -13,9 +13,9 @@ pub(super) fn figure(n: f64) -> Value {
 }
 
 /// A document that begins with the server's number and the time.
-fn with_head(shared: &Shared, rest: Value) -> Value {
+fn with_head(node: &Node, rest: Value) -> Value {
     let mut map = Map::new();
-    map.insert("server_id".into(), shared.identity.id.clone().into());
+    map.insert("server_id".into(), node.settings.identity.id.clone().into());
     map.insert("now".into(), stamp(SystemTime::now()).into());
     if let Value::Object(rest) = rest {
         map.extend(rest);
@@ -24,24 +24,24 @@ fn with_head(shared: &Shared, rest: Value) -> Value {
 }
 
 /// There are no routes.
-pub(crate) fn routez(shared: &Shared) -> Value {
-    with_head(shared, json!({ "server_name": shared.identity.name, "num_routes": 0, "routes": [] }))
+pub(crate) fn routez(node: &Node) -> Value {
+    with_head(node, json!({ "server_name": node.settings.identity.name, "num_routes": 0, "routes": [] }))
 }
 
 /// There are no gateways.
-pub(crate) fn gatewayz(shared: &Shared) -> Value {
-    with_head(shared, json!({ "outbound_gateways": {}, "inbound_gateways": {} }))
+pub(crate) fn gatewayz(node: &Node) -> Value {
+    with_head(node, json!({ "outbound_gateways": {}, "inbound_gateways": {} }))
 }
 
 /// There are no leaf nodes.
-pub(crate) fn leafz(shared: &Shared) -> Value {
-    with_head(shared, json!({ "leafnodes": 0, "leafs": [] }))
+pub(crate) fn leafz(node: &Node) -> Value {
+    with_head(node, json!({ "leafnodes": 0, "leafs": [] }))
 }
 
 /// JetStream is off.
 ///
 /// Errors: only a leader was asked.
-pub(crate) fn jsz(shared: &Shared, options: &JszOptions) -> Result<Value, &'static str> {
+pub(crate) fn jsz(node: &Node, options: &JszOptions) -> Result<Value, &'static str> {
     if options.leader_only {
         return Err("filtered response: not leader");
     }
@@ -52,13 +52,13 @@ pub(crate) fn jsz(shared: &Shared, options: &JszOptions) -> Result<Value, &'stat
         "config": { "max_memory": 0, "max_storage": 0 },
         "streams": 0, "consumers": 0, "messages": 0, "bytes": 0, "total": 0,
     });
-    Ok(with_head(shared, rest))
+    Ok(with_head(node, rest))
 }
 
 /// What waits inside, by the names that the official server has for it. Here all of it waits in one queue, and what is
 /// sent waits nowhere.
-pub(crate) fn ipqueuesz(shared: &Shared, options: &IpqueueszOptions, in_progress: usize) -> Value {
-    let waiting = shared.internal.waiting();
+pub(crate) fn ipqueuesz(node: &Node, options: &IpqueueszOptions, in_progress: usize) -> Value {
+    let waiting = node.internal.waiting();
     let queues = [
         ("System recvQ", waiting),
         ("System recvQ Pings", 0),
@@ -97,11 +97,11 @@ pub(super) const STACKS: &str =
     "stacks are shown by a debugger: gdb -p PID -batch -ex 'thread apply all bt'\n";
 
 /// Figures of the process. The command line is not among them: it may hold secrets (CVE-2026-33247).
-pub(crate) fn expvarz(shared: &Shared) -> Value {
+pub(crate) fn expvarz(node: &Node) -> Value {
     let memory = process::resident_bytes();
     json!({
         "memstats": { "Sys": memory, "Alloc": memory },
         "cpu_seconds": process::cpu_seconds(),
-        "uptime_seconds": shared.start_instant.elapsed().as_secs(),
+        "uptime_seconds": node.monitoring.start_instant.elapsed().as_secs(),
     })
 }

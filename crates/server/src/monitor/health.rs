@@ -2,7 +2,7 @@
 
 use super::options::HealthzOptions;
 use crate::log::Event;
-use crate::shared::Shared;
+use crate::node::Node;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
@@ -43,19 +43,19 @@ impl Health {
 }
 
 /// How the server is at this time.
-pub(crate) fn healthz(shared: &Shared, options: &HealthzOptions, now: Instant) -> Health {
+pub(crate) fn healthz(node: &Node, options: &HealthzOptions, now: Instant) -> Health {
     let HealthzOptions { js_enabled, details, account, stream, consumer } = options;
     if *js_enabled {
         let text = format_args!("Healthcheck: js-enabled deprecated, use js-enabled-only instead");
-        shared.log.emit(Event::Warning, "", text);
+        node.log.emit(Event::Warning, "", text);
     }
     let (code, status, error) = if !stream.is_empty() && account.is_empty() {
         (400, "error", Some("\"account\" must not be empty when checking stream health".into()))
     } else if !consumer.is_empty() && stream.is_empty() {
         (400, "error", Some("\"stream\" must not be empty when checking consumer health".into()))
-    } else if let Some(fault) = shared.threads.fault(now) {
+    } else if let Some(fault) = node.threads.fault(now) {
         (503, "unavailable", Some(fault.into()))
-    } else if shared.lame_duck.load(Ordering::Relaxed) {
+    } else if node.connections.lame_duck.load(Ordering::Relaxed) {
         (503, "unavailable", Some("server is in lame duck mode".into()))
     } else {
         (200, "ok", None)
@@ -75,16 +75,16 @@ mod tests {
     #[test]
     fn a_thread_that_stands_still_is_named() {
         let server = Server::builder().in_process_only().quiet().start().expect("started");
-        let shared = server.shared();
+        let node = server.node();
         let start = Instant::now();
         let Ok(asked) = HealthzOptions::read(&Query::parse("")) else { panic!("nothing is asked for") };
         let health = |seconds| {
-            let health = healthz(shared, &asked, start + Duration::from_secs(seconds));
+            let health = healthz(node, &asked, start + Duration::from_secs(seconds));
             (health.code, health.value().to_string())
         };
         let (begun, begins) = channel();
         let (release, held) = channel::<()>();
-        shared.internal.run(move |_| {
+        node.internal.run(move |_| {
             begun.send(()).expect("the test waits");
             held.recv().expect("the test lets go");
         });
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(health(600).0, 503);
         release.send(()).expect("it waits");
         let (done, is_done) = channel();
-        shared.internal.run(move |_| done.send(()).expect("the test waits"));
+        node.internal.run(move |_| done.send(()).expect("the test waits"));
         is_done.recv().expect("it goes on");
         assert!(!is_named(601));
         server.stop();

@@ -5,8 +5,8 @@ use super::connected::{Connected, Place};
 use super::lenient::{Lenient, typed};
 use super::{Answer, HTML, JSON, Query, answer, is_quick, query};
 use crate::log::Event;
+use crate::node::Node;
 use crate::share::Share;
-use crate::shared::Shared;
 use dialtone_net::{Endpoint, ListenError, address};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -35,8 +35,8 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Opens the monitoring ports that are configured, and serves them. Where they are, with their scheme.
 ///
 /// Errors: the address that cannot be listened on, and why.
-pub(crate) fn start(shared: &Arc<Shared>) -> Result<Vec<(&'static str, Endpoint)>, ListenError> {
-    let policy = shared.policy();
+pub(crate) fn start(node: &Arc<Node>) -> Result<Vec<(&'static str, Endpoint)>, ListenError> {
+    let policy = node.settings.policy();
     let http = &policy.options.http;
     let host = if http.host.is_empty() { &policy.options.host } else { &http.host };
     let mut endpoints = Vec::new();
@@ -45,23 +45,23 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<Vec<(&'static str, Endpoint)
         let (listener, endpoint) = address::listen(host, port)?;
         let fail = |cause: io::Error| ListenError::Bind { address: endpoint.to_string(), cause };
         let scheme = if encrypted { "https" } else { "http" };
-        shared.monitor_at(endpoint.port(), encrypted);
-        shared.log.emit(Event::Starting, "", format_args!("Starting {scheme} monitor on {endpoint}"));
-        let shared = shared.clone();
+        node.monitoring.listens_at(endpoint.port(), encrypted);
+        node.log.emit(Event::Starting, "", format_args!("Starting {scheme} monitor on {endpoint}"));
+        let node = node.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
         let listener = {
             let _context = runtime.enter();
             tokio::net::TcpListener::from_std(listener).map_err(fail)?
         };
-        let threads = shared.threads.clone();
-        let run = move || runtime.block_on(serve(&shared, listener, encrypted));
+        let threads = node.threads.clone();
+        let run = move || runtime.block_on(serve(&node, listener, encrypted));
         threads.spawn("monitor", run).map_err(fail)?;
         endpoints.push((scheme, endpoint));
     }
     Ok(endpoints)
 }
 
-async fn serve(shared: &Arc<Shared>, listener: tokio::net::TcpListener, encrypted: bool) {
+async fn serve(node: &Arc<Node>, listener: tokio::net::TcpListener, encrypted: bool) {
     let connected = Arc::new(Connected::default());
     loop {
         let Ok((stream, remote)) = listener.accept().await else {
@@ -69,12 +69,12 @@ async fn serve(shared: &Arc<Shared>, listener: tokio::net::TcpListener, encrypte
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let shared = shared.clone();
+        let node = node.clone();
         let share = Share::address(remote.ip());
         let place = connected.admit(share.clone(), CONNECTIONS_MAX, Instant::now());
         let number = place.number();
         let task = tokio::spawn(async move {
-            let served = serve_one(&shared, stream, &place, &share, encrypted);
+            let served = serve_one(&node, stream, &place, &share, encrypted);
             // A connection that takes too long is dropped; so is its error, which concerns its peer alone.
             let _ = tokio::time::timeout(CONNECTION_TIMEOUT, served).await;
         });
@@ -83,7 +83,7 @@ async fn serve(shared: &Arc<Shared>, listener: tokio::net::TcpListener, encrypte
 }
 
 async fn serve_one(
-    shared: &Arc<Shared>,
+    node: &Arc<Node>,
     stream: tokio::net::TcpStream,
     place: &Place,
     share: &Share,
@@ -91,7 +91,7 @@ async fn serve_one(
 ) {
     let service = |request| async move {
         place.answering(Instant::now());
-        let response = respond(shared, share, &request).await;
+        let response = respond(node, share, &request).await;
         place.idle(Instant::now());
         Ok::<_, Infallible>(response)
     };
@@ -100,7 +100,7 @@ async fn serve_one(
     let service = hyper::service::service_fn(service);
     // A peer that breaks off is no concern of ours.
     if encrypted {
-        let Some(config) = shared.policy().tls.as_ref().map(|tls| tls.config()) else { return };
+        let Some(config) = node.settings.policy().tls.as_ref().map(|tls| tls.config()) else { return };
         if let Ok(stream) = tokio_rustls::TlsAcceptor::from(config).accept(stream).await {
             let _ = builder.serve_connection(TokioIo::new(Lenient(stream)), service).await;
         }
@@ -110,8 +110,8 @@ async fn serve_one(
 }
 
 /// The method does not matter, as with the official server: there is nothing here but to read.
-async fn respond(shared: &Arc<Shared>, share: &Share, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let policy = shared.policy();
+async fn respond(node: &Arc<Node>, share: &Share, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let policy = node.settings.policy();
     let base = policy.options.http.base_path.trim_end_matches('/');
     let base = if base.is_empty() || base.starts_with('/') { base.to_owned() } else { format!("/{base}") };
     let path = query::decode_path(request.uri().path());
@@ -123,7 +123,7 @@ async fn respond(shared: &Arc<Shared>, share: &Share, request: &Request<Incoming
         Some("/") if !base.is_empty() => Answer::nothing_there(),
         Some(path) => {
             let query = Query::parse(&typed(request.uri().query().unwrap_or_default()));
-            answer_in_turn(shared, share, path, query).await
+            answer_in_turn(node, share, path, query).await
         }
         None => Answer::nothing_there(),
     };
@@ -141,16 +141,16 @@ async fn respond(shared: &Arc<Shared>, share: &Share, request: &Request<Incoming
 }
 
 /// The answer for a path: at once if it is quick to make, otherwise when the turn of whoever asks has come.
-async fn answer_in_turn(shared: &Arc<Shared>, share: &Share, path: &str, query: Query) -> Answer {
+async fn answer_in_turn(node: &Arc<Node>, share: &Share, path: &str, query: Query) -> Answer {
     if is_quick(path) {
-        return answer(shared, path, &query);
+        return answer(node, path, &query);
     }
     let (sender, receiver) = oneshot::channel();
     let path = path.to_owned();
-    shared.internal.ask_server(share.clone(), REQUEST_BYTES, move |publisher| {
+    node.internal.ask_server(share.clone(), REQUEST_BYTES, move |publisher| {
         // Who has left gets nothing made.
         if !sender.is_closed() {
-            let _ = sender.send(answer(&publisher.shared, &path, &query));
+            let _ = sender.send(answer(&publisher.node, &path, &query));
         }
     });
     receiver.await.unwrap_or_else(|_| Answer::text(503, "too many requests wait\n"))

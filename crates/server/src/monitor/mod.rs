@@ -1,7 +1,7 @@
 //! Monitoring: what the server is doing, by HTTP. The shapes are the official server's.
 //!
 //! [`ENDPOINTS`] is the table of paths. Each part is a function from typed [`options`] to a value; options are read
-//! from a query here, and from the body of a system request in `system::requests`: both get the same answers.
+//! from a query here, and from the body of a system request in `requests`: both get the same answers.
 
 pub(crate) mod accounts;
 #[cfg(test)]
@@ -23,7 +23,7 @@ pub(crate) mod source;
 pub(crate) mod subscriptions;
 pub(crate) mod varz;
 
-use crate::shared::Shared;
+use crate::node::Node;
 pub(crate) use http::start;
 use options::{
     AccountStatzOptions, AccountzOptions, ConnzOptions, GatewayzOptions, HealthzOptions, IpqueueszOptions,
@@ -62,7 +62,7 @@ impl Answer {
     }
 }
 
-type Handler = fn(&Arc<Shared>, &Query) -> Result<Answer, Bad>;
+type Handler = fn(&Arc<Node>, &Query) -> Result<Answer, Bad>;
 
 /// A path of the monitoring port.
 pub(crate) struct Endpoint {
@@ -129,45 +129,45 @@ fn found(value: Value) -> Result<Answer, Bad> {
     Ok(Answer::json(&value))
 }
 
-fn connz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
+fn connz(node: &Arc<Node>, query: &Query) -> Result<Answer, Bad> {
     let options = ConnzOptions::read(query)?;
-    shared.count_request("/connz");
-    found(connections::connz(shared, &options).map_err(Bad)?)
+    node.monitoring.count_request("/connz");
+    found(connections::connz(node, &options).map_err(Bad)?)
 }
 
-fn routez(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
+fn routez(node: &Arc<Node>, query: &Query) -> Result<Answer, Bad> {
     RoutezOptions::read(query)?;
-    shared.count_request("/routez");
-    found(general::routez(shared))
+    node.monitoring.count_request("/routez");
+    found(general::routez(node))
 }
 
-fn subsz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
-    found(subscriptions::subsz(shared, &SubszOptions::read(query)?).map_err(Bad)?)
+fn subsz(node: &Arc<Node>, query: &Query) -> Result<Answer, Bad> {
+    found(subscriptions::subsz(node, &SubszOptions::read(query)?).map_err(Bad)?)
 }
 
-fn accountz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
-    found(accounts::accountz(shared, &AccountzOptions::read(query)?.account).map_err(Bad)?)
+fn accountz(node: &Arc<Node>, query: &Query) -> Result<Answer, Bad> {
+    found(accounts::accountz(node, &AccountzOptions::read(query)?.account).map_err(Bad)?)
 }
 
-fn healthz(shared: &Arc<Shared>, query: &Query) -> Result<Answer, Bad> {
-    let health = health::healthz(shared, &HealthzOptions::read(query)?, Instant::now());
+fn healthz(node: &Arc<Node>, query: &Query) -> Result<Answer, Bad> {
+    let health = health::healthz(node, &HealthzOptions::read(query)?, Instant::now());
     Ok(Answer { status: health.code, content_type: JSON, body: health.value().to_string().into_bytes() })
 }
 
-fn metrics(shared: &Arc<Shared>, _: &Query) -> Result<Answer, Bad> {
-    let body = metrics::metrics(shared).into_bytes();
+fn metrics(node: &Arc<Node>, _: &Query) -> Result<Answer, Bad> {
+    let body = metrics::metrics(node).into_bytes();
     Ok(Answer { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body })
 }
 
 /// Answers a request for `path`, the base path taken off.
-pub(crate) fn answer(shared: &Arc<Shared>, path: &str, query: &Query) -> Answer {
+pub(crate) fn answer(node: &Arc<Node>, path: &str, query: &Query) -> Answer {
     let path = if path.is_empty() { "/" } else { path };
     let Some(endpoint) = ENDPOINTS.iter().find(|e| e.path == path) else { return Answer::nothing_there() };
     if endpoint.counted == Always {
         let (path, as_path) = COUNTED_AS;
-        shared.count_request(if endpoint.path == path { as_path } else { endpoint.path });
+        node.monitoring.count_request(if endpoint.path == path { as_path } else { endpoint.path });
     }
-    (endpoint.handler)(shared, query).unwrap_or_else(|Bad(why)| Answer::text(400, why))
+    (endpoint.handler)(node, query).unwrap_or_else(|Bad(why)| Answer::text(400, why))
 }
 
 fn front_page() -> Answer {

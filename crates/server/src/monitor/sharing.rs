@@ -1,6 +1,6 @@
 //! What an account shares, in `/accountz`.
 
-use crate::shared::Shared;
+use crate::node::Node;
 use crate::system;
 use crate::times::stamp;
 use dialtone_broker::account::Account;
@@ -14,21 +14,21 @@ use std::time::{Duration, UNIX_EPOCH};
 const SERVICE: u8 = 2;
 
 /// Adds mappings, exports and imports to the detail of an account; what is empty is left out.
-pub(super) fn insert(shared: &Shared, account: &Account, out: &mut Map<String, Value>) {
-    let verified = shared.account_jwts.find(&account.name);
-    let policy = shared.policy();
+pub(super) fn insert(node: &Node, account: &Account, out: &mut Map<String, Value>) {
+    let verified = node.accounts.jwts.find(&account.name);
+    let policy = node.settings.policy();
     let configured = policy.options.accounts.iter().find(|a| *a.name == *account.name);
     let (exports, mappings): (&[Export], &[Mapping]) = match (&verified, configured) {
         (Some(verified), _) => (&verified.claims.exports, &verified.claims.mappings),
         (None, Some(configured)) => (&configured.exports, &configured.mappings),
-        (None, None) if *account.name == *shared.global.name => (&[], &policy.options.mappings),
+        (None, None) if *account.name == *node.accounts.global.name => (&[], &policy.options.mappings),
         (None, None) => (&[], &[]),
     };
     if !mappings.is_empty() {
         let mappings: Map<String, Value> = mappings.iter().map(|m| (m.subject.clone(), mapping(m))).collect();
         out.insert("mappings".into(), mappings.into());
     }
-    let given = system::exports(shared, account, exports);
+    let given = system::exports(node, account, exports);
     let given = given.into_iter().map(|(subject, response)| service(subject, response).into());
     let of_token = verified.as_ref().map(|verified| &verified.token.body);
     let exports: Vec<Value> =

@@ -1,8 +1,8 @@
 //! `/slowz`: which connections are behind, how far, and on which subjects; and which ones their rate limits hold back.
 
 use super::query::Window;
+use crate::node::Node;
 use crate::registry::Session;
-use crate::shared::Shared;
 use crate::times::{duration, stamp};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
@@ -15,8 +15,9 @@ pub(super) const LIMIT_DEFAULT: usize = 100;
 /// Subjects that are listed of each.
 const SUBJECTS_MAX: usize = 32;
 
-pub(super) fn slowz(shared: &Shared, window: Window) -> Value {
-    let mut behind: Vec<_> = shared
+pub(super) fn slowz(node: &Node, window: Window) -> Value {
+    let mut behind: Vec<_> = node
+        .connections
         .registry
         .open()
         .into_iter()
@@ -53,22 +54,22 @@ pub(super) fn slowz(shared: &Shared, window: Window) -> Value {
         })
         .collect();
     json!({
-        "server_id": shared.identity.id,
+        "server_id": node.settings.identity.id,
         "now": stamp(SystemTime::now()),
-        "slow_consumers_closed": shared.failures.slow.load(Relaxed),
-        "stalled_producers": shared.failures.stalled.load(Relaxed),
+        "slow_consumers_closed": node.connections.failures.slow.load(Relaxed),
+        "stalled_producers": node.connections.failures.stalled.load(Relaxed),
         "total": total,
         "offset": window.offset,
         "limit": window.limit,
         "connections": rows,
-        "rate_limited": rate_limited(shared),
+        "rate_limited": rate_limited(node),
     })
 }
 
 /// The connections that rate limits concerned most, with how many messages were refused and had to wait.
-fn rate_limited(shared: &Shared) -> Vec<Value> {
+fn rate_limited(node: &Node) -> Vec<Value> {
     let counts = |session: &Session| (session.refused_msgs.load(Relaxed), session.delayed_msgs.load(Relaxed));
-    let open = shared.registry.open().into_iter();
+    let open = node.connections.registry.open().into_iter();
     let mut limited: Vec<_> = open
         .map(|session| (counts(&session), session))
         .filter(|((refused, delayed), _)| refused + delayed > 0)

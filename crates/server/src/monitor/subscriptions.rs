@@ -3,7 +3,7 @@
 use super::general::figure;
 use super::options::SubszOptions;
 use crate::internal::OWN_ID;
-use crate::shared::Shared;
+use crate::node::Node;
 use crate::system;
 use crate::times::stamp;
 use dialtone_broker::account::Account;
@@ -17,13 +17,13 @@ use std::time::SystemTime;
 /// Subscriptions of all accounts or of one, and a list of them.
 ///
 /// Errors: the subject to test is invalid.
-pub(crate) fn subsz(shared: &Shared, options: &SubszOptions) -> Result<Value, String> {
+pub(crate) fn subsz(node: &Node, options: &SubszOptions) -> Result<Value, String> {
     let SubszOptions { list, window, account, test } = options;
     if !test.is_empty() && !is_valid_literal(test.as_bytes()) {
         return Err(format!("invalid test subject, must be valid publish subject: {test}"));
     }
     let accounts: Vec<_> =
-        shared.accounts().into_iter().filter(|a| account.is_empty() || *a.name == **account).collect();
+        node.accounts.all().into_iter().filter(|a| account.is_empty() || *a.name == **account).collect();
     let stats =
         accounts.iter().map(|account| stats(account)).fold(Default::default(), |sum: Stats, s| sum + s);
     let mut rows = Vec::new();
@@ -40,7 +40,7 @@ pub(crate) fn subsz(shared: &Shared, options: &SubszOptions) -> Result<Value, St
         }
     }
     let mut out = json!({
-        "server_id": shared.identity.id,
+        "server_id": node.settings.identity.id,
         "now": stamp(SystemTime::now()),
         "num_subscriptions": stats.entries,
         "num_cache": 0,

@@ -1,10 +1,11 @@
 //! `/varz`: where the server stands, in the official fields and their order. Each group of fields is made by one function.
 
 use super::general::figure;
+use crate::figures::ByKind;
+use crate::node::Node;
 use crate::policy::{COMPATIBLE_VERSION, Policy};
 use crate::process;
 use crate::registry::ClientTransport;
-use crate::shared::Shared;
 use crate::system::feature_flags;
 use crate::times::{stamp, uptime};
 use dialtone_broker::stats::Traffic;
@@ -47,23 +48,23 @@ struct Varz {
 }
 
 /// The document.
-pub(crate) fn varz(shared: &Shared) -> Value {
-    let policy = shared.policy();
+pub(crate) fn varz(node: &Node) -> Value {
+    let policy = node.settings.policy();
     let tls = policy.options.tls.as_ref();
     let document = Varz {
-        identity: identity(shared, &policy),
+        identity: identity(node, &policy),
         security: security(&policy),
-        limits: limits(shared, &policy),
+        limits: limits(node, &policy),
         blocks: Blocks { websocket: websocket(&policy), ..Blocks::default() },
         tls_timeout: seconds(tls.map_or(Tls::TIMEOUT, |tls| tls.timeout)),
         write_deadline: nanos(policy.options.limits.write_deadline),
-        process: process(shared),
-        load: load(shared),
-        traffic: shared.totals.traffic().into(),
-        faults: faults(shared),
-        configuration: configuration(shared, &policy),
-        trust: trust(shared, &policy),
-        by_kind: FaultsByKind::of(shared),
+        process: process(node),
+        load: load(node),
+        traffic: node.delivery.totals.traffic().into(),
+        faults: faults(node),
+        configuration: configuration(node, &policy),
+        trust: trust(node, &policy),
+        by_kind: FaultsByKind::of(node),
         tls_cert_not_after: policy.tls.as_ref().and_then(|tls| tls.not_after()),
     };
     serde_json::to_value(document).unwrap_or_default()
@@ -94,11 +95,11 @@ struct Identity {
     port: u16,
 }
 
-fn identity(shared: &Shared, policy: &Policy) -> Identity {
+fn identity(node: &Node, policy: &Policy) -> Identity {
     let info = &policy.info;
     Identity {
-        server_id: shared.identity.id.clone(),
-        server_name: shared.identity.name.clone(),
+        server_id: node.settings.identity.id.clone(),
+        server_name: node.settings.identity.name.clone(),
         version: COMPATIBLE_VERSION,
         proto: 1,
         git_commit: info.git_commit.to_string(),
@@ -151,9 +152,9 @@ struct Limits {
     max_pending: usize,
 }
 
-fn limits(shared: &Shared, policy: &Policy) -> Limits {
+fn limits(node: &Node, policy: &Policy) -> Limits {
     let (options, limits) = (&policy.options, &policy.options.limits);
-    let (http_port, https_port) = shared.monitor_ports();
+    let (http_port, https_port) = node.monitoring.ports();
     let http_host = if options.http.host.is_empty() { &options.host } else { &options.http.host };
     Limits {
         max_connections: if limits.connections_max == 0 { -1 } else { limits.connections_max as i64 },
@@ -256,16 +257,16 @@ struct Process {
     cpu: Value,
 }
 
-fn process(shared: &Shared) -> Process {
+fn process(node: &Node) -> Process {
     let cores = process::cores();
     Process {
-        start: stamp(shared.start),
+        start: stamp(node.monitoring.start),
         now: stamp(SystemTime::now()),
-        uptime: uptime(shared.start_instant.elapsed()),
+        uptime: uptime(node.monitoring.start_instant.elapsed()),
         mem: process::resident_bytes(),
         cores,
         gomaxprocs: cores,
-        cpu: shared.load.percent(),
+        cpu: node.monitoring.load.percent(),
     }
 }
 
@@ -278,10 +279,10 @@ struct Load {
     leafnodes: usize,
 }
 
-fn load(shared: &Shared) -> Load {
+fn load(node: &Node) -> Load {
     Load {
-        connections: shared.registry.len(),
-        total_connections: shared.registry.total(),
+        connections: node.connections.registry.len(),
+        total_connections: node.connections.registry.total(),
         routes: 0,
         remotes: 0,
         leafnodes: 0,
@@ -323,11 +324,11 @@ struct Faults {
     stalled_clients: u64,
 }
 
-fn faults(shared: &Shared) -> Faults {
+fn faults(node: &Node) -> Faults {
     Faults {
-        slow_consumers: shared.failures.slow.load(Relaxed),
-        stale_connections: shared.failures.stale.load(Relaxed),
-        stalled_clients: shared.failures.stalled.load(Relaxed),
+        slow_consumers: node.connections.failures.slow.load(Relaxed),
+        stale_connections: node.connections.failures.stale.load(Relaxed),
+        stalled_clients: node.connections.failures.stalled.load(Relaxed),
     }
 }
 
@@ -344,12 +345,12 @@ struct Configuration {
     feature_flags: Value,
 }
 
-fn configuration(shared: &Shared, policy: &Policy) -> Configuration {
+fn configuration(node: &Node, policy: &Policy) -> Configuration {
     let options = &policy.options;
     Configuration {
-        subscriptions: shared.accounts().iter().map(|account| account.subscriptions()).sum(),
-        http_req_stats: shared.requests(),
-        config_load_time: stamp(shared.config_loaded()),
+        subscriptions: node.accounts.all().iter().map(|account| account.subscriptions()).sum(),
+        http_req_stats: node.monitoring.requests(),
+        config_load_time: stamp(node.settings.config_loaded()),
         config_digest: options.config_digest.clone(),
         tags: options.server_tags.clone(),
         metadata: (!options.server_metadata.is_empty()).then(|| json!(options.server_metadata)),
@@ -371,7 +372,7 @@ struct Trust {
     ocsp_peer_cache: Option<Value>,
 }
 
-fn trust(shared: &Shared, policy: &Policy) -> Trust {
+fn trust(node: &Node, policy: &Policy) -> Trust {
     let options = &policy.options;
     let operators = &options.operator_mode.operators;
     let keys = || options.trusted_proxies.iter().map(|key| json!({ "key": key })).collect::<Vec<_>>();
@@ -379,9 +380,9 @@ fn trust(shared: &Shared, policy: &Policy) -> Trust {
     Trust {
         trusted_operators_jwt: operators.iter().map(|token| token.jwt.clone()).collect(),
         trusted_operators_claim: operators.iter().filter_map(|token| jwt::payload(&token.jwt).ok()).collect(),
-        system_account: shared.system_account(),
+        system_account: policy.system_account().map(str::to_owned),
         proxies: (!options.trusted_proxies.is_empty()).then(|| json!({ "trusted": keys() })),
-        ocsp_peer_cache: shows_cache.then(|| shared.peer_cache.figures()),
+        ocsp_peer_cache: shows_cache.then(|| node.peer_cache.figures()),
     }
 }
 
@@ -393,29 +394,13 @@ struct FaultsByKind {
 }
 
 impl FaultsByKind {
-    fn of(shared: &Shared) -> Self {
-        let faults = faults(shared);
+    fn of(node: &Node) -> Self {
+        let faults = faults(node);
         Self {
             slow_consumer_stats: ByKind::clients(faults.slow_consumers),
             stale_connection_stats: ByKind::clients(faults.stale_connections),
             disk_io_wait_stats: DiskWaits::default(),
         }
-    }
-}
-
-/// A count by kind of connection.
-#[derive(Default, Serialize)]
-pub(crate) struct ByKind {
-    clients: u64,
-    routes: u64,
-    gateways: u64,
-    leafs: u64,
-}
-
-impl ByKind {
-    /// All of them are clients.
-    pub(crate) fn clients(clients: u64) -> Self {
-        Self { clients, ..Self::default() }
     }
 }
 

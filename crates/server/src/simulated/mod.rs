@@ -8,9 +8,9 @@ mod tests;
 
 use crate::driver::Driver;
 use crate::log::Logger;
+use crate::node::Node;
 use crate::policy::{Identity, Policy};
-use crate::shared::Shared;
-use crate::trust::resolver::Resolver;
+use crate::resolver::Resolver;
 use dialtone_identity::callout::Keys;
 use dialtone_identity::nkey::{Kind, Seed};
 use dialtone_net::Threads;
@@ -101,10 +101,10 @@ impl World {
         let policy = Policy::new(options, &identity).expect("policy");
         let resolver =
             Resolver::new(&policy.options, policy.authenticator.operators(), &log).expect("resolver");
-        let shared = Shared::new(identity, policy, log, Threads::default(), resolver);
+        let node = Node::new(identity, policy, log, Threads::default(), resolver);
         let (mut network, began) = (Network::new(seed), Instant::now());
         for index in 0..loops {
-            let driver = Driver::new(shared.clone(), [index as u8 + 1; 32]);
+            let driver = Driver::new(node.clone(), [index as u8 + 1; 32]);
             network.add(Actor::EventLoop(Box::new(EventLoop::new(driver, began))));
         }
         Self { network, loops }

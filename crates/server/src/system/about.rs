@@ -1,7 +1,7 @@
 //! The server, as it stands at the head of its events and answers.
 
+use crate::node::Node;
 use crate::policy::COMPATIBLE_VERSION;
-use crate::shared::Shared;
 use crate::times::stamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -38,20 +38,20 @@ struct Server<'a> {
 }
 
 /// The field `server` of the next message. Each has the next number.
-pub(crate) fn server(shared: &Shared) -> Value {
-    let policy = shared.policy();
+pub(crate) fn server(node: &Node) -> Value {
+    let policy = node.settings.policy();
     let metadata = &policy.options.server_metadata;
     let server = Server {
-        name: &shared.identity.name,
+        name: &node.settings.identity.name,
         host: &policy.info.host,
-        id: &shared.identity.id,
+        id: &node.settings.identity.id,
         ver: COMPATIBLE_VERSION,
         tags: &policy.options.server_tags,
         metadata: (!metadata.is_empty()).then(|| json!(metadata)),
         feature_flags: feature_flags(),
         jetstream: false,
         flags: 0,
-        seq: shared.told.fetch_add(1, Ordering::Relaxed) + 1,
+        seq: node.monitoring.events.fetch_add(1, Ordering::Relaxed) + 1,
         time: stamp(SystemTime::now()),
     };
     serde_json::to_value(server).unwrap_or_default()

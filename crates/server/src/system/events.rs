@@ -1,10 +1,11 @@
 //! Who comes and goes: `$SYS.ACCOUNT.*.CONNECT` and its kin. Told in the turn in which it happens.
 
 use super::{about, publish_event, usage};
-use crate::internal::{Executor, Outgoing};
-use crate::monitor::accounts::statistics;
+use crate::figures::statistics;
+use crate::internal::Outgoing;
+use crate::node::Executor;
+use crate::node::Node;
 use crate::registry::{ClientDetails, Session};
-use crate::shared::Shared;
 use crate::times::stamp;
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::connection_info::ConnectionInfoSource as _;
@@ -19,42 +20,42 @@ use std::time::{Duration, SystemTime};
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// A connection took its place in an account; it has so many with it.
-pub(crate) fn joined(shared: &Shared, turn: &mut Turn, account: &Arc<Account>, connections: u32) {
-    changed(shared, turn, account, connections);
+pub(crate) fn joined(node: &Node, turn: &mut Turn, account: &Arc<Account>, connections: u32) {
+    changed(node, turn, account, connections);
 }
 
 /// A connection that is in an account showed again that it may be there: it leaves and comes back.
-pub(crate) fn rejoined(shared: &Shared, turn: &mut Turn, account: &Arc<Account>) {
+pub(crate) fn rejoined(node: &Node, turn: &mut Turn, account: &Arc<Account>) {
     let connections = account.connections();
-    changed(shared, turn, account, connections.saturating_sub(1));
-    changed(shared, turn, account, connections);
+    changed(node, turn, account, connections.saturating_sub(1));
+    changed(node, turn, account, connections);
 }
 
 /// A connection has shown that it may be in the account.
-pub(crate) fn connected(shared: &Shared, turn: &mut Turn, session: &Session, who: &ClientDetails) {
-    if !shared.has_system() {
+pub(crate) fn connected(node: &Node, turn: &mut Turn, session: &Session, who: &ClientDetails) {
+    if !node.accounts.has_system() {
         return;
     }
     let mut event = about::event("client_connect", SystemTime::now());
-    event.insert("server".into(), about::server(shared));
-    event.insert("client".into(), client(shared, session, who, None));
-    publish_event(shared, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &event.into());
+    event.insert("server".into(), about::server(node));
+    event.insert("client".into(), client(node, session, who, None));
+    publish_event(node, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &event.into());
 }
 
 /// A connection was refused for what it presented: `account` is where it was, that for everyone if it was not let in.
 pub(crate) fn refused(
-    shared: &Shared,
+    node: &Node,
     turn: &mut Turn,
     session: &Session,
     account: &Arc<Account>,
     reason: CloseReason,
 ) {
-    if !shared.has_system() {
+    if !node.accounts.has_system() {
         return;
     }
-    let event = Value::from(disconnect(shared, session, &client_details(session), reason.text()));
-    publish_event(shared, turn, &format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", shared.identity.id), &event);
-    tell_refusal(shared, turn, account, &event);
+    let event = Value::from(disconnect(node, session, &client_details(session), reason.text()));
+    publish_event(node, turn, &format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", node.settings.identity.id), &event);
+    tell_refusal(node, turn, account, &event);
 }
 
 /// By what a connection was known.
@@ -71,7 +72,7 @@ pub(crate) enum Proof {
 /// An account had no room for one more connection. With a password it counts as let in first, otherwise as not let in, as
 /// officially: then the account gets it, and the system account where the configuration decides.
 pub(crate) fn refused_for_room(
-    shared: &Shared,
+    node: &Node,
     turn: &mut Turn,
     session: &Session,
     who: &ClientDetails,
@@ -80,111 +81,111 @@ pub(crate) fn refused_for_room(
 ) {
     let reason = CloseReason::AuthenticationViolation;
     match proof {
-        Proof::Password => connected(shared, turn, session, who),
-        Proof::Nkey => refused(shared, turn, session, account, reason),
-        Proof::Jwt if shared.has_system() => {
-            tell_refusal(shared, turn, account, &disconnect(shared, session, who, reason.text()).into());
+        Proof::Password => connected(node, turn, session, who),
+        Proof::Nkey => refused(node, turn, session, account, reason),
+        Proof::Jwt if node.accounts.has_system() => {
+            tell_refusal(node, turn, account, &disconnect(node, session, who, reason.text()).into());
         }
         Proof::Jwt => {}
     }
 }
 
-fn tell_refusal(shared: &Shared, turn: &mut Turn, account: &Arc<Account>, event: &Value) {
+fn tell_refusal(node: &Node, turn: &mut Turn, account: &Arc<Account>, event: &Value) {
     let message = Outgoing::new("$SYS.ACCOUNT.CLIENT.AUTH.ERR", event.to_string());
-    shared.internal.publish(&shared.registry, turn, account, &message);
+    node.internal.publish(&node.connections.registry, turn, account, &message);
 }
 
 /// The authorization service of an account did not let a connection in. Told in that account, whose owners see no other
 /// event of it.
 pub(crate) fn refused_by_service(
-    shared: &Shared,
+    node: &Node,
     turn: &mut Turn,
     session: &Session,
     who: &ClientDetails,
     account: &Arc<Account>,
     reason: &str,
 ) {
-    if !shared.has_system() {
+    if !node.accounts.has_system() {
         return;
     }
-    let mut event = disconnect(shared, session, who, reason);
+    let mut event = disconnect(node, session, who, reason);
     if let Some(Value::Object(client)) = event.get_mut("client") {
         client.insert("acc".into(), (*account.name).into());
     }
-    tell_refusal(shared, turn, account, &event.into());
+    tell_refusal(node, turn, account, &event.into());
 }
 
 /// A connection is gone; `account` has so many left, unless it was never in one.
 pub(crate) fn left(
-    shared: &Shared,
+    node: &Node,
     turn: &mut Turn,
     session: &Session,
     account: Option<(&Arc<Account>, u32)>,
     reason: CloseReason,
 ) {
-    if !shared.has_system() {
+    if !node.accounts.has_system() {
         return;
     }
     if let Some((account, connections)) = account {
-        changed(shared, turn, account, connections);
+        changed(node, turn, account, connections);
     }
     let who = client_details(session);
-    let event = disconnect(shared, session, &who, reason.text());
-    publish_event(shared, turn, &format!("$SYS.ACCOUNT.{}.DISCONNECT", who.account), &event.into());
+    let event = disconnect(node, session, &who, reason.text());
+    publish_event(node, turn, &format!("$SYS.ACCOUNT.{}.DISCONNECT", who.account), &event.into());
 }
 
 /// The server lets its clients go.
-pub(crate) fn lame_duck(shared: &Shared) {
-    farewell(shared, "LAMEDUCK");
+pub(crate) fn lame_duck(node: &Node) {
+    farewell(node, "LAMEDUCK");
 }
 
 /// The server ends.
-pub(crate) fn shutdown(shared: &Shared) {
-    shared.internal.run(usage::finish);
-    farewell(shared, "SHUTDOWN");
+pub(crate) fn shutdown(node: &Node) {
+    node.internal.run(usage::finish);
+    farewell(node, "SHUTDOWN");
 }
 
-fn farewell(shared: &Shared, what: &'static str) {
-    shared.internal.run(move |executor| {
-        let (shared, turn) = executor.parts();
+fn farewell(node: &Node, what: &'static str) {
+    node.internal.run(move |executor| {
+        let (node, turn) = executor.parts();
         publish_event(
-            shared,
+            node,
             turn,
-            &format!("$SYS.SERVER.{}.{what}", shared.identity.id),
-            &about::server(shared),
+            &format!("$SYS.SERVER.{}.{what}", node.settings.identity.id),
+            &about::server(node),
         );
     });
 }
 
 /// An account's connections changed. The account of those who are in no other is not told of.
-fn changed(shared: &Shared, turn: &mut Turn, account: &Arc<Account>, connections: u32) {
-    if !shared.has_system() || *account.name == *GLOBAL {
+fn changed(node: &Node, turn: &mut Turn, account: &Arc<Account>, connections: u32) {
+    if !node.accounts.has_system() || *account.name == *GLOBAL {
         return;
     }
-    publish_connections(shared, turn, account, connections);
+    publish_connections(node, turn, account, connections);
     let of = account.clone();
-    shared.internal.report(account, 0, move |executor| beat(executor, of, connections > 0));
+    node.internal.report(account, 0, move |executor| beat(executor, of, connections > 0));
 }
 
-fn publish_connections(shared: &Shared, turn: &mut Turn, account: &Account, connections: u32) {
+fn publish_connections(node: &Node, turn: &mut Turn, account: &Account, connections: u32) {
     let name = &account.name;
-    let mut event = self::connections(shared, account, connections);
-    publish_event(shared, turn, &format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), &event.clone().into());
-    event.insert("server".into(), about::server(shared));
-    publish_event(shared, turn, &format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), &event.into());
+    let mut event = self::connections(node, account, connections);
+    publish_event(node, turn, &format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), &event.clone().into());
+    event.insert("server".into(), about::server(node));
+    publish_event(node, turn, &format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), &event.into());
 }
 
 /// What is published of an account's connections, also when it is asked for.
-pub(super) fn connections(shared: &Shared, account: &Account, connections: u32) -> Map<String, Value> {
+pub(crate) fn connections(node: &Node, account: &Account, connections: u32) -> Map<String, Value> {
     let mut event = about::event("account_connections", SystemTime::now());
-    event.insert("server".into(), about::server(shared));
-    event.extend(statistics(shared, account, connections));
+    event.insert("server".into(), about::server(node));
+    event.extend(statistics(node, account, connections));
     event
 }
 
 /// Publishes an account's connections again when nothing has changed for a while, as long as it has some.
 fn beat(executor: &mut Executor, account: Arc<Account>, on: bool) {
-    if let Some(timer) = executor.system.heartbeats.remove(&account.id) {
+    if let Some(timer) = executor.state.heartbeats.remove(&account.id) {
         executor.cancel(timer);
     }
     if !on {
@@ -193,21 +194,21 @@ fn beat(executor: &mut Executor, account: Arc<Account>, on: bool) {
     let id = account.id;
     let timer = executor.after(HEARTBEAT, move |executor| {
         let connections = account.connections();
-        let (shared, turn) = executor.parts();
+        let (node, turn) = executor.parts();
         if connections > 0 {
-            publish_connections(shared, turn, &account, connections);
+            publish_connections(node, turn, &account, connections);
         }
         beat(executor, account, connections > 0);
     });
-    executor.system.heartbeats.insert(id, timer);
+    executor.state.heartbeats.insert(id, timer);
 }
 
-fn disconnect(shared: &Shared, session: &Session, who: &ClientDetails, reason: &str) -> Map<String, Value> {
+fn disconnect(node: &Node, session: &Session, who: &ClientDetails, reason: &str) -> Map<String, Value> {
     let at = SystemTime::now();
     let traffic = session.peer.counters.read();
     let mut event = about::event("client_disconnect", at);
-    event.insert("server".into(), about::server(shared));
-    event.insert("client".into(), client(shared, session, who, Some(at)));
+    event.insert("server".into(), about::server(node));
+    event.insert("client".into(), client(node, session, who, Some(at)));
     // Seen from the client: what it sent came in here.
     event.insert("sent".into(), json!({ "msgs": traffic.in_msgs, "bytes": traffic.in_bytes }));
     event.insert("received".into(), json!({ "msgs": traffic.out_msgs, "bytes": traffic.out_bytes }));
@@ -271,7 +272,7 @@ struct End {
     stop: String,
 }
 
-fn client(shared: &Shared, session: &Session, who: &ClientDetails, stop: Option<SystemTime>) -> Value {
+fn client(node: &Node, session: &Session, who: &ClientDetails, stop: Option<SystemTime>) -> Value {
     let info = session.connection_info();
     let rtt = session.rtt().as_nanos() as u64;
     let client = EventClient {
@@ -284,7 +285,7 @@ fn client(shared: &Shared, session: &Session, who: &ClientDetails, stop: Option<
         jwt: info.jwt,
         issuer_key: info.issuer_key,
         tags: info.tags,
-        name_tag: shared.name_of(&who.account).to_string(),
+        name_tag: node.name_of(&who.account).to_string(),
         kind: info.kind,
         client_type: info.client_type,
     };

@@ -1,10 +1,10 @@
 //! How the server is doing: `$SYS.SERVER.<id>.STATSZ`, often at first and then every ten seconds.
 
 use super::{about, publish_event};
-use crate::internal::Executor;
-use crate::monitor::varz::ByKind;
+use crate::figures::ByKind;
+use crate::node::Executor;
+use crate::node::Node;
 use crate::process;
-use crate::shared::Shared;
 use crate::times::stamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -31,8 +31,8 @@ fn next(pause: Duration) -> Duration {
 
 /// Publishes to whoever listens.
 fn broadcast(executor: &mut Executor) {
-    let (shared, turn) = executor.parts();
-    publish_event(shared, turn, &format!("$SYS.SERVER.{}.STATSZ", shared.identity.id), &message(shared));
+    let (node, turn) = executor.parts();
+    publish_event(node, turn, &format!("$SYS.SERVER.{}.STATSZ", node.settings.identity.id), &message(node));
 }
 
 #[derive(Serialize)]
@@ -42,9 +42,9 @@ struct Message {
 }
 
 /// The event, which is also the answer to a request.
-pub(super) fn message(shared: &Shared) -> Value {
-    let statsz = statsz(shared);
-    serde_json::to_value(Message { server: about::server(shared), statsz }).unwrap_or_default()
+pub(crate) fn message(node: &Node) -> Value {
+    let statsz = statsz(node);
+    serde_json::to_value(Message { server: about::server(node), statsz }).unwrap_or_default()
 }
 
 /// The figures, in the official order.
@@ -92,13 +92,14 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-fn statsz(shared: &Shared) -> Statsz {
-    let traffic = shared.totals.traffic();
-    let (slow, stale) = (shared.failures.slow.load(Relaxed), shared.failures.stale.load(Relaxed));
+fn statsz(node: &Node) -> Statsz {
+    let traffic = node.delivery.totals.traffic();
+    let (slow, stale) =
+        (node.connections.failures.slow.load(Relaxed), node.connections.failures.stale.load(Relaxed));
     let sent = Sum { msgs: traffic.out_msgs, bytes: traffic.out_bytes };
     let received = Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes };
     Statsz {
-        load: load(shared),
+        load: load(node),
         sent,
         sent_to_clients: sent,
         received,
@@ -107,21 +108,21 @@ fn statsz(shared: &Shared) -> Statsz {
         slow_consumer_stats: (slow > 0).then(|| ByKind::clients(slow)),
         stale_connections: stale,
         stale_connection_stats: (stale > 0).then(|| ByKind::clients(stale)),
-        stalled_clients: shared.failures.stalled.load(Relaxed),
+        stalled_clients: node.connections.failures.stalled.load(Relaxed),
         active_servers: 1,
         gomaxprocs: process::cores(),
     }
 }
 
-fn load(shared: &Shared) -> Load {
-    let accounts = shared.accounts();
+fn load(node: &Node) -> Load {
+    let accounts = node.accounts.all();
     Load {
-        start: stamp(shared.start),
+        start: stamp(node.monitoring.start),
         mem: process::resident_bytes(),
         cores: process::cores(),
-        cpu: shared.load.percent(),
-        connections: shared.registry.len(),
-        total_connections: shared.registry.total(),
+        cpu: node.monitoring.load.percent(),
+        connections: node.connections.registry.len(),
+        total_connections: node.connections.registry.total(),
         active_accounts: accounts.iter().filter(|account| account.connections() > 0).count(),
         subscriptions: accounts.iter().map(|account| account.subscriptions()).sum(),
     }

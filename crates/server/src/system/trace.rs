@@ -2,8 +2,8 @@
 
 use super::about;
 use crate::internal::Outgoing;
+use crate::node::Node;
 use crate::registry::Session;
-use crate::shared::Shared;
 use crate::times::stamp;
 use dialtone_broker::account::Account;
 use dialtone_broker::trace::{Arrival, Event, Trace};
@@ -34,10 +34,10 @@ pub(crate) struct Ingress {
 
 /// Publishes what became of a message. The control thread does, since a message may come to many thousands of subscriptions,
 /// and the event loop has others to serve.
-pub(crate) fn traced(shared: &Shared, ingress: Ingress, trace: Box<Trace>) {
+pub(crate) fn traced(node: &Node, ingress: Ingress, trace: Box<Trace>) {
     let account = ingress.account.clone();
     let bytes = ingress.headers.len() + ingress.subject.len() + trace.bytes();
-    shared.internal.report(&account, bytes, move |executor| {
+    node.internal.report(&account, bytes, move |executor| {
         let mut events = vec![came_in(&ingress, &trace)];
         let told = trace.events().iter().filter_map(|(at, event)| described(*at, event));
         events.extend(told);
@@ -47,7 +47,7 @@ pub(crate) fn traced(shared: &Shared, ingress: Ingress, trace: Box<Trace>) {
             request.insert("header".into(), json!(headers));
         }
         request.insert("msgsize".into(), ingress.size.into());
-        let body = json!({ "server": about::server(&executor.shared), "request": request, "events": events });
+        let body = json!({ "server": about::server(&executor.node), "request": request, "events": events });
         executor.publish(&ingress.account, &Outgoing::new(text(trace.destination()), body.to_string()));
     });
 }

@@ -1,8 +1,9 @@
 //! What accounts and users used, told again and again: `$SYS.ACCOUNT.<id>.USAGE`, for billing. Dialtone's own.
 
 use super::{about, publish_event};
-use crate::internal::{Executor, Timer};
-use crate::shared::Shared;
+use crate::internal::Timer;
+use crate::node::Executor;
+use crate::node::Node;
 use crate::times::stamp;
 use crate::usage::{AccountUsage, ConnectionState, CountFrom, Used};
 use serde_json::{Map, Value, json};
@@ -24,10 +25,10 @@ enum Then {
 }
 
 /// Takes over the interval of the configuration, at once. What was used until then is published, if there was an interval.
-pub(crate) fn renew(shared: &Arc<Shared>) {
-    shared.internal.run(|executor| {
-        let span = executor.shared.policy().options.usage_interval;
-        if span != executor.system.usage.as_ref().map(|interval| interval.span) {
+pub(crate) fn renew(node: &Arc<Node>) {
+    node.internal.run(|executor| {
+        let span = executor.node.settings.policy().options.usage_interval;
+        if span != executor.state.usage.as_ref().map(|interval| interval.span) {
             let ended = end(executor, if span.is_some() { Then::Next } else { Then::Last });
             begin(executor, span, ended);
         }
@@ -42,61 +43,61 @@ pub(super) fn finish(executor: &mut Executor) {
 /// Begins an interval, where another one ended or at once.
 fn begin(executor: &mut Executor, span: Option<Duration>, ended: Option<SystemTime>) {
     let Some(span) = span else { return };
-    if !executor.shared.usage.is_on() {
-        executor.shared.usage.switch(true);
-        for session in executor.shared.registry.open() {
+    if !executor.node.connections.usage.is_on() {
+        executor.node.connections.usage.switch(true);
+        for session in executor.node.connections.registry.open() {
             session.begin_use(executor.now(), CountFrom::Now);
         }
         // Of connections that counted some time ago, what they used since does not count.
-        settle(&executor.shared);
-        executor.shared.usage.take();
+        settle(&executor.node);
+        executor.node.connections.usage.take();
     }
     wait(executor, span, ended.unwrap_or_else(SystemTime::now));
 }
 
 fn wait(executor: &mut Executor, span: Duration, start: SystemTime) {
     let timer = executor.after(span, move |executor| {
-        executor.system.usage = None;
+        executor.state.usage = None;
         let end = broadcast(executor, start, Then::Next);
         wait(executor, span, end);
     });
-    executor.system.usage = Some(Interval { start, span, timer });
+    executor.state.usage = Some(Interval { start, span, timer });
 }
 
 /// Ends the interval before its time. When that was, if there is one.
 fn end(executor: &mut Executor, then: Then) -> Option<SystemTime> {
-    let interval = executor.system.usage.take()?;
+    let interval = executor.state.usage.take()?;
     executor.cancel(interval.timer);
     let ended = broadcast(executor, interval.start, then);
     if then == Then::Last {
         // Not before: who left meanwhile would be in no record.
-        executor.shared.usage.switch(false);
+        executor.node.connections.usage.switch(false);
     }
     Some(ended)
 }
 
 /// Publishes what was used since `start`, a record for each account. When that was.
 fn broadcast(executor: &mut Executor, start: SystemTime, then: Then) -> SystemTime {
-    settle(&executor.shared);
+    settle(&executor.node);
     let end = SystemTime::now();
-    let (shared, turn) = executor.parts();
-    for (account, used) in shared.usage.take() {
-        let record = record(shared, &account, &used, (start, end), then);
-        publish_event(shared, turn, &format!("$SYS.ACCOUNT.{account}.USAGE"), &record);
+    let (node, turn) = executor.parts();
+    for (account, used) in node.connections.usage.take() {
+        let record = record(node, &account, &used, (start, end), then);
+        publish_event(node, turn, &format!("$SYS.ACCOUNT.{account}.USAGE"), &record);
     }
     end
 }
 
 /// Adds up what all connections used until now.
-fn settle(shared: &Shared) {
+fn settle(node: &Node) {
     let now = Instant::now();
-    for session in shared.registry.open() {
-        session.settle(&shared.usage, now, ConnectionState::Connected);
+    for session in node.connections.registry.open() {
+        session.settle(&node.connections.usage, now, ConnectionState::Connected);
     }
 }
 
 fn record(
-    shared: &Shared,
+    node: &Node,
     account: &str,
     used: &AccountUsage,
     (start, end): (SystemTime, SystemTime),
@@ -104,7 +105,7 @@ fn record(
 ) -> Value {
     let mut record = about::event("usage", end);
     record.insert("type".into(), "io.dialtone.server.advisory.v1.usage".into());
-    record.insert("server".into(), about::server(shared));
+    record.insert("server".into(), about::server(node));
     record.insert("account".into(), account.into());
     record.insert("start".into(), stamp(start).into());
     record.insert("end".into(), stamp(end).into());

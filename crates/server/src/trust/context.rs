@@ -1,16 +1,16 @@
 //! What JWTs are judged by: the time, here and in other zones, and the JWTs of accounts.
 
 use crate::clock::now;
-use crate::shared::Shared;
+use crate::node::Node;
 use dialtone_identity::authenticator::JwtContext;
 use dialtone_identity::jwt::DecodedJwt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 
-impl JwtContext for Shared {
+impl JwtContext for Node {
     fn account(&self, key: &str) -> Option<Arc<DecodedJwt>> {
-        let verified = self.account_jwts.find(key)?;
+        let verified = self.accounts.jwts.find(key)?;
         // One that is over may have a successor.
         verified.token.check_time(now()).is_ok().then(|| verified.token.clone())
     }
@@ -20,7 +20,7 @@ impl JwtContext for Shared {
     }
 
     fn has_account(&self, name: &str) -> bool {
-        Self::account(self, name).is_some()
+        self.accounts.find(name).is_some()
     }
 
     fn time_of_day(&self, zone: &str) -> Option<i64> {

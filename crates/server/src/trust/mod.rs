@@ -1,103 +1,47 @@
-//! Accounts that are known by their JWTs: the newest verified one of each, by public key.
+//! Whom the server trusts in operator mode: accounts by their JWTs.
 //!
-//! [`accept`] takes a token in, whatever way it came, and puts it in force; [`review`] looks at the connections of an
-//! account whose token has changed; [`resolver`] is where tokens come from that are not at hand; [`clock`] is what
-//! tokens are judged by; [`service`] answers requests about them.
+//! [`accept`] takes a JWT in, whatever way it came, and puts it in force; [`review`] looks at the connections of an
+//! account whose JWT has changed; [`context`] is what JWTs are judged by; [`service`] answers requests about them.
 //!
-//! Invariants: only tokens that an operator signed are kept; an older one never takes the place of a newer one; the
-//! rights of a connection are always those of the newest token of its account.
+//! Invariants: only JWTs that an operator signed are kept; an older one never takes the place of a newer one; the
+//! rights of a connection are always those of the newest JWT of its account.
 
 mod accept;
 mod context;
-pub mod resolver;
 pub(crate) mod review;
 pub(crate) mod service;
 
+use crate::log::Event;
+use crate::node::Node;
+use crate::resolver::Reach;
+use crate::verifier::{Chore, Host, Verifier};
+use dialtone_net::Threads;
+
 pub use accept::{Acceptance, JwtRejection};
 
-use dialtone_identity::jwt::DecodedJwt;
-use dialtone_identity::jwt::sharing::Claims;
-use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::SystemTime;
-
-/// Accounts that are kept at most; one more is rejected.
-const ACCOUNTS_MAX: usize = 1 << 20;
-
-/// The JWT of an account, verified.
-#[derive(Debug)]
-pub struct VerifiedAccount {
-    /// As it was signed.
-    pub jwt: Arc<str>,
-    /// What it says.
-    pub token: Arc<DecodedJwt>,
-    /// What it allows itself and shares.
-    pub claims: Claims,
-    /// When it was verified.
-    pub updated: SystemTime,
-}
-
-/// The newest token of each account.
-#[derive(Debug, Default)]
-pub struct AccountJwts {
-    by_key: RwLock<BTreeMap<Box<str>, Arc<VerifiedAccount>>>,
-    version: AtomicU64,
-    /// The last second in which all imports hold, since 1970; 0: for ever.
-    due: AtomicI64,
-    /// Held while a token takes the place of another one, or what it shares is worked out; never while others are asked.
-    changing: Mutex<()>,
-}
-
-impl AccountJwts {
-    /// The token of the account with this key.
-    pub fn find(&self, key: &str) -> Option<Arc<VerifiedAccount>> {
-        self.by_key.read().get(key).cloned()
+impl Host for Node {
+    fn verifier(&self) -> &Verifier<Self> {
+        &self.verifier
     }
 
-    /// All of them, by key.
-    pub fn all(&self) -> Vec<Arc<VerifiedAccount>> {
-        self.by_key.read().values().cloned().collect()
+    fn threads(&self) -> &Threads {
+        &self.threads
     }
 
-    /// Keeps a token. False if there are too many.
-    fn put(&self, key: &str, verified: Arc<VerifiedAccount>) -> bool {
-        let mut by_key = self.by_key.write();
-        if by_key.len() >= ACCOUNTS_MAX && !by_key.contains_key(key) {
-            return false;
+    fn asks_others(&self) -> bool {
+        self.resolver.asks_others()
+    }
+
+    fn look_up(&self, key: &str) {
+        if let Err(why) = Self::look_up(self, key, Reach::Anywhere) {
+            self.log.emit(Event::ClientCreated, "", format_args!("Account {key}: {why}"));
         }
-        if let Some(until) = verified.claims.until {
-            self.due_at(until);
+    }
+
+    fn do_chore(&self, chore: Chore) {
+        match chore {
+            Chore::RenewTokens => self.renew_tokens(),
+            Chore::EndActivations => self.end_activations(),
         }
-        by_key.insert(key.into(), verified);
-        self.version.fetch_add(1, Ordering::Release);
-        true
-    }
-
-    /// Notes that an import ends after that second.
-    fn due_at(&self, until: i64) {
-        let _ = self.due.fetch_update(Ordering::AcqRel, Ordering::Acquire, |due| {
-            (due == 0 || until < due).then_some(until)
-        });
-    }
-
-    /// Whether an import has ended before `now`; then whoever asks looks at all of them.
-    fn take_due(&self, now: i64) -> bool {
-        let is_over = |due: i64| due != 0 && due < now;
-        self.due.fetch_update(Ordering::AcqRel, Ordering::Acquire, |due| is_over(due).then_some(0)).is_ok()
-    }
-
-    /// Forgets an account. Whether it was known.
-    fn forget(&self, key: &str) -> bool {
-        let _changing = self.changing.lock();
-        let mut by_key = self.by_key.write();
-        self.version.fetch_add(1, Ordering::Release);
-        by_key.remove(key).is_some()
-    }
-
-    /// Changes whenever a token does.
-    pub fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
     }
 }

@@ -1,21 +1,22 @@
 //! What a change of an account's JWT means for those who are connected.
 
+use crate::node::Node;
 use crate::registry::Session;
 use crate::review::{self, end, report};
-use crate::shared::Shared;
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::sync::Arc;
 
 /// Looks at each connection of an account, and at those that its authorization service let in: who may be here by the
 /// account's present JWT stays, with the rights that it gives; the others are closed.
-pub(super) fn connections(shared: &Shared, key: &str) {
-    let sessions = of_account(shared, key);
-    let elsewhere = shared.registry.let_in_by(key).into_iter().filter(|session| !session.is_of(key));
-    sessions.iter().cloned().chain(elsewhere).for_each(|session| review::session(shared, &session));
-    if let Some(account) = shared.account(key) {
+pub(super) fn connections(node: &Node, key: &str) {
+    let sessions = of_account(node, key);
+    let elsewhere =
+        node.connections.registry.let_in_by(key).into_iter().filter(|session| !session.is_of(key));
+    sessions.iter().cloned().chain(elsewhere).for_each(|session| review::session(node, &session));
+    if let Some(account) = node.accounts.find(key) {
         account.forget_matches();
     }
-    let Some(limits) = shared.account_jwts.find(key).map(|verified| verified.claims.limits) else { return };
+    let Some(limits) = node.accounts.jwts.find(key).map(|verified| verified.claims.limits) else { return };
     let open = || sessions.iter().filter(|session| session.peer.closing().is_none());
     for session in open() {
         let max = [limits.subscriptions_max, session.claimed().and_then(|c| c.subscriptions_max)];
@@ -28,7 +29,7 @@ pub(super) fn connections(shared: &Shared, key: &str) {
     let max = limits.connections_max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
     for session in open().skip(max) {
         end(
-            shared,
+            node,
             session,
             Some(ProtocolError::AccountConnectionsExceeded),
             CloseReason::MaxAccountConnectionsExceeded,
@@ -37,16 +38,16 @@ pub(super) fn connections(shared: &Shared, key: &str) {
 }
 
 /// Closes each connection of an account that is one no longer.
-pub(super) fn refuse(shared: &Shared, key: &str) {
-    for session in of_account(shared, key) {
-        end(shared, &session, Some(ProtocolError::Authorization), CloseReason::AuthenticationViolation);
+pub(super) fn refuse(node: &Node, key: &str) {
+    for session in of_account(node, key) {
+        end(node, &session, Some(ProtocolError::Authorization), CloseReason::AuthenticationViolation);
     }
 }
 
 /// The connections that are in an account by its JWT, the oldest first. Those of other accounts are not walked.
-fn of_account(shared: &Shared, key: &str) -> Vec<Arc<Session>> {
-    let Some(account) = shared.account(key) else { return Vec::new() };
-    let mut sessions = shared.registry.open_in(Some(account.id));
+fn of_account(node: &Node, key: &str) -> Vec<Arc<Session>> {
+    let Some(account) = node.accounts.find(key) else { return Vec::new() };
+    let mut sessions = node.connections.registry.open_in(Some(account.id));
     sessions.retain(|session| session.is_of(key) && session.peer.closing().is_none());
     sessions
 }

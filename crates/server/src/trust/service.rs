@@ -1,13 +1,14 @@
 //! Requests about accounts' tokens, on the account for system events: one table of subjects.
 
 use super::accept::{Acceptance, JwtRejection};
-use super::resolver::folder::{self, Store};
-use super::resolver::{Reach, Source};
 use crate::clock::now;
-use crate::internal::{Executor, Listener, Message, Outgoing, Publisher};
+use crate::internal::{Message, Outgoing};
 use crate::log::Event;
+use crate::node::Node;
+use crate::node::{Executor, Listener, Publisher};
+use crate::resolver::folder::{self, Store};
+use crate::resolver::{Reach, Source};
 use crate::share::{Lane, Share};
-use crate::shared::Shared;
 use crate::system;
 use crate::verifier::Chore;
 use data_encoding::BASE64URL_NOPAD;
@@ -54,31 +55,35 @@ const SUBJECTS: &[(&str, Request, [bool; 3])] = &[
 ];
 
 /// Begins to answer requests, and to compare a full folder with those of others.
-pub(crate) fn start(shared: &Arc<Shared>) {
-    if shared.policy().authenticator.operators().is_none() {
+pub(crate) fn start(node: &Arc<Node>) {
+    if node.settings.policy().authenticator.operators().is_none() {
         return;
     }
-    shared.internal.run(|executor| {
+    node.internal.run(|executor| {
         executor.repeat(ACTIVATION_INTERVAL, |executor| {
-            executor.shared.verifier.raise(Chore::EndActivations);
+            executor.node.verifier.raise(Chore::EndActivations);
             Some(ACTIVATION_INTERVAL)
         });
     });
-    let named =
-        shared.policy().authenticator.operators().and_then(|all| all.system_account().map(str::to_owned));
-    let Some(system) = named.and_then(|name| shared.account(&name)) else { return };
-    let kind = match shared.resolver.source() {
+    let named = node
+        .settings
+        .policy()
+        .authenticator
+        .operators()
+        .and_then(|all| all.system_account().map(str::to_owned));
+    let Some(system) = named.and_then(|name| node.accounts.find(&name)) else { return };
+    let kind = match node.resolver.source() {
         Source::Memory | Source::Url(_) => 0,
         Source::Folder { full: false, .. } => 1,
         Source::Folder { full: true, .. } => 2,
     };
     for (subject, request, answered) in SUBJECTS {
         if answered.get(kind) == Some(&true) {
-            shared.internal.serve(&shared.registry, &system, subject, None, request.listener());
+            node.internal.serve(&node.connections.registry, &system, subject, None, request.listener());
         }
     }
-    if let Source::Folder { interval: Some(interval), .. } = shared.resolver.source() {
-        compare(shared, &system, *interval);
+    if let Source::Folder { interval: Some(interval), .. } = node.resolver.source() {
+        compare(node, &system, *interval);
     }
 }
 
@@ -89,7 +94,7 @@ impl Request {
         match self {
             Self::Update | Self::Delete => Listener::Control(
                 Lane::Control,
-                Arc::new(move |executor, message| change(&executor.shared, self, message)),
+                Arc::new(move |executor, message| change(&executor.node, self, message)),
             ),
             Self::Lookup | Self::Pack | Self::List => {
                 Listener::Question(Arc::new(move |publisher, message| read(publisher, self, message)))
@@ -99,24 +104,24 @@ impl Request {
 }
 
 /// Changes what is kept and in force.
-fn change(shared: &Shared, request: Request, message: &Message) {
+fn change(node: &Node, request: Request, message: &Message) {
     let (share, message) = (Share::account(&message.account), message.clone());
-    shared.verifier.take_work(Lane::Control, share, move |shared| {
+    node.verifier.take_work(Lane::Control, share, move |node| {
         let text = String::from_utf8_lossy(&message.payload);
-        let (field, value) = match (request, shared.resolver.source()) {
-            (Request::Update, source) => update(shared, source, named(&message.subject), &text),
-            (Request::Delete, Source::Folder { store, .. }) => delete(shared, store, &text),
+        let (field, value) = match (request, node.resolver.source()) {
+            (Request::Update, source) => update(node, source, named(&message.subject), &text),
+            (Request::Delete, Source::Folder { store, .. }) => delete(node, store, &text),
             _ => return,
         };
-        let answer = json!({ "server": system::server(shared), field: value });
-        reply(shared, &message, answer.to_string());
+        let answer = json!({ "server": system::server(node), field: value });
+        reply(node, &message, answer.to_string());
     });
 }
 
 /// Answers what is asked about that which is kept.
 fn read(publisher: &mut Publisher, request: Request, message: &Message) {
-    let shared = publisher.shared.clone();
-    let Source::Folder { store, .. } = shared.resolver.source() else { return };
+    let node = publisher.node.clone();
+    let Source::Folder { store, .. } = node.resolver.source() else { return };
     match request {
         Request::Lookup => {
             let key = message.token(3);
@@ -126,7 +131,7 @@ fn read(publisher: &mut Publisher, request: Request, message: &Message) {
         }
         Request::Pack => pack(publisher, store, message),
         Request::List => {
-            let answer = json!({ "server": system::server(&shared), "data": store.list() });
+            let answer = json!({ "server": system::server(&node), "data": store.list() });
             publisher.reply(message, answer.to_string());
         }
         Request::Update | Request::Delete => {}
@@ -138,9 +143,9 @@ fn named(subject: &str) -> Option<&str> {
     subject.rsplit('.').nth(2).filter(|token| *token != "REQ")
 }
 
-fn reply(shared: &Shared, message: &Message, payload: String) {
+fn reply(node: &Node, message: &Message, payload: String) {
     let message = message.clone();
-    shared.internal.run(move |executor| executor.reply(&message, payload));
+    node.internal.run(move |executor| executor.reply(&message, payload));
 }
 
 type Answered = (&'static str, Value);
@@ -152,7 +157,7 @@ fn faults(token: &DecodedJwt) -> Vec<String> {
 }
 
 /// Takes a token in: on the disk if there is a folder, and in force if the account is in use or known.
-fn update(shared: &Arc<Shared>, source: &Source, key: Option<&str>, text: &str) -> Answered {
+fn update(node: &Arc<Node>, source: &Source, key: Option<&str>, text: &str) -> Answered {
     let (verb, done, skipped) = match source {
         Source::Folder { full: false, .. } => {
             ("jwt update cache", "jwt updated cache", "jwt update cache skipped")
@@ -183,7 +188,7 @@ fn update(shared: &Arc<Shared>, source: &Source, key: Option<&str>, text: &str) 
         let description = format!("jwt validation failed - validation errors: [{}]", faults.join(" "));
         return ("error", json!({ "account": subject, "code": 500, "description": description }));
     }
-    if !shared.policy().authenticator.operators().is_some_and(|all| all.is_operator(&token.issuer)) {
+    if !node.settings.policy().authenticator.operators().is_some_and(|all| all.is_operator(&token.issuer)) {
         return fail(&subject, "the JWT is not signed by an operator of this server");
     }
     let stored = |store: &Store| {
@@ -192,7 +197,7 @@ fn update(shared: &Arc<Shared>, source: &Source, key: Option<&str>, text: &str) 
         }
         store.save(&subject, text, &token).map_err(|error| error.to_string())
     };
-    let in_use = shared.account_jwts.find(&subject).is_some();
+    let in_use = node.accounts.jwts.find(&subject).is_some();
     match source {
         Source::Folder { full, store, .. } => {
             if !full && !store.has(&subject) {
@@ -206,22 +211,22 @@ fn update(shared: &Arc<Shared>, source: &Source, key: Option<&str>, text: &str) 
         Source::Memory | Source::Url(_) => {}
     }
     if in_use {
-        match shared.accept_jwt(&subject, text, Reach::Here) {
+        match node.accept_jwt(&subject, text, Reach::Here) {
             Ok(Acceptance::Taken | Acceptance::Known) => {}
             Err(why) => match source {
                 // It is kept, and counts as soon as it can be believed.
                 Source::Folder { .. } => {
                     let text = format_args!("The JWT of account {subject} is kept, but not in force: {why}");
-                    shared.log.emit(Event::AccountFault, "", text);
+                    node.log.emit(Event::AccountFault, "", text);
                     if token.check_time(now()).is_err() {
-                        shared.forget(&subject);
+                        node.forget(&subject);
                     }
                 }
                 Source::Memory | Source::Url(_) => return fail(&subject, &why.to_string()),
             },
         }
     }
-    shared.log.emit(Event::AccountUpdated, "", format_args!("JWT of account {subject} updated"));
+    node.log.emit(Event::AccountUpdated, "", format_args!("JWT of account {subject} updated"));
     succeed(&subject, done)
 }
 
@@ -239,7 +244,7 @@ fn in_official_words(error: &JwtError) -> String {
 }
 
 /// A request that the operator signed: which accounts are to be deleted.
-fn delete(shared: &Arc<Shared>, store: &Store, text: &str) -> Answered {
+fn delete(node: &Arc<Node>, store: &Store, text: &str) -> Answered {
     let fail = |who: &str, why: &str| {
         let description = format!("delete accounts request by {who} failed - {why}");
         ("error", json!({ "code": 500, "description": description }))
@@ -255,7 +260,7 @@ fn delete(shared: &Arc<Shared>, store: &Store, text: &str) -> Answered {
     if claims.subject != claims.issuer {
         return fail(&who, "not self signed");
     }
-    let policy = shared.policy();
+    let policy = node.settings.policy();
     let trusted = policy.authenticator.operators().is_some_and(|all| all.is_operator(&claims.issuer));
     if claims.issuer.kind != Kind::Operator || !trusted {
         return fail(&who, "not trusted");
@@ -263,11 +268,11 @@ fn delete(shared: &Arc<Shared>, store: &Store, text: &str) -> Answered {
     let Some(keys) = claims.nats.get("accounts").and_then(Value::as_array) else {
         return fail(&who, "malformed request");
     };
-    let system = shared.system_account();
+    let system = policy.system_account();
     let mut accounts = Vec::new();
     for key in keys {
         match key.as_str().filter(|key| Public::parse(key).is_ok_and(|key| key.kind == Kind::Account)) {
-            Some(key) if system.as_deref() == Some(key) => {
+            Some(key) if system == Some(key) => {
                 return fail(&who, "not allowed to delete system account");
             }
             Some(key) => accounts.push(key),
@@ -278,7 +283,7 @@ fn delete(shared: &Arc<Shared>, store: &Store, text: &str) -> Answered {
         if let Err(error) = store.delete(key) {
             return fail(&who, &error.to_string());
         }
-        shared.forget(key);
+        node.forget(key);
     }
     let message = format!("deleted {} accounts", accounts.len());
     ("data", json!({ "code": 200, "message": message }))
@@ -301,12 +306,12 @@ fn pack(publisher: &mut Publisher, store: &Store, message: &Message) {
 }
 
 /// Asks others again and again for the tokens that this folder does not have.
-fn compare(shared: &Arc<Shared>, system: &Arc<Account>, interval: Duration) {
+fn compare(node: &Arc<Node>, system: &Arc<Account>, interval: Duration) {
     let inbox = format!("$SYS._INBOX.CLAIMS.{}", BASE64URL_NOPAD.encode(&rand::random::<[u8; 12]>()));
     let merge = |executor: &mut Executor, message: &Message| {
         let message = message.clone();
-        let work = move |shared: &Arc<Shared>| {
-            let Source::Folder { store, .. } = shared.resolver.source() else { return };
+        let work = move |node: &Arc<Node>| {
+            let Source::Folder { store, .. } = node.resolver.source() else { return };
             for line in String::from_utf8_lossy(&message.payload).lines() {
                 let Some((key, jwt)) = line.split_once('|') else { continue };
                 let Ok(token) = jwt::decode(jwt) else { continue };
@@ -314,19 +319,19 @@ fn compare(shared: &Arc<Shared>, system: &Arc<Account>, interval: Duration) {
                 if folder::is_current(&token)
                     && store.issued_at(key).is_none_or(|kept| kept < token.issued_at)
                 {
-                    update(shared, shared.resolver.source(), Some(key), jwt);
+                    update(node, node.resolver.source(), Some(key), jwt);
                 }
             }
         };
         // The next comparison brings what does not fit.
-        executor.shared.verifier.take_work(Lane::Report, Share::Server, work);
+        executor.node.verifier.take_work(Lane::Report, Share::Server, work);
     };
     let listener = Listener::Control(Lane::Report, Arc::new(merge));
-    shared.internal.serve(&shared.registry, system, &inbox, None, listener);
+    node.internal.serve(&node.connections.registry, system, &inbox, None, listener);
     let system = system.clone();
-    shared.internal.run(move |executor| {
+    node.internal.run(move |executor| {
         executor.repeat(interval, move |executor| {
-            if let Source::Folder { store, .. } = executor.shared.resolver.source() {
+            if let Source::Folder { store, .. } = executor.node.resolver.source() {
                 let mut question = Outgoing::new("$SYS.REQ.CLAIMS.PACK", store.hash().to_vec());
                 question.reply.clone_from(&inbox);
                 executor.publish(&system, &question);

@@ -1,8 +1,8 @@
 //! A connection by WebSocket before its upgrade: it is nobody's yet, and counts as no client.
 
 use crate::log::Event;
+use crate::node::Node;
 use crate::policy::Policy;
-use crate::shared::Shared;
 use dialtone_net::{Broken, Closing, Link, Secured};
 use dialtone_wire::websocket::upgrade::{self, Path, REQUEST_BYTES_MAX, Refusal};
 use dialtone_wire::websocket::{Terms, Upgrade};
@@ -13,7 +13,7 @@ use std::time::Instant;
 
 /// A connection that has to send its request.
 pub(crate) struct Upgrading {
-    shared: Arc<Shared>,
+    node: Arc<Node>,
     pub(crate) link: Arc<Link>,
     pub(crate) remote: Option<SocketAddr>,
     /// What the TLS handshake agreed on.
@@ -38,13 +38,13 @@ pub(crate) enum Answer {
 
 impl Upgrading {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        node: Arc<Node>,
         policy: Arc<Policy>,
         link: Arc<Link>,
         remote: Option<SocketAddr>,
         until: Instant,
     ) -> Self {
-        Self { shared, link, remote, secured: None, policy, until, seen: 0, closing: None }
+        Self { node, link, remote, secured: None, policy, until, seen: 0, closing: None }
     }
 
     /// Takes the bytes of its request so far.
@@ -70,10 +70,12 @@ impl Upgrading {
             }
             Ok(upgrade) if upgrade.path == Path::LeafNode => {
                 let text = format_args!("Not configured to accept leaf node connections");
-                self.shared.log.emit(Event::UpgradeRefused, "", text);
+                self.node.log.emit(Event::UpgradeRefused, "", text);
                 self.end(&upgrade.response)
             }
-            Ok(_) if self.shared.lame_duck.load(std::sync::atomic::Ordering::Acquire) => self.end(&[]),
+            Ok(_) if self.node.connections.lame_duck.load(std::sync::atomic::Ordering::Acquire) => {
+                self.end(&[])
+            }
             Ok(upgrade) => Answer::Granted(Box::new(upgrade)),
         }
     }
@@ -92,7 +94,7 @@ impl Upgrading {
     fn log_refusal(&self, why: &str) {
         let from = self.remote.map(|remote| remote.to_string()).unwrap_or_default();
         let text = format_args!("{from} - websocket handshake error: {why}");
-        self.shared.log.emit(Event::UpgradeRefused, "", text);
+        self.node.log.emit(Event::UpgradeRefused, "", text);
     }
 
     /// Ends it behind this answer, which a socket that nothing was written to takes whole.
@@ -126,13 +128,13 @@ impl Upgrading {
         if let Broken::Tls(why) = how {
             let from = self.remote.map(|remote| remote.to_string()).unwrap_or_default();
             let text = format_args!("websocket: http: TLS handshake error from {from}: {why}");
-            self.shared.log.emit(Event::TlsFailed, "", text);
+            self.node.log.emit(Event::TlsFailed, "", text);
         }
     }
 }
 
 impl Drop for Upgrading {
     fn drop(&mut self) {
-        self.shared.upgrading.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
+        self.node.connections.upgrading.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
     }
 }

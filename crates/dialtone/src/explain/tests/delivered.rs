@@ -64,13 +64,13 @@ fn random_config(random: &mut Random) -> String {
             let permissions = random.permissions();
             let _ = writeln!(out, "{{ user: {account}{n}, password: x, permissions: {permissions} }}");
         }
-        let shared = match account {
+        let node = match account {
             "A" => "exports: [ { stream: \"a.>\" }, { stream: b } ]",
             _ => {
                 "imports: [ { stream: { account: A, subject: \"a.*\" } }, { stream: { account: A, subject: b }, to: a } ]"
             }
         };
-        let _ = writeln!(out, "]\n{shared} }}");
+        let _ = writeln!(out, "]\n{node} }}");
     }
     out.push('}');
     out

@@ -6,7 +6,7 @@
 mod page;
 mod table;
 
-use crate::shared::Shared;
+use crate::node::Node;
 use dialtone_broker::account::Account;
 use dialtone_broker::stats::Traffic;
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ const ACCOUNTS_MAX: usize = 1000;
 
 /// Figures that several series are made of, taken once for each answer.
 struct Reading<'a> {
-    shared: &'a Shared,
+    node: &'a Node,
     traffic: Traffic,
     accounts: Vec<AccountRow>,
 }
@@ -68,10 +68,11 @@ impl Sink<'_> {
     }
 }
 
-pub(super) fn metrics(shared: &Shared) -> String {
-    let accounts = shared.accounts();
-    let rows = accounts.iter().map(|account| AccountRow::of(shared, account)).collect();
-    let reading = Reading { shared, traffic: shared.totals.traffic(), accounts: bounded(rows, ACCOUNTS_MAX) };
+pub(super) fn metrics(node: &Node) -> String {
+    let accounts = node.accounts.all();
+    let rows = accounts.iter().map(|account| AccountRow::of(node, account)).collect();
+    let reading =
+        Reading { node, traffic: node.delivery.totals.traffic(), accounts: bounded(rows, ACCOUNTS_MAX) };
     let mut out = String::new();
     for series in TABLE {
         let name = series.name;
@@ -82,7 +83,7 @@ pub(super) fn metrics(shared: &Shared) -> String {
 }
 
 impl AccountRow {
-    fn of(shared: &Shared, account: &Account) -> Self {
+    fn of(node: &Node, account: &Account) -> Self {
         let traffic = account.counters.read();
         let figures = Figures {
             connections: u64::from(account.connections()),
@@ -94,7 +95,7 @@ impl AccountRow {
             out_msgs: traffic.out_msgs,
             out_bytes: traffic.out_bytes,
         };
-        Self { account: account.name.to_string(), name: shared.name_of(&account.name), figures }
+        Self { account: account.name.to_string(), name: node.name_of(&account.name), figures }
     }
 }
 

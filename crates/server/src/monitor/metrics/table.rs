@@ -66,7 +66,7 @@ const fn each_lane(
 }
 
 fn lanes(reading: &Reading<'_>, sink: &mut Sink<'_>, figure: fn(&LaneFigures) -> u64) {
-    for (queue, lane, figures) in queues::figures(reading.shared) {
+    for (queue, lane, figures) in queues::figures(reading.node) {
         sink.put(&[queue, lane.name()], figure(&figures) as f64);
     }
 }
@@ -91,22 +91,22 @@ pub(super) const TABLE: &[Series] = &[
         },
     },
     one("dialtone_uptime_seconds", Gauge, "Seconds since the start.", |r, sink| {
-        sink.put(&[], r.shared.start_instant.elapsed().as_secs_f64());
+        sink.put(&[], r.node.monitoring.start_instant.elapsed().as_secs_f64());
     }),
     one("dialtone_connections", Gauge, "Connections.", |r, sink| {
-        sink.put(&[], r.shared.registry.len() as f64);
+        sink.put(&[], r.node.connections.registry.len() as f64);
     }),
     one(
         "dialtone_connections_max",
         Gauge,
         "Connections that are let in at most; +Inf without a limit.",
         |r, sink| {
-            let max = r.shared.policy().options.limits.connections_max;
+            let max = r.node.settings.policy().options.limits.connections_max;
             sink.put(&[], if max == 0 { f64::INFINITY } else { max as f64 });
         },
     ),
     one("dialtone_connections_total", Counter, "Connections since the start.", |r, sink| {
-        sink.put(&[], r.shared.registry.total() as f64);
+        sink.put(&[], r.node.connections.registry.total() as f64);
     }),
     Series {
         name: "dialtone_failed_logins_total",
@@ -115,7 +115,7 @@ pub(super) const TABLE: &[Series] = &[
         help: "Connections that were not let in: `credentials` are wrong, a `token` is not valid, an authorization service refuses or does not answer (`callout`), a `proxy` is missing or not trusted, the `timeout` passed, or the server was `overloaded` and too many logins waited.",
         read: |r, sink| {
             for reason in LoginFailure::ALL {
-                sink.put(&[reason.name()], r.shared.failures.failed_logins(reason) as f64);
+                sink.put(&[reason.name()], r.node.connections.failures.failed_logins(reason) as f64);
             }
         },
     },
@@ -124,13 +124,13 @@ pub(super) const TABLE: &[Series] = &[
         Gauge,
         "Subscriptions of all accounts, those of the server itself among them.",
         |r, sink| {
-            sink.put(&[], r.shared.accounts().iter().map(|account| account.subscriptions() as f64).sum());
+            sink.put(&[], r.node.accounts.all().iter().map(|account| account.subscriptions() as f64).sum());
         },
     ),
     one("dialtone_pending_bytes", Gauge, "Bytes that wait to be written to connections.", |r, sink| {
         let pending =
             |session: &std::sync::Arc<crate::registry::Session>| session.peer.pending_bytes() as f64;
-        sink.put(&[], r.shared.registry.open().iter().map(pending).sum());
+        sink.put(&[], r.node.connections.registry.open().iter().map(pending).sum());
     }),
     one("dialtone_received_messages_total", Counter, "Messages from clients.", |r, sink| {
         sink.put(&[], r.traffic.in_msgs as f64);
@@ -148,19 +148,19 @@ pub(super) const TABLE: &[Series] = &[
         "dialtone_slow_consumers_total",
         Counter,
         "Connections closed because they read too slowly.",
-        |r, sink| sink.put(&[], r.shared.failures.slow.load(Relaxed) as f64),
+        |r, sink| sink.put(&[], r.node.connections.failures.slow.load(Relaxed) as f64),
     ),
     one(
         "dialtone_stale_connections_total",
         Counter,
         "Connections closed because they did not answer.",
-        |r, sink| sink.put(&[], r.shared.failures.stale.load(Relaxed) as f64),
+        |r, sink| sink.put(&[], r.node.connections.failures.stale.load(Relaxed) as f64),
     ),
     one(
         "dialtone_stalled_producers_total",
         Counter,
         "Times a producer was held back for a slow reader.",
-        |r, sink| sink.put(&[], r.shared.failures.stalled.load(Relaxed) as f64),
+        |r, sink| sink.put(&[], r.node.connections.failures.stalled.load(Relaxed) as f64),
     ),
     each_account("dialtone_account_connections", Gauge, "Connections of the account.", |r, sink| {
         accounts(r, sink, |row| row.figures.connections);
@@ -233,7 +233,7 @@ pub(super) const TABLE: &[Series] = &[
         |r, sink| lanes(r, sink, |lane| lane.dropped),
     ),
     one("process_start_time_seconds", Gauge, "When the server started, in seconds since 1970.", |r, sink| {
-        let since = r.shared.start.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = r.node.monitoring.start.duration_since(UNIX_EPOCH).unwrap_or_default();
         sink.put(&[], since.as_secs_f64());
     }),
     one("process_resident_memory_bytes", Gauge, "Resident memory.", |_, sink| {

@@ -3,13 +3,14 @@
 //! The official server holds one subscription for each; so does this one, since their number is part of what `/varz`,
 //! `/accountz` and STATSZ say.
 
-use super::requests::{self, Ask};
+use super::answer::{self as requests, Ask};
 use super::{commands, explain, tenants};
-use crate::internal::{Executor, Listener, Message, Publisher, QuestionHandler};
+use crate::internal::Message;
+use crate::node::Node;
+use crate::node::{Executor, Listener, Publisher, QuestionHandler};
 use crate::share::Lane;
-use crate::shared::Shared;
+use crate::system::UNLISTED;
 use dialtone_broker::account::Account;
-use dialtone_broker::subscription::Subscription;
 use std::sync::Arc;
 
 /// What answers a question.
@@ -72,29 +73,21 @@ pub(super) const SYSTEM: &[(&str, Answer)] = &[
     ("$SYS._INBOX_.{id}", Answer::Cluster),
 ];
 
-/// What the official server does not have: by PING and by id, too. In no figure, since its own is compared with those of
-/// the official one.
-const BEYOND: &[(&str, Answering)] = &[("EXPLAIN", explain::answer)];
-
-/// Whether a subscription is for what the official server does not have.
-pub(crate) fn is_unlisted(subscription: &Subscription) -> bool {
-    let name = |filter: &[u8]| filter.rsplit(|&byte| byte == b'.').next().map(<[u8]>::to_vec);
-    let name = name(subscription.filter()).unwrap_or_default();
-    subscription.peer().kind.is_server() && BEYOND.iter().any(|(known, _)| known.as_bytes() == name)
-}
+/// What the official server does not have: by PING and by id, too.
+const BEYOND: &[(&str, Answering)] = &[(UNLISTED, explain::answer)];
 
 /// Answers in the system account.
-pub(super) fn serve_system(shared: &Shared, system: &Arc<Account>) {
-    let id = &shared.identity.id;
+pub(super) fn serve(node: &Node, system: &Arc<Account>) {
+    let id = &node.settings.identity.id;
     let serve = |subject: &str, listener: Listener| {
-        shared.internal.serve(&shared.registry, system, &subject.replace("{id}", id), None, listener);
+        node.internal.serve(&node.connections.registry, system, &subject.replace("{id}", id), None, listener);
     };
     let both = |name: &str, handler: QuestionHandler| {
         serve(&format!("$SYS.REQ.SERVER.PING.{name}"), Listener::Question(handler.clone()));
         serve(&format!("$SYS.REQ.SERVER.{{id}}.{name}"), Listener::Question(handler));
     };
     // With operators claims are answered elsewhere.
-    let operators = shared.policy().authenticator.operators().is_some();
+    let operators = node.settings.policy().authenticator.operators().is_some();
     for (subject, answer) in SYSTEM.iter().filter(|(subject, _)| !operators || !subject.contains(".CLAIMS."))
     {
         match answer {

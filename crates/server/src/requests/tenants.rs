@@ -2,10 +2,11 @@
 //!
 //! Such a question comes by a service of the system account, so a header written by the server says who asks.
 
-use super::about;
-use super::requests::count;
-use crate::internal::{Message, Publisher};
+use super::answer::count;
+use crate::internal::Message;
+use crate::node::Publisher;
 use crate::registry::Session;
+use crate::system::about;
 use dialtone_broker::peer::ClientId;
 use dialtone_broker::sharing::requester::HEADER;
 use dialtone_config::options::{Permissions, Rules};
@@ -23,7 +24,7 @@ pub(super) fn user_info(publisher: &mut Publisher, message: &Message) {
     set("user", asker.text("user").into());
     set("account", asker.text("acc").into());
     if !asker.text("acc").is_empty() {
-        set("account_name", publisher.shared.name_of(asker.text("acc")).into());
+        set("account_name", publisher.node.name_of(asker.text("acc")).into());
     }
     if let Some(session) = asker.session(publisher) {
         let claimed = session.claimed();
@@ -37,14 +38,14 @@ pub(super) fn user_info(publisher: &mut Publisher, message: &Message) {
             set("expires", left.into());
         }
     }
-    let answer = json!({ "server": about::server(&publisher.shared), "data": data });
+    let answer = json!({ "server": about::server(&publisher.node), "data": data });
     publisher.reply(message, answer.to_string());
 }
 
 /// How many subscriptions there are in the asker's account: `subject [queue]`.
 pub(super) fn subscribers(publisher: &mut Publisher, message: &Message) {
     let asker = Asker::of(message);
-    let account = publisher.shared.account(asker.text("acc")).unwrap_or_else(|| message.account.clone());
+    let account = publisher.node.accounts.find(asker.text("acc")).unwrap_or_else(|| message.account.clone());
     let text = String::from_utf8_lossy(&message.payload).into_owned();
     let mut words = text.split_whitespace();
     let (subject, queue) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -69,9 +70,9 @@ impl Asker {
     /// Its connection to this server.
     fn session(&self, publisher: &Publisher) -> Option<Arc<Session>> {
         let id = self.0.get("id").and_then(Value::as_u64)?;
-        let session = publisher.shared.registry.find(ClientId(id))?;
+        let session = publisher.node.connections.registry.find(ClientId(id))?;
         let account = session.peer.place().account?;
-        let here = *publisher.shared.service_requests.server == *self.text("server");
+        let here = *publisher.node.delivery.service_requests.server == *self.text("server");
         (here && *account.name == *self.text("acc")).then_some(session)
     }
 }

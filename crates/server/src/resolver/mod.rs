@@ -1,12 +1,10 @@
-//! Where tokens of accounts come from that are not at hand.
+//! Where JWTs of accounts come from that are not at hand.
 
 pub mod folder;
 pub mod url;
 
-use crate::internal::{Outgoing, Reply};
 use crate::log::Logger;
-use crate::share::Share;
-use crate::shared::Shared;
+use crate::policy::Policy;
 use dialtone_config::Options;
 use dialtone_config::operator::{self as config, Folder, Keeps};
 use dialtone_identity::jwt;
@@ -14,7 +12,6 @@ use dialtone_identity::operator::{Operators, is_account};
 use folder::Store;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 use url::Address;
 
@@ -107,14 +104,20 @@ impl Resolver {
         matches!(self.source, Source::Url(_) | Source::Folder { full: false, .. })
     }
 
-    /// The token of the account with this key, as it is kept there; nobody has looked whether it can be believed.
-    pub fn fetch(&self, shared: &Shared, key: &str, reach: Reach) -> Option<String> {
+    /// The JWT of the account with this key, as it is kept there; it is not verified. `ask` asks other servers for it, for at
+    /// most that long.
+    pub fn fetch(
+        &self,
+        policy: &Policy,
+        key: &str,
+        reach: Reach,
+        ask: impl FnOnce(Duration) -> Option<String>,
+    ) -> Option<String> {
         if !is_account(key) {
             return None;
         }
         match &self.source {
             Source::Memory => {
-                let policy = shared.policy();
                 let mut all = policy.options.operator_mode.preload.iter();
                 all.find(|preload| preload.account == key).map(|preload| preload.jwt.clone())
             }
@@ -125,7 +128,7 @@ impl Resolver {
             Source::Folder { store, full, timeout, .. } => store.load(key).or_else(|| {
                 // A full folder holds everything: nobody else is asked.
                 let asks = !full && reach == Reach::Anywhere;
-                let jwt = asks.then(|| self.unless_missing(key, || ask(shared, key, *timeout)))??;
+                let jwt = asks.then(|| self.unless_missing(key, || ask(*timeout)))??;
                 let token = jwt::decode(&jwt).ok()?;
                 if token.subject.to_string() == key && folder::is_current(&token) {
                     // What cannot be kept is still an answer.
@@ -180,24 +183,5 @@ impl Source {
             Keeps::Some { .. } => (false, None),
         };
         Ok(Self::Folder { store, full, timeout: folder.timeout, interval })
-    }
-}
-
-/// Asks other servers for a token, through the account for system events.
-fn ask(shared: &Shared, key: &str, timeout: Duration) -> Option<String> {
-    let system = shared.account(&shared.system_account()?)?;
-    let (sender, answer) = sync_channel(1);
-    let question = Outgoing::new(format!("$SYS.REQ.ACCOUNT.{key}.CLAIMS.LOOKUP"), Vec::new());
-    shared.internal.run(move |executor| {
-        executor.ask(&system, question, timeout, Share::Server, move |_, answer| {
-            // Whoever asked may have given up.
-            let _ = sender.try_send(answer);
-        });
-    });
-    match answer.recv_timeout(timeout).ok()? {
-        Reply::Message(message) => {
-            String::from_utf8(message.payload.into()).ok().filter(|jwt| !jwt.is_empty())
-        }
-        Reply::NoResponders | Reply::TimedOut | Reply::Overloaded => None,
     }
 }

@@ -4,15 +4,16 @@
 //! `server` and `data`, or `error`.
 
 use super::filter::Filter;
-use super::{about, events, publish_event, statsz as figures};
-use crate::internal::{Message, Publisher};
+use crate::internal::Message;
 use crate::monitor::options::{
     AccountStatzOptions, AccountzOptions, ConnzOptions, GatewayzOptions, HealthzOptions, IpqueueszOptions,
     JszOptions, LeafzOptions, ProfilezOptions, RoutezOptions, SubszOptions,
 };
 use crate::monitor::source::{Bad, Body, Source as _, same};
 use crate::monitor::{accounts, connections, general, health, subscriptions, varz};
-use crate::shared::Shared;
+use crate::node::Node;
+use crate::node::Publisher;
+use crate::system::{about, events, publish_event, statsz as figures};
 use dialtone_broker::account::Account;
 use dialtone_identity::base64;
 use dialtone_subject::{is_valid_filter, set};
@@ -41,7 +42,7 @@ pub(super) struct Ask {
     /// What the official server calls the options, all and the endpoint's own: its errors name them.
     all: &'static str,
     own: &'static str,
-    data: fn(&Arc<Shared>, &Body) -> Result<Value, Failure>,
+    data: fn(&Arc<Node>, &Body) -> Result<Value, Failure>,
 }
 
 macro_rules! asks {
@@ -51,46 +52,46 @@ macro_rules! asks {
 }
 
 asks! {
-    VARZ "VarzEventOptions" "VarzOptions" |shared, _| Ok(varz::varz(shared));
-    SUBSZ "SubszEventOptions" "SubszOptions" |shared, body| {
+    VARZ "VarzEventOptions" "VarzOptions" |node, _| Ok(varz::varz(node));
+    SUBSZ "SubszEventOptions" "SubszOptions" |node, body| {
         let options = SubszOptions::read(body)?;
-        subscriptions::subsz(shared, &options).map_err(Failure::Failed)
+        subscriptions::subsz(node, &options).map_err(Failure::Failed)
     };
-    CONNZ "ConnzEventOptions" "ConnzOptions" |shared, body| connz(shared, &ConnzOptions::read(body)?);
-    ROUTEZ "RoutezEventOptions" "RoutezOptions" |shared, body| {
-        RoutezOptions::read(body).map(|_| general::routez(shared)).map_err(Failure::from)
+    CONNZ "ConnzEventOptions" "ConnzOptions" |node, body| connz(node, &ConnzOptions::read(body)?);
+    ROUTEZ "RoutezEventOptions" "RoutezOptions" |node, body| {
+        RoutezOptions::read(body).map(|_| general::routez(node)).map_err(Failure::from)
     };
-    GATEWAYZ "GatewayzEventOptions" "GatewayzOptions" |shared, body| {
-        GatewayzOptions::read(body).map(|_| general::gatewayz(shared)).map_err(Failure::from)
+    GATEWAYZ "GatewayzEventOptions" "GatewayzOptions" |node, body| {
+        GatewayzOptions::read(body).map(|_| general::gatewayz(node)).map_err(Failure::from)
     };
-    LEAFZ "LeafzEventOptions" "LeafzOptions" |shared, body| {
-        LeafzOptions::read(body).map(|_| general::leafz(shared)).map_err(Failure::from)
+    LEAFZ "LeafzEventOptions" "LeafzOptions" |node, body| {
+        LeafzOptions::read(body).map(|_| general::leafz(node)).map_err(Failure::from)
     };
-    ACCOUNTZ "AccountzEventOptions" "AccountzOptions" |shared, body| {
+    ACCOUNTZ "AccountzEventOptions" "AccountzOptions" |node, body| {
         let options = AccountzOptions::read(body)?;
-        accounts::accountz(shared, &options.account).map_err(Failure::Failed)
+        accounts::accountz(node, &options.account).map_err(Failure::Failed)
     };
-    JSZ "JszEventOptions" "JSzOptions" |shared, body| {
+    JSZ "JszEventOptions" "JSzOptions" |node, body| {
         // Who does not lead leaves the answer to who does.
-        general::jsz(shared, &JszOptions::read(body)?).map_err(|_| Failure::Silent)
+        general::jsz(node, &JszOptions::read(body)?).map_err(|_| Failure::Silent)
     };
-    HEALTHZ "HealthzEventOptions" "HealthzOptions" |shared, body| {
-        Ok(health::healthz(shared, &HealthzOptions::read(body)?, Instant::now()).with_code())
+    HEALTHZ "HealthzEventOptions" "HealthzOptions" |node, body| {
+        Ok(health::healthz(node, &HealthzOptions::read(body)?, Instant::now()).with_code())
     };
     PROFILEZ "ProfilezEventOptions" "ProfilezOptions" |_, body| Ok(general::profilez(&ProfilezOptions::read(body)?.name));
-    EXPVARZ "ExpvarzEventOptions" "ExpvarzOptions" |shared, _| Ok(general::expvarz(shared));
-    IPQUEUESZ "IpqueueszEventOptions" "IpqueueszOptions" |shared, body| {
+    EXPVARZ "ExpvarzEventOptions" "ExpvarzOptions" |node, _| Ok(general::expvarz(node));
+    IPQUEUESZ "IpqueueszEventOptions" "IpqueueszOptions" |node, body| {
         // The request itself is being worked at.
-        Ok(general::ipqueuesz(shared, &IpqueueszOptions::read(body)?, 1))
+        Ok(general::ipqueuesz(node, &IpqueueszOptions::read(body)?, 1))
     };
     RAFTZ "RaftzEventOptions" "RaftzOptions" |_, body| AccountzOptions::read(body).map(|_| json!({})).map_err(Failure::from);
 }
 
-fn connz(shared: &Shared, options: &ConnzOptions) -> Result<Value, Failure> {
+fn connz(node: &Node, options: &ConnzOptions) -> Result<Value, Failure> {
     if !options.filter_subject.is_empty() && options.account.is_empty() {
         return Err(Failure::Failed("filter by subject only valid with account filtering".into()));
     }
-    connections::connz(shared, options).map_err(Failure::Failed)
+    connections::connz(node, options).map_err(Failure::Failed)
 }
 
 /// Answers a request for one of these.
@@ -104,11 +105,10 @@ pub(super) fn answer_with(
     message: &Message,
     all: &'static str,
     own: &'static str,
-    data: impl FnOnce(&Arc<Shared>, &Body) -> Result<Value, Failure>,
+    data: impl FnOnce(&Arc<Node>, &Body) -> Result<Value, Failure>,
 ) {
-    let result =
-        admitted(&publisher.shared, message, all, own).and_then(|body| data(&publisher.shared, &body));
-    let server = about::server(&publisher.shared);
+    let result = admitted(&publisher.node, message, all, own).and_then(|body| data(&publisher.node, &body));
+    let server = about::server(&publisher.node);
     let answer = match result {
         Ok(data) => json!({ "server": server, "data": data }),
         Err(Failure::Failed(why)) => {
@@ -121,14 +121,9 @@ pub(super) fn answer_with(
 }
 
 /// The body of a request that this server is to answer.
-fn admitted(
-    shared: &Shared,
-    message: &Message,
-    all: &'static str,
-    own: &'static str,
-) -> Result<Body, Failure> {
+fn admitted(node: &Node, message: &Message, all: &'static str, own: &'static str) -> Result<Body, Failure> {
     let body = Body::read(&message.payload, all, own)?;
-    if Filter::read(&body)?.admits(shared) { Ok(body) } else { Err(Failure::Silent) }
+    if Filter::read(&body)?.admits(node) { Ok(body) } else { Err(Failure::Silent) }
 }
 
 pub(super) fn refusal(server: &Value, why: &str) -> Value {
@@ -137,22 +132,27 @@ pub(super) fn refusal(server: &Value, why: &str) -> Value {
 
 /// How the server is doing. Without a reply subject it is published to all.
 pub(super) fn statsz(publisher: &mut Publisher, message: &Message) {
-    let answer = match admitted(&publisher.shared, message, "StatszEventOptions", "StatszOptions") {
-        Ok(_) => figures::message(&publisher.shared),
-        Err(Failure::Refused(why) | Failure::Failed(why)) => refusal(&about::server(&publisher.shared), &why),
+    let answer = match admitted(&publisher.node, message, "StatszEventOptions", "StatszOptions") {
+        Ok(_) => figures::message(&publisher.node),
+        Err(Failure::Refused(why) | Failure::Failed(why)) => refusal(&about::server(&publisher.node), &why),
         Err(Failure::Silent) => return,
     };
     if message.reply.is_empty() {
-        let (shared, turn) = publisher.parts();
-        return publish_event(shared, turn, &format!("$SYS.SERVER.{}.STATSZ", shared.identity.id), &answer);
+        let (node, turn) = publisher.parts();
+        return publish_event(
+            node,
+            turn,
+            &format!("$SYS.SERVER.{}.STATSZ", node.settings.identity.id),
+            &answer,
+        );
     }
     publisher.reply(message, answer.to_string());
 }
 
 /// Which server this is. Every one answers, whatever the body says; source: nats-server 2.15.0, asked.
 pub(super) fn idz(publisher: &mut Publisher, message: &Message) {
-    let host = publisher.shared.policy().info.host.clone();
-    let identity = &publisher.shared.identity;
+    let host = publisher.node.settings.policy().info.host.clone();
+    let identity = &publisher.node.settings.identity;
     let answer = json!({ "name": identity.name, "host": host, "id": identity.id });
     publisher.reply(message, answer.to_string());
 }
@@ -164,9 +164,9 @@ fn about_account(message: &Message) -> String {
 
 pub(super) fn account_subsz(publisher: &mut Publisher, message: &Message) {
     let account = about_account(message);
-    answer_with(publisher, message, SUBSZ.all, SUBSZ.own, |shared, body| {
+    answer_with(publisher, message, SUBSZ.all, SUBSZ.own, |node, body| {
         let options = SubszOptions { account, list: true, ..SubszOptions::read(body)? };
-        subscriptions::subsz(shared, &options).map_err(Failure::Failed)
+        subscriptions::subsz(node, &options).map_err(Failure::Failed)
     });
 }
 
@@ -176,8 +176,8 @@ pub(super) fn account_connz(publisher: &mut Publisher, message: &Message) {
 
 /// The connections of one account, whatever the body says.
 fn connz_of(publisher: &mut Publisher, message: &Message, account: String) {
-    answer_with(publisher, message, CONNZ.all, CONNZ.own, |shared, body| {
-        connz(shared, &ConnzOptions { account, ..ConnzOptions::read(body)? })
+    answer_with(publisher, message, CONNZ.all, CONNZ.own, |node, body| {
+        connz(node, &ConnzOptions { account, ..ConnzOptions::read(body)? })
     });
 }
 
@@ -194,8 +194,8 @@ pub(super) fn account_jsz(publisher: &mut Publisher, message: &Message) {
 
 pub(super) fn account_info(publisher: &mut Publisher, message: &Message) {
     let name = about_account(message);
-    answer_with(publisher, message, "AccInfoEventOptions", "AccountzOptions", |shared, _| {
-        accounts::account_info(shared, &name).map_err(Failure::Failed)
+    answer_with(publisher, message, "AccInfoEventOptions", "AccountzOptions", |node, _| {
+        accounts::account_info(node, &name).map_err(Failure::Failed)
     });
 }
 
@@ -207,10 +207,10 @@ pub(super) fn account_conns(publisher: &mut Publisher, message: &Message) {
     if !body.text(same("acc")).is_ok_and(|named| named.is_empty() || named == name) {
         return;
     }
-    let Some(account) = publisher.shared.account(&name) else { return };
+    let Some(account) = publisher.node.accounts.find(&name) else { return };
     let connections = account.connections();
     if connections > 0 {
-        let event: Value = events::connections(&publisher.shared, &account, connections).into();
+        let event: Value = events::connections(&publisher.node, &account, connections).into();
         publisher.reply(message, event.to_string());
     }
 }
@@ -231,12 +231,12 @@ pub(super) fn accounts_statz(publisher: &mut Publisher, message: &Message) {
 /// The traffic of some accounts, whatever the body says; of none: of those that it says. An account that nobody is in
 /// is shown only if that is asked for.
 fn statz_of(publisher: &mut Publisher, message: &Message, only: Vec<String>) {
-    answer_with(publisher, message, "AccountStatzEventOptions", "AccountStatzOptions", |shared, body| {
+    answer_with(publisher, message, "AccountStatzEventOptions", "AccountStatzOptions", |node, body| {
         let mut options = AccountStatzOptions::read(body)?;
         if !only.is_empty() {
             options.accounts = only;
         }
-        let (data, told) = accounts::accstatz(shared, &options);
+        let (data, told) = accounts::accstatz(node, &options);
         if told == 0 && !options.unused { Err(Failure::Silent) } else { Ok(data) }
     });
 }
@@ -245,7 +245,7 @@ fn statz_of(publisher: &mut Publisher, message: &Message, only: Vec<String>) {
 pub(super) fn subscribers_of(publisher: &mut Publisher, message: &Message) {
     let Ok(asked) = serde_json::from_slice::<Value>(&message.payload) else { return };
     let text = |name: &str| asked.get(name).and_then(Value::as_str).unwrap_or_default();
-    let Some(account) = publisher.shared.account(text("acc")) else { return };
+    let Some(account) = publisher.node.accounts.find(text("acc")) else { return };
     let Some(queue) = base64::decode_standard(text("queue")) else { return };
     let count = count(&account, text("subject").as_bytes(), &queue);
     publisher.reply(message, count.to_string());

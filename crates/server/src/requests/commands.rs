@@ -1,12 +1,13 @@
 //! Commands to this server: `$SYS.REQ.SERVER.<id>.RELOAD`, `.KICK` and `.LDM`.
 
-use super::about;
+use super::answer::refusal;
 use super::filter::Filter;
-use super::requests::refusal;
-use crate::internal::{Executor, Message};
+use crate::internal::Message;
 use crate::monitor::source::{Bad, Body};
+use crate::node::Executor;
 use crate::registry::Session;
 use crate::reload;
+use crate::system::about;
 use dialtone_broker::peer::ClientId;
 use dialtone_wire::CloseReason;
 use serde_json::{Map, Value, json};
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 /// Reads the configuration again.
 pub(super) fn reload(executor: &mut Executor, message: &Message) {
-    let result = reload::reread(&executor.shared);
+    let result = reload::reread(&executor.node);
     answer(executor, message, result);
 }
 
@@ -40,7 +41,7 @@ pub(super) fn lame_duck(executor: &mut Executor, message: &Message) {
         if !session.peer.takes_info() {
             return Err("client does not support Lame Duck Mode or is not ready to receive the notification");
         }
-        session.send_away(&executor.shared.policy());
+        session.send_away(&executor.node.settings.policy());
         Ok(())
     });
     answer(executor, message, result.map_err(str::to_owned));
@@ -54,15 +55,15 @@ fn client(executor: &Executor, message: &Message) -> Option<Option<Arc<Session>>
         None | Some(Value::Null) => 0,
         Some(cid) => cid.as_u64()?,
     };
-    Some(executor.shared.registry.find(ClientId(cid)))
+    Some(executor.node.connections.registry.find(ClientId(cid)))
 }
 
 /// Whether the command's filter admits this server. A filter that cannot be understood is answered.
 fn is_meant(executor: &mut Executor, message: &Message) -> bool {
     match Body::read(&message.payload, "", "").and_then(|body| Filter::read(&body)) {
-        Ok(filter) => filter.admits(&executor.shared),
+        Ok(filter) => filter.admits(&executor.node),
         Err(Bad(why)) => {
-            let answer = refusal(&about::server(&executor.shared), &why);
+            let answer = refusal(&about::server(&executor.node), &why);
             executor.reply(message, answer.to_string());
             false
         }
@@ -70,7 +71,7 @@ fn is_meant(executor: &mut Executor, message: &Message) -> bool {
 }
 
 fn answer(executor: &mut Executor, message: &Message, result: Result<(), String>) {
-    let server = about::server(&executor.shared);
+    let server = about::server(&executor.node);
     let answer = match result {
         Ok(()) => json!({ "server": server }),
         Err(why) => json!({ "server": server, "error": { "code": 500, "description": why } }),

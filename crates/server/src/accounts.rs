@@ -1,0 +1,180 @@
+//! The accounts of a server, by name: made with the configuration or with their JWTs, and what they share.
+
+use crate::account_jwts::AccountJwts;
+use crate::connections::Connections;
+use crate::policy::Policy;
+use dialtone_broker::account::{Account, AccountId, GLOBAL};
+use dialtone_broker::trace::SamplingRule;
+use dialtone_config::options::{AccountLimits, MsgTrace};
+use dialtone_identity::jwt::sharing::Claims;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Gives an account the services of the system account, which comes second.
+pub(crate) type Grant = fn(&Account, &Arc<Account>);
+
+/// All accounts of a server.
+pub struct Accounts {
+    by_name: Mutex<BTreeMap<Box<str>, Arc<Account>>>,
+    /// The account of those who are in no other.
+    pub global: Arc<Account>,
+    /// Accounts that are known by their JWTs.
+    pub jwts: AccountJwts,
+    /// The account for system events, if there is one, and what every account has of it.
+    system: OnceLock<(Arc<Account>, Grant)>,
+    next_number: AtomicU32,
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        let global = Account::new(AccountId(0), GLOBAL);
+        Self {
+            by_name: Mutex::new(BTreeMap::from([(GLOBAL.into(), global.clone())])),
+            global,
+            jwts: AccountJwts::default(),
+            system: OnceLock::new(),
+            next_number: AtomicU32::new(1),
+        }
+    }
+}
+
+impl Accounts {
+    /// The account with this name.
+    pub fn find(&self, name: &str) -> Option<Arc<Account>> {
+        self.by_name.lock().get(name).cloned()
+    }
+
+    /// All accounts, by name.
+    pub fn all(&self) -> Vec<Arc<Account>> {
+        self.by_name.lock().values().cloned().collect()
+    }
+
+    /// Finds the account for system events, and gives every account what it has of it. Once: another one needs a restart.
+    pub(crate) fn begin_system(&self, policy: &Policy, grant: Grant) -> Option<Arc<Account>> {
+        let system = policy.system_account().and_then(|name| self.find(name))?;
+        system.set_system();
+        let (system, grant) = self.system.get_or_init(|| (system, grant));
+        self.all().iter().for_each(|account| grant(account, system));
+        Some(system.clone())
+    }
+
+    /// The account for system events.
+    pub fn system(&self) -> Option<Arc<Account>> {
+        self.system.get().map(|(system, _)| system.clone())
+    }
+
+    /// Whether there is an account for system events.
+    pub fn has_system(&self) -> bool {
+        self.system.get().is_some()
+    }
+
+    /// Before the start there is no system account yet; [`Accounts::begin_system`] looks after those that are there.
+    fn grant(&self, account: &Account) {
+        if let Some((system, grant)) = self.system.get() {
+            grant(account, system);
+        }
+    }
+
+    /// The account with this name, made if there is none.
+    pub(crate) fn make(&self, name: &str, policy: &Policy, connections: &Connections) -> Arc<Account> {
+        let mut is_new = false;
+        let make = || {
+            is_new = true;
+            self.new_account(name, policy, connections)
+        };
+        let account = self.by_name.lock().entry(name.into()).or_insert_with(make).clone();
+        if is_new {
+            self.grant(&account);
+        }
+        account
+    }
+
+    fn new_account(&self, name: &str, policy: &Policy, connections: &Connections) -> Arc<Account> {
+        if policy.system_account().is_none_or(|system| system != name) {
+            // The official server gives a number to its own end in each account; so clients get the same ones here.
+            connections.next_number();
+        }
+        Account::new(AccountId(self.next_number.fetch_add(1, Ordering::Relaxed)), name)
+    }
+
+    /// The limits of an account: its JWT's, or the configuration's.
+    pub fn limits(&self, name: &str, policy: &Policy) -> AccountLimits {
+        match self.jwts.find(name) {
+            Some(verified) => verified.claims.limits,
+            None => policy.account_limits(name),
+        }
+    }
+
+    /// Lets an account share what its JWT says. What of it cannot be.
+    pub(crate) fn share(&self, account: &Arc<Account>, claims: &Claims) -> Vec<String> {
+        account.set_exports(&claims.exports);
+        account.set_trace_rule(claims.msg_trace.as_ref().map(trace_rule));
+        let mappings = account.set_mappings(&claims.mappings).into_iter().map(|error| error.to_string());
+        let imports = account.set_imports(&claims.imports, &|name| self.find(name));
+        mappings.chain(imports.into_iter().map(|(_, error)| error.to_string())).collect()
+    }
+
+    /// Makes the accounts of the policy, and lets them share what they agreed on. Those that are gone; whoever is still in
+    /// one is closed by the reload.
+    pub(crate) fn follow(&self, policy: &Policy, connections: &Connections) -> Vec<Arc<Account>> {
+        let configured = &policy.options.accounts;
+        let system = policy.system_account();
+        let mut new = Vec::new();
+        let gone = self.remove_unconfigured(policy);
+        let accounts = {
+            let mut accounts = self.by_name.lock();
+            for name in configured.iter().map(|a| a.name.as_str()).chain(system) {
+                accounts.entry(name.into()).or_insert_with(|| {
+                    let account = self.new_account(name, policy, connections);
+                    new.push(account.clone());
+                    account
+                });
+            }
+            accounts.clone()
+        };
+        let find = |name: &str| accounts.get(name).cloned();
+        let all = || configured.iter().filter_map(|claims| Some((find(&claims.name)?, claims)));
+        // Exports come first: imports are bound to them.
+        for (account, claims) in all() {
+            account.set_exports(&claims.exports);
+            account.set_trace_rule(claims.msg_trace.as_ref().map(trace_rule));
+            // What can not be compiled was refused with the configuration.
+            account.set_mappings(&claims.mappings);
+        }
+        self.global.set_mappings(&policy.options.mappings);
+        for (account, claims) in all() {
+            account.set_imports(&claims.imports, &find);
+        }
+        new.iter().for_each(|account| self.grant(account));
+        gone
+    }
+
+    /// Takes out accounts that are configured no longer. Accounts that are known by their JWTs stay.
+    fn remove_unconfigured(&self, policy: &Policy) -> Vec<Arc<Account>> {
+        if policy.authenticator.operators().is_some() {
+            return Vec::new();
+        }
+        let configured = policy.options.accounts.iter().map(|account| account.name.as_str());
+        let stay: HashSet<&str> = configured.chain(policy.system_account()).chain([GLOBAL]).collect();
+        let gone: Vec<Arc<Account>> = {
+            let mut accounts = self.by_name.lock();
+            let names = accounts.keys().filter(|name| !stay.contains(&***name)).cloned();
+            let names: Vec<Box<str>> = names.collect();
+            names.iter().filter_map(|name| accounts.remove(name)).collect()
+        };
+        for account in &gone {
+            account.set_imports(&[], &|_| None);
+            account.set_mappings(&[]);
+            account.set_exports(&[]);
+            account.set_granted_services(Vec::new());
+        }
+        gone
+    }
+}
+
+/// What an account has traced whose headers do not say where to.
+fn trace_rule(claims: &MsgTrace) -> SamplingRule {
+    SamplingRule { destination: claims.destination.clone(), percent: claims.sampling }
+}

@@ -1,0 +1,46 @@
+//! Connections: who is connected, how many failed, what they used.
+
+use crate::connection_failures::ConnectionFailures;
+use crate::rates::Rates;
+use crate::registry::Registry;
+use crate::usage::Usage;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// All connections of a server.
+pub struct Connections {
+    /// Who is connected.
+    pub registry: Registry,
+    /// What went wrong.
+    pub failures: ConnectionFailures,
+    /// Rate limits, and how much of each is used.
+    pub(crate) rates: Rates,
+    /// What accounts and users used since it was last reported.
+    pub(crate) usage: Usage,
+    /// Connections by WebSocket that are no clients yet.
+    pub(crate) upgrading: AtomicUsize,
+    /// The server lets its clients go.
+    pub lame_duck: AtomicBool,
+    next_number: AtomicU64,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            registry: Registry::default(),
+            failures: ConnectionFailures::default(),
+            rates: Rates::default(),
+            usage: Usage::default(),
+            upgrading: AtomicUsize::new(0),
+            lame_duck: AtomicBool::new(false),
+            // The first four numbers are those of the official server's own connections.
+            next_number: AtomicU64::new(5),
+        }
+    }
+}
+
+impl Connections {
+    /// A number for a new connection.
+    pub fn next_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+}
