@@ -17,6 +17,7 @@ use crate::sharing::service_requests::ServiceRequests;
 use crate::subscription::Counted;
 use crate::trace::{Problem, Trace};
 use dialtone_wire::message::Message;
+use inside::Inside;
 use interest::Gate;
 use mappings::MappingCache;
 use observe::{Candidate, Observe, Silent};
@@ -24,6 +25,7 @@ use staging::Staging;
 use std::sync::Arc;
 use std::time::Instant;
 
+mod inside;
 pub mod interest;
 mod mappings;
 mod observe;
@@ -53,6 +55,7 @@ pub struct Turn {
     trace: Option<Box<Trace>>,
     /// A peer that was delivered to and that producers should wait for.
     stalled: Option<Arc<Peer>>,
+    inside: Inside,
 }
 
 impl Turn {
@@ -71,6 +74,7 @@ impl Turn {
             tracer: None,
             trace: None,
             stalled: None,
+            inside: Inside::new(now),
         }
     }
 
@@ -162,7 +166,7 @@ impl Turn {
     #[inline(always)]
     fn write_if_full(&mut self) {
         if self.staging.is_full() {
-            self.finish();
+            self.write_early();
         }
     }
 
@@ -199,8 +203,21 @@ impl Turn {
         self.send(origin.peer, &bytes);
     }
 
-    /// Hands everything to the outboxes, then writes.
-    pub fn finish(&mut self) {
+    /// Hands everything to receivers inside the server and to the outboxes, then writes. Whether receivers inside have more to do,
+    /// with which the next turn goes on.
+    pub fn finish(&mut self) -> bool {
+        let has_more = self.staging.has_batches() && self.run_inlets();
+        self.staging.finish(self.now);
+        has_more
+    }
+
+    /// Writes in the midst of a turn.
+    #[cold]
+    fn write_early(&mut self) {
+        // A receiver that publishes much is not called again before it is done.
+        if self.staging.has_batches() && !self.inside.is_running() {
+            self.run_inlets();
+        }
         self.staging.finish(self.now);
     }
 
@@ -284,7 +301,10 @@ impl Turn {
     #[inline(always)]
     fn stage_message(&mut self, target: &Target, delivery: &Delivery<'_>) -> bool {
         let peer = target.subscription.peer();
-        if peer.stalls() {
+        if !peer.is_usual() {
+            if peer.inlet().is_some() {
+                return self.stage_inside(target, delivery);
+            }
             self.stalled.get_or_insert_with(|| peer.clone());
         }
         match target.subscription.count() {

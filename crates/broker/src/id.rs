@@ -7,3 +7,8 @@ pub struct AccountId(pub u32);
 /// The number of a connection, given once and never again while the server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(pub u64);
+
+impl ClientId {
+    /// The server's own end. It is in no list of connections.
+    pub const OF_SERVER: Self = Self(1);
+}

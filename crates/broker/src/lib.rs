@@ -8,16 +8,15 @@
 //! are leaves: an account's interest, a peer's outbox and a peer's subscriptions are never held together.
 #![forbid(unsafe_code)]
 
-pub mod account;
 mod charged;
 pub mod connection_info;
 pub mod deliver;
 pub mod explain;
 pub mod format;
+mod graph;
 mod id;
 pub mod kind;
 pub mod outbox;
-pub mod peer;
 pub mod permission;
 pub mod random;
 pub mod rate;
@@ -25,7 +24,7 @@ mod replies;
 mod reserved;
 pub mod route;
 mod sampling_rule;
-pub mod sharing;
 pub mod stats;
-pub mod subscription;
 pub mod trace;
+
+pub use graph::{account, inlet, peer, sharing, subscription};

@@ -119,8 +119,8 @@ pub trait Handler: 'static {
     /// The connection is gone.
     fn closed(&mut self, connection: Self::Connection);
 
-    /// The turn ends: everything it produced is to be written.
-    fn finish(&mut self);
+    /// The turn ends: everything it produced is to be written. Whether there is more to do: then the next turn begins at once.
+    fn finish(&mut self) -> bool;
 
     /// Nothing has happened for a while.
     fn idle(&mut self);

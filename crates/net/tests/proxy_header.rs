@@ -85,7 +85,9 @@ impl Handler for Watcher {
         self.tell(Seen::Gone);
     }
 
-    fn finish(&mut self) {}
+    fn finish(&mut self) -> bool {
+        false
+    }
 
     fn idle(&mut self) {}
 }

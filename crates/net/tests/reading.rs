@@ -67,7 +67,9 @@ impl Handler for Reader {
 
     fn closed(&mut self, _: Arc<Link>) {}
 
-    fn finish(&mut self) {}
+    fn finish(&mut self) -> bool {
+        false
+    }
 
     fn idle(&mut self) {}
 }

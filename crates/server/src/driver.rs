@@ -343,8 +343,8 @@ impl Handler for Driver {
         }
     }
 
-    fn finish(&mut self) {
-        self.turn.finish();
+    fn finish(&mut self) -> bool {
+        self.turn.finish()
     }
 
     fn idle(&mut self) {

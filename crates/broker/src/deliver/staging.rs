@@ -1,5 +1,6 @@
 //! What a turn has for each peer, until it is handed to the outboxes and written.
 
+use crate::inlet::Batch;
 use crate::outbox::{Chunk, Pool};
 use crate::peer::Peer;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ const BYTES_PER_PEER: usize = 64 * 1024;
 /// The same for all peers together: at least, and at most.
 const BYTES_MIN: usize = 512 * 1024;
 const BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Empty batches that are kept.
+const SPARE_MAX: usize = 64;
 /// No stage: what a slot holds for a peer that nothing was staged for.
 const NONE: u32 = 0;
 
@@ -39,11 +42,21 @@ impl Stage {
     }
 }
 
+/// What one turn has for one receiver inside the server.
+pub(super) struct Delivered {
+    pub peer: Arc<Peer>,
+    pub batch: Batch,
+}
+
 /// The stages of a turn.
 #[derive(Default)]
 pub(super) struct Staging {
     stages: Vec<Stage>,
-    /// By a peer's slot: its stage's index plus one.
+    /// For receivers inside the server.
+    batches: Vec<Delivered>,
+    /// Batches that are empty, to be used again.
+    spare: Vec<Batch>,
+    /// By a peer's slot: the index of its stage, or of its batch, plus one.
     slots: Vec<u32>,
     bytes: usize,
     bytes_max: usize,
@@ -54,7 +67,7 @@ impl Staging {
     /// The stage of a peer.
     #[inline(always)]
     pub fn stage(&mut self, peer: &Arc<Peer>) -> &mut Stage {
-        let index = match self.slots.get(peer.slot as usize) {
+        let index = match self.slots.get(peer.slot() as usize) {
             // A slot is given again as soon as its peer is gone, maybe while this turn has a stage for that one: what is for
             // the newcomer must not go there.
             Some(&number)
@@ -73,17 +86,73 @@ impl Staging {
 
     #[cold]
     fn add(&mut self, peer: &Arc<Peer>) -> usize {
-        let slot = peer.slot as usize;
+        let slot = peer.slot() as usize;
         if slot >= self.slots.len() {
             self.slots.resize(slot + 1, NONE);
         }
         let bytes = self.pool.take();
         self.stages.push(Stage { peer: peer.clone(), full: Vec::new(), bytes, msgs: 0, body_bytes: 0 });
-        self.bytes_max = BYTES_PER_PEER.saturating_mul(self.stages.len()).clamp(BYTES_MIN, BYTES_MAX);
+        self.bound();
         if let Some(entry) = self.slots.get_mut(slot) {
             *entry = self.stages.len() as u32;
         }
         self.stages.len() - 1
+    }
+
+    /// As many bytes as the receivers are worth.
+    fn bound(&mut self) {
+        let receivers = self.stages.len() + self.batches.len();
+        self.bytes_max = BYTES_PER_PEER.saturating_mul(receivers).clamp(BYTES_MIN, BYTES_MAX);
+    }
+
+    /// The batch of a receiver inside the server.
+    pub fn batch(&mut self, peer: &Arc<Peer>) -> &mut Batch {
+        let slot = peer.slot() as usize;
+        let known = self.slots.get(slot).map(|&number| (number as usize).wrapping_sub(1));
+        let is_its = |at: &usize| self.batches.get(*at).is_some_and(|known| Arc::ptr_eq(&known.peer, peer));
+        let index = known.filter(is_its).unwrap_or_else(|| {
+            if slot >= self.slots.len() {
+                self.slots.resize(slot + 1, NONE);
+            }
+            let batch = self.spare.pop().unwrap_or_default();
+            self.batches.push(Delivered { peer: peer.clone(), batch });
+            self.bound();
+            if let Some(entry) = self.slots.get_mut(slot) {
+                *entry = self.batches.len() as u32;
+            }
+            self.batches.len() - 1
+        });
+        // The slot says that the batch is there; both are cleared together in `take_batches`.
+        &mut self.batches[index].batch
+    }
+
+    /// What was staged for receivers inside the server since the last time.
+    pub fn take_batches(&mut self) -> Vec<Delivered> {
+        for delivered in &self.batches {
+            if let Some(slot) = self.slots.get_mut(delivered.peer.slot() as usize) {
+                *slot = NONE;
+            }
+        }
+        std::mem::take(&mut self.batches)
+    }
+
+    /// Whether something is staged for receivers inside the server.
+    #[inline(always)]
+    pub fn has_batches(&self) -> bool {
+        !self.batches.is_empty()
+    }
+
+    /// Takes the batches back that [`Staging::take_batches`] lent.
+    pub fn give_back(&mut self, mut lent: Vec<Delivered>) {
+        for Delivered { mut batch, .. } in lent.drain(..) {
+            if self.spare.len() < SPARE_MAX {
+                batch.clear();
+                self.spare.push(batch);
+            }
+        }
+        if self.batches.is_empty() {
+            self.batches = lent;
+        }
     }
 
     /// Counts bytes that were copied into a stage.
@@ -103,7 +172,7 @@ impl Staging {
         self.bytes = 0;
         let mut stages = std::mem::take(&mut self.stages);
         for stage in &mut stages {
-            if let Some(slot) = self.slots.get_mut(stage.peer.slot as usize) {
+            if let Some(slot) = self.slots.get_mut(stage.peer.slot() as usize) {
                 *slot = NONE;
             }
             let last = Some(std::mem::take(&mut stage.bytes)).filter(|b| !b.is_empty()).map(Chunk::Own);
@@ -122,6 +191,7 @@ impl Staging {
     /// Lets go of what is kept for the next turns.
     pub fn idle(&mut self) {
         self.pool.clear();
+        self.spare = Vec::new();
     }
 
     /// Writes what waits for a peer.

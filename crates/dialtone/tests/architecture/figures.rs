@@ -10,9 +10,9 @@ const END: &str = "<!-- end of figures -->";
 const LINES_FREE: usize = 60;
 const FIELDS_FREE: usize = 14;
 
-/// The largest of what `find` counts in a line, with its name.
-fn largest(sources: &[Source], word: &str, count: fn(&[&str]) -> usize) -> (usize, String) {
-    let mut out = (0, String::new());
+/// Everything that `word` begins, by name, with what `count` finds in its lines.
+fn all(sources: &[Source], word: &str, count: fn(&[&str]) -> usize) -> Vec<(String, usize)> {
+    let mut out = Vec::new();
     for source in sources {
         let lines: Vec<&str> = source.text.lines().collect();
         for (at, line) in lines.iter().enumerate() {
@@ -29,12 +29,21 @@ fn largest(sources: &[Source], word: &str, count: fn(&[&str]) -> usize) -> (usiz
                 continue;
             };
             let found = count(&lines[at + open + 1..at + open + end]);
-            if found > out.0 {
-                out = (found, [&source.module.join("::"), "::", &name].concat());
-            }
+            out.push(([&source.module.join("::"), "::", &name].concat(), found));
         }
     }
     out
+}
+
+/// The largest, with its name; the first of several.
+fn largest(sources: &[Source], word: &str, count: fn(&[&str]) -> usize) -> (usize, String) {
+    let none = (0, String::new());
+    all(sources, word, count).into_iter().fold(
+        none,
+        |largest, (name, found)| {
+            if found > largest.0 { (found, name) } else { largest }
+        },
+    )
 }
 
 /// The name of an item that a line begins: `pub(crate) const fn name(`.
@@ -96,6 +105,23 @@ fn the_figures_are_those_of_the_code() {
         return;
     }
     assert_eq!(shown, made, "refresh them: REFRESH=1 cargo test -p dialtone --test architecture");
+}
+
+/// All of `word` in which `count` finds more than `most`.
+fn over(sources: &[Source], word: &str, count: fn(&[&str]) -> usize, most: usize) -> Vec<(String, usize)> {
+    all(sources, word, count).into_iter().filter(|(_, found)| *found > most).collect()
+}
+
+/// What holds much is made of parts: then a signature can say what a function needs of it.
+#[test]
+fn structs_are_made_of_parts() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for name in ["broker", "server"] {
+        let sources = source::all(&crates.join(name).join("src"));
+        let mut over = over(&sources, "struct", fields, FIELDS_FREE);
+        over.retain(|(name, _)| !["client::Client", "registry::Session"].contains(&&**name));
+        assert_eq!(over, [], "of more than {FIELDS_FREE} fields, in {name}");
+    }
 }
 
 #[test]

@@ -4,13 +4,6 @@ use crate::source::{self, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Arrows that point up although they must not: the crate, who knows, and whom. One that is gone must be taken off here, so the list only
-/// gets shorter.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("broker", "account", "sharing"),
-    ("broker", "subscription", "peer"),
-];
-
 /// Who knows whom among the rooms of a crate or of one of its folders, and by which files.
 pub struct Rooms {
     pub arrows: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
@@ -97,7 +90,7 @@ fn rooms_know_only_those_before_them() {
     let text = std::fs::read_to_string(root.join("docs/ARCHITECTURE.md")).expect("the map is there");
     let drawn = drawn(&text);
     assert!(drawn.len() > 5, "docs/ARCHITECTURE.md has the table of rooms");
-    let (mut seen, mut wrong) = (BTreeSet::new(), Vec::new());
+    let mut wrong = Vec::new();
     for (name, order) in &drawn {
         let rooms = Rooms::of(&root.join("crates"), name);
         let built: BTreeSet<&String> = rooms.arrows.keys().collect();
@@ -109,19 +102,10 @@ fn rooms_know_only_those_before_them() {
         let floor = |room: &String| order.iter().position(|other| other == room);
         for (from, known) in &rooms.arrows {
             for (to, files) in known.iter().filter(|(to, _)| floor(to) > floor(from)) {
-                match EXCEPTIONS.iter().find(|exception| **exception == (&**name, &**from, &**to)) {
-                    Some(exception) => drop(seen.insert(exception)),
-                    None => {
-                        wrong.push(format!("{name}: {from} knows {to}, which comes after it ({files:?})"))
-                    }
-                }
+                wrong.push(format!("{name}: {from} knows {to}, which comes after it ({files:?})"));
             }
         }
     }
-    let gone = EXCEPTIONS.iter().filter(|exception| !seen.contains(exception));
-    wrong.extend(
-        gone.map(|exception| format!("{exception:?} is no exception any more: take it off the list")),
-    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

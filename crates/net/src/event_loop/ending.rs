@@ -39,7 +39,7 @@ impl<H: Handler> EventLoop<H> {
             Some(Closing::Now) => self.remove(token),
             Some(Closing::AfterFlush) => {
                 // What the wake-up itself produced is still staged.
-                self.handler.finish();
+                self.finish();
                 let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
                 let held = entry.link.flush().is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
                 if self.handler.flush(&mut entry.connection) || held {
@@ -114,7 +114,7 @@ impl<H: Handler> EventLoop<H> {
     }
 
     pub(super) fn close_all(&mut self) {
-        self.handler.finish();
+        self.finish();
         for token in 0..self.slots.len() {
             self.remove(token);
         }

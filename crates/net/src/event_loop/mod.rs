@@ -144,6 +144,8 @@ struct EventLoop<H: Handler> {
     commands: Vec<Command>,
     last_work: Instant,
     idle: bool,
+    /// The handler has more to do.
+    again: bool,
     stop: bool,
 }
 
@@ -171,6 +173,7 @@ impl<H: Handler> EventLoop<H> {
             commands: Vec::new(),
             last_work: now,
             idle: false,
+            again: false,
             stop: false,
         }
     }
@@ -205,14 +208,20 @@ impl<H: Handler> EventLoop<H> {
         self.accept();
         self.read_ready();
         self.expire();
-        self.handler.finish();
+        self.finish();
         // Calls made by this turn's own work are answered after its bytes are written.
         self.run_commands();
     }
 
+    /// Has everything written that was produced so far.
+    fn finish(&mut self) {
+        self.again = self.handler.finish();
+    }
+
     /// How long to wait for events.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || (!self.accepting.is_empty() && self.accept_again.is_none()) {
+        if self.again || !self.ready.is_empty() || (!self.accepting.is_empty() && self.accept_again.is_none())
+        {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.peek().map(|Reverse((at, ..))| *at);
@@ -358,7 +367,7 @@ impl<H: Handler> EventLoop<H> {
         self.commands = commands;
         if ran_any {
             // Opening and closing may have produced bytes, and calls, of their own.
-            self.handler.finish();
+            self.finish();
             if self.has_commands() {
                 self.run_commands();
             }

@@ -89,9 +89,10 @@ impl<N: Host> Executor<N> {
 
     /// Works until the line is closed and empty.
     pub(super) fn work(mut self, works: &Line<Work<N>>, progress: &Progress) {
+        let mut has_more = false;
         loop {
             let timer = self.timers.keys().next().map(|timer| timer.0);
-            let sleep_end = Instant::now() + SLEEP_MAX;
+            let sleep_end = Instant::now() + if has_more { Duration::ZERO } else { SLEEP_MAX };
             let mut next = works.next(Some(timer.map_or(sleep_end, |timer| timer.min(sleep_end))));
             progress.begin();
             self.turn.begin(Instant::now());
@@ -118,7 +119,7 @@ impl<N: Host> Executor<N> {
                 next = works.try_next();
             }
             self.expire();
-            self.turn.finish();
+            has_more = self.turn.finish();
             progress.end();
         }
     }

@@ -10,10 +10,7 @@ use crate::share::line::Line;
 use crate::share::{Lane, Share};
 use crate::verdict::Verdict;
 use dialtone_broker::account::Account;
-use dialtone_broker::outbox::Sink;
-use dialtone_wire::client::delivery::{Read, read};
-use parking_lot::Mutex;
-use std::io::{self, IoSlice};
+use dialtone_broker::inlet::{Batch, Inlet, Publish};
 use std::sync::{Arc, Weak};
 
 /// Bytes that wait in each lane of a queue at most.
@@ -64,46 +61,26 @@ impl<N: Host> Queues<N> {
     }
 }
 
-/// Where an internal peer's bytes go: what is whole becomes a message in a queue. Takes everything at once.
-pub(super) struct Inlet<N: Host> {
+/// Where messages for an internal peer go: into the queue that their subscription wants.
+pub(super) struct Mailbox<N: Host> {
     queues: Arc<Queues<N>>,
     /// Weak: the account's interest holds the peer, and the peer this.
     account: Weak<Account>,
-    /// The beginning of a message whose rest comes with the next write.
-    partial: Mutex<Vec<u8>>,
 }
 
-impl<N: Host> Inlet<N> {
+impl<N: Host> Mailbox<N> {
     pub(super) fn new(queues: Arc<Queues<N>>, account: &Arc<Account>) -> Self {
-        Self { queues, account: Arc::downgrade(account), partial: Mutex::default() }
+        Self { queues, account: Arc::downgrade(account) }
     }
 }
 
-impl<N: Host> Sink for Inlet<N> {
-    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut buffer = self.partial.lock();
-        slices.iter().for_each(|slice| buffer.extend_from_slice(slice));
-        let Some(account) = self.account.upgrade() else {
-            buffer.clear();
-            return Ok(slices.iter().map(|s| s.len()).sum());
-        };
-        let mut used = 0;
-        loop {
-            match read(buffer.get(used..).unwrap_or_default()) {
-                Read::Delivery(delivery, bytes) => {
-                    used += bytes;
-                    if let Some(message) = Message::of(&account, &delivery) {
-                        self.queues.deliver(message);
-                    }
-                }
-                Read::Other(bytes) => used += bytes,
-                Read::Partial => break,
+impl<N: Host> Inlet for Mailbox<N> {
+    fn take(&self, batch: &Batch, _: &mut dyn Publish) {
+        let Some(account) = self.account.upgrade() else { return };
+        for received in batch.messages() {
+            if let Some(message) = Message::of(&account, &received) {
+                self.queues.deliver(message);
             }
         }
-        buffer.drain(..used);
-        if buffer.is_empty() {
-            *buffer = Vec::new();
-        }
-        Ok(slices.iter().map(|s| s.len()).sum())
     }
 }

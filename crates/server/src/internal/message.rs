@@ -3,8 +3,9 @@
 use super::Subscribed;
 use crate::share::{Lane, Share};
 use dialtone_broker::account::Account;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::inlet::{Publish as _, Received};
 use dialtone_broker::sharing::requester::HEADER;
-use dialtone_wire::client::delivery::Delivery;
 use dialtone_wire::{header, message};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -29,15 +30,16 @@ pub struct Message {
 
 impl Message {
     /// `None` if it is not for one of our subscriptions. Bytes in subjects that are no text are replaced.
-    pub(super) fn of(account: &Arc<Account>, delivery: &Delivery<'_>) -> Option<Self> {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
+    pub(super) fn of(account: &Arc<Account>, received: &Received<'_>) -> Option<Self> {
+        let text = |bytes: &[u8]| Box::from(&*String::from_utf8_lossy(bytes));
+        let message = &received.message;
         Some(Self {
             account: account.clone(),
-            sid: Subscribed::read(delivery.sid)?,
-            subject: text(delivery.subject),
-            reply: text(delivery.reply.unwrap_or_default()),
-            headers: delivery.headers.into(),
-            payload: delivery.payload.into(),
+            sid: Subscribed::read(received.subscription.sid())?,
+            subject: text(message.subject),
+            reply: text(message.reply.unwrap_or_default()),
+            headers: message.headers().into(),
+            payload: message.payload().into(),
         })
     }
 
@@ -93,8 +95,14 @@ impl Outgoing {
         Self { subject: subject.into(), payload: payload.into(), ..Self::default() }
     }
 
+    /// Publishes it in an account, in a turn. How many got it.
+    pub fn emit(&self, turn: &mut Turn, account: &Arc<Account>) -> usize {
+        let mut framed = Vec::new();
+        turn.emit(account, &self.publish(&mut framed))
+    }
+
     /// As the broker takes it; `framed` holds the body meanwhile.
-    pub(super) fn publish<'a>(&'a self, framed: &'a mut Vec<u8>) -> message::Message<'a> {
+    fn publish<'a>(&'a self, framed: &'a mut Vec<u8>) -> message::Message<'a> {
         *framed = [&self.headers, &self.payload, &b"\r\n"[..]].concat();
         message::Message {
             subject: self.subject.as_bytes(),

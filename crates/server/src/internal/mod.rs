@@ -26,17 +26,14 @@ use crate::registry::{Registry, Session};
 use crate::share::{Lane, LaneFigures, Share};
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::interest::Gate;
-use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::kind::Entry;
-use dialtone_broker::peer::{Basics, ClientId, Peer, Place, Wake};
-use dialtone_broker::permission;
+use dialtone_broker::peer::{Basics, ClientId, Peer, Place};
 use dialtone_broker::stats::Totals;
 use dialtone_broker::subscription::Subscription;
 use dialtone_net::Threads;
 use dialtone_net::threads::Watch;
-use dialtone_subject::is_valid_literal;
 use dialtone_wire::CloseReason;
-use mailbox::{Inlet, Queues, Work};
+use mailbox::{Mailbox, Queues, Work};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,7 +43,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 /// The number of the server's own client. It is in no list of connections.
-pub(crate) const OWN_ID: ClientId = ClientId(1);
+pub(crate) const OWN_ID: ClientId = ClientId::OF_SERVER;
 /// How long [`Internal::stop`] waits for what is still to be done.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one turn of the control thread may take, or work wait, before the thread is said to stand still.
@@ -132,13 +129,6 @@ pub struct Internal<N: Host> {
     next_sid: AtomicU64,
     totals: Arc<Totals>,
     gate: Arc<Gate>,
-}
-
-/// Nobody needs to be called: the sink takes everything at once.
-struct Unheard;
-
-impl Wake for Unheard {
-    fn wake(&self) {}
 }
 
 impl<N: Host> Internal<N> {
@@ -233,26 +223,6 @@ impl<N: Host> Internal<N> {
         registry.free_slot(peer.slot());
     }
 
-    /// Publishes in an account as part of a turn, on whatever thread that is. How many got it.
-    pub fn publish(
-        &self,
-        registry: &Registry,
-        turn: &mut Turn,
-        account: &Arc<Account>,
-        message: &Outgoing,
-    ) -> usize {
-        let mut framed = Vec::new();
-        let publish = message.publish(&mut framed);
-        if !is_valid_literal(publish.subject) {
-            return 0;
-        }
-        let peer = self.peer(registry, account);
-        match permission::publish(&peer, None, &publish, turn.now()) {
-            Ok(authorized) => turn.publish(Origin { peer: &peer, account, echo: true }, authorized),
-            Err(permission::Refused::Subject | permission::Refused::Reply) => 0,
-        }
-    }
-
     /// Hands work of the server itself to the control thread.
     pub fn run(&self, task: impl FnOnce(&mut Executor<N>) + Send + 'static) {
         self.queues.post(Lane::Control, Share::Server, 0, Work::Task(Box::new(task)));
@@ -317,9 +287,8 @@ impl<N: Host> Internal<N> {
         if let Some((_, peer)) = self.peers.lock().get(&account.id) {
             return peer.clone();
         }
-        let inlet = Inlet::new(self.queues.clone(), account);
+        let mailbox = Mailbox::new(self.queues.clone(), account);
         let slot = registry.take_slot();
-        // The inlet takes everything at once, so nothing is ever pending.
         let basics = Basics {
             id: OWN_ID,
             kind: Entry::OF_SERVER.from,
@@ -327,7 +296,7 @@ impl<N: Host> Internal<N> {
             pending_bytes_max: usize::MAX,
             start: Instant::now(),
         };
-        let peer = Peer::new(basics, self.totals.clone(), Arc::new(inlet), Box::new(Unheard));
+        let peer = Peer::inside(basics, self.totals.clone(), Arc::new(mailbox));
         peer.set_understands_headers(true);
         // It is put into no account: what it gets is none of the account's traffic.
         peer.set_place(Place::default());

@@ -35,8 +35,7 @@ impl<N: Host> Publisher<N> {
 
     /// Publishes in an account. How many got it.
     pub fn publish(&mut self, account: &Arc<Account>, message: &Outgoing) -> usize {
-        let node = &self.node;
-        node.internal().publish(node.registry(), &mut self.turn, account, message)
+        message.emit(&mut self.turn, account)
     }
 
     /// Answers a message, if it wants an answer.

@@ -41,18 +41,20 @@ pub(super) fn start<N: Host>(node: &Arc<N>, line: &Arc<Line<Question<N>>>) -> st
 }
 
 fn answer_all<N: Host>(line: &Line<Question<N>>, mut publisher: Publisher<N>, progress: &Progress) {
-    let mut is_idle = true;
+    let (mut is_idle, mut has_more) = (true, false);
     loop {
-        let next = line.next((!is_idle).then(|| Instant::now() + IDLE_TIME));
+        let sleep = if has_more { Duration::ZERO } else { IDLE_TIME };
+        let next = line.next((!is_idle).then(|| Instant::now() + sleep));
         progress.begin();
         publisher.turn.begin(Instant::now());
         match next {
             Next::Item(job, question) => {
                 answer(&mut publisher, question);
-                publisher.turn.finish();
+                has_more = publisher.turn.finish();
                 line.done(job);
                 is_idle = false;
             }
+            Next::TimedOut if has_more => has_more = publisher.turn.finish(),
             Next::TimedOut => {
                 publisher.turn.idle();
                 is_idle = true;

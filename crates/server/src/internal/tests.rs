@@ -1,15 +1,17 @@
-use super::mailbox::{ITEM_BYTES_MIN, Inlet, LANE_BYTES_MAX, Queues, Work};
-use super::{Listener, Outgoing, Reply, Subscribed};
+use super::mailbox::{ITEM_BYTES_MIN, LANE_BYTES_MAX, Mailbox, Queues, Work};
+use super::{Listener, OWN_ID, Outgoing, Reply};
 use crate::lifecycle::Server;
 use crate::node::Node;
-use crate::share::line::Next;
 use crate::share::{Lane, Share};
 use dialtone_broker::account::{Account, AccountId};
-use dialtone_broker::outbox::Sink;
-use std::io::IoSlice;
+use dialtone_broker::inlet::{Publisher, Received};
+use dialtone_broker::kind::Entry;
+use dialtone_broker::peer::{Basics, Peer};
+use dialtone_broker::subscription::Subscription;
+use dialtone_wire::message;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn server() -> Server {
     match Server::builder().host("127.0.0.1").port(None).quiet().start() {
@@ -89,36 +91,6 @@ fn a_withdrawn_handler_gets_nothing() {
     assert!(got.recv().is_err(), "the handler is gone, and nothing came before");
 }
 
-proptest::proptest! {
-    #[test]
-    fn messages_arrive_whole_however_they_are_cut(
-        payloads in proptest::collection::vec("[a-z\r\n]{0,12}", 1..6),
-        cuts in proptest::collection::vec(0usize..300, 0..8),
-    ) {
-        let (queues, sid) = (Arc::new(Queues::<Node>::new()), Subscribed::new(3, Some(Lane::Report)));
-        let account = Account::new(AccountId(7), "A");
-        let inlet = Inlet::new(queues.clone(), &account);
-        let line = |p: &String| format!("PING\r\nMSG a.b {} r {}\r\n{p}\r\n", sid.0, p.len());
-        let all: String = payloads.iter().map(line).collect();
-        let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(all.len())).chain([all.len()]).collect();
-        cuts.sort_unstable();
-        let mut from = 0;
-        for cut in cuts {
-            let piece = IoSlice::new(&all.as_bytes()[from..cut]);
-            proptest::prop_assert_eq!(inlet.write(&[piece]).ok(), Some(cut - from));
-            from = cut;
-        }
-        let mut got = Vec::new();
-        while let Next::Item(job, work) = queues.control.try_next() {
-            queues.control.done(job);
-            let Work::Message(m) = work else { panic!("a message") };
-            got.push((m.sid, m.reply.to_string(), String::from_utf8_lossy(&m.payload).into_owned()));
-        }
-        let sent: Vec<_> = payloads.into_iter().map(|p| (sid, "r".to_owned(), p)).collect();
-        proptest::prop_assert_eq!(got, sent);
-    }
-}
-
 #[test]
 fn no_more_waits_than_may() {
     let queues = Queues::<Node>::new();
@@ -137,14 +109,21 @@ fn no_more_waits_than_may() {
 fn a_message_counts_for_who_asks() {
     let account = Account::new(AccountId(7), "A");
     let share = |headers: &[u8]| {
-        let delivery = dialtone_wire::client::delivery::Delivery {
-            subject: b"s",
-            sid: b"1",
-            reply: None,
-            headers,
-            payload: b"",
+        let basics = Basics {
+            id: OWN_ID,
+            kind: Entry::OF_SERVER.from,
+            slot: 0,
+            pending_bytes_max: 0,
+            start: Instant::now(),
         };
-        super::Message::of(&account, &delivery).map(|message| message.share())
+        let mailbox = Arc::new(Mailbox::new(Arc::new(Queues::<Node>::new()), &account));
+        let subscription = Subscription::new(Peer::inside(basics, Arc::default(), mailbox), b"s", None, b"1");
+        let publisher = Publisher { id: OWN_ID, kind: Entry::OF_SERVER.from };
+        let framed = [headers, b"\r\n"].concat();
+        let message =
+            message::Message { subject: b"s", reply: None, header_bytes: headers.len(), framed: &framed };
+        let received = Received { subscription: &subscription, publisher, message };
+        super::Message::of(&account, &received).map(|message| message.share())
     };
     assert_eq!(share(b""), Some(Share::Account("A".into())));
     assert_eq!(

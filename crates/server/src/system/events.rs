@@ -55,7 +55,7 @@ pub(crate) fn refused(
     }
     let event = Value::from(disconnect(node, session, &client_details(session), reason.text()));
     publish_event(node, turn, &format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", node.settings.identity.id), &event);
-    tell_refusal(node, turn, account, &event);
+    report_refusal(turn, account, &event);
 }
 
 /// By what a connection was known.
@@ -84,15 +84,15 @@ pub(crate) fn refused_for_room(
         Proof::Password => connected(node, turn, session, who),
         Proof::Nkey => refused(node, turn, session, account, reason),
         Proof::Jwt if node.accounts.has_system() => {
-            tell_refusal(node, turn, account, &disconnect(node, session, who, reason.text()).into());
+            report_refusal(turn, account, &disconnect(node, session, who, reason.text()).into());
         }
         Proof::Jwt => {}
     }
 }
 
-fn tell_refusal(node: &Node, turn: &mut Turn, account: &Arc<Account>, event: &Value) {
+fn report_refusal(turn: &mut Turn, account: &Arc<Account>, event: &Value) {
     let message = Outgoing::new("$SYS.ACCOUNT.CLIENT.AUTH.ERR", event.to_string());
-    node.internal.publish(&node.connections.registry, turn, account, &message);
+    message.emit(turn, account);
 }
 
 /// The authorization service of an account did not let a connection in. Told in that account, whose owners see no other
@@ -112,7 +112,7 @@ pub(crate) fn refused_by_service(
     if let Some(Value::Object(client)) = event.get_mut("client") {
         client.insert("acc".into(), (*account.name).into());
     }
-    tell_refusal(node, turn, account, &event.into());
+    report_refusal(turn, account, &event.into());
 }
 
 /// A connection is gone; `account` has so many left, unless it was never in one.

@@ -91,6 +91,6 @@ pub(crate) fn publish_event(node: &Node, turn: &mut Turn, subject: &str, body: &
         // Maps with text keys and plain values have no way to fail.
         let payload = serde_json::to_vec(body).unwrap_or_default();
         let message = Outgoing::new(subject, payload);
-        node.internal.publish(&node.connections.registry, turn, &system, &message);
+        message.emit(turn, &system);
     }
 }

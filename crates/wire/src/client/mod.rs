@@ -5,7 +5,6 @@
 
 #[cfg(test)]
 mod bounds_tests;
-pub mod delivery;
 pub mod encode;
 mod parse;
 #[cfg(test)]

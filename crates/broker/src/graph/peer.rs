@@ -4,6 +4,7 @@ use crate::account::Account;
 use crate::connection_info::{ConnectionInfo, ConnectionInfoSource};
 use crate::format::Format;
 pub use crate::id::ClientId;
+use crate::inlet::Inlet;
 use crate::kind::{Entry, Kind, Via};
 use crate::outbox::{Chunk, Flushed, Outbox, Pool, Sink};
 use crate::replies::{Replies, Requester};
@@ -13,6 +14,7 @@ use crate::subscription::Subscriptions;
 use dialtone_identity::permission::Permissions;
 use dialtone_wire::CloseReason;
 use parking_lot::{Mutex, RwLock};
+use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -29,6 +31,20 @@ const TRACKS_REPLIES: u8 = 2;
 const TAKES_INFO: u8 = 4;
 const IS_SYSTEM: u8 = 8;
 
+/// Producers should wait for it.
+const STALLED: u8 = 1;
+/// It is inside the server.
+const INSIDE: u8 = 2;
+
+/// A peer inside the server has no connection.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(slices.iter().map(|slice| slice.len()).sum())
+    }
+}
+
 /// What is known of a peer from its first moment on.
 #[derive(Clone, Copy, Debug)]
 pub struct Basics {
@@ -44,40 +60,61 @@ pub struct Basics {
     pub start: Instant,
 }
 
-/// The end of one connection: its outbox, its subscriptions and what it counted. Shared by all who send to it.
+/// The end of one connection: where what is sent to it goes, its subscriptions and what it counted. Shared by all who send
+/// to it.
 pub struct Peer {
     /// Its number.
     pub id: ClientId,
     /// What it is.
     pub kind: Kind,
-    /// Its place in the tables that each loop keeps by peer. Given again after the peer is gone.
-    pub(crate) slot: u32,
     /// The protocol that it speaks.
     pub(crate) format: Format,
     /// What it sent and got.
     pub counters: Counters,
     totals: Arc<Totals>,
+    /// When it connected.
+    pub start: Instant,
     flags: AtomicU8,
+    outlet: Outlet,
+    seat: Seat,
+    subscriptions: Mutex<Subscriptions>,
+    info_source: OnceLock<Weak<dyn ConnectionInfoSource>>,
+    active_us: AtomicU64,
+    rtt_ns: AtomicU64,
+}
+
+/// Where what is sent to a peer goes.
+struct Outlet {
+    /// Its place in the tables that each loop keeps by peer. Given again after the peer is gone.
+    slot: u32,
+    /// [`STALLED`] and [`INSIDE`]: what is looked at with each message.
+    marks: AtomicU8,
     closing: AtomicU8,
-    stalls: AtomicBool,
-    /// Messages dropped because too much was waiting.
-    dropped: AtomicU32,
-    outbox: Mutex<Outbox>,
     /// Whether [`Outbox::blocked_since`] is something: the owner asks after each read, while another loop may hold the outbox over a
     /// system call.
     blocked: AtomicBool,
-    owner: Box<dyn Wake>,
-    place: RwLock<Place>,
-    place_version: AtomicU32,
-    subscriptions: Mutex<Subscriptions>,
-    waiters: Mutex<Vec<Arc<Peer>>>,
-    replies: Mutex<Option<Box<Replies>>>,
-    info_source: OnceLock<Weak<dyn ConnectionInfoSource>>,
-    /// When it connected.
-    pub start: Instant,
-    active_us: AtomicU64,
-    rtt_ns: AtomicU64,
+    /// Messages dropped because too much was waiting.
+    dropped: AtomicU32,
     pending_bytes_max: usize,
+    outbox: Mutex<Outbox>,
+    owner: Owner,
+    waiters: Mutex<Vec<Arc<Peer>>>,
+}
+
+/// Who looks after a peer.
+enum Owner {
+    /// A loop, which is woken.
+    Loop(Box<dyn Wake>),
+    /// It is inside the server: each turn hands over what it staged.
+    Inlet(Arc<dyn Inlet>),
+}
+
+/// Where a peer is, and what it may do there.
+#[derive(Default)]
+struct Seat {
+    place: RwLock<Place>,
+    version: AtomicU32,
+    replies: Mutex<Option<Box<Replies>>>,
 }
 
 /// Which account a peer is in and what it may do there. Changes when it connects and when rights are reloaded.
@@ -117,53 +154,77 @@ impl Origin<'_> {
 impl Peer {
     /// A peer without account; what it sends and gets counts in `totals` too.
     pub fn new(basics: Basics, totals: Arc<Totals>, sink: Arc<dyn Sink>, owner: Box<dyn Wake>) -> Arc<Self> {
+        Self::of(basics, totals, Outbox::new(sink), Owner::Loop(owner))
+    }
+
+    /// A peer inside the server. It is never sent bytes.
+    pub fn inside(basics: Basics, totals: Arc<Totals>, inlet: Arc<dyn Inlet>) -> Arc<Self> {
+        Self::of(basics, totals, Outbox::new(Arc::new(Nowhere)), Owner::Inlet(inlet))
+    }
+
+    fn of(basics: Basics, totals: Arc<Totals>, outbox: Outbox, owner: Owner) -> Arc<Self> {
         let Basics { id, kind, slot, pending_bytes_max, start } = basics;
+        let marks = if matches!(owner, Owner::Inlet(_)) { INSIDE } else { 0 };
         Arc::new(Self {
             id,
             kind,
-            slot,
             format: Format::default(),
             counters: Counters::default(),
             totals,
-            flags: AtomicU8::new(0),
-            closing: AtomicU8::new(OPEN),
-            stalls: AtomicBool::new(false),
-            dropped: AtomicU32::new(0),
-            outbox: Mutex::new(Outbox::new(sink)),
-            blocked: AtomicBool::new(false),
-            owner,
-            place: RwLock::default(),
-            place_version: AtomicU32::new(0),
-            subscriptions: Mutex::default(),
-            waiters: Mutex::default(),
-            replies: Mutex::default(),
-            info_source: OnceLock::new(),
             start,
+            flags: AtomicU8::new(0),
+            outlet: Outlet {
+                slot,
+                marks: AtomicU8::new(marks),
+                closing: AtomicU8::new(OPEN),
+                blocked: AtomicBool::new(false),
+                dropped: AtomicU32::new(0),
+                pending_bytes_max,
+                outbox: Mutex::new(outbox),
+                owner,
+                waiters: Mutex::default(),
+            },
+            seat: Seat::default(),
+            subscriptions: Mutex::default(),
+            info_source: OnceLock::new(),
             active_us: AtomicU64::new(0),
             rtt_ns: AtomicU64::new(0),
-            pending_bytes_max,
         })
+    }
+
+    /// What takes messages to it, if it is inside the server.
+    pub(crate) fn inlet(&self) -> Option<&Arc<dyn Inlet>> {
+        match &self.outlet.owner {
+            Owner::Loop(_) => None,
+            Owner::Inlet(inlet) => Some(inlet),
+        }
+    }
+
+    /// Whether a message for it takes the usual way: it is not inside the server, and producers need not wait for it.
+    #[inline(always)]
+    pub(crate) fn is_usual(&self) -> bool {
+        self.outlet.marks.load(Ordering::Relaxed) == 0
     }
 
     /// Its place in tables by peer.
     pub fn slot(&self) -> u32 {
-        self.slot
+        self.outlet.slot
     }
 
     /// Where it is and what it may do.
     pub fn place(&self) -> Place {
-        self.place.read().clone()
+        self.seat.place.read().clone()
     }
 
     /// The account that it is in. The lock is let go before anything is done with it.
     pub(crate) fn account(&self) -> Option<Arc<Account>> {
-        let place = self.place.read();
+        let place = self.seat.place.read();
         place.account.clone()
     }
 
     /// Whether its rights let it have messages of `subject` by a subscription in this queue group.
     pub(crate) fn may_have(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        self.place.read().permissions.as_ref().is_none_or(|p| p.may_deliver(subject, queue))
+        self.seat.place.read().permissions.as_ref().is_none_or(|p| p.may_deliver(subject, queue))
     }
 
     /// Puts it into an account with rights.
@@ -171,14 +232,14 @@ impl Peer {
         let tracks = place.permissions.as_ref().is_some_and(|p| p.allow_responses().is_some());
         self.set_flag(TRACKS_REPLIES, tracks);
         self.set_flag(IS_SYSTEM, place.account.as_ref().is_some_and(|account| account.is_system()));
-        *self.place.write() = place;
-        self.place_version.fetch_add(1, Ordering::Release);
+        *self.seat.place.write() = place;
+        self.seat.version.fetch_add(1, Ordering::Release);
     }
 
     /// Changes whenever [`Peer::place`] does.
     #[inline]
     pub fn place_version(&self) -> u32 {
-        self.place_version.load(Ordering::Acquire)
+        self.seat.version.load(Ordering::Acquire)
     }
 
     /// What services may be told of it.
@@ -257,7 +318,7 @@ impl Peer {
     #[cold]
     pub(crate) fn expect_answer(&self, origin: &Origin<'_>, reply: &[u8], now: Instant) {
         let (limits, account) = {
-            let place = self.place.read();
+            let place = self.seat.place.read();
             let limits = place.permissions.as_ref().and_then(|p| p.allow_responses().copied());
             (limits, place.account.as_ref().map(|account| account.id))
         };
@@ -266,12 +327,12 @@ impl Peer {
             asking if Some(asking) == account => Requester::Connection(origin.peer.id),
             asking => Requester::Account(asking),
         };
-        self.replies.lock().get_or_insert_default().expect(requester, reply, &limits, now);
+        self.seat.replies.lock().get_or_insert_default().expect(requester, reply, &limits, now);
     }
 
     /// Whether it may publish to `subject` because it was asked to; uses up one of the answers it may give.
     pub(crate) fn may_answer(&self, subject: &[u8], now: Instant) -> bool {
-        self.replies.lock().as_mut().is_some_and(|replies| replies.take(subject, now))
+        self.seat.replies.lock().as_mut().is_some_and(|replies| replies.take(subject, now))
     }
 
     fn set_flag(&self, flag: u8, on: bool) {
@@ -284,46 +345,47 @@ impl Peer {
 
     /// Asks for the connection to be closed. The first reason stays.
     pub fn close(&self, reason: CloseReason) {
-        let first = self.closing.compare_exchange(OPEN, reason as u8, Ordering::AcqRel, Ordering::Acquire);
+        let first =
+            self.outlet.closing.compare_exchange(OPEN, reason as u8, Ordering::AcqRel, Ordering::Acquire);
         if first.is_ok() {
-            self.owner.wake();
+            self.wake_owner();
         }
     }
 
     /// Why it is to be closed, if it is.
     pub fn closing(&self) -> Option<CloseReason> {
-        CloseReason::from_number(self.closing.load(Ordering::Acquire))
+        CloseReason::from_number(self.outlet.closing.load(Ordering::Acquire))
     }
 
     /// Whether it is to be closed.
     #[inline]
     pub fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire) != OPEN
+        self.outlet.closing.load(Ordering::Acquire) != OPEN
     }
 
     /// Bytes that wait for it.
     pub fn pending_bytes(&self) -> usize {
-        self.outbox.lock().pending_bytes()
+        self.outlet.outbox.lock().pending_bytes()
     }
 
     /// Since when it has taken nothing of what waits.
     pub fn blocked_since(&self) -> Option<Instant> {
-        self.blocked.load(Ordering::Acquire).then(|| self.outbox.lock().blocked_since())?
+        self.outlet.blocked.load(Ordering::Acquire).then(|| self.outlet.outbox.lock().blocked_since())?
     }
 
     /// Messages that were dropped because too much waited.
     pub fn dropped(&self) -> u32 {
-        self.dropped.load(Ordering::Relaxed)
+        self.outlet.dropped.load(Ordering::Relaxed)
     }
 
     /// Whether producers should wait for it.
     pub fn stalls(&self) -> bool {
-        self.stalls.load(Ordering::Relaxed)
+        self.outlet.marks.load(Ordering::Relaxed) & STALLED != 0
     }
 
     /// `waiter` is called when this peer has read enough. False if it already has.
     pub fn wait_for(&self, waiter: &Arc<Peer>) -> bool {
-        let mut waiters = self.waiters.lock();
+        let mut waiters = self.outlet.waiters.lock();
         if !self.stalls() {
             return false;
         }
@@ -333,16 +395,18 @@ impl Peer {
         true
     }
 
-    /// Calls the owner loop.
+    /// Calls the owner loop. Nobody needs to be called for what is inside the server.
     pub fn wake_owner(&self) {
-        self.owner.wake();
+        if let Owner::Loop(owner) = &self.outlet.owner {
+            owner.wake();
+        }
     }
 
     /// Appends what one turn has for this peer.
     pub(crate) fn enqueue(&self, chunks: impl Iterator<Item = Chunk>, msgs: u32, pool: &mut Pool) {
-        let mut outbox = self.outbox.lock();
+        let mut outbox = self.outlet.outbox.lock();
         if outbox.is_closed() {
-            self.dropped.fetch_add(msgs, Ordering::Relaxed);
+            self.outlet.dropped.fetch_add(msgs, Ordering::Relaxed);
             return;
         }
         for chunk in chunks {
@@ -361,7 +425,7 @@ impl Peer {
         self.touch(now);
         self.counters.add_out(msgs, bytes);
         self.totals.of(self.kind).add_out(msgs, bytes);
-        if let Some(account) = &self.place.read().account {
+        if let Some(account) = &self.seat.place.read().account {
             account.counters.add_out(msgs, bytes);
         }
     }
@@ -369,14 +433,14 @@ impl Peer {
     /// Writes as much as the connection takes. A peer that leaves more than its bound waiting is a slow consumer and
     /// is closed; the bound is looked at after the write, since what the socket takes at once was never a backlog.
     pub fn flush(&self, now: Instant, pool: &mut Pool) {
-        let mut outbox = self.outbox.lock();
+        let mut outbox = self.outlet.outbox.lock();
         let flushed = outbox.flush(now, pool);
         let stalls = outbox.stalls(now);
         let resumes = outbox.resumes();
-        let over = outbox.pending_bytes() > self.pending_bytes_max;
+        let over = outbox.pending_bytes() > self.outlet.pending_bytes_max;
         let blocked = outbox.blocked_since().is_some();
-        if blocked != self.blocked.load(Ordering::Relaxed) {
-            self.blocked.store(blocked, Ordering::Release);
+        if blocked != self.outlet.blocked.load(Ordering::Relaxed) {
+            self.outlet.blocked.store(blocked, Ordering::Release);
         }
         drop(outbox);
         match flushed {
@@ -385,24 +449,24 @@ impl Peer {
             Flushed::Blocked | Flushed::Empty => {}
         }
         if stalls {
-            self.stalls.store(true, Ordering::Relaxed);
+            self.outlet.marks.fetch_or(STALLED, Ordering::Relaxed);
         } else if self.stalls() && (resumes || !matches!(flushed, Flushed::Blocked)) {
-            self.stalls.store(false, Ordering::Relaxed);
-            for waiter in std::mem::take(&mut *self.waiters.lock()) {
-                waiter.owner.wake();
+            self.outlet.marks.fetch_and(!STALLED, Ordering::Relaxed);
+            for waiter in std::mem::take(&mut *self.outlet.waiters.lock()) {
+                waiter.wake_owner();
             }
         }
     }
 
     /// Lets go of the connection: nothing is sent any more, nobody waits for it.
     pub fn shut(&self) {
-        let mut outbox = self.outbox.lock();
+        let mut outbox = self.outlet.outbox.lock();
         outbox.close();
-        self.blocked.store(false, Ordering::Release);
+        self.outlet.blocked.store(false, Ordering::Release);
         drop(outbox);
-        self.stalls.store(false, Ordering::Relaxed);
-        for waiter in std::mem::take(&mut *self.waiters.lock()) {
-            waiter.owner.wake();
+        self.outlet.marks.fetch_and(!STALLED, Ordering::Relaxed);
+        for waiter in std::mem::take(&mut *self.outlet.waiters.lock()) {
+            waiter.wake_owner();
         }
     }
 

@@ -40,12 +40,24 @@ pub struct Account {
     unlisted: AtomicU32,
     interest: RwLock<Interest<Subscriber>>,
     generations: Generations,
+    system: AtomicBool,
+    border: Border,
+    answers: Answers,
+}
+
+/// What becomes of an account's messages beside being delivered in it.
+#[derive(Default)]
+struct Border {
     sharing: RwLock<Sharing>,
     shares: AtomicBool,
     maps: AtomicBool,
     traces: AtomicBool,
-    system: AtomicBool,
     trace_rule: RwLock<Option<Arc<SamplingRule>>>,
+}
+
+/// Answers of services, in the account that gives them and in the one that waits for them.
+#[derive(Default)]
+struct Answers {
     responses: Mutex<Option<Box<Responses>>>,
     /// Answers are awaited, so whoever takes a subscription out says so.
     awaits: AtomicBool,
@@ -67,16 +79,9 @@ impl Account {
             unlisted: AtomicU32::new(0),
             interest: RwLock::default(),
             generations: Generations::default(),
-            sharing: RwLock::default(),
-            shares: AtomicBool::new(false),
-            maps: AtomicBool::new(false),
-            traces: AtomicBool::new(false),
             system: AtomicBool::new(false),
-            trace_rule: RwLock::default(),
-            responses: Mutex::default(),
-            awaits: AtomicBool::new(false),
-            lost_interest: AtomicBool::new(false),
-            awaited: Mutex::default(),
+            border: Border::default(),
+            answers: Answers::default(),
         })
     }
 
@@ -92,15 +97,15 @@ impl Account {
 
     /// Reads what it shares. Nothing else may be locked while the guard lives.
     pub fn sharing(&self) -> parking_lot::RwLockReadGuard<'_, Sharing> {
-        self.sharing.read()
+        self.border.sharing.read()
     }
 
     /// Changes what it shares; `change` must not lock anything. Cached routes notice at once.
     pub(crate) fn share<T>(&self, change: impl FnOnce(&mut Sharing) -> T) -> T {
-        let mut sharing = self.sharing.write();
+        let mut sharing = self.border.sharing.write();
         let result = change(&mut sharing);
-        self.shares.store(!sharing.is_empty(), Ordering::Release);
-        self.maps.store(sharing.has_mappings(), Ordering::Release);
+        self.border.shares.store(!sharing.is_empty(), Ordering::Release);
+        self.border.maps.store(sharing.has_mappings(), Ordering::Release);
         drop(sharing);
         self.generations.bump_all();
         result
@@ -109,7 +114,7 @@ impl Account {
     /// Whether a message to `subject` here may concern another account.
     #[inline]
     pub(crate) fn shares(&self, subject: &[u8]) -> bool {
-        self.shares.load(Ordering::Acquire) || subject.starts_with(SYSTEM_PREFIX)
+        self.border.shares.load(Ordering::Acquire) || subject.starts_with(SYSTEM_PREFIX)
     }
 
     /// Its subscriptions, as they are shown: a service that it imports counts as one.
@@ -146,23 +151,23 @@ impl Account {
     /// Whether some subject here is mapped.
     #[inline]
     pub fn maps(&self) -> bool {
-        self.maps.load(Ordering::Acquire)
+        self.border.maps.load(Ordering::Acquire)
     }
 
     /// What is traced of messages whose trace context is sampled, if anything is.
     pub fn trace_rule(&self) -> Option<Arc<SamplingRule>> {
-        if self.traces.load(Ordering::Acquire) { self.trace_rule.read().clone() } else { None }
+        if self.border.traces.load(Ordering::Acquire) { self.border.trace_rule.read().clone() } else { None }
     }
 
     /// Says what is traced.
     pub fn set_trace_rule(&self, rule: Option<SamplingRule>) {
-        self.traces.store(rule.is_some(), Ordering::Release);
-        *self.trace_rule.write() = rule.map(Arc::new);
+        self.border.traces.store(rule.is_some(), Ordering::Release);
+        *self.border.trace_rule.write() = rule.map(Arc::new);
     }
 
     /// Notes an answer that is owed. The subject that leads back to who asked, and whether it is the only one.
     pub(crate) fn open_response(&self, pending: Pending, secrets: &mut Secrets) -> (Box<[u8]>, bool) {
-        let mut responses = self.responses.lock();
+        let mut responses = self.answers.responses.lock();
         let responses = responses.get_or_insert_default();
         let subject = responses.open(pending, secrets);
         (subject, responses.watch())
@@ -170,7 +175,7 @@ impl Account {
 
     /// Forgets some of the answers that did not come in time. They, and whether others are still owed.
     pub(crate) fn expire_responses(&self, now: Instant) -> (Vec<Late>, bool) {
-        let mut guard = self.responses.lock();
+        let mut guard = self.answers.responses.lock();
         let Some(responses) = guard.as_deref_mut() else { return (Vec::new(), false) };
         let late = responses.expire(now);
         let owes = responses.len() > 0;
@@ -195,7 +200,7 @@ impl Account {
 
     /// The answers that are owed, if any ever were. A leaf lock.
     pub(crate) fn responses<T>(&self, of: impl FnOnce(&mut Responses) -> T) -> Option<T> {
-        self.responses.lock().as_deref_mut().map(of)
+        self.answers.responses.lock().as_deref_mut().map(of)
     }
 
     /// Adds a subscription; messages published from now on reach it.
@@ -226,22 +231,22 @@ impl Account {
 
     /// Notes an answer that is waited for here and whose latency is reported. Whether it is the first.
     pub(crate) fn await_answer(&self, reply: &[u8], awaited: Awaited) -> bool {
-        let first = self.awaited.lock().get_or_insert_default().insert(reply, awaited);
-        self.awaits.store(true, Ordering::Release);
+        let first = self.answers.awaited.lock().get_or_insert_default().insert(reply, awaited);
+        self.answers.awaits.store(true, Ordering::Release);
         first
     }
 
     /// The answer came, or none will.
     pub(crate) fn forget_awaited(&self, reply: &[u8], subject: &[u8]) {
-        if let Some(answers) = self.awaited.lock().as_deref_mut() {
+        if let Some(answers) = self.answers.awaited.lock().as_deref_mut() {
             answers.remove(reply, subject);
         }
     }
 
     /// A subscription has ended: maybe nobody listens any more for answers that are awaited.
     fn note_lost_interest(&self) {
-        if self.awaits.load(Ordering::Acquire) {
-            self.lost_interest.store(true, Ordering::Release);
+        if self.answers.awaits.load(Ordering::Acquire) {
+            self.answers.lost_interest.store(true, Ordering::Release);
         }
     }
 
@@ -249,14 +254,14 @@ impl Account {
     /// False: none are awaited, and it need not be called until the next first one.
     pub(crate) fn look_after_awaited(&self) -> bool {
         let keys = {
-            let mut guard = self.awaited.lock();
+            let mut guard = self.answers.awaited.lock();
             let Some(answers) = guard.as_deref_mut() else { return false };
             if answers.is_empty() {
                 *guard = None;
-                self.awaits.store(false, Ordering::Release);
+                self.answers.awaits.store(false, Ordering::Release);
                 return false;
             }
-            answers.next(self.lost_interest.swap(false, Ordering::AcqRel))
+            answers.next(self.answers.lost_interest.swap(false, Ordering::AcqRel))
         };
         let mut asked: Option<(&[u8], bool)> = None;
         for (reply, subject) in &keys {
@@ -267,8 +272,12 @@ impl Account {
             };
             asked = Some((reply, heard));
             if !heard {
-                let lost =
-                    self.awaited.lock().as_deref_mut().and_then(|answers| answers.remove(reply, subject));
+                let lost = self
+                    .answers
+                    .awaited
+                    .lock()
+                    .as_deref_mut()
+                    .and_then(|answers| answers.remove(reply, subject));
                 lost.into_iter().for_each(|awaited| awaited.lose());
             }
         }

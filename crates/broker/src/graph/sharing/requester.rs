@@ -11,16 +11,40 @@ pub const HEADER: &[u8] = b"Nats-Request-Info";
 /// Who asks, in the official fields and their order.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ClientInfo {
+    #[serde(flatten)]
+    origin: Origin,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    acc: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    svc: String,
+    #[serde(flatten)]
+    said: Said,
+    #[serde(skip_serializing_if = "is_zero")]
+    rtt: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    server: String,
+    #[serde(flatten)]
+    claimed: Claimed,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    client_type: &'static str,
+}
+
+/// Where it is.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Origin {
     #[serde(skip_serializing_if = "String::is_empty")]
     start: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     host: String,
     #[serde(skip_serializing_if = "is_zero")]
     id: u64,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    acc: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    svc: String,
+}
+
+/// What it says of itself.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Said {
     #[serde(skip_serializing_if = "String::is_empty")]
     user: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -29,10 +53,11 @@ pub struct ClientInfo {
     lang: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     ver: String,
-    #[serde(skip_serializing_if = "is_zero")]
-    rtt: u64,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    server: String,
+}
+
+/// What its JWT says of it.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Claimed {
     #[serde(skip_serializing_if = "String::is_empty")]
     jwt: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -41,10 +66,6 @@ pub struct ClientInfo {
     name_tag: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<String>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    client_type: &'static str,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference
@@ -74,18 +95,15 @@ impl ClientInfo {
         match (disclosure, peer.connection_info()) {
             (Disclosure::Minimal, _) | (_, None) => little,
             (Disclosure::All, Some(info)) => Self {
-                start: info.start,
-                host: info.host,
-                id: peer.id.0,
-                user: info.user,
-                name: info.name,
-                lang: info.lang,
-                ver: info.version,
+                origin: Origin { start: info.start, host: info.host, id: peer.id.0 },
+                said: Said { user: info.user, name: info.name, lang: info.lang, ver: info.version },
                 server: server.to_owned(),
-                jwt: info.jwt,
-                issuer_key: info.issuer_key,
-                name_tag: info.name_tag,
-                tags: info.tags,
+                claimed: Claimed {
+                    jwt: info.jwt,
+                    issuer_key: info.issuer_key,
+                    name_tag: info.name_tag,
+                    tags: info.tags,
+                },
                 kind: info.kind,
                 client_type: info.client_type,
                 ..little

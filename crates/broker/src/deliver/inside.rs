@@ -1,0 +1,118 @@
+//! Delivering to receivers inside the server, and publishing from there.
+
+use super::{Delivery, Origin, Turn, trace_delivery};
+use crate::account::Account;
+use crate::id::ClientId;
+use crate::inlet::{Batch, Inlet, Publish, Publisher};
+use crate::kind::Entry;
+use crate::peer::{Basics, Peer};
+use crate::permission;
+use crate::route::Target;
+use crate::subscription::Counted;
+use dialtone_subject::is_valid_literal;
+use dialtone_wire::message::Message;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How often in a turn receivers get what others inside published to them. What is left then waits for the next turn, so
+/// that those who answer each other for ever hold up nobody else.
+const ROUNDS_MAX: usize = 4;
+
+/// What a turn keeps for those inside.
+pub(super) struct Inside {
+    /// Who publishes for the server.
+    server: Arc<Peer>,
+    is_running: bool,
+}
+
+/// Nothing is ever delivered to who only publishes.
+struct Deaf;
+
+impl Inlet for Deaf {
+    fn take(&self, _: &Batch, _: &mut dyn Publish) {}
+}
+
+impl Inside {
+    pub fn new(now: Instant) -> Self {
+        let basics = Basics {
+            id: ClientId::OF_SERVER,
+            kind: Entry::OF_SERVER.from,
+            slot: 0,
+            pending_bytes_max: usize::MAX,
+            start: now,
+        };
+        let server = Peer::inside(basics, Arc::default(), Arc::new(Deaf));
+        server.set_understands_headers(true);
+        Self { server, is_running: false }
+    }
+
+    /// Whether receivers are being called.
+    pub fn is_running(&self) -> bool {
+        self.is_running
+    }
+}
+
+impl Turn {
+    /// Stages a message for a receiver inside the server. False if it got as many as it wanted.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn stage_inside(&mut self, target: &Target, delivery: &Delivery<'_>) -> bool {
+        let counted = target.subscription.count();
+        match counted {
+            Counted::Deliver => {}
+            Counted::DeliverLast => {
+                self.unsubscribe(&target.subscription);
+            }
+            Counted::Over => return false,
+        }
+        if let Some(tracer) = &self.tracer {
+            trace_delivery(tracer, target, delivery.message);
+        }
+        let Origin { peer, .. } = delivery.origin;
+        let publisher = Publisher { id: peer.id, kind: peer.kind };
+        let batch = self.staging.batch(target.subscription.peer());
+        let staged = batch.push(&target.subscription, publisher, target.head.subject(), delivery.message);
+        self.staging.note(staged);
+        true
+    }
+
+    /// Has receivers inside take what was staged for them, and what they publish for each other, in rounds. Whether
+    /// something is left.
+    #[cold]
+    pub(super) fn run_inlets(&mut self) -> bool {
+        // What they publish is no part of what is being published.
+        let (trace, hops_left) = (self.trace.take(), self.hops_left);
+        self.inside.is_running = true;
+        for _ in 0..ROUNDS_MAX {
+            if !self.staging.has_batches() {
+                break;
+            }
+            let all = self.staging.take_batches();
+            for delivered in &all {
+                let (peer, batch) = (&delivered.peer, &delivered.batch);
+                peer.count_out(batch.len() as u64, batch.body_bytes(), self.now);
+                if let Some(inlet) = peer.inlet().filter(|_| !peer.is_closing()) {
+                    inlet.take(batch, self);
+                }
+            }
+            self.staging.give_back(all);
+        }
+        self.inside.is_running = false;
+        (self.trace, self.hops_left) = (trace, hops_left);
+        self.staging.has_batches()
+    }
+}
+
+impl Publish for Turn {
+    fn emit(&mut self, account: &Arc<Account>, message: &Message<'_>) -> usize {
+        if !is_valid_literal(message.subject) {
+            return 0;
+        }
+        let server = self.inside.server.clone();
+        self.publish(Origin { peer: &server, account, echo: true }, permission::by_server(message))
+    }
+
+    fn now(&self) -> Instant {
+        Self::now(self)
+    }
+}

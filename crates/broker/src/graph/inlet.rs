@@ -1,0 +1,139 @@
+//! Receivers inside the server.
+//!
+//! What a turn staged for one of them comes as one [`Batch`], whole and in order, on the loop that staged it; it may publish
+//! with the same turn ([`Publish`]). There is a copy of each message and no parsing.
+
+use crate::account::Account;
+use crate::id::ClientId;
+use crate::kind::Kind;
+use crate::subscription::Subscription;
+use dialtone_wire::message::Message;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Takes what is delivered to subscriptions from inside.
+pub trait Inlet: Send + Sync {
+    /// What was staged since the last batch. Runs on the loop that staged it and may not wait; what is published with `turn`
+    /// is written together with all else that the turn delivers.
+    fn take(&self, batch: &Batch, turn: &mut dyn Publish);
+}
+
+/// Publishes from inside the server.
+///
+/// A trait, since who delivers stands above those who hold each other here.
+pub trait Publish {
+    /// Publishes in an account, by the server's own rights. How many got it.
+    fn emit(&mut self, account: &Arc<Account>, message: &Message<'_>) -> usize;
+    /// When the turn began.
+    fn now(&self) -> Instant;
+}
+
+/// Who published a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Publisher {
+    /// Its number.
+    pub id: ClientId,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// The messages of a turn for one receiver.
+#[derive(Default)]
+pub struct Batch {
+    rows: Vec<Row>,
+    bytes: Vec<u8>,
+}
+
+/// Where one message stands in the bytes of its batch: subject, reply and body follow each other.
+struct Row {
+    subscription: Arc<Subscription>,
+    publisher: Publisher,
+    subject: Range<usize>,
+    reply_bytes: usize,
+    has_reply: bool,
+    header_bytes: usize,
+    end: usize,
+}
+
+/// A message that was delivered inside.
+#[derive(Clone, Copy)]
+pub struct Received<'a> {
+    /// The subscription that it is for.
+    pub subscription: &'a Arc<Subscription>,
+    /// Who published it.
+    pub publisher: Publisher,
+    /// The message, with the subject that it has in the account of the subscription.
+    pub message: Message<'a>,
+}
+
+impl Batch {
+    /// Appends a message; its subject is what the receiver's account calls it. How many bytes that took.
+    pub(crate) fn push(
+        &mut self,
+        subscription: &Arc<Subscription>,
+        publisher: Publisher,
+        subject: &[u8],
+        message: &Message<'_>,
+    ) -> usize {
+        let start = self.bytes.len();
+        let reply = message.reply.unwrap_or_default();
+        self.bytes.extend_from_slice(subject);
+        self.bytes.extend_from_slice(reply);
+        self.bytes.extend_from_slice(message.framed);
+        self.rows.push(Row {
+            subscription: subscription.clone(),
+            publisher,
+            subject: start..start + subject.len(),
+            reply_bytes: reply.len(),
+            has_reply: message.reply.is_some(),
+            header_bytes: message.header_bytes,
+            end: self.bytes.len(),
+        });
+        self.bytes.len() - start
+    }
+
+    /// How many messages.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Bytes of headers and payloads, as counted for a receiver.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.messages().map(|received| received.message.body_bytes() as u64).sum()
+    }
+
+    /// The messages, in the order in which they were delivered.
+    pub fn messages(&self) -> impl Iterator<Item = Received<'_>> {
+        self.rows.iter().map(|row| {
+            let part = |range: Range<usize>| self.bytes.get(range).unwrap_or_default();
+            let reply = row.subject.end..row.subject.end + row.reply_bytes;
+            let framed = part(reply.end..row.end);
+            Received {
+                subscription: &row.subscription,
+                publisher: row.publisher,
+                message: Message {
+                    subject: part(row.subject.clone()),
+                    reply: row.has_reply.then(|| part(reply)),
+                    header_bytes: row.header_bytes,
+                    framed,
+                },
+            }
+        })
+    }
+
+    /// Empties it. What it needed is kept for the next messages, up to some size.
+    pub(crate) fn clear(&mut self) {
+        const KEPT_BYTES_MAX: usize = 64 * 1024;
+        const KEPT_ROWS_MAX: usize = 1024;
+        self.rows.clear();
+        self.bytes.clear();
+        self.rows.shrink_to(KEPT_ROWS_MAX);
+        self.bytes.shrink_to(KEPT_BYTES_MAX);
+    }
+}

@@ -1,0 +1,275 @@
+//! Receivers inside the server: what a turn staged comes whole and in order, and what they answer goes out in the same turn.
+
+use dialtone_broker::account::{Account, AccountId};
+use dialtone_broker::deliver::interest::Gate;
+use dialtone_broker::deliver::{Origin, Turn};
+use dialtone_broker::inlet::{Batch, Inlet, Publish};
+use dialtone_broker::kind::{Entry, Kind};
+use dialtone_broker::outbox::Sink;
+use dialtone_broker::peer::{Basics, ClientId, Peer, Place, Wake};
+use dialtone_broker::permission;
+use dialtone_broker::subscription::Subscription;
+use dialtone_wire::message::Message;
+use parking_lot::Mutex;
+use proptest::prelude::*;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What happened, in order, seen by all.
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// A connection: notes each write, which may hold several messages.
+struct Wire {
+    name: &'static str,
+    log: Log,
+}
+
+impl Sink for Wire {
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        self.log.lock().push(format!(
+            "{}: {}",
+            self.name,
+            String::from_utf8_lossy(&bytes).replace("\r\n", "|")
+        ));
+        Ok(bytes.len())
+    }
+}
+
+struct Unheard;
+
+impl Wake for Unheard {
+    fn wake(&self) {}
+}
+
+/// Notes each batch, and answers each message at its reply subject, or where it says.
+struct Echo {
+    account: Arc<Account>,
+    log: Log,
+    to: Option<&'static [u8]>,
+}
+
+impl Inlet for Echo {
+    fn take(&self, batch: &Batch, turn: &mut dyn Publish) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let all = batch.messages().map(|received| {
+            let message = received.message;
+            let sid = text(received.subscription.sid());
+            format!("{sid} {} {}+{}", text(message.subject), text(message.headers()), text(message.payload()))
+        });
+        self.log.lock().push(format!("inlet: {}", all.collect::<Vec<_>>().join(", ")));
+        for received in batch.messages() {
+            if let Some(to) = self.to.or(received.message.reply) {
+                let framed = [received.message.payload(), b"!\r\n"].concat();
+                turn.emit(
+                    &self.account,
+                    &Message { subject: to, reply: None, header_bytes: 0, framed: &framed },
+                );
+            }
+        }
+    }
+}
+
+struct World {
+    account: Arc<Account>,
+    log: Log,
+    gate: Arc<Gate>,
+    turn: Turn,
+    slots: u32,
+}
+
+impl World {
+    fn new() -> Self {
+        let account = Account::new(AccountId(1), "A");
+        let gate = Arc::<Gate>::default();
+        let turn = Turn::new([1; 32], Instant::now()).with_gate(&gate);
+        Self { account, log: Log::default(), gate, turn, slots: 0 }
+    }
+
+    fn basics(&mut self, kind: Kind) -> Basics {
+        self.slots += 1;
+        let id = ClientId(u64::from(self.slots));
+        Basics { id, kind, slot: self.slots, pending_bytes_max: 1 << 20, start: Instant::now() }
+    }
+
+    fn client(&mut self, name: &'static str) -> Arc<Peer> {
+        let sink = Arc::new(Wire { name, log: self.log.clone() });
+        let peer = Peer::new(self.basics(Kind::default()), Arc::default(), sink, Box::new(Unheard));
+        peer.set_place(Place { account: Some(self.account.clone()), permissions: None });
+        peer.set_understands_headers(true);
+        peer
+    }
+
+    fn echo(&mut self, to: Option<&'static [u8]>) -> Arc<Peer> {
+        let inlet = Arc::new(Echo { account: self.account.clone(), log: self.log.clone(), to });
+        let peer = Peer::inside(self.basics(Entry::OF_SERVER.from), Arc::default(), inlet);
+        peer.set_understands_headers(true);
+        peer
+    }
+
+    fn subscribe(&self, peer: &Arc<Peer>, filter: &str, queue: Option<&str>, sid: &str) -> Arc<Subscription> {
+        let queue = queue.map(str::as_bytes);
+        let subscription = Subscription::new(peer.clone(), filter.as_bytes(), queue, sid.as_bytes());
+        self.gate.subscribe(&self.account, &subscription, None);
+        subscription
+    }
+
+    fn publish(
+        &mut self,
+        from: &Arc<Peer>,
+        subject: &str,
+        reply: Option<&str>,
+        headers: &str,
+        payload: &str,
+    ) -> usize {
+        let framed = format!("{headers}{payload}\r\n");
+        let message = Message {
+            subject: subject.as_bytes(),
+            reply: reply.map(str::as_bytes),
+            header_bytes: headers.len(),
+            framed: framed.as_bytes(),
+        };
+        let authorized = permission::publish(from, None, &message, Instant::now()).expect("allowed");
+        self.turn.publish(Origin { peer: from, account: &self.account, echo: true }, authorized)
+    }
+
+    fn take_log(&self) -> Vec<String> {
+        std::mem::take(&mut *self.log.lock())
+    }
+}
+
+/// Messages with their subjects, replies, headers and payloads, by the subscriptions that they are for; and their answers
+/// leave with all else of the turn, behind what caused them.
+#[test]
+fn a_turn_comes_as_one_batch_and_is_answered_in_it() {
+    let mut world = World::new();
+    let (client, echo) = (world.client("client"), world.echo(None));
+    world.subscribe(&client, "in", None, "9");
+    world.subscribe(&echo, "a.b", None, "1");
+    world.subscribe(&echo, "a.c", None, "2");
+    assert_eq!(world.publish(&client, "a.b", Some("in"), "", "one"), 1);
+    assert_eq!(world.publish(&client, "a.c", None, "NATS/1.0\r\nk:v\r\n\r\n", "two"), 1);
+    assert_eq!(world.publish(&client, "in", None, "", "itself"), 1);
+    world.turn.send(&client, b"PONG\r\n");
+    assert!(world.take_log().is_empty(), "nothing happens before the turn ends");
+    assert!(!world.turn.finish());
+    let inlet = "inlet: 1 a.b +one, 2 a.c NATS/1.0\r\nk:v\r\n\r\n+two";
+    assert_eq!(world.take_log(), [inlet, "client: MSG in 9 6|itself|PONG|MSG in 9 4|one!|"]);
+    assert!(!world.turn.finish(), "nothing is left");
+    assert!(world.take_log().is_empty());
+}
+
+/// Two that answer each other for ever get four rounds a turn; others are written in it, and the next turn goes on.
+#[test]
+fn rounds_are_bounded_and_nothing_is_lost() {
+    let mut world = World::new();
+    let (client, ping, pong) = (world.client("client"), world.echo(Some(b"pong")), world.echo(Some(b"ping")));
+    world.subscribe(&client, "hello", None, "9");
+    world.subscribe(&ping, "ping", None, "1");
+    world.subscribe(&pong, "pong", None, "2");
+    world.publish(&client, "ping", None, "", "x");
+    world.publish(&client, "hello", None, "", "you");
+    assert!(world.turn.finish(), "more is left");
+    let rounds = ["inlet: 1 ping +x", "inlet: 2 pong +x!", "inlet: 1 ping +x!!", "inlet: 2 pong +x!!!"];
+    let mut expected: Vec<String> = rounds.map(str::to_owned).into();
+    expected.push("client: MSG hello 9 3|you|".to_owned());
+    assert_eq!(world.take_log(), expected);
+    assert!(world.turn.finish());
+    assert_eq!(world.take_log().first().map(String::as_str), Some("inlet: 1 ping +x!!!!"));
+}
+
+/// One that ends its subscription in the midst of a turn still gets what was published before, as a connection does.
+#[test]
+fn a_subscription_that_ends_in_the_turn_gets_what_came_before() {
+    let mut world = World::new();
+    let (client, echo) = (world.client("client"), world.echo(None));
+    let subscription = world.subscribe(&echo, "a", None, "1");
+    world.publish(&client, "a", None, "", "before");
+    world.gate.unsubscribe(&world.account, &subscription, None);
+    assert_eq!(world.publish(&client, "a", None, "", "behind"), 0);
+    world.turn.finish();
+    assert_eq!(world.take_log(), ["inlet: 1 a +before"]);
+}
+
+/// A closed receiver gets nothing, and another member of its group takes its place.
+#[test]
+fn a_receiver_is_a_member_of_a_queue_group_like_others() {
+    let mut world = World::new();
+    let (client, echo) = (world.client("client"), world.echo(None));
+    world.subscribe(&client, "a", Some("q"), "9");
+    world.subscribe(&echo, "a", Some("q"), "1");
+    for _ in 0..64 {
+        assert_eq!(world.publish(&client, "a", None, "", "x"), 1);
+    }
+    world.turn.finish();
+    let log = world.take_log().join("\n");
+    let (inside, outside) = (log.matches("1 a +x").count(), log.matches("MSG a 9 1|x|").count());
+    assert_eq!(inside + outside, 64);
+    assert!(inside > 8 && outside > 8, "{inside} and {outside}");
+    echo.close(dialtone_wire::CloseReason::ServerShutdown);
+    for _ in 0..8 {
+        assert_eq!(world.publish(&client, "a", None, "", "x"), 1);
+    }
+    world.turn.finish();
+    assert_eq!(world.take_log().join("\n").matches("MSG a 9 1|x|").count(), 8);
+}
+
+/// The server publishes what it likes, but to no subject that is none.
+#[test]
+fn what_is_emitted_must_have_a_subject() {
+    let mut world = World::new();
+    let client = world.client("client");
+    world.subscribe(&client, ">", None, "9");
+    let account = world.account.clone();
+    let mut emit = |subject: &[u8]| {
+        world.turn.emit(&account, &Message { subject, reply: None, header_bytes: 0, framed: b"x\r\n" })
+    };
+    assert_eq!([&b"a"[..], b"$SYS.a", b"a..b", b"a b", b"", b"a.*"].map(&mut emit), [1, 1, 0, 0, 0, 0]);
+}
+
+proptest! {
+    /// Whatever is published in whatever turns, in whatever sizes: a receiver inside gets what a connection with the same
+    /// subscription gets, in the same order.
+    #[test]
+    fn a_receiver_inside_gets_what_a_connection_gets(
+        messages in proptest::collection::vec((0usize..3, 0usize..40_000, any::<bool>()), 1..40),
+    ) {
+        struct Seen(Mutex<Vec<u8>>);
+        impl Sink for Seen {
+            fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+                slices.iter().for_each(|slice| self.0.lock().extend_from_slice(slice));
+                Ok(slices.iter().map(|slice| slice.len()).sum())
+            }
+        }
+        impl Inlet for Seen {
+            fn take(&self, batch: &Batch, _: &mut dyn Publish) {
+                for received in batch.messages() {
+                    let Message { subject, framed, .. } = received.message;
+                    let head = format!("MSG {} 1 {}\r\n", String::from_utf8_lossy(subject), framed.len() - 2);
+                    self.0.lock().extend_from_slice(&[head.as_bytes(), framed].concat());
+                }
+            }
+        }
+        let mut world = World::new();
+        let (outside, inside) = (Arc::new(Seen(Mutex::default())), Arc::new(Seen(Mutex::default())));
+        let publisher = world.client("publisher");
+        let connection = Peer::new(
+            Basics { pending_bytes_max: 1 << 30, ..world.basics(Kind::default()) },
+            Arc::default(), outside.clone(), Box::new(Unheard),
+        );
+        let receiver = Peer::inside(world.basics(Entry::OF_SERVER.from), Arc::default(), inside.clone());
+        connection.set_place(Place { account: Some(world.account.clone()), permissions: None });
+        world.subscribe(&connection, "s.*", None, "1");
+        world.subscribe(&receiver, "s.*", None, "1");
+        for (number, (subject, size, ends)) in messages.into_iter().enumerate() {
+            let payload = format!("{number} {}", "x".repeat(size));
+            prop_assert_eq!(world.publish(&publisher, &format!("s.{subject}"), None, "", &payload), 2);
+            if ends {
+                world.turn.finish();
+            }
+        }
+        world.turn.finish();
+        prop_assert!(*outside.0.lock() == *inside.0.lock());
+    }
+}
