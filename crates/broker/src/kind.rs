@@ -63,6 +63,28 @@ impl Kind {
         }
     }
 
+    /// What monitoring, events and services call it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Client => "Client",
+            Self::Server => "System",
+            Self::Route => "Router",
+            Self::Gateway => "Gateway",
+            Self::Hub | Self::Spoke => "Leafnode",
+        }
+    }
+
+    /// What message traces call it: the official number (ADR-41).
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Client => 0,
+            Self::Route => 1,
+            Self::Gateway => 2,
+            Self::Server => 3,
+            Self::Hub | Self::Spoke => 4,
+        }
+    }
+
     /// Whether it is the server itself.
     pub fn is_server(self) -> bool {
         self == Self::Server

@@ -6,7 +6,7 @@ use crate::node::Executor;
 use crate::node::Node;
 use crate::policy::Identity;
 use crate::refusal;
-use crate::registry::{CLIENT, ClientDetails, Session};
+use crate::registry::{ClientDetails, Session};
 use crate::resolver::Reach;
 use crate::share::Share;
 use crate::system;
@@ -227,7 +227,7 @@ pub(crate) fn request(node: &Node, session: &Session, said: &Connect, shown: &Sh
             name: said.name.clone(),
             name_tag,
             tags,
-            kind: CLIENT.to_owned(),
+            kind: session.peer.kind.label().to_owned(),
             transport: session.transport.client_type().to_owned(),
             nonce: if credentials.signature.is_empty() { String::new() } else { nonce.to_string() },
             ..ClientInformation::default()

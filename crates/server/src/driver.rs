@@ -331,7 +331,7 @@ impl Handler for Driver {
 
     fn broken(&mut self, connection: &mut Self::Connection, how: Broken) {
         match connection {
-            Connection::Client(client) | Connection::Framed(client, _) => client.broken(how),
+            Connection::Client(client) | Connection::Framed(client, _) => client.broken(&how),
             Connection::Upgrading(upgrading) => upgrading.broken(&how),
         }
     }

@@ -1,10 +1,9 @@
-//! One client: a state machine without sockets. Bytes and time come in, what it sends goes into the [`Turn`]. Only the times of a message trace
-//! and the bytes of a nonce come from the system.
+//! The client protocol: a state machine without sockets. Bytes and time come in, what it sends goes into the [`Turn`]. Only the times of a
+//! message trace and the bytes of a nonce come from the system.
 //!
-//! `connect` is how it gets in, `publish` and `subscribe` what it does there, `alive` how it is seen to be there.
+//! What it has in common with other connections is its [`Conduct`]. `connect` is how it says who it is, `publish` and `subscribe` what it
+//! does then.
 
-mod alive;
-mod certificate;
 mod connect;
 mod publish;
 mod rates;
@@ -14,43 +13,22 @@ mod traced;
 
 pub(crate) use trace::traced_body;
 
-use crate::log::{Event, Level};
+use crate::conduct::{Conduct, Due, Judged, Phase};
+use crate::log::Event;
 use crate::node::Node;
-use crate::policy::Policy;
 use crate::registry::Session;
-use crate::system;
-use crate::usage::{ConnectionState, CountFrom};
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
 use dialtone_config::options::TlsFirst;
-use dialtone_identity::authenticator::Shown;
 use dialtone_identity::operator::Claimed;
-use dialtone_net::{Broken, FramingError, Secured};
+use dialtone_net::{Broken, Secured};
 use dialtone_wire::client::{Limits, Op, ParseError, Parsed, Unfinished, encode, parse, usual_publish};
 use dialtone_wire::websocket::upgrade::Cookies;
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
 use std::fmt::Arguments;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-/// Where a client is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// It has to say who it is, until then.
-    AwaitingConnect { until: Instant },
-    /// What it said is being checked; nothing more is read meanwhile. If that has not begun until then, it goes.
-    Checking { until: Instant },
-    /// It may do what its rights allow.
-    Open,
-}
-
-impl Phase {
-    fn is_checking(self) -> bool {
-        matches!(self, Self::Checking { .. })
-    }
-}
 
 /// What a client asked for by CONNECT; without CONNECT the official defaults.
 #[derive(Clone, Copy, Debug)]
@@ -101,31 +79,11 @@ impl Default for ClientOptions {
 
 /// A connection that speaks the client protocol.
 pub struct Client {
-    node: Arc<Node>,
-    policy: Arc<Policy>,
-    generation: u32,
-    session: Arc<Session>,
-    place: Place,
-    place_version: u32,
-    /// The user as its rights call it; empty without users.
-    user: Arc<str>,
+    conduct: Conduct,
     nonce: Box<str>,
-    /// CONNECT, while it is being checked; its credentials are in `presented`.
+    /// CONNECT, while it is being checked, without its credentials.
     pending: Option<Box<Connect>>,
-    /// What it has shown that is being checked.
-    presented: Option<Box<Shown>>,
-    /// It came when there were enough TLS handshakes in this second.
-    throttled: bool,
-    /// A PROXY header may come and name another address than the socket's.
-    may_be_proxied: bool,
-    /// Credentials in cookies of its upgrade, if there are any.
-    cookies: Option<Box<Cookies>>,
-    /// The account whose token was looked for last, by public key.
-    looked_up: Option<Box<str>>,
-    /// When its JWT or its account's expires, and the error that it gets then.
-    expiry: Option<(Instant, ProtocolError)>,
-    traced: bool,
-    phase: Phase,
+    arrival: Arrival,
     options: ClientOptions,
     limits: Limits,
     /// What is known of the operation at the front of its bytes.
@@ -136,9 +94,17 @@ pub struct Client {
     answers_denied: bool,
     /// Its rate limits, if there are any.
     rated: Option<Box<rates::Rated>>,
-    alive: alive::Alive,
-    /// How far the check of its certificate is.
-    certificate_check: certificate::CertificateCheck,
+}
+
+/// How a client came.
+#[derive(Default)]
+struct Arrival {
+    /// There were enough TLS handshakes in this second.
+    throttled: bool,
+    /// A PROXY header may come and name another address than the socket's.
+    may_be_proxied: bool,
+    /// Credentials in cookies of its upgrade, if there are any.
+    cookies: Option<Box<Cookies>>,
 }
 
 /// What came of a turn's bytes.
@@ -153,82 +119,54 @@ pub struct Progress {
 impl Client {
     /// A client that has just connected.
     pub fn new(node: Arc<Node>, session: Arc<Session>, turn: &mut Turn) -> Self {
-        let now = turn.now();
-        let generation = node.settings.generation();
-        let policy = node.settings.policy();
         let transport = session.transport;
-        let phase = if policy.auth_required(transport) {
-            Phase::AwaitingConnect { until: now + policy.auth_timeout_of(transport) }
-        } else {
-            Phase::Open
-        };
+        let mut conduct = Conduct::new(node, session, turn.now());
+        conduct.begin(turn);
+        let policy = &conduct.policy;
         let limits = Limits {
             control_line_bytes_max: policy.options.limits.control_line_bytes_max,
             payload_bytes_max: policy.options.limits.payload_bytes_max,
             headers: false,
         };
-        let alive = alive::Alive::new(now, policy.ping_interval_of(transport));
         let nonce = Self::make_nonce(policy.authenticator_of(transport).nonce_required());
-        let traced = node.log.is_on(Level::Trace);
         let mut client = Self {
-            node,
-            policy,
-            generation,
-            session,
-            place: Place::default(),
-            place_version: 0,
-            user: "".into(),
+            conduct,
             nonce,
             pending: None,
-            throttled: false,
-            may_be_proxied: false,
-            cookies: None,
-            looked_up: None,
-            presented: None,
-            expiry: None,
-            traced,
-            phase,
+            arrival: Arrival::default(),
             options: ClientOptions::default(),
             limits,
             unfinished: Unfinished::Unknown,
             subscriptions_max: usize::MAX,
             answers_denied: false,
             rated: None,
-            alive,
-            certificate_check: certificate::CertificateCheck::default(),
         };
-        client.log(Event::ClientCreated, format_args!("Client connection created"));
-        if phase == Phase::Open {
-            let version = (generation, client.node.version().1);
-            client
-                .enter(Place { account: Some(client.node.accounts.global.clone()), permissions: None }, turn);
-            client.review(version, turn);
+        if client.conduct.is_let_in() {
+            client.take_limits(turn.now());
         }
         client
     }
 
     /// Logs an event of this client.
     fn log(&self, event: Event, text: Arguments<'_>) {
-        if self.node.log.is_on(event.level()) {
-            self.node.log.emit(event, &self.session.who(), text);
-        }
+        self.conduct.log(event, text);
     }
 
     /// The server speaks first: INFO.
     pub fn greet(&mut self, turn: &mut Turn) {
-        if self.greets_later() {
+        if self.conduct.greets_later() {
             return;
         }
-        if self.throttled {
-            if self.policy.options.tls.as_ref().is_some_and(|tls| tls.first == TlsFirst::No) {
+        if self.arrival.throttled {
+            if self.conduct.policy.options.tls.as_ref().is_some_and(|tls| tls.first == TlsFirst::No) {
                 self.send_info(turn, false);
             }
             let (error, reason) = (ProtocolError::ConnectionThrottled, CloseReason::MaxConnectionsExceeded);
             return self.refuse(error, reason, turn);
         }
         self.send_info(turn, false);
-        let max = self.policy.options.limits.connections_max;
-        if max > 0 && self.node.connections.registry.len() > max {
+        let max = self.conduct.policy.options.limits.connections_max;
+        if max > 0 && self.conduct.node.connections.registry.len() > max {
             self.log(Event::LimitReached, format_args!("maximum connections exceeded"));
             self.refuse(ProtocolError::ServerConnectionsExceeded, CloseReason::MaxConnectionsExceeded, turn);
         }
@@ -236,106 +174,62 @@ impl Client {
 
     /// There are enough TLS handshakes in this second: it gets an error and is closed.
     pub fn throttle(&mut self) {
-        self.throttled = true;
+        self.arrival.throttled = true;
     }
 
     /// A TLS handshake is to come: no PING before it.
     pub fn expect_handshake(&mut self) {
-        self.alive.hold();
+        self.conduct.expect_handshake();
     }
 
     /// Who is behind the other end may yet be told: no address before that.
     pub fn expect_header(&mut self) {
-        self.may_be_proxied = true;
+        self.arrival.may_be_proxied = true;
     }
 
     /// It came by an upgrade, with these cookies; a proxy may have named the other end.
     pub(crate) fn upgraded(&mut self, cookies: Cookies, forwarded_for: Option<IpAddr>) {
         if let Some(address) = forwarded_for {
-            self.session.set_forwarded_for(address);
+            self.conduct.session.set_forwarded_for(address);
         }
-        self.cookies = (cookies != Cookies::default()).then(|| Box::new(cookies));
+        self.arrival.cookies = (cookies != Cookies::default()).then(|| Box::new(cookies));
     }
 
     /// A proxy has said who the other end is.
     pub fn proxied(&mut self, source: Option<SocketAddr>) {
-        if let Some(source) = source {
-            self.session.set_remote(source);
-        }
+        self.conduct.proxied(source);
     }
 
     /// TLS is up.
     pub fn secured(&mut self, secured: Secured, turn: &mut Turn) {
-        let certificate = secured.certificates.first().cloned();
-        self.log(
-            Event::TlsDone,
-            format_args!(
-                "TLS handshake complete, version {}, cipher suite {}",
-                secured.version, secured.cipher_suite
-            ),
-        );
-        self.alive = alive::Alive::new(turn.now(), self.ping_interval());
-        // Set once: a connection has one handshake.
-        let _ = self.session.secured.set(secured);
-        let pinned = self
-            .policy
-            .tls_of(self.session.transport)
-            .is_none_or(|tls| tls.is_pinned(certificate.as_deref()));
-        if !pinned {
-            self.log(Event::TlsFailed, format_args!("certificate not pinned"));
-            return self.peer().close(CloseReason::TlsHandshake);
-        }
-        self.check_certificate(turn);
+        self.conduct.secured(secured, turn);
     }
 
     /// The connection broke.
-    pub fn broken(&mut self, how: Broken) {
-        let reason = match how {
-            Broken::Eof => CloseReason::ClientClosed,
-            Broken::Read(_) => CloseReason::ReadError,
-            Broken::Tls(why) => {
-                self.log(Event::TlsFailed, format_args!("TLS handshake error: {why}"));
-                CloseReason::TlsHandshake
-            }
-            Broken::Proxy(why) => {
-                let from = self.session.remote().map(|remote| remote.to_string()).unwrap_or_default();
-                let text = format_args!("Error reading PROXY protocol header from {from}: {why}");
-                self.node.log.emit(Event::ProxyHeaderBad, "", text);
-                CloseReason::ProtocolViolation
-            }
-            Broken::Framing(FramingError::Invalid(why)) => {
-                self.log(Event::FrameInvalid, format_args!("read error: {why}"));
-                CloseReason::ReadError
-            }
-            Broken::Framing(FramingError::TooLarge) => {
-                self.log(Event::FrameInvalid, format_args!("read error: message is too large"));
-                CloseReason::MaxPayloadExceeded
-            }
-        };
-        self.peer().close(reason);
+    pub fn broken(&mut self, how: &Broken) {
+        self.conduct.broken(how);
     }
 
     /// Takes over what a reload changed.
     #[cold]
     fn renew(&mut self, now: Instant) {
-        self.generation = self.node.settings.generation();
-        self.policy = self.node.settings.policy();
+        self.conduct.renew();
         self.take_limits(now);
-        self.traced = self.node.log.is_on(Level::Trace);
     }
 
     /// Takes over the limits of the server and of its account, of which the lesser counts, and its rate limits.
     fn take_limits(&mut self, now: Instant) {
-        let server = &self.policy.options.limits;
+        let server = &self.conduct.policy.options.limits;
         let account = self
+            .conduct
             .place
             .account
             .as_ref()
-            .map(|a| self.node.accounts.limits(&a.name, &self.policy))
+            .map(|a| self.conduct.node.accounts.limits(&a.name, &self.conduct.policy))
             .unwrap_or_default();
-        let name = self.place.account.as_ref().map_or("", |account| &account.name);
-        self.answers_denied = self.policy.answers_denied(name);
-        let claimed = self.session.claimed();
+        let name = self.conduct.place.account.as_ref().map_or("", |account| &account.name);
+        self.answers_denied = self.conduct.policy.answers_denied(name);
+        let claimed = self.conduct.session.claimed();
         let of_user = |limit: fn(&Claimed) -> Option<u64>| claimed.as_deref().and_then(limit);
         let least = |max: usize, of_account: Option<u64>| {
             of_account.map_or(max, |own| (max as u64).min(own) as usize)
@@ -356,48 +250,79 @@ impl Client {
 
     /// Takes over its rights and limits, if they are others than before.
     #[inline]
-    pub(super) fn take_place(&mut self, now: Instant) {
-        if self.place_version != self.peer().place_version() {
-            self.place_version = self.peer().place_version();
-            self.place = self.peer().place();
-            if let Some(user) = self.session.user() {
-                self.user = user;
-            }
+    fn take_place(&mut self, now: Instant) {
+        if self.conduct.take_place(now) {
             self.take_limits(now);
-            self.set_expiry(now);
         }
     }
 
     /// Another thread has something for it. True if it may go on after a check.
     pub fn woken(&mut self, turn: &mut Turn) -> bool {
         let was_delayed = self.is_delayed();
-        if was_delayed && self.generation != self.node.settings.generation() {
+        if was_delayed && self.conduct.is_outdated() {
             self.renew(turn.now());
         }
         self.take_place(turn.now());
-        let judged = self.take_judgement(turn);
-        self.take_verdicts(turn) || judged || (was_delayed && !self.is_delayed())
+        let judged = self.conduct.take_judgement(turn);
+        if judged == (Judged::Good { greet: true }) {
+            self.greet(turn);
+        }
+        let is_good = matches!(judged, Judged::Good { .. });
+        self.take_verdicts(turn) || is_good || (was_delayed && !self.is_delayed())
     }
 
     /// Whether it must not be read for now: what it said is being checked.
     pub fn is_checking(&self) -> bool {
-        (self.phase.is_checking() || !self.is_certificate_checked()) && self.peer().closing().is_none()
+        self.conduct.is_checking()
     }
 
     /// The end of its connection.
     pub fn peer(&self) -> &Arc<Peer> {
-        &self.session.peer
+        self.conduct.peer()
+    }
+
+    /// When [`Client::expire`] is to be called.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.conduct.deadline()
+    }
+
+    /// The deadline has passed.
+    pub fn expire(&mut self, turn: &mut Turn) {
+        match self.conduct.expire(self.is_delayed(), turn) {
+            Due::Nothing => {}
+            Due::LetIn => self.take_limits(turn.now()),
+            Due::Ping => {
+                if self.conduct.traced {
+                    self.log(Event::TraceOut, format_args!("->> [PING]"));
+                }
+                turn.send(self.peer(), encode::PING);
+            }
+            Due::Refused(error, reason) => self.refuse(error, reason, turn),
+        }
+    }
+
+    fn ping(&mut self, turn: &mut Turn) {
+        if self.conduct.traced {
+            self.log(Event::TraceOut, format_args!("->> [PONG]"));
+        }
+        turn.send(self.peer(), encode::PONG);
+        if self.options.sent_connect && !self.options.got_info {
+            self.options.got_info = true;
+            if self.options.asynchronous_info {
+                self.send_info(turn, true);
+            }
+        }
     }
 
     /// Bytes came in. Uses all whole operations at their front.
     pub fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
-        self.alive.heard(turn.now());
-        if self.generation != self.node.settings.generation() {
+        self.conduct.heard(turn.now());
+        if self.conduct.is_outdated() {
             self.renew(turn.now());
         }
         self.take_place(turn.now());
         let mut progress = Progress::default();
-        if !self.is_certificate_checked() {
+        if !self.conduct.is_certificate_checked() {
             return progress;
         }
         if self.rated.is_some() && !self.end_delay(turn.now()) {
@@ -408,10 +333,10 @@ impl Client {
         if self.unfinished != Unfinished::Unknown && !self.resume(input, &mut progress, turn) {
             return progress;
         }
-        while !self.peer().is_closing() && !self.phase.is_checking() {
+        while !self.peer().is_closing() && !self.conduct.phase.is_checking() {
             let rest = input.get(progress.used..).unwrap_or_default();
             let Some(first) = rest.first() else { break };
-            if matches!(self.phase, Phase::AwaitingConnect { .. })
+            if matches!(self.conduct.phase, Phase::AwaitingLogin { .. })
                 && !first.eq_ignore_ascii_case(&b'C')
                 && !self.connect_without_credentials(turn)
             {
@@ -455,7 +380,7 @@ impl Client {
     /// Goes on with the operation that was not whole. False: it is not whole yet.
     #[cold]
     fn resume(&mut self, input: &[u8], progress: &mut Progress, turn: &mut Turn) -> bool {
-        if self.peer().is_closing() || self.phase.is_checking() {
+        if self.peer().is_closing() || self.conduct.phase.is_checking() {
             return false;
         }
         if self.unfinished.awaits(input, &self.limits) {
@@ -479,7 +404,7 @@ impl Client {
 
     /// Whether it was let in. Of a stranger little is read at a time.
     pub fn is_let_in(&self) -> bool {
-        self.phase == Phase::Open
+        self.conduct.is_let_in()
     }
 
     /// Does what an operation asks for. False: it is a message that waits, and all behind it.
@@ -488,7 +413,7 @@ impl Client {
         if let Op::Publish(message) = op {
             return self.take_message(&message, batch, turn);
         }
-        if self.traced {
+        if self.conduct.traced {
             self.trace(&op);
         }
         match op {
@@ -496,7 +421,7 @@ impl Client {
             Op::Subscribe { filter, queue, sid } => self.subscribe(filter, queue, sid, turn),
             Op::Unsubscribe { sid, max } => self.unsubscribe(sid, max, turn),
             Op::Ping => self.ping(turn),
-            Op::Pong => self.pong(turn.now()),
+            Op::Pong => self.conduct.pong(turn.now()),
             Op::Connect(json) => self.connect(json, turn),
             Op::Info | Op::Ok => {}
             Op::Err(text) => {
@@ -532,7 +457,7 @@ impl Client {
     fn send_error(&self, text: &str, turn: &mut Turn) {
         let mut bytes = Vec::with_capacity(text.len() + 9);
         encode::error(&mut bytes, text);
-        if self.traced {
+        if self.conduct.traced {
             self.log(Event::TraceOut, format_args!("->> [-ERR {text}]"));
         }
         turn.send(self.peer(), &bytes);
@@ -540,69 +465,21 @@ impl Client {
 
     fn send_ok(&self, turn: &mut Turn) {
         if self.options.verbose {
-            if self.traced {
+            if self.conduct.traced {
                 self.log(Event::TraceOut, format_args!("->> [OK]"));
             }
             turn.send(self.peer(), encode::OK);
         }
     }
 
-    /// Takes its place in an account.
-    fn enter(&mut self, place: Place, turn: &mut Turn) {
-        if let Some(account) = &place.account {
-            self.node.connections.registry.enter(self.session.peer.id, account.id);
-            system::joined(&self.node, turn, account, account.join());
-        }
-        self.session.set_user(&self.user);
-        self.session.peer.set_place(place.clone());
-        // Behind that: whoever switches usage on either is seen here, or finds the place.
-        if self.node.connections.usage.is_on() {
-            self.session.begin_use(turn.now(), CountFrom::Connect);
-        }
-        self.place_version = self.session.peer.place_version();
-        self.place = place;
-        self.take_limits(turn.now());
-    }
-
     /// It is gone: nothing of it is left in its account.
     pub fn leave(&mut self, turn: &mut Turn) {
-        let peer = &self.session.peer;
+        let peer = self.peer();
         peer.shut();
-        if self.traced {
+        if self.conduct.traced {
             peer.subscriptions().iter().for_each(|subscription| self.trace_gone(subscription.sid()));
         }
-        let subscribed = turn.unsubscribe_all(peer);
-        let reason = peer.closing().unwrap_or(CloseReason::ClientClosed);
-        if self.node.connections.usage.is_on() {
-            self.session.settle(&self.node.connections.usage, turn.now(), ConnectionState::Ended);
-        }
-        let account = self.place.account.take();
-        let left = account.as_ref().map(|account| (account, account.leave()));
-        if let Some((account, _)) = left.filter(|_| reason.is_slow_consumer()) {
-            account.slow_consumers.fetch_add(1, Ordering::Relaxed);
-        }
-        system::left(&self.node, turn, &self.session, left, reason);
-        match reason {
-            CloseReason::SlowConsumerPendingBytes => {
-                let max = self.policy.options.limits.pending_bytes_max;
-                self.log(
-                    Event::SlowConsumer,
-                    format_args!("Slow Consumer Detected: MaxPending of {max} Exceeded"),
-                );
-            }
-            CloseReason::SlowConsumerWriteDeadline => {
-                let limit = self.policy.options.limits.write_deadline;
-                self.log(
-                    Event::SlowConsumer,
-                    format_args!("Slow Consumer Detected: WriteDeadline of {limit:?} exceeded"),
-                );
-            }
-            _ => {}
-        }
-        self.node.connections.failures.count(reason);
-        self.log(Event::ClientClosed, format_args!("Client connection closed: {}", reason.text()));
-        let closed_max = self.policy.options.limits.closed_clients_max;
-        self.node.connections.registry.remove(&self.session, reason, subscribed, closed_max);
+        self.conduct.leave(turn);
     }
 }
 

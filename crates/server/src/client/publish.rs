@@ -46,7 +46,7 @@ impl Client {
                 }
             }
         }
-        if self.traced {
+        if self.conduct.traced {
             self.trace(&Op::Publish(*message));
         }
         self.publish(message, batch, turn);
@@ -73,7 +73,7 @@ impl Client {
 
     #[inline(always)]
     fn publish_in(&mut self, message: &Message<'_>, turn: &mut Turn) {
-        if self.place.account.as_ref().is_some_and(|account| account.maps()) {
+        if self.conduct.place.account.as_ref().is_some_and(|account| account.maps()) {
             return self.publish_mapped(message, turn);
         }
         self.publish_as(message, turn);
@@ -97,13 +97,16 @@ impl Client {
 
     #[inline(always)]
     fn publish_as(&mut self, message: &Message<'_>, turn: &mut Turn) {
-        let permissions = self.place.permissions.as_deref();
-        let authorized = match permission::publish(&self.session.peer, permissions, message, turn.now()) {
-            Ok(authorized) => authorized,
-            Err(why) => return self.publish_refused(message, why, turn),
-        };
+        let permissions = self.conduct.place.permissions.as_deref();
+        let authorized =
+            match permission::publish(&self.conduct.session.peer, permissions, message, turn.now()) {
+                Ok(authorized) => authorized,
+                Err(why) => return self.publish_refused(message, why, turn),
+            };
         self.send_ok(turn);
-        let Some(origin) = origin(&self.session, &self.place, self.options.echo) else { return };
+        let Some(origin) = origin(&self.conduct.session, &self.conduct.place, self.options.echo) else {
+            return;
+        };
         let delivered = turn.publish(origin, authorized);
         if delivered == 0
             && self.options.no_responders
@@ -119,7 +122,7 @@ impl Client {
     /// if the account has so few subscriptions that it does not pay.
     #[cold]
     pub(super) fn look_ahead(&self, input: &[u8], turn: &Turn) -> usize {
-        let Some(account) = &self.place.account else { return input.len() };
+        let Some(account) = &self.conduct.place.account else { return input.len() };
         if !account.interest().is_worth_warming() {
             return input.len();
         }
@@ -141,9 +144,9 @@ impl Client {
         if batch.msgs == 0 {
             return;
         }
-        self.session.peer.touch(now);
-        self.session.peer.count_in(batch.msgs, batch.bytes);
-        if let Some(account) = &self.place.account {
+        self.conduct.session.peer.touch(now);
+        self.conduct.session.peer.count_in(batch.msgs, batch.bytes);
+        if let Some(account) = &self.conduct.place.account {
             account.counters.add_in(batch.msgs, batch.bytes);
         }
     }
@@ -173,7 +176,7 @@ impl Client {
         if self.answers_denied
             && self.limits.headers
             && let Some(reply) = message.reply
-            && let Some(origin) = origin(&self.session, &self.place, self.options.echo)
+            && let Some(origin) = origin(&self.conduct.session, &self.conduct.place, self.options.echo)
         {
             let mut headers = Vec::with_capacity(256);
             header::denied(&mut headers, why, message.subject);

@@ -38,18 +38,19 @@ impl Client {
     }
 
     fn find_rates(&self, now: Instant) -> Vec<Arc<RateLimits>> {
-        let rules = &self.policy.rates;
-        let Some(account) = self.place.account.as_ref().filter(|_| !rules.are_empty()) else {
+        let rules = &self.conduct.policy.rates;
+        let Some(account) = self.conduct.place.account.as_ref().filter(|_| !rules.are_empty()) else {
             return Vec::new();
         };
-        let defaults_hold = self.node.accounts.system().is_none_or(|system| !Arc::ptr_eq(&system, account));
+        let defaults_hold =
+            self.conduct.node.accounts.system().is_none_or(|system| !Arc::ptr_eq(&system, account));
         // Users of tokens may be called like one of the configuration.
-        let configured = if self.session.claimed().is_none() { &*self.user } else { "" };
-        let rates = &self.node.connections.rates;
+        let configured = if self.conduct.session.claimed().is_none() { &*self.conduct.user } else { "" };
+        let rates = &self.conduct.node.connections.rates;
         let of_account = rules.of_account(&account.name, defaults_hold);
         let of_user = rules.of_user(&account.name, configured, defaults_hold);
         let of_account = rates.find(&account.name, None, of_account, now);
-        let of_user = rates.find(&account.name, Some(&self.user), of_user, now);
+        let of_user = rates.find(&account.name, Some(&self.conduct.user), of_user, now);
         of_account.into_iter().chain(of_user).collect()
     }
 
@@ -78,7 +79,7 @@ impl Client {
         let now = turn.now();
         let Some(rated) = &mut self.rated else { return Admission::Pass };
         if !rated.limiter.has_reserved() {
-            let account = self.place.account.as_ref().filter(|account| account.maps());
+            let account = self.conduct.place.account.as_ref().filter(|account| account.maps());
             rated.drawn = account.map(|account| draw(turn, account, message.subject));
         }
         let mapped = rated.drawn.as_ref().filter(|(mapped, _)| *mapped == Mapped::To);
@@ -86,8 +87,8 @@ impl Client {
         let admission = rated.limiter.admit(message.subject, mapped, message.body_bytes() as u64, now);
         if let Admission::Wait(wait) = admission {
             rated.until = Some(now + wait);
-            self.session.delayed_msgs.fetch_add(1, Ordering::Relaxed);
-            if let Some(account) = &self.place.account {
+            self.conduct.session.delayed_msgs.fetch_add(1, Ordering::Relaxed);
+            if let Some(account) = &self.conduct.place.account {
                 account.delayed_msgs.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -96,7 +97,7 @@ impl Client {
 
     /// What the mappings of its account make of a message's subject.
     pub(super) fn drawn(&mut self, subject: &[u8], turn: &mut Turn) -> Option<(Mapped, Vec<u8>)> {
-        let account = self.place.account.as_ref()?;
+        let account = self.conduct.place.account.as_ref()?;
         let drawn = self.rated.as_mut().and_then(|rated| rated.drawn.take());
         Some(drawn.unwrap_or_else(|| draw(turn, account, subject)))
     }
@@ -109,12 +110,12 @@ impl Client {
         batch: &mut publish::Batch,
         turn: &mut Turn,
     ) {
-        if self.traced {
+        if self.conduct.traced {
             self.trace(&Op::Publish(*message));
         }
         batch.add(message);
-        self.session.refused_msgs.fetch_add(1, Ordering::Relaxed);
-        if let Some(account) = &self.place.account {
+        self.conduct.session.refused_msgs.fetch_add(1, Ordering::Relaxed);
+        if let Some(account) = &self.conduct.place.account {
             account.refused_msgs.fetch_add(1, Ordering::Relaxed);
         }
         let subject = String::from_utf8_lossy(message.subject);

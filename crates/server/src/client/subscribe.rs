@@ -10,13 +10,13 @@ use dialtone_wire::{ProtocolError, quoted};
 
 impl Client {
     pub(super) fn subscribe(&mut self, filter: &[u8], queue: Option<&[u8]>, sid: &[u8], turn: &mut Turn) {
-        self.session.peer.touch(turn.now());
+        self.conduct.session.peer.touch(turn.now());
         // Rights come first, then the limits, then the subject itself: the official order.
         let wish = Subscribe { filter, queue, sid };
-        let Ok(wish) = permission::subscribe(self.place.permissions.as_deref(), wish) else {
+        let Ok(wish) = permission::subscribe(self.conduct.place.permissions.as_deref(), wish) else {
             return self.subscribe_denied(filter, queue, sid, turn);
         };
-        let tokens_max = self.policy.options.limits.subject_tokens_max;
+        let tokens_max = self.conduct.policy.options.limits.subject_tokens_max;
         if tokens_max > 0 && filter.split(|&b| b == b'.').count() > tokens_max {
             let filter = quoted(filter);
             let text = format!("Permissions Violation for Subscription to {filter}, too many tokens");
@@ -28,7 +28,7 @@ impl Client {
         if !is_valid_filter(filter) && self.peer().subscriptions().find(sid).is_none() {
             return self.send_error(ProtocolError::InvalidSubject.text(), turn);
         }
-        let Some(account) = self.place.account.clone() else { return };
+        let Some(account) = self.conduct.place.account.clone() else { return };
         let wish = wish.get();
         let subscription = Subscription::new(self.peer().clone(), wish.filter, wish.queue, wish.sid);
         // A sid that is taken keeps its subscription, without an error.
@@ -37,7 +37,7 @@ impl Client {
     }
 
     pub(super) fn unsubscribe(&mut self, sid: &[u8], max: Option<u64>, turn: &mut Turn) {
-        self.session.peer.touch(turn.now());
+        self.conduct.session.peer.touch(turn.now());
         let found = self.peer().subscriptions().find(sid).cloned();
         if let Some(subscription) = found {
             let over = max.is_none_or(|max| subscription.set_max(max));

@@ -34,7 +34,7 @@ impl Client {
         };
         self.log(Event::TraceIn, format_args!("<<- [{line}]"));
         if let Op::Publish(message) = op {
-            let log = &self.policy.options.log;
+            let log = &self.conduct.policy.options.log;
             let shown = if log.trace_headers { message.headers() } else { message.body() };
             if !shown.is_empty() {
                 let body = traced_body(log, shown);
@@ -45,7 +45,7 @@ impl Client {
 
     /// A subscription is gone, at the client's wish or with it.
     pub(super) fn trace_gone(&self, sid: &[u8]) {
-        if self.traced {
+        if self.conduct.traced {
             self.log(Event::TraceIn, format_args!("<-> [DELSUB {}]", String::from_utf8_lossy(sid)));
         }
     }

@@ -16,7 +16,7 @@ impl Client {
     /// Publishes a message, and tells what became of it if its headers, or its account with them, ask for that.
     #[cold]
     pub(super) fn publish_traced(&mut self, message: &Message<'_>, turn: &mut Turn) {
-        let Some(account) = self.place.account.clone() else { return };
+        let Some(account) = self.conduct.place.account.clone() else { return };
         let request = TraceRequest::read(message.headers());
         let rule = account.trace_rule().filter(|_| request.destination.is_none() && request.sampled);
         let destination = match (request.destination, &rule) {
@@ -29,8 +29,8 @@ impl Client {
             // Only servers say whose trace it is.
             return if request.only { self.send_ok(turn) } else { self.publish_without_trace(message, turn) };
         }
-        let permissions = self.place.permissions.as_deref();
-        let Ok(authorized) = permission::trace(&self.session.peer, permissions, destination) else {
+        let permissions = self.conduct.place.permissions.as_deref();
+        let Ok(authorized) = permission::trace(&self.conduct.session.peer, permissions, destination) else {
             self.publish_denied(destination, turn);
             let denied = Message { subject: destination, ..*message };
             return self.answer_denied(&denied, Denial::Permissions, turn);
@@ -43,38 +43,42 @@ impl Client {
         let ingress = self.ingress(account, message);
         self.publish_untraced(message, turn);
         if let Some(trace) = turn.end_trace() {
-            system::traced(&self.node, ingress, trace);
+            system::traced(&self.conduct.node, ingress, trace);
         }
     }
 
     /// A message is too large to be taken: a trace reports that if its headers, which came with its control line, ask for it.
     #[cold]
     pub(super) fn trace_oversized(&self, input: &[u8]) {
-        let Some((account, message)) = self.place.account.clone().zip(oversized(input)) else { return };
+        let Some((account, message)) = self.conduct.place.account.clone().zip(oversized(input)) else {
+            return;
+        };
         let request = TraceRequest::read(message.headers);
         let Some(destination) = request.destination.filter(|to| !request.forged && is_valid_literal(to))
         else {
             return;
         };
-        let permissions = self.place.permissions.as_deref();
-        let Ok(authorized) = permission::trace(&self.session.peer, permissions, destination) else { return };
+        let permissions = self.conduct.place.permissions.as_deref();
+        let Ok(authorized) = permission::trace(&self.conduct.session.peer, permissions, destination) else {
+            return;
+        };
         let mut trace = Trace::new(&authorized, request.only, account.id, SystemTime::now);
         trace.error = Some("maximum payload exceeded".into());
         let ingress = Ingress {
             came: SystemTime::now(),
-            session: self.session.clone(),
+            session: self.conduct.session.clone(),
             account,
             subject: message.subject.into(),
             headers: message.headers.into(),
             size: message.size,
         };
-        system::traced(&self.node, ingress, trace);
+        system::traced(&self.conduct.node, ingress, trace);
     }
 
     fn ingress(&self, account: Arc<Account>, message: &Message<'_>) -> Ingress {
         Ingress {
             came: SystemTime::now(),
-            session: self.session.clone(),
+            session: self.conduct.session.clone(),
             account,
             subject: message.subject.into(),
             headers: message.headers().into(),

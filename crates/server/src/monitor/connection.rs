@@ -3,7 +3,6 @@
 use super::connections::Row;
 use super::source::Subs;
 use super::subscriptions::detail;
-use crate::registry::CLIENT;
 use crate::times::{duration, stamp, uptime};
 use dialtone_broker::account::GLOBAL;
 use dialtone_broker::subscription::Subscription;
@@ -72,7 +71,7 @@ fn origin(row: &Row) -> Origin {
     let remote = row.session.shown_remote();
     Origin {
         cid: row.session.peer.id.0,
-        kind: CLIENT,
+        kind: row.session.peer.kind.label(),
         r#type: row.session.transport.client_type(),
         ip: remote.map_or_else(|| "local".into(), |remote| remote.ip().to_string()),
         port: remote.map_or(0, |remote| remote.port()),

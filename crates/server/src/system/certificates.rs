@@ -2,7 +2,6 @@
 
 use super::{about, publish_event};
 use crate::node::Node;
-use crate::registry::CLIENT;
 use data_encoding::BASE64;
 use dialtone_broker::deliver::Turn;
 use dialtone_identity::certificate;
@@ -25,12 +24,12 @@ pub(crate) fn link_invalid(node: &Node, turn: &mut Turn, link: &[u8], peer: &[u8
 }
 
 /// A client does not come in for its certificate.
-pub(crate) fn certificate_rejected(node: &Node, turn: &mut Turn, peer: &[u8]) {
+pub(crate) fn certificate_rejected(node: &Node, turn: &mut Turn, kind: &str, peer: &[u8]) {
     if !node.accounts.has_system() {
         return;
     }
     let mut event = about::event("ocsp_peer_reject", SystemTime::now());
-    event.insert("kind".into(), CLIENT.into());
+    event.insert("kind".into(), kind.into());
     event.insert("peer".into(), certificate_info(peer));
     event.insert("server".into(), about::server(node));
     event.insert("reason".into(), "client not OCSP valid".into());

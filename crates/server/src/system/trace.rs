@@ -13,9 +13,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// The number of the kind of connection that clients are.
-const CLIENT_KIND: u8 = 0;
-
 /// A message that came in and is traced.
 pub(crate) struct Ingress {
     /// When.
@@ -76,7 +73,7 @@ fn event(kind: &str, at: SystemTime) -> Map<String, Value> {
 /// The message came in.
 fn came_in(ingress: &Ingress, trace: &Trace) -> Value {
     let mut out = event("in", ingress.came);
-    out.insert("kind".into(), CLIENT_KIND.into());
+    out.insert("kind".into(), ingress.session.peer.kind.code().into());
     out.insert("cid".into(), ingress.session.peer.id.0.into());
     let name = ingress.session.client_details().map(|said| said.name.clone()).unwrap_or_default();
     if !name.is_empty() {
@@ -110,7 +107,8 @@ fn described(at: SystemTime, what: &Event) -> Option<Value> {
 
 fn egress(arrival: &Arrival) -> Vec<(&'static str, Value)> {
     let name = arrival.peer.connection_info().map(|card| card.name).filter(|name| !name.is_empty());
-    let mut out: Vec<(&str, Value)> = vec![("kind", CLIENT_KIND.into()), ("cid", arrival.peer.id.0.into())];
+    let mut out: Vec<(&str, Value)> =
+        vec![("kind", arrival.peer.kind.code().into()), ("cid", arrival.peer.id.0.into())];
     out.extend(name.map(|name| ("name", name.into())));
     out.extend(arrival.account.as_deref().map(|account| ("acc", account.into())));
     out.push(("sub", text(&arrival.filter).into()));

@@ -1,6 +1,6 @@
-//! The check of a client's certificate by OCSP: off the event loop, and nothing is read from the client before it is over.
+//! The check of the other end's certificate by OCSP: off the event loop, and nothing is read before it is over.
 
-use super::Client;
+use super::Conduct;
 use crate::clock;
 use crate::log::Event;
 use crate::system;
@@ -19,7 +19,18 @@ pub(super) enum CertificateCheck {
     Asking { greet: bool },
 }
 
-impl Client {
+/// What came of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judged {
+    /// Nothing yet, or there is none.
+    No,
+    /// It was good; with `greet`, the greeting is due.
+    Good { greet: bool },
+    /// It was not, and the connection closes.
+    Rejected,
+}
+
+impl Conduct {
     /// Begins the check, where certificates are checked.
     pub(super) fn check_certificate(&mut self, turn: &mut Turn) {
         let Some(check) =
@@ -41,14 +52,15 @@ impl Client {
         });
         if let Err(cause) = taken {
             self.session.put_judgement(Judgement::not_asked(&format!("OCSP has no threads: {cause}")));
-            self.take_judgement(turn);
+            // Nobody was greeted yet.
+            let _ = self.take_judgement(turn);
         }
     }
 
-    /// The check is over. True if the client may go on.
-    pub(super) fn take_judgement(&mut self, turn: &mut Turn) -> bool {
-        let CertificateCheck::Asking { greet } = self.certificate_check else { return false };
-        let Some(judgement) = self.session.take_judgement() else { return false };
+    /// Takes what came of the check.
+    pub(crate) fn take_judgement(&mut self, turn: &mut Turn) -> Judged {
+        let CertificateCheck::Asking { greet } = self.certificate_check else { return Judged::No };
+        let Some(judgement) = self.session.take_judgement() else { return Judged::No };
         for warning in &judgement.warnings {
             self.log(Event::Warning, format_args!("{warning}"));
         }
@@ -58,25 +70,22 @@ impl Client {
         }
         if judgement.is_rejected {
             self.reject_certificate(turn);
-            return false;
+            return Judged::Rejected;
         }
         self.certificate_check = CertificateCheck::Done;
-        if greet {
-            self.greet(turn);
-        }
-        true
+        Judged::Good { greet }
     }
 
     fn reject_certificate(&mut self, turn: &mut Turn) {
         if let Some(leaf) = self.session.secured.get().and_then(|secured| secured.certificates.first()) {
-            system::certificate_rejected(&self.node, turn, leaf);
+            system::certificate_rejected(&self.node, turn, self.peer().kind.label(), leaf);
         }
         self.log(Event::TlsFailed, format_args!("TLS handshake error: client not OCSP valid"));
         self.peer().close(CloseReason::TlsHandshake);
     }
 
     /// Whether the greeting has to wait for the check.
-    pub(super) fn greets_later(&mut self) -> bool {
+    pub(crate) fn greets_later(&mut self) -> bool {
         match &mut self.certificate_check {
             CertificateCheck::Done => false,
             CertificateCheck::Asking { greet } => {
@@ -87,7 +96,7 @@ impl Client {
     }
 
     /// Whether nothing may be read yet.
-    pub(super) fn is_certificate_checked(&self) -> bool {
+    pub(crate) fn is_certificate_checked(&self) -> bool {
         self.certificate_check == CertificateCheck::Done
     }
 }

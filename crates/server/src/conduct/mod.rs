@@ -1,0 +1,279 @@
+//! What all connections have in common, whatever protocol they speak: how one gets in, how long it may stay, TLS and the proxy in front
+//! of it, whether it is still there, what the log calls it, how it leaves.
+//!
+//! It says nothing to the other end. What is to be said comes back as an answer ([`Login`], [`Due`], [`Judged`]), and the protocol says it in its
+//! own words. Rights, limits and bytes of a protocol are not here.
+
+mod alive;
+mod certificate;
+mod login;
+
+pub(crate) use alive::Due;
+pub(crate) use certificate::Judged;
+pub(crate) use login::{Claim, Login};
+
+use crate::log::{Event, Level};
+use crate::node::Node;
+use crate::policy::Policy;
+use crate::registry::Session;
+use crate::system;
+use crate::usage::{ConnectionState, CountFrom};
+use alive::Alive;
+use certificate::CertificateCheck;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::peer::{Peer, Place};
+use dialtone_identity::authenticator::Shown;
+use dialtone_net::{Broken, FramingError, Secured};
+use dialtone_wire::{CloseReason, ProtocolError};
+use std::fmt::Arguments;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It has to say who it is, until then.
+    AwaitingLogin { until: Instant },
+    /// What it said is being checked; nothing more is read meanwhile. If that has not begun until then, it goes.
+    Checking { until: Instant },
+    /// It may do what its rights allow.
+    Open,
+}
+
+impl Phase {
+    pub(crate) fn is_checking(self) -> bool {
+        matches!(self, Self::Checking { .. })
+    }
+}
+
+/// What a connection shows while it is being let in.
+#[derive(Default)]
+struct Proof {
+    /// What it has shown that is being checked.
+    presented: Option<Box<Shown>>,
+    /// The account whose JWT was looked for last, by public key.
+    looked_up: Option<Box<str>>,
+}
+
+/// The conduct of one connection.
+pub(crate) struct Conduct {
+    pub(crate) node: Arc<Node>,
+    pub(crate) policy: Arc<Policy>,
+    generation: u32,
+    pub(crate) session: Arc<Session>,
+    pub(crate) place: Place,
+    place_version: u32,
+    /// The user as its rights call it; empty without users.
+    pub(crate) user: Arc<str>,
+    pub(crate) phase: Phase,
+    proof: Proof,
+    /// When its JWT or its account's expires, and the error that it gets then.
+    expiry: Option<(Instant, ProtocolError)>,
+    alive: Alive,
+    certificate_check: CertificateCheck,
+    /// What it sends and gets is logged.
+    pub(crate) traced: bool,
+}
+
+impl Conduct {
+    /// Of a connection that has just come.
+    pub(crate) fn new(node: Arc<Node>, session: Arc<Session>, now: Instant) -> Self {
+        let generation = node.settings.generation();
+        let policy = node.settings.policy();
+        let transport = session.transport;
+        let phase = if policy.auth_required(transport) {
+            Phase::AwaitingLogin { until: now + policy.auth_timeout_of(transport) }
+        } else {
+            Phase::Open
+        };
+        let alive = Alive::new(now, policy.ping_interval_of(transport));
+        let traced = node.log.is_on(Level::Trace);
+        let conduct = Self {
+            node,
+            policy,
+            generation,
+            session,
+            place: Place::default(),
+            place_version: 0,
+            user: "".into(),
+            phase,
+            proof: Proof::default(),
+            expiry: None,
+            alive,
+            certificate_check: CertificateCheck::default(),
+            traced,
+        };
+        conduct.log(Event::ClientCreated, format_args!("Client connection created"));
+        conduct
+    }
+
+    /// Lets a connection in that need not say who it is.
+    pub(crate) fn begin(&mut self, turn: &mut Turn) {
+        if self.phase == Phase::Open {
+            let version = (self.generation, self.node.version().1);
+            self.enter(Place { account: Some(self.node.accounts.global.clone()), permissions: None }, turn);
+            self.review(version, turn);
+        }
+    }
+
+    /// Logs an event of this connection.
+    pub(crate) fn log(&self, event: Event, text: Arguments<'_>) {
+        if self.node.log.is_on(event.level()) {
+            self.node.log.emit(event, &self.session.who(), text);
+        }
+    }
+
+    /// The end of the connection.
+    pub(crate) fn peer(&self) -> &Arc<Peer> {
+        &self.session.peer
+    }
+
+    /// A proxy has said who the other end is.
+    pub(crate) fn proxied(&self, source: Option<SocketAddr>) {
+        if let Some(source) = source {
+            self.session.set_remote(source);
+        }
+    }
+
+    /// TLS is up.
+    pub(crate) fn secured(&mut self, secured: Secured, turn: &mut Turn) {
+        let certificate = secured.certificates.first().cloned();
+        self.log(
+            Event::TlsDone,
+            format_args!(
+                "TLS handshake complete, version {}, cipher suite {}",
+                secured.version, secured.cipher_suite
+            ),
+        );
+        self.alive = Alive::new(turn.now(), self.ping_interval());
+        // Set once: a connection has one handshake.
+        let _ = self.session.secured.set(secured);
+        let pinned = self
+            .policy
+            .tls_of(self.session.transport)
+            .is_none_or(|tls| tls.is_pinned(certificate.as_deref()));
+        if !pinned {
+            self.log(Event::TlsFailed, format_args!("certificate not pinned"));
+            return self.peer().close(CloseReason::TlsHandshake);
+        }
+        self.check_certificate(turn);
+    }
+
+    /// The connection broke.
+    pub(crate) fn broken(&self, how: &Broken) {
+        let reason = match how {
+            Broken::Eof => CloseReason::ClientClosed,
+            Broken::Read(_) => CloseReason::ReadError,
+            Broken::Tls(why) => {
+                self.log(Event::TlsFailed, format_args!("TLS handshake error: {why}"));
+                CloseReason::TlsHandshake
+            }
+            Broken::Proxy(why) => {
+                let from = self.session.remote().map(|remote| remote.to_string()).unwrap_or_default();
+                let text = format_args!("Error reading PROXY protocol header from {from}: {why}");
+                self.node.log.emit(Event::ProxyHeaderBad, "", text);
+                CloseReason::ProtocolViolation
+            }
+            Broken::Framing(FramingError::Invalid(why)) => {
+                self.log(Event::FrameInvalid, format_args!("read error: {why}"));
+                CloseReason::ReadError
+            }
+            Broken::Framing(FramingError::TooLarge) => {
+                self.log(Event::FrameInvalid, format_args!("read error: message is too large"));
+                CloseReason::MaxPayloadExceeded
+            }
+        };
+        self.peer().close(reason);
+    }
+
+    /// Whether another policy is in force than the one that it goes by.
+    #[inline]
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.generation != self.node.settings.generation()
+    }
+
+    /// Goes by the policy that is in force.
+    #[cold]
+    pub(crate) fn renew(&mut self) {
+        self.generation = self.node.settings.generation();
+        self.policy = self.node.settings.policy();
+        self.traced = self.node.log.is_on(Level::Trace);
+    }
+
+    /// Takes over its rights, if they are others than before. True if they are.
+    #[inline]
+    pub(crate) fn take_place(&mut self, now: Instant) -> bool {
+        let is_other = self.place_version != self.peer().place_version();
+        if is_other {
+            self.place_version = self.peer().place_version();
+            self.place = self.peer().place();
+            if let Some(user) = self.session.user() {
+                self.user = user;
+            }
+            self.set_expiry(now);
+        }
+        is_other
+    }
+
+    /// Whether it must not be read for now: what it said is being checked.
+    pub(crate) fn is_checking(&self) -> bool {
+        (self.phase.is_checking() || !self.is_certificate_checked()) && self.peer().closing().is_none()
+    }
+
+    /// Whether it was let in. Of a stranger little is read at a time.
+    pub(crate) fn is_let_in(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Takes its place in an account.
+    fn enter(&mut self, place: Place, turn: &mut Turn) {
+        if let Some(account) = &place.account {
+            self.node.connections.registry.enter(self.session.peer.id, account.id);
+            system::joined(&self.node, turn, account, account.join());
+        }
+        self.session.set_user(&self.user);
+        self.session.peer.set_place(place.clone());
+        // Behind that: whoever switches usage on either is seen here, or finds the place.
+        if self.node.connections.usage.is_on() {
+            self.session.begin_use(turn.now(), CountFrom::Connect);
+        }
+        self.place_version = self.session.peer.place_version();
+        self.place = place;
+    }
+
+    /// It is gone: nothing of it is left in its account.
+    pub(crate) fn leave(&mut self, turn: &mut Turn) {
+        let peer = &self.session.peer;
+        let subscribed = turn.unsubscribe_all(peer);
+        let reason = peer.closing().unwrap_or(CloseReason::ClientClosed);
+        if self.node.connections.usage.is_on() {
+            self.session.settle(&self.node.connections.usage, turn.now(), ConnectionState::Ended);
+        }
+        let account = self.place.account.take();
+        let left = account.as_ref().map(|account| (account, account.leave()));
+        if let Some((account, _)) = left.filter(|_| reason.is_slow_consumer()) {
+            account.slow_consumers.fetch_add(1, Ordering::Relaxed);
+        }
+        system::left(&self.node, turn, &self.session, left, reason);
+        let limits = &self.policy.options.limits;
+        match reason {
+            CloseReason::SlowConsumerPendingBytes => {
+                let max = limits.pending_bytes_max;
+                let text = format_args!("Slow Consumer Detected: MaxPending of {max} Exceeded");
+                self.log(Event::SlowConsumer, text);
+            }
+            CloseReason::SlowConsumerWriteDeadline => {
+                let limit = limits.write_deadline;
+                let text = format_args!("Slow Consumer Detected: WriteDeadline of {limit:?} exceeded");
+                self.log(Event::SlowConsumer, text);
+            }
+            _ => {}
+        }
+        self.node.connections.failures.count(reason);
+        self.log(Event::ClientClosed, format_args!("Client connection closed: {}", reason.text()));
+        let closed_max = limits.closed_clients_max;
+        self.node.connections.registry.remove(&self.session, reason, subscribed, closed_max);
+    }
+}
