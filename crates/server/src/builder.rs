@@ -1,8 +1,9 @@
 //! Building a server: everything that can fail is done before anything is promised.
 
-use crate::driver::{CLIENTS, Driver, WEBSOCKET};
+use crate::driver::Driver;
 use crate::internal::Internal;
 use crate::lifecycle::Server;
+use crate::listeners::{self, CLIENTS, LISTENERS, WEBSOCKET};
 use crate::log::{Event, Logger};
 use crate::node::Node;
 use crate::policy::{COMPATIBLE_VERSION, Identity, Policy, PolicyError};
@@ -15,12 +16,11 @@ use crate::tls::TlsSetup;
 use crate::trust::JwtRejection;
 use crate::verifier::Verifier;
 use dialtone_config::Options;
-use dialtone_config::options::websocket::WebSocket;
 
 use dialtone_identity::callout::Keys;
 use dialtone_identity::nkey::{Kind, Seed};
 use dialtone_net::threads::{PANIC_EXIT_CODE, Panic};
-use dialtone_net::{Endpoint, ListenError, Listener, Loops, Threads, address, proxy};
+use dialtone_net::{Endpoint, ListenError, Listener, Loops, Threads};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -156,11 +156,10 @@ impl Builder {
     fn start_with(self, log: Logger, threads: Threads) -> Result<Server, StartError> {
         let options = self.options;
         report_panics(&threads, &log, self.at_panic);
-        let listening = if self.in_process_only { None } else { Some(listen(&options)?) };
-        let (listener, endpoint) = listening.unzip();
+        let clients = if self.in_process_only { None } else { listen(CLIENTS, &options)? };
+        let (listener, endpoint) = clients.unzip();
         let unix = options.unix_socket.as_deref().map(listen_unix).transpose()?;
-        let websocket = options.websocket.as_ref().map(listen_websocket).transpose()?;
-        let (websocket, websocket_endpoint) = websocket.unzip();
+        let (websocket, websocket_endpoint) = listen(WEBSOCKET, &options)?.unzip();
         let port = |endpoint: Option<&Endpoint>| endpoint.map_or(0, Endpoint::port);
         let identity = identity(&options, port(endpoint.as_ref()), port(websocket_endpoint.as_ref()));
         banner(&log, &options, &identity);
@@ -250,20 +249,11 @@ fn listen_unix(path: &Path) -> Result<Listener, StartError> {
     })
 }
 
-/// Listens for clients.
-fn listen(options: &Options) -> Result<(Listener, Endpoint), StartError> {
-    let (socket, endpoint) = address::listen(&options.host, options.port.unwrap_or(0))
-        .map_err(|problem| StartError::listen("clients", problem))?;
-    let listener = Listener::tcp(CLIENTS, socket);
-    let proxied = options.proxy_protocol;
-    Ok((if proxied { listener.proxy_header(proxy::HEADER_TIMEOUT) } else { listener }, endpoint))
-}
-
-/// Listens for clients by WebSocket.
-fn listen_websocket(own: &WebSocket) -> Result<(Listener, Endpoint), StartError> {
-    let (socket, endpoint) = address::listen(&own.host, own.port.unwrap_or(0))
-        .map_err(|problem| StartError::listen("clients by WebSocket", problem))?;
-    Ok((Listener::tcp(WEBSOCKET, socket), endpoint))
+/// Listens by the listener with this number, if the options ask for it.
+fn listen(number: usize, options: &Options) -> Result<Option<(Listener, Endpoint)>, StartError> {
+    let part = LISTENERS.get(number).map_or("", |kind| kind.part);
+    let listening = listeners::listen(number, options).transpose();
+    listening.map_err(|problem| StartError::listen(part, problem))
 }
 
 fn log_websocket(node: &Node, policy: &Policy, endpoint: &Endpoint) {

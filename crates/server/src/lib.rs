@@ -7,6 +7,7 @@
 
 mod account_jwts;
 mod accounts;
+mod admission;
 mod builder;
 mod call;
 mod callout;
@@ -22,12 +23,14 @@ mod explainer;
 mod figures;
 pub mod internal;
 mod lifecycle;
+mod listeners;
 pub mod log;
 mod monitor;
 mod monitoring;
 pub mod node;
 pub mod policy;
 mod process;
+mod protocol;
 mod queues;
 mod rates;
 mod refusal;

@@ -1,6 +1,6 @@
 //! A running server: how it reloads, lets its clients go, and ends.
 
-use crate::driver::{CLIENTS, IN_PROCESS, WEBSOCKET};
+use crate::listeners::{IN_PROCESS, LISTENERS};
 use crate::log::Event;
 use crate::node::Node;
 use crate::process;
@@ -159,8 +159,7 @@ impl Server {
             format_args!("Entering lame duck mode, stop accepting new clients"),
         );
         system::lame_duck(node);
-        self.loops.lock().unlisten(CLIENTS);
-        self.loops.lock().unlisten(WEBSOCKET);
+        (0..LISTENERS.len()).for_each(|number| self.loops.lock().unlisten(number));
         let policy = node.settings.policy();
         for session in node.connections.registry.open() {
             session.send_away(&policy);

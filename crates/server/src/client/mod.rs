@@ -5,6 +5,7 @@
 //! does then.
 
 mod connect;
+mod driven;
 mod publish;
 mod rates;
 mod subscribe;
@@ -13,20 +14,20 @@ mod traced;
 
 pub(crate) use trace::traced_body;
 
-use crate::conduct::{Conduct, Due, Judged, Phase};
+use crate::conduct::{Conduct, Phase};
 use crate::log::Event;
 use crate::node::Node;
+use crate::protocol::Progress;
 use crate::registry::Session;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
 use dialtone_config::options::TlsFirst;
 use dialtone_identity::operator::Claimed;
-use dialtone_net::{Broken, Secured};
 use dialtone_wire::client::{Limits, Op, ParseError, Parsed, Unfinished, encode, parse, usual_publish};
 use dialtone_wire::websocket::upgrade::Cookies;
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
 use std::fmt::Arguments;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -107,15 +108,6 @@ struct Arrival {
     cookies: Option<Box<Cookies>>,
 }
 
-/// What came of a turn's bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Progress {
-    /// Bytes used.
-    pub used: usize,
-    /// Bytes that the operation at the end will have, if known.
-    pub want: usize,
-}
-
 impl Client {
     /// A client that has just connected.
     pub fn new(node: Arc<Node>, session: Arc<Session>, turn: &mut Turn) -> Self {
@@ -153,7 +145,7 @@ impl Client {
     }
 
     /// The server speaks first: INFO.
-    pub fn greet(&mut self, turn: &mut Turn) {
+    fn send_greeting(&mut self, turn: &mut Turn) {
         if self.conduct.greets_later() {
             return;
         }
@@ -172,42 +164,12 @@ impl Client {
         }
     }
 
-    /// There are enough TLS handshakes in this second: it gets an error and is closed.
-    pub fn throttle(&mut self) {
-        self.arrival.throttled = true;
-    }
-
-    /// A TLS handshake is to come: no PING before it.
-    pub fn expect_handshake(&mut self) {
-        self.conduct.expect_handshake();
-    }
-
-    /// Who is behind the other end may yet be told: no address before that.
-    pub fn expect_header(&mut self) {
-        self.arrival.may_be_proxied = true;
-    }
-
     /// It came by an upgrade, with these cookies; a proxy may have named the other end.
     pub(crate) fn upgraded(&mut self, cookies: Cookies, forwarded_for: Option<IpAddr>) {
         if let Some(address) = forwarded_for {
             self.conduct.session.set_forwarded_for(address);
         }
         self.arrival.cookies = (cookies != Cookies::default()).then(|| Box::new(cookies));
-    }
-
-    /// A proxy has said who the other end is.
-    pub fn proxied(&mut self, source: Option<SocketAddr>) {
-        self.conduct.proxied(source);
-    }
-
-    /// TLS is up.
-    pub fn secured(&mut self, secured: Secured, turn: &mut Turn) {
-        self.conduct.secured(secured, turn);
-    }
-
-    /// The connection broke.
-    pub fn broken(&mut self, how: &Broken) {
-        self.conduct.broken(how);
     }
 
     /// Takes over what a reload changed.
@@ -256,49 +218,9 @@ impl Client {
         }
     }
 
-    /// Another thread has something for it. True if it may go on after a check.
-    pub fn woken(&mut self, turn: &mut Turn) -> bool {
-        let was_delayed = self.is_delayed();
-        if was_delayed && self.conduct.is_outdated() {
-            self.renew(turn.now());
-        }
-        self.take_place(turn.now());
-        let judged = self.conduct.take_judgement(turn);
-        if judged == (Judged::Good { greet: true }) {
-            self.greet(turn);
-        }
-        let is_good = matches!(judged, Judged::Good { .. });
-        self.take_verdicts(turn) || is_good || (was_delayed && !self.is_delayed())
-    }
-
-    /// Whether it must not be read for now: what it said is being checked.
-    pub fn is_checking(&self) -> bool {
-        self.conduct.is_checking()
-    }
-
     /// The end of its connection.
     pub fn peer(&self) -> &Arc<Peer> {
         self.conduct.peer()
-    }
-
-    /// When [`Client::expire`] is to be called.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.conduct.deadline()
-    }
-
-    /// The deadline has passed.
-    pub fn expire(&mut self, turn: &mut Turn) {
-        match self.conduct.expire(self.is_delayed(), turn) {
-            Due::Nothing => {}
-            Due::LetIn => self.take_limits(turn.now()),
-            Due::Ping => {
-                if self.conduct.traced {
-                    self.log(Event::TraceOut, format_args!("->> [PING]"));
-                }
-                turn.send(self.peer(), encode::PING);
-            }
-            Due::Refused(error, reason) => self.refuse(error, reason, turn),
-        }
     }
 
     fn ping(&mut self, turn: &mut Turn) {
@@ -314,8 +236,8 @@ impl Client {
         }
     }
 
-    /// Bytes came in. Uses all whole operations at their front.
-    pub fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
+    /// Takes all whole operations at the front of what came in.
+    fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
         self.conduct.heard(turn.now());
         if self.conduct.is_outdated() {
             self.renew(turn.now());
@@ -402,11 +324,6 @@ impl Client {
         true
     }
 
-    /// Whether it was let in. Of a stranger little is read at a time.
-    pub fn is_let_in(&self) -> bool {
-        self.conduct.is_let_in()
-    }
-
     /// Does what an operation asks for. False: it is a message that waits, and all behind it.
     #[inline(never)]
     fn operate(&mut self, op: Op<'_>, batch: &mut publish::Batch, turn: &mut Turn) -> bool {
@@ -470,16 +387,6 @@ impl Client {
             }
             turn.send(self.peer(), encode::OK);
         }
-    }
-
-    /// It is gone: nothing of it is left in its account.
-    pub fn leave(&mut self, turn: &mut Turn) {
-        let peer = self.peer();
-        peer.shut();
-        if self.conduct.traced {
-            peer.subscriptions().iter().for_each(|subscription| self.trace_gone(subscription.sid()));
-        }
-        self.conduct.leave(turn);
     }
 }
 

@@ -1,7 +1,9 @@
 //! An event loop without sockets: calls a [`Driver`] as the loops of `net` do.
 
-use crate::driver::{Connection, Driver};
-use crate::registry::ClientTransport;
+use crate::admission::Origin;
+use crate::driver::Driver;
+use crate::protocol::Connection;
+use crate::transport::ClientTransport;
 use dialtone_broker::outbox::Sink;
 use dialtone_broker::peer::Wake;
 use dialtone_net::{Broken, Closing, Handler};
@@ -99,12 +101,8 @@ impl EventLoop {
         let wake = EndWake { end: number, calls: self.calls.clone() };
         let remote = SocketAddr::from(([127, 0, 0, 1], 10_000 + number as u16));
         let sink = Arc::new(EndSink(end.clone()));
-        let mut client = Connection::Client(self.driver.admit(
-            ClientTransport::Network,
-            Some(remote),
-            sink,
-            Box::new(wake),
-        ));
+        let origin = Origin { transport: ClientTransport::Network, remote: Some(remote) };
+        let mut client = Connection::new(self.driver.admit(origin, sink, Box::new(wake)));
         self.driver.greet(&mut client);
         let open =
             Open { client, end, rest: Vec::new(), pause: None, resume_after_pause: false, flushing: false };

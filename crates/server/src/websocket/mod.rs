@@ -5,8 +5,8 @@
 mod framing;
 mod upgrading;
 
-pub(crate) use framing::WebSocketFraming;
-pub(crate) use upgrading::{Answer, Upgrading};
+use framing::WebSocketFraming;
+pub(crate) use upgrading::Upgrading;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,71 @@
+//! How a connection becomes a client: it gets a number, a peer and a session.
+
+use crate::client::Client;
+use crate::node::Node;
+use crate::registry::Session;
+use crate::transport::ClientTransport;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::kind::Kind;
+use dialtone_broker::outbox::Sink;
+use dialtone_broker::peer::{Basics, ClientId, Peer, Wake};
+use dialtone_net::Link;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+
+/// A link as the broker sees it.
+struct LinkSink(Arc<Link>);
+
+impl Sink for LinkSink {
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write(slices)
+    }
+}
+
+/// Does not hold the link: a connection is remembered after its end, and its socket must be closed then.
+struct LinkWake(Weak<Link>);
+
+impl Wake for LinkWake {
+    fn wake(&self) {
+        if let Some(link) = self.0.upgrade() {
+            link.wake_owner();
+        }
+    }
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) transport: ClientTransport,
+    pub(crate) remote: Option<SocketAddr>,
+}
+
+/// A client that has just connected by a link.
+pub(crate) fn admit_link(node: &Arc<Node>, turn: &mut Turn, origin: Origin, link: &Arc<Link>) -> Box<Client> {
+    let wake = LinkWake(Arc::downgrade(link));
+    admit(node, turn, origin, Arc::new(LinkSink(link.clone())), Box::new(wake))
+}
+
+/// A client that has just connected. Its bytes go to `sink`; `wake` wakes its loop for it.
+pub(crate) fn admit(
+    node: &Arc<Node>,
+    turn: &mut Turn,
+    origin: Origin,
+    sink: Arc<dyn Sink>,
+    wake: Box<dyn Wake>,
+) -> Box<Client> {
+    let registry = &node.connections.registry;
+    let basics = Basics {
+        id: ClientId(node.connections.next_number()),
+        kind: Kind::default(),
+        slot: registry.take_slot(),
+        pending_bytes_max: node.settings.policy().options.limits.pending_bytes_max,
+        start: turn.now(),
+    };
+    let peer = Peer::new(basics, node.delivery.totals.clone(), sink, wake);
+    let session = Arc::new(Session::new(peer, origin.transport, origin.remote));
+    let described: Weak<Session> = Arc::downgrade(&session);
+    session.peer.set_info_source(described);
+    registry.insert(session.clone());
+    Box::new(Client::new(node.clone(), session, turn))
+}
