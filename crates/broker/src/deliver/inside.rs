@@ -14,8 +14,9 @@ use dialtone_wire::message::Message;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How often in a turn receivers get what others inside published to them. What is left then waits for the next turn, so
-/// that those who answer each other for ever hold up nobody else.
+/// How often in a turn receivers take what was staged for them. What others inside published to them in the last round waits for the
+/// next turn, which comes at once, so that receivers that answer each other for ever hold up nobody else. It is not dropped; but it may
+/// then come behind what a connection published because of it, as that connection was written to before.
 const ROUNDS_MAX: usize = 4;
 
 /// What a turn keeps for those inside.
@@ -25,7 +26,7 @@ pub(super) struct Inside {
     is_running: bool,
 }
 
-/// Nothing is ever delivered to who only publishes.
+/// The inlet of the peer that publishes for the server. It has no subscription, so nothing comes.
 struct Deaf;
 
 impl Inlet for Deaf {
@@ -53,7 +54,7 @@ impl Inside {
 }
 
 impl Turn {
-    /// Stages a message for a receiver inside the server. False if it got as many as it wanted.
+    /// Stages a message for a receiver inside the server. False if its subscription got its maximum of messages before.
     #[cold]
     #[inline(never)]
     pub(super) fn stage_inside(&mut self, target: &Target, delivery: &Delivery<'_>) -> bool {
@@ -76,8 +77,8 @@ impl Turn {
         true
     }
 
-    /// Has receivers inside take what was staged for them, and what they publish for each other, in rounds. Whether
-    /// something is left.
+    /// Has receivers inside take what was staged for them, and what they publish to each other, in rounds. Returns whether
+    /// something is left for the next turn.
     #[cold]
     pub(super) fn run_inlets(&mut self) -> bool {
         // What they publish is no part of what is being published.

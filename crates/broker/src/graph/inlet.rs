@@ -1,7 +1,10 @@
 //! Receivers inside the server.
 //!
 //! What a turn staged for one of them comes as one [`Batch`], whole and in order, on the loop that staged it; it may publish
-//! with the same turn ([`Publish`]). There is a copy of each message and no parsing.
+//! with the same turn ([`Publish`]). Each message is copied once; nothing is parsed, and nothing allocated for it.
+//!
+//! Whose share: what waits for receivers is part of what the turn has staged, so it is bounded by the turn, and whoever publishes
+//! pays with the time of its own loop. Several loops may call one receiver at the same time; it locks what it keeps, once a batch.
 
 use crate::account::Account;
 use crate::id::ClientId;
@@ -14,8 +17,11 @@ use std::time::Instant;
 
 /// Takes what is delivered to subscriptions from inside.
 pub trait Inlet: Send + Sync {
-    /// What was staged since the last batch. Runs on the loop that staged it and may not wait; what is published with `turn`
-    /// is written together with all else that the turn delivers.
+    /// Takes what was staged since the last batch. Runs on the loop that staged it and must not wait. What is published with `turn`
+    /// is written together with all else that the turn delivers, and receivers inside take it in the next round.
+    ///
+    /// Must not publish more to other receivers, for each message that it takes, than a bounded few: a turn calls receivers in
+    /// bounded rounds, but what they staged for each other waits for the next turn and is never dropped.
     fn take(&self, batch: &Batch, turn: &mut dyn Publish);
 }
 
@@ -23,7 +29,7 @@ pub trait Inlet: Send + Sync {
 ///
 /// A trait, since who delivers stands above those who hold each other here.
 pub trait Publish {
-    /// Publishes in an account, by the server's own rights. How many got it.
+    /// Publishes in an account, by the server's own rights, and returns how many got it: none if the subject is invalid.
     fn emit(&mut self, account: &Arc<Account>, message: &Message<'_>) -> usize;
     /// When the turn began.
     fn now(&self) -> Instant;
@@ -43,6 +49,8 @@ pub struct Publisher {
 pub struct Batch {
     rows: Vec<Row>,
     bytes: Vec<u8>,
+    /// Bytes of headers and payloads, as counted for a receiver.
+    body_bytes: u64,
 }
 
 /// Where one message stands in the bytes of its batch: subject, reply and body follow each other.
@@ -68,7 +76,8 @@ pub struct Received<'a> {
 }
 
 impl Batch {
-    /// Appends a message; its subject is what the receiver's account calls it. How many bytes that took.
+    /// Appends a message; its subject is what the receiver's account calls it. Returns how much memory that takes: many messages
+    /// without a payload are as much as few large ones.
     pub(crate) fn push(
         &mut self,
         subscription: &Arc<Subscription>,
@@ -90,7 +99,8 @@ impl Batch {
             header_bytes: message.header_bytes,
             end: self.bytes.len(),
         });
-        self.bytes.len() - start
+        self.body_bytes += message.body_bytes() as u64;
+        size_of::<Row>() + self.bytes.len() - start
     }
 
     /// How many messages.
@@ -98,14 +108,14 @@ impl Batch {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether it has no message.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
     /// Bytes of headers and payloads, as counted for a receiver.
     pub(crate) fn body_bytes(&self) -> u64 {
-        self.messages().map(|received| received.message.body_bytes() as u64).sum()
+        self.body_bytes
     }
 
     /// The messages, in the order in which they were delivered.
@@ -133,6 +143,7 @@ impl Batch {
         const KEPT_ROWS_MAX: usize = 1024;
         self.rows.clear();
         self.bytes.clear();
+        self.body_bytes = 0;
         self.rows.shrink_to(KEPT_ROWS_MAX);
         self.bytes.shrink_to(KEPT_BYTES_MAX);
     }

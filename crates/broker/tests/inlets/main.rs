@@ -1,143 +1,19 @@
 //! Receivers inside the server: what a turn staged comes whole and in order, and what they answer goes out in the same turn.
 
-use dialtone_broker::account::{Account, AccountId};
-use dialtone_broker::deliver::interest::Gate;
-use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::inlet::{Batch, Inlet, Publish};
 use dialtone_broker::kind::{Entry, Kind};
 use dialtone_broker::outbox::Sink;
-use dialtone_broker::peer::{Basics, ClientId, Peer, Place, Wake};
-use dialtone_broker::permission;
-use dialtone_broker::subscription::Subscription;
+use dialtone_broker::peer::{Basics, Peer, Place};
 use dialtone_wire::message::Message;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::time::Instant;
+use world::{Unheard, World};
 
-/// What happened, in order, seen by all.
-type Log = Arc<Mutex<Vec<String>>>;
-
-/// A connection: notes each write, which may hold several messages.
-struct Wire {
-    name: &'static str,
-    log: Log,
-}
-
-impl Sink for Wire {
-    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-        self.log.lock().push(format!(
-            "{}: {}",
-            self.name,
-            String::from_utf8_lossy(&bytes).replace("\r\n", "|")
-        ));
-        Ok(bytes.len())
-    }
-}
-
-struct Unheard;
-
-impl Wake for Unheard {
-    fn wake(&self) {}
-}
-
-/// Notes each batch, and answers each message at its reply subject, or where it says.
-struct Echo {
-    account: Arc<Account>,
-    log: Log,
-    to: Option<&'static [u8]>,
-}
-
-impl Inlet for Echo {
-    fn take(&self, batch: &Batch, turn: &mut dyn Publish) {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let all = batch.messages().map(|received| {
-            let message = received.message;
-            let sid = text(received.subscription.sid());
-            format!("{sid} {} {}+{}", text(message.subject), text(message.headers()), text(message.payload()))
-        });
-        self.log.lock().push(format!("inlet: {}", all.collect::<Vec<_>>().join(", ")));
-        for received in batch.messages() {
-            if let Some(to) = self.to.or(received.message.reply) {
-                let framed = [received.message.payload(), b"!\r\n"].concat();
-                turn.emit(
-                    &self.account,
-                    &Message { subject: to, reply: None, header_bytes: 0, framed: &framed },
-                );
-            }
-        }
-    }
-}
-
-struct World {
-    account: Arc<Account>,
-    log: Log,
-    gate: Arc<Gate>,
-    turn: Turn,
-    slots: u32,
-}
-
-impl World {
-    fn new() -> Self {
-        let account = Account::new(AccountId(1), "A");
-        let gate = Arc::<Gate>::default();
-        let turn = Turn::new([1; 32], Instant::now()).with_gate(&gate);
-        Self { account, log: Log::default(), gate, turn, slots: 0 }
-    }
-
-    fn basics(&mut self, kind: Kind) -> Basics {
-        self.slots += 1;
-        let id = ClientId(u64::from(self.slots));
-        Basics { id, kind, slot: self.slots, pending_bytes_max: 1 << 20, start: Instant::now() }
-    }
-
-    fn client(&mut self, name: &'static str) -> Arc<Peer> {
-        let sink = Arc::new(Wire { name, log: self.log.clone() });
-        let peer = Peer::new(self.basics(Kind::default()), Arc::default(), sink, Box::new(Unheard));
-        peer.set_place(Place { account: Some(self.account.clone()), permissions: None });
-        peer.set_understands_headers(true);
-        peer
-    }
-
-    fn echo(&mut self, to: Option<&'static [u8]>) -> Arc<Peer> {
-        let inlet = Arc::new(Echo { account: self.account.clone(), log: self.log.clone(), to });
-        let peer = Peer::inside(self.basics(Entry::OF_SERVER.from), Arc::default(), inlet);
-        peer.set_understands_headers(true);
-        peer
-    }
-
-    fn subscribe(&self, peer: &Arc<Peer>, filter: &str, queue: Option<&str>, sid: &str) -> Arc<Subscription> {
-        let queue = queue.map(str::as_bytes);
-        let subscription = Subscription::new(peer.clone(), filter.as_bytes(), queue, sid.as_bytes());
-        self.gate.subscribe(&self.account, &subscription, None);
-        subscription
-    }
-
-    fn publish(
-        &mut self,
-        from: &Arc<Peer>,
-        subject: &str,
-        reply: Option<&str>,
-        headers: &str,
-        payload: &str,
-    ) -> usize {
-        let framed = format!("{headers}{payload}\r\n");
-        let message = Message {
-            subject: subject.as_bytes(),
-            reply: reply.map(str::as_bytes),
-            header_bytes: headers.len(),
-            framed: framed.as_bytes(),
-        };
-        let authorized = permission::publish(from, None, &message, Instant::now()).expect("allowed");
-        self.turn.publish(Origin { peer: from, account: &self.account, echo: true }, authorized)
-    }
-
-    fn take_log(&self) -> Vec<String> {
-        std::mem::take(&mut *self.log.lock())
-    }
-}
+mod order;
+mod seen;
+mod world;
 
 /// Messages with their subjects, replies, headers and payloads, by the subscriptions that they are for; and their answers
 /// leave with all else of the turn, behind what caused them.
@@ -177,6 +53,22 @@ fn rounds_are_bounded_and_nothing_is_lost() {
     assert_eq!(world.take_log(), expected);
     assert!(world.turn.finish());
     assert_eq!(world.take_log().first().map(String::as_str), Some("inlet: 1 ping +x!!!!"));
+}
+
+/// What waits for receivers counts by the memory that it takes: messages of a few bytes are not kept by the hundred thousand.
+#[test]
+fn a_turn_full_of_small_messages_is_handed_over_in_its_midst() {
+    let mut world = World::new();
+    let (client, echo) = (world.client("client"), world.echo(None));
+    world.subscribe(&echo, "a", None, "1");
+    for _ in 0..20_000 {
+        world.publish(&client, "a", None, "", "");
+    }
+    let before_end = world.take_log();
+    assert!(!before_end.is_empty(), "the turn is not over");
+    world.turn.finish();
+    let taken = [before_end, world.take_log()].concat().join("\n").matches("1 a +").count();
+    assert_eq!(taken, 20_000);
 }
 
 /// One that ends its subscription in the midst of a turn still gets what was published before, as a connection does.
