@@ -11,6 +11,7 @@ use crate::sharing::responses::{PREFIX, Pending};
 use crate::sharing::{Mapped, ServiceExport, THRESHOLD_DEFAULT, sampling};
 use dialtone_wire::header;
 use dialtone_wire::message::Message;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Services that one message may ask, over all accounts: imports can fork at each account that a request passes.
@@ -325,7 +326,7 @@ impl Turn {
     /// the request came from.
     pub fn is_awaited(&mut self, account: &Arc<Account>, reply: &[u8]) -> bool {
         let now = self.now;
-        let (mut account, mut reply) = (account.clone(), reply.to_vec());
+        let (mut account, mut reply) = (account.clone(), Cow::Borrowed(reply));
         // A request may have passed several accounts.
         for _ in 0..ACCOUNTS_MAX {
             if !reply.starts_with(PREFIX) {
@@ -336,8 +337,8 @@ impl Turn {
             account = pending.requester;
             let mut mapped = Vec::new();
             reply = match self.map_in(&account, &pending.reply, &mut mapped) {
-                Mapped::Unchanged => pending.reply.into(),
-                Mapped::To => mapped,
+                Mapped::Unchanged => Cow::Owned(pending.reply.into()),
+                Mapped::To => Cow::Owned(mapped),
                 Mapped::Lost => return false,
             };
         }

@@ -4,6 +4,8 @@ use super::Host;
 use super::message::{Message, Outgoing};
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
+use dialtone_broker::inlet::Publish as _;
+use dialtone_wire::message;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -40,9 +42,15 @@ impl<N: Host> Publisher<N> {
 
     /// Answers a message, if it wants an answer.
     pub fn reply(&mut self, message: &Message, payload: impl Into<Vec<u8>>) {
-        if !message.reply.is_empty() {
-            self.publish(&message.account, &Outgoing::new(&*message.reply, payload));
+        if message.reply.is_empty() {
+            return;
         }
+        // Documents are large: what is sent is the payload itself.
+        let mut framed = payload.into();
+        framed.extend_from_slice(b"\r\n");
+        let (subject, framed) = (message.reply.as_bytes(), framed.as_slice());
+        let answer = message::Message { subject, reply: None, header_bytes: 0, framed };
+        self.turn.emit(&message.account, &answer);
     }
 
     /// Writes what was published so far, in the midst of something that publishes much.
