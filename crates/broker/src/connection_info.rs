@@ -1,12 +1,12 @@
-//! What the rest of the server tells of a connection.
+//! What services may know of a connection, from the rest of the server.
 
-/// Knows what services may be told of a connection.
+/// Has what services may know of a connection.
 pub trait ConnectionInfoSource: Send + Sync {
     /// What that is, by now.
     fn connection_info(&self) -> ConnectionInfo;
 }
 
-/// What a connection is, as far as services may be told. No secrets.
+/// What services may know of a connection. No secrets.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionInfo {
     /// When it came, RFC 3339.

@@ -35,7 +35,7 @@ mod traced;
 
 /// Bodies from this size on are shared by their targets instead of copied to each.
 const SHARED_BODY_BYTES_MIN: usize = 4096;
-/// Is called with each delivery: the receiver, its control line, and headers and payload.
+/// Called for each delivery with the receiver, its control line, and headers and payload.
 pub type Tracer = Box<dyn Fn(&Peer, &[u8], &[u8]) + Send>;
 
 /// What a loop keeps between and during its turns.
@@ -104,7 +104,7 @@ impl Turn {
         self.tracer.is_some()
     }
 
-    /// Traces deliveries, or no longer.
+    /// Sets or removes what traces deliveries.
     pub fn trace(&mut self, tracer: Option<Tracer>) {
         self.tracer = tracer;
     }
@@ -188,7 +188,7 @@ impl Turn {
     }
 
     /// Delivers `headers` to the peer's own plain subscription for `reply`, if it has one, and to nobody else: a status that
-    /// says why no answer will come.
+    /// states why no answer will come.
     /// This is no message: it counts nowhere, as with the official server.
     pub fn send_status(&mut self, origin: Origin<'_>, reply: &[u8], headers: &[u8]) {
         let route = self.routes.route(origin.account, reply, Entry::OF_SERVER);
@@ -231,7 +231,7 @@ impl Turn {
         self.stalled.take()
     }
 
-    /// Forgets cached routes and lets buffers go; called when nothing happens, so that closed peers do not linger.
+    /// Drops cached routes and buffers; called when nothing happens, so that closed peers do not linger.
     pub fn idle(&mut self) {
         self.last = None;
         self.routes.clear();
@@ -277,7 +277,7 @@ impl Turn {
         delivered
     }
 
-    /// Offers a message to one who comes into question. Whether it got it, or would have.
+    /// Offers a message to one candidate. Returns whether it got the message, or would have.
     #[inline(always)]
     fn offer<O: Observe>(
         &mut self,
@@ -297,7 +297,7 @@ impl Turn {
         outcome.is_ok()
     }
 
-    /// Stages a message for one target. False if it got as many as it wanted.
+    /// Stages a message for one target. False if its subscription got its maximum of messages before.
     #[inline(always)]
     fn stage_message(&mut self, target: &Target, delivery: &Delivery<'_>) -> bool {
         let peer = target.subscription.peer();
@@ -362,7 +362,7 @@ impl Turn {
     }
 }
 
-/// A message on its way to targets: what all deliveries of it have in common.
+/// A message that is being delivered: what all deliveries of it have in common.
 struct Delivery<'a> {
     message: &'a Message<'a>,
     origin: &'a Origin<'a>,

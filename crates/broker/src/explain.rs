@@ -1,9 +1,9 @@
 //! Where a message would go, and where one comes from, as values: nothing is delivered, drawn or counted.
 //!
-//! [`publish`] walks the way that [`crate::deliver::Turn`] takes, and asks the same functions at each fork; where that
-//! one draws, it goes every way. [`sources`] looks from a subscription back at who may reach it.
+//! [`publish`] follows the steps of [`crate::deliver::Turn`] and asks the same functions at each; where that one draws at
+//! random, it follows every outcome. [`sources`] looks from a subscription back at who may reach it.
 //!
-//! Invariant: no rule stands here that delivery does not ask too.
+//! Invariant: it has no rule of its own; each is one that delivery asks too.
 
 use crate::account::{Account, AccountId};
 use crate::deliver::services::{HOPS_MAX, may_ask};
@@ -47,7 +47,7 @@ pub struct Place {
     pub account: Arc<Account>,
     /// Its subject there.
     pub subject: Box<[u8]>,
-    /// Where it is published: what the rights of each who publishes say. Elsewhere nothing.
+    /// Where it is published: what the rights of each publisher allow. Elsewhere empty.
     pub publishing: Vec<Publishing>,
     /// Who listens there.
     pub listeners: Listeners,
@@ -62,7 +62,7 @@ pub struct Place {
 pub struct Request {
     /// The import.
     pub import: Arc<ServiceImport>,
-    /// What it is called there, before that account maps it.
+    /// Its subject there, before that account maps it.
     pub subject: Box<[u8]>,
     /// What becomes of it there. Empty: it came to this service before, or passed too many accounts.
     pub chances: Vec<Chance>,
@@ -106,16 +106,16 @@ impl Listeners {
 /// Whether somebody's rights let it publish to a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publishing {
-    /// They do.
+    /// They let it.
     Allowed(Ruling),
     /// Only to answer a request that it was sent with this reply subject, so often and so long.
     Answers(ResponseLimits),
-    /// They do not.
+    /// They do not let it.
     Denied(Ruling),
 }
 
 impl Publishing {
-    /// What these rights say.
+    /// What these rights allow.
     pub fn of(permissions: Option<&Permissions>, subject: &[u8]) -> Self {
         let ruling = permissions.map_or(Ruling::Open, |permissions| permissions.publishing(subject));
         let answers = permissions.and_then(|permissions| permission::answers(permissions, subject));

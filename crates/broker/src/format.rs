@@ -32,7 +32,7 @@ impl Head {
     }
 }
 
-/// What stands between the heads and the body of a message's deliveries.
+/// What is between the head and the body of each delivery of a message.
 pub type Middle<'a> = encode::DeliveryMiddle<'a>;
 
 impl Format {

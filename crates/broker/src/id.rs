@@ -1,10 +1,10 @@
 //! Numbers by which accounts and connections are known.
 
-/// The number of an account in this process. Never given again.
+/// The number of an account in this process. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId(pub u32);
 
-/// The number of a connection, given once and never again while the server runs.
+/// The number of a connection. Never reused while the server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(pub u64);
 

@@ -1,4 +1,4 @@
-//! Kinds of peers, and all in which they differ: one table says whose messages go on to whom, the columns below it the rest. Everybody
+//! Kinds of peers, and all in which they differ: one table has whose messages go on to whom, the columns below it the rest. Everybody
 //! else asks here and names no kind.
 
 use crate::reserved;
@@ -29,7 +29,7 @@ pub const KINDS: usize = 6;
 enum Pass {
     Yes,
     No,
-    /// To all but the peer that it came from, whose [`crate::deliver::Origin`] says so.
+    /// To all but the peer that it came from, which its [`crate::deliver::Origin`] excludes.
     NotBack,
     /// Only answers of services.
     ReplyOnly,
@@ -90,7 +90,7 @@ impl Kind {
         self == Self::Server
     }
 
-    /// Whether what it sends and gets is traffic of the server. What the server tells itself is none.
+    /// Whether what it sends and gets counts as traffic of the server. What the server sends itself does not.
     pub(crate) fn is_traffic(self) -> bool {
         !self.is_server()
     }
@@ -114,7 +114,7 @@ pub enum Via {
     Service,
 }
 
-/// From what kind of peer a message is, and how it came into the account: what a route depends on beside its subject.
+/// From what kind of peer a message is, and how it came into the account: with the subject, what a route depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// What it is from.
@@ -147,12 +147,12 @@ mod tests {
             let (any, answer) = match (from, to) {
                 // What is here gets what comes, and what begins here goes everywhere.
                 (Client | Server, _) | (_, Client | Server) => (true, true),
-                // One server of a cluster has it from another one: that one told all others, but not spokes of this one.
+                // One server of a cluster has it from another one, which sent it to all others, but not to spokes of this one.
                 (Route, Route | Gateway) => (false, false),
                 (Route, Hub) => (false, true),
                 // Clusters are all joined to each other.
                 (Gateway, Gateway) => (false, false),
-                // Each server of a cluster has its own way to the hub.
+                // Each server of a cluster has its own connection to the hub.
                 (Hub, Route) => (false, false),
                 (Route | Gateway | Hub | Spoke, Gateway | Hub | Spoke | Route) => (true, true),
             };
@@ -161,7 +161,7 @@ mod tests {
         }
     }
 
-    /// A rule of a kind stands here, where all are seen beside each other.
+    /// The rules of all kinds are here, where they can be compared.
     #[test]
     fn no_other_room_names_a_kind() {
         let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];

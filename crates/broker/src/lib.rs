@@ -4,7 +4,7 @@
 //! [`peer::Peer`] is the end of one connection, an [`account::Account`] a space of subjects, a [`route::Route`] what
 //! the two make of one subject.
 //!
-//! Invariants: no sockets (bytes go to a [`outbox::Sink`]), no clock and no source of chance (times and a seed come in), no codec but in [`format`]. Locks
+//! Invariants: no sockets (bytes go to a [`outbox::Sink`]), no clock and no random source (times and a seed come in), no codec but in [`format`]. Locks
 //! are leaves: an account's interest, a peer's outbox and a peer's subscriptions are never held together.
 #![forbid(unsafe_code)]
 

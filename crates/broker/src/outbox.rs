@@ -13,7 +13,7 @@ const RESUME_BYTES: usize = STALL_BYTES / 4;
 const PROGRESS_WINDOW: Duration = Duration::from_millis(100);
 /// A buffer with this much in it gets no more appended; the next chunk begins.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Slices handed to one `writev`.
+/// Slices of one `writev`.
 const SLICES_MAX: usize = 64;
 /// What a pool keeps at most: buffers, their bytes together, and the bytes of one. A message to many peers needs as many buffers.
 const POOL_BUFFERS_MAX: usize = 1024;
@@ -22,7 +22,11 @@ const POOL_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// Where an outbox's bytes go. Never blocks.
 pub trait Sink: Send + Sync {
-    /// Takes bytes from the front of `slices`, as many as go at once; `WouldBlock` if none do.
+    /// Takes bytes from the front of `slices`, as many as it can without waiting, and returns how many.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if it can take no byte now; anything else: the connection is broken.
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 }
 
@@ -59,7 +63,7 @@ impl Pool {
         buffer
     }
 
-    /// Gives a buffer back.
+    /// Puts a buffer back.
     pub fn put(&mut self, mut buffer: Vec<u8>) {
         let bytes = self.bytes.saturating_add(buffer.capacity());
         if self.buffers.len() < POOL_BUFFERS_MAX
@@ -72,7 +76,7 @@ impl Pool {
         }
     }
 
-    /// Lets go of all buffers.
+    /// Drops all buffers.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -134,7 +138,7 @@ impl Outbox {
         self.pending_bytes <= RESUME_BYTES
     }
 
-    /// Lets go of the connection and of all that waits.
+    /// Drops the connection and all that waits.
     pub fn close(&mut self) {
         self.sink = None;
         self.chunks = VecDeque::new();
@@ -199,7 +203,7 @@ impl Outbox {
         Flushed::Empty
     }
 
-    /// Drops the first `taken` bytes and gives their buffers back.
+    /// Drops the first `taken` bytes and puts their buffers back into the pool.
     fn advance(&mut self, mut taken: usize, pool: &mut Pool) {
         self.pending_bytes = self.pending_bytes.saturating_sub(taken);
         while let Some(first) = self.chunks.front() {

@@ -1,4 +1,4 @@
-//! The gates: who may publish, and who may subscribe. Delivery's own gate stands where routes are built.
+//! The gates: who may publish, and who may subscribe. Delivery's own gate is where routes are built.
 //!
 //! Each returns a type that the next step demands, so nothing can be routed or subscribed past it.
 
@@ -19,7 +19,7 @@ impl<T> Authorized<T> {
     }
 }
 
-/// It may not.
+/// Its rights do not allow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denied;
 
@@ -45,6 +45,10 @@ pub struct Subscribe<'a> {
 
 /// May this peer publish this message? Its rights decide, and a request that it was sent with this reply subject; but no
 /// request lifts a denial, and no right reaches what servers keep for themselves.
+///
+/// # Errors
+///
+/// [`Refused`]: the subject or the reply subject may not be used.
 #[inline(always)]
 pub fn publish<'m, 'a>(
     peer: &Peer,
@@ -90,7 +94,7 @@ fn may_answer(peer: &Peer, permissions: &Permissions, subject: &[u8], now: Insta
 }
 
 /// How many answers to `subject` a request with that reply subject allows. Not where the server listens, nor where a
-/// denial names the subject; one of everything is how responders say that they publish nothing else.
+/// denial names the subject; a denial of everything is how responders are kept from publishing anything else.
 pub fn answers<'a>(permissions: &'a Permissions, subject: &[u8]) -> Option<&'a ResponseLimits> {
     let may = |_: &&ResponseLimits| !permissions.denies_answer(subject) && reserved::may_be_answered(subject);
     permissions.allow_responses().filter(may)
@@ -101,6 +105,10 @@ pub fn answers<'a>(permissions: &'a Permissions, subject: &[u8]) -> Option<&'a R
 pub struct Destination<'a>(pub &'a [u8]);
 
 /// May this peer have a trace sent there? Who may publish there may.
+///
+/// # Errors
+///
+/// [`Denied`]: it may not publish there.
 pub fn trace<'a>(
     peer: &Peer,
     permissions: Option<&Permissions>,
@@ -111,7 +119,11 @@ pub fn trace<'a>(
     if is_denied { Err(Denied) } else { Ok(Authorized(Destination(destination))) }
 }
 
-/// May this peer subscribe? A filter that is wider than what is denied passes; each delivery is then looked at.
+/// May this peer subscribe? A filter that is wider than what is denied passes; each delivery is then checked.
+///
+/// # Errors
+///
+/// [`Denied`]: its rights do not allow the filter, or the queue group.
 pub fn subscribe<'a>(
     permissions: Option<&Permissions>,
     wish: Subscribe<'a>,

@@ -18,7 +18,7 @@ pub(crate) struct Draws {
 impl Draws {
     pub fn new(seed: Seed) -> Self {
         let mut secrets = StdRng::from_seed(seed);
-        // What choices give away says nothing of the secrets.
+        // What choices reveal does not reveal the secrets.
         Self { choices: FastRandom(secrets.next_u64() | 1), secrets: Secrets(secrets) }
     }
 }
@@ -47,7 +47,7 @@ impl Random for FastRandom {
     }
 }
 
-/// A generator whose numbers can not be told from those before.
+/// A generator whose numbers cannot be predicted from those before.
 pub(crate) struct Secrets(StdRng);
 
 impl Secrets {

@@ -29,7 +29,7 @@ struct OpenRequest {
     number: u64,
 }
 
-/// The reply subjects that a peer was given by requests it received.
+/// The reply subjects of the requests that a peer received.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
     open: HashMap<Arc<[u8]>, OpenRequest, foldhash::fast::RandomState>,

@@ -12,7 +12,7 @@ pub enum Bound {
     Client,
 }
 
-/// Where a subject stands in a message.
+/// What a message uses a subject for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// It is the one published to.

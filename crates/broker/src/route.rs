@@ -13,7 +13,7 @@ use std::sync::Arc;
 const ROUTES_MAX: usize = 4096;
 /// Targets that a cache keeps in its young half, so that huge fan-outs do not pile up.
 const TARGETS_MAX: usize = 256 * 1024;
-/// Unknown subjects in a row after which a cache says that it knows nothing.
+/// Unknown subjects in a row after which it pays to look ahead.
 const MISSES_MIN: u32 = 64;
 /// Subjects that a cache remembers to have seen once.
 const SEEN_ONCE_MAX: usize = 8192;
@@ -81,7 +81,7 @@ pub struct ServiceHop {
 /// What is beyond the borders of an account for one subject.
 #[derive(Debug)]
 pub(crate) struct MatchedImports {
-    /// Who takes it as a stream, and what it is called there.
+    /// Who takes it as a stream, and its subject there.
     pub streams: Vec<(Arc<StreamImport>, Box<[u8]>)>,
     /// Which services it asks.
     pub services: Vec<ServiceHop>,

@@ -2,7 +2,7 @@
 
 use dialtone_subject::Literal;
 
-/// What an account has traced whose headers do not say where to.
+/// Which messages an account traces whose headers name no subject for the trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SamplingRule {
     /// Where its traces go.

@@ -35,7 +35,7 @@ impl Totals {
     }
 }
 
-/// What [`Counters`] stand at.
+/// The values of [`Counters`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Messages from the peer.

@@ -1,4 +1,4 @@
-//! Message tracing: a message whose headers ask for it has what becomes of it noted, and told at a subject (ADR-41).
+//! Message tracing: a message whose headers ask for it has what becomes of it noted, and published to a subject (ADR-41).
 //!
 //! [`may_ask`] is the look that each message with headers gets; [`TraceRequest`] is what its headers ask for. A [`Trace`] is
 //! given to a turn for the one message, [`crate::deliver`] notes in it, and whoever began it takes it out and reports it.
@@ -11,13 +11,13 @@ use dialtone_wire::header;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// The header that says where a trace goes.
+/// The header that names the subject for the trace.
 pub const DESTINATION: &[u8] = b"Nats-Trace-Dest";
-/// What stands there instead once a trace must not go on: no subject, so nothing can be published to it.
+/// Its value once a trace must not go on: an invalid subject, so nothing can be published to it.
 pub const DISABLED: &[u8] = b"trace disabled";
 /// The header by which a message is traced and not delivered.
 const ONLY: &[u8] = b"Nats-Trace-Only";
-/// The header by which servers tell each other whose trace it is. From a client it is forged.
+/// The header in which servers send each other the account of the trace. From a client it is forged.
 const ORIGIN: &[u8] = b"Nats-Trace-Origin-Account";
 /// The header of W3C trace contexts; its name counts in any case.
 const CONTEXT: &[u8] = b"traceparent";
@@ -39,7 +39,7 @@ pub fn may_ask(headers: &[u8]) -> bool {
 /// What headers ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TraceRequest<'a> {
-    /// Where the trace goes, if they say so.
+    /// Where the trace goes, if they name a subject.
     pub destination: Option<&'a [u8]>,
     /// The trace context is sampled: the account's rule holds.
     pub sampled: bool,
@@ -92,7 +92,7 @@ pub struct Trace {
     clock: fn() -> SystemTime,
     /// What was noted, in order.
     events: Vec<(SystemTime, Event)>,
-    /// What the events take beside their own room.
+    /// Bytes of the events that are not part of `Event` itself.
     text_bytes: usize,
     /// Why it was not taken at all.
     pub error: Option<Box<str>>,
@@ -132,7 +132,7 @@ pub struct Arrival {
     pub peer: Arc<Peer>,
     /// Its account, if it is another one than that of who published.
     pub account: Option<Box<str>>,
-    /// Its filter, as the account says it that the message comes from.
+    /// Its filter, in subjects of the account that the message comes from.
     pub filter: Box<[u8]>,
     /// Its queue group.
     pub queue: Option<Box<[u8]>>,

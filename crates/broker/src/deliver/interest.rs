@@ -1,8 +1,8 @@
-//! The one gate of changes of interest: who subscribes and unsubscribes passes it, by whatever road, and a watcher is told there how
+//! The one gate of changes of interest: every subscription begins and ends here, whoever causes it, and a watcher is notified of how
 //! many subscriptions an account has for each filter and queue group.
 //!
-//! Invariants: each change is told once, in the order in which the counts changed, and in the turn in which it took effect. Who is
-//! told must not change interest itself. Without a watcher nothing is counted.
+//! Invariants: each change is reported once, in the order in which the counts changed, and in the turn in which it took effect. The
+//! watcher must not change interest itself. Without a watcher nothing is counted.
 
 use super::Turn;
 use crate::account::{Account, AccountId};
@@ -23,14 +23,14 @@ pub struct Delta<'a> {
     pub before: u32,
     /// How many there are.
     pub now: u32,
-    /// Counts all changes. What several loops stage may be written in another order than it was told.
+    /// Counts all changes. What several loops stage may be written in another order than the changes were reported.
     pub number: u64,
 }
 
-/// Is told of changes of interest.
+/// Is notified of changes of interest.
 pub trait Watch: Send + Sync {
-    /// Interest changed. What is staged in `turn` is written with what else that turn did; there is none where no loop did it: on the
-    /// server's own behalf, and when rights are taken away.
+    /// Interest changed. What is staged in `turn` is written with what else that turn did; `None` where no loop did it: for the
+    /// server's own subscriptions, and when rights are taken away.
     fn changed(&self, account: &Arc<Account>, delta: Delta<'_>, turn: Option<&mut Turn>);
 }
 
@@ -61,7 +61,7 @@ impl Ledger {
 
 struct Watched {
     watch: Box<dyn Watch>,
-    /// Held while the watcher is told, so that it is told in order.
+    /// Held while the watcher is notified, which keeps the order.
     ledger: Mutex<Ledger>,
 }
 
@@ -70,7 +70,7 @@ struct Watched {
 pub struct Gate(Option<Watched>);
 
 impl Gate {
-    /// A gate whose changes somebody is told.
+    /// A gate that reports changes to a watcher.
     pub fn watched(watch: impl Watch + 'static) -> Arc<Self> {
         Arc::new(Self(Some(Watched { watch: Box::new(watch), ledger: Mutex::default() })))
     }
@@ -88,8 +88,8 @@ impl Gate {
             return false;
         }
         account.insert(subscription);
-        self.tell(account, std::slice::from_ref(subscription), true, turn);
-        // It comes into its peer's table last: what other threads take out there was told before.
+        self.report(account, std::slice::from_ref(subscription), true, turn);
+        // It comes into its peer's table last: the begin of what other threads take out there is reported before its end.
         peer.subscriptions().insert(subscription.clone())
     }
 
@@ -104,7 +104,7 @@ impl Gate {
             return false;
         }
         account.remove(subscription);
-        self.tell(account, std::slice::from_ref(subscription), false, turn);
+        self.report(account, std::slice::from_ref(subscription), false, turn);
         true
     }
 
@@ -117,11 +117,11 @@ impl Gate {
     ) -> Vec<Arc<Subscription>> {
         let all = peer.subscriptions().take_all();
         account.remove_all(&all);
-        self.tell(account, &all, false, turn);
+        self.report(account, &all, false, turn);
         all
     }
 
-    fn tell(
+    fn report(
         &self,
         account: &Arc<Account>,
         subscriptions: &[Arc<Subscription>],

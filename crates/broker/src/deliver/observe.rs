@@ -1,16 +1,16 @@
-//! Who looks at a delivery: nobody, or a trace. There is one loop that delivers ([`super::Turn::deliver_to`]); an observer says who comes
-//! into question, and sees what became of each.
+//! Who looks at a delivery: nobody, or a trace. There is one loop that delivers ([`super::Turn::deliver_to`]); an observer has the
+//! candidates, and sees what became of each.
 
 use crate::peer::Peer;
 use crate::route::Target;
 use crate::trace::Problem;
 use std::sync::Arc;
 
-/// What comes into question for a message.
+/// A subscription that a message may go to.
 pub(super) trait Candidate {
     /// Whose it is.
     fn peer(&self) -> &Arc<Peer>;
-    /// What delivers to it; `None`: its rights do not let it have the message.
+    /// What delivers to it; `None` if its rights do not let it have the message.
     fn target(&self) -> Option<&Target>;
 }
 
@@ -24,7 +24,7 @@ pub(super) trait Observe {
     fn note(&mut self, candidate: &Self::Candidate, outcome: Result<(), Problem>);
 }
 
-/// Nobody looks: what comes into question are the targets of a route.
+/// Nobody looks: the candidates are the targets of a route.
 pub(super) struct Silent;
 
 impl Candidate for Target {

@@ -29,7 +29,7 @@ pub(crate) fn may_ask<'a>(
     passed.clone().all(|before| !Arc::ptr_eq(before, export)) && passed.count() < ACCOUNTS_MAX
 }
 
-/// The way of a message between accounts.
+/// The path of a message between accounts.
 #[derive(Clone, Copy)]
 struct RequestPath<'a> {
     /// Who published it.
@@ -42,7 +42,7 @@ struct RequestPath<'a> {
 struct PassedService<'a> {
     export: &'a Arc<ServiceExport>,
     before: Option<&'a PassedService<'a>>,
-    /// What it was told of who asks.
+    /// What was disclosed to it of the requester.
     info: Option<ClientInfo>,
     /// Whether it may know who asks.
     share: bool,

@@ -1,4 +1,4 @@
-//! What a turn has for each peer, until it is handed to the outboxes and written.
+//! What a turn has for each peer, until it is moved to the outboxes and written.
 
 use crate::inlet::Batch;
 use crate::outbox::{Chunk, Pool};
@@ -68,8 +68,8 @@ impl Staging {
     #[inline(always)]
     pub fn stage(&mut self, peer: &Arc<Peer>) -> &mut Stage {
         let index = match self.slots.get(peer.slot() as usize) {
-            // A slot is given again as soon as its peer is gone, maybe while this turn has a stage for that one: what is for
-            // the newcomer must not go there.
+            // A slot is reused as soon as its peer is gone, maybe while this turn has a stage for that one: what is for
+            // the new peer must not go there.
             Some(&number)
                 if self
                     .stages
@@ -80,7 +80,7 @@ impl Staging {
             }
             _ => self.add(peer),
         };
-        // The slot says that the stage is there; both are cleared together in `finish`.
+        // The stage is there if the slot names it; both are cleared together in `finish`.
         &mut self.stages[index]
     }
 
@@ -122,7 +122,7 @@ impl Staging {
             }
             self.batches.len() - 1
         });
-        // The slot says that the batch is there; both are cleared together in `take_batches`.
+        // The batch is there if the slot names it; both are cleared together in `take_batches`.
         &mut self.batches[index].batch
     }
 
@@ -142,7 +142,7 @@ impl Staging {
         !self.batches.is_empty()
     }
 
-    /// Takes the batches back that [`Staging::take_batches`] lent.
+    /// Takes back the batches of [`Staging::take_batches`], to be used again.
     pub fn give_back(&mut self, mut lent: Vec<Delivered>) {
         for Delivered { mut batch, .. } in lent.drain(..) {
             if self.spare.len() < SPARE_MAX {
@@ -167,7 +167,7 @@ impl Staging {
         self.bytes > self.bytes_max
     }
 
-    /// Hands everything to the outboxes, then writes.
+    /// Moves everything to the outboxes, then writes.
     pub fn finish(&mut self, now: Instant) {
         self.bytes = 0;
         let mut stages = std::mem::take(&mut self.stages);
@@ -188,7 +188,7 @@ impl Staging {
         self.stages = stages;
     }
 
-    /// Lets go of what is kept for the next turns.
+    /// Drops what is kept for the next turns.
     pub fn idle(&mut self) {
         self.pool.clear();
         self.spare = Vec::new();

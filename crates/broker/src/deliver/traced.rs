@@ -24,7 +24,7 @@ struct Reached<'a> {
     import: Option<&'a StreamImport>,
     /// Its subject there.
     here: &'a [u8],
-    /// Its filter, as the account says it that the message comes from.
+    /// Its filter, in subjects of the account that the message comes from.
     filter: Box<[u8]>,
 }
 
@@ -173,8 +173,8 @@ impl Turn {
         delivered
     }
 
-    /// Notes that a message goes into the account of a service, and says in its headers how the trace goes on there:
-    /// under a subject that does not tell where it goes, or not at all.
+    /// Notes that a message goes into the account of a service, and sets in its headers how the trace goes on there: under a
+    /// subject that hides its destination, or not at all.
     pub(super) fn trace_service(
         &mut self,
         to: &Account,
@@ -197,12 +197,12 @@ impl Turn {
         self.trace.as_ref().is_some_and(|trace| trace.only)
     }
 
-    /// Takes the trace away while a message is where it must not be traced. `None`: it goes on, or there is none.
+    /// Takes the trace away while a message is where it must not be traced. `None`: the trace goes on, or there was no trace.
     pub(super) fn suspend_trace(&mut self, allowed: bool) -> Option<Box<Trace>> {
         if allowed { None } else { self.trace.take() }
     }
 
-    /// Gives a trace back that was taken away.
+    /// Puts back a trace that was taken away.
     pub(super) fn resume_trace(&mut self, suspended: Option<Box<Trace>>) {
         if suspended.is_some() {
             self.trace = suspended;

@@ -45,7 +45,7 @@ pub struct Account {
     answers: Answers,
 }
 
-/// What becomes of an account's messages beside being delivered in it.
+/// What becomes of an account's messages, other than that they are delivered in it.
 #[derive(Default)]
 struct Border {
     sharing: RwLock<Sharing>,
@@ -55,11 +55,11 @@ struct Border {
     trace_rule: RwLock<Option<Arc<SamplingRule>>>,
 }
 
-/// Answers of services, in the account that gives them and in the one that waits for them.
+/// Answers of services, in the account that sends them and in the one that waits for them.
 #[derive(Default)]
 struct Answers {
     responses: Mutex<Option<Box<Responses>>>,
-    /// Answers are awaited, so whoever takes a subscription out says so.
+    /// Answers are awaited, so removing a subscription sets `lost_interest`.
     awaits: AtomicBool,
     lost_interest: AtomicBool,
     awaited: Mutex<Option<Box<AwaitedAnswers>>>,
@@ -159,7 +159,7 @@ impl Account {
         if self.border.traces.load(Ordering::Acquire) { self.border.trace_rule.read().clone() } else { None }
     }
 
-    /// Says what is traced.
+    /// Sets what is traced.
     pub fn set_trace_rule(&self, rule: Option<SamplingRule>) {
         self.border.traces.store(rule.is_some(), Ordering::Release);
         *self.border.trace_rule.write() = rule.map(Arc::new);
@@ -251,7 +251,7 @@ impl Account {
     }
 
     /// Looks after some of the awaited answers: those that nobody listens for any more are reported as lost.
-    /// False: none are awaited, and it need not be called until the next first one.
+    /// False: no answer is awaited, and it need not be called until the next first one.
     pub(crate) fn look_after_awaited(&self) -> bool {
         let keys = {
             let mut guard = self.answers.awaited.lock();

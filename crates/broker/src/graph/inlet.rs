@@ -27,7 +27,7 @@ pub trait Inlet: Send + Sync {
 
 /// Publishes from inside the server.
 ///
-/// A trait, since who delivers stands above those who hold each other here.
+/// A trait, since the room that delivers is above this one.
 pub trait Publish {
     /// Publishes in an account, by the server's own rights, and returns how many got it: none if the subject is invalid.
     fn emit(&mut self, account: &Arc<Account>, message: &Message<'_>) -> usize;
@@ -53,7 +53,7 @@ pub struct Batch {
     body_bytes: u64,
 }
 
-/// Where one message stands in the bytes of its batch: subject, reply and body follow each other.
+/// Where one message is in the bytes of its batch: subject, reply and body follow each other.
 struct Row {
     subscription: Arc<Subscription>,
     publisher: Publisher,

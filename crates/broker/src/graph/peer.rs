@@ -120,7 +120,7 @@ struct Seat {
 /// Which account a peer is in and what it may do there. Changes when it connects and when rights are reloaded.
 #[derive(Clone, Default)]
 pub struct Place {
-    /// The account; `None` until the peer has said who it is.
+    /// The account; `None` until the peer is authenticated.
     pub account: Option<Arc<Account>>,
     /// Its rights; `None` means everything.
     pub permissions: Option<Arc<Permissions>>,
@@ -200,7 +200,7 @@ impl Peer {
         }
     }
 
-    /// Whether a message for it takes the usual way: it is not inside the server, and producers need not wait for it.
+    /// Whether a message for it needs nothing special: it is not inside the server, and producers need not wait for it.
     #[inline(always)]
     pub(crate) fn is_usual(&self) -> bool {
         self.outlet.marks.load(Ordering::Relaxed) == 0
@@ -216,7 +216,7 @@ impl Peer {
         self.seat.place.read().clone()
     }
 
-    /// The account that it is in. The lock is let go before anything is done with it.
+    /// The account that it is in. The lock is released before the caller uses it.
     pub(crate) fn account(&self) -> Option<Arc<Account>> {
         let place = self.seat.place.read();
         place.account.clone()
@@ -242,12 +242,12 @@ impl Peer {
         self.seat.version.load(Ordering::Acquire)
     }
 
-    /// What services may be told of it.
+    /// What services may know of its connection.
     pub fn connection_info(&self) -> Option<ConnectionInfo> {
         Some(self.info_source.get()?.upgrade()?.connection_info())
     }
 
-    /// Says who knows what services may be told of it. Said once.
+    /// Sets the source of [`Peer::connection_info`]. The first one stays.
     pub fn set_info_source(&self, info_source: Weak<dyn ConnectionInfoSource>) {
         let _ = self.info_source.set(info_source);
     }
@@ -285,7 +285,7 @@ impl Peer {
         self.flags.load(Ordering::Relaxed) & HEADERS != 0
     }
 
-    /// Says whether it understands headers.
+    /// Sets whether it understands headers.
     pub fn set_understands_headers(&self, yes: bool) {
         self.set_flag(HEADERS, yes);
     }
@@ -295,7 +295,7 @@ impl Peer {
         self.flags.load(Ordering::Relaxed) & TAKES_INFO != 0
     }
 
-    /// Says whether it takes INFO at any time.
+    /// Sets whether it takes INFO at any time.
     pub fn set_takes_info(&self, yes: bool) {
         self.set_flag(TAKES_INFO, yes);
     }
@@ -383,7 +383,7 @@ impl Peer {
         self.outlet.marks.load(Ordering::Relaxed) & STALLED != 0
     }
 
-    /// `waiter` is called when this peer has read enough. False if it already has.
+    /// Wakes the owner of `waiter` when this peer has read enough. False if it already has.
     pub fn wait_for(&self, waiter: &Arc<Peer>) -> bool {
         let mut waiters = self.outlet.waiters.lock();
         if !self.stalls() {
@@ -395,7 +395,7 @@ impl Peer {
         true
     }
 
-    /// Calls the owner loop. Nobody needs to be called for what is inside the server.
+    /// Wakes the owner loop. What is inside the server has no loop to wake.
     pub fn wake_owner(&self) {
         if let Owner::Loop(owner) = &self.outlet.owner {
             owner.wake();
@@ -458,7 +458,7 @@ impl Peer {
         }
     }
 
-    /// Lets go of the connection: nothing is sent any more, nobody waits for it.
+    /// Drops the connection: nothing is sent any more, nobody waits for it.
     pub fn shut(&self) {
         let mut outbox = self.outlet.outbox.lock();
         outbox.close();

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a peer asked for by SUB. Filter, queue group and sid stand in it one behind the other.
+/// What a peer asked for by SUB. Filter, queue group and sid are stored one behind the other.
 pub struct Subscription {
     peer: Arc<Peer>,
     text: ShortBytes<38>,
@@ -132,7 +132,7 @@ impl Subscriptions {
         self.table.len()
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
     }

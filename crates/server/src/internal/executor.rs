@@ -152,7 +152,7 @@ impl<N: Host> Executor<N> {
         }
     }
 
-    /// Publishes in an account and hands the first answer to `asker`, on this thread. The message's reply is set here. While
+    /// Publishes in an account and calls `on_reply` with the first answer, on this thread. The message's reply is set here. While
     /// it is open the question counts for `share`.
     pub fn ask(
         &mut self,
@@ -211,7 +211,7 @@ impl<N: Host> Executor<N> {
         self.timers.remove(&timer);
     }
 
-    /// Runs `task` on this thread again and again: first after `span`, then after what it says.
+    /// Runs `task` on this thread again and again: first after `span`, then after what it returns.
     pub fn repeat(
         &mut self,
         span: Duration,

@@ -22,7 +22,7 @@ pub(super) const ITEM_BYTES_MIN: usize = 512;
 pub(super) enum Work<N: Host> {
     /// A message for one of its subscriptions.
     Message(Message),
-    /// Something that a connection waits for. When it is gone nothing is done.
+    /// Something that a connection waits for. Skipped if the connection is gone.
     Login(Arc<Session>, Task<N>),
     /// Whatever else.
     Task(Task<N>),
@@ -51,7 +51,7 @@ impl<N: Host> Queues<N> {
         }
     }
 
-    /// Puts work in. Never waits; a connection whose work was dropped is told that too many wait.
+    /// Puts work in. Never waits; a connection whose work was dropped gets the verdict that too many wait.
     pub(super) fn post(&self, lane: Lane, share: Share, bytes: usize, work: Work<N>) {
         for dropped in self.control.push(lane, share, bytes.max(ITEM_BYTES_MIN), work) {
             if let Work::Login(session, _) = dropped {

@@ -22,14 +22,14 @@ pub struct Message {
     pub subject: Box<str>,
     /// Where an answer is expected; empty: nowhere.
     pub reply: Box<str>,
-    /// The header block; empty if there is none.
+    /// The header block; empty without headers.
     pub headers: Box<[u8]>,
     /// The payload.
     pub payload: Box<[u8]>,
 }
 
 impl Message {
-    /// `None` if it is not for one of our subscriptions. Bytes in subjects that are no text are replaced.
+    /// `None` if it is not for one of our subscriptions. Bytes in subjects that are not UTF-8 are replaced.
     pub(super) fn of(account: &Arc<Account>, received: &Received<'_>) -> Option<Self> {
         let text = |bytes: &[u8]| Box::from(&*String::from_utf8_lossy(bytes));
         let message = &received.message;
@@ -83,7 +83,7 @@ pub struct Outgoing {
     pub subject: String,
     /// Where an answer is expected; empty: nowhere.
     pub reply: String,
-    /// The header block; empty for none.
+    /// The header block; empty without headers.
     pub headers: Vec<u8>,
     /// The payload.
     pub payload: Vec<u8>,

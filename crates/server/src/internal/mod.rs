@@ -1,6 +1,6 @@
 //! A client inside the server: it subscribes, is delivered to and publishes like any other, on one control thread.
 //!
-//! [`Internal`] is what every thread holds: it registers handlers for subjects and hands work over. [`Executor`] is what
+//! [`Internal`] is what every thread holds: it registers handlers for subjects and posts work. [`Executor`] is what
 //! the control thread works at: handlers and tasks get it, and through it they publish, ask and set timers. The system
 //! account's events and requests, and whatever else answers from inside, are built on these two. Questions whose answers
 //! are documents do not pass the control thread: threads of their own answer them ([`questions`]) with a [`Publisher`].
@@ -46,7 +46,7 @@ use std::time::Instant;
 pub(crate) const OWN_ID: ClientId = ClientId::OF_SERVER;
 /// How long [`Internal::stop`] waits for what is still to be done.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long one turn of the control thread may take, or work wait, before the thread is said to stand still.
+/// How long one turn of the control thread may take, or work wait, before the thread is reported to stand still.
 const STALL: Duration = Duration::from_secs(10);
 
 /// The server that a client is inside of, as far as the client asks for it.
@@ -121,7 +121,7 @@ type Member = (Arc<Account>, Arc<Peer>);
 /// The client inside the server, as all threads see it.
 pub struct Internal<N: Host> {
     queues: Arc<Queues<N>>,
-    /// Disconnected when the control thread has ended; `None`: there is none.
+    /// Disconnected when the control thread has ended; `None` if there is no control thread.
     ended: Mutex<Option<Receiver<()>>>,
     handlers: RwLock<HashMap<Subscribed, Listener<N>>>,
     /// One end in each account that is subscribed or published in.
@@ -147,9 +147,11 @@ impl<N: Host> Internal<N> {
 }
 
 impl<N: Host> Internal<N> {
-    /// Starts the control thread and those for questions; what was handed over before is done first.
+    /// Starts the control thread and those for questions; what was posted before is done first.
     ///
-    /// Errors: the system refuses a thread.
+    /// # Errors
+    ///
+    /// The system refuses a thread.
     pub(crate) fn start(node: &Arc<N>) -> std::io::Result<()> {
         let mut ended = node.internal().ended.lock();
         if ended.is_some() {
@@ -240,7 +242,7 @@ impl<N: Host> Internal<N> {
     }
 
     /// Hands work to the control thread that a connection waits for before it is let in. It has its turn among those of
-    /// other addresses; if too many wait the connection's verdict says so.
+    /// other addresses; if too many wait that is the connection's verdict.
     pub(crate) fn run_login(
         &self,
         session: &Arc<Session>,
@@ -298,7 +300,7 @@ impl<N: Host> Internal<N> {
         };
         let peer = Peer::inside(basics, self.totals.clone(), Arc::new(mailbox));
         peer.set_understands_headers(true);
-        // It is put into no account: what it gets is none of the account's traffic.
+        // It is put into no account: what it gets does not count as traffic of the account.
         peer.set_place(Place::default());
         // Of two threads that come first at once, one leaves a slot unused.
         self.peers.lock().entry(account.id).or_insert((account.clone(), peer)).1.clone()

@@ -58,7 +58,7 @@ impl<N: Host> Publisher<N> {
         self.turn.finish();
     }
 
-    /// Whether somebody still waits for the answer of a message. One that wants none is wanted for what it does.
+    /// Whether somebody still waits for the answer of a message. One without a reply subject is wanted for its effect.
     pub(super) fn is_awaited(&mut self, message: &Message) -> bool {
         message.reply.is_empty() || self.turn.is_awaited(&message.account, message.reply.as_bytes())
     }

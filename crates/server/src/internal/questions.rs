@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// Threads that answer. A share has one of them at a time, so its questions are answered in the order in which they came,
 /// and whoever asks for much leaves the others to the rest.
 const THREADS: usize = 2;
-/// How long one answer may take before its thread is said to stand still: some list a hundred thousand connections, or
+/// How long one answer may take before its thread is reported to stand still: some list a hundred thousand connections, or
 /// read as many files.
 const STALL: Duration = Duration::from_secs(60);
 /// How long a thread sleeps before it lets go of what it remembers of accounts and connections.
@@ -30,7 +30,9 @@ pub(super) enum Question<N> {
 
 /// Starts the threads.
 ///
-/// Errors: the system refuses them.
+/// # Errors
+///
+/// The system refuses a thread.
 pub(super) fn start<N: Host>(node: &Arc<N>, line: &Arc<Line<Question<N>>>) -> std::io::Result<()> {
     for _ in 0..THREADS {
         let (line, publisher) = (line.clone(), Publisher::new(node.clone()));

@@ -25,7 +25,7 @@ struct StreamChanges {
 }
 
 impl Account {
-    /// What it offers to others. Who imports a service that changed must be told by [`Account::set_imports`].
+    /// Sets what it offers to others. For those who import a service that changed, [`Account::set_imports`] must be called.
     pub fn set_exports(&self, exports: &[claims::Export]) {
         let before: HashMap<Filter, Arc<ServiceExport>> = {
             let sharing = self.sharing();
@@ -49,7 +49,7 @@ impl Account {
         }
     }
 
-    /// Which subjects go elsewhere. Those that cannot be compiled are left out and told.
+    /// Sets which subjects are mapped. Those that cannot be compiled are left out and returned.
     pub fn set_mappings(&self, mappings: &[claims::Mapping]) -> Vec<TransformError> {
         if mappings.is_empty() && !self.maps() {
             return Vec::new();
@@ -61,7 +61,7 @@ impl Account {
         bad.into_iter().filter_map(Result::err).collect()
     }
 
-    /// What it takes from others, whom `find` knows by name. What can not be taken is left out and told, with its
+    /// Sets what it takes from others, which `find` finds by name. What cannot be taken is left out and returned, with its
     /// place in `imports`.
     pub fn set_imports(
         self: &Arc<Self>,

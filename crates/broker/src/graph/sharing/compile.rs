@@ -1,5 +1,5 @@
 //! From claims to what routes are worked out from. Everything that can be wrong was refused before, with its place;
-//! what is wrong all the same (claims that come at run time) is left out, and told.
+//! what is wrong all the same (claims that come at run time) is left out, and returned.
 
 use super::{Mapping, ServiceExport, ServiceImport, StreamImport, SubjectMap, THRESHOLD_DEFAULT};
 use crate::account::Account;
@@ -69,7 +69,7 @@ pub(super) fn stream(
     })
 }
 
-/// What `subject` there is called `to` here, `$1` in `to` standing for its first wildcard.
+/// `subject` there is `to` here; `$1` in `to` is its first wildcard.
 pub(super) fn service_subjects(subject: &str, to: &str) -> Result<(Filter, SubjectMap), ImportError> {
     if to == subject {
         return Ok((Filter::parse(to)?, SubjectMap::Same));

@@ -1,4 +1,4 @@
-//! Telling how long services take: one metric a request, to whoever collects it outside of loops.
+//! Reports how long services take: one metric a request, collected outside of loops.
 
 use super::ServiceExport;
 use super::requester::ClientInfo;

@@ -1,12 +1,12 @@
 //! What an account shares: its mappings, what it imports, and who imports from it.
 //!
 //! [`compile`] makes it from claims, wherever those came from, and `change` puts it in force; [`Sharing`] is the index
-//! that routes are worked out from. [`responses`] holds the answers that services owe, [`requester`] is what a service is
-//! told of who asks; `sampling`, [`latency`] and `awaited` tell how long it takes. [`service_requests`] is what the turns of
-//! all loops share of this.
+//! that routes are worked out from. [`responses`] holds the answers that services owe, [`requester`] is what is
+//! disclosed to a service of who asks; `sampling`, [`latency`] and `awaited` report how long it takes. [`service_requests`] is what
+//! the turns of all loops share of this.
 //!
-//! A stream import stands in the account that exports it, since that is where its messages come by; a service import
-//! stands in the account that asks.
+//! A stream import is kept in the account that exports it, since that is where its messages are published; a service import
+//! is kept in the account that asks.
 
 pub(crate) mod awaited;
 mod change;
@@ -25,7 +25,7 @@ use dialtone_subject::{Entry, Filter, Interest, Literal, Matches, Transform, set
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long an answer of a service may take, if its export does not say. The official figure.
+/// How long an answer of a service may take, unless its export has another threshold. The official figure.
 pub const THRESHOLD_DEFAULT: Duration = Duration::from_secs(120);
 
 /// A service that an account shares.
@@ -101,9 +101,11 @@ pub struct ServiceImport {
 }
 
 impl ServiceImport {
-    /// What `subject` of `exporter` is called `local` here, `$1` in `local` standing for its first wildcard.
+    /// An import by which `subject` of `exporter` is `local` here; `$1` in `local` is its first wildcard.
     ///
-    /// Errors: `local` does not use each wildcard of `subject`.
+    /// # Errors
+    ///
+    /// `local` does not use each wildcard of `subject`.
     pub fn new(
         exporter: &Arc<Account>,
         export: Arc<ServiceExport>,
@@ -160,12 +162,12 @@ impl StreamImport {
             && Arc::ptr_eq(&self.exporter, &other.exporter)
     }
 
-    /// What a filter of the importing account asks for, as the exporting account says it.
+    /// A filter of the importing account, in subjects of the exporting account.
     pub(crate) fn filter_in_exporter(&self, filter: &[u8]) -> Box<[u8]> {
         if set::contains(filter, self.local.as_bytes()) {
             return self.subject.as_bytes().into();
         }
-        // Each wildcard is followed through the import as a token that stands for it.
+        // Each wildcard passes the import as a token of its own.
         let stand_in = |at: usize| format!("\u{1}{at}").into_bytes();
         let wildcard = |token: &&[u8]| matches!(*token, b"*" | b">");
         let marked: Vec<Vec<u8>> = set::tokens(self.subject.as_bytes())
@@ -353,7 +355,7 @@ impl Sharing {
         find(&self.taken, subject)
     }
 
-    /// Whether nothing is shared by agreement, so that nobody needs to look but for the services that were given.
+    /// Whether nothing is shared but the services that the server grants, so that other messages need no look at it.
     pub(crate) fn is_empty(&self) -> bool {
         self.services.len() <= self.granted.len() && self.taken.is_empty()
     }

@@ -18,7 +18,7 @@ pub struct ClientInfo {
     #[serde(skip_serializing_if = "String::is_empty")]
     svc: String,
     #[serde(flatten)]
-    said: Said,
+    connect: FromConnect,
     #[serde(skip_serializing_if = "is_zero")]
     rtt: u64,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -42,9 +42,9 @@ struct Origin {
     id: u64,
 }
 
-/// What it says of itself.
+/// What it sent about itself in CONNECT.
 #[derive(Clone, Debug, Default, Serialize)]
-struct Said {
+struct FromConnect {
     #[serde(skip_serializing_if = "String::is_empty")]
     user: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -55,7 +55,7 @@ struct Said {
     ver: String,
 }
 
-/// What its JWT says of it.
+/// What its JWT has about it.
 #[derive(Clone, Debug, Default, Serialize)]
 struct Claimed {
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -96,7 +96,7 @@ impl ClientInfo {
             (Disclosure::Minimal, _) | (_, None) => little,
             (Disclosure::All, Some(info)) => Self {
                 origin: Origin { start: info.start, host: info.host, id: peer.id.0 },
-                said: Said { user: info.user, name: info.name, lang: info.lang, ver: info.version },
+                connect: FromConnect { user: info.user, name: info.name, lang: info.lang, ver: info.version },
                 server: server.to_owned(),
                 claimed: Claimed {
                     jwt: info.jwt,

@@ -58,7 +58,7 @@ pub struct Owed {
     pub latency: Option<Latency>,
 }
 
-/// A request, and where it stands in the other tables.
+/// A request, and its keys in the other tables.
 #[derive(Debug)]
 struct Open {
     pending: Pending,
@@ -101,7 +101,7 @@ impl Responses {
     }
 
     /// The request that an answer to `subject` is for. `ends`: the answer is empty, which ends an answer in parts.
-    /// The second value tells whether it was the last.
+    /// The second value is whether it was the last.
     pub fn answer(&mut self, subject: &[u8], ends: bool, now: Instant) -> Option<(Pending, bool)> {
         let (name, open) = self.open.get_key_value_mut(subject)?;
         let pending = &mut open.pending;

@@ -1,4 +1,4 @@
-//! Which requests have their latency told: so many of a hundred, or those whose headers ask for it.
+//! Which requests have their latency reported: so many of a hundred, or those whose headers ask for it.
 //!
 //! The headers are those of Jaeger (`Uber-Trace-Id`), Zipkin (`X-B3-…`, `B3`) and W3C (`Traceparent`).
 

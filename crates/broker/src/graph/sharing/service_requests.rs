@@ -66,7 +66,7 @@ impl ServiceRequests {
         }
     }
 
-    /// Forgets the answers that did not come in time, and those that nobody listens for any more. To be called several
+    /// Forgets the answers that did not come in time, and those that nobody listens for. To be called several
     /// times a second, and by one thread.
     pub fn expire(&self, now: Instant) {
         let still = |accounts: &Mutex<Vec<Arc<Account>>>, is_concerned: &dyn Fn(&Arc<Account>) -> bool| {
