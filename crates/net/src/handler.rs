@@ -1,5 +1,7 @@
 //! What a protocol must do to be driven by a loop.
 
+use crate::dial::{DialError, Origin};
+
 use crate::framing::FramingError;
 use crate::link::Link;
 use crate::tls::Secured;
@@ -13,8 +15,8 @@ pub struct Accepted {
     pub link: Arc<Link>,
     /// The other end; `None` for Unix-domain sockets and connections inside the process.
     pub remote: Option<SocketAddr>,
-    /// Which listener it came by: the number that the listener was given.
-    pub listener: usize,
+    /// How it came to be.
+    pub origin: Origin,
     /// Whether a PROXY header may come and name another end.
     pub may_be_proxied: bool,
 }
@@ -76,12 +78,20 @@ pub enum Closing {
 pub trait Handler: 'static {
     /// A connection's state. It stays with the loop that took the connection.
     type Connection: Send + 'static;
+    /// What other threads hand it.
+    type Post: Send + 'static;
 
     /// A turn begins.
     fn begin(&mut self, now: Instant);
 
     /// A connection has come in. `None` refuses it. Nothing may be written yet.
     fn open(&mut self, accepted: Accepted) -> Option<(Self::Connection, Transport)>;
+
+    /// There is no connection: none of the addresses of the dial with this number answered.
+    fn undialed(&mut self, number: u64, why: DialError);
+
+    /// Another thread hands something over ([`crate::Poster`]).
+    fn posted(&mut self, post: Self::Post);
 
     /// The connection can be written to: the protocol's own first bytes are due.
     fn greet(&mut self, connection: &mut Self::Connection);

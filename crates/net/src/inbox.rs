@@ -1,9 +1,12 @@
 //! How threads reach a loop: a short queue and a wake-up.
 
+use crate::dial::{Dial, Origin};
 use crate::listener::Listener;
 use crate::socket::Socket;
 use parking_lot::Mutex;
+use std::any::Any;
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,6 +36,12 @@ pub(crate) enum Command {
     Wake(Place),
     /// A new connection to take over.
     Take(Arrival),
+    /// Connect.
+    Dial(Dial),
+    /// The connection with this number is not wanted any more.
+    Cancel(u64),
+    /// Something for the loop's handler.
+    Post(Box<dyn Any + Send>),
     /// Listen.
     Listen(Listener),
     /// Stop accepting by the listener with this number.
@@ -45,7 +54,7 @@ pub(crate) enum Command {
 pub(crate) struct Arrival {
     pub(crate) socket: Socket,
     pub(crate) remote: Option<SocketAddr>,
-    pub(crate) listener: usize,
+    pub(crate) origin: Origin,
     /// How long a PROXY header may take, if one may come.
     pub(crate) proxy_header: Option<Duration>,
 }
@@ -112,5 +121,35 @@ impl Inboxes {
     pub(crate) fn with_fewest(&self) -> usize {
         let load = |inbox: &Inbox| inbox.connections.load(Ordering::Relaxed);
         (0..self.0.len()).min_by_key(|&i| self.0.get(i).map_or(u32::MAX, load)).unwrap_or(0)
+    }
+}
+
+/// Hands the handlers of loops what other threads have for them, `P`, in the order in which it comes.
+///
+/// Whoever posts bounds what it has under way: what waits here waits for the next turn only, and is as much as was posted.
+pub struct Poster<P> {
+    inboxes: Arc<Inboxes>,
+    what: PhantomData<fn(P)>,
+}
+
+impl<P: Send + 'static> Poster<P> {
+    pub(crate) fn new(inboxes: Arc<Inboxes>) -> Self {
+        Self { inboxes, what: PhantomData }
+    }
+
+    /// How many loops there are.
+    pub fn loops(&self) -> usize {
+        self.inboxes.len()
+    }
+
+    /// Hands something to the handler of the loop with this number, and wakes it if it does not have more to do anyway.
+    pub fn post(&self, to: usize, post: P) {
+        self.inboxes.put(to, Command::Post(Box::new(post)), to != CURRENT.get());
+    }
+}
+
+impl<P> Clone for Poster<P> {
+    fn clone(&self) -> Self {
+        Self { inboxes: self.inboxes.clone(), what: PhantomData }
     }
 }

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod dial;
 pub mod event_loop;
 pub mod framing;
 pub mod handler;
@@ -22,11 +23,13 @@ pub mod threads;
 mod tls;
 
 pub use address::{Endpoint, ListenError};
+pub use dial::{Dial, DialError, Origin};
 pub use event_loop::{Loops, Settings};
 pub use framing::{Framed, Framing, FramingError};
 pub use handler::{Accepted, Broken, Closing, Handler, HandshakeFirst, Received, Transport};
+pub use inbox::Poster;
 pub use link::Link;
 pub use listener::Listener;
 pub use socket::Socket;
 pub use threads::Threads;
-pub use tls::Secured;
+pub use tls::{ClientTls, Secured};

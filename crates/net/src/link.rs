@@ -3,7 +3,7 @@
 use crate::framing::{Framer, Framing};
 use crate::inbox::{Inboxes, Place};
 use crate::socket::Socket;
-use crate::tls::Tls;
+use crate::tls::{ClientTls, Tls};
 use parking_lot::Mutex;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
@@ -111,6 +111,19 @@ impl Link {
     /// From here on bytes are encrypted. Called once, before anything else stands between.
     pub(crate) fn begin_tls(&self, tls: Tls) {
         self.layers.get_or_init(Mutex::default).lock().tls = Some(tls);
+    }
+
+    /// From here on bytes are encrypted, with this as the end that connected: the handshake begins at once. Called by the handler, when
+    /// nothing waits to be written and all that came in is used. [`crate::Handler::secured`] says when TLS is up; until then
+    /// nothing that is written leaves.
+    ///
+    /// # Errors
+    /// The configuration cannot be used.
+    pub fn begin_client_tls(&self, tls: &ClientTls) -> Result<(), rustls::Error> {
+        self.begin_tls(Tls::client(tls)?);
+        // If the socket takes no more, it goes when it does.
+        let _ = self.flush();
+        Ok(())
     }
 
     /// From here on bytes are framed, behind `first`, which goes before them as it is. Called by the handler in

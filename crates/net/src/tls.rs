@@ -2,7 +2,8 @@
 //! order.
 
 use crate::socket::Socket;
-use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, Connection, ProtocolVersion, ServerConfig, ServerConnection};
+use rustls_pki_types::ServerName;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
@@ -11,7 +12,16 @@ const WRITE_BYTES_MAX: usize = 64 * 1024;
 
 /// One connection's TLS.
 pub(crate) struct Tls {
-    connection: Box<ServerConnection>,
+    connection: Box<Connection>,
+}
+
+/// TLS as the end that connects.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    /// Whom it trusts, and the certificate that it shows.
+    pub config: Arc<ClientConfig>,
+    /// Whose certificate the other end must show.
+    pub name: ServerName<'static>,
 }
 
 /// What a handshake agreed on.
@@ -36,10 +46,19 @@ pub(crate) enum Decrypted {
 }
 
 impl Tls {
-    pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        let mut connection = Box::new(ServerConnection::new(config)?);
+    /// The end that was connected to.
+    pub(crate) fn server(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        Ok(Self::of(ServerConnection::new(config)?.into()))
+    }
+
+    /// The end that connected.
+    pub(crate) fn client(tls: &ClientTls) -> Result<Self, rustls::Error> {
+        Ok(Self::of(ClientConnection::new(tls.config.clone(), tls.name.clone())?.into()))
+    }
+
+    fn of(mut connection: Connection) -> Self {
         connection.set_buffer_limit(Some(WRITE_BYTES_MAX));
-        Ok(Self { connection })
+        Self { connection: Box::new(connection) }
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {

@@ -2,8 +2,8 @@
 
 use dialtone_net::address;
 use dialtone_net::{
-    Accepted, Broken, Closing, Handler, Link, Listener, Loops, Received, Secured, Settings, Threads,
-    Transport,
+    Accepted, Broken, Closing, DialError, Handler, Link, Listener, Loops, Received, Secured, Settings,
+    Threads, Transport,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -32,6 +32,7 @@ impl Watcher {
 
 impl Handler for Watcher {
     type Connection = Arc<Link>;
+    type Post = ();
 
     fn begin(&mut self, _: Instant) {}
 
@@ -39,6 +40,10 @@ impl Handler for Watcher {
         assert!(accepted.may_be_proxied);
         Some((accepted.link, Transport::Plain))
     }
+
+    fn undialed(&mut self, _: u64, _: DialError) {}
+
+    fn posted(&mut self, (): ()) {}
 
     fn greet(&mut self, _: &mut Arc<Link>) {}
 

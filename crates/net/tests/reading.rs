@@ -1,7 +1,8 @@
 //! What a loop reads of a connection at a time, and how often it hands over what is not whole.
 
 use dialtone_net::{
-    Accepted, Broken, Closing, Handler, Link, Loops, Received, Secured, Settings, Socket, Threads, Transport,
+    Accepted, Broken, Closing, DialError, Handler, Link, Loops, Received, Secured, Settings, Socket, Threads,
+    Transport,
 };
 use std::io::Write;
 use std::net::SocketAddr;
@@ -22,12 +23,17 @@ struct Reader {
 
 impl Handler for Reader {
     type Connection = Arc<Link>;
+    type Post = ();
 
     fn begin(&mut self, _: Instant) {}
 
     fn open(&mut self, accepted: Accepted) -> Option<(Arc<Link>, Transport)> {
         Some((accepted.link, Transport::Plain))
     }
+
+    fn undialed(&mut self, _: u64, _: DialError) {}
+
+    fn posted(&mut self, (): ()) {}
 
     fn greet(&mut self, _: &mut Arc<Link>) {}
 

@@ -35,22 +35,22 @@ impl Wake for LinkWake {
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin {
+pub(crate) struct Source {
     pub(crate) transport: ClientTransport,
     pub(crate) remote: Option<SocketAddr>,
 }
 
 /// A client that has just connected by a link.
-pub(crate) fn admit_link(node: &Arc<Node>, turn: &mut Turn, origin: Origin, link: &Arc<Link>) -> Box<Client> {
+pub(crate) fn admit_link(node: &Arc<Node>, turn: &mut Turn, source: Source, link: &Arc<Link>) -> Box<Client> {
     let wake = LinkWake(Arc::downgrade(link));
-    admit(node, turn, origin, Arc::new(LinkSink(link.clone())), Box::new(wake))
+    admit(node, turn, source, Arc::new(LinkSink(link.clone())), Box::new(wake))
 }
 
 /// A client that has just connected. Its bytes go to `sink`; `wake` wakes its loop for it.
 pub(crate) fn admit(
     node: &Arc<Node>,
     turn: &mut Turn,
-    origin: Origin,
+    source: Source,
     sink: Arc<dyn Sink>,
     wake: Box<dyn Wake>,
 ) -> Box<Client> {
@@ -63,7 +63,7 @@ pub(crate) fn admit(
         start: turn.now(),
     };
     let peer = Peer::new(basics, node.delivery.totals.clone(), sink, wake);
-    let session = Arc::new(Session::new(peer, origin.transport, origin.remote));
+    let session = Arc::new(Session::new(peer, source.transport, source.remote));
     let described: Weak<Session> = Arc::downgrade(&session);
     session.peer.set_info_source(described);
     registry.insert(session.clone());

@@ -7,8 +7,9 @@ use crate::node::Node;
 use crate::protocol::Connection;
 use dialtone_broker::deliver::{Tracer, Turn};
 use dialtone_broker::random::Seed;
-use dialtone_net::{Accepted, Broken, Closing, Handler, Received, Secured, Transport};
+use dialtone_net::{Accepted, Broken, Closing, DialError, Handler, Received, Secured, Transport};
 use dialtone_wire::websocket::close;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,11 +38,11 @@ impl Driver {
     #[cfg(test)]
     pub(crate) fn admit(
         &mut self,
-        origin: crate::admission::Origin,
+        source: crate::admission::Source,
         sink: Arc<dyn dialtone_broker::outbox::Sink>,
         wake: Box<dyn dialtone_broker::peer::Wake>,
     ) -> Box<client::Client> {
-        crate::admission::admit(&self.node, &mut self.turn, origin, sink, wake)
+        crate::admission::admit(&self.node, &mut self.turn, source, sink, wake)
     }
 
     #[cold]
@@ -79,6 +80,8 @@ impl Driver {
 
 impl Handler for Driver {
     type Connection = Connection;
+    /// No thread has anything for a loop yet that is not about one connection.
+    type Post = Infallible;
 
     fn begin(&mut self, now: Instant) {
         self.turn.begin(now);
@@ -89,6 +92,13 @@ impl Handler for Driver {
 
     fn open(&mut self, accepted: Accepted) -> Option<(Self::Connection, Transport)> {
         listeners::open(&self.node, &mut self.turn, accepted)
+    }
+
+    /// Nobody is dialled yet.
+    fn undialed(&mut self, _: u64, _: DialError) {}
+
+    fn posted(&mut self, post: Infallible) {
+        match post {}
     }
 
     fn greet(&mut self, connection: &mut Self::Connection) {

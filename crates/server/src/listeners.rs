@@ -1,7 +1,7 @@
 //! The kinds of listeners by which connections come in: one row each. A further one is a row, and the protocol that its connections begin
 //! with.
 
-use crate::admission::{Origin, admit_link};
+use crate::admission::{Source, admit_link};
 use crate::node::Node;
 use crate::protocol::{Connection, Protocol};
 use crate::transport::ClientTransport;
@@ -9,7 +9,7 @@ use crate::websocket::Upgrading;
 use dialtone_broker::deliver::Turn;
 use dialtone_config::Options;
 use dialtone_net::address::{self, Endpoint, ListenError};
-use dialtone_net::{Accepted, Listener, Transport, proxy};
+use dialtone_net::{Accepted, Listener, Origin, Transport, proxy};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -50,7 +50,11 @@ pub(crate) fn listen(number: usize, options: &Options) -> Option<Listening> {
 
 /// Takes a connection in that has just come.
 pub(crate) fn open(node: &Arc<Node>, turn: &mut Turn, accepted: Accepted) -> Option<Opened> {
-    LISTENERS.get(accepted.listener).and_then(|kind| (kind.open)(node, turn, accepted))
+    match accepted.origin {
+        Origin::Listener(number) => LISTENERS.get(number).and_then(|kind| (kind.open)(node, turn, accepted)),
+        // Nobody is dialled yet.
+        Origin::Dialed(_) => None,
+    }
 }
 
 fn listen_clients(options: &Options, number: usize) -> Option<Listening> {
@@ -71,8 +75,8 @@ fn listen_websocket(options: &Options, number: usize) -> Option<Listening> {
 fn open_client(node: &Arc<Node>, turn: &mut Turn, accepted: Accepted) -> Option<Opened> {
     // A Unix-domain socket has no address, and does not leave the machine.
     let transport = accepted.remote.map_or(ClientTransport::Unix, |_| ClientTransport::Network);
-    let origin = Origin { transport, remote: accepted.remote };
-    let mut client = admit_link(node, turn, origin, &accepted.link);
+    let source = Source { transport, remote: accepted.remote };
+    let mut client = admit_link(node, turn, source, &accepted.link);
     let policy = node.settings.policy();
     let transport = match &policy.tls {
         Some(tls) if transport.is_remote() => {
@@ -95,8 +99,8 @@ fn open_client(node: &Arc<Node>, turn: &mut Turn, accepted: Accepted) -> Option<
 }
 
 fn open_in_process(node: &Arc<Node>, turn: &mut Turn, accepted: Accepted) -> Option<Opened> {
-    let origin = Origin { transport: ClientTransport::InProcess, remote: None };
-    Some((Connection::new(admit_link(node, turn, origin, &accepted.link)), Transport::Plain))
+    let source = Source { transport: ClientTransport::InProcess, remote: None };
+    Some((Connection::new(admit_link(node, turn, source, &accepted.link)), Transport::Plain))
 }
 
 /// `None`: there are as many that are no clients yet as there may be clients.

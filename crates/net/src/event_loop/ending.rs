@@ -91,6 +91,8 @@ impl<H: Handler> EventLoop<H> {
         let Some(slot) = self.slots.get_mut(token) else { return };
         match std::mem::replace(slot, Slot::Free) {
             Slot::Free => {}
+            // Its socket closes with it.
+            Slot::Dialing(_) => self.free.push(token),
             Slot::Lingering(lingering) => self.let_go(token, &lingering.link),
             Slot::Open(entry) => {
                 self.let_go(token, &entry.link);

@@ -1,5 +1,6 @@
 //! What a loop keeps of each connection.
 
+use super::dialing::Attempt;
 use super::kept::Kept;
 use crate::handler::{HandshakeFirst, Transport};
 use crate::link::Link;
@@ -11,6 +12,8 @@ use std::time::Instant;
 pub(super) enum Slot<C> {
     Free,
     Open(Entry<C>),
+    /// It is being connected.
+    Dialing(Attempt),
     /// Its protocol has ended; what it still sends is thrown away for a moment.
     Lingering(Lingering),
 }

@@ -1,5 +1,6 @@
 //! The loops. One turn: wait, read each ready connection once, look at the clock, let the handler write.
 
+mod dialing;
 mod ending;
 mod entry;
 mod framed;
@@ -7,8 +8,9 @@ mod kept;
 mod opening;
 mod reading;
 
+use crate::dial::{Dial, Origin};
 use crate::handler::{Broken, Handler};
-use crate::inbox::{self, Arrival, Command, Inboxes};
+use crate::inbox::{self, Arrival, Command, Inboxes, Poster};
 use crate::listener::Listener;
 use crate::socket::Socket;
 use crate::threads::{Progress, Threads, Watch};
@@ -101,12 +103,29 @@ impl Loops {
         !self.threads.is_empty()
     }
 
-    /// Hands a connected socket to the loops.
+    /// Hands a connected socket to the loops, as if it came by the listener with this number.
     pub fn take(&self, socket: Socket, remote: Option<SocketAddr>, listener: usize) {
+        let origin = Origin::Listener(listener);
         self.inboxes.send(
             self.inboxes.with_fewest(),
-            Command::Take(Arrival { socket, remote, listener, proxy_header: None }),
+            Command::Take(Arrival { socket, remote, origin, proxy_header: None }),
         );
+    }
+
+    /// Connects. [`Handler::open`] or [`Handler::undialed`] says what came of it, on one of the loops.
+    pub fn dial(&self, dial: Dial) {
+        self.inboxes.send(self.inboxes.with_fewest(), Command::Dial(dial));
+    }
+
+    /// The connection with this number is not wanted any more. If it is there already its own handler ends it; else nothing more is
+    /// heard of it.
+    pub fn cancel(&self, number: u64) {
+        (0..self.inboxes.len()).for_each(|index| self.inboxes.send(index, Command::Cancel(number)));
+    }
+
+    /// Hands things to the handlers of the loops, which must be of the kind `H` that they were started with.
+    pub fn poster<H: Handler>(&self) -> Poster<H::Post> {
+        Poster::new(self.inboxes.clone())
     }
 
     /// Ends all loops and waits for them. Connections are closed; what handlers enqueued before is written if it can.
@@ -254,6 +273,7 @@ impl<H: Handler> EventLoop<H> {
         let ended = event.is_read_closed() || event.is_error();
         match self.slots.get_mut(token) {
             None | Some(Slot::Free) => {}
+            Some(Slot::Dialing(_)) => self.dialed(token),
             Some(Slot::Lingering(_)) => self.ready.push(token),
             Some(Slot::Open(entry)) => {
                 entry.read_closed |= ended;
@@ -305,6 +325,9 @@ impl<H: Handler> EventLoop<H> {
                     self.remove(token);
                 }
                 Some(Slot::Open(entry)) if entry.serial == serial => self.expire_one(token, at),
+                Some(Slot::Dialing(attempt)) if attempt.serial == serial && attempt.until <= self.now => {
+                    self.dial_failed(token, io::ErrorKind::TimedOut.into());
+                }
                 _ => {}
             }
         }
@@ -359,6 +382,14 @@ impl<H: Handler> EventLoop<H> {
             match command {
                 Command::Wake(place) => self.handle_wake(place),
                 Command::Take(arrival) => self.open(arrival),
+                Command::Dial(dial) => self.dial(dial),
+                Command::Cancel(number) => self.cancel(number),
+                Command::Post(post) => {
+                    // Nothing else is posted: `Loops::poster` gives what it takes its type.
+                    if let Ok(post) = post.downcast() {
+                        self.handler.posted(*post);
+                    }
+                }
                 Command::Listen(listener) => self.listen(listener),
                 Command::Unlisten(number) => self.unlisten(number),
                 Command::Stop => self.stop = true,

@@ -3,6 +3,7 @@
 use super::entry::{Entry, Life, Slot, Stage};
 use super::kept::Kept;
 use super::{ACCEPT_PAUSE, ACCEPTS_PER_TURN_MAX, EventLoop, LISTENERS};
+use crate::dial::Origin;
 use crate::handler::{Accepted, Handler};
 use crate::inbox::{Arrival, Command, Place};
 use crate::link::Link;
@@ -64,7 +65,7 @@ impl<H: Handler> EventLoop<H> {
             match listener.accept() {
                 Ok((socket, remote)) => {
                     let (number, proxy_header) = (listener.number, listener.proxy_header);
-                    let arrival = Arrival { socket, remote, listener: number, proxy_header };
+                    let arrival = Arrival { socket, remote, origin: Origin::Listener(number), proxy_header };
                     let owner = self.inboxes.with_fewest();
                     if owner == self.index {
                         self.open(arrival);
@@ -86,10 +87,7 @@ impl<H: Handler> EventLoop<H> {
 
     /// Takes a connection over.
     pub(super) fn open(&mut self, arrival: Arrival) {
-        let token = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::Free);
-            self.slots.len() - 1
-        });
+        let token = self.free_token();
         let fd = arrival.socket.as_raw_fd();
         self.serial = self.serial.wrapping_add(1);
         let place = Place { owner: self.index, token, serial: self.serial };
@@ -102,7 +100,7 @@ impl<H: Handler> EventLoop<H> {
         let accepted = Accepted {
             link: link.clone(),
             remote: arrival.remote,
-            listener: arrival.listener,
+            origin: arrival.origin,
             may_be_proxied: arrival.proxy_header.is_some(),
         };
         let Some((connection, transport)) = self.handler.open(accepted) else {

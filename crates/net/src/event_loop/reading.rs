@@ -137,7 +137,7 @@ impl<H: Handler> EventLoop<H> {
             let begins = self.buffer.first() == Some(&HANDSHAKE_RECORD);
             let (until, greeted) = (*until, *greeted);
             if begins || !(*plain_allowed || (greet_at.is_some() && !greeted)) {
-                match Tls::new(config.clone()) {
+                match Tls::server(config.clone()) {
                     Ok(tls) => entry.link.begin_tls(tls),
                     Err(e) => return self.broken(token, Broken::Tls(e.to_string())),
                 }
@@ -168,16 +168,18 @@ impl<H: Handler> EventLoop<H> {
             let Some(mut layers) = entry.link.layers() else { return };
             let Some(tls) = layers.tls.as_mut() else { return };
             let mut input = self.buffer.get(start..got).unwrap_or_default();
+            let was_handshaking = tls.is_handshaking();
             let decrypted = tls.read(&mut input, &mut self.plain);
             start = got - input.len();
-            let handshake_over = matches!(entry.stage, Stage::Handshake { .. }) && !tls.is_handshaking();
+            let handshake_over = was_handshaking && !tls.is_handshaking();
             let secured = handshake_over.then(|| tls.secured());
             // Handshake messages, tickets and alerts go out at once.
             let flushed = tls.flush(&entry.link.socket);
             let framed = layers.framer.is_some();
             drop(layers);
             if let Some(secured) = secured {
-                let greeted = matches!(entry.stage, Stage::Handshake { greeted: true, .. });
+                // Who begins TLS itself has said what comes before.
+                let greeted = !matches!(entry.stage, Stage::Handshake { greeted: false, .. });
                 entry.stage = Stage::Open;
                 self.handler.secured(&mut entry.connection, secured);
                 if !greeted {

@@ -219,6 +219,7 @@ impl Client {
     }
 
     /// The end of its connection.
+    #[inline(always)]
     pub fn peer(&self) -> &Arc<Peer> {
         self.conduct.peer()
     }

@@ -96,6 +96,7 @@ impl Conduct {
     }
 
     /// Whether nothing may be read yet.
+    #[inline]
     pub(crate) fn is_certificate_checked(&self) -> bool {
         self.certificate_check == CertificateCheck::Done
     }

@@ -43,6 +43,7 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
+    #[inline(always)]
     pub(crate) fn is_checking(self) -> bool {
         matches!(self, Self::Checking { .. })
     }
@@ -126,6 +127,7 @@ impl Conduct {
     }
 
     /// The end of the connection.
+    #[inline(always)]
     pub(crate) fn peer(&self) -> &Arc<Peer> {
         &self.session.peer
     }
@@ -189,7 +191,7 @@ impl Conduct {
     }
 
     /// Whether another policy is in force than the one that it goes by.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_outdated(&self) -> bool {
         self.generation != self.node.settings.generation()
     }

@@ -1,6 +1,6 @@
 //! An event loop without sockets: calls a [`Driver`] as the loops of `net` do.
 
-use crate::admission::Origin;
+use crate::admission::Source;
 use crate::driver::Driver;
 use crate::protocol::Connection;
 use crate::transport::ClientTransport;
@@ -101,8 +101,8 @@ impl EventLoop {
         let wake = EndWake { end: number, calls: self.calls.clone() };
         let remote = SocketAddr::from(([127, 0, 0, 1], 10_000 + number as u16));
         let sink = Arc::new(EndSink(end.clone()));
-        let origin = Origin { transport: ClientTransport::Network, remote: Some(remote) };
-        let mut client = Connection::new(self.driver.admit(origin, sink, Box::new(wake)));
+        let source = Source { transport: ClientTransport::Network, remote: Some(remote) };
+        let mut client = Connection::new(self.driver.admit(source, sink, Box::new(wake)));
         self.driver.greet(&mut client);
         let open =
             Open { client, end, rest: Vec::new(), pause: None, resume_after_pause: false, flushing: false };

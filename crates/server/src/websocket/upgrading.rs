@@ -1,7 +1,7 @@
 //! A connection by WebSocket before its upgrade: it is nobody's yet, and counts as no client.
 
 use super::WebSocketFraming;
-use crate::admission::{Origin, admit_link};
+use crate::admission::{Source, admit_link};
 use crate::log::Event;
 use crate::node::Node;
 use crate::policy::Policy;
@@ -134,8 +134,8 @@ impl Protocol for Upgrading {
         let bytes_max = self.policy.websocket.as_ref().map_or(0, |listener| listener.message_bytes_max);
         let framing = WebSocketFraming(Stream::new(upgrade.agreed, bytes_max));
         self.link.begin_framing(Box::new(framing), upgrade.response);
-        let origin = Origin { transport: ClientTransport::WebSocket, remote: self.remote };
-        let mut client = admit_link(&self.node, turn, origin, &self.link);
+        let source = Source { transport: ClientTransport::WebSocket, remote: self.remote };
+        let mut client = admit_link(&self.node, turn, source, &self.link);
         client.upgraded(upgrade.cookies, upgrade.forwarded_for);
         if let Some(secured) = self.secured.take() {
             client.secured(secured, turn);

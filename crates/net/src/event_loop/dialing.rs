@@ -1,0 +1,145 @@
+//! Connecting to others: an address after the other, each for a bounded time.
+
+use super::EventLoop;
+use super::entry::Slot;
+use crate::dial::{Dial, DialError, Origin};
+use crate::handler::Handler;
+use crate::inbox::Arrival;
+use crate::socket::Socket;
+use mio::net::TcpStream;
+use mio::unix::SourceFd;
+use mio::{Interest, Token};
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+/// A connection that is wanted, and how far it is.
+pub(super) struct Dialing {
+    pub(super) number: u64,
+    left: VecDeque<SocketAddr>,
+    timeout: Duration,
+    error: DialError,
+}
+
+/// An attempt that is under way.
+pub(super) struct Attempt {
+    dialing: Dialing,
+    socket: TcpStream,
+    address: SocketAddr,
+    pub(super) until: Instant,
+    pub(super) serial: u32,
+}
+
+impl Attempt {
+    pub(super) fn number(&self) -> u64 {
+        self.dialing.number
+    }
+}
+
+impl<H: Handler> EventLoop<H> {
+    pub(super) fn dial(&mut self, dial: Dial) {
+        let Dial { number, addresses, timeout } = dial;
+        self.dial_next(Dialing { number, left: addresses.into(), timeout, error: DialError::default() });
+    }
+
+    /// Tries the next address. Behind the last the handler hears why there is no connection.
+    fn dial_next(&mut self, mut dialing: Dialing) {
+        while let Some(address) = dialing.left.pop_front() {
+            match self.begin(address) {
+                Ok((socket, token)) => {
+                    self.serial = self.serial.wrapping_add(1);
+                    let (until, serial) = (self.now + dialing.timeout, self.serial);
+                    self.timers.push(Reverse((until, token, serial)));
+                    if let Some(slot) = self.slots.get_mut(token) {
+                        *slot = Slot::Dialing(Attempt { dialing, socket, address, until, serial });
+                    }
+                    return;
+                }
+                Err(why) => dialing.error.tried.push((address, why)),
+            }
+        }
+        self.handler.undialed(dialing.number, dialing.error);
+    }
+
+    /// Begins to connect. An event shows that it has come to something.
+    fn begin(&mut self, address: SocketAddr) -> io::Result<(TcpStream, usize)> {
+        let socket = TcpStream::connect(address)?;
+        let token = self.free_token();
+        let fd = socket.as_raw_fd();
+        if let Err(why) = self.poll.registry().register(&mut SourceFd(&fd), Token(token), Interest::WRITABLE)
+        {
+            self.free.push(token);
+            return Err(why);
+        }
+        Ok((socket, token))
+    }
+
+    /// A place in the table.
+    pub(super) fn free_token(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::Free);
+            self.slots.len() - 1
+        })
+    }
+
+    /// Something has come of an attempt, or nothing yet.
+    pub(super) fn dialed(&mut self, token: usize) {
+        let Some(Slot::Dialing(attempt)) = self.slots.get_mut(token) else { return };
+        let failed = match attempt.socket.take_error() {
+            Ok(Some(why)) | Err(why) => Some(why),
+            Ok(None) => None,
+        };
+        match (failed, attempt.socket.peer_addr()) {
+            (Some(why), _) => self.dial_failed(token, why),
+            (None, Err(_)) => {}
+            (None, Ok(_)) => {
+                let Some(Attempt { dialing, socket, address, .. }) = self.take_attempt(token) else { return };
+                // Without it small messages would wait for the peer's next acknowledgement.
+                if let Err(why) = socket.set_nodelay(true) {
+                    let mut dialing = dialing;
+                    dialing.error.tried.push((address, why));
+                    return self.dial_next(dialing);
+                }
+                let origin = Origin::Dialed(dialing.number);
+                let socket = Socket::Tcp(socket);
+                self.open(Arrival { socket, remote: Some(address), origin, proxy_header: None });
+            }
+        }
+    }
+
+    /// An attempt has failed, or took too long.
+    pub(super) fn dial_failed(&mut self, token: usize, why: io::Error) {
+        let Some(Attempt { mut dialing, address, .. }) = self.take_attempt(token) else { return };
+        dialing.error.tried.push((address, why));
+        self.dial_next(dialing);
+    }
+
+    /// Nobody wants the connection any more. One that is there already is ended by its own handler.
+    pub(super) fn cancel(&mut self, number: u64) {
+        let is_it =
+            |slot: &Slot<H::Connection>| matches!(slot, Slot::Dialing(attempt) if attempt.number() == number);
+        if let Some(token) = self.slots.iter().position(is_it) {
+            // Its socket closes here.
+            drop(self.take_attempt(token));
+        }
+    }
+
+    fn take_attempt(&mut self, token: usize) -> Option<Attempt> {
+        let slot = self.slots.get_mut(token)?;
+        match std::mem::replace(slot, Slot::Free) {
+            Slot::Dialing(attempt) => {
+                // A socket that the poll no longer knows is as good as one taken out.
+                let _ = self.poll.registry().deregister(&mut SourceFd(&attempt.socket.as_raw_fd()));
+                self.free.push(token);
+                Some(attempt)
+            }
+            other => {
+                *slot = other;
+                None
+            }
+        }
+    }
+}

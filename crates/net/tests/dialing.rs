@@ -1,0 +1,376 @@
+//! Connecting to others, TLS as the end that connects, and what other threads hand to loops. The loops are real, so are the sockets; nothing
+//! waits for a time but for what a test makes time out.
+
+use dialtone_net::{
+    Accepted, Broken, ClientTls, Closing, Dial, DialError, Handler, HandshakeFirst, Link, Listener, Loops,
+    Origin, Received, Secured, Settings, Threads, Transport, address,
+};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What happens to a connection, or to a dial.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Opened(Origin),
+    Secured(Origin, usize),
+    Received(Origin, String),
+    Broken(Origin, String),
+    Undialed(u64, Vec<SocketAddr>),
+    Posted(usize, u32),
+}
+
+/// A connection, and how it came to be.
+struct Connection {
+    link: Arc<Link>,
+    origin: Origin,
+}
+
+/// Greets with its origin's name, and reports all that happens.
+struct Talker {
+    number: usize,
+    seen: Sender<Seen>,
+    server: Option<Arc<ServerConfig>>,
+    client: Option<ClientTls>,
+}
+
+impl Talker {
+    fn note(&self, seen: Seen) {
+        // Once a test is over nobody listens.
+        let _ = self.seen.send(seen);
+    }
+}
+
+impl Handler for Talker {
+    type Connection = Connection;
+    type Post = u32;
+
+    fn begin(&mut self, _: Instant) {}
+
+    fn open(&mut self, accepted: Accepted) -> Option<(Connection, Transport)> {
+        let Accepted { link, origin, .. } = accepted;
+        self.note(Seen::Opened(origin));
+        let transport = match (&self.server, &self.client, origin) {
+            (Some(config), _, Origin::Listener(_)) => Transport::Tls {
+                config: config.clone(),
+                first: HandshakeFirst::Yes,
+                timeout: PATIENCE,
+                plain_allowed: false,
+            },
+            (_, Some(client), Origin::Dialed(_)) => {
+                link.begin_client_tls(client).expect("a configuration");
+                Transport::Plain
+            }
+            _ => Transport::Plain,
+        };
+        Some((Connection { link, origin }, transport))
+    }
+
+    fn undialed(&mut self, number: u64, why: DialError) {
+        self.note(Seen::Undialed(number, why.tried.into_iter().map(|(address, _)| address).collect()));
+    }
+
+    fn posted(&mut self, post: u32) {
+        self.note(Seen::Posted(self.number, post));
+    }
+
+    fn greet(&mut self, connection: &mut Connection) {
+        let text = match connection.origin {
+            Origin::Listener(_) => "from the listener",
+            // What TLS takes before it is up would be lost.
+            Origin::Dialed(_) if self.client.is_some() => return,
+            Origin::Dialed(_) => "from the dialer",
+        };
+        connection.link.write(&[IoSlice::new(text.as_bytes())]).expect("written");
+    }
+
+    fn proxied(&mut self, _: &mut Connection, _: Option<SocketAddr>) {}
+
+    fn secured(&mut self, connection: &mut Connection, secured: Secured) {
+        self.note(Seen::Secured(connection.origin, secured.certificates.len()));
+        if matches!(connection.origin, Origin::Dialed(_)) {
+            connection.link.write(&[IoSlice::new(b"from the dialer")]).expect("written");
+        }
+    }
+
+    fn receive(&mut self, connection: &mut Connection, input: &[u8]) -> Received {
+        self.note(Seen::Received(connection.origin, String::from_utf8_lossy(input).into_owned()));
+        Received { used: input.len(), ..Received::default() }
+    }
+
+    fn is_authenticated(&self, _: &Connection) -> bool {
+        true
+    }
+
+    fn deadline(&self, _: &Connection) -> Option<Instant> {
+        None
+    }
+
+    fn expire(&mut self, _: &mut Connection) {}
+
+    fn flush(&mut self, _: &mut Connection) -> bool {
+        false
+    }
+
+    fn woken(&mut self, _: &mut Connection) -> bool {
+        false
+    }
+
+    fn closing(&self, _: &Connection) -> Option<Closing> {
+        None
+    }
+
+    fn broken(&mut self, connection: &mut Connection, how: Broken) {
+        let how = match how {
+            Broken::Tls(why) => format!("TLS: {why}"),
+            Broken::Eof => "the end".to_owned(),
+            other => format!("{other:?}"),
+        };
+        self.note(Seen::Broken(connection.origin, how));
+    }
+
+    fn closed(&mut self, _: Connection) {}
+
+    fn finish(&mut self) -> bool {
+        false
+    }
+
+    fn idle(&mut self) {}
+}
+
+struct World {
+    loops: Loops,
+    seen: Receiver<Seen>,
+}
+
+impl World {
+    fn new(server: Option<Arc<ServerConfig>>, client: Option<ClientTls>) -> Self {
+        let (sender, seen) = channel();
+        let handler = move |number| Talker {
+            number,
+            seen: sender.clone(),
+            server: server.clone(),
+            client: client.clone(),
+        };
+        let loops = Loops::start(&Threads::default(), Settings { loops: 2 }, handler).expect("loops");
+        Self { loops, seen }
+    }
+
+    fn listen(&self) -> SocketAddr {
+        let (socket, endpoint) = address::listen("127.0.0.1", 0).expect("a free port");
+        self.loops.listen(Listener::tcp(3, socket));
+        endpoint.address()
+    }
+
+    fn dial(&self, number: u64, addresses: &[SocketAddr]) {
+        self.loops.dial(Dial { number, addresses: addresses.into(), timeout: PATIENCE });
+    }
+
+    fn next(&self) -> Seen {
+        self.seen.recv_timeout(PATIENCE).expect("something happens")
+    }
+
+    /// So many events, in an order that does not depend on which loop was faster.
+    fn some(&self, number: usize) -> Vec<String> {
+        let mut all: Vec<String> = (0..number).map(|_| format!("{:?}", self.next())).collect();
+        all.sort();
+        all
+    }
+}
+
+/// An address where nobody listens.
+fn deserted() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
+}
+
+/// An address that takes nobody in and says nothing: its queue is full, and stays so as long as this is held.
+struct Silent {
+    address: SocketAddr,
+    _listener: std::net::TcpListener,
+    _waiting: Vec<mio::net::TcpStream>,
+}
+
+fn silent() -> Silent {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    rustix::net::listen(listener.as_fd(), 0).expect("a short queue");
+    let address = listener.local_addr().expect("bound");
+    // More than any system queues beyond what it was asked for.
+    let waiting = (0..8).map(|_| mio::net::TcpStream::connect(address).expect("begun")).collect();
+    Silent { address, _listener: listener, _waiting: waiting }
+}
+
+struct Authority {
+    params: CertificateParams,
+    key: KeyPair,
+    certificate: CertificateDer<'static>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("key");
+        let certificate = params.self_signed(&key).expect("certificate").der().clone();
+        Self { params, key, certificate }
+    }
+
+    fn server(&self) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().expect("key");
+        let issuer = Issuer::from_params(&self.params, &self.key);
+        let params = CertificateParams::new(vec!["other.example".to_owned()]).expect("names");
+        let certificate = params.signed_by(&key, &issuer).expect("signed").der().clone();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = builder.expect("versions").with_no_client_auth();
+        Arc::new(builder.with_single_cert(vec![certificate], key).expect("a key for it"))
+    }
+
+    fn client(&self, name: &str) -> ClientTls {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = builder.expect("versions").with_root_certificates(roots).with_no_client_auth();
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        ClientTls { config: Arc::new(config), name }
+    }
+}
+
+#[test]
+fn the_first_address_that_answers_is_connected_to() {
+    let world = World::new(None, None);
+    let address = world.listen();
+    world.dial(7, &[deserted(), address, deserted()]);
+    let expected = [
+        "Opened(Dialed(7))",
+        "Opened(Listener(3))",
+        "Received(Dialed(7), \"from the listener\")",
+        "Received(Listener(3), \"from the dialer\")",
+    ];
+    assert_eq!(world.some(4), expected);
+}
+
+#[test]
+fn what_came_of_each_address_is_reported() {
+    let world = World::new(None, None);
+    let addresses = [deserted(), deserted()];
+    world.dial(8, &addresses);
+    assert_eq!(world.next(), Seen::Undialed(8, addresses.into()));
+    world.dial(9, &[]);
+    assert_eq!(world.next(), Seen::Undialed(9, Vec::new()));
+    assert_eq!(DialError::default().to_string(), "there is no address to connect to");
+    let refused = || std::io::Error::from(std::io::ErrorKind::TimedOut);
+    let [a, b] = addresses;
+    let error = DialError { tried: vec![(a, refused()), (b, refused())] };
+    assert_eq!(error.to_string(), format!("{a}: timed out; {b}: timed out"));
+}
+
+#[test]
+fn who_says_nothing_has_its_time() {
+    let world = World::new(None, None);
+    let silent = silent();
+    let address = world.listen();
+    let timeout = Duration::from_millis(50);
+    world.loops.dial(Dial { number: 5, addresses: vec![silent.address], timeout });
+    assert_eq!(world.next(), Seen::Undialed(5, vec![silent.address]));
+    world.loops.dial(Dial {
+        number: 6,
+        addresses: vec![silent.address, address],
+        timeout: PATIENCE.min(timeout * 10),
+    });
+    assert!(world.some(4).contains(&"Opened(Dialed(6))".to_owned()));
+}
+
+/// Nothing more is heard of a dial that was cancelled while it was under way.
+#[test]
+fn a_dial_is_cancelled() {
+    let world = World::new(None, None);
+    let silent = silent();
+    world.dial(1, &[silent.address]);
+    world.loops.cancel(1);
+    // On both loops, behind that.
+    let deserted = deserted();
+    (2..6).for_each(|number| world.dial(number, &[deserted]));
+    let mut numbers: Vec<_> = (2..6)
+        .map(|_| match world.next() {
+            Seen::Undialed(number, _) => number,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [2, 3, 4, 5]);
+    drop(world.loops);
+    assert!(world.seen.try_iter().next().is_none(), "a cancelled dial is silent");
+}
+
+#[test]
+fn both_ends_speak_tls() {
+    let authority = Authority::new();
+    let world = World::new(Some(authority.server()), Some(authority.client("other.example")));
+    let address = world.listen();
+    world.dial(7, &[address]);
+    let expected = [
+        "Opened(Dialed(7))",
+        "Opened(Listener(3))",
+        "Received(Dialed(7), \"from the listener\")",
+        "Received(Listener(3), \"from the dialer\")",
+        "Secured(Dialed(7), 1)",
+        "Secured(Listener(3), 0)",
+    ];
+    assert_eq!(world.some(6), expected);
+}
+
+/// A certificate by somebody else, or for another name, ends the connection on the end that does not take it.
+#[test]
+fn a_wrong_certificate_is_refused() {
+    let authority = Authority::new();
+    for client in [Authority::new().client("other.example"), authority.client("another.example")] {
+        let world = World::new(Some(authority.server()), Some(client));
+        let address = world.listen();
+        world.dial(7, &[address]);
+        let refused = |seen: &str| seen.starts_with("Broken(Dialed(7), \"TLS: invalid peer certificate");
+        let seen = world.some(4);
+        assert!(seen.iter().any(|seen| refused(seen)), "{seen:?}");
+        assert!(!seen.iter().any(|seen| seen.contains("Received")), "{seen:?}");
+    }
+}
+
+#[test]
+fn who_leaves_in_the_handshake_is_noticed() {
+    let authority = Authority::new();
+    let world = World::new(None, Some(authority.client("other.example")));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    world.dial(7, &[listener.local_addr().expect("bound")]);
+    drop(listener.accept().expect("somebody comes"));
+    assert_eq!(world.next(), Seen::Opened(Origin::Dialed(7)));
+    assert!(matches!(world.next(), Seen::Broken(Origin::Dialed(7), _)));
+}
+
+#[test]
+fn what_is_posted_comes_in_order() {
+    let world = World::new(None, None);
+    let poster = world.loops.poster::<Talker>();
+    assert_eq!(poster.loops(), 2);
+    for number in 0..100 {
+        poster.clone().post(number % 2, number as u32);
+    }
+    let mut seen: [Vec<u32>; 2] = Default::default();
+    for _ in 0..100 {
+        match world.next() {
+            Seen::Posted(to, number) => seen[to].push(number),
+            other => panic!("{other:?}"),
+        }
+    }
+    let every_other = |from: u32| (from..100).step_by(2).collect::<Vec<_>>();
+    assert_eq!(seen, [every_other(0), every_other(1)]);
+}
