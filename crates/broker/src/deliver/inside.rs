@@ -88,6 +88,9 @@ impl Turn {
             if !self.staging.has_batches() {
                 break;
             }
+            // What is staged comes first: a receiver may hand its batch to another thread, and what that thread sends must not come
+            // before what caused it.
+            self.staging.enqueue(self.now);
             let all = self.staging.take_batches();
             for delivered in &all {
                 let (peer, batch) = (&delivered.peer, &delivered.batch);

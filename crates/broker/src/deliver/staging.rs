@@ -52,6 +52,8 @@ pub(super) struct Delivered {
 #[derive(Default)]
 pub(super) struct Staging {
     stages: Vec<Stage>,
+    /// Peers whose outboxes have been given something that is to be written.
+    enqueued: Vec<Arc<Peer>>,
     /// For receivers inside the server.
     batches: Vec<Delivered>,
     /// Batches that are empty, to be used again.
@@ -172,20 +174,38 @@ impl Staging {
         self.bytes = 0;
         let mut stages = std::mem::take(&mut self.stages);
         for stage in &mut stages {
-            if let Some(slot) = self.slots.get_mut(stage.peer.slot() as usize) {
-                *slot = NONE;
-            }
-            let last = Some(std::mem::take(&mut stage.bytes)).filter(|b| !b.is_empty()).map(Chunk::Own);
-            let chunks = stage.full.drain(..).chain(last);
-            stage.peer.enqueue(chunks, stage.msgs, &mut self.pool);
-            if stage.msgs > 0 {
-                stage.peer.count_out(u64::from(stage.msgs), stage.body_bytes, now);
-            }
+            self.enqueue_stage(stage, now);
+        }
+        for peer in self.enqueued.drain(..) {
+            peer.flush(now, &mut self.pool);
         }
         for stage in stages.drain(..) {
             stage.peer.flush(now, &mut self.pool);
         }
         self.stages = stages;
+    }
+
+    /// Hands everything to the outboxes; the next [`Staging::finish`] writes it.
+    pub fn enqueue(&mut self, now: Instant) {
+        let mut stages = std::mem::take(&mut self.stages);
+        for mut stage in stages.drain(..) {
+            self.enqueue_stage(&mut stage, now);
+            self.enqueued.push(stage.peer);
+        }
+        self.stages = stages;
+    }
+
+    #[inline(always)]
+    fn enqueue_stage(&mut self, stage: &mut Stage, now: Instant) {
+        if let Some(slot) = self.slots.get_mut(stage.peer.slot() as usize) {
+            *slot = NONE;
+        }
+        let last = Some(std::mem::take(&mut stage.bytes)).filter(|b| !b.is_empty()).map(Chunk::Own);
+        let chunks = stage.full.drain(..).chain(last);
+        stage.peer.enqueue(chunks, stage.msgs, &mut self.pool);
+        if stage.msgs > 0 {
+            stage.peer.count_out(u64::from(stage.msgs), stage.body_bytes, now);
+        }
     }
 
     /// Drops what is kept for the next turns.

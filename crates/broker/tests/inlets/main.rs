@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Instant;
 use world::{Unheard, World};
 
 mod order;
@@ -34,6 +35,32 @@ fn a_turn_comes_as_one_batch_and_is_answered_in_it() {
     assert_eq!(world.take_log(), [inlet, "client: MSG in 9 6|itself|PONG|MSG in 9 4|one!|"]);
     assert!(!world.turn.finish(), "nothing is left");
     assert!(world.take_log().is_empty());
+}
+
+/// Hands what it gets to another thread, which is quicker than the turn.
+struct Quick(Arc<Peer>);
+
+impl Inlet for Quick {
+    fn take(&self, _: &Batch, _: &mut dyn Publish) {
+        let client = self.0.clone();
+        let answering = std::thread::spawn(move || client.send(b"ANSWER\r\n", Instant::now()));
+        answering.join().expect("it answers");
+    }
+}
+
+/// What another thread makes of a batch does not come before what the turn staged with it.
+#[test]
+fn an_answer_from_another_thread_comes_behind_its_cause() {
+    let mut world = World::new();
+    let client = world.client("client");
+    let receiver =
+        Peer::inside(world.basics(Entry::OF_SERVER.from), Arc::default(), Arc::new(Quick(client.clone())));
+    world.subscribe(&client, "q", None, "9");
+    world.subscribe(&receiver, "q", None, "1");
+    assert_eq!(world.publish(&client, "q", None, "", "asked"), 2);
+    world.turn.send(&client, b"PONG\r\n");
+    world.turn.finish();
+    assert_eq!(world.take_log(), ["client: MSG q 9 5|asked|PONG|ANSWER|"]);
 }
 
 /// Two that answer each other for ever get four rounds a turn; others are written in it, and the next turn goes on.
