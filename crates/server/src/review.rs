@@ -5,7 +5,7 @@
 
 use crate::callout;
 use crate::log::Event;
-use crate::node::Node;
+use crate::node::{Executor, Node};
 use crate::refusal::{self, close_reason};
 use crate::registry::Session;
 use crate::system;
@@ -142,8 +142,9 @@ fn ask(node: &Node, session: &Arc<Session>, callout_request: CalloutRequest, sho
         ..Connect::NOTHING
     };
     let request = callout::request(node, session, &said, shown);
-    let asked = session.clone();
-    node.internal.run(move |executor| callout::ask(executor, asked, callout_request, request));
+    let (asked, bytes) = (session.clone(), callout::waiting_bytes(&request));
+    let ask = move |executor: &mut Executor| callout::ask(executor, asked, callout_request, request);
+    node.internal.run_review(session, bytes, ask);
 }
 
 /// How a session ends that may not stay.

@@ -254,6 +254,19 @@ impl<N: Host> Internal<N> {
         self.queues.post(Lane::Login, Share::stranger(session), bytes, work);
     }
 
+    /// Hands work to the control thread on which it depends whether a connection that is in may stay. It comes before logins and has its
+    /// turn among the work of other accounts; if too many wait that is the connection's verdict.
+    pub(crate) fn run_review(
+        &self,
+        session: &Arc<Session>,
+        bytes: usize,
+        task: impl FnOnce(&mut Executor<N>) + Send + 'static,
+    ) {
+        let account = session.peer.place().account;
+        let share = account.map_or_else(|| Share::stranger(session), |account| Share::account(&account));
+        self.queues.post(Lane::Control, share, bytes, Work::Login(session.clone(), Box::new(task)));
+    }
+
     /// Items that wait for the control thread or for an answer.
     pub(crate) fn waiting(&self) -> usize {
         self.queues.control.waiting() + self.queues.questions.waiting()

@@ -1,12 +1,14 @@
 use super::mailbox::{ITEM_BYTES_MIN, LANE_BYTES_MAX, Mailbox, Queues, Work};
-use super::{Listener, OWN_ID, Outgoing, Reply};
+use super::{Internal, Listener, OWN_ID, Outgoing, Reply};
 use crate::lifecycle::Server;
 use crate::node::Node;
+use crate::registry::{ClientTransport, Session};
 use crate::share::{Lane, Share};
+use crate::verdict::Verdict;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::inlet::{Publisher, Received};
 use dialtone_broker::kind::Entry;
-use dialtone_broker::peer::{Basics, Peer};
+use dialtone_broker::peer::{Basics, ClientId, Peer, Place};
 use dialtone_broker::subscription::Subscription;
 use dialtone_wire::message;
 use std::sync::Arc;
@@ -102,6 +104,30 @@ fn no_more_waits_than_may() {
     // Another's work fits all the same; it comes from the share of who has most.
     post(Share::Server);
     assert_eq!((figures().waiting, figures().dropped, figures().shares), (fit, 4, 2));
+}
+
+/// What is not known to be allowed must not stay because too much waits.
+#[test]
+fn a_review_beyond_the_bound_is_a_verdict() {
+    // Nobody takes anything out.
+    let internal = Internal::<Node>::new(Arc::default(), Arc::default());
+    let account = Account::new(AccountId(7), "A");
+    let basics = Basics {
+        id: ClientId(99),
+        kind: Entry::OF_SERVER.from,
+        slot: 0,
+        pending_bytes_max: 0,
+        start: Instant::now(),
+    };
+    let mailbox = Arc::new(Mailbox::new(Arc::new(Queues::<Node>::new()), &account));
+    let peer = Peer::inside(basics, Arc::default(), mailbox);
+    peer.set_place(Place { account: Some(account), permissions: None });
+    let session = Arc::new(Session::new(peer, ClientTransport::InProcess, None));
+    let review = || internal.run_review(&session, 0, |_| {});
+    (0..LANE_BYTES_MAX / ITEM_BYTES_MIN).for_each(|_| review());
+    assert!(session.take_verdict().is_none(), "all of them fit");
+    review();
+    assert!(matches!(session.take_verdict(), Some(Verdict::Overloaded)));
 }
 
 /// The account that asks is named by the server, where the question came from another account.
