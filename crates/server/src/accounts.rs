@@ -99,6 +99,14 @@ impl Accounts {
         Account::new(AccountId(self.next_number.fetch_add(1, Ordering::Relaxed)), name)
     }
 
+    /// The name of an account, for people: its JWT's, or its own.
+    pub fn name_of(&self, account: &str) -> String {
+        match self.jwts.find(account) {
+            Some(verified) if !verified.token.name.is_empty() => verified.token.name.clone(),
+            _ => account.to_owned(),
+        }
+    }
+
     /// The limits of an account: its JWT's, or the configuration's.
     pub fn limits(&self, name: &str, policy: &Policy) -> AccountLimits {
         match self.jwts.find(name) {

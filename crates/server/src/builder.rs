@@ -204,7 +204,7 @@ impl Builder {
             }
         }
         if let Some(endpoint) = &websocket_endpoint {
-            log_websocket(&node, &policy, endpoint);
+            log_websocket(&node.log, &policy, endpoint);
         }
         if let Some(endpoint) = &endpoint {
             let text = format_args!("Listening for client connections on {endpoint}");
@@ -256,14 +256,14 @@ fn listen(number: usize, options: &Options) -> Result<Option<(Listener, Endpoint
     listening.map_err(|problem| StartError::listen(part, problem))
 }
 
-fn log_websocket(node: &Node, policy: &Policy, endpoint: &Endpoint) {
+fn log_websocket(log: &Logger, policy: &Policy, endpoint: &Endpoint) {
     let is_tls = policy.tls_of(ClientTransport::WebSocket).is_some();
     let scheme = if is_tls { "wss" } else { "ws" };
     let text = format_args!("Listening for websocket clients on {scheme}://{endpoint}");
-    node.log.emit(Event::Listening, "", text);
+    log.emit(Event::Listening, "", text);
     if !is_tls {
         let text = format_args!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
-        node.log.emit(Event::Warning, "", text);
+        log.emit(Event::Warning, "", text);
     }
 }
 

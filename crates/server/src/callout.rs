@@ -2,12 +2,12 @@
 
 use crate::clock::now;
 use crate::internal::{Outgoing, Reply};
-use crate::node::Executor;
-use crate::node::Node;
+use crate::node::{Executor, Node};
 use crate::policy::Identity;
 use crate::refusal;
 use crate::registry::{ClientDetails, Session};
 use crate::resolver::Reach;
+use crate::settings::Settings;
 use crate::share::Share;
 use crate::system;
 use crate::verdict::Verdict;
@@ -105,7 +105,7 @@ impl Asked {
     /// Reports to the account that the connection does not come in.
     fn refused(self, node: &Node, session: &Arc<Session>, why: &Refusal, reason: String) {
         // Set before the event, which holds it.
-        refusal::note(node, session, why, &self.jwt);
+        refusal::note(&node.settings, &node.accounts, session, why, &self.jwt);
         let session = session.clone();
         node.internal.run(move |executor| {
             let (node, turn) = executor.parts();
@@ -190,9 +190,14 @@ pub(crate) fn waiting_bytes(request: &AuthorizationRequest) -> usize {
 }
 
 /// What the service is shown of a connection.
-pub(crate) fn request(node: &Node, session: &Session, said: &Connect, shown: &Shown) -> AuthorizationRequest {
+pub(crate) fn request(
+    settings: &Settings,
+    session: &Session,
+    said: &Connect,
+    shown: &Shown,
+) -> AuthorizationRequest {
     let Shown { credentials, nonce, .. } = shown;
-    let policy = node.settings.policy();
+    let policy = settings.policy();
     // Its signature is verified, and it is remembered: it was presented before.
     let operators = policy.authenticator.operators();
     let presented = operators.and_then(|all| all.presented(&credentials.jwt).ok());
@@ -213,9 +218,9 @@ pub(crate) fn request(node: &Node, session: &Session, said: &Connect, shown: &Sh
     };
     AuthorizationRequest {
         server: ServerId {
-            name: node.settings.identity.name.clone(),
+            name: settings.identity.name.clone(),
             host: policy.info.host.clone(),
-            id: node.settings.identity.id.clone(),
+            id: settings.identity.id.clone(),
             version: crate::policy::COMPATIBLE_VERSION.to_owned(),
             tags: policy.options.server_tags.clone(),
             ..ServerId::default()

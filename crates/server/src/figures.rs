@@ -1,6 +1,6 @@
 //! Figures that monitoring and system events have in common.
 
-use crate::node::Node;
+use crate::accounts::Accounts;
 use dialtone_broker::account::Account;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -23,7 +23,7 @@ impl ByKind {
 }
 
 /// An account with so many connections: its traffic and its size.
-pub(crate) fn statistics(node: &Node, account: &Account, connections: u32) -> Map<String, Value> {
+pub(crate) fn statistics(accounts: &Accounts, account: &Account, connections: u32) -> Map<String, Value> {
     let traffic = account.counters.read();
     let side = |msgs: u64, bytes: u64| {
         let none = json!({ "msgs": 0, "bytes": 0 });
@@ -34,7 +34,7 @@ pub(crate) fn statistics(node: &Node, account: &Account, connections: u32) -> Ma
         out.insert(key.into(), value);
     };
     set("acc", (*account.name).into());
-    set("name", node.name_of(&account.name).to_string().into());
+    set("name", accounts.name_of(&account.name).to_string().into());
     set("conns", connections.into());
     set("leafnodes", 0.into());
     set("total_conns", connections.into());

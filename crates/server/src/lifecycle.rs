@@ -1,14 +1,14 @@
 //! A running server: how it reloads, lets its clients go, and ends.
 
 use crate::listeners::{IN_PROCESS, LISTENERS};
-use crate::log::Event;
+use crate::log::{Event, Logger};
 use crate::node::Node;
 use crate::process;
 use crate::reload;
 use crate::system;
 use crate::tls::Stop;
 use dialtone_config::{ConfigErrors, Options};
-use dialtone_net::{Loops, Socket};
+use dialtone_net::{Loops, Socket, Threads};
 use dialtone_wire::CloseReason;
 use parking_lot::Mutex;
 use std::io;
@@ -60,7 +60,7 @@ impl Server {
         let watch = move || {
             let mut fault = None;
             while let Some(node) = watched.upgrade() {
-                fault = note_fault(&node, fault);
+                fault = note_fault(&node.threads, &node.log, fault);
                 reload::certificates(&node);
                 if reload::staples(&node) == Stop::Yes {
                     if let Some(loops) = its_loops.upgrade() {
@@ -190,11 +190,11 @@ impl Server {
 }
 
 /// Logs that a thread has come to stand still, or that none does any more; `before` is what was found last.
-fn note_fault(node: &Node, before: Option<String>) -> Option<String> {
-    let fault = node.threads.fault(Instant::now());
+fn note_fault(threads: &Threads, log: &Logger, before: Option<String>) -> Option<String> {
+    let fault = threads.fault(Instant::now());
     match (&before, &fault) {
-        (None, Some(fault)) => node.log.emit(Event::Stalled, "", format_args!("{fault}")),
-        (Some(_), None) => node.log.emit(Event::Stalled, "", format_args!("all threads make progress again")),
+        (None, Some(fault)) => log.emit(Event::Stalled, "", format_args!("{fault}")),
+        (Some(_), None) => log.emit(Event::Stalled, "", format_args!("all threads make progress again")),
         _ => {}
     }
     fault
@@ -207,7 +207,7 @@ fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {
     node.log.emit(Event::Stopping, "", format_args!("Initiating Shutdown..."));
     system::shutdown(node);
     node.internal.stop();
-    system::end(node);
+    system::end(&node.accounts);
     if let Err(cause) = node.peer_cache.save() {
         node.log.emit(Event::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
     }

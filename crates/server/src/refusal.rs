@@ -1,8 +1,9 @@
 //! What becomes of it when a connection is not let in, or may not stay: the reason that monitoring shows, and what is kept of it.
 
-use crate::node::Node;
+use crate::accounts::Accounts;
 use crate::registry::Session;
 use crate::rejection::{Holder, Rejection, cut};
+use crate::settings::Settings;
 use dialtone_identity::authenticator::Refusal;
 use dialtone_wire::CloseReason;
 
@@ -20,20 +21,26 @@ pub(crate) fn close_reason(refusal: &Refusal) -> CloseReason {
 /// Notes a refusal for a connection, if there is anything to report. Only the first counts.
 ///
 /// `jwt` is the user JWT of the CONNECT; empty where there was none.
-pub(crate) fn note(node: &Node, session: &Session, refusal: &Refusal, jwt: &str) {
+pub(crate) fn note(
+    settings: &Settings,
+    accounts: &Accounts,
+    session: &Session,
+    refusal: &Refusal,
+    jwt: &str,
+) {
     if refusal.is_of_others() {
-        session.rejection.get_or_init(|| Box::new(Rejection::new(refusal, holder(node, jwt))));
+        session.rejection.get_or_init(|| Box::new(Rejection::new(refusal, holder(settings, accounts, jwt))));
     }
 }
 
-fn holder(node: &Node, jwt: &str) -> Option<Holder> {
-    let policy = node.settings.policy();
+fn holder(settings: &Settings, accounts: &Accounts, jwt: &str) -> Option<Holder> {
+    let policy = settings.policy();
     let user = policy.authenticator.operators()?.presented(jwt).ok()?;
     let account = user.token.account_key().unwrap_or_default();
     Some(Holder {
         user: user.token.subject.to_string(),
         name: cut(&user.token.name),
-        account_name: node.name_of(&account).to_string(),
+        account_name: accounts.name_of(&account).to_string(),
         account: cut(&account),
     })
 }

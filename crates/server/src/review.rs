@@ -3,13 +3,16 @@
 //! It is asked for every session after a reload, for those of an account whose JWT changed, and for one that was let in
 //! while either happened. Nothing else ends a session for who it is, or changes its rights.
 
+use crate::accounts::Accounts;
 use crate::callout;
-use crate::log::Event;
+use crate::log::{Event, Logger};
 use crate::node::{Executor, Node};
 use crate::refusal::{self, close_reason};
 use crate::registry::Session;
+use crate::settings::Settings;
 use crate::system;
 use dialtone_broker::account::Account;
+use dialtone_broker::deliver::interest::Gate;
 use dialtone_broker::peer::Place;
 use dialtone_identity::authenticator::{Checked, Context, Grant, Outcome, Refusal, Shown};
 use dialtone_identity::callout::{CalloutGrant, CalloutRequest};
@@ -59,7 +62,7 @@ pub(crate) fn answered(node: &Node, session: &Arc<Session>, outcome: Result<Call
             node.connections.registry.let_in(session, shown);
             self::session(node, session);
         }
-        Err(why) => End::of(node, session, &why).close(node, session),
+        Err(why) => End::of(&node.settings, &node.accounts, session, &why).close(node, session),
     }
 }
 
@@ -79,10 +82,10 @@ pub(crate) fn context<'a>(node: &'a Node, session: &'a Session) -> Context<'a> {
 }
 
 /// The account that is granted.
-pub(crate) fn account_of(node: &Node, grant: &Grant) -> Option<Arc<Account>> {
+pub(crate) fn account_of(accounts: &Accounts, grant: &Grant) -> Option<Arc<Account>> {
     match &grant.account {
-        None => Some(node.accounts.global.clone()),
-        Some(name) => node.accounts.find(name),
+        None => Some(accounts.global.clone()),
+        Some(name) => accounts.find(name),
     }
 }
 
@@ -96,7 +99,7 @@ fn decide(node: &Node, session: &Arc<Session>, account: &Arc<Account>) -> Result
         .authenticator_of(session.transport)
         .authenticate(&mut shown, &context(node, session));
     let of_account = |grant: &Grant| {
-        let is_same = account_of(node, grant).is_some_and(|granted| Arc::ptr_eq(&granted, account));
+        let is_same = account_of(&node.accounts, grant).is_some_and(|granted| Arc::ptr_eq(&granted, account));
         is_same.then_some(()).ok_or(End::MOVED)
     };
     match outcome {
@@ -110,12 +113,12 @@ fn decide(node: &Node, session: &Arc<Session>, account: &Arc<Account>) -> Result
         Outcome::Slow(check, grant) => {
             of_account(&grant)?;
             // Its rights are the new ones at once; whether it may have any is known when the check is done.
-            set_permissions(node, session, grant.permissions);
+            set_permissions(&node.delivery.gate, &node.log, session, grant.permissions);
             node.verifier.take_review(check, session.clone());
         }
         Outcome::Ask(callout_request) => ask(node, session, *callout_request, &shown),
         Outcome::AccountNeeded(_) => return Err(End::ACCOUNT_OVER),
-        Outcome::Refused(refusal) => return Err(End::of(node, session, &refusal)),
+        Outcome::Refused(refusal) => return Err(End::of(&node.settings, &node.accounts, session, &refusal)),
     }
     Ok(())
 }
@@ -124,7 +127,7 @@ fn stay(node: &Node, session: &Arc<Session>, grant: Grant) {
     let by_token = grant.claimed.is_some();
     session.set_claimed(grant.claimed);
     session.set_user(&grant.user);
-    set_permissions(node, session, grant.permissions);
+    set_permissions(&node.delivery.gate, &node.log, session, grant.permissions);
     if by_token {
         // Its loop takes over the limits, and the second in which it ends.
         session.peer.wake_owner();
@@ -141,7 +144,7 @@ fn ask(node: &Node, session: &Arc<Session>, callout_request: CalloutRequest, sho
         protocol: session.peer.takes_info().into(),
         ..Connect::NOTHING
     };
-    let request = callout::request(node, session, &said, shown);
+    let request = callout::request(&node.settings, session, &said, shown);
     let (asked, bytes) = (session.clone(), callout::waiting_bytes(&request));
     let ask = move |executor: &mut Executor| callout::ask(executor, asked, callout_request, request);
     node.internal.run_review(session, bytes, ask);
@@ -166,8 +169,8 @@ impl End {
         Self { error, reason, refusal: None }
     }
 
-    fn of(node: &Node, session: &Session, refusal: &Refusal) -> Self {
-        if matches!(refusal, Refusal::Credentials(_)) && has_moved(node, session) {
+    fn of(settings: &Settings, accounts: &Accounts, session: &Session, refusal: &Refusal) -> Self {
+        if matches!(refusal, Refusal::Credentials(_)) && has_moved(settings, accounts, session) {
             return Self::MOVED;
         }
         let end = match refusal {
@@ -178,9 +181,7 @@ impl End {
                 Self::new(Some(ProtocolError::AuthenticationExpired), CloseReason::AuthenticationExpired)
             }
             // A signing key that is one no longer: closed without a word, as by the official server.
-            Refusal::Token(TrustError::Issuer)
-                if node.settings.policy().authenticator.operators().is_some() =>
-            {
+            Refusal::Token(TrustError::Issuer) if settings.policy().authenticator.operators().is_some() => {
                 Self::new(None, CloseReason::AuthenticationViolation)
             }
             refusal => Self::new(Some(ProtocolError::Authorization), close_reason(refusal)),
@@ -201,7 +202,7 @@ impl End {
         if self.error == Some(ProtocolError::Authorization) {
             let shown = session.shown();
             let jwt = shown.as_ref().map_or("", |shown| &shown.credentials.jwt);
-            refusal::note(node, session, refusal, jwt);
+            refusal::note(&node.settings, &node.accounts, session, refusal, jwt);
             let why = session.rejection.get().map(ToString::to_string).unwrap_or_default();
             let text = format_args!("authentication error - {}{why}", named(session));
             node.log.emit(Event::AuthenticationFailed, &who, text);
@@ -210,7 +211,7 @@ impl End {
 }
 
 /// Whether the user that a session named, or was taken for, is gone or in another account.
-fn has_moved(node: &Node, session: &Session) -> bool {
+fn has_moved(settings: &Settings, accounts: &Accounts, session: &Session) -> bool {
     if session.claimed().is_some() {
         return false;
     }
@@ -222,9 +223,9 @@ fn has_moved(node: &Node, session: &Session) -> bool {
         _ => session.user().map(|user| user.to_string()).filter(|user| !user.is_empty()),
     };
     let Some(named) = named else { return false };
-    let policy = node.settings.policy();
+    let policy = settings.policy();
     let account =
-        policy.authenticator_of(session.transport).find(&named).and_then(|grant| account_of(node, grant));
+        policy.authenticator_of(session.transport).find(&named).and_then(|grant| account_of(accounts, grant));
     !account.zip(session.peer.place().account).is_some_and(|(now, before)| Arc::ptr_eq(&now, &before))
 }
 
@@ -257,7 +258,12 @@ pub(crate) fn report(session: &Session, error: ProtocolError) {
 }
 
 /// Gives a session other rights; subscriptions that they do not cover end.
-pub(crate) fn set_permissions(node: &Node, session: &Session, permissions: Option<Arc<Permissions>>) {
+pub(crate) fn set_permissions(
+    gate: &Gate,
+    log: &Logger,
+    session: &Session,
+    permissions: Option<Arc<Permissions>>,
+) {
     let peer = &session.peer;
     let account = peer.place().account;
     peer.set_place(Place { account: account.clone(), permissions: permissions.clone() });
@@ -267,7 +273,7 @@ pub(crate) fn set_permissions(node: &Node, session: &Session, permissions: Optio
         if permissions.can_subscribe(subscription.filter(), subscription.queue()) != Subscribing::Denied {
             continue;
         }
-        if !node.delivery.gate.unsubscribe(&account, &subscription, None) {
+        if !gate.unsubscribe(&account, &subscription, None) {
             // Its client or another thread was first.
             continue;
         }
@@ -276,7 +282,7 @@ pub(crate) fn set_permissions(node: &Node, session: &Session, permissions: Optio
             subscription.queue().map_or(String::new(), |queue| format!(" using queue {:?}", text(queue)));
         let what = format!("{:?}{queue} (sid {:?})", text(subscription.filter()), text(subscription.sid()));
         let line = format_args!("Removed sub {what} for {} - not authorized", named(session));
-        node.log.emit(Event::SubscriptionRemoved, "", line);
+        log.emit(Event::SubscriptionRemoved, "", line);
         let mut bytes = Vec::new();
         encode::error(&mut bytes, &format!("Permissions Violation for Subscription to {what}"));
         peer.send(&bytes, Instant::now());

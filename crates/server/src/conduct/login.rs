@@ -90,7 +90,7 @@ impl Conduct {
             Outcome::Refused(why) => self.refuse_user(&why, claim, turn),
             Outcome::Slow(check, _) => self.check_elsewhere(Check::Password(check), turn.now()),
             Outcome::Ask(callout_request) => {
-                let request = callout::request(&self.node, &self.session, claim.connect(), shown);
+                let request = callout::request(&self.node.settings, &self.session, claim.connect(), shown);
                 self.ask_service(*callout_request, request, turn.now())
             }
             Outcome::AccountNeeded(key) if self.proof.looked_up.as_deref() == Some(&key) => {
@@ -186,7 +186,7 @@ impl Conduct {
     }
 
     fn let_in(&mut self, grant: Grant, claim: &Claim<'_>, turn: &mut Turn) -> Login {
-        let Some(account) = review::account_of(&self.node, &grant) else {
+        let Some(account) = review::account_of(&self.node.accounts, &grant) else {
             return self.refuse_user(&Refusal::Credentials("unknown account"), claim, turn);
         };
         let before = self.place.account.clone();
@@ -223,7 +223,12 @@ impl Conduct {
         self.introduce_as(&who, claim);
         if before.is_some() {
             self.session.set_user(&self.user);
-            review::set_permissions(&self.node, &self.session, grant.permissions);
+            review::set_permissions(
+                &self.node.delivery.gate,
+                &self.node.log,
+                &self.session,
+                grant.permissions,
+            );
             account.forget_matches();
             system::rejoined(&self.node, turn, &account);
         } else {
@@ -342,7 +347,7 @@ impl Conduct {
         };
         self.session.set_client_details(claimed);
         self.node.connections.failures.count_failed_login(refusal.into());
-        refusal::note(&self.node, &self.session, refusal, &jwt);
+        refusal::note(&self.node.settings, &self.node.accounts, &self.session, refusal, &jwt);
         self.log(Event::ClientCreated, format_args!("{}", refusal.text()));
         let why = self.session.rejection.get().map(ToString::to_string).unwrap_or_default();
         self.log(Event::AuthenticationFailed, format_args!("authentication error{labelled}{why}"));

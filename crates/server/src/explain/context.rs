@@ -68,12 +68,12 @@ impl<'a> ExplainContext<'a> {
 
     /// How an account is called in an answer.
     pub fn name(&self, account: &Account) -> String {
-        self.node.name_of(&account.name)
+        self.node.accounts.name_of(&account.name)
     }
 
     /// The same, by its name or key.
     pub fn name_of(&self, account: &str) -> String {
-        self.node.name_of(account)
+        self.node.accounts.name_of(account)
     }
 
     fn users_of(&self, account: &Account) -> &[Grant] {

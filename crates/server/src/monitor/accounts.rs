@@ -74,7 +74,7 @@ fn detail(node: &Node, account: &Account) -> Value {
         set(&mut out, "jwt", (*verified.jwt).into());
         set(&mut out, "issuer_key", verified.token.issuer.to_string().into());
     }
-    set(&mut out, "name_tag", node.name_of(&account.name).to_string().into());
+    set(&mut out, "name_tag", node.accounts.name_of(&account.name).to_string().into());
     if let Some(verified) = &verified {
         if !verified.token.tags.is_empty() {
             set(&mut out, "tags", verified.token.tags.clone().into());
@@ -106,7 +106,7 @@ pub(crate) fn accstatz(node: &Node, options: &AccountStatzOptions) -> (Value, us
     let rows: Vec<Value> = accounts
         .iter()
         .filter(|a| options.unused || a.connections() > 0)
-        .map(|a| statistics(node, a, a.connections()).into())
+        .map(|a| statistics(&node.accounts, a, a.connections()).into())
         .collect();
     let told = rows.len();
     let value = json!({

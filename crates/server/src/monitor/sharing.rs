@@ -28,7 +28,7 @@ pub(super) fn insert(node: &Node, account: &Account, out: &mut Map<String, Value
         let mappings: Map<String, Value> = mappings.iter().map(|m| (m.subject.clone(), mapping(m))).collect();
         out.insert("mappings".into(), mappings.into());
     }
-    let given = system::exports(node, account, exports);
+    let given = system::exports(&node.accounts, account, exports);
     let given = given.into_iter().map(|(subject, response)| service(subject, response).into());
     let of_token = verified.as_ref().map(|verified| &verified.token.body);
     let exports: Vec<Value> =

@@ -11,8 +11,8 @@ use crate::monitor::options::{
 };
 use crate::monitor::source::{Bad, Body, Source as _, same};
 use crate::monitor::{accounts, connections, general, health, subscriptions, varz};
-use crate::node::Node;
-use crate::node::Publisher;
+use crate::node::{Node, Publisher};
+use crate::settings::Settings;
 use crate::system::{about, events, publish_event, statsz as figures};
 use dialtone_broker::account::Account;
 use dialtone_identity::base64;
@@ -107,8 +107,9 @@ pub(super) fn answer_with(
     own: &'static str,
     data: impl FnOnce(&Arc<Node>, &Body) -> Result<Value, Failure>,
 ) {
-    let result = admitted(&publisher.node, message, all, own).and_then(|body| data(&publisher.node, &body));
-    let server = about::server(&publisher.node);
+    let result =
+        admitted(&publisher.node.settings, message, all, own).and_then(|body| data(&publisher.node, &body));
+    let server = about::server(&publisher.node.settings, &publisher.node.monitoring);
     let answer = match result {
         Ok(data) => json!({ "server": server, "data": data }),
         Err(Failure::Failed(why)) => {
@@ -121,9 +122,14 @@ pub(super) fn answer_with(
 }
 
 /// The body of a request that this server is to answer.
-fn admitted(node: &Node, message: &Message, all: &'static str, own: &'static str) -> Result<Body, Failure> {
+fn admitted(
+    settings: &Settings,
+    message: &Message,
+    all: &'static str,
+    own: &'static str,
+) -> Result<Body, Failure> {
     let body = Body::read(&message.payload, all, own)?;
-    if Filter::read(&body)?.admits(node) { Ok(body) } else { Err(Failure::Silent) }
+    if Filter::read(&body)?.admits(settings) { Ok(body) } else { Err(Failure::Silent) }
 }
 
 pub(super) fn refusal(server: &Value, why: &str) -> Value {
@@ -132,15 +138,17 @@ pub(super) fn refusal(server: &Value, why: &str) -> Value {
 
 /// How the server is doing. Without a reply subject it is published to all.
 pub(super) fn statsz(publisher: &mut Publisher, message: &Message) {
-    let answer = match admitted(&publisher.node, message, "StatszEventOptions", "StatszOptions") {
+    let answer = match admitted(&publisher.node.settings, message, "StatszEventOptions", "StatszOptions") {
         Ok(_) => figures::message(&publisher.node),
-        Err(Failure::Refused(why) | Failure::Failed(why)) => refusal(&about::server(&publisher.node), &why),
+        Err(Failure::Refused(why) | Failure::Failed(why)) => {
+            refusal(&about::server(&publisher.node.settings, &publisher.node.monitoring), &why)
+        }
         Err(Failure::Silent) => return,
     };
     if message.reply.is_empty() {
         let (node, turn) = publisher.parts();
         return publish_event(
-            node,
+            &node.accounts,
             turn,
             &format!("$SYS.SERVER.{}.STATSZ", node.settings.identity.id),
             &answer,

@@ -1,7 +1,7 @@
 //! Which servers a request is for.
 
 use crate::monitor::source::{Bad, Body};
-use crate::node::Node;
+use crate::settings::Settings;
 
 /// The part of a request's body that chooses among servers. What is empty admits every one.
 #[derive(Debug, Default)]
@@ -28,9 +28,9 @@ impl Filter {
     }
 
     /// Whether this server is meant. It is in no cluster and in no domain.
-    pub(super) fn admits(&self, node: &Node) -> bool {
-        let policy = node.settings.policy();
-        self.admits_one(&node.settings.identity.name, &policy.info.host, &policy.options.server_tags)
+    pub(super) fn admits(&self, settings: &Settings) -> bool {
+        let policy = settings.policy();
+        self.admits_one(&settings.identity.name, &policy.info.host, &policy.options.server_tags)
     }
 
     fn admits_one(&self, name: &str, host: &str, tags: &[String]) -> bool {

@@ -24,7 +24,7 @@ pub(super) fn user_info(publisher: &mut Publisher, message: &Message) {
     set("user", asker.text("user").into());
     set("account", asker.text("acc").into());
     if !asker.text("acc").is_empty() {
-        set("account_name", publisher.node.name_of(asker.text("acc")).into());
+        set("account_name", publisher.node.accounts.name_of(asker.text("acc")).into());
     }
     if let Some(session) = asker.session(publisher) {
         let claimed = session.claimed();
@@ -38,7 +38,7 @@ pub(super) fn user_info(publisher: &mut Publisher, message: &Message) {
             set("expires", left.into());
         }
     }
-    let answer = json!({ "server": about::server(&publisher.node), "data": data });
+    let answer = json!({ "server": about::server(&publisher.node.settings, &publisher.node.monitoring), "data": data });
     publisher.reply(message, answer.to_string());
 }
 

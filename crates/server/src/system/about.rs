@@ -1,7 +1,8 @@
 //! The server, as it stands at the head of its events and answers.
 
-use crate::node::Node;
+use crate::monitoring::Monitoring;
 use crate::policy::COMPATIBLE_VERSION;
+use crate::settings::Settings;
 use crate::times::stamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -38,20 +39,20 @@ struct Server<'a> {
 }
 
 /// The field `server` of the next message. Each has the next number.
-pub(crate) fn server(node: &Node) -> Value {
-    let policy = node.settings.policy();
+pub(crate) fn server(settings: &Settings, monitoring: &Monitoring) -> Value {
+    let policy = settings.policy();
     let metadata = &policy.options.server_metadata;
     let server = Server {
-        name: &node.settings.identity.name,
+        name: &settings.identity.name,
         host: &policy.info.host,
-        id: &node.settings.identity.id,
+        id: &settings.identity.id,
         ver: COMPATIBLE_VERSION,
         tags: &policy.options.server_tags,
         metadata: (!metadata.is_empty()).then(|| json!(metadata)),
         feature_flags: feature_flags(),
         jetstream: false,
         flags: 0,
-        seq: node.monitoring.events.fetch_add(1, Ordering::Relaxed) + 1,
+        seq: monitoring.events.fetch_add(1, Ordering::Relaxed) + 1,
         time: stamp(SystemTime::now()),
     };
     serde_json::to_value(server).unwrap_or_default()

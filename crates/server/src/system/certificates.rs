@@ -17,10 +17,10 @@ pub(crate) fn link_invalid(node: &Node, turn: &mut Turn, link: &[u8], peer: &[u8
     let mut event = about::event("ocsp_peer_link_invalid", SystemTime::now());
     event.insert("link".into(), certificate_info(link));
     event.insert("peer".into(), certificate_info(peer));
-    event.insert("server".into(), about::server(node));
+    event.insert("server".into(), about::server(&node.settings, &node.monitoring));
     event.insert("reason".into(), reason.into());
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.LINK.INVALID", node.settings.identity.id);
-    publish_event(node, turn, &subject, &event.into());
+    publish_event(&node.accounts, turn, &subject, &event.into());
 }
 
 /// A client does not come in for its certificate.
@@ -31,10 +31,10 @@ pub(crate) fn certificate_rejected(node: &Node, turn: &mut Turn, kind: &str, pee
     let mut event = about::event("ocsp_peer_reject", SystemTime::now());
     event.insert("kind".into(), kind.into());
     event.insert("peer".into(), certificate_info(peer));
-    event.insert("server".into(), about::server(node));
+    event.insert("server".into(), about::server(&node.settings, &node.monitoring));
     event.insert("reason".into(), "client not OCSP valid".into());
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.CONN.REJECT", node.settings.identity.id);
-    publish_event(node, turn, &subject, &event.into());
+    publish_event(&node.accounts, turn, &subject, &event.into());
 }
 
 fn certificate_info(der: &[u8]) -> Value {

@@ -1,10 +1,10 @@
 //! Who comes and goes: `$SYS.ACCOUNT.*.CONNECT` and its kin. Told in the turn in which it happens.
 
 use super::{about, publish_event, usage};
+use crate::accounts::Accounts;
 use crate::figures::statistics;
 use crate::internal::Outgoing;
-use crate::node::Executor;
-use crate::node::Node;
+use crate::node::{Executor, Node};
 use crate::registry::{ClientDetails, Session};
 use crate::times::stamp;
 use dialtone_broker::account::{Account, GLOBAL};
@@ -37,9 +37,9 @@ pub(crate) fn connected(node: &Node, turn: &mut Turn, session: &Session, who: &C
         return;
     }
     let mut event = about::event("client_connect", SystemTime::now());
-    event.insert("server".into(), about::server(node));
-    event.insert("client".into(), client(node, session, who, None));
-    publish_event(node, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &event.into());
+    event.insert("server".into(), about::server(&node.settings, &node.monitoring));
+    event.insert("client".into(), client(&node.accounts, session, who, None));
+    publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &event.into());
 }
 
 /// A connection was refused for what it presented: `account` is where it was, that for everyone if it was not let in.
@@ -54,7 +54,12 @@ pub(crate) fn refused(
         return;
     }
     let event = Value::from(disconnect(node, session, &client_details(session), reason.text()));
-    publish_event(node, turn, &format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", node.settings.identity.id), &event);
+    publish_event(
+        &node.accounts,
+        turn,
+        &format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", node.settings.identity.id),
+        &event,
+    );
     report_refusal(turn, account, &event);
 }
 
@@ -131,7 +136,7 @@ pub(crate) fn left(
     }
     let who = client_details(session);
     let event = disconnect(node, session, &who, reason.text());
-    publish_event(node, turn, &format!("$SYS.ACCOUNT.{}.DISCONNECT", who.account), &event.into());
+    publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{}.DISCONNECT", who.account), &event.into());
 }
 
 /// The server lets its clients go.
@@ -149,10 +154,10 @@ fn farewell(node: &Node, what: &'static str) {
     node.internal.run(move |executor| {
         let (node, turn) = executor.parts();
         publish_event(
-            node,
+            &node.accounts,
             turn,
             &format!("$SYS.SERVER.{}.{what}", node.settings.identity.id),
-            &about::server(node),
+            &about::server(&node.settings, &node.monitoring),
         );
     });
 }
@@ -170,16 +175,16 @@ fn changed(node: &Node, turn: &mut Turn, account: &Arc<Account>, connections: u3
 fn publish_connections(node: &Node, turn: &mut Turn, account: &Account, connections: u32) {
     let name = &account.name;
     let mut event = self::connections(node, account, connections);
-    publish_event(node, turn, &format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), &event.clone().into());
-    event.insert("server".into(), about::server(node));
-    publish_event(node, turn, &format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), &event.into());
+    publish_event(&node.accounts, turn, &format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), &event.clone().into());
+    event.insert("server".into(), about::server(&node.settings, &node.monitoring));
+    publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), &event.into());
 }
 
 /// What is published of an account's connections, also when it is asked for.
 pub(crate) fn connections(node: &Node, account: &Account, connections: u32) -> Map<String, Value> {
     let mut event = about::event("account_connections", SystemTime::now());
-    event.insert("server".into(), about::server(node));
-    event.extend(statistics(node, account, connections));
+    event.insert("server".into(), about::server(&node.settings, &node.monitoring));
+    event.extend(statistics(&node.accounts, account, connections));
     event
 }
 
@@ -207,8 +212,8 @@ fn disconnect(node: &Node, session: &Session, who: &ClientDetails, reason: &str)
     let at = SystemTime::now();
     let traffic = session.peer.counters.read();
     let mut event = about::event("client_disconnect", at);
-    event.insert("server".into(), about::server(node));
-    event.insert("client".into(), client(node, session, who, Some(at)));
+    event.insert("server".into(), about::server(&node.settings, &node.monitoring));
+    event.insert("client".into(), client(&node.accounts, session, who, Some(at)));
     // Seen from the client: what it sent came in here.
     event.insert("sent".into(), json!({ "msgs": traffic.in_msgs, "bytes": traffic.in_bytes }));
     event.insert("received".into(), json!({ "msgs": traffic.out_msgs, "bytes": traffic.out_bytes }));
@@ -272,7 +277,7 @@ struct End {
     stop: String,
 }
 
-fn client(node: &Node, session: &Session, who: &ClientDetails, stop: Option<SystemTime>) -> Value {
+fn client(accounts: &Accounts, session: &Session, who: &ClientDetails, stop: Option<SystemTime>) -> Value {
     let info = session.connection_info();
     let rtt = session.rtt().as_nanos() as u64;
     let client = EventClient {
@@ -285,7 +290,7 @@ fn client(node: &Node, session: &Session, who: &ClientDetails, stop: Option<Syst
         jwt: info.jwt,
         issuer_key: info.issuer_key,
         tags: info.tags,
-        name_tag: node.name_of(&who.account).to_string(),
+        name_tag: accounts.name_of(&who.account).to_string(),
         kind: info.kind,
         client_type: info.client_type,
     };

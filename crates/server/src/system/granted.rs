@@ -1,7 +1,7 @@
 //! What every account has of the system account without having asked for it: services that it offers to all, found by
 //! anyone under a subject that names no account.
 
-use crate::node::Node;
+use crate::accounts::Accounts;
 use dialtone_broker::account::Account;
 use dialtone_broker::sharing::{ServiceExport, ServiceImport};
 use dialtone_config::sharing::{Export, ResponseType};
@@ -78,8 +78,12 @@ pub(super) fn grant_services(account: &Account, system: &Arc<Account>) {
 }
 
 /// The services that the system account offers to all, but for those that its own configuration speaks of.
-pub(crate) fn exports(node: &Node, account: &Account, own: &[Export]) -> Vec<(&'static str, ResponseType)> {
-    if node.accounts.system().is_none_or(|system| system.id != account.id) {
+pub(crate) fn exports(
+    accounts: &Accounts,
+    account: &Account,
+    own: &[Export],
+) -> Vec<(&'static str, ResponseType)> {
+    if accounts.system().is_none_or(|system| system.id != account.id) {
         return Vec::new();
     }
     let granted = GRANTED.iter().filter(|granted| own.iter().all(|export| export.subject != granted.subject));

@@ -28,6 +28,7 @@ pub(crate) use trace::{Ingress, traced};
 pub(crate) use unlisted::{UNLISTED, is_unlisted};
 pub(crate) use usage::renew as renew_usage;
 
+use crate::accounts::Accounts;
 use crate::delivery::Delivery;
 use crate::internal::{Host, Internal, Outgoing, Timer};
 use crate::node::Node;
@@ -81,13 +82,13 @@ pub(crate) fn start(node: &Arc<Node>) {
 }
 
 /// Takes back what accounts have of the system account, which holds itself by it.
-pub(crate) fn end(node: &Node) {
-    node.accounts.all().iter().for_each(|account| account.set_granted_services(Vec::new()));
+pub(crate) fn end(accounts: &Accounts) {
+    accounts.all().iter().for_each(|account| account.set_granted_services(Vec::new()));
 }
 
 /// Publishes to the system account what `body` makes, if there is one.
-pub(crate) fn publish_event(node: &Node, turn: &mut Turn, subject: &str, body: &Value) {
-    if let Some(system) = node.accounts.system() {
+pub(crate) fn publish_event(accounts: &Accounts, turn: &mut Turn, subject: &str, body: &Value) {
+    if let Some(system) = accounts.system() {
         // Maps with text keys and plain values have no way to fail.
         let payload = serde_json::to_vec(body).unwrap_or_default();
         let message = Outgoing::new(subject, payload);

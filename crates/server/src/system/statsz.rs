@@ -2,8 +2,7 @@
 
 use super::{about, publish_event};
 use crate::figures::ByKind;
-use crate::node::Executor;
-use crate::node::Node;
+use crate::node::{Executor, Node};
 use crate::process;
 use crate::times::stamp;
 use serde::Serialize;
@@ -32,7 +31,12 @@ fn next(pause: Duration) -> Duration {
 /// Publishes to whoever listens.
 fn broadcast(executor: &mut Executor) {
     let (node, turn) = executor.parts();
-    publish_event(node, turn, &format!("$SYS.SERVER.{}.STATSZ", node.settings.identity.id), &message(node));
+    publish_event(
+        &node.accounts,
+        turn,
+        &format!("$SYS.SERVER.{}.STATSZ", node.settings.identity.id),
+        &message(node),
+    );
 }
 
 #[derive(Serialize)]
@@ -44,7 +48,8 @@ struct Message {
 /// The event, which is also the answer to a request.
 pub(crate) fn message(node: &Node) -> Value {
     let statsz = statsz(node);
-    serde_json::to_value(Message { server: about::server(node), statsz }).unwrap_or_default()
+    serde_json::to_value(Message { server: about::server(&node.settings, &node.monitoring), statsz })
+        .unwrap_or_default()
 }
 
 /// The figures, in the official order.

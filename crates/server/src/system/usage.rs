@@ -1,9 +1,9 @@
 //! What accounts and users used, told again and again: `$SYS.ACCOUNT.<id>.USAGE`, for billing. Dialtone's own.
 
 use super::{about, publish_event};
+use crate::connections::Connections;
 use crate::internal::Timer;
-use crate::node::Executor;
-use crate::node::Node;
+use crate::node::{Executor, Node};
 use crate::times::stamp;
 use crate::usage::{AccountUsage, ConnectionState, CountFrom, Used};
 use serde_json::{Map, Value, json};
@@ -49,7 +49,7 @@ fn begin(executor: &mut Executor, span: Option<Duration>, ended: Option<SystemTi
             session.begin_use(executor.now(), CountFrom::Now);
         }
         // Of connections that counted some time ago, what they used since does not count.
-        settle(&executor.node);
+        settle(&executor.node.connections);
         executor.node.connections.usage.take();
     }
     wait(executor, span, ended.unwrap_or_else(SystemTime::now));
@@ -78,21 +78,21 @@ fn end(executor: &mut Executor, then: Then) -> Option<SystemTime> {
 
 /// Publishes what was used since `start`, a record for each account. When that was.
 fn broadcast(executor: &mut Executor, start: SystemTime, then: Then) -> SystemTime {
-    settle(&executor.node);
+    settle(&executor.node.connections);
     let end = SystemTime::now();
     let (node, turn) = executor.parts();
     for (account, used) in node.connections.usage.take() {
         let record = record(node, &account, &used, (start, end), then);
-        publish_event(node, turn, &format!("$SYS.ACCOUNT.{account}.USAGE"), &record);
+        publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{account}.USAGE"), &record);
     }
     end
 }
 
 /// Adds up what all connections used until now.
-fn settle(node: &Node) {
+fn settle(connections: &Connections) {
     let now = Instant::now();
-    for session in node.connections.registry.open() {
-        session.settle(&node.connections.usage, now, ConnectionState::Connected);
+    for session in connections.registry.open() {
+        session.settle(&connections.usage, now, ConnectionState::Connected);
     }
 }
 
@@ -105,7 +105,7 @@ fn record(
 ) -> Value {
     let mut record = about::event("usage", end);
     record.insert("type".into(), "io.dialtone.server.advisory.v1.usage".into());
-    record.insert("server".into(), about::server(node));
+    record.insert("server".into(), about::server(&node.settings, &node.monitoring));
     record.insert("account".into(), account.into());
     record.insert("start".into(), stamp(start).into());
     record.insert("end".into(), stamp(end).into());

@@ -311,14 +311,6 @@ impl Node {
             review::connections(self, key);
         }
     }
-
-    /// The name of an account, for people: its token's, or its own.
-    pub fn name_of(&self, account: &str) -> String {
-        match self.accounts.jwts.find(account) {
-            Some(verified) if !verified.token.name.is_empty() => verified.token.name.clone(),
-            _ => account.to_owned(),
-        }
-    }
 }
 
 /// Asks other servers for the JWT of an account, through the account for system events.

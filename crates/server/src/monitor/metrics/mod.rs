@@ -95,7 +95,7 @@ impl AccountRow {
             out_msgs: traffic.out_msgs,
             out_bytes: traffic.out_bytes,
         };
-        Self { account: account.name.to_string(), name: node.name_of(&account.name), figures }
+        Self { account: account.name.to_string(), name: node.accounts.name_of(&account.name), figures }
     }
 }
 
