@@ -203,8 +203,8 @@ impl Turn {
         self.send(origin.peer, &bytes);
     }
 
-    /// Hands everything to receivers inside the server and to the outboxes, then writes. Whether receivers inside have more to do,
-    /// with which the next turn goes on.
+    /// Moves everything to receivers inside the server and to the outboxes, then writes. Returns whether receivers inside have more to
+    /// do, which is left for the next turn.
     pub fn finish(&mut self) -> bool {
         let has_more = self.staging.has_batches() && self.run_inlets();
         self.staging.finish(self.now);

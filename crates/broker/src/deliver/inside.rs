@@ -1,5 +1,6 @@
 //! Delivering to receivers inside the server, and publishing from there.
 
+use super::staging::Delivered;
 use super::{Delivery, Origin, Turn, trace_delivery};
 use crate::account::Account;
 use crate::id::ClientId;
@@ -24,6 +25,8 @@ pub(super) struct Inside {
     /// Who publishes for the server.
     server: Arc<Peer>,
     is_running: bool,
+    /// Of receivers that post to other threads: they take it last. Empty between turns.
+    posts: Vec<Delivered>,
 }
 
 /// The inlet of the peer that publishes for the server. It has no subscription, so nothing comes.
@@ -44,7 +47,7 @@ impl Inside {
         };
         let server = Peer::inside(basics, Arc::default(), Arc::new(Deaf));
         server.set_understands_headers(true);
-        Self { server, is_running: false }
+        Self { server, is_running: false, posts: Vec::new() }
     }
 
     /// Whether receivers are being called.
@@ -84,26 +87,40 @@ impl Turn {
         // What they publish is no part of what is being published.
         let (trace, hops_left) = (self.trace.take(), self.hops_left);
         self.inside.is_running = true;
+        let mut posts = std::mem::take(&mut self.inside.posts);
         for _ in 0..ROUNDS_MAX {
             if !self.staging.has_batches() {
                 break;
             }
-            // What is staged comes first: a receiver may hand its batch to another thread, and what that thread sends must not come
-            // before what caused it.
-            self.staging.enqueue(self.now);
-            let all = self.staging.take_batches();
-            for delivered in &all {
-                let (peer, batch) = (&delivered.peer, &delivered.batch);
-                peer.count_out(batch.len() as u64, batch.body_bytes(), self.now);
-                if let Some(inlet) = peer.inlet().filter(|_| !peer.is_closing()) {
-                    inlet.take(batch, self);
+            let mut all = self.staging.take_batches();
+            for delivered in all.drain(..) {
+                if delivered.peer.inlet().is_some_and(|inlet| inlet.posts()) {
+                    posts.push(delivered);
+                } else {
+                    self.hand_over(delivered);
                 }
             }
             self.staging.give_back(all);
         }
+        if !posts.is_empty() {
+            self.staging.enqueue(self.now);
+            for delivered in posts.drain(..) {
+                self.hand_over(delivered);
+            }
+        }
+        self.inside.posts = posts;
         self.inside.is_running = false;
         (self.trace, self.hops_left) = (trace, hops_left);
         self.staging.has_batches()
+    }
+
+    /// A receiver takes its batch, unless it was closed.
+    fn hand_over(&mut self, Delivered { peer, batch }: Delivered) {
+        peer.count_out(batch.len() as u64, batch.body_bytes(), self.now);
+        if let Some(inlet) = peer.inlet().filter(|_| !peer.is_closing()) {
+            inlet.take(&batch, self);
+        }
+        self.staging.recycle(batch);
     }
 }
 

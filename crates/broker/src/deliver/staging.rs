@@ -52,7 +52,7 @@ pub(super) struct Delivered {
 #[derive(Default)]
 pub(super) struct Staging {
     stages: Vec<Stage>,
-    /// Peers whose outboxes have been given something that is to be written.
+    /// Peers whose outboxes hold something of this turn that is to be written.
     enqueued: Vec<Arc<Peer>>,
     /// For receivers inside the server.
     batches: Vec<Delivered>,
@@ -144,16 +144,18 @@ impl Staging {
         !self.batches.is_empty()
     }
 
-    /// Takes back the batches of [`Staging::take_batches`], to be used again.
-    pub fn give_back(&mut self, mut lent: Vec<Delivered>) {
-        for Delivered { mut batch, .. } in lent.drain(..) {
-            if self.spare.len() < SPARE_MAX {
-                batch.clear();
-                self.spare.push(batch);
-            }
+    /// Takes a batch of [`Staging::take_batches`] back, to be used again.
+    pub fn recycle(&mut self, mut batch: Batch) {
+        if self.spare.len() < SPARE_MAX {
+            batch.clear();
+            self.spare.push(batch);
         }
+    }
+
+    /// Takes back what held the batches of [`Staging::take_batches`].
+    pub fn give_back(&mut self, emptied: Vec<Delivered>) {
         if self.batches.is_empty() {
-            self.batches = lent;
+            self.batches = emptied;
         }
     }
 
@@ -185,7 +187,7 @@ impl Staging {
         self.stages = stages;
     }
 
-    /// Hands everything to the outboxes; the next [`Staging::finish`] writes it.
+    /// Moves everything to the outboxes; the next [`Staging::finish`] writes it.
     pub fn enqueue(&mut self, now: Instant) {
         let mut stages = std::mem::take(&mut self.stages);
         for mut stage in stages.drain(..) {

@@ -23,6 +23,12 @@ pub trait Inlet: Send + Sync {
     /// Must not publish more to other receivers, for each message that it takes, than a bounded few: a turn calls receivers in
     /// bounded rounds, but what they staged for each other waits for the next turn and is never dropped.
     fn take(&self, batch: &Batch, turn: &mut dyn Publish);
+
+    /// Whether it posts what it takes to another thread, which may be quicker than the turn. Such a receiver takes its batch last,
+    /// when all outboxes are filled and all receivers that do not are called: what the other thread makes of it comes behind its cause.
+    fn posts(&self) -> bool {
+        false
+    }
 }
 
 /// Publishes from inside the server.

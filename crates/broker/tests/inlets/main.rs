@@ -46,6 +46,10 @@ impl Inlet for Quick {
         let answering = std::thread::spawn(move || client.send(b"ANSWER\r\n", Instant::now()));
         answering.join().expect("it answers");
     }
+
+    fn posts(&self) -> bool {
+        true
+    }
 }
 
 /// What another thread makes of a batch does not come before what the turn staged with it.

@@ -71,6 +71,13 @@ struct Reactor {
     world: Weak<World>,
 }
 
+/// A receiver inside that has another loop publish at once, as threads do that are quicker than the turn that they got something from.
+struct Poster {
+    number: usize,
+    at: usize,
+    world: Weak<World>,
+}
+
 /// Answers what has a reply subject, at once.
 struct Echo {
     number: usize,
@@ -107,6 +114,20 @@ impl Sink for Reactor {
     }
 }
 
+impl Inlet for Poster {
+    fn take(&self, batch: &Batch, _: &mut dyn Publish) {
+        let Some(world) = self.world.upgrade() else { return };
+        for received in batch.messages() {
+            let payload = String::from_utf8_lossy(received.message.payload());
+            world.publish(self.at, "posted", &format!("{payload}/p{}", self.number));
+        }
+    }
+
+    fn posts(&self) -> bool {
+        true
+    }
+}
+
 impl Inlet for Echo {
     fn take(&self, batch: &Batch, turn: &mut dyn Publish) {
         for received in batch.messages() {
@@ -125,6 +146,7 @@ impl Inlet for Echo {
 enum Member {
     Observer,
     Reactor { at: usize },
+    Poster { at: usize },
     Echo,
 }
 
@@ -132,6 +154,7 @@ fn member() -> impl Strategy<Value = Member> {
     prop_oneof![
         Just(Member::Observer),
         (0usize..LOOPS).prop_map(|at| Member::Reactor { at }),
+        (0usize..LOOPS).prop_map(|at| Member::Poster { at }),
         Just(Member::Echo)
     ]
 }
@@ -144,7 +167,7 @@ fn world(members: &[Member]) -> Arc<World> {
     let seen = |member: &Member| match member {
         Member::Observer => Some(("connection", Arc::default())),
         Member::Echo => Some(("inside", Arc::default())),
-        Member::Reactor { .. } => None,
+        Member::Reactor { .. } | Member::Poster { .. } => None,
     };
     let world = Arc::new(World {
         account: account.clone(),
@@ -174,6 +197,10 @@ fn world(members: &[Member]) -> Arc<World> {
                 let reactor = Reactor { number, at: *at, world: Arc::downgrade(&world) };
                 (connection(slot, Arc::new(reactor)), "cause")
             }
+            Member::Poster { at } => {
+                let poster = Arc::new(Poster { number, at: *at, world: Arc::downgrade(&world) });
+                (Peer::inside(basics(slot, Entry::OF_SERVER.from), Arc::default(), poster), "cause")
+            }
             Member::Echo => {
                 let seen = observers.next().expect("its own");
                 let echo = Arc::new(Echo { number, seen, account: account.clone() });
@@ -197,7 +224,8 @@ proptest! {
             world.publish(*at, "cause", &number.to_string());
             world.catch_up();
         }
-        let reactors = members.iter().filter(|member| matches!(member, Member::Reactor { .. })).count();
+        let reacts = |member: &&Member| matches!(member, Member::Reactor { .. } | Member::Poster { .. });
+        let reactors = members.iter().filter(reacts).count();
         let echoes = members.iter().filter(|member| matches!(member, Member::Echo)).count();
         // Each cause and each reaction is answered by each receiver.
         let expected = causes.len() * (1 + reactors) * (1 + echoes);

@@ -83,4 +83,8 @@ impl<N: Host> Inlet for Mailbox<N> {
             }
         }
     }
+
+    fn posts(&self) -> bool {
+        true
+    }
 }
