@@ -1,4 +1,4 @@
-//! What a loop reads of a connection at a time, and how often it hands over what is not whole.
+//! What a loop reads of a connection at a time, how often it hands over what is not whole, and when its next turn begins.
 
 use dialtone_net::{
     Accepted, Broken, Closing, DialError, Handler, Link, Loops, Received, Secured, Settings, Socket, Threads,
@@ -18,6 +18,8 @@ const SENT_BYTES: usize = 100_000;
 /// Uses nothing of a stranger's bytes, as while a password is checked, and all of a friend's. Reports the sizes of both.
 struct Reader {
     known: bool,
+    /// Turns at whose end there is more to do. Reports 0 for each.
+    busy: usize,
     seen: Sender<usize>,
 }
 
@@ -74,7 +76,12 @@ impl Handler for Reader {
     fn closed(&mut self, _: Arc<Link>) {}
 
     fn finish(&mut self) -> bool {
-        false
+        let has_more = self.busy > 0;
+        if has_more {
+            self.busy -= 1;
+            self.seen.send(0).expect("the test listens");
+        }
+        has_more
     }
 
     fn idle(&mut self) {}
@@ -83,7 +90,7 @@ impl Handler for Reader {
 /// The sizes that the handler saw until the peer had sent all, and everything had ended.
 fn seen(known: bool) -> Vec<usize> {
     let (sender, seen): (_, Receiver<usize>) = channel();
-    let handler = move |_| Reader { known, seen: sender.clone() };
+    let handler = move |_| Reader { known, busy: 0, seen: sender.clone() };
     let mut loops = Loops::start(&Threads::default(), Settings { loops: 1 }, handler).expect("loops");
     let (ours, mut theirs) = Socket::pair().expect("sockets");
     theirs.write_all(&[b'x'; SENT_BYTES]).expect("the system takes it");
@@ -97,4 +104,18 @@ fn seen(known: bool) -> Vec<usize> {
 fn little_is_kept_of_a_stranger_that_waits() {
     assert_eq!(seen(false), [16 * 1024]);
     assert_eq!(seen(true), [SENT_BYTES]);
+}
+
+/// Nothing happens that a loop could wake for, and yet its turns go on.
+#[test]
+fn a_turn_that_has_more_to_do_is_followed_by_the_next() {
+    const TURNS: usize = 50;
+    let (sender, seen): (_, Receiver<usize>) = channel();
+    let handler = move |_| Reader { known: true, busy: TURNS, seen: sender.clone() };
+    let mut loops = Loops::start(&Threads::default(), Settings { loops: 1 }, handler).expect("loops");
+    let (ours, _theirs) = Socket::pair().expect("sockets");
+    loops.take(ours, None, 0);
+    let turns = (0..TURNS).map_while(|_| seen.recv_timeout(PATIENCE).ok());
+    assert_eq!(turns.count(), TURNS);
+    loops.stop();
 }
