@@ -18,7 +18,8 @@ use std::time::Instant;
 /// Takes what is delivered to subscriptions from inside.
 pub trait Inlet: Send + Sync {
     /// Takes what was staged since the last batch. Runs on the loop that staged it and must not wait. What is published with `turn`
-    /// is written together with all else that the turn delivers, and receivers inside take it in the next round.
+    /// is written together with all else that the turn delivers, and receivers inside take it in the next round. Only if it is more
+    /// than a turn stages it is written at once, and not kept for receivers that have yet to be called.
     ///
     /// Must not publish more to other receivers, for each message that it takes, than a bounded few: a turn calls receivers in
     /// bounded rounds, but what they staged for each other waits for the next turn and is never dropped.
