@@ -45,7 +45,8 @@ impl Protocol for Client {
     }
 
     fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
-        let mut progress = self.take(input, turn);
+        let taken = self.take(input, turn);
+        let mut progress = Progress { used: taken.used, want: taken.want, ..Progress::default() };
         if self.conduct.is_checking() {
             progress.pause = Some(turn.now() + CHECK_MAX);
         }

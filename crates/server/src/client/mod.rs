@@ -17,7 +17,6 @@ pub(crate) use trace::traced_body;
 use crate::conduct::{Conduct, Phase};
 use crate::log::Event;
 use crate::node::Node;
-use crate::protocol::Progress;
 use crate::registry::Session;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
@@ -106,6 +105,15 @@ struct Arrival {
     may_be_proxied: bool,
     /// Credentials in cookies of its upgrade, if there are any.
     cookies: Option<Box<Cookies>>,
+}
+
+/// How far a turn's bytes were taken. Small: the reading loop keeps it in registers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    /// Bytes used.
+    used: usize,
+    /// Bytes that the operation at the end will have, if known.
+    want: usize,
 }
 
 impl Client {
@@ -238,13 +246,13 @@ impl Client {
     }
 
     /// Takes all whole operations at the front of what came in.
-    fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
+    fn take(&mut self, input: &[u8], turn: &mut Turn) -> Taken {
         self.conduct.heard(turn.now());
         if self.conduct.is_outdated() {
             self.renew(turn.now());
         }
         self.take_place(turn.now());
-        let mut progress = Progress::default();
+        let mut progress = Taken::default();
         if !self.conduct.is_certificate_checked() {
             return progress;
         }
@@ -256,13 +264,10 @@ impl Client {
         if self.unfinished != Unfinished::Unknown && !self.resume(input, &mut progress, turn) {
             return progress;
         }
-        while !self.peer().is_closing() && !self.conduct.phase.is_checking() {
+        while !self.peer().is_closing() {
             let rest = input.get(progress.used..).unwrap_or_default();
             let Some(first) = rest.first() else { break };
-            if matches!(self.conduct.phase, Phase::AwaitingLogin { .. })
-                && !first.eq_ignore_ascii_case(&b'C')
-                && !self.connect_without_credentials(turn)
-            {
+            if !matches!(self.conduct.phase, Phase::Open) && !self.goes_on(*first, turn) {
                 break;
             }
             if turn.looks_ahead() && progress.used >= warm_until {
@@ -300,9 +305,21 @@ impl Client {
         progress
     }
 
+    /// Whether who is not in yet may go on, with an operation that begins with this byte.
+    #[cold]
+    fn goes_on(&mut self, first: u8, turn: &mut Turn) -> bool {
+        match self.conduct.phase {
+            Phase::Open => true,
+            Phase::Checking { .. } => false,
+            Phase::AwaitingLogin { .. } => {
+                first.eq_ignore_ascii_case(&b'C') || self.connect_without_credentials(turn)
+            }
+        }
+    }
+
     /// Goes on with the operation that was not whole. False: it is not whole yet.
     #[cold]
-    fn resume(&mut self, input: &[u8], progress: &mut Progress, turn: &mut Turn) -> bool {
+    fn resume(&mut self, input: &[u8], progress: &mut Taken, turn: &mut Turn) -> bool {
         if self.peer().is_closing() || self.conduct.phase.is_checking() {
             return false;
         }
