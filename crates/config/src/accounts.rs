@@ -1,7 +1,8 @@
 //! Users, permissions and accounts.
 
 use crate::Secret;
-use crate::check::go_duration;
+use crate::blocks::reader::go_duration;
+use crate::blocks::reader::{self, Block, Errors, Notes, noted};
 use crate::error::ConfigError;
 use crate::language::{Kind, Map, Value};
 use crate::nkey;
@@ -9,7 +10,6 @@ use crate::options::{
     Account, AuthCallout, Authorization, Limits, MsgTrace, Permissions, Responses, Rules, User,
 };
 use crate::rates;
-use crate::reader::{self, Block, Errors, noted};
 use crate::sharing;
 use dialtone_subject::set::is_valid_filter;
 use std::time::Duration;
@@ -23,22 +23,20 @@ const RESPONSES_DEFAULT: Responses = Responses { max_msgs: Some(1), expires: Som
 /// How long a peer that has not said who it is may keep its connection before that is doubted. The official figure.
 const TIMEOUT_HIGH: Duration = Duration::from_secs(60);
 
-pub(crate) fn authorization(
-    value: &Value,
-    limits: &mut Limits,
-    doubts: &mut Errors,
-    errors: &mut Errors,
-) -> Authorization {
+pub(crate) fn authorization(value: &Value, limits: &mut Limits, notes: &mut Notes) -> Authorization {
+    let Notes { errors, doubts, .. } = notes;
     let mut out = Authorization::default();
     let Some(map) = noted(reader::map(value), errors) else { return out };
     let block = Block::new("authorization", map, errors);
-    block.set("user", &mut out.user, errors, |v| credential(v, "user").map(Some));
+    block.set("user", &mut out.user, errors, |v| reader::credential(v, "user").map(Some));
     block.set("pass", &mut out.password, errors, |v| reader::text(v).map(|p| Some(Secret::new(p))));
     if out.user.is_none() && block.is_variable("pass") {
         // `PASS: …` beside users is there for their `$PASS`.
         out.password = None;
     }
-    block.set("token", &mut out.token, errors, |v| credential(v, "token").map(|t| Some(Secret::new(t))));
+    block.set("token", &mut out.token, errors, |v| {
+        reader::credential(v, "token").map(|t| Some(Secret::new(t)))
+    });
     block.set("timeout", &mut limits.auth_timeout, errors, |v| {
         let timeout = reader::duration(v)?;
         if timeout.is_zero() {
@@ -76,15 +74,6 @@ pub(crate) fn authorization(
         out.callout = auth_callout(value, errors);
     }
     out
-}
-
-/// A user or token that is not empty: the official server takes an empty one for none at all and lets everybody in.
-pub(crate) fn credential(value: &Value, what: &str) -> Result<String, ConfigError> {
-    match reader::text(value)? {
-        text if text.is_empty() => Err(ConfigError::new(&value.at, format!("the {what} is empty"))
-            .help("take it out if everybody may connect")),
-        text => Ok(text),
-    }
 }
 
 fn auth_callout(value: &Value, errors: &mut Errors) -> Option<AuthCallout> {

@@ -2,13 +2,12 @@
 
 mod websocket;
 
+use crate::blocks::reader::{Errors, go_duration};
 use crate::error::{ConfigError, Location};
 use crate::operator;
 use crate::options::Options;
-use crate::reader::Errors;
 use crate::sharing;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 /// Checks options as a whole. `place` says where a top-level key stands, for what has no place of its own.
 pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors: &mut Errors) {
@@ -120,19 +119,6 @@ fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut im
             &place("system_account"),
             format!("system_account is {system:?}, which is no account of this configuration"),
         );
-    }
-}
-
-/// A duration in the notation of Go, such as `2m0s`, to the millisecond.
-pub(crate) fn go_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    let rest = format!("{}", (seconds % 60) as f64 + f64::from(duration.subsec_millis()) / 1000.0);
-    match (hours, minutes) {
-        (0, 0) if seconds == 0 && duration.subsec_millis() > 0 => format!("{}ms", duration.subsec_millis()),
-        (0, 0) => format!("{rest}s"),
-        (0, minutes) => format!("{minutes}m{rest}s"),
-        (hours, minutes) => format!("{hours}h{minutes}m{rest}s"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! docs/configuration.md, made from the tables of keys and of flags.
 
+use crate::blocks::keys::{KEYS, Status};
 use crate::flags;
-use crate::keys::{KEYS, Status};
 use std::fmt::Write as _;
 
 /// Kinds of blocks in the order of the page: name, heading, what it is.
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn every_block_is_on_the_page() {
-        for key in KEYS {
+        for key in KEYS.iter() {
             assert!(BLOCKS.iter().any(|(block, ..)| *block == key.block), "{}", key.block);
         }
     }

@@ -3,9 +3,9 @@
 //! The notation is Go's: one or two dashes, `-name value` or `-name=value`. Flags win over the file.
 
 use crate::Secret;
+use crate::blocks::keys::{self, KEYS, Status};
 use crate::check::check;
 use crate::error::{ConfigError, Location};
-use crate::keys::{self, KEYS, Status};
 use crate::options::{Options, Tls};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -316,7 +316,9 @@ fn tls(options: &mut Options) -> &mut Tls {
 
 /// Reads the command line, without the program's name.
 ///
-/// Errors: an unknown or refused flag, a missing or wrong value, an argument that is no flag.
+/// # Errors
+///
+/// An unknown or refused flag, a missing or wrong value, an argument that is no flag.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, FlagError> {
     let mut flags = Flags::default();
     let (mut asked, mut check, mut signal) = (None, false, None);
@@ -423,7 +425,9 @@ fn parse_signal(text: &str) -> Result<Command, FlagError> {
 impl Flags {
     /// Puts the flags over the options of a file.
     ///
-    /// Errors: flags that do not go together.
+    /// # Errors
+    ///
+    /// Flags that do not go together.
     pub fn apply(&self, options: &mut Options) -> Result<(), FlagError> {
         for (flag, value) in &self.set {
             if let Apply::Option(set) = flag.apply {

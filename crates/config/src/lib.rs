@@ -8,30 +8,27 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+pub mod blocks;
 mod check;
 pub mod docs;
 pub mod error;
 pub mod flags;
-pub mod keys;
 pub mod language;
 mod nkey;
-pub mod ocsp;
 pub mod operator;
 pub mod options;
 pub mod plan;
 mod rates;
 mod read;
-mod reader;
 pub mod secret;
 pub mod sharing;
-mod tls;
 mod warnings;
-mod websocket;
 
 pub use error::{ConfigError, ConfigErrors, ErrorKind, Location, Position};
 
+pub use blocks::reader::parse_duration;
+pub use blocks::{keys, ocsp};
 pub use language::{Env, Files, parse_size};
 pub use options::Options;
 pub use read::{Partial, load, load_partial, load_partial_text, load_text};
-pub use reader::parse_duration;
 pub use secret::Secret;

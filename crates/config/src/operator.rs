@@ -3,6 +3,7 @@
 //! Tokens are texts here; what they hold is read where keys are known, in the `identity` room.
 
 use crate::Secret;
+use crate::blocks::reader::{self, Block, Errors, noted};
 use crate::error::{ConfigError, Location};
 use crate::language::{Files, Kind, Value};
 use crate::nkey;
@@ -10,7 +11,6 @@ use crate::options::Options;
 pub use crate::options::operator::{
     Folder, Keeps, OperatorJwt, OperatorMode, Preload, Resolver, ResolverTls,
 };
-use crate::reader::{self, Block, Errors, noted};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -1,33 +1,16 @@
 //! What a reload changes: everything that can be changed, or every reason why not.
 //!
 //! One table names each field of the options, the key that sets it and the part of the server that it belongs to;
-//! whether a reload may change it stands with the key ([`crate::keys`]). A field left out does not compile.
+//! whether a reload may change it stands with the key ([`crate::blocks::keys`]). A field left out does not compile.
 
-use crate::check::go_duration;
-use crate::keys::{self, Status};
+use crate::blocks::keys::{self, Status};
+use crate::blocks::reader::go_duration;
+pub use crate::blocks::rule::Change;
+use crate::blocks::rule::{self, Difference, Rule, Show, hidden};
 use crate::operator::OperatorMode;
 use crate::options::websocket::WebSocket;
 use crate::options::{self, Authorization, Http, LameDuck, Limits, Log, Options, TlsFirst};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
-
-/// A part of the options that a reload gives a new value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Change {
-    /// Limits of connections.
-    Limits,
-    /// Who may connect, and what they may do.
-    Users,
-    /// Certificates and what goes with them.
-    Tls,
-    /// Logging.
-    Log,
-    /// What INFO and monitoring say of the server.
-    Presentation,
-    /// Lame duck mode, process files.
-    Process,
-}
 
 /// Why a reload is refused: nothing of it is applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +25,7 @@ struct Field {
     name: &'static str,
     /// What it belongs to.
     change: Change,
-    /// How a change of it is told.
+    /// How a change of it is logged.
     said: LogForm,
     same: fn(&Options, &Options) -> bool,
     /// Its value in the notation of Go.
@@ -53,8 +36,6 @@ struct Field {
 enum LogForm {
     /// `key = value`
     Value,
-    /// These words and the value.
-    Named(&'static str),
     /// These words, whatever the value.
     Words(&'static str),
     /// The first words if it is true, else the second.
@@ -63,8 +44,8 @@ enum LogForm {
     Names(&'static str, fn(&Options) -> &[String]),
 }
 
-use Change::{Limits as L, Log as G, Presentation, Process, Tls, Users};
-use LogForm::{Either, Named, Names, Value, Words};
+use Change::{Limits as L, Presentation, Process, Tls, Users};
+use LogForm::{Either, Names, Value, Words};
 
 /// Fields by the structs that hold them; `show` is left out where the value has its own way to be shown.
 macro_rules! fields {
@@ -102,19 +83,6 @@ fn authorization(options: &Options) -> &Authorization {
 fn operator_mode(options: &Options) -> &OperatorMode {
     &options.operator_mode
 }
-fn http(options: &Options) -> &Http {
-    &options.http
-}
-fn limits(options: &Options) -> &Limits {
-    &options.limits
-}
-fn lame_duck(options: &Options) -> &LameDuck {
-    &options.lame_duck
-}
-fn log(options: &Options) -> &Log {
-    &options.log
-}
-
 fields! {
     Options by all {
         host: "" "host", "Host", Presentation, Value;
@@ -166,49 +134,6 @@ fields! {
         pinned: "" "resolver_pinned_accounts", "ResolverPinnedAccounts", Users, Words("pinned accounts"), hidden;
         default_sentinel: "" "default_sentinel", "DefaultSentinel", Users, Words("default sentinel"), hidden;
     }
-    Http by http {
-        host: "" "http", "HTTPHost", Presentation, Value;
-        port: "" "http_port", "HTTPPort", Presentation, Value, |o| http_port(o.http.port);
-        tls_port: "" "https_port", "HTTPSPort", Presentation, Value, |o| http_port(o.http.tls_port);
-        base_path: "" "http_base_path", "HTTPBasePath", Presentation, Value;
-    }
-    Limits by limits {
-        control_line_bytes_max: "" "max_control_line", "MaxControlLine", L, Value;
-        payload_bytes_max: "" "max_payload", "MaxPayload", L, Value;
-        pending_bytes_max: "" "max_pending", "MaxPending", L, Value;
-        connections_max: "" "max_connections", "MaxConn", L, Value;
-        subscriptions_max: "" "max_subscriptions", "MaxSubs", L, Value;
-        subject_tokens_max: "" "max_sub_tokens", "MaxSubTokens", L, Value;
-        closed_clients_max: "" "max_closed_clients", "MaxClosedClients", L, Value;
-        write_deadline: "" "write_deadline", "WriteDeadline", L, Value;
-        write_retry: "" "write_timeout", "WriteTimeout", L, Value,
-            |o| if o.limits.write_retry { "retry" } else { "" }.to_owned();
-        ping_interval: "" "ping_interval", "PingInterval", L, Value;
-        pings_out_max: "" "ping_max", "MaxPingsOut", L, Value;
-        auth_timeout: "authorization" "timeout", "AuthTimeout", L, Named("authorization timeout"),
-            |o| o.limits.auth_timeout.map_or(String::new(), |timeout| timeout.as_secs_f64().to_string());
-    }
-    LameDuck by lame_duck {
-        duration: "" "lame_duck_duration", "LameDuckDuration", Process, Value;
-        grace_period: "" "lame_duck_grace_period", "LameDuckGracePeriod", Process, Value;
-    }
-    Log by log {
-        debug: "" "debug", "Debug", G, Value;
-        trace: "" "trace", "Trace", G, Value;
-        trace_verbose: "" "trace_verbose", "TraceVerbose", G, Value;
-        trace_headers: "" "trace_headers", "TraceHeaders", G, Value;
-        time: "" "logtime", "Logtime", G, Value;
-        utc: "" "logtime_utc", "LogtimeUTC", G, Value;
-        file: "" "log_file", "LogFile", G, Value;
-        file_bytes_max: "" "log_size_limit", "LogSizeLimit", G, Value;
-        files_max: "" "log_max_num", "LogMaxFiles", G, Value;
-        syslog: "" "syslog", "Syslog", G, Value;
-        remote_syslog: "" "remote_syslog", "RemoteSyslog", G, Value;
-        json: "" "log_format", "LogFormat", G, Value, |o| if o.log.json { "json" } else { "text" }.to_owned();
-        traced_message_bytes_max: "" "max_traced_msg_len", "MaxTracedMsgLen", G, Value;
-        connect_error_reports: "" "connect_error_reports", "ConnectErrorReports", G, Value;
-        reconnect_error_reports: "" "reconnect_error_reports", "ReconnectErrorReports", G, Value;
-    }
 }
 
 /// What stands in the block of `tls`, which reloads else.
@@ -255,26 +180,51 @@ fn tls_rate(options: &Options) -> u32 {
 
 /// What changes from `old` to `new`.
 ///
-/// Errors: all options that only a restart can change.
+/// # Errors
+///
+/// All options that only a restart can change.
 pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
+    let parts = of_blocks(old, new);
     let different =
         FIELDS.iter().chain([&TLS_RATE, &WEBSOCKET, &WEBSOCKET_TLS]).filter(|field| !(field.same)(old, new));
     let (reloads, fixed): (Vec<_>, Vec<_>) =
         different.partition(|field| field.reloads() || field.may_go(old, new));
-    let refusals: Vec<String> = fixed
-        .iter()
-        .map(|field| {
-            let (old, new) = ((field.show)(old), (field.show)(new));
-            format!("config reload not supported for {}: old={old}, new={new}", field.name)
-        })
-        .collect();
+    let of_fields = fixed.iter().map(|field| {
+        let (old, new) = ((field.show)(old), (field.show)(new));
+        format!("config reload not supported for {}: old={old}, new={new}", field.name)
+    });
+    let refusals: Vec<String> =
+        of_fields.chain(parts.iter().filter_map(|part| part.refusal.clone())).collect();
     if !refusals.is_empty() {
         return Err(Refusal(refusals));
     }
     let mut changes: Vec<Change> = reloads.iter().map(|field| field.change).collect();
+    changes.extend(parts.iter().filter_map(|part| part.change));
     changes.sort_unstable();
     changes.dedup();
     Ok(changes)
+}
+
+/// What differs in the blocks that declare their own rules.
+fn of_blocks(old: &Options, new: &Options) -> Vec<Difference> {
+    let mut out = Vec::new();
+    Http::compare(&old.http, &new.http, &mut out);
+    Limits::compare(&old.limits, &new.limits, &mut out);
+    compare_auth_timeout(&old.limits, &new.limits, &mut out);
+    LameDuck::compare(&old.lame_duck, &new.lame_duck, &mut out);
+    Log::compare(&old.log, &new.log, &mut out);
+    out
+}
+
+/// `authorization.timeout`, which is kept with the limits.
+fn compare_auth_timeout(old: &Limits, new: &Limits, out: &mut Vec<Difference>) {
+    const RULE: Rule<Option<Duration>> = Rule::Reloads(
+        Change::Limits,
+        rule::LogForm::Named("authorization timeout", |timeout| {
+            timeout.map_or(String::new(), |timeout| timeout.as_secs_f64().to_string())
+        }),
+    );
+    RULE.compare("timeout", &old.auth_timeout, &new.auth_timeout, out);
 }
 
 /// What a reload from `old` to `new` says in the log, a line each, in the words of the official server and without
@@ -282,6 +232,7 @@ pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
 pub fn lines(old: &Options, new: &Options) -> Vec<String> {
     let different = FIELDS.iter().filter(|field| !(field.same)(old, new));
     let mut lines: Vec<String> = different.flat_map(|field| field.lines(old, new)).collect();
+    lines.extend(of_blocks(old, new).into_iter().filter_map(|part| part.line));
     lines.dedup();
     lines
 }
@@ -305,7 +256,6 @@ impl Field {
         let line = match self.said {
             Names(words, names) => return went_and_came(words, names(old), names(new)),
             Value => format!("{} = {}", self.key.1, (self.show)(new)),
-            Named(name) => format!("{name} = {}", (self.show)(new)),
             Words("tls") => return tls_lines(old.tls.as_ref(), new.tls.as_ref()),
             Words(words) => words.to_owned(),
             Either(yes, no) => if (self.show)(new) == "true" { yes } else { no }.to_owned(),
@@ -354,50 +304,6 @@ fn went_and_came(words: &str, old: &[String], new: &[String]) -> Vec<String> {
         .filter(|(names, _)| !names.is_empty())
         .map(|(names, what)| format!("{words} [{}] were {what}", names.join(" ")))
         .collect()
-}
-
-/// For what may hold secrets, or has no short form.
-fn hidden(_: &Options) -> String {
-    "…".into()
-}
-
-/// 0 is no port, -1 a free one.
-fn http_port(port: Option<u16>) -> String {
-    match port {
-        None => "0".into(),
-        Some(0) => "-1".into(),
-        Some(port) => port.to_string(),
-    }
-}
-
-/// A value in the notation of Go.
-trait Show {
-    fn show(&self) -> String;
-}
-
-macro_rules! show {
-    ($($kind:ty: $show:expr;)*) => {$(impl Show for $kind { fn show(&self) -> String { ($show)(self) } })*};
-}
-
-show! {
-    String: |text: &String| text.clone();
-    bool: |b: &bool| b.to_string();
-    u32: |n: &u32| n.to_string();
-    u64: |n: &u64| n.to_string();
-    usize: |n: &usize| n.to_string();
-    Duration: |d: &Duration| go_duration(*d);
-    PathBuf: |p: &PathBuf| p.display().to_string();
-    Vec<String>: |list: &Vec<String>| format!("[{}]", list.join(" "));
-    BTreeMap<String, String>: |map: &BTreeMap<String, String>| {
-        let entries: Vec<String> = map.iter().map(|(key, value)| format!("{key}:{value}")).collect();
-        format!("map[{}]", entries.join(" "))
-    };
-}
-
-impl<T: Show> Show for Option<T> {
-    fn show(&self) -> String {
-        self.as_ref().map(Show::show).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Rate limits: how much may be published a second.
 
+use crate::blocks::reader::{self, Block, Errors, noted};
 use crate::error::ConfigError;
 use crate::language::{Kind, Value};
 use crate::options::{Rate, RateAction, RateLimit};
-use crate::reader::{self, Block, Errors, noted};
 use dialtone_subject::set::is_valid_filter;
 
 /// Rules of one account or user.

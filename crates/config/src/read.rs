@@ -1,19 +1,18 @@
 //! From values to options.
 
 use crate::accounts;
-use crate::check::{check, go_duration};
+use crate::blocks::reader::{self, Block, Errors, Notes, noted};
+use crate::blocks::tls::{self, Context};
+use crate::blocks::{ocsp, websocket};
+use crate::check::check;
 use crate::error::{ConfigError, ConfigErrors, ErrorKind, Location};
 use crate::language::{self, Env, Files, Map, Value};
 use crate::nkey;
-use crate::ocsp;
 use crate::operator;
-use crate::options::{Limits, Options};
+use crate::options::Options;
 use crate::rates;
-use crate::reader::{self, Block, Errors, noted};
 use crate::sharing::{self, Import};
-use crate::tls;
-use crate::websocket;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How often use can be told.
@@ -21,7 +20,9 @@ const USAGE_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// Reads a configuration file and all that it includes, and checks it. `env` gives variables of the environment.
 ///
-/// Errors: the first place where the language is not understood; else all that is wrong, in the order of the file.
+/// # Errors
+///
+/// The first place where the language is not understood; else all that is wrong, in the order of the file.
 pub fn load(path: &Path, files: &mut dyn Files, env: Env<'_>) -> Result<Options, ConfigErrors> {
     let map = language::parse_file(path, files, env)?;
     let mut options = from_values(&map, &path.display().to_string(), files)?;
@@ -52,7 +53,9 @@ pub struct Partial {
 
 /// Reads a file as [`load`] does, and leaves out what the rest can be understood without.
 ///
-/// Errors: everything else that is wrong.
+/// # Errors
+///
+/// Everything else that is wrong.
 pub fn load_partial(path: &Path, files: &mut dyn Files, env: Env<'_>) -> Result<Partial, ConfigErrors> {
     let map = language::parse_file(path, files, env)?;
     let mut partial = partial(&map, &path.display().to_string(), files)?;
@@ -99,8 +102,10 @@ fn from_values(map: &Map, name: &str, files: &mut dyn Files) -> Result<Options, 
 
 /// Options, and all that is wrong with them in the order of the file.
 pub(crate) fn read(map: &Map, name: &str, files: &mut dyn Files) -> (Options, Errors) {
-    let mut errors = Errors::new();
-    let mut options = options(map, &mut errors);
+    let mut notes = Notes::default();
+    let mut options = options(map, &mut notes);
+    let Notes { mut errors, doubts, ignored } = notes;
+    (options.doubts, options.ignored) = (doubts, ignored);
     operator::read_files(&mut options.operator_mode, files, &mut errors);
     options.config_digest = language::digest(map);
     let place = |key: &str| reader::place(map, key).cloned().unwrap_or_else(|| Location::nowhere(name));
@@ -109,14 +114,24 @@ pub(crate) fn read(map: &Map, name: &str, files: &mut dyn Files) -> (Options, Er
     (options, errors)
 }
 
-fn options(map: &Map, errors: &mut Errors) -> Options {
+fn options(map: &Map, notes: &mut Notes) -> Options {
     let mut out = Options::default();
-    let block = Block::new("", map, errors);
-    let path = |v: &Value| reader::optional(v).map(|p| p.map(PathBuf::from));
-    let name = reader::optional;
-    network(&block, &mut out, errors);
-    limits(&block, &mut out, errors);
-    logging(&block, &mut out, errors);
+    let block = Block::new("", map, &mut notes.errors);
+    let (path, name) = (reader::path, reader::optional);
+    listening(&block, &mut out, &mut notes.errors);
+    out.http.read_all(&block, notes);
+    out.limits.read(&block, notes);
+    out.lame_duck.read(&block, notes);
+    out.log.read_all(&block, notes);
+    block.set_block("tls", &mut out.tls, notes, |v, notes| tls::tls(v, Context::Client, notes));
+    block.set_block("websocket", &mut out.websocket, notes, websocket::websocket);
+    block.set_block("ocsp", &mut out.ocsp, notes, ocsp::stapling);
+    block.set_block("ocsp_cache", &mut out.ocsp_cache, notes, ocsp::cache);
+    block.set_block("authorization", &mut out.authorization, notes, |v, notes| {
+        accounts::authorization(v, &mut out.limits, notes)
+    });
+    profiler(&block, notes);
+    let errors = &mut notes.errors;
     server(&block, &mut out, errors);
     block.set("pid_file", &mut out.pid_file, errors, path);
     block.set("ports_file_dir", &mut out.ports_file_dir, errors, path);
@@ -136,23 +151,7 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
     out.no_system_account &= out.system_account.is_none();
     block.set("no_auth_user", &mut out.no_auth_user, errors, name);
     block.set("allow_non_tls", &mut out.allow_non_tls, errors, reader::boolean);
-    if let Some(value) = block.get("tls") {
-        out.tls = tls::tls(value, &mut out.ignored, errors);
-    }
-    if let Some(value) = block.get("websocket") {
-        out.websocket = websocket::websocket(value, &mut out, errors);
-    }
-    profiler(&block, &mut out, errors);
     block.set("store_dir", &mut out.store_dir, errors, path);
-    if let Some(value) = block.get("ocsp") {
-        out.ocsp = ocsp::stapling(value, errors);
-    }
-    if let Some(value) = block.get("ocsp_cache") {
-        out.ocsp_cache = ocsp::cache(value, errors);
-    }
-    if let Some(value) = block.get("authorization") {
-        out.authorization = accounts::authorization(value, &mut out.limits, &mut out.doubts, errors);
-    }
     if let Some(value) = block.get("accounts") {
         out.accounts = accounts::accounts(value, errors);
     }
@@ -167,7 +166,7 @@ fn options(map: &Map, errors: &mut Errors) -> Options {
     out
 }
 
-/// What the server is called, and how it lets its clients go.
+/// What the server is called.
 fn server(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
     block.set("server_name", &mut out.server_name, errors, reader::optional);
     block.set("server_tags", &mut out.server_tags, errors, |v| {
@@ -182,17 +181,6 @@ fn server(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
         let entries = reader::map(v)?.iter();
         entries.map(|entry| Ok((entry.key.clone(), reader::text(&entry.value)?))).collect()
     });
-    block.set("lame_duck_duration", &mut out.lame_duck.duration, errors, |v| {
-        let duration = reader::duration_text(v)?;
-        if duration < Duration::from_secs(30) {
-            return Err(ConfigError::new(
-                &v.at,
-                format!("invalid lame_duck_duration of {}, minimum is 30 seconds", go_duration(duration)),
-            ));
-        }
-        Ok(duration)
-    });
-    block.set("lame_duck_grace_period", &mut out.lame_duck.grace_period, errors, reader::duration_text);
 }
 
 /// What the official server has no keys for.
@@ -214,27 +202,21 @@ fn beyond(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
 }
 
 /// The keys of the Go profiler: no client can notice that it is not there.
-fn profiler(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
+fn profiler(block: &Block<'_>, notes: &mut Notes) {
     let mut port = None;
-    block.set("prof_port", &mut port, errors, reader::port);
+    block.set("prof_port", &mut port, &mut notes.errors, reader::port);
     let mut rate = 0;
-    block.set("prof_block_rate", &mut rate, errors, reader::integer);
+    block.set("prof_block_rate", &mut rate, &mut notes.errors, reader::integer);
     for (key, asked) in [("prof_port", port != Some(0)), ("prof_block_rate", rate != 0)] {
         if let Some(value) = block.get(key).filter(|_| asked) {
             let problem =
                 format!("{key} has no effect: there is no Go profiler, use a system profiler such as perf");
-            out.ignored.push(ConfigError::new(&value.at, problem));
+            notes.ignored.push(ConfigError::new(&value.at, problem));
         }
     }
 }
 
-fn network(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
-    let path = |v: &Value| reader::optional(v).map(|p| p.map(PathBuf::from));
-    // 0 is no port, -1 (told as `None`) a free one.
-    let http_port = |port: Option<u16>| match port {
-        Some(0) => None,
-        port => Some(port.unwrap_or(0)),
-    };
+fn listening(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
     let (any_host, any_port) = (out.host.clone(), out.port);
     let client_port = |port| if port == Some(0) { any_port } else { port };
     block.set("host", &mut out.host, errors, |v| Ok(reader::optional(v)?.unwrap_or(any_host)));
@@ -249,103 +231,8 @@ fn network(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
         }
     }
     block.set("client_advertise", &mut out.client_advertise, errors, reader::optional);
-    block.set("unix_socket", &mut out.unix_socket, errors, path);
+    block.set("unix_socket", &mut out.unix_socket, errors, reader::path);
     block.set("proxy_protocol", &mut out.proxy_protocol, errors, reader::boolean);
-    block.set("http_port", &mut out.http.port, errors, |v| reader::port(v).map(http_port));
-    block.set("https_port", &mut out.http.tls_port, errors, |v| reader::port(v).map(http_port));
-    for (key, tls) in [("http", false), ("https", true)] {
-        let Some(value) = block.get(key) else { continue };
-        match reader::address(value) {
-            Ok((host, port)) => {
-                out.http.host = host.unwrap_or_default();
-                let slot = if tls { &mut out.http.tls_port } else { &mut out.http.port };
-                *slot = http_port(port);
-            }
-            Err(error) => errors.push(error),
-        }
-    }
-    block.set("http_base_path", &mut out.http.base_path, errors, reader::text);
-}
-
-fn limits(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
-    let (limits, doubts) = (&mut out.limits, &mut out.doubts);
-    let defaults = Limits::default();
-    block.set("max_control_line", &mut limits.control_line_bytes_max, errors, |v| {
-        size(v, "max_control_line", defaults.control_line_bytes_max)
-    });
-    block.set("max_payload", &mut limits.payload_bytes_max, errors, |v| {
-        size(v, "max_payload", defaults.payload_bytes_max)
-    });
-    block.set("max_pending", &mut limits.pending_bytes_max, errors, |v| {
-        Ok(or_default(reader::count(v)?, defaults.pending_bytes_max))
-    });
-    block.set("max_connections", &mut limits.connections_max, errors, reader::limit);
-    block.set("max_subscriptions", &mut limits.subscriptions_max, errors, reader::limit);
-    block.set("max_sub_tokens", &mut limits.subject_tokens_max, errors, |v| match reader::integer(v)? {
-        n @ 1..=255 => Ok(n as usize),
-        n if n > 255 => {
-            Err(ConfigError::new(&v.at, "max_sub_tokens value is too big").help("it is at most 255"))
-        }
-        _ => {
-            Err(ConfigError::new(&v.at, "max_sub_tokens value can not be negative").help("it is at least 1"))
-        }
-    });
-    block.set("max_closed_clients", &mut limits.closed_clients_max, errors, |v| {
-        Ok(or_default(reader::count(v)?, defaults.closed_clients_max))
-    });
-    block.set("write_deadline", &mut limits.write_deadline, errors, |v| {
-        Ok(or_default(reader::duration_doubted(v, "write_deadline", doubts)?, defaults.write_deadline))
-    });
-    block.set("write_timeout", &mut limits.write_retry, errors, |v| match reader::text(v)?.as_str() {
-        "retry" => Ok(true),
-        "default" | "close" => Ok(false),
-        other => Err(ConfigError::new(&v.at, format!("write_timeout {other:?} is unknown"))
-            .help("known are `default`, `close` and `retry`")),
-    });
-    block.set("ping_interval", &mut limits.ping_interval, errors, |v| {
-        Ok(or_default(reader::duration_doubted(v, "ping_interval", doubts)?, defaults.ping_interval))
-    });
-    block.set("ping_max", &mut limits.pings_out_max, errors, |v| {
-        Ok(or_default(u32::try_from(reader::count(v)?).unwrap_or(u32::MAX), defaults.pings_out_max))
-    });
-}
-
-/// 0 means the default, as the official server has it.
-fn or_default<T: Default + PartialEq>(value: T, default: T) -> T {
-    if value == T::default() { default } else { value }
-}
-
-/// Bytes that fit the protocol's 32 bits; 0 means the default.
-fn size(value: &Value, key: &str, default: usize) -> Result<usize, ConfigError> {
-    match reader::count(value)? {
-        n if n > i32::MAX as usize => Err(ConfigError::new(&value.at, format!("{key} value is too big"))),
-        n => Ok(or_default(n, default)),
-    }
-}
-
-fn logging(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
-    let log = &mut out.log;
-    block.set("debug", &mut log.debug, errors, reader::boolean);
-    block.set("trace", &mut log.trace, errors, reader::boolean);
-    block.set("trace_verbose", &mut log.trace_verbose, errors, reader::boolean);
-    block.set("trace_headers", &mut log.trace_headers, errors, reader::boolean);
-    log.trace |= log.trace_verbose || log.trace_headers;
-    block.set("logtime", &mut log.time, errors, reader::boolean);
-    block.set("logtime_utc", &mut log.utc, errors, reader::boolean);
-    block.set("log_file", &mut log.file, errors, |v| reader::optional(v).map(|p| p.map(PathBuf::from)));
-    block.set("log_size_limit", &mut log.file_bytes_max, errors, |v| reader::limit(v).map(|n| n as u64));
-    block.set("log_max_num", &mut log.files_max, errors, reader::limit);
-    block.set("syslog", &mut log.syslog, errors, reader::boolean);
-    block.set("remote_syslog", &mut log.remote_syslog, errors, reader::optional);
-    block.set("max_traced_msg_len", &mut log.traced_message_bytes_max, errors, reader::limit);
-    block.set("log_format", &mut log.json, errors, |v| match reader::text(v)?.as_str() {
-        "json" => Ok(true),
-        "text" => Ok(false),
-        other => Err(ConfigError::new(&v.at, format!("log_format {other:?} is unknown"))
-            .help("known are `text` and `json`")),
-    });
-    block.set("connect_error_reports", &mut log.connect_error_reports, errors, reader::limit);
-    block.set("reconnect_error_reports", &mut log.reconnect_error_reports, errors, reader::limit);
 }
 
 /// `{ trusted: [ { key: … }, … ] }`
@@ -522,7 +409,7 @@ mod tests {
     /// Each honoured key, under each of its names, is read: a value that no key takes is noticed where it stands.
     #[test]
     fn honoured_keys_are_read() {
-        use crate::keys::{KEYS, Status};
+        use crate::blocks::keys::{KEYS, Status};
         for key in KEYS.iter().filter(|key| !matches!(key.status, Status::Refused(_))) {
             for name in key.aliases.iter().chain([&key.name]) {
                 let text = in_block(key.block, name, "{ nonsense: [ { nonsense: [ ] } ] }");
@@ -536,7 +423,7 @@ mod tests {
     /// Each refused key, under each of its names, is refused by name and place, unless it asks for nothing.
     #[test]
     fn refused_keys_are_refused() {
-        use crate::keys::{KEYS, Off, Status};
+        use crate::blocks::keys::{KEYS, Off, Status};
         const VALUES: [&str; 9] = [
             "1",
             "0",
@@ -576,7 +463,7 @@ mod tests {
     /// Unknown keys are noticed in every block.
     #[test]
     fn unknown_keys_are_noticed() {
-        for key in crate::keys::KEYS {
+        for key in crate::blocks::keys::KEYS.iter() {
             let text = in_block(key.block, "nonsense", "1");
             let noticed = problems(&text).iter().any(|e| e.problem == "unknown field \"nonsense\"");
             assert!(noticed, "{text}: {:?}", problems(&text));

@@ -1,5 +1,6 @@
 //! What accounts share with each other: exports, imports, and the mapping of subjects.
 
+use crate::blocks::reader::{self, Block, Errors, noted};
 use crate::error::{ConfigError, ErrorKind, Location};
 use crate::language::{self, Kind, Map, Value};
 use crate::options::Account;
@@ -7,7 +8,6 @@ pub use crate::options::sharing::{
     Destination, Export, ExportKind, Import, ImportKind, Latency, Mapping, ResponseType, Sampling,
     ServiceExport,
 };
-use crate::reader::{self, Block, Errors, noted};
 use dialtone_subject::set::{contains, is_valid_filter};
 use dialtone_subject::transform::{number_wildcards, unnumber_wildcards};
 use dialtone_subject::{Entry, Interest, Literal, Matches, Transform, is_literal};

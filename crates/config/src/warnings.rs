@@ -1,6 +1,6 @@
 //! What is allowed and still worth a word at start.
 
-use crate::check::go_duration;
+use crate::blocks::reader::go_duration;
 use crate::options::Options;
 use std::time::Duration;
 

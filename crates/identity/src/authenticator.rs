@@ -160,7 +160,9 @@ pub struct Authenticator {
 impl Authenticator {
     /// Compiles the users of the configuration, or its operators. `now` is in seconds since 1970.
     ///
-    /// Errors: tokens that cannot be meant, with their places.
+    /// # Errors
+    ///
+    /// Tokens that cannot be meant, with their places.
     pub fn new(options: &Options, now: i64) -> Result<Self, Vec<ConfigError>> {
         Ok(Self { operators: Operators::new(options, now)?, ..Self::with_users(options) })
     }

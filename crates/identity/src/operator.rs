@@ -56,7 +56,9 @@ impl std::fmt::Debug for Operators {
 impl Operators {
     /// Reads the tokens of the configuration. `now` is in seconds since 1970. `None`: there is no operator mode.
     ///
-    /// Errors: what cannot be meant, with its place.
+    /// # Errors
+    ///
+    /// What cannot be meant, with its place.
     pub fn new(options: &Options, now: i64) -> Result<Option<Self>, Vec<ConfigError>> {
         let mode = &options.operator_mode;
         if !mode.is_on() {

@@ -124,14 +124,18 @@ pub enum ConnectError {
 impl Connect {
     /// Reads the JSON behind CONNECT. Names are matched in any case; `null` leaves a default.
     ///
-    /// Errors: [`ConnectError`].
+    /// # Errors
+    ///
+    /// [`ConnectError`].
     pub fn parse(json: &[u8]) -> Result<Self, ConnectError> {
         Self::NOTHING.changed_by(json)
     }
 
     /// The same for a further CONNECT: what it does not say stays as it was.
     ///
-    /// Errors: [`ConnectError`].
+    /// # Errors
+    ///
+    /// [`ConnectError`].
     pub fn changed_by(mut self, json: &[u8]) -> Result<Self, ConnectError> {
         let mut problem = None;
         let visitor = Fields { connect: &mut self, problem: &mut problem };

@@ -1,7 +1,7 @@
 //! What must hold of the listener for WebSocket together with the rest.
 
 use crate::error::Location;
-use crate::options::Options;
+use crate::options::{Options, advertised};
 
 /// Checks it.
 pub(super) fn check(options: &Options, say: &mut impl FnMut(&Location, String)) {
@@ -9,6 +9,9 @@ pub(super) fn check(options: &Options, say: &mut impl FnMut(&Location, String)) 
     let mut say = |problem: &str| say(&own.at, problem.to_owned());
     if own.tls.is_none() && !own.no_tls {
         say("websocket requires TLS configuration");
+    }
+    if let Some(Err(problem)) = own.advertise.as_deref().map(|text| advertised("advertise", text)) {
+        say(&problem);
     }
     let in_accounts = options.accounts.iter().flat_map(|account| &account.users);
     let mut names =
@@ -24,17 +27,17 @@ pub(super) fn check(options: &Options, say: &mut impl FnMut(&Location, String)) 
             ));
         }
     }
-    if has_users && own.user.is_some() {
+    if has_users && own.users.user.is_some() {
         say("websocket authentication username not compatible with presence of users/nkeys");
     }
-    if has_users && own.token.is_some() {
+    if has_users && own.users.token.is_some() {
         say("websocket authentication token not compatible with presence of users/nkeys");
     }
-    if own.user.is_some() && own.token.is_some() {
+    if own.users.user.is_some() && own.users.token.is_some() {
         say("Cannot have a user/pass and token");
     }
     // The official server ignores it, and everybody may connect.
-    if own.user.is_none() && own.password.is_some() {
+    if own.users.user.is_none() && own.users.password.is_some() {
         say("a password needs a user");
     }
     if !own.cookies.jwt.is_empty() && !by_signature {

@@ -12,7 +12,11 @@ use crate::error::{ConfigError, Location};
 
 /// Reads a configuration file and all it includes.
 ///
-/// Errors: the first problem, with its place. Source: the configuration language of nats-server 2.15.
+/// Source: the configuration language of nats-server 2.15.
+///
+/// # Errors
+///
+/// The first problem, with its place.
 pub fn parse_file(path: &Path, files: &mut dyn Files, env: Env<'_>) -> Result<Map, ConfigError> {
     let name = path.display().to_string();
     let mut context = ParseContext::new(files, env);

@@ -7,15 +7,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub mod ocsp;
 pub mod operator;
 pub mod sharing;
-pub mod websocket;
 
-use ocsp::{OcspCache, OcspPeer};
+pub use crate::blocks::http::Http;
+pub use crate::blocks::lame_duck::LameDuck;
+pub use crate::blocks::limits::Limits;
+pub use crate::blocks::log::Log;
+pub use crate::blocks::ocsp::{Ocsp, OcspCache, OcspMode};
+pub use crate::blocks::tls::{CertPair, Tls, TlsFirst};
+pub use crate::blocks::websocket::{self, WebSocket};
 use operator::OperatorMode;
 use sharing::{Export, Import, Mapping};
-use websocket::WebSocket;
 
 /// All options.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,203 +99,6 @@ pub struct Options {
     pub denied_publish_status: bool,
     /// How often is told what accounts and users used.
     pub usage_interval: Option<Duration>,
-}
-
-/// OCSP stapling.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ocsp {
-    /// Which certificates.
-    pub mode: OcspMode,
-    /// Responders to ask; empty: the certificate's own.
-    pub urls: Vec<String>,
-}
-
-/// Which certificates are shown with a staple, and what happens if one is revoked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OcspMode {
-    /// Those that demand it.
-    #[default]
-    Auto,
-    /// The same; the server stops if one is revoked.
-    Must,
-    /// All; the server stops if one is revoked.
-    Always,
-    /// None.
-    Never,
-}
-
-/// Monitoring by HTTP.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Http {
-    /// Address; the clients' if it is empty.
-    pub host: String,
-    /// Port; `Some(0)` takes a free one.
-    pub port: Option<u16>,
-    /// Port by TLS.
-    pub tls_port: Option<u16>,
-    /// Path that everything stands under.
-    pub base_path: String,
-}
-
-/// Limits of connections.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
-    /// Bytes of a control line's arguments.
-    pub control_line_bytes_max: usize,
-    /// Bytes of headers and payload.
-    pub payload_bytes_max: usize,
-    /// Bytes that wait for a connection.
-    pub pending_bytes_max: usize,
-    /// Connections; 0: any number.
-    pub connections_max: usize,
-    /// Subscriptions of a connection; 0: any number.
-    pub subscriptions_max: usize,
-    /// Tokens of a subscription's subject; 0: any number.
-    pub subject_tokens_max: usize,
-    /// Closed connections that are remembered.
-    pub closed_clients_max: usize,
-    /// How long a connection may take nothing.
-    pub write_deadline: Duration,
-    /// Whether a connection that took nothing for so long is kept.
-    pub write_retry: bool,
-    /// How often a silent connection is pinged.
-    pub ping_interval: Duration,
-    /// PINGs that may stay unanswered.
-    pub pings_out_max: u32,
-    /// How long a client may take to say who it is.
-    pub auth_timeout: Option<Duration>,
-}
-
-/// Lame duck mode.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LameDuck {
-    /// How long it takes to close all clients.
-    pub duration: Duration,
-    /// How long it waits before.
-    pub grace_period: Duration,
-}
-
-/// Logging.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Log {
-    /// Log more.
-    pub debug: bool,
-    /// Log the protocol.
-    pub trace: bool,
-    /// Log the system account's too.
-    pub trace_verbose: bool,
-    /// Log only headers of traced messages.
-    pub trace_headers: bool,
-    /// Times in lines.
-    pub time: bool,
-    /// Those in UTC.
-    pub utc: bool,
-    /// File to log to.
-    pub file: Option<PathBuf>,
-    /// Bytes after which it is set aside; 0: never.
-    pub file_bytes_max: u64,
-    /// Files that are kept; 0: all.
-    pub files_max: usize,
-    /// Log to the system log.
-    pub syslog: bool,
-    /// Address of another system log.
-    pub remote_syslog: Option<String>,
-    /// JSON instead of text.
-    pub json: bool,
-    /// Bytes of a message that a trace shows; 0: all.
-    pub traced_message_bytes_max: usize,
-    /// Of how many failed connects to another server one is logged, before the first success.
-    pub connect_error_reports: usize,
-    /// The same for connects after a loss.
-    pub reconnect_error_reports: usize,
-}
-
-impl Log {
-    /// Nothing else is named to log to.
-    pub fn is_to_stderr(&self) -> bool {
-        self.file.is_none() && !self.syslog && self.remote_syslog.is_none()
-    }
-}
-
-/// TLS of a listener.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tls {
-    /// Where the block stands.
-    pub at: Position,
-    /// Certificate chain.
-    pub cert_file: PathBuf,
-    /// Private key.
-    pub key_file: PathBuf,
-    /// Several certificates with their keys, instead of `cert_file` and `key_file`.
-    pub certs: Vec<CertPair>,
-    /// Certificates that clients' are verified with.
-    pub ca_file: Option<PathBuf>,
-    /// Clients need a certificate.
-    pub verify: bool,
-    /// It says who they are.
-    pub map: bool,
-    /// How long a handshake may take.
-    pub timeout: Duration,
-    /// Whether TLS comes before INFO.
-    pub first: TlsFirst,
-    /// The lowest version is 1.3.
-    pub only_1_3: bool,
-    /// Cipher suites; empty: all secure ones.
-    pub cipher_suites: Vec<String>,
-    /// Key exchange groups; empty: all.
-    pub curves: Vec<String>,
-    /// SHA-256 of clients' public keys, lower-case hex; empty: any.
-    pub pinned_certs: Vec<String>,
-    /// Whether clients' certificates are checked by OCSP, and how.
-    pub ocsp_peer: Option<OcspPeer>,
-    /// Handshakes a second; 0: any number.
-    pub rate_max: u32,
-}
-
-impl Tls {
-    /// How long a handshake may take that no key speaks of. The official figure.
-    pub const TIMEOUT: Duration = Duration::from_secs(2);
-
-    /// TLS without certificates, as a block that says nothing has it.
-    pub(crate) fn at(at: Position) -> Self {
-        Self {
-            at,
-            cert_file: PathBuf::new(),
-            key_file: PathBuf::new(),
-            certs: Vec::new(),
-            ca_file: None,
-            verify: false,
-            map: false,
-            timeout: Self::TIMEOUT,
-            first: TlsFirst::No,
-            only_1_3: false,
-            cipher_suites: Vec::new(),
-            curves: Vec::new(),
-            pinned_certs: Vec::new(),
-            ocsp_peer: None,
-            rate_max: 0,
-        }
-    }
-}
-
-/// A certificate chain and its private key.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CertPair {
-    /// The chain.
-    pub cert_file: PathBuf,
-    /// The key.
-    pub key_file: PathBuf,
-}
-
-/// Whether TLS comes before INFO.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsFirst {
-    /// INFO comes first.
-    No,
-    /// TLS comes first.
-    Yes,
-    /// TLS comes first if the client begins it within this time.
-    Within(Duration),
 }
 
 /// Users of the default account, or one user, or a token.
@@ -470,24 +276,45 @@ pub struct AccountLimits {
     pub payload_bytes_max: Option<u64>,
 }
 
+impl WebSocket {
+    /// The options that decide who may come in by this listener.
+    pub fn options_for_users(&self, options: &Options) -> Options {
+        let mut own = options.clone();
+        if self.has_own_users() {
+            own.authorization.user.clone_from(&self.users.user);
+            own.authorization.password.clone_from(&self.users.password);
+            own.authorization.token.clone_from(&self.users.token);
+            own.no_auth_user.clone_from(&self.no_auth_user);
+        }
+        own.tls.clone_from(&self.tls);
+        own
+    }
+}
+
 impl Options {
     /// The host that clients are told instead of the real one, and the port if one was given.
     ///
-    /// Errors: what is wrong with `client_advertise`.
+    /// # Errors
+    ///
+    /// What is wrong with `client_advertise`.
     pub fn advertised(&self) -> Result<Option<(&str, Option<u16>)>, String> {
-        let Some(text) = self.client_advertise.as_deref() else { return Ok(None) };
-        let bad = |why: &str| Err(format!("client_advertise is {text:?}, which is no `host:port`: {why}"));
-        let (host, port) = match text.rsplit_once(':') {
-            None => (text, None),
-            Some((host, port)) => match port.parse::<u16>() {
-                Ok(port) => (host, Some(port).filter(|&port| port > 0)),
-                Err(_) => return bad(&format!("{port:?} is no port")),
-            },
-        };
-        match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            None if host.contains(':') => bad("an IPv6 address stands in brackets"),
-            bare => Ok(Some((bare.unwrap_or(host), port))),
-        }
+        self.client_advertise.as_deref().map(|text| advertised("client_advertise", text)).transpose()
+    }
+}
+
+/// The host and the port, if there is one, of what a key advertises.
+pub(crate) fn advertised<'a>(key: &str, text: &'a str) -> Result<(&'a str, Option<u16>), String> {
+    let bad = |why: &str| Err(format!("{key} is {text:?}, which is no `host:port`: {why}"));
+    let (host, port) = match text.rsplit_once(':') {
+        None => (text, None),
+        Some((host, port)) => match port.parse::<u16>() {
+            Ok(port) => (host, Some(port).filter(|&port| port > 0)),
+            Err(_) => return bad(&format!("{port:?} is no port")),
+        },
+    };
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        None if host.contains(':') => bad("an IPv6 address stands in brackets"),
+        bare => Ok((bare.unwrap_or(host), port)),
     }
 }
 
@@ -508,7 +335,7 @@ impl Default for Options {
             server_metadata: BTreeMap::new(),
             http: Http::default(),
             limits: Limits::default(),
-            lame_duck: LameDuck { duration: Duration::from_secs(120), grace_period: Duration::from_secs(10) },
+            lame_duck: LameDuck::default(),
             log: Log::default(),
             pid_file: None,
             ports_file_dir: None,
@@ -532,47 +359,6 @@ impl Default for Options {
             default_rate_limits: Vec::new(),
             denied_publish_status: false,
             usage_interval: None,
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            control_line_bytes_max: 4096,
-            payload_bytes_max: 1024 * 1024,
-            pending_bytes_max: 64 * 1024 * 1024,
-            connections_max: 65536,
-            subscriptions_max: 0,
-            subject_tokens_max: 0,
-            closed_clients_max: 10_000,
-            write_deadline: Duration::from_secs(10),
-            write_retry: false,
-            ping_interval: Duration::from_secs(120),
-            pings_out_max: 2,
-            auth_timeout: None,
-        }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            debug: false,
-            trace: false,
-            trace_verbose: false,
-            trace_headers: false,
-            time: true,
-            utc: false,
-            file: None,
-            file_bytes_max: 0,
-            files_max: 0,
-            syslog: false,
-            remote_syslog: None,
-            json: false,
-            traced_message_bytes_max: 0,
-            connect_error_reports: 3600,
-            reconnect_error_reports: 1,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a reload may change, against the table of keys and the words of the official server.
 
 use super::*;
-use crate::keys::{KEYS, Status};
+use crate::blocks::keys::{KEYS, Status};
 use proptest::prelude::*;
 use std::path::Path;
 
@@ -320,6 +320,9 @@ fn secrets_are_not_shown() {
     assert!(lines(&load(""), &new).iter().all(|line| !line.contains("hush")));
     for field in FIELDS {
         assert!(!(field.show)(&new).contains("hush"), "{}", field.name);
+    }
+    for part in of_blocks(&load(""), &new) {
+        assert!(!part.line.unwrap_or_default().contains("hush"));
     }
 }
 

@@ -235,7 +235,7 @@ fn websocket(policy: &Policy) -> WebSocket {
         no_auth_user: own.no_auth_user.clone(),
         jwt_cookie: own.cookies.jwt.clone(),
         handshake_timeout: own.handshake_timeout.map(nanos),
-        auth_timeout: own.auth_timeout.map(seconds),
+        auth_timeout: own.users.timeout.map(seconds),
         no_tls: own.no_tls,
         tls_map: tls.is_some_and(|tls| tls.map),
         tls_pinned_certs: tls.map(|tls| tls.pinned_certs.clone()).unwrap_or_default(),

@@ -68,7 +68,7 @@ impl WebSocketPolicy {
             tls,
             authenticator: authenticator.transpose()?,
             info,
-            auth_timeout: own.auth_timeout,
+            auth_timeout: own.users.timeout,
             ping_interval: own.ping_interval,
             handshake_timeout: own.handshake_timeout.unwrap_or(HANDSHAKE_TIMEOUT),
             message_bytes_max: limits.payload_bytes_max.saturating_add(limits.control_line_bytes_max),

@@ -78,14 +78,18 @@ impl Transform {
 
     /// From the subjects that `source` matches to `destination`.
     ///
-    /// Errors: see [`TransformError`].
+    /// # Errors
+    ///
+    /// See [`TransformError`].
     pub fn new(source: &str, destination: &str) -> Result<Self, TransformError> {
         Self::compile(source, destination, false)
     }
 
     /// The same for an import: it can be read backwards, so only `wildcard` is allowed, and each wildcard is used.
     ///
-    /// Errors: see [`TransformError`].
+    /// # Errors
+    ///
+    /// See [`TransformError`].
     pub fn reversible(source: &str, destination: &str) -> Result<Self, TransformError> {
         Self::compile(source, destination, true)
     }

@@ -1,6 +1,13 @@
 //! The table of keys: where each stands, what else it is called, whether a reload may change it, and what it means.
 //! Reading, refusing, docs and tests all go by this table.
 
+use crate::blocks::http::Http;
+use crate::blocks::lame_duck::LameDuck;
+use crate::blocks::limits::Limits;
+use crate::blocks::log::Log;
+use crate::blocks::ocsp::{Ocsp, OcspCache, OcspPeer};
+use crate::blocks::tls::{CertPair, Tls};
+use crate::blocks::websocket::{CookieNames, OwnUsers, WebSocket};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -37,61 +44,49 @@ const GATEWAYS: &str = "superclusters are not part of this version";
 const LEAFS: &str = "leaf nodes are not part of this version";
 const JETSTREAM: &str = "JetStream is not part of this version";
 const MQTT: &str = "MQTT is not part of this version";
-// These are read in full; what is left is to carry them out, then they become `Reloads`.
-const CERT_STORE: &str = "the Windows certificate store is not supported; use cert_file and key_file";
+
+/// The parts of the table, those of one block behind each other. Each block declares its own (`crate::blocks`).
+static PARTS: &[&[Key]] = &[
+    LISTENING,
+    Http::KEYS,
+    Limits::KEYS,
+    LameDuck::KEYS,
+    Log::KEYS,
+    TOP,
+    Tls::KEYS,
+    CertPair::KEYS,
+    WebSocket::KEYS,
+    CookieNames::KEYS,
+    OwnUsers::KEYS,
+    Ocsp::KEYS,
+    OcspPeer::KEYS,
+    OcspCache::KEYS,
+    USERS_AND_ACCOUNTS,
+];
+
+/// All keys, by their blocks.
+pub static KEYS: LazyLock<Vec<&'static Key>> = LazyLock::new(|| PARTS.iter().copied().flatten().collect());
 
 macro_rules! keys {
-    ($($block:literal { $($name:ident $(| $alias:literal)* : $status:expr, $doc:literal;)* })*) => {
-        /// All keys.
-        pub const KEYS: &[Key] = &[$($(Key {
+    ($($part:ident: $($block:literal { $($name:ident $(| $alias:literal)* : $status:expr, $doc:literal;)* })*)*) => {
+        $(const $part: &[Key] = &[$($(Key {
             block: $block, name: stringify!($name), aliases: &[$($alias),*], status: $status, doc: $doc,
-        },)*)*];
+        },)*)*];)*
     };
 }
 
 keys! {
-    "" {
+    LISTENING: "" {
         listen: Restarts, "`host:port` to listen on for clients.";
         host | "net": Restarts, "Address to listen on. Default: all.";
         port: Restarts, "Port to listen on. -1 takes a free one. Default 4222.";
         client_advertise: Reloads, "`host:port` that clients are told instead of the real one.";
+        unix_socket: Restarts, "Path of a Unix-domain socket to listen on for clients. Not an official key.";
         server_name: Restarts, "Name of the server. Default: its id.";
         server_tags: Reloads, "Tags of the server, for placement and monitoring.";
         server_metadata: Reloads, "Keys and values shown by monitoring.";
-        http: Restarts, "`host:port` of monitoring.";
-        https: Restarts, "`host:port` of monitoring by TLS.";
-        http_port | "monitor_port": Restarts, "Port of monitoring.";
-        https_port: Restarts, "Port of monitoring by TLS.";
-        http_base_path: Restarts, "Path that monitoring stands under.";
-        unix_socket: Restarts, "Path of a Unix-domain socket to listen on for clients. Not an official key.";
-        max_control_line: Reloads, "Bytes of a control line. Default 4096.";
-        max_payload: Reloads, "Bytes of a message's headers and payload. Default 1 MiB.";
-        max_pending: Restarts, "Bytes that may wait for a connection. Default 64 MiB.";
-        max_connections | "max_conn": Reloads, "Connections of the server. Default 65536.";
-        max_subscriptions | "max_subs": Restarts, "Subscriptions of a connection. Default: any number.";
-        max_sub_tokens | "max_subscription_tokens": Restarts, "Tokens of a subscription's subject. Default: any number.";
-        max_closed_clients: Restarts, "Connections remembered after they closed. Default 10000.";
-        max_traced_msg_len: Reloads, "Bytes of a message that a trace shows. Default: all.";
-        write_deadline: Reloads, "How long a connection may take nothing. Default 10s.";
-        write_timeout: Restarts, "What happens then: `default` or `close`; `retry` keeps the connection.";
-        ping_interval: Reloads, "How often a silent connection is pinged. Default 2m.";
-        ping_max: Reloads, "PINGs that may stay unanswered. Default 2.";
-        lame_duck_duration: Restarts, "How long lame duck mode takes to close all clients. Default 2m.";
-        lame_duck_grace_period: Restarts, "How long lame duck mode waits before it begins. Default 10s.";
-        debug: Reloads, "Log more.";
-        trace: Reloads, "Log the protocol.";
-        trace_verbose: Reloads, "Log the protocol of the system account too.";
-        trace_headers: Reloads, "Log only headers of traced messages.";
-        logtime: Reloads, "Times in log lines. Default true.";
-        logtime_utc: Reloads, "Those times in UTC.";
-        log_file | "logfile": Reloads, "File to log to.";
-        log_size_limit | "logfile_size_limit": Restarts, "Bytes after which the log file is set aside and begun anew.";
-        log_max_num | "logfile_max_num": Restarts, "Log files that are kept, the current one included.";
-        log_format: Reloads, "`text` or `json`. Not an official key.";
-        syslog: Reloads, "Log to the system log.";
-        remote_syslog: Reloads, "Address of a system log, such as `udp://host:514`.";
-        connect_error_reports: Reloads, "How often failed connects to other servers are logged.";
-        reconnect_error_reports: Reloads, "How often failed reconnects to other servers are logged.";
+    }
+    TOP: "" {
         pid_file | "pidfile": Reloads, "File that holds the process id.";
         ports_file_dir: Reloads, "Folder for a file that lists the ports.";
         prof_port: Reloads, "Accepted, and nothing listens there: there is no Go profiler.";
@@ -132,77 +127,7 @@ keys! {
         ocsp: Reloads, "OCSP stapling: true or false, or a block. Default: certificates that demand it.";
         ocsp_cache: Reloads, "Where OCSP responses about clients' certificates are kept: true or false, or a block. Default: true.";
     }
-    "tls" {
-        cert_file: Reloads, "Certificate chain, PEM.";
-        key_file: Reloads, "Private key, PEM.";
-        ca_file: Reloads, "Certificates that clients' are verified with, PEM.";
-        verify: Reloads, "Clients need a certificate.";
-        verify_and_map: Reloads, "Clients need a certificate, which says who they are.";
-        verify_cert_and_check_known_urls: Refused("it is for routes and gateways only"), "Certificates must name a known URL.";
-        insecure: Reloads, "Accepted without effect: a listener verifies no server.";
-        timeout: Reloads, "How long a handshake may take. Default 2s.";
-        handshake_first | "first" | "immediate": Reloads, "TLS before INFO: true, `auto`, or how long to wait for it.";
-        min_version: Reloads, "`1.2` or `1.3`. Default 1.2.";
-        cipher_suites: Reloads, "Cipher suites, by their standard names.";
-        allow_insecure_cipher_suites: Reloads, "Accepted without effect: there are no insecure cipher suites.";
-        curve_preferences: Reloads, "Key exchange groups: X25519, CurveP256, CurveP384.";
-        pinned_certs: Reloads, "SHA-256 of the public keys that clients may have, in hex.";
-        connection_rate_limit: Restarts, "Handshakes a second.";
-        certs | "certificates": Reloads, "Certificates with their keys, instead of one of each; the name that a client asks for chooses.";
-        ocsp_peer: Reloads, "Check clients' certificates by OCSP: true or false, or a block.";
-        cert_store: Refused(CERT_STORE), "Windows certificate store.";
-        cert_match_by: Refused(CERT_STORE), "Windows certificate store.";
-        cert_match: Refused(CERT_STORE), "Windows certificate store.";
-        cert_match_skip_invalid: Refused(CERT_STORE), "Windows certificate store.";
-        ca_certs_match: Refused(CERT_STORE), "Windows certificate store.";
-    }
-    "websocket" {
-        listen: Restarts, "`host:port` to listen on.";
-        port: Restarts, "Port to listen on. -1 takes a free one. Default: none, and nothing listens.";
-        host | "net": Restarts, "Address to listen on. Default: all.";
-        advertise: Restarts, "`host:port` that clients of other servers are told instead of the real one.";
-        tls: Reloads, "TLS, with the keys of `tls`. The handshake comes first.";
-        no_tls: Restarts, "Listen without TLS. Default false: there must be TLS.";
-        same_origin: Restarts, "Only pages of the host and port that are connected to may connect.";
-        allowed_origins | "allowed_origin" | "allow_origins" | "allow_origin" | "origins" | "origin": Restarts, "Only pages of these origins may connect. Default: all.";
-        handshake_timeout: Restarts, "How long TLS and the upgrade may take. Default 10s.";
-        compression | "compress": Restarts, "Compress messages (permessage-deflate) of clients that ask for it.";
-        authorization | "authentication": Restarts, "The only user or token of this listener, instead of the others'.";
-        jwt_cookie: Restarts, "Cookie with the JWT of a user that CONNECT does not name.";
-        user_cookie: Restarts, "Cookie with the name of a user that CONNECT does not name.";
-        pass_cookie: Restarts, "Cookie with a password, likewise.";
-        token_cookie: Restarts, "Cookie with a token, likewise.";
-        no_auth_user: Restarts, "The user that a connection without credentials is.";
-        headers: Restarts, "More headers of the answer to an upgrade, such as `{ X-Frame-Options: DENY }`.";
-        ping_interval: Restarts, "How often a silent connection is pinged. Default: as others are.";
-    }
-    "websocket_authorization" {
-        user | "username": Restarts, "The only user.";
-        pass | "password": Restarts, "Its password, plain or bcrypt.";
-        token: Restarts, "A token instead of a user.";
-        timeout: Restarts, "How long a client may take to say who it is. Default: as others may.";
-    }
-    "ocsp" {
-        mode: Reloads, "`auto` staples certificates that demand it, `must` also stops the server if they are revoked, `always` does both for all, `never` nothing.";
-        url: Reloads, "Responder to ask instead of the certificate's.";
-        urls: Reloads, "Responders to ask instead of the certificate's, in order.";
-    }
-    "ocsp_peer" {
-        verify: Reloads, "Check them.";
-        ca_timeout: Reloads, "How long a responder may take. Default 2s.";
-        allowed_clockskew: Reloads, "How far a responder's clock may differ. Default 30s.";
-        warn_only: Reloads, "Let certificates in that are not good, with a warning.";
-        unknown_is_good: Reloads, "So is a certificate that its responder does not know.";
-        allow_when_ca_unreachable: Reloads, "So is one whose responders do not answer, unless it is known to be revoked.";
-        cache_ttl_when_next_update_unset: Reloads, "How long a response counts that does not say it. Default 1h.";
-    }
-    "ocsp_cache" {
-        type: Reloads, "`local` keeps them in memory and in a file, `none` not at all.";
-        local_store: Reloads, "Folder of the file. Default `_rc_`.";
-        preserve_revoked: Reloads, "Keep responses that a certificate is revoked when their time is over.";
-        save_interval: Reloads, "How often the file is written. Default 5m, at least 1s.";
-    }
-    "resolver" {
+    USERS_AND_ACCOUNTS: "resolver" {
         type: Restarts, "`full` keeps every JWT, `cache` those used lately, `memory` those that are preloaded.";
         dir: Restarts, "Folder of the JWTs, one file an account.";
         allow_delete: Restarts, "A request signed by the operator may delete JWTs.";
@@ -217,10 +142,6 @@ keys! {
         key_file: Restarts, "Private key, PEM.";
         ca_file: Restarts, "Certificates that the resolver's is verified with, PEM. Default: the system's.";
         insecure: Refused("account JWTs are not fetched from a server that is not verified"), "Do not verify the server.";
-    }
-    "cert" {
-        cert_file: Reloads, "Certificate chain, PEM.";
-        key_file: Reloads, "Private key, PEM.";
     }
     "proxies" {
         trusted: Reloads, "Proxies that are trusted.";
@@ -364,13 +285,13 @@ impl Key {
 
 /// The key with this name in a kind of block. Names are known in any case.
 pub fn find(block: &str, name: &str) -> Option<&'static Key> {
-    BLOCKS.get(block)?.iter().find(|key| {
+    BLOCKS.get(block)?.iter().copied().find(|key| {
         key.name.eq_ignore_ascii_case(name) || key.aliases.iter().any(|a| a.eq_ignore_ascii_case(name))
     })
 }
 
 /// The keys of each kind of block.
-static BLOCKS: LazyLock<HashMap<&str, &[Key]>> = LazyLock::new(|| {
+static BLOCKS: LazyLock<HashMap<&str, &[&Key]>> = LazyLock::new(|| {
     let blocks = KEYS.chunk_by(|a, b| a.block == b.block);
     blocks.filter_map(|keys| Some((keys.first()?.block, keys))).collect()
 });
@@ -416,7 +337,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_in_their_block() {
-        for key in KEYS {
+        for key in KEYS.iter() {
             for name in key.aliases.iter().chain([&key.name]) {
                 let same = KEYS
                     .iter()

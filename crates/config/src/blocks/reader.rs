@@ -1,8 +1,9 @@
 //! Reading one block by the table of keys: typed values out, everything wrong noted with its place.
 
+use crate::blocks::keys::{self, Key, Off, Status};
 use crate::error::{ConfigError, ErrorKind, Location, Position};
-use crate::keys::{self, Key, Off, Status};
 use crate::language::{Entry, Kind, Map, QUOTE_VARIABLE, Value};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A block that is being read.
@@ -14,6 +15,17 @@ pub(crate) struct Block<'a> {
 
 /// What was wrong so far.
 pub(crate) type Errors = Vec<ConfigError>;
+
+/// What was noted so far.
+#[derive(Default)]
+pub(crate) struct Notes {
+    /// What is wrong.
+    pub(crate) errors: Errors,
+    /// What is carried out and still looks like a mistake.
+    pub(crate) doubts: Errors,
+    /// What is accepted and has no effect.
+    pub(crate) ignored: Errors,
+}
 
 impl<'a> Block<'a> {
     /// Begins to read a block. Keys that are unknown or refused are noted at once.
@@ -78,6 +90,50 @@ impl<'a> Block<'a> {
                 Ok(value) => *slot = value,
                 Err(error) => errors.push(error),
             }
+        }
+    }
+
+    /// The same; the zero of the type means what the slot has, its default.
+    pub(crate) fn set_or_default<T: Default + PartialEq>(
+        &self,
+        name: &str,
+        slot: &mut T,
+        notes: &mut Notes,
+        read: impl FnOnce(&Value, &mut Notes) -> Result<T, ConfigError>,
+    ) {
+        let mut read_value = T::default();
+        self.set_noting(name, &mut read_value, notes, read);
+        if read_value != T::default() {
+            *slot = read_value;
+        }
+    }
+
+    /// The same as [`Self::set`], where the reader sees all that was noted.
+    pub(crate) fn set_noting<T>(
+        &self,
+        name: &str,
+        slot: &mut T,
+        notes: &mut Notes,
+        read: impl FnOnce(&Value, &mut Notes) -> Result<T, ConfigError>,
+    ) {
+        if let Some(value) = self.get(name) {
+            match read(value, notes) {
+                Ok(value) => *slot = value,
+                Err(error) => notes.errors.push(error),
+            }
+        }
+    }
+
+    /// The same for a block in the block: what is left of it without its errors.
+    pub(crate) fn set_block<T>(
+        &self,
+        name: &str,
+        slot: &mut T,
+        notes: &mut Notes,
+        read: impl FnOnce(&Value, &mut Notes) -> T,
+    ) {
+        if let Some(value) = self.get(name) {
+            *slot = read(value, notes);
         }
     }
 }
@@ -158,6 +214,20 @@ pub(crate) fn optional(value: &Value) -> Result<Option<String>, ConfigError> {
     text(value).map(|text| Some(text).filter(|text| !text.is_empty()))
 }
 
+/// The path of a file or folder; an empty one is none.
+pub(crate) fn path(value: &Value) -> Result<Option<PathBuf>, ConfigError> {
+    optional(value).map(|path| path.map(PathBuf::from))
+}
+
+/// A user or token that is not empty: the official server takes an empty one for none at all and lets everybody in.
+pub(crate) fn credential(value: &Value, what: &str) -> Result<String, ConfigError> {
+    match text(value)? {
+        text if text.is_empty() => Err(ConfigError::new(&value.at, format!("the {what} is empty"))
+            .help("take it out if everybody may connect")),
+        text => Ok(text),
+    }
+}
+
 /// A string, or a list of them.
 pub(crate) fn texts(value: &Value) -> Result<Vec<String>, ConfigError> {
     match &value.kind {
@@ -226,11 +296,6 @@ pub(crate) fn duration(value: &Value) -> Result<Duration, ConfigError> {
     })
 }
 
-/// A duration, where zero means the default.
-pub(crate) fn duration_or_default(value: &Value, default: Duration) -> Result<Duration, ConfigError> {
-    duration(value).map(|duration| if duration.is_zero() { default } else { duration })
-}
-
 /// A duration where the official server takes no number of seconds. A bare `2m` is one all the same.
 pub(crate) fn duration_text(value: &Value) -> Result<Duration, ConfigError> {
     match &value.kind {
@@ -280,6 +345,19 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         rest = rest.get(unit_end..)?;
     }
     if text.is_empty() { None } else { Duration::try_from_secs_f64(total).ok() }
+}
+
+/// A duration in the notation of Go, such as `2m0s`, to the millisecond.
+pub(crate) fn go_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let rest = format!("{}", (seconds % 60) as f64 + f64::from(duration.subsec_millis()) / 1000.0);
+    match (hours, minutes) {
+        (0, 0) if seconds == 0 && duration.subsec_millis() > 0 => format!("{}ms", duration.subsec_millis()),
+        (0, 0) => format!("{rest}s"),
+        (0, minutes) => format!("{minutes}m{rest}s"),
+        (hours, minutes) => format!("{hours}h{minutes}m{rest}s"),
+    }
 }
 
 /// `host:port`, `:port`, or a port. -1 is a free port, and told as `None`.
