@@ -16,7 +16,7 @@ use crate::verifier::Verifier;
 use dialtone_net::Threads;
 use std::sync::Arc;
 
-/// What the control thread works at.
+/// What the thread of a domain works at.
 pub type Executor = internal::Executor<Node>;
 /// What publishes from inside.
 pub type Publisher = internal::Publisher<Node>;

@@ -547,6 +547,22 @@ fn a_login_comes_before_questions() {
     assert!(left > FLOOD / 2, "{left} questions of the flood still wait");
 }
 
+/// A login by auth callout does not wait for what the control thread is at, such as a reload.
+#[test]
+fn a_login_by_a_service_does_not_wait_for_a_command() {
+    let server = start(&patient_callout("APP"));
+    let (_questions, go) = patient_service(&server);
+    let ((begun, at_work), (_release, held)) = (channel(), channel::<()>());
+    server.node().internal.run(move |_| {
+        begun.send(()).expect("the test waits");
+        // Until the test is over.
+        let _ = held.recv();
+    });
+    at_work.recv().expect("the thread is held");
+    go.send(()).expect("the service waits");
+    assert_eq!(Client::open(&server).connect(password("any", "good")), "PONG");
+}
+
 /// The configuration of [`callout`] with all the time that a slow machine needs, and with another account.
 fn patient_callout(account: &str) -> String {
     callout("").replace("timeout: 1,", "timeout: 60,").replace(" APP {", &format!(" {account} {{"))

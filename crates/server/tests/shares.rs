@@ -8,9 +8,11 @@ use common::Client;
 use dialtone_broker::account::AccountId;
 use dialtone_config::Options;
 use dialtone_server::Server;
+use dialtone_server::internal::Domain;
 use dialtone_server::share::Lane;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// Questions of a flood: answering them takes far longer than asking.
@@ -80,6 +82,23 @@ fn a_command_comes_before_the_questions_that_were_asked_first() {
         }
     }
     assert!(answers < FLOOD / 2, "{answers} questions were answered before the command");
+}
+
+/// Whoever asks authorization services is held up here by all that they are asked about.
+#[test]
+fn a_command_does_not_wait_for_authorization_services() {
+    let server = tenants();
+    let ((begun, at_work), (_go, held)) = (channel(), channel::<()>());
+    server.node().internal.run_in(Domain::Authorization, move |_| {
+        begun.send(()).expect("the test waits");
+        // Until the test is over.
+        let _ = held.recv();
+    });
+    at_work.recv().expect("the thread is held");
+    let mut system = Client::connect(&server, "s");
+    let id = &server.node().settings.identity.id;
+    system.send(&format!("SUB kicked 1\r\nPUB $SYS.REQ.SERVER.{id}.KICK kicked 9\r\n{{\"cid\":0}}\r\n"));
+    assert!(system.line().starts_with("MSG kicked 1 "));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use dialtone_identity::jwt::claims::Operator;
 use dialtone_identity::jwt::encode::Draft;
 use dialtone_identity::nkey::{Kind, Seed};
 use dialtone_server::Server;
+use dialtone_server::internal::Domain;
 use dialtone_server::share::{Lane, Share};
 use std::io::BufReader;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -67,7 +68,7 @@ fn a_login_whose_service_is_not_asked_in_time_is_not_called_wrong() {
     server.reload(Ok(config("0.01")));
     assert_eq!(server.node().settings.generation(), 1, "taken over");
     let (run, at_work, go) = hold();
-    server.node().internal.run(move |_| run());
+    server.node().internal.run_in(Domain::Authorization, move |_| run());
     at_work.recv().expect("the thread is held");
     client.send("CONNECT {\"user\":\"u\",\"verbose\":false}\r\n");
     assert_eq!(answer(&mut client), TIMEOUT);
@@ -81,7 +82,7 @@ fn a_login_whose_service_is_not_asked_in_time_is_not_called_wrong() {
         std::thread::yield_now();
     }
     let (run, at_work, _go) = hold();
-    server.node().internal.run(move |_| run());
+    server.node().internal.run_in(Domain::Authorization, move |_| run());
     at_work.recv().expect("what came before is done");
     service.send("PING\r\n");
     assert_eq!(answer(&mut service), "PONG", "nobody is asked about who is gone");

@@ -1,10 +1,10 @@
-//! The control thread: it takes one work after the other, and publishes what comes of it.
+//! The thread of a domain: it takes one work after the other, and publishes what comes of it.
 
 use super::mailbox::Work;
-use super::{Host, Listener, Message, Outgoing, Publisher};
+use super::{Domain, Host, Listener, Message, Outgoing, Publisher};
+use crate::share::Share;
 use crate::share::line::{Line, Next};
 use crate::share::table::FairTable;
-use crate::share::{Lane, Share};
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_net::threads::Progress;
 use std::collections::{BTreeMap, HashSet};
@@ -19,7 +19,7 @@ const REQUESTS_MAX: usize = 64 * 1024;
 /// How long the thread sleeps if no timer is set.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
-/// Work for the control thread.
+/// Work for the thread of a domain.
 pub(super) type Task<N> = Box<dyn FnOnce(&mut Executor<N>) + Send>;
 type ReplyHandler<N> = Box<dyn FnOnce(&mut Executor<N>, Reply) + Send>;
 
@@ -45,8 +45,9 @@ struct OpenRequest<N: Host> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timer(Instant, u64);
 
-/// What the control thread works at. It publishes as any [`Publisher`] does.
+/// What the thread of a domain works at. It publishes as any [`Publisher`] does.
 pub struct Executor<N: Host> {
+    domain: Domain,
     publisher: Publisher<N>,
     timers: BTreeMap<Timer, Task<N>>,
     next_timer: u64,
@@ -75,8 +76,9 @@ impl<N: Host> DerefMut for Executor<N> {
 }
 
 impl<N: Host> Executor<N> {
-    pub(super) fn new(node: Arc<N>) -> Self {
+    pub(super) fn new(node: Arc<N>, domain: Domain) -> Self {
         Self {
+            domain,
             publisher: Publisher::new(node),
             timers: BTreeMap::new(),
             next_timer: 0,
@@ -184,7 +186,7 @@ impl<N: Host> Executor<N> {
     pub(crate) fn listen(&mut self, account: &Arc<Account>) {
         if self.asking_in.insert(account.id) {
             let filter = format!("{}.*", self.inbox);
-            let listener = Listener::Control(Lane::Control, Arc::new(Self::answered));
+            let listener = Listener::Answers(self.domain, Arc::new(Self::answered));
             self.node.internal().serve(self.node.registry(), account, &filter, None, listener);
         }
     }

@@ -1,10 +1,10 @@
-//! What waits for the control thread and for those that answer questions: messages that were delivered inside, and work
+//! What waits for the threads of the domains and for those that answer questions: messages that were delivered inside, and work
 //! that other threads hand over.
 
-use super::Host;
 use super::executor::Task;
 use super::message::Message;
 use super::questions::Question;
+use super::{Domain, Host};
 use crate::registry::Session;
 use crate::share::line::Line;
 use crate::share::{Lane, Share};
@@ -18,7 +18,7 @@ pub(super) const LANE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// What an item counts at least, however small it is.
 pub(super) const ITEM_BYTES_MIN: usize = 512;
 
-/// Something for the control thread to do.
+/// Something for the thread of a domain to do.
 pub(super) enum Work<N: Host> {
     /// A message for one of its subscriptions.
     Message(Message),
@@ -30,30 +30,36 @@ pub(super) enum Work<N: Host> {
 
 /// The queues, as those see them who put something in.
 pub(super) struct Queues<N: Host> {
-    pub(super) control: Arc<Line<Work<N>>>,
+    /// In the order of [`Domain::ALL`].
+    works: [Arc<Line<Work<N>>>; Domain::ALL.len()],
     pub(super) questions: Arc<Line<Question<N>>>,
 }
 
 impl<N: Host> Queues<N> {
     pub(super) fn new() -> Self {
-        Self { control: Line::new(LANE_BYTES_MAX), questions: Line::new(LANE_BYTES_MAX) }
+        Self { works: Domain::ALL.map(|_| Line::new(LANE_BYTES_MAX)), questions: Line::new(LANE_BYTES_MAX) }
+    }
+
+    /// What waits for the thread of a domain.
+    pub(super) fn of(&self, domain: Domain) -> &Arc<Line<Work<N>>> {
+        &self.works[domain as usize]
     }
 
     /// Puts a message where its subscription wants it. Never waits.
     pub(super) fn deliver(&self, message: Message) {
         let (share, bytes) = (message.share(), message.size().max(ITEM_BYTES_MIN));
-        match message.lane() {
+        match message.place() {
             None => {}
-            Some(lane @ Lane::Question) => {
+            Some((_, lane @ Lane::Question)) => {
                 self.questions.push(lane, share, bytes, Question::Message(message));
             }
-            Some(lane) => self.post(lane, share, bytes, Work::Message(message)),
+            Some(place) => self.post(place, share, bytes, Work::Message(message)),
         }
     }
 
     /// Puts work in. Never waits; a connection whose work was dropped gets the verdict that too many wait.
-    pub(super) fn post(&self, lane: Lane, share: Share, bytes: usize, work: Work<N>) {
-        for dropped in self.control.push(lane, share, bytes.max(ITEM_BYTES_MIN), work) {
+    pub(super) fn post(&self, (domain, lane): (Domain, Lane), share: Share, bytes: usize, work: Work<N>) {
+        for dropped in self.of(domain).push(lane, share, bytes.max(ITEM_BYTES_MIN), work) {
             if let Work::Login(session, _) = dropped {
                 session.decide(Verdict::Overloaded);
             }

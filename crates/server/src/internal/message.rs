@@ -1,6 +1,6 @@
 //! Messages as they are seen, and sent, inside the server.
 
-use super::Subscribed;
+use super::{Domain, Subscribed};
 use crate::share::{Lane, Share};
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
@@ -53,9 +53,9 @@ impl Message {
         self.subject.split('.').nth(at).unwrap_or_default()
     }
 
-    /// How urgent its subscription is; `None`: nobody looks at its messages.
-    pub(super) fn lane(&self) -> Option<Lane> {
-        self.sid.lane()
+    /// Who looks at it, and how urgently; `None`: nobody does.
+    pub(super) fn place(&self) -> Option<(Domain, Lane)> {
+        self.sid.place()
     }
 
     /// Whose it is: of the account that asks, which stands in a header by the server where that is another one.

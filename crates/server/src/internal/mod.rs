@@ -1,14 +1,15 @@
-//! A client inside the server: it subscribes, is delivered to and publishes like any other, on one control thread.
+//! A client inside the server: it subscribes, is delivered to and publishes like any other, on a thread for each [`Domain`].
 //!
 //! [`Internal`] is what every thread holds: it registers handlers for subjects and posts work. [`Executor`] is what
-//! the control thread works at: handlers and tasks get it, and through it they publish, ask and set timers. The system
+//! the thread of a domain works at: handlers and tasks get it, and through it they publish, ask and set timers. The system
 //! account's events and requests, and whatever else answers from inside, are built on these two. Questions whose answers
-//! are documents do not pass the control thread: threads of their own answer them ([`questions`]) with a [`Publisher`].
+//! are documents do not pass these threads: threads of their own answer them ([`questions`]) with a [`Publisher`].
 //!
-//! Invariants: event loops hand messages over and never wait for the control thread; what waits is bounded by lane, and
+//! Invariants: event loops hand messages over and never wait for these threads; what waits is bounded by domain and lane, and
 //! what is too much is dropped from the share that has most ([`crate::share`]), counted and logged. What is published from
 //! inside passes the same gates and routes as a client's messages.
 
+mod domain;
 mod executor;
 mod mailbox;
 mod message;
@@ -17,6 +18,7 @@ mod questions;
 #[cfg(test)]
 mod tests;
 
+pub use domain::Domain;
 pub use executor::{Executor, Reply, Timer};
 pub use message::{Message, Outgoing};
 pub use publisher::Publisher;
@@ -46,12 +48,12 @@ use std::time::Instant;
 pub(crate) const OWN_ID: ClientId = ClientId::OF_SERVER;
 /// How long [`Internal::stop`] waits for what is still to be done.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long one turn of the control thread may take, or work wait, before the thread is reported to stand still.
+/// How long one turn of a domain's thread may take, or work wait, before the thread is reported to stand still.
 const STALL: Duration = Duration::from_secs(10);
 
 /// The server that a client is inside of, as far as the client asks for it.
 pub trait Host: Send + Sync + Sized + 'static {
-    /// What those remember who work on the control thread.
+    /// What those remember who work on the thread of a domain.
     type State: Default + Send;
 
     /// The client inside of it.
@@ -64,7 +66,7 @@ pub trait Host: Send + Sync + Sized + 'static {
     fn threads(&self) -> &Threads;
 }
 
-/// What answers messages to a subject. Runs on the control thread.
+/// What answers messages to a subject. Runs on the thread of a domain.
 pub type Handler<N> = Arc<dyn Fn(&mut Executor<N>, &Message) + Send + Sync>;
 /// What answers questions to a subject. Runs on one of the threads for questions.
 pub type QuestionHandler<N> = Arc<dyn Fn(&mut Publisher<N>, &Message) + Send + Sync>;
@@ -73,6 +75,8 @@ pub type QuestionHandler<N> = Arc<dyn Fn(&mut Publisher<N>, &Message) + Send + S
 pub enum Listener<N: Host> {
     /// The control thread, as urgently as the lane says.
     Control(Lane, Handler<N>),
+    /// The thread of a domain, which has asked: answers come before all else.
+    Answers(Domain, Handler<N>),
     /// The threads for questions.
     Question(QuestionHandler<N>),
     /// Nobody: it is subscribed because its being there is counted.
@@ -80,34 +84,39 @@ pub enum Listener<N: Host> {
 }
 
 impl<N: Host> Listener<N> {
-    fn lane(&self) -> Option<Lane> {
+    fn place(&self) -> Option<(Domain, Lane)> {
         match self {
-            Self::Control(lane, _) => Some(*lane),
-            Self::Question(_) => Some(Lane::Question),
+            Self::Control(lane, _) => Some((Domain::Control, *lane)),
+            Self::Answers(domain, _) => Some((*domain, Lane::Control)),
+            Self::Question(_) => Some((Domain::Control, Lane::Question)),
             Self::Nobody => None,
         }
     }
 }
 
-/// The number of a subscription from inside. Its lane is part of it, so that an event loop knows where a message goes
+/// The number of a subscription from inside. Its domain and lane are part of it, so that an event loop knows where a message goes
 /// without a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Subscribed(u64);
 
 impl Subscribed {
-    /// Lanes, and one for messages that nobody looks at.
-    const KINDS: u64 = Lane::ALL.len() as u64 + 1;
+    /// The lanes of all domains, and one for messages that nobody looks at.
+    const KINDS: u64 = (Domain::ALL.len() * Lane::ALL.len()) as u64 + 1;
 
-    fn new(number: u64, lane: Option<Lane>) -> Self {
-        Self(number * Self::KINDS + lane.map_or(Self::KINDS - 1, |lane| lane as u64))
+    fn new(number: u64, place: Option<(Domain, Lane)>) -> Self {
+        let kind = place
+            .map_or(Self::KINDS - 1, |(domain, lane)| domain as u64 * Lane::ALL.len() as u64 + lane as u64);
+        Self(number * Self::KINDS + kind)
     }
 
     fn read(sid: &[u8]) -> Option<Self> {
         std::str::from_utf8(sid).ok()?.parse().ok().map(Self)
     }
 
-    fn lane(self) -> Option<Lane> {
-        Lane::ALL.get((self.0 % Self::KINDS) as usize).copied()
+    fn place(self) -> Option<(Domain, Lane)> {
+        let kind = (self.0 % Self::KINDS) as usize;
+        let (domain, lane) = (kind / Lane::ALL.len(), kind % Lane::ALL.len());
+        Domain::ALL.get(domain).copied().zip(Lane::ALL.get(lane).copied())
     }
 }
 
@@ -121,7 +130,7 @@ type Member = (Arc<Account>, Arc<Peer>);
 /// The client inside the server, as all threads see it.
 pub struct Internal<N: Host> {
     queues: Arc<Queues<N>>,
-    /// Disconnected when the control thread has ended; `None` if there is no control thread.
+    /// Disconnected when the threads of all domains have ended; `None` if they were not started.
     ended: Mutex<Option<Receiver<()>>>,
     handlers: RwLock<HashMap<Subscribed, Listener<N>>>,
     /// One end in each account that is subscribed or published in.
@@ -147,7 +156,7 @@ impl<N: Host> Internal<N> {
 }
 
 impl<N: Host> Internal<N> {
-    /// Starts the control thread and those for questions; what was posted before is done first.
+    /// Starts the threads of the domains and those for questions; what was posted before is done first.
     ///
     /// # Errors
     ///
@@ -159,24 +168,26 @@ impl<N: Host> Internal<N> {
         }
         let queues = &node.internal().queues;
         questions::start(node, &queues.questions)?;
-        let (executor, works) = (Executor::new(node.clone()), queues.control.clone());
         let (alive, receiver) = sync_channel::<()>(1);
-        let waiting = queues.control.clone();
-        let watch = Watch::new(STALL).waiting(move || waiting.waiting() > 0);
-        node.threads().spawn_watched("control", watch, move |progress| {
-            executor.work(&works, progress);
-            drop(alive);
-        })?;
+        for domain in Domain::ALL {
+            let (executor, works) = (Executor::new(node.clone(), domain), queues.of(domain).clone());
+            let (waiting, alive) = (works.clone(), alive.clone());
+            let watch = Watch::new(STALL).waiting(move || waiting.waiting() > 0);
+            node.threads().spawn_watched(domain.name(), watch, move |progress| {
+                executor.work(&works, progress);
+                drop(alive);
+            })?;
+        }
         *ended = Some(receiver);
         Ok(())
     }
 
-    /// Lets the control thread finish what waits for it, and ends it; questions are not answered any more.
+    /// Lets the threads of the domains finish what waits for them, and ends them; questions are not answered any more.
     pub(crate) fn stop(&self) {
         self.queues.questions.end();
-        self.queues.control.close();
+        Domain::ALL.iter().for_each(|&domain| self.queues.of(domain).close());
         if let Some(ended) = self.ended.lock().take() {
-            // It is not waited for longer, whatever it does.
+            // They are not waited for longer, whatever they do.
             let _ = ended.recv_timeout(STOP_TIMEOUT);
         }
         for (_, (account, peer)) in self.peers.lock().drain() {
@@ -195,7 +206,7 @@ impl<N: Host> Internal<N> {
         queue: Option<&str>,
         listener: Listener<N>,
     ) -> Served {
-        let sid = Subscribed::new(self.next_sid.fetch_add(1, Ordering::Relaxed), listener.lane());
+        let sid = Subscribed::new(self.next_sid.fetch_add(1, Ordering::Relaxed), listener.place());
         self.handlers.write().insert(sid, listener);
         let peer = self.peer(registry, account);
         let text = sid.0.to_string();
@@ -227,7 +238,12 @@ impl<N: Host> Internal<N> {
 
     /// Hands work of the server itself to the control thread.
     pub fn run(&self, task: impl FnOnce(&mut Executor<N>) + Send + 'static) {
-        self.queues.post(Lane::Control, Share::Server, 0, Work::Task(Box::new(task)));
+        self.run_in(Domain::Control, task);
+    }
+
+    /// Hands work of the server itself to the thread of a domain.
+    pub fn run_in(&self, domain: Domain, task: impl FnOnce(&mut Executor<N>) + Send + 'static) {
+        self.queues.post((domain, Lane::Control), Share::Server, 0, Work::Task(Box::new(task)));
     }
 
     /// Hands a report to the control thread, which is about `account` and takes about `bytes` while it waits. Reports come
@@ -238,10 +254,11 @@ impl<N: Host> Internal<N> {
         bytes: usize,
         task: impl FnOnce(&mut Executor<N>) + Send + 'static,
     ) {
-        self.queues.post(Lane::Report, Share::account(account), bytes, Work::Task(Box::new(task)));
+        let place = (Domain::Control, Lane::Report);
+        self.queues.post(place, Share::account(account), bytes, Work::Task(Box::new(task)));
     }
 
-    /// Hands work to the control thread that a connection waits for before it is let in. It has its turn among those of
+    /// Has somebody asked about a connection that waits to be let in. It has its turn among those of
     /// other addresses; if too many wait that is the connection's verdict.
     pub(crate) fn run_login(
         &self,
@@ -251,11 +268,11 @@ impl<N: Host> Internal<N> {
     ) {
         session.set_waiting(true);
         let work = Work::Login(session.clone(), Box::new(task));
-        self.queues.post(Lane::Login, Share::stranger(session), bytes, work);
+        self.queues.post((Domain::Authorization, Lane::Login), Share::stranger(session), bytes, work);
     }
 
-    /// Hands work to the control thread on which it depends whether a connection that is in may stay. It comes before logins and has its
-    /// turn among the work of other accounts; if too many wait that is the connection's verdict.
+    /// Has somebody asked whether a connection that is in may stay. It comes before logins and has its turn
+    /// among the work of other accounts; if too many wait that is the connection's verdict.
     pub(crate) fn run_review(
         &self,
         session: &Arc<Session>,
@@ -264,27 +281,29 @@ impl<N: Host> Internal<N> {
     ) {
         let account = session.peer.place().account;
         let share = account.map_or_else(|| Share::stranger(session), |account| Share::account(&account));
-        self.queues.post(Lane::Control, share, bytes, Work::Login(session.clone(), Box::new(task)));
+        let work = Work::Login(session.clone(), Box::new(task));
+        self.queues.post((Domain::Authorization, Lane::Control), share, bytes, work);
     }
 
-    /// Items that wait for the control thread or for an answer.
+    /// Items that wait for the thread of a domain, and questions.
     pub(crate) fn waiting(&self) -> usize {
-        self.queues.control.waiting() + self.queues.questions.waiting()
+        let works = Domain::ALL.iter().map(|&domain| self.queues.of(domain).waiting());
+        works.sum::<usize>() + self.queues.questions.waiting()
     }
 
     /// What waits, by queue and lane, and what was dropped.
     pub fn figures(&self) -> impl Iterator<Item = (&'static str, Lane, LaneFigures)> {
-        let queues =
-            [("control", self.queues.control.figures()), ("questions", self.queues.questions.figures())];
-        queues
+        let works = Domain::ALL.map(|domain| (domain.name(), self.queues.of(domain).figures()));
+        works
             .into_iter()
+            .chain([("questions", self.queues.questions.figures())])
             .flat_map(|(name, lanes)| lanes.into_iter().map(move |(lane, figures)| (name, lane, figures)))
     }
 
-    /// The handler of a subscription of the control thread.
+    /// The handler of a subscription of a domain.
     fn handler(&self, sid: Subscribed) -> Option<Handler<N>> {
         match self.handlers.read().get(&sid) {
-            Some(Listener::Control(_, handler)) => Some(handler.clone()),
+            Some(Listener::Control(_, handler) | Listener::Answers(_, handler)) => Some(handler.clone()),
             _ => None,
         }
     }

@@ -1,5 +1,5 @@
 //! Questions about the server, answered on threads of their own: their documents are large, and the control thread has
-//! logins, commands and revocations to serve.
+//! commands and revocations to serve.
 
 use super::{Host, Message, Publisher};
 use crate::share::line::{Line, Next};

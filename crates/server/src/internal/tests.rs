@@ -1,5 +1,5 @@
 use super::mailbox::{ITEM_BYTES_MIN, LANE_BYTES_MAX, Mailbox, Queues, Work};
-use super::{Internal, Listener, OWN_ID, Outgoing, Reply};
+use super::{Domain, Internal, Listener, OWN_ID, Outgoing, Reply, Subscribed};
 use crate::lifecycle::Server;
 use crate::node::Node;
 use crate::registry::{ClientTransport, Session};
@@ -70,6 +70,14 @@ fn questions_are_answered() {
 }
 
 #[test]
+fn a_subscription_knows_where_its_messages_wait() {
+    let places = Domain::ALL.into_iter().flat_map(|domain| Lane::ALL.map(|lane| Some((domain, lane))));
+    for place in places.chain([None]) {
+        assert_eq!(Subscribed::new(77, place).place(), place);
+    }
+}
+
+#[test]
 fn a_withdrawn_handler_gets_nothing() {
     let server = server();
     let node = server.node();
@@ -96,10 +104,10 @@ fn a_withdrawn_handler_gets_nothing() {
 #[test]
 fn no_more_waits_than_may() {
     let queues = Queues::<Node>::new();
-    let post = |share| queues.post(Lane::Report, share, 0, Work::Task(Box::new(|_| {})));
+    let post = |share| queues.post((Domain::Control, Lane::Report), share, 0, Work::Task(Box::new(|_| {})));
     let fit = LANE_BYTES_MAX / ITEM_BYTES_MIN;
     (0..fit + 3).for_each(|_| post(Share::Local));
-    let figures = || queues.control.figures()[Lane::Report as usize].1;
+    let figures = || queues.of(Domain::Control).figures()[Lane::Report as usize].1;
     assert_eq!((figures().waiting, figures().dropped), (fit, 3));
     // Another's work fits all the same; it comes from the share of who has most.
     post(Share::Server);
