@@ -1,6 +1,7 @@
 //! What sharing between accounts needs of the control thread: answers that do not come in time are forgotten, and the
 //! latency of services is published.
 
+use crate::documents::EventHead;
 use crate::internal::Outgoing;
 use crate::node::Node;
 use crate::times::stamp;
@@ -42,9 +43,8 @@ pub(crate) fn start(node: &Arc<Node>) {
 /// A latency metric, in the official fields and their order. Times are in nanoseconds.
 #[derive(Serialize)]
 struct Latency<'a> {
-    r#type: &'a str,
-    id: String,
-    timestamp: String,
+    #[serde(flatten)]
+    head: EventHead,
     status: u16,
     #[serde(skip_serializing_if = "str::is_empty")]
     description: &'a str,
@@ -66,9 +66,7 @@ fn latency(metric: &Metric, now: SystemTime) -> Vec<u8> {
     let nanos = |span: Duration| span.as_nanos() as u64;
     let answered = metric.responder.is_some();
     let message = Latency {
-        r#type: LATENCY_TYPE,
-        id: event_id(),
-        timestamp: stamp(now),
+        head: EventHead::new(LATENCY_TYPE, now),
         status: metric.outcome.status(),
         description: metric.outcome.description(),
         requestor: &metric.requestor,
@@ -80,16 +78,4 @@ fn latency(metric: &Metric, now: SystemTime) -> Vec<u8> {
         total: if answered { nanos(asking + metric.took) } else { 0 },
     };
     serde_json::to_vec(&message).unwrap_or_default()
-}
-
-/// 22 characters that no other event has.
-fn event_id() -> String {
-    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut number: u128 = rand::random();
-    let mut digit = || {
-        let digit = DIGITS.get((number % 62) as usize).copied().unwrap_or(b'0');
-        number /= 62;
-        char::from(digit)
-    };
-    (0..22).map(|_| digit()).collect()
 }

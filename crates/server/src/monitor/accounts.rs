@@ -1,99 +1,160 @@
-//! `/accountz` and `/accstatz`: the tenants.
+//! `/accountz` and `/accstatz`: the tenants, in the official fields and their order.
 
-use super::general::figure;
 use super::options::AccountStatzOptions;
-use super::sharing;
-use super::subscriptions;
+use super::sharing::{self, Shared};
+use super::subscriptions::{self, SublistStats};
+use crate::account_jwts::VerifiedAccount;
 use crate::clock::now;
-use crate::figures::statistics;
+use crate::documents::{Head, Statistics, is_default, json};
 use crate::node::Node;
 use crate::resolver::Reach;
 use crate::times::stamp;
 use dialtone_broker::account::Account;
 use dialtone_identity::jwt::{self, Body};
-use serde_json::{Map, Value, json};
-use std::time::SystemTime;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+#[derive(Serialize)]
+struct Accountz {
+    #[serde(flatten)]
+    head: Head,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_account: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accounts: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_detail: Option<Value>,
+}
 
 /// The accounts' names, or one account in detail.
 ///
-/// Errors: there is no such account.
+/// # Errors
+///
+/// There is no such account.
 pub(crate) fn accountz(node: &Node, account: &str) -> Result<Value, String> {
-    let mut out = Map::new();
-    out.insert("server_id".into(), node.settings.identity.id.as_str().into());
-    out.insert("now".into(), stamp(SystemTime::now()).into());
-    if let Some(system) = node.settings.policy().system_account() {
-        out.insert("system_account".into(), system.into());
-    }
-    match account {
-        "" => {
-            let names: Vec<_> = node.accounts.all().iter().map(|a| a.name.to_string()).collect();
-            out.insert("accounts".into(), names.into());
-        }
-        name => {
-            out.insert("account_detail".into(), account_info(node, name)?);
-        }
-    }
-    Ok(out.into())
+    let names = || node.accounts.all().iter().map(|account| account.name.to_string()).collect();
+    Ok(json(&Accountz {
+        head: Head::new(&node.settings),
+        system_account: node.settings.policy().system_account().map(str::to_owned),
+        accounts: account.is_empty().then(names),
+        account_detail: if account.is_empty() { None } else { Some(account_info(node, account)?) },
+    }))
 }
 
 /// One account in detail. Others are not asked for one that is not at hand: whoever asks would have to wait for them.
 ///
-/// Errors: there is no such account.
+/// # Errors
+///
+/// There is no such account.
 pub(crate) fn account_info(node: &Node, name: &str) -> Result<Value, String> {
     let account = node.accounts.find(name).or_else(|| {
         node.look_up(name, Reach::Here).ok()?;
         node.accounts.find(name)
     });
     let account = account.ok_or_else(|| format!("Account {name} does not exist"))?;
-    Ok(detail(node, &account))
+    Ok(json(&detail(node, &account)))
 }
 
-fn detail(node: &Node, account: &Account) -> Value {
+#[derive(Serialize)]
+struct Detail {
+    account_name: String,
+    update_time: String,
+    #[serde(skip_serializing_if = "is_default")]
+    is_system: bool,
+    expired: bool,
+    complete: bool,
+    #[serde(flatten)]
+    connected: Connected,
+    #[serde(flatten)]
+    shared: Shared,
+    #[serde(flatten)]
+    issued: Issued,
+    name_tag: String,
+    #[serde(flatten)]
+    claimed: Claimed,
+    sublist_stats: SublistStats,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    responses: BTreeMap<String, sharing::Response>,
+}
+
+/// What uses the account.
+#[derive(Serialize)]
+struct Connected {
+    jetstream_enabled: bool,
+    leafnode_connections: u32,
+    client_connections: u32,
+    subscriptions: usize,
+}
+
+/// The token of an account, as it was issued.
+#[derive(Default, Serialize)]
+struct Issued {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jwt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer_key: Option<String>,
+}
+
+/// What the token of an account claims.
+#[derive(Default, Serialize)]
+struct Claimed {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decoded_jwt: Option<Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    revoked_user: BTreeMap<String, String>,
+}
+
+fn detail(node: &Node, account: &Account) -> Detail {
+    let policy = node.settings.policy();
     let stats = subscriptions::stats(account);
     let verified = node.accounts.jwts.find(&account.name);
-    let updated =
-        verified.as_ref().map_or_else(|| node.settings.config_loaded(), |verified| verified.updated);
-    let mut out = Map::new();
-    let set = |out: &mut Map<String, Value>, name: &str, value: Value| {
-        out.insert(name.into(), value);
-    };
-    set(&mut out, "account_name", (*account.name).into());
-    set(&mut out, "update_time", stamp(updated).into());
-    if node.settings.policy().system_account().is_some_and(|system| *system == *account.name) {
-        set(&mut out, "is_system", true.into());
+    let verified = verified.as_deref();
+    Detail {
+        account_name: account.name.to_string(),
+        update_time: stamp(
+            verified.map_or_else(|| node.settings.config_loaded(), |verified| verified.updated),
+        ),
+        is_system: policy.system_account().is_some_and(|system| *system == *account.name),
+        expired: verified.is_some_and(|verified| verified.token.check_time(now()).is_err()),
+        complete: true,
+        connected: Connected {
+            jetstream_enabled: false,
+            leafnode_connections: 0,
+            client_connections: account.connections(),
+            subscriptions: stats.entries,
+        },
+        shared: sharing::shared(node, account, verified),
+        issued: verified.map(issued).unwrap_or_default(),
+        name_tag: node.accounts.name_of(&account.name),
+        claimed: verified.map(claimed).unwrap_or_default(),
+        sublist_stats: stats.into(),
+        responses: sharing::responses(account),
     }
-    let expired = verified.as_ref().is_some_and(|verified| verified.token.check_time(now()).is_err());
-    set(&mut out, "expired", expired.into());
-    set(&mut out, "complete", true.into());
-    set(&mut out, "jetstream_enabled", false.into());
-    set(&mut out, "leafnode_connections", 0.into());
-    set(&mut out, "client_connections", account.connections().into());
-    set(&mut out, "subscriptions", stats.entries.into());
-    sharing::insert(node, account, &mut out);
-    if let Some(verified) = &verified {
-        set(&mut out, "jwt", (*verified.jwt).into());
-        set(&mut out, "issuer_key", verified.token.issuer.to_string().into());
+}
+
+fn issued(verified: &VerifiedAccount) -> Issued {
+    Issued { jwt: Some(verified.jwt.to_string()), issuer_key: Some(verified.token.issuer.to_string()) }
+}
+
+fn claimed(verified: &VerifiedAccount) -> Claimed {
+    Claimed {
+        tags: verified.token.tags.clone(),
+        decoded_jwt: Some(jwt::payload(&verified.jwt).unwrap_or_default()),
+        revoked_user: match &verified.token.body {
+            Body::Account(body) => sharing::revoked(&body.revocations),
+            _ => BTreeMap::new(),
+        },
     }
-    set(&mut out, "name_tag", node.accounts.name_of(&account.name).to_string().into());
-    if let Some(verified) = &verified {
-        if !verified.token.tags.is_empty() {
-            set(&mut out, "tags", verified.token.tags.clone().into());
-        }
-        set(&mut out, "decoded_jwt", jwt::payload(&verified.jwt).unwrap_or_default());
-        if let Body::Account(body) = &verified.token.body
-            && !body.revocations.is_empty()
-        {
-            set(&mut out, "revoked_user", sharing::revoked(&body.revocations));
-        }
-    }
-    let sublist = json!({
-    "num_subscriptions": stats.entries, "num_cache": 0, "num_inserts": stats.inserts,
-    "num_removes": stats.removes, "num_matches": 0, "cache_hit_rate": 0,
-        "max_fanout": stats.fanout_max, "avg_fanout": figure(stats.fanout_average()),
-    });
-    set(&mut out, "sublist_stats", sublist);
-    sharing::insert_responses(account, &mut out);
-    out.into()
+}
+
+#[derive(Serialize)]
+struct Accstatz {
+    #[serde(flatten)]
+    head: Head,
+    account_statz: Vec<Statistics>,
 }
 
 /// Traffic by account, and of how many accounts it is shown.
@@ -103,16 +164,11 @@ pub(crate) fn accstatz(node: &Node, options: &AccountStatzOptions) -> (Value, us
     } else {
         options.accounts.iter().filter_map(|name| node.accounts.find(name)).collect()
     };
-    let rows: Vec<Value> = accounts
+    let rows: Vec<_> = accounts
         .iter()
         .filter(|a| options.unused || a.connections() > 0)
-        .map(|a| statistics(&node.accounts, a, a.connections()).into())
+        .map(|a| Statistics::of(&node.accounts, a, a.connections()))
         .collect();
-    let told = rows.len();
-    let value = json!({
-        "server_id": node.settings.identity.id,
-        "now": stamp(SystemTime::now()),
-        "account_statz": rows,
-    });
-    (value, told)
+    let shown = rows.len();
+    (json(&Accstatz { head: Head::new(&node.settings), account_statz: rows }), shown)
 }

@@ -2,7 +2,8 @@
 
 use super::connections::Row;
 use super::source::Subs;
-use super::subscriptions::detail;
+use super::subscriptions::Detail;
+use crate::documents;
 use crate::times::{duration, stamp, uptime};
 use dialtone_broker::account::GLOBAL;
 use dialtone_broker::subscription::Subscription;
@@ -49,7 +50,7 @@ pub(super) fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Va
         proxy: session.proxy.get().map(|key| json!({ "key": &**key })),
         subscribed: subscribed(row, subs),
     };
-    serde_json::to_value(connection).unwrap_or_default()
+    documents::json(&connection)
 }
 
 fn non_empty(text: impl Into<String>) -> Option<String> {
@@ -211,7 +212,7 @@ struct Subscribed {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     subscriptions_list: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    subscriptions_list_detail: Vec<Value>,
+    subscriptions_list_detail: Vec<Detail>,
 }
 
 fn subscribed(row: &Row, subs: Subs) -> Subscribed {
@@ -227,10 +228,12 @@ fn subscribed(row: &Row, subs: Subs) -> Subscribed {
         Subs::Details => {
             // A closed connection is shown with its account and without a maximum, as by the official server.
             let of_account = row.end.map(|_| row.account());
-            let mut details: Vec<_> = table.iter().map(|s| detail(s, of_account.as_deref())).collect();
-            if row.end.is_some() {
-                details.iter_mut().filter_map(Value::as_object_mut).for_each(|row| drop(row.remove("max")));
-            }
+            let details = table.iter().map(|s| Detail::of(s, of_account.as_deref()));
+            let details = if row.end.is_some() {
+                details.map(Detail::without_max).collect()
+            } else {
+                details.collect()
+            };
             Subscribed { subscriptions_list_detail: details, ..Subscribed::default() }
         }
     }

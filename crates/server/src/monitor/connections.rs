@@ -4,6 +4,7 @@ use super::connection::describe;
 use super::options::ConnzOptions;
 use super::query::Window;
 use super::source::Subs;
+use crate::documents::json;
 use crate::node::Node;
 use crate::registry::{Closed, Session};
 use crate::times::stamp;
@@ -13,7 +14,8 @@ use dialtone_broker::stats::Traffic;
 use dialtone_broker::subscription::Subscription;
 use dialtone_subject::set;
 use dialtone_wire::CloseReason;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -104,9 +106,35 @@ impl Row {
     }
 }
 
+#[derive(Serialize)]
+struct Connz<'a> {
+    server_id: &'a str,
+    now: String,
+    num_connections: usize,
+    total: usize,
+    offset: usize,
+    limit: usize,
+    connections: Option<Vec<Value>>,
+}
+
+impl<'a> Connz<'a> {
+    fn new(
+        server_id: &'a str,
+        now: SystemTime,
+        connections: Option<Vec<Value>>,
+        total: usize,
+        Window { offset, limit }: Window,
+    ) -> Self {
+        let num_connections = connections.as_ref().map_or(0, Vec::len);
+        Self { server_id, now: stamp(now), num_connections, total, offset, limit, connections }
+    }
+}
+
 /// Lists connections: sorted, filtered, a window of them.
 ///
-/// Errors: an unknown order, or one that does not go with the state that is asked for.
+/// # Errors
+///
+/// An unknown order, or one that does not go with the state that is asked for.
 pub(crate) fn connz(node: &Node, options: &ConnzOptions) -> Result<Value, String> {
     let state = match options.state {
         1 => State::Closed,
@@ -123,7 +151,7 @@ pub(crate) fn connz(node: &Node, options: &ConnzOptions) -> Result<Value, String
     let account = options.account.as_str();
     let Some(mut rows) = rows(node, state, account) else {
         // The official server does not even say who it is then.
-        return Ok(listed("", now, Value::Null, 0, 0, window));
+        return Ok(json(&Connz::new("", now, None, 0, window)));
     };
     let total = rows.len();
     if options.cid > 0 {
@@ -143,10 +171,8 @@ pub(crate) fn connz(node: &Node, options: &ConnzOptions) -> Result<Value, String
     if options.subs != Subs::No {
         shown.iter_mut().for_each(Row::list);
     }
-    let connections: Vec<Value> =
-        shown.iter().map(|row| describe(row, options.auth, options.subs, now)).collect();
-    let count = connections.len();
-    Ok(listed(&node.settings.identity.id, now, connections.into(), count, total, window))
+    let connections = shown.iter().map(|row| describe(row, options.auth, options.subs, now)).collect();
+    Ok(json(&Connz::new(&node.settings.identity.id, now, Some(connections), total, window)))
 }
 
 /// The connections of an account, or of all if it is empty. `None`: there is no such account.
@@ -179,18 +205,6 @@ fn rows(node: &Node, state: State, account: &str) -> Option<Vec<Row>> {
         rows.retain(|row| row.account() == account);
     }
     Some(rows)
-}
-
-fn listed(id: &str, now: SystemTime, rows: Value, count: usize, total: usize, window: Window) -> Value {
-    json!({
-        "server_id": id,
-        "now": stamp(now),
-        "num_connections": count,
-        "total": total,
-        "offset": window.offset,
-        "limit": window.limit,
-        "connections": rows,
-    })
 }
 
 type Order = Box<dyn Fn(&mut Vec<Row>)>;

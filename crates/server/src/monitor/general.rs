@@ -1,86 +1,151 @@
-//! The endpoints of parts that this server does not have, and those about the process.
+//! The endpoints of parts that this server does not have, and those about the process, in the official fields and their
+//! order.
 
 use super::options::{IpqueueszOptions, JszOptions};
+use crate::documents::{Head, is_default, json};
 use crate::node::Node;
 use crate::process;
-use crate::times::stamp;
-use serde_json::{Map, Value, json};
-use std::time::SystemTime;
+use serde::Serialize;
+use serde_json::Value;
 
-/// A figure, without a point where there is no fraction.
-pub(super) fn figure(n: f64) -> Value {
-    if n.fract() == 0.0 && n.abs() < 1e15 { (n as i64).into() } else { n.into() }
-}
+/// An object without fields.
+#[derive(Default, Serialize)]
+pub(super) struct Empty {}
 
-/// A document that begins with the server's number and the time.
-fn with_head(node: &Node, rest: Value) -> Value {
-    let mut map = Map::new();
-    map.insert("server_id".into(), node.settings.identity.id.clone().into());
-    map.insert("now".into(), stamp(SystemTime::now()).into());
-    if let Value::Object(rest) = rest {
-        map.extend(rest);
-    }
-    map.into()
+#[derive(Serialize)]
+struct Routez<'a> {
+    #[serde(flatten)]
+    head: Head,
+    server_name: &'a str,
+    num_routes: u32,
+    routes: [Empty; 0],
 }
 
 /// There are no routes.
 pub(crate) fn routez(node: &Node) -> Value {
-    with_head(node, json!({ "server_name": node.settings.identity.name, "num_routes": 0, "routes": [] }))
+    let settings = &node.settings;
+    let server_name = &settings.identity.name;
+    json(&Routez { head: Head::new(settings), server_name, num_routes: 0, routes: [] })
+}
+
+#[derive(Serialize)]
+struct Gatewayz {
+    #[serde(flatten)]
+    head: Head,
+    outbound_gateways: Empty,
+    inbound_gateways: Empty,
 }
 
 /// There are no gateways.
 pub(crate) fn gatewayz(node: &Node) -> Value {
-    with_head(node, json!({ "outbound_gateways": {}, "inbound_gateways": {} }))
+    let head = Head::new(&node.settings);
+    json(&Gatewayz { head, outbound_gateways: Empty {}, inbound_gateways: Empty {} })
+}
+
+#[derive(Serialize)]
+struct Leafz {
+    #[serde(flatten)]
+    head: Head,
+    leafnodes: u32,
+    leafs: [Empty; 0],
 }
 
 /// There are no leaf nodes.
 pub(crate) fn leafz(node: &Node) -> Value {
-    with_head(node, json!({ "leafnodes": 0, "leafs": [] }))
+    json(&Leafz { head: Head::new(&node.settings), leafnodes: 0, leafs: [] })
+}
+
+#[derive(Serialize)]
+struct Jsz {
+    #[serde(flatten)]
+    head: Head,
+    #[serde(flatten)]
+    usage: JetStreamUsage,
+    disabled: bool,
+    config: JetStreamLimits,
+    #[serde(flatten)]
+    content: JetStreamContent,
+}
+
+#[derive(Default, Serialize)]
+struct JetStreamUsage {
+    memory: u64,
+    storage: u64,
+    reserved_memory: u64,
+    reserved_storage: u64,
+    accounts: u64,
+    ha_assets: u64,
+    api: JetStreamApi,
+}
+
+#[derive(Default, Serialize)]
+struct JetStreamApi {
+    level: u64,
+    total: u64,
+    errors: u64,
+}
+
+#[derive(Default, Serialize)]
+struct JetStreamLimits {
+    max_memory: u64,
+    max_storage: u64,
+}
+
+#[derive(Default, Serialize)]
+struct JetStreamContent {
+    streams: u64,
+    consumers: u64,
+    messages: u64,
+    bytes: u64,
+    total: u64,
 }
 
 /// JetStream is off.
 ///
-/// Errors: only a leader was asked.
+/// # Errors
+///
+/// Only a leader was asked.
 pub(crate) fn jsz(node: &Node, options: &JszOptions) -> Result<Value, &'static str> {
     if options.leader_only {
         return Err("filtered response: not leader");
     }
-    let rest = json!({
-        "memory": 0, "storage": 0, "reserved_memory": 0, "reserved_storage": 0, "accounts": 0, "ha_assets": 0,
-        "api": { "level": 0, "total": 0, "errors": 0 },
-        "disabled": true,
-        "config": { "max_memory": 0, "max_storage": 0 },
-        "streams": 0, "consumers": 0, "messages": 0, "bytes": 0, "total": 0,
-    });
-    Ok(with_head(node, rest))
+    Ok(json(&Jsz {
+        head: Head::new(&node.settings),
+        usage: JetStreamUsage::default(),
+        disabled: true,
+        config: JetStreamLimits::default(),
+        content: JetStreamContent::default(),
+    }))
+}
+
+/// What waits in a queue, and what of it is being worked at.
+#[derive(Serialize)]
+struct Queue {
+    pending: usize,
+    #[serde(skip_serializing_if = "is_default")]
+    in_progress: usize,
 }
 
 /// What waits inside, by the names that the official server has for it. Here all of it waits in one queue, and what is
 /// sent waits nowhere.
 pub(crate) fn ipqueuesz(node: &Node, options: &IpqueueszOptions, in_progress: usize) -> Value {
-    let waiting = node.internal.waiting();
     let queues = [
-        ("System recvQ", waiting),
-        ("System recvQ Pings", 0),
-        ("System sendQ", 0),
-        ("SendQ", 0),
-        ("delayed API responses", 0),
+        ("System recvQ", Queue { pending: node.internal.waiting(), in_progress }),
+        ("System recvQ Pings", Queue { pending: 0, in_progress: 0 }),
+        ("System sendQ", Queue { pending: 0, in_progress: 0 }),
+        ("SendQ", Queue { pending: 0, in_progress: 0 }),
+        ("delayed API responses", Queue { pending: 0, in_progress: 0 }),
     ];
-    let rows = queues.into_iter().map(|(name, waiting)| {
-        let working = if name == "System recvQ" { in_progress } else { 0 };
-        (name, waiting, working)
+    let wanted = queues.into_iter().filter(|(name, queue)| {
+        (options.all || queue.pending + queue.in_progress > 0) && name.contains(&options.filter)
     });
-    let wanted = rows.filter(|(name, waiting, working)| {
-        (options.all || waiting + working > 0) && name.contains(&options.filter)
-    });
-    let row = |(name, waiting, working): (&str, usize, usize)| {
-        let mut row = Map::from_iter([("pending".to_owned(), waiting.into())]);
-        if working > 0 {
-            row.insert("in_progress".into(), working.into());
-        }
-        (name.to_owned(), Value::Object(row))
-    };
-    wanted.map(row).collect()
+    wanted.map(|(name, queue)| (name, json(&queue))).collect()
+}
+
+#[derive(Serialize)]
+struct Profilez {
+    profile: Option<Empty>,
+    error: String,
 }
 
 /// Profiles of a Go program, which this is not.
@@ -89,19 +154,33 @@ pub(crate) fn profilez(name: &str) -> Value {
         "" => "Profile name not specified".to_owned(),
         name => format!("Profile {name:?} not found"),
     };
-    json!({ "profile": null, "error": error })
+    json(&Profilez { profile: None, error })
 }
 
 /// Stacks are for a debugger.
 pub(super) const STACKS: &str =
     "stacks are shown by a debugger: gdb -p PID -batch -ex 'thread apply all bt'\n";
 
+#[derive(Serialize)]
+struct Expvarz {
+    memstats: Memory,
+    cpu_seconds: f64,
+    uptime_seconds: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Memory {
+    sys: u64,
+    alloc: u64,
+}
+
 /// Figures of the process. The command line is not among them: it may hold secrets (CVE-2026-33247).
 pub(crate) fn expvarz(node: &Node) -> Value {
     let memory = process::resident_bytes();
-    json!({
-        "memstats": { "Sys": memory, "Alloc": memory },
-        "cpu_seconds": process::cpu_seconds(),
-        "uptime_seconds": node.monitoring.start_instant.elapsed().as_secs(),
+    json(&Expvarz {
+        memstats: Memory { sys: memory, alloc: memory },
+        cpu_seconds: process::cpu_seconds(),
+        uptime_seconds: node.monitoring.start_instant.elapsed().as_secs(),
     })
 }

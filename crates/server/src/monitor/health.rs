@@ -1,14 +1,16 @@
 //! `/healthz`: whether the server can do its work.
 
 use super::options::HealthzOptions;
+use crate::documents::json;
 use crate::log::Event;
 use crate::node::Node;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-/// How the server feels.
+/// How the server is.
 pub(crate) struct Health {
     /// The status of an HTTP answer.
     pub(super) code: u16,
@@ -18,27 +20,44 @@ pub(crate) struct Health {
     kind: Option<&'static str>,
 }
 
+/// The document.
+#[derive(Serialize)]
+struct Document<'a> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_code: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Problem<'a>>,
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    error: &'a str,
+}
+
 impl Health {
-    /// As HTTP shows it, whose status says the rest.
+    /// The document of an HTTP answer, whose status is the code.
     pub(super) fn value(&self) -> Value {
-        let mut out = json!({ "status": self.status });
-        self.add_error(&mut out);
-        out
+        json(&self.document(None))
     }
 
-    /// As a message shows it.
+    /// The document of a message.
     pub(crate) fn with_code(&self) -> Value {
-        let mut out = json!({ "status": self.status, "status_code": self.code });
-        self.add_error(&mut out);
-        out
+        json(&self.document(Some(self.code)))
     }
 
-    fn add_error(&self, out: &mut Value) {
-        let (Some(object), Some(error)) = (out.as_object_mut(), &self.error) else { return };
-        match self.kind {
-            Some(kind) => object.insert("errors".into(), json!([{ "type": kind, "error": error }])),
-            None => object.insert("error".into(), (&**error).into()),
-        };
+    fn document(&self, status_code: Option<u16>) -> Document<'_> {
+        let error = self.error.as_deref();
+        let problem = self.kind.zip(error).map(|(r#type, error)| Problem { r#type, error });
+        Document {
+            status: self.status,
+            status_code,
+            error: error.filter(|_| problem.is_none()),
+            errors: problem.into_iter().collect(),
+        }
     }
 }
 

@@ -1,73 +1,112 @@
 //! `/slowz`: which connections are behind, how far, and on which subjects; and which ones their rate limits hold back.
 
 use super::query::Window;
+use crate::documents::{Head, json};
 use crate::node::Node;
 use crate::registry::Session;
-use crate::times::{duration, stamp};
-use serde_json::{Value, json};
+use crate::times::duration;
+use serde::Serialize;
+use serde_json::Value;
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 /// Connections that are listed if no limit is given.
 pub(super) const LIMIT_DEFAULT: usize = 100;
 /// Subjects that are listed of each.
 const SUBJECTS_MAX: usize = 32;
 
+#[derive(Serialize)]
+struct Slowz {
+    #[serde(flatten)]
+    head: Head,
+    slow_consumers_closed: u64,
+    stalled_producers: u64,
+    total: usize,
+    offset: usize,
+    limit: usize,
+    connections: Vec<Behind>,
+    rate_limited: Vec<RateLimited>,
+}
+
+/// A connection that does not read as fast as messages come for it.
+#[derive(Serialize)]
+struct Behind {
+    cid: u64,
+    ip: String,
+    name: String,
+    account: String,
+    pending_bytes: usize,
+    dropped_msgs: u32,
+    blocked_for: String,
+    holds_producers_back: bool,
+    subjects: Vec<String>,
+}
+
+/// A connection of which a rate limit refused messages or let them wait.
+#[derive(Serialize)]
+struct RateLimited {
+    cid: u64,
+    ip: String,
+    name: String,
+    account: String,
+    user: String,
+    refused_msgs: u64,
+    delayed_msgs: u64,
+}
+
 pub(super) fn slowz(node: &Node, window: Window) -> Value {
-    let mut behind: Vec<_> = node
-        .connections
-        .registry
-        .open()
-        .into_iter()
+    let open = node.connections.registry.open().into_iter();
+    let mut behind: Vec<_> = open
         .map(|session| (session.peer.pending_bytes(), session))
         .filter(|(pending, _)| *pending > 0)
         .collect();
     behind.sort_by_key(|(pending, _)| Reverse(*pending));
     let now = Instant::now();
     let total = behind.len();
-    let rows: Vec<Value> = window
-        .of(behind)
-        .into_iter()
-        .map(|(pending, session)| {
-            let mut subjects: Vec<_> = session
-                .peer
-                .subscriptions()
-                .iter()
-                .map(|s| (Reverse(s.delivered()), String::from_utf8_lossy(s.filter()).into_owned()))
-                .collect();
-            subjects.sort();
-            let blocked = session.peer.blocked_since().map(|since| now.saturating_duration_since(since));
-            let client_details = session.known().unwrap_or_default();
-            json!({
-                "cid": session.peer.id.0,
-                "ip": session.shown_remote().map(|r| r.ip().to_string()).unwrap_or_default(),
-                "name": client_details.name,
-                "account": client_details.account,
-                "pending_bytes": pending,
-                "dropped_msgs": session.peer.dropped(),
-                "blocked_for": duration(blocked.unwrap_or_default()),
-                "holds_producers_back": session.peer.stalls(),
-                "subjects": subjects.into_iter().take(SUBJECTS_MAX).map(|(_, s)| s).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
-    json!({
-        "server_id": node.settings.identity.id,
-        "now": stamp(SystemTime::now()),
-        "slow_consumers_closed": node.connections.failures.slow.load(Relaxed),
-        "stalled_producers": node.connections.failures.stalled.load(Relaxed),
-        "total": total,
-        "offset": window.offset,
-        "limit": window.limit,
-        "connections": rows,
-        "rate_limited": rate_limited(node),
+    let rows = window.of(behind).into_iter();
+    json(&Slowz {
+        head: Head::new(&node.settings),
+        slow_consumers_closed: node.connections.failures.slow.load(Relaxed),
+        stalled_producers: node.connections.failures.stalled.load(Relaxed),
+        total,
+        offset: window.offset,
+        limit: window.limit,
+        connections: rows.map(|(pending, session)| self::behind(&session, pending, now)).collect(),
+        rate_limited: rate_limited(node),
     })
 }
 
+fn behind(session: &Session, pending_bytes: usize, now: Instant) -> Behind {
+    let subscriptions = session.peer.subscriptions();
+    let mut subjects: Vec<_> = subscriptions
+        .iter()
+        .map(|s| (Reverse(s.delivered()), String::from_utf8_lossy(s.filter()).into_owned()))
+        .collect();
+    drop(subscriptions);
+    subjects.sort();
+    let blocked = session.peer.blocked_since().map(|since| now.saturating_duration_since(since));
+    let client_details = session.known().unwrap_or_default();
+    Behind {
+        cid: session.peer.id.0,
+        ip: ip(session),
+        name: client_details.name.to_string(),
+        account: client_details.account.to_string(),
+        pending_bytes,
+        dropped_msgs: session.peer.dropped(),
+        blocked_for: duration(blocked.unwrap_or_default()),
+        holds_producers_back: session.peer.stalls(),
+        subjects: subjects.into_iter().take(SUBJECTS_MAX).map(|(_, subject)| subject).collect(),
+    }
+}
+
+fn ip(session: &Session) -> String {
+    session.shown_remote().map(|remote| remote.ip().to_string()).unwrap_or_default()
+}
+
 /// The connections that rate limits concerned most, with how many messages were refused and had to wait.
-fn rate_limited(node: &Node) -> Vec<Value> {
+fn rate_limited(node: &Node) -> Vec<RateLimited> {
     let counts = |session: &Session| (session.refused_msgs.load(Relaxed), session.delayed_msgs.load(Relaxed));
     let open = node.connections.registry.open().into_iter();
     let mut limited: Vec<_> = open
@@ -76,17 +115,17 @@ fn rate_limited(node: &Node) -> Vec<Value> {
         .collect();
     limited.sort_by_key(|((refused, delayed), session)| (Reverse(refused + delayed), session.peer.id));
     limited.truncate(LIMIT_DEFAULT);
-    let row = |((refused, delayed), session): ((u64, u64), Arc<Session>)| {
+    let row = |((refused_msgs, delayed_msgs), session): ((u64, u64), Arc<Session>)| {
         let client_details = session.client_details().unwrap_or_default();
-        json!({
-            "cid": session.peer.id.0,
-            "ip": session.shown_remote().map(|r| r.ip().to_string()).unwrap_or_default(),
-            "name": client_details.name,
-            "account": client_details.account,
-            "user": &*client_details.user,
-            "refused_msgs": refused,
-            "delayed_msgs": delayed,
-        })
+        RateLimited {
+            cid: session.peer.id.0,
+            ip: ip(&session),
+            name: client_details.name.to_string(),
+            account: client_details.account.to_string(),
+            user: client_details.user.to_string(),
+            refused_msgs,
+            delayed_msgs,
+        }
     };
     limited.into_iter().map(row).collect()
 }

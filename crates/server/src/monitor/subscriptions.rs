@@ -1,22 +1,64 @@
-//! `/subsz`: who subscribed to what.
+//! `/subsz`: who subscribed to what, in the official fields and their order.
 
-use super::general::figure;
 use super::options::SubszOptions;
+use crate::documents::{Head, figure, is_default, json};
 use crate::internal::OWN_ID;
 use crate::node::Node;
 use crate::system;
-use crate::times::stamp;
 use dialtone_broker::account::Account;
 use dialtone_broker::sharing::ServiceImport;
 use dialtone_broker::subscription::Subscription;
 use dialtone_subject::{Stats, is_valid_literal, set};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
-use std::time::SystemTime;
+
+#[derive(Serialize)]
+struct Subsz {
+    #[serde(flatten)]
+    head: Head,
+    #[serde(flatten)]
+    stats: SublistStats,
+    total: usize,
+    offset: usize,
+    limit: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    subscriptions_list: Vec<Detail>,
+}
+
+/// Figures of subscriptions. Nothing is cached, so matches are not counted.
+#[derive(Serialize)]
+pub(super) struct SublistStats {
+    num_subscriptions: usize,
+    num_cache: usize,
+    num_inserts: u64,
+    num_removes: u64,
+    num_matches: u64,
+    cache_hit_rate: u64,
+    max_fanout: usize,
+    avg_fanout: Value,
+}
+
+impl From<Stats> for SublistStats {
+    fn from(stats: Stats) -> Self {
+        Self {
+            num_subscriptions: stats.entries,
+            num_cache: 0,
+            num_inserts: stats.inserts,
+            num_removes: stats.removes,
+            num_matches: 0,
+            cache_hit_rate: 0,
+            max_fanout: stats.fanout_max,
+            avg_fanout: figure(stats.fanout_average()),
+        }
+    }
+}
 
 /// Subscriptions of all accounts or of one, and a list of them.
 ///
-/// Errors: the subject to test is invalid.
+/// # Errors
+///
+/// The subject to test is invalid.
 pub(crate) fn subsz(node: &Node, options: &SubszOptions) -> Result<Value, String> {
     let SubszOptions { list, window, account, test } = options;
     if !test.is_empty() && !is_valid_literal(test.as_bytes()) {
@@ -34,33 +76,19 @@ pub(crate) fn subsz(node: &Node, options: &SubszOptions) -> Result<Value, String
                 .iter()
                 .filter(|s| !system::is_unlisted(&s.0))
                 .filter(|s| test.is_empty() || set::matches(s.0.filter(), test.as_bytes()));
-            rows.extend(wanted.map(|s| detail(&s.0, Some(&account.name))));
+            rows.extend(wanted.map(|s| Detail::of(&s.0, Some(&account.name))));
             drop(interest);
             rows.extend(services(account, test));
         }
     }
-    let mut out = json!({
-        "server_id": node.settings.identity.id,
-        "now": stamp(SystemTime::now()),
-        "num_subscriptions": stats.entries,
-        "num_cache": 0,
-        "num_inserts": stats.inserts,
-        "num_removes": stats.removes,
-        "num_matches": 0,
-        "cache_hit_rate": 0,
-        "max_fanout": stats.fanout_max,
-            "avg_fanout": figure(stats.fanout_average()),
-            "total": rows.len(),
-        "offset": window.offset,
-        "limit": window.limit,
-    });
-    let shown = window.of(rows);
-    if let Some(object) = out.as_object_mut()
-        && !shown.is_empty()
-    {
-        object.insert("subscriptions_list".into(), shown.into());
-    }
-    Ok(out)
+    Ok(json(&Subsz {
+        head: Head::new(&node.settings),
+        stats: stats.into(),
+        total: rows.len(),
+        offset: window.offset,
+        limit: window.limit,
+        subscriptions_list: window.of(rows),
+    }))
 }
 
 /// Figures of an account's subscriptions; a service that it takes counts as one.
@@ -78,37 +106,59 @@ pub(super) fn stats(account: &Account) -> Stats {
 }
 
 /// The services that an account takes, as subscriptions of the server in it.
-fn services(account: &Account, test: &str) -> Vec<Value> {
+fn services(account: &Account, test: &str) -> Vec<Detail> {
     let sharing = account.sharing();
     let numbered = (1..).zip(sharing.services());
     let wanted =
         numbered.filter(|(_, s)| test.is_empty() || set::matches(s.local.as_bytes(), test.as_bytes()));
-    let row = |(sid, service): (u64, &Arc<ServiceImport>)| {
-        json!({
-            "account": account.name, "account_tag": account.name, "subject": *service.local,
-            "sid": sid.to_string(), "msgs": 0, "cid": OWN_ID.0,
-        })
+    let row = |(sid, service): (u64, &Arc<ServiceImport>)| Detail {
+        account: Some(account.name.to_string()),
+        account_tag: Some(account.name.to_string()),
+        subject: service.local.to_string(),
+        qgroup: None,
+        sid: sid.to_string(),
+        msgs: 0,
+        max: 0,
+        cid: OWN_ID.0,
     };
     wanted.map(row).collect()
 }
 
-/// A subscription, with its account where the list is not one connection's.
-pub(super) fn detail(subscription: &Subscription, account: Option<&str>) -> Value {
-    let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes).into_owned());
-    let mut out = Map::new();
-    if let Some(account) = account {
-        out.insert("account".into(), account.into());
-        out.insert("account_tag".into(), account.into());
+/// One subscription.
+#[derive(Serialize)]
+pub(super) struct Detail {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_tag: Option<String>,
+    subject: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    qgroup: Option<String>,
+    sid: String,
+    msgs: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    max: u64,
+    cid: u64,
+}
+
+impl Detail {
+    /// A subscription, with its account where the list is not one connection's.
+    pub(super) fn of(subscription: &Subscription, account: Option<&str>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            account: account.map(str::to_owned),
+            account_tag: account.map(str::to_owned),
+            subject: text(subscription.filter()),
+            qgroup: subscription.queue().map(text),
+            sid: text(subscription.sid()),
+            msgs: subscription.delivered(),
+            max: subscription.max().unwrap_or(0),
+            cid: subscription.peer().id.0,
+        }
     }
-    out.insert("subject".into(), text(subscription.filter()));
-    if let Some(queue) = subscription.queue() {
-        out.insert("qgroup".into(), text(queue));
+
+    /// The same without its maximum.
+    pub(super) fn without_max(self) -> Self {
+        Self { max: 0, ..self }
     }
-    out.insert("sid".into(), text(subscription.sid()));
-    out.insert("msgs".into(), subscription.delivered().into());
-    if let Some(max) = subscription.max() {
-        out.insert("max".into(), max.into());
-    }
-    out.insert("cid".into(), subscription.peer().id.0.into());
-    Value::Object(out)
 }

@@ -1,7 +1,7 @@
 //! `/varz`: where the server stands, in the official fields and their order. Each group of fields is made by one function.
 
-use super::general::figure;
-use crate::figures::ByKind;
+use super::general::Empty;
+use crate::documents::{self, ByKind, figure, is_default};
 use crate::node::Node;
 use crate::policy::{COMPATIBLE_VERSION, Policy};
 use crate::process;
@@ -67,11 +67,7 @@ pub(crate) fn varz(node: &Node) -> Value {
         by_kind: FaultsByKind::of(node),
         tls_cert_not_after: policy.tls.as_ref().and_then(|tls| tls.not_after()),
     };
-    serde_json::to_value(document).unwrap_or_default()
-}
-
-fn is_not(value: &bool) -> bool {
-    !value
+    documents::json(&document)
 }
 
 fn nanos(span: Duration) -> u64 {
@@ -111,13 +107,13 @@ fn identity(node: &Node, policy: &Policy) -> Identity {
 
 #[derive(Serialize)]
 struct Security {
-    #[serde(skip_serializing_if = "is_not")]
+    #[serde(skip_serializing_if = "is_default")]
     auth_required: bool,
-    #[serde(skip_serializing_if = "is_not")]
+    #[serde(skip_serializing_if = "is_default")]
     tls_required: bool,
-    #[serde(skip_serializing_if = "is_not")]
+    #[serde(skip_serializing_if = "is_default")]
     tls_verify: bool,
-    #[serde(skip_serializing_if = "is_not")]
+    #[serde(skip_serializing_if = "is_default")]
     tls_ocsp_peer_verify: bool,
 }
 
@@ -172,26 +168,22 @@ fn limits(node: &Node, policy: &Policy) -> Limits {
     }
 }
 
-/// An object without fields: a block that is not configured.
-#[derive(Default, Serialize)]
-struct NotConfigured {}
-
 /// What capabilities report of themselves.
 #[derive(Default, Serialize)]
 struct Blocks {
-    cluster: NotConfigured,
-    gateway: NotConfigured,
-    leaf: NotConfigured,
-    mqtt: NotConfigured,
+    cluster: Empty,
+    gateway: Empty,
+    leaf: Empty,
+    mqtt: Empty,
     websocket: WebSocket,
-    jetstream: NotConfigured,
+    jetstream: Empty,
 }
 
 #[derive(Default, Serialize)]
 struct WebSocket {
     #[serde(skip_serializing_if = "String::is_empty")]
     host: String,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     port: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     advertise: Option<String>,
@@ -203,24 +195,20 @@ struct WebSocket {
     handshake_timeout: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_timeout: Option<Value>,
-    #[serde(skip_serializing_if = "is_not")]
+    #[serde(skip_serializing_if = "is_default")]
     no_tls: bool,
-    #[serde(skip_serializing_if = "is_not")]
+    #[serde(skip_serializing_if = "is_default")]
     tls_map: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tls_pinned_certs: Vec<String>,
-    #[serde(skip_serializing_if = "is_not")]
+    #[serde(skip_serializing_if = "is_default")]
     same_origin: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     allowed_origins: Vec<String>,
-    #[serde(skip_serializing_if = "is_not")]
+    #[serde(skip_serializing_if = "is_default")]
     compression: bool,
-    #[serde(skip_serializing_if = "is_not")]
+    #[serde(skip_serializing_if = "is_default")]
     tls_ocsp_peer_verify: bool,
-}
-
-fn is_zero(port: &u16) -> bool {
-    *port == 0
 }
 
 fn websocket(policy: &Policy) -> WebSocket {

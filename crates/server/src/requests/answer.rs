@@ -4,6 +4,7 @@
 //! `server` and `data`, or `error`.
 
 use super::filter::Filter;
+use crate::documents;
 use crate::internal::Message;
 use crate::monitor::options::{
     AccountStatzOptions, AccountzOptions, ConnzOptions, GatewayzOptions, HealthzOptions, IpqueueszOptions,
@@ -218,7 +219,7 @@ pub(super) fn account_conns(publisher: &mut Publisher, message: &Message) {
     let Some(account) = publisher.node.accounts.find(&name) else { return };
     let connections = account.connections();
     if connections > 0 {
-        let event: Value = events::connections(&publisher.node, &account, connections).into();
+        let event = documents::json(&events::connections(&publisher.node, &account, connections));
         publisher.reply(message, event.to_string());
     }
 }

@@ -1,17 +1,14 @@
 //! The server, as it stands at the head of its events and answers.
 
+use crate::documents;
 use crate::monitoring::Monitoring;
 use crate::policy::COMPATIBLE_VERSION;
 use crate::settings::Settings;
 use crate::times::stamp;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
-
-/// Random characters of an event's number.
-const EVENT_ID_CHARS: usize = 22;
-const EVENT_ID_ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// Switches of the official server that may be set; clients look for them.
 pub(crate) fn feature_flags() -> Value {
@@ -55,18 +52,5 @@ pub(crate) fn server(settings: &Settings, monitoring: &Monitoring) -> Value {
         seq: monitoring.events.fetch_add(1, Ordering::Relaxed) + 1,
         time: stamp(SystemTime::now()),
     };
-    serde_json::to_value(server).unwrap_or_default()
-}
-
-/// The head of an event: type, number, time.
-pub(super) fn event(kind: &str, at: SystemTime) -> Map<String, Value> {
-    let id: String = (0..EVENT_ID_CHARS)
-        .filter_map(|_| EVENT_ID_ALPHABET.get(rand::random_range(0..EVENT_ID_ALPHABET.len())))
-        .map(|&byte| char::from(byte))
-        .collect();
-    let mut head = Map::new();
-    head.insert("type".into(), format!("io.nats.server.advisory.v1.{kind}").into());
-    head.insert("id".into(), id.into());
-    head.insert("timestamp".into(), stamp(at).into());
-    head
+    documents::json(&server)
 }

@@ -1,11 +1,13 @@
 //! Events about clients' certificates that OCSP finds bad: `$SYS.SERVER.*.OCSP.PEER.>`.
 
 use super::{about, publish_event};
+use crate::documents::{EventHead, json};
 use crate::node::Node;
 use data_encoding::BASE64;
 use dialtone_broker::deliver::Turn;
 use dialtone_identity::certificate;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::time::SystemTime;
 
@@ -14,13 +16,15 @@ pub(crate) fn link_invalid(node: &Node, turn: &mut Turn, link: &[u8], peer: &[u8
     if !node.accounts.has_system() {
         return;
     }
-    let mut event = about::event("ocsp_peer_link_invalid", SystemTime::now());
-    event.insert("link".into(), certificate_info(link));
-    event.insert("peer".into(), certificate_info(peer));
-    event.insert("server".into(), about::server(&node.settings, &node.monitoring));
-    event.insert("reason".into(), reason.into());
+    let event = LinkInvalid {
+        head: EventHead::advisory("ocsp_peer_link_invalid", SystemTime::now()),
+        link: Certificate::of(link),
+        peer: Certificate::of(peer),
+        server: about::server(&node.settings, &node.monitoring),
+        reason,
+    };
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.LINK.INVALID", node.settings.identity.id);
-    publish_event(&node.accounts, turn, &subject, &event.into());
+    publish_event(&node.accounts, turn, &subject, &json(&event));
 }
 
 /// A client does not come in for its certificate.
@@ -28,21 +32,48 @@ pub(crate) fn certificate_rejected(node: &Node, turn: &mut Turn, kind: &str, pee
     if !node.accounts.has_system() {
         return;
     }
-    let mut event = about::event("ocsp_peer_reject", SystemTime::now());
-    event.insert("kind".into(), kind.into());
-    event.insert("peer".into(), certificate_info(peer));
-    event.insert("server".into(), about::server(&node.settings, &node.monitoring));
-    event.insert("reason".into(), "client not OCSP valid".into());
+    let event = Rejected {
+        head: EventHead::advisory("ocsp_peer_reject", SystemTime::now()),
+        kind,
+        peer: Certificate::of(peer),
+        server: about::server(&node.settings, &node.monitoring),
+        reason: "client not OCSP valid",
+    };
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.CONN.REJECT", node.settings.identity.id);
-    publish_event(&node.accounts, turn, &subject, &event.into());
+    publish_event(&node.accounts, turn, &subject, &json(&event));
 }
 
-fn certificate_info(der: &[u8]) -> Value {
-    let (subject, issuer) = certificate::parties(der).unwrap_or_default();
-    json!({
-        "subject": subject,
-        "issuer": issuer,
-        "fingerprint": BASE64.encode(&Sha256::digest(der)),
-        "raw": BASE64.encode(der),
-    })
+#[derive(Serialize)]
+struct LinkInvalid<'a> {
+    #[serde(flatten)]
+    head: EventHead,
+    link: Certificate,
+    peer: Certificate,
+    server: Value,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct Rejected<'a> {
+    #[serde(flatten)]
+    head: EventHead,
+    kind: &'a str,
+    peer: Certificate,
+    server: Value,
+    reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct Certificate {
+    subject: String,
+    issuer: String,
+    fingerprint: String,
+    raw: String,
+}
+
+impl Certificate {
+    fn of(der: &[u8]) -> Self {
+        let (subject, issuer) = certificate::parties(der).unwrap_or_default();
+        Self { subject, issuer, fingerprint: BASE64.encode(&Sha256::digest(der)), raw: BASE64.encode(der) }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{about, publish_event, usage};
 use crate::accounts::Accounts;
-use crate::figures::statistics;
+use crate::documents::{EventHead, Statistics, Sum, json};
 use crate::internal::Outgoing;
 use crate::node::{Executor, Node};
 use crate::registry::{ClientDetails, Session};
@@ -12,7 +12,7 @@ use dialtone_broker::connection_info::ConnectionInfoSource as _;
 use dialtone_broker::deliver::Turn;
 use dialtone_wire::CloseReason;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -36,10 +36,12 @@ pub(crate) fn connected(node: &Node, turn: &mut Turn, session: &Session, who: &C
     if !node.accounts.has_system() {
         return;
     }
-    let mut event = about::event("client_connect", SystemTime::now());
-    event.insert("server".into(), about::server(&node.settings, &node.monitoring));
-    event.insert("client".into(), client(&node.accounts, session, who, None));
-    publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &event.into());
+    let event = Connect {
+        head: EventHead::advisory("client_connect", SystemTime::now()),
+        server: about::server(&node.settings, &node.monitoring),
+        client: client(&node.accounts, session, who, None),
+    };
+    publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &json(&event));
 }
 
 /// A connection was refused for what it presented: `account` is where it was, that for everyone if it was not let in.
@@ -53,7 +55,7 @@ pub(crate) fn refused(
     if !node.accounts.has_system() {
         return;
     }
-    let event = Value::from(disconnect(node, session, &client_details(session), reason.text()));
+    let event = json(&disconnect(node, session, &client_details(session), reason.text()));
     publish_event(
         &node.accounts,
         turn,
@@ -89,7 +91,7 @@ pub(crate) fn refused_for_room(
         Proof::Password => connected(node, turn, session, who),
         Proof::Nkey => refused(node, turn, session, account, reason),
         Proof::Jwt if node.accounts.has_system() => {
-            report_refusal(turn, account, &disconnect(node, session, who, reason.text()).into());
+            report_refusal(turn, account, &json(&disconnect(node, session, who, reason.text())));
         }
         Proof::Jwt => {}
     }
@@ -114,10 +116,8 @@ pub(crate) fn refused_by_service(
         return;
     }
     let mut event = disconnect(node, session, who, reason);
-    if let Some(Value::Object(client)) = event.get_mut("client") {
-        client.insert("acc".into(), (*account.name).into());
-    }
-    report_refusal(turn, account, &event.into());
+    event.client.acc = &account.name;
+    report_refusal(turn, account, &json(&event));
 }
 
 /// A connection is gone; `account` has so many left, unless it was never in one.
@@ -135,8 +135,8 @@ pub(crate) fn left(
         changed(node, turn, account, connections);
     }
     let who = client_details(session);
-    let event = disconnect(node, session, &who, reason.text());
-    publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{}.DISCONNECT", who.account), &event.into());
+    let event = json(&disconnect(node, session, &who, reason.text()));
+    publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{}.DISCONNECT", who.account), &event);
 }
 
 /// The server lets its clients go.
@@ -175,17 +175,18 @@ fn changed(node: &Node, turn: &mut Turn, account: &Arc<Account>, connections: u3
 fn publish_connections(node: &Node, turn: &mut Turn, account: &Account, connections: u32) {
     let name = &account.name;
     let mut event = self::connections(node, account, connections);
-    publish_event(&node.accounts, turn, &format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), &event.clone().into());
-    event.insert("server".into(), about::server(&node.settings, &node.monitoring));
-    publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), &event.into());
+    publish_event(&node.accounts, turn, &format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), &json(&event));
+    event.server = about::server(&node.settings, &node.monitoring);
+    publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), &json(&event));
 }
 
 /// What is published of an account's connections, also when it is asked for.
-pub(crate) fn connections(node: &Node, account: &Account, connections: u32) -> Map<String, Value> {
-    let mut event = about::event("account_connections", SystemTime::now());
-    event.insert("server".into(), about::server(&node.settings, &node.monitoring));
-    event.extend(statistics(&node.accounts, account, connections));
-    event
+pub(crate) fn connections(node: &Node, account: &Account, connections: u32) -> AccountConnections {
+    AccountConnections {
+        head: EventHead::advisory("account_connections", SystemTime::now()),
+        server: about::server(&node.settings, &node.monitoring),
+        statistics: Statistics::of(&node.accounts, account, connections),
+    }
 }
 
 /// Publishes an account's connections again when nothing has changed for a while, as long as it has some.
@@ -208,20 +209,19 @@ fn beat(executor: &mut Executor, account: Arc<Account>, on: bool) {
     executor.state.heartbeats.insert(id, timer);
 }
 
-fn disconnect(node: &Node, session: &Session, who: &ClientDetails, reason: &str) -> Map<String, Value> {
+fn disconnect<'a>(node: &Node, session: &Session, who: &'a ClientDetails, reason: &'a str) -> Disconnect<'a> {
     let at = SystemTime::now();
     let traffic = session.peer.counters.read();
-    let mut event = about::event("client_disconnect", at);
-    event.insert("server".into(), about::server(&node.settings, &node.monitoring));
-    event.insert("client".into(), client(&node.accounts, session, who, Some(at)));
-    // Seen from the client: what it sent came in here.
-    event.insert("sent".into(), json!({ "msgs": traffic.in_msgs, "bytes": traffic.in_bytes }));
-    event.insert("received".into(), json!({ "msgs": traffic.out_msgs, "bytes": traffic.out_bytes }));
-    event.insert("reason".into(), reason.into());
-    if let Some(rejection) = session.rejection.get() {
-        event.insert("rejection".into(), rejection.value());
+    Disconnect {
+        head: EventHead::advisory("client_disconnect", at),
+        server: about::server(&node.settings, &node.monitoring),
+        client: client(&node.accounts, session, who, Some(at)),
+        // Seen from the client: what it sent came in here.
+        sent: Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes },
+        received: Sum { msgs: traffic.out_msgs, bytes: traffic.out_bytes },
+        reason,
+        rejection: session.rejection.get().map(|rejection| rejection.value()),
     }
-    event
 }
 
 /// Who it is, as far as it said; one that was not let in counts as one of the account for everyone.
@@ -232,6 +232,37 @@ fn client_details(session: &Session) -> ClientDetails {
         who.account = place.account.map_or_else(|| GLOBAL.into(), |account| account.name.clone());
     }
     who
+}
+
+/// What is published of an account's connections.
+#[derive(Serialize)]
+pub(crate) struct AccountConnections {
+    #[serde(flatten)]
+    head: EventHead,
+    server: Value,
+    #[serde(flatten)]
+    statistics: Statistics,
+}
+
+#[derive(Serialize)]
+struct Connect<'a> {
+    #[serde(flatten)]
+    head: EventHead,
+    server: Value,
+    client: EventClient<'a>,
+}
+
+#[derive(Serialize)]
+struct Disconnect<'a> {
+    #[serde(flatten)]
+    head: EventHead,
+    server: Value,
+    client: EventClient<'a>,
+    sent: Sum,
+    received: Sum,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejection: Option<Value>,
 }
 
 /// A connection as events describe it, in the official fields and their order.
@@ -277,10 +308,15 @@ struct End {
     stop: String,
 }
 
-fn client(accounts: &Accounts, session: &Session, who: &ClientDetails, stop: Option<SystemTime>) -> Value {
+fn client<'a>(
+    accounts: &Accounts,
+    session: &Session,
+    who: &'a ClientDetails,
+    stop: Option<SystemTime>,
+) -> EventClient<'a> {
     let info = session.connection_info();
     let rtt = session.rtt().as_nanos() as u64;
-    let client = EventClient {
+    EventClient {
         start: info.start,
         host: session.shown_remote().map(|remote| remote.ip().to_string()),
         id: session.peer.id.0,
@@ -293,6 +329,5 @@ fn client(accounts: &Accounts, session: &Session, who: &ClientDetails, stop: Opt
         name_tag: accounts.name_of(&who.account).to_string(),
         kind: info.kind,
         client_type: info.client_type,
-    };
-    serde_json::to_value(client).unwrap_or_default()
+    }
 }

@@ -1,7 +1,7 @@
 //! How the server is doing: `$SYS.SERVER.<id>.STATSZ`, often at first and then every ten seconds.
 
 use super::{about, publish_event};
-use crate::figures::ByKind;
+use crate::documents::{ByKind, Sum, is_default, json};
 use crate::node::{Executor, Node};
 use crate::process;
 use crate::times::stamp;
@@ -48,8 +48,7 @@ struct Message {
 /// The event, which is also the answer to a request.
 pub(crate) fn message(node: &Node) -> Value {
     let statsz = statsz(node);
-    serde_json::to_value(Message { server: about::server(&node.settings, &node.monitoring), statsz })
-        .unwrap_or_default()
+    json(&Message { server: about::server(&node.settings, &node.monitoring), statsz })
 }
 
 /// The figures, in the official order.
@@ -64,11 +63,11 @@ struct Statsz {
     slow_consumers: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     slow_consumer_stats: Option<ByKind>,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     stale_connections: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     stale_connection_stats: Option<ByKind>,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     stalled_clients: u64,
     active_servers: u32,
     gomaxprocs: usize,
@@ -84,17 +83,6 @@ struct Load {
     total_connections: u64,
     active_accounts: usize,
     subscriptions: usize,
-}
-
-/// Messages and their bytes.
-#[derive(Clone, Copy, Serialize)]
-struct Sum {
-    msgs: u64,
-    bytes: u64,
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 fn statsz(node: &Node) -> Statsz {

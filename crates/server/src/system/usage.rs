@@ -2,11 +2,13 @@
 
 use super::{about, publish_event};
 use crate::connections::Connections;
+use crate::documents::{EventHead, Sum, json};
 use crate::internal::Timer;
 use crate::node::{Executor, Node};
 use crate::times::stamp;
-use crate::usage::{AccountUsage, ConnectionState, CountFrom, Used};
-use serde_json::{Map, Value, json};
+use crate::usage::{AccountUsage, ConnectionState, CountFrom, Used, User};
+use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -103,39 +105,77 @@ fn record(
     (start, end): (SystemTime, SystemTime),
     then: Then,
 ) -> Value {
-    let mut record = about::event("usage", end);
-    record.insert("type".into(), "io.dialtone.server.advisory.v1.usage".into());
-    record.insert("server".into(), about::server(&node.settings, &node.monitoring));
-    record.insert("account".into(), account.into());
-    record.insert("start".into(), stamp(start).into());
-    record.insert("end".into(), stamp(end).into());
-    record.insert("last".into(), (then == Then::Last).into());
-    record.extend(figures(&used.total()));
-    let users = used.users.iter().map(|(user, used)| {
-        let mut row = Map::new();
-        row.insert("user".into(), (*user.id).into());
-        if let Some(name) = &user.name {
-            row.insert("name".into(), (**name).into());
-        }
-        row.extend(figures(used));
-        Value::Object(row)
-    });
-    record.insert("users".into(), users.collect());
-    if let Some(others) = &used.others {
-        record.insert("other_users".into(), Value::Object(figures(others)));
-    }
-    record.into()
+    json(&Record {
+        head: EventHead::new(TYPE, end),
+        server: about::server(&node.settings, &node.monitoring),
+        account,
+        start: stamp(start),
+        end: stamp(end),
+        last: then == Then::Last,
+        figures: Figures::of(&used.total()),
+        users: used.users.iter().map(UserFigures::of).collect(),
+        other_users: used.others.as_ref().map(Figures::of),
+    })
 }
 
-fn figures(used: &Used) -> Map<String, Value> {
-    let traffic = &used.traffic;
-    let mut out = Map::new();
-    out.insert("connections".into(), used.connections.into());
-    out.insert("connects".into(), used.connects.into());
-    out.insert("disconnects".into(), used.disconnects.into());
-    out.insert("connected_ns".into(), (used.connected.as_nanos() as u64).into());
-    out.insert("received".into(), json!({ "msgs": traffic.in_msgs, "bytes": traffic.in_bytes }));
-    out.insert("sent".into(), json!({ "msgs": traffic.out_msgs, "bytes": traffic.out_bytes }));
-    out.insert("refused_msgs".into(), used.refused_msgs.into());
-    out
+/// The type of the event.
+const TYPE: &str = "io.dialtone.server.advisory.v1.usage";
+
+/// What an account used in an interval.
+#[derive(Serialize)]
+struct Record<'a> {
+    #[serde(flatten)]
+    head: EventHead,
+    server: Value,
+    account: &'a str,
+    start: String,
+    end: String,
+    last: bool,
+    #[serde(flatten)]
+    figures: Figures,
+    users: Vec<UserFigures<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_users: Option<Figures>,
+}
+
+/// What a user used.
+#[derive(Serialize)]
+struct UserFigures<'a> {
+    user: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+impl<'a> UserFigures<'a> {
+    fn of((user, used): (&'a User, &Used)) -> Self {
+        Self { user: &user.id, name: user.name.as_deref(), figures: Figures::of(used) }
+    }
+}
+
+#[derive(Serialize)]
+struct Figures {
+    connections: u64,
+    connects: u64,
+    disconnects: u64,
+    connected_ns: u64,
+    received: Sum,
+    sent: Sum,
+    refused_msgs: u64,
+}
+
+impl Figures {
+    fn of(used: &Used) -> Self {
+        let traffic = &used.traffic;
+        Self {
+            connections: used.connections,
+            connects: used.connects,
+            disconnects: used.disconnects,
+            connected_ns: used.connected.as_nanos() as u64,
+            received: Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes },
+            sent: Sum { msgs: traffic.out_msgs, bytes: traffic.out_bytes },
+            refused_msgs: used.refused_msgs,
+        }
+    }
 }
