@@ -22,6 +22,7 @@ mod slow;
 pub(crate) mod source;
 pub(crate) mod subscriptions;
 pub(crate) mod varz;
+mod websocket;
 
 use crate::node::Node;
 pub(crate) use http::start;

@@ -1,6 +1,6 @@
 //! `/varz`: where the server stands, in the official fields and their order. Each group of fields is made by one function.
 
-use super::general::Empty;
+use super::{general::Empty, websocket};
 use crate::documents::{self, ByKind, figure, is_default};
 use crate::node::Node;
 use crate::policy::{COMPATIBLE_VERSION, Policy};
@@ -55,7 +55,7 @@ pub(crate) fn varz(node: &Node) -> Value {
         identity: identity(node, &policy),
         security: security(&policy),
         limits: limits(node, &policy),
-        blocks: Blocks { websocket: websocket(&policy), ..Blocks::default() },
+        blocks: Blocks { websocket: websocket::Block::of(&policy), ..Blocks::default() },
         tls_timeout: seconds(tls.map_or(Tls::TIMEOUT, |tls| tls.timeout)),
         write_deadline: nanos(policy.options.limits.write_deadline),
         process: process(node),
@@ -70,12 +70,12 @@ pub(crate) fn varz(node: &Node) -> Value {
     documents::json(&document)
 }
 
-fn nanos(span: Duration) -> u64 {
+pub(super) fn nanos(span: Duration) -> u64 {
     span.as_nanos() as u64
 }
 
 /// Seconds, as a figure.
-fn seconds(span: Duration) -> Value {
+pub(super) fn seconds(span: Duration) -> Value {
     figure(span.as_secs_f64())
 }
 
@@ -168,70 +168,15 @@ fn limits(node: &Node, policy: &Policy) -> Limits {
     }
 }
 
-/// What capabilities report of themselves.
+/// What capabilities report of themselves. Each that the server has makes its block in a file of its own.
 #[derive(Default, Serialize)]
 struct Blocks {
     cluster: Empty,
     gateway: Empty,
     leaf: Empty,
     mqtt: Empty,
-    websocket: WebSocket,
+    websocket: websocket::Block,
     jetstream: Empty,
-}
-
-#[derive(Default, Serialize)]
-struct WebSocket {
-    #[serde(skip_serializing_if = "String::is_empty")]
-    host: String,
-    #[serde(skip_serializing_if = "is_default")]
-    port: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    advertise: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    no_auth_user: Option<String>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    jwt_cookie: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    handshake_timeout: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    auth_timeout: Option<Value>,
-    #[serde(skip_serializing_if = "is_default")]
-    no_tls: bool,
-    #[serde(skip_serializing_if = "is_default")]
-    tls_map: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tls_pinned_certs: Vec<String>,
-    #[serde(skip_serializing_if = "is_default")]
-    same_origin: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    allowed_origins: Vec<String>,
-    #[serde(skip_serializing_if = "is_default")]
-    compression: bool,
-    #[serde(skip_serializing_if = "is_default")]
-    tls_ocsp_peer_verify: bool,
-}
-
-fn websocket(policy: &Policy) -> WebSocket {
-    let (Some(own), Some(listener)) = (&policy.options.websocket, &policy.websocket) else {
-        return WebSocket::default();
-    };
-    let tls = own.tls.as_ref();
-    WebSocket {
-        host: listener.info.host.clone(),
-        port: listener.info.port,
-        advertise: own.advertise.clone(),
-        no_auth_user: own.no_auth_user.clone(),
-        jwt_cookie: own.cookies.jwt.clone(),
-        handshake_timeout: own.handshake_timeout.map(nanos),
-        auth_timeout: own.users.timeout.map(seconds),
-        no_tls: own.no_tls,
-        tls_map: tls.is_some_and(|tls| tls.map),
-        tls_pinned_certs: tls.map(|tls| tls.pinned_certs.clone()).unwrap_or_default(),
-        same_origin: own.same_origin,
-        allowed_origins: own.allowed_origins.clone(),
-        compression: own.compression,
-        tls_ocsp_peer_verify: listener.tls.as_ref().is_some_and(|tls| tls.peer_check().is_some()),
-    }
 }
 
 #[derive(Serialize)]
