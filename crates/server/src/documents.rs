@@ -8,7 +8,7 @@ use dialtone_broker::account::Account;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// A document as JSON.
 pub(crate) fn json(document: &impl Serialize) -> Value {
@@ -24,6 +24,16 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// A figure, without a point where there is no fraction.
 pub(crate) fn figure(n: f64) -> Value {
     if n.fract() == 0.0 && n.abs() < 1e15 { (n as i64).into() } else { n.into() }
+}
+
+/// A span in nanoseconds.
+pub(crate) fn nanos(span: Duration) -> u64 {
+    span.as_nanos() as u64
+}
+
+/// Seconds, as a figure.
+pub(crate) fn seconds(span: Duration) -> Value {
+    figure(span.as_secs_f64())
 }
 
 /// How most documents of monitoring begin.

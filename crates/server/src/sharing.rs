@@ -1,7 +1,7 @@
 //! What sharing between accounts needs of the control thread: answers that do not come in time are forgotten, and the
 //! latency of services is published.
 
-use crate::documents::EventHead;
+use crate::documents::{EventHead, nanos};
 use crate::internal::Outgoing;
 use crate::node::Node;
 use crate::times::stamp;
@@ -63,7 +63,6 @@ fn latency(metric: &Metric, now: SystemTime) -> Vec<u8> {
     let answering = metric.responder.as_ref().map(ClientInfo::rtt).unwrap_or_default();
     let asking = metric.requestor.rtt();
     let came = now.checked_sub(Instant::now().saturating_duration_since(metric.came)).unwrap_or(now);
-    let nanos = |span: Duration| span.as_nanos() as u64;
     let answered = metric.responder.is_some();
     let message = Latency {
         head: EventHead::new(LATENCY_TYPE, now),

@@ -1,7 +1,7 @@
 //! `/varz`: where the server stands, in the official fields and their order. Each group of fields is made by one function.
 
 use super::{general::Empty, websocket};
-use crate::documents::{self, ByKind, figure, is_default};
+use crate::documents::{self, ByKind, is_default, nanos, seconds};
 use crate::node::Node;
 use crate::policy::{COMPATIBLE_VERSION, Policy};
 use crate::process;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 #[derive(Serialize)]
 struct Varz {
@@ -68,15 +68,6 @@ pub(crate) fn varz(node: &Node) -> Value {
         tls_cert_not_after: policy.tls.as_ref().and_then(|tls| tls.not_after()),
     };
     documents::json(&document)
-}
-
-pub(super) fn nanos(span: Duration) -> u64 {
-    span.as_nanos() as u64
-}
-
-/// Seconds, as a figure.
-pub(super) fn seconds(span: Duration) -> Value {
-    figure(span.as_secs_f64())
 }
 
 #[derive(Serialize)]

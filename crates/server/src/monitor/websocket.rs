@@ -1,7 +1,6 @@
 //! The block `websocket` of `/varz`, in the official fields and their order. Without a listener it is empty.
 
-use super::varz::{nanos, seconds};
-use crate::documents::is_default;
+use crate::documents::{is_default, nanos, seconds};
 use crate::policy::Policy;
 use serde::Serialize;
 use serde_json::Value;

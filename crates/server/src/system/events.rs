@@ -2,7 +2,7 @@
 
 use super::{about, publish_event, usage};
 use crate::accounts::Accounts;
-use crate::documents::{EventHead, Statistics, Sum, json};
+use crate::documents::{EventHead, Statistics, Sum, json, nanos};
 use crate::internal::Outgoing;
 use crate::node::{Executor, Node};
 use crate::registry::{ClientDetails, Session};
@@ -315,7 +315,7 @@ fn client<'a>(
     stop: Option<SystemTime>,
 ) -> EventClient<'a> {
     let info = session.connection_info();
-    let rtt = session.rtt().as_nanos() as u64;
+    let rtt = nanos(session.rtt());
     EventClient {
         start: info.start,
         host: session.shown_remote().map(|remote| remote.ip().to_string()),

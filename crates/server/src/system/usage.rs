@@ -2,7 +2,7 @@
 
 use super::{about, publish_event};
 use crate::connections::Connections;
-use crate::documents::{EventHead, Sum, json};
+use crate::documents::{EventHead, Sum, json, nanos};
 use crate::internal::Timer;
 use crate::node::{Executor, Node};
 use crate::times::stamp;
@@ -172,7 +172,7 @@ impl Figures {
             connections: used.connections,
             connects: used.connects,
             disconnects: used.disconnects,
-            connected_ns: used.connected.as_nanos() as u64,
+            connected_ns: nanos(used.connected),
             received: Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes },
             sent: Sum { msgs: traffic.out_msgs, bytes: traffic.out_bytes },
             refused_msgs: used.refused_msgs,
