@@ -3,7 +3,8 @@
 //! Tokens are texts here; what they hold is read where keys are known, in the `identity` room.
 
 use crate::Secret;
-use crate::blocks::reader::{self, Block, Errors, noted};
+use crate::blocks::reader::{self, Block, Errors, Notes, noted};
+use crate::blocks::resolver_tls::resolver_tls;
 use crate::error::{ConfigError, Location};
 use crate::language::{Files, Kind, Value};
 use crate::nkey;
@@ -25,12 +26,12 @@ const TTL_DEFAULT: Duration = Duration::from_secs(2 * 60 * 60);
 /// How an inline token begins: base64 of `{"`.
 const TOKEN_START: &str = "eyJ";
 
-pub(crate) fn operator_mode(block: &Block<'_>, errors: &mut Errors) -> OperatorMode {
+pub(crate) fn operator_mode(block: &Block<'_>, notes: &mut Notes) -> OperatorMode {
     let mut out = OperatorMode::default();
     if let Some(value) = block.get("operator") {
-        out.operators = operators(value, errors);
+        out.operators = operators(value, &mut notes.errors);
     }
-    block.set("trusted", &mut out.trusted_keys, errors, |v| {
+    block.set("trusted", &mut out.trusted_keys, &mut notes.errors, |v| {
         let keys = reader::texts(v)?;
         match keys.iter().find(|key| !nkey::is_public(key, Some('O'))) {
             None => Ok(keys),
@@ -41,11 +42,10 @@ pub(crate) fn operator_mode(block: &Block<'_>, errors: &mut Errors) -> OperatorM
         }
     });
     if let Some(value) = block.get("resolver") {
-        out.resolver = resolver(value, errors);
+        out.resolver = resolver(value, &mut notes.errors);
     }
-    if let Some(value) = block.get("resolver_tls") {
-        out.tls = tls(value, errors);
-    }
+    block.set_block("resolver_tls", &mut out.tls, notes, resolver_tls);
+    let errors = &mut notes.errors;
     if let Some(value) = block.get("resolver_preload") {
         out.preload = preload(value, errors);
     }
@@ -192,24 +192,6 @@ fn by_name(text: &str) -> Option<Resolver> {
     let start = text.get(..3).filter(|start| start.eq_ignore_ascii_case("URL"))?;
     let address = text.strip_prefix(start)?.trim().strip_prefix('(')?.strip_suffix(')')?;
     Some(Resolver::Url(address.trim().trim_matches('"').to_owned()))
-}
-
-fn tls(value: &Value, errors: &mut Errors) -> ResolverTls {
-    let mut out = ResolverTls::default();
-    let Some(map) = noted(reader::map(value), errors) else { return out };
-    let block = Block::new("resolver_tls", map, errors);
-    let path = |v: &Value| reader::optional(v).map(|p| p.map(PathBuf::from));
-    block.set("cert_file", &mut out.cert_file, errors, path);
-    block.set("key_file", &mut out.key_file, errors, path);
-    block.set("ca_file", &mut out.ca_file, errors, path);
-    for (key, file, other) in
-        [("cert_file", &out.cert_file, &out.key_file), ("key_file", &out.key_file, &out.cert_file)]
-    {
-        if file.is_none() && other.is_some() {
-            errors.push(ConfigError::new(&value.at, format!("missing '{key}' in TLS configuration")));
-        }
-    }
-    out
 }
 
 fn preload(value: &Value, errors: &mut Errors) -> Vec<Preload> {

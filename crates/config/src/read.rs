@@ -162,7 +162,7 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
         out.mappings = sharing::mappings(value, errors);
     }
     beyond(&block, &mut out, errors);
-    out.operator_mode = operator::operator_mode(&block, errors);
+    out.operator_mode = operator::operator_mode(&block, notes);
     out
 }
 

@@ -6,6 +6,7 @@ use crate::blocks::lame_duck::LameDuck;
 use crate::blocks::limits::Limits;
 use crate::blocks::log::Log;
 use crate::blocks::ocsp::{Ocsp, OcspCache, OcspPeer};
+use crate::blocks::resolver_tls::ResolverTls;
 use crate::blocks::tls::{CertPair, Tls};
 use crate::blocks::websocket::{CookieNames, OwnUsers, WebSocket};
 use std::collections::HashMap;
@@ -61,6 +62,7 @@ static PARTS: &[&[Key]] = &[
     Ocsp::KEYS,
     OcspPeer::KEYS,
     OcspCache::KEYS,
+    ResolverTls::KEYS,
     USERS_AND_ACCOUNTS,
 ];
 
@@ -136,12 +138,6 @@ keys! {
         ttl: Restarts, "How long a cache keeps a JWT. Default 2h.";
         interval: Restarts, "How often a full resolver compares itself with others. Default 1m.";
         timeout: Restarts, "How long others are asked for a JWT. Default 1.9s.";
-    }
-    "resolver_tls" {
-        cert_file: Restarts, "Certificate chain, PEM.";
-        key_file: Restarts, "Private key, PEM.";
-        ca_file: Restarts, "Certificates that the resolver's is verified with, PEM. Default: the system's.";
-        insecure: Refused("account JWTs are not fetched from a server that is not verified"), "Do not verify the server.";
     }
     "proxies" {
         trusted: Reloads, "Proxies that are trusted.";

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod log;
 pub mod ocsp;
 pub(crate) mod reader;
+pub mod resolver_tls;
 pub(crate) mod rule;
 pub mod tls;
 pub mod websocket;

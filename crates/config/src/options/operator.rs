@@ -1,6 +1,7 @@
 //! Operator mode, and where account JWTs come from.
 
 use crate::Secret;
+pub use crate::blocks::resolver_tls::ResolverTls;
 use crate::error::Position;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -96,15 +97,4 @@ pub enum Keeps {
         /// For how long; zero: for ever.
         ttl: Duration,
     },
-}
-
-/// TLS to a resolver's address.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ResolverTls {
-    /// Our certificate chain.
-    pub cert_file: Option<PathBuf>,
-    /// Its private key.
-    pub key_file: Option<PathBuf>,
-    /// Certificates that the resolver's is verified with.
-    pub ca_file: Option<PathBuf>,
 }
