@@ -4,8 +4,9 @@ use crate::clock::now;
 use crate::internal::{Outgoing, Reply};
 use crate::node::{Executor, Node};
 use crate::policy::Identity;
+use crate::profile::ClientDetails;
 use crate::refusal;
-use crate::registry::{ClientDetails, Session};
+use crate::registry::Session;
 use crate::resolver::Reach;
 use crate::settings::Settings;
 use crate::share::Share;
@@ -152,12 +153,13 @@ fn judge(
 ) -> Result<CalloutGrant, Refusal> {
     let policy = node.settings.policy();
     // The answer is for a key that was made for it; the service has seen what the connection presents.
+    let profile = session.profile();
     let time_of_day = |zone: &str| node.time_of_day(zone);
     let presented = Presented {
         proof: Proof::Shown,
-        connection_type: session.transport.connection_type(),
-        proxied: session.proxy.get().is_some(),
-        address: session.remote().map(|remote| remote.ip()),
+        connection_type: profile.transport.connection_type(),
+        proxied: profile.proxy.is_some(),
+        address: profile.remote.map(|remote| remote.ip()),
         now: now(),
         time_of_day: &time_of_day,
     };
@@ -197,6 +199,7 @@ pub(crate) fn request(
     shown: &Shown,
 ) -> AuthorizationRequest {
     let Shown { credentials, nonce, .. } = shown;
+    let profile = session.profile();
     let policy = settings.policy();
     // Its signature is verified, and it is remembered: it was presented before.
     let operators = policy.authenticator.operators();
@@ -226,14 +229,14 @@ pub(crate) fn request(
             ..ServerId::default()
         },
         client: ClientInformation {
-            host: session.shown_remote().map(|remote| remote.ip().to_string()).unwrap_or_default(),
-            id: session.peer.id.0,
+            host: profile.host().unwrap_or_default(),
+            id: profile.id.0,
             user,
             name: said.name.clone(),
             name_tag,
             tags,
-            kind: session.peer.kind.label().to_owned(),
-            transport: session.transport.client_type().to_owned(),
+            kind: profile.kind.label().to_owned(),
+            transport: profile.transport.client_type().to_owned(),
             nonce: if credentials.signature.is_empty() { String::new() } else { nonce.to_string() },
             ..ClientInformation::default()
         },
@@ -249,9 +252,9 @@ pub(crate) fn request(
             version: said.version.clone(),
             protocol: said.protocol,
         },
-        tls: session.secured.get().map(|secured| {
+        tls: profile.secured.as_ref().map(|secured| {
             let chain: Vec<String> = secured.certificates.iter().map(|der| pem(der)).collect();
-            let verified = policy.info_of(session.transport).tls_verify;
+            let verified = policy.info_of(profile.transport).tls_verify;
             let (certs, verified_chains) = match (chain.is_empty(), verified) {
                 (true, _) => (Vec::new(), Vec::new()),
                 (_, true) => (Vec::new(), vec![chain]),

@@ -54,7 +54,7 @@ impl Driver {
             if session.is_none() && !node.settings.policy().options.log.trace_verbose {
                 return;
             }
-            let who = session.map_or_else(|| "".into(), |session| session.who());
+            let who = session.map_or_else(|| "".into(), |session| session.label());
             let text = String::from_utf8_lossy(line);
             node.log.emit(Event::TraceOut, &who, format_args!("->> [{text}]"));
             let body = client::traced_body(&node.settings.policy().options.log, body);

@@ -30,6 +30,7 @@ mod monitoring;
 pub mod node;
 pub mod policy;
 mod process;
+mod profile;
 mod protocol;
 mod queues;
 mod rates;

@@ -1,5 +1,6 @@
 //! A running server: how it reloads, lets its clients go, and ends.
 
+use crate::client;
 use crate::listeners::{IN_PROCESS, LISTENERS};
 use crate::log::{Event, Logger};
 use crate::node::Node;
@@ -162,7 +163,7 @@ impl Server {
         (0..LISTENERS.len()).for_each(|number| self.loops.lock().unlisten(number));
         let policy = node.settings.policy();
         for session in node.connections.registry.open() {
-            session.send_away(&policy);
+            client::send_away(&session, &policy);
         }
         let duck = policy.options.lame_duck.clone();
         let sessions = node.connections.registry.open();

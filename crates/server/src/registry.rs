@@ -1,7 +1,6 @@
 //! Who is connected, and who was.
 
-pub use crate::session::{ClientDetails, Session};
-pub use crate::transport::ClientTransport;
+pub use crate::session::Session;
 use dialtone_broker::account::AccountId;
 use dialtone_broker::peer::ClientId;
 use dialtone_broker::subscription::Subscription;

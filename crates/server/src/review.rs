@@ -7,6 +7,7 @@ use crate::accounts::Accounts;
 use crate::callout;
 use crate::log::{Event, Logger};
 use crate::node::{Executor, Node};
+use crate::profile::Profile;
 use crate::refusal::{self, close_reason};
 use crate::registry::Session;
 use crate::settings::Settings;
@@ -72,11 +73,11 @@ pub(crate) fn overloaded(node: &Node, session: &Arc<Session>) {
 }
 
 /// How a session came, and what its credentials are judged by.
-pub(crate) fn context<'a>(node: &'a Node, session: &'a Session) -> Context<'a> {
+pub(crate) fn context<'a>(node: &'a Node, profile: &'a Profile) -> Context<'a> {
     Context {
-        connection_type: session.transport.connection_type(),
-        certificate: session.secured.get().and_then(|s| s.certificates.first()).map(AsRef::as_ref),
-        address: session.remote().map(|remote| remote.ip()),
+        connection_type: profile.transport.connection_type(),
+        certificate: profile.certificate(),
+        address: profile.remote.map(|remote| remote.ip()),
         jwt_context: node,
     }
 }
@@ -93,11 +94,12 @@ fn decide(node: &Node, session: &Arc<Session>, account: &Arc<Account>) -> Result
     let (kept, version) = session.shown_and_version();
     let is_kept = kept.is_some();
     let mut shown = kept.unwrap_or_else(Shown::silence);
+    let profile = session.profile();
     let outcome = node
         .settings
         .policy()
-        .authenticator_of(session.transport)
-        .authenticate(&mut shown, &context(node, session));
+        .authenticator_of(profile.transport)
+        .authenticate(&mut shown, &context(node, &profile));
     let of_account = |grant: &Grant| {
         let is_same = account_of(&node.accounts, grant).is_some_and(|granted| Arc::ptr_eq(&granted, account));
         is_same.then_some(()).ok_or(End::MOVED)
@@ -136,7 +138,7 @@ fn stay(node: &Node, session: &Arc<Session>, grant: Grant) {
 
 /// A service decides that was not asked about this session.
 fn ask(node: &Node, session: &Arc<Session>, callout_request: CalloutRequest, shown: &Shown) {
-    let known = session.known().unwrap_or_default();
+    let known = session.profile().known().cloned().unwrap_or_default();
     let said = Connect {
         name: known.name.to_string(),
         lang: known.lang.to_string(),
@@ -197,7 +199,7 @@ impl End {
     }
 
     fn log(&self, node: &Node, session: &Session, refusal: &Refusal) {
-        let who = session.who();
+        let who = session.label();
         node.log.emit(Event::ClientCreated, &who, format_args!("{}", refusal.text()));
         if self.error == Some(ProtocolError::Authorization) {
             let shown = session.shown();
@@ -224,8 +226,10 @@ fn has_moved(settings: &Settings, accounts: &Accounts, session: &Session) -> boo
     };
     let Some(named) = named else { return false };
     let policy = settings.policy();
-    let account =
-        policy.authenticator_of(session.transport).find(&named).and_then(|grant| account_of(accounts, grant));
+    let account = policy
+        .authenticator_of(session.transport())
+        .find(&named)
+        .and_then(|grant| account_of(accounts, grant));
     !account.zip(session.peer.place().account).is_some_and(|(now, before)| Arc::ptr_eq(&now, &before))
 }
 

@@ -255,7 +255,7 @@ impl Client {
         let place = session.peer.place();
         Standing {
             account: place.account.expect("an account").name.to_string(),
-            user: session.known().map(|known| known.user.to_string()).unwrap_or_default(),
+            user: session.profile().known().map(|known| known.user.to_string()).unwrap_or_default(),
             permissions: place.permissions.map(|permissions| permissions.source().clone()),
         }
     }

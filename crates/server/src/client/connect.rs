@@ -1,4 +1,4 @@
-//! CONNECT and INFO: how a client says who it is.
+//! CONNECT: how a client says who it is.
 
 use super::Client;
 use crate::conduct::{Claim, Login};
@@ -8,8 +8,6 @@ use dialtone_broker::deliver::Turn;
 use dialtone_config::Secret;
 use dialtone_identity::authenticator::{Credentials, Refusal, Shown};
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Random bytes of a nonce. The official figure.
 const NONCE_BYTES: usize = 11;
@@ -172,30 +170,5 @@ impl Client {
         self.limits.headers = headers;
         self.conduct.session.peer.set_understands_headers(headers);
         self.conduct.session.peer.set_takes_info(connect.protocol >= 1);
-    }
-
-    /// Sends INFO: the first, or the one that answers CONNECT.
-    pub(super) fn send_info(&self, turn: &mut Turn, answers_connect: bool) {
-        let mut info = self.conduct.session.info(&self.conduct.policy);
-        info.lame_duck = self.conduct.node.connections.lame_duck.load(Ordering::Relaxed);
-        if !answers_connect {
-            info.nonce = self.nonce.to_string();
-            if self.arrival.may_be_proxied {
-                info.client_ip.clear();
-            }
-        } else {
-            info.connect_info = true;
-            // Also where a first INFO did not ask for it, because others come in as `no_auth_user`.
-            info.auth_required = self.conduct.policy.auth_required(self.conduct.session.transport);
-            info.max_payload = self.limits.payload_bytes_max as i64;
-            if let Some(account) = &self.conduct.place.account {
-                info.acc_is_sys =
-                    self.conduct.node.accounts.system().is_some_and(|system| Arc::ptr_eq(&system, account));
-                info.remote_account = account.name.to_string();
-            }
-        }
-        let mut bytes = Vec::with_capacity(512);
-        info.encode(&mut bytes);
-        turn.send(self.peer(), &bytes);
     }
 }

@@ -6,12 +6,14 @@
 
 mod connect;
 mod driven;
+mod info;
 mod publish;
 mod rates;
 mod subscribe;
 mod trace;
 mod traced;
 
+pub(crate) use info::send_away;
 pub(crate) use trace::traced_body;
 
 use crate::conduct::{Conduct, Phase};
@@ -119,7 +121,7 @@ struct Taken {
 impl Client {
     /// A client that has just connected.
     pub fn new(node: Arc<Node>, session: Arc<Session>, turn: &mut Turn) -> Self {
-        let transport = session.transport;
+        let transport = session.transport();
         let mut conduct = Conduct::new(node, session, turn.now());
         conduct.begin(turn);
         let policy = &conduct.policy;

@@ -34,11 +34,12 @@ impl Conduct {
     /// Begins the check, where certificates are checked.
     pub(super) fn check_certificate(&mut self, turn: &mut Turn) {
         let Some(check) =
-            self.policy.tls_of(self.session.transport).and_then(|tls| tls.peer_check().cloned())
+            self.policy.tls_of(self.session.transport()).and_then(|tls| tls.peer_check().cloned())
         else {
             return;
         };
-        let Some(shown) = self.session.secured.get().map(|secured| secured.certificates.clone()) else {
+        let Some(shown) = self.session.profile().secured.as_ref().map(|secured| secured.certificates.clone())
+        else {
             return;
         };
         if shown.is_empty() {
@@ -64,9 +65,10 @@ impl Conduct {
         for warning in &judgement.warnings {
             self.log(Event::Warning, format_args!("{warning}"));
         }
-        let leaf = self.session.secured.get().and_then(|secured| secured.certificates.first().cloned());
+        let profile = self.session.profile();
+        let leaf = profile.certificate();
         for (link, reason) in &judgement.bad {
-            system::link_invalid(&self.node, turn, link, leaf.as_ref().unwrap_or(link), reason);
+            system::link_invalid(&self.node, turn, link, leaf.unwrap_or(link), reason);
         }
         if judgement.is_rejected {
             self.reject_certificate(turn);
@@ -77,7 +79,7 @@ impl Conduct {
     }
 
     fn reject_certificate(&mut self, turn: &mut Turn) {
-        if let Some(leaf) = self.session.secured.get().and_then(|secured| secured.certificates.first()) {
+        if let Some(leaf) = self.session.profile().certificate() {
             system::certificate_rejected(&self.node, turn, self.peer().kind.label(), leaf);
         }
         self.log(Event::TlsFailed, format_args!("TLS handshake error: client not OCSP valid"));

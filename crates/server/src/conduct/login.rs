@@ -5,8 +5,8 @@ use crate::callout;
 use crate::connection_failures::LoginFailure;
 use crate::log::Event;
 use crate::node::Executor;
+use crate::profile::{ClientDetails, Source};
 use crate::refusal::{self, close_reason};
-use crate::registry::ClientDetails;
 use crate::review;
 use crate::system::{self, Proof};
 use crate::verdict::Verdict;
@@ -74,11 +74,10 @@ impl Conduct {
         let Some(mut shown) = self.proof.presented.take() else { return Login::Nothing };
         let outcome = self
             .policy
-            .authenticator_of(self.session.transport)
-            .authenticate(&mut shown, &review::context(&self.node, &self.session));
+            .authenticator_of(self.session.transport())
+            .authenticate(&mut shown, &review::context(&self.node, &self.session.profile()));
         if let Some(proxy) = shown.proxy() {
-            // Set once: only a first login is checked.
-            let _ = self.session.proxy.set(proxy.clone());
+            self.session.set_proxy(proxy);
         }
         let shown = self.proof.presented.insert(shown);
         match outcome {
@@ -115,7 +114,8 @@ impl Conduct {
     /// From here on nothing is read. One check may follow another; the time for all begins with the first.
     pub(crate) fn begin_check(&mut self, now: Instant) {
         if !self.phase.is_checking() {
-            self.phase = Phase::Checking { until: now + self.policy.auth_timeout_of(self.session.transport) };
+            self.phase =
+                Phase::Checking { until: now + self.policy.auth_timeout_of(self.session.transport()) };
         }
     }
 
@@ -266,18 +266,14 @@ impl Conduct {
     }
 
     fn introduce_as(&self, who: &ClientDetails, claim: &Claim<'_>) {
-        if claim.said.is_some() {
-            // Set once, by the first login.
-            self.session.set_client_details(who.clone());
-        } else {
-            self.session.assume(who.clone());
-        }
+        let source = if claim.said.is_some() { Source::Connect } else { Source::Assumed };
+        self.session.set_details(source, who.clone());
     }
 
     /// What is known of it, from the login that is being checked.
     fn client_details(&self, account: &str, claim: &Claim<'_>) -> ClientDetails {
         let said = claim.connect();
-        let before = self.session.client_details().map(Arc::unwrap_or_clone).unwrap_or_default();
+        let before = self.session.profile().connect().map(|details| (**details).clone()).unwrap_or_default();
         // What a second login leaves out stays what the first said.
         let or = |said: &str, before: Box<str>| if said.is_empty() { before } else { said.into() };
         ClientDetails {
@@ -293,7 +289,8 @@ impl Conduct {
     /// How the log calls it from now on: with its library and its user.
     pub(crate) fn describe(&self, connect: &Connect) {
         let account = self.place.account.as_ref().map_or("", |account| &*account.name);
-        let mut who = self.session.who().to_string();
+        let profile = self.session.profile();
+        let mut who = profile.label.to_string();
         let version =
             if connect.version.is_empty() { String::new() } else { format!("v{}", connect.version) };
         let library: Vec<&str> = [&version, &connect.lang, &connect.name]
@@ -305,16 +302,16 @@ impl Conduct {
             who += &format!(" - {:?}", library.join(":"));
         }
         let user = &self.user;
-        if let Some(claimed) = self.session.claimed() {
+        if let Some(claimed) = &profile.claimed {
             who += &format!(" - \"{account}/{}/jwt:{user}\"", claimed.account_name);
-        } else if self.session.known().is_some_and(|known| known.by_nkey) {
+        } else if profile.known().is_some_and(|known| known.by_nkey) {
             who += &format!(" - \"{account}/nkey:{user}\"");
         } else if **user == *"[REDACTED]" {
             who += &format!(" - \"{account}/token\"");
         } else if !user.is_empty() {
             who += &format!(" - \"{account}/user:{user}\"");
         }
-        self.session.set_who(who);
+        self.session.set_label(who);
     }
 
     /// It may not come in. The other end learns nothing of why; log, events and monitoring do.
@@ -324,7 +321,7 @@ impl Conduct {
         let mut credentials = self.proof.presented.take().map(|shown| shown.credentials).unwrap_or_default();
         if claim.said.is_some()
             && credentials.names_nobody()
-            && let Some(user) = self.policy.authenticator_of(self.session.transport).no_auth_user()
+            && let Some(user) = self.policy.authenticator_of(self.session.transport()).no_auth_user()
         {
             user.clone_into(&mut credentials.user);
         }
@@ -345,7 +342,7 @@ impl Conduct {
             account: "".into(),
             by_nkey: false,
         };
-        self.session.set_client_details(claimed);
+        self.session.set_details(Source::Connect, claimed);
         self.node.connections.failures.count_failed_login(refusal.into());
         refusal::note(&self.node.settings, &self.node.accounts, &self.session, refusal, &jwt);
         self.log(Event::ClientCreated, format_args!("{}", refusal.text()));

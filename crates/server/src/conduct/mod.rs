@@ -83,7 +83,7 @@ impl Conduct {
     pub(crate) fn new(node: Arc<Node>, session: Arc<Session>, now: Instant) -> Self {
         let generation = node.settings.generation();
         let policy = node.settings.policy();
-        let transport = session.transport;
+        let transport = session.transport();
         let phase = if policy.auth_required(transport) {
             Phase::AwaitingLogin { until: now + policy.auth_timeout_of(transport) }
         } else {
@@ -122,7 +122,7 @@ impl Conduct {
     /// Logs an event of this connection.
     pub(crate) fn log(&self, event: Event, text: Arguments<'_>) {
         if self.node.log.is_on(event.level()) {
-            self.node.log.emit(event, &self.session.who(), text);
+            self.node.log.emit(event, &self.session.label(), text);
         }
     }
 
@@ -150,11 +150,10 @@ impl Conduct {
             ),
         );
         self.alive = Alive::new(turn.now(), self.ping_interval());
-        // Set once: a connection has one handshake.
-        let _ = self.session.secured.set(secured);
+        self.session.set_secured(secured);
         let pinned = self
             .policy
-            .tls_of(self.session.transport)
+            .tls_of(self.session.transport())
             .is_none_or(|tls| tls.is_pinned(certificate.as_deref()));
         if !pinned {
             self.log(Event::TlsFailed, format_args!("certificate not pinned"));

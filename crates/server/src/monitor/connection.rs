@@ -37,17 +37,17 @@ struct Connection {
 
 /// A row of the list. `auth`: with who it is in.
 pub(super) fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Value {
-    let session = &row.session;
+    let profile = &row.profile;
     let connection = Connection {
         origin: origin(row),
         end: end(row),
         activity: activity(row, now),
         client: client_said(row),
         // Of closed connections it is shown whether or not it is asked for, as officially.
-        issuer_key: session.issuer_key().filter(|_| auth || row.end.is_some()),
+        issuer_key: profile.issuer_key().filter(|_| auth || row.end.is_some()),
         login: if auth { login(row) } else { Login::default() },
         tls: tls(row, auth),
-        proxy: session.proxy.get().map(|key| json!({ "key": &**key })),
+        proxy: profile.proxy.as_ref().map(|key| json!({ "key": &**key })),
         subscribed: subscribed(row, subs),
     };
     documents::json(&connection)
@@ -69,14 +69,15 @@ struct Origin {
 }
 
 fn origin(row: &Row) -> Origin {
-    let remote = row.session.shown_remote();
+    let profile = &row.profile;
+    let remote = profile.shown_remote();
     Origin {
-        cid: row.session.peer.id.0,
-        kind: row.session.peer.kind.label(),
-        r#type: row.session.transport.client_type(),
+        cid: profile.id.0,
+        kind: profile.kind.label(),
+        r#type: profile.transport.client_type(),
         ip: remote.map_or_else(|| "local".into(), |remote| remote.ip().to_string()),
         port: remote.map_or(0, |remote| remote.port()),
-        start: stamp(row.session.start),
+        start: stamp(profile.start),
         last_activity: stamp(row.activity),
     }
 }
@@ -139,7 +140,7 @@ struct ClientSaid {
 }
 
 fn client_said(row: &Row) -> ClientSaid {
-    let Some(said) = row.session.known() else { return ClientSaid::default() };
+    let Some(said) = row.profile.known() else { return ClientSaid::default() };
     ClientSaid {
         name: non_empty(&*said.name),
         lang: non_empty(&*said.lang),
@@ -163,16 +164,15 @@ struct Login {
 
 fn login(row: &Row) -> Login {
     let account = row.account();
-    let claimed = row.session.claimed();
+    let claimed = row.profile.claimed.as_ref();
     let is_named = !account.is_empty() && (row.end.is_none() || account != GLOBAL);
-    let name = claimed.as_ref().map_or_else(|| account.clone(), |claimed| claimed.account_name.clone());
+    let name = claimed.map_or_else(|| account.clone(), |claimed| claimed.account_name.clone());
     Login {
         authorized_user: non_empty(row.user()),
         account: non_empty(account.as_str()).filter(|account| account != GLOBAL),
         name_tag: is_named.then_some(name),
-        // Who has a bearer token needs nothing else: it is a secret.
-        jwt: claimed.as_ref().filter(|claimed| !claimed.bearer).map(|claimed| claimed.jwt.to_string()),
-        tags: claimed.map(|claimed| claimed.token.tags.clone()).unwrap_or_default(),
+        jwt: row.profile.jwt(),
+        tags: row.profile.tags(),
     }
 }
 
@@ -195,7 +195,7 @@ struct Certificate {
 }
 
 fn tls(row: &Row, auth: bool) -> Tls {
-    let Some(secured) = row.session.secured.get() else { return Tls::default() };
+    let Some(secured) = &row.profile.secured else { return Tls::default() };
     let shown = secured.certificates.first().filter(|_| auth);
     let certificate = shown
         .and_then(|der| certificate::summary(der))

@@ -6,6 +6,7 @@ use super::query::Window;
 use super::source::Subs;
 use crate::documents::json;
 use crate::node::Node;
+use crate::profile::Profile;
 use crate::registry::{Closed, Session};
 use crate::times::stamp;
 use dialtone_broker::account::GLOBAL;
@@ -33,6 +34,8 @@ enum State {
 /// A connection as it stands in the list.
 pub(super) struct Row {
     pub session: Arc<Session>,
+    /// Who it was when the list was made.
+    pub profile: Arc<Profile>,
     pub end: Option<(SystemTime, CloseReason)>,
     pub traffic: Traffic,
     pub pending: usize,
@@ -70,18 +73,19 @@ impl Row {
     ) -> Self {
         let traffic = session.peer.counters.read();
         let pending = session.peer.pending_bytes();
-        let activity = session.start + session.peer.activity();
-        Self { session, end, traffic, pending, subscribed, subscriptions, activity }
+        let profile = session.profile();
+        let activity = profile.start + session.peer.activity();
+        Self { session, profile, end, traffic, pending, subscribed, subscriptions, activity }
     }
 
     pub fn user(&self) -> String {
-        self.session.known().map(|known| known.user.to_string()).unwrap_or_default()
+        self.profile.known().map(|known| known.user.to_string()).unwrap_or_default()
     }
 
     /// Its account. One that has not said who it is counts as one of the account for everyone, as long as it is there.
     pub fn account(&self) -> String {
-        match (self.session.known(), &self.end) {
-            (Some(client_details), _) => client_details.account.to_string(),
+        match (self.profile.known(), &self.end) {
+            (Some(details), _) => details.account.to_string(),
             (None, Some(_)) => String::new(),
             (None, None) => {
                 let place = self.session.peer.place();
@@ -97,7 +101,7 @@ impl Row {
 
     pub fn uptime(&self, now: SystemTime) -> Duration {
         let end = self.end.map_or(now, |(stop, _)| stop);
-        end.duration_since(self.session.start).unwrap_or_default()
+        end.duration_since(self.profile.start).unwrap_or_default()
     }
 
     pub fn idle(&self, now: SystemTime) -> Duration {
@@ -197,7 +201,9 @@ fn rows(node: &Node, state: State, account: &str) -> Option<Vec<Row>> {
         rows.extend(open.into_iter().map(Row::open));
     }
     if matches!(state, State::Closed | State::Any) {
-        let is_in = |closed: &Closed| closed.session.known().is_some_and(|known| *known.account == *account);
+        let is_in = |closed: &Closed| {
+            closed.session.profile().known().is_some_and(|known| *known.account == *account)
+        };
         rows.extend(registry.closed(|closed| only.is_none() || is_in(closed)).into_iter().map(Row::closed));
     }
     if only.is_some() {
@@ -221,7 +227,7 @@ fn order(sort: &str, state: State, now: SystemTime) -> Result<Order, String> {
     }
     Ok(match sort {
         "" | "cid" => by(|row| row.session.peer.id),
-        "start" => by(|row| row.session.start),
+        "start" => by(|row| row.profile.start),
         "subs" => most(|row| row.subscriptions),
         "pending" => most(|row| row.pending),
         "msgs_to" => most(|row| row.traffic.out_msgs),

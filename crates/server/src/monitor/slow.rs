@@ -87,22 +87,19 @@ fn behind(session: &Session, pending_bytes: usize, now: Instant) -> Behind {
     drop(subscriptions);
     subjects.sort();
     let blocked = session.peer.blocked_since().map(|since| now.saturating_duration_since(since));
-    let client_details = session.known().unwrap_or_default();
+    let profile = session.profile();
+    let details = profile.known().cloned().unwrap_or_default();
     Behind {
         cid: session.peer.id.0,
-        ip: ip(session),
-        name: client_details.name.to_string(),
-        account: client_details.account.to_string(),
+        ip: profile.host().unwrap_or_default(),
+        name: details.name.to_string(),
+        account: details.account.to_string(),
         pending_bytes,
         dropped_msgs: session.peer.dropped(),
         blocked_for: duration(blocked.unwrap_or_default()),
         holds_producers_back: session.peer.stalls(),
         subjects: subjects.into_iter().take(SUBJECTS_MAX).map(|(_, subject)| subject).collect(),
     }
-}
-
-fn ip(session: &Session) -> String {
-    session.shown_remote().map(|remote| remote.ip().to_string()).unwrap_or_default()
 }
 
 /// The connections that rate limits concerned most, with how many messages were refused and had to wait.
@@ -116,13 +113,14 @@ fn rate_limited(node: &Node) -> Vec<RateLimited> {
     limited.sort_by_key(|((refused, delayed), session)| (Reverse(refused + delayed), session.peer.id));
     limited.truncate(LIMIT_DEFAULT);
     let row = |((refused_msgs, delayed_msgs), session): ((u64, u64), Arc<Session>)| {
-        let client_details = session.client_details().unwrap_or_default();
+        let profile = session.profile();
+        let details = profile.connect().cloned().unwrap_or_default();
         RateLimited {
             cid: session.peer.id.0,
-            ip: ip(&session),
-            name: client_details.name.to_string(),
-            account: client_details.account.to_string(),
-            user: client_details.user.to_string(),
+            ip: profile.host().unwrap_or_default(),
+            name: details.name.to_string(),
+            account: details.account.to_string(),
+            user: details.user.to_string(),
             refused_msgs,
             delayed_msgs,
         }

@@ -2,6 +2,7 @@
 
 use super::answer::refusal;
 use super::filter::Filter;
+use crate::client::send_away;
 use crate::internal::Message;
 use crate::monitor::source::{Bad, Body};
 use crate::node::Executor;
@@ -41,7 +42,7 @@ pub(super) fn lame_duck(executor: &mut Executor, message: &Message) {
         if !session.peer.takes_info() {
             return Err("client does not support Lame Duck Mode or is not ready to receive the notification");
         }
-        session.send_away(&executor.node.settings.policy());
+        send_away(&session, &executor.node.settings.policy());
         Ok(())
     });
     answer(executor, message, result.map_err(str::to_owned));

@@ -5,10 +5,10 @@ use crate::accounts::Accounts;
 use crate::documents::{EventHead, Statistics, Sum, json, nanos};
 use crate::internal::Outgoing;
 use crate::node::{Executor, Node};
-use crate::registry::{ClientDetails, Session};
+use crate::profile::{ClientDetails, Profile};
+use crate::registry::Session;
 use crate::times::stamp;
 use dialtone_broker::account::{Account, GLOBAL};
-use dialtone_broker::connection_info::ConnectionInfoSource as _;
 use dialtone_broker::deliver::Turn;
 use dialtone_wire::CloseReason;
 use serde::Serialize;
@@ -39,7 +39,7 @@ pub(crate) fn connected(node: &Node, turn: &mut Turn, session: &Session, who: &C
     let event = Connect {
         head: EventHead::advisory("client_connect", SystemTime::now()),
         server: about::server(&node.settings, &node.monitoring),
-        client: client(&node.accounts, session, who, None),
+        client: client(&node.accounts, &session.profile(), who, None),
     };
     publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &json(&event));
 }
@@ -212,10 +212,11 @@ fn beat(executor: &mut Executor, account: Arc<Account>, on: bool) {
 fn disconnect<'a>(node: &Node, session: &Session, who: &'a ClientDetails, reason: &'a str) -> Disconnect<'a> {
     let at = SystemTime::now();
     let traffic = session.peer.counters.read();
+    let end = End { rtt: Some(nanos(session.rtt())).filter(|&rtt| rtt > 0), stop: stamp(at) };
     Disconnect {
         head: EventHead::advisory("client_disconnect", at),
         server: about::server(&node.settings, &node.monitoring),
-        client: client(&node.accounts, session, who, Some(at)),
+        client: client(&node.accounts, &session.profile(), who, Some(end)),
         // Seen from the client: what it sent came in here.
         sent: Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes },
         received: Sum { msgs: traffic.out_msgs, bytes: traffic.out_bytes },
@@ -226,7 +227,7 @@ fn disconnect<'a>(node: &Node, session: &Session, who: &'a ClientDetails, reason
 
 /// Who it is, as far as it said; one that was not let in counts as one of the account for everyone.
 fn client_details(session: &Session) -> ClientDetails {
-    let mut who = session.known().map(Arc::unwrap_or_clone).unwrap_or_default();
+    let mut who = session.profile().known().map(|known| (**known).clone()).unwrap_or_default();
     if who.account.is_empty() {
         let place = session.peer.place();
         who.account = place.account.map_or_else(|| GLOBAL.into(), |account| account.name.clone());
@@ -308,26 +309,25 @@ struct End {
     stop: String,
 }
 
+/// `who` may be more than its profile says: a second CONNECT, or what it said before it was refused.
 fn client<'a>(
     accounts: &Accounts,
-    session: &Session,
+    profile: &Profile,
     who: &'a ClientDetails,
-    stop: Option<SystemTime>,
+    end: Option<End>,
 ) -> EventClient<'a> {
-    let info = session.connection_info();
-    let rtt = nanos(session.rtt());
     EventClient {
-        start: info.start,
-        host: session.shown_remote().map(|remote| remote.ip().to_string()),
-        id: session.peer.id.0,
+        start: stamp(profile.start),
+        host: profile.host(),
+        id: profile.id.0,
         acc: &who.account,
         said: Said { user: &who.user, name: &who.name, lang: &who.lang, ver: &who.version },
-        end: stop.map(|stop| End { rtt: Some(rtt).filter(|&rtt| rtt > 0), stop: stamp(stop) }),
-        jwt: info.jwt,
-        issuer_key: info.issuer_key,
-        tags: info.tags,
+        end,
+        jwt: profile.jwt().unwrap_or_default(),
+        issuer_key: profile.issuer_key().unwrap_or_default(),
+        tags: profile.tags(),
         name_tag: accounts.name_of(&who.account).to_string(),
-        kind: info.kind,
-        client_type: info.client_type,
+        kind: profile.kind.label(),
+        client_type: profile.transport.client_type(),
     }
 }

@@ -75,7 +75,7 @@ fn came_in(ingress: &Ingress, trace: &Trace) -> Value {
     let mut out = event("in", ingress.came);
     out.insert("kind".into(), ingress.session.peer.kind.code().into());
     out.insert("cid".into(), ingress.session.peer.id.0.into());
-    let name = ingress.session.client_details().map(|said| said.name.clone()).unwrap_or_default();
+    let name = ingress.session.profile().connect().map(|said| said.name.clone()).unwrap_or_default();
     if !name.is_empty() {
         out.insert("name".into(), (*name).into());
     }

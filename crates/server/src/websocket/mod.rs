@@ -10,8 +10,9 @@ pub(crate) use upgrading::Upgrading;
 
 #[cfg(test)]
 mod tests {
-    use crate::registry::{ClientTransport, Session};
+    use crate::registry::Session;
     use crate::share::Share;
+    use crate::transport::ClientTransport;
     use dialtone_broker::kind::Kind;
     use dialtone_broker::outbox::Sink;
     use dialtone_broker::peer::{Basics, ClientId, Peer, Wake};
@@ -44,7 +45,7 @@ mod tests {
         session.set_forwarded_for("198.51.100.5".parse().expect("an address"));
         assert_eq!(session.remote(), Some(remote));
         assert_eq!(Share::stranger(&session), Share::address(remote.ip()));
-        assert_eq!(session.shown_remote(), Some("198.51.100.5:99".parse().expect("an address")));
-        assert_eq!(&*session.who(), "198.51.100.5/192.0.2.1:99 - wid:7");
+        assert_eq!(session.profile().shown_remote(), Some("198.51.100.5:99".parse().expect("an address")));
+        assert_eq!(&*session.label(), "198.51.100.5/192.0.2.1:99 - wid:7");
     }
 }

@@ -1,0 +1,61 @@
+//! INFO: what a client learns of the server.
+
+use super::Client;
+use crate::policy::Policy;
+use crate::registry::Session;
+use dialtone_broker::deliver::Turn;
+use dialtone_wire::Info;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// What INFO says to everybody on this connection.
+fn info(session: &Session, policy: &Policy) -> Info {
+    let profile = session.profile();
+    let mut info = policy.info_of(profile.transport).clone();
+    info.client_id = profile.id.0;
+    info.client_ip = profile.host().unwrap_or_default();
+    if !profile.transport.is_remote() {
+        // What does not leave the machine has no TLS.
+        (info.tls_required, info.tls_available, info.tls_verify) = (false, false, false);
+    }
+    info
+}
+
+/// Asks a client to go to another server, if it understands that.
+pub(crate) fn send_away(session: &Session, policy: &Policy) {
+    if session.peer.takes_info() {
+        let mut info = info(session, policy);
+        info.lame_duck = true;
+        let mut bytes = Vec::new();
+        info.encode(&mut bytes);
+        session.peer.send(&bytes, Instant::now());
+    }
+}
+
+impl Client {
+    /// Sends INFO: the first, or the one that answers CONNECT.
+    pub(super) fn send_info(&self, turn: &mut Turn, answers_connect: bool) {
+        let mut info = info(&self.conduct.session, &self.conduct.policy);
+        info.lame_duck = self.conduct.node.connections.lame_duck.load(Ordering::Relaxed);
+        if !answers_connect {
+            info.nonce = self.nonce.to_string();
+            if self.arrival.may_be_proxied {
+                info.client_ip.clear();
+            }
+        } else {
+            info.connect_info = true;
+            // Also where a first INFO did not ask for it, because others come in as `no_auth_user`.
+            info.auth_required = self.conduct.policy.auth_required(self.conduct.session.transport());
+            info.max_payload = self.limits.payload_bytes_max as i64;
+            if let Some(account) = &self.conduct.place.account {
+                info.acc_is_sys =
+                    self.conduct.node.accounts.system().is_some_and(|system| Arc::ptr_eq(&system, account));
+                info.remote_account = account.name.to_string();
+            }
+        }
+        let mut bytes = Vec::with_capacity(512);
+        info.encode(&mut bytes);
+        turn.send(self.peer(), &bytes);
+    }
+}
