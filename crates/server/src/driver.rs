@@ -34,15 +34,19 @@ impl Driver {
         Self { node, turn, stalls }
     }
 
-    /// A client that has just connected, by whatever is no socket.
+    /// A client that has just connected, by whatever is no socket, and what comes before its protocol.
     #[cfg(test)]
     pub(crate) fn admit(
         &mut self,
         source: crate::admission::Source,
+        may_be_proxied: bool,
         sink: Arc<dyn dialtone_broker::outbox::Sink>,
         wake: Box<dyn dialtone_broker::peer::Wake>,
-    ) -> Box<client::Client> {
-        crate::admission::admit(&self.node, &mut self.turn, source, sink, wake)
+    ) -> (Connection, Transport) {
+        let mut client = crate::admission::admit(&self.node, &mut self.turn, source, sink, wake);
+        let now = self.turn.now();
+        let transport = listeners::prepare(&self.node, &mut client, source, may_be_proxied, now);
+        (Connection::new(client), transport)
     }
 
     #[cold]

@@ -2,6 +2,7 @@
 //! with.
 
 use crate::admission::{Source, admit_link};
+use crate::client::Client;
 use crate::node::Node;
 use crate::protocol::{Connection, Protocol};
 use crate::transport::ClientTransport;
@@ -12,6 +13,7 @@ use dialtone_net::address::{self, Endpoint, ListenError};
 use dialtone_net::{Accepted, Listener, Origin, Transport, proxy};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// A connection, and what stands between it and its socket.
 type Opened = (Connection, Transport);
@@ -77,10 +79,22 @@ fn open_client(node: &Arc<Node>, turn: &mut Turn, accepted: Accepted) -> Option<
     let transport = accepted.remote.map_or(ClientTransport::Unix, |_| ClientTransport::Network);
     let source = Source { transport, remote: accepted.remote };
     let mut client = admit_link(node, turn, source, &accepted.link);
+    let transport = prepare(node, &mut client, source, accepted.may_be_proxied, turn.now());
+    Some((Connection::new(client), transport))
+}
+
+/// What comes before the protocol of a client: a PROXY header, TLS.
+pub(crate) fn prepare(
+    node: &Node,
+    client: &mut Client,
+    source: Source,
+    may_be_proxied: bool,
+    now: Instant,
+) -> Transport {
     let policy = node.settings.policy();
     let transport = match &policy.tls {
-        Some(tls) if transport.is_remote() => {
-            if tls.admit(turn.now()) {
+        Some(tls) if source.transport.is_remote() => {
+            if tls.admit(now) {
                 tls.transport(policy.options.allow_non_tls)
             } else {
                 client.throttle();
@@ -89,13 +103,13 @@ fn open_client(node: &Arc<Node>, turn: &mut Turn, accepted: Accepted) -> Option<
         }
         _ => Transport::Plain,
     };
-    if accepted.may_be_proxied {
+    if may_be_proxied {
         client.expect_header();
     }
     if matches!(transport, Transport::Tls { plain_allowed: false, .. }) {
         client.expect_handshake();
     }
-    Some((Connection::new(client), transport))
+    transport
 }
 
 fn open_in_process(node: &Arc<Node>, turn: &mut Turn, accepted: Accepted) -> Option<Opened> {

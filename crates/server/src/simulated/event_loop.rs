@@ -6,7 +6,7 @@ use crate::protocol::Connection;
 use crate::transport::ClientTransport;
 use dialtone_broker::outbox::Sink;
 use dialtone_broker::peer::Wake;
-use dialtone_net::{Broken, Closing, Handler};
+use dialtone_net::{Broken, Closing, Handler, HandshakeFirst, Transport};
 use dialtone_sim::link::End;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,16 +50,33 @@ struct Open {
     flushing: bool,
 }
 
+/// What connections begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// With what their listener asks for.
+    AtOnce,
+    /// With a PROXY header.
+    Proxied,
+}
+
 pub(super) struct EventLoop {
     driver: Driver,
     began: Instant,
     open: BTreeMap<usize, Open>,
     calls: Calls,
+    /// What the connections begin with that come from now on.
+    pub begins: Begins,
 }
 
 impl EventLoop {
     pub fn new(driver: Driver, began: Instant) -> Self {
-        Self { driver, began, open: BTreeMap::new(), calls: Calls::default() }
+        Self { driver, began, open: BTreeMap::new(), calls: Calls::default(), begins: Begins::AtOnce }
+    }
+
+    /// Does something with the connection that came last, as `net` does when what comes before the protocol is there.
+    pub fn with_newest(&mut self, now: Duration, act: impl FnOnce(&mut Driver, &mut Connection)) {
+        let Some((&end, _)) = self.open.last_key_value() else { return };
+        self.turn(now, end, |driver, open, _| act(driver, &mut open.client));
     }
 
     /// Does something with one connection, as a turn of its own.
@@ -102,8 +119,11 @@ impl EventLoop {
         let remote = SocketAddr::from(([127, 0, 0, 1], 10_000 + number as u16));
         let sink = Arc::new(EndSink(end.clone()));
         let source = Source { transport: ClientTransport::Network, remote: Some(remote) };
-        let mut client = Connection::new(self.driver.admit(source, sink, Box::new(wake)));
-        self.driver.greet(&mut client);
+        let is_proxied = self.begins == Begins::Proxied;
+        let (mut client, transport) = self.driver.admit(source, is_proxied, sink, Box::new(wake));
+        if !is_proxied && !matches!(transport, Transport::Tls { first: HandshakeFirst::Yes, .. }) {
+            self.driver.greet(&mut client);
+        }
         let open =
             Open { client, end, rest: Vec::new(), pause: None, resume_after_pause: false, flushing: false };
         self.open.insert(number, open);

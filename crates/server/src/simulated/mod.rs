@@ -2,6 +2,7 @@
 //!
 //! Each event loop is a process of its own, as each is a thread of its own in a server, and delivers into the connections of the others.
 
+mod conduct;
 mod event_loop;
 mod player;
 mod tests;
@@ -10,6 +11,7 @@ use crate::driver::Driver;
 use crate::log::Logger;
 use crate::node::Node;
 use crate::policy::{Identity, Policy};
+use crate::protocol::Connection;
 use crate::resolver::Resolver;
 use dialtone_identity::callout::Keys;
 use dialtone_identity::nkey::{Kind, Seed};
@@ -21,6 +23,14 @@ use event_loop::EventLoop;
 use player::Player;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// A link without delay.
+const AT_ONCE: Conditions = Conditions {
+    delay_min: Duration::ZERO,
+    delay_max: Duration::ZERO,
+    piece_bytes_max: usize::MAX,
+    window_bytes: 1 << 20,
+};
 
 /// What takes part.
 enum Actor {
@@ -76,6 +86,7 @@ impl Process for Actor {
 struct World {
     network: Network<Actor>,
     loops: usize,
+    node: Arc<Node>,
 }
 
 impl World {
@@ -107,7 +118,7 @@ impl World {
             let driver = Driver::new(node.clone(), [index as u8 + 1; 32]);
             network.add(Actor::EventLoop(Box::new(EventLoop::new(driver, began))));
         }
-        Self { network, loops }
+        Self { network, loops, node }
     }
 
     /// A client of one of the loops, which sends `CONNECT` with these fields, and its link.
@@ -117,6 +128,36 @@ impl World {
         let link = self.network.connect(number, event_loop, conditions);
         self.send(number, format!("CONNECT {connect}\r\n").as_bytes());
         (number, link)
+    }
+
+    /// A client that says nothing yet.
+    fn stranger(&mut self) -> usize {
+        let number = self.network.add(Actor::Player(Player::default()));
+        self.network.connect(number, 0, AT_ONCE);
+        self.pass(Duration::from_millis(1));
+        number
+    }
+
+    /// The first event loop.
+    fn event_loop(&mut self) -> &mut EventLoop {
+        match self.network.process(0) {
+            Some(Actor::EventLoop(event_loop)) => event_loop,
+            _ => panic!("the first actor is an event loop"),
+        }
+    }
+
+    /// Does something with the connection of the first event loop that came last.
+    fn with_newest(&mut self, act: impl FnOnce(&mut Driver, &mut Connection)) {
+        let now = self.network.now();
+        self.event_loop().with_newest(now, act);
+        self.pass(Duration::from_millis(1));
+    }
+
+    /// The INFO that a player got so far.
+    fn infos(&mut self, player: usize) -> Vec<serde_json::Value> {
+        let got = String::from_utf8_lossy(&self.at(player).got).into_owned();
+        let infos = got.lines().filter_map(|line| line.strip_prefix("INFO "));
+        infos.map(|info| serde_json::from_str(info).expect("JSON")).collect()
     }
 
     fn at(&mut self, player: usize) -> &mut Player {

@@ -1,20 +1,12 @@
 //! What the state machine of clients does, at which moment, whatever the links do.
 #![cfg(test)]
 
-use super::World;
+use super::{AT_ONCE, World};
 use dialtone_sim::link::Conditions;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// A link without delay.
-const AT_ONCE: Conditions = Conditions {
-    delay_min: Duration::ZERO,
-    delay_max: Duration::ZERO,
-    piece_bytes_max: usize::MAX,
-    window_bytes: 1 << 20,
-};
 
 const QUIET: &str = r#"{"verbose":false,"pedantic":false}"#;
 
