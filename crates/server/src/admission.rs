@@ -2,10 +2,9 @@
 
 use crate::client::Client;
 use crate::node::Node;
+use crate::policy::ListenerKind;
 use crate::registry::Session;
-use crate::transport::ClientTransport;
 use dialtone_broker::deliver::Turn;
-use dialtone_broker::kind::Kind;
 use dialtone_broker::outbox::Sink;
 use dialtone_broker::peer::{Basics, ClientId, Peer, Wake};
 use dialtone_net::Link;
@@ -36,7 +35,7 @@ impl Wake for LinkWake {
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source {
-    pub(crate) transport: ClientTransport,
+    pub(crate) listener: ListenerKind,
     pub(crate) remote: Option<SocketAddr>,
 }
 
@@ -57,13 +56,13 @@ pub(crate) fn admit(
     let registry = &node.connections.registry;
     let basics = Basics {
         id: ClientId(node.connections.next_number()),
-        kind: Kind::default(),
+        kind: source.listener.row().peer,
         slot: registry.take_slot(),
         pending_bytes_max: node.settings.policy().options.limits.pending_bytes_max,
         start: turn.now(),
     };
     let peer = Peer::new(basics, node.delivery.totals.clone(), sink, wake);
-    let session = Arc::new(Session::new(peer, source.transport, source.remote));
+    let session = Arc::new(Session::new(peer, source.listener, source.remote));
     let described: Weak<Session> = Arc::downgrade(&session);
     session.peer.set_info_source(described);
     registry.insert(session.clone());

@@ -3,24 +3,24 @@
 use crate::driver::Driver;
 use crate::internal::Internal;
 use crate::lifecycle::Server;
-use crate::listeners::{self, CLIENTS, LISTENERS, WEBSOCKET};
 use crate::log::{Event, Logger};
 use crate::node::Node;
-use crate::policy::{COMPATIBLE_VERSION, Identity, Policy, PolicyError};
+use crate::policy::{
+    Address, COMPATIBLE_VERSION, Identity, LISTENERS, ListenerKind, Policy, PolicyError, Row,
+};
 use crate::process;
 use crate::requests;
 use crate::resolver::{Resolver, ResolverError};
 use crate::system;
 use crate::tls::TlsSetup;
-use crate::transport::ClientTransport;
 use crate::trust::JwtRejection;
 use crate::verifier::Verifier;
 use dialtone_config::Options;
-
 use dialtone_identity::callout::Keys;
 use dialtone_identity::nkey::{Kind, Seed};
 use dialtone_net::threads::{PANIC_EXIT_CODE, Panic};
-use dialtone_net::{Endpoint, ListenError, Listener, Loops, Threads};
+use dialtone_net::{Endpoint, ListenError, Listener, Loops, Threads, address, proxy};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -156,15 +156,12 @@ impl Builder {
     fn start_with(self, log: Logger, threads: Threads) -> Result<Server, StartError> {
         let options = self.options;
         report_panics(&threads, &log, self.at_panic);
-        let clients = if self.in_process_only { None } else { listen(CLIENTS, &options)? };
-        let (listener, endpoint) = clients.unzip();
-        let unix = options.unix_socket.as_deref().map(listen_unix).transpose()?;
-        let (websocket, websocket_endpoint) = listen(WEBSOCKET, &options)?.unzip();
-        let port = |endpoint: Option<&Endpoint>| endpoint.map_or(0, Endpoint::port);
-        let identity = identity(&options, port(endpoint.as_ref()), port(websocket_endpoint.as_ref()));
+        let listening = listen_all(&options, self.in_process_only)?;
+        let at = |port: fn(&Endpoint) -> _| by_kind(&listening, port);
+        let identity = identity(&options, at(Endpoint::port));
         banner(&log, &options, &identity);
         let policy = Policy::new(options, &identity)?;
-        if policy.tls.as_ref().is_some_and(TlsSetup::is_stapled) {
+        if policy.clients().tls.as_ref().is_some_and(TlsSetup::is_stapled) {
             log.emit(Event::Starting, "", format_args!("OCSP Stapling enabled for Client connections"));
         }
         let node = {
@@ -193,32 +190,74 @@ impl Builder {
             process::write_pid(file).map_err(|cause| StartError::PidFile { file: file.clone(), cause })?;
         }
         if let Some(folder) = &policy.options.ports_file_dir {
-            // Whoever waits for the file will see that it does not come; nobody else needs it.
-            let is_tls = policy.tls_of(ClientTransport::WebSocket).is_some();
-            let scheme = if is_tls { "wss" } else { "ws" };
-            let websocket = websocket_endpoint.as_ref().map(|endpoint| (scheme, endpoint));
-            if let Err(cause) = process::write_ports(folder, endpoint.as_ref(), &http, websocket) {
-                let file = process::ports_file(folder);
-                let problem = format_args!("Error writing ports file ({}): {cause}", file.display());
-                node.log.emit(Event::Warning, "", problem);
+            write_ports(&node, folder, &listening, &http);
+        }
+        let addresses = by_kind(&listening, Endpoint::address);
+        // Clients over the network come last, as officially.
+        for Listening { row, listener, endpoint } in listening.into_iter().rev() {
+            if let Some(endpoint) = &endpoint {
+                (row.announce)(&node.log, endpoint, policy.has_tls(row.kind));
             }
-        }
-        if let Some(endpoint) = &websocket_endpoint {
-            log_websocket(&node.log, &policy, endpoint);
-        }
-        if let Some(endpoint) = &endpoint {
-            let text = format_args!("Listening for client connections on {endpoint}");
-            node.log.emit(Event::Listening, "", text);
-            if policy.options.tls.is_some() {
-                node.log.emit(Event::Listening, "", format_args!("TLS required for client connections"));
-            }
-        }
-        for listener in listener.into_iter().chain(unix).chain(websocket) {
             loops.listen(listener);
         }
         node.log.emit(Event::Ready, "", format_args!("Server is ready"));
-        let addresses = [endpoint, websocket_endpoint].map(|listener| listener.map(|at| at.address()));
         Server::new(node, loops, addresses).map_err(StartError::Loops)
+    }
+}
+
+/// A listener at work.
+struct Listening {
+    row: &'static Row,
+    listener: Listener,
+    /// Where, if it is a port.
+    endpoint: Option<Endpoint>,
+}
+
+/// Listens on all that is configured.
+fn listen_all(options: &Options, in_process_only: bool) -> Result<Vec<Listening>, StartError> {
+    let rows = LISTENERS.iter().filter(|row| !in_process_only || row.kind != ListenerKind::Clients);
+    rows.filter_map(|row| (row.address)(options).map(|address| listen(row, address))).collect()
+}
+
+fn listen(row: &'static Row, address: Address<'_>) -> Result<Listening, StartError> {
+    let (part, number) = (row.part, row.kind.number());
+    match address {
+        Address::Tcp { host, port, is_proxied } => {
+            let (socket, endpoint) = address::listen(host, port.unwrap_or(0))
+                .map_err(|problem| StartError::listen(part, problem))?;
+            let listener = Listener::tcp(number, socket);
+            let listener = if is_proxied { listener.proxy_header(proxy::HEADER_TIMEOUT) } else { listener };
+            Ok(Listening { row, listener, endpoint: Some(endpoint) })
+        }
+        Address::Unix(path) => {
+            let listener = Listener::unix(number, path).map_err(|cause| StartError::Listen {
+                part,
+                address: path.display().to_string(),
+                cause,
+            })?;
+            Ok(Listening { row, listener, endpoint: None })
+        }
+    }
+}
+
+/// Something of all ports that are listened on.
+fn by_kind<T>(listening: &[Listening], of: impl Fn(&Endpoint) -> T) -> BTreeMap<ListenerKind, T> {
+    let ports = listening.iter().filter_map(|one| Some((one.row.kind, of(one.endpoint.as_ref()?))));
+    ports.collect()
+}
+
+/// Writes the ports file. Whoever waits for it will see that it does not come; nobody else needs it.
+fn write_ports(node: &Node, folder: &Path, listening: &[Listening], http: &[(&str, Endpoint)]) {
+    let policy = node.settings.policy();
+    let ports = listening.iter().filter_map(|Listening { row, endpoint, .. }| {
+        let (field, [plain, encrypted]) = row.in_ports_file?;
+        let scheme = if policy.has_tls(row.kind) { encrypted } else { plain };
+        Some((field, scheme, endpoint.as_ref()?))
+    });
+    if let Err(cause) = process::write_ports(folder, &ports.collect::<Vec<_>>(), http) {
+        let file = process::ports_file(folder);
+        let problem = format_args!("Error writing ports file ({}): {cause}", file.display());
+        node.log.emit(Event::Warning, "", problem);
     }
 }
 
@@ -239,43 +278,15 @@ fn end(panic: &Panic) {
     std::process::exit(PANIC_EXIT_CODE)
 }
 
-/// Listens for clients of this machine.
-fn listen_unix(path: &Path) -> Result<Listener, StartError> {
-    let part = "clients by a Unix-domain socket";
-    Listener::unix(CLIENTS, path).map_err(|cause| StartError::Listen {
-        part,
-        address: path.display().to_string(),
-        cause,
-    })
-}
-
-/// Listens by the listener with this number, if the options ask for it.
-fn listen(number: usize, options: &Options) -> Result<Option<(Listener, Endpoint)>, StartError> {
-    let part = LISTENERS.get(number).map_or("", |kind| kind.part);
-    let listening = listeners::listen(number, options).transpose();
-    listening.map_err(|problem| StartError::listen(part, problem))
-}
-
-fn log_websocket(log: &Logger, policy: &Policy, endpoint: &Endpoint) {
-    let is_tls = policy.tls_of(ClientTransport::WebSocket).is_some();
-    let scheme = if is_tls { "wss" } else { "ws" };
-    let text = format_args!("Listening for websocket clients on {scheme}://{endpoint}");
-    log.emit(Event::Listening, "", text);
-    if !is_tls {
-        let text = format_args!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
-        log.emit(Event::Warning, "", text);
-    }
-}
-
 /// What a server is called that begins.
-pub(crate) fn identity(options: &Options, port: u16, websocket_port: u16) -> Identity {
+pub(crate) fn identity(options: &Options, ports: BTreeMap<ListenerKind, u16>) -> Identity {
     let keys = Keys {
         seed: Seed::from_bytes(Kind::Server, rand::random()),
         curve: Seed::from_bytes(Kind::Curve, rand::random()),
     };
     let (id, xkey) = (keys.seed.public().to_string(), keys.curve.public().to_string());
     let name = options.server_name.clone().unwrap_or_else(|| id.clone());
-    Identity { id, xkey, keys: Arc::new(keys), name, port, websocket_port }
+    Identity { id, xkey, keys: Arc::new(keys), name, ports }
 }
 
 fn banner(log: &Logger, options: &Options, identity: &Identity) {

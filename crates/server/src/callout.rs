@@ -39,7 +39,7 @@ pub(crate) fn ask(
     request: AuthorizationRequest,
 ) {
     let node = executor.node.clone();
-    let timeout = node.settings.policy().auth_timeout;
+    let timeout = node.settings.policy().clients().auth_timeout;
     let account = match callout_request.account.as_deref() {
         None | Some(GLOBAL) => Some(node.accounts.global.clone()),
         Some(name) => node.accounts.find(name),
@@ -157,7 +157,7 @@ fn judge(
     let time_of_day = |zone: &str| node.time_of_day(zone);
     let presented = Presented {
         proof: Proof::Shown,
-        connection_type: profile.transport.connection_type(),
+        connection_type: profile.listener.connection_type(),
         proxied: profile.proxy.is_some(),
         address: profile.remote.map(|remote| remote.ip()),
         now: now(),
@@ -222,7 +222,7 @@ pub(crate) fn request(
     AuthorizationRequest {
         server: ServerId {
             name: settings.identity.name.clone(),
-            host: policy.info.host.clone(),
+            host: policy.clients().info.host.clone(),
             id: settings.identity.id.clone(),
             version: crate::policy::COMPATIBLE_VERSION.to_owned(),
             tags: policy.options.server_tags.clone(),
@@ -236,7 +236,7 @@ pub(crate) fn request(
             name_tag,
             tags,
             kind: profile.kind.label().to_owned(),
-            transport: profile.transport.client_type().to_owned(),
+            transport: profile.listener.client_type().to_owned(),
             nonce: if credentials.signature.is_empty() { String::new() } else { nonce.to_string() },
             ..ClientInformation::default()
         },
@@ -254,7 +254,7 @@ pub(crate) fn request(
         },
         tls: profile.secured.as_ref().map(|secured| {
             let chain: Vec<String> = secured.certificates.iter().map(|der| pem(der)).collect();
-            let verified = policy.info_of(profile.transport).tls_verify;
+            let verified = policy.of(profile.listener).info.tls_verify;
             let (certs, verified_chains) = match (chain.is_empty(), verified) {
                 (true, _) => (Vec::new(), Vec::new()),
                 (_, true) => (Vec::new(), vec![chain]),

@@ -8,6 +8,7 @@ use crate::policy::Policy;
 use crate::resolver::{Reach, Resolver, Source};
 use dialtone_config::Partial;
 use dialtone_net::Threads;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Accounts of a folder of tokens that are looked at.
@@ -29,7 +30,7 @@ impl Explainer {
         // Nobody connects, so certificates need not be at hand.
         (options.tls, options.websocket, options.ocsp) = (None, None, Default::default());
         let log = Logger::silent();
-        let identity = identity(&options, 0, 0);
+        let identity = identity(&options, BTreeMap::new());
         let policy = Policy::new(options, &identity)?;
         let resolver = Resolver::new(&policy.options, policy.authenticator.operators(), &log)?;
         let node = Node::new(identity, policy, log, Threads::default(), resolver);

@@ -50,7 +50,6 @@ mod simulated;
 pub(crate) mod system;
 mod times;
 mod tls;
-mod transport;
 pub mod trust;
 mod usage;
 mod verdict;

@@ -1,9 +1,9 @@
 //! A running server: how it reloads, lets its clients go, and ends.
 
 use crate::client;
-use crate::listeners::{IN_PROCESS, LISTENERS};
 use crate::log::{Event, Logger};
 use crate::node::Node;
+use crate::policy::{LISTENERS, ListenerKind};
 use crate::process;
 use crate::reload;
 use crate::system;
@@ -12,6 +12,7 @@ use dialtone_config::{ConfigErrors, Options};
 use dialtone_net::{Loops, Socket, Threads};
 use dialtone_wire::CloseReason;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -46,14 +47,17 @@ const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Server {
     node: Arc<Node>,
     loops: Arc<Mutex<Loops>>,
-    address: Option<SocketAddr>,
-    websocket_address: Option<SocketAddr>,
+    addresses: BTreeMap<ListenerKind, SocketAddr>,
 }
 
 impl Server {
     /// # Errors
     /// The system refuses a thread.
-    pub(crate) fn new(node: Arc<Node>, loops: Loops, addresses: [Option<SocketAddr>; 2]) -> io::Result<Self> {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        loops: Loops,
+        addresses: BTreeMap<ListenerKind, SocketAddr>,
+    ) -> io::Result<Self> {
         let loops = Arc::new(Mutex::new(loops));
         let (watched, its_loops) = (Arc::downgrade(&node), Arc::downgrade(&loops));
         // Certificates are renewed by others; their files are looked at as long as there is a server, and the word of
@@ -74,18 +78,17 @@ impl Server {
             }
         };
         node.threads.spawn("certificates", watch)?;
-        let [address, websocket_address] = addresses;
-        Ok(Self { node, loops, address, websocket_address })
+        Ok(Self { node, loops, addresses })
     }
 
     /// Where clients connect; `None` if no port is listened on.
     pub fn client_address(&self) -> Option<SocketAddr> {
-        self.address
+        self.addresses.get(&ListenerKind::Clients).copied()
     }
 
     /// Where clients connect by WebSocket; `None` if there is no listener for it.
     pub fn websocket_address(&self) -> Option<SocketAddr> {
-        self.websocket_address
+        self.addresses.get(&ListenerKind::WebSocket).copied()
     }
 
     /// A connection to the server from this very program: no other can see it, and it needs no port. It speaks the
@@ -100,7 +103,7 @@ impl Server {
             return Err(io::ErrorKind::NotConnected.into());
         }
         let (ours, theirs) = Socket::pair()?;
-        loops.take(ours, None, IN_PROCESS);
+        loops.take(ours, None, ListenerKind::InProcess.number());
         Ok(theirs)
     }
 
@@ -160,7 +163,9 @@ impl Server {
             format_args!("Entering lame duck mode, stop accepting new clients"),
         );
         system::lame_duck(node);
-        (0..LISTENERS.len()).for_each(|number| self.loops.lock().unlisten(number));
+        for row in &LISTENERS {
+            self.loops.lock().unlisten(row.kind.number());
+        }
         let policy = node.settings.policy();
         for session in node.connections.registry.open() {
             client::send_away(&session, &policy);

@@ -1,22 +1,26 @@
 //! What the configuration means for connections: made whole from the options, replaced whole by a reload.
 
+mod listener;
+mod listeners;
 mod websocket;
+
+pub use listener::ListenerPolicy;
+pub(crate) use listener::UpgradePolicy;
+pub use listeners::ListenerKind;
+pub(crate) use listeners::{Address, LISTENER_KINDS, LISTENERS, Row, Starts};
 
 use crate::clock;
 use crate::rates::Rules;
 use crate::tls::{TlsError, TlsSetup};
-use crate::transport::ClientTransport;
 use dialtone_broker::account::SYSTEM;
 use dialtone_config::options::{Account, AccountLimits};
 use dialtone_config::{ConfigError, ConfigErrors, Options};
 use dialtone_identity::authenticator::{self, Authenticator};
 use dialtone_identity::callout::Keys;
 use dialtone_wire::Info;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-
-pub(crate) use websocket::WebSocketPolicy;
 
 /// The version of the official server that this one stands in for. Clients decide by it what they may use.
 pub const COMPATIBLE_VERSION: &str = "2.15.0";
@@ -29,14 +33,9 @@ pub struct Policy {
     pub options: Options,
     /// Who may connect.
     pub authenticator: Authenticator,
-    /// TLS for clients.
-    pub tls: Option<TlsSetup>,
-    /// INFO, without what differs by connection.
-    pub info: Info,
-    /// How long a client may take to say who it is.
-    pub auth_timeout: Duration,
-    /// What differs for clients by WebSocket, if there is a listener for them.
-    pub(crate) websocket: Option<WebSocketPolicy>,
+    clients: ListenerPolicy,
+    /// By their numbers; `None`: as for clients over the network.
+    others: [Option<ListenerPolicy>; LISTENER_KINDS],
     /// Of the accounts in the configuration, by name: each connection asks, and there may be many thousands.
     account_limits: HashMap<String, AccountLimits>,
     /// Rate limits.
@@ -59,8 +58,7 @@ pub enum PolicyError {
 /// What else is wrong with options: what only those can tell who know keys and certificates.
 pub fn check(options: &Options) -> Vec<ConfigError> {
     let mut errors = authenticator::check(options, clock::now());
-    let websocket = options.websocket.as_ref().and_then(|own| own.tls.as_ref());
-    for tls in options.tls.iter().chain(websocket) {
+    for tls in LISTENERS.iter().filter_map(|row| (row.tls)(options)) {
         if let Err(problem) = TlsSetup::load(tls) {
             errors.push(ConfigError::new(&tls.at, problem.to_string()));
         }
@@ -79,10 +77,15 @@ pub struct Identity {
     pub keys: Arc<Keys>,
     /// Its name.
     pub name: String,
-    /// The port it listens on for clients.
-    pub port: u16,
-    /// The port it listens on for clients by WebSocket; 0: none.
-    pub websocket_port: u16,
+    /// The ports that it listens on.
+    pub ports: BTreeMap<ListenerKind, u16>,
+}
+
+impl Identity {
+    /// The port that is listened on for these; 0: none.
+    pub fn port(&self, kind: ListenerKind) -> u16 {
+        self.ports.get(&kind).copied().unwrap_or(0)
+    }
 }
 
 impl Policy {
@@ -91,35 +94,16 @@ impl Policy {
     /// Errors: certificates, keys or staples cannot be read, or JWTs of operators are invalid.
     pub fn new(options: Options, identity: &Identity) -> Result<Self, PolicyError> {
         let authenticator = Authenticator::new(&options, clock::now()).map_err(ConfigErrors)?;
-        let mut tls = options.tls.as_ref().map(TlsSetup::load).transpose()?;
-        if let Some(tls) = &mut tls {
-            tls.staple(&options.ocsp, options.store_dir.as_deref())?;
+        let clients = clients(&options, identity, &authenticator)?;
+        let mut others = [const { None }; LISTENER_KINDS];
+        for (other, row) in others.iter_mut().zip(&LISTENERS) {
+            *other = (row.policy)(&options, identity, &clients)?;
         }
-        let info = info(&options, identity, &authenticator);
-        let auth_timeout = options.limits.auth_timeout.unwrap_or_else(|| {
-            // With TLS the handshake counts; the official server adds a second.
-            options.tls.as_ref().map_or(AUTH_TIMEOUT, |tls| tls.timeout + Duration::from_secs(1))
-        });
-        let websocket = options
-            .websocket
-            .as_ref()
-            .map(|own| WebSocketPolicy::new(own, &options, identity, &info))
-            .transpose()?;
         let account_limits = options.accounts.iter().map(|a| (a.name.clone(), a.limits)).collect();
         let rates = Rules::new(&options);
         let says = |a: &Account| Some((a.name.clone(), a.denied_publish_status?));
         let denied_publish_status = options.accounts.iter().filter_map(says).collect();
-        Ok(Self {
-            options,
-            authenticator,
-            tls,
-            info,
-            auth_timeout,
-            websocket,
-            account_limits,
-            rates,
-            denied_publish_status,
-        })
+        Ok(Self { options, authenticator, clients, others, account_limits, rates, denied_publish_status })
     }
 
     /// The limits of an account.
@@ -141,52 +125,63 @@ impl Policy {
         self.denied_publish_status.get(account).copied().unwrap_or(self.options.denied_publish_status)
     }
 
+    /// What holds for those who come by this listener.
+    pub fn of(&self, kind: ListenerKind) -> &ListenerPolicy {
+        self.others.get(kind.number()).and_then(Option::as_ref).unwrap_or(&self.clients)
+    }
+
+    /// What holds for clients over the network.
+    pub fn clients(&self) -> &ListenerPolicy {
+        &self.clients
+    }
+
+    /// Who may connect by this listener.
+    pub fn authenticator_of(&self, kind: ListenerKind) -> &Authenticator {
+        self.of(kind).authenticator.as_ref().unwrap_or(&self.authenticator)
+    }
+
     /// Whether a connection must say who it is before anything else.
-    pub fn auth_required(&self, transport: ClientTransport) -> bool {
-        self.authenticator_of(transport).required()
+    pub fn auth_required(&self, kind: ListenerKind) -> bool {
+        self.authenticator_of(kind).required()
     }
 
-    /// What differs for clients that come by this way.
-    fn own(&self, transport: ClientTransport) -> Option<&WebSocketPolicy> {
-        self.websocket.as_ref().filter(|_| transport == ClientTransport::WebSocket)
-    }
-
-    /// Who may connect by this way.
-    pub fn authenticator_of(&self, transport: ClientTransport) -> &Authenticator {
-        self.own(transport).and_then(|own| own.authenticator.as_ref()).unwrap_or(&self.authenticator)
-    }
-
-    /// TLS of clients that come by this way.
-    pub fn tls_of(&self, transport: ClientTransport) -> Option<&TlsSetup> {
-        self.own(transport).map_or(self.tls.as_ref(), |own| own.tls.as_ref())
-    }
-
-    /// All TLS of clients.
+    /// The TLS of all listeners.
     pub fn all_tls(&self) -> impl Iterator<Item = &TlsSetup> {
-        self.tls.iter().chain(self.websocket.iter().filter_map(|own| own.tls.as_ref()))
-    }
-
-    /// INFO of this way, without what differs by connection.
-    pub fn info_of(&self, transport: ClientTransport) -> &Info {
-        self.own(transport).map_or(&self.info, |own| &own.info)
-    }
-
-    /// How long a client that comes by this way may take to say who it is.
-    pub fn auth_timeout_of(&self, transport: ClientTransport) -> Duration {
-        self.own(transport).and_then(|own| own.auth_timeout).unwrap_or(self.auth_timeout)
-    }
-
-    /// How often a silent client that came by this way is pinged.
-    pub fn ping_interval_of(&self, transport: ClientTransport) -> Duration {
-        self.own(transport).and_then(|own| own.ping_interval).unwrap_or(self.options.limits.ping_interval)
+        std::iter::once(&self.clients).chain(self.others.iter().flatten()).filter_map(|own| own.tls.as_ref())
     }
 }
 
+/// What holds for clients over the network. Blocks while certificates that need an OCSP staple get one.
+fn clients(
+    options: &Options,
+    identity: &Identity,
+    authenticator: &Authenticator,
+) -> Result<ListenerPolicy, PolicyError> {
+    let mut tls = options.tls.as_ref().map(TlsSetup::load).transpose()?;
+    if let Some(tls) = &mut tls {
+        tls.staple(&options.ocsp, options.store_dir.as_deref())?;
+    }
+    let auth_timeout = options.limits.auth_timeout.unwrap_or_else(|| {
+        // With TLS the handshake counts; the official server adds a second.
+        options.tls.as_ref().map_or(AUTH_TIMEOUT, |tls| tls.timeout + Duration::from_secs(1))
+    });
+    Ok(ListenerPolicy {
+        tls,
+        plain_allowed: options.allow_non_tls,
+        authenticator: None,
+        info: info(options, identity, authenticator),
+        auth_timeout,
+        ping_interval: options.limits.ping_interval,
+        upgrade: None,
+    })
+}
+
 fn info(options: &Options, identity: &Identity, authenticator: &Authenticator) -> Info {
-    // What is none was refused with the configuration.
+    let own = identity.port(ListenerKind::Clients);
+    // An invalid address was refused with the configuration.
     let (host, port) = match options.advertised().ok().flatten() {
-        Some((host, port)) => (host.to_owned(), port.unwrap_or(identity.port)),
-        None => (options.host.clone(), identity.port),
+        Some((host, port)) => (host.to_owned(), port.unwrap_or(own)),
+        None => (options.host.clone(), own),
     };
     Info {
         server_id: identity.id.clone(),

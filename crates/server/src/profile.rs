@@ -1,6 +1,6 @@
 //! Who a connection is. `/connz`, system events, `Nats-Request-Info` and requests to authorization services are views of the one [`Profile`].
 
-use crate::transport::ClientTransport;
+use crate::policy::ListenerKind;
 use dialtone_broker::connection_info::ConnectionInfo;
 use dialtone_broker::kind::Kind;
 use dialtone_broker::peer::ClientId;
@@ -44,7 +44,7 @@ pub struct Profile {
     /// What it is.
     pub kind: Kind,
     /// How it came.
-    pub transport: ClientTransport,
+    pub listener: ListenerKind,
     /// When it came. To measure by, its peer has the same.
     pub start: SystemTime,
     /// The other end's address. Rights and shares go by this one.
@@ -68,11 +68,11 @@ pub struct Profile {
 
 impl Profile {
     /// A connection of which only is known how it came.
-    pub fn new(id: ClientId, kind: Kind, transport: ClientTransport, remote: Option<SocketAddr>) -> Self {
+    pub fn new(id: ClientId, kind: Kind, listener: ListenerKind, remote: Option<SocketAddr>) -> Self {
         let mut profile = Self {
             id,
             kind,
-            transport,
+            listener,
             start: SystemTime::now(),
             remote,
             forwarded_for: None,
@@ -91,7 +91,7 @@ impl Profile {
     pub(crate) fn relabel(&mut self) {
         let from = self.remote.map_or_else(|| "local".to_owned(), |remote| remote.to_string());
         let behind = self.forwarded_for.map(|address| format!("{address}/")).unwrap_or_default();
-        let number = self.transport.number_label();
+        let number = self.listener.number_label();
         self.label = format!("{behind}{from} - {number}:{}", self.id.0).into();
     }
 
@@ -166,7 +166,7 @@ impl Profile {
             lang: known.lang.into(),
             version: known.version.into(),
             kind: self.kind.label(),
-            client_type: self.transport.client_type(),
+            client_type: self.listener.client_type(),
             jwt: self.jwt().unwrap_or_default(),
             issuer_key: self.issuer_key().unwrap_or_default(),
             name_tag: self.claimed.as_ref().map(|claimed| claimed.name.clone()).unwrap_or_default(),
@@ -179,9 +179,9 @@ impl Profile {
 mod tests {
     use super::*;
 
-    fn profile(transport: ClientTransport, remote: Option<&str>) -> Profile {
+    fn profile(listener: ListenerKind, remote: Option<&str>) -> Profile {
         let remote = remote.map(|remote| remote.parse().expect("an address"));
-        Profile::new(ClientId(7), Kind::default(), transport, remote)
+        Profile::new(ClientId(7), Kind::default(), listener, remote)
     }
 
     fn details(name: &str) -> ClientDetails {
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_first_connect_counts_and_replaces_what_was_assumed() {
-        let mut profile = profile(ClientTransport::Network, None);
+        let mut profile = profile(ListenerKind::Clients, None);
         let mut name_after = |source, name: &str| {
             profile.set_details(source, details(name));
             let name = |details: Option<&Arc<ClientDetails>>| details.map(|details| details.name.to_string());
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn another_user_shows_in_all_views() {
-        let mut profile = profile(ClientTransport::InProcess, None);
+        let mut profile = profile(ListenerKind::InProcess, None);
         profile.set_details(Source::Connect, details("n"));
         profile.set_user(&"other".into());
         assert_eq!(profile.user.as_deref(), Some("other"));
@@ -216,8 +216,8 @@ mod tests {
 
     #[test]
     fn the_log_calls_it_by_address_and_number() {
-        assert_eq!(&*profile(ClientTransport::Unix, None).label, "local - cid:7");
-        let mut proxied = profile(ClientTransport::WebSocket, Some("192.0.2.1:99"));
+        assert_eq!(&*profile(ListenerKind::Unix, None).label, "local - cid:7");
+        let mut proxied = profile(ListenerKind::WebSocket, Some("192.0.2.1:99"));
         assert_eq!(&*proxied.label, "192.0.2.1:99 - wid:7");
         proxied.forwarded_for = Some("198.51.100.5".parse().expect("an address"));
         proxied.relabel();

@@ -75,7 +75,7 @@ pub(crate) fn overloaded(node: &Node, session: &Arc<Session>) {
 /// How a session came, and what its credentials are judged by.
 pub(crate) fn context<'a>(node: &'a Node, profile: &'a Profile) -> Context<'a> {
     Context {
-        connection_type: profile.transport.connection_type(),
+        connection_type: profile.listener.connection_type(),
         certificate: profile.certificate(),
         address: profile.remote.map(|remote| remote.ip()),
         jwt_context: node,
@@ -98,7 +98,7 @@ fn decide(node: &Node, session: &Arc<Session>, account: &Arc<Account>) -> Result
     let outcome = node
         .settings
         .policy()
-        .authenticator_of(profile.transport)
+        .authenticator_of(profile.listener)
         .authenticate(&mut shown, &context(node, &profile));
     let of_account = |grant: &Grant| {
         let is_same = account_of(&node.accounts, grant).is_some_and(|granted| Arc::ptr_eq(&granted, account));
@@ -227,7 +227,7 @@ fn has_moved(settings: &Settings, accounts: &Accounts, session: &Session) -> boo
     let Some(named) = named else { return false };
     let policy = settings.policy();
     let account = policy
-        .authenticator_of(session.transport())
+        .authenticator_of(session.listener())
         .find(&named)
         .and_then(|grant| account_of(accounts, grant));
     !account.zip(session.peer.place().account).is_some_and(|(now, before)| Arc::ptr_eq(&now, &before))

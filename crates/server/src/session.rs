@@ -1,9 +1,9 @@
 //! A connection as the rest of the server sees it, on whatever thread.
 
+use crate::policy::ListenerKind;
 use crate::profile::{ClientDetails, Profile, Source};
 use crate::rejection::Rejection;
 use crate::tls::Judgement;
-use crate::transport::ClientTransport;
 use crate::usage::{Checkpoint, ConnectionState, CountFrom, Usage, User};
 use crate::verdict::Verdict;
 use dialtone_broker::connection_info::{ConnectionInfo, ConnectionInfoSource};
@@ -54,8 +54,8 @@ struct Answers {
 
 impl Session {
     /// A connection that has just come.
-    pub fn new(peer: Arc<Peer>, transport: ClientTransport, remote: Option<SocketAddr>) -> Self {
-        let profile = Profile::new(peer.id, peer.kind, transport, remote);
+    pub fn new(peer: Arc<Peer>, listener: ListenerKind, remote: Option<SocketAddr>) -> Self {
+        let profile = Profile::new(peer.id, peer.kind, listener, remote);
         Self {
             peer,
             profile: Mutex::new(profile.into()),
@@ -81,8 +81,8 @@ impl Session {
     }
 
     /// How it came.
-    pub fn transport(&self) -> ClientTransport {
-        self.profile.lock().transport
+    pub fn listener(&self) -> ListenerKind {
+        self.profile.lock().listener
     }
 
     /// The other end's address, see [`Profile::remote`].

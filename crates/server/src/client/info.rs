@@ -12,13 +12,9 @@ use std::time::Instant;
 /// What INFO says to everybody on this connection.
 fn info(session: &Session, policy: &Policy) -> Info {
     let profile = session.profile();
-    let mut info = policy.info_of(profile.transport).clone();
+    let mut info = policy.of(profile.listener).info.clone();
     info.client_id = profile.id.0;
     info.client_ip = profile.host().unwrap_or_default();
-    if !profile.transport.is_remote() {
-        // What does not leave the machine has no TLS.
-        (info.tls_required, info.tls_available, info.tls_verify) = (false, false, false);
-    }
     info
 }
 
@@ -46,7 +42,7 @@ impl Client {
         } else {
             info.connect_info = true;
             // Also where a first INFO did not ask for it, because others come in as `no_auth_user`.
-            info.auth_required = self.conduct.policy.auth_required(self.conduct.session.transport());
+            info.auth_required = self.conduct.policy.auth_required(self.conduct.session.listener());
             info.max_payload = self.limits.payload_bytes_max as i64;
             if let Some(account) = &self.conduct.place.account {
                 info.acc_is_sys =

@@ -121,7 +121,6 @@ struct Taken {
 impl Client {
     /// A client that has just connected.
     pub fn new(node: Arc<Node>, session: Arc<Session>, turn: &mut Turn) -> Self {
-        let transport = session.transport();
         let mut conduct = Conduct::new(node, session, turn.now());
         conduct.begin(turn);
         let policy = &conduct.policy;
@@ -130,7 +129,7 @@ impl Client {
             payload_bytes_max: policy.options.limits.payload_bytes_max,
             headers: false,
         };
-        let nonce = Self::make_nonce(policy.authenticator_of(transport).nonce_required());
+        let nonce = Self::make_nonce(policy.authenticator_of(conduct.session.listener()).nonce_required());
         let mut client = Self {
             conduct,
             nonce,

@@ -64,7 +64,7 @@ impl Alive {
 impl Conduct {
     /// How often it is pinged while it is silent.
     pub(super) fn ping_interval(&self) -> Duration {
-        self.policy.ping_interval_of(self.session.transport())
+        self.policy.of(self.session.listener()).ping_interval
     }
 
     /// It was heard.
@@ -137,7 +137,7 @@ impl Conduct {
             Phase::AwaitingLogin { until } if until <= now => return self.end_wait(turn),
             // A check that has begun is not broken off: it takes as long as bcrypt, the resolver or the service may take.
             Phase::Checking { until } if until <= now => {
-                let until = now + self.policy.auth_timeout_of(self.session.transport());
+                let until = now + self.policy.of(self.session.listener()).auth_timeout;
                 self.phase = Phase::Checking { until };
                 if self.session.waits_its_turn() {
                     return self.time_out();
@@ -160,7 +160,7 @@ impl Conduct {
         if self.is_outdated() {
             self.renew();
         }
-        if self.policy.auth_required(self.session.transport()) {
+        if self.policy.auth_required(self.session.listener()) {
             return self.time_out();
         }
         self.present_nothing();

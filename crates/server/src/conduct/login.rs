@@ -74,7 +74,7 @@ impl Conduct {
         let Some(mut shown) = self.proof.presented.take() else { return Login::Nothing };
         let outcome = self
             .policy
-            .authenticator_of(self.session.transport())
+            .authenticator_of(self.session.listener())
             .authenticate(&mut shown, &review::context(&self.node, &self.session.profile()));
         if let Some(proxy) = shown.proxy() {
             self.session.set_proxy(proxy);
@@ -115,7 +115,7 @@ impl Conduct {
     pub(crate) fn begin_check(&mut self, now: Instant) {
         if !self.phase.is_checking() {
             self.phase =
-                Phase::Checking { until: now + self.policy.auth_timeout_of(self.session.transport()) };
+                Phase::Checking { until: now + self.policy.of(self.session.listener()).auth_timeout };
         }
     }
 
@@ -321,7 +321,7 @@ impl Conduct {
         let mut credentials = self.proof.presented.take().map(|shown| shown.credentials).unwrap_or_default();
         if claim.said.is_some()
             && credentials.names_nobody()
-            && let Some(user) = self.policy.authenticator_of(self.session.transport()).no_auth_user()
+            && let Some(user) = self.policy.authenticator_of(self.session.listener()).no_auth_user()
         {
             user.clone_into(&mut credentials.user);
         }

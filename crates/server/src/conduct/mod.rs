@@ -83,13 +83,13 @@ impl Conduct {
     pub(crate) fn new(node: Arc<Node>, session: Arc<Session>, now: Instant) -> Self {
         let generation = node.settings.generation();
         let policy = node.settings.policy();
-        let transport = session.transport();
-        let phase = if policy.auth_required(transport) {
-            Phase::AwaitingLogin { until: now + policy.auth_timeout_of(transport) }
+        let listener = policy.of(session.listener());
+        let phase = if policy.auth_required(session.listener()) {
+            Phase::AwaitingLogin { until: now + listener.auth_timeout }
         } else {
             Phase::Open
         };
-        let alive = Alive::new(now, policy.ping_interval_of(transport));
+        let alive = Alive::new(now, listener.ping_interval);
         let traced = node.log.is_on(Level::Trace);
         let conduct = Self {
             node,
@@ -153,7 +153,9 @@ impl Conduct {
         self.session.set_secured(secured);
         let pinned = self
             .policy
-            .tls_of(self.session.transport())
+            .of(self.session.listener())
+            .tls
+            .as_ref()
             .is_none_or(|tls| tls.is_pinned(certificate.as_deref()));
         if !pinned {
             self.log(Event::TlsFailed, format_args!("certificate not pinned"));

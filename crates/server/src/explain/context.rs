@@ -6,8 +6,8 @@ use super::{Facts, LeftOut, QuestionError};
 use crate::account_jwts::VerifiedAccount;
 use crate::clock;
 use crate::node::Node;
+use crate::policy::ListenerKind;
 use crate::policy::Policy;
-use crate::transport::ClientTransport;
 use crate::trust::JwtRejection;
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::explain::Listeners;
@@ -127,7 +127,7 @@ impl<'a> ExplainContext<'a> {
         let verified = self.node.accounts.jwts.find(&account.name).ok_or(JwtRejection::Missing)?;
         let presented = Presented {
             proof: Proof::Shown,
-            connection_type: ClientTransport::Network.connection_type(),
+            connection_type: ListenerKind::Clients.connection_type(),
             proxied: false,
             address: None,
             now: clock::now(),

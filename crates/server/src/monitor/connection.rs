@@ -74,7 +74,7 @@ fn origin(row: &Row) -> Origin {
     Origin {
         cid: profile.id.0,
         kind: profile.kind.label(),
-        r#type: profile.transport.client_type(),
+        r#type: profile.listener.client_type(),
         ip: remote.map_or_else(|| "local".into(), |remote| remote.ip().to_string()),
         port: remote.map_or(0, |remote| remote.port()),
         start: stamp(profile.start),

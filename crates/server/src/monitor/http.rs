@@ -100,7 +100,9 @@ async fn serve_one(
     let service = hyper::service::service_fn(service);
     // A peer that breaks off is no concern of ours.
     if encrypted {
-        let Some(config) = node.settings.policy().tls.as_ref().map(|tls| tls.config()) else { return };
+        let Some(config) = node.settings.policy().clients().tls.as_ref().map(|tls| tls.config()) else {
+            return;
+        };
         if let Ok(stream) = tokio_rustls::TlsAcceptor::from(config).accept(stream).await {
             let _ = builder.serve_connection(TokioIo::new(Lenient(stream)), service).await;
         }

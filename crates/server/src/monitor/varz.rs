@@ -3,11 +3,10 @@
 use super::{general::Empty, websocket};
 use crate::documents::{self, ByKind, is_default, nanos, seconds};
 use crate::node::Node;
-use crate::policy::{COMPATIBLE_VERSION, Policy};
+use crate::policy::{COMPATIBLE_VERSION, ListenerKind, Policy};
 use crate::process;
 use crate::system::feature_flags;
 use crate::times::{stamp, uptime};
-use crate::transport::ClientTransport;
 use dialtone_broker::stats::Traffic;
 use dialtone_config::options::Tls;
 use dialtone_identity::jwt;
@@ -65,7 +64,7 @@ pub(crate) fn varz(node: &Node) -> Value {
         configuration: configuration(node, &policy),
         trust: trust(node, &policy),
         by_kind: FaultsByKind::of(node),
-        tls_cert_not_after: policy.tls.as_ref().and_then(|tls| tls.not_after()),
+        tls_cert_not_after: policy.clients().tls.as_ref().and_then(|tls| tls.not_after()),
     };
     documents::json(&document)
 }
@@ -83,7 +82,7 @@ struct Identity {
 }
 
 fn identity(node: &Node, policy: &Policy) -> Identity {
-    let info = &policy.info;
+    let info = &policy.clients().info;
     Identity {
         server_id: node.settings.identity.id.clone(),
         server_name: node.settings.identity.name.clone(),
@@ -110,16 +109,16 @@ struct Security {
 
 fn security(policy: &Policy) -> Security {
     Security {
-        auth_required: policy.auth_required(ClientTransport::Network),
-        tls_required: policy.info.tls_required,
-        tls_verify: policy.info.tls_verify,
+        auth_required: policy.auth_required(ListenerKind::Clients),
+        tls_required: policy.clients().info.tls_required,
+        tls_verify: policy.clients().info.tls_verify,
         tls_ocsp_peer_verify: asks_about_peers(policy),
     }
 }
 
 /// Whether responders are asked about clients' certificates.
 fn asks_about_peers(policy: &Policy) -> bool {
-    policy.tls.as_ref().is_some_and(|tls| tls.peer_check().is_some())
+    policy.clients().tls.as_ref().is_some_and(|tls| tls.peer_check().is_some())
 }
 
 #[derive(Serialize)]
@@ -152,7 +151,7 @@ fn limits(node: &Node, policy: &Policy) -> Limits {
         http_port,
         http_base_path: options.http.base_path.clone(),
         https_port,
-        auth_timeout: seconds(policy.auth_timeout),
+        auth_timeout: seconds(policy.clients().auth_timeout),
         max_control_line: limits.control_line_bytes_max,
         max_payload: limits.payload_bytes_max,
         max_pending: limits.pending_bytes_max,

@@ -1,7 +1,7 @@
 //! The block `websocket` of `/varz`, in the official fields and their order. Without a listener it is empty.
 
 use crate::documents::{is_default, nanos, seconds};
-use crate::policy::Policy;
+use crate::policy::{ListenerKind, Policy};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -40,9 +40,8 @@ pub(super) struct Block {
 impl Block {
     /// What the configuration makes of it.
     pub(super) fn of(policy: &Policy) -> Self {
-        let (Some(own), Some(listener)) = (&policy.options.websocket, &policy.websocket) else {
-            return Self::default();
-        };
+        let Some(own) = &policy.options.websocket else { return Self::default() };
+        let listener = policy.of(ListenerKind::WebSocket);
         let tls = own.tls.as_ref();
         Self {
             host: listener.info.host.clone(),

@@ -15,21 +15,20 @@ pub(crate) fn ports_file(folder: &Path) -> PathBuf {
 
 /// Writes that file: which protocol is where. An address that stands for all of the machine's is spelled out.
 ///
-/// `http` is where monitoring is, with its scheme.
+/// `listeners` are fields of the file with the scheme of their URLs; `http` is where monitoring is, with its scheme.
 pub(crate) fn write_ports(
     folder: &Path,
-    clients: Option<&Endpoint>,
+    listeners: &[(&str, &str, &Endpoint)],
     http: &[(&str, Endpoint)],
-    websocket: Option<(&str, &Endpoint)>,
 ) -> io::Result<()> {
-    let nats = clients.map(|clients| urls("nats", clients)).unwrap_or_default();
     let monitoring: Vec<String> = http.iter().flat_map(|(scheme, endpoint)| urls(scheme, endpoint)).collect();
-    let mut ports = serde_json::json!({ "nats": nats });
+    // Programs look for clients' URLs, even if there are none.
+    let mut ports = serde_json::json!({ "nats": [] });
     if !monitoring.is_empty() {
         ports["monitoring"] = monitoring.into();
     }
-    if let Some((scheme, endpoint)) = websocket {
-        ports["websocket"] = urls(scheme, endpoint).into();
+    for (field, scheme, endpoint) in listeners {
+        ports[*field] = urls(scheme, endpoint).into();
     }
     std::fs::write(ports_file(folder), ports.to_string())
 }
@@ -83,8 +82,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let (_clients, clients) = address::listen("127.0.0.1", 0).expect("listen");
         let (_monitor, monitor) = address::listen("127.0.0.1", 0).expect("listen");
-        write_ports(folder.path(), Some(&clients), &[("https", monitor.clone())], Some(("ws", &clients)))
-            .expect("write");
+        let listeners = [("nats", "nats", &clients), ("websocket", "ws", &clients)];
+        write_ports(folder.path(), &listeners, &[("https", monitor.clone())]).expect("write");
         let text = std::fs::read_to_string(ports_file(folder.path())).expect("read");
         let ports: serde_json::Value = serde_json::from_str(&text).expect("json");
         assert_eq!(

@@ -160,7 +160,7 @@ pub(super) fn statsz(publisher: &mut Publisher, message: &Message) {
 
 /// Which server this is. Every one answers, whatever the body says; source: nats-server 2.15.0, asked.
 pub(super) fn idz(publisher: &mut Publisher, message: &Message) {
-    let host = publisher.node.settings.policy().info.host.clone();
+    let host = publisher.node.settings.policy().clients().info.host.clone();
     let identity = &publisher.node.settings.identity;
     let answer = json!({ "name": identity.name, "host": host, "id": identity.id });
     publisher.reply(message, answer.to_string());

@@ -30,7 +30,8 @@ impl Filter {
     /// Whether this server is meant. It is in no cluster and in no domain.
     pub(super) fn admits(&self, settings: &Settings) -> bool {
         let policy = settings.policy();
-        self.admits_one(&settings.identity.name, &policy.info.host, &policy.options.server_tags)
+        let host = &policy.clients().info.host;
+        self.admits_one(&settings.identity.name, host, &policy.options.server_tags)
     }
 
     fn admits_one(&self, name: &str, host: &str, tags: &[String]) -> bool {

@@ -77,8 +77,8 @@ impl Share {
 
     /// That of a connection of which nobody knows yet who it is.
     pub(crate) fn stranger(session: &Session) -> Self {
-        match (session.transport(), session.remote()) {
-            (transport, Some(remote)) if transport.is_remote() => Self::address(remote.ip()),
+        match (session.listener(), session.remote()) {
+            (listener, Some(remote)) if listener.is_remote() => Self::address(remote.ip()),
             _ => Self::Local,
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::admission::Source;
 use crate::driver::Driver;
+use crate::policy::ListenerKind;
 use crate::protocol::Connection;
-use crate::transport::ClientTransport;
 use dialtone_broker::outbox::Sink;
 use dialtone_broker::peer::Wake;
 use dialtone_net::{Broken, Closing, Handler, HandshakeFirst, Transport};
@@ -118,7 +118,7 @@ impl EventLoop {
         let wake = EndWake { end: number, calls: self.calls.clone() };
         let remote = SocketAddr::from(([127, 0, 0, 1], 10_000 + number as u16));
         let sink = Arc::new(EndSink(end.clone()));
-        let source = Source { transport: ClientTransport::Network, remote: Some(remote) };
+        let source = Source { listener: ListenerKind::Clients, remote: Some(remote) };
         let is_proxied = self.begins == Begins::Proxied;
         let (mut client, transport) = self.driver.admit(source, is_proxied, sink, Box::new(wake));
         if !is_proxied && !matches!(transport, Transport::Tls { first: HandshakeFirst::Yes, .. }) {

@@ -10,7 +10,7 @@ mod tests;
 use crate::driver::Driver;
 use crate::log::Logger;
 use crate::node::Node;
-use crate::policy::{Identity, Policy};
+use crate::policy::{Identity, ListenerKind, Policy};
 use crate::protocol::Connection;
 use crate::resolver::Resolver;
 use dialtone_identity::callout::Keys;
@@ -106,8 +106,7 @@ impl World {
             xkey,
             keys: Arc::new(keys),
             name: "simulated".into(),
-            port: 4222,
-            websocket_port: 0,
+            ports: [(ListenerKind::Clients, 4222)].into(),
         };
         let policy = Policy::new(options, &identity).expect("policy");
         let resolver =

@@ -41,7 +41,7 @@ pub(crate) fn server(settings: &Settings, monitoring: &Monitoring) -> Value {
     let metadata = &policy.options.server_metadata;
     let server = Server {
         name: &settings.identity.name,
-        host: &policy.info.host,
+        host: &policy.clients().info.host,
         id: &settings.identity.id,
         ver: COMPATIBLE_VERSION,
         tags: &policy.options.server_tags,

@@ -328,6 +328,6 @@ fn client<'a>(
         tags: profile.tags(),
         name_tag: accounts.name_of(&who.account).to_string(),
         kind: profile.kind.label(),
-        client_type: profile.transport.client_type(),
+        client_type: profile.listener.client_type(),
     }
 }

@@ -10,9 +10,9 @@ pub(crate) use upgrading::Upgrading;
 
 #[cfg(test)]
 mod tests {
+    use crate::policy::ListenerKind;
     use crate::registry::Session;
     use crate::share::Share;
-    use crate::transport::ClientTransport;
     use dialtone_broker::kind::Kind;
     use dialtone_broker::outbox::Sink;
     use dialtone_broker::peer::{Basics, ClientId, Peer, Wake};
@@ -41,7 +41,7 @@ mod tests {
         let peer =
             Peer::new(Basics { id, kind, slot: 0, pending_bytes_max: 0, start }, Arc::default(), sink, wake);
         let remote: SocketAddr = "192.0.2.1:99".parse().expect("an address");
-        let session = Session::new(peer, ClientTransport::WebSocket, Some(remote));
+        let session = Session::new(peer, ListenerKind::WebSocket, Some(remote));
         session.set_forwarded_for("198.51.100.5".parse().expect("an address"));
         assert_eq!(session.remote(), Some(remote));
         assert_eq!(Share::stranger(&session), Share::address(remote.ip()));

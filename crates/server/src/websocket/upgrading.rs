@@ -4,9 +4,8 @@ use super::WebSocketFraming;
 use crate::admission::{Source, admit_link};
 use crate::log::Event;
 use crate::node::Node;
-use crate::policy::Policy;
+use crate::policy::{Policy, UpgradePolicy};
 use crate::protocol::{Progress, Protocol};
-use crate::transport::ClientTransport;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
 use dialtone_net::{Broken, Closing, Link, Secured};
@@ -22,7 +21,7 @@ use std::time::Instant;
 pub(crate) struct Upgrading {
     node: Arc<Node>,
     link: Arc<Link>,
-    remote: Option<SocketAddr>,
+    source: Source,
     /// What the TLS handshake agreed on.
     secured: Option<Secured>,
     /// What its listener asks for.
@@ -39,10 +38,10 @@ impl Upgrading {
         node: Arc<Node>,
         policy: Arc<Policy>,
         link: Arc<Link>,
-        remote: Option<SocketAddr>,
+        source: Source,
         until: Instant,
     ) -> Self {
-        Self { node, link, remote, secured: None, policy, until, seen: 0, closing: None, granted: None }
+        Self { node, link, source, secured: None, policy, until, seen: 0, closing: None, granted: None }
     }
 
     /// Takes the bytes of its request so far. How many are used.
@@ -77,8 +76,12 @@ impl Upgrading {
         input.len()
     }
 
+    fn own(&self) -> Option<&UpgradePolicy> {
+        self.policy.of(self.source.listener).upgrade.as_ref()
+    }
+
     fn terms(&self) -> Option<Terms> {
-        self.policy.websocket.as_ref().map(|listener| listener.terms.clone())
+        self.own().map(|own| own.terms.clone())
     }
 
     fn refuse(&mut self, refusal: &Refusal) {
@@ -89,7 +92,7 @@ impl Upgrading {
     }
 
     fn log_refusal(&self, why: &str) {
-        let from = self.remote.map(|remote| remote.to_string()).unwrap_or_default();
+        let from = self.source.remote.map(|remote| remote.to_string()).unwrap_or_default();
         let text = format_args!("{from} - websocket handshake error: {why}");
         self.node.log.emit(Event::UpgradeRefused, "", text);
     }
@@ -131,11 +134,10 @@ impl Protocol for Upgrading {
     /// From here on it is a client, whose bytes are in frames.
     fn successor(&mut self, turn: &mut Turn) -> Option<Box<dyn Protocol>> {
         let upgrade = self.granted.take()?;
-        let bytes_max = self.policy.websocket.as_ref().map_or(0, |listener| listener.message_bytes_max);
+        let bytes_max = self.own().map_or(0, |own| own.message_bytes_max);
         let framing = WebSocketFraming(Stream::new(upgrade.agreed, bytes_max));
         self.link.begin_framing(Box::new(framing), upgrade.response);
-        let source = Source { transport: ClientTransport::WebSocket, remote: self.remote };
-        let mut client = admit_link(&self.node, turn, source, &self.link);
+        let mut client = admit_link(&self.node, turn, self.source, &self.link);
         client.upgraded(upgrade.cookies, upgrade.forwarded_for);
         if let Some(secured) = self.secured.take() {
             client.secured(secured, turn);
@@ -169,7 +171,7 @@ impl Protocol for Upgrading {
 
     fn broken(&mut self, how: &Broken) {
         if let Broken::Tls(why) = how {
-            let from = self.remote.map(|remote| remote.to_string()).unwrap_or_default();
+            let from = self.source.remote.map(|remote| remote.to_string()).unwrap_or_default();
             let text = format_args!("websocket: http: TLS handshake error from {from}: {why}");
             self.node.log.emit(Event::TlsFailed, "", text);
         }

@@ -1,0 +1,66 @@
+//! What the configuration means for those who come by one listener.
+
+use crate::tls::TlsSetup;
+use dialtone_identity::authenticator::Authenticator;
+use dialtone_net::{HandshakeFirst, Transport};
+use dialtone_wire::Info;
+use dialtone_wire::websocket::Terms;
+use std::time::Duration;
+
+/// Part of a policy, and replaced with it.
+pub struct ListenerPolicy {
+    /// TLS, if connections have it.
+    pub(crate) tls: Option<TlsSetup>,
+    /// Whether a connection may do without TLS where there is some.
+    pub(super) plain_allowed: bool,
+    /// Who may connect, if that is not who may connect over the network.
+    pub(super) authenticator: Option<Authenticator>,
+    /// INFO, without what differs by connection.
+    pub(crate) info: Info,
+    /// How long a client may take to say who it is.
+    pub(crate) auth_timeout: Duration,
+    /// How often a silent client is pinged.
+    pub(crate) ping_interval: Duration,
+    /// What the upgrade must be like, if connections begin with one.
+    pub(crate) upgrade: Option<UpgradePolicy>,
+}
+
+/// What an upgrade must be like.
+pub(crate) struct UpgradePolicy {
+    /// How long TLS and the upgrade may take.
+    pub(crate) timeout: Duration,
+    pub(crate) terms: Terms,
+    /// Bytes of a message when it is inflated.
+    pub(crate) message_bytes_max: usize,
+}
+
+impl ListenerPolicy {
+    /// The same for those who do not leave the machine.
+    pub(super) fn without_tls(&self) -> Self {
+        let mut info = self.info.clone();
+        (info.tls_required, info.tls_available, info.tls_verify) = (false, false, false);
+        Self {
+            tls: None,
+            plain_allowed: true,
+            authenticator: None,
+            info,
+            auth_timeout: self.auth_timeout,
+            ping_interval: self.ping_interval,
+            upgrade: None,
+        }
+    }
+
+    /// What stands between a socket and the protocol.
+    pub(crate) fn transport(&self) -> Transport {
+        match (&self.tls, &self.upgrade) {
+            (None, _) => Transport::Plain,
+            (Some(tls), None) => tls.transport(self.plain_allowed),
+            (Some(tls), Some(upgrade)) => Transport::Tls {
+                config: tls.config(),
+                first: HandshakeFirst::Yes,
+                timeout: upgrade.timeout,
+                plain_allowed: false,
+            },
+        }
+    }
+}

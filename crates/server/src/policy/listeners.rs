@@ -1,0 +1,247 @@
+//! The ways by which connections come, and all in which they differ: one table, [`LISTENERS`]. Everybody else asks it.
+
+use super::{Identity, ListenerPolicy, Policy, PolicyError, websocket};
+use crate::log::{Event, Logger};
+use dialtone_broker::kind::Kind;
+use dialtone_config::Options;
+use dialtone_config::options::Tls;
+use dialtone_net::Endpoint;
+use std::path::Path;
+
+/// A way by which connections come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ListenerKind {
+    /// Clients over the network.
+    Clients,
+    /// Clients by the Unix-domain socket.
+    Unix,
+    /// The program that the server is part of. Nothing is listened on for it.
+    InProcess,
+    /// Clients over the network, by WebSocket.
+    WebSocket,
+}
+
+/// How many there are.
+pub(crate) const LISTENER_KINDS: usize = 4;
+
+/// What connections begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Starts {
+    /// The client protocol.
+    Client,
+    /// A request for an upgrade to WebSocket; the client protocol comes in frames behind it.
+    Upgrade,
+}
+
+/// What is listened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Address<'a> {
+    /// A port.
+    Tcp {
+        /// Empty: all addresses of the machine.
+        host: &'a str,
+        /// `None`: a free one.
+        port: Option<u16>,
+        /// Connections may begin with a PROXY header.
+        is_proxied: bool,
+    },
+    /// A socket in the file system.
+    Unix(&'a Path),
+}
+
+type AddressOf = for<'a> fn(&'a Options) -> Option<Address<'a>>;
+type PolicyOf = fn(&Options, &Identity, &ListenerPolicy) -> Result<Option<ListenerPolicy>, PolicyError>;
+
+/// One way, and how it differs from the others.
+pub(crate) struct Row {
+    pub(crate) kind: ListenerKind,
+    /// What those are who come by it.
+    pub(crate) peer: Kind,
+    /// What they begin with.
+    pub(crate) starts: Starts,
+    /// As in `allowed_connection_types`.
+    connection_type: &'static str,
+    /// As monitoring, events and services call the kind of client.
+    client_type: &'static str,
+    /// As the log calls the number of a connection.
+    number_label: &'static str,
+    /// Who comes by it may be on another machine.
+    is_remote: bool,
+    /// Who cannot come when it cannot be listened on.
+    pub(crate) part: &'static str,
+    /// Its field in the ports file, and the schemes of its URLs there: without and with TLS.
+    pub(crate) in_ports_file: Option<(&'static str, [&'static str; 2])>,
+    /// What is listened on; `None`: nothing.
+    pub(crate) address: AddressOf,
+    /// Its TLS block.
+    pub(crate) tls: fn(&Options) -> Option<&Tls>,
+    /// What differs from the policy for clients over the network; `None`: nothing.
+    pub(super) policy: PolicyOf,
+    /// Logs that it is listened on, with TLS or without.
+    pub(crate) announce: fn(&Logger, &Endpoint, bool),
+}
+
+/// By their numbers.
+pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
+    Row {
+        kind: ListenerKind::Clients,
+        peer: Kind::Client,
+        starts: Starts::Client,
+        connection_type: "STANDARD",
+        client_type: "nats",
+        number_label: "cid",
+        is_remote: true,
+        part: "clients",
+        in_ports_file: Some(("nats", ["nats", "nats"])),
+        address: |options| {
+            let Options { host, port, proxy_protocol, .. } = options;
+            Some(Address::Tcp { host, port: *port, is_proxied: *proxy_protocol })
+        },
+        tls: |options| options.tls.as_ref(),
+        policy: |_, _, _| Ok(None),
+        announce: announce_clients,
+    },
+    Row {
+        kind: ListenerKind::Unix,
+        peer: Kind::Client,
+        starts: Starts::Client,
+        connection_type: "STANDARD",
+        client_type: "nats",
+        number_label: "cid",
+        is_remote: false,
+        part: "clients by a Unix-domain socket",
+        in_ports_file: None,
+        address: |options| options.unix_socket.as_deref().map(Address::Unix),
+        tls: |_| None,
+        policy: |_, _, clients| Ok(Some(clients.without_tls())),
+        announce: |_, _, _| {},
+    },
+    Row {
+        kind: ListenerKind::InProcess,
+        peer: Kind::Client,
+        starts: Starts::Client,
+        connection_type: "IN_PROCESS",
+        client_type: "nats",
+        number_label: "cid",
+        is_remote: false,
+        part: "clients in the process",
+        in_ports_file: None,
+        address: |_| None,
+        tls: |_| None,
+        policy: |_, _, clients| Ok(Some(clients.without_tls())),
+        announce: |_, _, _| {},
+    },
+    Row {
+        kind: ListenerKind::WebSocket,
+        peer: Kind::Client,
+        starts: Starts::Upgrade,
+        connection_type: "WEBSOCKET",
+        client_type: "websocket",
+        number_label: "wid",
+        is_remote: true,
+        part: "clients by WebSocket",
+        in_ports_file: Some(("websocket", ["ws", "wss"])),
+        address: |options| {
+            let own = options.websocket.as_ref()?;
+            Some(Address::Tcp { host: &own.host, port: own.port, is_proxied: false })
+        },
+        tls: |options| options.websocket.as_ref()?.tls.as_ref(),
+        policy: websocket::policy,
+        announce: announce_websocket,
+    },
+];
+
+fn announce_clients(log: &Logger, endpoint: &Endpoint, is_tls: bool) {
+    log.emit(Event::Listening, "", format_args!("Listening for client connections on {endpoint}"));
+    if is_tls {
+        log.emit(Event::Listening, "", format_args!("TLS required for client connections"));
+    }
+}
+
+fn announce_websocket(log: &Logger, endpoint: &Endpoint, is_tls: bool) {
+    let scheme = if is_tls { "wss" } else { "ws" };
+    let text = format_args!("Listening for websocket clients on {scheme}://{endpoint}");
+    log.emit(Event::Listening, "", text);
+    if !is_tls {
+        let text = format_args!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
+        log.emit(Event::Warning, "", text);
+    }
+}
+
+impl ListenerKind {
+    /// The number that its connections carry through `net`.
+    pub(crate) fn number(self) -> usize {
+        self as usize
+    }
+
+    /// The one with this number.
+    pub(crate) fn numbered(number: usize) -> Option<Self> {
+        LISTENERS.get(number).map(|row| row.kind)
+    }
+
+    /// All in which it differs from others.
+    pub(crate) fn row(self) -> &'static Row {
+        // Each stands at its number, which a test holds.
+        const { &LISTENERS }.get(self.number()).unwrap_or(&LISTENERS[0])
+    }
+
+    /// The kind of connection, as in `allowed_connection_types`.
+    pub fn connection_type(self) -> &'static str {
+        self.row().connection_type
+    }
+
+    /// The kind of client, as monitoring, events and services call it.
+    pub fn client_type(self) -> &'static str {
+        self.row().client_type
+    }
+
+    /// Whether who comes by it may be on another machine.
+    pub fn is_remote(self) -> bool {
+        self.row().is_remote
+    }
+
+    /// How the log calls the number of a connection.
+    pub(crate) fn number_label(self) -> &'static str {
+        self.row().number_label
+    }
+}
+
+impl Policy {
+    /// Whether connections begin with TLS.
+    pub(crate) fn has_tls(&self, kind: ListenerKind) -> bool {
+        self.of(kind).tls.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn each_row_stands_at_its_number() {
+        for (number, row) in LISTENERS.iter().enumerate() {
+            assert_eq!(row.kind.number(), number);
+            assert_eq!(row.kind.row().kind, row.kind);
+            assert_eq!(ListenerKind::numbered(number), Some(row.kind));
+        }
+        assert_eq!(ListenerKind::numbered(LISTENER_KINDS), None);
+    }
+
+    #[test]
+    fn what_is_listened_on_is_told_apart() {
+        let parts: HashSet<_> = LISTENERS.iter().map(|row| row.part).collect();
+        assert_eq!(parts.len(), LISTENER_KINDS);
+        let fields = LISTENERS.iter().filter_map(|row| row.in_ports_file).map(|(field, _)| field);
+        assert_eq!(fields.collect::<Vec<_>>(), ["nats", "websocket"]);
+    }
+
+    /// By default only clients over the network can come, and the program itself.
+    #[test]
+    fn only_what_is_configured_is_listened_on() {
+        let options = Options::default();
+        let listened: Vec<_> = LISTENERS.iter().filter(|row| (row.address)(&options).is_some()).collect();
+        assert_eq!(listened.iter().map(|row| row.kind).collect::<Vec<_>>(), [ListenerKind::Clients]);
+        assert!(LISTENERS.iter().all(|row| (row.tls)(&options).is_none()));
+    }
+}
