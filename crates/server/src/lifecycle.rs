@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// How often certificates are looked at.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A running server. It stops when it is told to, or dropped.
+/// A running server. It stops by [`Server::stop`], or when it is dropped.
 ///
 /// ```
 /// use std::io::{BufRead, BufReader, Write};

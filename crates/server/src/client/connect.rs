@@ -111,7 +111,7 @@ impl Client {
             return self.carry_out(login, turn);
         }
         if only_options {
-            // Who it is was asked and answered; only its manner changes.
+            // Who it is was decided before; only its options change.
             return self.finish_connect(turn);
         }
         self.conduct.begin_check(turn.now());

@@ -48,7 +48,7 @@ struct ClientOptions {
 }
 
 impl ClientOptions {
-    /// What the client has said of its manner so far, as a CONNECT.
+    /// The options so far, as a CONNECT.
     fn as_connect(&self, headers: bool) -> Connect {
         if !self.sent_connect {
             return Connect::NOTHING;

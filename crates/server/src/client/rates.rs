@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How often the log shows that a connection's messages are refused.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How a connection is held to its rate limits.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Rated {
     until: Option<Instant>,
     /// What the account's mappings made of the next message's subject: drawn once, for a message that waits too.
     drawn: Option<(Mapped, Vec<u8>)>,
-    told: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 impl Client {
@@ -32,7 +32,7 @@ impl Client {
     pub(super) fn take_rates(&mut self, now: Instant) {
         let limits = self.find_rates(now);
         if !self.rated.as_ref().is_some_and(|rated| rated.limiter.is_of(&limits)) {
-            let rated = |limiter| Box::new(Rated { limiter, until: None, drawn: None, told: None });
+            let rated = |limiter| Box::new(Rated { limiter, until: None, drawn: None, logged: None });
             self.rated = Limiter::new(limits).map(rated);
         }
     }
@@ -121,9 +121,9 @@ impl Client {
         let subject = String::from_utf8_lossy(message.subject);
         let now = turn.now();
         if let Some(rated) = &mut self.rated
-            && rated.told.is_none_or(|told| now.saturating_duration_since(told) >= TOLD_EVERY)
+            && rated.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= LOG_INTERVAL)
         {
-            rated.told = Some(now);
+            rated.logged = Some(now);
             self.log(Event::RateLimited, format_args!("Rate limit exceeded - Subject {subject:?}"));
         }
         // Client libraries close the connection at errors that they do not know; this one reads as a violation of

@@ -12,8 +12,8 @@ impl Client {
     pub(super) fn subscribe(&mut self, filter: &[u8], queue: Option<&[u8]>, sid: &[u8], turn: &mut Turn) {
         self.conduct.session.peer.touch(turn.now());
         // Rights come first, then the limits, then the subject itself: the official order.
-        let wish = Subscribe { filter, queue, sid };
-        let Ok(wish) = permission::subscribe(self.conduct.place.permissions.as_deref(), wish) else {
+        let wanted = Subscribe { filter, queue, sid };
+        let Ok(allowed) = permission::subscribe(self.conduct.place.permissions.as_deref(), wanted) else {
             return self.subscribe_denied(filter, queue, sid, turn);
         };
         let tokens_max = self.conduct.policy.options.limits.subject_tokens_max;
@@ -29,8 +29,8 @@ impl Client {
             return self.send_error(ProtocolError::InvalidSubject.text(), turn);
         }
         let Some(account) = self.conduct.place.account.clone() else { return };
-        let wish = wish.get();
-        let subscription = Subscription::new(self.peer().clone(), wish.filter, wish.queue, wish.sid);
+        let wanted = allowed.get();
+        let subscription = Subscription::new(self.peer().clone(), wanted.filter, wanted.queue, wanted.sid);
         // A sid that is taken keeps its subscription, without an error.
         turn.subscribe(&account, &subscription);
         self.send_ok(turn);

@@ -43,7 +43,7 @@ impl Client {
         }
     }
 
-    /// A subscription is gone, at the client's wish or with it.
+    /// A subscription is gone, by UNSUB or with the client.
     pub(super) fn trace_gone(&self, sid: &[u8]) {
         if self.conduct.traced {
             self.log(Event::TraceIn, format_args!("<-> [DELSUB {}]", String::from_utf8_lossy(sid)));

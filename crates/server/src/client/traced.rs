@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 impl Client {
-    /// Publishes a message, and tells what became of it if its headers, or its account with them, ask for that.
+    /// Publishes a message, and a trace of it if its headers, or its account with them, ask for one.
     #[cold]
     pub(super) fn publish_traced(&mut self, message: &Message<'_>, turn: &mut Turn) {
         let Some(account) = self.conduct.place.account.clone() else { return };
@@ -36,7 +36,7 @@ impl Client {
             return self.answer_denied(&denied, Denial::Permissions, turn);
         };
         if !is_valid_literal(destination) {
-            // Nothing can be told there.
+            // Nothing can be published there.
             return if request.only { self.send_ok(turn) } else { self.publish_untraced(message, turn) };
         }
         turn.begin_trace(Trace::new(&authorized, request.only, account.id, SystemTime::now));

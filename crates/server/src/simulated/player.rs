@@ -4,7 +4,7 @@ use dialtone_sim::link::End;
 use std::io::IoSlice;
 use std::time::Duration;
 
-/// Sends what the test says, keeps what comes, and answers PING while it is told to.
+/// Sends what the test says, keeps what comes, and answers PING unless it is silent.
 #[derive(Default)]
 pub(super) struct Player {
     pub end: Option<End>,
