@@ -17,8 +17,8 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// A connection that is wanted, and how far it is.
-pub(super) struct Dialing {
-    pub(super) number: u64,
+struct Dialing {
+    number: u64,
     left: VecDeque<SocketAddr>,
     timeout: Duration,
     error: DialError,
@@ -31,12 +31,6 @@ pub(super) struct Attempt {
     address: SocketAddr,
     pub(super) until: Instant,
     pub(super) serial: u32,
-}
-
-impl Attempt {
-    pub(super) fn number(&self) -> u64 {
-        self.dialing.number
-    }
 }
 
 impl<H: Handler> EventLoop<H> {
@@ -88,26 +82,19 @@ impl<H: Handler> EventLoop<H> {
     /// Something has come of an attempt, or nothing yet.
     pub(super) fn dialed(&mut self, token: usize) {
         let Some(Slot::Dialing(attempt)) = self.slots.get_mut(token) else { return };
-        let failed = match attempt.socket.take_error() {
-            Ok(Some(why)) | Err(why) => Some(why),
-            Ok(None) => None,
+        let socket = &attempt.socket;
+        let connected = match socket.take_error() {
+            Ok(Some(why)) | Err(why) => Err(why),
+            Ok(None) if socket.peer_addr().is_err() => return,
+            // Without it small messages would wait for the peer's next acknowledgement.
+            Ok(None) => socket.set_nodelay(true),
         };
-        match (failed, attempt.socket.peer_addr()) {
-            (Some(why), _) => self.dial_failed(token, why),
-            (None, Err(_)) => {}
-            (None, Ok(_)) => {
-                let Some(Attempt { dialing, socket, address, .. }) = self.take_attempt(token) else { return };
-                // Without it small messages would wait for the peer's next acknowledgement.
-                if let Err(why) = socket.set_nodelay(true) {
-                    let mut dialing = dialing;
-                    dialing.error.tried.push((address, why));
-                    return self.dial_next(dialing);
-                }
-                let origin = Origin::Dialed(dialing.number);
-                let socket = Socket::Tcp(socket);
-                self.open(Arrival { socket, remote: Some(address), origin, proxy_header: None });
-            }
+        if let Err(why) = connected {
+            return self.dial_failed(token, why);
         }
+        let Some(Attempt { dialing, socket, address, .. }) = self.take_attempt(token) else { return };
+        let (socket, origin) = (Socket::Tcp(socket), Origin::Dialed(dialing.number));
+        self.open(Arrival { socket, remote: Some(address), origin, proxy_header: None });
     }
 
     /// An attempt has failed, or took too long.
@@ -119,9 +106,9 @@ impl<H: Handler> EventLoop<H> {
 
     /// Nobody wants the connection any more. One that is there already is ended by its own handler.
     pub(super) fn cancel(&mut self, number: u64) {
-        let is_it =
-            |slot: &Slot<H::Connection>| matches!(slot, Slot::Dialing(attempt) if attempt.number() == number);
-        if let Some(token) = self.slots.iter().position(is_it) {
+        let is_its =
+            |slot: &Slot<_>| matches!(slot, Slot::Dialing(attempt) if attempt.dialing.number == number);
+        if let Some(token) = self.slots.iter().position(is_its) {
             // Its socket closes here.
             drop(self.take_attempt(token));
         }
