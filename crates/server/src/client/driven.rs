@@ -45,8 +45,7 @@ impl Protocol for Client {
     }
 
     fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
-        let taken = self.take(input, turn);
-        let mut progress = Progress { used: taken.used, want: taken.want, ..Progress::default() };
+        let mut progress = self.take(input, turn);
         if self.conduct.is_checking() {
             progress.pause = Some(turn.now() + CHECK_MAX);
         }

@@ -19,6 +19,7 @@ pub(crate) use trace::traced_body;
 use crate::conduct::{Conduct, Phase};
 use crate::log::Event;
 use crate::node::Node;
+use crate::protocol::Progress;
 use crate::registry::Session;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
@@ -107,15 +108,6 @@ struct Arrival {
     may_be_proxied: bool,
     /// Credentials in cookies of its upgrade, if there are any.
     cookies: Option<Box<Cookies>>,
-}
-
-/// How far a turn's bytes were taken. Small: the reading loop keeps it in registers.
-#[derive(Clone, Copy, Debug, Default)]
-struct Taken {
-    /// Bytes used.
-    used: usize,
-    /// Bytes that the operation at the end will have, if known.
-    want: usize,
 }
 
 impl Client {
@@ -247,13 +239,13 @@ impl Client {
     }
 
     /// Takes all whole operations at the front of what came in.
-    fn take(&mut self, input: &[u8], turn: &mut Turn) -> Taken {
+    fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
         self.conduct.heard(turn.now());
         if self.conduct.is_outdated() {
             self.renew(turn.now());
         }
         self.take_place(turn.now());
-        let mut progress = Taken::default();
+        let mut progress = Progress::default();
         if !self.conduct.is_certificate_checked() {
             return progress;
         }
@@ -320,7 +312,7 @@ impl Client {
 
     /// Goes on with the operation that was not whole. False: it is not whole yet.
     #[cold]
-    fn resume(&mut self, input: &[u8], progress: &mut Taken, turn: &mut Turn) -> bool {
+    fn resume(&mut self, input: &[u8], progress: &mut Progress, turn: &mut Turn) -> bool {
         if self.peer().is_closing() || self.conduct.phase.is_checking() {
             return false;
         }
