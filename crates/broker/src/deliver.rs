@@ -21,14 +21,17 @@ use inside::Inside;
 use interest::Gate;
 use mappings::MappingCache;
 use observe::{Candidate, Observe, Silent};
+use relays::Chosen;
 use staging::Staging;
 use std::sync::Arc;
 use std::time::Instant;
 
 mod inside;
 pub mod interest;
+mod ledger;
 mod mappings;
 mod observe;
+mod relays;
 pub(crate) mod services;
 mod staging;
 mod traced;
@@ -56,6 +59,7 @@ pub struct Turn {
     /// A peer that was delivered to and that producers should wait for.
     stalled: Option<Arc<Peer>>,
     inside: Inside,
+    chosen: Chosen,
 }
 
 impl Turn {
@@ -75,6 +79,7 @@ impl Turn {
             trace: None,
             stalled: None,
             inside: Inside::new(now),
+            chosen: Chosen::default(),
         }
     }
 
@@ -252,6 +257,9 @@ impl Turn {
             return self.deliver_traced(account, route, origin, message);
         }
         let delivery = Delivery::new(message, origin, route);
+        if route.has_relays() {
+            return self.deliver_with_relays(route, (&route.plain, &route.queues), &delivery, &mut Silent);
+        }
         self.deliver_to(&route.plain, &route.queues, &delivery, &mut Silent)
     }
 
@@ -374,8 +382,7 @@ struct Delivery<'a> {
 impl<'a> Delivery<'a> {
     #[inline(always)]
     fn new(message: &'a Message<'a>, origin: &'a Origin<'a>, route: &Route) -> Self {
-        let is_shared =
-            message.framed.len() >= SHARED_BODY_BYTES_MIN && route.plain.len() + route.queues.len() > 1;
+        let is_shared = message.framed.len() >= SHARED_BODY_BYTES_MIN && route.receivers_max() > 1;
         let shared = is_shared.then(|| Arc::from(message.framed));
         Self { shared, ..Self::copied(message, origin) }
     }

@@ -7,7 +7,7 @@
 
 use crate::account::{Account, AccountId};
 use crate::deliver::services::{HOPS_MAX, may_ask};
-use crate::kind::Via;
+use crate::kind::{Entry, Via};
 use crate::permission;
 use crate::reserved::{Use, is_reserved};
 use crate::route::MatchedImports;
@@ -173,7 +173,8 @@ impl Walk {
         via: Via,
         passed: &mut Vec<Arc<ServiceExport>>,
     ) -> Place {
-        let MatchedImports { streams, services } = MatchedImports::of(account, subject, via);
+        let MatchedImports { streams, services } =
+            MatchedImports::of(account, subject, Entry::of_client(via));
         let taken = |(import, here): (Arc<StreamImport>, Box<[u8]>)| {
             let place = Place::end(&import.importer, here);
             (import, place)

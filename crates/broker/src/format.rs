@@ -32,6 +32,65 @@ impl Head {
     }
 }
 
+/// What a relay speaks: it gets a message once, with the account and the names of the queue groups in which it was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelayFormat {
+    /// RMSG and HMSG.
+    Route,
+}
+
+/// What all messages of one subject in one account to a relay begin with.
+#[derive(Debug)]
+pub struct RelayHead(ShortBytes<54>);
+
+impl RelayFormat {
+    /// The head of messages with `subject` in `account`; a connection of one account alone leaves its name out.
+    pub fn head(self, account: Option<&[u8]>, subject: &[u8]) -> RelayHead {
+        match self {
+            Self::Route => RelayHead(match account {
+                Some(account) => ShortBytes::concat(&[account, b" ", subject, b" "]),
+                None => ShortBytes::concat(&[subject, b" "]),
+            }),
+        }
+    }
+
+    /// What is between head and body: `reply ` or, with queue groups in which it was chosen, `+ reply queues ` or `| queues `, then sizes.
+    pub fn append_middle<'q>(
+        self,
+        queues: impl Iterator<Item = &'q [u8]>,
+        message: &Message<'_>,
+        with_headers: bool,
+        out: &mut Vec<u8>,
+    ) {
+        let (begin, mut is_first) = (out.len(), true);
+        for queue in queues {
+            if std::mem::take(&mut is_first) {
+                match message.reply {
+                    Some(reply) => [b"+ ", reply, b" "].iter().for_each(|part| out.extend_from_slice(part)),
+                    None => out.extend_from_slice(b"| "),
+                }
+            }
+            out.extend_from_slice(queue);
+            out.push(b' ');
+        }
+        let reply = if out.len() == begin { message.reply } else { None };
+        let sizes = if with_headers {
+            Middle::new(reply, Some(message.header_bytes), message.body_bytes())
+        } else {
+            Middle::new(reply, None, message.framed_payload().len().saturating_sub(2))
+        };
+        sizes.append(out);
+    }
+}
+
+impl RelayHead {
+    /// Appends it.
+    pub fn append(&self, with_headers: bool, out: &mut Vec<u8>) {
+        out.extend_from_slice(if with_headers { b"HMSG " } else { b"RMSG " });
+        out.extend_from_slice(self.0.as_slice());
+    }
+}
+
 /// What is between the head and the body of each delivery of a message.
 pub type Middle<'a> = encode::DeliveryMiddle<'a>;
 
@@ -80,6 +139,27 @@ impl Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_to_relays() {
+        let head = RelayFormat::Route.head(Some(b"$G"), b"a.b");
+        let written = |queues: &[&'static [u8]], reply, with_headers| {
+            let framed = b"NATS/1.0\r\n\r\nhi\r\n";
+            let message = Message { subject: b"a.b", reply, header_bytes: 12, framed };
+            let mut out = Vec::new();
+            head.append(with_headers, &mut out);
+            RelayFormat::Route.append_middle(queues.iter().copied(), &message, with_headers, &mut out);
+            String::from_utf8(out).expect("text")
+        };
+        let reply = Some(&b"r"[..]);
+        assert_eq!(written(&[], None, false), "RMSG $G a.b 2\r\n");
+        assert_eq!(written(&[], reply, true), "HMSG $G a.b r 12 14\r\n");
+        assert_eq!(written(&[b"q1", b"q2"], reply, true), "HMSG $G a.b + r q1 q2 12 14\r\n");
+        assert_eq!(written(&[b"q1"], None, false), "RMSG $G a.b | q1 2\r\n");
+        let mut out = Vec::new();
+        RelayFormat::Route.head(None, b"a.b").append(true, &mut out);
+        assert_eq!(out, b"HMSG a.b ");
+    }
 
     #[test]
     fn deliveries_of_clients() {

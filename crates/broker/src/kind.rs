@@ -37,8 +37,7 @@ enum Pass {
 
 /// From (row) to (column).
 ///
-/// A message goes over one route at most, since each server has one to every other. Only the rows and columns of clients and of the
-/// server are used so far; an answer of a service that came by a route, which may go on to routes, comes with the first route.
+/// A message goes over one route at most, since each server has one to every other.
 const PASSES: [[Pass; KINDS]; KINDS] = {
     use Pass::{No, NotBack, ReplyOnly, Yes};
     [
@@ -55,7 +54,7 @@ const PASSES: [[Pass; KINDS]; KINDS] = {
 
 impl Kind {
     /// Whether a message to `subject` goes on to peers of the other kind. Asked when a route is worked out.
-    pub(crate) fn passes_to(self, other: Self, subject: &[u8]) -> bool {
+    fn passes_to(self, other: Self, subject: &[u8]) -> bool {
         match PASSES.get(self as usize).and_then(|row| row.get(other as usize)) {
             Some(Pass::Yes | Pass::NotBack) => true,
             Some(Pass::ReplyOnly) => subject.starts_with(reserved::ANSWER_PREFIX),
@@ -100,6 +99,24 @@ impl Kind {
         self == Self::Client
     }
 
+    /// Whether its subscriptions stand for those of others behind it: it gets a message once, however many of them match, with the
+    /// names of the queue groups in which it was chosen.
+    #[inline(always)]
+    pub(crate) fn is_relay(self) -> bool {
+        !matches!(self, Self::Client | Self::Server)
+    }
+
+    /// Whether it is in all accounts at once. Then what accounts share with each other is looked after at the end where a message is
+    /// published, or subscribed to; it must not be done again at the other.
+    pub(crate) fn is_in_all_accounts(self) -> bool {
+        matches!(self, Self::Route | Self::Gateway)
+    }
+
+    /// Whether other servers of the cluster are told what it subscribes to.
+    pub(crate) fn is_announced(self) -> bool {
+        !self.is_in_all_accounts()
+    }
+
     /// All of them.
     pub const ALL: [Self; KINDS] =
         [Self::Client, Self::Server, Self::Route, Self::Gateway, Self::Hub, Self::Spoke];
@@ -126,6 +143,22 @@ pub struct Entry {
 impl Entry {
     /// Of what the server itself publishes.
     pub const OF_SERVER: Self = Self { from: Kind::Server, by: Via::Publish };
+
+    /// Of what clients publish.
+    pub(crate) fn of_client(by: Via) -> Self {
+        Self { from: Kind::Client, by }
+    }
+
+    /// Whether a message to `subject` goes on to peers of a kind. What a service got or answered goes everywhere, from wherever the
+    /// request or the answer came: nobody else knows under which subject it is there.
+    pub(crate) fn passes_to(self, to: Kind, subject: &[u8]) -> bool {
+        self.by == Via::Service || self.from.passes_to(to, subject)
+    }
+
+    /// Whether services are asked by it. Those of what was published at another server were asked there.
+    pub(crate) fn asks_services(self) -> bool {
+        self.by == Via::Service || !self.from.is_in_all_accounts()
+    }
 
     /// A number for each.
     #[inline]

@@ -2,12 +2,15 @@
 
 use crate::account::{Account, AccountId};
 use crate::format::Head;
-use crate::kind::{Entry, Kind, Via};
+use crate::kind::{Entry, Via};
 use crate::sharing::{ServiceImport, StreamImport};
 use crate::subscription::{Subscriber, Subscription};
 use dialtone_subject::{Generations, Matches, ShortBytes, Stamp, SubjectHash};
 use hashbrown::HashTable;
+pub use relays::{RelayGroup, RelayTarget, Relays};
 use std::sync::Arc;
+
+mod relays;
 
 /// Routes that a cache keeps in its young half; the old half has as many at most.
 const ROUTES_MAX: usize = 4096;
@@ -89,11 +92,12 @@ pub(crate) struct MatchedImports {
 
 impl MatchedImports {
     /// What a message to `subject` meets at the borders of `account`.
-    pub fn of(account: &Account, subject: &[u8], via: Via) -> Self {
+    pub fn of(account: &Account, subject: &[u8], entry: Entry) -> Self {
         let (streams, services) = {
             let sharing = account.sharing();
-            let streams = if via == Via::Publish { sharing.taken_of(subject) } else { Vec::new() };
-            (streams, sharing.services_for(subject))
+            let streams = if entry.by == Via::Publish { sharing.taken_of(subject) } else { Vec::new() };
+            let services = if entry.asks_services() { sharing.services_for(subject) } else { Vec::new() };
+            (streams, services)
         };
         let here = |stream: Arc<StreamImport>| (stream.clone(), stream.subject_in_importer(subject));
         let hop =
@@ -138,6 +142,8 @@ pub struct Route {
     pub queues: Vec<Vec<Target>>,
     /// Each of these services is asked.
     pub services: Vec<ServiceHop>,
+    /// Others that have it for those behind them.
+    pub relays: Relays,
 }
 
 impl Route {
@@ -156,26 +162,39 @@ impl Route {
         self.plain.clear();
         self.queues.clear();
         self.services.clear();
-        self.add(key.account, key.subject, key.entry.from, matches);
+        self.relays.clear();
+        self.add(key.account, key.subject, key.entry, matches);
+        self.relays.find_members_here(&self.queues);
         if key.account.shares(key.subject) {
             self.cross(key, matches);
         }
     }
 
     /// Adds who is interested in `subject` in `account`, and may have it.
-    fn add(&mut self, account: &Account, subject: &[u8], from: Kind, matches: &mut Matches<Subscriber>) {
+    fn add(&mut self, account: &Account, subject: &[u8], entry: Entry, matches: &mut Matches<Subscriber>) {
         matches.clear();
         account.interest().matches(subject, matches);
-        let may = |Subscriber(subscription): Subscriber| {
+        let is_own = account.id == self.account;
+        let relays = &mut self.relays;
+        let mut may = |Subscriber(subscription): Subscriber| {
             let peer = subscription.peer();
-            let allowed = from.passes_to(peer.kind, subject) && peer.may_have(subject, subscription.queue());
-            allowed.then(|| Target::new(subject, subscription))
+            if !entry.passes_to(peer.kind, subject) || !peer.may_have(subject, subscription.queue()) {
+                return None;
+            }
+            if peer.kind.is_relay() {
+                // A server that is in all accounts gets it in the one where it was published, and looks itself who takes it there.
+                if is_own || !peer.kind.is_in_all_accounts() {
+                    relays.add(&subscription, account, subject);
+                }
+                return None;
+            }
+            Some(Target::new(subject, subscription))
         };
-        self.plain.extend(matches.take_plain().filter_map(may));
+        self.plain.extend(matches.take_plain().filter_map(&mut may));
         // Within one account the groups differ; only with those of accounts before can they be the same.
         let before = self.queues.len();
         for members in matches.groups() {
-            let members: Vec<Target> = members.iter().cloned().filter_map(may).collect();
+            let members: Vec<Target> = members.iter().cloned().filter_map(&mut may).collect();
             let Some(queue) = members.first().map(|target| target.subscription.queue()) else { continue };
             let same = |group: &&mut Vec<Target>| group.iter().any(|t| t.subscription.queue() == queue);
             match self.queues.iter_mut().take(before).find(same) {
@@ -190,13 +209,13 @@ impl Route {
     /// Adds what is beyond the borders of the account: who takes the message as a stream, and which services it asks.
     #[cold]
     fn cross(&mut self, key: &Key<'_>, matches: &mut Matches<Subscriber>) {
-        let MatchedImports { streams, services } = MatchedImports::of(key.account, key.subject, key.entry.by);
+        let MatchedImports { streams, services } = MatchedImports::of(key.account, key.subject, key.entry);
         for (stream, here) in &streams {
             let StreamImport { importer, .. } = &**stream;
             let hash = SubjectHash::of(here);
             let stamp = importer.generations().stamp(&hash);
             self.others.push(Watched { account: importer.clone(), hash, stamp });
-            self.add(importer, here, key.entry.from, matches);
+            self.add(importer, here, key.entry, matches);
         }
         self.services = services;
     }
@@ -214,6 +233,7 @@ impl Route {
             plain: Vec::new(),
             queues: Vec::new(),
             services: Vec::new(),
+            relays: Relays::default(),
         }
     }
 
@@ -238,18 +258,30 @@ impl Route {
     }
 
     /// How its messages come into the account.
-    pub(crate) fn via(&self) -> Via {
-        self.entry.by
+    pub(crate) fn entry(&self) -> Entry {
+        self.entry
     }
 
     /// Whether nobody gets these messages.
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.queues.is_empty() && self.services.is_empty()
+        self.plain.is_empty() && self.queues.is_empty() && self.services.is_empty() && self.relays.is_empty()
+    }
+
+    /// Whether it takes more than handing messages to targets here: relays have a part in it.
+    #[inline(always)]
+    pub(crate) fn has_relays(&self) -> bool {
+        !self.relays.is_empty() || self.entry.from.is_relay()
+    }
+
+    /// How many get a message at most.
+    #[inline(always)]
+    pub(crate) fn receivers_max(&self) -> usize {
+        self.plain.len() + self.queues.len() + self.relays.targets.len()
     }
 
     fn targets(&self) -> usize {
-        self.plain.len() + self.queues.iter().map(Vec::len).sum::<usize>() + 1
+        self.plain.len() + self.queues.iter().map(Vec::len).sum::<usize>() + self.relays.len() + 1
     }
 }
 
@@ -362,6 +394,7 @@ impl RouteCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::Kind;
     use crate::outbox::Sink;
     use crate::peer::{Basics, ClientId, Peer, Wake};
     use std::io::{self, IoSlice};
@@ -412,20 +445,30 @@ mod tests {
     fn a_route_is_that_of_one_kind_of_peer() {
         let (account, mut cache) = (Account::new(AccountId(1), "A"), RouteCache::default());
         for kind in Kind::ALL {
-            account.insert(&Subscription::new(peer_of(kind), b"a.*", None, b"1"));
-            account.insert(&Subscription::new(peer_of(kind), b"a.*", Some(b"q"), b"1"));
+            let peer = peer_of(kind);
+            for queue in [None, Some(&b"q"[..])] {
+                account.insert(&match kind.is_relay() {
+                    true => Subscription::of_relay(peer.clone(), b"a.*", queue, 1),
+                    false => Subscription::new(peer.clone(), b"a.*", queue, b"1"),
+                });
+            }
         }
         for (from, by) in
             [Via::Publish, Via::Service, Via::Publish].iter().flat_map(|by| Kind::ALL.map(|from| (from, *by)))
         {
             let route = cache.route(&account, b"a.b", Entry { from, by });
-            let expected: Vec<Kind> =
-                Kind::ALL.into_iter().filter(|to| from.passes_to(*to, b"a.b")).collect();
+            let entry = Entry { from, by };
+            let (relays, here): (Vec<Kind>, Vec<Kind>) =
+                Kind::ALL.into_iter().filter(|to| entry.passes_to(*to, b"a.b")).partition(|to| to.is_relay());
             let kinds =
                 |targets: &[Target]| targets.iter().map(|t| t.subscription.peer().kind).collect::<Vec<_>>();
-            assert_eq!(kinds(&route.plain), expected, "{from:?}");
+            assert_eq!(kinds(&route.plain), here, "{from:?}");
             let members = route.queues.first().expect("one group");
-            assert_eq!(kinds(members), expected, "{from:?}");
+            assert_eq!(kinds(members), here, "{from:?}");
+            let targets = &route.relays.targets;
+            assert_eq!(targets.iter().map(|t| t.peer.kind).collect::<Vec<_>>(), relays, "{from:?}");
+            assert_eq!(route.relays.groups.iter().map(RelayGroup::weight).sum::<usize>(), relays.len());
+            assert!(route.relays.groups.iter().all(|group| group.here == Some(0)));
         }
     }
 

@@ -5,10 +5,10 @@
 //! watcher must not change interest itself. Without a watcher nothing is counted.
 
 use super::Turn;
-use crate::account::{Account, AccountId};
+use super::ledger::{Change, Ledger, Wanted};
+use crate::account::Account;
 use crate::peer::Peer;
 use crate::subscription::Subscription;
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -23,40 +23,21 @@ pub struct Delta<'a> {
     pub before: u32,
     /// How many there are.
     pub now: u32,
-    /// Counts all changes. What several loops stage may be written in another order than the changes were reported.
-    pub number: u64,
+}
+
+impl<'a> From<&Change<'a>> for Delta<'a> {
+    fn from(change: &Change<'a>) -> Self {
+        let Change { wanted: Wanted { filter, queue }, before, now, .. } = *change;
+        Self { filter, queue, before, now }
+    }
 }
 
 /// Is notified of changes of interest.
 pub trait Watch: Send + Sync {
-    /// Interest changed. What is staged in `turn` is written with what else that turn did; `None` where no loop did it: for the
-    /// server's own subscriptions, and when rights are taken away.
+    /// Interest changed. What is sent to others because of it must be enqueued at once ([`Turn::enqueue`], [`Peer::send`]): several loops
+    /// report changes, and only the calls are in order. `turn` is `None` where no loop did it: for the server's own subscriptions, and
+    /// when rights are taken away.
     fn changed(&self, account: &Arc<Account>, delta: Delta<'_>, turn: Option<&mut Turn>);
-}
-
-/// Account, filter and queue group.
-type Key = (AccountId, Box<[u8]>, Option<Box<[u8]>>);
-
-#[derive(Default)]
-struct Ledger {
-    counts: HashMap<Key, u32, foldhash::fast::RandomState>,
-    number: u64,
-}
-
-impl Ledger {
-    /// Counts one more, or one less. What there were and are.
-    fn count(&mut self, account: &Account, subscription: &Subscription, begins: bool) -> (u32, u32) {
-        let key = (account.id, subscription.filter().into(), subscription.queue().map(Into::into));
-        let before = self.counts.get(&key).copied().unwrap_or(0);
-        let now = if begins { before.saturating_add(1) } else { before.saturating_sub(1) };
-        if now > 0 {
-            self.counts.insert(key, now);
-        } else {
-            self.counts.remove(&key);
-        }
-        self.number += 1;
-        (before, now)
-    }
 }
 
 struct Watched {
@@ -121,24 +102,71 @@ impl Gate {
         all
     }
 
+    /// Counts interest without a subscription: the answers of services that an account waits for.
+    pub(crate) fn announce(&self, account: &Arc<Account>, filter: &[u8], turn: Option<&mut Turn>) {
+        self.count(account, std::iter::once(Wanted { filter, queue: None }), true, turn);
+    }
+
+    /// Changes what an account takes from others as streams: `change` must change nothing else that concerns interest.
+    pub fn change_imports<T>(&self, account: &Arc<Account>, change: impl FnOnce() -> T) -> T {
+        let Some(Watched { watch, ledger }) = &self.0 else { return change() };
+        let mut ledger = ledger.lock();
+        let mut report = |change: Change<'_>| watch.changed(change.account, Delta::from(&change), None);
+        ledger.change_imports(account, change, &mut report)
+    }
+
+    /// Whether somebody watches.
+    pub fn is_watched(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Reads all that is counted. No change is reported meanwhile: who begins to listen to changes in `read` misses none.
+    pub fn read<T>(
+        &self,
+        read: impl FnOnce(&mut dyn Iterator<Item = (&Arc<Account>, Delta<'_>)>) -> T,
+    ) -> Option<T> {
+        let Watched { ledger, .. } = self.0.as_ref()?;
+        let ledger = ledger.lock();
+        let mut all = ledger.all().map(|change| (change.account, Delta::from(&change)));
+        Some(read(&mut all))
+    }
+
     fn report(
         &self,
         account: &Arc<Account>,
         subscriptions: &[Arc<Subscription>],
         begins: bool,
+        turn: Option<&mut Turn>,
+    ) {
+        let announced = subscriptions.iter().filter(|subscription| subscription.peer().kind.is_announced());
+        let wanted = announced.map(|s| Wanted { filter: s.filter(), queue: s.queue() });
+        self.count(account, wanted, begins, turn);
+    }
+
+    fn count<'a>(
+        &self,
+        account: &Arc<Account>,
+        all: impl Iterator<Item = Wanted<'a>>,
+        begins: bool,
         mut turn: Option<&mut Turn>,
     ) {
         let Some(Watched { watch, ledger }) = &self.0 else { return };
         let mut ledger = ledger.lock();
-        for subscription in subscriptions {
-            let (before, now) = ledger.count(account, subscription, begins);
-            let (filter, queue, number) = (subscription.filter(), subscription.queue(), ledger.number);
-            watch.changed(account, Delta { filter, queue, before, now, number }, turn.as_deref_mut());
+        let mut report = |change: Change<'_>| {
+            watch.changed(change.account, Delta::from(&change), turn.as_deref_mut());
+        };
+        for wanted in all {
+            ledger.count(account, wanted, begins, &mut report);
         }
     }
 }
 
 impl Turn {
+    /// Sends bytes to a peer, behind what is in its outbox already and before what this turn has staged for it.
+    pub fn enqueue(&mut self, peer: &Arc<Peer>, bytes: &[u8]) {
+        self.staging.enqueue_bytes(peer, bytes);
+    }
+
     /// Adds a subscription of a peer that is in `account`. False, and nothing changes, if its sid is taken.
     pub fn subscribe(&mut self, account: &Arc<Account>, subscription: &Arc<Subscription>) -> bool {
         self.gate().subscribe(account, subscription, Some(self))

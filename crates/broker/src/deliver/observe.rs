@@ -12,6 +12,8 @@ pub(super) trait Candidate {
     fn peer(&self) -> &Arc<Peer>;
     /// What delivers to it; `None` if its rights do not let it have the message.
     fn target(&self) -> Option<&Target>;
+    /// The queue group that it is in.
+    fn queue(&self) -> Option<&[u8]>;
 }
 
 /// Looks at deliveries.
@@ -36,6 +38,10 @@ impl Candidate for Target {
     #[inline(always)]
     fn target(&self) -> Option<&Target> {
         Some(self)
+    }
+
+    fn queue(&self) -> Option<&[u8]> {
+        self.subscription.queue()
     }
 }
 

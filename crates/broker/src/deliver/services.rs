@@ -160,7 +160,7 @@ impl Turn {
                 tracked: tracked.clone(),
                 until: self.now + import.export.threshold,
             };
-            self.service_requests.open(exporter, pending, &mut self.draws.secrets)
+            self.open_response(exporter, pending)
         });
         if let (Some(subject), Some(tracked), Some(reply)) = (&opened, &tracked, message.reply)
             && !reply.starts_with(PREFIX)
@@ -195,6 +195,17 @@ impl Turn {
             }
         }
         delivered
+    }
+
+    /// Notes an answer that an account owes, and has other servers send such answers here.
+    fn open_response(&mut self, account: &Arc<Account>, pending: Pending) -> Box<[u8]> {
+        let subject = self.service_requests.open(account, pending, &mut self.draws.secrets);
+        if self.gate.is_watched()
+            && let Some(filter) = account.answers_to_announce()
+        {
+            self.gate().announce(account, &filter, Some(self));
+        }
+        subject
     }
 
     /// What is noted of a request whose latency is reported.
@@ -260,17 +271,14 @@ impl Turn {
         // An answer may itself ask for one.
         let opened = message.reply.filter(|reply| !reply.starts_with(ACK_PREFIX)).map(|reply| {
             let threshold = pending.export.as_ref().map_or(THRESHOLD_DEFAULT, |export| export.threshold);
-            self.service_requests.open(
-                requester,
-                Pending {
-                    requester: account.clone(),
-                    reply: reply.into(),
-                    origin: account.id,
-                    until: now + threshold,
-                    ..pending.clone()
-                },
-                &mut self.draws.secrets,
-            )
+            let owed = Pending {
+                requester: account.clone(),
+                reply: reply.into(),
+                origin: account.id,
+                until: now + threshold,
+                ..pending.clone()
+            };
+            self.open_response(requester, owed)
         });
         let body = message.framed_payload();
         let traced = self.trace.is_some().then(|| {

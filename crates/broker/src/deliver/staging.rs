@@ -197,6 +197,16 @@ impl Staging {
         self.stages = stages;
     }
 
+    /// Moves bytes to the outbox of a peer at once; the next [`Staging::finish`] writes them.
+    pub fn enqueue_bytes(&mut self, peer: &Arc<Peer>, bytes: &[u8]) {
+        let mut buffer = self.pool.take();
+        buffer.extend_from_slice(bytes);
+        peer.enqueue(std::iter::once(Chunk::Own(buffer)), 0, &mut self.pool);
+        if !self.enqueued.iter().any(|known| Arc::ptr_eq(known, peer)) {
+            self.enqueued.push(peer.clone());
+        }
+    }
+
     #[inline(always)]
     fn enqueue_stage(&mut self, stage: &mut Stage, now: Instant) {
         if let Some(slot) = self.slots.get_mut(stage.peer.slot() as usize) {

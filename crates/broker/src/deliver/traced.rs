@@ -64,6 +64,10 @@ impl Candidate for Reached<'_> {
     fn target(&self) -> Option<&Target> {
         self.target
     }
+
+    fn queue(&self) -> Option<&[u8]> {
+        self.subscription.queue()
+    }
 }
 
 /// A trace that looks at the deliveries in an account.
@@ -102,7 +106,10 @@ fn withheld(account: &Account, subject: &[u8]) -> Vec<Subscriber> {
     account.interest().matches(subject, &mut matches);
     let mut all: Vec<Subscriber> = matches.groups().flatten().cloned().collect();
     all.extend(matches.take_plain());
-    all.retain(|Subscriber(subscription)| !subscription.peer().may_have(subject, subscription.queue()));
+    all.retain(|Subscriber(subscription)| {
+        let peer = subscription.peer();
+        !peer.kind.is_relay() && !peer.may_have(subject, subscription.queue())
+    });
     all
 }
 
@@ -144,7 +151,7 @@ impl Turn {
         message: &Message<'_>,
     ) -> usize {
         let Some(mut trace) = self.trace.take() else { return 0 };
-        let streams = MatchedImports::of(account, message.subject, route.via()).streams;
+        let streams = MatchedImports::of(account, message.subject, route.entry()).streams;
         let own = withheld(account, message.subject);
         let others: Vec<_> = streams.iter().map(|(s, here)| withheld(&s.importer, here)).collect();
         let by = |target| Reached::by(target, account, &streams);
@@ -167,8 +174,12 @@ impl Turn {
         }
         plain.sort_by(|a, b| by_index(&a.filter, &b.filter));
         let delivery = Delivery::copied(message, origin);
-        let delivered =
-            self.deliver_to(&plain, &groups, &delivery, &mut Traced { trace: &mut trace, account });
+        let mut observer = Traced { trace: &mut trace, account };
+        let delivered = if route.has_relays() {
+            self.deliver_with_relays(route, (&plain, &groups), &delivery, &mut observer)
+        } else {
+            self.deliver_to(&plain, &groups, &delivery, &mut observer)
+        };
         self.trace = Some(trace);
         delivered
     }

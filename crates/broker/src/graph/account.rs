@@ -6,13 +6,13 @@ use crate::reserved::Bound;
 use crate::sampling_rule::SamplingRule;
 use crate::sharing::Sharing;
 use crate::sharing::awaited::{Awaited, AwaitedAnswers};
-use crate::sharing::responses::{Late, Owed, Pending, Responses};
+use crate::sharing::responses::{self, Late, Owed, Pending, Responses};
 use crate::stats::Counters;
 use crate::subscription::{Subscriber, Subscription};
 use dialtone_subject::{Generations, Interest};
 use parking_lot::{Mutex, RwLock};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// The name of the account that everyone is in who is put into no other.
@@ -58,6 +58,10 @@ struct Border {
 /// Answers of services, in the account that sends them and in the one that waits for them.
 #[derive(Default)]
 struct Answers {
+    /// What the subjects begin with that answers are sent to, since the first request.
+    prefix: OnceLock<Box<[u8]>>,
+    /// Other servers were told of the prefix.
+    is_announced: AtomicBool,
     responses: Mutex<Option<Box<Responses>>>,
     /// Answers are awaited, so removing a subscription sets `lost_interest`.
     awaits: AtomicBool,
@@ -167,10 +171,18 @@ impl Account {
 
     /// Notes an answer that is owed. The subject that leads back to who asked, and whether it is the only one.
     pub(crate) fn open_response(&self, pending: Pending, secrets: &mut Secrets) -> (Box<[u8]>, bool) {
+        let prefix = self.answers.prefix.get_or_init(|| responses::prefix(secrets));
         let mut responses = self.answers.responses.lock();
-        let responses = responses.get_or_insert_default();
+        let responses = responses.get_or_insert_with(|| Box::new(Responses::new(prefix)));
         let subject = responses.open(pending, secrets);
         (subject, responses.watch())
+    }
+
+    /// What the subjects of its services' answers match, the first time that it is asked for behind a request.
+    pub(crate) fn answers_to_announce(&self) -> Option<Box<[u8]>> {
+        let prefix = self.answers.prefix.get()?;
+        let is_first = !self.answers.is_announced.swap(true, Ordering::AcqRel);
+        is_first.then(|| [prefix, &b">"[..]].concat().into())
     }
 
     /// Forgets some of the answers that did not come in time. They, and whether others are still owed.
@@ -287,6 +299,11 @@ impl Account {
     /// Makes every cached match of this account stale: rights have changed.
     pub fn forget_matches(&self) {
         self.generations.bump_all();
+    }
+
+    /// Makes cached matches stale that subscriptions to `filter` are in.
+    pub(crate) fn forget_matches_of(&self, filter: &[u8]) {
+        self.generations.bump(filter);
     }
 
     /// Connections that are in this account.

@@ -4,5 +4,6 @@
 pub mod account;
 pub mod inlet;
 pub mod peer;
+pub mod relay;
 pub mod sharing;
 pub mod subscription;

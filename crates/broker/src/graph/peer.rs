@@ -2,7 +2,7 @@
 
 use crate::account::Account;
 use crate::connection_info::{ConnectionInfo, ConnectionInfoSource};
-use crate::format::Format;
+use crate::format::{Format, RelayFormat, RelayHead};
 pub use crate::id::ClientId;
 use crate::inlet::Inlet;
 use crate::kind::{Entry, Kind, Via};
@@ -220,6 +220,18 @@ impl Peer {
     pub(crate) fn account(&self) -> Option<Arc<Account>> {
         let place = self.seat.place.read();
         place.account.clone()
+    }
+
+    /// What messages with `subject` in `account` to it begin with. Of what is in all accounts, a connection that was given one has only
+    /// messages of that one.
+    pub(crate) fn relay_head(&self, account: &Account, subject: &[u8]) -> RelayHead {
+        let is_named = self.seat.place.read().account.is_none();
+        self.relay_format().head(is_named.then_some(account.name.as_bytes()), subject)
+    }
+
+    /// What it speaks if it is a relay.
+    pub(crate) fn relay_format(&self) -> RelayFormat {
+        RelayFormat::Route
     }
 
     /// Whether its rights let it have messages of `subject` by a subscription in this queue group.

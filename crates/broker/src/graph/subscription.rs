@@ -7,14 +7,14 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a peer asked for by SUB. Filter, queue group and sid are stored one behind the other.
+/// What a peer asked for by SUB, or a server by RS+. Filter, queue group and sid are stored one behind the other.
 pub struct Subscription {
     peer: Arc<Peer>,
     text: ShortBytes<38>,
     filter_bytes: u32,
     queue_bytes: u32,
     delivered: AtomicU64,
-    /// After how many messages it ends; 0: never.
+    /// After how many messages it ends; 0: never. For one of a relay: how many members of the queue group it stands for.
     max: AtomicU64,
 }
 
@@ -72,13 +72,35 @@ impl Subscription {
 
     /// After how many messages it ends.
     pub fn max(&self) -> Option<u64> {
-        Some(self.max.load(Ordering::Relaxed)).filter(|&max| max > 0)
+        Some(self.max.load(Ordering::Relaxed)).filter(|&max| max > 0 && !self.peer.kind.is_relay())
     }
 
     /// Sets after how many messages it ends. True if it already got that many.
     pub fn set_max(&self, max: u64) -> bool {
         self.max.store(max, Ordering::Relaxed);
         self.delivered() >= max
+    }
+
+    /// One of a relay, which has no sid: it is found by filter and queue group.
+    pub fn of_relay(peer: Arc<Peer>, filter: &[u8], queue: Option<&[u8]>, weight: u32) -> Arc<Self> {
+        let subscription = Self::new(peer, filter, queue, &(filter.len() as u32).to_le_bytes());
+        subscription.set_weight(weight);
+        subscription
+    }
+
+    /// How many members of a queue group it stands for.
+    pub fn weight(&self) -> u32 {
+        if self.peer.kind.is_relay() { self.max.load(Ordering::Relaxed) as u32 } else { 1 }
+    }
+
+    /// Sets how many members of a queue group it stands for.
+    pub(crate) fn set_weight(&self, weight: u32) {
+        self.max.store(u64::from(weight), Ordering::Relaxed);
+    }
+
+    /// What it is found by in its table.
+    fn key(&self) -> &[u8] {
+        if self.peer.kind.is_relay() { self.text.as_slice() } else { self.sid() }
     }
 
     /// Counts one message.
@@ -139,22 +161,29 @@ impl Subscriptions {
 
     /// The one with this sid.
     pub fn find(&self, sid: &[u8]) -> Option<&Arc<Subscription>> {
-        self.table.find(self.hasher.hash_one(sid), |s| s.sid() == sid)
+        self.table.find(self.hasher.hash_one(sid), |s| s.key() == sid)
+    }
+
+    /// The one of a relay with this filter and queue group.
+    pub fn find_of_relay(&self, filter: &[u8], queue: Option<&[u8]>) -> Option<&Arc<Subscription>> {
+        let filter_bytes = (filter.len() as u32).to_le_bytes();
+        let key: ShortBytes<62> = ShortBytes::concat(&[filter, queue.unwrap_or_default(), &filter_bytes]);
+        self.find(key.as_slice())
     }
 
     /// Adds one. False, and nothing changes, if its sid is taken.
     pub(crate) fn insert(&mut self, subscription: Arc<Subscription>) -> bool {
-        if self.find(subscription.sid()).is_some() {
+        if self.find(subscription.key()).is_some() {
             return false;
         }
-        let hash = self.hasher.hash_one(subscription.sid());
-        self.table.insert_unique(hash, subscription, |s| self.hasher.hash_one(s.sid()));
+        let hash = self.hasher.hash_one(subscription.key());
+        self.table.insert_unique(hash, subscription, |s| self.hasher.hash_one(s.key()));
         true
     }
 
     /// Takes this one out. False if it is not there; another one may have its sid.
     pub(crate) fn remove(&mut self, subscription: &Arc<Subscription>) -> bool {
-        let hash = self.hasher.hash_one(subscription.sid());
+        let hash = self.hasher.hash_one(subscription.key());
         let Ok(entry) = self.table.find_entry(hash, |s| Arc::ptr_eq(s, subscription)) else { return false };
         entry.remove();
         if self.table.is_empty() {

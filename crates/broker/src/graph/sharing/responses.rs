@@ -69,6 +69,8 @@ struct Open {
 /// All requests that wait for an answer of one account. Nothing here takes longer the more are open, but for a logarithm.
 #[derive(Debug, Default)]
 pub(crate) struct Responses {
+    /// What their subjects begin with.
+    prefix: Box<[u8]>,
     open: HashMap<Arc<[u8]>, Open, foldhash::fast::RandomState>,
     by_origin: Charged<AccountId, Arc<[u8]>>,
     /// By when their time is over.
@@ -78,9 +80,14 @@ pub(crate) struct Responses {
 }
 
 impl Responses {
+    /// None so far; their subjects begin with this.
+    pub fn new(prefix: &[u8]) -> Self {
+        Self { prefix: prefix.into(), ..Self::default() }
+    }
+
     /// Notes a request. The subject that leads back to it.
     pub fn open(&mut self, pending: Pending, secrets: &mut Secrets) -> Box<[u8]> {
-        let subject = subject(secrets);
+        let subject = self.subject(secrets);
         self.next += 1;
         let origin = pending.origin;
         if self.by_origin.count(origin) >= OPEN_PER_ORIGIN_MAX
@@ -93,6 +100,15 @@ impl Responses {
         self.by_time.insert((pending.until, self.next), name.clone());
         self.open.insert(name, Open { pending, charge, number: self.next });
         subject
+    }
+
+    /// A subject that nobody can guess: the prefix and twenty characters.
+    fn subject(&self, secrets: &mut Secrets) -> Box<[u8]> {
+        let mut out = Vec::with_capacity(self.prefix.len() + 20);
+        out.extend_from_slice(&self.prefix);
+        append_random(&mut out, 10, secrets);
+        append_random(&mut out, 10, secrets);
+        out.into()
     }
 
     /// The request that an answer to `subject` would be for.
@@ -163,22 +179,21 @@ impl Responses {
     }
 }
 
-/// A subject that nobody can guess: `_R_.`, six characters, a dot, twenty.
-pub(crate) fn subject(secrets: &mut Secrets) -> Box<[u8]> {
+/// Appends so many random characters.
+fn append_random(out: &mut Vec<u8>, characters: usize, secrets: &mut Secrets) {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut out = Vec::with_capacity(PREFIX.len() + 27);
-    out.extend_from_slice(PREFIX);
-    let mut write = |digits: usize| {
-        let mut number = secrets.next();
-        for _ in 0..digits {
-            out.extend(DIGITS.get((number % 62) as usize));
-            number /= 62;
-        }
-    };
-    write(6);
-    write(10);
-    write(10);
-    out.insert(PREFIX.len() + 6, b'.');
+    let mut number = secrets.next();
+    for _ in 0..characters {
+        out.extend(DIGITS.get((number % 62) as usize));
+        number /= 62;
+    }
+}
+
+/// What all subjects of one account's answers begin with, so that other servers can be told of them: `_R_.`, six characters, a dot.
+pub(crate) fn prefix(secrets: &mut Secrets) -> Box<[u8]> {
+    let mut out = PREFIX.to_vec();
+    append_random(&mut out, 6, secrets);
+    out.push(b'.');
     out.into()
 }
 

@@ -1,0 +1,135 @@
+//! Delivering where relays have a part: what comes from one says in which queue groups it was chosen, and what goes to one is sent once,
+//! with the groups that were drawn for it.
+
+use super::observe::{Candidate, Observe};
+use super::{Delivery, Origin, Turn};
+use crate::kind::Via;
+use crate::permission::Authorized;
+use crate::route::{RelayTarget, Relays, Route};
+use dialtone_wire::message::Message;
+
+/// The queue groups of the message being delivered.
+#[derive(Default)]
+pub(super) struct Chosen {
+    /// Those in which the relay that it came from was chosen, with a blank behind each.
+    named: Vec<u8>,
+    /// Draws so far: which relay was drawn, and for which group.
+    drawn: Vec<(usize, usize)>,
+}
+
+impl Chosen {
+    fn names(&self, queue: Option<&[u8]>) -> bool {
+        queue.is_some_and(|queue| self.named.split(|&byte| byte == b' ').any(|name| name == queue))
+    }
+}
+
+impl Turn {
+    /// Delivers a message that came from a relay, which was chosen in these queue groups. How many got it.
+    pub fn publish_relayed<'q>(
+        &mut self,
+        origin: Origin<'_>,
+        queues: impl Iterator<Item = &'q [u8]>,
+        message: Authorized<&Message<'_>>,
+    ) -> usize {
+        self.chosen.named.clear();
+        for queue in queues {
+            self.chosen.named.extend_from_slice(queue);
+            self.chosen.named.push(b' ');
+        }
+        self.publish(origin, message)
+    }
+
+    /// Delivers to targets here, and once to each relay that somebody behind has it from.
+    #[inline(never)]
+    pub(super) fn deliver_with_relays<O: Observe>(
+        &mut self,
+        route: &Route,
+        (plain, groups): (&[O::Candidate], &[Vec<O::Candidate>]),
+        delivery: &Delivery<'_>,
+        observer: &mut O,
+    ) -> usize {
+        let mut delivered = self.deliver_to(plain, &[], delivery, observer);
+        let must_be_named = delivery.origin.peer.kind.is_relay() && route.entry().by == Via::Publish;
+        let mut missed = Vec::new();
+        for (at, members) in groups.iter().enumerate() {
+            if must_be_named && !self.chosen.names(members.first().and_then(Candidate::queue)) {
+                continue;
+            }
+            let got = self.deliver_to(&[], std::slice::from_ref(members), delivery, observer);
+            if got == 0 {
+                missed.push(at);
+            }
+            delivered += got;
+        }
+        if route.relays.is_empty() {
+            return delivered;
+        }
+        self.draw_relays(&route.relays, &missed, delivery.origin);
+        delivered + self.stage_relays(&route.relays, delivery)
+    }
+
+    /// Draws a relay for each group that nobody here got the message in.
+    fn draw_relays(&mut self, relays: &Relays, missed: &[usize], origin: &Origin<'_>) {
+        self.chosen.drawn.clear();
+        let can = |target: &RelayTarget| !target.peer.is_closing() && !origin.excepts(&target.peer);
+        for (number, group) in relays.groups.iter().enumerate() {
+            if group.here.is_some_and(|at| !missed.contains(&at)) {
+                continue;
+            }
+            let weight = group.weight();
+            if weight == 0 {
+                continue;
+            }
+            let drawn = group.relay_of(self.draws.choices.below(weight));
+            // Another one that can take it, if the one drawn has just gone.
+            let mut order = drawn.into_iter().chain(group.relays());
+            if let Some(at) = order.find(|at| relays.targets.get(*at).is_some_and(can)) {
+                self.chosen.drawn.push((at, number));
+            }
+        }
+    }
+
+    fn stage_relays(&mut self, relays: &Relays, delivery: &Delivery<'_>) -> usize {
+        let mut delivered = 0;
+        for (at, target) in relays.targets.iter().enumerate() {
+            let is_drawn = self.chosen.drawn.iter().any(|(drawn, _)| *drawn == at);
+            if !(target.is_plain || is_drawn)
+                || target.peer.is_closing()
+                || delivery.origin.excepts(&target.peer)
+            {
+                continue;
+            }
+            self.stage_relay(relays, at, target, delivery);
+            delivered += 1;
+        }
+        delivered
+    }
+
+    fn stage_relay(&mut self, relays: &Relays, at: usize, target: &RelayTarget, delivery: &Delivery<'_>) {
+        let (peer, message) = (&target.peer, delivery.message);
+        if !peer.is_usual() {
+            self.stalled.get_or_insert_with(|| peer.clone());
+        }
+        let with_headers = message.has_headers() && peer.understands_headers();
+        let groups = self.chosen.drawn.iter().filter(|(drawn, _)| *drawn == at);
+        let queues = groups.filter_map(|(_, group)| relays.groups.get(*group)).map(|group| &*group.name);
+        let stage = self.staging.stage(peer);
+        let before = stage.bytes.len();
+        target.head.append(with_headers, &mut stage.bytes);
+        peer.relay_format().append_middle(queues, message, with_headers, &mut stage.bytes);
+        let body = if with_headers { message.framed } else { message.framed_payload() };
+        stage.count(body.len().saturating_sub(2));
+        let staged = match &delivery.shared {
+            Some(shared) if shared.len() == body.len() => {
+                let staged = stage.bytes.len().wrapping_sub(before);
+                stage.share(shared);
+                staged
+            }
+            _ => {
+                stage.bytes.extend_from_slice(body);
+                stage.bytes.len().wrapping_sub(before)
+            }
+        };
+        self.staging.note(staged);
+    }
+}

@@ -1,0 +1,127 @@
+//! Relays in a route: connections that get a message once, for all behind them.
+
+use super::Target;
+use crate::account::Account;
+use crate::format::RelayHead;
+use crate::peer::Peer;
+use crate::subscription::Subscription;
+use std::sync::Arc;
+
+/// The relays that have messages of a route, and the queue groups that have members behind them.
+#[derive(Debug, Default)]
+pub struct Relays {
+    /// Each once.
+    pub targets: Vec<RelayTarget>,
+    /// Queue groups with members behind relays.
+    pub groups: Vec<RelayGroup>,
+}
+
+/// A relay that has messages of a route.
+#[derive(Debug)]
+pub struct RelayTarget {
+    /// The relay.
+    pub peer: Arc<Peer>,
+    /// What messages to it begin with.
+    pub head: RelayHead,
+    /// Somebody behind it has each message; otherwise it gets those for which it was chosen.
+    pub is_plain: bool,
+}
+
+/// A queue group with members behind relays.
+#[derive(Debug)]
+pub struct RelayGroup {
+    /// Its name.
+    pub name: Box<[u8]>,
+    /// Which of [`Relays::targets`] have members, and how many.
+    members: Vec<(usize, u32)>,
+    /// The group's place among those of the route, if it has members here, which are preferred.
+    pub here: Option<usize>,
+}
+
+impl Relays {
+    pub(super) fn clear(&mut self) {
+        self.targets.clear();
+        self.groups.clear();
+    }
+
+    /// Whether there is none.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.targets.len() + self.groups.len()
+    }
+
+    /// Adds what a relay subscribed to.
+    pub(super) fn add(&mut self, subscription: &Subscription, account: &Account, subject: &[u8]) {
+        let at = self.target(subscription.peer(), account, subject);
+        let Some(name) = subscription.queue() else {
+            if let Some(target) = self.targets.get_mut(at) {
+                target.is_plain = true;
+            }
+            return;
+        };
+        let group = match self.groups.iter_mut().position(|group| *group.name == *name) {
+            Some(known) => self.groups.get_mut(known),
+            None => {
+                self.groups.push(RelayGroup { name: name.into(), members: Vec::new(), here: None });
+                self.groups.last_mut()
+            }
+        };
+        if let Some(group) = group {
+            group.add(at, subscription.weight());
+        }
+    }
+
+    fn target(&mut self, peer: &Arc<Peer>, account: &Account, subject: &[u8]) -> usize {
+        if let Some(at) = self.targets.iter().position(|target| Arc::ptr_eq(&target.peer, peer)) {
+            return at;
+        }
+        let head = peer.relay_head(account, subject);
+        self.targets.push(RelayTarget { peer: peer.clone(), head, is_plain: false });
+        self.targets.len() - 1
+    }
+
+    /// Notes which groups have members here.
+    pub(super) fn find_members_here(&mut self, queues: &[Vec<Target>]) {
+        for group in &mut self.groups {
+            let is_same = |members: &Vec<Target>| {
+                members.first().is_some_and(|t| t.subscription.queue() == Some(&group.name))
+            };
+            group.here = queues.iter().position(is_same);
+        }
+    }
+}
+
+impl RelayGroup {
+    /// One relay may match by several filters.
+    fn add(&mut self, at: usize, weight: u32) {
+        match self.members.iter_mut().find(|(known, _)| *known == at) {
+            Some((_, known)) => *known = known.saturating_add(weight),
+            None => self.members.push((at, weight)),
+        }
+    }
+
+    /// How many members it has behind relays.
+    pub fn weight(&self) -> usize {
+        self.members.iter().map(|(_, weight)| *weight as usize).sum()
+    }
+
+    /// The relays that have members.
+    pub(crate) fn relays(&self) -> impl Iterator<Item = usize> {
+        self.members.iter().map(|(at, _)| *at)
+    }
+
+    /// The relay of the member with this number, counted over all.
+    pub(crate) fn relay_of(&self, mut number: usize) -> Option<usize> {
+        for (at, weight) in &self.members {
+            match number.checked_sub(*weight as usize) {
+                None => return Some(*at),
+                Some(rest) => number = rest,
+            }
+        }
+        None
+    }
+}
