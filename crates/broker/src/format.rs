@@ -92,7 +92,7 @@ impl RelayHead {
 }
 
 /// What is between the head and the body of each delivery of a message.
-pub type Middle<'a> = encode::DeliveryMiddle<'a>;
+pub type Middle<'a> = dialtone_wire::middle::Middle<'a>;
 
 impl Format {
     /// The head of deliveries under a subject to the subscription that the peer calls `sid`.

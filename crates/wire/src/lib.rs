@@ -15,6 +15,8 @@ pub mod error;
 pub mod header;
 pub mod info;
 pub mod message;
+pub mod middle;
+mod scan;
 pub mod websocket;
 
 pub use close::CloseReason;

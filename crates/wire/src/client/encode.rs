@@ -1,96 +1,12 @@
 //! What a server sends to a client. Everything is appended to a `Vec`, so a caller batches as it likes.
 //!
 //! A delivery is a prefix that depends on the subscription only (`MSG subject sid `), a middle (reply and sizes) and
-//! the framed body, which is copied as it came.
-
-/// Every pair of decimal digits, as it stands in memory.
-const PAIRS: [u16; 100] = {
-    let mut pairs = [0; 100];
-    let mut n = 0;
-    while n < 100 {
-        pairs[n] = u16::from_le_bytes([b'0' + n as u8 / 10, b'0' + n as u8 % 10]);
-        n += 1;
-    }
-    pairs
-};
-
-/// A short text in a register, its first byte lowest.
-#[derive(Clone, Copy, Debug)]
-struct Packed {
-    text: u128,
-    bytes: usize,
-}
-
-impl Packed {
-    const BLANK: Self = Self { text: b' ' as u128, bytes: 1 };
-    const CRLF: Self = Self { text: u16::from_le_bytes(*b"\r\n") as u128, bytes: 2 };
-
-    /// `n` in decimal in front of it: up to 14 digits, of which no size of a message has more than ten.
-    #[inline(always)]
-    fn behind(self, n: usize) -> Self {
-        let (mut out, mut n) = (self, n);
-        while n >= 100 {
-            out = out.behind_pair(n % 100);
-            n /= 100;
-        }
-        if n >= 10 {
-            return out.behind_pair(n);
-        }
-        Self { text: out.text << 8 | (b'0' as usize + n) as u128, bytes: out.bytes + 1 }
-    }
-
-    #[inline(always)]
-    fn behind_pair(self, pair: usize) -> Self {
-        let digits = PAIRS.get(pair).copied().unwrap_or_default();
-        Self { text: self.text << 16 | u128::from(digits), bytes: self.bytes + 2 }
-    }
-
-    /// Appends it: all of the register at once, and then what is too much goes.
-    #[inline(always)]
-    fn append(self, out: &mut Vec<u8>) {
-        let end = out.len().wrapping_add(self.bytes);
-        out.extend_from_slice(&self.text.to_le_bytes());
-        out.truncate(end);
-    }
-}
+//! the framed body, which is copied as it came. The middle is [`crate::middle::Middle`].
 
 /// `subject sid `, what stands behind the verb, in parts: it is the same for each message of one subject to one
 /// subscription.
 pub fn delivery_target<'a>(subject: &'a [u8], sid: &'a [u8]) -> [&'a [u8]; 4] {
     [subject, b" ", sid, b" "]
-}
-
-/// What stands between target and body: `[reply ][header_bytes ]body_bytes CRLF`. The same for all who get a message.
-#[derive(Clone, Copy, Debug)]
-pub struct DeliveryMiddle<'a> {
-    reply: Option<&'a [u8]>,
-    header_bytes: Option<Packed>,
-    body_bytes: Packed,
-}
-
-impl<'a> DeliveryMiddle<'a> {
-    /// For a message of these sizes; `body_bytes` are headers and payload.
-    #[inline(always)]
-    pub fn new(reply: Option<&'a [u8]>, header_bytes: Option<usize>, body_bytes: usize) -> Self {
-        Self {
-            reply,
-            header_bytes: header_bytes.map(|bytes| Packed::BLANK.behind(bytes)),
-            body_bytes: Packed::CRLF.behind(body_bytes),
-        }
-    }
-
-    /// Appends it.
-    #[inline(always)]
-    pub fn append(&self, out: &mut Vec<u8>) {
-        if let Some(reply) = self.reply {
-            out.extend_from_slice(reply);
-            out.push(b' ');
-        }
-        if let Some(header_bytes) = self.header_bytes {
-            header_bytes.append(out);
-        }
-        self.body_bytes.append(out);
-    }
 }
 
 /// Appends `-ERR 'text'`.
@@ -106,25 +22,3 @@ pub const PING: &[u8] = b"PING\r\n";
 pub const PONG: &[u8] = b"PONG\r\n";
 /// +OK.
 pub const OK: &[u8] = b"+OK\r\n";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    proptest::proptest! {
-        #[test]
-        fn sizes_are_written_in_decimal(
-            reply in proptest::option::of("[a-z.]{1,9}"), header_bytes in proptest::option::of(0usize..2_000_000_000),
-            body_bytes in 0usize..20_000_000_000, shift in 0u32..34,
-        ) {
-            let (header_bytes, body_bytes) = (header_bytes.map(|bytes| bytes >> shift), body_bytes >> shift);
-            let mut expected = String::from("before ");
-            reply.iter().for_each(|reply| expected += &format!("{reply} "));
-            header_bytes.iter().for_each(|bytes| expected += &format!("{bytes} "));
-            expected += &format!("{body_bytes}\r\n");
-            let mut out = b"before ".to_vec();
-            DeliveryMiddle::new(reply.as_ref().map(String::as_bytes), header_bytes, body_bytes).append(&mut out);
-            proptest::prop_assert_eq!(String::from_utf8_lossy(&out), expected);
-        }
-    }
-}

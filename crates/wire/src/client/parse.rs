@@ -1,9 +1,8 @@
 //! From bytes to operations. One call reads one operation, so that the caller decides after each whether to go on.
 
 use crate::message::Message;
+use crate::scan::{blanks, size};
 
-/// Digits that a size in a control line may have; the official server refuses more.
-const SIZE_DIGITS_MAX: usize = 9;
 /// Arguments that any operation may have, and one more to notice that there are too many.
 const ARGS_MAX: usize = 5;
 
@@ -196,10 +195,10 @@ fn publish_args<'a, const HEADERS: bool>(
     if subject.is_empty() || reply.is_some_and(<[u8]>::is_empty) {
         return None;
     }
-    let body_bytes = self::size(args.get(size + 1..end)?)?;
+    let body_bytes = crate::scan::size(args.get(size + 1..end)?)?;
     let header_bytes = match header {
         None => 0,
-        Some(digits) => self::size(digits)?,
+        Some(digits) => crate::scan::size(digits)?,
     };
     if body_bytes > limits.payload_bytes_max || header_bytes > body_bytes {
         return None;
@@ -236,14 +235,6 @@ fn usual_line(args: &[u8], max: usize, spaces: &mut [usize; SPACES_MAX]) -> Opti
         }
     }
     None
-}
-
-/// The bytes of eight that are a blank or below it, as their highest bits. One that is just above a blank and stands behind
-/// such a byte may be among them.
-#[inline(always)]
-fn blanks(bytes: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    bytes.wrapping_sub(const { ONES * (b' ' as u64 + 1) }) & !bytes & const { ONES * 0x80 }
 }
 
 /// Whether more bytes could still make an operation of these.
@@ -371,24 +362,6 @@ fn split(args: &[u8]) -> ([&[u8]; ARGS_MAX], usize) {
         count += 1;
     }
     (out, count)
-}
-
-/// A size of 1 to 9 digits.
-#[inline]
-fn size(digits: &[u8]) -> Option<usize> {
-    if digits.is_empty() || digits.len() > SIZE_DIGITS_MAX {
-        return None;
-    }
-    let mut size = 0_u32;
-    for &byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        // Nine digits fit.
-        size = size.wrapping_mul(10).wrapping_add(u32::from(digit));
-    }
-    Some(size as usize)
 }
 
 fn publish<'a>(
