@@ -1,11 +1,12 @@
 //! The codecs of the NATS protocols: bytes in, operations out, and back. What a message means is decided elsewhere.
 //!
 //! Begin with [`client::parse`], which reads one operation of the client protocol from the front of a buffer, and
-//! [`client::encode`], which writes what a server sends; between the two a message is a [`message::Message`]. [`websocket`] is the framing
+//! [`client::encode`], which writes what a server sends; between the two a message is a [`message::Message`]. [`interserver`] is the
+//! same for what servers say to each other, and [`route`] how that begins between servers of one cluster. [`websocket`] is the framing
 //! of connections that come by WebSocket, whatever they speak. [`error`] is the table of everything a peer may be told.
 //!
-//! Invariants: nothing here does I/O or keeps a clock, and reading what a client sends allocates nothing per message; every length is bounded by
-//! [`client::Limits`] before anything is done with it.
+//! Invariants: nothing here does I/O or keeps a clock, and reading allocates nothing per message; every length is bounded by
+//! [`client::Limits`] or [`interserver::Limits`] before anything is done with it.
 #![forbid(unsafe_code)]
 
 pub mod client;
@@ -14,8 +15,10 @@ pub mod connect;
 pub mod error;
 pub mod header;
 pub mod info;
+pub mod interserver;
 pub mod message;
 pub mod middle;
+pub mod route;
 mod scan;
 pub mod websocket;
 

@@ -77,11 +77,27 @@ impl<'a> Middle<'a> {
             out.extend_from_slice(reply);
             out.push(b' ');
         }
+        self.append_sizes(out);
+    }
+
+    /// Appends what stands behind the reply.
+    #[inline(always)]
+    pub fn append_sizes(&self, out: &mut Vec<u8>) {
         if let Some(header_bytes) = self.header_bytes {
             header_bytes.append(out);
         }
         self.body_bytes.append(out);
     }
+
+    /// Where an answer is expected.
+    pub fn reply(&self) -> Option<&'a [u8]> {
+        self.reply
+    }
+}
+
+/// Appends a number in decimal.
+pub(crate) fn decimal(out: &mut Vec<u8>, n: usize) {
+    Packed { text: 0, bytes: 0 }.behind(n).append(out);
 }
 
 #[cfg(test)]
