@@ -1,28 +1,18 @@
 //! Users, permissions and accounts.
 
 use crate::Secret;
-use crate::blocks::reader::go_duration;
+use crate::blocks::permissions::permissions;
 use crate::blocks::reader::{self, Block, Errors, Notes, noted};
 use crate::error::ConfigError;
 use crate::language::{Kind, Map, Value};
 use crate::nkey;
-use crate::options::{
-    Account, AuthCallout, Authorization, Limits, MsgTrace, Permissions, Responses, Rules, User,
-};
+use crate::options::{Account, AuthCallout, Authorization, Limits, MsgTrace, User};
 use crate::rates;
 use crate::sharing;
-use dialtone_subject::set::is_valid_filter;
-use std::time::Duration;
 
 /// Kinds of connections that a user can be kept to.
 const CONNECTION_TYPES: [&str; 7] =
     ["STANDARD", "WEBSOCKET", "LEAFNODE", "LEAFNODE_WS", "MQTT", "MQTT_WS", "IN_PROCESS"];
-/// Answers that `allow_responses: true` allows to one request, and for how long. The official figures.
-const RESPONSES_DEFAULT: Responses = Responses { max_msgs: Some(1), expires: Some(Duration::from_secs(120)) };
-
-/// How long a peer that has not said who it is may keep its connection before that is doubted. The official figure.
-const TIMEOUT_HIGH: Duration = Duration::from_secs(60);
-
 pub(crate) fn authorization(value: &Value, limits: &mut Limits, notes: &mut Notes) -> Authorization {
     let Notes { errors, doubts, .. } = notes;
     let mut out = Authorization::default();
@@ -37,20 +27,7 @@ pub(crate) fn authorization(value: &Value, limits: &mut Limits, notes: &mut Note
     block.set("token", &mut out.token, errors, |v| {
         reader::credential(v, "token").map(|t| Some(Secret::new(t)))
     });
-    block.set("timeout", &mut limits.auth_timeout, errors, |v| {
-        let timeout = reader::duration(v)?;
-        if timeout.is_zero() {
-            return Ok(None);
-        }
-        if timeout > TIMEOUT_HIGH {
-            let problem = format!(
-                "invalid use of field \"timeout\": timeout of {} is high, consider keeping it under 60 seconds",
-                go_duration(timeout)
-            );
-            doubts.push(ConfigError::new(&v.at, problem));
-        }
-        Ok(Some(timeout))
-    });
+    block.set("timeout", &mut limits.auth_timeout, errors, |v| reader::auth_timeout(v, doubts));
     block.set("proxy_required", &mut out.proxy_required, errors, reader::boolean);
     if let Some(value) = block.get("default_permissions") {
         out.default_permissions = permissions(value, errors);
@@ -148,92 +125,6 @@ fn connection_types(value: &Value) -> Result<Vec<String>, ConfigError> {
         None => Ok(types),
         Some(unknown) => Err(ConfigError::new(&value.at, format!("unknown connection type {unknown:?}"))
             .help(format!("known are {}", CONNECTION_TYPES.join(", ")))),
-    }
-}
-
-/// `{ publish: …, subscribe: …, allow_responses: … }`
-pub(crate) fn permissions(value: &Value, errors: &mut Errors) -> Option<Permissions> {
-    let map = noted(reader::map(value), errors)?;
-    let block = Block::new("permissions", map, errors);
-    let mut out = Permissions::default();
-    if let Some(value) = block.get("publish") {
-        out.publish = rules(value, false, errors);
-    }
-    if let Some(value) = block.get("subscribe") {
-        out.subscribe = rules(value, true, errors);
-    }
-    if let Some(value) = block.get("allow_responses") {
-        out.responses = responses(value, errors);
-        // Who may only answer may publish nothing else.
-        if out.responses.is_some() && out.publish.allow.is_none() {
-            out.publish.allow = Some(Vec::new());
-        }
-    }
-    Some(out)
-}
-
-/// One subject, a list, or `{ allow: …, deny: … }`.
-fn rules(value: &Value, queues: bool, errors: &mut Errors) -> Rules {
-    let Kind::Map(map) = &value.kind else {
-        let allow = some(subjects(value, queues, errors));
-        return Rules { allow, allow_at: reader::places(value), ..Rules::default() };
-    };
-    let block = Block::new("rules", map, errors);
-    let allow = block.get("allow").and_then(|v| some(subjects(v, queues, errors)));
-    let deny = block.get("deny").map(|v| subjects(v, queues, errors)).unwrap_or_default();
-    let places = |key: &str| block.get(key).map(reader::places).unwrap_or_default();
-    Rules { allow, deny, allow_at: places("allow"), deny_at: places("deny") }
-}
-
-/// An empty list is no list: it allows everything, as in the official server.
-fn some(list: Vec<String>) -> Option<Vec<String>> {
-    Some(list).filter(|list| !list.is_empty())
-}
-
-fn subjects(value: &Value, queues: bool, errors: &mut Errors) -> Vec<String> {
-    let subjects = noted(reader::texts(value), errors).unwrap_or_default();
-    for subject in &subjects {
-        let mut words = subject.split_whitespace();
-        let valid = words.next().is_some_and(|subject| is_valid_filter(subject.as_bytes()))
-            && words.next().is_none_or(|queue| queues && is_valid_filter(queue.as_bytes()))
-            && words.next().is_none();
-        if !valid {
-            errors.push(ConfigError::new(&value.at, format!("subject {subject:?} is not a valid subject")));
-        }
-    }
-    subjects
-}
-
-fn responses(value: &Value, errors: &mut Errors) -> Option<Responses> {
-    match &value.kind {
-        Kind::Bool(false) => None,
-        Kind::Bool(true) => Some(RESPONSES_DEFAULT),
-        Kind::Map(map) => {
-            let block = Block::new("responses", map, errors);
-            let mut out = RESPONSES_DEFAULT;
-            block.set("max", &mut out.max_msgs, errors, |v| {
-                // 0 means the default, less than that any number.
-                Ok(match reader::integer(v)? {
-                    0 => RESPONSES_DEFAULT.max_msgs,
-                    n => u64::try_from(n).ok(),
-                })
-            });
-            block.set("expires", &mut out.expires, errors, |v| match &v.kind {
-                // Less than nothing: any time.
-                Kind::String(text)
-                    if text.strip_prefix('-').is_some_and(|span| reader::parse_duration(span).is_some()) =>
-                {
-                    Ok(None)
-                }
-                _ => reader::duration_text(v)
-                    .map(|d| if d.is_zero() { RESPONSES_DEFAULT.expires } else { Some(d) }),
-            });
-            Some(out)
-        }
-        _ => {
-            errors.push(ConfigError::new(&value.at, "expected a boolean or a map for allow_responses"));
-            None
-        }
     }
 }
 

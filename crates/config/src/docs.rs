@@ -1,6 +1,6 @@
 //! docs/configuration.md, made from the tables of keys and of flags.
 
-use crate::blocks::keys::{KEYS, Status};
+use crate::blocks::keys::{self, KEYS, Status};
 use crate::flags;
 use std::fmt::Write as _;
 
@@ -15,6 +15,13 @@ const BLOCKS: &[(&str, &str, &str)] = &[
         "A listener for clients by WebSocket, such as pages in a browser. A reload may change `tls` alone. [websocket.md](websocket.md) begins at zero.",
     ),
     ("websocket_authorization", "websocket.authorization", ""),
+    ("cluster", "cluster", "Routes to other servers. `tls` is for both ends of a route."),
+    (
+        "cluster_authorization",
+        "cluster.authorization",
+        "What the two servers of a route show each other. A route in `routes` may name others.",
+    ),
+    ("compression", "cluster.compression", ""),
     (
         "ocsp",
         "ocsp",
@@ -66,6 +73,10 @@ pub fn configuration() -> String {
          a reload may change the key; a reload that changes another one is refused as a whole.\n",
     );
     for (block, heading, text) in BLOCKS {
+        // Nothing is said about the inside of a block that is refused as a whole.
+        if heading.split('.').next().is_some_and(|outer| keys::refusal("", outer).is_some()) {
+            continue;
+        }
         let _ = write!(out, "\n## {heading}\n\n");
         if !text.is_empty() {
             let _ = write!(out, "{text}\n\n");

@@ -2,6 +2,8 @@
 //!
 //! The notation is Go's: one or two dashes, `-name value` or `-name=value`. Flags win over the file.
 
+mod cluster;
+
 use crate::Secret;
 use crate::blocks::keys::{self, KEYS, Status};
 use crate::check::check;
@@ -86,6 +88,8 @@ struct Flag {
     value: &'static str,
     section: &'static str,
     help: &'static str,
+    /// The block of the configuration that it is about; empty: none.
+    block: &'static str,
     apply: Apply,
 }
 
@@ -101,7 +105,6 @@ enum Apply {
     Refused(&'static str),
 }
 
-const CLUSTERS: &str = "clustering is not part of this version";
 const JETSTREAM: &str = "JetStream is not part of this version";
 
 const FLAGS: &[Flag] = &[
@@ -236,12 +239,35 @@ const FLAGS: &[Flag] = &[
         o.store_dir = Some(v.into());
         Ok(())
     }),
-    refused(&["routes"], "URLS", CLUSTERS),
-    refused(&["cluster", "cluster_listen"], "URL", CLUSTERS),
-    refused(&["cluster_name"], "NAME", CLUSTERS),
-    refused(&["cluster_advertise"], "ADDRESS", CLUSTERS),
-    refused(&["no_advertise"], "", CLUSTERS),
-    refused(&["connect_retries"], "NUMBER", CLUSTERS),
+    of_cluster(&["routes"], "URLS", "URLs of other servers, with commas between them", cluster::routes),
+    of_cluster(
+        &["cluster", "cluster_listen"],
+        "URL",
+        "Where to listen for routes, such as nats://0.0.0.0:6222; empty: no routes",
+        cluster::listen,
+    ),
+    of_cluster(&["cluster_name"], "NAME", "Name of the cluster", |o, v| {
+        cluster::of(o).name = Some(v.to_owned()).filter(|name| !name.is_empty());
+        Ok(())
+    }),
+    of_cluster(&["cluster_advertise"], "ADDRESS", "Address that other servers are told", |o, v| {
+        cluster::of(o).listener.advertise = Some(v.to_owned()).filter(|address| !address.is_empty());
+        Ok(())
+    }),
+    of_cluster(&["no_advertise"], "", "Do not tell clients about the other servers", |o, v| {
+        cluster::of(o).listener.no_advertise = boolean(v)?;
+        Ok(())
+    }),
+    of_cluster(
+        &["connect_retries"],
+        "NUMBER",
+        "Attempts to reach again a server that another one spoke of (default: 0)",
+        |o, v| {
+            let attempts: i64 = v.parse().map_err(|_| "parse error".to_owned())?;
+            cluster::of(o).dialing.retries = usize::try_from(attempts).unwrap_or(0);
+            Ok(())
+        },
+    ),
     refused(&["profile"], "PORT", "the Go profiler has no counterpart; use a system profiler"),
     run(&["h", "help"], "", "Common", "This text"),
     run(&["v", "version"], "", "Common", "The version"),
@@ -255,11 +281,20 @@ const fn flag(
     help: &'static str,
     set: Set,
 ) -> Flag {
-    Flag { names, value, section, help, apply: Apply::Option(set) }
+    Flag { names, value, section, help, block: "", apply: Apply::Option(set) }
+}
+
+const fn of_cluster(
+    names: &'static [&'static str],
+    value: &'static str,
+    help: &'static str,
+    set: Set,
+) -> Flag {
+    Flag { names, value, section: "Cluster", help, block: "cluster", apply: Apply::Option(set) }
 }
 
 const fn switch(names: &'static [&'static str], section: &'static str, help: &'static str, set: Set) -> Flag {
-    Flag { names, value: "", section, help, apply: Apply::Option(set) }
+    Flag { names, value: "", section, help, block: "", apply: Apply::Option(set) }
 }
 
 const fn run(
@@ -268,11 +303,11 @@ const fn run(
     section: &'static str,
     help: &'static str,
 ) -> Flag {
-    Flag { names, value, section, help, apply: Apply::Run }
+    Flag { names, value, section, help, block: "", apply: Apply::Run }
 }
 
 const fn refused(names: &'static [&'static str], value: &'static str, why: &'static str) -> Flag {
-    Flag { names, value, section: "", help: "", apply: Apply::Refused(why) }
+    Flag { names, value, section: "", help: "", block: "", apply: Apply::Refused(why) }
 }
 
 fn boolean(value: &str) -> Result<bool, String> {
@@ -363,12 +398,15 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, FlagErro
             Ok(false) => Ok(None),
             Err(why) => Err(wrong(&value, &why)),
         };
-        match (flag.names, &flag.apply) {
+        if let Some(why) = flag.refusal() {
             // Switching off what is not there is what happens anyway.
-            (_, Apply::Refused(_)) if flag.value.is_empty() && boolean(&value) == Ok(false) => {}
-            (_, Apply::Refused(why)) => {
-                return Err(FlagError(format!("flag -{name} cannot be carried out: {why}")));
+            if flag.value.is_empty() && boolean(&value) == Ok(false) {
+                continue;
             }
+            return Err(FlagError(format!("flag -{name} cannot be carried out: {why}")));
+        }
+        match (flag.names, &flag.apply) {
+            (_, Apply::Refused(_)) => {}
             (_, Apply::Option(set)) => {
                 // Tried at once, so that a wrong value is told with its flag.
                 set(&mut Options::default(), &value).map_err(|why| wrong(&value, &why))?;
@@ -422,7 +460,23 @@ fn parse_signal(text: &str) -> Result<Command, FlagError> {
     Ok(Command::Signal { signal, target })
 }
 
+impl Flag {
+    /// Why it is not carried out, if it is not: for itself, or with the block that it is about.
+    fn refusal(&self) -> Option<&'static str> {
+        match self.apply {
+            Apply::Refused(why) => Some(why),
+            Apply::Option(_) => keys::refusal("", self.block),
+            Apply::Run => None,
+        }
+    }
+}
+
 impl Flags {
+    /// Whether a flag is set, by its first name.
+    fn has(&self, name: &str) -> bool {
+        self.set.iter().any(|(flag, _)| flag.names.first() == Some(&name))
+    }
+
     /// Puts the flags over the options of a file.
     ///
     /// # Errors
@@ -447,13 +501,13 @@ impl Flags {
             }
         }
         // A list of users in the file goes before a user of the command line. Source: nats-server 2.15.0, asked.
-        if !options.authorization.users.is_empty() && self.set.iter().any(|(flag, _)| flag.names == ["user"])
-        {
+        if !options.authorization.users.is_empty() && self.has("user") {
             (options.authorization.user, options.authorization.password) = (None, None);
             let at = Location::nowhere("command line");
             let problem = "--user and --pass are ignored: the file has a list of users".to_owned();
             options.doubts.push(ConfigError::new(&at, problem));
         }
+        cluster::settle(options, self.has("cluster"), self.has("routes"))?;
         // What the file says held together; what does not now, does not because of a flag.
         let mut errors = Vec::new();
         check(options, &|_| Location::nowhere("command line"), &mut errors);
@@ -471,13 +525,13 @@ pub(crate) fn page() -> String {
     );
     let dashed = |name: &&str| if name.len() == 1 { format!("`-{name}`") } else { format!("`--{name}`") };
     let names = |flag: &Flag| flag.names.iter().map(dashed).collect::<Vec<_>>().join(", ");
-    for flag in FLAGS.iter().filter(|flag| !flag.section.is_empty()) {
+    for flag in FLAGS.iter().filter(|flag| flag.refusal().is_none()) {
         let value = if flag.value.is_empty() { String::new() } else { format!(" {}", flag.value) };
         let _ = writeln!(out, "| {}{value} | {} |", names(flag), flag.help.replace('|', "\\|"));
     }
     out.push_str("\nRefused:\n\n");
     for flag in FLAGS {
-        if let Apply::Refused(why) = flag.apply {
+        if let Some(why) = flag.refusal() {
             let _ = writeln!(out, "- {}: {why}", names(flag));
         }
     }
@@ -492,9 +546,13 @@ pub fn help() -> String {
     for (name, help) in TOOLS {
         let _ = writeln!(out, "    {name:<38} {help}");
     }
-    for section in ["Server", "Logging", "Authorization", "TLS", "Common"] {
+    for section in ["Server", "Logging", "Authorization", "TLS", "Cluster", "Common"] {
+        let flags = || FLAGS.iter().filter(|flag| flag.section == section && flag.refusal().is_none());
+        if flags().next().is_none() {
+            continue;
+        }
         let _ = write!(out, "\n{section} options:\n");
-        for flag in FLAGS.iter().filter(|flag| flag.section == section) {
+        for flag in flags() {
             let names =
                 flag.names.iter().map(|n| if n.len() == 1 { format!("-{n}") } else { format!("--{n}") });
             let names = names.collect::<Vec<_>>().join(", ");
@@ -519,6 +577,7 @@ pub fn help_tls() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Cluster;
 
     fn options(line: &str) -> Result<Options, FlagError> {
         match parse(line.split_whitespace().map(str::to_owned))? {
@@ -613,6 +672,69 @@ mod tests {
         flags.apply(&mut options).expect("applied");
         assert!(options.authorization.user.is_none() && options.authorization.password.is_none());
         assert!(options.doubts[0].to_string().contains("--user and --pass are ignored"));
+    }
+
+    /// Flags of the cluster, as if it were carried out.
+    fn of_cluster(file: &str, flags: &[(&str, &str)]) -> Result<Option<Cluster>, String> {
+        let mut files = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        let partial = crate::load_partial_text(file, "t.conf", &mut files, &|_| None).expect(file);
+        let mut options = partial.options;
+        let of = |name: &str| FLAGS.iter().find(|flag| flag.names.contains(&name)).expect("a flag");
+        let set = flags.iter().map(|(name, value)| (of(name), Secret::new(*value))).collect();
+        let flags = Flags { config: None, set };
+        flags.apply(&mut options).map_err(|error| error.to_string())?;
+        Ok(options.cluster)
+    }
+
+    /// Asked of the official server.
+    #[test]
+    fn flags_of_the_cluster_win_over_the_file() {
+        const FILE: &str = "cluster { listen: 'h:5', name: c, no_advertise: true, routes: ['nats://a:1'], authorization { user: u, password: p } }";
+        let cluster = |flags: &[(&str, &str)]| of_cluster(FILE, flags).expect("applied").expect("a cluster");
+        let routes = |own: &Cluster| own.routes.iter().map(|route| route.url.to_string()).collect::<Vec<_>>();
+        let own = cluster(&[("cluster_name", "d"), ("no_advertise", "false"), ("connect_retries", "7")]);
+        assert_eq!(
+            (own.name.as_deref(), own.listener.no_advertise, own.dialing.retries),
+            (Some("d"), false, 7)
+        );
+        assert_eq!((&*own.listener.host, own.authorization.user.as_deref()), ("h", Some("u")));
+        let own = cluster(&[("routes", "nats://u:p@b:2, nats://c:3,"), ("cluster_advertise", "x:9")]);
+        assert_eq!(routes(&own), ["nats://u:xxxxx@b:2", "nats://c:3"]);
+        assert_eq!(own.listener.advertise.as_deref(), Some("x:9"));
+        assert!(cluster(&[("routes", "")]).routes.is_empty());
+        let own = cluster(&[("cluster", "nats://:-1")]);
+        assert_eq!((&*own.listener.host, own.listener.port), ("0.0.0.0", None));
+        assert_eq!((own.authorization.user, own.authorization.password), (None, None));
+        let own = cluster(&[("cluster_listen", "nats://x:y@i:7")]);
+        assert_eq!((&*own.listener.host, own.listener.port), ("i", Some(7)));
+        assert_eq!(own.authorization.password.as_ref().map(Secret::expose), Some("y"));
+        // In either order: no listener, no routes.
+        for flags in
+            [[("cluster", ""), ("routes", "nats://b:2")], [("routes", "nats://b:2"), ("cluster", "")]]
+        {
+            let own = cluster(&flags);
+            assert!(!own.is_on() && own.routes.is_empty());
+        }
+    }
+
+    #[test]
+    fn flags_of_the_cluster_that_mean_nothing_are_refused() {
+        for (flags, expected) in [
+            (("routes", "nats://a:1"), "solicited routes require cluster capabilities, e.g. --cluster"),
+            (("routes", "nats://u:secret@a"), "route url nats://u:xxxxx@a has no port"),
+            (("cluster", "nats://u@a:1"), "expected cluster password to be set"),
+            (("cluster", "127.0.0.1:5"), "it has no scheme such as `nats://`"),
+            (("cluster", "nats://a"), "it has no port"),
+            (("cluster", "nats://a:70000"), "\"70000\" is no port"),
+            (("cluster_name", "a b"), "cluster name cannot contain spaces"),
+            (
+                ("cluster_advertise", "x:y"),
+                "cluster_advertise is \"x:y\", which is no `host:port`: \"y\" is no port",
+            ),
+            (("connect_retries", "x"), "parse error"),
+        ] {
+            assert_eq!(of_cluster("", &[flags]).expect_err(flags.1), expected);
+        }
     }
 
     #[test]

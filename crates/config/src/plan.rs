@@ -8,8 +8,9 @@ use crate::blocks::reader::go_duration;
 pub use crate::blocks::rule::Change;
 use crate::blocks::rule::{self, Difference, Rule, Show, hidden};
 use crate::operator::OperatorMode;
+use crate::options::cluster::RouteUrl;
 use crate::options::websocket::WebSocket;
-use crate::options::{self, Authorization, Http, LameDuck, Limits, Log, Options, TlsFirst};
+use crate::options::{self, Authorization, Cluster, Http, LameDuck, Limits, Log, Options, TlsFirst};
 use std::time::Duration;
 
 /// Why a reload is refused: nothing of it is applied.
@@ -113,7 +114,7 @@ fields! {
         no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
         no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
         trusted_proxies: "" "proxies", "Proxies", Users, Names("proxies trusted keys", |o| &o.trusted_proxies), hidden;
-        - operator_mode; - config_file; - config_digest; - doubts; - ignored; - http; - limits; - lame_duck; - log; - authorization; - websocket;
+        - operator_mode; - config_file; - config_digest; - doubts; - ignored; - http; - limits; - lame_duck; - log; - authorization; - websocket; - cluster;
     }
     Authorization by authorization {
         user: "authorization" "user", "Username", Users, Words("authorization username"), hidden;
@@ -165,6 +166,67 @@ const WEBSOCKET_TLS: Field = Field {
     show: hidden,
 };
 
+/// The cluster: all may change but where it listens.
+const CLUSTER: [Field; 4] = [
+    Field {
+        key: ("cluster", "host"),
+        name: "cluster host",
+        change: Change::Cluster,
+        said: Value,
+        same: |old, new| cluster_host(old) == cluster_host(new),
+        show: |o| cluster_host(o).to_owned(),
+    },
+    Field {
+        key: ("cluster", "port"),
+        name: "cluster port",
+        change: Change::Cluster,
+        said: Value,
+        same: |old, new| cluster_port(old) == cluster_port(new),
+        show: |o| cluster_port(o).map_or(-1, i32::from).to_string(),
+    },
+    Field {
+        key: ("", "cluster"),
+        name: "cluster",
+        change: Change::Cluster,
+        said: Words("cluster"),
+        same: |old, new| cluster(old) == cluster(new),
+        show: hidden,
+    },
+    Field {
+        key: ("cluster", "routes"),
+        name: "cluster routes",
+        change: Change::Routes,
+        said: Words("cluster routes"),
+        same: |old, new| routes(old) == routes(new),
+        show: hidden,
+    },
+];
+
+/// Fields that are parts of what stands elsewhere as a whole.
+fn beside() -> impl Iterator<Item = &'static Field> {
+    [&TLS_RATE, &WEBSOCKET, &WEBSOCKET_TLS].into_iter().chain(&CLUSTER)
+}
+
+fn cluster_host(options: &Options) -> &str {
+    options.cluster.as_ref().filter(|own| own.is_on()).map_or("", |own| &own.listener.host)
+}
+
+fn cluster_port(options: &Options) -> Option<u16> {
+    options.cluster.as_ref().map_or(Some(0), |own| own.listener.port)
+}
+
+/// All but the routes and where it listens.
+fn cluster(options: &Options) -> Cluster {
+    let mut own = options.cluster.clone().unwrap_or_default();
+    own.routes.clear();
+    (own.listener.host, own.listener.port) = (String::new(), None);
+    own
+}
+
+fn routes(options: &Options) -> &[RouteUrl] {
+    options.cluster.as_ref().map_or(&[], |own| &own.routes)
+}
+
 fn websocket(options: &Options) -> Option<WebSocket> {
     let own = options.websocket.as_ref()?;
     Some(WebSocket { tls: None, ..own.clone() })
@@ -185,8 +247,7 @@ fn tls_rate(options: &Options) -> u32 {
 /// All options that only a restart can change.
 pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
     let parts = of_blocks(old, new);
-    let different =
-        FIELDS.iter().chain([&TLS_RATE, &WEBSOCKET, &WEBSOCKET_TLS]).filter(|field| !(field.same)(old, new));
+    let different = FIELDS.iter().chain(beside()).filter(|field| !(field.same)(old, new));
     let (reloads, fixed): (Vec<_>, Vec<_>) =
         different.partition(|field| field.reloads() || field.may_go(old, new));
     let of_fields = fixed.iter().map(|field| {
@@ -230,7 +291,7 @@ fn compare_auth_timeout(old: &Limits, new: &Limits, out: &mut Vec<Difference>) {
 /// What a reload from `old` to `new` says in the log, a line each, in the words of the official server and without
 /// its `Reloaded: `.
 pub fn lines(old: &Options, new: &Options) -> Vec<String> {
-    let different = FIELDS.iter().filter(|field| !(field.same)(old, new));
+    let different = FIELDS.iter().chain(&CLUSTER).filter(|field| !(field.same)(old, new));
     let mut lines: Vec<String> = different.flat_map(|field| field.lines(old, new)).collect();
     lines.extend(of_blocks(old, new).into_iter().filter_map(|part| part.line));
     lines.dedup();

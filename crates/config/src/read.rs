@@ -3,7 +3,7 @@
 use crate::accounts;
 use crate::blocks::reader::{self, Block, Errors, Notes, noted};
 use crate::blocks::tls::{self, Context};
-use crate::blocks::{ocsp, websocket};
+use crate::blocks::{cluster, keys, ocsp, websocket};
 use crate::check::check;
 use crate::error::{ConfigError, ConfigErrors, ErrorKind, Location};
 use crate::language::{self, Env, Files, Map, Value};
@@ -125,6 +125,10 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     out.log.read_all(&block, notes);
     block.set_block("tls", &mut out.tls, notes, |v, notes| tls::tls(v, Context::Client, notes));
     block.set_block("websocket", &mut out.websocket, notes, websocket::websocket);
+    block.set_block("cluster", &mut out.cluster, notes, |v, notes| match keys::refusal("", "cluster") {
+        Some(_) => notes.without_refusals(|notes| cluster::cluster(v, notes)),
+        None => cluster::cluster(v, notes),
+    });
     block.set_block("ocsp", &mut out.ocsp, notes, ocsp::stapling);
     block.set_block("ocsp_cache", &mut out.ocsp_cache, notes, ocsp::cache);
     block.set_block("authorization", &mut out.authorization, notes, |v, notes| {
@@ -375,6 +379,9 @@ mod tests {
                 format!("{block} {{ {entry} }}")
             }
             "websocket" => format!("websocket {{ {entry} }}"),
+            "cluster" => format!("cluster {{ {entry} }}"),
+            "cluster_authorization" => format!("cluster {{ authorization {{ {entry} }} }}"),
+            "compression" => format!("cluster {{ compression {{ {entry} }} }}"),
             "websocket_authorization" => format!("websocket {{ authorization {{ {entry} }} }}"),
             "cert" => format!("tls {{ certs: [ {{ {entry} }} ] }}"),
             "proxy" => format!("proxies {{ trusted: [ {{ {entry} }} ] }}"),
@@ -423,7 +430,7 @@ mod tests {
     /// Each refused key, under each of its names, is refused by name and place, unless it asks for nothing.
     #[test]
     fn refused_keys_are_refused() {
-        use crate::blocks::keys::{KEYS, Off, Status};
+        use crate::blocks::keys::{self, KEYS, Key, Off, Status};
         const VALUES: [&str; 9] = [
             "1",
             "0",
@@ -435,7 +442,10 @@ mod tests {
             "disabled",
             "{ enabled: false, x: 1 }",
         ];
-        for key in KEYS.iter().filter(|key| matches!(key.status, Status::Refused(_))) {
+        // Inside a block that is refused as a whole, nothing else is refused.
+        let is_inside = |key: &&Key| keys::refusal("", key.block.split('_').next().unwrap_or("")).is_some();
+        let refused = KEYS.iter().filter(|key| matches!(key.status, Status::Refused(_)));
+        for key in refused.filter(|key| !is_inside(key)) {
             for name in key.aliases.iter().chain([&key.name]) {
                 let asks_for_nothing: &[&str] = match key.off() {
                     Off::Never => &[],

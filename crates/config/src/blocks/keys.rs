@@ -1,6 +1,8 @@
 //! The table of keys: where each stands, what else it is called, whether a reload may change it, and what it means.
 //! Reading, refusing, docs and tests all go by this table.
 
+use crate::blocks::cluster::{Cluster, RouteDialing, RouteLimits, RouteListener, RoutePool, RouteUser};
+use crate::blocks::compression::Compression;
 use crate::blocks::http::Http;
 use crate::blocks::lame_duck::LameDuck;
 use crate::blocks::limits::Limits;
@@ -41,6 +43,7 @@ pub struct Key {
 use Status::{Refused, Reloads, Restarts};
 
 const CLUSTERS: &str = "clustering is not part of this version";
+const OF_CLUSTERS: &str = "this part of clustering is not part of this version";
 const GATEWAYS: &str = "superclusters are not part of this version";
 const LEAFS: &str = "leaf nodes are not part of this version";
 const JETSTREAM: &str = "JetStream is not part of this version";
@@ -59,6 +62,13 @@ static PARTS: &[&[Key]] = &[
     WebSocket::KEYS,
     CookieNames::KEYS,
     OwnUsers::KEYS,
+    Cluster::KEYS,
+    RouteListener::KEYS,
+    RouteDialing::KEYS,
+    RoutePool::KEYS,
+    RouteLimits::KEYS,
+    RouteUser::KEYS,
+    Compression::KEYS,
     Ocsp::KEYS,
     OcspPeer::KEYS,
     OcspCache::KEYS,
@@ -66,8 +76,34 @@ static PARTS: &[&[Key]] = &[
     USERS_AND_ACCOUNTS,
 ];
 
+/// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
+/// by flags; inside a block that is refused as a whole, the other rows are not mentioned.
+const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
+    ("", "cluster", CLUSTERS),
+    ("cluster", "tls", OF_CLUSTERS),
+    ("cluster", "permissions", OF_CLUSTERS),
+    ("cluster", "cluster_advertise", OF_CLUSTERS),
+    ("cluster", "no_advertise", OF_CLUSTERS),
+    ("cluster", "connect_retries", OF_CLUSTERS),
+    ("cluster", "connect_backoff", OF_CLUSTERS),
+    ("cluster", "pool_size", OF_CLUSTERS),
+    ("cluster", "accounts", OF_CLUSTERS),
+    ("cluster", "compression", OF_CLUSTERS),
+    ("cluster", "ping_interval", OF_CLUSTERS),
+    ("cluster", "ping_max", OF_CLUSTERS),
+    ("cluster", "write_deadline", OF_CLUSTERS),
+    ("cluster", "write_timeout", OF_CLUSTERS),
+];
+
 /// All keys, by their blocks.
-pub static KEYS: LazyLock<Vec<&'static Key>> = LazyLock::new(|| PARTS.iter().copied().flatten().collect());
+pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+    let keys = PARTS.iter().copied().flatten().copied();
+    keys.map(|key| {
+        let why = NOT_CARRIED_OUT.iter().find(|(block, name, _)| (*block, *name) == (key.block, key.name));
+        why.map_or(key, |&(_, _, why)| Key { status: Refused(why), ..key })
+    })
+    .collect()
+});
 
 macro_rules! keys {
     ($($part:ident: $($block:literal { $($name:ident $(| $alias:literal)* : $status:expr, $doc:literal;)* })*)*) => {
@@ -110,7 +146,7 @@ keys! {
         denied_publish_status: Reloads, "A request that is denied is answered at once, by status 403 or 429. Default false. Not an official key.";
         default_rate_limits: Reloads, "How much each user may publish that has no `rate_limits` and whose account has no `default_rate_limits`. Not an official key.";
         proxies: Reloads, "Keys of trusted proxies.";
-        cluster: Refused(CLUSTERS), "Routes to other servers.";
+        cluster: Reloads, "Routes to other servers.";
         gateway: Refused(GATEWAYS), "Connections to other clusters.";
         leafnodes | "leaf": Refused(LEAFS), "Leaf nodes.";
         jetstream: Refused(JETSTREAM), "Streams.";
@@ -272,7 +308,8 @@ impl Key {
             ("", "cluster" | "gateway" | "leafnodes" | "mqtt" | "default_js_domain") => Off::Empty,
             ("", "feature_flags") => Off::AllFalse,
             (_, "jetstream") => Off::Disabled,
-            ("tls", "verify_cert_and_check_known_urls" | "cert_match_skip_invalid" | "ca_certs_match")
+            ("tls", "cert_match_skip_invalid" | "ca_certs_match")
+            | ("cluster", "compression")
             | ("resolver_tls", "insecure") => Off::False,
             _ => Off::Never,
         }
@@ -281,16 +318,24 @@ impl Key {
 
 /// The key with this name in a kind of block. Names are known in any case.
 pub fn find(block: &str, name: &str) -> Option<&'static Key> {
-    BLOCKS.get(block)?.iter().copied().find(|key| {
+    BLOCKS.get(block)?.iter().find(|key| {
         key.name.eq_ignore_ascii_case(name) || key.aliases.iter().any(|a| a.eq_ignore_ascii_case(name))
     })
 }
 
 /// The keys of each kind of block.
-static BLOCKS: LazyLock<HashMap<&str, &[&Key]>> = LazyLock::new(|| {
+static BLOCKS: LazyLock<HashMap<&str, &[Key]>> = LazyLock::new(|| {
     let blocks = KEYS.chunk_by(|a, b| a.block == b.block);
     blocks.filter_map(|keys| Some((keys.first()?.block, keys))).collect()
 });
+
+/// Why a key is not carried out, if it is not.
+pub(crate) fn refusal(block: &str, name: &str) -> Option<&'static str> {
+    match find(block, name)?.status {
+        Refused(why) => Some(why),
+        Reloads | Restarts => None,
+    }
+}
 
 /// The name in a kind of block that is most like this one, if any is.
 pub fn nearest(block: &str, name: &str) -> Option<&'static str> {

@@ -48,7 +48,7 @@ block! {
         /// Whether such a connection is kept.
         write_retry: bool = false,
             write_timeout: "What happens then: `default` or `close`; `retry` keeps the connection.",
-            read (write_timeout), Restarts("WriteTimeout", |retry| if *retry { "retry" } else { "" }.to_owned());
+            read (|v| reader::write_timeout(v).map(|retry| retry == Some(true))), Restarts("WriteTimeout", |retry| if *retry { "retry" } else { "" }.to_owned());
         ping_interval: Duration = Duration::from_secs(120),
             ping_interval: "How often a silent connection is pinged. Default 2m.",
             or_default (|v, notes: &mut Notes| reader::duration_doubted(v, "ping_interval", &mut notes.doubts)),
@@ -76,14 +76,5 @@ fn subject_tokens(value: &Value) -> Result<usize, ConfigError> {
         n @ 1..=SUBJECT_TOKENS_MAX => Ok(n as usize),
         n if n > SUBJECT_TOKENS_MAX => wrong("max_sub_tokens value is too big", "it is at most 255"),
         _ => wrong("max_sub_tokens value can not be negative", "it is at least 1"),
-    }
-}
-
-fn write_timeout(value: &Value) -> Result<bool, ConfigError> {
-    match reader::text(value)?.as_str() {
-        "retry" => Ok(true),
-        "default" | "close" => Ok(false),
-        other => Err(ConfigError::new(&value.at, format!("write_timeout {other:?} is unknown"))
-            .help("known are `default`, `close` and `retry`")),
     }
 }

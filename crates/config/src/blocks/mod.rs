@@ -4,15 +4,19 @@
 //! (names, status, docs) and its rule for a reload. A new block is a new file, a row of [`crate::docs`], and a field of
 //! [`crate::Options`].
 
+pub mod cluster;
+pub mod compression;
 pub mod http;
 pub mod keys;
 pub mod lame_duck;
 pub mod limits;
 pub mod log;
 pub mod ocsp;
+pub mod permissions;
 pub(crate) mod reader;
 pub mod resolver_tls;
 pub(crate) mod rule;
+pub mod server_url;
 pub mod tls;
 pub mod websocket;
 
@@ -100,6 +104,7 @@ macro_rules! block {
             ];
 
             /// Reads the keys that have a reader.
+            #[allow(dead_code, unused_variables)] // Some blocks are read by hand altogether.
             pub(crate) fn read(
                 &mut self,
                 block: &$crate::blocks::reader::Block<'_>,

@@ -138,6 +138,20 @@ impl<'a> Block<'a> {
     }
 }
 
+impl Notes {
+    /// Notes what `read` notes, without what is not carried out inside: the block around it is not carried out itself.
+    pub(crate) fn without_refusals<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::take(self);
+        let out = read(self);
+        self.errors.retain(|error| error.kind != ErrorKind::NotSupported);
+        let inside = std::mem::replace(self, before);
+        self.errors.extend(inside.errors);
+        self.doubts.extend(inside.doubts);
+        self.ignored.extend(inside.ignored);
+        out
+    }
+}
+
 /// Whether a value asks for nothing.
 fn is_off(off: Off, value: &Value) -> bool {
     let is_empty = |map: &Map| map.iter().next().is_none();
@@ -275,6 +289,9 @@ pub(crate) fn array(value: &Value) -> Result<&[Value], ConfigError> {
     }
 }
 
+/// How long a peer that has not said who it is may keep its connection before that is doubted. The official figure.
+const TIMEOUT_HIGH: Duration = Duration::from_secs(60);
+
 /// The longest duration: that of Go, whose nanoseconds are a number of 64 bits with a sign.
 const DURATION_MAX: Duration = Duration::from_nanos(i64::MAX as u64);
 
@@ -318,6 +335,19 @@ pub(crate) fn duration_doubted(
         return duration(value);
     }
     duration_text(value)
+}
+
+/// How long a peer may take to say who it is; 0 means the default.
+pub(crate) fn auth_timeout(value: &Value, doubts: &mut Errors) -> Result<Option<Duration>, ConfigError> {
+    let timeout = duration(value)?;
+    if timeout > TIMEOUT_HIGH {
+        let problem = format!(
+            "invalid use of field \"timeout\": timeout of {} is high, consider keeping it under 60 seconds",
+            go_duration(timeout)
+        );
+        doubts.push(ConfigError::new(&value.at, problem));
+    }
+    Ok(Some(timeout).filter(|timeout| !timeout.is_zero()))
 }
 
 /// A duration in the notation of Go.
@@ -384,6 +414,17 @@ pub(crate) fn address(value: &Value) -> Result<(Option<String>, Option<u16>), Co
             }
         }
         _ => Err(bad(format!("expected port or host:port, got {}", value.kind.name()))),
+    }
+}
+
+/// What happens to a connection that takes nothing: whether it is kept. `None`: what is usual for its kind.
+pub(crate) fn write_timeout(value: &Value) -> Result<Option<bool>, ConfigError> {
+    match text(value)?.as_str() {
+        "retry" => Ok(Some(true)),
+        "close" => Ok(Some(false)),
+        "default" => Ok(None),
+        other => Err(ConfigError::new(&value.at, format!("write_timeout {other:?} is unknown"))
+            .help("known are `default`, `close` and `retry`")),
     }
 }
 

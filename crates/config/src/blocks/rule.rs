@@ -21,6 +21,10 @@ pub enum Change {
     Presentation,
     /// Lame duck mode, process files.
     Process,
+    /// What holds for routes to other servers.
+    Cluster,
+    /// Which servers are connected to.
+    Routes,
 }
 
 /// What a reload does with a field of type `T`.

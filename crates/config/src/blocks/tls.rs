@@ -5,7 +5,7 @@ use super::rule::Rule::Within;
 use crate::blocks::keys::Status;
 use crate::blocks::ocsp::{self, OcspPeer};
 use crate::blocks::reader::{self, Block, Notes, noted};
-use crate::error::{ConfigError, Position};
+use crate::error::{ConfigError, ErrorKind, Position};
 use crate::language::{Kind, Value};
 use Status::{Refused, Reloads, Restarts};
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub(crate) enum Context {
     Client,
     /// In `websocket`: clients that begin with TLS and an upgrade by HTTP.
     WebSocket,
+    /// In `cluster`: other servers, which this one connects to as well.
+    Cluster,
 }
 
 /// What becomes of a key in a context.
@@ -32,17 +34,22 @@ enum Standing {
     AsKeyed,
     /// It is accepted, and has no effect.
     Ignored(&'static str),
+    /// It is refused.
+    Refused(&'static str),
 }
 
 impl Context {
     /// What a key means here. The official server takes every key of a listener in each of these contexts, and does not
     /// say which have no effect.
     fn standing(self, key: &str) -> Standing {
-        use Standing::{AsKeyed, Ignored};
+        use Standing::{AsKeyed, Ignored, Refused};
         match (key, self) {
+            ("verify_cert_and_check_known_urls", Self::Client | Self::WebSocket) => Refused(SERVERS_ONLY),
             ("insecure", Self::Client | Self::WebSocket) => Ignored("a listener verifies no server"),
             ("allow_insecure_cipher_suites", _) => Ignored("there are no insecure cipher suites"),
             ("handshake_first", Self::WebSocket) => Ignored("a WebSocket connection begins with TLS anyway"),
+            ("handshake_first", Self::Cluster) => Ignored("a route begins with INFO"),
+            ("connection_rate_limit" | "ocsp_peer", Self::Cluster) => Ignored("it is for clients"),
             ("timeout", Self::WebSocket) => Ignored("`handshake_timeout` of the block around it counts"),
             _ => AsKeyed,
         }
@@ -89,13 +96,17 @@ block! {
         certs: Vec<CertPair> = Vec::new(),
             certs | "certificates": "Certificates with their keys, instead of one of each; the name that a client asks for chooses.",
             by_hand (), Within(Reloads);
+        insecure: bool = false,
+            insecure: "Do not verify the certificates of servers that this one connects to. A listener verifies none anyway.",
+            read (reader::boolean), Within(Reloads);
+        check_known_urls: bool = false,
+            verify_cert_and_check_known_urls: "Servers need a certificate that names a host of `routes`. Refused for clients.",
+            read (reader::boolean), Within(Reloads);
         ocsp_peer: Option<OcspPeer> = None,
             ocsp_peer: "Check clients' certificates by OCSP: true or false, or a block.", by_hand (), Within(Reloads);
     }
     also {
-        insecure: Reloads, "Accepted without effect: a listener verifies no server.";
         allow_insecure_cipher_suites: Reloads, "Accepted without effect: there are no insecure cipher suites.";
-        verify_cert_and_check_known_urls: Refused(SERVERS_ONLY), "Certificates must name a known URL.";
         cert_store: Refused(CERT_STORE), "Windows certificate store.";
         cert_match_by: Refused(CERT_STORE), "Windows certificate store.";
         cert_match: Refused(CERT_STORE), "Windows certificate store.";
@@ -141,8 +152,9 @@ pub(crate) fn tls(value: &Value, context: Context, notes: &mut Notes) -> Option<
     let block = Block::new("tls", map, &mut notes.errors);
     let mut out = Tls::at(value.at.clone().into());
     out.read(&block, notes);
-    out.verify |= out.map;
-    note_ignored(&block, context, notes);
+    // Servers always verify each other. Source: nats-server 2.15.0, asked.
+    out.verify |= out.map || out.check_known_urls || context == Context::Cluster;
+    note_standing(&block, context, notes);
     if let Some(value) = block.get("ocsp_peer") {
         out.ocsp_peer = ocsp::peer(value, out.verify, notes);
     }
@@ -163,10 +175,11 @@ pub(crate) fn tls(value: &Value, context: Context, notes: &mut Notes) -> Option<
     Some(out)
 }
 
-/// Notes what is written and has no effect in this context. What is `false` asks for nothing.
-fn note_ignored(block: &Block<'_>, context: Context, notes: &mut Notes) {
+/// Notes what is written and has no effect in this context, or may not stand there. What is `false` asks for nothing.
+fn note_standing(block: &Block<'_>, context: Context, notes: &mut Notes) {
     for key in Tls::KEYS {
-        let (Some(value), Standing::Ignored(why)) = (block.get(key.name), context.standing(key.name)) else {
+        let standing = context.standing(key.name);
+        let (Some(value), false) = (block.get(key.name), matches!(standing, Standing::AsKeyed)) else {
             continue;
         };
         if matches!(key.name, "insecure" | "allow_insecure_cipher_suites") {
@@ -178,7 +191,17 @@ fn note_ignored(block: &Block<'_>, context: Context, notes: &mut Notes) {
         } else if reader::boolean(value) == Ok(false) {
             continue;
         }
-        notes.ignored.push(ConfigError::new(&value.at, format!("{} has no effect: {why}", key.name)));
+        match standing {
+            Standing::AsKeyed => {}
+            Standing::Ignored(why) => {
+                let problem = format!("{} has no effect: {why}", key.name);
+                notes.ignored.push(ConfigError::new(&value.at, problem));
+            }
+            Standing::Refused(why) => {
+                let problem = format!("`{}` cannot be carried out: {why}", key.name);
+                notes.errors.push(ConfigError::new(&value.at, problem).kind(ErrorKind::NotSupported));
+            }
+        }
     }
 }
 

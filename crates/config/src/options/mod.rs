@@ -10,11 +10,15 @@ use std::time::Duration;
 pub mod operator;
 pub mod sharing;
 
+pub use crate::blocks::cluster::{self, Cluster};
+pub use crate::blocks::compression::{Compression, CompressionMode};
 pub use crate::blocks::http::Http;
 pub use crate::blocks::lame_duck::LameDuck;
 pub use crate::blocks::limits::Limits;
 pub use crate::blocks::log::Log;
 pub use crate::blocks::ocsp::{Ocsp, OcspCache, OcspMode};
+pub use crate::blocks::permissions::{Permissions, Responses, Rules};
+pub use crate::blocks::server_url::ServerUrl;
 pub use crate::blocks::tls::{CertPair, Tls, TlsFirst};
 pub use crate::blocks::websocket::{self, WebSocket};
 use operator::OperatorMode;
@@ -75,6 +79,8 @@ pub struct Options {
     pub ocsp_cache: Option<OcspCache>,
     /// A listener for clients by WebSocket.
     pub websocket: Option<WebSocket>,
+    /// Routes to other servers.
+    pub cluster: Option<Cluster>,
     /// Users of the default account.
     pub authorization: Authorization,
     /// Accounts.
@@ -158,39 +164,6 @@ pub struct User {
     pub proxy_required: bool,
     /// How much its connections may publish together; `None`: what the default says.
     pub rate_limits: Option<Vec<RateLimit>>,
-}
-
-/// What a user may do.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Permissions {
-    /// Subjects to publish to.
-    pub publish: Rules,
-    /// Subjects to subscribe to, some with a queue group behind a blank.
-    pub subscribe: Rules,
-    /// Answers to requests.
-    pub responses: Option<Responses>,
-}
-
-/// Subjects that are allowed and denied.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rules {
-    /// Only these; `None`: all.
-    pub allow: Option<Vec<String>>,
-    /// None of these.
-    pub deny: Vec<String>,
-    /// Where each of those that are allowed stands; empty where they come from no file.
-    pub allow_at: Vec<Position>,
-    /// Where each of those that are denied stands; empty where they come from no file.
-    pub deny_at: Vec<Position>,
-}
-
-/// How many answers, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Responses {
-    /// Answers to one request; `None`: any number.
-    pub max_msgs: Option<u64>,
-    /// How long; `None`: for ever.
-    pub expires: Option<Duration>,
 }
 
 /// An account.
@@ -347,6 +320,7 @@ impl Default for Options {
             store_dir: None,
             ocsp_cache: Some(OcspCache::default()),
             websocket: None,
+            cluster: None,
             authorization: Authorization::default(),
             accounts: Vec::new(),
             mappings: Vec::new(),

@@ -50,6 +50,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("remote_syslog", "'udp://x:1'"),
     ("pid_file", "/x"),
     ("ports_file_dir", "/x"),
+    ("cluster", "{ name: c }"),
     ("no_header_support", "on"),
     ("no_fast_producer_stall", "on"),
     ("proxy_protocol", "on"),
@@ -99,9 +100,11 @@ const OPERATOR_MODE: &[(&str, &str, &str)] = &[
     ("default_sentinel", "operator: eyJa", "operator: eyJa, default_sentinel: eyJb"),
 ];
 
+/// What a configuration says, carried out or not.
 fn load(text: &str) -> Options {
     let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-    crate::load_text(text, "t.conf", &mut files, &|_| None).unwrap_or_else(|e| panic!("{text}: {e}"))
+    let partial = crate::load_partial_text(text, "t.conf", &mut files, &|_| None);
+    partial.unwrap_or_else(|e| panic!("{text}: {e}")).options
 }
 
 /// The table and the plan agree on each key: what only restarts is refused by a reload, what reloads is a change.
@@ -244,6 +247,48 @@ fn refusals_in_the_official_words() {
     refused("", "authorization { token: a, proxy_required: true }", "ProxyRequired: old=false, new=true");
 }
 
+/// Asked of the official server: all of a cluster may change but where it listens.
+#[test]
+fn a_cluster_stays_where_it_listens() {
+    const ON: &str = "cluster { listen: '127.0.0.1:-1', name: c }";
+    refused(
+        ON,
+        "",
+        "cluster host: old=127.0.0.1, new=; config reload not supported for cluster port: old=-1, new=0",
+    );
+    refused(ON, "cluster { listen: '0.0.0.0:-1', name: c }", "cluster host: old=127.0.0.1, new=0.0.0.0");
+    refused(ON, "cluster { listen: '127.0.0.1:5', name: c }", "cluster port: old=-1, new=5");
+    changed("", "cluster { name: c }", &[Change::Cluster], &["cluster"]);
+    let with = |more: &str| format!("cluster {{ listen: '127.0.0.1:-1', name: c, {more} }}");
+    changed(ON, &with("routes: ['nats://a:1']"), &[Change::Routes], &["cluster routes"]);
+    changed(
+        ON,
+        &with("pool_size: 5, routes: ['nats://a:1']"),
+        &[Change::Cluster, Change::Routes],
+        &["cluster", "cluster routes"],
+    );
+    for key in [
+        "name: d",
+        "authorization { user: a, password: b }",
+        "permissions { import: a }",
+        "tls { cert_file: a, key_file: b }",
+        "tls { cert_file: a, key_file: b, connection_rate_limit: 3 }",
+        "advertise: 'x:1'",
+        "no_advertise: true",
+        "connect_retries: 5",
+        "connect_backoff: true",
+        "pool_size: 5",
+        "accounts: [A]",
+        "compression: off",
+        "ping_interval: '5s'",
+        "ping_max: 5",
+        "write_deadline: '5s'",
+        "write_timeout: close",
+    ] {
+        changed(ON, &with(key), &[Change::Cluster], &["cluster"]);
+    }
+}
+
 #[test]
 fn all_reasons_at_once_and_nothing_of_the_rest() {
     let refusal = plan(&load(""), &load("port: 1, debug: true, server_name: x")).expect_err("refused");
@@ -315,10 +360,11 @@ fn changes_in_the_official_words() {
 #[test]
 fn secrets_are_not_shown() {
     let new = load(
-        "authorization { users: [{user: a, password: hush}] }, accounts { A { users: [{user: b, password: hush}] } }",
+        "authorization { users: [{user: a, password: hush}] }, accounts { A { users: [{user: b, password: hush}] } }
+         cluster { port: 5, authorization { user: a, password: hush }, routes: ['nats://a:hush@b:5'] }",
     );
     assert!(lines(&load(""), &new).iter().all(|line| !line.contains("hush")));
-    for field in FIELDS {
+    for field in FIELDS.iter().chain(beside()) {
         assert!(!(field.show)(&new).contains("hush"), "{}", field.name);
     }
     for part in of_blocks(&load(""), &new) {
@@ -328,7 +374,7 @@ fn secrets_are_not_shown() {
 
 #[test]
 fn every_field_has_a_key() {
-    for field in FIELDS {
+    for field in FIELDS.iter().chain(beside()) {
         assert!(keys::find(field.key.0, field.key.1).is_some(), "{:?}", field.key);
     }
 }

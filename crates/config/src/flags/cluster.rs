@@ -1,0 +1,58 @@
+//! Flags about the cluster.
+
+use super::FlagError;
+use crate::blocks::cluster::{RouteUrl, route_url};
+use crate::blocks::server_url::Parts;
+use crate::error::Location;
+use crate::options::{Cluster, Options};
+
+/// The cluster, which a flag alone makes.
+pub(super) fn of(options: &mut Options) -> &mut Cluster {
+    let at = Location::nowhere("command line");
+    options.cluster.get_or_insert_with(|| Cluster { at: at.into(), ..Cluster::default() })
+}
+
+/// `--routes`: URLs with commas between them, which take the place of those of the file.
+pub(super) fn routes(options: &mut Options, text: &str) -> Result<(), String> {
+    let mut routes: Vec<RouteUrl> = Vec::new();
+    for text in text.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+        let at = Location::nowhere("command line").into();
+        let url = route_url(text)?;
+        if !routes.iter().any(|known| known.url == url) {
+            routes.push(RouteUrl { at, url });
+        }
+    }
+    of(options).routes = routes;
+    Ok(())
+}
+
+/// `--cluster`: where to listen. A user and a password in it take the place of those of the file, and so does their
+/// absence. Source: nats-server 2.15.0, asked.
+pub(super) fn listen(options: &mut Options, text: &str) -> Result<(), String> {
+    let own = of(options);
+    if text.is_empty() {
+        own.listener.port = Some(0);
+        return Ok(());
+    }
+    let parts = Parts::split(text)?;
+    let port = parts.port.ok_or("it has no port")?;
+    own.listener.port = super::port(port).map_err(|_| format!("{port:?} is no port"))?;
+    own.listener.host = if parts.host.is_empty() { "0.0.0.0".into() } else { parts.host.to_owned() };
+    if parts.user.is_some() && parts.password.is_none() {
+        return Err("expected cluster password to be set".into());
+    }
+    own.authorization.user = parts.user;
+    own.authorization.password = parts.password;
+    Ok(())
+}
+
+/// What the flags mean together, whatever their order.
+pub(super) fn settle(options: &mut Options, listen: bool, routes: bool) -> Result<(), FlagError> {
+    let Some(own) = options.cluster.as_mut().filter(|own| !own.is_on()) else { return Ok(()) };
+    if listen {
+        own.routes.clear();
+    } else if routes && !own.routes.is_empty() {
+        return Err(FlagError("solicited routes require cluster capabilities, e.g. --cluster".into()));
+    }
+    Ok(())
+}
