@@ -8,11 +8,14 @@ const LIMITS: Limits = Limits { control_line_bytes_max: 64, payload_bytes_max: 1
 /// The operation at the front; the short cut for messages gives the same or nothing.
 #[track_caller]
 fn first(input: &[u8]) -> Result<Parsed<'_>, ParseError> {
-    let parsed = parse(input, &LIMITS);
-    if let Some((message, used)) = usual_publish(input, &LIMITS) {
-        assert_eq!(parsed, Ok(Parsed::Op(Op::Publish(message), used)), "{}", input.escape_ascii());
+    // It looks at eight bytes at a time, so what is behind a message decides whether it takes it.
+    for input in [input, &[input, b"PING\r\nPING\r\n"].concat()] {
+        if let Some((message, used)) = usual_publish(input, &LIMITS) {
+            let parsed = parse(input, &LIMITS);
+            assert_eq!(parsed, Ok(Parsed::Op(Op::Publish(message), used)), "{}", input.escape_ascii());
+        }
     }
-    parsed
+    parse(input, &LIMITS)
 }
 
 /// Everything in `input`, one line an operation, ending with how it ended.
@@ -200,13 +203,14 @@ fn usual_messages_take_the_short_cut() {
         &b"pub a 5\r\nhello\r\n"[..],
         b"PUB a  5\r\nhello\r\n",
         b"PUB a\t5\r\nhello\r\n",
-        b"PUB a 5\nhello\r\n          ",
+        b"PUB a 5\nhello\r\n",
         b"PUB a 5\r\nhellooooooooo\r\n",
         b"PUB a 101\r\nhello\r\n",
         b"PUB a 5\r\nhel",
         b"HPUB a 6 5\r\nhello\r\n",
     ] {
-        assert_eq!(usual_publish(other, &LIMITS), None, "{}", other.escape_ascii());
+        let other = [other, b"PING\r\nPING\r\n"].concat();
+        assert_eq!(usual_publish(&other, &LIMITS), None, "{}", other.escape_ascii());
     }
 }
 
