@@ -2,8 +2,9 @@
 //!
 //! Begin with [`client::parse`], which reads one operation of the client protocol from the front of a buffer, and
 //! [`client::encode`], which writes what a server sends; between the two a message is a [`message::Message`]. [`interserver`] is the
-//! same for what servers say to each other, and [`route`] how that begins between servers of one cluster. [`websocket`] is the framing
-//! of connections that come by WebSocket, whatever they speak. [`error`] is the table of everything a peer may be told.
+//! same for what servers say to each other, and [`route`] how that begins between servers of one cluster; [`s2`] compresses it.
+//! [`websocket`] is the framing of connections that come by WebSocket, whatever they speak. [`error`] is the table of everything a peer
+//! may be told.
 //!
 //! Invariants: nothing here does I/O or keeps a clock, and reading allocates nothing per message; every length is bounded by
 //! [`client::Limits`] or [`interserver::Limits`] before anything is done with it.
@@ -19,6 +20,7 @@ pub mod interserver;
 pub mod message;
 pub mod middle;
 pub mod route;
+pub mod s2;
 mod scan;
 pub mod websocket;
 
