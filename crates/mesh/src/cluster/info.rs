@@ -1,0 +1,127 @@
+//! What this server says of itself, to servers and to clients.
+
+use super::Cluster;
+use crate::event::Action;
+use crate::id::LinkId;
+use crate::limits::{CLIENT_URL_BYTES_MAX, CLIENT_URLS_MAX};
+use crate::link::Origin;
+use crate::peer::Kin;
+use crate::pool::Place;
+use crate::settings::ClientUrls;
+use crate::target::TargetKey;
+use dialtone_wire::route::{GossipMode, Info};
+use std::collections::BTreeSet;
+
+impl Cluster {
+    /// What this server says of itself on all routes alike.
+    pub(super) fn own_info(&self) -> Info {
+        let mut info = self.settings.info.clone();
+        info.server_id.clone_from(&self.me.id);
+        info.server_name.clone_from(&self.me.name);
+        info.cluster.clone_from(&self.name.text);
+        info.cluster_dynamic = self.name.dynamic;
+        info.route_pool_size = self.settings.pool_size();
+        info.lame_duck = self.state.lame_duck;
+        let urls = self.settings.client_urls.clone();
+        let told = !self.settings.no_advertise && !self.state.lame_duck;
+        (info.connect_urls, info.ws_connect_urls) =
+            if told { (urls.plain, urls.websocket) } else { (Vec::new(), Vec::new()) };
+        info
+    }
+
+    /// The first INFO on a connection, of which a driver needs a copy when the two ends agree on compression and say INFO again. The place
+    /// of one that was dialled is in it once it joined.
+    pub fn first_info(&self, link: LinkId) -> Info {
+        let mut info = self.own_info();
+        let Some(link) = self.state.links.get(&link) else { return info };
+        if let Origin::Dialled { target, .. } = &link.origin {
+            info.gossip_mode = match (target, self.state.targets.get(target)) {
+                (TargetKey::Learned(_), Some(target)) => target.gossip,
+                _ => GossipMode::Default,
+            };
+            match link.joined().map(|(_, place)| place) {
+                Some(Place::Pool { index, .. }) => info.route_pool_idx = *index,
+                Some(Place::Dedicated(account)) => info.route_account = account.to_string(),
+                Some(Place::Single) | None => {}
+            }
+        }
+        info
+    }
+
+    /// What this server says of itself has changed. Connections that are about to join get it when they have.
+    ///
+    /// It goes by all connections of a server, since that one may close any of them as a duplicate without reading on; an official server
+    /// gets it once, as it counts how often addresses of clients are taken back.
+    pub(super) fn send_own_info(&mut self, out: &mut Vec<Action>) {
+        self.state.own_infos += 1;
+        let info = self.own_info();
+        for peer in self.state.peers.values() {
+            let most = match peer.kin {
+                Kin::Ours => usize::MAX,
+                Kin::Official => 1,
+            };
+            out.extend(
+                peer.links().take(most).map(|link| Action::SendInfo { link, info: Box::new(info.clone()) }),
+            );
+        }
+    }
+
+    pub(super) fn own_client_urls(&mut self, urls: ClientUrls, out: &mut Vec<Action>) {
+        if self.settings.client_urls != urls {
+            self.settings.client_urls = urls;
+            if !self.settings.no_advertise {
+                self.send_own_info(out);
+            }
+        }
+    }
+
+    pub(super) fn lame_duck(&mut self, out: &mut Vec<Action>) {
+        if !self.state.lame_duck {
+            self.state.lame_duck = true;
+            self.send_own_info(out);
+        }
+    }
+
+    /// Where clients may go: to this server first, in lame duck mode to others only.
+    fn client_urls(&self) -> ClientUrls {
+        let mut urls = ClientUrls::default();
+        if !self.state.lame_duck {
+            urls = self.settings.client_urls.clone();
+        }
+        if self.settings.no_advertise {
+            return urls;
+        }
+        let others = self.state.peers.values().filter(|peer| !peer.lame_duck);
+        let (plain, websocket): (Vec<_>, Vec<_>) =
+            others.map(|peer| (&peer.info.connect_urls, &peer.info.ws_connect_urls)).unzip();
+        append(&mut urls.plain, plain);
+        append(&mut urls.websocket, websocket);
+        urls
+    }
+
+    pub(super) fn tell_clients(&mut self, out: &mut Vec<Action>) {
+        let urls = self.client_urls();
+        if urls != self.state.told_clients {
+            self.state.told_clients = urls.clone();
+            out.push(Action::ClientUrls(urls));
+        }
+    }
+}
+
+/// Appends what is not there.
+fn append(urls: &mut Vec<String>, others: Vec<&Vec<String>>) {
+    let mut there: BTreeSet<String> = urls.iter().cloned().collect();
+    for url in others.into_iter().flatten() {
+        if there.insert(url.clone()) {
+            urls.push(url.clone());
+        }
+    }
+}
+
+/// What another server says of where clients reach it, as far as a server may say that.
+pub(super) fn bound_client_urls(info: &mut Info) {
+    for urls in [&mut info.connect_urls, &mut info.ws_connect_urls] {
+        urls.retain(|url| url.len() <= CLIENT_URL_BYTES_MAX);
+        urls.truncate(CLIENT_URLS_MAX);
+    }
+}

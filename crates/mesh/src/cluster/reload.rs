@@ -1,0 +1,104 @@
+//! What a reload changes.
+
+use super::Cluster;
+use crate::event::Action;
+use crate::id::{LinkId, ServerId};
+use crate::limits::FORGOTTEN_FOR;
+use crate::link::Origin;
+use crate::name::ClusterName;
+use crate::pool::Place;
+use crate::settings::Settings;
+use crate::target::TargetKey;
+use dialtone_wire::CloseReason;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+impl Cluster {
+    pub(super) fn reloaded(&mut self, settings: Settings, now: Instant, out: &mut Vec<Action>) {
+        let old = std::mem::replace(&mut self.settings, settings);
+        self.take_configured_name(now, out);
+        self.remove_routes(now, out);
+        if self.state.started {
+            self.add_configured(now);
+        }
+        if old.pool_size != self.settings.pool_size {
+            self.close_joined(now, out, |place, pooled| pooled || matches!(place, Place::Single));
+        }
+        let dedicated = |account: &str| self.is_dedicated(account);
+        let removed: BTreeSet<_> =
+            old.dedicated.iter().filter(|account| !dedicated(account)).cloned().collect();
+        if !removed.is_empty() {
+            self.close_joined(
+                now,
+                out,
+                |place, _| matches!(place, Place::Dedicated(account) if removed.contains(account)),
+            );
+        }
+        let lanes = self.lanes();
+        for target in self.state.targets.values_mut() {
+            target.keep_lanes(&lanes);
+        }
+        self.send_own_info(out);
+    }
+
+    /// A name that was given replaces one that was made up; all have to come again.
+    fn take_configured_name(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let Some(name) = &self.settings.cluster else { return };
+        let given = ClusterName { text: name.clone(), dynamic: false };
+        let is_other = given.text != self.name.text;
+        self.name = given;
+        if is_other {
+            out.push(Action::ClusterNamed(self.name.text.clone()));
+            let all: Vec<LinkId> = self.state.links.keys().copied().collect();
+            for link in all {
+                self.close(link, CloseReason::ClusterNameConflict, None, now, out);
+            }
+        }
+    }
+
+    /// Closes the routes of URLs that are configured no longer, and leaves their servers alone for a while.
+    fn remove_routes(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let wanted: BTreeSet<TargetKey> =
+            self.settings.routes.iter().map(|url| TargetKey::Configured(url.address())).collect();
+        let removed: Vec<(TargetKey, Option<ServerId>)> = self
+            .state
+            .targets
+            .iter()
+            .filter(|(key, _)| matches!(key, TargetKey::Configured(_)) && !wanted.contains(key))
+            .map(|(key, target)| (key.clone(), target.server.clone()))
+            .collect();
+        for (key, server) in removed {
+            self.state.targets.remove(&key);
+            let by_it: Vec<LinkId> = self
+                .state
+                .links
+                .iter()
+                .filter(|(_, link)| matches!(&link.origin, Origin::Dialled { target, .. } if *target == key))
+                .map(|(id, _)| *id)
+                .collect();
+            for link in by_it {
+                self.close(link, CloseReason::RouteRemoved, None, now, out);
+            }
+            let Some(server) = server.filter(|server| !self.is_configured(server)) else { continue };
+            if !self.state.peers.contains_key(&server) {
+                self.forget(&TargetKey::Learned(server.clone()), out);
+                self.state.forgotten.insert(server, now + FORGOTTEN_FOR);
+            }
+        }
+    }
+
+    fn close_joined(&mut self, now: Instant, out: &mut Vec<Action>, which: impl Fn(&Place, bool) -> bool) {
+        let links: Vec<LinkId> = self
+            .state
+            .links
+            .iter()
+            .filter(|(_, link)| {
+                link.joined().is_some_and(|(_, place)| which(place, matches!(place, Place::Pool { .. })))
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for link in links {
+            self.close(link, CloseReason::RouteRemoved, None, now, out);
+        }
+    }
+}

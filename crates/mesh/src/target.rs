@@ -1,0 +1,111 @@
+//! Whom this server dials, and how far it is with that.
+
+use crate::id::{DialId, LinkId, ServerId};
+use crate::pool::Lane;
+use crate::url::RouteUrl;
+use dialtone_wire::route::GossipMode;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// What tells one target from another. Configured ones come first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TargetKey {
+    /// The address of a URL of `routes`.
+    Configured(String),
+    /// A server that another one told of, or that was connected.
+    Learned(ServerId),
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub url: RouteUrl,
+    /// Who answered there the last time.
+    pub server: Option<ServerId>,
+    /// Whether that is this server itself.
+    pub is_self: bool,
+    /// What to tell it, and so what it is to tell others.
+    pub gossip: GossipMode,
+    /// Of a learned one: who told of it, and until when it is dialled.
+    pub learned: Option<Learned>,
+    lanes: BTreeMap<Lane, LaneState>,
+    /// Nothing is dialled before.
+    not_before: Instant,
+}
+
+#[derive(Clone, Debug)]
+pub struct Learned {
+    pub told_by: ServerId,
+    pub until: Instant,
+}
+
+/// How far the connection for one purpose is.
+#[derive(Clone, Debug)]
+pub struct LaneState {
+    pub phase: LanePhase,
+    /// Dials in a row that failed.
+    pub failures: u32,
+    /// Connections in a row that ended before the other server let this one in.
+    pub refusals: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LanePhase {
+    /// Nothing is under way, and nothing begins before this.
+    Idle(Instant),
+    Dialling(DialId),
+    /// There is a connection whose other end has not let this server in so far.
+    Open(LinkId),
+}
+
+impl Target {
+    pub fn new(url: RouteUrl, now: Instant) -> Self {
+        Self {
+            url,
+            server: None,
+            is_self: false,
+            gossip: GossipMode::Default,
+            learned: None,
+            lanes: BTreeMap::new(),
+            not_before: now,
+        }
+    }
+
+    pub fn lane(&mut self, lane: &Lane) -> &mut LaneState {
+        let not_before = self.not_before;
+        self.lanes.entry(lane.clone()).or_insert_with(|| LaneState {
+            phase: LanePhase::Idle(not_before),
+            failures: 0,
+            refusals: 0,
+        })
+    }
+
+    /// When a lane may be dialled; `None` while something is under way.
+    pub fn may_dial(&self, lane: &Lane) -> Option<Instant> {
+        match self.lanes.get(lane).map(|state| state.phase) {
+            None => Some(self.not_before),
+            Some(LanePhase::Idle(not_before)) => Some(not_before.max(self.not_before)),
+            Some(_) => None,
+        }
+    }
+
+    /// Dials nothing before this: the other server is at it.
+    pub fn hold(&mut self, until: Instant) {
+        self.not_before = self.not_before.max(until);
+    }
+
+    /// Dials in a row that failed, on whatever lane there were most.
+    pub fn failures(&self) -> u32 {
+        self.lanes.values().map(|state| state.failures).max().unwrap_or(0)
+    }
+
+    /// Waits for the other server no longer.
+    pub fn hurry(&mut self, now: Instant) {
+        self.not_before = now;
+    }
+
+    /// Forgets lanes that nobody wants any more.
+    pub fn keep_lanes(&mut self, wanted: &[Lane]) {
+        self.lanes.retain(|lane, state| wanted.contains(lane) || !matches!(state.phase, LanePhase::Idle(_)));
+    }
+}
