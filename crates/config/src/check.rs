@@ -1,6 +1,8 @@
 //! What must hold across keys.
 
 mod cluster;
+mod gateway;
+mod leafnodes;
 mod websocket;
 
 use crate::blocks::reader::{Errors, go_duration};
@@ -47,6 +49,8 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
     check_users(options, place, &mut say);
     websocket::check(options, &mut say);
     cluster::check(options, &mut say);
+    gateway::check(options, &mut say);
+    leafnodes::check(options, &mut say);
     operator::check(options, place, is_good, &mut say);
     for mapping in &options.mappings {
         sharing::check_mapping(mapping, &mut say);

@@ -1,5 +1,7 @@
 //! Whether a text is a public NKey: base32 of a kind, 32 bytes and a checksum.
 
+use zeroize::Zeroize;
+
 /// Bytes behind the base32: kind, key, checksum.
 const BYTES: usize = 35;
 /// First letters of public keys: accounts, curve keys, clusters, servers, operators, users.
@@ -16,6 +18,24 @@ pub(crate) fn is_public(text: &str, kind: Option<char>) -> bool {
         Some((key, checksum)) => bytes.len() == BYTES && crc16(key) == u16::from_le_bytes(*checksum),
         None => false,
     }
+}
+
+/// First bytes of the seed of a user's key: five bits say that it is a seed, eight whose.
+const USER_SEED: [u8; 2] = [0x95, 0x00];
+
+/// Whether this is the seed of a user's NKey.
+pub(crate) fn is_user_seed(text: &str) -> bool {
+    let Ok(mut bytes) = data_encoding::BASE32_NOPAD.decode(text.as_bytes()) else { return false };
+    let is_seed = match bytes.split_last_chunk::<2>() {
+        Some((seed, checksum)) => {
+            bytes.len() == BYTES + 1
+                && seed.starts_with(&USER_SEED)
+                && crc16(seed) == u16::from_le_bytes(*checksum)
+        }
+        None => false,
+    };
+    bytes.zeroize();
+    is_seed
 }
 
 /// CRC-16/XMODEM.

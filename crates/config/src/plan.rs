@@ -10,7 +10,9 @@ use crate::blocks::rule::{self, Difference, Rule, Show, hidden};
 use crate::operator::OperatorMode;
 use crate::options::cluster::RouteUrl;
 use crate::options::websocket::WebSocket;
-use crate::options::{self, Authorization, Cluster, Http, LameDuck, Limits, Log, Options, TlsFirst};
+use crate::options::{
+    self, Authorization, Cluster, Http, LameDuck, LeafNodes, Limits, Log, Options, TlsFirst,
+};
 use std::time::Duration;
 
 /// Why a reload is refused: nothing of it is applied.
@@ -114,7 +116,7 @@ fields! {
         no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
         no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
         trusted_proxies: "" "proxies", "Proxies", Users, Names("proxies trusted keys", |o| &o.trusted_proxies), hidden;
-        - operator_mode; - config_file; - config_digest; - doubts; - ignored; - http; - limits; - lame_duck; - log; - authorization; - websocket; - cluster;
+        - operator_mode; - config_file; - config_digest; - doubts; - ignored; - http; - limits; - lame_duck; - log; - authorization; - websocket; - cluster; - gateway; - leafnodes;
     }
     Authorization by authorization {
         user: "authorization" "user", "Username", Users, Words("authorization username"), hidden;
@@ -202,9 +204,48 @@ const CLUSTER: [Field; 4] = [
     },
 ];
 
+/// The gateway, of which nothing may change.
+const GATEWAY: Field = Field {
+    key: ("gateway", "listen"),
+    name: "Gateway",
+    change: Change::Cluster,
+    said: Value,
+    same: |old, new| old.gateway == new.gateway,
+    show: hidden,
+};
+
+/// Leaf nodes, of which TLS, compression and the remotes may change.
+const LEAF_NODES: [Field; 2] = [
+    Field {
+        key: ("leafnodes", "listen"),
+        name: "LeafNode",
+        change: Change::LeafNodes,
+        said: Value,
+        same: |old, new| fixed_leaf_nodes(old) == fixed_leaf_nodes(new),
+        show: hidden,
+    },
+    Field {
+        key: ("", "leafnodes"),
+        name: "LeafNode",
+        change: Change::LeafNodes,
+        said: Words("leaf nodes"),
+        same: |old, new| old.leafnodes == new.leafnodes,
+        show: hidden,
+    },
+];
+
+/// What only a restart changes of leaf nodes.
+fn fixed_leaf_nodes(options: &Options) -> LeafNodes {
+    let mut own = options.leafnodes.clone().unwrap_or_default();
+    own.remotes.clear();
+    own.listener.tls = None;
+    own.listener.compression = LeafNodes::default().listener.compression;
+    own
+}
+
 /// Fields that are parts of what stands elsewhere as a whole.
 fn beside() -> impl Iterator<Item = &'static Field> {
-    [&TLS_RATE, &WEBSOCKET, &WEBSOCKET_TLS].into_iter().chain(&CLUSTER)
+    [&TLS_RATE, &WEBSOCKET, &WEBSOCKET_TLS, &GATEWAY].into_iter().chain(&CLUSTER).chain(&LEAF_NODES)
 }
 
 fn cluster_host(options: &Options) -> &str {
@@ -291,7 +332,7 @@ fn compare_auth_timeout(old: &Limits, new: &Limits, out: &mut Vec<Difference>) {
 /// What a reload from `old` to `new` says in the log, a line each, in the words of the official server and without
 /// its `Reloaded: `.
 pub fn lines(old: &Options, new: &Options) -> Vec<String> {
-    let different = FIELDS.iter().chain(&CLUSTER).filter(|field| !(field.same)(old, new));
+    let different = FIELDS.iter().chain(&CLUSTER).chain(&LEAF_NODES).filter(|field| !(field.same)(old, new));
     let mut lines: Vec<String> = different.flat_map(|field| field.lines(old, new)).collect();
     lines.extend(of_blocks(old, new).into_iter().filter_map(|part| part.line));
     lines.dedup();

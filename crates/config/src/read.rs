@@ -1,9 +1,9 @@
 //! From values to options.
 
 use crate::accounts;
-use crate::blocks::reader::{self, Block, Errors, Notes, noted};
+use crate::blocks::reader::{self, Block, Errors, Notes, noted, whole_block};
 use crate::blocks::tls::{self, Context};
-use crate::blocks::{cluster, keys, ocsp, websocket};
+use crate::blocks::{cluster, gateway, leafnodes, ocsp, websocket};
 use crate::check::check;
 use crate::error::{ConfigError, ConfigErrors, ErrorKind, Location};
 use crate::language::{self, Env, Files, Map, Value};
@@ -125,10 +125,7 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     out.log.read_all(&block, notes);
     block.set_block("tls", &mut out.tls, notes, |v, notes| tls::tls(v, Context::Client, notes));
     block.set_block("websocket", &mut out.websocket, notes, websocket::websocket);
-    block.set_block("cluster", &mut out.cluster, notes, |v, notes| match keys::refusal("", "cluster") {
-        Some(_) => notes.without_refusals(|notes| cluster::cluster(v, notes)),
-        None => cluster::cluster(v, notes),
-    });
+    servers(&block, &mut out, notes);
     block.set_block("ocsp", &mut out.ocsp, notes, ocsp::stapling);
     block.set_block("ocsp_cache", &mut out.ocsp_cache, notes, ocsp::cache);
     block.set_block("authorization", &mut out.authorization, notes, |v, notes| {
@@ -168,6 +165,19 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     beyond(&block, &mut out, errors);
     out.operator_mode = operator::operator_mode(&block, notes);
     out
+}
+
+/// Connections to other servers.
+fn servers(block: &Block<'_>, out: &mut Options, notes: &mut Notes) {
+    block.set_block("cluster", &mut out.cluster, notes, |v, notes| {
+        whole_block("cluster", notes, |notes| cluster::cluster(v, notes))
+    });
+    block.set_block("gateway", &mut out.gateway, notes, |v, notes| {
+        whole_block("gateway", notes, |notes| gateway::gateway(v, notes))
+    });
+    block.set_block("leafnodes", &mut out.leafnodes, notes, |v, notes| {
+        whole_block("leafnodes", notes, |notes| leafnodes::leafnodes(v, notes))
+    });
 }
 
 /// What the server is called.
@@ -379,7 +389,16 @@ mod tests {
                 format!("{block} {{ {entry} }}")
             }
             "websocket" => format!("websocket {{ {entry} }}"),
-            "cluster" => format!("cluster {{ {entry} }}"),
+            "cluster" | "gateway" | "leafnodes" => format!("{block} {{ {entry} }}"),
+            "gateway_authorization" => format!("gateway {{ authorization {{ {entry} }} }}"),
+            "gateway_remote" => format!("gateway {{ gateways: [ {{ {entry} }} ] }}"),
+            "leafnodes_authorization" => format!("leafnodes {{ authorization {{ {entry} }} }}"),
+            "leafnodes_user" => format!("leafnodes {{ authorization {{ users: [ {{ {entry} }} ] }} }}"),
+            "leafnodes_remote" => format!("leafnodes {{ remotes: [ {{ {entry} }} ] }}"),
+            "leafnodes_proxy" => format!("leafnodes {{ remotes: [ {{ proxy {{ {entry} }} }} ] }}"),
+            "leafnodes_migrate" => {
+                format!("leafnodes {{ remotes: [ {{ jetstream_cluster_migrate {{ {entry} }} }} ] }}")
+            }
             "cluster_authorization" => format!("cluster {{ authorization {{ {entry} }} }}"),
             "compression" => format!("cluster {{ compression {{ {entry} }} }}"),
             "websocket_authorization" => format!("websocket {{ authorization {{ {entry} }} }}"),

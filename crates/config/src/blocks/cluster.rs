@@ -6,7 +6,7 @@ use super::keys::Status::{Refused, Reloads, Restarts};
 use super::permissions::{self, Rules};
 use super::reader::{self, Block, Notes, noted};
 use super::rule::Rule::Within;
-use super::server_url::ServerUrl;
+use super::server_url::{self, ServerUrl};
 use super::tls::{self, Context, Tls};
 use crate::Secret;
 use crate::error::{ConfigError, Position};
@@ -126,7 +126,7 @@ block! {
         /// `None`: as clients.
         ping_interval: Option<Duration> = None,
             ping_interval: "How often a silent route is pinged. Default: as clients.",
-            noting (|v, notes| optional_duration(v, "ping_interval", notes)), Within(Reloads);
+            noting (|v, notes| reader::optional_duration(v, "ping_interval", notes)), Within(Reloads);
         /// `None`: as clients.
         pings_out_max: Option<u32> = None,
             ping_max: "PINGs that may stay unanswered. Default: as for clients.",
@@ -134,7 +134,7 @@ block! {
         /// `None`: as clients.
         write_deadline: Option<Duration> = None,
             write_deadline: "How long a route may take nothing. Default: as clients.",
-            noting (|v, notes| optional_duration(v, "write_deadline", notes)), Within(Reloads);
+            noting (|v, notes| reader::optional_duration(v, "write_deadline", notes)), Within(Reloads);
         /// Whether a route that took nothing for so long is kept.
         write_retry: bool = true,
             write_timeout: "What happens then: `default` or `retry` keeps the route; `close`.",
@@ -180,12 +180,8 @@ pub(crate) fn cluster(value: &Value, notes: &mut Notes) -> Option<Cluster> {
     own.dialing.read(&block, notes);
     own.pool.read(&block, notes);
     own.limits.read(&block, notes);
-    if let Some(value) = block.get("listen")
-        && let Some((host, port)) = noted(reader::address(value), &mut notes.errors)
-    {
-        own.listener.host = host.filter(|host| !host.is_empty()).unwrap_or(own.listener.host);
-        own.listener.port = port;
-    }
+    let RouteListener { host, port, .. } = &mut own.listener;
+    block.set_listen(host, port, &mut notes.errors);
     if let Some(value) = block.get("authorization").filter(|_| own.authorization.permissions.is_some()) {
         let problem = "setting \"permissions\" within cluster authorization block is deprecated";
         notes.doubts.push(ConfigError::new(&value.at, problem).help("it stands in the block `cluster`"));
@@ -227,31 +223,8 @@ fn route_permissions(value: &Value, notes: &mut Notes) -> Option<RoutePermission
 
 /// A list of URLs.
 fn routes(value: &Value, notes: &mut Notes) -> Vec<RouteUrl> {
-    let mut out: Vec<RouteUrl> = Vec::new();
-    for value in noted(reader::array(value), &mut notes.errors).unwrap_or_default() {
-        let at: Position = value.at.clone().into();
-        let read = reader::text(value).and_then(|text| {
-            route_url(&text)
-                .map_err(|problem| ConfigError::new(&value.at, problem).help("such as `nats://host:6222`"))
-        });
-        let Some(url) = noted(read, &mut notes.errors) else { continue };
-        if out.iter().any(|known| known.url == url) {
-            let problem = format!("Duplicate route entry detected: {url}");
-            notes.doubts.push(ConfigError::new(&value.at, problem));
-            continue;
-        }
-        out.push(RouteUrl { at, url });
-    }
-    out
-}
-
-/// Reads the URL of a route. What it leaves out there is no default for.
-pub(crate) fn route_url(text: &str) -> Result<ServerUrl, String> {
-    let url = ServerUrl::parse(text).map_err(|why| format!("error parsing route url: {why}"))?;
-    match url.port {
-        Some(_) => Ok(url),
-        None => Err(format!("route url {url} has no port")),
-    }
+    let urls = server_url::placed(value, "route", notes);
+    urls.into_iter().map(|(at, url)| RouteUrl { at, url }).collect()
 }
 
 /// 0 means the default, less than that no pool.
@@ -260,11 +233,6 @@ fn pool_size(value: &Value) -> Result<Option<usize>, ConfigError> {
         0 => Some(POOL_SIZE),
         n => usize::try_from(n).ok().or(NO_POOL),
     })
-}
-
-fn optional_duration(value: &Value, key: &str, notes: &mut Notes) -> Result<Option<Duration>, ConfigError> {
-    let read = reader::duration_doubted(value, key, &mut notes.doubts)?;
-    Ok(Some(read).filter(|read| !read.is_zero()))
 }
 
 fn pings_out_max(value: &Value) -> Result<Option<u32>, ConfigError> {

@@ -3,8 +3,11 @@
 
 use crate::blocks::cluster::{Cluster, RouteDialing, RouteLimits, RouteListener, RoutePool, RouteUser};
 use crate::blocks::compression::Compression;
+use crate::blocks::gateway::{Gateway, GatewayListener, GatewayUser, RemoteGateway};
 use crate::blocks::http::Http;
 use crate::blocks::lame_duck::LameDuck;
+use crate::blocks::leaf_remote::{LeafLink, LeafProxy, LeafRemote, Migration};
+use crate::blocks::leafnodes::{LeafAuthorization, LeafListener, LeafNodes, LeafUser};
 use crate::blocks::limits::Limits;
 use crate::blocks::log::Log;
 use crate::blocks::ocsp::{Ocsp, OcspCache, OcspPeer};
@@ -69,6 +72,18 @@ static PARTS: &[&[Key]] = &[
     RouteLimits::KEYS,
     RouteUser::KEYS,
     Compression::KEYS,
+    Gateway::KEYS,
+    GatewayListener::KEYS,
+    GatewayUser::KEYS,
+    RemoteGateway::KEYS,
+    LeafNodes::KEYS,
+    LeafListener::KEYS,
+    LeafAuthorization::KEYS,
+    LeafUser::KEYS,
+    LeafRemote::KEYS,
+    LeafLink::KEYS,
+    LeafProxy::KEYS,
+    Migration::KEYS,
     Ocsp::KEYS,
     OcspPeer::KEYS,
     OcspCache::KEYS,
@@ -80,6 +95,8 @@ static PARTS: &[&[Key]] = &[
 /// by flags; inside a block that is refused as a whole, the other rows are not mentioned.
 const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
     ("", "cluster", CLUSTERS),
+    ("", "gateway", GATEWAYS),
+    ("", "leafnodes", LEAFS),
     ("cluster", "tls", OF_CLUSTERS),
     ("cluster", "permissions", OF_CLUSTERS),
     ("cluster", "cluster_advertise", OF_CLUSTERS),
@@ -147,8 +164,8 @@ keys! {
         default_rate_limits: Reloads, "How much each user may publish that has no `rate_limits` and whose account has no `default_rate_limits`. Not an official key.";
         proxies: Reloads, "Keys of trusted proxies.";
         cluster: Reloads, "Routes to other servers.";
-        gateway: Refused(GATEWAYS), "Connections to other clusters.";
-        leafnodes | "leaf": Refused(LEAFS), "Leaf nodes.";
+        gateway: Restarts, "Connections to other clusters.";
+        leafnodes | "leaf": Reloads, "Leaf nodes.";
         jetstream: Refused(JETSTREAM), "Streams.";
         store_dir | "storedir": Reloads, "Folder for what is kept; OCSP responses in its `ocsp`.";
         default_js_domain: Refused(JETSTREAM), "Domains of accounts.";

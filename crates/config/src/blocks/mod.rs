@@ -6,9 +6,12 @@
 
 pub mod cluster;
 pub mod compression;
+pub mod gateway;
 pub mod http;
 pub mod keys;
 pub mod lame_duck;
+pub mod leaf_remote;
+pub mod leafnodes;
 pub mod limits;
 pub mod log;
 pub mod ocsp;

@@ -81,7 +81,7 @@ fn some(list: Vec<String>) -> Option<Vec<String>> {
     Some(list).filter(|list| !list.is_empty())
 }
 
-fn subjects(value: &Value, queues: bool, errors: &mut Errors) -> Vec<String> {
+pub(crate) fn subjects(value: &Value, queues: bool, errors: &mut Errors) -> Vec<String> {
     let subjects = noted(reader::texts(value), errors).unwrap_or_default();
     for subject in &subjects {
         let mut words = subject.split_whitespace();

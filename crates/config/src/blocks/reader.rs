@@ -124,6 +124,17 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// Reads `listen`, which wins over `host` and `port`.
+    pub(crate) fn set_listen(&self, host: &mut String, port: &mut Option<u16>, errors: &mut Errors) {
+        let read = self.get("listen").and_then(|value| noted(address(value), errors));
+        if let Some((listen_host, listen_port)) = read {
+            if let Some(name) = listen_host.filter(|name| !name.is_empty()) {
+                *host = name;
+            }
+            *port = listen_port;
+        }
+    }
+
     /// The same for a block in the block: what is left of it without its errors.
     pub(crate) fn set_block<T>(
         &self,
@@ -149,6 +160,14 @@ impl Notes {
         self.doubts.extend(inside.doubts);
         self.ignored.extend(inside.ignored);
         out
+    }
+}
+
+/// What `read` makes of a block of the top level, and notes of it: a block that is not carried out is mentioned as a whole.
+pub(crate) fn whole_block<T>(name: &str, notes: &mut Notes, read: impl FnOnce(&mut Notes) -> T) -> T {
+    match keys::refusal("", name) {
+        Some(_) => notes.without_refusals(read),
+        None => read(notes),
     }
 }
 
@@ -348,6 +367,16 @@ pub(crate) fn auth_timeout(value: &Value, doubts: &mut Errors) -> Result<Option<
         doubts.push(ConfigError::new(&value.at, problem));
     }
     Ok(Some(timeout).filter(|timeout| !timeout.is_zero()))
+}
+
+/// The same; zero means what others have.
+pub(crate) fn optional_duration(
+    value: &Value,
+    key: &str,
+    notes: &mut Notes,
+) -> Result<Option<Duration>, ConfigError> {
+    let read = duration_doubted(value, key, &mut notes.doubts)?;
+    Ok(Some(read).filter(|read| !read.is_zero()))
 }
 
 /// A duration in the notation of Go.

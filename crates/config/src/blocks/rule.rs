@@ -25,6 +25,8 @@ pub enum Change {
     Cluster,
     /// Which servers are connected to.
     Routes,
+    /// Leaf nodes, and servers that this one is a leaf node of.
+    LeafNodes,
 }
 
 /// What a reload does with a field of type `T`.

@@ -1,6 +1,9 @@
 //! The URL of another server, as routes, gateways and leaf nodes name it.
 
+use super::reader::{self, Notes, noted};
 use crate::Secret;
+use crate::error::{ConfigError, Position};
+use crate::language::{Kind, Value};
 use std::fmt;
 
 /// The URL of another server. Printing it shows no password.
@@ -88,6 +91,50 @@ impl ServerUrl {
             port,
             path: parts.path.to_owned(),
         })
+    }
+}
+
+/// Reads the URL of a server that is to be connected to; `kind` is what it is for. What the official server then fails
+/// to dial for ever is refused.
+pub(crate) fn one(value: &Value, kind: &str) -> Result<ServerUrl, ConfigError> {
+    dialled(&reader::text(value)?, kind)
+        .map_err(|problem| ConfigError::new(&value.at, problem).help("such as `nats://host:6222`"))
+}
+
+/// The same of a text. Leaf nodes alone have a port that stands for none.
+pub(crate) fn dialled(text: &str, kind: &str) -> Result<ServerUrl, String> {
+    let url = ServerUrl::parse(text).map_err(|why| format!("error parsing {kind} url: {why}"))?;
+    match url.port {
+        None if kind != "leafnode" => Err(format!("{kind} url {url} has no port")),
+        _ => Ok(url),
+    }
+}
+
+/// Reads a list of URLs. One that stands there twice is doubted and left out.
+pub(crate) fn list(value: &Value, kind: &str, notes: &mut Notes) -> Vec<ServerUrl> {
+    placed(value, kind, notes).into_iter().map(|(_, url)| url).collect()
+}
+
+/// The same, with the place of each.
+pub(crate) fn placed(value: &Value, kind: &str, notes: &mut Notes) -> Vec<(Position, ServerUrl)> {
+    let mut out: Vec<(Position, ServerUrl)> = Vec::new();
+    for value in noted(reader::array(value), &mut notes.errors).unwrap_or_default() {
+        let Some(url) = noted(one(value, kind), &mut notes.errors) else { continue };
+        if out.iter().any(|(_, known)| *known == url) {
+            let problem = format!("Duplicate {kind} entry detected: {url}");
+            notes.doubts.push(ConfigError::new(&value.at, problem));
+            continue;
+        }
+        out.push((value.at.clone().into(), url));
+    }
+    out
+}
+
+/// The same, where one URL may stand for a list.
+pub(crate) fn list_or_one(value: &Value, kind: &str, notes: &mut Notes) -> Vec<ServerUrl> {
+    match &value.kind {
+        Kind::Array(_) => list(value, kind, notes),
+        _ => noted(one(value, kind), &mut notes.errors).into_iter().collect(),
     }
 }
 

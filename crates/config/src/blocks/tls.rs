@@ -26,6 +26,12 @@ pub(crate) enum Context {
     WebSocket,
     /// In `cluster`: other servers, which this one connects to as well.
     Cluster,
+    /// In `gateway`, and in one of its remotes: servers of other clusters, likewise.
+    Gateway,
+    /// In `leafnodes`: leaf nodes that connect here.
+    Leaf,
+    /// In one of its remotes: a server that this one connects to, with a certificate or without.
+    LeafRemote,
 }
 
 /// What becomes of a key in a context.
@@ -39,17 +45,30 @@ enum Standing {
 }
 
 impl Context {
+    /// Whether both ends verify each other, said or not. Source: nats-server 2.15.0, asked.
+    fn is_mutual(self) -> bool {
+        matches!(self, Self::Cluster | Self::Gateway)
+    }
+
     /// What a key means here. The official server takes every key of a listener in each of these contexts, and does not
     /// say which have no effect.
     fn standing(self, key: &str) -> Standing {
         use Standing::{AsKeyed, Ignored, Refused};
         match (key, self) {
-            ("verify_cert_and_check_known_urls", Self::Client | Self::WebSocket) => Refused(SERVERS_ONLY),
-            ("insecure", Self::Client | Self::WebSocket) => Ignored("a listener verifies no server"),
+            ("verify_cert_and_check_known_urls", _) if !self.is_mutual() => Refused(SERVERS_ONLY),
+            ("insecure", Self::Client | Self::WebSocket | Self::Leaf) => {
+                Ignored("a listener verifies no server")
+            }
             ("allow_insecure_cipher_suites", _) => Ignored("there are no insecure cipher suites"),
             ("handshake_first", Self::WebSocket) => Ignored("a WebSocket connection begins with TLS anyway"),
-            ("handshake_first", Self::Cluster) => Ignored("a route begins with INFO"),
-            ("connection_rate_limit" | "ocsp_peer", Self::Cluster) => Ignored("it is for clients"),
+            ("handshake_first", Self::Cluster | Self::Gateway) => Ignored("servers begin with INFO"),
+            ("connection_rate_limit", Self::Leaf) => Ignored("it is for clients"),
+            ("connection_rate_limit" | "ocsp_peer", Self::Cluster | Self::Gateway) => {
+                Ignored("it is for clients")
+            }
+            ("verify" | "verify_and_map" | "connection_rate_limit" | "ocsp_peer", Self::LeafRemote) => {
+                Ignored("it is for those who connect here")
+            }
             ("timeout", Self::WebSocket) => Ignored("`handshake_timeout` of the block around it counts"),
             _ => AsKeyed,
         }
@@ -152,8 +171,7 @@ pub(crate) fn tls(value: &Value, context: Context, notes: &mut Notes) -> Option<
     let block = Block::new("tls", map, &mut notes.errors);
     let mut out = Tls::at(value.at.clone().into());
     out.read(&block, notes);
-    // Servers always verify each other. Source: nats-server 2.15.0, asked.
-    out.verify |= out.map || out.check_known_urls || context == Context::Cluster;
+    out.verify |= out.map || out.check_known_urls || context.is_mutual();
     note_standing(&block, context, notes);
     if let Some(value) = block.get("ocsp_peer") {
         out.ocsp_peer = ocsp::peer(value, out.verify, notes);
@@ -165,6 +183,10 @@ pub(crate) fn tls(value: &Value, context: Context, notes: &mut Notes) -> Option<
             let problem = "error parsing tls config, cannot combine 'cert_file' option with 'certs' option";
             notes.errors.push(ConfigError::new(&value.at, problem));
         }
+        return Some(out);
+    }
+    let has_none = out.cert_file.as_os_str().is_empty() && out.key_file.as_os_str().is_empty();
+    if has_none && context == Context::LeafRemote {
         return Some(out);
     }
     for (key, file) in [("cert_file", &out.cert_file), ("key_file", &out.key_file)] {

@@ -1,8 +1,8 @@
 //! Flags about the cluster.
 
 use super::FlagError;
-use crate::blocks::cluster::{RouteUrl, route_url};
-use crate::blocks::server_url::Parts;
+use crate::blocks::cluster::RouteUrl;
+use crate::blocks::server_url::{self, Parts};
 use crate::error::Location;
 use crate::options::{Cluster, Options};
 
@@ -17,7 +17,7 @@ pub(super) fn routes(options: &mut Options, text: &str) -> Result<(), String> {
     let mut routes: Vec<RouteUrl> = Vec::new();
     for text in text.split(',').map(str::trim).filter(|text| !text.is_empty()) {
         let at = Location::nowhere("command line").into();
-        let url = route_url(text)?;
+        let url = server_url::dialled(text, "route")?;
         if !routes.iter().any(|known| known.url == url) {
             routes.push(RouteUrl { at, url });
         }

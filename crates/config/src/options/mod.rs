@@ -12,8 +12,11 @@ pub mod sharing;
 
 pub use crate::blocks::cluster::{self, Cluster};
 pub use crate::blocks::compression::{Compression, CompressionMode};
+pub use crate::blocks::gateway::{self, Gateway};
 pub use crate::blocks::http::Http;
 pub use crate::blocks::lame_duck::LameDuck;
+pub use crate::blocks::leaf_remote::{self, LeafRemote};
+pub use crate::blocks::leafnodes::{self, LeafNodes};
 pub use crate::blocks::limits::Limits;
 pub use crate::blocks::log::Log;
 pub use crate::blocks::ocsp::{Ocsp, OcspCache, OcspMode};
@@ -81,6 +84,10 @@ pub struct Options {
     pub websocket: Option<WebSocket>,
     /// Routes to other servers.
     pub cluster: Option<Cluster>,
+    /// Connections to other clusters.
+    pub gateway: Option<Gateway>,
+    /// Leaf nodes.
+    pub leafnodes: Option<LeafNodes>,
     /// Users of the default account.
     pub authorization: Authorization,
     /// Accounts.
@@ -321,6 +328,8 @@ impl Default for Options {
             ocsp_cache: Some(OcspCache::default()),
             websocket: None,
             cluster: None,
+            gateway: None,
+            leafnodes: None,
             authorization: Authorization::default(),
             accounts: Vec::new(),
             mappings: Vec::new(),

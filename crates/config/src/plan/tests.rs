@@ -51,6 +51,8 @@ const SAMPLES: &[(&str, &str)] = &[
     ("pid_file", "/x"),
     ("ports_file_dir", "/x"),
     ("cluster", "{ name: c }"),
+    ("gateway", "{ name: c, port: 7222 }"),
+    ("leafnodes", "{ remotes: [ { url: 'nats://a' } ] }"),
     ("no_header_support", "on"),
     ("no_fast_producer_stall", "on"),
     ("proxy_protocol", "on"),
@@ -286,6 +288,20 @@ fn a_cluster_stays_where_it_listens() {
         "write_timeout: close",
     ] {
         changed(ON, &with(key), &[Change::Cluster], &["cluster"]);
+    }
+}
+
+#[test]
+fn a_gateway_stays_and_leaf_nodes_may_change_in_part() {
+    const GATEWAY: &str = "gateway { name: a, port: 5 }";
+    refused(GATEWAY, "", "Gateway: old=…, new=…");
+    refused(GATEWAY, "gateway { name: a, port: 5, connect_retries: 3 }", "Gateway: old=…, new=…");
+    const LEAFS: &str = "leafnodes { port: 5 }";
+    refused(LEAFS, "", "LeafNode: old=…, new=…");
+    refused(LEAFS, "leafnodes { port: 5, no_advertise: true }", "LeafNode: old=…, new=…");
+    for more in ["compression: off", "tls { cert_file: a, key_file: b }", "remotes: [ { url: 'nats://a' } ]"]
+    {
+        changed(LEAFS, &format!("leafnodes {{ port: 5, {more} }}"), &[Change::LeafNodes], &["leaf nodes"]);
     }
 }
 
