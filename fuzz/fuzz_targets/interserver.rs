@@ -5,7 +5,7 @@
 use dialtone_wire::interserver::{
     AccountNames, Dialect, LeafOrigins, Limits, Op, Parsed, Unfinished, parse, usual_message,
 };
-use dialtone_wire::route;
+use dialtone_wire::{gateway, leaf, route};
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: Limits = Limits { control_line_bytes_max: 64, payload_bytes_max: 100 };
@@ -68,10 +68,20 @@ fn look_at(op: &Op<'_>) {
             let message = routed.message;
             assert!(message.body_bytes() <= LIMITS.payload_bytes_max);
             assert_eq!(message.headers().len() + message.payload().len(), message.body_bytes());
+            if let Some(reply) = gateway::reply::unwrap(message.subject) {
+                assert!(!reply.subject.is_empty() && message.subject.ends_with(reply.subject));
+            }
             assert!(!message.subject.is_empty() && routed.queues.iter().all(|queue| !queue.is_empty()));
         }
-        Op::Info(json) => drop(route::Info::parse(json)),
-        Op::Connect(json) => drop(route::Connect::parse(json)),
+        Op::Info(json) => {
+            let _ = route::Info::parse(json);
+            let _ = leaf::Info::parse(json);
+            let _ = gateway::Info::parse(json).map(|info| info.command());
+        }
+        Op::Connect(json) => {
+            let _ = route::Connect::parse(json);
+            let _ = leaf::Connect::parse(json);
+        }
         _ => {}
     }
 }

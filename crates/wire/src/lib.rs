@@ -2,7 +2,7 @@
 //!
 //! Begin with [`client::parse`], which reads one operation of the client protocol from the front of a buffer, and
 //! [`client::encode`], which writes what a server sends; between the two a message is a [`message::Message`]. [`interserver`] is the
-//! same for what servers say to each other, and [`route`] how that begins between servers of one cluster; [`s2`] compresses it.
+//! same for what servers say to each other, and [`route`], [`gateway`] and [`leaf`] how that begins; [`s2`] compresses it.
 //! [`websocket`] is the framing of connections that come by WebSocket, whatever they speak. [`error`] is the table of everything a peer
 //! may be told.
 //!
@@ -14,9 +14,11 @@ pub mod client;
 pub mod close;
 pub mod connect;
 pub mod error;
+pub mod gateway;
 pub mod header;
 pub mod info;
 pub mod interserver;
+pub mod leaf;
 pub mod message;
 pub mod middle;
 pub mod route;

@@ -2,7 +2,7 @@
 //!
 //! [`parse`] takes the operation at the front of a buffer, [`usual_message`] is its short cut for messages, and [`Unfinished`] is what is
 //! known of an operation between two reads; [`encode`] writes the same operations. The JSON of INFO and CONNECT differs by protocol, and is
-//! read in the rooms of these: [`crate::route`].
+//! read in the rooms of these: [`crate::route`], [`crate::gateway`] and [`crate::leaf`].
 //!
 //! | line | route | gateway | leaf node |
 //! |---|---|---|---|
@@ -21,12 +21,14 @@
 mod dialect;
 pub mod encode;
 mod error;
+mod hash;
 pub mod json;
 mod lines;
 #[cfg(test)]
 mod naive;
 mod op;
 mod parse;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod unfinished;
@@ -34,8 +36,10 @@ mod usual;
 
 pub use dialect::{AccountNames, Dialect, LeafOrigins, Limits};
 pub use error::{ParseError, Problem};
+pub use hash::short_hash;
 pub use json::JsonError;
 pub use op::{Interest, Op, Origin, Parsed, Queues, RoutedMessage};
 pub use parse::parse;
+pub use rules::SubjectRules;
 pub use unfinished::Unfinished;
 pub use usual::usual_message;

@@ -1,17 +1,17 @@
-//! CONNECT: what who dials a route says of itself.
+//! CONNECT: what who dials a route, or a gateway, says of itself.
 
 use crate::interserver::json::{self, JsonError, is_default};
 use serde::{Deserialize, Serialize};
 
-/// The fields of CONNECT on a route, in the official server's order.
+/// The fields of CONNECT on a route or gateway connection, in the official server's order.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Connect {
-    /// Of no meaning to a route; official servers send `true`.
+    /// Of no meaning to servers; official ones send `true` on routes.
     pub echo: bool,
     /// Whether each operation is answered by +OK. Servers send `false`.
     pub verbose: bool,
-    /// Of no meaning to a route.
+    /// Of no meaning to servers.
     pub pedantic: bool,
     /// User of the route's URL.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -39,7 +39,7 @@ pub struct Connect {
     /// Whether interest of leaf nodes in no cluster is understood; implies the former two.
     #[serde(skip_serializing_if = "is_default")]
     pub ln: bool,
-    /// Name of a gateway: the sender took this port for one of gateways. Never sent on a route.
+    /// Name of the sender's cluster as a gateway. On a route: the sender took this port for one of gateways.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub gateway: String,
     /// Language of a client library: the sender took this port for one of clients. Never sent on a route.

@@ -1,5 +1,6 @@
 //! INFO: what a server says of itself, or of another one, to the servers of its cluster.
 
+use crate::interserver::SubjectRules;
 use crate::interserver::json::{self, JsonError, is_default};
 use serde::{Deserialize, Serialize};
 
@@ -113,12 +114,19 @@ pub struct Info {
     /// How the receiver should tell others of this server.
     #[serde(skip_serializing_if = "is_default")]
     pub gossip_mode: GossipMode,
-    /// The cluster's name as a gateway: the other end is a port of gateways. Never sent on a route.
+    /// Name of the gateway that the sender tells of, with `gateway_cmd`: what the INFO says of a server means nothing then. Without it
+    /// the other end is a port of gateways.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub gateway: String,
+    /// Where servers of that gateway listen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gateway_urls: Vec<String>,
     /// Where gateways of other clusters may connect to this server.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub gateway_url: String,
+    /// 1 if the sender tells of a gateway.
+    #[serde(skip_serializing_if = "is_default")]
+    pub gateway_cmd: u8,
     /// Whether it uses the prefix `_GR_` for replies across gateways.
     #[serde(skip_serializing_if = "is_default")]
     pub gateway_nrp: bool,
@@ -131,18 +139,6 @@ pub struct Info {
     /// The server's public curve key.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub xkey: String,
-}
-
-/// Subjects that may pass, and that may not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SubjectRules {
-    /// If there are any, only these may pass.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allow: Vec<String>,
-    /// These may not pass.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub deny: Vec<String>,
 }
 
 /// How the receiver of an INFO should tell the servers that it knows of its sender.

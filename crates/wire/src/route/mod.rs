@@ -10,4 +10,6 @@ mod info;
 mod tests;
 
 pub use connect::Connect;
-pub use info::{GossipMode, Info, SubjectRules};
+pub use info::{GossipMode, Info};
+
+pub use crate::interserver::SubjectRules;
