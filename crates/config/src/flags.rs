@@ -88,8 +88,8 @@ struct Flag {
     value: &'static str,
     section: &'static str,
     help: &'static str,
-    /// The block of the configuration that it is about; empty: none.
-    block: &'static str,
+    /// The block of the configuration that it is about, and the key in it; empty: none.
+    of: (&'static str, &'static str),
     apply: Apply,
 }
 
@@ -239,26 +239,46 @@ const FLAGS: &[Flag] = &[
         o.store_dir = Some(v.into());
         Ok(())
     }),
-    of_cluster(&["routes"], "URLS", "URLs of other servers, with commas between them", cluster::routes),
     of_cluster(
+        "routes",
+        &["routes"],
+        "URLS",
+        "URLs of other servers, with commas between them",
+        cluster::routes,
+    ),
+    of_cluster(
+        "listen",
         &["cluster", "cluster_listen"],
         "URL",
         "Where to listen for routes, such as nats://0.0.0.0:6222; empty: no routes",
         cluster::listen,
     ),
-    of_cluster(&["cluster_name"], "NAME", "Name of the cluster", |o, v| {
+    of_cluster("name", &["cluster_name"], "NAME", "Name of the cluster", |o, v| {
         cluster::of(o).name = Some(v.to_owned()).filter(|name| !name.is_empty());
         Ok(())
     }),
-    of_cluster(&["cluster_advertise"], "ADDRESS", "Address that other servers are told", |o, v| {
-        cluster::of(o).listener.advertise = Some(v.to_owned()).filter(|address| !address.is_empty());
-        Ok(())
-    }),
-    of_cluster(&["no_advertise"], "", "Do not tell clients about the other servers", |o, v| {
-        cluster::of(o).listener.no_advertise = boolean(v)?;
-        Ok(())
-    }),
     of_cluster(
+        "cluster_advertise",
+        &["cluster_advertise"],
+        "ADDRESS",
+        "Address that other servers are told",
+        |o, v| {
+            cluster::of(o).listener.advertise = Some(v.to_owned()).filter(|address| !address.is_empty());
+            Ok(())
+        },
+    ),
+    of_cluster(
+        "no_advertise",
+        &["no_advertise"],
+        "",
+        "Do not tell clients about the other servers",
+        |o, v| {
+            cluster::of(o).listener.no_advertise = boolean(v)?;
+            Ok(())
+        },
+    ),
+    of_cluster(
+        "connect_retries",
         &["connect_retries"],
         "NUMBER",
         "Attempts to reach again a server that another one spoke of (default: 0)",
@@ -281,20 +301,21 @@ const fn flag(
     help: &'static str,
     set: Set,
 ) -> Flag {
-    Flag { names, value, section, help, block: "", apply: Apply::Option(set) }
+    Flag { names, value, section, help, of: ("", ""), apply: Apply::Option(set) }
 }
 
 const fn of_cluster(
+    key: &'static str,
     names: &'static [&'static str],
     value: &'static str,
     help: &'static str,
     set: Set,
 ) -> Flag {
-    Flag { names, value, section: "Cluster", help, block: "cluster", apply: Apply::Option(set) }
+    Flag { names, value, section: "Cluster", help, of: ("cluster", key), apply: Apply::Option(set) }
 }
 
 const fn switch(names: &'static [&'static str], section: &'static str, help: &'static str, set: Set) -> Flag {
-    Flag { names, value: "", section, help, block: "", apply: Apply::Option(set) }
+    Flag { names, value: "", section, help, of: ("", ""), apply: Apply::Option(set) }
 }
 
 const fn run(
@@ -303,11 +324,11 @@ const fn run(
     section: &'static str,
     help: &'static str,
 ) -> Flag {
-    Flag { names, value, section, help, block: "", apply: Apply::Run }
+    Flag { names, value, section, help, of: ("", ""), apply: Apply::Run }
 }
 
 const fn refused(names: &'static [&'static str], value: &'static str, why: &'static str) -> Flag {
-    Flag { names, value, section: "", help: "", block: "", apply: Apply::Refused(why) }
+    Flag { names, value, section: "", help: "", of: ("", ""), apply: Apply::Refused(why) }
 }
 
 fn boolean(value: &str) -> Result<bool, String> {
@@ -461,11 +482,11 @@ fn parse_signal(text: &str) -> Result<Command, FlagError> {
 }
 
 impl Flag {
-    /// Why it is not carried out, if it is not: for itself, or with the block that it is about.
+    /// Why it is not carried out, if it is not: for itself, or with the block or the key that it is about.
     fn refusal(&self) -> Option<&'static str> {
         match self.apply {
             Apply::Refused(why) => Some(why),
-            Apply::Option(_) => keys::refusal("", self.block),
+            Apply::Option(_) => keys::refusal("", self.of.0).or_else(|| keys::refusal(self.of.0, self.of.1)),
             Apply::Run => None,
         }
     }
@@ -714,6 +735,17 @@ mod tests {
         {
             let own = cluster(&flags);
             assert!(!own.is_on() && own.routes.is_empty());
+        }
+    }
+
+    /// A flag goes with its key: it is refused as long as the key is.
+    #[test]
+    fn flags_of_the_cluster_are_those_of_its_keys() {
+        for flag in FLAGS.iter().filter(|flag| flag.section == "Cluster") {
+            let (block, key) = flag.of;
+            assert!(keys::find(block, key).is_some(), "{:?}", flag.names);
+            let refusal = keys::refusal("", block).or(keys::refusal(block, key));
+            assert_eq!(flag.refusal(), refusal, "{:?}", flag.names);
         }
     }
 
