@@ -42,20 +42,9 @@ fn take_over(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -> Result
     let changes = plan(&old.options, &new).map_err(|refusal| refusal.to_string())?;
     let policy = Policy::new(new, &node.settings.identity).map_err(|error| error.to_string())?;
     // From here on nothing can fail.
-    if changes.contains(&Change::Log) {
-        node.log.configure(&policy.options.log);
-    }
     node.set_policy(policy);
+    changes.into_iter().for_each(|change| carried_out_by(change)(node));
     begin_peer_check(node);
-    if changes.contains(&Change::Users) {
-        // Other threads may have tokens to look up for this; a reload does not wait for them.
-        node.verifier.raise(Chore::RenewTokens);
-        review_all(node);
-        enforce_account_limits(node);
-    }
-    if changes.contains(&Change::Limits) {
-        enforce_connections_max(node);
-    }
     crate::system::renew_usage(node);
     if !old.rates.are_empty() {
         // Who waits by the old rules goes on by the new ones.
@@ -68,6 +57,17 @@ fn take_over(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -> Result
     let digest = &new.config_digest;
     node.log.emit(Event::Reloaded, "", format_args!("Reloaded server configuration ({digest})"));
     Ok(())
+}
+
+/// What carries out a change beside the policy, which says all of most of them.
+fn carried_out_by(change: Change) -> fn(&Arc<Node>) {
+    match change {
+        Change::Log => |node| node.log.configure(&node.settings.policy().options.log),
+        Change::Users => review_users,
+        Change::Limits => |node| enforce_connections_max(node),
+        Change::Tls | Change::Presentation | Change::Process => |_| {},
+        Change::Cluster | Change::Routes | Change::LeafNodes => |_| {},
+    }
 }
 
 /// Reads certificates again if their files were written.
@@ -123,6 +123,13 @@ pub(crate) fn staples(node: &Arc<Node>) -> Stop {
         node.log.emit(event, "", format_args!("{text}"));
     }
     stop
+}
+
+fn review_users(node: &Arc<Node>) {
+    // Other threads may have tokens to look up for this; a reload does not wait for them.
+    node.verifier.raise(Chore::RenewTokens);
+    review_all(node);
+    enforce_account_limits(node);
 }
 
 /// Who may be here by the new policy stays, with the rights that it gives.

@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A part of the options that a reload gives a new value.
+/// A part of the options that a reload gives a new value, in the order in which it is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// Limits of connections.
-    Limits,
-    /// Who may connect, and what they may do.
-    Users,
-    /// Certificates and what goes with them.
-    Tls,
     /// Logging.
     Log,
+    /// Who may connect, and what they may do.
+    Users,
+    /// Limits of connections.
+    Limits,
+    /// Certificates and what goes with them.
+    Tls,
     /// What INFO and monitoring say of the server.
     Presentation,
     /// Lame duck mode, process files.

@@ -370,7 +370,7 @@ fn changes_in_the_official_words() {
     tls("min_version: 1.3, timeout: 0.5", &["tls = enabled", "tls timeout = 0.5"]);
     changed("", PLAIN, &[Change::Tls], &["tls = enabled"]);
     changed(PLAIN, "", &[Change::Tls], &["tls = disabled"]);
-    changed("", "max_payload: 5, debug: true", &[Limits, Log], &["max_payload = 5", "debug = true"]);
+    changed("", "max_payload: 5, debug: true", &[Log, Limits], &["max_payload = 5", "debug = true"]);
 }
 
 #[test]
