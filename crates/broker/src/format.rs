@@ -5,6 +5,7 @@
 
 use dialtone_subject::ShortBytes;
 use dialtone_wire::client::encode;
+use dialtone_wire::interserver::encode as interserver;
 use dialtone_wire::message::Message;
 
 /// The protocol that a peer speaks.
@@ -39,7 +40,7 @@ pub enum RelayFormat {
     Route,
 }
 
-/// What all messages of one subject in one account to a relay begin with.
+/// What all messages of one subject in one account to a relay begin with, but for the first letter.
 #[derive(Debug)]
 pub struct RelayHead(ShortBytes<54>);
 
@@ -47,14 +48,11 @@ impl RelayFormat {
     /// The head of messages with `subject` in `account`; a connection of one account alone leaves its name out.
     pub fn head(self, account: Option<&[u8]>, subject: &[u8]) -> RelayHead {
         match self {
-            Self::Route => RelayHead(match account {
-                Some(account) => ShortBytes::concat(&[account, b" ", subject, b" "]),
-                None => ShortBytes::concat(&[subject, b" "]),
-            }),
+            Self::Route => RelayHead(ShortBytes::concat(&interserver::message_head(None, account, subject))),
         }
     }
 
-    /// What is between head and body: `reply ` or, with queue groups in which it was chosen, `+ reply queues ` or `| queues `, then sizes.
+    /// What is between head and body: reply, queue groups in which it was chosen, sizes.
     pub fn append_middle<'q>(
         self,
         queues: impl Iterator<Item = &'q [u8]>,
@@ -62,31 +60,19 @@ impl RelayFormat {
         with_headers: bool,
         out: &mut Vec<u8>,
     ) {
-        let (begin, mut is_first) = (out.len(), true);
-        for queue in queues {
-            if std::mem::take(&mut is_first) {
-                match message.reply {
-                    Some(reply) => [b"+ ", reply, b" "].iter().for_each(|part| out.extend_from_slice(part)),
-                    None => out.extend_from_slice(b"| "),
-                }
-            }
-            out.extend_from_slice(queue);
-            out.push(b' ');
-        }
-        let reply = if out.len() == begin { message.reply } else { None };
-        let sizes = if with_headers {
-            Middle::new(reply, Some(message.header_bytes), message.body_bytes())
+        let middle = if with_headers {
+            Middle::new(message.reply, Some(message.header_bytes), message.body_bytes())
         } else {
-            Middle::new(reply, None, message.framed_payload().len().saturating_sub(2))
+            Middle::new(message.reply, None, message.payload().len())
         };
-        sizes.append(out);
+        interserver::message_middle(&middle, queues, out);
     }
 }
 
 impl RelayHead {
     /// Appends it.
     pub fn append(&self, with_headers: bool, out: &mut Vec<u8>) {
-        out.extend_from_slice(if with_headers { b"HMSG " } else { b"RMSG " });
+        out.push(if with_headers { interserver::WITH_HEADERS } else { interserver::PLAIN_ROUTE });
         out.extend_from_slice(self.0.as_slice());
     }
 }
