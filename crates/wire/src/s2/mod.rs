@@ -1,17 +1,20 @@
 //! Compression between servers: streams of S2, the framing of Snappy with larger blocks and a denser format in them.
 //!
-//! [`Reader`] and [`Writer`] are the two directions of one connection, and independent: each end compresses as it likes, or not at all.
-//! A stream is chunks: a byte that says of which kind it is, three bytes of length, and a body. The first chunk is an identifier, which
-//! may come again anywhere; the official server begins anew with each write. Blocks are compressed and expanded by the crate `minlz`.
+//! [`Reader`] and [`Writer`] are the two directions of one connection, and independent: each end compresses as it likes, or not at all;
+//! whether both do it is agreed on by [`Mode`]s. A stream is chunks: a byte that says of which kind it is, three bytes of length, and a
+//! body. The first chunk is an identifier, which may come again anywhere; the official server begins anew with each write. Blocks are
+//! compressed and expanded by the crate `minlz`.
 //!
 //! Invariants: no block is expanded before its size is known and within the bound; what a reader keeps is one chunk, and grows no faster
 //! than bytes come. Source: the framing format of Snappy, the format of S2, and streams of the official server (`samples`).
 
+mod agreement;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use agreement::{Agreed, Mode, UnknownMode};
 pub use reader::{Decoded, Reader, S2Error};
 pub use writer::{Framed, Level, Scratch, Writer};
 
