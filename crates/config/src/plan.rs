@@ -139,15 +139,25 @@ fields! {
     }
 }
 
-/// What stands in the block of `tls`, which reloads else.
-const TLS_RATE: Field = Field {
-    key: ("tls", "connection_rate_limit"),
-    name: "TLSRateLimit",
-    change: Tls,
-    said: Value,
-    same: |old, new| tls_rate(old) == tls_rate(new),
-    show: |o| tls_rate(o).show(),
-};
+/// What stands in the `tls` block of each listener, which reloads else.
+const TLS_RATES: [Field; 2] = [
+    Field {
+        key: ("tls", "connection_rate_limit"),
+        name: "TLSRateLimit",
+        change: Tls,
+        said: Value,
+        same: |old, new| tls_rate(old.tls.as_ref()) == tls_rate(new.tls.as_ref()),
+        show: |o| tls_rate(o.tls.as_ref()).show(),
+    },
+    Field {
+        key: ("tls", "connection_rate_limit"),
+        name: "Websocket TLSRateLimit",
+        change: Tls,
+        said: Value,
+        same: |old, new| tls_rate(websocket_tls(old)) == tls_rate(websocket_tls(new)),
+        show: |o| tls_rate(websocket_tls(o)).show(),
+    },
+];
 
 /// The listener for WebSocket, of which only TLS may change.
 const WEBSOCKET: Field = Field {
@@ -245,7 +255,7 @@ fn fixed_leaf_nodes(options: &Options) -> LeafNodes {
 
 /// Fields that are parts of what stands elsewhere as a whole.
 fn beside() -> impl Iterator<Item = &'static Field> {
-    [&TLS_RATE, &WEBSOCKET, &WEBSOCKET_TLS, &GATEWAY].into_iter().chain(&CLUSTER).chain(&LEAF_NODES)
+    [&WEBSOCKET, &WEBSOCKET_TLS, &GATEWAY].into_iter().chain(&TLS_RATES).chain(&CLUSTER).chain(&LEAF_NODES)
 }
 
 fn cluster_host(options: &Options) -> &str {
@@ -277,8 +287,8 @@ fn websocket_tls(options: &Options) -> Option<&options::Tls> {
     options.websocket.as_ref()?.tls.as_ref()
 }
 
-fn tls_rate(options: &Options) -> u32 {
-    options.tls.as_ref().map_or(0, |tls| tls.rate_max)
+fn tls_rate(tls: Option<&options::Tls>) -> u32 {
+    tls.map_or(0, |tls| tls.rate_max)
 }
 
 /// What changes from `old` to `new`.

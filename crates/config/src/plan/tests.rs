@@ -246,6 +246,9 @@ fn refusals_in_the_official_words() {
     const TLS: &str = "tls { cert_file: a, key_file: b }";
     refused(TLS, &format!("{TLS}, allow_non_tls: true"), "AllowNonTLS: old=false, new=true");
     refused(TLS, "tls { cert_file: a, key_file: b, connection_rate_limit: 5 }", "TLSRateLimit: old=0, new=5");
+    const WSS: &str = "websocket { port: 1, tls { cert_file: a, key_file: b, connection_rate_limit: 2 } }";
+    refused(WSS, &WSS.replace("limit: 2", "limit: 5"), "Websocket TLSRateLimit: old=2, new=5");
+    refused(WSS, &WSS.replace("connection_rate_limit: 2", ""), "Websocket TLSRateLimit: old=2, new=0");
     refused("", "authorization { token: a, proxy_required: true }", "ProxyRequired: old=false, new=true");
 }
 
