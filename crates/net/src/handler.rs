@@ -145,6 +145,8 @@ pub enum Broken {
     Read(std::io::Error),
     /// The TLS handshake failed or took too long, or a record could not be read.
     Tls(String),
+    /// Where TLS has to begin came something else, which begins with this.
+    Plain(Vec<u8>),
     /// The PROXY header was not one.
     Proxy(String),
     /// What came was no frames, or one that is too large.

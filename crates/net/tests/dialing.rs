@@ -8,7 +8,7 @@ use dialtone_net::{
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use std::io::IoSlice;
+use std::io::{IoSlice, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -354,6 +354,26 @@ fn who_leaves_in_the_handshake_is_noticed() {
     drop(listener.accept().expect("somebody comes"));
     assert_eq!(world.next(), Seen::Opened(Origin::Dialed(7)));
     assert!(matches!(world.next(), Seen::Broken(Origin::Dialed(7), _)));
+}
+
+/// Who leaves before its handshake is done, and who speaks in plain, has failed at TLS, and has not just gone.
+#[test]
+fn without_a_handshake_nothing_else_ends_a_connection() {
+    let world = World::new(Some(Authority::new().server()), None);
+    let address = world.listen();
+    let ended = |sent: &[u8]| {
+        let mut socket = std::net::TcpStream::connect(address).expect("connected");
+        socket.write_all(sent).expect("sent");
+        drop(socket);
+        assert_eq!(world.next(), Seen::Opened(Origin::Listener(3)));
+        match world.next() {
+            Seen::Broken(Origin::Listener(3), how) => how,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(ended(b""), "TLS: EOF");
+    assert_eq!(ended(b"\x16\x03\x01\x00\x05"), "TLS: EOF");
+    assert_eq!(ended(b"GET /"), format!("{:?}", Broken::Plain(b"GET /".to_vec())));
 }
 
 #[test]

@@ -58,6 +58,11 @@ impl Stage {
         }
     }
 
+    /// Whether nothing goes on without a TLS handshake that is still to be made.
+    pub(super) fn needs_tls(&self) -> bool {
+        matches!(self, Self::Await { plain_allowed: false, .. } | Self::Handshake { .. })
+    }
+
     /// When the stage has to be looked at.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {

@@ -11,6 +11,8 @@ use std::io;
 
 /// The first byte of a TLS handshake record.
 const HANDSHAKE_RECORD: u8 = 0x16;
+/// Bytes that are looked at where something else came than TLS.
+const FIRST_BYTES_MAX: usize = 16;
 /// Bytes that one decryption hands out at most.
 const PLAIN_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -65,13 +67,17 @@ impl<H: Handler> EventLoop<H> {
             Ok(0) if entry.header_until.is_some() => {
                 return self.broken(token, Broken::Proxy("the connection ended before it".into()));
             }
-            Ok(0) => return self.broken(token, Broken::Eof),
+            Ok(0) => {
+                let how = if entry.stage.needs_tls() { Broken::Tls("EOF".into()) } else { Broken::Eof };
+                return self.broken(token, how);
+            }
             Ok(got) => got,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 entry.readable = false;
                 return;
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return self.list(token),
+            Err(e) if entry.stage.needs_tls() => return self.broken(token, Broken::Tls(e.to_string())),
             Err(e) => return self.broken(token, Broken::Read(e)),
         };
         // A short read emptied the socket, unless its end is behind it.
@@ -133,10 +139,10 @@ impl<H: Handler> EventLoop<H> {
     /// Bytes of a connection that has TLS or waits for it.
     fn take_encrypted(&mut self, token: usize, got: usize) {
         let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
-        if let Stage::Await { config, until, plain_allowed, greet_at, greeted } = &entry.stage {
+        if let Stage::Await { config, until, plain_allowed, greeted, .. } = &entry.stage {
             let begins = self.buffer.first() == Some(&HANDSHAKE_RECORD);
             let (until, greeted) = (*until, *greeted);
-            if begins || !(*plain_allowed || (greet_at.is_some() && !greeted)) {
+            if begins {
                 match Tls::server(config.clone()) {
                     Ok(tls) => entry.link.begin_tls(tls),
                     Err(e) => return self.broken(token, Broken::Tls(e.to_string())),
@@ -149,8 +155,8 @@ impl<H: Handler> EventLoop<H> {
                 }
                 return self.take_plain(token, 0, got);
             } else {
-                return self
-                    .broken(token, Broken::Tls("first record does not look like a TLS handshake".into()));
+                let first = self.buffer.get(..got.min(FIRST_BYTES_MAX)).unwrap_or_default().to_vec();
+                return self.broken(token, Broken::Plain(first));
             }
         }
         self.decrypt(token, got);

@@ -31,6 +31,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+/// Why bytes where TLS has to begin are none of it.
+pub(crate) const NOT_TLS: &str = "first record does not look like a TLS handshake";
+
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -169,10 +172,8 @@ impl Conduct {
         let reason = match how {
             Broken::Eof => CloseReason::ClientClosed,
             Broken::Read(_) => CloseReason::ReadError,
-            Broken::Tls(why) => {
-                self.log(Event::TlsFailed, format_args!("TLS handshake error: {why}"));
-                CloseReason::TlsHandshake
-            }
+            Broken::Tls(why) => self.no_tls(why),
+            Broken::Plain(_) => self.no_tls(NOT_TLS),
             Broken::Proxy(why) => {
                 let from = self.session.remote().map(|remote| remote.to_string()).unwrap_or_default();
                 let text = format_args!("Error reading PROXY protocol header from {from}: {why}");
@@ -189,6 +190,11 @@ impl Conduct {
             }
         };
         self.peer().close(reason);
+    }
+
+    fn no_tls(&self, why: &str) -> CloseReason {
+        self.log(Event::TlsFailed, format_args!("TLS handshake error: {why}"));
+        CloseReason::TlsHandshake
     }
 
     /// Whether another policy is in force than the one that it goes by.

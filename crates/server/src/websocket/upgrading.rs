@@ -2,6 +2,7 @@
 
 use super::WebSocketFraming;
 use crate::admission::{Source, admit_link};
+use crate::conduct::NOT_TLS;
 use crate::log::Event;
 use crate::node::Node;
 use crate::policy::{Policy, UpgradePolicy};
@@ -170,7 +171,18 @@ impl Protocol for Upgrading {
     }
 
     fn broken(&mut self, how: &Broken) {
-        if let Broken::Tls(why) = how {
+        let why = match how {
+            Broken::Tls(why) => Some(why.as_str()),
+            Broken::Plain(first) => upgrade::plain_to_tls(first)
+                .map(|answer| {
+                    // A socket that nothing was written to takes it whole.
+                    let _ = self.link.write(&[IoSlice::new(answer)]);
+                    "client sent an HTTP request to an HTTPS server"
+                })
+                .or(Some(NOT_TLS)),
+            _ => None,
+        };
+        if let Some(why) = why {
             let from = self.source.remote.map(|remote| remote.to_string()).unwrap_or_default();
             let text = format_args!("websocket: http: TLS handshake error from {from}: {why}");
             self.node.log.emit(Event::TlsFailed, "", text);

@@ -11,6 +11,10 @@ pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 /// What the key is answered with. RFC 6455 §1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// Methods that requests begin with.
+const METHODS: [&[u8]; 5] = [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"OPTIONS "];
+const PLAIN_TO_TLS: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
 
 /// What a listener asks of requests and says in its answers.
@@ -129,6 +133,11 @@ pub fn head_end(input: &[u8], seen: usize) -> Option<usize> {
 /// A request that is too large.
 pub fn too_large() -> Refusal {
     Refusal::no_request(431, "")
+}
+
+/// The answer to a plain request where TLS is spoken, by its first bytes. `None`: they are of no request.
+pub fn plain_to_tls(first: &[u8]) -> Option<&'static [u8]> {
+    METHODS.iter().any(|method| first.starts_with(method)).then_some(PLAIN_TO_TLS)
 }
 
 /// Reads a request, the head of which is whole, and decides on it.

@@ -123,6 +123,17 @@ fn a_head_ends_with_an_empty_line_whoever_cuts_it() {
     }
 }
 
+#[test]
+fn a_plain_request_where_tls_is_spoken_is_answered_and_nothing_else_is() {
+    for request in ["GET / HTTP/1.1\r\n", "POST /x HTTP/1.1\r\n", "OPTIONS * HTTP/1.1\r\n"] {
+        let answer = plain_to_tls(request.as_bytes()).expect(request);
+        assert!(answer.starts_with(b"HTTP/1.0 400 Bad Request\r\n\r\n"), "{request}");
+    }
+    for other in [&b""[..], b"GET", b"GETS ", b"CONNECT {}", b"\x16\x03\x01", b"get / "] {
+        assert_eq!(plain_to_tls(other), None, "{other:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_answered(head in prop::collection::vec(any::<u8>(), 0..300), at in 0usize..200, junk: [u8; 3]) {
