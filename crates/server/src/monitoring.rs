@@ -6,6 +6,32 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::{Instant, SystemTime};
 
+/// What a monitoring port speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    /// As in a URL.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// The ports of monitoring; 0: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MonitorPorts {
+    /// Plain.
+    pub http: u16,
+    /// By TLS.
+    pub https: u16,
+}
+
 /// When the server started, how busy it is, and where and how often it was asked.
 pub struct Monitoring {
     /// How busy the process is.
@@ -17,7 +43,7 @@ pub struct Monitoring {
     /// The same, to measure by.
     pub start_instant: Instant,
     requests: Mutex<BTreeMap<&'static str, u64>>,
-    ports: Mutex<(u16, u16)>,
+    ports: Mutex<MonitorPorts>,
 }
 
 impl Default for Monitoring {
@@ -45,13 +71,31 @@ impl Monitoring {
     }
 
     /// Notes where monitoring listens.
-    pub fn listens_at(&self, port: u16, encrypted: bool) {
+    pub(crate) fn listens_at(&self, scheme: Scheme, port: u16) {
         let mut ports = self.ports.lock();
-        *(if encrypted { &mut ports.1 } else { &mut ports.0 }) = port;
+        match scheme {
+            Scheme::Http => ports.http = port,
+            Scheme::Https => ports.https = port,
+        }
     }
 
-    /// The ports of monitoring, plain and encrypted; 0: none.
-    pub fn ports(&self) -> (u16, u16) {
+    /// Where monitoring listens.
+    pub fn ports(&self) -> MonitorPorts {
         *self.ports.lock()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_scheme_has_its_port() {
+        let monitoring = Monitoring::default();
+        assert_eq!(monitoring.ports(), MonitorPorts { http: 0, https: 0 });
+        monitoring.listens_at(Scheme::Https, 2);
+        assert_eq!(monitoring.ports(), MonitorPorts { http: 0, https: 2 });
+        monitoring.listens_at(Scheme::Http, 1);
+        assert_eq!(monitoring.ports(), MonitorPorts { http: 1, https: 2 });
     }
 }

@@ -25,7 +25,7 @@ fn without_a_host_a_server_is_reached_by_both_families() {
     (options.port, options.http.port) = (None, Some(0));
     let server = Server::builder().options(options).quiet().start().expect("started");
     let clients = server.client_address().expect("it listens").port();
-    let monitoring = server.node().monitoring.ports().0;
+    let monitoring = server.node().monitoring.ports().http;
     let addresses = own_addresses();
     assert!(addresses.contains(&Ipv4Addr::LOCALHOST.into()), "{addresses:?}");
     for ip in addresses {

@@ -180,7 +180,7 @@ fn listed(server: &Server, user: &str) -> Client {
 /// The value of a series of the lane of reports.
 fn scraped(server: &Server, series: &str) -> usize {
     let mut stream =
-        TcpStream::connect(("127.0.0.1", server.node().monitoring.ports().0)).expect("connected");
+        TcpStream::connect(("127.0.0.1", server.node().monitoring.ports().http)).expect("connected");
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");

@@ -10,7 +10,7 @@ use std::net::TcpStream;
 
 /// Every series with its labels, and its value.
 fn scrape(server: &Server) -> BTreeMap<String, f64> {
-    let (port, _) = server.node().monitoring.ports();
+    let port = server.node().monitoring.ports().http;
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("sent");
     let mut answer = String::new();

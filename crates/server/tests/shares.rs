@@ -217,7 +217,7 @@ fn a_right_password_gets_in_behind_many_wrong_ones() {
 #[test]
 fn half_requests_do_not_hold_up_the_monitoring_port() {
     let server = listening("http: \"127.0.0.1:-1\"");
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.node().monitoring.ports().0));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.node().monitoring.ports().http));
     let open = || {
         let stream = TcpStream::connect(address).expect("connected");
         stream.set_read_timeout(Some(PATIENCE)).expect("set");

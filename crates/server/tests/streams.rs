@@ -47,7 +47,7 @@ const TOO_MUCH: usize = 64 * 1024 * 1024 / PIECE.len();
 #[test]
 fn headers_without_an_end_are_not_kept_by_monitoring() {
     let server = common::start(options("http: \"127.0.0.1:-1\""));
-    let port = server.node().monitoring.ports().0;
+    let port = server.node().monitoring.ports().http;
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");
     stream.write_all(b"GET /healthz HTTP/1.1\r\nX: ").expect("sent");
     let refused = (0..TOO_MUCH).any(|_| stream.write_all(&PIECE).is_err());

@@ -7,7 +7,7 @@ use dialtone_wire::websocket::stream::Framed;
 use dialtone_wire::websocket::{Ended, Stream};
 use rustls::pki_types::ServerName;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,5 +219,36 @@ fn by_tls_it_is_the_same() {
         server.stop();
         while client.read() {}
         assert_eq!(client.ended, Some(Ended::Closed));
+    }
+}
+
+/// Who asks in plain where TLS is spoken is told so, by the listener for WebSocket and by monitoring; what is no request is not.
+#[test]
+fn a_plain_request_where_tls_is_spoken_is_answered() {
+    let folder = tempfile::tempdir().expect("folder");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("certificate");
+    std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).expect("written");
+    std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).expect("written");
+    let path = folder.path().display();
+    let tls = format!("tls {{ cert_file: '{path}/cert.pem', key_file: '{path}/key.pem' }}");
+    let server =
+        start(&format!("{tls}, https: '127.0.0.1:-1', websocket {{ listen: '127.0.0.1:-1', {tls} }}"));
+    let websocket = server.websocket_address().expect("it listens");
+    let monitoring = SocketAddr::new(websocket.ip(), server.node().monitoring.ports().https);
+    for address in [websocket, monitoring] {
+        for (sent, is_answered) in [(UPGRADE, true), (b"CONNECT {}\r\nPING\r\n", false)] {
+            let mut socket = TcpStream::connect(address).expect("connected");
+            socket.set_read_timeout(Some(PATIENCE)).expect("set");
+            socket.write_all(sent).expect("sent");
+            let mut got = Vec::new();
+            // A reset behind the answer is an end as good as any.
+            let _ = socket.read_to_end(&mut got);
+            let got = String::from_utf8_lossy(&got);
+            assert_eq!(
+                got.starts_with("HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request"),
+                is_answered,
+                "{got:?}"
+            );
+        }
     }
 }

@@ -5,9 +5,11 @@ use super::connected::{Connected, Place};
 use super::lenient::{Lenient, typed};
 use super::{Answer, HTML, JSON, Query, answer, is_quick, query};
 use crate::log::Event;
+use crate::monitoring::Scheme;
 use crate::node::Node;
 use crate::share::Share;
 use dialtone_net::{Endpoint, ListenError, address};
+use dialtone_wire::websocket::upgrade;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
@@ -19,6 +21,7 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
 /// Connections that are open at once; for one more another one is closed.
@@ -40,13 +43,13 @@ pub(crate) fn start(node: &Arc<Node>) -> Result<Vec<(&'static str, Endpoint)>, L
     let http = &policy.options.http;
     let host = if http.host.is_empty() { &policy.options.host } else { &http.host };
     let mut endpoints = Vec::new();
-    for (port, encrypted) in [(http.port, false), (http.tls_port, true)] {
+    for (port, scheme) in [(http.port, Scheme::Http), (http.tls_port, Scheme::Https)] {
         let Some(port) = port else { continue };
         let (listener, endpoint) = address::listen(host, port)?;
         let fail = |cause: io::Error| ListenError::Bind { address: endpoint.to_string(), cause };
-        let scheme = if encrypted { "https" } else { "http" };
-        node.monitoring.listens_at(endpoint.port(), encrypted);
-        node.log.emit(Event::Starting, "", format_args!("Starting {scheme} monitor on {endpoint}"));
+        node.monitoring.listens_at(scheme, endpoint.port());
+        let text = format_args!("Starting {} monitor on {endpoint}", scheme.name());
+        node.log.emit(Event::Starting, "", text);
         let node = node.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
         let listener = {
@@ -54,14 +57,14 @@ pub(crate) fn start(node: &Arc<Node>) -> Result<Vec<(&'static str, Endpoint)>, L
             tokio::net::TcpListener::from_std(listener).map_err(fail)?
         };
         let threads = node.threads.clone();
-        let run = move || runtime.block_on(serve(&node, listener, encrypted));
+        let run = move || runtime.block_on(serve(&node, listener, scheme));
         threads.spawn("monitor", run).map_err(fail)?;
-        endpoints.push((scheme, endpoint));
+        endpoints.push((scheme.name(), endpoint));
     }
     Ok(endpoints)
 }
 
-async fn serve(node: &Arc<Node>, listener: tokio::net::TcpListener, encrypted: bool) {
+async fn serve(node: &Arc<Node>, listener: tokio::net::TcpListener, scheme: Scheme) {
     let connected = Arc::new(Connected::default());
     loop {
         let Ok((stream, remote)) = listener.accept().await else {
@@ -74,7 +77,7 @@ async fn serve(node: &Arc<Node>, listener: tokio::net::TcpListener, encrypted: b
         let place = connected.admit(share.clone(), CONNECTIONS_MAX, Instant::now());
         let number = place.number();
         let task = tokio::spawn(async move {
-            let served = serve_one(&node, stream, &place, &share, encrypted);
+            let served = serve_one(&node, stream, &place, &share, scheme);
             // A connection that takes too long is dropped; so is its error, which concerns its peer alone.
             let _ = tokio::time::timeout(CONNECTION_TIMEOUT, served).await;
         });
@@ -84,10 +87,10 @@ async fn serve(node: &Arc<Node>, listener: tokio::net::TcpListener, encrypted: b
 
 async fn serve_one(
     node: &Arc<Node>,
-    stream: tokio::net::TcpStream,
+    mut stream: tokio::net::TcpStream,
     place: &Place,
     share: &Share,
-    encrypted: bool,
+    scheme: Scheme,
 ) {
     let service = |request| async move {
         place.answering(Instant::now());
@@ -99,16 +102,25 @@ async fn serve_one(
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_BYTES_MAX);
     let service = hyper::service::service_fn(service);
     // A peer that breaks off is no concern of ours.
-    if encrypted {
+    if scheme == Scheme::Https {
         let Some(config) = node.settings.policy().clients().tls.as_ref().map(|tls| tls.config()) else {
             return;
         };
-        if let Ok(stream) = tokio_rustls::TlsAcceptor::from(config).accept(stream).await {
+        if let Some(answer) = plain_to_tls(&stream).await {
+            let _ = stream.write_all(answer).await;
+        } else if let Ok(stream) = tokio_rustls::TlsAcceptor::from(config).accept(stream).await {
             let _ = builder.serve_connection(TokioIo::new(Lenient(stream)), service).await;
         }
     } else {
         let _ = builder.serve_connection(TokioIo::new(Lenient(stream)), service).await;
     }
+}
+
+/// The answer to who does not know that TLS is spoken here. `None`: it begins with TLS, or with something else.
+async fn plain_to_tls(stream: &tokio::net::TcpStream) -> Option<&'static [u8]> {
+    let mut first = [0; 8];
+    let got = stream.peek(&mut first).await.ok()?;
+    upgrade::plain_to_tls(first.get(..got)?)
 }
 
 /// The method does not matter, as with the official server: there is nothing here but to read.

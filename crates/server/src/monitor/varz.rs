@@ -2,6 +2,7 @@
 
 use super::{general::Empty, websocket};
 use crate::documents::{self, ByKind, is_default, nanos, seconds};
+use crate::monitoring::MonitorPorts;
 use crate::node::Node;
 use crate::policy::{COMPATIBLE_VERSION, ListenerKind, Policy};
 use crate::process;
@@ -140,7 +141,7 @@ struct Limits {
 
 fn limits(node: &Node, policy: &Policy) -> Limits {
     let (options, limits) = (&policy.options, &policy.options.limits);
-    let (http_port, https_port) = node.monitoring.ports();
+    let MonitorPorts { http: http_port, https: https_port } = node.monitoring.ports();
     let http_host = if options.http.host.is_empty() { &options.host } else { &options.http.host };
     Limits {
         max_connections: if limits.connections_max == 0 { -1 } else { limits.connections_max as i64 },
