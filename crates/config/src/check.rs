@@ -30,7 +30,7 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
         );
         say(&first(place, &["lame_duck_grace_period", "lame_duck_duration"]), problem);
     }
-    if options.server_name.as_deref().is_some_and(|name| name.contains(' ')) {
+    if options.server.name.as_deref().is_some_and(|name| name.contains(' ')) {
         say(&place("server_name"), "server name cannot contain spaces".into());
     }
     if let Err(problem) = options.advertised() {

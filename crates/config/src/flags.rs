@@ -117,11 +117,11 @@ const FLAGS: &[Flag] = &[
         Ok(())
     }),
     flag(&["n", "name", "server_name"], "NAME", "Server", "Server name (default: its id)", |o, v| {
-        o.server_name = Some(v.into());
+        o.server.name = Some(v.into());
         Ok(())
     }),
     flag(&["P", "pid"], "FILE", "Server", "File to store the process id in", |o, v| {
-        o.pid_file = Some(v.into());
+        o.process.pid_file = Some(v.into());
         Ok(())
     }),
     flag(&["m", "http_port"], "PORT", "Server", "Port for monitoring by HTTP", |o, v| {
@@ -145,7 +145,7 @@ const FLAGS: &[Flag] = &[
         Ok(())
     }),
     flag(&["ports_file_dir"], "FOLDER", "Server", "Folder for a file that lists the ports", |o, v| {
-        o.ports_file_dir = Some(v.into());
+        o.process.ports_file_dir = Some(v.into());
         Ok(())
     }),
     flag(&["l", "log"], "FILE", "Logging", "File to log to", |o, v| {
@@ -236,7 +236,7 @@ const FLAGS: &[Flag] = &[
     }),
     refused(&["js", "jetstream"], "", JETSTREAM),
     flag(&["sd", "store_dir"], "FOLDER", "Server", "Folder for what is kept", |o, v| {
-        o.store_dir = Some(v.into());
+        o.staples.store_dir = Some(v.into());
         Ok(())
     }),
     of_cluster(

@@ -11,7 +11,8 @@ use crate::operator::OperatorMode;
 use crate::options::cluster::RouteUrl;
 use crate::options::websocket::WebSocket;
 use crate::options::{
-    self, Authorization, Cluster, Http, LameDuck, LeafNodes, Limits, Log, Options, TlsFirst,
+    self, Authorization, Cluster, Http, LameDuck, LeafNodes, Limits, Log, Options, Process, Server, Staples,
+    TlsFirst,
 };
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ enum LogForm {
     Names(&'static str, fn(&Options) -> &[String]),
 }
 
-use Change::{Limits as L, Presentation, Process, Tls, Users};
+use Change::{Limits as L, Presentation, Tls, Users};
 use LogForm::{Either, Names, Value, Words};
 
 /// Fields by the structs that hold them; `show` is left out where the value has its own way to be shown.
@@ -93,19 +94,11 @@ fields! {
         client_advertise: "" "client_advertise", "ClientAdvertise", Presentation, Value;
         unix_socket: "" "unix_socket", "UnixSocket", Presentation, Value;
         proxy_protocol: "" "proxy_protocol", "ProxyProtocol", Presentation, Value;
-        server_name: "" "server_name", "ServerName", Presentation, Value;
-        server_tags: "" "server_tags", "Tags", Presentation, Words("tags");
-        server_metadata: "" "server_metadata", "Metadata", Presentation, Words("metadata");
-        pid_file: "" "pid_file", "PidFile", Process, Value;
-        ports_file_dir: "" "ports_file_dir", "PortsFileDir", Process, Value;
         headers: "" "no_header_support", "NoHeaderSupport", Presentation, Value, |o| (!o.headers).show();
         stall_fast_producers: "" "no_fast_producer_stall", "NoFastProducerStall", L,
             Either("fast producers will be stalled", "fast producers will not be stalled");
         tls: "" "tls", "TLSConfig", Tls, Words("tls"), hidden;
         allow_non_tls: "" "allow_non_tls", "AllowNonTLS", Tls, Value;
-        ocsp: "" "ocsp", "OCSP", Tls, Words("OCSP"), hidden;
-        store_dir: "" "store_dir", "StoreDir", Tls, Value;
-        ocsp_cache: "" "ocsp_cache", "OCSPCacheConfig", Tls, Words("OCSP peer cache"), hidden;
         accounts: "" "accounts", "Accounts", Users, Words("accounts"), hidden;
         mappings: "" "mappings", "Mappings", Users, Words("mappings"), hidden;
         rate_limits: "" "rate_limits", "RateLimits", L, Words("rate limits"), hidden;
@@ -116,7 +109,7 @@ fields! {
         no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
         no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
         trusted_proxies: "" "proxies", "Proxies", Users, Names("proxies trusted keys", |o| &o.trusted_proxies), hidden;
-        - operator_mode; - config_file; - config_digest; - doubts; - ignored; - http; - limits; - lame_duck; - log; - authorization; - websocket; - cluster; - gateway; - leafnodes;
+        - operator_mode; - server; - process; - staples; - config_file; - config_digest; - doubts; - ignored; - http; - limits; - lame_duck; - log; - authorization; - websocket; - cluster; - gateway; - leafnodes;
     }
     Authorization by authorization {
         user: "authorization" "user", "Username", Users, Words("authorization username"), hidden;
@@ -320,6 +313,9 @@ pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
 /// What differs in the blocks that declare their own rules.
 fn of_blocks(old: &Options, new: &Options) -> Vec<Difference> {
     let mut out = Vec::new();
+    Server::compare(&old.server, &new.server, &mut out);
+    Process::compare(&old.process, &new.process, &mut out);
+    Staples::compare(&old.staples, &new.staples, &mut out);
     Http::compare(&old.http, &new.http, &mut out);
     Limits::compare(&old.limits, &new.limits, &mut out);
     compare_auth_timeout(&old.limits, &new.limits, &mut out);

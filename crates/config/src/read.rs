@@ -3,7 +3,7 @@
 use crate::accounts;
 use crate::blocks::reader::{self, Block, Errors, Notes, noted, whole_block};
 use crate::blocks::tls::{self, Context};
-use crate::blocks::{cluster, gateway, leafnodes, ocsp, websocket};
+use crate::blocks::{cluster, gateway, leafnodes, websocket};
 use crate::check::check;
 use crate::error::{ConfigError, ConfigErrors, ErrorKind, Location};
 use crate::language::{self, Env, Files, Map, Value};
@@ -117,7 +117,7 @@ pub(crate) fn read(map: &Map, name: &str, files: &mut dyn Files) -> (Options, Er
 fn options(map: &Map, notes: &mut Notes) -> Options {
     let mut out = Options::default();
     let block = Block::new("", map, &mut notes.errors);
-    let (path, name) = (reader::path, reader::optional);
+    let name = reader::optional;
     listening(&block, &mut out, &mut notes.errors);
     out.http.read_all(&block, notes);
     out.limits.read(&block, notes);
@@ -126,16 +126,14 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     block.set_block("tls", &mut out.tls, notes, |v, notes| tls::tls(v, Context::Client, notes));
     block.set_block("websocket", &mut out.websocket, notes, websocket::websocket);
     servers(&block, &mut out, notes);
-    block.set_block("ocsp", &mut out.ocsp, notes, ocsp::stapling);
-    block.set_block("ocsp_cache", &mut out.ocsp_cache, notes, ocsp::cache);
+    out.server.read(&block, notes);
+    out.process.read(&block, notes);
+    out.staples.read(&block, notes);
     block.set_block("authorization", &mut out.authorization, notes, |v, notes| {
         accounts::authorization(v, &mut out.limits, notes)
     });
     profiler(&block, notes);
     let errors = &mut notes.errors;
-    server(&block, &mut out, errors);
-    block.set("pid_file", &mut out.pid_file, errors, path);
-    block.set("ports_file_dir", &mut out.ports_file_dir, errors, path);
     if let Some(value) = block.get("no_header_support") {
         let mut off = false;
         block.set("no_header_support", &mut off, errors, |_| reader::boolean(value));
@@ -152,7 +150,6 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     out.no_system_account &= out.system_account.is_none();
     block.set("no_auth_user", &mut out.no_auth_user, errors, name);
     block.set("allow_non_tls", &mut out.allow_non_tls, errors, reader::boolean);
-    block.set("store_dir", &mut out.store_dir, errors, path);
     if let Some(value) = block.get("accounts") {
         out.accounts = accounts::accounts(value, errors);
     }
@@ -177,23 +174,6 @@ fn servers(block: &Block<'_>, out: &mut Options, notes: &mut Notes) {
     });
     block.set_block("leafnodes", &mut out.leafnodes, notes, |v, notes| {
         whole_block("leafnodes", notes, |notes| leafnodes::leafnodes(v, notes))
-    });
-}
-
-/// What the server is called.
-fn server(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
-    block.set("server_name", &mut out.server_name, errors, reader::optional);
-    block.set("server_tags", &mut out.server_tags, errors, |v| {
-        Ok(reader::texts(v)?
-            .iter()
-            .flat_map(|t| t.split(','))
-            .map(|t| t.trim().to_ascii_lowercase())
-            .filter(|tag| !tag.is_empty())
-            .collect())
-    });
-    block.set("server_metadata", &mut out.server_metadata, errors, |v| {
-        let entries = reader::map(v)?.iter();
-        entries.map(|entry| Ok((entry.key.clone(), reader::text(&entry.value)?))).collect()
     });
 }
 
@@ -326,7 +306,7 @@ mod tests {
             read_text("port: 0, host: '', http_port: 0, prof_port: 0, server_name: '', log_file: ''");
         let options = options.expect("empty is what is not set");
         assert_eq!((options.host.as_str(), options.port, options.http.port), ("0.0.0.0", Some(4222), None));
-        assert_eq!((options.server_name, options.log.file), (None, None));
+        assert_eq!((options.server.name, options.log.file), (None, None));
         assert_eq!(read_text("listen: '[::1]:7'").expect("read").host, "::1");
         let log = read_text("log_size_limit: -1, log_max_num: -1").expect("-1 is no limit").log;
         assert_eq!((log.file_bytes_max, log.files_max), (0, 0));

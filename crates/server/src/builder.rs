@@ -186,10 +186,10 @@ impl Builder {
         let http =
             crate::monitor::start(&node).map_err(|problem| StartError::listen("monitoring", problem))?;
         let policy = node.settings.policy();
-        if let Some(file) = &policy.options.pid_file {
+        if let Some(file) = &policy.options.process.pid_file {
             process::write_pid(file).map_err(|cause| StartError::PidFile { file: file.clone(), cause })?;
         }
-        if let Some(folder) = &policy.options.ports_file_dir {
+        if let Some(folder) = &policy.options.process.ports_file_dir {
             write_ports(&node, folder, &listening, &http);
         }
         let addresses = by_kind(&listening, Endpoint::address);
@@ -285,7 +285,7 @@ pub(crate) fn identity(options: &Options, ports: BTreeMap<ListenerKind, u16>) ->
         curve: Seed::from_bytes(Kind::Curve, rand::random()),
     };
     let (id, xkey) = (keys.seed.public().to_string(), keys.curve.public().to_string());
-    let name = options.server_name.clone().unwrap_or_else(|| id.clone());
+    let name = options.server.name.clone().unwrap_or_else(|| id.clone());
     Identity { id, xkey, keys: Arc::new(keys), name, ports }
 }
 

@@ -225,7 +225,7 @@ pub(crate) fn request(
             host: policy.clients().info.host.clone(),
             id: settings.identity.id.clone(),
             version: crate::policy::COMPATIBLE_VERSION.to_owned(),
-            tags: policy.options.server_tags.clone(),
+            tags: policy.options.server.tags.clone(),
             ..ServerId::default()
         },
         client: ClientInformation {

@@ -28,7 +28,7 @@ impl Explainer {
         let Partial { mut options, not_supported, imports } = partial;
         let left_out = LeftOut::new(not_supported, imports);
         // Nobody connects, so certificates need not be at hand.
-        (options.tls, options.websocket, options.ocsp) = (None, None, Default::default());
+        (options.tls, options.websocket, options.staples.own) = (None, None, Default::default());
         let log = Logger::silent();
         let identity = identity(&options, BTreeMap::new());
         let policy = Policy::new(options, &identity)?;

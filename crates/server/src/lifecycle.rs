@@ -222,10 +222,10 @@ fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {
     }
     loops.lock().stop();
     let options = &node.settings.policy().options;
-    if let Some(file) = &options.pid_file {
+    if let Some(file) = &options.process.pid_file {
         process::remove(file);
     }
-    if let Some(folder) = &options.ports_file_dir {
+    if let Some(folder) = &options.process.ports_file_dir {
         process::remove(&process::ports_file(folder));
     }
     if let Some(path) = &options.unix_socket {

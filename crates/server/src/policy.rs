@@ -159,7 +159,7 @@ fn clients(
 ) -> Result<ListenerPolicy, PolicyError> {
     let mut tls = options.tls.as_ref().map(TlsSetup::load).transpose()?;
     if let Some(tls) = &mut tls {
-        tls.staple(&options.ocsp, options.store_dir.as_deref())?;
+        tls.staple(&options.staples.own, options.staples.store_dir.as_deref())?;
     }
     let auth_timeout = options.limits.auth_timeout.unwrap_or_else(|| {
         // With TLS the handshake counts; the official server adds a second.

@@ -11,7 +11,10 @@ use crate::blocks::leafnodes::{LeafAuthorization, LeafListener, LeafNodes, LeafU
 use crate::blocks::limits::Limits;
 use crate::blocks::log::Log;
 use crate::blocks::ocsp::{Ocsp, OcspCache, OcspPeer};
+use crate::blocks::process::Process;
 use crate::blocks::resolver_tls::ResolverTls;
+use crate::blocks::server::Server;
+use crate::blocks::staples::Staples;
 use crate::blocks::tls::{CertPair, Tls};
 use crate::blocks::websocket::{CookieNames, OwnUsers, WebSocket};
 use std::collections::HashMap;
@@ -55,11 +58,14 @@ const MQTT: &str = "MQTT is not part of this version";
 /// The parts of the table, those of one block behind each other. Each block declares its own (`crate::blocks`).
 static PARTS: &[&[Key]] = &[
     LISTENING,
+    Server::KEYS,
     Http::KEYS,
     Limits::KEYS,
     LameDuck::KEYS,
     Log::KEYS,
+    Process::KEYS,
     TOP,
+    Staples::KEYS,
     Tls::KEYS,
     CertPair::KEYS,
     WebSocket::KEYS,
@@ -137,13 +143,8 @@ keys! {
         port: Restarts, "Port to listen on. -1 takes a free one. Default 4222.";
         client_advertise: Reloads, "`host:port` that clients are told instead of the real one.";
         unix_socket: Restarts, "Path of a Unix-domain socket to listen on for clients. Not an official key.";
-        server_name: Restarts, "Name of the server. Default: its id.";
-        server_tags: Reloads, "Tags of the server, for placement and monitoring.";
-        server_metadata: Reloads, "Keys and values shown by monitoring.";
     }
     TOP: "" {
-        pid_file | "pidfile": Reloads, "File that holds the process id.";
-        ports_file_dir: Reloads, "Folder for a file that lists the ports.";
         prof_port: Reloads, "Accepted, and nothing listens there: there is no Go profiler.";
         prof_block_rate: Reloads, "Accepted without effect: there is no Go profiler.";
         no_header_support: Restarts, "Turn headers off.";
@@ -167,7 +168,6 @@ keys! {
         gateway: Restarts, "Connections to other clusters.";
         leafnodes | "leaf": Reloads, "Leaf nodes.";
         jetstream: Refused(JETSTREAM), "Streams.";
-        store_dir | "storedir": Reloads, "Folder for what is kept; OCSP responses in its `ocsp`.";
         default_js_domain: Refused(JETSTREAM), "Domains of accounts.";
         feature_flags: Refused(JETSTREAM), "Behaviour that is being introduced.";
         websocket | "ws": Reloads, "A listener for clients by WebSocket.";
@@ -179,8 +179,6 @@ keys! {
         resolver_pinned_accounts: Reloads, "The only accounts that users may be of, beside the system account.";
         trusted | "trusted_keys": Restarts, "Public keys of operators, instead of their JWTs.";
         default_sentinel: Reloads, "Bearer JWT of connections without credentials.";
-        ocsp: Reloads, "OCSP stapling: true or false, or a block. Default: certificates that demand it.";
-        ocsp_cache: Reloads, "Where OCSP responses about clients' certificates are kept: true or false, or a block. Default: true.";
     }
     USERS_AND_ACCOUNTS: "resolver" {
         type: Restarts, "`full` keeps every JWT, `cache` those used lately, `memory` those that are preloaded.";

@@ -16,10 +16,13 @@ pub mod limits;
 pub mod log;
 pub mod ocsp;
 pub mod permissions;
+pub mod process;
 pub(crate) mod reader;
 pub mod resolver_tls;
 pub(crate) mod rule;
+pub mod server;
 pub mod server_url;
+pub mod staples;
 pub mod tls;
 pub mod websocket;
 

@@ -43,6 +43,8 @@ pub(crate) enum Rule<T> {
 pub(crate) enum LogForm<T> {
     /// `key = value`
     Value(fn(&T) -> String),
+    /// These words alone.
+    Words(&'static str),
     /// These words and the value.
     Named(&'static str, fn(&T) -> String),
 }
@@ -89,6 +91,7 @@ impl<T> LogForm<T> {
     fn line(&self, key: &str, new: &T) -> String {
         match self {
             Self::Value(show) => format!("{key} = {}", show(new)),
+            Self::Words(words) => (*words).to_owned(),
             Self::Named(name, show) => format!("{name} = {}", show(new)),
         }
     }

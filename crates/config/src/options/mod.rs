@@ -3,7 +3,6 @@
 use crate::Secret;
 use crate::error::{ConfigError, Position};
 use dialtone_subject::Literal;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +20,10 @@ pub use crate::blocks::limits::Limits;
 pub use crate::blocks::log::Log;
 pub use crate::blocks::ocsp::{Ocsp, OcspCache, OcspMode};
 pub use crate::blocks::permissions::{Permissions, Responses, Rules};
+pub use crate::blocks::process::Process;
+pub use crate::blocks::server::Server;
 pub use crate::blocks::server_url::ServerUrl;
+pub use crate::blocks::staples::Staples;
 pub use crate::blocks::tls::{CertPair, Tls, TlsFirst};
 pub use crate::blocks::websocket::{self, WebSocket};
 use operator::OperatorMode;
@@ -48,12 +50,8 @@ pub struct Options {
     pub unix_socket: Option<PathBuf>,
     /// Client connections begin with a PROXY header.
     pub proxy_protocol: bool,
-    /// The server's name.
-    pub server_name: Option<String>,
-    /// Tags.
-    pub server_tags: Vec<String>,
-    /// Keys and values for monitoring.
-    pub server_metadata: BTreeMap<String, String>,
+    /// What the server says of itself.
+    pub server: Server,
     /// Monitoring.
     pub http: Http,
     /// Limits of connections.
@@ -62,10 +60,8 @@ pub struct Options {
     pub lame_duck: LameDuck,
     /// Logging.
     pub log: Log,
-    /// File that holds the process id.
-    pub pid_file: Option<PathBuf>,
-    /// Folder for the ports file.
-    pub ports_file_dir: Option<PathBuf>,
+    /// Files that say which process it is.
+    pub process: Process,
     /// Whether headers are on.
     pub headers: bool,
     /// Whether producers that outrun a reader are held back.
@@ -74,12 +70,8 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// Clients may connect without TLS all the same.
     pub allow_non_tls: bool,
-    /// OCSP stapling.
-    pub ocsp: Ocsp,
-    /// Folder for what is kept.
-    pub store_dir: Option<PathBuf>,
-    /// Where answers about clients' certificates are kept; `None`: nowhere.
-    pub ocsp_cache: Option<OcspCache>,
+    /// Answers about certificates (OCSP).
+    pub staples: Staples,
     /// A listener for clients by WebSocket.
     pub websocket: Option<WebSocket>,
     /// Routes to other servers.
@@ -310,22 +302,17 @@ impl Default for Options {
             client_advertise: None,
             unix_socket: None,
             proxy_protocol: false,
-            server_name: None,
-            server_tags: Vec::new(),
-            server_metadata: BTreeMap::new(),
+            server: Server::default(),
             http: Http::default(),
             limits: Limits::default(),
             lame_duck: LameDuck::default(),
             log: Log::default(),
-            pid_file: None,
-            ports_file_dir: None,
+            process: Process::default(),
             headers: true,
             stall_fast_producers: true,
             tls: None,
             allow_non_tls: false,
-            ocsp: Ocsp::default(),
-            store_dir: None,
-            ocsp_cache: Some(OcspCache::default()),
+            staples: Staples::default(),
             websocket: None,
             cluster: None,
             gateway: None,

@@ -276,8 +276,8 @@ fn configuration(node: &Node, policy: &Policy) -> Configuration {
         http_req_stats: node.monitoring.requests(),
         config_load_time: stamp(node.settings.config_loaded()),
         config_digest: options.config_digest.clone(),
-        tags: options.server_tags.clone(),
-        metadata: (!options.server_metadata.is_empty()).then(|| json!(options.server_metadata)),
+        tags: options.server.tags.clone(),
+        metadata: (!options.server.metadata.is_empty()).then(|| json!(options.server.metadata)),
         feature_flags: feature_flags(),
     }
 }
@@ -300,7 +300,7 @@ fn trust(node: &Node, policy: &Policy) -> Trust {
     let options = &policy.options;
     let operators = &options.operator_mode.operators;
     let keys = || options.trusted_proxies.iter().map(|key| json!({ "key": key })).collect::<Vec<_>>();
-    let shows_cache = asks_about_peers(policy) && options.ocsp_cache.is_some();
+    let shows_cache = asks_about_peers(policy) && options.staples.peers.is_some();
     Trust {
         trusted_operators_jwt: operators.iter().map(|token| token.jwt.clone()).collect(),
         trusted_operators_claim: operators.iter().filter_map(|token| jwt::payload(&token.jwt).ok()).collect(),

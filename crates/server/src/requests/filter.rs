@@ -31,7 +31,7 @@ impl Filter {
     pub(super) fn admits(&self, settings: &Settings) -> bool {
         let policy = settings.policy();
         let host = &policy.clients().info.host;
-        self.admits_one(&settings.identity.name, host, &policy.options.server_tags)
+        self.admits_one(&settings.identity.name, host, &policy.options.server.tags)
     }
 
     fn admits_one(&self, name: &str, host: &str, tags: &[String]) -> bool {

@@ -38,13 +38,13 @@ struct Server<'a> {
 /// The field `server` of the next message. Each has the next number.
 pub(crate) fn server(settings: &Settings, monitoring: &Monitoring) -> Value {
     let policy = settings.policy();
-    let metadata = &policy.options.server_metadata;
+    let metadata = &policy.options.server.metadata;
     let server = Server {
         name: &settings.identity.name,
         host: &policy.clients().info.host,
         id: &settings.identity.id,
         ver: COMPATIBLE_VERSION,
-        tags: &policy.options.server_tags,
+        tags: &policy.options.server.tags,
         metadata: (!metadata.is_empty()).then(|| json!(metadata)),
         feature_flags: feature_flags(),
         jetstream: false,
