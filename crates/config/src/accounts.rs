@@ -2,12 +2,12 @@
 
 use crate::Secret;
 use crate::blocks::permissions::permissions;
+use crate::blocks::rate_limits::rate_limits;
 use crate::blocks::reader::{self, Block, Errors, Notes, noted};
 use crate::error::ConfigError;
 use crate::language::{Kind, Map, Value};
 use crate::nkey;
 use crate::options::{Account, AuthCallout, Authorization, Limits, MsgTrace, User};
-use crate::rates;
 use crate::sharing;
 
 /// Kinds of connections that a user can be kept to.
@@ -45,7 +45,7 @@ pub(crate) fn authorization(value: &Value, limits: &mut Limits, notes: &mut Note
         }
     }
     if let Some(value) = block.get("default_rate_limits") {
-        out.default_rate_limits = Some(rates::rate_limits(value, errors));
+        out.default_rate_limits = Some(rate_limits(value, errors));
     }
     if let Some(value) = block.get("auth_callout") {
         out.callout = auth_callout(value, errors);
@@ -98,7 +98,7 @@ fn user(value: &Value, errors: &mut Errors) -> Option<User> {
         out.permissions = permissions(value, errors).map(Box::new);
     }
     if let Some(value) = block.get("rate_limits") {
-        out.rate_limits = Some(rates::rate_limits(value, errors));
+        out.rate_limits = Some(rate_limits(value, errors));
     }
     let problem = match (block.get("nkey"), out.name.is_empty(), &out.password) {
         (Some(_), false, _) | (Some(_), _, Some(_)) => "Nkey users do not take usernames or passwords",
@@ -174,10 +174,10 @@ fn account(name: &str, value: &Value, errors: &mut Errors) -> Account {
         reader::boolean(v).map(Some)
     });
     if let Some(value) = block.get("rate_limits") {
-        out.rate_limits = Some(rates::rate_limits(value, errors));
+        out.rate_limits = Some(rate_limits(value, errors));
     }
     if let Some(value) = block.get("default_rate_limits") {
-        out.default_rate_limits = Some(rates::rate_limits(value, errors));
+        out.default_rate_limits = Some(rate_limits(value, errors));
     }
     if let Some(value) = block.get("limits")
         && let Some(map) = noted(reader::map(value), errors)

@@ -43,7 +43,7 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
     if options.http.tls_port.is_some() && options.tls.is_none() {
         say(&https, "TLS cert and key required for HTTPS".into());
     }
-    if options.usage_interval.is_some() && options.no_system_account {
+    if options.usage.interval.is_some() && options.no_system_account {
         say(&place("usage_interval"), "usage_interval needs a system account to tell it in".into());
     }
     check_users(options, place, &mut say);

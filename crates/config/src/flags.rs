@@ -526,7 +526,7 @@ impl Flags {
             (options.authorization.user, options.authorization.password) = (None, None);
             let at = Location::nowhere("command line");
             let problem = "--user and --pass are ignored: the file has a list of users".to_owned();
-            options.doubts.push(ConfigError::new(&at, problem));
+            options.source.doubts.push(ConfigError::new(&at, problem));
         }
         cluster::settle(options, self.has("cluster"), self.has("routes"))?;
         // What the file says held together; what does not now, does not because of a flag.
@@ -692,7 +692,7 @@ mod tests {
         options.authorization.users.push(crate::options::User::default());
         flags.apply(&mut options).expect("applied");
         assert!(options.authorization.user.is_none() && options.authorization.password.is_none());
-        assert!(options.doubts[0].to_string().contains("--user and --pass are ignored"));
+        assert!(options.source.doubts[0].to_string().contains("--user and --pass are ignored"));
     }
 
     /// Flags of the cluster, as if it were carried out.

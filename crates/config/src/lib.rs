@@ -18,7 +18,6 @@ mod nkey;
 pub mod operator;
 pub mod options;
 pub mod plan;
-mod rates;
 mod read;
 pub mod secret;
 pub mod sharing;

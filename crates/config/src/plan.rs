@@ -12,7 +12,7 @@ use crate::options::cluster::RouteUrl;
 use crate::options::websocket::WebSocket;
 use crate::options::{
     self, Authorization, Cluster, Http, LameDuck, LeafNodes, Limits, Log, Options, Process, Server, Staples,
-    TlsFirst,
+    TlsFirst, Usage,
 };
 use std::time::Duration;
 
@@ -101,15 +101,11 @@ fields! {
         allow_non_tls: "" "allow_non_tls", "AllowNonTLS", Tls, Value;
         accounts: "" "accounts", "Accounts", Users, Words("accounts"), hidden;
         mappings: "" "mappings", "Mappings", Users, Words("mappings"), hidden;
-        rate_limits: "" "rate_limits", "RateLimits", L, Words("rate limits"), hidden;
-        usage_interval: "" "usage_interval", "UsageInterval", L, Value;
-        denied_publish_status: "" "denied_publish_status", "DeniedPublishStatus", L, Value;
-        default_rate_limits: "" "default_rate_limits", "RateLimits", L, Words("rate limits"), hidden;
         system_account: "" "system_account", "SystemAccount", Users, Value;
         no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
         no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
         trusted_proxies: "" "proxies", "Proxies", Users, Names("proxies trusted keys", |o| &o.trusted_proxies), hidden;
-        - operator_mode; - server; - process; - staples; - config_file; - config_digest; - doubts; - ignored; - http; - limits; - lame_duck; - log; - authorization; - websocket; - cluster; - gateway; - leafnodes;
+        - operator_mode; - server; - process; - staples; - usage; - source; - http; - limits; - lame_duck; - log; - authorization; - websocket; - cluster; - gateway; - leafnodes;
     }
     Authorization by authorization {
         user: "authorization" "user", "Username", Users, Words("authorization username"), hidden;
@@ -316,6 +312,7 @@ fn of_blocks(old: &Options, new: &Options) -> Vec<Difference> {
     Server::compare(&old.server, &new.server, &mut out);
     Process::compare(&old.process, &new.process, &mut out);
     Staples::compare(&old.staples, &new.staples, &mut out);
+    Usage::compare(&old.usage, &new.usage, &mut out);
     Http::compare(&old.http, &new.http, &mut out);
     Limits::compare(&old.limits, &new.limits, &mut out);
     compare_auth_timeout(&old.limits, &new.limits, &mut out);

@@ -10,13 +10,8 @@ use crate::language::{self, Env, Files, Map, Value};
 use crate::nkey;
 use crate::operator;
 use crate::options::Options;
-use crate::rates;
 use crate::sharing::{self, Import};
 use std::path::Path;
-use std::time::Duration;
-
-/// How often use can be told.
-const USAGE_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// Reads a configuration file and all that it includes, and checks it. `env` gives variables of the environment.
 ///
@@ -26,7 +21,7 @@ const USAGE_INTERVAL_MIN: Duration = Duration::from_secs(1);
 pub fn load(path: &Path, files: &mut dyn Files, env: Env<'_>) -> Result<Options, ConfigErrors> {
     let map = language::parse_file(path, files, env)?;
     let mut options = from_values(&map, &path.display().to_string(), files)?;
-    options.config_file = Some(path.to_owned());
+    options.source.file = Some(path.to_owned());
     Ok(options)
 }
 
@@ -59,7 +54,7 @@ pub struct Partial {
 pub fn load_partial(path: &Path, files: &mut dyn Files, env: Env<'_>) -> Result<Partial, ConfigErrors> {
     let map = language::parse_file(path, files, env)?;
     let mut partial = partial(&map, &path.display().to_string(), files)?;
-    partial.options.config_file = Some(path.to_owned());
+    partial.options.source.file = Some(path.to_owned());
     Ok(partial)
 }
 
@@ -105,9 +100,9 @@ pub(crate) fn read(map: &Map, name: &str, files: &mut dyn Files) -> (Options, Er
     let mut notes = Notes::default();
     let mut options = options(map, &mut notes);
     let Notes { mut errors, doubts, ignored } = notes;
-    (options.doubts, options.ignored) = (doubts, ignored);
+    (options.source.doubts, options.source.ignored) = (doubts, ignored);
     operator::read_files(&mut options.operator_mode, files, &mut errors);
-    options.config_digest = language::digest(map);
+    options.source.digest = language::digest(map);
     let place = |key: &str| reader::place(map, key).cloned().unwrap_or_else(|| Location::nowhere(name));
     check(&options, &place, &mut errors);
     errors.sort_by_key(|e| (e.at.line == 0, e.at.file.as_ref() != name, e.at.line, e.at.column));
@@ -129,6 +124,7 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     out.server.read(&block, notes);
     out.process.read(&block, notes);
     out.staples.read(&block, notes);
+    out.usage.read(&block, notes);
     block.set_block("authorization", &mut out.authorization, notes, |v, notes| {
         accounts::authorization(v, &mut out.limits, notes)
     });
@@ -159,7 +155,6 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     if let Some(value) = block.get("mappings") {
         out.mappings = sharing::mappings(value, errors);
     }
-    beyond(&block, &mut out, errors);
     out.operator_mode = operator::operator_mode(&block, notes);
     out
 }
@@ -175,24 +170,6 @@ fn servers(block: &Block<'_>, out: &mut Options, notes: &mut Notes) {
     block.set_block("leafnodes", &mut out.leafnodes, notes, |v, notes| {
         whole_block("leafnodes", notes, |notes| leafnodes::leafnodes(v, notes))
     });
-}
-
-/// What the official server has no keys for.
-fn beyond(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
-    block.set("usage_interval", &mut out.usage_interval, errors, |v| match reader::duration(v)? {
-        off if off.is_zero() => Ok(None),
-        span if span < USAGE_INTERVAL_MIN => {
-            Err(ConfigError::new(&v.at, "usage_interval is too short").help("it is at least 1s"))
-        }
-        span => Ok(Some(span)),
-    });
-    block.set("denied_publish_status", &mut out.denied_publish_status, errors, reader::boolean);
-    if let Some(value) = block.get("rate_limits") {
-        out.rate_limits = rates::rate_limits(value, errors);
-    }
-    if let Some(value) = block.get("default_rate_limits") {
-        out.default_rate_limits = rates::rate_limits(value, errors);
-    }
 }
 
 /// The keys of the Go profiler: no client can notice that it is not there.
@@ -290,11 +267,7 @@ mod tests {
     #[test]
     fn an_empty_file_is_all_defaults() {
         let options = read_text("").expect("read");
-        let defaults = Options {
-            config_file: options.config_file.clone(),
-            config_digest: options.config_digest.clone(),
-            ..Options::default()
-        };
+        let defaults = Options { source: options.source.clone(), ..Options::default() };
         assert_eq!(options, defaults);
     }
 

@@ -13,9 +13,10 @@ impl Options {
     /// What is allowed and still worth a word in the log, a line each; none of it shows a secret.
     pub fn warnings(&self) -> Vec<String> {
         let mut out: Vec<String> = self
+            .source
             .doubts
             .iter()
-            .chain(&self.ignored)
+            .chain(&self.source.ignored)
             .map(|doubt| format!("{}: {}", doubt.at, doubt.problem))
             .collect();
         if self.limits.payload_bytes_max > PAYLOAD_BYTES_HIGH {

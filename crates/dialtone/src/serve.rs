@@ -49,13 +49,13 @@ fn fail(problem: &dyn std::fmt::Display) -> i32 {
 
 /// Says whether a configuration file is good. What a start would only doubt is not.
 fn check(file: &Path) -> i32 {
-    let strict = |options: Options| match options.doubts.as_slice() {
+    let strict = |options: Options| match options.source.doubts.as_slice() {
         [] => Ok(options),
         doubts => Err(ConfigErrors(doubts.to_vec())),
     };
     match load(file).and_then(checked).and_then(strict) {
         Ok(options) => {
-            eprintln!("dialtone: configuration file {} is valid ({})", file.display(), options.config_digest);
+            eprintln!("dialtone: configuration file {} is valid ({})", file.display(), options.source.digest);
             0
         }
         Err(problem) => fail(&problem),

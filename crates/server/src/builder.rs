@@ -301,8 +301,8 @@ fn banner(log: &Logger, options: &Options, identity: &Identity) {
     if users.filter_map(|u| u.password.as_ref()).chain(&options.authorization.password).any(plain) {
         log.emit(Event::Warning, "", format_args!("Plaintext passwords detected, use nkeys or bcrypt"));
     }
-    if let Some(file) = &options.config_file {
-        say(format_args!("Using configuration file: {} ({})", file.display(), options.config_digest));
+    if let Some(file) = &options.source.file {
+        say(format_args!("Using configuration file: {} ({})", file.display(), options.source.digest));
     }
     for warning in options.warnings() {
         log.emit(Event::Warning, "", format_args!("{warning}"));

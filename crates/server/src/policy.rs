@@ -122,7 +122,7 @@ impl Policy {
 
     /// Whether a request that is denied in an account is answered.
     pub fn answers_denied(&self, account: &str) -> bool {
-        self.denied_publish_status.get(account).copied().unwrap_or(self.options.denied_publish_status)
+        self.denied_publish_status.get(account).copied().unwrap_or(self.options.usage.answers_denied)
     }
 
     /// What holds for those who come by this listener.

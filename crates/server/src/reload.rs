@@ -54,7 +54,7 @@ fn take_over(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -> Result
     for line in plan::lines(&old.options, new) {
         node.log.emit(Event::Reloaded, "", format_args!("Reloaded: {line}"));
     }
-    let digest = &new.config_digest;
+    let digest = &new.source.digest;
     node.log.emit(Event::Reloaded, "", format_args!("Reloaded server configuration ({digest})"));
     Ok(())
 }

@@ -31,8 +31,8 @@ fn outcome(text: &str) -> (&'static str, String) {
     match dialtone_config::load_text(text, "t.conf", &mut files, &|_| None) {
         Err(problem) => ("refused", problem.to_string()),
         Ok(options) => match dialtone_server::policy::check(&options).as_slice() {
-            [] if options.doubts.is_empty() => ("starts", String::new()),
-            [] => ("warned", format!("{:?}", options.doubts)),
+            [] if options.source.doubts.is_empty() => ("starts", String::new()),
+            [] => ("warned", format!("{:?}", options.source.doubts)),
             problems => ("refused", format!("{problems:?}")),
         },
     }

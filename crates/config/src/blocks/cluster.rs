@@ -405,7 +405,7 @@ mod tests {
                 "invalid use of field \"ping_interval\": ping_interval should be converted to a duration",
             ),
         ] {
-            let doubts = read(block).expect(block).doubts;
+            let doubts = read(block).expect(block).source.doubts;
             let doubts: Vec<&str> = doubts.iter().map(|doubt| doubt.problem.as_str()).collect();
             assert_eq!(doubts, [expected], "{block}");
         }
@@ -427,7 +427,7 @@ mod tests {
             ("timeout: 5", 0),
         ] {
             let options = read(&format!("port: 5, tls {{ cert_file: a, key_file: b, {key} }}")).expect(key);
-            assert_eq!(options.ignored.len(), ignored, "{key}");
+            assert_eq!(options.source.ignored.len(), ignored, "{key}");
         }
     }
 }

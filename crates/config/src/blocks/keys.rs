@@ -16,6 +16,7 @@ use crate::blocks::resolver_tls::ResolverTls;
 use crate::blocks::server::Server;
 use crate::blocks::staples::Staples;
 use crate::blocks::tls::{CertPair, Tls};
+use crate::blocks::usage::Usage;
 use crate::blocks::websocket::{CookieNames, OwnUsers, WebSocket};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -66,6 +67,7 @@ static PARTS: &[&[Key]] = &[
     Process::KEYS,
     TOP,
     Staples::KEYS,
+    Usage::KEYS,
     Tls::KEYS,
     CertPair::KEYS,
     WebSocket::KEYS,
@@ -159,10 +161,6 @@ keys! {
         no_system_account | "no_system" | "no_sys_acc": Restarts, "Have no system account.";
         no_auth_user: Restarts, "The user that a connection without credentials is.";
         mappings | "maps": Reloads, "Subject mappings of the default account.";
-        rate_limits: Reloads, "How much the connections of each account may publish together that has no `rate_limits`. Not an official key.";
-        usage_interval: Reloads, "How often is told what accounts and users used, on `$SYS.ACCOUNT.<id>.USAGE`. Default: never. Not an official key.";
-        denied_publish_status: Reloads, "A request that is denied is answered at once, by status 403 or 429. Default false. Not an official key.";
-        default_rate_limits: Reloads, "How much each user may publish that has no `rate_limits` and whose account has no `default_rate_limits`. Not an official key.";
         proxies: Reloads, "Keys of trusted proxies.";
         cluster: Reloads, "Routes to other servers.";
         gateway: Restarts, "Connections to other clusters.";

@@ -379,7 +379,7 @@ mod tests {
             ("url: 'nats://a:1', proxy { url: 'http://p:1' }", "proxy configuration will be ignored"),
             ("url: 'nats://a:1', dial_timeout: 5", "dial_timeout should be converted to a duration"),
         ] {
-            let doubts = read(remote, "").expect(remote).doubts;
+            let doubts = read(remote, "").expect(remote).source.doubts;
             assert!(
                 doubts.len() == 1 && doubts.iter().all(|doubt| doubt.problem.contains(expected)),
                 "{remote}: {doubts:?}"

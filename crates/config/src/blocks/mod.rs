@@ -17,6 +17,7 @@ pub mod log;
 pub mod ocsp;
 pub mod permissions;
 pub mod process;
+pub mod rate_limits;
 pub(crate) mod reader;
 pub mod resolver_tls;
 pub(crate) mod rule;
@@ -24,6 +25,7 @@ pub mod server;
 pub mod server_url;
 pub mod staples;
 pub mod tls;
+pub mod usage;
 pub mod websocket;
 
 /// Declares a block of the configuration, or a part of the top level (`in ""`).

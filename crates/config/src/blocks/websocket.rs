@@ -302,8 +302,8 @@ mod tests {
             ("pinned_certs: []", 0, 0),
         ] {
             let in_block = read(&format!("port: 1, {}", tls(key)), "").expect(key);
-            assert_eq!(in_block.ignored.len(), in_websocket, "{key}");
-            assert_eq!(read("", &tls(key)).expect(key).ignored.len(), in_client, "{key}");
+            assert_eq!(in_block.source.ignored.len(), in_websocket, "{key}");
+            assert_eq!(read("", &tls(key)).expect(key).source.ignored.len(), in_client, "{key}");
         }
         // The official server refuses it for clients of either kind, too, and takes it for routes and gateways.
         for text in [

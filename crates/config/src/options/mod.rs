@@ -4,7 +4,6 @@ use crate::Secret;
 use crate::error::{ConfigError, Position};
 use dialtone_subject::Literal;
 use std::path::PathBuf;
-use std::time::Duration;
 
 pub mod operator;
 pub mod sharing;
@@ -21,10 +20,12 @@ pub use crate::blocks::log::Log;
 pub use crate::blocks::ocsp::{Ocsp, OcspCache, OcspMode};
 pub use crate::blocks::permissions::{Permissions, Responses, Rules};
 pub use crate::blocks::process::Process;
+pub use crate::blocks::rate_limits::{Rate, RateAction, RateLimit};
 pub use crate::blocks::server::Server;
 pub use crate::blocks::server_url::ServerUrl;
 pub use crate::blocks::staples::Staples;
 pub use crate::blocks::tls::{CertPair, Tls, TlsFirst};
+pub use crate::blocks::usage::Usage;
 pub use crate::blocks::websocket::{self, WebSocket};
 use operator::OperatorMode;
 use sharing::{Export, Import, Mapping};
@@ -32,14 +33,8 @@ use sharing::{Export, Import, Mapping};
 /// All options.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// The configuration file, if there is one.
-    pub config_file: Option<PathBuf>,
-    /// SHA-256 of the configuration, as `sha256:…`.
-    pub config_digest: String,
-    /// What is carried out and still looks like a mistake: `-t` refuses it, a start says it.
-    pub doubts: Vec<ConfigError>,
-    /// What is accepted and has no effect; a start says it.
-    pub ignored: Vec<ConfigError>,
+    /// Where they were read, and what was noted there.
+    pub source: Source,
     /// Address to listen on for clients.
     pub host: String,
     /// Port to listen on for clients; `None` takes a free one.
@@ -96,14 +91,21 @@ pub struct Options {
     pub operator_mode: OperatorMode,
     /// Public NKeys of proxies that are trusted.
     pub trusted_proxies: Vec<String>,
-    /// How much the connections of each account may publish together that says nothing itself.
-    pub rate_limits: Vec<RateLimit>,
-    /// How much each user may publish that neither itself nor its account says anything about.
-    pub default_rate_limits: Vec<RateLimit>,
-    /// Whether a request that is denied is answered, by a status.
-    pub denied_publish_status: bool,
-    /// How often is told what accounts and users used.
-    pub usage_interval: Option<Duration>,
+    /// How much may be published, and what is reported of it.
+    pub usage: Usage,
+}
+
+/// Where options were read, and what was noted there.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Source {
+    /// The configuration file, if there is one.
+    pub file: Option<PathBuf>,
+    /// SHA-256 of the configuration, as `sha256:…`.
+    pub digest: String,
+    /// What is carried out and still looks like a mistake: `-t` refuses it, a start says it.
+    pub doubts: Vec<ConfigError>,
+    /// What is accepted and has no effect; a start says it.
+    pub ignored: Vec<ConfigError>,
 }
 
 /// Users of the default account, or one user, or a token.
@@ -196,38 +198,6 @@ pub struct Account {
     pub denied_publish_status: Option<bool>,
 }
 
-/// How much may be published a second.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// What happens to what is more.
-    pub action: RateAction,
-    /// Subjects that it is for; empty: all.
-    pub subjects: Vec<String>,
-    /// Messages.
-    pub msgs: Option<Rate>,
-    /// Bytes of headers and payloads.
-    pub bytes: Option<Rate>,
-}
-
-/// What happens to messages that come too fast.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RateAction {
-    /// They wait, and all that the connection sends behind them.
-    #[default]
-    Delay,
-    /// They are not taken, and the client is told.
-    Refuse,
-}
-
-/// A rate and how much may come at once, both from 1 to 4294967295.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// Units a second.
-    pub per_second: u64,
-    /// Units at once.
-    pub burst: u64,
-}
-
 /// Where traces of an account's messages go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MsgTrace {
@@ -293,10 +263,7 @@ pub(crate) fn advertised<'a>(key: &str, text: &'a str) -> Result<(&'a str, Optio
 impl Default for Options {
     fn default() -> Self {
         Self {
-            config_file: None,
-            config_digest: String::new(),
-            doubts: Vec::new(),
-            ignored: Vec::new(),
+            source: Source::default(),
             host: "0.0.0.0".into(),
             port: Some(4222),
             client_advertise: None,
@@ -325,10 +292,7 @@ impl Default for Options {
             no_auth_user: None,
             operator_mode: OperatorMode::default(),
             trusted_proxies: Vec::new(),
-            rate_limits: Vec::new(),
-            default_rate_limits: Vec::new(),
-            denied_publish_status: false,
-            usage_interval: None,
+            usage: Usage::default(),
         }
     }
 }

@@ -275,7 +275,7 @@ fn configuration(node: &Node, policy: &Policy) -> Configuration {
         subscriptions: node.accounts.all().iter().map(|account| account.subscriptions()).sum(),
         http_req_stats: node.monitoring.requests(),
         config_load_time: stamp(node.settings.config_loaded()),
-        config_digest: options.config_digest.clone(),
+        config_digest: options.source.digest.clone(),
         tags: options.server.tags.clone(),
         metadata: (!options.server.metadata.is_empty()).then(|| json!(options.server.metadata)),
         feature_flags: feature_flags(),

@@ -1,9 +1,8 @@
 //! Rate limits: how much may be published a second.
 
-use crate::blocks::reader::{self, Block, Errors, noted};
+use super::reader::{self, Block, Errors, noted};
 use crate::error::ConfigError;
 use crate::language::{Kind, Value};
-use crate::options::{Rate, RateAction, RateLimit};
 use dialtone_subject::set::is_valid_filter;
 
 /// Rules of one account or user.
@@ -15,6 +14,38 @@ const SUBJECTS_MAX: usize = 64;
 const BURSTS_A_SECOND_MAX: u64 = 100;
 /// The highest rate and the largest burst.
 const UNITS_MAX: i64 = u32::MAX as i64;
+
+/// How much may be published a second.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// What happens to what is more.
+    pub action: RateAction,
+    /// Subjects that it is for; empty: all.
+    pub subjects: Vec<String>,
+    /// Messages.
+    pub msgs: Option<Rate>,
+    /// Bytes of headers and payloads.
+    pub bytes: Option<Rate>,
+}
+
+/// What happens to messages that come too fast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RateAction {
+    /// They wait, and all that the connection sends behind them.
+    #[default]
+    Delay,
+    /// They are not taken, and the client is told.
+    Refuse,
+}
+
+/// A rate and how much may come at once, both from 1 to 4294967295.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Units a second.
+    pub per_second: u64,
+    /// Units at once.
+    pub burst: u64,
+}
 
 /// `{ msgs_per_sec: …, … }`, or a list of those.
 pub(crate) fn rate_limits(value: &Value, errors: &mut Errors) -> Vec<RateLimit> {
