@@ -11,6 +11,7 @@ use dialtone_net::Link;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 /// A link as the broker sees it.
 struct LinkSink(Arc<Link>);
@@ -53,18 +54,34 @@ pub(crate) fn admit(
     sink: Arc<dyn Sink>,
     wake: Box<dyn Wake>,
 ) -> Box<Client> {
-    let registry = &node.connections.registry;
+    let session = session(node, turn.now(), source, sink, wake);
+    node.connections.registry.insert(session.clone());
+    Box::new(Client::new(node.clone(), session, turn))
+}
+
+/// What the rest of the server sees of a connection that is no client.
+pub(crate) fn session_of(node: &Node, now: Instant, source: Source, link: &Arc<Link>) -> Arc<Session> {
+    let wake = LinkWake(Arc::downgrade(link));
+    session(node, now, source, Arc::new(LinkSink(link.clone())), Box::new(wake))
+}
+
+fn session(
+    node: &Node,
+    now: Instant,
+    source: Source,
+    sink: Arc<dyn Sink>,
+    wake: Box<dyn Wake>,
+) -> Arc<Session> {
     let basics = Basics {
         id: ClientId(node.connections.next_number()),
         kind: source.listener.row().peer,
-        slot: registry.take_slot(),
+        slot: node.connections.registry.take_slot(),
         pending_bytes_max: node.settings.policy().options.limits.pending_bytes_max,
-        start: turn.now(),
+        start: now,
     };
     let peer = Peer::new(basics, node.delivery.totals.clone(), sink, wake);
     let session = Arc::new(Session::new(peer, source.listener, source.remote));
     let described: Weak<Session> = Arc::downgrade(&session);
     session.peer.set_info_source(described);
-    registry.insert(session.clone());
-    Box::new(Client::new(node.clone(), session, turn))
+    session
 }

@@ -177,6 +177,9 @@ impl Builder {
         crate::queues::start(&node);
         system::start(&node);
         requests::start(&node);
+        if let Some(own) = &node.settings.policy().options.cluster {
+            node.cluster.begin(&node.settings.identity, &node.accounts, &node.delivery.routes, own);
+        }
         let for_loops = node.clone();
         let loops =
             Loops::start(&node.threads, dialtone_net::Settings { loops: process::cores() }, move |_| {

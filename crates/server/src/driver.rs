@@ -98,8 +98,11 @@ impl Handler for Driver {
         listeners::open(&self.node, &mut self.turn, accepted)
     }
 
-    /// Nobody is dialled yet.
-    fn undialed(&mut self, _: u64, _: DialError) {}
+    fn undialed(&mut self, number: u64, why: DialError) {
+        let text = format_args!("Error trying to connect to route: {why}");
+        self.node.log.emit(Event::RouteFailed, "", text);
+        self.node.cluster.undialed(number);
+    }
 
     fn posted(&mut self, post: Infallible) {
         match post {}

@@ -1,6 +1,7 @@
 //! A running server: how it reloads, lets its clients go, and ends.
 
 use crate::client;
+use crate::dialer;
 use crate::log::{Event, Logger};
 use crate::node::Node;
 use crate::policy::{LISTENERS, ListenerKind};
@@ -59,6 +60,7 @@ impl Server {
         addresses: BTreeMap<ListenerKind, SocketAddr>,
     ) -> io::Result<Self> {
         let loops = Arc::new(Mutex::new(loops));
+        dialer::start(&node, &loops)?;
         let (watched, its_loops) = (Arc::downgrade(&node), Arc::downgrade(&loops));
         // Certificates are renewed by others; their files are looked at as long as there is a server, and the word of
         // their authority is renewed.
@@ -212,6 +214,10 @@ fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {
     }
     node.log.emit(Event::Stopping, "", format_args!("Initiating Shutdown..."));
     system::shutdown(node);
+    node.cluster.stop();
+    for route in node.delivery.routes.open().iter() {
+        route.session.peer.close(CloseReason::ServerShutdown);
+    }
     node.internal.stop();
     system::end(&node.accounts);
     if let Err(cause) = node.peer_cache.save() {

@@ -2,11 +2,12 @@
 //!
 //! [`LISTENERS`]: crate::policy::LISTENERS
 
-use crate::admission::{Source, admit_link};
+use crate::admission::{self, Source, admit_link};
 use crate::client::Client;
 use crate::node::Node;
 use crate::policy::{ListenerKind, Starts};
 use crate::protocol::{Connection, Protocol};
+use crate::route::RouteConnection;
 use crate::websocket::Upgrading;
 use dialtone_broker::deliver::Turn;
 use dialtone_net::{Accepted, Origin, Transport};
@@ -19,15 +20,34 @@ type Opened = (Connection, Transport);
 
 /// Takes a connection in that has just come. `None`: there are too many.
 pub(crate) fn open(node: &Arc<Node>, turn: &mut Turn, accepted: Accepted) -> Option<Opened> {
-    let Origin::Listener(number) = accepted.origin else {
-        // Nobody is dialled yet.
-        return None;
+    let number = match accepted.origin {
+        Origin::Listener(number) => number,
+        Origin::Dialed(number) => return open_dialed(node, turn, number, &accepted),
     };
     let listener = ListenerKind::numbered(number)?;
     match listener.row().starts {
         Starts::Client => Some(open_client(node, turn, listener, &accepted)),
         Starts::Upgrade => open_upgrading(node, turn, listener, accepted),
+        Starts::Route => Some(open_route(node, turn, listener, &accepted)),
     }
+}
+
+/// A route that another server has dialled.
+fn open_route(node: &Arc<Node>, turn: &mut Turn, listener: ListenerKind, accepted: &Accepted) -> Opened {
+    let source = Source { listener, remote: accepted.remote };
+    let session = admission::session_of(node, turn.now(), source, &accepted.link);
+    let transport = node.settings.policy().of(listener).transport();
+    let route = RouteConnection::accepted(node.clone(), session, turn.now());
+    (Connection::new(Box::new(route)), transport)
+}
+
+/// A route that this server has dialled.
+fn open_dialed(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accepted) -> Option<Opened> {
+    let source = Source { listener: ListenerKind::Cluster, remote: accepted.remote };
+    let session = admission::session_of(node, turn.now(), source, &accepted.link);
+    let dialed = node.cluster.dialed(number, session.peer.id)?;
+    let route = RouteConnection::dialed(node.clone(), session, dialed, turn.now());
+    Some((Connection::new(Box::new(route)), Transport::Plain))
 }
 
 fn open_client(node: &Arc<Node>, turn: &mut Turn, listener: ListenerKind, accepted: &Accepted) -> Opened {

@@ -3,6 +3,7 @@
 //! Functions take the part that they need; those that need several, or are handed to a thread, take the node.
 
 use crate::accounts::Accounts;
+use crate::cluster::Cluster;
 use crate::connections::Connections;
 use crate::delivery::Delivery;
 use crate::internal::{self, Internal};
@@ -33,6 +34,8 @@ pub struct Node {
     pub accounts: Accounts,
     /// Its connections.
     pub connections: Connections,
+    /// Its part in a cluster.
+    pub(crate) cluster: Arc<Cluster>,
     /// What all turns deliver by.
     pub delivery: Delivery,
     /// What is kept for those who watch it.
@@ -60,12 +63,13 @@ impl Node {
         threads: Threads,
         resolver: Resolver,
     ) -> Arc<Self> {
-        let delivery = Delivery::new(&identity.name);
+        let delivery = Delivery::new(&identity.name, policy.options.cluster.is_some());
         let node = Self {
             internal: Internal::new(delivery.totals.clone(), delivery.gate.clone()),
             settings: Settings::new(identity, policy),
             accounts: Accounts::default(),
             connections: Connections::default(),
+            cluster: Arc::default(),
             delivery,
             monitoring: Monitoring::default(),
             verifier: Verifier::default(),

@@ -1,5 +1,6 @@
 //! What the configuration means for connections: made whole from the options, replaced whole by a reload.
 
+mod cluster;
 mod listener;
 mod listeners;
 mod websocket;
@@ -142,7 +143,7 @@ impl Policy {
 
     /// Whether a connection must say who it is before anything else.
     pub fn auth_required(&self, kind: ListenerKind) -> bool {
-        self.authenticator_of(kind).required()
+        kind.row().starts == Starts::Route || self.authenticator_of(kind).required()
     }
 
     /// The TLS of all listeners.

@@ -49,7 +49,6 @@ pub struct Key {
 
 use Status::{Refused, Reloads, Restarts};
 
-const CLUSTERS: &str = "clustering is not part of this version";
 const OF_CLUSTERS: &str = "this part of clustering is not part of this version";
 const GATEWAYS: &str = "superclusters are not part of this version";
 const LEAFS: &str = "leaf nodes are not part of this version";
@@ -102,7 +101,6 @@ static PARTS: &[&[Key]] = &[
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
 /// by flags; inside a block that is refused as a whole, the other rows are not mentioned.
 const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
-    ("", "cluster", CLUSTERS),
     ("", "gateway", GATEWAYS),
     ("", "leafnodes", LEAFS),
     ("cluster", "tls", OF_CLUSTERS),
@@ -111,10 +109,7 @@ const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
     ("cluster", "no_advertise", OF_CLUSTERS),
     ("cluster", "connect_retries", OF_CLUSTERS),
     ("cluster", "connect_backoff", OF_CLUSTERS),
-    ("cluster", "pool_size", OF_CLUSTERS),
-    ("cluster", "accounts", OF_CLUSTERS),
     ("cluster", "compression", OF_CLUSTERS),
-    ("cluster", "ping_interval", OF_CLUSTERS),
     ("cluster", "ping_max", OF_CLUSTERS),
     ("cluster", "write_deadline", OF_CLUSTERS),
     ("cluster", "write_timeout", OF_CLUSTERS),

@@ -113,6 +113,12 @@ impl Conduct {
         conduct
     }
 
+    /// It is in, by what its protocol found out.
+    pub(crate) fn open(&mut self, now: Instant) {
+        self.phase = Phase::Open;
+        self.ping_soon(now);
+    }
+
     /// Lets a connection in that need not say who it is.
     pub(crate) fn begin(&mut self, turn: &mut Turn) {
         if self.phase == Phase::Open {

@@ -128,6 +128,8 @@ events! {
     ClientCreated "client_created" Debug;
     /// A client has gone.
     ClientClosed "client_closed" Debug;
+    /// Another server cannot be reached.
+    RouteFailed "route_failed" Error;
     /// A client could not prove who it is.
     AuthenticationFailed "authentication_failed" Error;
     /// A client did not say in time who it is.

@@ -1,6 +1,6 @@
 //! The ways by which connections come, and all in which they differ: one table, [`LISTENERS`]. Everybody else asks it.
 
-use super::{Identity, ListenerPolicy, Policy, PolicyError, websocket};
+use super::{Identity, ListenerPolicy, Policy, PolicyError, cluster, websocket};
 use crate::log::{Event, Logger};
 use dialtone_broker::kind::Kind;
 use dialtone_config::Options;
@@ -19,10 +19,12 @@ pub enum ListenerKind {
     InProcess,
     /// Clients over the network, by WebSocket.
     WebSocket,
+    /// Other servers of the cluster. Connections to them that this server dials are called so too.
+    Cluster,
 }
 
 /// How many there are.
-pub(crate) const LISTENER_KINDS: usize = 4;
+pub(crate) const LISTENER_KINDS: usize = 5;
 
 /// What connections begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub(crate) enum Starts {
     Client,
     /// A request for an upgrade to WebSocket; the client protocol comes in frames behind it.
     Upgrade,
+    /// The protocol of routes.
+    Route,
 }
 
 /// What is listened on.
@@ -149,6 +153,24 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
         policy: websocket::policy,
         announce: announce_websocket,
     },
+    Row {
+        kind: ListenerKind::Cluster,
+        peer: Kind::Route,
+        starts: Starts::Route,
+        connection_type: "ROUTER",
+        client_type: "",
+        number_label: "rid",
+        is_remote: true,
+        part: "routes",
+        in_ports_file: Some(("cluster", ["nats", "nats"])),
+        address: |options| {
+            let own = &options.cluster.as_ref().filter(|own| own.is_on())?.listener;
+            Some(Address::Tcp { host: &own.host, port: own.port, is_proxied: false })
+        },
+        tls: |options| options.cluster.as_ref()?.listener.tls.as_ref(),
+        policy: cluster::policy,
+        announce: announce_routes,
+    },
 ];
 
 fn announce_clients(log: &Logger, endpoint: &Endpoint, is_tls: bool) {
@@ -156,6 +178,10 @@ fn announce_clients(log: &Logger, endpoint: &Endpoint, is_tls: bool) {
     if is_tls {
         log.emit(Event::Listening, "", format_args!("TLS required for client connections"));
     }
+}
+
+fn announce_routes(log: &Logger, endpoint: &Endpoint, _: bool) {
+    log.emit(Event::Listening, "", format_args!("Listening for route connections on {endpoint}"));
 }
 
 fn announce_websocket(log: &Logger, endpoint: &Endpoint, is_tls: bool) {
@@ -233,7 +259,7 @@ mod tests {
         let parts: HashSet<_> = LISTENERS.iter().map(|row| row.part).collect();
         assert_eq!(parts.len(), LISTENER_KINDS);
         let fields = LISTENERS.iter().filter_map(|row| row.in_ports_file).map(|(field, _)| field);
-        assert_eq!(fields.collect::<Vec<_>>(), ["nats", "websocket"]);
+        assert_eq!(fields.collect::<Vec<_>>(), ["nats", "websocket", "cluster"]);
     }
 
     /// By default only clients over the network can come, and the program itself.

@@ -1,0 +1,177 @@
+//! The protocol of routes, from either end: a state machine without sockets, like that of clients.
+//!
+//! `handshake` is how two servers find out who they are to each other, `operate` what they say then. Which routes there should be is
+//! decided in [`crate::cluster`].
+
+mod handshake;
+mod operate;
+
+use crate::cluster::Dialed;
+use crate::conduct::{Conduct, Due};
+use crate::log::Event;
+use crate::node::Node;
+use crate::protocol::{Progress, Protocol};
+use crate::routes::Route;
+use crate::session::Session;
+use dialtone_broker::account::Account;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::peer::Peer;
+use dialtone_net::{Broken, Secured};
+use dialtone_wire::client::encode;
+use dialtone_wire::interserver::{AccountNames, Dialect, LeafOrigins, Limits, ParseError, Unfinished};
+use dialtone_wire::{CloseReason, ProtocolError};
+use handshake::Handshake;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How much longer lines of servers may be than those of clients: INFO of a large cluster is long. The official figure.
+const CONTROL_LINE_FACTOR: usize = 16;
+/// Bytes of a message that another server may pass on: it may allow its clients more than this one does.
+const PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A connection that speaks the protocol of routes.
+pub(crate) struct RouteConnection {
+    conduct: Conduct,
+    handshake: Handshake,
+    dialect: Dialect,
+    unfinished: Unfinished,
+    /// The route, once interest is exchanged.
+    route: Option<Arc<Route>>,
+    /// The account of the last message.
+    last_account: Option<Arc<Account>>,
+}
+
+impl RouteConnection {
+    /// One that another server has dialled.
+    pub(crate) fn accepted(node: Arc<Node>, session: Arc<Session>, now: Instant) -> Self {
+        Self::new(node, session, Handshake::AwaitingConnect, now)
+    }
+
+    /// One that this server has dialled.
+    pub(crate) fn dialed(node: Arc<Node>, session: Arc<Session>, dialed: Dialed, now: Instant) -> Self {
+        Self::new(node, session, Handshake::Dialing(Box::new(dialed)), now)
+    }
+
+    fn new(node: Arc<Node>, session: Arc<Session>, handshake: Handshake, now: Instant) -> Self {
+        let conduct = Conduct::new(node, session, now);
+        conduct.peer().set_understands_headers(true);
+        let line_bytes_max = conduct.policy.options.limits.control_line_bytes_max;
+        let limits = Limits {
+            control_line_bytes_max: line_bytes_max.saturating_mul(CONTROL_LINE_FACTOR),
+            payload_bytes_max: PAYLOAD_BYTES_MAX,
+        };
+        Self {
+            conduct,
+            handshake,
+            dialect: Dialect::route(limits, AccountNames::InLines, LeafOrigins::Unknown),
+            unfinished: Unfinished::Unknown,
+            route: None,
+            last_account: None,
+        }
+    }
+
+    fn log(&self, event: Event, text: std::fmt::Arguments<'_>) {
+        self.conduct.log(event, text);
+    }
+
+    fn peer(&self) -> &Arc<Peer> {
+        self.conduct.peer()
+    }
+
+    /// Sends an error and closes.
+    fn refuse(&self, error: &str, reason: CloseReason, turn: &mut Turn) {
+        let mut bytes = Vec::with_capacity(error.len() + 9);
+        encode::error(&mut bytes, error);
+        self.trace_out(format_args!("-ERR {error}"));
+        turn.send(self.peer(), &bytes);
+        self.peer().close(reason);
+    }
+
+    fn trace_out(&self, what: std::fmt::Arguments<'_>) {
+        if self.conduct.traced {
+            self.log(Event::TraceOut, format_args!("->> [{what}]"));
+        }
+    }
+
+    /// The bytes are no protocol.
+    fn unreadable(&mut self, problem: &ParseError, turn: &mut Turn) {
+        let reason = match problem {
+            ParseError::ControlLine { .. } => CloseReason::MaxControlLineExceeded,
+            ParseError::Payload { .. } => CloseReason::MaxPayloadExceeded,
+            ParseError::UnknownOperation(_) | ParseError::Arguments { .. } => CloseReason::ProtocolViolation,
+        };
+        self.log(Event::ProtocolError, format_args!("{problem}"));
+        match problem.answer() {
+            Some(error) => self.refuse(error.text(), reason, turn),
+            None => self.peer().close(reason),
+        }
+    }
+}
+
+impl Protocol for RouteConnection {
+    fn peer(&self) -> Option<&Arc<Peer>> {
+        Some(self.conduct.peer())
+    }
+
+    fn expect_handshake(&mut self) {
+        self.conduct.expect_handshake();
+    }
+
+    fn throttle(&mut self) {
+        self.peer().close(CloseReason::MaxConnectionsExceeded);
+    }
+
+    fn greet(&mut self, turn: &mut Turn) {
+        self.begin_handshake(turn);
+    }
+
+    /// No proxy stands in front of this listener.
+    fn proxied(&mut self, _: Option<SocketAddr>) {}
+
+    fn secured(&mut self, secured: Secured, turn: &mut Turn) {
+        self.conduct.secured(secured, turn);
+        self.go_on_secured(turn);
+    }
+
+    fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
+        self.take(input, turn)
+    }
+
+    fn is_let_in(&self) -> bool {
+        self.conduct.is_let_in()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.conduct.deadline()
+    }
+
+    fn expire(&mut self, turn: &mut Turn) {
+        match self.conduct.expire(false, turn) {
+            Due::Nothing | Due::LetIn => {}
+            Due::Ping => self.send_ping(turn),
+            Due::Refused(error, reason) => self.refuse(error.text(), reason, turn),
+        }
+    }
+
+    fn woken(&mut self, turn: &mut Turn) -> bool {
+        let _ = self.conduct.take_judgement(turn);
+        false
+    }
+
+    fn broken(&mut self, how: &Broken) {
+        self.conduct.broken(how);
+    }
+
+    fn leave(&mut self, turn: &mut Turn) {
+        self.peer().shut();
+        if let Some(route) = self.route.take() {
+            self.conduct.node.delivery.routes.remove(&route);
+            route.interest.lock().clear();
+        }
+        self.end(turn);
+    }
+}
+
+/// What a stranger hears who does not begin with CONNECT.
+const NO_CONNECT: ProtocolError = ProtocolError::Authorization;

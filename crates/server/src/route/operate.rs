@@ -1,0 +1,215 @@
+//! What servers of a cluster say to each other once they know each other: interest, and messages.
+
+use super::{NO_CONNECT, RouteConnection};
+use crate::conduct::Phase;
+use crate::log::Event;
+use crate::protocol::Progress;
+use dialtone_broker::account::Account;
+use dialtone_broker::deliver::{Origin, Turn};
+use dialtone_broker::permission;
+use dialtone_subject::{is_valid_filter, is_valid_literal};
+use dialtone_wire::CloseReason;
+use dialtone_wire::client::encode;
+use dialtone_wire::interserver::{Interest, Op, Parsed, RoutedMessage, Unfinished, parse, usual_message};
+use std::sync::Arc;
+
+/// What one turn received; counted at its end, not per message.
+#[derive(Clone, Copy, Debug, Default)]
+struct Batch {
+    msgs: u64,
+    bytes: u64,
+}
+
+impl RouteConnection {
+    /// Takes all whole operations at the front of what came in.
+    pub(super) fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
+        self.conduct.heard(turn.now());
+        if self.conduct.is_outdated() {
+            self.conduct.renew();
+        }
+        let mut progress = Progress::default();
+        if !self.conduct.is_certificate_checked() {
+            return progress;
+        }
+        if self.unfinished != Unfinished::Unknown {
+            if self.unfinished.awaits(input, &self.dialect) {
+                if let Unfinished::Message { bytes } = self.unfinished {
+                    progress.want = bytes;
+                }
+                return progress;
+            }
+            self.unfinished = Unfinished::Unknown;
+        }
+        let mut batch = Batch::default();
+        while !self.peer().is_closing() {
+            let rest = input.get(progress.used..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            if self.route.is_some()
+                && let Some((routed, used)) = usual_message(rest, &self.dialect)
+            {
+                self.take_message(&routed, &mut batch, turn);
+                progress.used += used;
+                continue;
+            }
+            match parse(rest, &self.dialect) {
+                Ok(Parsed::Op(op, used)) => {
+                    self.operate(op, &mut batch, turn);
+                    progress.used += used;
+                }
+                Ok(Parsed::Partial { total }) => {
+                    progress.want = total;
+                    self.unfinished.note(rest, total);
+                    break;
+                }
+                Err(_) if self.is_stranger() => {
+                    self.turn_away(turn);
+                    break;
+                }
+                Err(problem) => {
+                    self.unreadable(&problem, turn);
+                    break;
+                }
+            }
+        }
+        if batch.msgs > 0 {
+            self.peer().count_in(batch.msgs, batch.bytes);
+            self.peer().touch(turn.now());
+        }
+        progress
+    }
+
+    /// Whether it has not said who it is, and must say that first.
+    fn is_stranger(&self) -> bool {
+        self.handshake.awaits_connect() && matches!(self.conduct.phase, Phase::AwaitingLogin { .. })
+    }
+
+    #[cold]
+    fn turn_away(&mut self, turn: &mut Turn) {
+        self.log(Event::AuthenticationFailed, format_args!("authentication error"));
+        self.refuse(NO_CONNECT.text(), CloseReason::AuthenticationViolation, turn);
+    }
+
+    #[inline(never)]
+    fn operate(&mut self, op: Op<'_>, batch: &mut Batch, turn: &mut Turn) {
+        if self.is_stranger() && !matches!(op, Op::Connect(_)) {
+            return self.turn_away(turn);
+        }
+        match op {
+            Op::Message(routed) => self.take_message(&routed, batch, turn),
+            Op::Subscribe { interest, weight } => self.subscribe(&interest, weight.get()),
+            Op::Unsubscribe(interest) => self.unsubscribe(&interest),
+            Op::Connect(json) => self.take_connect(json, turn),
+            Op::Info(json) => self.take_info(json, turn),
+            Op::Ping => {
+                self.trace_out(format_args!("PONG"));
+                turn.send(self.peer(), encode::PONG);
+            }
+            Op::Pong => self.conduct.pong(turn.now()),
+            // Only gateways say these.
+            Op::AccountSubscribe(_) | Op::AccountUnsubscribe(_) | Op::Ok => {}
+            Op::Err(text) => {
+                self.log(Event::ClientError, format_args!("Route Error {}", String::from_utf8_lossy(text)));
+                self.peer().close(CloseReason::ParseError);
+            }
+        }
+    }
+
+    pub(super) fn send_ping(&self, turn: &mut Turn) {
+        self.trace_out(format_args!("PING"));
+        turn.send(self.peer(), encode::PING);
+    }
+
+    /// Takes a message that another server passes on.
+    #[inline(always)]
+    fn take_message(&mut self, routed: &RoutedMessage<'_>, batch: &mut Batch, turn: &mut Turn) {
+        batch.msgs += 1;
+        batch.bytes += routed.message.body_bytes() as u64;
+        if self.conduct.traced {
+            self.trace_message(routed);
+        }
+        let is_last = match (&self.last_account, routed.account) {
+            (Some(last), Some(name)) => last.name.as_bytes() == name,
+            (last, None) => last.is_some(),
+            (None, Some(_)) => false,
+        };
+        if !is_last && !self.find_account(routed.account) {
+            return;
+        }
+        let Some(account) = &self.last_account else { return };
+        // Another server may be of another mind.
+        if !is_valid_literal(routed.message.subject) {
+            return;
+        }
+        let permissions = self.conduct.place.permissions.as_deref();
+        let peer = &self.conduct.session.peer;
+        let Ok(authorized) = permission::publish(peer, permissions, &routed.message, turn.now()) else {
+            return;
+        };
+        turn.publish_relayed(Origin { peer, account, echo: false }, routed.queues.iter(), authorized);
+    }
+
+    #[cold]
+    fn trace_message(&self, routed: &RoutedMessage<'_>) {
+        let subject = String::from_utf8_lossy(routed.message.subject);
+        let account = String::from_utf8_lossy(routed.account.unwrap_or_default());
+        let bytes = routed.message.body_bytes();
+        self.log(Event::TraceIn, format_args!("<<- [RMSG {account} {subject} {bytes}]"));
+        let body = crate::client::traced_body(&self.conduct.policy.options.log, routed.message.body());
+        self.log(Event::TraceIn, format_args!("<<- MSG_PAYLOAD: [{body}]"));
+    }
+
+    /// Finds the account of a message. False: there is none of this name.
+    #[cold]
+    fn find_account(&mut self, name: Option<&[u8]>) -> bool {
+        let found = self.account_of(name);
+        if found.is_some() {
+            self.last_account = found;
+            return true;
+        }
+        let name = String::from_utf8_lossy(name.unwrap_or_default());
+        let text = format_args!("Unknown account {name:?} for routed message");
+        self.log(Event::ProtocolError, text);
+        false
+    }
+
+    fn account_of(&self, name: Option<&[u8]>) -> Option<Arc<Account>> {
+        let Some(name) = name else { return self.conduct.place.account.clone() };
+        let name = std::str::from_utf8(name).ok()?;
+        self.conduct.node.accounts.find(name)
+    }
+
+    /// RS+: the other server has interest.
+    fn subscribe(&mut self, interest: &Interest<'_>, weight: u32) {
+        let Some(route) = &self.route else { return };
+        let Interest { account, filter, queue, .. } = *interest;
+        let Some(found) = self.account_of(account) else {
+            let (name, filter) = (account.unwrap_or_default(), String::from_utf8_lossy(filter));
+            let name = String::from_utf8_lossy(name);
+            let text = format_args!("Unknown account {name:?} for remote subject {filter:?}");
+            return self.log(Event::ProtocolError, text);
+        };
+        if !is_valid_filter(filter) {
+            return;
+        }
+        if self.conduct.traced {
+            let (filter, name) = (String::from_utf8_lossy(filter), &found.name);
+            self.log(Event::TraceIn, format_args!("<<- [RS+ {name} {filter}]"));
+        }
+        route.interest.lock().subscribe(self.peer(), &found, filter, queue, weight);
+    }
+
+    /// RS-: it has none any more.
+    fn unsubscribe(&mut self, interest: &Interest<'_>) {
+        let Some(route) = &self.route else { return };
+        let Interest { account, filter, queue, .. } = *interest;
+        let own = self.conduct.place.account.as_ref().map(|account| account.name.as_bytes());
+        let Some(account) = account.or(own) else { return };
+        if self.conduct.traced {
+            let (filter, name) = (String::from_utf8_lossy(filter), String::from_utf8_lossy(account));
+            self.log(Event::TraceIn, format_args!("<<- [RS- {name} {filter}]"));
+        }
+        route.interest.lock().unsubscribe(account, filter, queue);
+    }
+}

@@ -1,0 +1,72 @@
+//! What other servers of the cluster are told of interest here: RS+ and RS-.
+
+use super::{Route, Routes, Share};
+use dialtone_broker::account::Account;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::deliver::interest::{Delta, Gate, Watch};
+use dialtone_wire::interserver::{Interest, LeafOrigins, encode};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Bytes that are handed over at once to a route that begins.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Tells all routes of each change of interest.
+pub(crate) struct Announcer(pub(crate) Arc<Routes>);
+
+impl Watch for Announcer {
+    fn changed(&self, account: &Arc<Account>, delta: Delta<'_>, mut turn: Option<&mut Turn>) {
+        if !is_news(&delta) {
+            return;
+        }
+        let open = self.0.open();
+        for route in open.iter().filter(|route| self.0.carries(route, account)) {
+            let mut line = Vec::with_capacity(64);
+            append(&mut line, route, account, &delta);
+            match &mut turn {
+                Some(turn) => turn.enqueue(&route.session.peer, &line),
+                None => route.session.peer.send(&line, Instant::now()),
+            }
+        }
+    }
+}
+
+/// Whether other servers need to know: interest begins or ends, or a queue group has another number of members.
+fn is_news(delta: &Delta<'_>) -> bool {
+    (delta.queue.is_some() || delta.before == 0 || delta.now == 0) && delta.before != delta.now
+}
+
+fn append(out: &mut Vec<u8>, route: &Route, account: &Account, delta: &Delta<'_>) {
+    let is_named = !matches!(route.share, Share::Dedicated(_));
+    let interest = Interest {
+        origin: None,
+        account: is_named.then_some(account.name.as_bytes()),
+        filter: delta.filter,
+        queue: delta.queue,
+    };
+    match NonZeroU32::new(delta.now) {
+        Some(weight) => encode::route_subscribe(out, &interest, weight, LeafOrigins::Unknown),
+        None => encode::route_unsubscribe(out, &interest, LeafOrigins::Unknown),
+    }
+}
+
+impl Routes {
+    /// A route begins: it is told all that there is, and from then on what changes.
+    pub(crate) fn begin(&self, gate: &Gate, route: &Arc<Route>, turn: &mut Turn) {
+        gate.read(|all| {
+            let mut bytes = Vec::with_capacity(PIECE_BYTES);
+            for (account, delta) in all.filter(|(account, _)| self.carries(route, account)) {
+                append(&mut bytes, route, account, &delta);
+                if bytes.len() >= PIECE_BYTES {
+                    turn.enqueue(&route.session.peer, &bytes);
+                    bytes.clear();
+                }
+            }
+            if !bytes.is_empty() {
+                turn.enqueue(&route.session.peer, &bytes);
+            }
+            self.add(route.clone());
+        });
+    }
+}
