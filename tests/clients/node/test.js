@@ -1,29 +1,33 @@
-// @nats-io/transport-node against the server at $SERVER: prints a line for each thing that works, ends with an error at the first
-// that does not.
+// @nats-io/transport-node and, by WebSocket, @nats-io/nats-core against the server at $SERVER: prints a line for each thing that works,
+// ends with an error at the first that does not.
 import assert from "node:assert";
 import { spawn } from "node:child_process";
 import net from "node:net";
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { wsconnect } from "@nats-io/nats-core";
 import { connect, headers, nkeyAuthenticator } from "@nats-io/transport-node";
 
 const here = process.env.CLIENTS;
 const seed = "SUAH6HNJ3LG7VOXTLL2XC365TLO5HO3ARUIIAA4FQFQQINOOQBQPBZDMVI";
 const ok = (name) => console.log(`ok ${name}`);
 
-// A server with one of the files of configs/, on a free port of the loopback interface.
+const freePort = () => new Promise((resolve) => {
+  const probe = net.createServer().listen(0, "127.0.0.1", () => {
+    const { port } = probe.address();
+    probe.close(() => resolve(port));
+  });
+});
+
+// A server with one of the files of configs/, on free ports of the loopback interface.
 class Server {
   static running = new Set();
 
   static async with(config, body) {
     const server = new Server();
     server.config = config;
-    server.port = await new Promise((resolve) => {
-      const probe = net.createServer().listen(0, "127.0.0.1", () => {
-        const { port } = probe.address();
-        probe.close(() => resolve(port));
-      });
-    });
+    server.port = await freePort();
+    server.websocketPort = await freePort();
     server.url = `127.0.0.1:${server.port}`;
     await server.start();
     await body(server);
@@ -32,7 +36,11 @@ class Server {
 
   async start() {
     const args = ["-c", `configs/${this.config}.conf`, "-a", "127.0.0.1", "-p", `${this.port}`];
-    this.process = spawn(process.env.SERVER, args, { cwd: here, stdio: "ignore" });
+    this.process = spawn(process.env.SERVER, args, {
+      cwd: here,
+      stdio: "ignore",
+      env: { ...process.env, WEBSOCKET_PORT: `${this.websocketPort}` },
+    });
     Server.running.add(this.process);
     for (let tries = 0; tries < 500; tries++) {
       const up = await new Promise((resolve) => {
@@ -96,8 +104,12 @@ async function tls() {
   });
 }
 
-async function messages({ url }) {
-  const nc = await connect({ servers: url });
+// By TCP, or by WebSocket.
+const byTcp = (server) => (options) => connect({ servers: server.url, ...options });
+const byWebSocket = (server) => (options) => wsconnect({ servers: `ws://127.0.0.1:${server.websocketPort}`, ...options });
+
+async function messages(join) {
+  const nc = await join();
   ok("connect");
 
   const sub = nc.subscribe("greet.*", { max: 1000 });
@@ -139,9 +151,9 @@ async function messages({ url }) {
   await nc.close();
 }
 
-async function drain({ url }) {
-  const other = await connect({ servers: url });
-  const nc = await connect({ servers: url });
+async function drain(join) {
+  const other = await join();
+  const nc = await join();
   let seen = 0;
   const done = (async () => {
     for await (const _ of nc.subscribe("drain")) {
@@ -161,8 +173,8 @@ async function drain({ url }) {
   ok("drain");
 }
 
-async function reconnect(server) {
-  const nc = await connect({ servers: server.url, reconnectTimeWait: 50, maxReconnectAttempts: -1 });
+async function reconnect(server, join) {
+  const nc = await join({ reconnectTimeWait: 50, maxReconnectAttempts: -1 });
   const sub = nc.subscribe("again", { max: 1 });
   await nc.flush();
   const back = (async () => {
@@ -177,10 +189,40 @@ async function reconnect(server) {
   ok("reconnect");
 }
 
-await Server.with("open", async (server) => {
-  await messages(server);
-  await drain(server);
-  await reconnect(server);
-});
+// Whose certificate is trusted says NODE_EXTRA_CA_CERTS.
+async function websocketTls() {
+  await Server.with("websocket-tls", async ({ websocketPort }) => {
+    const nc = await wsconnect({ servers: `wss://localhost:${websocketPort}` });
+    const sub = nc.subscribe("secret", { max: 1 });
+    nc.publish("secret", new Uint8Array(100_000));
+    for await (const msg of sub) assert.equal(msg.data.length, 100_000);
+    await nc.close();
+    ok("tls by WebSocket");
+  });
+}
+
+async function websocketUsers() {
+  await Server.with("websocket-users", async ({ websocketPort }) => {
+    const servers = `ws://127.0.0.1:${websocketPort}`;
+    const nc = await wsconnect({ servers, user: "page", pass: "s3cret" });
+    await nc.flush();
+    await nc.close();
+    await assert.rejects(wsconnect({ servers, user: "page", pass: "wrong", reconnect: false }), /authorization/i);
+    await assert.rejects(wsconnect({ servers, user: "shell", pass: "s3cret", reconnect: false }), /authorization/i);
+    ok("users by WebSocket");
+  });
+}
+
+for (const [config, by] of [["open", byTcp], ["websocket", byWebSocket]]) {
+  console.log(`configs/${config}.conf:`);
+  await Server.with(config, async (server) => {
+    const join = by(server);
+    await messages(join);
+    await drain(join);
+    await reconnect(server, join);
+  });
+}
+await websocketUsers();
+await websocketTls();
 await authentication();
 await tls();

@@ -108,6 +108,27 @@ async def tls():
         ok("tls")
 
 
+async def websocket_tls():
+    with Server("websocket-tls") as server:
+        context = ssl.create_default_context(cafile=str(HERE / "tls/ca.pem"))
+        nc = await nats.connect(f"wss://localhost:{server.websocket_port}", tls=context)
+        sub = await nc.subscribe("secret")
+        await nc.publish("secret", b"x" * 100_000)
+        assert len((await sub.next_msg(5)).data) == 100_000
+        await nc.close()
+        ok("tls by WebSocket")
+
+
+async def websocket_users():
+    with Server("websocket-users") as server:
+        nc = await nats.connect(server.websocket_url, user="page", password="s3cret")
+        await nc.flush()
+        await nc.close()
+        await refused(server.websocket_url, user="page", password="wrong")
+        await refused(server.websocket_url, user="shell", password="s3cret")
+        ok("users by WebSocket")
+
+
 async def messages(url):
     nc = await nats.connect(url)
     ok("connect")
@@ -217,6 +238,8 @@ async def main():
         await messages(server.websocket_url)
         await drain(server.websocket_url)
         await reconnect(server, server.websocket_url)
+    await websocket_users()
+    await websocket_tls()
     await authentication()
     await tls()
 

@@ -55,7 +55,7 @@ impl Server {
 
     fn url(&self) -> String {
         match self.config {
-            "websocket" => format!("ws://127.0.0.1:{}", self.websocket_port),
+            "websocket" | "websocket-users" => format!("ws://127.0.0.1:{}", self.websocket_port),
             _ => format!("nats://127.0.0.1:{}", self.port),
         }
     }
@@ -108,15 +108,28 @@ async fn authentication() -> Outcome {
     Ok(())
 }
 
-async fn tls() -> Outcome {
-    let server = Server::new("tls");
-    let options = ConnectOptions::new().add_root_certificates(here().join("tls/ca.pem")).require_tls(true);
-    let client = options.connect(format!("tls://localhost:{}", server.port)).await?;
+async fn websocket_users() -> Outcome {
+    let server = Server::new("websocket-users");
+    let user = |name: &str, password: &str| ConnectOptions::with_user_and_password(name.into(), password.into());
+    user("page", "s3cret").connect(server.url()).await?.flush().await?;
+    refused(&server, user("page", "wrong")).await;
+    refused(&server, user("shell", "s3cret")).await;
+    ok("users by WebSocket");
+    Ok(())
+}
+
+async fn tls(config: &'static str) -> Outcome {
+    let server = Server::new(config);
+    let options = ConnectOptions::new().add_root_certificates(here().join("tls/ca.pem"));
+    let client = match config {
+        "tls" => options.require_tls(true).connect(format!("tls://localhost:{}", server.port)).await?,
+        _ => options.connect(format!("wss://localhost:{}", server.websocket_port)).await?,
+    };
     let mut sub = client.subscribe("secret").await?;
     client.publish("secret", vec![0; 100_000].into()).await?;
     let message = timeout(LONG, sub.next()).await?.ok_or("no message")?;
     assert_eq!(message.payload.len(), 100_000);
-    ok("tls");
+    ok(config);
     Ok(())
 }
 
@@ -251,6 +264,8 @@ async fn main() -> Outcome {
         drain(&server).await?;
         reconnect(&mut server).await?;
     }
+    websocket_users().await?;
     authentication().await?;
-    tls().await
+    tls("tls").await?;
+    tls("websocket-tls").await
 }
