@@ -70,6 +70,10 @@ impl Inlet for Echo {
             }
         }
     }
+
+    fn account(&self) -> Option<Arc<Account>> {
+        Some(self.0.clone())
+    }
 }
 
 /// A connection that takes all that comes.

@@ -34,6 +34,10 @@ struct Deaf;
 
 impl Inlet for Deaf {
     fn take(&self, _: &Batch, _: &mut dyn Publish) {}
+
+    fn account(&self) -> Option<Arc<Account>> {
+        None
+    }
 }
 
 impl Inside {

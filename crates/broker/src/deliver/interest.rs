@@ -174,13 +174,13 @@ impl Turn {
 
     /// Takes a subscription out, wherever it still is. False if somebody else has.
     pub fn unsubscribe(&mut self, subscription: &Arc<Subscription>) -> bool {
-        let Some(account) = subscription.peer().account() else { return false };
+        let Some(account) = subscription.peer().subscribed_in() else { return false };
         self.gate().unsubscribe(&account, subscription, Some(self))
     }
 
     /// Takes all subscriptions of a peer out of its account.
     pub fn unsubscribe_all(&mut self, peer: &Peer) -> Vec<Arc<Subscription>> {
-        let Some(account) = peer.account() else { return Vec::new() };
+        let Some(account) = peer.subscribed_in() else { return Vec::new() };
         self.gate().unsubscribe_all(&account, peer, Some(self))
     }
 }

@@ -25,6 +25,9 @@ pub trait Inlet: Send + Sync {
     /// bounded rounds, but what they staged for each other waits for the next turn and is never dropped.
     fn take(&self, batch: &Batch, turn: &mut dyn Publish);
 
+    /// The account that its subscriptions are in, where they end when they have got their maximum of messages.
+    fn account(&self) -> Option<Arc<Account>>;
+
     /// Whether it posts what it takes to another thread, which may be quicker than the turn. Such a receiver takes its batch last,
     /// when all outboxes are filled and all receivers that do not are called: what the other thread makes of it comes behind its cause.
     fn posts(&self) -> bool {

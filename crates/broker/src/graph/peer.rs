@@ -222,6 +222,11 @@ impl Peer {
         place.account.clone()
     }
 
+    /// The account that its subscriptions are in. One inside the server is in no account, so that what it gets does not count there.
+    pub(crate) fn subscribed_in(&self) -> Option<Arc<Account>> {
+        self.inlet().map_or_else(|| self.account(), |inlet| inlet.account())
+    }
+
     /// What messages with `subject` in `account` to it begin with. Of what is in all accounts, a connection that was given one has only
     /// messages of that one.
     pub(crate) fn relay_head(&self, account: &Account, subject: &[u8]) -> RelayHead {

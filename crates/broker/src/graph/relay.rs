@@ -107,6 +107,10 @@ mod tests {
         struct Deaf;
         impl crate::inlet::Inlet for Deaf {
             fn take(&self, _: &crate::inlet::Batch, _: &mut dyn crate::inlet::Publish) {}
+
+            fn account(&self) -> Option<Arc<Account>> {
+                None
+            }
         }
         let start = Instant::now();
         let basics = Basics { id: ClientId(9), kind: Kind::ALL[2], slot: 3, pending_bytes_max: 1, start };

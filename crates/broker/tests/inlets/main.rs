@@ -1,5 +1,6 @@
 //! Receivers inside the server: what a turn staged comes whole and in order, and what they answer goes out in the same turn.
 
+use dialtone_broker::account::Account;
 use dialtone_broker::inlet::{Batch, Inlet, Publish};
 use dialtone_broker::kind::{Entry, Kind};
 use dialtone_broker::outbox::Sink;
@@ -45,6 +46,10 @@ impl Inlet for Quick {
         let client = self.0.clone();
         let answering = std::thread::spawn(move || client.send(b"ANSWER\r\n", Instant::now()));
         answering.join().expect("it answers");
+    }
+
+    fn account(&self) -> Option<Arc<Account>> {
+        None
     }
 
     fn posts(&self) -> bool {
@@ -115,6 +120,23 @@ fn a_subscription_that_ends_in_the_turn_gets_what_came_before() {
     assert_eq!(world.take_log(), ["inlet: 1 a +before"]);
 }
 
+/// A subscription with a maximum ends with its last message, as a connection's does: nothing of it is left.
+#[test]
+fn a_subscription_inside_ends_at_its_maximum() {
+    let mut world = World::new();
+    let (client, echo) = (world.client("client"), world.echo(None));
+    let subscription = world.subscribe(&echo, "a", None, "1");
+    subscription.set_max(2);
+    let delivered = ["x", "y", "z"].map(|payload| world.publish(&client, "a", None, "", payload));
+    assert_eq!(delivered, [1, 1, 0]);
+    world.turn.finish();
+    assert_eq!(world.take_log(), ["inlet: 1 a +x, 1 a +y"]);
+    assert!(echo.subscriptions().find(b"1").is_none());
+    assert!(!world.gate.unsubscribe(&world.account, &subscription, None), "it is taken out already");
+    world.subscribe(&echo, "b", None, "2");
+    assert_eq!(world.turn.unsubscribe_all(&echo).len(), 1);
+}
+
 /// A closed receiver gets nothing, and another member of its group takes its place.
 #[test]
 fn a_receiver_is_a_member_of_a_queue_group_like_others() {
@@ -172,6 +194,10 @@ proptest! {
                     let head = format!("MSG {} 1 {}\r\n", String::from_utf8_lossy(subject), framed.len() - 2);
                     self.0.lock().extend_from_slice(&[head.as_bytes(), framed].concat());
                 }
+            }
+
+            fn account(&self) -> Option<Arc<Account>> {
+                None
             }
         }
         let mut world = World::new();

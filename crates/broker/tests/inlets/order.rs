@@ -123,6 +123,10 @@ impl Inlet for Poster {
         }
     }
 
+    fn account(&self) -> Option<Arc<Account>> {
+        None
+    }
+
     fn posts(&self) -> bool {
         true
     }
@@ -139,6 +143,10 @@ impl Inlet for Echo {
             }
             self.seen.lock().push(payload);
         }
+    }
+
+    fn account(&self) -> Option<Arc<Account>> {
+        Some(self.account.clone())
     }
 }
 

@@ -68,6 +68,10 @@ impl Inlet for Echo {
             }
         }
     }
+
+    fn account(&self) -> Option<Arc<Account>> {
+        Some(self.account.clone())
+    }
 }
 
 pub struct World {

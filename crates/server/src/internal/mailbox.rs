@@ -90,6 +90,10 @@ impl<N: Host> Inlet for Mailbox<N> {
         }
     }
 
+    fn account(&self) -> Option<Arc<Account>> {
+        self.account.upgrade()
+    }
+
     fn posts(&self) -> bool {
         true
     }
