@@ -39,7 +39,7 @@ pub(crate) fn ask(
     request: AuthorizationRequest,
 ) {
     let node = executor.node.clone();
-    let timeout = node.settings.policy().clients().auth_timeout;
+    let timeout = node.settings.policy().of(session.listener()).auth_timeout;
     let account = match callout_request.account.as_deref() {
         None | Some(GLOBAL) => Some(node.accounts.global.clone()),
         Some(name) => node.accounts.find(name),

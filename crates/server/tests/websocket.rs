@@ -1,14 +1,15 @@
 //! Clients by WebSocket on sockets of the system: by TLS and without, compressed and not, and however slowly they read.
 
-use dialtone_config::Options;
+mod common;
+
+use data_encoding::BASE64URL_NOPAD;
 use dialtone_server::Server;
 use dialtone_wire::websocket::frame::Agreed;
 use dialtone_wire::websocket::stream::Framed;
 use dialtone_wire::websocket::{Ended, Stream};
 use rustls::pki_types::ServerName;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +20,7 @@ const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConn
     Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
 
 fn start(config: &str) -> Server {
-    let mut files = |_: &Path| Err(ErrorKind::NotFound.into());
-    let options: Options = dialtone_config::load_text(config, "t.conf", &mut files, &|_| None).expect(config);
-    Server::builder().options(options).in_process_only().quiet().start().expect("started")
+    common::start(common::options(config))
 }
 
 trait Socket: Read + Write {}
@@ -251,4 +250,34 @@ fn a_plain_request_where_tls_is_spoken_is_answered() {
             );
         }
     }
+}
+
+/// A login has the time of the listener that it comes by, with an authorization service too: so long is its question good.
+#[test]
+fn a_service_has_the_time_of_the_listener() {
+    let server = start(
+        "authorization { timeout: 600, auth_callout {
+            issuer: ACDNFOPD6THAVP42HXTSBH3O3T2O6NGCCFUZEU74KXIGOVI5BN5XJUYZ, account: AUTH, auth_users: [ auth ]
+        } }
+        accounts { AUTH { users: [ { user: auth } ] } }
+        websocket { listen: '127.0.0.1:-1', no_tls: true, authorization { timeout: 300 } }",
+    );
+    let mut service = common::Client::connect(&server, "auth");
+    service.send("SUB $SYS.REQ.USER.AUTH 1\r\n");
+    service.sync();
+    let mut asked = || loop {
+        let line = service.line();
+        if line.starts_with("MSG $SYS.REQ.USER.AUTH ") {
+            let token = service.line();
+            let claims = token.split('.').nth(1).expect("claims");
+            let claims = BASE64URL_NOPAD.decode(claims.as_bytes()).expect("base64");
+            let claims: serde_json::Value = serde_json::from_slice(&claims).expect("JSON");
+            return claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(until, from)| until - from);
+        }
+    };
+    let _by_websocket = plain(&server, 1000);
+    assert_eq!(asked(), Some(300));
+    let mut other = server.connect_in_process().expect("connected");
+    other.write_all(b"CONNECT {\"user\":\"u\",\"verbose\":false}\r\n").expect("sent");
+    assert_eq!(asked(), Some(600));
 }
