@@ -1,7 +1,7 @@
 //! From values to options.
 
 use crate::accounts;
-use crate::blocks::reader::{self, Block, Errors, Notes, noted, whole_block};
+use crate::blocks::reader::{self, Block, Errors, Notes, noted};
 use crate::blocks::tls::{self, Context};
 use crate::blocks::{cluster, gateway, leafnodes, websocket};
 use crate::check::check;
@@ -120,7 +120,9 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     out.log.read_all(&block, notes);
     block.set_block("tls", &mut out.tls, notes, |v, notes| tls::tls(v, Context::Client, notes));
     block.set_block("websocket", &mut out.websocket, notes, websocket::websocket);
-    servers(&block, &mut out, notes);
+    block.set_block("cluster", &mut out.cluster, notes, cluster::cluster);
+    block.set_block("gateway", &mut out.gateway, notes, gateway::gateway);
+    block.set_block("leafnodes", &mut out.leafnodes, notes, leafnodes::leafnodes);
     out.server.read(&block, notes);
     out.process.read(&block, notes);
     out.staples.read(&block, notes);
@@ -157,19 +159,6 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     }
     out.operator_mode = operator::operator_mode(&block, notes);
     out
-}
-
-/// Connections to other servers.
-fn servers(block: &Block<'_>, out: &mut Options, notes: &mut Notes) {
-    block.set_block("cluster", &mut out.cluster, notes, |v, notes| {
-        whole_block("cluster", notes, |notes| cluster::cluster(v, notes))
-    });
-    block.set_block("gateway", &mut out.gateway, notes, |v, notes| {
-        whole_block("gateway", notes, |notes| gateway::gateway(v, notes))
-    });
-    block.set_block("leafnodes", &mut out.leafnodes, notes, |v, notes| {
-        whole_block("leafnodes", notes, |notes| leafnodes::leafnodes(v, notes))
-    });
 }
 
 /// The keys of the Go profiler: no client can notice that it is not there.
@@ -402,7 +391,7 @@ mod tests {
     /// Each refused key, under each of its names, is refused by name and place, unless it asks for nothing.
     #[test]
     fn refused_keys_are_refused() {
-        use crate::blocks::keys::{self, KEYS, Key, Off, Status};
+        use crate::blocks::keys::{KEYS, Off, Status};
         const VALUES: [&str; 9] = [
             "1",
             "0",
@@ -414,10 +403,7 @@ mod tests {
             "disabled",
             "{ enabled: false, x: 1 }",
         ];
-        // Inside a block that is refused as a whole, nothing else is refused.
-        let is_inside = |key: &&Key| keys::refusal("", key.block.split('_').next().unwrap_or("")).is_some();
-        let refused = KEYS.iter().filter(|key| matches!(key.status, Status::Refused(_)));
-        for key in refused.filter(|key| !is_inside(key)) {
+        for key in KEYS.iter().filter(|key| matches!(key.status, Status::Refused(_))) {
             for name in key.aliases.iter().chain([&key.name]) {
                 let asks_for_nothing: &[&str] = match key.off() {
                     Off::Never => &[],

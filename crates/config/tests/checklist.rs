@@ -103,6 +103,7 @@ fn every_flag_is_carried_out_or_refused_by_name() {
             let sample = match (name, takes) {
                 ("sl" | "signal", _) => "reload=1",
                 ("m" | "http_port" | "ms" | "https_port", _) => "8222",
+                ("routes" | "cluster" | "cluster_listen", _) => "nats://127.0.0.1:6222",
                 (_, "nothing") => "true",
                 (_, "number") => "7",
                 _ => "x",

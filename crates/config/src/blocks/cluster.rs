@@ -114,7 +114,7 @@ block! {
             pool_size: "Routes between two servers; accounts are spread over them. -1: one, as servers before 2.10 had. Default 3.",
             read (pool_size), Within(Reloads);
         accounts: Vec<String> = Vec::new(),
-            accounts: "Accounts that have a route of their own.", read (reader::text_list), Within(Reloads);
+            accounts: "Accounts that have a route of their own.", read (reader::texts), Within(Reloads);
         compression: Compression = Compression::of(CompressionMode::Accept),
             compression: "A mode, or a block. Default `accept`.",
             block (|v, notes| compression(v, CompressionMode::Accept, CompressionMode::S2Fast, notes)), Within(Reloads);
@@ -331,6 +331,7 @@ mod tests {
             ("disabled", CompressionMode::Off),
             ("S2_Best", CompressionMode::S2Best),
             ("auto", CompressionMode::S2Auto),
+            ("better", CompressionMode::S2Better),
             ("'not supported'", CompressionMode::NotSupported),
             ("{ mode: s2_fast, rtt: ['5ms', '3ms'] }", CompressionMode::S2Fast),
         ] {

@@ -78,7 +78,10 @@ pub(crate) fn compression(
         return out;
     };
     let block = Block::new("compression", map, &mut notes.errors);
-    block.set("mode", &mut out.mode, &mut notes.errors, |value| mode(value, default, on));
+    block.set("mode", &mut out.mode, &mut notes.errors, |value| {
+        // Only beside the block does a boolean stand for a mode.
+        reader::text(value).and_then(|_| mode(value, default, on))
+    });
     if let Some(value) = block.get("rtt_thresholds") {
         let read = thresholds(value, notes);
         if out.mode == CompressionMode::S2Auto && !read.is_empty() {
@@ -100,8 +103,11 @@ fn mode(
     match name.as_str() {
         "" => Ok(default),
         "on" | "enabled" | "true" => Ok(on),
-        "auto" => Ok(CompressionMode::S2Auto),
         "false" => Ok(CompressionMode::Off),
+        "fast" => Ok(CompressionMode::S2Fast),
+        "better" => Ok(CompressionMode::S2Better),
+        "best" => Ok(CompressionMode::S2Best),
+        "auto" => Ok(CompressionMode::S2Auto),
         name => MODES.iter().find(|(known, _)| *known == name).map(|&(_, mode)| mode).ok_or_else(|| {
             let known: Vec<String> = MODES.iter().map(|(known, _)| format!("`{known}`")).collect();
             ConfigError::new(&value.at, format!("unsupported compression mode {name:?}"))

@@ -99,7 +99,7 @@ static PARTS: &[&[Key]] = &[
 ];
 
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
-/// by flags; inside a block that is refused as a whole, the other rows are not mentioned.
+/// by flags. Rows of keys inside a block that is refused as a whole say nothing: the block is refused, and once.
 const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
     ("", "gateway", GATEWAYS),
     ("", "leafnodes", LEAFS),
@@ -117,10 +117,11 @@ const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
 
 /// All keys, by their blocks.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+    let find = |block: &str, name: &str| NOT_CARRIED_OUT.iter().find(|row| (row.0, row.1) == (block, name));
     let keys = PARTS.iter().copied().flatten().copied();
-    keys.map(|key| {
-        let why = NOT_CARRIED_OUT.iter().find(|(block, name, _)| (*block, *name) == (key.block, key.name));
-        why.map_or(key, |&(_, _, why)| Key { status: Refused(why), ..key })
+    keys.map(|key| match (find("", key.block), find(key.block, key.name)) {
+        (None, Some(&(_, _, why))) => Key { status: Refused(why), ..key },
+        _ => key,
     })
     .collect()
 });

@@ -149,28 +149,6 @@ impl<'a> Block<'a> {
     }
 }
 
-impl Notes {
-    /// Notes what `read` notes, without what is not carried out inside: the block around it is not carried out itself.
-    pub(crate) fn without_refusals<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
-        let before = std::mem::take(self);
-        let out = read(self);
-        self.errors.retain(|error| error.kind != ErrorKind::NotSupported);
-        let inside = std::mem::replace(self, before);
-        self.errors.extend(inside.errors);
-        self.doubts.extend(inside.doubts);
-        self.ignored.extend(inside.ignored);
-        out
-    }
-}
-
-/// What `read` makes of a block of the top level, and notes of it: a block that is not carried out is mentioned as a whole.
-pub(crate) fn whole_block<T>(name: &str, notes: &mut Notes, read: impl FnOnce(&mut Notes) -> T) -> T {
-    match keys::refusal("", name) {
-        Some(_) => notes.without_refusals(read),
-        None => read(notes),
-    }
-}
-
 /// Whether a value asks for nothing.
 fn is_off(off: Off, value: &Value) -> bool {
     let is_empty = |map: &Map| map.iter().next().is_none();
