@@ -150,9 +150,14 @@ pub enum Action {
         /// Its id.
         server: ServerId,
     },
-    /// The account has connections of its own from here on, since the other server's configuration says so: interest in it that came by
-    /// connections for several accounts is void.
+    /// The account has connections of its own from here on, since this server's configuration or that of another one says so: interest in
+    /// it that came by connections for several accounts is void, and none is sent there.
     AccountMoves {
+        /// Its name.
+        account: Account,
+    },
+    /// The account has no connections of its own any more: interest in it goes by those for several accounts again.
+    AccountReturns {
         /// Its name.
         account: Account,
     },

@@ -41,5 +41,9 @@ pub const FORGOTTEN_FOR: Duration = Duration::from_secs(60);
 pub const PATIENCE: Duration = Duration::from_secs(3);
 /// How long two routes may have one place while the other server decides which stays.
 pub const RIVALS_FOR: Duration = Duration::from_secs(5);
+/// A host name that leads to this server itself may lead to another one later: it is dialled again after this. An address is not.
+pub const ONESELF_AGAIN: Duration = Duration::from_secs(30);
+/// How long a server that gives accounts connections of their own waits for the others to be ready. Official timing.
+pub const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often each neighbour is told of one other server: what closes holes in the mesh that a lost or refused dial left.
 pub const REGOSSIP_EVERY: Duration = Duration::from_secs(5);

@@ -176,6 +176,11 @@ impl Peer {
         self.slots.iter().flatten().map(|holder| holder.link)
     }
 
+    /// The connection of the pool with this index.
+    pub fn pool_link(&self, index: u32) -> Option<LinkId> {
+        self.slots.get(index as usize)?.first().map(|holder| holder.link)
+    }
+
     /// The accounts with connections of their own.
     pub fn dedicated(&self) -> impl Iterator<Item = &Account> {
         self.dedicated.keys()

@@ -1,6 +1,7 @@
 //! Whom this server dials, and how far it is with that.
 
 use crate::id::{DialId, LinkId, ServerId};
+use crate::limits::ONESELF_AGAIN;
 use crate::pool::Lane;
 use crate::url::RouteUrl;
 use dialtone_wire::route::GossipMode;
@@ -24,6 +25,9 @@ pub struct Target {
     pub server: Option<ServerId>,
     /// Whether that is this server itself.
     pub is_self: bool,
+    /// Whether several servers answer, by turns: a name with many addresses. It leads to the cluster, and each of its servers is then dialled
+    /// at its own address.
+    pub is_shared: bool,
     /// What to tell it, and so what it is to tell others.
     pub gossip: GossipMode,
     /// Of a learned one: who told of it, and until when it is dialled.
@@ -64,6 +68,7 @@ impl Target {
             url,
             server: None,
             is_self: false,
+            is_shared: false,
             gossip: GossipMode::Default,
             learned: None,
             lanes: BTreeMap::new(),
@@ -97,6 +102,22 @@ impl Target {
     /// Dials in a row that failed, on whatever lane there were most.
     pub fn failures(&self) -> u32 {
         self.lanes.values().map(|state| state.failures).max().unwrap_or(0)
+    }
+
+    /// It leads to this server itself. Whether that was not known.
+    pub fn leads_to_self(&mut self, now: Instant) -> bool {
+        let is_news = !self.is_self;
+        self.is_self = true;
+        if self.url.host_name().is_some() {
+            self.is_shared = true;
+            self.hold(now + ONESELF_AGAIN);
+        }
+        is_news
+    }
+
+    /// Whether there is no use in dialling it.
+    pub fn is_only_self(&self) -> bool {
+        self.is_self && self.url.host_name().is_none()
     }
 
     /// Waits for the other server no longer.

@@ -4,6 +4,7 @@ use super::Cluster;
 use crate::backoff::{After, delay};
 use crate::event::{Action, DialFailure, Note};
 use crate::id::{DialId, ServerId};
+use crate::peer::Peer;
 use crate::pool::Lane;
 use crate::target::{LanePhase, Target, TargetKey};
 use std::collections::BTreeSet;
@@ -21,7 +22,10 @@ impl Cluster {
         // Two URLs may lead to one server, and a server may be configured and learned: the first one counts.
         let mut seen: BTreeSet<&ServerId> = BTreeSet::new();
         for (key, target) in &self.state.targets {
-            if target.is_self || target.server.as_ref().is_some_and(|server| !seen.insert(server)) {
+            if target.is_only_self() {
+                continue;
+            }
+            if !target.is_shared && target.server.as_ref().is_some_and(|server| !seen.insert(server)) {
                 continue;
             }
             if matches!(key, TargetKey::Learned(_)) && self.has_configured(target) {
@@ -44,13 +48,14 @@ impl Cluster {
     /// Whether a learned server's address is one of `routes`, so that it is dialled as that.
     fn has_configured(&self, target: &Target) -> bool {
         let key = TargetKey::Configured(target.url.address());
-        self.state.targets.get(&key).is_some_and(|configured| !configured.is_self)
+        self.state.targets.get(&key).is_some_and(|configured| !configured.is_self && !configured.is_shared)
     }
 
     /// When a lane may be dialled that is missing.
     fn may_dial(&self, target: &Target, lane: &Lane) -> Option<Instant> {
         let peer = target.server.as_ref().and_then(|server| self.state.peers.get(server));
-        if peer.is_some_and(|peer| peer.has_all(lane)) {
+        let has_all = |peer: &Peer| if target.is_shared { true } else { peer.has_all(lane) };
+        if peer.is_some_and(has_all) || (target.is_shared && *lane != Lane::Pool) {
             return None;
         }
         target.may_dial(lane)
@@ -79,8 +84,7 @@ impl Cluster {
         let Some((key, lane)) = self.state.dials.remove(&dial) else { return };
         let backoff = self.settings.connect_backoff || matches!(key, TargetKey::Learned(_));
         let Some(target) = self.state.targets.get_mut(&key) else { return };
-        if failure == DialFailure::Oneself && !target.is_self {
-            target.is_self = true;
+        if failure == DialFailure::Oneself && target.leads_to_self(now) {
             out.push(Action::Note(Note::RouteToSelf(target.url.clone())));
         }
         let state = target.lane(&lane);

@@ -3,7 +3,7 @@
 use super::Cluster;
 use crate::event::{Action, Note};
 use crate::id::{LinkId, ServerId};
-use crate::limits::{DEDICATED_MAX, LEARNED_FOR, LEARNED_MAX, NAME_BYTES_MAX, REGOSSIP_EVERY};
+use crate::limits::{LEARNED_FOR, LEARNED_MAX, NAME_BYTES_MAX, REGOSSIP_EVERY};
 use crate::link::Origin;
 use crate::target::{Learned, Target, TargetKey};
 use crate::url::RouteUrl;
@@ -75,7 +75,7 @@ impl Cluster {
         out: &mut Vec<Action>,
     ) {
         if !info.route_acc_add_reqid.is_empty() {
-            return self.account_moves(link, info, out);
+            return self.account_moves(link, by, info, out);
         }
         if !info.gateway.is_empty() || info.server_id == self.me.id {
             return;
@@ -195,20 +195,6 @@ impl Cluster {
             info.gossip_mode = GossipMode::Disabled;
             out.push(Action::SendInfo { link, info: Box::new(info) });
         }
-    }
-
-    /// Another server's reload gives an account connections of its own: it waits for this answer, then dials them.
-    fn account_moves(&mut self, link: LinkId, info: &Info, out: &mut Vec<Action>) {
-        if info.route_account.is_empty() || info.route_account.len() > NAME_BYTES_MAX {
-            return;
-        }
-        if self.settings.pool_size.is_none() || self.state.adopted.len() >= DEDICATED_MAX {
-            return;
-        }
-        self.state.adopted.insert(info.route_account.as_str().into());
-        out.push(Action::AccountMoves { account: info.route_account.as_str().into() });
-        let answer = Info { route_account: String::new(), ..info.clone() };
-        out.push(Action::SendInfo { link, info: Box::new(answer) });
     }
 }
 

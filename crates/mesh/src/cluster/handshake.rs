@@ -1,13 +1,13 @@
 //! From a connection to one that may join.
 
-use super::Cluster;
 use super::info::bound_client_urls;
+use super::{Cluster, State};
 use crate::event::{Action, Note};
 use crate::id::{DialId, LinkId, ServerId};
 use crate::limits::{NAME_BYTES_MAX, UNJOINED_MAX};
 use crate::link::{Allowance, Link, Origin, Phase};
 use crate::name::ClusterName;
-use crate::target::LanePhase;
+use crate::target::{LanePhase, TargetKey};
 use crate::url::RouteUrl;
 use dialtone_wire::CloseReason;
 use dialtone_wire::route::{Connect, Info};
@@ -162,7 +162,7 @@ impl Cluster {
     fn introduced(&mut self, link: LinkId, info: &Info, now: Instant, out: &mut Vec<Action>) {
         let Some(entry) = self.state.links.get(&link) else { return };
         if info.server_id == self.me.id {
-            self.found_oneself(link, out);
+            self.found_oneself(link, now, out);
             return self.close(link, CloseReason::DuplicateRoute, None, now, out);
         }
         let fits = |text: &str| text.len() <= NAME_BYTES_MAX;
@@ -195,23 +195,33 @@ impl Cluster {
 
     /// Notes who answered at a URL.
     fn answered(&mut self, link: LinkId, server: &ServerId) {
-        let Some(Origin::Dialled { target, .. }) = self.state.links.get(&link).map(|link| &link.origin)
+        let State { links, targets, peers, .. } = &mut self.state;
+        let Some(Origin::Dialled { target: key, .. }) = links.get_mut(&link).map(|link| &mut link.origin)
         else {
             return;
         };
-        if let Some(target) = self.state.targets.get_mut(target) {
-            target.server = Some(server.clone());
+        let Some(target) = targets.get_mut(key) else { return };
+        target.is_self = false;
+        let before = target.server.replace(server.clone());
+        let is_other = before.as_ref().is_some_and(|before| before != server);
+        if !is_other {
+            return;
+        }
+        if matches!(key, TargetKey::Configured(_)) {
+            target.is_shared |= before.is_some_and(|before| peers.contains_key(&before));
+        } else if let Some(target) = targets.remove(key) {
+            // The one that was learned is gone, and this one has its address.
+            *key = TargetKey::Learned(server.clone());
+            targets.entry(key.clone()).or_insert(target);
         }
     }
 
     /// A dial led to this server.
-    fn found_oneself(&mut self, link: LinkId, out: &mut Vec<Action>) {
-        let Some(Origin::Dialled { target, .. }) = self.state.links.get(&link).map(|link| &link.origin)
-        else {
-            return;
-        };
-        if let Some(target) = self.state.targets.get_mut(target).filter(|target| !target.is_self) {
-            target.is_self = true;
+    fn found_oneself(&mut self, link: LinkId, now: Instant, out: &mut Vec<Action>) {
+        let State { links, targets, .. } = &mut self.state;
+        let Some(Origin::Dialled { target, .. }) = links.get(&link).map(|link| &link.origin) else { return };
+        let Some(target) = targets.get_mut(target) else { return };
+        if target.leads_to_self(now) {
             out.push(Action::Note(Note::RouteToSelf(RouteUrl { credentials: None, ..target.url.clone() })));
         }
     }

@@ -33,6 +33,7 @@ impl Cluster {
 
     fn gone(&mut self, link: LinkId, entry: &Link, now: Instant, out: &mut Vec<Action>) {
         self.dial_again_later(link, entry, now);
+        self.no_more_answer(link);
         let Some((server, _)) = entry.joined() else { return };
         let Some(peer) = self.state.peers.get_mut(server) else { return };
         peer.remove(link);
@@ -113,6 +114,9 @@ impl Cluster {
             .collect();
         for link in rivals {
             self.close(link, CloseReason::DuplicateRoute, None, now, out);
+        }
+        if self.state.moving.as_ref().is_some_and(|moving| moving.until <= now) {
+            self.state.moving = None;
         }
         self.state.forgotten.retain(|_, until| now < *until);
         let (peers, retries) = (&self.state.peers, self.settings.connect_retries);

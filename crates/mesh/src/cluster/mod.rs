@@ -1,5 +1,6 @@
 //! One server's view of its cluster.
 
+mod accounts;
 mod dial;
 mod gossip;
 mod handshake;
@@ -46,6 +47,7 @@ struct State {
     forgotten: BTreeMap<ServerId, Instant>,
     /// Accounts that another server's reload gave routes of their own.
     adopted: BTreeSet<Account>,
+    moving: Option<Moving>,
     /// What clients were told last.
     told_clients: ClientUrls,
     lame_duck: bool,
@@ -55,6 +57,16 @@ struct State {
     /// When the next dial is due, as of the last event.
     dial_at: Option<Instant>,
     regossip_at: Option<Instant>,
+}
+
+/// Accounts that a reload gave routes of their own, which are dialled once the other servers are ready for them.
+#[derive(Debug)]
+struct Moving {
+    request: String,
+    accounts: BTreeSet<Account>,
+    /// By which connections an answer has to come.
+    waits_for: BTreeSet<LinkId>,
+    until: Instant,
 }
 
 impl Cluster {
@@ -75,6 +87,7 @@ impl Cluster {
             dials_begun: 0,
             forgotten: BTreeMap::new(),
             adopted: BTreeSet::new(),
+            moving: None,
             told_clients,
             lame_duck: false,
             own_infos: 0,
@@ -112,7 +125,8 @@ impl Cluster {
         let state = &self.state;
         let unjoined = state.links.values().filter(|link| link.joined().is_none()).map(|link| link.deadline);
         let rivals = state.peers.values().filter_map(|peer| peer.rivals_until);
-        unjoined.chain(rivals).chain(state.dial_at).chain(state.regossip_at).min()
+        let moving = state.moving.as_ref().map(|moving| moving.until);
+        unjoined.chain(rivals).chain(moving).chain(state.dial_at).chain(state.regossip_at).min()
     }
 
     /// The name of the cluster, and whether it was made up.
@@ -135,8 +149,11 @@ impl Cluster {
     fn lanes(&self) -> Vec<Lane> {
         let mut lanes = vec![Lane::Pool];
         if self.settings.pool_size.is_some() {
-            let accounts: BTreeSet<_> = self.settings.dedicated.union(&self.state.adopted).cloned().collect();
-            lanes.extend(accounts.into_iter().map(Lane::Dedicated));
+            let waits = |account: &Account| {
+                self.state.moving.as_ref().is_some_and(|moving| moving.accounts.contains(account))
+            };
+            let accounts = self.settings.dedicated.union(&self.state.adopted);
+            lanes.extend(accounts.filter(|account| !waits(account)).cloned().map(Lane::Dedicated));
         }
         lanes
     }

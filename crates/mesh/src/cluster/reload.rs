@@ -2,7 +2,7 @@
 
 use super::Cluster;
 use crate::event::Action;
-use crate::id::{LinkId, ServerId};
+use crate::id::{Account, LinkId, ServerId};
 use crate::limits::FORGOTTEN_FOR;
 use crate::link::Origin;
 use crate::name::ClusterName;
@@ -22,18 +22,22 @@ impl Cluster {
             self.add_configured(now);
         }
         if old.pool_size != self.settings.pool_size {
-            self.close_joined(now, out, |place, pooled| pooled || matches!(place, Place::Single));
+            for link in self.joined(|place| matches!(place, Place::Pool { .. } | Place::Single)) {
+                self.close(link, CloseReason::RouteRemoved, None, now, out);
+            }
         }
-        let dedicated = |account: &str| self.is_dedicated(account);
-        let removed: BTreeSet<_> =
-            old.dedicated.iter().filter(|account| !dedicated(account)).cloned().collect();
-        if !removed.is_empty() {
-            self.close_joined(
-                now,
-                out,
-                |place, _| matches!(place, Place::Dedicated(account) if removed.contains(account)),
-            );
-        }
+        let had = |account: &Account| old.pool_size.is_some() && old.dedicated.contains(account);
+        let removed =
+            old.dedicated.iter().filter(|account| had(account) && !self.is_configured_dedicated(account));
+        let removed: BTreeSet<Account> = removed.cloned().collect();
+        let added = self
+            .settings
+            .dedicated
+            .iter()
+            .filter(|account| !had(account) && self.is_configured_dedicated(account));
+        let added: BTreeSet<Account> = added.cloned().collect();
+        self.return_accounts(&removed, now, out);
+        self.move_accounts(added, now, out);
         let lanes = self.lanes();
         for target in self.state.targets.values_mut() {
             target.keep_lanes(&lanes);
@@ -87,18 +91,7 @@ impl Cluster {
         }
     }
 
-    fn close_joined(&mut self, now: Instant, out: &mut Vec<Action>, which: impl Fn(&Place, bool) -> bool) {
-        let links: Vec<LinkId> = self
-            .state
-            .links
-            .iter()
-            .filter(|(_, link)| {
-                link.joined().is_some_and(|(_, place)| which(place, matches!(place, Place::Pool { .. })))
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for link in links {
-            self.close(link, CloseReason::RouteRemoved, None, now, out);
-        }
+    fn is_configured_dedicated(&self, account: &Account) -> bool {
+        self.settings.pool_size.is_some() && self.settings.dedicated.contains(account)
     }
 }

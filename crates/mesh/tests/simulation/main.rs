@@ -5,23 +5,38 @@
 
 mod check;
 mod node;
+mod official;
 mod plan;
 mod world;
 
 use plan::Plan;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 use world::World;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+struct Figures {
+    /// Seconds from when all was whole until the mesh was.
+    together_after: u32,
+    dials: usize,
+}
+
 /// What is wrong in a world, if anything.
-fn play(plan: &Plan) -> Result<world::Figures, String> {
+fn play(plan: &Plan) -> Result<Figures, String> {
     let played = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(plan);
-        world.run();
-        check::all(&world).map(|()| world.figures())
+        let (whole_at, second) = (world.whole_at(), Duration::from_secs(1));
+        world.run_until(whole_at);
+        let mut together_at = None;
+        for seconds in 1..=world::PEACE.as_secs() as u32 {
+            world.run_until(whole_at + second * seconds);
+            together_at = check::mesh(&world).ok().and(together_at.or(Some(seconds)));
+        }
+        check::all(&world)
+            .map(|()| Figures { together_after: together_at.unwrap_or_default(), dials: world.dialled.len() })
     }));
     played.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -40,12 +55,12 @@ fn shrunk(mut plan: Plan) -> Plan {
 
 fn play_all(make: fn(u64) -> Plan, seeds: u64) {
     let first = number("FIRST", 0);
-    let mut slowest = (std::time::Duration::ZERO, 0);
+    let mut after: Vec<(u32, u64)> = Vec::new();
     let mut dials = 0;
     for seed in first..first + number("SEEDS", seeds) {
         match play(&make(seed)) {
             Ok(figures) => {
-                slowest = slowest.max((figures.converged_after, seed));
+                after.push((figures.together_after, seed));
                 dials += figures.dials;
             }
             Err(wrong) => {
@@ -55,10 +70,36 @@ fn play_all(make: fn(u64) -> Plan, seeds: u64) {
             }
         }
     }
-    println!("slowest to come together: {} ms (seed {}); {dials} dials", slowest.0.as_millis(), slowest.1);
+    after.sort_unstable();
+    let at = |percent: usize| after[(after.len() - 1) * percent / 100];
+    println!(
+        "together after (seconds, seed): half {:?}, 99 % {:?}, all {:?}; {dials} dials",
+        at(50),
+        at(99),
+        at(100)
+    );
 }
 
 #[test]
 fn servers_become_one_cluster() {
-    play_all(Plan::of, 200);
+    play_all(Plan::of, 150);
+}
+
+#[test]
+fn servers_and_official_ones_become_one_cluster() {
+    play_all(Plan::mixed, 80);
+}
+
+/// Nothing has to be dialled again: of the routes that cross, one stays.
+#[test]
+fn two_servers_that_dial_each_other_are_connected_at_once() {
+    for seed in 0..100 {
+        for official in [false, true] {
+            let plan = Plan::pair(seed, official);
+            let mut world = World::new(&plan);
+            world.run_until(Duration::from_millis(900));
+            let wrong = check::mesh(&world).err();
+            assert_eq!(wrong, None, "seed {seed}, official: {official}");
+        }
+    }
 }

@@ -3,6 +3,9 @@
 use dialtone_sim::random::Random;
 use std::time::Duration;
 
+/// Those that may have routes of their own.
+pub const ACCOUNTS: [&str; 3] = ["$SYS", "AA", "BB"];
+
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Decides delays.
@@ -17,12 +20,15 @@ pub struct Plan {
 pub struct ServerPlan {
     /// Configured routes, by number of the server; its own may be among them.
     pub routes: Vec<usize>,
+    /// Whether the name that stands for all servers by turns is one of its routes.
+    pub seeds: bool,
     /// 0: without pools.
     pub pool_size: u32,
     pub dedicated: Vec<&'static str>,
     /// Whether the cluster's name is made up.
     pub dynamic: bool,
     pub starts_at: Duration,
+    pub official: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +50,41 @@ pub enum Step {
     /// All connections between two break.
     Break(usize, usize),
     LameDuck(usize),
+    /// A reload; servers that are dead come back with it.
+    Reload(usize, Change),
+    /// Clients reach it elsewhere.
+    Moves(usize),
+}
+
+#[derive(Clone, Debug)]
+pub enum Change {
+    PoolSize(u32),
+    Dedicated(Vec<&'static str>),
+    AddRoute(usize),
+    /// Any but the first, which all rely on.
+    RemoveRoute,
+}
+
+impl Change {
+    fn of(random: &mut Random, other: usize) -> Self {
+        match random.below(5) {
+            0 => Self::PoolSize([0, 1, 3, 5][random.below(4)]),
+            1 => Self::Dedicated(vec!["$SYS"]),
+            2 => Self::Dedicated(ACCOUNTS.to_vec()),
+            3 => Self::AddRoute(other),
+            _ => Self::RemoveRoute,
+        }
+    }
+
+    pub fn apply(&self, server: &mut ServerPlan) {
+        match self {
+            Self::PoolSize(size) => server.pool_size = *size,
+            Self::Dedicated(accounts) => server.dedicated.clone_from(accounts),
+            Self::AddRoute(other) if server.routes.contains(other) => {}
+            Self::AddRoute(other) => server.routes.push(*other),
+            Self::RemoveRoute => server.routes.truncate(server.routes.len().max(2) - 1),
+        }
+    }
 }
 
 /// Until when steps happen. Then all is whole again.
@@ -57,6 +98,7 @@ impl Plan {
         let pool_size = [0, 1, 3, 3, 5][random.below(5)];
         let dynamic = random.chance(20);
         let uneven = random.chance(15);
+        let seeds = random.chance(20);
         let together = random.chance(50);
         let servers = (0..count)
             .map(|me| {
@@ -67,13 +109,20 @@ impl Plan {
                         routes.push(other);
                     }
                 }
-                routes.sort_unstable();
-                routes.dedup();
+                let mut seen = Vec::new();
+                routes.retain(|route| {
+                    !seen.contains(route) && {
+                        seen.push(*route);
+                        true
+                    }
+                });
                 let mut dedicated = vec!["$SYS"];
                 if random.chance(50) || !uneven {
                     dedicated.push("AA");
                 }
                 ServerPlan {
+                    official: false,
+                    seeds,
                     routes,
                     pool_size: if uneven { [0, 1, 2, 3, 5][random.below(5)] } else { pool_size },
                     dedicated,
@@ -100,10 +149,43 @@ impl Plan {
         plan
     }
 
+    /// Two servers that know each other and start at the same moment.
+    pub fn pair(seed: u64, official: bool) -> Self {
+        let mut random = Random::new(seed);
+        let pool_size = [0, 1, 3, 5][random.below(4)];
+        let server = |other: usize| ServerPlan {
+            routes: vec![other],
+            seeds: false,
+            pool_size,
+            dedicated: vec!["$SYS", "AA"],
+            dynamic: false,
+            starts_at: Duration::ZERO,
+            official: official && other == 0,
+        };
+        let servers = vec![server(1), server(0)];
+        Self { seed, servers, steps: Vec::new(), delay_max: Duration::from_millis(10) }
+    }
+
+    /// The same with official servers among them: a few, or all but one.
+    pub fn mixed(seed: u64) -> Self {
+        let mut plan = Self::of(seed);
+        let mut random = Random::new(seed ^ 0x0ff1);
+        let share = [20, 50, 80][random.below(3)];
+        for server in &mut plan.servers {
+            server.official = random.chance(share);
+            // They dial a name with many addresses again and again, and likewise those whose made up name they do not take.
+            server.seeds &= !server.official;
+            server.dynamic &= !server.official;
+        }
+        let ours = random.below(plan.servers.len());
+        plan.servers[ours].official = false;
+        plan
+    }
+
     fn step(&self, random: &mut Random) -> Step {
         let count = self.servers.len();
         let (one, other) = (random.below(count), random.below(count));
-        match random.below(9) {
+        match random.below(12) {
             0 => Step::Leave(one),
             1 => Step::Crash { server: one, silent: random.chance(50) },
             2 | 3 => Step::Start(one),
@@ -111,6 +193,8 @@ impl Plan {
             5 => Step::CutPair(one, other),
             6 => Step::Heal,
             7 => Step::Break(one, other),
+            8 => Step::Moves(one),
+            9 | 10 => Step::Reload(one, Change::of(random, other)),
             _ => Step::LameDuck(one),
         }
     }
@@ -124,7 +208,12 @@ impl Plan {
         });
         let last = self.servers.len() - 1;
         let concerns_last = self.steps.iter().any(|(_, step)| match step {
-            Step::Leave(server) | Step::Start(server) | Step::LameDuck(server) => *server == last,
+            Step::Reload(server, Change::AddRoute(other)) => *server == last || *other == last,
+            Step::Leave(server)
+            | Step::Start(server)
+            | Step::LameDuck(server)
+            | Step::Moves(server)
+            | Step::Reload(server, _) => *server == last,
             Step::Crash { server, .. } => *server == last,
             Step::CutPair(one, other) | Step::Break(one, other) => *one == last || *other == last,
             Step::Cut(_) | Step::Heal => false,

@@ -1,16 +1,16 @@
 //! Virtual time, and a network between servers.
 
-use crate::node::{End, Node, address, server_at};
-use crate::plan::{Plan, ServerPlan, Step, TROUBLE};
-use dialtone_mesh::{Action, DialFailure, DialId, Event, Lane, LinkId, RouteUrl};
+use crate::node::{End, Node, address, server_at, settings};
+use crate::plan::{Change, Plan, ServerPlan, Step, TROUBLE};
+use dialtone_mesh::{Action, ClientUrls, DialFailure, DialId, Event, Lane, LinkId, RouteUrl};
 use dialtone_sim::random::Random;
 use dialtone_wire::route::{Connect, Info};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::{Duration, Instant};
 
-/// How long servers have to come together once all is whole.
-const PEACE: Duration = Duration::from_secs(75);
+/// How long servers have once all is whole.
+pub const PEACE: Duration = Duration::from_secs(75);
 /// After so long a connection is found dead whose other end said nothing.
 const STALE: Duration = Duration::from_secs(10);
 const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -44,14 +44,10 @@ struct Connection {
     broken: bool,
 }
 
-pub struct Figures {
-    /// After all was whole again.
-    pub converged_after: Duration,
-    pub dials: usize,
-}
-
 pub struct World<'a> {
     plan: &'a Plan,
+    /// How servers are configured after the reloads so far.
+    configured: Vec<ServerPlan>,
     base: Instant,
     now: Duration,
     random: Random,
@@ -66,7 +62,6 @@ pub struct World<'a> {
     /// Who dialled whom, for what, and when.
     pub dialled: Vec<(Duration, usize, String, Lane)>,
     timers: Vec<u64>,
-    last_join: Duration,
     whole_at: Duration,
 }
 
@@ -75,6 +70,7 @@ impl<'a> World<'a> {
         let count = plan.servers.len();
         let mut world = Self {
             plan,
+            configured: plan.servers.clone(),
             base: Instant::now(),
             now: Duration::ZERO,
             random: Random::new(plan.seed ^ 0x5eed),
@@ -88,7 +84,6 @@ impl<'a> World<'a> {
             cut: BTreeSet::new(),
             dialled: Vec::new(),
             timers: vec![0; count],
-            last_join: Duration::ZERO,
             whole_at: TROUBLE,
         };
         for (number, server) in plan.servers.iter().enumerate() {
@@ -101,12 +96,13 @@ impl<'a> World<'a> {
         world
     }
 
-    pub fn run(&mut self) {
-        let end = self.whole_at + PEACE;
-        while let Some(Reverse((at, number))) = self.due.pop() {
+    /// Plays on until then.
+    pub fn run_until(&mut self, end: Duration) {
+        while let Some(Reverse((at, number))) = self.due.peek().copied() {
             if at > end {
                 break;
             }
+            self.due.pop();
             self.now = at;
             if let Some(due) = self.events.remove(&number) {
                 self.happen(due);
@@ -115,22 +111,13 @@ impl<'a> World<'a> {
         self.now = end;
     }
 
-    pub fn figures(&self) -> Figures {
-        Figures { converged_after: self.last_join.saturating_sub(self.whole_at), dials: self.dialled.len() }
-    }
-
     /// Since when nothing is wrong with the network and no server comes or goes.
     pub fn whole_at(&self) -> Duration {
         self.whole_at
     }
 
     pub fn server_plan(&self, server: usize) -> &ServerPlan {
-        &self.plan.servers[server]
-    }
-
-    /// Whether servers differ in the accounts that have routes of their own.
-    pub fn uneven(&self) -> bool {
-        self.plan.servers.iter().any(|server| server.dedicated != self.plan.servers[0].dedicated)
+        &self.configured[server]
     }
 
     pub fn same_connection(&self, one: (usize, LinkId), other: (usize, LinkId)) -> bool {
@@ -197,8 +184,8 @@ impl<'a> World<'a> {
         let mut open = vec![first];
         while let Some(one) = open.pop() {
             for other in (0..self.nodes.len()).filter(alive) {
-                let joined = self.plan.servers[one].routes.contains(&other)
-                    || self.plan.servers[other].routes.contains(&one);
+                let joined = self.configured[one].routes.contains(&other)
+                    || self.configured[other].routes.contains(&one);
                 if joined && reached.insert(other) {
                     open.push(other);
                 }
@@ -224,12 +211,31 @@ impl<'a> World<'a> {
             Step::CutPair(one, other) => self.cut_pair(*one, *other),
             Step::Heal => self.cut.clear(),
             Step::Break(one, other) => self.break_between(*one, *other, Duration::ZERO),
+            Step::Reload(server, change) => self.reload(*server, change),
+            Step::Moves(server) => {
+                if let Some(node) = self.nodes[*server].as_mut().filter(|node| !node.is_official) {
+                    node.client_url = format!("{}-moved", node.client_url);
+                    let urls = ClientUrls { plain: vec![node.client_url.clone()], websocket: vec![] };
+                    self.handle(*server, Event::ClientUrls(urls));
+                }
+            }
             Step::LameDuck(server) => {
-                if let Some(node) = &mut self.nodes[*server] {
+                if let Some(node) = self.nodes[*server].as_mut().filter(|node| !node.is_official) {
                     node.lame_duck = true;
                     self.handle(*server, Event::LameDuck);
                 }
             }
+        }
+    }
+
+    fn reload(&mut self, server: usize, change: &Change) {
+        if self.configured[server].official {
+            return;
+        }
+        change.apply(&mut self.configured[server]);
+        if let Some(node) = &self.nodes[server] {
+            let settings = settings(&self.configured[server], &node.client_url);
+            self.handle(server, Event::Reloaded(Box::new(settings)));
         }
     }
 
@@ -283,7 +289,7 @@ impl<'a> World<'a> {
     fn start(&mut self, server: usize) {
         if self.nodes[server].is_none() {
             self.nodes[server] =
-                Some(Node::new(server, self.starts[server], &self.plan.servers[server], self.plan.seed));
+                Some(Node::new(server, self.starts[server], &self.configured[server], self.plan.seed));
             self.handle(server, Event::Started);
         }
     }
@@ -336,7 +342,6 @@ impl<'a> World<'a> {
             Message::End => {
                 node.links.remove(&link);
                 node.joined.remove(&link);
-                self.last_join = self.now;
                 self.handle(server, Event::Lost { link });
             }
         }
@@ -346,7 +351,7 @@ impl<'a> World<'a> {
         let now = self.base + self.now;
         let Some(node) = &mut self.nodes[server] else { return };
         let mut out = Vec::new();
-        node.cluster.handle(event, now, &mut out);
+        node.server.handle(event, now, &mut out);
         if std::env::var_os("SHOW").is_some() {
             println!("{:?} {server} {out:#?}", self.now);
         }
@@ -354,7 +359,7 @@ impl<'a> World<'a> {
             self.act(server, action);
         }
         self.timers[server] += 1;
-        let next = self.nodes[server].as_ref().and_then(|node| node.cluster.next_timeout());
+        let next = self.nodes[server].as_ref().and_then(|node| node.server.next_timeout());
         if let Some(at) = next {
             let at = at.saturating_duration_since(self.base).max(self.now);
             self.plan_at(at, Due::Timeout(server, self.timers[server]));
@@ -376,7 +381,6 @@ impl<'a> World<'a> {
                 }
             }
             Action::Join { link, server: other, place, .. } => {
-                self.last_join = self.now;
                 assert!(node.joined.insert(link, (other, place)).is_none(), "{link:?} joins twice");
                 let end = node.links[&link];
                 if end.side == 0 {
@@ -402,14 +406,18 @@ impl<'a> World<'a> {
                 );
             }
             Action::ClientUrls(urls) => node.told_clients = urls,
-            Action::AccountMoves { .. } | Action::ClusterNamed(_) | Action::Note(_) => {}
+            Action::AccountMoves { .. }
+            | Action::AccountReturns { .. }
+            | Action::ClusterNamed(_)
+            | Action::Note(_) => {}
         }
     }
 
     fn dial(&mut self, server: usize, dial: DialId, url: &RouteUrl, lane: Lane) {
         self.dialled.push((self.now, server, url.address(), lane));
         let from = (server, self.starts[server]);
-        let to = server_at(url).filter(|to| *to < self.nodes.len());
+        let to = server_at(url).unwrap_or_else(|| self.random.below(self.nodes.len()));
+        let to = Some(to).filter(|to| *to < self.nodes.len());
         match to {
             Some(to) if !self.is_cut(server, to) => {
                 let at = self.now + self.delay();
