@@ -13,7 +13,7 @@ use std::time::Instant;
 impl Cluster {
     /// Looks at all servers that should be connected, and dials what is missing. Leaves when the next dial is due.
     pub(super) fn dial_what_is_missing(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.state.dial_at = None;
+        self.state.dials.next_at = None;
         if !self.state.started {
             return;
         }
@@ -36,7 +36,8 @@ impl Cluster {
                 if at <= now {
                     due.push((key.clone(), lane.clone()));
                 } else {
-                    self.state.dial_at = Some(self.state.dial_at.map_or(at, |earliest| earliest.min(at)));
+                    self.state.dials.next_at =
+                        Some(self.state.dials.next_at.map_or(at, |earliest| earliest.min(at)));
                 }
             }
         }
@@ -63,15 +64,15 @@ impl Cluster {
 
     fn dial(&mut self, key: TargetKey, lane: Lane, out: &mut Vec<Action>) {
         let Some(target) = self.state.targets.get_mut(&key) else { return };
-        self.state.dials_begun += 1;
-        let dial = DialId(self.state.dials_begun);
+        self.state.dials.begun += 1;
+        let dial = DialId(self.state.dials.begun);
         let state = target.lane(&lane);
         state.phase = LanePhase::Dialling(dial);
         let attempt = state.failures.saturating_add(1);
         let url = target.url.clone();
         let tls_name = url.host_name().or(self.settings.tls_name()).map(str::to_owned);
         out.push(Action::Dial { dial, url, tls_name, lane: lane.clone(), attempt });
-        self.state.dials.insert(dial, (key, lane));
+        self.state.dials.open.insert(dial, (key, lane));
     }
 
     pub(super) fn dial_failed(
@@ -81,7 +82,7 @@ impl Cluster {
         now: Instant,
         out: &mut Vec<Action>,
     ) {
-        let Some((key, lane)) = self.state.dials.remove(&dial) else { return };
+        let Some((key, lane)) = self.state.dials.open.remove(&dial) else { return };
         let backoff = self.settings.connect_backoff || matches!(key, TargetKey::Learned(_));
         let Some(target) = self.state.targets.get_mut(&key) else { return };
         if failure == DialFailure::Oneself && target.leads_to_self(now) {

@@ -30,7 +30,7 @@ impl Cluster {
         now: Instant,
         out: &mut Vec<Action>,
     ) {
-        let wanted = self.state.dials.remove(&dial);
+        let wanted = self.state.dials.open.remove(&dial);
         let Some((key, lane, target)) = wanted.and_then(|(key, lane)| {
             let target = self.state.targets.get_mut(&key)?;
             Some((key, lane, target))

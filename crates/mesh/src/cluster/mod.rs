@@ -41,8 +41,7 @@ struct State {
     links: BTreeMap<LinkId, Link>,
     peers: Peers,
     targets: BTreeMap<TargetKey, Target>,
-    dials: BTreeMap<DialId, (TargetKey, Lane)>,
-    dials_begun: u64,
+    dials: Dials,
     /// Servers that left, until when they are not learned again.
     forgotten: BTreeMap<ServerId, Instant>,
     /// Accounts that another server's reload gave routes of their own.
@@ -54,9 +53,16 @@ struct State {
     /// How often what this server says of itself has changed.
     own_infos: u64,
     random: Random,
-    /// When the next dial is due, as of the last event.
-    dial_at: Option<Instant>,
     regossip_at: Option<Instant>,
+}
+
+/// What is being dialled.
+#[derive(Debug, Default)]
+struct Dials {
+    open: BTreeMap<DialId, (TargetKey, Lane)>,
+    begun: u64,
+    /// When the next one is due, as of the last event.
+    next_at: Option<Instant>,
 }
 
 /// Accounts that a reload gave routes of their own, which are dialled once the other servers are ready for them.
@@ -83,8 +89,7 @@ impl Cluster {
             links: BTreeMap::new(),
             peers: Peers::new(),
             targets: BTreeMap::new(),
-            dials: BTreeMap::new(),
-            dials_begun: 0,
+            dials: Dials::default(),
             forgotten: BTreeMap::new(),
             adopted: BTreeSet::new(),
             moving: None,
@@ -92,7 +97,6 @@ impl Cluster {
             lame_duck: false,
             own_infos: 0,
             random,
-            dial_at: None,
             regossip_at: None,
         };
         Self { me, settings, name, state }
@@ -126,7 +130,7 @@ impl Cluster {
         let unjoined = state.links.values().filter(|link| link.joined().is_none()).map(|link| link.deadline);
         let rivals = state.peers.values().filter_map(|peer| peer.rivals_until);
         let moving = state.moving.as_ref().map(|moving| moving.until);
-        unjoined.chain(rivals).chain(moving).chain(state.dial_at).chain(state.regossip_at).min()
+        unjoined.chain(rivals).chain(moving).chain(state.dials.next_at).chain(state.regossip_at).min()
     }
 
     /// The name of the cluster, and whether it was made up.
