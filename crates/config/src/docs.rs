@@ -15,7 +15,11 @@ const BLOCKS: &[(&str, &str, &str)] = &[
         "A listener for clients by WebSocket, such as pages in a browser. A reload may change `tls` alone. [websocket.md](websocket.md) begins at zero.",
     ),
     ("websocket_authorization", "websocket.authorization", ""),
-    ("cluster", "cluster", "Routes to other servers. `tls` is for both ends of a route."),
+    (
+        "cluster",
+        "cluster",
+        "Routes to other servers. `tls` is for both ends of a route. A reload that changes any of it is refused so far.",
+    ),
     (
         "cluster_authorization",
         "cluster.authorization",

@@ -40,10 +40,11 @@ fn take_over(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -> Result
     let new = options.map_err(|errors| errors.to_string())?;
     let old = node.settings.policy();
     let changes = plan(&old.options, &new).map_err(|refusal| refusal.to_string())?;
+    let steps: Vec<Step> = changes.into_iter().map(carried_out_by).collect::<Result<_, _>>()?;
     let policy = Policy::new(new, &node.settings.identity).map_err(|error| error.to_string())?;
     // From here on nothing can fail.
     node.set_policy(policy);
-    changes.into_iter().for_each(|change| carried_out_by(change)(node));
+    steps.into_iter().for_each(|step| step(node));
     begin_peer_check(node);
     crate::system::renew_usage(node);
     if !old.rates.are_empty() {
@@ -59,15 +60,21 @@ fn take_over(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -> Result
     Ok(())
 }
 
-/// What carries out a change beside the policy, which says all of most of them.
-fn carried_out_by(change: Change) -> fn(&Arc<Node>) {
-    match change {
+/// What a change asks for beside the new policy, which says all of most of them.
+type Step = fn(&Arc<Node>);
+
+/// What carries out a change. An error says that nothing does: the reload is refused, with all that it changes.
+fn carried_out_by(change: Change) -> Result<Step, String> {
+    Ok(match change {
         Change::Log => |node| node.log.configure(&node.settings.policy().options.log),
         Change::Users => review_users,
         Change::Limits => |node| enforce_connections_max(node),
         Change::Tls | Change::Presentation | Change::Process => |_| {},
-        Change::Cluster | Change::Routes | Change::LeafNodes => |_| {},
-    }
+        Change::Cluster | Change::Routes | Change::LeafNodes => {
+            let what = if change == Change::LeafNodes { "leaf nodes" } else { "cluster" };
+            return Err(format!("config reload not supported for {what}: a change needs a restart"));
+        }
+    })
 }
 
 /// Reads certificates again if their files were written.

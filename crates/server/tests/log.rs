@@ -48,6 +48,19 @@ fn a_log_that_cannot_be_opened_is_named() {
     assert!(problem.to_string().starts_with(&expected), "{problem}");
 }
 
+/// What a reload does not carry out it refuses, and all else with it.
+#[test]
+fn a_reload_takes_over_nothing_beside_what_it_cannot() {
+    let folder = tempfile::tempdir().expect("folder");
+    let text = |more: &str| format!("port: -1\ncluster {{ name: C, listen: '127.0.0.1:-1', {more} }}");
+    let server = Server::builder().options(options(folder.path(), &text(""))).start().expect("started");
+    let new = options(folder.path(), &format!("{}\ndebug: true", text("routes: [ 'nats://127.0.0.1:1' ]")));
+    server.reload(Ok(new));
+    let log = std::fs::read_to_string(folder.path().join("log")).expect("log");
+    assert!(log.contains("config reload not supported for cluster: a change needs a restart"), "{log}");
+    assert!(!log.contains("Reloaded"), "{log}");
+}
+
 #[test]
 fn a_reload_that_fails_logs_a_line_for_each_problem() {
     let folder = tempfile::tempdir().expect("folder");
