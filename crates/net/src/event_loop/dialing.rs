@@ -2,13 +2,13 @@
 
 use super::EventLoop;
 use super::entry::Slot;
+use super::poller::Poller;
 use crate::dial::{Dial, DialError, Origin};
 use crate::handler::Handler;
 use crate::inbox::Arrival;
 use crate::socket::Socket;
+use mio::Interest;
 use mio::net::TcpStream;
-use mio::unix::SourceFd;
-use mio::{Interest, Token};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::io;
@@ -33,7 +33,7 @@ pub(super) struct Attempt {
     pub(super) serial: u32,
 }
 
-impl<H: Handler> EventLoop<H> {
+impl<H: Handler, P: Poller> EventLoop<H, P> {
     pub(super) fn dial(&mut self, dial: Dial) {
         let Dial { number, addresses, timeout } = dial;
         self.dial_next(Dialing { number, left: addresses.into(), timeout, error: DialError::default() });
@@ -44,10 +44,10 @@ impl<H: Handler> EventLoop<H> {
         while let Some(address) = dialing.left.pop_front() {
             match self.begin(address) {
                 Ok((socket, token)) => {
-                    self.serial = self.serial.wrapping_add(1);
-                    let (until, serial) = (self.now + dialing.timeout, self.serial);
+                    self.table.serial = self.table.serial.wrapping_add(1);
+                    let (until, serial) = (self.now + dialing.timeout, self.table.serial);
                     self.timers.push(Reverse((until, token, serial)));
-                    if let Some(slot) = self.slots.get_mut(token) {
+                    if let Some(slot) = self.table.slots.get_mut(token) {
                         *slot = Slot::Dialing(Attempt { dialing, socket, address, until, serial });
                     }
                     return;
@@ -63,9 +63,8 @@ impl<H: Handler> EventLoop<H> {
         let socket = TcpStream::connect(address)?;
         let token = self.free_token();
         let fd = socket.as_raw_fd();
-        if let Err(why) = self.poll.registry().register(&mut SourceFd(&fd), Token(token), Interest::WRITABLE)
-        {
-            self.free.push(token);
+        if let Err(why) = self.poll.register(fd, token, Interest::WRITABLE) {
+            self.table.free.push(token);
             return Err(why);
         }
         Ok((socket, token))
@@ -73,15 +72,15 @@ impl<H: Handler> EventLoop<H> {
 
     /// A place in the table.
     pub(super) fn free_token(&mut self) -> usize {
-        self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::Free);
-            self.slots.len() - 1
+        self.table.free.pop().unwrap_or_else(|| {
+            self.table.slots.push(Slot::Free);
+            self.table.slots.len() - 1
         })
     }
 
     /// Something has come of an attempt, or nothing yet.
     pub(super) fn dialed(&mut self, token: usize) {
-        let Some(Slot::Dialing(attempt)) = self.slots.get_mut(token) else { return };
+        let Some(Slot::Dialing(attempt)) = self.table.slots.get_mut(token) else { return };
         let socket = &attempt.socket;
         let connected = match socket.take_error() {
             Ok(Some(why)) | Err(why) => Err(why),
@@ -108,19 +107,18 @@ impl<H: Handler> EventLoop<H> {
     pub(super) fn cancel(&mut self, number: u64) {
         let is_its =
             |slot: &Slot<_>| matches!(slot, Slot::Dialing(attempt) if attempt.dialing.number == number);
-        if let Some(token) = self.slots.iter().position(is_its) {
+        if let Some(token) = self.table.slots.iter().position(is_its) {
             // Its socket closes here.
             drop(self.take_attempt(token));
         }
     }
 
     fn take_attempt(&mut self, token: usize) -> Option<Attempt> {
-        let slot = self.slots.get_mut(token)?;
+        let slot = self.table.slots.get_mut(token)?;
         match std::mem::replace(slot, Slot::Free) {
             Slot::Dialing(attempt) => {
-                // A socket that the poll no longer knows is as good as one taken out.
-                let _ = self.poll.registry().deregister(&mut SourceFd(&attempt.socket.as_raw_fd()));
-                self.free.push(token);
+                self.poll.deregister(attempt.socket.as_raw_fd());
+                self.table.free.push(token);
                 Some(attempt)
             }
             other => {

@@ -2,7 +2,7 @@
 
 use super::dialing::Attempt;
 use super::kept::Kept;
-use crate::handler::{HandshakeFirst, Transport};
+use crate::handler::{HandshakeFirst, Received, Transport};
 use crate::link::Link;
 use rustls::ServerConfig;
 use std::sync::Arc;
@@ -80,6 +80,27 @@ pub(super) enum Life {
     Flushing(Instant),
 }
 
+/// How long a connection is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pause {
+    pub(super) until: Instant,
+    /// Behind it, what is left is used before more is read. A wake-up ends it only if the handler says so.
+    pub(super) resumes: bool,
+}
+
+impl Pause {
+    /// What a handler asks for.
+    pub(super) fn of(received: &Received) -> Option<Self> {
+        Some(Self { until: received.pause?, resumes: received.resume_after_pause })
+    }
+
+    /// Two that came one after the other.
+    pub(super) fn both(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let (Some(a), Some(b)) = (one, other) else { return one.or(other) };
+        Some(Self { until: a.until.max(b.until), resumes: a.resumes || b.resumes })
+    }
+}
+
 /// A connection.
 pub(super) struct Entry<C> {
     pub(super) link: Arc<Link>,
@@ -98,9 +119,7 @@ pub(super) struct Entry<C> {
     /// It stands in the list of those that are read next turn.
     pub(super) listed: bool,
     pub(super) read_closed: bool,
-    pub(super) pause: Option<Instant>,
-    /// When the pause is over, what is left is used before more is read.
-    pub(super) resume_after_pause: bool,
+    pub(super) pause: Option<Pause>,
     pub(super) timer: Option<Instant>,
     /// Tells this connection from an earlier one in the same place.
     pub(super) serial: u32,

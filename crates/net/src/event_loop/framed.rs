@@ -3,7 +3,8 @@
 //! Frames are decoded where they were read, and few of them at a time may hold very much: what a turn does not get to, or what a
 //! connection that pauses must wait for, is kept as it came.
 
-use super::entry::{Life, Slot};
+use super::entry::{Life, Pause, Slot};
+use super::poller::Poller;
 use super::reading::take_kept;
 use super::{EventLoop, READ_BUFFER_BYTES};
 use crate::framing::{Decoded, Ended};
@@ -12,22 +13,22 @@ use crate::handler::{Broken, Handler};
 /// Room for what comes out of frames that is kept for the next connection.
 const EXTRA_ROOM_BYTES: usize = READ_BUFFER_BYTES;
 
-impl<H: Handler> EventLoop<H> {
+impl<H: Handler, P: Poller> EventLoop<H, P> {
     /// Decodes `got` bytes in the read buffer, behind room for what was left of the last read.
     pub(super) fn take_framed(&mut self, token: usize, carried: usize, got: usize) {
         let end = carried + got;
-        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut buffer = std::mem::take(&mut self.buffers.read);
         let first = self.decode_once(token, buffer.get_mut(carried..end).unwrap_or_default());
-        self.buffer = buffer;
+        self.buffers.read = buffer;
         let Some(mut decoded) = first else { return };
         // Where all that came is bytes of the protocol, they stand behind what was left of the last.
         if decoded.plain > 0 {
             self.take_plain(token, carried, decoded.plain);
         }
         if self.finish_step(token, &mut decoded) {
-            let mut buffer = std::mem::take(&mut self.buffer);
+            let mut buffer = std::mem::take(&mut self.buffers.read);
             self.decode(token, buffer.get_mut(carried + decoded.used..end).unwrap_or_default());
-            self.buffer = buffer;
+            self.buffers.read = buffer;
         }
     }
 
@@ -48,7 +49,7 @@ impl<H: Handler> EventLoop<H> {
         }
         let mut out_bytes = 0;
         while !input.is_empty() {
-            let Some(Slot::Open(open)) = self.slots.get(token) else { return };
+            let Some(Slot::Open(open)) = self.table.slots.get(token) else { return };
             if self.handler.closing(&open.connection).is_some() {
                 // What follows is not looked at any more.
                 return;
@@ -59,12 +60,12 @@ impl<H: Handler> EventLoop<H> {
                 break;
             }
             let Some(mut decoded) = self.decode_once(token, input) else { return };
-            out_bytes += decoded.plain + self.extra.len();
+            out_bytes += decoded.plain + self.buffers.extra.len();
             if decoded.plain > 0 {
-                let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+                let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return };
                 entry.kept.append(input.get(..decoded.plain).unwrap_or_default());
                 let received = take_kept(&mut self.handler, entry);
-                self.pause(token, received);
+                self.pause(token, Pause::of(&received));
             }
             if !self.finish_step(token, &mut decoded) {
                 break;
@@ -76,9 +77,9 @@ impl<H: Handler> EventLoop<H> {
 
     /// Decodes from the front of `input`; what could not stand in place is in `extra`.
     fn decode_once(&mut self, token: usize, input: &mut [u8]) -> Option<Decoded> {
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return None };
+        let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return None };
         let mut layers = entry.link.layers()?;
-        let decoded = layers.framer.as_mut()?.framing.decode(input, &mut self.extra);
+        let decoded = layers.framer.as_mut()?.framing.decode(input, &mut self.buffers.extra);
         // An answer to a frame goes at once; if the socket takes no more, it goes with what follows.
         let _ = layers.flush(&entry.link.socket);
         Some(decoded)
@@ -86,16 +87,16 @@ impl<H: Handler> EventLoop<H> {
 
     /// Hands what could not stand in place to the handler, and ends the connection if nothing comes any more. False then.
     fn finish_step(&mut self, token: usize, decoded: &mut Decoded) -> bool {
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return false };
-        if !self.extra.is_empty() {
-            entry.kept.append(&self.extra);
-            self.extra.clear();
-            self.extra.shrink_to(EXTRA_ROOM_BYTES);
+        let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return false };
+        if !self.buffers.extra.is_empty() {
+            entry.kept.append(&self.buffers.extra);
+            self.buffers.extra.clear();
+            self.buffers.extra.shrink_to(EXTRA_ROOM_BYTES);
             let received = take_kept(&mut self.handler, entry);
-            self.pause(token, received);
+            self.pause(token, Pause::of(&received));
         }
         let Some(ended) = decoded.ended.take() else { return true };
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return false };
+        let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return false };
         entry.kept.clear();
         if matches!(entry.life, Life::Open) {
             // It asks for the end itself; what waits for the peer goes before that.

@@ -6,7 +6,11 @@ mod entry;
 mod framed;
 mod kept;
 mod opening;
+mod parts;
+mod poller;
 mod reading;
+#[cfg(test)]
+mod tests;
 
 use crate::dial::{Dial, Origin};
 use crate::handler::{Broken, Handler};
@@ -15,7 +19,8 @@ use crate::listener::Listener;
 use crate::socket::Socket;
 use crate::threads::{Progress, Threads, Watch};
 use entry::{Entry, Life, Slot, Stage};
-use mio::{Events, Poll, Token, Waker};
+use parts::{Accepting, Buffers, Idleness, Mail, Table};
+use poller::{Event, Poller, SystemPoller};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
@@ -44,7 +49,7 @@ const IDLE_AFTER: Duration = Duration::from_secs(5);
 
 /// The shortest time for which a timer is set.
 const TIMER_MIN: Duration = Duration::from_millis(1);
-const WAKE: Token = Token(usize::MAX);
+const WAKE: usize = usize::MAX;
 const LISTENERS: usize = usize::MAX / 2;
 
 /// How loops are set up.
@@ -69,8 +74,9 @@ impl Loops {
         settings: Settings,
         handler: impl Fn(usize) -> H + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        let polls: Vec<Poll> = (0..settings.loops.max(1)).map(|_| Poll::new()).collect::<io::Result<_>>()?;
-        let wakers = polls.iter().map(|p| Waker::new(p.registry(), WAKE)).collect::<io::Result<_>>()?;
+        let polls: Vec<SystemPoller> =
+            (0..settings.loops.max(1)).map(|_| SystemPoller::new()).collect::<io::Result<_>>()?;
+        let wakers = polls.iter().map(|poll| poll.waker(WAKE)).collect::<io::Result<_>>()?;
         let inboxes = Inboxes::new(wakers);
         let handler = Arc::new(handler);
         let mut threads = Vec::new();
@@ -140,88 +146,75 @@ impl Loops {
     }
 }
 
-struct EventLoop<H: Handler> {
-    index: usize,
-    poll: Poll,
-    inboxes: Arc<Inboxes>,
+/// One loop: what it keeps, in parts.
+struct EventLoop<H: Handler, P> {
+    poll: P,
     handler: H,
+    /// When the turn began.
     now: Instant,
-    slots: Vec<Slot<H::Connection>>,
-    free: Vec<usize>,
-    count: usize,
-    serial: u32,
-    buffer: Vec<u8>,
-    /// Decrypted bytes; empty until the first TLS connection.
-    plain: Vec<u8>,
-    /// Bytes of a connection that came out of frames and could not stand in their place.
-    extra: Vec<u8>,
+    table: Table<H::Connection>,
+    buffers: Buffers,
+    /// Connections that are read next turn.
     ready: Vec<usize>,
+    /// Moments at which a connection has to be looked at: when, where it is, and its serial number.
     timers: BinaryHeap<Reverse<(Instant, usize, u32)>>,
-    listeners: Vec<Option<Listener>>,
-    accepting: Vec<usize>,
-    accept_again: Option<Instant>,
-    commands: Vec<Command>,
-    last_work: Instant,
-    idle: bool,
+    accepting: Accepting,
+    mail: Mail,
+    idleness: Idleness,
     /// The handler has more to do.
     again: bool,
     stop: bool,
 }
 
-impl<H: Handler> EventLoop<H> {
-    fn new(index: usize, poll: Poll, inboxes: Arc<Inboxes>, handler: H) -> Self {
-        let now = Instant::now();
+impl<H: Handler, P: Poller> EventLoop<H, P> {
+    fn new(index: usize, poll: P, inboxes: Arc<Inboxes>, handler: H) -> Self {
+        let now = poll.now();
         Self {
-            index,
             poll,
-            inboxes,
             handler,
             now,
-            slots: Vec::new(),
-            free: Vec::new(),
-            count: 0,
-            serial: 0,
-            buffer: vec![0; READ_BUFFER_BYTES],
-            plain: Vec::new(),
-            extra: Vec::new(),
+            table: Table::default(),
+            buffers: Buffers::new(),
             ready: Vec::new(),
             timers: BinaryHeap::new(),
-            listeners: Vec::new(),
-            accepting: Vec::new(),
-            accept_again: None,
-            commands: Vec::new(),
-            last_work: now,
-            idle: false,
+            accepting: Accepting::default(),
+            mail: Mail { index, inboxes, commands: Vec::new() },
+            idleness: Idleness { since: now, is_noted: false },
             again: false,
             stop: false,
         }
     }
 
     fn run(&mut self, progress: &Progress) {
-        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut events = Vec::with_capacity(EVENTS_MAX);
         while !self.stop {
-            let timeout = self.timeout();
-            if let Err(e) = self.poll.poll(&mut events, timeout)
-                && e.kind() != io::ErrorKind::Interrupted
-            {
-                panic!("the event loop cannot wait for events: {e}");
-            }
+            self.wait(&mut events);
             progress.begin();
-            self.now = Instant::now();
-            self.handler.begin(self.now);
             self.turn(&events);
-            self.note_work(!events.is_empty());
             progress.end();
         }
         self.close_all();
     }
 
-    fn turn(&mut self, events: &Events) {
+    /// Waits until there is something to do.
+    fn wait(&mut self, events: &mut Vec<Event>) {
+        let timeout = self.timeout();
+        events.clear();
+        if let Err(e) = self.poll.wait(timeout, events)
+            && e.kind() != io::ErrorKind::Interrupted
+        {
+            panic!("the event loop cannot wait for events: {e}");
+        }
+    }
+
+    fn turn(&mut self, events: &[Event]) {
+        self.now = self.poll.now();
+        self.handler.begin(self.now);
         for event in events {
-            match event.token() {
+            match event.token {
                 WAKE => {}
-                Token(listener) if listener >= LISTENERS => self.note_accepting(listener - LISTENERS),
-                Token(token) => self.note(token, event),
+                listener if listener >= LISTENERS => self.note_accepting(listener - LISTENERS),
+                token => self.note(token, *event),
             }
         }
         self.accept();
@@ -230,6 +223,7 @@ impl<H: Handler> EventLoop<H> {
         self.finish();
         // Calls made by this turn's own work are answered after its bytes are written.
         self.run_commands();
+        self.note_work(!events.is_empty());
     }
 
     /// Has everything written that was produced so far.
@@ -239,46 +233,47 @@ impl<H: Handler> EventLoop<H> {
 
     /// How long to wait for events.
     fn timeout(&self) -> Option<Duration> {
-        if self.again || !self.ready.is_empty() || (!self.accepting.is_empty() && self.accept_again.is_none())
+        if self.again
+            || !self.ready.is_empty()
+            || (!self.accepting.waiting.is_empty() && self.accepting.again_at.is_none())
         {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.peek().map(|Reverse((at, ..))| *at);
-        let idle = (!self.idle).then(|| self.last_work + IDLE_AFTER);
-        let next = timer.into_iter().chain(self.accept_again).chain(idle).min()?;
+        let idle = (!self.idleness.is_noted).then(|| self.idleness.since + IDLE_AFTER);
+        let next = timer.into_iter().chain(self.accepting.again_at).chain(idle).min()?;
         // Rounded up, or a deadline a fraction of a millisecond ahead would spin.
-        Some(next.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+        Some(next.saturating_duration_since(self.poll.now()) + Duration::from_millis(1))
     }
 
     /// Calls the handler once when nothing has happened for a while.
     fn note_work(&mut self, worked: bool) {
         if worked {
-            self.last_work = self.now;
-            self.idle = false;
-        } else if !self.idle && self.now > self.last_work + IDLE_AFTER {
-            self.idle = true;
+            self.idleness.since = self.now;
+            self.idleness.is_noted = false;
+        } else if !self.idleness.is_noted && self.now > self.idleness.since + IDLE_AFTER {
+            self.idleness.is_noted = true;
             self.handler.idle();
         }
     }
 
     fn entry(&mut self, token: usize) -> Option<&mut Entry<H::Connection>> {
-        match self.slots.get_mut(token) {
+        match self.table.slots.get_mut(token) {
             Some(Slot::Open(entry)) => Some(entry),
             _ => None,
         }
     }
 
     /// An event for a connection.
-    fn note(&mut self, token: usize, event: &mio::event::Event) {
-        let ended = event.is_read_closed() || event.is_error();
-        match self.slots.get_mut(token) {
+    fn note(&mut self, token: usize, event: Event) {
+        match self.table.slots.get_mut(token) {
             None | Some(Slot::Free) => {}
             Some(Slot::Dialing(_)) => self.dialed(token),
             Some(Slot::Lingering(_)) => self.ready.push(token),
             Some(Slot::Open(entry)) => {
-                entry.read_closed |= ended;
-                entry.readable |= event.is_readable() || ended;
-                if event.is_writable() {
+                entry.read_closed |= event.is_over;
+                entry.readable |= event.is_readable || event.is_over;
+                if event.is_writable {
                     // What TLS and framing still hold goes first; a failure shows when the rest is written.
                     let _ = entry.link.flush();
                     let left = self.handler.flush(&mut entry.connection);
@@ -294,7 +289,7 @@ impl<H: Handler> EventLoop<H> {
 
     /// Sets the timer of a connection's next deadline, if it is earlier than the one that is set.
     fn schedule(&mut self, token: usize) {
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return };
         let deadline = match entry.life {
             Life::Open => {
                 let connection = self.handler.deadline(&entry.connection);
@@ -318,7 +313,7 @@ impl<H: Handler> EventLoop<H> {
                 break;
             }
             self.timers.pop();
-            match self.slots.get_mut(token) {
+            match self.table.slots.get_mut(token) {
                 Some(Slot::Lingering(lingering))
                     if lingering.serial == serial && lingering.until <= self.now =>
                 {
@@ -336,16 +331,15 @@ impl<H: Handler> EventLoop<H> {
     /// A timer of a connection has run out: its pause is over, or its deadline has come.
     fn expire_one(&mut self, token: usize, at: Instant) {
         let now = self.now;
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
-        if entry.pause.is_some_and(|until| until <= now) {
-            entry.pause = None;
-            if entry.resume_after_pause && matches!(entry.life, Life::Open) {
+        let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return };
+        if let Some(pause) = entry.pause.take_if(|pause| pause.until <= now) {
+            if pause.resumes && matches!(entry.life, Life::Open) {
                 self.retry_rest(token);
                 self.schedule(token);
             }
             self.list(token);
         }
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return };
         if entry.timer.is_none_or(|set| set > at) {
             return;
         }
@@ -375,8 +369,8 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn run_commands(&mut self) {
-        let mut commands = std::mem::take(&mut self.commands);
-        self.inboxes.drain(self.index, &mut commands);
+        let mut commands = std::mem::take(&mut self.mail.commands);
+        self.mail.inboxes.drain(self.mail.index, &mut commands);
         let ran_any = !commands.is_empty();
         for command in commands.drain(..) {
             match command {
@@ -395,7 +389,7 @@ impl<H: Handler> EventLoop<H> {
                 Command::Stop => self.stop = true,
             }
         }
-        self.commands = commands;
+        self.mail.commands = commands;
         if ran_any {
             // Opening and closing may have produced bytes, and calls, of their own.
             self.finish();
@@ -406,6 +400,6 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn has_commands(&mut self) -> bool {
-        !self.inboxes.is_empty(self.index)
+        !self.mail.inboxes.is_empty(self.mail.index)
     }
 }

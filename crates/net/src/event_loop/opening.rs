@@ -2,58 +2,63 @@
 
 use super::entry::{Entry, Life, Slot, Stage};
 use super::kept::Kept;
+use super::poller::Poller;
 use super::{ACCEPT_PAUSE, ACCEPTS_PER_TURN_MAX, EventLoop, LISTENERS};
 use crate::dial::Origin;
 use crate::handler::{Accepted, Handler};
 use crate::inbox::{Arrival, Command, Place};
 use crate::link::Link;
 use crate::listener::Listener;
-use mio::unix::SourceFd;
-use mio::{Interest, Token};
+use mio::Interest;
 use std::io;
 use std::os::fd::AsRawFd;
 
-impl<H: Handler> EventLoop<H> {
+impl<H: Handler, P: Poller> EventLoop<H, P> {
     pub(super) fn listen(&mut self, listener: Listener) {
-        let place = self.listeners.iter().position(Option::is_none).unwrap_or(self.listeners.len());
+        let place = self
+            .accepting
+            .listeners
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or(self.accepting.listeners.len());
         let fd = listener.as_raw_fd();
-        let token = Token(LISTENERS + place);
-        if self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE).is_err() {
+        let token = LISTENERS + place;
+        if self.poll.register(fd, token, Interest::READABLE).is_err() {
             return;
         }
-        match self.listeners.get_mut(place) {
+        match self.accepting.listeners.get_mut(place) {
             Some(slot) => *slot = Some(listener),
-            None => self.listeners.push(Some(listener)),
+            None => self.accepting.listeners.push(Some(listener)),
         }
         self.note_accepting(place);
     }
 
     pub(super) fn unlisten(&mut self, number: usize) {
-        for slot in &mut self.listeners {
+        for slot in &mut self.accepting.listeners {
             if slot.as_ref().is_some_and(|l| l.number == number)
                 && let Some(listener) = slot.take()
             {
                 // The socket closes with the listener, whatever the poll says.
-                let _ = self.poll.registry().deregister(&mut SourceFd(&listener.as_raw_fd()));
+                self.poll.deregister(listener.as_raw_fd());
             }
         }
     }
 
     pub(super) fn note_accepting(&mut self, place: usize) {
-        if !self.accepting.contains(&place) {
-            self.accepting.push(place);
+        if !self.accepting.waiting.contains(&place) {
+            self.accepting.waiting.push(place);
         }
     }
 
     /// Accepts what waits, a bounded number a turn. Without file descriptors it rests a moment and tries again.
     pub(super) fn accept(&mut self) {
-        if self.accepting.is_empty() || self.accept_again.is_some_and(|at| at > self.now) {
+        if self.accepting.waiting.is_empty() || self.accepting.again_at.is_some_and(|at| at > self.now) {
             return;
         }
-        self.accept_again = None;
-        for place in std::mem::take(&mut self.accepting) {
+        self.accepting.again_at = None;
+        for place in std::mem::take(&mut self.accepting.waiting) {
             if self.accept_some(place) {
-                self.accepting.push(place);
+                self.accepting.waiting.push(place);
             }
         }
     }
@@ -61,23 +66,25 @@ impl<H: Handler> EventLoop<H> {
     /// Accepts by one listener. True if more may wait.
     fn accept_some(&mut self, place: usize) -> bool {
         for _ in 0..ACCEPTS_PER_TURN_MAX {
-            let Some(listener) = self.listeners.get(place).and_then(Option::as_ref) else { return false };
+            let Some(listener) = self.accepting.listeners.get(place).and_then(Option::as_ref) else {
+                return false;
+            };
             match listener.accept() {
                 Ok((socket, remote)) => {
                     let (number, proxy_header) = (listener.number, listener.proxy_header);
                     let arrival = Arrival { socket, remote, origin: Origin::Listener(number), proxy_header };
-                    let owner = self.inboxes.with_fewest();
-                    if owner == self.index {
+                    let owner = self.mail.inboxes.with_fewest();
+                    if owner == self.mail.index {
                         self.open(arrival);
                     } else {
-                        self.inboxes.send(owner, Command::Take(arrival));
+                        self.mail.inboxes.send(owner, Command::Take(arrival));
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
                 // The peer left before it was accepted; the next may still be there.
                 Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(_) => {
-                    self.accept_again = Some(self.now + ACCEPT_PAUSE);
+                    self.accepting.again_at = Some(self.now + ACCEPT_PAUSE);
                     return true;
                 }
             }
@@ -89,12 +96,12 @@ impl<H: Handler> EventLoop<H> {
     pub(super) fn open(&mut self, arrival: Arrival) {
         let token = self.free_token();
         let fd = arrival.socket.as_raw_fd();
-        self.serial = self.serial.wrapping_add(1);
-        let place = Place { owner: self.index, token, serial: self.serial };
-        let link = Link::new(arrival.socket, self.inboxes.clone(), place);
+        self.table.serial = self.table.serial.wrapping_add(1);
+        let place = Place { owner: self.mail.index, token, serial: self.table.serial };
+        let link = Link::new(arrival.socket, self.mail.inboxes.clone(), place);
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut SourceFd(&fd), Token(token), interest).is_err() {
-            self.free.push(token);
+        if self.poll.register(fd, token, interest).is_err() {
+            self.table.free.push(token);
             return;
         }
         let accepted = Accepted {
@@ -104,7 +111,7 @@ impl<H: Handler> EventLoop<H> {
             may_be_proxied: arrival.proxy_header.is_some(),
         };
         let Some((connection, transport)) = self.handler.open(accepted) else {
-            self.free.push(token);
+            self.table.free.push(token);
             return;
         };
         let (stage, greet) = Stage::of(transport, self.now);
@@ -121,18 +128,17 @@ impl<H: Handler> EventLoop<H> {
             listed: false,
             read_closed: false,
             pause: None,
-            resume_after_pause: false,
             timer: None,
             serial: place.serial,
         };
         if greet {
             self.handler.greet(&mut entry.connection);
         }
-        if let Some(slot) = self.slots.get_mut(token) {
+        if let Some(slot) = self.table.slots.get_mut(token) {
             *slot = Slot::Open(entry);
         }
-        self.count += 1;
-        self.inboxes.connections_changed(self.index, self.count);
+        self.table.open += 1;
+        self.mail.inboxes.connections_changed(self.mail.index, self.table.open);
         self.schedule(token);
     }
 }

@@ -1,6 +1,7 @@
 //! From the socket to the handler: one read a turn, through TLS where there is TLS.
 
-use super::entry::{Entry, Life, Slot, Stage};
+use super::entry::{Entry, Life, Pause, Slot, Stage};
+use super::poller::Poller;
 use super::{EventLoop, UNKNOWN_READ_BYTES};
 use crate::address::canonical;
 use crate::handler::{Broken, Handler, Received};
@@ -16,7 +17,7 @@ const FIRST_BYTES_MAX: usize = 16;
 /// Bytes that one decryption hands out at most.
 const PLAIN_BUFFER_BYTES: usize = 64 * 1024;
 
-impl<H: Handler> EventLoop<H> {
+impl<H: Handler, P: Poller> EventLoop<H, P> {
     /// Reads each ready connection once.
     pub(super) fn read_ready(&mut self) {
         let mut ready = std::mem::take(&mut self.ready);
@@ -42,7 +43,7 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn read(&mut self, token: usize) {
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return self.drain(token) };
+        let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return self.drain(token) };
         entry.listed = false;
         if entry.pause.is_some() && matches!(entry.life, Life::Open) {
             return;
@@ -61,8 +62,8 @@ impl<H: Handler> EventLoop<H> {
         if !entry.known {
             entry.known = self.handler.is_authenticated(&entry.connection);
         }
-        let end = if entry.known { self.buffer.len() } else { carried + UNKNOWN_READ_BYTES };
-        let Some(room) = self.buffer.get_mut(carried..end) else { return };
+        let end = if entry.known { self.buffers.read.len() } else { carried + UNKNOWN_READ_BYTES };
+        let Some(room) = self.buffers.read.get_mut(carried..end) else { return };
         let got = match entry.link.socket.read(room) {
             Ok(0) if entry.header_until.is_some() => {
                 return self.broken(token, Broken::Proxy("the connection ended before it".into()));
@@ -94,7 +95,7 @@ impl<H: Handler> EventLoop<H> {
 
     /// Bytes in the read buffer, behind what was carried over.
     fn take(&mut self, token: usize, carried: usize, got: usize) {
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return };
         if matches!(entry.stage, Stage::Open) && !entry.link.has_layers() {
             self.take_plain(token, carried, got);
         } else if matches!(entry.stage, Stage::Open) && !entry.link.is_encrypted() {
@@ -106,41 +107,40 @@ impl<H: Handler> EventLoop<H> {
 
     /// Hands `got` plain bytes in the read buffer to the handler, behind what was left of the last read.
     pub(super) fn take_plain(&mut self, token: usize, carried: usize, got: usize) {
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
-        let received = if entry.kept.join(&mut self.buffer, carried, got) {
-            let input = self.buffer.get(..carried + got).unwrap_or_default();
+        let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return };
+        let received = if entry.kept.join(&mut self.buffers.read, carried, got) {
+            let input = self.buffers.read.get(..carried + got).unwrap_or_default();
             let received = self.handler.receive(&mut entry.connection, input);
             entry.kept.keep(input.get(received.used..).unwrap_or_default(), received.want);
             received
         } else {
             take_kept(&mut self.handler, entry)
         };
-        self.pause(token, received);
+        self.pause(token, Pause::of(&received));
         self.schedule(token);
     }
 
     /// Hands what was left unused to the handler again.
     pub(super) fn retry_rest(&mut self, token: usize) {
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return };
         let received = take_kept(&mut self.handler, entry);
-        self.pause(token, received);
+        self.pause(token, Pause::of(&received));
     }
 
-    pub(super) fn pause(&mut self, token: usize, received: Received) {
+    pub(super) fn pause(&mut self, token: usize, pause: Option<Pause>) {
         let Some(entry) = self.entry(token) else { return };
-        entry.pause = received.pause;
-        entry.resume_after_pause = received.resume_after_pause;
+        entry.pause = pause;
         let serial = entry.serial;
-        if let Some(until) = received.pause {
+        if let Some(Pause { until, .. }) = pause {
             self.timers.push(Reverse((until, token, serial)));
         }
     }
 
     /// Bytes of a connection that has TLS or waits for it.
     fn take_encrypted(&mut self, token: usize, got: usize) {
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+        let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return };
         if let Stage::Await { config, until, plain_allowed, greeted, .. } = &entry.stage {
-            let begins = self.buffer.first() == Some(&HANDSHAKE_RECORD);
+            let begins = self.buffers.read.first() == Some(&HANDSHAKE_RECORD);
             let (until, greeted) = (*until, *greeted);
             if begins {
                 match Tls::server(config.clone()) {
@@ -155,7 +155,7 @@ impl<H: Handler> EventLoop<H> {
                 }
                 return self.take_plain(token, 0, got);
             } else {
-                let first = self.buffer.get(..got.min(FIRST_BYTES_MAX)).unwrap_or_default().to_vec();
+                let first = self.buffers.read.get(..got.min(FIRST_BYTES_MAX)).unwrap_or_default().to_vec();
                 return self.broken(token, Broken::Plain(first));
             }
         }
@@ -164,18 +164,18 @@ impl<H: Handler> EventLoop<H> {
 
     /// Decrypts `got` bytes in the read buffer and hands what they hold to the handler.
     fn decrypt(&mut self, token: usize, got: usize) {
-        if self.plain.is_empty() {
-            self.plain = vec![0; PLAIN_BUFFER_BYTES];
+        if self.buffers.plain.is_empty() {
+            self.buffers.plain = vec![0; PLAIN_BUFFER_BYTES];
         }
         let mut start = 0;
-        let mut pause = Received::default();
+        let mut pause = None;
         loop {
-            let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
+            let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return };
             let Some(mut layers) = entry.link.layers() else { return };
             let Some(tls) = layers.tls.as_mut() else { return };
-            let mut input = self.buffer.get(start..got).unwrap_or_default();
+            let mut input = self.buffers.read.get(start..got).unwrap_or_default();
             let was_handshaking = tls.is_handshaking();
-            let decrypted = tls.read(&mut input, &mut self.plain);
+            let decrypted = tls.read(&mut input, &mut self.buffers.plain);
             start = got - input.len();
             let handshake_over = was_handshaking && !tls.is_handshaking();
             let secured = handshake_over.then(|| tls.secured());
@@ -194,19 +194,17 @@ impl<H: Handler> EventLoop<H> {
             }
             match decrypted {
                 Ok(Decrypted::Bytes(bytes)) if framed => {
-                    let mut plain = std::mem::take(&mut self.plain);
+                    let mut plain = std::mem::take(&mut self.buffers.plain);
                     self.decode(token, plain.get_mut(..bytes).unwrap_or_default());
-                    self.plain = plain;
-                    let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
-                    pause.pause = pause.pause.max(entry.pause);
-                    pause.resume_after_pause |= entry.resume_after_pause;
+                    self.buffers.plain = plain;
+                    let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return };
+                    pause = Pause::both(pause, entry.pause);
                 }
                 Ok(Decrypted::Bytes(bytes)) => {
-                    let plain = self.plain.get(..bytes).unwrap_or_default();
+                    let plain = self.buffers.plain.get(..bytes).unwrap_or_default();
                     entry.kept.append(plain);
                     let received = take_kept(&mut self.handler, entry);
-                    pause.pause = pause.pause.max(received.pause);
-                    pause.resume_after_pause |= received.resume_after_pause;
+                    pause = Pause::both(pause, Pause::of(&received));
                 }
                 Ok(Decrypted::NeedsMore) => {
                     let failed = flushed.is_err_and(|e| e.kind() != io::ErrorKind::WouldBlock);
@@ -225,9 +223,9 @@ impl<H: Handler> EventLoop<H> {
 
     /// The first bytes of a connection that may come through a proxy: its header, or the protocol's own.
     fn take_header(&mut self, token: usize, carried: usize, got: usize) {
-        let Some(Slot::Open(entry)) = self.slots.get_mut(token) else { return };
-        let in_buffer = entry.kept.join(&mut self.buffer, carried, got);
-        let joined = self.buffer.get(..carried + got).unwrap_or_default();
+        let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return };
+        let in_buffer = entry.kept.join(&mut self.buffers.read, carried, got);
+        let joined = self.buffers.read.get(..carried + got).unwrap_or_default();
         let input = if in_buffer { joined } else { entry.kept.unused() };
         let bytes = input.len();
         let parsed = proxy::parse(input);
@@ -247,8 +245,8 @@ impl<H: Handler> EventLoop<H> {
         };
         entry.header_until = None;
         if in_buffer {
-            self.buffer.copy_within(used..bytes, 0);
-        } else if let Some(front) = self.buffer.get_mut(..bytes - used) {
+            self.buffers.read.copy_within(used..bytes, 0);
+        } else if let Some(front) = self.buffers.read.get_mut(..bytes - used) {
             front.copy_from_slice(entry.kept.unused().get(used..).unwrap_or_default());
         }
         entry.kept.clear();
