@@ -77,7 +77,7 @@ impl Accounts {
         }
     }
 
-    /// The account with this name, made if there is none.
+    /// The account with this name, which is made if it does not exist.
     pub(crate) fn make(&self, name: &str, policy: &Policy, connections: &Connections) -> Arc<Account> {
         let mut is_new = false;
         let make = || {

@@ -106,7 +106,7 @@ impl TlsSetup {
         };
         let certified =
             pairs(options).iter().map(|pair| certified(pair, &provider)).collect::<Result<_, _>>()?;
-        // Session tickets are of this configuration alone: one of another listener, or from before a reload, is none
+        // Session tickets are of this configuration alone: one of another listener, or from before a reload, is not valid
         // (CVE-2025-68121).
         let certificates = Arc::new(Certificates::new(certified));
         let algorithms = provider.signature_verification_algorithms;
@@ -140,7 +140,7 @@ impl TlsSetup {
         !self.staples.are_none()
     }
 
-    /// Gets the staples that are due at `now`. Blocks. What is worth telling of it.
+    /// Gets the staples that are due at `now`. Blocks. Returns what is worth logging.
     pub(crate) fn look_after_staples(&self, now: Instant) -> Vec<News> {
         self.staples.look_after(&self.certificates, now)
     }

@@ -325,7 +325,7 @@ mod tests {
         go
     }
 
-    /// The bound falls on who comes last of those who have most; it is told that, and the others get in.
+    /// The bound falls on who comes last of those who have most; it gets that error, and the others get in.
     #[test]
     fn a_login_beyond_the_bound_is_not_called_wrong() {
         let server = server();

@@ -12,7 +12,7 @@ use dialtone_wire::CloseReason;
 /// How far the check is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum CertificateCheck {
-    /// It is over, or there is none.
+    /// It is over, or nothing is checked.
     #[default]
     Done,
     /// It is under way. With `greet`, INFO is due behind it.
@@ -22,7 +22,7 @@ pub(super) enum CertificateCheck {
 /// What came of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judged {
-    /// Nothing yet, or there is none.
+    /// Nothing yet, or nothing is checked.
     No,
     /// It was good; with `greet`, the greeting is due.
     Good { greet: bool },

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-/// Why bytes where TLS has to begin are none of it.
+/// Why bytes that came instead of a TLS handshake are refused.
 pub(crate) const NOT_TLS: &str = "first record does not look like a TLS handshake";
 
 /// Where a connection is in its life.

@@ -2,7 +2,7 @@
 //!
 //! A [`Question`] is answered with a [`Report`], from the configuration alone by an [`Explainer`](crate::Explainer), or by a running
 //! server, which adds who listens. `publish` and `subscribe` walk with [`dialtone_broker::explain`], which asks the
-//! functions that decide for messages; `context` finds where things stand in files; `missing` tells of agreements
+//! functions that decide for messages; `context` finds where things stand in files; `missing` lists agreements
 //! that are nearly there.
 
 mod context;

@@ -9,7 +9,7 @@ use dialtone_broker::explain::{self, Chance, Disposition, Place, Request};
 use dialtone_broker::sharing::responses;
 use std::sync::Arc;
 
-/// Steps of an answer; what is beyond is not told.
+/// Steps of an answer; what is beyond is left out.
 pub(super) const STEPS_MAX: usize = 1000;
 
 pub(super) fn report(
@@ -202,7 +202,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether so much is told that no more is, but of the account where the message should arrive.
+    /// Whether the answer is full: only the account where the message should arrive is still added.
     fn is_full_for(&self, place: &Place) -> bool {
         let is_wanted = self.wanted.as_ref().is_some_and(|wanted| Arc::ptr_eq(wanted, &place.account));
         self.steps.len() > STEPS_MAX && !is_wanted

@@ -142,7 +142,7 @@ impl List {
     }
 }
 
-/// What cannot be told of, with its places.
+/// What cannot be explained, with its places.
 pub(super) fn left_out(not_supported: &[dialtone_config::ConfigError]) -> Option<String> {
     let named: Vec<String> = not_supported
         .iter()

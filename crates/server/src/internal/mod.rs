@@ -141,7 +141,7 @@ pub struct Internal<N: Host> {
 }
 
 impl<N: Host> Internal<N> {
-    /// Before it is started; what it sends and gets counts in `totals`, where it is no traffic of the server.
+    /// Before it is started; what it sends and gets counts in `totals`, and not as traffic of the server.
     pub(crate) fn new(totals: Arc<Totals>, gate: Arc<Gate>) -> Self {
         Self {
             queues: Arc::new(Queues::new()),

@@ -200,7 +200,7 @@ impl Target {
     }
 
     fn file(path: &Path) -> io::Result<Self> {
-        // Others do not read it: it tells who connects from where.
+        // Others do not read it: it shows who connects from where.
         let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
         let bytes = file.metadata()?.len();
         Ok(Self::File { path: path.to_owned(), file, bytes })

@@ -101,7 +101,7 @@ async fn serve_one(
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_BYTES_MAX);
     let service = hyper::service::service_fn(service);
-    // A peer that breaks off is no concern of ours.
+    // A peer that breaks off concerns nobody else.
     if scheme == Scheme::Https {
         let Some(config) = node.settings.policy().clients().tls.as_ref().map(|tls| tls.config()) else {
             return;

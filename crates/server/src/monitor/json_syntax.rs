@@ -123,7 +123,7 @@ impl Reader<'_> {
         if self.peek() == b'-' {
             self.at += 1;
         }
-        // A zero stands alone; what follows it is no part of the number.
+        // A zero stands alone; what follows it does not belong to the number.
         if self.peek() == b'0' {
             self.at += 1;
         } else {

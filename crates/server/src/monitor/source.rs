@@ -54,7 +54,7 @@ pub(crate) trait Source {
     fn unsigned(&self, name: Name) -> Result<u64, Bad>;
     /// Texts; none if it is not there.
     fn list(&self, name: Name) -> Result<Vec<String>, Bad>;
-    /// What is to be told of subscriptions.
+    /// What is shown of subscriptions.
     fn subs(&self) -> Result<Subs, Bad>;
     /// Which connections: 0 open, 1 closed, 2 both.
     fn state(&self) -> Result<i64, Bad>;

@@ -55,7 +55,7 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Resident memory in bytes; 0 where it cannot be told.
+/// Resident memory in bytes; 0 where it is unknown.
 pub(crate) fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()

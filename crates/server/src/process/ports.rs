@@ -1,4 +1,4 @@
-//! The ports file: tells programs beside the server where it listens, when it chose the ports itself.
+//! The ports file: shows programs beside the server where it listens, when it chose the ports itself.
 
 use dialtone_net::Endpoint;
 use std::io;
@@ -39,7 +39,7 @@ fn urls(scheme: &str, endpoint: &Endpoint) -> Vec<String> {
     hosts.into_iter().map(|ip| format!("{scheme}://{}", SocketAddr::new(ip, endpoint.port()))).collect()
 }
 
-/// The machine's addresses; where they cannot be told, its own to itself.
+/// The machine's addresses; where they are unknown, the loopback address.
 fn local(only_v4: bool) -> Vec<IpAddr> {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let mut found = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];

@@ -22,7 +22,7 @@ pub enum SignalError {
     Refused(String),
 }
 
-/// Sends a signal. The process can be told by number, by the beginning of its number and a `*` (all of these), by pid
+/// Sends a signal. The process is named by its number, by the beginning of its number and a `*` (all of these), by pid
 /// file, or be the only one of its name.
 ///
 /// Errors: see [`SignalError`].

@@ -1,4 +1,4 @@
-//! Why a message arrives, or does not, asked of a running server: it tells who listens, too.
+//! Why a message arrives, or does not, asked of a running server, which knows who listens, too.
 
 use super::answer::{Failure, answer_with};
 use crate::explain::{Question, answer_living};

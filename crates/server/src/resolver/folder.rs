@@ -66,7 +66,7 @@ pub struct Store {
 
 impl Store {
     /// Opens a folder, which is made if it is not there. Files that hold no token of the account that they are named
-    /// after are set aside and told.
+    /// after are set aside and reported.
     ///
     /// Errors: the folder cannot be read or written.
     pub fn open(folder: &Folder, log: &Logger) -> io::Result<Self> {
@@ -84,7 +84,7 @@ impl Store {
             let path = entry?.path();
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             if name.starts_with(UNFINISHED) {
-                // Nobody was told that it is there.
+                // Nobody was notified that it is there.
                 fs::remove_file(&path)?;
             } else if let Some(key) = name.strip_suffix(EXTENSION) {
                 match examine(&path, key) {

@@ -5,7 +5,7 @@ use super::{Lane, Share};
 use proptest::prelude::*;
 use std::time::Instant;
 
-/// The same rules, each told by looking at all items.
+/// The same rules, each applied by looking at all items.
 #[derive(Default)]
 struct Naive {
     /// In the order in which they came: lane, share, cost, item.

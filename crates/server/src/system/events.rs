@@ -162,7 +162,7 @@ fn farewell(node: &Node, what: &'static str) {
     });
 }
 
-/// An account's connections changed. The account of those who are in no other is not told of.
+/// An account's connections changed. There is no event for the account of those who are in no other.
 fn changed(node: &Node, turn: &mut Turn, account: &Arc<Account>, connections: u32) {
     if !node.accounts.has_system() || *account.name == *GLOBAL {
         return;

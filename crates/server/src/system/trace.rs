@@ -1,4 +1,4 @@
-//! Traces of messages: what became of one, told at the subject that its headers or its account name (ADR-41).
+//! Traces of messages: what became of one, published to the subject that its headers or its account name (ADR-41).
 
 use super::about;
 use crate::internal::Outgoing;
@@ -87,7 +87,7 @@ fn came_in(ingress: &Ingress, trace: &Trace) -> Value {
     Value::Object(out)
 }
 
-/// What became of it. `None`: it came to the server itself, which tells nothing of that.
+/// What became of it. `None`: it came to the server itself, which does not show that.
 fn described(at: SystemTime, what: &Event) -> Option<Value> {
     let with = |kind: &str, fields: &[(&str, Value)]| {
         let mut out = event(kind, at);

@@ -1,4 +1,4 @@
-//! What accounts and users used, told again and again: `$SYS.ACCOUNT.<id>.USAGE`, for billing. Dialtone's own.
+//! What accounts and users used, published at an interval: `$SYS.ACCOUNT.<id>.USAGE`, for billing. Dialtone's own.
 
 use super::{about, publish_event};
 use crate::connections::Connections;

@@ -114,7 +114,7 @@ struct State {
     answer: Answer,
     /// When to ask again; `None`: there is nothing more to ask.
     again: Option<Instant>,
-    /// It is the first of this server, and has not been told.
+    /// It is the first of this server, and has not been logged.
     is_first: bool,
 }
 
