@@ -1,11 +1,13 @@
 //! TLS of a listener: certificates, what is asked of clients, and when their certificates are good.
 
 mod choice;
+mod client_certificate;
 mod ocsp;
 #[cfg(test)]
 mod tests;
 
 use choice::Certificates;
+use client_certificate::ClientVerifier;
 use dialtone_config::options::{CertPair, Ocsp, Tls, TlsFirst};
 use dialtone_identity::certificate;
 use dialtone_net::{HandshakeFirst, Transport};
@@ -100,7 +102,8 @@ impl TlsSetup {
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
                 .build()
                 .map_err(|e| setup(&e))?;
-            builder.with_client_cert_verifier(verifier)
+            let authorities = authorities.clone();
+            builder.with_client_cert_verifier(Arc::new(ClientVerifier { web_pki: verifier, authorities }))
         } else {
             builder.with_no_client_auth()
         };
