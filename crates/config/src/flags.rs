@@ -109,11 +109,11 @@ const JETSTREAM: &str = "JetStream is not part of this version";
 
 const FLAGS: &[Flag] = &[
     flag(&["a", "addr", "net"], "HOST", "Server", "Address to listen on (default: 0.0.0.0)", |o, v| {
-        o.host = v.into();
+        o.clients.host = v.into();
         Ok(())
     }),
     flag(&["p", "port"], "PORT", "Server", "Port for clients (default: 4222; -1: a free one)", |o, v| {
-        o.port = port(v)?.map(|p| if p == 0 { 4222 } else { p });
+        o.clients.port = port(v)?.map(|p| if p == 0 { 4222 } else { p });
         Ok(())
     }),
     flag(&["n", "name", "server_name"], "NAME", "Server", "Server name (default: its id)", |o, v| {
@@ -141,7 +141,7 @@ const FLAGS: &[Flag] = &[
         "Send a signal to a server: ldm, stop, quit, term, reopen, reload",
     ),
     flag(&["client_advertise"], "ADDRESS", "Server", "Address that clients are told", |o, v| {
-        o.client_advertise = Some(v.into());
+        o.clients.advertise = Some(v.into());
         Ok(())
     }),
     flag(&["ports_file_dir"], "FOLDER", "Server", "Folder for a file that lists the ports", |o, v| {
@@ -614,12 +614,12 @@ mod tests {
     #[test]
     fn notations_of_go() {
         for line in ["-p 99", "--port 99", "-p=99", "--port=99"] {
-            assert_eq!(options(line).expect(line).port, Some(99));
+            assert_eq!(options(line).expect(line).clients.port, Some(99));
         }
         let log = options("-DVV -T=false").expect("read").log;
         assert!(log.debug && log.trace_verbose && !log.time);
-        assert_eq!(options("-p -1").expect("read").port, None);
-        assert_eq!(options("-p 5 -js=false --").expect("read").port, Some(5));
+        assert_eq!(options("-p -1").expect("read").clients.port, None);
+        assert_eq!(options("-p 5 -js=false --").expect("read").clients.port, Some(5));
     }
 
     #[test]
@@ -675,14 +675,15 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file() {
-        let mut options = Options { host: "a".into(), port: Some(1), ..Options::default() };
+        let mut options = Options::default();
+        (options.clients.host, options.clients.port) = ("a".into(), Some(1));
         let Ok(Command::Serve(flags)) = parse(["-p".to_owned(), "2".to_owned(), "--tls=false".to_owned()])
         else {
             panic!("no server");
         };
         tls(&mut options).cert_file = "x".into();
         flags.apply(&mut options).expect("applied");
-        assert_eq!((options.host.as_str(), options.port, options.tls), ("a", Some(2), None));
+        assert_eq!((options.clients.host.as_str(), options.clients.port, options.tls), ("a", Some(2), None));
     }
 
     #[test]

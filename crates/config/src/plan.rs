@@ -11,8 +11,8 @@ use crate::operator::OperatorMode;
 use crate::options::cluster::RouteUrl;
 use crate::options::websocket::WebSocket;
 use crate::options::{
-    self, Authorization, Cluster, Http, LameDuck, LeafNodes, Limits, Log, Options, Process, Server, Staples,
-    TlsFirst, Usage,
+    self, Authorization, Clients, Cluster, Http, LameDuck, LeafNodes, Limits, Log, Options, Process, Server,
+    Staples, TlsFirst, Usage,
 };
 use std::time::Duration;
 
@@ -42,14 +42,12 @@ enum LogForm {
     Value,
     /// These words, whatever the value.
     Words(&'static str),
-    /// The first words if it is true, else the second.
-    Either(&'static str, &'static str),
     /// These words, and which of the names went and came.
     Names(&'static str, fn(&Options) -> &[String]),
 }
 
 use Change::{Limits as L, Presentation, Tls, Users};
-use LogForm::{Either, Names, Value, Words};
+use LogForm::{Names, Value, Words};
 
 /// Fields by the structs that hold them; `show` is left out where the value has its own way to be shown.
 macro_rules! fields {
@@ -89,23 +87,15 @@ fn operator_mode(options: &Options) -> &OperatorMode {
 }
 fields! {
     Options by all {
-        host: "" "host", "Host", Presentation, Value;
-        port: "" "port", "Port", Presentation, Value, |o| o.port.map_or(-1, i32::from).to_string();
-        client_advertise: "" "client_advertise", "ClientAdvertise", Presentation, Value;
-        unix_socket: "" "unix_socket", "UnixSocket", Presentation, Value;
-        proxy_protocol: "" "proxy_protocol", "ProxyProtocol", Presentation, Value;
         headers: "" "no_header_support", "NoHeaderSupport", Presentation, Value, |o| (!o.headers).show();
-        stall_fast_producers: "" "no_fast_producer_stall", "NoFastProducerStall", L,
-            Either("fast producers will be stalled", "fast producers will not be stalled");
         tls: "" "tls", "TLSConfig", Tls, Words("tls"), hidden;
-        allow_non_tls: "" "allow_non_tls", "AllowNonTLS", Tls, Value;
         accounts: "" "accounts", "Accounts", Users, Words("accounts"), hidden;
         mappings: "" "mappings", "Mappings", Users, Words("mappings"), hidden;
         system_account: "" "system_account", "SystemAccount", Users, Value;
         no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
         no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
         trusted_proxies: "" "proxies", "Proxies", Users, Names("proxies trusted keys", |o| &o.trusted_proxies), hidden;
-        - operator_mode; - server; - process; - staples; - usage; - source; - http; - limits; - lame_duck; - log; - authorization; - websocket; - cluster; - gateway; - leafnodes;
+        - operator_mode; - clients; - server; - process; - staples; - usage; - source; - http; - limits; - lame_duck; - log; - authorization; - websocket; - cluster; - gateway; - leafnodes;
     }
     Authorization by authorization {
         user: "authorization" "user", "Username", Users, Words("authorization username"), hidden;
@@ -309,6 +299,7 @@ pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
 /// What differs in the blocks that declare their own rules.
 fn of_blocks(old: &Options, new: &Options) -> Vec<Difference> {
     let mut out = Vec::new();
+    Clients::compare(&old.clients, &new.clients, &mut out);
     Server::compare(&old.server, &new.server, &mut out);
     Process::compare(&old.process, &new.process, &mut out);
     Staples::compare(&old.staples, &new.staples, &mut out);
@@ -363,7 +354,6 @@ impl Field {
             Value => format!("{} = {}", self.key.1, (self.show)(new)),
             Words("tls") => return tls_lines(old.tls.as_ref(), new.tls.as_ref()),
             Words(words) => words.to_owned(),
-            Either(yes, no) => if (self.show)(new) == "true" { yes } else { no }.to_owned(),
         };
         vec![line]
     }

@@ -113,7 +113,7 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     let mut out = Options::default();
     let block = Block::new("", map, &mut notes.errors);
     let name = reader::optional;
-    listening(&block, &mut out, &mut notes.errors);
+    out.clients.read_all(&block, notes);
     out.http.read_all(&block, notes);
     out.limits.read(&block, notes);
     out.lame_duck.read(&block, notes);
@@ -137,9 +137,6 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
         block.set("no_header_support", &mut off, errors, |_| reader::boolean(value));
         out.headers = !off;
     }
-    let mut no_stall = false;
-    block.set("no_fast_producer_stall", &mut no_stall, errors, reader::boolean);
-    out.stall_fast_producers = !no_stall;
     let mut ignored = false;
     block.set("disable_sublist_cache", &mut ignored, errors, reader::boolean);
     block.set("system_account", &mut out.system_account, errors, name);
@@ -147,7 +144,6 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     // Who names one wants one.
     out.no_system_account &= out.system_account.is_none();
     block.set("no_auth_user", &mut out.no_auth_user, errors, name);
-    block.set("allow_non_tls", &mut out.allow_non_tls, errors, reader::boolean);
     if let Some(value) = block.get("accounts") {
         out.accounts = accounts::accounts(value, errors);
     }
@@ -174,25 +170,6 @@ fn profiler(block: &Block<'_>, notes: &mut Notes) {
             notes.ignored.push(ConfigError::new(&value.at, problem));
         }
     }
-}
-
-fn listening(block: &Block<'_>, out: &mut Options, errors: &mut Errors) {
-    let (any_host, any_port) = (out.host.clone(), out.port);
-    let client_port = |port| if port == Some(0) { any_port } else { port };
-    block.set("host", &mut out.host, errors, |v| Ok(reader::optional(v)?.unwrap_or(any_host)));
-    block.set("port", &mut out.port, errors, |v| reader::port(v).map(client_port));
-    if let Some(value) = block.get("listen") {
-        match reader::address(value) {
-            Ok((host, port)) => {
-                out.host = host.filter(|h| !h.is_empty()).unwrap_or_else(|| out.host.clone());
-                out.port = client_port(port);
-            }
-            Err(error) => errors.push(error),
-        }
-    }
-    block.set("client_advertise", &mut out.client_advertise, errors, reader::optional);
-    block.set("unix_socket", &mut out.unix_socket, errors, reader::path);
-    block.set("proxy_protocol", &mut out.proxy_protocol, errors, reader::boolean);
 }
 
 /// `{ trusted: [ { key: … }, … ] }`
@@ -263,13 +240,19 @@ mod tests {
     #[test]
     fn addresses() {
         let options = read_text("listen: '127.0.0.1:-1'\nhttp: 8222").expect("read");
-        assert_eq!((options.host.as_str(), options.port, options.http.port), ("127.0.0.1", None, Some(8222)));
+        assert_eq!(
+            (options.clients.host.as_str(), options.clients.port, options.http.port),
+            ("127.0.0.1", None, Some(8222))
+        );
         let options =
             read_text("port: 0, host: '', http_port: 0, prof_port: 0, server_name: '', log_file: ''");
         let options = options.expect("empty is what is not set");
-        assert_eq!((options.host.as_str(), options.port, options.http.port), ("0.0.0.0", Some(4222), None));
+        assert_eq!(
+            (options.clients.host.as_str(), options.clients.port, options.http.port),
+            ("0.0.0.0", Some(4222), None)
+        );
         assert_eq!((options.server.name, options.log.file), (None, None));
-        assert_eq!(read_text("listen: '[::1]:7'").expect("read").host, "::1");
+        assert_eq!(read_text("listen: '[::1]:7'").expect("read").clients.host, "::1");
         let log = read_text("log_size_limit: -1, log_max_num: -1").expect("-1 is no limit").log;
         assert_eq!((log.file_bytes_max, log.files_max), (0, 0));
         refuse("listen: '::1:4222'", "t.conf:1:9: could not parse address string");

@@ -102,13 +102,13 @@ impl Builder {
 
     /// The address to listen on.
     pub fn host(mut self, host: impl Into<String>) -> Self {
-        self.options.host = host.into();
+        self.options.clients.host = host.into();
         self
     }
 
     /// The port to listen on; `None` takes a free one.
     pub fn port(mut self, port: Option<u16>) -> Self {
-        self.options.port = port;
+        self.options.clients.port = port;
         self
     }
 

@@ -27,7 +27,7 @@ pub(crate) struct Driver {
 impl Driver {
     /// For one loop; what it draws at random comes from `seed`.
     pub fn new(node: Arc<Node>, seed: Seed) -> Self {
-        let stalls = node.settings.policy().options.stall_fast_producers;
+        let stalls = node.settings.policy().options.clients.stall_producers;
         let turn = Turn::new(seed, Instant::now())
             .with_service_requests(&node.delivery.service_requests)
             .with_gate(&node.delivery.gate);

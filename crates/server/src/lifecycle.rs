@@ -234,7 +234,7 @@ fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {
     if let Some(folder) = &options.process.ports_file_dir {
         process::remove(&process::ports_file(folder));
     }
-    if let Some(path) = &options.unix_socket {
+    if let Some(path) = &options.clients.unix_socket {
         process::remove(path);
     }
     node.log.emit(Event::Stopped, "", format_args!("Server Exiting.."));

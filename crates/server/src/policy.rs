@@ -168,7 +168,7 @@ fn clients(
     });
     Ok(ListenerPolicy {
         tls,
-        plain_allowed: options.allow_non_tls,
+        plain_allowed: options.clients.allow_non_tls,
         authenticator: None,
         info: info(options, identity, authenticator),
         auth_timeout,
@@ -182,7 +182,7 @@ fn info(options: &Options, identity: &Identity, authenticator: &Authenticator) -
     // An invalid address was refused with the configuration.
     let (host, port) = match options.advertised().ok().flatten() {
         Some((host, port)) => (host.to_owned(), port.unwrap_or(own)),
-        None => (options.host.clone(), own),
+        None => (options.clients.host.clone(), own),
     };
     Info {
         server_id: identity.id.clone(),
@@ -196,9 +196,9 @@ fn info(options: &Options, identity: &Identity, authenticator: &Authenticator) -
         port,
         headers: options.headers,
         auth_required: authenticator.required() && authenticator.no_auth_user().is_none(),
-        tls_required: options.tls.is_some() && !options.allow_non_tls,
+        tls_required: options.tls.is_some() && !options.clients.allow_non_tls,
         tls_verify: options.tls.as_ref().is_some_and(|tls| tls.verify),
-        tls_available: options.tls.is_some() && options.allow_non_tls,
+        tls_available: options.tls.is_some() && options.clients.allow_non_tls,
         max_payload: options.limits.payload_bytes_max as i64,
         api_lvl: 5,
         xkey: identity.xkey.clone(),

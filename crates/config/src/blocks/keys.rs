@@ -1,6 +1,7 @@
 //! The table of keys: where each stands, what else it is called, whether a reload may change it, and what it means.
 //! Reading, refusing, docs and tests all go by this table.
 
+use crate::blocks::clients::Clients;
 use crate::blocks::cluster::{Cluster, RouteDialing, RouteLimits, RouteListener, RoutePool, RouteUser};
 use crate::blocks::compression::Compression;
 use crate::blocks::gateway::{Gateway, GatewayListener, GatewayUser, RemoteGateway};
@@ -57,7 +58,7 @@ const MQTT: &str = "MQTT is not part of this version";
 
 /// The parts of the table, those of one block behind each other. Each block declares its own (`crate::blocks`).
 static PARTS: &[&[Key]] = &[
-    LISTENING,
+    Clients::KEYS,
     Server::KEYS,
     Http::KEYS,
     Limits::KEYS,
@@ -135,21 +136,11 @@ macro_rules! keys {
 }
 
 keys! {
-    LISTENING: "" {
-        listen: Restarts, "`host:port` to listen on for clients.";
-        host | "net": Restarts, "Address to listen on. Default: all.";
-        port: Restarts, "Port to listen on. -1 takes a free one. Default 4222.";
-        client_advertise: Reloads, "`host:port` that clients are told instead of the real one.";
-        unix_socket: Restarts, "Path of a Unix-domain socket to listen on for clients. Not an official key.";
-    }
     TOP: "" {
         prof_port: Reloads, "Accepted, and nothing listens there: there is no Go profiler.";
         prof_block_rate: Reloads, "Accepted without effect: there is no Go profiler.";
         no_header_support: Restarts, "Turn headers off.";
         disable_sublist_cache | "no_sublist_cache": Reloads, "Accepted; matches are cached per event loop, and never wrong.";
-        no_fast_producer_stall: Reloads, "Do not hold producers back that outrun a reader.";
-        proxy_protocol: Restarts, "Client connections begin with a PROXY header.";
-        allow_non_tls: Restarts, "Clients may connect without TLS although there is TLS.";
         tls: Reloads, "TLS for clients.";
         authorization: Reloads, "Users of the default account, or one user or token.";
         accounts: Reloads, "Accounts with their users.";

@@ -4,6 +4,7 @@
 //! (names, status, docs) and its rule for a reload. A new block is a new file, a row of [`crate::docs`], and a field of
 //! [`crate::Options`].
 
+pub mod clients;
 pub mod cluster;
 pub mod compression;
 pub mod gateway;

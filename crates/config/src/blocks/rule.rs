@@ -43,6 +43,8 @@ pub(crate) enum Rule<T> {
 pub(crate) enum LogForm<T> {
     /// `key = value`
     Value(fn(&T) -> String),
+    /// A line that says what the value means.
+    Said(fn(&T) -> String),
     /// These words alone.
     Words(&'static str),
     /// These words and the value.
@@ -91,6 +93,7 @@ impl<T> LogForm<T> {
     fn line(&self, key: &str, new: &T) -> String {
         match self {
             Self::Value(show) => format!("{key} = {}", show(new)),
+            Self::Said(say) => say(new),
             Self::Words(words) => (*words).to_owned(),
             Self::Named(name, show) => format!("{name} = {}", show(new)),
         }

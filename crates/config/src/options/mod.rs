@@ -8,6 +8,7 @@ use std::path::PathBuf;
 pub mod operator;
 pub mod sharing;
 
+pub use crate::blocks::clients::Clients;
 pub use crate::blocks::cluster::{self, Cluster};
 pub use crate::blocks::compression::{Compression, CompressionMode};
 pub use crate::blocks::gateway::{self, Gateway};
@@ -35,16 +36,8 @@ use sharing::{Export, Import, Mapping};
 pub struct Options {
     /// Where they were read, and what was noted there.
     pub source: Source,
-    /// Address to listen on for clients.
-    pub host: String,
-    /// Port to listen on for clients; `None` takes a free one.
-    pub port: Option<u16>,
-    /// What clients are told instead.
-    pub client_advertise: Option<String>,
-    /// Path of a Unix-domain socket.
-    pub unix_socket: Option<PathBuf>,
-    /// Client connections begin with a PROXY header.
-    pub proxy_protocol: bool,
+    /// The listener for clients.
+    pub clients: Clients,
     /// What the server says of itself.
     pub server: Server,
     /// Monitoring.
@@ -59,12 +52,8 @@ pub struct Options {
     pub process: Process,
     /// Whether headers are on.
     pub headers: bool,
-    /// Whether producers that outrun a reader are held back.
-    pub stall_fast_producers: bool,
     /// TLS for clients.
     pub tls: Option<Tls>,
-    /// Clients may connect without TLS all the same.
-    pub allow_non_tls: bool,
     /// Answers about certificates (OCSP).
     pub staples: Staples,
     /// A listener for clients by WebSocket.
@@ -240,7 +229,7 @@ impl Options {
     ///
     /// What is wrong with `client_advertise`.
     pub fn advertised(&self) -> Result<Option<(&str, Option<u16>)>, String> {
-        self.client_advertise.as_deref().map(|text| advertised("client_advertise", text)).transpose()
+        self.clients.advertise.as_deref().map(|text| advertised("client_advertise", text)).transpose()
     }
 }
 
@@ -264,11 +253,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             source: Source::default(),
-            host: "0.0.0.0".into(),
-            port: Some(4222),
-            client_advertise: None,
-            unix_socket: None,
-            proxy_protocol: false,
+            clients: Clients::default(),
             server: Server::default(),
             http: Http::default(),
             limits: Limits::default(),
@@ -276,9 +261,7 @@ impl Default for Options {
             log: Log::default(),
             process: Process::default(),
             headers: true,
-            stall_fast_producers: true,
             tls: None,
-            allow_non_tls: false,
             staples: Staples::default(),
             websocket: None,
             cluster: None,

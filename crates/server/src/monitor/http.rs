@@ -41,7 +41,7 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 pub(crate) fn start(node: &Arc<Node>) -> Result<Vec<(&'static str, Endpoint)>, ListenError> {
     let policy = node.settings.policy();
     let http = &policy.options.http;
-    let host = if http.host.is_empty() { &policy.options.host } else { &http.host };
+    let host = if http.host.is_empty() { &policy.options.clients.host } else { &http.host };
     let mut endpoints = Vec::new();
     for (port, scheme) in [(http.port, Scheme::Http), (http.tls_port, Scheme::Https)] {
         let Some(port) = port else { continue };

@@ -142,7 +142,7 @@ struct Limits {
 fn limits(node: &Node, policy: &Policy) -> Limits {
     let (options, limits) = (&policy.options, &policy.options.limits);
     let MonitorPorts { http: http_port, https: https_port } = node.monitoring.ports();
-    let http_host = if options.http.host.is_empty() { &options.host } else { &options.http.host };
+    let http_host = if options.http.host.is_empty() { &options.clients.host } else { &options.http.host };
     Limits {
         max_connections: if limits.connections_max == 0 { -1 } else { limits.connections_max as i64 },
         max_subscriptions: Some(limits.subscriptions_max).filter(|&max| max > 0),

@@ -4,7 +4,7 @@ use super::{Identity, ListenerPolicy, Policy, PolicyError, cluster, websocket};
 use crate::log::{Event, Logger};
 use dialtone_broker::kind::Kind;
 use dialtone_config::Options;
-use dialtone_config::options::Tls;
+use dialtone_config::options::{Clients, Tls};
 use dialtone_net::Endpoint;
 use std::path::Path;
 
@@ -98,7 +98,7 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
         part: "clients",
         in_ports_file: Some(("nats", ["nats", "nats"])),
         address: |options| {
-            let Options { host, port, proxy_protocol, .. } = options;
+            let Clients { host, port, proxy_protocol, .. } = &options.clients;
             Some(Address::Tcp { host, port: *port, is_proxied: *proxy_protocol })
         },
         tls: |options| options.tls.as_ref(),
@@ -115,7 +115,7 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
         is_remote: false,
         part: "clients by a Unix-domain socket",
         in_ports_file: None,
-        address: |options| options.unix_socket.as_deref().map(Address::Unix),
+        address: |options| options.clients.unix_socket.as_deref().map(Address::Unix),
         tls: |_| None,
         policy: |_, _, clients| Ok(Some(clients.without_tls())),
         announce: |_, _, _| {},
