@@ -112,6 +112,12 @@ impl Kind {
         matches!(self, Self::Route | Self::Gateway)
     }
 
+    /// Whether a queue group's members behind it are drawn like those here, so that each member of a cluster has the same share. Those
+    /// behind others get a message only if nobody here, or so near, can have it.
+    pub(crate) fn is_drawn_as_here(self) -> bool {
+        self == Self::Route
+    }
+
     /// Whether other servers of the cluster are told what it subscribes to.
     pub(crate) fn is_announced(self) -> bool {
         !self.is_in_all_accounts()

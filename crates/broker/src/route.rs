@@ -164,10 +164,11 @@ impl Route {
         self.services.clear();
         self.relays.clear();
         self.add(key.account, key.subject, key.entry, matches);
-        self.relays.find_members_here(&self.queues);
         if key.account.shares(key.subject) {
             self.cross(key, matches);
         }
+        // Last: members here may be in accounts that take it as a stream.
+        self.relays.find_members_here(&self.queues);
     }
 
     /// Adds who is interested in `subject` in `account`, and may have it.

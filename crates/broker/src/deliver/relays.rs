@@ -5,7 +5,7 @@ use super::observe::{Candidate, Observe};
 use super::{Delivery, Origin, Turn};
 use crate::kind::Via;
 use crate::permission::Authorized;
-use crate::route::{RelayTarget, Relays, Route};
+use crate::route::{RelayGroup, RelayTarget, Relays, Route};
 use dialtone_wire::message::Message;
 
 /// The queue groups of the message being delivered.
@@ -50,9 +50,16 @@ impl Turn {
     ) -> usize {
         let mut delivered = self.deliver_to(plain, &[], delivery, observer);
         let must_be_named = delivery.origin.peer.kind.is_relay() && route.entry().by == Via::Publish;
+        self.chosen.drawn.clear();
+        for (number, group) in route.relays.groups.iter().enumerate() {
+            self.draw_as_here(&route.relays, number, group, delivery.origin);
+        }
         let mut missed = Vec::new();
         for (at, members) in groups.iter().enumerate() {
             if must_be_named && !self.chosen.names(members.first().and_then(Candidate::queue)) {
+                continue;
+            }
+            if self.is_drawn(&route.relays, |group| group.here == Some(at)) {
                 continue;
             }
             let got = self.deliver_to(&[], std::slice::from_ref(members), delivery, observer);
@@ -68,22 +75,40 @@ impl Turn {
         delivered + self.stage_relays(&route.relays, delivery)
     }
 
-    /// Draws a relay for each group that nobody here got the message in.
+    /// Draws one of a group's members here and behind relays that are drawn as if they were here, if it has both. Notes the relay.
+    fn draw_as_here(&mut self, relays: &Relays, number: usize, group: &RelayGroup, origin: &Origin<'_>) {
+        if group.members_here == 0 || group.weight_as_here == 0 {
+            return;
+        }
+        let drawn = self.draws.choices.below(group.members_here + group.weight_as_here);
+        let Some(at) = drawn.checked_sub(group.members_here).and_then(|drawn| group.relay_of(drawn)) else {
+            return;
+        };
+        // If it has just gone, somebody here gets the message.
+        if relays.targets.get(at).is_some_and(|target| can_have(target, origin)) {
+            self.chosen.drawn.push((at, number));
+        }
+    }
+
+    /// Whether a relay was drawn for such a group.
+    fn is_drawn(&self, relays: &Relays, is_it: impl Fn(&RelayGroup) -> bool) -> bool {
+        self.chosen.drawn.iter().any(|(_, group)| relays.groups.get(*group).is_some_and(&is_it))
+    }
+
+    /// Draws a relay for each group in which nobody got the message or was drawn.
     fn draw_relays(&mut self, relays: &Relays, missed: &[usize], origin: &Origin<'_>) {
-        self.chosen.drawn.clear();
-        let can = |target: &RelayTarget| !target.peer.is_closing() && !origin.excepts(&target.peer);
         for (number, group) in relays.groups.iter().enumerate() {
-            if group.here.is_some_and(|at| !missed.contains(&at)) {
-                continue;
-            }
-            let weight = group.weight();
-            if weight == 0 {
+            let weight = if group.weight_as_here > 0 { group.weight_as_here } else { group.weight() };
+            if weight == 0
+                || group.here.is_some_and(|at| !missed.contains(&at))
+                || self.chosen.drawn.iter().any(|(_, drawn)| *drawn == number)
+            {
                 continue;
             }
             let drawn = group.relay_of(self.draws.choices.below(weight));
             // Another one that can take it, if the one drawn has just gone.
             let mut order = drawn.into_iter().chain(group.relays());
-            if let Some(at) = order.find(|at| relays.targets.get(*at).is_some_and(can)) {
+            if let Some(at) = order.find(|at| relays.targets.get(*at).is_some_and(|t| can_have(t, origin))) {
                 self.chosen.drawn.push((at, number));
             }
         }
@@ -93,10 +118,7 @@ impl Turn {
         let mut delivered = 0;
         for (at, target) in relays.targets.iter().enumerate() {
             let is_drawn = self.chosen.drawn.iter().any(|(drawn, _)| *drawn == at);
-            if !(target.is_plain || is_drawn)
-                || target.peer.is_closing()
-                || delivery.origin.excepts(&target.peer)
-            {
+            if !(target.is_plain || is_drawn) || !can_have(target, delivery.origin) {
                 continue;
             }
             self.stage_relay(relays, at, target, delivery);
@@ -132,4 +154,8 @@ impl Turn {
         };
         self.staging.note(staged);
     }
+}
+
+fn can_have(target: &RelayTarget, origin: &Origin<'_>) -> bool {
+    !target.peer.is_closing() && !origin.excepts(&target.peer)
 }

@@ -34,8 +34,12 @@ pub struct RelayGroup {
     pub name: Box<[u8]>,
     /// Which of [`Relays::targets`] have members, and how many.
     members: Vec<(usize, u32)>,
-    /// The group's place among those of the route, if it has members here, which are preferred.
+    /// The group's place among those of the route, if it has members here.
     pub here: Option<usize>,
+    /// How many members it has here.
+    pub(crate) members_here: usize,
+    /// How many it has behind relays that are drawn as if their members were here. Those behind others are for want of any here.
+    pub(crate) weight_as_here: usize,
 }
 
 impl Relays {
@@ -66,7 +70,7 @@ impl Relays {
         let group = match self.groups.iter_mut().position(|group| *group.name == *name) {
             Some(known) => self.groups.get_mut(known),
             None => {
-                self.groups.push(RelayGroup { name: name.into(), members: Vec::new(), here: None });
+                self.groups.push(RelayGroup::new(name));
                 self.groups.last_mut()
             }
         };
@@ -86,16 +90,28 @@ impl Relays {
 
     /// Notes which groups have members here.
     pub(super) fn find_members_here(&mut self, queues: &[Vec<Target>]) {
-        for group in &mut self.groups {
-            let is_same = |members: &Vec<Target>| {
+        let Self { targets, groups } = self;
+        for group in groups {
+            let is_same = |members: &&Vec<Target>| {
                 members.first().is_some_and(|t| t.subscription.queue() == Some(&group.name))
             };
-            group.here = queues.iter().position(is_same);
+            let here = queues.iter().enumerate().find(|(_, members)| is_same(members));
+            group.here = here.map(|(at, _)| at);
+            group.members_here = here.map_or(0, |(_, members)| members.len());
+            // They come first, so that a number below this weight is that of one of them.
+            let is_as_here = |at: usize| targets.get(at).is_some_and(|t| t.peer.kind.is_drawn_as_here());
+            group.members.sort_by_key(|(at, _)| !is_as_here(*at));
+            let as_here = group.members.iter().take_while(|(at, _)| is_as_here(*at));
+            group.weight_as_here = as_here.map(|(_, weight)| *weight as usize).sum();
         }
     }
 }
 
 impl RelayGroup {
+    fn new(name: &[u8]) -> Self {
+        Self { name: name.into(), members: Vec::new(), here: None, members_here: 0, weight_as_here: 0 }
+    }
+
     /// One relay may match by several filters.
     fn add(&mut self, at: usize, weight: u32) {
         match self.members.iter_mut().find(|(known, _)| *known == at) {
