@@ -42,8 +42,10 @@ pub struct Peer {
     pub pooled: bool,
     slots: Vec<Slot>,
     dedicated: BTreeMap<Account, Slot>,
-    /// Its clients are being sent away: its addresses are not told.
+    /// Its clients are being sent away: its addresses are not told. It is a server like others until it has left.
     pub lame_duck: bool,
+    /// It said that it shuts down.
+    pub has_left: bool,
     /// When two connections of one place are to be one at last.
     pub rivals_until: Option<Instant>,
     /// Whom it was told of last: see [`crate::limits::REGOSSIP_EVERY`].
@@ -94,6 +96,7 @@ impl Peer {
         Self {
             kin: Kin::of(&info),
             lame_duck: info.lame_duck,
+            has_left: false,
             info,
             pooled,
             slots: Vec::new(),

@@ -174,7 +174,7 @@ impl Cluster {
             .state
             .peers
             .iter()
-            .filter(|(_, peer)| !peer.lame_duck)
+            .filter(|(_, peer)| !peer.has_left)
             .flat_map(|(id, peer)| {
                 let accounts = peer.dedicated().cloned().map(Some);
                 std::iter::once(None).chain(accounts).map(move |account| (id.clone(), account))

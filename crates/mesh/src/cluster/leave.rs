@@ -40,12 +40,12 @@ impl Cluster {
         if peer.rivals().is_empty() {
             peer.rivals_until = None;
         }
-        let is_leaving = peer.lame_duck;
+        let has_left = peer.has_left;
         if peer.is_gone() {
             self.state.peers.remove(server);
             out.push(Action::PeerLeft { server: server.clone() });
             let key = TargetKey::Learned(server.clone());
-            if is_leaving {
+            if has_left {
                 self.forget(&key, out);
             } else if let Some(learned) = self.state.targets.get_mut(&key).and_then(|t| t.learned.as_mut()) {
                 learned.until = now + LEARNED_FOR;
@@ -87,6 +87,7 @@ impl Cluster {
         }
         if let Some(peer) = self.state.peers.get_mut(&server) {
             peer.lame_duck = true;
+            peer.has_left = true;
         }
         self.state.forgotten.insert(server, now + FORGOTTEN_FOR);
     }

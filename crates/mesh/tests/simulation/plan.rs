@@ -96,7 +96,7 @@ impl Plan {
         let more = if random.chance(20) { 10 } else { 4 };
         let count = 3 + random.below(more);
         let pool_size = [0, 1, 3, 3, 5][random.below(5)];
-        let dynamic = random.chance(20);
+        let dynamic = [0, 0, 0, 70, 100][random.below(5)];
         let uneven = random.chance(15);
         let seeds = random.chance(20);
         let together = random.chance(50);
@@ -126,7 +126,7 @@ impl Plan {
                     routes,
                     pool_size: if uneven { [0, 1, 2, 3, 5][random.below(5)] } else { pool_size },
                     dedicated,
-                    dynamic: dynamic && random.chance(70),
+                    dynamic: random.chance(dynamic),
                     starts_at: if together {
                         Duration::ZERO
                     } else {
