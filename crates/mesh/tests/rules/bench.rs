@@ -36,7 +36,7 @@ pub fn settings() -> Settings {
 }
 
 pub fn routes(urls: &[&str]) -> Vec<RouteUrl> {
-    urls.iter().map(|url| RouteUrl::parse(url).unwrap()).collect()
+    urls.iter().map(|url| RouteUrl::parse(url).expect("a URL")).collect()
 }
 
 /// What server `id` says of itself: it is at 10.0.0.9, knows pools of 2, and its clients are at `id:4222`.
