@@ -42,6 +42,11 @@ impl<'a> Parts<'a> {
             return Err("it has no scheme such as `nats://`".into());
         }
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if path.contains('@') {
+            let problem =
+                "its user or password has a `/`, `?` or `#`, which is written `%2F`, `%3F` or `%23`";
+            return Err(problem.into());
+        }
         let (user_info, address) = match authority.rsplit_once('@') {
             Some((user_info, address)) => (Some(user_info), address),
             None => (None, authority),
@@ -182,6 +187,7 @@ fn decoded(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
@@ -220,6 +226,23 @@ mod tests {
             ("nats://u:secret%4@h", "its user or password has a `%` that begins no escape such as `%41`"),
         ] {
             check(text, why);
+        }
+    }
+
+    proptest! {
+        /// Whatever stands around a password, neither an error nor the URL shows it.
+        #[test]
+        fn no_url_and_no_error_shows_a_password(
+            before in "[a-z:/?#%@]{0,3}",
+            after in "[a-z:/?#%@]{0,3}",
+            rest in "[a-z0-9:/?#%\\[\\]]{0,8}",
+        ) {
+            let text = format!("nats://u:{before}SECRET{after}@{rest}");
+            let shown = match ServerUrl::parse(&text) {
+                Ok(url) => format!("{url} {url:?}"),
+                Err(problem) => problem,
+            };
+            prop_assert!(!shown.contains("SECRET"), "{}: {}", text, shown);
         }
     }
 
