@@ -47,3 +47,5 @@ pub const ONESELF_AGAIN: Duration = Duration::from_secs(30);
 pub const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often each neighbour is told of one other server: what closes holes in the mesh that a lost or refused dial left.
 pub const REGOSSIP_EVERY: Duration = Duration::from_secs(5);
+/// How often an official server is told again of one that is connected, as long as both are.
+pub const RETOLD_MAX: u32 = 3;

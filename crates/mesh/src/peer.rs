@@ -1,6 +1,7 @@
 //! A server that is connected, and which connection has which place.
 
 use crate::id::{Account, LinkId, ServerId};
+use crate::limits::RETOLD_MAX;
 use crate::pool::{Lane, Place};
 use dialtone_wire::route::Info;
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ pub struct Peer {
     pub rivals_until: Option<Instant>,
     /// Whom it was told of last: see [`crate::limits::REGOSSIP_EVERY`].
     pub told: usize,
+    /// How often an official server was told again of others, and of their connections for an account.
+    retold: BTreeMap<(ServerId, Option<Account>), u32>,
 }
 
 /// What becomes of a connection that claims a place.
@@ -103,6 +106,7 @@ impl Peer {
             dedicated: BTreeMap::new(),
             rivals_until: None,
             told: 0,
+            retold: BTreeMap::new(),
         }
     }
 
@@ -182,6 +186,28 @@ impl Peer {
     /// The connection of the pool with this index.
     pub fn pool_link(&self, index: u32) -> Option<LinkId> {
         self.slots.get(index as usize)?.first().map(|holder| holder.link)
+    }
+
+    /// Whether it may be told where a connection for this account is to be had. An official server that has none for the account dials
+    /// all the same, again and again without a pause, once more for each time that it is told.
+    pub fn knows(&self, account: Option<&Account>) -> bool {
+        account.is_none_or(|account| self.dedicated.contains_key(account))
+    }
+
+    /// Whether it may be told of a third server once more.
+    pub fn may_be_retold(&self, subject: &(ServerId, Option<Account>)) -> bool {
+        self.kin == Kin::Ours || self.retold.get(subject).is_none_or(|times| *times < RETOLD_MAX)
+    }
+
+    pub fn note_retold(&mut self, subject: &(ServerId, Option<Account>)) {
+        if self.kin == Kin::Official {
+            *self.retold.entry(subject.clone()).or_default() += 1;
+        }
+    }
+
+    /// The third server is connected no longer.
+    pub fn forget_retold(&mut self, server: &ServerId) {
+        self.retold.retain(|(other, _), _| other != server);
     }
 
     /// The accounts with connections of their own.

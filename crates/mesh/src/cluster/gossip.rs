@@ -56,7 +56,7 @@ impl Cluster {
         }
         let mut info = passed_on(info, account.as_deref());
         for (other, peer) in &self.state.peers {
-            if other == server || (account.is_some() && !peer.pooled) {
+            if other == server || !peer.knows(account.as_ref()) {
                 continue;
             }
             info.gossip_mode = told.mode(self.is_configured(other));
@@ -164,7 +164,8 @@ impl Cluster {
     }
 
     /// Tells each server of one other that is connected, and next time of the next: whoever missed something learns of it in the end.
-    /// They are told to tell nobody, so this makes no more of itself.
+    /// They are told to tell nobody, so this makes no more of itself. Official servers get it a few times only: one that cannot join
+    /// the third server dials it without a pause from then on, and once more for each time that it is told.
     pub(super) fn regossip(&mut self, now: Instant, out: &mut Vec<Action>) {
         if self.state.regossip_at.is_none_or(|at| now < at) {
             return;
@@ -182,11 +183,13 @@ impl Cluster {
             .collect();
         let mut told = Vec::new();
         for (id, peer) in &mut self.state.peers {
-            let fits =
-                |(other, account): &&(ServerId, Option<_>)| other != id && (account.is_none() || peer.pooled);
+            let fits = |subject: &&(ServerId, Option<_>)| {
+                subject.0 != *id && peer.knows(subject.1.as_ref()) && peer.may_be_retold(subject)
+            };
             let next = subjects.iter().cycle().skip(peer.told).take(subjects.len()).position_of(fits);
             let Some((steps, subject)) = next else { continue };
             peer.told = (peer.told + steps + 1) % subjects.len();
+            peer.note_retold(subject);
             told.extend(peer.first_link(subject.1.as_deref()).map(|link| (link, subject)));
         }
         for (link, (other, account)) in told {

@@ -43,6 +43,7 @@ impl Cluster {
         let has_left = peer.has_left;
         if peer.is_gone() {
             self.state.peers.remove(server);
+            self.state.peers.values_mut().for_each(|other| other.forget_retold(server));
             out.push(Action::PeerLeft { server: server.clone() });
             let key = TargetKey::Learned(server.clone());
             if has_left {
