@@ -730,6 +730,10 @@ mod tests {
         let own = cluster(&[("cluster_listen", "nats://x:y@i:7")]);
         assert_eq!((&*own.listener.host, own.listener.port), ("i", Some(7)));
         assert_eq!(own.authorization.password.as_ref().map(Secret::expose), Some("y"));
+        let silent = "cluster { name: c, routes: ['nats://a:1'] }";
+        assert!(of_cluster(silent, &[]).expect("applied").expect("a cluster").routes.is_empty());
+        let heard = of_cluster(silent, &[("cluster", "nats://h:5")]).expect("applied").expect("a cluster");
+        assert_eq!(routes(&heard), ["nats://a:1"]);
         // In either order: no listener, no routes.
         for flags in
             [[("cluster", ""), ("routes", "nats://b:2")], [("routes", "nats://b:2"), ("cluster", "")]]

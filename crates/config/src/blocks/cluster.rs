@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// Routes between two servers, beside those of accounts that have routes of their own. The official figure.
 const POOL_SIZE: usize = 3;
+/// The doubt about routes without a listener, which a flag may bring.
+pub(crate) const NOT_LISTENING: &str = "there are no routes, for the cluster does not listen";
 /// What stands for no pool: servers of old have one route with each other.
 const NO_POOL: Option<usize> = None;
 
@@ -190,8 +192,7 @@ pub(crate) fn cluster(value: &Value, notes: &mut Notes) -> Option<Cluster> {
         own.permissions = own.permissions.or(old);
     }
     if let Some(value) = block.get("routes").filter(|_| !own.is_on() && !own.routes.is_empty()) {
-        let problem = "there are no routes, for the cluster does not listen";
-        notes.doubts.push(ConfigError::new(&value.at, problem).help("`listen` or `port` says where"));
+        notes.doubts.push(ConfigError::new(&value.at, NOT_LISTENING).help("`listen` or `port` says where"));
     }
     Some(own)
 }

@@ -1,7 +1,7 @@
 //! Flags about the cluster.
 
 use super::FlagError;
-use crate::blocks::cluster::RouteUrl;
+use crate::blocks::cluster::{NOT_LISTENING, RouteUrl};
 use crate::blocks::server_url::{self, Parts};
 use crate::error::Location;
 use crate::options::{Cluster, Options};
@@ -46,13 +46,17 @@ pub(super) fn listen(options: &mut Options, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What the flags mean together, whatever their order.
+/// What the flags and the file mean together, whatever the order of the flags: a cluster that does not listen has no
+/// routes. Source: nats-server 2.15.0, asked.
 pub(super) fn settle(options: &mut Options, listen: bool, routes: bool) -> Result<(), FlagError> {
-    let Some(own) = options.cluster.as_mut().filter(|own| !own.is_on()) else { return Ok(()) };
-    if listen {
-        own.routes.clear();
-    } else if routes && !own.routes.is_empty() {
+    let Some(own) = &mut options.cluster else { return Ok(()) };
+    if own.is_on() {
+        options.source.doubts.retain(|doubt| doubt.problem != NOT_LISTENING);
+        return Ok(());
+    }
+    if routes && !listen && !own.routes.is_empty() {
         return Err(FlagError("solicited routes require cluster capabilities, e.g. --cluster".into()));
     }
+    own.routes.clear();
     Ok(())
 }
