@@ -13,22 +13,6 @@ use serde_json::Value;
 pub(super) struct Empty {}
 
 #[derive(Serialize)]
-struct Routez<'a> {
-    #[serde(flatten)]
-    head: Head,
-    server_name: &'a str,
-    num_routes: u32,
-    routes: [Empty; 0],
-}
-
-/// There are no routes.
-pub(crate) fn routez(node: &Node) -> Value {
-    let settings = &node.settings;
-    let server_name = &settings.identity.name;
-    json(&Routez { head: Head::new(settings), server_name, num_routes: 0, routes: [] })
-}
-
-#[derive(Serialize)]
 struct Gatewayz {
     #[serde(flatten)]
     head: Head,

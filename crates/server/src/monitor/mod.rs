@@ -17,6 +17,7 @@ mod lenient;
 mod metrics;
 pub(crate) mod options;
 mod query;
+pub(crate) mod routes;
 mod sharing;
 mod slow;
 pub(crate) mod source;
@@ -137,9 +138,9 @@ fn connz(node: &Arc<Node>, query: &Query) -> Result<Answer, Bad> {
 }
 
 fn routez(node: &Arc<Node>, query: &Query) -> Result<Answer, Bad> {
-    RoutezOptions::read(query)?;
+    let options = RoutezOptions::read(query)?;
     node.monitoring.count_request("/routez");
-    found(general::routez(node))
+    found(routes::routez(node, options.subs))
 }
 
 fn subsz(node: &Arc<Node>, query: &Query) -> Result<Answer, Bad> {

@@ -124,11 +124,13 @@ impl HealthzOptions {
 }
 
 /// `/routez`
-pub(crate) struct RoutezOptions;
+pub(crate) struct RoutezOptions {
+    pub(crate) subs: Subs,
+}
 
 impl RoutezOptions {
     pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
-        source.subs().map(|_| Self)
+        source.subs().map(|subs| Self { subs })
     }
 }
 

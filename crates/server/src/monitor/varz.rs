@@ -13,7 +13,7 @@ use dialtone_config::options::Tls;
 use dialtone_identity::jwt;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
@@ -204,11 +204,14 @@ struct Load {
 }
 
 fn load(node: &Node) -> Load {
+    let routes = node.delivery.routes.open();
+    let remotes: BTreeSet<String> =
+        routes.iter().map(|route| route.remote.read().server_id.clone()).collect();
     Load {
         connections: node.connections.registry.len(),
         total_connections: node.connections.registry.total(),
-        routes: 0,
-        remotes: 0,
+        routes: routes.len(),
+        remotes: remotes.len(),
         leafnodes: 0,
     }
 }

@@ -11,7 +11,7 @@ use crate::monitor::options::{
     JszOptions, LeafzOptions, ProfilezOptions, RoutezOptions, SubszOptions,
 };
 use crate::monitor::source::{Bad, Body, Source as _, same};
-use crate::monitor::{accounts, connections, general, health, subscriptions, varz};
+use crate::monitor::{accounts, connections, general, health, routes, subscriptions, varz};
 use crate::node::{Node, Publisher};
 use crate::settings::Settings;
 use crate::system::{about, events, publish_event, statsz as figures};
@@ -60,7 +60,7 @@ asks! {
     };
     CONNZ "ConnzEventOptions" "ConnzOptions" |node, body| connz(node, &ConnzOptions::read(body)?);
     ROUTEZ "RoutezEventOptions" "RoutezOptions" |node, body| {
-        RoutezOptions::read(body).map(|_| general::routez(node)).map_err(Failure::from)
+        RoutezOptions::read(body).map(|options| routes::routez(node, options.subs)).map_err(Failure::from)
     };
     GATEWAYZ "GatewayzEventOptions" "GatewayzOptions" |node, body| {
         GatewayzOptions::read(body).map(|_| general::gatewayz(node)).map_err(Failure::from)
