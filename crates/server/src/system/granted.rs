@@ -2,7 +2,7 @@
 //! anyone under a subject that names no account.
 
 use crate::accounts::Accounts;
-use dialtone_broker::account::Account;
+use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::sharing::{ServiceExport, ServiceImport};
 use dialtone_config::sharing::{Export, ResponseType};
 use dialtone_subject::Filter;
@@ -60,8 +60,31 @@ static EXPORTS: LazyLock<[Arc<ServiceExport>; GRANTED.len()]> = LazyLock::new(||
     })
 });
 
+/// What JetStream is asked by. This server has none, but another one of its cluster may.
+const JETSTREAM: &str = "$JS.API.>";
+
+/// Not part of [`EXPORTS`]: as officially, it is not shown as an export.
+static JETSTREAM_EXPORT: LazyLock<Arc<ServiceExport>> =
+    LazyLock::new(|| Arc::new(ServiceExport::new(Filter::parse(JETSTREAM).expect("it is a valid subject"))));
+
 /// Gives an account what it is to have.
 pub(super) fn grant_services(account: &Account, system: &Arc<Account>) {
+    account.set_granted_services(of_every_account(account, system));
+}
+
+/// Gives an account what it is to have in a cluster: those who are in none may ask the JetStream of another server.
+pub(super) fn grant_services_in_cluster(account: &Account, system: &Arc<Account>) {
+    let mut services = of_every_account(account, system);
+    if *account.name == *GLOBAL
+        && let Ok(mut import) = ServiceImport::new(system, JETSTREAM_EXPORT.clone(), JETSTREAM, JETSTREAM)
+    {
+        import.share = true;
+        services.push(import);
+    }
+    account.set_granted_services(services);
+}
+
+fn of_every_account(account: &Account, system: &Arc<Account>) -> Vec<ServiceImport> {
     let is_system = account.id == system.id;
     let imports = GRANTED.iter().zip(EXPORTS.iter()).flat_map(|(granted, export)| {
         let subject = granted.subject.replace('*', &account.name);
@@ -74,7 +97,7 @@ pub(super) fn grant_services(account: &Account, system: &Arc<Account>) {
             Some(import)
         })
     });
-    account.set_granted_services(imports.collect());
+    imports.collect()
 }
 
 /// The services that the system account offers to all, but for those that its own configuration speaks of.

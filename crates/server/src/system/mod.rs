@@ -71,7 +71,12 @@ impl Host for Node {
 
 /// Begins to publish.
 pub(crate) fn start(node: &Arc<Node>) {
-    let Some(system) = node.accounts.begin_system(&node.settings.policy(), granted::grant_services) else {
+    let policy = node.settings.policy();
+    let grant = match policy.options.cluster.is_some() {
+        true => granted::grant_services_in_cluster,
+        false => granted::grant_services,
+    };
+    let Some(system) = node.accounts.begin_system(&policy, grant) else {
         return;
     };
     node.internal.run(move |executor| {
