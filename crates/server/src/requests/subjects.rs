@@ -11,6 +11,7 @@ use crate::node::{Executor, Listener, Publisher, QuestionHandler};
 use crate::share::Lane;
 use crate::system::UNLISTED;
 use dialtone_broker::account::Account;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// What answers a question.
@@ -30,7 +31,7 @@ pub(super) enum Answer {
     Cluster,
 }
 
-/// Every subject of the system account. `{id}` is this server's.
+/// Every subject of the system account. `{id}` is this server's, `{hash}` that of its name.
 pub(super) const SYSTEM: &[(&str, Answer)] = &[
     ("STATSZ", Answer::ServersAlone(requests::statsz)),
     ("IDZ", Answer::ServersAlone(requests::idz)),
@@ -69,7 +70,7 @@ pub(super) const SYSTEM: &[(&str, Answer)] = &[
     ("$SYS.SERVER.*.STATSZ", Answer::Cluster),
     ("$SYS.SERVER.*.SHUTDOWN", Answer::Cluster),
     ("$SYS.SERVER.*.LAMEDUCK", Answer::Cluster),
-    ("$SYS.LATENCY.M2.{id}", Answer::Cluster),
+    ("$SYS.LATENCY.M2.{hash}", Answer::Cluster),
     ("$SYS._INBOX_.{id}", Answer::Cluster),
 ];
 
@@ -78,9 +79,11 @@ const BEYOND: &[(&str, Answering)] = &[(UNLISTED, explain::answer)];
 
 /// Answers in the system account.
 pub(super) fn serve(node: &Node, system: &Arc<Account>) {
-    let id = &node.settings.identity.id;
+    let identity = &node.settings.identity;
+    let hash = name_hash(&identity.name);
     let serve = |subject: &str, listener: Listener| {
-        node.internal.serve(&node.connections.registry, system, &subject.replace("{id}", id), None, listener);
+        let subject = subject.replace("{id}", &identity.id).replace("{hash}", &hash);
+        node.internal.serve(&node.connections.registry, system, &subject, None, listener);
     };
     let both = |name: &str, handler: QuestionHandler| {
         serve(&format!("$SYS.REQ.SERVER.PING.{name}"), Listener::Question(handler.clone()));
@@ -106,9 +109,22 @@ pub(super) fn serve(node: &Node, system: &Arc<Account>) {
     }
 }
 
+/// How servers call each other by their names in subjects, where an id would be too long. Other servers work it out as well.
+fn name_hash(name: &str) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let digit = |byte: u8| DIGITS.get(usize::from(byte) % DIGITS.len()).map(|digit| char::from(*digit));
+    Sha256::digest(name).into_iter().take(8).filter_map(digit).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As the official server was seen to call them.
+    #[test]
+    fn names_have_the_official_hashes() {
+        assert_eq!(["A", "B"].map(name_hash), ["NUmM6cRx", "b2oh2L6w"]);
+    }
 
     /// The counts of the official server, asked: 15 requests by PING and by id, 3 commands, 7 about an account; with the
     /// inbox that is subscribed apart and the service that it has of itself, 56 subscriptions in all.

@@ -17,7 +17,7 @@ pub(crate) struct Announcer(pub(crate) Arc<Routes>);
 
 impl Watch for Announcer {
     fn changed(&self, account: &Arc<Account>, delta: Delta<'_>, mut turn: Option<&mut Turn>) {
-        if !is_news(&delta) {
+        if !is_news(&delta) || stays_here(account, delta.filter) {
             return;
         }
         let open = self.0.open();
@@ -35,6 +35,14 @@ impl Watch for Announcer {
 /// Whether other servers need to know: interest begins or ends, or a queue group has another number of members.
 fn is_news(delta: &Delta<'_>) -> bool {
     (delta.queue.is_some() || delta.before == 0 || delta.now == 0) && delta.before != delta.now
+}
+
+/// What only the server answers whose clients ask, in the system account: another one knows nothing of them, and the first answer counts.
+/// The official server tells others of neither.
+const STAYS_HERE: [&[u8]; 2] = [b"$SYS.REQ.USER.*.INFO", b"$SYS.DEBUG.SUBSCRIBERS"];
+
+fn stays_here(account: &Account, filter: &[u8]) -> bool {
+    account.is_system() && STAYS_HERE.contains(&filter)
 }
 
 fn append(out: &mut Vec<u8>, route: &Route, account: &Account, delta: &Delta<'_>) {
@@ -56,7 +64,10 @@ impl Routes {
     pub(crate) fn begin(&self, gate: &Gate, route: &Arc<Route>, turn: &mut Turn) {
         gate.read(|all| {
             let mut bytes = Vec::with_capacity(PIECE_BYTES);
-            for (account, delta) in all.filter(|(account, _)| self.carries(route, account)) {
+            for (account, delta) in all {
+                if !self.carries(route, account) || stays_here(account, delta.filter) {
+                    continue;
+                }
                 append(&mut bytes, route, account, &delta);
                 if bytes.len() >= PIECE_BYTES {
                     turn.enqueue(&route.session.peer, &bytes);
