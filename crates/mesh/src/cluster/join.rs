@@ -108,7 +108,8 @@ impl Cluster {
         }
         let index = info.route_pool_idx;
         // A pool that is in use does not become smaller.
-        let size = self.state.peers.get(server).map_or(size, |peer| peer.size().max(size));
+        let in_use = self.state.peers.get(server).filter(|peer| peer.has_pool());
+        let size = in_use.map_or(size, |peer| peer.size().max(size));
         match dialled_for {
             Some(_) if index != 0 => Err(format!("Route pool index should not be set but is set to {index}")),
             _ if index >= size || size > POOL_SIZE_MAX => {

@@ -4,7 +4,7 @@ use super::Cluster;
 use crate::event::Action;
 use crate::id::{Account, LinkId, ServerId};
 use crate::limits::FORGOTTEN_FOR;
-use crate::link::Origin;
+use crate::link::{Link, Origin};
 use crate::name::ClusterName;
 use crate::pool::Place;
 use crate::settings::Settings;
@@ -22,7 +22,11 @@ impl Cluster {
             self.add_configured(now);
         }
         if old.pool_size != self.settings.pool_size {
-            for link in self.joined(|place| matches!(place, Place::Pool { .. } | Place::Single)) {
+            // Those too that have not joined: the other end was told of the former size.
+            let is_dedicated = |link: &Link| matches!(link.joined(), Some((_, Place::Dedicated(_))));
+            let others = self.state.links.iter().filter(|(_, link)| !is_dedicated(link));
+            let others: Vec<LinkId> = others.map(|(id, _)| *id).collect();
+            for link in others {
                 self.close(link, CloseReason::RouteRemoved, None, now, out);
             }
         }
