@@ -134,6 +134,9 @@ fn a_name_with_many_addresses_leads_to_the_cluster_and_no_further() {
     // Each of the two that answered is dialled at its own address.
     let dials: Vec<_> = done.iter().filter(|done| done.starts_with("dial")).collect();
     assert!(!dials.is_empty() && dials.iter().all(|dial| dial.contains(" 10.0.0.")), "{done:?}");
+    m.event(Event::Confirmed { link: LinkId(1) });
+    m.event(Event::Confirmed { link: LinkId(2) });
+    assert!(!m.after(SECOND * 12).iter().any(|done| done.contains("seed:6222")));
     m.event(Event::Lost { link: LinkId(1) });
     m.event(Event::Lost { link: LinkId(2) });
     assert!(m.after(SECOND * 12).iter().any(|done| done.contains("seed:6222 for pool")));
@@ -185,6 +188,12 @@ fn a_server_that_was_told_of_is_dialled_with_the_own_credentials_if_it_wants_som
     let closed = Info { auth_required: true, ..gossip("D", 8) };
     assert_eq!(m.info(1, &closed)[0], "dial 3 own@10.0.0.8:6222 for pool, attempt 1");
     assert_eq!(m.info(1, &gossip("M", 1)), [""; 0]);
+    // One that is configured is dialled as that, with the credentials of its URL.
+    let routes = Box::new(with_routes(&["nats://other@10.0.0.3:6222"]));
+    assert!(
+        m.event(Event::Reloaded(routes)).contains(&"dial 5 other@10.0.0.3:6222 for pool, attempt 1".into())
+    );
+    assert_eq!(m.info(1, &gossip("E", 3)), [""; 0]);
     assert_eq!(m.info(1, &Info { ip: "nats-route://10.0.0.3/".into(), ..gossip("E", 3) }), [""; 0]);
 }
 
