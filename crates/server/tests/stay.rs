@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Pairs of configurations. Twenty take about a second in a debug build.
 const PAIRS: u64 = 200;
@@ -303,6 +303,14 @@ fn compare(
         while client.line().is_some() {}
         return;
     };
+    // What it presented may be checked on another thread, which the reload does not wait for.
+    let (begun, registry) = (Instant::now(), &reloaded.node().connections.registry);
+    while registry.find(client.id).is_some()
+        && client.standing(reloaded) != expected
+        && begun.elapsed() < PATIENCE
+    {
+        std::thread::yield_now();
+    }
     let (lines, is_open) = client.sync();
     assert!(is_open, "{case}: closed: {lines:?}, but should be {expected:?}");
     assert_eq!(client.standing(reloaded), expected, "{case}");
