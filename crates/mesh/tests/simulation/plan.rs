@@ -176,6 +176,10 @@ impl Plan {
             // They dial a name with many addresses again and again, and likewise those whose made up name they do not take.
             server.seeds &= !server.official;
             server.dynamic &= !server.official;
+            // So they do where one of two has no routes for an account.
+            if server.official {
+                server.dedicated = vec!["$SYS", "AA"];
+            }
         }
         let ours = random.below(plan.servers.len());
         plan.servers[ours].official = false;
