@@ -108,7 +108,7 @@ impl Kind {
 
     /// Whether it is in all accounts at once. Then what accounts share with each other is looked after at the end where a message is
     /// published, or subscribed to; it must not be done again at the other.
-    pub(crate) fn is_in_all_accounts(self) -> bool {
+    pub fn is_in_all_accounts(self) -> bool {
         matches!(self, Self::Route | Self::Gateway)
     }
 

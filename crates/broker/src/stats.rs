@@ -26,12 +26,7 @@ impl Totals {
     /// The traffic of the server: what came from outside and went there.
     pub fn traffic(&self) -> Traffic {
         let kinds = Kind::ALL.into_iter().filter(|kind| kind.is_traffic());
-        kinds.map(|kind| self.of(kind).read()).fold(Traffic::default(), |sum, traffic| Traffic {
-            in_msgs: sum.in_msgs + traffic.in_msgs,
-            in_bytes: sum.in_bytes + traffic.in_bytes,
-            out_msgs: sum.out_msgs + traffic.out_msgs,
-            out_bytes: sum.out_bytes + traffic.out_bytes,
-        })
+        kinds.map(|kind| self.of(kind).read()).fold(Traffic::default(), |sum, traffic| sum + traffic)
     }
 }
 
@@ -46,6 +41,19 @@ pub struct Traffic {
     pub out_msgs: u64,
     /// Their bytes.
     pub out_bytes: u64,
+}
+
+impl std::ops::Add for Traffic {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            in_msgs: self.in_msgs + other.in_msgs,
+            in_bytes: self.in_bytes + other.in_bytes,
+            out_msgs: self.out_msgs + other.out_msgs,
+            out_bytes: self.out_bytes + other.out_bytes,
+        }
+    }
 }
 
 impl Counters {

@@ -1,6 +1,7 @@
 //! Connections: who is connected, how many failed, what they used.
 
 use crate::connection_failures::ConnectionFailures;
+use crate::elsewhere::Elsewhere;
 use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::usage::Usage;
@@ -16,6 +17,8 @@ pub struct Connections {
     pub(crate) rates: Rates,
     /// What accounts and users used since it was last reported.
     pub(crate) usage: Usage,
+    /// What other servers have.
+    pub(crate) elsewhere: Elsewhere,
     /// Connections by WebSocket that are no clients yet.
     pub(crate) upgrading: AtomicUsize,
     /// The server lets its clients go.
@@ -30,6 +33,7 @@ impl Default for Connections {
             failures: ConnectionFailures::default(),
             rates: Rates::default(),
             usage: Usage::default(),
+            elsewhere: Elsewhere::default(),
             upgrading: AtomicUsize::new(0),
             lame_duck: AtomicBool::new(false),
             // The first four numbers are those of the official server's own connections.

@@ -21,6 +21,7 @@ mod delivery;
 mod dialer;
 mod documents;
 mod driver;
+mod elsewhere;
 pub mod explain;
 mod explainer;
 pub mod internal;

@@ -46,7 +46,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn open(session: Arc<Session>) -> Self {
+    fn open(session: Arc<Session>) -> Self {
         let subscriptions = session.peer.subscriptions().len();
         Self::new(session, None, Arc::default(), subscriptions)
     }

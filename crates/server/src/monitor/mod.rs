@@ -6,6 +6,7 @@
 pub(crate) mod accounts;
 #[cfg(test)]
 mod checklist;
+mod cluster;
 mod connected;
 mod connection;
 pub(crate) mod connections;
@@ -140,7 +141,7 @@ fn connz(node: &Arc<Node>, query: &Query) -> Result<Answer, Bad> {
 fn routez(node: &Arc<Node>, query: &Query) -> Result<Answer, Bad> {
     let options = RoutezOptions::read(query)?;
     node.monitoring.count_request("/routez");
-    found(routes::routez(node, options.subs))
+    found(routes::routez(node, &options))
 }
 
 fn subsz(node: &Arc<Node>, query: &Query) -> Result<Answer, Bad> {

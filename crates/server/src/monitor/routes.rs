@@ -1,41 +1,64 @@
 //! `/routez`: the connections to other servers of the cluster, in the official fields and their order.
 
-use super::connections::Row;
+use super::options::RoutezOptions;
 use super::source::Subs;
 use super::subscriptions::Detail;
-use crate::documents::{Head, json};
+use crate::documents::json;
 use crate::node::Node;
+use crate::policy::Policy;
 use crate::routes::{Route, Share};
 use crate::times::{duration, stamp, uptime};
-use dialtone_broker::subscription::Subscription;
+use dialtone_config::options::Rules;
+use dialtone_config::options::cluster::RoutePermissions;
+use dialtone_wire::interserver::SubjectRules;
+use dialtone_wire::route::Info;
 use serde::Serialize;
 use serde_json::Value;
 use std::time::SystemTime;
 
 #[derive(Serialize)]
 struct Routez<'a> {
-    #[serde(flatten)]
-    head: Head,
+    server_id: &'a str,
     server_name: &'a str,
+    now: String,
+    #[serde(flatten)]
+    rules: Exchanged,
     num_routes: usize,
-    routes: Vec<Connection>,
+    routes: Vec<Row>,
 }
 
+/// Which subjects are exchanged.
+#[derive(Default, Serialize)]
+struct Exchanged {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    import: Option<SubjectRules>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    export: Option<SubjectRules>,
+}
+
+/// One route.
 #[derive(Serialize)]
-struct Connection {
+struct Row {
     #[serde(flatten)]
-    origin: Origin,
+    remote: Remote,
     #[serde(flatten)]
-    activity: Activity,
+    times: Times,
     #[serde(flatten)]
-    wanted: Wanted,
+    rules: Exchanged,
+    #[serde(flatten)]
+    load: Load,
+    #[serde(flatten)]
+    subscribed: Subscribed,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
-    compression: &'static str,
+    compression: String,
+    #[serde(flatten)]
+    tls: Tls,
 }
 
+/// Who is at the other end.
 #[derive(Serialize)]
-struct Origin {
+struct Remote {
     rid: u64,
     remote_id: String,
     remote_name: String,
@@ -43,119 +66,149 @@ struct Origin {
     is_configured: bool,
     ip: String,
     port: u16,
-    start: String,
-    last_activity: String,
 }
 
 #[derive(Serialize)]
-struct Activity {
+struct Times {
+    start: String,
+    last_activity: String,
     rtt: String,
     uptime: String,
     idle: String,
+}
+
+#[derive(Serialize)]
+struct Load {
     pending_size: usize,
     in_msgs: u64,
     out_msgs: u64,
     in_bytes: u64,
     out_bytes: u64,
+    subscriptions: usize,
 }
 
 /// What the other server is interested in.
 #[derive(Default, Serialize)]
-struct Wanted {
-    subscriptions: usize,
+struct Subscribed {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     subscriptions_list: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     subscriptions_list_detail: Vec<Detail>,
 }
 
+/// Beyond the official fields: the TLS of the connection.
+#[derive(Default, Serialize)]
+struct Tls {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_version: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_cipher_suite: Option<String>,
+}
+
 /// The document.
-pub(crate) fn routez(node: &Node, subs: Subs) -> Value {
-    let settings = &node.settings;
+pub(crate) fn routez(node: &Node, options: &RoutezOptions) -> Value {
+    let policy = node.settings.policy();
     let now = SystemTime::now();
-    let mut open = node.delivery.routes.open().to_vec();
-    open.sort_by_cached_key(|route| place(route));
+    let rows: Vec<_> =
+        node.delivery.routes.listed().iter().map(|route| row(route, options.subs, now)).collect();
     json(&Routez {
-        head: Head::new(settings),
-        server_name: &settings.identity.name,
-        num_routes: open.len(),
-        routes: open.iter().map(|route| connection(route, subs, now)).collect(),
+        server_id: &node.settings.identity.id,
+        server_name: &node.settings.identity.name,
+        now: stamp(now),
+        rules: own_rules(&policy),
+        num_routes: rows.len(),
+        routes: rows,
     })
 }
 
-/// Those that share accounts first, then those of one account: by the server and the place among its connections.
-fn place(route: &Route) -> (bool, String, usize, u64) {
-    let number = match &route.share {
-        Share::All | Share::Dedicated(_) => 0,
-        Share::Pooled(place) => *place,
-    };
-    let server = route.remote.read().server_id.clone();
-    (matches!(route.share, Share::Dedicated(_)), server, number, route.session.peer.id.0)
+fn own_rules(policy: &Policy) -> Exchanged {
+    let own = policy.options.cluster.as_ref();
+    let permissions: Option<&RoutePermissions> =
+        own.and_then(|own| own.permissions.as_ref().or(own.authorization.permissions.as_ref()));
+    let Some(permissions) = permissions else { return Exchanged::default() };
+    Exchanged { import: rules(&permissions.import), export: rules(&permissions.export) }
 }
 
-fn connection(route: &Route, subs: Subs, now: SystemTime) -> Connection {
-    let row = Row::open(route.session.clone());
-    Connection {
-        origin: origin(route, &row),
-        activity: activity(&row, now),
-        wanted: wanted(route, subs),
-        account: match &route.share {
-            Share::Dedicated(account) => Some(account.name.to_string()),
-            Share::All | Share::Pooled(_) => None,
-        },
-        compression: "off",
+/// Rules as they are shown; none: everything passes.
+fn rules(rules: &Rules) -> Option<SubjectRules> {
+    let allow = rules.allow.clone().unwrap_or_default();
+    let is_any = !allow.is_empty() || !rules.deny.is_empty();
+    is_any.then(|| SubjectRules { allow, deny: rules.deny.clone() })
+}
+
+fn row(route: &Route, subs: Subs, now: SystemTime) -> Row {
+    let info = route.remote.read().clone();
+    let subscriptions = route.interest.lock().len();
+    Row {
+        remote: remote(route, &info),
+        times: times(route, now),
+        rules: Exchanged { import: info.import.clone(), export: info.export.clone() },
+        load: load(route, subscriptions),
+        subscribed: subscribed(route, subs),
+        account: route.dedicated_to().map(str::to_owned),
+        compression: "off".into(),
+        tls: tls(route),
     }
 }
 
-fn origin(route: &Route, row: &Row) -> Origin {
-    let remote = route.remote.read();
-    let address = row.profile.shown_remote();
-    Origin {
-        rid: row.profile.id.0,
-        remote_id: remote.server_id.clone(),
-        remote_name: remote.server_name.clone(),
+fn remote(route: &Route, info: &Info) -> Remote {
+    let profile = route.session.profile();
+    Remote {
+        rid: profile.id.0,
+        remote_id: info.server_id.clone(),
+        remote_name: info.server_name.clone(),
         did_solicit: route.is_solicited,
         is_configured: route.is_configured,
-        ip: address.map_or_else(String::new, |address| address.ip().to_string()),
-        port: address.map_or(0, |address| address.port()),
-        start: stamp(row.profile.start),
-        last_activity: stamp(row.activity),
+        ip: profile.remote.map_or_else(String::new, |remote| remote.ip().to_string()),
+        port: profile.remote.map_or(0, |remote| remote.port()),
     }
 }
 
-fn activity(row: &Row, now: SystemTime) -> Activity {
-    Activity {
-        rtt: duration(row.session.rtt()),
-        uptime: uptime(row.uptime(now)),
-        idle: uptime(row.idle(now)),
-        pending_size: row.pending,
-        in_msgs: row.traffic.in_msgs,
-        out_msgs: row.traffic.out_msgs,
-        in_bytes: row.traffic.in_bytes,
-        out_bytes: row.traffic.out_bytes,
+fn times(route: &Route, now: SystemTime) -> Times {
+    let (session, profile) = (&route.session, route.session.profile());
+    let activity = profile.start + session.peer.activity();
+    Times {
+        start: stamp(profile.start),
+        last_activity: stamp(activity),
+        rtt: duration(session.rtt()),
+        uptime: uptime(now.duration_since(profile.start).unwrap_or_default()),
+        idle: uptime(now.duration_since(activity).unwrap_or_default()),
     }
 }
 
-fn wanted(route: &Route, subs: Subs) -> Wanted {
+fn load(route: &Route, subscriptions: usize) -> Load {
+    let traffic = route.session.peer.counters.read();
+    Load {
+        pending_size: route.session.peer.pending_bytes(),
+        in_msgs: traffic.in_msgs,
+        out_msgs: traffic.out_msgs,
+        in_bytes: traffic.in_bytes,
+        out_bytes: traffic.out_bytes,
+        subscriptions,
+    }
+}
+
+fn subscribed(route: &Route, subs: Subs) -> Subscribed {
     let interest = route.interest.lock();
-    let own = Wanted { subscriptions: interest.len(), ..Wanted::default() };
-    if subs == Subs::No {
-        return own;
-    }
-    let mut all: Vec<(&str, &Subscription)> =
-        interest.iter().map(|(account, subscription)| (&*account.name, &**subscription)).collect();
-    all.sort_unstable_by_key(|(account, s)| (*account, s.filter(), s.queue()));
     match subs {
-        Subs::Details => Wanted {
-            subscriptions_list_detail: all.iter().map(|(account, s)| Detail::of(s, Some(account))).collect(),
-            ..own
-        },
-        _ => Wanted {
-            subscriptions_list: all
-                .iter()
-                .map(|(_, s)| String::from_utf8_lossy(s.filter()).into_owned())
-                .collect(),
-            ..own
-        },
+        Subs::No => Subscribed::default(),
+        Subs::Subjects => {
+            let subject = |filter: &[u8]| String::from_utf8_lossy(filter).into_owned();
+            let list = interest.iter().map(|(_, subscription)| subject(subscription.filter()));
+            Subscribed { subscriptions_list: list.collect(), ..Subscribed::default() }
+        }
+        Subs::Details => {
+            let is_named = !matches!(route.share, Share::Dedicated(_));
+            let list = interest.iter().map(|(account, subscription)| {
+                Detail::of_route(subscription, is_named.then_some(&*account.name))
+            });
+            Subscribed { subscriptions_list_detail: list.collect(), ..Subscribed::default() }
+        }
     }
+}
+
+fn tls(route: &Route) -> Tls {
+    let profile = route.session.profile();
+    let Some(secured) = &profile.secured else { return Tls::default() };
+    Tls { tls_version: Some(secured.version), tls_cipher_suite: Some(secured.cipher_suite.clone()) }
 }

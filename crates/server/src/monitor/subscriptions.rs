@@ -74,7 +74,7 @@ pub(crate) fn subsz(node: &Node, options: &SubszOptions) -> Result<Value, String
             let interest = account.interest();
             let wanted = interest
                 .iter()
-                .filter(|s| !system::is_unlisted(&s.0))
+                .filter(|s| !system::is_unlisted(&s.0) && !s.0.peer().kind.is_in_all_accounts())
                 .filter(|s| test.is_empty() || set::matches(s.0.filter(), test.as_bytes()));
             rows.extend(wanted.map(|s| Detail::of(&s.0, Some(&account.name))));
             drop(interest);
@@ -155,6 +155,14 @@ impl Detail {
             max: subscription.max().unwrap_or(0),
             cid: subscription.peer().id.0,
         }
+    }
+
+    /// One that another server has announced; `account`: unless its route is for one account alone.
+    pub(super) fn of_route(subscription: &Subscription, account: Option<&str>) -> Self {
+        let plain = Self::of(subscription, None);
+        let words = [account, Some(&plain.subject), plain.qgroup.as_deref()];
+        let words: Vec<_> = words.into_iter().flatten().collect();
+        Self { sid: format!("R {}", words.join(" ")), ..plain }
     }
 
     /// The same without its maximum.

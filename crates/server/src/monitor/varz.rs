@@ -1,6 +1,6 @@
 //! `/varz`: where the server stands, in the official fields and their order. Each group of fields is made by one function.
 
-use super::{general::Empty, websocket};
+use super::{cluster, general::Empty, websocket};
 use crate::documents::{self, ByKind, is_default, nanos, seconds};
 use crate::monitoring::MonitorPorts;
 use crate::node::Node;
@@ -8,12 +8,13 @@ use crate::policy::{COMPATIBLE_VERSION, ListenerKind, Policy};
 use crate::process;
 use crate::system::feature_flags;
 use crate::times::{stamp, uptime};
-use dialtone_broker::stats::Traffic;
+use dialtone_broker::kind::Kind;
+use dialtone_broker::stats::Totals;
 use dialtone_config::options::Tls;
 use dialtone_identity::jwt;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
@@ -55,12 +56,16 @@ pub(crate) fn varz(node: &Node) -> Value {
         identity: identity(node, &policy),
         security: security(&policy),
         limits: limits(node, &policy),
-        blocks: Blocks { websocket: websocket::Block::of(&policy), ..Blocks::default() },
+        blocks: Blocks {
+            cluster: cluster::Block::of(node, &policy),
+            websocket: websocket::Block::of(&policy),
+            ..Blocks::default()
+        },
         tls_timeout: seconds(tls.map_or(Tls::TIMEOUT, |tls| tls.timeout)),
         write_deadline: nanos(policy.options.limits.write_deadline),
         process: process(node),
         load: load(node),
-        traffic: node.delivery.totals.traffic().into(),
+        traffic: AllTraffic::of(&node.delivery.totals),
         faults: faults(node),
         configuration: configuration(node, &policy),
         trust: trust(node, &policy),
@@ -162,7 +167,7 @@ fn limits(node: &Node, policy: &Policy) -> Limits {
 /// What capabilities report of themselves. Each that the server has makes its block in a file of its own.
 #[derive(Default, Serialize)]
 struct Blocks {
-    cluster: Empty,
+    cluster: cluster::Block,
     gateway: Empty,
     leaf: Empty,
     mqtt: Empty,
@@ -204,19 +209,16 @@ struct Load {
 }
 
 fn load(node: &Node) -> Load {
-    let routes = node.delivery.routes.open();
-    let remotes: BTreeSet<String> =
-        routes.iter().map(|route| route.remote.read().server_id.clone()).collect();
     Load {
         connections: node.connections.registry.len(),
         total_connections: node.connections.registry.total(),
-        routes: routes.len(),
-        remotes: remotes.len(),
+        routes: node.delivery.routes.open().len(),
+        remotes: node.delivery.routes.remotes(),
         leafnodes: 0,
     }
 }
 
-/// What came and went; all of it by clients.
+/// What came and went, and what of it clients had.
 #[derive(Serialize)]
 struct AllTraffic {
     in_msgs: u64,
@@ -229,17 +231,18 @@ struct AllTraffic {
     out_client_bytes: u64,
 }
 
-impl From<Traffic> for AllTraffic {
-    fn from(traffic: Traffic) -> Self {
+impl AllTraffic {
+    fn of(totals: &Totals) -> Self {
+        let (all, clients) = (totals.traffic(), totals.of(Kind::Client).read());
         Self {
-            in_msgs: traffic.in_msgs,
-            in_bytes: traffic.in_bytes,
-            in_client_msgs: traffic.in_msgs,
-            in_client_bytes: traffic.in_bytes,
-            out_msgs: traffic.out_msgs,
-            out_bytes: traffic.out_bytes,
-            out_client_msgs: traffic.out_msgs,
-            out_client_bytes: traffic.out_bytes,
+            in_msgs: all.in_msgs,
+            in_bytes: all.in_bytes,
+            in_client_msgs: clients.in_msgs,
+            in_client_bytes: clients.in_bytes,
+            out_msgs: all.out_msgs,
+            out_bytes: all.out_bytes,
+            out_client_msgs: clients.out_msgs,
+            out_client_bytes: clients.out_bytes,
         }
     }
 }

@@ -13,7 +13,6 @@ use crate::monitor::options::{
 use crate::monitor::source::{Bad, Body, Source as _, same};
 use crate::monitor::{accounts, connections, general, health, routes, subscriptions, varz};
 use crate::node::{Node, Publisher};
-use crate::settings::Settings;
 use crate::system::{about, events, publish_event, statsz as figures};
 use dialtone_broker::account::Account;
 use dialtone_identity::base64;
@@ -60,7 +59,7 @@ asks! {
     };
     CONNZ "ConnzEventOptions" "ConnzOptions" |node, body| connz(node, &ConnzOptions::read(body)?);
     ROUTEZ "RoutezEventOptions" "RoutezOptions" |node, body| {
-        RoutezOptions::read(body).map(|options| routes::routez(node, options.subs)).map_err(Failure::from)
+        RoutezOptions::read(body).map(|options| routes::routez(node, &options)).map_err(Failure::from)
     };
     GATEWAYZ "GatewayzEventOptions" "GatewayzOptions" |node, body| {
         GatewayzOptions::read(body).map(|_| general::gatewayz(node)).map_err(Failure::from)
@@ -108,9 +107,8 @@ pub(super) fn answer_with(
     own: &'static str,
     data: impl FnOnce(&Arc<Node>, &Body) -> Result<Value, Failure>,
 ) {
-    let result =
-        admitted(&publisher.node.settings, message, all, own).and_then(|body| data(&publisher.node, &body));
-    let server = about::server(&publisher.node.settings, &publisher.node.monitoring);
+    let result = admitted(&publisher.node, message, all, own).and_then(|body| data(&publisher.node, &body));
+    let server = about::server(&publisher.node);
     let answer = match result {
         Ok(data) => json!({ "server": server, "data": data }),
         Err(Failure::Failed(why)) => {
@@ -123,14 +121,9 @@ pub(super) fn answer_with(
 }
 
 /// The body of a request that this server is to answer.
-fn admitted(
-    settings: &Settings,
-    message: &Message,
-    all: &'static str,
-    own: &'static str,
-) -> Result<Body, Failure> {
+fn admitted(node: &Node, message: &Message, all: &'static str, own: &'static str) -> Result<Body, Failure> {
     let body = Body::read(&message.payload, all, own)?;
-    if Filter::read(&body)?.admits(settings) { Ok(body) } else { Err(Failure::Silent) }
+    if Filter::read(&body)?.admits(node) { Ok(body) } else { Err(Failure::Silent) }
 }
 
 pub(super) fn refusal(server: &Value, why: &str) -> Value {
@@ -139,11 +132,9 @@ pub(super) fn refusal(server: &Value, why: &str) -> Value {
 
 /// How the server is doing. Without a reply subject it is published to all.
 pub(super) fn statsz(publisher: &mut Publisher, message: &Message) {
-    let answer = match admitted(&publisher.node.settings, message, "StatszEventOptions", "StatszOptions") {
+    let answer = match admitted(&publisher.node, message, "StatszEventOptions", "StatszOptions") {
         Ok(_) => figures::message(&publisher.node),
-        Err(Failure::Refused(why) | Failure::Failed(why)) => {
-            refusal(&about::server(&publisher.node.settings, &publisher.node.monitoring), &why)
-        }
+        Err(Failure::Refused(why) | Failure::Failed(why)) => refusal(&about::server(&publisher.node), &why),
         Err(Failure::Silent) => return,
     };
     if message.reply.is_empty() {
@@ -271,6 +262,7 @@ pub(super) fn count(account: &Account, filter: &[u8], queue: &[u8]) -> usize {
         set::overlap(filter, subscription.filter())
             && (queue.is_empty() || subscription.queue() == Some(queue))
             && !subscription.peer().kind.is_server()
+            && !subscription.peer().kind.is_in_all_accounts()
     });
     wanted.count()
 }

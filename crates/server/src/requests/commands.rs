@@ -62,9 +62,9 @@ fn client(executor: &Executor, message: &Message) -> Option<Option<Arc<Session>>
 /// Whether the command's filter admits this server. A filter that cannot be understood is answered.
 fn is_meant(executor: &mut Executor, message: &Message) -> bool {
     match Body::read(&message.payload, "", "").and_then(|body| Filter::read(&body)) {
-        Ok(filter) => filter.admits(&executor.node.settings),
+        Ok(filter) => filter.admits(&executor.node),
         Err(Bad(why)) => {
-            let answer = refusal(&about::server(&executor.node.settings, &executor.node.monitoring), &why);
+            let answer = refusal(&about::server(&executor.node), &why);
             executor.reply(message, answer.to_string());
             false
         }
@@ -72,7 +72,7 @@ fn is_meant(executor: &mut Executor, message: &Message) -> bool {
 }
 
 fn answer(executor: &mut Executor, message: &Message, result: Result<(), String>) {
-    let server = about::server(&executor.node.settings, &executor.node.monitoring);
+    let server = about::server(&executor.node);
     let answer = match result {
         Ok(()) => json!({ "server": server }),
         Err(why) => json!({ "server": server, "error": { "code": 500, "description": why } }),

@@ -1,7 +1,7 @@
 //! Which servers a request is for.
 
 use crate::monitor::source::{Bad, Body};
-use crate::settings::Settings;
+use crate::node::Node;
 
 /// The part of a request's body that chooses among servers. What is empty admits every one.
 #[derive(Debug, Default)]
@@ -27,21 +27,22 @@ impl Filter {
         })
     }
 
-    /// Whether this server is meant. It is in no cluster and in no domain.
-    pub(super) fn admits(&self, settings: &Settings) -> bool {
-        let policy = settings.policy();
+    /// Whether this server is meant. It is in no domain.
+    pub(super) fn admits(&self, node: &Node) -> bool {
+        let policy = node.settings.policy();
         let host = &policy.clients().info.host;
-        self.admits_one(&settings.identity.name, host, &policy.options.server.tags)
+        let cluster = node.cluster_name().unwrap_or_default();
+        self.admits_one(&node.settings.identity.name, host, &cluster, &policy.options.server.tags)
     }
 
-    fn admits_one(&self, name: &str, host: &str, tags: &[String]) -> bool {
+    fn admits_one(&self, name: &str, host: &str, cluster: &str, tags: &[String]) -> bool {
         let is = |wanted: &str, own: &str| {
             wanted.is_empty() || if self.exact { wanted == own } else { own.contains(wanted) }
         };
         let has = |tag: &String| tags.iter().any(|own| own.eq_ignore_ascii_case(tag));
         is(&self.server_name, name)
             && is(&self.host, host)
-            && is(&self.cluster, "")
+            && is(&self.cluster, cluster)
             && self.domain.is_empty()
             && self.tags.iter().all(has)
     }
@@ -54,7 +55,7 @@ mod tests {
     #[track_caller]
     fn check(body: &str, expected: bool) {
         let filter = Body::read(body.as_bytes(), "X", "Y").and_then(|body| Filter::read(&body));
-        let admits = filter.map(|f| f.admits_one("Able", "127.0.0.1", &["x".into(), "y".into()]));
+        let admits = filter.map(|f| f.admits_one("Able", "127.0.0.1", "East", &["x".into(), "y".into()]));
         assert_eq!(admits.ok(), Some(expected), "{body}");
     }
 
@@ -69,6 +70,8 @@ mod tests {
         check(r#"{"host":"127.0"}"#, true);
         check(r#"{"host":"x"}"#, false);
         check(r#"{"cluster":"c"}"#, false);
+        check(r#"{"cluster":"Eas"}"#, true);
+        check(r#"{"cluster":"Eas","exact_match":true}"#, false);
         check(r#"{"domain":"d"}"#, false);
         check(r#"{"tags":["X","y"]}"#, true);
         check(r#"{"tags":["x","z"]}"#, false);

@@ -38,7 +38,7 @@ pub(super) fn user_info(publisher: &mut Publisher, message: &Message) {
             set("expires", left.into());
         }
     }
-    let answer = json!({ "server": about::server(&publisher.node.settings, &publisher.node.monitoring), "data": data });
+    let answer = json!({ "server": about::server(&publisher.node), "data": data });
     publisher.reply(message, answer.to_string());
 }
 

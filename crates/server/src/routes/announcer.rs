@@ -41,8 +41,11 @@ fn is_news(delta: &Delta<'_>) -> bool {
 /// The official server tells others of neither.
 const STAYS_HERE: [&[u8]; 2] = [b"$SYS.REQ.USER.*.INFO", b"$SYS.DEBUG.SUBSCRIBERS"];
 
+/// The end of requests that the official server does not have: its figures are compared with those of this one.
+const STAYS_HERE_END: &[u8] = b".EXPLAIN";
+
 fn stays_here(account: &Account, filter: &[u8]) -> bool {
-    account.is_system() && STAYS_HERE.contains(&filter)
+    account.is_system() && (STAYS_HERE.contains(&filter) || filter.ends_with(STAYS_HERE_END))
 }
 
 fn append(out: &mut Vec<u8>, route: &Route, account: &Account, delta: &Delta<'_>) {
@@ -79,5 +82,27 @@ impl Routes {
             }
             self.add(route.clone());
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dialtone_broker::account::AccountId;
+
+    #[test]
+    fn what_each_server_answers_alone_is_kept_from_others() {
+        let (system, other) = (Account::new(AccountId(1), "SYS"), Account::new(AccountId(2), "A"));
+        system.set_system();
+        let local = |account: &Account| {
+            let filters: [&[u8]; 4] = [
+                b"$SYS.REQ.USER.*.INFO",
+                b"$SYS.REQ.SERVER.PING.EXPLAIN",
+                b"$SYS.REQ.SERVER.PING.VARZ",
+                b"a",
+            ];
+            filters.map(|filter| stays_here(account, filter))
+        };
+        assert_eq!((local(&system), local(&other)), ([true, true, false, false], [false; 4]));
     }
 }

@@ -7,11 +7,15 @@ pub(crate) use announcer::Announcer;
 use crate::session::Session;
 use dialtone_broker::account::Account;
 use dialtone_broker::relay::RelayInterest;
+use dialtone_broker::stats::Traffic;
 use dialtone_wire::interserver::LeafOrigins;
 use dialtone_wire::route::Info;
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+
+/// Servers of which it is remembered what went by routes that are over. The bound is one of the whole server.
+const PAST_MAX: usize = 1000;
 
 /// Which accounts a route is for.
 #[derive(Clone, Debug)]
@@ -42,6 +46,14 @@ pub struct Route {
 }
 
 impl Route {
+    /// The account that it is for alone.
+    pub(crate) fn dedicated_to(&self) -> Option<&str> {
+        match &self.share {
+            Share::Dedicated(account) => Some(&account.name),
+            Share::All | Share::Pooled(_) => None,
+        }
+    }
+
     /// What the other server knows of interest that leaf nodes have.
     pub(crate) fn origins(&self) -> LeafOrigins {
         let remote = self.remote.read();
@@ -53,6 +65,8 @@ impl Route {
 #[derive(Debug, Default)]
 pub struct Routes {
     open: RwLock<Arc<Vec<Arc<Route>>>>,
+    /// What went by routes that are over, by the name of the other server.
+    past: Mutex<BTreeMap<String, Traffic>>,
     pools: RwLock<Pools>,
 }
 
@@ -70,6 +84,34 @@ impl Routes {
         self.open.read().clone()
     }
 
+    /// The same in the official order: server by server, as they came; the pool by its places, then accounts with routes of their own.
+    pub(crate) fn listed(&self) -> Vec<Arc<Route>> {
+        let mut routes = self.open().to_vec();
+        let mut servers: HashMap<String, usize> = HashMap::new();
+        routes.sort_by_cached_key(|route| {
+            let next = servers.len();
+            let server = *servers.entry(route.remote.read().server_id.clone()).or_insert(next);
+            let (kind, place) = match &route.share {
+                Share::All => (0, 0),
+                Share::Pooled(place) => (1, *place),
+                Share::Dedicated(_) => (2, 0),
+            };
+            (server, kind, place, route.dedicated_to().map(str::to_owned))
+        });
+        routes
+    }
+
+    /// Whether there is a route to a server.
+    pub(crate) fn leads_to(&self, server: &str) -> bool {
+        self.open.read().iter().any(|route| route.remote.read().server_id == server)
+    }
+
+    /// How many servers there are routes to.
+    pub(crate) fn remotes(&self) -> usize {
+        let open = self.open();
+        open.iter().map(|route| route.remote.read().server_id.clone()).collect::<BTreeSet<_>>().len()
+    }
+
     /// Sets how accounts are spread: over a pool of so many, but for those with routes of their own.
     pub(crate) fn set_pools(&self, size: usize, dedicated: impl Iterator<Item = Box<str>>) {
         *self.pools.write() = Pools { size, dedicated: dedicated.collect() };
@@ -85,6 +127,18 @@ impl Routes {
     pub(crate) fn remove(&self, route: &Arc<Route>) {
         let mut open = self.open.write();
         Arc::make_mut(&mut open).retain(|known| !Arc::ptr_eq(known, route));
+        drop(open);
+        let server = route.remote.read().server_name.clone();
+        let mut past = self.past.lock();
+        if past.len() < PAST_MAX || past.contains_key(&server) {
+            let sum = past.entry(server).or_default();
+            *sum = *sum + route.session.peer.counters.read();
+        }
+    }
+
+    /// What went by routes that are over, by the name of the other server.
+    pub(crate) fn past(&self) -> BTreeMap<String, Traffic> {
+        self.past.lock().clone()
     }
 
     /// Whether interest in an account, and its messages, go by this route.

@@ -1,9 +1,8 @@
 //! The server, as it stands at the head of its events and answers.
 
 use crate::documents;
-use crate::monitoring::Monitoring;
+use crate::node::Node;
 use crate::policy::COMPATIBLE_VERSION;
-use crate::settings::Settings;
 use crate::times::stamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -23,6 +22,8 @@ struct Server<'a> {
     name: &'a str,
     host: &'a str,
     id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
     ver: &'static str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     tags: &'a [String],
@@ -36,20 +37,22 @@ struct Server<'a> {
 }
 
 /// The field `server` of the next message. Each has the next number.
-pub(crate) fn server(settings: &Settings, monitoring: &Monitoring) -> Value {
+pub(crate) fn server(node: &Node) -> Value {
+    let settings = &node.settings;
     let policy = settings.policy();
     let metadata = &policy.options.server.metadata;
     let server = Server {
         name: &settings.identity.name,
         host: &policy.clients().info.host,
         id: &settings.identity.id,
+        cluster: node.cluster_name(),
         ver: COMPATIBLE_VERSION,
         tags: &policy.options.server.tags,
         metadata: (!metadata.is_empty()).then(|| json!(metadata)),
         feature_flags: feature_flags(),
         jetstream: false,
         flags: 0,
-        seq: monitoring.events.fetch_add(1, Ordering::Relaxed) + 1,
+        seq: node.monitoring.events.fetch_add(1, Ordering::Relaxed) + 1,
         time: stamp(SystemTime::now()),
     };
     documents::json(&server)

@@ -20,7 +20,7 @@ pub(crate) fn link_invalid(node: &Node, turn: &mut Turn, link: &[u8], peer: &[u8
         head: EventHead::advisory("ocsp_peer_link_invalid", SystemTime::now()),
         link: Certificate::of(link),
         peer: Certificate::of(peer),
-        server: about::server(&node.settings, &node.monitoring),
+        server: about::server(node),
         reason,
     };
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.LINK.INVALID", node.settings.identity.id);
@@ -36,7 +36,7 @@ pub(crate) fn certificate_rejected(node: &Node, turn: &mut Turn, kind: &str, pee
         head: EventHead::advisory("ocsp_peer_reject", SystemTime::now()),
         kind,
         peer: Certificate::of(peer),
-        server: about::server(&node.settings, &node.monitoring),
+        server: about::server(node),
         reason: "client not OCSP valid",
     };
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.CONN.REJECT", node.settings.identity.id);

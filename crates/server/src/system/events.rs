@@ -38,7 +38,7 @@ pub(crate) fn connected(node: &Node, turn: &mut Turn, session: &Session, who: &C
     }
     let event = Connect {
         head: EventHead::advisory("client_connect", SystemTime::now()),
-        server: about::server(&node.settings, &node.monitoring),
+        server: about::server(node),
         client: client(&node.accounts, &session.profile(), who, None),
     };
     publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &json(&event));
@@ -157,7 +157,7 @@ fn farewell(node: &Node, what: &'static str) {
             &node.accounts,
             turn,
             &format!("$SYS.SERVER.{}.{what}", node.settings.identity.id),
-            &about::server(&node.settings, &node.monitoring),
+            &about::server(node),
         );
     });
 }
@@ -176,7 +176,7 @@ fn publish_connections(node: &Node, turn: &mut Turn, account: &Account, connecti
     let name = &account.name;
     let mut event = self::connections(node, account, connections);
     publish_event(&node.accounts, turn, &format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), &json(&event));
-    event.server = about::server(&node.settings, &node.monitoring);
+    event.server = about::server(node);
     publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), &json(&event));
 }
 
@@ -184,7 +184,7 @@ fn publish_connections(node: &Node, turn: &mut Turn, account: &Account, connecti
 pub(crate) fn connections(node: &Node, account: &Account, connections: u32) -> AccountConnections {
     AccountConnections {
         head: EventHead::advisory("account_connections", SystemTime::now()),
-        server: about::server(&node.settings, &node.monitoring),
+        server: about::server(node),
         statistics: Statistics::of(&node.accounts, account, connections),
     }
 }
@@ -215,7 +215,7 @@ fn disconnect<'a>(node: &Node, session: &Session, who: &'a ClientDetails, reason
     let end = End { rtt: Some(nanos(session.rtt())).filter(|&rtt| rtt > 0), stop: stamp(at) };
     Disconnect {
         head: EventHead::advisory("client_disconnect", at),
-        server: about::server(&node.settings, &node.monitoring),
+        server: about::server(node),
         client: client(&node.accounts, &session.profile(), who, Some(end)),
         // Seen from the client: what it sent came in here.
         sent: Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes },

@@ -24,6 +24,7 @@ pub(crate) use events::{
     shutdown,
 };
 pub(crate) use granted::exports;
+pub(crate) use statsz::broadcast;
 pub(crate) use trace::{Ingress, traced};
 pub(crate) use unlisted::{UNLISTED, is_unlisted};
 pub(crate) use usage::renew as renew_usage;
@@ -35,6 +36,7 @@ use crate::node::Node;
 use crate::registry::Registry;
 use dialtone_broker::account::AccountId;
 use dialtone_broker::deliver::Turn;
+use dialtone_config::options::cluster::Cluster;
 use dialtone_net::Threads;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -72,9 +74,12 @@ impl Host for Node {
 /// Begins to publish.
 pub(crate) fn start(node: &Arc<Node>) {
     let policy = node.settings.policy();
-    let grant = match policy.options.cluster.is_some() {
-        true => granted::grant_services_in_cluster,
-        false => granted::grant_services,
+    let is_clustered = policy.options.cluster.as_ref().is_some_and(Cluster::is_on);
+    let has_tenants =
+        policy.options.accounts.iter().any(|a| policy.system_account() != Some(a.name.as_str()));
+    let grant = match (is_clustered, has_tenants || policy.authenticator.operators().is_some()) {
+        (true, false) => granted::grant_services_in_cluster,
+        _ => granted::grant_services,
     };
     let Some(system) = node.accounts.begin_system(&policy, grant) else {
         return;

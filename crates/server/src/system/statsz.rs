@@ -4,11 +4,14 @@ use super::{about, publish_event};
 use crate::documents::{ByKind, Sum, is_default, json};
 use crate::node::{Executor, Node};
 use crate::process;
+use crate::routes::Route;
 use crate::times::stamp;
+use dialtone_broker::account::Account;
+use dialtone_broker::kind::Kind;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// When it is first published after the start; each pause is twice the one before. The official figures.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
@@ -19,6 +22,7 @@ pub(super) fn begin(executor: &mut Executor) {
     let mut pause = PAUSE_FIRST;
     executor.repeat(pause, move |executor| {
         pause = next(pause);
+        executor.node.connections.elsewhere.forget_silent(Instant::now());
         broadcast(executor);
         Some(pause)
     });
@@ -29,7 +33,7 @@ fn next(pause: Duration) -> Duration {
 }
 
 /// Publishes to whoever listens.
-fn broadcast(executor: &mut Executor) {
+pub(crate) fn broadcast(executor: &mut Executor) {
     let (node, turn) = executor.parts();
     publish_event(
         &node.accounts,
@@ -48,7 +52,7 @@ struct Message {
 /// The event, which is also the answer to a request.
 pub(crate) fn message(node: &Node) -> Value {
     let statsz = statsz(node);
-    json(&Message { server: about::server(&node.settings, &node.monitoring), statsz })
+    json(&Message { server: about::server(node), statsz })
 }
 
 /// The figures, in the official order.
@@ -69,8 +73,34 @@ struct Statsz {
     stale_connection_stats: Option<ByKind>,
     #[serde(skip_serializing_if = "is_default")]
     stalled_clients: u64,
-    active_servers: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    routes: Vec<RouteStats>,
+    active_servers: usize,
     gomaxprocs: usize,
+}
+
+/// A route.
+#[derive(Serialize)]
+struct RouteStats {
+    rid: u64,
+    name: String,
+    sent: Sum,
+    received: Sum,
+    pending: usize,
+}
+
+impl RouteStats {
+    fn of(route: &Route) -> Self {
+        let peer = &route.session.peer;
+        let traffic = peer.counters.read();
+        Self {
+            rid: peer.id.0,
+            name: route.remote.read().server_name.clone(),
+            sent: Sum { msgs: traffic.out_msgs, bytes: traffic.out_bytes },
+            received: Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes },
+            pending: peer.pending_bytes(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -86,23 +116,22 @@ struct Load {
 }
 
 fn statsz(node: &Node) -> Statsz {
-    let traffic = node.delivery.totals.traffic();
+    let (traffic, clients) = (node.delivery.totals.traffic(), node.delivery.totals.of(Kind::Client).read());
     let (slow, stale) =
         (node.connections.failures.slow.load(Relaxed), node.connections.failures.stale.load(Relaxed));
-    let sent = Sum { msgs: traffic.out_msgs, bytes: traffic.out_bytes };
-    let received = Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes };
     Statsz {
         load: load(node),
-        sent,
-        sent_to_clients: sent,
-        received,
-        received_from_clients: received,
+        sent: Sum { msgs: traffic.out_msgs, bytes: traffic.out_bytes },
+        sent_to_clients: Sum { msgs: clients.out_msgs, bytes: clients.out_bytes },
+        received: Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes },
+        received_from_clients: Sum { msgs: clients.in_msgs, bytes: clients.in_bytes },
         slow_consumers: slow,
         slow_consumer_stats: (slow > 0).then(|| ByKind::clients(slow)),
         stale_connections: stale,
         stale_connection_stats: (stale > 0).then(|| ByKind::clients(stale)),
         stalled_clients: node.connections.failures.stalled.load(Relaxed),
-        active_servers: 1,
+        routes: node.delivery.routes.listed().iter().map(|route| RouteStats::of(route)).collect(),
+        active_servers: 1 + node.connections.elsewhere.servers(),
         gomaxprocs: process::cores(),
     }
 }
@@ -116,9 +145,15 @@ fn load(node: &Node) -> Load {
         cpu: node.monitoring.load.percent(),
         connections: node.connections.registry.len(),
         total_connections: node.connections.registry.total(),
-        active_accounts: accounts.iter().filter(|account| account.connections() > 0).count(),
+        active_accounts: accounts.iter().filter(|account| is_active(node, account)).count(),
         subscriptions: accounts.iter().map(|account| account.subscriptions()).sum(),
     }
+}
+
+/// Whether somebody is in an account: a client, or a route that is for it alone.
+fn is_active(node: &Node, account: &Account) -> bool {
+    let routes = node.delivery.routes.open();
+    account.connections() > 0 || routes.iter().any(|route| route.dedicated_to() == Some(&account.name))
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(crate) fn traced(node: &Node, ingress: Ingress, trace: Box<Trace>) {
             request.insert("header".into(), json!(headers));
         }
         request.insert("msgsize".into(), ingress.size.into());
-        let body = json!({ "server": about::server(&executor.node.settings, &executor.node.monitoring), "request": request, "events": events });
+        let body = json!({ "server": about::server(&executor.node), "request": request, "events": events });
         executor.publish(&ingress.account, &Outgoing::new(text(trace.destination()), body.to_string()));
     });
 }

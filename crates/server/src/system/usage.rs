@@ -107,7 +107,7 @@ fn record(
 ) -> Value {
     json(&Record {
         head: EventHead::new(TYPE, end),
-        server: about::server(&node.settings, &node.monitoring),
+        server: about::server(node),
         account,
         start: stamp(start),
         end: stamp(end),

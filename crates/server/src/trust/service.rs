@@ -113,7 +113,7 @@ fn change(node: &Node, request: Request, message: &Message) {
             (Request::Delete, Source::Folder { store, .. }) => delete(node, store, &text),
             _ => return,
         };
-        let answer = json!({ "server": system::server(&node.settings, &node.monitoring), field: value });
+        let answer = json!({ "server": system::server(node), field: value });
         reply(node, &message, answer.to_string());
     });
 }
@@ -131,8 +131,7 @@ fn read(publisher: &mut Publisher, request: Request, message: &Message) {
         }
         Request::Pack => pack(publisher, store, message),
         Request::List => {
-            let answer =
-                json!({ "server": system::server(&node.settings, &node.monitoring), "data": store.list() });
+            let answer = json!({ "server": system::server(&node), "data": store.list() });
             publisher.reply(message, answer.to_string());
         }
         Request::Update | Request::Delete => {}

@@ -1,14 +1,16 @@
 //! `/metrics`: the text format of Prometheus. The series stand in [`table`], from which docs/metrics.md is made too.
 //!
-//! The number of series depends on the number of accounts, and is bounded: those with the most messages have series of
-//! their own.
+//! The number of series depends on the number of accounts and of other servers, and is bounded: the accounts with the most messages have
+//! series of their own.
 
+mod links;
 mod page;
 mod table;
 
 use crate::node::Node;
 use dialtone_broker::account::Account;
 use dialtone_broker::stats::Traffic;
+use links::LinkRow;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 use table::TABLE;
@@ -21,6 +23,7 @@ struct Reading<'a> {
     node: &'a Node,
     traffic: Traffic,
     accounts: Vec<AccountRow>,
+    links: Vec<LinkRow>,
 }
 
 /// An account, or the sum of those that have no series of their own.
@@ -71,8 +74,12 @@ impl Sink<'_> {
 pub(super) fn metrics(node: &Node) -> String {
     let accounts = node.accounts.all();
     let rows = accounts.iter().map(|account| AccountRow::of(node, account)).collect();
-    let reading =
-        Reading { node, traffic: node.delivery.totals.traffic(), accounts: bounded(rows, ACCOUNTS_MAX) };
+    let reading = Reading {
+        node,
+        traffic: node.delivery.totals.traffic(),
+        accounts: bounded(rows, ACCOUNTS_MAX),
+        links: links::rows(node),
+    };
     let mut out = String::new();
     for series in TABLE {
         let name = series.name;

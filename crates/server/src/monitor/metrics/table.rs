@@ -1,5 +1,6 @@
 //! The table of series. A name that was published stays, with its meaning.
 
+use super::links::LinkRow;
 use super::{AccountRow, Reading, Sink};
 use crate::connection_failures::LoginFailure;
 use crate::policy::COMPATIBLE_VERSION;
@@ -63,6 +64,22 @@ const fn each_lane(
     read: fn(&Reading<'_>, &mut Sink<'_>),
 ) -> Series {
     Series { name, kind, labels: &["queue", "lane"], help, read }
+}
+
+/// Series of each other server of the cluster.
+const fn each_link(
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    read: fn(&Reading<'_>, &mut Sink<'_>),
+) -> Series {
+    Series { name, kind, labels: &["server"], help, read }
+}
+
+fn links(reading: &Reading<'_>, sink: &mut Sink<'_>, figure: fn(&LinkRow) -> f64) {
+    for row in &reading.links {
+        sink.put(&[&row.server], figure(row));
+    }
 }
 
 fn lanes(reading: &Reading<'_>, sink: &mut Sink<'_>, figure: fn(&LaneFigures) -> u64) {
@@ -255,4 +272,48 @@ pub(super) const TABLE: &[Series] = &[
     one("process_max_fds", Gauge, "File descriptors that may be open; +Inf without a limit.", |_, sink| {
         sink.put(&[], process::open_files_max().map_or(f64::INFINITY, |max| max as f64));
     }),
+    each_link("dialtone_routes", Gauge, "Routes to another server.", |r, sink| {
+        links(r, sink, |row| row.routes as f64);
+    }),
+    each_link(
+        "dialtone_route_subscriptions",
+        Gauge,
+        "Subscriptions that another server announced.",
+        |r, sink| {
+            links(r, sink, |row| row.subscriptions as f64);
+        },
+    ),
+    each_link(
+        "dialtone_route_pending_bytes",
+        Gauge,
+        "Bytes that wait for another server to read them.",
+        |r, sink| {
+            links(r, sink, |row| row.pending_bytes as f64);
+        },
+    ),
+    each_link(
+        "dialtone_route_received_messages_total",
+        Counter,
+        "Messages from another server.",
+        |r, sink| {
+            links(r, sink, |row| row.traffic.in_msgs as f64);
+        },
+    ),
+    each_link("dialtone_route_received_bytes_total", Counter, "Their bytes.", |r, sink| {
+        links(r, sink, |row| row.traffic.in_bytes as f64);
+    }),
+    each_link("dialtone_route_sent_messages_total", Counter, "Messages to another server.", |r, sink| {
+        links(r, sink, |row| row.traffic.out_msgs as f64);
+    }),
+    each_link("dialtone_route_sent_bytes_total", Counter, "Their bytes.", |r, sink| {
+        links(r, sink, |row| row.traffic.out_bytes as f64);
+    }),
+    each_link(
+        "dialtone_route_rtt_seconds",
+        Gauge,
+        "Round-trip time of the slowest route to another server.",
+        |r, sink| {
+            links(r, sink, |row| row.rtt.as_secs_f64());
+        },
+    ),
 ];
