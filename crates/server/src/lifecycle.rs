@@ -215,6 +215,8 @@ fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {
     node.log.emit(Event::Stopping, "", format_args!("Initiating Shutdown..."));
     system::shutdown(node);
     node.cluster.stop();
+    // Other servers hear that this one ends before their routes do.
+    node.internal.finish();
     for route in node.delivery.routes.open().iter() {
         route.session.peer.close(CloseReason::ServerShutdown);
     }

@@ -216,7 +216,7 @@ impl Conduct {
         let limit = self.node.accounts.limits(&account.name, &self.policy).connections_max;
         self.session.set_claimed(grant.claimed);
         self.user = grant.user;
-        if before.is_none() && limit.is_some_and(|max| u64::from(account.connections()) >= max) {
+        if before.is_none() && limit.is_some_and(|max| self.connections_of(&account) >= max) {
             return self.refuse_for_room(&account, proof, claim, turn);
         }
         let who = ClientDetails { by_nkey, ..self.client_details(&account.name, claim) };
@@ -238,6 +238,12 @@ impl Conduct {
         system::connected(&self.node, turn, &self.session, &who);
         self.phase = Phase::Open;
         Login::In
+    }
+
+    /// How many connections an account has on all servers of the network.
+    #[cold]
+    fn connections_of(&self, account: &Account) -> u64 {
+        u64::from(account.connections()) + self.node.connections.elsewhere.connections(account.id)
     }
 
     /// Its account has as many connections as it may.

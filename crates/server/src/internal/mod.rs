@@ -183,13 +183,18 @@ impl<N: Host> Internal<N> {
     }
 
     /// Lets the threads of the domains finish what waits for them, and ends them; questions are not answered any more.
-    pub(crate) fn stop(&self) {
+    pub(crate) fn finish(&self) {
         self.queues.questions.end();
         Domain::ALL.iter().for_each(|&domain| self.queues.of(domain).close());
         if let Some(ended) = self.ended.lock().take() {
             // They are not waited for longer, whatever they do.
             let _ = ended.recv_timeout(STOP_TIMEOUT);
         }
+    }
+
+    /// The same, and takes back what it subscribed to.
+    pub(crate) fn stop(&self) {
+        self.finish();
         for (_, (account, peer)) in self.peers.lock().drain() {
             self.gate.unsubscribe_all(&account, &peer, None);
         }

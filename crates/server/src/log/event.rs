@@ -128,6 +128,10 @@ events! {
     ClientCreated "client_created" Debug;
     /// A client has gone.
     ClientClosed "client_closed" Debug;
+    /// A connection with another server is there.
+    RouteOpened "route_opened" Info;
+    /// It is gone.
+    RouteClosed "route_closed" Info;
     /// Another server cannot be reached.
     RouteFailed "route_failed" Error;
     /// A client could not prove who it is.

@@ -4,14 +4,14 @@
 //! `/accountz` and STATSZ say.
 
 use super::answer::{self as requests, Ask};
-use super::{commands, explain, tenants};
+use super::{commands, explain, network, tenants};
 use crate::internal::Message;
 use crate::node::Node;
 use crate::node::{Executor, Listener, Publisher, QuestionHandler};
 use crate::share::Lane;
 use crate::system::UNLISTED;
 use dialtone_broker::account::Account;
-use sha2::{Digest, Sha256};
+use dialtone_wire::interserver::short_hash;
 use std::sync::Arc;
 
 /// What answers a question.
@@ -27,7 +27,9 @@ pub(super) enum Answer {
     Subject(Answering),
     /// A command, which comes before all questions.
     Command(fn(&mut Executor, &Message)),
-    /// What only servers of a cluster say to each other. Alone there is nothing to do.
+    /// What servers of a network say to each other, in no hurry.
+    Network(fn(&mut Executor, &Message)),
+    /// The same, where there is nothing to do.
     Cluster,
 }
 
@@ -66,12 +68,12 @@ pub(super) const SYSTEM: &[(&str, Answer)] = &[
     ("$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE", Answer::Cluster),
     ("$SYS.ACCOUNT.*.CLAIMS.UPDATE", Answer::Cluster),
     ("$SYS.ACCOUNT.*.LEAFNODE.CONNECT", Answer::Cluster),
-    ("$SYS.SERVER.ACCOUNT.*.CONNS", Answer::Cluster),
-    ("$SYS.SERVER.*.STATSZ", Answer::Cluster),
-    ("$SYS.SERVER.*.SHUTDOWN", Answer::Cluster),
-    ("$SYS.SERVER.*.LAMEDUCK", Answer::Cluster),
+    ("$SYS.SERVER.ACCOUNT.*.CONNS", Answer::Network(network::account_connections)),
+    ("$SYS.SERVER.*.STATSZ", Answer::Network(network::present)),
+    ("$SYS.SERVER.*.SHUTDOWN", Answer::Network(network::gone)),
+    ("$SYS.SERVER.*.LAMEDUCK", Answer::Network(network::gone)),
     ("$SYS.LATENCY.M2.{hash}", Answer::Cluster),
-    ("$SYS._INBOX_.{id}", Answer::Cluster),
+    ("$SYS._INBOX_.{id}", Answer::Network(network::account_connections)),
 ];
 
 /// What the official server does not have: by PING and by id, too.
@@ -80,7 +82,8 @@ const BEYOND: &[(&str, Answering)] = &[(UNLISTED, explain::answer)];
 /// Answers in the system account.
 pub(super) fn serve(node: &Node, system: &Arc<Account>) {
     let identity = &node.settings.identity;
-    let hash = name_hash(&identity.name);
+    let hash = short_hash::<8>(identity.name.as_bytes());
+    let hash = String::from_utf8_lossy(&hash);
     let serve = |subject: &str, listener: Listener| {
         let subject = subject.replace("{id}", &identity.id).replace("{hash}", &hash);
         node.internal.serve(&node.connections.registry, system, &subject, None, listener);
@@ -100,20 +103,17 @@ pub(super) fn serve(node: &Node, system: &Arc<Account>) {
             Answer::ServersAlone(answer) => both(subject, Arc::new(*answer)),
             Answer::Subject(answer) => serve(subject, Listener::Question(Arc::new(*answer))),
             Answer::Command(run) => serve(subject, Listener::Control(Lane::Control, Arc::new(*run))),
-            Answer::Cluster => serve(subject, Listener::Nobody),
+            // Alone there is nobody to hear of.
+            Answer::Network(hear) if node.settings.policy().options.cluster.is_some() => {
+                serve(subject, Listener::Control(Lane::Report, Arc::new(*hear)));
+            }
+            Answer::Network(_) | Answer::Cluster => serve(subject, Listener::Nobody),
         }
     }
     for (name, answer) in BEYOND {
         both(name, Arc::new(*answer));
         system.unlist(2);
     }
-}
-
-/// How servers call each other by their names in subjects, where an id would be too long. Other servers work it out as well.
-fn name_hash(name: &str) -> String {
-    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let digit = |byte: u8| DIGITS.get(usize::from(byte) % DIGITS.len()).map(|digit| char::from(*digit));
-    Sha256::digest(name).into_iter().take(8).filter_map(digit).collect()
 }
 
 #[cfg(test)]
@@ -123,7 +123,7 @@ mod tests {
     /// As the official server was seen to call them.
     #[test]
     fn names_have_the_official_hashes() {
-        assert_eq!(["A", "B"].map(name_hash), ["NUmM6cRx", "b2oh2L6w"]);
+        assert_eq!([b"A", b"B"].map(|name| short_hash(name)), [*b"NUmM6cRx", *b"b2oh2L6w"]);
     }
 
     /// The counts of the official server, asked: 15 requests by PING and by id, 3 commands, 7 about an account; with the

@@ -193,13 +193,4 @@ impl RouteConnection {
         node.delivery.routes.begin(&node.delivery.gate, &route, turn);
         self.route = Some(route);
     }
-
-    /// The connection is over.
-    pub(super) fn end(&mut self, _: &mut Turn) {
-        let reason = self.peer().closing().unwrap_or(CloseReason::ClientClosed);
-        self.log(Event::ClientClosed, format_args!("Router connection closed: {}", reason.text()));
-        if let Handshake::Dialing(_) | Handshake::Done = self.handshake {
-            self.conduct.node.cluster.lost(self.peer().id);
-        }
-    }
 }

@@ -123,6 +123,7 @@ impl Protocol for RouteConnection {
     }
 
     fn greet(&mut self, turn: &mut Turn) {
+        self.log(Event::RouteOpened, format_args!("Route connection created"));
         self.begin_handshake(turn);
     }
 
@@ -163,13 +164,22 @@ impl Protocol for RouteConnection {
         self.conduct.broken(how);
     }
 
-    fn leave(&mut self, turn: &mut Turn) {
+    fn leave(&mut self, _: &mut Turn) {
         self.peer().shut();
+        let mut remote = String::new();
         if let Some(route) = self.route.take() {
-            self.conduct.node.delivery.routes.remove(&route);
+            let routes = &self.conduct.node.delivery.routes;
+            routes.remove(&route);
             route.interest.lock().clear();
+            let info = route.remote.read().clone();
+            if !routes.leads_to(&info.server_id) {
+                self.conduct.node.connections.elsewhere.forget(&info.server_id);
+            }
+            remote = format!(" - Remote: {}", info.server_name);
         }
-        self.end(turn);
+        self.conduct.node.cluster.lost(self.peer().id);
+        let reason = self.peer().closing().unwrap_or(CloseReason::ClientClosed);
+        self.log(Event::RouteClosed, format_args!("Router connection closed: {}{remote}", reason.text()));
     }
 }
 

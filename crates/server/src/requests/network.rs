@@ -1,0 +1,78 @@
+//! What other servers publish of themselves in the system account: that they are there, that they go, and how many connections their
+//! accounts have.
+
+use crate::internal::Message;
+use crate::node::{Executor, Node};
+use crate::review;
+use crate::system;
+use dialtone_broker::account::Account;
+use dialtone_wire::{CloseReason, ProtocolError};
+use serde::Deserialize;
+use std::time::Instant;
+
+/// What is read of an account's connections at another server.
+#[derive(Deserialize)]
+struct AccountConnections {
+    server: Sender,
+    acc: String,
+    conns: u32,
+}
+
+/// Who says so.
+#[derive(Deserialize)]
+struct Sender {
+    id: String,
+}
+
+/// `$SYS.SERVER.<id>.STATSZ`: a server is there. A new one hears of this one at once.
+pub(super) fn present(executor: &mut Executor, message: &Message) {
+    hear_of(executor, message.token(2));
+}
+
+/// `$SYS.SERVER.<id>.SHUTDOWN` and `.LAMEDUCK`: a server goes, and with it its connections.
+pub(super) fn gone(executor: &mut Executor, message: &Message) {
+    executor.node.connections.elsewhere.forget(message.token(2));
+}
+
+/// `$SYS.SERVER.ACCOUNT.<account>.CONNS`, and the same as an answer: how many connections a server has in an account.
+pub(super) fn account_connections(executor: &mut Executor, message: &Message) {
+    let Ok(said) = serde_json::from_slice::<AccountConnections>(&message.payload) else { return };
+    if !hear_of(executor, &said.server.id) {
+        return;
+    }
+    let node = &executor.node;
+    let Some(account) = node.accounts.find(&said.acc) else { return };
+    node.connections.elsewhere.set_connections(&said.server.id, account.id, said.conns);
+    make_room(node, &account);
+}
+
+/// Notes that a server is there; not this one itself.
+fn hear_of(executor: &mut Executor, server: &str) -> bool {
+    let node = &executor.node;
+    if server == node.settings.identity.id {
+        return false;
+    }
+    if node.connections.elsewhere.hear_of(server, Instant::now()) {
+        system::broadcast(executor);
+    }
+    true
+}
+
+/// Closes the youngest connections of an account that has too many on all servers together: two servers let somebody in at the same
+/// time. Each of them does, as officially.
+fn make_room(node: &Node, account: &Account) {
+    let Some(max) = node.accounts.limits(&account.name, &node.settings.policy()).connections_max else {
+        return;
+    };
+    let all = u64::from(account.connections()) + node.connections.elsewhere.connections(account.id);
+    let over = usize::try_from(all.saturating_sub(max)).unwrap_or(usize::MAX);
+    if over == 0 {
+        return;
+    }
+    let mut sessions = node.connections.registry.open_in(Some(account.id));
+    sessions.retain(|session| session.peer.closing().is_none());
+    for session in sessions.iter().rev().take(over) {
+        let reason = CloseReason::MaxAccountConnectionsExceeded;
+        review::end(node, session, Some(ProtocolError::AccountConnectionsExceeded), reason);
+    }
+}
