@@ -1,5 +1,6 @@
 //! Building a server: everything that can fail is done before anything is promised.
 
+use crate::cluster;
 use crate::driver::Driver;
 use crate::internal::Internal;
 use crate::lifecycle::Server;
@@ -177,9 +178,7 @@ impl Builder {
         crate::queues::start(&node);
         system::start(&node);
         requests::start(&node);
-        if let Some(own) = &node.settings.policy().options.cluster {
-            node.cluster.begin(&node.settings.identity, &node.accounts, &node.delivery.routes, own);
-        }
+        begin_cluster(&node);
         let for_loops = node.clone();
         let loops =
             Loops::start(&node.threads, dialtone_net::Settings { loops: process::cores() }, move |_| {
@@ -205,6 +204,14 @@ impl Builder {
         }
         node.log.emit(Event::Ready, "", format_args!("Server is ready"));
         Server::new(node, loops, addresses).map_err(StartError::Loops)
+    }
+}
+
+fn begin_cluster(node: &Node) {
+    let identity = &node.settings.identity;
+    if let Some(settings) = cluster::settings(&node.settings.policy(), identity, &node.accounts) {
+        node.delivery.routes.set_pools(settings.pool_size, &settings.dedicated);
+        node.cluster.begin(identity, settings);
     }
 }
 

@@ -1,6 +1,11 @@
-//! Dials other servers, on a thread of its own: looking up a name may take long.
+//! Does, on a thread of its own, what the cluster asks for beside what routes do: dials other servers, whose names may take long to look
+//! up, tells clients where they may go, and keeps the cluster's time.
 
+use crate::client;
+use crate::cluster::Task;
+use crate::log::Event as Logged;
 use crate::node::Node;
+use dialtone_mesh::{DialFailure, DialId, Event, Note, RouteUrl};
 use dialtone_net::{Dial, Loops};
 use parking_lot::Mutex;
 use std::io;
@@ -11,21 +16,65 @@ use std::time::Duration;
 /// How long an address may take to answer. The official figure.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Dials what is to be dialled, until the server ends.
+/// Begins, until the server ends.
+///
+/// # Errors
+/// The system refuses the thread.
 pub(crate) fn start(node: &Arc<Node>, loops: &Arc<Mutex<Loops>>) -> io::Result<()> {
-    let (node, loops): (Weak<Node>, Weak<Mutex<Loops>>) = (Arc::downgrade(node), Arc::downgrade(loops));
-    let Some(strong) = node.upgrade() else { return Ok(()) };
+    let (weak, loops): (Weak<Node>, Weak<Mutex<Loops>>) = (Arc::downgrade(node), Arc::downgrade(loops));
+    let cluster = node.cluster.clone();
     let run = move || {
-        while let Some(cluster) = node.upgrade().map(|node| node.cluster.clone()) {
-            let Some(dialed) = cluster.next() else { return };
-            let address = (dialed.url.host.as_str(), dialed.url.port.unwrap_or_default());
-            let addresses = address.to_socket_addrs().map(Iterator::collect).unwrap_or_default();
-            let dial = Dial { number: dialed.number, addresses, timeout: DIAL_TIMEOUT };
-            match loops.upgrade() {
-                Some(loops) => loops.lock().dial(dial),
-                None => return,
+        while let Some(task) = cluster.next_task() {
+            let (Some(node), Some(loops)) = (weak.upgrade(), loops.upgrade()) else { return };
+            match task {
+                Task::Dial(dial, url, attempt) => self::dial(&node, &loops, dial, &url, attempt),
+                Task::ClientUrls => client::send_urls(&node),
+                Task::Note(note) => log(&node, &note),
             }
         }
     };
-    strong.threads.spawn("routes", run).map(drop)
+    node.threads.spawn("routes", run).map(drop)
+}
+
+fn dial(node: &Node, loops: &Mutex<Loops>, dial: DialId, url: &RouteUrl, attempt: u32) {
+    let text = format_args!("Trying to connect to route on {url} (attempt {attempt})");
+    node.log.emit(Logged::RouteDialed, "", text);
+    let addresses: Vec<_> = match (url.host.as_str(), url.port).to_socket_addrs() {
+        Ok(addresses) => addresses.collect(),
+        Err(why) => {
+            node.log.emit(
+                Logged::RouteFailed,
+                "",
+                format_args!("Error trying to connect to route {url}: {why}"),
+            );
+            return node.cluster.handle(Event::DialFailed { dial, failure: DialFailure::Unreachable });
+        }
+    };
+    loops.lock().dial(Dial { number: dial.0, addresses, timeout: DIAL_TIMEOUT });
+}
+
+fn log(node: &Node, note: &Note) {
+    let emit = |event, text: std::fmt::Arguments<'_>| node.log.emit(event, "", text);
+    match note {
+        Note::RouteToSelf(url) => {
+            emit(Logged::RouteDialed, format_args!("Route {url} leads to this server itself"))
+        }
+        Note::ClusterNameConflict { theirs, .. } => {
+            emit(Logged::RouteFailed, format_args!("Cluster name {theirs:?} of the other server differs"));
+        }
+        Note::DuplicateServerName { name, .. } => {
+            emit(Logged::RouteFailed, format_args!("Remote server has a duplicate name: {name:?}"));
+        }
+        Note::Learned { server, by } => {
+            emit(Logged::RouteDialed, format_args!("Heard of server {server} from {by}"))
+        }
+        Note::Forgotten(server) => emit(Logged::RouteDialed, format_args!("Server {server} is forgotten")),
+        Note::InfoTooFast(_) => emit(Logged::RouteFailed, format_args!("INFO of a route comes too fast")),
+        Note::UrlInvalid { server, url } => {
+            emit(
+                Logged::RouteFailed,
+                format_args!("Server {server} has no URL that can be dialled: {url:?}"),
+            );
+        }
+    }
 }

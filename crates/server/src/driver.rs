@@ -2,11 +2,12 @@
 
 use crate::client;
 use crate::listeners;
-use crate::log::{Event, Level};
+use crate::log::{Event as Logged, Level};
 use crate::node::Node;
 use crate::protocol::Connection;
 use dialtone_broker::deliver::{Tracer, Turn};
 use dialtone_broker::random::Seed;
+use dialtone_mesh::{DialFailure, DialId, Event};
 use dialtone_net::{Accepted, Broken, Closing, DialError, Handler, Received, Secured, Transport};
 use dialtone_wire::websocket::close;
 use std::convert::Infallible;
@@ -60,9 +61,9 @@ impl Driver {
             }
             let who = session.map_or_else(|| "".into(), |session| session.label());
             let text = String::from_utf8_lossy(line);
-            node.log.emit(Event::TraceOut, &who, format_args!("->> [{text}]"));
+            node.log.emit(Logged::TraceOut, &who, format_args!("->> [{text}]"));
             let body = client::traced_body(&node.settings.policy().options.log, body);
-            node.log.emit(Event::TraceOut, &who, format_args!("->> MSG_PAYLOAD: [{body}]"));
+            node.log.emit(Logged::TraceOut, &who, format_args!("->> MSG_PAYLOAD: [{body}]"));
         });
         let on = self.node.log.is_on(Level::Trace);
         self.turn.trace(on.then_some(tracer));
@@ -100,8 +101,10 @@ impl Handler for Driver {
 
     fn undialed(&mut self, number: u64, why: DialError) {
         let text = format_args!("Error trying to connect to route: {why}");
-        self.node.log.emit(Event::RouteFailed, "", text);
-        self.node.cluster.undialed(number);
+        self.node.log.emit(Logged::RouteFailed, "", text);
+        self.node
+            .cluster
+            .handle(Event::DialFailed { dial: DialId(number), failure: DialFailure::Unreachable });
     }
 
     fn posted(&mut self, post: Infallible) {

@@ -10,6 +10,7 @@ use crate::reload;
 use crate::system;
 use crate::tls::Stop;
 use dialtone_config::{ConfigErrors, Options};
+use dialtone_mesh::Event as MeshEvent;
 use dialtone_net::{Loops, Socket, Threads};
 use dialtone_wire::CloseReason;
 use parking_lot::Mutex;
@@ -165,12 +166,13 @@ impl Server {
             format_args!("Entering lame duck mode, stop accepting new clients"),
         );
         system::lame_duck(node);
+        node.cluster.handle(MeshEvent::LameDuck);
         for row in &LISTENERS {
             self.loops.lock().unlisten(row.kind.number());
         }
         let policy = node.settings.policy();
         for session in node.connections.registry.open() {
-            client::send_away(&session, &policy);
+            client::send_away(&session, &policy, &node.cluster);
         }
         let duck = policy.options.lame_duck.clone();
         let sessions = node.connections.registry.open();

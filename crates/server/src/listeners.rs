@@ -7,10 +7,12 @@ use crate::client::Client;
 use crate::node::Node;
 use crate::policy::{ListenerKind, Starts};
 use crate::protocol::{Connection, Protocol};
-use crate::route::RouteConnection;
+use crate::route::{RouteConnection, Side};
 use crate::websocket::Upgrading;
 use dialtone_broker::deliver::Turn;
+use dialtone_mesh::{DialId, Event, LinkId};
 use dialtone_net::{Accepted, Origin, Transport};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -37,7 +39,10 @@ fn open_route(node: &Arc<Node>, turn: &mut Turn, listener: ListenerKind, accepte
     let source = Source { listener, remote: accepted.remote };
     let session = admission::session_of(node, turn.now(), source, &accepted.link);
     let transport = node.settings.policy().of(listener).transport();
-    let route = RouteConnection::accepted(node.clone(), session, turn.now());
+    let address = address_of(accepted);
+    let event = Event::Accepted { link: LinkId(session.peer.id.0), address };
+    node.cluster.open(&session.peer, event);
+    let route = RouteConnection::new(node.clone(), session, Side::Accepted, turn.now());
     (Connection::new(Box::new(route)), transport)
 }
 
@@ -45,9 +50,14 @@ fn open_route(node: &Arc<Node>, turn: &mut Turn, listener: ListenerKind, accepte
 fn open_dialed(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accepted) -> Option<Opened> {
     let source = Source { listener: ListenerKind::Cluster, remote: accepted.remote };
     let session = admission::session_of(node, turn.now(), source, &accepted.link);
-    let dialed = node.cluster.dialed(number, session.peer.id)?;
-    let route = RouteConnection::dialed(node.clone(), session, dialed, turn.now());
+    let (link, address) = (LinkId(session.peer.id.0), address_of(accepted));
+    node.cluster.open(&session.peer, Event::Dialled { dial: DialId(number), link, address });
+    let route = RouteConnection::new(node.clone(), session, Side::Dialed, turn.now());
     Some((Connection::new(Box::new(route)), Transport::Plain))
+}
+
+fn address_of(accepted: &Accepted) -> IpAddr {
+    accepted.remote.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.ip())
 }
 
 fn open_client(node: &Arc<Node>, turn: &mut Turn, listener: ListenerKind, accepted: &Accepted) -> Opened {

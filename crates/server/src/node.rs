@@ -57,8 +57,7 @@ pub struct Node {
 impl Node {
     /// What the cluster is called at present; `None`: this server is in none.
     pub(crate) fn cluster_name(&self) -> Option<String> {
-        let policy = self.settings.policy();
-        policy.options.cluster.as_ref().filter(|own| own.is_on()).map(|_| self.cluster.name().0)
+        self.cluster.name()
     }
 
     /// A server before it listens.

@@ -234,7 +234,10 @@ impl Options {
 }
 
 /// The host and the port, if there is one, of what a key advertises.
-pub(crate) fn advertised<'a>(key: &str, text: &'a str) -> Result<(&'a str, Option<u16>), String> {
+///
+/// # Errors
+/// It is no `host:port`; the text says why.
+pub fn advertised<'a>(key: &str, text: &'a str) -> Result<(&'a str, Option<u16>), String> {
     let bad = |why: &str| Err(format!("{key} is {text:?}, which is no `host:port`: {why}"));
     let (host, port) = match text.rsplit_once(':') {
         None => (text, None),

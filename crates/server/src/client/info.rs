@@ -1,7 +1,9 @@
 //! INFO: what a client learns of the server.
 
 use super::Client;
-use crate::policy::Policy;
+use crate::cluster::Cluster;
+use crate::node::Node;
+use crate::policy::{ListenerKind, Policy};
 use crate::registry::Session;
 use dialtone_broker::deliver::Turn;
 use dialtone_wire::Info;
@@ -18,11 +20,34 @@ fn info(session: &Session, policy: &Policy) -> Info {
     info
 }
 
+/// Puts in where a client may go: whoever came by WebSocket goes by WebSocket.
+fn add_urls(info: &mut Info, cluster: &Cluster, listener: ListenerKind) {
+    let urls = cluster.client_urls();
+    let own = if listener == ListenerKind::WebSocket { &urls.websocket } else { &urls.plain };
+    info.connect_urls.clone_from(own);
+}
+
+/// Tells all clients where they may go.
+pub(crate) fn send_urls(node: &Node) {
+    let policy = node.settings.policy();
+    for session in node.connections.registry.open() {
+        if session.peer.takes_info() && session.peer.closing().is_none() {
+            let mut info = info(&session, &policy);
+            info.lame_duck = node.connections.lame_duck.load(Ordering::Relaxed);
+            add_urls(&mut info, &node.cluster, session.listener());
+            let mut bytes = Vec::new();
+            info.encode(&mut bytes);
+            session.peer.send(&bytes, Instant::now());
+        }
+    }
+}
+
 /// Asks a client to go to another server, if it understands that.
-pub(crate) fn send_away(session: &Session, policy: &Policy) {
+pub(crate) fn send_away(session: &Session, policy: &Policy, cluster: &Cluster) {
     if session.peer.takes_info() {
         let mut info = info(session, policy);
         info.lame_duck = true;
+        add_urls(&mut info, cluster, session.listener());
         let mut bytes = Vec::new();
         info.encode(&mut bytes);
         session.peer.send(&bytes, Instant::now());
@@ -34,6 +59,7 @@ impl Client {
     pub(super) fn send_info(&self, turn: &mut Turn, answers_connect: bool) {
         let mut info = info(&self.conduct.session, &self.conduct.policy);
         info.lame_duck = self.conduct.node.connections.lame_duck.load(Ordering::Relaxed);
+        add_urls(&mut info, &self.conduct.node.cluster, self.conduct.session.listener());
         if !answers_connect {
             info.nonce = self.nonce.to_string();
             if self.arrival.may_be_proxied {

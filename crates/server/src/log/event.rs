@@ -132,6 +132,8 @@ events! {
     RouteOpened "route_opened" Info;
     /// It is gone.
     RouteClosed "route_closed" Info;
+    /// Another server is heard of, or dialled.
+    RouteDialed "route_dialed" Debug;
     /// Another server cannot be reached.
     RouteFailed "route_failed" Error;
     /// A client could not prove who it is.

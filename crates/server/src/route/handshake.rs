@@ -1,15 +1,18 @@
 //! How two servers find out who they are to each other. Who dials sends CONNECT at once; who is dialled sends INFO at once; who dials answers
 //! that with its own INFO, which says which place in the pool the connection has, or which account it is for.
+//!
+//! What is said, and what comes of it, the cluster decides ([`crate::cluster`]).
 
-use super::RouteConnection;
-use crate::cluster::{Dialed, Verdict};
+use super::{CONTROL_LINE_FACTOR, PAYLOAD_BYTES_MAX, RouteConnection, Side};
+use crate::cluster::Order;
 use crate::log::Event;
 use crate::routes::{Route, Share};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
-use dialtone_broker::peer::Place;
+use dialtone_broker::peer::Place as Seat;
 use dialtone_config::Secret;
 use dialtone_identity::password;
+use dialtone_mesh::{Event as MeshEvent, LinkId, Place};
 use dialtone_wire::client::encode;
 use dialtone_wire::interserver::{AccountNames, Dialect, Limits};
 use dialtone_wire::route::{Connect, Info};
@@ -20,66 +23,51 @@ use std::sync::Arc;
 /// Random bytes of a nonce. The official figure.
 const NONCE_BYTES: usize = 11;
 
-/// How far the handshake is.
-pub(super) enum Handshake {
-    /// The other end dialled, and has to say CONNECT.
-    AwaitingConnect,
-    /// It has said CONNECT, and has to say INFO.
-    AwaitingInfo,
-    /// This end dialled; the other end has to say INFO.
-    Dialing(Box<Dialed>),
-    /// Both know each other.
-    Done,
-}
-
-impl Handshake {
-    pub(super) fn awaits_connect(&self) -> bool {
-        matches!(self, Self::AwaitingConnect)
-    }
-}
-
 impl RouteConnection {
     /// What is said first.
     pub(super) fn begin_handshake(&mut self, turn: &mut Turn) {
-        let mut out = Vec::new();
-        match &self.handshake {
-            Handshake::Dialing(dialed) => {
-                self.connect(dialed).encode(&mut out);
-                self.trace_out(format_args!("CONNECT"));
-            }
-            _ => {
-                let nonce = BASE64URL_NOPAD.encode(&rand::random::<[u8; NONCE_BYTES]>());
-                let info = Info { nonce, ..self.conduct.node.cluster.info(&self.conduct.node.settings) };
-                info.encode(&mut out);
-                self.trace_out(format_args!("INFO"));
-            }
-        }
-        turn.enqueue(self.peer(), &out);
+        let orders = self.conduct.node.cluster.orders(self.peer().id);
+        self.carry_out(orders, turn);
     }
 
     /// TLS is up.
     pub(super) fn go_on_secured(&mut self, _: &mut Turn) {}
 
-    fn connect(&self, dialed: &Dialed) -> Connect {
-        let node = &self.conduct.node;
-        let (cluster, is_dynamic) = node.cluster.name();
-        Connect {
-            echo: true,
-            user: dialed.url.user.clone().unwrap_or_default(),
-            pass: dialed.url.password.as_ref().map(|p| p.expose().to_owned()).unwrap_or_default(),
-            headers: true,
-            name: node.settings.identity.id.clone(),
-            cluster,
-            cluster_dynamic: is_dynamic,
-            ..Connect::default()
+    /// Does what the cluster wants.
+    pub(super) fn carry_out(&mut self, orders: Vec<Order>, turn: &mut Turn) {
+        for order in orders {
+            if self.peer().is_closing() {
+                return;
+            }
+            match order {
+                Order::Connect(connect) => self.send_connect(&connect, turn),
+                Order::Info(info) => self.send_info(*info, turn),
+                Order::Join { place, is_configured } => self.join(&place, is_configured, turn),
+                Order::Close(reason, None) => self.peer().close(reason),
+                Order::Close(reason, Some(error)) => self.refuse(&error, reason, turn),
+            }
         }
+    }
+
+    fn send_connect(&self, connect: &Connect, turn: &mut Turn) {
+        let mut out = Vec::new();
+        connect.encode(&mut out);
+        self.trace_out(format_args!("CONNECT"));
+        turn.enqueue(self.peer(), &out);
+    }
+
+    fn send_info(&self, mut info: Info, turn: &mut Turn) {
+        if self.side == Side::Accepted {
+            info.nonce = BASE64URL_NOPAD.encode(&rand::random::<[u8; NONCE_BYTES]>());
+        }
+        let mut out = Vec::new();
+        info.encode(&mut out);
+        self.trace_out(format_args!("INFO"));
+        turn.enqueue(self.peer(), &out);
     }
 
     /// The other end says who it is.
     pub(super) fn take_connect(&mut self, json: &[u8], turn: &mut Turn) {
-        if !self.handshake.awaits_connect() {
-            return;
-        }
         let connect = match Connect::parse(json) {
             Ok(connect) => connect,
             Err(problem) => {
@@ -90,17 +78,19 @@ impl RouteConnection {
         if !connect.lang.is_empty() {
             return self.refuse("attempted to connect to route port", CloseReason::WrongPort, turn);
         }
-        if !self.is_known(&connect) {
+        if self.side == Side::Accepted && !self.is_known(&connect) {
             let text = format_args!("authentication error - User {:?}", connect.user);
             self.log(Event::AuthenticationFailed, text);
             let reason = CloseReason::AuthenticationViolation;
             return self.refuse(ProtocolError::Authorization.text(), reason, turn);
         }
-        if let Some(text) = self.conduct.node.cluster.conflict(&connect.cluster, connect.cluster_dynamic) {
-            self.log(Event::ProtocolError, format_args!("{text}"));
-            return self.refuse(&text, CloseReason::ClusterNameConflict, turn);
+        if self.side == Side::Accepted {
+            self.side = Side::Connected;
         }
-        self.handshake = Handshake::AwaitingInfo;
+        let link = LinkId(self.peer().id.0);
+        let event = MeshEvent::Connect { link, connect: &connect };
+        let orders = self.conduct.node.cluster.handle_of(self.peer().id, event);
+        self.carry_out(orders, turn);
     }
 
     /// Whether a server with these credentials may be in the cluster.
@@ -121,72 +111,56 @@ impl RouteConnection {
                 return self.peer().close(CloseReason::ProtocolViolation);
             }
         };
-        match std::mem::replace(&mut self.handshake, Handshake::Done) {
-            Handshake::AwaitingConnect => {}
-            Handshake::AwaitingInfo => self.join(None, info, turn),
-            Handshake::Dialing(dialed) => self.join(Some(*dialed), info, turn),
-            Handshake::Done => self.take_news(info),
-        }
-    }
-
-    /// Something has changed.
-    fn take_news(&mut self, info: Info) {
-        let Some(route) = &self.route else { return };
-        if route.remote.read().server_id == info.server_id {
-            *route.remote.write() = Arc::new(info);
-        } else {
-            self.conduct.node.cluster.hear_of(&info);
-        }
-    }
-
-    /// Both know each other: is this a route?
-    fn join(&mut self, dialed: Option<Dialed>, info: Info, turn: &mut Turn) {
-        let node = self.conduct.node.clone();
-        let share = match node.cluster.judge(&node.settings.identity, &node.accounts, dialed.as_ref(), &info)
-        {
-            Verdict::Joins(share) => share,
-            Verdict::Closes(reason, text) => {
-                if let Some(text) = text {
-                    self.log(Event::ProtocolError, format_args!("{text}"));
-                }
-                return self.peer().close(reason);
+        let link = LinkId(self.peer().id.0);
+        let is_its_own = self.remote.as_ref().is_none_or(|known| known.server_id == info.server_id);
+        let info = Arc::new(info);
+        if is_its_own {
+            self.remote = Some(info.clone());
+            if let Some(route) = &self.route {
+                *route.remote.write() = info.clone();
             }
-            Verdict::Refused(text, reason) => return self.refuse(&text, reason, turn),
-        };
-        if let Some(dialed) = &dialed {
-            let mut out = Vec::new();
-            let own = Info {
-                route_account: dialed.account().unwrap_or_default(),
-                route_pool_idx: dialed.place().unwrap_or_default() as u32,
-                ..node.cluster.info(&node.settings)
-            };
-            own.encode(&mut out);
-            self.trace_out(format_args!("INFO"));
-            turn.enqueue(self.peer(), &out);
+        }
+        let event = MeshEvent::Info { link, info: &info };
+        let orders = self.conduct.node.cluster.handle_of(self.peer().id, event);
+        self.carry_out(orders, turn);
+    }
+
+    /// It is a route from here on.
+    fn join(&mut self, place: &Place, is_configured: bool, turn: &mut Turn) {
+        let node = self.conduct.node.clone();
+        let Some(remote) = self.remote.clone() else { return };
+        let is_solicited = self.side == Side::Dialed;
+        if is_solicited {
             turn.enqueue(self.peer(), encode::PING);
         }
+        let share = match place {
+            Place::Single => Share::All,
+            Place::Pool { index, .. } => Share::Pooled(*index),
+            Place::Dedicated(name) => {
+                Share::Dedicated(node.accounts.make(name, &self.conduct.policy, &node.connections))
+            }
+        };
         let accounts = match &share {
             Share::Dedicated(account) => {
-                let place = Place { account: Some(account.clone()), permissions: None };
-                self.peer().set_place(place.clone());
-                self.conduct.place = place;
+                let seat = Seat { account: Some(account.clone()), permissions: None };
+                self.peer().set_place(seat.clone());
+                self.conduct.place = seat;
                 AccountNames::Dedicated
             }
             Share::All | Share::Pooled(_) => AccountNames::InLines,
         };
-        let (is_solicited, is_configured) = dialed.map_or((false, false), |d| (true, d.is_configured));
         let route = Arc::new(Route {
             session: self.conduct.session.clone(),
             share,
             is_solicited,
             is_configured,
-            remote: RwLock::new(Arc::new(info)),
+            remote: RwLock::new(remote),
             interest: Mutex::default(),
         });
         let line_bytes_max = self.conduct.policy.options.limits.control_line_bytes_max;
         let limits = Limits {
-            control_line_bytes_max: line_bytes_max.saturating_mul(super::CONTROL_LINE_FACTOR),
-            payload_bytes_max: super::PAYLOAD_BYTES_MAX,
+            control_line_bytes_max: line_bytes_max.saturating_mul(CONTROL_LINE_FACTOR),
+            payload_bytes_max: PAYLOAD_BYTES_MAX,
         };
         self.dialect = Dialect::route(limits, accounts, route.origins());
         self.conduct.open(turn.now());

@@ -6,7 +6,6 @@
 mod handshake;
 mod operate;
 
-use crate::cluster::Dialed;
 use crate::conduct::{Conduct, Due};
 use crate::log::Event;
 use crate::node::Node;
@@ -19,8 +18,8 @@ use dialtone_broker::peer::Peer;
 use dialtone_net::{Broken, Secured};
 use dialtone_wire::client::encode;
 use dialtone_wire::interserver::{AccountNames, Dialect, LeafOrigins, Limits, ParseError, Unfinished};
+use dialtone_wire::route::Info;
 use dialtone_wire::{CloseReason, ProtocolError};
-use handshake::Handshake;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,10 +29,23 @@ const CONTROL_LINE_FACTOR: usize = 16;
 /// Bytes of a message that another server may pass on: it may allow its clients more than this one does.
 const PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Who dialled, and whether the other end has said who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// This end did.
+    Dialed,
+    /// The other end did, and has to say CONNECT.
+    Accepted,
+    /// The other end did, and has said CONNECT.
+    Connected,
+}
+
 /// A connection that speaks the protocol of routes.
 pub(crate) struct RouteConnection {
     conduct: Conduct,
-    handshake: Handshake,
+    side: Side,
+    /// What the other end said of itself last.
+    remote: Option<Arc<Info>>,
     dialect: Dialect,
     unfinished: Unfinished,
     /// The route, once interest is exchanged.
@@ -43,17 +55,8 @@ pub(crate) struct RouteConnection {
 }
 
 impl RouteConnection {
-    /// One that another server has dialled.
-    pub(crate) fn accepted(node: Arc<Node>, session: Arc<Session>, now: Instant) -> Self {
-        Self::new(node, session, Handshake::AwaitingConnect, now)
-    }
-
-    /// One that this server has dialled.
-    pub(crate) fn dialed(node: Arc<Node>, session: Arc<Session>, dialed: Dialed, now: Instant) -> Self {
-        Self::new(node, session, Handshake::Dialing(Box::new(dialed)), now)
-    }
-
-    fn new(node: Arc<Node>, session: Arc<Session>, handshake: Handshake, now: Instant) -> Self {
+    /// One that has just been connected.
+    pub(crate) fn new(node: Arc<Node>, session: Arc<Session>, side: Side, now: Instant) -> Self {
         let conduct = Conduct::new(node, session, now);
         conduct.peer().set_understands_headers(true);
         let line_bytes_max = conduct.policy.options.limits.control_line_bytes_max;
@@ -63,7 +66,8 @@ impl RouteConnection {
         };
         Self {
             conduct,
-            handshake,
+            side,
+            remote: None,
             dialect: Dialect::route(limits, AccountNames::InLines, LeafOrigins::Unknown),
             unfinished: Unfinished::Unknown,
             route: None,
@@ -157,6 +161,8 @@ impl Protocol for RouteConnection {
 
     fn woken(&mut self, turn: &mut Turn) -> bool {
         let _ = self.conduct.take_judgement(turn);
+        let orders = self.conduct.node.cluster.orders(self.peer().id);
+        self.carry_out(orders, turn);
         false
     }
 

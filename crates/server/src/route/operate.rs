@@ -1,12 +1,12 @@
 //! What servers of a cluster say to each other once they know each other: interest, and messages.
 
-use super::{NO_CONNECT, RouteConnection};
-use crate::conduct::Phase;
+use super::{NO_CONNECT, RouteConnection, Side};
 use crate::log::Event;
 use crate::protocol::Progress;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::permission;
+use dialtone_mesh::{Event as MeshEvent, LinkId};
 use dialtone_subject::{is_valid_filter, is_valid_literal};
 use dialtone_wire::CloseReason;
 use dialtone_wire::client::encode;
@@ -82,7 +82,7 @@ impl RouteConnection {
 
     /// Whether it has not said who it is, and must say that first.
     fn is_stranger(&self) -> bool {
-        self.handshake.awaits_connect() && matches!(self.conduct.phase, Phase::AwaitingLogin { .. })
+        self.side == Side::Accepted
     }
 
     #[cold]
@@ -106,13 +106,23 @@ impl RouteConnection {
                 self.trace_out(format_args!("PONG"));
                 turn.send(self.peer(), encode::PONG);
             }
-            Op::Pong => self.conduct.pong(turn.now()),
+            Op::Pong => self.pong(turn),
             // Only gateways say these.
             Op::AccountSubscribe(_) | Op::AccountUnsubscribe(_) | Op::Ok => {}
             Op::Err(text) => {
                 self.log(Event::ClientError, format_args!("Route Error {}", String::from_utf8_lossy(text)));
                 self.peer().close(CloseReason::ParseError);
             }
+        }
+    }
+
+    fn pong(&mut self, turn: &mut Turn) {
+        let now = turn.now();
+        self.conduct.pong(now);
+        if self.side == Side::Dialed && self.route.is_some() {
+            let link = LinkId(self.peer().id.0);
+            let orders = self.conduct.node.cluster.handle_of(self.peer().id, MeshEvent::Confirmed { link });
+            self.carry_out(orders, turn);
         }
     }
 

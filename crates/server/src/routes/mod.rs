@@ -8,10 +8,12 @@ use crate::session::Session;
 use dialtone_broker::account::Account;
 use dialtone_broker::relay::RelayInterest;
 use dialtone_broker::stats::Traffic;
+use dialtone_mesh::{Account as AccountName, pool};
 use dialtone_wire::interserver::LeafOrigins;
 use dialtone_wire::route::Info;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Servers of which it is remembered what went by routes that are over. The bound is one of the whole server.
@@ -23,7 +25,7 @@ pub enum Share {
     /// All: the other server knows no pools.
     All,
     /// Those that hash to this place in the pool, but for accounts that have routes of their own.
-    Pooled(usize),
+    Pooled(u32),
     /// This one.
     Dedicated(Arc<Account>),
 }
@@ -73,9 +75,9 @@ pub struct Routes {
 /// How accounts are spread over routes.
 #[derive(Debug, Default)]
 struct Pools {
-    size: usize,
+    size: u32,
     /// Accounts with routes of their own.
-    dedicated: BTreeSet<Box<str>>,
+    dedicated: BTreeSet<AccountName>,
 }
 
 impl Routes {
@@ -113,8 +115,9 @@ impl Routes {
     }
 
     /// Sets how accounts are spread: over a pool of so many, but for those with routes of their own.
-    pub(crate) fn set_pools(&self, size: usize, dedicated: impl Iterator<Item = Box<str>>) {
-        *self.pools.write() = Pools { size, dedicated: dedicated.collect() };
+    pub(crate) fn set_pools(&self, size: Option<NonZeroU32>, dedicated: &BTreeSet<AccountName>) {
+        let (size, dedicated) = (size.map_or(0, NonZeroU32::get), dedicated.clone());
+        *self.pools.write() = Pools { size, dedicated };
     }
 
     /// A route takes part from now on. Called while no change of interest is reported.
@@ -148,28 +151,9 @@ impl Routes {
             Share::Dedicated(only) => only.id == account.id,
             Share::Pooled(place) => {
                 let pools = self.pools.read();
-                !pools.dedicated.contains(&account.name) && place_in_pool(&account.name, pools.size) == *place
+                !pools.dedicated.contains(&*account.name)
+                    && pool::index_of(account.name.as_bytes(), pools.size) == *place
             }
         }
-    }
-}
-
-/// The place of an account in a pool of routes: both ends work it out by themselves, as the official server does (FNV-1a).
-fn place_in_pool(account: &str, size: usize) -> usize {
-    let hash = account
-        .bytes()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    hash as usize % size.max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::place_in_pool;
-
-    /// As the official server was seen to spread them.
-    #[test]
-    fn accounts_have_the_official_places() {
-        assert_eq!(["$G", "EXP", "IMP"].map(|name| place_in_pool(name, 3)), [2, 1, 2]);
-        assert_eq!(place_in_pool("$G", 1), 0);
     }
 }

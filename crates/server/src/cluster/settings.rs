@@ -1,0 +1,120 @@
+//! What the configuration means for the cluster.
+
+use crate::accounts::Accounts;
+use crate::policy::{COMPATIBLE_VERSION, Identity, ListenerKind, Policy};
+use dialtone_config::Options;
+use dialtone_config::options::advertised;
+use dialtone_config::options::cluster::{Cluster as Block, RouteUrl as Url};
+use dialtone_mesh::{ClientUrls, Credentials, RouteUrl, Settings};
+use dialtone_wire::route::Info;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// What the protocol of routes is called that this server speaks. The official figure.
+const PROTOCOL: i64 = 3;
+/// How long a connection has until it is a route, beyond the time to say who it is: INFO has to come, and comes again behind others.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a cluster is asked to be.
+pub(crate) fn settings(policy: &Policy, identity: &Identity, accounts: &Accounts) -> Option<Settings> {
+    let own = policy.options.cluster.as_ref().filter(|own| own.is_on())?;
+    let credentials = own.authorization.user.as_ref().map(|user| Credentials {
+        user: user.clone(),
+        password: own.authorization.password.as_ref().map(|p| p.expose().to_owned()).unwrap_or_default(),
+    });
+    let system = accounts.system().map(|account| account.name.clone());
+    let dedicated = own.pool.accounts.iter().map(|name| name.as_str().into());
+    Some(Settings {
+        cluster: own.name.clone(),
+        info: info(own, policy, identity),
+        routes: own.routes.iter().filter_map(route_url).collect(),
+        connect_retries: own.dialing.retries as u32,
+        connect_backoff: own.dialing.backoff,
+        no_advertise: own.listener.no_advertise,
+        pool_size: own.pool.size.and_then(|size| NonZeroU32::new(size as u32)),
+        dedicated: dedicated.chain(system.map(|name| (*name).into())).collect(),
+        credentials,
+        handshake_timeout: policy.of(ListenerKind::Cluster).auth_timeout + JOIN_TIMEOUT,
+        client_urls: client_urls(&policy.options, identity),
+    })
+}
+
+fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
+    let port = identity.port(ListenerKind::Cluster);
+    // An invalid address was refused with the configuration.
+    let advertised = own.listener.advertise.as_deref().and_then(|text| advertised("", text).ok());
+    let (host, port, ip) = match advertised {
+        Some((host, advertised)) => {
+            let port = advertised.unwrap_or(port);
+            let ip = RouteUrl::of(host, port, None).map(|url| url.to_string()).unwrap_or_default();
+            (host.to_owned(), port, ip)
+        }
+        None => (own.listener.host.clone(), port, String::new()),
+    };
+    Info {
+        version: COMPATIBLE_VERSION.into(),
+        proto: PROTOCOL,
+        git_commit: policy.clients().info.git_commit.clone(),
+        go: policy.clients().info.go.clone(),
+        host,
+        port,
+        ip,
+        headers: policy.options.headers,
+        auth_required: own.authorization.user.is_some(),
+        max_payload: policy.options.limits.payload_bytes_max as i64,
+        ..Info::default()
+    }
+}
+
+fn route_url(route: &Url) -> Option<RouteUrl> {
+    let url = &route.url;
+    let credentials = url.user.as_ref().map(|user| Credentials {
+        user: user.clone(),
+        password: url.password.as_ref().map(|p| p.expose().to_owned()).unwrap_or_default(),
+    });
+    RouteUrl::of(&url.host, url.port?, credentials)
+}
+
+/// Where clients reach this server: the advertised address, the one that is listened on, or all that the machine has.
+fn client_urls(options: &Options, identity: &Identity) -> ClientUrls {
+    let own = identity.port(ListenerKind::Clients);
+    let plain = match options.advertised().ok().flatten() {
+        Some((host, port)) => vec![joined(host, port.unwrap_or(own))],
+        None if own == 0 => Vec::new(),
+        None => reachable(&options.clients.host, own),
+    };
+    let websocket = options.websocket.as_ref().map(|websocket| {
+        let port = identity.port(ListenerKind::WebSocket);
+        match websocket.advertise.as_deref().and_then(|text| advertised("", text).ok()) {
+            Some((host, advertised)) => vec![joined(host, advertised.unwrap_or(port))],
+            None => reachable(&websocket.host, port),
+        }
+    });
+    ClientUrls { plain, websocket: websocket.unwrap_or_default() }
+}
+
+fn joined(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// The addresses of a listener: its own, or those of the machine that others can reach.
+fn reachable(host: &str, port: u16) -> Vec<String> {
+    let is_any = host.is_empty() || host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+    if !is_any {
+        return vec![joined(host, port)];
+    }
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let addresses = interfaces.into_iter().map(|interface| interface.ip()).filter(is_global);
+    let found: Vec<String> = addresses.map(|address| joined(&address.to_string(), port)).collect();
+    if found.is_empty() { vec![joined(if host.is_empty() { "0.0.0.0" } else { host }, port)] } else { found }
+}
+
+/// Whether others may reach the machine by it.
+fn is_global(address: &IpAddr) -> bool {
+    let is_link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    !(address.is_loopback() || address.is_unspecified() || address.is_multicast() || is_link_local)
+}
