@@ -29,6 +29,7 @@ pub(crate) fn start(node: &Arc<Node>, loops: &Arc<Mutex<Loops>>) -> io::Result<(
             match task {
                 Task::Dial(dial, url, attempt) => self::dial(&node, &loops, dial, &url, attempt),
                 Task::ClientUrls => client::send_urls(&node),
+                Task::Dedicate(account, yes) => node.delivery.routes.dedicate(&account, yes),
                 Task::Note(note) => log(&node, &note),
             }
         }
@@ -60,7 +61,9 @@ fn log(node: &Node, note: &Note) {
             emit(Logged::RouteDialed, format_args!("Route {url} leads to this server itself"))
         }
         Note::ClusterNameConflict { theirs, .. } => {
-            emit(Logged::RouteFailed, format_args!("Cluster name {theirs:?} of the other server differs"));
+            let ours = node.cluster.name().unwrap_or_default();
+            let text = format_args!("Rejecting connection, cluster name {theirs:?} does not match {ours:?}");
+            emit(Logged::RouteFailed, text);
         }
         Note::DuplicateServerName { name, .. } => {
             emit(Logged::RouteFailed, format_args!("Remote server has a duplicate name: {name:?}"));

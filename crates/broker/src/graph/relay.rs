@@ -85,6 +85,15 @@ impl RelayInterest {
         true
     }
 
+    /// All of it in an account ends.
+    pub fn forget(&mut self, account: &[u8]) {
+        if let Some(mut entry) = self.accounts.remove(account) {
+            let all = entry.subscriptions.take_all();
+            entry.account.remove_all(&all);
+            self.len -= all.len();
+        }
+    }
+
     /// All of it ends: the connection is gone.
     pub fn clear(&mut self) {
         for (_, mut entry) in self.accounts.drain() {

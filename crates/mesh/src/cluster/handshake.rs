@@ -179,7 +179,9 @@ impl Cluster {
             out.push(Action::Note(Note::ClusterNameConflict { link, theirs: theirs.text }));
             return self.close(link, CloseReason::ClusterNameConflict, None, now, out);
         }
-        if info.server_name == self.me.name {
+        // Who was dialled says so, as it is whose operator would look: official servers do not look where they dialled.
+        let was_dialled = self.state.links.get(&link).is_some_and(Link::is_dialled);
+        if info.server_name == self.me.name && !was_dialled {
             out.push(Action::Note(Note::DuplicateServerName { link, name: info.server_name.clone() }));
             return self.close(link, CloseReason::DuplicateServerName, None, now, out);
         }

@@ -20,21 +20,24 @@ fn info(session: &Session, policy: &Policy) -> Info {
     info
 }
 
-/// Puts in where a client may go: whoever came by WebSocket goes by WebSocket.
-fn add_urls(info: &mut Info, cluster: &Cluster, listener: ListenerKind) {
+/// Puts in the cluster and where in it a client may go: whoever came by WebSocket goes by WebSocket.
+fn add_cluster(info: &mut Info, cluster: &Cluster, listener: ListenerKind) {
+    info.cluster = cluster.name().unwrap_or_default();
     let urls = cluster.client_urls();
     let own = if listener == ListenerKind::WebSocket { &urls.websocket } else { &urls.plain };
     info.connect_urls.clone_from(own);
 }
 
-/// Tells all clients where they may go.
+/// Tells all clients where they may go. In lame duck mode [`send_away`] does.
 pub(crate) fn send_urls(node: &Node) {
+    if node.connections.lame_duck.load(Ordering::Acquire) {
+        return;
+    }
     let policy = node.settings.policy();
     for session in node.connections.registry.open() {
         if session.peer.takes_info() && session.peer.closing().is_none() {
             let mut info = info(&session, &policy);
-            info.lame_duck = node.connections.lame_duck.load(Ordering::Relaxed);
-            add_urls(&mut info, &node.cluster, session.listener());
+            add_cluster(&mut info, &node.cluster, session.listener());
             let mut bytes = Vec::new();
             info.encode(&mut bytes);
             session.peer.send(&bytes, Instant::now());
@@ -47,7 +50,7 @@ pub(crate) fn send_away(session: &Session, policy: &Policy, cluster: &Cluster) {
     if session.peer.takes_info() {
         let mut info = info(session, policy);
         info.lame_duck = true;
-        add_urls(&mut info, cluster, session.listener());
+        add_cluster(&mut info, cluster, session.listener());
         let mut bytes = Vec::new();
         info.encode(&mut bytes);
         session.peer.send(&bytes, Instant::now());
@@ -59,7 +62,7 @@ impl Client {
     pub(super) fn send_info(&self, turn: &mut Turn, answers_connect: bool) {
         let mut info = info(&self.conduct.session, &self.conduct.policy);
         info.lame_duck = self.conduct.node.connections.lame_duck.load(Ordering::Relaxed);
-        add_urls(&mut info, &self.conduct.node.cluster, self.conduct.session.listener());
+        add_cluster(&mut info, &self.conduct.node.cluster, self.conduct.session.listener());
         if !answers_connect {
             info.nonce = self.nonce.to_string();
             if self.arrival.may_be_proxied {

@@ -9,7 +9,7 @@ pub(crate) use settings::settings;
 use crate::policy::Identity;
 use dialtone_broker::peer::{ClientId, Peer};
 use dialtone_mesh::{
-    Action, ClientUrls, Cluster as Mesh, DialId, Event, LinkId, Note, Place, RouteUrl, Settings,
+    Account, Action, ClientUrls, Cluster as Mesh, DialId, Event, LinkId, Note, Place, RouteUrl, Settings,
 };
 use dialtone_wire::CloseReason;
 use dialtone_wire::route::{Connect, Info};
@@ -46,6 +46,8 @@ pub(crate) enum Task {
     Dial(DialId, RouteUrl, u32),
     /// Tell clients where they may go.
     ClientUrls,
+    /// An account has routes of its own from here on, or no longer.
+    Dedicate(Account, bool),
     /// Log something.
     Note(Note),
 }
@@ -97,12 +99,12 @@ impl State {
                 self.client_urls = Arc::new(urls);
                 return self.tasks.push_back(Task::ClientUrls);
             }
+            Action::AccountMoves { account } => return self.tasks.push_back(Task::Dedicate(account, true)),
+            Action::AccountReturns { account } => {
+                return self.tasks.push_back(Task::Dedicate(account, false));
+            }
             Action::Note(note) => return self.tasks.push_back(Task::Note(note)),
-            Action::PeerJoined { .. }
-            | Action::PeerLeft { .. }
-            | Action::AccountMoves { .. }
-            | Action::AccountReturns { .. }
-            | Action::ClusterNamed(_) => return,
+            Action::PeerJoined { .. } | Action::PeerLeft { .. } | Action::ClusterNamed(_) => return,
         };
         if let Some(inbox) = self.links.get_mut(&link) {
             inbox.orders.push(order);
@@ -124,7 +126,6 @@ impl Cluster {
             seed: rand::random(),
         };
         let mut state = self.state.lock();
-        state.client_urls = Arc::new(settings.client_urls.clone());
         state.mesh = Some(Mesh::new(me, settings));
         state.handle(Event::Started, None);
     }
@@ -179,7 +180,7 @@ impl Cluster {
         state.mesh.as_ref().map(|mesh| mesh.name().0.to_owned())
     }
 
-    /// Where clients may go; empty without a cluster.
+    /// Where clients may go; empty without a cluster, and as long as there was nobody else in it.
     pub(crate) fn client_urls(&self) -> Arc<ClientUrls> {
         self.state.lock().client_urls.clone()
     }

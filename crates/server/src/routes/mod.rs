@@ -120,6 +120,21 @@ impl Routes {
         *self.pools.write() = Pools { size, dedicated };
     }
 
+    /// An account has routes of its own from here on, or no longer. Interest in it that came by other routes is void.
+    pub(crate) fn dedicate(&self, account: &AccountName, yes: bool) {
+        let mut pools = self.pools.write();
+        if !yes {
+            pools.dedicated.remove(account);
+            return;
+        }
+        pools.dedicated.insert(account.clone());
+        drop(pools);
+        let open = self.open();
+        for route in open.iter().filter(|route| !matches!(route.share, Share::Dedicated(_))) {
+            route.interest.lock().forget(account.as_bytes());
+        }
+    }
+
     /// A route takes part from now on. Called while no change of interest is reported.
     fn add(&self, route: Arc<Route>) {
         let mut open = self.open.write();
