@@ -6,6 +6,7 @@ use crate::protocol::Progress;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::permission;
+use dialtone_identity::nkey::{Kind, Public};
 use dialtone_mesh::{Event as MeshEvent, LinkId};
 use dialtone_subject::{is_valid_filter, is_valid_literal};
 use dialtone_wire::CloseReason;
@@ -190,11 +191,22 @@ impl RouteConnection {
         self.conduct.node.accounts.find(name)
     }
 
+    /// An account that nobody has been in here, of which other servers may know before this one has its JWT. Interest in it must not be lost:
+    /// it is announced once. In it is nobody before its JWT is here.
+    #[cold]
+    fn account_to_come(&self, name: Option<&[u8]>) -> Option<Arc<Account>> {
+        let conduct = &self.conduct;
+        conduct.policy.authenticator.operators()?;
+        let name = std::str::from_utf8(name?).ok()?;
+        let key = Public::parse(name).ok().filter(|key| key.kind == Kind::Account)?;
+        Some(conduct.node.accounts.make(&key.to_string(), &conduct.policy, &conduct.node.connections))
+    }
+
     /// RS+: the other server has interest.
     fn subscribe(&mut self, interest: &Interest<'_>, weight: u32) {
         let Some(route) = &self.route else { return };
         let Interest { account, filter, queue, .. } = *interest;
-        let Some(found) = self.account_of(account) else {
+        let Some(found) = self.account_of(account).or_else(|| self.account_to_come(account)) else {
             let (name, filter) = (account.unwrap_or_default(), String::from_utf8_lossy(filter));
             let name = String::from_utf8_lossy(name);
             let text = format_args!("Unknown account {name:?} for remote subject {filter:?}");
