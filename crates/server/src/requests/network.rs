@@ -6,6 +6,7 @@ use crate::node::{Executor, Node};
 use crate::review;
 use crate::system;
 use dialtone_broker::account::Account;
+use dialtone_mesh::Event;
 use dialtone_wire::{CloseReason, ProtocolError};
 use serde::Deserialize;
 use std::time::Instant;
@@ -31,7 +32,11 @@ pub(super) fn present(executor: &mut Executor, message: &Message) {
 
 /// `$SYS.SERVER.<id>.SHUTDOWN` and `.LAMEDUCK`: a server goes, and with it its connections.
 pub(super) fn gone(executor: &mut Executor, message: &Message) {
-    executor.node.connections.elsewhere.forget(message.token(2));
+    let node = &executor.node;
+    node.connections.elsewhere.forget(message.token(2));
+    if message.token(3) == "SHUTDOWN" {
+        node.cluster.handle(Event::Left { server: message.token(2) });
+    }
 }
 
 /// `$SYS.SERVER.ACCOUNT.<account>.CONNS`, and the same as an answer: how many connections a server has in an account.
