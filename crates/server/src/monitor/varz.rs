@@ -54,7 +54,7 @@ pub(crate) fn varz(node: &Node) -> Value {
     let tls = policy.options.tls.as_ref();
     let document = Varz {
         identity: identity(node, &policy),
-        security: security(&policy),
+        security: security(node, &policy),
         limits: limits(node, &policy),
         blocks: Blocks {
             cluster: cluster::Block::of(node, &policy),
@@ -111,14 +111,21 @@ struct Security {
     tls_verify: bool,
     #[serde(skip_serializing_if = "is_default")]
     tls_ocsp_peer_verify: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    connect_urls: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ws_connect_urls: Vec<String>,
 }
 
-fn security(policy: &Policy) -> Security {
+fn security(node: &Node, policy: &Policy) -> Security {
+    let urls = node.cluster.client_urls();
     Security {
         auth_required: policy.auth_required(ListenerKind::Clients),
         tls_required: policy.clients().info.tls_required,
         tls_verify: policy.clients().info.tls_verify,
         tls_ocsp_peer_verify: asks_about_peers(policy),
+        connect_urls: urls.plain.clone(),
+        ws_connect_urls: urls.websocket.clone(),
     }
 }
 
