@@ -3,7 +3,7 @@
 //!
 //! What is said, and what comes of it, the cluster decides ([`crate::cluster`]).
 
-use super::{CONTROL_LINE_FACTOR, PAYLOAD_BYTES_MAX, RouteConnection, Side};
+use super::{RouteConnection, Side, limits};
 use crate::cluster::Order;
 use crate::log::Event;
 use crate::routes::{Route, Share};
@@ -14,7 +14,7 @@ use dialtone_config::Secret;
 use dialtone_identity::password;
 use dialtone_mesh::{Event as MeshEvent, LinkId, Place};
 use dialtone_wire::client::encode;
-use dialtone_wire::interserver::{AccountNames, Dialect, Limits};
+use dialtone_wire::interserver::{AccountNames, Dialect};
 use dialtone_wire::route::{Connect, Info};
 use dialtone_wire::{CloseReason, ProtocolError};
 use parking_lot::{Mutex, RwLock};
@@ -24,17 +24,20 @@ use std::sync::Arc;
 const NONCE_BYTES: usize = 11;
 
 impl RouteConnection {
-    /// What is said first.
-    pub(super) fn begin_handshake(&mut self, turn: &mut Turn) {
+    /// Does what the cluster wants by now.
+    pub(super) fn take_orders(&mut self, turn: &mut Turn) {
         let orders = self.conduct.node.cluster.orders(self.peer().id);
         self.carry_out(orders, turn);
     }
 
-    /// TLS is up.
-    pub(super) fn go_on_secured(&mut self, _: &mut Turn) {}
+    /// Tells the cluster what happened on this connection, and does what it wants.
+    pub(super) fn report<'e>(&mut self, event: impl FnOnce(LinkId) -> MeshEvent<'e>, turn: &mut Turn) {
+        let id = self.peer().id;
+        let orders = self.conduct.node.cluster.handle_of(id, event(LinkId(id.0)));
+        self.carry_out(orders, turn);
+    }
 
-    /// Does what the cluster wants.
-    pub(super) fn carry_out(&mut self, orders: Vec<Order>, turn: &mut Turn) {
+    fn carry_out(&mut self, orders: Vec<Order>, turn: &mut Turn) {
         for order in orders {
             if self.peer().is_closing() {
                 return;
@@ -87,10 +90,7 @@ impl RouteConnection {
         if self.side == Side::Accepted {
             self.side = Side::Connected;
         }
-        let link = LinkId(self.peer().id.0);
-        let event = MeshEvent::Connect { link, connect: &connect };
-        let orders = self.conduct.node.cluster.handle_of(self.peer().id, event);
-        self.carry_out(orders, turn);
+        self.report(|link| MeshEvent::Connect { link, connect: &connect }, turn);
     }
 
     /// Whether a server with these credentials may be in the cluster.
@@ -111,7 +111,6 @@ impl RouteConnection {
                 return self.peer().close(CloseReason::ProtocolViolation);
             }
         };
-        let link = LinkId(self.peer().id.0);
         let is_its_own = self.remote.as_ref().is_none_or(|known| known.server_id == info.server_id);
         let info = Arc::new(info);
         if is_its_own {
@@ -120,9 +119,7 @@ impl RouteConnection {
                 *route.remote.write() = info.clone();
             }
         }
-        let event = MeshEvent::Info { link, info: &info };
-        let orders = self.conduct.node.cluster.handle_of(self.peer().id, event);
-        self.carry_out(orders, turn);
+        self.report(|link| MeshEvent::Info { link, info: &info }, turn);
     }
 
     /// It is a route from here on.
@@ -157,11 +154,7 @@ impl RouteConnection {
             remote: RwLock::new(remote),
             interest: Mutex::default(),
         });
-        let line_bytes_max = self.conduct.policy.options.limits.control_line_bytes_max;
-        let limits = Limits {
-            control_line_bytes_max: line_bytes_max.saturating_mul(CONTROL_LINE_FACTOR),
-            payload_bytes_max: PAYLOAD_BYTES_MAX,
-        };
+        let limits = limits(&self.conduct.policy);
         self.dialect = Dialect::route(limits, accounts, route.origins());
         self.conduct.open(turn.now());
         node.delivery.routes.begin(&node.delivery.gate, &route, turn);

@@ -9,6 +9,7 @@ mod operate;
 use crate::conduct::{Conduct, Due};
 use crate::log::Event;
 use crate::node::Node;
+use crate::policy::Policy;
 use crate::protocol::{Progress, Protocol};
 use crate::routes::Route;
 use crate::session::Session;
@@ -40,6 +41,15 @@ pub(crate) enum Side {
     Connected,
 }
 
+/// What another server may send at most.
+fn limits(policy: &Policy) -> Limits {
+    let line_bytes_max = policy.options.limits.control_line_bytes_max;
+    Limits {
+        control_line_bytes_max: line_bytes_max.saturating_mul(CONTROL_LINE_FACTOR),
+        payload_bytes_max: PAYLOAD_BYTES_MAX,
+    }
+}
+
 /// A connection that speaks the protocol of routes.
 pub(crate) struct RouteConnection {
     conduct: Conduct,
@@ -59,11 +69,7 @@ impl RouteConnection {
     pub(crate) fn new(node: Arc<Node>, session: Arc<Session>, side: Side, now: Instant) -> Self {
         let conduct = Conduct::new(node, session, now);
         conduct.peer().set_understands_headers(true);
-        let line_bytes_max = conduct.policy.options.limits.control_line_bytes_max;
-        let limits = Limits {
-            control_line_bytes_max: line_bytes_max.saturating_mul(CONTROL_LINE_FACTOR),
-            payload_bytes_max: PAYLOAD_BYTES_MAX,
-        };
+        let limits = limits(&conduct.policy);
         Self {
             conduct,
             side,
@@ -128,7 +134,7 @@ impl Protocol for RouteConnection {
 
     fn greet(&mut self, turn: &mut Turn) {
         self.log(Event::RouteOpened, format_args!("Route connection created"));
-        self.begin_handshake(turn);
+        self.take_orders(turn);
     }
 
     /// No proxy stands in front of this listener.
@@ -136,7 +142,6 @@ impl Protocol for RouteConnection {
 
     fn secured(&mut self, secured: Secured, turn: &mut Turn) {
         self.conduct.secured(secured, turn);
-        self.go_on_secured(turn);
     }
 
     fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
@@ -161,8 +166,7 @@ impl Protocol for RouteConnection {
 
     fn woken(&mut self, turn: &mut Turn) -> bool {
         let _ = self.conduct.take_judgement(turn);
-        let orders = self.conduct.node.cluster.orders(self.peer().id);
-        self.carry_out(orders, turn);
+        self.take_orders(turn);
         false
     }
 

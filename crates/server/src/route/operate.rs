@@ -7,7 +7,7 @@ use dialtone_broker::account::Account;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::permission;
 use dialtone_identity::nkey::{Kind, Public};
-use dialtone_mesh::{Event as MeshEvent, LinkId};
+use dialtone_mesh::Event as MeshEvent;
 use dialtone_subject::{is_valid_filter, is_valid_literal};
 use dialtone_wire::CloseReason;
 use dialtone_wire::client::encode;
@@ -121,9 +121,7 @@ impl RouteConnection {
         let now = turn.now();
         self.conduct.pong(now);
         if self.side == Side::Dialed && self.route.is_some() {
-            let link = LinkId(self.peer().id.0);
-            let orders = self.conduct.node.cluster.handle_of(self.peer().id, MeshEvent::Confirmed { link });
-            self.carry_out(orders, turn);
+            self.report(|link| MeshEvent::Confirmed { link }, turn);
         }
     }
 
