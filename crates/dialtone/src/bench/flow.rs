@@ -107,7 +107,7 @@ impl Flow {
         let number = self.channels.len();
         let receivers = target.for_receivers();
         for setup in &channel.subscribers {
-            let (link, _) = Link::open(&receivers, setup)?;
+            let (link, _) = Link::open(receivers, setup)?;
             self.subscribers.push(Subscriber {
                 link,
                 channel: number,

@@ -91,7 +91,7 @@ impl Scenario {
             }),
             Scenario::Request { subject, requesters, size, respond } => {
                 let responder = respond
-                    .then(|| Responder::open(&target.for_receivers(), subject, None, *size))
+                    .then(|| Responder::open(target.for_receivers(), subject, None, *size))
                     .transpose()?;
                 Box::new(Request::open(target, subject, *requesters, *size, responder)?)
             }

@@ -26,8 +26,8 @@ pub struct Target {
     pub tls_config: Option<Arc<ClientConfig>>,
     /// What goes into CONNECT.
     pub entry: Entry,
-    /// The same for those who receive: subscribers and responders; `None`: like the others.
-    pub receivers: Option<Entry>,
+    /// Where those enter who receive, subscribers and responders, and as whom; `None`: like the others.
+    pub receivers: Option<Box<Target>>,
 }
 
 /// What lies between the socket and the protocol.
@@ -124,9 +124,8 @@ impl Target {
     }
 
     /// As those enter who receive.
-    pub fn for_receivers(&self) -> Target {
-        let entry = self.receivers.clone().unwrap_or_else(|| self.entry.clone());
-        Target { entry, ..self.clone() }
+    pub fn for_receivers(&self) -> &Target {
+        self.receivers.as_deref().unwrap_or(self)
     }
 
     /// The fields of CONNECT, those that say who enters among them. `nonce` is what the server wants signed.

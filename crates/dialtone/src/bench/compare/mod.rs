@@ -4,9 +4,10 @@
 //! that follow each other: A B A B …, each on a server started for it, the median of the pairs' ratios.
 //!
 //! [`rows`] is the table of what is measured and what is to be reached; [`sample`] takes one measurement, [`server`]
-//! starts what it is taken from, [`table`] prints.
+//! and [`network`] start what it is taken from, [`table`] prints.
 
 mod args;
+mod network;
 mod rows;
 mod sample;
 mod server;

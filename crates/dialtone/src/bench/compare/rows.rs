@@ -2,6 +2,7 @@
 
 use super::super::scenario::Scenario;
 use super::super::shape::{Pace, Shape};
+use super::network::Link;
 use super::server::Setup;
 
 /// Payload where a row names none, in bytes.
@@ -47,6 +48,15 @@ pub enum Work {
     Imported(fn() -> Scenario),
     /// The same with a user who is known by a JWT.
     Signed(fn() -> Scenario),
+    /// The publishers of a load at one server, its subscribers at another; the CPU time is that of all servers.
+    Across {
+        /// What is between them.
+        link: Link,
+        /// What is done.
+        scenario: fn() -> Scenario,
+        /// Measured [`LONG`] times as long.
+        long: bool,
+    },
     /// Nothing but to start with such a configuration: CPU time and memory.
     Loading(Setup),
     /// Connections that only wait: memory.
@@ -160,6 +170,13 @@ pub const ROWS: &[Row] = &[
     Row { name: "ws-deflate", title: "1:1 over WebSocket, compressed", work: web_socket(|| fan_out(1, SIZE), true), goals: &[Goal::Ratio(Figure::Cpu, 0.80)] },
     Row { name: "ws-deflate-steady", title: "the same, each message by itself", work: web_socket(|| Scenario::Flow(steady()), true), goals: &[Goal::Ratio(Figure::Cpu, 0.80)] },
     Row { name: "ws-idle", title: "idle WebSocket connections", work: Work::IdleWebSocket { connections: IDLE_CONNECTIONS }, goals: &[Goal::AtMost(Figure::MemoryEach, 6144.0)] },
+    Row { name: "route-1:1-16", title: "1:1 over a route, 16 B", work: across(Link::Route, || fan_out(1, 16)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "route-1:1-128", title: "1:1 over a route", work: across(Link::Route, || fan_out(1, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "route-fanout", title: "fan-out 1:100 behind a route", work: across(Link::Route, || fan_out(100, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "route-request", title: "request/reply over a route, 64 requesters", work: across(Link::Route, || request(64)), goals: &[Goal::Ratio(Figure::Cpu, 0.65)] },
+    Row { name: "route-steady", title: "steady 20 k msg/s over a route", work: Work::Across { link: Link::Route, scenario: || Scenario::Flow(steady()), long: true }, goals: &[
+        Goal::Ratio(Figure::P50, 1.0), Goal::Ratio(Figure::P99, 1.0)] },
+    Row { name: "route-churn", title: "subscribe, publish, unsubscribe with two routes", work: across(Link::TwoRoutes, || Scenario::Churn { connections: 4, size: SIZE }), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
     Row { name: "subs", title: "routing, 1 M subscriptions", work: Work::Subscriptions { few: FEW_SUBSCRIPTIONS, many: MANY_SUBSCRIPTIONS }, goals: &[
         Goal::Ratio(Figure::MemoryEach, 0.5), Goal::Ratio(Figure::Cpu, 0.5), Goal::AtMost(Figure::Growth, 2.0)] },
 ];
@@ -170,6 +187,10 @@ const CALM_BESIDE: [Goal; 3] =
 
 const fn web_socket(scenario: fn() -> Scenario, compression: bool) -> Work {
     Work::LoadOverWebSocket { scenario, compression }
+}
+
+const fn across(link: Link, scenario: fn() -> Scenario) -> Work {
+    Work::Across { link, scenario, long: false }
 }
 
 fn publish(size: usize) -> Scenario {

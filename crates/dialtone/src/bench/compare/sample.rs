@@ -8,6 +8,7 @@ use super::super::scenario::Scenario;
 use super::super::stop::Stop;
 use super::super::target::Transport;
 use super::args::{Options, Times};
+use super::network::Network;
 use super::rows::{Figure, LONG, Row, Work};
 use super::server::{Server, Setup};
 use anyhow::Result;
@@ -50,8 +51,13 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
         Work::IdleWebSocket { .. } => Transport::WebSocket { compression: false },
         _ => Transport::Stream,
     };
-    let server = Server::start(binary, setup, tls, transport)?;
     let mut sample = Sample::default();
+    if let Work::Across { link, scenario, long } = row.work {
+        let times = options.times.longer(if long { LONG } else { 1 });
+        across(&Network::start(binary, setup, link)?, &scenario(), times, &mut sample)?;
+        return Ok(sample);
+    }
+    let server = Server::start(binary, setup, tls, transport, "")?;
     match &row.work {
         Work::Load(scenario)
         | Work::LongLoad(scenario)
@@ -62,7 +68,7 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
             let mut load = scenario().open(&server.target)?;
             let long = matches!(row.work, Work::LongLoad(_));
             let times = options.times.longer(if long { LONG } else { 1 });
-            measured(server.process, load.as_mut(), times, &mut sample)?;
+            measured(&[server.process], load.as_mut(), times, &mut sample)?;
             sample.add(Figure::Memory, resident(&server)?);
         }
         Work::Loading(_) => {
@@ -76,20 +82,33 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
         Work::Subscriptions { few, many } => {
             subscriptions(&server, options.scaled(*few), options.scaled(*many), options.times, &mut sample)?;
         }
+        Work::Across { .. } => {}
     }
     Ok(sample)
 }
 
-/// Runs an open load, adds the server's nanoseconds a message and how fast the messages were, and returns the former.
-fn measured(process: Process, load: &mut dyn Load, times: Times, sample: &mut Sample) -> Result<f64> {
+/// The load's publishers are at one end and its subscribers at the other; the CPU time is that of all servers.
+fn across(network: &Network, scenario: &Scenario, times: Times, sample: &mut Sample) -> Result<()> {
+    let mut load = scenario.open(&network.target)?;
+    network.wait_for_interest()?;
+    measured(&network.processes(), load.as_mut(), times, sample)?;
+    Ok(())
+}
+
+/// Runs an open load, adds the servers' nanoseconds a message and how fast the messages were, and returns the former.
+fn measured(processes: &[Process], load: &mut dyn Load, times: Times, sample: &mut Sample) -> Result<f64> {
     let silent = &mut Progress::silent();
     load.run(Stop::After(times.warmup), silent)?;
     let generator = Process { pid: std::process::id() };
-    let involved = || anyhow::Ok(process.cpu_time_of_process()? + generator.cpu_time_of_process()?);
+    let involved = || {
+        let servers = processes.iter().map(Process::cpu_time_of_process).sum::<Result<Duration>>()?;
+        anyhow::Ok(servers + generator.cpu_time_of_process()?)
+    };
+    let of_servers = || processes.iter().map(Process::cpu_time).sum::<Result<Duration>>();
     let (machine_before, involved_before) = (machine_cpu_time()?, involved()?);
-    let before = process.cpu_time()?;
+    let before = of_servers()?;
     let carried = load.run(Stop::After(times.duration), silent)?;
-    let spent = process.cpu_time()?.saturating_sub(before);
+    let spent = of_servers()?.saturating_sub(before);
     let (machine_after, involved_after) = (machine_cpu_time()?, involved()?);
     let others = machine_after
         .saturating_sub(machine_before)
@@ -125,13 +144,13 @@ fn idle(server: &Server, connections: usize, sample: &mut Sample) -> Result<()> 
 
 fn subscriptions(server: &Server, few: usize, many: usize, times: Times, sample: &mut Sample) -> Result<()> {
     let mut spread = Scenario::Spread { subscriptions: few, size: SIZE }.open(&server.target)?;
-    let cpu_few = measured(server.process, spread.as_mut(), times, &mut Sample::default())?;
+    let cpu_few = measured(&[server.process], spread.as_mut(), times, &mut Sample::default())?;
     drop(spread);
     let start = resident(server)?;
     let mut spread = Scenario::Spread { subscriptions: many, size: SIZE }.open(&server.target)?;
     std::thread::sleep(SETTLE);
     let memory = resident(server)?;
-    let cpu = measured(server.process, spread.as_mut(), times, sample)?;
+    let cpu = measured(&[server.process], spread.as_mut(), times, sample)?;
     sample.add(Figure::CpuFew, cpu_few);
     sample.add(Figure::Growth, cpu / cpu_few.max(1.0));
     sample.add(Figure::Memory, memory);

@@ -66,11 +66,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `binary`, with TLS if told so, and waits until it listens. Errors: it does not, with the end of what it logged.
-    pub fn start(binary: &Path, setup: Setup, tls: bool, transport: Transport) -> Result<Server> {
+    /// Starts `binary`, with TLS if told so and `more` in its configuration, and waits until it listens. Errors: it does not, with
+    /// the end of what it logged.
+    pub fn start(binary: &Path, setup: Setup, tls: bool, transport: Transport, more: &str) -> Result<Server> {
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
         let mut config = config(setup, tls, port, folder.path())?;
+        config.push_str(more);
         let mut address = format!("127.0.0.1:{port}");
         if let Transport::WebSocket { compression } = transport {
             address = format!("127.0.0.1:{}", free_port()?);
@@ -96,9 +98,11 @@ impl Server {
             Setup::Operator => Entry::Jwt { jwt: user_jwt()?, seed: seed(Kind::User).into() },
             _ => user("bench"),
         };
-        let receivers = (setup == Setup::TwoAccounts).then(|| user("receiver"));
         let process = Process { pid: child.id() };
-        let target = Target { address, tls, transport, tls_config: None, entry, receivers };
+        let mut target = Target { address, tls, transport, tls_config: None, entry, receivers: None };
+        if setup == Setup::TwoAccounts {
+            target.receivers = Some(Box::new(Target { entry: user("receiver"), ..target.clone() }));
+        }
         let mut server = Server { child, target, process, _folder: folder };
         server.wait_until_it_listens(port).with_context(|| {
             let log = fs::read_to_string(&log_path).unwrap_or_default();
@@ -154,7 +158,7 @@ fn user_jwt() -> Result<String> {
 }
 
 /// A port nobody listens on at this moment.
-fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
