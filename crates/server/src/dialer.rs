@@ -3,13 +3,14 @@
 
 use crate::client;
 use crate::cluster::Task;
+use crate::dialed::Dialed;
 use crate::log::Event as Logged;
 use crate::node::Node;
+use crate::policy::ListenerKind;
 use dialtone_mesh::{DialFailure, DialId, Event, Note, RouteUrl};
-use dialtone_net::{Dial, Loops};
+use dialtone_net::Loops;
 use parking_lot::Mutex;
 use std::io;
-use std::net::ToSocketAddrs;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -40,18 +41,12 @@ pub(crate) fn start(node: &Arc<Node>, loops: &Arc<Mutex<Loops>>) -> io::Result<(
 fn dial(node: &Node, loops: &Mutex<Loops>, dial: DialId, url: &RouteUrl, attempt: u32) {
     let text = format_args!("Trying to connect to route on {url} (attempt {attempt})");
     node.log.emit(Logged::RouteDialed, "", text);
-    let addresses: Vec<_> = match (url.host.as_str(), url.port).to_socket_addrs() {
-        Ok(addresses) => addresses.collect(),
-        Err(why) => {
-            node.log.emit(
-                Logged::RouteFailed,
-                "",
-                format_args!("Error trying to connect to route {url}: {why}"),
-            );
-            return node.cluster.handle(Event::DialFailed { dial, failure: DialFailure::Unreachable });
-        }
-    };
-    loops.lock().dial(Dial { number: dial.0, addresses, timeout: DIAL_TIMEOUT });
+    let dialed = Dialed { kind: ListenerKind::Cluster, number: dial.0 };
+    if let Err(why) = dialed.begin(loops, (&url.host, url.port), DIAL_TIMEOUT) {
+        let text = format_args!("Error trying to connect to route {url}: {why}");
+        node.log.emit(Logged::RouteFailed, "", text);
+        node.cluster.handle(Event::DialFailed { dial, failure: DialFailure::Unreachable });
+    }
 }
 
 fn log(node: &Node, note: &Note) {

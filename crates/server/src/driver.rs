@@ -7,7 +7,6 @@ use crate::node::Node;
 use crate::protocol::Connection;
 use dialtone_broker::deliver::{Tracer, Turn};
 use dialtone_broker::random::Seed;
-use dialtone_mesh::{DialFailure, DialId, Event};
 use dialtone_net::{Accepted, Broken, Closing, DialError, Handler, Received, Secured, Transport};
 use dialtone_wire::websocket::close;
 use std::convert::Infallible;
@@ -100,11 +99,7 @@ impl Handler for Driver {
     }
 
     fn undialed(&mut self, number: u64, why: DialError) {
-        let text = format_args!("Error trying to connect to route: {why}");
-        self.node.log.emit(Logged::RouteFailed, "", text);
-        self.node
-            .cluster
-            .handle(Event::DialFailed { dial: DialId(number), failure: DialFailure::Unreachable });
+        listeners::undialed(&self.node, number, &why);
     }
 
     fn posted(&mut self, post: Infallible) {

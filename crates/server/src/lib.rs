@@ -18,6 +18,7 @@ mod conduct;
 mod connection_failures;
 mod connections;
 mod delivery;
+mod dialed;
 mod dialer;
 mod documents;
 mod driver;

@@ -4,14 +4,16 @@
 
 use crate::admission::{self, Source, admit_link};
 use crate::client::Client;
+use crate::dialed::Dialed;
+use crate::log::Event as Logged;
 use crate::node::Node;
 use crate::policy::{ListenerKind, Starts};
 use crate::protocol::{Connection, Protocol};
 use crate::route::{RouteConnection, Side};
 use crate::websocket::Upgrading;
 use dialtone_broker::deliver::Turn;
-use dialtone_mesh::{DialId, Event, LinkId};
-use dialtone_net::{Accepted, Origin, Transport};
+use dialtone_mesh::{DialFailure, DialId, Event, LinkId};
+use dialtone_net::{Accepted, DialError, Origin, Transport};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,14 +48,36 @@ fn open_route(node: &Arc<Node>, turn: &mut Turn, listener: ListenerKind, accepte
     (Connection::new(Box::new(route)), transport)
 }
 
-/// A route that this server has dialled.
+/// A connection that this server has made.
 fn open_dialed(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accepted) -> Option<Opened> {
+    let Dialed { kind, number } = Dialed::unpacked(number)?;
+    match kind.row().starts {
+        Starts::Route => Some(open_dialed_route(node, turn, number, accepted)),
+        Starts::Client | Starts::Upgrade => None,
+    }
+}
+
+/// A connection that this server wanted could not be made.
+pub(crate) fn undialed(node: &Node, number: u64, why: &DialError) {
+    let Some(Dialed { kind, number }) = Dialed::unpacked(number) else { return };
+    match kind.row().starts {
+        Starts::Route => {
+            let text = format_args!("Error trying to connect to route: {why}");
+            node.log.emit(Logged::RouteFailed, "", text);
+            let (dial, failure) = (DialId(number), DialFailure::Unreachable);
+            node.cluster.handle(Event::DialFailed { dial, failure });
+        }
+        Starts::Client | Starts::Upgrade => {}
+    }
+}
+
+fn open_dialed_route(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accepted) -> Opened {
     let source = Source { listener: ListenerKind::Cluster, remote: accepted.remote };
     let session = admission::session_of(node, turn.now(), source, &accepted.link);
     let (link, address) = (LinkId(session.peer.id.0), address_of(accepted));
     node.cluster.open(&session.peer, Event::Dialled { dial: DialId(number), link, address });
     let route = RouteConnection::new(node.clone(), session, Side::Dialed, turn.now());
-    Some((Connection::new(Box::new(route)), Transport::Plain))
+    (Connection::new(Box::new(route)), Transport::Plain)
 }
 
 fn address_of(accepted: &Accepted) -> IpAddr {
