@@ -133,3 +133,16 @@ pub fn subscribe<'a>(
         Some(Subscribing::Denied) => Err(Denied),
     }
 }
+
+/// May a server with these rights be told of this interest? It would send what is published there, so its rights to publish decide, about
+/// the filter as it stands: one that is wider than what is allowed does not pass.
+///
+/// # Errors
+///
+/// [`Denied`]: it may not publish to the filter.
+pub fn announce<'a>(
+    permissions: Option<&Permissions>,
+    filter: &'a [u8],
+) -> Result<Authorized<&'a [u8]>, Denied> {
+    if permissions.is_none_or(|p| p.can_publish(filter)) { Ok(Authorized(filter)) } else { Err(Denied) }
+}

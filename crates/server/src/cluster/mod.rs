@@ -4,7 +4,7 @@
 
 mod settings;
 
-pub(crate) use settings::settings;
+pub(crate) use settings::{exchanged, permissions, settings};
 
 use crate::policy::Identity;
 use dialtone_broker::peer::{ClientId, Peer};

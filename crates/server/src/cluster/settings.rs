@@ -3,12 +3,15 @@
 use crate::accounts::Accounts;
 use crate::policy::{COMPATIBLE_VERSION, Identity, ListenerKind, Policy};
 use dialtone_config::Options;
-use dialtone_config::options::advertised;
 use dialtone_config::options::cluster::{Cluster as Block, RouteUrl as Url};
+use dialtone_config::options::{self, Rules, advertised};
+use dialtone_identity::permission::Permissions;
 use dialtone_mesh::{ClientUrls, Credentials, RouteUrl, Settings};
+use dialtone_wire::interserver::SubjectRules;
 use dialtone_wire::route::Info;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the protocol of routes is called that this server speaks. The official figure.
@@ -40,6 +43,26 @@ pub(crate) fn settings(policy: &Policy, identity: &Identity, accounts: &Accounts
     })
 }
 
+/// What other servers may publish here, and what they may subscribe to. `None`: everything.
+pub(crate) fn permissions(options: &Options) -> Option<Arc<Permissions>> {
+    let own = options.cluster.as_ref()?.permissions.as_ref()?;
+    let (publish, subscribe) = (own.import.clone(), own.export.clone());
+    Some(Arc::new(Permissions::new(&options::Permissions { publish, subscribe, responses: None })))
+}
+
+/// What other servers are told of these rights: to publish here, and to subscribe.
+pub(crate) fn exchanged(options: &Options) -> [Option<SubjectRules>; 2] {
+    let own = options.cluster.as_ref().and_then(|own| own.permissions.as_ref());
+    [own.and_then(|own| shown(&own.import)), own.and_then(|own| shown(&own.export))]
+}
+
+/// Rules as they are shown; none: everything passes.
+fn shown(rules: &Rules) -> Option<SubjectRules> {
+    let allow = rules.allow.clone().unwrap_or_default();
+    let is_any = !allow.is_empty() || !rules.deny.is_empty();
+    is_any.then(|| SubjectRules { allow, deny: rules.deny.clone() })
+}
+
 fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
     let port = identity.port(ListenerKind::Cluster);
     // An invalid address was refused with the configuration.
@@ -52,6 +75,7 @@ fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
         }
         None => (own.listener.host.clone(), port, String::new()),
     };
+    let [import, export] = exchanged(&policy.options);
     Info {
         version: COMPATIBLE_VERSION.into(),
         proto: PROTOCOL,
@@ -63,6 +87,8 @@ fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
         headers: policy.options.headers,
         auth_required: own.authorization.user.is_some(),
         max_payload: policy.options.limits.payload_bytes_max as i64,
+        import,
+        export,
         ..Info::default()
     }
 }

@@ -136,6 +136,8 @@ events! {
     RouteDialed "route_dialed" Debug;
     /// Another server cannot be reached.
     RouteFailed "route_failed" Error;
+    /// Interest of another server is not let out.
+    RouteDenied "route_denied" Debug;
     /// A client could not prove who it is.
     AuthenticationFailed "authentication_failed" Error;
     /// A client did not say in time who it is.

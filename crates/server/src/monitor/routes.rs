@@ -3,13 +3,12 @@
 use super::options::RoutezOptions;
 use super::source::Subs;
 use super::subscriptions::Detail;
+use crate::cluster;
 use crate::documents::json;
 use crate::node::Node;
-use crate::policy::Policy;
 use crate::routes::{Route, Share};
 use crate::times::{duration, stamp, uptime};
-use dialtone_config::options::Rules;
-use dialtone_config::options::cluster::RoutePermissions;
+use dialtone_config::Options;
 use dialtone_wire::interserver::SubjectRules;
 use dialtone_wire::route::Info;
 use serde::Serialize;
@@ -115,25 +114,15 @@ pub(crate) fn routez(node: &Node, options: &RoutezOptions) -> Value {
         server_id: &node.settings.identity.id,
         server_name: &node.settings.identity.name,
         now: stamp(now),
-        rules: own_rules(&policy),
+        rules: own_rules(&policy.options),
         num_routes: rows.len(),
         routes: rows,
     })
 }
 
-fn own_rules(policy: &Policy) -> Exchanged {
-    let own = policy.options.cluster.as_ref();
-    let permissions: Option<&RoutePermissions> =
-        own.and_then(|own| own.permissions.as_ref().or(own.authorization.permissions.as_ref()));
-    let Some(permissions) = permissions else { return Exchanged::default() };
-    Exchanged { import: rules(&permissions.import), export: rules(&permissions.export) }
-}
-
-/// Rules as they are shown; none: everything passes.
-fn rules(rules: &Rules) -> Option<SubjectRules> {
-    let allow = rules.allow.clone().unwrap_or_default();
-    let is_any = !allow.is_empty() || !rules.deny.is_empty();
-    is_any.then(|| SubjectRules { allow, deny: rules.deny.clone() })
+fn own_rules(options: &Options) -> Exchanged {
+    let [import, export] = cluster::exchanged(options);
+    Exchanged { import, export }
 }
 
 fn row(route: &Route, subs: Subs, now: SystemTime) -> Row {

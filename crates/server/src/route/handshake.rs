@@ -9,7 +9,6 @@ use crate::log::Event;
 use crate::routes::{Route, Share};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
-use dialtone_broker::peer::Place as Seat;
 use dialtone_config::Secret;
 use dialtone_identity::password;
 use dialtone_mesh::{Event as MeshEvent, LinkId, Place};
@@ -138,12 +137,7 @@ impl RouteConnection {
             }
         };
         let accounts = match &share {
-            Share::Dedicated(account) => {
-                let seat = Seat { account: Some(account.clone()), permissions: None };
-                self.peer().set_place(seat.clone());
-                self.conduct.place = seat;
-                AccountNames::Dedicated
-            }
+            Share::Dedicated(_) => AccountNames::Dedicated,
             Share::All | Share::Pooled(_) => AccountNames::InLines,
         };
         let route = Arc::new(Route {
@@ -158,6 +152,7 @@ impl RouteConnection {
         self.dialect = Dialect::route(limits, accounts, route.origins());
         self.conduct.open(turn.now());
         node.delivery.routes.begin(&node.delivery.gate, &route, turn);
+        self.conduct.take_place(turn.now());
         self.route = Some(route);
     }
 }

@@ -5,7 +5,7 @@ use crate::log::Event;
 use crate::protocol::Progress;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::{Origin, Turn};
-use dialtone_broker::permission;
+use dialtone_broker::permission::{self, Subscribe};
 use dialtone_identity::nkey::{Kind, Public};
 use dialtone_mesh::Event as MeshEvent;
 use dialtone_subject::{is_valid_filter, is_valid_literal};
@@ -28,6 +28,7 @@ impl RouteConnection {
         if self.conduct.is_outdated() {
             self.conduct.renew();
         }
+        self.conduct.take_place(turn.now());
         let mut progress = Progress::default();
         if !self.conduct.is_certificate_checked() {
             return progress;
@@ -212,6 +213,12 @@ impl RouteConnection {
         };
         if !is_valid_filter(filter) {
             return;
+        }
+        let wish = Subscribe { filter, queue, sid: b"" };
+        if permission::subscribe(self.conduct.place.permissions.as_deref(), wish).is_err() {
+            let filter = String::from_utf8_lossy(filter);
+            let text = format_args!("Can not export {filter:?}, ignoring remote subscription request");
+            return self.log(Event::RouteDenied, text);
         }
         if self.conduct.traced {
             let (filter, name) = (String::from_utf8_lossy(filter), &found.name);

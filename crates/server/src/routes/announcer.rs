@@ -4,6 +4,8 @@ use super::{Route, Routes, Share};
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::{Delta, Gate, Watch};
+use dialtone_broker::peer::Place;
+use dialtone_broker::permission;
 use dialtone_wire::interserver::{Interest, LeafOrigins, encode};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ pub(crate) struct Announcer(pub(crate) Arc<Routes>);
 
 impl Watch for Announcer {
     fn changed(&self, account: &Arc<Account>, delta: Delta<'_>, mut turn: Option<&mut Turn>) {
-        if !is_news(&delta) || stays_here(account, delta.filter) {
+        if !is_news(&delta) || !self.0.may_announce(account, delta.filter) {
             return;
         }
         let open = self.0.open();
@@ -63,12 +65,23 @@ fn append(out: &mut Vec<u8>, route: &Route, account: &Account, delta: &Delta<'_>
 }
 
 impl Routes {
-    /// A route begins: it is told all that there is, and from then on what changes.
+    /// Whether other servers are told of interest in this filter.
+    fn may_announce(&self, account: &Account, filter: &[u8]) -> bool {
+        let permissions = self.permissions.read();
+        permission::announce(permissions.as_deref(), filter).is_ok() && !stays_here(account, filter)
+    }
+
+    /// A route begins: it has its rights, is told all that there is, and from then on what changes.
     pub(crate) fn begin(&self, gate: &Gate, route: &Arc<Route>, turn: &mut Turn) {
         gate.read(|all| {
+            let account = match &route.share {
+                Share::Dedicated(account) => Some(account.clone()),
+                Share::All | Share::Pooled(_) => None,
+            };
+            route.session.peer.set_place(Place { account, permissions: self.permissions() });
             let mut bytes = Vec::with_capacity(PIECE_BYTES);
             for (account, delta) in all {
-                if !self.carries(route, account) || stays_here(account, delta.filter) {
+                if !self.carries(route, account) || !self.may_announce(account, delta.filter) {
                     continue;
                 }
                 append(&mut bytes, route, account, &delta);

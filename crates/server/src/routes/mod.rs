@@ -8,6 +8,7 @@ use crate::session::Session;
 use dialtone_broker::account::Account;
 use dialtone_broker::relay::RelayInterest;
 use dialtone_broker::stats::Traffic;
+use dialtone_identity::permission::Permissions;
 use dialtone_mesh::{Account as AccountName, pool};
 use dialtone_wire::interserver::LeafOrigins;
 use dialtone_wire::route::Info;
@@ -70,6 +71,8 @@ pub struct Routes {
     /// What went by routes that are over, by the name of the other server.
     past: Mutex<BTreeMap<String, Traffic>>,
     pools: RwLock<Pools>,
+    /// What other servers may publish here, and what they may subscribe to.
+    permissions: RwLock<Option<Arc<Permissions>>>,
 }
 
 /// How accounts are spread over routes.
@@ -118,6 +121,16 @@ impl Routes {
     pub(crate) fn set_pools(&self, size: Option<NonZeroU32>, dedicated: &BTreeSet<AccountName>) {
         let (size, dedicated) = (size.map_or(0, NonZeroU32::get), dedicated.clone());
         *self.pools.write() = Pools { size, dedicated };
+    }
+
+    /// Sets what other servers may publish here, and what they may subscribe to.
+    pub(crate) fn set_permissions(&self, permissions: Option<Arc<Permissions>>) {
+        *self.permissions.write() = permissions;
+    }
+
+    /// What other servers may publish here, and what they may subscribe to.
+    fn permissions(&self) -> Option<Arc<Permissions>> {
+        self.permissions.read().clone()
     }
 
     /// An account has routes of its own from here on, or no longer. Interest in it that came by other routes is void.
