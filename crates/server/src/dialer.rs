@@ -1,10 +1,11 @@
-//! Does, on a thread of its own, what the cluster asks for beside what routes do: dials other servers, whose names may take long to look
-//! up, tells clients where they may go, and keeps the cluster's time.
+//! Does, on threads of their own, what the state machines of the network ask for beside what connections do: dials other servers, whose
+//! names may take long to look up, tells clients where they may go, and keeps the machines' time.
 
 use crate::client;
 use crate::cluster::Task;
 use crate::dialed::Dialed;
 use crate::log::Event as Logged;
+use crate::machine::{Driven, Machine};
 use crate::node::Node;
 use crate::policy::ListenerKind;
 use dialtone_mesh::{DialFailure, DialId, Event, Note, RouteUrl};
@@ -20,22 +21,37 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Begins, until the server ends.
 ///
 /// # Errors
-/// The system refuses the thread.
+/// The system refuses a thread.
 pub(crate) fn start(node: &Arc<Node>, loops: &Arc<Mutex<Loops>>) -> io::Result<()> {
+    run(node, loops, "routes", &node.cluster, |node, loops, task| match task {
+        Task::Dial(dial, url, attempt) => self::dial(node, loops, dial, &url, attempt),
+        Task::ClientUrls => client::send_urls(node),
+        Task::Dedicate(account, yes) => node.delivery.routes.dedicate(&account, yes),
+        Task::Note(note) => log(node, &note),
+    })
+}
+
+/// Does what a state machine wants on a thread of its own, so that names that are slow to look up hold up no other.
+fn run<M: Machine + Send + 'static>(
+    node: &Arc<Node>,
+    loops: &Arc<Mutex<Loops>>,
+    name: &str,
+    machine: &Arc<Driven<M>>,
+    run: impl Fn(&Arc<Node>, &Mutex<Loops>, M::Task) + Send + 'static,
+) -> io::Result<()>
+where
+    M::Order: Send,
+    M::Task: Send,
+{
     let (weak, loops): (Weak<Node>, Weak<Mutex<Loops>>) = (Arc::downgrade(node), Arc::downgrade(loops));
-    let cluster = node.cluster.clone();
-    let run = move || {
-        while let Some(task) = cluster.next_task() {
+    let machine = machine.clone();
+    let tasks = move || {
+        while let Some(task) = machine.next_task() {
             let (Some(node), Some(loops)) = (weak.upgrade(), loops.upgrade()) else { return };
-            match task {
-                Task::Dial(dial, url, attempt) => self::dial(&node, &loops, dial, &url, attempt),
-                Task::ClientUrls => client::send_urls(&node),
-                Task::Dedicate(account, yes) => node.delivery.routes.dedicate(&account, yes),
-                Task::Note(note) => log(&node, &note),
-            }
+            run(&node, &loops, task);
         }
     };
-    node.threads.spawn("routes", run).map(drop)
+    node.threads.spawn(name, tasks).map(drop)
 }
 
 fn dial(node: &Node, loops: &Mutex<Loops>, dial: DialId, url: &RouteUrl, attempt: u32) {

@@ -29,6 +29,7 @@ pub mod internal;
 mod lifecycle;
 mod listeners;
 pub mod log;
+mod machine;
 mod monitor;
 mod monitoring;
 pub mod node;
