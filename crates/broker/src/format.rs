@@ -3,6 +3,7 @@
 //! A delivery is a *head* that depends on the target alone and is made once a route, a *middle* that depends on the message alone and
 //! is made once a message and format, and the *body* as it came.
 
+use crate::kind::Kind;
 use dialtone_subject::ShortBytes;
 use dialtone_wire::client::encode;
 use dialtone_wire::interserver::encode as interserver;
@@ -38,42 +39,69 @@ impl Head {
 pub enum RelayFormat {
     /// RMSG and HMSG.
     Route,
+    /// LMSG and HMSG, without the account.
+    Leaf,
 }
 
 /// What all messages of one subject in one account to a relay begin with, but for the first letter.
 #[derive(Debug)]
-pub struct RelayHead(ShortBytes<54>);
+pub struct RelayHead {
+    /// The letter of messages without headers.
+    plain: u8,
+    text: ShortBytes<54>,
+}
 
 impl RelayFormat {
-    /// The head of messages with `subject` in `account`; a connection of one account alone leaves its name out.
-    pub fn head(self, account: Option<&[u8]>, subject: &[u8]) -> RelayHead {
-        match self {
-            Self::Route => RelayHead(ShortBytes::concat(&interserver::message_head(None, account, subject))),
+    /// What peers of a kind speak.
+    pub(crate) fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Hub | Kind::Spoke => Self::Leaf,
+            Kind::Client | Kind::Server | Kind::Route | Kind::Gateway => Self::Route,
         }
     }
 
-    /// What is between head and body: reply, queue groups in which it was chosen, sizes.
+    /// The head of messages with `subject` in `account`; a connection of one account alone leaves its name out.
+    pub fn head(self, account: Option<&[u8]>, subject: &[u8]) -> RelayHead {
+        let (plain, account) = match self {
+            Self::Route => (interserver::PLAIN_ROUTE, account),
+            Self::Leaf => (interserver::PLAIN_LEAF, None),
+        };
+        RelayHead { plain, text: ShortBytes::concat(&interserver::message_head(None, account, subject)) }
+    }
+
+    /// What is between head and body: reply, queue groups in which it was chosen, sizes. Behind a head with an origin there is always a
+    /// size of headers.
     pub fn append_middle<'q>(
         self,
         queues: impl Iterator<Item = &'q [u8]>,
         message: &Message<'_>,
-        with_headers: bool,
+        (with_headers, has_origin): (bool, bool),
         out: &mut Vec<u8>,
     ) {
-        let middle = if with_headers {
-            Middle::new(message.reply, Some(message.header_bytes), message.body_bytes())
-        } else {
-            Middle::new(message.reply, None, message.payload().len())
+        let middle = match (with_headers, has_origin) {
+            (true, _) => Middle::new(message.reply, Some(message.header_bytes), message.body_bytes()),
+            (false, true) => Middle::new(message.reply, Some(0), message.payload().len()),
+            (false, false) => Middle::new(message.reply, None, message.payload().len()),
         };
         interserver::message_middle(&middle, queues, out);
     }
 }
 
+/// `MSG `, which stands behind the letter.
+const VERB_BYTES: usize = 4;
+
 impl RelayHead {
     /// Appends it.
     pub fn append(&self, with_headers: bool, out: &mut Vec<u8>) {
-        out.push(if with_headers { interserver::WITH_HEADERS } else { interserver::PLAIN_ROUTE });
-        out.extend_from_slice(self.0.as_slice());
+        out.push(if with_headers { interserver::WITH_HEADERS } else { self.plain });
+        out.extend_from_slice(self.text.as_slice());
+    }
+
+    /// Appends it for a message that came from leaf nodes of a cluster, to a server that knows what that means.
+    pub fn append_with_origin(&self, cluster: &[u8], out: &mut Vec<u8>) {
+        let (verb, rest) = self.text.as_slice().split_at_checked(VERB_BYTES).unwrap_or_default();
+        out.push(interserver::WITH_ORIGIN);
+        [verb, cluster, b" ", rest].iter().for_each(|part| out.extend_from_slice(part));
     }
 }
 
@@ -134,7 +162,12 @@ mod tests {
             let message = Message { subject: b"a.b", reply, header_bytes: 12, framed };
             let mut out = Vec::new();
             head.append(with_headers, &mut out);
-            RelayFormat::Route.append_middle(queues.iter().copied(), &message, with_headers, &mut out);
+            RelayFormat::Route.append_middle(
+                queues.iter().copied(),
+                &message,
+                (with_headers, false),
+                &mut out,
+            );
             String::from_utf8(out).expect("text")
         };
         let reply = Some(&b"r"[..]);
@@ -145,6 +178,20 @@ mod tests {
         let mut out = Vec::new();
         RelayFormat::Route.head(None, b"a.b").append(true, &mut out);
         assert_eq!(out, b"HMSG a.b ");
+    }
+
+    #[test]
+    fn messages_of_leaf_nodes() {
+        let message = Message { subject: b"a.b", reply: Some(b"r"), header_bytes: 0, framed: b"hi\r\n" };
+        let queues = || [&b"q1"[..], b"q2"].into_iter();
+        let mut out = Vec::new();
+        RelayFormat::Leaf.head(Some(b"$G"), b"a.b").append(false, &mut out);
+        RelayFormat::Leaf.append_middle(queues(), &message, (false, false), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), "LMSG a.b + r q1 q2 2\r\n");
+        out.clear();
+        RelayFormat::Route.head(Some(b"$G"), b"a.b").append_with_origin(b"EDGE", &mut out);
+        RelayFormat::Route.append_middle(queues(), &message, (false, true), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), "LMSG EDGE $G a.b + r q1 q2 0 2\r\n");
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Kind {
     /// Whether its subscriptions stand for those of others behind it: it gets a message once, however many of them match, with the
     /// names of the queue groups in which it was chosen.
     #[inline(always)]
-    pub(crate) fn is_relay(self) -> bool {
+    pub fn is_relay(self) -> bool {
         !matches!(self, Self::Client | Self::Server)
     }
 
@@ -118,9 +118,17 @@ impl Kind {
         self == Self::Route
     }
 
-    /// Whether other servers of the cluster are told what it subscribes to.
-    pub(crate) fn is_announced(self) -> bool {
-        !self.is_in_all_accounts()
+    /// Whether peers of this kind are told what those of another are interested in, or those behind them. Interest goes the way back
+    /// that messages come; but each server of a cluster has its own connection to a hub, whose interest is for spokes alone.
+    pub fn is_told_of(self, other: Self) -> bool {
+        let passes = PASSES.get(self as usize).and_then(|row| row.get(other as usize));
+        let is_hubs_own = other == Self::Hub && self != Self::Spoke;
+        matches!(passes, Some(Pass::Yes | Pass::NotBack)) && !is_hubs_own
+    }
+
+    /// Whether it is a server or cluster with accounts of its own, of which one is connected with one here.
+    pub fn is_leaf_connection(self) -> bool {
+        matches!(self, Self::Hub | Self::Spoke)
     }
 
     /// All of them.
@@ -197,6 +205,23 @@ mod tests {
             };
             let found = [&b"orders.1"[..], b"_R_.x.y"].map(|subject| from.passes_to(to, subject));
             assert_eq!(found, [any, answer], "{from:?} to {to:?}");
+        }
+    }
+
+    /// Each cell by its reason, not by its place.
+    #[test]
+    fn who_is_told_of_whose_interest() {
+        let relays = [Route, Gateway, Hub, Spoke];
+        for (told, of) in relays.into_iter().flat_map(|told| Kind::ALL.map(|of| (told, of))) {
+            let expected = match (told, of) {
+                // What is here is for everybody, and spokes are told of all.
+                (_, Client | Server) | (Spoke, _) => true,
+                // Other servers of a cluster have their own connections to each other, to other clusters and to hubs.
+                (Route, Route | Gateway | Hub) | (Hub, Route | Hub) => false,
+                (Gateway, Gateway | Hub) => false,
+                _ => true,
+            };
+            assert_eq!(told.is_told_of(of), expected, "{told:?} of {of:?}");
         }
     }
 

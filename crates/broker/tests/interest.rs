@@ -1,17 +1,18 @@
 //! What a watcher of interest is told, against counting anew what is subscribed, after random changes by every road.
 
 use dialtone_broker::account::{Account, AccountId};
-use dialtone_broker::deliver::interest::{Delta, Gate, Watch};
+use dialtone_broker::deliver::interest::{Delta, Gate, Relayed, Source, Watch};
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::kind::Kind;
 use dialtone_broker::outbox::Sink;
 use dialtone_broker::peer::{Basics, ClientId, Peer, Place, Wake};
 use dialtone_broker::permission;
+use dialtone_broker::relay::RelayInterest;
 use dialtone_broker::subscription::Subscription;
 use dialtone_wire::message::Message;
 use parking_lot::Mutex;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Instant;
@@ -217,4 +218,126 @@ fn interest_ends_in_the_turn_that_delivers_the_last_message() {
     world.turn.finish();
     assert_eq!(String::from_utf8_lossy(&wire.0.lock()), "0 1\r\n1 0\r\nPONG\r\none\r\nPONG\r\n");
     assert!(world.recount().is_empty());
+}
+
+/// Keeps what somebody of a kind is told, who counts all that he is told of as one.
+struct Neighbour {
+    kind: Kind,
+    cluster: &'static [u8],
+    counts: Mutex<Counts>,
+}
+
+impl Neighbour {
+    fn group(&self, source: &Source<'_>) -> Option<()> {
+        let is_own =
+            matches!(source, Source::Behind(kind, cluster) if *kind == self.kind && *cluster == self.cluster);
+        (source.is_told_to(self.kind) && !is_own).then_some(())
+    }
+}
+
+#[derive(Clone)]
+struct Told(Arc<Neighbour>);
+
+impl Watch for Told {
+    fn changed(&self, account: &Arc<Account>, delta: Delta<'_>, _: Option<&mut Turn>) {
+        let Some(((), sum)) = delta.sum(|source| self.0.group(source)) else { return };
+        let key = (account.id.0, delta.filter.to_vec(), delta.queue.map(<[u8]>::to_vec));
+        let mut counts = self.0.counts.lock();
+        assert_eq!(counts.get(&key).copied().unwrap_or(0), sum.before, "{delta:?}");
+        let _ = if sum.now > 0 { counts.insert(key, sum.now) } else { counts.remove(&key) };
+    }
+}
+
+/// A change at a relay: which one, what for, and with which weight; 0: it ends.
+type RelayStep = (usize, usize, usize, u32);
+
+proptest! {
+    /// Neighbours of each kind are told what counting anew gives, of the sources that are for them, and no more; and so is one that comes later.
+    #[test]
+    fn neighbours_are_told_of_others_interest(
+        steps in prop::collection::vec((0..5usize, 0..FILTERS.len(), 0..2usize, 0..3u32), 1..40),
+        clients in prop::collection::vec((0..FILTERS.len(), 0..2usize), 0..4),
+        filters in prop::collection::vec(0..FILTERS.len(), 0..3),
+    ) {
+        let told: Vec<Arc<Neighbour>> = [(Kind::Route, &b""[..]), (Kind::Spoke, b"EDGE"), (Kind::Hub, b"TOP")]
+            .map(|(kind, cluster)| Arc::new(Neighbour { kind, cluster, counts: Mutex::default() }))
+            .to_vec();
+        let watches = told.iter().map(|neighbour| Box::new(Told(neighbour.clone())) as Box<dyn Watch>);
+        let gate = Gate::of(watches.collect(), true);
+        let account = Account::new(AccountId(0), "A");
+        let wire = Arc::default();
+        let client = peer(9, Some(&account), &wire);
+        for (sid, (filter, queue)) in clients.iter().enumerate() {
+            let queue = QUEUES[*queue].map(str::as_bytes);
+            let subscription =
+                Subscription::new(client.clone(), FILTERS[*filter].as_bytes(), queue, sid.to_string().as_bytes());
+            gate.subscribe(&account, &subscription, None);
+        }
+        let filters: BTreeSet<&str> = filters.into_iter().map(|filter| FILTERS[filter]).collect();
+        let own: Vec<Box<[u8]>> = filters.iter().map(|filter| filter.as_bytes().into()).collect();
+        gate.set_account_filters(&account, &own);
+        let kinds = [(Kind::Route, ""), (Kind::Route, "EDGE"), (Kind::Spoke, "EDGE"), (Kind::Spoke, "OTHER"), (Kind::Hub, "TOP")];
+        let relays = kinds.map(|(kind, _)| {
+            let basics = Basics { id: ClientId(1), kind, slot: 1, pending_bytes_max: 1, start: Instant::now() };
+            Peer::new(basics, Arc::default(), wire.clone(), Box::new(Unheard))
+        });
+        let mut interests: [RelayInterest; 5] = std::array::from_fn(|_| RelayInterest::default());
+        let mut wanted: BTreeMap<(usize, usize, usize), u32> = BTreeMap::new();
+        for (relay, filter, queue, weight) in steps as Vec<RelayStep> {
+            let relayed = Relayed {
+                peer: &relays[relay],
+                account: &account,
+                cluster: kinds[relay].1.as_bytes(),
+                filter: FILTERS[filter].as_bytes(),
+                queue: QUEUES[queue].map(str::as_bytes),
+            };
+            let weight = if queue == 0 { weight.min(1) } else { weight };
+            if weight == 0 {
+                let was = gate.unsubscribe_relay(&mut interests[relay], &relayed, None);
+                prop_assert_eq!(was, wanted.remove(&(relay, filter, queue)).is_some());
+            } else {
+                gate.subscribe_relay(&mut interests[relay], &relayed, weight, None);
+                wanted.insert((relay, filter, queue), weight);
+            }
+        }
+        for neighbour in &told {
+            let mut expected = Counts::new();
+            let mut add = |filter: &str, queue: Option<&str>, by: u32| {
+                let key = (0, filter.as_bytes().to_vec(), queue.map(|queue| queue.as_bytes().to_vec()));
+                *expected.entry(key).or_default() += by;
+            };
+            for (filter, queue) in &clients {
+                add(FILTERS[*filter], QUEUES[*queue], 1);
+            }
+            if neighbour.kind != Kind::Route {
+                filters.iter().for_each(|filter| add(filter, None, 1));
+            }
+            for ((relay, filter, queue), weight) in &wanted {
+                // By the relays above: routes are told of spokes alone; hubs too; spokes of all but those of their cluster.
+                let is_told = match neighbour.kind {
+                    Kind::Spoke => *relay != 2,
+                    _ => matches!(relay, 2 | 3),
+                };
+                if is_told {
+                    add(FILTERS[*filter], QUEUES[*queue], *weight);
+                }
+            }
+            prop_assert_eq!(&*neighbour.counts.lock(), &expected, "{:?}", neighbour.kind);
+            let all = gate.read_in(&account, |all| {
+                let all = all.filter_map(|delta| {
+                    let ((), sum) = delta.first_sum(|source| neighbour.group(source))?;
+                    Some(((0, delta.filter.to_vec(), delta.queue.map(<[u8]>::to_vec)), sum.now))
+                });
+                let all: Vec<_> = all.collect();
+                all
+            });
+            let all = all.expect("watched");
+            prop_assert_eq!(all.len(), expected.len());
+            prop_assert_eq!(&all.into_iter().collect::<Counts>(), &expected);
+        }
+        interests.iter_mut().for_each(|interest| gate.end_relay(interest.clear(), None));
+        gate.set_account_filters(&account, &[]);
+        let left = told.iter().map(|neighbour| neighbour.counts.lock().values().sum::<u32>());
+        prop_assert_eq!(left.collect::<Vec<_>>(), vec![clients.len() as u32; 3]);
+    }
 }

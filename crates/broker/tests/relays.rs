@@ -1,6 +1,7 @@
 //! Queue groups with members here and at other servers: each message goes to one of them, and each member has the same share.
 
 use dialtone_broker::account::{Account, AccountId};
+use dialtone_broker::deliver::interest::{Gate, Relayed};
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::kind::Kind;
 use dialtone_broker::outbox::Sink;
@@ -65,7 +66,9 @@ fn shares(here: u32, elsewhere: &[(Kind, u32)]) -> Vec<usize> {
     for (number, (kind, weight)) in (here..).zip(elsewhere) {
         let (peer, wire) = peer(number, *kind);
         let mut interest = RelayInterest::default();
-        interest.subscribe(&peer, &account, b"work", Some(b"q"), *weight);
+        let relayed =
+            Relayed { peer: &peer, account: &account, cluster: b"", filter: b"work", queue: Some(b"q") };
+        Gate::default().subscribe_relay(&mut interest, &relayed, *weight, None);
         interests.push(interest);
         wires.push(wire);
     }
@@ -100,4 +103,66 @@ fn members_in_other_clusters_are_for_want_of_any_here() {
     assert_eq!(shares(1, &[(Kind::Gateway, 9)]), [MESSAGES, 0]);
     assert_eq!(shares(0, &[(Kind::Gateway, 9), (Kind::Route, 1)]), [0, MESSAGES]);
     assert_eq!(shares(0, &[(Kind::Gateway, 1)]), [MESSAGES]);
+}
+
+/// What a message that comes by a relay becomes at the others: one line each.
+struct Passing {
+    account: Arc<Account>,
+    turn: Turn,
+    relays: Vec<(Arc<Peer>, Arc<Wire>, RelayInterest)>,
+}
+
+impl Passing {
+    /// Relays, each with its kind and its cluster of leaf nodes, and all interested in `work`, plainly or in the queue group.
+    fn new(relays: &[(Kind, &str)], queue: Option<&[u8]>) -> Self {
+        let account = Account::new(AccountId(1), "A");
+        let relays = (0..).zip(relays).map(|(number, (kind, cluster))| {
+            let (peer, wire) = peer(number, *kind);
+            if !cluster.is_empty() {
+                peer.set_leaf_cluster(cluster.as_bytes());
+            }
+            peer.set_knows_origins(*kind == Kind::Route);
+            let mut interest = RelayInterest::default();
+            let relayed = Relayed { peer: &peer, account: &account, cluster: b"", filter: b"work", queue };
+            Gate::default().subscribe_relay(&mut interest, &relayed, 1, None);
+            (peer, wire, interest)
+        });
+        let relays = relays.collect();
+        Self { account, turn: Turn::new([7; 32], Instant::now()), relays }
+    }
+
+    /// What each gets of a message that comes by the first.
+    fn lines(&mut self, named: &[&'static [u8]], cluster: &[u8]) -> Vec<String> {
+        let (from, account) = (self.relays[0].0.clone(), self.account.clone());
+        let message = Message { subject: b"work", reply: None, header_bytes: 0, framed: b"x\r\n" };
+        let authorized = permission::publish(&from, None, &message, Instant::now()).expect("allowed");
+        let origin = Origin { peer: &from, account: &account, echo: false };
+        self.turn.publish_relayed(origin, (named.iter().copied(), cluster), authorized);
+        self.turn.finish();
+        let wires = self.relays.iter().map(|(_, wire, _)| std::mem::take(&mut *wire.0.lock()));
+        wires
+            .map(|bytes| String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned())
+            .collect()
+    }
+}
+
+#[test]
+fn leaf_nodes_of_one_cluster_do_not_get_each_others_messages() {
+    use Kind::{Hub, Route, Spoke};
+    let cast = [(Spoke, "EDGE"), (Spoke, "EDGE"), (Spoke, "OTHER"), (Route, ""), (Hub, "TOP")];
+    let mut passing = Passing::new(&cast, None);
+    let by_leaf = passing.lines(&[], b"EDGE");
+    assert_eq!(by_leaf, ["", "", "LMSG work 1", "LMSG EDGE A work 0 1", "LMSG work 1"]);
+    // As another server of the hub's cluster passes it on.
+    let mut passing = Passing::new(&[(Route, ""), (Spoke, "EDGE"), (Spoke, "OTHER"), (Hub, "TOP")], None);
+    assert_eq!(passing.lines(&[], b"EDGE"), ["", "", "LMSG work 1", ""]);
+    assert_eq!(passing.lines(&[], b""), ["", "LMSG work 1", "LMSG work 1", ""]);
+}
+
+#[test]
+fn a_queue_group_behind_a_leaf_node_is_drawn_only_where_it_is_named() {
+    let mut passing = Passing::new(&[(Kind::Route, ""), (Kind::Spoke, "EDGE")], Some(b"q"));
+    assert_eq!(passing.lines(&[b"q"], b""), ["", "LMSG work | q 1"]);
+    assert_eq!(passing.lines(&[b"r"], b""), ["", ""]);
+    assert_eq!(passing.lines(&[], b""), ["", ""]);
 }

@@ -26,7 +26,7 @@ pub(crate) fn start(node: &Arc<Node>, loops: &Arc<Mutex<Loops>>) -> io::Result<(
     run(node, loops, "routes", &node.cluster, |node, loops, task| match task {
         Task::Dial(dial, url, attempt) => self::dial(node, loops, dial, &url, attempt),
         Task::ClientUrls => client::send_urls(node),
-        Task::Dedicate(account, yes) => node.delivery.routes.dedicate(&account, yes),
+        Task::Dedicate(account, yes) => node.delivery.routes.dedicate(&account, yes, &node.delivery.gate),
         Task::Note(note) => log(node, &note),
     })
 }

@@ -5,30 +5,87 @@
 //! watcher must not change interest itself. Without a watcher nothing is counted.
 
 use super::Turn;
-use super::ledger::{Change, Ledger, Wanted};
+pub use super::ledger::Source;
+use super::ledger::{Change, Ledger, Step, Table, Wanted};
 use crate::account::Account;
 use crate::peer::Peer;
+use crate::relay::{Ended, RelayInterest};
 use crate::subscription::Subscription;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// A change of how many subscriptions of an account have the same filter and queue group. From or to 0: the interest begins or ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A change of how many subscriptions of an account have the same filter and queue group, of one source. From or to 0: the interest of
+/// that source begins or ends.
+#[derive(Clone, Copy, Debug)]
 pub struct Delta<'a> {
     /// The filter.
     pub filter: &'a [u8],
     /// The queue group.
     pub queue: Option<&'a [u8]>,
+    /// Whose interest it is.
+    pub source: Source<'a>,
+    /// How many there were.
+    pub before: u32,
+    /// How many there are.
+    pub now: u32,
+    tables: &'a [Table],
+    at: usize,
+}
+
+/// How many subscriptions there were and are, of all sources that count as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sum {
     /// How many there were.
     pub before: u32,
     /// How many there are.
     pub now: u32,
 }
 
+impl Sum {
+    /// Whether others need to know: interest begins or ends, or a queue group has another number of members.
+    pub fn is_news(&self, queue: Option<&[u8]>) -> bool {
+        (queue.is_some() || self.before == 0 || self.now == 0) && self.before != self.now
+    }
+}
+
 impl<'a> From<&Change<'a>> for Delta<'a> {
     fn from(change: &Change<'a>) -> Self {
-        let Change { wanted: Wanted { filter, queue }, before, now, .. } = *change;
-        Self { filter, queue, before, now }
+        let Change { wanted: Wanted { filter, queue }, before, now, tables, at, .. } = *change;
+        let source = tables.get(at).map_or(Source::Here, Table::source);
+        Self { filter, queue, source, before, now, tables, at }
+    }
+}
+
+impl<'a> Delta<'a> {
+    /// The change for somebody who is told of sources as `group` says, and counts those of one group as one. `None`: not of this source.
+    pub fn sum<G: PartialEq>(&self, group: impl Fn(&Source<'a>) -> Option<G>) -> Option<(G, Sum)> {
+        let own = group(&self.source)?;
+        let others: u32 = self
+            .others()
+            .filter(|(_, table)| group(&table.source()).as_ref() == Some(&own))
+            .map(|(_, table)| self.count_in(table))
+            .sum();
+        Some((own, Sum { before: self.before + others, now: self.now + others }))
+    }
+
+    /// The same where all is read: each filter and queue group once, with the sum of its group.
+    pub fn first_sum<G: PartialEq>(&self, group: impl Fn(&Source<'a>) -> Option<G>) -> Option<(G, Sum)> {
+        let own = group(&self.source)?;
+        let is_known = |(at, table): (usize, &'a Table)| {
+            at < self.at && self.count_in(table) > 0 && group(&table.source()).as_ref() == Some(&own)
+        };
+        if self.others().any(is_known) {
+            return None;
+        }
+        self.sum(group)
+    }
+
+    fn others(&self) -> impl Iterator<Item = (usize, &'a Table)> {
+        self.tables.iter().enumerate().filter(|(at, _)| *at != self.at)
+    }
+
+    fn count_in(&self, table: &Table) -> u32 {
+        table.count_of(&Wanted { filter: self.filter, queue: self.queue })
     }
 }
 
@@ -41,19 +98,123 @@ pub trait Watch: Send + Sync {
 }
 
 struct Watched {
-    watch: Box<dyn Watch>,
-    /// Held while the watcher is notified, which keeps the order.
+    watches: Vec<Box<dyn Watch>>,
+    /// Interest of those behind other servers of the network is counted too: some are told of it.
+    counts_relays: bool,
+    /// Held while the watchers are notified, which keeps the order.
     ledger: Mutex<Ledger>,
 }
 
-/// The gate. One a server; a watcher is there from the beginning or never.
+impl Watched {
+    fn notify(&self, change: &Change<'_>, mut turn: Option<&mut Turn>) {
+        for watch in &self.watches {
+            watch.changed(change.account, Delta::from(change), turn.as_deref_mut());
+        }
+    }
+}
+
+/// Interest of those behind a relay, in one account.
+pub struct Relayed<'a> {
+    /// The relay.
+    pub peer: &'a Arc<Peer>,
+    /// The account.
+    pub account: &'a Arc<Account>,
+    /// The leaf node's cluster that it is of, where the relay says so.
+    pub cluster: &'a [u8],
+    /// The filter.
+    pub filter: &'a [u8],
+    /// The queue group.
+    pub queue: Option<&'a [u8]>,
+}
+
+impl<'a> Relayed<'a> {
+    fn source(&self) -> Source<'a> {
+        Source::Behind(self.peer.kind, self.cluster)
+    }
+}
+
+/// The gate. One a server; watchers are there from the beginning or never.
 #[derive(Default)]
 pub struct Gate(Option<Watched>);
 
 impl Gate {
     /// A gate that reports changes to a watcher.
     pub fn watched(watch: impl Watch + 'static) -> Arc<Self> {
-        Arc::new(Self(Some(Watched { watch: Box::new(watch), ledger: Mutex::default() })))
+        Self::of(vec![Box::new(watch)], false)
+    }
+
+    /// A gate that reports changes to watchers, if there are any; those behind relays too.
+    pub fn of(watches: Vec<Box<dyn Watch>>, counts_relays: bool) -> Arc<Self> {
+        let is_watched = !watches.is_empty();
+        Arc::new(Self(is_watched.then(|| Watched { watches, counts_relays, ledger: Mutex::default() })))
+    }
+
+    /// A relay has interest, of a queue group with so many members, or has so many now.
+    pub fn subscribe_relay(
+        &self,
+        interest: &mut RelayInterest,
+        relayed: &Relayed<'_>,
+        weight: u32,
+        turn: Option<&mut Turn>,
+    ) {
+        let Relayed { peer, account, cluster, filter, queue } = *relayed;
+        let before = interest.subscribe(peer, (account, cluster), filter, queue, weight);
+        let step = Step { source: relayed.source(), begins: weight > before, by: weight.abs_diff(before) };
+        self.count_relayed(relayed, step, turn);
+    }
+
+    /// A relay has no such interest any more. False if it had none.
+    pub fn unsubscribe_relay(
+        &self,
+        interest: &mut RelayInterest,
+        relayed: &Relayed<'_>,
+        turn: Option<&mut Turn>,
+    ) -> bool {
+        let Relayed { account, cluster, filter, queue, .. } = *relayed;
+        let Some(weight) = interest.unsubscribe(account.name.as_bytes(), cluster, filter, queue) else {
+            return false;
+        };
+        self.count_relayed(relayed, Step { source: relayed.source(), begins: false, by: weight }, turn);
+        true
+    }
+
+    /// All interest of a relay ends, or that in one account.
+    pub fn end_relay(&self, gone: Vec<Ended>, mut turn: Option<&mut Turn>) {
+        for Ended { account, cluster, subscriptions } in &gone {
+            for subscription in subscriptions {
+                let relayed = Relayed {
+                    peer: subscription.peer(),
+                    account,
+                    cluster,
+                    filter: subscription.filter(),
+                    queue: subscription.queue(),
+                };
+                let step = Step { source: relayed.source(), begins: false, by: subscription.weight() };
+                self.count_relayed(&relayed, step, turn.as_deref_mut());
+            }
+        }
+    }
+
+    fn count_relayed(&self, relayed: &Relayed<'_>, step: Step<'_>, turn: Option<&mut Turn>) {
+        let is_counted = |watched: &Watched| watched.counts_relays && step.by > 0;
+        if self.0.as_ref().is_some_and(is_counted) {
+            let wanted = Wanted { filter: relayed.filter, queue: relayed.queue };
+            self.count(relayed.account, std::iter::once(wanted), step, turn);
+        }
+    }
+
+    /// Sets what an account asks of others as services, and what it maps.
+    pub fn set_account_filters(&self, account: &Arc<Account>, filters: &[Box<[u8]>]) {
+        let Some(watched) = self.0.as_ref().filter(|watched| watched.counts_relays) else { return };
+        let mut ledger = watched.ledger.lock();
+        let before = ledger.filters_of(account, &Source::Account);
+        let gone = before.iter().filter(|filter| !filters.contains(filter)).map(|filter| (filter, false));
+        let come = filters.iter().filter(|filter| !before.contains(filter)).map(|filter| (filter, true));
+        for (filter, begins) in gone.chain(come) {
+            let step = Step { source: Source::Account, begins, by: 1 };
+            let mut report = |change: Change<'_>| watched.notify(&change, None);
+            ledger.count(account, Wanted { filter, queue: None }, step, &mut report);
+        }
     }
 
     /// Adds a subscription to its peer and to `account`. False, and nothing changes, if its sid is taken: only one thread at a time
@@ -104,15 +265,14 @@ impl Gate {
 
     /// Counts interest without a subscription: the answers of services that an account waits for.
     pub(crate) fn announce(&self, account: &Arc<Account>, filter: &[u8], turn: Option<&mut Turn>) {
-        self.count(account, std::iter::once(Wanted { filter, queue: None }), true, turn);
+        self.count(account, std::iter::once(Wanted { filter, queue: None }), HERE, turn);
     }
 
     /// Changes what an account takes from others as streams: `change` must change nothing else that concerns interest.
     pub fn change_imports<T>(&self, account: &Arc<Account>, change: impl FnOnce() -> T) -> T {
-        let Some(Watched { watch, ledger }) = &self.0 else { return change() };
-        let mut ledger = ledger.lock();
-        let mut report = |change: Change<'_>| watch.changed(change.account, Delta::from(&change), None);
-        ledger.change_imports(account, change, &mut report)
+        let Some(watched) = &self.0 else { return change() };
+        let mut ledger = watched.ledger.lock();
+        ledger.change_imports(account, change, &mut |change: Change<'_>| watched.notify(&change, None))
     }
 
     /// Whether somebody watches.
@@ -125,9 +285,19 @@ impl Gate {
         &self,
         read: impl FnOnce(&mut dyn Iterator<Item = (&Arc<Account>, Delta<'_>)>) -> T,
     ) -> Option<T> {
-        let Watched { ledger, .. } = self.0.as_ref()?;
-        let ledger = ledger.lock();
+        let ledger = self.0.as_ref()?.ledger.lock();
         let mut all = ledger.all().map(|change| (change.account, Delta::from(&change)));
+        Some(read(&mut all))
+    }
+
+    /// The same of one account.
+    pub fn read_in<T>(
+        &self,
+        account: &Account,
+        read: impl FnOnce(&mut dyn Iterator<Item = Delta<'_>>) -> T,
+    ) -> Option<T> {
+        let ledger = self.0.as_ref()?.ledger.lock();
+        let mut all = ledger.all_in(account).map(|change| Delta::from(&change));
         Some(read(&mut all))
     }
 
@@ -138,28 +308,28 @@ impl Gate {
         begins: bool,
         turn: Option<&mut Turn>,
     ) {
-        let announced = subscriptions.iter().filter(|subscription| subscription.peer().kind.is_announced());
-        let wanted = announced.map(|s| Wanted { filter: s.filter(), queue: s.queue() });
-        self.count(account, wanted, begins, turn);
+        let wanted = subscriptions.iter().map(|s| Wanted { filter: s.filter(), queue: s.queue() });
+        self.count(account, wanted, Step { begins, ..HERE }, turn);
     }
 
     fn count<'a>(
         &self,
         account: &Arc<Account>,
         all: impl Iterator<Item = Wanted<'a>>,
-        begins: bool,
+        step: Step<'_>,
         mut turn: Option<&mut Turn>,
     ) {
-        let Some(Watched { watch, ledger }) = &self.0 else { return };
-        let mut ledger = ledger.lock();
-        let mut report = |change: Change<'_>| {
-            watch.changed(change.account, Delta::from(&change), turn.as_deref_mut());
-        };
+        let Some(watched) = &self.0 else { return };
+        let mut ledger = watched.ledger.lock();
+        let mut report = |change: Change<'_>| watched.notify(&change, turn.as_deref_mut());
         for wanted in all {
-            ledger.count(account, wanted, begins, &mut report);
+            ledger.count(account, wanted, step, &mut report);
         }
     }
 }
+
+/// A subscription here that begins.
+const HERE: Step<'static> = Step { source: Source::Here, begins: true, by: 1 };
 
 impl Turn {
     /// Sends bytes to a peer, behind what is in its outbox already and before what this turn has staged for it.

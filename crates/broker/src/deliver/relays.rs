@@ -13,6 +13,8 @@ use dialtone_wire::message::Message;
 pub(super) struct Chosen {
     /// Those in which the relay that it came from was chosen, with a blank behind each.
     named: Vec<u8>,
+    /// The cluster of leaf nodes that the message came from, if a relay brought it.
+    cluster: Vec<u8>,
     /// Draws so far: which relay was drawn, and for which group.
     drawn: Vec<(usize, usize)>,
 }
@@ -24,13 +26,16 @@ impl Chosen {
 }
 
 impl Turn {
-    /// Delivers a message that came from a relay, which was chosen in these queue groups. How many got it.
+    /// Delivers a message that came from a relay, which was chosen in these queue groups; `cluster` is the one of leaf nodes that it came
+    /// from, or empty. How many got it.
     pub fn publish_relayed<'q>(
         &mut self,
         origin: Origin<'_>,
-        queues: impl Iterator<Item = &'q [u8]>,
+        (queues, cluster): (impl Iterator<Item = &'q [u8]>, &[u8]),
         message: Authorized<&Message<'_>>,
     ) -> usize {
+        self.chosen.cluster.clear();
+        self.chosen.cluster.extend_from_slice(cluster);
         self.chosen.named.clear();
         for queue in queues {
             self.chosen.named.extend_from_slice(queue);
@@ -51,12 +56,15 @@ impl Turn {
         let mut delivered = self.deliver_to(plain, &[], delivery, observer);
         let must_be_named = delivery.origin.peer.kind.is_relay() && route.entry().by == Via::Publish;
         self.chosen.drawn.clear();
+        let may_draw = |chosen: &Chosen, name: Option<&[u8]>| !must_be_named || chosen.names(name);
         for (number, group) in route.relays.groups.iter().enumerate() {
-            self.draw_as_here(&route.relays, number, group, delivery.origin);
+            if may_draw(&self.chosen, Some(&group.name)) {
+                self.draw_as_here(&route.relays, number, group, delivery.origin);
+            }
         }
         let mut missed = Vec::new();
         for (at, members) in groups.iter().enumerate() {
-            if must_be_named && !self.chosen.names(members.first().and_then(Candidate::queue)) {
+            if !may_draw(&self.chosen, members.first().and_then(Candidate::queue)) {
                 continue;
             }
             if self.is_drawn(&route.relays, |group| group.here == Some(at)) {
@@ -71,7 +79,7 @@ impl Turn {
         if route.relays.is_empty() {
             return delivered;
         }
-        self.draw_relays(&route.relays, &missed, delivery.origin);
+        self.draw_relays(&route.relays, must_be_named, &missed, delivery.origin);
         delivered + self.stage_relays(&route.relays, delivery)
     }
 
@@ -85,7 +93,7 @@ impl Turn {
             return;
         };
         // If it has just gone, somebody here gets the message.
-        if relays.targets.get(at).is_some_and(|target| can_have(target, origin)) {
+        if relays.targets.get(at).is_some_and(|target| self.can_have(target, origin)) {
             self.chosen.drawn.push((at, number));
         }
     }
@@ -96,10 +104,11 @@ impl Turn {
     }
 
     /// Draws a relay for each group in which nobody got the message or was drawn.
-    fn draw_relays(&mut self, relays: &Relays, missed: &[usize], origin: &Origin<'_>) {
+    fn draw_relays(&mut self, relays: &Relays, must_be_named: bool, missed: &[usize], origin: &Origin<'_>) {
         for (number, group) in relays.groups.iter().enumerate() {
             let weight = if group.weight_as_here > 0 { group.weight_as_here } else { group.weight() };
             if weight == 0
+                || (must_be_named && !self.chosen.names(Some(&group.name)))
                 || group.here.is_some_and(|at| !missed.contains(&at))
                 || self.chosen.drawn.iter().any(|(_, drawn)| *drawn == number)
             {
@@ -108,7 +117,9 @@ impl Turn {
             let drawn = group.relay_of(self.draws.choices.below(weight));
             // Another one that can take it, if the one drawn has just gone.
             let mut order = drawn.into_iter().chain(group.relays());
-            if let Some(at) = order.find(|at| relays.targets.get(*at).is_some_and(|t| can_have(t, origin))) {
+            if let Some(at) =
+                order.find(|at| relays.targets.get(*at).is_some_and(|t| self.can_have(t, origin)))
+            {
                 self.chosen.drawn.push((at, number));
             }
         }
@@ -118,7 +129,7 @@ impl Turn {
         let mut delivered = 0;
         for (at, target) in relays.targets.iter().enumerate() {
             let is_drawn = self.chosen.drawn.iter().any(|(drawn, _)| *drawn == at);
-            if !(target.is_plain || is_drawn) || !can_have(target, delivery.origin) {
+            if !(target.is_plain || is_drawn) || !self.can_have(target, delivery.origin) {
                 continue;
             }
             self.stage_relay(relays, at, target, delivery);
@@ -135,10 +146,19 @@ impl Turn {
         let with_headers = message.has_headers() && peer.understands_headers();
         let groups = self.chosen.drawn.iter().filter(|(drawn, _)| *drawn == at);
         let queues = groups.filter_map(|(_, group)| relays.groups.get(*group)).map(|group| &*group.name);
+        let cluster = match delivery.origin.peer.kind.is_leaf_connection() && peer.knows_origins() {
+            true => &*self.chosen.cluster,
+            false => &[],
+        };
         let stage = self.staging.stage(peer);
         let before = stage.bytes.len();
-        target.head.append(with_headers, &mut stage.bytes);
-        peer.relay_format().append_middle(queues, message, with_headers, &mut stage.bytes);
+        if cluster.is_empty() {
+            target.head.append(with_headers, &mut stage.bytes);
+        } else {
+            target.head.append_with_origin(cluster, &mut stage.bytes);
+        }
+        let form = (with_headers, !cluster.is_empty());
+        peer.relay_format().append_middle(queues, message, form, &mut stage.bytes);
         let body = if with_headers { message.framed } else { message.framed_payload() };
         stage.count(body.len().saturating_sub(2));
         let staged = match &delivery.shared {
@@ -154,8 +174,13 @@ impl Turn {
         };
         self.staging.note(staged);
     }
-}
 
-fn can_have(target: &RelayTarget, origin: &Origin<'_>) -> bool {
-    !target.peer.is_closing() && !origin.excepts(&target.peer)
+    /// Whether a relay may have the message: not who it came from, nor other leaf nodes of the cluster that it came from, which have it.
+    fn can_have(&self, target: &RelayTarget, origin: &Origin<'_>) -> bool {
+        let is_of_origin = || {
+            let cluster = target.peer.leaf_cluster();
+            !cluster.is_empty() && origin.peer.kind.is_relay() && *self.chosen.cluster == *cluster
+        };
+        !target.peer.is_closing() && !origin.excepts(&target.peer) && !is_of_origin()
+    }
 }

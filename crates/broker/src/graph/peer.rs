@@ -30,6 +30,7 @@ const HEADERS: u8 = 1;
 const TRACKS_REPLIES: u8 = 2;
 const TAKES_INFO: u8 = 4;
 const IS_SYSTEM: u8 = 8;
+const KNOWS_ORIGINS: u8 = 16;
 
 /// Producers should wait for it.
 const STALLED: u8 = 1;
@@ -115,6 +116,7 @@ struct Seat {
     place: RwLock<Place>,
     version: AtomicU32,
     replies: Mutex<Option<Box<Replies>>>,
+    leaf_cluster: OnceLock<Box<[u8]>>,
 }
 
 /// Which account a peer is in and what it may do there. Changes when it connects and when rights are reloaded.
@@ -236,7 +238,27 @@ impl Peer {
 
     /// What it speaks if it is a relay.
     pub(crate) fn relay_format(&self) -> RelayFormat {
-        RelayFormat::Route
+        RelayFormat::of(self.kind)
+    }
+
+    /// The cluster of leaf nodes at the other end; empty if there is none.
+    pub fn leaf_cluster(&self) -> &[u8] {
+        self.seat.leaf_cluster.get().map_or(&[], |name| &**name)
+    }
+
+    /// Sets [`Peer::leaf_cluster`]. The first one stays.
+    pub fn set_leaf_cluster(&self, name: &[u8]) {
+        let _ = self.seat.leaf_cluster.set(name.into());
+    }
+
+    /// Whether the other end, by a route, takes messages with the cluster of the leaf node that they came from.
+    pub(crate) fn knows_origins(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & KNOWS_ORIGINS != 0
+    }
+
+    /// Sets whether it does.
+    pub fn set_knows_origins(&self, yes: bool) {
+        self.set_flag(KNOWS_ORIGINS, yes);
     }
 
     /// Whether its rights let it have messages of `subject` by a subscription in this queue group.

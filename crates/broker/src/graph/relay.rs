@@ -5,12 +5,14 @@
 use crate::account::Account;
 use crate::peer::Peer;
 use crate::subscription::{Subscription, Subscriptions};
+use dialtone_subject::ShortBytes;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// The interest that one connection has announced.
 #[derive(Debug, Default)]
 pub struct RelayInterest {
+    /// By the account's name and, behind a blank, the cluster of the leaf node that it is of.
     accounts: HashMap<Box<[u8]>, InAccount, foldhash::fast::RandomState>,
     len: usize,
 }
@@ -18,13 +20,40 @@ pub struct RelayInterest {
 #[derive(Debug)]
 struct InAccount {
     account: Arc<Account>,
+    name_bytes: usize,
     subscriptions: Subscriptions,
+}
+
+/// Interest that has ended: all in one account, and of one cluster of leaf nodes.
+#[derive(Debug)]
+pub struct Ended {
+    /// The account.
+    pub account: Arc<Account>,
+    /// The cluster; empty if it was of others.
+    pub cluster: Box<[u8]>,
+    /// What it was.
+    pub subscriptions: Vec<Arc<Subscription>>,
+}
+
+fn key(account: &[u8], cluster: &[u8]) -> ShortBytes<62> {
+    if cluster.is_empty() {
+        ShortBytes::concat(&[account])
+    } else {
+        ShortBytes::concat(&[account, b" ", cluster])
+    }
 }
 
 impl RelayInterest {
     /// The account of this name, if something in it was announced.
     pub fn account(&self, name: &[u8]) -> Option<&Arc<Account>> {
-        self.accounts.get(name).map(|entry| &entry.account)
+        let of_leaf = || self.accounts.values().find(|entry| entry.account.name.as_bytes() == name);
+        self.accounts.get(name).or_else(of_leaf).map(|entry| &entry.account)
+    }
+
+    /// Whether there is such interest that is of no leaf node.
+    pub fn has(&self, account: &[u8], filter: &[u8], queue: Option<&[u8]>) -> bool {
+        let entry = self.accounts.get(account);
+        entry.is_some_and(|entry| entry.subscriptions.find_of_relay(filter, queue).is_some())
     }
 
     /// How many subscriptions.
@@ -42,65 +71,98 @@ impl RelayInterest {
         self.accounts.values().flat_map(|entry| entry.subscriptions.iter().map(|s| (&entry.account, s)))
     }
 
-    /// Interest in `filter` begins in an account; of a queue group with so many members, or with so many now.
-    pub fn subscribe(
+    /// Interest in `filter` begins in an account, of a leaf node's cluster if that is named; of a queue group with so many members, or
+    /// with so many now. How many there were.
+    pub(crate) fn subscribe(
         &mut self,
         peer: &Arc<Peer>,
-        account: &Arc<Account>,
+        (account, cluster): (&Arc<Account>, &[u8]),
         filter: &[u8],
         queue: Option<&[u8]>,
         weight: u32,
-    ) {
+    ) -> u32 {
         let name = account.name.as_bytes();
-        if !self.accounts.contains_key(name) {
-            let entry = InAccount { account: account.clone(), subscriptions: Subscriptions::default() };
-            self.accounts.insert(name.into(), entry);
+        let key = key(name, cluster);
+        let key = key.as_slice();
+        if !self.accounts.contains_key(key) {
+            let (account, subscriptions) = (account.clone(), Subscriptions::default());
+            self.accounts.insert(key.into(), InAccount { account, name_bytes: name.len(), subscriptions });
         }
-        let Some(entry) = self.accounts.get_mut(name) else { return };
+        let Some(entry) = self.accounts.get_mut(key) else { return 0 };
         if let Some(known) = entry.subscriptions.find_of_relay(filter, queue) {
-            if known.weight() != weight {
+            let before = known.weight();
+            if before != weight {
                 known.set_weight(weight);
                 entry.account.forget_matches_of(filter);
             }
-            return;
+            return before;
         }
         let subscription = Subscription::of_relay(peer.clone(), filter, queue, weight);
         entry.account.insert(&subscription);
         entry.subscriptions.insert(subscription);
         self.len += 1;
+        0
     }
 
-    /// It ends. False if it was not there.
-    pub fn unsubscribe(&mut self, account: &[u8], filter: &[u8], queue: Option<&[u8]>) -> bool {
-        let Some(entry) = self.accounts.get_mut(account) else { return false };
-        let Some(subscription) = entry.subscriptions.find_of_relay(filter, queue).cloned() else {
-            return false;
-        };
+    /// It ends. How many there were; `None` if it was not there.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        account: &[u8],
+        cluster: &[u8],
+        filter: &[u8],
+        queue: Option<&[u8]>,
+    ) -> Option<u32> {
+        let key = key(account, cluster);
+        let entry = self.accounts.get_mut(key.as_slice())?;
+        let subscription = entry.subscriptions.find_of_relay(filter, queue).cloned()?;
         entry.subscriptions.remove(&subscription);
         entry.account.remove(&subscription);
         self.len -= 1;
         if entry.subscriptions.is_empty() {
-            self.accounts.remove(account);
+            self.accounts.remove(key.as_slice());
         }
-        true
+        Some(subscription.weight())
+    }
+
+    /// The cluster of leaf nodes of which there is such interest: some servers do not name it where it ends.
+    pub fn cluster_of(&self, account: &[u8], filter: &[u8], queue: Option<&[u8]>) -> Option<Box<[u8]>> {
+        let entries = self.accounts.iter().filter(|(_, entry)| entry.account.name.as_bytes() == account);
+        let mut with_it =
+            entries.filter(|(_, entry)| entry.subscriptions.find_of_relay(filter, queue).is_some());
+        with_it.find_map(|(key, entry)| cluster_in(key, entry).map(Into::into))
     }
 
     /// All of it in an account ends.
-    pub fn forget(&mut self, account: &[u8]) {
-        if let Some(mut entry) = self.accounts.remove(account) {
-            let all = entry.subscriptions.take_all();
-            entry.account.remove_all(&all);
-            self.len -= all.len();
-        }
+    #[must_use = "others are told that it has ended"]
+    pub fn forget(&mut self, account: &[u8]) -> Vec<Ended> {
+        let is_in = |entry: &InAccount| entry.account.name.as_bytes() == account;
+        let gone = self.accounts.extract_if(|_, entry| is_in(entry)).collect();
+        self.end(gone)
     }
 
     /// All of it ends: the connection is gone.
-    pub fn clear(&mut self) {
-        for (_, mut entry) in self.accounts.drain() {
-            entry.account.remove_all(&entry.subscriptions.take_all());
-        }
-        self.len = 0;
+    #[must_use = "others are told that it has ended"]
+    pub fn clear(&mut self) -> Vec<Ended> {
+        let gone = self.accounts.drain().collect();
+        self.end(gone)
     }
+
+    fn end(&mut self, gone: Vec<(Box<[u8]>, InAccount)>) -> Vec<Ended> {
+        let mut ended = Vec::with_capacity(gone.len());
+        for (key, mut entry) in gone {
+            let subscriptions = entry.subscriptions.take_all();
+            entry.account.remove_all(&subscriptions);
+            self.len -= subscriptions.len();
+            let cluster = cluster_in(&key, &entry).unwrap_or_default().into();
+            ended.push(Ended { account: entry.account, cluster, subscriptions });
+        }
+        ended
+    }
+}
+
+/// The cluster in the key of an entry.
+fn cluster_in<'k>(key: &'k [u8], entry: &InAccount) -> Option<&'k [u8]> {
+    key.get(entry.name_bytes + 1..)
 }
 
 #[cfg(test)]
@@ -134,16 +196,18 @@ mod tests {
             let route = cache.route(&account, b"a.b", Entry::OF_SERVER);
             (route.relays.targets.len(), route.relays.groups.iter().map(|g| g.weight()).collect::<Vec<_>>())
         };
-        interest.subscribe(&peer, &account, b"a.*", None, 1);
-        interest.subscribe(&peer, &account, b"a.*", Some(b"q"), 2);
-        interest.subscribe(&peer, &account, b"a.", Some(b"*q"), 2);
+        interest.subscribe(&peer, (&account, b""), b"a.*", None, 1);
+        interest.subscribe(&peer, (&account, b""), b"a.*", Some(b"q"), 2);
+        interest.subscribe(&peer, (&account, b""), b"a.", Some(b"*q"), 2);
         assert_eq!((interest.len(), weights()), (3, (1, vec![2])));
-        interest.subscribe(&peer, &account, b"a.*", Some(b"q"), 5);
+        interest.subscribe(&peer, (&account, b""), b"a.*", Some(b"q"), 5);
         assert_eq!((interest.len(), weights()), (3, (1, vec![5])));
-        assert!(interest.unsubscribe(b"A", b"a.*", None) && !interest.unsubscribe(b"A", b"a.*", None));
-        assert!(!interest.unsubscribe(b"B", b"a.*", Some(b"q")));
+        let end = |interest: &mut RelayInterest| interest.unsubscribe(b"A", b"", b"a.*", None);
+        assert_eq!((end(&mut interest), end(&mut interest)), (Some(1), None));
+        assert_eq!(interest.unsubscribe(b"B", b"", b"a.*", Some(b"q")), None);
         assert_eq!((interest.len(), weights()), (2, (1, vec![5])));
-        interest.clear();
+        let ended: Vec<_> = interest.clear().iter().map(|ended| ended.subscriptions.len()).collect();
+        assert_eq!(ended, [2]);
         assert_eq!((interest.is_empty(), weights(), account.interest().len()), (true, (0, vec![]), 0));
     }
 }

@@ -89,6 +89,9 @@ fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
         max_payload: policy.options.limits.payload_bytes_max as i64,
         import,
         export,
+        lnoc: true,
+        lnocu: true,
+        ln: true,
         ..Info::default()
     }
 }

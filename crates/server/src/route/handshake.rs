@@ -13,7 +13,7 @@ use dialtone_config::Secret;
 use dialtone_identity::password;
 use dialtone_mesh::{Event as MeshEvent, LinkId, Place};
 use dialtone_wire::client::encode;
-use dialtone_wire::interserver::{AccountNames, Dialect};
+use dialtone_wire::interserver::{AccountNames, Dialect, Origin};
 use dialtone_wire::route::{Connect, Info};
 use dialtone_wire::{CloseReason, ProtocolError};
 use parking_lot::{Mutex, RwLock};
@@ -150,6 +150,7 @@ impl RouteConnection {
         });
         let limits = limits(&self.conduct.policy);
         self.dialect = Dialect::route(limits, accounts, route.origins());
+        self.peer().set_knows_origins(route.origins().knows(Origin::Cluster(b"")));
         self.conduct.open(turn.now());
         node.delivery.routes.begin(&node.delivery.gate, &route, turn);
         self.conduct.take_place(turn.now());

@@ -174,13 +174,14 @@ impl Protocol for RouteConnection {
         self.conduct.broken(how);
     }
 
-    fn leave(&mut self, _: &mut Turn) {
+    fn leave(&mut self, turn: &mut Turn) {
         self.peer().shut();
         let mut remote = String::new();
         if let Some(route) = self.route.take() {
             let routes = &self.conduct.node.delivery.routes;
             routes.remove(&route);
-            route.interest.lock().clear();
+            let gone = route.interest.lock().clear();
+            self.conduct.node.delivery.gate.end_relay(gone, Some(turn));
             let info = route.remote.read().clone();
             if !routes.leads_to(&info.server_id) {
                 self.conduct.node.connections.elsewhere.forget(&info.server_id);

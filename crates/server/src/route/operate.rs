@@ -4,6 +4,7 @@ use super::{NO_CONNECT, RouteConnection, Side};
 use crate::log::Event;
 use crate::protocol::Progress;
 use dialtone_broker::account::Account;
+use dialtone_broker::deliver::interest::Relayed;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::permission::{self, Subscribe};
 use dialtone_identity::nkey::{Kind, Public};
@@ -100,8 +101,8 @@ impl RouteConnection {
         }
         match op {
             Op::Message(routed) => self.take_message(&routed, batch, turn),
-            Op::Subscribe { interest, weight } => self.subscribe(&interest, weight.get()),
-            Op::Unsubscribe(interest) => self.unsubscribe(&interest),
+            Op::Subscribe { interest, weight } => self.subscribe(&interest, weight.get(), turn),
+            Op::Unsubscribe(interest) => self.unsubscribe(&interest, turn),
             Op::Connect(json) => self.take_connect(json, turn),
             Op::Info(json) => self.take_info(json, turn),
             Op::Ping => {
@@ -157,7 +158,8 @@ impl RouteConnection {
         let Ok(authorized) = permission::publish(peer, permissions, &routed.message, turn.now()) else {
             return;
         };
-        turn.publish_relayed(Origin { peer, account, echo: false }, routed.queues.iter(), authorized);
+        let chosen = (routed.queues.iter(), routed.origin.unwrap_or_default());
+        turn.publish_relayed(Origin { peer, account, echo: false }, chosen, authorized);
     }
 
     #[cold]
@@ -202,7 +204,7 @@ impl RouteConnection {
     }
 
     /// RS+: the other server has interest.
-    fn subscribe(&mut self, interest: &Interest<'_>, weight: u32) {
+    fn subscribe(&mut self, interest: &Interest<'_>, weight: u32, turn: &mut Turn) {
         let Some(route) = &self.route else { return };
         let Interest { account, filter, queue, .. } = *interest;
         let Some(found) = self.account_of(account).or_else(|| self.account_to_come(account)) else {
@@ -224,11 +226,14 @@ impl RouteConnection {
             let (filter, name) = (String::from_utf8_lossy(filter), &found.name);
             self.log(Event::TraceIn, format_args!("<<- [RS+ {name} {filter}]"));
         }
-        route.interest.lock().subscribe(self.peer(), &found, filter, queue, weight);
+        let cluster = interest.origin.map_or(&[][..], |origin| origin.name());
+        let relayed = Relayed { peer: self.peer(), account: &found, cluster, filter, queue };
+        let gate = &self.conduct.node.delivery.gate;
+        gate.subscribe_relay(&mut route.interest.lock(), &relayed, weight, Some(turn));
     }
 
     /// RS-: it has none any more.
-    fn unsubscribe(&mut self, interest: &Interest<'_>) {
+    fn unsubscribe(&mut self, interest: &Interest<'_>, turn: &mut Turn) {
         let Some(route) = &self.route else { return };
         let Interest { account, filter, queue, .. } = *interest;
         let own = self.conduct.place.account.as_ref().map(|account| account.name.as_bytes());
@@ -237,6 +242,15 @@ impl RouteConnection {
             let (filter, name) = (String::from_utf8_lossy(filter), String::from_utf8_lossy(account));
             self.log(Event::TraceIn, format_args!("<<- [RS- {name} {filter}]"));
         }
-        route.interest.lock().unsubscribe(account, filter, queue);
+        let mut known = route.interest.lock();
+        let Some(found) = known.account(account).cloned() else { return };
+        let cluster = match interest.origin {
+            Some(origin) => origin.name().into(),
+            None if known.has(account, filter, queue) => Box::default(),
+            // Some servers do not name the leaf node whose interest ends.
+            None => known.cluster_of(account, filter, queue).unwrap_or_default(),
+        };
+        let relayed = Relayed { peer: self.peer(), account: &found, cluster: &cluster, filter, queue };
+        self.conduct.node.delivery.gate.unsubscribe_relay(&mut known, &relayed, Some(turn));
     }
 }

@@ -3,10 +3,11 @@
 use super::{Route, Routes, Share};
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
-use dialtone_broker::deliver::interest::{Delta, Gate, Watch};
+use dialtone_broker::deliver::interest::{Delta, Gate, Source, Watch};
+use dialtone_broker::kind::Kind;
 use dialtone_broker::peer::Place;
 use dialtone_broker::permission;
-use dialtone_wire::interserver::{Interest, LeafOrigins, encode};
+use dialtone_wire::interserver::{Interest, Origin, encode};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,13 +20,17 @@ pub(crate) struct Announcer(pub(crate) Arc<Routes>);
 
 impl Watch for Announcer {
     fn changed(&self, account: &Arc<Account>, delta: Delta<'_>, mut turn: Option<&mut Turn>) {
-        if !is_news(&delta) || !self.0.may_announce(account, delta.filter) {
+        if !delta.source.is_told_to(Kind::Route) || !self.0.may_announce(account, delta.filter) {
             return;
         }
         let open = self.0.open();
         for route in open.iter().filter(|route| self.0.carries(route, account)) {
+            let Some((origin, sum)) = delta.sum(|source| route.origin_of(source)) else { continue };
+            if !sum.is_news(delta.queue) {
+                continue;
+            }
             let mut line = Vec::with_capacity(64);
-            append(&mut line, route, account, &delta);
+            append(&mut line, route, account, &Announced { origin, delta: &delta, now: sum.now });
             match &mut turn {
                 Some(turn) => turn.enqueue(&route.session.peer, &line),
                 None => route.session.peer.send(&line, Instant::now()),
@@ -34,9 +39,23 @@ impl Watch for Announcer {
     }
 }
 
-/// Whether other servers need to know: interest begins or ends, or a queue group has another number of members.
-fn is_news(delta: &Delta<'_>) -> bool {
-    (delta.queue.is_some() || delta.before == 0 || delta.now == 0) && delta.before != delta.now
+impl Route {
+    /// Whose interest the other server is told that of a source is: that of leaf nodes, or this server's own. `None`: it is not told.
+    fn origin_of<'a>(&self, source: &Source<'a>) -> Option<Option<Origin<'a>>> {
+        let origin = match *source {
+            Source::Behind(_, b"") => Some(Origin::Unnamed),
+            Source::Behind(_, cluster) => Some(Origin::Cluster(cluster)),
+            Source::Here | Source::Account => None,
+        };
+        source.is_told_to(Kind::Route).then_some(origin.filter(|origin| self.origins().knows(*origin)))
+    }
+}
+
+/// Interest as a route is told of it.
+struct Announced<'a> {
+    origin: Option<Origin<'a>>,
+    delta: &'a Delta<'a>,
+    now: u32,
 }
 
 /// What only the server answers whose clients ask, in the system account: another one knows nothing of them, and the first answer counts.
@@ -50,17 +69,18 @@ fn stays_here(account: &Account, filter: &[u8]) -> bool {
     account.is_system() && (STAYS_HERE.contains(&filter) || filter.ends_with(STAYS_HERE_END))
 }
 
-fn append(out: &mut Vec<u8>, route: &Route, account: &Account, delta: &Delta<'_>) {
+fn append(out: &mut Vec<u8>, route: &Route, account: &Account, announced: &Announced<'_>) {
+    let Announced { origin, delta, now } = *announced;
     let is_named = !matches!(route.share, Share::Dedicated(_));
     let interest = Interest {
-        origin: None,
+        origin,
         account: is_named.then_some(account.name.as_bytes()),
         filter: delta.filter,
         queue: delta.queue,
     };
-    match NonZeroU32::new(delta.now) {
-        Some(weight) => encode::route_subscribe(out, &interest, weight, LeafOrigins::Unknown),
-        None => encode::route_unsubscribe(out, &interest, LeafOrigins::Unknown),
+    match NonZeroU32::new(now) {
+        Some(weight) => encode::route_subscribe(out, &interest, weight, route.origins()),
+        None => encode::route_unsubscribe(out, &interest, route.origins()),
     }
 }
 
@@ -84,7 +104,8 @@ impl Routes {
                 if !self.carries(route, account) || !self.may_announce(account, delta.filter) {
                     continue;
                 }
-                append(&mut bytes, route, account, &delta);
+                let Some((origin, sum)) = delta.first_sum(|source| route.origin_of(source)) else { continue };
+                append(&mut bytes, route, account, &Announced { origin, delta: &delta, now: sum.now });
                 if bytes.len() >= PIECE_BYTES {
                     turn.enqueue(&route.session.peer, &bytes);
                     bytes.clear();

@@ -6,6 +6,7 @@ pub(crate) use announcer::Announcer;
 
 use crate::session::Session;
 use dialtone_broker::account::Account;
+use dialtone_broker::deliver::interest::Gate;
 use dialtone_broker::relay::RelayInterest;
 use dialtone_broker::stats::Traffic;
 use dialtone_identity::permission::Permissions;
@@ -134,7 +135,7 @@ impl Routes {
     }
 
     /// An account has routes of its own from here on, or no longer. Interest in it that came by other routes is void.
-    pub(crate) fn dedicate(&self, account: &AccountName, yes: bool) {
+    pub(crate) fn dedicate(&self, account: &AccountName, yes: bool, gate: &Gate) {
         let mut pools = self.pools.write();
         if !yes {
             pools.dedicated.remove(account);
@@ -144,7 +145,8 @@ impl Routes {
         drop(pools);
         let open = self.open();
         for route in open.iter().filter(|route| !matches!(route.share, Share::Dedicated(_))) {
-            route.interest.lock().forget(account.as_bytes());
+            let gone = route.interest.lock().forget(account.as_bytes());
+            gate.end_relay(gone, None);
         }
     }
 

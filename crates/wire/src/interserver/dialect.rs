@@ -1,5 +1,7 @@
 //! How the lines of routes, gateways and leaf nodes differ.
 
+use super::op::Origin;
+
 /// What another server may send at most. Both are checked before the bytes they speak of are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -42,6 +44,14 @@ impl LeafOrigins {
             (true, true, _) => Self::InBoth,
             (true, ..) => Self::InSubscribe,
             _ => Self::Unknown,
+        }
+    }
+
+    /// Whether interest of such leaf nodes is announced as theirs; otherwise it passes for the announcing server's own.
+    pub fn knows(self, origin: Origin<'_>) -> bool {
+        match origin {
+            Origin::Cluster(_) => self >= Self::InSubscribe,
+            Origin::Unnamed => self >= Self::Unnamed,
         }
     }
 }

@@ -109,10 +109,7 @@ pub fn account_unsubscribe(out: &mut Vec<u8>, account: &[u8]) {
 
 /// The origin by which interest goes to a server, if that knows what it means.
 fn known_origin<'a>(interest: &Interest<'a>, known: LeafOrigins) -> Option<Origin<'a>> {
-    interest.origin.filter(|origin| match origin {
-        Origin::Cluster(_) => known >= LeafOrigins::InSubscribe,
-        Origin::Unnamed => known >= LeafOrigins::Unnamed,
-    })
+    interest.origin.filter(|origin| known.knows(*origin))
 }
 
 fn subscribe(
@@ -138,7 +135,7 @@ fn unsubscribe(out: &mut Vec<u8>, verb: &[u8], origin: Option<Origin<'_>>, inter
 fn words(out: &mut Vec<u8>, verb: &[u8], origin: Option<Origin<'_>>, interest: &Interest<'_>) {
     let Interest { account, filter, queue, .. } = *interest;
     out.extend_from_slice(verb);
-    for word in [origin.map(Origin::word), account, Some(filter), queue].into_iter().flatten() {
+    for word in [origin.map(Origin::name), account, Some(filter), queue].into_iter().flatten() {
         out.push(b' ');
         out.extend_from_slice(word);
     }

@@ -66,7 +66,8 @@ impl<'a> Origin<'a> {
         if word == Self::UNNAMED { Self::Unnamed } else { Self::Cluster(word) }
     }
 
-    pub(super) fn word(self) -> &'a [u8] {
+    /// What it is called in lines.
+    pub fn name(self) -> &'a [u8] {
         match self {
             Self::Cluster(name) => name,
             Self::Unnamed => Self::UNNAMED,
