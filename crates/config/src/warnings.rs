@@ -1,7 +1,7 @@
 //! What is allowed and still worth a word at start.
 
 use crate::blocks::reader::go_duration;
-use crate::options::Options;
+use crate::options::{Options, Tls};
 use std::time::Duration;
 
 /// Bytes of a payload above which the official server warns.
@@ -29,6 +29,11 @@ impl Options {
             let timeout = go_duration(tls.timeout);
             out.push(format!("tls timeout of {timeout} is high, consider keeping it under 60 seconds"));
         }
+        out.extend(self.unverified().into_iter().map(|whom| {
+            format!(
+                "TLS certificate chain and hostname of solicited {whom} will not be verified. DO NOT USE IN PRODUCTION!"
+            )
+        }));
         if self.authorization.proxy_required && !self.authorization.users.is_empty() {
             out.push(
                 "authorization's proxy_required counts for a single user and a token; say it with each of the users"
@@ -36,6 +41,21 @@ impl Options {
             );
         }
         out
+    }
+
+    /// Which of the servers that are dialled may show any certificate.
+    fn unverified(&self) -> Vec<&'static str> {
+        let is_insecure = |tls: Option<&Tls>| tls.is_some_and(|tls| tls.insecure);
+        let routes = self.cluster.as_ref().is_some_and(|own| is_insecure(own.listener.tls.as_ref()));
+        let gateways = self.gateway.as_ref().is_some_and(|own| {
+            let remotes = own.remotes.iter().map(|remote| remote.tls.as_ref());
+            remotes.chain([own.listener.tls.as_ref()]).any(is_insecure)
+        });
+        let leafs = self.leafnodes.as_ref();
+        let leafs =
+            leafs.is_some_and(|own| own.remotes.iter().any(|remote| is_insecure(remote.tls.as_ref())));
+        let all = [(routes, "routes"), (gateways, "gateways"), (leafs, "leafnodes")];
+        all.into_iter().filter_map(|(is_insecure, whom)| is_insecure.then_some(whom)).collect()
     }
 }
 
@@ -83,6 +103,12 @@ mod tests {
             &[
                 "t.conf:1:44: insecure has no effect: a listener verifies no server",
                 "t.conf:1:80: allow_insecure_cipher_suites has no effect: there are no insecure cipher suites",
+            ],
+        );
+        check(
+            "cluster { port: 5, tls { cert_file: a, key_file: b, insecure: true } }",
+            &[
+                "TLS certificate chain and hostname of solicited routes will not be verified. DO NOT USE IN PRODUCTION!",
             ],
         );
         check(

@@ -27,16 +27,31 @@ pub fn names(der: &[u8]) -> Vec<String> {
     emails.into_iter().chain(hosts).chain(uris).chain([backward, forward]).filter(|n| !n.is_empty()).collect()
 }
 
-/// Whether a certificate is valid at this time, in seconds since 1970, and may be a client's.
-pub fn is_valid_client(der: &[u8], now: i64) -> bool {
+/// Whose certificate one is shown as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// That of the end that connects.
+    Client,
+    /// That of the end that is connected to.
+    Server,
+}
+
+/// Whether a certificate is valid at this time, in seconds since 1970, and may be used for this.
+pub fn is_valid(der: &[u8], purpose: Purpose, now: i64) -> bool {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else { return false };
     let validity = certificate.validity();
     let is_in_time = (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now);
-    let is_for_clients = match certificate.extended_key_usage() {
-        Ok(usage) => usage.is_none_or(|usage| usage.value.any || usage.value.client_auth),
+    let is_for_it = match certificate.extended_key_usage() {
+        Ok(usage) => usage.is_none_or(|usage| {
+            let named = match purpose {
+                Purpose::Client => usage.value.client_auth,
+                Purpose::Server => usage.value.server_auth,
+            };
+            usage.value.any || named
+        }),
         Err(_) => false,
     };
-    is_in_time && is_for_clients
+    is_in_time && is_for_it
 }
 
 /// The subject. `None`: no certificate, no subject, or one that only a literal name can stand for.

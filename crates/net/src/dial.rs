@@ -1,5 +1,6 @@
 //! How connections come to be, and connecting to others.
 
+use crate::tls::ClientTls;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +24,8 @@ pub struct Dial {
     pub addresses: Vec<SocketAddr>,
     /// How long each of them may take.
     pub timeout: Duration,
+    /// TLS that the connection begins with, before anything is said; `None`: it begins in plain.
+    pub tls: Option<ClientTls>,
 }
 
 /// Why there is no connection: what came of each address.

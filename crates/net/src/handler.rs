@@ -19,6 +19,8 @@ pub struct Accepted {
     pub origin: Origin,
     /// Whether a PROXY header may come and name another end.
     pub may_be_proxied: bool,
+    /// This end has begun TLS, as its [`crate::Dial`] wants it: [`Handler::greet`] comes when TLS is up, and nothing may be written before.
+    pub begins_tls: bool,
 }
 
 /// What stands between the socket and the protocol.

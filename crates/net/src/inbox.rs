@@ -3,6 +3,7 @@
 use crate::dial::{Dial, Origin};
 use crate::listener::Listener;
 use crate::socket::Socket;
+use crate::tls::Tls;
 use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::Cell;
@@ -57,6 +58,8 @@ pub(crate) struct Arrival {
     pub(crate) origin: Origin,
     /// How long a PROXY header may take, if one may come.
     pub(crate) proxy_header: Option<Duration>,
+    /// TLS that this end begins, and how long the handshake may take.
+    pub(crate) tls: Option<(Tls, Duration)>,
 }
 
 struct Inbox {

@@ -6,6 +6,7 @@ use rustls::{ClientConfig, ClientConnection, Connection, ProtocolVersion, Server
 use rustls_pki_types::ServerName;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Plain bytes that are encrypted before the socket is asked to take them.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
@@ -22,6 +23,8 @@ pub struct ClientTls {
     pub config: Arc<ClientConfig>,
     /// Whose certificate the other end must show.
     pub name: ServerName<'static>,
+    /// How long the handshake may take.
+    pub timeout: Duration,
 }
 
 /// What a handshake agreed on.

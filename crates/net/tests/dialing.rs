@@ -33,6 +33,7 @@ enum Seen {
 struct Connection {
     link: Arc<Link>,
     origin: Origin,
+    begins_tls: bool,
 }
 
 /// Greets with its origin's name, and reports all that happens.
@@ -41,6 +42,15 @@ struct Talker {
     seen: Sender<Seen>,
     server: Option<Arc<ServerConfig>>,
     client: Option<ClientTls>,
+}
+
+/// When the end that dials begins TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begins {
+    /// The loop does, with the connection.
+    Dialed,
+    /// The handler does, when it sees the connection.
+    Opened,
 }
 
 impl Talker {
@@ -57,7 +67,7 @@ impl Handler for Talker {
     fn begin(&mut self, _: Instant) {}
 
     fn open(&mut self, accepted: Accepted) -> Option<(Connection, Transport)> {
-        let Accepted { link, origin, .. } = accepted;
+        let Accepted { link, origin, begins_tls, .. } = accepted;
         self.note(Seen::Opened(origin));
         let transport = match (&self.server, &self.client, origin) {
             (Some(config), _, Origin::Listener(_)) => Transport::Tls {
@@ -66,13 +76,13 @@ impl Handler for Talker {
                 timeout: PATIENCE,
                 plain_allowed: false,
             },
-            (_, Some(client), Origin::Dialed(_)) => {
+            (_, Some(client), Origin::Dialed(_)) if !begins_tls => {
                 link.begin_client_tls(client).expect("a configuration");
                 Transport::Plain
             }
             _ => Transport::Plain,
         };
-        Some((Connection { link, origin }, transport))
+        Some((Connection { link, origin, begins_tls }, transport))
     }
 
     fn undialed(&mut self, number: u64, why: DialError) {
@@ -87,7 +97,7 @@ impl Handler for Talker {
         let text = match connection.origin {
             Origin::Listener(_) => "from the listener",
             // What TLS takes before it is up would be lost.
-            Origin::Dialed(_) if self.client.is_some() => return,
+            Origin::Dialed(_) if self.client.is_some() && !connection.begins_tls => return,
             Origin::Dialed(_) => "from the dialer",
         };
         connection.link.write(&[IoSlice::new(text.as_bytes())]).expect("written");
@@ -97,7 +107,7 @@ impl Handler for Talker {
 
     fn secured(&mut self, connection: &mut Connection, secured: Secured) {
         self.note(Seen::Secured(connection.origin, secured.certificates.len()));
-        if matches!(connection.origin, Origin::Dialed(_)) {
+        if matches!(connection.origin, Origin::Dialed(_)) && !connection.begins_tls {
             connection.link.write(&[IoSlice::new(b"from the dialer")]).expect("written");
         }
     }
@@ -150,6 +160,8 @@ impl Handler for Talker {
 struct World {
     loops: Loops,
     seen: Receiver<Seen>,
+    /// TLS of dials.
+    tls: Option<ClientTls>,
 }
 
 impl World {
@@ -162,7 +174,13 @@ impl World {
             client: client.clone(),
         };
         let loops = Loops::start(&Threads::default(), Settings { loops: 2 }, handler).expect("loops");
-        Self { loops, seen }
+        Self { loops, seen, tls: None }
+    }
+
+    /// One whose dials have TLS.
+    fn dialing(server: Option<Arc<ServerConfig>>, client: ClientTls, begins: Begins) -> Self {
+        let tls = (begins == Begins::Dialed).then(|| client.clone());
+        Self { tls, ..Self::new(server, Some(client)) }
     }
 
     fn listen(&self) -> SocketAddr {
@@ -172,7 +190,8 @@ impl World {
     }
 
     fn dial(&self, number: u64, addresses: &[SocketAddr]) {
-        self.loops.dial(Dial { number, addresses: addresses.into(), timeout: PATIENCE });
+        let tls = self.tls.clone();
+        self.loops.dial(Dial { number, addresses: addresses.into(), timeout: PATIENCE, tls });
     }
 
     fn next(&self) -> Seen {
@@ -242,7 +261,7 @@ impl Authority {
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = builder.expect("versions").with_root_certificates(roots).with_no_client_auth();
         let name = ServerName::try_from(name.to_owned()).expect("a name");
-        ClientTls { config: Arc::new(config), name }
+        ClientTls { config: Arc::new(config), name, timeout: PATIENCE }
     }
 }
 
@@ -281,12 +300,13 @@ fn who_says_nothing_has_its_time() {
     let silent = silent();
     let address = world.listen();
     let timeout = Duration::from_millis(50);
-    world.loops.dial(Dial { number: 5, addresses: vec![silent.address], timeout });
+    world.loops.dial(Dial { number: 5, addresses: vec![silent.address], timeout, tls: None });
     assert_eq!(world.next(), Seen::Undialed(5, vec![silent.address]));
     world.loops.dial(Dial {
         number: 6,
         addresses: vec![silent.address, address],
         timeout: PATIENCE.min(timeout * 10),
+        tls: None,
     });
     assert!(world.some(4).contains(&"Opened(Dialed(6))".to_owned()));
 }
@@ -316,18 +336,21 @@ fn a_dial_is_cancelled() {
 #[test]
 fn both_ends_speak_tls() {
     let authority = Authority::new();
-    let world = World::new(Some(authority.server()), Some(authority.client("other.example")));
-    let address = world.listen();
-    world.dial(7, &[address]);
-    let expected = [
-        "Opened(Dialed(7))",
-        "Opened(Listener(3))",
-        "Received(Dialed(7), \"from the listener\")",
-        "Received(Listener(3), \"from the dialer\")",
-        "Secured(Dialed(7), 1)",
-        "Secured(Listener(3), 0)",
-    ];
-    assert_eq!(world.some(6), expected);
+    for begins in [Begins::Dialed, Begins::Opened] {
+        let client = authority.client("other.example");
+        let world = World::dialing(Some(authority.server()), client, begins);
+        let address = world.listen();
+        world.dial(7, &[address]);
+        let expected = [
+            "Opened(Dialed(7))",
+            "Opened(Listener(3))",
+            "Received(Dialed(7), \"from the listener\")",
+            "Received(Listener(3), \"from the dialer\")",
+            "Secured(Dialed(7), 1)",
+            "Secured(Listener(3), 0)",
+        ];
+        assert_eq!(world.some(6), expected, "{begins:?}");
+    }
 }
 
 /// A certificate by somebody else, or for another name, ends the connection on the end that does not take it.
@@ -335,25 +358,49 @@ fn both_ends_speak_tls() {
 fn a_wrong_certificate_is_refused() {
     let authority = Authority::new();
     for client in [Authority::new().client("other.example"), authority.client("another.example")] {
-        let world = World::new(Some(authority.server()), Some(client));
-        let address = world.listen();
-        world.dial(7, &[address]);
-        let refused = |seen: &str| seen.starts_with("Broken(Dialed(7), \"TLS: invalid peer certificate");
-        let seen = world.some(4);
-        assert!(seen.iter().any(|seen| refused(seen)), "{seen:?}");
-        assert!(!seen.iter().any(|seen| seen.contains("Received")), "{seen:?}");
+        for begins in [Begins::Dialed, Begins::Opened] {
+            let world = World::dialing(Some(authority.server()), client.clone(), begins);
+            let address = world.listen();
+            world.dial(7, &[address]);
+            let refused = |seen: &str| seen.starts_with("Broken(Dialed(7), \"TLS: invalid peer certificate");
+            let seen = world.some(4);
+            assert!(seen.iter().any(|seen| refused(seen)), "{seen:?}");
+            assert!(!seen.iter().any(|seen| seen.contains("Received")), "{seen:?}");
+        }
     }
 }
 
 #[test]
 fn who_leaves_in_the_handshake_is_noticed() {
     let authority = Authority::new();
-    let world = World::new(None, Some(authority.client("other.example")));
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    world.dial(7, &[listener.local_addr().expect("bound")]);
-    drop(listener.accept().expect("somebody comes"));
-    assert_eq!(world.next(), Seen::Opened(Origin::Dialed(7)));
-    assert!(matches!(world.next(), Seen::Broken(Origin::Dialed(7), _)));
+    for begins in [Begins::Dialed, Begins::Opened] {
+        let world = World::dialing(None, authority.client("other.example"), begins);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        world.dial(7, &[listener.local_addr().expect("bound")]);
+        drop(listener.accept().expect("somebody comes"));
+        assert_eq!(world.next(), Seen::Opened(Origin::Dialed(7)));
+        match (world.next(), begins) {
+            // The loop knows that the connection needs TLS, and that this is no usual end.
+            (Seen::Broken(Origin::Dialed(7), how), Begins::Dialed) => {
+                assert!(how.starts_with("TLS: "), "{how}")
+            }
+            (Seen::Broken(Origin::Dialed(7), _), Begins::Opened) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What comes instead of TLS is not taken for anything else.
+#[test]
+fn who_is_dialled_with_tls_and_speaks_in_plain_is_refused() {
+    let world = World::dialing(None, Authority::new().client("other.example"), Begins::Dialed);
+    let address = world.listen();
+    world.dial(7, &[address]);
+    // Its handler sends a greeting in plain, and sees the beginning of a handshake.
+    let seen = world.some(4);
+    let refused = |seen: &str| seen.starts_with("Broken(Dialed(7), \"TLS: received corrupt message");
+    assert!(seen.iter().any(|seen| refused(seen)), "{seen:?}");
+    assert!(!seen.iter().any(|seen| seen.contains("Received(Dialed")), "{seen:?}");
 }
 
 /// Who leaves before its handshake is done, and who speaks in plain, has failed at TLS, and has not just gone.

@@ -2,7 +2,7 @@
 //! together are the number of its [`Dial`].
 
 use crate::policy::ListenerKind;
-use dialtone_net::{Dial, Loops};
+use dialtone_net::{ClientTls, Dial, Loops};
 use parking_lot::Mutex;
 use std::io;
 use std::net::ToSocketAddrs;
@@ -31,7 +31,7 @@ impl Dialed {
         Some(Self { kind, number: packed & ((1 << NUMBER_BITS) - 1) })
     }
 
-    /// Looks the host up, which may take long, and has the event loops connect. What comes of it is reported to them.
+    /// Looks the host up, which may take long, and has the event loops connect, with TLS at once if there is some. What comes of it is reported to them.
     ///
     /// # Errors
     /// The host is not known.
@@ -39,10 +39,11 @@ impl Dialed {
         self,
         loops: &Mutex<Loops>,
         (host, port): (&str, u16),
+        tls: Option<ClientTls>,
         timeout: Duration,
     ) -> io::Result<()> {
         let addresses = (host, port).to_socket_addrs()?.collect();
-        loops.lock().dial(Dial { number: self.packed(), addresses, timeout });
+        loops.lock().dial(Dial { number: self.packed(), addresses, timeout, tls });
         Ok(())
     }
 }

@@ -24,7 +24,10 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// The system refuses a thread.
 pub(crate) fn start(node: &Arc<Node>, loops: &Arc<Mutex<Loops>>) -> io::Result<()> {
     run(node, loops, "routes", &node.cluster, |node, loops, task| match task {
-        Task::Dial(dial, url, attempt) => self::dial(node, loops, dial, &url, attempt),
+        Task::Dial { dial, url, tls_name, attempt } => {
+            log_attempt(node, &url, attempt);
+            self::dial(node, loops, dial, &url, tls_name.as_deref());
+        }
         Task::ClientUrls => client::send_urls(node),
         Task::Dedicate(account, yes) => node.delivery.routes.dedicate(&account, yes, &node.delivery.gate),
         Task::Note(note) => log(node, &note),
@@ -54,11 +57,18 @@ where
     node.threads.spawn(name, tasks).map(drop)
 }
 
-fn dial(node: &Node, loops: &Mutex<Loops>, dial: DialId, url: &RouteUrl, attempt: u32) {
+fn log_attempt(node: &Node, url: &RouteUrl, attempt: u32) {
     let text = format_args!("Trying to connect to route on {url} (attempt {attempt})");
     node.log.emit(Logged::RouteDialed, "", text);
+}
+
+fn dial(node: &Node, loops: &Mutex<Loops>, dial: DialId, url: &RouteUrl, tls_name: Option<&str>) {
+    let policy = node.settings.policy();
+    let routes = policy.of(ListenerKind::Cluster);
+    let tls = routes.client_tls(&url.host, tls_name).map_err(io::Error::other);
     let dialed = Dialed { kind: ListenerKind::Cluster, number: dial.0 };
-    if let Err(why) = dialed.begin(loops, (&url.host, url.port), DIAL_TIMEOUT) {
+    let begun = tls.and_then(|tls| dialed.begin(loops, (&url.host, url.port), tls, DIAL_TIMEOUT));
+    if let Err(why) = begun {
         let text = format_args!("Error trying to connect to route {url}: {why}");
         node.log.emit(Logged::RouteFailed, "", text);
         node.cluster.handle(Event::DialFailed { dial, failure: DialFailure::Unreachable });

@@ -140,6 +140,11 @@ impl<M: Machine> Driven<M> {
         inbox.map(|inbox| std::mem::take(&mut inbox.orders)).unwrap_or_default()
     }
 
+    /// Looks for something among what a connection is to do, and leaves all where it is.
+    pub(crate) fn find_order<T>(&self, id: ClientId, find: impl FnMut(&M::Order) -> Option<T>) -> Option<T> {
+        self.state.lock().links.get(&LinkId(id.0))?.orders.iter().find_map(find)
+    }
+
     /// A connection is over.
     pub(crate) fn lost(&self, id: ClientId) {
         let link = LinkId(id.0);

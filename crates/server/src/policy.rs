@@ -12,9 +12,9 @@ pub(crate) use listeners::{Address, LISTENER_KINDS, LISTENERS, Row, Starts};
 
 use crate::clock;
 use crate::rates::Rules;
-use crate::tls::{TlsError, TlsSetup};
+use crate::tls::{TlsDialing, TlsError, TlsSetup};
 use dialtone_broker::account::SYSTEM;
-use dialtone_config::options::{Account, AccountLimits};
+use dialtone_config::options::{Account, AccountLimits, Tls};
 use dialtone_config::{ConfigError, ConfigErrors, Options};
 use dialtone_identity::authenticator::{self, Authenticator};
 use dialtone_identity::callout::Keys;
@@ -148,7 +148,20 @@ impl Policy {
 
     /// The TLS of all listeners.
     pub fn all_tls(&self) -> impl Iterator<Item = &TlsSetup> {
-        std::iter::once(&self.clients).chain(self.others.iter().flatten()).filter_map(|own| own.tls.as_ref())
+        self.all().filter_map(|own| own.tls.as_ref())
+    }
+
+    /// Whether a file with a certificate or a key has been written since it was read.
+    pub(crate) fn has_outdated_certificates(&self) -> bool {
+        let is_outdated = |own: &ListenerPolicy| {
+            own.tls.as_ref().is_some_and(TlsSetup::is_outdated)
+                || own.dialing.as_ref().is_some_and(TlsDialing::is_outdated)
+        };
+        self.all().any(is_outdated)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &ListenerPolicy> {
+        std::iter::once(&self.clients).chain(self.others.iter().flatten())
     }
 }
 
@@ -162,12 +175,11 @@ fn clients(
     if let Some(tls) = &mut tls {
         tls.staple(&options.staples.own, options.staples.store_dir.as_deref())?;
     }
-    let auth_timeout = options.limits.auth_timeout.unwrap_or_else(|| {
-        // With TLS the handshake counts; the official server adds a second.
-        options.tls.as_ref().map_or(AUTH_TIMEOUT, |tls| tls.timeout + Duration::from_secs(1))
-    });
+    let auth_timeout = options.limits.auth_timeout;
+    let auth_timeout = auth_timeout.unwrap_or_else(|| default_auth_timeout(options.tls.as_ref()));
     Ok(ListenerPolicy {
         tls,
+        dialing: None,
         plain_allowed: options.clients.allow_non_tls,
         authenticator: None,
         info: info(options, identity, authenticator),
@@ -175,6 +187,12 @@ fn clients(
         ping_interval: options.limits.ping_interval,
         upgrade: None,
     })
+}
+
+/// How long a connection may take to say who it is, where nothing is configured. With TLS the official server adds a second to the time of
+/// the handshake.
+fn default_auth_timeout(tls: Option<&Tls>) -> Duration {
+    tls.map_or(AUTH_TIMEOUT, |tls| tls.timeout + Duration::from_secs(1))
 }
 
 fn info(options: &Options, identity: &Identity, authenticator: &Authenticator) -> Info {

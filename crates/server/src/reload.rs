@@ -80,7 +80,7 @@ fn carried_out_by(change: Change) -> Result<Step, String> {
 /// Reads certificates again if their files were written.
 pub(crate) fn certificates(node: &Arc<Node>) {
     let policy = node.settings.policy();
-    if !policy.all_tls().any(crate::tls::TlsSetup::is_outdated) {
+    if !policy.has_outdated_certificates() {
         return;
     }
     match Policy::new(policy.options.clone(), &node.settings.identity) {

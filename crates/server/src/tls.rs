@@ -1,13 +1,16 @@
-//! TLS of a listener: certificates, what is asked of clients, and when their certificates are good.
+//! TLS: certificates, what is asked of the other end, and when its certificates are good. Of listeners here; `dialing` is for connections that
+//! this server dials.
 
 mod choice;
 mod client_certificate;
+mod dialing;
 mod ocsp;
 #[cfg(test)]
 mod tests;
 
 use choice::Certificates;
 use client_certificate::ClientVerifier;
+pub(crate) use dialing::TlsDialing;
 use dialtone_config::options::{CertPair, Ocsp, Tls, TlsFirst};
 use dialtone_identity::certificate;
 use dialtone_net::{HandshakeFirst, Transport};
@@ -74,25 +77,13 @@ impl TlsSetup {
     /// Reads certificates and keys. Staples come later ([`TlsSetup::staple`]): this asks nobody.
     pub fn load(options: &Tls) -> Result<Self, TlsError> {
         let provider = provider(options)?;
-        let versions: &[&rustls::SupportedProtocolVersion] = if options.only_1_3 {
-            &[&rustls::version::TLS13]
-        } else {
-            &[&rustls::version::TLS13, &rustls::version::TLS12]
-        };
         let provider = Arc::new(provider);
         let setup = |e: &dyn std::fmt::Display| TlsError::Setup(e.to_string());
         let builder = ServerConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(versions)
+            .with_protocol_versions(versions(options))
             .map_err(|e| setup(&e))?;
         // Read even where no one needs it: a file that is named and missing is a mistake, as in the official server.
-        let mut roots = RootCertStore::empty();
-        let mut authorities = Vec::new();
-        if let Some(file) = &options.ca_file {
-            authorities = certificates(file)?;
-            for certificate in authorities.iter().cloned() {
-                roots.add(certificate).map_err(|e| file_error(file, "CA certificates", e))?;
-            }
-        }
+        let (roots, authorities) = authorities(options)?;
         let builder = if options.verify {
             if options.ca_file.is_none() {
                 return Err(TlsError::Setup(
@@ -212,6 +203,22 @@ impl TlsSetup {
     }
 }
 
+fn versions(options: &Tls) -> &'static [&'static rustls::SupportedProtocolVersion] {
+    static ALL: [&rustls::SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+    if options.only_1_3 { ALL.split_at(1).0 } else { &ALL }
+}
+
+/// The certificates that those of other ends are verified with, ready for use and as they were read.
+fn authorities(options: &Tls) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), TlsError> {
+    let mut roots = RootCertStore::empty();
+    let Some(file) = &options.ca_file else { return Ok((roots, Vec::new())) };
+    let authorities = certificates(file)?;
+    for certificate in authorities.iter().cloned() {
+        roots.add(certificate).map_err(|e| file_error(file, "CA certificates", e))?;
+    }
+    Ok((roots, authorities))
+}
+
 fn stamps(options: &Tls) -> Vec<Option<SystemTime>> {
     let pairs = pairs(options);
     let files = pairs.iter().flat_map(|pair| [&pair.cert_file, &pair.key_file]).chain(&options.ca_file);
@@ -285,7 +292,7 @@ fn provider(options: &Tls) -> Result<CryptoProvider, TlsError> {
             let found = group(name).and_then(|g| provider.kx_groups.iter().find(|k| k.name() == g).copied());
             groups.push(found.ok_or_else(|| TlsError::Unknown {
                 name: name.clone(),
-                what: "key service_requests group",
+                what: "key exchange group",
                 known: "X25519, CurveP256, CurveP384".into(),
             })?);
         }

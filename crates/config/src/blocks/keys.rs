@@ -104,7 +104,6 @@ static PARTS: &[&[Key]] = &[
 const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
     ("", "gateway", GATEWAYS),
     ("", "leafnodes", LEAFS),
-    ("cluster", "tls", OF_CLUSTERS),
     ("cluster", "compression", OF_CLUSTERS),
     ("cluster", "ping_max", OF_CLUSTERS),
     ("cluster", "write_deadline", OF_CLUSTERS),

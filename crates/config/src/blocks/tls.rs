@@ -61,7 +61,7 @@ impl Context {
             }
             ("allow_insecure_cipher_suites", _) => Ignored("there are no insecure cipher suites"),
             ("handshake_first", Self::WebSocket) => Ignored("a WebSocket connection begins with TLS anyway"),
-            ("handshake_first", Self::Cluster | Self::Gateway) => Ignored("servers begin with INFO"),
+            ("handshake_first", Self::Cluster | Self::Gateway) => Ignored("servers begin with TLS anyway"),
             ("connection_rate_limit", Self::Leaf) => Ignored("it is for clients"),
             ("connection_rate_limit" | "ocsp_peer", Self::Cluster | Self::Gateway) => {
                 Ignored("it is for clients")

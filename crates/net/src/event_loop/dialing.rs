@@ -7,6 +7,7 @@ use crate::dial::{Dial, DialError, Origin};
 use crate::handler::Handler;
 use crate::inbox::Arrival;
 use crate::socket::Socket;
+use crate::tls::{ClientTls, Tls};
 use mio::Interest;
 use mio::net::TcpStream;
 use std::cmp::Reverse;
@@ -21,6 +22,7 @@ struct Dialing {
     number: u64,
     left: VecDeque<SocketAddr>,
     timeout: Duration,
+    tls: Option<ClientTls>,
     error: DialError,
 }
 
@@ -35,8 +37,8 @@ pub(super) struct Attempt {
 
 impl<H: Handler, P: Poller> EventLoop<H, P> {
     pub(super) fn dial(&mut self, dial: Dial) {
-        let Dial { number, addresses, timeout } = dial;
-        self.dial_next(Dialing { number, left: addresses.into(), timeout, error: DialError::default() });
+        let Dial { number, addresses, timeout, tls } = dial;
+        self.dial_next(Dialing { number, left: addresses.into(), timeout, tls, error: DialError::default() });
     }
 
     /// Tries the next address. Behind the last the handler hears why there is no connection.
@@ -91,9 +93,14 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
         if let Err(why) = connected {
             return self.dial_failed(token, why);
         }
+        let begun = attempt.dialing.tls.as_ref().map(|tls| Ok((Tls::client(tls)?, tls.timeout))).transpose();
+        let tls = match begun {
+            Ok(tls) => tls,
+            Err(why) => return self.dial_failed(token, io::Error::other::<rustls::Error>(why)),
+        };
         let Some(Attempt { dialing, socket, address, .. }) = self.take_attempt(token) else { return };
         let (socket, origin) = (Socket::Tcp(socket), Origin::Dialed(dialing.number));
-        self.open(Arrival { socket, remote: Some(address), origin, proxy_header: None });
+        self.open(Arrival { socket, remote: Some(address), origin, proxy_header: None, tls });
     }
 
     /// An attempt has failed, or took too long.

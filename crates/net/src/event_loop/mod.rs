@@ -114,7 +114,7 @@ impl Loops {
         let origin = Origin::Listener(listener);
         self.inboxes.send(
             self.inboxes.with_fewest(),
-            Command::Take(Arrival { socket, remote, origin, proxy_header: None }),
+            Command::Take(Arrival { socket, remote, origin, proxy_header: None, tls: None }),
         );
     }
 

@@ -72,7 +72,8 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
             match listener.accept() {
                 Ok((socket, remote)) => {
                     let (number, proxy_header) = (listener.number, listener.proxy_header);
-                    let arrival = Arrival { socket, remote, origin: Origin::Listener(number), proxy_header };
+                    let origin = Origin::Listener(number);
+                    let arrival = Arrival { socket, remote, origin, proxy_header, tls: None };
                     let owner = self.mail.inboxes.with_fewest();
                     if owner == self.mail.index {
                         self.open(arrival);
@@ -104,17 +105,27 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
             self.table.free.push(token);
             return;
         }
+        let handshake_until = arrival.tls.map(|(tls, timeout)| {
+            link.begin_tls(tls);
+            // If the socket takes no more, it goes when it does.
+            let _ = link.flush();
+            self.now + timeout
+        });
         let accepted = Accepted {
             link: link.clone(),
             remote: arrival.remote,
             origin: arrival.origin,
             may_be_proxied: arrival.proxy_header.is_some(),
+            begins_tls: handshake_until.is_some(),
         };
         let Some((connection, transport)) = self.handler.open(accepted) else {
             self.table.free.push(token);
             return;
         };
-        let (stage, greet) = Stage::of(transport, self.now);
+        let (stage, greet) = match handshake_until {
+            Some(until) => (Stage::Handshake { until, greeted: false }, false),
+            None => Stage::of(transport, self.now),
+        };
         let mut entry = Entry {
             link,
             connection,

@@ -7,7 +7,7 @@ use crate::handler::{Accepted, Broken, Closing, Handler, HandshakeFirst, Receive
 use crate::inbox::{self, Arrival, Command, Inboxes};
 use crate::link::Link;
 use crate::socket::Socket;
-use crate::tls::Secured;
+use crate::tls::{ClientTls, Secured, Tls};
 use mio::{Interest, Poll, Token, Waker};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
@@ -91,7 +91,10 @@ impl Handler for Noting {
     fn begin(&mut self, _: Instant) {}
 
     fn open(&mut self, accepted: Accepted) -> Option<(Connection, Transport)> {
-        let Origin::Listener(number) = accepted.origin else { return None };
+        let number = match accepted.origin {
+            Origin::Listener(number) => number,
+            Origin::Dialed(number) => number as usize,
+        };
         Some((Connection { link: accepted.link, number }, self.0.borrow().transport.clone()))
     }
 
@@ -188,10 +191,14 @@ impl World {
 
     /// The other end of a new connection, and its token.
     fn connect(&mut self, number: usize) -> (UnixStream, usize) {
+        self.arrive(Origin::Listener(number), None)
+    }
+
+    fn arrive(&mut self, origin: Origin, tls: Option<(Tls, Duration)>) -> (UnixStream, usize) {
         let (socket, other) = Socket::pair().expect("a pair");
         other.set_nonblocking(true).expect("set");
-        let origin = Origin::Listener(number);
-        self.inboxes.send(0, Command::Take(Arrival { socket, remote: None, origin, proxy_header: None }));
+        self.inboxes
+            .send(0, Command::Take(Arrival { socket, remote: None, origin, proxy_header: None, tls }));
         self.turn(&[]);
         let token = self.script.registered.borrow().last().copied().expect("registered");
         (other, token)
@@ -386,6 +393,33 @@ fn a_handshake_that_takes_too_long_ends_the_connection() {
     world.pass(4 * SECOND);
     world.turn(&[]);
     assert_eq!(world.seen(), [r#"1 broken: Tls("the handshake took too long")"#, "closed 1"]);
+}
+
+/// Whoever is dialled and answers with less than a handshake, or nothing, is waited for no longer than that.
+#[test]
+fn a_handshake_that_this_end_began_ends_in_time() {
+    for answer in [&b""[..], b"\x16\x03\x03\x00\x40\x02"] {
+        let mut world = World::new();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = builder.expect("versions").with_root_certificates(rustls::RootCertStore::empty());
+        let config = Arc::new(builder.with_no_client_auth());
+        let tls = ClientTls { config, name: "a.example".try_into().expect("a name"), timeout: 5 * SECOND };
+        let begun = (Tls::client(&tls).expect("a configuration"), tls.timeout);
+        let (mut other, token) = world.arrive(Origin::Dialed(1), Some(begun));
+        let mut hello = [0; 1];
+        other.read_exact(&mut hello).expect("TLS begins at once");
+        assert_eq!(hello, [0x16]);
+        other.write_all(answer).expect("sent");
+        world.turn(&[at(token, READABLE)]);
+        world.pass(5 * SECOND - Duration::from_millis(1));
+        world.turn(&[]);
+        assert_eq!(world.seen(), [""; 0], "nobody is greeted without TLS");
+        world.pass(Duration::from_millis(2));
+        world.turn(&[]);
+        assert_eq!(world.seen()[..2], [r#"1 broken: Tls("the handshake took too long")"#, "closed 1"]);
+    }
 }
 
 #[test]

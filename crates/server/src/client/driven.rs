@@ -1,7 +1,7 @@
 //! What an event loop has a client do.
 
 use super::Client;
-use crate::conduct::{Due, Judged};
+use crate::conduct::{Due, Handshake, Judged};
 use crate::log::Event;
 use crate::protocol::{Progress, Protocol};
 use dialtone_broker::deliver::Turn;
@@ -21,7 +21,7 @@ impl Protocol for Client {
     }
 
     fn expect_handshake(&mut self) {
-        self.conduct.expect_handshake();
+        self.conduct.expect_handshake(Handshake::Accepted, None);
     }
 
     fn expect_header(&mut self) {

@@ -38,7 +38,16 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) enum Task {
     /// Connect.
-    Dial(DialId, RouteUrl, u32),
+    Dial {
+        /// Its number.
+        dial: DialId,
+        /// Where to.
+        url: RouteUrl,
+        /// A name that the other server's certificate may have, where the URL has only an address.
+        tls_name: Option<String>,
+        /// How often it is tried, this time included.
+        attempt: u32,
+    },
     /// Tell clients where they may go.
     ClientUrls,
     /// An account has routes of its own from here on, or no longer.
@@ -90,7 +99,9 @@ impl Member {
                 Outcome::Order(link, Order::Join { place, is_configured: configured })
             }
             Action::Close { link, reason, error } => Outcome::Order(link, Order::Close(reason, error)),
-            Action::Dial { dial, url, attempt, .. } => Outcome::Task(Task::Dial(dial, url, attempt)),
+            Action::Dial { dial, url, tls_name, attempt, .. } => {
+                Outcome::Task(Task::Dial { dial, url, tls_name, attempt })
+            }
             Action::ClientUrls(urls) => {
                 self.client_urls = Arc::new(urls);
                 Outcome::Task(Task::ClientUrls)

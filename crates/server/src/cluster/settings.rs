@@ -1,7 +1,8 @@
 //! What the configuration means for the cluster.
 
 use crate::accounts::Accounts;
-use crate::policy::{COMPATIBLE_VERSION, Identity, ListenerKind, Policy};
+use crate::policy::{COMPATIBLE_VERSION, Identity, ListenerKind, ListenerPolicy, Policy};
+use crate::tls::TlsSetup;
 use dialtone_config::Options;
 use dialtone_config::options::cluster::{Cluster as Block, RouteUrl as Url};
 use dialtone_config::options::{self, Rules, advertised};
@@ -38,7 +39,7 @@ pub(crate) fn settings(policy: &Policy, identity: &Identity, accounts: &Accounts
         pool_size: own.pool.size.and_then(|size| NonZeroU32::new(size as u32)),
         dedicated: dedicated.chain(system.map(|name| (*name).into())).collect(),
         credentials,
-        handshake_timeout: policy.of(ListenerKind::Cluster).auth_timeout + JOIN_TIMEOUT,
+        handshake_timeout: handshake_timeout(policy.of(ListenerKind::Cluster)),
         client_urls: client_urls(&policy.options, identity),
     })
 }
@@ -63,6 +64,12 @@ fn shown(rules: &Rules) -> Option<SubjectRules> {
     is_any.then(|| SubjectRules { allow, deny: rules.deny.clone() })
 }
 
+/// From the beginning of a connection: TLS, then who the other server is, then all that makes a route.
+fn handshake_timeout(routes: &ListenerPolicy) -> Duration {
+    let tls = routes.tls.as_ref().map(TlsSetup::timeout).unwrap_or_default();
+    tls + routes.auth_timeout + JOIN_TIMEOUT
+}
+
 fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
     let port = identity.port(ListenerKind::Cluster);
     // An invalid address was refused with the configuration.
@@ -85,6 +92,8 @@ fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
         port,
         ip,
         headers: policy.options.headers,
+        tls_required: own.listener.tls.is_some(),
+        tls_verify: own.listener.tls.is_some(),
         auth_required: own.authorization.user.is_some(),
         max_payload: policy.options.limits.payload_bytes_max as i64,
         import,

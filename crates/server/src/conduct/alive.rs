@@ -1,6 +1,6 @@
 //! Whether a connection is there, and how far away; and when its time is over.
 
-use super::{Claim, Conduct, Login, Phase};
+use super::{Claim, Conduct, Handshake, Login, Phase};
 use crate::clock;
 use crate::connection_failures::LoginFailure;
 use crate::log::Event;
@@ -64,7 +64,7 @@ impl Alive {
 impl Conduct {
     /// How often it is pinged while it is silent.
     pub(super) fn ping_interval(&self) -> Duration {
-        self.policy.of(self.session.listener()).ping_interval
+        self.own_policy().ping_interval
     }
 
     /// It was heard.
@@ -73,9 +73,18 @@ impl Conduct {
         self.alive.heard(now);
     }
 
-    /// A TLS handshake is to come: no PING before it.
-    pub(crate) fn expect_handshake(&mut self) {
+    /// A TLS handshake is to come: no PING before it, and who has to say who it is has its time behind it. `until`: when it goes, where the
+    /// event loop does not see to that.
+    pub(crate) fn expect_handshake(&mut self, by: Handshake, until: Option<Instant>) {
         self.alive.hold();
+        if matches!(self.phase, Phase::AwaitingLogin { .. }) {
+            self.phase = Phase::Securing { by, until };
+        }
+    }
+
+    /// Whether it waits for TLS.
+    pub(crate) fn is_securing(&self) -> bool {
+        matches!(self.phase, Phase::Securing { .. })
     }
 
     /// It has said who it is: the first PING is due soon.
@@ -98,6 +107,7 @@ impl Conduct {
             return None;
         }
         let login = match self.phase {
+            Phase::Securing { until, .. } => until,
             Phase::AwaitingLogin { until } | Phase::Checking { until } => Some(until),
             Phase::Open => None,
         };
@@ -134,16 +144,21 @@ impl Conduct {
             return Due::Refused(error, CloseReason::AuthenticationExpired);
         }
         match self.phase {
+            Phase::Securing { until: Some(until), .. } if until <= now => {
+                let reason = self.no_tls("the handshake took too long");
+                self.peer().close(reason);
+                return Due::Nothing;
+            }
             Phase::AwaitingLogin { until } if until <= now => return self.end_wait(turn),
             // A check that has begun is not broken off: it takes as long as bcrypt, the resolver or the service may take.
             Phase::Checking { until } if until <= now => {
-                let until = now + self.policy.of(self.session.listener()).auth_timeout;
+                let until = now + self.own_policy().auth_timeout;
                 self.phase = Phase::Checking { until };
                 if self.session.waits_its_turn() {
                     return self.time_out();
                 }
             }
-            Phase::AwaitingLogin { .. } | Phase::Checking { .. } | Phase::Open => {}
+            Phase::Securing { .. } | Phase::AwaitingLogin { .. } | Phase::Checking { .. } | Phase::Open => {}
         }
         if self.write_deadline().is_some_and(|at| at <= now) {
             self.peer().close(CloseReason::SlowConsumerWriteDeadline);

@@ -114,8 +114,7 @@ impl Conduct {
     /// From here on nothing is read. One check may follow another; the time for all begins with the first.
     pub(crate) fn begin_check(&mut self, now: Instant) {
         if !self.phase.is_checking() {
-            self.phase =
-                Phase::Checking { until: now + self.policy.of(self.session.listener()).auth_timeout };
+            self.phase = Phase::Checking { until: now + self.own_policy().auth_timeout };
         }
     }
 

@@ -14,7 +14,7 @@ pub(crate) use login::{Claim, Login};
 
 use crate::log::{Event, Level};
 use crate::node::Node;
-use crate::policy::Policy;
+use crate::policy::{ListenerPolicy, Policy};
 use crate::registry::Session;
 use crate::system;
 use crate::usage::{ConnectionState, CountFrom};
@@ -37,12 +37,28 @@ pub(crate) const NOT_TLS: &str = "first record does not look like a TLS handshak
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// TLS comes first: nothing is said or read before, and time for anything else begins behind it.
+    Securing {
+        /// Who began it.
+        by: Handshake,
+        /// It goes then. `None`: the event loop sees to that.
+        until: Option<Instant>,
+    },
     /// It has to say who it is, until then.
     AwaitingLogin { until: Instant },
     /// What it said is being checked; nothing more is read meanwhile. If that has not begun until then, it goes.
     Checking { until: Instant },
     /// It may do what its rights allow.
     Open,
+}
+
+/// Which end begins TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    /// The other end.
+    Accepted,
+    /// This one: whose certificate is good was decided in the handshake.
+    Dialed,
 }
 
 impl Phase {
@@ -160,12 +176,14 @@ impl Conduct {
         );
         self.alive = Alive::new(turn.now(), self.ping_interval());
         self.session.set_secured(secured);
-        let pinned = self
-            .policy
-            .of(self.session.listener())
-            .tls
-            .as_ref()
-            .is_none_or(|tls| tls.is_pinned(certificate.as_deref()));
+        if let Phase::Securing { by, .. } = self.phase {
+            self.phase = Phase::AwaitingLogin { until: turn.now() + self.own_policy().auth_timeout };
+            if by == Handshake::Dialed {
+                return;
+            }
+        }
+        let tls = self.own_policy().tls.as_ref();
+        let pinned = tls.is_none_or(|tls| tls.is_pinned(certificate.as_deref()));
         if !pinned {
             self.log(Event::TlsFailed, format_args!("certificate not pinned"));
             return self.peer().close(CloseReason::TlsHandshake);
@@ -176,6 +194,7 @@ impl Conduct {
     /// The connection broke.
     pub(crate) fn broken(&self, how: &Broken) {
         let reason = match how {
+            Broken::Eof if self.is_securing() => self.no_tls("EOF"),
             Broken::Eof => CloseReason::ClientClosed,
             Broken::Read(_) => CloseReason::ReadError,
             Broken::Tls(why) => self.no_tls(why),
@@ -198,9 +217,14 @@ impl Conduct {
         self.peer().close(reason);
     }
 
-    fn no_tls(&self, why: &str) -> CloseReason {
+    pub(super) fn no_tls(&self, why: &str) -> CloseReason {
         self.log(Event::TlsFailed, format_args!("TLS handshake error: {why}"));
         CloseReason::TlsHandshake
+    }
+
+    /// What the policy says of connections of its kind.
+    pub(crate) fn own_policy(&self) -> &ListenerPolicy {
+        self.policy.of(self.session.listener())
     }
 
     /// Whether another policy is in force than the one that it goes by.

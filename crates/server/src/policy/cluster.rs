@@ -1,8 +1,9 @@
 //! What the configuration means for routes.
 
-use super::{Identity, ListenerPolicy, PolicyError};
-use crate::tls::TlsSetup;
+use super::{Identity, ListenerPolicy, PolicyError, default_auth_timeout};
+use crate::tls::{TlsDialing, TlsSetup};
 use dialtone_config::Options;
+use dialtone_config::options::{Tls, TlsFirst};
 
 /// # Errors
 /// Certificates cannot be used.
@@ -12,12 +13,20 @@ pub(super) fn policy(
     clients: &ListenerPolicy,
 ) -> Result<Option<ListenerPolicy>, PolicyError> {
     let Some(own) = &options.cluster else { return Ok(None) };
+    let block = own.listener.tls.as_ref();
+    // Neither end says anything in plain, and some of what can be asked of clients is not for servers.
+    let first = block.map(|tls| Tls { first: TlsFirst::Yes, rate_max: 0, ocsp_peer: None, ..tls.clone() });
+    let mut tls = first.as_ref().map(TlsSetup::load).transpose()?;
+    if let Some(tls) = &mut tls {
+        tls.staple(&options.staples.own, options.staples.store_dir.as_deref())?;
+    }
     Ok(Some(ListenerPolicy {
-        tls: own.listener.tls.as_ref().map(TlsSetup::load).transpose()?,
+        tls,
+        dialing: block.map(TlsDialing::load).transpose()?,
         plain_allowed: false,
         authenticator: None,
         info: clients.info.clone(),
-        auth_timeout: own.authorization.timeout.unwrap_or(super::AUTH_TIMEOUT),
+        auth_timeout: own.authorization.timeout.unwrap_or_else(|| default_auth_timeout(block)),
         ping_interval: own.limits.ping_interval.unwrap_or(clients.ping_interval),
         upgrade: None,
     }))

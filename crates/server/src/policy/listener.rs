@@ -1,8 +1,8 @@
 //! What the configuration means for those who come by one listener.
 
-use crate::tls::TlsSetup;
+use crate::tls::{TlsDialing, TlsSetup};
 use dialtone_identity::authenticator::Authenticator;
-use dialtone_net::{HandshakeFirst, Transport};
+use dialtone_net::{ClientTls, HandshakeFirst, Transport};
 use dialtone_wire::Info;
 use dialtone_wire::websocket::Terms;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use std::time::Duration;
 pub struct ListenerPolicy {
     /// TLS, if connections have it.
     pub(crate) tls: Option<TlsSetup>,
+    /// TLS of connections of this kind that this server dials itself, if they have it.
+    pub(crate) dialing: Option<TlsDialing>,
     /// Whether a connection may do without TLS where there is some.
     pub(super) plain_allowed: bool,
     /// Who may connect, if that is not who may connect over the network.
@@ -41,6 +43,7 @@ impl ListenerPolicy {
         (info.tls_required, info.tls_available, info.tls_verify) = (false, false, false);
         Self {
             tls: None,
+            dialing: None,
             plain_allowed: true,
             authenticator: None,
             info,
@@ -48,6 +51,18 @@ impl ListenerPolicy {
             ping_interval: self.ping_interval,
             upgrade: None,
         }
+    }
+
+    /// What a connection to this host begins with that this server dials: TLS, where connections of this kind have it. `name`: what the
+    /// other end's certificate may be for, where `host` is an address.
+    ///
+    /// # Errors
+    /// No certificate can be for either.
+    pub(crate) fn client_tls(&self, host: &str, name: Option<&str>) -> Result<Option<ClientTls>, String> {
+        let Some(dialing) = &self.dialing else { return Ok(None) };
+        let tls =
+            dialing.to(host, name).ok_or_else(|| format!("{host:?} is nobody's name in a certificate"))?;
+        Ok(Some(tls))
     }
 
     /// What stands between a socket and the protocol.

@@ -30,6 +30,7 @@ pub(super) fn policy(
         .then(|| Authenticator::new(&own.options_for_users(options), clock::now()).map_err(ConfigErrors));
     let limits = &options.limits;
     Ok(Some(ListenerPolicy {
+        dialing: None,
         plain_allowed: false,
         authenticator: authenticator.transpose()?,
         info: info(own, identity, &clients.info),

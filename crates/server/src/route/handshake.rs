@@ -23,8 +23,18 @@ use std::sync::Arc;
 const NONCE_BYTES: usize = 11;
 
 impl RouteConnection {
-    /// Does what the cluster wants by now.
+    /// Does what the cluster wants by now. Before TLS it can only end.
     pub(super) fn take_orders(&mut self, turn: &mut Turn) {
+        if self.conduct.is_securing() {
+            let ends = |order: &Order| match order {
+                Order::Close(reason, _) => Some(*reason),
+                Order::Connect(_) | Order::Info(_) | Order::Join { .. } => None,
+            };
+            if let Some(reason) = self.conduct.node.cluster.find_order(self.peer().id, ends) {
+                self.peer().close(reason);
+            }
+            return;
+        }
         let orders = self.conduct.node.cluster.orders(self.peer().id);
         self.carry_out(orders, turn);
     }
@@ -42,7 +52,7 @@ impl RouteConnection {
                 return;
             }
             match order {
-                Order::Connect(connect) => self.send_connect(&connect, turn),
+                Order::Connect(connect) => self.send_connect(*connect, turn),
                 Order::Info(info) => self.send_info(*info, turn),
                 Order::Join { place, is_configured } => self.join(&place, is_configured, turn),
                 Order::Close(reason, None) => self.peer().close(reason),
@@ -51,7 +61,8 @@ impl RouteConnection {
         }
     }
 
-    fn send_connect(&self, connect: &Connect, turn: &mut Turn) {
+    fn send_connect(&self, mut connect: Connect, turn: &mut Turn) {
+        connect.tls_required = self.conduct.own_policy().dialing.is_some();
         let mut out = Vec::new();
         connect.encode(&mut out);
         self.trace_out(format_args!("CONNECT"));

@@ -6,7 +6,7 @@
 mod handshake;
 mod operate;
 
-use crate::conduct::{Conduct, Due};
+use crate::conduct::{Conduct, Due, Handshake};
 use crate::log::Event;
 use crate::node::Node;
 use crate::policy::Policy;
@@ -125,7 +125,8 @@ impl Protocol for RouteConnection {
     }
 
     fn expect_handshake(&mut self) {
-        self.conduct.expect_handshake();
+        let by = if self.side == Side::Dialed { Handshake::Dialed } else { Handshake::Accepted };
+        self.conduct.expect_handshake(by, None);
     }
 
     fn throttle(&mut self) {

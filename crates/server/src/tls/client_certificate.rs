@@ -1,6 +1,6 @@
 //! Which certificates of clients are accepted: those that an authority signed, and the authorities' own.
 
-use dialtone_identity::certificate;
+use dialtone_identity::certificate::{self, Purpose};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
@@ -29,7 +29,7 @@ impl ClientCertVerifier for ClientVerifier {
         let verified = self.web_pki.verify_client_cert(own, others, now);
         let at = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let is_listed = || self.authorities.iter().any(|authority| authority == own);
-        if verified.is_err() && is_listed() && certificate::is_valid_client(own, at) {
+        if verified.is_err() && is_listed() && certificate::is_valid(own, Purpose::Client, at) {
             return Ok(ClientCertVerified::assertion());
         }
         verified

@@ -6,19 +6,28 @@ use rustls::client::{ClientConnection, Resumption};
 use rustls::{ClientConfig, HandshakeKind, ServerConnection};
 use std::path::PathBuf;
 
-struct Authority {
+pub(super) struct Authority {
     params: CertificateParams,
     key: KeyPair,
-    pem: String,
+    pub(super) pem: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("key");
         let pem = params.self_signed(&key).expect("certificate").pem();
         Self { params, key, pem }
+    }
+
+    /// Its certificate with these names in it, and its key, as PEM.
+    pub(super) fn own(&self, names: &[&str]) -> (String, String) {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&self.key).expect("certificate");
+        (certificate.pem(), self.key.serialize_pem())
     }
 
     /// Certificate and key for these names, as PEM and DER.
@@ -33,13 +42,13 @@ impl Authority {
 }
 
 /// A folder with certificates for servers: `0.pem`, `0.key`, `1.pem`, …
-struct Folder {
+pub(super) struct Folder {
     folder: tempfile::TempDir,
-    certificates: Vec<CertificateDer<'static>>,
+    pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Folder {
-    fn new(authority: &Authority, names: &[&[&str]]) -> Self {
+    pub(super) fn new(authority: &Authority, names: &[&[&str]]) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let mut certificates = Vec::new();
         for (number, names) in names.iter().enumerate() {
@@ -52,12 +61,12 @@ impl Folder {
         Self { folder, certificates }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// The options of a `tls` block with this in it; `{}` stands for the folder.
-    fn options(&self, block: &str) -> Tls {
+    pub(super) fn options(&self, block: &str) -> Tls {
         let block = block.replace("{}", &self.folder.path().display().to_string());
         let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
         let text = format!("tls {{ {block} }}");
