@@ -1,9 +1,11 @@
 //! The one function that admits a connection, and that decides whether it may stay: what a connection has shown against the
-//! users of the configuration.
+//! users of the configuration. Servers of the network are no users of an account: `servers` is for them.
 
+mod servers;
 mod shown;
 
 pub use crate::grant::{Grant, JwtContext};
+pub use servers::Servers;
 pub use shown::{Checked, Credentials, Kept, Shown, SlowCheck};
 
 use crate::callout::{CalloutContext, CalloutError, CalloutRequest, Service};

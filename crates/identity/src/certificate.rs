@@ -27,6 +27,17 @@ pub fn names(der: &[u8]) -> Vec<String> {
     emails.into_iter().chain(hosts).chain(uris).chain([backward, forward]).filter(|n| !n.is_empty()).collect()
 }
 
+/// The DNS names in a certificate.
+pub fn hosts(der: &[u8]) -> Vec<String> {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Vec::new() };
+    let Ok(Some(alternative)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let host = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(text) => Some((*text).to_owned()),
+        _ => None,
+    };
+    alternative.value.general_names.iter().filter_map(host).collect()
+}
+
 /// Whose certificate one is shown as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {

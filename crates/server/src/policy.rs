@@ -16,7 +16,7 @@ use crate::tls::{TlsDialing, TlsError, TlsSetup};
 use dialtone_broker::account::SYSTEM;
 use dialtone_config::options::{Account, AccountLimits, Tls};
 use dialtone_config::{ConfigError, ConfigErrors, Options};
-use dialtone_identity::authenticator::{self, Authenticator};
+use dialtone_identity::authenticator::{self, Authenticator, Servers};
 use dialtone_identity::callout::Keys;
 use dialtone_wire::Info;
 use std::collections::{BTreeMap, HashMap};
@@ -182,6 +182,7 @@ fn clients(
         dialing: None,
         plain_allowed: options.clients.allow_non_tls,
         authenticator: None,
+        servers: Servers::default(),
         info: info(options, identity, authenticator),
         auth_timeout,
         ping_interval: options.limits.ping_interval,

@@ -5,8 +5,8 @@ mod common;
 use common::{Client, options};
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 /// How long the other server waits for what must come: long enough for any machine.
@@ -18,10 +18,7 @@ struct Other(BufReader<TcpStream>);
 impl Other {
     /// Joins the cluster, which has no pools, so that one connection is for all accounts.
     fn join(server: &Server) -> Self {
-        let port = server.node().settings.identity.port(ListenerKind::Cluster);
-        let stream = TcpStream::connect(("localhost", port)).expect("connected");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
-        let mut other = Self(BufReader::new(stream));
+        let mut other = Self(BufReader::new(connect(server)));
         assert!(other.line().starts_with("INFO {"));
         other.send("CONNECT {\"name\":\"OTHER\",\"cluster\":\"C\",\"headers\":true}\r\n");
         other.send(&info(""));
@@ -57,6 +54,14 @@ impl Other {
     }
 }
 
+/// A connection to where servers connect, of whoever.
+fn connect(server: &Server) -> TcpStream {
+    let port = server.node().settings.identity.port(ListenerKind::Cluster);
+    let stream = TcpStream::connect(("localhost", port)).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    stream
+}
+
 /// What the other server says of itself.
 fn info(more: &str) -> String {
     format!(
@@ -85,5 +90,80 @@ fn a_wildcard_lets_in_and_out_only_what_the_permissions_of_the_cluster_allow() {
     client.send("PUB e.a.b 2\r\nno\r\nPUB f 2\r\nno\r\nPUB e.a 2\r\nok\r\n");
     client.sync();
     assert_eq!(other.sync(), ["RMSG $G e.a 2"]);
+    server.stop();
+}
+
+/// What comes behind CONNECT waits for what is found about the password, and is not lost.
+#[test]
+fn a_hashed_password_is_checked_elsewhere_and_nothing_is_read_meanwhile() {
+    let hash = bcrypt::hash("p", 4).expect("a hash");
+    let server = start(&format!("authorization {{ user: u, password: '{hash}' }}"));
+    let mut client = Client::connect(&server, "");
+    for (password, is_right) in [("p", true), ("q", false), ("", false)] {
+        let mut other = Other(BufReader::new(connect(&server)));
+        assert!(other.line().contains("\"auth_required\":true"));
+        let connect = format!(
+            "CONNECT {{\"name\":\"OTHER\",\"cluster\":\"C\",\"headers\":true,\"user\":\"u\",\"pass\":\"{password}\"}}"
+        );
+        other.send(&format!("{connect}\r\n{}RS+ $G {password}.x\r\n", info("")));
+        if is_right {
+            other.sync();
+            client.send("PUB p.x 2\r\nok\r\n");
+            assert_eq!(other.line(), "RMSG $G p.x 2");
+        } else {
+            assert_eq!(other.line(), "-ERR 'Authorization Violation'");
+            let mut rest = String::new();
+            other.0.read_to_string(&mut rest).expect("the end");
+            assert_eq!(rest, "");
+        }
+    }
+    server.stop();
+}
+
+/// A folder with a certificate of its own, and the block that names it.
+fn certificate() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("made");
+    let (certificate, key) = (folder.path().join("own.pem"), folder.path().join("own.key"));
+    std::fs::write(&certificate, made.cert.pem()).expect("written");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    let (certificate, key) = (certificate.display(), key.display());
+    let tls = format!(
+        "tls {{ cert_file: '{certificate}', key_file: '{key}', ca_file: '{certificate}', timeout: 0.1 }}"
+    );
+    (folder, tls)
+}
+
+/// Whoever does not begin TLS, or does not go on with it, hears nothing, and is not waited for for ever.
+#[test]
+fn who_connects_and_does_not_finish_tls_hears_nothing() {
+    let (_folder, tls) = certificate();
+    let server = start(&format!("{tls}, authorization {{ user: u, password: p, timeout: 0.01 }}"));
+    for sent in [&b""[..], b"\x16\x03\x01\x02\x00\x01", b"CONNECT {}\r\n"] {
+        let mut stream = connect(&server);
+        stream.write_all(sent).expect("sent");
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).expect("the end");
+        assert_eq!(heard, b"", "{sent:?}");
+    }
+    server.stop();
+}
+
+/// Nor does whoever is dialled: nothing but a handshake comes to it.
+#[test]
+fn who_is_dialled_and_does_not_answer_tls_hears_a_handshake_alone() {
+    let (_folder, tls) = certificate();
+    let listener = TcpListener::bind("localhost:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let server = start(&format!("{tls}, routes: [ 'nats://u:p@localhost:{port}' ]"));
+    for answer in [&b""[..], b"INFO {}\r\n"] {
+        let (mut stream, _) = listener.accept().expect("it comes, and comes again");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        stream.write_all(answer).expect("sent");
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).expect("the end");
+        assert_eq!(heard.first(), Some(&0x16), "{answer:?}");
+        assert!(!heard.windows(7).any(|window| window == b"CONNECT"));
+    }
     server.stop();
 }

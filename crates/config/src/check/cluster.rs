@@ -1,6 +1,5 @@
 //! What must hold of the cluster together with the rest.
 
-use crate::Secret;
 use crate::error::Location;
 use crate::options::{Options, advertised};
 use std::collections::BTreeSet;
@@ -17,13 +16,6 @@ pub(super) fn check(options: &Options, say: &mut impl FnMut(&Location, String)) 
     // The official server ignores it, and every server may connect.
     if own.authorization.user.is_none() && own.authorization.password.is_some() {
         say("a password needs a user");
-    }
-    // It is checked where connections are read, and bcrypt takes long.
-    let is_bcrypt = |password: &Secret| password.expose().starts_with("$2");
-    if own.authorization.password.as_ref().is_some_and(is_bcrypt) {
-        say(
-            "a password by bcrypt is not part of this version for routes: write it in plain, in a file that only the server reads",
-        );
     }
     if own.name.as_deref().is_some_and(|name| name.contains(' ')) {
         say("cluster name cannot contain spaces");

@@ -10,10 +10,7 @@ use dialtone_net::{Broken, Secured};
 use dialtone_wire::client::encode;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How long a client is not read while it is being checked; its answer wakes it before.
-const CHECK_MAX: Duration = Duration::from_secs(60);
+use std::time::Instant;
 
 impl Protocol for Client {
     fn peer(&self) -> Option<&Arc<Peer>> {
@@ -46,9 +43,7 @@ impl Protocol for Client {
 
     fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
         let mut progress = self.take(input, turn);
-        if self.conduct.is_checking() {
-            progress.pause = Some(turn.now() + CHECK_MAX);
-        }
+        progress.pause = self.conduct.checking_until(turn.now()).or(progress.pause);
         if let Some(until) = self.delayed_until() {
             progress.pause = progress.pause.max(Some(until));
             progress.resumes = true;

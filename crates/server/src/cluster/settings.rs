@@ -6,6 +6,7 @@ use crate::tls::TlsSetup;
 use dialtone_config::Options;
 use dialtone_config::options::cluster::{Cluster as Block, RouteUrl as Url};
 use dialtone_config::options::{self, Rules, advertised};
+use dialtone_identity::password;
 use dialtone_identity::permission::Permissions;
 use dialtone_mesh::{ClientUrls, Credentials, RouteUrl, Settings};
 use dialtone_wire::interserver::SubjectRules;
@@ -23,10 +24,6 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a cluster is asked to be.
 pub(crate) fn settings(policy: &Policy, identity: &Identity, accounts: &Accounts) -> Option<Settings> {
     let own = policy.options.cluster.as_ref().filter(|own| own.is_on())?;
-    let credentials = own.authorization.user.as_ref().map(|user| Credentials {
-        user: user.clone(),
-        password: own.authorization.password.as_ref().map(|p| p.expose().to_owned()).unwrap_or_default(),
-    });
     let system = accounts.system().map(|account| account.name.clone());
     let dedicated = own.pool.accounts.iter().map(|name| name.as_str().into());
     Some(Settings {
@@ -38,7 +35,7 @@ pub(crate) fn settings(policy: &Policy, identity: &Identity, accounts: &Accounts
         no_advertise: own.listener.no_advertise,
         pool_size: own.pool.size.and_then(|size| NonZeroU32::new(size as u32)),
         dedicated: dedicated.chain(system.map(|name| (*name).into())).collect(),
-        credentials,
+        credentials: credentials(own),
         handshake_timeout: handshake_timeout(policy.of(ListenerKind::Cluster)),
         client_urls: client_urls(&policy.options, identity),
     })
@@ -102,6 +99,21 @@ fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
         lnocu: true,
         ln: true,
         ..Info::default()
+    }
+}
+
+/// Who this server is to those that others spoke of: the user that all of a cluster have. Of a password that is known by its hash alone, the
+/// routes say what it is.
+fn credentials(own: &Block) -> Option<Credentials> {
+    let user = own.authorization.user.clone()?;
+    match &own.authorization.password {
+        Some(hash) if password::is_slow(hash) => {
+            own.routes.iter().filter_map(route_url).find_map(|url| url.credentials)
+        }
+        known => {
+            let password = known.as_ref().map(|p| p.expose().to_owned()).unwrap_or_default();
+            Some(Credentials { user, password })
+        }
     }
 }
 

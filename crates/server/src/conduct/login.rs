@@ -134,7 +134,7 @@ impl Conduct {
     }
 
     /// Nothing more is read until the verdict is there.
-    fn check_elsewhere(&mut self, check: Check, now: Instant) -> Login {
+    pub(super) fn check_elsewhere(&mut self, check: Check, now: Instant) -> Login {
         self.begin_check(now);
         self.node.verifier.take(check, self.session.clone());
         Login::Waiting

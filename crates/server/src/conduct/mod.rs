@@ -7,6 +7,7 @@
 mod alive;
 mod certificate;
 mod login;
+mod servers;
 
 pub(crate) use alive::Due;
 pub(crate) use certificate::Judged;
@@ -29,10 +30,13 @@ use std::fmt::Arguments;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Why bytes that came instead of a TLS handshake are refused.
 pub(crate) const NOT_TLS: &str = "first record does not look like a TLS handshake";
+
+/// How long a connection is not read while it is being checked, unless an answer comes.
+const CHECK_MAX: Duration = Duration::from_secs(60);
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,6 +263,11 @@ impl Conduct {
     /// Whether it must not be read for now: what it said is being checked.
     pub(crate) fn is_checking(&self) -> bool {
         (self.phase.is_checking() || !self.is_certificate_checked()) && self.peer().closing().is_none()
+    }
+
+    /// Until when it is not read, if what it said is being checked. The answer wakes it before.
+    pub(crate) fn checking_until(&self, now: Instant) -> Option<Instant> {
+        self.is_checking().then(|| now + CHECK_MAX)
     }
 
     /// Whether it was let in. Of a stranger little is read at a time.

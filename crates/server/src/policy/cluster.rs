@@ -4,6 +4,7 @@ use super::{Identity, ListenerPolicy, PolicyError, default_auth_timeout};
 use crate::tls::{TlsDialing, TlsSetup};
 use dialtone_config::Options;
 use dialtone_config::options::{Tls, TlsFirst};
+use dialtone_identity::authenticator::Servers;
 
 /// # Errors
 /// Certificates cannot be used.
@@ -20,11 +21,14 @@ pub(super) fn policy(
     if let Some(tls) = &mut tls {
         tls.staple(&options.staples.own, options.staples.store_dir.as_deref())?;
     }
+    let user = &own.authorization;
+    let hosts = own.routes.iter().map(|route| route.url.host.as_str());
     Ok(Some(ListenerPolicy {
         tls,
         dialing: block.map(TlsDialing::load).transpose()?,
         plain_allowed: false,
         authenticator: None,
+        servers: Servers::new(user.user.as_deref(), user.password.as_ref(), block, hosts),
         info: clients.info.clone(),
         auth_timeout: own.authorization.timeout.unwrap_or_else(|| default_auth_timeout(block)),
         ping_interval: own.limits.ping_interval.unwrap_or(clients.ping_interval),

@@ -1,7 +1,7 @@
 //! What the configuration means for those who come by one listener.
 
 use crate::tls::{TlsDialing, TlsSetup};
-use dialtone_identity::authenticator::Authenticator;
+use dialtone_identity::authenticator::{Authenticator, Servers};
 use dialtone_net::{ClientTls, HandshakeFirst, Transport};
 use dialtone_wire::Info;
 use dialtone_wire::websocket::Terms;
@@ -17,6 +17,8 @@ pub struct ListenerPolicy {
     pub(super) plain_allowed: bool,
     /// Who may connect, if that is not who may connect over the network.
     pub(super) authenticator: Option<Authenticator>,
+    /// Which servers may connect, where those are who come.
+    pub(crate) servers: Servers,
     /// INFO, without what differs by connection.
     pub(crate) info: Info,
     /// How long a client may take to say who it is.
@@ -46,6 +48,7 @@ impl ListenerPolicy {
             dialing: None,
             plain_allowed: true,
             authenticator: None,
+            servers: Servers::default(),
             info,
             auth_timeout: self.auth_timeout,
             ping_interval: self.ping_interval,

@@ -6,7 +6,7 @@ use crate::clock;
 use crate::tls::TlsSetup;
 use dialtone_config::options::websocket::{CookieNames, HANDSHAKE_TIMEOUT, WebSocket};
 use dialtone_config::{ConfigErrors, Options};
-use dialtone_identity::authenticator::Authenticator;
+use dialtone_identity::authenticator::{Authenticator, Servers};
 use dialtone_wire::Info;
 use dialtone_wire::websocket::origin::Origin;
 use dialtone_wire::websocket::upgrade::Cookies;
@@ -33,6 +33,7 @@ pub(super) fn policy(
         dialing: None,
         plain_allowed: false,
         authenticator: authenticator.transpose()?,
+        servers: Servers::default(),
         info: info(own, identity, &clients.info),
         auth_timeout: own.users.timeout.unwrap_or(clients.auth_timeout),
         ping_interval: own.ping_interval.unwrap_or(clients.ping_interval),

@@ -5,17 +5,16 @@
 
 use super::{RouteConnection, Side, limits};
 use crate::cluster::Order;
+use crate::conduct::Login;
 use crate::log::Event;
 use crate::routes::{Route, Share};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
-use dialtone_config::Secret;
-use dialtone_identity::password;
 use dialtone_mesh::{Event as MeshEvent, LinkId, Place};
+use dialtone_wire::CloseReason;
 use dialtone_wire::client::encode;
 use dialtone_wire::interserver::{AccountNames, Dialect, Origin};
 use dialtone_wire::route::{Connect, Info};
-use dialtone_wire::{CloseReason, ProtocolError};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 
@@ -91,25 +90,25 @@ impl RouteConnection {
         if !connect.lang.is_empty() {
             return self.refuse("attempted to connect to route port", CloseReason::WrongPort, turn);
         }
-        if self.side == Side::Accepted && !self.is_known(&connect) {
-            let text = format_args!("authentication error - User {:?}", connect.user);
-            self.log(Event::AuthenticationFailed, text);
-            let reason = CloseReason::AuthenticationViolation;
-            return self.refuse(ProtocolError::Authorization.text(), reason, turn);
+        if self.side != Side::Accepted {
+            return self.report(|link| MeshEvent::Connect { link, connect: &connect }, turn);
         }
-        if self.side == Side::Accepted {
-            self.side = Side::Connected;
-        }
-        self.report(|link| MeshEvent::Connect { link, connect: &connect }, turn);
+        let login = self.conduct.admit_server(&connect.user, &connect.pass, turn);
+        self.connecting = Some(Box::new(connect));
+        self.go_on(login, turn);
     }
 
-    /// Whether a server with these credentials may be in the cluster.
-    fn is_known(&self, connect: &Connect) -> bool {
-        let cluster = self.conduct.policy.options.cluster.as_ref();
-        let Some(own) = cluster.map(|cluster| &cluster.authorization) else { return true };
-        let is_user = own.user.as_ref().is_none_or(|user| *user == connect.user);
-        let given = Secret::new(connect.pass.clone());
-        is_user && own.password.as_ref().is_none_or(|password| password::verify(password, &given))
+    /// Carries out what was found about a server that has said CONNECT.
+    pub(super) fn go_on(&mut self, login: Login, turn: &mut Turn) {
+        match login {
+            Login::Nothing | Login::Waiting => {}
+            Login::Refused(error, reason) => self.refuse(error.text(), reason, turn),
+            Login::In => {
+                let Some(connect) = self.connecting.take() else { return };
+                self.side = Side::Connected;
+                self.report(|link| MeshEvent::Connect { link, connect: &connect }, turn);
+            }
+        }
     }
 
     /// INFO: who the other end is, or something about it or a third server that has changed.

@@ -19,7 +19,7 @@ use dialtone_broker::peer::Peer;
 use dialtone_net::{Broken, Secured};
 use dialtone_wire::client::encode;
 use dialtone_wire::interserver::{AccountNames, Dialect, LeafOrigins, Limits, ParseError, Unfinished};
-use dialtone_wire::route::Info;
+use dialtone_wire::route::{Connect, Info};
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,6 +54,8 @@ fn limits(policy: &Policy) -> Limits {
 pub(crate) struct RouteConnection {
     conduct: Conduct,
     side: Side,
+    /// CONNECT, while its credentials are being checked.
+    connecting: Option<Box<Connect>>,
     /// What the other end said of itself last.
     remote: Option<Arc<Info>>,
     dialect: Dialect,
@@ -73,6 +75,7 @@ impl RouteConnection {
         Self {
             conduct,
             side,
+            connecting: None,
             remote: None,
             dialect: Dialect::route(limits, AccountNames::InLines, LeafOrigins::Unknown),
             unfinished: Unfinished::Unknown,
@@ -146,7 +149,8 @@ impl Protocol for RouteConnection {
     }
 
     fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
-        self.take(input, turn)
+        let progress = self.take(input, turn);
+        Progress { pause: self.conduct.checking_until(turn.now()), ..progress }
     }
 
     fn is_let_in(&self) -> bool {
@@ -166,9 +170,11 @@ impl Protocol for RouteConnection {
     }
 
     fn woken(&mut self, turn: &mut Turn) -> bool {
-        let _ = self.conduct.take_judgement(turn);
+        let was_checking = self.conduct.is_checking();
+        let login = self.conduct.take_server_verdicts(turn);
+        self.go_on(login, turn);
         self.take_orders(turn);
-        false
+        was_checking && !self.conduct.is_checking()
     }
 
     fn broken(&mut self, how: &Broken) {

@@ -31,7 +31,7 @@ impl RouteConnection {
         }
         self.conduct.take_place(turn.now());
         let mut progress = Progress::default();
-        if !self.conduct.is_certificate_checked() {
+        if self.conduct.is_checking() {
             return progress;
         }
         if self.unfinished != Unfinished::Unknown {
@@ -60,6 +60,9 @@ impl RouteConnection {
                 Ok(Parsed::Op(op, used)) => {
                     self.operate(op, &mut batch, turn);
                     progress.used += used;
+                    if self.conduct.is_checking() {
+                        break;
+                    }
                 }
                 Ok(Parsed::Partial { total }) => {
                     progress.want = total;
