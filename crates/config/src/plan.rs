@@ -280,10 +280,7 @@ pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
     let different = FIELDS.iter().chain(beside()).filter(|field| !(field.same)(old, new));
     let (reloads, fixed): (Vec<_>, Vec<_>) =
         different.partition(|field| field.reloads() || field.may_go(old, new));
-    let of_fields = fixed.iter().map(|field| {
-        let (old, new) = ((field.show)(old), (field.show)(new));
-        format!("config reload not supported for {}: old={old}, new={new}", field.name)
-    });
+    let of_fields = fixed.iter().map(|field| field.refusal(old, new));
     let refusals: Vec<String> =
         of_fields.chain(parts.iter().filter_map(|part| part.refusal.clone())).collect();
     if !refusals.is_empty() {
@@ -307,6 +304,7 @@ fn of_blocks(old: &Options, new: &Options) -> Vec<Difference> {
     Http::compare(&old.http, &new.http, &mut out);
     Limits::compare(&old.limits, &new.limits, &mut out);
     compare_auth_timeout(&old.limits, &new.limits, &mut out);
+    compare_cluster_name(old, new, &mut out);
     LameDuck::compare(&old.lame_duck, &new.lame_duck, &mut out);
     Log::compare(&old.log, &new.log, &mut out);
     out
@@ -321,6 +319,18 @@ fn compare_auth_timeout(old: &Limits, new: &Limits, out: &mut Vec<Difference>) {
         }),
     );
     RULE.compare("timeout", &old.auth_timeout, &new.auth_timeout, out);
+}
+
+/// The name of a cluster that has one: the servers that know it by that name would have to change at the same moment.
+fn compare_cluster_name(old: &Options, new: &Options, out: &mut Vec<Difference>) {
+    let name = |options: &Options| options.cluster.as_ref().filter(|own| own.is_on())?.name.clone();
+    if let (Some(old), Some(own), Some(name)) = (name(old), &new.cluster, name(new))
+        && old != name
+    {
+        let refusal =
+            format!("{}: config reload not supported for cluster name: old={old}, new={name}", *own.at);
+        out.push(Difference { change: None, line: None, refusal: Some(refusal) });
+    }
 }
 
 /// What a reload from `old` to `new` says in the log, a line each, in the words of the official server and without
@@ -338,6 +348,16 @@ impl Field {
         let (block, key) = self.key;
         // What is refused at start has its default, before as after.
         keys::find(block, key).is_none_or(|key| key.status != Status::Restarts)
+    }
+
+    /// Why a change of it is refused.
+    fn refusal(&self, old: &Options, new: &Options) -> String {
+        let at = match (self.change, &new.cluster) {
+            (Change::Cluster, Some(own)) if self.key.0 == "cluster" => format!("{}: ", *own.at),
+            _ => String::new(),
+        };
+        let (old, new) = ((self.show)(old), (self.show)(new));
+        format!("{at}config reload not supported for {}: old={old}, new={new}", self.name)
     }
 
     /// `no_auth_user` may be taken away together with the user that it names.

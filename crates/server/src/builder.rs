@@ -211,7 +211,8 @@ fn begin_cluster(node: &Node) {
     let identity = &node.settings.identity;
     if let Some(settings) = cluster::settings(&node.settings.policy(), identity, &node.accounts) {
         node.delivery.routes.set_pools(settings.pool_size, &settings.dedicated);
-        node.delivery.routes.set_permissions(cluster::permissions(&node.settings.policy().options));
+        let permissions = cluster::permissions(&node.settings.policy().options);
+        node.delivery.routes.set_permissions(permissions, &node.delivery.gate);
         node.cluster.begin(identity, settings);
     }
 }

@@ -1,6 +1,7 @@
 //! Reload: other options are taken over all at once, or not at all.
 
-use crate::log::Event;
+use crate::cluster;
+use crate::log::Event as Logged;
 use crate::node::Node;
 use crate::policy::Policy;
 use crate::review::{self, end};
@@ -9,6 +10,7 @@ use crate::verifier::Chore;
 use dialtone_config::options::AccountLimits;
 use dialtone_config::plan::{self, Change, plan};
 use dialtone_config::{ConfigErrors, Options};
+use dialtone_mesh::Event;
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,7 +33,7 @@ pub(crate) fn reload(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -
     let _turn = node.settings.reloading.lock();
     let result = take_over(node, options);
     if let Err(why) = &result {
-        node.log.emit_problem(Event::ReloadFailed, "Failed to reload server configuration: ", why);
+        node.log.emit_problem(Logged::ReloadFailed, "Failed to reload server configuration: ", why);
     }
     result
 }
@@ -39,7 +41,11 @@ pub(crate) fn reload(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -
 fn take_over(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -> Result<(), String> {
     let new = options.map_err(|errors| errors.to_string())?;
     let old = node.settings.policy();
-    let changes = plan(&old.options, &new).map_err(|refusal| refusal.to_string())?;
+    let mut changes = plan(&old.options, &new).map_err(|refusal| refusal.to_string())?;
+    if changes.contains(&Change::Cluster) {
+        // That looks at the routes, too.
+        changes.retain(|change| *change != Change::Routes);
+    }
     let steps: Vec<Step> = changes.into_iter().map(carried_out_by).collect::<Result<_, _>>()?;
     let policy = Policy::new(new, &node.settings.identity).map_err(|error| error.to_string())?;
     // From here on nothing can fail.
@@ -53,10 +59,10 @@ fn take_over(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -> Result
     }
     let new = &node.settings.policy().options;
     for line in plan::lines(&old.options, new) {
-        node.log.emit(Event::Reloaded, "", format_args!("Reloaded: {line}"));
+        node.log.emit(Logged::Reloaded, "", format_args!("Reloaded: {line}"));
     }
     let digest = &new.source.digest;
-    node.log.emit(Event::Reloaded, "", format_args!("Reloaded server configuration ({digest})"));
+    node.log.emit(Logged::Reloaded, "", format_args!("Reloaded server configuration ({digest})"));
     Ok(())
 }
 
@@ -70,9 +76,10 @@ fn carried_out_by(change: Change) -> Result<Step, String> {
         Change::Users => review_users,
         Change::Limits => |node| enforce_connections_max(node),
         Change::Tls | Change::Presentation | Change::Process => |_| {},
-        Change::Cluster | Change::Routes | Change::LeafNodes => {
-            let what = if change == Change::LeafNodes { "leaf nodes" } else { "cluster" };
-            return Err(format!("config reload not supported for {what}: a change needs a restart"));
+        Change::Cluster => renew_cluster,
+        Change::Routes => renew_routes,
+        Change::LeafNodes => {
+            return Err("config reload not supported for leaf nodes: a change needs a restart".into());
         }
     })
 }
@@ -86,11 +93,11 @@ pub(crate) fn certificates(node: &Arc<Node>) {
     match Policy::new(policy.options.clone(), &node.settings.identity) {
         Ok(policy) => {
             node.set_policy(policy);
-            node.log.emit(Event::CertificatesReloaded, "", format_args!("Certificates were read again"));
+            node.log.emit(Logged::CertificatesReloaded, "", format_args!("Certificates were read again"));
         }
         Err(e) => {
             let head = "Certificates cannot be read again, the old ones stay: ";
-            node.log.emit_problem(Event::CertificatesFailed, head, &e);
+            node.log.emit_problem(Logged::CertificatesFailed, head, &e);
         }
     }
 }
@@ -101,10 +108,10 @@ pub(crate) fn begin_peer_check(node: &Node) {
     if policy.all_tls().any(|tls| tls.peer_check().is_some()) {
         let options = policy.options.staples.peers.as_ref();
         if let Err(problem) = node.peer_cache.configure(options) {
-            node.log.emit(Event::Warning, "", format_args!("OCSP peer cache: {problem}"));
+            node.log.emit(Logged::Warning, "", format_args!("OCSP peer cache: {problem}"));
         }
         let kind = if options.is_some() { "local" } else { "none" };
-        node.log.emit(Event::Starting, "", format_args!("OCSP peer cache online, type [{kind}]"));
+        node.log.emit(Logged::Starting, "", format_args!("OCSP peer cache online, type [{kind}]"));
     }
 }
 
@@ -112,24 +119,44 @@ pub(crate) fn begin_peer_check(node: &Node) {
 pub(crate) fn staples(node: &Arc<Node>) -> Stop {
     let policy = node.settings.policy();
     if let Err(cause) = node.peer_cache.look_after(Instant::now()) {
-        node.log.emit(Event::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
+        node.log.emit(Logged::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
     }
     let news = policy.all_tls().map(|tls| tls.look_after_staples(Instant::now()));
     let mut stop = Stop::No;
     for news in news.into_iter().flatten() {
         let (event, text) = match news {
-            News::Good(text) => (Event::StapleGood, text),
-            News::Failed(text) => (Event::StapleFailed, text),
+            News::Good(text) => (Logged::StapleGood, text),
+            News::Failed(text) => (Logged::StapleFailed, text),
             News::Bad(text, and) => {
                 if and == Stop::Yes {
                     stop = and;
                 }
-                (Event::StapleBad, text)
+                (Logged::StapleBad, text)
             }
         };
         node.log.emit(event, "", format_args!("{text}"));
     }
     stop
+}
+
+/// Goes by what is said of routes: what passes over them, and who may be at the other end.
+fn renew_cluster(node: &Arc<Node>) {
+    let (delivery, options) = (&node.delivery, &node.settings.policy().options);
+    if delivery.routes.set_permissions(cluster::permissions(options), &delivery.gate) {
+        // What goes to whom was worked out by the old rights.
+        node.accounts.all().iter().for_each(|account| account.forget_matches());
+    }
+    renew_routes(node);
+    delivery.routes.wake();
+}
+
+/// Has the cluster look at which servers are to be connected, and how.
+fn renew_routes(node: &Arc<Node>) {
+    let policy = node.settings.policy();
+    if let Some(settings) = cluster::settings(&policy, &node.settings.identity, &node.accounts) {
+        node.delivery.routes.set_pool_size(settings.pool_size);
+        node.cluster.handle(Event::Reloaded(Box::new(settings)));
+    }
 }
 
 fn review_users(node: &Arc<Node>) {

@@ -54,10 +54,10 @@ fn a_reload_takes_over_nothing_beside_what_it_cannot() {
     let folder = tempfile::tempdir().expect("folder");
     let text = |more: &str| format!("port: -1\ncluster {{ name: C, listen: '127.0.0.1:-1', {more} }}");
     let server = Server::builder().options(options(folder.path(), &text(""))).start().expect("started");
-    let new = options(folder.path(), &format!("{}\ndebug: true", text("routes: [ 'nats://127.0.0.1:1' ]")));
-    server.reload(Ok(new));
+    let new = format!("{}\ndebug: true", text("no_advertise: true").replace("name: C", "name: D"));
+    server.reload(Ok(options(folder.path(), &new)));
     let log = std::fs::read_to_string(folder.path().join("log")).expect("log");
-    assert!(log.contains("config reload not supported for cluster: a change needs a restart"), "{log}");
+    assert!(log.contains("t.conf:4:9: config reload not supported for cluster name: old=C, new=D"), "{log}");
     assert!(!log.contains("Reloaded"), "{log}");
 }
 

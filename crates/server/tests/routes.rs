@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Client, options};
+use dialtone_config::Options;
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,10 +19,15 @@ struct Other(BufReader<TcpStream>);
 impl Other {
     /// Joins the cluster, which has no pools, so that one connection is for all accounts.
     fn join(server: &Server) -> Self {
+        Self::join_as(server, "OTHER", "")
+    }
+
+    fn join_as(server: &Server, id: &str, password: &str) -> Self {
         let mut other = Self(BufReader::new(connect(server)));
         assert!(other.line().starts_with("INFO {"));
-        other.send("CONNECT {\"name\":\"OTHER\",\"cluster\":\"C\",\"headers\":true}\r\n");
-        other.send(&info(""));
+        let who = format!("\"name\":\"{id}\",\"user\":\"u\",\"pass\":\"{password}\"");
+        other.send(&format!("CONNECT {{{who},\"cluster\":\"C\",\"headers\":true}}\r\n"));
+        other.send(&info("").replace("OTHER", id).replace("other", id));
         other
     }
 
@@ -69,11 +75,15 @@ fn info(more: &str) -> String {
     )
 }
 
-/// A server of a cluster without pools.
-fn start(block: &str) -> Server {
-    common::start(options(&format!(
+/// A cluster without pools.
+fn config(block: &str) -> Options {
+    options(&format!(
         "no_system_account: true, cluster {{ name: C, listen: 'localhost:-1', pool_size: -1, {block} }}"
-    )))
+    ))
+}
+
+fn start(block: &str) -> Server {
+    common::start(config(block))
 }
 
 #[test]
@@ -165,5 +175,84 @@ fn who_is_dialled_and_does_not_answer_tls_hears_a_handshake_alone() {
         assert_eq!(heard.first(), Some(&0x16), "{answer:?}");
         assert!(!heard.windows(7).any(|window| window == b"CONNECT"));
     }
+    server.stop();
+}
+
+/// The other server is told of a change of permissions, which INFO names, and of what it may hear of now and no longer.
+#[test]
+fn a_reload_of_permissions_tells_and_takes_back_interest() {
+    let server = start("");
+    let mut other = Other::join(&server);
+    let mut client = Client::connect(&server, "");
+    client.send("SUB a 1\r\nSUB a q 2\r\nSUB b 3\r\n");
+    client.sync();
+    other.send("RS+ $G a\r\nRS+ $G b\r\n");
+    assert_eq!(other.sync(), ["RS+ $G a", "RS+ $G a q 1", "RS+ $G b"]);
+    let is_told = |other: &mut Other, permissions: &str, expected: &[&str]| {
+        server.reload(Ok(config(permissions)));
+        let mut lines = Vec::new();
+        let info = loop {
+            match other.line() {
+                line if line.starts_with("INFO {") => break line,
+                line => lines.push(line),
+            }
+        };
+        lines.append(&mut other.sync());
+        lines.sort();
+        assert_eq!(lines, expected, "{permissions}");
+        info
+    };
+    let info =
+        is_told(&mut other, "permissions { import: b, export: a }", &["RS+ $G b", "RS- $G a", "RS- $G a q"]);
+    assert!(info.contains("\"import\":{\"allow\":[\"b\"]},\"export\":{\"allow\":[\"a\"]}"), "{info}");
+    client.send("PUB a 1\r\nx\r\nPUB b 1\r\ny\r\nSUB a.b 4\r\n");
+    assert_eq!(client.sync(), ["MSG a 1 1", "x", "MSG a 2 1", "x", "MSG b 3 1", "y"]);
+    assert_eq!(other.sync(), ["RMSG $G a 1"]);
+    is_told(&mut other, "", &["RS+ $G a", "RS+ $G a q 1", "RS+ $G a.b", "RS+ $G b"]);
+    // What it did not let out before it has ignored: it is told again by who wants it, here the other server.
+    other.send("RS+ $G b\r\n");
+    other.sync();
+    client.send("PUB b 1\r\nz\r\n");
+    client.sync();
+    assert_eq!(other.sync(), ["RMSG $G b 1"]);
+    server.stop();
+}
+
+/// The other server lets out more than before, as its INFO says: it has ignored what it was told of that.
+#[test]
+fn who_lets_out_other_subjects_is_told_all_again() {
+    let server = start("");
+    let mut other = Other::join(&server);
+    let mut client = Client::connect(&server, "");
+    client.send("SUB a 1\r\n");
+    client.sync();
+    assert_eq!(other.sync(), ["RS+ $G a"]);
+    other.send(&info(",\"export\":{\"allow\":[\"a\"]}"));
+    assert_eq!(other.sync(), ["RS+ $G a"]);
+    other.send(&info(",\"export\":{\"allow\":[\"a\"]}"));
+    assert_eq!(other.sync(), [""; 0]);
+    server.stop();
+}
+
+#[test]
+fn a_reload_closes_the_routes_of_who_may_not_be_in_the_cluster_any_more() {
+    let server = start("authorization { user: u, password: old }");
+    let (mut one, mut other) =
+        (Other::join_as(&server, "ONE", "old"), Other::join_as(&server, "OTHER", "old"));
+    one.sync();
+    other.sync();
+    server.reload(Ok(config("authorization { user: u, password: old, timeout: 7 }")));
+    one.sync();
+    other.sync();
+    server.reload(Ok(config("authorization { user: u, password: new }")));
+    for other in [&mut one, &mut other] {
+        let mut line = other.line();
+        while line.starts_with("INFO") {
+            line = other.line();
+        }
+        assert_eq!((line.as_str(), other.line().as_str()), ("-ERR 'Authorization Violation'", ""));
+    }
+    let mut new = Other::join_as(&server, "OTHER", "new");
+    new.sync();
     server.stop();
 }

@@ -132,6 +132,25 @@ impl RelayInterest {
         with_it.find_map(|(key, entry)| cluster_in(key, entry).map(Into::into))
     }
 
+    /// Of filters and queue groups that are not kept, it ends in all accounts.
+    #[must_use = "others are told that it has ended"]
+    pub fn retain(&mut self, keeps: impl Fn(&[u8], Option<&[u8]>) -> bool) -> Vec<Ended> {
+        let is_kept = |subscription: &Arc<Subscription>| keeps(subscription.filter(), subscription.queue());
+        let mut ended = Vec::new();
+        for (key, entry) in &mut self.accounts {
+            let gone: Vec<_> = entry.subscriptions.iter().filter(|s| !is_kept(s)).cloned().collect();
+            for subscription in &gone {
+                entry.subscriptions.remove(subscription);
+            }
+            entry.account.remove_all(&gone);
+            self.len -= gone.len();
+            let cluster = cluster_in(key, entry).unwrap_or_default().into();
+            ended.push(Ended { account: entry.account.clone(), cluster, subscriptions: gone });
+        }
+        self.accounts.retain(|_, entry| !entry.subscriptions.is_empty());
+        ended
+    }
+
     /// All of it in an account ends.
     #[must_use = "others are told that it has ended"]
     pub fn forget(&mut self, account: &[u8]) -> Vec<Ended> {

@@ -12,6 +12,15 @@ use crate::target::TargetKey;
 use dialtone_wire::route::{GossipMode, Info};
 use std::collections::BTreeSet;
 
+/// What has changed of what this server says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// What may pass, and perhaps more.
+    Permissions,
+    /// Something else.
+    Other,
+}
+
 impl Cluster {
     /// What this server says of itself on all routes alike.
     pub(super) fn own_info(&self) -> Info {
@@ -51,14 +60,14 @@ impl Cluster {
     /// What this server says of itself has changed. Connections that are about to join get it when they have.
     ///
     /// It goes by all connections of a server, since that one may close any of them as a duplicate without reading on; an official server
-    /// gets it once, as it counts how often addresses of clients are taken back.
-    pub(super) fn send_own_info(&mut self, out: &mut Vec<Action>) {
+    /// gets it once, as it counts how often addresses of clients are taken back, but for what may pass: that is of each connection.
+    pub(super) fn send_own_info(&mut self, news: News, out: &mut Vec<Action>) {
         self.state.own_infos += 1;
         let info = self.own_info();
         for peer in self.state.peers.values() {
-            let most = match peer.kin {
-                Kin::Ours => usize::MAX,
-                Kin::Official => 1,
+            let most = match (peer.kin, news) {
+                (Kin::Ours, _) | (Kin::Official, News::Permissions) => usize::MAX,
+                (Kin::Official, News::Other) => 1,
             };
             out.extend(
                 peer.links().take(most).map(|link| Action::SendInfo { link, info: Box::new(info.clone()) }),
@@ -70,7 +79,7 @@ impl Cluster {
         if self.settings.client_urls != urls {
             self.settings.client_urls = urls;
             if !self.settings.no_advertise {
-                self.send_own_info(out);
+                self.send_own_info(News::Other, out);
             }
         }
     }
@@ -78,7 +87,7 @@ impl Cluster {
     pub(super) fn lame_duck(&mut self, out: &mut Vec<Action>) {
         if !self.state.lame_duck {
             self.state.lame_duck = true;
-            self.send_own_info(out);
+            self.send_own_info(News::Other, out);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a reload changes.
 
 use super::Cluster;
+use super::info::News;
 use crate::event::Action;
 use crate::id::{Account, LinkId, ServerId};
 use crate::limits::FORGOTTEN_FOR;
@@ -46,7 +47,9 @@ impl Cluster {
         for target in self.state.targets.values_mut() {
             target.keep_lanes(&lanes);
         }
-        self.send_own_info(out);
+        let may_pass = |settings: &Settings| (settings.info.import.clone(), settings.info.export.clone());
+        let is_same = may_pass(&old) == may_pass(&self.settings);
+        self.send_own_info(if is_same { News::Other } else { News::Permissions }, out);
     }
 
     /// A name that was given replaces one that was made up; all have to come again.

@@ -79,6 +79,10 @@ struct Proof {
     presented: Option<Box<Shown>>,
     /// The account whose JWT was looked for last, by public key.
     looked_up: Option<Box<str>>,
+    /// What another server has shown that was let in.
+    let_in: Option<Box<Shown>>,
+    /// It has been let in and is what it came for: what is checked now is whether it may stay.
+    was_open: bool,
 }
 
 /// The conduct of one connection.
@@ -136,6 +140,7 @@ impl Conduct {
     /// It is in, by what its protocol found out.
     pub(crate) fn open(&mut self, now: Instant) {
         self.phase = Phase::Open;
+        self.proof.was_open = true;
         self.ping_soon(now);
     }
 

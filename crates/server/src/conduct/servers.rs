@@ -18,6 +18,17 @@ impl Conduct {
         self.judge_server(turn)
     }
 
+    /// Whether the other server, which was let in, is let in by what is in force.
+    pub(crate) fn review_server(&mut self, turn: &mut Turn) -> Login {
+        match self.proof.let_in.take() {
+            None => Login::Nothing,
+            Some(shown) => {
+                self.proof.presented = Some(shown);
+                self.judge_server(turn)
+            }
+        }
+    }
+
     /// Goes on where a check on another thread has come to an end.
     pub(crate) fn take_server_verdicts(&mut self, turn: &mut Turn) -> Login {
         let mut login = Login::Nothing;
@@ -52,8 +63,11 @@ impl Conduct {
             Outcome::Granted(_) => {
                 if self.phase.is_checking() {
                     // What else it has to say before it is in has its time from here on.
-                    self.phase = Phase::AwaitingLogin { until: turn.now() + self.own_policy().auth_timeout };
+                    let until = turn.now() + self.own_policy().auth_timeout;
+                    self.phase =
+                        if self.proof.was_open { Phase::Open } else { Phase::AwaitingLogin { until } };
                 }
+                self.proof.let_in = Some(shown);
                 Login::In
             }
             Outcome::Slow(check, _) => {

@@ -10,6 +10,7 @@ use crate::log::Event;
 use crate::routes::{Route, Share};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
+use dialtone_broker::permission::{self, Subscribe};
 use dialtone_mesh::{Event as MeshEvent, LinkId, Place};
 use dialtone_wire::CloseReason;
 use dialtone_wire::client::encode;
@@ -17,6 +18,7 @@ use dialtone_wire::interserver::{AccountNames, Dialect, Origin};
 use dialtone_wire::route::{Connect, Info};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Random bytes of a nonce. The official figure.
 const NONCE_BYTES: usize = 11;
@@ -111,6 +113,29 @@ impl RouteConnection {
         }
     }
 
+    /// Goes by what is in force. Who is let in no longer does not stay.
+    #[cold]
+    pub(super) fn renew(&mut self, turn: &mut Turn) {
+        self.conduct.renew();
+        let login = self.conduct.review_server(turn);
+        self.go_on(login, turn);
+    }
+
+    /// Takes over its rights: interest that they do not cover ends.
+    #[inline]
+    pub(super) fn take_rights(&mut self, turn: &mut Turn) {
+        if self.conduct.take_place(turn.now())
+            && let Some((route, permissions)) =
+                self.route.as_ref().zip(self.conduct.place.permissions.as_deref())
+        {
+            let may = |filter: &[u8], queue: Option<&[u8]>| {
+                permission::subscribe(Some(permissions), Subscribe { filter, queue, sid: b"" }).is_ok()
+            };
+            let gone = route.interest.lock().retain(may);
+            self.conduct.node.delivery.gate.end_relay(gone, Some(turn));
+        }
+    }
+
     /// INFO: who the other end is, or something about it or a third server that has changed.
     pub(super) fn take_info(&mut self, json: &[u8], turn: &mut Turn) {
         let info = match Info::parse(json) {
@@ -125,7 +150,10 @@ impl RouteConnection {
         if is_its_own {
             self.remote = Some(info.clone());
             if let Some(route) = &self.route {
-                *route.remote.write() = info.clone();
+                let before = std::mem::replace(&mut *route.remote.write(), info.clone());
+                // It ignored what it did not let out.
+                route.is_outdated.fetch_or(before.export != info.export, Ordering::AcqRel);
+                self.conduct.node.delivery.routes.tell_again(&self.conduct.node.delivery.gate, route, turn);
             }
         }
         self.report(|link| MeshEvent::Info { link, info: &info }, turn);
@@ -157,13 +185,14 @@ impl RouteConnection {
             is_configured,
             remote: RwLock::new(remote),
             interest: Mutex::default(),
+            is_outdated: AtomicBool::new(false),
         });
         let limits = limits(&self.conduct.policy);
         self.dialect = Dialect::route(limits, accounts, route.origins());
         self.peer().set_knows_origins(route.origins().knows(Origin::Cluster(b"")));
         self.conduct.open(turn.now());
         node.delivery.routes.begin(&node.delivery.gate, &route, turn);
-        self.conduct.take_place(turn.now());
         self.route = Some(route);
+        self.take_rights(turn);
     }
 }

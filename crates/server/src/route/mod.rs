@@ -173,7 +173,15 @@ impl Protocol for RouteConnection {
         let was_checking = self.conduct.is_checking();
         let login = self.conduct.take_server_verdicts(turn);
         self.go_on(login, turn);
+        if self.conduct.is_outdated() {
+            self.renew(turn);
+        }
+        self.take_rights(turn);
         self.take_orders(turn);
+        if let Some(route) = &self.route {
+            let delivery = &self.conduct.node.delivery;
+            delivery.routes.tell_again(&delivery.gate, route, turn);
+        }
         was_checking && !self.conduct.is_checking()
     }
 

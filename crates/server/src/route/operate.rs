@@ -27,9 +27,9 @@ impl RouteConnection {
     pub(super) fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
         self.conduct.heard(turn.now());
         if self.conduct.is_outdated() {
-            self.conduct.renew();
+            self.renew(turn);
         }
-        self.conduct.take_place(turn.now());
+        self.take_rights(turn);
         let mut progress = Progress::default();
         if self.conduct.is_checking() {
             return progress;

@@ -10,6 +10,7 @@ use dialtone_broker::permission;
 use dialtone_wire::interserver::{Interest, Origin, encode};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Bytes that are handed over at once to a route that begins.
@@ -99,23 +100,46 @@ impl Routes {
                 Share::All | Share::Pooled(_) => None,
             };
             route.session.peer.set_place(Place { account, permissions: self.permissions() });
-            let mut bytes = Vec::with_capacity(PIECE_BYTES);
-            for (account, delta) in all {
-                if !self.carries(route, account) || !self.may_announce(account, delta.filter) {
-                    continue;
-                }
-                let Some((origin, sum)) = delta.first_sum(|source| route.origin_of(source)) else { continue };
-                append(&mut bytes, route, account, &Announced { origin, delta: &delta, now: sum.now });
-                if bytes.len() >= PIECE_BYTES {
-                    turn.enqueue(&route.session.peer, &bytes);
-                    bytes.clear();
-                }
-            }
-            if !bytes.is_empty() {
-                turn.enqueue(&route.session.peer, &bytes);
-            }
+            self.tell(route, all, |account, filter| self.may_announce(account, filter).then_some(true), turn);
             self.add(route.clone());
         });
+    }
+
+    /// A route is told again what there is, if what it may know has changed: also what it may not know any more.
+    pub(crate) fn tell_again(&self, gate: &Gate, route: &Route, turn: &mut Turn) {
+        if route.is_outdated.swap(false, Ordering::AcqRel) {
+            let may = |account: &Account, filter: &[u8]| {
+                (!stays_here(account, filter)).then(|| self.may_announce(account, filter))
+            };
+            gate.read(|all| self.tell(route, all, may, turn));
+        }
+    }
+
+    /// Tells a route that there is interest or, where `may` says so, that there is none for it; of what `may` says nothing, nothing.
+    fn tell(
+        &self,
+        route: &Route,
+        all: &mut dyn Iterator<Item = (&Arc<Account>, Delta<'_>)>,
+        may: impl Fn(&Account, &[u8]) -> Option<bool>,
+        turn: &mut Turn,
+    ) {
+        let mut bytes = Vec::with_capacity(PIECE_BYTES);
+        for (account, delta) in all {
+            if !self.carries(route, account) {
+                continue;
+            }
+            let Some(may) = may(account, delta.filter) else { continue };
+            let Some((origin, sum)) = delta.first_sum(|source| route.origin_of(source)) else { continue };
+            let now = if may { sum.now } else { 0 };
+            append(&mut bytes, route, account, &Announced { origin, delta: &delta, now });
+            if bytes.len() >= PIECE_BYTES {
+                turn.enqueue(&route.session.peer, &bytes);
+                bytes.clear();
+            }
+        }
+        if !bytes.is_empty() {
+            turn.enqueue(&route.session.peer, &bytes);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) use announcer::Announcer;
 use crate::session::Session;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::interest::Gate;
+use dialtone_broker::peer::Place;
 use dialtone_broker::relay::RelayInterest;
 use dialtone_broker::stats::Traffic;
 use dialtone_identity::permission::Permissions;
@@ -17,6 +18,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Servers of which it is remembered what went by routes that are over. The bound is one of the whole server.
 const PAST_MAX: usize = 1000;
@@ -47,6 +49,8 @@ pub struct Route {
     pub remote: RwLock<Arc<Info>>,
     /// What it is interested in.
     pub interest: Mutex<RelayInterest>,
+    /// It is to be told again what interest there is here: what it may know has changed.
+    pub(crate) is_outdated: AtomicBool,
 }
 
 impl Route {
@@ -56,6 +60,11 @@ impl Route {
             Share::Dedicated(account) => Some(&account.name),
             Share::All | Share::Pooled(_) => None,
         }
+    }
+
+    /// It is told again what interest there is here when it is woken.
+    fn outdate(&self) {
+        self.is_outdated.store(true, Ordering::Release);
     }
 
     /// What the other server knows of interest that leaf nodes have.
@@ -124,9 +133,33 @@ impl Routes {
         *self.pools.write() = Pools { size, dedicated };
     }
 
-    /// Sets what other servers may publish here, and what they may subscribe to.
-    pub(crate) fn set_permissions(&self, permissions: Option<Arc<Permissions>>) {
-        *self.permissions.write() = permissions;
+    /// Sets over how many routes accounts are spread. Which have routes of their own, the cluster says one by one.
+    pub(crate) fn set_pool_size(&self, size: Option<NonZeroU32>) {
+        self.pools.write().size = size.map_or(0, NonZeroU32::get);
+    }
+
+    /// Sets what other servers may publish here, and what they may subscribe to. Whether that is something else: then routes are to be
+    /// woken.
+    pub(crate) fn set_permissions(&self, permissions: Option<Arc<Permissions>>, gate: &Gate) -> bool {
+        let source = |permissions: Option<&Arc<Permissions>>| permissions.map(|p| p.source().clone());
+        if source(self.permissions().as_ref()) == source(permissions.as_ref()) {
+            return false;
+        }
+        // While no change of interest is reported: each is judged by the old rights or by the new ones.
+        gate.read(|_| {
+            self.permissions.write().clone_from(&permissions);
+            for route in self.open().iter() {
+                let peer = &route.session.peer;
+                peer.set_place(Place { permissions: permissions.clone(), ..peer.place() });
+                route.outdate();
+            }
+        });
+        true
+    }
+
+    /// Has each route look at what has changed.
+    pub(crate) fn wake(&self) {
+        self.open().iter().for_each(|route| route.session.peer.wake_owner());
     }
 
     /// What other servers may publish here, and what they may subscribe to.
@@ -139,7 +172,10 @@ impl Routes {
         let mut pools = self.pools.write();
         if !yes {
             pools.dedicated.remove(account);
-            return;
+            drop(pools);
+            // Interest in it goes by others again.
+            self.open().iter().for_each(|route| route.outdate());
+            return self.wake();
         }
         pools.dedicated.insert(account.clone());
         drop(pools);
