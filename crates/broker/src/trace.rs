@@ -17,7 +17,11 @@ pub const DESTINATION: &[u8] = b"Nats-Trace-Dest";
 pub const DISABLED: &[u8] = b"trace disabled";
 /// The header by which a message is traced and not delivered.
 const ONLY: &[u8] = b"Nats-Trace-Only";
-/// The header in which servers send each other the account of the trace. From a client it is forged.
+/// The header in which servers number the connections between servers that a traced message passes: `2.1` is the first onward of the
+/// server that it reached by the second.
+pub const HOP: &[u8] = b"Nats-Trace-Hop";
+/// The header in which servers send each other the account of the trace. A trace that has it is not followed, whoever sends it, since it
+/// would be published in an account other than the message's.
 const ORIGIN: &[u8] = b"Nats-Trace-Origin-Account";
 /// The header of W3C trace contexts; its name counts in any case.
 const CONTEXT: &[u8] = b"traceparent";
@@ -45,8 +49,10 @@ pub struct TraceRequest<'a> {
     pub sampled: bool,
     /// The message is not to be delivered. Holds only with a destination.
     pub only: bool,
-    /// They speak as only servers do.
+    /// They name an account for the trace.
     pub forged: bool,
+    /// The hops so far, if it comes from another server.
+    pub hop: &'a [u8],
 }
 
 impl<'a> TraceRequest<'a> {
@@ -59,6 +65,7 @@ impl<'a> TraceRequest<'a> {
                 DESTINATION => out.destination = out.destination.or(Some(value)),
                 ONLY => only = only.or(Some(value)),
                 ORIGIN => out.forged = true,
+                HOP if out.hop.is_empty() => out.hop = value,
                 name if name.eq_ignore_ascii_case(CONTEXT) => context = context.or(Some(value)),
                 _ => {}
             }
@@ -89,6 +96,10 @@ pub struct Trace {
     pub only: bool,
     /// The account that it was published in.
     pub origin: AccountId,
+    /// How it came here from another server, as [`HOP`] has it.
+    hop: Box<[u8]>,
+    /// Connections to other servers that it went on by.
+    hops: u32,
     clock: fn() -> SystemTime,
     /// What was noted, in order.
     events: Vec<(SystemTime, Event)>,
@@ -109,6 +120,8 @@ pub enum Event {
     Service(Box<str>, Box<[u8]>, Box<[u8]>),
     /// It came to a subscription.
     Arrival(Arrival),
+    /// It went on to another server.
+    PassedOn(PassedOn),
 }
 
 impl Event {
@@ -120,6 +133,9 @@ impl Event {
             Self::Arrival(arrival) => {
                 let account = arrival.account.as_ref().map_or(0, |account| account.len());
                 account + arrival.filter.len() + arrival.queue.as_ref().map_or(0, |queue| queue.len())
+            }
+            Self::PassedOn(passed) => {
+                passed.account.as_ref().map_or(0, |account| account.len()) + passed.hop.len()
             }
         }
     }
@@ -138,6 +154,17 @@ pub struct Arrival {
     pub queue: Option<Box<[u8]>>,
     /// Why it did not get the message. `None`: it did.
     pub problem: Option<Problem>,
+}
+
+/// A message that went on to another server.
+#[derive(Debug)]
+pub struct PassedOn {
+    /// The connection to it.
+    pub peer: Arc<Peer>,
+    /// The account of the connection, if it is in one and that is another than that of who published.
+    pub account: Option<Box<str>>,
+    /// What the other server has in [`HOP`].
+    pub hop: Box<str>,
 }
 
 /// Why a subscription did not get a message, in the official words.
@@ -166,7 +193,14 @@ impl Trace {
         clock: fn() -> SystemTime,
     ) -> Box<Self> {
         let destination = destination.get().0.into();
-        Box::new(Self { destination, only, origin, clock, events: Vec::new(), text_bytes: 0, error: None })
+        let (hop, events) = (Box::default(), Vec::new());
+        Box::new(Self { destination, only, origin, hop, hops: 0, clock, events, text_bytes: 0, error: None })
+    }
+
+    /// The message came from another server, by these hops.
+    pub fn came_by(mut self: Box<Self>, hop: &[u8]) -> Box<Self> {
+        self.hop = hop.into();
+        self
     }
 
     /// Where it goes.
@@ -179,10 +213,23 @@ impl Trace {
         &self.events
     }
 
+    /// Connections to other servers that it went on by.
+    pub fn hops(&self) -> u32 {
+        self.hops
+    }
+
+    /// It goes on to another server: the hop that is its.
+    pub(crate) fn next_hop(&mut self) -> Box<str> {
+        self.hops = self.hops.saturating_add(1);
+        let before = String::from_utf8_lossy(&self.hop);
+        let dot = if before.is_empty() { "" } else { "." };
+        format!("{before}{dot}{}", self.hops).into()
+    }
+
     /// Bytes that it takes while it waits to be reported.
     pub fn bytes(&self) -> usize {
         let events = self.events.capacity() * size_of::<(SystemTime, Event)>();
-        size_of::<Self>() + self.destination.len() + events + self.text_bytes
+        size_of::<Self>() + self.destination.len() + self.hop.len() + events + self.text_bytes
     }
 
     pub(crate) fn note(&mut self, event: Event) {
@@ -204,7 +251,8 @@ mod tests {
     #[track_caller]
     fn check(lines: &[&str], destination: Option<&str>, sampled: bool, only: bool, forged: bool) {
         let block = block(lines);
-        let expected = TraceRequest { destination: destination.map(str::as_bytes), sampled, only, forged };
+        let expected =
+            TraceRequest { destination: destination.map(str::as_bytes), sampled, only, forged, hop: b"" };
         assert_eq!(TraceRequest::read(&block), expected, "{lines:?}");
         // Nothing that asks is overlooked.
         assert!(may_ask(&block) || (destination.is_none() && !sampled), "{lines:?}");
@@ -221,18 +269,35 @@ mod tests {
         check(&["Nats-Trace-Dest: a", "Nats-Trace-Origin-Account: A"], Some("a"), false, false, true);
     }
 
-    /// What waits to be reported says what it takes, and is bounded.
-    #[test]
-    fn a_trace_says_its_size() {
-        let mut trace = Trace {
+    fn trace() -> Trace {
+        Trace {
             destination: b"t.1".as_slice().into(),
             only: false,
             origin: AccountId(1),
+            hop: Box::default(),
+            hops: 0,
             clock: SystemTime::now,
             events: Vec::new(),
             text_bytes: 0,
             error: None,
-        };
+        }
+    }
+
+    /// Whoever collects the traces of all servers finds the order of the hops by their numbers alone.
+    #[test]
+    fn hops_are_numbered_behind_those_before() {
+        let mut trace = trace();
+        assert_eq!([trace.next_hop(), trace.next_hop()].map(String::from), ["1", "2"]);
+        let request = block(&["Nats-Trace-Dest: t", "Nats-Trace-Hop: 2", "Nats-Trace-Hop: 9"]);
+        let mut onward = Box::new(self::trace()).came_by(TraceRequest::read(&request).hop);
+        assert_eq!([onward.next_hop(), onward.next_hop()].map(String::from), ["2.1", "2.2"]);
+        assert_eq!((trace.hops(), onward.hops()), (2, 2));
+    }
+
+    /// What waits to be reported says what it takes, and is bounded.
+    #[test]
+    fn a_trace_says_its_size() {
+        let mut trace = trace();
         let empty = trace.bytes();
         trace.note(Event::Stream("account".into(), b"x".repeat(1000).into()));
         assert!(trace.bytes() > empty + 1000 + "account".len());

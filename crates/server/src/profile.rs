@@ -53,6 +53,8 @@ pub struct Profile {
     pub forwarded_for: Option<IpAddr>,
     /// What it calls itself.
     pub details: Option<(Source, Arc<ClientDetails>)>,
+    /// The name of the server at the other end, if it is one.
+    pub server: Option<Arc<str>>,
     /// The user that it is in as: a name in the configuration, the NKey of a JWT, or the name that an authorization service
     /// gave it; empty for nobody.
     pub user: Option<Arc<str>>,
@@ -77,6 +79,7 @@ impl Profile {
             remote,
             forwarded_for: None,
             details: None,
+            server: None,
             user: None,
             claimed: None,
             secured: None,
@@ -103,6 +106,12 @@ impl Profile {
     /// What its CONNECT says.
     pub fn connect(&self) -> Option<&Arc<ClientDetails>> {
         self.details.as_ref().filter(|(source, _)| *source == Source::Connect).map(|(_, details)| details)
+    }
+
+    /// What it calls itself in its CONNECT, or in the INFO of a server; empty: nothing.
+    pub fn name(&self) -> &str {
+        let of_client = self.connect().map(|details| &*details.name);
+        self.server.as_deref().or(of_client).unwrap_or_default()
     }
 
     /// The first CONNECT counts, and without one what was assumed first.
@@ -162,7 +171,7 @@ impl Profile {
             start: crate::times::stamp(self.start),
             host: self.host().unwrap_or_default(),
             user: known.user.to_string(),
-            name: known.name.into(),
+            name: self.server.as_deref().unwrap_or(&known.name).to_owned(),
             lang: known.lang.into(),
             version: known.version.into(),
             kind: self.kind.label(),

@@ -115,6 +115,11 @@ impl Session {
         self.learn(|profile| profile.set_details(source, details));
     }
 
+    /// The other end is the server of this name.
+    pub(crate) fn set_server(&self, name: &str) {
+        self.learn(|profile| profile.server = Some(name.into()));
+    }
+
     /// It is this user from now on, for its rates and in what is shown of it.
     pub(crate) fn set_user(&self, user: &Arc<str>) {
         self.learn(|profile| profile.set_user(user));

@@ -4,6 +4,7 @@
 use crate::peer::Peer;
 use crate::route::Target;
 use crate::trace::Problem;
+use dialtone_wire::message::Message;
 use std::sync::Arc;
 
 /// A subscription that a message may go to.
@@ -24,6 +25,8 @@ pub(super) trait Observe {
     fn withholds(&self) -> bool;
     /// What became of one.
     fn note(&mut self, candidate: &Self::Candidate, outcome: Result<(), Problem>);
+    /// The message goes on by a relay: the header block that it goes on with, if not its own.
+    fn passes_on(&mut self, relay: &Arc<Peer>, message: &Message<'_>) -> Option<Vec<u8>>;
 }
 
 /// Nobody looks: the candidates are the targets of a route.
@@ -55,4 +58,9 @@ impl Observe for Silent {
 
     #[inline(always)]
     fn note(&mut self, _: &Target, _: Result<(), Problem>) {}
+
+    #[inline(always)]
+    fn passes_on(&mut self, _: &Arc<Peer>, _: &Message<'_>) -> Option<Vec<u8>> {
+        None
+    }
 }

@@ -80,7 +80,7 @@ impl Turn {
             return delivered;
         }
         self.draw_relays(&route.relays, must_be_named, &missed, delivery.origin);
-        delivered + self.stage_relays(&route.relays, delivery)
+        delivered + self.stage_relays(&route.relays, delivery, observer)
     }
 
     /// Draws one of a group's members here and behind relays that are drawn as if they were here, if it has both. Notes the relay.
@@ -125,17 +125,40 @@ impl Turn {
         }
     }
 
-    fn stage_relays(&mut self, relays: &Relays, delivery: &Delivery<'_>) -> usize {
+    fn stage_relays<O: Observe>(
+        &mut self,
+        relays: &Relays,
+        delivery: &Delivery<'_>,
+        observer: &mut O,
+    ) -> usize {
         let mut delivered = 0;
         for (at, target) in relays.targets.iter().enumerate() {
             let is_drawn = self.chosen.drawn.iter().any(|(drawn, _)| *drawn == at);
             if !(target.is_plain || is_drawn) || !self.can_have(target, delivery.origin) {
                 continue;
             }
-            self.stage_relay(relays, at, target, delivery);
+            match observer.passes_on(&target.peer, delivery.message) {
+                None => self.stage_relay(relays, at, target, delivery),
+                Some(headers) => self.stage_relay_with(&headers, relays, at, target, delivery),
+            }
             delivered += 1;
         }
         delivered
+    }
+
+    /// The same with a header block of its own.
+    #[cold]
+    fn stage_relay_with(
+        &mut self,
+        headers: &[u8],
+        relays: &Relays,
+        at: usize,
+        target: &RelayTarget,
+        delivery: &Delivery<'_>,
+    ) {
+        let framed = [headers, delivery.message.framed_payload()].concat();
+        let message = Message { header_bytes: headers.len(), framed: &framed, ..*delivery.message };
+        self.stage_relay(relays, at, target, &Delivery::copied(&message, delivery.origin));
     }
 
     fn stage_relay(&mut self, relays: &Relays, at: usize, target: &RelayTarget, delivery: &Delivery<'_>) {

@@ -9,6 +9,8 @@ use crate::sharing::latency::{RequestOutcome, Tracked};
 use crate::sharing::requester::{ClientInfo, Disclosure, HEADER};
 use crate::sharing::responses::{PREFIX, Pending};
 use crate::sharing::{Mapped, ServiceExport, THRESHOLD_DEFAULT, sampling};
+use crate::trace::DISABLED;
+use dialtone_config::sharing::ResponseType;
 use dialtone_wire::header;
 use dialtone_wire::message::Message;
 use std::borrow::Cow;
@@ -138,7 +140,9 @@ impl Turn {
         let mut framed = Vec::with_capacity(message.framed.len() + 128);
         header::replace(&mut framed, message.headers(), HEADER, &info.json());
         let traces = import.export.allow_trace;
-        framed = self.trace_service(exporter, message.subject, subject, traces, framed);
+        if let Some(destination) = self.destination_in_service(hop, account, path, message) {
+            framed = self.trace_service(exporter, message.subject, subject, &destination, framed);
+        }
         let only = self.is_trace_alone();
         let header_bytes = framed.len();
         let body = message.framed_payload();
@@ -197,8 +201,34 @@ impl Turn {
         delivered
     }
 
+    /// Where the trace of a request, if there is one, goes in the account of the service that it asks.
+    fn destination_in_service(
+        &mut self,
+        hop: &ServiceHop,
+        account: &Arc<Account>,
+        path: RequestPath<'_>,
+        message: &Message<'_>,
+    ) -> Option<Box<[u8]>> {
+        let reply = self.trace_destination(message, path.last.is_some())?;
+        let export = &hop.import.export;
+        if !export.allow_trace {
+            return Some(DISABLED.into());
+        }
+        let pending = Pending {
+            requester: account.clone(),
+            reply,
+            origin: path.origin.account.id,
+            // Each server that the request passes publishes one.
+            response: ResponseType::Stream,
+            export: Some(export.clone()),
+            tracked: None,
+            until: self.now + export.threshold,
+        };
+        Some(self.hidden_destination(&hop.import.exporter, pending))
+    }
+
     /// Notes an answer that an account owes, and has other servers send such answers here.
-    fn open_response(&mut self, account: &Arc<Account>, pending: Pending) -> Box<[u8]> {
+    pub(super) fn open_response(&mut self, account: &Arc<Account>, pending: Pending) -> Box<[u8]> {
         let subject = self.service_requests.open(account, pending, &mut self.draws.secrets);
         if self.gate.is_watched()
             && let Some(filter) = account.answers_to_announce()
@@ -283,7 +313,7 @@ impl Turn {
         let body = message.framed_payload();
         let traced = self.trace.is_some().then(|| {
             let mut framed =
-                self.trace_service(requester, message.subject, subject, false, message.headers().to_vec());
+                self.trace_service(requester, message.subject, subject, DISABLED, message.headers().to_vec());
             let header_bytes = framed.len();
             framed.extend_from_slice(body);
             (framed, header_bytes)
@@ -326,7 +356,7 @@ impl Turn {
             Mapped::To => &mapped,
             Mapped::Lost => return 0,
         };
-        self.trace_service(&pending.requester, from, to, false, Vec::new());
+        self.trace_service(&pending.requester, from, to, DISABLED, Vec::new());
         1
     }
 

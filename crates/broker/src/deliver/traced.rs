@@ -6,8 +6,9 @@ use crate::account::Account;
 use crate::peer::Peer;
 use crate::route::{MatchedImports, Route, Target};
 use crate::sharing::StreamImport;
+use crate::sharing::responses::Pending;
 use crate::subscription::{Subscriber, Subscription};
-use crate::trace::{Arrival, DESTINATION, DISABLED, Event, Problem, Trace};
+use crate::trace::{Arrival, DESTINATION, Event, HOP, PassedOn, Problem, Trace};
 use dialtone_subject::transform::Random as _;
 use dialtone_subject::{Matches, set};
 use dialtone_wire::header;
@@ -98,6 +99,17 @@ impl<'a> Observe for Traced<'a> {
             }));
         }
     }
+
+    fn passes_on(&mut self, relay: &Arc<Peer>, message: &Message<'_>) -> Option<Vec<u8>> {
+        let hop = self.trace.next_hop();
+        let mut headers = Vec::with_capacity(message.header_bytes + HOP.len() + hop.len() + 16);
+        header::replace(&mut headers, message.headers(), HOP, hop.as_bytes());
+        let there =
+            relay.account().filter(|there| !relay.kind.is_in_all_accounts() && there.id != self.trace.origin);
+        let account = there.map(|there| there.name.clone());
+        self.trace.note(Event::PassedOn(PassedOn { peer: relay.clone(), account, hop }));
+        Some(headers)
+    }
 }
 
 /// Subscriptions that ask for `subject` in `account`, and whose rights do not let them have it.
@@ -184,23 +196,42 @@ impl Turn {
         delivered
     }
 
-    /// Notes that a message goes into the account of a service, and sets in its headers how the trace goes on there: under a
-    /// subject that hides its destination, or not at all.
+    /// Notes that a message goes into the account of a service, and sets in its headers where the trace goes on there.
     pub(super) fn trace_service(
         &mut self,
         to: &Account,
         from: &[u8],
         subject: &[u8],
-        allowed: bool,
+        destination: &[u8],
         headers: Vec<u8>,
     ) -> Vec<u8> {
         let Some(trace) = &mut self.trace else { return headers };
         trace.note(Event::Service(to.name.clone(), from.into(), subject.into()));
-        let secrets = self.draws.secrets.next();
-        let hidden = format!("_R_.{:06x}.{:08x}", secrets & 0xff_ffff, secrets >> 32);
         let mut out = Vec::with_capacity(headers.len() + 48);
-        header::replace(&mut out, &headers, DESTINATION, if allowed { hidden.as_bytes() } else { DISABLED });
+        header::replace(&mut out, &headers, DESTINATION, destination);
         out
+    }
+
+    /// A subject in the account of a service by which traces of a request to it come back, so that the service does not learn where
+    /// they go. `pending` is how they do.
+    pub(super) fn hidden_destination(&mut self, exporter: &Arc<Account>, pending: Pending) -> Box<[u8]> {
+        if self.gate.is_watched() {
+            return self.open_response(exporter, pending);
+        }
+        // Nobody follows the trace but this server, which knows where it goes.
+        let secrets = self.draws.secrets.next();
+        format!("_R_.{:06x}.{:08x}", secrets & 0xff_ffff, secrets >> 32).into_bytes().into()
+    }
+
+    /// Where the message that is traced has its trace in the account that it is in.
+    pub(super) fn trace_destination(
+        &self,
+        message: &Message<'_>,
+        is_from_service: bool,
+    ) -> Option<Box<[u8]>> {
+        let trace = self.trace.as_ref()?;
+        let hidden = is_from_service.then(|| header::value(message.headers(), DESTINATION)).flatten();
+        Some(hidden.unwrap_or_else(|| trace.destination()).into())
     }
 
     /// Whether the message is not to be delivered.

@@ -1,15 +1,14 @@
 //! A publish whose headers may ask for a trace.
 
 use super::Client;
+use crate::conduct::Tracing;
 use crate::system::{self, Ingress};
-use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission;
-use dialtone_broker::trace::{DESTINATION, DISABLED, Trace, TraceRequest};
+use dialtone_broker::trace::{Trace, TraceRequest};
 use dialtone_subject::is_valid_literal;
-use dialtone_wire::header::{self, Denial};
+use dialtone_wire::header::Denial;
 use dialtone_wire::message::Message;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 impl Client {
@@ -17,33 +16,19 @@ impl Client {
     #[cold]
     pub(super) fn publish_traced(&mut self, message: &Message<'_>, turn: &mut Turn) {
         let Some(account) = self.conduct.place.account.clone() else { return };
-        let request = TraceRequest::read(message.headers());
-        let rule = account.trace_rule().filter(|_| request.destination.is_none() && request.sampled);
-        let destination = match (request.destination, &rule) {
-            (Some(DISABLED) | None, None) => return self.publish_untraced(message, turn),
-            (Some(destination), _) => destination,
-            (None, Some(rule)) if turn.draws(rule.percent) => rule.destination.as_bytes(),
-            (None, Some(_)) => return self.publish_untraced(message, turn),
-        };
-        if request.forged {
-            // Only servers say whose trace it is.
-            return if request.only { self.send_ok(turn) } else { self.publish_without_trace(message, turn) };
-        }
-        let permissions = self.conduct.place.permissions.as_deref();
-        let Ok(authorized) = permission::trace(&self.conduct.session.peer, permissions, destination) else {
-            self.publish_denied(destination, turn);
-            let denied = Message { subject: destination, ..*message };
-            return self.answer_denied(&denied, Denial::Permissions, turn);
-        };
-        if !is_valid_literal(destination) {
-            // Nothing can be published there.
-            return if request.only { self.send_ok(turn) } else { self.publish_untraced(message, turn) };
-        }
-        turn.begin_trace(Trace::new(&authorized, request.only, account.id, SystemTime::now));
-        let ingress = self.ingress(account, message);
-        self.publish_untraced(message, turn);
-        if let Some(trace) = turn.end_trace() {
-            system::traced(&self.conduct.node, ingress, trace);
+        match self.conduct.begin_trace(&account, message, turn) {
+            Tracing::Nothing => self.publish_untraced(message, turn),
+            Tracing::Disabled(body) => self.publish_untraced(&body.message(message), turn),
+            Tracing::Dropped => self.send_ok(turn),
+            Tracing::Denied(destination) => {
+                self.publish_denied(&destination, turn);
+                let denied = Message { subject: &destination, ..*message };
+                self.answer_denied(&denied, Denial::Permissions, turn);
+            }
+            Tracing::Begun(ingress) => {
+                self.publish_untraced(message, turn);
+                self.conduct.end_trace(ingress, turn);
+            }
         }
     }
 
@@ -73,26 +58,6 @@ impl Client {
             size: message.size,
         };
         system::traced(&self.conduct.node, ingress, trace);
-    }
-
-    fn ingress(&self, account: Arc<Account>, message: &Message<'_>) -> Ingress {
-        Ingress {
-            came: SystemTime::now(),
-            session: self.conduct.session.clone(),
-            account,
-            subject: message.subject.into(),
-            headers: message.headers().into(),
-            size: message.body_bytes(),
-        }
-    }
-
-    /// Publishes a message whose headers say that it must not be traced.
-    fn publish_without_trace(&mut self, message: &Message<'_>, turn: &mut Turn) {
-        let mut framed = Vec::with_capacity(message.framed.len() + 48);
-        header::replace(&mut framed, message.headers(), DESTINATION, DISABLED);
-        let header_bytes = framed.len();
-        framed.extend_from_slice(message.framed.get(message.headers().len()..).unwrap_or_default());
-        self.publish_untraced(&Message { header_bytes, framed: &framed, ..*message }, turn);
     }
 }
 

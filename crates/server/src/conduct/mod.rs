@@ -7,11 +7,13 @@
 mod alive;
 mod certificate;
 mod login;
+mod message_trace;
 mod servers;
 
 pub(crate) use alive::Due;
 pub(crate) use certificate::Judged;
 pub(crate) use login::{Claim, Login};
+pub(crate) use message_trace::Tracing;
 
 use crate::log::{Event, Level};
 use crate::node::Node;

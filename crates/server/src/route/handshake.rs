@@ -163,6 +163,7 @@ impl RouteConnection {
     fn join(&mut self, place: &Place, is_configured: bool, turn: &mut Turn) {
         let node = self.conduct.node.clone();
         let Some(remote) = self.remote.clone() else { return };
+        self.conduct.session.set_server(&remote.server_name);
         let is_solicited = self.side == Side::Dialed;
         if is_solicited {
             turn.enqueue(self.peer(), encode::PING);

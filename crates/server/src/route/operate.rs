@@ -1,12 +1,14 @@
 //! What servers of a cluster say to each other once they know each other: interest, and messages.
 
 use super::{NO_CONNECT, RouteConnection, Side};
+use crate::conduct::Tracing;
 use crate::log::Event;
 use crate::protocol::Progress;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::interest::Relayed;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::permission::{self, Subscribe};
+use dialtone_broker::trace;
 use dialtone_identity::nkey::{Kind, Public};
 use dialtone_mesh::Event as MeshEvent;
 use dialtone_subject::{is_valid_filter, is_valid_literal};
@@ -156,6 +158,14 @@ impl RouteConnection {
         if !is_valid_literal(routed.message.subject) {
             return;
         }
+        if routed.message.has_headers() && trace::may_ask(routed.message.headers()) {
+            return self.publish_traced(account, routed, turn);
+        }
+        self.publish(account, routed, turn);
+    }
+
+    #[inline(always)]
+    fn publish(&self, account: &Arc<Account>, routed: &RoutedMessage<'_>, turn: &mut Turn) {
         let permissions = self.conduct.place.permissions.as_deref();
         let peer = &self.conduct.session.peer;
         let Ok(authorized) = permission::publish(peer, permissions, &routed.message, turn.now()) else {
@@ -163,6 +173,23 @@ impl RouteConnection {
         };
         let chosen = (routed.queues.iter(), routed.origin.unwrap_or_default());
         turn.publish_relayed(Origin { peer, account, echo: false }, chosen, authorized);
+    }
+
+    /// Publishes a message, and what becomes of it here if it is traced.
+    #[cold]
+    fn publish_traced(&self, account: &Arc<Account>, routed: &RoutedMessage<'_>, turn: &mut Turn) {
+        match self.conduct.begin_trace(account, &routed.message, turn) {
+            Tracing::Nothing => self.publish(account, routed, turn),
+            Tracing::Disabled(body) => {
+                let message = body.message(&routed.message);
+                self.publish(account, &RoutedMessage { message, ..*routed }, turn);
+            }
+            Tracing::Dropped | Tracing::Denied(_) => {}
+            Tracing::Begun(ingress) => {
+                self.publish(account, routed, turn);
+                self.conduct.end_trace(ingress, turn);
+            }
+        }
     }
 
     #[cold]

@@ -6,7 +6,8 @@ use crate::node::Node;
 use crate::registry::Session;
 use crate::times::stamp;
 use dialtone_broker::account::Account;
-use dialtone_broker::trace::{Arrival, Event, Trace};
+use dialtone_broker::peer::Peer;
+use dialtone_broker::trace::{Arrival, Event, PassedOn, Trace};
 use dialtone_wire::header;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -44,7 +45,11 @@ pub(crate) fn traced(node: &Node, ingress: Ingress, trace: Box<Trace>) {
             request.insert("header".into(), json!(headers));
         }
         request.insert("msgsize".into(), ingress.size.into());
-        let body = json!({ "server": about::server(&executor.node), "request": request, "events": events });
+        let mut body =
+            json!({ "server": about::server(&executor.node), "request": request, "events": events });
+        if let Some(body) = body.as_object_mut().filter(|_| trace.hops() > 0) {
+            body.insert("hops".into(), trace.hops().into());
+        }
         executor.publish(&ingress.account, &Outgoing::new(text(trace.destination()), body.to_string()));
     });
 }
@@ -75,9 +80,9 @@ fn came_in(ingress: &Ingress, trace: &Trace) -> Value {
     let mut out = event("in", ingress.came);
     out.insert("kind".into(), ingress.session.peer.kind.code().into());
     out.insert("cid".into(), ingress.session.peer.id.0.into());
-    let name = ingress.session.profile().connect().map(|said| said.name.clone()).unwrap_or_default();
-    if !name.is_empty() {
-        out.insert("name".into(), (*name).into());
+    let profile = ingress.session.profile();
+    if !profile.name().is_empty() {
+        out.insert("name".into(), profile.name().into());
     }
     out.insert("acc".into(), (*ingress.account.name).into());
     out.insert("subj".into(), text(&ingress.subject).into());
@@ -102,17 +107,30 @@ fn described(at: SystemTime, what: &Event) -> Option<Value> {
         }
         Event::Arrival(arrival) if arrival.peer.kind.is_server() => None,
         Event::Arrival(arrival) => with("eg", &egress(arrival)),
+        Event::PassedOn(passed) => with("eg", &onward(passed)),
     }
 }
 
-fn egress(arrival: &Arrival) -> Vec<(&'static str, Value)> {
-    let name = arrival.peer.connection_info().map(|card| card.name).filter(|name| !name.is_empty());
-    let mut out: Vec<(&str, Value)> =
-        vec![("kind", arrival.peer.kind.code().into()), ("cid", arrival.peer.id.0.into())];
+/// The fields that all that a message leaves by has.
+fn receiver(peer: &Peer) -> Vec<(&'static str, Value)> {
+    let name = peer.connection_info().map(|info| info.name).filter(|name| !name.is_empty());
+    let mut out: Vec<(&str, Value)> = vec![("kind", peer.kind.code().into()), ("cid", peer.id.0.into())];
     out.extend(name.map(|name| ("name", name.into())));
+    out
+}
+
+fn egress(arrival: &Arrival) -> Vec<(&'static str, Value)> {
+    let mut out = receiver(&arrival.peer);
     out.extend(arrival.account.as_deref().map(|account| ("acc", account.into())));
     out.push(("sub", text(&arrival.filter).into()));
     out.extend(arrival.queue.as_deref().map(|queue| ("queue", text(queue).into())));
     out.extend(arrival.problem.map(|problem| ("error", problem.to_string().into())));
+    out
+}
+
+fn onward(passed: &PassedOn) -> Vec<(&'static str, Value)> {
+    let mut out = receiver(&passed.peer);
+    out.push(("hop", (*passed.hop).into()));
+    out.extend(passed.account.as_deref().map(|account| ("acc", account.into())));
     out
 }
