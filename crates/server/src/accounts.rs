@@ -4,6 +4,7 @@ use crate::account_jwts::AccountJwts;
 use crate::connections::Connections;
 use crate::policy::Policy;
 use dialtone_broker::account::{Account, AccountId, GLOBAL};
+use dialtone_broker::deliver::interest::Gate;
 use dialtone_broker::trace::SamplingRule;
 use dialtone_config::options::{AccountLimits, MsgTrace};
 use dialtone_identity::jwt::sharing::Claims;
@@ -116,21 +117,27 @@ impl Accounts {
     }
 
     /// Lets an account share what its JWT says. What of it cannot be.
-    pub(crate) fn share(&self, account: &Arc<Account>, claims: &Claims) -> Vec<String> {
+    pub(crate) fn share(&self, account: &Arc<Account>, claims: &Claims, gate: &Gate) -> Vec<String> {
         account.set_exports(&claims.exports);
         account.set_trace_rule(claims.msg_trace.as_ref().map(trace_rule));
         let mappings = account.set_mappings(&claims.mappings).into_iter().map(|error| error.to_string());
-        let imports = account.set_imports(&claims.imports, &|name| self.find(name));
+        let imports =
+            gate.change_imports(account, || account.set_imports(&claims.imports, &|name| self.find(name)));
         mappings.chain(imports.into_iter().map(|(_, error)| error.to_string())).collect()
     }
 
     /// Makes the accounts of the policy, and lets them share what they agreed on. Those that are gone; whoever is still in
     /// one is closed by the reload.
-    pub(crate) fn follow(&self, policy: &Policy, connections: &Connections) -> Vec<Arc<Account>> {
+    pub(crate) fn follow(
+        &self,
+        policy: &Policy,
+        connections: &Connections,
+        gate: &Gate,
+    ) -> Vec<Arc<Account>> {
         let configured = &policy.options.accounts;
         let system = policy.system_account();
         let mut new = Vec::new();
-        let gone = self.remove_unconfigured(policy);
+        let gone = self.remove_unconfigured(policy, gate);
         let accounts = {
             let mut accounts = self.by_name.lock();
             for name in configured.iter().map(|a| a.name.as_str()).chain(system) {
@@ -153,14 +160,14 @@ impl Accounts {
         }
         self.global.set_mappings(&policy.options.mappings);
         for (account, claims) in all() {
-            account.set_imports(&claims.imports, &find);
+            gate.change_imports(&account, || account.set_imports(&claims.imports, &find));
         }
         new.iter().for_each(|account| self.grant(account));
         gone
     }
 
     /// Takes out accounts that are configured no longer. Accounts that are known by their JWTs stay.
-    fn remove_unconfigured(&self, policy: &Policy) -> Vec<Arc<Account>> {
+    fn remove_unconfigured(&self, policy: &Policy, gate: &Gate) -> Vec<Arc<Account>> {
         if policy.authenticator.operators().is_some() {
             return Vec::new();
         }
@@ -173,7 +180,7 @@ impl Accounts {
             names.iter().filter_map(|name| accounts.remove(name)).collect()
         };
         for account in &gone {
-            account.set_imports(&[], &|_| None);
+            gate.change_imports(account, || account.set_imports(&[], &|_| None));
             account.set_mappings(&[]);
             account.set_exports(&[]);
             account.set_granted_services(Vec::new());

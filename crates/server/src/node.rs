@@ -100,7 +100,7 @@ impl Node {
 
     /// Makes the accounts of the policy, and lets go of others.
     fn have_accounts(&self, policy: &Policy) {
-        for gone in self.accounts.follow(policy, &self.connections) {
+        for gone in self.accounts.follow(policy, &self.connections, &self.delivery.gate) {
             self.internal.forget(&self.connections.registry, &gone);
         }
     }

@@ -51,6 +51,7 @@ fn take_over(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -> Result
     // From here on nothing can fail.
     node.set_policy(policy);
     steps.into_iter().for_each(|step| step(node));
+    node.delivery.routes.wake();
     begin_peer_check(node);
     crate::system::renew_usage(node);
     if !old.rates.are_empty() {
@@ -147,7 +148,6 @@ fn renew_cluster(node: &Arc<Node>) {
         node.accounts.all().iter().for_each(|account| account.forget_matches());
     }
     renew_routes(node);
-    delivery.routes.wake();
 }
 
 /// Has the cluster look at which servers are to be connected, and how.

@@ -256,3 +256,94 @@ fn a_reload_closes_the_routes_of_who_may_not_be_in_the_cluster_any_more() {
     new.sync();
     server.stop();
 }
+
+/// Accounts of a configuration, each with a user of its name.
+fn accounts(names: &[&str], block: &str) -> Options {
+    let accounts: Vec<String> =
+        names.iter().map(|name| format!("{name} {{ users: [ {{ user: {name} }} ] }}")).collect();
+    let accounts = accounts.join(", ");
+    options(&format!(
+        "no_system_account: true, accounts {{ {accounts}, {block} }}, cluster {{ name: C, listen: 'localhost:-1', pool_size: -1 }}"
+    ))
+}
+
+/// Interest is announced once; the account may come, go and come again.
+#[test]
+fn an_account_that_a_reload_brings_has_what_was_announced_before() {
+    let server = common::start(accounts(&["A"], ""));
+    let mut other = Other::join(&server);
+    other.send("RS+ N foo\r\nRS+ N foo q 2\r\nRS+ N ended\r\nRS- N ended\r\nRS+ A foo\r\n");
+    other.sync();
+    for round in 0..2 {
+        server.reload(Ok(accounts(&["A", "N"], "")));
+        let mut client = Client::connect(&server, "N");
+        other.sync();
+        client.send("PUB foo 1\r\nx\r\nPUB ended 1\r\ny\r\n");
+        client.sync();
+        assert_eq!(other.line(), "RMSG N foo | q 1", "{round}");
+        assert_eq!((other.line(), other.sync()), ("x".to_owned(), vec![]));
+        // A message of the other server is for the account that is here.
+        client.send("SUB answer 1\r\n");
+        client.sync();
+        other.send("RMSG N answer 1\r\nz\r\n");
+        other.sync();
+        assert_eq!(client.sync(), ["MSG answer 1 1", "z"]);
+        server.reload(Ok(accounts(&["A"], "")));
+        other.sync();
+        assert_eq!(client.line(), "");
+    }
+    other.send("RS- N foo\r\nRS- N foo q\r\n");
+    other.sync();
+    server.reload(Ok(accounts(&["A", "N"], "")));
+    let mut client = Client::connect(&server, "N");
+    client.send("PUB foo 1\r\nx\r\n");
+    client.sync();
+    assert_eq!(other.sync(), [""; 0]);
+    server.stop();
+}
+
+/// What an account takes from another as a stream is interest in that one as long as it takes it.
+#[test]
+fn imports_that_a_reload_changes_are_told_and_taken_back() {
+    let config = |imports: &str| {
+        accounts(
+            &["A"],
+            &format!(
+                "EXP {{ exports: [ {{ stream: 'ev.>' }}, {{ stream: 'ew.>' }} ] }},
+                 IMP {{ users: [ {{ user: i }} ], imports: [ {imports} ] }}"
+            ),
+        )
+    };
+    let import = |subject: &str, to: &str| {
+        format!("{{ stream: {{ account: EXP, subject: '{subject}' }}, to: '{to}' }}")
+    };
+    let server = common::start(config(""));
+    let mut other = Other::join(&server);
+    let told = |other: &mut Other| {
+        other.send("PING\r\n");
+        let mut lines = Vec::new();
+        loop {
+            match other.line() {
+                line if line == "PONG" => break,
+                line if line.contains(" EXP ") || line.contains(" IMP ") => lines.push(line),
+                _ => {}
+            }
+        }
+        lines.sort();
+        lines
+    };
+    let mut client = Client::connect(&server, "i");
+    client.send("SUB in.a 1\r\nSUB in.a q 2\r\nSUB in.a q 3\r\n");
+    client.sync();
+    told(&mut other);
+    server.reload(Ok(config(&import("ev.>", "in.>"))));
+    assert_eq!(told(&mut other), ["RS+ EXP ev.a", "RS+ EXP ev.a q 2"]);
+    server.reload(Ok(config(&import("ew.>", "in.>"))));
+    assert_eq!(told(&mut other), ["RS+ EXP ew.a", "RS+ EXP ew.a q 2", "RS- EXP ev.a", "RS- EXP ev.a q"]);
+    client.send("UNSUB 1\r\nUNSUB 2\r\n");
+    client.sync();
+    assert_eq!(told(&mut other), ["RS+ EXP ew.a q 1", "RS+ IMP in.a q 1", "RS- EXP ew.a", "RS- IMP in.a"]);
+    server.reload(Ok(config("")));
+    assert_eq!(told(&mut other), ["RS- EXP ew.a q"]);
+    server.stop();
+}

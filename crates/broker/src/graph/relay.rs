@@ -154,8 +154,13 @@ impl RelayInterest {
     /// All of it in an account ends.
     #[must_use = "others are told that it has ended"]
     pub fn forget(&mut self, account: &[u8]) -> Vec<Ended> {
-        let is_in = |entry: &InAccount| entry.account.name.as_bytes() == account;
-        let gone = self.accounts.extract_if(|_, entry| is_in(entry)).collect();
+        self.forget_where(|known| known.name.as_bytes() == account)
+    }
+
+    /// All of it in some accounts ends.
+    #[must_use = "others are told that it has ended"]
+    pub fn forget_where(&mut self, is_it: impl Fn(&Arc<Account>) -> bool) -> Vec<Ended> {
+        let gone = self.accounts.extract_if(|_, entry| is_it(&entry.account)).collect();
         self.end(gone)
     }
 

@@ -119,6 +119,7 @@ impl RouteConnection {
         self.conduct.renew();
         let login = self.conduct.review_server(turn);
         self.go_on(login, turn);
+        self.claim(turn);
     }
 
     /// Takes over its rights: interest that they do not cover ends.

@@ -5,6 +5,7 @@
 
 mod handshake;
 mod operate;
+mod unclaimed;
 
 use crate::conduct::{Conduct, Due, Handshake};
 use crate::log::Event;
@@ -24,6 +25,7 @@ use dialtone_wire::{CloseReason, ProtocolError};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
+use unclaimed::Unclaimed;
 
 /// How much longer lines of servers may be than those of clients: INFO of a large cluster is long. The official figure.
 const CONTROL_LINE_FACTOR: usize = 16;
@@ -60,6 +62,8 @@ pub(crate) struct RouteConnection {
     remote: Option<Arc<Info>>,
     dialect: Dialect,
     unfinished: Unfinished,
+    /// What it wants in accounts that are not here.
+    unclaimed: Unclaimed,
     /// The route, once interest is exchanged.
     route: Option<Arc<Route>>,
     /// The account of the last message.
@@ -79,6 +83,7 @@ impl RouteConnection {
             remote: None,
             dialect: Dialect::route(limits, AccountNames::InLines, LeafOrigins::Unknown),
             unfinished: Unfinished::Unknown,
+            unclaimed: Unclaimed::default(),
             route: None,
             last_account: None,
         }

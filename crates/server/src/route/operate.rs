@@ -235,17 +235,26 @@ impl RouteConnection {
 
     /// RS+: the other server has interest.
     fn subscribe(&mut self, interest: &Interest<'_>, weight: u32, turn: &mut Turn) {
-        let Some(route) = &self.route else { return };
         let Interest { account, filter, queue, .. } = *interest;
-        let Some(found) = self.account_of(account).or_else(|| self.account_to_come(account)) else {
-            let (name, filter) = (account.unwrap_or_default(), String::from_utf8_lossy(filter));
-            let name = String::from_utf8_lossy(name);
-            let text = format_args!("Unknown account {name:?} for remote subject {filter:?}");
-            return self.log(Event::ProtocolError, text);
-        };
-        if !is_valid_filter(filter) {
+        if self.route.is_none() || !is_valid_filter(filter) {
             return;
         }
+        let Some(found) = self.account_of(account).or_else(|| self.account_to_come(account)) else {
+            return self.keep_unclaimed(interest, weight);
+        };
+        let cluster = interest.origin.map_or(&[][..], |origin| origin.name());
+        self.hear(&found, cluster, (filter, queue, weight), turn);
+    }
+
+    /// The other server has interest in an account that is here, if it may have any.
+    pub(super) fn hear(
+        &self,
+        account: &Arc<Account>,
+        cluster: &[u8],
+        (filter, queue, weight): (&[u8], Option<&[u8]>, u32),
+        turn: &mut Turn,
+    ) {
+        let Some(route) = &self.route else { return };
         let wish = Subscribe { filter, queue, sid: b"" };
         if permission::subscribe(self.conduct.place.permissions.as_deref(), wish).is_err() {
             let filter = String::from_utf8_lossy(filter);
@@ -253,11 +262,10 @@ impl RouteConnection {
             return self.log(Event::RouteDenied, text);
         }
         if self.conduct.traced {
-            let (filter, name) = (String::from_utf8_lossy(filter), &found.name);
+            let (filter, name) = (String::from_utf8_lossy(filter), &account.name);
             self.log(Event::TraceIn, format_args!("<<- [RS+ {name} {filter}]"));
         }
-        let cluster = interest.origin.map_or(&[][..], |origin| origin.name());
-        let relayed = Relayed { peer: self.peer(), account: &found, cluster, filter, queue };
+        let relayed = Relayed { peer: self.peer(), account, cluster, filter, queue };
         let gate = &self.conduct.node.delivery.gate;
         gate.subscribe_relay(&mut route.interest.lock(), &relayed, weight, Some(turn));
     }
@@ -273,6 +281,7 @@ impl RouteConnection {
             self.log(Event::TraceIn, format_args!("<<- [RS- {name} {filter}]"));
         }
         let mut known = route.interest.lock();
+        self.unclaimed.end(interest);
         let Some(found) = known.account(account).cloned() else { return };
         let cluster = match interest.origin {
             Some(origin) => origin.name().into(),

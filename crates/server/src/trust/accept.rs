@@ -142,7 +142,7 @@ impl Node {
 
     /// Lets an account share what its JWT says, and logs what of it cannot be.
     fn share(&self, account: &Arc<Account>, claims: &Claims) {
-        for why in self.accounts.share(account, claims) {
+        for why in self.accounts.share(account, claims, &self.delivery.gate) {
             self.log.emit(Event::AccountFault, "", format_args!("Account {}: {why}", account.name));
         }
     }
