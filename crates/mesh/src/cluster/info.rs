@@ -49,7 +49,7 @@ impl Cluster {
                 _ => GossipMode::Default,
             };
             match link.joined().map(|(_, place)| place) {
-                Some(Place::Pool { index, .. }) => info.route_pool_idx = *index,
+                Some(Place::Pool { index, .. }) => info.route_pool_idx = i64::from(*index),
                 Some(Place::Dedicated(account)) => info.route_account = account.to_string(),
                 Some(Place::Single) | None => {}
             }

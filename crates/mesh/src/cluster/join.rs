@@ -110,13 +110,16 @@ impl Cluster {
         // A pool that is in use does not become smaller.
         let in_use = self.state.peers.get(server).filter(|peer| peer.has_pool());
         let size = in_use.map_or(size, |peer| peer.size().max(size));
+        let fits = |index: u32| index < size && size <= POOL_SIZE_MAX;
         match dialled_for {
             Some(_) if index != 0 => Err(format!("Route pool index should not be set but is set to {index}")),
-            _ if index >= size || size > POOL_SIZE_MAX => {
-                Err(format!("Invalid route pool index: {index} - pool size is {}", info.route_pool_size))
-            }
-            Some(_) => Ok(None),
-            None => Ok(Some(Place::Pool { index, size })),
+            _ => match (dialled_for, u32::try_from(index)) {
+                (Some(_), Ok(index)) if fits(index) => Ok(None),
+                (None, Ok(index)) if fits(index) => Ok(Some(Place::Pool { index, size })),
+                _ => {
+                    Err(format!("Invalid route pool index: {index} - pool size is {}", info.route_pool_size))
+                }
+            },
         }
     }
 

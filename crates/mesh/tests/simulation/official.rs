@@ -175,7 +175,7 @@ impl Official {
     fn own(&self, account: Option<&Account>, index: usize, gossip: GossipMode) -> Box<Info> {
         let mut info = self.info.clone();
         info.route_account = account.map(ToString::to_string).unwrap_or_default();
-        info.route_pool_idx = index as u32;
+        info.route_pool_idx = index as i64;
         info.gossip_mode = gossip;
         Box::new(info)
     }

@@ -83,7 +83,6 @@ fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
     Info {
         version: COMPATIBLE_VERSION.into(),
         proto: PROTOCOL,
-        git_commit: policy.clients().info.git_commit.clone(),
         go: policy.clients().info.go.clone(),
         host,
         port,

@@ -57,7 +57,12 @@ impl RouteConnection {
                 Order::Info(info) => self.send_info(*info, turn),
                 Order::Join { place, is_configured } => self.join(&place, is_configured, turn),
                 Order::Close(reason, None) => self.peer().close(reason),
-                Order::Close(reason, Some(error)) => self.refuse(&error, reason, turn),
+                Order::Close(reason, Some(error)) => {
+                    if reason == CloseReason::ProtocolViolation {
+                        self.log(Event::ProtocolError, format_args!("{error}"));
+                    }
+                    self.refuse(&error, reason, turn);
+                }
             }
         }
     }
@@ -146,6 +151,11 @@ impl RouteConnection {
                 return self.peer().close(CloseReason::ProtocolViolation);
             }
         };
+        if self.route.is_none() && self.side != Side::Dialed && !self.is_account_here(&info.route_account) {
+            let error = format!("Unable to lookup account {:?}: account missing", info.route_account);
+            self.log(Event::ProtocolError, format_args!("{error}"));
+            return self.refuse(&error, CloseReason::ProtocolViolation, turn);
+        }
         let is_its_own = self.remote.as_ref().is_none_or(|known| known.server_id == info.server_id);
         let info = Arc::new(info);
         if is_its_own {
@@ -158,6 +168,12 @@ impl RouteConnection {
             }
         }
         self.report(|link| MeshEvent::Info { link, info: &info }, turn);
+    }
+
+    /// Whether there may be a route of this account alone; none is named: yes.
+    fn is_account_here(&self, name: &str) -> bool {
+        let has_resolver = self.conduct.policy.authenticator.operators().is_some();
+        name.is_empty() || has_resolver || self.conduct.node.accounts.find(name).is_some()
     }
 
     /// It is a route from here on.

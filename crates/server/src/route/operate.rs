@@ -17,6 +17,11 @@ use dialtone_wire::client::encode;
 use dialtone_wire::interserver::{Interest, Op, Parsed, RoutedMessage, Unfinished, parse, usual_message};
 use std::sync::Arc;
 
+/// Whether a line that begins so may become CONNECT.
+fn may_become_connect(begin: &[u8]) -> bool {
+    begin.iter().zip(b"CONNECT").all(|(found, expected)| found.eq_ignore_ascii_case(expected))
+}
+
 /// What one turn received; counted at its end, not per message.
 #[derive(Clone, Copy, Debug, Default)]
 struct Batch {
@@ -65,6 +70,10 @@ impl RouteConnection {
                     if self.conduct.is_checking() {
                         break;
                     }
+                }
+                Ok(Parsed::Partial { .. }) if self.is_stranger() && !may_become_connect(rest) => {
+                    self.turn_away(turn);
+                    break;
                 }
                 Ok(Parsed::Partial { total }) => {
                     progress.want = total;

@@ -102,9 +102,9 @@ pub struct Info {
     /// Routes between each two servers that accounts are spread over. Absent: one.
     #[serde(skip_serializing_if = "is_default")]
     pub route_pool_size: u32,
-    /// Which of these routes this is.
+    /// Which of these routes this is. Below 0 there is none.
     #[serde(skip_serializing_if = "is_default")]
-    pub route_pool_idx: u32,
+    pub route_pool_idx: i64,
     /// The account that this route is dedicated to.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub route_account: String,

@@ -65,6 +65,7 @@ fn json_is_read_as_leniently_as_by_the_official_server() {
     assert_eq!(read(br#"{"server_name":"a","server_name":"b"}"#), Ok("b".into()));
     assert_eq!(read(b"{\"server_name\":\"a\xff\"}"), Ok("a\u{fffd}".into()));
     assert_eq!(Info::parse(br#"{"gossip_mode":9}"#).expect("read").gossip_mode, GossipMode::Default);
+    assert_eq!(Info::parse(br#"{"route_pool_idx":-1}"#).expect("read").route_pool_idx, -1);
     for json in ["", "x", "[]", "null", "{} {}", "{\"a\":}"] {
         assert!(matches!(read(json.as_bytes()), Err(JsonError::Syntax { .. })), "{json}");
     }
@@ -72,7 +73,7 @@ fn json_is_read_as_leniently_as_by_the_official_server() {
         r#"{"server_name":1}"#,
         r#"{"port":70000}"#,
         r#"{"port":-1}"#,
-        r#"{"route_pool_idx":-1}"#,
+        r#"{"route_pool_idx":1.5}"#,
         r#"{"route_pool_size":1.5}"#,
         r#"{"connect_urls":"a"}"#,
         r#"{"import":["a"]}"#,
