@@ -101,6 +101,10 @@ pub struct Outbox {
     written: usize,
     pending_bytes: usize,
     blocked_since: Option<Instant>,
+    /// Of the bytes that waited when the peer fell behind, those that wait still.
+    behind_bytes: usize,
+    /// When it fell behind, as long as that is not 0.
+    behind_since: Option<Instant>,
     progress_at: Option<Instant>,
 }
 
@@ -113,6 +117,8 @@ impl Outbox {
             written: 0,
             pending_bytes: 0,
             blocked_since: None,
+            behind_bytes: 0,
+            behind_since: None,
             progress_at: None,
         }
     }
@@ -125,6 +131,11 @@ impl Outbox {
     /// Since when the peer has taken nothing, while something waits.
     pub fn blocked_since(&self) -> Option<Instant> {
         self.blocked_since
+    }
+
+    /// Since when the peer has not taken all that waited then.
+    pub fn behind_since(&self) -> Option<Instant> {
+        self.behind_since.filter(|_| self.behind_bytes > 0)
     }
 
     /// Whether producers should be held back: much waits, and the peer is reading.
@@ -145,6 +156,7 @@ impl Outbox {
         self.pending_bytes = 0;
         self.written = 0;
         self.blocked_since = None;
+        self.behind_bytes = 0;
     }
 
     /// Whether [`Outbox::close`] was called.
@@ -189,10 +201,14 @@ impl Outbox {
                 Ok(taken) => {
                     self.progress_at = Some(now);
                     self.blocked_since = None;
+                    self.behind_bytes = self.behind_bytes.saturating_sub(taken);
                     self.advance(taken, pool);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked_since.get_or_insert(now);
+                    if self.behind_bytes == 0 {
+                        (self.behind_bytes, self.behind_since) = (self.pending_bytes, Some(now));
+                    }
                     return Flushed::Blocked;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -262,6 +278,28 @@ mod tests {
             (0..10).for_each(|_| drop(pool.take()));
             assert_eq!(pool.bytes, held(&pool), "{bytes}");
         }
+    }
+
+    #[test]
+    fn who_takes_something_is_behind_until_all_is_taken_that_waited() {
+        let sink = Arc::new(Narrow { got: Mutex::default(), room: Mutex::new(0), step: 100 });
+        let (mut outbox, mut pool) = (Outbox::new(sink.clone()), Pool::default());
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut flush = |second, pushed, room| {
+            outbox.push(Chunk::Own(vec![b'x'; pushed]), &mut pool);
+            *sink.room.lock() = room;
+            outbox.flush(at(second), &mut pool);
+            (outbox.blocked_since(), outbox.behind_since())
+        };
+        assert_eq!(flush(0, 10, 10), (None, None));
+        assert_eq!(flush(1, 10, 4), (Some(at(1)), Some(at(1))));
+        assert_eq!(flush(2, 10, 0), (Some(at(1)), Some(at(1))));
+        // What came later does not count, neither as progress nor as backlog.
+        assert_eq!(flush(3, 10, 5), (Some(at(3)), Some(at(1))));
+        assert_eq!(flush(4, 0, 1), (Some(at(4)), Some(at(4))));
+        assert_eq!(flush(5, 0, 19), (Some(at(5)), Some(at(4))));
+        assert_eq!(flush(6, 0, 1), (None, None));
     }
 
     proptest::proptest! {

@@ -1,5 +1,6 @@
 //! Counts of connections that failed or were not admitted.
 
+use dialtone_broker::kind::{KINDS, Kind};
 use dialtone_identity::authenticator::Refusal;
 use dialtone_wire::CloseReason;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,14 +8,38 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counts of what went wrong with connections.
 #[derive(Debug, Default)]
 pub struct ConnectionFailures {
-    /// Slow consumers that were closed.
-    pub slow: AtomicU64,
+    /// Connections that read too slowly.
+    pub slow: CountByKind,
+    /// Those of them that were kept.
+    pub slow_kept: AtomicU64,
     /// Stale connections that were closed.
-    pub stale: AtomicU64,
+    pub stale: CountByKind,
     /// Producers that were held back.
     pub stalled: AtomicU64,
     /// Connections that were not let in, in the order of [`LoginFailure::ALL`].
     failed_logins: [AtomicU64; LoginFailure::ALL.len()],
+}
+
+/// A count of connections of each kind.
+#[derive(Debug, Default)]
+pub struct CountByKind([AtomicU64; KINDS]);
+
+impl CountByKind {
+    fn add(&self, kind: Kind) {
+        if let Some(count) = self.0.get(kind as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Those of one kind.
+    pub fn of(&self, kind: Kind) -> u64 {
+        self.0.get(kind as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
 }
 
 /// Why a connection was not let in, as far as it is counted apart.
@@ -77,15 +102,17 @@ impl ConnectionFailures {
     }
 
     /// Counts a connection that ended for this reason.
-    pub fn count(&self, reason: CloseReason) {
+    pub fn count(&self, kind: Kind, reason: CloseReason) {
         match reason {
-            reason if reason.is_slow_consumer() => {
-                self.slow.fetch_add(1, Ordering::Relaxed);
-            }
-            CloseReason::StaleConnection => {
-                self.stale.fetch_add(1, Ordering::Relaxed);
-            }
+            reason if reason.is_slow_consumer() => self.slow.add(kind),
+            CloseReason::StaleConnection => self.stale.add(kind),
             _ => {}
         }
+    }
+
+    /// Counts a connection that reads too slowly, and is kept.
+    pub fn count_kept(&self, kind: Kind) {
+        self.slow.add(kind);
+        self.slow_kept.fetch_add(1, Ordering::Relaxed);
     }
 }

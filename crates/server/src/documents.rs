@@ -2,9 +2,11 @@
 //! their official order; [`json`] makes a value of it.
 
 use crate::accounts::Accounts;
+use crate::connection_failures::CountByKind;
 use crate::settings::Settings;
 use crate::times::stamp;
 use dialtone_broker::account::Account;
+use dialtone_broker::kind::Kind;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::atomic::Ordering;
@@ -59,9 +61,14 @@ pub(crate) struct ByKind {
 }
 
 impl ByKind {
-    /// All of them are clients.
-    pub(crate) fn clients(clients: u64) -> Self {
-        Self { clients, ..Self::default() }
+    /// Leaf nodes are the connections of either end.
+    pub(crate) fn of(count: &CountByKind) -> Self {
+        Self {
+            clients: count.of(Kind::Client),
+            routes: count.of(Kind::Route),
+            gateways: count.of(Kind::Gateway),
+            leafs: count.of(Kind::Hub) + count.of(Kind::Spoke),
+        }
     }
 }
 

@@ -3,12 +3,14 @@
 mod cluster;
 mod listener;
 mod listeners;
+mod patience;
 mod websocket;
 
 pub use listener::ListenerPolicy;
 pub(crate) use listener::UpgradePolicy;
 pub use listeners::ListenerKind;
 pub(crate) use listeners::{Address, LISTENER_KINDS, LISTENERS, Row, Starts};
+pub(crate) use patience::Patience;
 
 use crate::clock;
 use crate::rates::Rules;
@@ -185,7 +187,7 @@ fn clients(
         servers: Servers::default(),
         info: info(options, identity, authenticator),
         auth_timeout,
-        ping_interval: options.limits.ping_interval,
+        patience: Patience::with_clients(&options.limits),
         upgrade: None,
     })
 }

@@ -8,7 +8,6 @@ use dialtone_server::Server;
 use dialtone_server::share::{Lane, LaneFigures};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Sender, channel};
 
 /// Requests of one tenant that nobody answers. A responder may have 4,096 open.
@@ -259,7 +258,7 @@ fn who_reads_no_traces_is_closed_and_nobody_waits_for_it() {
     let mut flood = listed(&server, "t");
     flood.send("SUB traces 1\r\n");
     let mut bytes = 0;
-    while server.node().connections.failures.slow.load(Relaxed) == 0 {
+    while server.node().connections.failures.slow.total() == 0 {
         assert!(bytes < 100_000_000, "all of them wait for the reader");
         flood.send(&traced(1, "traces"));
         assert!(flood.line().starts_with("MSG traces 1 "));

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Client, options};
+use dialtone_broker::kind::Kind;
 use dialtone_config::Options;
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
@@ -345,5 +346,31 @@ fn imports_that_a_reload_changes_are_told_and_taken_back() {
     assert_eq!(told(&mut other), ["RS+ EXP ew.a q 1", "RS+ IMP in.a q 1", "RS- EXP ew.a", "RS- IMP in.a"]);
     server.reload(Ok(config("")));
     assert_eq!(told(&mut other), ["RS- EXP ew.a q"]);
+    server.stop();
+}
+
+#[test]
+fn a_route_has_limits_of_its_own() {
+    let server = start("ping_interval: '20ms', ping_max: 1");
+    let mut other = Other::join(&server);
+    let error = (0..100).map(|_| other.line()).find(|line| line.starts_with("-ERR"));
+    assert_eq!(error.as_deref(), Some("-ERR 'Stale Connection'"));
+    // It is counted when it is gone, which is a moment later.
+    while server.node().connections.failures.stale.of(Kind::Route) == 0 {
+        std::thread::yield_now();
+    }
+    server.stop();
+
+    let server = start("write_deadline: '20ms', write_timeout: close");
+    let mut other = Other::join(&server);
+    other.send("RS+ $G a\r\n");
+    other.sync();
+    // More than sockets take.
+    let mut client = Client::connect(&server, "");
+    let body = "x".repeat(1_000_000);
+    while server.node().connections.failures.slow.of(Kind::Route) == 0 {
+        client.send(&format!("PUB a {}\r\n{body}\r\n", body.len()));
+        client.sync();
+    }
     server.stop();
 }

@@ -412,6 +412,11 @@ impl Peer {
         self.outlet.blocked.load(Ordering::Acquire).then(|| self.outlet.outbox.lock().blocked_since())?
     }
 
+    /// Since when it has not taken all that waited then.
+    pub fn behind_since(&self) -> Option<Instant> {
+        self.outlet.blocked.load(Ordering::Acquire).then(|| self.outlet.outbox.lock().behind_since())?
+    }
+
     /// Messages that were dropped because too much waited.
     pub fn dropped(&self) -> u32 {
         self.outlet.dropped.load(Ordering::Relaxed)

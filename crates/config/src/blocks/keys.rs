@@ -101,14 +101,8 @@ static PARTS: &[&[Key]] = &[
 
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
 /// by flags. Rows of keys inside a block that is refused as a whole say nothing: the block is refused, and once.
-const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
-    ("", "gateway", GATEWAYS),
-    ("", "leafnodes", LEAFS),
-    ("cluster", "compression", OF_CLUSTERS),
-    ("cluster", "ping_max", OF_CLUSTERS),
-    ("cluster", "write_deadline", OF_CLUSTERS),
-    ("cluster", "write_timeout", OF_CLUSTERS),
-];
+const NOT_CARRIED_OUT: &[(&str, &str, &str)] =
+    &[("", "gateway", GATEWAYS), ("", "leafnodes", LEAFS), ("cluster", "compression", OF_CLUSTERS)];
 
 /// All keys, by their blocks.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {

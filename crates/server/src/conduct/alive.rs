@@ -4,6 +4,7 @@ use super::{Claim, Conduct, Handshake, Login, Phase};
 use crate::clock;
 use crate::connection_failures::LoginFailure;
 use crate::log::Event;
+use crate::policy::Patience;
 use dialtone_broker::deliver::Turn;
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::time::{Duration, Instant};
@@ -36,12 +37,14 @@ pub(super) struct Alive {
     asked: Option<Instant>,
     measured: bool,
     pings_out: u32,
+    /// Since when it was slow when that was last reported, of one that is kept.
+    pub(super) slow_reported: Option<Instant>,
 }
 
 impl Alive {
     pub(super) fn new(now: Instant, ping_interval: Duration) -> Self {
         let next_ping = Some(now + ping_interval);
-        Self { heard: now, next_ping, asked: None, measured: false, pings_out: 0 }
+        Self { heard: now, next_ping, asked: None, measured: false, pings_out: 0, slow_reported: None }
     }
 
     /// CONNECT has come: the first PING is due soon. `number` spreads those of clients that came together over a fifth of the time.
@@ -62,9 +65,9 @@ impl Alive {
 }
 
 impl Conduct {
-    /// How often it is pinged while it is silent.
-    pub(super) fn ping_interval(&self) -> Duration {
-        self.own_policy().ping_interval
+    /// How long it is kept while it is silent or slow.
+    pub(super) fn patience(&self) -> &Patience {
+        &self.own_policy().patience
     }
 
     /// It was heard.
@@ -89,7 +92,7 @@ impl Conduct {
 
     /// It has said who it is: the first PING is due soon.
     pub(crate) fn ping_soon(&mut self, now: Instant) {
-        self.alive.connected(now, self.ping_interval(), self.session.peer.id.0);
+        self.alive.connected(now, self.patience().ping_interval, self.session.peer.id.0);
     }
 
     /// It has answered a PING.
@@ -128,13 +131,6 @@ impl Conduct {
         self.expiry = first.map(|(second, error)| (clock::instant(second, now), error));
     }
 
-    /// When it has taken nothing for too long.
-    fn write_deadline(&self) -> Option<Instant> {
-        let limits = &self.policy.options.limits;
-        let since = self.peer().blocked_since().filter(|_| !limits.write_retry)?;
-        Some(since + limits.write_deadline)
-    }
-
     /// The deadline has passed. `is_unread`: what it says is not read for now, so it cannot answer.
     pub(crate) fn expire(&mut self, is_unread: bool, turn: &mut Turn) -> Due {
         let now = turn.now();
@@ -160,8 +156,7 @@ impl Conduct {
             }
             Phase::Securing { .. } | Phase::AwaitingLogin { .. } | Phase::Checking { .. } | Phase::Open => {}
         }
-        if self.write_deadline().is_some_and(|at| at <= now) {
-            self.peer().close(CloseReason::SlowConsumerWriteDeadline);
+        if self.find_slow(turn) {
             return Due::Nothing;
         }
         if self.alive.next_ping.is_some_and(|at| at <= now) {
@@ -195,7 +190,7 @@ impl Conduct {
     /// The ping timer has run out: asks, unless it was heard lately and its distance is known.
     fn ask(&mut self, is_unread: bool, now: Instant) -> Due {
         self.log(Event::Ping, format_args!("Client Ping Timer"));
-        let interval = self.ping_interval();
+        let interval = self.patience().ping_interval;
         self.alive.next_ping = Some(now + interval);
         let measure = !self.alive.measured || self.alive.asked.is_none_or(|asked| now - asked > RTT_INTERVAL);
         if now.saturating_duration_since(self.alive.heard) < interval && !measure {
@@ -206,7 +201,7 @@ impl Conduct {
             // Its answers are not read. It is asked all the same: a write shows whether it is still there.
             self.alive.pings_out = 0;
         }
-        if self.alive.pings_out > self.policy.options.limits.pings_out_max {
+        if self.alive.pings_out > self.patience().pings_out_max {
             self.log(Event::StaleConnection, format_args!("Stale Client Connection - Closing"));
             return Due::Refused(ProtocolError::StaleConnection, CloseReason::StaleConnection);
         }

@@ -9,6 +9,7 @@ mod certificate;
 mod login;
 mod message_trace;
 mod servers;
+mod slow;
 
 pub(crate) use alive::Due;
 pub(crate) use certificate::Judged;
@@ -118,7 +119,7 @@ impl Conduct {
         } else {
             Phase::Open
         };
-        let alive = Alive::new(now, listener.ping_interval);
+        let alive = Alive::new(now, listener.patience.ping_interval);
         let traced = node.log.is_on(Level::Trace);
         let conduct = Self {
             node,
@@ -185,7 +186,7 @@ impl Conduct {
                 secured.version, secured.cipher_suite
             ),
         );
-        self.alive = Alive::new(turn.now(), self.ping_interval());
+        self.alive = Alive::new(turn.now(), self.patience().ping_interval);
         self.session.set_secured(secured);
         if let Phase::Securing { by, .. } = self.phase {
             self.phase = Phase::AwaitingLogin { until: turn.now() + self.own_policy().auth_timeout };
@@ -312,23 +313,9 @@ impl Conduct {
             account.slow_consumers.fetch_add(1, Ordering::Relaxed);
         }
         system::left(&self.node, turn, &self.session, left, reason);
-        let limits = &self.policy.options.limits;
-        match reason {
-            CloseReason::SlowConsumerPendingBytes => {
-                let max = limits.pending_bytes_max;
-                let text = format_args!("Slow Consumer Detected: MaxPending of {max} Exceeded");
-                self.log(Event::SlowConsumer, text);
-            }
-            CloseReason::SlowConsumerWriteDeadline => {
-                let limit = limits.write_deadline;
-                let text = format_args!("Slow Consumer Detected: WriteDeadline of {limit:?} exceeded");
-                self.log(Event::SlowConsumer, text);
-            }
-            _ => {}
-        }
-        self.node.connections.failures.count(reason);
+        self.count_end(reason);
         self.log(Event::ClientClosed, format_args!("Client connection closed: {}", reason.text()));
-        let closed_max = limits.closed_clients_max;
+        let closed_max = self.policy.options.limits.closed_clients_max;
         self.node.connections.registry.remove(&self.session, reason, subscribed, closed_max);
     }
 }

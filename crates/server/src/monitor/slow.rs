@@ -66,9 +66,10 @@ pub(super) fn slowz(node: &Node, window: Window) -> Value {
     let now = Instant::now();
     let total = behind.len();
     let rows = window.of(behind).into_iter();
+    let failures = &node.connections.failures;
     json(&Slowz {
         head: Head::new(&node.settings),
-        slow_consumers_closed: node.connections.failures.slow.load(Relaxed),
+        slow_consumers_closed: failures.slow.total().saturating_sub(failures.slow_kept.load(Relaxed)),
         stalled_producers: node.connections.failures.stalled.load(Relaxed),
         total,
         offset: window.offset,

@@ -263,8 +263,8 @@ struct Faults {
 
 fn faults(node: &Node) -> Faults {
     Faults {
-        slow_consumers: node.connections.failures.slow.load(Relaxed),
-        stale_connections: node.connections.failures.stale.load(Relaxed),
+        slow_consumers: node.connections.failures.slow.total(),
+        stale_connections: node.connections.failures.stale.total(),
         stalled_clients: node.connections.failures.stalled.load(Relaxed),
     }
 }
@@ -332,10 +332,10 @@ struct FaultsByKind {
 
 impl FaultsByKind {
     fn of(node: &Node) -> Self {
-        let faults = faults(node);
+        let failures = &node.connections.failures;
         Self {
-            slow_consumer_stats: ByKind::clients(faults.slow_consumers),
-            stale_connection_stats: ByKind::clients(faults.stale_connections),
+            slow_consumer_stats: ByKind::of(&failures.slow),
+            stale_connection_stats: ByKind::of(&failures.stale),
             disk_io_wait_stats: DiskWaits::default(),
         }
     }

@@ -1,8 +1,9 @@
 //! What the configuration means for routes.
 
-use super::{Identity, ListenerPolicy, PolicyError, default_auth_timeout};
+use super::{Identity, ListenerPolicy, Patience, PolicyError, default_auth_timeout};
 use crate::tls::{TlsDialing, TlsSetup};
 use dialtone_config::Options;
+use dialtone_config::options::cluster::RouteLimits;
 use dialtone_config::options::{Tls, TlsFirst};
 use dialtone_identity::authenticator::Servers;
 
@@ -31,7 +32,16 @@ pub(super) fn policy(
         servers: Servers::new(user.user.as_deref(), user.password.as_ref(), block, hosts),
         info: clients.info.clone(),
         auth_timeout: own.authorization.timeout.unwrap_or_else(|| default_auth_timeout(block)),
-        ping_interval: own.limits.ping_interval.unwrap_or(clients.ping_interval),
+        patience: patience(&own.limits, clients.patience),
         upgrade: None,
     }))
+}
+
+fn patience(own: &RouteLimits, clients: Patience) -> Patience {
+    Patience {
+        ping_interval: own.ping_interval.unwrap_or(clients.ping_interval),
+        pings_out_max: own.pings_out_max.unwrap_or(clients.pings_out_max),
+        write_deadline: own.write_deadline.unwrap_or(clients.write_deadline),
+        keeps_slow: own.write_retry,
+    }
 }

@@ -1,5 +1,6 @@
 //! What the configuration means for those who come by one listener.
 
+use super::Patience;
 use crate::tls::{TlsDialing, TlsSetup};
 use dialtone_identity::authenticator::{Authenticator, Servers};
 use dialtone_net::{ClientTls, HandshakeFirst, Transport};
@@ -23,8 +24,8 @@ pub struct ListenerPolicy {
     pub(crate) info: Info,
     /// How long a client may take to say who it is.
     pub(crate) auth_timeout: Duration,
-    /// How often a silent client is pinged.
-    pub(crate) ping_interval: Duration,
+    /// How long a connection is kept that is silent or slow.
+    pub(crate) patience: Patience,
     /// What the upgrade must be like, if connections begin with one.
     pub(crate) upgrade: Option<UpgradePolicy>,
 }
@@ -51,7 +52,7 @@ impl ListenerPolicy {
             servers: Servers::default(),
             info,
             auth_timeout: self.auth_timeout,
-            ping_interval: self.ping_interval,
+            patience: self.patience,
             upgrade: None,
         }
     }

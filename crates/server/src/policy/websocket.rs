@@ -1,7 +1,7 @@
 //! What the configuration means for clients by WebSocket.
 
 use super::listener::UpgradePolicy;
-use super::{Identity, ListenerKind, ListenerPolicy, PolicyError};
+use super::{Identity, ListenerKind, ListenerPolicy, Patience, PolicyError};
 use crate::clock;
 use crate::tls::TlsSetup;
 use dialtone_config::options::websocket::{CookieNames, HANDSHAKE_TIMEOUT, WebSocket};
@@ -36,7 +36,10 @@ pub(super) fn policy(
         servers: Servers::default(),
         info: info(own, identity, &clients.info),
         auth_timeout: own.users.timeout.unwrap_or(clients.auth_timeout),
-        ping_interval: own.ping_interval.unwrap_or(clients.ping_interval),
+        patience: Patience {
+            ping_interval: own.ping_interval.unwrap_or(clients.patience.ping_interval),
+            ..clients.patience
+        },
         upgrade: Some(UpgradePolicy {
             timeout: own.handshake_timeout.unwrap_or(HANDSHAKE_TIMEOUT),
             terms: terms(own, tls.is_some()),

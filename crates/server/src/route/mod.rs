@@ -210,6 +210,7 @@ impl Protocol for RouteConnection {
         }
         self.conduct.node.cluster.lost(self.peer().id);
         let reason = self.peer().closing().unwrap_or(CloseReason::ClientClosed);
+        self.conduct.count_end(reason);
         self.log(Event::RouteClosed, format_args!("Router connection closed: {}{remote}", reason.text()));
     }
 }

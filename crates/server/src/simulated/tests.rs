@@ -117,7 +117,14 @@ fn a_reader_that_stops_is_closed_at_its_bound() {
 
 #[test]
 fn a_reader_that_takes_nothing_is_closed_at_its_deadline() {
-    let mut world = World::new(7, "write_deadline: \"5s\", ping_interval: 1h", 1);
+    for policy in ["close", "retry"] {
+        reader_that_takes_nothing(policy);
+    }
+}
+
+fn reader_that_takes_nothing(policy: &str) {
+    let config = format!("write_deadline: '5s', write_timeout: {policy}, ping_interval: 1h");
+    let mut world = World::new(7, &config, 1);
     let conditions = Conditions { window_bytes: 1000, ..AT_ONCE };
     let (stopped, _) = world.player(QUIET, conditions);
     let (publisher, _) = world.player(QUIET, AT_ONCE);
@@ -133,6 +140,32 @@ fn a_reader_that_takes_nothing_is_closed_at_its_deadline() {
     world.at(stopped).end.as_ref().expect("open").set_reading(true);
     world.pass(SECOND);
     assert!(world.at(stopped).closed_at.is_some());
+}
+
+/// A slow reader takes something all the time. It is closed if that is not what waited a deadline ago, unless it is to be kept, which is
+/// counted once for each time that it falls behind.
+#[test]
+fn a_reader_that_takes_too_little_is_closed_or_kept_as_configured() {
+    for (policy, is_kept) in [("default", false), ("close", false), ("retry", true)] {
+        let config = format!("write_deadline: '5s', write_timeout: {policy}, ping_interval: 1h");
+        let mut world = World::new(7, &config, 1);
+        let delay = Duration::from_millis(250);
+        let conditions =
+            Conditions { window_bytes: 1000, delay_min: delay, delay_max: delay, ..Conditions::default() };
+        let (slow, _) = world.player(QUIET, conditions);
+        let (publisher, _) = world.player(QUIET, AT_ONCE);
+        world.send(slow, b"SUB a 1\r\nPING\r\n");
+        world.pass(SECOND);
+        let message = [b"PUB a 900\r\n".to_vec(), vec![b'x'; 900], b"\r\n".to_vec()].concat();
+        world.send(publisher, &message.repeat(30));
+        world.pass(30 * SECOND);
+        let failures = &world.node.connections.failures;
+        let kept = failures.slow_kept.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!((failures.slow.total(), kept), (1, u64::from(is_kept)), "{policy}");
+        assert_eq!(world.at(slow).closed_at.is_none(), is_kept, "{policy}");
+        let got = world.got(slow).matches("MSG a 1 900").count();
+        assert_eq!(got == 30, is_kept, "{policy}: {got}");
+    }
 }
 
 /// Plays a random world; what each subscriber got, by publisher, in order. Some connections break.

@@ -117,8 +117,8 @@ struct Load {
 
 fn statsz(node: &Node) -> Statsz {
     let (traffic, clients) = (node.delivery.totals.traffic(), node.delivery.totals.of(Kind::Client).read());
-    let (slow, stale) =
-        (node.connections.failures.slow.load(Relaxed), node.connections.failures.stale.load(Relaxed));
+    let failures = &node.connections.failures;
+    let (slow, stale) = (failures.slow.total(), failures.stale.total());
     Statsz {
         load: load(node),
         sent: Sum { msgs: traffic.out_msgs, bytes: traffic.out_bytes },
@@ -126,9 +126,9 @@ fn statsz(node: &Node) -> Statsz {
         received: Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes },
         received_from_clients: Sum { msgs: clients.in_msgs, bytes: clients.in_bytes },
         slow_consumers: slow,
-        slow_consumer_stats: (slow > 0).then(|| ByKind::clients(slow)),
+        slow_consumer_stats: (slow > 0).then(|| ByKind::of(&failures.slow)),
         stale_connections: stale,
-        stale_connection_stats: (stale > 0).then(|| ByKind::clients(stale)),
+        stale_connection_stats: (stale > 0).then(|| ByKind::of(&failures.stale)),
         stalled_clients: node.connections.failures.stalled.load(Relaxed),
         routes: node.delivery.routes.listed().iter().map(|route| RouteStats::of(route)).collect(),
         active_servers: 1 + node.connections.elsewhere.servers(),

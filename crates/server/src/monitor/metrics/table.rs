@@ -164,14 +164,14 @@ pub(super) const TABLE: &[Series] = &[
     one(
         "dialtone_slow_consumers_total",
         Counter,
-        "Connections closed because they read too slowly.",
-        |r, sink| sink.put(&[], r.node.connections.failures.slow.load(Relaxed) as f64),
+        "Connections that read too slowly; clients are closed then.",
+        |r, sink| sink.put(&[], r.node.connections.failures.slow.total() as f64),
     ),
     one(
         "dialtone_stale_connections_total",
         Counter,
         "Connections closed because they did not answer.",
-        |r, sink| sink.put(&[], r.node.connections.failures.stale.load(Relaxed) as f64),
+        |r, sink| sink.put(&[], r.node.connections.failures.stale.total() as f64),
     ),
     one(
         "dialtone_stalled_producers_total",
