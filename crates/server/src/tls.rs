@@ -196,11 +196,14 @@ impl TlsSetup {
 
     /// Whether a client's certificate is one of those that are pinned.
     pub fn is_pinned(&self, certificate: Option<&[u8]>) -> bool {
-        self.options.pinned_certs.is_empty()
-            || certificate
-                .and_then(certificate::public_key_sha256)
-                .is_some_and(|hash| self.options.pinned_certs.contains(&hash))
+        is_pinned(&self.options.pinned_certs, certificate)
     }
+}
+
+/// Whether a certificate is one of those that are pinned, if any are.
+fn is_pinned(pins: &[String], certificate: Option<&[u8]>) -> bool {
+    pins.is_empty()
+        || certificate.and_then(certificate::public_key_sha256).is_some_and(|hash| pins.contains(&hash))
 }
 
 fn versions(options: &Tls) -> &'static [&'static rustls::SupportedProtocolVersion] {

@@ -178,7 +178,6 @@ impl Conduct {
 
     /// TLS is up.
     pub(crate) fn secured(&mut self, secured: Secured, turn: &mut Turn) {
-        let certificate = secured.certificates.first().cloned();
         self.log(
             Event::TlsDone,
             format_args!(
@@ -194,13 +193,25 @@ impl Conduct {
                 return;
             }
         }
-        let tls = self.own_policy().tls.as_ref();
-        let pinned = tls.is_none_or(|tls| tls.is_pinned(certificate.as_deref()));
-        if !pinned {
-            self.log(Event::TlsFailed, format_args!("certificate not pinned"));
-            return self.peer().close(CloseReason::TlsHandshake);
+        if self.is_pinned(Handshake::Accepted) {
+            self.check_certificate(turn);
         }
-        self.check_certificate(turn);
+    }
+
+    /// Whether the certificate of the other end is one of those that are pinned, if any are and TLS is up. It is closed otherwise.
+    pub(crate) fn is_pinned(&self, by: Handshake) -> bool {
+        let profile = self.session.profile();
+        let (own, certificate) = (self.own_policy(), profile.certificate());
+        let is_pinned = profile.secured.is_none()
+            || match by {
+                Handshake::Accepted => own.tls.as_ref().is_none_or(|tls| tls.is_pinned(certificate)),
+                Handshake::Dialed => own.dialing.as_ref().is_none_or(|tls| tls.is_pinned(certificate)),
+            };
+        if !is_pinned {
+            self.log(Event::TlsFailed, format_args!("certificate not pinned"));
+            self.peer().close(CloseReason::TlsHandshake);
+        }
+        is_pinned
     }
 
     /// The connection broke.

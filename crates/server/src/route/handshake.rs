@@ -122,6 +122,9 @@ impl RouteConnection {
     #[cold]
     pub(super) fn renew(&mut self, turn: &mut Turn) {
         self.conduct.renew();
+        if !self.conduct.is_pinned(self.begun_by()) {
+            return;
+        }
         let login = self.conduct.review_server(turn);
         self.go_on(login, turn);
         self.claim(turn);

@@ -89,6 +89,11 @@ impl RouteConnection {
         }
     }
 
+    /// Which end begins TLS, where there is some.
+    fn begun_by(&self) -> Handshake {
+        if self.side == Side::Dialed { Handshake::Dialed } else { Handshake::Accepted }
+    }
+
     fn log(&self, event: Event, text: std::fmt::Arguments<'_>) {
         self.conduct.log(event, text);
     }
@@ -133,8 +138,7 @@ impl Protocol for RouteConnection {
     }
 
     fn expect_handshake(&mut self) {
-        let by = if self.side == Side::Dialed { Handshake::Dialed } else { Handshake::Accepted };
-        self.conduct.expect_handshake(by, None);
+        self.conduct.expect_handshake(self.begun_by(), None);
     }
 
     fn throttle(&mut self) {

@@ -1,6 +1,6 @@
 //! TLS of connections that this server dials: whom it trusts, and the certificate that it shows.
 
-use super::{TlsError, authorities, certified, file_error, pairs, provider, stamps, versions};
+use super::{TlsError, authorities, certified, file_error, is_pinned, pairs, provider, stamps, versions};
 use dialtone_config::options::Tls;
 use dialtone_identity::certificate::{self, Purpose};
 use dialtone_net::ClientTls;
@@ -69,6 +69,11 @@ impl TlsDialing {
         Some(ClientTls { config: Arc::new(config), name, timeout: self.timeout })
     }
 
+    /// Whether the certificate of a server is one of those that are pinned.
+    pub(crate) fn is_pinned(&self, certificate: Option<&[u8]>) -> bool {
+        is_pinned(&self.options.pinned_certs, certificate)
+    }
+
     /// Whether a file has been written since it was read.
     pub(crate) fn is_outdated(&self) -> bool {
         stamps(&self.options) != self.stamps
@@ -106,11 +111,6 @@ impl Trust {
         };
         let algorithms = provider.signature_verification_algorithms;
         Ok(Self { web_pki, authorities, pins: options.pinned_certs.clone(), algorithms })
-    }
-
-    fn is_pinned(&self, own: &CertificateDer<'_>) -> bool {
-        self.pins.is_empty()
-            || certificate::public_key_sha256(own).is_some_and(|hash| self.pins.contains(&hash))
     }
 
     /// Whether a certificate stands in `ca_file` itself, and is for this name at this time.
@@ -154,7 +154,7 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if !self.trust.is_pinned(own) {
+        if !is_pinned(&self.trust.pins, Some(own)) {
             return Err(Error::General(NOT_PINNED.into()));
         }
         let Some(web_pki) = &self.trust.web_pki else { return Ok(ServerCertVerified::assertion()) };
