@@ -6,6 +6,7 @@ use super::{Delivery, Origin, Turn};
 use crate::kind::Via;
 use crate::permission::Authorized;
 use crate::route::{RelayGroup, RelayTarget, Relays, Route};
+use crate::sharing::parts;
 use dialtone_wire::message::Message;
 
 /// The queue groups of the message being delivered.
@@ -41,7 +42,13 @@ impl Turn {
             self.chosen.named.extend_from_slice(queue);
             self.chosen.named.push(b' ');
         }
-        self.publish(origin, message)
+        let delivered = self.publish(origin, message);
+        if delivered > 0
+            && let Some(reply) = message.get().reply.filter(|reply| parts::is_measured(reply))
+        {
+            self.service_requests.begin_part(origin.account, reply, self.now);
+        }
+        delivered
     }
 
     /// Delivers to targets here, and once to each relay that somebody behind has it from.

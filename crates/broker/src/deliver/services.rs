@@ -6,6 +6,7 @@ use crate::kind::{Entry, Via};
 use crate::route::{Route, ServiceHop};
 use crate::sharing::awaited::Awaited;
 use crate::sharing::latency::{RequestOutcome, Tracked};
+use crate::sharing::parts;
 use crate::sharing::requester::{ClientInfo, Disclosure, HEADER};
 use crate::sharing::responses::{PREFIX, Pending};
 use crate::sharing::{Mapped, ServiceExport, THRESHOLD_DEFAULT, sampling};
@@ -79,6 +80,9 @@ impl Turn {
     pub(super) fn publish_answer(&mut self, origin: &Origin<'_>, message: &Message<'_>) -> usize {
         self.hops_left = HOPS_MAX;
         let path = RequestPath { origin, last: None };
+        if parts::is_measured(message.subject) && !origin.peer.kind.is_relay() {
+            self.service_requests.end_part(origin.account, message.subject, origin.peer, self.now);
+        }
         let delivered = self.pass(origin.account, Via::Publish, path, message);
         self.write_if_full();
         delivered
@@ -229,10 +233,9 @@ impl Turn {
 
     /// Notes an answer that an account owes, and has other servers send such answers here.
     pub(super) fn open_response(&mut self, account: &Arc<Account>, pending: Pending) -> Box<[u8]> {
-        let subject = self.service_requests.open(account, pending, &mut self.draws.secrets);
-        if self.gate.is_watched()
-            && let Some(filter) = account.answers_to_announce()
-        {
+        let watched = self.gate.is_watched();
+        let subject = self.service_requests.open(account, pending, watched, &mut self.draws.secrets);
+        if watched && let Some(filter) = account.answers_to_announce() {
             self.gate().announce(account, &filter, Some(self));
         }
         subject
@@ -249,7 +252,7 @@ impl Turn {
         let latency = import.export.latency.as_ref()?;
         let headers = sampling::sampled(latency.sampling, message.headers(), &mut self.draws.choices)?;
         let disclosure = if import.share { Disclosure::All } else { Disclosure::Minimal };
-        let requestor = ClientInfo::of(path.origin.peer, disclosure, &self.service_requests.server);
+        let requestor = self.service_requests.client_info(path.origin.peer, disclosure);
         let (export, exporter) = (import.export.clone(), import.exporter.clone());
         Some(Arc::new(Tracked { export, exporter, requestor, headers, start: self.now }))
     }
@@ -262,12 +265,12 @@ impl Turn {
         let (info, shared) = match known {
             Some((info, share)) => (info.through(&account.name), share),
             None => {
-                let info = ClientInfo::of(path.origin.peer, disclosure, &self.service_requests.server);
+                let info = self.service_requests.client_info(path.origin.peer, disclosure);
                 (info.within(&path.origin.account.name), import.share)
             }
         };
         if !shared && (import.share || import.includes_server) {
-            info.with_server(&self.service_requests.server)
+            info.with_server(&self.service_requests)
         } else {
             info
         }
@@ -289,8 +292,7 @@ impl Turn {
         let requester = &pending.requester;
         if let Some(tracked) = &pending.tracked {
             requester.forget_awaited(&pending.reply, message.subject);
-            let responder = ClientInfo::of(path.origin.peer, Disclosure::All, &self.service_requests.server);
-            self.service_requests.report_latency(tracked, RequestOutcome::Answered, Some(responder), now);
+            self.report_answer(tracked, path, message.subject);
         }
         let mut mapped = Vec::new();
         let subject = match self.map_in(requester, &pending.reply, &mut mapped) {
@@ -343,6 +345,16 @@ impl Turn {
             }
         }
         delivered
+    }
+
+    fn report_answer(&self, tracked: &Tracked, path: RequestPath<'_>, subject: &[u8]) {
+        let responder = path.origin.peer;
+        // Only where it came in with this subject was it measured.
+        if responder.kind.is_relay() && path.last.is_none() && parts::is_measured(subject) {
+            return self.service_requests.report_own_part(tracked, subject, responder, self.now);
+        }
+        let responder = self.service_requests.client_info(responder, Disclosure::All);
+        self.service_requests.report_latency(tracked, RequestOutcome::Answered, Some(responder), self.now);
     }
 
     /// Notes where an answer would go that is only traced: the one that is owed is still to come.

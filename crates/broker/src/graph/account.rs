@@ -170,11 +170,16 @@ impl Account {
     }
 
     /// Notes an answer that is owed. The subject that leads back to who asked, and whether it is the only one.
-    pub(crate) fn open_response(&self, pending: Pending, secrets: &mut Secrets) -> (Box<[u8]>, bool) {
+    pub(crate) fn open_response(
+        &self,
+        pending: Pending,
+        suffix: &[u8],
+        secrets: &mut Secrets,
+    ) -> (Box<[u8]>, bool) {
         let prefix = self.answers.prefix.get_or_init(|| responses::prefix(secrets));
         let mut responses = self.answers.responses.lock();
         let responses = responses.get_or_insert_with(|| Box::new(Responses::new(prefix)));
-        let subject = responses.open(pending, secrets);
+        let subject = responses.open(pending, suffix, secrets);
         (subject, responses.watch())
     }
 

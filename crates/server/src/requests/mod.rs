@@ -8,6 +8,7 @@ mod answer;
 mod commands;
 mod explain;
 mod filter;
+mod latency;
 mod network;
 mod subjects;
 mod tenants;

@@ -4,7 +4,7 @@
 //! `/accountz` and STATSZ say.
 
 use super::answer::{self as requests, Ask};
-use super::{commands, explain, network, tenants};
+use super::{commands, explain, latency, network, tenants};
 use crate::internal::Message;
 use crate::node::Node;
 use crate::node::{Executor, Listener, Publisher, QuestionHandler};
@@ -72,7 +72,7 @@ pub(super) const SYSTEM: &[(&str, Answer)] = &[
     ("$SYS.SERVER.*.STATSZ", Answer::Network(network::present)),
     ("$SYS.SERVER.*.SHUTDOWN", Answer::Network(network::gone)),
     ("$SYS.SERVER.*.LAMEDUCK", Answer::Network(network::gone)),
-    ("$SYS.LATENCY.M2.{hash}", Answer::Cluster),
+    ("$SYS.LATENCY.M2.{hash}", Answer::Network(latency::take_part)),
     ("$SYS._INBOX_.{id}", Answer::Network(network::account_connections)),
 ];
 

@@ -1,6 +1,7 @@
 //! Reports how long services take: one metric a request, collected outside of loops.
 
 use super::ServiceExport;
+use super::parts::OtherPart;
 use super::requester::ClientInfo;
 use super::sampling::Headers;
 use crate::account::Account;
@@ -70,14 +71,42 @@ pub struct Metric {
     pub outcome: RequestOutcome,
     /// Who asked.
     pub requestor: ClientInfo,
-    /// Who answered.
+    /// Who answered, as far as this server knows: behind a route, the route.
     pub responder: Option<ClientInfo>,
+    /// What the responder's server says, if that is another one.
+    pub other: Option<OtherPart>,
     /// The headers that asked for it.
     pub headers: Headers,
     /// When the request came to the server.
     pub came: Instant,
     /// From then to the answer; zero without one.
     pub took: Duration,
+}
+
+/// The part of a latency that this server measured for another one.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The account of the service.
+    pub account: Arc<Account>,
+    /// The subject of the answer.
+    pub subject: Box<[u8]>,
+    /// The hash of the server that wants to know.
+    pub wanted_by: Box<[u8]>,
+    /// Who answered.
+    pub responder: ClientInfo,
+    /// When the request went to it.
+    pub went: Instant,
+    /// From then to the answer.
+    pub took: Duration,
+}
+
+/// What is to be published.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// How long a request took.
+    Metric(Box<Metric>),
+    /// How long one of another server took.
+    Part(Box<Part>),
 }
 
 impl Tracked {
@@ -96,6 +125,7 @@ impl Tracked {
             outcome,
             requestor: self.requestor.clone(),
             responder,
+            other: None,
             headers: self.headers.clone(),
             came: self.start,
             took,

@@ -12,6 +12,7 @@ pub(crate) mod awaited;
 mod change;
 pub mod compile;
 pub mod latency;
+pub mod parts;
 pub mod requester;
 pub mod responses;
 pub(crate) mod sampling;

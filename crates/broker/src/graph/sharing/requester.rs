@@ -1,5 +1,6 @@
 //! What a service is shown of the requester: the header `Nats-Request-Info`, and the same in latency metrics.
 
+use super::service_requests::ServiceRequests;
 use crate::peer::Peer;
 use serde::Serialize;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct ClientInfo {
     rtt: u64,
     #[serde(skip_serializing_if = "String::is_empty")]
     server: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    cluster: String,
     #[serde(flatten)]
     claimed: Claimed,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -84,7 +87,7 @@ pub enum Disclosure {
 
 impl ClientInfo {
     /// What is shown of a peer.
-    pub fn of(peer: &Peer, disclosure: Disclosure, server: &str) -> Self {
+    pub(crate) fn of(peer: &Peer, disclosure: Disclosure, here: &ServiceRequests) -> Self {
         let account = peer.place().account;
         let name_of = |account: &Arc<crate::account::Account>| account.name.to_string();
         let little = Self {
@@ -97,7 +100,8 @@ impl ClientInfo {
             (Disclosure::All, Some(info)) => Self {
                 origin: Origin { start: info.start, host: info.host, id: peer.id.0 },
                 connect: FromConnect { user: info.user, name: info.name, lang: info.lang, ver: info.version },
-                server: server.to_owned(),
+                server: here.server.to_string(),
+                cluster: here.cluster(),
                 claimed: Claimed {
                     jwt: info.jwt,
                     issuer_key: info.issuer_key,
@@ -131,8 +135,9 @@ impl ClientInfo {
     }
 
     /// The server too.
-    pub fn with_server(mut self, server: &str) -> Self {
-        server.clone_into(&mut self.server);
+    pub(crate) fn with_server(mut self, here: &ServiceRequests) -> Self {
+        self.server = here.server.to_string();
+        self.cluster = here.cluster();
         self
     }
 

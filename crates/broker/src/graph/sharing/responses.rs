@@ -85,9 +85,9 @@ impl Responses {
         Self { prefix: prefix.into(), ..Self::default() }
     }
 
-    /// Notes a request. The subject that leads back to it.
-    pub fn open(&mut self, pending: Pending, secrets: &mut Secrets) -> Box<[u8]> {
-        let subject = self.subject(secrets);
+    /// Notes a request. The subject that leads back to it, which ends with `suffix`.
+    pub fn open(&mut self, pending: Pending, suffix: &[u8], secrets: &mut Secrets) -> Box<[u8]> {
+        let subject = self.subject(suffix, secrets);
         self.next += 1;
         let origin = pending.origin;
         if self.by_origin.count(origin) >= OPEN_PER_ORIGIN_MAX
@@ -103,11 +103,12 @@ impl Responses {
     }
 
     /// A subject that nobody can guess: the prefix and twenty characters.
-    fn subject(&self, secrets: &mut Secrets) -> Box<[u8]> {
-        let mut out = Vec::with_capacity(self.prefix.len() + 20);
+    fn subject(&self, suffix: &[u8], secrets: &mut Secrets) -> Box<[u8]> {
+        let mut out = Vec::with_capacity(self.prefix.len() + 20 + suffix.len());
         out.extend_from_slice(&self.prefix);
         append_random(&mut out, 10, secrets);
         append_random(&mut out, 10, secrets);
+        out.extend_from_slice(suffix);
         out.into()
     }
 
@@ -220,10 +221,10 @@ mod tests {
         let now = Instant::now();
         let until = now + Duration::from_secs(1);
         let (mut responses, mut secrets) = (Responses::default(), Draws::new([1; 32]).secrets);
-        let other = responses.open(pending(1, until, ResponseType::Single), &mut secrets);
-        let first = responses.open(pending(2, until, ResponseType::Single), &mut secrets);
+        let other = responses.open(pending(1, until, ResponseType::Single), b"", &mut secrets);
+        let first = responses.open(pending(2, until, ResponseType::Single), b"", &mut secrets);
         for _ in 0..OPEN_PER_ORIGIN_MAX {
-            responses.open(pending(2, until, ResponseType::Single), &mut secrets);
+            responses.open(pending(2, until, ResponseType::Single), b"", &mut secrets);
         }
         assert_eq!(responses.len(), OPEN_PER_ORIGIN_MAX + 1);
         assert!(responses.close(&other).is_some() && responses.close(&first).is_none());
@@ -239,9 +240,9 @@ mod tests {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
         let (mut responses, mut secrets) = (Responses::default(), Draws::new([1; 32]).secrets);
-        let streamed = responses.open(pending(1, at(1), ResponseType::Stream), &mut secrets);
+        let streamed = responses.open(pending(1, at(1), ResponseType::Stream), b"", &mut secrets);
         for n in 0..3 * BATCH as u64 {
-            responses.open(pending(1, at(1 + n % 3), ResponseType::Single), &mut secrets);
+            responses.open(pending(1, at(1 + n % 3), ResponseType::Single), b"", &mut secrets);
         }
         assert!(responses.answer(&streamed, false, now).is_some(), "its time begins again");
         assert!(responses.expire(now).is_empty());
