@@ -4,6 +4,8 @@
 //! asks for. It decides which routes are dialled, which of them stay, what INFO is sent to whom, and at what addresses clients may be told
 //! that the cluster can be reached. It sees neither messages nor interest.
 //!
+//! [`Hubs`] is the same for the servers that this one is a leaf node of.
+//!
 //! Invariants: time and one seed come from outside, so what happened can happen again; whatever another server can make grow is bounded
 //! ([`limits`]); a route carries interest from [`event::Action::Join`] on, and not before.
 #![forbid(unsafe_code)]
@@ -11,6 +13,7 @@
 mod backoff;
 mod cluster;
 pub mod event;
+pub mod hubs;
 pub mod id;
 pub mod limits;
 mod link;
@@ -24,6 +27,7 @@ pub mod url;
 
 pub use cluster::Cluster;
 pub use event::{Action, DialFailure, Event, Note};
+pub use hubs::{HubAction, HubEvent, HubId, HubSettings, Hubs};
 pub use id::{Account, DialId, LinkId, ServerId};
 pub use pool::{Lane, Place};
 pub use settings::{ClientUrls, Identity, Settings};

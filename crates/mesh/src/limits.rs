@@ -20,6 +20,9 @@ pub const CLIENT_URLS_MAX: usize = 64;
 /// Bytes of one of them. A longer one is left out.
 pub const CLIENT_URL_BYTES_MAX: usize = 256;
 
+/// URLs of other servers of its cluster that a hub may speak of. Each hub's own; the rest is left out.
+pub const HUB_URLS_MAX: usize = 256;
+
 /// INFO lines that one connection may send at once. What comes above is ignored; what was missed is told again (see [`REGOSSIP_EVERY`]).
 pub const INFO_BURST: u32 = 2048;
 /// INFO lines a second that one connection may send in the long run.
