@@ -21,6 +21,7 @@ use inside::Inside;
 use interest::Gate;
 use mappings::MappingCache;
 use observe::{Candidate, Observe, Silent};
+pub use relays::Carried;
 use relays::Chosen;
 use staging::Staging;
 use std::sync::Arc;

@@ -146,3 +146,27 @@ pub fn announce<'a>(
 ) -> Result<Authorized<&'a [u8]>, Denied> {
     if permissions.is_none_or(|p| p.can_publish(filter)) { Ok(Authorized(filter)) } else { Err(Denied) }
 }
+
+/// May a leaf node with these rights be told of this interest? It sends what it may publish of that.
+///
+/// # Errors
+///
+/// [`Denied`]: it may publish nothing that the filter matches.
+pub fn announce_to_leaf<'a>(
+    permissions: Option<&Permissions>,
+    filter: &'a [u8],
+) -> Result<Authorized<&'a [u8]>, Denied> {
+    if permissions.is_none_or(|p| p.can_publish_some(filter)) { Ok(Authorized(filter)) } else { Err(Denied) }
+}
+
+/// May a leaf node subscribe to this? It stands for others, so a filter may be wider than what it may have: each delivery is checked.
+///
+/// # Errors
+///
+/// [`Denied`]: it may have nothing that the filter matches.
+pub fn subscribe_by_leaf<'a>(
+    permissions: Option<&Permissions>,
+    filter: &'a [u8],
+) -> Result<Authorized<&'a [u8]>, Denied> {
+    if permissions.is_none_or(|p| p.can_receive_some(filter)) { Ok(Authorized(filter)) } else { Err(Denied) }
+}

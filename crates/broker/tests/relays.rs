@@ -2,7 +2,7 @@
 
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::interest::{Gate, Relayed};
-use dialtone_broker::deliver::{Origin, Turn};
+use dialtone_broker::deliver::{Carried, Origin, Turn};
 use dialtone_broker::kind::Kind;
 use dialtone_broker::outbox::Sink;
 use dialtone_broker::peer::{Basics, ClientId, Peer, Place, Wake};
@@ -137,7 +137,8 @@ impl Passing {
         let message = Message { subject: b"work", reply: None, header_bytes: 0, framed: b"x\r\n" };
         let authorized = permission::publish(&from, None, &message, Instant::now()).expect("allowed");
         let origin = Origin { peer: &from, account: &account, echo: false };
-        self.turn.publish_relayed(origin, (named.iter().copied(), cluster), authorized);
+        let carried = Carried { cluster, serves_all: false };
+        self.turn.publish_relayed(origin, named.iter().copied(), carried, authorized);
         self.turn.finish();
         let wires = self.relays.iter().map(|(_, wire, _)| std::mem::take(&mut *wire.0.lock()));
         wires

@@ -187,9 +187,7 @@ fn account(name: &str, value: &Value, errors: &mut Errors) -> Account {
         block.set("max_connections", &mut out.limits.connections_max, errors, limit);
         block.set("max_subscriptions", &mut out.limits.subscriptions_max, errors, limit);
         block.set("max_payload", &mut out.limits.payload_bytes_max, errors, limit);
-        // Whatever it is, there are not so many.
-        let mut leaf_nodes = None;
-        block.set("max_leafnodes", &mut leaf_nodes, errors, limit);
+        block.set("max_leafnodes", &mut out.limits.leaf_nodes_max, errors, limit);
     }
     out
 }

@@ -109,6 +109,19 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// Whether they allow some of what a filter matches. Rules for a queue group are for no filter without one.
+    fn allow_some(&self, filter: &[u8]) -> bool {
+        let overlaps = |rule: &Rule| rule.queue.is_none() && set::overlap(&rule.subject, filter);
+        self.allow.as_ref().is_none_or(|allow| allow.iter().any(overlaps))
+    }
+
+    /// Whether they deny all that a filter matches.
+    fn deny_all(&self, filter: &[u8]) -> bool {
+        self.deny.iter().any(|rule| rule.queue.is_none() && set::contains(&rule.subject, filter))
+    }
+}
+
 /// The common cases, which need no rules.
 #[derive(Clone, Copy, Debug)]
 enum Publishes {
@@ -238,6 +251,18 @@ impl Permissions {
     /// The entry that a ruling about subscribing names.
     pub fn subscribe_entry(&self, ruling: Ruling) -> Option<Entry<'_>> {
         entry(&self.source.subscribe, ruling)
+    }
+
+    /// Whether it may publish to some of what a filter matches.
+    pub fn can_publish_some(&self, filter: &[u8]) -> bool {
+        self.publish.allow_some(filter) && !self.publish.deny_all(filter)
+    }
+
+    /// Whether it may have some of what a filter matches; which of it is looked at with each delivery. A filter with wildcards that is
+    /// denied as a whole passes, as officially.
+    pub fn can_receive_some(&self, filter: &[u8]) -> bool {
+        let is_denied = || set::is_literal(filter) && self.subscribe.deny_all(filter);
+        self.subscribe.allow_some(filter) && !is_denied()
     }
 
     /// Whether and how much requests may be answered.

@@ -5,6 +5,7 @@ use crate::node::Node;
 use crate::policy::ListenerKind;
 use crate::registry::Session;
 use dialtone_broker::deliver::Turn;
+use dialtone_broker::kind::Kind;
 use dialtone_broker::outbox::Sink;
 use dialtone_broker::peer::{Basics, ClientId, Peer, Wake};
 use dialtone_net::Link;
@@ -54,27 +55,39 @@ pub(crate) fn admit(
     sink: Arc<dyn Sink>,
     wake: Box<dyn Wake>,
 ) -> Box<Client> {
-    let session = session(node, turn.now(), source, sink, wake);
+    let session = session(node, turn.now(), source, source.listener.row().peer, sink, wake);
     node.connections.registry.insert(session.clone());
     Box::new(Client::new(node.clone(), session, turn))
 }
 
 /// What the rest of the server sees of a connection that is no client.
 pub(crate) fn session_of(node: &Node, now: Instant, source: Source, link: &Arc<Link>) -> Arc<Session> {
+    session_of_kind(node, now, source, source.listener.row().peer, link)
+}
+
+/// The same of one that is of another kind than those who come by its listener.
+pub(crate) fn session_of_kind(
+    node: &Node,
+    now: Instant,
+    source: Source,
+    kind: Kind,
+    link: &Arc<Link>,
+) -> Arc<Session> {
     let wake = LinkWake(Arc::downgrade(link));
-    session(node, now, source, Arc::new(LinkSink(link.clone())), Box::new(wake))
+    session(node, now, source, kind, Arc::new(LinkSink(link.clone())), Box::new(wake))
 }
 
 fn session(
     node: &Node,
     now: Instant,
     source: Source,
+    kind: Kind,
     sink: Arc<dyn Sink>,
     wake: Box<dyn Wake>,
 ) -> Arc<Session> {
     let basics = Basics {
         id: ClientId(node.connections.next_number()),
-        kind: source.listener.row().peer,
+        kind,
         slot: node.connections.registry.take_slot(),
         pending_bytes_max: node.settings.policy().options.limits.pending_bytes_max,
         start: now,

@@ -179,6 +179,7 @@ impl Builder {
         system::start(&node);
         requests::start(&node);
         begin_cluster(&node);
+        node.hubs.begin(&node.settings.policy().options);
         let for_loops = node.clone();
         let loops =
             Loops::start(&node.threads, dialtone_net::Settings { loops: process::cores() }, move |_| {

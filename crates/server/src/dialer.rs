@@ -4,11 +4,12 @@
 use crate::client;
 use crate::cluster::Task;
 use crate::dialed::Dialed;
+use crate::hubs::{self, Hub};
 use crate::log::Event as Logged;
 use crate::machine::{Driven, Machine};
 use crate::node::Node;
 use crate::policy::ListenerKind;
-use dialtone_mesh::{DialFailure, DialId, Event, Note, RouteUrl};
+use dialtone_mesh::{DialFailure, DialId, Event, HubEvent, Note, RouteUrl};
 use dialtone_net::Loops;
 use parking_lot::Mutex;
 use std::io;
@@ -31,7 +32,34 @@ pub(crate) fn start(node: &Arc<Node>, loops: &Arc<Mutex<Loops>>) -> io::Result<(
         Task::ClientUrls => client::send_urls(node),
         Task::Dedicate(account, yes) => node.delivery.routes.dedicate(&account, yes, &node.delivery.gate),
         Task::Note(note) => log(node, &note),
+    })?;
+    run(node, loops, "leaf nodes", &node.hubs, |node, loops, task| {
+        let hubs::Task::Dial { dial, hub, url, attempt } = task;
+        if let Err(why) = dial_hub(node, loops, dial, &hub, &url, attempt) {
+            let text = format_args!("Error trying to connect as leafnode to remote server {url}: {why}");
+            node.log.emit(Logged::LeafFailed, "", text);
+            node.hubs.handle(HubEvent::DialFailed(dial));
+        }
     })
+}
+
+fn dial_hub(
+    node: &Node,
+    loops: &Mutex<Loops>,
+    dial: DialId,
+    hub: &Hub,
+    url: &RouteUrl,
+    attempt: u32,
+) -> Result<(), String> {
+    let address = url.address();
+    let text =
+        format_args!("Trying to connect as leafnode to remote server on {address:?} (attempt {attempt})");
+    node.log.emit(Logged::LeafDialed, "", text);
+    hub.read_keys()?;
+    let own = node.settings.policy().options.leafnodes.as_ref().and_then(|own| own.dial_timeout);
+    let timeout = hub.own.link.dial_timeout.or(own).unwrap_or(hubs::DIAL_TIMEOUT);
+    let dialed = Dialed { kind: ListenerKind::LeafNodes, number: dial.0 };
+    dialed.begin(loops, (&url.host, url.port), None, timeout).map_err(|why| why.to_string())
 }
 
 /// Does what a state machine wants on a thread of its own, so that names that are slow to look up hold up no other.

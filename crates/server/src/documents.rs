@@ -90,10 +90,10 @@ struct SumByKind {
 }
 
 impl SumByKind {
-    /// All of it was clients'.
-    fn clients(msgs: u64, bytes: u64) -> Self {
+    /// What was not leaf nodes' was clients'.
+    fn new(all: Sum, leafs: Sum) -> Self {
         let none = Sum::default();
-        Self { all: Sum { msgs, bytes }, gateways: none, routes: none, leafs: none }
+        Self { all, gateways: none, routes: none, leafs }
     }
 }
 
@@ -114,16 +114,18 @@ pub(crate) struct Statistics {
 impl Statistics {
     /// Of an account with so many connections.
     pub(crate) fn of(accounts: &Accounts, account: &Account, connections: u32) -> Self {
-        let traffic = account.counters.read();
+        let (all, leafs) = (account.counters.read(), account.leaf_nodes.counters.read());
+        let leaf_nodes = account.leaf_nodes.connections();
+        let sum = |msgs, bytes| Sum { msgs, bytes };
         Self {
             acc: account.name.to_string(),
             name: accounts.name_of(&account.name),
             conns: connections,
-            leafnodes: 0,
-            total_conns: connections,
+            leafnodes: leaf_nodes,
+            total_conns: connections + leaf_nodes,
             num_subscriptions: account.subscriptions(),
-            sent: SumByKind::clients(traffic.out_msgs, traffic.out_bytes),
-            received: SumByKind::clients(traffic.in_msgs, traffic.in_bytes),
+            sent: SumByKind::new(sum(all.out_msgs, all.out_bytes), sum(leafs.out_msgs, leafs.out_bytes)),
+            received: SumByKind::new(sum(all.in_msgs, all.in_bytes), sum(leafs.in_msgs, leafs.in_bytes)),
             slow_consumers: account.slow_consumers.load(Ordering::Relaxed),
         }
     }

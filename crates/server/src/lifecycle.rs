@@ -217,6 +217,7 @@ fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {
     node.log.emit(Event::Stopping, "", format_args!("Initiating Shutdown..."));
     system::shutdown(node);
     node.cluster.stop();
+    node.hubs.stop();
     // Other servers hear that this one ends before their routes do.
     node.internal.finish();
     for route in node.delivery.routes.open().iter() {

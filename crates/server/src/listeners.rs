@@ -5,6 +5,7 @@
 use crate::admission::{self, Source, admit_link};
 use crate::client::Client;
 use crate::dialed::Dialed;
+use crate::leaf::LeafConnection;
 use crate::log::Event as Logged;
 use crate::node::Node;
 use crate::policy::{ListenerKind, Starts};
@@ -12,7 +13,8 @@ use crate::protocol::{Connection, Protocol};
 use crate::route::{RouteConnection, Side};
 use crate::websocket::Upgrading;
 use dialtone_broker::deliver::Turn;
-use dialtone_mesh::{DialFailure, DialId, Event, LinkId};
+use dialtone_broker::kind::Kind;
+use dialtone_mesh::{DialFailure, DialId, Event, HubEvent, LinkId};
 use dialtone_net::{Accepted, DialError, Origin, Transport};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -33,6 +35,7 @@ pub(crate) fn open(node: &Arc<Node>, turn: &mut Turn, accepted: Accepted) -> Opt
         Starts::Client => Some(open_client(node, turn, listener, &accepted)),
         Starts::Upgrade => open_upgrading(node, turn, listener, accepted),
         Starts::Route => Some(open_route(node, turn, listener, &accepted)),
+        Starts::Leaf => Some(open_leaf(node, turn, listener, &accepted)),
     }
 }
 
@@ -56,6 +59,7 @@ fn open_dialed(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accept
     let Dialed { kind, number } = Dialed::unpacked(number)?;
     match kind.row().starts {
         Starts::Route => Some(open_dialed_route(node, turn, number, accepted)),
+        Starts::Leaf => open_hub(node, turn, number, accepted),
         Starts::Client | Starts::Upgrade => None,
     }
 }
@@ -69,6 +73,11 @@ pub(crate) fn undialed(node: &Node, number: u64, why: &DialError) {
             node.log.emit(Logged::RouteFailed, "", text);
             let (dial, failure) = (DialId(number), DialFailure::Unreachable);
             node.cluster.handle(Event::DialFailed { dial, failure });
+        }
+        Starts::Leaf => {
+            let text = format_args!("Error trying to connect as leafnode to remote server: {why}");
+            node.log.emit(Logged::LeafFailed, "", text);
+            node.hubs.handle(HubEvent::DialFailed(DialId(number)));
         }
         Starts::Client | Starts::Upgrade => {}
     }
@@ -84,6 +93,35 @@ fn open_dialed_route(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &
         route.expect_handshake();
     }
     (Connection::new(Box::new(route)), Transport::Plain)
+}
+
+/// A connection that a spoke has dialled.
+fn open_leaf(node: &Arc<Node>, turn: &mut Turn, listener: ListenerKind, accepted: &Accepted) -> Opened {
+    let source = Source { listener, remote: accepted.remote };
+    let session = admission::session_of(node, turn.now(), source, &accepted.link);
+    node.connections.registry.insert(session.clone());
+    let transport = node.settings.policy().of(listener).transport();
+    let mut leaf = LeafConnection::accepted(node.clone(), session, turn.now());
+    if matches!(transport, Transport::Tls { plain_allowed: false, .. }) {
+        leaf.expect_handshake();
+    }
+    (Connection::new(Box::new(leaf)), transport)
+}
+
+/// A connection to a hub that this server has dialled. `None`: the hub is not wanted any more.
+fn open_hub(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accepted) -> Option<Opened> {
+    let source = Source { listener: ListenerKind::LeafNodes, remote: accepted.remote };
+    let session = admission::session_of_kind(node, turn.now(), source, Kind::Hub, &accepted.link);
+    session.set_solicited();
+    let link = LinkId(session.peer.id.0);
+    node.hubs.open(&session.peer, HubEvent::Dialed { dial: DialId(number), link });
+    let Some(dialed) = node.hubs.dialed(link) else {
+        node.hubs.lost(session.peer.id);
+        return None;
+    };
+    node.connections.registry.insert(session.clone());
+    let leaf = LeafConnection::dialed(node.clone(), session, dialed, turn.now());
+    Some((Connection::new(Box::new(leaf)), Transport::Plain))
 }
 
 fn address_of(accepted: &Accepted) -> IpAddr {

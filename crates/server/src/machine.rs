@@ -160,6 +160,11 @@ impl<M: Machine> Driven<M> {
         self.state.lock().machine.as_ref().map(read)
     }
 
+    /// Changes the machine, if it has begun. What is to be done because of it comes with the next event.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut M) -> T) -> Option<T> {
+        self.state.lock().machine.as_mut().map(change)
+    }
+
     /// Stops dialling.
     pub(crate) fn stop(&self) {
         self.state.lock().stops = true;

@@ -6,6 +6,7 @@ use crate::accounts::Accounts;
 use crate::cluster::Cluster;
 use crate::connections::Connections;
 use crate::delivery::Delivery;
+use crate::hubs::Hubs;
 use crate::internal::{self, Internal};
 use crate::log::Logger;
 use crate::monitoring::Monitoring;
@@ -14,6 +15,7 @@ use crate::resolver::Resolver;
 use crate::settings::Settings;
 use crate::tls::PeerCache;
 use crate::verifier::Verifier;
+use dialtone_broker::account::Account;
 use dialtone_net::Threads;
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub struct Node {
     pub connections: Connections,
     /// Its part in a cluster.
     pub(crate) cluster: Arc<Cluster>,
+    /// The hubs that it is a leaf node of.
+    pub(crate) hubs: Arc<Hubs>,
     /// What all turns deliver by.
     pub delivery: Delivery,
     /// What is kept for those who watch it.
@@ -68,13 +72,14 @@ impl Node {
         threads: Threads,
         resolver: Resolver,
     ) -> Arc<Self> {
-        let delivery = Delivery::new(&identity.name, policy.options.cluster.is_some());
+        let delivery = Delivery::new(&identity.name, &policy.options);
         let node = Self {
             internal: Internal::new(delivery.totals.clone(), delivery.gate.clone()),
             settings: Settings::new(identity, policy),
             accounts: Accounts::default(),
             connections: Connections::default(),
             cluster: Arc::default(),
+            hubs: Arc::default(),
             delivery,
             monitoring: Monitoring::default(),
             verifier: Verifier::default(),
@@ -102,6 +107,17 @@ impl Node {
     fn have_accounts(&self, policy: &Policy) {
         for gone in self.accounts.follow(policy, &self.connections, &self.delivery.gate) {
             self.internal.forget(&self.connections.registry, &gone);
+        }
+        for account in self.accounts.all() {
+            self.announce_shared(&account);
+        }
+    }
+
+    /// Has leaf nodes told of what an account asks of others as services, and maps: what they publish there has to come here.
+    pub(crate) fn announce_shared(&self, account: &Arc<Account>) {
+        if self.delivery.gate.counts_relays() {
+            let filters = account.sharing().filters();
+            self.delivery.gate.set_account_filters(account, &filters);
         }
     }
 }

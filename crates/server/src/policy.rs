@@ -1,6 +1,7 @@
 //! What the configuration means for connections: made whole from the options, replaced whole by a reload.
 
 mod cluster;
+mod leaf;
 mod listener;
 mod listeners;
 mod patience;
@@ -145,7 +146,7 @@ impl Policy {
 
     /// Whether a connection must say who it is before anything else.
     pub fn auth_required(&self, kind: ListenerKind) -> bool {
-        kind.row().starts == Starts::Route || self.authenticator_of(kind).required()
+        matches!(kind.row().starts, Starts::Route | Starts::Leaf) || self.authenticator_of(kind).required()
     }
 
     /// The TLS of all listeners.

@@ -45,6 +45,8 @@ pub struct Registry {
 struct Open {
     /// With the account that each is in.
     all: BTreeMap<ClientId, (Arc<Session>, Option<AccountId>)>,
+    /// How many of them are of leaf nodes.
+    leaf_nodes: usize,
     /// Those in each account; `None`: in no account yet.
     by_account: HashMap<Option<AccountId>, BTreeSet<ClientId>>,
     /// The account whose authorization service let a connection in, where one did.
@@ -118,6 +120,7 @@ impl Registry {
     pub fn insert(&self, session: Arc<Session>) -> usize {
         self.total.fetch_add(1, Ordering::Relaxed);
         let mut open = self.open.lock();
+        open.leaf_nodes += usize::from(session.peer.kind.is_leaf_connection());
         open.move_to(session.peer.id, None, Some(None));
         open.all.insert(session.peer.id, (session, None));
         open.all.len()
@@ -152,6 +155,7 @@ impl Registry {
         {
             let mut open = self.open.lock();
             if let Some((_, account)) = open.all.remove(&session.peer.id) {
+                open.leaf_nodes -= usize::from(session.peer.kind.is_leaf_connection());
                 open.move_to(session.peer.id, Some(account), None);
                 open.set_service(session.peer.id, None);
             }
@@ -174,9 +178,10 @@ impl Registry {
         closed.connections.push_back(Closed { session, subscriptions, subscribed, stop, reason });
     }
 
-    /// Connections now.
+    /// Connections of clients now.
     pub fn len(&self) -> usize {
-        self.open.lock().all.len()
+        let open = self.open.lock();
+        open.all.len() - open.leaf_nodes
     }
 
     /// Whether nobody is connected.

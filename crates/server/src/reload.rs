@@ -79,9 +79,7 @@ fn carried_out_by(change: Change) -> Result<Step, String> {
         Change::Tls | Change::Presentation | Change::Process => |_| {},
         Change::Cluster => renew_cluster,
         Change::Routes => renew_routes,
-        Change::LeafNodes => {
-            return Err("config reload not supported for leaf nodes: a change needs a restart".into());
-        }
+        Change::LeafNodes => |node| node.hubs.follow(&node.settings.policy()),
     })
 }
 

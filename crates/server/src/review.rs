@@ -28,6 +28,9 @@ use std::time::Instant;
 ///
 /// A session that is not in yet is not asked about: its CONNECT will be.
 pub(crate) fn session(node: &Node, session: &Arc<Session>) {
+    if session.is_solicited() {
+        return;
+    }
     loop {
         let version = node.version();
         let Some(account) = session.peer.place().account else { return };

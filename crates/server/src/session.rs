@@ -27,6 +27,8 @@ pub struct Session {
     answers: Mutex<Answers>,
     /// Work for those who came before is done first.
     waits: AtomicBool,
+    /// This server dialled: nobody has to show it who the other end is.
+    solicited: AtomicBool,
     ending: AtomicBool,
     used: Mutex<Option<Box<Checkpoint>>>,
     /// Why it was not let in.
@@ -62,6 +64,7 @@ impl Session {
             proof: Mutex::default(),
             answers: Mutex::default(),
             waits: AtomicBool::new(false),
+            solicited: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             used: Mutex::default(),
             rejection: OnceLock::new(),
@@ -78,6 +81,16 @@ impl Session {
     /// More is known of it. Whoever has the profile from before keeps that.
     fn learn(&self, change: impl FnOnce(&mut Profile)) {
         change(Arc::make_mut(&mut self.profile.lock()));
+    }
+
+    /// Whether this server dialled.
+    pub fn is_solicited(&self) -> bool {
+        self.solicited.load(Ordering::Relaxed)
+    }
+
+    /// This server dialled.
+    pub(crate) fn set_solicited(&self) {
+        self.solicited.store(true, Ordering::Relaxed);
     }
 
     /// How it came.

@@ -275,6 +275,11 @@ impl Gate {
         ledger.change_imports(account, change, &mut |change: Change<'_>| watched.notify(&change, None))
     }
 
+    /// Whether somebody watches who is told of what is behind relays, too.
+    pub fn counts_relays(&self) -> bool {
+        self.0.as_ref().is_some_and(|watched| watched.counts_relays)
+    }
+
     /// Whether somebody watches.
     pub fn is_watched(&self) -> bool {
         self.0.is_some()

@@ -72,11 +72,19 @@ pub enum Source<'a> {
     Here,
     /// The account: what it asks of others as a service, and what it maps. It is wanted of those alone who do not know that.
     Account,
-    /// Those behind peers of a kind. Of leaf nodes, by their cluster; empty if they are in none.
+    /// Those behind peers of a kind. Of leaf nodes, by their cluster; those in none by a name that begins with a blank, as no cluster's does.
     Behind(Kind, &'a [u8]),
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// The cluster of leaf nodes that it is of.
+    pub fn cluster(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::Behind(_, name) if !name.is_empty() && !name.starts_with(b" ") => Some(name),
+            Self::Behind(..) | Self::Here | Self::Account => None,
+        }
+    }
+
     /// Whether those are told of it that are of this kind.
     pub fn is_told_to(&self, kind: Kind) -> bool {
         match self {

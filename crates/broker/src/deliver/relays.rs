@@ -14,29 +14,42 @@ use dialtone_wire::message::Message;
 pub(super) struct Chosen {
     /// Those in which the relay that it came from was chosen, with a blank behind each.
     named: Vec<u8>,
+    /// All groups are served, though none is named.
+    serves_all: bool,
     /// The cluster of leaf nodes that the message came from, if a relay brought it.
     cluster: Vec<u8>,
     /// Draws so far: which relay was drawn, and for which group.
     drawn: Vec<(usize, usize)>,
 }
 
+/// What a message that a relay brought has with it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Carried<'a> {
+    /// The cluster of leaf nodes that it came from, or empty.
+    pub cluster: &'a [u8],
+    /// It is for one member of every queue group, whether the relay named it or not.
+    pub serves_all: bool,
+}
+
 impl Chosen {
     fn names(&self, queue: Option<&[u8]>) -> bool {
-        queue.is_some_and(|queue| self.named.split(|&byte| byte == b' ').any(|name| name == queue))
+        self.serves_all
+            || queue.is_some_and(|queue| self.named.split(|&byte| byte == b' ').any(|name| name == queue))
     }
 }
 
 impl Turn {
-    /// Delivers a message that came from a relay, which was chosen in these queue groups; `cluster` is the one of leaf nodes that it came
-    /// from, or empty. How many got it.
+    /// Delivers a message that came from a relay, which was chosen in these queue groups. How many got it.
     pub fn publish_relayed<'q>(
         &mut self,
         origin: Origin<'_>,
-        (queues, cluster): (impl Iterator<Item = &'q [u8]>, &[u8]),
+        queues: impl Iterator<Item = &'q [u8]>,
+        carried: Carried<'_>,
         message: Authorized<&Message<'_>>,
     ) -> usize {
         self.chosen.cluster.clear();
-        self.chosen.cluster.extend_from_slice(cluster);
+        self.chosen.cluster.extend_from_slice(carried.cluster);
+        self.chosen.serves_all = carried.serves_all;
         self.chosen.named.clear();
         for queue in queues {
             self.chosen.named.extend_from_slice(queue);
@@ -172,6 +185,11 @@ impl Turn {
         let (peer, message) = (&target.peer, delivery.message);
         if !peer.is_usual() {
             self.stalled.get_or_insert_with(|| peer.clone());
+        }
+        if let Some(reply) = message.reply
+            && peer.tracks_replies()
+        {
+            peer.expect_answer(delivery.origin, reply, self.now);
         }
         let with_headers = message.has_headers() && peer.understands_headers();
         let groups = self.chosen.drawn.iter().filter(|(drawn, _)| *drawn == at);

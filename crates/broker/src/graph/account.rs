@@ -1,6 +1,7 @@
 //! An account: a space of subjects of its own, and who is interested in what there.
 
 pub use crate::id::AccountId;
+use crate::kind::Kind;
 use crate::random::Secrets;
 use crate::reserved::Bound;
 use crate::sampling_rule::SamplingRule;
@@ -37,12 +38,29 @@ pub struct Account {
     /// Messages of its connections that had to wait because they came too fast.
     pub delayed_msgs: AtomicU64,
     connections: AtomicU32,
+    /// Leaf nodes that are connected for it.
+    pub leaf_nodes: LeafNodes,
     unlisted: AtomicU32,
     interest: RwLock<Interest<Subscriber>>,
     generations: Generations,
     system: AtomicBool,
     border: Border,
     answers: Answers,
+}
+
+/// An account's connections of leaf nodes, which count apart from others.
+#[derive(Default)]
+pub struct LeafNodes {
+    /// What they sent and got; in what the account counts, too.
+    pub counters: Counters,
+    connections: AtomicU32,
+}
+
+impl LeafNodes {
+    /// How many there are.
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
 }
 
 /// What becomes of an account's messages, other than that they are delivered in it.
@@ -80,6 +98,7 @@ impl Account {
             refused_msgs: AtomicU64::new(0),
             delayed_msgs: AtomicU64::new(0),
             connections: AtomicU32::new(0),
+            leaf_nodes: LeafNodes::default(),
             unlisted: AtomicU32::new(0),
             interest: RwLock::default(),
             generations: Generations::default(),
@@ -311,19 +330,25 @@ impl Account {
         self.generations.bump(filter);
     }
 
-    /// Connections that are in this account.
+    /// Connections that are in this account, without those of leaf nodes.
     pub fn connections(&self) -> u32 {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Counts a connection in. Its number of connections, this one included.
-    pub fn join(&self) -> u32 {
-        self.connections.fetch_add(1, Ordering::Relaxed) + 1
+    /// Counts a connection of a kind in. The account's number of connections with it, leaf nodes' apart.
+    pub fn join(&self, kind: Kind) -> u32 {
+        self.counted(kind).fetch_add(1, Ordering::Relaxed);
+        self.connections()
     }
 
-    /// Counts a connection out.
-    pub fn leave(&self) -> u32 {
-        self.connections.fetch_sub(1, Ordering::Relaxed).saturating_sub(1)
+    /// Counts a connection of a kind out. The number that is left, leaf nodes' apart.
+    pub fn leave(&self, kind: Kind) -> u32 {
+        self.counted(kind).fetch_sub(1, Ordering::Relaxed);
+        self.connections()
+    }
+
+    fn counted(&self, kind: Kind) -> &AtomicU32 {
+        if kind.is_leaf_connection() { &self.leaf_nodes.connections } else { &self.connections }
     }
 }
 

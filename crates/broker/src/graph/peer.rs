@@ -471,6 +471,9 @@ impl Peer {
         self.totals.of(self.kind).add_out(msgs, bytes);
         if let Some(account) = &self.seat.place.read().account {
             account.counters.add_out(msgs, bytes);
+            if self.kind.is_leaf_connection() {
+                account.leaf_nodes.counters.add_out(msgs, bytes);
+            }
         }
     }
 

@@ -56,6 +56,11 @@ impl RelayInterest {
         entry.is_some_and(|entry| entry.subscriptions.find_of_relay(filter, queue).is_some())
     }
 
+    /// Whether there is interest in this filter, without a queue group, in some account.
+    pub fn has_filter(&self, filter: &[u8]) -> bool {
+        self.accounts.values().any(|entry| entry.subscriptions.find_of_relay(filter, None).is_some())
+    }
+
     /// How many subscriptions.
     pub fn len(&self) -> usize {
         self.len

@@ -52,7 +52,7 @@ use Status::{Refused, Reloads, Restarts};
 
 const OF_CLUSTERS: &str = "this part of clustering is not part of this version";
 const GATEWAYS: &str = "superclusters are not part of this version";
-const LEAFS: &str = "leaf nodes are not part of this version";
+const OF_LEAFS: &str = "this part of leaf nodes is not part of this version";
 const JETSTREAM: &str = "JetStream is not part of this version";
 const MQTT: &str = "MQTT is not part of this version";
 
@@ -101,8 +101,19 @@ static PARTS: &[&[Key]] = &[
 
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
 /// by flags. Rows of keys inside a block that is refused as a whole say nothing: the block is refused, and once.
-const NOT_CARRIED_OUT: &[(&str, &str, &str)] =
-    &[("", "gateway", GATEWAYS), ("", "leafnodes", LEAFS), ("cluster", "compression", OF_CLUSTERS)];
+const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
+    ("", "gateway", GATEWAYS),
+    ("leafnodes", "tls", OF_LEAFS),
+    ("leafnodes", "compression", OF_LEAFS),
+    ("leafnodes_remote", "tls", OF_LEAFS),
+    ("leafnodes_remote", "hub", OF_LEAFS),
+    ("leafnodes_remote", "jetstream_cluster_migrate", JETSTREAM),
+    ("leafnodes_remote", "ws_compression", OF_LEAFS),
+    ("leafnodes_remote", "ws_no_masking", OF_LEAFS),
+    ("leafnodes_remote", "compression", OF_LEAFS),
+    ("leafnodes_remote", "proxy", OF_LEAFS),
+    ("cluster", "compression", OF_CLUSTERS),
+];
 
 /// All keys, by their blocks.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
@@ -270,7 +281,7 @@ keys! {
         max_connections | "max_conn": Reloads, "Connections of the account.";
         max_subscriptions | "max_subs": Reloads, "Subscriptions of the account.";
         max_payload | "max_pay": Reloads, "Bytes of a message.";
-        max_leafnodes | "max_leafs": Reloads, "Leaf node connections of the account; there are none yet.";
+        max_leafnodes | "max_leafs": Reloads, "Leaf node connections of the account.";
     }
 }
 
@@ -297,7 +308,11 @@ impl Key {
             ("", "feature_flags") => Off::AllFalse,
             (_, "jetstream") => Off::Disabled,
             ("tls", "cert_match_skip_invalid" | "ca_certs_match")
-            | ("cluster", "compression")
+            | ("cluster" | "leafnodes" | "leafnodes_remote", "compression")
+            | (
+                "leafnodes_remote",
+                "hub" | "jetstream_cluster_migrate" | "ws_compression" | "ws_no_masking",
+            )
             | ("resolver_tls", "insecure") => Off::False,
             _ => Off::Never,
         }

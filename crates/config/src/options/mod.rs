@@ -15,7 +15,7 @@ pub use crate::blocks::gateway::{self, Gateway};
 pub use crate::blocks::http::Http;
 pub use crate::blocks::lame_duck::LameDuck;
 pub use crate::blocks::leaf_remote::{self, LeafRemote};
-pub use crate::blocks::leafnodes::{self, LeafNodes};
+pub use crate::blocks::leafnodes::{self, LeafNodes, LeafUser};
 pub use crate::blocks::limits::Limits;
 pub use crate::blocks::log::Log;
 pub use crate::blocks::ocsp::{Ocsp, OcspCache, OcspMode};
@@ -205,6 +205,8 @@ pub struct AccountLimits {
     pub subscriptions_max: Option<u64>,
     /// Bytes of a message.
     pub payload_bytes_max: Option<u64>,
+    /// Connections of leaf nodes.
+    pub leaf_nodes_max: Option<u64>,
 }
 
 impl WebSocket {
@@ -218,6 +220,44 @@ impl WebSocket {
             own.no_auth_user.clone_from(&self.no_auth_user);
         }
         own.tls.clone_from(&self.tls);
+        own
+    }
+}
+
+impl LeafNodes {
+    /// The options that decide who leaf nodes may be: the users of the block alone, where it has some.
+    pub fn options_for_users(&self, options: &Options) -> Options {
+        let mut own = options.clone();
+        own.tls.clone_from(&self.listener.tls);
+        let said = &self.authorization;
+        if said.user.is_none() && said.nkey.is_none() && said.users.is_empty() {
+            return own;
+        }
+        own.operator_mode = OperatorMode::default();
+        own.no_auth_user = None;
+        own.authorization = Authorization::default();
+        own.accounts.iter_mut().for_each(|account| account.users.clear());
+        let only = User {
+            name: said.user.clone().unwrap_or_default(),
+            password: said.password.clone(),
+            nkey: said.nkey.clone(),
+            proxy_required: said.proxy_required,
+            ..User::default()
+        };
+        let is_one = said.user.is_some() || said.nkey.is_some();
+        let only = is_one.then_some((only, said.account.as_ref()));
+        let listed = said.users.iter().map(|user| {
+            let LeafUser { at, name, password, account, proxy_required } = user;
+            let (at, name, password) = (at.clone(), name.clone(), password.clone());
+            (
+                User { at, name, password, proxy_required: *proxy_required, ..User::default() },
+                account.as_ref(),
+            )
+        });
+        for (user, account) in only.into_iter().chain(listed) {
+            let account = account.and_then(|name| own.accounts.iter_mut().find(|known| known.name == *name));
+            account.map_or(&mut own.authorization.users, |account| &mut account.users).push(user);
+        }
         own
     }
 }

@@ -54,6 +54,7 @@ pub fn claims(token: &DecodedJwt, exporter: &dyn Fn(&str) -> Option<Arc<DecodedJ
             connections_max: limit(account.limits.conn),
             subscriptions_max: limit(account.limits.subs),
             payload_bytes_max: limit(account.limits.payload),
+            leaf_nodes_max: limit(account.limits.leaf),
         },
         exports: account.exports.iter().filter_map(export).collect(),
         mappings: mappings(account),

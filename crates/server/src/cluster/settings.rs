@@ -149,14 +149,19 @@ fn joined(host: &str, port: u16) -> String {
 
 /// The addresses of a listener: its own, or those of the machine that others can reach.
 fn reachable(host: &str, port: u16) -> Vec<String> {
+    reachable_hosts(host).iter().map(|host| joined(host, port)).collect()
+}
+
+/// The same without the port.
+pub(crate) fn reachable_hosts(host: &str) -> Vec<String> {
     let is_any = host.is_empty() || host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
     if !is_any {
-        return vec![joined(host, port)];
+        return vec![host.to_owned()];
     }
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let addresses = interfaces.into_iter().map(|interface| interface.ip()).filter(is_global);
-    let found: Vec<String> = addresses.map(|address| joined(&address.to_string(), port)).collect();
-    if found.is_empty() { vec![joined(if host.is_empty() { "0.0.0.0" } else { host }, port)] } else { found }
+    let found: Vec<String> = addresses.map(|address| address.to_string()).collect();
+    if found.is_empty() { vec![if host.is_empty() { "0.0.0.0" } else { host }.to_owned()] } else { found }
 }
 
 /// Whether others may reach the machine by it.

@@ -212,10 +212,9 @@ impl Conduct {
             (Some(_), _) | (None, true) => Proof::Nkey,
             (None, false) => Proof::Password,
         };
-        let limit = self.node.accounts.limits(&account.name, &self.policy).connections_max;
         self.session.set_claimed(grant.claimed);
         self.user = grant.user;
-        if before.is_none() && limit.is_some_and(|max| self.connections_of(&account) >= max) {
+        if before.is_none() && self.is_full(&account) {
             return self.refuse_for_room(&account, proof, claim, turn);
         }
         let who = ClientDetails { by_nkey, ..self.client_details(&account.name, claim) };
@@ -239,10 +238,15 @@ impl Conduct {
         Login::In
     }
 
-    /// How many connections an account has on all servers of the network.
-    #[cold]
-    fn connections_of(&self, account: &Account) -> u64 {
-        u64::from(account.connections()) + self.node.connections.elsewhere.connections(account.id)
+    /// Whether an account has as many connections, on all servers of the network, as it may have of this kind.
+    fn is_full(&self, account: &Account) -> bool {
+        let limits = self.node.accounts.limits(&account.name, &self.policy);
+        if self.peer().kind.is_leaf_connection() {
+            let here = u64::from(account.leaf_nodes.connections());
+            return limits.leaf_nodes_max.is_some_and(|max| here >= max);
+        }
+        let elsewhere = || self.node.connections.elsewhere.connections(account.id);
+        limits.connections_max.is_some_and(|max| u64::from(account.connections()) + elsewhere() >= max)
     }
 
     /// Its account has as many connections as it may.

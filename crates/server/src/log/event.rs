@@ -138,6 +138,14 @@ events! {
     RouteFailed "route_failed" Error;
     /// Interest of another server is not let out.
     RouteDenied "route_denied" Debug;
+    /// A connection of a leaf node is there.
+    LeafOpened "leaf_opened" Info;
+    /// It is gone.
+    LeafClosed "leaf_closed" Info;
+    /// A hub is dialled.
+    LeafDialed "leaf_dialed" Debug;
+    /// A hub cannot be reached, or a connection of a leaf node cannot be.
+    LeafFailed "leaf_failed" Error;
     /// A client could not prove who it is.
     AuthenticationFailed "authentication_failed" Error;
     /// A client did not say in time who it is.

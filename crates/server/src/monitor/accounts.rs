@@ -122,7 +122,7 @@ fn detail(node: &Node, account: &Account) -> Detail {
         complete: true,
         connected: Connected {
             jetstream_enabled: false,
-            leafnode_connections: 0,
+            leafnode_connections: account.leaf_nodes.connections(),
             client_connections: account.connections(),
             subscriptions: stats.entries,
         },

@@ -61,6 +61,7 @@ fn non_empty(text: impl Into<String>) -> Option<String> {
 struct Origin {
     cid: u64,
     kind: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     r#type: &'static str,
     ip: String,
     port: u16,

@@ -27,19 +27,6 @@ pub(crate) fn gatewayz(node: &Node) -> Value {
 }
 
 #[derive(Serialize)]
-struct Leafz {
-    #[serde(flatten)]
-    head: Head,
-    leafnodes: u32,
-    leafs: [Empty; 0],
-}
-
-/// There are no leaf nodes.
-pub(crate) fn leafz(node: &Node) -> Value {
-    json(&Leafz { head: Head::new(&node.settings), leafnodes: 0, leafs: [] })
-}
-
-#[derive(Serialize)]
 struct Jsz {
     #[serde(flatten)]
     head: Head,

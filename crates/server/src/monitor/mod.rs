@@ -14,6 +14,7 @@ pub(crate) mod general;
 pub(crate) mod health;
 mod http;
 mod json_syntax;
+pub(crate) mod leafs;
 mod lenient;
 mod metrics;
 pub(crate) mod options;
@@ -107,7 +108,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     at("/subsz", "Subscriptions", Always, subsz),
     at("/subscriptionsz", "", Always, subsz),
     at("/routez", "Routes", Understood, routez),
-    at("/leafz", "LeafNodes", Always, |s, q| found(LeafzOptions::read(q).map(|_| general::leafz(s))?)),
+    at("/leafz", "LeafNodes", Always, |s, q| found(LeafzOptions::read(q).map(|o| leafs::leafz(s, &o))?)),
     at("/gatewayz", "Gateways", Always, |s, q| {
         found(GatewayzOptions::read(q).map(|_| general::gatewayz(s))?)
     }),

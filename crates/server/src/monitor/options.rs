@@ -147,12 +147,18 @@ impl GatewayzOptions {
 }
 
 /// `/leafz`
-pub(crate) struct LeafzOptions;
+pub(crate) struct LeafzOptions {
+    /// Only those of this account.
+    pub(crate) account: Option<String>,
+    /// What they are interested in is listed.
+    pub(crate) subs: bool,
+}
 
 impl LeafzOptions {
     pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
-        source.text(named("acc", "account"))?;
-        source.flag(named("subs", "subscriptions")).map(|_| Self)
+        let account = source.text(named("acc", "account"))?;
+        let subs = source.flag(named("subs", "subscriptions"))?;
+        Ok(Self { account: Some(account).filter(|name| !name.is_empty()), subs })
     }
 }
 

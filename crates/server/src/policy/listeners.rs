@@ -1,6 +1,6 @@
 //! The ways by which connections come, and all in which they differ: one table, [`LISTENERS`]. Everybody else asks it.
 
-use super::{Identity, ListenerPolicy, Policy, PolicyError, cluster, websocket};
+use super::{Identity, ListenerPolicy, Policy, PolicyError, cluster, leaf, websocket};
 use crate::log::{Event, Logger};
 use dialtone_broker::kind::Kind;
 use dialtone_config::Options;
@@ -21,10 +21,12 @@ pub enum ListenerKind {
     WebSocket,
     /// Other servers of the cluster. Connections to them that this server dials are called so too.
     Cluster,
+    /// Leaf nodes. Connections to hubs that this server dials are called so too.
+    LeafNodes,
 }
 
 /// How many there are.
-pub(crate) const LISTENER_KINDS: usize = 5;
+pub(crate) const LISTENER_KINDS: usize = 6;
 
 /// What connections begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub(crate) enum Starts {
     Upgrade,
     /// The protocol of routes.
     Route,
+    /// The protocol of leaf nodes.
+    Leaf,
 }
 
 /// What is listened on.
@@ -171,6 +175,24 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
         policy: cluster::policy,
         announce: announce_routes,
     },
+    Row {
+        kind: ListenerKind::LeafNodes,
+        peer: Kind::Spoke,
+        starts: Starts::Leaf,
+        connection_type: "LEAFNODE",
+        client_type: "",
+        number_label: "lid",
+        is_remote: true,
+        part: "leaf nodes",
+        in_ports_file: Some(("leafnodes", ["nats", "nats"])),
+        address: |options| {
+            let own = &options.leafnodes.as_ref().filter(|own| own.listens())?.listener;
+            Some(Address::Tcp { host: &own.host, port: own.port, is_proxied: false })
+        },
+        tls: |options| options.leafnodes.as_ref()?.listener.tls.as_ref(),
+        policy: leaf::policy,
+        announce: announce_leaf_nodes,
+    },
 ];
 
 fn announce_clients(log: &Logger, endpoint: &Endpoint, is_tls: bool) {
@@ -182,6 +204,10 @@ fn announce_clients(log: &Logger, endpoint: &Endpoint, is_tls: bool) {
 
 fn announce_routes(log: &Logger, endpoint: &Endpoint, _: bool) {
     log.emit(Event::Listening, "", format_args!("Listening for route connections on {endpoint}"));
+}
+
+fn announce_leaf_nodes(log: &Logger, endpoint: &Endpoint, _: bool) {
+    log.emit(Event::Listening, "", format_args!("Listening for leafnode connections on {endpoint}"));
 }
 
 fn announce_websocket(log: &Logger, endpoint: &Endpoint, is_tls: bool) {
@@ -259,7 +285,7 @@ mod tests {
         let parts: HashSet<_> = LISTENERS.iter().map(|row| row.part).collect();
         assert_eq!(parts.len(), LISTENER_KINDS);
         let fields = LISTENERS.iter().filter_map(|row| row.in_ports_file).map(|(field, _)| field);
-        assert_eq!(fields.collect::<Vec<_>>(), ["nats", "websocket", "cluster"]);
+        assert_eq!(fields.collect::<Vec<_>>(), ["nats", "websocket", "cluster", "leafnodes"]);
     }
 
     /// By default only clients over the network can come, and the program itself.

@@ -11,7 +11,7 @@ use crate::monitor::options::{
     JszOptions, LeafzOptions, ProfilezOptions, RoutezOptions, SubszOptions,
 };
 use crate::monitor::source::{Bad, Body, Source as _, same};
-use crate::monitor::{accounts, connections, general, health, routes, subscriptions, varz};
+use crate::monitor::{accounts, connections, general, health, leafs, routes, subscriptions, varz};
 use crate::node::{Node, Publisher};
 use crate::system::{about, events, publish_event, statsz as figures};
 use dialtone_broker::account::Account;
@@ -65,7 +65,7 @@ asks! {
         GatewayzOptions::read(body).map(|_| general::gatewayz(node)).map_err(Failure::from)
     };
     LEAFZ "LeafzEventOptions" "LeafzOptions" |node, body| {
-        LeafzOptions::read(body).map(|_| general::leafz(node)).map_err(Failure::from)
+        LeafzOptions::read(body).map(|options| leafs::leafz(node, &options)).map_err(Failure::from)
     };
     ACCOUNTZ "AccountzEventOptions" "AccountzOptions" |node, body| {
         let options = AccountzOptions::read(body)?;

@@ -6,7 +6,7 @@ use crate::log::Event;
 use crate::protocol::Progress;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::interest::Relayed;
-use dialtone_broker::deliver::{Origin, Turn};
+use dialtone_broker::deliver::{Carried, Origin, Turn};
 use dialtone_broker::permission::{self, Subscribe};
 use dialtone_broker::trace;
 use dialtone_identity::nkey::{Kind, Public};
@@ -180,8 +180,13 @@ impl RouteConnection {
         let Ok(authorized) = permission::publish(peer, permissions, &routed.message, turn.now()) else {
             return;
         };
-        let chosen = (routed.queues.iter(), routed.origin.unwrap_or_default());
-        turn.publish_relayed(Origin { peer, account, echo: false }, chosen, authorized);
+        let carried = Carried { cluster: routed.origin.unwrap_or_default(), serves_all: false };
+        turn.publish_relayed(
+            Origin { peer, account, echo: false },
+            routed.queues.iter(),
+            carried,
+            authorized,
+        );
     }
 
     /// Publishes a message, and what becomes of it here if it is traced.

@@ -43,10 +43,10 @@ impl Watch for Announcer {
 impl Route {
     /// Whose interest the other server is told that of a source is: that of leaf nodes, or this server's own. `None`: it is not told.
     fn origin_of<'a>(&self, source: &Source<'a>) -> Option<Option<Origin<'a>>> {
-        let origin = match *source {
-            Source::Behind(_, b"") => Some(Origin::Unnamed),
-            Source::Behind(_, cluster) => Some(Origin::Cluster(cluster)),
-            Source::Here | Source::Account => None,
+        let origin = match (source, source.cluster()) {
+            (Source::Behind(..), Some(cluster)) => Some(Origin::Cluster(cluster)),
+            (Source::Behind(..), None) => Some(Origin::Unnamed),
+            (Source::Here | Source::Account, _) => None,
         };
         source.is_told_to(Kind::Route).then_some(origin.filter(|origin| self.origins().knows(*origin)))
     }

@@ -286,6 +286,7 @@ struct EventClient<'a> {
     tags: Vec<String>,
     name_tag: String,
     kind: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     client_type: &'static str,
 }
 

@@ -145,6 +145,7 @@ impl Node {
         for why in self.accounts.share(account, claims, &self.delivery.gate) {
             self.log.emit(Event::AccountFault, "", format_args!("Account {}: {why}", account.name));
         }
+        self.announce_shared(account);
     }
 
     /// Takes from others what the account's token says, and gives them what it says.

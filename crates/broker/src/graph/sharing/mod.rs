@@ -386,6 +386,18 @@ impl Sharing {
         self.services.len()
     }
 
+    /// What it asks of others as services, and what it maps: what is published elsewhere to these subjects has to come to it.
+    pub fn filters(&self) -> Vec<Box<[u8]>> {
+        let services = self.services().map(|service| service.local.as_bytes());
+        let mut all: Vec<Box<[u8]>> = services
+            .chain(self.mappings().map(|mapping| mapping.subject.as_bytes()))
+            .map(Into::into)
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Its mappings.
     pub fn mappings(&self) -> impl Iterator<Item = &Arc<Mapping>> {
         self.mappings.iter().map(|entry| &entry.0)

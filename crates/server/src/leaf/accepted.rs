@@ -1,0 +1,263 @@
+//! How a spoke comes in: it is sent INFO at once, says CONNECT, and is told in a second INFO in what account it is and what it may do there.
+
+use super::{LeafConnection, Side};
+use crate::cluster::reachable_hosts;
+use crate::conduct::Claim;
+use crate::leafs::Remote;
+use crate::log::Event;
+use crate::policy::{COMPATIBLE_VERSION, Identity, ListenerKind, Policy};
+use data_encoding::BASE64URL_NOPAD;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::peer::Place;
+use dialtone_config::Secret;
+use dialtone_config::options::{Permissions as Rights, Rules, advertised};
+use dialtone_identity::authenticator::{Credentials, Shown};
+use dialtone_identity::permission::Permissions;
+use dialtone_subject::is_valid_filter;
+use dialtone_wire::CloseReason;
+use dialtone_wire::interserver::SubjectRules;
+use dialtone_wire::leaf::{Connect, Info};
+use std::sync::Arc;
+
+/// Random bytes of a nonce. The official figure.
+const NONCE_BYTES: usize = 11;
+/// Version of the protocol that this server speaks. The official figure.
+pub(super) const PROTOCOL: i64 = 3;
+/// The JetStream API level. The official figure.
+const API_LEVEL: u64 = 5;
+
+/// Something to sign.
+pub(super) fn nonce() -> Box<str> {
+    BASE64URL_NOPAD.encode(&rand::random::<[u8; NONCE_BYTES]>()).into()
+}
+
+/// What shows who a spoke is.
+fn credentials(connect: &mut Connect) -> Credentials {
+    use std::mem::take;
+    Credentials {
+        user: take(&mut connect.user),
+        password: Secret::new(take(&mut connect.pass)),
+        token: Secret::new(take(&mut connect.auth_token)),
+        nkey: take(&mut connect.nkey),
+        signature: take(&mut connect.sig),
+        proxy_signature: take(&mut connect.proxy_sig),
+        jwt: take(&mut connect.jwt).into(),
+    }
+}
+
+/// What it says of itself, as clients say it.
+fn described(connect: &Connect) -> dialtone_wire::Connect {
+    dialtone_wire::Connect {
+        name: connect.name.clone(),
+        version: connect.version.clone(),
+        ..dialtone_wire::Connect::NOTHING
+    }
+}
+
+impl LeafConnection {
+    /// The server speaks first.
+    pub(super) fn send_greeting(&mut self, turn: &mut Turn) {
+        if self.conduct.greets_later() {
+            return;
+        }
+        let Side::Accepted { nonce, .. } = &self.side else { return };
+        let info = Info { nonce: nonce.to_string(), compression: "off".into(), ..self.info() };
+        self.send_info(&info, turn);
+    }
+
+    fn send_info(&self, info: &Info, turn: &mut Turn) {
+        let mut out = Vec::with_capacity(512);
+        info.encode(&mut out);
+        self.send("INFO", &out, turn);
+    }
+
+    fn info(&self) -> Info {
+        let (policy, node) = (&self.conduct.policy, &self.conduct.node);
+        let own = policy.options.leafnodes.as_ref();
+        let clients = &policy.clients().info;
+        let tls = policy.of(ListenerKind::LeafNodes).tls.as_ref();
+        let (host, port) = address(policy, &node.settings.identity);
+        let ip = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        Info {
+            server_id: node.settings.identity.id.clone(),
+            server_name: node.settings.identity.name.clone(),
+            version: COMPATIBLE_VERSION.into(),
+            proto: PROTOCOL,
+            git_commit: clients.git_commit.clone(),
+            go: clients.go.clone(),
+            host,
+            port,
+            headers: policy.options.headers,
+            auth_required: true,
+            tls_required: tls.is_some(),
+            tls_verify: own.and_then(|own| own.listener.tls.as_ref()).is_some_and(|tls| tls.verify),
+            max_payload: policy.options.limits.payload_bytes_max as i64,
+            ip: ip.clone(),
+            client_id: self.peer().id.0,
+            cluster: self.own_cluster(),
+            api_lvl: API_LEVEL,
+            info_on_connect: true,
+            leafnode_urls: vec![ip],
+            ..Info::default()
+        }
+    }
+
+    /// The other end says who it is.
+    pub(super) fn take_connect(&mut self, json: &[u8], turn: &mut Turn) {
+        let mut connect = match Connect::parse(json) {
+            Ok(connect) => connect,
+            Err(problem) => {
+                self.log(Event::ProtocolError, format_args!("{problem}"));
+                return self.peer().close(CloseReason::ProtocolViolation);
+            }
+        };
+        if !connect.lang.is_empty() {
+            return self.refuse("attempted to connect to leaf node port", CloseReason::WrongPort, turn);
+        }
+        if !connect.gateway.is_empty() {
+            let gateway = &connect.gateway;
+            let error = format!("Rejecting connection from gateway {gateway:?} on the leafnode port");
+            return self.refuse(&error, CloseReason::WrongGateway, turn);
+        }
+        if connect.cluster.contains(' ') {
+            let reason = CloseReason::ProtocolViolation;
+            return self.refuse("cluster name cannot contain spaces", reason, turn);
+        }
+        if let Some(leaf) = &self.leaf {
+            // Who comes again is one too many; the official server takes it for another connection.
+            let remote = &leaf.remote;
+            let is_same = (&connect.name, &connect.remote_account) == (&remote.server_name, &remote.account);
+            if is_same && !connect.name.is_empty() && !connect.remote_account.is_empty() {
+                let reason = CloseReason::DuplicateRemoteLeafnodeConnection;
+                self.refuse(reason.text(), reason, turn);
+            }
+            return;
+        }
+        let Side::Accepted { nonce, pending, .. } = &mut self.side else { return };
+        self.conduct.present(Shown::new(credentials(&mut connect), nonce));
+        *pending = Some(Box::new(connect));
+        self.conduct.begin_check(turn.now());
+        self.authenticate(turn);
+    }
+
+    fn authenticate(&mut self, turn: &mut Turn) {
+        let Side::Accepted { pending, .. } = &self.side else { return };
+        let said = pending.as_deref().map(described);
+        let claim = Claim { said: said.as_ref(), is_repeated: false };
+        let login = self.conduct.authenticate(&claim, turn);
+        if self.carry_out(login, turn) {
+            self.finish_connect(turn);
+        }
+    }
+
+    /// Answers of checks that took long have come. True if it may go on.
+    pub(super) fn take_verdicts(&mut self, turn: &mut Turn) -> bool {
+        let Side::Accepted { pending, .. } = &self.side else { return false };
+        let said = pending.as_deref().map(described);
+        let claim = Claim { said: said.as_ref(), is_repeated: false };
+        let login = self.conduct.take_verdicts(&claim, turn);
+        let is_in = self.carry_out(login, turn);
+        self.conduct.take_place(turn.now());
+        if is_in {
+            self.finish_connect(turn);
+        }
+        is_in
+    }
+
+    /// The other end is who it says: the rest of CONNECT counts.
+    fn finish_connect(&mut self, turn: &mut Turn) {
+        let Side::Accepted { pending, .. } = &mut self.side else { return };
+        let Some(connect) = pending.take() else { return };
+        let own = self.own_cluster();
+        if !own.is_empty() && own == connect.cluster {
+            let error = "remote leafnode has same cluster name";
+            return self.refuse(error, CloseReason::ClusterNamesIdentical, turn);
+        }
+        if connect.is_hub {
+            let error = "this server is the spoke of nobody who connects to it";
+            return self.refuse(error, CloseReason::ProtocolViolation, turn);
+        }
+        if let Some(least) = self.version_missed(&connect.version) {
+            // The official server's leaf nodes look at what comes behind this INFO.
+            self.send_info(&self.connect_info(), turn);
+            let error = format!("connection rejected since minimum version required is {least:?}");
+            return self.refuse(&error, CloseReason::MinimumVersionRequired, turn);
+        }
+        let headers = connect.headers && self.conduct.policy.options.headers;
+        self.peer().set_understands_headers(headers);
+        if !connect.cluster.is_empty() {
+            self.peer().set_leaf_cluster(connect.cluster.as_bytes());
+        }
+        // Its own user's rights, before what it does not want beside.
+        self.send_info(&self.connect_info(), turn);
+        self.deny(&connect.deny_pub, turn);
+        let Connect { name, server_id, remote_account, isolate, .. } = *connect;
+        let is_isolated =
+            isolate || self.conduct.policy.options.leafnodes.as_ref().is_some_and(|own| own.isolate);
+        let remote = Remote { server_id, server_name: name, account: remote_account };
+        self.join(remote, is_isolated, turn);
+    }
+
+    /// The answer to CONNECT.
+    fn connect_info(&self) -> Info {
+        let place = &self.conduct.place;
+        let account = place.account.as_deref();
+        let rights = place.permissions.as_deref().map(Permissions::source);
+        Info {
+            connect_info: true,
+            remote_account: account.map_or_else(String::new, |account| account.name.to_string()),
+            acc_is_sys: account.is_some_and(|account| account.is_system()),
+            import: rights.and_then(|rights| rules(&rights.subscribe)),
+            export: rights.and_then(|rights| rules(&rights.publish)),
+            ..self.info()
+        }
+    }
+
+    /// The version that the other end would have to have, if it has a lower one.
+    fn version_missed(&self, version: &str) -> Option<String> {
+        let least = self.conduct.policy.options.leafnodes.as_ref()?.listener.version_min?;
+        let mut parts = version.split(['.', '-', '+']).map(|part| part.parse::<u64>().ok());
+        let found: Option<Vec<u64>> = parts.by_ref().take(3).collect();
+        let is_met = found.is_some_and(|found| found.len() == 3 && found >= least.to_vec());
+        (!is_met).then(|| least.map(|part| part.to_string()).join("."))
+    }
+
+    /// The other end does not want messages of these subjects.
+    fn deny(&mut self, denied: &[String], turn: &mut Turn) {
+        let denied = denied.iter().filter(|filter| is_valid_filter(filter.as_bytes()));
+        let mut rights = self
+            .conduct
+            .place
+            .permissions
+            .as_deref()
+            .map_or_else(Rights::default, |own| own.source().clone());
+        let before = rights.subscribe.deny.len();
+        rights.subscribe.deny.extend(denied.cloned());
+        if rights.subscribe.deny.len() > before {
+            let account = self.conduct.place.account.clone();
+            let permissions = Some(Arc::new(Permissions::new(&rights)));
+            self.peer().set_place(Place { account, permissions });
+            self.conduct.take_place(turn.now());
+        }
+    }
+}
+
+/// Where leaf nodes connect: the advertised address, the one that is listened on, or one that the machine has.
+fn address(policy: &Policy, identity: &Identity) -> (String, u16) {
+    let port = identity.port(ListenerKind::LeafNodes);
+    let Some(own) = policy.options.leafnodes.as_ref().map(|own| &own.listener) else {
+        return (String::new(), port);
+    };
+    // An invalid address was refused with the configuration.
+    match own.advertise.as_deref().and_then(|text| advertised("", text).ok()) {
+        Some((host, advertised)) => (host.to_owned(), advertised.unwrap_or(port)),
+        None => (reachable_hosts(&own.host).into_iter().next().unwrap_or_default(), port),
+    }
+}
+
+/// Rules as INFO has them; `None`: they say nothing.
+fn rules(rules: &Rules) -> Option<SubjectRules> {
+    let allow = rules.allow.clone().unwrap_or_default();
+    let says = !allow.is_empty() || !rules.deny.is_empty();
+    says.then(|| SubjectRules { allow, deny: rules.deny.clone() })
+}

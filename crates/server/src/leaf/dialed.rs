@@ -1,0 +1,174 @@
+//! How this server comes in at a hub: it is sent INFO, says CONNECT, and is told in a second INFO what it may do.
+
+use super::accepted::PROTOCOL;
+use super::{Dialed, LeafConnection, Side};
+use crate::hubs::Keys;
+use crate::leafs::Remote;
+use crate::log::Event;
+use crate::policy::COMPATIBLE_VERSION;
+use data_encoding::BASE64URL_NOPAD;
+use dialtone_broker::account::GLOBAL;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::peer::Place;
+use dialtone_config::options::{LeafRemote, Permissions as Rights, Rules};
+use dialtone_identity::permission::Permissions;
+use dialtone_mesh::{HubEvent, LinkId, RouteUrl};
+use dialtone_subject::is_valid_filter;
+use dialtone_wire::CloseReason;
+use dialtone_wire::interserver::SubjectRules;
+use dialtone_wire::leaf::{Connect, Info};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the hub may take to answer CONNECT.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl LeafConnection {
+    /// The hub says something of itself.
+    pub(super) fn take_info(&mut self, json: &[u8], turn: &mut Turn) {
+        let info = match Info::parse(json) {
+            Ok(info) => info,
+            Err(problem) => {
+                self.log(Event::ProtocolError, format_args!("{problem}"));
+                return self.peer().close(CloseReason::ProtocolViolation);
+            }
+        };
+        let Side::Dialed(dialed) = &self.side else { return };
+        self.learn_urls(&info);
+        if self.leaf.is_some() {
+            return;
+        }
+        if dialed.sent_connect {
+            if info.connect_info {
+                self.enter_hub(&info, turn);
+            }
+            return;
+        }
+        if let Some(reason) = self.mistaken(&info) {
+            return self.peer().close(reason);
+        }
+        self.send_connect(&info, turn);
+        if !info.info_on_connect {
+            self.enter_hub(&info, turn);
+        }
+    }
+
+    /// Why this is no hub for this server, if it is none.
+    fn mistaken(&self, info: &Info) -> Option<CloseReason> {
+        if !info.connect_urls.is_empty() || !info.gateway.is_empty() || info.client_id == 0 {
+            self.log(Event::LeafFailed, format_args!("attempted to connect a leaf node to the wrong port"));
+            return Some(CloseReason::WrongPort);
+        }
+        if info.tls_required {
+            self.log(Event::LeafFailed, format_args!("the hub requires TLS"));
+            return Some(CloseReason::TlsHandshake);
+        }
+        None
+    }
+
+    fn learn_urls(&self, info: &Info) {
+        let urls: Vec<RouteUrl> =
+            info.leafnode_urls.iter().filter_map(|url| RouteUrl::parse(url).ok()).collect();
+        if !urls.is_empty() {
+            let link = LinkId(self.peer().id.0);
+            self.conduct.node.hubs.handle(HubEvent::Learned { link, urls });
+        }
+    }
+
+    fn send_connect(&mut self, info: &Info, turn: &mut Turn) {
+        let Side::Dialed(dialed) = &self.side else { return };
+        let connect = self.connect(dialed, info);
+        let mut out = Vec::new();
+        connect.encode(&mut out);
+        self.send("CONNECT", &out, turn);
+        let headers = info.headers && self.conduct.policy.options.headers;
+        self.peer().set_understands_headers(headers);
+        if !info.cluster.is_empty() {
+            self.peer().set_leaf_cluster(info.cluster.as_bytes());
+        }
+        if let Side::Dialed(dialed) = &mut self.side {
+            dialed.sent_connect = true;
+            dialed.until = Some(turn.now() + ANSWER_TIMEOUT);
+        }
+    }
+
+    fn connect(&self, dialed: &Dialed, info: &Info) -> Connect {
+        let (identity, own) = (&self.conduct.node.settings.identity, &dialed.hub.own);
+        let mut connect = Connect {
+            version: COMPATIBLE_VERSION.into(),
+            server_id: identity.id.clone(),
+            name: identity.name.clone(),
+            cluster: self.own_cluster(),
+            headers: self.conduct.policy.options.headers,
+            deny_pub: own.deny_imports.clone(),
+            isolate: own.request_isolation,
+            compress_mode: "off".into(),
+            remote_account: own.account.as_deref().unwrap_or(GLOBAL).to_owned(),
+            protocol: PROTOCOL,
+            ..Connect::default()
+        };
+        if let Some(keys) = dialed.hub.keys() {
+            sign(&mut connect, &keys, &info.nonce);
+        } else if let Some(credentials) = &dialed.url.credentials {
+            connect.user.clone_from(&credentials.user);
+            connect.pass.clone_from(&credentials.password);
+            if credentials.password.is_empty() {
+                connect.auth_token.clone_from(&credentials.user);
+            }
+        }
+        connect
+    }
+
+    /// The hub has let this server in.
+    fn enter_hub(&mut self, info: &Info, turn: &mut Turn) {
+        let Side::Dialed(dialed) = &mut self.side else { return };
+        dialed.until = None;
+        let hub = dialed.hub.clone();
+        let own = &hub.own;
+        let name = own.account.as_deref().unwrap_or(GLOBAL);
+        let Some(account) = self.conduct.node.accounts.find(name) else {
+            self.log(Event::LeafFailed, format_args!("there is no account {name:?}"));
+            return self.peer().close(CloseReason::MissingAccount);
+        };
+        let permissions = permissions(own, info).map(Arc::new);
+        let is_isolated = own.isolate;
+        let remote = Remote {
+            server_id: info.server_id.clone(),
+            server_name: info.server_name.clone(),
+            account: info.remote_account.clone(),
+        };
+        self.conduct.enter(Place { account: Some(account), permissions }, turn);
+        self.join(remote, is_isolated, turn);
+    }
+}
+
+/// Shows who this server is by a signature.
+fn sign(connect: &mut Connect, keys: &Keys, nonce: &str) {
+    connect.sig = BASE64URL_NOPAD.encode(&keys.seed.sign(nonce.as_bytes()));
+    if keys.jwt.is_empty() {
+        connect.nkey = keys.seed.public().to_string();
+    } else {
+        connect.jwt.clone_from(&keys.jwt);
+    }
+}
+
+/// What comes from the hub and what goes to it: what its user there may do, without what the configuration denies. Seen from here, the hub
+/// publishes what comes in.
+fn permissions(own: &LeafRemote, info: &Info) -> Option<Permissions> {
+    let rights = Rights {
+        publish: rules(info.import.as_ref(), &own.deny_imports),
+        // What is not to come in does not go out either, as officially: the hub is asked to deny it both ways.
+        subscribe: rules(info.export.as_ref(), &[own.deny_exports.as_slice(), &own.deny_imports].concat()),
+        responses: None,
+    };
+    (rights != Rights::default()).then(|| Permissions::new(&rights))
+}
+
+fn rules(told: Option<&SubjectRules>, denied: &[String]) -> Rules {
+    let valid = |all: &[String]| -> Vec<String> {
+        all.iter().filter(|filter| is_valid_filter(filter.as_bytes())).cloned().collect()
+    };
+    let (allow, deny) = told.map_or((&[][..], &[][..]), |told| (&told.allow, &told.deny));
+    let allow = (!allow.is_empty()).then(|| valid(allow));
+    Rules { allow, deny: [valid(deny), valid(denied)].concat(), ..Rules::default() }
+}

@@ -1,0 +1,323 @@
+//! The protocol of leaf nodes, from either end: a state machine without sockets, like that of clients.
+//!
+//! `accepted` is how a spoke comes in, and `dialed` how this server comes in at a hub; `operate` is what is said then. Which hubs are
+//! dialled is decided in [`crate::hubs`].
+
+mod accepted;
+mod dialed;
+mod operate;
+
+use crate::conduct::{Conduct, Due, Handshake, Judged, Login};
+use crate::hubs::{Hub, Order};
+use crate::leafs::{Leaf, Remote};
+use crate::log::Event;
+use crate::node::Node;
+use crate::policy::Policy;
+use crate::protocol::{Progress, Protocol};
+use crate::session::Session;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::peer::Peer;
+use dialtone_mesh::{HubEvent, LinkId, RouteUrl};
+use dialtone_net::{Broken, Secured};
+use dialtone_wire::CloseReason;
+use dialtone_wire::client::encode;
+use dialtone_wire::interserver::{Dialect, Limits, ParseError, Unfinished};
+use dialtone_wire::leaf::Connect;
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How much longer lines of servers may be than those of clients: INFO of a large cluster is long. The official figure for routes.
+const CONTROL_LINE_FACTOR: usize = 16;
+
+/// What the other end may send at most.
+fn limits(policy: &Policy) -> Limits {
+    let limits = &policy.options.limits;
+    Limits {
+        control_line_bytes_max: limits.control_line_bytes_max.saturating_mul(CONTROL_LINE_FACTOR),
+        payload_bytes_max: limits.payload_bytes_max,
+    }
+}
+
+/// How far a connection is that this server dialled.
+struct Dialed {
+    hub: Arc<Hub>,
+    url: RouteUrl,
+    /// Until when the hub has to say what is waited for.
+    until: Option<Instant>,
+    sent_connect: bool,
+}
+
+/// How the connection came to be.
+enum Side {
+    /// The other end dialled. It signs this nonce; what it said in CONNECT is kept while it is being checked. INFO before that is for
+    /// those alone who agree on compression.
+    Accepted { nonce: Box<str>, said_info: bool, pending: Option<Box<Connect>> },
+    /// This end did.
+    Dialed(Dialed),
+}
+
+/// A connection that speaks the protocol of leaf nodes.
+pub(crate) struct LeafConnection {
+    conduct: Conduct,
+    side: Side,
+    dialect: Dialect,
+    unfinished: Unfinished,
+    /// The connection, once interest is exchanged.
+    leaf: Option<Arc<Leaf>>,
+}
+
+impl LeafConnection {
+    /// One that another server has dialled.
+    pub(crate) fn accepted(node: Arc<Node>, session: Arc<Session>, now: Instant) -> Self {
+        let side = Side::Accepted { nonce: accepted::nonce(), said_info: false, pending: None };
+        Self::new(Conduct::new(node, session, now), side)
+    }
+
+    /// One that this server has dialled.
+    pub(crate) fn dialed(
+        node: Arc<Node>,
+        session: Arc<Session>,
+        (hub, url): (Arc<Hub>, RouteUrl),
+        now: Instant,
+    ) -> Self {
+        let until = Some(now + hub.own.link.first_info_timeout);
+        let mut conduct = Conduct::new(node, session, now);
+        // Who is dialled need not show who it is.
+        conduct.open(now);
+        Self::new(conduct, Side::Dialed(Dialed { hub, url, until, sent_connect: false }))
+    }
+
+    fn new(conduct: Conduct, side: Side) -> Self {
+        conduct.peer().set_understands_headers(conduct.policy.options.headers);
+        let dialect = Dialect::leaf(limits(&conduct.policy));
+        Self { conduct, side, dialect, unfinished: Unfinished::Unknown, leaf: None }
+    }
+
+    fn log(&self, event: Event, text: std::fmt::Arguments<'_>) {
+        self.conduct.log(event, text);
+    }
+
+    fn peer(&self) -> &Arc<Peer> {
+        self.conduct.peer()
+    }
+
+    /// Sends an error and closes.
+    fn refuse(&self, error: &str, reason: CloseReason, turn: &mut Turn) {
+        self.log(Event::LeafFailed, format_args!("{error}"));
+        self.close_with(error, reason, turn);
+    }
+
+    /// The same of an error that the log has already.
+    fn close_with(&self, error: &str, reason: CloseReason, turn: &mut Turn) {
+        self.send_error(error, turn);
+        self.peer().close(reason);
+    }
+
+    fn send_error(&self, error: &str, turn: &mut Turn) {
+        let mut bytes = Vec::with_capacity(error.len() + 9);
+        encode::error(&mut bytes, error);
+        self.trace_out(format_args!("-ERR {error}"));
+        turn.send(self.peer(), &bytes);
+    }
+
+    fn send(&self, what: &str, bytes: &[u8], turn: &mut Turn) {
+        self.trace_out(format_args!("{what}"));
+        turn.enqueue(self.peer(), bytes);
+    }
+
+    fn trace_out(&self, what: std::fmt::Arguments<'_>) {
+        if self.conduct.traced {
+            self.log(Event::TraceOut, format_args!("->> [{what}]"));
+        }
+    }
+
+    /// The bytes are no protocol.
+    fn unreadable(&mut self, problem: &ParseError, turn: &mut Turn) {
+        let reason = match problem {
+            ParseError::ControlLine { .. } => CloseReason::MaxControlLineExceeded,
+            ParseError::Payload { .. } => CloseReason::MaxPayloadExceeded,
+            ParseError::UnknownOperation(_) | ParseError::Arguments { .. } => CloseReason::ProtocolViolation,
+        };
+        self.log(Event::ProtocolError, format_args!("{problem}"));
+        match problem.answer() {
+            Some(error) => self.close_with(error.text(), reason, turn),
+            None => self.peer().close(reason),
+        }
+    }
+
+    /// Interest may be exchanged: the connection is in its account.
+    fn join(&mut self, remote: Remote, is_isolated: bool, turn: &mut Turn) {
+        let Some(account) = self.conduct.place.account.clone() else { return };
+        let node = self.conduct.node.clone();
+        let leaf = Arc::new(Leaf {
+            session: self.conduct.session.clone(),
+            account,
+            remote,
+            origin: Leaf::origin_of(self.peer()),
+            is_solicited: matches!(self.side, Side::Dialed(_)),
+            is_isolated,
+            interest: Mutex::default(),
+        });
+        if !leaf.is_solicited
+            && let Some(stale) = node.delivery.leafs.twin(&leaf)
+        {
+            self.log(Event::Warning, format_args!("Replacing connection from same server"));
+            let reason = CloseReason::DuplicateRemoteLeafnodeConnection;
+            let mut bytes = Vec::new();
+            encode::error(&mut bytes, reason.text());
+            stale.session.peer.send(&bytes, turn.now());
+            stale.session.peer.close(reason);
+        }
+        self.conduct.ping_soon(turn.now());
+        // Those that every account has came behind the others.
+        node.announce_shared(&leaf.account);
+        node.delivery.leafs.begin(&node.delivery.gate, &leaf, turn);
+        self.leaf = Some(leaf);
+    }
+
+    /// The next attempt waits so long behind the end of this connection, if this end dialled.
+    fn delay_next(&self, delay: Duration) {
+        if matches!(self.side, Side::Dialed(_)) {
+            let link = LinkId(self.peer().id.0);
+            self.conduct.node.hubs.handle(HubEvent::Delay { link, delay });
+        }
+    }
+
+    fn take_orders(&mut self) {
+        if matches!(self.side, Side::Dialed(_)) {
+            for Order::Close(reason) in self.conduct.node.hubs.orders(self.peer().id) {
+                self.peer().close(reason);
+            }
+        }
+    }
+
+    /// What its cluster is called at other ends: a server that is a spoke and in no cluster is one of its own.
+    fn own_cluster(&self) -> String {
+        let node = &self.conduct.node;
+        let is_spoke =
+            self.conduct.policy.options.leafnodes.as_ref().is_some_and(|own| !own.remotes.is_empty());
+        let alone = || if is_spoke { node.settings.identity.name.clone() } else { String::new() };
+        node.cluster_name().unwrap_or_else(alone)
+    }
+
+    fn until(&self) -> Option<Instant> {
+        match &self.side {
+            Side::Dialed(dialed) => dialed.until,
+            Side::Accepted { .. } => None,
+        }
+    }
+}
+
+impl Protocol for LeafConnection {
+    fn peer(&self) -> Option<&Arc<Peer>> {
+        Some(self.conduct.peer())
+    }
+
+    fn expect_handshake(&mut self) {
+        let by = if matches!(self.side, Side::Dialed(_)) { Handshake::Dialed } else { Handshake::Accepted };
+        self.conduct.expect_handshake(by, None);
+    }
+
+    fn throttle(&mut self) {
+        self.peer().close(CloseReason::MaxConnectionsExceeded);
+    }
+
+    fn greet(&mut self, turn: &mut Turn) {
+        match &self.side {
+            Side::Accepted { .. } => {
+                self.log(Event::LeafOpened, format_args!("Leafnode connection created"));
+                self.send_greeting(turn);
+            }
+            Side::Dialed(Dialed { hub, .. }) => {
+                let account = hub.own.account.as_deref().unwrap_or(dialtone_broker::account::GLOBAL);
+                let text = format_args!("Leafnode connection created for account: {account}");
+                self.log(Event::LeafOpened, text);
+                self.take_orders();
+            }
+        }
+    }
+
+    /// No proxy stands in front of this listener.
+    fn proxied(&mut self, _: Option<SocketAddr>) {}
+
+    fn secured(&mut self, secured: Secured, turn: &mut Turn) {
+        self.conduct.secured(secured, turn);
+    }
+
+    fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
+        let progress = self.take(input, turn);
+        Progress { pause: self.conduct.checking_until(turn.now()), ..progress }
+    }
+
+    fn is_let_in(&self) -> bool {
+        self.conduct.is_let_in()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        [self.conduct.deadline(), self.until()].into_iter().flatten().min()
+    }
+
+    fn expire(&mut self, turn: &mut Turn) {
+        if self.until().is_some_and(|until| until <= turn.now()) {
+            self.log(Event::LeafFailed, format_args!("the hub does not say in time who it is"));
+            return self.peer().close(CloseReason::AuthenticationTimeout);
+        }
+        match self.conduct.expire(false, turn) {
+            Due::Nothing | Due::LetIn => {}
+            Due::Ping => {
+                self.trace_out(format_args!("PING"));
+                turn.send(self.peer(), encode::PING);
+            }
+            Due::Refused(error, reason) => self.close_with(error.text(), reason, turn),
+        }
+    }
+
+    fn woken(&mut self, turn: &mut Turn) -> bool {
+        self.conduct.take_place(turn.now());
+        self.take_orders();
+        let judged = self.conduct.take_judgement(turn);
+        if judged == (Judged::Good { greet: true }) {
+            self.send_greeting(turn);
+        }
+        self.take_verdicts(turn) || matches!(judged, Judged::Good { .. })
+    }
+
+    fn broken(&mut self, how: &Broken) {
+        self.conduct.broken(how);
+    }
+
+    fn leave(&mut self, turn: &mut Turn) {
+        self.peer().shut();
+        let mut remote = String::new();
+        if let Some(leaf) = self.leaf.take() {
+            let delivery = &self.conduct.node.delivery;
+            delivery.leafs.remove(&leaf);
+            let gone = leaf.interest.lock().clear();
+            delivery.gate.end_relay(gone, Some(turn));
+            remote = format!(" - Remote: {}", leaf.remote.server_name);
+        }
+        if matches!(self.side, Side::Dialed(_)) {
+            self.conduct.node.hubs.lost(self.peer().id);
+        }
+        let reason = self.peer().closing().unwrap_or(CloseReason::ClientClosed);
+        let text = format_args!("Leafnode connection closed: {}{remote}", reason.text());
+        self.log(Event::LeafClosed, text);
+        self.conduct.leave(turn);
+    }
+}
+
+impl LeafConnection {
+    /// Takes note of how far a login is. True: the connection is in.
+    fn carry_out(&mut self, login: Login, turn: &mut Turn) -> bool {
+        match login {
+            Login::Nothing | Login::Waiting => false,
+            Login::In => true,
+            Login::Refused(error, reason) => {
+                self.close_with(error.text(), reason, turn);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What leaf nodes are told of interest here: LS+ and LS-.
+
+use super::{Leaf, Leafs};
+use dialtone_broker::account::Account;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::deliver::interest::{Delta, Gate, Watch};
+use dialtone_wire::interserver::{Interest, encode};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Bytes that are handed over at once to a connection that begins.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Tells the leaf nodes of an account of each change of interest in it.
+pub(crate) struct Announcer(pub(crate) Arc<Leafs>);
+
+impl Watch for Announcer {
+    fn changed(&self, account: &Arc<Account>, delta: Delta<'_>, mut turn: Option<&mut Turn>) {
+        let Some(leafs) = self.0.of(account.id) else { return };
+        for leaf in leafs.iter() {
+            let group = |source: &_| leaf.hears(source, delta.filter).then_some(());
+            let Some(((), sum)) = delta.sum(group) else { continue };
+            if !sum.is_news(delta.queue) || !leaf.may_hear(&delta.source, delta.filter) {
+                continue;
+            }
+            let mut line = Vec::with_capacity(64);
+            append(&mut line, delta.filter, delta.queue, sum.now);
+            match &mut turn {
+                Some(turn) => turn.enqueue(&leaf.session.peer, &line),
+                None => leaf.session.peer.send(&line, Instant::now()),
+            }
+        }
+    }
+}
+
+fn append(out: &mut Vec<u8>, filter: &[u8], queue: Option<&[u8]>, now: u32) {
+    let interest = Interest { origin: None, account: None, filter, queue };
+    match NonZeroU32::new(now) {
+        Some(weight) => encode::leaf_subscribe(out, &interest, weight),
+        None => encode::leaf_unsubscribe(out, &interest),
+    }
+}
+
+impl Leafs {
+    /// A connection begins: it is told all that there is, and from then on what changes.
+    pub(crate) fn begin(&self, gate: &Gate, leaf: &Arc<Leaf>, turn: &mut Turn) {
+        let loop_subject = self.loop_subject(&leaf.account);
+        gate.read_in(&leaf.account, |all| {
+            let mut bytes = Vec::with_capacity(1024);
+            append(&mut bytes, &loop_subject, None, 1);
+            for delta in all {
+                let group = |source: &_| leaf.hears(source, delta.filter).then_some(());
+                let Some(((), sum)) = delta.first_sum(group) else { continue };
+                if !leaf.may_hear(&delta.source, delta.filter) {
+                    continue;
+                }
+                append(&mut bytes, delta.filter, delta.queue, sum.now);
+                if bytes.len() >= PIECE_BYTES {
+                    turn.enqueue(&leaf.session.peer, &bytes);
+                    bytes.clear();
+                }
+            }
+            turn.enqueue(&leaf.session.peer, &bytes);
+            self.add(leaf.clone());
+        });
+    }
+}
