@@ -303,7 +303,7 @@ impl Client {
     fn goes_on(&mut self, first: u8, turn: &mut Turn) -> bool {
         match self.conduct.phase {
             Phase::Open => true,
-            Phase::Securing { .. } | Phase::Checking { .. } => false,
+            Phase::Checking { .. } => false,
             Phase::AwaitingLogin { .. } => {
                 first.eq_ignore_ascii_case(&b'C') || self.connect_without_credentials(turn)
             }

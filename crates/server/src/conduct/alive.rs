@@ -1,6 +1,6 @@
 //! Whether a connection is there, and how far away; and when its time is over.
 
-use super::{Claim, Conduct, Handshake, Login, Phase};
+use super::{Claim, Conduct, Handshake, Login, Phase, Securing};
 use crate::clock;
 use crate::connection_failures::LoginFailure;
 use crate::log::Event;
@@ -80,14 +80,12 @@ impl Conduct {
     /// event loop does not see to that.
     pub(crate) fn expect_handshake(&mut self, by: Handshake, until: Option<Instant>) {
         self.alive.hold();
-        if matches!(self.phase, Phase::AwaitingLogin { .. }) {
-            self.phase = Phase::Securing { by, until };
-        }
+        self.securing = Some(Securing { by, until });
     }
 
     /// Whether it waits for TLS.
     pub(crate) fn is_securing(&self) -> bool {
-        matches!(self.phase, Phase::Securing { .. })
+        self.securing.is_some()
     }
 
     /// It has said who it is: the first PING is due soon.
@@ -110,7 +108,7 @@ impl Conduct {
             return None;
         }
         let login = match self.phase {
-            Phase::Securing { until, .. } => until,
+            _ if self.is_securing() => self.securing.and_then(|securing| securing.until),
             Phase::AwaitingLogin { until } | Phase::Checking { until } => Some(until),
             Phase::Open => None,
         };
@@ -139,12 +137,13 @@ impl Conduct {
         {
             return Due::Refused(error, CloseReason::AuthenticationExpired);
         }
+        if self.securing.and_then(|securing| securing.until).is_some_and(|until| until <= now) {
+            let reason = self.no_tls("the handshake took too long");
+            self.peer().close(reason);
+            return Due::Nothing;
+        }
         match self.phase {
-            Phase::Securing { until: Some(until), .. } if until <= now => {
-                let reason = self.no_tls("the handshake took too long");
-                self.peer().close(reason);
-                return Due::Nothing;
-            }
+            _ if self.is_securing() => {}
             Phase::AwaitingLogin { until } if until <= now => return self.end_wait(turn),
             // A check that has begun is not broken off: it takes as long as bcrypt, the resolver or the service may take.
             Phase::Checking { until } if until <= now => {
@@ -154,7 +153,7 @@ impl Conduct {
                     return self.time_out();
                 }
             }
-            Phase::Securing { .. } | Phase::AwaitingLogin { .. } | Phase::Checking { .. } | Phase::Open => {}
+            Phase::AwaitingLogin { .. } | Phase::Checking { .. } | Phase::Open => {}
         }
         if self.find_slow(turn) {
             return Due::Nothing;

@@ -44,19 +44,21 @@ const CHECK_MAX: Duration = Duration::from_secs(60);
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// TLS comes first: nothing is said or read before, and time for anything else begins behind it.
-    Securing {
-        /// Who began it.
-        by: Handshake,
-        /// It goes then. `None`: the event loop sees to that.
-        until: Option<Instant>,
-    },
     /// It has to say who it is, until then.
     AwaitingLogin { until: Instant },
     /// What it said is being checked; nothing more is read meanwhile. If that has not begun until then, it goes.
     Checking { until: Instant },
     /// It may do what its rights allow.
     Open,
+}
+
+/// TLS comes first: nothing is said or read before, and time for anything else begins behind it.
+#[derive(Clone, Copy, Debug)]
+struct Securing {
+    /// Which end begins it.
+    by: Handshake,
+    /// It goes then. `None`: the event loop sees to that.
+    until: Option<Instant>,
 }
 
 /// Which end begins TLS.
@@ -99,6 +101,7 @@ pub(crate) struct Conduct {
     /// The user as its rights call it; empty without users.
     pub(crate) user: Arc<str>,
     pub(crate) phase: Phase,
+    securing: Option<Securing>,
     proof: Proof,
     /// When its JWT or its account's expires, and the error that it gets then.
     expiry: Option<(Instant, ProtocolError)>,
@@ -130,6 +133,7 @@ impl Conduct {
             place_version: 0,
             user: "".into(),
             phase,
+            securing: None,
             proof: Proof::default(),
             expiry: None,
             alive,
@@ -187,11 +191,12 @@ impl Conduct {
         );
         self.alive = Alive::new(turn.now(), self.patience().ping_interval);
         self.session.set_secured(secured);
-        if let Phase::Securing { by, .. } = self.phase {
+        let begun = self.securing.take();
+        if matches!(self.phase, Phase::AwaitingLogin { .. }) {
             self.phase = Phase::AwaitingLogin { until: turn.now() + self.own_policy().auth_timeout };
-            if by == Handshake::Dialed {
-                return;
-            }
+        }
+        if begun.is_some_and(|begun| begun.by == Handshake::Dialed) {
+            return;
         }
         if self.is_pinned(Handshake::Accepted) {
             self.check_certificate(turn);
@@ -291,7 +296,7 @@ impl Conduct {
 
     /// Whether it was let in. Of a stranger little is read at a time.
     pub(crate) fn is_let_in(&self) -> bool {
-        self.phase == Phase::Open
+        self.phase == Phase::Open && !self.is_securing()
     }
 
     /// Takes its place in an account.
