@@ -27,6 +27,7 @@ use staging::Staging;
 use std::sync::Arc;
 use std::time::Instant;
 
+mod counts;
 mod inside;
 pub mod interest;
 mod ledger;

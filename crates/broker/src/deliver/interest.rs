@@ -5,8 +5,9 @@
 //! watcher must not change interest itself. Without a watcher nothing is counted.
 
 use super::Turn;
-pub use super::ledger::Source;
-use super::ledger::{Change, Ledger, Step, Table, Wanted};
+use super::counts::Wanted;
+use super::ledger::{Change, Ledger, Step, Table};
+pub use super::ledger::{Mark, Source};
 use crate::account::Account;
 use crate::peer::Peer;
 use crate::relay::{Ended, RelayInterest};
@@ -30,6 +31,7 @@ pub struct Delta<'a> {
     pub now: u32,
     tables: &'a [Table],
     at: usize,
+    place: u64,
 }
 
 /// How many subscriptions there were and are, of all sources that count as one.
@@ -50,9 +52,9 @@ impl Sum {
 
 impl<'a> From<&Change<'a>> for Delta<'a> {
     fn from(change: &Change<'a>) -> Self {
-        let Change { wanted: Wanted { filter, queue }, before, now, tables, at, .. } = *change;
+        let Change { wanted: Wanted { filter, queue }, before, now, tables, at, place, .. } = *change;
         let source = tables.get(at).map_or(Source::Here, Table::source);
-        Self { filter, queue, source, before, now, tables, at }
+        Self { filter, queue, source, before, now, tables, at, place }
     }
 }
 
@@ -80,12 +82,17 @@ impl<'a> Delta<'a> {
         self.sum(group)
     }
 
+    /// Whether who has read so far has read this.
+    pub fn is_before(&self, mark: &Mark, account: &Account) -> bool {
+        mark.has_passed(account.id, self.place)
+    }
+
     fn others(&self) -> impl Iterator<Item = (usize, &'a Table)> {
         self.tables.iter().enumerate().filter(|(at, _)| *at != self.at)
     }
 
     fn count_in(&self, table: &Table) -> u32 {
-        table.count_of(&Wanted { filter: self.filter, queue: self.queue })
+        table.count_of(self.place, &Wanted { filter: self.filter, queue: self.queue })
     }
 }
 
@@ -130,6 +137,23 @@ pub struct Relayed<'a> {
 impl<'a> Relayed<'a> {
     fn source(&self) -> Source<'a> {
         Source::Behind(self.peer.kind, self.cluster)
+    }
+}
+
+/// All that is counted, while no change is reported.
+pub struct Held<'a>(&'a Ledger);
+
+impl Held<'_> {
+    /// Reads on from a mark, in the accounts that are wanted, a piece at a time until `take` wants no more; all of the piece is read then.
+    /// Whether that was all. Of a change that is reported later [`Delta::is_before`] says whether it concerns what was read: what is
+    /// reported behind the mark and is not, is read when the mark comes there.
+    pub fn read_on(
+        &self,
+        mark: &mut Mark,
+        wants: impl Fn(&Account) -> bool,
+        mut take: impl FnMut(&Arc<Account>, Delta<'_>) -> bool,
+    ) -> bool {
+        self.0.read_on(mark, wants, |change| take(change.account, Delta::from(&change)))
     }
 }
 
@@ -293,6 +317,12 @@ impl Gate {
         let ledger = self.0.as_ref()?.ledger.lock();
         let mut all = ledger.all().map(|change| (change.account, Delta::from(&change)));
         Some(read(&mut all))
+    }
+
+    /// Does something while no change is reported.
+    pub fn hold<T>(&self, act: impl FnOnce(&Held<'_>) -> T) -> Option<T> {
+        let ledger = self.0.as_ref()?.ledger.lock();
+        Some(act(&Held(&ledger)))
     }
 
     /// The same of one account.

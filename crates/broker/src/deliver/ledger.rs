@@ -4,66 +4,13 @@
 //! So each subscription is counted where it is and, for every stream import that it hears, in the account that exports it. It is counted
 //! by its source, since not all are told of all.
 
+use super::counts::{Count, Counts, Order, Wanted};
 use crate::account::{Account, AccountId};
 use crate::kind::Kind;
 use dialtone_subject::set;
-use hashbrown::{Equivalent, HashMap};
-use std::collections::HashSet;
-use std::hash::{Hash, Hasher};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-
-/// A filter and a queue group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted<'a> {
-    pub filter: &'a [u8],
-    pub queue: Option<&'a [u8]>,
-}
-
-/// The same, kept: one text behind the other.
-#[derive(Debug)]
-struct Key {
-    text: Box<[u8]>,
-    filter_bytes: u32,
-}
-
-impl Key {
-    fn new(wanted: &Wanted<'_>) -> Self {
-        let text = [wanted.filter, wanted.queue.unwrap_or_default()].concat().into();
-        Self { text, filter_bytes: wanted.filter.len() as u32 }
-    }
-
-    fn wanted(&self) -> Wanted<'_> {
-        let (filter, queue) = self.text.split_at_checked(self.filter_bytes as usize).unwrap_or_default();
-        Wanted { filter, queue: Some(queue).filter(|queue| !queue.is_empty()) }
-    }
-}
-
-impl Hash for Wanted<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(self.filter);
-        state.write(self.queue.unwrap_or_default());
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.wanted().hash(state);
-    }
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.filter_bytes == other.filter_bytes && self.text == other.text
-    }
-}
-
-impl Eq for Key {}
-
-impl Equivalent<Key> for Wanted<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        key.wanted() == *self
-    }
-}
 
 /// Whose interest counts together: what others are told of it depends on that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,22 +51,13 @@ impl<'a> Source<'a> {
     }
 }
 
-/// How many subscriptions of its own an account has, and how many count in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Count {
-    /// Of the account itself.
-    own: u32,
-    /// With those of accounts that take it as a stream.
-    all: u32,
-}
-
 /// The interest of one source.
 #[derive(Debug)]
 pub(super) struct Table {
     /// Its cluster stands in `cluster`.
     source: Source<'static>,
     cluster: Box<[u8]>,
-    counts: HashMap<Key, Count, foldhash::fast::RandomState>,
+    counts: Counts,
 }
 
 impl Table {
@@ -130,8 +68,8 @@ impl Table {
         }
     }
 
-    pub fn count_of(&self, wanted: &Wanted<'_>) -> u32 {
-        self.counts.get(wanted).map_or(0, |count| count.all)
+    pub fn count_of(&self, place: u64, wanted: &Wanted<'_>) -> u32 {
+        self.counts.get(place, wanted).map_or(0, |count| count.all)
     }
 }
 
@@ -153,7 +91,7 @@ impl InAccount {
             Source::Account => (Source::Account, &[][..]),
             Source::Behind(kind, cluster) => (Source::Behind(kind, &[]), cluster),
         };
-        self.tables.push(Table { source: named, cluster: cluster.into(), counts: HashMap::default() });
+        self.tables.push(Table { source: named, cluster: cluster.into(), counts: Counts::default() });
         self.tables.len() - 1
     }
 }
@@ -182,6 +120,28 @@ pub(super) struct Change<'a> {
     /// Those of all sources, and which one it is.
     pub tables: &'a [Table],
     pub at: usize,
+    /// Its place in the order in which all is read.
+    pub place: u64,
+}
+
+/// How far somebody is who reads all that is counted a piece at a time: all before it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    account: AccountId,
+    place: u64,
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self { account: AccountId(0), place: 0 }
+    }
+}
+
+impl Mark {
+    /// Whether this place of an account was read.
+    pub(super) fn has_passed(&self, account: AccountId, place: u64) -> bool {
+        (account, place) < (self.account, self.place)
+    }
 }
 
 /// Subscriptions that begin or end: so many of one source.
@@ -195,7 +155,8 @@ pub(super) struct Step<'a> {
 /// All counts.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    accounts: HashMap<AccountId, InAccount, foldhash::fast::RandomState>,
+    accounts: BTreeMap<AccountId, InAccount>,
+    order: Order,
 }
 
 impl Ledger {
@@ -249,7 +210,9 @@ impl Ledger {
             if now != before && seen.insert((heard.account.id, heard.at, &heard.filter, &heard.queue)) {
                 let tables = self.accounts.get(&heard.account.id).map_or(&[][..], |own| &own.tables);
                 let at = tables.iter().position(|table| table.source() == source).unwrap_or(tables.len());
-                report(Change { account: &heard.account, wanted: heard.wanted(), before, now, tables, at });
+                let place = self.order.place(&heard.wanted());
+                let (account, wanted) = (&heard.account, heard.wanted());
+                report(Change { account, wanted, before, now, tables, at, place });
             }
         }
         result
@@ -262,11 +225,10 @@ impl Ledger {
             return Vec::new();
         }
         let tables = own.tables.iter().enumerate().filter(|(_, table)| table.source().hears_streams());
-        let own =
-            tables.flat_map(|(at, table)| table.counts.iter().map(move |(key, count)| (at, key, count)));
+        let own = tables
+            .flat_map(|(at, table)| table.counts.iter().map(move |(wanted, count)| (at, wanted, count)));
         own.filter(|(_, _, count)| count.own > 0)
-            .flat_map(|(at, key, count)| {
-                let Wanted { filter, queue } = key.wanted();
+            .flat_map(|(at, Wanted { filter, queue }, count)| {
                 imported(account, filter).into_iter().map(move |(account, filter)| Heard {
                     at,
                     account,
@@ -290,19 +252,14 @@ impl Ledger {
         let entry = self.accounts.entry(account.id).or_insert_with(make);
         let at = entry.table(&source);
         let Some(table) = entry.tables.get_mut(at) else { return };
-        let before = table.counts.get(&wanted).copied().unwrap_or_default();
+        let place = self.order.place(&wanted);
+        let before = table.counts.get(place, &wanted).unwrap_or_default();
         let change = |n: u32| if begins { n.saturating_add(by) } else { n.saturating_sub(by) };
         let now =
             Count { own: if is_own { change(before.own) } else { before.own }, all: change(before.all) };
-        if now.all == 0 {
-            table.counts.remove(&wanted);
-        } else if let Some(count) = table.counts.get_mut(&wanted) {
-            *count = now;
-        } else {
-            table.counts.insert(Key::new(&wanted), now);
-        }
+        table.counts.set(&self.order, place, &wanted, now);
         let tables = &*entry.tables;
-        report(Change { account, wanted, before: before.all, now: now.all, tables, at });
+        report(Change { account, wanted, before: before.all, now: now.all, tables, at, place });
         entry.tables.retain(|table| !table.counts.is_empty());
         if entry.tables.is_empty() {
             self.accounts.remove(&account.id);
@@ -311,24 +268,54 @@ impl Ledger {
 
     /// All that is counted, in no order.
     pub fn all(&self) -> impl Iterator<Item = Change<'_>> {
-        self.accounts.values().flat_map(Self::all_of)
+        self.accounts.values().flat_map(|own| self.range_of(own, 0..=u64::MAX))
     }
 
     /// All that is counted in one account, in no order.
     pub fn all_in(&self, account: &Account) -> impl Iterator<Item = Change<'_>> {
-        self.accounts.get(&account.id).into_iter().flat_map(Self::all_of)
+        self.accounts.get(&account.id).into_iter().flat_map(|own| self.range_of(own, 0..=u64::MAX))
     }
 
-    fn all_of(InAccount { account, tables }: &InAccount) -> impl Iterator<Item = Change<'_>> {
+    /// Reads on from a mark, in the accounts that are wanted, a piece at a time until `take` wants no more. Whether that was all.
+    pub fn read_on(
+        &self,
+        mark: &mut Mark,
+        wants: impl Fn(&Account) -> bool,
+        mut take: impl FnMut(Change<'_>) -> bool,
+    ) -> bool {
+        for (id, own) in self.accounts.range(mark.account..) {
+            if *id != mark.account {
+                *mark = Mark { account: *id, place: 0 };
+            }
+            let mut wants_more = true;
+            while wants_more && *id == mark.account && wants(&own.account) {
+                let last = own.tables.iter().map(|table| table.counts.last_of_piece(mark.place)).min();
+                let last = last.unwrap_or(u64::MAX);
+                for change in self.range_of(own, mark.place..=last) {
+                    wants_more = take(change);
+                }
+                *mark = match last.checked_add(1) {
+                    Some(place) => Mark { place, ..*mark },
+                    None => Mark { account: AccountId(id.0.saturating_add(1)), place: 0 },
+                };
+            }
+            if !wants_more {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn range_of<'a>(
+        &'a self,
+        InAccount { account, tables }: &'a InAccount,
+        range: RangeInclusive<u64>,
+    ) -> impl Iterator<Item = Change<'a>> {
         tables.iter().enumerate().flat_map(move |(at, table)| {
-            let counts = table.counts.iter();
-            counts.map(move |(key, count)| Change {
-                account,
-                wanted: key.wanted(),
-                before: 0,
-                now: count.all,
-                tables,
-                at,
+            let changes = table.counts.range(&self.order, range.clone());
+            changes.map(move |(wanted, count)| {
+                let place = self.order.place(&wanted);
+                Change { account, wanted, before: 0, now: count.all, tables, at, place }
             })
         })
     }
@@ -337,13 +324,14 @@ impl Ledger {
     pub fn filters_of(&self, account: &Account, source: &Source<'_>) -> Vec<Box<[u8]>> {
         let own = self.accounts.get(&account.id);
         let table = own.and_then(|own| own.tables.iter().find(|table| table.source() == *source));
-        let keys = table.into_iter().flat_map(|table| table.counts.keys());
-        keys.map(|key| key.wanted().filter.into()).collect()
+        let counts = table.into_iter().flat_map(|table| table.counts.iter());
+        counts.map(|(wanted, _)| wanted.filter.into()).collect()
     }
 
     fn count_of(&self, account: &Account, source: &Source<'_>, wanted: &Wanted<'_>) -> u32 {
+        let place = self.order.place(wanted);
         let tables = self.accounts.get(&account.id).into_iter().flat_map(|own| &own.tables);
-        tables.filter(|table| table.source() == *source).map(|table| table.count_of(wanted)).sum()
+        tables.filter(|table| table.source() == *source).map(|table| table.count_of(place, wanted)).sum()
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! What is said, and what comes of it, the cluster decides ([`crate::cluster`]).
 
-use super::{RouteConnection, Side, limits};
+use super::{Ping, RouteConnection, Side, limits};
 use crate::cluster::Order;
 use crate::conduct::Login;
 use crate::log::Event;
@@ -18,7 +18,6 @@ use dialtone_wire::interserver::{AccountNames, Dialect, Origin};
 use dialtone_wire::route::{Connect, Info};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Random bytes of a nonce. The official figure.
 const NONCE_BYTES: usize = 11;
@@ -166,10 +165,12 @@ impl RouteConnection {
             if let Some(route) = &self.route {
                 let before = std::mem::replace(&mut *route.remote.write(), info.clone());
                 // It ignored what it did not let out.
-                route.is_outdated.fetch_or(before.export != info.export, Ordering::AcqRel);
-                self.conduct.node.delivery.routes.tell_again(&self.conduct.node.delivery.gate, route, turn);
+                if before.export != info.export {
+                    route.outdate();
+                }
             }
         }
+        self.announce(turn);
         self.report(|link| MeshEvent::Info { link, info: &info }, turn);
     }
 
@@ -186,6 +187,7 @@ impl RouteConnection {
         self.conduct.session.set_server(&remote.server_name);
         let is_solicited = self.side == Side::Dialed;
         if is_solicited {
+            self.pings.push_back(Ping::Alive);
             turn.enqueue(self.peer(), encode::PING);
         }
         let share = match place {
@@ -206,14 +208,15 @@ impl RouteConnection {
             is_configured,
             remote: RwLock::new(remote),
             interest: Mutex::default(),
-            is_outdated: AtomicBool::new(false),
+            walk: Mutex::default(),
         });
         let limits = limits(&self.conduct.policy);
         self.dialect = Dialect::route(limits, accounts, route.origins());
         self.peer().set_knows_origins(route.origins().knows(Origin::Cluster(b"")));
         self.conduct.open(turn.now());
-        node.delivery.routes.begin(&node.delivery.gate, &route, turn);
+        let more = node.delivery.routes.begin(&node.delivery.gate, &route, turn);
         self.route = Some(route);
+        self.ask_behind(more, turn);
         self.take_rights(turn);
     }
 }

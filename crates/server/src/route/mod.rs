@@ -22,6 +22,7 @@ use dialtone_wire::client::encode;
 use dialtone_wire::interserver::{AccountNames, Dialect, LeafOrigins, Limits, ParseError, Unfinished};
 use dialtone_wire::route::{Connect, Info};
 use dialtone_wire::{CloseReason, ProtocolError};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,6 +53,15 @@ fn limits(policy: &Policy) -> Limits {
     }
 }
 
+/// What PING asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ping {
+    /// Whether the other end is there, and how far away.
+    Alive,
+    /// Whether it has taken what came before.
+    Taken,
+}
+
 /// A connection that speaks the protocol of routes.
 pub(crate) struct RouteConnection {
     conduct: Conduct,
@@ -62,6 +72,8 @@ pub(crate) struct RouteConnection {
     remote: Option<Arc<Info>>,
     dialect: Dialect,
     unfinished: Unfinished,
+    /// What it was asked that it has not answered.
+    pings: VecDeque<Ping>,
     /// What it wants in accounts that are not here.
     unclaimed: Unclaimed,
     /// The route, once interest is exchanged.
@@ -83,6 +95,7 @@ impl RouteConnection {
             remote: None,
             dialect: Dialect::route(limits, AccountNames::InLines, LeafOrigins::Unknown),
             unfinished: Unfinished::Unknown,
+            pings: VecDeque::new(),
             unclaimed: Unclaimed::default(),
             route: None,
             last_account: None,
@@ -187,10 +200,7 @@ impl Protocol for RouteConnection {
         }
         self.take_rights(turn);
         self.take_orders(turn);
-        if let Some(route) = &self.route {
-            let delivery = &self.conduct.node.delivery;
-            delivery.routes.tell_again(&delivery.gate, route, turn);
-        }
+        self.announce(turn);
         was_checking && !self.conduct.is_checking()
     }
 

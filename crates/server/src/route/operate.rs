@@ -1,9 +1,10 @@
 //! What servers of a cluster say to each other once they know each other: interest, and messages.
 
-use super::{NO_CONNECT, RouteConnection, Side};
+use super::{NO_CONNECT, Ping, RouteConnection, Side};
 use crate::conduct::Tracing;
 use crate::log::Event;
 use crate::protocol::Progress;
+use crate::routes::More;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::interest::Relayed;
 use dialtone_broker::deliver::{Carried, Origin, Turn};
@@ -134,6 +135,12 @@ impl RouteConnection {
     }
 
     fn pong(&mut self, turn: &mut Turn) {
+        if self.pings.pop_front() == Some(Ping::Taken) {
+            if let Some(route) = &self.route {
+                route.walk.lock().answered();
+            }
+            return self.announce(turn);
+        }
         let now = turn.now();
         self.conduct.pong(now);
         if self.side == Side::Dialed && self.route.is_some() {
@@ -141,9 +148,27 @@ impl RouteConnection {
         }
     }
 
-    pub(super) fn send_ping(&self, turn: &mut Turn) {
+    pub(super) fn send_ping(&mut self, turn: &mut Turn) {
+        self.pings.push_back(Ping::Alive);
         self.trace_out(format_args!("PING"));
         turn.send(self.peer(), encode::PING);
+    }
+
+    /// Tells the other server on what interest there is here, if it has not been told all.
+    pub(super) fn announce(&mut self, turn: &mut Turn) {
+        if let Some(route) = &self.route {
+            let delivery = &self.conduct.node.delivery;
+            let more = delivery.routes.go_on(&delivery.gate, route, turn);
+            self.ask_behind(more, turn);
+        }
+    }
+
+    /// Asks the other server whether it has taken what it was told, if there is more.
+    pub(super) fn ask_behind(&mut self, more: More, turn: &mut Turn) {
+        if more == More::BehindPong {
+            self.pings.push_back(Ping::Taken);
+            turn.enqueue(self.peer(), encode::PING);
+        }
     }
 
     /// Takes a message that another server passes on.

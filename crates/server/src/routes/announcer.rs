@@ -1,5 +1,6 @@
 //! What other servers of the cluster are told of interest here: RS+ and RS-.
 
+use super::walk::{Change, PIECE_BYTES, UnderWay};
 use super::{Route, Routes, Share};
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
@@ -10,28 +11,31 @@ use dialtone_broker::permission;
 use dialtone_wire::interserver::{Interest, Origin, encode};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-/// Bytes that are handed over at once to a route that begins.
-const PIECE_BYTES: usize = 64 * 1024;
 
 /// Tells all routes of each change of interest.
 pub(crate) struct Announcer(pub(crate) Arc<Routes>);
 
 impl Watch for Announcer {
     fn changed(&self, account: &Arc<Account>, delta: Delta<'_>, mut turn: Option<&mut Turn>) {
-        if !delta.source.is_told_to(Kind::Route) || !self.0.may_announce(account, delta.filter) {
+        if !delta.source.is_told_to(Kind::Route) || stays_here(account, delta.filter) {
             return;
         }
+        let may = self.0.may_announce(account, delta.filter);
         let open = self.0.open();
         for route in open.iter().filter(|route| self.0.carries(route, account)) {
             let Some((origin, sum)) = delta.sum(|source| route.origin_of(source)) else { continue };
-            if !sum.is_news(delta.queue) {
+            let is_told = match route.walk.lock().meets(account, &delta) {
+                Change::News => may,
+                Change::Ahead => false,
+                Change::AheadAgain => true,
+            };
+            if !is_told || !sum.is_news(delta.queue) {
                 continue;
             }
+            let now = if may { sum.now } else { 0 };
             let mut line = Vec::with_capacity(64);
-            append(&mut line, route, account, &Announced { origin, delta: &delta, now: sum.now });
+            append(&mut line, route, account, &Announced { origin, delta: &delta, now });
             match &mut turn {
                 Some(turn) => turn.enqueue(&route.session.peer, &line),
                 None => route.session.peer.send(&line, Instant::now()),
@@ -93,54 +97,56 @@ impl Routes {
     }
 
     /// A route begins: it has its rights, is told all that there is, and from then on what changes.
-    pub(crate) fn begin(&self, gate: &Gate, route: &Arc<Route>, turn: &mut Turn) {
-        gate.read(|all| {
+    pub(crate) fn begin(&self, gate: &Gate, route: &Arc<Route>, turn: &mut Turn) -> More {
+        gate.hold(|_| {
             let account = match &route.share {
                 Share::Dedicated(account) => Some(account.clone()),
                 Share::All | Share::Pooled(_) => None,
             };
             route.session.peer.set_place(Place { account, permissions: self.permissions() });
-            self.tell(route, all, |account, filter| self.may_announce(account, filter).then_some(true), turn);
+            route.walk.lock().begin();
             self.add(route.clone());
         });
+        self.go_on(gate, route, turn)
     }
 
-    /// A route is told again what there is, if what it may know has changed: also what it may not know any more.
-    pub(crate) fn tell_again(&self, gate: &Gate, route: &Route, turn: &mut Turn) {
-        if route.is_outdated.swap(false, Ordering::AcqRel) {
-            let may = |account: &Account, filter: &[u8]| {
-                (!stays_here(account, filter)).then(|| self.may_announce(account, filter))
-            };
-            gate.read(|all| self.tell(route, all, may, turn));
+    /// Tells a route the next piece of what there is, if it has not been told all, and has taken the last piece.
+    pub(crate) fn go_on(&self, gate: &Gate, route: &Route, turn: &mut Turn) -> More {
+        if route.walk.lock().next().is_none() {
+            return More::No;
         }
-    }
-
-    /// Tells a route that there is interest or, where `may` says so, that there is none for it; of what `may` says nothing, nothing.
-    fn tell(
-        &self,
-        route: &Route,
-        all: &mut dyn Iterator<Item = (&Arc<Account>, Delta<'_>)>,
-        may: impl Fn(&Account, &[u8]) -> Option<bool>,
-        turn: &mut Turn,
-    ) {
-        let mut bytes = Vec::with_capacity(PIECE_BYTES);
-        for (account, delta) in all {
-            if !self.carries(route, account) {
-                continue;
-            }
-            let Some(may) = may(account, delta.filter) else { continue };
-            let Some((origin, sum)) = delta.first_sum(|source| route.origin_of(source)) else { continue };
-            let now = if may { sum.now } else { 0 };
-            append(&mut bytes, route, account, &Announced { origin, delta: &delta, now });
-            if bytes.len() >= PIECE_BYTES {
-                turn.enqueue(&route.session.peer, &bytes);
-                bytes.clear();
-            }
-        }
-        if !bytes.is_empty() {
+        let more = gate.hold(|held| {
+            let mut walk = route.walk.lock();
+            let Some(UnderWay { mark, is_repeated }) = walk.next() else { return More::No };
+            let mut bytes = Vec::with_capacity(PIECE_BYTES);
+            let carries = |account: &Account| self.carries(route, account);
+            let is_last = held.read_on(mark, carries, |account, delta| {
+                let may = self.may_announce(account, delta.filter);
+                if (may || *is_repeated)
+                    && !stays_here(account, delta.filter)
+                    && let Some((origin, sum)) = delta.first_sum(|source| route.origin_of(source))
+                {
+                    let now = if may { sum.now } else { 0 };
+                    append(&mut bytes, route, account, &Announced { origin, delta: &delta, now });
+                }
+                bytes.len() < PIECE_BYTES
+            });
+            walk.sent(is_last);
             turn.enqueue(&route.session.peer, &bytes);
-        }
+            if is_last { More::No } else { More::BehindPong }
+        });
+        more.unwrap_or(More::No)
     }
+}
+
+/// Whether a route is to be told more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the other end is to be asked for PONG"]
+pub(crate) enum More {
+    /// It has been told all, or waits already.
+    No,
+    /// When it has answered a PING.
+    BehindPong,
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Routes: connections to other servers of the cluster, as the rest of the server sees them, and what they are told of interest here.
 
 mod announcer;
+mod walk;
 
-pub(crate) use announcer::Announcer;
+pub(crate) use announcer::{Announcer, More};
+pub(crate) use walk::Walk;
 
 use crate::session::Session;
 use dialtone_broker::account::Account;
@@ -18,7 +20,6 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Servers of which it is remembered what went by routes that are over. The bound is one of the whole server.
 const PAST_MAX: usize = 1000;
@@ -49,8 +50,8 @@ pub struct Route {
     pub remote: RwLock<Arc<Info>>,
     /// What it is interested in.
     pub interest: Mutex<RelayInterest>,
-    /// It is to be told again what interest there is here: what it may know has changed.
-    pub(crate) is_outdated: AtomicBool,
+    /// How far it has been told what interest there is here.
+    pub(crate) walk: Mutex<Walk>,
 }
 
 impl Route {
@@ -62,9 +63,9 @@ impl Route {
         }
     }
 
-    /// It is told again what interest there is here when it is woken.
-    fn outdate(&self) {
-        self.is_outdated.store(true, Ordering::Release);
+    /// It is told again what interest there is here, from when it is woken: what it may know has changed.
+    pub(crate) fn outdate(&self) {
+        self.walk.lock().repeat();
     }
 
     /// What the other server knows of interest that leaf nodes have.
@@ -146,7 +147,7 @@ impl Routes {
             return false;
         }
         // While no change of interest is reported: each is judged by the old rights or by the new ones.
-        gate.read(|_| {
+        gate.hold(|_| {
             self.permissions.write().clone_from(&permissions);
             for route in self.open().iter() {
                 let peer = &route.session.peer;
