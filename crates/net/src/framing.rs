@@ -3,12 +3,20 @@
 //! A frame that has begun is written to its end before anything else goes, so what was promised by its head must still wait: who
 //! writes hands the same bytes again until they are taken.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 
 /// Bytes in frames that may wait behind the socket before more are framed.
 const PENDING_BYTES_MAX: usize = 64 * 1024;
 /// Slices of a frame that one write takes.
 const SLICES_MAX: usize = 64;
+/// Room that a thread keeps for what it frames next.
+const SPARE_BYTES_MAX: usize = 2 * PENDING_BYTES_MAX;
+
+thread_local! {
+    /// An empty buffer for whichever connection is written to next. No connection keeps one of its own.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// What turns bytes of a protocol into frames and back. Given by the connection; nothing here knows what frames look like.
 pub trait Framing: Send {
@@ -68,7 +76,7 @@ pub(crate) struct Framer {
     pub(crate) framing: Box<dyn Framing>,
     /// Framed bytes that go before all others.
     pending: Vec<u8>,
-    /// Bytes that the frame that has begun still wants.
+    /// Bytes that the frame that has begun still wants, or that go before the first one.
     in_frame: usize,
     farewell: Option<Vec<u8>>,
 }
@@ -82,6 +90,11 @@ impl Framer {
         Self { framing, pending: first, in_frame: 0, farewell: None }
     }
 
+    /// The next `unframed_bytes` go as they are, before any frame.
+    pub(crate) fn behind(framing: Box<dyn Framing>, unframed_bytes: usize) -> Self {
+        Self { in_frame: unframed_bytes, ..Self::new(framing, Vec::new()) }
+    }
+
     /// Writes bytes from the front of `slices`. How many were taken.
     pub(crate) fn write(&mut self, slices: &[IoSlice<'_>], below: Below<'_>) -> io::Result<usize> {
         if self.in_frame == 0 {
@@ -89,6 +102,9 @@ impl Framer {
             // What waits of a frame that was written whole goes first, so that little is copied for a peer that does not read.
             if self.pending.len() > PENDING_BYTES_MAX {
                 self.write_pending(below)?;
+            }
+            if self.pending.capacity() == 0 {
+                self.pending = SPARE.take();
             }
             match self.framing.frame(slices, &mut self.pending) {
                 Framed::Head(bytes) => self.in_frame = bytes,
@@ -149,7 +165,11 @@ impl Framer {
 
     fn drop_pending(&mut self, bytes: usize) {
         if bytes == self.pending.len() {
-            self.pending = Vec::new();
+            let mut spare = std::mem::take(&mut self.pending);
+            if (1..=SPARE_BYTES_MAX).contains(&spare.capacity()) {
+                spare.clear();
+                SPARE.set(spare);
+            }
         } else {
             self.pending.drain(..bytes);
         }

@@ -65,6 +65,8 @@ pub struct Received {
     /// What was left may be used when the pause is over, without more behind it. A wake-up ends such a pause only if the
     /// handler says so.
     pub resume_after_pause: bool,
+    /// Framing begins behind what was used ([`crate::Link::begin_framing_behind`]): the rest is frames.
+    pub begins_framing: bool,
 }
 
 /// How a connection is to end.

@@ -135,6 +135,13 @@ impl Link {
         let _ = layers.flush(&self.socket);
     }
 
+    /// Bytes are framed behind those that the handler uses of what came in, and behind `unwritten_bytes` that wait for [`Link::write`].
+    /// Called by the handler in [`crate::Handler::receive`], which answers with [`crate::Received::begins_framing`].
+    pub fn begin_framing_behind(&self, framing: Box<dyn Framing>, unwritten_bytes: usize) {
+        let mut layers = self.layers.get_or_init(Mutex::default).lock();
+        layers.framer = Some(Framer::behind(framing, unwritten_bytes));
+    }
+
     /// What the last frame is to be, where there is framing and it has not said its own.
     pub fn set_farewell(&self, frame: Vec<u8>) {
         if let Some(framer) = self.layers().as_mut().and_then(|layers| layers.framer.as_mut()) {

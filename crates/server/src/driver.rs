@@ -132,6 +132,7 @@ impl Handler for Driver {
             want: progress.want,
             pause: stall.max(progress.pause),
             resume_after_pause: progress.resumes,
+            begins_framing: progress.begins_framing,
         }
     }
 

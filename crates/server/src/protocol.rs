@@ -21,6 +21,8 @@ pub struct Progress {
     pub resumes: bool,
     /// The protocol is over: its successor takes its place.
     pub is_over: bool,
+    /// What follows what was used is in frames.
+    pub begins_framing: bool,
 }
 
 /// One connection's side of a protocol.

@@ -8,7 +8,7 @@ use super::poller::Poller;
 use super::reading::take_kept;
 use super::{EventLoop, READ_BUFFER_BYTES};
 use crate::framing::{Decoded, Ended};
-use crate::handler::{Broken, Handler};
+use crate::handler::{Broken, Handler, Received};
 
 /// Room for what comes out of frames that is kept for the next connection.
 const EXTRA_ROOM_BYTES: usize = READ_BUFFER_BYTES;
@@ -30,6 +30,18 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
             self.decode(token, buffer.get_mut(carried + decoded.used..end).unwrap_or_default());
             self.buffers.read = buffer;
         }
+    }
+
+    /// Framing may have begun in the middle of what came: what the handler left is looked at again then, as frames.
+    #[inline]
+    pub(super) fn begin_frames(&mut self, token: usize, received: Received) {
+        if !received.begins_framing {
+            return;
+        }
+        let Some(entry) = self.entry(token) else { return };
+        entry.undecoded = entry.kept.unused().to_vec();
+        entry.kept.clear();
+        self.list(token);
     }
 
     /// Goes on with what was kept as it came.
@@ -89,10 +101,17 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
     fn finish_step(&mut self, token: usize, decoded: &mut Decoded) -> bool {
         let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return false };
         if !self.buffers.extra.is_empty() {
-            entry.kept.append(&self.buffers.extra);
+            let received = if entry.kept.is_empty() {
+                let received = self.handler.receive(&mut entry.connection, &self.buffers.extra);
+                let rest = self.buffers.extra.get(received.used..).unwrap_or_default();
+                entry.kept.keep(rest, received.want);
+                received
+            } else {
+                entry.kept.append(&self.buffers.extra);
+                take_kept(&mut self.handler, entry)
+            };
             self.buffers.extra.clear();
             self.buffers.extra.shrink_to(EXTRA_ROOM_BYTES);
-            let received = take_kept(&mut self.handler, entry);
             self.pause(token, Pause::of(&received));
         }
         let Some(ended) = decoded.ended.take() else { return true };

@@ -117,6 +117,7 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
             take_kept(&mut self.handler, entry)
         };
         self.pause(token, Pause::of(&received));
+        self.begin_frames(token, received);
         self.schedule(token);
     }
 
@@ -125,6 +126,7 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
         let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return };
         let received = take_kept(&mut self.handler, entry);
         self.pause(token, Pause::of(&received));
+        self.begin_frames(token, received);
     }
 
     pub(super) fn pause(&mut self, token: usize, pause: Option<Pause>) {
@@ -204,6 +206,7 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
                     let plain = self.buffers.plain.get(..bytes).unwrap_or_default();
                     entry.kept.append(plain);
                     let received = take_kept(&mut self.handler, entry);
+                    self.begin_frames(token, received);
                     pause = Pause::both(pause, Pause::of(&received));
                 }
                 Ok(Decrypted::NeedsMore) => {

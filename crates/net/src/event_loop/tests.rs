@@ -116,7 +116,13 @@ impl Handler for Noting {
         self.note(format!("{} got {}", connection.number, input.len()));
         let plan = self.0.borrow();
         let used = if plan.resume_after_pause { 0 } else { input.len() };
-        Received { used, want: 0, pause: plan.pause, resume_after_pause: plan.resume_after_pause }
+        Received {
+            used,
+            want: 0,
+            pause: plan.pause,
+            resume_after_pause: plan.resume_after_pause,
+            begins_framing: false,
+        }
     }
 
     fn is_authenticated(&self, _: &Connection) -> bool {

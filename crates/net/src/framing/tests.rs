@@ -94,4 +94,33 @@ proptest! {
         prop_assert_eq!(&bytes[message.len()..], b"end");
         prop_assert!(control <= asked);
     }
+    /// However little the socket takes, so many bytes leave as they are, and frames begin behind them.
+    #[test]
+    fn what_waits_when_frames_begin_leaves_as_it_is(
+        message in prop::collection::vec(b'a'..=b'z', 1..300),
+        unframed in 0usize..300,
+        cut in 1usize..40,
+        copies: bool,
+        rooms in prop::collection::vec(1usize..30, 1..40),
+    ) {
+        let unframed = unframed.min(message.len());
+        let mut framer = Framer::behind(Box::new(Lengths { max: 50, copies, control: 1 }), unframed);
+        let (mut sent, mut at, mut rooms) = (Vec::new(), 0, rooms.into_iter().cycle());
+        while at < message.len() {
+            let slices: Vec<_> = message[at..].chunks(cut).map(IoSlice::new).collect();
+            let room = rooms.next().expect("a room");
+            let mut below = |slices: &[IoSlice<'_>]| {
+                let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+                let taken = all.len().min(room);
+                sent.extend_from_slice(&all[..taken]);
+                Ok(taken)
+            };
+            match framer.write(&slices, &mut below) {
+                Ok(taken) => at += taken,
+                Err(e) => prop_assert_eq!(e.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+        prop_assert_eq!(&sent[..unframed], &message[..unframed]);
+        prop_assert_eq!(read(&sent[unframed..]), (message[unframed..].to_vec(), usize::from(unframed < message.len())));
+    }
 }
