@@ -14,6 +14,7 @@ mod callout;
 pub mod client;
 mod clock;
 mod cluster;
+mod compression;
 mod conduct;
 mod connection_failures;
 mod connections;

@@ -47,7 +47,7 @@ fn open_route(node: &Arc<Node>, turn: &mut Turn, listener: ListenerKind, accepte
     let address = address_of(accepted);
     let event = Event::Accepted { link: LinkId(session.peer.id.0), address };
     node.cluster.open(&session.peer, event);
-    let mut route = RouteConnection::new(node.clone(), session, Side::Accepted, turn.now());
+    let mut route = RouteConnection::new(node.clone(), session, Side::Accepted, &accepted.link, turn.now());
     if matches!(transport, Transport::Tls { .. }) {
         route.expect_handshake();
     }
@@ -88,7 +88,7 @@ fn open_dialed_route(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &
     let session = admission::session_of(node, turn.now(), source, &accepted.link);
     let (link, address) = (LinkId(session.peer.id.0), address_of(accepted));
     node.cluster.open(&session.peer, Event::Dialled { dial: DialId(number), link, address });
-    let mut route = RouteConnection::new(node.clone(), session, Side::Dialed, turn.now());
+    let mut route = RouteConnection::new(node.clone(), session, Side::Dialed, &accepted.link, turn.now());
     if accepted.begins_tls {
         route.expect_handshake();
     }

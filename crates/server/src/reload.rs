@@ -146,6 +146,8 @@ fn renew_cluster(node: &Arc<Node>) {
         node.accounts.all().iter().for_each(|account| account.forget_matches());
     }
     renew_routes(node);
+    // Whose compression changes carries that out itself.
+    delivery.routes.open().iter().for_each(|route| route.session.peer.wake_owner());
 }
 
 /// Has the cluster look at which servers are to be connected, and how.

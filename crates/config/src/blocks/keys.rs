@@ -50,7 +50,6 @@ pub struct Key {
 
 use Status::{Refused, Reloads, Restarts};
 
-const OF_CLUSTERS: &str = "this part of clustering is not part of this version";
 const GATEWAYS: &str = "superclusters are not part of this version";
 const OF_LEAFS: &str = "this part of leaf nodes is not part of this version";
 const JETSTREAM: &str = "JetStream is not part of this version";
@@ -112,7 +111,6 @@ const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
     ("leafnodes_remote", "ws_no_masking", OF_LEAFS),
     ("leafnodes_remote", "compression", OF_LEAFS),
     ("leafnodes_remote", "proxy", OF_LEAFS),
-    ("cluster", "compression", OF_CLUSTERS),
 ];
 
 /// All keys, by their blocks.

@@ -8,6 +8,7 @@ pub(crate) use settings::{exchanged, permissions, reachable_hosts, settings};
 
 use crate::machine::{Driven, Machine, Outcome};
 use crate::policy::Identity;
+use dialtone_broker::peer::ClientId;
 use dialtone_mesh::{
     Account, Action, ClientUrls, Cluster as Mesh, DialId, Event, LinkId, Note, Place, RouteUrl, Settings,
 };
@@ -130,6 +131,11 @@ impl Cluster {
     /// Its name; `None`: this server is in no cluster.
     pub(crate) fn name(&self) -> Option<String> {
         self.read(|member| member.mesh.name().0.to_owned())
+    }
+
+    /// What it says first on a connection; `None`: this server is in no cluster.
+    pub(crate) fn first_info(&self, id: ClientId) -> Option<Info> {
+        self.read(|member| member.mesh.first_info(LinkId(id.0)))
     }
 
     /// Where clients may go; empty without a cluster, and as long as there was nobody else in it.

@@ -1,6 +1,7 @@
 //! What the configuration means for the cluster.
 
 use crate::accounts::Accounts;
+use crate::compression::wanted;
 use crate::policy::{COMPATIBLE_VERSION, Identity, ListenerKind, ListenerPolicy, Policy};
 use crate::tls::TlsSetup;
 use dialtone_config::Options;
@@ -92,6 +93,7 @@ fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
         tls_verify: own.listener.tls.is_some(),
         auth_required: own.authorization.user.is_some(),
         max_payload: policy.options.limits.payload_bytes_max as i64,
+        compression: wanted(&own.pool.compression).text().into(),
         import,
         export,
         lnoc: true,

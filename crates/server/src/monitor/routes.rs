@@ -135,7 +135,7 @@ fn row(route: &Route, subs: Subs, now: SystemTime) -> Row {
         load: load(route, subscriptions),
         subscribed: subscribed(route, subs),
         account: route.dedicated_to().map(str::to_owned),
-        compression: "off".into(),
+        compression: route.compression.text().into(),
         tls: tls(route),
     }
 }

@@ -5,6 +5,7 @@
 
 use super::{Ping, RouteConnection, Side, limits};
 use crate::cluster::Order;
+use crate::compression::Followed;
 use crate::conduct::Login;
 use crate::log::Event;
 use crate::routes::{Route, Share};
@@ -77,6 +78,8 @@ impl RouteConnection {
     fn send_info(&self, mut info: Info, turn: &mut Turn) {
         if self.side == Side::Accepted {
             info.nonce = BASE64URL_NOPAD.encode(&rand::random::<[u8; NONCE_BYTES]>());
+        } else if let Some(agreed) = self.compression.agreed() {
+            info.compression = agreed.text().to_owned();
         }
         let mut out = Vec::new();
         info.encode(&mut out);
@@ -126,6 +129,11 @@ impl RouteConnection {
         }
         let login = self.conduct.review_server(turn);
         self.go_on(login, turn);
+        if let Some(own) = &self.conduct.policy.options.cluster
+            && self.compression.follow(&own.pool.compression, self.conduct.session.rtt()) == Followed::No
+        {
+            self.peer().close(CloseReason::ClientClosed);
+        }
         self.claim(turn);
     }
 
@@ -158,6 +166,9 @@ impl RouteConnection {
             self.log(Event::ProtocolError, format_args!("{error}"));
             return self.refuse(&error, CloseReason::ProtocolViolation, turn);
         }
+        if self.agree_on_compression(&info, turn) {
+            return;
+        }
         let is_its_own = self.remote.as_ref().is_none_or(|known| known.server_id == info.server_id);
         let info = Arc::new(info);
         if is_its_own {
@@ -178,6 +189,32 @@ impl RouteConnection {
     fn is_account_here(&self, name: &str) -> bool {
         let has_resolver = self.conduct.policy.authenticator.operators().is_some();
         name.is_empty() || has_resolver || self.conduct.node.accounts.find(name).is_some()
+    }
+
+    /// The first INFO says what the other end wants. True: it is all that there is to it, since both ends go on in S2 and say INFO again.
+    fn agree_on_compression(&mut self, info: &Info, turn: &mut Turn) -> bool {
+        let policy = self.conduct.policy.clone();
+        let Some(own) = policy.options.cluster.as_ref() else { return false };
+        if self.compression.agreed().is_some() {
+            return false;
+        }
+        match self.compression.agree(&own.pool.compression, &info.compression) {
+            Ok(false) => return false,
+            Ok(true) => {}
+            Err(unknown) => {
+                self.refuse(&unknown.to_string(), CloseReason::ProtocolViolation, turn);
+                return true;
+            }
+        }
+        let Some(first) = self.conduct.node.cluster.first_info(self.peer().id) else { return false };
+        if self.side == Side::Dialed {
+            self.send_info(first, turn);
+            self.compression.begin(&self.link, self.conduct.peer().pending_bytes());
+        } else {
+            self.compression.begin(&self.link, self.conduct.peer().pending_bytes());
+            self.send_info(first, turn);
+        }
+        true
     }
 
     /// It is a route from here on.
@@ -207,6 +244,7 @@ impl RouteConnection {
             is_solicited,
             is_configured,
             remote: RwLock::new(remote),
+            compression: self.compression.state().clone(),
             interest: Mutex::default(),
             walk: Mutex::default(),
         });

@@ -7,6 +7,7 @@ mod handshake;
 mod operate;
 mod unclaimed;
 
+use crate::compression::Compression;
 use crate::conduct::{Conduct, Due, Handshake};
 use crate::log::Event;
 use crate::node::Node;
@@ -17,7 +18,7 @@ use crate::session::Session;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
-use dialtone_net::{Broken, Secured};
+use dialtone_net::{Broken, Link, Secured};
 use dialtone_wire::client::encode;
 use dialtone_wire::interserver::{AccountNames, Dialect, LeafOrigins, Limits, ParseError, Unfinished};
 use dialtone_wire::route::{Connect, Info};
@@ -70,6 +71,8 @@ pub(crate) struct RouteConnection {
     connecting: Option<Box<Connect>>,
     /// What the other end said of itself last.
     remote: Option<Arc<Info>>,
+    link: Arc<Link>,
+    compression: Compression,
     dialect: Dialect,
     unfinished: Unfinished,
     /// What it was asked that it has not answered.
@@ -84,7 +87,13 @@ pub(crate) struct RouteConnection {
 
 impl RouteConnection {
     /// One that has just been connected.
-    pub(crate) fn new(node: Arc<Node>, session: Arc<Session>, side: Side, now: Instant) -> Self {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        session: Arc<Session>,
+        side: Side,
+        link: &Arc<Link>,
+        now: Instant,
+    ) -> Self {
         let conduct = Conduct::new(node, session, now);
         conduct.peer().set_understands_headers(true);
         let limits = limits(&conduct.policy);
@@ -93,6 +102,8 @@ impl RouteConnection {
             side,
             connecting: None,
             remote: None,
+            link: link.clone(),
+            compression: Compression::default(),
             dialect: Dialect::route(limits, AccountNames::InLines, LeafOrigins::Unknown),
             unfinished: Unfinished::Unknown,
             pings: VecDeque::new(),

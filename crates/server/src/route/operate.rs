@@ -68,6 +68,10 @@ impl RouteConnection {
                 Ok(Parsed::Op(op, used)) => {
                     self.operate(op, &mut batch, turn);
                     progress.used += used;
+                    if self.compression.take_begun() {
+                        progress.begins_framing = true;
+                        break;
+                    }
                     if self.conduct.is_checking() {
                         break;
                     }
@@ -143,6 +147,7 @@ impl RouteConnection {
         }
         let now = turn.now();
         self.conduct.pong(now);
+        self.compression.measured(self.conduct.session.rtt());
         if self.side == Side::Dialed && self.route.is_some() {
             self.report(|link| MeshEvent::Confirmed { link }, turn);
         }

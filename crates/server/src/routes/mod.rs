@@ -6,6 +6,7 @@ mod walk;
 pub(crate) use announcer::{Announcer, More};
 pub(crate) use walk::Walk;
 
+use crate::compression::State;
 use crate::session::Session;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::interest::Gate;
@@ -52,6 +53,8 @@ pub struct Route {
     pub interest: Mutex<RelayInterest>,
     /// How far it has been told what interest there is here.
     pub(crate) walk: Mutex<Walk>,
+    /// How what is sent by it is compressed.
+    pub(crate) compression: Arc<State>,
 }
 
 impl Route {

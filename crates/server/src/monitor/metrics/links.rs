@@ -1,5 +1,6 @@
 //! Figures of the links to other servers: one row a server, for all routes to it together.
 
+use crate::compression::Sent;
 use crate::node::Node;
 use crate::routes::Route;
 use dialtone_broker::stats::Traffic;
@@ -17,6 +18,8 @@ pub(super) struct LinkRow {
     pub(super) subscriptions: u64,
     pub(super) pending_bytes: u64,
     pub(super) traffic: Traffic,
+    /// By the routes that there are.
+    pub(super) compressed: Sent,
     /// The slowest.
     pub(super) rtt: Duration,
 }
@@ -30,8 +33,15 @@ impl LinkRow {
             subscriptions: route.interest.lock().len() as u64,
             pending_bytes: peer.pending_bytes() as u64,
             traffic: peer.counters.read(),
+            compressed: route.compression.sent(),
             rtt: route.session.rtt(),
         }
+    }
+
+    /// How many times less than the protocol's bytes were sent; `None`: nothing was compressed.
+    pub(super) fn compression_ratio(&self) -> Option<f64> {
+        let Sent { plain_bytes, bytes } = self.compressed;
+        (bytes > 0).then(|| plain_bytes as f64 / bytes as f64)
     }
 
     fn add(&mut self, other: &Self) {
@@ -39,6 +49,8 @@ impl LinkRow {
             (&mut self.routes, other.routes),
             (&mut self.subscriptions, other.subscriptions),
             (&mut self.pending_bytes, other.pending_bytes),
+            (&mut self.compressed.plain_bytes, other.compressed.plain_bytes),
+            (&mut self.compressed.bytes, other.compressed.bytes),
         ] {
             *sum = sum.saturating_add(n);
         }

@@ -316,4 +316,16 @@ pub(super) const TABLE: &[Series] = &[
             links(r, sink, |row| row.rtt.as_secs_f64());
         },
     ),
+    each_link(
+        "dialtone_route_compression_ratio",
+        Gauge,
+        "Bytes for another server, over those that its compressed routes sent; absent without any.",
+        |r, sink| {
+            for row in &r.links {
+                if let Some(ratio) = row.compression_ratio() {
+                    sink.put(&[&row.server], ratio);
+                }
+            }
+        },
+    ),
 ];
