@@ -9,6 +9,7 @@ use crate::log::Event as Logged;
 use crate::machine::{Driven, Machine};
 use crate::node::Node;
 use crate::policy::ListenerKind;
+use crate::verifier::Host;
 use dialtone_mesh::{DialFailure, DialId, Event, HubEvent, Note, RouteUrl};
 use dialtone_net::Loops;
 use parking_lot::Mutex;
@@ -56,6 +57,12 @@ fn dial_hub(
         format_args!("Trying to connect as leafnode to remote server on {address:?} (attempt {attempt})");
     node.log.emit(Logged::LeafDialed, "", text);
     hub.read_keys()?;
+    if let Some(account) =
+        hub.own.account.as_deref().filter(|_| node.settings.policy().authenticator.operators().is_some())
+    {
+        // Its JWT has to be here before anybody can be in it.
+        Host::look_up(node, account);
+    }
     let own = node.settings.policy().options.leafnodes.as_ref().and_then(|own| own.dial_timeout);
     let timeout = hub.own.link.dial_timeout.or(own).unwrap_or(hubs::DIAL_TIMEOUT);
     let dialed = Dialed { kind: ListenerKind::LeafNodes, number: dial.0 };

@@ -3,8 +3,12 @@
 use super::{Identity, ListenerPolicy, Patience, PolicyError};
 use crate::clock;
 use crate::tls::TlsSetup;
-use dialtone_config::{ConfigErrors, Options};
+use dialtone_config::options::LeafRemote;
+use dialtone_config::{ConfigError, ConfigErrors, Options};
 use dialtone_identity::authenticator::{Authenticator, Servers};
+
+/// Schemes of URLs that are not dialled.
+const NOT_DIALED: [&str; 3] = ["ws", "wss", "tls"];
 
 /// # Errors
 /// Certificates cannot be used.
@@ -14,6 +18,10 @@ pub(super) fn policy(
     clients: &ListenerPolicy,
 ) -> Result<Option<ListenerPolicy>, PolicyError> {
     let Some(own) = &options.leafnodes else { return Ok(None) };
+    let missing = check(options);
+    if !missing.is_empty() {
+        return Err(ConfigErrors(missing).into());
+    }
     let authenticator =
         Authenticator::new(&own.options_for_users(options), clock::now()).map_err(ConfigErrors)?;
     Ok(Some(ListenerPolicy {
@@ -31,4 +39,19 @@ pub(super) fn policy(
         },
         upgrade: None,
     }))
+}
+
+/// Remotes that are reached by what is not carried out.
+pub(super) fn check(options: &Options) -> Vec<ConfigError> {
+    let remotes = options.leafnodes.iter().flat_map(|own| &own.remotes);
+    let missing =
+        remotes.filter(|remote| remote.urls.iter().any(|url| NOT_DIALED.contains(&url.scheme.as_str())));
+    let error = |remote: &LeafRemote| {
+        ConfigError::new(
+            &remote.at,
+            "remotes of leaf nodes by TLS and WebSocket are not part of this version",
+        )
+        .help("`nats://` or `nats-leaf://`")
+    };
+    missing.map(error).collect()
 }

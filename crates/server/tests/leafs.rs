@@ -1,0 +1,292 @@
+//! Leaf nodes: what a hub makes of whoever connects, and two servers that are hub and spoke.
+
+mod common;
+
+use common::{Client, options, start};
+use data_encoding::BASE64URL_NOPAD;
+use dialtone_config::Options;
+use dialtone_identity::nkey::{Kind, Seed};
+use dialtone_server::Server;
+use dialtone_server::policy::ListenerKind;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// How long is waited for what must come: long enough for any machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A spoke that is a script.
+struct Spoke(BufReader<TcpStream>);
+
+impl Spoke {
+    fn connect(hub: &Server) -> (Self, String) {
+        let port = hub.node().settings.identity.port(ListenerKind::LeafNodes);
+        let stream = TcpStream::connect(("localhost", port)).expect("connected");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        let mut spoke = Self(BufReader::new(stream));
+        let info = spoke.line();
+        assert!(info.starts_with("INFO {"), "{info}");
+        (spoke, info)
+    }
+
+    fn join(hub: &Server, connect: &str) -> Self {
+        let (mut spoke, _) = Self::connect(hub);
+        spoke.send(&format!("CONNECT {{\"headers\":true,\"protocol\":3,{connect}}}\r\n"));
+        assert!(spoke.line().contains("\"connect_info\":true"));
+        spoke.sync();
+        spoke
+    }
+
+    fn send(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).expect("sent");
+    }
+
+    /// The next line that is no PING.
+    fn line(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).expect("a line");
+            if line != "PING\r\n" {
+                return line.trim_end().to_owned();
+            }
+        }
+    }
+
+    /// What came up to the answer of a PING, without what is always there.
+    fn sync(&mut self) -> Vec<String> {
+        self.send("PING\r\n");
+        let mut lines = Vec::new();
+        loop {
+            match self.line() {
+                line if line == "PONG" => return lines,
+                line if line.contains(" $SYS.") || line.contains(" $LDS.") => {}
+                line => lines.push(line),
+            }
+        }
+    }
+
+    /// All that comes before the connection ends.
+    fn rest(mut self) -> String {
+        let mut text = Vec::new();
+        // What was not read when it ended resets the connection.
+        let _ = self.0.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+fn hub(block: &str, more: &str) -> Server {
+    start(options(&format!("leafnodes {{ listen: 'localhost:-1', {block} }}\n{more}")))
+}
+
+fn spoke_options(hub: &Server, url: &str, block: &str) -> Options {
+    let port = hub.node().settings.identity.port(ListenerKind::LeafNodes);
+    options(&format!(
+        "server_name: spoke, leafnodes {{ reconnect: '10ms', remotes: [ {{ url: 'nats://{url}localhost:{port}', {block} }} ] }}"
+    ))
+}
+
+/// Waits until so many connections of leaf nodes are there.
+fn wait_for(server: &Server, connections: usize) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while server.node().delivery.leafs.len() != connections {
+        assert!(std::time::Instant::now() < deadline, "{} connections", server.node().delivery.leafs.len());
+        std::thread::yield_now();
+    }
+}
+
+/// Before CONNECT nothing else counts: in any order, twice, and with what would crash a parser that is in a hurry.
+#[test]
+fn strangers_may_say_nothing_but_connect() {
+    let hub = hub("authorization { user: u, password: p }", "");
+    let operations = [
+        "LS+ foo\r\n",
+        "LS- foo\r\n",
+        "LMSG foo 2\r\nhi\r\n",
+        "HMSG foo 12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
+        "PING\r\n",
+        "PONG\r\n",
+        "+OK\r\n",
+        "-ERR 'x'\r\n",
+        "SUB foo 1\r\n",
+        "FROB\r\n",
+        "INFO {\"compression\":\"s2_fast\"}\r\nINFO {\"compression\":\"s2_fast\"}\r\n",
+        "INFO {}\r\nLS+ foo\r\n",
+        "INFO {}\r\nCONNECT {\"user\":\"u\",\"pass\":\"p\"}\r\n",
+    ];
+    for (first, second) in operations.iter().flat_map(|first| operations.map(|second| (*first, second))) {
+        let (mut spoke, _) = Spoke::connect(&hub);
+        spoke.send(&format!("{first}{second}"));
+        let answer = spoke.rest();
+        assert_eq!(answer, "-ERR 'Authorization Violation'\r\n", "{first:?} {second:?}");
+    }
+    for wrong in
+        ["{}", "{\"user\":\"u\"}", "{\"user\":\"u\",\"pass\":\"q\"}", "{\"user\":\"v\",\"pass\":\"p\"}"]
+    {
+        let (mut spoke, _) = Spoke::connect(&hub);
+        spoke.send(&format!("CONNECT {wrong}\r\nLS+ foo\r\n"));
+        assert_eq!(spoke.rest(), "-ERR 'Authorization Violation'\r\n", "{wrong}");
+    }
+    for broken in ["CONNECT {\r\n", "CONNECT {\"is_hub\":7}\r\n", "CONNECT\r\n"] {
+        let (mut spoke, _) = Spoke::connect(&hub);
+        spoke.send(broken);
+        assert!(!spoke.rest().contains("INFO"), "{broken}");
+    }
+    let mut known = Spoke::join(&hub, "\"user\":\"u\",\"pass\":\"p\"");
+    assert_eq!(known.sync(), [""; 0]);
+    wait_for(&hub, 1);
+    hub.stop();
+}
+
+/// The block's own users are all that there are, and no account named in CONNECT is obeyed.
+#[test]
+fn a_spoke_is_in_the_account_of_its_user() {
+    let hub = hub(
+        "authorization { users: [ { user: u, password: p, account: A } ] }",
+        "accounts { A { users: [ { user: a } ] }, B { users: [ { user: b } ] } }, no_auth_user: b",
+    );
+    for claim in ["\"account\":\"B\"", "\"remote_account\":\"B\""] {
+        let mut spoke = Spoke::join(&hub, &format!("\"user\":\"u\",\"pass\":\"p\",{claim}"));
+        let (mut a, mut b) = (Client::connect(&hub, "a"), Client::connect(&hub, "b"));
+        a.send("SUB x 1\r\n");
+        b.send("SUB x 1\r\n");
+        a.sync();
+        b.sync();
+        assert_eq!(spoke.sync(), ["LS+ x"]);
+        spoke.send("LMSG x 2\r\nhi\r\n");
+        spoke.sync();
+        assert_eq!((a.sync(), b.sync()), (vec!["MSG x 1 2".to_owned(), "hi".to_owned()], vec![]));
+        a.send("UNSUB 1\r\n");
+        a.sync();
+        assert_eq!(spoke.sync(), ["LS- x"]);
+    }
+    // Neither a user of an account nor who has none is let in by this listener.
+    for who in ["\"user\":\"a\"", "\"name\":\"n\""] {
+        let (mut spoke, _) = Spoke::connect(&hub);
+        spoke.send(&format!("CONNECT {{{who}}}\r\n"));
+        assert_eq!(spoke.rest(), "-ERR 'Authorization Violation'\r\n", "{who}");
+    }
+    hub.stop();
+}
+
+#[test]
+fn an_nkey_shows_who_a_spoke_is() {
+    let seed = Seed::from_bytes(Kind::User, [7; 32]);
+    let key = seed.public().to_string();
+    let hub = hub(&format!("authorization {{ nkey: {key} }}"), "");
+    let answer_to = |nonce: fn(&str) -> String| {
+        let (mut spoke, info) = Spoke::connect(&hub);
+        let said =
+            info.split("\"nonce\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a nonce");
+        let signature = BASE64URL_NOPAD.encode(&seed.sign(nonce(said).as_bytes()));
+        spoke.send(&format!("CONNECT {{\"nkey\":\"{key}\",\"sig\":\"{signature}\"}}\r\n"));
+        spoke.line()
+    };
+    assert!(answer_to(str::to_owned).contains("\"connect_info\":true"));
+    assert_eq!(answer_to(|nonce| format!("{nonce}x")), "-ERR 'Authorization Violation'");
+    // This server as the spoke.
+    let spoke = start(spoke_options(&hub, "", &format!("nkey: {}", *seed.reveal())));
+    wait_for(&spoke, 1);
+    spoke.stop();
+    hub.stop();
+}
+
+/// As many as the account may have, and when one goes another may come.
+#[test]
+fn an_account_has_so_many_leaf_nodes_and_no_more() {
+    let accounts = "accounts { A { users: [ { user: u } ], limits { max_leafnodes: 1 } } }";
+    let hub = hub("", accounts);
+    let first = Spoke::join(&hub, "\"user\":\"u\",\"name\":\"one\"");
+    wait_for(&hub, 1);
+    let (mut second, _) = Spoke::connect(&hub);
+    second.send("CONNECT {\"user\":\"u\",\"name\":\"two\"}\r\n");
+    assert!(second.rest().starts_with("-ERR '"));
+    // Clients count apart.
+    Client::connect(&hub, "u");
+    drop(first);
+    wait_for(&hub, 0);
+    let mut third = Spoke::join(&hub, "\"user\":\"u\",\"name\":\"three\"");
+    third.sync();
+    hub.stop();
+}
+
+/// A message that comes back by another leaf node of the cluster that it is from would be there twice.
+#[test]
+fn leaf_nodes_of_one_cluster_are_no_way_round() {
+    let hub = hub("", "");
+    let connect = |name: &str, cluster: &str| {
+        Spoke::join(&hub, &format!("\"name\":\"{name}\",\"cluster\":\"{cluster}\",\"remote_account\":\"X\""))
+    };
+    let (mut one, mut two, mut other) = (connect("1", "EDGE"), connect("2", "EDGE"), connect("3", "FAR"));
+    two.send("LS+ x\r\n");
+    assert_eq!(two.sync(), [""; 0]);
+    other.send("LS+ x\r\nLS+ x q 2\r\n");
+    assert_eq!(other.sync(), ["LS+ x"], "what another cluster wants, and not its own");
+    assert_eq!(
+        (one.sync(), two.sync()),
+        (vec!["LS+ x".into(), "LS+ x q 2".to_owned()], vec!["LS+ x".to_owned(), "LS+ x q 2".into()])
+    );
+    one.send("LMSG x | q 2\r\nhi\r\n");
+    one.sync();
+    assert_eq!((two.sync(), other.sync()), (vec![], vec!["LMSG x | q 2".to_owned(), "hi".to_owned()]));
+    hub.stop();
+}
+
+/// A name that comes by two ways is a loop, and so is a server's own that comes back. Whoever brings it is closed, the others stay.
+#[test]
+fn loops_are_found() {
+    let hub = hub("", "");
+    let mut one = Spoke::join(&hub, "\"name\":\"1\",\"cluster\":\"ONE\",\"remote_account\":\"X\"");
+    one.send("LS+ $LDS.abc\r\n");
+    one.sync();
+    let mut two = Spoke::join(&hub, "\"name\":\"2\",\"cluster\":\"TWO\",\"remote_account\":\"X\"");
+    two.send("LS+ $LDS.abc\r\n");
+    let error = "Loop detected for leafnode account=\"$G\". Delaying attempt to reconnect for 30s";
+    assert!(two.rest().contains(error));
+    let (mut three, _) = Spoke::connect(&hub);
+    three.send("CONNECT {\"name\":\"3\"}\r\n");
+    let own = loop {
+        let line = three.line();
+        if line.starts_with("LS+ $LDS.") && line != "LS+ $LDS.abc" {
+            break line;
+        }
+    };
+    three.send(&format!("{own}\r\n"));
+    assert!(three.rest().contains(error));
+    assert_eq!(one.sync(), [""; 0]);
+    wait_for(&hub, 1);
+    hub.stop();
+}
+
+/// A remote that a reload takes out or disables is left, and one that it brings is dialled; one that stays is kept.
+#[test]
+fn a_reload_changes_the_hubs() {
+    let hub = hub("", "");
+    let spoke = start(spoke_options(&hub, "", ""));
+    wait_for(&hub, 1);
+    let id = |server: &Server| server.node().delivery.leafs.open().first().map(|leaf| leaf.session.peer.id);
+    let before = id(&hub);
+    let mut same = spoke_options(&hub, "", "");
+    same.limits.connections_max = 99;
+    spoke.reload(Ok(same));
+    assert_eq!((id(&hub), hub.node().delivery.leafs.len()), (before, 1));
+    spoke.reload(Ok(spoke_options(&hub, "", "disabled: true")));
+    wait_for(&hub, 0);
+    spoke.reload(Ok(spoke_options(&hub, "", "deny_exports: 'no'")));
+    wait_for(&hub, 1);
+    wait_for(&spoke, 1);
+    let (mut here, mut there) = (Client::connect(&hub, ""), Client::connect(&spoke, ""));
+    here.send("SUB * 1\r\n");
+    here.sync();
+    let told = || {
+        let leafs = spoke.node().delivery.leafs.open();
+        leafs.first().is_some_and(|leaf| leaf.interest.lock().has_filter(b"*"))
+    };
+    while !told() {
+        std::thread::yield_now();
+    }
+    there.send("PUB no 2\r\nno\r\nPUB yes 2\r\nhi\r\n");
+    there.sync();
+    assert_eq!((here.line(), here.line()), ("MSG yes 1 2".to_owned(), "hi".to_owned()));
+    spoke.stop();
+    hub.stop();
+}
