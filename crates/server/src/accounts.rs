@@ -26,6 +26,8 @@ pub struct Accounts {
     /// The account for system events, if there is one, and what every account has of it.
     system: OnceLock<(Arc<Account>, Grant)>,
     next_number: AtomicU32,
+    /// What the cluster is called: mappings may go by it.
+    cluster: Mutex<Option<String>>,
 }
 
 impl Default for Accounts {
@@ -37,6 +39,7 @@ impl Default for Accounts {
             jwts: AccountJwts::default(),
             system: OnceLock::new(),
             next_number: AtomicU32::new(1),
+            cluster: Mutex::default(),
         }
     }
 }
@@ -120,7 +123,8 @@ impl Accounts {
     pub(crate) fn share(&self, account: &Arc<Account>, claims: &Claims, gate: &Gate) -> Vec<String> {
         account.set_exports(&claims.exports);
         account.set_trace_rule(claims.msg_trace.as_ref().map(trace_rule));
-        let mappings = account.set_mappings(&claims.mappings).into_iter().map(|error| error.to_string());
+        let errors = account.set_mappings(&claims.mappings, self.cluster.lock().as_deref());
+        let mappings = errors.into_iter().map(|error| error.to_string());
         let imports =
             gate.change_imports(account, || account.set_imports(&claims.imports, &|name| self.find(name)));
         mappings.chain(imports.into_iter().map(|(_, error)| error.to_string())).collect()
@@ -150,20 +154,48 @@ impl Accounts {
             accounts.clone()
         };
         let find = |name: &str| accounts.get(name).cloned();
+        let cluster = self.cluster_name(policy);
         let all = || configured.iter().filter_map(|claims| Some((find(&claims.name)?, claims)));
         // Exports come first: imports are bound to them.
         for (account, claims) in all() {
             account.set_exports(&claims.exports);
             account.set_trace_rule(claims.msg_trace.as_ref().map(trace_rule));
             // What can not be compiled was refused with the configuration.
-            account.set_mappings(&claims.mappings);
+            account.set_mappings(&claims.mappings, cluster.as_deref());
         }
-        self.global.set_mappings(&policy.options.mappings);
+        self.global.set_mappings(&policy.options.mappings, cluster.as_deref());
         for (account, claims) in all() {
             gate.change_imports(&account, || account.set_imports(&claims.imports, &find));
         }
         new.iter().for_each(|account| self.grant(account));
         gone
+    }
+
+    /// What the cluster is called: as the configuration says, until it is found out.
+    fn cluster_name(&self, policy: &Policy) -> Option<String> {
+        let mut name = self.cluster.lock();
+        if name.is_none() {
+            let own = policy.options.cluster.as_ref().filter(|own| own.is_on());
+            *name = own.and_then(|own| own.name.clone());
+        }
+        name.clone()
+    }
+
+    /// The cluster is called so from here on, and mappings go by it. No reload is under way.
+    pub(crate) fn set_cluster_name(&self, name: &str, policy: &Policy) {
+        *self.cluster.lock() = Some(name.to_owned());
+        let options = &policy.options;
+        for account in self.all() {
+            let verified = self.jwts.find(&account.name);
+            let configured = options.accounts.iter().find(|claims| *claims.name == *account.name);
+            let mappings = match (&verified, configured) {
+                (Some(verified), _) => &verified.claims.mappings,
+                (None, Some(claims)) => &claims.mappings,
+                (None, None) if Arc::ptr_eq(&account, &self.global) => &options.mappings,
+                (None, None) => continue,
+            };
+            account.set_mappings(mappings, Some(name));
+        }
     }
 
     /// Takes out accounts that are configured no longer. Accounts that are known by their JWTs stay.
@@ -181,7 +213,7 @@ impl Accounts {
         };
         for account in &gone {
             gate.change_imports(account, || account.set_imports(&[], &|_| None));
-            account.set_mappings(&[]);
+            account.set_mappings(&[], None);
             account.set_exports(&[]);
             account.set_granted_services(Vec::new());
         }

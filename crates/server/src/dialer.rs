@@ -32,6 +32,10 @@ pub(crate) fn start(node: &Arc<Node>, loops: &Arc<Mutex<Loops>>) -> io::Result<(
         }
         Task::ClientUrls => client::send_urls(node),
         Task::Dedicate(account, yes) => node.delivery.routes.dedicate(&account, yes, &node.delivery.gate),
+        Task::Named(name) => {
+            let _turn = node.settings.reloading.lock();
+            node.accounts.set_cluster_name(&name, &node.settings.policy());
+        }
         Task::Note(note) => log(node, &note),
     })?;
     run(node, loops, "leaf nodes", &node.hubs, |node, loops, task| {

@@ -473,3 +473,26 @@ fn a_route_that_begins_is_told_a_piece_at_a_time_and_all_that_changes_meanwhile(
         server.stop();
     }
 }
+
+/// A cluster without a name takes that of another server, and mappings that go by the name count then.
+#[test]
+fn mappings_go_by_the_name_that_a_cluster_takes() {
+    let server = common::start(options(
+        "no_system_account: true, cluster { listen: 'localhost:-1', pool_size: -1 }
+         mappings { here: [ { destination: nowhere, weight: 100%, cluster: D }, { destination: mapped, weight: 100%, cluster: C } ] }",
+    ));
+    let mut client = Client::connect(&server, "");
+    client.send("SUB > 1\r\nPUB here 1\r\nx\r\n");
+    assert_eq!(client.sync(), ["MSG here 1 1", "x"]);
+    let mut other = Other::join(&server);
+    other.sync();
+    // Another thread takes the name over.
+    loop {
+        client.send("PUB here 1\r\nx\r\n");
+        match client.sync() {
+            lines if lines == ["MSG mapped 1 1", "x"] => break,
+            lines => assert_eq!(lines, ["MSG here 1 1", "x"]),
+        }
+    }
+    server.stop();
+}

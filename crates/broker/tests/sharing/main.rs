@@ -258,7 +258,7 @@ fn changes_beside_an_account_do_not_touch_it() {
                     [vec![import("0", "a.>"), import("0", "b.>")], vec![import("0", "b.>")], Vec::new()]
                 {
                     accounts[2].set_imports(&imports, &find);
-                    accounts[3].set_mappings(&[mapping("b.y")]);
+                    accounts[3].set_mappings(&[mapping("b.y")], None);
                     // What is the same is no change.
                     accounts[1].set_imports(&world.0[1].imports, &find);
                     accounts[0].set_exports(&world.0[0].exports);

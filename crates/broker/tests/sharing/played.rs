@@ -87,7 +87,7 @@ impl Played {
         let find = |name: &str| self.accounts.get(name.parse::<usize>().ok()?).cloned();
         for (account, tenant) in self.accounts.iter().zip(&world.0) {
             account.set_exports(&tenant.exports);
-            assert_eq!(account.set_mappings(&tenant.mappings), []);
+            assert_eq!(account.set_mappings(&tenant.mappings, None), []);
         }
         for (account, tenant) in self.accounts.iter().zip(&world.0) {
             assert_eq!(account.set_imports(&tenant.imports, &find), []);

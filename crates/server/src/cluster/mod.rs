@@ -53,6 +53,8 @@ pub(crate) enum Task {
     ClientUrls,
     /// An account has routes of its own from here on, or no longer.
     Dedicate(Account, bool),
+    /// The cluster is called so from here on.
+    Named(String),
     /// Log something.
     Note(Note),
 }
@@ -110,7 +112,8 @@ impl Member {
             Action::AccountMoves { account } => Outcome::Task(Task::Dedicate(account, true)),
             Action::AccountReturns { account } => Outcome::Task(Task::Dedicate(account, false)),
             Action::Note(note) => Outcome::Task(Task::Note(note)),
-            Action::PeerJoined { .. } | Action::PeerLeft { .. } | Action::ClusterNamed(_) => return None,
+            Action::ClusterNamed(name) => Outcome::Task(Task::Named(name)),
+            Action::PeerJoined { .. } | Action::PeerLeft { .. } => return None,
         })
     }
 }

@@ -49,12 +49,13 @@ impl Account {
         }
     }
 
-    /// Sets which subjects are mapped. Those that cannot be compiled are left out and returned.
-    pub fn set_mappings(&self, mappings: &[claims::Mapping]) -> Vec<TransformError> {
+    /// Sets which subjects are mapped, in a cluster of this name. Those that cannot be compiled are left out and returned.
+    pub fn set_mappings(&self, mappings: &[claims::Mapping], cluster: Option<&str>) -> Vec<TransformError> {
         if mappings.is_empty() && !self.maps() {
             return Vec::new();
         }
-        let compiled = mappings.iter().zip(0..).map(|(mapping, rank)| compile::mapping(mapping, rank));
+        let compiled =
+            mappings.iter().zip(0..).map(|(mapping, rank)| compile::mapping(mapping, rank, cluster));
         let (good, bad): (Vec<_>, Vec<_>) = compiled.partition(Result::is_ok);
         let mappings: Interest<Indexed<Mapping>> = index(good.into_iter().flatten().map(Arc::new));
         self.share(|sharing| sharing.mappings = mappings);

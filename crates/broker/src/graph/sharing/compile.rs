@@ -101,11 +101,18 @@ pub(super) fn service_import(
     Ok(ServiceImport { share, ..compiled })
 }
 
-/// A mapping; the one that is declared first has rank 0.
-pub(super) fn mapping(mapping: &claims::Mapping, rank: u32) -> Result<Mapping, TransformError> {
+/// A mapping in this cluster; the one that is declared first has rank 0.
+pub(super) fn mapping(
+    mapping: &claims::Mapping,
+    rank: u32,
+    cluster: Option<&str>,
+) -> Result<Mapping, TransformError> {
     let subject = mapping.subject.as_str();
-    // Destinations of a cluster that this server is not in do not count.
-    let own = mapping.destinations.iter().filter(|destination| destination.cluster.is_none());
+    // Those of its cluster count if there are any, and else those of none.
+    let is_of_any =
+        |destination: &claims::Destination| cluster.is_some() && destination.cluster.as_deref() == cluster;
+    let cluster = cluster.filter(|_| mapping.destinations.iter().any(is_of_any));
+    let own = mapping.destinations.iter().filter(|destination| destination.cluster.as_deref() == cluster);
     let mut destinations = Vec::new();
     let mut below = 0u8;
     for destination in own {
@@ -128,6 +135,34 @@ mod tests {
     use crate::account::AccountId;
     use dialtone_config::Location;
     use dialtone_config::sharing::ImportKind;
+
+    #[test]
+    fn destinations_of_the_own_cluster_count_alone_and_those_of_none_where_there_are_none() {
+        let destination = |subject: &str, weight, cluster: Option<&str>| claims::Destination {
+            subject: subject.to_owned(),
+            weight,
+            cluster: cluster.map(str::to_owned),
+        };
+        let claims = claims::Mapping {
+            at: Location::default().into(),
+            subject: "a".into(),
+            destinations: vec![
+                destination("b", 100, None),
+                destination("c", 30, Some("C")),
+                destination("d", 100, Some("D")),
+            ],
+        };
+        let outcomes = |cluster| {
+            let mapping = mapping(&claims, 0, cluster).expect("compiled");
+            let outcomes = mapping.outcomes(b"a").into_iter();
+            outcomes.map(|outcome| (outcome.percent, outcome.to.expect("somewhere"))).collect::<Vec<_>>()
+        };
+        for cluster in [None, Some("E"), Some("")] {
+            assert_eq!(outcomes(cluster), [(100, b"b"[..].into())], "{cluster:?}");
+        }
+        assert_eq!(outcomes(Some("C")), [(30, b"c"[..].into()), (70, b"a"[..].into())]);
+        assert_eq!(outcomes(Some("D")), [(100, b"d"[..].into())]);
+    }
 
     /// Claims come at run time too, and nobody has looked at their texts then.
     #[test]
