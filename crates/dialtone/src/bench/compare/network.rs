@@ -20,6 +20,25 @@ pub enum Link {
     Route,
     /// A third server: each has two routes.
     TwoRoutes,
+    /// The first is the hub of the other.
+    Leaf,
+}
+
+impl Link {
+    /// What connects a server, which listens for others on `port`, with the first one, which does so on `seed`.
+    fn config(self, port: u16, seed: Option<u16>) -> String {
+        let listen = format!("listen: \"127.0.0.1:{port}\"");
+        match (self, seed) {
+            (Self::Route | Self::TwoRoutes, None) => format!("cluster {{ name: bench, {listen} }}\n"),
+            (Self::Route | Self::TwoRoutes, Some(seed)) => {
+                format!("cluster {{ name: bench, {listen}, routes: [\"nats://127.0.0.1:{seed}\"] }}\n")
+            }
+            (Self::Leaf, None) => format!("leafnodes {{ {listen} }}\n"),
+            (Self::Leaf, Some(seed)) => format!(
+                "leafnodes {{ remotes: [ {{ url: \"nats-leaf://bench:bench@127.0.0.1:{seed}\", account: BENCH }} ] }}\n"
+            ),
+        }
+    }
 }
 
 /// Running servers; they end with the value.
@@ -34,19 +53,13 @@ impl Network {
     ///
     /// Errors: one does not start, or they do not connect.
     pub fn start(binary: &Path, setup: Setup, link: Link) -> Result<Network> {
-        let count = match link {
-            Link::Route => 2,
-            Link::TwoRoutes => 3,
-        };
+        let count = if link == Link::TwoRoutes { 3 } else { 2 };
         let mut servers = Vec::new();
         let mut seed = None;
         for _ in 0..count {
             let port = free_port()?;
-            let routes =
-                seed.map(|seed| format!(", routes: [\"nats://127.0.0.1:{seed}\"]")).unwrap_or_default();
-            let cluster = format!("cluster {{ name: bench, listen: \"127.0.0.1:{port}\"{routes} }}\n");
+            servers.push(Server::start(binary, setup, false, Transport::Stream, &link.config(port, seed))?);
             seed.get_or_insert(port);
-            servers.push(Server::start(binary, setup, false, Transport::Stream, &cluster)?);
         }
         let [first, .., last] = &*servers else { bail!("a network has at least two servers") };
         let target = Target { receivers: Some(Box::new(last.target.clone())), ..first.target.clone() };

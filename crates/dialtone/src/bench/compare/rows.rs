@@ -177,6 +177,12 @@ pub const ROWS: &[Row] = &[
     Row { name: "route-steady", title: "steady 20 k msg/s over a route", work: Work::Across { link: Link::Route, scenario: || Scenario::Flow(steady()), long: true }, goals: &[
         Goal::Ratio(Figure::P50, 1.0), Goal::Ratio(Figure::P99, 1.0)] },
     Row { name: "route-churn", title: "subscribe, publish, unsubscribe with two routes", work: across(Link::TwoRoutes, || Scenario::Churn { connections: 4, size: SIZE }), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "leaf-1:1-16", title: "1:1 over a leaf connection, 16 B", work: across(Link::Leaf, || fan_out(1, 16)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "leaf-1:1-128", title: "1:1 over a leaf connection", work: across(Link::Leaf, || fan_out(1, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "leaf-fanout", title: "fan-out 1:100 behind a leaf connection", work: across(Link::Leaf, || fan_out(100, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "leaf-request", title: "request/reply over a leaf connection, 64 requesters", work: across(Link::Leaf, || request(64)), goals: &[Goal::Ratio(Figure::Cpu, 0.65)] },
+    Row { name: "leaf-steady", title: "steady 20 k msg/s over a leaf connection", work: Work::Across { link: Link::Leaf, scenario: || Scenario::Flow(steady()), long: true }, goals: &[
+        Goal::Ratio(Figure::P50, 1.0), Goal::Ratio(Figure::P99, 1.0)] },
     Row { name: "subs", title: "routing, 1 M subscriptions", work: Work::Subscriptions { few: FEW_SUBSCRIPTIONS, many: MANY_SUBSCRIPTIONS }, goals: &[
         Goal::Ratio(Figure::MemoryEach, 0.5), Goal::Ratio(Figure::Cpu, 0.5), Goal::AtMost(Figure::Growth, 2.0)] },
 ];
