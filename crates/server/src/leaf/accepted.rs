@@ -133,6 +133,7 @@ impl LeafConnection {
             }
             return;
         }
+        self.measure(turn);
         let Side::Accepted { nonce, pending, .. } = &mut self.side else { return };
         self.conduct.present(Shown::new(credentials(&mut connect), nonce));
         *pending = Some(Box::new(connect));

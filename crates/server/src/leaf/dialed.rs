@@ -44,6 +44,7 @@ impl LeafConnection {
             }
             return;
         }
+        self.measure(turn);
         if let Some(reason) = self.mistaken(&info) {
             return self.peer().close(reason);
         }

@@ -147,6 +147,11 @@ impl LeafConnection {
         }
     }
 
+    /// The first that is heard of the other end says about how far away it is; PING says it better later.
+    fn measure(&self, turn: &Turn) {
+        self.conduct.session.set_rtt(turn.now().saturating_duration_since(self.peer().start));
+    }
+
     /// Interest may be exchanged: the connection is in its account.
     fn join(&mut self, remote: Remote, is_isolated: bool, turn: &mut Turn) {
         let Some(account) = self.conduct.place.account.clone() else { return };

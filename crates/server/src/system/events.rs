@@ -16,6 +16,8 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+/// How the account of a leaf node is called that was not let in. The official word.
+const NO_ACCOUNT: &str = "N/A";
 /// How often an account's connections are published while nothing changes. The official figure.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
@@ -133,6 +135,9 @@ pub(crate) fn left(
     }
     if let Some((account, connections)) = account {
         changed(node, turn, account, connections);
+    } else if session.peer.kind.is_leaf_connection() {
+        // Of a leaf node that was never let in there is no more than that.
+        return;
     }
     let who = client_details(session);
     let event = json(&disconnect(node, session, &who, reason.text()));
@@ -230,7 +235,8 @@ fn client_details(session: &Session) -> ClientDetails {
     let mut who = session.profile().known().map(|known| (**known).clone()).unwrap_or_default();
     if who.account.is_empty() {
         let place = session.peer.place();
-        who.account = place.account.map_or_else(|| GLOBAL.into(), |account| account.name.clone());
+        let nowhere = if session.peer.kind.is_leaf_connection() { NO_ACCOUNT } else { GLOBAL };
+        who.account = place.account.map_or_else(|| nowhere.into(), |account| account.name.clone());
     }
     who
 }
@@ -284,7 +290,8 @@ struct EventClient<'a> {
     issuer_key: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<String>,
-    name_tag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_tag: Option<String>,
     kind: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     client_type: &'static str,
@@ -327,7 +334,7 @@ fn client<'a>(
         jwt: profile.jwt().unwrap_or_default(),
         issuer_key: profile.issuer_key().unwrap_or_default(),
         tags: profile.tags(),
-        name_tag: accounts.name_of(&who.account).to_string(),
+        name_tag: (*who.account != *NO_ACCOUNT).then(|| accounts.name_of(&who.account)),
         kind: profile.kind.label(),
         client_type: profile.listener.client_type(),
     }
