@@ -250,7 +250,7 @@ impl Turn {
     #[inline]
     fn deliver(
         &mut self,
-        account: &Account,
+        account: &Arc<Account>,
         route: &Route,
         origin: &Origin<'_>,
         message: &Message<'_>,
@@ -260,7 +260,8 @@ impl Turn {
         }
         let delivery = Delivery::new(message, origin, route);
         if route.has_relays() {
-            return self.deliver_with_relays(route, (&route.plain, &route.queues), &delivery, &mut Silent);
+            let own: (&[Target], &[Vec<Target>]) = (&route.plain, &route.queues);
+            return self.deliver_with_relays(account, route, own, &delivery, &mut Silent);
         }
         self.deliver_to(&route.plain, &route.queues, &delivery, &mut Silent)
     }

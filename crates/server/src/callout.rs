@@ -194,6 +194,7 @@ pub(crate) fn waiting_bytes(request: &AuthorizationRequest) -> usize {
 /// What the service is shown of a connection.
 pub(crate) fn request(
     settings: &Settings,
+    cluster: Option<String>,
     session: &Session,
     said: &Connect,
     shown: &Shown,
@@ -225,6 +226,7 @@ pub(crate) fn request(
             host: policy.clients().info.host.clone(),
             id: settings.identity.id.clone(),
             version: crate::policy::COMPATIBLE_VERSION.to_owned(),
+            cluster: cluster.unwrap_or_default(),
             tags: policy.options.server.tags.clone(),
             ..ServerId::default()
         },

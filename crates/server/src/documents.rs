@@ -7,6 +7,7 @@ use crate::settings::Settings;
 use crate::times::stamp;
 use dialtone_broker::account::Account;
 use dialtone_broker::kind::Kind;
+use dialtone_broker::stats::Traffic;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::atomic::Ordering;
@@ -90,10 +91,15 @@ struct SumByKind {
 }
 
 impl SumByKind {
-    /// What was not leaf nodes' was clients'.
-    fn new(all: Sum, leafs: Sum) -> Self {
-        let none = Sum::default();
-        Self { all, gateways: none, routes: none, leafs }
+    /// One direction of an account's traffic; what other servers had not was clients'.
+    fn of(account: &Account, direction: fn(Traffic) -> Sum) -> Self {
+        let relayed = |kind| direction(account.relayed.of(kind).read());
+        Self {
+            all: direction(account.counters.read()),
+            gateways: relayed(Kind::Gateway),
+            routes: relayed(Kind::Route),
+            leafs: direction(account.leaf_nodes.counters.read()),
+        }
     }
 }
 
@@ -114,9 +120,7 @@ pub(crate) struct Statistics {
 impl Statistics {
     /// Of an account with so many connections.
     pub(crate) fn of(accounts: &Accounts, account: &Account, connections: u32) -> Self {
-        let (all, leafs) = (account.counters.read(), account.leaf_nodes.counters.read());
         let leaf_nodes = account.leaf_nodes.connections();
-        let sum = |msgs, bytes| Sum { msgs, bytes };
         Self {
             acc: account.name.to_string(),
             name: accounts.name_of(&account.name),
@@ -124,8 +128,11 @@ impl Statistics {
             leafnodes: leaf_nodes,
             total_conns: connections + leaf_nodes,
             num_subscriptions: account.subscriptions(),
-            sent: SumByKind::new(sum(all.out_msgs, all.out_bytes), sum(leafs.out_msgs, leafs.out_bytes)),
-            received: SumByKind::new(sum(all.in_msgs, all.in_bytes), sum(leafs.in_msgs, leafs.in_bytes)),
+            sent: SumByKind::of(account, |traffic| Sum { msgs: traffic.out_msgs, bytes: traffic.out_bytes }),
+            received: SumByKind::of(account, |traffic| Sum {
+                msgs: traffic.in_msgs,
+                bytes: traffic.in_bytes,
+            }),
             slow_consumers: account.slow_consumers.load(Ordering::Relaxed),
         }
     }

@@ -149,7 +149,7 @@ fn ask(node: &Node, session: &Arc<Session>, callout_request: CalloutRequest, sho
         protocol: session.peer.takes_info().into(),
         ..Connect::NOTHING
     };
-    let request = callout::request(&node.settings, session, &said, shown);
+    let request = callout::request(&node.settings, node.cluster_name(), session, &said, shown);
     let (asked, bytes) = (session.clone(), callout::waiting_bytes(&request));
     let ask = move |executor: &mut Executor| callout::ask(executor, asked, callout_request, request);
     node.internal.run_review(session, bytes, ask);

@@ -3,11 +3,13 @@
 
 use super::observe::{Candidate, Observe};
 use super::{Delivery, Origin, Turn};
+use crate::account::Account;
 use crate::kind::Via;
 use crate::permission::Authorized;
 use crate::route::{RelayGroup, RelayTarget, Relays, Route};
 use crate::sharing::parts;
 use dialtone_wire::message::Message;
+use std::sync::Arc;
 
 /// The queue groups of the message being delivered.
 #[derive(Default)]
@@ -68,6 +70,7 @@ impl Turn {
     #[inline(never)]
     pub(super) fn deliver_with_relays<O: Observe>(
         &mut self,
+        account: &Arc<Account>,
         route: &Route,
         (plain, groups): (&[O::Candidate], &[Vec<O::Candidate>]),
         delivery: &Delivery<'_>,
@@ -100,7 +103,7 @@ impl Turn {
             return delivered;
         }
         self.draw_relays(&route.relays, must_be_named, &missed, delivery.origin);
-        delivered + self.stage_relays(&route.relays, delivery, observer)
+        delivered + self.stage_relays(account, &route.relays, delivery, observer)
     }
 
     /// Draws one of a group's members here and behind relays that are drawn as if they were here, if it has both. Notes the relay.
@@ -147,6 +150,7 @@ impl Turn {
 
     fn stage_relays<O: Observe>(
         &mut self,
+        account: &Arc<Account>,
         relays: &Relays,
         delivery: &Delivery<'_>,
         observer: &mut O,
@@ -160,6 +164,9 @@ impl Turn {
             match observer.passes_on(&target.peer, delivery.message) {
                 None => self.stage_relay(relays, at, target, delivery),
                 Some(headers) => self.stage_relay_with(&headers, relays, at, target, delivery),
+            }
+            if target.peer.kind.is_in_all_accounts() {
+                self.staging.count_relayed(account, target.peer.kind, delivery.message.body_bytes());
             }
             delivered += 1;
         }

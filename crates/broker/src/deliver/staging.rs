@@ -1,6 +1,8 @@
 //! What a turn has for each peer, until it is moved to the outboxes and written.
 
+use crate::account::Account;
 use crate::inlet::Batch;
+use crate::kind::Kind;
 use crate::outbox::{Chunk, Pool};
 use crate::peer::Peer;
 use std::sync::Arc;
@@ -63,6 +65,33 @@ pub(super) struct Staging {
     bytes: usize,
     bytes_max: usize,
     pool: Pool,
+    relayed: Relayed,
+}
+
+/// Messages of one account to connections of one kind that is in all accounts, which are not counted yet. A turn often has one account's.
+#[derive(Default)]
+struct Relayed {
+    of: Option<(Arc<Account>, Kind)>,
+    msgs: u64,
+    bytes: u64,
+}
+
+impl Relayed {
+    fn count(&mut self, account: &Arc<Account>, kind: Kind, bytes: usize) {
+        if !self.of.as_ref().is_some_and(|(known, of)| known.id == account.id && *of == kind) {
+            self.settle();
+            self.of = Some((account.clone(), kind));
+        }
+        self.msgs += 1;
+        self.bytes += bytes as u64;
+    }
+
+    fn settle(&mut self) {
+        let Self { of, msgs, bytes } = std::mem::take(self);
+        if let Some((account, kind)) = of {
+            account.count_relayed_out(kind, msgs, bytes);
+        }
+    }
 }
 
 impl Staging {
@@ -174,6 +203,9 @@ impl Staging {
     /// Moves everything to the outboxes, then writes.
     pub fn finish(&mut self, now: Instant) {
         self.bytes = 0;
+        if self.relayed.msgs > 0 {
+            self.relayed.settle();
+        }
         let mut stages = std::mem::take(&mut self.stages);
         for stage in &mut stages {
             self.enqueue_stage(stage, now);
@@ -218,6 +250,12 @@ impl Staging {
         if stage.msgs > 0 {
             stage.peer.count_out(u64::from(stage.msgs), stage.body_bytes, now);
         }
+    }
+
+    /// Counts a message of an account that goes to a connection which is in all of them.
+    #[inline]
+    pub fn count_relayed(&mut self, account: &Arc<Account>, kind: Kind, bytes: usize) {
+        self.relayed.count(account, kind, bytes);
     }
 
     /// Drops what is kept for the next turns.

@@ -157,7 +157,7 @@ impl Turn {
     #[cold]
     pub(super) fn deliver_traced(
         &mut self,
-        account: &Account,
+        account: &Arc<Account>,
         route: &Route,
         origin: &Origin<'_>,
         message: &Message<'_>,
@@ -188,7 +188,7 @@ impl Turn {
         let delivery = Delivery::copied(message, origin);
         let mut observer = Traced { trace: &mut trace, account };
         let delivered = if route.has_relays() {
-            self.deliver_with_relays(route, (&plain, &groups), &delivery, &mut observer)
+            self.deliver_with_relays(account, route, (&plain, &groups), &delivery, &mut observer)
         } else {
             self.deliver_to(&plain, &groups, &delivery, &mut observer)
         };

@@ -8,7 +8,7 @@ use crate::sampling_rule::SamplingRule;
 use crate::sharing::Sharing;
 use crate::sharing::awaited::{Awaited, AwaitedAnswers};
 use crate::sharing::responses::{self, Late, Owed, Pending, Responses};
-use crate::stats::Counters;
+use crate::stats::{Counters, Totals};
 use crate::subscription::{Subscriber, Subscription};
 use dialtone_subject::{Generations, Interest};
 use parking_lot::{Mutex, RwLock};
@@ -31,6 +31,8 @@ pub struct Account {
     pub name: Box<str>,
     /// What its connections sent and got.
     pub counters: Counters,
+    /// What of that routes and gateways carried, by their kind.
+    pub relayed: Totals,
     /// Connections of it that were closed because they read too slowly.
     pub slow_consumers: AtomicU64,
     /// Messages of its connections that were refused because they came too fast.
@@ -94,6 +96,7 @@ impl Account {
             id,
             name: name.into(),
             counters: Counters::default(),
+            relayed: Totals::default(),
             slow_consumers: AtomicU64::new(0),
             refused_msgs: AtomicU64::new(0),
             delayed_msgs: AtomicU64::new(0),
@@ -175,6 +178,18 @@ impl Account {
     #[inline]
     pub fn maps(&self) -> bool {
         self.border.maps.load(Ordering::Acquire)
+    }
+
+    /// Counts what came in by a connection that is in all accounts.
+    pub fn count_relayed_in(&self, kind: Kind, msgs: u64, bytes: u64) {
+        self.counters.add_in(msgs, bytes);
+        self.relayed.of(kind).add_in(msgs, bytes);
+    }
+
+    /// Counts what goes out by such a connection.
+    pub(crate) fn count_relayed_out(&self, kind: Kind, msgs: u64, bytes: u64) {
+        self.counters.add_out(msgs, bytes);
+        self.relayed.of(kind).add_out(msgs, bytes);
     }
 
     /// What is traced of messages whose trace context is sampled, if anything is.

@@ -469,6 +469,10 @@ impl Peer {
         self.touch(now);
         self.counters.add_out(msgs, bytes);
         self.totals.of(self.kind).add_out(msgs, bytes);
+        // What is in all accounts is counted by account where it is staged.
+        if self.kind.is_in_all_accounts() {
+            return;
+        }
         if let Some(account) = &self.seat.place.read().account {
             account.counters.add_out(msgs, bytes);
             if self.kind.is_leaf_connection() {

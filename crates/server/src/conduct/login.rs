@@ -89,7 +89,13 @@ impl Conduct {
             Outcome::Refused(why) => self.refuse_user(&why, claim, turn),
             Outcome::Slow(check, _) => self.check_elsewhere(Check::Password(check), turn.now()),
             Outcome::Ask(callout_request) => {
-                let request = callout::request(&self.node.settings, &self.session, claim.connect(), shown);
+                let request = callout::request(
+                    &self.node.settings,
+                    self.node.cluster_name(),
+                    &self.session,
+                    claim.connect(),
+                    shown,
+                );
                 self.ask_service(*callout_request, request, turn.now())
             }
             Outcome::AccountNeeded(key) if self.proof.looked_up.as_deref() == Some(&key) => {

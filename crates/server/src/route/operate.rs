@@ -28,6 +28,9 @@ fn may_become_connect(begin: &[u8]) -> bool {
 struct Batch {
     msgs: u64,
     bytes: u64,
+    /// Those of the last account.
+    account_msgs: u64,
+    account_bytes: u64,
 }
 
 impl RouteConnection {
@@ -96,6 +99,7 @@ impl RouteConnection {
             }
         }
         if batch.msgs > 0 {
+            self.count_in_account(&mut batch);
             self.peer().count_in(batch.msgs, batch.bytes);
             self.peer().touch(turn.now());
         }
@@ -189,10 +193,15 @@ impl RouteConnection {
             (last, None) => last.is_some(),
             (None, Some(_)) => false,
         };
-        if !is_last && !self.find_account(routed.account) {
-            return;
+        if !is_last {
+            self.count_in_account(batch);
+            if !self.find_account(routed.account) {
+                return;
+            }
         }
         let Some(account) = &self.last_account else { return };
+        batch.account_msgs += 1;
+        batch.account_bytes += routed.message.body_bytes() as u64;
         // Another server may be of another mind.
         if !is_valid_literal(routed.message.subject) {
             return;
@@ -233,6 +242,15 @@ impl RouteConnection {
                 self.publish(account, routed, turn);
                 self.conduct.end_trace(ingress, turn);
             }
+        }
+    }
+
+    /// Counts the messages of the last account so far.
+    fn count_in_account(&self, batch: &mut Batch) {
+        let (msgs, bytes) =
+            (std::mem::take(&mut batch.account_msgs), std::mem::take(&mut batch.account_bytes));
+        if let Some(account) = self.last_account.as_ref().filter(|_| msgs > 0) {
+            account.count_relayed_in(self.peer().kind, msgs, bytes);
         }
     }
 
