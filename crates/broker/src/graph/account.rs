@@ -42,12 +42,19 @@ pub struct Account {
     connections: AtomicU32,
     /// Leaf nodes that are connected for it.
     pub leaf_nodes: LeafNodes,
-    unlisted: AtomicU32,
     interest: RwLock<Interest<Subscriber>>,
     generations: Generations,
-    system: AtomicBool,
+    system: OfSystem,
     border: Border,
     answers: Answers,
+}
+
+/// What is so of the system account alone.
+#[derive(Default)]
+struct OfSystem {
+    is_it: AtomicBool,
+    /// Subscriptions of the server that are shown nowhere.
+    unlisted: AtomicU32,
 }
 
 /// An account's connections of leaf nodes, which count apart from others.
@@ -102,10 +109,9 @@ impl Account {
             delayed_msgs: AtomicU64::new(0),
             connections: AtomicU32::new(0),
             leaf_nodes: LeafNodes::default(),
-            unlisted: AtomicU32::new(0),
             interest: RwLock::default(),
             generations: Generations::default(),
-            system: AtomicBool::new(false),
+            system: OfSystem::default(),
             border: Border::default(),
             answers: Answers::default(),
         })
@@ -151,22 +157,22 @@ impl Account {
 
     /// How many of its subscriptions are in no figure.
     pub fn unlisted(&self) -> usize {
-        self.unlisted.load(Ordering::Relaxed) as usize
+        self.system.unlisted.load(Ordering::Relaxed) as usize
     }
 
     /// Leaves so many more out of all figures: those of the server, for what the official server does not have.
     pub fn unlist(&self, count: u32) {
-        self.unlisted.fetch_add(count, Ordering::Relaxed);
+        self.system.unlisted.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Whether it is the account for system events.
     pub fn is_system(&self) -> bool {
-        self.system.load(Ordering::Relaxed)
+        self.system.is_it.load(Ordering::Relaxed)
     }
 
     /// Makes it the account for system events, before anybody is in it.
     pub fn set_system(&self) {
-        self.system.store(true, Ordering::Relaxed);
+        self.system.is_it.store(true, Ordering::Relaxed);
     }
 
     /// What its clients are.

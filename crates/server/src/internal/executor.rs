@@ -37,6 +37,8 @@ pub enum Reply {
 }
 
 struct OpenRequest<N: Host> {
+    /// Whether an answer is one that is waited for; others are passed over.
+    is_wanted: fn(&Message) -> bool,
     on_reply: ReplyHandler<N>,
     timer: Timer,
 }
@@ -159,9 +161,22 @@ impl<N: Host> Executor<N> {
     pub fn ask(
         &mut self,
         account: &Arc<Account>,
+        message: Outgoing,
+        timeout: Duration,
+        share: Share,
+        on_reply: impl FnOnce(&mut Self, Reply) + Send + 'static,
+    ) {
+        self.ask_for(account, message, timeout, share, |_| true, on_reply);
+    }
+
+    /// The same with the first answer that `is_wanted`: several servers answer, and not all of them know.
+    pub fn ask_for(
+        &mut self,
+        account: &Arc<Account>,
         mut message: Outgoing,
         timeout: Duration,
         share: Share,
+        is_wanted: fn(&Message) -> bool,
         on_reply: impl FnOnce(&mut Self, Reply) + Send + 'static,
     ) {
         self.listen(account);
@@ -175,7 +190,8 @@ impl<N: Host> Executor<N> {
                 (request.on_reply)(executor, Reply::TimedOut);
             }
         });
-        let given_up = self.requests.insert(share, OpenRequest { on_reply: Box::new(on_reply), timer });
+        let given_up =
+            self.requests.insert(share, OpenRequest { is_wanted, on_reply: Box::new(on_reply), timer });
         if let Some(request) = given_up {
             self.cancel(request.timer);
             (request.on_reply)(self, Reply::Overloaded);
@@ -193,10 +209,15 @@ impl<N: Host> Executor<N> {
 
     fn answered(&mut self, message: &Message) {
         let number = message.subject.rsplit('.').next().and_then(|token| token.parse().ok());
-        let Some(request) = number.and_then(|number| self.requests.remove(number)) else { return };
+        let Some(number) = number else { return };
+        let nobody = message.payload.is_empty() && message.headers.starts_with(b"NATS/1.0 503");
+        let is_wanted = self.requests.get(number).is_some_and(|request| (request.is_wanted)(message));
+        if !(nobody || is_wanted) {
+            return;
+        }
+        let Some(request) = self.requests.remove(number) else { return };
         self.cancel(request.timer);
         let answer = message.clone();
-        let nobody = answer.payload.is_empty() && answer.headers.starts_with(b"NATS/1.0 503");
         (request.on_reply)(self, if nobody { Reply::NoResponders } else { Reply::Message(answer) });
     }
 

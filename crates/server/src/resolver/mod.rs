@@ -40,6 +40,8 @@ pub enum Source {
         store: Store,
         /// Whether it holds everything.
         full: bool,
+        /// Whether other servers are asked for what it does not hold: a full one may have been away when that was pushed.
+        asks: bool,
         /// How long other servers are asked.
         timeout: Duration,
         /// How often it is compared with theirs.
@@ -88,7 +90,10 @@ impl Resolver {
             (None, Some(address)) => {
                 Source::url(&format!("{}/accounts", address.trim_end_matches('/')), mode)?
             }
-            (Some(config::Resolver::Folder(folder)), _) => Source::folder(folder, mode, log)?,
+            (Some(config::Resolver::Folder(folder)), _) => {
+                let has_neighbours = options.cluster.as_ref().is_some_and(|cluster| cluster.is_on());
+                Source::folder(folder, mode, has_neighbours, log)?
+            }
             (Some(config::Resolver::Memory) | None, _) => Source::Memory,
         };
         Ok(Self { source, missing: Mutex::default() })
@@ -101,7 +106,7 @@ impl Resolver {
 
     /// Whether it may take long to fetch a token: others have it.
     pub fn asks_others(&self) -> bool {
-        matches!(self.source, Source::Url(_) | Source::Folder { full: false, .. })
+        matches!(self.source, Source::Url(_) | Source::Folder { asks: true, .. })
     }
 
     /// The JWT of the account with this key, as it is kept there; it is not verified. `ask` asks other servers for it, for at
@@ -125,9 +130,8 @@ impl Resolver {
                 self.unless_missing(key, || address.fetch(key))
             }
             Source::Url(_) => None,
-            Source::Folder { store, full, timeout, .. } => store.load(key).or_else(|| {
-                // A full folder holds everything: nobody else is asked.
-                let asks = !full && reach == Reach::Anywhere;
+            Source::Folder { store, asks, timeout, .. } => store.load(key).or_else(|| {
+                let asks = *asks && reach == Reach::Anywhere;
                 let jwt = asks.then(|| self.unless_missing(key, || ask(*timeout)))??;
                 let token = jwt::decode(&jwt).ok()?;
                 if token.subject.to_string() == key && folder::is_current(&token) {
@@ -166,7 +170,12 @@ impl Source {
         Ok(Self::Url(address))
     }
 
-    fn folder(folder: &Folder, mode: &config::OperatorMode, log: &Logger) -> Result<Self, ResolverError> {
+    fn folder(
+        folder: &Folder,
+        mode: &config::OperatorMode,
+        has_neighbours: bool,
+        log: &Logger,
+    ) -> Result<Self, ResolverError> {
         let fail = |cause| ResolverError::Folder { folder: folder.dir.clone(), cause };
         let store = Store::open(folder, log).map_err(fail)?;
         for preload in &mode.preload {
@@ -182,6 +191,8 @@ impl Source {
             Keeps::All { interval, .. } => (true, Some(interval)),
             Keeps::Some { .. } => (false, None),
         };
-        Ok(Self::Folder { store, full, timeout: folder.timeout, interval })
+        // Alone a full folder holds everything there is.
+        let asks = !full || has_neighbours;
+        Ok(Self::Folder { store, full, asks, timeout: folder.timeout, interval })
     }
 }

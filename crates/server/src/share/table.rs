@@ -40,6 +40,11 @@ impl<K: Ord + Clone, T> FairTable<K, T> {
         self.remove(newest)
     }
 
+    /// An item.
+    pub fn get(&self, number: u64) -> Option<&T> {
+        self.items.get(&number).map(|(_, item)| item)
+    }
+
     /// Takes an item out.
     pub fn remove(&mut self, number: u64) -> Option<T> {
         let (share, item) = self.items.remove(&number)?;

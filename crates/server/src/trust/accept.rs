@@ -3,7 +3,7 @@
 use super::review;
 use crate::account_jwts::VerifiedAccount;
 use crate::clock::now;
-use crate::internal::{Outgoing, Reply};
+use crate::internal::{Message, Outgoing, Reply};
 use crate::log::Event;
 use crate::node::Node;
 use crate::resolver::{Reach, Source};
@@ -320,7 +320,9 @@ fn ask(node: &Node, key: &str, timeout: Duration) -> Option<String> {
     let (sender, answer) = sync_channel(1);
     let question = Outgoing::new(format!("$SYS.REQ.ACCOUNT.{key}.CLAIMS.LOOKUP"), Vec::new());
     node.internal.run(move |executor| {
-        executor.ask(&system, question, timeout, Share::Server, move |_, answer| {
+        // Who does not have it answers with nothing; this server itself is one of those.
+        let has_it = |message: &Message| !message.payload.is_empty();
+        executor.ask_for(&system, question, timeout, Share::Server, has_it, move |_, answer| {
             // Whoever asked may have given up.
             let _ = sender.try_send(answer);
         });
