@@ -40,10 +40,10 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
     if options.http.port.is_some() && options.http.tls_port.is_some() {
         say(&https, "can't specify both HTTP and HTTPs ports".into());
     }
-    if options.http.tls_port.is_some() && options.tls.is_none() {
+    if options.http.tls_port.is_some() && options.clients.tls.is_none() {
         say(&https, "TLS cert and key required for HTTPS".into());
     }
-    if options.usage.interval.is_some() && options.no_system_account {
+    if options.usage.interval.is_some() && options.access.no_system_account {
         say(&place("usage_interval"), "usage_interval needs a system account to tell it in".into());
     }
     check_users(options, place, &mut say);
@@ -52,10 +52,10 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
     gateway::check(options, &mut say);
     leafnodes::check(options, &mut say);
     operator::check(options, place, is_good, &mut say);
-    for mapping in &options.mappings {
+    for mapping in &options.access.mappings {
         sharing::check_mapping(mapping, &mut say);
     }
-    sharing::check(&options.accounts, !options.no_system_account, errors);
+    sharing::check(&options.access.accounts, !options.access.no_system_account, errors);
 }
 
 /// Where the first of these keys stands that stands anywhere.
@@ -66,8 +66,8 @@ fn first(place: &dyn Fn(&str) -> Location, keys: &[&str]) -> Location {
 
 fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut impl FnMut(&Location, String)) {
     let mut names = BTreeSet::new();
-    let in_accounts = options.accounts.iter().flat_map(|account| &account.users);
-    for user in options.authorization.users.iter().chain(in_accounts) {
+    let in_accounts = options.access.accounts.iter().flat_map(|account| &account.users);
+    for user in options.access.authorization.users.iter().chain(in_accounts) {
         let name = user.nkey.as_deref().unwrap_or(&user.name);
         if !names.insert(name) {
             say(
@@ -76,7 +76,7 @@ fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut im
             );
         }
     }
-    let authorization = &options.authorization;
+    let authorization = &options.access.authorization;
     let problem = match (&authorization.user, &authorization.token) {
         (Some(_), Some(_)) => "Cannot have a user/pass and token",
         (Some(_), None) if !names.is_empty() => "Can not have a single user/pass and a users array",
@@ -88,8 +88,8 @@ fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut im
     if !problem.is_empty() {
         say(&place("authorization"), problem.into());
     }
-    let by_signature = options.operator_mode.is_on();
-    if let Some(name) = options.no_auth_user.as_ref().filter(|_| !by_signature) {
+    let by_signature = options.access.operator_mode.is_on();
+    if let Some(name) = options.access.no_auth_user.as_ref().filter(|_| !by_signature) {
         if names.is_empty() {
             let problem = format!("no_auth_user: {name:?} present, but users/nkeys are not defined");
             say(&place("no_auth_user"), problem);
@@ -101,12 +101,12 @@ fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut im
         }
     }
     let mut accounts = BTreeSet::new();
-    for account in &options.accounts {
+    for account in &options.access.accounts {
         if !accounts.insert(account.name.as_str()) {
             say(&account.at, format!("Duplicate Account Entry: {}", account.name));
         }
     }
-    if let Some(callout) = &options.authorization.callout {
+    if let Some(callout) = &options.access.authorization.callout {
         if callout.account != "$G" && !accounts.contains(callout.account.as_str()) {
             let problem =
                 format!("auth_callout account {:?} not found in configured accounts", callout.account);
@@ -117,7 +117,7 @@ fn check_users(options: &Options, place: &dyn Fn(&str) -> Location, say: &mut im
             say(&callout.at, problem);
         }
     }
-    if let Some(system) = options.system_account.as_ref().filter(|_| !by_signature)
+    if let Some(system) = options.access.system_account.as_ref().filter(|_| !by_signature)
         && system != "$SYS"
         && !accounts.contains(system.as_str())
     {

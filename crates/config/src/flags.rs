@@ -121,7 +121,7 @@ const FLAGS: &[Flag] = &[
         Ok(())
     }),
     flag(&["P", "pid"], "FILE", "Server", "File to store the process id in", |o, v| {
-        o.process.pid_file = Some(v.into());
+        o.server.pid_file = Some(v.into());
         Ok(())
     }),
     flag(&["m", "http_port"], "PORT", "Server", "Port for monitoring by HTTP", |o, v| {
@@ -145,7 +145,7 @@ const FLAGS: &[Flag] = &[
         Ok(())
     }),
     flag(&["ports_file_dir"], "FOLDER", "Server", "Folder for a file that lists the ports", |o, v| {
-        o.process.ports_file_dir = Some(v.into());
+        o.server.ports_file_dir = Some(v.into());
         Ok(())
     }),
     flag(&["l", "log"], "FILE", "Logging", "File to log to", |o, v| {
@@ -201,15 +201,15 @@ const FLAGS: &[Flag] = &[
         Ok(())
     }),
     flag(&["user"], "USER", "Authorization", "User that connections must be", |o, v| {
-        o.authorization.user = Some(credential(v)?.into());
+        o.access.authorization.user = Some(credential(v)?.into());
         Ok(())
     }),
     flag(&["pass"], "PASSWORD", "Authorization", "Its password", |o, v| {
-        o.authorization.password = Some(Secret::new(v));
+        o.access.authorization.password = Some(Secret::new(v));
         Ok(())
     }),
     flag(&["auth"], "TOKEN", "Authorization", "Token that connections must have", |o, v| {
-        o.authorization.token = Some(Secret::new(credential(v)?));
+        o.access.authorization.token = Some(Secret::new(credential(v)?));
         Ok(())
     }),
     switch(&["tls"], "TLS", "TLS for clients", |o, v| {
@@ -366,6 +366,7 @@ fn http_port(value: &str) -> Result<Option<u16>, String> {
 
 fn tls(options: &mut Options) -> &mut Tls {
     options
+        .clients
         .tls
         .get_or_insert_with(|| Tls::at(Location { file: "command line".into(), line: 1, column: 1 }.into()))
 }
@@ -511,9 +512,9 @@ impl Flags {
         }
         if self.set.iter().any(|(flag, value)| flag.names == ["tls"] && boolean(value.expose()) == Ok(false))
         {
-            options.tls = None;
+            options.clients.tls = None;
         }
-        if let Some(tls) = options.tls.as_ref().filter(|tls| tls.certs.is_empty()) {
+        if let Some(tls) = options.clients.tls.as_ref().filter(|tls| tls.certs.is_empty()) {
             let missing = [("certificate", &tls.cert_file), ("private key", &tls.key_file)];
             if let Some((what, _)) = missing.iter().find(|(_, file)| file.as_os_str().is_empty()) {
                 return Err(FlagError(format!(
@@ -522,8 +523,8 @@ impl Flags {
             }
         }
         // A list of users in the file goes before a user of the command line. Source: nats-server 2.15.0, asked.
-        if !options.authorization.users.is_empty() && self.has("user") {
-            (options.authorization.user, options.authorization.password) = (None, None);
+        if !options.access.authorization.users.is_empty() && self.has("user") {
+            (options.access.authorization.user, options.access.authorization.password) = (None, None);
             let at = Location::nowhere("command line");
             let problem = "--user and --pass are ignored: the file has a list of users".to_owned();
             options.source.doubts.push(ConfigError::new(&at, problem));
@@ -683,16 +684,21 @@ mod tests {
         };
         tls(&mut options).cert_file = "x".into();
         flags.apply(&mut options).expect("applied");
-        assert_eq!((options.clients.host.as_str(), options.clients.port, options.tls), ("a", Some(2), None));
+        assert_eq!(
+            (options.clients.host.as_str(), options.clients.port, options.clients.tls),
+            ("a", Some(2), None)
+        );
     }
 
     #[test]
     fn a_list_of_users_goes_before_a_user_of_the_command_line() {
         let Ok(Command::Serve(flags)) = parse(["--user=a", "--pass=b"].map(str::to_owned)) else { panic!() };
         let mut options = Options::default();
-        options.authorization.users.push(crate::options::User::default());
+        options.access.authorization.users.push(crate::options::User::default());
         flags.apply(&mut options).expect("applied");
-        assert!(options.authorization.user.is_none() && options.authorization.password.is_none());
+        assert!(
+            options.access.authorization.user.is_none() && options.access.authorization.password.is_none()
+        );
         assert!(options.source.doubts[0].to_string().contains("--user and --pass are ignored"));
     }
 

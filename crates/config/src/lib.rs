@@ -7,7 +7,6 @@
 //! plain data and never change once made.
 #![forbid(unsafe_code)]
 
-mod accounts;
 pub mod blocks;
 mod check;
 pub mod docs;

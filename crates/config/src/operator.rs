@@ -2,84 +2,17 @@
 //!
 //! Tokens are texts here; what they hold is read where keys are known, in the `identity` room.
 
-use crate::Secret;
-use crate::blocks::reader::{self, Block, Errors, Notes, noted};
-use crate::blocks::resolver_tls::resolver_tls;
+pub use crate::blocks::operator::{OperatorJwt, OperatorMode, Preload};
+use crate::blocks::reader::Errors;
+pub use crate::blocks::resolver::{Folder, Keeps, Resolver};
+pub use crate::blocks::resolver_tls::ResolverTls;
 use crate::error::{ConfigError, Location};
-use crate::language::{Files, Kind, Value};
-use crate::nkey;
+use crate::language::Files;
 use crate::options::Options;
-pub use crate::options::operator::{
-    Folder, Keeps, OperatorJwt, OperatorMode, Preload, Resolver, ResolverTls,
-};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-/// How long a token is waited for that must come from elsewhere. The official figure.
-const TIMEOUT_DEFAULT: Duration = Duration::from_millis(1900);
-/// How often a full resolver compares what it has with other servers. The official figure.
-const INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
-/// Tokens that a cache keeps. The official figure.
-const CACHED_MAX: u64 = 1000;
-/// How long a cache keeps a token. The official figure.
-const TTL_DEFAULT: Duration = Duration::from_secs(2 * 60 * 60);
 /// How an inline token begins: base64 of `{"`.
 const TOKEN_START: &str = "eyJ";
-
-pub(crate) fn operator_mode(block: &Block<'_>, notes: &mut Notes) -> OperatorMode {
-    let mut out = OperatorMode::default();
-    if let Some(value) = block.get("operator") {
-        out.operators = operators(value, &mut notes.errors);
-    }
-    block.set("trusted", &mut out.trusted_keys, &mut notes.errors, |v| {
-        let keys = reader::texts(v)?;
-        match keys.iter().find(|key| !nkey::is_public(key, Some('O'))) {
-            None => Ok(keys),
-            Some(key) => Err(ConfigError::new(
-                &v.at,
-                format!("trust key {key:?} required to be a valid public operator nkey"),
-            )),
-        }
-    });
-    if let Some(value) = block.get("resolver") {
-        out.resolver = resolver(value, &mut notes.errors);
-    }
-    block.set_block("resolver_tls", &mut out.tls, notes, resolver_tls);
-    let errors = &mut notes.errors;
-    if let Some(value) = block.get("resolver_preload") {
-        out.preload = preload(value, errors);
-    }
-    block.set("resolver_pinned_accounts", &mut out.pinned, errors, |v| {
-        let keys = reader::texts(v)?;
-        match keys.iter().find(|key| !nkey::is_public(key, Some('A'))) {
-            None => Ok(keys),
-            Some(key) => {
-                let problem = format!("pinned account key {key:?} is not a valid public account nkey");
-                Err(ConfigError::new(&v.at, problem))
-            }
-        }
-    });
-    block.set("default_sentinel", &mut out.default_sentinel, errors, |v| {
-        Ok(reader::optional(v)?.map(Secret::new))
-    });
-    out
-}
-
-/// Tokens, or names of files that hold them; those are read by [`read_files`].
-fn operators(value: &Value, errors: &mut Errors) -> Vec<OperatorJwt> {
-    let values = match &value.kind {
-        Kind::Array(values) => values.as_slice(),
-        _ => std::slice::from_ref(value),
-    };
-    let one = |value: &Value| match &value.kind {
-        Kind::String(text) => Ok(OperatorJwt { at: value.at.clone().into(), jwt: text.clone() }),
-        _ => {
-            let problem = format!("error parsing operators: unsupported type {}", value.kind.name());
-            Err(ConfigError::new(&value.at, problem).help("a JWT, a file that holds one, or a list of them"))
-        }
-    };
-    values.iter().filter_map(|value| noted(one(value), errors)).collect()
-}
 
 /// Puts the tokens that stand in files in the place of the files' names.
 pub(crate) fn read_files(mode: &mut OperatorMode, files: &mut dyn Files, errors: &mut Errors) {
@@ -108,114 +41,6 @@ fn bare_token(text: &str) -> Option<String> {
     Some(lines.join("\n").trim_end().to_owned())
 }
 
-const RESOLVER_WRONG: &str = "error parsing account resolver, should be MEM or  URL(\"url\") or a map \
-                              containing dir and type state=[FULL|CACHE])";
-
-fn resolver(value: &Value, errors: &mut Errors) -> Option<Resolver> {
-    let wrong = || ConfigError::new(&value.at, RESOLVER_WRONG);
-    let map = match &value.kind {
-        Kind::Map(map) => map,
-        Kind::String(text) => {
-            let resolver = by_name(text);
-            if resolver.is_none() {
-                errors.push(wrong());
-            }
-            return resolver;
-        }
-        _ => {
-            errors.push(wrong());
-            return None;
-        }
-    };
-    let block = Block::new("resolver", map, errors);
-    let (mut kind, mut dir) = (String::new(), None);
-    let (mut allow_delete, mut hard_delete) = (false, false);
-    let (mut limit, mut timeout, mut interval, mut ttl) = (None, TIMEOUT_DEFAULT, None, None);
-    block.set("type", &mut kind, errors, |v| reader::text(v).map(|text| text.to_ascii_uppercase()));
-    block.set("dir", &mut dir, errors, |v| reader::optional(v).map(|dir| dir.map(PathBuf::from)));
-    block.set("allow_delete", &mut allow_delete, errors, reader::boolean);
-    block.set("hard_delete", &mut hard_delete, errors, reader::boolean);
-    block.set("limit", &mut limit, errors, |v| Ok(Some(reader::limit(v)? as u64).filter(|&n| n > 0)));
-    block.set("timeout", &mut timeout, errors, |v| match reader::duration_text(v)? {
-        timeout if timeout.is_zero() => Err(ConfigError::new(&v.at, "the timeout is zero")),
-        timeout => Ok(timeout),
-    });
-    block.set("interval", &mut interval, errors, |v| reader::duration_text(v).map(Some));
-    block.set("ttl", &mut ttl, errors, |v| reader::duration_text(v).map(Some));
-    let before = errors.len();
-    let mut say = |key: &str, problem: &str| {
-        errors.push(ConfigError::new(block.get(key).map_or(&value.at, |v| &v.at), problem));
-    };
-    let keeps = match kind.as_str() {
-        "MEM" | "MEMORY" => return Some(Resolver::Memory),
-        "FULL" => {
-            if ttl.is_some_and(|ttl: Duration| !ttl.is_zero()) {
-                say("ttl", "FULL does not accept ttl");
-            }
-            if hard_delete && !allow_delete {
-                say("hard_delete", "hard_delete has no effect without delete");
-            }
-            let interval = interval.unwrap_or(INTERVAL_DEFAULT);
-            Keeps::All { allow_delete, hard_delete, limit, interval }
-        }
-        "CACHE" => {
-            for (key, given) in [
-                ("allow_delete", allow_delete),
-                ("hard_delete", hard_delete),
-                ("interval", interval.is_some()),
-            ] {
-                if given {
-                    say(key, &format!("CACHE does not accept {key}"));
-                }
-            }
-            Keeps::Some { limit: limit.unwrap_or(CACHED_MAX), ttl: ttl.unwrap_or(TTL_DEFAULT) }
-        }
-        _ => {
-            say("type", RESOLVER_WRONG);
-            return None;
-        }
-    };
-    let Some(dir) = dir else {
-        say("dir", "dir has no value and needs to point to a directory");
-        return None;
-    };
-    (errors.len() == before)
-        .then(|| Resolver::Folder(Folder { at: value.at.clone().into(), dir, keeps, timeout }))
-}
-
-/// `MEM`, `MEMORY` or `URL(…)`.
-fn by_name(text: &str) -> Option<Resolver> {
-    let text = text.trim();
-    if ["MEM", "MEMORY"].iter().any(|name| text.eq_ignore_ascii_case(name)) {
-        return Some(Resolver::Memory);
-    }
-    let start = text.get(..3).filter(|start| start.eq_ignore_ascii_case("URL"))?;
-    let address = text.strip_prefix(start)?.trim().strip_prefix('(')?.strip_suffix(')')?;
-    Some(Resolver::Url(address.trim().trim_matches('"').to_owned()))
-}
-
-fn preload(value: &Value, errors: &mut Errors) -> Vec<Preload> {
-    let Kind::Map(map) = &value.kind else {
-        let problem = "preload should be a map of account_public_key:account_jwt";
-        errors.push(ConfigError::new(&value.at, problem));
-        return Vec::new();
-    };
-    let entries = map.iter().filter(|entry| !entry.variable);
-    let one = |entry: &crate::language::Entry| {
-        let jwt = reader::text(&entry.value)?;
-        if !nkey::is_public(&entry.key, Some('A')) {
-            let problem = format!("preload key {:?} is not a valid public account nkey", entry.key);
-            return Err(ConfigError::new(&entry.at, problem));
-        }
-        Ok(Preload {
-            at: entry.value.at.clone().into(),
-            account: entry.key.clone(),
-            jwt: jwt.trim().to_owned(),
-        })
-    };
-    entries.filter_map(|entry| noted(one(entry), errors)).collect()
-}
-
 /// What does not go together, in the words of the official server.
 pub(crate) fn check(
     options: &Options,
@@ -223,29 +48,16 @@ pub(crate) fn check(
     is_good: bool,
     say: &mut impl FnMut(&Location, String),
 ) {
-    let mode = &options.operator_mode;
+    let mode = &options.access.operator_mode;
     // An operator that is there and wrong is told once, where it stands.
     let is_meant = ["operator", "trusted"].iter().any(|key| place(key).line > 0);
     if !mode.is_on() && is_meant && !is_good {
         return;
     }
     if !mode.is_on() {
-        if mode.default_sentinel.is_some() {
-            say(&place("default_sentinel"), "default sentinel requires operators and accounts".into());
-        }
-        for (key, given) in [
-            ("resolver", mode.resolver.is_some()),
-            ("resolver_tls", mode.tls != ResolverTls::default()),
-            ("resolver_preload", !mode.preload.is_empty()),
-            ("resolver_pinned_accounts", !mode.pinned.is_empty()),
-        ] {
-            if given {
-                say(&place(key), format!("{key} has no effect without an operator"));
-            }
-        }
-        return;
+        return check_that_is_off(mode, place, say);
     }
-    let authorization = &options.authorization;
+    let authorization = &options.access.authorization;
     let users =
         !authorization.users.is_empty() || authorization.user.is_some() || authorization.token.is_some();
     for (key, wrong, problem) in [
@@ -256,13 +68,13 @@ pub(crate) fn check(
         ),
         (
             "accounts",
-            !options.accounts.is_empty(),
+            !options.access.accounts.is_empty(),
             "operators do not allow Accounts to be configured directly",
         ),
         // Those of the default account, in which nobody is.
         (
             "mappings",
-            !options.mappings.is_empty(),
+            !options.access.mappings.is_empty(),
             "operators do not allow Accounts to be configured directly",
         ),
         ("authorization", users, "operators do not allow users to be configured directly"),
@@ -271,7 +83,11 @@ pub(crate) fn check(
             authorization.callout.is_some(),
             "operators do not allow authorization callouts to be configured directly",
         ),
-        ("no_auth_user", options.no_auth_user.is_some(), "no_auth_user not compatible with Trusted Operator"),
+        (
+            "no_auth_user",
+            options.access.no_auth_user.is_some(),
+            "no_auth_user not compatible with Trusted Operator",
+        ),
         (
             "trusted",
             mode.operators.is_empty() && mode.resolver.is_none(),
@@ -295,6 +111,27 @@ pub(crate) fn check(
     }
 }
 
+/// Without an operator the keys around it mean nothing.
+fn check_that_is_off(
+    mode: &OperatorMode,
+    place: &dyn Fn(&str) -> Location,
+    say: &mut impl FnMut(&Location, String),
+) {
+    if mode.default_sentinel.is_some() {
+        say(&place("default_sentinel"), "default sentinel requires operators and accounts".into());
+    }
+    for (key, given) in [
+        ("resolver", mode.resolver.is_some()),
+        ("resolver_tls", mode.tls != ResolverTls::default()),
+        ("resolver_preload", !mode.preload.is_empty()),
+        ("resolver_pinned_accounts", !mode.pinned.is_empty()),
+    ] {
+        if given {
+            say(&place(key), format!("{key} has no effect without an operator"));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,7 +149,7 @@ mod tests {
             _ => Err(io::ErrorKind::NotFound.into()),
         };
         crate::load_text(text, "t.conf", &mut files, &|_| None)
-            .map(|options| options.operator_mode)
+            .map(|options| options.access.operator_mode)
             .map_err(|errors| errors.to_string())
     }
 
@@ -334,43 +171,6 @@ mod tests {
             "operator: 3\nresolver: MEM",
             "t.conf:1:11: error parsing operators: unsupported type an integer",
         );
-    }
-
-    #[test]
-    fn resolvers() {
-        let resolver = |text: &str| {
-            read(&format!("trusted: {OPERATOR}\nresolver: {text}"))
-                .map(|mode| mode.resolver.expect("resolver"))
-        };
-        assert_eq!(resolver("memory"), Ok(Resolver::Memory));
-        assert_eq!(resolver("URL(http://a/b/)"), Ok(Resolver::Url("http://a/b/".into())));
-        assert_eq!(resolver("'URL(\"http://a/b/\")'"), Ok(Resolver::Url("http://a/b/".into())));
-        let Ok(Resolver::Folder(folder)) = resolver("{ type: full, dir: x, limit: 3, allow_delete: true }")
-        else {
-            panic!("a folder");
-        };
-        let keeps =
-            Keeps::All { allow_delete: true, hard_delete: false, limit: Some(3), interval: INTERVAL_DEFAULT };
-        assert_eq!((folder.keeps, folder.timeout), (keeps, TIMEOUT_DEFAULT));
-        let Ok(Resolver::Folder(folder)) = resolver("{ type: cache, dir: x, ttl: '5m' }") else {
-            panic!("a folder");
-        };
-        assert_eq!(folder.keeps, Keeps::Some { limit: CACHED_MAX, ttl: Duration::from_secs(300) });
-        for (text, expected) in [
-            ("FOO", "t.conf:2:11: error parsing account resolver"),
-            ("{ type: x, dir: y }", "t.conf:2:19: error parsing account resolver"),
-            ("{ type: full }", "t.conf:2:11: dir has no value and needs to point to a directory"),
-            ("{ type: full, dir: x, ttl: '5m' }", "t.conf:2:38: FULL does not accept ttl"),
-            ("{ type: full, dir: x, hard_delete: true }", "t.conf:2:46: hard_delete has no effect"),
-            (
-                "{ type: cache, dir: x, allow_delete: true }",
-                "t.conf:2:48: CACHE does not accept allow_delete",
-            ),
-            ("{ type: cache, dir: x, interval: 60 }", "t.conf:2:44: expected a duration"),
-            ("{ type: cache, dir: x, interval: 1m }", "t.conf:2:44: CACHE does not accept interval"),
-        ] {
-            assert!(resolver(text).is_err_and(|e| e.contains(expected)), "{text}: {:?}", resolver(text));
-        }
     }
 
     #[test]

@@ -1,27 +1,25 @@
 //! What a reload changes: everything that can be changed, or every reason why not.
 //!
-//! One table names each field of the options, the key that sets it and the part of the server that it belongs to;
-//! whether a reload may change it stands with the key ([`crate::blocks::keys`]). A field left out does not compile.
+//! What a reload does with a key stands with its declaration ([`crate::blocks`]). Here are the blocks that are compared as a whole,
+//! and the one key whose rule depends on others.
 
 use crate::blocks::keys::{self, Status};
-use crate::blocks::reader::go_duration;
 pub use crate::blocks::rule::Change;
 use crate::blocks::rule::{self, Difference, Rule, Show, hidden};
 use crate::operator::OperatorMode;
 use crate::options::cluster::RouteUrl;
 use crate::options::websocket::WebSocket;
 use crate::options::{
-    self, Authorization, Clients, Cluster, Http, LameDuck, LeafNodes, Limits, Log, Options, Process, Server,
-    Staples, TlsFirst, Usage,
+    self, Access, Authorization, Clients, Cluster, Http, LameDuck, LeafNodes, Limits, Log, Options, Server,
+    Staples, Usage,
 };
-use std::time::Duration;
 
 /// Why a reload is refused: nothing of it is applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct Refusal(pub Vec<String>);
 
-/// A field of the options.
+/// A part of the options that is compared as a whole, by several keys or a part of them.
 struct Field {
     /// The key that sets it, in the block.
     key: (&'static str, &'static str),
@@ -42,81 +40,10 @@ enum LogForm {
     Value,
     /// These words, whatever the value.
     Words(&'static str),
-    /// These words, and which of the names went and came.
-    Names(&'static str, fn(&Options) -> &[String]),
 }
 
-use Change::{Limits as L, Presentation, Tls, Users};
-use LogForm::{Names, Value, Words};
-
-/// Fields by the structs that hold them; `show` is left out where the value has its own way to be shown.
-macro_rules! fields {
-    (@show $of:ident, $field:ident, $show:expr) => { $show };
-    (@show $of:ident, $field:ident) => { |o| $of(o).$field.show() };
-    ($($struct:ident by $of:ident {
-        $($field:ident: $block:literal $key:literal, $name:literal, $change:expr, $said:expr $(, $show:expr)?;)*
-        $(- $skipped:ident;)*
-    })*) => {
-        const FIELDS: &[Field] = &[$($(Field {
-            key: ($block, $key),
-            name: $name,
-            change: $change,
-            said: $said,
-            same: |old, new| $of(old).$field == $of(new).$field,
-            show: fields!(@show $of, $field $(, $show)?),
-        },)*)*];
-        /// Holds the table to be complete: a struct's field that is not in it fails to compile here.
-        #[allow(dead_code, clippy::large_types_passed_by_value)]
-        mod complete {
-            $(#[allow(non_snake_case)]
-            fn $struct(it: super::$struct) {
-                let super::$struct { $($field: _,)* $($skipped: _,)* } = it;
-            })*
-        }
-    };
-}
-
-fn all(options: &Options) -> &Options {
-    options
-}
-fn authorization(options: &Options) -> &Authorization {
-    &options.authorization
-}
-fn operator_mode(options: &Options) -> &OperatorMode {
-    &options.operator_mode
-}
-fields! {
-    Options by all {
-        headers: "" "no_header_support", "NoHeaderSupport", Presentation, Value, |o| (!o.headers).show();
-        tls: "" "tls", "TLSConfig", Tls, Words("tls"), hidden;
-        accounts: "" "accounts", "Accounts", Users, Words("accounts"), hidden;
-        mappings: "" "mappings", "Mappings", Users, Words("mappings"), hidden;
-        system_account: "" "system_account", "SystemAccount", Users, Value;
-        no_system_account: "" "no_system_account", "NoSystemAccount", Users, Value;
-        no_auth_user: "" "no_auth_user", "NoAuthUser", Users, Value;
-        trusted_proxies: "" "proxies", "Proxies", Users, Names("proxies trusted keys", |o| &o.trusted_proxies), hidden;
-        - operator_mode; - clients; - server; - process; - staples; - usage; - source; - http; - limits; - lame_duck; - log; - authorization; - websocket; - cluster; - gateway; - leafnodes;
-    }
-    Authorization by authorization {
-        user: "authorization" "user", "Username", Users, Words("authorization username"), hidden;
-        password: "authorization" "pass", "Password", Users, Words("authorization password"), hidden;
-        token: "authorization" "token", "Authorization", Users, Words("authorization token"), hidden;
-        users: "authorization" "users", "Users", Users, Words("authorization users"), hidden;
-        default_permissions: "authorization" "default_permissions", "Users", Users, Words("authorization users"), hidden;
-        proxy_required: "authorization" "proxy_required", "ProxyRequired", Users, Words("authorization users");
-        callout: "authorization" "auth_callout", "AuthCallout", Users, Words("auth callout"), hidden;
-        default_rate_limits: "authorization" "default_rate_limits", "RateLimits", L, Words("rate limits"), hidden;
-    }
-    OperatorMode by operator_mode {
-        operators: "" "operator", "TrustedOperators", Users, Words("trusted operators"), hidden;
-        trusted_keys: "" "trusted", "TrustedKeys", Users, Words("trusted keys"), hidden;
-        resolver: "" "resolver", "AccountResolver", Users, Words("account resolver"), hidden;
-        tls: "" "resolver_tls", "AccountResolverTLSConfig", Users, Words("account resolver"), hidden;
-        preload: "" "resolver_preload", "ResolverPreloads", Users, Words("accounts"), hidden;
-        pinned: "" "resolver_pinned_accounts", "ResolverPinnedAccounts", Users, Words("pinned accounts"), hidden;
-        default_sentinel: "" "default_sentinel", "DefaultSentinel", Users, Words("default sentinel"), hidden;
-    }
-}
+use Change::{Presentation, Tls};
+use LogForm::{Value, Words};
 
 /// What stands in the `tls` block of each listener, which reloads else.
 const TLS_RATES: [Field; 2] = [
@@ -125,8 +52,8 @@ const TLS_RATES: [Field; 2] = [
         name: "TLSRateLimit",
         change: Tls,
         said: Value,
-        same: |old, new| tls_rate(old.tls.as_ref()) == tls_rate(new.tls.as_ref()),
-        show: |o| tls_rate(o.tls.as_ref()).show(),
+        same: |old, new| tls_rate(old.clients.tls.as_ref()) == tls_rate(new.clients.tls.as_ref()),
+        show: |o| tls_rate(o.clients.tls.as_ref()).show(),
     },
     Field {
         key: ("tls", "connection_rate_limit"),
@@ -277,9 +204,8 @@ fn tls_rate(tls: Option<&options::Tls>) -> u32 {
 /// All options that only a restart can change.
 pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
     let parts = of_blocks(old, new);
-    let different = FIELDS.iter().chain(beside()).filter(|field| !(field.same)(old, new));
-    let (reloads, fixed): (Vec<_>, Vec<_>) =
-        different.partition(|field| field.reloads() || field.may_go(old, new));
+    let different = beside().filter(|field| !(field.same)(old, new));
+    let (reloads, fixed): (Vec<_>, Vec<_>) = different.partition(|field| field.reloads());
     let of_fields = fixed.iter().map(|field| field.refusal(old, new));
     let refusals: Vec<String> =
         of_fields.chain(parts.iter().filter_map(|part| part.refusal.clone())).collect();
@@ -293,32 +219,40 @@ pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
     Ok(changes)
 }
 
-/// What differs in the blocks that declare their own rules.
+/// What differs in the blocks that declare their own rules. A part of the options that is left out does not compile.
 fn of_blocks(old: &Options, new: &Options) -> Vec<Difference> {
+    let Options { clients, server, http, limits, lame_duck, log, staples, access, usage, .. } = new;
+    // Where they were read is no part of them; the others are `Option`s, which are compared as a whole.
+    let Options { source: _, websocket: _, cluster: _, gateway: _, leafnodes: _, .. } = new;
     let mut out = Vec::new();
-    Clients::compare(&old.clients, &new.clients, &mut out);
-    Server::compare(&old.server, &new.server, &mut out);
-    Process::compare(&old.process, &new.process, &mut out);
-    Staples::compare(&old.staples, &new.staples, &mut out);
-    Usage::compare(&old.usage, &new.usage, &mut out);
-    Http::compare(&old.http, &new.http, &mut out);
-    Limits::compare(&old.limits, &new.limits, &mut out);
-    compare_auth_timeout(&old.limits, &new.limits, &mut out);
+    Access::compare(&old.access, access, &mut out);
+    compare_no_auth_user(&old.access, access, &mut out);
+    Authorization::compare(&old.access.authorization, &access.authorization, &mut out);
+    OperatorMode::compare(&old.access.operator_mode, &access.operator_mode, &mut out);
+    Clients::compare(&old.clients, clients, &mut out);
+    Server::compare(&old.server, server, &mut out);
+    Staples::compare(&old.staples, staples, &mut out);
+    Usage::compare(&old.usage, usage, &mut out);
+    Http::compare(&old.http, http, &mut out);
+    Limits::compare(&old.limits, limits, &mut out);
     compare_cluster_name(old, new, &mut out);
-    LameDuck::compare(&old.lame_duck, &new.lame_duck, &mut out);
-    Log::compare(&old.log, &new.log, &mut out);
+    LameDuck::compare(&old.lame_duck, lame_duck, &mut out);
+    Log::compare(&old.log, log, &mut out);
     out
 }
 
-/// `authorization.timeout`, which is kept with the limits.
-fn compare_auth_timeout(old: &Limits, new: &Limits, out: &mut Vec<Difference>) {
-    const RULE: Rule<Option<Duration>> = Rule::Reloads(
-        Change::Limits,
-        rule::LogForm::Named("authorization timeout", |timeout| {
-            timeout.map_or(String::new(), |timeout| timeout.as_secs_f64().to_string())
-        }),
-    );
-    RULE.compare("timeout", &old.auth_timeout, &new.auth_timeout, out);
+/// `no_auth_user`, which only a restart changes; but it may go together with the user that it names.
+fn compare_no_auth_user(old: &Access, new: &Access, out: &mut Vec<Difference>) {
+    const GOES: Rule<Option<String>> = Rule::Reloads(Change::Users, rule::LogForm::Value(Show::show));
+    const STAYS: Rule<Option<String>> = Rule::Restarts("NoAuthUser", Show::show);
+    let in_accounts = new.accounts.iter().flat_map(|account| &account.users);
+    let mut users = new.authorization.users.iter().chain(in_accounts);
+    let goes = match (&old.no_auth_user, &new.no_auth_user) {
+        (Some(name), None) => !users.any(|user| user.name == *name),
+        _ => false,
+    };
+    let rule = if goes { GOES } else { STAYS };
+    rule.compare("no_auth_user", &old.no_auth_user, &new.no_auth_user, out);
 }
 
 /// The name of a cluster that has one: the servers that know it by that name would have to change at the same moment.
@@ -329,16 +263,16 @@ fn compare_cluster_name(old: &Options, new: &Options, out: &mut Vec<Difference>)
     {
         let refusal =
             format!("{}: config reload not supported for cluster name: old={old}, new={name}", *own.at);
-        out.push(Difference { change: None, line: None, refusal: Some(refusal) });
+        out.push(Difference { change: None, lines: Vec::new(), refusal: Some(refusal) });
     }
 }
 
 /// What a reload from `old` to `new` says in the log, a line each, in the words of the official server and without
 /// its `Reloaded: `.
 pub fn lines(old: &Options, new: &Options) -> Vec<String> {
-    let different = FIELDS.iter().chain(&CLUSTER).chain(&LEAF_NODES).filter(|field| !(field.same)(old, new));
-    let mut lines: Vec<String> = different.flat_map(|field| field.lines(old, new)).collect();
-    lines.extend(of_blocks(old, new).into_iter().filter_map(|part| part.line));
+    let different = CLUSTER.iter().chain(&LEAF_NODES).filter(|field| !(field.same)(old, new));
+    let mut lines: Vec<String> = different.map(|field| field.line(new)).collect();
+    lines.extend(of_blocks(old, new).into_iter().flat_map(|part| part.lines));
     lines.dedup();
     lines
 }
@@ -360,65 +294,12 @@ impl Field {
         format!("{at}config reload not supported for {}: old={old}, new={new}", self.name)
     }
 
-    /// `no_auth_user` may be taken away together with the user that it names.
-    fn may_go(&self, old: &Options, new: &Options) -> bool {
-        let (Some(name), None) = (&old.no_auth_user, &new.no_auth_user) else { return false };
-        let in_accounts = new.accounts.iter().flat_map(|account| &account.users);
-        let mut users = new.authorization.users.iter().chain(in_accounts);
-        self.key.1 == "no_auth_user" && !users.any(|user| user.name == *name)
-    }
-
-    fn lines(&self, old: &Options, new: &Options) -> Vec<String> {
-        let line = match self.said {
-            Names(words, names) => return went_and_came(words, names(old), names(new)),
+    fn line(&self, new: &Options) -> String {
+        match self.said {
             Value => format!("{} = {}", self.key.1, (self.show)(new)),
-            Words("tls") => return tls_lines(old.tls.as_ref(), new.tls.as_ref()),
             Words(words) => words.to_owned(),
-        };
-        vec![line]
-    }
-}
-
-/// What changed about TLS: what has a line of its own in the official log, or else that it is on.
-fn tls_lines(old: Option<&options::Tls>, new: Option<&options::Tls>) -> Vec<String> {
-    let Some(new) = new else { return vec!["tls = disabled".into()] };
-    let mut lines = Vec::new();
-    let mut told = new.clone();
-    if let Some(old) = old {
-        if old.timeout != new.timeout {
-            lines.push(format!("tls timeout = {}", new.timeout.as_secs_f64()));
         }
-        if old.pinned_certs != new.pinned_certs {
-            lines.push(format!("{} pinned_certs", new.pinned_certs.len()));
-        }
-        if old.first != new.first {
-            let first = match new.first {
-                TlsFirst::No => "false".into(),
-                TlsFirst::Yes => "true".into(),
-                TlsFirst::Within(delay) => format!("auto ({})", go_duration(delay)),
-            };
-            lines.push(format!("Client TLS handshake first: {first}"));
-        }
-        (told.timeout, told.first) = (old.timeout, old.first);
-        told.pinned_certs.clone_from(&old.pinned_certs);
-        told.at.clone_from(&old.at);
     }
-    if old != Some(&told) {
-        lines.insert(0, "tls = enabled".into());
-    }
-    lines
-}
-
-/// Which names are not there any more, and which were not there before.
-fn went_and_came(words: &str, old: &[String], new: &[String]) -> Vec<String> {
-    let only = |of: &[String], not: &[String]| -> Vec<String> {
-        of.iter().filter(|name| !not.contains(name)).map(|name| format!("{name:?}")).collect()
-    };
-    [(only(old, new), "removed"), (only(new, old), "added")]
-        .into_iter()
-        .filter(|(names, _)| !names.is_empty())
-        .map(|(names, what)| format!("{words} [{}] were {what}", names.join(" ")))
-        .collect()
 }
 
 #[cfg(test)]

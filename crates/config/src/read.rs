@@ -1,16 +1,13 @@
 //! From values to options.
 
-use crate::accounts;
-use crate::blocks::reader::{self, Block, Errors, Notes, noted};
-use crate::blocks::tls::{self, Context};
+use crate::blocks::reader::{self, Block, Errors, Notes};
 use crate::blocks::{cluster, gateway, leafnodes, websocket};
 use crate::check::check;
 use crate::error::{ConfigError, ConfigErrors, ErrorKind, Location};
-use crate::language::{self, Env, Files, Map, Value};
-use crate::nkey;
+use crate::language::{self, Env, Files, Map};
 use crate::operator;
 use crate::options::Options;
-use crate::sharing::{self, Import};
+use crate::sharing::Import;
 use std::path::Path;
 
 /// Reads a configuration file and all that it includes, and checks it. `env` gives variables of the environment.
@@ -80,7 +77,7 @@ fn partial(map: &Map, name: &str, files: &mut dyn Files) -> Result<Partial, Conf
             ErrorKind::Import => refused.push(error),
         }
     }
-    for account in &mut out.options.accounts {
+    for account in &mut out.options.access.accounts {
         account.imports.retain(|import| {
             let Some(error) = refused.iter().find(|error| error.at == *import.at) else { return true };
             out.imports.push((account.name.clone(), import.clone(), error.clone()));
@@ -101,7 +98,7 @@ pub(crate) fn read(map: &Map, name: &str, files: &mut dyn Files) -> (Options, Er
     let mut options = options(map, &mut notes);
     let Notes { mut errors, doubts, ignored } = notes;
     (options.source.doubts, options.source.ignored) = (doubts, ignored);
-    operator::read_files(&mut options.operator_mode, files, &mut errors);
+    operator::read_files(&mut options.access.operator_mode, files, &mut errors);
     options.source.digest = language::digest(map);
     let place = |key: &str| reader::place(map, key).cloned().unwrap_or_else(|| Location::nowhere(name));
     check(&options, &place, &mut errors);
@@ -112,48 +109,22 @@ pub(crate) fn read(map: &Map, name: &str, files: &mut dyn Files) -> (Options, Er
 fn options(map: &Map, notes: &mut Notes) -> Options {
     let mut out = Options::default();
     let block = Block::new("", map, &mut notes.errors);
-    let name = reader::optional;
     out.clients.read_all(&block, notes);
     out.http.read_all(&block, notes);
     out.limits.read(&block, notes);
     out.lame_duck.read(&block, notes);
     out.log.read_all(&block, notes);
-    block.set_block("tls", &mut out.tls, notes, |v, notes| tls::tls(v, Context::Client, notes));
     block.set_block("websocket", &mut out.websocket, notes, websocket::websocket);
     block.set_block("cluster", &mut out.cluster, notes, cluster::cluster);
     block.set_block("gateway", &mut out.gateway, notes, gateway::gateway);
     block.set_block("leafnodes", &mut out.leafnodes, notes, leafnodes::leafnodes);
     out.server.read(&block, notes);
-    out.process.read(&block, notes);
     out.staples.read(&block, notes);
     out.usage.read(&block, notes);
-    block.set_block("authorization", &mut out.authorization, notes, |v, notes| {
-        accounts::authorization(v, &mut out.limits, notes)
-    });
+    out.access.read_all(&block, notes);
     profiler(&block, notes);
-    let errors = &mut notes.errors;
-    if let Some(value) = block.get("no_header_support") {
-        let mut off = false;
-        block.set("no_header_support", &mut off, errors, |_| reader::boolean(value));
-        out.headers = !off;
-    }
     let mut ignored = false;
-    block.set("disable_sublist_cache", &mut ignored, errors, reader::boolean);
-    block.set("system_account", &mut out.system_account, errors, name);
-    block.set("no_system_account", &mut out.no_system_account, errors, reader::boolean);
-    // Who names one wants one.
-    out.no_system_account &= out.system_account.is_none();
-    block.set("no_auth_user", &mut out.no_auth_user, errors, name);
-    if let Some(value) = block.get("accounts") {
-        out.accounts = accounts::accounts(value, errors);
-    }
-    if let Some(value) = block.get("proxies") {
-        out.trusted_proxies = proxies(value, errors);
-    }
-    if let Some(value) = block.get("mappings") {
-        out.mappings = sharing::mappings(value, errors);
-    }
-    out.operator_mode = operator::operator_mode(&block, notes);
+    block.set("disable_sublist_cache", &mut ignored, &mut notes.errors, reader::boolean);
     out
 }
 
@@ -170,31 +141,6 @@ fn profiler(block: &Block<'_>, notes: &mut Notes) {
             notes.ignored.push(ConfigError::new(&value.at, problem));
         }
     }
-}
-
-/// `{ trusted: [ { key: … }, … ] }`
-fn proxies(value: &Value, errors: &mut Errors) -> Vec<String> {
-    let Some(map) = noted(reader::map(value), errors) else { return Vec::new() };
-    let block = Block::new("proxies", map, errors);
-    let Some(list) = block.get("trusted") else { return Vec::new() };
-    let mut keys = Vec::new();
-    for value in noted(reader::array(list), errors).unwrap_or_default() {
-        let Some(map) = noted(reader::map(value), errors) else { continue };
-        let mut key = String::new();
-        let block = Block::new("proxy", map, errors);
-        if block.get("key").is_none() {
-            errors.push(ConfigError::new(&value.at, "a trusted proxy needs a key"));
-        }
-        block.set("key", &mut key, errors, |v| {
-            let key = reader::text(v)?;
-            match nkey::is_public(&key, None) {
-                true => Ok(key),
-                false => Err(ConfigError::new(&v.at, format!("invalid proxy key {key:?}"))),
-            }
-        });
-        keys.push(key);
-    }
-    keys
 }
 
 #[cfg(test)]
@@ -225,7 +171,7 @@ mod tests {
             let [error] = refused.0.as_slice() else { panic!("{password}: {refused}") };
             assert_eq!(error.help, crate::language::QUOTE_VARIABLE, "{password}: {refused}");
             let options = read(&format!("\"{password}\"")).expect(password);
-            let taken = options.authorization.password.as_ref().map(|secret| secret.expose());
+            let taken = options.access.authorization.password.as_ref().map(|secret| secret.expose());
             assert_eq!(taken, Some(password));
         }
     }
@@ -266,7 +212,7 @@ mod tests {
             "authorization { users = [ { user: u, pass: p, permissions: { pub: a.>, sub: { deny: [x, 'y q'] }, allow_responses: true } }, { nkey: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4 } ] }",
         )
         .expect("read");
-        let users = &options.authorization.users;
+        let users = &options.access.authorization.users;
         let permissions = users[0].permissions.clone().expect("permissions");
         assert_eq!(permissions.publish.allow, Some(vec!["a.>".to_owned()]));
         let Rules { allow, deny, deny_at, .. } = permissions.subscribe;

@@ -25,7 +25,7 @@ impl Options {
                     .into(),
             );
         }
-        if let Some(tls) = self.tls.as_ref().filter(|tls| tls.timeout > TIMEOUT_HIGH) {
+        if let Some(tls) = self.clients.tls.as_ref().filter(|tls| tls.timeout > TIMEOUT_HIGH) {
             let timeout = go_duration(tls.timeout);
             out.push(format!("tls timeout of {timeout} is high, consider keeping it under 60 seconds"));
         }
@@ -34,7 +34,7 @@ impl Options {
                 "TLS certificate chain and hostname of solicited {whom} will not be verified. DO NOT USE IN PRODUCTION!"
             )
         }));
-        if self.authorization.proxy_required && !self.authorization.users.is_empty() {
+        if self.access.authorization.proxy_required && !self.access.authorization.users.is_empty() {
             out.push(
                 "authorization's proxy_required counts for a single user and a token; say it with each of the users"
                     .into(),

@@ -25,12 +25,18 @@ use std::sync::Arc;
 /// What is wrong with the users of the configuration: invalid NKeys and JWTs. `now` is in seconds since 1970.
 pub fn check(options: &Options, now: i64) -> Vec<ConfigError> {
     let is = |key: &str, kind| nkey::Public::parse(key).is_ok_and(|public| public.kind == kind);
-    let users = options.authorization.users.iter().chain(options.accounts.iter().flat_map(|a| &a.users));
+    let users = options
+        .access
+        .authorization
+        .users
+        .iter()
+        .chain(options.access.accounts.iter().flat_map(|a| &a.users));
     let users =
         users.filter(|user| user.nkey.as_deref().is_some_and(|key| !is(key, nkey::Kind::User))).map(|user| {
             ConfigError::new(&user.at, "Not a valid public nkey for a user").help("it begins with U")
         });
     let accounts = options
+        .access
         .accounts
         .iter()
         .filter(|account| account.nkey.as_deref().is_some_and(|key| !is(key, nkey::Kind::Account)))
@@ -171,14 +177,14 @@ impl Authenticator {
 
     fn with_users(options: &Options) -> Self {
         let mut out = Self {
-            token: options.authorization.token.clone(),
-            token_needs_proxy: options.authorization.proxy_required,
-            proxies: options.trusted_proxies.iter().map(|key| key.as_str().into()).collect(),
-            no_auth_user: options.no_auth_user.clone(),
+            token: options.access.authorization.token.clone(),
+            token_needs_proxy: options.access.authorization.proxy_required,
+            proxies: options.access.trusted_proxies.iter().map(|key| key.as_str().into()).collect(),
+            no_auth_user: options.access.no_auth_user.clone(),
             service: Service::new(options),
             ..Self::default()
         };
-        let authorization = &options.authorization;
+        let authorization = &options.access.authorization;
         let defaults = authorization.default_permissions.as_ref();
         let compile = |p: &dialtone_config::options::Permissions| Arc::new(Permissions::new(p));
         let default = defaults.map(compile);
@@ -194,7 +200,7 @@ impl Authenticator {
         for user in &authorization.users {
             out.add(user, None, user.permissions.as_deref().map(compile).or_else(|| default.clone()));
         }
-        for account in &options.accounts {
+        for account in &options.access.accounts {
             let default = account.default_permissions.as_ref().map(compile);
             let name: Arc<str> = account.name.as_str().into();
             for user in &account.users {
@@ -203,8 +209,9 @@ impl Authenticator {
             }
         }
         // A single user and a token stay what they are, and with no users at all a verified certificate is enough.
-        let maps = options.tls.as_ref().is_some_and(|tls| tls.map);
-        let mut lists = options.accounts.iter().map(|account| &account.users).chain([&authorization.users]);
+        let maps = options.clients.tls.as_ref().is_some_and(|tls| tls.map);
+        let mut lists =
+            options.access.accounts.iter().map(|account| &account.users).chain([&authorization.users]);
         out.map_certificates = maps && lists.any(|users| users.iter().any(|user| user.nkey.is_none()));
         if out.map_certificates {
             let names = out.users.keys();

@@ -343,7 +343,7 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(options: &Options) -> Option<Self> {
-        let callout = options.authorization.callout.as_ref()?;
+        let callout = options.access.authorization.callout.as_ref()?;
         let (users, allowed) = (callout.auth_users.clone(), callout.allowed_accounts.clone());
         Some(Self { callout_request: CalloutRequest::configured(callout)?, users, allowed })
     }

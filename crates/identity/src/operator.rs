@@ -60,7 +60,7 @@ impl Operators {
     ///
     /// What cannot be meant, with its place.
     pub fn new(options: &Options, now: i64) -> Result<Option<Self>, Vec<ConfigError>> {
-        let mode = &options.operator_mode;
+        let mode = &options.access.operator_mode;
         if !mode.is_on() {
             return Ok(None);
         }
@@ -285,7 +285,7 @@ fn system_account(options: &Options, tokens: &[DecodedJwt]) -> Result<Option<Str
         })
         .filter(|name| !name.is_empty())
         .collect();
-    match &options.system_account {
+    match &options.access.system_account {
         Some(name) if named.iter().any(|other| other != name) => {
             Err("system_account in config and operator JWT must be identical".into())
         }

@@ -138,7 +138,7 @@ impl Accounts {
         connections: &Connections,
         gate: &Gate,
     ) -> Vec<Arc<Account>> {
-        let configured = &policy.options.accounts;
+        let configured = &policy.options.access.accounts;
         let system = policy.system_account();
         let mut new = Vec::new();
         let gone = self.remove_unconfigured(policy, gate);
@@ -163,7 +163,7 @@ impl Accounts {
             // What can not be compiled was refused with the configuration.
             account.set_mappings(&claims.mappings, cluster.as_deref());
         }
-        self.global.set_mappings(&policy.options.mappings, cluster.as_deref());
+        self.global.set_mappings(&policy.options.access.mappings, cluster.as_deref());
         for (account, claims) in all() {
             gate.change_imports(&account, || account.set_imports(&claims.imports, &find));
         }
@@ -187,11 +187,11 @@ impl Accounts {
         let options = &policy.options;
         for account in self.all() {
             let verified = self.jwts.find(&account.name);
-            let configured = options.accounts.iter().find(|claims| *claims.name == *account.name);
+            let configured = options.access.accounts.iter().find(|claims| *claims.name == *account.name);
             let mappings = match (&verified, configured) {
                 (Some(verified), _) => &verified.claims.mappings,
                 (None, Some(claims)) => &claims.mappings,
-                (None, None) if Arc::ptr_eq(&account, &self.global) => &options.mappings,
+                (None, None) if Arc::ptr_eq(&account, &self.global) => &options.access.mappings,
                 (None, None) => continue,
             };
             account.set_mappings(mappings, Some(name));
@@ -203,7 +203,7 @@ impl Accounts {
         if policy.authenticator.operators().is_some() {
             return Vec::new();
         }
-        let configured = policy.options.accounts.iter().map(|account| account.name.as_str());
+        let configured = policy.options.access.accounts.iter().map(|account| account.name.as_str());
         let stay: HashSet<&str> = configured.chain(policy.system_account()).chain([GLOBAL]).collect();
         let gone: Vec<Arc<Account>> = {
             let mut accounts = self.by_name.lock();

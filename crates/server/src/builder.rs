@@ -189,10 +189,10 @@ impl Builder {
         let http =
             crate::monitor::start(&node).map_err(|problem| StartError::listen("monitoring", problem))?;
         let policy = node.settings.policy();
-        if let Some(file) = &policy.options.process.pid_file {
+        if let Some(file) = &policy.options.server.pid_file {
             process::write_pid(file).map_err(|cause| StartError::PidFile { file: file.clone(), cause })?;
         }
-        if let Some(folder) = &policy.options.process.ports_file_dir {
+        if let Some(folder) = &policy.options.server.ports_file_dir {
             write_ports(&node, folder, &listening, &http);
         }
         let addresses = by_kind(&listening, Endpoint::address);
@@ -310,8 +310,13 @@ fn banner(log: &Logger, options: &Options, identity: &Identity) {
     say(format_args!("  Name:     {}", identity.name));
     say(format_args!("  ID:       {}", identity.id));
     let plain = |secret: &dialtone_config::Secret| !dialtone_identity::password::is_slow(secret);
-    let users = options.authorization.users.iter().chain(options.accounts.iter().flat_map(|a| &a.users));
-    if users.filter_map(|u| u.password.as_ref()).chain(&options.authorization.password).any(plain) {
+    let users = options
+        .access
+        .authorization
+        .users
+        .iter()
+        .chain(options.access.accounts.iter().flat_map(|a| &a.users));
+    if users.filter_map(|u| u.password.as_ref()).chain(&options.access.authorization.password).any(plain) {
         log.emit(Event::Warning, "", format_args!("Plaintext passwords detected, use nkeys or bcrypt"));
     }
     if let Some(file) = &options.source.file {

@@ -28,7 +28,7 @@ impl Explainer {
         let Partial { mut options, not_supported, imports } = partial;
         let left_out = LeftOut::new(not_supported, imports);
         // Nobody connects, so certificates need not be at hand.
-        (options.tls, options.websocket, options.staples.own) = (None, None, Default::default());
+        (options.clients.tls, options.websocket, options.staples.own) = (None, None, Default::default());
         let log = Logger::silent();
         let identity = identity(&options, BTreeMap::new());
         let policy = Policy::new(options, &identity)?;
@@ -51,7 +51,7 @@ impl Explainer {
 /// The accounts whose tokens are at hand.
 fn known_accounts(node: &Node) -> Vec<String> {
     let policy = node.settings.policy();
-    let preload = policy.options.operator_mode.preload.iter().map(|preload| preload.account.clone());
+    let preload = policy.options.access.operator_mode.preload.iter().map(|preload| preload.account.clone());
     let mut keys: Vec<String> = preload.collect();
     if let Source::Folder { store, .. } = node.resolver.source() {
         keys.extend(store.list());

@@ -233,10 +233,10 @@ fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {
     }
     loops.lock().stop();
     let options = &node.settings.policy().options;
-    if let Some(file) = &options.process.pid_file {
+    if let Some(file) = &options.server.pid_file {
         process::remove(file);
     }
-    if let Some(folder) = &options.process.ports_file_dir {
+    if let Some(folder) = &options.server.ports_file_dir {
         process::remove(&process::ports_file(folder));
     }
     if let Some(path) = &options.clients.unix_socket {

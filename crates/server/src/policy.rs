@@ -104,10 +104,10 @@ impl Policy {
         for (other, row) in others.iter_mut().zip(&LISTENERS) {
             *other = (row.policy)(&options, identity, &clients)?;
         }
-        let account_limits = options.accounts.iter().map(|a| (a.name.clone(), a.limits)).collect();
+        let account_limits = options.access.accounts.iter().map(|a| (a.name.clone(), a.limits)).collect();
         let rates = Rules::new(&options);
         let says = |a: &Account| Some((a.name.clone(), a.denied_publish_status?));
-        let denied_publish_status = options.accounts.iter().filter_map(says).collect();
+        let denied_publish_status = options.access.accounts.iter().filter_map(says).collect();
         Ok(Self { options, authenticator, clients, others, account_limits, rates, denied_publish_status })
     }
 
@@ -121,8 +121,8 @@ impl Policy {
         if let Some(operators) = self.authenticator.operators() {
             return operators.system_account();
         }
-        let named = self.options.system_account.as_deref().unwrap_or(SYSTEM);
-        (!self.options.no_system_account).then_some(named)
+        let named = self.options.access.system_account.as_deref().unwrap_or(SYSTEM);
+        (!self.options.access.no_system_account).then_some(named)
     }
 
     /// Whether a request that is denied in an account is answered.
@@ -175,12 +175,12 @@ fn clients(
     identity: &Identity,
     authenticator: &Authenticator,
 ) -> Result<ListenerPolicy, PolicyError> {
-    let mut tls = options.tls.as_ref().map(TlsSetup::load).transpose()?;
+    let mut tls = options.clients.tls.as_ref().map(TlsSetup::load).transpose()?;
     if let Some(tls) = &mut tls {
         tls.staple(&options.staples.own, options.staples.store_dir.as_deref())?;
     }
-    let auth_timeout = options.limits.auth_timeout;
-    let auth_timeout = auth_timeout.unwrap_or_else(|| default_auth_timeout(options.tls.as_ref()));
+    let auth_timeout = options.access.authorization.timeout;
+    let auth_timeout = auth_timeout.unwrap_or_else(|| default_auth_timeout(options.clients.tls.as_ref()));
     Ok(ListenerPolicy {
         tls,
         dialing: None,
@@ -217,11 +217,11 @@ fn info(options: &Options, identity: &Identity, authenticator: &Authenticator) -
         go: concat!("dialtone ", env!("CARGO_PKG_VERSION"), " (rust)").into(),
         host,
         port,
-        headers: options.headers,
+        headers: options.clients.headers,
         auth_required: authenticator.required() && authenticator.no_auth_user().is_none(),
-        tls_required: options.tls.is_some() && !options.clients.allow_non_tls,
-        tls_verify: options.tls.as_ref().is_some_and(|tls| tls.verify),
-        tls_available: options.tls.is_some() && options.clients.allow_non_tls,
+        tls_required: options.clients.tls.is_some() && !options.clients.allow_non_tls,
+        tls_verify: options.clients.tls.as_ref().is_some_and(|tls| tls.verify),
+        tls_available: options.clients.tls.is_some() && options.clients.allow_non_tls,
         max_payload: options.limits.payload_bytes_max as i64,
         api_lvl: 5,
         xkey: identity.xkey.clone(),

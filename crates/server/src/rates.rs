@@ -27,8 +27,8 @@ pub(crate) struct Rules {
 
 impl Rules {
     pub(crate) fn new(options: &Options) -> Self {
-        let accounts = &options.accounts;
-        let authorization = &options.authorization;
+        let accounts = &options.access.accounts;
+        let authorization = &options.access.authorization;
         let users = authorization.users.iter().chain(accounts.iter().flat_map(|account| &account.users));
         let of_user = |user: &dialtone_config::options::User| {
             Some((user.nkey.as_ref().unwrap_or(&user.name).clone(), user.rate_limits.clone()?))

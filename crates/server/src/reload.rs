@@ -194,7 +194,7 @@ fn enforce_connections_max(node: &Node) {
 /// Closes those who are beyond the limits of their accounts: the youngest connections, and those with too many
 /// subscriptions.
 fn enforce_account_limits(node: &Node) {
-    for options in &node.settings.policy().options.accounts {
+    for options in &node.settings.policy().options.access.accounts {
         let AccountLimits { connections_max, subscriptions_max, .. } = options.limits;
         if (connections_max, subscriptions_max) == (None, None) {
             continue;

@@ -1,9 +1,10 @@
 //! The listener for clients.
 
 use super::block;
-use super::rule::{LogForm::Value as Shown, Rule::Reloads, Rule::Restarts, show};
+use super::rule::{LogForm, LogForm::Value as Shown, Rule::Reloads, Rule::Restarts, show};
+use super::tls::{self, Context, Tls, TlsFirst};
 use crate::blocks::keys::Status;
-use crate::blocks::reader::{self, Block, Notes};
+use crate::blocks::reader::{self, Block, Notes, go_duration};
 use crate::blocks::rule::Change;
 use crate::error::ConfigError;
 use crate::language::Value;
@@ -38,7 +39,14 @@ block! {
         /// Whether producers that outrun a reader are held back.
         stall_producers: bool = true,
             no_fast_producer_stall: "Do not hold producers back that outrun a reader.",
-            read (|v| reader::boolean(v).map(|off| !off)), Reloads(Change::Limits, super::rule::LogForm::Said(stalled));
+            read (|v| reader::boolean(v).map(|off| !off)), Reloads(Change::Limits, LogForm::Said(stalled));
+        /// Whether headers are on.
+        headers: bool = true,
+            no_header_support: "Turn headers off.",
+            read (|v| reader::boolean(v).map(|off| !off)), Restarts("NoHeaderSupport", |headers| (!headers).to_string());
+        tls: Option<Tls> = None,
+            tls: "TLS for clients.",
+            block (|v, notes| tls::tls(v, Context::Client, notes)), Reloads(Change::Tls, LogForm::Lines(tls_lines));
     }
     first {
         listen: Status::Restarts, "`host:port` to listen on for clients.";
@@ -69,4 +77,34 @@ fn show_port(port: &Option<u16>) -> String {
 
 fn stalled(stall: &bool) -> String {
     format!("fast producers will {}be stalled", if *stall { "" } else { "not " })
+}
+
+/// What changed about TLS: what has a line of its own in the official log, or else that it is on.
+fn tls_lines(old: &Option<Tls>, new: &Option<Tls>) -> Vec<String> {
+    let Some(new) = new else { return vec!["tls = disabled".into()] };
+    let mut lines = Vec::new();
+    let mut told = new.clone();
+    if let Some(old) = old {
+        if old.timeout != new.timeout {
+            lines.push(format!("tls timeout = {}", new.timeout.as_secs_f64()));
+        }
+        if old.pinned_certs != new.pinned_certs {
+            lines.push(format!("{} pinned_certs", new.pinned_certs.len()));
+        }
+        if old.first != new.first {
+            let first = match new.first {
+                TlsFirst::No => "false".into(),
+                TlsFirst::Yes => "true".into(),
+                TlsFirst::Within(delay) => format!("auto ({})", go_duration(delay)),
+            };
+            lines.push(format!("Client TLS handshake first: {first}"));
+        }
+        (told.timeout, told.first) = (old.timeout, old.first);
+        told.pinned_certs.clone_from(&old.pinned_certs);
+        told.at.clone_from(&old.at);
+    }
+    if old.as_ref() != Some(&told) {
+        lines.insert(0, "tls = enabled".into());
+    }
+    lines
 }

@@ -215,7 +215,7 @@ fn route_user(value: &Value, notes: &mut Notes) -> RouteUser {
 }
 
 fn route_permissions(value: &Value, notes: &mut Notes) -> Option<RoutePermissions> {
-    let read = permissions::permissions(value, &mut notes.errors)?;
+    let read = permissions::permissions(value, notes)?;
     if read.responses.is_some() {
         let problem = "allow_responses has no effect: it is for users";
         notes.ignored.push(ConfigError::new(&value.at, problem));

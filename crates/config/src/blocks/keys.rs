@@ -1,6 +1,9 @@
 //! The table of keys: where each stands, what else it is called, whether a reload may change it, and what it means.
 //! Reading, refusing, docs and tests all go by this table.
 
+use crate::blocks::access::{Access, Proxies, Proxy};
+use crate::blocks::account::{Account, AccountLimits, MsgTraceKeys};
+use crate::blocks::authorization::{AuthCallout, Authorization};
 use crate::blocks::clients::Clients;
 use crate::blocks::cluster::{Cluster, RouteDialing, RouteLimits, RouteListener, RoutePool, RouteUser};
 use crate::blocks::compression::Compression;
@@ -11,13 +14,19 @@ use crate::blocks::leaf_remote::{LeafLink, LeafProxy, LeafRemote, Migration};
 use crate::blocks::leafnodes::{LeafAuthorization, LeafListener, LeafNodes, LeafUser};
 use crate::blocks::limits::Limits;
 use crate::blocks::log::Log;
+use crate::blocks::mapping::Destination;
 use crate::blocks::ocsp::{Ocsp, OcspCache, OcspPeer};
-use crate::blocks::process::Process;
+use crate::blocks::operator::OperatorMode;
+use crate::blocks::permissions::{Permissions, Responses, RuleKeys};
+use crate::blocks::rate_limits::RateKeys;
+use crate::blocks::resolver::ResolverKeys;
 use crate::blocks::resolver_tls::ResolverTls;
 use crate::blocks::server::Server;
+use crate::blocks::sharing::{ExportKeys, ImportKeys, LatencyKeys, SourceKeys};
 use crate::blocks::staples::Staples;
 use crate::blocks::tls::{CertPair, Tls};
 use crate::blocks::usage::Usage;
+use crate::blocks::user::User;
 use crate::blocks::websocket::{CookieNames, OwnUsers, WebSocket};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -52,7 +61,7 @@ use Status::{Refused, Reloads, Restarts};
 
 const GATEWAYS: &str = "superclusters are not part of this version";
 const OF_LEAFS: &str = "this part of leaf nodes is not part of this version";
-const JETSTREAM: &str = "JetStream is not part of this version";
+pub(crate) const JETSTREAM: &str = "JetStream is not part of this version";
 const MQTT: &str = "MQTT is not part of this version";
 
 /// The parts of the table, those of one block behind each other. Each block declares its own (`crate::blocks`).
@@ -63,8 +72,9 @@ static PARTS: &[&[Key]] = &[
     Limits::KEYS,
     LameDuck::KEYS,
     Log::KEYS,
-    Process::KEYS,
     TOP,
+    Access::KEYS,
+    OperatorMode::KEYS,
     Staples::KEYS,
     Usage::KEYS,
     Tls::KEYS,
@@ -94,8 +104,25 @@ static PARTS: &[&[Key]] = &[
     Ocsp::KEYS,
     OcspPeer::KEYS,
     OcspCache::KEYS,
+    ResolverKeys::KEYS,
     ResolverTls::KEYS,
-    USERS_AND_ACCOUNTS,
+    Proxies::KEYS,
+    Proxy::KEYS,
+    Authorization::KEYS,
+    AuthCallout::KEYS,
+    User::KEYS,
+    Permissions::KEYS,
+    RuleKeys::KEYS,
+    Responses::KEYS,
+    Account::KEYS,
+    AccountLimits::KEYS,
+    RateKeys::KEYS,
+    MsgTraceKeys::KEYS,
+    ExportKeys::KEYS,
+    LatencyKeys::KEYS,
+    ImportKeys::KEYS,
+    SourceKeys::KEYS,
+    Destination::KEYS,
 ];
 
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
@@ -124,163 +151,28 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     .collect()
 });
 
-macro_rules! keys {
-    ($($part:ident: $($block:literal { $($name:ident $(| $alias:literal)* : $status:expr, $doc:literal;)* })*)*) => {
-        $(const $part: &[Key] = &[$($(Key {
-            block: $block, name: stringify!($name), aliases: &[$($alias),*], status: $status, doc: $doc,
-        },)*)*];)*
-    };
-}
+/// Keys of the top level that are not a field of a block: whole blocks, what has no effect, and what is refused.
+const TOP: &[Key] = &[
+    top("prof_port", &[], Reloads, "Accepted, and nothing listens there: there is no Go profiler."),
+    top("prof_block_rate", &[], Reloads, "Accepted without effect: there is no Go profiler."),
+    top(
+        "disable_sublist_cache",
+        &["no_sublist_cache"],
+        Reloads,
+        "Accepted; matches are cached per event loop, and never wrong.",
+    ),
+    top("cluster", &[], Reloads, "Routes to other servers."),
+    top("gateway", &[], Restarts, "Connections to other clusters."),
+    top("leafnodes", &["leaf"], Reloads, "Leaf nodes."),
+    top("jetstream", &[], Refused(JETSTREAM), "Streams."),
+    top("default_js_domain", &[], Refused(JETSTREAM), "Domains of accounts."),
+    top("feature_flags", &[], Refused(JETSTREAM), "Behaviour that is being introduced."),
+    top("websocket", &["ws"], Reloads, "A listener for clients by WebSocket."),
+    top("mqtt", &[], Refused(MQTT), "MQTT listener."),
+];
 
-keys! {
-    TOP: "" {
-        prof_port: Reloads, "Accepted, and nothing listens there: there is no Go profiler.";
-        prof_block_rate: Reloads, "Accepted without effect: there is no Go profiler.";
-        no_header_support: Restarts, "Turn headers off.";
-        disable_sublist_cache | "no_sublist_cache": Reloads, "Accepted; matches are cached per event loop, and never wrong.";
-        tls: Reloads, "TLS for clients.";
-        authorization: Reloads, "Users of the default account, or one user or token.";
-        accounts: Reloads, "Accounts with their users.";
-        system_account | "system": Restarts, "The account for system events.";
-        no_system_account | "no_system" | "no_sys_acc": Restarts, "Have no system account.";
-        no_auth_user: Restarts, "The user that a connection without credentials is.";
-        mappings | "maps": Reloads, "Subject mappings of the default account.";
-        proxies: Reloads, "Keys of trusted proxies.";
-        cluster: Reloads, "Routes to other servers.";
-        gateway: Restarts, "Connections to other clusters.";
-        leafnodes | "leaf": Reloads, "Leaf nodes.";
-        jetstream: Refused(JETSTREAM), "Streams.";
-        default_js_domain: Refused(JETSTREAM), "Domains of accounts.";
-        feature_flags: Refused(JETSTREAM), "Behaviour that is being introduced.";
-        websocket | "ws": Reloads, "A listener for clients by WebSocket.";
-        mqtt: Refused(MQTT), "MQTT listener.";
-        operator | "operators" | "root" | "roots" | "root_operator" | "root_operators": Restarts, "JWTs of operators, or files that hold them.";
-        resolver | "account_resolver" | "accounts_resolver": Restarts, "Where account JWTs come from: `MEMORY`, `URL(…)`, or a block.";
-        resolver_tls: Restarts, "TLS to a URL resolver.";
-        resolver_preload: Reloads, "Account JWTs to begin with, by public key.";
-        resolver_pinned_accounts: Reloads, "The only accounts that users may be of, beside the system account.";
-        trusted | "trusted_keys": Restarts, "Public keys of operators, instead of their JWTs.";
-        default_sentinel: Reloads, "Bearer JWT of connections without credentials.";
-    }
-    USERS_AND_ACCOUNTS: "resolver" {
-        type: Restarts, "`full` keeps every JWT, `cache` those used lately, `memory` those that are preloaded.";
-        dir: Restarts, "Folder of the JWTs, one file an account.";
-        allow_delete: Restarts, "A request signed by the operator may delete JWTs.";
-        hard_delete: Restarts, "Deleted files are removed, not renamed.";
-        limit: Restarts, "JWTs that are kept. Default: any number; of a cache 1000.";
-        ttl: Restarts, "How long a cache keeps a JWT. Default 2h.";
-        interval: Restarts, "How often a full resolver compares itself with others. Default 1m.";
-        timeout: Restarts, "How long others are asked for a JWT. Default 1.9s.";
-    }
-    "proxies" {
-        trusted: Reloads, "Proxies that are trusted.";
-    }
-    "proxy" {
-        key | "public_key": Reloads, "Its public NKey.";
-    }
-    "authorization" {
-        user | "username": Reloads, "The only user.";
-        pass | "password": Reloads, "Its password, plain or bcrypt.";
-        token: Reloads, "A token instead of users.";
-        users: Reloads, "Users.";
-        timeout: Reloads, "How long a client may take to say who it is. Default 2s.";
-        default_permission | "default_permissions" | "permissions": Reloads, "Permissions of users that have none.";
-        proxy_required: Restarts, "The only user, or the token, must come through a trusted proxy.";
-        auth_callout | "auth_hook": Restarts, "Ask a service who may connect.";
-        default_rate_limits: Reloads, "How much each user of the default account may publish that has no `rate_limits`. Not an official key.";
-    }
-    "auth_callout" {
-        issuer: Reloads, "Public NKey of the account that signs the answers.";
-        account | "acc": Reloads, "Account whose service is asked. Default: the default account.";
-        auth_users | "users": Reloads, "Users of that account that the service itself is.";
-        xkey | "key": Reloads, "Public curve key; requests and answers are sealed for it.";
-        allowed_accounts: Reloads, "Accounts that answers may name. Default: all.";
-    }
-    "user" {
-        user | "username": Reloads, "Name.";
-        pass | "password": Reloads, "Password, plain or bcrypt.";
-        nkey: Reloads, "Public NKey instead of name and password.";
-        permissions | "permission" | "authorization": Reloads, "What it may do.";
-        allowed_connection_types | "connection_types" | "clients": Reloads, "Kinds of connections it may use.";
-        proxy_required: Reloads, "It must come through a trusted proxy.";
-        rate_limits: Reloads, "How much its connections may publish together. Not an official key.";
-    }
-    "permissions" {
-        publish | "pub" | "import": Reloads, "Subjects it may publish to.";
-        subscribe | "sub" | "export": Reloads, "Subjects it may subscribe to.";
-        publish_allow_responses | "allow_responses": Reloads, "It may answer what it is asked.";
-    }
-    "rules" {
-        allow: Reloads, "These only.";
-        deny: Reloads, "None of these.";
-    }
-    "responses" {
-        max | "max_msgs" | "max_messages" | "max_responses": Reloads, "Answers to one request. Default 1.";
-        expires | "expiration" | "ttl": Reloads, "How long answers may take. Default 2m.";
-    }
-    "account" {
-        nkey: Reloads, "Public NKey of the account.";
-        users: Reloads, "Its users.";
-        default_permissions: Reloads, "Permissions of users that have none.";
-        limits: Reloads, "Limits of the account.";
-        exports: Reloads, "What it shares.";
-        imports: Reloads, "What others share with it.";
-        mappings | "maps": Reloads, "Subject mappings.";
-        jetstream: Refused(JETSTREAM), "Streams of the account.";
-        msg_trace | "trace_dest": Reloads, "Where traces of messages go that ask for it by `traceparent`: a subject, or a block.";
-        rate_limits: Reloads, "How much its connections may publish together. Not an official key.";
-        denied_publish_status: Reloads, "The same as at the top level, for this account. Not an official key.";
-        default_rate_limits: Reloads, "How much each of its users may publish that has no `rate_limits`. Not an official key.";
-    }
-    "rate_limit" {
-        subjects | "subject": Reloads, "Subjects that it is for, as clients write them. Default: all.";
-        msgs_per_sec: Reloads, "Messages a second.";
-        msgs_burst: Reloads, "Messages at once. Default: those of a second.";
-        bytes_per_sec: Reloads, "Bytes of headers and payloads a second.";
-        bytes_burst: Reloads, "Bytes at once. Default: those of a second.";
-        action: Reloads, "What happens to messages that are more: `delay` or `refuse`. Default `delay`.";
-    }
-    "msg_trace" {
-        dest: Reloads, "Subject that traces go to.";
-        sampling: Reloads, "Percent of the messages that ask for it by `traceparent`. Default 100.";
-    }
-    "export" {
-        stream: Reloads, "Subject of a stream that others may import.";
-        service: Reloads, "Subject of a service that others may import.";
-        accounts: Reloads, "Accounts that may import it. Default: all.";
-        response_type | "response": Reloads, "Answers of a service: `single`, `stream` or `chunked`. Default `single`.";
-        response_threshold | "threshold" | "response_max_time" | "response_time": Reloads, "How long an answer of a service may take. Default 2m.";
-        latency: Reloads, "Where the latency of a service is told: a subject, or a block.";
-        account_token_position: Reloads, "Which token of the subject is the importing account, from 1.";
-        allow_trace: Reloads, "Message traces may go on into the account of the service.";
-    }
-    "latency" {
-        sampling: Reloads, "Percent of requests, or `headers` for those that ask for it. Default 100.";
-        subject: Reloads, "Subject to tell it on.";
-    }
-    "import" {
-        stream: Reloads, "Account and subject of a stream.";
-        service: Reloads, "Account and subject of a service.";
-        prefix: Reloads, "Tokens before the subject of a stream.";
-        to: Reloads, "Subject that it has in this account.";
-        share: Reloads, "The service may know who asks.";
-        allow_trace: Reloads, "Message traces may go on into this account.";
-    }
-    "source" {
-        account: Reloads, "Account that exports it.";
-        subject: Reloads, "Subject that it has there.";
-    }
-    "destination" {
-        destination | "dest": Reloads, "Subject that takes the place of the original one.";
-        weight: Reloads, "Percent of messages.";
-        cluster: Reloads, "Only in this cluster.";
-    }
-    "limits" {
-        max_connections | "max_conn": Reloads, "Connections of the account.";
-        max_subscriptions | "max_subs": Reloads, "Subscriptions of the account.";
-        max_payload | "max_pay": Reloads, "Bytes of a message.";
-        max_leafnodes | "max_leafs": Reloads, "Leaf node connections of the account.";
-    }
+const fn top(name: &'static str, aliases: &'static [&'static str], status: Status, doc: &'static str) -> Key {
+    Key { block: "", name, aliases, status, doc }
 }
 
 /// How a key that is refused can be written without asking for anything.

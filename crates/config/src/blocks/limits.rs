@@ -57,8 +57,6 @@ block! {
             ping_max: "PINGs that may stay unanswered. Default 2.",
             or_default (|v, _| Ok(u32::try_from(reader::count(v)?).unwrap_or(u32::MAX))),
             Reloads(Change::Limits, Shown(show));
-        /// How long a client may take to authenticate (`authorization.timeout`).
-        auth_timeout: Option<Duration> = None;
     }
 }
 

@@ -4,6 +4,9 @@
 //! (names, status, docs) and its rule for a reload. A new block is a new file, a row of [`crate::docs`], and a field of
 //! [`crate::Options`].
 
+pub mod access;
+pub mod account;
+pub mod authorization;
 pub mod clients;
 pub mod cluster;
 pub mod compression;
@@ -15,18 +18,22 @@ pub mod leaf_remote;
 pub mod leafnodes;
 pub mod limits;
 pub mod log;
+pub mod mapping;
 pub mod ocsp;
+pub mod operator;
 pub mod permissions;
-pub mod process;
 pub mod rate_limits;
 pub(crate) mod reader;
+pub mod resolver;
 pub mod resolver_tls;
 pub(crate) mod rule;
 pub mod server;
 pub mod server_url;
+pub mod sharing;
 pub mod staples;
 pub mod tls;
 pub mod usage;
+pub mod user;
 pub mod websocket;
 
 /// Declares a block of the configuration, or a part of the top level (`in ""`).

@@ -1,6 +1,9 @@
 //! Rate limits: how much may be published a second.
 
-use super::reader::{self, Block, Errors, noted};
+use super::block;
+use super::keys::Status::Reloads;
+use super::reader::{self, Block, Notes, noted};
+use super::rule::Rule::Within;
 use crate::error::ConfigError;
 use crate::language::{Kind, Value};
 use dialtone_subject::set::is_valid_filter;
@@ -47,56 +50,82 @@ pub struct Rate {
     pub burst: u64,
 }
 
+block! {
+    /// The keys of a rate limit.
+    pub struct RateKeys in "rate_limit" {
+        /// Empty: all.
+        subjects: Vec<String> = Vec::new(),
+            subjects | "subject": "Subjects that it is for, as clients write them. Default: all.", read (filters), Within(Reloads);
+        msgs: Option<u64> = None,
+            msgs_per_sec: "Messages a second.", read (|v| units(v, "msgs_per_sec").map(Some)), Within(Reloads);
+        msgs_burst: Option<u64> = None,
+            msgs_burst: "Messages at once. Default: those of a second.",
+            read (|v| units(v, "msgs_burst").map(Some)), Within(Reloads);
+        bytes: Option<u64> = None,
+            bytes_per_sec: "Bytes of headers and payloads a second.",
+            read (|v| units(v, "bytes_per_sec").map(Some)), Within(Reloads);
+        bytes_burst: Option<u64> = None,
+            bytes_burst: "Bytes at once. Default: those of a second.",
+            read (|v| units(v, "bytes_burst").map(Some)), Within(Reloads);
+        action: RateAction = RateAction::Delay,
+            action: "What happens to messages that are more: `delay` or `refuse`. Default `delay`.", read (action), Within(Reloads);
+    }
+}
+
 /// `{ msgs_per_sec: …, … }`, or a list of those.
-pub(crate) fn rate_limits(value: &Value, errors: &mut Errors) -> Vec<RateLimit> {
+pub(crate) fn rate_limits(value: &Value, notes: &mut Notes) -> Vec<RateLimit> {
     let rules = match &value.kind {
-        Kind::Array(values) => reader::each(values, |value| rate_limit(value, errors)),
-        _ => rate_limit(value, errors).into_iter().collect(),
+        Kind::Array(values) => reader::each(values, |value| rate_limit(value, notes)),
+        _ => rate_limit(value, notes).into_iter().collect(),
     };
     if rules.len() > RULES_MAX {
         let problem = format!("{} rate limits are too many: {RULES_MAX} are allowed", rules.len());
-        errors.push(ConfigError::new(&value.at, problem));
+        notes.errors.push(ConfigError::new(&value.at, problem));
     }
     rules
 }
 
-fn rate_limit(value: &Value, errors: &mut Errors) -> Option<RateLimit> {
-    let map = noted(reader::map(value), errors)?;
-    let before = errors.len();
-    let block = Block::new("rate_limit", map, errors);
-    let mut subjects = Vec::new();
-    block.set("subjects", &mut subjects, errors, filters);
-    let msgs = rate(&block, "msgs_per_sec", "msgs_burst", errors);
-    let bytes = rate(&block, "bytes_per_sec", "bytes_burst", errors);
-    if msgs.is_none() && bytes.is_none() && errors.len() == before {
-        errors.push(ConfigError::new(&value.at, "a rate limit needs `msgs_per_sec` or `bytes_per_sec`"));
+fn rate_limit(value: &Value, notes: &mut Notes) -> Option<RateLimit> {
+    let map = noted(reader::map(value), &mut notes.errors)?;
+    let before = notes.errors.len();
+    let block = Block::new("rate_limit", map, &mut notes.errors);
+    let mut keys = RateKeys::default();
+    keys.read(&block, notes);
+    let msgs = rate(&block, ("msgs_per_sec", keys.msgs), ("msgs_burst", keys.msgs_burst), notes);
+    let bytes = rate(&block, ("bytes_per_sec", keys.bytes), ("bytes_burst", keys.bytes_burst), notes);
+    if msgs.is_none() && bytes.is_none() && notes.errors.len() == before {
+        let problem = "a rate limit needs `msgs_per_sec` or `bytes_per_sec`";
+        notes.errors.push(ConfigError::new(&value.at, problem));
     }
-    let mut action = RateAction::default();
-    block.set("action", &mut action, errors, |v| match reader::text(v)?.as_str() {
-        "delay" => Ok(RateAction::Delay),
-        "refuse" => Ok(RateAction::Refuse),
-        other => Err(ConfigError::new(&v.at, format!("action {other:?} is unknown"))
-            .help("known are `delay` and `refuse`")),
-    });
-    (errors.len() == before).then_some(RateLimit { action, subjects, msgs, bytes })
+    let RateKeys { action, subjects, .. } = keys;
+    (notes.errors.len() == before).then_some(RateLimit { action, subjects, msgs, bytes })
 }
 
-fn rate(block: &Block<'_>, key: &str, burst_key: &str, errors: &mut Errors) -> Option<Rate> {
-    let mut per_second = None;
-    let mut burst = None;
-    block.set(key, &mut per_second, errors, |v| units(v, key).map(Some));
-    block.set(burst_key, &mut burst, errors, |v| {
-        if block.get(key).is_none() {
-            return Err(ConfigError::new(&v.at, format!("`{burst_key}` needs `{key}`")));
-        }
-        units(v, burst_key).map(Some)
-    });
+fn action(value: &Value) -> Result<RateAction, ConfigError> {
+    match reader::text(value)?.as_str() {
+        "delay" => Ok(RateAction::Delay),
+        "refuse" => Ok(RateAction::Refuse),
+        other => Err(ConfigError::new(&value.at, format!("action {other:?} is unknown"))
+            .help("known are `delay` and `refuse`")),
+    }
+}
+
+/// What a rate and its burst make together, each with its key.
+fn rate(
+    block: &Block<'_>,
+    (key, per_second): (&str, Option<u64>),
+    (burst_key, burst): (&str, Option<u64>),
+    notes: &mut Notes,
+) -> Option<Rate> {
+    if let (None, Some(value)) = (block.get(key), block.get(burst_key)) {
+        notes.errors.push(ConfigError::new(&value.at, format!("`{burst_key}` needs `{key}`")));
+    }
     if let (Some(per_second), Some(units), Some(value)) = (per_second, burst, block.get(burst_key))
         && units.saturating_mul(BURSTS_A_SECOND_MAX) < per_second
     {
         let least = per_second.div_ceil(BURSTS_A_SECOND_MAX);
         let problem = format!("{units} is too small a {burst_key} for {key} {per_second}");
-        errors.push(ConfigError::new(&value.at, problem).help(format!("it is at least {least}")));
+        notes.errors.push(ConfigError::new(&value.at, problem).help(format!("it is at least {least}")));
     }
     per_second.map(|per_second| Rate { per_second, burst: burst.unwrap_or(per_second) })
 }
@@ -134,6 +163,7 @@ mod tests {
         let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
         let options = crate::load_text(&text, "t.conf", &mut files, &|_| None).map_err(|e| e.to_string())?;
         Ok(options
+            .access
             .accounts
             .into_iter()
             .next()

@@ -47,6 +47,8 @@ pub(crate) enum LogForm<T> {
     Said(fn(&T) -> String),
     /// These words alone.
     Words(&'static str),
+    /// Lines that say what became of the old value.
+    Lines(fn(&T, &T) -> Vec<String>),
     /// These words and the value.
     Named(&'static str, fn(&T) -> String),
 }
@@ -55,8 +57,8 @@ pub(crate) enum LogForm<T> {
 pub(crate) struct Difference {
     /// What carries it out.
     pub(crate) change: Option<Change>,
-    /// What is logged when it is carried out.
-    pub(crate) line: Option<String>,
+    /// What is logged when it is carried out, a line each.
+    pub(crate) lines: Vec<String>,
     /// Why it is not.
     pub(crate) refusal: Option<String>,
 }
@@ -76,27 +78,28 @@ impl<T: PartialEq> Rule<T> {
         if old == new {
             return;
         }
-        let (change, line, refusal) = match self {
-            Self::Reloads(change, form) => (Some(*change), Some(form.line(key, new)), None),
+        let (change, lines, refusal) = match self {
+            Self::Reloads(change, form) => (Some(*change), form.lines(key, old, new), None),
             Self::Restarts(name, show) => {
                 let refusal =
                     format!("config reload not supported for {name}: old={}, new={}", show(old), show(new));
-                (None, None, Some(refusal))
+                (None, Vec::new(), Some(refusal))
             }
             Self::Within(_) => return,
         };
-        out.push(Difference { change, line, refusal });
+        out.push(Difference { change, lines, refusal });
     }
 }
 
 impl<T> LogForm<T> {
-    fn line(&self, key: &str, new: &T) -> String {
-        match self {
+    fn lines(&self, key: &str, old: &T, new: &T) -> Vec<String> {
+        vec![match self {
             Self::Value(show) => format!("{key} = {}", show(new)),
             Self::Said(say) => say(new),
             Self::Words(words) => (*words).to_owned(),
+            Self::Lines(lines) => return lines(old, new),
             Self::Named(name, show) => format!("{name} = {}", show(new)),
-        }
+        }]
     }
 }
 

@@ -1,15 +1,16 @@
-//! What a server says of itself.
+//! What a server says of itself, to others and in files.
 
 use super::block;
-use super::rule::{LogForm::Words, Rule::Reloads, Rule::Restarts, show};
+use super::rule::{LogForm::Value as Shown, LogForm::Words, Rule::Reloads, Rule::Restarts, show};
 use crate::blocks::reader;
 use crate::blocks::rule::Change;
 use crate::error::ConfigError;
 use crate::language::Value;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 block! {
-    /// What a server says of itself.
+    /// What a server says of itself, to others and in files.
     pub struct Server in "" {
         /// `None`: its id.
         name: Option<String> = None,
@@ -21,6 +22,12 @@ block! {
         metadata: BTreeMap<String, String> = BTreeMap::new(),
             server_metadata: "Keys and values shown by monitoring.",
             read (metadata), Reloads(Change::Presentation, Words("metadata"));
+        pid_file: Option<PathBuf> = None,
+            pid_file | "pidfile": "File that holds the process id.",
+            read (reader::path), Reloads(Change::Process, Shown(show));
+        ports_file_dir: Option<PathBuf> = None,
+            ports_file_dir: "Folder for a file that lists the ports.",
+            read (reader::path), Reloads(Change::Process, Shown(show));
     }
 }
 

@@ -18,11 +18,11 @@ block! {
         /// Of the connections of each account together that has none of its own.
         rate_limits: Vec<RateLimit> = Vec::new(),
             rate_limits: "How much the connections of each account may publish together that has no `rate_limits`. Not an official key.",
-            block (|v, notes| rate_limits(v, &mut notes.errors)), Reloads(Change::Limits, Words("rate limits"));
+            block (rate_limits), Reloads(Change::Limits, Words("rate limits"));
         /// Of each user that neither itself nor its account has any.
         default_rate_limits: Vec<RateLimit> = Vec::new(),
             default_rate_limits: "How much each user may publish that has no `rate_limits` and whose account has no `default_rate_limits`. Not an official key.",
-            block (|v, notes| rate_limits(v, &mut notes.errors)), Reloads(Change::Limits, Words("rate limits"));
+            block (rate_limits), Reloads(Change::Limits, Words("rate limits"));
         /// `None`: never.
         interval: Option<Duration> = None,
             usage_interval: "How often is told what accounts and users used, on `$SYS.ACCOUNT.<id>.USAGE`. Default: never. Not an official key.",

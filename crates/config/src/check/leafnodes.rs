@@ -10,8 +10,9 @@ pub(super) fn check(options: &Options, say: &mut impl FnMut(&Location, String)) 
     if let Some(Err(problem)) = own.listener.advertise.as_deref().map(|text| advertised("advertise", text)) {
         say(&own.at, problem);
     }
-    let by_signature = options.operator_mode.is_on();
-    if own.listens() && options.gateway.is_some() && !by_signature && options.system_account.is_none() {
+    let by_signature = options.access.operator_mode.is_on();
+    if own.listens() && options.gateway.is_some() && !by_signature && options.access.system_account.is_none()
+    {
         let problem =
             "leaf nodes and gateways (both being defined) require a system account to also be configured";
         say(&own.at, problem.into());
@@ -39,7 +40,7 @@ fn accounts_by_key(own: &LeafNodes, say: &mut impl FnMut(&Location, String)) {
 /// Accounts of the configuration.
 fn accounts_by_name(options: &Options, own: &LeafNodes, say: &mut impl FnMut(&Location, String)) {
     let is_known = |name: &str| {
-        ["$G", "$SYS"].contains(&name) || options.accounts.iter().any(|account| account.name == name)
+        ["$G", "$SYS"].contains(&name) || options.access.accounts.iter().any(|account| account.name == name)
     };
     let authorization = &own.authorization;
     let in_users = authorization.users.iter().map(|user| (&user.at, &user.account));

@@ -13,10 +13,15 @@ pub(super) fn check(options: &Options, say: &mut impl FnMut(&Location, String)) 
     if let Some(Err(problem)) = own.advertise.as_deref().map(|text| advertised("advertise", text)) {
         say(&problem);
     }
-    let in_accounts = options.accounts.iter().flat_map(|account| &account.users);
-    let mut names =
-        options.authorization.users.iter().chain(in_accounts).map(|u| u.nkey.as_deref().unwrap_or(&u.name));
-    let by_signature = options.operator_mode.is_on();
+    let in_accounts = options.access.accounts.iter().flat_map(|account| &account.users);
+    let mut names = options
+        .access
+        .authorization
+        .users
+        .iter()
+        .chain(in_accounts)
+        .map(|u| u.nkey.as_deref().unwrap_or(&u.name));
+    let by_signature = options.access.operator_mode.is_on();
     let has_users = names.clone().next().is_some();
     if let Some(name) = own.no_auth_user.as_deref().filter(|_| !by_signature) {
         if !has_users {

@@ -391,17 +391,17 @@ fn secrets_are_not_shown() {
          cluster { port: 5, authorization { user: a, password: hush }, routes: ['nats://a:hush@b:5'] }",
     );
     assert!(lines(&load(""), &new).iter().all(|line| !line.contains("hush")));
-    for field in FIELDS.iter().chain(beside()) {
+    for field in beside() {
         assert!(!(field.show)(&new).contains("hush"), "{}", field.name);
     }
     for part in of_blocks(&load(""), &new) {
-        assert!(!part.line.unwrap_or_default().contains("hush"));
+        assert!(!part.lines.concat().contains("hush"));
     }
 }
 
 #[test]
 fn every_field_has_a_key() {
-    for field in FIELDS.iter().chain(beside()) {
+    for field in beside() {
         assert!(keys::find(field.key.0, field.key.1).is_some(), "{:?}", field.key);
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::language::parse_text;
 use crate::options::Options;
+use dialtone_subject::Literal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ fn exports_and_imports_are_read_in_full() {
         }"#,
     );
     assert_eq!(errors, "");
-    let [a, b] = options.accounts.as_slice() else { panic!("two accounts") };
+    let [a, b] = options.access.accounts.as_slice() else { panic!("two accounts") };
     assert_eq!((a.exports[0].subject.as_str(), &a.exports[0].kind), ("s.>", &ExportKind::Stream));
     assert_eq!(a.exports[1].account_token_position, Some(2));
     let service = ServiceExport {
@@ -79,8 +80,8 @@ fn mappings_are_read_in_full() {
         weight,
         cluster: cluster.map(str::to_owned),
     };
-    assert_eq!(options.mappings[0].destinations, [one("b", 100, None)]);
-    let mappings = &options.accounts[0].mappings;
+    assert_eq!(options.access.mappings[0].destinations, [one("b", 100, None)]);
+    let mappings = &options.access.accounts[0].mappings;
     assert_eq!(mappings[0].destinations, [one("y", 100, None)]);
     assert_eq!(mappings[1].destinations, [one("q.$1", 40, None), one("r", 60, Some("C"))]);
     assert_eq!(mappings[2].destinations, [one("w", 1, None)]);
@@ -211,10 +212,10 @@ fn tracing_and_the_callout_are_read_in_full() {
         "accounts {{ A {{ msg_trace: t }}, B {{ trace_dest {{ dest: u, sampling: 5% }} }} }}\nauthorization {{ users: [ {{ user: x }} ], auth_callout {{ issuer: {issuer}, auth_users: [ x ], allowed_accounts: [ A ] }} }}"
     ));
     assert_eq!(errors, "");
-    let traces: Vec<_> = options.accounts.iter().filter_map(|a| a.msg_trace.as_ref()).collect();
+    let traces: Vec<_> = options.access.accounts.iter().filter_map(|a| a.msg_trace.as_ref()).collect();
     assert_eq!((traces[0].destination.to_string(), traces[0].sampling), ("t".to_owned(), 100));
     assert_eq!((traces[1].destination.to_string(), traces[1].sampling), ("u".to_owned(), 5));
-    let callout = options.authorization.callout.expect("callout");
+    let callout = options.access.authorization.callout.expect("callout");
     assert_eq!((callout.issuer.as_str(), callout.account.as_str()), (issuer, "$G"));
     assert_eq!((callout.auth_users, callout.allowed_accounts), (vec!["x".to_owned()], vec!["A".to_owned()]));
 

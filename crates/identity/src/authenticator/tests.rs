@@ -1,7 +1,7 @@
 //! Who is let in, and who is not.
 
 use super::*;
-use dialtone_config::options::{Account, Authorization};
+use dialtone_config::options::{Access, Account, Authorization};
 
 /// No accounts by token, in the first second of 1970.
 struct Nothing;
@@ -51,14 +51,15 @@ fn check(options: &Options, credentials: &Credentials, expected: Option<(&str, O
 fn who_is_let_in() {
     let mut options = Options::default();
     check(&options, &given("any", "x"), Some(("", None)));
-    options.authorization = Authorization { users: vec![user("u", "p")], ..Authorization::default() };
-    options.accounts = vec![Account { name: "A".into(), users: vec![user("a", "q")], ..Account::default() }];
+    options.access.authorization = Authorization { users: vec![user("u", "p")], ..Authorization::default() };
+    options.access.accounts =
+        vec![Account { name: "A".into(), users: vec![user("a", "q")], ..Account::default() }];
     check(&options, &given("u", "p"), Some(("u", None)));
     check(&options, &given("a", "q"), Some(("a", Some("A"))));
     for (name, password) in [("u", "q"), ("u", ""), ("x", "p"), ("", ""), ("", "p")] {
         check(&options, &given(name, password), None);
     }
-    options.no_auth_user = Some("a".into());
+    options.access.no_auth_user = Some("a".into());
     check(&options, &Credentials::default(), Some(("a", Some("A"))));
     check(&options, &given("u", "wrong"), None);
 }
@@ -68,10 +69,10 @@ fn connection_types_are_kept() {
     let mut mqtt = user("m", "p");
     mqtt.connection_types = vec!["MQTT".into()];
     let mut options = Options::default();
-    options.authorization.users = vec![mqtt];
+    options.access.authorization.users = vec![mqtt];
     check(&options, &given("m", "p"), None);
     // GHSA-hmmp-q8cx-v964: the way without credentials is no way round it.
-    options.no_auth_user = Some("m".into());
+    options.access.no_auth_user = Some("m".into());
     check(&options, &Credentials::default(), None);
 }
 
@@ -83,8 +84,9 @@ fn proxies_sign_for_their_connections() {
     let sign = |seed: &nkey::Seed, nonce: &[u8]| data_encoding::BASE64URL_NOPAD.encode(&seed.sign(nonce));
     let (good, foreign, old) = (sign(&proxy, b"n"), sign(&stranger, b"n"), sign(&proxy, b"other"));
     let behind = User { proxy_required: true, ..user("u", "p") };
-    let mut options = Options { no_auth_user: Some("u".into()), ..Options::default() };
-    options.authorization.users = vec![behind.clone(), user("v", "p")];
+    let mut options = Options::default();
+    options.access.no_auth_user = Some("u".into());
+    options.access.authorization.users = vec![behind.clone(), user("v", "p")];
     let answer = |options: &Options, credentials: &Credentials, signature: &str| {
         let credentials = Credentials { proxy_signature: signature.into(), ..credentials.clone() };
         let mut shown = Shown::new(credentials, "n");
@@ -99,7 +101,7 @@ fn proxies_sign_for_their_connections() {
     // Without trusted proxies a signature means nothing.
     assert_eq!(answer(&options, &u, &good), (false, Some(Refusal::ProxyRequired)));
     assert_eq!(answer(&options, &v, "nonsense"), (false, None));
-    options.trusted_proxies = vec![proxy.public().to_string()];
+    options.access.trusted_proxies = vec![proxy.public().to_string()];
     assert!(Authenticator::new(&options, 0).expect("users").nonce_required());
     for who in [&u, &nobody] {
         assert_eq!(answer(&options, who, ""), (false, Some(Refusal::ProxyRequired)));
@@ -114,7 +116,7 @@ fn proxies_sign_for_their_connections() {
     let (proxied, refusal) = answer(&options, &given("u", "wrong"), &good);
     assert!(proxied && matches!(refusal, Some(Refusal::Credentials(_))));
     // Of a whole block the requirement holds for what stands in it alone.
-    options.authorization.proxy_required = true;
+    options.access.authorization.proxy_required = true;
     assert_eq!(answer(&options, &v, ""), (false, None));
     for single in [
         Authorization {
@@ -124,7 +126,7 @@ fn proxies_sign_for_their_connections() {
         },
         Authorization { token: Some(Secret::new("t")), ..Authorization::default() },
     ] {
-        options.authorization = Authorization { proxy_required: true, ..single };
+        options.access.authorization = Authorization { proxy_required: true, ..single };
         let given = Credentials { token: Secret::new("t"), ..v.clone() };
         assert_eq!(answer(&options, &given, ""), (false, Some(Refusal::ProxyRequired)));
         assert_eq!(answer(&options, &given, &good), (true, None));
@@ -153,7 +155,7 @@ fn check_mapped(users: &[&str], der: &[u8], credentials: &Credentials, expected:
         &|_| None,
     )
     .expect("options");
-    options.authorization.users = users.chain([user("pw.acme.com", "p")]).collect();
+    options.access.authorization.users = users.chain([user("pw.acme.com", "p")]).collect();
     let context = Context { certificate: Some(der), ..CONTEXT };
     let mut shown = Shown::new(credentials.clone(), "n");
     let got = match Authenticator::new(&options, 0).expect("users").authenticate(&mut shown, &context) {
@@ -224,7 +226,8 @@ fn nobody_comes_in_without_credentials() {
     }) {
         let accounts: Vec<Account> = system.iter().chain(others).cloned().collect();
         let open = *authorization == Authorization::default() && accounts.iter().all(|a| a.users.is_empty());
-        let options = Options { accounts, authorization: authorization.clone(), ..Options::default() };
+        let access = Access { accounts, authorization: authorization.clone(), ..Access::default() };
+        let options = Options { access, ..Options::default() };
         let expected = open.then_some(("", None));
         check(&options, &Credentials::default(), expected);
         check(&options, &given("nobody", "p"), expected);
@@ -234,7 +237,7 @@ fn nobody_comes_in_without_credentials() {
 #[test]
 fn tokens() {
     let mut options = Options::default();
-    options.authorization.token = Some(Secret::new("t"));
+    options.access.authorization.token = Some(Secret::new("t"));
     let token = |t: &str| Credentials { token: Secret::new(t), ..Credentials::default() };
     check(&options, &token("t"), Some(("[REDACTED]", None)));
     check(&options, &token("x"), None);
@@ -270,15 +273,13 @@ fn users_in_accounts_that_are_not_the_services_are_known_as_always() {
         allowed_accounts: allowed.iter().map(ToString::to_string).collect(),
         ..AuthCallout::default()
     };
-    let mut options = Options {
-        accounts: vec![
-            account("AUTH", vec![user("s", "p"), user("o", "p")]),
-            account("APP", vec![user("a", "p")]),
-            account("FREE", vec![user("f", "p"), by_key, hashed, slow]),
-        ],
-        ..Options::default()
-    };
-    options.authorization.users = vec![user("g", "p")];
+    let mut options = Options::default();
+    options.access.accounts = vec![
+        account("AUTH", vec![user("s", "p"), user("o", "p")]),
+        account("APP", vec![user("a", "p")]),
+        account("FREE", vec![user("f", "p"), by_key, hashed, slow]),
+    ];
+    options.access.authorization.users = vec![user("g", "p")];
     let signature = data_encoding::BASE64URL_NOPAD.encode(&seed.sign(b"n"));
     let signed = |signature: &str| Credentials {
         nkey: seed.public().to_string(),
@@ -311,8 +312,8 @@ fn users_in_accounts_that_are_not_the_services_are_known_as_always() {
             "in refused asked asked asked in refused slow refused asked asked in refused asked",
         ),
     ] {
-        options.authorization.callout = Some(callout(allowed));
-        options.no_auth_user = silent.map(str::to_owned);
+        options.access.authorization.callout = Some(callout(allowed));
+        options.access.no_auth_user = silent.map(str::to_owned);
         let outcomes: Vec<_> = tries.iter().map(|credentials| outcome(&options, credentials)).collect();
         assert_eq!(outcomes.join(" "), expected, "{allowed:?} {silent:?}");
         let authenticator = Authenticator::new(&options, 0).expect("users");

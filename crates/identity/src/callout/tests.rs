@@ -231,8 +231,8 @@ fn accounts_delegate_to_accounts_that_their_token_names() {
     let mut options = Options::default();
     let jwt = Draft::new(operator.public(), "O", Body::Operator(crate::jwt::claims::Operator::default()));
     let jwt = jwt.sign(&operator, NOW).expect("operator");
-    options.operator_mode.operators = vec![OperatorJwt { at: Position::default(), jwt }];
-    options.operator_mode.resolver = Some(Resolver::Memory);
+    options.access.operator_mode.operators = vec![OperatorJwt { at: Position::default(), jwt }];
+    options.access.operator_mode.resolver = Some(Resolver::Memory);
     let operators = Operators::new(&options, NOW).expect("good").expect("on");
     let account = |number: u8, allowed: &[&str]| {
         let auth_users = vec![seed(Kind::User, 1).public().to_string()];

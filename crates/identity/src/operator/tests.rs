@@ -12,8 +12,8 @@ const NOW: i64 = 1_700_000_000;
 fn options(operators: &[String]) -> Options {
     let mut options = Options::default();
     let token = |jwt: &String| OperatorJwt { at: Location::nowhere("t.conf").into(), jwt: jwt.clone() };
-    options.operator_mode.operators = operators.iter().map(token).collect();
-    options.operator_mode.resolver = Some(Resolver::Memory);
+    options.access.operator_mode.operators = operators.iter().map(token).collect();
+    options.access.operator_mode.resolver = Some(Resolver::Memory);
     options
 }
 
@@ -38,9 +38,9 @@ fn the_system_account_is_the_operators() {
     let mut good = options(std::slice::from_ref(&named));
     let operators = Operators::new(&good, NOW).expect("good").expect("on");
     assert_eq!(operators.system_account(), Some(&*key));
-    good.system_account = Some(key.clone());
+    good.access.system_account = Some(key.clone());
     assert!(Operators::new(&good, NOW).is_ok());
-    good.system_account = Some("A".into());
+    good.access.system_account = Some("A".into());
     refuse(&good, "system_account in config and operator JWT must be identical");
     assert!(Operators::new(&Options::default(), NOW).expect("off").is_none());
 }
@@ -56,13 +56,13 @@ fn a_folder_needs_a_system_account() {
         timeout: Duration::ZERO,
     };
     let mut options = options(&[token(json!({}), json!({}))]);
-    options.operator_mode.resolver = Some(Resolver::Folder(folder));
+    options.access.operator_mode.resolver = Some(Resolver::Folder(folder));
     for no_system_account in [false, true] {
-        options.no_system_account = no_system_account;
+        options.access.no_system_account = no_system_account;
         refuse(&options, "Could not start resolver: system account not setup");
     }
     // One that is named counts, as officially.
-    options.system_account = Some(key);
+    options.access.system_account = Some(key);
     assert!(Operators::new(&options, NOW).is_ok());
 }
 
@@ -88,23 +88,24 @@ fn operators_that_cannot_be_meant() {
         assert!(Operators::new(&good, NOW).is_ok(), "{version}");
     }
     let mut nowhere = options(&[token(json!({}), json!({}))]);
-    nowhere.operator_mode.resolver = None;
+    nowhere.access.operator_mode.resolver = None;
     refuse(&nowhere, "operators require an account resolver to be configured");
     let mut preload = options(&[token(json!({}), json!({}))]);
     let at = Location::nowhere("t.conf");
-    preload.operator_mode.preload = vec![Preload { at: at.into(), account: String::new(), jwt: "x".into() }];
+    preload.access.operator_mode.preload =
+        vec![Preload { at: at.into(), account: String::new(), jwt: "x".into() }];
     refuse(&preload, "invalid account JWT");
 }
 
 #[test]
 fn a_sentinel_is_a_bearer() {
     let mut with = options(&[token(json!({}), json!({}))]);
-    with.operator_mode.default_sentinel = Some(Secret::new("x"));
+    with.access.operator_mode.default_sentinel = Some(Secret::new("x"));
     refuse(&with, "default sentinel JWT not valid");
-    with.operator_mode.default_sentinel = Some(Secret::new(user_token(&user())));
+    with.access.operator_mode.default_sentinel = Some(Secret::new(user_token(&user())));
     refuse(&with, "default sentinel must be a bearer token");
     let bearer = signed(&account(), &user(), json!({ "type": "user", "bearer_token": true }), json!({}));
-    with.operator_mode.default_sentinel = Some(Secret::new(bearer));
+    with.access.operator_mode.default_sentinel = Some(Secret::new(bearer));
     assert!(Operators::new(&with, NOW).is_ok());
 }
 
@@ -113,7 +114,7 @@ fn pinned_accounts_are_the_only_ones() {
     let mut with = options(&[token(json!({}), json!({}))]);
     let on = |options: &Options| Operators::new(options, NOW).expect("good").expect("on");
     assert!(on(&with).may_come("any"));
-    with.operator_mode.pinned = vec!["A".into()];
+    with.access.operator_mode.pinned = vec!["A".into()];
     assert!(on(&with).may_come("A") && !on(&with).may_come("B"));
 }
 

@@ -145,7 +145,7 @@ impl Client {
             self.log(Event::ProtocolError, format_args!("invalid client protocol"));
             return self.refuse(ProtocolError::InvalidProtocol, CloseReason::BadClientProtocolVersion, turn);
         }
-        if connect.no_responders && !(connect.headers && self.conduct.policy.options.headers) {
+        if connect.no_responders && !(connect.headers && self.conduct.policy.options.clients.headers) {
             return self.refuse(
                 ProtocolError::NoRespondersNeedsHeaders,
                 CloseReason::NoRespondersRequiresHeaders,
@@ -165,7 +165,7 @@ impl Client {
         self.options.pedantic = connect.pedantic;
         self.options.echo = connect.echo;
         self.options.asynchronous_info = connect.protocol >= 1;
-        let headers = connect.headers && self.conduct.policy.options.headers;
+        let headers = connect.headers && self.conduct.policy.options.clients.headers;
         self.options.no_responders = connect.no_responders && headers;
         self.limits.headers = headers;
         self.conduct.session.peer.set_understands_headers(headers);

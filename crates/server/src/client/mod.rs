@@ -151,7 +151,7 @@ impl Client {
             return;
         }
         if self.arrival.throttled {
-            if self.conduct.policy.options.tls.as_ref().is_some_and(|tls| tls.first == TlsFirst::No) {
+            if self.conduct.policy.options.clients.tls.as_ref().is_some_and(|tls| tls.first == TlsFirst::No) {
                 self.send_info(turn, false);
             }
             let (error, reason) = (ProtocolError::ConnectionThrottled, CloseReason::MaxConnectionsExceeded);

@@ -88,7 +88,7 @@ fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
         host,
         port,
         ip,
-        headers: policy.options.headers,
+        headers: policy.options.clients.headers,
         tls_required: own.listener.tls.is_some(),
         tls_verify: own.listener.tls.is_some(),
         auth_required: own.authorization.user.is_some(),

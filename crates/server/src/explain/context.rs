@@ -45,7 +45,7 @@ pub(super) struct ExplainContext<'a> {
 impl<'a> ExplainContext<'a> {
     pub fn new(node: &'a Node, left_out: &'a LeftOut, facts: Facts) -> Self {
         let policy = node.settings.policy();
-        let names = policy.options.accounts.iter().map(|account| account.name.clone());
+        let names = policy.options.access.accounts.iter().map(|account| account.name.clone());
         let places = names.zip(0..).collect();
         let mut users: HashMap<String, Vec<Grant>> = HashMap::new();
         for grant in policy.authenticator.users() {
@@ -149,7 +149,7 @@ impl<'a> ExplainContext<'a> {
             };
         }
         let options = &self.policy.options;
-        let found = self.places.get(account).and_then(|&at| options.accounts.get(at));
+        let found = self.places.get(account).and_then(|&at| options.access.accounts.get(at));
         let mut agreed = Agreements {
             exports: found.map(|a| a.exports.clone()).unwrap_or_default(),
             imports: found.map(|a| a.imports.clone()).unwrap_or_default(),
@@ -157,7 +157,7 @@ impl<'a> ExplainContext<'a> {
             invalid: self.left_out.imports_of(account),
         };
         if account == GLOBAL {
-            agreed.mappings.clone_from(&options.mappings);
+            agreed.mappings.clone_from(&options.access.mappings);
         }
         agreed
     }

@@ -87,7 +87,7 @@ impl LeafConnection {
             go: clients.go.clone(),
             host,
             port,
-            headers: policy.options.headers,
+            headers: policy.options.clients.headers,
             auth_required: true,
             tls_required: tls.is_some(),
             tls_verify: own.and_then(|own| own.listener.tls.as_ref()).is_some_and(|tls| tls.verify),
@@ -184,7 +184,7 @@ impl LeafConnection {
             let error = format!("connection rejected since minimum version required is {least:?}");
             return self.refuse(&error, CloseReason::MinimumVersionRequired, turn);
         }
-        let headers = connect.headers && self.conduct.policy.options.headers;
+        let headers = connect.headers && self.conduct.policy.options.clients.headers;
         self.peer().set_understands_headers(headers);
         if !connect.cluster.is_empty() {
             self.peer().set_leaf_cluster(connect.cluster.as_bytes());

@@ -82,7 +82,7 @@ impl LeafConnection {
         let mut out = Vec::new();
         connect.encode(&mut out);
         self.send("CONNECT", &out, turn);
-        let headers = info.headers && self.conduct.policy.options.headers;
+        let headers = info.headers && self.conduct.policy.options.clients.headers;
         self.peer().set_understands_headers(headers);
         if !info.cluster.is_empty() {
             self.peer().set_leaf_cluster(info.cluster.as_bytes());
@@ -100,7 +100,7 @@ impl LeafConnection {
             server_id: identity.id.clone(),
             name: identity.name.clone(),
             cluster: self.own_cluster(),
-            headers: self.conduct.policy.options.headers,
+            headers: self.conduct.policy.options.clients.headers,
             deny_pub: own.deny_imports.clone(),
             isolate: own.request_isolation,
             compress_mode: "off".into(),

@@ -90,7 +90,7 @@ impl LeafConnection {
     }
 
     fn new(conduct: Conduct, side: Side) -> Self {
-        conduct.peer().set_understands_headers(conduct.policy.options.headers);
+        conduct.peer().set_understands_headers(conduct.policy.options.clients.headers);
         let dialect = Dialect::leaf(limits(&conduct.policy));
         Self { conduct, side, dialect, unfinished: Unfinished::Unknown, leaf: None }
     }

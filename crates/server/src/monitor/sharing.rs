@@ -28,11 +28,11 @@ pub(super) struct Shared {
 
 pub(super) fn shared(node: &Node, account: &Account, verified: Option<&VerifiedAccount>) -> Shared {
     let policy = node.settings.policy();
-    let configured = policy.options.accounts.iter().find(|a| *a.name == *account.name);
+    let configured = policy.options.access.accounts.iter().find(|a| *a.name == *account.name);
     let (exports, mappings): (&[sharing::Export], &[sharing::Mapping]) = match (verified, configured) {
         (Some(verified), _) => (&verified.claims.exports, &verified.claims.mappings),
         (None, Some(configured)) => (&configured.exports, &configured.mappings),
-        (None, None) if *account.name == *node.accounts.global.name => (&[], &policy.options.mappings),
+        (None, None) if *account.name == *node.accounts.global.name => (&[], &policy.options.access.mappings),
         (None, None) => (&[], &[]),
     };
     let granted = system::exports(&node.accounts, account, exports);

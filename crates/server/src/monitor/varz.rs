@@ -51,7 +51,7 @@ struct Varz {
 /// The document.
 pub(crate) fn varz(node: &Node) -> Value {
     let policy = node.settings.policy();
-    let tls = policy.options.tls.as_ref();
+    let tls = policy.options.clients.tls.as_ref();
     let document = Varz {
         identity: identity(node, &policy),
         security: security(node, &policy),
@@ -312,14 +312,14 @@ struct Trust {
 
 fn trust(node: &Node, policy: &Policy) -> Trust {
     let options = &policy.options;
-    let operators = &options.operator_mode.operators;
-    let keys = || options.trusted_proxies.iter().map(|key| json!({ "key": key })).collect::<Vec<_>>();
+    let operators = &options.access.operator_mode.operators;
+    let keys = || options.access.trusted_proxies.iter().map(|key| json!({ "key": key })).collect::<Vec<_>>();
     let shows_cache = asks_about_peers(policy) && options.staples.peers.is_some();
     Trust {
         trusted_operators_jwt: operators.iter().map(|token| token.jwt.clone()).collect(),
         trusted_operators_claim: operators.iter().filter_map(|token| jwt::payload(&token.jwt).ok()).collect(),
         system_account: policy.system_account().map(str::to_owned),
-        proxies: (!options.trusted_proxies.is_empty()).then(|| json!({ "trusted": keys() })),
+        proxies: (!options.access.trusted_proxies.is_empty()).then(|| json!({ "trusted": keys() })),
         ocsp_peer_cache: shows_cache.then(|| node.peer_cache.figures()),
     }
 }

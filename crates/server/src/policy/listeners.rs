@@ -105,7 +105,7 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
             let Clients { host, port, proxy_protocol, .. } = &options.clients;
             Some(Address::Tcp { host, port: *port, is_proxied: *proxy_protocol })
         },
-        tls: |options| options.tls.as_ref(),
+        tls: |options| options.clients.tls.as_ref(),
         policy: |_, _, _| Ok(None),
         announce: announce_clients,
     },

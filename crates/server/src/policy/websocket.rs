@@ -25,7 +25,7 @@ pub(super) fn policy(
         tls.staple(&options.staples.own, options.staples.store_dir.as_deref())?;
     }
     let maps = |tls: Option<&dialtone_config::options::Tls>| tls.is_some_and(|tls| tls.map);
-    let differs = own.has_own_users() || maps(own.tls.as_ref()) != maps(options.tls.as_ref());
+    let differs = own.has_own_users() || maps(own.tls.as_ref()) != maps(options.clients.tls.as_ref());
     let authenticator = differs
         .then(|| Authenticator::new(&own.options_for_users(options), clock::now()).map_err(ConfigErrors));
     let limits = &options.limits;

@@ -83,7 +83,7 @@ impl Resolver {
         operators: Option<&Operators>,
         log: &Logger,
     ) -> Result<Self, ResolverError> {
-        let mode = &options.operator_mode;
+        let mode = &options.access.operator_mode;
         let address = operators.and_then(Operators::address);
         let source = match (&mode.resolver, address) {
             (Some(config::Resolver::Url(address)), _) => Source::url(address, mode)?,
@@ -123,7 +123,7 @@ impl Resolver {
         }
         match &self.source {
             Source::Memory => {
-                let mut all = policy.options.operator_mode.preload.iter();
+                let mut all = policy.options.access.operator_mode.preload.iter();
                 all.find(|preload| preload.account == key).map(|preload| preload.jwt.clone())
             }
             Source::Url(address) if reach == Reach::Anywhere => {

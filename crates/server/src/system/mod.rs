@@ -76,7 +76,7 @@ pub(crate) fn start(node: &Arc<Node>) {
     let policy = node.settings.policy();
     let is_clustered = policy.options.cluster.as_ref().is_some_and(Cluster::is_on);
     let has_tenants =
-        policy.options.accounts.iter().any(|a| policy.system_account() != Some(a.name.as_str()));
+        policy.options.access.accounts.iter().any(|a| policy.system_account() != Some(a.name.as_str()));
     let grant = match (is_clustered, has_tenants || policy.authenticator.operators().is_some()) {
         (true, false) => granted::grant_services_in_cluster,
         _ => granted::grant_services,

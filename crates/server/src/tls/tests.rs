@@ -71,7 +71,7 @@ impl Folder {
         let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
         let text = format!("tls {{ {block} }}");
         let options = dialtone_config::load_text(&text, "t.conf", &mut files, &|_| None).expect("read");
-        options.tls.expect("tls")
+        options.clients.tls.expect("tls")
     }
 
     fn load(&self, block: &str) -> TlsSetup {

@@ -262,7 +262,7 @@ impl Node {
     pub(crate) fn renew_tokens(&self) {
         let policy = self.settings.policy();
         let Some(operators) = policy.authenticator.operators() else { return };
-        for preload in &policy.options.operator_mode.preload {
+        for preload in &policy.options.access.operator_mode.preload {
             let key = preload.account.as_str();
             let Some(before) = self.accounts.jwts.find(key).filter(|before| *before.jwt != *preload.jwt)
             else {
@@ -292,7 +292,7 @@ impl Node {
                 self.log.emit(Event::AccountFault, "", text);
             }
         }
-        let preload = &policy.options.operator_mode.preload;
+        let preload = &policy.options.access.operator_mode.preload;
         for verified in self.accounts.jwts.all() {
             let key = verified.token.subject.to_string();
             // What was made up for the account for system events stays.

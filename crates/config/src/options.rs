@@ -1,0 +1,159 @@
+//! The options of a server: plain data, immutable, with the official defaults.
+
+use crate::blocks::operator::OperatorMode;
+use crate::error::ConfigError;
+use std::path::PathBuf;
+
+pub use crate::blocks::access::Access;
+pub use crate::blocks::account::{Account, AccountLimits, MsgTrace};
+pub use crate::blocks::authorization::{AuthCallout, Authorization};
+pub use crate::blocks::clients::Clients;
+pub use crate::blocks::cluster::{self, Cluster};
+pub use crate::blocks::compression::{Compression, CompressionMode};
+pub use crate::blocks::gateway::{self, Gateway};
+pub use crate::blocks::http::Http;
+pub use crate::blocks::lame_duck::LameDuck;
+pub use crate::blocks::leaf_remote::{self, LeafRemote};
+pub use crate::blocks::leafnodes::{self, LeafNodes, LeafUser};
+pub use crate::blocks::limits::Limits;
+pub use crate::blocks::log::Log;
+pub use crate::blocks::ocsp::{Ocsp, OcspCache, OcspMode};
+pub use crate::blocks::permissions::{Permissions, Responses, Rules};
+pub use crate::blocks::rate_limits::{Rate, RateAction, RateLimit};
+pub use crate::blocks::server::Server;
+pub use crate::blocks::server_url::ServerUrl;
+pub use crate::blocks::staples::Staples;
+pub use crate::blocks::tls::{CertPair, Tls, TlsFirst};
+pub use crate::blocks::usage::Usage;
+pub use crate::blocks::user::User;
+pub use crate::blocks::websocket::{self, WebSocket};
+
+/// All options.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options {
+    /// Where they were read, and what was noted there.
+    pub source: Source,
+    /// The listener for clients.
+    pub clients: Clients,
+    /// What the server says of itself.
+    pub server: Server,
+    /// Monitoring.
+    pub http: Http,
+    /// Limits of connections.
+    pub limits: Limits,
+    /// Lame duck mode.
+    pub lame_duck: LameDuck,
+    /// Logging.
+    pub log: Log,
+    /// Answers about certificates (OCSP).
+    pub staples: Staples,
+    /// A listener for clients by WebSocket.
+    pub websocket: Option<WebSocket>,
+    /// Routes to other servers.
+    pub cluster: Option<Cluster>,
+    /// Connections to other clusters.
+    pub gateway: Option<Gateway>,
+    /// Leaf nodes.
+    pub leafnodes: Option<LeafNodes>,
+    /// Who may come in, and the accounts that there are.
+    pub access: Access,
+    /// How much may be published, and what is reported of it.
+    pub usage: Usage,
+}
+
+/// Where options were read, and what was noted there.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Source {
+    /// The configuration file, if there is one.
+    pub file: Option<PathBuf>,
+    /// SHA-256 of the configuration, as `sha256:…`.
+    pub digest: String,
+    /// What is carried out and still looks like a mistake: `-t` refuses it, a start says it.
+    pub doubts: Vec<ConfigError>,
+    /// What is accepted and has no effect; a start says it.
+    pub ignored: Vec<ConfigError>,
+}
+
+impl WebSocket {
+    /// The options that decide who may come in by this listener.
+    pub fn options_for_users(&self, options: &Options) -> Options {
+        let mut own = options.clone();
+        if self.has_own_users() {
+            own.access.authorization.user.clone_from(&self.users.user);
+            own.access.authorization.password.clone_from(&self.users.password);
+            own.access.authorization.token.clone_from(&self.users.token);
+            own.access.no_auth_user.clone_from(&self.no_auth_user);
+        }
+        own.clients.tls.clone_from(&self.tls);
+        own
+    }
+}
+
+impl LeafNodes {
+    /// The options that decide who leaf nodes may be: the users of the block alone, where it has some.
+    pub fn options_for_users(&self, options: &Options) -> Options {
+        let mut own = options.clone();
+        own.clients.tls.clone_from(&self.listener.tls);
+        let said = &self.authorization;
+        if said.user.is_none() && said.nkey.is_none() && said.users.is_empty() {
+            return own;
+        }
+        own.access.operator_mode = OperatorMode::default();
+        own.access.no_auth_user = None;
+        own.access.authorization = Authorization::default();
+        own.access.accounts.iter_mut().for_each(|account| account.users.clear());
+        let only = User {
+            name: said.user.clone().unwrap_or_default(),
+            password: said.password.clone(),
+            nkey: said.nkey.clone(),
+            proxy_required: said.proxy_required,
+            ..User::default()
+        };
+        let is_one = said.user.is_some() || said.nkey.is_some();
+        let only = is_one.then_some((only, said.account.as_ref()));
+        let listed = said.users.iter().map(|user| {
+            let LeafUser { at, name, password, account, proxy_required } = user;
+            let (at, name, password) = (at.clone(), name.clone(), password.clone());
+            (
+                User { at, name, password, proxy_required: *proxy_required, ..User::default() },
+                account.as_ref(),
+            )
+        });
+        for (user, account) in only.into_iter().chain(listed) {
+            let account =
+                account.and_then(|name| own.access.accounts.iter_mut().find(|known| known.name == *name));
+            account.map_or(&mut own.access.authorization.users, |account| &mut account.users).push(user);
+        }
+        own
+    }
+}
+
+impl Options {
+    /// The host that clients are told instead of the real one, and the port if one was given.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with `client_advertise`.
+    pub fn advertised(&self) -> Result<Option<(&str, Option<u16>)>, String> {
+        self.clients.advertise.as_deref().map(|text| advertised("client_advertise", text)).transpose()
+    }
+}
+
+/// The host and the port, if there is one, of what a key advertises.
+///
+/// # Errors
+/// It is no `host:port`; the text says why.
+pub fn advertised<'a>(key: &str, text: &'a str) -> Result<(&'a str, Option<u16>), String> {
+    let bad = |why: &str| Err(format!("{key} is {text:?}, which is no `host:port`: {why}"));
+    let (host, port) = match text.rsplit_once(':') {
+        None => (text, None),
+        Some((host, port)) => match port.parse::<u16>() {
+            Ok(port) => (host, Some(port).filter(|&port| port > 0)),
+            Err(_) => return bad(&format!("{port:?} is no port")),
+        },
+    };
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        None if host.contains(':') => bad("an IPv6 address stands in brackets"),
+        bare => Ok((bare.unwrap_or(host), port)),
+    }
+}
