@@ -9,13 +9,16 @@ use dialtone_wire::s2::{
 use std::cell::RefCell;
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 thread_local! {
     /// Tables of the compressor, which are large: one for all connections that a thread writes to.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
+
+/// Bytes of a block of whoever has not shown who it is: enough for what is to be said then, and for all that this server writes.
+const STRANGE_BLOCK_BYTES_MAX: usize = 64 * 1024;
 
 /// What may be done to what is sent, in the order of the numbers that [`State`] keeps.
 const STATES: [Mode; 6] = [
@@ -47,6 +50,8 @@ pub struct State {
     mode: AtomicU8,
     plain_bytes: AtomicU64,
     sent_bytes: AtomicU64,
+    /// The other end has not shown who it is.
+    is_strange: AtomicBool,
 }
 
 /// Bytes that were sent in S2.
@@ -73,6 +78,15 @@ impl State {
             Mode::At(level) => level,
             _ => Level::Uncompressed,
         }
+    }
+
+    /// Whether the other end has yet to show who it is: of a stranger little is expanded at a time.
+    pub(crate) fn set_strange(&self, is_strange: bool) {
+        self.is_strange.store(is_strange, Ordering::Relaxed);
+    }
+
+    fn block_bytes_max(&self) -> usize {
+        if self.is_strange.load(Ordering::Relaxed) { STRANGE_BLOCK_BYTES_MAX } else { BLOCK_BYTES_MAX }
     }
 
     /// Counts bytes that went. Only the framing does, under the lock of its link.
@@ -127,6 +141,11 @@ impl Compression {
         self.agreed.as_ref().map(|(_, agreed)| agreed.mode())
     }
 
+    /// Whether both ends go on in S2.
+    pub(crate) fn is_on(&self) -> bool {
+        matches!(self.agreed, Some((_, Agreed::Auto | Agreed::At(_))))
+    }
+
     /// The other end wants `theirs`, as it says in INFO. Whether the connection is to go on in S2.
     ///
     /// # Errors
@@ -136,7 +155,15 @@ impl Compression {
         // As if the other end were near, until it is known how far it is.
         self.state.set(outcome(agreed, Duration::ZERO, options));
         self.agreed = Some((options.clone(), agreed));
-        Ok(matches!(agreed, Agreed::Auto | Agreed::At(_)))
+        Ok(self.is_on())
+    }
+
+    /// The other end goes on without, whatever this one wants: it says so, or it knows no compression.
+    pub(crate) fn leave_out(&mut self, options: &Options, theirs: &str) {
+        let knows_some = Mode::from_text(theirs).is_ok_and(|mode| mode != Mode::NotSupported);
+        let agreed = wanted(options).agree(if knows_some { Mode::Off } else { Mode::NotSupported });
+        self.state.set(agreed.mode());
+        self.agreed = Some((options.clone(), agreed));
     }
 
     /// The connection goes on in S2 behind what is being read, and behind so many bytes that wait for the socket.
@@ -201,6 +228,7 @@ impl S2Framing {
 
 impl Framing for S2Framing {
     fn decode(&mut self, input: &mut [u8], extra: &mut Vec<u8>) -> Decoded {
+        self.reader.set_block_bytes_max(self.state.block_bytes_max());
         let s2::Decoded { used, ended } = self.reader.decode(input, extra);
         let ended = ended.map(|problem| match problem {
             S2Error::TooLarge { .. } => Ended::Broken(FramingError::TooLarge),

@@ -101,7 +101,7 @@ fn open_leaf(node: &Arc<Node>, turn: &mut Turn, listener: ListenerKind, accepted
     let session = admission::session_of(node, turn.now(), source, &accepted.link);
     node.connections.registry.insert(session.clone());
     let transport = node.settings.policy().of(listener).transport();
-    let mut leaf = LeafConnection::accepted(node.clone(), session, turn.now());
+    let mut leaf = LeafConnection::accepted(node.clone(), session, &accepted.link, turn.now());
     if matches!(transport, Transport::Tls { plain_allowed: false, .. }) {
         leaf.expect_handshake();
     }
@@ -120,7 +120,7 @@ fn open_hub(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accepted)
         return None;
     };
     node.connections.registry.insert(session.clone());
-    let leaf = LeafConnection::dialed(node.clone(), session, dialed, turn.now());
+    let leaf = LeafConnection::dialed(node.clone(), session, dialed, &accepted.link, turn.now());
     Some((Connection::new(Box::new(leaf)), Transport::Plain))
 }
 

@@ -79,7 +79,7 @@ fn carried_out_by(change: Change) -> Result<Step, String> {
         Change::Tls | Change::Presentation | Change::Process => |_| {},
         Change::Cluster => renew_cluster,
         Change::Routes => renew_routes,
-        Change::LeafNodes => |node| node.hubs.follow(&node.settings.policy()),
+        Change::LeafNodes => renew_leaf_nodes,
     })
 }
 
@@ -148,6 +148,12 @@ fn renew_cluster(node: &Arc<Node>) {
     renew_routes(node);
     // Whose compression changes carries that out itself.
     delivery.routes.open().iter().for_each(|route| route.session.peer.wake_owner());
+}
+
+/// Has hubs dialled as they are named, and the compression of spokes changed.
+fn renew_leaf_nodes(node: &Arc<Node>) {
+    node.hubs.follow(&node.settings.policy());
+    node.delivery.leafs.open().iter().for_each(|leaf| leaf.session.peer.wake_owner());
 }
 
 /// Has the cluster look at which servers are to be connected, and how.

@@ -130,13 +130,11 @@ static PARTS: &[&[Key]] = &[
 const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
     ("", "gateway", GATEWAYS),
     ("leafnodes", "tls", OF_LEAFS),
-    ("leafnodes", "compression", OF_LEAFS),
     ("leafnodes_remote", "tls", OF_LEAFS),
     ("leafnodes_remote", "hub", OF_LEAFS),
     ("leafnodes_remote", "jetstream_cluster_migrate", JETSTREAM),
     ("leafnodes_remote", "ws_compression", OF_LEAFS),
     ("leafnodes_remote", "ws_no_masking", OF_LEAFS),
-    ("leafnodes_remote", "compression", OF_LEAFS),
     ("leafnodes_remote", "proxy", OF_LEAFS),
 ];
 

@@ -141,3 +141,36 @@ fn who_does_not_compress_says_so() {
         assert_eq!((compression.agreed().map(Mode::text), compression.state().text()), (Some(said), shown));
     }
 }
+
+/// A block of 100,000 bytes by its own words, of which nothing else is right: larger than a stranger's may be, and looked into otherwise.
+#[test]
+fn of_a_stranger_little_is_expanded_at_a_time() {
+    let compression = agreed(CompressionMode::S2Fast, "s2_fast");
+    let mut largest = Vec::new();
+    let (mut writer, mut scratch) = (Writer::new(Level::Fast), Scratch::default());
+    writer.frame(std::iter::once(&[b'x'; STRANGE_BLOCK_BYTES_MAX][..]), &mut scratch, &mut largest);
+    let large = b"\x00\x08\x00\x00\x00\x00\x00\x00\xa0\x8d\x06\x00";
+    let looked_into = FramingError::Invalid("corrupt block".into());
+    for (is_strange, expected) in [(true, FramingError::TooLarge), (false, looked_into)] {
+        let mut framing = framing(&compression);
+        compression.state().set_strange(true);
+        assert_eq!(framing.decode(&mut largest.clone(), &mut Vec::new()).ended, None);
+        compression.state().set_strange(is_strange);
+        let ended = framing.decode(&mut large.to_vec(), &mut Vec::new()).ended;
+        assert_eq!(ended, Some(Ended::Broken(expected)));
+    }
+}
+
+#[test]
+fn who_says_connect_without_agreeing_goes_on_without() {
+    for (ours, theirs, shown) in [
+        (CompressionMode::S2Auto, "off", "off"),
+        (CompressionMode::S2Auto, "s2_fast", "off"),
+        (CompressionMode::S2Auto, "", "not supported"),
+        (CompressionMode::Off, "off", "off"),
+    ] {
+        let mut compression = Compression::default();
+        compression.leave_out(&options(ours), theirs);
+        assert_eq!(compression.state().text(), shown);
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::{LeafConnection, Side};
 use crate::cluster::reachable_hosts;
+use crate::compression::wanted;
 use crate::conduct::Claim;
 use crate::leafs::Remote;
 use crate::log::Event;
@@ -17,6 +18,7 @@ use dialtone_subject::is_valid_filter;
 use dialtone_wire::CloseReason;
 use dialtone_wire::interserver::SubjectRules;
 use dialtone_wire::leaf::{Connect, Info};
+use dialtone_wire::s2::Mode;
 use std::sync::Arc;
 
 /// Random bytes of a nonce. The official figure.
@@ -61,8 +63,40 @@ impl LeafConnection {
             return;
         }
         let Side::Accepted { nonce, .. } = &self.side else { return };
-        let info = Info { nonce: nonce.to_string(), compression: "off".into(), ..self.info() };
+        let info = Info {
+            nonce: nonce.to_string(),
+            compression: self.wanted_compression().text().into(),
+            ..self.info()
+        };
         self.send_info(&info, turn);
+    }
+
+    fn wanted_compression(&self) -> Mode {
+        let own = self.conduct.policy.options.leafnodes.as_ref();
+        own.map_or(Mode::Off, |own| wanted(&own.listener.compression))
+    }
+
+    /// Whether INFO of a spoke means anything.
+    pub(super) fn may_be_compressed(&self) -> bool {
+        !matches!(self.wanted_compression(), Mode::Off | Mode::NotSupported)
+    }
+
+    /// A spoke that has not said CONNECT asks for compression: INFO comes again behind it, in S2, and CONNECT is waited for there.
+    pub(super) fn agree_with_spoke(&mut self, info: &Info, turn: &mut Turn) {
+        let policy = self.conduct.policy.clone();
+        let Some(own) = policy.options.leafnodes.as_ref() else { return };
+        if !self.is_stranger() || self.compression.agreed().is_some() {
+            return;
+        }
+        match self.compression.agree(&own.listener.compression, &info.compression) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.compression.state().set_strange(true);
+                self.compression.begin(&self.link, self.conduct.peer().pending_bytes());
+                self.send_greeting(turn);
+            }
+            Err(unknown) => self.refuse(&unknown.to_string(), CloseReason::ProtocolViolation, turn),
+        }
     }
 
     fn send_info(&self, info: &Info, turn: &mut Turn) {
@@ -169,6 +203,12 @@ impl LeafConnection {
     fn finish_connect(&mut self, turn: &mut Turn) {
         let Side::Accepted { pending, .. } = &mut self.side else { return };
         let Some(connect) = pending.take() else { return };
+        self.compression.state().set_strange(false);
+        if let Some(own) = self.conduct.policy.options.leafnodes.as_ref()
+            && self.compression.agreed().is_none()
+        {
+            self.compression.leave_out(&own.listener.compression, &connect.compress_mode);
+        }
         let own = self.own_cluster();
         if !own.is_empty() && own == connect.cluster {
             let error = "remote leafnode has same cluster name";

@@ -17,6 +17,7 @@ use dialtone_subject::is_valid_filter;
 use dialtone_wire::CloseReason;
 use dialtone_wire::interserver::SubjectRules;
 use dialtone_wire::leaf::{Connect, Info};
+use dialtone_wire::s2::Mode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ impl LeafConnection {
                 return self.peer().close(CloseReason::ProtocolViolation);
             }
         };
-        let Side::Dialed(dialed) = &self.side else { return };
+        let Side::Dialed(dialed) = &self.side else { return self.agree_with_spoke(&info, turn) };
         self.learn_urls(&info);
         if self.leaf.is_some() {
             return;
@@ -47,6 +48,9 @@ impl LeafConnection {
         self.measure(turn);
         if let Some(reason) = self.mistaken(&info) {
             return self.peer().close(reason);
+        }
+        if self.agree_with_hub(&info, turn) {
+            return;
         }
         self.send_connect(&info, turn);
         if !info.info_on_connect {
@@ -65,6 +69,30 @@ impl LeafConnection {
             return Some(CloseReason::TlsHandshake);
         }
         None
+    }
+
+    /// True: both ends go on in S2, where the hub says INFO again.
+    fn agree_with_hub(&mut self, info: &Info, turn: &mut Turn) -> bool {
+        let Side::Dialed(Dialed { hub, .. }) = &self.side else { return false };
+        if self.compression.agreed().is_some() {
+            return false;
+        }
+        match self.compression.agree(&hub.own.link.compression, &info.compression) {
+            Ok(false) => false,
+            Ok(true) => {
+                let compression = self.compression.agreed().map_or("", Mode::text).to_owned();
+                let asked = Info { client_id: info.client_id, compression, ..Info::default() };
+                let mut out = Vec::new();
+                asked.encode(&mut out);
+                self.send("INFO", &out, turn);
+                self.compression.begin(&self.link, self.conduct.peer().pending_bytes());
+                true
+            }
+            Err(unknown) => {
+                self.refuse(&unknown.to_string(), CloseReason::ProtocolViolation, turn);
+                true
+            }
+        }
     }
 
     fn learn_urls(&self, info: &Info) {
@@ -103,7 +131,7 @@ impl LeafConnection {
             headers: self.conduct.policy.options.clients.headers,
             deny_pub: own.deny_imports.clone(),
             isolate: own.request_isolation,
-            compress_mode: "off".into(),
+            compress_mode: self.compression.state().text().into(),
             remote_account: own.account.as_deref().unwrap_or(GLOBAL).to_owned(),
             protocol: PROTOCOL,
             ..Connect::default()

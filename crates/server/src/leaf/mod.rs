@@ -7,6 +7,7 @@ mod accepted;
 mod dialed;
 mod operate;
 
+use crate::compression::{Compression, Followed};
 use crate::conduct::{Conduct, Due, Handshake, Judged, Login};
 use crate::hubs::{Hub, Order};
 use crate::leafs::{Leaf, Remote};
@@ -18,7 +19,7 @@ use crate::session::Session;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
 use dialtone_mesh::{HubEvent, LinkId, RouteUrl};
-use dialtone_net::{Broken, Secured};
+use dialtone_net::{Broken, Link, Secured};
 use dialtone_wire::CloseReason;
 use dialtone_wire::client::encode;
 use dialtone_wire::interserver::{Dialect, Limits, ParseError, Unfinished};
@@ -62,6 +63,8 @@ enum Side {
 pub(crate) struct LeafConnection {
     conduct: Conduct,
     side: Side,
+    link: Arc<Link>,
+    compression: Compression,
     dialect: Dialect,
     unfinished: Unfinished,
     /// The connection, once interest is exchanged.
@@ -70,9 +73,9 @@ pub(crate) struct LeafConnection {
 
 impl LeafConnection {
     /// One that another server has dialled.
-    pub(crate) fn accepted(node: Arc<Node>, session: Arc<Session>, now: Instant) -> Self {
+    pub(crate) fn accepted(node: Arc<Node>, session: Arc<Session>, link: &Arc<Link>, now: Instant) -> Self {
         let side = Side::Accepted { nonce: accepted::nonce(), said_info: false, pending: None };
-        Self::new(Conduct::new(node, session, now), side)
+        Self::new(Conduct::new(node, session, now), side, link)
     }
 
     /// One that this server has dialled.
@@ -80,19 +83,21 @@ impl LeafConnection {
         node: Arc<Node>,
         session: Arc<Session>,
         (hub, url): (Arc<Hub>, RouteUrl),
+        link: &Arc<Link>,
         now: Instant,
     ) -> Self {
         let until = Some(now + hub.own.link.first_info_timeout);
         let mut conduct = Conduct::new(node, session, now);
         // Who is dialled need not show who it is.
         conduct.open(now);
-        Self::new(conduct, Side::Dialed(Dialed { hub, url, until, sent_connect: false }))
+        Self::new(conduct, Side::Dialed(Dialed { hub, url, until, sent_connect: false }), link)
     }
 
-    fn new(conduct: Conduct, side: Side) -> Self {
+    fn new(conduct: Conduct, side: Side, link: &Arc<Link>) -> Self {
         conduct.peer().set_understands_headers(conduct.policy.options.clients.headers);
         let dialect = Dialect::leaf(limits(&conduct.policy));
-        Self { conduct, side, dialect, unfinished: Unfinished::Unknown, leaf: None }
+        let (link, compression) = (link.clone(), Compression::default());
+        Self { conduct, side, link, compression, dialect, unfinished: Unfinished::Unknown, leaf: None }
     }
 
     fn log(&self, event: Event, text: std::fmt::Arguments<'_>) {
@@ -164,6 +169,7 @@ impl LeafConnection {
             is_solicited: matches!(self.side, Side::Dialed(_)),
             is_isolated,
             interest: Mutex::default(),
+            compression: self.compression.state().clone(),
         });
         if !leaf.is_solicited
             && let Some(stale) = node.delivery.leafs.twin(&leaf)
@@ -205,6 +211,20 @@ impl LeafConnection {
             self.conduct.policy.options.leafnodes.as_ref().is_some_and(|own| !own.remotes.is_empty());
         let alone = || if is_spoke { node.settings.identity.name.clone() } else { String::new() };
         node.cluster_name().unwrap_or_else(alone)
+    }
+
+    /// Goes by what is in force.
+    #[cold]
+    fn renew(&mut self) {
+        self.conduct.renew();
+        let policy = self.conduct.policy.clone();
+        let Some(own) = policy.options.leafnodes.as_ref() else { return };
+        // What is said of a hub is followed by another connection to it.
+        if matches!(self.side, Side::Accepted { .. })
+            && self.compression.follow(&own.listener.compression, self.conduct.session.rtt()) == Followed::No
+        {
+            self.peer().close(CloseReason::ClientClosed);
+        }
     }
 
     fn until(&self) -> Option<Instant> {
@@ -280,6 +300,9 @@ impl Protocol for LeafConnection {
     }
 
     fn woken(&mut self, turn: &mut Turn) -> bool {
+        if self.conduct.is_outdated() {
+            self.renew();
+        }
         self.conduct.take_place(turn.now());
         self.take_orders();
         let judged = self.conduct.take_judgement(turn);

@@ -34,7 +34,7 @@ impl LeafConnection {
     pub(super) fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
         self.conduct.heard(turn.now());
         if self.conduct.is_outdated() {
-            self.conduct.renew();
+            self.renew();
         }
         self.conduct.take_place(turn.now());
         let mut progress = Progress::default();
@@ -67,6 +67,10 @@ impl LeafConnection {
                 Ok(Parsed::Op(op, used)) => {
                     self.operate(op, &mut batch, turn);
                     progress.used += used;
+                    if self.compression.take_begun() {
+                        progress.begins_framing = true;
+                        break;
+                    }
                 }
                 Ok(Parsed::Partial { total }) => {
                     progress.want = total;
@@ -99,17 +103,18 @@ impl LeafConnection {
     }
 
     /// Whether it has not said who it is, and must say that first.
-    fn is_stranger(&self) -> bool {
+    pub(super) fn is_stranger(&self) -> bool {
         !matches!(self.conduct.phase, Phase::Open)
     }
 
     /// Whether who has not said who it is may say this: CONNECT, or one INFO, behind which nothing comes without compression.
     #[cold]
     fn may_begin_with(&mut self, op: &Op<'_>) -> bool {
+        let (is_on, may_be) = (self.compression.is_on(), self.may_be_compressed());
         let Side::Accepted { said_info, .. } = &mut self.side else { return false };
         match op {
-            Op::Connect(_) => !*said_info,
-            Op::Info(_) => !std::mem::replace(said_info, true),
+            Op::Connect(_) => !*said_info || is_on,
+            Op::Info(_) => may_be && !std::mem::replace(said_info, true),
             _ => false,
         }
     }
@@ -136,7 +141,10 @@ impl LeafConnection {
                 self.trace_out(format_args!("PONG"));
                 turn.send(self.peer(), encode::PONG);
             }
-            Op::Pong => self.conduct.pong(turn.now()),
+            Op::Pong => {
+                self.conduct.pong(turn.now());
+                self.compression.measured(self.conduct.session.rtt());
+            }
             Op::AccountSubscribe(_) | Op::AccountUnsubscribe(_) | Op::Ok => {}
             Op::Err(text) => self.take_error(&String::from_utf8_lossy(text)),
         }

@@ -4,6 +4,7 @@ mod announcer;
 
 pub(crate) use announcer::Announcer;
 
+use crate::compression::State;
 use crate::session::Session;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::interest::Source;
@@ -46,6 +47,8 @@ pub struct Leaf {
     pub is_solicited: bool,
     /// It is not told of the interest of other leaf nodes.
     pub is_isolated: bool,
+    /// How what is sent by it is compressed.
+    pub(crate) compression: Arc<State>,
     /// What the other end is interested in.
     pub interest: Mutex<RelayInterest>,
 }

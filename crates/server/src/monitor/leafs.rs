@@ -81,7 +81,7 @@ fn row(leaf: &Leaf, lists: bool) -> Row {
             subscriptions: interest.len(),
         },
         subscriptions_list: list.collect(),
-        compression: "off",
+        compression: leaf.compression.text(),
     }
 }
 
