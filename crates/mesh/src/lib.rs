@@ -13,6 +13,7 @@
 mod backoff;
 mod cluster;
 pub mod event;
+pub mod gateways;
 pub mod hubs;
 pub mod id;
 pub mod limits;

@@ -22,6 +22,12 @@ pub const CLIENT_URL_BYTES_MAX: usize = 256;
 
 /// URLs of other servers of its cluster that a hub may speak of. Each hub's own; the rest is left out.
 pub const HUB_URLS_MAX: usize = 256;
+/// Other clusters that are known. More are not learned.
+pub const GATEWAYS_MAX: usize = 1024;
+/// Servers of another cluster whose addresses are kept. Each cluster's own; the rest is left out.
+pub const GATEWAY_URLS_MAX: usize = 1024;
+/// Servers of the own cluster whose addresses other clusters are told.
+pub const SIBLINGS_MAX: usize = 1024;
 
 /// INFO lines that one connection may send at once. What comes above is ignored; what was missed is told again (see [`REGOSSIP_EVERY`]).
 pub const INFO_BURST: u32 = 2048;
