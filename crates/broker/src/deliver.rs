@@ -5,6 +5,7 @@
 
 use crate::account::Account;
 use crate::format::{Format, Middle};
+use crate::gateways::Gateways;
 use crate::kind::{Entry, Via};
 pub use crate::peer::Origin;
 use crate::peer::Peer;
@@ -53,7 +54,7 @@ pub struct Turn {
     /// Services that the message being published may still ask.
     hops_left: u32,
     service_requests: Arc<ServiceRequests>,
-    gate: Arc<Gate>,
+    neighbours: Neighbours,
     now: Instant,
     tracer: Option<Tracer>,
     /// What becomes of the message being published, if it is noted.
@@ -62,6 +63,15 @@ pub struct Turn {
     stalled: Option<Arc<Peer>>,
     inside: Inside,
     chosen: Chosen,
+}
+
+/// What a turn knows of other servers.
+#[derive(Default)]
+struct Neighbours {
+    /// Where changes of interest pass.
+    gate: Arc<Gate>,
+    /// Where replies lead that say it; `None`: there are no other clusters.
+    gateways: Option<Arc<Gateways>>,
 }
 
 impl Turn {
@@ -75,7 +85,7 @@ impl Turn {
             draws: Draws::new(seed),
             hops_left: 0,
             service_requests: Arc::default(),
-            gate: Arc::default(),
+            neighbours: Neighbours::default(),
             now,
             tracer: None,
             trace: None,
@@ -93,12 +103,18 @@ impl Turn {
 
     /// One whose changes of interest pass this gate.
     pub fn with_gate(mut self, gate: &Arc<Gate>) -> Self {
-        self.gate = gate.clone();
+        self.neighbours.gate = gate.clone();
+        self
+    }
+
+    /// One of a server that is in a supercluster.
+    pub fn with_gateways(mut self, gateways: Option<&Arc<Gateways>>) -> Self {
+        self.neighbours.gateways = gateways.cloned();
         self
     }
 
     fn gate(&self) -> Arc<Gate> {
-        self.gate.clone()
+        self.neighbours.gate.clone()
     }
 
     /// A turn begins at `now`.
@@ -260,6 +276,9 @@ impl Turn {
         }
         let delivery = Delivery::new(message, origin, route);
         if route.has_relays() {
+            if let Some(sent) = self.lead_back(account, &route.relays, &delivery) {
+                return sent;
+            }
             let own: (&[Target], &[Vec<Target>]) = (&route.plain, &route.queues);
             return self.deliver_with_relays(account, route, own, &delivery, &mut Silent);
         }

@@ -118,6 +118,25 @@ impl Kind {
         self == Self::Route
     }
 
+    /// How far a queue group's members behind it are: those of the cluster before its leaf nodes, and those before other clusters.
+    pub(crate) fn distance(self) -> u8 {
+        match self {
+            Self::Client | Self::Server | Self::Route => 0,
+            Self::Hub | Self::Spoke => 1,
+            Self::Gateway => 2,
+        }
+    }
+
+    /// Whether of several with members the nearest is chosen, by the time that an answer of it takes, and not one by their weight.
+    pub(crate) fn is_chosen_by_distance(self) -> bool {
+        self == Self::Gateway
+    }
+
+    /// Whether it is a server of another cluster, which may not know yet of interest in replies.
+    pub fn is_of_other_cluster(self) -> bool {
+        self == Self::Gateway
+    }
+
     /// Whether peers of this kind are told what those of another are interested in, or those behind them. Interest goes the way back
     /// that messages come; but each server of a cluster has its own connection to a hub, whose interest is for spokes alone.
     pub fn is_told_of(self, other: Self) -> bool {

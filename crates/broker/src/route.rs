@@ -167,6 +167,9 @@ impl Route {
         if key.account.shares(key.subject) {
             self.cross(key, matches);
         }
+        if !key.entry.from.is_in_all_accounts() || key.entry.by == Via::Service {
+            self.relays.way_back = key.account.way_back(key.subject);
+        }
         // Last: members here may be in accounts that take it as a stream.
         self.relays.find_members_here(&self.queues);
     }

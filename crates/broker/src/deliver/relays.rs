@@ -2,12 +2,16 @@
 //! with the groups that were drawn for it.
 
 use super::observe::{Candidate, Observe};
+use super::staging::Staging;
 use super::{Delivery, Origin, Turn};
 use crate::account::Account;
-use crate::kind::Via;
+use crate::format::RelayHead;
+use crate::kind::{Kind, Via};
+use crate::peer::Peer;
 use crate::permission::Authorized;
 use crate::route::{RelayGroup, RelayTarget, Relays, Route};
 use crate::sharing::parts;
+use dialtone_wire::gateway::reply;
 use dialtone_wire::message::Message;
 use std::sync::Arc;
 
@@ -22,6 +26,29 @@ pub(super) struct Chosen {
     cluster: Vec<u8>,
     /// Draws so far: which relay was drawn, and for which group.
     drawn: Vec<(usize, usize)>,
+    replies: Replies,
+}
+
+/// The reply of the message being delivered, as relays get it; empty where that is as it stands in the message.
+#[derive(Default)]
+struct Replies {
+    /// With what leads back to another cluster, for other servers of this one.
+    from_other_cluster: Vec<u8>,
+    /// With what leads back to this server, for other clusters.
+    to_other_clusters: Vec<u8>,
+}
+
+impl Replies {
+    /// What a relay of a kind gets.
+    fn of<'a>(&'a self, kind: Kind, reply: &'a [u8]) -> &'a [u8] {
+        let with_way = match (kind.is_of_other_cluster(), kind.is_in_all_accounts()) {
+            (true, _) => &self.to_other_clusters,
+            (false, true) => &self.from_other_cluster,
+            (false, false) => return reply,
+        };
+        // It is that of this very message: a service is asked with another one.
+        if with_way.ends_with(reply) { with_way } else { reply }
+    }
 }
 
 /// What a message that a relay brought has with it.
@@ -66,6 +93,58 @@ impl Turn {
         delivered
     }
 
+    /// The same for a message whose answers are led back to another cluster by a reply that ends with the message's.
+    pub fn publish_from_cluster<'q>(
+        &mut self,
+        origin: Origin<'_>,
+        queues: impl Iterator<Item = &'q [u8]>,
+        way_back: &[u8],
+        message: Authorized<&Message<'_>>,
+    ) -> usize {
+        if let Some(reply) = message.get().reply {
+            origin.account.note_way_back(reply, way_back, self.now);
+        }
+        self.chosen.replies.from_other_cluster.extend_from_slice(way_back);
+        let delivered = self.publish_relayed(origin, queues, Carried::default(), message);
+        self.chosen.replies.from_other_cluster.clear();
+        delivered
+    }
+
+    /// Sends a message on to one relay, as it came.
+    pub fn pass_on(&mut self, account: &Account, peer: &Arc<Peer>, message: &Message<'_>) {
+        let head = peer.relay_head(account, message.subject);
+        let passed_on = PassedOn { message, replies: &Replies::default(), cluster: &[], shared: None };
+        passed_on.stage(&mut self.staging, (peer, &head), std::iter::empty());
+    }
+
+    /// Sends an answer to the cluster that waits for it, if that is known and can be reached. How many got it.
+    pub(super) fn lead_back(
+        &mut self,
+        account: &Account,
+        relays: &Relays,
+        delivery: &Delivery<'_>,
+    ) -> Option<usize> {
+        let way = relays.way_back.as_ref().filter(|way| way.until > self.now)?;
+        let peer = self.neighbours.gateways.as_ref()?.to_cluster(&reply::unwrap(&way.subject)?)?;
+        self.prepare_reply(account, delivery.message);
+        let head = peer.relay_head(account, &way.subject);
+        let Delivery { message, shared, .. } = delivery;
+        let passed_on =
+            PassedOn { message, replies: &self.chosen.replies, cluster: &[], shared: shared.as_ref() };
+        passed_on.stage(&mut self.staging, (&peer, &head), std::iter::empty());
+        Some(1)
+    }
+
+    /// Works out the reply that other clusters get: with what leads back here, if they may not know of the interest in it yet.
+    #[cold]
+    fn prepare_reply(&mut self, account: &Account, message: &Message<'_>) {
+        self.chosen.replies.to_other_clusters.clear();
+        let (Some(gateways), Some(reply)) = (&self.neighbours.gateways, message.reply) else { return };
+        if account.is_interest_new(reply, self.now) {
+            gateways.wrap(reply, &mut self.chosen.replies.to_other_clusters);
+        }
+    }
+
     /// Delivers to targets here, and once to each relay that somebody behind has it from.
     #[inline(never)]
     pub(super) fn deliver_with_relays<O: Observe>(
@@ -103,6 +182,9 @@ impl Turn {
             return delivered;
         }
         self.draw_relays(&route.relays, must_be_named, &missed, delivery.origin);
+        if route.relays.targets.iter().any(|target| target.peer.kind.is_of_other_cluster()) {
+            self.prepare_reply(account, delivery.message);
+        }
         delivered + self.stage_relays(account, &route.relays, delivery, observer)
     }
 
@@ -116,7 +198,7 @@ impl Turn {
             return;
         };
         // If it has just gone, somebody here gets the message.
-        if relays.targets.get(at).is_some_and(|target| self.can_have(target, origin)) {
+        if relays.targets.get(at).is_some_and(|target| self.chosen.can_have(target, origin)) {
             self.chosen.drawn.push((at, number));
         }
     }
@@ -129,23 +211,40 @@ impl Turn {
     /// Draws a relay for each group in which nobody got the message or was drawn.
     fn draw_relays(&mut self, relays: &Relays, must_be_named: bool, missed: &[usize], origin: &Origin<'_>) {
         for (number, group) in relays.groups.iter().enumerate() {
-            let weight = if group.weight_as_here > 0 { group.weight_as_here } else { group.weight() };
-            if weight == 0
-                || (must_be_named && !self.chosen.names(Some(&group.name)))
+            if (must_be_named && !self.chosen.names(Some(&group.name)))
                 || group.here.is_some_and(|at| !missed.contains(&at))
                 || self.chosen.drawn.iter().any(|(_, drawn)| *drawn == number)
             {
                 continue;
             }
-            let drawn = group.relay_of(self.draws.choices.below(weight));
-            // Another one that can take it, if the one drawn has just gone.
-            let mut order = drawn.into_iter().chain(group.relays());
-            if let Some(at) =
-                order.find(|at| relays.targets.get(*at).is_some_and(|t| self.can_have(t, origin)))
-            {
-                self.chosen.drawn.push((at, number));
+            let drawn =
+                group.by_distance(&relays.targets).find_map(|near| self.draw_of(relays, near, origin));
+            self.chosen.drawn.extend(drawn.map(|at| (at, number)));
+        }
+    }
+
+    /// Draws one of the relays that are as far as each other, of those that can take the message.
+    fn draw_of(&mut self, relays: &Relays, near: &[(usize, u32)], origin: &Origin<'_>) -> Option<usize> {
+        let chosen = &self.chosen;
+        let able = || {
+            near.iter().filter(|(_, weight)| *weight > 0).filter_map(|(at, weight)| {
+                let target = relays.targets.get(*at).filter(|target| chosen.can_have(target, origin))?;
+                Some((*at, *weight as usize, &target.peer))
+            })
+        };
+        if able().next()?.2.kind.is_chosen_by_distance() {
+            // Of one that has not answered yet nothing is known.
+            let nearest = able().min_by_key(|(_, _, peer)| (peer.rtt().is_zero(), peer.rtt()));
+            return nearest.map(|(at, ..)| at);
+        }
+        let mut left = self.draws.choices.below(able().map(|(_, weight, _)| weight).sum());
+        for (at, weight, _) in able() {
+            match left.checked_sub(weight) {
+                None => return Some(at),
+                Some(rest) => left = rest,
             }
         }
+        None
     }
 
     fn stage_relays<O: Observe>(
@@ -158,7 +257,7 @@ impl Turn {
         let mut delivered = 0;
         for (at, target) in relays.targets.iter().enumerate() {
             let is_drawn = self.chosen.drawn.iter().any(|(drawn, _)| *drawn == at);
-            if !(target.is_plain || is_drawn) || !self.can_have(target, delivery.origin) {
+            if !(target.is_plain || is_drawn) || !self.chosen.can_have(target, delivery.origin) {
                 continue;
             }
             match observer.passes_on(&target.peer, delivery.message) {
@@ -189,34 +288,60 @@ impl Turn {
     }
 
     fn stage_relay(&mut self, relays: &Relays, at: usize, target: &RelayTarget, delivery: &Delivery<'_>) {
-        let (peer, message) = (&target.peer, delivery.message);
+        let RelayTarget { peer, head, .. } = target;
         if !peer.is_usual() {
             self.stalled.get_or_insert_with(|| peer.clone());
         }
-        if let Some(reply) = message.reply
+        if let Some(reply) = delivery.message.reply
             && peer.tracks_replies()
         {
             peer.expect_answer(delivery.origin, reply, self.now);
         }
-        let with_headers = message.has_headers() && peer.understands_headers();
         let groups = self.chosen.drawn.iter().filter(|(drawn, _)| *drawn == at);
         let queues = groups.filter_map(|(_, group)| relays.groups.get(*group)).map(|group| &*group.name);
         let cluster = match delivery.origin.peer.kind.is_leaf_connection() && peer.knows_origins() {
             true => &*self.chosen.cluster,
             false => &[],
         };
-        let stage = self.staging.stage(peer);
+        let Delivery { message, shared, .. } = delivery;
+        let passed_on = PassedOn { message, replies: &self.chosen.replies, cluster, shared: shared.as_ref() };
+        passed_on.stage(&mut self.staging, (peer, head), queues);
+    }
+}
+
+/// A message as it goes to one relay.
+struct PassedOn<'a> {
+    message: &'a Message<'a>,
+    replies: &'a Replies,
+    /// The cluster of leaf nodes that is named.
+    cluster: &'a [u8],
+    /// The body, if it is shared.
+    shared: Option<&'a Arc<[u8]>>,
+}
+
+impl PassedOn<'_> {
+    fn stage<'q>(
+        &self,
+        staging: &mut Staging,
+        (peer, head): (&Arc<Peer>, &RelayHead),
+        queues: impl Iterator<Item = &'q [u8]>,
+    ) {
+        let Self { replies, cluster, shared, .. } = *self;
+        let reply = self.message.reply.map(|reply| replies.of(peer.kind, reply));
+        let message = &Message { reply, ..*self.message };
+        let with_headers = message.has_headers() && peer.understands_headers();
+        let stage = staging.stage(peer);
         let before = stage.bytes.len();
         if cluster.is_empty() {
-            target.head.append(with_headers, &mut stage.bytes);
+            head.append(with_headers, &mut stage.bytes);
         } else {
-            target.head.append_with_origin(cluster, &mut stage.bytes);
+            head.append_with_origin(cluster, &mut stage.bytes);
         }
         let form = (with_headers, !cluster.is_empty());
         peer.relay_format().append_middle(queues, message, form, &mut stage.bytes);
         let body = if with_headers { message.framed } else { message.framed_payload() };
         stage.count(body.len().saturating_sub(2));
-        let staged = match &delivery.shared {
+        let staged = match shared {
             Some(shared) if shared.len() == body.len() => {
                 let staged = stage.bytes.len().wrapping_sub(before);
                 stage.share(shared);
@@ -227,14 +352,16 @@ impl Turn {
                 stage.bytes.len().wrapping_sub(before)
             }
         };
-        self.staging.note(staged);
+        staging.note(staged);
     }
+}
 
+impl Chosen {
     /// Whether a relay may have the message: not who it came from, nor other leaf nodes of the cluster that it came from, which have it.
     fn can_have(&self, target: &RelayTarget, origin: &Origin<'_>) -> bool {
         let is_of_origin = || {
             let cluster = target.peer.leaf_cluster();
-            !cluster.is_empty() && origin.peer.kind.is_relay() && *self.chosen.cluster == *cluster
+            !cluster.is_empty() && origin.peer.kind.is_relay() && *self.cluster == *cluster
         };
         !target.peer.is_closing() && !origin.excepts(&target.peer) && !is_of_origin()
     }

@@ -233,7 +233,7 @@ impl Turn {
 
     /// Notes an answer that an account owes, and has other servers send such answers here.
     pub(super) fn open_response(&mut self, account: &Arc<Account>, pending: Pending) -> Box<[u8]> {
-        let watched = self.gate.is_watched();
+        let watched = self.neighbours.gate.is_watched();
         let subject = self.service_requests.open(account, pending, watched, &mut self.draws.secrets);
         if watched && let Some(filter) = account.answers_to_announce() {
             self.gate().announce(account, &filter, Some(self));

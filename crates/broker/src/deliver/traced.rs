@@ -215,7 +215,7 @@ impl Turn {
     /// A subject in the account of a service by which traces of a request to it come back, so that the service does not learn where
     /// they go. `pending` is how they do.
     pub(super) fn hidden_destination(&mut self, exporter: &Arc<Account>, pending: Pending) -> Box<[u8]> {
-        if self.gate.is_watched() {
+        if self.neighbours.gate.is_watched() {
             return self.open_response(exporter, pending);
         }
         // Nobody follows the trace but this server, which knows where it goes.

@@ -4,6 +4,7 @@ pub use crate::id::AccountId;
 use crate::kind::Kind;
 use crate::random::Secrets;
 use crate::reserved::Bound;
+use crate::returns::{NewInterest, WayBack, Ways};
 use crate::sampling_rule::SamplingRule;
 use crate::sharing::Sharing;
 use crate::sharing::awaited::{Awaited, AwaitedAnswers};
@@ -57,6 +58,15 @@ struct OfSystem {
     unlisted: AtomicU32,
 }
 
+/// Replies across clusters.
+#[derive(Default)]
+struct Returns {
+    /// There are, or were, some that others expect from here.
+    has_ways: AtomicBool,
+    ways: Mutex<Ways>,
+    new_interest: Mutex<NewInterest>,
+}
+
 /// An account's connections of leaf nodes, which count apart from others.
 #[derive(Default)]
 pub struct LeafNodes {
@@ -94,6 +104,7 @@ struct Answers {
     awaits: AtomicBool,
     lost_interest: AtomicBool,
     awaited: Mutex<Option<Box<AwaitedAnswers>>>,
+    returns: Returns,
 }
 
 impl Account {
@@ -339,6 +350,31 @@ impl Account {
             }
         }
         true
+    }
+
+    /// A request of another cluster came, whose answers to `reply` are led back by `subject`.
+    pub fn note_way_back(&self, reply: &[u8], subject: &[u8], now: Instant) {
+        self.answers.returns.ways.lock().note(reply, subject, now);
+        self.answers.returns.has_ways.store(true, Ordering::Release);
+        self.generations.bump(reply);
+    }
+
+    /// What leads answers to `reply` back to another cluster.
+    pub(crate) fn way_back(&self, reply: &[u8]) -> Option<Arc<WayBack>> {
+        if !self.answers.returns.has_ways.load(Ordering::Acquire) {
+            return None;
+        }
+        self.answers.returns.ways.lock().find(reply).cloned()
+    }
+
+    /// Interest begins that other clusters do not know of yet.
+    pub fn note_new_interest(&self, filter: &[u8], now: Instant) {
+        self.answers.returns.new_interest.lock().note(filter, now);
+    }
+
+    /// Whether other clusters may not know yet of interest in a subject.
+    pub(crate) fn is_interest_new(&self, subject: &[u8], now: Instant) -> bool {
+        self.answers.returns.new_interest.lock().covers(subject, now)
     }
 
     /// Makes every cached match of this account stale: rights have changed.

@@ -2,8 +2,10 @@
 //! interest, which is the subscriptions of peers; a peer is in an account; what is shared binds accounts to each other.
 
 pub mod account;
+pub mod gateways;
 pub mod inlet;
 pub mod peer;
 pub mod relay;
+pub mod returns;
 pub mod sharing;
 pub mod subscription;

@@ -4,6 +4,7 @@ use super::Target;
 use crate::account::Account;
 use crate::format::RelayHead;
 use crate::peer::Peer;
+use crate::returns::WayBack;
 use crate::subscription::Subscription;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub struct Relays {
     pub targets: Vec<RelayTarget>,
     /// Queue groups with members behind relays.
     pub groups: Vec<RelayGroup>,
+    /// The subject is that of an answer that another cluster waits for: for a while messages go there alone.
+    pub way_back: Option<Arc<WayBack>>,
 }
 
 /// A relay that has messages of a route.
@@ -46,12 +49,13 @@ impl Relays {
     pub(super) fn clear(&mut self) {
         self.targets.clear();
         self.groups.clear();
+        self.way_back = None;
     }
 
     /// Whether there is none.
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
-        self.targets.is_empty()
+        self.targets.is_empty() && self.way_back.is_none()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -90,7 +94,7 @@ impl Relays {
 
     /// Notes which groups have members here.
     pub(super) fn find_members_here(&mut self, queues: &[Vec<Target>]) {
-        let Self { targets, groups } = self;
+        let Self { targets, groups, .. } = self;
         for group in groups {
             let is_same = |members: &&Vec<Target>| {
                 members.first().is_some_and(|t| t.subscription.queue() == Some(&group.name))
@@ -98,9 +102,9 @@ impl Relays {
             let here = queues.iter().enumerate().find(|(_, members)| is_same(members));
             group.here = here.map(|(at, _)| at);
             group.members_here = here.map_or(0, |(_, members)| members.len());
-            // They come first, so that a number below this weight is that of one of them.
             let is_as_here = |at: usize| targets.get(at).is_some_and(|t| t.peer.kind.is_drawn_as_here());
-            group.members.sort_by_key(|(at, _)| !is_as_here(*at));
+            // Those as here come first, so that a number below this weight is that of one of them.
+            group.members.sort_by_key(|(at, _)| targets.get(*at).map(|t| t.peer.kind.distance()));
             let as_here = group.members.iter().take_while(|(at, _)| is_as_here(*at));
             group.weight_as_here = as_here.map(|(_, weight)| *weight as usize).sum();
         }
@@ -125,9 +129,13 @@ impl RelayGroup {
         self.members.iter().map(|(_, weight)| *weight as usize).sum()
     }
 
-    /// The relays that have members.
-    pub(crate) fn relays(&self) -> impl Iterator<Item = usize> {
-        self.members.iter().map(|(at, _)| *at)
+    /// The relays that have members, and how many, by how far they are: the nearest first.
+    pub(crate) fn by_distance<'a>(
+        &'a self,
+        targets: &'a [RelayTarget],
+    ) -> impl Iterator<Item = &'a [(usize, u32)]> {
+        let distance = |at: usize| targets.get(at).map(|target| target.peer.kind.distance());
+        self.members.chunk_by(move |(a, _), (b, _)| distance(*a) == distance(*b))
     }
 
     /// The relay of the member with this number, counted over all.

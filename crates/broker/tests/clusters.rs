@@ -1,0 +1,241 @@
+//! Messages between clusters: the nearest of several is chosen for a queue group, and answers find the one that asked.
+
+use dialtone_broker::account::{Account, AccountId};
+use dialtone_broker::deliver::interest::{Gate, Relayed};
+use dialtone_broker::deliver::{Origin, Turn};
+use dialtone_broker::gateways::{Gateways, Lead};
+use dialtone_broker::kind::Kind;
+use dialtone_broker::outbox::Sink;
+use dialtone_broker::peer::{Basics, ClientId, Peer, Place, Wake};
+use dialtone_broker::permission;
+use dialtone_broker::relay::RelayInterest;
+use dialtone_broker::returns::WAY_TIME;
+use dialtone_broker::subscription::Subscription;
+use dialtone_wire::CloseReason;
+use dialtone_wire::gateway::reply;
+use dialtone_wire::message::Message;
+use parking_lot::Mutex;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[derive(Default)]
+struct Wire(Mutex<Vec<u8>>);
+
+impl Sink for Wire {
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        slices.iter().for_each(|slice| self.0.lock().extend_from_slice(slice));
+        Ok(slices.iter().map(|slice| slice.len()).sum())
+    }
+}
+
+struct Unheard;
+
+impl Wake for Unheard {
+    fn wake(&self) {}
+}
+
+/// One account of the server S in the cluster X.
+struct World {
+    account: Arc<Account>,
+    leads: Arc<Gateways>,
+    turn: Turn,
+    now: Instant,
+    interests: Vec<RelayInterest>,
+    slots: u32,
+}
+
+/// The end of a connection, and what was written to it.
+#[derive(Clone)]
+struct End(Arc<Peer>, Arc<Wire>);
+
+impl End {
+    fn got(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.1.0.lock())).expect("text")
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let (leads, now) = (Gateways::new("X", "S"), Instant::now());
+        Self {
+            account: Account::new(AccountId(1), "A"),
+            turn: Turn::new([7; 32], now).with_gateways(Some(&leads)),
+            leads,
+            now,
+            interests: Vec::new(),
+            slots: 0,
+        }
+    }
+
+    fn end(&mut self, kind: Kind) -> End {
+        self.slots += 1;
+        let (id, slot) = (ClientId(self.slots.into()), self.slots);
+        let basics = Basics { id, kind, slot, pending_bytes_max: 1 << 20, start: self.now };
+        let wire = Arc::<Wire>::default();
+        End(Peer::new(basics, Arc::default(), wire.clone(), Box::new(Unheard)), wire)
+    }
+
+    fn client(&mut self, filters: &[&str]) -> End {
+        let end = self.end(Kind::Client);
+        end.0.set_place(Place { account: Some(self.account.clone()), permissions: None });
+        for (number, filter) in filters.iter().enumerate() {
+            let sid = number.to_string();
+            let subscription = Subscription::new(end.0.clone(), filter.as_bytes(), None, sid.as_bytes());
+            assert!(self.turn.subscribe(&self.account, &subscription));
+        }
+        end
+    }
+
+    /// A server that wants messages to `filter`.
+    fn relay(&mut self, kind: Kind, filter: &str, queue: Option<&str>) -> End {
+        let end = self.end(kind);
+        let mut interest = RelayInterest::default();
+        let (filter, queue) = (filter.as_bytes(), queue.map(str::as_bytes));
+        let relayed = Relayed { peer: &end.0, account: &self.account, cluster: b"", filter, queue };
+        Gate::default().subscribe_relay(&mut interest, &relayed, 1, None);
+        self.interests.push(interest);
+        end
+    }
+
+    fn publish(&mut self, from: &End, subject: &str, reply: Option<&str>) -> usize {
+        let (subject, reply) = (subject.as_bytes(), reply.map(str::as_bytes));
+        let message = Message { subject, reply, header_bytes: 0, framed: b"x\r\n" };
+        let authorized = permission::publish(&from.0, None, &message, self.now).expect("allowed");
+        let origin = Origin { peer: &from.0, account: &self.account, echo: true };
+        let sent = self.turn.publish(origin, authorized);
+        self.turn.finish();
+        sent
+    }
+
+    /// A request of another cluster comes by a gateway, or by a route.
+    fn request(&mut self, from: &End, reply: &str, way_back: &str) {
+        let message =
+            Message { subject: b"svc", reply: Some(reply.as_bytes()), header_bytes: 0, framed: b"x\r\n" };
+        let authorized = permission::publish(&from.0, None, &message, self.now).expect("allowed");
+        let origin = Origin { peer: &from.0, account: &self.account, echo: false };
+        self.turn.publish_from_cluster(origin, std::iter::empty(), way_back.as_bytes(), authorized);
+        self.turn.finish();
+    }
+
+    fn passes(&mut self, time: Duration) {
+        self.now += time;
+        self.turn.begin(self.now);
+    }
+}
+
+#[test]
+fn a_queue_group_is_served_by_the_nearest_cluster_that_has_members() {
+    let mut world = World::new();
+    let ends = [30, 10, 20].map(|millis| {
+        let end = world.relay(Kind::Gateway, "work", Some("q"));
+        end.0.set_rtt(Duration::from_millis(millis));
+        end
+    });
+    let unknown = world.relay(Kind::Gateway, "work", Some("q"));
+    let publisher = world.client(&[]);
+    let served = |world: &mut World| {
+        assert_eq!(world.publish(&publisher, "work", None), 1);
+        let got: Vec<_> = ends.iter().chain([&unknown]).map(|end| !end.got().is_empty()).collect();
+        got.iter().position(|got| *got)
+    };
+    for _ in 0..10 {
+        assert_eq!(served(&mut world), Some(1));
+    }
+    ends[2].0.set_rtt(Duration::from_millis(5));
+    assert_eq!(served(&mut world), Some(2), "it is nearer now");
+    ends[2].0.close(CloseReason::ClientClosed);
+    assert_eq!(served(&mut world), Some(1), "it is gone");
+    ends[1].0.close(CloseReason::ClientClosed);
+    ends[0].0.close(CloseReason::ClientClosed);
+    assert_eq!(served(&mut world), Some(3), "one of which nothing is known");
+}
+
+#[test]
+fn leaf_nodes_come_before_other_clusters() {
+    let mut world = World::new();
+    let far = world.relay(Kind::Gateway, "work", Some("q"));
+    let leaf = world.relay(Kind::Spoke, "work", Some("q"));
+    let publisher = world.client(&[]);
+    assert_eq!(world.publish(&publisher, "work", None), 1);
+    assert_eq!((far.got().as_str(), leaf.got().as_str()), ("", "LMSG work | q 1\r\nx\r\n"));
+}
+
+/// Only other clusters are sent what leads back, and only as long as they may not know of the interest.
+#[test]
+fn a_reply_that_is_new_says_where_it_leads() {
+    let mut world = World::new();
+    let (cluster, route) = (world.relay(Kind::Gateway, "svc", None), world.relay(Kind::Route, "svc", None));
+    let (client, responder) = (world.client(&["in.>"]), world.client(&["svc"]));
+    let own = "_GR_.Dglu96.";
+    for (new, expected) in [(true, own), (false, "in.1")] {
+        if new {
+            world.account.note_new_interest(b"in.>", world.now);
+        }
+        world.publish(&client, "svc", Some("in.1"));
+        let got = cluster.got();
+        assert!(got.starts_with(&format!("RMSG A svc {expected}")) && got.contains("in.1 1\r\n"), "{got}");
+        assert_eq!(route.got(), "RMSG A svc in.1 1\r\nx\r\n");
+        assert_eq!(responder.got(), "MSG svc 0 in.1 1\r\nx\r\n");
+        world.passes(WAY_TIME);
+    }
+    world.account.note_new_interest(b"in.>", world.now);
+    world.publish(&client, "svc", Some("out.1"));
+    assert_eq!(cluster.got(), "RMSG A svc out.1 1\r\nx\r\n", "another reply");
+}
+
+#[test]
+fn an_answer_goes_back_to_the_cluster_that_asked() {
+    let mut world = World::new();
+    let (gateway, route) = (world.end(Kind::Gateway), world.relay(Kind::Route, "svc", None));
+    let (y, z) = (world.relay(Kind::Gateway, "other", None), world.relay(Kind::Gateway, "in.1", None));
+    world.leads.add_cluster("Y", &y.0);
+    world.leads.add_cluster("Z", &z.0);
+    let (responder, listener) = (world.client(&["svc"]), world.client(&["in.1"]));
+    let mut way = Vec::new();
+    reply::Prefix::new(b"Y", b"T").wrap(b"in.1", reply::Form::Server, &mut way);
+    let way = String::from_utf8(way).expect("text");
+    // The route of the reply is known before: what it leads to changes.
+    for _ in 0..3 {
+        world.publish(&responder, "in.1", None);
+    }
+    assert_eq!((z.got().matches("RMSG A in.1").count(), listener.got().matches("MSG in.1").count()), (3, 3));
+    world.request(&gateway, "in.1", &way);
+    assert_eq!(responder.got(), "MSG svc 0 in.1 1\r\nx\r\n", "without what leads back");
+    assert_eq!(route.got(), format!("RMSG A svc {way} 1\r\nx\r\n"), "with it");
+    assert_eq!(world.publish(&responder, "in.1", None), 1);
+    assert_eq!(y.got(), format!("RMSG A {way} 1\r\nx\r\n"));
+    assert_eq!((z.got(), listener.got()), (String::new(), String::new()));
+    // After a while interest is known.
+    world.passes(WAY_TIME);
+    assert_eq!(world.publish(&responder, "in.1", None), 2);
+    assert_eq!((y.got().as_str(), z.got().is_empty()), ("", false));
+    // Where the cluster cannot be reached an answer goes by interest.
+    world.request(&gateway, "in.1", &way);
+    world.leads.remove(&y.0);
+    assert_eq!(world.publish(&responder, "in.1", None), 2);
+}
+
+#[test]
+fn a_prefix_leads_to_one_server() {
+    let mut world = World::new();
+    let sibling = world.end(Kind::Route);
+    world.leads.add_server("T", &sibling.0);
+    let lead = |world: &World, cluster: &str, server: &str| {
+        let mut subject = Vec::new();
+        let prefix = reply::Prefix::new(cluster.as_bytes(), server.as_bytes());
+        prefix.wrap(b"r", reply::Form::Server, &mut subject);
+        match world.leads.lead(&reply::unwrap(&subject).expect("a prefix")) {
+            Lead::Here => "here",
+            Lead::Server(peer) if Arc::ptr_eq(&peer, &sibling.0) => "sibling",
+            Lead::Server(_) => "another",
+            Lead::Nowhere => "nowhere",
+        }
+    };
+    assert_eq!(lead(&world, "X", "S"), "here");
+    assert_eq!(lead(&world, "X", "T"), "sibling");
+    assert_eq!(lead(&world, "X", "U"), "nowhere");
+    assert_eq!(lead(&world, "Y", "S"), "nowhere");
+    world.leads.remove(&sibling.0);
+    assert_eq!(lead(&world, "X", "T"), "nowhere");
+}
