@@ -12,6 +12,7 @@ use crate::policy::{
 use crate::process;
 use crate::requests;
 use crate::resolver::{Resolver, ResolverError};
+use crate::supercluster;
 use crate::system;
 use crate::tls::TlsSetup;
 use crate::trust::JwtRejection;
@@ -210,6 +211,9 @@ impl Builder {
 
 fn begin_cluster(node: &Node) {
     let identity = &node.settings.identity;
+    if let Some(settings) = supercluster::settings(&node.settings.policy(), identity) {
+        node.supercluster.begin(identity, settings);
+    }
     if let Some(settings) = cluster::settings(&node.settings.policy(), identity, &node.accounts) {
         node.delivery.routes.set_pools(settings.pool_size, &settings.dedicated);
         let permissions = cluster::permissions(&node.settings.policy().options);

@@ -1,12 +1,18 @@
 //! What the turns of all threads deliver by.
 
+use crate::gateways::{self, Gateways};
 use crate::leafs::{self, Leafs};
+use crate::policy::Identity;
 use crate::routes::{self, Routes};
+use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::{Gate, Watch};
+use dialtone_broker::gateways::Gateways as Leads;
+use dialtone_broker::random::Seed;
 use dialtone_broker::sharing::service_requests::ServiceRequests;
 use dialtone_broker::stats::Totals;
 use dialtone_config::Options;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What all turns of a server have in common.
 pub struct Delivery {
@@ -18,14 +24,19 @@ pub struct Delivery {
     pub routes: Arc<Routes>,
     /// And leaf nodes.
     pub leafs: Arc<Leafs>,
+    /// And connections to other clusters.
+    pub gateways: Arc<Gateways>,
+    /// Where replies lead that say it; `None`: there are no other clusters.
+    pub leads: Option<Arc<Leads>>,
     /// Requests to services that wait for their answers.
     pub service_requests: Arc<ServiceRequests>,
 }
 
 impl Delivery {
-    /// For a server of this name, whose interest others are told of as the options say.
-    pub(crate) fn new(server_name: &str, options: &Options) -> Self {
+    /// For a server with these options.
+    pub(crate) fn new(identity: &Identity, options: &Options) -> Self {
         let (routes, leafs): (Arc<Routes>, Arc<Leafs>) = Default::default();
+        let gateways: Arc<Gateways> = Arc::default();
         let mut watches: Vec<Box<dyn Watch>> = Vec::new();
         if options.cluster.is_some() {
             watches.push(Box::new(routes::Announcer(routes.clone())));
@@ -34,8 +45,26 @@ impl Delivery {
         if has_leafs {
             watches.push(Box::new(leafs::Announcer(leafs.clone())));
         }
-        let gate = Gate::of(watches, has_leafs);
-        let service_requests = ServiceRequests::new(server_name);
-        Self { totals: Arc::default(), gate, routes, leafs, service_requests }
+        let gateway = options.gateway.as_ref().and_then(|own| own.name.as_deref());
+        if gateway.is_some() {
+            watches.push(Box::new(gateways::Announcer(gateways.clone())));
+        }
+        Self {
+            totals: Arc::default(),
+            gate: Gate::of(watches, has_leafs || gateway.is_some()),
+            routes,
+            leafs,
+            gateways,
+            leads: gateway.map(|name| Leads::new(name, &identity.id)),
+            service_requests: ServiceRequests::new(&identity.name),
+        }
+    }
+
+    /// A turn by which one thread delivers; what it draws at random comes from `seed`.
+    pub(crate) fn turn(&self, seed: Seed, now: Instant) -> Turn {
+        Turn::new(seed, now)
+            .with_service_requests(&self.service_requests)
+            .with_gate(&self.gate)
+            .with_gateways(self.leads.as_ref())
     }
 }

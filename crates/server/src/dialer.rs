@@ -9,7 +9,9 @@ use crate::log::Event as Logged;
 use crate::machine::{Driven, Machine};
 use crate::node::Node;
 use crate::policy::ListenerKind;
+use crate::supercluster::{Dial as GatewayDial, Task as GatewayTask};
 use crate::verifier::Host;
+use dialtone_mesh::gateways::{Event as GatewayEvent, Note as GatewayNote};
 use dialtone_mesh::{DialFailure, DialId, Event, HubEvent, Note, RouteUrl};
 use dialtone_net::Loops;
 use parking_lot::Mutex;
@@ -45,6 +47,11 @@ pub(crate) fn start(node: &Arc<Node>, loops: &Arc<Mutex<Loops>>) -> io::Result<(
             node.log.emit(Logged::LeafFailed, "", text);
             node.hubs.handle(HubEvent::DialFailed(dial));
         }
+    })?;
+    run(node, loops, "gateways", &node.supercluster, |node, loops, task| match task {
+        GatewayTask::Dial(dial) => dial_gateway(node, loops, &dial),
+        GatewayTask::TellRoutes(info) => node.delivery.routes.broadcast(&info),
+        GatewayTask::Note(note) => log_gateway(node, &note),
     })
 }
 
@@ -94,6 +101,50 @@ where
         }
     };
     node.threads.spawn(name, tasks).map(drop)
+}
+
+fn dial_gateway(node: &Node, loops: &Mutex<Loops>, wanted: &GatewayDial) {
+    let GatewayDial { dial, gateway, url, is_configured, attempt } = wanted;
+    let way = if *is_configured { "explicit" } else { "implicit" };
+    let text =
+        format_args!("Connecting to {way} gateway {gateway:?} at {} (attempt {attempt})", url.address());
+    node.log.emit(Logged::GatewayDialed, "", text);
+    let tls = node.settings.policy().of(ListenerKind::Gateway).client_tls(&url.host, None);
+    let dialed = Dialed { kind: ListenerKind::Gateway, number: dial.0 };
+    let begun = tls.map_err(io::Error::other);
+    let begun = begun.and_then(|tls| dialed.begin(loops, (&url.host, url.port), tls, DIAL_TIMEOUT));
+    if let Err(why) = begun {
+        let text = format_args!("Error connecting to {way} gateway {gateway:?} at {}: {why}", url.address());
+        node.log.emit(Logged::GatewayFailed, "", text);
+        node.supercluster.handle(GatewayEvent::DialFailed { dial: *dial });
+    }
+}
+
+fn log_gateway(node: &Node, note: &GatewayNote) {
+    let emit = |event, text: std::fmt::Arguments<'_>| node.log.emit(event, "", text);
+    match note {
+        GatewayNote::Rejected { gateway } => {
+            emit(Logged::GatewayFailed, format_args!("Rejecting connection from gateway {gateway:?}"));
+        }
+        GatewayNote::WrongName { wanted, found } => {
+            let text =
+                format_args!("Failing connection to gateway {wanted:?}, remote gateway name is {found:?}");
+            emit(Logged::GatewayFailed, text);
+        }
+        GatewayNote::WrongPort { wanted } => {
+            let text = format_args!("Attempt to connect to gateway {wanted:?} using wrong port");
+            emit(Logged::GatewayFailed, text);
+        }
+        GatewayNote::Learned { gateway } => {
+            emit(Logged::GatewayDialed, format_args!("Heard of gateway {gateway:?}"));
+        }
+        GatewayNote::Forgotten { gateway } => {
+            emit(Logged::GatewayDialed, format_args!("Gateway {gateway:?} is forgotten"));
+        }
+        GatewayNote::InfoTooFast(_) => {
+            emit(Logged::GatewayFailed, format_args!("INFO of a gateway comes too fast"));
+        }
+    }
 }
 
 fn log_attempt(node: &Node, url: &RouteUrl, attempt: u32) {

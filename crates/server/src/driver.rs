@@ -28,9 +28,7 @@ impl Driver {
     /// For one loop; what it draws at random comes from `seed`.
     pub fn new(node: Arc<Node>, seed: Seed) -> Self {
         let stalls = node.settings.policy().options.clients.stall_producers;
-        let turn = Turn::new(seed, Instant::now())
-            .with_service_requests(&node.delivery.service_requests)
-            .with_gate(&node.delivery.gate);
+        let turn = node.delivery.turn(seed, Instant::now());
         Self { node, turn, stalls }
     }
 

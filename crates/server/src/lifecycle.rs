@@ -218,10 +218,14 @@ fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {
     system::shutdown(node);
     node.cluster.stop();
     node.hubs.stop();
+    node.supercluster.stop();
     // Other servers hear that this one ends before their routes do.
     node.internal.finish();
     for route in node.delivery.routes.open().iter() {
         route.session.peer.close(CloseReason::ServerShutdown);
+    }
+    for gateway in node.delivery.gateways.open().iter() {
+        gateway.session.peer.close(CloseReason::ServerShutdown);
     }
     node.internal.stop();
     system::end(&node.accounts);

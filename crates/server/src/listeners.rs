@@ -5,6 +5,8 @@
 use crate::admission::{self, Source, admit_link};
 use crate::client::Client;
 use crate::dialed::Dialed;
+use crate::gateway::GatewayConnection;
+use crate::gateways::Direction;
 use crate::leaf::LeafConnection;
 use crate::log::Event as Logged;
 use crate::node::Node;
@@ -14,6 +16,7 @@ use crate::route::{RouteConnection, Side};
 use crate::websocket::Upgrading;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::kind::Kind;
+use dialtone_mesh::gateways::Event as GatewayEvent;
 use dialtone_mesh::{DialFailure, DialId, Event, HubEvent, LinkId};
 use dialtone_net::{Accepted, DialError, Origin, Transport};
 use std::net::{IpAddr, Ipv4Addr};
@@ -36,6 +39,7 @@ pub(crate) fn open(node: &Arc<Node>, turn: &mut Turn, accepted: Accepted) -> Opt
         Starts::Upgrade => open_upgrading(node, turn, listener, accepted),
         Starts::Route => Some(open_route(node, turn, listener, &accepted)),
         Starts::Leaf => Some(open_leaf(node, turn, listener, &accepted)),
+        Starts::Gateway => Some(open_gateway(node, turn, listener, &accepted)),
     }
 }
 
@@ -60,6 +64,7 @@ fn open_dialed(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accept
     match kind.row().starts {
         Starts::Route => Some(open_dialed_route(node, turn, number, accepted)),
         Starts::Leaf => open_hub(node, turn, number, accepted),
+        Starts::Gateway => Some(open_dialed_gateway(node, turn, number, accepted)),
         Starts::Client | Starts::Upgrade => None,
     }
 }
@@ -78,6 +83,11 @@ pub(crate) fn undialed(node: &Node, number: u64, why: &DialError) {
             let text = format_args!("Error trying to connect as leafnode to remote server: {why}");
             node.log.emit(Logged::LeafFailed, "", text);
             node.hubs.handle(HubEvent::DialFailed(DialId(number)));
+        }
+        Starts::Gateway => {
+            let text = format_args!("Error trying to connect to gateway: {why}");
+            node.log.emit(Logged::GatewayFailed, "", text);
+            node.supercluster.handle(GatewayEvent::DialFailed { dial: DialId(number) });
         }
         Starts::Client | Starts::Upgrade => {}
     }
@@ -122,6 +132,33 @@ fn open_hub(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accepted)
     node.connections.registry.insert(session.clone());
     let leaf = LeafConnection::dialed(node.clone(), session, dialed, &accepted.link, turn.now());
     Some((Connection::new(Box::new(leaf)), Transport::Plain))
+}
+
+/// A server of another cluster has dialled.
+fn open_gateway(node: &Arc<Node>, turn: &mut Turn, listener: ListenerKind, accepted: &Accepted) -> Opened {
+    let source = Source { listener, remote: accepted.remote };
+    let session = admission::session_of(node, turn.now(), source, &accepted.link);
+    let transport = node.settings.policy().of(listener).transport();
+    let (link, address) = (LinkId(session.peer.id.0), address_of(accepted));
+    node.supercluster.open(&session.peer, GatewayEvent::Accepted { link, address });
+    let mut gateway = GatewayConnection::new(node.clone(), session, Direction::Inbound, turn.now());
+    if matches!(transport, Transport::Tls { .. }) {
+        gateway.expect_handshake();
+    }
+    (Connection::new(Box::new(gateway)), transport)
+}
+
+/// This server has dialled another cluster.
+fn open_dialed_gateway(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accepted) -> Opened {
+    let source = Source { listener: ListenerKind::Gateway, remote: accepted.remote };
+    let session = admission::session_of(node, turn.now(), source, &accepted.link);
+    let event = GatewayEvent::Dialled { dial: DialId(number), link: LinkId(session.peer.id.0) };
+    node.supercluster.open(&session.peer, event);
+    let mut gateway = GatewayConnection::new(node.clone(), session, Direction::Outbound, turn.now());
+    if accepted.begins_tls {
+        gateway.expect_handshake();
+    }
+    (Connection::new(Box::new(gateway)), Transport::Plain)
 }
 
 fn address_of(accepted: &Accepted) -> IpAddr {

@@ -13,6 +13,7 @@ use crate::monitoring::Monitoring;
 use crate::policy::{Identity, Policy};
 use crate::resolver::Resolver;
 use crate::settings::Settings;
+use crate::supercluster::Supercluster;
 use crate::tls::PeerCache;
 use crate::verifier::Verifier;
 use dialtone_broker::account::Account;
@@ -40,6 +41,8 @@ pub struct Node {
     pub(crate) cluster: Arc<Cluster>,
     /// The hubs that it is a leaf node of.
     pub(crate) hubs: Arc<Hubs>,
+    /// Its cluster's part among others.
+    pub(crate) supercluster: Arc<Supercluster>,
     /// What all turns deliver by.
     pub delivery: Delivery,
     /// What is kept for those who watch it.
@@ -61,7 +64,8 @@ pub struct Node {
 impl Node {
     /// What the cluster is called at present; `None`: this server is in none.
     pub(crate) fn cluster_name(&self) -> Option<String> {
-        self.cluster.name()
+        let gateway = || self.settings.policy().options.gateway.as_ref()?.name.clone();
+        self.cluster.name().or_else(gateway)
     }
 
     /// A server before it listens.
@@ -72,7 +76,7 @@ impl Node {
         threads: Threads,
         resolver: Resolver,
     ) -> Arc<Self> {
-        let delivery = Delivery::new(&identity.name, &policy.options);
+        let delivery = Delivery::new(&identity, &policy.options);
         let node = Self {
             internal: Internal::new(delivery.totals.clone(), delivery.gate.clone()),
             settings: Settings::new(identity, policy),
@@ -80,6 +84,7 @@ impl Node {
             connections: Connections::default(),
             cluster: Arc::default(),
             hubs: Arc::default(),
+            supercluster: Arc::default(),
             delivery,
             monitoring: Monitoring::default(),
             verifier: Verifier::default(),

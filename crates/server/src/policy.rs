@@ -1,6 +1,7 @@
 //! What the configuration means for connections: made whole from the options, replaced whole by a reload.
 
 mod cluster;
+mod gateway;
 mod leaf;
 mod listener;
 mod listeners;
@@ -147,7 +148,7 @@ impl Policy {
 
     /// Whether a connection must say who it is before anything else.
     pub fn auth_required(&self, kind: ListenerKind) -> bool {
-        matches!(kind.row().starts, Starts::Route | Starts::Leaf) || self.authenticator_of(kind).required()
+        kind.row().starts.is_of_servers() || self.authenticator_of(kind).required()
     }
 
     /// The TLS of all listeners.

@@ -4,7 +4,7 @@
 
 mod settings;
 
-pub(crate) use settings::{exchanged, permissions, reachable_hosts, settings};
+pub(crate) use settings::{exchanged, gateway_address, permissions, reachable_hosts, settings};
 
 use crate::machine::{Driven, Machine, Outcome};
 use crate::policy::Identity;

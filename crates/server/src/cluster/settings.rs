@@ -28,7 +28,7 @@ pub(crate) fn settings(policy: &Policy, identity: &Identity, accounts: &Accounts
     let system = accounts.system().map(|account| account.name.clone());
     let dedicated = own.pool.accounts.iter().map(|name| name.as_str().into());
     Some(Settings {
-        cluster: own.name.clone(),
+        cluster: own.name.clone().or_else(|| policy.options.gateway.as_ref()?.name.clone()),
         info: info(own, policy, identity),
         routes: own.routes.iter().filter_map(route_url).collect(),
         connect_retries: own.dialing.retries as u32,
@@ -96,11 +96,18 @@ fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
         compression: wanted(&own.pool.compression).text().into(),
         import,
         export,
+        gateway_url: gateway_url(&policy.options, identity),
         lnoc: true,
         lnocu: true,
         ln: true,
         ..Info::default()
     }
+}
+
+/// What servers of the cluster tell other clusters of this one.
+fn gateway_url(options: &Options, identity: &Identity) -> String {
+    let url = gateway_address(options, identity).and_then(|(host, port)| RouteUrl::of(&host, port, None));
+    url.map(|url| url.address()).unwrap_or_default()
 }
 
 /// Who this server is to those that others spoke of: the user that all of a cluster have. Of a password that is known by its hash alone, the
@@ -147,6 +154,20 @@ fn client_urls(options: &Options, identity: &Identity) -> ClientUrls {
 
 fn joined(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Where other clusters reach this server: what is advertised, what is listened on, or an address of the machine.
+pub(crate) fn gateway_address(options: &Options, identity: &Identity) -> Option<(String, u16)> {
+    let own = options.gateway.as_ref()?;
+    let port = identity.port(ListenerKind::Gateway);
+    // An invalid address was refused with the configuration.
+    if let Some((host, advertised)) =
+        own.listener.advertise.as_deref().and_then(|text| advertised("", text).ok())
+    {
+        return Some((host.to_owned(), advertised.unwrap_or(port)));
+    }
+    let found = reachable(&own.listener.host, port).into_iter().find_map(|url| RouteUrl::parse(&url).ok());
+    Some(found.map_or_else(|| (own.listener.host.clone(), port), |url| (url.host, url.port)))
 }
 
 /// The addresses of a listener: its own, or those of the machine that others can reach.

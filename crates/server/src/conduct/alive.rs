@@ -93,6 +93,11 @@ impl Conduct {
         self.alive.connected(now, self.patience().ping_interval, self.session.peer.id.0);
     }
 
+    /// It was sent PING apart from those that are due.
+    pub(crate) fn pinged(&mut self, now: Instant) {
+        self.alive.asked = Some(now);
+    }
+
     /// It has answered a PING.
     pub(crate) fn pong(&mut self, now: Instant) {
         self.alive.pings_out = 0;

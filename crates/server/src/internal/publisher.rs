@@ -19,9 +19,7 @@ pub struct Publisher<N> {
 impl<N: Host> Publisher<N> {
     pub(super) fn new(node: Arc<N>) -> Self {
         let delivery = node.delivery();
-        let turn = Turn::new(rand::random(), Instant::now())
-            .with_service_requests(&delivery.service_requests)
-            .with_gate(&delivery.gate);
+        let turn = delivery.turn(rand::random(), Instant::now());
         Self { node, turn }
     }
 

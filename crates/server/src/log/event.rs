@@ -146,6 +146,14 @@ events! {
     LeafDialed "leaf_dialed" Debug;
     /// A hub cannot be reached, or a connection of a leaf node cannot be.
     LeafFailed "leaf_failed" Error;
+    /// A connection with another cluster is there.
+    GatewayOpened "gateway_opened" Info;
+    /// It is gone.
+    GatewayClosed "gateway_closed" Info;
+    /// Another cluster is heard of, or dialled.
+    GatewayDialed "gateway_dialed" Info;
+    /// Another cluster cannot be reached.
+    GatewayFailed "gateway_failed" Error;
     /// A client could not prove who it is.
     AuthenticationFailed "authentication_failed" Error;
     /// A client did not say in time who it is.

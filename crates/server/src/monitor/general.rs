@@ -13,20 +13,6 @@ use serde_json::Value;
 pub(super) struct Empty {}
 
 #[derive(Serialize)]
-struct Gatewayz {
-    #[serde(flatten)]
-    head: Head,
-    outbound_gateways: Empty,
-    inbound_gateways: Empty,
-}
-
-/// There are no gateways.
-pub(crate) fn gatewayz(node: &Node) -> Value {
-    let head = Head::new(&node.settings);
-    json(&Gatewayz { head, outbound_gateways: Empty {}, inbound_gateways: Empty {} })
-}
-
-#[derive(Serialize)]
 struct Jsz {
     #[serde(flatten)]
     head: Head,

@@ -10,6 +10,7 @@ mod cluster;
 mod connected;
 mod connection;
 pub(crate) mod connections;
+pub(crate) mod gateways;
 pub(crate) mod general;
 pub(crate) mod health;
 mod http;
@@ -110,7 +111,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     at("/routez", "Routes", Understood, routez),
     at("/leafz", "LeafNodes", Always, |s, q| found(LeafzOptions::read(q).map(|o| leafs::leafz(s, &o))?)),
     at("/gatewayz", "Gateways", Always, |s, q| {
-        found(GatewayzOptions::read(q).map(|_| general::gatewayz(s))?)
+        found(GatewayzOptions::read(q).map(|options| gateways::gatewayz(s, &options))?)
     }),
     at("/raftz", "Raft Groups", Never, |_, _| Ok(Answer::text(404, "No Raft nodes registered"))),
     at("/ipqueuesz", "", Never, |s, q| found(general::ipqueuesz(s, &IpqueueszOptions::read(q)?, 0))),

@@ -135,14 +135,25 @@ impl RoutezOptions {
 }
 
 /// `/gatewayz`
-pub(crate) struct GatewayzOptions;
+pub(crate) struct GatewayzOptions {
+    /// Only this cluster; empty: all.
+    pub(crate) name: String,
+    /// This account is shown.
+    pub(crate) account: String,
+    /// All accounts are.
+    pub(crate) accounts: bool,
+    /// Subscriptions of accounts are listed.
+    pub(crate) subs: Subs,
+}
 
 impl GatewayzOptions {
     pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
-        source.subs()?;
-        source.text(named("gw_name", "name"))?;
-        source.text(named("acc_name", "account_name"))?;
-        source.flag(named("accs", "accounts")).map(|_| Self)
+        Ok(Self {
+            subs: source.subs()?,
+            name: source.text(named("gw_name", "name"))?,
+            account: source.text(named("acc_name", "account_name"))?,
+            accounts: source.flag(named("accs", "accounts"))?,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! `/varz`: where the server stands, in the official fields and their order. Each group of fields is made by one function.
 
-use super::{cluster, general::Empty, leafs, websocket};
+use super::{cluster, gateways, general::Empty, leafs, websocket};
 use crate::documents::{self, ByKind, is_default, nanos, seconds};
 use crate::monitoring::MonitorPorts;
 use crate::node::Node;
@@ -58,6 +58,7 @@ pub(crate) fn varz(node: &Node) -> Value {
         limits: limits(node, &policy),
         blocks: Blocks {
             cluster: cluster::Block::of(node, &policy),
+            gateway: gateways::Block::of(node, &policy),
             leaf: leafs::Block::of(node, &policy),
             websocket: websocket::Block::of(&policy),
             ..Blocks::default()
@@ -176,7 +177,7 @@ fn limits(node: &Node, policy: &Policy) -> Limits {
 #[derive(Default, Serialize)]
 struct Blocks {
     cluster: cluster::Block,
-    gateway: Empty,
+    gateway: gateways::Block,
     leaf: leafs::Block,
     mqtt: Empty,
     websocket: websocket::Block,

@@ -1,6 +1,6 @@
 //! The ways by which connections come, and all in which they differ: one table, [`LISTENERS`]. Everybody else asks it.
 
-use super::{Identity, ListenerPolicy, Policy, PolicyError, cluster, leaf, websocket};
+use super::{Identity, ListenerPolicy, Policy, PolicyError, cluster, gateway, leaf, websocket};
 use crate::log::{Event, Logger};
 use dialtone_broker::kind::Kind;
 use dialtone_config::Options;
@@ -23,10 +23,12 @@ pub enum ListenerKind {
     Cluster,
     /// Leaf nodes. Connections to hubs that this server dials are called so too.
     LeafNodes,
+    /// Servers of other clusters, and connections to them that this server dials.
+    Gateway,
 }
 
 /// How many there are.
-pub(crate) const LISTENER_KINDS: usize = 6;
+pub(crate) const LISTENER_KINDS: usize = 7;
 
 /// What connections begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,15 @@ pub(crate) enum Starts {
     Route,
     /// The protocol of leaf nodes.
     Leaf,
+    /// The protocol of gateways.
+    Gateway,
+}
+
+impl Starts {
+    /// Whether other servers come by it, and not clients.
+    pub(crate) fn is_of_servers(self) -> bool {
+        matches!(self, Self::Route | Self::Leaf | Self::Gateway)
+    }
 }
 
 /// What is listened on.
@@ -193,6 +204,24 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
         policy: leaf::policy,
         announce: announce_leaf_nodes,
     },
+    Row {
+        kind: ListenerKind::Gateway,
+        peer: Kind::Gateway,
+        starts: Starts::Gateway,
+        connection_type: "GATEWAY",
+        client_type: "",
+        number_label: "gid",
+        is_remote: true,
+        part: "gateways",
+        in_ports_file: None,
+        address: |options| {
+            let own = &options.gateway.as_ref()?.listener;
+            Some(Address::Tcp { host: &own.host, port: own.port, is_proxied: false })
+        },
+        tls: |options| options.gateway.as_ref()?.listener.tls.as_ref(),
+        policy: gateway::policy,
+        announce: announce_gateways,
+    },
 ];
 
 fn announce_clients(log: &Logger, endpoint: &Endpoint, is_tls: bool) {
@@ -208,6 +237,10 @@ fn announce_routes(log: &Logger, endpoint: &Endpoint, _: bool) {
 
 fn announce_leaf_nodes(log: &Logger, endpoint: &Endpoint, _: bool) {
     log.emit(Event::Listening, "", format_args!("Listening for leafnode connections on {endpoint}"));
+}
+
+fn announce_gateways(log: &Logger, endpoint: &Endpoint, _: bool) {
+    log.emit(Event::Listening, "", format_args!("Listening for gateways connections on {endpoint}"));
 }
 
 fn announce_websocket(log: &Logger, endpoint: &Endpoint, is_tls: bool) {

@@ -11,7 +11,7 @@ use crate::monitor::options::{
     JszOptions, LeafzOptions, ProfilezOptions, RoutezOptions, SubszOptions,
 };
 use crate::monitor::source::{Bad, Body, Source as _, same};
-use crate::monitor::{accounts, connections, general, health, leafs, routes, subscriptions, varz};
+use crate::monitor::{accounts, connections, gateways, general, health, leafs, routes, subscriptions, varz};
 use crate::node::{Node, Publisher};
 use crate::system::{about, events, publish_event, statsz as figures};
 use dialtone_broker::account::Account;
@@ -62,7 +62,7 @@ asks! {
         RoutezOptions::read(body).map(|options| routes::routez(node, &options)).map_err(Failure::from)
     };
     GATEWAYZ "GatewayzEventOptions" "GatewayzOptions" |node, body| {
-        GatewayzOptions::read(body).map(|_| general::gatewayz(node)).map_err(Failure::from)
+        GatewayzOptions::read(body).map(|options| gateways::gatewayz(node, &options)).map_err(Failure::from)
     };
     LEAFZ "LeafzEventOptions" "LeafzOptions" |node, body| {
         LeafzOptions::read(body).map(|options| leafs::leafz(node, &options)).map_err(Failure::from)

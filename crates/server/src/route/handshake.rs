@@ -3,15 +3,17 @@
 //!
 //! What is said, and what comes of it, the cluster decides ([`crate::cluster`]).
 
-use super::{Ping, RouteConnection, Side, limits};
+use super::{Ping, RouteConnection, Side};
 use crate::cluster::Order;
 use crate::compression::Followed;
 use crate::conduct::Login;
 use crate::log::Event;
+use crate::relayed::limits;
 use crate::routes::{Route, Share};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission::{self, Subscribe};
+use dialtone_mesh::gateways::Event as GatewayEvent;
 use dialtone_mesh::{Event as MeshEvent, LinkId, Place};
 use dialtone_wire::CloseReason;
 use dialtone_wire::client::encode;
@@ -99,6 +101,10 @@ impl RouteConnection {
         if !connect.lang.is_empty() {
             return self.refuse("attempted to connect to route port", CloseReason::WrongPort, turn);
         }
+        if !connect.gateway.is_empty() {
+            let error = format!("Rejecting connection from gateway {:?} on the Route port", connect.gateway);
+            return self.refuse(&error, CloseReason::WrongGateway, turn);
+        }
         if self.side != Side::Accepted {
             return self.report(|link| MeshEvent::Connect { link, connect: &connect }, turn);
         }
@@ -161,6 +167,9 @@ impl RouteConnection {
                 return self.peer().close(CloseReason::ProtocolViolation);
             }
         };
+        if info.gateway_cmd != 0 {
+            return self.conduct.node.supercluster.handle(GatewayEvent::Told(&info));
+        }
         if self.route.is_none() && self.side != Side::Dialed && !self.is_account_here(&info.route_account) {
             let error = format!("Unable to lookup account {:?}: account missing", info.route_account);
             self.log(Event::ProtocolError, format_args!("{error}"));
@@ -172,6 +181,7 @@ impl RouteConnection {
         let is_its_own = self.remote.as_ref().is_none_or(|known| known.server_id == info.server_id);
         let info = Arc::new(info);
         if is_its_own {
+            self.tell_sibling(&info);
             self.remote = Some(info.clone());
             if let Some(route) = &self.route {
                 let before = std::mem::replace(&mut *route.remote.write(), info.clone());
@@ -183,6 +193,19 @@ impl RouteConnection {
         }
         self.announce(turn);
         self.report(|link| MeshEvent::Info { link, info: &info }, turn);
+    }
+
+    /// Where the other server listens for gateways, other clusters are told, too.
+    fn tell_sibling(&self, info: &Info) {
+        let known = self.remote.as_ref().is_some_and(|known| known.gateway_url == info.gateway_url);
+        if !known && self.route.is_some() {
+            self.report_sibling(info);
+        }
+    }
+
+    fn report_sibling(&self, info: &Info) {
+        let (server, url) = (info.server_id.as_str(), Some(info.gateway_url.as_str()));
+        self.conduct.node.supercluster.handle(GatewayEvent::Sibling { server, url });
     }
 
     /// Whether there may be a route of this account alone; none is named: yes.
@@ -253,8 +276,24 @@ impl RouteConnection {
         self.peer().set_knows_origins(route.origins().knows(Origin::Cluster(b"")));
         self.conduct.open(turn.now());
         let more = node.delivery.routes.begin(&node.delivery.gate, &route, turn);
+        self.share_gateways(&route, turn);
         self.route = Some(route);
         self.ask_behind(more, turn);
         self.take_rights(turn);
+    }
+
+    /// The other server is told of the other clusters, and answers to their requests may be led to it from here on.
+    fn share_gateways(&self, route: &Route, turn: &mut Turn) {
+        let node = &self.conduct.node;
+        let Some(leads) = &node.delivery.leads else { return };
+        let info = route.remote.read().clone();
+        // A route for one account cannot say whose a message is.
+        if route.dedicated_to().is_none() {
+            leads.add_server(&info.server_id, self.peer());
+        }
+        self.report_sibling(&info);
+        let mut out = Vec::new();
+        node.supercluster.tellings().iter().for_each(|info| info.encode(&mut out));
+        turn.enqueue(self.peer(), &out);
     }
 }

@@ -11,16 +11,17 @@ use crate::compression::Compression;
 use crate::conduct::{Conduct, Due, Handshake};
 use crate::log::Event;
 use crate::node::Node;
-use crate::policy::Policy;
 use crate::protocol::{Progress, Protocol};
+use crate::relayed::limits;
 use crate::routes::Route;
 use crate::session::Session;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
+use dialtone_mesh::gateways::Event as GatewayEvent;
 use dialtone_net::{Broken, Link, Secured};
 use dialtone_wire::client::encode;
-use dialtone_wire::interserver::{AccountNames, Dialect, LeafOrigins, Limits, ParseError, Unfinished};
+use dialtone_wire::interserver::{AccountNames, Dialect, LeafOrigins, ParseError, Unfinished};
 use dialtone_wire::route::{Connect, Info};
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::collections::VecDeque;
@@ -28,11 +29,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use unclaimed::Unclaimed;
-
-/// How much longer lines of servers may be than those of clients: INFO of a large cluster is long. The official figure.
-const CONTROL_LINE_FACTOR: usize = 16;
-/// Bytes of a message that another server may pass on: it may allow its clients more than this one does.
-const PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Who dialled, and whether the other end has said who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +39,6 @@ pub(crate) enum Side {
     Accepted,
     /// The other end did, and has said CONNECT.
     Connected,
-}
-
-/// What another server may send at most.
-fn limits(policy: &Policy) -> Limits {
-    let line_bytes_max = policy.options.limits.control_line_bytes_max;
-    Limits {
-        control_line_bytes_max: line_bytes_max.saturating_mul(CONTROL_LINE_FACTOR),
-        payload_bytes_max: PAYLOAD_BYTES_MAX,
-    }
 }
 
 /// What PING asks.
@@ -230,6 +217,11 @@ impl Protocol for RouteConnection {
             let info = route.remote.read().clone();
             if !routes.leads_to(&info.server_id) {
                 self.conduct.node.connections.elsewhere.forget(&info.server_id);
+                let gone = GatewayEvent::Sibling { server: &info.server_id, url: None };
+                self.conduct.node.supercluster.handle(gone);
+            }
+            if let Some(leads) = &self.conduct.node.delivery.leads {
+                leads.remove(self.peer());
             }
             remote = format!(" - Remote: {}", info.server_name);
         }

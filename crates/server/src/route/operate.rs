@@ -1,27 +1,20 @@
 //! What servers of a cluster say to each other once they know each other: interest, and messages.
 
 use super::{NO_CONNECT, Ping, RouteConnection, Side};
-use crate::conduct::Tracing;
 use crate::log::Event;
 use crate::protocol::Progress;
+use crate::relayed;
 use crate::routes::More;
 use dialtone_broker::account::Account;
+use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::Relayed;
-use dialtone_broker::deliver::{Carried, Origin, Turn};
 use dialtone_broker::permission::{self, Subscribe};
-use dialtone_broker::trace;
-use dialtone_identity::nkey::{Kind, Public};
 use dialtone_mesh::Event as MeshEvent;
-use dialtone_subject::{is_valid_filter, is_valid_literal};
+use dialtone_subject::is_valid_filter;
 use dialtone_wire::CloseReason;
 use dialtone_wire::client::encode;
 use dialtone_wire::interserver::{Interest, Op, Parsed, RoutedMessage, Unfinished, parse, usual_message};
 use std::sync::Arc;
-
-/// Whether a line that begins so may become CONNECT.
-fn may_become_connect(begin: &[u8]) -> bool {
-    begin.iter().zip(b"CONNECT").all(|(found, expected)| found.eq_ignore_ascii_case(expected))
-}
 
 /// What one turn received; counted at its end, not per message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,7 +72,7 @@ impl RouteConnection {
                         break;
                     }
                 }
-                Ok(Parsed::Partial { .. }) if self.is_stranger() && !may_become_connect(rest) => {
+                Ok(Parsed::Partial { .. }) if self.is_stranger() && !relayed::may_become_connect(rest) => {
                     self.turn_away(turn);
                     break;
                 }
@@ -186,7 +179,7 @@ impl RouteConnection {
         batch.msgs += 1;
         batch.bytes += routed.message.body_bytes() as u64;
         if self.conduct.traced {
-            self.trace_message(routed);
+            relayed::trace_message(&self.conduct, routed);
         }
         let is_last = match (&self.last_account, routed.account) {
             (Some(last), Some(name)) => last.name.as_bytes() == name,
@@ -202,47 +195,7 @@ impl RouteConnection {
         let Some(account) = &self.last_account else { return };
         batch.account_msgs += 1;
         batch.account_bytes += routed.message.body_bytes() as u64;
-        // Another server may be of another mind.
-        if !is_valid_literal(routed.message.subject) {
-            return;
-        }
-        if routed.message.has_headers() && trace::may_ask(routed.message.headers()) {
-            return self.publish_traced(account, routed, turn);
-        }
-        self.publish(account, routed, turn);
-    }
-
-    #[inline(always)]
-    fn publish(&self, account: &Arc<Account>, routed: &RoutedMessage<'_>, turn: &mut Turn) {
-        let permissions = self.conduct.place.permissions.as_deref();
-        let peer = &self.conduct.session.peer;
-        let Ok(authorized) = permission::publish(peer, permissions, &routed.message, turn.now()) else {
-            return;
-        };
-        let carried = Carried { cluster: routed.origin.unwrap_or_default(), serves_all: false };
-        turn.publish_relayed(
-            Origin { peer, account, echo: false },
-            routed.queues.iter(),
-            carried,
-            authorized,
-        );
-    }
-
-    /// Publishes a message, and what becomes of it here if it is traced.
-    #[cold]
-    fn publish_traced(&self, account: &Arc<Account>, routed: &RoutedMessage<'_>, turn: &mut Turn) {
-        match self.conduct.begin_trace(account, &routed.message, turn) {
-            Tracing::Nothing => self.publish(account, routed, turn),
-            Tracing::Disabled(body) => {
-                let message = body.message(&routed.message);
-                self.publish(account, &RoutedMessage { message, ..*routed }, turn);
-            }
-            Tracing::Dropped | Tracing::Denied(_) => {}
-            Tracing::Begun(ingress) => {
-                self.publish(account, routed, turn);
-                self.conduct.end_trace(ingress, turn);
-            }
-        }
+        relayed::deliver(&self.conduct, account, routed, turn);
     }
 
     /// Counts the messages of the last account so far.
@@ -252,16 +205,6 @@ impl RouteConnection {
         if let Some(account) = self.last_account.as_ref().filter(|_| msgs > 0) {
             account.count_relayed_in(self.peer().kind, msgs, bytes);
         }
-    }
-
-    #[cold]
-    fn trace_message(&self, routed: &RoutedMessage<'_>) {
-        let subject = String::from_utf8_lossy(routed.message.subject);
-        let account = String::from_utf8_lossy(routed.account.unwrap_or_default());
-        let bytes = routed.message.body_bytes();
-        self.log(Event::TraceIn, format_args!("<<- [RMSG {account} {subject} {bytes}]"));
-        let body = crate::client::traced_body(&self.conduct.policy.options.log, routed.message.body());
-        self.log(Event::TraceIn, format_args!("<<- MSG_PAYLOAD: [{body}]"));
     }
 
     /// Finds the account of a message. False: there is none of this name.
@@ -280,19 +223,7 @@ impl RouteConnection {
 
     fn account_of(&self, name: Option<&[u8]>) -> Option<Arc<Account>> {
         let Some(name) = name else { return self.conduct.place.account.clone() };
-        let name = std::str::from_utf8(name).ok()?;
-        self.conduct.node.accounts.find(name)
-    }
-
-    /// An account that nobody has been in here, of which other servers may know before this one has its JWT. Interest in it must not be lost:
-    /// it is announced once. In it is nobody before its JWT is here.
-    #[cold]
-    fn account_to_come(&self, name: Option<&[u8]>) -> Option<Arc<Account>> {
-        let conduct = &self.conduct;
-        conduct.policy.authenticator.operators()?;
-        let name = std::str::from_utf8(name?).ok()?;
-        let key = Public::parse(name).ok().filter(|key| key.kind == Kind::Account)?;
-        Some(conduct.node.accounts.make(&key.to_string(), &conduct.policy, &conduct.node.connections))
+        relayed::account_of(&self.conduct, name)
     }
 
     /// RS+: the other server has interest.
@@ -301,7 +232,9 @@ impl RouteConnection {
         if self.route.is_none() || !is_valid_filter(filter) {
             return;
         }
-        let Some(found) = self.account_of(account).or_else(|| self.account_to_come(account)) else {
+        let Some(found) =
+            self.account_of(account).or_else(|| relayed::account_to_come(&self.conduct, account?))
+        else {
             return self.keep_unclaimed(interest, weight);
         };
         let cluster = interest.origin.map_or(&[][..], |origin| origin.name());

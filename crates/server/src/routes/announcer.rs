@@ -70,7 +70,7 @@ const STAYS_HERE: [&[u8]; 2] = [b"$SYS.REQ.USER.*.INFO", b"$SYS.DEBUG.SUBSCRIBER
 /// The end of requests that the official server does not have: its figures are compared with those of this one.
 const STAYS_HERE_END: &[u8] = b".EXPLAIN";
 
-fn stays_here(account: &Account, filter: &[u8]) -> bool {
+pub(crate) fn stays_here(account: &Account, filter: &[u8]) -> bool {
     account.is_system() && (STAYS_HERE.contains(&filter) || filter.ends_with(STAYS_HERE_END))
 }
 

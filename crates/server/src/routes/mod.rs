@@ -3,7 +3,7 @@
 mod announcer;
 mod walk;
 
-pub(crate) use announcer::{Announcer, More};
+pub(crate) use announcer::{Announcer, More, stays_here};
 pub(crate) use walk::Walk;
 
 use crate::compression::State;
@@ -21,6 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Servers of which it is remembered what went by routes that are over. The bound is one of the whole server.
 const PAST_MAX: usize = 1000;
@@ -118,6 +119,18 @@ impl Routes {
             (server, kind, place, route.dedicated_to().map(str::to_owned))
         });
         routes
+    }
+
+    /// Tells every server of the cluster something that is no description of this one.
+    pub(crate) fn broadcast(&self, info: &Info) {
+        let mut line = Vec::new();
+        info.encode(&mut line);
+        let mut told = BTreeSet::new();
+        for route in self.open().iter() {
+            if told.insert(route.remote.read().server_id.clone()) {
+                route.session.peer.send(&line, Instant::now());
+            }
+        }
     }
 
     /// Whether there is a route to a server.

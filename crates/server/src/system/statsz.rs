@@ -2,6 +2,7 @@
 
 use super::{about, publish_event};
 use crate::documents::{ByKind, Sum, is_default, json};
+use crate::gateways::{Direction, Gateway, Gateways};
 use crate::node::{Executor, Node};
 use crate::process;
 use crate::routes::Route;
@@ -10,6 +11,7 @@ use dialtone_broker::account::Account;
 use dialtone_broker::kind::Kind;
 use serde::Serialize;
 use serde_json::Value;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -75,6 +77,8 @@ struct Statsz {
     stalled_clients: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     routes: Vec<RouteStats>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gateways: Vec<GatewayStats>,
     active_servers: usize,
     gomaxprocs: usize,
 }
@@ -100,6 +104,39 @@ impl RouteStats {
             received: Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes },
             pending: peer.pending_bytes(),
         }
+    }
+}
+
+/// Another cluster.
+#[derive(Serialize)]
+struct GatewayStats {
+    gwid: u64,
+    name: String,
+    sent: Sum,
+    received: Sum,
+    inbound_connections: usize,
+}
+
+impl GatewayStats {
+    /// What was sent to each, and what came from all of its servers.
+    fn all(gateways: &Gateways) -> Vec<Self> {
+        let inbound = gateways.towards(Direction::Inbound);
+        let stats = |outbound: &Arc<Gateway>| {
+            let own = || inbound.iter().filter(|gateway| gateway.name == outbound.name);
+            let received = own().map(|gateway| gateway.session.peer.counters.read());
+            let (msgs, bytes) =
+                received.fold((0, 0), |sum, traffic| (sum.0 + traffic.in_msgs, sum.1 + traffic.in_bytes));
+            let peer = &outbound.session.peer;
+            let sent = peer.counters.read();
+            Self {
+                gwid: peer.id.0,
+                name: outbound.name.clone(),
+                sent: Sum { msgs: sent.out_msgs, bytes: sent.out_bytes },
+                received: Sum { msgs, bytes },
+                inbound_connections: own().count(),
+            }
+        };
+        gateways.towards(Direction::Outbound).iter().map(stats).collect()
     }
 }
 
@@ -131,6 +168,7 @@ fn statsz(node: &Node) -> Statsz {
         stale_connection_stats: (stale > 0).then(|| ByKind::of(&failures.stale)),
         stalled_clients: node.connections.failures.stalled.load(Relaxed),
         routes: node.delivery.routes.listed().iter().map(|route| RouteStats::of(route)).collect(),
+        gateways: GatewayStats::all(&node.delivery.gateways),
         active_servers: 1 + node.connections.elsewhere.servers(),
         gomaxprocs: process::cores(),
     }

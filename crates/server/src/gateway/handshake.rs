@@ -1,0 +1,155 @@
+//! How two servers of different clusters find out who they are to each other. Who is dialled sends INFO at once; who dials answers with
+//! CONNECT and its own INFO.
+
+use super::GatewayConnection;
+use crate::conduct::Login;
+use crate::gateways::{Direction, Gateway};
+use crate::log::Event;
+use crate::supercluster::Order;
+use dialtone_broker::deliver::Turn;
+use dialtone_mesh::LinkId;
+use dialtone_mesh::gateways::Event as MeshEvent;
+use dialtone_wire::CloseReason;
+use dialtone_wire::client::encode;
+use dialtone_wire::gateway::{Command, Connect, Info};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// What clients, routes and leaf nodes are told.
+const WRONG_PORT: &str = "attempted to connect to gateway port";
+
+impl GatewayConnection {
+    /// Does what the supercluster wants by now. Nothing is said before TLS.
+    pub(super) fn take_orders(&mut self, turn: &mut Turn) {
+        let orders = self.conduct.node.supercluster.orders(self.peer().id);
+        self.carry_out(orders, turn);
+    }
+
+    /// Reports what happened on this connection, and does what is wanted of it.
+    pub(super) fn report<'e>(&mut self, event: impl FnOnce(LinkId) -> MeshEvent<'e>, turn: &mut Turn) {
+        let id = self.peer().id;
+        let orders = self.conduct.node.supercluster.handle_of(id, event(LinkId(id.0)));
+        self.carry_out(orders, turn);
+    }
+
+    fn carry_out(&mut self, orders: Vec<Order>, turn: &mut Turn) {
+        for order in orders {
+            if self.peer().is_closing() {
+                return;
+            }
+            match order {
+                Order::Connect(connect) => self.send_connect(*connect, turn),
+                Order::Info(info) => self.send_info(&info, turn),
+                Order::Join { gateway, is_configured } => self.join(gateway, is_configured, turn),
+                Order::Close(reason, None) => self.peer().close(reason),
+                Order::Close(reason, Some(error)) => self.refuse(&error, reason, turn),
+            }
+        }
+    }
+
+    fn send_connect(&self, mut connect: Connect, turn: &mut Turn) {
+        connect.tls_required = self.conduct.own_policy().dialing.is_some();
+        let mut out = Vec::new();
+        connect.encode(&mut out);
+        self.trace_out(format_args!("CONNECT"));
+        turn.enqueue(self.peer(), &out);
+    }
+
+    fn send_info(&self, info: &Info, turn: &mut Turn) {
+        let mut out = Vec::new();
+        info.encode(&mut out);
+        self.trace_out(format_args!("INFO"));
+        turn.enqueue(self.peer(), &out);
+    }
+
+    /// The other end says who it is.
+    pub(super) fn take_connect(&mut self, json: &[u8], turn: &mut Turn) {
+        let connect = match Connect::parse(json) {
+            Ok(connect) => connect,
+            Err(problem) => {
+                self.log(Event::ProtocolError, format_args!("{problem}"));
+                return self.peer().close(CloseReason::ProtocolViolation);
+            }
+        };
+        if !self.is_stranger {
+            return self.report(|link| MeshEvent::Connect { link, connect: &connect }, turn);
+        }
+        let login = self.conduct.admit_server(&connect.user, &connect.pass, turn);
+        self.connecting = Some(Box::new(connect));
+        self.go_on(login, turn);
+    }
+
+    /// Carries out what was found about a server that has said CONNECT.
+    pub(super) fn go_on(&mut self, login: Login, turn: &mut Turn) {
+        match login {
+            Login::Nothing | Login::Waiting => {}
+            Login::Refused(error, reason) => self.refuse(error.text(), reason, turn),
+            Login::In => {
+                let Some(connect) = self.connecting.take() else { return };
+                if !connect.lang.is_empty() || connect.gateway.is_empty() {
+                    self.log(Event::ProtocolError, format_args!("{WRONG_PORT}"));
+                    return self.refuse(WRONG_PORT, CloseReason::WrongPort, turn);
+                }
+                self.is_stranger = false;
+                self.report(|link| MeshEvent::Connect { link, connect: &connect }, turn);
+            }
+        }
+    }
+
+    /// INFO: who the other end is, something that has changed, another cluster, or how its interest comes.
+    pub(super) fn take_info(&mut self, json: &[u8], turn: &mut Turn) {
+        let (info, command) = match Info::parse(json).and_then(|info| Ok((info.command()?, info))) {
+            Ok((command, info)) => (info, command),
+            Err(problem) => {
+                self.log(Event::ProtocolError, format_args!("{problem}"));
+                return self.peer().close(CloseReason::ProtocolViolation);
+            }
+        };
+        match command {
+            // All interest comes from the beginning, of each account; where it ends is of no concern.
+            Some(Command::AllInterestBegins(_) | Command::AllInterestEnds(_) | Command::Unknown(_)) => return,
+            Some(Command::Gossip) => {}
+            None if self.remote.is_none() => self.remote = Some(Arc::new(info.clone())),
+            None => {}
+        }
+        self.report(|link| MeshEvent::Info { link, info: &info }, turn);
+    }
+
+    /// Messages may go by it from here on.
+    fn join(&mut self, name: String, is_configured: bool, turn: &mut Turn) {
+        let node = self.conduct.node.clone();
+        let Some(remote) = self.remote.clone() else { return };
+        let way = if self.direction == Direction::Outbound { "Outbound" } else { "Inbound" };
+        let (link, id) = (if way == "Outbound" { "to" } else { "from" }, &remote.server_id);
+        self.log(
+            Event::GatewayOpened,
+            format_args!("{way} gateway connection {link} {name:?} ({id}) registered"),
+        );
+        let gateway = Arc::new(Gateway {
+            session: self.conduct.session.clone(),
+            name,
+            direction: self.direction,
+            is_configured,
+            remote,
+            interest: Mutex::default(),
+        });
+        self.conduct.open(turn.now());
+        let delivery = &node.delivery;
+        match self.direction {
+            Direction::Outbound => {
+                turn.enqueue(self.peer(), encode::PING);
+                self.conduct.pinged(turn.now());
+                if let Some(leads) = &delivery.leads {
+                    leads.add_cluster(&gateway.name, self.peer());
+                }
+                delivery.gateways.add_outbound(gateway.clone());
+            }
+            Direction::Inbound => {
+                let policy = &self.conduct.policy.options;
+                let own = policy.gateway.as_ref().and_then(|own| own.name.as_deref()).unwrap_or_default();
+                delivery.gateways.begin(&delivery.gate, (&gateway, own), &node.accounts.all(), turn);
+            }
+        }
+        self.gateway = Some(gateway);
+    }
+}

@@ -1,0 +1,208 @@
+//! What servers of different clusters say to each other once they know each other: interest by who was dialled, messages by who dialled.
+
+use super::GatewayConnection;
+use crate::gateways::Direction;
+use crate::log::Event;
+use crate::protocol::Progress;
+use crate::relayed;
+use dialtone_broker::account::Account;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::deliver::interest::Relayed;
+use dialtone_mesh::gateways::Event as MeshEvent;
+use dialtone_subject::is_valid_filter;
+use dialtone_wire::client::encode;
+use dialtone_wire::interserver::encode::account_unsubscribe;
+use dialtone_wire::interserver::{Interest, Op, Parsed, RoutedMessage, Unfinished, parse, usual_message};
+use dialtone_wire::{CloseReason, ProtocolError};
+use std::sync::Arc;
+
+/// What one turn received; counted at its end, not per message.
+#[derive(Clone, Copy, Debug, Default)]
+struct Batch {
+    msgs: u64,
+    bytes: u64,
+}
+
+impl GatewayConnection {
+    /// Takes all whole operations at the front of what came in.
+    pub(super) fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
+        self.conduct.heard(turn.now());
+        if self.conduct.is_outdated() {
+            self.conduct.renew();
+        }
+        let mut progress = Progress::default();
+        if self.conduct.is_checking() {
+            return progress;
+        }
+        if self.unfinished != Unfinished::Unknown {
+            if self.unfinished.awaits(input, &self.dialect) {
+                if let Unfinished::Message { bytes } = self.unfinished {
+                    progress.want = bytes;
+                }
+                return progress;
+            }
+            self.unfinished = Unfinished::Unknown;
+        }
+        let mut batch = Batch::default();
+        while !self.peer().is_closing() && !self.conduct.is_checking() {
+            let rest = input.get(progress.used..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            if self.gateway.is_some()
+                && let Some((routed, used)) = usual_message(rest, &self.dialect)
+            {
+                self.take_message(&routed, &mut batch, turn);
+                progress.used += used;
+                continue;
+            }
+            match parse(rest, &self.dialect) {
+                Ok(Parsed::Op(op, used)) => {
+                    self.operate(op, &mut batch, turn);
+                    progress.used += used;
+                }
+                Ok(Parsed::Partial { .. }) if self.is_stranger && !relayed::may_become_connect(rest) => {
+                    self.turn_away(turn);
+                    break;
+                }
+                Ok(Parsed::Partial { total }) => {
+                    progress.want = total;
+                    self.unfinished.note(rest, total);
+                    break;
+                }
+                Err(_) if self.is_stranger => {
+                    self.turn_away(turn);
+                    break;
+                }
+                Err(problem) => {
+                    self.unreadable(&problem, turn);
+                    break;
+                }
+            }
+        }
+        if batch.msgs > 0 {
+            self.peer().count_in(batch.msgs, batch.bytes);
+            self.peer().touch(turn.now());
+        }
+        progress
+    }
+
+    #[cold]
+    fn turn_away(&mut self, turn: &mut Turn) {
+        self.log(Event::AuthenticationFailed, format_args!("authentication error"));
+        self.refuse(ProtocolError::Authorization.text(), CloseReason::AuthenticationViolation, turn);
+    }
+
+    #[inline(never)]
+    fn operate(&mut self, op: Op<'_>, batch: &mut Batch, turn: &mut Turn) {
+        if self.is_stranger && !matches!(op, Op::Connect(_)) {
+            return self.turn_away(turn);
+        }
+        match op {
+            Op::Message(routed) => self.take_message(&routed, batch, turn),
+            Op::Subscribe { interest, weight } => self.subscribe(&interest, weight.get(), turn),
+            Op::Unsubscribe(interest) => self.unsubscribe(&interest, turn),
+            Op::AccountSubscribe(_) | Op::AccountUnsubscribe(_) => self.take_account(),
+            Op::Connect(json) => self.take_connect(json, turn),
+            Op::Info(json) => self.take_info(json, turn),
+            Op::Ping => {
+                self.trace_out(format_args!("PONG"));
+                turn.send(self.peer(), encode::PONG);
+            }
+            Op::Pong => {
+                self.conduct.pong(turn.now());
+                if self.direction == Direction::Outbound && self.gateway.is_some() {
+                    self.report(|link| MeshEvent::Confirmed { link }, turn);
+                }
+            }
+            Op::Ok => {}
+            Op::Err(text) => {
+                let text = String::from_utf8_lossy(text);
+                self.log(Event::ClientError, format_args!("Gateway Error {text}"));
+                self.peer().close(CloseReason::ParseError);
+            }
+        }
+    }
+
+    pub(super) fn send_ping(&self, turn: &mut Turn) {
+        self.trace_out(format_args!("PING"));
+        turn.send(self.peer(), encode::PING);
+    }
+
+    /// Takes a message that another cluster passes on.
+    fn take_message(&mut self, routed: &RoutedMessage<'_>, batch: &mut Batch, turn: &mut Turn) {
+        batch.msgs += 1;
+        batch.bytes += routed.message.body_bytes() as u64;
+        if self.gateway.is_none() || self.direction == Direction::Outbound {
+            return self.out_of_place("RMSG");
+        }
+        if self.conduct.traced {
+            relayed::trace_message(&self.conduct, routed);
+        }
+        let name = routed.account.unwrap_or_default();
+        if self.last_account.as_ref().is_none_or(|last| last.name.as_bytes() != name) {
+            self.last_account = relayed::account_of(&self.conduct, name);
+        }
+        // What is in no account here nobody has interest in.
+        let Some(account) = &self.last_account else {
+            let mut out = Vec::new();
+            account_unsubscribe(&mut out, name);
+            return turn.send(self.peer(), &out);
+        };
+        relayed::deliver(&self.conduct, account, routed, turn);
+    }
+
+    /// Something that the other end must not say on such a connection.
+    #[cold]
+    fn out_of_place(&self, verb: &str) {
+        let way = if self.direction == Direction::Outbound { "outbound" } else { "inbound" };
+        let text = format_args!("Received {verb} from gateway on {way} connection");
+        self.log(Event::ProtocolError, text);
+        self.peer().close(CloseReason::ProtocolViolation);
+    }
+
+    /// The other cluster's interest comes by connections that this server dialled.
+    fn account(&self, interest: &Interest<'_>) -> Option<Arc<Account>> {
+        let name = interest.account.unwrap_or_default();
+        relayed::account_of(&self.conduct, name).or_else(|| relayed::account_to_come(&self.conduct, name))
+    }
+
+    /// RS+: the other cluster has interest.
+    fn subscribe(&mut self, interest: &Interest<'_>, weight: u32, turn: &mut Turn) {
+        let Some(gateway) = self.gateway.clone().filter(|_| self.direction == Direction::Outbound) else {
+            return self.out_of_place("RS+");
+        };
+        let Interest { filter, queue, .. } = *interest;
+        let Some(account) = self.account(interest).filter(|_| is_valid_filter(filter)) else { return };
+        if self.conduct.traced {
+            let (filter, name) = (String::from_utf8_lossy(filter), &account.name);
+            self.log(Event::TraceIn, format_args!("<<- [RS+ {name} {filter}]"));
+        }
+        let relayed = Relayed { peer: self.peer(), account: &account, cluster: &[], filter, queue };
+        let gate = &self.conduct.node.delivery.gate;
+        gate.subscribe_relay(&mut gateway.interest.lock(), &relayed, weight, Some(turn));
+    }
+
+    /// RS-: it has none any more.
+    fn unsubscribe(&mut self, interest: &Interest<'_>, turn: &mut Turn) {
+        let Some(gateway) = self.gateway.clone().filter(|_| self.direction == Direction::Outbound) else {
+            return self.out_of_place("RS-");
+        };
+        let Interest { filter, queue, account, .. } = *interest;
+        let mut known = gateway.interest.lock();
+        let Some(account) = known.account(account.unwrap_or_default()).cloned() else { return };
+        if self.conduct.traced {
+            let (filter, name) = (String::from_utf8_lossy(filter), &account.name);
+            self.log(Event::TraceIn, format_args!("<<- [RS- {name} {filter}]"));
+        }
+        let relayed = Relayed { peer: self.peer(), account: &account, cluster: &[], filter, queue };
+        self.conduct.node.delivery.gate.unsubscribe_relay(&mut known, &relayed, Some(turn));
+    }
+
+    /// A+, A-: whether the other cluster has any interest in an account; which it has, it tells from the beginning.
+    fn take_account(&self) {
+        if self.direction == Direction::Inbound {
+            self.out_of_place("A+ or A-");
+        }
+    }
+}

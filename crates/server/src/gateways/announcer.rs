@@ -1,0 +1,94 @@
+//! What other clusters are told of interest in this one: RS+ and RS-, each by every server that they dial, of the whole cluster.
+
+use super::{Direction, Gateway, Gateways};
+use crate::routes::stays_here;
+use dialtone_broker::account::Account;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::deliver::interest::{Delta, Gate, Source, Watch};
+use dialtone_broker::kind::Kind;
+use dialtone_wire::gateway::Info;
+use dialtone_wire::interserver::{Interest, LeafOrigins, encode};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Bytes that are handed over at once to a connection that begins.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Tells all other clusters of each change of interest.
+pub(crate) struct Announcer(pub(crate) Arc<Gateways>);
+
+/// All interest is the cluster's, whoever has it.
+fn is_told(source: &Source<'_>) -> Option<()> {
+    source.is_told_to(Kind::Gateway).then_some(())
+}
+
+impl Watch for Announcer {
+    fn changed(&self, account: &Arc<Account>, delta: Delta<'_>, mut turn: Option<&mut Turn>) {
+        let Some(((), sum)) = delta.sum(is_told) else { return };
+        // How many members a queue group has is of no concern: it has some, or none.
+        if (sum.before == 0) == (sum.now == 0) || stays_here(account, delta.filter) {
+            return;
+        }
+        let now = turn.as_deref().map_or_else(Instant::now, Turn::now);
+        if sum.now > 0 && delta.queue.is_none() && delta.source == Source::Here {
+            account.note_new_interest(delta.filter, now);
+        }
+        let mut line = Vec::with_capacity(64);
+        append(&mut line, account, &delta, sum.now);
+        for gateway in self.0.open().iter().filter(|gateway| gateway.direction == Direction::Inbound) {
+            match &mut turn {
+                Some(turn) => turn.enqueue(&gateway.session.peer, &line),
+                None => gateway.session.peer.send(&line, now),
+            }
+        }
+    }
+}
+
+fn append(out: &mut Vec<u8>, account: &Account, delta: &Delta<'_>, now: u32) {
+    let account = Some(account.name.as_bytes());
+    let interest = Interest { origin: None, account, filter: delta.filter, queue: delta.queue };
+    if now > 0 {
+        encode::route_subscribe(out, &interest, NonZeroU32::MIN, LeafOrigins::Unknown);
+    } else {
+        encode::route_unsubscribe(out, &interest, LeafOrigins::Unknown);
+    }
+}
+
+impl Gateways {
+    /// Another cluster begins to send here: it is told all interest that there is, account by account, and from then on what changes. It
+    /// sends nothing else from the beginning.
+    pub(crate) fn begin(
+        &self,
+        gate: &Gate,
+        (gateway, own_name): (&Arc<Gateway>, &str),
+        accounts: &[Arc<Account>],
+        turn: &mut Turn,
+    ) {
+        let peer = &gateway.session.peer;
+        gate.read(|all| {
+            let mut bytes = Vec::with_capacity(PIECE_BYTES);
+            for account in accounts {
+                Info::all_interest_begins(own_name, account.name.as_bytes()).encode(&mut bytes);
+            }
+            for (account, delta) in all {
+                let Some(((), sum)) = delta.first_sum(is_told).filter(|((), sum)| sum.now > 0) else {
+                    continue;
+                };
+                if stays_here(account, delta.filter) {
+                    continue;
+                }
+                append(&mut bytes, account, &delta, sum.now);
+                if bytes.len() >= PIECE_BYTES {
+                    turn.enqueue(peer, &bytes);
+                    bytes.clear();
+                }
+            }
+            for account in accounts {
+                Info::all_interest_ends(own_name, account.name.as_bytes()).encode(&mut bytes);
+            }
+            turn.enqueue(peer, &bytes);
+            self.add(gateway.clone());
+        });
+    }
+}

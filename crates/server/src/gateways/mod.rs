@@ -1,0 +1,72 @@
+//! Connections to other clusters, as the rest of the server sees them, and what those are told of interest in this one.
+
+mod announcer;
+
+pub(crate) use announcer::Announcer;
+
+use crate::session::Session;
+use dialtone_broker::relay::RelayInterest;
+use dialtone_wire::gateway::Info;
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
+
+/// Who dialled, and with that which way messages go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// This server did: messages go out by it, and interest comes in.
+    Outbound,
+    /// The other end did: messages come in by it, and interest goes out.
+    Inbound,
+}
+
+/// A connection to a server of another cluster.
+#[derive(Debug)]
+pub struct Gateway {
+    /// The connection.
+    pub session: Arc<Session>,
+    /// The other cluster.
+    pub name: String,
+    /// Which way messages go.
+    pub direction: Direction,
+    /// The configuration names the other cluster.
+    pub is_configured: bool,
+    /// What the other server said of itself.
+    pub remote: Arc<Info>,
+    /// What the other cluster is interested in, of one that is outbound.
+    pub interest: Mutex<RelayInterest>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Gateways {
+    open: RwLock<Arc<Vec<Arc<Gateway>>>>,
+}
+
+impl Gateways {
+    /// The connections that there are, in the order in which they came.
+    pub fn open(&self) -> Arc<Vec<Arc<Gateway>>> {
+        self.open.read().clone()
+    }
+
+    /// Those of one direction.
+    pub(crate) fn towards(&self, direction: Direction) -> Vec<Arc<Gateway>> {
+        self.open().iter().filter(|gateway| gateway.direction == direction).cloned().collect()
+    }
+
+    /// One takes part from now on. Called while no change of interest is reported.
+    fn add(&self, gateway: Arc<Gateway>) {
+        let mut open = self.open.write();
+        Arc::make_mut(&mut open).push(gateway);
+    }
+
+    /// One that is outbound, and is told of no interest.
+    pub(crate) fn add_outbound(&self, gateway: Arc<Gateway>) {
+        self.add(gateway);
+    }
+
+    /// It does not take part any more.
+    pub(crate) fn remove(&self, gateway: &Arc<Gateway>) {
+        let mut open = self.open.write();
+        Arc::make_mut(&mut open).retain(|known| !Arc::ptr_eq(known, gateway));
+    }
+}
