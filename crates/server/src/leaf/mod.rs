@@ -152,9 +152,11 @@ impl LeafConnection {
         }
     }
 
-    /// The first that is heard of the other end says about how far away it is; PING says it better later.
+    /// Where the ends had to agree on compression, that says about how far away the other one is, as officially; PING says it better later.
     fn measure(&self, turn: &Turn) {
-        self.conduct.session.set_rtt(turn.now().saturating_duration_since(self.peer().start));
+        if self.compression.is_on() {
+            self.conduct.session.set_rtt(turn.now().saturating_duration_since(self.peer().start));
+        }
     }
 
     /// Interest may be exchanged: the connection is in its account.
