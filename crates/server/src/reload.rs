@@ -42,6 +42,10 @@ fn take_over(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -> Result
     let new = options.map_err(|errors| errors.to_string())?;
     let old = node.settings.policy();
     let mut changes = plan(&old.options, &new).map_err(|refusal| refusal.to_string())?;
+    if new.leafnodes.is_some() && old.options.leafnodes.is_none() {
+        // Interest is counted for them from the start, or never.
+        return Err("config reload not supported for leafnodes where there were none: restart".into());
+    }
     if changes.contains(&Change::Cluster) {
         // That looks at the routes, too.
         changes.retain(|change| *change != Change::Routes);

@@ -263,6 +263,20 @@ fn loops_are_found() {
     hub.stop();
 }
 
+/// What a server that began without leaf nodes would tell them is not counted: the whole reload is refused.
+#[test]
+fn a_reload_brings_no_first_leaf_node() {
+    let (hub, alone) = (hub("", ""), start(options("server_name: alone")));
+    let mut new = spoke_options(&hub, "", "");
+    new.limits.connections_max = 99;
+    alone.reload(Ok(new));
+    let options = &alone.node().settings.policy().options;
+    assert!(options.leafnodes.is_none() && options.limits.connections_max != 99);
+    for server in [hub, alone] {
+        server.stop();
+    }
+}
+
 /// A remote that a reload takes out or disables is left, and one that it brings is dialled; one that stays is kept.
 #[test]
 fn a_reload_changes_the_hubs() {
