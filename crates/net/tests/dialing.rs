@@ -396,11 +396,17 @@ fn who_is_dialled_with_tls_and_speaks_in_plain_is_refused() {
     let world = World::dialing(None, Authority::new().client("other.example"), Begins::Dialed);
     let address = world.listen();
     world.dial(7, &[address]);
-    // Its handler sends a greeting in plain, and sees the beginning of a handshake.
-    let seen = world.some(4);
-    let refused = |seen: &str| seen.starts_with("Broken(Dialed(7), \"TLS: received corrupt message");
-    assert!(seen.iter().any(|seen| refused(seen)), "{seen:?}");
-    assert!(!seen.iter().any(|seen| seen.contains("Received(Dialed")), "{seen:?}");
+    // Its handler sends a greeting in plain, and sees the beginning of a handshake, in as many reads as it takes.
+    loop {
+        match world.next() {
+            Seen::Broken(Origin::Dialed(7), how) => {
+                assert!(how.starts_with("TLS: received corrupt message"), "{how}");
+                break;
+            }
+            Seen::Received(Origin::Dialed(_), text) => panic!("{text:?} was taken for the protocol"),
+            _ => {}
+        }
+    }
 }
 
 /// Who leaves before its handshake is done, and who speaks in plain, has failed at TLS, and has not just gone.
