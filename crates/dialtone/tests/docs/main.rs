@@ -4,7 +4,7 @@
 
 mod page;
 
-use page::{Kind, blocks, script};
+use page::{Kind, PORTS, blocks, script};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -14,11 +14,14 @@ use std::process::Command;
 /// Blocks of commands of all pages that may be left out.
 const NOT_RUN_MAX: usize = 3;
 
-/// Servers listen on a port that is free, and operators' servers are found there.
+/// Servers listen on a port that is free, unless their configuration says where, and operators' servers are found there.
 const DIALTONE: &str = "#!/bin/sh
 case \"${1:-} ${2:-}\" in
   'identity init') exec BINARY \"$@\" --service-url nats://127.0.0.1:PORT ;;
-  ' ' | '-c '* | '--config '*) exec BINARY \"$@\" -a 127.0.0.1 -p PORT ;;
+  '-c '*)
+    if grep -q '^listen:' \"$2\"; then exec BINARY \"$@\"; fi
+    exec BINARY \"$@\" -a 127.0.0.1 -p PORT ;;
+  ' ' | '--config '*) exec BINARY \"$@\" -a 127.0.0.1 -p PORT ;;
   *) exec BINARY \"$@\" ;;
 esac
 ";
@@ -43,6 +46,12 @@ fn pages() -> Vec<(String, String)> {
     out
 }
 
+/// A free port for each that pages speak of.
+fn free_ports() -> [u16; PORTS.len()] {
+    let sockets = PORTS.map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    sockets.map(|socket| socket.local_addr().expect("an address").port())
+}
+
 /// Plays a page.
 ///
 /// Errors: what does not work or is not as it is shown, with its line.
@@ -52,14 +61,15 @@ fn play(text: &str) -> Result<(), String> {
         return Ok(());
     }
     let home = tempfile::tempdir().expect("a folder");
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    let ports = free_ports();
+    let port = ports[0];
     let tools = home.path().join("bin");
     fs::create_dir(&tools).expect("made");
     let program =
         DIALTONE.replace("BINARY", env!("CARGO_BIN_EXE_dialtone")).replace("PORT", &port.to_string());
     fs::write(tools.join("dialtone"), program).expect("written");
     fs::set_permissions(tools.join("dialtone"), fs::Permissions::from_mode(0o755)).expect("executable");
-    let (script, outputs) = script(&blocks, port);
+    let (script, outputs) = script(&blocks, &ports);
     let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default());
     let log = home.path().join("log");
     let file = fs::File::create(&log).expect("a log");

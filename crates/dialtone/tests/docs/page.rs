@@ -26,8 +26,16 @@ pub struct Block {
     pub not_run: Option<String>,
 }
 
-/// The port that servers have by default, and that pages speak of.
-const PORT: &str = "4222";
+/// The ports that pages speak of. Servers have the first by default.
+pub const PORTS: [&str; 9] = ["4222", "4223", "4224", "4225", "6222", "6223", "7222", "7223", "7422"];
+
+/// The text with other ports.
+fn at(ports: &[u16; PORTS.len()], text: &str) -> String {
+    // In two steps: a port that is free may be one that pages speak of.
+    let marked =
+        (0..).zip(PORTS).fold(text.to_owned(), |text, (n, name)| text.replace(name, &format!("\0{n}\0")));
+    (0..).zip(ports).fold(marked, |text, (n, port)| text.replace(&format!("\0{n}\0"), &port.to_string()))
+}
 
 /// The blocks of a page.
 ///
@@ -77,12 +85,12 @@ pub struct Output {
     pub expected: String,
 }
 
-/// The script of a page, for bash; servers listen on this port. And the outputs that are then to be compared.
-pub fn script(blocks: &[Block], port: u16) -> (String, Vec<Output>) {
-    let mut out = PREAMBLE.replace(PORT, &port.to_string());
+/// The script of a page, for bash; servers listen on these ports. And the outputs that are then to be compared.
+pub fn script(blocks: &[Block], ports: &[u16; PORTS.len()]) -> (String, Vec<Output>) {
+    let mut out = at(ports, PREAMBLE);
     let mut outputs = Vec::new();
     for block in blocks {
-        let text = block.text.replace(PORT, &port.to_string());
+        let text = at(ports, &block.text);
         match &block.kind {
             Kind::Shown => {}
             Kind::Configuration(file) => {

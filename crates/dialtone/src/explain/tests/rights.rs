@@ -187,7 +187,7 @@ fn an_import_that_is_not_authorized_is_explained() {
 
 #[test]
 fn files_may_say_more_than_is_supported() {
-    let config = r#"gateway { name: c, listen: "0.0.0.0:7222" }
+    let config = r#"mqtt { port: 1883 }
 jetstream: enabled
 tls { cert_file: "/nowhere/cert.pem", key_file: "/nowhere/key.pem" }
 accounts { A { jetstream: enabled, users: [ { user: a, password: x } ] } }
@@ -198,7 +198,7 @@ accounts { A { jetstream: enabled, users: [ { user: a, password: x } ] } }
         FOUND,
         expect![[r#"
         user a of account A publishes to x
-          note: left out, for this version does not support them: gateway [t.conf:1:1], jetstream [t.conf:2:1], jetstream [t.conf:4:16]
+          note: left out, for this version does not support them: mqtt [t.conf:1:1], jetstream [t.conf:2:1], jetstream [t.conf:4:16]
           may publish x: nothing denies it
           arrives in account A as x
             may receive it: a
