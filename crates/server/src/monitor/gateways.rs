@@ -102,12 +102,14 @@ pub(crate) fn gatewayz(node: &Node, options: &GatewayzOptions) -> Value {
     let own = policy.options.gateway.as_ref().and_then(|own| own.name.clone());
     let open = node.delivery.gateways.open();
     let wanted = open.iter().filter(|gateway| options.name.is_empty() || gateway.name == options.name);
+    // A server without gateways has none of any name.
+    let has_any = options.name.is_empty() || own.is_none();
     let mut document = Gatewayz {
         head: Head::new(&node.settings),
         name: own.unwrap_or_default(),
         host,
         port,
-        outbound_gateways: options.name.is_empty().then(BTreeMap::new),
+        outbound_gateways: has_any.then(BTreeMap::new),
         inbound_gateways: BTreeMap::new(),
     };
     for gateway in wanted {
