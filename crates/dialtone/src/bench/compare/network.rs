@@ -22,6 +22,8 @@ pub enum Link {
     TwoRoutes,
     /// The first is the hub of the other.
     Leaf,
+    /// Each is a cluster of its own.
+    Gateway,
 }
 
 impl Link {
@@ -33,6 +35,10 @@ impl Link {
             (Self::Route | Self::TwoRoutes, Some(seed)) => {
                 format!("cluster {{ name: bench, {listen}, routes: [\"nats://127.0.0.1:{seed}\"] }}\n")
             }
+            (Self::Gateway, None) => format!("gateway {{ name: first, {listen} }}\n"),
+            (Self::Gateway, Some(seed)) => format!(
+                "gateway {{ name: last, {listen}, gateways: [ {{ name: first, url: \"nats://127.0.0.1:{seed}\" }} ] }}\n"
+            ),
             (Self::Leaf, None) => format!("leafnodes {{ {listen} }}\n"),
             (Self::Leaf, Some(seed)) => format!(
                 "leafnodes {{ remotes: [ {{ url: \"nats-leaf://bench:bench@127.0.0.1:{seed}\", account: BENCH }} ] }}\n"

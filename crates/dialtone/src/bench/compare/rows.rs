@@ -183,6 +183,12 @@ pub const ROWS: &[Row] = &[
     Row { name: "leaf-request", title: "request/reply over a leaf connection, 64 requesters", work: across(Link::Leaf, || request(64)), goals: &[Goal::Ratio(Figure::Cpu, 0.65)] },
     Row { name: "leaf-steady", title: "steady 20 k msg/s over a leaf connection", work: Work::Across { link: Link::Leaf, scenario: || Scenario::Flow(steady()), long: true }, goals: &[
         Goal::Ratio(Figure::P50, 1.0), Goal::Ratio(Figure::P99, 1.0)] },
+    Row { name: "gateway-1:1-16", title: "1:1 over a gateway, 16 B", work: across(Link::Gateway, || fan_out(1, 16)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "gateway-1:1-128", title: "1:1 over a gateway", work: across(Link::Gateway, || fan_out(1, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "gateway-fanout", title: "fan-out 1:100 behind a gateway", work: across(Link::Gateway, || fan_out(100, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "gateway-request", title: "request/reply over a gateway, 64 requesters", work: across(Link::Gateway, || request(64)), goals: &[Goal::Ratio(Figure::Cpu, 0.65)] },
+    Row { name: "gateway-steady", title: "steady 20 k msg/s over a gateway", work: Work::Across { link: Link::Gateway, scenario: || Scenario::Flow(steady()), long: true }, goals: &[
+        Goal::Ratio(Figure::P50, 1.0), Goal::Ratio(Figure::P99, 1.0)] },
     Row { name: "subs", title: "routing, 1 M subscriptions", work: Work::Subscriptions { few: FEW_SUBSCRIPTIONS, many: MANY_SUBSCRIPTIONS }, goals: &[
         Goal::Ratio(Figure::MemoryEach, 0.5), Goal::Ratio(Figure::Cpu, 0.5), Goal::AtMost(Figure::Growth, 2.0)] },
 ];
