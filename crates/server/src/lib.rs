@@ -33,6 +33,7 @@ pub mod internal;
 mod leaf;
 pub mod leafs;
 mod lifecycle;
+mod lines;
 mod listeners;
 pub mod log;
 mod machine;

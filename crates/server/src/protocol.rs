@@ -1,9 +1,13 @@
 //! What a protocol does to be spoken on a connection. An event loop makes one call for what it has read, not one for each message.
 
+use crate::conduct::Conduct;
+use crate::log::Event;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
 use dialtone_net::{Broken, Closing, Link, Secured};
 use dialtone_wire::CloseReason;
+use dialtone_wire::client::encode;
+use std::fmt::Arguments;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -85,6 +89,33 @@ pub(crate) trait Protocol: Send {
 
     /// The connection is gone: nothing of it is left.
     fn leave(&mut self, turn: &mut Turn);
+}
+
+/// Logs what is sent, where that is asked for.
+pub(crate) fn trace_out(conduct: &Conduct, what: Arguments<'_>) {
+    if conduct.traced {
+        conduct.log(Event::TraceOut, format_args!("->> [{what}]"));
+    }
+}
+
+/// Sends -ERR, in which clients and servers say it alike.
+pub(crate) fn send_error(conduct: &Conduct, text: &str, turn: &mut Turn) {
+    let mut bytes = Vec::with_capacity(text.len() + 9);
+    encode::error(&mut bytes, text);
+    trace_out(conduct, format_args!("-ERR {text}"));
+    turn.send(conduct.peer(), &bytes);
+}
+
+/// Sends PING.
+pub(crate) fn send_ping(conduct: &Conduct, turn: &mut Turn) {
+    trace_out(conduct, format_args!("PING"));
+    turn.send(conduct.peer(), encode::PING);
+}
+
+/// Answers PING.
+pub(crate) fn send_pong(conduct: &Conduct, turn: &mut Turn) {
+    trace_out(conduct, format_args!("PONG"));
+    turn.send(conduct.peer(), encode::PONG);
 }
 
 /// A connection: its protocol, and the link if frames stand between the two.

@@ -1,7 +1,7 @@
 //! What routes and gateways have in common: in which account what they say is, and where messages go that they pass on.
 
 use crate::conduct::{Conduct, Tracing};
-use crate::log::Event;
+use crate::lines;
 use crate::policy::Policy;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::{Carried, Origin, Turn};
@@ -15,18 +15,12 @@ use dialtone_wire::interserver::{Limits, RoutedMessage};
 use dialtone_wire::message::Message;
 use std::sync::Arc;
 
-/// How much longer lines of servers may be than those of clients: INFO of a large cluster is long. The official figure.
-const CONTROL_LINE_FACTOR: usize = 16;
 /// Bytes of a message that another server may pass on: it may allow its clients more than this one does.
 const PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What another server may send at most.
 pub(crate) fn limits(policy: &Policy) -> Limits {
-    let line_bytes_max = policy.options.limits.control_line_bytes_max;
-    Limits {
-        control_line_bytes_max: line_bytes_max.saturating_mul(CONTROL_LINE_FACTOR),
-        payload_bytes_max: PAYLOAD_BYTES_MAX,
-    }
+    lines::limits(policy, PAYLOAD_BYTES_MAX)
 }
 
 /// Whether a line that begins so may become CONNECT.
@@ -54,9 +48,7 @@ pub(crate) fn trace_message(conduct: &Conduct, routed: &RoutedMessage<'_>) {
     let subject = String::from_utf8_lossy(routed.message.subject);
     let account = String::from_utf8_lossy(routed.account.unwrap_or_default());
     let bytes = routed.message.body_bytes();
-    conduct.log(Event::TraceIn, format_args!("<<- [RMSG {account} {subject} {bytes}]"));
-    let body = crate::client::traced_body(&conduct.policy.options.log, routed.message.body());
-    conduct.log(Event::TraceIn, format_args!("<<- MSG_PAYLOAD: [{body}]"));
+    lines::trace_message(conduct, format_args!("RMSG {account} {subject} {bytes}"), routed);
 }
 
 /// Delivers a message that another server passes on, and what becomes of it here if it is traced.

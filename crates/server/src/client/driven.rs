@@ -2,12 +2,10 @@
 
 use super::Client;
 use crate::conduct::{Due, Handshake, Judged};
-use crate::log::Event;
-use crate::protocol::{Progress, Protocol};
+use crate::protocol::{Progress, Protocol, send_ping};
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
 use dialtone_net::{Broken, Secured};
-use dialtone_wire::client::encode;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,12 +61,7 @@ impl Protocol for Client {
         match self.conduct.expire(self.is_delayed(), turn) {
             Due::Nothing => {}
             Due::LetIn => self.take_limits(turn.now()),
-            Due::Ping => {
-                if self.conduct.traced {
-                    self.log(Event::TraceOut, format_args!("->> [PING]"));
-                }
-                turn.send(self.peer(), encode::PING);
-            }
+            Due::Ping => send_ping(&self.conduct, turn),
             Due::Refused(error, reason) => self.refuse(error, reason, turn),
         }
     }

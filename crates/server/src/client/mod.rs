@@ -19,7 +19,7 @@ pub(crate) use trace::traced_body;
 use crate::conduct::{Conduct, Phase};
 use crate::log::Event;
 use crate::node::Node;
-use crate::protocol::Progress;
+use crate::protocol::{self, Progress};
 use crate::registry::Session;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
@@ -226,10 +226,7 @@ impl Client {
     }
 
     fn ping(&mut self, turn: &mut Turn) {
-        if self.conduct.traced {
-            self.log(Event::TraceOut, format_args!("->> [PONG]"));
-        }
-        turn.send(self.peer(), encode::PONG);
+        protocol::send_pong(&self.conduct, turn);
         if self.options.sent_connect && !self.options.got_info {
             self.options.got_info = true;
             if self.options.asynchronous_info {
@@ -383,19 +380,12 @@ impl Client {
     }
 
     fn send_error(&self, text: &str, turn: &mut Turn) {
-        let mut bytes = Vec::with_capacity(text.len() + 9);
-        encode::error(&mut bytes, text);
-        if self.conduct.traced {
-            self.log(Event::TraceOut, format_args!("->> [-ERR {text}]"));
-        }
-        turn.send(self.peer(), &bytes);
+        protocol::send_error(&self.conduct, text, turn);
     }
 
     fn send_ok(&self, turn: &mut Turn) {
         if self.options.verbose {
-            if self.conduct.traced {
-                self.log(Event::TraceOut, format_args!("->> [OK]"));
-            }
+            protocol::trace_out(&self.conduct, format_args!("OK"));
             turn.send(self.peer(), encode::OK);
         }
     }

@@ -4,6 +4,7 @@
 use super::GatewayConnection;
 use crate::conduct::Login;
 use crate::gateways::{Direction, Gateway};
+use crate::lines;
 use crate::log::Event;
 use crate::supercluster::Order;
 use dialtone_broker::deliver::Turn;
@@ -51,26 +52,18 @@ impl GatewayConnection {
         connect.tls_required = self.conduct.own_policy().dialing.is_some();
         let mut out = Vec::new();
         connect.encode(&mut out);
-        self.trace_out(format_args!("CONNECT"));
-        turn.enqueue(self.peer(), &out);
+        lines::send(&self.conduct, "CONNECT", &out, turn);
     }
 
     fn send_info(&self, info: &Info, turn: &mut Turn) {
         let mut out = Vec::new();
         info.encode(&mut out);
-        self.trace_out(format_args!("INFO"));
-        turn.enqueue(self.peer(), &out);
+        lines::send(&self.conduct, "INFO", &out, turn);
     }
 
     /// The other end says who it is.
     pub(super) fn take_connect(&mut self, json: &[u8], turn: &mut Turn) {
-        let connect = match Connect::parse(json) {
-            Ok(connect) => connect,
-            Err(problem) => {
-                self.log(Event::ProtocolError, format_args!("{problem}"));
-                return self.peer().close(CloseReason::ProtocolViolation);
-            }
-        };
+        let Some(connect) = lines::readable(&self.conduct, Connect::parse(json)) else { return };
         if !self.is_stranger {
             return self.report(|link| MeshEvent::Connect { link, connect: &connect }, turn);
         }
@@ -98,13 +91,8 @@ impl GatewayConnection {
 
     /// INFO: who the other end is, something that has changed, another cluster, or how its interest comes.
     pub(super) fn take_info(&mut self, json: &[u8], turn: &mut Turn) {
-        let (info, command) = match Info::parse(json).and_then(|info| Ok((info.command()?, info))) {
-            Ok((command, info)) => (info, command),
-            Err(problem) => {
-                self.log(Event::ProtocolError, format_args!("{problem}"));
-                return self.peer().close(CloseReason::ProtocolViolation);
-            }
-        };
+        let said = Info::parse(json).and_then(|info| Ok((info.command()?, info)));
+        let Some((command, info)) = lines::readable(&self.conduct, said) else { return };
         match command {
             // All interest comes from the beginning, of each account; where it ends is of no concern.
             Some(Command::AllInterestBegins(_) | Command::AllInterestEnds(_) | Command::Unknown(_)) => return,
@@ -119,12 +107,12 @@ impl GatewayConnection {
     fn join(&mut self, name: String, is_configured: bool, turn: &mut Turn) {
         let node = self.conduct.node.clone();
         let Some(remote) = self.remote.clone() else { return };
-        let way = if self.direction == Direction::Outbound { "Outbound" } else { "Inbound" };
-        let (link, id) = (if way == "Outbound" { "to" } else { "from" }, &remote.server_id);
-        self.log(
-            Event::GatewayOpened,
-            format_args!("{way} gateway connection {link} {name:?} ({id}) registered"),
-        );
+        let (way, link) = match self.direction {
+            Direction::Outbound => ("Outbound", "to"),
+            Direction::Inbound => ("Inbound", "from"),
+        };
+        let text = format_args!("{way} gateway connection {link} {name:?} ({}) registered", remote.server_id);
+        self.log(Event::GatewayOpened, text);
         let gateway = Arc::new(Gateway {
             session: self.conduct.session.clone(),
             name,

@@ -6,9 +6,10 @@ mod operate;
 
 use crate::conduct::{Conduct, Due, Handshake};
 use crate::gateways::{Direction, Gateway};
+use crate::lines::{self, Reading};
 use crate::log::Event;
 use crate::node::Node;
-use crate::protocol::{Progress, Protocol};
+use crate::protocol::{Progress, Protocol, send_ping};
 use crate::relayed::limits;
 use crate::session::Session;
 use dialtone_broker::account::Account;
@@ -16,9 +17,8 @@ use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
 use dialtone_net::{Broken, Secured};
 use dialtone_wire::CloseReason;
-use dialtone_wire::client::encode;
 use dialtone_wire::gateway::{Connect, Info};
-use dialtone_wire::interserver::{Dialect, ParseError, Unfinished};
+use dialtone_wire::interserver::Dialect;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,8 +33,7 @@ pub(crate) struct GatewayConnection {
     connecting: Option<Box<Connect>>,
     /// What the other end said of itself.
     remote: Option<Arc<Info>>,
-    dialect: Dialect,
-    unfinished: Unfinished,
+    reading: Reading,
     /// Once messages may go by it.
     gateway: Option<Arc<Gateway>>,
     /// The account of the last message.
@@ -53,8 +52,7 @@ impl GatewayConnection {
             is_stranger: direction == Direction::Inbound,
             connecting: None,
             remote: None,
-            dialect,
-            unfinished: Unfinished::Unknown,
+            reading: Reading::new(dialect),
             gateway: None,
             last_account: None,
         }
@@ -70,31 +68,7 @@ impl GatewayConnection {
 
     /// Sends an error and closes.
     fn refuse(&self, error: &str, reason: CloseReason, turn: &mut Turn) {
-        let mut bytes = Vec::with_capacity(error.len() + 9);
-        encode::error(&mut bytes, error);
-        self.trace_out(format_args!("-ERR {error}"));
-        turn.send(self.peer(), &bytes);
-        self.peer().close(reason);
-    }
-
-    fn trace_out(&self, what: std::fmt::Arguments<'_>) {
-        if self.conduct.traced {
-            self.log(Event::TraceOut, format_args!("->> [{what}]"));
-        }
-    }
-
-    /// The bytes are no protocol.
-    fn unreadable(&mut self, problem: &ParseError, turn: &mut Turn) {
-        let reason = match problem {
-            ParseError::ControlLine { .. } => CloseReason::MaxControlLineExceeded,
-            ParseError::Payload { .. } => CloseReason::MaxPayloadExceeded,
-            ParseError::UnknownOperation(_) | ParseError::Arguments { .. } => CloseReason::ProtocolViolation,
-        };
-        self.log(Event::ProtocolError, format_args!("{problem}"));
-        match problem.answer() {
-            Some(error) => self.refuse(error.text(), reason, turn),
-            None => self.peer().close(reason),
-        }
+        lines::refuse(&self.conduct, error, reason, turn);
     }
 }
 
@@ -150,7 +124,7 @@ impl Protocol for GatewayConnection {
     fn expire(&mut self, turn: &mut Turn) {
         match self.conduct.expire(false, turn) {
             Due::Nothing | Due::LetIn => {}
-            Due::Ping => self.send_ping(turn),
+            Due::Ping => send_ping(&self.conduct, turn),
             Due::Refused(error, reason) => self.refuse(error.text(), reason, turn),
         }
     }

@@ -1,135 +1,52 @@
 //! What servers of different clusters say to each other once they know each other: interest by who was dialled, messages by who dialled.
 
 use super::GatewayConnection;
+use crate::conduct::Conduct;
 use crate::gateways::Direction;
+use crate::lines::{self, Reading, Speaker};
 use crate::log::Event;
-use crate::protocol::Progress;
+use crate::protocol::{Progress, send_pong};
 use crate::relayed;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::Relayed;
 use dialtone_mesh::gateways::Event as MeshEvent;
 use dialtone_subject::is_valid_filter;
-use dialtone_wire::client::encode;
 use dialtone_wire::interserver::encode::account_unsubscribe;
-use dialtone_wire::interserver::{Interest, Op, Parsed, RoutedMessage, Unfinished, parse, usual_message};
+use dialtone_wire::interserver::{Interest, Op, RoutedMessage};
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::sync::Arc;
 
 /// What one turn received; counted at its end, not per message.
 #[derive(Clone, Copy, Debug, Default)]
-struct Batch {
+pub(crate) struct Batch {
     msgs: u64,
     bytes: u64,
 }
 
-impl GatewayConnection {
-    /// Takes all whole operations at the front of what came in.
-    pub(super) fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
-        self.conduct.heard(turn.now());
-        if self.conduct.is_outdated() {
-            self.conduct.renew();
-        }
-        let mut progress = Progress::default();
-        if self.conduct.is_checking() {
-            return progress;
-        }
-        if self.unfinished != Unfinished::Unknown {
-            if self.unfinished.awaits(input, &self.dialect) {
-                if let Unfinished::Message { bytes } = self.unfinished {
-                    progress.want = bytes;
-                }
-                return progress;
-            }
-            self.unfinished = Unfinished::Unknown;
-        }
-        let mut batch = Batch::default();
-        while !self.peer().is_closing() && !self.conduct.is_checking() {
-            let rest = input.get(progress.used..).unwrap_or_default();
-            if rest.is_empty() {
-                break;
-            }
-            if self.gateway.is_some()
-                && let Some((routed, used)) = usual_message(rest, &self.dialect)
-            {
-                self.take_message(&routed, &mut batch, turn);
-                progress.used += used;
-                continue;
-            }
-            match parse(rest, &self.dialect) {
-                Ok(Parsed::Op(op, used)) => {
-                    self.operate(op, &mut batch, turn);
-                    progress.used += used;
-                }
-                Ok(Parsed::Partial { .. }) if self.is_stranger && !relayed::may_become_connect(rest) => {
-                    self.turn_away(turn);
-                    break;
-                }
-                Ok(Parsed::Partial { total }) => {
-                    progress.want = total;
-                    self.unfinished.note(rest, total);
-                    break;
-                }
-                Err(_) if self.is_stranger => {
-                    self.turn_away(turn);
-                    break;
-                }
-                Err(problem) => {
-                    self.unreadable(&problem, turn);
-                    break;
-                }
-            }
-        }
-        if batch.msgs > 0 {
-            self.peer().count_in(batch.msgs, batch.bytes);
-            self.peer().touch(turn.now());
-        }
-        progress
+impl Speaker for GatewayConnection {
+    type Batch = Batch;
+
+    fn conduct(&self) -> &Conduct {
+        &self.conduct
     }
 
-    #[cold]
-    fn turn_away(&mut self, turn: &mut Turn) {
-        self.log(Event::AuthenticationFailed, format_args!("authentication error"));
-        self.refuse(ProtocolError::Authorization.text(), CloseReason::AuthenticationViolation, turn);
+    fn reading(&mut self) -> &mut Reading {
+        &mut self.reading
     }
 
-    #[inline(never)]
-    fn operate(&mut self, op: Op<'_>, batch: &mut Batch, turn: &mut Turn) {
-        if self.is_stranger && !matches!(op, Op::Connect(_)) {
-            return self.turn_away(turn);
-        }
-        match op {
-            Op::Message(routed) => self.take_message(&routed, batch, turn),
-            Op::Subscribe { interest, weight } => self.subscribe(&interest, weight.get(), turn),
-            Op::Unsubscribe(interest) => self.unsubscribe(&interest, turn),
-            Op::AccountSubscribe(_) | Op::AccountUnsubscribe(_) => self.take_account(),
-            Op::Connect(json) => self.take_connect(json, turn),
-            Op::Info(json) => self.take_info(json, turn),
-            Op::Ping => {
-                self.trace_out(format_args!("PONG"));
-                turn.send(self.peer(), encode::PONG);
-            }
-            Op::Pong => {
-                self.conduct.pong(turn.now());
-                if self.direction == Direction::Outbound && self.gateway.is_some() {
-                    self.report(|link| MeshEvent::Confirmed { link }, turn);
-                }
-            }
-            Op::Ok => {}
-            Op::Err(text) => {
-                let text = String::from_utf8_lossy(text);
-                self.log(Event::ClientError, format_args!("Gateway Error {text}"));
-                self.peer().close(CloseReason::ParseError);
-            }
-        }
+    fn is_joined(&self) -> bool {
+        self.gateway.is_some()
     }
 
-    pub(super) fn send_ping(&self, turn: &mut Turn) {
-        self.trace_out(format_args!("PING"));
-        turn.send(self.peer(), encode::PING);
+    fn is_stranger(&self) -> bool {
+        self.is_stranger
     }
 
-    /// Takes a message that another cluster passes on.
+    fn may_become_valid(&self, begin: &[u8]) -> bool {
+        relayed::may_become_connect(begin)
+    }
+
     fn take_message(&mut self, routed: &RoutedMessage<'_>, batch: &mut Batch, turn: &mut Turn) {
         batch.msgs += 1;
         batch.bytes += routed.message.body_bytes() as u64;
@@ -150,6 +67,61 @@ impl GatewayConnection {
             return turn.send(self.peer(), &out);
         };
         relayed::deliver(&self.conduct, account, routed, turn);
+    }
+
+    #[inline(never)]
+    fn operate(&mut self, op: Op<'_>, batch: &mut Batch, turn: &mut Turn) {
+        if self.is_stranger && !matches!(op, Op::Connect(_)) {
+            return self.turn_away(turn);
+        }
+        match op {
+            Op::Message(routed) => self.take_message(&routed, batch, turn),
+            Op::Subscribe { interest, weight } => self.subscribe(&interest, weight.get(), turn),
+            Op::Unsubscribe(interest) => self.unsubscribe(&interest, turn),
+            Op::AccountSubscribe(_) | Op::AccountUnsubscribe(_) => self.take_account(),
+            Op::Connect(json) => self.take_connect(json, turn),
+            Op::Info(json) => self.take_info(json, turn),
+            Op::Ping => send_pong(&self.conduct, turn),
+            Op::Pong => {
+                self.conduct.pong(turn.now());
+                if self.direction == Direction::Outbound && self.gateway.is_some() {
+                    self.report(|link| MeshEvent::Confirmed { link }, turn);
+                }
+            }
+            Op::Ok => {}
+            Op::Err(text) => {
+                let text = String::from_utf8_lossy(text);
+                self.log(Event::ClientError, format_args!("Gateway Error {text}"));
+                self.peer().close(CloseReason::ParseError);
+            }
+        }
+    }
+
+    fn begins_framing(&mut self) -> bool {
+        false
+    }
+
+    #[cold]
+    fn turn_away(&mut self, turn: &mut Turn) {
+        self.log(Event::AuthenticationFailed, format_args!("authentication error"));
+        self.refuse(ProtocolError::Authorization.text(), CloseReason::AuthenticationViolation, turn);
+    }
+}
+
+impl GatewayConnection {
+    /// Takes all whole operations at the front of what came in.
+    pub(super) fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
+        self.conduct.heard(turn.now());
+        if self.conduct.is_outdated() {
+            self.conduct.renew();
+        }
+        let mut batch = Batch::default();
+        let progress = lines::read(self, input, &mut batch, turn);
+        if batch.msgs > 0 {
+            self.peer().count_in(batch.msgs, batch.bytes);
+            self.peer().touch(turn.now());
+        }
+        progress
     }
 
     /// Something that the other end must not say on such a connection.

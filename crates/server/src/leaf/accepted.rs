@@ -5,9 +5,8 @@ use crate::cluster::reachable_hosts;
 use crate::compression::wanted;
 use crate::conduct::Claim;
 use crate::leafs::Remote;
-use crate::log::Event;
+use crate::lines::{self, Speaker as _};
 use crate::policy::{COMPATIBLE_VERSION, Identity, ListenerKind, Policy};
-use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Place;
 use dialtone_config::Secret;
@@ -21,17 +20,10 @@ use dialtone_wire::leaf::{Connect, Info};
 use dialtone_wire::s2::Mode;
 use std::sync::Arc;
 
-/// Random bytes of a nonce. The official figure.
-const NONCE_BYTES: usize = 11;
 /// Version of the protocol that this server speaks. The official figure.
 pub(super) const PROTOCOL: i64 = 3;
 /// The JetStream API level. The official figure.
 const API_LEVEL: u64 = 5;
-
-/// Something to sign.
-pub(super) fn nonce() -> Box<str> {
-    BASE64URL_NOPAD.encode(&rand::random::<[u8; NONCE_BYTES]>()).into()
-}
 
 /// What shows who a spoke is.
 fn credentials(connect: &mut Connect) -> Credentials {
@@ -102,7 +94,7 @@ impl LeafConnection {
     fn send_info(&self, info: &Info, turn: &mut Turn) {
         let mut out = Vec::with_capacity(512);
         info.encode(&mut out);
-        self.send("INFO", &out, turn);
+        lines::send(&self.conduct, "INFO", &out, turn);
     }
 
     fn info(&self) -> Info {
@@ -138,13 +130,7 @@ impl LeafConnection {
 
     /// The other end says who it is.
     pub(super) fn take_connect(&mut self, json: &[u8], turn: &mut Turn) {
-        let mut connect = match Connect::parse(json) {
-            Ok(connect) => connect,
-            Err(problem) => {
-                self.log(Event::ProtocolError, format_args!("{problem}"));
-                return self.peer().close(CloseReason::ProtocolViolation);
-            }
-        };
+        let Some(mut connect) = lines::readable(&self.conduct, Connect::parse(json)) else { return };
         if !connect.lang.is_empty() {
             return self.refuse("attempted to connect to leaf node port", CloseReason::WrongPort, turn);
         }

@@ -4,6 +4,7 @@ use super::accepted::PROTOCOL;
 use super::{Dialed, LeafConnection, Side};
 use crate::hubs::Keys;
 use crate::leafs::Remote;
+use crate::lines;
 use crate::log::Event;
 use crate::policy::COMPATIBLE_VERSION;
 use data_encoding::BASE64URL_NOPAD;
@@ -27,13 +28,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 impl LeafConnection {
     /// The hub says something of itself.
     pub(super) fn take_info(&mut self, json: &[u8], turn: &mut Turn) {
-        let info = match Info::parse(json) {
-            Ok(info) => info,
-            Err(problem) => {
-                self.log(Event::ProtocolError, format_args!("{problem}"));
-                return self.peer().close(CloseReason::ProtocolViolation);
-            }
-        };
+        let Some(info) = lines::readable(&self.conduct, Info::parse(json)) else { return };
         let Side::Dialed(dialed) = &self.side else { return self.agree_with_spoke(&info, turn) };
         self.learn_urls(&info);
         if self.leaf.is_some() {
@@ -84,7 +79,7 @@ impl LeafConnection {
                 let asked = Info { client_id: info.client_id, compression, ..Info::default() };
                 let mut out = Vec::new();
                 asked.encode(&mut out);
-                self.send("INFO", &out, turn);
+                lines::send(&self.conduct, "INFO", &out, turn);
                 self.compression.begin(&self.link, self.conduct.peer().pending_bytes());
                 true
             }
@@ -109,7 +104,7 @@ impl LeafConnection {
         let connect = self.connect(dialed, info);
         let mut out = Vec::new();
         connect.encode(&mut out);
-        self.send("CONNECT", &out, turn);
+        lines::send(&self.conduct, "CONNECT", &out, turn);
         let headers = info.headers && self.conduct.policy.options.clients.headers;
         self.peer().set_understands_headers(headers);
         if !info.cluster.is_empty() {

@@ -11,10 +11,10 @@ use crate::compression::{Compression, Followed};
 use crate::conduct::{Conduct, Due, Handshake, Judged, Login};
 use crate::hubs::{Hub, Order};
 use crate::leafs::{Leaf, Remote};
+use crate::lines::{self, Reading};
 use crate::log::Event;
 use crate::node::Node;
-use crate::policy::Policy;
-use crate::protocol::{Progress, Protocol};
+use crate::protocol::{Progress, Protocol, send_ping};
 use crate::session::Session;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
@@ -22,24 +22,12 @@ use dialtone_mesh::{HubEvent, LinkId, RouteUrl};
 use dialtone_net::{Broken, Link, Secured};
 use dialtone_wire::CloseReason;
 use dialtone_wire::client::encode;
-use dialtone_wire::interserver::{Dialect, Limits, ParseError, Unfinished};
+use dialtone_wire::interserver::Dialect;
 use dialtone_wire::leaf::Connect;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How much longer lines of servers may be than those of clients: INFO of a large cluster is long. The official figure for routes.
-const CONTROL_LINE_FACTOR: usize = 16;
-
-/// What the other end may send at most.
-fn limits(policy: &Policy) -> Limits {
-    let limits = &policy.options.limits;
-    Limits {
-        control_line_bytes_max: limits.control_line_bytes_max.saturating_mul(CONTROL_LINE_FACTOR),
-        payload_bytes_max: limits.payload_bytes_max,
-    }
-}
 
 /// How far a connection is that this server dialled.
 struct Dialed {
@@ -65,8 +53,7 @@ pub(crate) struct LeafConnection {
     side: Side,
     link: Arc<Link>,
     compression: Compression,
-    dialect: Dialect,
-    unfinished: Unfinished,
+    reading: Reading,
     /// The connection, once interest is exchanged.
     leaf: Option<Arc<Leaf>>,
 }
@@ -74,7 +61,7 @@ pub(crate) struct LeafConnection {
 impl LeafConnection {
     /// One that another server has dialled.
     pub(crate) fn accepted(node: Arc<Node>, session: Arc<Session>, link: &Arc<Link>, now: Instant) -> Self {
-        let side = Side::Accepted { nonce: accepted::nonce(), said_info: false, pending: None };
+        let side = Side::Accepted { nonce: lines::nonce().into(), said_info: false, pending: None };
         Self::new(Conduct::new(node, session, now), side, link)
     }
 
@@ -95,9 +82,10 @@ impl LeafConnection {
 
     fn new(conduct: Conduct, side: Side, link: &Arc<Link>) -> Self {
         conduct.peer().set_understands_headers(conduct.policy.options.clients.headers);
-        let dialect = Dialect::leaf(limits(&conduct.policy));
+        let payload_bytes_max = conduct.policy.options.limits.payload_bytes_max;
+        let reading = Reading::new(Dialect::leaf(lines::limits(&conduct.policy, payload_bytes_max)));
         let (link, compression) = (link.clone(), Compression::default());
-        Self { conduct, side, link, compression, dialect, unfinished: Unfinished::Unknown, leaf: None }
+        Self { conduct, side, link, compression, reading, leaf: None }
     }
 
     fn log(&self, event: Event, text: std::fmt::Arguments<'_>) {
@@ -116,40 +104,7 @@ impl LeafConnection {
 
     /// The same of an error that the log has already.
     fn close_with(&self, error: &str, reason: CloseReason, turn: &mut Turn) {
-        self.send_error(error, turn);
-        self.peer().close(reason);
-    }
-
-    fn send_error(&self, error: &str, turn: &mut Turn) {
-        let mut bytes = Vec::with_capacity(error.len() + 9);
-        encode::error(&mut bytes, error);
-        self.trace_out(format_args!("-ERR {error}"));
-        turn.send(self.peer(), &bytes);
-    }
-
-    fn send(&self, what: &str, bytes: &[u8], turn: &mut Turn) {
-        self.trace_out(format_args!("{what}"));
-        turn.enqueue(self.peer(), bytes);
-    }
-
-    fn trace_out(&self, what: std::fmt::Arguments<'_>) {
-        if self.conduct.traced {
-            self.log(Event::TraceOut, format_args!("->> [{what}]"));
-        }
-    }
-
-    /// The bytes are no protocol.
-    fn unreadable(&mut self, problem: &ParseError, turn: &mut Turn) {
-        let reason = match problem {
-            ParseError::ControlLine { .. } => CloseReason::MaxControlLineExceeded,
-            ParseError::Payload { .. } => CloseReason::MaxPayloadExceeded,
-            ParseError::UnknownOperation(_) | ParseError::Arguments { .. } => CloseReason::ProtocolViolation,
-        };
-        self.log(Event::ProtocolError, format_args!("{problem}"));
-        match problem.answer() {
-            Some(error) => self.close_with(error.text(), reason, turn),
-            None => self.peer().close(reason),
-        }
+        lines::refuse(&self.conduct, error, reason, turn);
     }
 
     /// Where the ends had to agree on compression, that says about how far away the other one is, as officially; PING says it better later.
@@ -293,10 +248,7 @@ impl Protocol for LeafConnection {
         }
         match self.conduct.expire(false, turn) {
             Due::Nothing | Due::LetIn => {}
-            Due::Ping => {
-                self.trace_out(format_args!("PING"));
-                turn.send(self.peer(), encode::PING);
-            }
+            Due::Ping => send_ping(&self.conduct, turn),
             Due::Refused(error, reason) => self.close_with(error.text(), reason, turn),
         }
     }

@@ -1,18 +1,18 @@
 //! What leaf nodes say to each other once they know each other: interest, and messages.
 
 use super::{LeafConnection, Side};
-use crate::conduct::{Claim, Phase};
+use crate::conduct::{Claim, Conduct, Phase};
 use crate::leafs::LOOP_PREFIX;
+use crate::lines::{self, Reading, Speaker};
 use crate::log::Event;
-use crate::protocol::Progress;
+use crate::protocol::{Progress, send_error, send_pong};
 use dialtone_broker::deliver::interest::Relayed;
 use dialtone_broker::deliver::{Carried, Origin, Turn};
 use dialtone_broker::permission;
 use dialtone_broker::sharing::Mapped;
 use dialtone_identity::authenticator::Refusal;
 use dialtone_subject::{is_valid_filter, is_valid_literal};
-use dialtone_wire::client::encode;
-use dialtone_wire::interserver::{Interest, Op, Parsed, RoutedMessage, Unfinished, parse, usual_message};
+use dialtone_wire::interserver::{Interest, Op, RoutedMessage};
 use dialtone_wire::message::Message;
 use dialtone_wire::{CloseReason, quoted};
 use std::time::Duration;
@@ -24,9 +24,79 @@ const VERSION_DELAY: Duration = Duration::from_secs(5);
 
 /// What one turn received; counted at its end, not per message.
 #[derive(Clone, Copy, Debug, Default)]
-struct Batch {
+pub(crate) struct Batch {
     msgs: u64,
     bytes: u64,
+}
+
+impl Speaker for LeafConnection {
+    type Batch = Batch;
+
+    fn conduct(&self) -> &Conduct {
+        &self.conduct
+    }
+
+    fn reading(&mut self) -> &mut Reading {
+        &mut self.reading
+    }
+
+    fn is_joined(&self) -> bool {
+        self.leaf.is_some()
+    }
+
+    fn is_stranger(&self) -> bool {
+        !matches!(self.conduct.phase, Phase::Open)
+    }
+
+    fn may_become_valid(&self, _: &[u8]) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn take_message(&mut self, routed: &RoutedMessage<'_>, batch: &mut Batch, turn: &mut Turn) {
+        batch.msgs += 1;
+        batch.bytes += routed.message.body_bytes() as u64;
+        if self.conduct.traced {
+            self.trace_message(routed);
+        }
+        let Some(account) = &self.conduct.place.account else { return };
+        if account.maps() {
+            return self.publish_mapped(routed, turn);
+        }
+        self.publish(&routed.message, routed, false, turn);
+    }
+
+    #[inline(never)]
+    fn operate(&mut self, op: Op<'_>, batch: &mut Batch, turn: &mut Turn) {
+        if self.is_stranger() && !self.may_begin_with(&op) {
+            return self.turn_away(turn);
+        }
+        match op {
+            Op::Message(routed) => self.take_message(&routed, batch, turn),
+            Op::Subscribe { interest, weight } => self.subscribe(&interest, weight.get(), turn),
+            Op::Unsubscribe(interest) => self.unsubscribe(&interest, turn),
+            Op::Connect(json) => self.take_connect(json, turn),
+            Op::Info(json) => self.take_info(json, turn),
+            Op::Ping => send_pong(&self.conduct, turn),
+            Op::Pong => {
+                self.conduct.pong(turn.now());
+                self.compression.measured(self.conduct.session.rtt());
+            }
+            Op::AccountSubscribe(_) | Op::AccountUnsubscribe(_) | Op::Ok => {}
+            Op::Err(text) => self.take_error(&String::from_utf8_lossy(text)),
+        }
+    }
+
+    fn begins_framing(&mut self) -> bool {
+        self.compression.take_begun()
+    }
+
+    #[cold]
+    fn turn_away(&mut self, turn: &mut Turn) {
+        let why = Refusal::Credentials("no CONNECT");
+        let login = self.conduct.refuse_user(&why, &Claim::default(), turn);
+        self.carry_out(login, turn);
+    }
 }
 
 impl LeafConnection {
@@ -37,56 +107,8 @@ impl LeafConnection {
             self.renew();
         }
         self.conduct.take_place(turn.now());
-        let mut progress = Progress::default();
-        if !self.conduct.is_certificate_checked() {
-            return progress;
-        }
-        if self.unfinished != Unfinished::Unknown {
-            if self.unfinished.awaits(input, &self.dialect) {
-                if let Unfinished::Message { bytes } = self.unfinished {
-                    progress.want = bytes;
-                }
-                return progress;
-            }
-            self.unfinished = Unfinished::Unknown;
-        }
         let mut batch = Batch::default();
-        while !self.peer().is_closing() && !self.conduct.phase.is_checking() {
-            let rest = input.get(progress.used..).unwrap_or_default();
-            if rest.is_empty() {
-                break;
-            }
-            if self.leaf.is_some()
-                && let Some((routed, used)) = usual_message(rest, &self.dialect)
-            {
-                self.take_message(&routed, &mut batch, turn);
-                progress.used += used;
-                continue;
-            }
-            match parse(rest, &self.dialect) {
-                Ok(Parsed::Op(op, used)) => {
-                    self.operate(op, &mut batch, turn);
-                    progress.used += used;
-                    if self.compression.take_begun() {
-                        progress.begins_framing = true;
-                        break;
-                    }
-                }
-                Ok(Parsed::Partial { total }) => {
-                    progress.want = total;
-                    self.unfinished.note(rest, total);
-                    break;
-                }
-                Err(_) if self.is_stranger() => {
-                    self.turn_away(turn);
-                    break;
-                }
-                Err(problem) => {
-                    self.unreadable(&problem, turn);
-                    break;
-                }
-            }
-        }
+        let progress = lines::read(self, input, &mut batch, turn);
         self.count(batch, turn);
         progress
     }
@@ -102,11 +124,6 @@ impl LeafConnection {
         }
     }
 
-    /// Whether it has not said who it is, and must say that first.
-    pub(super) fn is_stranger(&self) -> bool {
-        !matches!(self.conduct.phase, Phase::Open)
-    }
-
     /// Whether who has not said who it is may say this: CONNECT, or one INFO, behind which nothing comes without compression.
     #[cold]
     fn may_begin_with(&mut self, op: &Op<'_>) -> bool {
@@ -116,37 +133,6 @@ impl LeafConnection {
             Op::Connect(_) => !*said_info || is_on,
             Op::Info(_) => may_be && !std::mem::replace(said_info, true),
             _ => false,
-        }
-    }
-
-    #[cold]
-    fn turn_away(&mut self, turn: &mut Turn) {
-        let why = Refusal::Credentials("no CONNECT");
-        let login = self.conduct.refuse_user(&why, &Claim::default(), turn);
-        self.carry_out(login, turn);
-    }
-
-    #[inline(never)]
-    fn operate(&mut self, op: Op<'_>, batch: &mut Batch, turn: &mut Turn) {
-        if self.is_stranger() && !self.may_begin_with(&op) {
-            return self.turn_away(turn);
-        }
-        match op {
-            Op::Message(routed) => self.take_message(&routed, batch, turn),
-            Op::Subscribe { interest, weight } => self.subscribe(&interest, weight.get(), turn),
-            Op::Unsubscribe(interest) => self.unsubscribe(&interest, turn),
-            Op::Connect(json) => self.take_connect(json, turn),
-            Op::Info(json) => self.take_info(json, turn),
-            Op::Ping => {
-                self.trace_out(format_args!("PONG"));
-                turn.send(self.peer(), encode::PONG);
-            }
-            Op::Pong => {
-                self.conduct.pong(turn.now());
-                self.compression.measured(self.conduct.session.rtt());
-            }
-            Op::AccountSubscribe(_) | Op::AccountUnsubscribe(_) | Op::Ok => {}
-            Op::Err(text) => self.take_error(&String::from_utf8_lossy(text)),
         }
     }
 
@@ -168,21 +154,6 @@ impl LeafConnection {
         if text.contains("Loop detected") {
             self.peer().close(CloseReason::ProtocolViolation);
         }
-    }
-
-    /// Takes a message that the other end passes on.
-    #[inline(always)]
-    fn take_message(&mut self, routed: &RoutedMessage<'_>, batch: &mut Batch, turn: &mut Turn) {
-        batch.msgs += 1;
-        batch.bytes += routed.message.body_bytes() as u64;
-        if self.conduct.traced {
-            self.trace_message(routed);
-        }
-        let Some(account) = &self.conduct.place.account else { return };
-        if account.maps() {
-            return self.publish_mapped(routed, turn);
-        }
-        self.publish(&routed.message, routed, false, turn);
     }
 
     /// The subject may go elsewhere here; the rights are looked at after that.
@@ -244,9 +215,7 @@ impl LeafConnection {
     fn trace_message(&self, routed: &RoutedMessage<'_>) {
         let subject = String::from_utf8_lossy(routed.message.subject);
         let bytes = routed.message.body_bytes();
-        self.log(Event::TraceIn, format_args!("<<- [LMSG {subject} {bytes}]"));
-        let body = crate::client::traced_body(&self.conduct.policy.options.log, routed.message.body());
-        self.log(Event::TraceIn, format_args!("<<- MSG_PAYLOAD: [{body}]"));
+        lines::trace_message(&self.conduct, format_args!("LMSG {subject} {bytes}"), routed);
     }
 
     /// LS+: the other end has interest.
@@ -266,7 +235,7 @@ impl LeafConnection {
             return self.subscribe_refused(filter, turn);
         }
         if !is_valid_filter(filter) {
-            return self.send_error("Invalid Subscription", turn);
+            return send_error(&self.conduct, "Invalid Subscription", turn);
         }
         let peer = &self.conduct.session.peer;
         let relayed = Relayed { peer, account: &leaf.account, cluster: &leaf.origin, filter, queue };

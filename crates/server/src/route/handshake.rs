@@ -7,10 +7,10 @@ use super::{Ping, RouteConnection, Side};
 use crate::cluster::Order;
 use crate::compression::Followed;
 use crate::conduct::Login;
+use crate::lines;
 use crate::log::Event;
 use crate::relayed::limits;
 use crate::routes::{Route, Share};
-use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission::{self, Subscribe};
 use dialtone_mesh::gateways::Event as GatewayEvent;
@@ -21,9 +21,6 @@ use dialtone_wire::interserver::{AccountNames, Dialect, Origin};
 use dialtone_wire::route::{Connect, Info};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-
-/// Random bytes of a nonce. The official figure.
-const NONCE_BYTES: usize = 11;
 
 impl RouteConnection {
     /// Does what the cluster wants by now. Before TLS it can only end.
@@ -73,31 +70,23 @@ impl RouteConnection {
         connect.tls_required = self.conduct.own_policy().dialing.is_some();
         let mut out = Vec::new();
         connect.encode(&mut out);
-        self.trace_out(format_args!("CONNECT"));
-        turn.enqueue(self.peer(), &out);
+        lines::send(&self.conduct, "CONNECT", &out, turn);
     }
 
     fn send_info(&self, mut info: Info, turn: &mut Turn) {
         if self.side == Side::Accepted {
-            info.nonce = BASE64URL_NOPAD.encode(&rand::random::<[u8; NONCE_BYTES]>());
+            info.nonce = lines::nonce();
         } else if let Some(agreed) = self.compression.agreed() {
             info.compression = agreed.text().to_owned();
         }
         let mut out = Vec::new();
         info.encode(&mut out);
-        self.trace_out(format_args!("INFO"));
-        turn.enqueue(self.peer(), &out);
+        lines::send(&self.conduct, "INFO", &out, turn);
     }
 
     /// The other end says who it is.
     pub(super) fn take_connect(&mut self, json: &[u8], turn: &mut Turn) {
-        let connect = match Connect::parse(json) {
-            Ok(connect) => connect,
-            Err(problem) => {
-                self.log(Event::ProtocolError, format_args!("{problem}"));
-                return self.peer().close(CloseReason::ProtocolViolation);
-            }
-        };
+        let Some(connect) = lines::readable(&self.conduct, Connect::parse(json)) else { return };
         if !connect.lang.is_empty() {
             return self.refuse("attempted to connect to route port", CloseReason::WrongPort, turn);
         }
@@ -160,13 +149,7 @@ impl RouteConnection {
 
     /// INFO: who the other end is, or something about it or a third server that has changed.
     pub(super) fn take_info(&mut self, json: &[u8], turn: &mut Turn) {
-        let info = match Info::parse(json) {
-            Ok(info) => info,
-            Err(problem) => {
-                self.log(Event::ProtocolError, format_args!("{problem}"));
-                return self.peer().close(CloseReason::ProtocolViolation);
-            }
-        };
+        let Some(info) = lines::readable(&self.conduct, Info::parse(json)) else { return };
         if info.gateway_cmd != 0 {
             return self.conduct.node.supercluster.handle(GatewayEvent::Told(&info));
         }
@@ -272,7 +255,7 @@ impl RouteConnection {
             walk: Mutex::default(),
         });
         let limits = limits(&self.conduct.policy);
-        self.dialect = Dialect::route(limits, accounts, route.origins());
+        self.reading.dialect = Dialect::route(limits, accounts, route.origins());
         self.peer().set_knows_origins(route.origins().knows(Origin::Cluster(b"")));
         self.conduct.open(turn.now());
         let more = node.delivery.routes.begin(&node.delivery.gate, &route, turn);

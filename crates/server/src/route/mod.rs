@@ -9,6 +9,7 @@ mod unclaimed;
 
 use crate::compression::Compression;
 use crate::conduct::{Conduct, Due, Handshake};
+use crate::lines::{self, Reading};
 use crate::log::Event;
 use crate::node::Node;
 use crate::protocol::{Progress, Protocol};
@@ -20,8 +21,7 @@ use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
 use dialtone_mesh::gateways::Event as GatewayEvent;
 use dialtone_net::{Broken, Link, Secured};
-use dialtone_wire::client::encode;
-use dialtone_wire::interserver::{AccountNames, Dialect, LeafOrigins, ParseError, Unfinished};
+use dialtone_wire::interserver::{AccountNames, Dialect, LeafOrigins};
 use dialtone_wire::route::{Connect, Info};
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::collections::VecDeque;
@@ -60,8 +60,7 @@ pub(crate) struct RouteConnection {
     remote: Option<Arc<Info>>,
     link: Arc<Link>,
     compression: Compression,
-    dialect: Dialect,
-    unfinished: Unfinished,
+    reading: Reading,
     /// What it was asked that it has not answered.
     pings: VecDeque<Ping>,
     /// What it wants in accounts that are not here.
@@ -91,8 +90,7 @@ impl RouteConnection {
             remote: None,
             link: link.clone(),
             compression: Compression::default(),
-            dialect: Dialect::route(limits, AccountNames::InLines, LeafOrigins::Unknown),
-            unfinished: Unfinished::Unknown,
+            reading: Reading::new(Dialect::route(limits, AccountNames::InLines, LeafOrigins::Unknown)),
             pings: VecDeque::new(),
             unclaimed: Unclaimed::default(),
             route: None,
@@ -115,31 +113,7 @@ impl RouteConnection {
 
     /// Sends an error and closes.
     fn refuse(&self, error: &str, reason: CloseReason, turn: &mut Turn) {
-        let mut bytes = Vec::with_capacity(error.len() + 9);
-        encode::error(&mut bytes, error);
-        self.trace_out(format_args!("-ERR {error}"));
-        turn.send(self.peer(), &bytes);
-        self.peer().close(reason);
-    }
-
-    fn trace_out(&self, what: std::fmt::Arguments<'_>) {
-        if self.conduct.traced {
-            self.log(Event::TraceOut, format_args!("->> [{what}]"));
-        }
-    }
-
-    /// The bytes are no protocol.
-    fn unreadable(&mut self, problem: &ParseError, turn: &mut Turn) {
-        let reason = match problem {
-            ParseError::ControlLine { .. } => CloseReason::MaxControlLineExceeded,
-            ParseError::Payload { .. } => CloseReason::MaxPayloadExceeded,
-            ParseError::UnknownOperation(_) | ParseError::Arguments { .. } => CloseReason::ProtocolViolation,
-        };
-        self.log(Event::ProtocolError, format_args!("{problem}"));
-        match problem.answer() {
-            Some(error) => self.refuse(error.text(), reason, turn),
-            None => self.peer().close(reason),
-        }
+        lines::refuse(&self.conduct, error, reason, turn);
     }
 }
 

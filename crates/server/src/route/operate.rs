@@ -1,8 +1,10 @@
 //! What servers of a cluster say to each other once they know each other: interest, and messages.
 
 use super::{NO_CONNECT, Ping, RouteConnection, Side};
+use crate::conduct::Conduct;
+use crate::lines::{self, Reading, Speaker};
 use crate::log::Event;
-use crate::protocol::Progress;
+use crate::protocol::{self, Progress, send_pong};
 use crate::relayed;
 use crate::routes::More;
 use dialtone_broker::account::Account;
@@ -13,12 +15,12 @@ use dialtone_mesh::Event as MeshEvent;
 use dialtone_subject::is_valid_filter;
 use dialtone_wire::CloseReason;
 use dialtone_wire::client::encode;
-use dialtone_wire::interserver::{Interest, Op, Parsed, RoutedMessage, Unfinished, parse, usual_message};
+use dialtone_wire::interserver::{Interest, Op, RoutedMessage};
 use std::sync::Arc;
 
 /// What one turn received; counted at its end, not per message.
 #[derive(Clone, Copy, Debug, Default)]
-struct Batch {
+pub(crate) struct Batch {
     msgs: u64,
     bytes: u64,
     /// Those of the last account.
@@ -26,154 +28,29 @@ struct Batch {
     account_bytes: u64,
 }
 
-impl RouteConnection {
-    /// Takes all whole operations at the front of what came in.
-    pub(super) fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
-        self.conduct.heard(turn.now());
-        if self.conduct.is_outdated() {
-            self.renew(turn);
-        }
-        self.take_rights(turn);
-        let mut progress = Progress::default();
-        if self.conduct.is_checking() {
-            return progress;
-        }
-        if self.unfinished != Unfinished::Unknown {
-            if self.unfinished.awaits(input, &self.dialect) {
-                if let Unfinished::Message { bytes } = self.unfinished {
-                    progress.want = bytes;
-                }
-                return progress;
-            }
-            self.unfinished = Unfinished::Unknown;
-        }
-        let mut batch = Batch::default();
-        while !self.peer().is_closing() {
-            let rest = input.get(progress.used..).unwrap_or_default();
-            if rest.is_empty() {
-                break;
-            }
-            if self.route.is_some()
-                && let Some((routed, used)) = usual_message(rest, &self.dialect)
-            {
-                self.take_message(&routed, &mut batch, turn);
-                progress.used += used;
-                continue;
-            }
-            match parse(rest, &self.dialect) {
-                Ok(Parsed::Op(op, used)) => {
-                    self.operate(op, &mut batch, turn);
-                    progress.used += used;
-                    if self.compression.take_begun() {
-                        progress.begins_framing = true;
-                        break;
-                    }
-                    if self.conduct.is_checking() {
-                        break;
-                    }
-                }
-                Ok(Parsed::Partial { .. }) if self.is_stranger() && !relayed::may_become_connect(rest) => {
-                    self.turn_away(turn);
-                    break;
-                }
-                Ok(Parsed::Partial { total }) => {
-                    progress.want = total;
-                    self.unfinished.note(rest, total);
-                    break;
-                }
-                Err(_) if self.is_stranger() => {
-                    self.turn_away(turn);
-                    break;
-                }
-                Err(problem) => {
-                    self.unreadable(&problem, turn);
-                    break;
-                }
-            }
-        }
-        if batch.msgs > 0 {
-            self.count_in_account(&mut batch);
-            self.peer().count_in(batch.msgs, batch.bytes);
-            self.peer().touch(turn.now());
-        }
-        progress
+impl Speaker for RouteConnection {
+    type Batch = Batch;
+
+    fn conduct(&self) -> &Conduct {
+        &self.conduct
     }
 
-    /// Whether it has not said who it is, and must say that first.
+    fn reading(&mut self) -> &mut Reading {
+        &mut self.reading
+    }
+
+    fn is_joined(&self) -> bool {
+        self.route.is_some()
+    }
+
     fn is_stranger(&self) -> bool {
         self.side == Side::Accepted
     }
 
-    #[cold]
-    fn turn_away(&mut self, turn: &mut Turn) {
-        self.log(Event::AuthenticationFailed, format_args!("authentication error"));
-        self.refuse(NO_CONNECT.text(), CloseReason::AuthenticationViolation, turn);
+    fn may_become_valid(&self, begin: &[u8]) -> bool {
+        relayed::may_become_connect(begin)
     }
 
-    #[inline(never)]
-    fn operate(&mut self, op: Op<'_>, batch: &mut Batch, turn: &mut Turn) {
-        if self.is_stranger() && !matches!(op, Op::Connect(_)) {
-            return self.turn_away(turn);
-        }
-        match op {
-            Op::Message(routed) => self.take_message(&routed, batch, turn),
-            Op::Subscribe { interest, weight } => self.subscribe(&interest, weight.get(), turn),
-            Op::Unsubscribe(interest) => self.unsubscribe(&interest, turn),
-            Op::Connect(json) => self.take_connect(json, turn),
-            Op::Info(json) => self.take_info(json, turn),
-            Op::Ping => {
-                self.trace_out(format_args!("PONG"));
-                turn.send(self.peer(), encode::PONG);
-            }
-            Op::Pong => self.pong(turn),
-            // Only gateways say these.
-            Op::AccountSubscribe(_) | Op::AccountUnsubscribe(_) | Op::Ok => {}
-            Op::Err(text) => {
-                self.log(Event::ClientError, format_args!("Route Error {}", String::from_utf8_lossy(text)));
-                self.peer().close(CloseReason::ParseError);
-            }
-        }
-    }
-
-    fn pong(&mut self, turn: &mut Turn) {
-        if self.pings.pop_front() == Some(Ping::Taken) {
-            if let Some(route) = &self.route {
-                route.walk.lock().answered();
-            }
-            return self.announce(turn);
-        }
-        let now = turn.now();
-        self.conduct.pong(now);
-        self.compression.measured(self.conduct.session.rtt());
-        if self.side == Side::Dialed && self.route.is_some() {
-            self.report(|link| MeshEvent::Confirmed { link }, turn);
-        }
-    }
-
-    pub(super) fn send_ping(&mut self, turn: &mut Turn) {
-        self.pings.push_back(Ping::Alive);
-        self.trace_out(format_args!("PING"));
-        turn.send(self.peer(), encode::PING);
-    }
-
-    /// Tells the other server on what interest there is here, if it has not been told all.
-    pub(super) fn announce(&mut self, turn: &mut Turn) {
-        if let Some(route) = &self.route {
-            let delivery = &self.conduct.node.delivery;
-            let more = delivery.routes.go_on(&delivery.gate, route, turn);
-            self.ask_behind(more, turn);
-        }
-    }
-
-    /// Asks the other server whether it has taken what it was told, if there is more.
-    pub(super) fn ask_behind(&mut self, more: More, turn: &mut Turn) {
-        if more == More::BehindPong {
-            self.pings.push_back(Ping::Taken);
-            turn.enqueue(self.peer(), encode::PING);
-        }
-    }
-
-    /// Takes a message that another server passes on.
     #[inline(always)]
     fn take_message(&mut self, routed: &RoutedMessage<'_>, batch: &mut Batch, turn: &mut Turn) {
         batch.msgs += 1;
@@ -196,6 +73,94 @@ impl RouteConnection {
         batch.account_msgs += 1;
         batch.account_bytes += routed.message.body_bytes() as u64;
         relayed::deliver(&self.conduct, account, routed, turn);
+    }
+
+    #[inline(never)]
+    fn operate(&mut self, op: Op<'_>, batch: &mut Batch, turn: &mut Turn) {
+        if self.is_stranger() && !matches!(op, Op::Connect(_)) {
+            return self.turn_away(turn);
+        }
+        match op {
+            Op::Message(routed) => self.take_message(&routed, batch, turn),
+            Op::Subscribe { interest, weight } => self.subscribe(&interest, weight.get(), turn),
+            Op::Unsubscribe(interest) => self.unsubscribe(&interest, turn),
+            Op::Connect(json) => self.take_connect(json, turn),
+            Op::Info(json) => self.take_info(json, turn),
+            Op::Ping => send_pong(&self.conduct, turn),
+            Op::Pong => self.pong(turn),
+            // Only gateways say these.
+            Op::AccountSubscribe(_) | Op::AccountUnsubscribe(_) | Op::Ok => {}
+            Op::Err(text) => {
+                self.log(Event::ClientError, format_args!("Route Error {}", String::from_utf8_lossy(text)));
+                self.peer().close(CloseReason::ParseError);
+            }
+        }
+    }
+
+    fn begins_framing(&mut self) -> bool {
+        self.compression.take_begun()
+    }
+
+    #[cold]
+    fn turn_away(&mut self, turn: &mut Turn) {
+        self.log(Event::AuthenticationFailed, format_args!("authentication error"));
+        self.refuse(NO_CONNECT.text(), CloseReason::AuthenticationViolation, turn);
+    }
+}
+
+impl RouteConnection {
+    /// Takes all whole operations at the front of what came in.
+    pub(super) fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
+        self.conduct.heard(turn.now());
+        if self.conduct.is_outdated() {
+            self.renew(turn);
+        }
+        self.take_rights(turn);
+        let mut batch = Batch::default();
+        let progress = lines::read(self, input, &mut batch, turn);
+        if batch.msgs > 0 {
+            self.count_in_account(&mut batch);
+            self.peer().count_in(batch.msgs, batch.bytes);
+            self.peer().touch(turn.now());
+        }
+        progress
+    }
+
+    fn pong(&mut self, turn: &mut Turn) {
+        if self.pings.pop_front() == Some(Ping::Taken) {
+            if let Some(route) = &self.route {
+                route.walk.lock().answered();
+            }
+            return self.announce(turn);
+        }
+        let now = turn.now();
+        self.conduct.pong(now);
+        self.compression.measured(self.conduct.session.rtt());
+        if self.side == Side::Dialed && self.route.is_some() {
+            self.report(|link| MeshEvent::Confirmed { link }, turn);
+        }
+    }
+
+    pub(super) fn send_ping(&mut self, turn: &mut Turn) {
+        self.pings.push_back(Ping::Alive);
+        protocol::send_ping(&self.conduct, turn);
+    }
+
+    /// Tells the other server on what interest there is here, if it has not been told all.
+    pub(super) fn announce(&mut self, turn: &mut Turn) {
+        if let Some(route) = &self.route {
+            let delivery = &self.conduct.node.delivery;
+            let more = delivery.routes.go_on(&delivery.gate, route, turn);
+            self.ask_behind(more, turn);
+        }
+    }
+
+    /// Asks the other server whether it has taken what it was told, if there is more.
+    pub(super) fn ask_behind(&mut self, more: More, turn: &mut Turn) {
+        if more == More::BehindPong {
+            self.pings.push_back(Ping::Taken);
+            turn.enqueue(self.peer(), encode::PING);
+        }
     }
 
     /// Counts the messages of the last account so far.
