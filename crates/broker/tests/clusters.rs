@@ -161,6 +161,25 @@ fn leaf_nodes_come_before_other_clusters() {
     assert_eq!((far.got().as_str(), leaf.got().as_str()), ("", "LMSG work | q 1\r\nx\r\n"));
 }
 
+#[test]
+fn what_other_clusters_want_is_in_no_figure() {
+    let mut world = World::new();
+    let _here = world.client(&["a", "b.*"]);
+    let _route = world.relay(Kind::Route, "a", None);
+    let expected = (world.account.subscriptions(), world.account.stats());
+    assert_eq!(expected.0, 3);
+    for (filter, queue) in [("a", None), ("b.*", None), ("c", Some("q"))] {
+        let _cluster = world.relay(Kind::Gateway, filter, queue);
+        assert_eq!((world.account.subscriptions(), world.account.stats()), expected, "{filter}");
+    }
+    let mut interests = std::mem::take(&mut world.interests);
+    interests.iter_mut().rev().take(3).for_each(|interest| drop(interest.clear()));
+    assert_eq!((world.account.subscriptions(), world.account.stats()), expected);
+    interests.iter_mut().for_each(|interest| drop(interest.clear()));
+    let stats = world.account.stats();
+    assert_eq!((world.account.subscriptions(), stats.entries, stats.inserts, stats.removes), (2, 2, 3, 1));
+}
+
 /// Only other clusters are sent what leads back, and only as long as they may not know of the interest.
 #[test]
 fn a_reply_that_is_new_says_where_it_leads() {

@@ -11,7 +11,7 @@ use crate::sharing::awaited::{Awaited, AwaitedAnswers};
 use crate::sharing::responses::{self, Late, Owed, Pending, Responses};
 use crate::stats::{Counters, Totals};
 use crate::subscription::{Subscriber, Subscription};
-use dialtone_subject::{Generations, Interest};
+use dialtone_subject::{Generations, Interest, Stats};
 use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -43,19 +43,31 @@ pub struct Account {
     connections: AtomicU32,
     /// Leaf nodes that are connected for it.
     pub leaf_nodes: LeafNodes,
-    interest: RwLock<Interest<Subscriber>>,
+    wanted: Subscribed,
     generations: Generations,
-    system: OfSystem,
+    is_system: AtomicBool,
     border: Border,
     answers: Answers,
 }
 
-/// What is so of the system account alone.
+/// Who is interested in what.
 #[derive(Default)]
-struct OfSystem {
-    is_it: AtomicBool,
-    /// Subscriptions of the server that are shown nowhere.
+struct Subscribed {
+    interest: RwLock<Interest<Subscriber>>,
+    /// Subscriptions of the server that are shown nowhere: those for what the official server does not have.
     unlisted: AtomicU32,
+    /// Subscriptions of other clusters that came and went. They count where they are.
+    of_clusters_inserts: AtomicU64,
+    of_clusters_removes: AtomicU64,
+}
+
+impl Subscribed {
+    /// How many subscriptions are in no figure.
+    fn unlisted(&self) -> usize {
+        let removes = self.of_clusters_removes.load(Ordering::Relaxed);
+        let of_clusters = self.of_clusters_inserts.load(Ordering::Relaxed).saturating_sub(removes);
+        self.unlisted.load(Ordering::Relaxed) as usize + of_clusters as usize
+    }
 }
 
 /// Replies across clusters.
@@ -120,9 +132,9 @@ impl Account {
             delayed_msgs: AtomicU64::new(0),
             connections: AtomicU32::new(0),
             leaf_nodes: LeafNodes::default(),
-            interest: RwLock::default(),
+            wanted: Subscribed::default(),
             generations: Generations::default(),
-            system: OfSystem::default(),
+            is_system: AtomicBool::new(false),
             border: Border::default(),
             answers: Answers::default(),
         })
@@ -135,7 +147,7 @@ impl Account {
 
     /// Reads the interest. Nothing else may be locked while the guard lives.
     pub fn interest(&self) -> parking_lot::RwLockReadGuard<'_, Interest<Subscriber>> {
-        self.interest.read()
+        self.wanted.interest.read()
     }
 
     /// Reads what it shares. Nothing else may be locked while the guard lives.
@@ -160,30 +172,40 @@ impl Account {
         self.border.shares.load(Ordering::Acquire) || subject.starts_with(SYSTEM_PREFIX)
     }
 
-    /// Its subscriptions, as they are shown: a service that it imports counts as one.
+    /// Its subscriptions, as they are shown: a service that it imports counts as one, what other clusters want does not.
     pub fn subscriptions(&self) -> usize {
-        let interest = self.interest().len().saturating_sub(self.unlisted());
-        interest + self.sharing().services_len()
+        self.interest().len().saturating_sub(self.wanted.unlisted()) + self.sharing().services_len()
     }
 
-    /// How many of its subscriptions are in no figure.
-    pub fn unlisted(&self) -> usize {
-        self.system.unlisted.load(Ordering::Relaxed) as usize
+    /// Figures of the same subscriptions.
+    pub fn stats(&self) -> Stats {
+        let services = self.sharing().services_len();
+        let stats = self.interest().stats_where(|s| !s.0.peer().kind.is_of_other_cluster());
+        let unlisted = self.wanted.unlisted.load(Ordering::Relaxed) as usize;
+        let of_clusters = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let inserts = stats.inserts.saturating_sub(of_clusters(&self.wanted.of_clusters_inserts));
+        Stats {
+            entries: (stats.entries + services).saturating_sub(unlisted),
+            filters: (stats.filters + services).saturating_sub(unlisted),
+            fanout_max: stats.fanout_max.max(services.min(1)),
+            inserts: (inserts + services as u64).saturating_sub(unlisted as u64),
+            removes: stats.removes.saturating_sub(of_clusters(&self.wanted.of_clusters_removes)),
+        }
     }
 
     /// Leaves so many more out of all figures: those of the server, for what the official server does not have.
     pub fn unlist(&self, count: u32) {
-        self.system.unlisted.fetch_add(count, Ordering::Relaxed);
+        self.wanted.unlisted.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Whether it is the account for system events.
     pub fn is_system(&self) -> bool {
-        self.system.is_it.load(Ordering::Relaxed)
+        self.is_system.load(Ordering::Relaxed)
     }
 
     /// Makes it the account for system events, before anybody is in it.
     pub fn set_system(&self) {
-        self.system.is_it.store(true, Ordering::Relaxed);
+        self.is_system.store(true, Ordering::Relaxed);
     }
 
     /// What its clients are.
@@ -273,28 +295,39 @@ impl Account {
 
     /// Adds a subscription; messages published from now on reach it.
     pub(crate) fn insert(&self, subscription: &Arc<Subscription>) {
-        self.interest.write().insert(Subscriber(subscription.clone()));
+        if subscription.peer().kind.is_of_other_cluster() {
+            self.wanted.of_clusters_inserts.fetch_add(1, Ordering::Relaxed);
+        }
+        self.wanted.interest.write().insert(Subscriber(subscription.clone()));
         self.generations.bump(subscription.filter());
     }
 
     /// Takes a subscription out; messages published from now on pass it by.
     pub(crate) fn remove(&self, subscription: &Arc<Subscription>) {
-        self.interest.write().remove(&Subscriber(subscription.clone()));
+        let is_removed = self.wanted.interest.write().remove(&Subscriber(subscription.clone()));
+        self.note_removed(subscription, is_removed);
         self.generations.bump(subscription.filter());
         self.note_lost_interest();
     }
 
     /// Takes many out under one lock.
     pub(crate) fn remove_all(&self, subscriptions: &[Arc<Subscription>]) {
-        let mut interest = self.interest.write();
+        let mut interest = self.wanted.interest.write();
         for subscription in subscriptions {
-            interest.remove(&Subscriber(subscription.clone()));
+            let is_removed = interest.remove(&Subscriber(subscription.clone()));
+            self.note_removed(subscription, is_removed);
         }
         drop(interest);
         for subscription in subscriptions {
             self.generations.bump(subscription.filter());
         }
         self.note_lost_interest();
+    }
+
+    fn note_removed(&self, subscription: &Subscription, is_removed: bool) {
+        if is_removed && subscription.peer().kind.is_of_other_cluster() {
+            self.wanted.of_clusters_removes.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Notes an answer that is waited for here and whose latency is reported. Whether it is the first.

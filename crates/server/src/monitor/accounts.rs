@@ -2,7 +2,7 @@
 
 use super::options::AccountStatzOptions;
 use super::sharing::{self, Shared};
-use super::subscriptions::{self, SublistStats};
+use super::subscriptions::SublistStats;
 use crate::account_jwts::VerifiedAccount;
 use crate::clock::now;
 use crate::documents::{Head, Statistics, is_default, json};
@@ -109,7 +109,7 @@ struct Claimed {
 
 fn detail(node: &Node, account: &Account) -> Detail {
     let policy = node.settings.policy();
-    let stats = subscriptions::stats(account);
+    let stats = account.stats();
     let verified = node.accounts.jwts.find(&account.name);
     let verified = verified.as_deref();
     Detail {

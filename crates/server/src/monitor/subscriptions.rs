@@ -66,8 +66,7 @@ pub(crate) fn subsz(node: &Node, options: &SubszOptions) -> Result<Value, String
     }
     let accounts: Vec<_> =
         node.accounts.all().into_iter().filter(|a| account.is_empty() || *a.name == **account).collect();
-    let stats =
-        accounts.iter().map(|account| stats(account)).fold(Default::default(), |sum: Stats, s| sum + s);
+    let stats = accounts.iter().map(|account| account.stats()).fold(Stats::default(), |sum, s| sum + s);
     let mut rows = Vec::new();
     if *list {
         for account in &accounts {
@@ -89,20 +88,6 @@ pub(crate) fn subsz(node: &Node, options: &SubszOptions) -> Result<Value, String
         limit: window.limit,
         subscriptions_list: window.of(rows),
     }))
-}
-
-/// Figures of an account's subscriptions; a service that it takes counts as one.
-pub(super) fn stats(account: &Account) -> Stats {
-    let stats = account.interest().stats();
-    let services = account.sharing().services_len();
-    let unlisted = account.unlisted();
-    Stats {
-        entries: (stats.entries + services).saturating_sub(unlisted),
-        filters: (stats.filters + services).saturating_sub(unlisted),
-        inserts: (stats.inserts + services as u64).saturating_sub(unlisted as u64),
-        fanout_max: stats.fanout_max.max(services.min(1)),
-        ..stats
-    }
 }
 
 /// The services that an account takes, as subscriptions of the server in it.

@@ -182,12 +182,23 @@ impl<E: Entry> Interest<E> {
 
     /// How full it is.
     pub fn stats(&self) -> Stats {
-        let literals = self.literals.iter().map(Bag::len);
-        let (filters, fanout_max) = literals
-            .chain(self.tree.bags().map(Bag::len))
-            .fold((0, 0), |(filters, most), len| (filters + 1, most.max(len)));
+        self.stats_of(Bag::len)
+    }
+
+    /// The same of some entries. Inserts and removes are those of all.
+    pub fn stats_where(&self, is_counted: impl Fn(&E) -> bool) -> Stats {
+        self.stats_of(|bag| bag.iter().filter(|entry| is_counted(entry)).count())
+    }
+
+    fn stats_of(&self, count: impl Fn(&Bag<E>) -> usize) -> Stats {
         let (inserts, removes) = (self.inserts, self.removes);
-        Stats { entries: self.len, filters, fanout_max, inserts, removes }
+        let mut stats = Stats { inserts, removes, ..Stats::default() };
+        for len in self.literals.iter().chain(self.tree.bags()).map(count).filter(|len| *len > 0) {
+            stats.entries += len;
+            stats.filters += 1;
+            stats.fanout_max = stats.fanout_max.max(len);
+        }
+        stats
     }
 }
 
