@@ -104,7 +104,7 @@ pub(super) fn serve(node: &Node, system: &Arc<Account>) {
             Answer::Subject(answer) => serve(subject, Listener::Question(Arc::new(*answer))),
             Answer::Command(run) => serve(subject, Listener::Control(Lane::Control, Arc::new(*run))),
             // Alone there is nobody to hear of.
-            Answer::Network(hear) if node.settings.policy().options.cluster.is_some() => {
+            Answer::Network(hear) if node.delivery.gate.is_watched() => {
                 serve(subject, Listener::Control(Lane::Report, Arc::new(*hear)));
             }
             Answer::Network(_) | Answer::Cluster => serve(subject, Listener::Nobody),
