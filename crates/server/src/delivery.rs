@@ -36,7 +36,8 @@ impl Delivery {
     /// For a server with these options.
     pub(crate) fn new(identity: &Identity, options: &Options) -> Self {
         let (routes, leafs): (Arc<Routes>, Arc<Leafs>) = Default::default();
-        let gateways: Arc<Gateways> = Arc::default();
+        let gateway = options.gateway.as_ref().and_then(|own| own.name.as_deref());
+        let gateways = Arc::new(Gateways::new(gateway));
         let mut watches: Vec<Box<dyn Watch>> = Vec::new();
         if options.cluster.is_some() {
             watches.push(Box::new(routes::Announcer(routes.clone())));
@@ -45,7 +46,6 @@ impl Delivery {
         if has_leafs {
             watches.push(Box::new(leafs::Announcer(leafs.clone())));
         }
-        let gateway = options.gateway.as_ref().and_then(|own| own.name.as_deref());
         if gateway.is_some() {
             watches.push(Box::new(gateways::Announcer(gateways.clone())));
         }

@@ -67,6 +67,7 @@ pub(crate) mod system;
 mod times;
 mod tls;
 pub mod trust;
+mod unclaimed;
 mod usage;
 mod verdict;
 mod verifier;

@@ -56,6 +56,7 @@ fn take_over(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -> Result
     node.set_policy(policy);
     steps.into_iter().for_each(|step| step(node));
     node.delivery.routes.wake();
+    node.delivery.gateways.wake();
     begin_peer_check(node);
     crate::system::renew_usage(node);
     if !old.rates.are_empty() {

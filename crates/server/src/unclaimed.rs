@@ -1,34 +1,40 @@
 //! Interest of another server in accounts that are not here. It is announced once, and the account may come with a reload.
 
-use super::RouteConnection;
+use crate::conduct::Conduct;
 use crate::log::Event;
-use crate::routes::Share;
+use crate::node::Node;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
-use dialtone_wire::CloseReason;
+use dialtone_broker::relay::RelayInterest;
 use dialtone_wire::interserver::Interest;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What is kept of one route at most. Interest beyond it is lost to accounts that come, as all is with the official server.
+/// What is kept of one connection at most. Interest beyond it is lost to accounts that come, as all is with the official server.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What is counted for each beside its texts.
 const ENTRY_BYTES: usize = 128;
 
 /// Interest in accounts that are not here, by their names.
 #[derive(Debug, Default)]
-pub(super) struct Unclaimed {
+pub(crate) struct Unclaimed {
     accounts: BTreeMap<Box<[u8]>, BTreeMap<Wanted, u32>>,
     bytes: usize,
 }
 
 /// What is wanted in an account; its weight stands beside it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Wanted {
-    filter: Box<[u8]>,
-    queue: Option<Box<[u8]>>,
+pub(crate) struct Wanted {
+    pub(crate) filter: Box<[u8]>,
+    pub(crate) queue: Option<Box<[u8]>>,
     /// Of leaf nodes, theirs.
-    cluster: Box<[u8]>,
+    pub(crate) cluster: Box<[u8]>,
+}
+
+/// Whether an account is the one that is here by its name.
+pub(crate) fn is_here(node: &Node, account: &Arc<Account>) -> bool {
+    node.accounts.find(&account.name).is_some_and(|found| Arc::ptr_eq(&found, account))
 }
 
 impl Wanted {
@@ -54,7 +60,7 @@ impl Unclaimed {
     }
 
     /// It ends. Some servers do not name the cluster of the leaf node that it was of.
-    pub(super) fn end(&mut self, interest: &Interest<'_>) {
+    pub(crate) fn end(&mut self, interest: &Interest<'_>) {
         let Some(account) = interest.account else { return };
         let Some(all) = self.accounts.get_mut(account) else { return };
         let mut wanted = wanted(interest);
@@ -69,6 +75,40 @@ impl Unclaimed {
         if all.is_empty() {
             self.accounts.remove(account);
         }
+    }
+
+    /// Keeps interest that begins in an account that is not here.
+    #[cold]
+    pub(crate) fn wait(&mut self, conduct: &Conduct, interest: &Interest<'_>, weight: u32) {
+        let account = interest.account.unwrap_or_default();
+        let is_kept = self.keep(account, wanted(interest), weight);
+        let (name, filter) = (String::from_utf8_lossy(account), String::from_utf8_lossy(interest.filter));
+        let lost = if is_kept { "" } else { ": it is lost, for too much is kept of such accounts" };
+        let text = format_args!("Unknown account {name:?} for remote subject {filter:?}{lost}");
+        conduct.log(Event::ProtocolError, text);
+    }
+
+    /// Accounts may have come and gone: what is wanted in those that are gone waits for them. What was wanted in those that have come.
+    #[cold]
+    pub(crate) fn follow(
+        &mut self,
+        node: &Node,
+        interest: &Mutex<RelayInterest>,
+        turn: &mut Turn,
+    ) -> Vec<(Arc<Account>, BTreeMap<Wanted, u32>)> {
+        let gone = interest.lock().forget_where(|account| !is_here(node, account));
+        for ended in &gone {
+            for subscription in &ended.subscriptions {
+                let wanted = Wanted {
+                    filter: subscription.filter().into(),
+                    queue: subscription.queue().map(Into::into),
+                    cluster: ended.cluster.clone(),
+                };
+                self.keep(ended.account.name.as_bytes(), wanted, subscription.weight());
+            }
+        }
+        node.delivery.gate.end_relay(gone, Some(turn));
+        self.claim(|name| node.accounts.find(name))
     }
 
     /// Takes out what is wanted in an account that `find` finds.
@@ -94,50 +134,6 @@ fn wanted(interest: &Interest<'_>) -> Wanted {
         filter: interest.filter.into(),
         queue: interest.queue.map(Into::into),
         cluster: interest.origin.map_or(&[][..], |origin| origin.name()).into(),
-    }
-}
-
-impl RouteConnection {
-    /// Interest in an account begins that is not here.
-    #[cold]
-    pub(super) fn keep_unclaimed(&mut self, interest: &Interest<'_>, weight: u32) {
-        let account = interest.account.unwrap_or_default();
-        let is_kept = self.unclaimed.keep(account, wanted(interest), weight);
-        let (name, filter) = (String::from_utf8_lossy(account), String::from_utf8_lossy(interest.filter));
-        let lost = if is_kept { "" } else { ": it is lost, for too much is kept of such accounts" };
-        let text = format_args!("Unknown account {name:?} for remote subject {filter:?}{lost}");
-        self.log(Event::ProtocolError, text);
-    }
-
-    /// Accounts may have come and gone: what the other server wants in them waits for those that are not here, and counts in the others.
-    pub(super) fn claim(&mut self, turn: &mut Turn) {
-        let Some(route) = self.route.clone() else { return };
-        let node = self.conduct.node.clone();
-        let is_here = |account: &Arc<Account>| {
-            node.accounts.find(&account.name).is_some_and(|found| Arc::ptr_eq(&found, account))
-        };
-        self.last_account = None;
-        if matches!(&route.share, Share::Dedicated(account) if !is_here(account)) {
-            // The next one is for the account of this name that is here then.
-            return self.peer().close(CloseReason::RouteRemoved);
-        }
-        let gone = route.interest.lock().forget_where(|account| !is_here(account));
-        for ended in &gone {
-            for subscription in &ended.subscriptions {
-                let wanted = Wanted {
-                    filter: subscription.filter().into(),
-                    queue: subscription.queue().map(Into::into),
-                    cluster: ended.cluster.clone(),
-                };
-                self.unclaimed.keep(ended.account.name.as_bytes(), wanted, subscription.weight());
-            }
-        }
-        node.delivery.gate.end_relay(gone, Some(turn));
-        for (account, all) in self.unclaimed.claim(|name| node.accounts.find(name)) {
-            for (Wanted { filter, queue, cluster }, weight) in all {
-                self.hear(&account, &cluster, (&filter, queue.as_deref(), weight), turn);
-            }
-        }
     }
 }
 

@@ -119,6 +119,7 @@ impl GatewayConnection {
             direction: self.direction,
             is_configured,
             remote,
+            named: Mutex::default(),
             interest: Mutex::default(),
         });
         self.conduct.open(turn.now());
@@ -133,9 +134,7 @@ impl GatewayConnection {
                 delivery.gateways.add_outbound(gateway.clone());
             }
             Direction::Inbound => {
-                let policy = &self.conduct.policy.options;
-                let own = policy.gateway.as_ref().and_then(|own| own.name.as_deref()).unwrap_or_default();
-                delivery.gateways.begin(&delivery.gate, (&gateway, own), &node.accounts.all(), turn);
+                delivery.gateways.begin(&delivery.gate, &gateway, &node.accounts.all(), turn);
             }
         }
         self.gateway = Some(gateway);

@@ -12,6 +12,7 @@ use crate::node::Node;
 use crate::protocol::{Progress, Protocol, send_ping};
 use crate::relayed::limits;
 use crate::session::Session;
+use crate::unclaimed::Unclaimed;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
@@ -34,6 +35,8 @@ pub(crate) struct GatewayConnection {
     /// What the other end said of itself.
     remote: Option<Arc<Info>>,
     reading: Reading,
+    /// What it wants in accounts that are not here.
+    unclaimed: Unclaimed,
     /// Once messages may go by it.
     gateway: Option<Arc<Gateway>>,
     /// The account of the last message.
@@ -53,6 +56,7 @@ impl GatewayConnection {
             connecting: None,
             remote: None,
             reading: Reading::new(dialect),
+            unclaimed: Unclaimed::default(),
             gateway: None,
             last_account: None,
         }
@@ -133,6 +137,9 @@ impl Protocol for GatewayConnection {
         let was_checking = self.conduct.is_checking();
         let login = self.conduct.take_server_verdicts(turn);
         self.go_on(login, turn);
+        if self.conduct.is_outdated() {
+            self.renew(turn);
+        }
         self.take_orders(turn);
         was_checking && !self.conduct.is_checking()
     }

@@ -7,6 +7,7 @@ use crate::lines::{self, Reading, Speaker};
 use crate::log::Event;
 use crate::protocol::{Progress, send_pong};
 use crate::relayed;
+use crate::unclaimed::Wanted;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::Relayed;
@@ -113,7 +114,7 @@ impl GatewayConnection {
     pub(super) fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
         self.conduct.heard(turn.now());
         if self.conduct.is_outdated() {
-            self.conduct.renew();
+            self.renew(turn);
         }
         let mut batch = Batch::default();
         let progress = lines::read(self, input, &mut batch, turn);
@@ -133,26 +134,51 @@ impl GatewayConnection {
         self.peer().close(CloseReason::ProtocolViolation);
     }
 
-    /// The other cluster's interest comes by connections that this server dialled.
-    fn account(&self, interest: &Interest<'_>) -> Option<Arc<Account>> {
+    /// RS+: the other cluster has interest, of which it tells by connections that this server dialled.
+    fn subscribe(&mut self, interest: &Interest<'_>, weight: u32, turn: &mut Turn) {
+        if self.gateway.is_none() || self.direction == Direction::Inbound {
+            return self.out_of_place("RS+");
+        }
         let name = interest.account.unwrap_or_default();
-        relayed::account_of(&self.conduct, name).or_else(|| relayed::account_to_come(&self.conduct, name))
+        if !is_valid_filter(interest.filter) {
+            return;
+        }
+        let found = relayed::account_of(&self.conduct, name);
+        let Some(account) = found.or_else(|| relayed::account_to_come(&self.conduct, name)) else {
+            return self.unclaimed.wait(&self.conduct, interest, weight);
+        };
+        self.hear(&account, (interest.filter, interest.queue, weight), turn);
     }
 
-    /// RS+: the other cluster has interest.
-    fn subscribe(&mut self, interest: &Interest<'_>, weight: u32, turn: &mut Turn) {
-        let Some(gateway) = self.gateway.clone().filter(|_| self.direction == Direction::Outbound) else {
-            return self.out_of_place("RS+");
-        };
-        let Interest { filter, queue, .. } = *interest;
-        let Some(account) = self.account(interest).filter(|_| is_valid_filter(filter)) else { return };
+    /// The other cluster has interest in an account that is here.
+    fn hear(
+        &self,
+        account: &Arc<Account>,
+        (filter, queue, weight): (&[u8], Option<&[u8]>, u32),
+        turn: &mut Turn,
+    ) {
+        let Some(gateway) = &self.gateway else { return };
         if self.conduct.traced {
             let (filter, name) = (String::from_utf8_lossy(filter), &account.name);
             self.log(Event::TraceIn, format_args!("<<- [RS+ {name} {filter}]"));
         }
-        let relayed = Relayed { peer: self.peer(), account: &account, cluster: &[], filter, queue };
+        let relayed = Relayed { peer: self.peer(), account, cluster: &[], filter, queue };
         let gate = &self.conduct.node.delivery.gate;
         gate.subscribe_relay(&mut gateway.interest.lock(), &relayed, weight, Some(turn));
+    }
+
+    /// Goes by what is in force: accounts may have come and gone.
+    #[cold]
+    pub(super) fn renew(&mut self, turn: &mut Turn) {
+        self.conduct.renew();
+        self.last_account = None;
+        let Some(gateway) = self.gateway.clone() else { return };
+        let node = self.conduct.node.clone();
+        for (account, all) in self.unclaimed.follow(&node, &gateway.interest, turn) {
+            for (Wanted { filter, queue, .. }, weight) in all {
+                self.hear(&account, (&filter, queue.as_deref(), weight), turn);
+            }
+        }
     }
 
     /// RS-: it has none any more.
@@ -161,6 +187,7 @@ impl GatewayConnection {
             return self.out_of_place("RS-");
         };
         let Interest { filter, queue, account, .. } = *interest;
+        self.unclaimed.end(interest);
         let mut known = gateway.interest.lock();
         let Some(account) = known.account(account.unwrap_or_default()).cloned() else { return };
         if self.conduct.traced {

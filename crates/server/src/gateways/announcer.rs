@@ -34,12 +34,16 @@ impl Watch for Announcer {
         if sum.now > 0 && delta.queue.is_none() && delta.source == Source::Here {
             account.note_new_interest(delta.filter, now);
         }
-        let mut line = Vec::with_capacity(64);
-        append(&mut line, account, &delta, sum.now);
+        let mut lines = Vec::with_capacity(64);
+        append(&mut lines, account, &delta, sum.now);
         for gateway in self.0.open().iter().filter(|gateway| gateway.direction == Direction::Inbound) {
-            match &mut turn {
-                Some(turn) => turn.enqueue(&gateway.session.peer, &line),
-                None => gateway.session.peer.send(&line, now),
+            let peer = &gateway.session.peer;
+            let introduction = self.0.introduction(gateway, account);
+            for bytes in [introduction.as_slice(), &lines].into_iter().filter(|bytes| !bytes.is_empty()) {
+                match &mut turn {
+                    Some(turn) => turn.enqueue(peer, bytes),
+                    None => peer.send(bytes, now),
+                }
             }
         }
     }
@@ -56,20 +60,32 @@ fn append(out: &mut Vec<u8>, account: &Account, delta: &Delta<'_>, now: u32) {
 }
 
 impl Gateways {
+    /// What another cluster is told of an account before it is told of interest there, if it has not heard of the account: one that has come
+    /// since. It sends nothing to an account that it has not heard of, and forgets interest there.
+    fn introduction(&self, gateway: &Gateway, account: &Account) -> Vec<u8> {
+        let mut lines = Vec::new();
+        if gateway.named.lock().insert(account.id) {
+            Info::all_interest_begins(&self.own_name, account.name.as_bytes()).encode(&mut lines);
+            Info::all_interest_ends(&self.own_name, account.name.as_bytes()).encode(&mut lines);
+        }
+        lines
+    }
+
     /// Another cluster begins to send here: it is told all interest that there is, account by account, and from then on what changes. It
     /// sends nothing else from the beginning.
     pub(crate) fn begin(
         &self,
         gate: &Gate,
-        (gateway, own_name): (&Arc<Gateway>, &str),
+        gateway: &Arc<Gateway>,
         accounts: &[Arc<Account>],
         turn: &mut Turn,
     ) {
         let peer = &gateway.session.peer;
         gate.read(|all| {
             let mut bytes = Vec::with_capacity(PIECE_BYTES);
+            gateway.named.lock().extend(accounts.iter().map(|account| account.id));
             for account in accounts {
-                Info::all_interest_begins(own_name, account.name.as_bytes()).encode(&mut bytes);
+                Info::all_interest_begins(&self.own_name, account.name.as_bytes()).encode(&mut bytes);
             }
             for (account, delta) in all {
                 let Some(((), sum)) = delta.first_sum(is_told).filter(|((), sum)| sum.now > 0) else {
@@ -78,6 +94,7 @@ impl Gateways {
                 if stays_here(account, delta.filter) {
                     continue;
                 }
+                bytes.extend(self.introduction(gateway, account));
                 append(&mut bytes, account, &delta, sum.now);
                 if bytes.len() >= PIECE_BYTES {
                     turn.enqueue(peer, &bytes);
@@ -85,7 +102,7 @@ impl Gateways {
                 }
             }
             for account in accounts {
-                Info::all_interest_ends(own_name, account.name.as_bytes()).encode(&mut bytes);
+                Info::all_interest_ends(&self.own_name, account.name.as_bytes()).encode(&mut bytes);
             }
             turn.enqueue(peer, &bytes);
             self.add(gateway.clone());

@@ -5,9 +5,11 @@ mod announcer;
 pub(crate) use announcer::Announcer;
 
 use crate::session::Session;
+use dialtone_broker::account::AccountId;
 use dialtone_broker::relay::RelayInterest;
 use dialtone_wire::gateway::Info;
 use parking_lot::{Mutex, RwLock};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Who dialled, and with that which way messages go.
@@ -32,6 +34,8 @@ pub struct Gateway {
     pub is_configured: bool,
     /// What the other server said of itself.
     pub remote: Arc<Info>,
+    /// The accounts that the other cluster knows to be here, of one that is inbound: it takes interest in no other.
+    pub(crate) named: Mutex<HashSet<AccountId>>,
     /// What the other cluster is interested in, of one that is outbound.
     pub interest: Mutex<RelayInterest>,
 }
@@ -39,10 +43,22 @@ pub struct Gateway {
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Gateways {
+    /// The own cluster's name.
+    own_name: String,
     open: RwLock<Arc<Vec<Arc<Gateway>>>>,
 }
 
 impl Gateways {
+    /// Of a server in a cluster of this name; it stays empty where that is none.
+    pub(crate) fn new(own_name: Option<&str>) -> Self {
+        Self { own_name: own_name.unwrap_or_default().to_owned(), open: RwLock::default() }
+    }
+
+    /// Lets all go by what is in force.
+    pub(crate) fn wake(&self) {
+        self.open().iter().for_each(|gateway| gateway.session.peer.wake_owner());
+    }
+
     /// The connections that there are, in the order in which they came.
     pub fn open(&self) -> Arc<Vec<Arc<Gateway>>> {
         self.open.read().clone()

@@ -5,7 +5,6 @@
 
 mod handshake;
 mod operate;
-mod unclaimed;
 
 use crate::compression::Compression;
 use crate::conduct::{Conduct, Due, Handshake};
@@ -16,6 +15,7 @@ use crate::protocol::{Progress, Protocol};
 use crate::relayed::limits;
 use crate::routes::Route;
 use crate::session::Session;
+use crate::unclaimed::Unclaimed;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
@@ -28,7 +28,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
-use unclaimed::Unclaimed;
 
 /// Who dialled, and whether the other end has said who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use crate::lines::{self, Reading, Speaker};
 use crate::log::Event;
 use crate::protocol::{self, Progress, send_pong};
 use crate::relayed;
-use crate::routes::More;
+use crate::routes::{More, Share};
+use crate::unclaimed::{Wanted, is_here};
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::Relayed;
@@ -200,7 +201,7 @@ impl RouteConnection {
         let Some(found) =
             self.account_of(account).or_else(|| relayed::account_to_come(&self.conduct, account?))
         else {
-            return self.keep_unclaimed(interest, weight);
+            return self.unclaimed.wait(&self.conduct, interest, weight);
         };
         let cluster = interest.origin.map_or(&[][..], |origin| origin.name());
         self.hear(&found, cluster, (filter, queue, weight), turn);
@@ -228,6 +229,22 @@ impl RouteConnection {
         let relayed = Relayed { peer: self.peer(), account, cluster, filter, queue };
         let gate = &self.conduct.node.delivery.gate;
         gate.subscribe_relay(&mut route.interest.lock(), &relayed, weight, Some(turn));
+    }
+
+    /// Accounts may have come and gone: what the other server wants in them waits for those that are not here, and counts in the others.
+    pub(super) fn claim(&mut self, turn: &mut Turn) {
+        let Some(route) = self.route.clone() else { return };
+        let node = self.conduct.node.clone();
+        self.last_account = None;
+        if matches!(&route.share, Share::Dedicated(account) if !is_here(&node, account)) {
+            // The next one is for the account of this name that is here then.
+            return self.peer().close(CloseReason::RouteRemoved);
+        }
+        for (account, all) in self.unclaimed.follow(&node, &route.interest, turn) {
+            for (Wanted { filter, queue, cluster }, weight) in all {
+                self.hear(&account, &cluster, (&filter, queue.as_deref(), weight), turn);
+            }
+        }
     }
 
     /// RS-: it has none any more.
