@@ -23,6 +23,11 @@ impl Totals {
         &self.0[kind as usize]
     }
 
+    /// The traffic of clients.
+    pub fn of_clients(&self) -> Traffic {
+        self.of(Kind::Client).read()
+    }
+
     /// The traffic of the server: what came from outside and went there.
     pub fn traffic(&self) -> Traffic {
         let kinds = Kind::ALL.into_iter().filter(|kind| kind.is_traffic());

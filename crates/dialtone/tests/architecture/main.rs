@@ -108,3 +108,48 @@ fn every_thread_of_the_server_is_started_by_one_function() {
         }
     }
 }
+
+/// Where kinds of peers are told apart by name: the table that says in what they differ, the listeners, which say what comes by them, the
+/// columns of statistics, and the rooms that are about one kind. Everybody else asks the table.
+const NAME_KINDS: &[&str] = &[
+    "broker/src/kind.rs",
+    "broker/src/format.rs",
+    "broker/src/stats.rs",
+    "server/src/policy/listeners.rs",
+    "server/src/listeners.rs",
+    "server/src/documents.rs",
+    "server/src/routes/",
+    "server/src/gateways/",
+    "server/src/leafs/",
+];
+
+#[test]
+fn kinds_of_peers_are_named_in_few_rooms() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let kinds = ["Client", "Server", "Route", "Gateway", "Hub", "Spoke"].map(|kind| format!("Kind::{kind}"));
+    let mut found = BTreeSet::new();
+    for name in ["broker", "server"] {
+        for source in source::all(&crates.join(name).join("src")) {
+            // Others have kinds, too: of keys and of log events.
+            let is_of_peers = source.text.contains("kind::{") || source.text.contains("kind::Kind");
+            let names_one = source.text.match_indices("Kind::").any(|(at, _)| {
+                let stands_alone = !source.text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+                stands_alone && kinds.iter().any(|kind| source.text[at..].starts_with(kind.as_str()))
+            });
+            if (is_of_peers || name == "broker") && names_one {
+                found.insert(
+                    source.path.strip_prefix(&crates).expect("in crates").to_string_lossy().into_owned(),
+                );
+            }
+        }
+    }
+    let surplus: Vec<_> =
+        found.iter().filter(|path| !NAME_KINDS.iter().any(|room| path.starts_with(room))).collect();
+    assert!(
+        surplus.is_empty(),
+        "{surplus:?} tell kinds of peers apart by name: ask the table in broker::kind"
+    );
+    for room in NAME_KINDS {
+        assert!(found.iter().any(|path| path.starts_with(room)), "{room} names no kind: take its row away");
+    }
+}

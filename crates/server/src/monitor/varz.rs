@@ -8,7 +8,6 @@ use crate::policy::{COMPATIBLE_VERSION, ListenerKind, Policy};
 use crate::process;
 use crate::system::feature_flags;
 use crate::times::{stamp, uptime};
-use dialtone_broker::kind::Kind;
 use dialtone_broker::stats::Totals;
 use dialtone_config::options::Tls;
 use dialtone_identity::jwt;
@@ -242,7 +241,7 @@ struct AllTraffic {
 
 impl AllTraffic {
     fn of(totals: &Totals) -> Self {
-        let (all, clients) = (totals.traffic(), totals.of(Kind::Client).read());
+        let (all, clients) = (totals.traffic(), totals.of_clients());
         Self {
             in_msgs: all.in_msgs,
             in_bytes: all.in_bytes,

@@ -8,7 +8,6 @@ use crate::process;
 use crate::routes::Route;
 use crate::times::stamp;
 use dialtone_broker::account::Account;
-use dialtone_broker::kind::Kind;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -153,7 +152,7 @@ struct Load {
 }
 
 fn statsz(node: &Node) -> Statsz {
-    let (traffic, clients) = (node.delivery.totals.traffic(), node.delivery.totals.of(Kind::Client).read());
+    let (traffic, clients) = (node.delivery.totals.traffic(), node.delivery.totals.of_clients());
     let failures = &node.connections.failures;
     let (slow, stale) = (failures.slow.total(), failures.stale.total());
     Statsz {
