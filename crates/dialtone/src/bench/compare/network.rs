@@ -18,6 +18,8 @@ const INTEREST_POLL: Duration = Duration::from_millis(10);
 pub enum Link {
     /// One route.
     Route,
+    /// One route that compresses with `s2_fast`.
+    CompressedRoute,
     /// A third server: each has two routes.
     TwoRoutes,
     /// The first is the hub of the other.
@@ -28,13 +30,16 @@ pub enum Link {
 
 impl Link {
     /// What connects a server, which listens for others on `port`, with the first one, which does so on `seed`.
-    fn config(self, port: u16, seed: Option<u16>) -> String {
+    pub(super) fn config(self, port: u16, seed: Option<u16>) -> String {
         let listen = format!("listen: \"127.0.0.1:{port}\"");
+        let compression = if self == Self::CompressedRoute { "s2_fast" } else { "off" };
         match (self, seed) {
-            (Self::Route | Self::TwoRoutes, None) => format!("cluster {{ name: bench, {listen} }}\n"),
-            (Self::Route | Self::TwoRoutes, Some(seed)) => {
-                format!("cluster {{ name: bench, {listen}, routes: [\"nats://127.0.0.1:{seed}\"] }}\n")
+            (Self::Route | Self::CompressedRoute | Self::TwoRoutes, None) => {
+                format!("cluster {{ name: bench, {listen}, compression: {compression} }}\n")
             }
+            (Self::Route | Self::CompressedRoute | Self::TwoRoutes, Some(seed)) => format!(
+                "cluster {{ name: bench, {listen}, compression: {compression}, routes: [\"nats://127.0.0.1:{seed}\"] }}\n"
+            ),
             (Self::Gateway, None) => format!("gateway {{ name: first, {listen} }}\n"),
             (Self::Gateway, Some(seed)) => format!(
                 "gateway {{ name: last, {listen}, gateways: [ {{ name: first, url: \"nats://127.0.0.1:{seed}\" }} ] }}\n"

@@ -57,6 +57,11 @@ pub enum Work {
         /// Measured [`LONG`] times as long.
         long: bool,
     },
+    /// Many subscriptions at a server, then another one that joins it in a cluster: how long it takes until that knows them.
+    Joining {
+        /// How many.
+        subscriptions: usize,
+    },
     /// Nothing but to start with such a configuration: CPU time and memory.
     Loading(Setup),
     /// Connections that only wait: memory.
@@ -95,6 +100,8 @@ pub enum Figure {
     P99,
     /// See [`Figure::P50`].
     P999,
+    /// From the start of a server until it knows what clients of another one want, in nanoseconds.
+    Joined,
     /// CPU time from start to listening, in nanoseconds.
     StartTime,
     /// Resident memory at start, in bytes.
@@ -177,6 +184,10 @@ pub const ROWS: &[Row] = &[
     Row { name: "route-steady", title: "steady 20 k msg/s over a route", work: Work::Across { link: Link::Route, scenario: || Scenario::Flow(steady()), long: true }, goals: &[
         Goal::Ratio(Figure::P50, 1.0), Goal::Ratio(Figure::P99, 1.0)] },
     Row { name: "route-churn", title: "subscribe, publish, unsubscribe with two routes", work: across(Link::TwoRoutes, || Scenario::Churn { connections: 4, size: SIZE }), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "route-s2-1:1", title: "1:1 over a route with s2_fast", work: across(Link::CompressedRoute, || fan_out(1, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.60)] },
+    Row { name: "route-s2-fanout", title: "fan-out 1:100 behind a route with s2_fast", work: across(Link::CompressedRoute, || fan_out(100, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.60)] },
+    Row { name: "route-join", title: "a server joins one with 1 M subscriptions", work: Work::Joining { subscriptions: MANY_SUBSCRIPTIONS }, goals: &[
+        Goal::Ratio(Figure::Joined, 0.5), Goal::Ratio(Figure::Memory, 0.5)] },
     Row { name: "leaf-1:1-16", title: "1:1 over a leaf connection, 16 B", work: across(Link::Leaf, || fan_out(1, 16)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
     Row { name: "leaf-1:1-128", title: "1:1 over a leaf connection", work: across(Link::Leaf, || fan_out(1, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
     Row { name: "leaf-fanout", title: "fan-out 1:100 behind a leaf connection", work: across(Link::Leaf, || fan_out(100, SIZE)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },

@@ -8,15 +8,18 @@ use super::super::scenario::Scenario;
 use super::super::stop::Stop;
 use super::super::target::Transport;
 use super::args::{Options, Times};
-use super::network::Network;
+use super::network::{Link, Network};
 use super::rows::{Figure, LONG, Row, Work};
-use super::server::{Server, Setup};
-use anyhow::Result;
+use super::server::{Server, Setup, free_port};
+use anyhow::{Result, ensure};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A started server and one with new connections get so long to finish what they do beside.
 const SETTLE: Duration = Duration::from_millis(300);
+/// How long a server may take to know what the clients of another one want, and how often it is asked.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(120);
+const JOIN_POLL: Duration = Duration::from_millis(20);
 /// Payload where subscriptions are measured.
 const SIZE: usize = 128;
 
@@ -57,6 +60,10 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
         across(&Network::start(binary, setup, link)?, &scenario(), times, &mut sample)?;
         return Ok(sample);
     }
+    if let Work::Joining { subscriptions } = row.work {
+        join(binary, setup, options.scaled(subscriptions), &mut sample)?;
+        return Ok(sample);
+    }
     let server = Server::start(binary, setup, tls, transport, "")?;
     match &row.work {
         Work::Load(scenario)
@@ -82,7 +89,7 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
         Work::Subscriptions { few, many } => {
             subscriptions(&server, options.scaled(*few), options.scaled(*many), options.times, &mut sample)?;
         }
-        Work::Across { .. } => {}
+        Work::Across { .. } | Work::Joining { .. } => {}
     }
     Ok(sample)
 }
@@ -124,6 +131,27 @@ fn measured(processes: &[Process], load: &mut dyn Load, times: Times, sample: &m
         }
     }
     Ok(cpu)
+}
+
+/// Subscribes at a server, starts another one that has a route to it, and adds how long it took from there until the other knows all
+/// of them, and the memory of both: the most that it had at the first, of what it had before.
+fn join(binary: &Path, setup: Setup, subscriptions: usize, sample: &mut Sample) -> Result<()> {
+    let (seed, port) = (free_port()?, free_port()?);
+    let first = Server::start(binary, setup, false, Transport::Stream, &Link::Route.config(seed, None))?;
+    let _spread = Scenario::Spread { subscriptions, size: SIZE }.open(&first.target)?;
+    std::thread::sleep(SETTLE);
+    let before = resident(&first)?;
+    let started = Instant::now();
+    let second =
+        Server::start(binary, setup, false, Transport::Stream, &Link::Route.config(port, Some(seed)))?;
+    while second.subscriptions()? < subscriptions {
+        ensure!(started.elapsed() < JOIN_TIMEOUT, "it knows {} subscriptions", second.subscriptions()?);
+        std::thread::sleep(JOIN_POLL);
+    }
+    sample.add(Figure::Joined, started.elapsed().as_nanos() as f64);
+    let grown = first.process.memory()?.peak as f64 - before;
+    sample.add(Figure::Memory, resident(&second)? + grown.max(0.0));
+    Ok(())
 }
 
 fn resident(server: &Server) -> Result<f64> {

@@ -11,7 +11,7 @@ use dialtone_identity::nkey::{Kind, Seed};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -62,6 +62,8 @@ pub struct Server {
     pub target: Target,
     /// Its process.
     pub process: Process,
+    /// Where monitoring listens; nothing does in [`Setup::Plain`].
+    monitoring: u16,
     _folder: TempDir,
 }
 
@@ -71,7 +73,8 @@ impl Server {
     pub fn start(binary: &Path, setup: Setup, tls: bool, transport: Transport, more: &str) -> Result<Server> {
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
-        let mut config = config(setup, tls, port, folder.path())?;
+        let monitoring = free_port()?;
+        let mut config = config(setup, tls, [port, monitoring], folder.path())?;
         config.push_str(more);
         let mut address = format!("127.0.0.1:{port}");
         if let Transport::WebSocket { compression } = transport {
@@ -103,7 +106,7 @@ impl Server {
         if setup == Setup::TwoAccounts {
             target.receivers = Some(Box::new(Target { entry: user("receiver"), ..target.clone() }));
         }
-        let mut server = Server { child, target, process, _folder: folder };
+        let mut server = Server { child, target, process, monitoring, _folder: folder };
         server.wait_until_it_listens(port).with_context(|| {
             let log = fs::read_to_string(&log_path).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
@@ -111,6 +114,18 @@ impl Server {
             format!("{}: did not start; it logged: {}", binary.display(), last.join(" | "))
         })?;
         Ok(server)
+    }
+
+    /// How many subscriptions it knows, here and elsewhere, by `/varz`. Errors: it does not answer.
+    pub fn subscriptions(&self) -> Result<usize> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.monitoring))?;
+        stream.set_read_timeout(Some(START_TIMEOUT))?;
+        stream.write_all(b"GET /varz HTTP/1.0\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let (_, count) = text.split_once("\"subscriptions\":").context("/varz names no subscriptions")?;
+        let digits: String = count.trim_start().chars().take_while(char::is_ascii_digit).collect();
+        Ok(digits.parse()?)
     }
 
     /// Clients of the protocol itself are listened for last.
@@ -176,7 +191,7 @@ fn operator(config: &mut String) -> Result<()> {
     Ok(())
 }
 
-fn config(setup: Setup, tls: bool, port: u16, folder: &Path) -> Result<String> {
+fn config(setup: Setup, tls: bool, [port, monitoring]: [u16; 2], folder: &Path) -> Result<String> {
     let mut config = format!("host: \"127.0.0.1\"\nport: {port}\n");
     if tls {
         let CertifiedKey { cert, signing_key } =
@@ -192,7 +207,7 @@ fn config(setup: Setup, tls: bool, port: u16, folder: &Path) -> Result<String> {
         )?;
     }
     if setup != Setup::Plain {
-        writeln!(config, "http: \"127.0.0.1:{}\"", free_port()?)?;
+        writeln!(config, "http: \"127.0.0.1:{monitoring}\"")?;
     }
     let users =
         "users: [ { user: bench, password: bench, permissions: { publish: \">\", subscribe: \">\" } } ]";

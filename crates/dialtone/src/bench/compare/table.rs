@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 /// All figures: the name in JSON, what tables call it.
-const FIGURES: [(Figure, &str, &str); 12] = [
+const FIGURES: [(Figure, &str, &str); 13] = [
     (Figure::Cpu, "cpu_ns_per_message", "server CPU a message"),
     (Figure::CpuFew, "cpu_ns_per_message_few", "server CPU a message, 1 k"),
     (Figure::Growth, "cpu_growth", "cost with many over few"),
@@ -15,6 +15,7 @@ const FIGURES: [(Figure, &str, &str); 12] = [
     (Figure::P50, "p50_ns", "p50"),
     (Figure::P99, "p99_ns", "p99"),
     (Figure::P999, "p99.9_ns", "p99.9"),
+    (Figure::Joined, "ns_until_joined", "time to join"),
     (Figure::StartTime, "cpu_ns_at_start", "CPU to start"),
     (Figure::StartMemory, "resident_bytes_at_start", "memory at start"),
     (Figure::Memory, "resident_bytes", "memory"),
@@ -145,7 +146,7 @@ fn value(figure: Figure, value: f64) -> String {
         Figure::Cpu | Figure::CpuFew => format!("{value:.0} ns"),
         Figure::Growth | Figure::OtherLoad => format!("{value:.2}"),
         Figure::Rate => grouped(value as u64),
-        Figure::P50 | Figure::P99 | Figure::P999 | Figure::StartTime => {
+        Figure::P50 | Figure::P99 | Figure::P999 | Figure::Joined | Figure::StartTime => {
             duration(Duration::from_nanos(value as u64))
         }
         Figure::StartMemory | Figure::Memory | Figure::MemoryEach => bytes(value),
