@@ -2,7 +2,7 @@
 
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::interest::{Gate, Relayed};
-use dialtone_broker::deliver::{Origin, Turn};
+use dialtone_broker::deliver::{Carried, Origin, Turn};
 use dialtone_broker::gateways::{Gateways, Lead};
 use dialtone_broker::kind::Kind;
 use dialtone_broker::outbox::Sink;
@@ -114,7 +114,12 @@ impl World {
             Message { subject: b"svc", reply: Some(reply.as_bytes()), header_bytes: 0, framed: b"x\r\n" };
         let authorized = permission::publish(&from.0, None, &message, self.now).expect("allowed");
         let origin = Origin { peer: &from.0, account: &self.account, echo: false };
-        self.turn.publish_from_cluster(origin, std::iter::empty(), way_back.as_bytes(), authorized);
+        self.turn.publish_from_cluster(
+            origin,
+            std::iter::empty(),
+            (way_back.as_bytes(), Carried::default()),
+            authorized,
+        );
         self.turn.finish();
     }
 
@@ -233,6 +238,25 @@ fn an_answer_goes_back_to_the_cluster_that_asked() {
     world.request(&gateway, "in.1", &way);
     world.leads.remove(&y.0);
     assert_eq!(world.publish(&responder, "in.1", None), 2);
+}
+
+/// A server at the edge knows no clusters: what it is asked over a hub it answers to the hub, which does.
+#[test]
+fn a_leaf_node_leads_an_answer_back_to_who_takes_such_answers() {
+    let mut world = World::new();
+    let (hub, other) = (world.relay(Kind::Hub, "_GR_.>", None), world.relay(Kind::Hub, "svc", None));
+    let (responder, listener) = (world.client(&["svc"]), world.client(&["in.1", "_GR_.>"]));
+    let way = "_GR_.Dglu96.KtiPFv.in.1";
+    world.request(&hub, "in.1", way);
+    assert_eq!(responder.got(), "MSG svc 0 in.1 1\r\nx\r\n", "without what leads back");
+    assert_eq!(other.got(), format!("LMSG svc {way} 1\r\nx\r\n"), "with it");
+    assert_eq!(world.publish(&responder, "in.1", None), 1);
+    assert_eq!(hub.got(), format!("LMSG {way} 1\r\nx\r\n"));
+    assert_eq!((listener.got().as_str(), other.got().as_str()), ("", ""), "nobody else has it");
+    // Without such a hub it goes by interest.
+    hub.0.close(CloseReason::ClientClosed);
+    assert_eq!(world.publish(&responder, "in.1", None), 1);
+    assert_eq!(listener.got(), "MSG in.1 0 1\r\nx\r\n");
 }
 
 #[test]

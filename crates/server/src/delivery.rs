@@ -35,9 +35,9 @@ pub struct Delivery {
 impl Delivery {
     /// For a server with these options.
     pub(crate) fn new(identity: &Identity, options: &Options) -> Self {
-        let (routes, leafs): (Arc<Routes>, Arc<Leafs>) = Default::default();
         let gateway = options.gateway.as_ref().and_then(|own| own.name.as_deref());
         let gateways = Arc::new(Gateways::new(gateway));
+        let (routes, leafs) = (Arc::<Routes>::default(), Arc::new(Leafs::new(gateway.is_some())));
         let mut watches: Vec<Box<dyn Watch>> = Vec::new();
         if options.cluster.is_some() {
             watches.push(Box::new(routes::Announcer(routes.clone())));

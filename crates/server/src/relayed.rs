@@ -6,11 +6,12 @@ use crate::policy::Policy;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::{Carried, Origin, Turn};
 use dialtone_broker::gateways::{Gateways, Lead};
+use dialtone_broker::permission::Refused;
 use dialtone_broker::{permission, trace};
 use dialtone_identity::nkey::{Kind, Public};
 use dialtone_identity::permission::Permissions;
 use dialtone_subject::is_valid_literal;
-use dialtone_wire::gateway::reply;
+use dialtone_wire::gateway::reply::{self, Prefixed};
 use dialtone_wire::interserver::{Limits, RoutedMessage};
 use dialtone_wire::message::Message;
 use std::sync::Arc;
@@ -90,48 +91,91 @@ fn deliver_traced(conduct: &Conduct, account: &Arc<Account>, routed: &RoutedMess
 fn publish(conduct: &Conduct, account: &Arc<Account>, routed: &RoutedMessage<'_>, turn: &mut Turn) {
     let origin = Origin { peer: &conduct.session.peer, account, echo: false };
     let permissions = conduct.place.permissions.as_deref();
-    let message = match &conduct.node.delivery.leads {
-        None => routed.message,
-        Some(leads) => match led(origin, permissions, leads, routed, turn) {
-            Some(message) => message,
-            None => return,
-        },
-    };
-    let Ok(authorized) = permission::publish(origin.peer, permissions, &message, turn.now()) else { return };
     let carried = Carried { cluster: routed.origin.unwrap_or_default(), serves_all: false };
+    if is_led(&routed.message) {
+        let leads = conduct.node.delivery.leads.as_deref();
+        // Who is not let publish there has a server of its own that should have known.
+        let _ = follow(origin, (permissions, leads), carried, routed, turn);
+        return;
+    }
+    let Ok(authorized) = permission::publish(origin.peer, permissions, &routed.message, turn.now()) else {
+        return;
+    };
     turn.publish_relayed(origin, routed.queues.iter(), carried, authorized);
 }
 
-/// Follows what subject and reply say of where answers lead. The message that is to be delivered; `None`: it has gone its way.
-fn led<'a>(
+/// Whether subject or reply may say where answers lead.
+#[inline(always)]
+pub(crate) fn is_led(message: &Message<'_>) -> bool {
+    reply::is_prefixed(message.subject) || message.reply.is_some_and(reply::is_prefixed)
+}
+
+/// Follows what subject and reply of a message say of where answers lead. The rights are those for the subject that it leads to.
+///
+/// # Errors
+///
+/// The other end may not publish there.
+#[cold]
+pub(crate) fn follow(
     origin: Origin<'_>,
-    permissions: Option<&Permissions>,
-    leads: &Gateways,
-    routed: &RoutedMessage<'a>,
+    (permissions, leads): (Option<&Permissions>, Option<&Gateways>),
+    carried: Carried<'_>,
+    routed: &RoutedMessage<'_>,
     turn: &mut Turn,
-) -> Option<Message<'a>> {
+) -> Result<(), Refused> {
     let mut message = routed.message;
-    if let Some(answer) = reply::unwrap(message.subject) {
-        match leads.lead(&answer) {
-            Lead::Here => message.subject = answer.subject,
-            Lead::Server(peer) => {
-                // It goes over one route at most.
-                if origin.peer.kind.is_of_other_cluster() {
-                    turn.pass_on(origin.account, &peer, &message);
-                }
-                return None;
-            }
-            Lead::Nowhere => return None,
+    let asked = message.reply.and_then(reply::unwrap);
+    let answer = reply::unwrap(message.subject);
+    if let Some(asked) = &asked {
+        message.reply = Some(asked.subject);
+    }
+    if let Some(answer) = &answer {
+        message.subject = answer.subject;
+    }
+    if !is_valid_literal(message.subject) || message.reply.is_some_and(|reply| !is_valid_literal(reply)) {
+        return Ok(());
+    }
+    let authorized = permission::publish(origin.peer, permissions, &message, turn.now())?;
+    if let Some(answer) = &answer
+        && !leads_here(origin, leads, carried, (answer, &routed.message), turn)
+    {
+        return Ok(());
+    }
+    match (asked, routed.message.reply) {
+        (Some(_), Some(way_back)) => {
+            turn.publish_from_cluster(origin, routed.queues.iter(), (way_back, carried), authorized)
         }
+        _ => turn.publish_relayed(origin, routed.queues.iter(), carried, authorized),
+    };
+    Ok(())
+}
+
+/// Whether an answer is for this server to deliver. Otherwise it is passed on to where it leads.
+fn leads_here(
+    origin: Origin<'_>,
+    leads: Option<&Gateways>,
+    carried: Carried<'_>,
+    (answer, message): (&Prefixed<'_>, &Message<'_>),
+    turn: &mut Turn,
+) -> bool {
+    let kind = origin.peer.kind;
+    match leads.map_or(Lead::Nowhere, |leads| leads.lead(answer)) {
+        Lead::Here => return true,
+        // It goes over one route at most.
+        Lead::Server(peer) if kind.is_of_other_cluster() || kind.is_leaf_connection() => {
+            turn.pass_on(origin.account, &peer, message);
+        }
+        Lead::Server(_) => {}
+        // What comes by a leaf node has its first server of a cluster here.
+        Lead::Nowhere if kind.is_leaf_connection() => {
+            match leads.and_then(|leads| leads.to_cluster(answer)) {
+                Some(peer) => turn.pass_on(origin.account, &peer, message),
+                None => {
+                    turn.pass_on_led(origin, carried.cluster, message);
+                }
+            }
+        }
+        Lead::Nowhere => {}
     }
-    let Some(asked) = message.reply.and_then(reply::unwrap) else { return Some(message) };
-    if !is_valid_literal(message.subject) || !is_valid_literal(asked.subject) {
-        return None;
-    }
-    let way_back = message.reply.unwrap_or_default();
-    let message = Message { reply: Some(asked.subject), ..message };
-    if let Ok(authorized) = permission::publish(origin.peer, permissions, &message, turn.now()) {
-        turn.publish_from_cluster(origin, routed.queues.iter(), way_back, authorized);
-    }
-    None
+    false
 }

@@ -32,7 +32,7 @@ pub(super) struct Chosen {
 /// The reply of the message being delivered, as relays get it; empty where that is as it stands in the message.
 #[derive(Default)]
 struct Replies {
-    /// With what leads back to another cluster, for other servers of this one.
+    /// With what leads back to another cluster, for other servers of this one and leaf nodes.
     from_other_cluster: Vec<u8>,
     /// With what leads back to this server, for other clusters.
     to_other_clusters: Vec<u8>,
@@ -41,11 +41,8 @@ struct Replies {
 impl Replies {
     /// What a relay of a kind gets.
     fn of<'a>(&'a self, kind: Kind, reply: &'a [u8]) -> &'a [u8] {
-        let with_way = match (kind.is_of_other_cluster(), kind.is_in_all_accounts()) {
-            (true, _) => &self.to_other_clusters,
-            (false, true) => &self.from_other_cluster,
-            (false, false) => return reply,
-        };
+        let with_way =
+            if kind.is_of_other_cluster() { &self.to_other_clusters } else { &self.from_other_cluster };
         // It is that of this very message: a service is asked with another one.
         if with_way.ends_with(reply) { with_way } else { reply }
     }
@@ -98,14 +95,14 @@ impl Turn {
         &mut self,
         origin: Origin<'_>,
         queues: impl Iterator<Item = &'q [u8]>,
-        way_back: &[u8],
+        (way_back, carried): (&[u8], Carried<'_>),
         message: Authorized<&Message<'_>>,
     ) -> usize {
         if let Some(reply) = message.get().reply {
             origin.account.note_way_back(reply, way_back, self.now);
         }
         self.chosen.replies.from_other_cluster.extend_from_slice(way_back);
-        let delivered = self.publish_relayed(origin, queues, Carried::default(), message);
+        let delivered = self.publish_relayed(origin, queues, carried, message);
         self.chosen.replies.from_other_cluster.clear();
         delivered
     }
@@ -117,6 +114,18 @@ impl Turn {
         passed_on.stage(&mut self.staging, (peer, &head), std::iter::empty());
     }
 
+    /// Sends a message on whose subject leads to another cluster, to relays that take such subjects: leaf nodes on the way there. How many
+    /// got it.
+    pub fn pass_on_led(&mut self, origin: Origin<'_>, cluster: &[u8], message: &Message<'_>) -> usize {
+        self.chosen.cluster.clear();
+        self.chosen.cluster.extend_from_slice(cluster);
+        let route = self.routes.route(origin.account, message.subject, origin.entry(Via::Publish));
+        let takes = |target: &&RelayTarget| target.is_plain && self.chosen.can_have(target, &origin);
+        let peers: Vec<_> = route.relays.targets.iter().filter(takes).map(|t| t.peer.clone()).collect();
+        peers.iter().for_each(|peer| self.pass_on(origin.account, peer, message));
+        peers.len()
+    }
+
     /// Sends an answer to the cluster that waits for it, if that is known and can be reached. How many got it.
     pub(super) fn lead_back(
         &mut self,
@@ -125,7 +134,14 @@ impl Turn {
         delivery: &Delivery<'_>,
     ) -> Option<usize> {
         let way = relays.way_back.as_ref().filter(|way| way.until > self.now)?;
-        let peer = self.neighbours.gateways.as_ref()?.to_cluster(&reply::unwrap(&way.subject)?)?;
+        let leads = self.neighbours.gateways.as_ref();
+        let led = reply::unwrap(&way.subject)?;
+        let Some(peer) = leads.and_then(|leads| leads.to_cluster(&led)) else {
+            // The request came by a leaf node connection, or its cluster is gone.
+            let message = Message { subject: &way.subject, ..*delivery.message };
+            let sent = self.pass_on_led(*delivery.origin, b"", &message);
+            return (sent > 0).then_some(sent);
+        };
         self.prepare_reply(account, delivery.message);
         let head = peer.relay_head(account, &way.subject);
         let Delivery { message, shared, .. } = delivery;

@@ -69,7 +69,7 @@ impl Gateways {
     }
 
     /// The connection to the cluster that a subject with a prefix leads to.
-    pub(crate) fn to_cluster(&self, subject: &Prefixed<'_>) -> Option<Arc<Peer>> {
+    pub fn to_cluster(&self, subject: &Prefixed<'_>) -> Option<Arc<Peer>> {
         let clusters = self.clusters.read();
         let found =
             clusters.iter().find(|(prefix, peer)| prefix.is_of_cluster(subject) && !peer.is_closing());

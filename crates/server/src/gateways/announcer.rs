@@ -23,6 +23,15 @@ fn is_told(source: &Source<'_>) -> Option<()> {
     source.is_told_to(Kind::Gateway).then_some(())
 }
 
+/// Whether requests of whoever has this interest leave the cluster by this server.
+fn asks_here(source: &Source<'_>) -> bool {
+    match source {
+        Source::Here => true,
+        Source::Behind(kind, _) => kind.is_leaf_connection(),
+        Source::Account => false,
+    }
+}
+
 impl Watch for Announcer {
     fn changed(&self, account: &Arc<Account>, delta: Delta<'_>, mut turn: Option<&mut Turn>) {
         let Some(((), sum)) = delta.sum(is_told) else { return };
@@ -31,7 +40,7 @@ impl Watch for Announcer {
             return;
         }
         let now = turn.as_deref().map_or_else(Instant::now, Turn::now);
-        if sum.now > 0 && delta.queue.is_none() && delta.source == Source::Here {
+        if sum.now > 0 && delta.queue.is_none() && asks_here(&delta.source) {
             account.note_new_interest(delta.filter, now);
         }
         let mut lines = Vec::with_capacity(64);

@@ -6,12 +6,14 @@ use crate::leafs::LOOP_PREFIX;
 use crate::lines::{self, Reading, Speaker};
 use crate::log::Event;
 use crate::protocol::{Progress, send_error, send_pong};
+use crate::relayed;
 use dialtone_broker::deliver::interest::Relayed;
 use dialtone_broker::deliver::{Carried, Origin, Turn};
 use dialtone_broker::permission;
 use dialtone_broker::sharing::Mapped;
 use dialtone_identity::authenticator::Refusal;
 use dialtone_subject::{is_valid_filter, is_valid_literal};
+use dialtone_wire::gateway::reply;
 use dialtone_wire::interserver::{Interest, Op, RoutedMessage};
 use dialtone_wire::message::Message;
 use dialtone_wire::{CloseReason, quoted};
@@ -58,6 +60,9 @@ impl Speaker for LeafConnection {
         batch.bytes += routed.message.body_bytes() as u64;
         if self.conduct.traced {
             self.trace_message(routed);
+        }
+        if relayed::is_led(&routed.message) {
+            return self.publish_led(routed, turn);
         }
         let Some(account) = &self.conduct.place.account else { return };
         if account.maps() {
@@ -156,6 +161,22 @@ impl LeafConnection {
         }
     }
 
+    /// Subject or reply say that another cluster asked.
+    #[cold]
+    fn publish_led(&mut self, routed: &RoutedMessage<'_>, turn: &mut Turn) {
+        let Some(account) = &self.conduct.place.account else { return };
+        if !is_valid_literal(routed.message.subject) {
+            return;
+        }
+        let peer = &self.conduct.session.peer;
+        let carried = Carried { cluster: peer.leaf_cluster(), serves_all: false };
+        let rights = (self.conduct.place.permissions.as_deref(), self.conduct.node.delivery.leads.as_deref());
+        let origin = Origin { peer, account, echo: false };
+        if relayed::follow(origin, rights, carried, routed, turn).is_err() {
+            self.publish_refused(routed.message.subject, turn);
+        }
+    }
+
     /// The subject may go elsewhere here; the rights are looked at after that.
     #[cold]
     fn publish_mapped(&mut self, routed: &RoutedMessage<'_>, turn: &mut Turn) {
@@ -231,7 +252,9 @@ impl LeafConnection {
             if is_own || leafs.is_known_elsewhere(leaf, filter) {
                 return self.break_loop(turn);
             }
-        } else if permission::subscribe_by_leaf(self.conduct.place.permissions.as_deref(), filter).is_err() {
+        } else if !reply::is_prefixed(filter)
+            && permission::subscribe_by_leaf(self.conduct.place.permissions.as_deref(), filter).is_err()
+        {
             return self.subscribe_refused(filter, turn);
         }
         if !is_valid_filter(filter) {

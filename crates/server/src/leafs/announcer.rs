@@ -4,6 +4,7 @@ use super::{Leaf, Leafs};
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::{Delta, Gate, Watch};
+use dialtone_wire::gateway::reply;
 use dialtone_wire::interserver::{Interest, encode};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -49,6 +50,9 @@ impl Leafs {
         gate.read_in(&leaf.account, |all| {
             let mut bytes = Vec::with_capacity(1024);
             append(&mut bytes, &loop_subject, None, 1);
+            if self.has_gateways {
+                reply::ALL.iter().for_each(|filter| append(&mut bytes, filter, None, 1));
+            }
             for delta in all {
                 let group = |source: &_| leaf.hears(source, delta.filter).then_some(());
                 let Some(((), sum)) = delta.first_sum(group) else { continue };

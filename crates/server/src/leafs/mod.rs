@@ -101,12 +101,19 @@ impl Leaf {
 /// All connections of leaf nodes of a server.
 #[derive(Debug, Default)]
 pub struct Leafs {
+    /// This server is in a supercluster: answers to other clusters go by it.
+    has_gateways: bool,
     open: RwLock<HashMap<AccountId, Arc<Vec<Arc<Leaf>>>>>,
     /// By account: what a loop is found by.
     loop_subjects: Mutex<HashMap<AccountId, Arc<[u8]>>>,
 }
 
 impl Leafs {
+    /// Of a server with or without gateways.
+    pub(crate) fn new(has_gateways: bool) -> Self {
+        Self { has_gateways, ..Self::default() }
+    }
+
     /// Those of all accounts, by their numbers.
     pub fn open(&self) -> Vec<Arc<Leaf>> {
         let mut all: Vec<_> = self.open.read().values().flat_map(|of_one| of_one.iter().cloned()).collect();

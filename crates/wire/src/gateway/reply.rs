@@ -89,6 +89,14 @@ pub fn unwrap(subject: &[u8]) -> Option<Prefixed<'_>> {
     (!subject.is_empty()).then_some(Prefixed { cluster, server, subject })
 }
 
+/// What answers to all clusters match, in either form: whoever passes them on has interest in it.
+pub const ALL: [&[u8]; 2] = [b"$GR.*.>", b"_GR_.>"];
+
+/// Whether a filter or a subject is of such answers.
+pub fn is_prefixed(subject: &[u8]) -> bool {
+    subject.starts_with(PREFIX) || subject.starts_with(OLD_PREFIX)
+}
+
 /// A hash, and what follows the dot behind it.
 fn hash<const N: usize>(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     match rest.split_at_checked(N)? {
