@@ -1,13 +1,13 @@
 //! What the documentation tells to type works, page by page and from top to bottom, and prints what it shows.
 //!
-//! Each page is played by one shell in an empty home folder, with the program as `dialtone`.
+//! Each page is played by one shell in an empty home folder, with the program as `dialtone`, and what is in the tree's `deploy`.
 
 mod page;
 
 use page::{Kind, PORTS, blocks, script};
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -69,6 +69,7 @@ fn play(text: &str) -> Result<(), String> {
         DIALTONE.replace("BINARY", env!("CARGO_BIN_EXE_dialtone")).replace("PORT", &port.to_string());
     fs::write(tools.join("dialtone"), program).expect("written");
     fs::set_permissions(tools.join("dialtone"), fs::Permissions::from_mode(0o755)).expect("executable");
+    symlink(root().join("deploy"), home.path().join("deploy")).expect("linked");
     let (script, outputs) = script(&blocks, &ports);
     let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default());
     let log = home.path().join("log");
