@@ -65,6 +65,8 @@ pub enum Event<'a> {
     Left {
         /// Its id.
         server: &'a str,
+        /// Whether it will not be back, so that it is not dialled even where it is configured.
+        for_good: bool,
     },
     /// Where clients reach this server has changed.
     ClientUrls(ClientUrls),
@@ -197,6 +199,8 @@ pub enum Note {
     },
     /// A server was forgotten: it has left, or there was no sign of it for long.
     Forgotten(ServerId),
+    /// A server left for good: this URL of `routes` is not dialled until the server connects by itself, or a reload.
+    Retired(RouteUrl),
     /// INFO came faster than a server may send it, and is ignored.
     InfoTooFast(LinkId),
     /// INFO of a third server names no address where it could be dialled.

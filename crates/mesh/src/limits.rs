@@ -52,6 +52,9 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 pub const RIVALS_FOR: Duration = Duration::from_secs(5);
 /// A host name that leads to this server itself may lead to another one later: it is dialled again after this. An address is not.
 pub const ONESELF_AGAIN: Duration = Duration::from_secs(30);
+/// A host name whose server left for good may lead to another one later: a server that is alone dials it again after this. An address is not
+/// dialled, nor is either as long as there are other servers, which tell of new ones.
+pub const RETIRED_AGAIN: Duration = Duration::from_secs(30);
 /// How long a server that gives accounts connections of their own waits for the others to be ready. Official timing.
 pub const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often each neighbour is told of one other server: what closes holes in the mesh that a lost or refused dial left.

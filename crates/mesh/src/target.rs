@@ -1,10 +1,10 @@
 //! Whom this server dials, and how far it is with that.
 
 use crate::id::{DialId, LinkId, ServerId};
-use crate::limits::ONESELF_AGAIN;
+use crate::limits::{ONESELF_AGAIN, RETIRED_AGAIN};
 use crate::pool::Lane;
 use crate::url::RouteUrl;
-use dialtone_wire::route::GossipMode;
+use dialtone_wire::route::{GossipMode, Info};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -32,6 +32,10 @@ pub struct Target {
     pub gossip: GossipMode,
     /// Of a learned one: who told of it, and until when it is dialled.
     pub learned: Option<Learned>,
+    /// By what the server that answered there the last time is known when it comes back: its id is another one then.
+    known: Option<Known>,
+    /// Whether that server left for good.
+    is_retired: bool,
     lanes: BTreeMap<Lane, LaneState>,
     /// Nothing is dialled before.
     not_before: Instant,
@@ -41,6 +45,13 @@ pub struct Target {
 pub struct Learned {
     pub told_by: ServerId,
     pub until: Instant,
+}
+
+/// What stays the same when a server starts again: its name if it was given one, or where it listens.
+#[derive(Clone, Debug)]
+struct Known {
+    name: String,
+    ip: String,
 }
 
 /// How far the connection for one purpose is.
@@ -71,6 +82,8 @@ impl Target {
             is_shared: false,
             gossip: GossipMode::Default,
             learned: None,
+            known: None,
+            is_retired: false,
             lanes: BTreeMap::new(),
             not_before: now,
         }
@@ -118,6 +131,47 @@ impl Target {
     /// Whether there is no use in dialling it.
     pub fn is_only_self(&self) -> bool {
         self.is_self && self.url.host_name().is_none()
+    }
+
+    /// A server answered there.
+    pub fn answered(&mut self, info: &Info) {
+        self.is_self = false;
+        self.is_retired = false;
+        self.known = Some(Known { name: info.server_name.clone(), ip: info.ip.clone() });
+    }
+
+    /// Its server left for good.
+    pub fn retire(&mut self, now: Instant) {
+        self.is_retired = true;
+        self.hold(now + RETIRED_AGAIN);
+    }
+
+    /// Whether its server left for good. A server that is alone looks all the same, now and then, who has the name.
+    pub fn is_retired(&self, is_alone: bool) -> bool {
+        self.is_retired && !(is_alone && self.url.host_name().is_some())
+    }
+
+    /// A dial of it failed.
+    pub fn failed(&mut self, now: Instant) {
+        if self.is_retired {
+            self.hold(now + RETIRED_AGAIN);
+        }
+    }
+
+    /// It is dialled again if that server is the one that left.
+    pub fn restore_if_known(&mut self, info: &Info, now: Instant) {
+        let is_it = |known: &Known| known.name == info.server_name || known.ip == info.ip;
+        if self.is_retired && self.known.as_ref().is_some_and(is_it) {
+            self.restore(now);
+        }
+    }
+
+    /// It is dialled like others.
+    pub fn restore(&mut self, now: Instant) {
+        if self.is_retired {
+            self.is_retired = false;
+            self.hurry(now);
+        }
     }
 
     /// Waits for the other server no longer.

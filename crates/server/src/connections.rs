@@ -23,6 +23,8 @@ pub struct Connections {
     pub(crate) upgrading: AtomicUsize,
     /// The server lets its clients go.
     pub lame_duck: AtomicBool,
+    /// The server was asked to leave its cluster, and tells the others not to wait for it when it ends.
+    pub(crate) leaves_for_good: AtomicBool,
     next_number: AtomicU64,
 }
 
@@ -36,6 +38,7 @@ impl Default for Connections {
             elsewhere: Elsewhere::default(),
             upgrading: AtomicUsize::new(0),
             lame_duck: AtomicBool::new(false),
+            leaves_for_good: AtomicBool::new(false),
             // The first four numbers are those of the official server's own connections.
             next_number: AtomicU64::new(5),
         }

@@ -183,6 +183,11 @@ fn log(node: &Node, note: &Note) {
             emit(Logged::RouteDialed, format_args!("Heard of server {server} from {by}"))
         }
         Note::Forgotten(server) => emit(Logged::RouteDialed, format_args!("Server {server} is forgotten")),
+        Note::Retired(url) => {
+            let text =
+                format_args!("Server at {url} left for good, and is not dialed until it connects by itself");
+            emit(Logged::RouteRetired, text);
+        }
         Note::InfoTooFast(_) => emit(Logged::RouteFailed, format_args!("INFO of a route comes too fast")),
         Note::UrlInvalid { server, url } => {
             emit(

@@ -81,6 +81,16 @@ impl Server {
             }
         };
         node.threads.spawn("certificates", watch)?;
+        let (ending, its_loops) = (Arc::downgrade(&node), Arc::downgrade(&loops));
+        let end = move || {
+            let (Some(node), Some(loops)) = (ending.upgrade(), its_loops.upgrade()) else { return };
+            let threads = node.clone();
+            let run = move || lame_duck(&node, &loops);
+            if let Err(why) = threads.threads.spawn("lame-duck", run) {
+                threads.log.emit(Event::Warning, "", format_args!("lame duck mode cannot begin: {why}"));
+            }
+        };
+        let _ = node.settings.end.set(Box::new(end));
         Ok(Self { node, loops, addresses })
     }
 
@@ -156,41 +166,7 @@ impl Server {
 
     /// Lets clients go one by one over the configured time, and ends. Returns when all are gone.
     pub fn lame_duck(&self) {
-        let node = &self.node;
-        if node.connections.lame_duck.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        node.log.emit(
-            Event::LameDuck,
-            "",
-            format_args!("Entering lame duck mode, stop accepting new clients"),
-        );
-        system::lame_duck(node);
-        node.cluster.handle(MeshEvent::LameDuck);
-        for row in &LISTENERS {
-            self.loops.lock().unlisten(row.kind.number());
-        }
-        let policy = node.settings.policy();
-        for session in node.connections.registry.open() {
-            client::send_away(&session, &policy, &node.cluster);
-        }
-        let duck = policy.options.lame_duck.clone();
-        let sessions = node.connections.registry.open();
-        if !sessions.is_empty() {
-            std::thread::sleep(duck.grace_period);
-            let span = duck.duration.saturating_sub(duck.grace_period);
-            node.log.emit(Event::LameDuck, "", format_args!("Closing existing clients"));
-            let sessions = node.connections.registry.open();
-            // The last second is for those that came last.
-            let pause = (span / (sessions.len() as u32 + 1)).min(Duration::from_secs(1));
-            for (number, session) in sessions.iter().enumerate() {
-                if number > 0 {
-                    std::thread::sleep(pause);
-                }
-                session.peer.close(CloseReason::ServerShutdown);
-            }
-        }
-        self.stop();
+        lame_duck(&self.node, &self.loops);
     }
 
     /// Stops the server and waits for its threads. Does nothing the second time.
@@ -208,6 +184,40 @@ fn note_fault(threads: &Threads, log: &Logger, before: Option<String>) -> Option
         _ => {}
     }
     fault
+}
+
+/// Lets clients go one by one over the configured time, and ends.
+fn lame_duck(node: &Arc<Node>, loops: &Mutex<Loops>) {
+    if node.connections.lame_duck.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    node.log.emit(Event::LameDuck, "", format_args!("Entering lame duck mode, stop accepting new clients"));
+    system::lame_duck(node);
+    node.cluster.handle(MeshEvent::LameDuck);
+    for row in &LISTENERS {
+        loops.lock().unlisten(row.kind.number());
+    }
+    let policy = node.settings.policy();
+    for session in node.connections.registry.open() {
+        client::send_away(&session, &policy, &node.cluster);
+    }
+    let duck = policy.options.lame_duck.clone();
+    let sessions = node.connections.registry.open();
+    if !sessions.is_empty() {
+        std::thread::sleep(duck.grace_period);
+        let span = duck.duration.saturating_sub(duck.grace_period);
+        node.log.emit(Event::LameDuck, "", format_args!("Closing existing clients"));
+        let sessions = node.connections.registry.open();
+        // The last second is for those that came last.
+        let pause = (span / (sessions.len() as u32 + 1)).min(Duration::from_secs(1));
+        for (number, session) in sessions.iter().enumerate() {
+            if number > 0 {
+                std::thread::sleep(pause);
+            }
+            session.peer.close(CloseReason::ServerShutdown);
+        }
+    }
+    stop(node, loops);
 }
 
 fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {

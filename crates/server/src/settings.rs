@@ -21,6 +21,8 @@ pub struct Settings {
     pub(crate) reader: OnceLock<Reader>,
     /// Held while a reload is carried out.
     pub(crate) reloading: Mutex<()>,
+    /// Lets clients go and ends the server, on a thread of its own.
+    pub(crate) end: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Called when the server has ended.
     pub(crate) at_end: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -35,6 +37,7 @@ impl Settings {
             loaded: Mutex::new(SystemTime::now()),
             reader: OnceLock::new(),
             reloading: Mutex::default(),
+            end: OnceLock::new(),
             at_end: OnceLock::new(),
         }
     }

@@ -41,6 +41,9 @@ block! {
         routes: Vec<RouteUrl> = Vec::new(),
             routes: "URLs of other servers, such as `nats://host:6222`; the servers of a cluster tell each other the rest.",
             block (routes), Within(Reloads);
+        leave_at_shutdown: bool = false,
+            leave_at_shutdown: "The other servers forget this one when it ends, even if their `routes` name it. Default false.",
+            read (reader::boolean), Within(Reloads);
         /// How they are dialled.
         dialing: RouteDialing = RouteDialing::default();
         /// How many there are, and what for.
@@ -278,7 +281,8 @@ mod tests {
              pool_size: 5, accounts: [A, B], compression { mode: s2_auto, rtt_thresholds: ['5ms', '0s', '9ms', '0s'] },
              ping_interval: '3s', ping_max: 4, write_deadline: '5s', write_timeout: close,
              authorization { user: u, password: p, timeout: 3 }, permissions { import: a, export { allow: [b], deny: c } },
-             routes: ['nats://u:p@h:1', 'nats-route://i:2'], tls { cert_file: x, key_file: y, ca_file: z, insecure: true }",
+             routes: ['nats://u:p@h:1', 'nats-route://i:2'], leave_at_shutdown: true,
+             tls { cert_file: x, key_file: y, ca_file: z, insecure: true }",
         );
         assert_eq!(own.name.as_deref(), Some("c"));
         assert_eq!((&*own.listener.host, own.listener.port), ("127.0.0.1", Some(7)));
@@ -302,6 +306,7 @@ mod tests {
         );
         let routes: Vec<String> = own.routes.iter().map(|route| route.url.to_string()).collect();
         assert_eq!(routes, ["nats://u:xxxxx@h:1", "nats-route://i:2"]);
+        assert!(own.leave_at_shutdown);
         // Servers verify each other, said or not.
         assert!(own.listener.tls.is_some_and(|tls| tls.verify && tls.insecure));
     }

@@ -22,7 +22,7 @@ impl Cluster {
         // Two URLs may lead to one server, and a server may be configured and learned: the first one counts.
         let mut seen: BTreeSet<&ServerId> = BTreeSet::new();
         for (key, target) in &self.state.targets {
-            if target.is_only_self() {
+            if target.is_only_self() || target.is_retired(self.state.peers.is_empty()) {
                 continue;
             }
             if !target.is_shared && target.server.as_ref().is_some_and(|server| !seen.insert(server)) {
@@ -88,6 +88,7 @@ impl Cluster {
         if failure == DialFailure::Oneself && target.leads_to_self(now) {
             out.push(Action::Note(Note::RouteToSelf(target.url.clone())));
         }
+        target.failed(now);
         let state = target.lane(&lane);
         state.failures = state.failures.saturating_add(1);
         let after = match backoff {

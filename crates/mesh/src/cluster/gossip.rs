@@ -125,6 +125,9 @@ impl Cluster {
             }));
             return self.state.targets.contains_key(&key);
         };
+        for target in self.state.targets.values_mut() {
+            target.restore_if_known(info, now);
+        }
         // Whatever credentials a server tells of another one are not used.
         url.credentials = self.settings.credentials.clone().filter(|_| info.auth_required);
         if !self.state.targets.contains_key(&key) {

@@ -191,19 +191,19 @@ impl Cluster {
             passed_on.ip = format!("nats-route://{}/", SocketAddr::new(address, info.port));
         }
         bound_client_urls(&mut passed_on);
-        self.answered(link, &server);
+        self.answered(link, &server, &passed_on);
         self.place(link, &server, passed_on, now, out);
     }
 
     /// Notes who answered at a URL.
-    fn answered(&mut self, link: LinkId, server: &ServerId) {
+    fn answered(&mut self, link: LinkId, server: &ServerId, info: &Info) {
         let State { links, targets, peers, .. } = &mut self.state;
         let Some(Origin::Dialled { target: key, .. }) = links.get_mut(&link).map(|link| &mut link.origin)
         else {
             return;
         };
         let Some(target) = targets.get_mut(key) else { return };
-        target.is_self = false;
+        target.answered(info);
         let before = target.server.replace(server.clone());
         let is_other = before.as_ref().is_some_and(|before| before != server);
         if !is_other {

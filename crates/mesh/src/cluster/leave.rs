@@ -2,7 +2,7 @@
 
 use super::Cluster;
 use crate::backoff::{After, delay};
-use crate::event::Action;
+use crate::event::{Action, Note};
 use crate::id::{LinkId, ServerId};
 use crate::limits::{FORGOTTEN_FOR, LEARNED_FOR, LEARNED_MAX, PATIENCE};
 use crate::link::{Link, Origin};
@@ -76,9 +76,13 @@ impl Cluster {
         state.phase = LanePhase::Idle(now + delay(after, &mut self.state.random));
     }
 
-    /// A server that shuts down is dialled no more unless it is configured, and not learned again from those who have not heard of it.
-    pub(super) fn left(&mut self, server: &str, now: Instant, out: &mut Vec<Action>) {
+    /// A server that shuts down is dialled no more unless it is configured and may be back, and not learned again from those who have not
+    /// heard of it.
+    pub(super) fn left(&mut self, server: &str, for_good: bool, now: Instant, out: &mut Vec<Action>) {
         let server = ServerId::new(server);
+        if for_good {
+            self.retire(&server, now, out);
+        }
         self.forget(&TargetKey::Learned(server.clone()), out);
         if self.state.forgotten.len() >= LEARNED_MAX
             && let Some(soonest) =
@@ -91,6 +95,18 @@ impl Cluster {
             peer.has_left = true;
         }
         self.state.forgotten.insert(server, now + FORGOTTEN_FOR);
+    }
+
+    /// Dials the URLs of `routes` no more that lead to this server and to no other one.
+    fn retire(&mut self, server: &ServerId, now: Instant, out: &mut Vec<Action>) {
+        let targets =
+            self.state.targets.iter_mut().filter(|(key, _)| matches!(key, TargetKey::Configured(_)));
+        for (_, target) in targets.filter(|(_, target)| target.server.as_ref() == Some(server)) {
+            if !target.is_shared {
+                target.retire(now);
+                out.push(Action::Note(Note::Retired(target.url.clone())));
+            }
+        }
     }
 
     /// Closes what took too long, and forgets servers without a sign of life.

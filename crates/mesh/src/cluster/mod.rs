@@ -113,7 +113,7 @@ impl Cluster {
             Event::Info { link, info } => self.info_came(link, info, now, out),
             Event::Confirmed { link } => self.confirmed(link, now),
             Event::Lost { link } => self.lost(link, now, out),
-            Event::Left { server } => self.left(server, now, out),
+            Event::Left { server, for_good } => self.left(server, for_good, now, out),
             Event::ClientUrls(urls) => self.own_client_urls(urls, out),
             Event::LameDuck => self.lame_duck(out),
             Event::Reloaded(settings) => self.reloaded(*settings, now, out),
@@ -171,7 +171,9 @@ impl Cluster {
     fn add_configured(&mut self, now: Instant) {
         for url in &self.settings.routes {
             let key = TargetKey::Configured(url.address());
-            self.state.targets.entry(key).or_insert_with(|| Target::new(url.clone(), now)).url = url.clone();
+            let target = self.state.targets.entry(key).or_insert_with(|| Target::new(url.clone(), now));
+            target.url = url.clone();
+            target.restore(now);
         }
     }
 

@@ -202,10 +202,53 @@ fn a_server_that_left_is_forgotten_at_once() {
     let mut m = Bench::new(settings());
     m.joins(1, 9, &info("A"));
     m.joins(2, 8, &info("B"));
-    assert_eq!(m.event(Event::Left { server: "B" }), ["clients m:4222 A:4222"]);
+    assert_eq!(m.event(Event::Left { server: "B", for_good: false }), ["clients m:4222 A:4222"]);
     assert_eq!(m.event(Event::Lost { link: LinkId(2) }), ["no peer B"]);
     assert_eq!(m.info(1, &gossip("B", 8)), [""; 0]);
     assert!(!m.after(SECOND * 50).iter().any(|done| done.contains("10.0.0.8")));
+}
+
+#[test]
+fn a_server_that_left_for_good_is_not_dialled_though_it_is_configured() {
+    let mut m = Bench::new(with_routes(&["nats://10.0.0.9:6222", "nats://b:6222"]));
+    m.joins(1, 7, &info("D"));
+    for (link, id, last) in [(2, "A", 9), (3, "B", 8)] {
+        m.accept(link, last);
+        m.event(Event::Lost { link: LinkId(link) });
+        m.dialled(2 * link - 3, link + 10);
+        m.info(link + 10, &Info { ip: format!("nats-route://10.0.0.{last}:6222/"), ..info(id) });
+    }
+    for (id, link) in [("A", 12), ("B", 13)] {
+        m.event(Event::Left { server: id, for_good: true });
+        m.event(Event::Lost { link: LinkId(link) });
+    }
+    for dial in [2, 4, 5, 6, 7, 8] {
+        m.event(Event::DialFailed { dial: DialId(dial), failure: DialFailure::Unreachable });
+    }
+    let dials = |done: Vec<String>| -> Vec<String> {
+        done.into_iter().filter(|done| done.starts_with("dial") && !done.contains(" 10.0.0.7:")).collect()
+    };
+    assert_eq!(dials(m.after(SECOND * 100)), [""; 0]);
+    // Alone it looks who has the name, but not at an address.
+    let done = dials(m.event(Event::Lost { link: LinkId(1) }));
+    assert!(!done.is_empty() && done.iter().all(|done| done.contains(" b:6222 ")), "{done:?}");
+    // It is back, as another server with its name.
+    let done = dials(m.joins(20, 9, &Info { server_name: "name of A".into(), ..info("A2") }));
+    assert!(done.iter().any(|done| done.contains(" 10.0.0.9:6222 ")), "{done:?}");
+}
+
+#[test]
+fn a_reload_dials_again_who_left_for_good() {
+    let mut m = Bench::new(with_routes(&["nats://10.0.0.9:6222"]));
+    m.dialled(1, 1);
+    m.info(1, &info("A"));
+    m.event(Event::DialFailed { dial: DialId(2), failure: DialFailure::Unreachable });
+    // It may be heard behind the end of its routes.
+    m.event(Event::Lost { link: LinkId(1) });
+    m.event(Event::Left { server: "A", for_good: true });
+    assert_eq!(m.after(SECOND * 300), [""; 0]);
+    let done = m.event(Event::Reloaded(Box::new(with_routes(&["nats://10.0.0.9:6222"]))));
+    assert_eq!(done[0], "dial 3 10.0.0.9:6222 for pool, attempt 1");
 }
 
 #[test]

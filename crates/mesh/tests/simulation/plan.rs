@@ -34,7 +34,10 @@ pub struct ServerPlan {
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Says that it leaves, and goes.
-    Leave(usize),
+    Leave {
+        server: usize,
+        for_good: bool,
+    },
     /// Is gone without a word; with `silent`, the others notice late.
     Crash {
         server: usize,
@@ -190,7 +193,7 @@ impl Plan {
         let count = self.servers.len();
         let (one, other) = (random.below(count), random.below(count));
         match random.below(12) {
-            0 => Step::Leave(one),
+            0 => Step::Leave { server: one, for_good: random.chance(50) },
             1 => Step::Crash { server: one, silent: random.chance(50) },
             2 | 3 => Step::Start(one),
             4 => Step::Cut(random.number()),
@@ -213,12 +216,10 @@ impl Plan {
         let last = self.servers.len() - 1;
         let concerns_last = self.steps.iter().any(|(_, step)| match step {
             Step::Reload(server, Change::AddRoute(other)) => *server == last || *other == last,
-            Step::Leave(server)
-            | Step::Start(server)
-            | Step::LameDuck(server)
-            | Step::Moves(server)
-            | Step::Reload(server, _) => *server == last,
-            Step::Crash { server, .. } => *server == last,
+            Step::Start(server) | Step::LameDuck(server) | Step::Moves(server) | Step::Reload(server, _) => {
+                *server == last
+            }
+            Step::Leave { server, .. } | Step::Crash { server, .. } => *server == last,
             Step::CutPair(one, other) | Step::Break(one, other) => *one == last || *other == last,
             Step::Cut(_) | Step::Heal => false,
         });

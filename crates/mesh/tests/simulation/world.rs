@@ -21,7 +21,10 @@ pub enum Message {
     Ping,
     Pong,
     /// The server says to all that it leaves.
-    Leaving(String),
+    Leaving {
+        id: String,
+        for_good: bool,
+    },
     End,
 }
 
@@ -61,6 +64,8 @@ pub struct World<'a> {
     cut: BTreeSet<(usize, usize)>,
     /// Who dialled whom, for what, and when.
     pub dialled: Vec<(Duration, usize, String, Lane)>,
+    /// Who must not dial whom, which left for good.
+    retired: BTreeSet<(usize, usize)>,
     timers: Vec<u64>,
     whole_at: Duration,
 }
@@ -83,6 +88,7 @@ impl<'a> World<'a> {
             links: 0,
             cut: BTreeSet::new(),
             dialled: Vec::new(),
+            retired: BTreeSet::new(),
             timers: vec![0; count],
             whole_at: TROUBLE,
         };
@@ -160,6 +166,13 @@ impl<'a> World<'a> {
                         self.start(server);
                     }
                 }
+                // Who left for good and is back may be one whom it does not dial itself.
+                let left = |(_, step): &(Duration, Step)| matches!(step, Step::Leave { for_good: true, .. });
+                for server in (0..self.nodes.len()).filter(|_| self.plan.steps.iter().any(left)) {
+                    if !self.configured[server].official {
+                        self.read_again(server);
+                    }
+                }
             }
             Due::Timeout(server, timer) => {
                 if self.timers[server] == timer {
@@ -196,7 +209,7 @@ impl<'a> World<'a> {
 
     fn step(&mut self, step: &Step) {
         match step {
-            Step::Leave(server) => self.leave(*server),
+            Step::Leave { server, for_good } => self.leave(*server, *for_good),
             Step::Crash { server, silent } => self.crash(*server, *silent),
             Step::Start(server) => self.start(*server),
             Step::Cut(bits) => {
@@ -233,6 +246,11 @@ impl<'a> World<'a> {
             return;
         }
         change.apply(&mut self.configured[server]);
+        self.read_again(server);
+    }
+
+    fn read_again(&mut self, server: usize) {
+        self.retired.retain(|(by, _)| *by != server);
         if let Some(node) = &self.nodes[server] {
             let settings = settings(&self.configured[server], &node.client_url);
             self.handle(server, Event::Reloaded(Box::new(settings)));
@@ -260,12 +278,12 @@ impl<'a> World<'a> {
         }
     }
 
-    fn leave(&mut self, server: usize) {
+    fn leave(&mut self, server: usize, for_good: bool) {
         let Some(node) = &self.nodes[server] else { return };
         let id = node.id.clone();
         let ends: Vec<End> = node.joined.keys().filter_map(|link| node.links.get(link)).copied().collect();
         for end in ends {
-            self.send(end, Message::Leaving(id.clone()));
+            self.send(end, Message::Leaving { id: id.clone(), for_good });
         }
         self.crash(server, false);
     }
@@ -274,6 +292,7 @@ impl<'a> World<'a> {
         let Some(node) = self.nodes[server].take() else { return };
         self.starts[server] += 1;
         self.timers[server] += 1;
+        self.retired.retain(|(by, _)| *by != server);
         for end in node.links.values() {
             if silent {
                 let after = self.random.between(Duration::ZERO, STALE);
@@ -288,6 +307,7 @@ impl<'a> World<'a> {
 
     fn start(&mut self, server: usize) {
         if self.nodes[server].is_none() {
+            self.retired.retain(|(_, other)| *other != server);
             self.nodes[server] =
                 Some(Node::new(server, self.starts[server], &self.configured[server], self.plan.seed));
             self.handle(server, Event::Started);
@@ -338,7 +358,13 @@ impl<'a> World<'a> {
             Message::Info(info) => self.handle(server, Event::Info { link, info: &info }),
             Message::Ping => self.send(end, Message::Pong),
             Message::Pong => self.handle(server, Event::Confirmed { link }),
-            Message::Leaving(id) => self.handle(server, Event::Left { server: &id }),
+            Message::Leaving { id, for_good } => {
+                if for_good && !node.is_official {
+                    let other = self.connections[connection].ends[1 - side].0;
+                    self.retired.insert((server, other));
+                }
+                self.handle(server, Event::Left { server: &id, for_good });
+            }
             Message::End => {
                 node.links.remove(&link);
                 node.joined.remove(&link);
@@ -416,6 +442,8 @@ impl<'a> World<'a> {
     fn dial(&mut self, server: usize, dial: DialId, url: &RouteUrl, lane: Lane) {
         self.dialled.push((self.now, server, url.address(), lane));
         let from = (server, self.starts[server]);
+        let left = server_at(url).is_some_and(|to| self.retired.contains(&(server, to)));
+        assert!(!left, "at {:?} server {server} dials {url}, which left for good", self.now);
         let to = server_at(url).unwrap_or_else(|| self.random.below(self.nodes.len()));
         let to = Some(to).filter(|to| *to < self.nodes.len());
         match to {

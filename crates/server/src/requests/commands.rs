@@ -1,4 +1,4 @@
-//! Commands to this server: `$SYS.REQ.SERVER.<id>.RELOAD`, `.KICK` and `.LDM`.
+//! Commands to this server: `$SYS.REQ.SERVER.<id>.RELOAD`, `.KICK`, `.LDM` and `.LEAVE`.
 
 use super::answer::refusal;
 use super::filter::Filter;
@@ -13,6 +13,7 @@ use dialtone_broker::peer::ClientId;
 use dialtone_wire::CloseReason;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Reads the configuration again.
 pub(super) fn reload(executor: &mut Executor, message: &Message) {
@@ -46,6 +47,17 @@ pub(super) fn lame_duck(executor: &mut Executor, message: &Message) {
         Ok(())
     });
     answer(executor, message, result.map_err(str::to_owned));
+}
+
+/// Leaves the cluster for good: clients go as in lame duck mode, the server ends, and the others forget it.
+pub(super) fn leave(executor: &mut Executor, message: &Message) {
+    let node = &executor.node;
+    let result = node.settings.end.get().ok_or_else(|| "the server has not started yet".to_owned());
+    let result = result.map(|end| {
+        node.connections.leaves_for_good.store(true, Ordering::Release);
+        end();
+    });
+    answer(executor, message, result);
 }
 
 /// The client that is meant. `None` for a body that cannot be understood, which is not answered.

@@ -25,6 +25,13 @@ struct Sender {
     id: String,
 }
 
+/// What is read of a server's last event. Official servers are always taken to be back soon.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Farewell {
+    leaves_for_good: bool,
+}
+
 /// `$SYS.SERVER.<id>.STATSZ`: a server is there. A new one hears of this one at once.
 pub(super) fn present(executor: &mut Executor, message: &Message) {
     hear_of(executor, message.token(2));
@@ -35,7 +42,8 @@ pub(super) fn gone(executor: &mut Executor, message: &Message) {
     let node = &executor.node;
     node.connections.elsewhere.forget(message.token(2));
     if message.token(3) == "SHUTDOWN" {
-        node.cluster.handle(Event::Left { server: message.token(2) });
+        let farewell: Farewell = serde_json::from_slice(&message.payload).unwrap_or_default();
+        node.cluster.handle(Event::Left { server: message.token(2), for_good: farewell.leaves_for_good });
     }
 }
 

@@ -9,13 +9,15 @@ use crate::internal::Message;
 use crate::node::Node;
 use crate::node::{Executor, Listener, Publisher, QuestionHandler};
 use crate::share::Lane;
-use crate::system::UNLISTED;
+use crate::system::{EXPLAIN, LEAVE};
 use dialtone_broker::account::Account;
 use dialtone_wire::interserver::short_hash;
 use std::sync::Arc;
 
 /// What answers a question.
 type Answering = fn(&mut Publisher, &Message);
+/// What carries out a command.
+type Command = fn(&mut Executor, &Message);
 
 /// Who answers.
 pub(super) enum Answer {
@@ -26,7 +28,7 @@ pub(super) enum Answer {
     /// This subject.
     Subject(Answering),
     /// A command, which comes before all questions.
-    Command(fn(&mut Executor, &Message)),
+    Command(Command),
     /// What servers of a network say to each other, in no hurry.
     Network(fn(&mut Executor, &Message)),
     /// The same, where there is nothing to do.
@@ -77,7 +79,9 @@ pub(super) const SYSTEM: &[(&str, Answer)] = &[
 ];
 
 /// What the official server does not have: by PING and by id, too.
-const BEYOND: &[(&str, Answering)] = &[(UNLISTED, explain::answer)];
+const BEYOND: &[(&str, Answering)] = &[(EXPLAIN, explain::answer)];
+/// The same, and a command: by id alone.
+const BEYOND_COMMANDS: &[(&str, Command)] = &[(LEAVE, commands::leave)];
 
 /// Answers in the system account.
 pub(super) fn serve(node: &Node, system: &Arc<Account>) {
@@ -113,6 +117,11 @@ pub(super) fn serve(node: &Node, system: &Arc<Account>) {
     for (name, answer) in BEYOND {
         both(name, Arc::new(*answer));
         system.unlist(2);
+    }
+    for (name, run) in BEYOND_COMMANDS {
+        let command = Listener::Control(Lane::Control, Arc::new(*run));
+        serve(&format!("$SYS.REQ.SERVER.{{id}}.{name}"), command);
+        system.unlist(1);
     }
 }
 

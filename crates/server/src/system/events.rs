@@ -14,6 +14,7 @@ use dialtone_wire::CloseReason;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 /// How the account of a leaf node is called that was not let in. The official word.
@@ -146,23 +147,33 @@ pub(crate) fn left(
 
 /// The server lets its clients go.
 pub(crate) fn lame_duck(node: &Node) {
-    farewell(node, "LAMEDUCK");
+    farewell(node, "LAMEDUCK", about::server);
 }
 
 /// The server ends.
 pub(crate) fn shutdown(node: &Node) {
     node.internal.run(usage::finish);
-    farewell(node, "SHUTDOWN");
+    farewell(node, "SHUTDOWN", last_words);
 }
 
-fn farewell(node: &Node, what: &'static str) {
+/// What is published of a server that ends: a server that leaves for good says so to those that have its URL configured.
+fn last_words(node: &Node) -> Value {
+    let mut server = about::server(node);
+    let configured = node.settings.policy().options.cluster.as_ref().is_some_and(|own| own.leave_at_shutdown);
+    if configured || node.connections.leaves_for_good.load(Ordering::Acquire) {
+        server["leaves_for_good"] = true.into();
+    }
+    server
+}
+
+fn farewell(node: &Node, what: &'static str, body: fn(&Node) -> Value) {
     node.internal.run(move |executor| {
         let (node, turn) = executor.parts();
         publish_event(
             &node.accounts,
             turn,
             &format!("$SYS.SERVER.{}.{what}", node.settings.identity.id),
-            &about::server(node),
+            &body(node),
         );
     });
 }

@@ -26,7 +26,7 @@ pub(crate) use events::{
 pub(crate) use granted::exports;
 pub(crate) use statsz::broadcast;
 pub(crate) use trace::{Ingress, traced};
-pub(crate) use unlisted::{UNLISTED, is_unlisted};
+pub(crate) use unlisted::{EXPLAIN, LEAVE, is_unlisted};
 pub(crate) use usage::renew as renew_usage;
 
 use crate::accounts::Accounts;

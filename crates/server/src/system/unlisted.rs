@@ -1,13 +1,15 @@
-//! What the system account answers beyond the official server.
+//! What the system account answers beyond the official server: in no figure, since its own are compared with those of the official server.
 
 use dialtone_broker::subscription::Subscription;
 
-/// Asked by PING and by id, as the official requests are. In no figure, since its own are compared with those of the
-/// official server.
-pub(crate) const UNLISTED: &str = "EXPLAIN";
+/// Asked by PING and by id, as the official requests are.
+pub(crate) const EXPLAIN: &str = "EXPLAIN";
+/// A command, by id.
+pub(crate) const LEAVE: &str = "LEAVE";
 
 /// Whether a subscription is for what the official server does not have.
 pub(crate) fn is_unlisted(subscription: &Subscription) -> bool {
     let name = subscription.filter().rsplit(|&byte| byte == b'.').next();
-    subscription.peer().kind.is_server() && name == Some(UNLISTED.as_bytes())
+    let is_beyond = |name: &[u8]| [EXPLAIN, LEAVE].iter().any(|beyond| beyond.as_bytes() == name);
+    subscription.peer().kind.is_server() && name.is_some_and(is_beyond)
 }

@@ -1,4 +1,5 @@
 //! A server in this process, and a client that speaks to it.
+#![allow(dead_code, reason = "no test needs all of it")]
 
 use dialtone_config::Options;
 use dialtone_server::Server;

@@ -1,0 +1,126 @@
+//! A server that leaves its cluster for good says so, and the others forget it: here they are in this process.
+
+mod common;
+
+use common::{Client, options};
+use dialtone_server::Server;
+use dialtone_server::policy::ListenerKind;
+use std::io::BufReader;
+use std::path::Path;
+
+/// A server with a cluster, which dials `routes`, and says so in `log`.
+fn start(block: &str, routes: &[&Server], log: Option<&Path>) -> Server {
+    let port = |server: &&Server| server.node().settings.identity.port(ListenerKind::Cluster);
+    let routes: Vec<String> =
+        routes.iter().map(|server| format!("'nats://127.0.0.1:{}'", port(server))).collect();
+    let log = log.map(|path| format!("log_file: '{}', ", path.display())).unwrap_or_default();
+    let text = format!(
+        "{log} listen: '127.0.0.1:-1', system_account: SYS, accounts {{ SYS {{ users: [ {{ user: s }} ] }} }}
+         cluster {{ name: C, listen: '127.0.0.1:-1', routes: [ {} ], {block} }}",
+        routes.join(", ")
+    );
+    let builder = Server::builder().options(options(&text));
+    let builder = if log.is_empty() { builder.quiet() } else { builder };
+    builder.start().expect("started")
+}
+
+/// A client of the system account that is told of new addresses; the addresses that it was told first.
+fn connect(server: &Server) -> (Client, Vec<String>) {
+    let mut client = Client(BufReader::new(server.connect_in_process().expect("connected")));
+    let urls = urls(&client.line());
+    client.send("CONNECT {\"verbose\":false,\"protocol\":1,\"headers\":true,\"no_responders\":true,\"user\":\"s\"}\r\n");
+    (client, urls)
+}
+
+fn urls(line: &str) -> Vec<String> {
+    let info: serde_json::Value =
+        serde_json::from_str(line.strip_prefix("INFO ").expect(line)).expect("a document");
+    let urls = info["connect_urls"].as_array().cloned().unwrap_or_default();
+    urls.iter().map(|url| url.as_str().expect("a text").to_owned()).collect()
+}
+
+fn address(server: &Server) -> String {
+    server.client_address().expect("an address").to_string()
+}
+
+/// Waits until clients are told of this address, or no longer.
+fn await_url(client: &mut Client, mut told: Vec<String>, address: &str, is_there: bool) {
+    while told.iter().any(|url| url == address) != is_there {
+        let line = client.line();
+        if line.starts_with("INFO ") {
+            told = urls(&line);
+        }
+    }
+}
+
+/// Asks until somebody answers; the answer.
+fn request(client: &mut Client, subject: &str) -> String {
+    client.send("SUB r 9\r\n");
+    loop {
+        client.send(&format!("PUB {subject} r 0\r\n\r\n"));
+        loop {
+            let line = client.line();
+            if line.starts_with("HMSG r ") {
+                break;
+            }
+            if line.starts_with("MSG r ") {
+                return client.line();
+            }
+        }
+    }
+}
+
+/// Waits for the last event of the server; its body.
+fn await_end(client: &mut Client, server: &str) -> String {
+    let subject = format!("MSG $SYS.SERVER.{server}.SHUTDOWN ");
+    while !client.line().starts_with(&subject) {}
+    client.line()
+}
+
+fn await_routes(client: &mut Client, server: &Server, count: usize) {
+    let subject = format!("$SYS.REQ.SERVER.{}.ROUTEZ", server.node().settings.identity.id);
+    while !request(client, &subject).contains(&format!("\"num_routes\":{count},")) {}
+}
+
+#[test]
+fn a_server_that_is_asked_to_leave_is_forgotten_by_those_that_have_it_configured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("log");
+    let leaving = start("", &[], None);
+    let stays = start("", &[&leaving], Some(&log));
+    let id = leaving.node().settings.identity.id.clone();
+    let (mut client, told) = connect(&stays);
+    await_url(&mut client, told, &address(&leaving), true);
+    client.send("SUB $SYS.SERVER.*.SHUTDOWN 1\r\n");
+    let answer = request(&mut client, &format!("$SYS.REQ.SERVER.{id}.LEAVE"));
+    assert!(answer.contains(&format!("\"id\":\"{id}\"")) && !answer.contains("error"), "{answer}");
+    assert!(await_end(&mut client, &id).contains("\"leaves_for_good\":true"));
+    await_routes(&mut client, &stays, 0);
+    let (mut late, told) = connect(&stays);
+    await_url(&mut late, told, &address(&leaving), false);
+    // It hears the same event, on a thread of its own.
+    let is_forgotten = |text: &str| text.contains("left for good, and is not dialed");
+    while !is_forgotten(&std::fs::read_to_string(&log).expect("a log")) {
+        late.sync();
+    }
+    stays.stop();
+    leaving.stop();
+}
+
+#[test]
+fn whether_a_server_that_ends_is_waited_for_is_configured() {
+    let stays = start("", &[], None);
+    let (mut client, _) = connect(&stays);
+    client.send("SUB $SYS.SERVER.*.SHUTDOWN 1\r\n");
+    client.sync();
+    for (block, for_good) in [("leave_at_shutdown: true", true), ("", false)] {
+        let ends = start(block, &[&stays], None);
+        let id = ends.node().settings.identity.id.clone();
+        // It knows that somebody listens once it answers.
+        request(&mut client, &format!("$SYS.REQ.SERVER.{id}.IDZ"));
+        ends.stop();
+        assert_eq!(await_end(&mut client, &id).contains("leaves_for_good"), for_good);
+        await_routes(&mut client, &stays, 0);
+    }
+    stays.stop();
+}
