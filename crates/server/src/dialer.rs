@@ -8,12 +8,13 @@ use crate::hubs::{self, Hub};
 use crate::log::Event as Logged;
 use crate::machine::{Driven, Machine};
 use crate::node::Node;
-use crate::policy::ListenerKind;
+use crate::policy::{ListenerKind, Policy, first_name};
 use crate::supercluster::{Dial as GatewayDial, Task as GatewayTask};
 use crate::verifier::Host;
+use dialtone_config::options::LeafRemote;
 use dialtone_mesh::gateways::{Event as GatewayEvent, Note as GatewayNote};
 use dialtone_mesh::{DialFailure, DialId, Event, HubEvent, Note, RouteUrl};
-use dialtone_net::Loops;
+use dialtone_net::{ClientTls, Loops};
 use parking_lot::Mutex;
 use std::io;
 use std::sync::{Arc, Weak};
@@ -77,7 +78,20 @@ fn dial_hub(
     let own = node.settings.policy().options.leafnodes.as_ref().and_then(|own| own.dial_timeout);
     let timeout = hub.own.link.dial_timeout.or(own).unwrap_or(hubs::DIAL_TIMEOUT);
     let dialed = Dialed { kind: ListenerKind::LeafNodes, number: dial.0 };
-    dialed.begin(loops, (&url.host, url.port), None, timeout).map_err(|why| why.to_string())
+    dialed
+        .begin(loops, (&url.host, url.port), first_tls(node, &hub.own, &url.host)?, timeout)
+        .map_err(|why| why.to_string())
+}
+
+/// TLS that a connection to a hub begins with. What it takes to do TLS later is read here, off the event loops, and what is wrong with it is
+/// found before anybody is connected to.
+fn first_tls(node: &Node, remote: &LeafRemote, host: &str) -> Result<Option<ClientTls>, String> {
+    let tls = node.settings.policy().of(ListenerKind::LeafNodes).hub_tls(remote, host);
+    match remote.needs_tls() {
+        true => Ok(Some(tls?).filter(|_| remote.begins_with_tls())),
+        // The hub may ask for it.
+        false => Ok(None),
+    }
 }
 
 /// Does what a state machine wants on a thread of its own, so that names that are slow to look up hold up no other.
@@ -109,7 +123,7 @@ fn dial_gateway(node: &Node, loops: &Mutex<Loops>, wanted: &GatewayDial) {
     let text =
         format_args!("Connecting to {way} gateway {gateway:?} at {} (attempt {attempt})", url.address());
     node.log.emit(Logged::GatewayDialed, "", text);
-    let tls = node.settings.policy().of(ListenerKind::Gateway).client_tls(&url.host, None);
+    let tls = gateway_tls(&node.settings.policy(), gateway, &url.host);
     let dialed = Dialed { kind: ListenerKind::Gateway, number: dial.0 };
     let begun = tls.map_err(io::Error::other);
     let begun = begun.and_then(|tls| dialed.begin(loops, (&url.host, url.port), tls, DIAL_TIMEOUT));
@@ -118,6 +132,15 @@ fn dial_gateway(node: &Node, loops: &Mutex<Loops>, wanted: &GatewayDial) {
         node.log.emit(Logged::GatewayFailed, "", text);
         node.supercluster.handle(GatewayEvent::DialFailed { dial: *dial });
     }
+}
+
+/// TLS to a server of another cluster, by the block of its remote if that has one. Servers of clusters that others tell of have the usual one.
+fn gateway_tls(policy: &Policy, gateway: &str, host: &str) -> Result<Option<ClientTls>, String> {
+    let own = policy.options.gateway.as_ref();
+    let remote = own.and_then(|own| own.remotes.iter().find(|remote| remote.name == gateway));
+    let name = remote.and_then(|remote| first_name(remote.urls.iter().map(|url| url.host.as_str())));
+    let block = remote.and_then(|remote| remote.tls.as_ref());
+    policy.of(ListenerKind::Gateway).client_tls(block, host, name)
 }
 
 fn log_gateway(node: &Node, note: &GatewayNote) {
@@ -155,7 +178,7 @@ fn log_attempt(node: &Node, url: &RouteUrl, attempt: u32) {
 fn dial(node: &Node, loops: &Mutex<Loops>, dial: DialId, url: &RouteUrl, tls_name: Option<&str>) {
     let policy = node.settings.policy();
     let routes = policy.of(ListenerKind::Cluster);
-    let tls = routes.client_tls(&url.host, tls_name).map_err(io::Error::other);
+    let tls = routes.client_tls(None, &url.host, tls_name).map_err(io::Error::other);
     let dialed = Dialed { kind: ListenerKind::Cluster, number: dial.0 };
     let begun = tls.and_then(|tls| dialed.begin(loops, (&url.host, url.port), tls, DIAL_TIMEOUT));
     if let Err(why) = begun {

@@ -118,7 +118,8 @@ pub(crate) fn read<S: Speaker>(
                     progress.begins_framing = true;
                     break;
                 }
-                if speaker.conduct().is_checking() {
+                // What is behind a call for TLS in plain is no word of the other end's.
+                if speaker.conduct().is_checking() || speaker.conduct().is_securing() {
                     break;
                 }
             }

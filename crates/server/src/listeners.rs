@@ -130,7 +130,10 @@ fn open_hub(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accepted)
         return None;
     };
     node.connections.registry.insert(session.clone());
-    let leaf = LeafConnection::dialed(node.clone(), session, dialed, &accepted.link, turn.now());
+    let mut leaf = LeafConnection::dialed(node.clone(), session, dialed, &accepted.link, turn.now());
+    if accepted.begins_tls {
+        leaf.expect_handshake();
+    }
     Some((Connection::new(Box::new(leaf)), Transport::Plain))
 }
 

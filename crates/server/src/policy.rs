@@ -9,16 +9,16 @@ mod patience;
 mod websocket;
 
 pub use listener::ListenerPolicy;
-pub(crate) use listener::UpgradePolicy;
+pub(crate) use listener::{UpgradePolicy, first_name};
 pub use listeners::ListenerKind;
 pub(crate) use listeners::{Address, LISTENER_KINDS, LISTENERS, Row, Starts};
 pub(crate) use patience::Patience;
 
 use crate::clock;
 use crate::rates::Rules;
-use crate::tls::{TlsDialing, TlsError, TlsSetup};
+use crate::tls::{Dialings, TlsError, TlsSetup};
 use dialtone_broker::account::SYSTEM;
-use dialtone_config::options::{Account, AccountLimits, Tls};
+use dialtone_config::options::{Account, AccountLimits, Tls, TlsFirst};
 use dialtone_config::{ConfigError, ConfigErrors, Options};
 use dialtone_identity::authenticator::{self, Authenticator, Servers};
 use dialtone_identity::callout::Keys;
@@ -159,8 +159,7 @@ impl Policy {
     /// Whether a file with a certificate or a key has been written since it was read.
     pub(crate) fn has_outdated_certificates(&self) -> bool {
         let is_outdated = |own: &ListenerPolicy| {
-            own.tls.as_ref().is_some_and(TlsSetup::is_outdated)
-                || own.dialing.as_ref().is_some_and(TlsDialing::is_outdated)
+            own.tls.as_ref().is_some_and(TlsSetup::is_outdated) || own.dialing.is_outdated()
         };
         self.all().any(is_outdated)
     }
@@ -176,15 +175,12 @@ fn clients(
     identity: &Identity,
     authenticator: &Authenticator,
 ) -> Result<ListenerPolicy, PolicyError> {
-    let mut tls = options.clients.tls.as_ref().map(TlsSetup::load).transpose()?;
-    if let Some(tls) = &mut tls {
-        tls.staple(&options.staples.own, options.staples.store_dir.as_deref())?;
-    }
+    let tls = stapled(options.clients.tls.as_ref(), options)?;
     let auth_timeout = options.access.authorization.timeout;
     let auth_timeout = auth_timeout.unwrap_or_else(|| default_auth_timeout(options.clients.tls.as_ref()));
     Ok(ListenerPolicy {
         tls,
-        dialing: None,
+        dialing: Dialings::default(),
         plain_allowed: options.clients.allow_non_tls,
         authenticator: None,
         servers: Servers::default(),
@@ -193,6 +189,21 @@ fn clients(
         patience: Patience::with_clients(&options.limits),
         upgrade: None,
     })
+}
+
+/// TLS of a listener for servers that begin with it: neither end says anything in plain, and some of what can be asked of clients is not
+/// for servers. Blocks while certificates that need an OCSP staple get one.
+fn servers_tls(block: Option<&Tls>, options: &Options) -> Result<Option<TlsSetup>, TlsError> {
+    let first = block.map(|tls| Tls { first: TlsFirst::Yes, rate_max: 0, ocsp_peer: None, ..tls.clone() });
+    stapled(first.as_ref(), options)
+}
+
+/// TLS of a listener. Blocks while certificates that need an OCSP staple get one.
+fn stapled(block: Option<&Tls>, options: &Options) -> Result<Option<TlsSetup>, TlsError> {
+    let Some(block) = block else { return Ok(None) };
+    let mut tls = TlsSetup::load(block)?;
+    tls.staple(&options.staples.own, options.staples.store_dir.as_deref())?;
+    Ok(Some(tls))
 }
 
 /// How long a connection may take to say who it is, where nothing is configured. With TLS the official server adds a second to the time of

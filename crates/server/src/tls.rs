@@ -4,6 +4,7 @@
 mod choice;
 mod client_certificate;
 mod dialing;
+mod dialings;
 mod ocsp;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod tests;
 use choice::Certificates;
 use client_certificate::ClientVerifier;
 pub(crate) use dialing::TlsDialing;
+pub(crate) use dialings::Dialings;
 use dialtone_config::options::{CertPair, Ocsp, Tls, TlsFirst};
 use dialtone_identity::certificate;
 use dialtone_net::{HandshakeFirst, Transport};

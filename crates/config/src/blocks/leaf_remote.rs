@@ -7,7 +7,7 @@ use super::permissions::subjects;
 use super::reader::{self, Block, Notes, noted};
 use super::rule::Rule::Within;
 use super::server_url::{self, ServerUrl};
-use super::tls::{self, Context, Tls};
+use super::tls::{self, Context, Tls, TlsFirst};
 use crate::Secret;
 use crate::error::{ConfigError, Position};
 use crate::language::{Kind, Value};
@@ -126,6 +126,16 @@ impl LeafRemote {
     /// Whether it is reached by WebSocket.
     pub fn is_websocket(&self) -> bool {
         self.urls.iter().any(is_websocket)
+    }
+
+    /// Whether nothing is said to it without TLS, whatever it says of itself.
+    pub fn needs_tls(&self) -> bool {
+        self.tls.is_some() || self.urls.iter().any(|url| matches!(url.scheme.as_str(), "tls" | "wss"))
+    }
+
+    /// Whether TLS comes before its INFO.
+    pub fn begins_with_tls(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.first != TlsFirst::No)
     }
 
     /// Which one it is: two with the same are one.

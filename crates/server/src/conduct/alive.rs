@@ -31,7 +31,7 @@ pub(crate) enum Due {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Alive {
     heard: Instant,
-    /// None while a TLS handshake is to come: nothing may be said in plain before it.
+    /// None while something else has to be said before, or a TLS handshake made.
     next_ping: Option<Instant>,
     /// When the PING was sent that is not answered yet, or whose answer gave the round trip.
     asked: Option<Instant>,
@@ -81,6 +81,11 @@ impl Conduct {
     pub(crate) fn expect_handshake(&mut self, by: Handshake, until: Option<Instant>) {
         self.alive.hold();
         self.securing = Some(Securing { by, until });
+    }
+
+    /// It is not asked whether it is there before it has said who it is.
+    pub(crate) fn hold_pings(&mut self) {
+        self.alive.hold();
     }
 
     /// Whether it waits for TLS.

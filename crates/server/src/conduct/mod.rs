@@ -210,7 +210,7 @@ impl Conduct {
         let is_pinned = profile.secured.is_none()
             || match by {
                 Handshake::Accepted => own.tls.as_ref().is_none_or(|tls| tls.is_pinned(certificate)),
-                Handshake::Dialed => own.dialing.as_ref().is_none_or(|tls| tls.is_pinned(certificate)),
+                Handshake::Dialed => own.dialing.usual().is_none_or(|tls| tls.is_pinned(certificate)),
             };
         if !is_pinned {
             self.log(Event::TlsFailed, format_args!("certificate not pinned"));
@@ -245,7 +245,8 @@ impl Conduct {
         self.peer().close(reason);
     }
 
-    pub(super) fn no_tls(&self, why: &str) -> CloseReason {
+    /// Logs why TLS does not come about.
+    pub(crate) fn no_tls(&self, why: &str) -> CloseReason {
         self.log(Event::TlsFailed, format_args!("TLS handshake error: {why}"));
         CloseReason::TlsHandshake
     }

@@ -20,8 +20,18 @@ use std::sync::Arc;
 const WRONG_PORT: &str = "attempted to connect to gateway port";
 
 impl GatewayConnection {
-    /// Does what the supercluster wants by now. Nothing is said before TLS.
+    /// Does what the supercluster wants by now. Before TLS it can only end.
     pub(super) fn take_orders(&mut self, turn: &mut Turn) {
+        if self.conduct.is_securing() {
+            let ends = |order: &Order| match order {
+                Order::Close(reason, _) => Some(*reason),
+                Order::Connect(_) | Order::Info(_) | Order::Join { .. } => None,
+            };
+            if let Some(reason) = self.conduct.node.supercluster.find_order(self.peer().id, ends) {
+                self.peer().close(reason);
+            }
+            return;
+        }
         let orders = self.conduct.node.supercluster.orders(self.peer().id);
         self.carry_out(orders, turn);
     }
@@ -49,7 +59,7 @@ impl GatewayConnection {
     }
 
     fn send_connect(&self, mut connect: Connect, turn: &mut Turn) {
-        connect.tls_required = self.conduct.own_policy().dialing.is_some();
+        connect.tls_required = self.conduct.session.profile().secured.is_some();
         let mut out = Vec::new();
         connect.encode(&mut out);
         lines::send(&self.conduct, "CONNECT", &out, turn);

@@ -1,7 +1,8 @@
 //! How this server comes in at a hub: it is sent INFO, says CONNECT, and is told in a second INFO what it may do.
 
 use super::accepted::PROTOCOL;
-use super::{Dialed, LeafConnection, Side};
+use super::{BeforeTls, Dialed, LeafConnection, Side};
+use crate::conduct::Handshake;
 use crate::hubs::Keys;
 use crate::leafs::Remote;
 use crate::lines;
@@ -11,7 +12,7 @@ use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::account::GLOBAL;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Place;
-use dialtone_config::options::{LeafRemote, Permissions as Rights, Rules};
+use dialtone_config::options::{LeafRemote, Permissions as Rights, Rules, Tls};
 use dialtone_identity::permission::Permissions;
 use dialtone_mesh::{HubEvent, LinkId, RouteUrl};
 use dialtone_subject::is_valid_filter;
@@ -44,12 +45,68 @@ impl LeafConnection {
         if let Some(reason) = self.mistaken(&info) {
             return self.peer().close(reason);
         }
-        if self.agree_with_hub(&info, turn) {
+        if self.needs_tls(&info) {
+            return self.expect_tls(info, turn);
+        }
+        self.introduce(&info, turn);
+    }
+
+    /// Whether TLS comes before anything else is said. What INFO in plain says can only add to what the configuration asks for.
+    fn needs_tls(&self, info: &Info) -> bool {
+        let Side::Dialed(Dialed { hub, .. }) = &self.side else { return false };
+        self.conduct.session.profile().secured.is_none() && (info.tls_required || hub.own.needs_tls())
+    }
+
+    /// Nothing more is said or read before TLS, which this end begins.
+    fn expect_tls(&mut self, info: Info, turn: &mut Turn) {
+        if !info.tls_required {
+            self.log(Event::TlsFailed, format_args!("TLS is required, and the hub does not speak it"));
+            return self.peer().close(CloseReason::TlsHandshake);
+        }
+        let Side::Dialed(dialed) = &mut self.side else { return };
+        let timeout = dialed.hub.own.tls.as_ref().map_or(Tls::TIMEOUT, |tls| tls.timeout);
+        dialed.before_tls = Some(BeforeTls { info: Box::new(info), is_begun: false });
+        self.conduct.expect_handshake(Handshake::Dialed, Some(turn.now() + timeout));
+    }
+
+    /// Begins TLS behind the INFO that it was read up to. `is_all_used`: nothing came behind that in plain, where only somebody else than
+    /// the hub can have said it.
+    pub(super) fn begin_tls(&mut self, is_all_used: bool) {
+        let Side::Dialed(dialed) = &mut self.side else { return };
+        let Some(before) = dialed.before_tls.as_mut().filter(|before| !before.is_begun) else { return };
+        before.is_begun = true;
+        let begun = if is_all_used {
+            let policy = self.conduct.own_policy();
+            let tls = policy.hub_tls(&dialed.hub.own, &dialed.url.host);
+            tls.and_then(|tls| self.link.begin_client_tls(&tls).map_err(|why| why.to_string()))
+        } else {
+            Err("something was said in plain behind INFO".into())
+        };
+        if let Err(why) = begun {
+            let reason = self.conduct.no_tls(&why);
+            self.peer().close(reason);
+        }
+    }
+
+    /// TLS is up: what was to be said waits no longer, or INFO comes.
+    pub(super) fn go_on_secured(&mut self, turn: &mut Turn) {
+        let Side::Dialed(dialed) = &mut self.side else { return };
+        dialed.until = Some(turn.now() + dialed.hub.own.link.first_info_timeout);
+        let before = dialed.before_tls.take();
+        self.conduct.hold_pings();
+        if let Some(BeforeTls { info, .. }) = before {
+            self.introduce(&info, turn);
+        }
+    }
+
+    /// Answers the hub's INFO.
+    fn introduce(&mut self, info: &Info, turn: &mut Turn) {
+        if self.agree_with_hub(info, turn) {
             return;
         }
-        self.send_connect(&info, turn);
+        self.send_connect(info, turn);
         if !info.info_on_connect {
-            self.enter_hub(&info, turn);
+            self.enter_hub(info, turn);
         }
     }
 
@@ -58,10 +115,6 @@ impl LeafConnection {
         if !info.connect_urls.is_empty() || !info.gateway.is_empty() || info.client_id == 0 {
             self.log(Event::LeafFailed, format_args!("attempted to connect a leaf node to the wrong port"));
             return Some(CloseReason::WrongPort);
-        }
-        if info.tls_required {
-            self.log(Event::LeafFailed, format_args!("the hub requires TLS"));
-            return Some(CloseReason::TlsHandshake);
         }
         None
     }

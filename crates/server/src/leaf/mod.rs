@@ -23,7 +23,7 @@ use dialtone_net::{Broken, Link, Secured};
 use dialtone_wire::CloseReason;
 use dialtone_wire::client::encode;
 use dialtone_wire::interserver::Dialect;
-use dialtone_wire::leaf::Connect;
+use dialtone_wire::leaf::{Connect, Info};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,7 +35,15 @@ struct Dialed {
     url: RouteUrl,
     /// Until when the hub has to say what is waited for.
     until: Option<Instant>,
+    before_tls: Option<BeforeTls>,
     sent_connect: bool,
+}
+
+/// TLS comes behind INFO, and before all else.
+struct BeforeTls {
+    /// What the hub said of itself.
+    info: Box<Info>,
+    is_begun: bool,
 }
 
 /// How the connection came to be.
@@ -77,7 +85,9 @@ impl LeafConnection {
         let mut conduct = Conduct::new(node, session, now);
         // Who is dialled need not show who it is.
         conduct.open(now);
-        Self::new(conduct, Side::Dialed(Dialed { hub, url, until, sent_connect: false }), link)
+        conduct.hold_pings();
+        let dialed = Dialed { hub, url, until, before_tls: None, sent_connect: false };
+        Self::new(conduct, Side::Dialed(dialed), link)
     }
 
     fn new(conduct: Conduct, side: Side, link: &Arc<Link>) -> Self {
@@ -174,6 +184,9 @@ impl LeafConnection {
     #[cold]
     fn renew(&mut self) {
         self.conduct.renew();
+        if matches!(self.side, Side::Accepted { .. }) && !self.conduct.is_pinned(Handshake::Accepted) {
+            return;
+        }
         let policy = self.conduct.policy.clone();
         let Some(own) = policy.options.leafnodes.as_ref() else { return };
         // What is said of a hub is followed by another connection to it.
@@ -186,6 +199,8 @@ impl LeafConnection {
 
     fn until(&self) -> Option<Instant> {
         match &self.side {
+            // TLS has a time of its own.
+            Side::Dialed(_) if self.conduct.is_securing() => None,
             Side::Dialed(dialed) => dialed.until,
             Side::Accepted { .. } => None,
         }
@@ -226,6 +241,7 @@ impl Protocol for LeafConnection {
 
     fn secured(&mut self, secured: Secured, turn: &mut Turn) {
         self.conduct.secured(secured, turn);
+        self.go_on_secured(turn);
     }
 
     fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {

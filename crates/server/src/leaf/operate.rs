@@ -114,6 +114,9 @@ impl LeafConnection {
         self.conduct.take_place(turn.now());
         let mut batch = Batch::default();
         let progress = lines::read(self, input, &mut batch, turn);
+        if self.conduct.is_securing() {
+            self.begin_tls(progress.used == input.len());
+        }
         self.count(batch, turn);
         progress
     }

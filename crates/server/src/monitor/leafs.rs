@@ -108,6 +108,8 @@ pub(super) struct Block {
 #[derive(Serialize)]
 struct Remote {
     local_account: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_timeout: Option<Value>,
     urls: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deny: Option<Denied>,
@@ -149,6 +151,7 @@ fn remote(remote: &LeafRemote) -> Remote {
     let denies = !remote.deny_imports.is_empty() || !remote.deny_exports.is_empty();
     Remote {
         local_account: remote.account.clone().unwrap_or_else(|| GLOBAL.into()),
+        tls_timeout: remote.tls.as_ref().map(|tls| seconds(tls.timeout)),
         urls: remote.urls.iter().map(|own| url(&own.host, own.port)).collect(),
         deny: denies
             .then(|| Denied { imports: remote.deny_imports.clone(), exports: remote.deny_exports.clone() }),

@@ -1,10 +1,9 @@
 //! What the configuration means for routes.
 
-use super::{Identity, ListenerPolicy, Patience, PolicyError, default_auth_timeout};
-use crate::tls::{TlsDialing, TlsSetup};
+use super::{Identity, ListenerPolicy, Patience, PolicyError, default_auth_timeout, servers_tls};
+use crate::tls::Dialings;
 use dialtone_config::Options;
 use dialtone_config::options::cluster::RouteLimits;
-use dialtone_config::options::{Tls, TlsFirst};
 use dialtone_identity::authenticator::Servers;
 
 /// # Errors
@@ -16,17 +15,11 @@ pub(super) fn policy(
 ) -> Result<Option<ListenerPolicy>, PolicyError> {
     let Some(own) = &options.cluster else { return Ok(None) };
     let block = own.listener.tls.as_ref();
-    // Neither end says anything in plain, and some of what can be asked of clients is not for servers.
-    let first = block.map(|tls| Tls { first: TlsFirst::Yes, rate_max: 0, ocsp_peer: None, ..tls.clone() });
-    let mut tls = first.as_ref().map(TlsSetup::load).transpose()?;
-    if let Some(tls) = &mut tls {
-        tls.staple(&options.staples.own, options.staples.store_dir.as_deref())?;
-    }
     let user = &own.authorization;
     let hosts = own.routes.iter().map(|route| route.url.host.as_str());
     Ok(Some(ListenerPolicy {
-        tls,
-        dialing: block.map(TlsDialing::load).transpose()?,
+        tls: servers_tls(block, options)?,
+        dialing: Dialings::load(block, std::iter::empty())?,
         plain_allowed: false,
         authenticator: None,
         servers: Servers::new(user.user.as_deref(), user.password.as_ref(), block, hosts),

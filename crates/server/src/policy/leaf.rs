@@ -1,14 +1,14 @@
 //! What the configuration means for leaf nodes that connect here.
 
-use super::{Identity, ListenerPolicy, Patience, PolicyError};
+use super::{Identity, ListenerPolicy, Patience, PolicyError, default_auth_timeout, stapled};
 use crate::clock;
-use crate::tls::TlsSetup;
-use dialtone_config::options::LeafRemote;
+use crate::tls::Dialings;
+use dialtone_config::options::{LeafRemote, Tls};
 use dialtone_config::{ConfigError, ConfigErrors, Options};
 use dialtone_identity::authenticator::{Authenticator, Servers};
 
 /// Schemes of URLs that are not dialled.
-const NOT_DIALED: [&str; 3] = ["ws", "wss", "tls"];
+const NOT_DIALED: [&str; 2] = ["ws", "wss"];
 
 /// # Errors
 /// Certificates cannot be used.
@@ -24,14 +24,17 @@ pub(super) fn policy(
     }
     let authenticator =
         Authenticator::new(&own.options_for_users(options), clock::now()).map_err(ConfigErrors)?;
+    let block = own.listener.tls.as_ref();
+    // How many shake hands in a second is for clients alone.
+    let unhurried = block.map(|tls| Tls { rate_max: 0, ..tls.clone() });
     Ok(Some(ListenerPolicy {
-        tls: own.listener.tls.as_ref().map(TlsSetup::load).transpose()?,
-        dialing: None,
+        tls: stapled(unhurried.as_ref(), options)?,
+        dialing: Dialings::load(None, own.remotes.iter().filter_map(|remote| remote.tls.as_ref()))?,
         plain_allowed: false,
         authenticator: Some(authenticator),
         servers: Servers::default(),
         info: clients.info.clone(),
-        auth_timeout: own.authorization.timeout.unwrap_or(super::AUTH_TIMEOUT),
+        auth_timeout: own.authorization.timeout.unwrap_or_else(|| default_auth_timeout(block)),
         patience: Patience {
             write_deadline: own.write_deadline.unwrap_or(clients.patience.write_deadline),
             keeps_slow: own.write_retry,
@@ -47,11 +50,8 @@ pub(super) fn check(options: &Options) -> Vec<ConfigError> {
     let missing =
         remotes.filter(|remote| remote.urls.iter().any(|url| NOT_DIALED.contains(&url.scheme.as_str())));
     let error = |remote: &LeafRemote| {
-        ConfigError::new(
-            &remote.at,
-            "remotes of leaf nodes by TLS and WebSocket are not part of this version",
-        )
-        .help("`nats://` or `nats-leaf://`")
+        ConfigError::new(&remote.at, "remotes of leaf nodes by WebSocket are not part of this version")
+            .help("`nats://`, `nats-leaf://` or `tls://`")
     };
     missing.map(error).collect()
 }

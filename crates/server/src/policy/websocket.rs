@@ -3,7 +3,7 @@
 use super::listener::UpgradePolicy;
 use super::{Identity, ListenerKind, ListenerPolicy, Patience, PolicyError};
 use crate::clock;
-use crate::tls::TlsSetup;
+use crate::tls::{Dialings, TlsSetup};
 use dialtone_config::options::websocket::{CookieNames, HANDSHAKE_TIMEOUT, WebSocket};
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_identity::authenticator::{Authenticator, Servers};
@@ -30,7 +30,7 @@ pub(super) fn policy(
         .then(|| Authenticator::new(&own.options_for_users(options), clock::now()).map_err(ConfigErrors));
     let limits = &options.limits;
     Ok(Some(ListenerPolicy {
-        dialing: None,
+        dialing: Dialings::default(),
         plain_allowed: false,
         authenticator: authenticator.transpose()?,
         servers: Servers::default(),

@@ -67,7 +67,7 @@ impl RouteConnection {
     }
 
     fn send_connect(&self, mut connect: Connect, turn: &mut Turn) {
-        connect.tls_required = self.conduct.own_policy().dialing.is_some();
+        connect.tls_required = self.conduct.own_policy().dialing.usual().is_some();
         let mut out = Vec::new();
         connect.encode(&mut out);
         lines::send(&self.conduct, "CONNECT", &out, turn);

@@ -74,6 +74,11 @@ impl TlsDialing {
         is_pinned(&self.options.pinned_certs, certificate)
     }
 
+    /// Whether it was made from this block.
+    pub(super) fn is_of(&self, block: &Tls) -> bool {
+        self.options == *block
+    }
+
     /// Whether a file has been written since it was read.
     pub(crate) fn is_outdated(&self) -> bool {
         stamps(&self.options) != self.stamps

@@ -1,7 +1,7 @@
 //! Whom a server trusts that it dials, and what it shows.
 
-use super::super::TlsSetup;
 use super::super::tests::{Authority, Folder};
+use super::super::{Dialings, TlsSetup};
 use super::*;
 use rustls::{ClientConnection, ServerConnection};
 
@@ -143,4 +143,22 @@ fn versions_and_suites_are_those_of_the_configuration() {
     assert!(dial(&server, &dialing, "one.example", None).is_err());
     assert!(TlsDialing::load(&folder.options(&format!("{FILES}, {old}"))).is_ok());
     assert!(TlsDialing::load(&folder.options(&format!("{FILES}, cipher_suites: [x]"))).is_err());
+}
+
+/// Each remote has its own block, and that alone: one that is not known any more is not dialled by another's.
+#[test]
+fn each_remote_is_dialled_by_its_own_block() {
+    let authority = Authority::new();
+    let folder = folder(&authority, &[&["one.example"]]);
+    let (one, two) = (folder.options(FILES), folder.options(&format!("{FILES}, timeout: 7")));
+    let three = folder.options(&format!("{FILES}, timeout: 8"));
+    let dialings = Dialings::load(None, [&one, &two].into_iter()).expect("loaded");
+    let timeout = |block: &Tls| dialings.of(block).map(|dialing| dialing.timeout.as_secs());
+    assert_eq!((timeout(&one), timeout(&two)), (Ok(2), Ok(7)));
+    assert!(timeout(&three).is_err() && dialings.usual().is_none() && !dialings.is_outdated());
+    let usual = Dialings::load(Some(&three), [&one].into_iter()).expect("loaded");
+    assert_eq!(usual.usual().map(|dialing| dialing.timeout.as_secs()), Some(8));
+    let file = std::fs::File::options().write(true).open(folder.path("ca.pem")).expect("opened");
+    file.set_modified(SystemTime::UNIX_EPOCH).expect("set");
+    assert!(dialings.is_outdated() && usual.is_outdated());
 }
