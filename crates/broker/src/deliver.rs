@@ -276,19 +276,15 @@ impl Turn {
         }
         let delivery = Delivery::new(message, origin, route);
         if route.has_relays() {
-            return self.deliver_beyond(account, route, &delivery);
+            return self.deliver_beyond(
+                account,
+                route,
+                (&route.plain, &route.queues),
+                &delivery,
+                &mut Silent,
+            );
         }
         self.deliver_to(&route.plain, &route.queues, &delivery, &mut Silent)
-    }
-
-    /// Delivers a message that other servers get, too. Apart, so that the loop below stays small where there are none.
-    #[inline(never)]
-    fn deliver_beyond(&mut self, account: &Arc<Account>, route: &Route, delivery: &Delivery<'_>) -> usize {
-        if let Some(sent) = self.lead_back(account, &route.relays, delivery) {
-            return sent;
-        }
-        let own: (&[Target], &[Vec<Target>]) = (&route.plain, &route.queues);
-        self.deliver_with_relays(account, route, own, delivery, &mut Silent)
     }
 
     /// The one loop that delivers: each of `plain` gets the message, and one of each group.

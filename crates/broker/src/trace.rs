@@ -3,11 +3,13 @@
 //! [`may_ask`] is the look that each message with headers gets; [`TraceRequest`] is what its headers ask for. A [`Trace`] is
 //! given to a turn for the one message, [`crate::deliver`] notes in it, and whoever began it takes it out and reports it.
 
+use crate::account::Account;
 use crate::id::AccountId;
 use crate::peer::Peer;
 use crate::permission::{Authorized, Destination};
 pub use crate::sampling_rule::SamplingRule;
 use dialtone_wire::header;
+use dialtone_wire::message::Message;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -87,6 +89,28 @@ fn is_sampled(context: &[u8]) -> bool {
     let flags = flags.and_then(|flags| std::str::from_utf8(flags).ok());
     parts.next().is_none()
         && flags.is_some_and(|f| i8::from_str_radix(f, 16).is_ok_and(|flags| flags & 1 == 1))
+}
+
+/// The body of a message with another value of one header.
+pub struct Rewritten {
+    framed: Vec<u8>,
+    header_bytes: usize,
+}
+
+impl Rewritten {
+    /// With this value of a header, whatever the message has there.
+    pub fn with(message: &Message<'_>, name: &[u8], value: &[u8]) -> Self {
+        let mut framed = Vec::with_capacity(message.framed.len() + name.len() + value.len() + 16);
+        header::replace(&mut framed, message.headers(), name, value);
+        let header_bytes = framed.len();
+        framed.extend_from_slice(message.framed_payload());
+        Self { framed, header_bytes }
+    }
+
+    /// The message with this body.
+    pub fn message<'a>(&'a self, message: &Message<'a>) -> Message<'a> {
+        Message { header_bytes: self.header_bytes, framed: &self.framed, ..*message }
+    }
 }
 
 /// What becomes of one message.
@@ -218,8 +242,18 @@ impl Trace {
         self.hops
     }
 
+    /// It goes on to another server: the body that it goes on with, which says by which hop.
+    pub(crate) fn passes_on(&mut self, relay: &Arc<Peer>, message: &Message<'_>) -> Rewritten {
+        let hop = self.next_hop();
+        let rewritten = Rewritten::with(message, HOP, hop.as_bytes());
+        let is_elsewhere = |there: &Arc<Account>| !relay.kind.is_in_all_accounts() && there.id != self.origin;
+        let account = relay.account().filter(is_elsewhere).map(|there| there.name.clone());
+        self.note(Event::PassedOn(PassedOn { peer: relay.clone(), account, hop }));
+        rewritten
+    }
+
     /// It goes on to another server: the hop that is its.
-    pub(crate) fn next_hop(&mut self) -> Box<str> {
+    fn next_hop(&mut self) -> Box<str> {
         self.hops = self.hops.saturating_add(1);
         let before = String::from_utf8_lossy(&self.hop);
         let dot = if before.is_empty() { "" } else { "." };

@@ -11,13 +11,14 @@ use dialtone_broker::permission;
 use dialtone_broker::relay::RelayInterest;
 use dialtone_broker::returns::WAY_TIME;
 use dialtone_broker::subscription::Subscription;
+use dialtone_broker::trace::Trace;
 use dialtone_wire::CloseReason;
 use dialtone_wire::gateway::reply;
 use dialtone_wire::message::Message;
 use parking_lot::Mutex;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 #[derive(Default)]
 struct Wire(Mutex<Vec<u8>>);
@@ -257,6 +258,40 @@ fn a_leaf_node_leads_an_answer_back_to_who_takes_such_answers() {
     hub.0.close(CloseReason::ClientClosed);
     assert_eq!(world.publish(&responder, "in.1", None), 1);
     assert_eq!(listener.got(), "MSG in.1 0 1\r\nx\r\n");
+}
+
+/// It goes the way that it goes untraced, and says by which hop; what is only passed on does, too.
+#[test]
+fn an_answer_that_is_traced_goes_back_to_the_cluster_that_asked() {
+    let mut world = World::new();
+    let (gateway, y) = (world.end(Kind::Gateway), world.relay(Kind::Gateway, "other", None));
+    let route = world.end(Kind::Route);
+    [&y, &route].iter().for_each(|end| end.0.set_understands_headers(true));
+    world.leads.add_cluster("Y", &y.0);
+    let responder = world.client(&["svc"]);
+    let mut way = Vec::new();
+    reply::Prefix::new(b"Y", b"T").wrap(b"in.1", reply::Form::Server, &mut way);
+    let way = String::from_utf8(way).expect("text");
+    world.request(&gateway, "in.1", &way);
+    let destination = permission::trace(&responder.0, None, b"t").expect("allowed");
+    let trace = Trace::new(&destination, false, world.account.id, SystemTime::now);
+    world.turn.begin_trace(trace);
+    assert_eq!(world.publish(&responder, "in.1", None), 1);
+    let sized = |hop: u32| {
+        let headers = format!("NATS/1.0\r\nNats-Trace-Hop: {hop}\r\n\r\n");
+        format!("{} {}\r\n{headers}x\r\n", headers.len(), headers.len() + 1)
+    };
+    assert_eq!(y.got(), format!("HMSG A {way} {}", sized(1)));
+    let message = Message { subject: b"in.2", reply: None, header_bytes: 0, framed: b"x\r\n" };
+    let account = world.account.clone();
+    world.turn.pass_on(&account, &route.0, &message);
+    world.turn.finish();
+    assert_eq!(route.got(), format!("HMSG A in.2 {}", sized(2)));
+    let trace = world.turn.end_trace().expect("it was begun");
+    assert_eq!((trace.hops(), trace.events().len()), (2, 2));
+    // Both count as what the account sent to other servers.
+    let sent = [Kind::Gateway, Kind::Route].map(|kind| account.relayed.of(kind).read().out_msgs);
+    assert_eq!(sent, [1, 1]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::peer::Peer;
 use crate::permission::Authorized;
 use crate::route::{RelayGroup, RelayTarget, Relays, Route};
 use crate::sharing::parts;
+use crate::trace::Rewritten;
 use dialtone_wire::gateway::reply;
 use dialtone_wire::message::Message;
 use std::sync::Arc;
@@ -108,30 +109,74 @@ impl Turn {
     }
 
     /// Sends a message on to one relay, as it came.
-    pub fn pass_on(&mut self, account: &Account, peer: &Arc<Peer>, message: &Message<'_>) {
+    pub fn pass_on(&mut self, account: &Arc<Account>, peer: &Arc<Peer>, message: &Message<'_>) {
+        let traced = self.trace.as_mut().map(|trace| trace.passes_on(peer, message));
+        self.pass_on_as(account, peer, message, traced);
+    }
+
+    /// The same with another body, if there is one.
+    fn pass_on_as(
+        &mut self,
+        account: &Arc<Account>,
+        peer: &Arc<Peer>,
+        message: &Message<'_>,
+        body: Option<Rewritten>,
+    ) {
+        let message = &body.as_ref().map_or(*message, |body| body.message(message));
         let head = peer.relay_head(account, message.subject);
         let passed_on = PassedOn { message, replies: &Replies::default(), cluster: &[], shared: None };
         passed_on.stage(&mut self.staging, (peer, &head), std::iter::empty());
+        self.count_relayed(account, peer, message);
     }
 
     /// Sends a message on whose subject leads to another cluster, to relays that take such subjects: leaf nodes on the way there. How many
     /// got it.
     pub fn pass_on_led(&mut self, origin: Origin<'_>, cluster: &[u8], message: &Message<'_>) -> usize {
+        let takers = self.takers(origin, cluster, message.subject);
+        takers.iter().for_each(|peer| self.pass_on(origin.account, peer, message));
+        takers.len()
+    }
+
+    /// The relays that take a subject which leads to another cluster.
+    fn takers(&mut self, origin: Origin<'_>, cluster: &[u8], subject: &[u8]) -> Vec<Arc<Peer>> {
         self.chosen.cluster.clear();
         self.chosen.cluster.extend_from_slice(cluster);
-        let route = self.routes.route(origin.account, message.subject, origin.entry(Via::Publish));
+        let route = self.routes.route(origin.account, subject, origin.entry(Via::Publish));
         let takes = |target: &&RelayTarget| target.is_plain && self.chosen.can_have(target, &origin);
-        let peers: Vec<_> = route.relays.targets.iter().filter(takes).map(|t| t.peer.clone()).collect();
-        peers.iter().for_each(|peer| self.pass_on(origin.account, peer, message));
-        peers.len()
+        route.relays.targets.iter().filter(takes).map(|target| target.peer.clone()).collect()
+    }
+
+    /// Counts what goes to a relay that is in all accounts; those of one account count by themselves.
+    fn count_relayed(&mut self, account: &Arc<Account>, peer: &Peer, message: &Message<'_>) {
+        if peer.kind.is_in_all_accounts() {
+            self.staging.count_relayed(account, peer.kind, message.body_bytes());
+        }
+    }
+
+    /// Delivers a message that other servers get, too: to the cluster that waits for it as an answer, or by the route. Apart, so that the
+    /// loop that delivers stays small where there are no other servers.
+    #[inline(never)]
+    pub(super) fn deliver_beyond<O: Observe>(
+        &mut self,
+        account: &Arc<Account>,
+        route: &Route,
+        own: (&[O::Candidate], &[Vec<O::Candidate>]),
+        delivery: &Delivery<'_>,
+        observer: &mut O,
+    ) -> usize {
+        match self.lead_back(account, &route.relays, delivery, observer) {
+            Some(sent) => sent,
+            None => self.deliver_with_relays(account, route, own, delivery, observer),
+        }
     }
 
     /// Sends an answer to the cluster that waits for it, if that is known and can be reached. How many got it.
-    pub(super) fn lead_back(
+    fn lead_back<O: Observe>(
         &mut self,
-        account: &Account,
+        account: &Arc<Account>,
         relays: &Relays,
         delivery: &Delivery<'_>,
+        observer: &mut O,
     ) -> Option<usize> {
         let way = relays.way_back.as_ref().filter(|way| way.until > self.now)?;
         let leads = self.neighbours.gateways.as_ref();
@@ -139,15 +184,21 @@ impl Turn {
         let Some(peer) = leads.and_then(|leads| leads.to_cluster(&led)) else {
             // The request came by a leaf node connection, or its cluster is gone.
             let message = Message { subject: &way.subject, ..*delivery.message };
-            let sent = self.pass_on_led(*delivery.origin, b"", &message);
-            return (sent > 0).then_some(sent);
+            let takers = self.takers(*delivery.origin, b"", &way.subject);
+            for peer in &takers {
+                let body = observer.passes_on(peer, &message);
+                self.pass_on_as(account, peer, &message, body);
+            }
+            return Some(takers.len()).filter(|&sent| sent > 0);
         };
-        self.prepare_reply(account, delivery.message);
+        let body = observer.passes_on(&peer, delivery.message);
+        let message = &body.as_ref().map_or(*delivery.message, |body| body.message(delivery.message));
+        self.prepare_reply(account, message);
         let head = peer.relay_head(account, &way.subject);
-        let Delivery { message, shared, .. } = delivery;
-        let passed_on =
-            PassedOn { message, replies: &self.chosen.replies, cluster: &[], shared: shared.as_ref() };
+        let shared = delivery.shared.as_ref().filter(|_| body.is_none());
+        let passed_on = PassedOn { message, replies: &self.chosen.replies, cluster: &[], shared };
         passed_on.stage(&mut self.staging, (&peer, &head), std::iter::empty());
+        self.count_relayed(account, &peer, message);
         Some(1)
     }
 
@@ -162,8 +213,7 @@ impl Turn {
     }
 
     /// Delivers to targets here, and once to each relay that somebody behind has it from.
-    #[inline(never)]
-    pub(super) fn deliver_with_relays<O: Observe>(
+    fn deliver_with_relays<O: Observe>(
         &mut self,
         account: &Arc<Account>,
         route: &Route,
@@ -278,29 +328,15 @@ impl Turn {
             }
             match observer.passes_on(&target.peer, delivery.message) {
                 None => self.stage_relay(relays, at, target, delivery),
-                Some(headers) => self.stage_relay_with(&headers, relays, at, target, delivery),
+                Some(body) => {
+                    let message = body.message(delivery.message);
+                    self.stage_relay(relays, at, target, &Delivery::copied(&message, delivery.origin));
+                }
             }
-            if target.peer.kind.is_in_all_accounts() {
-                self.staging.count_relayed(account, target.peer.kind, delivery.message.body_bytes());
-            }
+            self.count_relayed(account, &target.peer, delivery.message);
             delivered += 1;
         }
         delivered
-    }
-
-    /// The same with a header block of its own.
-    #[cold]
-    fn stage_relay_with(
-        &mut self,
-        headers: &[u8],
-        relays: &Relays,
-        at: usize,
-        target: &RelayTarget,
-        delivery: &Delivery<'_>,
-    ) {
-        let framed = [headers, delivery.message.framed_payload()].concat();
-        let message = Message { header_bytes: headers.len(), framed: &framed, ..*delivery.message };
-        self.stage_relay(relays, at, target, &Delivery::copied(&message, delivery.origin));
     }
 
     fn stage_relay(&mut self, relays: &Relays, at: usize, target: &RelayTarget, delivery: &Delivery<'_>) {

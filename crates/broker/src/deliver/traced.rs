@@ -8,7 +8,7 @@ use crate::route::{MatchedImports, Route, Target};
 use crate::sharing::StreamImport;
 use crate::sharing::responses::Pending;
 use crate::subscription::{Subscriber, Subscription};
-use crate::trace::{Arrival, DESTINATION, Event, HOP, PassedOn, Problem, Trace};
+use crate::trace::{Arrival, DESTINATION, Event, Problem, Rewritten, Trace};
 use dialtone_subject::transform::Random as _;
 use dialtone_subject::{Matches, set};
 use dialtone_wire::header;
@@ -100,15 +100,8 @@ impl<'a> Observe for Traced<'a> {
         }
     }
 
-    fn passes_on(&mut self, relay: &Arc<Peer>, message: &Message<'_>) -> Option<Vec<u8>> {
-        let hop = self.trace.next_hop();
-        let mut headers = Vec::with_capacity(message.header_bytes + HOP.len() + hop.len() + 16);
-        header::replace(&mut headers, message.headers(), HOP, hop.as_bytes());
-        let there =
-            relay.account().filter(|there| !relay.kind.is_in_all_accounts() && there.id != self.trace.origin);
-        let account = there.map(|there| there.name.clone());
-        self.trace.note(Event::PassedOn(PassedOn { peer: relay.clone(), account, hop }));
-        Some(headers)
+    fn passes_on(&mut self, relay: &Arc<Peer>, message: &Message<'_>) -> Option<Rewritten> {
+        Some(self.trace.passes_on(relay, message))
     }
 }
 
@@ -188,7 +181,7 @@ impl Turn {
         let delivery = Delivery::copied(message, origin);
         let mut observer = Traced { trace: &mut trace, account };
         let delivered = if route.has_relays() {
-            self.deliver_with_relays(account, route, (&plain, &groups), &delivery, &mut observer)
+            self.deliver_beyond(account, route, (&plain, &groups), &delivery, &mut observer)
         } else {
             self.deliver_to(&plain, &groups, &delivery, &mut observer)
         };

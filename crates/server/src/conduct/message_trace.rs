@@ -6,9 +6,8 @@ use crate::system::{self, Ingress};
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission;
-use dialtone_broker::trace::{DESTINATION, DISABLED, Trace, TraceRequest};
+use dialtone_broker::trace::{DESTINATION, DISABLED, Rewritten, Trace, TraceRequest};
 use dialtone_subject::is_valid_literal;
-use dialtone_wire::header;
 use dialtone_wire::message::Message;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,34 +17,13 @@ pub(crate) enum Tracing {
     /// It is published as any other.
     Nothing,
     /// It is published with these headers and its payload, and neither this server traces it nor one behind it.
-    Disabled(WithoutTrace),
+    Disabled(Rewritten),
     /// It is not published: it asks for nothing but a trace, and gets none.
     Dropped,
     /// The sender may not publish where the trace would go.
     Denied(Box<[u8]>),
     /// The turn notes what becomes of it; [`Conduct::end_trace`] reports that.
     Begun(Ingress),
-}
-
-/// A body whose headers say that it must not be traced.
-pub(crate) struct WithoutTrace {
-    framed: Vec<u8>,
-    header_bytes: usize,
-}
-
-impl WithoutTrace {
-    fn of(message: &Message<'_>) -> Self {
-        let mut framed = Vec::with_capacity(message.framed.len() + 48);
-        header::replace(&mut framed, message.headers(), DESTINATION, DISABLED);
-        let header_bytes = framed.len();
-        framed.extend_from_slice(message.framed_payload());
-        Self { framed, header_bytes }
-    }
-
-    /// The message with this body.
-    pub(crate) fn message<'a>(&'a self, message: &Message<'a>) -> Message<'a> {
-        Message { header_bytes: self.header_bytes, framed: &self.framed, ..*message }
-    }
 }
 
 impl Conduct {
@@ -67,12 +45,12 @@ impl Conduct {
             (None, Some(rule)) if peer.kind.is_relay() || turn.draws(rule.percent) => {
                 rule.destination.as_bytes()
             }
-            (None, Some(_)) => return Tracing::Disabled(WithoutTrace::of(message)),
+            (None, Some(_)) => return Tracing::Disabled(Rewritten::with(message, DESTINATION, DISABLED)),
         };
         if request.forged {
             return match request.only {
                 true => Tracing::Dropped,
-                false => Tracing::Disabled(WithoutTrace::of(message)),
+                false => Tracing::Disabled(Rewritten::with(message, DESTINATION, DISABLED)),
             };
         }
         // What is in all accounts passes on what was looked at elsewhere.
