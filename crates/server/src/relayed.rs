@@ -19,6 +19,49 @@ use std::sync::Arc;
 /// Bytes of a message that another server may pass on: it may allow its clients more than this one does.
 const PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// What one turn received from a server that speaks for all accounts; counted at its end and where the account changes, not per message.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Batch {
+    msgs: u64,
+    bytes: u64,
+    /// Those of the last account.
+    account_msgs: u64,
+    account_bytes: u64,
+}
+
+impl Batch {
+    /// A message of this size came.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.msgs += 1;
+        self.bytes += bytes;
+    }
+
+    /// It is in the last account.
+    #[inline(always)]
+    pub(crate) fn add_in_account(&mut self, bytes: u64) {
+        self.account_msgs += 1;
+        self.account_bytes += bytes;
+    }
+
+    /// Counts the messages of the last account so far.
+    pub(crate) fn count_in_account(&mut self, conduct: &Conduct, last: Option<&Arc<Account>>) {
+        let (msgs, bytes) = (std::mem::take(&mut self.account_msgs), std::mem::take(&mut self.account_bytes));
+        if let Some(account) = last.filter(|_| msgs > 0) {
+            account.count_relayed_in(conduct.peer().kind, msgs, bytes);
+        }
+    }
+
+    /// Counts all at the end of the turn.
+    pub(crate) fn count(&mut self, conduct: &Conduct, last: Option<&Arc<Account>>, turn: &Turn) {
+        if self.msgs > 0 {
+            self.count_in_account(conduct, last);
+            conduct.peer().count_in(self.msgs, self.bytes);
+            conduct.peer().touch(turn.now());
+        }
+    }
+}
+
 /// What another server may send at most.
 pub(crate) fn limits(policy: &Policy) -> Limits {
     lines::limits(policy, PAYLOAD_BYTES_MAX)

@@ -132,6 +132,7 @@ impl GatewayConnection {
             named: Mutex::default(),
             interest: Mutex::default(),
         });
+        self.conduct.session.set_server(&gateway.remote.server_name);
         self.conduct.open(turn.now());
         let delivery = &node.delivery;
         match self.direction {

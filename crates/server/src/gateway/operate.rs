@@ -6,7 +6,7 @@ use crate::gateways::Direction;
 use crate::lines::{self, Reading, Speaker};
 use crate::log::Event;
 use crate::protocol::{Progress, send_pong};
-use crate::relayed;
+use crate::relayed::{self, Batch};
 use crate::unclaimed::Wanted;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
@@ -17,13 +17,6 @@ use dialtone_wire::interserver::encode::account_unsubscribe;
 use dialtone_wire::interserver::{Interest, Op, RoutedMessage};
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::sync::Arc;
-
-/// What one turn received; counted at its end, not per message.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Batch {
-    msgs: u64,
-    bytes: u64,
-}
 
 impl Speaker for GatewayConnection {
     type Batch = Batch;
@@ -49,8 +42,8 @@ impl Speaker for GatewayConnection {
     }
 
     fn take_message(&mut self, routed: &RoutedMessage<'_>, batch: &mut Batch, turn: &mut Turn) {
-        batch.msgs += 1;
-        batch.bytes += routed.message.body_bytes() as u64;
+        let bytes = routed.message.body_bytes() as u64;
+        batch.add(bytes);
         if self.gateway.is_none() || self.direction == Direction::Outbound {
             return self.out_of_place("RMSG");
         }
@@ -59,6 +52,7 @@ impl Speaker for GatewayConnection {
         }
         let name = routed.account.unwrap_or_default();
         if self.last_account.as_ref().is_none_or(|last| last.name.as_bytes() != name) {
+            batch.count_in_account(&self.conduct, self.last_account.as_ref());
             self.last_account = relayed::account_of(&self.conduct, name);
         }
         // What is in no account here nobody has interest in.
@@ -67,6 +61,7 @@ impl Speaker for GatewayConnection {
             account_unsubscribe(&mut out, name);
             return turn.send(self.peer(), &out);
         };
+        batch.add_in_account(bytes);
         relayed::deliver(&self.conduct, account, routed, turn);
     }
 
@@ -118,10 +113,7 @@ impl GatewayConnection {
         }
         let mut batch = Batch::default();
         let progress = lines::read(self, input, &mut batch, turn);
-        if batch.msgs > 0 {
-            self.peer().count_in(batch.msgs, batch.bytes);
-            self.peer().touch(turn.now());
-        }
+        batch.count(&self.conduct, self.last_account.as_ref(), turn);
         progress
     }
 

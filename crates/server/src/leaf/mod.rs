@@ -128,6 +128,7 @@ impl LeafConnection {
     fn join(&mut self, remote: Remote, is_isolated: bool, turn: &mut Turn) {
         let Some(account) = self.conduct.place.account.clone() else { return };
         let node = self.conduct.node.clone();
+        self.conduct.session.set_server(&remote.server_name);
         let leaf = Arc::new(Leaf {
             session: self.conduct.session.clone(),
             account,

@@ -1,7 +1,7 @@
 //! What leaf nodes say to each other once they know each other: interest, and messages.
 
 use super::{LeafConnection, Side};
-use crate::conduct::{Claim, Conduct, Phase};
+use crate::conduct::{Claim, Conduct, Phase, Tracing};
 use crate::leafs::LOOP_PREFIX;
 use crate::lines::{self, Reading, Speaker};
 use crate::log::Event;
@@ -9,8 +9,8 @@ use crate::protocol::{Progress, send_error, send_pong};
 use crate::relayed;
 use dialtone_broker::deliver::interest::Relayed;
 use dialtone_broker::deliver::{Carried, Origin, Turn};
-use dialtone_broker::permission;
 use dialtone_broker::sharing::Mapped;
+use dialtone_broker::{permission, trace};
 use dialtone_identity::authenticator::Refusal;
 use dialtone_subject::{is_valid_filter, is_valid_literal};
 use dialtone_wire::gateway::reply;
@@ -61,14 +61,10 @@ impl Speaker for LeafConnection {
         if self.conduct.traced {
             self.trace_message(routed);
         }
-        if relayed::is_led(&routed.message) {
-            return self.publish_led(routed, turn);
+        if routed.message.has_headers() && trace::may_ask(routed.message.headers()) {
+            return self.deliver_traced(routed, turn);
         }
-        let Some(account) = &self.conduct.place.account else { return };
-        if account.maps() {
-            return self.publish_mapped(routed, turn);
-        }
-        self.publish(&routed.message, routed, false, turn);
+        self.deliver(routed, turn);
     }
 
     #[inline(never)]
@@ -164,6 +160,41 @@ impl LeafConnection {
         }
     }
 
+    #[inline(always)]
+    fn deliver(&mut self, routed: &RoutedMessage<'_>, turn: &mut Turn) {
+        if relayed::is_led(&routed.message) {
+            return self.publish_led(routed, turn);
+        }
+        let Some(account) = &self.conduct.place.account else { return };
+        if account.maps() {
+            return self.publish_mapped(routed, turn);
+        }
+        self.publish(&routed.message, routed, false, turn);
+    }
+
+    /// Delivers a message whose headers may ask for a trace, and reports what becomes of it here.
+    #[cold]
+    fn deliver_traced(&mut self, routed: &RoutedMessage<'_>, turn: &mut Turn) {
+        let Some(account) = self.conduct.place.account.clone() else { return };
+        match self.conduct.begin_trace(&account, &routed.message, turn) {
+            Tracing::Nothing => self.deliver(routed, turn),
+            Tracing::Disabled(body) => {
+                let message = body.message(&routed.message);
+                self.deliver(&RoutedMessage { message, ..*routed }, turn);
+            }
+            Tracing::Dropped => {}
+            // The other end may not know who may be sent traces: that is worth no end of the connection.
+            Tracing::Denied(destination) => {
+                let text = format_args!("Publish Violation on {} for a trace", quoted(&destination));
+                self.log(Event::PermissionDenied, text);
+            }
+            Tracing::Begun(ingress) => {
+                self.deliver(routed, turn);
+                self.conduct.end_trace(ingress, turn);
+            }
+        }
+    }
+
     /// Subject or reply say that another cluster asked.
     #[cold]
     fn publish_led(&mut self, routed: &RoutedMessage<'_>, turn: &mut Turn) {
@@ -186,7 +217,11 @@ impl LeafConnection {
         let Some(account) = self.conduct.place.account.clone() else { return };
         let mut subject = Vec::new();
         let message = &routed.message;
-        match turn.map(&account, message.subject, &mut subject) {
+        let mapped = turn.map(&account, message.subject, &mut subject);
+        if mapped != Mapped::Unchanged {
+            turn.trace_mapping(&subject);
+        }
+        match mapped {
             Mapped::Unchanged => self.publish(message, routed, false, turn),
             Mapped::To => self.publish(&Message { subject: &subject, ..*message }, routed, true, turn),
             Mapped::Lost => {}

@@ -5,7 +5,7 @@ use crate::conduct::Conduct;
 use crate::lines::{self, Reading, Speaker};
 use crate::log::Event;
 use crate::protocol::{self, Progress, send_pong};
-use crate::relayed;
+use crate::relayed::{self, Batch};
 use crate::routes::{More, Share};
 use crate::unclaimed::{Wanted, is_here};
 use dialtone_broker::account::Account;
@@ -18,16 +18,6 @@ use dialtone_wire::CloseReason;
 use dialtone_wire::client::encode;
 use dialtone_wire::interserver::{Interest, Op, RoutedMessage};
 use std::sync::Arc;
-
-/// What one turn received; counted at its end, not per message.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Batch {
-    msgs: u64,
-    bytes: u64,
-    /// Those of the last account.
-    account_msgs: u64,
-    account_bytes: u64,
-}
 
 impl Speaker for RouteConnection {
     type Batch = Batch;
@@ -54,8 +44,8 @@ impl Speaker for RouteConnection {
 
     #[inline(always)]
     fn take_message(&mut self, routed: &RoutedMessage<'_>, batch: &mut Batch, turn: &mut Turn) {
-        batch.msgs += 1;
-        batch.bytes += routed.message.body_bytes() as u64;
+        let bytes = routed.message.body_bytes() as u64;
+        batch.add(bytes);
         if self.conduct.traced {
             relayed::trace_message(&self.conduct, routed);
         }
@@ -65,14 +55,13 @@ impl Speaker for RouteConnection {
             (None, Some(_)) => false,
         };
         if !is_last {
-            self.count_in_account(batch);
+            batch.count_in_account(&self.conduct, self.last_account.as_ref());
             if !self.find_account(routed.account) {
                 return;
             }
         }
         let Some(account) = &self.last_account else { return };
-        batch.account_msgs += 1;
-        batch.account_bytes += routed.message.body_bytes() as u64;
+        batch.add_in_account(bytes);
         relayed::deliver(&self.conduct, account, routed, turn);
     }
 
@@ -119,11 +108,7 @@ impl RouteConnection {
         self.take_rights(turn);
         let mut batch = Batch::default();
         let progress = lines::read(self, input, &mut batch, turn);
-        if batch.msgs > 0 {
-            self.count_in_account(&mut batch);
-            self.peer().count_in(batch.msgs, batch.bytes);
-            self.peer().touch(turn.now());
-        }
+        batch.count(&self.conduct, self.last_account.as_ref(), turn);
         progress
     }
 
@@ -161,15 +146,6 @@ impl RouteConnection {
         if more == More::BehindPong {
             self.pings.push_back(Ping::Taken);
             turn.enqueue(self.peer(), encode::PING);
-        }
-    }
-
-    /// Counts the messages of the last account so far.
-    fn count_in_account(&self, batch: &mut Batch) {
-        let (msgs, bytes) =
-            (std::mem::take(&mut batch.account_msgs), std::mem::take(&mut batch.account_bytes));
-        if let Some(account) = self.last_account.as_ref().filter(|_| msgs > 0) {
-            account.count_relayed_in(self.peer().kind, msgs, bytes);
         }
     }
 
