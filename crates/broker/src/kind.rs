@@ -4,7 +4,7 @@
 use crate::reserved;
 
 /// What a peer is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A client.
     #[default]
@@ -70,6 +70,18 @@ impl Kind {
             Self::Route => "Router",
             Self::Gateway => "Gateway",
             Self::Hub | Self::Spoke => "Leafnode",
+        }
+    }
+
+    /// What metrics call it: what the other end is to this server.
+    pub fn link_name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Route => "route",
+            Self::Gateway => "gateway",
+            Self::Hub => "hub",
+            Self::Spoke => "spoke",
         }
     }
 

@@ -63,6 +63,13 @@ pub(crate) struct Sent {
     pub(crate) bytes: u64,
 }
 
+impl Sent {
+    /// How many times less than the protocol's bytes were sent; `None`: nothing was compressed.
+    pub(crate) fn ratio(&self) -> Option<f64> {
+        (self.bytes > 0).then(|| self.plain_bytes as f64 / self.bytes as f64)
+    }
+}
+
 impl State {
     fn mode(&self) -> Mode {
         STATES.get(usize::from(self.mode.load(Ordering::Relaxed))).copied().unwrap_or(Mode::NotSupported)

@@ -2,6 +2,7 @@
 
 use crate::gateways::{self, Gateways};
 use crate::leafs::{self, Leafs};
+use crate::links::Past;
 use crate::policy::Identity;
 use crate::routes::{self, Routes};
 use dialtone_broker::deliver::Turn;
@@ -26,6 +27,8 @@ pub struct Delivery {
     pub leafs: Arc<Leafs>,
     /// And connections to other clusters.
     pub gateways: Arc<Gateways>,
+    /// What went by those of all three that are over.
+    pub(crate) past_links: Past,
     /// Where replies lead that say it; `None`: there are no other clusters.
     pub leads: Option<Arc<Leads>>,
     /// Requests to services that wait for their answers.
@@ -55,6 +58,7 @@ impl Delivery {
             routes,
             leafs,
             gateways,
+            past_links: Past::default(),
             leads: gateway.map(|name| Leads::new(name, &identity.id)),
             service_requests: ServiceRequests::new(&identity.name),
         }

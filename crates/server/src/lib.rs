@@ -34,6 +34,7 @@ mod leaf;
 pub mod leafs;
 mod lifecycle;
 mod lines;
+mod links;
 mod listeners;
 pub mod log;
 mod machine;

@@ -37,6 +37,8 @@ pub struct Session {
     pub refused_msgs: AtomicU64,
     /// Messages that its rate limits let wait.
     pub delayed_msgs: AtomicU64,
+    /// Begins and ends of interest that the other end was told, if that is a server.
+    interest_told: AtomicU64,
 }
 
 /// What a session came in with.
@@ -70,7 +72,18 @@ impl Session {
             rejection: OnceLock::new(),
             refused_msgs: AtomicU64::new(0),
             delayed_msgs: AtomicU64::new(0),
+            interest_told: AtomicU64::new(0),
         }
+    }
+
+    /// The other end was told of so many begins and ends of interest.
+    pub(crate) fn count_interest_told(&self, changes: u64) {
+        self.interest_told.fetch_add(changes, Ordering::Relaxed);
+    }
+
+    /// Begins and ends of interest that the other end was told.
+    pub(crate) fn interest_told(&self) -> u64 {
+        self.interest_told.load(Ordering::Relaxed)
     }
 
     /// Who it is by now.

@@ -4,18 +4,24 @@ mod common;
 
 use common::{Client, options, start};
 use dialtone_server::Server;
+use dialtone_server::policy::ListenerKind;
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+
+/// What the monitoring port answers.
+fn get(server: &Server, path: &str) -> String {
+    let port = server.node().monitoring.ports().http;
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer.split_once("\r\n\r\n").expect("a body").1.to_owned()
+}
 
 /// Every series with its labels, and its value.
 fn scrape(server: &Server) -> BTreeMap<String, f64> {
-    let port = server.node().monitoring.ports().http;
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    let body = get(server, "/metrics");
     let lines = body.lines().filter(|line| !line.starts_with('#'));
     lines
         .filter_map(|line| {
@@ -71,6 +77,59 @@ fn figures_are_those_of_the_server() {
     assert_eq!(found[info], 1.0);
     assert!(found["process_open_fds"] >= 3.0 && found["process_open_fds"] <= found["process_max_fds"]);
     assert!(found["process_start_time_seconds"] > 1.7e9);
+}
+
+/// A link is one row for all links to the same other end, and what went by it counts when it is over.
+#[test]
+fn a_link_has_figures_and_its_counters_only_grow() {
+    let hub = start(options("http: '127.0.0.1:-1', leafnodes { listen: '127.0.0.1:-1' }"));
+    let port = hub.node().settings.identity.port(ListenerKind::LeafNodes);
+    let mut spoke = BufReader::new(TcpStream::connect(("127.0.0.1", port)).expect("connected"));
+    spoke
+        .get_mut()
+        .write_all(b"CONNECT {\"name\":\"edge\",\"protocol\":3}\r\nLS+ x\r\nLMSG y 2\r\nhi\r\nPING\r\n")
+        .expect("sent");
+    let mut await_line = |expected: &str| {
+        let mut line = String::new();
+        while line.trim_end() != expected {
+            line.clear();
+            assert!(spoke.read_line(&mut line).expect("a line") > 0, "{expected}");
+        }
+    };
+    await_line("PONG");
+    let of = |name: &str| scrape(&hub).get(&format!("{name}{{kind=\"spoke\",remote=\"edge\"}}")).copied();
+    let told = of("dialtone_link_interest_told_total").expect("a link");
+    let mut client = Client::connect(&hub, "");
+    client.send("SUB z 1\r\nPUB x 3\r\nabc\r\n");
+    client.sync();
+    await_line("LS+ z");
+    await_line("LMSG x 3");
+    for (series, expected) in [
+        ("dialtone_links", 1.0),
+        ("dialtone_link_subscriptions", 1.0),
+        ("dialtone_link_interest_told_total", told + 1.0),
+        ("dialtone_link_received_messages_total", 1.0),
+        ("dialtone_link_received_bytes_total", 2.0),
+        ("dialtone_link_sent_messages_total", 1.0),
+        ("dialtone_link_sent_bytes_total", 3.0),
+        ("dialtone_link_pending_bytes", 0.0),
+    ] {
+        assert_eq!(of(series), Some(expected), "{series}");
+    }
+    let slow: serde_json::Value = serde_json::from_str(&get(&hub, "/slowz")).expect("JSON");
+    let link = &slow["links"][0];
+    let shown = ["kind", "remote", "account"].map(|key| link[key].as_str().unwrap_or_default());
+    assert_eq!(shown, ["spoke", "edge", "$G"]);
+    assert_eq!(
+        (&link["in_msgs"], &link["out_bytes"], &link["subscriptions"]),
+        (&1.into(), &3.into(), &1.into())
+    );
+    drop(spoke);
+    while of("dialtone_links") != Some(0.0) {
+        std::thread::yield_now();
+    }
+    assert_eq!(of("dialtone_link_sent_messages_total"), Some(1.0));
+    hub.stop();
 }
 
 #[test]

@@ -154,6 +154,7 @@ impl Protocol for GatewayConnection {
         if let Some(gateway) = self.gateway.take() {
             let delivery = &self.conduct.node.delivery;
             delivery.gateways.remove(&gateway);
+            delivery.past_links.add(&gateway.session, &gateway.name);
             if let Some(leads) = &delivery.leads {
                 leads.remove(self.peer());
             }

@@ -46,6 +46,7 @@ impl Watch for Announcer {
         let mut lines = Vec::with_capacity(64);
         append(&mut lines, account, &delta, sum.now);
         for gateway in self.0.open().iter().filter(|gateway| gateway.direction == Direction::Inbound) {
+            gateway.session.count_interest_told(1);
             let peer = &gateway.session.peer;
             let introduction = self.0.introduction(gateway, account);
             for bytes in [introduction.as_slice(), &lines].into_iter().filter(|bytes| !bytes.is_empty()) {
@@ -91,7 +92,7 @@ impl Gateways {
     ) {
         let peer = &gateway.session.peer;
         gate.read(|all| {
-            let mut bytes = Vec::with_capacity(PIECE_BYTES);
+            let (mut bytes, mut told) = (Vec::with_capacity(PIECE_BYTES), 0);
             gateway.named.lock().extend(accounts.iter().map(|account| account.id));
             for account in accounts {
                 Info::all_interest_begins(&self.own_name, account.name.as_bytes()).encode(&mut bytes);
@@ -105,6 +106,7 @@ impl Gateways {
                 }
                 bytes.extend(self.introduction(gateway, account));
                 append(&mut bytes, account, &delta, sum.now);
+                told += 1;
                 if bytes.len() >= PIECE_BYTES {
                     turn.enqueue(peer, &bytes);
                     bytes.clear();
@@ -114,6 +116,7 @@ impl Gateways {
                 Info::all_interest_ends(&self.own_name, account.name.as_bytes()).encode(&mut bytes);
             }
             turn.enqueue(peer, &bytes);
+            gateway.session.count_interest_told(told);
             self.add(gateway.clone());
         });
     }

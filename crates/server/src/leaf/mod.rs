@@ -293,6 +293,7 @@ impl Protocol for LeafConnection {
         if let Some(leaf) = self.leaf.take() {
             let delivery = &self.conduct.node.delivery;
             delivery.leafs.remove(&leaf);
+            delivery.past_links.add(&leaf.session, &leaf.remote.server_name);
             let gone = leaf.interest.lock().clear();
             delivery.gate.end_relay(gone, Some(turn));
             remote = format!(" - Remote: {}", leaf.remote.server_name);

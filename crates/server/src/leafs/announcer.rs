@@ -27,6 +27,7 @@ impl Watch for Announcer {
             }
             let mut line = Vec::with_capacity(64);
             append(&mut line, delta.filter, delta.queue, sum.now);
+            leaf.session.count_interest_told(1);
             match &mut turn {
                 Some(turn) => turn.enqueue(&leaf.session.peer, &line),
                 None => leaf.session.peer.send(&line, Instant::now()),
@@ -50,8 +51,10 @@ impl Leafs {
         gate.read_in(&leaf.account, |all| {
             let mut bytes = Vec::with_capacity(1024);
             append(&mut bytes, &loop_subject, None, 1);
+            let mut told = 1;
             if self.has_gateways {
                 reply::ALL.iter().for_each(|filter| append(&mut bytes, filter, None, 1));
+                told += reply::ALL.len() as u64;
             }
             for delta in all {
                 let group = |source: &_| leaf.hears(source, delta.filter).then_some(());
@@ -60,12 +63,14 @@ impl Leafs {
                     continue;
                 }
                 append(&mut bytes, delta.filter, delta.queue, sum.now);
+                told += 1;
                 if bytes.len() >= PIECE_BYTES {
                     turn.enqueue(&leaf.session.peer, &bytes);
                     bytes.clear();
                 }
             }
             turn.enqueue(&leaf.session.peer, &bytes);
+            leaf.session.count_interest_told(told);
             self.add(leaf.clone());
         });
     }

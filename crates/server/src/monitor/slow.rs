@@ -1,7 +1,9 @@
-//! `/slowz`: which connections are behind, how far, and on which subjects; and which ones their rate limits hold back.
+//! `/slowz`: which connections are behind, how far, and on which subjects; how the links to other servers are; and which connections
+//! their rate limits hold back.
 
 use super::query::Window;
 use crate::documents::{Head, json};
+use crate::links::{self, Carried, Link};
 use crate::node::Node;
 use crate::registry::Session;
 use crate::times::duration;
@@ -10,7 +12,7 @@ use serde_json::Value;
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Connections that are listed if no limit is given.
 pub(super) const LIMIT_DEFAULT: usize = 100;
@@ -27,6 +29,7 @@ struct Slowz {
     offset: usize,
     limit: usize,
     connections: Vec<Behind>,
+    links: Vec<LinkRow>,
     rate_limited: Vec<RateLimited>,
 }
 
@@ -42,6 +45,34 @@ struct Behind {
     blocked_for: String,
     holds_producers_back: bool,
     subjects: Vec<String>,
+}
+
+/// A connection to another server.
+#[derive(Serialize)]
+struct LinkRow {
+    kind: &'static str,
+    remote: String,
+    cid: u64,
+    ip: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+    rtt: String,
+    #[serde(flatten)]
+    load: LinkLoad,
+    blocked_for: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compression_ratio: Option<f64>,
+    subscriptions: usize,
+    interest_told: u64,
+}
+
+#[derive(Serialize)]
+struct LinkLoad {
+    pending_bytes: usize,
+    in_msgs: u64,
+    out_msgs: u64,
+    in_bytes: u64,
+    out_bytes: u64,
 }
 
 /// A connection of which a rate limit refused messages or let them wait.
@@ -75,8 +106,46 @@ pub(super) fn slowz(node: &Node, window: Window) -> Value {
         offset: window.offset,
         limit: window.limit,
         connections: rows.map(|(pending, session)| self::behind(&session, pending, now)).collect(),
+        links: links(node, window, now),
         rate_limited: rate_limited(node),
     })
+}
+
+/// The links to other servers, those first for which most waits.
+fn links(node: &Node, window: Window, now: Instant) -> Vec<LinkRow> {
+    let delivery = &node.delivery;
+    let mut open = links::open(&delivery.routes, &delivery.gateways, &delivery.leafs);
+    open.sort_by_key(|link| (Reverse(link.session.peer.pending_bytes()), link.session.peer.id));
+    window.of(open).iter().map(|link| link_row(link, now)).collect()
+}
+
+fn link_row(link: &Link, now: Instant) -> LinkRow {
+    let (peer, profile) = (&link.session.peer, link.session.profile());
+    let Carried { traffic, interest_told } = Carried::by(&link.session);
+    LinkRow {
+        kind: link.kind.link_name(),
+        remote: link.remote.clone(),
+        cid: peer.id.0,
+        ip: profile.host().unwrap_or_default(),
+        account: peer.place().account.map(|account| account.name.to_string()),
+        rtt: duration(link.session.rtt()),
+        load: LinkLoad {
+            pending_bytes: peer.pending_bytes(),
+            in_msgs: traffic.in_msgs,
+            out_msgs: traffic.out_msgs,
+            in_bytes: traffic.in_bytes,
+            out_bytes: traffic.out_bytes,
+        },
+        blocked_for: duration(blocked_for(&link.session, now)),
+        compression_ratio: link.compression.as_ref().and_then(|state| state.sent().ratio()),
+        subscriptions: link.subscriptions,
+        interest_told,
+    }
+}
+
+/// How long its socket has taken nothing, though something waits.
+fn blocked_for(session: &Session, now: Instant) -> Duration {
+    session.peer.blocked_since().map(|since| now.saturating_duration_since(since)).unwrap_or_default()
 }
 
 fn behind(session: &Session, pending_bytes: usize, now: Instant) -> Behind {
@@ -87,7 +156,6 @@ fn behind(session: &Session, pending_bytes: usize, now: Instant) -> Behind {
         .collect();
     drop(subscriptions);
     subjects.sort();
-    let blocked = session.peer.blocked_since().map(|since| now.saturating_duration_since(since));
     let profile = session.profile();
     let details = profile.known().cloned().unwrap_or_default();
     Behind {
@@ -97,7 +165,7 @@ fn behind(session: &Session, pending_bytes: usize, now: Instant) -> Behind {
         account: details.account.to_string(),
         pending_bytes,
         dropped_msgs: session.peer.dropped(),
-        blocked_for: duration(blocked.unwrap_or_default()),
+        blocked_for: duration(blocked_for(session, now)),
         holds_producers_back: session.peer.stalls(),
         subjects: subjects.into_iter().take(SUBJECTS_MAX).map(|(_, subject)| subject).collect(),
     }

@@ -188,6 +188,7 @@ impl Protocol for RouteConnection {
             let gone = route.interest.lock().clear();
             self.conduct.node.delivery.gate.end_relay(gone, Some(turn));
             let info = route.remote.read().clone();
+            self.conduct.node.delivery.past_links.add(&route.session, &info.server_name);
             if !routes.leads_to(&info.server_id) {
                 self.conduct.node.connections.elsewhere.forget(&info.server_id);
                 let gone = GatewayEvent::Sibling { server: &info.server_id, url: None };

@@ -36,6 +36,7 @@ impl Watch for Announcer {
             let now = if may { sum.now } else { 0 };
             let mut line = Vec::with_capacity(64);
             append(&mut line, route, account, &Announced { origin, delta: &delta, now });
+            route.session.count_interest_told(1);
             match &mut turn {
                 Some(turn) => turn.enqueue(&route.session.peer, &line),
                 None => route.session.peer.send(&line, Instant::now()),
@@ -120,6 +121,7 @@ impl Routes {
             let Some(UnderWay { mark, is_repeated }) = walk.next() else { return More::No };
             let mut bytes = Vec::with_capacity(PIECE_BYTES);
             let carries = |account: &Account| self.carries(route, account);
+            let mut told = 0;
             let is_last = held.read_on(mark, carries, |account, delta| {
                 let may = self.may_announce(account, delta.filter);
                 if (may || *is_repeated)
@@ -128,10 +130,12 @@ impl Routes {
                 {
                     let now = if may { sum.now } else { 0 };
                     append(&mut bytes, route, account, &Announced { origin, delta: &delta, now });
+                    told += 1;
                 }
                 bytes.len() < PIECE_BYTES
             });
             walk.sent(is_last);
+            route.session.count_interest_told(told);
             turn.enqueue(&route.session.peer, &bytes);
             if is_last { More::No } else { More::BehindPong }
         });

@@ -12,19 +12,15 @@ use dialtone_broker::account::Account;
 use dialtone_broker::deliver::interest::Gate;
 use dialtone_broker::peer::Place;
 use dialtone_broker::relay::RelayInterest;
-use dialtone_broker::stats::Traffic;
 use dialtone_identity::permission::Permissions;
 use dialtone_mesh::{Account as AccountName, pool};
 use dialtone_wire::interserver::LeafOrigins;
 use dialtone_wire::route::Info;
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Servers of which it is remembered what went by routes that are over. The bound is one of the whole server.
-const PAST_MAX: usize = 1000;
 
 /// Which accounts a route is for.
 #[derive(Clone, Debug)]
@@ -83,8 +79,6 @@ impl Route {
 #[derive(Debug, Default)]
 pub struct Routes {
     open: RwLock<Arc<Vec<Arc<Route>>>>,
-    /// What went by routes that are over, by the name of the other server.
-    past: Mutex<BTreeMap<String, Traffic>>,
     pools: RwLock<Pools>,
     /// What other servers may publish here, and what they may subscribe to.
     permissions: RwLock<Option<Arc<Permissions>>>,
@@ -213,18 +207,6 @@ impl Routes {
     pub(crate) fn remove(&self, route: &Arc<Route>) {
         let mut open = self.open.write();
         Arc::make_mut(&mut open).retain(|known| !Arc::ptr_eq(known, route));
-        drop(open);
-        let server = route.remote.read().server_name.clone();
-        let mut past = self.past.lock();
-        if past.len() < PAST_MAX || past.contains_key(&server) {
-            let sum = past.entry(server).or_default();
-            *sum = *sum + route.session.peer.counters.read();
-        }
-    }
-
-    /// What went by routes that are over, by the name of the other server.
-    pub(crate) fn past(&self) -> BTreeMap<String, Traffic> {
-        self.past.lock().clone()
     }
 
     /// Whether interest in an account, and its messages, go by this route.

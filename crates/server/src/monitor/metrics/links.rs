@@ -1,52 +1,47 @@
-//! Figures of the links to other servers: one row a server, for all routes to it together.
+//! Figures of the links to other servers: one row a kind and other end, for all links to that together.
 
 use crate::compression::Sent;
+use crate::links::{self, Carried, Link};
 use crate::node::Node;
-use crate::routes::Route;
-use dialtone_broker::stats::Traffic;
+use dialtone_broker::kind::Kind;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Servers that have series of their own; all others are one.
+/// Other ends of a kind that have series of their own; all others are one.
 const LINKS_MAX: usize = 100;
 
-/// A server at the other end of routes.
+/// All links of a kind to one other end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct LinkRow {
-    pub(super) server: String,
-    pub(super) routes: u64,
+    pub(super) kind: Kind,
+    pub(super) remote: String,
+    pub(super) links: u64,
     pub(super) subscriptions: u64,
     pub(super) pending_bytes: u64,
-    pub(super) traffic: Traffic,
-    /// By the routes that there are.
+    pub(super) carried: Carried,
+    /// By the links that there are.
     pub(super) compressed: Sent,
     /// The slowest.
     pub(super) rtt: Duration,
 }
 
 impl LinkRow {
-    fn of(route: &Route) -> Self {
-        let peer = &route.session.peer;
+    fn of(link: &Link) -> Self {
         Self {
-            server: route.remote.read().server_name.clone(),
-            routes: 1,
-            subscriptions: route.interest.lock().len() as u64,
-            pending_bytes: peer.pending_bytes() as u64,
-            traffic: peer.counters.read(),
-            compressed: route.compression.sent(),
-            rtt: route.session.rtt(),
+            kind: link.kind,
+            remote: link.remote.clone(),
+            links: 1,
+            subscriptions: link.subscriptions as u64,
+            pending_bytes: link.session.peer.pending_bytes() as u64,
+            carried: Carried::by(&link.session),
+            compressed: link.compression.as_ref().map(|state| state.sent()).unwrap_or_default(),
+            rtt: link.session.rtt(),
         }
-    }
-
-    /// How many times less than the protocol's bytes were sent; `None`: nothing was compressed.
-    pub(super) fn compression_ratio(&self) -> Option<f64> {
-        let Sent { plain_bytes, bytes } = self.compressed;
-        (bytes > 0).then(|| plain_bytes as f64 / bytes as f64)
     }
 
     fn add(&mut self, other: &Self) {
         for (sum, n) in [
-            (&mut self.routes, other.routes),
+            (&mut self.links, other.links),
             (&mut self.subscriptions, other.subscriptions),
             (&mut self.pending_bytes, other.pending_bytes),
             (&mut self.compressed.plain_bytes, other.compressed.plain_bytes),
@@ -54,52 +49,65 @@ impl LinkRow {
         ] {
             *sum = sum.saturating_add(n);
         }
-        self.traffic = self.traffic + other.traffic;
+        self.carried.add(&other.carried);
         self.rtt = self.rtt.max(other.rtt);
     }
 }
 
-/// The rows, by server. What went by routes that are over counts too, so that counters only grow.
+/// The rows, by kind and other end. What went by links that are over counts too, so that counters only grow.
 pub(super) fn rows(node: &Node) -> Vec<LinkRow> {
-    let open = node.delivery.routes.open();
-    let past = node.delivery.routes.past().into_iter();
-    let past = past.map(|(server, traffic)| LinkRow { server, traffic, ..LinkRow::default() });
-    summed(open.iter().map(|route| LinkRow::of(route)).chain(past), LINKS_MAX)
+    let delivery = &node.delivery;
+    let past = delivery.past_links.read().into_iter();
+    let past = past.map(|((kind, remote), carried)| LinkRow { kind, remote, carried, ..LinkRow::default() });
+    let open = links::open(&delivery.routes, &delivery.gateways, &delivery.leafs);
+    summed(open.iter().map(LinkRow::of).chain(past), LINKS_MAX)
 }
 
-/// One row a server, and at most `max`: the first by name, and the sum of all others.
+/// One row a kind and other end, and at most `max` of a kind: the first by name, and the sum of all others.
 fn summed(all: impl Iterator<Item = LinkRow>, max: usize) -> Vec<LinkRow> {
-    let mut servers: BTreeMap<String, LinkRow> = BTreeMap::new();
+    let mut kinds: BTreeMap<Kind, BTreeMap<String, LinkRow>> = BTreeMap::new();
     for row in all {
-        let known = servers.entry(row.server.clone()).or_default();
+        let known = kinds.entry(row.kind).or_default().entry(row.remote.clone()).or_default();
         known.add(&row);
-        known.server = row.server;
+        (known.kind, known.remote) = (row.kind, row.remote);
     }
-    let mut rows: Vec<_> = servers.into_values().collect();
-    if rows.len() > max {
-        let mut others = LinkRow { server: "other".into(), ..LinkRow::default() };
-        rows.drain(max..).for_each(|row| others.add(&row));
-        rows.push(others);
-    }
-    rows
+    let bounded = |(kind, remotes): (Kind, BTreeMap<String, LinkRow>)| {
+        let mut rows: Vec<_> = remotes.into_values().collect();
+        if rows.len() > max {
+            let mut others = LinkRow { kind, remote: "other".into(), ..LinkRow::default() };
+            rows.drain(max..).for_each(|row| others.add(&row));
+            rows.push(others);
+        }
+        rows
+    };
+    kinds.into_iter().flat_map(bounded).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dialtone_broker::stats::Traffic;
 
     #[test]
-    fn routes_are_summed_by_server_and_servers_are_bounded() {
-        let row = |server: &str, in_msgs, rtt| LinkRow {
-            server: server.into(),
-            routes: 1,
-            traffic: Traffic { in_msgs, ..Traffic::default() },
+    fn links_are_summed_by_their_other_end_and_are_bounded_by_kind() {
+        let row = |kind, remote: &str, in_msgs, rtt| LinkRow {
+            kind,
+            remote: remote.into(),
+            links: 1,
+            carried: Carried { traffic: Traffic { in_msgs, ..Traffic::default() }, interest_told: 1 },
             rtt: Duration::from_millis(rtt),
             ..LinkRow::default()
         };
-        let all = || [row("b", 1, 3), row("a", 2, 1), row("c", 4, 5), row("a", 8, 2)].into_iter();
-        let a = LinkRow { routes: 2, ..row("a", 10, 2) };
-        assert_eq!(summed(all(), 3), [a.clone(), row("b", 1, 3), row("c", 4, 5)]);
-        assert_eq!(summed(all(), 1), [a, LinkRow { routes: 2, ..row("other", 5, 5) }]);
+        let two =
+            |row: LinkRow| LinkRow { links: 2, carried: Carried { interest_told: 2, ..row.carried }, ..row };
+        let route = |remote: &str, in_msgs, rtt| row(Kind::Route, remote, in_msgs, rtt);
+        let spoke = row(Kind::Spoke, "a", 9, 9);
+        let all = || {
+            [spoke.clone(), route("b", 1, 3), route("a", 2, 1), route("c", 4, 5), route("a", 8, 2)]
+                .into_iter()
+        };
+        let a = two(route("a", 10, 2));
+        assert_eq!(summed(all(), 3), [a.clone(), route("b", 1, 3), route("c", 4, 5), spoke.clone()]);
+        assert_eq!(summed(all(), 1), [a, two(route("other", 5, 5)), spoke.clone()]);
     }
 }

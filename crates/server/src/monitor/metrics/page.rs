@@ -12,7 +12,9 @@ const HEAD: &str = "\
 
 `/metrics` on the monitoring port has these series in the text format of Prometheus. Their number is bounded: the thousand accounts
 with the most messages have series of their own, and all others together are the account `other`. `account` is an account's name,
-and in operator mode its public key; `account_name` is the name in its JWT.
+and in operator mode its public key; `account_name` is the name in its JWT. Of the links to other servers those of a `kind` to one
+`remote` are one: `remote` is the name of the other server, and of a gateway that of the other cluster. The first hundred by name
+have series of their own, of each kind, and all others are the remote `other`.
 
 A counter counts from the start of the process.
 

@@ -66,19 +66,19 @@ const fn each_lane(
     Series { name, kind, labels: &["queue", "lane"], help, read }
 }
 
-/// Series of each other server of the cluster.
+/// Series of the links of a kind to each other end.
 const fn each_link(
     name: &'static str,
     kind: Kind,
     help: &'static str,
     read: fn(&Reading<'_>, &mut Sink<'_>),
 ) -> Series {
-    Series { name, kind, labels: &["server"], help, read }
+    Series { name, kind, labels: &["kind", "remote"], help, read }
 }
 
 fn links(reading: &Reading<'_>, sink: &mut Sink<'_>, figure: fn(&LinkRow) -> f64) {
     for row in &reading.links {
-        sink.put(&[&row.server], figure(row));
+        sink.put(&[row.kind.link_name(), &row.remote], figure(row));
     }
 }
 
@@ -272,58 +272,58 @@ pub(super) const TABLE: &[Series] = &[
     one("process_max_fds", Gauge, "File descriptors that may be open; +Inf without a limit.", |_, sink| {
         sink.put(&[], process::open_files_max().map_or(f64::INFINITY, |max| max as f64));
     }),
-    each_link("dialtone_routes", Gauge, "Routes to another server.", |r, sink| {
-        links(r, sink, |row| row.routes as f64);
-    }),
     each_link(
-        "dialtone_route_subscriptions",
+        "dialtone_links",
         Gauge,
-        "Subscriptions that another server announced.",
-        |r, sink| {
-            links(r, sink, |row| row.subscriptions as f64);
-        },
+        "Connections to another server: to a `route` of the cluster, a `gateway` of another cluster, a `hub` or a `spoke`.",
+        |r, sink| links(r, sink, |row| row.links as f64),
     ),
     each_link(
-        "dialtone_route_pending_bytes",
+        "dialtone_link_subscriptions",
         Gauge,
-        "Bytes that wait for another server to read them.",
+        "Interest that the other end has told: filters and queue groups.",
+        |r, sink| links(r, sink, |row| row.subscriptions as f64),
+    ),
+    each_link(
+        "dialtone_link_interest_told_total",
+        Counter,
+        "Begins and ends of interest that the other end was told.",
+        |r, sink| links(r, sink, |row| row.carried.interest_told as f64),
+    ),
+    each_link(
+        "dialtone_link_pending_bytes",
+        Gauge,
+        "Bytes that wait for the other end to read them.",
         |r, sink| {
             links(r, sink, |row| row.pending_bytes as f64);
         },
     ),
-    each_link(
-        "dialtone_route_received_messages_total",
-        Counter,
-        "Messages from another server.",
-        |r, sink| {
-            links(r, sink, |row| row.traffic.in_msgs as f64);
-        },
-    ),
-    each_link("dialtone_route_received_bytes_total", Counter, "Their bytes.", |r, sink| {
-        links(r, sink, |row| row.traffic.in_bytes as f64);
+    each_link("dialtone_link_received_messages_total", Counter, "Messages from the other end.", |r, sink| {
+        links(r, sink, |row| row.carried.traffic.in_msgs as f64);
     }),
-    each_link("dialtone_route_sent_messages_total", Counter, "Messages to another server.", |r, sink| {
-        links(r, sink, |row| row.traffic.out_msgs as f64);
+    each_link("dialtone_link_received_bytes_total", Counter, "Their bytes.", |r, sink| {
+        links(r, sink, |row| row.carried.traffic.in_bytes as f64);
     }),
-    each_link("dialtone_route_sent_bytes_total", Counter, "Their bytes.", |r, sink| {
-        links(r, sink, |row| row.traffic.out_bytes as f64);
+    each_link("dialtone_link_sent_messages_total", Counter, "Messages to the other end.", |r, sink| {
+        links(r, sink, |row| row.carried.traffic.out_msgs as f64);
+    }),
+    each_link("dialtone_link_sent_bytes_total", Counter, "Their bytes.", |r, sink| {
+        links(r, sink, |row| row.carried.traffic.out_bytes as f64);
     }),
     each_link(
-        "dialtone_route_rtt_seconds",
+        "dialtone_link_rtt_seconds",
         Gauge,
-        "Round-trip time of the slowest route to another server.",
-        |r, sink| {
-            links(r, sink, |row| row.rtt.as_secs_f64());
-        },
+        "Round-trip time of the slowest link to the other end; 0 before the first answer.",
+        |r, sink| links(r, sink, |row| row.rtt.as_secs_f64()),
     ),
     each_link(
-        "dialtone_route_compression_ratio",
+        "dialtone_link_compression_ratio",
         Gauge,
-        "Bytes for another server, over those that its compressed routes sent; absent without any.",
+        "Bytes for the other end, over those that compressed links sent; absent without any.",
         |r, sink| {
             for row in &r.links {
-                if let Some(ratio) = row.compression_ratio() {
-                    sink.put(&[&row.server], ratio);
+                if let Some(ratio) = row.compressed.ratio() {
+                    sink.put(&[row.kind.link_name(), &row.remote], ratio);
                 }
             }
         },
