@@ -5,6 +5,7 @@ use super::options::ConnzOptions;
 use super::query::Window;
 use super::source::Subs;
 use crate::documents::json;
+use crate::leafs::Leaf;
 use crate::node::Node;
 use crate::profile::Profile;
 use crate::registry::{Closed, Session};
@@ -18,6 +19,7 @@ use dialtone_wire::CloseReason;
 use serde::Serialize;
 use serde_json::Value;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -34,6 +36,8 @@ enum State {
 /// A connection as it stands in the list.
 pub(super) struct Row {
     pub session: Arc<Session>,
+    /// What is connected by it, if that is a leaf node.
+    leaf: Option<Arc<Leaf>>,
     /// Who it was when the list was made.
     pub profile: Arc<Profile>,
     pub end: Option<(SystemTime, CloseReason)>,
@@ -46,17 +50,22 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn open(session: Arc<Session>) -> Self {
-        let subscriptions = session.peer.subscriptions().len();
-        Self::new(session, None, Arc::default(), subscriptions)
+    fn open(session: Arc<Session>, leaf: Option<Arc<Leaf>>) -> Self {
+        let subscriptions = match &leaf {
+            Some(leaf) => leaf.interest.lock().len(),
+            None => session.peer.subscriptions().len(),
+        };
+        Self { leaf, ..Self::new(session, None, Arc::default(), subscriptions) }
     }
 
-    /// Lists the subscriptions, too, of a connection that is open.
+    /// Lists the subscriptions, too, of a connection that is open; of a leaf node, what the other end is interested in.
     fn list(&mut self) {
         if self.end.is_none() {
-            let all = self.session.peer.subscriptions();
-            self.subscribed = all.iter().cloned().collect();
-            self.subscriptions = all.len();
+            self.subscribed = match &self.leaf {
+                Some(leaf) => leaf.interest.lock().iter().map(|(_, own)| Arc::clone(own)).collect(),
+                None => self.session.peer.subscriptions().iter().cloned().collect(),
+            };
+            self.subscriptions = self.subscribed.len();
         }
     }
 
@@ -75,7 +84,7 @@ impl Row {
         let pending = session.peer.pending_bytes();
         let profile = session.profile();
         let activity = profile.start + session.peer.activity();
-        Self { session, profile, end, traffic, pending, subscribed, subscriptions, activity }
+        Self { session, leaf: None, profile, end, traffic, pending, subscribed, subscriptions, activity }
     }
 
     pub fn user(&self) -> String {
@@ -198,7 +207,12 @@ fn rows(node: &Node, state: State, account: &str) -> Option<Vec<Row>> {
             }
             Some(account) => registry.open_in(Some(account.id)),
         };
-        rows.extend(open.into_iter().map(Row::open));
+        let leafs = node.delivery.leafs.open().into_iter();
+        let mut leafs: HashMap<_, _> = leafs.map(|leaf| (leaf.session.peer.id, leaf)).collect();
+        rows.extend(open.into_iter().map(|session| {
+            let leaf = leafs.remove(&session.peer.id);
+            Row::open(session, leaf)
+        }));
     }
     if matches!(state, State::Closed | State::Any) {
         let is_in = |closed: &Closed| {

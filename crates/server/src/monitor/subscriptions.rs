@@ -73,7 +73,7 @@ pub(crate) fn subsz(node: &Node, options: &SubszOptions) -> Result<Value, String
             let interest = account.interest();
             let wanted = interest
                 .iter()
-                .filter(|s| !system::is_unlisted(&s.0) && !s.0.peer().kind.is_in_all_accounts())
+                .filter(|s| !system::is_unlisted(&s.0) && !s.0.peer().kind.is_relay())
                 .filter(|s| test.is_empty() || set::matches(s.0.filter(), test.as_bytes()));
             rows.extend(wanted.map(|s| Detail::of(&s.0, Some(&account.name))));
             drop(interest);
@@ -130,12 +130,19 @@ impl Detail {
     /// A subscription, with its account where the list is not one connection's.
     pub(super) fn of(subscription: &Subscription, account: Option<&str>) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (subject, qgroup) = (text(subscription.filter()), subscription.queue().map(text));
+        // Interest that another server announced has no number. It is told apart by what it is.
+        let sid = match &qgroup {
+            _ if !subscription.peer().kind.is_relay() => text(subscription.sid()),
+            Some(queue) => format!("{subject} {queue}"),
+            None => subject.clone(),
+        };
         Self {
             account: account.map(str::to_owned),
             account_tag: account.map(str::to_owned),
-            subject: text(subscription.filter()),
-            qgroup: subscription.queue().map(text),
-            sid: text(subscription.sid()),
+            subject,
+            qgroup,
+            sid,
             msgs: subscription.delivered(),
             max: subscription.max().unwrap_or(0),
             cid: subscription.peer().id.0,
@@ -145,9 +152,8 @@ impl Detail {
     /// One that another server has announced; `account`: unless its route is for one account alone.
     pub(super) fn of_route(subscription: &Subscription, account: Option<&str>) -> Self {
         let plain = Self::of(subscription, None);
-        let words = [account, Some(&plain.subject), plain.qgroup.as_deref()];
-        let words: Vec<_> = words.into_iter().flatten().collect();
-        Self { sid: format!("R {}", words.join(" ")), ..plain }
+        let words: Vec<_> = [Some("R"), account, Some(&plain.sid)].into_iter().flatten().collect();
+        Self { sid: words.join(" "), ..plain }
     }
 
     /// The same without its maximum.
