@@ -49,24 +49,33 @@ pub(crate) struct Outgoing {
     pub reading: bool,
 }
 
+/// Numbers of ends that something was done to.
+pub(crate) type Touched = Arc<Mutex<Vec<usize>>>;
+
 /// One end of a connection. Clones are the same end.
 #[derive(Clone, Debug)]
 pub struct End {
     number: usize,
     window_bytes: usize,
+    /// Whoever does something to it is noted here.
+    touched: Touched,
     outgoing: Arc<Mutex<Outgoing>>,
     incoming: Arc<Mutex<Outgoing>>,
 }
 
 impl End {
     /// Two ends that are connected.
-    pub(crate) fn pair(first: usize, window_bytes: usize) -> [Self; 2] {
+    pub(crate) fn pair(first: usize, window_bytes: usize, touched: &Touched) -> [Self; 2] {
         let fresh = || Arc::new(Mutex::new(Outgoing { reading: true, ..Outgoing::default() }));
         let (there, back) = (fresh(), fresh());
-        [
-            Self { number: first, window_bytes, outgoing: there.clone(), incoming: back.clone() },
-            Self { number: first + 1, window_bytes, outgoing: back, incoming: there },
-        ]
+        let end = |number, outgoing: &Arc<_>, incoming: &Arc<_>| Self {
+            number,
+            window_bytes,
+            touched: touched.clone(),
+            outgoing: Arc::clone(outgoing),
+            incoming: Arc::clone(incoming),
+        };
+        [end(first, &there, &back), end(first + 1, &back, &there)]
     }
 
     /// Its number in the simulation.
@@ -78,6 +87,7 @@ impl End {
     ///
     /// Errors: `WouldBlock` without room, `BrokenPipe` once it is closed or broken.
     pub fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.touched.lock().push(self.number);
         let mut outgoing = self.outgoing.lock();
         if outgoing.closed || outgoing.broken {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -102,11 +112,13 @@ impl End {
 
     /// Closes this direction when what was written has arrived.
     pub fn close(&self) {
+        self.touched.lock().push(self.number);
         self.outgoing.lock().closed = true;
     }
 
     /// Whether this end reads what arrives. What is not read fills the window.
     pub fn set_reading(&self, reading: bool) {
+        self.touched.lock().push(self.number);
         self.incoming.lock().reading = reading;
     }
 

@@ -1,10 +1,10 @@
 //! The simulation itself: who is connected to whom, and what happens next.
 
-use crate::link::{Conditions, End};
+use crate::link::{Conditions, End, Touched};
 use crate::process::Process;
 use crate::random::Random;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 /// A deadline that stays in the past is asked for again after this time, as an event loop would.
@@ -44,9 +44,34 @@ struct Connected {
 
 struct Link {
     conditions: Conditions,
-    is_cut: bool,
+    /// Whether nothing arrives at the first end, and at the second.
+    is_cut: [bool; 2],
     /// What would have arrived while it is cut.
     held: Vec<Event>,
+}
+
+/// When processes want to be looked at.
+#[derive(Default)]
+struct Deadlines {
+    of: Vec<Option<Duration>>,
+    /// All of them, the first one first.
+    all: BTreeSet<(Duration, usize)>,
+    /// A deadline that was in the past is not looked at before this time.
+    patience: BTreeMap<usize, Duration>,
+}
+
+impl Deadlines {
+    fn set(&mut self, process: usize, deadline: Option<Duration>) {
+        if self.of.len() <= process {
+            self.of.resize(process + 1, None);
+        }
+        let at = deadline.map(|at| self.patience.get(&process).map_or(at, |patience| at.max(*patience)));
+        let Some(known) = self.of.get_mut(process) else { return };
+        if let Some(before) = std::mem::replace(known, at) {
+            self.all.remove(&(before, process));
+        }
+        self.all.extend(at.map(|at| (at, process)));
+    }
 }
 
 /// Processes, the links between them, and virtual time.
@@ -57,8 +82,10 @@ pub struct Network<P> {
     planned: u64,
     processes: Vec<P>,
     waking: Vec<bool>,
-    /// A deadline that was in the past is not looked at before this time.
-    patience: BTreeMap<usize, Duration>,
+    deadlines: Deadlines,
+    /// Processes whose deadline may have changed.
+    handled: Vec<usize>,
+    touched: Touched,
     /// Both ends of link `n` are `2n` and `2n + 1`.
     ends: Vec<Connected>,
     links: Vec<Link>,
@@ -75,7 +102,9 @@ impl<P: Process> Network<P> {
             planned: 0,
             processes: Vec::new(),
             waking: Vec::new(),
-            patience: BTreeMap::new(),
+            deadlines: Deadlines::default(),
+            handled: Vec::new(),
+            touched: Touched::default(),
             ends: Vec::new(),
             links: Vec::new(),
             digest: 0xcbf2_9ce4_8422_2325,
@@ -101,17 +130,19 @@ impl<P: Process> Network<P> {
     pub fn add(&mut self, process: P) -> usize {
         self.processes.push(process);
         self.waking.push(false);
+        self.handled.push(self.processes.len() - 1);
         self.processes.len() - 1
     }
 
     /// A process, to look at and to change. What it writes thereby is sent with the next event, or by [`Network::settle`].
     pub fn process(&mut self, number: usize) -> Option<&mut P> {
+        self.handled.push(number);
         self.processes.get_mut(number)
     }
 
     /// Connects two processes; the number of the link.
     pub fn connect(&mut self, from: usize, to: usize, conditions: Conditions) -> usize {
-        let ends = End::pair(self.ends.len(), conditions.window_bytes);
+        let ends = End::pair(self.ends.len(), conditions.window_bytes, &self.touched);
         for (end, process) in ends.iter().zip([from, to]) {
             let end = end.clone();
             self.ends.push(Connected {
@@ -124,10 +155,10 @@ impl<P: Process> Network<P> {
                 gone: false,
             });
         }
-        self.links.push(Link { conditions, is_cut: false, held: Vec::new() });
+        self.links.push(Link { conditions, is_cut: [false; 2], held: Vec::new() });
         for (end, process) in ends.into_iter().zip([from, to]) {
             let now = self.now;
-            if let Some(process) = self.processes.get_mut(process) {
+            if let Some(process) = self.process(process) {
                 process.opened(now, end);
             }
         }
@@ -138,14 +169,21 @@ impl<P: Process> Network<P> {
     /// Nothing arrives by a link until it is mended; nobody is told.
     pub fn cut(&mut self, link: usize) {
         if let Some(link) = self.links.get_mut(link) {
-            link.is_cut = true;
+            link.is_cut = [true; 2];
+        }
+    }
+
+    /// Nothing arrives at this end until its link is mended; nobody is told. What it sends does.
+    pub fn cut_toward(&mut self, end: usize) {
+        if let Some(is_cut) = self.links.get_mut(end / 2).and_then(|link| link.is_cut.get_mut(end % 2)) {
+            *is_cut = true;
         }
     }
 
     /// What was held back by a cut arrives now.
     pub fn mend(&mut self, link: usize) {
         let Some(link) = self.links.get_mut(link) else { return };
-        link.is_cut = false;
+        link.is_cut = [false; 2];
         for event in std::mem::take(&mut link.held) {
             self.plan(self.now, event);
         }
@@ -179,9 +217,9 @@ impl<P: Process> Network<P> {
                 self.happen(event);
             }
         } else if let Some((number, _)) = self.first_deadline() {
-            self.patience.insert(number, self.now + EXPIRE_AGAIN);
+            self.deadlines.patience.insert(number, self.now + EXPIRE_AGAIN);
             let now = self.now;
-            if let Some(process) = self.processes.get_mut(number) {
+            if let Some(process) = self.process(number) {
                 process.expire(now);
             }
         }
@@ -189,17 +227,14 @@ impl<P: Process> Network<P> {
         true
     }
 
-    fn next_time(&self) -> Option<Duration> {
+    /// When something happens next, if anything does.
+    pub fn next_time(&self) -> Option<Duration> {
         let event = self.events.peek().map(|Reverse((at, ..))| *at);
         event.into_iter().chain(self.first_deadline().map(|(_, at)| at)).min()
     }
 
     fn first_deadline(&self) -> Option<(usize, Duration)> {
-        let deadlines = self.processes.iter().enumerate().filter_map(|(number, process)| {
-            let at = process.deadline()?;
-            Some((number, self.patience.get(&number).map_or(at, |patience| at.max(*patience))))
-        });
-        deadlines.min_by_key(|(_, at)| *at)
+        self.deadlines.all.first().map(|(at, number)| (*number, *at))
     }
 
     fn plan(&mut self, at: Duration, event: Event) {
@@ -211,7 +246,7 @@ impl<P: Process> Network<P> {
         let now = self.now;
         match event {
             Event::Arrives(end, _) | Event::Ends(end) | Event::Writable(end)
-                if self.links.get(end / 2).is_some_and(|link| link.is_cut) =>
+                if self.links.get(end / 2).is_some_and(|link| link.is_cut.get(end % 2) == Some(&true)) =>
             {
                 if let Some(link) = self.links.get_mut(end / 2) {
                     link.held.push(event);
@@ -232,13 +267,15 @@ impl<P: Process> Network<P> {
                 }
                 connected.gone = true;
                 note(&mut self.digest, now, end, b"end");
-                if let Some(process) = self.processes.get_mut(connected.process) {
+                let number = connected.process;
+                if let Some(process) = self.process(number) {
                     process.closed(now, end);
                 }
             }
             Event::Writable(end) => {
                 let Some(connected) = self.ends.get(end).filter(|connected| !connected.gone) else { return };
-                if let Some(process) = self.processes.get_mut(connected.process) {
+                let number = connected.process;
+                if let Some(process) = self.process(number) {
                     process.writable(now, end);
                 }
             }
@@ -246,7 +283,7 @@ impl<P: Process> Network<P> {
                 if let Some(waking) = self.waking.get_mut(number) {
                     *waking = false;
                 }
-                if let Some(process) = self.processes.get_mut(number) {
+                if let Some(process) = self.process(number) {
                     process.called(now);
                 }
             }
@@ -271,6 +308,9 @@ impl<P: Process> Network<P> {
         let now = self.now;
         let Some(connected) = self.ends.get_mut(end).filter(|connected| !connected.gone) else { return };
         connected.will_read = false;
+        self.handled.push(connected.process);
+        // Its reading makes room for the other end.
+        self.touched.lock().extend([end, end ^ 1]);
         loop {
             let next = connected.end.with_incoming(|incoming| {
                 let next =
@@ -292,9 +332,21 @@ impl<P: Process> Network<P> {
 
     /// Sends what was written, and plans what follows from it.
     pub fn settle(&mut self) {
-        for number in 0..self.ends.len() {
+        let mut touched = std::mem::take(&mut *self.touched.lock());
+        touched.sort_unstable();
+        touched.dedup();
+        for number in touched {
             self.read_again(number);
             self.send(number);
+            self.handled.extend(self.ends.get(number).map(|connected| connected.process));
+        }
+        let mut handled = std::mem::take(&mut self.handled);
+        handled.sort_unstable();
+        handled.dedup();
+        for number in handled {
+            if let Some(process) = self.processes.get(number) {
+                self.deadlines.set(number, process.deadline());
+            }
         }
         for number in 0..self.processes.len() {
             let called = self.processes.get(number).is_some_and(Process::is_called);

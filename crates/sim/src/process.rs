@@ -20,7 +20,7 @@ pub trait Process {
     /// The other end is closed, or the connection is broken. The end is not spoken of any more.
     fn closed(&mut self, now: Duration, end: usize);
 
-    /// When [`Process::expire`] is to be called. Asked after each event.
+    /// When [`Process::expire`] is to be called. Asked when something has happened to it, or to one of its ends.
     fn deadline(&self) -> Option<Duration>;
 
     /// The deadline has passed.
