@@ -64,7 +64,8 @@ pub(crate) struct Arrival {
 
 struct Inbox {
     queue: Mutex<Vec<Command>>,
-    waker: mio::Waker,
+    /// `None`: whoever turns the loop looks by itself.
+    waker: Option<mio::Waker>,
     connections: AtomicU32,
 }
 
@@ -73,6 +74,15 @@ pub(crate) struct Inboxes(Vec<Inbox>);
 
 impl Inboxes {
     pub(crate) fn new(wakers: Vec<mio::Waker>) -> Arc<Self> {
+        Self::of(wakers.into_iter().map(Some))
+    }
+
+    /// The one inbox of a loop that nobody has to wake.
+    pub(crate) fn unwatched() -> Arc<Self> {
+        Self::of([None])
+    }
+
+    fn of(wakers: impl IntoIterator<Item = Option<mio::Waker>>) -> Arc<Self> {
         let inbox = |waker| Inbox { queue: Mutex::default(), waker, connections: AtomicU32::new(0) };
         Arc::new(Self(wakers.into_iter().map(inbox).collect()))
     }
@@ -97,9 +107,12 @@ impl Inboxes {
             queue.push(command);
             queue.len() == 1
         };
-        if wake && first {
+        if wake
+            && first
+            && let Some(waker) = &inbox.waker
+        {
             // A failed wake-up delays the command until the loop's next turn.
-            let _ = inbox.waker.wake();
+            let _ = waker.wake();
         }
     }
 

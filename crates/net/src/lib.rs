@@ -24,12 +24,12 @@ mod tls;
 
 pub use address::{Endpoint, ListenError};
 pub use dial::{Dial, DialError, Origin};
-pub use event_loop::{Loops, Settings};
+pub use event_loop::{Loops, Readiness, Settings, SteppedLoop};
 pub use framing::{Framed, Framing, FramingError};
 pub use handler::{Accepted, Broken, Closing, Handler, HandshakeFirst, Received, Transport};
 pub use inbox::Poster;
 pub use link::Link;
 pub use listener::Listener;
-pub use socket::Socket;
+pub use socket::{Carrier, Socket};
 pub use threads::Threads;
 pub use tls::{ClientTls, Secured};

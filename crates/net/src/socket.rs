@@ -1,5 +1,6 @@
 //! A stream socket of either family.
 
+use std::fmt::Debug;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
@@ -11,6 +12,23 @@ pub enum Socket {
     Tcp(mio::net::TcpStream),
     /// A Unix-domain socket.
     Unix(mio::net::UnixStream),
+    /// None of the system's: only a [`crate::SteppedLoop`] can watch it.
+    Carried(Box<dyn Carrier>),
+}
+
+/// What carries the bytes of a connection in the place of a socket of the system's. It does not block.
+pub trait Carrier: Debug + Send + Sync {
+    /// What it is called in place of a file descriptor.
+    fn number(&self) -> RawFd;
+
+    /// Takes what has come, as from a socket.
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Takes as many bytes as there is room for, as a socket does.
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Nothing more is written, or read.
+    fn shutdown(&self, how: Shutdown);
 }
 
 impl Socket {
@@ -28,6 +46,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => (&mut &*socket).read(buffer),
             Self::Unix(socket) => (&mut &*socket).read(buffer),
+            Self::Carried(carrier) => carrier.read(buffer),
         }
     }
 
@@ -37,6 +56,7 @@ impl Socket {
             (Self::Tcp(socket), _) => (&mut &*socket).write_vectored(slices),
             (Self::Unix(socket), [one]) => (&mut &*socket).write(one),
             (Self::Unix(socket), _) => (&mut &*socket).write_vectored(slices),
+            (Self::Carried(carrier), _) => carrier.write(slices),
         }
     }
 
@@ -45,6 +65,10 @@ impl Socket {
         let _ = match self {
             Self::Tcp(socket) => socket.shutdown(how),
             Self::Unix(socket) => socket.shutdown(how),
+            Self::Carried(carrier) => {
+                carrier.shutdown(how);
+                Ok(())
+            }
         };
     }
 
@@ -52,7 +76,7 @@ impl Socket {
     pub fn local(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(socket) => socket.local_addr().ok(),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Carried(_) => None,
         }
     }
 }
@@ -62,6 +86,7 @@ impl AsRawFd for Socket {
         match self {
             Self::Tcp(socket) => socket.as_raw_fd(),
             Self::Unix(socket) => socket.as_raw_fd(),
+            Self::Carried(carrier) => carrier.number(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod opening;
 mod parts;
 mod poller;
 mod reading;
+mod stepped;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+pub use stepped::{Readiness, SteppedLoop};
 
 /// Bytes that one read takes at most.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
