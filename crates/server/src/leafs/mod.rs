@@ -160,11 +160,14 @@ impl Leafs {
         self.loop_subjects.lock().entry(account.id).or_insert_with(make).clone()
     }
 
-    /// Whether another connection for the account has brought interest in this name of a server: then there are two ways to that.
+    /// Whether another connection for the account has brought interest in this name of a server: then there are two ways to that. All
+    /// servers of one cluster bring the names that are behind any of them, and pass on no messages of each other's.
     pub(crate) fn is_known_elsewhere(&self, leaf: &Arc<Leaf>, name: &[u8]) -> bool {
         let brings = |other: &Arc<Leaf>| {
             let is_other = !Arc::ptr_eq(other, leaf) && !other.session.peer.is_closing();
-            is_other && other.interest.lock().has_filter(name)
+            let is_same_server = other.remote.server_id == leaf.remote.server_id;
+            let is_other_way = other.origin != leaf.origin || is_same_server;
+            is_other && is_other_way && other.interest.lock().has_filter(name)
         };
         self.of(leaf.account.id).is_some_and(|leafs| leafs.iter().any(brings))
     }
