@@ -179,8 +179,7 @@ impl Builder {
         crate::queues::start(&node);
         system::start(&node);
         requests::start(&node);
-        begin_cluster(&node);
-        node.hubs.begin(&node.settings.policy().options);
+        begin_network(&node);
         let for_loops = node.clone();
         let loops =
             Loops::start(&node.threads, dialtone_net::Settings { loops: process::cores() }, move |_| {
@@ -209,7 +208,8 @@ impl Builder {
     }
 }
 
-fn begin_cluster(node: &Node) {
+/// Begins to connect with other servers.
+pub(crate) fn begin_network(node: &Node) {
     let identity = &node.settings.identity;
     if let Some(settings) = supercluster::settings(&node.settings.policy(), identity) {
         node.supercluster.begin(identity, settings);
@@ -220,6 +220,7 @@ fn begin_cluster(node: &Node) {
         node.delivery.routes.set_permissions(permissions, &node.delivery.gate);
         node.cluster.begin(identity, settings);
     }
+    node.hubs.begin(&node.settings.policy().options);
 }
 
 /// A listener at work.

@@ -1,4 +1,5 @@
-//! The wall clock, as JWTs and certificates count time: in seconds since 1970.
+//! The time: the wall clock, as JWTs and certificates count it, in seconds since 1970; and the clock that deadlines go by, which a
+//! simulation turns itself.
 
 use jiff::Timestamp;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,4 +15,28 @@ pub fn instant(second: i64, now: Instant) -> Instant {
     let left = at.and_then(|at| at.duration_since(SystemTime::now()).ok()).unwrap_or_default();
     // What is centuries away never comes.
     now.checked_add(left).unwrap_or(now + Duration::from_secs(u64::from(u32::MAX)))
+}
+
+/// The moment, where no turn knows it.
+#[cfg(not(test))]
+#[inline]
+pub(crate) fn moment() -> Instant {
+    Instant::now()
+}
+
+/// The moment, where no turn knows it; on a thread that simulates, the one that it simulates.
+#[cfg(test)]
+pub(crate) fn moment() -> Instant {
+    SIMULATED.get().unwrap_or_else(Instant::now)
+}
+
+#[cfg(test)]
+thread_local! {
+    static SIMULATED: std::cell::Cell<Option<Instant>> = const { std::cell::Cell::new(None) };
+}
+
+/// Sets the moment of this thread.
+#[cfg(test)]
+pub(crate) fn simulate(moment: Option<Instant>) {
+    SIMULATED.set(moment);
 }

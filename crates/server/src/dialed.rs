@@ -11,6 +11,18 @@ use std::time::Duration;
 /// Bits of the number; the kind stands above them.
 const NUMBER_BITS: u32 = 56;
 
+/// What makes connections.
+pub(crate) trait Dials {
+    /// Connects. What comes of it is reported to a loop's handler.
+    fn dial(&self, dial: Dial);
+}
+
+impl Dials for Mutex<Loops> {
+    fn dial(&self, dial: Dial) {
+        self.lock().dial(dial);
+    }
+}
+
 /// A connection that is made, or was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dialed {
@@ -37,13 +49,13 @@ impl Dialed {
     /// The host is not known.
     pub(crate) fn begin(
         self,
-        loops: &Mutex<Loops>,
+        dialer: &dyn Dials,
         (host, port): (&str, u16),
         tls: Option<ClientTls>,
         timeout: Duration,
     ) -> io::Result<()> {
         let addresses = (host, port).to_socket_addrs()?.collect();
-        loops.lock().dial(Dial { number: self.packed(), addresses, timeout, tls });
+        dialer.dial(Dial { number: self.packed(), addresses, timeout, tls });
         Ok(())
     }
 }

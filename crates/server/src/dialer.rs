@@ -3,7 +3,7 @@
 
 use crate::client;
 use crate::cluster::Task;
-use crate::dialed::Dialed;
+use crate::dialed::{Dialed, Dials};
 use crate::hubs::{self, Hub};
 use crate::log::Event as Logged;
 use crate::machine::{Driven, Machine};
@@ -28,10 +28,17 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// # Errors
 /// The system refuses a thread.
 pub(crate) fn start(node: &Arc<Node>, loops: &Arc<Mutex<Loops>>) -> io::Result<()> {
-    run(node, loops, "routes", &node.cluster, |node, loops, task| match task {
+    run(node, loops, "routes", &node.cluster, |node, loops, task| route_task(node, loops, task))?;
+    run(node, loops, "leaf nodes", &node.hubs, |node, loops, task| hub_task(node, loops, &task))?;
+    run(node, loops, "gateways", &node.supercluster, |node, loops, task| gateway_task(node, loops, task))
+}
+
+/// Does what the cluster asks for.
+pub(crate) fn route_task(node: &Arc<Node>, dialer: &dyn Dials, task: Task) {
+    match task {
         Task::Dial { dial, url, tls_name, attempt } => {
             log_attempt(node, &url, attempt);
-            self::dial(node, loops, dial, &url, tls_name.as_deref());
+            self::dial(node, dialer, dial, &url, tls_name.as_deref());
         }
         Task::ClientUrls => client::send_urls(node),
         Task::Dedicate(account, yes) => node.delivery.routes.dedicate(&account, yes, &node.delivery.gate),
@@ -40,25 +47,31 @@ pub(crate) fn start(node: &Arc<Node>, loops: &Arc<Mutex<Loops>>) -> io::Result<(
             node.accounts.set_cluster_name(&name, &node.settings.policy());
         }
         Task::Note(note) => log(node, &note),
-    })?;
-    run(node, loops, "leaf nodes", &node.hubs, |node, loops, task| {
-        let hubs::Task::Dial { dial, hub, url, attempt } = task;
-        if let Err(why) = dial_hub(node, loops, dial, &hub, &url, attempt) {
-            let text = format_args!("Error trying to connect as leafnode to remote server {url}: {why}");
-            node.log.emit(Logged::LeafFailed, "", text);
-            node.hubs.handle(HubEvent::DialFailed(dial));
-        }
-    })?;
-    run(node, loops, "gateways", &node.supercluster, |node, loops, task| match task {
-        GatewayTask::Dial(dial) => dial_gateway(node, loops, &dial),
+    }
+}
+
+/// Does what is asked for where this server is a leaf node.
+pub(crate) fn hub_task(node: &Arc<Node>, dialer: &dyn Dials, task: &hubs::Task) {
+    let hubs::Task::Dial { dial, hub, url, attempt } = task;
+    if let Err(why) = dial_hub(node, dialer, *dial, hub, url, *attempt) {
+        let text = format_args!("Error trying to connect as leafnode to remote server {url}: {why}");
+        node.log.emit(Logged::LeafFailed, "", text);
+        node.hubs.handle(HubEvent::DialFailed(*dial));
+    }
+}
+
+/// Does what the supercluster asks for.
+pub(crate) fn gateway_task(node: &Arc<Node>, dialer: &dyn Dials, task: GatewayTask) {
+    match task {
+        GatewayTask::Dial(dial) => dial_gateway(node, dialer, &dial),
         GatewayTask::TellRoutes(info) => node.delivery.routes.broadcast(&info),
         GatewayTask::Note(note) => log_gateway(node, &note),
-    })
+    }
 }
 
 fn dial_hub(
     node: &Node,
-    loops: &Mutex<Loops>,
+    dialer: &dyn Dials,
     dial: DialId,
     hub: &Hub,
     url: &RouteUrl,
@@ -79,7 +92,7 @@ fn dial_hub(
     let timeout = hub.own.link.dial_timeout.or(own).unwrap_or(hubs::DIAL_TIMEOUT);
     let dialed = Dialed { kind: ListenerKind::LeafNodes, number: dial.0 };
     dialed
-        .begin(loops, (&url.host, url.port), first_tls(node, &hub.own, &url.host)?, timeout)
+        .begin(dialer, (&url.host, url.port), first_tls(node, &hub.own, &url.host)?, timeout)
         .map_err(|why| why.to_string())
 }
 
@@ -117,7 +130,7 @@ where
     node.threads.spawn(name, tasks).map(drop)
 }
 
-fn dial_gateway(node: &Node, loops: &Mutex<Loops>, wanted: &GatewayDial) {
+fn dial_gateway(node: &Node, dialer: &dyn Dials, wanted: &GatewayDial) {
     let GatewayDial { dial, gateway, url, is_configured, attempt } = wanted;
     let way = if *is_configured { "explicit" } else { "implicit" };
     let text =
@@ -126,7 +139,7 @@ fn dial_gateway(node: &Node, loops: &Mutex<Loops>, wanted: &GatewayDial) {
     let tls = gateway_tls(&node.settings.policy(), gateway, &url.host);
     let dialed = Dialed { kind: ListenerKind::Gateway, number: dial.0 };
     let begun = tls.map_err(io::Error::other);
-    let begun = begun.and_then(|tls| dialed.begin(loops, (&url.host, url.port), tls, DIAL_TIMEOUT));
+    let begun = begun.and_then(|tls| dialed.begin(dialer, (&url.host, url.port), tls, DIAL_TIMEOUT));
     if let Err(why) = begun {
         let text = format_args!("Error connecting to {way} gateway {gateway:?} at {}: {why}", url.address());
         node.log.emit(Logged::GatewayFailed, "", text);
@@ -175,12 +188,12 @@ fn log_attempt(node: &Node, url: &RouteUrl, attempt: u32) {
     node.log.emit(Logged::RouteDialed, "", text);
 }
 
-fn dial(node: &Node, loops: &Mutex<Loops>, dial: DialId, url: &RouteUrl, tls_name: Option<&str>) {
+fn dial(node: &Node, dialer: &dyn Dials, dial: DialId, url: &RouteUrl, tls_name: Option<&str>) {
     let policy = node.settings.policy();
     let routes = policy.of(ListenerKind::Cluster);
     let tls = routes.client_tls(None, &url.host, tls_name).map_err(io::Error::other);
     let dialed = Dialed { kind: ListenerKind::Cluster, number: dial.0 };
-    let begun = tls.and_then(|tls| dialed.begin(loops, (&url.host, url.port), tls, DIAL_TIMEOUT));
+    let begun = tls.and_then(|tls| dialed.begin(dialer, (&url.host, url.port), tls, DIAL_TIMEOUT));
     if let Err(why) = begun {
         let text = format_args!("Error trying to connect to route {url}: {why}");
         node.log.emit(Logged::RouteFailed, "", text);

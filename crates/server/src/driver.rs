@@ -1,6 +1,7 @@
 //! Connections on event loops: the glue between a loop, a turn and the connections' protocols.
 
 use crate::client;
+use crate::clock;
 use crate::listeners;
 use crate::log::{Event as Logged, Level};
 use crate::node::Node;
@@ -28,7 +29,7 @@ impl Driver {
     /// For one loop; what it draws at random comes from `seed`.
     pub fn new(node: Arc<Node>, seed: Seed) -> Self {
         let stalls = node.settings.policy().options.clients.stall_producers;
-        let turn = node.delivery.turn(seed, Instant::now());
+        let turn = node.delivery.turn(seed, clock::moment());
         Self { node, turn, stalls }
     }
 

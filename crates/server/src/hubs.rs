@@ -136,7 +136,7 @@ impl Machine for Dialing {
 impl Dialing {
     fn new() -> Self {
         Self {
-            machine: dialtone_mesh::Hubs::new(rand::random()),
+            machine: dialtone_mesh::Hubs::new(crate::random::random()),
             configured: BTreeMap::new(),
             next: 0,
             urls: BTreeMap::new(),

@@ -46,6 +46,7 @@ mod process;
 mod profile;
 mod protocol;
 mod queues;
+mod random;
 mod rates;
 mod refusal;
 pub mod registry;

@@ -26,7 +26,7 @@ pub(crate) fn limits(policy: &Policy, payload_bytes_max: usize) -> Limits {
 
 /// Something to sign.
 pub(crate) fn nonce() -> String {
-    BASE64URL_NOPAD.encode(&rand::random::<[u8; NONCE_BYTES]>())
+    BASE64URL_NOPAD.encode(&crate::random::random::<[u8; NONCE_BYTES]>())
 }
 
 /// How what comes in is read.

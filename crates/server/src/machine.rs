@@ -1,6 +1,7 @@
 //! A state machine of the network, shared by all who have to do with it: connections and dialers hand events in; what comes out goes, in
 //! order, to the inboxes of the connections concerned and to the tasks of a thread that dials.
 
+use crate::clock;
 use dialtone_broker::peer::{ClientId, Peer};
 use dialtone_mesh::LinkId;
 use parking_lot::{Condvar, Mutex};
@@ -77,7 +78,7 @@ impl<M: Machine> State<M> {
     fn handle(&mut self, event: M::Event<'_>, by: Option<LinkId>) {
         let Some(machine) = &mut self.machine else { return };
         let mut outcomes = Vec::new();
-        machine.handle(event, Instant::now(), &mut outcomes);
+        machine.handle(event, clock::moment(), &mut outcomes);
         for outcome in outcomes {
             match outcome {
                 Outcome::Task(task) => self.tasks.push_back(task),
@@ -93,6 +94,18 @@ impl<M: Machine> State<M> {
         if by != Some(link) {
             inbox.peer.wake_owner();
         }
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.machine.as_ref().and_then(M::next_timeout)
+    }
+
+    /// What is to be done at this moment, if anything is.
+    fn task_due(&mut self, now: Instant) -> Option<M::Task> {
+        while self.tasks.is_empty() && self.next_timeout().is_some_and(|at| at <= now) {
+            self.handle(M::timeout(), None);
+        }
+        self.tasks.pop_front()
     }
 }
 
@@ -178,16 +191,25 @@ impl<M: Machine> Driven<M> {
             if state.stops {
                 return None;
             }
-            if let Some(task) = state.tasks.pop_front() {
+            let now = clock::moment();
+            if let Some(task) = state.task_due(now) {
                 return Some(task);
             }
-            let now = Instant::now();
-            let due = state.machine.as_ref().and_then(M::next_timeout);
-            if due.is_some_and(|at| at <= now) {
-                state.handle(M::timeout(), None);
-                continue;
-            }
+            let due = state.next_timeout();
             self.changed.wait_until(&mut state, due.unwrap_or(now + IDLE));
         }
+    }
+
+    /// The same without waiting: `None` if there is nothing to do now.
+    #[cfg(test)]
+    pub(crate) fn task_due(&self) -> Option<M::Task> {
+        self.state.lock().task_due(clock::moment())
+    }
+
+    /// When there may be something to do, if nothing happens before.
+    #[cfg(test)]
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let state = self.state.lock();
+        if state.tasks.is_empty() { state.next_timeout() } else { Some(clock::moment()) }
     }
 }

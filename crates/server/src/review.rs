@@ -5,6 +5,7 @@
 
 use crate::accounts::Accounts;
 use crate::callout;
+use crate::clock;
 use crate::log::{Event, Logger};
 use crate::node::{Executor, Node};
 use crate::profile::Profile;
@@ -22,7 +23,6 @@ use dialtone_identity::permission::{Permissions, Subscribing};
 use dialtone_wire::client::encode;
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Asks again whether a session may stay, and carries the answer out: other rights, or its end.
 ///
@@ -261,7 +261,7 @@ pub(crate) fn end(node: &Node, session: &Arc<Session>, error: Option<ProtocolErr
 pub(crate) fn report(session: &Session, error: ProtocolError) {
     let mut bytes = Vec::new();
     encode::error(&mut bytes, error.text());
-    session.peer.send(&bytes, Instant::now());
+    session.peer.send(&bytes, clock::moment());
 }
 
 /// Gives a session other rights; subscriptions that they do not cover end.
@@ -292,7 +292,7 @@ pub(crate) fn set_permissions(
         log.emit(Event::SubscriptionRemoved, "", line);
         let mut bytes = Vec::new();
         encode::error(&mut bytes, &format!("Permissions Violation for Subscription to {what}"));
-        peer.send(&bytes, Instant::now());
+        peer.send(&bytes, clock::moment());
     }
 }
 

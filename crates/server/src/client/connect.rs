@@ -53,7 +53,7 @@ impl Client {
         if !nonce_required {
             return "".into();
         }
-        BASE64URL_NOPAD.encode(&rand::random::<[u8; NONCE_BYTES]>()).into()
+        BASE64URL_NOPAD.encode(&crate::random::random::<[u8; NONCE_BYTES]>()).into()
     }
 
     pub(super) fn connect(&mut self, json: &[u8], turn: &mut Turn) {

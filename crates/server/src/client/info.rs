@@ -1,6 +1,7 @@
 //! INFO: what a client learns of the server.
 
 use super::Client;
+use crate::clock;
 use crate::cluster::Cluster;
 use crate::node::Node;
 use crate::policy::{ListenerKind, Policy};
@@ -9,7 +10,6 @@ use dialtone_broker::deliver::Turn;
 use dialtone_wire::Info;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 /// What INFO says to everybody on this connection.
 fn info(session: &Session, policy: &Policy) -> Info {
@@ -40,7 +40,7 @@ pub(crate) fn send_urls(node: &Node) {
             add_cluster(&mut info, &node.cluster, session.listener());
             let mut bytes = Vec::new();
             info.encode(&mut bytes);
-            session.peer.send(&bytes, Instant::now());
+            session.peer.send(&bytes, clock::moment());
         }
     }
 }
@@ -53,7 +53,7 @@ pub(crate) fn send_away(session: &Session, policy: &Policy, cluster: &Cluster) {
         add_cluster(&mut info, cluster, session.listener());
         let mut bytes = Vec::new();
         info.encode(&mut bytes);
-        session.peer.send(&bytes, Instant::now());
+        session.peer.send(&bytes, clock::moment());
     }
 }
 

@@ -125,7 +125,7 @@ impl Cluster {
             id: identity.id.clone(),
             name: identity.name.clone(),
             made_up_cluster: identity.id.clone(),
-            seed: rand::random(),
+            seed: crate::random::random(),
         };
         let member = Member { mesh: Mesh::new(me, settings), client_urls: Arc::default() };
         self.start(member, Event::Started);

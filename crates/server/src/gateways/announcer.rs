@@ -1,6 +1,7 @@
 //! What other clusters are told of interest in this one: RS+ and RS-, each by every server that they dial, of the whole cluster.
 
 use super::{Direction, Gateway, Gateways};
+use crate::clock;
 use crate::routes::stays_here;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
@@ -10,7 +11,6 @@ use dialtone_wire::gateway::Info;
 use dialtone_wire::interserver::{Interest, LeafOrigins, encode};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Bytes that are handed over at once to a connection that begins.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -39,7 +39,7 @@ impl Watch for Announcer {
         if (sum.before == 0) == (sum.now == 0) || stays_here(account, delta.filter) {
             return;
         }
-        let now = turn.as_deref().map_or_else(Instant::now, Turn::now);
+        let now = turn.as_deref().map_or_else(clock::moment, Turn::now);
         if sum.now > 0 && delta.queue.is_none() && asks_here(&delta.source) {
             account.note_new_interest(delta.filter, now);
         }

@@ -1,6 +1,7 @@
 //! What leaf nodes are told of interest here: LS+ and LS-.
 
 use super::{Leaf, Leafs};
+use crate::clock;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::{Delta, Gate, Watch};
@@ -8,7 +9,6 @@ use dialtone_wire::gateway::reply;
 use dialtone_wire::interserver::{Interest, encode};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Bytes that are handed over at once to a connection that begins.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -30,7 +30,7 @@ impl Watch for Announcer {
             leaf.session.count_interest_told(1);
             match &mut turn {
                 Some(turn) => turn.enqueue(&leaf.session.peer, &line),
-                None => leaf.session.peer.send(&line, Instant::now()),
+                None => leaf.session.peer.send(&line, clock::moment()),
             }
         }
     }

@@ -5,6 +5,7 @@ mod announcer;
 pub(crate) use announcer::Announcer;
 
 use crate::compression::State;
+use crate::random::random;
 use crate::session::Session;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::interest::Source;
@@ -153,7 +154,7 @@ impl Leafs {
     /// The subject by which a loop through an account is found: whoever is told of interest in it by somebody else is part of one.
     pub(crate) fn loop_subject(&self, account: &Account) -> Arc<[u8]> {
         let make = || {
-            let letters = (0..LOOP_NAME_CHARS).map(|_| rand::random_range(0..36u32));
+            let letters = (0..LOOP_NAME_CHARS).map(|_| random::<u32>() % 36);
             let name = letters.filter_map(|n| char::from_digit(n, 36)).collect::<String>();
             [LOOP_PREFIX, name.as_bytes()].concat().into()
         };

@@ -2,6 +2,7 @@
 
 use super::walk::{Change, PIECE_BYTES, UnderWay};
 use super::{Route, Routes, Share};
+use crate::clock;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::{Delta, Gate, Source, Watch};
@@ -11,7 +12,6 @@ use dialtone_broker::permission;
 use dialtone_wire::interserver::{Interest, Origin, encode};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Tells all routes of each change of interest.
 pub(crate) struct Announcer(pub(crate) Arc<Routes>);
@@ -39,7 +39,7 @@ impl Watch for Announcer {
             route.session.count_interest_told(1);
             match &mut turn {
                 Some(turn) => turn.enqueue(&route.session.peer, &line),
-                None => route.session.peer.send(&line, Instant::now()),
+                None => route.session.peer.send(&line, clock::moment()),
             }
         }
     }

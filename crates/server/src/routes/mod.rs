@@ -6,6 +6,7 @@ mod walk;
 pub(crate) use announcer::{Announcer, More, stays_here};
 pub(crate) use walk::Walk;
 
+use crate::clock;
 use crate::compression::State;
 use crate::session::Session;
 use dialtone_broker::account::Account;
@@ -20,7 +21,6 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Which accounts a route is for.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ impl Routes {
         let mut told = BTreeSet::new();
         for route in self.open().iter() {
             if told.insert(route.remote.read().server_id.clone()) {
-                route.session.peer.send(&line, Instant::now());
+                route.session.peer.send(&line, clock::moment());
             }
         }
     }

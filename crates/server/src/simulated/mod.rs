@@ -4,6 +4,7 @@
 
 mod conduct;
 mod event_loop;
+mod network;
 mod player;
 mod tests;
 

@@ -111,7 +111,7 @@ impl Supercluster {
             id: identity.id.clone(),
             name: identity.name.clone(),
             made_up_cluster: String::new(),
-            seed: rand::random(),
+            seed: crate::random::random(),
         };
         self.start(Member(Mesh::new(me, settings)), Event::Started);
     }

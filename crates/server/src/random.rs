@@ -1,0 +1,37 @@
+//! Numbers that nobody outside can guess; on a thread that simulates, those of its seed.
+
+use rand::distr::{Distribution, StandardUniform};
+
+/// Any number.
+#[cfg(not(test))]
+pub(crate) fn random<T>() -> T
+where
+    StandardUniform: Distribution<T>,
+{
+    rand::random()
+}
+
+/// Any number.
+#[cfg(test)]
+pub(crate) fn random<T>() -> T
+where
+    StandardUniform: Distribution<T>,
+{
+    use rand::Rng as _;
+    SIMULATED.with_borrow_mut(|simulated| match simulated {
+        Some(numbers) => numbers.random(),
+        None => rand::random(),
+    })
+}
+
+#[cfg(test)]
+thread_local! {
+    static SIMULATED: std::cell::RefCell<Option<rand::rngs::SmallRng>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Has all numbers of this thread come from a seed; `None`: from the system.
+#[cfg(test)]
+pub(crate) fn simulate(seed: Option<u64>) {
+    use rand::SeedableRng as _;
+    SIMULATED.set(seed.map(rand::rngs::SmallRng::seed_from_u64));
+}

@@ -1,0 +1,64 @@
+//! Random worlds are played, and the first that fails is made small.
+#![cfg(test)]
+
+use super::plan::Plan;
+use super::world::World;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// What is wrong in a world, if anything.
+fn play(plan: &Plan) -> Result<(), String> {
+    let played = catch_unwind(AssertUnwindSafe(|| World::new(plan).play()));
+    played.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    })
+}
+
+fn shrunk(mut plan: Plan) -> Plan {
+    while let Some(smaller) = plan.smaller().into_iter().find(|smaller| play(smaller).is_err()) {
+        plan = smaller;
+    }
+    plan
+}
+
+/// Plays worlds on all cores, and shows the first that fails.
+fn play_all(make: fn(u64) -> Plan, seeds: u64) {
+    let (next, first) = (AtomicU64::new(0), number("FIRST", 0));
+    let seeds = number("SEEDS", seeds);
+    let failed: Mutex<Option<(u64, String)>> = Mutex::default();
+    let play_some = || {
+        while failed.lock().expect("not poisoned").is_none() {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= seeds {
+                return;
+            }
+            if let Err(wrong) = play(&make(first + index)) {
+                failed.lock().expect("not poisoned").get_or_insert((first + index, wrong));
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(play_some))));
+    if let Some((seed, wrong)) = failed.lock().expect("not poisoned").take() {
+        let plan = shrunk(make(seed));
+        let smaller = play(&plan).err().unwrap_or_default();
+        panic!("seed {seed}: {wrong}\nsmallest: {plan:?}\n{smaller}");
+    }
+}
+
+#[test]
+fn whoever_is_connected_gets_what_the_model_says() {
+    play_all(Plan::of, 2000);
+}
+
+#[test]
+fn a_hundred_servers_deliver_what_the_model_says() {
+    play_all(Plan::large, 5);
+}
