@@ -7,7 +7,8 @@
 
 use crate::account::{Account, AccountId};
 use crate::deliver::services::{HOPS_MAX, may_ask};
-use crate::kind::{Entry, Via};
+use crate::kind::{Entry, Kind, Via};
+use crate::peer::{ClientId, Peer};
 use crate::permission;
 use crate::reserved::{Use, is_reserved};
 use crate::route::MatchedImports;
@@ -15,7 +16,7 @@ use crate::sharing::{Mapping, MappingOutcome, ServiceExport, ServiceImport, Stre
 use crate::subscription::Subscriber;
 use dialtone_identity::permission::{Permissions, ResponseLimits, Ruling};
 use dialtone_subject::{Matches, set};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What may become of a message at the mappings of an account.
@@ -49,12 +50,55 @@ pub struct Place {
     pub subject: Box<[u8]>,
     /// Where it is published: what the rights of each publisher allow. Elsewhere empty.
     pub publishing: Vec<Publishing>,
-    /// Who listens there.
+    /// Who listens there, on this server.
     pub listeners: Listeners,
+    /// Other servers that it goes on to.
+    pub onward: Vec<Onward>,
     /// Accounts that take it as a stream.
     pub streams: Vec<(Arc<StreamImport>, Place)>,
     /// Services that it asks.
     pub services: Vec<Request>,
+}
+
+/// Another server that a message goes on to.
+#[derive(Debug)]
+pub struct Onward {
+    /// The connection to it.
+    pub peer: Arc<Peer>,
+    /// It goes there in any case; otherwise only if a member of one of `groups` is drawn there.
+    pub is_plain: bool,
+    /// Queue groups with members behind it.
+    pub groups: BTreeSet<Box<[u8]>>,
+}
+
+impl Onward {
+    /// The servers that a message to `subject` goes on to from `account`, in the order of their connections.
+    fn of(account: &Account, subject: &[u8], entry: Entry, is_own: bool) -> Vec<Self> {
+        let mut found: BTreeMap<ClientId, Self> = BTreeMap::new();
+        for Subscriber(subscription) in matching(account, subject) {
+            let (peer, queue) = (subscription.peer(), subscription.queue());
+            // Who is in all accounts gets it in the one where it was published.
+            let is_there = peer.kind.is_relay() && (is_own || !peer.kind.is_in_all_accounts());
+            if !is_there || !entry.passes_to(peer.kind, subject) || !peer.may_have(subject, queue) {
+                continue;
+            }
+            let new = || Self { peer: peer.clone(), is_plain: false, groups: BTreeSet::new() };
+            let onward = found.entry(peer.id).or_insert_with(new);
+            match queue {
+                None => onward.is_plain = true,
+                Some(queue) => drop(onward.groups.insert(queue.into())),
+            }
+        }
+        found.into_values().collect()
+    }
+}
+
+/// All subscriptions of an account for a subject.
+fn matching(account: &Account, subject: &[u8]) -> Vec<Subscriber> {
+    let mut matches: Matches<Subscriber> = Matches::default();
+    account.interest().matches(subject, &mut matches);
+    let groups: Vec<Subscriber> = matches.groups().flat_map(|group| group.iter().cloned()).collect();
+    matches.take_plain().chain(groups).collect()
 }
 
 /// A service that a message asks.
@@ -80,13 +124,11 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Who asks for `subject` in `account`, and may have it.
+    /// Who asks for `subject` in `account` on this server, and may have it.
     pub fn of(account: &Account, subject: &[u8]) -> Self {
-        let mut matches: Matches<Subscriber> = Matches::default();
-        account.interest().matches(subject, &mut matches);
         let mut out = Self::default();
-        let groups: Vec<Subscriber> = matches.groups().flat_map(|group| group.iter().cloned()).collect();
-        for Subscriber(subscription) in matches.take_plain().chain(groups) {
+        let here = matching(account, subject).into_iter().filter(|s| !s.0.peer().kind.is_relay());
+        for Subscriber(subscription) in here {
             let queue = subscription.queue();
             match queue {
                 _ if !subscription.peer().may_have(subject, queue) => out.withheld += 1,
@@ -138,9 +180,23 @@ pub fn publish(account: &Arc<Account>, rights: &[Option<&Permissions>], subject:
         if is_reserved(|| account.clients_bound(), Use::Subject, subject) {
             return Disposition::Reserved(subject.into());
         }
-        let place = walk.pass(account, subject, Via::Publish, &mut Vec::new());
+        let place = walk.pass(account, subject, Entry::of_client(Via::Publish), &mut Vec::new());
         Disposition::Arrives(Place { publishing, ..place })
     })
+}
+
+/// What becomes of a message that another server of this kind sends in `account`.
+pub fn arrive(account: &Arc<Account>, from: Kind, subject: &[u8]) -> Vec<Chance> {
+    let mut walk = Walk { hops_left: HOPS_MAX };
+    let entry = Entry { from, by: Via::Publish };
+    let mut then = |walk: &mut Walk, subject: &[u8]| {
+        Disposition::Arrives(walk.pass(account, subject, entry, &mut Vec::new()))
+    };
+    // What is in all accounts was mapped where it was published.
+    match from.is_in_all_accounts() {
+        true => vec![Chance { mapping: None, then: then(&mut walk, subject) }],
+        false => walk.chances(account, subject, &mut then),
+    }
 }
 
 struct Walk {
@@ -170,16 +226,16 @@ impl Walk {
         &mut self,
         account: &Arc<Account>,
         subject: &[u8],
-        via: Via,
+        entry: Entry,
         passed: &mut Vec<Arc<ServiceExport>>,
     ) -> Place {
-        let MatchedImports { streams, services } =
-            MatchedImports::of(account, subject, Entry::of_client(via));
+        let MatchedImports { streams, services } = MatchedImports::of(account, subject, entry);
         let taken = |(import, here): (Arc<StreamImport>, Box<[u8]>)| {
-            let place = Place::end(&import.importer, here);
+            let place = Place::end(&import.importer, here, entry, false);
             (import, place)
         };
         let mut requests = Vec::new();
+        let asking = Entry { by: Via::Service, ..entry };
         for hop in services {
             let may = self.hops_left > 0 && may_ask(passed.iter(), &hop.import.export);
             self.hops_left = self.hops_left.saturating_sub(1);
@@ -188,7 +244,7 @@ impl Walk {
                 let exporter = hop.import.exporter.clone();
                 passed.push(hop.import.export.clone());
                 chances = self.chances(&exporter, &hop.subject, &mut |walk, subject| {
-                    Disposition::Arrives(walk.pass(&exporter, subject, Via::Service, passed))
+                    Disposition::Arrives(walk.pass(&exporter, subject, asking, passed))
                 });
                 passed.pop();
             }
@@ -197,21 +253,23 @@ impl Walk {
         Place {
             streams: streams.into_iter().map(taken).collect(),
             services: requests,
-            ..Place::end(account, subject.into())
+            ..Place::end(account, subject.into(), entry, true)
         }
     }
 }
 
 impl Place {
     /// A place that nothing leads on from.
-    fn end(account: &Arc<Account>, subject: Box<[u8]>) -> Self {
+    fn end(account: &Arc<Account>, subject: Box<[u8]>, entry: Entry, is_own: bool) -> Self {
         let listeners = Listeners::of(account, &subject);
+        let onward = Onward::of(account, &subject, entry, is_own);
         let account = account.clone();
         Self {
             account,
             subject,
             publishing: Vec::new(),
             listeners,
+            onward,
             streams: Vec::new(),
             services: Vec::new(),
         }

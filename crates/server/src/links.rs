@@ -21,10 +21,21 @@ pub(crate) struct Link {
     /// The name of the other server; of a gateway, that of the other cluster.
     pub(crate) remote: String,
     pub(crate) session: Arc<Session>,
+    pub(crate) server: OtherServer,
     /// How much interest the other end has told.
     pub(crate) subscriptions: usize,
     /// How what is sent by it is compressed; `None`: it never is.
     pub(crate) compression: Option<Arc<State>>,
+}
+
+/// Who is at the other end of a link.
+pub(crate) struct OtherServer {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its public NKey; empty if it did not say it.
+    pub(crate) id: String,
+    /// The account there, if the link is for one.
+    pub(crate) account: Option<String>,
 }
 
 /// What went by links.
@@ -50,28 +61,48 @@ impl Carried {
 
 /// All links that there are: routes, gateways, leaf nodes.
 pub(crate) fn open(routes: &Routes, gateways: &Gateways, leafs: &Leafs) -> Vec<Link> {
-    let link = |session: &Arc<Session>, remote: &str, subscriptions, compression| Link {
-        kind: session.peer.kind,
-        remote: remote.to_owned(),
-        session: session.clone(),
-        subscriptions,
-        compression,
-    };
     let routes = routes.open();
     let routes = routes.iter().map(|route| {
-        let (known, compression) = (route.interest.lock().len(), Some(route.compression.clone()));
-        link(&route.session, &route.remote.read().server_name, known, compression)
+        let remote = route.remote.read().clone();
+        Link {
+            kind: route.session.peer.kind,
+            remote: remote.server_name.clone(),
+            session: route.session.clone(),
+            server: OtherServer::new(&remote.server_name, &remote.server_id, None),
+            subscriptions: route.interest.lock().len(),
+            compression: Some(route.compression.clone()),
+        }
     });
     let gateways = gateways.open();
-    let gateways = gateways
-        .iter()
-        .map(|gateway| link(&gateway.session, &gateway.name, gateway.interest.lock().len(), None));
+    let gateways = gateways.iter().map(|gateway| Link {
+        kind: gateway.session.peer.kind,
+        remote: gateway.name.clone(),
+        session: gateway.session.clone(),
+        server: OtherServer::new(&gateway.remote.server_name, &gateway.remote.server_id, None),
+        subscriptions: gateway.interest.lock().len(),
+        compression: None,
+    });
     let leafs = leafs.open();
-    let leafs = leafs.iter().map(|leaf| {
-        let (known, compression) = (leaf.interest.lock().len(), Some(leaf.compression.clone()));
-        link(&leaf.session, &leaf.remote.server_name, known, compression)
+    let leafs = leafs.iter().map(|leaf| Link {
+        kind: leaf.session.peer.kind,
+        remote: leaf.remote.server_name.clone(),
+        session: leaf.session.clone(),
+        server: OtherServer::new(
+            &leaf.remote.server_name,
+            &leaf.remote.server_id,
+            Some(&leaf.remote.account),
+        ),
+        subscriptions: leaf.interest.lock().len(),
+        compression: Some(leaf.compression.clone()),
     });
     routes.chain(gateways).chain(leafs).collect()
+}
+
+impl OtherServer {
+    fn new(name: &str, id: &str, account: Option<&str>) -> Self {
+        let account = account.filter(|account| !account.is_empty()).map(str::to_owned);
+        Self { name: name.to_owned(), id: id.to_owned(), account }
+    }
 }
 
 /// What went by links that are over, by the name of the other end.

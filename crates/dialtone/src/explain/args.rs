@@ -127,6 +127,8 @@ pub fn parse(words: &[String]) -> Result<Invocation> {
         subject: given.subject,
         queue: given.queue,
         other,
+        server: None,
+        arrives: None,
     };
     let whom = match (given.whom.config, given.whom.server) {
         (Some(config), _) => Whom::Config(config),

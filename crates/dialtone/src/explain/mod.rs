@@ -1,9 +1,10 @@
 //! `dialtone explain`: the whole path of a subject, and why a message does not arrive.
 //!
-//! [`args`] is the command line, [`text`] puts an answer into words. The answer itself is worked out by
+//! [`args`] is the command line, [`hops`] asks further servers, [`text`] puts an answer into words. The answer itself is worked out by
 //! [`dialtone_server::explain`], here from a configuration, or by a running server that [`server`] asks.
 
 mod args;
+mod hops;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,8 @@ use crate::serve;
 use anyhow::Result;
 use args::{Asked, Invocation, Whom};
 use dialtone_server::Explainer;
-use dialtone_server::explain::{Report, Verdict};
+use dialtone_server::explain::Verdict;
+use hops::Answer;
 use std::path::Path;
 
 /// There is a path.
@@ -44,18 +46,20 @@ fn answer(parsed: &Invocation) -> Result<(String, i32)> {
         Invocation::Help(text) => return Ok((text.clone(), FOUND)),
         Invocation::Ask(asked) => asked,
     };
-    let report = ask(asked)?;
-    let code = if report.verdict == Verdict::Path { FOUND } else { NOWHERE };
-    let text =
-        if asked.json { serde_json::to_string_pretty(&report)? + "\n" } else { text::describe(&report) };
+    let answer = ask(asked)?;
+    let code = if answer.verdict() == Verdict::Path { FOUND } else { NOWHERE };
+    let text = match asked.json {
+        true => serde_json::to_string_pretty(&answer)? + "\n",
+        false => text::describe(&answer),
+    };
     Ok((text, code))
 }
 
-fn ask(asked: &Asked) -> Result<Report> {
+fn ask(asked: &Asked) -> Result<Answer> {
     match &asked.whom {
         Whom::Config(file) => {
             let partial = serve::load_partial(Path::new(file))?;
-            Ok(Explainer::new(partial)?.answer(&asked.question)?)
+            Ok(Answer::alone(Explainer::new(partial)?.answer(&asked.question)?))
         }
         Whom::Server { url, creds, authorities } => {
             server::ask(url, creds.as_deref(), authorities.as_deref(), &asked.question)

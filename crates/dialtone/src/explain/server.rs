@@ -1,5 +1,6 @@
 //! Asking a running server, over its system account.
 
+use super::hops::{self, Answer};
 use crate::identity::client::{Address, Client, Login};
 use anyhow::{Context as _, Result, bail};
 use dialtone_identity::creds;
@@ -9,10 +10,12 @@ use std::path::Path;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// Every server answers here; the first answer counts.
+/// The server that is asked answers here, or passes the question on to the one that it names.
 const SUBJECT: &str = "$SYS.REQ.SERVER.PING.EXPLAIN";
 /// How long a server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The same of one that the first passes the question on to.
+const HOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// An answer, in the envelope of all answers of the system account.
 #[derive(Deserialize)]
@@ -26,10 +29,10 @@ struct Problem {
     description: String,
 }
 
-/// What a server answers.
+/// What a server answers, and those that the message goes on to.
 ///
 /// Errors: it is not reached, does not let in, or does not answer this question.
-pub fn ask(url: &str, creds: Option<&str>, authorities: Option<&str>, question: &Question) -> Result<Report> {
+pub fn ask(url: &str, creds: Option<&str>, authorities: Option<&str>, question: &Question) -> Result<Answer> {
     let login = match creds {
         Some(file) => {
             let text = Zeroizing::new(std::fs::read_to_string(file).with_context(|| file.to_owned())?);
@@ -38,7 +41,12 @@ pub fn ask(url: &str, creds: Option<&str>, authorities: Option<&str>, question: 
         None => login(url),
     };
     let mut client = Client::connect(&Address::parse(url)?, &login, authorities.map(Path::new))?;
-    let answers = client.request(SUBJECT, &serde_json::to_vec(question)?, TIMEOUT, |_| true)?;
+    let first = ask_one(&mut client, question, TIMEOUT)?;
+    Ok(hops::follow(first, |question| ask_one(&mut client, question, HOP_TIMEOUT)))
+}
+
+fn ask_one(client: &mut Client, question: &Question, timeout: Duration) -> Result<Report> {
+    let answers = client.request(SUBJECT, &serde_json::to_vec(question)?, timeout, |_| true)?;
     let first = answers.first().context("no answer")?;
     match serde_json::from_slice(first).context("an answer that cannot be read")? {
         Envelope { data: Some(report), .. } => Ok(report),

@@ -1,15 +1,17 @@
 //! Configurations, and what is explained of them.
 
 use super::args::{self, Invocation};
+use super::hops::Answer;
 use super::{FOUND, NOWHERE, text};
 use dialtone_config::{load_partial_text, load_text};
 use dialtone_server::Explainer;
 use dialtone_server::Server;
-use dialtone_server::explain::{Action, Question, Verdict};
+use dialtone_server::explain::{Action, Question, Report, Verdict};
 use expect_test::{Expect, expect};
 use std::io::{BufRead as _, BufReader, Write as _};
 
 mod delivered;
+mod network;
 mod rights;
 
 const SHOP: &str = r#"
@@ -49,11 +51,11 @@ fn check(config: &str, arguments: &str, code: i32, expected: Expect) {
     let explainer = Explainer::new(partial.expect("a good configuration")).expect("accounts");
     match explainer.answer(&asked.question) {
         Ok(report) => {
-            expected.assert_eq(&text::describe(&report));
+            expected.assert_eq(&text::describe(&Answer::alone(report.clone())));
             assert_eq!(if report.verdict == Verdict::Path { FOUND } else { NOWHERE }, code);
             // What travels as JSON is the same after it.
             let json = serde_json::to_string(&report).expect("JSON");
-            assert_eq!(serde_json::from_str::<super::Report>(&json).expect("a report"), report);
+            assert_eq!(serde_json::from_str::<Report>(&json).expect("a report"), report);
         }
         Err(problem) => {
             expected.assert_eq(&problem.to_string());
@@ -452,9 +454,11 @@ fn a_running_server_tells_who_listens() {
             subject: subject.into(),
             queue: None,
             other: Some("B".into()),
+            server: None,
+            arrives: None,
         };
         let url = format!("nats://admin:secret@{address}");
-        super::server::ask(&url, None, None, &question).map(|report| text::describe(&report))
+        super::server::ask(&url, None, None, &question).map(|answer| text::describe(&answer))
     };
     expect![[r#"
         user a of account A publishes to s.x

@@ -1,10 +1,12 @@
 //! An answer in words.
 
-use dialtone_server::explain::{Action, Kind, Live, Report, Rule, Step, Verdict, What, Who};
+use super::hops::Answer;
+use dialtone_server::explain::{Action, Kind, Link, Live, Report, Rule, Step, Verdict, What, Who};
 use std::fmt::Write as _;
 
 /// An answer, for people: a line a step, further in where the way forks.
-pub fn describe(report: &Report) -> String {
+pub fn describe(answer: &Answer) -> String {
+    let report = &answer.first;
     let question = &report.question;
     let does = match question.action {
         Action::Publish => "publishes to",
@@ -19,14 +21,18 @@ pub fn describe(report: &Report) -> String {
     };
     let queue = question.queue.as_ref().map(|queue| format!(" in queue group {queue}")).unwrap_or_default();
     let mut out = format!("{user} of account {} {does} {}{queue}\n", question.account, question.subject);
-    for step in &report.steps {
-        let indent = "  ".repeat(usize::from(step.level) + 1);
-        for (at, line) in lines(step, question.action).into_iter().enumerate() {
-            let further = if at == 0 { "" } else { "  " };
-            let _ = writeln!(out, "{indent}{further}{line}");
+    steps(report, &mut out);
+    for hop in &answer.hops {
+        let _ = writeln!(out, "at server {}, by {} {}", hop.server, from(hop.link), hop.from);
+        if let Some(problem) = &hop.problem {
+            let _ = writeln!(out, "  stops: it does not say how it goes on there: {problem}");
         }
+        hop.report.iter().for_each(|report| steps(report, &mut out));
     }
-    out.push_str(match (report.verdict, question.action, question.other.is_some()) {
+    if answer.is_cut {
+        out.push_str("it goes on to more servers, which were not asked\n");
+    }
+    out.push_str(match (answer.verdict(), question.action, question.other.is_some()) {
         (Verdict::Path, Action::Publish, false) => "it may be received\n",
         (Verdict::Path, Action::Publish, true) => "it arrives there\n",
         (Verdict::Path, Action::Subscribe, false) => "it may subscribe\n",
@@ -39,6 +45,26 @@ pub fn describe(report: &Report) -> String {
         (Verdict::Nowhere, Action::Subscribe, _) => "nothing comes from there\n",
     });
     out
+}
+
+/// How a message came to a server.
+fn from(link: Link) -> &'static str {
+    match link {
+        Link::Route => "a route from",
+        Link::Gateway => "a gateway from",
+        Link::Hub => "its leaf node",
+        Link::Spoke => "its hub",
+    }
+}
+
+fn steps(report: &Report, out: &mut String) {
+    for step in &report.steps {
+        let indent = "  ".repeat(usize::from(step.level) + 1);
+        for (at, line) in lines(step, report.question.action).into_iter().enumerate() {
+            let further = if at == 0 { "" } else { "  " };
+            let _ = writeln!(out, "{indent}{further}{line}");
+        }
+    }
 }
 
 fn lines(step: &Step, action: Action) -> Vec<String> {
@@ -97,9 +123,32 @@ fn lines(step: &Step, action: Action) -> Vec<String> {
                 format!("exported as {export}{}", place(export_at)),
             ]
         }
+        What::Onward { .. } => onward(step),
         What::Stops { why, at } => vec![format!("stops: {why}{}", place(at))],
         What::Note { note, at } => vec![format!("note: {note}{}", place(at))],
     }
+}
+
+/// Where a message goes on to.
+fn onward(step: &Step) -> Vec<String> {
+    let What::Onward { link, server, cluster, there, queue_groups, not_asked, .. } = &step.what else {
+        return Vec::new();
+    };
+    let cluster = cluster.as_ref().map(|name| format!(" of cluster {name}")).unwrap_or_default();
+    let (to, by) = match link {
+        Link::Route => ("server", ", by a route"),
+        Link::Gateway => ("server", ", by a gateway"),
+        Link::Hub => ("hub", ""),
+        Link::Spoke => ("leaf node", ""),
+    };
+    let account = if *there == step.account { String::new() } else { format!(", to account {there}") };
+    let only = match queue_groups.is_empty() {
+        true => String::new(),
+        false => format!(", if a member of {} is drawn there", queue_groups.join(" or ")),
+    };
+    let mut lines = vec![format!("goes on to {to} {server}{cluster}{by}{account}{only}")];
+    lines.extend(not_asked.as_ref().map(|why| format!("stops: {why}")));
+    lines
 }
 
 fn verb(action: Action) -> &'static str {

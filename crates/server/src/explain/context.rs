@@ -1,6 +1,6 @@
 //! What an answer needs to know beside the way itself: accounts by name, users with their rights, and where things stand.
 
-use super::report::{Live, Rule, What};
+use super::report::{Answering, Live, Rule, What};
 use super::users::{List, User, Users, receiver};
 use super::{Facts, LeftOut, QuestionError};
 use crate::account_jwts::VerifiedAccount;
@@ -65,6 +65,13 @@ impl<'a> ExplainContext<'a> {
         };
         let found = self.node.accounts.find(name).or_else(by_token);
         found.ok_or_else(|| QuestionError::Account(name.to_owned()))
+    }
+
+    /// The server that answers, if one runs.
+    pub fn server(&self) -> Option<Answering> {
+        let identity = &self.node.settings.identity;
+        let answering = || Answering { name: identity.name.clone(), id: identity.id.clone() };
+        (self.facts == Facts::Living).then(answering)
     }
 
     /// How an account is called in an answer.

@@ -7,12 +7,15 @@
 
 mod context;
 mod missing;
+mod onward;
 mod publish;
 mod report;
 mod subscribe;
 mod users;
 
-pub use report::{Action, Kind, Live, Question, Report, Rule, Step, Verdict, What, Who};
+pub use report::{
+    Action, Answering, Arrival, Kind, Link, Live, Question, Report, Rule, Step, Verdict, What, Who,
+};
 
 use crate::node::Node;
 use context::ExplainContext;
@@ -112,6 +115,9 @@ fn answer(
     valid?;
     let context = ExplainContext::new(node, left_out, facts);
     let account = context.account(&question.account)?;
+    if let Some(arrival) = &question.arrives {
+        return Ok(publish::report_arrival(&context, question, &account, arrival));
+    }
     let users = context.users(&account, question.user.as_deref())?;
     if let Some(other) = &question.other {
         context.account(other)?;

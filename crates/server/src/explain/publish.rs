@@ -1,9 +1,9 @@
 //! What becomes of a message that a user publishes.
 
 use super::context::{ExplainContext, place, text};
-use super::missing;
-use super::report::{Kind, Question, Report, Step, Verdict, What};
+use super::report::{Arrival, Kind, Question, Report, Step, Verdict, What};
 use super::users::Users;
+use super::{missing, onward};
 use dialtone_broker::account::Account;
 use dialtone_broker::explain::{self, Chance, Disposition, Place, Request};
 use dialtone_broker::sharing::responses;
@@ -20,7 +20,8 @@ pub(super) fn report(
 ) -> Report {
     let chances = explain::publish(account, &users.rights(), question.subject.as_bytes());
     let other = question.other.as_deref().and_then(|other| context.account(other).ok());
-    let mut walk = Walk { context, users, wanted: other.clone(), steps: Vec::new(), reached: Vec::new() };
+    let mut walk =
+        Walk { context, users, wanted: other.clone(), sender: None, steps: Vec::new(), reached: Vec::new() };
     let at = At { level: 0, account, subject: &question.subject };
     for note in context.left_out.note().iter().chain(&users.note) {
         walk.note(at, note.clone());
@@ -58,7 +59,36 @@ pub(super) fn report(
         }
     }
     cut(&mut steps);
-    Report { question: question.clone(), verdict, steps }
+    Report { question: question.clone(), server: context.server(), verdict, steps }
+}
+
+/// What becomes of a message that another server sends.
+pub(super) fn report_arrival(
+    context: &ExplainContext<'_>,
+    question: &Question,
+    account: &Arc<Account>,
+    arrival: &Arrival,
+) -> Report {
+    let kind = onward::kind_of(arrival.by);
+    let chances = kind.map(|kind| explain::arrive(account, kind, question.subject.as_bytes()));
+    let other = question.other.as_deref().and_then(|other| context.account(other).ok());
+    let users = Users { all: Vec::new(), is_one: false, note: None };
+    let mut walk = Walk {
+        context,
+        users: &users,
+        wanted: other.clone(),
+        sender: Some(&arrival.from),
+        steps: Vec::new(),
+        reached: Vec::new(),
+    };
+    walk.chances(At { level: 0, account, subject: &question.subject }, &chances.unwrap_or_default());
+    let Walk { mut steps, reached, .. } = walk;
+    let is_wanted =
+        |place: &&(Arc<Account>, bool)| other.as_ref().is_none_or(|other| Arc::ptr_eq(other, &place.0));
+    let comes_there = reached.iter().filter(is_wanted).any(|(_, may_be_had)| *may_be_had);
+    let verdict = if comes_there { Verdict::Path } else { Verdict::Nowhere };
+    cut(&mut steps);
+    Report { question: question.clone(), server: context.server(), verdict, steps }
 }
 
 /// Accounts that import a stream up to which all are listed, though one of them is asked for: more would hide that one.
@@ -95,6 +125,8 @@ struct Walk<'a> {
     users: &'a Users,
     /// Where the message should arrive.
     wanted: Option<Arc<Account>>,
+    /// The id of the server that sends it.
+    sender: Option<&'a str>,
     steps: Vec<Step>,
     /// Accounts that it came to, and whether somebody may have it there.
     reached: Vec<(Arc<Account>, bool)>,
@@ -172,6 +204,11 @@ impl Walk<'_> {
         let may_be_had = self.context.may_be_had(&arrives, at.account, &place.subject);
         self.reached.push((place.account.clone(), may_be_had));
         self.step(at, arrives);
+        let (onward, more) = onward::steps(self.context, at.account, &place.onward, self.sender);
+        onward.into_iter().for_each(|what| self.step(at, what));
+        if more > 0 {
+            self.note(at, format!("it goes on to {more} servers more"));
+        }
         let many = place.streams.len() > ASIDE_MAX;
         for (import, there) in &place.streams {
             let aside = self.wanted.as_ref().is_some_and(|wanted| !Arc::ptr_eq(wanted, &import.importer));

@@ -20,6 +20,59 @@ pub struct Question {
     /// The account at the other end: where the message should arrive, or come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other: Option<String>,
+    /// The id of the server that is to answer. `None`: the one that is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Nobody publishes there: another server sends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrives: Option<Arrival>,
+}
+
+/// How a message comes to a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// What sends it, to who gets it.
+    pub by: Link,
+    /// The id of the server that sends it: it does not go back there.
+    pub from: String,
+}
+
+/// How another server is linked to one: what it is to that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Link {
+    /// A server of the same cluster.
+    Route,
+    /// A server of another cluster.
+    Gateway,
+    /// A hub.
+    Hub,
+    /// A leaf node.
+    Spoke,
+}
+
+impl Link {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Route, Self::Gateway, Self::Hub, Self::Spoke];
+
+    /// As it is written, and as metrics call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::Gateway => "gateway",
+            Self::Hub => "hub",
+            Self::Spoke => "spoke",
+        }
+    }
+
+    /// What the server at this end is to the other one.
+    pub fn seen_from_there(self) -> Self {
+        match self {
+            Self::Hub => Self::Spoke,
+            Self::Spoke => Self::Hub,
+            same => same,
+        }
+    }
 }
 
 /// What a user does.
@@ -38,10 +91,22 @@ pub enum Action {
 pub struct Report {
     /// What was asked.
     pub question: Question,
+    /// The server that answers, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Answering>,
     /// In short.
     pub verdict: Verdict,
     /// The way, in order.
     pub steps: Vec<Step>,
+}
+
+/// A server that answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answering {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
 }
 
 /// The answer in short.
@@ -193,6 +258,26 @@ pub enum What {
         /// Where the export stands.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         export_at: Option<String>,
+    },
+    /// It goes on to another server.
+    Onward {
+        /// How that is linked.
+        link: Link,
+        /// Its name.
+        server: String,
+        /// Its id.
+        id: String,
+        /// The other cluster, by a gateway.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cluster: Option<String>,
+        /// The account there.
+        there: String,
+        /// It goes there only if a member of one of these is drawn there. Empty: in any case.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        queue_groups: Vec<String>,
+        /// Why that server cannot be asked how it goes on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_asked: Option<String>,
     },
     /// It does not go on.
     Stops {

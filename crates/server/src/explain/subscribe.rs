@@ -31,7 +31,8 @@ pub(super) fn report(
     }
     let (what, allowed) = users.subscribe(filter, queue);
     steps.push(step(at, what));
-    let report = |verdict, steps| Report { question: question.clone(), verdict, steps };
+    let report =
+        |verdict, steps| Report { question: question.clone(), server: context.server(), verdict, steps };
     if !allowed {
         return report(Verdict::Refused, steps);
     }

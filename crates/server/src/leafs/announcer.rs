@@ -2,6 +2,7 @@
 
 use super::{Leaf, Leafs};
 use crate::clock;
+use crate::routes::is_asked_here;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::{Delta, Gate, Watch};
@@ -18,7 +19,9 @@ pub(crate) struct Announcer(pub(crate) Arc<Leafs>);
 
 impl Watch for Announcer {
     fn changed(&self, account: &Arc<Account>, delta: Delta<'_>, mut turn: Option<&mut Turn>) {
-        let Some(leafs) = self.0.of(account.id) else { return };
+        let Some(leafs) = self.0.of(account.id).filter(|_| !is_asked_here(account, delta.filter)) else {
+            return;
+        };
         for leaf in leafs.iter() {
             let group = |source: &_| leaf.hears(source, delta.filter).then_some(());
             let Some(((), sum)) = delta.sum(group) else { continue };
@@ -59,7 +62,7 @@ impl Leafs {
             for delta in all {
                 let group = |source: &_| leaf.hears(source, delta.filter).then_some(());
                 let Some(((), sum)) = delta.first_sum(group) else { continue };
-                if !leaf.may_hear(&delta.source, delta.filter) {
+                if !leaf.may_hear(&delta.source, delta.filter) || is_asked_here(&leaf.account, delta.filter) {
                     continue;
                 }
                 append(&mut bytes, delta.filter, delta.queue, sum.now);

@@ -1,6 +1,7 @@
 //! What other servers publish of themselves in the system account: that they are there, that they go, and how many connections their
 //! accounts have.
 
+use super::explain;
 use crate::internal::Message;
 use crate::node::{Executor, Node};
 use crate::review;
@@ -47,9 +48,22 @@ pub(super) fn gone(executor: &mut Executor, message: &Message) {
     }
 }
 
-/// `$SYS.SERVER.ACCOUNT.<account>.CONNS`, and the same as an answer: how many connections a server has in an account.
+/// `$SYS._INBOX_.<id>`: the same as an answer, or a question that another server passes on.
+pub(super) fn inbox(executor: &mut Executor, message: &Message) {
+    match serde_json::from_slice(&message.payload) {
+        Ok(said) => take_connections(executor, &said),
+        Err(_) => explain::passed_on(executor, message),
+    }
+}
+
+/// `$SYS.SERVER.ACCOUNT.<account>.CONNS`: how many connections a server has in an account.
 pub(super) fn account_connections(executor: &mut Executor, message: &Message) {
-    let Ok(said) = serde_json::from_slice::<AccountConnections>(&message.payload) else { return };
+    if let Ok(said) = serde_json::from_slice(&message.payload) {
+        take_connections(executor, &said);
+    }
+}
+
+fn take_connections(executor: &mut Executor, said: &AccountConnections) {
     if !hear_of(executor, &said.server.id) {
         return;
     }

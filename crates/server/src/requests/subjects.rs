@@ -75,7 +75,7 @@ pub(super) const SYSTEM: &[(&str, Answer)] = &[
     ("$SYS.SERVER.*.SHUTDOWN", Answer::Network(network::gone)),
     ("$SYS.SERVER.*.LAMEDUCK", Answer::Network(network::gone)),
     ("$SYS.LATENCY.M2.{hash}", Answer::Network(latency::take_part)),
-    ("$SYS._INBOX_.{id}", Answer::Network(network::account_connections)),
+    ("$SYS._INBOX_.{id}", Answer::Network(network::inbox)),
 ];
 
 /// What the official server does not have: by PING and by id, too.

@@ -68,11 +68,18 @@ struct Announced<'a> {
 /// The official server tells others of neither.
 const STAYS_HERE: [&[u8]; 2] = [b"$SYS.REQ.USER.*.INFO", b"$SYS.DEBUG.SUBSCRIBERS"];
 
-/// The end of requests that the official server does not have: its figures are compared with those of this one.
+/// The end of requests that the official server does not have: its figures are compared with those of this one. The first answer counts,
+/// so it must be that of the server that is asked.
 const STAYS_HERE_END: &[u8] = b".EXPLAIN";
 
+/// Whether other servers, of this cluster and of others, are not told of interest in this filter.
 pub(crate) fn stays_here(account: &Account, filter: &[u8]) -> bool {
-    account.is_system() && (STAYS_HERE.contains(&filter) || filter.ends_with(STAYS_HERE_END))
+    is_asked_here(account, filter) || (account.is_system() && STAYS_HERE.contains(&filter))
+}
+
+/// Whether nobody at all is told of it, leaf nodes neither.
+pub(crate) fn is_asked_here(account: &Account, filter: &[u8]) -> bool {
+    account.is_system() && filter.ends_with(STAYS_HERE_END)
 }
 
 fn append(out: &mut Vec<u8>, route: &Route, account: &Account, announced: &Announced<'_>) {

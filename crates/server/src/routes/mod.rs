@@ -3,7 +3,7 @@
 mod announcer;
 mod walk;
 
-pub(crate) use announcer::{Announcer, More, stays_here};
+pub(crate) use announcer::{Announcer, More, is_asked_here, stays_here};
 pub(crate) use walk::Walk;
 
 use crate::clock;

@@ -1,8 +1,9 @@
 //! What is explained is what a server delivers: random rights, played by every publisher to every receiver.
 
-use crate::explain::{Explainer, Report};
+use crate::explain::Explainer;
 use dialtone_config::{load_partial_text, load_text};
 use dialtone_server::Server;
+use dialtone_server::explain::Report;
 use dialtone_server::explain::{Action, Question, What};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -154,6 +155,8 @@ fn what_is_explained_is_delivered() {
                         subject: subject.to_owned(),
                         queue: None,
                         other: None,
+                        server: None,
+                        arrives: None,
                     };
                     let report = explainer.answer(&question).expect("an answer");
                     let expected = explained(&report).contains(receiver);
