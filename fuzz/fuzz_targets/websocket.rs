@@ -2,16 +2,17 @@
 //! and any request is answered.
 #![no_main]
 
+use dialtone_wire::http::head_end;
 use dialtone_wire::websocket::frame::Agreed;
 use dialtone_wire::websocket::upgrade::{self, Terms};
-use dialtone_wire::websocket::{Ended, Stream};
+use dialtone_wire::websocket::{Ended, Masking, Stream};
 use libfuzzer_sys::fuzz_target;
 
 const MESSAGE_BYTES_MAX: usize = 10_000;
 
 /// What comes out of the bytes, the PONGs, and how it ends.
 fn transcript(agreed: Agreed, input: &[u8], piece: usize) -> (Vec<u8>, Vec<u8>, Option<Ended>) {
-    let mut stream = Stream::new(agreed, MESSAGE_BYTES_MAX);
+    let mut stream = Stream::new(agreed, Masking::Off, MESSAGE_BYTES_MAX);
     let (mut out, mut pongs, mut inflated) = (Vec::new(), Vec::new(), Vec::new());
     for piece in input.chunks(piece.max(1)) {
         let mut piece = piece.to_vec();
@@ -46,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
     } else {
         transcript(agreed, input, usize::from(first >> 2));
     }
-    let end = upgrade::head_end(input, 0).unwrap_or(input.len());
+    let end = head_end(input, 0).unwrap_or(input.len());
     let terms = Terms { compression: true, ..Terms::default() };
     if let Err(refusal) = upgrade::decide(&input[..end], &terms) {
         assert!(refusal.response.starts_with(b"HTTP/1.1 "));

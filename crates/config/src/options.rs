@@ -90,14 +90,30 @@ impl WebSocket {
 }
 
 impl LeafNodes {
+    /// Whether there are users for leaf nodes alone.
+    fn has_own_users(&self) -> bool {
+        let said = &self.authorization;
+        said.user.is_some() || said.nkey.is_some() || !said.users.is_empty()
+    }
+
+    /// The options that decide who leaf nodes by WebSocket may be: the same, but that who shows nothing is whom `websocket` names.
+    pub fn options_for_websocket_users(&self, options: &Options) -> Options {
+        let mut own = self.options_for_users(options);
+        let named = options.websocket.as_ref().and_then(|websocket| websocket.no_auth_user.as_ref());
+        if let Some(named) = named.filter(|_| !self.has_own_users()) {
+            own.access.no_auth_user = Some(named.clone());
+        }
+        own
+    }
+
     /// The options that decide who leaf nodes may be: the users of the block alone, where it has some.
     pub fn options_for_users(&self, options: &Options) -> Options {
         let mut own = options.clone();
         own.clients.tls.clone_from(&self.listener.tls);
-        let said = &self.authorization;
-        if said.user.is_none() && said.nkey.is_none() && said.users.is_empty() {
+        if !self.has_own_users() {
             return own;
         }
+        let said = &self.authorization;
         own.access.operator_mode = OperatorMode::default();
         own.access.no_auth_user = None;
         own.access.authorization = Authorization::default();

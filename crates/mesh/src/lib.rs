@@ -32,4 +32,4 @@ pub use hubs::{HubAction, HubEvent, HubId, HubSettings, Hubs};
 pub use id::{Account, DialId, LinkId, ServerId};
 pub use pool::{Lane, Place};
 pub use settings::{ClientUrls, Identity, Settings};
-pub use url::{Credentials, RouteUrl};
+pub use url::{Credentials, RouteUrl, WebSocketUrl};

@@ -18,6 +18,15 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// How a server is reached by WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSocketUrl {
+    /// It begins with TLS: `wss`.
+    pub is_secure: bool,
+    /// Below what path, as the URL says it.
+    pub path: String,
+}
+
 /// A URL of a route: `nats-route://user:password@host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteUrl {
@@ -27,6 +36,8 @@ pub struct RouteUrl {
     pub port: u16,
     /// What the URL says of user and password.
     pub credentials: Option<Credentials>,
+    /// `None`: it is reached without WebSocket. Only a leaf node reaches its hub so.
+    pub websocket: Option<WebSocketUrl>,
 }
 
 /// What a URL of a route lacks.
@@ -75,7 +86,7 @@ impl RouteUrl {
         };
         let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
         let fits = !host.is_empty() && host.len() <= HOST_BYTES_MAX && host.chars().all(is_host);
-        fits.then(|| Self { host: host.to_ascii_lowercase(), port, credentials })
+        fits.then(|| Self { host: host.to_ascii_lowercase(), port, credentials, websocket: None })
     }
 
     /// `host:port`, with brackets round IPv6: what tells one URL from another.

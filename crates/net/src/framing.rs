@@ -29,8 +29,8 @@ pub trait Framing: Send {
     /// Moves frames that go between others behind `out`.
     fn take_control(&mut self, out: &mut Vec<u8>);
 
-    /// The last frame of all, once. `wanted` is what the owner wants it to be, if it wants one.
-    fn take_farewell(&mut self, wanted: Option<Vec<u8>>) -> Option<Vec<u8>>;
+    /// The last frame of all, once. `wanted` is what the owner wants it to hold, if it wants one.
+    fn take_farewell(&mut self, wanted: Option<&[u8]>) -> Option<Vec<u8>>;
 }
 
 /// What came of bytes in frames.
@@ -175,16 +175,21 @@ impl Framer {
         }
     }
 
-    /// What the last frame is to be.
-    pub(crate) fn set_farewell(&mut self, frame: Vec<u8>) {
-        self.farewell = Some(frame);
+    /// What the last frame is to hold.
+    pub(crate) fn set_farewell(&mut self, payload: Vec<u8>) {
+        self.farewell = Some(payload);
+    }
+
+    /// Bytes that go before another frame begins, of those that are framed.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.pending.len()
     }
 
     /// Sends the last frame, if the one before is whole.
     pub(crate) fn goodbye(&mut self, below: Below<'_>) {
         let wanted = self.farewell.take();
         if self.in_frame == 0
-            && let Some(farewell) = self.framing.take_farewell(wanted)
+            && let Some(farewell) = self.framing.take_farewell(wanted.as_deref())
         {
             self.framing.take_control(&mut self.pending);
             self.pending.extend_from_slice(&farewell);

@@ -1,6 +1,6 @@
 //! A connection as any thread may use it: to write to it, and to wake the loop that owns it.
 
-use crate::framing::{Framer, Framing};
+use crate::framing::{Below, Decoded, Framer, Framing};
 use crate::inbox::{Inboxes, Place};
 use crate::socket::Socket;
 use crate::tls::{ClientTls, Tls};
@@ -21,51 +21,115 @@ pub struct Link {
     layers: OnceLock<Mutex<Layers>>,
 }
 
-/// What stands between the socket and the protocol: TLS, and framing above it. One lock for both, so that whoever writes frames and
+/// What stands between the socket and the protocol: TLS, and framing above it. One lock for all, so that whoever writes frames and
 /// encrypts.
 #[derive(Default)]
 pub(crate) struct Layers {
     pub(crate) tls: Option<Tls>,
+    /// Framing of frames: it carries what `framer` writes. Only where there is a framer.
+    lower: Option<Framer>,
     pub(crate) framer: Option<Framer>,
 }
 
-impl Layers {
-    fn write(&mut self, slices: &[IoSlice<'_>], socket: &Socket) -> io::Result<usize> {
-        let Self { tls, framer } = self;
-        let mut below = |slices: &[IoSlice<'_>]| match tls {
-            Some(tls) => tls.write(slices, socket),
-            None => socket.write(slices),
+/// What carries the bytes that a framer writes.
+struct Ground<'a> {
+    tls: &'a mut Option<Tls>,
+    lower: &'a mut Option<Framer>,
+    socket: &'a Socket,
+}
+
+impl Ground<'_> {
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut below = |slices: &[IoSlice<'_>]| match self.tls {
+            Some(tls) => tls.write(slices, self.socket),
+            None => self.socket.write(slices),
         };
-        match framer {
-            Some(framer) => framer.write(slices, &mut below),
+        match self.lower {
+            Some(lower) => lower.write(slices, &mut below),
             None => below(slices),
+        }
+    }
+
+    /// Hands what waits in the lower framing to `take`, with what is below that.
+    fn with_lower(&mut self, take: impl FnOnce(&mut Framer, Below<'_>) -> io::Result<()>) -> io::Result<()> {
+        let Some(lower) = self.lower else { return Ok(()) };
+        take(lower, &mut |slices| match self.tls {
+            Some(tls) => tls.write(slices, self.socket),
+            None => self.socket.write(slices),
+        })
+    }
+}
+
+impl Layers {
+    fn parts<'a>(&'a mut self, socket: &'a Socket) -> (Option<&'a mut Framer>, Ground<'a>) {
+        let Self { tls, lower, framer } = self;
+        (framer.as_mut(), Ground { tls, lower, socket })
+    }
+
+    fn write(&mut self, slices: &[IoSlice<'_>], socket: &Socket) -> io::Result<usize> {
+        match self.parts(socket) {
+            (Some(framer), mut ground) => framer.write(slices, &mut |slices| ground.write(slices)),
+            (None, mut ground) => ground.write(slices),
         }
     }
 
     /// Writes what waits here. `WouldBlock` if something still does.
     pub(crate) fn flush(&mut self, socket: &Socket) -> io::Result<()> {
-        let Self { tls, framer } = self;
+        let (framer, mut ground) = self.parts(socket);
         if let Some(framer) = framer {
-            framer.flush(&mut |slices| match tls {
-                Some(tls) => tls.write(slices, socket),
-                None => socket.write(slices),
-            })?;
+            framer.flush(&mut |slices| ground.write(slices))?;
         }
-        tls.as_mut().map_or(Ok(()), |tls| tls.flush(socket))
+        ground.with_lower(Framer::flush)?;
+        self.tls.as_mut().map_or(Ok(()), |tls| tls.flush(socket))
     }
 
     /// Tells the peer that nothing more comes.
     fn goodbye(&mut self, socket: &Socket) {
-        let Self { tls, framer } = self;
+        let (framer, mut ground) = self.parts(socket);
         if let Some(framer) = framer {
-            framer.goodbye(&mut |slices| match tls {
-                Some(tls) => tls.write(slices, socket),
-                None => socket.write(slices),
-            });
+            framer.goodbye(&mut |slices| ground.write(slices));
         }
-        if let Some(tls) = tls {
+        // The peer may be gone; then it does not miss a goodbye.
+        let _ = ground.with_lower(|lower, below| {
+            lower.goodbye(below);
+            Ok(())
+        });
+        if let Some(tls) = &mut self.tls {
             tls.goodbye(socket);
         }
+    }
+
+    /// Decodes from the front of `input`, in place, as [`Framing::decode`] does. `None`: there is no framing.
+    pub(crate) fn decode(&mut self, input: &mut [u8], extra: &mut Vec<u8>) -> Option<Decoded> {
+        let Self { lower, framer, .. } = self;
+        let upper = &mut framer.as_mut()?.framing;
+        let Some(lower) = lower else { return Some(upper.decode(input, extra)) };
+        let mut frames = Vec::new();
+        let decoded = lower.framing.decode(input, &mut frames);
+        frames.splice(..0, input.get(..decoded.plain).unwrap_or_default().iter().copied());
+        let (mut rest, mut part, mut ended) = (frames.as_mut_slice(), Vec::new(), decoded.ended);
+        while !rest.is_empty() {
+            let above = upper.decode(rest, &mut part);
+            extra.extend_from_slice(rest.get(..above.plain).unwrap_or_default());
+            extra.append(&mut part);
+            if above.ended.is_some() {
+                ended = above.ended;
+                break;
+            }
+            rest = rest.get_mut(above.used..).unwrap_or_default();
+        }
+        Some(Decoded { used: decoded.used, plain: 0, ended })
+    }
+
+    fn begin_framing_behind(&mut self, framing: Box<dyn Framing>, unwritten_bytes: usize) -> bool {
+        match &self.framer {
+            None => self.framer = Some(Framer::behind(framing, unwritten_bytes)),
+            Some(upper) if unwritten_bytes == 0 && self.lower.is_none() => {
+                self.lower = Some(Framer::behind(framing, upper.unwritten()));
+            }
+            Some(_) => return false,
+        }
+        true
     }
 }
 
@@ -137,15 +201,18 @@ impl Link {
 
     /// Bytes are framed behind those that the handler uses of what came in, and behind `unwritten_bytes` that wait for [`Link::write`].
     /// Called by the handler in [`crate::Handler::receive`], which answers with [`crate::Received::begins_framing`].
-    pub fn begin_framing_behind(&self, framing: Box<dyn Framing>, unwritten_bytes: usize) {
-        let mut layers = self.layers.get_or_init(Mutex::default).lock();
-        layers.framer = Some(Framer::behind(framing, unwritten_bytes));
+    ///
+    /// Where bytes are framed already this framing carries those frames, and nothing may wait: how many frames it would be is not known.
+    /// False, and nothing has begun, if something does, or if frames are carried so already.
+    #[must_use]
+    pub fn begin_framing_behind(&self, framing: Box<dyn Framing>, unwritten_bytes: usize) -> bool {
+        self.layers.get_or_init(Mutex::default).lock().begin_framing_behind(framing, unwritten_bytes)
     }
 
-    /// What the last frame is to be, where there is framing and it has not said its own.
-    pub fn set_farewell(&self, frame: Vec<u8>) {
+    /// What the last frame is to hold, where there is framing and it has not said its own.
+    pub fn set_farewell(&self, payload: Vec<u8>) {
         if let Some(framer) = self.layers().as_mut().and_then(|layers| layers.framer.as_mut()) {
-            framer.set_farewell(frame);
+            framer.set_farewell(payload);
         }
     }
 

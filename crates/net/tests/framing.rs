@@ -31,12 +31,44 @@ impl Framing for Turned {
 
     fn take_control(&mut self, _: &mut Vec<u8>) {}
 
-    fn take_farewell(&mut self, _: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    fn take_farewell(&mut self, _: Option<&[u8]>) -> Option<Vec<u8>> {
         None
     }
 }
 
-/// Takes words that end with a blank, and reports them. Behind the word `turn` all is turned.
+/// A frame has its length in front, in one byte. One is decoded at a time.
+#[derive(Default)]
+struct Counted {
+    left: usize,
+}
+
+impl Framing for Counted {
+    fn decode(&mut self, input: &mut [u8], extra: &mut Vec<u8>) -> Decoded {
+        let head = usize::from(self.left == 0);
+        if head == 1 {
+            self.left = usize::from(input[0]);
+        }
+        let taken = self.left.min(input.len() - head);
+        extra.extend_from_slice(&input[head..head + taken]);
+        self.left -= taken;
+        Decoded { used: head + taken, ..Decoded::default() }
+    }
+
+    fn frame(&mut self, slices: &[IoSlice<'_>], out: &mut Vec<u8>) -> Framed {
+        let payload = slices.iter().map(|slice| &**slice).collect::<Vec<&[u8]>>().concat();
+        out.extend(counted(&payload));
+        Framed::Whole(payload.len())
+    }
+
+    fn take_control(&mut self, _: &mut Vec<u8>) {}
+
+    fn take_farewell(&mut self, _: Option<&[u8]>) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// Takes words that end with a blank, and reports them. Behind the word `turn` all is turned, and behind `frame` it is in frames, which
+/// are turned behind `carry`.
 struct Words(Sender<String>);
 
 impl Handler for Words {
@@ -66,10 +98,22 @@ impl Handler for Words {
             // Once the test is over nobody listens.
             let _ = self.0.send(String::from_utf8_lossy(word).into_owned());
             if word == b"turn " {
-                link.begin_framing_behind(Box::new(Turned), 6);
+                assert!(link.begin_framing_behind(Box::new(Turned), 6));
                 let unframed = link.write(&[IoSlice::new(b"plain "), IoSlice::new(b"turned ")]);
                 assert_eq!(unframed.expect("written"), 6);
                 link.write(&[IoSlice::new(b"turned ")]).expect("written");
+                return Received { used, begins_framing: true, ..Received::default() };
+            }
+            if word == b"frame " {
+                assert!(link.begin_framing_behind(Box::<Counted>::default(), 0));
+                link.write(&[IoSlice::new(b"framed ")]).expect("written");
+                return Received { used, begins_framing: true, ..Received::default() };
+            }
+            if word == b"carry " {
+                assert!(!link.begin_framing_behind(Box::new(Turned), 1), "how many frames would wait?");
+                assert!(link.begin_framing_behind(Box::new(Turned), 0));
+                assert!(!link.begin_framing_behind(Box::new(Turned), 0), "they are carried already");
+                link.write(&[IoSlice::new(b"carried ")]).expect("written");
                 return Received { used, begins_framing: true, ..Received::default() };
             }
         }
@@ -109,13 +153,17 @@ impl Handler for Words {
     fn idle(&mut self) {}
 }
 
-fn turned(text: &str) -> Vec<u8> {
-    text.bytes().map(|byte| byte ^ 1).collect()
+fn turned(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| byte ^ 1).collect()
+}
+
+fn counted(payload: &[u8]) -> Vec<u8> {
+    [&[payload.len() as u8], payload].concat()
 }
 
 #[test]
 fn framing_begins_behind_what_was_used() {
-    let sent = [b"one turn ".to_vec(), turned("two three ")].concat();
+    let sent = [b"one turn ".to_vec(), turned(b"two three ")].concat();
     for cut in 0..=sent.len() {
         let (sender, seen) = channel();
         let handler = move |_| Words(sender.clone());
@@ -129,7 +177,31 @@ fn framing_begins_behind_what_was_used() {
         }
         let mut answer = [0; 13];
         theirs.read_exact(&mut answer).expect("an answer");
-        assert_eq!(answer.to_vec(), [b"plain ".to_vec(), turned("turned ")].concat());
+        assert_eq!(answer.to_vec(), [b"plain ".to_vec(), turned(b"turned ")].concat());
+        loops.stop();
+    }
+}
+
+/// What carries frames begins behind the frame that says so, wherever the bytes are cut.
+#[test]
+fn frames_are_carried_by_other_frames_from_one_byte_on() {
+    let carried = [counted(b"three four "), counted(b"five ")].concat();
+    let sent = [b"one frame ".to_vec(), counted(b"two "), counted(b"carry "), turned(&carried)].concat();
+    for cut in 0..=sent.len() {
+        let (sender, seen) = channel();
+        let handler = move |_| Words(sender.clone());
+        let mut loops = Loops::start(&Threads::default(), Settings { loops: 1 }, handler).expect("loops");
+        let (ours, mut theirs) = Socket::pair().expect("sockets");
+        theirs.write_all(&sent[..cut]).expect("written");
+        loops.take(ours, None, 0);
+        theirs.write_all(&sent[cut..]).expect("written");
+        for expected in ["one ", "frame ", "two ", "carry ", "three ", "four ", "five "] {
+            assert_eq!(seen.recv_timeout(PATIENCE).as_deref(), Ok(expected), "cut at {cut}");
+        }
+        let expected = [counted(b"framed "), turned(&counted(b"carried "))].concat();
+        let mut answer = vec![0; expected.len()];
+        theirs.read_exact(&mut answer).expect("an answer");
+        assert_eq!(answer, expected);
         loops.stop();
     }
 }

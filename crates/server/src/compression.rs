@@ -1,8 +1,10 @@
 //! Compression of connections between servers: both directions are streams of S2 behind the line by which the two ends agreed on it.
 
+use dialtone_broker::peer::Peer;
 use dialtone_config::options::{Compression as Options, CompressionMode};
 use dialtone_net::Link;
 use dialtone_net::framing::{Decoded, Ended, Framed, Framing, FramingError};
+use dialtone_wire::CloseReason;
 use dialtone_wire::s2::{
     self, Agreed, BLOCK_BYTES_MAX, Level, Mode, Reader, S2Error, Scratch, UnknownMode, Writer,
 };
@@ -173,10 +175,14 @@ impl Compression {
         self.agreed = Some((options.clone(), agreed));
     }
 
-    /// The connection goes on in S2 behind what is being read, and behind so many bytes that wait for the socket.
-    pub(crate) fn begin(&mut self, link: &Link, unwritten_bytes: usize) {
-        link.begin_framing_behind(Box::new(S2Framing::new(self.state.clone())), unwritten_bytes);
-        self.begins = true;
+    /// The connection goes on in S2 behind what is being read, and behind what waits for the socket. By WebSocket it is the frames that
+    /// are compressed, and nothing may wait: whoever does not take the first lines is closed.
+    pub(crate) fn begin(&mut self, link: &Link, peer: &Peer) {
+        let framing = Box::new(S2Framing::new(self.state.clone()));
+        self.begins = link.begin_framing_behind(framing, peer.pending_bytes());
+        if !self.begins {
+            peer.close(CloseReason::WriteError);
+        }
     }
 
     /// Whether it has begun just now, once.
@@ -265,7 +271,7 @@ impl Framing for S2Framing {
     fn take_control(&mut self, _: &mut Vec<u8>) {}
 
     /// A stream just ends.
-    fn take_farewell(&mut self, _: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    fn take_farewell(&mut self, _: Option<&[u8]>) -> Option<Vec<u8>> {
         None
     }
 }

@@ -11,7 +11,6 @@ use crate::node::Node;
 use crate::policy::{ListenerKind, Policy, first_name};
 use crate::supercluster::{Dial as GatewayDial, Task as GatewayTask};
 use crate::verifier::Host;
-use dialtone_config::options::LeafRemote;
 use dialtone_mesh::gateways::{Event as GatewayEvent, Note as GatewayNote};
 use dialtone_mesh::{DialFailure, DialId, Event, HubEvent, Note, RouteUrl};
 use dialtone_net::{ClientTls, Loops};
@@ -88,23 +87,19 @@ fn dial_hub(
         // Its JWT has to be here before anybody can be in it.
         Host::look_up(node, account);
     }
-    let own = node.settings.policy().options.leafnodes.as_ref().and_then(|own| own.dial_timeout);
-    let timeout = hub.own.link.dial_timeout.or(own).unwrap_or(hubs::DIAL_TIMEOUT);
+    let timeout = hub.dial_timeout(&node.settings.policy().options);
     let dialed = Dialed { kind: ListenerKind::LeafNodes, number: dial.0 };
-    dialed
-        .begin(dialer, (&url.host, url.port), first_tls(node, &hub.own, &url.host)?, timeout)
-        .map_err(|why| why.to_string())
-}
-
-/// TLS that a connection to a hub begins with. What it takes to do TLS later is read here, off the event loops, and what is wrong with it is
-/// found before anybody is connected to.
-fn first_tls(node: &Node, remote: &LeafRemote, host: &str) -> Result<Option<ClientTls>, String> {
-    let tls = node.settings.policy().of(ListenerKind::LeafNodes).hub_tls(remote, host);
-    match remote.needs_tls() {
-        true => Ok(Some(tls?).filter(|_| remote.begins_with_tls())),
-        // The hub may ask for it.
-        false => Ok(None),
-    }
+    let tls = hub
+        .needs_tls(url)
+        .then(|| node.settings.policy().of(ListenerKind::LeafNodes).hub_tls(&hub.own, &url.host));
+    // What it takes to do TLS later is read here, off the event loops, and what is wrong with it is found before anybody is connected to.
+    let tls = tls.transpose()?;
+    let (to, first) = match hub.own.proxy().and_then(|proxy| proxy.url.as_ref()) {
+        // Where the hub is, the proxy finds out, and TLS comes in its tunnel.
+        Some(proxy) => ((proxy.host.as_str(), proxy.port.unwrap_or_default()), None),
+        None => ((url.host.as_str(), url.port), tls.filter(|_| hub.begins_with_tls(url))),
+    };
+    dialed.begin(dialer, to, first, timeout).map_err(|why| why.to_string())
 }
 
 /// Does what a state machine wants on a thread of its own, so that names that are slow to look up hold up no other.

@@ -160,7 +160,7 @@ impl Handler for Driver {
     fn closing(&self, connection: &Self::Connection) -> Option<Closing> {
         let reason = connection.protocol.peer().and_then(|peer| peer.closing());
         if let Some((link, reason)) = connection.framed.as_ref().zip(reason) {
-            link.set_farewell(close::frame(reason));
+            link.set_farewell(close::payload(reason));
         }
         connection.protocol.closing()
     }

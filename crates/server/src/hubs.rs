@@ -6,7 +6,9 @@ use dialtone_config::Secret;
 use dialtone_config::options::{LeafNodes, LeafRemote, Options, ServerUrl};
 use dialtone_identity::creds;
 use dialtone_identity::nkey::Seed;
-use dialtone_mesh::{Credentials, DialId, HubAction, HubEvent, HubId, HubSettings, LinkId, RouteUrl};
+use dialtone_mesh::{
+    Credentials, DialId, HubAction, HubEvent, HubId, HubSettings, LinkId, RouteUrl, WebSocketUrl,
+};
 use dialtone_wire::CloseReason;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant};
 /// The port of a hub whose URL has none. The official figure.
 const PORT_DEFAULT: u16 = 7422;
 /// How long an address may take to answer. The official figure.
-pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A hub as it is configured.
 #[derive(Debug)]
@@ -57,6 +59,26 @@ impl Hub {
         };
         *self.keys.lock() = keys.map(Arc::new);
         Ok(())
+    }
+
+    /// How long connecting to it may take, or to its proxy and then that one's answer.
+    pub(crate) fn dial_timeout(&self, options: &Options) -> Duration {
+        let of_proxy = self.own.proxy().and_then(|proxy| proxy.timeout);
+        let of_all = options.leafnodes.as_ref().and_then(|own| own.dial_timeout);
+        of_proxy.or(self.own.link.dial_timeout).or(of_all).unwrap_or(DIAL_TIMEOUT)
+    }
+
+    /// Whether nothing is said to it at this URL without TLS, whatever it says of itself.
+    pub(crate) fn needs_tls(&self, url: &RouteUrl) -> bool {
+        match &url.websocket {
+            Some(websocket) => websocket.is_secure || self.own.tls.is_some(),
+            None => self.own.needs_tls(),
+        }
+    }
+
+    /// Whether a connection to it at this URL begins with TLS.
+    pub(crate) fn begins_with_tls(&self, url: &RouteUrl) -> bool {
+        if url.websocket.is_some() { self.needs_tls(url) } else { self.own.begins_with_tls() }
     }
 
     /// What was read last.
@@ -180,12 +202,16 @@ fn settings_of(remote: &LeafRemote, reconnect: Duration) -> HubSettings {
             user: user.clone(),
             password: url.password.as_ref().map(password).unwrap_or_default(),
         });
-        RouteUrl::of(&url.host, url.port.unwrap_or(PORT_DEFAULT), credentials)
+        let websocket = LeafRemote::is_websocket_url(url)
+            .then(|| WebSocketUrl { is_secure: url.scheme == "wss", path: url.path.clone() });
+        let known = RouteUrl::of(&url.host, url.port.unwrap_or(PORT_DEFAULT), credentials)?;
+        Some(RouteUrl { websocket, ..known })
     };
     HubSettings {
         urls: remote.urls.iter().filter_map(url).collect(),
         in_order: remote.link.in_order,
-        ignores_learned: remote.link.ignore_discovered,
+        // What a hub speaks of is where it listens for leaf nodes, which is not where it listens for WebSocket.
+        ignores_learned: remote.link.ignore_discovered || remote.is_websocket(),
         reconnect,
     }
 }
@@ -204,6 +230,11 @@ impl Hubs {
         if let Some(configured) = self.change(|dialing| dialing.configure(own)) {
             self.handle(HubEvent::Configured(configured));
         }
+    }
+
+    /// The hub that is being dialled, and where.
+    pub(crate) fn dialing(&self, dial: DialId) -> Option<(Arc<Hub>, RouteUrl)> {
+        self.read(|dialing| dialing.urls.get(&dial).cloned()).flatten()
     }
 
     /// The hub that a connection is to, and where it was dialled.

@@ -7,6 +7,7 @@ use crate::client::Client;
 use crate::dialed::Dialed;
 use crate::gateway::GatewayConnection;
 use crate::gateways::Direction;
+use crate::hub_link;
 use crate::leaf::LeafConnection;
 use crate::log::Event as Logged;
 use crate::node::Node;
@@ -15,7 +16,6 @@ use crate::protocol::{Connection, Protocol};
 use crate::route::{RouteConnection, Side};
 use crate::websocket::Upgrading;
 use dialtone_broker::deliver::Turn;
-use dialtone_broker::kind::Kind;
 use dialtone_mesh::gateways::Event as GatewayEvent;
 use dialtone_mesh::{DialFailure, DialId, Event, HubEvent, LinkId};
 use dialtone_net::{Accepted, DialError, Origin, Transport};
@@ -63,7 +63,10 @@ fn open_dialed(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accept
     let Dialed { kind, number } = Dialed::unpacked(number)?;
     match kind.row().starts {
         Starts::Route => Some(open_dialed_route(node, turn, number, accepted)),
-        Starts::Leaf => open_hub(node, turn, number, accepted),
+        Starts::Leaf => {
+            let hub = hub_link::open(node, turn, DialId(number), accepted)?;
+            Some((hub, Transport::Plain))
+        }
         Starts::Gateway => Some(open_dialed_gateway(node, turn, number, accepted)),
         Starts::Client | Starts::Upgrade => None,
     }
@@ -116,25 +119,6 @@ fn open_leaf(node: &Arc<Node>, turn: &mut Turn, listener: ListenerKind, accepted
         leaf.expect_handshake();
     }
     (Connection::new(Box::new(leaf)), transport)
-}
-
-/// A connection to a hub that this server has dialled. `None`: the hub is not wanted any more.
-fn open_hub(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accepted) -> Option<Opened> {
-    let source = Source { listener: ListenerKind::LeafNodes, remote: accepted.remote };
-    let session = admission::session_of_kind(node, turn.now(), source, Kind::Hub, &accepted.link);
-    session.set_solicited();
-    let link = LinkId(session.peer.id.0);
-    node.hubs.open(&session.peer, HubEvent::Dialed { dial: DialId(number), link });
-    let Some(dialed) = node.hubs.dialed(link) else {
-        node.hubs.lost(session.peer.id);
-        return None;
-    };
-    node.connections.registry.insert(session.clone());
-    let mut leaf = LeafConnection::dialed(node.clone(), session, dialed, &accepted.link, turn.now());
-    if accepted.begins_tls {
-        leaf.expect_handshake();
-    }
-    Some((Connection::new(Box::new(leaf)), Transport::Plain))
 }
 
 /// A server of another cluster has dialled.

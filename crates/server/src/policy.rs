@@ -63,7 +63,6 @@ pub enum PolicyError {
 /// What else is wrong with options: what only those can tell who know keys and certificates.
 pub fn check(options: &Options) -> Vec<ConfigError> {
     let mut errors = authenticator::check(options, clock::now());
-    errors.extend(leaf::check(options));
     for tls in LISTENERS.iter().filter_map(|row| (row.tls)(options)) {
         if let Err(problem) = TlsSetup::load(tls) {
             errors.push(ConfigError::new(&tls.at, problem.to_string()));

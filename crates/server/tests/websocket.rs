@@ -6,7 +6,7 @@ use data_encoding::BASE64URL_NOPAD;
 use dialtone_server::Server;
 use dialtone_wire::websocket::frame::Agreed;
 use dialtone_wire::websocket::stream::Framed;
-use dialtone_wire::websocket::{Ended, Stream};
+use dialtone_wire::websocket::{Ended, Masking, Stream};
 use rustls::pki_types::ServerName;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -49,7 +49,7 @@ impl Client {
         let head = String::from_utf8(head).expect("text");
         assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("Nats-No-Masking: true"), "{head}");
         let deflate = head.contains("permessage-deflate");
-        let stream = Stream::new(Agreed { masked: false, deflate }, usize::MAX - 1);
+        let stream = Stream::new(Agreed { masked: false, deflate }, Masking::Off, usize::MAX - 1);
         let mut client = Self { socket, stream, got: Vec::new(), ended: None, step };
         assert!(client.line().starts_with(b"INFO {"));
         client.send(b"CONNECT {\"verbose\":false,\"protocol\":0}\r\n");

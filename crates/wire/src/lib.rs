@@ -3,7 +3,7 @@
 //! Begin with [`client::parse`], which reads one operation of the client protocol from the front of a buffer, and
 //! [`client::encode`], which writes what a server sends; between the two a message is a [`message::Message`]. [`interserver`] is the
 //! same for what servers say to each other, and [`route`], [`gateway`] and [`leaf`] how that begins; [`s2`] compresses it.
-//! [`websocket`] is the framing of connections that come by WebSocket, whatever they speak. [`error`] is the table of everything a peer
+//! [`websocket`] is the framing of connections by WebSocket, whatever they speak, and [`tunnel`] what an HTTP proxy is asked. [`error`] is the table of everything a peer
 //! may be told.
 //!
 //! Invariants: nothing here does I/O or keeps a clock, and reading allocates nothing per message; every length is bounded by
@@ -16,6 +16,7 @@ pub mod connect;
 pub mod error;
 pub mod gateway;
 pub mod header;
+pub mod http;
 pub mod info;
 pub mod interserver;
 pub mod leaf;
@@ -24,6 +25,7 @@ pub mod middle;
 pub mod route;
 pub mod s2;
 mod scan;
+pub mod tunnel;
 pub mod websocket;
 
 pub use close::CloseReason;

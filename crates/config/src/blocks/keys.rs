@@ -126,13 +126,8 @@ static PARTS: &[&[Key]] = &[
 
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
 /// by flags. Rows of keys inside a block that is refused as a whole say nothing: the block is refused, and once.
-const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
-    ("leafnodes_remote", "hub", OF_LEAFS),
-    ("leafnodes_remote", "jetstream_cluster_migrate", JETSTREAM),
-    ("leafnodes_remote", "ws_compression", OF_LEAFS),
-    ("leafnodes_remote", "ws_no_masking", OF_LEAFS),
-    ("leafnodes_remote", "proxy", OF_LEAFS),
-];
+const NOT_CARRIED_OUT: &[(&str, &str, &str)] =
+    &[("leafnodes_remote", "hub", OF_LEAFS), ("leafnodes_remote", "jetstream_cluster_migrate", JETSTREAM)];
 
 /// All keys, by their blocks.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
@@ -193,10 +188,7 @@ impl Key {
             (_, "jetstream") => Off::Disabled,
             ("tls", "cert_match_skip_invalid" | "ca_certs_match")
             | ("cluster" | "leafnodes" | "leafnodes_remote", "compression")
-            | (
-                "leafnodes_remote",
-                "hub" | "jetstream_cluster_migrate" | "ws_compression" | "ws_no_masking",
-            )
+            | ("leafnodes_remote", "hub" | "jetstream_cluster_migrate")
             | ("resolver_tls", "insecure") => Off::False,
             _ => Off::Never,
         }

@@ -125,12 +125,22 @@ block! {
 impl LeafRemote {
     /// Whether it is reached by WebSocket.
     pub fn is_websocket(&self) -> bool {
-        self.urls.iter().any(is_websocket)
+        self.urls.iter().any(Self::is_websocket_url)
+    }
+
+    /// The proxy that it is reached through. Without WebSocket there is none.
+    pub fn proxy(&self) -> Option<&LeafProxy> {
+        self.link.proxy.as_ref().filter(|_| self.is_websocket())
+    }
+
+    /// Whether a URL is of WebSocket.
+    pub fn is_websocket_url(url: &ServerUrl) -> bool {
+        matches!(url.scheme.as_str(), "ws" | "wss")
     }
 
     /// Whether nothing is said to it without TLS, whatever it says of itself.
     pub fn needs_tls(&self) -> bool {
-        self.tls.is_some() || self.urls.iter().any(|url| matches!(url.scheme.as_str(), "tls" | "wss"))
+        self.tls.is_some() || self.urls.iter().any(|url| url.scheme == "tls")
     }
 
     /// Whether TLS comes before its INFO.
@@ -149,10 +159,6 @@ impl LeafRemote {
         let urls: Vec<String> = self.urls.iter().map(|url| format!("\"{url}\"")).collect();
         format!("urls=[{}], account={:?}", urls.join(" "), self.account.as_deref().unwrap_or("$G"))
     }
-}
-
-fn is_websocket(url: &ServerUrl) -> bool {
-    matches!(url.scheme.as_str(), "ws" | "wss")
 }
 
 /// `[ { url: … }, … ]`
@@ -184,7 +190,7 @@ fn problem(remote: &LeafRemote, before: &[LeafRemote]) -> Option<String> {
     if remote.urls.is_empty() {
         return Some("a remote needs a url".into());
     }
-    if remote.is_websocket() && !remote.urls.iter().all(is_websocket) {
+    if remote.is_websocket() && !remote.urls.iter().all(LeafRemote::is_websocket_url) {
         let problem = "remote leaf node configuration cannot have a mix of websocket and non-websocket urls";
         return Some(problem.into());
     }
@@ -240,8 +246,11 @@ fn proxy_url(value: &Value) -> Result<Option<ServerUrl>, ConfigError> {
     let wrong = |problem: String| ConfigError::new(&value.at, problem).help("such as `http://host:3128`");
     let Some(text) = reader::optional(value)? else { return Ok(None) };
     let url = ServerUrl::parse(&text).map_err(|why| wrong(format!("error parsing proxy url: {why}")))?;
-    if !["http", "https"].contains(&url.scheme.as_str()) {
-        return Err(wrong(format!("proxy URL scheme must be http or https, got: {}", url.scheme)));
+    match url.scheme.as_str() {
+        "http" => {}
+        // The official server speaks to it in plain, which no such proxy understands, and which shows the password to everybody.
+        "https" => return Err(wrong("a proxy is reached in plain: TLS to a proxy is not supported".into())),
+        other => return Err(wrong(format!("proxy URL scheme must be http or https, got: {other}"))),
     }
     match url.port {
         Some(_) => Ok(Some(url)),
@@ -356,6 +365,7 @@ mod tests {
                 ws("proxy { url: 'http://p:1', username: a }"),
                 "proxy username and password must both be specified",
             ),
+            (ws("proxy { url: 'https://u:secret@p:1' }"), "TLS to a proxy is not supported"),
             (ws("proxy { url: 'socks://p:1' }"), "proxy URL scheme must be http or https, got: socks"),
             (ws("proxy { url: 'http://u:secret@p' }"), "proxy url http://u:xxxxx@p has no port"),
             (ws("proxy { url: 'http://p:1', foo: 1 }"), "unknown field \"foo\""),

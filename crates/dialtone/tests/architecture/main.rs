@@ -116,7 +116,7 @@ const NAME_KINDS: &[&str] = &[
     "broker/src/format.rs",
     "broker/src/stats.rs",
     "server/src/policy/listeners.rs",
-    "server/src/listeners.rs",
+    "server/src/hub_link/",
     "server/src/documents.rs",
     "server/src/routes/",
     "server/src/gateways/",

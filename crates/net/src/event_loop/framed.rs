@@ -67,8 +67,8 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
                 return;
             }
             let Some(entry) = self.entry(token) else { return };
-            if entry.pause.is_some() || out_bytes > READ_BUFFER_BYTES {
-                entry.undecoded = input.to_vec();
+            if entry.pause.is_some() || out_bytes > READ_BUFFER_BYTES || !entry.undecoded.is_empty() {
+                entry.undecoded.extend_from_slice(input);
                 break;
             }
             let Some(mut decoded) = self.decode_once(token, input) else { return };
@@ -78,6 +78,7 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
                 entry.kept.append(input.get(..decoded.plain).unwrap_or_default());
                 let received = take_kept(&mut self.handler, entry);
                 self.pause(token, Pause::of(&received));
+                self.begin_frames(token, received);
             }
             if !self.finish_step(token, &mut decoded) {
                 break;
@@ -91,7 +92,7 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
     fn decode_once(&mut self, token: usize, input: &mut [u8]) -> Option<Decoded> {
         let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return None };
         let mut layers = entry.link.layers()?;
-        let decoded = layers.framer.as_mut()?.framing.decode(input, &mut self.buffers.extra);
+        let decoded = layers.decode(input, &mut self.buffers.extra)?;
         // An answer to a frame goes at once; if the socket takes no more, it goes with what follows.
         let _ = layers.flush(&entry.link.socket);
         Some(decoded)
@@ -113,6 +114,7 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
             self.buffers.extra.clear();
             self.buffers.extra.shrink_to(EXTRA_ROOM_BYTES);
             self.pause(token, Pause::of(&received));
+            self.begin_frames(token, received);
         }
         let Some(ended) = decoded.ended.take() else { return true };
         let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return false };

@@ -29,8 +29,8 @@ impl Framing for Lengths {
         out.extend(std::iter::repeat_n(b'*', std::mem::take(&mut self.control)));
     }
 
-    fn take_farewell(&mut self, wanted: Option<Vec<u8>>) -> Option<Vec<u8>> {
-        wanted
+    fn take_farewell(&mut self, wanted: Option<&[u8]>) -> Option<Vec<u8>> {
+        wanted.map(<[u8]>::to_vec)
     }
 }
 

@@ -34,7 +34,7 @@ impl Conduct {
     /// Begins the check, where certificates are checked.
     pub(super) fn check_certificate(&mut self, turn: &mut Turn) {
         let Some(check) =
-            self.policy.of(self.session.listener()).tls.as_ref().and_then(|tls| tls.peer_check().cloned())
+            self.policy.tls_of(self.session.listener()).and_then(|tls| tls.peer_check().cloned())
         else {
             return;
         };

@@ -206,11 +206,14 @@ impl Conduct {
     /// Whether the certificate of the other end is one of those that are pinned, if any are and TLS is up. It is closed otherwise.
     pub(crate) fn is_pinned(&self, by: Handshake) -> bool {
         let profile = self.session.profile();
-        let (own, certificate) = (self.own_policy(), profile.certificate());
+        let certificate = profile.certificate();
+        let tls = self.policy.tls_of(self.session.listener());
         let is_pinned = profile.secured.is_none()
             || match by {
-                Handshake::Accepted => own.tls.as_ref().is_none_or(|tls| tls.is_pinned(certificate)),
-                Handshake::Dialed => own.dialing.usual().is_none_or(|tls| tls.is_pinned(certificate)),
+                Handshake::Accepted => tls.is_none_or(|tls| tls.is_pinned(certificate)),
+                Handshake::Dialed => {
+                    self.own_policy().dialing.usual().is_none_or(|tls| tls.is_pinned(certificate))
+                }
             };
         if !is_pinned {
             self.log(Event::TlsFailed, format_args!("certificate not pinned"));

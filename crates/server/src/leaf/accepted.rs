@@ -65,7 +65,11 @@ impl LeafConnection {
 
     fn wanted_compression(&self) -> Mode {
         let own = self.conduct.policy.options.leafnodes.as_ref();
-        own.map_or(Mode::Off, |own| wanted(&own.listener.compression))
+        match own {
+            _ if self.is_deflated => Mode::NotSupported,
+            Some(own) => wanted(&own.listener.compression),
+            None => Mode::Off,
+        }
     }
 
     /// Whether INFO of a spoke means anything.
@@ -84,7 +88,7 @@ impl LeafConnection {
             Ok(false) => {}
             Ok(true) => {
                 self.compression.state().set_strange(true);
-                self.compression.begin(&self.link, self.conduct.peer().pending_bytes());
+                self.compression.begin(&self.link, self.conduct.peer());
                 self.send_greeting(turn);
             }
             Err(unknown) => self.refuse(&unknown.to_string(), CloseReason::ProtocolViolation, turn),

@@ -15,6 +15,7 @@ use dialtone_broker::peer::Place;
 use dialtone_config::options::{LeafRemote, Permissions as Rights, Rules, Tls};
 use dialtone_identity::permission::Permissions;
 use dialtone_mesh::{HubEvent, LinkId, RouteUrl};
+use dialtone_net::ClientTls;
 use dialtone_subject::is_valid_filter;
 use dialtone_wire::CloseReason;
 use dialtone_wire::interserver::SubjectRules;
@@ -53,8 +54,11 @@ impl LeafConnection {
 
     /// Whether TLS comes before anything else is said. What INFO in plain says can only add to what the configuration asks for.
     fn needs_tls(&self, info: &Info) -> bool {
-        let Side::Dialed(Dialed { hub, .. }) = &self.side else { return false };
-        self.conduct.session.profile().secured.is_none() && (info.tls_required || hub.own.needs_tls())
+        let Side::Dialed(Dialed { hub, url, .. }) = &self.side else { return false };
+        // By WebSocket it is that listener's affair, and over when INFO comes.
+        url.websocket.is_none()
+            && self.conduct.session.profile().secured.is_none()
+            && (info.tls_required || hub.needs_tls(url))
     }
 
     /// Nothing more is said or read before TLS, which this end begins.
@@ -97,6 +101,16 @@ impl LeafConnection {
         if let Some(BeforeTls { info, .. }) = before {
             self.introduce(&info, turn);
         }
+        self.ask_upgrade();
+    }
+
+    /// TLS comes before anything is said, which this end begins, in a tunnel that is open.
+    pub(crate) fn begin_tls_in_tunnel(&mut self, tls: &ClientTls, turn: &Turn) {
+        self.conduct.expect_handshake(Handshake::Dialed, Some(turn.now() + tls.timeout));
+        if let Err(why) = self.link.begin_client_tls(tls) {
+            let reason = self.conduct.no_tls(&why.to_string());
+            self.peer().close(reason);
+        }
     }
 
     /// Answers the hub's INFO.
@@ -122,6 +136,9 @@ impl LeafConnection {
     /// True: both ends go on in S2, where the hub says INFO again.
     fn agree_with_hub(&mut self, info: &Info, turn: &mut Turn) -> bool {
         let Side::Dialed(Dialed { hub, .. }) = &self.side else { return false };
+        if self.is_deflated {
+            self.compression.leave_out(&hub.own.link.compression, Mode::Off.text());
+        }
         if self.compression.agreed().is_some() {
             return false;
         }
@@ -133,7 +150,9 @@ impl LeafConnection {
                 let mut out = Vec::new();
                 asked.encode(&mut out);
                 lines::send(&self.conduct, "INFO", &out, turn);
-                self.compression.begin(&self.link, self.conduct.peer().pending_bytes());
+                // What is compressed begins behind it.
+                turn.flush(self.conduct.peer());
+                self.compression.begin(&self.link, self.conduct.peer());
                 true
             }
             Err(unknown) => {

@@ -1,11 +1,12 @@
 //! The protocol of leaf nodes, from either end: a state machine without sockets, like that of clients.
 //!
-//! `accepted` is how a spoke comes in, and `dialed` how this server comes in at a hub; `operate` is what is said then. Which hubs are
-//! dialled is decided in [`crate::hubs`].
+//! `accepted` is how a spoke comes in, and `dialed` how this server comes in at a hub, behind an `upgrade` where that is by WebSocket;
+//! `operate` is what is said then. Which hubs are dialled is decided in [`crate::hubs`].
 
 mod accepted;
 mod dialed;
 mod operate;
+mod upgrade;
 
 use crate::compression::{Compression, Followed};
 use crate::conduct::{Conduct, Due, Handshake, Judged, Login};
@@ -28,6 +29,7 @@ use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use upgrade::Upgrade;
 
 /// How far a connection is that this server dialled.
 struct Dialed {
@@ -36,6 +38,7 @@ struct Dialed {
     /// Until when the hub has to say what is waited for.
     until: Option<Instant>,
     before_tls: Option<BeforeTls>,
+    upgrade: Option<Box<Upgrade>>,
     sent_connect: bool,
 }
 
@@ -61,6 +64,8 @@ pub(crate) struct LeafConnection {
     side: Side,
     link: Arc<Link>,
     compression: Compression,
+    /// WebSocket compresses each message already: there is no S2 beside.
+    is_deflated: bool,
     reading: Reading,
     /// The connection, once interest is exchanged.
     leaf: Option<Arc<Leaf>>,
@@ -86,7 +91,8 @@ impl LeafConnection {
         // Who is dialled need not show who it is.
         conduct.open(now);
         conduct.hold_pings();
-        let dialed = Dialed { hub, url, until, before_tls: None, sent_connect: false };
+        let upgrade = Upgrade::of(&hub, &url).map(Box::new);
+        let dialed = Dialed { hub, url, until, before_tls: None, upgrade, sent_connect: false };
         Self::new(conduct, Side::Dialed(dialed), link)
     }
 
@@ -95,7 +101,12 @@ impl LeafConnection {
         let payload_bytes_max = conduct.policy.options.limits.payload_bytes_max;
         let reading = Reading::new(Dialect::leaf(lines::limits(&conduct.policy, payload_bytes_max)));
         let (link, compression) = (link.clone(), Compression::default());
-        Self { conduct, side, link, compression, reading, leaf: None }
+        Self { conduct, side, link, compression, is_deflated: false, reading, leaf: None }
+    }
+
+    /// It has come by WebSocket, which compresses each message or does not.
+    pub(crate) fn set_deflated(&mut self, is_deflated: bool) {
+        self.is_deflated = is_deflated;
     }
 
     fn log(&self, event: Event, text: std::fmt::Arguments<'_>) {
@@ -192,6 +203,7 @@ impl LeafConnection {
         let Some(own) = policy.options.leafnodes.as_ref() else { return };
         // What is said of a hub is followed by another connection to it.
         if matches!(self.side, Side::Accepted { .. })
+            && !self.is_deflated
             && self.compression.follow(&own.listener.compression, self.conduct.session.rtt()) == Followed::No
         {
             self.peer().close(CloseReason::ClientClosed);
@@ -233,6 +245,7 @@ impl Protocol for LeafConnection {
                 let text = format_args!("Leafnode connection created for account: {account}");
                 self.log(Event::LeafOpened, text);
                 self.take_orders();
+                self.ask_upgrade();
             }
         }
     }
@@ -260,6 +273,9 @@ impl Protocol for LeafConnection {
 
     fn expire(&mut self, turn: &mut Turn) {
         if self.until().is_some_and(|until| until <= turn.now()) {
+            if self.is_upgrading() {
+                return self.not_upgraded(&"i/o timeout");
+            }
             self.log(Event::LeafFailed, format_args!("the hub does not say in time who it is"));
             return self.peer().close(CloseReason::AuthenticationTimeout);
         }
@@ -284,6 +300,9 @@ impl Protocol for LeafConnection {
     }
 
     fn broken(&mut self, how: &Broken) {
+        if self.is_upgrading() && matches!(how, Broken::Eof) && !self.conduct.is_securing() {
+            return self.not_upgraded(&"unexpected EOF");
+        }
         self.conduct.broken(how);
     }
 

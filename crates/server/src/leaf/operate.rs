@@ -103,6 +103,9 @@ impl Speaker for LeafConnection {
 impl LeafConnection {
     /// Takes all whole operations at the front of what came in.
     pub(super) fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
+        if let Some(progress) = self.take_answer(input, turn) {
+            return progress;
+        }
         self.conduct.heard(turn.now());
         if self.conduct.is_outdated() {
             self.renew();

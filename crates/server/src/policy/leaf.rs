@@ -2,13 +2,10 @@
 
 use super::{Identity, ListenerPolicy, Patience, PolicyError, default_auth_timeout, stapled};
 use crate::clock;
-use crate::tls::Dialings;
-use dialtone_config::options::{LeafRemote, Tls};
-use dialtone_config::{ConfigError, ConfigErrors, Options};
+use crate::tls::{Dialings, TlsSetup};
+use dialtone_config::options::{LeafNodes, Tls};
+use dialtone_config::{ConfigErrors, Options};
 use dialtone_identity::authenticator::{Authenticator, Servers};
-
-/// Schemes of URLs that are not dialled.
-const NOT_DIALED: [&str; 2] = ["ws", "wss"];
 
 /// # Errors
 /// Certificates cannot be used.
@@ -18,18 +15,40 @@ pub(super) fn policy(
     clients: &ListenerPolicy,
 ) -> Result<Option<ListenerPolicy>, PolicyError> {
     let Some(own) = &options.leafnodes else { return Ok(None) };
-    let missing = check(options);
-    if !missing.is_empty() {
-        return Err(ConfigErrors(missing).into());
-    }
-    let authenticator =
-        Authenticator::new(&own.options_for_users(options), clock::now()).map_err(ConfigErrors)?;
     let block = own.listener.tls.as_ref();
     // How many shake hands in a second is for clients alone.
     let unhurried = block.map(|tls| Tls { rate_max: 0, ..tls.clone() });
-    Ok(Some(ListenerPolicy {
-        tls: stapled(unhurried.as_ref(), options)?,
-        dialing: Dialings::load(None, own.remotes.iter().filter_map(|remote| remote.tls.as_ref()))?,
+    let tls = stapled(unhurried.as_ref(), options)?;
+    let dialing = Dialings::load(None, own.remotes.iter().filter_map(|remote| remote.tls.as_ref()))?;
+    policy_with(own, &own.options_for_users(options), clients, tls, dialing).map(Some)
+}
+
+/// The same by WebSocket, whose listener has the TLS, and may say who those are that show nothing.
+///
+/// # Errors
+/// Users cannot be used.
+pub(super) fn websocket_policy(
+    options: &Options,
+    _: &Identity,
+    clients: &ListenerPolicy,
+) -> Result<Option<ListenerPolicy>, PolicyError> {
+    let Some(own) = &options.leafnodes else { return Ok(None) };
+    let users = own.options_for_websocket_users(options);
+    policy_with(own, &users, clients, None, Dialings::default()).map(Some)
+}
+
+fn policy_with(
+    own: &LeafNodes,
+    users: &Options,
+    clients: &ListenerPolicy,
+    tls: Option<TlsSetup>,
+    dialing: Dialings,
+) -> Result<ListenerPolicy, PolicyError> {
+    let authenticator = Authenticator::new(users, clock::now()).map_err(ConfigErrors)?;
+    let block = own.listener.tls.as_ref();
+    Ok(ListenerPolicy {
+        tls,
+        dialing,
         plain_allowed: false,
         authenticator: Some(authenticator),
         servers: Servers::default(),
@@ -41,17 +60,5 @@ pub(super) fn policy(
             ..clients.patience
         },
         upgrade: None,
-    }))
-}
-
-/// Remotes that are reached by what is not carried out.
-pub(super) fn check(options: &Options) -> Vec<ConfigError> {
-    let remotes = options.leafnodes.iter().flat_map(|own| &own.remotes);
-    let missing =
-        remotes.filter(|remote| remote.urls.iter().any(|url| NOT_DIALED.contains(&url.scheme.as_str())));
-    let error = |remote: &LeafRemote| {
-        ConfigError::new(&remote.at, "remotes of leaf nodes by WebSocket are not part of this version")
-            .help("`nats://`, `nats-leaf://` or `tls://`")
-    };
-    missing.map(error).collect()
+    })
 }

@@ -2,6 +2,7 @@
 
 use super::{Identity, ListenerPolicy, Policy, PolicyError, cluster, gateway, leaf, websocket};
 use crate::log::{Event, Logger};
+use crate::tls::TlsSetup;
 use dialtone_broker::kind::Kind;
 use dialtone_config::Options;
 use dialtone_config::options::{Clients, Tls};
@@ -25,10 +26,13 @@ pub enum ListenerKind {
     LeafNodes,
     /// Servers of other clusters, and connections to them that this server dials.
     Gateway,
+    /// Leaf nodes by WebSocket, which come by the listener for that. Nothing else is listened on for them. Connections to hubs that this
+    /// server dials by WebSocket are called so too.
+    LeafWebSocket,
 }
 
 /// How many there are.
-pub(crate) const LISTENER_KINDS: usize = 7;
+pub(crate) const LISTENER_KINDS: usize = 8;
 
 /// What connections begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,6 +226,21 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
         policy: gateway::policy,
         announce: announce_gateways,
     },
+    Row {
+        kind: ListenerKind::LeafWebSocket,
+        peer: Kind::Spoke,
+        starts: Starts::Leaf,
+        connection_type: "LEAFNODE_WS",
+        client_type: "",
+        number_label: "lid_ws",
+        is_remote: true,
+        part: "leaf nodes by WebSocket",
+        in_ports_file: None,
+        address: |_| None,
+        tls: |_| None,
+        policy: leaf::websocket_policy,
+        announce: |_, _, _| {},
+    },
 ];
 
 fn announce_clients(log: &Logger, endpoint: &Endpoint, is_tls: bool) {
@@ -292,6 +311,12 @@ impl ListenerKind {
 }
 
 impl Policy {
+    /// The TLS that connections come in with.
+    pub(crate) fn tls_of(&self, kind: ListenerKind) -> Option<&TlsSetup> {
+        let by = if kind == ListenerKind::LeafWebSocket { ListenerKind::WebSocket } else { kind };
+        self.of(by).tls.as_ref()
+    }
+
     /// Whether connections begin with TLS.
     pub(crate) fn has_tls(&self, kind: ListenerKind) -> bool {
         self.of(kind).tls.is_some()

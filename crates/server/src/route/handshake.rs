@@ -215,9 +215,9 @@ impl RouteConnection {
         let Some(first) = self.conduct.node.cluster.first_info(self.peer().id) else { return false };
         if self.side == Side::Dialed {
             self.send_info(first, turn);
-            self.compression.begin(&self.link, self.conduct.peer().pending_bytes());
+            self.compression.begin(&self.link, self.conduct.peer());
         } else {
-            self.compression.begin(&self.link, self.conduct.peer().pending_bytes());
+            self.compression.begin(&self.link, self.conduct.peer());
             self.send_info(first, turn);
         }
         true

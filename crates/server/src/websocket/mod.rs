@@ -1,11 +1,9 @@
-//! Clients by WebSocket: the upgrade that they begin with, and their framing.
+//! Connections by WebSocket that others make: the upgrade that they begin with.
 //!
-//! It is a transport: behind the upgrade the client is like any other, and its bytes come out of frames.
+//! It is a transport: behind the upgrade a client or a leaf node is like any other, and its bytes come out of frames.
 
-mod framing;
 mod upgrading;
 
-use framing::WebSocketFraming;
 pub(crate) use upgrading::Upgrading;
 
 #[cfg(test)]

@@ -1,19 +1,22 @@
-//! A connection by WebSocket before its upgrade: it is nobody's yet, and counts as no client.
+//! A connection by WebSocket before its upgrade: it is nobody's yet, and counts neither as a client nor as a leaf node.
 
-use super::WebSocketFraming;
-use crate::admission::{Source, admit_link};
+use crate::admission::{self, Source, admit_link};
 use crate::conduct::NOT_TLS;
+use crate::framing::WebSocketFraming;
+use crate::leaf::LeafConnection;
 use crate::log::Event;
 use crate::node::Node;
-use crate::policy::{Policy, UpgradePolicy};
+use crate::policy::{ListenerKind, Policy, UpgradePolicy};
 use crate::protocol::{Progress, Protocol};
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
+use dialtone_config::options::LeafNodes;
 use dialtone_net::{Broken, Closing, Link, Secured};
+use dialtone_wire::http::head_end;
 use dialtone_wire::websocket::upgrade::{self, Path, REQUEST_BYTES_MAX, Refusal};
-use dialtone_wire::websocket::{Stream, Terms, Upgrade};
+use dialtone_wire::websocket::{Masking, Stream, Terms, Upgrade};
 use std::io::IoSlice;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -50,7 +53,7 @@ impl Upgrading {
         if self.closing.is_some() {
             return input.len();
         }
-        let Some(end) = upgrade::head_end(input, self.seen) else {
+        let Some(end) = head_end(input, self.seen) else {
             self.seen = input.len();
             if input.len() < REQUEST_BYTES_MAX {
                 return 0;
@@ -66,7 +69,7 @@ impl Upgrading {
                 self.log_refusal("client sent data before handshake is complete");
                 self.end(&[]);
             }
-            Some(Ok(upgrade)) if upgrade.path == Path::LeafNode => {
+            Some(Ok(upgrade)) if upgrade.path == Path::LeafNode && !self.takes_leaf_nodes() => {
                 let text = format_args!("Not configured to accept leaf node connections");
                 self.node.log.emit(Event::UpgradeRefused, "", text);
                 self.end(&upgrade.response);
@@ -79,6 +82,11 @@ impl Upgrading {
 
     fn own(&self) -> Option<&UpgradePolicy> {
         self.policy.of(self.source.listener).upgrade.as_ref()
+    }
+
+    /// Whether leaf nodes may come: where they may come by a listener of their own.
+    fn takes_leaf_nodes(&self) -> bool {
+        self.policy.options.leafnodes.as_ref().is_some_and(LeafNodes::listens)
     }
 
     fn terms(&self) -> Option<Terms> {
@@ -110,6 +118,24 @@ impl Upgrading {
         self.closing.get_or_insert(how);
         self.link.wake_owner();
     }
+
+    /// A leaf node, which comes in as those do that connect to where leaf nodes are listened for.
+    fn leaf_node(
+        &self,
+        is_deflated: bool,
+        forwarded_for: Option<IpAddr>,
+        turn: &mut Turn,
+    ) -> Box<LeafConnection> {
+        let source = Source { listener: ListenerKind::LeafWebSocket, ..self.source };
+        let session = admission::session_of(&self.node, turn.now(), source, &self.link);
+        if let Some(address) = forwarded_for {
+            session.set_forwarded_for(address);
+        }
+        self.node.connections.registry.insert(session.clone());
+        let mut leaf = LeafConnection::accepted(self.node.clone(), session, &self.link, turn.now());
+        leaf.set_deflated(is_deflated);
+        Box::new(leaf)
+    }
 }
 
 impl Protocol for Upgrading {
@@ -132,21 +158,31 @@ impl Protocol for Upgrading {
         Progress { used, is_over: self.granted.is_some(), ..Progress::default() }
     }
 
-    /// From here on it is a client, whose bytes are in frames.
+    /// From here on it is a client or a leaf node, whose bytes are in frames.
     fn successor(&mut self, turn: &mut Turn) -> Option<Box<dyn Protocol>> {
-        let upgrade = self.granted.take()?;
-        let bytes_max = self.own().map_or(0, |own| own.message_bytes_max);
-        let framing = WebSocketFraming(Stream::new(upgrade.agreed, bytes_max));
+        let upgrade = *self.granted.take()?;
+        let is_client = upgrade.path == Path::Client;
+        let bytes_max = match is_client {
+            true => self.own().map_or(0, |own| own.message_bytes_max),
+            // What is inflated is taken a piece at a time, and a server that has much to send may put all of that in one message.
+            false => self.policy.options.limits.pending_bytes_max,
+        };
+        let framing = WebSocketFraming(Stream::new(upgrade.agreed, Masking::Off, bytes_max));
         self.link.begin_framing(Box::new(framing), upgrade.response);
-        let mut client = admit_link(&self.node, turn, self.source, &self.link);
-        client.upgraded(upgrade.cookies, upgrade.forwarded_for);
+        let mut protocol: Box<dyn Protocol> = if is_client {
+            let mut client = admit_link(&self.node, turn, self.source, &self.link);
+            client.upgraded(upgrade.cookies, upgrade.forwarded_for);
+            client
+        } else {
+            self.leaf_node(upgrade.agreed.deflate, upgrade.forwarded_for, turn)
+        };
         if let Some(secured) = self.secured.take() {
-            client.secured(secured, turn);
+            protocol.secured(secured, turn);
         }
-        if !client.peer().is_closing() {
-            client.greet(turn);
+        if !protocol.peer().is_some_and(|peer| peer.is_closing()) {
+            protocol.greet(turn);
         }
-        Some(client)
+        Some(protocol)
     }
 
     fn is_let_in(&self) -> bool {

@@ -1,6 +1,6 @@
 //! How a connection by WebSocket ends: the status and the reason of a close frame.
 
-use super::frame::{self, CONTROL_BYTES_MAX, Opcode};
+use super::frame::CONTROL_BYTES_MAX;
 use crate::CloseReason;
 
 /// The peer sent a text that is not UTF-8.
@@ -39,15 +39,13 @@ pub fn is_valid(status: u16) -> bool {
     matches!(status, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// The close frame for a reason.
-pub fn frame(reason: CloseReason) -> Vec<u8> {
-    let mut out = Vec::new();
-    encode(&mut out, status(reason), reason.text());
-    out
+/// What the close frame for a reason holds.
+pub fn payload(reason: CloseReason) -> Vec<u8> {
+    encode(status(reason), reason.text())
 }
 
-/// Appends a close frame. A text that does not fit is cut, and ends with `...` then.
-pub fn encode(out: &mut Vec<u8>, status: u16, text: &str) {
+/// The payload of a close frame. A text that does not fit is cut, and ends with `...` then.
+pub fn encode(status: u16, text: &str) -> Vec<u8> {
     const ROOM: usize = CONTROL_BYTES_MAX - 2;
     const CUT: &str = "...";
     let (text, rest) = if text.len() > ROOM {
@@ -56,10 +54,7 @@ pub fn encode(out: &mut Vec<u8>, status: u16, text: &str) {
     } else {
         (text, "")
     };
-    frame::head(out, Opcode::Close, false, 2 + text.len() + rest.len());
-    out.extend_from_slice(&status.to_be_bytes());
-    out.extend_from_slice(text.as_bytes());
-    out.extend_from_slice(rest.as_bytes());
+    [&status.to_be_bytes()[..], text.as_bytes(), rest.as_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -68,10 +63,9 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_characters() {
-        let mut out = Vec::new();
-        encode(&mut out, 1002, &"ä".repeat(100));
-        assert_eq!(out[..4], [0x88, 125, 0x03, 0xEA]);
-        assert_eq!(out[4..], *format!("{}...", "ä".repeat(60)).as_bytes());
+        let out = encode(1002, &"ä".repeat(100));
+        assert_eq!((out.len(), &out[..2]), (CONTROL_BYTES_MAX, &[0x03, 0xEA][..]));
+        assert_eq!(out[2..], *format!("{}...", "ä".repeat(60)).as_bytes());
     }
 
     #[test]

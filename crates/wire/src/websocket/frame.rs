@@ -1,14 +1,12 @@
 //! Frames: their heads, read a byte at a time if need be, and what may follow what.
 
-use super::mask::unmask;
+use super::mask::mask;
 use std::ops::Range;
 
 /// Bytes of a control frame's payload. RFC 6455 §5.5.
 pub const CONTROL_BYTES_MAX: usize = 125;
-/// Bytes of a head that a server writes.
-pub const HEAD_BYTES_MAX: usize = 10;
-/// Bytes of a head that a client writes: with the key.
-const MASKED_HEAD_BYTES_MAX: usize = 14;
+/// Bytes of a head with a key, as clients write it.
+pub const HEAD_BYTES_MAX: usize = 14;
 
 /// Bytes of a compressed message that are handed out at once: a thousand times as much may come out of them.
 const COMPRESSED_PIECE_BYTES: usize = 1024;
@@ -123,7 +121,7 @@ enum Message {
 #[derive(Debug)]
 pub struct Decoder {
     agreed: Agreed,
-    head: [u8; MASKED_HEAD_BYTES_MAX],
+    head: [u8; HEAD_BYTES_MAX],
     head_bytes: u8,
     /// The frame whose payload comes, if its head is whole.
     frame: Option<Opcode>,
@@ -141,7 +139,7 @@ impl Decoder {
     pub fn new(agreed: Agreed) -> Self {
         Self {
             agreed,
-            head: [0; MASKED_HEAD_BYTES_MAX],
+            head: [0; HEAD_BYTES_MAX],
             head_bytes: 0,
             frame: None,
             is_final: true,
@@ -178,7 +176,7 @@ impl Decoder {
         let bytes = if is_compressed { bytes.min(COMPRESSED_PIECE_BYTES) } else { bytes };
         let payload = rest.get_mut(..bytes).unwrap_or_default();
         if self.agreed.masked {
-            unmask(payload, self.key, (self.payload_at % 4) as usize);
+            mask(payload, self.key, (self.payload_at % 4) as usize);
         }
         self.payload_at += bytes as u64;
         self.payload_left -= bytes as u64;
@@ -314,18 +312,35 @@ impl Decoder {
     }
 }
 
-/// Appends the head of a frame that is a whole message or control frame, as a server writes it.
-pub fn head(out: &mut Vec<u8>, opcode: Opcode, compressed: bool, bytes: usize) {
+/// Appends the head of a frame that is a whole message or control frame. With a key the payload has to be masked ([`mask_payload`]).
+pub fn head(out: &mut Vec<u8>, opcode: Opcode, compressed: bool, bytes: usize, key: Option<[u8; 4]>) {
+    let masked = if key.is_some() { MASKED } else { 0 };
     out.push(FINAL | opcode as u8 | if compressed { COMPRESSED } else { 0 });
     match (u8::try_from(bytes), u16::try_from(bytes)) {
-        (Ok(bytes @ ..126), _) => out.push(bytes),
+        (Ok(bytes @ ..126), _) => out.push(masked | bytes),
         (_, Ok(bytes)) => {
-            out.push(126);
+            out.push(masked | 126);
             out.extend_from_slice(&bytes.to_be_bytes());
         }
         _ => {
-            out.push(127);
+            out.push(masked | 127);
             out.extend_from_slice(&(bytes as u64).to_be_bytes());
         }
     }
+    out.extend_from_slice(key.as_ref().map_or(&[], |key| key.as_slice()));
+}
+
+/// Masks a whole payload, if there is a key.
+pub fn mask_payload(payload: &mut [u8], key: Option<[u8; 4]>) {
+    if let Some(key) = key {
+        mask(payload, key, 0);
+    }
+}
+
+/// Appends a control frame.
+pub fn control(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) {
+    head(out, opcode, false, payload.len(), key);
+    let begin = out.len();
+    out.extend_from_slice(payload);
+    mask_payload(out.get_mut(begin..).unwrap_or_default(), key);
 }

@@ -1,7 +1,7 @@
 //! Masking: clients XOR what they send with a key of four bytes.
 
-/// Unmasks `bytes`, which stand `at` bytes behind the beginning of a payload.
-pub(super) fn unmask(bytes: &mut [u8], key: [u8; 4], at: usize) {
+/// Masks `bytes`, which stand `at` bytes behind the beginning of a payload. Twice is not at all, so this unmasks as well.
+pub(super) fn mask(bytes: &mut [u8], key: [u8; 4], at: usize) {
     let turned: [u8; 4] = std::array::from_fn(|i| key.get((at + i) % 4).copied().unwrap_or_default());
     let [a, b, c, d] = turned;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
@@ -32,7 +32,7 @@ mod tests {
         #[test]
         fn it_is_what_the_naive_one_does(bytes in prop::collection::vec(any::<u8>(), 0..80), key: [u8; 4], at in 0usize..9) {
             let (mut ours, mut expected) = (bytes.clone(), bytes);
-            unmask(&mut ours, key, at);
+            mask(&mut ours, key, at);
             naive(&mut expected, key, at);
             prop_assert_eq!(ours, expected);
         }

@@ -7,8 +7,8 @@ use crate::CloseReason;
 
 /// Bytes of the protocol that one frame holds at most: a control frame waits for the end of the frame before it.
 const FRAME_BYTES_MAX: usize = 256 * 1024;
-/// The same if they are compressed, since they are copied then.
-const COMPRESSED_BYTES_MAX: usize = 64 * 1024;
+/// The same if they are compressed or masked, since they are copied then.
+const COPIED_BYTES_MAX: usize = 64 * 1024;
 /// So many bytes go without compression. The official figure.
 const COMPRESS_ABOVE_BYTES: usize = 64;
 /// Bytes of PONGs that wait for a peer that does not read; to more PINGs there is no answer.
@@ -45,10 +45,29 @@ pub enum Framed {
     Whole(usize),
 }
 
+/// How this end masks what it sends.
+#[derive(Clone, Copy, Debug)]
+pub enum Masking {
+    /// Not at all: it is the server, or the ends agreed on that.
+    Off,
+    /// With what this returns, another key for each frame: whoever chose the payload must not be able to guess it (RFC 6455 §10.3).
+    Keys(fn() -> [u8; 4]),
+}
+
+impl Masking {
+    fn key(self) -> Option<[u8; 4]> {
+        match self {
+            Self::Off => None,
+            Self::Keys(next) => Some(next()),
+        }
+    }
+}
+
 /// A connection by WebSocket.
 #[derive(Debug)]
 pub struct Stream {
     decoder: Decoder,
+    masking: Masking,
     inflater: Inflater,
     deflate: bool,
     message_bytes_max: usize,
@@ -60,9 +79,10 @@ pub struct Stream {
 
 impl Stream {
     /// A connection on which this was agreed. No message may be larger than `message_bytes_max` when it is inflated.
-    pub fn new(agreed: Agreed, message_bytes_max: usize) -> Self {
+    pub fn new(agreed: Agreed, masking: Masking, message_bytes_max: usize) -> Self {
         Self {
             decoder: Decoder::new(agreed),
+            masking,
             inflater: Inflater::default(),
             deflate: agreed.deflate,
             message_bytes_max,
@@ -117,26 +137,20 @@ impl Stream {
         let payload = self.decoder.control();
         match opcode {
             Opcode::Ping if self.pongs.len() < PONG_BYTES_MAX => {
-                frame::head(&mut self.pongs, Opcode::Pong, false, payload.len());
-                self.pongs.extend_from_slice(payload);
+                frame::control(&mut self.pongs, Opcode::Pong, payload, self.masking.key());
             }
             Opcode::Close => {
-                let mut answer = Vec::new();
-                match payload {
-                    [] => frame::head(&mut answer, Opcode::Close, false, 0),
+                let answer = match payload {
+                    [] => Vec::new(),
                     [high, low, text @ ..] if close::is_valid(u16::from_be_bytes([*high, *low])) => {
-                        let status = u16::from_be_bytes([*high, *low]);
                         match std::str::from_utf8(text) {
-                            Ok(text) => close::encode(&mut answer, status, text),
-                            Err(_) => {
-                                let text = "invalid utf8 body in close frame";
-                                close::encode(&mut answer, INVALID_PAYLOAD, text);
-                            }
+                            Ok(text) => close::encode(u16::from_be_bytes([*high, *low]), text),
+                            Err(_) => close::encode(INVALID_PAYLOAD, "invalid utf8 body in close frame"),
                         }
                     }
                     _ => return Some(self.invalid(&FrameError::CloseStatus)),
-                }
-                return Some(self.end(answer, Ended::Closed));
+                };
+                return Some(self.end(&answer, Ended::Closed));
             }
             _ => {}
         }
@@ -144,30 +158,36 @@ impl Stream {
     }
 
     fn invalid(&mut self, problem: &FrameError) -> Ended {
-        let mut answer = Vec::new();
-        close::encode(&mut answer, PROTOCOL_ERROR, &problem.to_string());
-        self.end(answer, Ended::Invalid(problem.to_string()))
+        let text = problem.to_string();
+        self.end(&close::encode(PROTOCOL_ERROR, &text), Ended::Invalid(text))
     }
 
     fn cannot_inflate(&mut self, problem: InflateError) -> Ended {
-        let mut answer = Vec::new();
-        let ended = match problem {
+        match problem {
             InflateError::TooLarge => {
-                close::encode(&mut answer, TOO_BIG, CloseReason::MaxPayloadExceeded.text());
-                Ended::TooLarge
+                let text = CloseReason::MaxPayloadExceeded.text();
+                self.end(&close::encode(TOO_BIG, text), Ended::TooLarge)
             }
             InflateError::Invalid => {
-                close::encode(&mut answer, PROTOCOL_ERROR, &problem.to_string());
-                Ended::Invalid(problem.to_string())
+                let text = problem.to_string();
+                self.end(&close::encode(PROTOCOL_ERROR, &text), Ended::Invalid(text))
             }
-        };
-        self.end(answer, ended)
+        }
     }
 
-    fn end(&mut self, farewell: Vec<u8>, ended: Ended) -> Ended {
+    /// Nothing is decoded any more; this is what the last frame will hold, if none was sent.
+    fn end(&mut self, farewell: &[u8], ended: Ended) -> Ended {
         self.ended = true;
-        self.farewell.get_or_insert(farewell);
+        if self.farewell.is_none() {
+            self.farewell = Some(self.close_frame(farewell));
+        }
         ended
+    }
+
+    fn close_frame(&self, payload: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        frame::control(&mut frame, Opcode::Close, payload, self.masking.key());
+        frame
     }
 
     /// Moves frames that go between others, such as a PONG, behind `out`.
@@ -183,36 +203,52 @@ impl Stream {
         !self.pongs.is_empty()
     }
 
-    /// The last frame, once: an answer to what the peer sent, or else the one that is wanted.
-    pub fn take_farewell(&mut self, wanted: Option<Vec<u8>>) -> Option<Vec<u8>> {
-        let farewell = match &mut self.farewell {
-            Some(farewell) => farewell,
-            none => none.insert(wanted?),
-        };
-        (!farewell.is_empty()).then(|| std::mem::take(farewell))
+    /// The last frame, once: an answer to what the peer sent, or else one that holds what is wanted.
+    pub fn take_farewell(&mut self, wanted: Option<&[u8]>) -> Option<Vec<u8>> {
+        if self.farewell.is_none() {
+            self.farewell = Some(self.close_frame(wanted?));
+        }
+        let frame = std::mem::take(self.farewell.as_mut()?);
+        (!frame.is_empty()).then_some(frame)
     }
 
     /// Frames bytes from the front of `pieces`: a message of its own, or the head of one.
     pub fn frame<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]> + Clone, out: &mut Vec<u8>) -> Framed {
         let total: usize = pieces.clone().map(<[u8]>::len).sum();
+        let key = self.masking.key();
         if self.deflate && total > COMPRESS_ABOVE_BYTES {
-            let (begin, taken) = (out.len(), total.min(COMPRESSED_BYTES_MAX));
-            let some = pieces.scan(taken, |left, piece| {
-                let piece = piece.get(..(*left).min(piece.len())).unwrap_or_default();
-                *left -= piece.len();
-                Some(piece)
-            });
-            if deflate::deflate(some.filter(|piece| !piece.is_empty()), out) {
+            let (begin, taken) = (out.len(), total.min(COPIED_BYTES_MAX));
+            if deflate::deflate(front(pieces.clone(), taken), out) {
+                frame::mask_payload(out.get_mut(begin..).unwrap_or_default(), key);
                 let mut head = Vec::with_capacity(frame::HEAD_BYTES_MAX);
-                frame::head(&mut head, Opcode::Binary, true, out.len() - begin);
+                frame::head(&mut head, Opcode::Binary, true, out.len() - begin, key);
                 out.splice(begin..begin, head);
                 return Framed::Whole(taken);
             }
         }
-        let bytes = total.min(FRAME_BYTES_MAX);
-        frame::head(out, Opcode::Binary, false, bytes);
-        Framed::Head(bytes)
+        if key.is_none() {
+            let bytes = total.min(FRAME_BYTES_MAX);
+            frame::head(out, Opcode::Binary, false, bytes, None);
+            return Framed::Head(bytes);
+        }
+        let bytes = total.min(COPIED_BYTES_MAX);
+        frame::head(out, Opcode::Binary, false, bytes, key);
+        let begin = out.len();
+        front(pieces, bytes).for_each(|piece| out.extend_from_slice(piece));
+        frame::mask_payload(out.get_mut(begin..).unwrap_or_default(), key);
+        Framed::Whole(bytes)
     }
+}
+
+/// The first `bytes` of `pieces`, in pieces that are not empty.
+fn front<'a>(pieces: impl Iterator<Item = &'a [u8]>, bytes: usize) -> impl Iterator<Item = &'a [u8]> {
+    let mut left = bytes;
+    let cut = pieces.map(move |piece| {
+        let piece = piece.get(..left.min(piece.len())).unwrap_or_default();
+        left -= piece.len();
+        piece
+    });
+    cut.filter(|piece| !piece.is_empty())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! The HTTP request that a connection by WebSocket begins with, and its answer.
+//! The HTTP request that a connection by WebSocket begins with, and its answer: the end that was connected to.
 
 use super::frame::Agreed;
 use super::origin::Origins;
+use crate::http::Headers;
 use data_encoding::BASE64;
 use std::net::IpAddr;
 
@@ -15,7 +16,8 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const METHODS: [&[u8]; 5] = [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"OPTIONS "];
 const PLAIN_TO_TLS: &[u8] =
     b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
-const EXTENSIONS: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
+/// What is offered and agreed on: compression of each message by itself.
+pub(super) const EXTENSIONS: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
 
 /// What a listener asks of requests and says in its answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +58,7 @@ impl std::fmt::Debug for Cookies {
 pub enum Path {
     /// That of clients.
     Client,
-    /// `/leafnode`: that of leaf nodes.
+    /// `…/leafnode`: that of leaf nodes.
     LeafNode,
 }
 
@@ -118,18 +120,6 @@ fn name(status: u16) -> &'static str {
     }
 }
 
-/// Where the head of a request ends in `input`, if it is whole. Only what stands behind `seen` bytes is new.
-pub fn head_end(input: &[u8], seen: usize) -> Option<usize> {
-    let from = seen.saturating_sub(2);
-    let mut newlines =
-        input.iter().enumerate().skip(from).filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
-    newlines.find_map(|at| match input.get(at + 1..) {
-        Some([b'\n', ..]) => Some(at + 2),
-        Some([b'\r', b'\n', ..]) => Some(at + 3),
-        _ => None,
-    })
-}
-
 /// A request that is too large.
 pub fn too_large() -> Refusal {
     Refusal::no_request(431, "")
@@ -160,7 +150,9 @@ pub fn decide(head: &[u8], terms: &Terms) -> Result<Upgrade, Refusal> {
     let host = host(&headers, request.version)?;
     let path = request.path.unwrap_or_default();
     let path = path.split('?').next().unwrap_or_default();
-    if path == "/mqtt" {
+    // Whatever stands before it: a proxy may have put it there.
+    let last = path.rsplit_once('/').map(|(_, last)| last);
+    if last == Some("mqtt") {
         return Err(Refusal::new(404, "mqtt websocket endpoint not enabled"));
     }
     if request.method != Some("GET") {
@@ -185,14 +177,14 @@ pub fn decide(head: &[u8], terms: &Terms) -> Result<Upgrade, Refusal> {
         .origins
         .check(origin, host, terms.is_tls)
         .map_err(|why| Refusal::new(403, format!("origin not allowed: {why}")))?;
-    let deflate = terms.compression && headers.offers_deflate();
+    let deflate = terms.compression && offers_deflate(&headers);
     let masked = headers.first("Nats-No-Masking") != Some("true");
     let agreed = Agreed { masked, deflate };
     Ok(Upgrade {
-        path: if path == "/leafnode" { Path::LeafNode } else { Path::Client },
+        path: if last == Some("leafnode") { Path::LeafNode } else { Path::Client },
         agreed,
         forwarded_for: headers.first("X-Forwarded-For").and_then(|address| address.parse().ok()),
-        cookies: headers.cookies(&terms.cookie_names),
+        cookies: cookies(&headers, &terms.cookie_names),
         response: response(key, agreed, terms),
     })
 }
@@ -214,11 +206,16 @@ fn host<'a>(headers: &Headers<'a, '_>, version: Option<u8>) -> Result<&'a str, R
     }
 }
 
-fn response(key: &str, agreed: Agreed, terms: &Terms) -> Vec<u8> {
+/// What a key is answered with.
+pub(super) fn accept(key: &str) -> String {
     let mut digest = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
     digest.update(key.as_bytes());
     digest.update(GUID);
-    let accept = BASE64.encode(digest.finish().as_ref());
+    BASE64.encode(digest.finish().as_ref())
+}
+
+fn response(key: &str, agreed: Agreed, terms: &Terms) -> Vec<u8> {
+    let accept = accept(key);
     let mut out = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n"
     );
@@ -235,47 +232,29 @@ fn response(key: &str, agreed: Agreed, terms: &Terms) -> Vec<u8> {
     out.into()
 }
 
-struct Headers<'a, 'b>(&'b [httparse::Header<'a>]);
+/// Whether a client offers compression, whatever parameters it offers: the answer's hold. RFC 7692 §7.1 lets a server add those two.
+fn offers_deflate(headers: &Headers<'_, '_>) -> bool {
+    let offers = headers.all("Sec-WebSocket-Extensions").flat_map(|value| value.split(','));
+    offers
+        .filter_map(|offer| offer.split(';').next())
+        .any(|one| one.trim().eq_ignore_ascii_case("permessage-deflate"))
+}
 
-impl<'a> Headers<'a, '_> {
-    fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        let named = self.0.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
-        // What is no UTF-8 is none of the values that are looked for.
-        named.map(|header| std::str::from_utf8(header.value).unwrap_or_default().trim())
-    }
-
-    fn first(&self, name: &str) -> Option<&'a str> {
-        self.all(name).next()
-    }
-
-    fn has_token(&self, name: &str, token: &str) -> bool {
-        self.all(name).flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(token))
-    }
-
-    /// Whatever parameters are offered: the answer's hold. RFC 7692 §7.1 lets a server add those two.
-    fn offers_deflate(&self) -> bool {
-        let offers = self.all("Sec-WebSocket-Extensions").flat_map(|value| value.split(','));
-        offers
-            .filter_map(|offer| offer.split(';').next())
-            .any(|one| one.trim().eq_ignore_ascii_case("permessage-deflate"))
-    }
-
-    fn cookies(&self, names: &Cookies) -> Cookies {
-        let value = |name: &str| {
-            if name.is_empty() {
-                return String::new();
-            }
-            let pairs = self.all("Cookie").flat_map(|value| value.split(';'));
-            let mut found = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(n, _)| *n == name);
-            let value = found.next().map(|(_, value)| value).unwrap_or_default();
-            value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value).to_owned()
-        };
-        Cookies {
-            jwt: value(&names.jwt),
-            user: value(&names.user),
-            password: value(&names.password),
-            token: value(&names.token),
+fn cookies(headers: &Headers<'_, '_>, names: &Cookies) -> Cookies {
+    let value = |name: &str| {
+        if name.is_empty() {
+            return String::new();
         }
+        let pairs = headers.all("Cookie").flat_map(|value| value.split(';'));
+        let mut found = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(n, _)| *n == name);
+        let value = found.next().map(|(_, value)| value).unwrap_or_default();
+        value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value).to_owned()
+    };
+    Cookies {
+        jwt: value(&names.jwt),
+        user: value(&names.user),
+        password: value(&names.password),
+        token: value(&names.token),
     }
 }
 

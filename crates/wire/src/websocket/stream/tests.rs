@@ -28,7 +28,12 @@ fn client_frame(first: u8, payload: &[u8], masked: bool) -> Vec<u8> {
 }
 
 fn stream(masked: bool, deflate: bool, max: usize) -> Stream {
-    Stream::new(Agreed { masked, deflate }, max)
+    Stream::new(Agreed { masked, deflate }, Masking::Off, max)
+}
+
+/// The other side: it reads what a server frames, and masks what it sends.
+fn client(deflate: bool, max: usize) -> Stream {
+    Stream::new(Agreed { masked: false, deflate }, Masking::Keys(|| KEY), max)
 }
 
 /// Feeds `bytes` in pieces of these sizes: what came out, the PONGs, and how it ended.
@@ -137,9 +142,9 @@ fn a_close_frame_is_answered_by_its_like() {
         check(&bytes, false, b"x", b"", Some(&Ended::Closed));
         let mut stream = stream(true, false, 10);
         feed(&mut stream, &bytes, &[100]);
-        let wanted = Some(close::frame(CloseReason::ServerShutdown));
-        assert_eq!(stream.take_farewell(wanted.clone()).as_deref(), Some(answer));
-        assert_eq!(stream.take_farewell(wanted), None);
+        let wanted = close::payload(CloseReason::ServerShutdown);
+        assert_eq!(stream.take_farewell(Some(&wanted)).as_deref(), Some(answer));
+        assert_eq!(stream.take_farewell(Some(&wanted)), None);
         let (out, ..) = feed(&mut stream, &client_frame(0x82, b"late", true), &[100]);
         assert!(out.is_empty());
     }
@@ -155,11 +160,45 @@ fn a_close_frame_says_a_status_that_may_be_said() {
 #[test]
 fn a_reason_has_its_status() {
     let mut stream = stream(true, false, 10);
-    let wanted = |reason| Some(close::frame(reason));
     assert_eq!(stream.take_farewell(None), None);
-    let said = stream.take_farewell(wanted(CloseReason::ServerShutdown));
+    let said = stream.take_farewell(Some(&close::payload(CloseReason::ServerShutdown)));
     assert_eq!(said.as_deref(), Some(&b"\x88\x11\x03\xE9Server Shutdown"[..]));
-    assert_eq!(stream.take_farewell(wanted(CloseReason::ClientClosed)), None);
+    assert_eq!(stream.take_farewell(Some(&close::payload(CloseReason::ClientClosed))), None);
+}
+
+/// A client masks all that it sends: messages, compressed or not, PONGs, and why it goes.
+#[test]
+fn a_client_masks_all_that_it_sends() {
+    let mut client = client(true, 1000);
+    let mut sent = Vec::new();
+    for text in [&b"short"[..], &[b'a'; 300]] {
+        assert_eq!(client.frame(std::iter::once(text), &mut sent), Framed::Whole(text.len()));
+    }
+    client.decode(&mut client_frame(0x89, b"there?", false), &mut Vec::new());
+    client.take_control(&mut sent);
+    sent.extend(client.take_farewell(Some(&close::payload(CloseReason::ServerShutdown))).expect("a frame"));
+    // A server that wants masks takes it all.
+    let mut server = stream(true, true, 1000);
+    let (read, _, ended) = feed(&mut server, &sent, &[7]);
+    assert_eq!((read, ended), ([&b"short"[..], &[b'a'; 300]].concat(), Some(Ended::Closed)));
+    assert_eq!(server.take_farewell(None).as_deref(), Some(&b"\x88\x11\x03\xE9Server Shutdown"[..]));
+    // Its text is nowhere as it was.
+    assert!(!sent.windows(4).any(|four| four == b"shor" || four == b"ther" || four == b"Serv"));
+}
+
+/// A server does not mask, and what it would inflate to beyond the bound is not inflated: the dialled side of CVE-2026-27571 and -27889.
+#[test]
+fn a_hostile_server_is_refused_as_a_hostile_client_is() {
+    let refused = feed(&mut client(false, 1000), &client_frame(0x82, b"x", true), &[100]);
+    assert_eq!(refused.2, invalid("unexpected mask bit"));
+    let mut payload = Vec::new();
+    assert!(deflate::deflate(std::iter::once(&vec![0; 16 << 20][..]), &mut payload));
+    let (out, _, ended) = feed(&mut client(true, 1 << 20), &client_frame(0xC2, &payload, false), &[65536]);
+    assert_eq!(ended, Some(Ended::TooLarge));
+    assert!(out.len() < 3 << 20, "{}", out.len());
+    let compressed = client_frame(0xC2, b"x", false);
+    let why = "compressed message but permessage-deflate was not negotiated";
+    assert_eq!(feed(&mut client(false, 1000), &compressed, &[1]).2, invalid(why));
 }
 
 #[test]
@@ -196,9 +235,9 @@ fn small_messages_go_as_they_are() {
     assert_eq!(out[0], 0xC2);
 }
 
-/// What a server frames, read as a client would: a client's frames without a mask.
-fn read_back(sent: &[u8], pieces: &[usize]) -> Vec<u8> {
-    feed(&mut stream(false, true, usize::MAX - 1), sent, pieces).0
+/// What one end frames, read at the other.
+fn read_back(sent: &[u8], masked: bool, pieces: &[usize]) -> Vec<u8> {
+    feed(&mut stream(masked, true, usize::MAX - 1), sent, pieces).0
 }
 
 proptest! {
@@ -206,9 +245,10 @@ proptest! {
     fn what_is_framed_comes_back_however_it_is_cut(
         batches in prop::collection::vec(prop::collection::vec(prop::collection::vec(0u8..5, 0..400), 1..5), 1..5),
         deflate: bool,
+        masks: bool,
         pieces in prop::collection::vec(1usize..300, 1..6),
     ) {
-        let mut stream = stream(true, deflate, 10);
+        let mut stream = if masks { client(deflate, 10) } else { stream(true, deflate, 10) };
         let (mut sent, mut expected) = (Vec::new(), Vec::new());
         for batch in batches {
             let flat = batch.concat();
@@ -224,7 +264,7 @@ proptest! {
             }
             expected.extend(flat);
         }
-        prop_assert_eq!(read_back(&sent, &pieces), expected);
+        prop_assert_eq!(read_back(&sent, masks, &pieces), expected);
     }
 
     #[test]

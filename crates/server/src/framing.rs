@@ -31,7 +31,7 @@ impl Framing for WebSocketFraming {
         }
     }
 
-    fn take_farewell(&mut self, wanted: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    fn take_farewell(&mut self, wanted: Option<&[u8]>) -> Option<Vec<u8>> {
         self.0.take_farewell(wanted)
     }
 }
