@@ -135,6 +135,9 @@ fn servers_speak_by_each_kind_of_frames() {
     }
 }
 
+/// What a hub answers to the head of a request.
+type Answer = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// What is no upgrade: the hub is left, without a word more, and dialled again.
 #[test]
 fn a_hub_that_does_not_upgrade_is_left_and_dialled_again() {
@@ -143,7 +146,7 @@ fn a_hub_that_does_not_upgrade_is_left_and_dialled_again() {
         move |head: &[u8]| String::from_utf8(granted(head)).expect("text").replace(from, to).into_bytes()
     };
     let fixed = |answer: &'static str| move |_: &[u8]| answer.as_bytes().to_vec();
-    let answers: Vec<Box<dyn Fn(&[u8]) -> Vec<u8>>> = vec![
+    let answers: Vec<Answer> = vec![
         Box::new(fixed("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")),
         Box::new(fixed("HTTP/1.1 302 Found\r\nLocation: ws://localhost:1/\r\n\r\n")),
         Box::new(fixed("HTTP/1.1 404 Not Found\r\n\r\n")),
@@ -353,6 +356,86 @@ fn strangers_by_websocket_may_say_nothing_but_connect() {
     hub.stop();
 }
 
+/// TLS before the upgrade, and in the tunnel of a proxy, by the authority of the remote's block; where that is another, nothing is said.
+#[test]
+fn by_tls_it_is_the_same_and_in_a_tunnel_too() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().display();
+    for name in ["own", "other"] {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("certificate");
+        std::fs::write(folder.path().join(format!("{name}.pem")), made.cert.pem()).expect("written");
+        std::fs::write(folder.path().join(format!("{name}.key")), made.signing_key.serialize_pem())
+            .expect("written");
+    }
+    for (is_tunnelled, compression) in
+        [(false, ""), (true, ""), (true, "ws_compression: true, compression: off,")]
+    {
+        let hub = start(options(&format!(
+            "websocket {{ listen: 'localhost:-1', compression: true, tls {{ cert_file: '{path}/own.pem', key_file: '{path}/own.key' }} }}
+             leafnodes {{ listen: 'localhost:-1' }}"
+        )));
+        let port = hub.websocket_address().expect("it listens").port();
+        let (proxy, asked) = if is_tunnelled { proxy(1) } else { proxy(0) };
+        let through = if is_tunnelled {
+            format!("proxy {{ url: 'http://{proxy}', timeout: '60s' }},")
+        } else {
+            String::new()
+        };
+        let remote = |ca: &str, through: &str| {
+            options(&format!(
+                "leafnodes {{ reconnect: '10ms', remotes: [ {{ url: 'wss://localhost:{port}', first_info_timeout: '60s',
+                 {compression} {through} tls {{ ca_file: '{path}/{ca}.pem', timeout: 60 }} }} ] }}"
+            ))
+        };
+        let spoke = start(remote("own", &through));
+        wait_for(&spoke, 1);
+        let secured = spoke
+            .node()
+            .delivery
+            .leafs
+            .open()
+            .first()
+            .is_some_and(|leaf| leaf.session.profile().secured.is_some());
+        assert!(secured);
+        let (mut here, mut there) = (Client::connect(&hub, ""), Client::connect(&spoke, ""));
+        here.send("SUB up 1\r\n");
+        here.sync();
+        wait_for_interest(&spoke, b"up");
+        let payload = "y".repeat(200_000);
+        there.send(&format!("PUB up {}\r\n{payload}\r\n", payload.len()));
+        assert_eq!((here.line(), here.line()), (format!("MSG up 1 {}", payload.len()), payload));
+        spoke.stop();
+        wait_for(&hub, 0);
+        let asked = asked.join().expect("it ended");
+        assert!(asked.iter().all(|head| head.starts_with(&format!("CONNECT localhost:{port} HTTP/1.1\r\n"))));
+        // Who is signed by another authority is left before anything is said to it, and tried again.
+        let (listener, address) = listener();
+        let stranger = start(options(&format!(
+            "leafnodes {{ reconnect: '10ms', remotes: [ {{ url: 'wss://localhost:{}', {compression}
+             tls {{ ca_file: '{path}/other.pem', timeout: 60 }} }} ] }}",
+            address.port()
+        )));
+        for _ in 0..2 {
+            relay(accept(&listener), TcpStream::connect(("localhost", port)).expect("connected"));
+        }
+        assert_eq!(hub.node().delivery.leafs.len(), 0);
+        stranger.stop();
+        hub.stop();
+    }
+}
+
+/// Carries bytes both ways until both ends are closed.
+fn relay(near: TcpStream, far: TcpStream) {
+    let pump = |mut from: TcpStream, mut to: TcpStream| {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    };
+    let (near_too, far_too) = (near.try_clone().expect("cloned"), far.try_clone().expect("cloned"));
+    let back = thread::spawn(move || pump(far_too, near_too));
+    pump(near, far);
+    back.join().expect("pumped");
+}
+
 /// A proxy that opens so many tunnels, and how each was asked for.
 fn proxy(tunnels: usize) -> (SocketAddr, thread::JoinHandle<Vec<String>>) {
     let (listener, address) = listener();
@@ -366,14 +449,7 @@ fn proxy(tunnels: usize) -> (SocketAddr, thread::JoinHandle<Vec<String>>) {
             let far = TcpStream::connect(target).expect("the hub");
             near.set_read_timeout(None).expect("set");
             near.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").expect("sent");
-            let pump = |mut from: TcpStream, mut to: TcpStream| {
-                let _ = std::io::copy(&mut from, &mut to);
-                let _ = to.shutdown(std::net::Shutdown::Write);
-            };
-            let (near_too, far_too) = (near.try_clone().expect("cloned"), far.try_clone().expect("cloned"));
-            let back = thread::spawn(move || pump(far_too, near_too));
-            pump(near, far);
-            back.join().expect("pumped");
+            relay(near, far);
         }
         asked
     };

@@ -53,6 +53,10 @@ impl Upgrading {
         if self.closing.is_some() {
             return input.len();
         }
+        if let Some(refusal) = upgrade::no_request(input) {
+            self.refuse(&refusal);
+            return input.len();
+        }
         let Some(end) = head_end(input, self.seen) else {
             self.seen = input.len();
             if input.len() < REQUEST_BYTES_MAX {

@@ -120,6 +120,12 @@ fn name(status: u16) -> &'static str {
     }
 }
 
+/// The answer to what is no request by its first byte, such as TLS where none is spoken: nobody waits for its end.
+pub fn no_request(input: &[u8]) -> Option<Refusal> {
+    let may_begin = input.first().is_none_or(|byte| byte.is_ascii_alphabetic() || b"\r\n".contains(byte));
+    (!may_begin).then(|| Refusal::no_request(400, ""))
+}
+
 /// A request that is too large.
 pub fn too_large() -> Refusal {
     Refusal::no_request(431, "")

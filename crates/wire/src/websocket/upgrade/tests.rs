@@ -125,6 +125,16 @@ fn a_plain_request_where_tls_is_spoken_is_answered_and_nothing_else_is() {
     }
 }
 
+/// A client that begins with TLS would wait for an answer as long as it is waited for.
+#[test]
+fn what_is_no_request_by_its_first_byte_is_refused_at_once() {
+    let refused = no_request(b"\x16\x03\x01").expect("refused");
+    assert!(refused.response.starts_with(b"HTTP/1.1 400 Bad Request\r\n"));
+    for begin in [&b""[..], b"G", b"\r\nGET", b"CONNECT {}"] {
+        assert_eq!(no_request(begin), None, "{begin:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_answered(head in prop::collection::vec(any::<u8>(), 0..300), at in 0usize..200, junk: [u8; 3]) {
