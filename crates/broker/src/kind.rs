@@ -21,6 +21,16 @@ pub enum Kind {
     Spoke,
 }
 
+/// Where the other end of a route is, if this server knows its own zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Zone {
+    /// In the same zone as this server, or zones do not matter.
+    #[default]
+    Own,
+    /// In another one, or in none that is known.
+    Other,
+}
+
 /// How many kinds there are.
 pub const KINDS: usize = 6;
 
@@ -124,18 +134,20 @@ impl Kind {
         matches!(self, Self::Route | Self::Gateway)
     }
 
-    /// Whether a queue group's members behind it are drawn like those here, so that each member of a cluster has the same share. Those
-    /// behind others get a message only if nobody here, or so near, can have it.
-    pub(crate) fn is_drawn_as_here(self) -> bool {
-        self == Self::Route
+    /// Whether a queue group's members behind it are drawn like those here, so that each member of a cluster, or of a zone of it, has the
+    /// same share. Those behind others get a message only if nobody here, or so near, can have it.
+    pub(crate) fn is_drawn_as_here(self, zone: Zone) -> bool {
+        self == Self::Route && zone == Zone::Own
     }
 
-    /// How far a queue group's members behind it are: those of the cluster before its leaf nodes, and those before other clusters.
-    pub(crate) fn distance(self) -> u8 {
-        match self {
-            Self::Client | Self::Server | Self::Route => 0,
-            Self::Hub | Self::Spoke => 1,
-            Self::Gateway => 2,
+    /// How far a queue group's members behind it are: those of this zone before those of the cluster's others, these before the cluster's
+    /// leaf nodes, and those before other clusters.
+    pub(crate) fn distance(self, zone: Zone) -> u8 {
+        match (self, zone) {
+            (Self::Client | Self::Server, _) | (Self::Route, Zone::Own) => 0,
+            (Self::Route, Zone::Other) => 1,
+            (Self::Hub | Self::Spoke, _) => 2,
+            (Self::Gateway, _) => 3,
         }
     }
 

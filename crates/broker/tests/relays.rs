@@ -3,25 +3,30 @@
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::interest::{Gate, Relayed};
 use dialtone_broker::deliver::{Carried, Origin, Turn};
-use dialtone_broker::kind::Kind;
-use dialtone_broker::outbox::Sink;
+use dialtone_broker::kind::{Kind, Zone};
+use dialtone_broker::outbox::{Pool, Sink};
 use dialtone_broker::peer::{Basics, ClientId, Peer, Place, Wake};
 use dialtone_broker::permission;
 use dialtone_broker::relay::RelayInterest;
 use dialtone_broker::subscription::Subscription;
+use dialtone_wire::CloseReason;
 use dialtone_wire::message::Message;
 use parking_lot::Mutex;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 const MESSAGES: usize = 6000;
 
 #[derive(Default)]
-struct Wire(Mutex<Vec<u8>>);
+struct Wire(Mutex<Vec<u8>>, AtomicBool);
 
 impl Sink for Wire {
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.1.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         slices.iter().for_each(|slice| self.0.lock().extend_from_slice(slice));
         Ok(slices.iter().map(|slice| slice.len()).sum())
     }
@@ -166,4 +171,139 @@ fn a_queue_group_behind_a_leaf_node_is_drawn_only_where_it_is_named() {
     assert_eq!(passing.lines(&[b"q"], b""), ["", "LMSG work | q 1"]);
     assert_eq!(passing.lines(&[b"r"], b""), ["", ""]);
     assert_eq!(passing.lines(&[], b""), ["", ""]);
+}
+
+/// A queue group with members here and at other servers, each of which may take nothing for a while.
+struct Zoned {
+    account: Arc<Account>,
+    turn: Turn,
+    members: Vec<(Arc<Peer>, Arc<Wire>)>,
+    interests: Vec<RelayInterest>,
+    publisher: Arc<Peer>,
+}
+
+impl Zoned {
+    /// Members: here (`None`), or by a route to a server in a zone.
+    fn new(members: &[Option<Zone>]) -> Self {
+        let account = Account::new(AccountId(1), "A");
+        let mut world = Self {
+            account,
+            turn: Turn::new([7; 32], Instant::now()),
+            members: Vec::new(),
+            interests: Vec::new(),
+            publisher: peer(99, Kind::Client).0,
+        };
+        for (number, zone) in (0..).zip(members) {
+            let (peer, wire) = peer(number, if zone.is_some() { Kind::Route } else { Kind::Client });
+            match zone {
+                None => {
+                    peer.set_place(Place { account: Some(world.account.clone()), permissions: None });
+                    let subscription = Subscription::new(peer.clone(), b"work", Some(b"q"), b"1");
+                    assert!(world.turn.subscribe(&world.account, &subscription));
+                }
+                Some(zone) => {
+                    peer.set_zone(*zone);
+                    let mut interest = RelayInterest::default();
+                    let relayed = Relayed {
+                        peer: &peer,
+                        account: &world.account,
+                        cluster: b"",
+                        filter: b"work",
+                        queue: Some(b"q"),
+                    };
+                    Gate::default().subscribe_relay(&mut interest, &relayed, 1, None);
+                    world.interests.push(interest);
+                }
+            }
+            world.members.push((peer, wire));
+        }
+        world
+    }
+
+    fn publish(&mut self, framed: &[u8]) {
+        let message = Message { subject: b"work", reply: None, header_bytes: 0, framed };
+        let authorized =
+            permission::publish(&self.publisher, None, &message, Instant::now()).expect("allowed");
+        let origin = Origin { peer: &self.publisher, account: &self.account, echo: true };
+        assert_eq!(self.turn.publish(origin, authorized), 1, "each message once");
+        self.turn.finish();
+    }
+
+    /// Who has some of the next messages.
+    fn served(&mut self) -> Vec<usize> {
+        for (_, wire) in &self.members {
+            wire.0.lock().clear();
+        }
+        for _ in 0..60 {
+            self.publish(b"x\r\n");
+        }
+        let got = |wire: &Wire| wire.lines_with(" work ") > 0;
+        (0..self.members.len()).filter(|at| got(&self.members[*at].1)).collect()
+    }
+
+    /// This member takes nothing until much waits for it, or takes all again.
+    fn set_slow(&mut self, member: usize, is_slow: bool) {
+        let (peer, wire) = self.members[member].clone();
+        wire.1.store(is_slow, Ordering::Relaxed);
+        if is_slow {
+            peer.send(&vec![b'.'; 300 << 10], Instant::now());
+        } else {
+            peer.flush(Instant::now(), &mut Pool::default());
+        }
+    }
+}
+
+#[test]
+fn members_in_other_zones_are_for_want_of_any_in_this_one() {
+    use Zone::{Other, Own};
+    for (members, expected) in [
+        (vec![None, Some(Own), Some(Own)], vec![0, 1, 2]),
+        (vec![None, Some(Own), Some(Other)], vec![0, 1]),
+        (vec![None, Some(Other)], vec![0]),
+        (vec![Some(Other), Some(Own), Some(Other), Some(Own)], vec![1, 3]),
+        (vec![Some(Other), Some(Other)], vec![0, 1]),
+    ] {
+        assert_eq!(Zoned::new(&members).served(), expected, "{members:?}");
+    }
+}
+
+#[test]
+fn a_zone_that_is_slow_or_gone_spills_over() {
+    use Zone::{Other, Own};
+    let mut world = Zoned::new(&[None, Some(Own), Some(Other), Some(Other)]);
+    assert_eq!(world.served(), [0, 1]);
+    world.set_slow(0, true);
+    assert!(!world.served().contains(&2), "one of this zone can still take it");
+    world.set_slow(1, true);
+    assert_eq!(world.served(), [2, 3]);
+    world.set_slow(3, true);
+    assert_eq!(world.served(), [2]);
+    // All are slow: those of this zone have it.
+    world.set_slow(2, true);
+    let before = [0, 1, 2, 3].map(|member: usize| world.members[member].0.pending_bytes());
+    world.served();
+    let waits = [0, 1, 2, 3].map(|member: usize| world.members[member].0.pending_bytes() > before[member]);
+    assert_eq!(waits, [true, true, false, false]);
+    for member in 0..4 {
+        world.set_slow(member, false);
+    }
+    assert_eq!(world.served(), [0, 1]);
+    for member in [0, 1] {
+        world.members[member].0.close(CloseReason::ClientClosed);
+    }
+    assert_eq!(world.served(), [2, 3]);
+}
+
+/// A server that is found to be nearer or farther counts as that from the next message on.
+#[test]
+fn a_zone_may_change() {
+    let mut world = Zoned::new(&[None, Some(Zone::Own)]);
+    assert_eq!(world.served(), [0, 1]);
+    assert!(world.members[1].0.set_zone(Zone::Other));
+    world.interests[0].outdate();
+    assert_eq!(world.served(), [0]);
+    assert!(!world.members[1].0.set_zone(Zone::Other));
+    assert!(world.members[1].0.set_zone(Zone::Own));
+    world.interests[0].outdate();
+    assert_eq!(world.served(), [0, 1]);
 }

@@ -153,6 +153,13 @@ impl Options {
     pub fn advertised(&self) -> Result<Option<(&str, Option<u16>)>, String> {
         self.clients.advertise.as_deref().map(|text| advertised("client_advertise", text)).transpose()
     }
+
+    /// The zone that the server is in: the tag that `zone_tag` of the cluster means. `None`: zones do not matter.
+    pub fn zone(&self) -> Option<&str> {
+        let name = self.cluster.as_ref()?.zone_tag.as_deref()?;
+        let is_zone = |tag: &&String| tag.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'));
+        self.server.tags.iter().find(is_zone).map(String::as_str)
+    }
 }
 
 /// The host and the port, if there is one, of what a key advertises.

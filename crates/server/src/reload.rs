@@ -81,7 +81,8 @@ fn carried_out_by(change: Change) -> Result<Step, String> {
         Change::Log => |node| node.log.configure(&node.settings.policy().options.log),
         Change::Users => review_users,
         Change::Limits => |node| enforce_connections_max(node),
-        Change::Tls | Change::Presentation | Change::Process => |_| {},
+        Change::Tls | Change::Process => |_| {},
+        Change::Presentation => renew_zone,
         Change::Cluster => renew_cluster,
         Change::Routes => renew_routes,
         Change::LeafNodes => renew_leaf_nodes,
@@ -153,6 +154,13 @@ fn renew_cluster(node: &Arc<Node>) {
     renew_routes(node);
     // Whose compression changes carries that out itself.
     delivery.routes.open().iter().for_each(|route| route.session.peer.wake_owner());
+}
+
+/// One of the server's tags may be its zone, which other servers are told.
+fn renew_zone(node: &Arc<Node>) {
+    if node.settings.policy().options.zone().is_some() {
+        renew_routes(node);
+    }
 }
 
 /// Has hubs dialled as they are named, and the compression of spokes changed.

@@ -2,25 +2,18 @@
 
 mod common;
 
-use common::{Client, options};
+use common::Client;
 use dialtone_server::Server;
-use dialtone_server::policy::ListenerKind;
 use std::io::BufReader;
 use std::path::Path;
 
-/// A server with a cluster, which dials `routes`, and says so in `log`.
+/// A server of a cluster, which dials `routes`, and logs in `log`.
 fn start(block: &str, routes: &[&Server], log: Option<&Path>) -> Server {
-    let port = |server: &&Server| server.node().settings.identity.port(ListenerKind::Cluster);
-    let routes: Vec<String> =
-        routes.iter().map(|server| format!("'nats://127.0.0.1:{}'", port(server))).collect();
-    let log = log.map(|path| format!("log_file: '{}', ", path.display())).unwrap_or_default();
-    let text = format!(
-        "{log} listen: '127.0.0.1:-1', system_account: SYS, accounts {{ SYS {{ users: [ {{ user: s }} ] }} }}
-         cluster {{ name: C, listen: '127.0.0.1:-1', routes: [ {} ], {block} }}",
-        routes.join(", ")
-    );
-    let builder = Server::builder().options(options(&text));
-    let builder = if log.is_empty() { builder.quiet() } else { builder };
+    let system = "system_account: SYS, accounts { SYS { users: [ { user: s } ] } }";
+    let logs = log.map(|path| format!("log_file: '{}', ", path.display())).unwrap_or_default();
+    let options = common::member(&format!("{logs} listen: '127.0.0.1:-1', {system}"), block, routes);
+    let builder = Server::builder().options(options);
+    let builder = if log.is_none() { builder.quiet() } else { builder };
     builder.start().expect("started")
 }
 

@@ -6,7 +6,7 @@ use super::staging::Staging;
 use super::{Delivery, Origin, Turn};
 use crate::account::Account;
 use crate::format::RelayHead;
-use crate::kind::{Kind, Via};
+use crate::kind::{Kind, Via, Zone};
 use crate::peer::Peer;
 use crate::permission::Authorized;
 use crate::route::{RelayGroup, RelayTarget, Relays, Route};
@@ -226,8 +226,15 @@ impl Turn {
         self.chosen.drawn.clear();
         let may_draw = |chosen: &Chosen, name: Option<&[u8]>| !must_be_named || chosen.names(name);
         for (number, group) in route.relays.groups.iter().enumerate() {
-            if may_draw(&self.chosen, Some(&group.name)) {
-                self.draw_as_here(&route.relays, number, group, delivery.origin);
+            if !may_draw(&self.chosen, Some(&group.name)) {
+                continue;
+            }
+            let here = group.here.and_then(|at| groups.get(at)).map_or(&[][..], |members| members);
+            let spilled =
+                group.spills.then(|| self.spill(&route.relays, group, here, delivery.origin)).flatten();
+            match spilled {
+                Some(at) => self.chosen.drawn.push((at, number)),
+                None => self.draw_as_here(&route.relays, number, group, delivery.origin),
             }
         }
         let mut missed = Vec::new();
@@ -267,6 +274,27 @@ impl Turn {
         if relays.targets.get(at).is_some_and(|target| self.chosen.can_have(target, origin)) {
             self.chosen.drawn.push((at, number));
         }
+    }
+
+    /// Draws a relay in another zone for a group of which each member in this one is slow, if not all of those elsewhere are.
+    #[cold]
+    fn spill<C: Candidate>(
+        &mut self,
+        relays: &Relays,
+        group: &RelayGroup,
+        here: &[C],
+        origin: &Origin<'_>,
+    ) -> Option<usize> {
+        let is_quick = |peer: &Arc<Peer>| !peer.is_closing() && !peer.is_slow();
+        let is_served_here = here.iter().any(|member| member.target().is_some() && is_quick(member.peer()));
+        let mut near = group.in_zone(&relays.targets, Zone::Own);
+        if is_served_here || near.any(|(target, _)| is_quick(&target.peer)) {
+            return None;
+        }
+        let elsewhere = group.in_zone(&relays.targets, Zone::Other);
+        let quick = elsewhere.filter(|(target, _)| is_quick(&target.peer)).map(|(_, member)| member);
+        let quick: Vec<(usize, u32)> = quick.collect();
+        self.draw_of(relays, &quick, origin)
     }
 
     /// Whether a relay was drawn for such a group.

@@ -5,8 +5,8 @@ use crate::connection_info::{ConnectionInfo, ConnectionInfoSource};
 use crate::format::{Format, RelayFormat, RelayHead};
 pub use crate::id::ClientId;
 use crate::inlet::Inlet;
-use crate::kind::{Entry, Kind, Via};
-use crate::outbox::{Chunk, Flushed, Outbox, Pool, Sink};
+use crate::kind::{Entry, Kind, Via, Zone};
+use crate::outbox::{Chunk, Flushed, Outbox, Pool, STALL_BYTES, Sink};
 use crate::replies::{Replies, Requester};
 use crate::reserved::Bound;
 use crate::stats::{Counters, Totals};
@@ -31,6 +31,7 @@ const TRACKS_REPLIES: u8 = 2;
 const TAKES_INFO: u8 = 4;
 const IS_SYSTEM: u8 = 8;
 const KNOWS_ORIGINS: u8 = 16;
+const IN_OTHER_ZONE: u8 = 32;
 
 /// Producers should wait for it.
 const STALLED: u8 = 1;
@@ -261,6 +262,19 @@ impl Peer {
         self.set_flag(KNOWS_ORIGINS, yes);
     }
 
+    /// In which zone the other end is.
+    pub fn zone(&self) -> Zone {
+        let is_other = self.flags.load(Ordering::Relaxed) & IN_OTHER_ZONE != 0;
+        if is_other { Zone::Other } else { Zone::Own }
+    }
+
+    /// Sets it. Whether it is another one than before: then what was worked out from it is no longer true.
+    pub fn set_zone(&self, zone: Zone) -> bool {
+        let before = self.zone();
+        self.set_flag(IN_OTHER_ZONE, zone == Zone::Other);
+        before != zone
+    }
+
     /// Whether its rights let it have messages of `subject` by a subscription in this queue group.
     pub(crate) fn may_have(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
         self.seat.place.read().permissions.as_ref().is_none_or(|p| p.may_deliver(subject, queue))
@@ -415,6 +429,11 @@ impl Peer {
     /// Since when it has not taken all that waited then.
     pub fn behind_since(&self) -> Option<Instant> {
         self.outlet.blocked.load(Ordering::Acquire).then(|| self.outlet.outbox.lock().behind_since())?
+    }
+
+    /// Whether so much waits for it that others should have what is for any one of several.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.outlet.blocked.load(Ordering::Acquire) && self.pending_bytes() > STALL_BYTES
     }
 
     /// Messages that were dropped because too much waited.

@@ -76,6 +76,11 @@ impl RelayInterest {
         self.accounts.values().flat_map(|entry| entry.subscriptions.iter().map(|s| (&entry.account, s)))
     }
 
+    /// What was worked out from it is worked out anew: the other end is nearer or farther than before.
+    pub fn outdate(&self) {
+        self.iter().for_each(|(account, subscription)| account.forget_matches_of(subscription.filter()));
+    }
+
     /// Interest in `filter` begins in an account, of a leaf node's cluster if that is named; of a queue group with so many members, or
     /// with so many now. How many there were.
     pub(crate) fn subscribe(

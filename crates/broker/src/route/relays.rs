@@ -3,6 +3,7 @@
 use super::Target;
 use crate::account::Account;
 use crate::format::RelayHead;
+use crate::kind::Zone;
 use crate::peer::Peer;
 use crate::returns::WayBack;
 use crate::subscription::Subscription;
@@ -28,6 +29,8 @@ pub struct RelayTarget {
     pub head: RelayHead,
     /// Somebody behind it has each message; otherwise it gets those for which it was chosen.
     pub is_plain: bool,
+    /// How far it is.
+    distance: u8,
 }
 
 /// A queue group with members behind relays.
@@ -43,6 +46,8 @@ pub struct RelayGroup {
     pub(crate) members_here: usize,
     /// How many it has behind relays that are drawn as if their members were here. Those behind others are for want of any here.
     pub(crate) weight_as_here: usize,
+    /// It has members in other zones, which are for want of any that is not slow in this one.
+    pub(crate) spills: bool,
 }
 
 impl Relays {
@@ -88,7 +93,8 @@ impl Relays {
             return at;
         }
         let head = peer.relay_head(account, subject);
-        self.targets.push(RelayTarget { peer: peer.clone(), head, is_plain: false });
+        let distance = peer.kind.distance(peer.zone());
+        self.targets.push(RelayTarget { peer: peer.clone(), head, is_plain: false, distance });
         self.targets.len() - 1
     }
 
@@ -102,9 +108,12 @@ impl Relays {
             let here = queues.iter().enumerate().find(|(_, members)| is_same(members));
             group.here = here.map(|(at, _)| at);
             group.members_here = here.map_or(0, |(_, members)| members.len());
-            let is_as_here = |at: usize| targets.get(at).is_some_and(|t| t.peer.kind.is_drawn_as_here());
+            let is_as_here =
+                |at: usize| targets.get(at).is_some_and(|t| t.peer.kind.is_drawn_as_here(t.peer.zone()));
             // Those as here come first, so that a number below this weight is that of one of them.
-            group.members.sort_by_key(|(at, _)| targets.get(*at).map(|t| t.peer.kind.distance()));
+            group.members.sort_by_key(|(at, _)| targets.get(*at).map(|target| target.distance));
+            let is_elsewhere = |at: usize| targets.get(at).is_some_and(|t| t.peer.zone() == Zone::Other);
+            group.spills = group.members.iter().any(|(at, _)| is_elsewhere(*at));
             let as_here = group.members.iter().take_while(|(at, _)| is_as_here(*at));
             group.weight_as_here = as_here.map(|(_, weight)| *weight as usize).sum();
         }
@@ -113,7 +122,8 @@ impl Relays {
 
 impl RelayGroup {
     fn new(name: &[u8]) -> Self {
-        Self { name: name.into(), members: Vec::new(), here: None, members_here: 0, weight_as_here: 0 }
+        let (members, here) = (Vec::new(), None);
+        Self { name: name.into(), members, here, members_here: 0, weight_as_here: 0, spills: false }
     }
 
     /// One relay may match by several filters.
@@ -134,8 +144,24 @@ impl RelayGroup {
         &'a self,
         targets: &'a [RelayTarget],
     ) -> impl Iterator<Item = &'a [(usize, u32)]> {
-        let distance = |at: usize| targets.get(at).map(|target| target.peer.kind.distance());
+        let distance = |at: usize| targets.get(at).map(|target| target.distance);
         self.members.chunk_by(move |(a, _), (b, _)| distance(*a) == distance(*b))
+    }
+
+    /// Those that have members in this zone of the cluster, or in the others.
+    pub(crate) fn in_zone<'a>(
+        &'a self,
+        targets: &'a [RelayTarget],
+        zone: Zone,
+    ) -> impl Iterator<Item = (&'a RelayTarget, (usize, u32))> {
+        let placed = self.members.iter().filter_map(|member| Some((targets.get(member.0)?, *member)));
+        placed.filter(move |(target, _)| {
+            let is_near = target.peer.kind.is_drawn_as_here(target.peer.zone());
+            match zone {
+                Zone::Own => is_near,
+                Zone::Other => target.peer.zone() == Zone::Other,
+            }
+        })
     }
 
     /// The relay of the member with this number, counted over all.

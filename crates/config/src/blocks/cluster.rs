@@ -44,6 +44,9 @@ block! {
         leave_at_shutdown: bool = false,
             leave_at_shutdown: "The other servers forget this one when it ends, even if their `routes` name it. Default false.",
             read (reader::boolean), Within(Reloads);
+        zone_tag: Option<String> = None,
+            zone_tag: "First part of the tag of `server_tags` that names the server's zone: `az` for `az:1`. Queue groups are served in it first.",
+            read (|v| Ok(reader::optional(v)?.map(|tag| tag.to_ascii_lowercase()))), Within(Reloads);
         /// How they are dialled.
         dialing: RouteDialing = RouteDialing::default();
         /// How many there are, and what for.
@@ -259,7 +262,7 @@ mod tests {
     }
 
     fn read(block: &str) -> Result<Options, String> {
-        read_text(&format!("cluster {{ {block} }}"))
+        read_text(&format!("cluster {{ {block} }}, server_tags: [ 'az:1' ]"))
     }
 
     #[track_caller]
@@ -281,7 +284,7 @@ mod tests {
              pool_size: 5, accounts: [A, B], compression { mode: s2_auto, rtt_thresholds: ['5ms', '0s', '9ms', '0s'] },
              ping_interval: '3s', ping_max: 4, write_deadline: '5s', write_timeout: close,
              authorization { user: u, password: p, timeout: 3 }, permissions { import: a, export { allow: [b], deny: c } },
-             routes: ['nats://u:p@h:1', 'nats-route://i:2'], leave_at_shutdown: true,
+             routes: ['nats://u:p@h:1', 'nats-route://i:2'], leave_at_shutdown: true, zone_tag: 'AZ',
              tls { cert_file: x, key_file: y, ca_file: z, insecure: true }",
         );
         assert_eq!(own.name.as_deref(), Some("c"));
@@ -307,6 +310,7 @@ mod tests {
         let routes: Vec<String> = own.routes.iter().map(|route| route.url.to_string()).collect();
         assert_eq!(routes, ["nats://u:xxxxx@h:1", "nats-route://i:2"]);
         assert!(own.leave_at_shutdown);
+        assert_eq!(own.zone_tag.as_deref(), Some("az"));
         // Servers verify each other, said or not.
         assert!(own.listener.tls.is_some_and(|tls| tls.verify && tls.insecure));
     }
@@ -386,6 +390,7 @@ mod tests {
                 "accounts: [A], pool_size: -1",
                 "1:9: pool_size cannot be negative if pinned accounts are specified",
             ),
+            ("zone_tag: rack", "1:9: zone_tag is \"rack\", and no tag of server_tags begins with \"rack:\""),
             ("authorization { password: p }", "1:9: a password needs a user"),
             ("authorization { nkey: x }", "1:27: unknown field \"nkey\""),
             (

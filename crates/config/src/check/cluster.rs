@@ -20,6 +20,9 @@ pub(super) fn check(options: &Options, say: &mut impl FnMut(&Location, String)) 
     if own.name.as_deref().is_some_and(|name| name.contains(' ')) {
         say("cluster name cannot contain spaces");
     }
+    if let Some(tag) = own.zone_tag.as_deref().filter(|_| options.zone().is_none()) {
+        say(&format!("zone_tag is {tag:?}, and no tag of server_tags begins with \"{tag}:\""));
+    }
     let mut names = BTreeSet::new();
     for name in &own.pool.accounts {
         if !names.insert(name) {

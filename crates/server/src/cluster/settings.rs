@@ -100,6 +100,7 @@ fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
         lnoc: true,
         lnocu: true,
         ln: true,
+        zone: policy.options.zone().unwrap_or_default().to_owned(),
         ..Info::default()
     }
 }

@@ -12,6 +12,7 @@ use crate::log::Event;
 use crate::relayed::limits;
 use crate::routes::{Route, Share};
 use dialtone_broker::deliver::Turn;
+use dialtone_broker::kind::Zone;
 use dialtone_broker::permission::{self, Subscribe};
 use dialtone_mesh::gateways::Event as GatewayEvent;
 use dialtone_mesh::{Event as MeshEvent, LinkId, Place};
@@ -129,7 +130,18 @@ impl RouteConnection {
         {
             self.peer().close(CloseReason::ClientClosed);
         }
+        self.find_zone();
         self.claim(turn);
+    }
+
+    /// Notes whether the other end is in this server's zone.
+    fn find_zone(&self) {
+        let Some(route) = &self.route else { return };
+        let own = self.conduct.policy.options.zone();
+        let is_elsewhere = own.is_some_and(|own| route.remote.read().zone != own);
+        if self.peer().set_zone(if is_elsewhere { Zone::Other } else { Zone::Own }) {
+            route.interest.lock().outdate();
+        }
     }
 
     /// Takes over its rights: interest that they do not cover ends.
@@ -173,6 +185,7 @@ impl RouteConnection {
                     route.outdate();
                 }
             }
+            self.find_zone();
         }
         self.announce(turn);
         self.report(|link| MeshEvent::Info { link, info: &info }, turn);
@@ -261,6 +274,7 @@ impl RouteConnection {
         let more = node.delivery.routes.begin(&node.delivery.gate, &route, turn);
         self.share_gateways(&route, turn);
         self.route = Some(route);
+        self.find_zone();
         self.ask_behind(more, turn);
         self.take_rights(turn);
     }

@@ -3,6 +3,7 @@
 
 use dialtone_config::Options;
 use dialtone_server::Server;
+use dialtone_server::policy::ListenerKind;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -18,6 +19,15 @@ pub fn options(config: &str) -> Options {
 
 pub fn start(options: Options) -> Server {
     Server::builder().options(options).in_process_only().quiet().start().expect("started")
+}
+
+/// What makes a server of the cluster C that dials others: `top` stands beside the block of the cluster, `block` in it.
+pub fn member(top: &str, block: &str, routes: &[&Server]) -> Options {
+    let port = |server: &&Server| server.node().settings.identity.port(ListenerKind::Cluster);
+    let routes: Vec<String> =
+        routes.iter().map(|server| format!("'nats://127.0.0.1:{}'", port(server))).collect();
+    let routes = routes.join(", ");
+    options(&format!("{top}\ncluster {{ name: C, listen: '127.0.0.1:-1', routes: [ {routes} ], {block} }}"))
 }
 
 pub struct Client(pub BufReader<UnixStream>);

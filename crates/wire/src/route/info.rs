@@ -139,6 +139,9 @@ pub struct Info {
     /// The server's public curve key.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub xkey: String,
+    /// The zone that the server is in, as its operator calls it. Official servers have none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub zone: String,
 }
 
 /// How the receiver of an INFO should tell the servers that it knows of its sender.
