@@ -165,6 +165,8 @@ pub enum Action {
     },
     /// What clients are told has changed: this server's own addresses, then those of the others.
     ClientUrls(ClientUrls),
+    /// What leaf nodes are told has changed: the addresses of the others, then this server's own.
+    LeafUrls(Vec<String>),
     /// The cluster got another name.
     ClusterNamed(String),
     /// Something for the log.

@@ -17,8 +17,10 @@ pub const POOL_SIZE_MAX: u32 = 1024;
 pub const NAME_BYTES_MAX: usize = 256;
 /// Addresses for clients of each kind that one server may have. Each server's own; the rest is left out.
 pub const CLIENT_URLS_MAX: usize = 64;
-/// Bytes of one of them. A longer one is left out.
-pub const CLIENT_URL_BYTES_MAX: usize = 256;
+/// Addresses for leaf nodes that one server may have. Each server's own; the rest is left out.
+pub const LEAF_URLS_MAX: usize = 16;
+/// Bytes of an address for clients or leaf nodes. A longer one is left out.
+pub const URL_BYTES_MAX: usize = 256;
 
 /// URLs of other servers of its cluster that a hub may speak of. Each hub's own; the rest is left out.
 pub const HUB_URLS_MAX: usize = 256;

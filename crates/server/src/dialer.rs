@@ -40,6 +40,7 @@ pub(crate) fn route_task(node: &Arc<Node>, dialer: &dyn Dials, task: Task) {
             self::dial(node, dialer, dial, &url, tls_name.as_deref());
         }
         Task::ClientUrls => client::send_urls(node),
+        Task::LeafUrls => node.delivery.leafs.wake(),
         Task::Dedicate(account, yes) => node.delivery.routes.dedicate(&account, yes, &node.delivery.gate),
         Task::Named(name) => {
             let _turn = node.settings.reloading.lock();

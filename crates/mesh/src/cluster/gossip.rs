@@ -85,7 +85,7 @@ impl Cluster {
         }
         let Some(peer) = self.state.peers.get_mut(by) else { return };
         let mut latest = info.clone();
-        super::info::bound_client_urls(&mut latest);
+        super::info::bound_urls(&mut latest);
         peer.update(&latest);
     }
 

@@ -1,6 +1,6 @@
 //! From a connection to one that may join.
 
-use super::info::bound_client_urls;
+use super::info::bound_urls;
 use super::{Cluster, State};
 use crate::event::{Action, Note};
 use crate::id::{DialId, LinkId, ServerId};
@@ -190,7 +190,7 @@ impl Cluster {
         if passed_on.ip.is_empty() {
             passed_on.ip = format!("nats-route://{}/", SocketAddr::new(address, info.port));
         }
-        bound_client_urls(&mut passed_on);
+        bound_urls(&mut passed_on);
         self.answered(link, &server, &passed_on);
         self.place(link, &server, passed_on, now, out);
     }

@@ -3,7 +3,7 @@
 use super::Cluster;
 use crate::event::Action;
 use crate::id::LinkId;
-use crate::limits::{CLIENT_URL_BYTES_MAX, CLIENT_URLS_MAX};
+use crate::limits::{CLIENT_URLS_MAX, LEAF_URLS_MAX, URL_BYTES_MAX};
 use crate::link::Origin;
 use crate::peer::Kin;
 use crate::pool::Place;
@@ -115,6 +115,23 @@ impl Cluster {
             out.push(Action::ClientUrls(urls));
         }
     }
+
+    /// Where leaf nodes may go: as officially to others first, and in lame duck mode to these only.
+    fn leaf_urls(&self) -> Vec<String> {
+        let others = self.state.peers.values().filter(|peer| !peer.lame_duck);
+        let own = (!self.state.lame_duck).then_some(&self.settings.info.leafnode_urls);
+        let mut urls = Vec::new();
+        append(&mut urls, others.map(|peer| &peer.info.leafnode_urls).chain(own).collect());
+        urls
+    }
+
+    pub(super) fn tell_leafs(&mut self, out: &mut Vec<Action>) {
+        let urls = self.leaf_urls();
+        if urls != self.state.told_leafs {
+            self.state.told_leafs.clone_from(&urls);
+            out.push(Action::LeafUrls(urls));
+        }
+    }
 }
 
 /// Appends what is not there.
@@ -127,10 +144,14 @@ fn append(urls: &mut Vec<String>, others: Vec<&Vec<String>>) {
     }
 }
 
-/// What another server says of where clients reach it, as far as a server may say that.
-pub(super) fn bound_client_urls(info: &mut Info) {
-    for urls in [&mut info.connect_urls, &mut info.ws_connect_urls] {
-        urls.retain(|url| url.len() <= CLIENT_URL_BYTES_MAX);
-        urls.truncate(CLIENT_URLS_MAX);
+/// What another server says of where clients and leaf nodes reach it, as far as a server may say that.
+pub(super) fn bound_urls(info: &mut Info) {
+    for (urls, max) in [
+        (&mut info.connect_urls, CLIENT_URLS_MAX),
+        (&mut info.ws_connect_urls, CLIENT_URLS_MAX),
+        (&mut info.leafnode_urls, LEAF_URLS_MAX),
+    ] {
+        urls.retain(|url| url.len() <= URL_BYTES_MAX);
+        urls.truncate(max);
     }
 }

@@ -49,6 +49,8 @@ struct State {
     moving: Option<Moving>,
     /// What clients were told last.
     told_clients: ClientUrls,
+    /// The same of leaf nodes.
+    told_leafs: Vec<String>,
     lame_duck: bool,
     /// How often what this server says of itself has changed.
     own_infos: u64,
@@ -84,6 +86,7 @@ impl Cluster {
         };
         let random = Random::new(me.seed);
         let told_clients = settings.client_urls.clone();
+        let told_leafs = settings.info.leafnode_urls.clone();
         let state = State {
             started: false,
             links: BTreeMap::new(),
@@ -94,6 +97,7 @@ impl Cluster {
             adopted: BTreeSet::new(),
             moving: None,
             told_clients,
+            told_leafs,
             lame_duck: false,
             own_infos: 0,
             random,
@@ -122,6 +126,7 @@ impl Cluster {
         self.expire(now, out);
         self.dial_what_is_missing(now, out);
         self.tell_clients(out);
+        self.tell_leafs(out);
     }
 
     /// When [`Event::Timeout`] is due, if nothing happens before. Changes with each event.

@@ -146,6 +146,7 @@ fn words(action: &Action) -> Option<String> {
         Action::AccountMoves { account } => format!("{account} moves"),
         Action::AccountReturns { account } => format!("{account} returns"),
         Action::ClientUrls(urls) => format!("clients {}", urls.plain.join(" ")),
+        Action::LeafUrls(urls) => format!("leaf nodes {}", urls.join(" ")),
         Action::ClusterNamed(name) => format!("cluster {name}"),
         Action::Note(_) => return None,
     })

@@ -4,6 +4,7 @@ mod bench;
 mod bounds;
 
 use bench::{Bench, gossip, info, routes, settings};
+use dialtone_mesh::limits::LEAF_URLS_MAX;
 use dialtone_mesh::{ClientUrls, DialFailure, DialId, Event, LinkId, Settings};
 use dialtone_wire::route::{GossipMode, Info};
 use std::time::Duration;
@@ -281,6 +282,31 @@ fn clients_are_told_of_all_servers_but_those_that_send_theirs_away() {
     assert_eq!(m.event(Event::ClientUrls(own)), ["info 1", "info 2", "clients m:9 B:4222"]);
     assert_eq!(m.event(Event::LameDuck), ["info 1 lame duck", "info 2 lame duck", "clients B:4222"]);
     assert_eq!(m.event(Event::LameDuck), [""; 0]);
+}
+
+#[test]
+fn leaf_nodes_are_told_of_all_servers_and_of_this_one_last() {
+    let urls = |all: &[&str]| all.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>();
+    let mut own = settings();
+    own.info.leafnode_urls = urls(&["m:7422"]);
+    let mut m = Bench::new(own.clone());
+    let told = |done: Vec<String>| done.into_iter().filter(|d| d.starts_with("leaf")).collect::<Vec<_>>();
+    let with = |id: &str, all: &[&str]| Info { leafnode_urls: urls(all), ..info(id) };
+    assert_eq!(told(m.joins(1, 9, &with("A", &["a:1", "a:2"]))), ["leaf nodes a:1 a:2 m:7422"]);
+    // What is no news is not told again; who has no port for leaf nodes changes nothing.
+    assert_eq!(told(m.joins(2, 8, &with("B", &[]))), [""; 0]);
+    assert_eq!(told(m.info(2, &with("B", &["b:1"]))), ["leaf nodes a:1 a:2 b:1 m:7422"]);
+    assert_eq!(told(m.info(2, &with("B", &["b:1"]))), [""; 0]);
+    let many: Vec<String> = (0..1000).map(|n| format!("b:{n}")).collect();
+    let many = Info { leafnode_urls: many, ..info("B") };
+    let done = told(m.info(2, &many));
+    assert_eq!(done[0].split(' ').count(), 2 + 2 + LEAF_URLS_MAX + 1, "{done:?}");
+    assert_eq!(told(m.event(Event::Lost { link: LinkId(2) })), ["leaf nodes a:1 a:2 m:7422"]);
+    own.info.leafnode_urls = urls(&["m:1"]);
+    assert_eq!(told(m.event(Event::Reloaded(Box::new(own)))), ["leaf nodes a:1 a:2 m:1"]);
+    // Those that send theirs away are not where to go.
+    assert_eq!(told(m.event(Event::LameDuck)), ["leaf nodes a:1 a:2"]);
+    assert_eq!(told(m.info(1, &Info { lame_duck: true, ..with("A", &["a:1"]) })), ["leaf nodes "]);
 }
 
 #[test]

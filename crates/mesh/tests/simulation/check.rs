@@ -1,6 +1,6 @@
 //! What must be true once nothing more happens.
 
-use crate::node::Node;
+use crate::node::{Node, leaf_url};
 use crate::plan::ACCOUNTS;
 use crate::world::World;
 use dialtone_mesh::{Lane, LinkId, Place};
@@ -13,6 +13,7 @@ pub fn all(world: &World<'_>) -> Result<(), String> {
         one_name(living[0].1, node)?;
         no_connection_to_itself(node)?;
         client_urls(node, &living)?;
+        leaf_urls(node, &living)?;
     }
     mesh(world)?;
     no_dials_at_the_end(world)?;
@@ -63,6 +64,19 @@ fn client_urls(node: &Node, living: &[(usize, &Node)]) -> Result<(), String> {
     }
     let own_first = node.lame_duck || node.told_clients.plain.first() == Some(&node.client_url);
     own_first.then_some(()).ok_or_else(|| format!("{} does not name itself first", node.id))
+}
+
+fn leaf_urls(node: &Node, living: &[(usize, &Node)]) -> Result<(), String> {
+    if node.is_official {
+        return Ok(());
+    }
+    let not_leaving = living.iter().filter(|(_, other)| !other.lame_duck);
+    let expected: BTreeSet<String> = not_leaving.map(|(_, other)| leaf_url(&other.client_url)).collect();
+    let told: BTreeSet<String> = node.told_leafs.iter().cloned().collect();
+    let is_right = expected == told && told.len() == node.told_leafs.len();
+    is_right
+        .then_some(())
+        .ok_or_else(|| format!("{} tells leaf nodes {:?}, not {expected:?}", node.id, node.told_leafs))
 }
 
 fn joined<'a>(node: &'a Node, other: &'a Node) -> BTreeMap<&'a Place, Vec<LinkId>> {

@@ -36,6 +36,7 @@ pub fn settings(plan: &ServerPlan, client_url: &str) -> Settings {
             host: "0.0.0.0".into(),
             port: PORT,
             headers: true,
+            leafnode_urls: vec![leaf_url(client_url)],
             ..Info::default()
         },
         routes: routes.chain(seeds).collect(),
@@ -48,6 +49,11 @@ pub fn settings(plan: &ServerPlan, client_url: &str) -> Settings {
         handshake_timeout: Duration::from_secs(2),
         client_urls: ClientUrls { plain: vec![client_url.to_owned()], websocket: vec![] },
     }
+}
+
+/// Where leaf nodes of a server go.
+pub fn leaf_url(client_url: &str) -> String {
+    client_url.replace(":4222", ":7422")
 }
 
 /// One end of a connection.
@@ -103,6 +109,7 @@ pub struct Node {
     pub joined: BTreeMap<LinkId, (ServerId, Place)>,
     pub peers: Vec<ServerId>,
     pub told_clients: ClientUrls,
+    pub told_leafs: Vec<String>,
     pub lame_duck: bool,
 }
 
@@ -114,6 +121,7 @@ impl Node {
         let client_url = format!("10.0.0.{}:4222", number + 1);
         let settings = settings(plan, &client_url);
         let told_clients = settings.client_urls.clone();
+        let told_leafs = settings.info.leafnode_urls.clone();
         let me = Identity {
             id: id.clone(),
             name: format!("server-{number}"),
@@ -144,6 +152,7 @@ impl Node {
             joined: BTreeMap::new(),
             peers: Vec::new(),
             told_clients,
+            told_leafs,
             lame_duck: false,
         }
     }

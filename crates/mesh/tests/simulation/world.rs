@@ -432,6 +432,7 @@ impl<'a> World<'a> {
                 );
             }
             Action::ClientUrls(urls) => node.told_clients = urls,
+            Action::LeafUrls(urls) => node.told_leafs = urls,
             Action::AccountMoves { .. }
             | Action::AccountReturns { .. }
             | Action::ClusterNamed(_)

@@ -4,7 +4,7 @@
 
 mod settings;
 
-pub(crate) use settings::{exchanged, gateway_address, permissions, reachable_hosts, settings};
+pub(crate) use settings::{exchanged, gateway_address, leaf_address, leaf_urls, permissions, settings};
 
 use crate::machine::{Driven, Machine, Outcome};
 use crate::policy::Identity;
@@ -51,6 +51,8 @@ pub(crate) enum Task {
     },
     /// Tell clients where they may go.
     ClientUrls,
+    /// Tell leaf nodes the same.
+    LeafUrls,
     /// An account has routes of its own from here on, or no longer.
     Dedicate(Account, bool),
     /// The cluster is called so from here on.
@@ -66,6 +68,7 @@ pub type Cluster = Driven<Member>;
 pub struct Member {
     mesh: Mesh,
     client_urls: Arc<ClientUrls>,
+    leaf_urls: Arc<Vec<String>>,
 }
 
 impl Machine for Member {
@@ -109,6 +112,10 @@ impl Member {
                 self.client_urls = Arc::new(urls);
                 Outcome::Task(Task::ClientUrls)
             }
+            Action::LeafUrls(urls) => {
+                self.leaf_urls = Arc::new(urls);
+                Outcome::Task(Task::LeafUrls)
+            }
             Action::AccountMoves { account } => Outcome::Task(Task::Dedicate(account, true)),
             Action::AccountReturns { account } => Outcome::Task(Task::Dedicate(account, false)),
             Action::Note(note) => Outcome::Task(Task::Note(note)),
@@ -127,7 +134,8 @@ impl Cluster {
             made_up_cluster: identity.id.clone(),
             seed: crate::random::random(),
         };
-        let member = Member { mesh: Mesh::new(me, settings), client_urls: Arc::default() };
+        let leaf_urls = Arc::new(settings.info.leafnode_urls.clone());
+        let member = Member { mesh: Mesh::new(me, settings), client_urls: Arc::default(), leaf_urls };
         self.start(member, Event::Started);
     }
 
@@ -144,5 +152,10 @@ impl Cluster {
     /// Where clients may go; empty without a cluster, and as long as there was nobody else in it.
     pub(crate) fn client_urls(&self) -> Arc<ClientUrls> {
         self.read(|member| member.client_urls.clone()).unwrap_or_default()
+    }
+
+    /// Where leaf nodes may go; `None`: this server is in no cluster.
+    pub(crate) fn leaf_urls(&self) -> Option<Arc<Vec<String>>> {
+        self.read(|member| member.leaf_urls.clone())
     }
 }

@@ -97,6 +97,7 @@ fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
         import,
         export,
         gateway_url: gateway_url(&policy.options, identity),
+        leafnode_urls: leaf_urls(&policy.options, identity),
         lnoc: true,
         lnocu: true,
         ln: true,
@@ -153,7 +154,25 @@ fn client_urls(options: &Options, identity: &Identity) -> ClientUrls {
     ClientUrls { plain, websocket: websocket.unwrap_or_default() }
 }
 
-fn joined(host: &str, port: u16) -> String {
+/// Where leaf nodes connect: the advertised address, the one that is listened on, or one that the machine has.
+pub(crate) fn leaf_address(options: &Options, identity: &Identity) -> Option<(String, u16)> {
+    let own = &options.leafnodes.as_ref().filter(|own| own.listens())?.listener;
+    let port = identity.port(ListenerKind::LeafNodes);
+    // An invalid address was refused with the configuration.
+    Some(match own.advertise.as_deref().and_then(|text| advertised("", text).ok()) {
+        Some((host, advertised)) => (host.to_owned(), advertised.unwrap_or(port)),
+        None => (reachable_hosts(&own.host).into_iter().next().unwrap_or_default(), port),
+    })
+}
+
+/// What leaf nodes are told of this server, by itself and by the others of its cluster.
+pub(crate) fn leaf_urls(options: &Options, identity: &Identity) -> Vec<String> {
+    let is_told = options.leafnodes.as_ref().is_some_and(|own| !own.listener.no_advertise);
+    let address = leaf_address(options, identity).filter(|_| is_told);
+    address.map(|(host, port)| joined(&host, port)).into_iter().collect()
+}
+
+pub(crate) fn joined(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
@@ -177,7 +196,7 @@ fn reachable(host: &str, port: u16) -> Vec<String> {
 }
 
 /// The same without the port.
-pub(crate) fn reachable_hosts(host: &str) -> Vec<String> {
+fn reachable_hosts(host: &str) -> Vec<String> {
     let is_any = host.is_empty() || host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
     if !is_any {
         return vec![host.to_owned()];

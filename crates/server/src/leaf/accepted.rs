@@ -1,16 +1,16 @@
 //! How a spoke comes in: it is sent INFO at once, says CONNECT, and is told in a second INFO in what account it is and what it may do there.
 
 use super::{LeafConnection, Side};
-use crate::cluster::reachable_hosts;
+use crate::cluster::{joined, leaf_address, leaf_urls};
 use crate::compression::wanted;
 use crate::conduct::Claim;
 use crate::leafs::Remote;
 use crate::lines::{self, Speaker as _};
-use crate::policy::{COMPATIBLE_VERSION, Identity, ListenerKind, Policy};
+use crate::policy::{COMPATIBLE_VERSION, ListenerKind};
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Place;
 use dialtone_config::Secret;
-use dialtone_config::options::{Permissions as Rights, Rules, advertised};
+use dialtone_config::options::{Permissions as Rights, Rules};
 use dialtone_identity::authenticator::{Credentials, Shown};
 use dialtone_identity::permission::Permissions;
 use dialtone_subject::is_valid_filter;
@@ -101,13 +101,35 @@ impl LeafConnection {
         lines::send(&self.conduct, "INFO", &out, turn);
     }
 
+    /// Other servers have come or gone where leaf nodes may connect: a spoke that is in is told.
+    pub(super) fn tell_urls(&mut self, turn: &mut Turn) {
+        let urls = self.urls();
+        if let Side::Accepted { urls: told, .. } = &mut self.side
+            && self.leaf.is_some()
+            && *told != urls
+        {
+            *told = urls;
+            self.send_info(&Info { client_id: 0, ..self.info() }, turn);
+        }
+    }
+
+    /// Where else in the cluster it may connect, and here.
+    fn urls(&self) -> Vec<String> {
+        let node = &self.conduct.node;
+        match node.cluster.leaf_urls() {
+            Some(of_all) => of_all.to_vec(),
+            None => leaf_urls(&self.conduct.policy.options, &node.settings.identity),
+        }
+    }
+
     fn info(&self) -> Info {
         let (policy, node) = (&self.conduct.policy, &self.conduct.node);
         let own = policy.options.leafnodes.as_ref();
         let clients = &policy.clients().info;
         let tls = policy.of(ListenerKind::LeafNodes).tls.as_ref();
-        let (host, port) = address(policy, &node.settings.identity);
-        let ip = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let address = leaf_address(&policy.options, &node.settings.identity);
+        let (host, port) = address.unwrap_or_default();
+        let ip = joined(&host, port);
         Info {
             server_id: node.settings.identity.id.clone(),
             server_name: node.settings.identity.name.clone(),
@@ -122,12 +144,12 @@ impl LeafConnection {
             tls_required: tls.is_some(),
             tls_verify: own.and_then(|own| own.listener.tls.as_ref()).is_some_and(|tls| tls.verify),
             max_payload: policy.options.limits.payload_bytes_max as i64,
-            ip: ip.clone(),
+            ip,
             client_id: self.peer().id.0,
             cluster: self.own_cluster(),
             api_lvl: API_LEVEL,
             info_on_connect: true,
-            leafnode_urls: vec![ip],
+            leafnode_urls: self.urls(),
             ..Info::default()
         }
     }
@@ -220,7 +242,11 @@ impl LeafConnection {
             self.peer().set_leaf_cluster(connect.cluster.as_bytes());
         }
         // Its own user's rights, before what it does not want beside.
-        self.send_info(&self.connect_info(), turn);
+        let info = self.connect_info();
+        self.send_info(&info, turn);
+        if let Side::Accepted { urls, .. } = &mut self.side {
+            *urls = info.leafnode_urls;
+        }
         self.deny(&connect.deny_pub, turn);
         let Connect { name, server_id, remote_account, isolate, .. } = *connect;
         let is_isolated =
@@ -270,19 +296,6 @@ impl LeafConnection {
             self.peer().set_place(Place { account, permissions });
             self.conduct.take_place(turn.now());
         }
-    }
-}
-
-/// Where leaf nodes connect: the advertised address, the one that is listened on, or one that the machine has.
-fn address(policy: &Policy, identity: &Identity) -> (String, u16) {
-    let port = identity.port(ListenerKind::LeafNodes);
-    let Some(own) = policy.options.leafnodes.as_ref().map(|own| &own.listener) else {
-        return (String::new(), port);
-    };
-    // An invalid address was refused with the configuration.
-    match own.advertise.as_deref().and_then(|text| advertised("", text).ok()) {
-        Some((host, advertised)) => (host.to_owned(), advertised.unwrap_or(port)),
-        None => (reachable_hosts(&own.host).into_iter().next().unwrap_or_default(), port),
     }
 }
 

@@ -52,8 +52,8 @@ struct BeforeTls {
 /// How the connection came to be.
 enum Side {
     /// The other end dialled. It signs this nonce; what it said in CONNECT is kept while it is being checked. INFO before that is for
-    /// those alone who agree on compression.
-    Accepted { nonce: Box<str>, said_info: bool, pending: Option<Box<Connect>> },
+    /// those alone who agree on compression. Where else it may connect it was told last: `urls`.
+    Accepted { nonce: Box<str>, said_info: bool, pending: Option<Box<Connect>>, urls: Vec<String> },
     /// This end did.
     Dialed(Dialed),
 }
@@ -74,7 +74,7 @@ pub(crate) struct LeafConnection {
 impl LeafConnection {
     /// One that another server has dialled.
     pub(crate) fn accepted(node: Arc<Node>, session: Arc<Session>, link: &Arc<Link>, now: Instant) -> Self {
-        let side = Side::Accepted { nonce: lines::nonce().into(), said_info: false, pending: None };
+        let side = Side::Accepted { nonce: lines::nonce().into(), said_info: false, pending: None, urls: Vec::new() };
         Self::new(Conduct::new(node, session, now), side, link)
     }
 
@@ -165,6 +165,8 @@ impl LeafConnection {
         node.announce_shared(&leaf.account);
         node.delivery.leafs.begin(&node.delivery.gate, &leaf, turn);
         self.leaf = Some(leaf);
+        // Who came or went while it was not in yet.
+        self.tell_urls(turn);
     }
 
     /// The next attempt waits so long behind the end of this connection, if this end dialled.
@@ -292,6 +294,7 @@ impl Protocol for LeafConnection {
         }
         self.conduct.take_place(turn.now());
         self.take_orders();
+        self.tell_urls(turn);
         let judged = self.conduct.take_judgement(turn);
         if judged == (Judged::Good { greet: true }) {
             self.send_greeting(turn);

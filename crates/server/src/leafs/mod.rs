@@ -122,6 +122,11 @@ impl Leafs {
         all
     }
 
+    /// Has each look at what has changed.
+    pub(crate) fn wake(&self) {
+        self.open().iter().for_each(|leaf| leaf.session.peer.wake_owner());
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.open.read().values().map(|of_one| of_one.len()).sum()
