@@ -78,8 +78,8 @@ impl Onward {
         for Subscriber(subscription) in matching(account, subject) {
             let (peer, queue) = (subscription.peer(), subscription.queue());
             // Who is in all accounts gets it in the one where it was published.
-            let is_there = peer.kind.is_relay() && (is_own || !peer.kind.is_in_all_accounts());
-            if !is_there || !entry.passes_to(peer.kind, subject) || !peer.may_have(subject, queue) {
+            let is_there = peer.kind().is_relay() && (is_own || !peer.kind().is_in_all_accounts());
+            if !is_there || !entry.passes_to(peer.kind(), subject) || !peer.may_have(subject, queue) {
                 continue;
             }
             let new = || Self { peer: peer.clone(), is_plain: false, groups: BTreeSet::new() };
@@ -127,7 +127,7 @@ impl Listeners {
     /// Who asks for `subject` in `account` on this server, and may have it.
     pub fn of(account: &Account, subject: &[u8]) -> Self {
         let mut out = Self::default();
-        let here = matching(account, subject).into_iter().filter(|s| !s.0.peer().kind.is_relay());
+        let here = matching(account, subject).into_iter().filter(|s| !s.0.peer().kind().is_relay());
         for Subscriber(subscription) in here {
             let queue = subscription.queue();
             match queue {

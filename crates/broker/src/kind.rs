@@ -63,6 +63,24 @@ const PASSES: [[Pass; KINDS]; KINDS] = {
 };
 
 impl Kind {
+    /// By its number.
+    #[inline(always)]
+    pub(crate) fn numbered(number: u8) -> Self {
+        match number {
+            1 => Self::Server,
+            2 => Self::Route,
+            3 => Self::Gateway,
+            4 => Self::Hub,
+            5 => Self::Spoke,
+            _ => Self::Client,
+        }
+    }
+
+    /// What the other end of a connection of leaf nodes is.
+    pub(crate) fn of_leaf(is_hub: bool) -> Self {
+        if is_hub { Self::Hub } else { Self::Spoke }
+    }
+
     /// Whether a message to `subject` goes on to peers of the other kind. Asked when a route is worked out.
     fn passes_to(self, other: Self, subject: &[u8]) -> bool {
         match PASSES.get(self as usize).and_then(|row| row.get(other as usize)) {
@@ -288,6 +306,11 @@ mod tests {
             }
         }
         assert!(read > 20);
+    }
+
+    #[test]
+    fn every_kind_is_known_by_its_number() {
+        assert_eq!(Kind::ALL.map(|kind| Kind::numbered(kind as u8)), Kind::ALL);
     }
 
     #[test]

@@ -182,12 +182,12 @@ impl Route {
         let relays = &mut self.relays;
         let mut may = |Subscriber(subscription): Subscriber| {
             let peer = subscription.peer();
-            if !entry.passes_to(peer.kind, subject) || !peer.may_have(subject, subscription.queue()) {
+            if !entry.passes_to(peer.kind(), subject) || !peer.may_have(subject, subscription.queue()) {
                 return None;
             }
-            if peer.kind.is_relay() {
+            if peer.kind().is_relay() {
                 // A server that is in all accounts gets it in the one where it was published, and looks itself who takes it there.
-                if is_own || !peer.kind.is_in_all_accounts() {
+                if is_own || !peer.kind().is_in_all_accounts() {
                     relays.add(&subscription, account, subject);
                 }
                 return None;
@@ -471,12 +471,12 @@ mod tests {
             let (relays, here): (Vec<Kind>, Vec<Kind>) =
                 Kind::ALL.into_iter().filter(|to| entry.passes_to(*to, b"a.b")).partition(|to| to.is_relay());
             let kinds =
-                |targets: &[Target]| targets.iter().map(|t| t.subscription.peer().kind).collect::<Vec<_>>();
+                |targets: &[Target]| targets.iter().map(|t| t.subscription.peer().kind()).collect::<Vec<_>>();
             assert_eq!(kinds(&route.plain), here, "{from:?}");
             let members = route.queues.first().expect("one group");
             assert_eq!(kinds(members), here, "{from:?}");
             let targets = &route.relays.targets;
-            assert_eq!(targets.iter().map(|t| t.peer.kind).collect::<Vec<_>>(), relays, "{from:?}");
+            assert_eq!(targets.iter().map(|t| t.peer.kind()).collect::<Vec<_>>(), relays, "{from:?}");
             assert_eq!(route.relays.groups.iter().map(RelayGroup::weight).sum::<usize>(), relays.len());
             assert!(route.relays.groups.iter().all(|group| group.here == Some(0)));
         }

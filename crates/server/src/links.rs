@@ -65,7 +65,7 @@ pub(crate) fn open(routes: &Routes, gateways: &Gateways, leafs: &Leafs) -> Vec<L
     let routes = routes.iter().map(|route| {
         let remote = route.remote.read().clone();
         Link {
-            kind: route.session.peer.kind,
+            kind: route.session.peer.kind(),
             remote: remote.server_name.clone(),
             session: route.session.clone(),
             server: OtherServer::new(&remote.server_name, &remote.server_id, None),
@@ -75,7 +75,7 @@ pub(crate) fn open(routes: &Routes, gateways: &Gateways, leafs: &Leafs) -> Vec<L
     });
     let gateways = gateways.open();
     let gateways = gateways.iter().map(|gateway| Link {
-        kind: gateway.session.peer.kind,
+        kind: gateway.session.peer.kind(),
         remote: gateway.name.clone(),
         session: gateway.session.clone(),
         server: OtherServer::new(&gateway.remote.server_name, &gateway.remote.server_id, None),
@@ -84,7 +84,7 @@ pub(crate) fn open(routes: &Routes, gateways: &Gateways, leafs: &Leafs) -> Vec<L
     });
     let leafs = leafs.open();
     let leafs = leafs.iter().map(|leaf| Link {
-        kind: leaf.session.peer.kind,
+        kind: leaf.session.peer.kind(),
         remote: leaf.remote.server_name.clone(),
         session: leaf.session.clone(),
         server: OtherServer::new(
@@ -113,7 +113,7 @@ impl Past {
     /// A link to this server, or cluster, is over.
     pub(crate) fn add(&self, session: &Session, remote: &str) {
         let mut past = self.0.lock();
-        let key = (session.peer.kind, remote.to_owned());
+        let key = (session.peer.kind(), remote.to_owned());
         let is_full = || past.keys().filter(|(kind, _)| *kind == key.0).count() >= PAST_MAX;
         if past.contains_key(&key) || !is_full() {
             past.entry(key).or_default().add(&Carried::by(session));

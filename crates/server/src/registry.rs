@@ -120,7 +120,7 @@ impl Registry {
     pub fn insert(&self, session: Arc<Session>) -> usize {
         self.total.fetch_add(1, Ordering::Relaxed);
         let mut open = self.open.lock();
-        open.leaf_nodes += usize::from(session.peer.kind.is_leaf_connection());
+        open.leaf_nodes += usize::from(session.peer.kind().is_leaf_connection());
         open.move_to(session.peer.id, None, Some(None));
         open.all.insert(session.peer.id, (session, None));
         open.all.len()
@@ -155,7 +155,7 @@ impl Registry {
         {
             let mut open = self.open.lock();
             if let Some((_, account)) = open.all.remove(&session.peer.id) {
-                open.leaf_nodes -= usize::from(session.peer.kind.is_leaf_connection());
+                open.leaf_nodes -= usize::from(session.peer.kind().is_leaf_connection());
                 open.move_to(session.peer.id, Some(account), None);
                 open.set_service(session.peer.id, None);
             }

@@ -48,7 +48,7 @@ impl Batch {
     pub(crate) fn count_in_account(&mut self, conduct: &Conduct, last: Option<&Arc<Account>>) {
         let (msgs, bytes) = (std::mem::take(&mut self.account_msgs), std::mem::take(&mut self.account_bytes));
         if let Some(account) = last.filter(|_| msgs > 0) {
-            account.count_relayed_in(conduct.peer().kind, msgs, bytes);
+            account.count_relayed_in(conduct.peer().kind(), msgs, bytes);
         }
     }
 
@@ -201,7 +201,7 @@ fn leads_here(
     (answer, message): (&Prefixed<'_>, &Message<'_>),
     turn: &mut Turn,
 ) -> bool {
-    let kind = origin.peer.kind;
+    let kind = origin.peer.kind();
     match leads.map_or(Lead::Nowhere, |leads| leads.lead(answer)) {
         Lead::Here => return true,
         // It goes over one route at most.

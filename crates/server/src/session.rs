@@ -59,7 +59,7 @@ struct Answers {
 impl Session {
     /// A connection that has just come.
     pub fn new(peer: Arc<Peer>, listener: ListenerKind, remote: Option<SocketAddr>) -> Self {
-        let profile = Profile::new(peer.id, peer.kind, listener, remote);
+        let profile = Profile::new(peer.id, peer.kind(), listener, remote);
         Self {
             peer,
             profile: Mutex::new(profile.into()),

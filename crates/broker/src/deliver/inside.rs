@@ -77,7 +77,7 @@ impl Turn {
             trace_delivery(tracer, target, delivery.message);
         }
         let Origin { peer, .. } = delivery.origin;
-        let publisher = Publisher { id: peer.id, kind: peer.kind };
+        let publisher = Publisher { id: peer.id, kind: peer.kind() };
         let batch = self.staging.batch(target.subscription.peer());
         let staged = batch.push(&target.subscription, publisher, target.head.subject(), delivery.message);
         self.staging.note(staged);

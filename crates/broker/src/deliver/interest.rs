@@ -136,7 +136,7 @@ pub struct Relayed<'a> {
 
 impl<'a> Relayed<'a> {
     fn source(&self) -> Source<'a> {
-        Source::Behind(self.peer.kind, self.cluster)
+        Source::Behind(self.peer.kind(), self.cluster)
     }
 }
 

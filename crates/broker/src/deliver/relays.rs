@@ -148,8 +148,8 @@ impl Turn {
 
     /// Counts what goes to a relay that is in all accounts; those of one account count by themselves.
     fn count_relayed(&mut self, account: &Arc<Account>, peer: &Peer, message: &Message<'_>) {
-        if peer.kind.is_in_all_accounts() {
-            self.staging.count_relayed(account, peer.kind, message.body_bytes());
+        if peer.kind().is_in_all_accounts() {
+            self.staging.count_relayed(account, peer.kind(), message.body_bytes());
         }
     }
 
@@ -222,7 +222,7 @@ impl Turn {
         observer: &mut O,
     ) -> usize {
         let mut delivered = self.deliver_to(plain, &[], delivery, observer);
-        let must_be_named = delivery.origin.peer.kind.is_relay() && route.entry().by == Via::Publish;
+        let must_be_named = delivery.origin.peer.kind().is_relay() && route.entry().by == Via::Publish;
         self.chosen.drawn.clear();
         let may_draw = |chosen: &Chosen, name: Option<&[u8]>| !must_be_named || chosen.names(name);
         for (number, group) in route.relays.groups.iter().enumerate() {
@@ -255,7 +255,7 @@ impl Turn {
             return delivered;
         }
         self.draw_relays(&route.relays, must_be_named, &missed, delivery.origin);
-        if route.relays.targets.iter().any(|target| target.peer.kind.is_of_other_cluster()) {
+        if route.relays.targets.iter().any(|target| target.peer.kind().is_of_other_cluster()) {
             self.prepare_reply(account, delivery.message);
         }
         delivered + self.stage_relays(account, &route.relays, delivery, observer)
@@ -326,7 +326,7 @@ impl Turn {
                 Some((*at, *weight as usize, &target.peer))
             })
         };
-        if able().next()?.2.kind.is_chosen_by_distance() {
+        if able().next()?.2.kind().is_chosen_by_distance() {
             // Of one that has not answered yet nothing is known.
             let nearest = able().min_by_key(|(_, _, peer)| (peer.rtt().is_zero(), peer.rtt()));
             return nearest.map(|(at, ..)| at);
@@ -379,7 +379,7 @@ impl Turn {
         }
         let groups = self.chosen.drawn.iter().filter(|(drawn, _)| *drawn == at);
         let queues = groups.filter_map(|(_, group)| relays.groups.get(*group)).map(|group| &*group.name);
-        let cluster = match delivery.origin.peer.kind.is_leaf_connection() && peer.knows_origins() {
+        let cluster = match delivery.origin.peer.kind().is_leaf_connection() && peer.knows_origins() {
             true => &*self.chosen.cluster,
             false => &[],
         };
@@ -407,7 +407,7 @@ impl PassedOn<'_> {
         queues: impl Iterator<Item = &'q [u8]>,
     ) {
         let Self { replies, cluster, shared, .. } = *self;
-        let reply = self.message.reply.map(|reply| replies.of(peer.kind, reply));
+        let reply = self.message.reply.map(|reply| replies.of(peer.kind(), reply));
         let message = &Message { reply, ..*self.message };
         let with_headers = message.has_headers() && peer.understands_headers();
         let stage = staging.stage(peer);
@@ -441,7 +441,7 @@ impl Chosen {
     fn can_have(&self, target: &RelayTarget, origin: &Origin<'_>) -> bool {
         let is_of_origin = || {
             let cluster = target.peer.leaf_cluster();
-            !cluster.is_empty() && origin.peer.kind.is_relay() && *self.cluster == *cluster
+            !cluster.is_empty() && origin.peer.kind().is_relay() && *self.cluster == *cluster
         };
         !target.peer.is_closing() && !origin.excepts(&target.peer) && !is_of_origin()
     }

@@ -80,7 +80,7 @@ impl Turn {
     pub(super) fn publish_answer(&mut self, origin: &Origin<'_>, message: &Message<'_>) -> usize {
         self.hops_left = HOPS_MAX;
         let path = RequestPath { origin, last: None };
-        if parts::is_measured(message.subject) && !origin.peer.kind.is_relay() {
+        if parts::is_measured(message.subject) && !origin.peer.kind().is_relay() {
             self.service_requests.end_part(origin.account, message.subject, origin.peer, self.now);
         }
         let delivered = self.pass(origin.account, Via::Publish, path, message);
@@ -350,7 +350,7 @@ impl Turn {
     fn report_answer(&self, tracked: &Tracked, path: RequestPath<'_>, subject: &[u8]) {
         let responder = path.origin.peer;
         // Only where it came in with this subject was it measured.
-        if responder.kind.is_relay() && path.last.is_none() && parts::is_measured(subject) {
+        if responder.kind().is_relay() && path.last.is_none() && parts::is_measured(subject) {
             return self.service_requests.report_own_part(tracked, subject, responder, self.now);
         }
         let responder = self.service_requests.client_info(responder, Disclosure::All);

@@ -113,7 +113,7 @@ fn withheld(account: &Account, subject: &[u8]) -> Vec<Subscriber> {
     all.extend(matches.take_plain());
     all.retain(|Subscriber(subscription)| {
         let peer = subscription.peer();
-        !peer.kind.is_relay() && !peer.may_have(subject, subscription.queue())
+        !peer.kind().is_relay() && !peer.may_have(subject, subscription.queue())
     });
     all
 }

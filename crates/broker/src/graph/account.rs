@@ -180,7 +180,7 @@ impl Account {
     /// Figures of the same subscriptions.
     pub fn stats(&self) -> Stats {
         let services = self.sharing().services_len();
-        let stats = self.interest().stats_where(|s| !s.0.peer().kind.is_of_other_cluster());
+        let stats = self.interest().stats_where(|s| !s.0.peer().kind().is_of_other_cluster());
         let unlisted = self.wanted.unlisted.load(Ordering::Relaxed) as usize;
         let of_clusters = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let inserts = stats.inserts.saturating_sub(of_clusters(&self.wanted.of_clusters_inserts));
@@ -295,7 +295,7 @@ impl Account {
 
     /// Adds a subscription; messages published from now on reach it.
     pub(crate) fn insert(&self, subscription: &Arc<Subscription>) {
-        if subscription.peer().kind.is_of_other_cluster() {
+        if subscription.peer().kind().is_of_other_cluster() {
             self.wanted.of_clusters_inserts.fetch_add(1, Ordering::Relaxed);
         }
         self.wanted.interest.write().insert(Subscriber(subscription.clone()));
@@ -325,7 +325,7 @@ impl Account {
     }
 
     fn note_removed(&self, subscription: &Subscription, is_removed: bool) {
-        if is_removed && subscription.peer().kind.is_of_other_cluster() {
+        if is_removed && subscription.peer().kind().is_of_other_cluster() {
             self.wanted.of_clusters_removes.fetch_add(1, Ordering::Relaxed);
         }
     }

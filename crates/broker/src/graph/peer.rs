@@ -67,8 +67,8 @@ pub struct Basics {
 pub struct Peer {
     /// Its number.
     pub id: ClientId,
-    /// What it is.
-    pub kind: Kind,
+    /// [`Peer::kind`].
+    kind: AtomicU8,
     /// The protocol that it speaks.
     pub(crate) format: Format,
     /// What it sent and got.
@@ -144,7 +144,7 @@ impl Origin<'_> {
     /// How its messages come into an account.
     #[inline(always)]
     pub(crate) fn entry(&self, by: Via) -> Entry {
-        Entry { from: self.peer.kind, by }
+        Entry { from: self.peer.kind(), by }
     }
 
     /// Whether this peer does not get the message, since it is the publisher itself.
@@ -170,7 +170,7 @@ impl Peer {
         let marks = if matches!(owner, Owner::Inlet(_)) { INSIDE } else { 0 };
         Arc::new(Self {
             id,
-            kind,
+            kind: AtomicU8::new(kind as u8),
             format: Format::default(),
             counters: Counters::default(),
             totals,
@@ -193,6 +193,17 @@ impl Peer {
             active_us: AtomicU64::new(0),
             rtt_ns: AtomicU64::new(0),
         })
+    }
+
+    /// What it is.
+    #[inline(always)]
+    pub fn kind(&self) -> Kind {
+        Kind::numbered(self.kind.load(Ordering::Relaxed))
+    }
+
+    /// A leaf node says which of the two ends is the hub when it shows who it is: before it has interest, and before anything is sent to it.
+    pub fn set_hub(&self, yes: bool) {
+        self.kind.store(Kind::of_leaf(yes) as u8, Ordering::Relaxed);
     }
 
     /// What takes messages to it, if it is inside the server.
@@ -239,7 +250,7 @@ impl Peer {
 
     /// What it speaks if it is a relay.
     pub(crate) fn relay_format(&self) -> RelayFormat {
-        RelayFormat::of(self.kind)
+        RelayFormat::of(self.kind())
     }
 
     /// The cluster of leaf nodes at the other end; empty if there is none.
@@ -356,7 +367,7 @@ impl Peer {
     /// How subjects bind it that servers keep for themselves.
     pub(crate) fn bound(&self) -> Bound {
         match self.flags.load(Ordering::Relaxed) & IS_SYSTEM != 0 {
-            _ if !self.kind.is_bound() => Bound::Free,
+            _ if !self.kind().is_bound() => Bound::Free,
             true => Bound::SystemClient,
             false => Bound::Client,
         }
@@ -480,21 +491,21 @@ impl Peer {
     /// Counts what it sent in one turn: for itself, and for the server.
     pub fn count_in(&self, msgs: u64, bytes: u64) {
         self.counters.add_in(msgs, bytes);
-        self.totals.of(self.kind).add_in(msgs, bytes);
+        self.totals.of(self.kind()).add_in(msgs, bytes);
     }
 
     /// Counts what it gets in one turn: for itself, its account and the server.
     pub(crate) fn count_out(&self, msgs: u64, bytes: u64, now: Instant) {
         self.touch(now);
         self.counters.add_out(msgs, bytes);
-        self.totals.of(self.kind).add_out(msgs, bytes);
+        self.totals.of(self.kind()).add_out(msgs, bytes);
         // What is in all accounts is counted by account where it is staged.
-        if self.kind.is_in_all_accounts() {
+        if self.kind().is_in_all_accounts() {
             return;
         }
         if let Some(account) = &self.seat.place.read().account {
             account.counters.add_out(msgs, bytes);
-            if self.kind.is_leaf_connection() {
+            if self.kind().is_leaf_connection() {
                 account.leaf_nodes.counters.add_out(msgs, bytes);
             }
         }

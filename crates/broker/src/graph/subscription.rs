@@ -72,7 +72,7 @@ impl Subscription {
 
     /// After how many messages it ends.
     pub fn max(&self) -> Option<u64> {
-        Some(self.max.load(Ordering::Relaxed)).filter(|&max| max > 0 && !self.peer.kind.is_relay())
+        Some(self.max.load(Ordering::Relaxed)).filter(|&max| max > 0 && !self.peer.kind().is_relay())
     }
 
     /// Sets after how many messages it ends. True if it already got that many.
@@ -90,7 +90,7 @@ impl Subscription {
 
     /// How many members of a queue group it stands for.
     pub fn weight(&self) -> u32 {
-        if self.peer.kind.is_relay() { self.max.load(Ordering::Relaxed) as u32 } else { 1 }
+        if self.peer.kind().is_relay() { self.max.load(Ordering::Relaxed) as u32 } else { 1 }
     }
 
     /// Sets how many members of a queue group it stands for.
@@ -100,7 +100,7 @@ impl Subscription {
 
     /// What it is found by in its table.
     fn key(&self) -> &[u8] {
-        if self.peer.kind.is_relay() { self.text.as_slice() } else { self.sid() }
+        if self.peer.kind().is_relay() { self.text.as_slice() } else { self.sid() }
     }
 
     /// Counts one message.

@@ -93,7 +93,7 @@ impl Relays {
             return at;
         }
         let head = peer.relay_head(account, subject);
-        let distance = peer.kind.distance(peer.zone());
+        let distance = peer.kind().distance(peer.zone());
         self.targets.push(RelayTarget { peer: peer.clone(), head, is_plain: false, distance });
         self.targets.len() - 1
     }
@@ -109,7 +109,7 @@ impl Relays {
             group.here = here.map(|(at, _)| at);
             group.members_here = here.map_or(0, |(_, members)| members.len());
             let is_as_here =
-                |at: usize| targets.get(at).is_some_and(|t| t.peer.kind.is_drawn_as_here(t.peer.zone()));
+                |at: usize| targets.get(at).is_some_and(|t| t.peer.kind().is_drawn_as_here(t.peer.zone()));
             // Those as here come first, so that a number below this weight is that of one of them.
             group.members.sort_by_key(|(at, _)| targets.get(*at).map(|target| target.distance));
             let is_elsewhere = |at: usize| targets.get(at).is_some_and(|t| t.peer.zone() == Zone::Other);
@@ -156,7 +156,7 @@ impl RelayGroup {
     ) -> impl Iterator<Item = (&'a RelayTarget, (usize, u32))> {
         let placed = self.members.iter().filter_map(|member| Some((targets.get(member.0)?, *member)));
         placed.filter(move |(target, _)| {
-            let is_near = target.peer.kind.is_drawn_as_here(target.peer.zone());
+            let is_near = target.peer.kind().is_drawn_as_here(target.peer.zone());
             match zone {
                 Zone::Own => is_near,
                 Zone::Other => target.peer.zone() == Zone::Other,

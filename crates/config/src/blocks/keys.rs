@@ -59,7 +59,6 @@ pub struct Key {
 
 use Status::{Refused, Reloads, Restarts};
 
-const OF_LEAFS: &str = "this part of leaf nodes is not part of this version";
 pub(crate) const JETSTREAM: &str = "JetStream is not part of this version";
 const MQTT: &str = "MQTT is not part of this version";
 
@@ -127,7 +126,7 @@ static PARTS: &[&[Key]] = &[
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
 /// by flags. Rows of keys inside a block that is refused as a whole say nothing: the block is refused, and once.
 const NOT_CARRIED_OUT: &[(&str, &str, &str)] =
-    &[("leafnodes_remote", "hub", OF_LEAFS), ("leafnodes_remote", "jetstream_cluster_migrate", JETSTREAM)];
+    &[("leafnodes_remote", "jetstream_cluster_migrate", JETSTREAM)];
 
 /// All keys, by their blocks.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {

@@ -80,7 +80,7 @@ impl Conduct {
 
     fn reject_certificate(&mut self, turn: &mut Turn) {
         if let Some(leaf) = self.session.profile().certificate() {
-            system::certificate_rejected(&self.node, turn, self.peer().kind.label(), leaf);
+            system::certificate_rejected(&self.node, turn, self.peer().kind().label(), leaf);
         }
         self.log(Event::TlsFailed, format_args!("TLS handshake error: client not OCSP valid"));
         self.peer().close(CloseReason::TlsHandshake);

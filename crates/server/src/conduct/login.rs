@@ -247,7 +247,7 @@ impl Conduct {
     /// Whether an account has as many connections, on all servers of the network, as it may have of this kind.
     fn is_full(&self, account: &Account) -> bool {
         let limits = self.node.accounts.limits(&account.name, &self.policy);
-        if self.peer().kind.is_leaf_connection() {
+        if self.peer().kind().is_leaf_connection() {
             let here = u64::from(account.leaf_nodes.connections());
             return limits.leaf_nodes_max.is_some_and(|max| here >= max);
         }

@@ -42,7 +42,7 @@ impl Conduct {
             (Some(DISABLED) | None, None) => return Tracing::Nothing,
             (Some(destination), _) => destination,
             // Where it was published it was drawn, and marked if it was not.
-            (None, Some(rule)) if peer.kind.is_relay() || turn.draws(rule.percent) => {
+            (None, Some(rule)) if peer.kind().is_relay() || turn.draws(rule.percent) => {
                 rule.destination.as_bytes()
             }
             (None, Some(_)) => return Tracing::Disabled(Rewritten::with(message, DESTINATION, DISABLED)),
@@ -54,7 +54,7 @@ impl Conduct {
             };
         }
         // What is in all accounts passes on what was looked at elsewhere.
-        let permissions = self.place.permissions.as_deref().filter(|_| !peer.kind.is_in_all_accounts());
+        let permissions = self.place.permissions.as_deref().filter(|_| !peer.kind().is_in_all_accounts());
         let Ok(authorized) = permission::trace(peer, permissions, destination) else {
             return Tracing::Denied(destination.into());
         };
@@ -62,7 +62,7 @@ impl Conduct {
             // Nothing can be published there.
             return if request.only { Tracing::Dropped } else { Tracing::Nothing };
         }
-        let hop = if peer.kind.is_relay() { request.hop } else { b"" };
+        let hop = if peer.kind().is_relay() { request.hop } else { b"" };
         turn.begin_trace(Trace::new(&authorized, request.only, account.id, SystemTime::now).came_by(hop));
         Tracing::Begun(Ingress {
             came: SystemTime::now(),

@@ -307,7 +307,7 @@ impl Conduct {
     pub(crate) fn enter(&mut self, place: Place, turn: &mut Turn) {
         if let Some(account) = &place.account {
             self.node.connections.registry.enter(self.session.peer.id, account.id);
-            system::joined(&self.node, turn, account, account.join(self.peer().kind));
+            system::joined(&self.node, turn, account, account.join(self.peer().kind()));
         }
         self.session.set_user(&self.user);
         self.session.peer.set_place(place.clone());
@@ -328,7 +328,7 @@ impl Conduct {
             self.session.settle(&self.node.connections.usage, turn.now(), ConnectionState::Ended);
         }
         let account = self.place.account.take();
-        let left = account.as_ref().map(|account| (account, account.leave(peer.kind)));
+        let left = account.as_ref().map(|account| (account, account.leave(peer.kind())));
         if let Some((account, _)) = left.filter(|_| reason.is_slow_consumer()) {
             account.slow_consumers.fetch_add(1, Ordering::Relaxed);
         }

@@ -40,7 +40,7 @@ impl Conduct {
         }
         if let Some(since) = self.reported_if_slow_since().filter(is_over) {
             self.alive.slow_reported = Some(since);
-            self.node.connections.failures.count_kept(self.peer().kind);
+            self.node.connections.failures.count_kept(self.peer().kind());
             self.log_write_deadline();
         }
         false
@@ -65,6 +65,6 @@ impl Conduct {
             CloseReason::SlowConsumerWriteDeadline => self.log_write_deadline(),
             _ => {}
         }
-        self.node.connections.failures.count(self.peer().kind, reason);
+        self.node.connections.failures.count(self.peer().kind(), reason);
     }
 }

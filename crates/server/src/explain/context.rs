@@ -224,7 +224,7 @@ impl<'a> ExplainContext<'a> {
     /// Whether the server itself listens there.
     fn answers_itself(&self, account: &Account, subject: &[u8]) -> bool {
         let interest = account.interest();
-        let mut own = interest.iter().filter(|s| s.0.peer().kind.is_server());
+        let mut own = interest.iter().filter(|s| s.0.peer().kind().is_server());
         own.any(|s| dialtone_subject::set::matches(s.0.filter(), subject))
     }
 }

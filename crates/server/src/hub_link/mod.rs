@@ -57,6 +57,7 @@ fn begin(node: &Arc<Node>, turn: &mut Turn, socket: &Socket) -> Option<Box<LeafC
         node.hubs.lost(session.peer.id);
         return None;
     };
+    session.peer.set_hub(!dialed.0.own.hub);
     node.connections.registry.insert(session.clone());
     Some(Box::new(LeafConnection::dialed(node.clone(), session, dialed, &socket.link, turn.now())))
 }

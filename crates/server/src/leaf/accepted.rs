@@ -226,16 +226,13 @@ impl LeafConnection {
             let error = "remote leafnode has same cluster name";
             return self.refuse(error, CloseReason::ClusterNamesIdentical, turn);
         }
-        if connect.is_hub {
-            let error = "this server is the spoke of nobody who connects to it";
-            return self.refuse(error, CloseReason::ProtocolViolation, turn);
-        }
         if let Some(least) = self.version_missed(&connect.version) {
             // The official server's leaf nodes look at what comes behind this INFO.
             self.send_info(&self.connect_info(), turn);
             let error = format!("connection rejected since minimum version required is {least:?}");
             return self.refuse(&error, CloseReason::MinimumVersionRequired, turn);
         }
+        self.peer().set_hub(connect.is_hub);
         let headers = connect.headers && self.conduct.policy.options.clients.headers;
         self.peer().set_understands_headers(headers);
         if !connect.cluster.is_empty() {

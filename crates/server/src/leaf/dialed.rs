@@ -195,6 +195,7 @@ impl LeafConnection {
             server_id: identity.id.clone(),
             name: identity.name.clone(),
             cluster: self.own_cluster(),
+            is_hub: own.hub,
             headers: self.conduct.policy.options.clients.headers,
             deny_pub: own.deny_imports.clone(),
             isolate: own.request_isolation,

@@ -69,7 +69,7 @@ impl Leaf {
     }
 
     fn kind(&self) -> Kind {
-        self.session.peer.kind
+        self.session.peer.kind()
     }
 
     /// Whether it is told of interest in a filter that is of such a source.

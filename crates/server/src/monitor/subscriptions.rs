@@ -73,7 +73,7 @@ pub(crate) fn subsz(node: &Node, options: &SubszOptions) -> Result<Value, String
             let interest = account.interest();
             let wanted = interest
                 .iter()
-                .filter(|s| !system::is_unlisted(&s.0) && !s.0.peer().kind.is_relay())
+                .filter(|s| !system::is_unlisted(&s.0) && !s.0.peer().kind().is_relay())
                 .filter(|s| test.is_empty() || set::matches(s.0.filter(), test.as_bytes()));
             rows.extend(wanted.map(|s| Detail::of(&s.0, Some(&account.name))));
             drop(interest);
@@ -133,7 +133,7 @@ impl Detail {
         let (subject, qgroup) = (text(subscription.filter()), subscription.queue().map(text));
         // Interest that another server announced has no number. It is told apart by what it is.
         let sid = match &qgroup {
-            _ if !subscription.peer().kind.is_relay() => text(subscription.sid()),
+            _ if !subscription.peer().kind().is_relay() => text(subscription.sid()),
             Some(queue) => format!("{subject} {queue}"),
             None => subject.clone(),
         };

@@ -261,8 +261,8 @@ pub(super) fn count(account: &Account, filter: &[u8], queue: &[u8]) -> usize {
         let subscription = &subscriber.0;
         set::overlap(filter, subscription.filter())
             && (queue.is_empty() || subscription.queue() == Some(queue))
-            && !subscription.peer().kind.is_server()
-            && !subscription.peer().kind.is_in_all_accounts()
+            && !subscription.peer().kind().is_server()
+            && !subscription.peer().kind().is_in_all_accounts()
     });
     wanted.count()
 }

@@ -136,7 +136,7 @@ pub(crate) fn left(
     }
     if let Some((account, connections)) = account {
         changed(node, turn, account, connections);
-    } else if session.peer.kind.is_leaf_connection() {
+    } else if session.peer.kind().is_leaf_connection() {
         // Of a leaf node that was never let in there is no more than that.
         return;
     }
@@ -246,7 +246,7 @@ fn client_details(session: &Session) -> ClientDetails {
     let mut who = session.profile().known().map(|known| (**known).clone()).unwrap_or_default();
     if who.account.is_empty() {
         let place = session.peer.place();
-        let nowhere = if session.peer.kind.is_leaf_connection() { NO_ACCOUNT } else { GLOBAL };
+        let nowhere = if session.peer.kind().is_leaf_connection() { NO_ACCOUNT } else { GLOBAL };
         who.account = place.account.map_or_else(|| nowhere.into(), |account| account.name.clone());
     }
     who

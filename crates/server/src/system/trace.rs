@@ -78,7 +78,7 @@ fn event(kind: &str, at: SystemTime) -> Map<String, Value> {
 /// The message came in.
 fn came_in(ingress: &Ingress, trace: &Trace) -> Value {
     let mut out = event("in", ingress.came);
-    out.insert("kind".into(), ingress.session.peer.kind.code().into());
+    out.insert("kind".into(), ingress.session.peer.kind().code().into());
     out.insert("cid".into(), ingress.session.peer.id.0.into());
     let profile = ingress.session.profile();
     if !profile.name().is_empty() {
@@ -105,7 +105,7 @@ fn described(at: SystemTime, what: &Event) -> Option<Value> {
         Event::Service(account, from, to) => {
             with("si", &[("acc", (**account).into()), ("from", text(from).into()), ("to", text(to).into())])
         }
-        Event::Arrival(arrival) if arrival.peer.kind.is_server() => None,
+        Event::Arrival(arrival) if arrival.peer.kind().is_server() => None,
         Event::Arrival(arrival) => with("eg", &egress(arrival)),
         Event::PassedOn(passed) => with("eg", &onward(passed)),
     }
@@ -114,7 +114,7 @@ fn described(at: SystemTime, what: &Event) -> Option<Value> {
 /// The fields that all that a message leaves by has.
 fn receiver(peer: &Peer) -> Vec<(&'static str, Value)> {
     let name = peer.connection_info().map(|info| info.name).filter(|name| !name.is_empty());
-    let mut out: Vec<(&str, Value)> = vec![("kind", peer.kind.code().into()), ("cid", peer.id.0.into())];
+    let mut out: Vec<(&str, Value)> = vec![("kind", peer.kind().code().into()), ("cid", peer.id.0.into())];
     out.extend(name.map(|name| ("name", name.into())));
     out
 }

@@ -11,5 +11,5 @@ pub(crate) const LEAVE: &str = "LEAVE";
 pub(crate) fn is_unlisted(subscription: &Subscription) -> bool {
     let name = subscription.filter().rsplit(|&byte| byte == b'.').next();
     let is_beyond = |name: &[u8]| [EXPLAIN, LEAVE].iter().any(|beyond| beyond.as_bytes() == name);
-    subscription.peer().kind.is_server() && name.is_some_and(is_beyond)
+    subscription.peer().kind().is_server() && name.is_some_and(is_beyond)
 }
