@@ -21,7 +21,7 @@ pub mod permission;
 pub mod random;
 pub mod rate;
 mod replies;
-mod reserved;
+pub mod reserved;
 pub mod route;
 mod sampling_rule;
 pub mod stats;

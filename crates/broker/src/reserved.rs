@@ -48,6 +48,11 @@ const TABLE: [Row; 4] = [
 /// Subjects that the server itself obeys or reports on. Being asked with such a reply gives nobody the right to publish
 /// there; the official server lets a requester choose any.
 const NO_ANSWER: [&[u8]; 2] = [b"$SYS.", b"$JS.API."];
+/// Subjects of JetStream that stay on this side of a connection of leaf nodes: each side has its own, and the other's is asked by its domain
+/// (`$JS.<domain>.API`). The official ones.
+const NOT_TO_LEAFS: [&[u8]; 3] = [b"$JS.API.", b"$KV.", b"$OBJ."];
+/// The same in the system account.
+const NOT_TO_LEAFS_OF_SYSTEM: [&[u8]; 3] = [b"$JS.API.", b"$JSC.", b"$NRG."];
 /// Where answers to the server's own requests go.
 const ANSWER: &[u8] = b"$SYS._INBOX.";
 
@@ -77,6 +82,12 @@ fn is_in_table(bound: Bound, used_as: Use, subject: &[u8]) -> bool {
 /// Whether a request with this reply gives the right to publish there.
 pub fn may_be_answered(reply: &[u8]) -> bool {
     reply.starts_with(ANSWER) || !NO_ANSWER.iter().any(|prefix| reply.starts_with(prefix))
+}
+
+/// Whether messages to this subject, or all that this filter matches, go over no connection of leaf nodes.
+pub fn stays_from_leafs(is_system: bool, filter: &[u8]) -> bool {
+    let prefixes = if is_system { &NOT_TO_LEAFS_OF_SYSTEM } else { &NOT_TO_LEAFS };
+    filter.first() == Some(&b'$') && prefixes.iter().any(|prefix| filter.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -115,6 +126,27 @@ mod tests {
     #[test]
     fn the_quick_look_overlooks_no_row() {
         assert!(TABLE.iter().all(|row| may_be(row.prefix)));
+    }
+
+    #[test]
+    fn the_jetstream_of_each_side_stays_there_and_domains_pass() {
+        for (filter, expected) in [
+            ("$JS.API.INFO", [true, true]),
+            ("$JS.API.>", [true, true]),
+            ("$JS.D.API.INFO", [false, false]),
+            ("$JS.>", [false, false]),
+            ("$JS.ACK.S.C.1", [false, false]),
+            ("$KV.b.k", [true, false]),
+            ("$OBJ.b.>", [true, false]),
+            ("$JSC.x", [false, true]),
+            ("$NRG.x", [false, true]),
+            ("x.$KV.b", [false, false]),
+            (">", [false, false]),
+            ("", [false, false]),
+        ] {
+            let found = [false, true].map(|is_system| stays_from_leafs(is_system, filter.as_bytes()));
+            assert_eq!(found, expected, "{filter}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::account::{Account, AccountId};
 use crate::format::Head;
 use crate::kind::{Entry, Via};
+use crate::reserved::stays_from_leafs;
 use crate::sharing::{ServiceImport, StreamImport};
 use crate::subscription::{Subscriber, Subscription};
 use dialtone_subject::{Generations, Matches, ShortBytes, Stamp, SubjectHash};
@@ -186,6 +187,9 @@ impl Route {
                 return None;
             }
             if peer.kind().is_relay() {
+                if peer.kind().is_leaf_connection() && stays_from_leafs(account.is_system(), subject) {
+                    return None;
+                }
                 // A server that is in all accounts gets it in the one where it was published, and looks itself who takes it there.
                 if is_own || !peer.kind().is_in_all_accounts() {
                     relays.add(&subscription, account, subject);

@@ -14,6 +14,7 @@ use dialtone_broker::peer::Peer;
 use dialtone_broker::permission;
 use dialtone_broker::relay::RelayInterest;
 use parking_lot::{Mutex, RwLock};
+use dialtone_broker::reserved::stays_from_leafs;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -95,7 +96,8 @@ impl Leaf {
         let is_free = filter.starts_with(LOOP_PREFIX)
             || (matches!(source, Source::Account) && self.kind() == Kind::Spoke);
         let permissions = || self.session.peer.place().permissions;
-        is_free || permission::announce_to_leaf(permissions().as_deref(), filter).is_ok()
+        let passes = || !stays_from_leafs(self.account.is_system(), filter);
+        is_free || (passes() && permission::announce_to_leaf(permissions().as_deref(), filter).is_ok())
     }
 }
 
