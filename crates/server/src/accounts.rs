@@ -175,8 +175,7 @@ impl Accounts {
     fn cluster_name(&self, policy: &Policy) -> Option<String> {
         let mut name = self.cluster.lock();
         if name.is_none() {
-            let own = policy.options.cluster.as_ref().filter(|own| own.is_on());
-            *name = own.and_then(|own| own.name.clone());
+            name.clone_from(&policy.cluster_name);
         }
         name.clone()
     }

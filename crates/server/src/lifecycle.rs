@@ -199,7 +199,7 @@ fn lame_duck(node: &Arc<Node>, loops: &Mutex<Loops>) {
     }
     let policy = node.settings.policy();
     for session in node.connections.registry.open() {
-        client::send_away(&session, &policy, &node.cluster);
+        client::send_away(&session, node);
     }
     let duck = policy.options.lame_duck.clone();
     let sessions = node.connections.registry.open();

@@ -64,8 +64,7 @@ pub struct Node {
 impl Node {
     /// What the cluster is called at present; `None`: this server is in none.
     pub(crate) fn cluster_name(&self) -> Option<String> {
-        let gateway = || self.settings.policy().options.gateway.as_ref()?.name.clone();
-        self.cluster.name().or_else(gateway)
+        self.cluster.name().or_else(|| self.settings.policy().cluster_name.clone())
     }
 
     /// A server before it listens.

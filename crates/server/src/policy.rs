@@ -38,6 +38,9 @@ pub struct Policy {
     pub options: Options,
     /// Who may connect.
     pub authenticator: Authenticator,
+    /// What the cluster is called as far as the options say it: by its own name, as a gateway, or, of a leaf node that is in none, as the
+    /// server, which is one of its own.
+    pub(crate) cluster_name: Option<String>,
     clients: ListenerPolicy,
     /// By their numbers; `None`: as for clients over the network.
     others: [Option<ListenerPolicy>; LISTENER_KINDS],
@@ -93,6 +96,14 @@ impl Identity {
     }
 }
 
+fn cluster_name(options: &Options, identity: &Identity) -> Option<String> {
+    let cluster = options.cluster.as_ref().filter(|own| own.is_on());
+    let named = cluster.and_then(|own| own.name.clone());
+    let is_leaf = cluster.is_none() && options.leafnodes.as_ref().is_some_and(|own| !own.remotes.is_empty());
+    let alone = || is_leaf.then(|| identity.name.clone());
+    named.or_else(|| options.gateway.as_ref()?.name.clone()).or_else(alone)
+}
+
 impl Policy {
     /// Works the options out. Blocks while certificates that need an OCSP staple get one.
     ///
@@ -108,7 +119,8 @@ impl Policy {
         let rates = Rules::new(&options);
         let says = |a: &Account| Some((a.name.clone(), a.denied_publish_status?));
         let denied_publish_status = options.access.accounts.iter().filter_map(says).collect();
-        Ok(Self { options, authenticator, clients, others, account_limits, rates, denied_publish_status })
+        let cluster_name = cluster_name(&options, identity);
+        Ok(Self { options, authenticator, cluster_name, clients, others, account_limits, rates, denied_publish_status })
     }
 
     /// The limits of an account.

@@ -2,7 +2,6 @@
 
 use super::Client;
 use crate::clock;
-use crate::cluster::Cluster;
 use crate::node::Node;
 use crate::policy::{ListenerKind, Policy};
 use crate::registry::Session;
@@ -21,9 +20,9 @@ fn info(session: &Session, policy: &Policy) -> Info {
 }
 
 /// Puts in the cluster and where in it a client may go: whoever came by WebSocket goes by WebSocket.
-fn add_cluster(info: &mut Info, cluster: &Cluster, listener: ListenerKind) {
-    info.cluster = cluster.name().unwrap_or_default();
-    let urls = cluster.client_urls();
+fn add_cluster(info: &mut Info, node: &Node, listener: ListenerKind) {
+    info.cluster = node.cluster_name().unwrap_or_default();
+    let urls = node.cluster.client_urls();
     let own = if listener == ListenerKind::WebSocket { &urls.websocket } else { &urls.plain };
     info.connect_urls.clone_from(own);
 }
@@ -37,7 +36,7 @@ pub(crate) fn send_urls(node: &Node) {
     for session in node.connections.registry.open() {
         if session.peer.takes_info() && session.peer.closing().is_none() {
             let mut info = info(&session, &policy);
-            add_cluster(&mut info, &node.cluster, session.listener());
+            add_cluster(&mut info, node, session.listener());
             let mut bytes = Vec::new();
             info.encode(&mut bytes);
             session.peer.send(&bytes, clock::moment());
@@ -46,11 +45,11 @@ pub(crate) fn send_urls(node: &Node) {
 }
 
 /// Asks a client to go to another server, if it understands that.
-pub(crate) fn send_away(session: &Session, policy: &Policy, cluster: &Cluster) {
+pub(crate) fn send_away(session: &Session, node: &Node) {
     if session.peer.takes_info() {
         let mut info = info(session, policy);
         info.lame_duck = true;
-        add_cluster(&mut info, cluster, session.listener());
+        add_cluster(&mut info, node, session.listener());
         let mut bytes = Vec::new();
         info.encode(&mut bytes);
         session.peer.send(&bytes, clock::moment());
@@ -62,7 +61,7 @@ impl Client {
     pub(super) fn send_info(&self, turn: &mut Turn, answers_connect: bool) {
         let mut info = info(&self.conduct.session, &self.conduct.policy);
         info.lame_duck = self.conduct.node.connections.lame_duck.load(Ordering::Relaxed);
-        add_cluster(&mut info, &self.conduct.node.cluster, self.conduct.session.listener());
+        add_cluster(&mut info, &self.conduct.node, self.conduct.session.listener());
         if !answers_connect {
             info.nonce = self.nonce.to_string();
             if self.arrival.may_be_proxied {

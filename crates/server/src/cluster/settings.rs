@@ -28,7 +28,7 @@ pub(crate) fn settings(policy: &Policy, identity: &Identity, accounts: &Accounts
     let system = accounts.system().map(|account| account.name.clone());
     let dedicated = own.pool.accounts.iter().map(|name| name.as_str().into());
     Some(Settings {
-        cluster: own.name.clone().or_else(|| policy.options.gateway.as_ref()?.name.clone()),
+        cluster: policy.cluster_name.clone(),
         info: info(own, policy, identity),
         routes: own.routes.iter().filter_map(route_url).collect(),
         connect_retries: own.dialing.retries as u32,

@@ -185,13 +185,9 @@ impl LeafConnection {
         }
     }
 
-    /// What its cluster is called at other ends: a server that is a spoke and in no cluster is one of its own.
+    /// What its cluster is called at other ends.
     fn own_cluster(&self) -> String {
-        let node = &self.conduct.node;
-        let is_spoke =
-            self.conduct.policy.options.leafnodes.as_ref().is_some_and(|own| !own.remotes.is_empty());
-        let alone = || if is_spoke { node.settings.identity.name.clone() } else { String::new() };
-        node.cluster_name().unwrap_or_else(alone)
+        self.conduct.node.cluster_name().unwrap_or_default()
     }
 
     /// Goes by what is in force.

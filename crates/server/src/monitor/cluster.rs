@@ -37,7 +37,8 @@ impl Block {
     /// What the configuration and the other servers make of it.
     pub(super) fn of(node: &Node, policy: &Policy) -> Self {
         let Some(own) = policy.options.cluster.as_ref().filter(|own| own.is_on()) else {
-            return Self::default();
+            let gateway = policy.options.gateway.as_ref().and_then(|own| own.name.clone());
+            return Self { name: gateway.unwrap_or_default(), ..Self::default() };
         };
         let listener = policy.of(ListenerKind::Cluster);
         let tls = own.listener.tls.as_ref();

@@ -43,7 +43,7 @@ pub(super) fn lame_duck(executor: &mut Executor, message: &Message) {
         if !session.peer.takes_info() {
             return Err("client does not support Lame Duck Mode or is not ready to receive the notification");
         }
-        send_away(&session, &executor.node.settings.policy(), &executor.node.cluster);
+        send_away(&session, &executor.node);
         Ok(())
     });
     answer(executor, message, result.map_err(str::to_owned));

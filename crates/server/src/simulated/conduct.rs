@@ -150,9 +150,8 @@ fn in_lame_duck_mode_clients_are_asked_to_go_if_they_understand_it() {
     let before = [modern, old, silent].map(|player| world.infos(player).len());
     assert_eq!(before, [2, 1, 1]);
     world.node.connections.lame_duck.store(true, Ordering::Release);
-    let policy = world.node.settings.policy();
     for session in world.node.connections.registry.open() {
-        client::send_away(&session, &policy, &world.node.cluster);
+        client::send_away(&session, &world.node);
     }
     world.pass(SECOND);
     let after = [modern, old, silent].map(|player| world.infos(player).len());
