@@ -132,7 +132,8 @@ pub(crate) fn read<S: Speaker>(
                 speaker.reading().unfinished.note(rest, total);
                 break;
             }
-            Err(_) if speaker.is_stranger() => {
+            // Of a stranger it matters more than what is wrong that it does not say who it is.
+            Err(problem) if speaker.is_stranger() && !is_too_long(&problem, speaker.may_become_valid(rest)) => {
                 speaker.turn_away(turn);
                 break;
             }
@@ -143,6 +144,11 @@ pub(crate) fn read<S: Speaker>(
         }
     }
     progress
+}
+
+/// Whether somebody begins to say who it is, at too great length.
+fn is_too_long(problem: &ParseError, is_valid_so_far: bool) -> bool {
+    is_valid_so_far && matches!(problem, ParseError::ControlLine { .. })
 }
 
 /// The bytes are no protocol.

@@ -50,8 +50,9 @@ impl Speaker for LeafConnection {
         !matches!(self.conduct.phase, Phase::Open)
     }
 
-    fn may_become_valid(&self, _: &[u8]) -> bool {
-        true
+    /// CONNECT, or INFO.
+    fn may_become_valid(&self, begin: &[u8]) -> bool {
+        matches!(begin.first(), Some(b'C' | b'c' | b'I' | b'i'))
     }
 
     #[inline(always)]
