@@ -75,6 +75,7 @@ mod unclaimed;
 mod usage;
 mod verdict;
 mod verifier;
+mod walk;
 mod websocket;
 
 pub use builder::{Builder, StartError};

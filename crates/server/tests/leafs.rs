@@ -1,7 +1,10 @@
 //! Leaf nodes: what a hub makes of whoever connects, and two servers that are hub and spoke.
 
+#[path = "common/churn.rs"]
+mod churn;
 mod common;
 
+use churn::{Churn, FILTERS, View};
 use common::{Client, options, start};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_config::Options;
@@ -309,4 +312,48 @@ fn a_reload_changes_the_hubs() {
     assert_eq!((here.line(), here.line()), ("MSG yes 1 2".to_owned(), "hi".to_owned()));
     spoke.stop();
     hub.stop();
+}
+
+/// What a spoke is told when it joins comes a piece at a time, the next when it has taken the last; what changes meanwhile is told as well.
+#[test]
+fn a_spoke_that_joins_is_told_a_piece_at_a_time_and_all_that_changes_meanwhile() {
+    for seed in 1..=2u64 {
+        let hub = hub("", "");
+        let mut churn = Churn::begin(&hub, seed);
+        let (mut spoke, _) = Spoke::connect(&hub);
+        spoke.send("CONNECT {\"headers\":true}\r\n");
+        let (mut view, mut pieces) = (View::new(), 0);
+        // How often it is asked whether it has taken what it was told, and how many bytes that was.
+        let hear = |spoke: &mut Spoke, view: &mut View| {
+            spoke.send("PING\r\n");
+            let (mut asked, mut bytes) = (0, 0);
+            loop {
+                let mut line = String::new();
+                bytes += spoke.0.read_line(&mut line).expect("a line");
+                match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+                    ["PONG"] => return (asked, bytes),
+                    ["PING"] => asked += 1,
+                    words if words.iter().any(|word| word.starts_with('$')) => {}
+                    words => assert!(churn::take(view, words) || line.starts_with("INFO "), "{line}"),
+                }
+            }
+        };
+        loop {
+            let (asked, bytes) = hear(&mut spoke, &mut view);
+            if asked == 0 {
+                break;
+            }
+            pieces += 1;
+            assert!(bytes < 512 * 1024, "{bytes} bytes at once");
+            assert!(pieces > 1 || view.len() < FILTERS as usize / 2, "{} at once", view.len());
+            churn.go_on();
+            let (asked_then, bytes) = hear(&mut spoke, &mut view);
+            assert!(bytes < 64 * 1024, "{bytes} bytes unasked");
+            spoke.send(&"PONG\r\n".repeat(asked + asked_then));
+        }
+        let expected = churn.expected(u32::MAX, |_| true);
+        assert!(view == expected, "seed {seed}: {} told, {} expected", view.len(), expected.len());
+        assert!(pieces > 1, "{pieces}");
+        hub.stop();
+    }
 }

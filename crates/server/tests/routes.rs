@@ -1,13 +1,15 @@
 //! What a server makes of another server of its cluster, which here is a script.
 
+#[path = "common/churn.rs"]
+mod churn;
 mod common;
 
+use churn::{Churn, FILTERS, View};
 use common::{Client, options};
 use dialtone_broker::kind::Kind;
 use dialtone_config::Options;
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
@@ -376,9 +378,6 @@ fn a_route_has_limits_of_its_own() {
     server.stop();
 }
 
-/// What the other server has been told: the weight of each filter and queue group.
-type View = BTreeMap<(String, String), u32>;
-
 /// Takes in what the other server is told up to the answer of a PING. How often it was asked for PONG, and how many bytes came.
 fn hear(other: &mut Other, view: &mut View) -> (usize, usize) {
     other.send("PING\r\n");
@@ -387,15 +386,10 @@ fn hear(other: &mut Other, view: &mut View) -> (usize, usize) {
         let mut line = String::new();
         bytes += other.0.read_line(&mut line).expect("a line");
         let words: Vec<&str> = line.split_whitespace().collect();
-        match *words.as_slice() {
+        match words.as_slice() {
             ["PONG"] => return (asked, bytes),
             ["PING"] => asked += 1,
-            ["RS+", "$G", filter] => drop(view.insert((filter.into(), String::new()), 1)),
-            ["RS+", "$G", filter, queue, weight] => {
-                view.insert((filter.into(), queue.into()), weight.parse().expect("a number"));
-            }
-            ["RS-", "$G", filter] => drop(view.remove(&(filter.into(), String::new()))),
-            ["RS-", "$G", filter, queue] => drop(view.remove(&(filter.into(), queue.into()))),
+            [verb, "$G", rest @ ..] => assert!(churn::take(view, &[&[*verb], rest].concat()), "{line}"),
             _ => assert!(line.starts_with("INFO "), "{line}"),
         }
     }
@@ -405,35 +399,9 @@ fn hear(other: &mut Other, view: &mut View) -> (usize, usize) {
 /// what there is, whatever was ahead of the pieces and whatever behind them, and with rights that change on the way.
 #[test]
 fn a_route_that_begins_is_told_a_piece_at_a_time_and_all_that_changes_meanwhile() {
-    const FILTERS: u64 = 12_000;
     for seed in 1..=4u64 {
         let server = start("");
-        let mut random = seed;
-        let mut next = |below: u64| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (random >> 33) % below
-        };
-        let filter = |number: u64| format!("a.{}.{}.{number}", number % 5, "x".repeat(60));
-        let mut client = Client::connect(&server, "");
-        // By sid: which filter, and whether in a queue group.
-        let mut subscribed: BTreeMap<u64, (u64, bool)> = BTreeMap::new();
-        let mut sids = 0;
-        let mut change =
-            |client: &mut Client, subscribed: &mut BTreeMap<u64, (u64, bool)>, begins: bool, number: u64| {
-                if begins {
-                    sids += 1;
-                    let is_member = number.is_multiple_of(3);
-                    let queue = if is_member { " q" } else { "" };
-                    client.send(&format!("SUB {}{queue} {sids}\r\n", filter(number)));
-                    subscribed.insert(sids, (number, is_member));
-                } else if let Some((sid, _)) = subscribed.range(number..).next().map(|(sid, of)| (*sid, *of))
-                {
-                    client.send(&format!("UNSUB {sid}\r\n"));
-                    subscribed.remove(&sid);
-                }
-            };
-        (0..FILTERS).for_each(|number| change(&mut client, &mut subscribed, true, number));
-        client.sync();
+        let mut churn = Churn::begin(&server, seed);
         let (mut other, mut view) = (Other::join(&server), View::new());
         let (mut pieces, mut denied) = (0, None);
         loop {
@@ -446,10 +414,7 @@ fn a_route_that_begins_is_told_a_piece_at_a_time_and_all_that_changes_meanwhile(
             if pieces == 1 {
                 assert!(view.len() < FILTERS as usize / 2, "{} at once", view.len());
             }
-            for _ in 0..150 {
-                change(&mut client, &mut subscribed, next(2) == 0, next(FILTERS));
-            }
-            client.sync();
+            churn.go_on();
             if pieces == 2 && seed.is_multiple_of(2) {
                 server.reload(Ok(config("permissions { import: { deny: 'a.0.>' } }")));
                 denied = Some(5);
@@ -459,15 +424,8 @@ fn a_route_that_begins_is_told_a_piece_at_a_time_and_all_that_changes_meanwhile(
             assert!(bytes < 64 * 1024, "{bytes} bytes unasked");
             other.send(&"PONG\r\n".repeat(asked + asked_then));
         }
-        let mut expected = View::new();
-        for (number, is_member) in subscribed.into_values() {
-            if denied.is_none_or(|denied| !number.is_multiple_of(denied)) {
-                let weight =
-                    expected.entry((filter(number), if is_member { "q".into() } else { String::new() }));
-                let weight = weight.or_insert(0);
-                *weight = if is_member { *weight + 1 } else { 1 };
-            }
-        }
+        let is_wanted = |number: u64| denied.is_none_or(|denied| !number.is_multiple_of(denied));
+        let expected = churn.expected(u32::MAX, is_wanted);
         assert!(view == expected, "seed {seed}: {} told, {} expected", view.len(), expected.len());
         assert!(pieces > 1, "{pieces}");
         server.stop();

@@ -309,31 +309,10 @@ impl Gate {
         self.0.is_some()
     }
 
-    /// Reads all that is counted. No change is reported meanwhile: who begins to listen to changes in `read` misses none.
-    pub fn read<T>(
-        &self,
-        read: impl FnOnce(&mut dyn Iterator<Item = (&Arc<Account>, Delta<'_>)>) -> T,
-    ) -> Option<T> {
-        let ledger = self.0.as_ref()?.ledger.lock();
-        let mut all = ledger.all().map(|change| (change.account, Delta::from(&change)));
-        Some(read(&mut all))
-    }
-
-    /// Does something while no change is reported.
+    /// Does something while no change is reported: who begins to listen to changes in `act` misses none.
     pub fn hold<T>(&self, act: impl FnOnce(&Held<'_>) -> T) -> Option<T> {
         let ledger = self.0.as_ref()?.ledger.lock();
         Some(act(&Held(&ledger)))
-    }
-
-    /// The same of one account.
-    pub fn read_in<T>(
-        &self,
-        account: &Account,
-        read: impl FnOnce(&mut dyn Iterator<Item = Delta<'_>>) -> T,
-    ) -> Option<T> {
-        let ledger = self.0.as_ref()?.ledger.lock();
-        let mut all = ledger.all_in(account).map(|change| Delta::from(&change));
-        Some(read(&mut all))
     }
 
     fn report(

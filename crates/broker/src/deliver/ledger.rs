@@ -266,16 +266,6 @@ impl Ledger {
         }
     }
 
-    /// All that is counted, in no order.
-    pub fn all(&self) -> impl Iterator<Item = Change<'_>> {
-        self.accounts.values().flat_map(|own| self.range_of(own, 0..=u64::MAX))
-    }
-
-    /// All that is counted in one account, in no order.
-    pub fn all_in(&self, account: &Account) -> impl Iterator<Item = Change<'_>> {
-        self.accounts.get(&account.id).into_iter().flat_map(|own| self.range_of(own, 0..=u64::MAX))
-    }
-
     /// Reads on from a mark, in the accounts that are wanted, a piece at a time until `take` wants no more. Whether that was all.
     pub fn read_on(
         &self,

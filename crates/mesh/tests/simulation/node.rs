@@ -53,7 +53,8 @@ pub fn settings(plan: &ServerPlan, client_url: &str) -> Settings {
 
 /// Where leaf nodes of a server go.
 pub fn leaf_url(client_url: &str) -> String {
-    client_url.replace(":4222", ":7422")
+    // That for clients may move.
+    format!("{}:7422", client_url.split(':').next().unwrap_or_default())
 }
 
 /// One end of a connection.

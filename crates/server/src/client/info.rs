@@ -47,7 +47,7 @@ pub(crate) fn send_urls(node: &Node) {
 /// Asks a client to go to another server, if it understands that.
 pub(crate) fn send_away(session: &Session, node: &Node) {
     if session.peer.takes_info() {
-        let mut info = info(session, policy);
+        let mut info = info(session, &node.settings.policy());
         info.lame_duck = true;
         add_cluster(&mut info, node, session.listener());
         let mut bytes = Vec::new();

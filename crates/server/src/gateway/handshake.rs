@@ -7,6 +7,7 @@ use crate::gateways::{Direction, Gateway};
 use crate::lines;
 use crate::log::Event;
 use crate::supercluster::Order;
+use crate::walk::More;
 use dialtone_broker::deliver::Turn;
 use dialtone_mesh::LinkId;
 use dialtone_mesh::gateways::Event as MeshEvent;
@@ -130,13 +131,16 @@ impl GatewayConnection {
             is_configured,
             remote,
             named: Mutex::default(),
+            unfinished: Mutex::default(),
             interest: Mutex::default(),
+            walk: Mutex::default(),
         });
         self.conduct.session.set_server(&gateway.remote.server_name);
         self.conduct.open(turn.now());
         let delivery = &node.delivery;
         match self.direction {
             Direction::Outbound => {
+                self.pings.alive();
                 turn.enqueue(self.peer(), encode::PING);
                 self.conduct.pinged(turn.now());
                 if let Some(leads) = &delivery.leads {
@@ -145,7 +149,8 @@ impl GatewayConnection {
                 delivery.gateways.add_outbound(gateway.clone());
             }
             Direction::Inbound => {
-                delivery.gateways.begin(&delivery.gate, &gateway, &node.accounts.all(), turn);
+                let more = delivery.gateways.begin(&delivery.gate, &gateway, node.accounts.all(), turn);
+                self.pings.ask_behind(more, self.conduct.peer(), turn);
             }
         }
         self.gateway = Some(gateway);

@@ -13,6 +13,7 @@ use crate::protocol::{Progress, Protocol, send_ping};
 use crate::relayed::limits;
 use crate::session::Session;
 use crate::unclaimed::Unclaimed;
+use crate::walk::Pings;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
@@ -37,6 +38,8 @@ pub(crate) struct GatewayConnection {
     reading: Reading,
     /// What it wants in accounts that are not here.
     unclaimed: Unclaimed,
+    /// What it was asked that it has not answered.
+    pings: Pings,
     /// Once messages may go by it.
     gateway: Option<Arc<Gateway>>,
     /// The account of the last message.
@@ -57,6 +60,7 @@ impl GatewayConnection {
             remote: None,
             reading: Reading::new(dialect),
             unclaimed: Unclaimed::default(),
+            pings: Pings::default(),
             gateway: None,
             last_account: None,
         }
@@ -128,7 +132,10 @@ impl Protocol for GatewayConnection {
     fn expire(&mut self, turn: &mut Turn) {
         match self.conduct.expire(false, turn) {
             Due::Nothing | Due::LetIn => {}
-            Due::Ping => send_ping(&self.conduct, turn),
+            Due::Ping => {
+                self.pings.alive();
+                send_ping(&self.conduct, turn);
+            }
             Due::Refused(error, reason) => self.refuse(error.text(), reason, turn),
         }
     }

@@ -8,6 +8,7 @@ use crate::log::Event;
 use crate::protocol::{Progress, send_pong};
 use crate::relayed::{self, Batch};
 use crate::unclaimed::Wanted;
+use crate::walk::Ping;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::Relayed;
@@ -78,12 +79,7 @@ impl Speaker for GatewayConnection {
             Op::Connect(json) => self.take_connect(json, turn),
             Op::Info(json) => self.take_info(json, turn),
             Op::Ping => send_pong(&self.conduct, turn),
-            Op::Pong => {
-                self.conduct.pong(turn.now());
-                if self.direction == Direction::Outbound && self.gateway.is_some() {
-                    self.report(|link| MeshEvent::Confirmed { link }, turn);
-                }
-            }
+            Op::Pong => self.pong(turn),
             Op::Ok => {}
             Op::Err(text) => {
                 let text = String::from_utf8_lossy(text);
@@ -115,6 +111,26 @@ impl GatewayConnection {
         let progress = lines::read(self, input, &mut batch, turn);
         batch.count(&self.conduct, self.last_account.as_ref(), turn);
         progress
+    }
+
+    fn pong(&mut self, turn: &mut Turn) {
+        if self.pings.answered() == Ping::Taken {
+            return self.announce(turn);
+        }
+        self.conduct.pong(turn.now());
+        if self.direction == Direction::Outbound && self.gateway.is_some() {
+            self.report(|link| MeshEvent::Confirmed { link }, turn);
+        }
+    }
+
+    /// It has taken a piece of what it is told, and there is more.
+    fn announce(&mut self, turn: &mut Turn) {
+        if let Some(gateway) = &self.gateway {
+            gateway.walk.lock().answered();
+            let delivery = &self.conduct.node.delivery;
+            let more = delivery.gateways.go_on(&delivery.gate, gateway, turn);
+            self.pings.ask_behind(more, self.conduct.peer(), turn);
+        }
     }
 
     /// Something that the other end must not say on such a connection.

@@ -3,17 +3,17 @@
 use super::{Direction, Gateway, Gateways};
 use crate::clock;
 use crate::routes::stays_here;
+use crate::session::Session;
+use crate::walk::{self, Change, More, Recipient, Walk};
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::{Delta, Gate, Source, Watch};
 use dialtone_broker::kind::Kind;
 use dialtone_wire::gateway::Info;
 use dialtone_wire::interserver::{Interest, LeafOrigins, encode};
+use parking_lot::Mutex;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-
-/// Bytes that are handed over at once to a connection that begins.
-const PIECE_BYTES: usize = 64 * 1024;
 
 /// Tells all other clusters of each change of interest.
 pub(crate) struct Announcer(pub(crate) Arc<Gateways>);
@@ -46,6 +46,9 @@ impl Watch for Announcer {
         let mut lines = Vec::with_capacity(64);
         append(&mut lines, account, &delta, sum.now);
         for gateway in self.0.open().iter().filter(|gateway| gateway.direction == Direction::Inbound) {
+            if gateway.walk.lock().meets(account, &delta) == Change::Ahead {
+                continue;
+            }
             gateway.session.count_interest_told(1);
             let peer = &gateway.session.peer;
             let introduction = self.0.introduction(gateway, account);
@@ -81,43 +84,68 @@ impl Gateways {
         lines
     }
 
-    /// Another cluster begins to send here: it is told all interest that there is, account by account, and from then on what changes. It
-    /// sends nothing else from the beginning.
+    /// Another cluster begins to send here: it is told all interest that there is, and from then on what changes. It sends nothing else from
+    /// the beginning.
     pub(crate) fn begin(
         &self,
         gate: &Gate,
         gateway: &Arc<Gateway>,
-        accounts: &[Arc<Account>],
+        accounts: Vec<Arc<Account>>,
         turn: &mut Turn,
-    ) {
-        let peer = &gateway.session.peer;
-        gate.read(|all| {
-            let (mut bytes, mut told) = (Vec::with_capacity(PIECE_BYTES), 0);
+    ) -> More {
+        gate.hold(|_| {
             gateway.named.lock().extend(accounts.iter().map(|account| account.id));
-            for account in accounts {
+            let mut bytes = Vec::new();
+            for account in &accounts {
                 Info::all_interest_begins(&self.own_name, account.name.as_bytes()).encode(&mut bytes);
             }
-            for (account, delta) in all {
-                let Some(((), sum)) = delta.first_sum(is_told).filter(|((), sum)| sum.now > 0) else {
-                    continue;
-                };
-                if stays_here(account, delta.filter) {
-                    continue;
-                }
-                bytes.extend(self.introduction(gateway, account));
-                append(&mut bytes, account, &delta, sum.now);
-                told += 1;
-                if bytes.len() >= PIECE_BYTES {
-                    turn.enqueue(peer, &bytes);
-                    bytes.clear();
-                }
-            }
-            for account in accounts {
-                Info::all_interest_ends(&self.own_name, account.name.as_bytes()).encode(&mut bytes);
-            }
-            turn.enqueue(peer, &bytes);
-            gateway.session.count_interest_told(told);
+            turn.enqueue(&gateway.session.peer, &bytes);
+            *gateway.unfinished.lock() = accounts;
+            gateway.walk.lock().begin();
             self.add(gateway.clone());
         });
+        self.go_on(gate, gateway, turn)
+    }
+
+    /// Tells it the next piece.
+    pub(crate) fn go_on(&self, gate: &Gate, gateway: &Gateway, turn: &mut Turn) -> More {
+        walk::go_on(gate, &ToGateway { gateways: self, gateway }, turn)
+    }
+}
+
+/// A connection that is told what there is.
+struct ToGateway<'a> {
+    gateways: &'a Gateways,
+    gateway: &'a Gateway,
+}
+
+impl Recipient for ToGateway<'_> {
+    fn walk(&self) -> &Mutex<Walk> {
+        &self.gateway.walk
+    }
+
+    fn session(&self) -> &Session {
+        &self.gateway.session
+    }
+
+    fn wants(&self, _: &Account) -> bool {
+        true
+    }
+
+    fn append(&self, account: &Account, delta: &Delta<'_>, _: bool, out: &mut Vec<u8>) -> bool {
+        if let Some(((), sum)) = delta.first_sum(is_told).filter(|((), sum)| sum.now > 0)
+            && !stays_here(account, delta.filter)
+        {
+            out.extend(self.gateways.introduction(self.gateway, account));
+            append(out, account, delta, sum.now);
+            return true;
+        }
+        false
+    }
+
+    fn append_end(&self, out: &mut Vec<u8>) {
+        for account in std::mem::take(&mut *self.gateway.unfinished.lock()) {
+            Info::all_interest_ends(&self.gateways.own_name, account.name.as_bytes()).encode(out);
+        }
     }
 }

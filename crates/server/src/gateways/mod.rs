@@ -5,7 +5,8 @@ mod announcer;
 pub(crate) use announcer::Announcer;
 
 use crate::session::Session;
-use dialtone_broker::account::AccountId;
+use dialtone_broker::account::{Account, AccountId};
+use crate::walk::Walk;
 use dialtone_broker::relay::RelayInterest;
 use dialtone_wire::gateway::Info;
 use parking_lot::{Mutex, RwLock};
@@ -36,8 +37,12 @@ pub struct Gateway {
     pub remote: Arc<Info>,
     /// The accounts that the other cluster knows to be here, of one that is inbound: it takes interest in no other.
     pub(crate) named: Mutex<HashSet<AccountId>>,
+    /// Those of which it has not been told all.
+    pub(crate) unfinished: Mutex<Vec<Arc<Account>>>,
     /// What the other cluster is interested in, of one that is outbound.
     pub interest: Mutex<RelayInterest>,
+    /// How far the other cluster has been told what interest there is here, by one that is inbound.
+    pub(crate) walk: Mutex<Walk>,
 }
 
 /// All of them.

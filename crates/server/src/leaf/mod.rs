@@ -17,6 +17,7 @@ use crate::log::Event;
 use crate::node::Node;
 use crate::protocol::{Progress, Protocol, send_ping};
 use crate::session::Session;
+use crate::walk::Pings;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
 use dialtone_mesh::{HubEvent, LinkId, RouteUrl};
@@ -67,6 +68,8 @@ pub(crate) struct LeafConnection {
     /// WebSocket compresses each message already: there is no S2 beside.
     is_deflated: bool,
     reading: Reading,
+    /// What it was asked that it has not answered.
+    pings: Pings,
     /// The connection, once interest is exchanged.
     leaf: Option<Arc<Leaf>>,
 }
@@ -101,7 +104,7 @@ impl LeafConnection {
         let payload_bytes_max = conduct.policy.options.limits.payload_bytes_max;
         let reading = Reading::new(Dialect::leaf(lines::limits(&conduct.policy, payload_bytes_max)));
         let (link, compression) = (link.clone(), Compression::default());
-        Self { conduct, side, link, compression, is_deflated: false, reading, leaf: None }
+        Self { conduct, side, link, compression, is_deflated: false, reading, pings: Pings::default(), leaf: None }
     }
 
     /// It has come by WebSocket, which compresses each message or does not.
@@ -148,6 +151,7 @@ impl LeafConnection {
             is_solicited: matches!(self.side, Side::Dialed(_)),
             is_isolated,
             interest: Mutex::default(),
+            walk: Mutex::default(),
             compression: self.compression.state().clone(),
         });
         if !leaf.is_solicited
@@ -163,7 +167,8 @@ impl LeafConnection {
         self.conduct.ping_soon(turn.now());
         // Those that every account has came behind the others.
         node.announce_shared(&leaf.account);
-        node.delivery.leafs.begin(&node.delivery.gate, &leaf, turn);
+        let more = node.delivery.leafs.begin(&node.delivery.gate, &leaf, turn);
+        self.pings.ask_behind(more, self.conduct.peer(), turn);
         self.leaf = Some(leaf);
         // Who came or went while it was not in yet.
         self.tell_urls(turn);
@@ -279,7 +284,10 @@ impl Protocol for LeafConnection {
         }
         match self.conduct.expire(false, turn) {
             Due::Nothing | Due::LetIn => {}
-            Due::Ping => send_ping(&self.conduct, turn),
+            Due::Ping => {
+                self.pings.alive();
+                send_ping(&self.conduct, turn);
+            }
             Due::Refused(error, reason) => self.close_with(error.text(), reason, turn),
         }
     }

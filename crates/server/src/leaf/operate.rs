@@ -7,6 +7,7 @@ use crate::lines::{self, Reading, Speaker};
 use crate::log::Event;
 use crate::protocol::{Progress, send_error, send_pong};
 use crate::relayed;
+use crate::walk::{self, Ping};
 use dialtone_broker::deliver::interest::Relayed;
 use dialtone_broker::deliver::{Carried, Origin, Turn};
 use dialtone_broker::sharing::Mapped;
@@ -80,10 +81,7 @@ impl Speaker for LeafConnection {
             Op::Connect(json) => self.take_connect(json, turn),
             Op::Info(json) => self.take_info(json, turn),
             Op::Ping => send_pong(&self.conduct, turn),
-            Op::Pong => {
-                self.conduct.pong(turn.now());
-                self.compression.measured(self.conduct.session.rtt());
-            }
+            Op::Pong => self.pong(turn),
             Op::AccountSubscribe(_) | Op::AccountUnsubscribe(_) | Op::Ok => {}
             Op::Err(text) => self.take_error(&String::from_utf8_lossy(text)),
         }
@@ -129,6 +127,18 @@ impl LeafConnection {
                 account.counters.add_in(msgs, bytes);
                 account.leaf_nodes.counters.add_in(msgs, bytes);
             }
+        }
+    }
+
+    fn pong(&mut self, turn: &mut Turn) {
+        if self.pings.answered() == Ping::Alive {
+            self.conduct.pong(turn.now());
+            return self.compression.measured(self.conduct.session.rtt());
+        }
+        if let Some(leaf) = &self.leaf {
+            leaf.walk.lock().answered();
+            let more = walk::go_on(&self.conduct.node.delivery.gate, &**leaf, turn);
+            self.pings.ask_behind(more, self.conduct.peer(), turn);
         }
     }
 

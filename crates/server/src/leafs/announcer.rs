@@ -3,16 +3,16 @@
 use super::{Leaf, Leafs};
 use crate::clock;
 use crate::routes::is_asked_here;
+use crate::session::Session;
+use crate::walk::{self, Change, More, Recipient, Walk};
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::{Delta, Gate, Watch};
 use dialtone_wire::gateway::reply;
 use dialtone_wire::interserver::{Interest, encode};
+use parking_lot::Mutex;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-
-/// Bytes that are handed over at once to a connection that begins.
-const PIECE_BYTES: usize = 64 * 1024;
 
 /// Tells the leaf nodes of an account of each change of interest in it.
 pub(crate) struct Announcer(pub(crate) Arc<Leafs>);
@@ -25,7 +25,8 @@ impl Watch for Announcer {
         for leaf in leafs.iter() {
             let group = |source: &_| leaf.hears(source, delta.filter).then_some(());
             let Some(((), sum)) = delta.sum(group) else { continue };
-            if !sum.is_news(delta.queue) || !leaf.may_hear(&delta.source, delta.filter) {
+            let is_ahead = leaf.walk.lock().meets(account, &delta) == Change::Ahead;
+            if is_ahead || !sum.is_news(delta.queue) || !leaf.may_hear(&delta.source, delta.filter) {
                 continue;
             }
             let mut line = Vec::with_capacity(64);
@@ -48,33 +49,48 @@ fn append(out: &mut Vec<u8>, filter: &[u8], queue: Option<&[u8]>, now: u32) {
 }
 
 impl Leafs {
-    /// A connection begins: it is told all that there is, and from then on what changes.
-    pub(crate) fn begin(&self, gate: &Gate, leaf: &Arc<Leaf>, turn: &mut Turn) {
+    /// A connection begins: it is told the own name of this server, all that there is, and from then on what changes.
+    pub(crate) fn begin(&self, gate: &Gate, leaf: &Arc<Leaf>, turn: &mut Turn) -> More {
         let loop_subject = self.loop_subject(&leaf.account);
-        gate.read_in(&leaf.account, |all| {
-            let mut bytes = Vec::with_capacity(1024);
+        gate.hold(|_| {
+            let mut bytes = Vec::with_capacity(128);
             append(&mut bytes, &loop_subject, None, 1);
             let mut told = 1;
             if self.has_gateways {
                 reply::ALL.iter().for_each(|filter| append(&mut bytes, filter, None, 1));
                 told += reply::ALL.len() as u64;
             }
-            for delta in all {
-                let group = |source: &_| leaf.hears(source, delta.filter).then_some(());
-                let Some(((), sum)) = delta.first_sum(group) else { continue };
-                if !leaf.may_hear(&delta.source, delta.filter) || is_asked_here(&leaf.account, delta.filter) {
-                    continue;
-                }
-                append(&mut bytes, delta.filter, delta.queue, sum.now);
-                told += 1;
-                if bytes.len() >= PIECE_BYTES {
-                    turn.enqueue(&leaf.session.peer, &bytes);
-                    bytes.clear();
-                }
-            }
-            turn.enqueue(&leaf.session.peer, &bytes);
             leaf.session.count_interest_told(told);
+            turn.enqueue(&leaf.session.peer, &bytes);
+            leaf.walk.lock().begin();
             self.add(leaf.clone());
         });
+        walk::go_on(gate, &**leaf, turn)
+    }
+}
+
+impl Recipient for Leaf {
+    fn walk(&self) -> &Mutex<Walk> {
+        &self.walk
+    }
+
+    fn session(&self) -> &Session {
+        &self.session
+    }
+
+    fn wants(&self, account: &Account) -> bool {
+        account.id == self.account.id
+    }
+
+    fn append(&self, _: &Account, delta: &Delta<'_>, _: bool, out: &mut Vec<u8>) -> bool {
+        let group = |source: &_| self.hears(source, delta.filter).then_some(());
+        if let Some(((), sum)) = delta.first_sum(group)
+            && self.may_hear(&delta.source, delta.filter)
+            && !is_asked_here(&self.account, delta.filter)
+        {
+            append(out, delta.filter, delta.queue, sum.now);
+            return true;
+        }
+        false
     }
 }

@@ -7,14 +7,15 @@ pub(crate) use announcer::Announcer;
 use crate::compression::State;
 use crate::random::random;
 use crate::session::Session;
+use crate::walk::Walk;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::interest::Source;
 use dialtone_broker::kind::Kind;
 use dialtone_broker::peer::Peer;
 use dialtone_broker::permission;
 use dialtone_broker::relay::RelayInterest;
-use parking_lot::{Mutex, RwLock};
 use dialtone_broker::reserved::stays_from_leafs;
+use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub struct Leaf {
     pub(crate) compression: Arc<State>,
     /// What the other end is interested in.
     pub interest: Mutex<RelayInterest>,
+    /// How far it has been told what interest there is here.
+    pub(crate) walk: Mutex<Walk>,
 }
 
 impl Leaf {

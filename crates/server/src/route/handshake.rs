@@ -3,7 +3,7 @@
 //!
 //! What is said, and what comes of it, the cluster decides ([`crate::cluster`]).
 
-use super::{Ping, RouteConnection, Side};
+use super::{RouteConnection, Side};
 use crate::cluster::Order;
 use crate::compression::Followed;
 use crate::conduct::Login;
@@ -243,7 +243,7 @@ impl RouteConnection {
         self.conduct.session.set_server(&remote.server_name);
         let is_solicited = self.side == Side::Dialed;
         if is_solicited {
-            self.pings.push_back(Ping::Alive);
+            self.pings.alive();
             turn.enqueue(self.peer(), encode::PING);
         }
         let share = match place {
@@ -275,7 +275,7 @@ impl RouteConnection {
         self.share_gateways(&route, turn);
         self.route = Some(route);
         self.find_zone();
-        self.ask_behind(more, turn);
+        self.pings.ask_behind(more, self.conduct.peer(), turn);
         self.take_rights(turn);
     }
 

@@ -16,6 +16,7 @@ use crate::relayed::limits;
 use crate::routes::Route;
 use crate::session::Session;
 use crate::unclaimed::Unclaimed;
+use crate::walk::Pings;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
@@ -24,7 +25,6 @@ use dialtone_net::{Broken, Link, Secured};
 use dialtone_wire::interserver::{AccountNames, Dialect, LeafOrigins};
 use dialtone_wire::route::{Connect, Info};
 use dialtone_wire::{CloseReason, ProtocolError};
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -40,15 +40,6 @@ pub(crate) enum Side {
     Connected,
 }
 
-/// What PING asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ping {
-    /// Whether the other end is there, and how far away.
-    Alive,
-    /// Whether it has taken what came before.
-    Taken,
-}
-
 /// A connection that speaks the protocol of routes.
 pub(crate) struct RouteConnection {
     conduct: Conduct,
@@ -61,7 +52,7 @@ pub(crate) struct RouteConnection {
     compression: Compression,
     reading: Reading,
     /// What it was asked that it has not answered.
-    pings: VecDeque<Ping>,
+    pings: Pings,
     /// What it wants in accounts that are not here.
     unclaimed: Unclaimed,
     /// The route, once interest is exchanged.
@@ -90,7 +81,7 @@ impl RouteConnection {
             link: link.clone(),
             compression: Compression::default(),
             reading: Reading::new(Dialect::route(limits, AccountNames::InLines, LeafOrigins::Unknown)),
-            pings: VecDeque::new(),
+            pings: Pings::default(),
             unclaimed: Unclaimed::default(),
             route: None,
             last_account: None,

@@ -1,13 +1,14 @@
 //! What servers of a cluster say to each other once they know each other: interest, and messages.
 
-use super::{NO_CONNECT, Ping, RouteConnection, Side};
+use super::{NO_CONNECT, RouteConnection, Side};
 use crate::conduct::Conduct;
 use crate::lines::{self, Reading, Speaker};
 use crate::log::Event;
 use crate::protocol::{self, Progress, send_pong};
 use crate::relayed::{self, Batch};
-use crate::routes::{More, Share};
+use crate::routes::Share;
 use crate::unclaimed::{Wanted, is_here};
+use crate::walk::Ping;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::Relayed;
@@ -15,7 +16,6 @@ use dialtone_broker::permission::{self, Subscribe};
 use dialtone_mesh::Event as MeshEvent;
 use dialtone_subject::is_valid_filter;
 use dialtone_wire::CloseReason;
-use dialtone_wire::client::encode;
 use dialtone_wire::interserver::{Interest, Op, RoutedMessage};
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ impl RouteConnection {
     }
 
     fn pong(&mut self, turn: &mut Turn) {
-        if self.pings.pop_front() == Some(Ping::Taken) {
+        if self.pings.answered() == Ping::Taken {
             if let Some(route) = &self.route {
                 route.walk.lock().answered();
             }
@@ -128,7 +128,7 @@ impl RouteConnection {
     }
 
     pub(super) fn send_ping(&mut self, turn: &mut Turn) {
-        self.pings.push_back(Ping::Alive);
+        self.pings.alive();
         protocol::send_ping(&self.conduct, turn);
     }
 
@@ -137,15 +137,7 @@ impl RouteConnection {
         if let Some(route) = &self.route {
             let delivery = &self.conduct.node.delivery;
             let more = delivery.routes.go_on(&delivery.gate, route, turn);
-            self.ask_behind(more, turn);
-        }
-    }
-
-    /// Asks the other server whether it has taken what it was told, if there is more.
-    pub(super) fn ask_behind(&mut self, more: More, turn: &mut Turn) {
-        if more == More::BehindPong {
-            self.pings.push_back(Ping::Taken);
-            turn.enqueue(self.peer(), encode::PING);
+            self.pings.ask_behind(more, self.conduct.peer(), turn);
         }
     }
 

@@ -1,8 +1,9 @@
 //! What other servers of the cluster are told of interest here: RS+ and RS-.
 
-use super::walk::{Change, PIECE_BYTES, UnderWay};
 use super::{Route, Routes, Share};
 use crate::clock;
+use crate::session::Session;
+use crate::walk::{self, Change, More, Recipient, Walk};
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::{Delta, Gate, Source, Watch};
@@ -10,6 +11,7 @@ use dialtone_broker::kind::Kind;
 use dialtone_broker::peer::Place;
 use dialtone_broker::permission;
 use dialtone_wire::interserver::{Interest, Origin, encode};
+use parking_lot::Mutex;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -118,46 +120,43 @@ impl Routes {
         self.go_on(gate, route, turn)
     }
 
-    /// Tells a route the next piece of what there is, if it has not been told all, and has taken the last piece.
+    /// Tells a route the next piece of what there is.
     pub(crate) fn go_on(&self, gate: &Gate, route: &Route, turn: &mut Turn) -> More {
-        if route.walk.lock().next().is_none() {
-            return More::No;
-        }
-        let more = gate.hold(|held| {
-            let mut walk = route.walk.lock();
-            let Some(UnderWay { mark, is_repeated }) = walk.next() else { return More::No };
-            let mut bytes = Vec::with_capacity(PIECE_BYTES);
-            let carries = |account: &Account| self.carries(route, account);
-            let mut told = 0;
-            let is_last = held.read_on(mark, carries, |account, delta| {
-                let may = self.may_announce(account, delta.filter);
-                if (may || *is_repeated)
-                    && !stays_here(account, delta.filter)
-                    && let Some((origin, sum)) = delta.first_sum(|source| route.origin_of(source))
-                {
-                    let now = if may { sum.now } else { 0 };
-                    append(&mut bytes, route, account, &Announced { origin, delta: &delta, now });
-                    told += 1;
-                }
-                bytes.len() < PIECE_BYTES
-            });
-            walk.sent(is_last);
-            route.session.count_interest_told(told);
-            turn.enqueue(&route.session.peer, &bytes);
-            if is_last { More::No } else { More::BehindPong }
-        });
-        more.unwrap_or(More::No)
+        walk::go_on(gate, &ToRoute { routes: self, route }, turn)
     }
 }
 
-/// Whether a route is to be told more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the other end is to be asked for PONG"]
-pub(crate) enum More {
-    /// It has been told all, or waits already.
-    No,
-    /// When it has answered a PING.
-    BehindPong,
+/// A route that is told what there is.
+struct ToRoute<'a> {
+    routes: &'a Routes,
+    route: &'a Route,
+}
+
+impl Recipient for ToRoute<'_> {
+    fn walk(&self) -> &Mutex<Walk> {
+        &self.route.walk
+    }
+
+    fn session(&self) -> &Session {
+        &self.route.session
+    }
+
+    fn wants(&self, account: &Account) -> bool {
+        self.routes.carries(self.route, account)
+    }
+
+    fn append(&self, account: &Account, delta: &Delta<'_>, is_repeated: bool, out: &mut Vec<u8>) -> bool {
+        let may = self.routes.may_announce(account, delta.filter);
+        if (may || is_repeated)
+            && !stays_here(account, delta.filter)
+            && let Some((origin, sum)) = delta.first_sum(|source| self.route.origin_of(source))
+        {
+            let now = if may { sum.now } else { 0 };
+            append(out, self.route, account, &Announced { origin, delta, now });
+            return true;
+        }
+        false
+    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! Routes: connections to other servers of the cluster, as the rest of the server sees them, and what they are told of interest here.
 
 mod announcer;
-mod walk;
 
-pub(crate) use announcer::{Announcer, More, is_asked_here, stays_here};
-pub(crate) use walk::Walk;
+pub(crate) use announcer::{Announcer, is_asked_here, stays_here};
 
 use crate::clock;
 use crate::compression::State;
 use crate::session::Session;
+use crate::walk::Walk;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::interest::Gate;
 use dialtone_broker::peer::Place;
