@@ -235,6 +235,13 @@ impl Neighbour {
     }
 }
 
+/// Is told, and does nothing.
+struct Deaf;
+
+impl Watch for Deaf {
+    fn changed(&self, _: &Arc<Account>, _: Delta<'_>, _: Option<&mut Turn>) {}
+}
+
 #[derive(Clone)]
 struct Told(Arc<Neighbour>);
 
@@ -252,18 +259,25 @@ impl Watch for Told {
 type RelayStep = (usize, usize, usize, u32);
 
 proptest! {
-    /// Neighbours of each kind are told what counting anew gives, of the sources that are for them, and no more; and so is one that comes later.
+    /// Neighbours of each kind are told what counting anew gives, of the sources that are for them, and no more; and so is one that comes later,
+    /// and those that nobody was told before: then all is counted at once, or what is behind relays.
     #[test]
     fn neighbours_are_told_of_others_interest(
         steps in prop::collection::vec((0..5usize, 0..FILTERS.len(), 0..2usize, 0..3u32), 1..40),
         clients in prop::collection::vec((0..FILTERS.len(), 0..2usize), 0..4),
         filters in prop::collection::vec(0..FILTERS.len(), 0..3),
+        since in 0..3,
     ) {
         let told: Vec<Arc<Neighbour>> = [(Kind::Route, &b""[..]), (Kind::Spoke, b"EDGE"), (Kind::Hub, b"TOP")]
             .map(|(kind, cluster)| Arc::new(Neighbour { kind, cluster, counts: Mutex::default() }))
             .to_vec();
         let watches = told.iter().map(|neighbour| Box::new(Told(neighbour.clone())) as Box<dyn Watch>);
-        let gate = Gate::of(watches.collect(), true);
+        let mut watches: Vec<_> = watches.collect();
+        let gate = match since {
+            0 => Gate::of(std::mem::take(&mut watches), true),
+            1 => Gate::of(Vec::new(), false),
+            _ => Gate::watched(Deaf),
+        };
         let account = Account::new(AccountId(0), "A");
         let wire = Arc::default();
         let client = peer(9, Some(&account), &wire);
@@ -300,6 +314,13 @@ proptest! {
                 wanted.insert((relay, filter, queue), weight);
             }
         }
+        if since > 0 {
+            let relays: Vec<&RelayInterest> = interests.iter().collect();
+            let watch = |watch| gate.watch(watch, || Some(vec![account.clone()]), &relays);
+            prop_assert!(watch(Box::new(Deaf)).is_ok());
+            gate.set_account_filters(&account, &own);
+            prop_assert!(watches.into_iter().all(|one| watch(one).is_ok()));
+        }
         for neighbour in &told {
             let mut expected = Counts::new();
             let mut add = |filter: &str, queue: Option<&str>, by: u32| {
@@ -322,7 +343,10 @@ proptest! {
                     add(FILTERS[*filter], QUEUES[*queue], *weight);
                 }
             }
-            prop_assert_eq!(&*neighbour.counts.lock(), &expected, "{:?}", neighbour.kind);
+            if since == 0 {
+                prop_assert_eq!(&*neighbour.counts.lock(), &expected, "{:?}", neighbour.kind);
+            }
+            neighbour.counts.lock().clone_from(&expected);
             let mut all = Vec::new();
             let is_all = gate.hold(|held| {
                 held.read_on(&mut Mark::default(), |_| true, |_, delta| {

@@ -5,6 +5,7 @@ use crate::leafs::{self, Leafs};
 use crate::links::Past;
 use crate::policy::Identity;
 use crate::routes::{self, Routes};
+use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::{Gate, Watch};
 use dialtone_broker::gateways::Gateways as Leads;
@@ -13,6 +14,7 @@ use dialtone_broker::sharing::service_requests::ServiceRequests;
 use dialtone_broker::stats::Totals;
 use dialtone_config::Options;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// What all turns of a server have in common.
@@ -46,6 +48,7 @@ impl Delivery {
             watches.push(Box::new(routes::Announcer(routes.clone())));
         }
         let has_leafs = options.leafnodes.is_some();
+        leafs.is_told.store(has_leafs, Ordering::Release);
         if has_leafs {
             watches.push(Box::new(leafs::Announcer(leafs.clone())));
         }
@@ -61,6 +64,24 @@ impl Delivery {
             past_links: Past::default(),
             leads: gateway.map(|name| Leads::new(name, &identity.id)),
             service_requests: ServiceRequests::new(&identity.name),
+        }
+    }
+
+    /// Leaf nodes are told of interest from here on, if they were not: the first came with a reload.
+    pub(crate) fn tell_leafs(&self, accounts: impl Fn() -> Vec<Arc<Account>>) {
+        if self.leafs.is_told.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut watch: Box<dyn Watch> = Box::new(leafs::Announcer(self.leafs.clone()));
+        loop {
+            let routes = self.routes.open();
+            let relays: Vec<_> = routes.iter().map(|route| route.interest.lock()).collect();
+            // One that came meanwhile would be left out.
+            let accounts = || Arc::ptr_eq(&routes, &self.routes.open()).then(&accounts);
+            match self.gate.watch(watch, accounts, &relays) {
+                Ok(()) => return,
+                Err(again) => watch = again,
+            }
         }
     }
 

@@ -133,7 +133,9 @@ pub(crate) fn read<S: Speaker>(
                 break;
             }
             // Of a stranger it matters more than what is wrong that it does not say who it is.
-            Err(problem) if speaker.is_stranger() && !is_too_long(&problem, speaker.may_become_valid(rest)) => {
+            Err(problem)
+                if speaker.is_stranger() && !is_too_long(&problem, speaker.may_become_valid(rest)) =>
+            {
                 speaker.turn_away(turn);
                 break;
             }

@@ -120,7 +120,16 @@ impl Policy {
         let says = |a: &Account| Some((a.name.clone(), a.denied_publish_status?));
         let denied_publish_status = options.access.accounts.iter().filter_map(says).collect();
         let cluster_name = cluster_name(&options, identity);
-        Ok(Self { options, authenticator, cluster_name, clients, others, account_limits, rates, denied_publish_status })
+        Ok(Self {
+            options,
+            authenticator,
+            cluster_name,
+            clients,
+            others,
+            account_limits,
+            rates,
+            denied_publish_status,
+        })
     }
 
     /// The limits of an account.

@@ -42,10 +42,6 @@ fn take_over(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -> Result
     let new = options.map_err(|errors| errors.to_string())?;
     let old = node.settings.policy();
     let mut changes = plan(&old.options, &new).map_err(|refusal| refusal.to_string())?;
-    if new.leafnodes.is_some() && old.options.leafnodes.is_none() {
-        // Interest is counted for them from the start, or never.
-        return Err("config reload not supported for leafnodes where there were none: restart".into());
-    }
     if changes.contains(&Change::Cluster) {
         // That looks at the routes, too.
         changes.retain(|change| *change != Change::Routes);
@@ -165,8 +161,13 @@ fn renew_zone(node: &Arc<Node>) {
 
 /// Has hubs dialled as they are named, and the compression of spokes changed.
 fn renew_leaf_nodes(node: &Arc<Node>) {
-    node.hubs.follow(&node.settings.policy());
-    node.delivery.leafs.open().iter().for_each(|leaf| leaf.session.peer.wake_owner());
+    let policy = node.settings.policy();
+    if policy.options.leafnodes.is_some() {
+        node.delivery.tell_leafs(|| node.accounts.all());
+        node.accounts.all().iter().for_each(|account| node.announce_shared(account));
+    }
+    node.hubs.follow(&policy);
+    node.delivery.leafs.wake();
 }
 
 /// Has the cluster look at which servers are to be connected, and how.
@@ -182,6 +183,7 @@ fn review_users(node: &Arc<Node>) {
     // Other threads may have tokens to look up for this; a reload does not wait for them.
     node.verifier.raise(Chore::RenewTokens);
     review_all(node);
+    node.delivery.leafs.wake();
     enforce_account_limits(node);
 }
 

@@ -266,18 +266,88 @@ fn loops_are_found() {
     hub.stop();
 }
 
-/// What a server that began without leaf nodes would tell them is not counted: the whole reload is refused.
+/// A server that began without leaf nodes has its first hub by a reload, which is told what there is by then: subscriptions, what comes by
+/// imports, and what is asked of others. Where the port for leaf nodes is, only a restart changes.
 #[test]
-fn a_reload_brings_no_first_leaf_node() {
-    let (hub, alone) = (hub("", ""), start(options("server_name: alone")));
-    let mut new = spoke_options(&hub, "", "");
-    new.limits.connections_max = 99;
-    alone.reload(Ok(new));
-    let options = &alone.node().settings.policy().options;
-    assert!(options.leafnodes.is_none() && options.limits.connections_max != 99);
+fn a_reload_brings_the_first_hub() {
+    const ACCOUNTS: &str = "accounts {
+        X { users: [ { user: x } ], exports: [ { stream: ev.> }, { service: svc } ] }
+        Y { users: [ { user: y } ], imports: [ { stream: { account: X, subject: ev.> } }, { service: { account: X, subject: svc } } ] }
+    }";
+    let (hub, alone) = (hub("", ""), start(options(&format!("server_name: alone\n{ACCOUNTS}"))));
+    let (mut x, mut y) = (Client::connect(&alone, "x"), Client::connect(&alone, "y"));
+    x.send("SUB a 1\r\nSUB b q 2\r\nSUB b q 3\r\nSUB c 4\r\nUNSUB 4\r\n");
+    x.sync();
+    y.send("SUB ev.d 1\r\n");
+    y.sync();
+    let port = hub.node().settings.identity.port(ListenerKind::LeafNodes);
+    let with = |account: &str| {
+        options(&format!(
+            "server_name: alone, leafnodes {{ remotes: [ {{ url: 'nats://localhost:{port}', account: {account} }} ] }}\n{ACCOUNTS}"
+        ))
+    };
+    let told = |filter: &[u8]| {
+        let leafs = hub.node().delivery.leafs.open();
+        leafs.iter().any(|leaf| leaf.interest.lock().iter().any(|(_, of)| of.filter() == filter))
+    };
+    let await_filter = |filter: &[u8]| {
+        while !told(filter) {
+            std::thread::yield_now();
+        }
+    };
+    alone.reload(Ok(with("X")));
+    wait_for(&hub, 1);
+    for filter in ["a", "b", "ev.d"] {
+        await_filter(filter.as_bytes());
+    }
+    assert!(!told(b"c"));
+    let mut there = Client::connect(&hub, "");
+    there.send("PUB a 2\r\nhi\r\nPUB ev.d 2\r\nhi\r\n");
+    there.sync();
+    assert_eq!([x.line(), x.line(), y.line(), y.line()], ["MSG a 1 2", "hi", "MSG ev.d 1 2", "hi"]);
+    // What changes afterwards is counted too, and what was there ends once.
+    x.send("UNSUB 2\r\nUNSUB 3\r\nSUB f 5\r\n");
+    x.sync();
+    await_filter(b"f");
+    assert!(!told(b"b"));
+    alone.reload(Ok(with("Y")));
+    await_filter(b"svc");
+    let listens = options(&format!("server_name: alone, leafnodes {{ listen: 'localhost:-1' }}\n{ACCOUNTS}"));
+    alone.reload(Ok(listens));
+    assert!(alone.node().settings.policy().options.leafnodes.as_ref().is_some_and(|own| !own.listens()));
     for server in [hub, alone] {
         server.stop();
     }
+}
+
+/// What a spoke does not want it does not get after a reload either. With other rights it comes in anew, since what each end has told the
+/// other goes by the former ones.
+#[test]
+fn a_reload_keeps_what_a_spoke_denies_and_ends_it_with_other_rights() {
+    let config = |more: &str, max: u32| {
+        options(&format!(
+            "leafnodes {{ listen: 'localhost:-1' }}, max_connections: {max}
+             accounts {{ A {{ users: [ {{ user: a }}, {{ user: u, {more} }} ] }} }}"
+        ))
+    };
+    let hub = start(config("", 100));
+    let mut spoke = Spoke::join(&hub, "\"user\":\"u\",\"deny_pub\":[\"no.>\"]");
+    spoke.send("LS+ >\r\n");
+    spoke.sync();
+    let mut client = Client::connect(&hub, "a");
+    for max in [101, 102] {
+        hub.reload(Ok(config("", max)));
+        client.send("PUB no.x 2\r\nno\r\nPUB yes.x 2\r\nhi\r\n");
+        client.sync();
+        assert_eq!(spoke.sync(), ["LMSG yes.x 2", "hi"], "{max}");
+    }
+    hub.reload(Ok(config("permissions: { publish: 'a' }", 101)));
+    assert!(!spoke.rest().contains("-ERR"));
+    let mut spoke = Spoke::join(&hub, "\"user\":\"u\"");
+    client.send("SUB a 1\r\nSUB b 2\r\n");
+    client.sync();
+    assert_eq!(spoke.sync(), ["LS+ a"]);
+    hub.stop();
 }
 
 /// A remote that a reload takes out or disables is left, and one that it brings is dialled; one that stays is kept.

@@ -187,6 +187,7 @@ fn who_is_dialled_and_does_not_answer_tls_hears_a_handshake_alone() {
 fn a_reload_of_permissions_tells_and_takes_back_interest() {
     let server = start("");
     let mut other = Other::join(&server);
+    other.sync();
     let mut client = Client::connect(&server, "");
     client.send("SUB a 1\r\nSUB a q 2\r\nSUB b 3\r\n");
     client.sync();

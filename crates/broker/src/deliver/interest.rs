@@ -2,7 +2,7 @@
 //! many subscriptions an account has for each filter and queue group.
 //!
 //! Invariants: each change is reported once, in the order in which the counts changed, and in the turn in which it took effect. The
-//! watcher must not change interest itself. Without a watcher nothing is counted.
+//! watcher must not change interest itself. Without a watcher nothing is counted; with the first, what there is then is counted at once.
 
 use super::Turn;
 use super::counts::Wanted;
@@ -11,9 +11,11 @@ pub use super::ledger::{Mark, Source};
 use crate::account::Account;
 use crate::peer::Peer;
 use crate::relay::{Ended, RelayInterest};
-use crate::subscription::Subscription;
-use parking_lot::Mutex;
+use crate::subscription::{Subscriber, Subscription};
+use parking_lot::{Mutex, RwLock};
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A change of how many subscriptions of an account have the same filter and queue group, of one source. From or to 0: the interest of
 /// that source begins or ends.
@@ -113,6 +115,70 @@ struct Watched {
 }
 
 impl Watched {
+    fn new(watches: Vec<Box<dyn Watch>>, counts_relays: bool) -> Self {
+        Self { watches, counts_relays, ledger: Mutex::default() }
+    }
+
+    fn count<'a>(
+        &self,
+        account: &Arc<Account>,
+        all: impl Iterator<Item = Wanted<'a>>,
+        step: Step<'_>,
+        mut turn: Option<&mut Turn>,
+    ) {
+        let mut ledger = self.ledger.lock();
+        let mut report = |change: Change<'_>| self.notify(&change, turn.as_deref_mut());
+        for wanted in all {
+            ledger.count(account, wanted, step, &mut report);
+        }
+    }
+
+    fn count_relayed(&self, relayed: &Relayed<'_>, step: Step<'_>, turn: Option<&mut Turn>) {
+        if self.counts_relays && step.by > 0 {
+            let wanted = Wanted { filter: relayed.filter, queue: relayed.queue };
+            self.count(relayed.account, std::iter::once(wanted), step, turn);
+        }
+    }
+
+    fn report(
+        &self,
+        account: &Arc<Account>,
+        subscriptions: &[Arc<Subscription>],
+        begins: bool,
+        turn: Option<&mut Turn>,
+    ) {
+        let wanted = subscriptions.iter().map(|s| Wanted { filter: s.filter(), queue: s.queue() });
+        self.count(account, wanted, Step { begins, ..HERE }, turn);
+    }
+
+    /// Counts what there is here already.
+    fn count_all_here(&self, accounts: &[Arc<Account>]) {
+        let mut ledger = self.ledger.lock();
+        for account in accounts {
+            let interest = account.interest();
+            for Subscriber(subscription) in interest.iter().filter(|s| !s.0.peer().kind().is_relay()) {
+                let wanted = Wanted { filter: subscription.filter(), queue: subscription.queue() };
+                ledger.count(account, wanted, HERE, &mut |_| {});
+            }
+        }
+    }
+
+    /// Counts what there is behind relays already.
+    fn count_all_relayed(&mut self, relays: &[impl Deref<Target = RelayInterest>]) {
+        self.counts_relays = true;
+        let mut ledger = self.ledger.lock();
+        for (account, cluster, subscription) in relays.iter().flat_map(|interest| interest.by_cluster()) {
+            let source = Source::Behind(subscription.peer().kind(), cluster);
+            let wanted = Wanted { filter: subscription.filter(), queue: subscription.queue() };
+            ledger.count(
+                account,
+                wanted,
+                Step { source, begins: true, by: subscription.weight() },
+                &mut |_| {},
+            );
+        }
+    }
+
     fn notify(&self, change: &Change<'_>, mut turn: Option<&mut Turn>) {
         for watch in &self.watches {
             watch.changed(change.account, Delta::from(change), turn.as_deref_mut());
@@ -157,9 +223,14 @@ impl Held<'_> {
     }
 }
 
-/// The gate. One a server; watchers are there from the beginning or never.
+/// The gate. One a server.
+///
+/// A change takes place and is counted while the lock is read: whoever begins to watch writes it, and counts each once.
 #[derive(Default)]
-pub struct Gate(Option<Watched>);
+pub struct Gate {
+    watched: RwLock<Option<Watched>>,
+    is_watched: AtomicBool,
+}
 
 impl Gate {
     /// A gate that reports changes to a watcher.
@@ -170,7 +241,32 @@ impl Gate {
     /// A gate that reports changes to watchers, if there are any; those behind relays too.
     pub fn of(watches: Vec<Box<dyn Watch>>, counts_relays: bool) -> Arc<Self> {
         let is_watched = !watches.is_empty();
-        Arc::new(Self(is_watched.then(|| Watched { watches, counts_relays, ledger: Mutex::default() })))
+        let watched = is_watched.then(|| Watched::new(watches, counts_relays));
+        Arc::new(Self { watched: RwLock::new(watched), is_watched: AtomicBool::new(is_watched) })
+    }
+
+    /// One more watches, from here on, and is told of those behind relays too. What there is already is counted if it was not: in these
+    /// accounts, and behind these relays, which must be all. What is between the two happens behind whatever is under way, and before
+    /// anything else: `None` gives it up.
+    pub fn watch(
+        &self,
+        watch: Box<dyn Watch>,
+        accounts: impl FnOnce() -> Option<Vec<Arc<Account>>>,
+        relays: &[impl Deref<Target = RelayInterest>],
+    ) -> Result<(), Box<dyn Watch>> {
+        let mut guard = self.watched.write();
+        let Some(accounts) = accounts() else { return Err(watch) };
+        let watched = guard.get_or_insert_with(|| {
+            let watched = Watched::new(Vec::new(), false);
+            watched.count_all_here(&accounts);
+            watched
+        });
+        if !watched.counts_relays {
+            watched.count_all_relayed(relays);
+        }
+        watched.watches.push(watch);
+        self.is_watched.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// A relay has interest, of a queue group with so many members, or has so many now.
@@ -182,9 +278,12 @@ impl Gate {
         turn: Option<&mut Turn>,
     ) {
         let Relayed { peer, account, cluster, filter, queue } = *relayed;
+        let watched = self.watched.read();
         let before = interest.subscribe(peer, (account, cluster), filter, queue, weight);
         let step = Step { source: relayed.source(), begins: weight > before, by: weight.abs_diff(before) };
-        self.count_relayed(relayed, step, turn);
+        if let Some(watched) = &*watched {
+            watched.count_relayed(relayed, step, turn);
+        }
     }
 
     /// A relay has no such interest any more. False if it had none.
@@ -195,15 +294,21 @@ impl Gate {
         turn: Option<&mut Turn>,
     ) -> bool {
         let Relayed { account, cluster, filter, queue, .. } = *relayed;
+        let watched = self.watched.read();
         let Some(weight) = interest.unsubscribe(account.name.as_bytes(), cluster, filter, queue) else {
             return false;
         };
-        self.count_relayed(relayed, Step { source: relayed.source(), begins: false, by: weight }, turn);
+        if let Some(watched) = &*watched {
+            let step = Step { source: relayed.source(), begins: false, by: weight };
+            watched.count_relayed(relayed, step, turn);
+        }
         true
     }
 
     /// All interest of a relay ends, or that in one account.
     pub fn end_relay(&self, gone: Vec<Ended>, mut turn: Option<&mut Turn>) {
+        let watched = self.watched.read();
+        let Some(watched) = &*watched else { return };
         for Ended { account, cluster, subscriptions } in &gone {
             for subscription in subscriptions {
                 let relayed = Relayed {
@@ -214,22 +319,15 @@ impl Gate {
                     queue: subscription.queue(),
                 };
                 let step = Step { source: relayed.source(), begins: false, by: subscription.weight() };
-                self.count_relayed(&relayed, step, turn.as_deref_mut());
+                watched.count_relayed(&relayed, step, turn.as_deref_mut());
             }
-        }
-    }
-
-    fn count_relayed(&self, relayed: &Relayed<'_>, step: Step<'_>, turn: Option<&mut Turn>) {
-        let is_counted = |watched: &Watched| watched.counts_relays && step.by > 0;
-        if self.0.as_ref().is_some_and(is_counted) {
-            let wanted = Wanted { filter: relayed.filter, queue: relayed.queue };
-            self.count(relayed.account, std::iter::once(wanted), step, turn);
         }
     }
 
     /// Sets what an account asks of others as services, and what it maps.
     pub fn set_account_filters(&self, account: &Arc<Account>, filters: &[Box<[u8]>]) {
-        let Some(watched) = self.0.as_ref().filter(|watched| watched.counts_relays) else { return };
+        let watched = self.watched.read();
+        let Some(watched) = watched.as_ref().filter(|watched| watched.counts_relays) else { return };
         let mut ledger = watched.ledger.lock();
         let before = ledger.filters_of(account, &Source::Account);
         let gone = before.iter().filter(|filter| !filters.contains(filter)).map(|filter| (filter, false));
@@ -253,8 +351,11 @@ impl Gate {
         if peer.subscriptions().find(subscription.sid()).is_some() {
             return false;
         }
+        let watched = self.watched.read();
         account.insert(subscription);
-        self.report(account, std::slice::from_ref(subscription), true, turn);
+        if let Some(watched) = &*watched {
+            watched.report(account, std::slice::from_ref(subscription), true, turn);
+        }
         // It comes into its peer's table last: the begin of what other threads take out there is reported before its end.
         peer.subscriptions().insert(subscription.clone())
     }
@@ -269,8 +370,11 @@ impl Gate {
         if !subscription.peer().subscriptions().remove(subscription) {
             return false;
         }
+        let watched = self.watched.read();
         account.remove(subscription);
-        self.report(account, std::slice::from_ref(subscription), false, turn);
+        if let Some(watched) = &*watched {
+            watched.report(account, std::slice::from_ref(subscription), false, turn);
+        }
         true
     }
 
@@ -282,63 +386,44 @@ impl Gate {
         turn: Option<&mut Turn>,
     ) -> Vec<Arc<Subscription>> {
         let all = peer.subscriptions().take_all();
+        let watched = self.watched.read();
         account.remove_all(&all);
-        self.report(account, &all, false, turn);
+        if let Some(watched) = &*watched {
+            watched.report(account, &all, false, turn);
+        }
         all
     }
 
     /// Counts interest without a subscription: the answers of services that an account waits for.
     pub(crate) fn announce(&self, account: &Arc<Account>, filter: &[u8], turn: Option<&mut Turn>) {
-        self.count(account, std::iter::once(Wanted { filter, queue: None }), HERE, turn);
+        if let Some(watched) = &*self.watched.read() {
+            watched.count(account, std::iter::once(Wanted { filter, queue: None }), HERE, turn);
+        }
     }
 
     /// Changes what an account takes from others as streams: `change` must change nothing else that concerns interest.
     pub fn change_imports<T>(&self, account: &Arc<Account>, change: impl FnOnce() -> T) -> T {
-        let Some(watched) = &self.0 else { return change() };
+        let watched = self.watched.read();
+        let Some(watched) = &*watched else { return change() };
         let mut ledger = watched.ledger.lock();
         ledger.change_imports(account, change, &mut |change: Change<'_>| watched.notify(&change, None))
     }
 
     /// Whether somebody watches who is told of what is behind relays, too.
     pub fn counts_relays(&self) -> bool {
-        self.0.as_ref().is_some_and(|watched| watched.counts_relays)
+        self.watched.read().as_ref().is_some_and(|watched| watched.counts_relays)
     }
 
     /// Whether somebody watches.
     pub fn is_watched(&self) -> bool {
-        self.0.is_some()
+        self.is_watched.load(Ordering::Acquire)
     }
 
     /// Does something while no change is reported: who begins to listen to changes in `act` misses none.
     pub fn hold<T>(&self, act: impl FnOnce(&Held<'_>) -> T) -> Option<T> {
-        let ledger = self.0.as_ref()?.ledger.lock();
+        let watched = self.watched.read();
+        let ledger = watched.as_ref()?.ledger.lock();
         Some(act(&Held(&ledger)))
-    }
-
-    fn report(
-        &self,
-        account: &Arc<Account>,
-        subscriptions: &[Arc<Subscription>],
-        begins: bool,
-        turn: Option<&mut Turn>,
-    ) {
-        let wanted = subscriptions.iter().map(|s| Wanted { filter: s.filter(), queue: s.queue() });
-        self.count(account, wanted, Step { begins, ..HERE }, turn);
-    }
-
-    fn count<'a>(
-        &self,
-        account: &Arc<Account>,
-        all: impl Iterator<Item = Wanted<'a>>,
-        step: Step<'_>,
-        mut turn: Option<&mut Turn>,
-    ) {
-        let Some(watched) = &self.0 else { return };
-        let mut ledger = watched.ledger.lock();
-        let mut report = |change: Change<'_>| watched.notify(&change, turn.as_deref_mut());
-        for wanted in all {
-            ledger.count(account, wanted, step, &mut report);
-        }
     }
 }
 
@@ -371,6 +456,6 @@ impl Turn {
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gate").field("is_watched", &self.0.is_some()).finish()
+        f.debug_struct("Gate").field("is_watched", &self.is_watched()).finish()
     }
 }

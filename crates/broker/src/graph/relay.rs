@@ -81,6 +81,14 @@ impl RelayInterest {
         self.iter().for_each(|(account, subscription)| account.forget_matches_of(subscription.filter()));
     }
 
+    /// The same with the cluster of leaf nodes that each is of; empty if it is of others.
+    pub(crate) fn by_cluster(&self) -> impl Iterator<Item = (&Arc<Account>, &[u8], &Arc<Subscription>)> {
+        self.accounts.iter().flat_map(|(key, entry)| {
+            let cluster = cluster_in(key, entry).unwrap_or_default();
+            entry.subscriptions.iter().map(move |subscription| (&entry.account, cluster, subscription))
+        })
+    }
+
     /// Interest in `filter` begins in an account, of a leaf node's cluster if that is named; of a queue group with so many members, or
     /// with so many now. How many there were.
     pub(crate) fn subscribe(

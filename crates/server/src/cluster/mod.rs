@@ -4,7 +4,9 @@
 
 mod settings;
 
-pub(crate) use settings::{exchanged, gateway_address, joined, leaf_address, leaf_urls, permissions, settings};
+pub(crate) use settings::{
+    exchanged, gateway_address, joined, leaf_address, leaf_urls, permissions, settings,
+};
 
 use crate::machine::{Driven, Machine, Outcome};
 use crate::policy::Identity;

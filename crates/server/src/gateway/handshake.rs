@@ -7,7 +7,6 @@ use crate::gateways::{Direction, Gateway};
 use crate::lines;
 use crate::log::Event;
 use crate::supercluster::Order;
-use crate::walk::More;
 use dialtone_broker::deliver::Turn;
 use dialtone_mesh::LinkId;
 use dialtone_mesh::gateways::Event as MeshEvent;

@@ -6,6 +6,7 @@ use crate::compression::wanted;
 use crate::conduct::Claim;
 use crate::leafs::Remote;
 use crate::lines::{self, Speaker as _};
+use crate::log::Event;
 use crate::policy::{COMPATIBLE_VERSION, ListenerKind};
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Place;
@@ -24,6 +25,22 @@ use std::sync::Arc;
 pub(super) const PROTOCOL: i64 = 3;
 /// The JetStream API level. The official figure.
 const API_LEVEL: u64 = 5;
+
+/// The rights that a spoke came in with.
+pub(super) struct Granted {
+    /// Those of its user.
+    rights: Rights,
+    /// What it does not want beside.
+    denied: Vec<String>,
+}
+
+impl Granted {
+    fn effective(&self) -> Rights {
+        let mut rights = self.rights.clone();
+        rights.subscribe.deny.extend(self.denied.iter().cloned());
+        rights
+    }
+}
 
 /// What shows who a spoke is.
 fn credentials(connect: &mut Connect) -> Credentials {
@@ -103,12 +120,13 @@ impl LeafConnection {
 
     /// Other servers have come or gone where leaf nodes may connect: a spoke that is in is told.
     pub(super) fn tell_urls(&mut self, turn: &mut Turn) {
-        let urls = self.urls();
+        // There is no cluster any more when this server ends: then a spoke is to go to those that it knows.
+        let Some(of_all) = self.conduct.node.cluster.leaf_urls() else { return };
         if let Side::Accepted { urls: told, .. } = &mut self.side
             && self.leaf.is_some()
-            && *told != urls
+            && *told != *of_all
         {
-            *told = urls;
+            told.clone_from(&of_all);
             self.send_info(&Info { client_id: 0, ..self.info() }, turn);
         }
     }
@@ -244,7 +262,12 @@ impl LeafConnection {
         if let Side::Accepted { urls, .. } = &mut self.side {
             *urls = info.leafnode_urls;
         }
-        self.deny(&connect.deny_pub, turn);
+        let mut denied = connect.deny_pub.clone();
+        denied.retain(|filter| is_valid_filter(filter.as_bytes()));
+        if let Side::Accepted { granted, .. } = &mut self.side {
+            *granted = Some(Box::new(Granted { rights: rights_of(&self.conduct.place), denied }));
+        }
+        self.deny(turn);
         let Connect { name, server_id, remote_account, isolate, .. } = *connect;
         let is_isolated =
             isolate || self.conduct.policy.options.leafnodes.as_ref().is_some_and(|own| own.isolate);
@@ -276,24 +299,37 @@ impl LeafConnection {
         (!is_met).then(|| least.map(|part| part.to_string()).join("."))
     }
 
-    /// The other end does not want messages of these subjects.
-    fn deny(&mut self, denied: &[String], turn: &mut Turn) {
-        let denied = denied.iter().filter(|filter| is_valid_filter(filter.as_bytes()));
-        let mut rights = self
-            .conduct
-            .place
-            .permissions
-            .as_deref()
-            .map_or_else(Rights::default, |own| own.source().clone());
-        let before = rights.subscribe.deny.len();
-        rights.subscribe.deny.extend(denied.cloned());
-        if rights.subscribe.deny.len() > before {
-            let account = self.conduct.place.account.clone();
-            let permissions = Some(Arc::new(Permissions::new(&rights)));
-            self.peer().set_place(Place { account, permissions });
-            self.conduct.take_place(turn.now());
+    /// It does not get what it does not want.
+    fn deny(&mut self, turn: &mut Turn) {
+        let Side::Accepted { granted: Some(granted), .. } = &self.side else { return };
+        if granted.denied.is_empty() {
+            return;
+        }
+        let account = self.conduct.place.account.clone();
+        let permissions = Some(Arc::new(Permissions::new(&granted.effective())));
+        self.peer().set_place(Place { account, permissions });
+        self.conduct.take_place(turn.now());
+    }
+
+    /// Takes over what has changed of its user's rights. What each end has told the other goes by those that it came in with: with others it
+    /// has to come in anew.
+    pub(super) fn take_rights(&mut self, turn: &mut Turn) {
+        if !self.conduct.take_place(turn.now()) || self.leaf.is_none() {
+            return;
+        }
+        let Side::Accepted { granted: Some(granted), .. } = &self.side else { return };
+        let rights = rights_of(&self.conduct.place);
+        if rights == granted.rights {
+            self.deny(turn);
+        } else if rights != granted.effective() {
+            self.log(Event::LeafClosed, format_args!("The rights of its user have changed"));
+            self.peer().close(CloseReason::ClientClosed);
         }
     }
+}
+
+fn rights_of(place: &Place) -> Rights {
+    place.permissions.as_deref().map_or_else(Rights::default, |own| own.source().clone())
 }
 
 /// Rules as INFO has them; `None`: they say nothing.

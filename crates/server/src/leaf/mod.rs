@@ -18,6 +18,7 @@ use crate::node::Node;
 use crate::protocol::{Progress, Protocol, send_ping};
 use crate::session::Session;
 use crate::walk::Pings;
+use accepted::Granted;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
 use dialtone_mesh::{HubEvent, LinkId, RouteUrl};
@@ -54,7 +55,13 @@ struct BeforeTls {
 enum Side {
     /// The other end dialled. It signs this nonce; what it said in CONNECT is kept while it is being checked. INFO before that is for
     /// those alone who agree on compression. Where else it may connect it was told last: `urls`.
-    Accepted { nonce: Box<str>, said_info: bool, pending: Option<Box<Connect>>, urls: Vec<String> },
+    Accepted {
+        nonce: Box<str>,
+        said_info: bool,
+        pending: Option<Box<Connect>>,
+        urls: Vec<String>,
+        granted: Option<Box<Granted>>,
+    },
     /// This end did.
     Dialed(Dialed),
 }
@@ -77,7 +84,13 @@ pub(crate) struct LeafConnection {
 impl LeafConnection {
     /// One that another server has dialled.
     pub(crate) fn accepted(node: Arc<Node>, session: Arc<Session>, link: &Arc<Link>, now: Instant) -> Self {
-        let side = Side::Accepted { nonce: lines::nonce().into(), said_info: false, pending: None, urls: Vec::new() };
+        let side = Side::Accepted {
+            nonce: lines::nonce().into(),
+            said_info: false,
+            pending: None,
+            urls: Vec::new(),
+            granted: None,
+        };
         Self::new(Conduct::new(node, session, now), side, link)
     }
 
@@ -296,7 +309,7 @@ impl Protocol for LeafConnection {
         if self.conduct.is_outdated() {
             self.renew();
         }
-        self.conduct.take_place(turn.now());
+        self.take_rights(turn);
         self.take_orders();
         self.tell_urls(turn);
         let judged = self.conduct.take_judgement(turn);

@@ -109,7 +109,7 @@ impl LeafConnection {
         if self.conduct.is_outdated() {
             self.renew();
         }
-        self.conduct.take_place(turn.now());
+        self.take_rights(turn);
         let mut batch = Batch::default();
         let progress = lines::read(self, input, &mut batch, turn);
         if self.conduct.is_securing() {

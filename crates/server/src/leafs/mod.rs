@@ -18,6 +18,7 @@ use dialtone_broker::reserved::stays_from_leafs;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// What interest in a server's own name, for the detection of loops, begins with.
 pub(crate) const LOOP_PREFIX: &[u8] = b"$LDS.";
@@ -110,6 +111,8 @@ pub struct Leafs {
     /// This server is in a supercluster: answers to other clusters go by it.
     has_gateways: bool,
     open: RwLock<HashMap<AccountId, Arc<Vec<Arc<Leaf>>>>>,
+    /// Whether they are told of interest.
+    pub(crate) is_told: AtomicBool,
     /// By account: what a loop is found by.
     loop_subjects: Mutex<HashMap<AccountId, Arc<[u8]>>>,
 }
