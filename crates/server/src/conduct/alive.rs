@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// The first PING comes early after CONNECT, to measure the round trip. The official server's figure.
 const FIRST_PING: Duration = Duration::from_secs(2);
+/// The same of other servers. The official server's figure.
+const FIRST_PING_OF_SERVERS: Duration = Duration::from_secs(1);
 /// After this time the round trip is measured again, though the client is active.
 const RTT_INTERVAL: Duration = Duration::from_secs(3600);
 
@@ -47,10 +49,10 @@ impl Alive {
         Self { heard: now, next_ping, asked: None, measured: false, pings_out: 0, slow_reported: None }
     }
 
-    /// CONNECT has come: the first PING is due soon. `number` spreads those of clients that came together over a fifth of the time.
-    pub(super) fn connected(&mut self, now: Instant, ping_interval: Duration, number: u64) {
-        let spread = FIRST_PING / 5 * (number % 16) as u32 / 16;
-        self.next_ping = Some(now + (FIRST_PING + spread).min(ping_interval));
+    /// CONNECT has come: the first PING is due soon. `number` spreads those of who came together over a fifth of the time.
+    pub(super) fn connected(&mut self, now: Instant, first: Duration, ping_interval: Duration, number: u64) {
+        let spread = first / 5 * (number % 16) as u32 / 16;
+        self.next_ping = Some(now + (first + spread).min(ping_interval));
     }
 
     /// A TLS handshake comes first.
@@ -95,7 +97,8 @@ impl Conduct {
 
     /// It has said who it is: the first PING is due soon.
     pub(crate) fn ping_soon(&mut self, now: Instant) {
-        self.alive.connected(now, self.patience().ping_interval, self.session.peer.id.0);
+        let first = if self.peer().kind().is_relay() { FIRST_PING_OF_SERVERS } else { FIRST_PING };
+        self.alive.connected(now, first, self.patience().ping_interval, self.session.peer.id.0);
     }
 
     /// It was sent PING apart from those that are due.
