@@ -246,7 +246,8 @@ impl Trace {
     pub(crate) fn passes_on(&mut self, relay: &Arc<Peer>, message: &Message<'_>) -> Rewritten {
         let hop = self.next_hop();
         let rewritten = Rewritten::with(message, HOP, hop.as_bytes());
-        let is_elsewhere = |there: &Arc<Account>| !relay.kind().is_in_all_accounts() && there.id != self.origin;
+        let is_elsewhere =
+            |there: &Arc<Account>| !relay.kind().is_in_all_accounts() && there.id != self.origin;
         let account = relay.account().filter(is_elsewhere).map(|there| there.name.clone());
         self.note(Event::PassedOn(PassedOn { peer: relay.clone(), account, hop }));
         rewritten

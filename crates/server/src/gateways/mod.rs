@@ -5,8 +5,8 @@ mod announcer;
 pub(crate) use announcer::Announcer;
 
 use crate::session::Session;
-use dialtone_broker::account::{Account, AccountId};
 use crate::walk::Walk;
+use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::relay::RelayInterest;
 use dialtone_wire::gateway::Info;
 use parking_lot::{Mutex, RwLock};
