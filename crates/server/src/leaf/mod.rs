@@ -117,7 +117,16 @@ impl LeafConnection {
         let payload_bytes_max = conduct.policy.options.limits.payload_bytes_max;
         let reading = Reading::new(Dialect::leaf(lines::limits(&conduct.policy, payload_bytes_max)));
         let (link, compression) = (link.clone(), Compression::default());
-        Self { conduct, side, link, compression, is_deflated: false, reading, pings: Pings::default(), leaf: None }
+        Self {
+            conduct,
+            side,
+            link,
+            compression,
+            is_deflated: false,
+            reading,
+            pings: Pings::default(),
+            leaf: None,
+        }
     }
 
     /// It has come by WebSocket, which compresses each message or does not.
