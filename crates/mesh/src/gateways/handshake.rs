@@ -54,8 +54,29 @@ impl Link {
         }
     }
 
+    /// The cluster at the other end, as far as it has said.
+    pub fn name(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Joined(name) | Phase::AwaitInfo(Some(name)) => Some(name),
+            Phase::AwaitConnect | Phase::AwaitInfo(None) => None,
+        }
+    }
+
+    /// The cluster that this server dialled.
+    pub fn wanted(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Dialled { wanted } => Some(wanted),
+            Origin::Accepted(_) => None,
+        }
+    }
+
     pub fn is_inbound(&self) -> bool {
         matches!(self.origin, Origin::Accepted(_))
+    }
+
+    /// Whether that cluster is connected by it.
+    pub fn is_inbound_of(&self, name: &str) -> bool {
+        self.is_inbound() && self.gateway() == Some(name)
     }
 }
 
@@ -112,9 +133,8 @@ impl Gateways {
         let is_known = self.settings.remotes.iter().any(|remote| remote.name == *name);
         // A server of the own cluster has no business here: messages would come twice.
         if *name == self.settings.name || (self.settings.reject_unknown && !is_known) {
-            let error = format!("Connection to gateway {:?} rejected", self.settings.name);
             out.push(Action::Note(Note::Rejected { gateway: name.clone() }));
-            return self.close(link, (CloseReason::WrongGateway, Some(error)), now, out);
+            return self.close(link, (CloseReason::WrongGateway, Some(self.rejection())), now, out);
         }
         entry.phase = Phase::AwaitInfo(Some(name.clone()));
     }
@@ -152,6 +172,11 @@ impl Gateways {
                 }
             }
         }
+    }
+
+    /// What is said to a cluster that may not connect.
+    pub(super) fn rejection(&self) -> String {
+        format!("Connection to gateway {:?} rejected", self.settings.name)
     }
 
     /// The server that was dialled says what it is.

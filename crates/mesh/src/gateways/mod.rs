@@ -7,6 +7,7 @@
 
 mod event;
 mod handshake;
+mod reload;
 mod remote;
 mod settings;
 #[cfg(test)]
@@ -158,16 +159,6 @@ impl Gateways {
         }
     }
 
-    fn reloaded(&mut self, settings: Settings, now: Instant, out: &mut Vec<Action>) {
-        let before = self.urls();
-        self.settings = settings;
-        self.remotes.values_mut().for_each(|remote| remote.configured.clear());
-        self.configure(now, now);
-        if self.urls() != before {
-            self.say_urls(out);
-        }
-    }
-
     /// A server of the own cluster has come, moved or gone; whoever dials here is told.
     fn sibling(&mut self, server: &str, url: Option<&str>, out: &mut Vec<Action>) {
         let before = match url {
@@ -304,8 +295,7 @@ impl Gateways {
         for link in late.map(|(link, _)| *link).collect::<Vec<_>>() {
             self.close(link, (CloseReason::AuthenticationTimeout, None), now, out);
         }
-        let inbound =
-            |name: &str| self.links.values().any(|link| link.is_inbound() && link.gateway() == Some(name));
+        let inbound = |name: &str| self.links.values().any(|link| link.is_inbound_of(name));
         let gone = self.remotes.iter().filter(|(name, remote)| {
             let is_idle = matches!(remote.phase, Phase::Idle(_));
             let has_tried = remote.failures > self.settings.connect_retries;

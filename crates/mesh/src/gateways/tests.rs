@@ -310,3 +310,59 @@ fn who_does_not_let_this_server_in_is_tried_less_and_less() {
     bench.happens(Event::Lost { link: LinkId(900) });
     assert_eq!(dialled(&bench.later(100)).len(), 1);
 }
+
+fn ends(actions: &[Action]) -> Vec<(u64, CloseReason)> {
+    let all = actions.iter().filter_map(|action| match action {
+        Action::Close { link, reason, .. } => Some((link.0, *reason)),
+        _ => None,
+    });
+    all.collect()
+}
+
+#[test]
+fn a_reload_dials_who_is_named_and_leaves_who_is_not() {
+    let mut bench = Bench::new(settings(&[("Y", &["y1:7222"])]));
+    let dials = bench.later(1000);
+    assert_eq!(joins(&bench.reaches(&dials, 1, &["y1:7222"])), [(1, "Y", true)]);
+    let reload = |named: &[(&str, &[&str])]| Event::Reloaded(Box::new(settings(named)));
+    // One more: it is dialled at once, and the first is left alone.
+    let actions = bench.happens(reload(&[("Y", &["y1:7222"]), ("Z", &["z1:7222"])]));
+    assert_eq!((addresses(&actions), ends(&actions)), (vec!["z1:7222".to_owned()], vec![]));
+    assert_eq!(joins(&bench.reaches(&actions, 2, &["z1:7222"])), [(2, "Z", true)]);
+    // Z connected here, too: when it is not named any more it is one that was learned. Y is gone.
+    bench.comes(3, "Z", &["z1:7222"]);
+    let actions = bench.happens(reload(&[]));
+    assert_eq!(ends(&actions), [(1, CloseReason::RouteRemoved)]);
+    assert_eq!(addresses(&bench.later(60_000)), Vec::<String>::new(), "Y is not dialled again");
+    // A dial that is under way leads nowhere.
+    let actions = bench.happens(reload(&[("W", &["w1:7222"])]));
+    let (dial, ..) = dialled(&actions).remove(0);
+    bench.happens(reload(&[]));
+    let actions = bench.happens(Event::Dialled { dial, link: LinkId(4) });
+    assert_eq!(ends(&actions), [(4, CloseReason::RouteRemoved)]);
+}
+
+#[test]
+fn a_reload_turns_out_who_may_not_connect_any_more() {
+    let mut bench = Bench::new(settings(&[("Y", &["y1:7222"])]));
+    bench.comes(1, "Y", &["y1:7222"]);
+    let dials = bench.comes(2, "Z", &["z1:7222"]);
+    assert_eq!(joins(&bench.reaches(&dials, 3, &["z1:7222"])), [(3, "Z", false)]);
+    let named = Settings { reject_unknown: true, ..settings(&[("Y", &["y1:7222"])]) };
+    let actions = bench.happens(Event::Reloaded(Box::new(named)));
+    assert_eq!(ends(&actions), [(3, CloseReason::RouteRemoved), (2, CloseReason::WrongGateway)]);
+    assert_eq!(addresses(&bench.later(60_000)), ["y1:7222"]);
+}
+
+/// What keeps a learned cluster waiting is no reason once the configuration names it.
+#[test]
+fn a_cluster_that_is_named_by_a_reload_is_dialled_at_once() {
+    let mut bench = Bench::new(settings(&[]));
+    let mut actions = bench.comes(1, "Y", &["y1:7222"]);
+    while let Some((dial, ..)) = dialled(&actions).pop() {
+        bench.happens(Event::DialFailed { dial });
+        actions = bench.later(300);
+    }
+    let actions = bench.happens(Event::Reloaded(Box::new(settings(&[("Y", &["y2:7222"])]))));
+    assert_eq!(dialled(&actions).len(), 1);
+}
