@@ -8,6 +8,7 @@ pub use crate::blocks::rule::Change;
 use crate::blocks::rule::{self, Difference, Rule, Show, hidden};
 use crate::operator::OperatorMode;
 use crate::options::cluster::RouteUrl;
+use crate::options::gateway::{Gateway, GatewayListener};
 use crate::options::websocket::WebSocket;
 use crate::options::{
     self, Access, Authorization, Clients, Cluster, Http, LameDuck, LeafNodes, Limits, Log, Options, Server,
@@ -120,15 +121,31 @@ const CLUSTER: [Field; 4] = [
     },
 ];
 
-/// The gateway, of which nothing may change.
-const GATEWAY: Field = Field {
-    key: ("gateway", "listen"),
-    name: "Gateway",
-    change: Change::Cluster,
-    said: Value,
-    same: |old, new| old.gateway == new.gateway,
-    show: hidden,
-};
+/// The gateway: all may change but its name and where it listens, and there is one or none.
+const GATEWAY: [Field; 2] = [
+    Field {
+        key: ("gateway", "listen"),
+        name: "Gateway",
+        change: Change::Gateways,
+        said: Value,
+        same: |old, new| fixed_gateway(old) == fixed_gateway(new),
+        show: hidden,
+    },
+    Field {
+        key: ("gateway", "gateways"),
+        name: "Gateway",
+        change: Change::Gateways,
+        said: Words("gateway"),
+        same: |old, new| old.gateway == new.gateway,
+        show: hidden,
+    },
+];
+
+/// What only a restart changes of the gateway.
+fn fixed_gateway(options: &Options) -> Option<Gateway> {
+    let Gateway { at, name, listener, .. } = options.gateway.clone()?;
+    Some(Gateway { at, name, listener: GatewayListener { tls: None, ..listener }, ..Gateway::default() })
+}
 
 /// Leaf nodes, of which TLS, compression and the remotes may change.
 const LEAF_NODES: [Field; 2] = [
@@ -161,7 +178,12 @@ fn fixed_leaf_nodes(options: &Options) -> LeafNodes {
 
 /// Fields that are parts of what stands elsewhere as a whole.
 fn beside() -> impl Iterator<Item = &'static Field> {
-    [&WEBSOCKET, &WEBSOCKET_TLS, &GATEWAY].into_iter().chain(&TLS_RATES).chain(&CLUSTER).chain(&LEAF_NODES)
+    [&WEBSOCKET, &WEBSOCKET_TLS]
+        .into_iter()
+        .chain(&TLS_RATES)
+        .chain(&CLUSTER)
+        .chain(&GATEWAY)
+        .chain(&LEAF_NODES)
 }
 
 fn cluster_host(options: &Options) -> &str {
@@ -270,7 +292,7 @@ fn compare_cluster_name(old: &Options, new: &Options, out: &mut Vec<Difference>)
 /// What a reload from `old` to `new` says in the log, a line each, in the words of the official server and without
 /// its `Reloaded: `.
 pub fn lines(old: &Options, new: &Options) -> Vec<String> {
-    let different = CLUSTER.iter().chain(&LEAF_NODES).filter(|field| !(field.same)(old, new));
+    let different = CLUSTER.iter().chain(&GATEWAY).chain(&LEAF_NODES).filter(|field| !(field.same)(old, new));
     let mut lines: Vec<String> = different.map(|field| field.line(new)).collect();
     lines.extend(of_blocks(old, new).into_iter().flat_map(|part| part.lines));
     lines.dedup();

@@ -5,12 +5,14 @@ use crate::log::Event as Logged;
 use crate::node::Node;
 use crate::policy::Policy;
 use crate::review::{self, end};
+use crate::supercluster;
 use crate::tls::{News, Stop};
 use crate::verifier::Chore;
 use dialtone_config::options::AccountLimits;
 use dialtone_config::plan::{self, Change, plan};
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_mesh::Event;
+use dialtone_mesh::gateways::Event as GatewayEvent;
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::sync::Arc;
 use std::time::Instant;
@@ -81,6 +83,7 @@ fn carried_out_by(change: Change) -> Result<Step, String> {
         Change::Presentation => renew_zone,
         Change::Cluster => renew_cluster,
         Change::Routes => renew_routes,
+        Change::Gateways => renew_gateways,
         Change::LeafNodes => renew_leaf_nodes,
     })
 }
@@ -176,6 +179,13 @@ fn renew_routes(node: &Arc<Node>) {
     if let Some(settings) = cluster::settings(&policy, &node.settings.identity, &node.accounts) {
         node.delivery.routes.set_pool_size(settings.pool_size);
         node.cluster.handle(Event::Reloaded(Box::new(settings)));
+    }
+}
+
+/// Has the supercluster look at which clusters are to be connected, and how. Who is connected is looked at by its own loop.
+fn renew_gateways(node: &Arc<Node>) {
+    if let Some(settings) = supercluster::settings(&node.settings.policy(), &node.settings.identity) {
+        node.supercluster.handle(GatewayEvent::Reloaded(Box::new(settings)));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The gateway: connections to other clusters.
 
 use super::block;
-use super::keys::Status::{Refused, Restarts};
+use super::keys::Status::{Refused, Reloads, Restarts};
 use super::reader::{self, Block, Notes, noted};
 use super::rule::Rule::Within;
 use super::server_url::{self, ServerUrl};
@@ -21,26 +21,26 @@ block! {
         /// Where other clusters connect.
         listener: GatewayListener = GatewayListener::default();
         authorization: GatewayUser = GatewayUser::default(),
-            authorization: "Who servers of other clusters must be.", block (gateway_user), Within(Restarts);
+            authorization: "Who servers of other clusters must be.", block (gateway_user), Within(Reloads);
         remotes: Vec<RemoteGateway> = Vec::new(),
-            gateways: "Other clusters.", block (remotes), Within(Restarts);
+            gateways: "Other clusters.", block (remotes), Within(Reloads);
         /// Of clusters that others spoke of; those in `gateways` are tried for ever.
         retries: usize = 0,
             connect_retries: "Attempts to reach again a cluster that another one spoke of. Default 0.",
-            read (reader::limit), Within(Restarts);
+            read (reader::limit), Within(Reloads);
         backoff: bool = false,
-            connect_backoff: "Wait longer after each attempt.", read (reader::boolean), Within(Restarts);
+            connect_backoff: "Wait longer after each attempt.", read (reader::boolean), Within(Reloads);
         reject_unknown: bool = false,
             reject_unknown_cluster | "reject_unknown": "Only clusters in `gateways` may connect.",
-            read (reader::boolean), Within(Restarts);
+            read (reader::boolean), Within(Reloads);
         /// `None`: as clients.
         write_deadline: Option<Duration> = None,
             write_deadline: "How long a connection may take nothing. Default: as clients.",
-            noting (|v, notes| reader::optional_duration(v, "write_deadline", notes)), Within(Restarts);
+            noting (|v, notes| reader::optional_duration(v, "write_deadline", notes)), Within(Reloads);
         /// Whether a connection that took nothing for so long is kept.
         write_retry: bool = true,
             write_timeout: "What happens then: `default` or `retry` keeps the connection; `close`.",
-            read (|v| reader::write_timeout(v).map(|retry| retry.unwrap_or(true))), Within(Restarts);
+            read (|v| reader::write_timeout(v).map(|retry| retry.unwrap_or(true))), Within(Reloads);
     }
     first {
         listen: Restarts, "`host:port` to listen on for other clusters.";
@@ -61,7 +61,7 @@ block! {
         /// Of both ends, unless a remote gateway has its own.
         tls: Option<Tls> = None,
             tls: "TLS, with the keys of `tls`. Both servers verify each other.",
-            block (|v, notes| tls::tls(v, Context::Gateway, notes)), Within(Restarts);
+            block (|v, notes| tls::tls(v, Context::Gateway, notes)), Within(Reloads);
     }
 }
 
@@ -69,14 +69,14 @@ block! {
     /// Who servers of other clusters must be.
     pub struct GatewayUser in "gateway_authorization" {
         user: Option<String> = None,
-            user | "username": "The user.", read (|v| reader::credential(v, "user").map(Some)), Within(Restarts);
+            user | "username": "The user.", read (|v| reader::credential(v, "user").map(Some)), Within(Reloads);
         password: Option<Secret> = None,
             pass | "password": "Its password, plain or bcrypt.",
-            read (|v| reader::text(v).map(|p| Some(Secret::new(p)))), Within(Restarts);
+            read (|v| reader::text(v).map(|p| Some(Secret::new(p)))), Within(Reloads);
         /// `None`: the usual.
         timeout: Option<Duration> = None,
             timeout: "How long a server may take to say who it is. Default 2s.",
-            noting (|v, notes: &mut Notes| reader::auth_timeout(v, &mut notes.doubts)), Within(Restarts);
+            noting (|v, notes: &mut Notes| reader::auth_timeout(v, &mut notes.doubts)), Within(Reloads);
     }
     also {
         token: Refused("gateways have a user and a password, and no token"), "A token.";
@@ -90,16 +90,16 @@ block! {
         /// Where it stands.
         at: Position = Position::default();
         name: String = String::new(),
-            name: "Its name.", read (reader::text), Within(Restarts);
+            name: "Its name.", read (reader::text), Within(Reloads);
         urls: Vec<ServerUrl> = Vec::new(),
             urls: "URLs of servers there, such as `nats://host:7222`.",
-            block (|v, notes| server_url::list(v, "gateway", notes)), Within(Restarts);
+            block (|v, notes| server_url::list(v, "gateway", notes)), Within(Reloads);
         tls: Option<Tls> = None,
             tls: "TLS to this cluster. Default: that of the block around it.",
-            block (|v, notes| tls::tls(v, Context::Gateway, notes)), Within(Restarts);
+            block (|v, notes| tls::tls(v, Context::Gateway, notes)), Within(Reloads);
     }
     also {
-        url: Restarts, "URL of a server there.";
+        url: Reloads, "URL of a server there.";
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Change {
     Cluster,
     /// Which servers are connected to.
     Routes,
+    /// Other clusters, and who of them may connect.
+    Gateways,
     /// Leaf nodes, and servers that this one is a leaf node of.
     LeafNodes,
 }

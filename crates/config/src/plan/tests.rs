@@ -303,10 +303,26 @@ fn a_cluster_stays_where_it_listens() {
 }
 
 #[test]
-fn a_gateway_stays_and_leaf_nodes_may_change_in_part() {
+fn gateways_and_leaf_nodes_may_change_in_part() {
     const GATEWAY: &str = "gateway { name: a, port: 5 }";
     refused(GATEWAY, "", "Gateway: old=…, new=…");
-    refused(GATEWAY, "gateway { name: a, port: 5, connect_retries: 3 }", "Gateway: old=…, new=…");
+    for other in ["name: b, port: 5", "name: a, port: 6", "name: a, port: 5, advertise: 'h:1'"] {
+        refused(GATEWAY, &format!("gateway {{ {other} }}"), "Gateway: old=…, new=…");
+    }
+    for more in [
+        "connect_retries: 3",
+        "gateways: [ { name: b, url: 'nats://b:1' } ]",
+        "authorization { user: u, password: p }",
+        "reject_unknown_cluster: true",
+        "tls { cert_file: a, key_file: b }",
+    ] {
+        changed(
+            GATEWAY,
+            &format!("gateway {{ name: a, port: 5, {more} }}"),
+            &[Change::Gateways],
+            &["gateway"],
+        );
+    }
     const LEAFS: &str = "leafnodes { port: 5 }";
     refused(LEAFS, "", "LeafNode: old=…, new=…");
     refused(LEAFS, "leafnodes { port: 5, no_advertise: true }", "LeafNode: old=…, new=…");

@@ -51,7 +51,7 @@ impl GatewayConnection {
             match order {
                 Order::Connect(connect) => self.send_connect(*connect, turn),
                 Order::Info(info) => self.send_info(&info, turn),
-                Order::Join { gateway, is_configured } => self.join(gateway, is_configured, turn),
+                Order::Join { gateway } => self.join(gateway, turn),
                 Order::Close(reason, None) => self.peer().close(reason),
                 Order::Close(reason, Some(error)) => self.refuse(&error, reason, turn),
             }
@@ -114,7 +114,7 @@ impl GatewayConnection {
     }
 
     /// Messages may go by it from here on.
-    fn join(&mut self, name: String, is_configured: bool, turn: &mut Turn) {
+    fn join(&mut self, name: String, turn: &mut Turn) {
         let node = self.conduct.node.clone();
         let Some(remote) = self.remote.clone() else { return };
         let (way, link) = match self.direction {
@@ -127,7 +127,6 @@ impl GatewayConnection {
             session: self.conduct.session.clone(),
             name,
             direction: self.direction,
-            is_configured,
             remote,
             named: Mutex::default(),
             unfinished: Mutex::default(),

@@ -1,7 +1,7 @@
 //! What servers of different clusters say to each other once they know each other: interest by who was dialled, messages by who dialled.
 
 use super::GatewayConnection;
-use crate::conduct::Conduct;
+use crate::conduct::{Conduct, Handshake};
 use crate::gateways::Direction;
 use crate::lines::{self, Reading, Speaker};
 use crate::log::Event;
@@ -175,11 +175,16 @@ impl GatewayConnection {
         gate.subscribe_relay(&mut gateway.interest.lock(), &relayed, weight, Some(turn));
     }
 
-    /// Goes by what is in force: accounts may have come and gone.
+    /// Goes by what is in force: accounts may have come and gone, and who is let in no longer does not stay.
     #[cold]
     pub(super) fn renew(&mut self, turn: &mut Turn) {
         self.conduct.renew();
         self.last_account = None;
+        if self.direction == Direction::Inbound && !self.conduct.is_pinned(Handshake::Accepted) {
+            return;
+        }
+        let login = self.conduct.review_server(turn);
+        self.go_on(login, turn);
         let Some(gateway) = self.gateway.clone() else { return };
         let node = self.conduct.node.clone();
         for (account, all) in self.unclaimed.follow(&node, &gateway.interest, turn) {

@@ -31,8 +31,6 @@ pub struct Gateway {
     pub name: String,
     /// Which way messages go.
     pub direction: Direction,
-    /// The configuration names the other cluster.
-    pub is_configured: bool,
     /// What the other server said of itself.
     pub remote: Arc<Info>,
     /// The accounts that the other cluster knows to be here, of one that is inbound: it takes interest in no other.

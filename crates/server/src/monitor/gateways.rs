@@ -129,10 +129,17 @@ fn remote(node: &Node, gateway: &Gateway, options: &GatewayzOptions, now: System
     let is_wanted = |account: &&Arc<Account>| options.accounts || *account.name == *options.account;
     let accounts = accounts.iter().filter(is_wanted);
     Remote {
-        configured: gateway.is_configured,
+        // Official servers look at those that they dialled only.
+        configured: gateway.direction == Direction::Outbound && is_named(node, &gateway.name),
         connection: connection(gateway, now),
         accounts: accounts.map(|account| in_account(gateway, account, options.subs)).collect(),
     }
+}
+
+/// Whether the configuration that is in force names a cluster.
+fn is_named(node: &Node, name: &str) -> bool {
+    let policy = node.settings.policy();
+    policy.options.gateway.as_ref().is_some_and(|own| own.remotes.iter().any(|remote| remote.name == name))
 }
 
 fn connection(gateway: &Gateway, now: SystemTime) -> Connection {

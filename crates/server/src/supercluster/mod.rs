@@ -23,8 +23,6 @@ pub(crate) enum Order {
     Join {
         /// The other cluster.
         gateway: String,
-        /// Whether the configuration names it.
-        is_configured: bool,
     },
     /// It ends, behind this error if there is one.
     Close(CloseReason, Option<String>),
@@ -86,9 +84,7 @@ fn outcome(action: Action) -> Outcome<Order, Task> {
     match action {
         Action::SendConnect { link, connect } => Outcome::Order(link, Order::Connect(connect)),
         Action::SendInfo { link, info } => Outcome::Order(link, Order::Info(info)),
-        Action::Join { link, gateway, configured } => {
-            Outcome::Order(link, Order::Join { gateway, is_configured: configured })
-        }
+        Action::Join { link, gateway, .. } => Outcome::Order(link, Order::Join { gateway }),
         Action::Close { link, reason, error } => Outcome::Order(link, Order::Close(reason, error)),
         Action::Dial { dial, gateway, url, configured, attempt } => {
             Outcome::Task(Task::Dial(Box::new(Dial {
