@@ -10,12 +10,16 @@ use dialtone_identity::jwt::{self, Body};
 use dialtone_identity::nkey::{Kind, Public, Seed};
 use dialtone_identity::xkey;
 use dialtone_server::Server;
+use dialtone_server::policy::ListenerKind;
 use dialtone_server::resolver::Reach;
 use dialtone_server::trust::Acceptance;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long is waited for what must come: long enough for any machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn seed(kind: Kind, number: u8) -> Seed {
     Seed::from_bytes(kind, [number; 32])
@@ -342,6 +346,59 @@ fn questions_and_answers_are_sealed() {
     assert_eq!(Client::open(&server).connect(password("any", "good")), "PONG");
     let refused = Client::open(&server).connect(password("plain", "good"));
     assert_eq!(refused, "-ERR 'Authorization Violation'");
+}
+
+/// The block of a server that is linked to the other one, if its port is known.
+type Link = fn(&str, Option<u16>) -> String;
+
+fn route(_: &str, to: Option<u16>) -> String {
+    let routes = to.map(|port| format!("routes: ['nats://127.0.0.1:{port}']")).unwrap_or_default();
+    format!("cluster {{ name: C, listen: '127.0.0.1:-1', {routes} }}")
+}
+
+fn gateway(name: &str, to: Option<u16>) -> String {
+    let known = to.map(|port| format!("gateways: [ {{ name: far, url: 'nats://127.0.0.1:{port}' }} ]"));
+    format!("gateway {{ name: {name}, listen: '127.0.0.1:-1', {} }}", known.unwrap_or_default())
+}
+
+/// A service at another server answers, over a route and over a gateway, in plain and sealed: for the server that asks, not for its own.
+#[test]
+fn a_service_at_another_server_says_who_may_come() {
+    let links = [(ListenerKind::Cluster, route as Link), (ListenerKind::Gateway, gateway)];
+    for ((kind, link), sealed) in links.into_iter().flat_map(|link| [(link, false), (link, true)]) {
+        let service_key = seed(Kind::Curve, 2);
+        let more = if sealed { format!(", xkey: {}", service_key.public()) } else { String::new() };
+        let config = callout(&more).replace("timeout: 1,", "timeout: 60,");
+        let far = start(&format!("server_name: far, {}\n{config}", link("far", None)));
+        let port = far.node().settings.identity.port(kind);
+        let near = start(&format!("server_name: near, {}\n{config}", link("near", Some(port))));
+        let mut service = Client::open(&far);
+        assert_eq!(service.connect(password("auth", "pwd")), "PONG");
+        let asking = near.node().settings.identity.id.clone();
+        serve(service, move |headers, payload| {
+            let sign = |request: &AuthorizationRequest| {
+                assert_eq!(request.server.id, asking);
+                answer(request, &seed(Kind::Account, 1), "APP").into_bytes()
+            };
+            if !sealed {
+                return sign(&request(payload));
+            }
+            let headers = String::from_utf8_lossy(headers).into_owned();
+            let key = headers.split_once("Nats-Server-Xkey: ").expect("header").1;
+            let sender = Public::parse(key.trim_end()).expect("key");
+            let answer = sign(&request(&xkey::open(&service_key, &sender, payload).expect("opened")));
+            xkey::seal(&service_key, &sender, [1; xkey::NONCE_BYTES], &answer).expect("sealed")
+        });
+        // Until the server has heard of the service nobody is there to be asked.
+        let until = Instant::now() + PATIENCE;
+        while Client::open(&near).connect(password("any", "good")) != "PONG" {
+            assert!(Instant::now() < until, "{kind:?} {sealed}");
+        }
+        let refused = Client::open(&near).connect(password("any", "bad"));
+        assert_eq!(refused, "-ERR 'Authorization Violation'", "{kind:?} {sealed}");
+        near.stop();
+        far.stop();
+    }
 }
 
 /// A service that does not answer lets nobody in, and others are served meanwhile.
