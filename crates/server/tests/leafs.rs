@@ -218,6 +218,25 @@ fn an_account_has_so_many_leaf_nodes_and_no_more() {
     hub.stop();
 }
 
+/// Where a leaf node is in, somebody is; and the server itself is in the system account.
+#[test]
+fn an_account_with_a_leaf_node_is_active() {
+    let accounts = "system_account: SYS
+        accounts { SYS { users: [ { user: s } ] }, A { users: [ { user: a } ] }, B { users: [ { user: b } ] } }";
+    let hub = hub("", accounts);
+    let mut system = Spoke::join(&hub, "\"user\":\"s\",\"name\":\"one\"");
+    let _other = Spoke::join(&hub, "\"user\":\"a\",\"name\":\"two\"");
+    system.send("LS+ _INBOX.1\r\nLMSG $SYS.REQ.SERVER.PING _INBOX.1 0\r\n\r\n");
+    let answer = loop {
+        let line = system.line();
+        if line.contains("\"statsz\"") {
+            break line;
+        }
+    };
+    assert!(answer.contains("\"active_accounts\":2,"), "{answer}");
+    hub.stop();
+}
+
 /// A message that comes back by another leaf node of the cluster that it is from would be there twice.
 #[test]
 fn leaf_nodes_of_one_cluster_are_no_way_round() {

@@ -187,10 +187,13 @@ fn load(node: &Node) -> Load {
     }
 }
 
-/// Whether somebody is in an account: a client, or a route that is for it alone.
+/// Whether somebody is in an account: a client, a leaf node, or a route that is for it alone. The server itself is in that for system events.
 fn is_active(node: &Node, account: &Account) -> bool {
     let routes = node.delivery.routes.open();
-    account.connections() > 0 || routes.iter().any(|route| route.dedicated_to() == Some(&account.name))
+    let connections = account.connections() + account.leaf_nodes.connections();
+    account.is_system()
+        || connections > 0
+        || routes.iter().any(|route| route.dedicated_to() == Some(&account.name))
 }
 
 #[cfg(test)]
