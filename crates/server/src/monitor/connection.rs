@@ -1,6 +1,7 @@
 //! One connection as `/connz` lists it, in the official fields and their order.
 
 use super::connections::Row;
+use super::secured::TlsSession;
 use super::source::Subs;
 use super::subscriptions::Detail;
 use crate::documents;
@@ -179,10 +180,8 @@ fn login(row: &Row) -> Login {
 
 #[derive(Default, Serialize)]
 struct Tls {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_version: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_cipher_suite: Option<String>,
+    #[serde(flatten)]
+    session: TlsSession,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tls_peer_certs: Vec<Certificate>,
 }
@@ -201,11 +200,7 @@ fn tls(row: &Row, auth: bool) -> Tls {
     let certificate = shown
         .and_then(|der| certificate::summary(der))
         .map(|(subject, cert_sha256, spki_sha256)| Certificate { subject, spki_sha256, cert_sha256 });
-    Tls {
-        tls_version: Some(secured.version),
-        tls_cipher_suite: Some(secured.cipher_suite.clone()),
-        tls_peer_certs: certificate.into_iter().collect(),
-    }
+    Tls { session: TlsSession::of(&row.profile), tls_peer_certs: certificate.into_iter().collect() }
 }
 
 #[derive(Default, Serialize)]

@@ -1,6 +1,7 @@
 //! `/gatewayz`, and the block `gateway` of `/varz`: connections to other clusters, in the official fields and their order.
 
 use super::options::GatewayzOptions;
+use super::secured::TlsSession;
 use super::source::Subs;
 use super::subscriptions::Detail;
 use crate::cluster::gateway_address;
@@ -56,6 +57,8 @@ struct Connection {
     times: Times,
     #[serde(flatten)]
     load: Load,
+    #[serde(flatten)]
+    tls: TlsSession,
     name: String,
 }
 
@@ -165,6 +168,7 @@ fn connection(gateway: &Gateway, now: SystemTime) -> Connection {
             out_bytes: traffic.out_bytes,
             subscriptions: gateway.interest.lock().len(),
         },
+        tls: TlsSession::of(&profile),
         name: gateway.remote.server_id.clone(),
     }
 }

@@ -21,6 +21,7 @@ mod metrics;
 pub(crate) mod options;
 mod query;
 pub(crate) mod routes;
+mod secured;
 mod sharing;
 mod slow;
 pub(crate) mod source;

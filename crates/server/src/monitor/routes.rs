@@ -1,6 +1,7 @@
 //! `/routez`: the connections to other servers of the cluster, in the official fields and their order.
 
 use super::options::RoutezOptions;
+use super::secured::TlsSession;
 use super::source::Subs;
 use super::subscriptions::Detail;
 use crate::cluster;
@@ -51,8 +52,9 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
     compression: String,
+    /// Beyond the official fields.
     #[serde(flatten)]
-    tls: Tls,
+    tls: TlsSession,
 }
 
 /// Who is at the other end.
@@ -95,15 +97,6 @@ struct Subscribed {
     subscriptions_list_detail: Vec<Detail>,
 }
 
-/// Beyond the official fields: the TLS of the connection.
-#[derive(Default, Serialize)]
-struct Tls {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_version: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_cipher_suite: Option<String>,
-}
-
 /// The document.
 pub(crate) fn routez(node: &Node, options: &RoutezOptions) -> Value {
     let policy = node.settings.policy();
@@ -136,7 +129,7 @@ fn row(route: &Route, subs: Subs, now: SystemTime) -> Row {
         subscribed: subscribed(route, subs),
         account: route.dedicated_to().map(str::to_owned),
         compression: route.compression.text().into(),
-        tls: tls(route),
+        tls: TlsSession::of(&route.session.profile()),
     }
 }
 
@@ -194,10 +187,4 @@ fn subscribed(route: &Route, subs: Subs) -> Subscribed {
             Subscribed { subscriptions_list_detail: list.collect(), ..Subscribed::default() }
         }
     }
-}
-
-fn tls(route: &Route) -> Tls {
-    let profile = route.session.profile();
-    let Some(secured) = &profile.secured else { return Tls::default() };
-    Tls { tls_version: Some(secured.version), tls_cipher_suite: Some(secured.cipher_suite.clone()) }
 }
