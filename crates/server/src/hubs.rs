@@ -183,16 +183,31 @@ impl Dialing {
         let mut before = std::mem::take(&mut self.configured);
         let mut settings = BTreeMap::new();
         for remote in remotes {
-            let known = before.iter().find(|(_, hub)| hub.own == *remote).map(|(id, _)| *id);
-            let (id, hub) = known.and_then(|id| before.remove_entry(&id)).unwrap_or_else(|| {
-                self.next += 1;
-                (HubId(self.next), Arc::new(Hub { own: remote.clone(), keys: Mutex::default() }))
-            });
-            self.configured.insert(id, hub);
+            let known = before.iter().find(|(_, hub)| stays(&hub.own, remote)).map(|(id, _)| *id);
+            let known = known.and_then(|id| before.remove_entry(&id));
+            let id = known.as_ref().map_or_else(|| self.take_number(), |(id, _)| *id);
+            let same = known.map(|(_, hub)| hub).filter(|hub| hub.own == *remote);
+            let made = || Arc::new(Hub { own: remote.clone(), keys: Mutex::default() });
+            self.configured.insert(id, same.unwrap_or_else(made));
             settings.insert(id, settings_of(remote, own.map_or(Duration::ZERO, |own| own.reconnect)));
         }
         settings
     }
+
+    fn take_number(&mut self) -> HubId {
+        self.next += 1;
+        HubId(self.next)
+    }
+}
+
+/// Whether a connection to a hub stays when this is what is configured of it. TLS may be another one, for the next connection, but not where
+/// there was none, nor with other pins.
+fn stays(old: &LeafRemote, new: &LeafRemote) -> bool {
+    let pins =
+        |remote: &LeafRemote| remote.tls.as_ref().map(|tls| tls.pinned_certs.clone()).unwrap_or_default();
+    LeafRemote { tls: new.tls.clone(), ..old.clone() } == *new
+        && old.needs_tls() == new.needs_tls()
+        && pins(old) == pins(new)
 }
 
 fn settings_of(remote: &LeafRemote, reconnect: Duration) -> HubSettings {

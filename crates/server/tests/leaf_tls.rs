@@ -140,6 +140,62 @@ fn wait_for(server: &Server, connections: usize) {
     }
 }
 
+/// A message passes from the hub to the spoke.
+fn pass(hub: &Server, spoke: &Server) {
+    let (mut here, mut there) = (Client::connect(hub, ""), Client::connect(spoke, ""));
+    there.send("SUB foo 1\r\n");
+    there.sync();
+    let wants = || {
+        let leafs = hub.node().delivery.leafs.open();
+        leafs.first().is_some_and(|leaf| leaf.interest.lock().has_filter(b"foo"))
+    };
+    while !wants() {
+        std::thread::yield_now();
+    }
+    here.send("PUB foo 2\r\nhi\r\n");
+    assert_eq!((there.line(), there.line()), ("MSG foo 1 2".to_owned(), "hi".to_owned()));
+    there.send("UNSUB 1\r\n");
+    there.sync();
+    while wants() {
+        std::thread::yield_now();
+    }
+}
+
+/// Another TLS of a remote is for the next connection, but other pins are for those that are open, too, and so is TLS where there was none.
+#[test]
+fn a_reload_of_a_remotes_tls_keeps_the_connection_but_not_with_other_pins() {
+    let folder = tempfile::tempdir().expect("folder");
+    renew(folder.path());
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let own = format!("cert_file: '{}', key_file: '{}'", at("own.pem"), at("own.key"));
+    let hub = start(options(&format!("leafnodes {{ listen: 'localhost:-1', tls {{ {own} }} }}")));
+    let port = hub.node().settings.identity.port(ListenerKind::LeafNodes);
+    let remote = |tls: &str| {
+        let remote = format!("url: 'nats://localhost:{port}', tls {{ ca_file: '{}' {tls} }}", at("ca.pem"));
+        options(&format!(
+            "server_name: spoke, leafnodes {{ reconnect: '10ms', remotes: [ {{ {remote} }} ] }}"
+        ))
+    };
+    let spoke = start(remote(""));
+    wait_for(&hub, 1);
+    wait_for(&spoke, 1);
+    let id = || spoke.node().delivery.leafs.open().first().map(|leaf| leaf.session.peer.id);
+    let before = id();
+    for tls in [", timeout: 9", ", insecure: true", ", handshake_first: true"] {
+        spoke.reload(Ok(remote(tls)));
+        pass(&hub, &spoke);
+        assert_eq!((id(), spoke.node().delivery.leafs.len()), (before, 1), "{tls}");
+    }
+    let pins = format!(", pinned_certs: [ '{}' ]", "0".repeat(64));
+    spoke.reload(Ok(remote(&pins)));
+    wait_for(&hub, 0);
+    wait_for(&spoke, 0);
+    spoke.reload(Ok(remote("")));
+    wait_for(&hub, 1);
+    spoke.stop();
+    hub.stop();
+}
+
 /// Both ends read their certificates again: the next connection is by the new ones, which the old ones would not have let in.
 #[test]
 fn new_certificates_are_good_for_the_next_connection() {
@@ -175,18 +231,7 @@ fn new_certificates_are_good_for_the_next_connection() {
         assert!(Instant::now() < deadline, "it does not come again");
         std::thread::yield_now();
     }
-    let (mut here, mut there) = (Client::connect(&hub, ""), Client::connect(&spoke, ""));
-    there.send("SUB foo 1\r\n");
-    there.sync();
-    let wants = || {
-        let leafs = hub.node().delivery.leafs.open();
-        leafs.first().is_some_and(|leaf| leaf.interest.lock().has_filter(b"foo"))
-    };
-    while !wants() {
-        std::thread::yield_now();
-    }
-    here.send("PUB foo 2\r\nhi\r\n");
-    assert_eq!((there.line(), there.line()), ("MSG foo 1 2".to_owned(), "hi".to_owned()));
+    pass(&hub, &spoke);
     spoke.stop();
     hub.stop();
 }
