@@ -118,9 +118,10 @@ impl Registry {
 
     /// Adds a connection. How many there are with it.
     pub fn insert(&self, session: Arc<Session>) -> usize {
-        self.total.fetch_add(1, Ordering::Relaxed);
+        let is_leaf_node = session.peer.kind().is_leaf_connection();
+        self.total.fetch_add(u64::from(!is_leaf_node), Ordering::Relaxed);
         let mut open = self.open.lock();
-        open.leaf_nodes += usize::from(session.peer.kind().is_leaf_connection());
+        open.leaf_nodes += usize::from(is_leaf_node);
         open.move_to(session.peer.id, None, Some(None));
         open.all.insert(session.peer.id, (session, None));
         open.all.len()
@@ -189,7 +190,7 @@ impl Registry {
         self.len() == 0
     }
 
-    /// Connections since the start.
+    /// Clients since the start.
     pub fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }

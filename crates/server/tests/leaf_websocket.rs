@@ -5,6 +5,7 @@ mod common;
 use common::{Client, options, start};
 use dialtone_server::Server;
 use dialtone_wire::http::{ANSWER_BYTES_MAX, head_end};
+use dialtone_wire::websocket::deflate::deflate;
 use dialtone_wire::websocket::frame::{self, Agreed, Opcode};
 use dialtone_wire::websocket::upgrade::{self, Terms};
 use dialtone_wire::websocket::{Ended, Masking, Request, Stream};
@@ -208,7 +209,7 @@ fn an_answer_without_an_end_is_refused_when_it_is_too_large() {
 fn frames_of_a_hostile_hub_end_the_connection_and_nothing_else() {
     let mut bomb = Vec::new();
     let zeros = vec![0; 1 << 20];
-    assert!(dialtone_wire::websocket::deflate::deflate(std::iter::repeat_n(&zeros[..], 64), &mut bomb));
+    assert!(deflate(std::iter::repeat_n(&zeros[..], 64), &mut bomb));
     let mut bomb_frame = Vec::new();
     frame::head(&mut bomb_frame, Opcode::Binary, true, bomb.len(), None);
     bomb_frame.extend(bomb);
@@ -353,6 +354,32 @@ fn strangers_by_websocket_may_say_nothing_but_connect() {
     known.send(b"PING\r\n");
     assert!(known.read_until("PONG\r\n").contains("\"connect_info\":true"));
     wait_for(&hub, 1);
+    hub.stop();
+}
+
+/// Official servers put all that waits for a spoke or a hub into one message, as large as that is when it is inflated: it is taken a piece at
+/// a time. (Of two official servers the one that receives ends the connection.)
+#[test]
+fn one_message_may_hold_all_that_has_waited() {
+    const COUNT: usize = 6;
+    let (hub, address) = hub("compression: true", "");
+    let mut client = Client::connect(&hub, "");
+    client.send("SUB up 1\r\n");
+    client.sync();
+    let mut script = Script::connect(address, true);
+    script.send(b"CONNECT {\"name\":\"N\",\"headers\":true}\r\n");
+    let payload = "x".repeat(900_000);
+    let message = format!("LMSG up {}\r\n{payload}\r\n", payload.len());
+    let mut compressed = Vec::new();
+    assert!(deflate(std::iter::repeat_n(message.as_bytes(), COUNT), &mut compressed));
+    frame::mask_payload(&mut compressed, Some([9, 8, 7, 6]));
+    let mut sent = Vec::new();
+    frame::head(&mut sent, Opcode::Binary, true, compressed.len(), Some([9, 8, 7, 6]));
+    sent.extend(compressed);
+    script.socket.write_all(&sent).expect("sent");
+    for _ in 0..COUNT {
+        assert_eq!((client.line(), client.line() == payload), (format!("MSG up 1 {}", payload.len()), true));
+    }
     hub.stop();
 }
 
