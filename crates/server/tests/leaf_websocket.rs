@@ -451,6 +451,59 @@ fn by_tls_it_is_the_same_and_in_a_tunnel_too() {
     }
 }
 
+/// What the listener for WebSocket asks of certificates holds for leaf nodes that come by it, too.
+#[test]
+fn certificates_of_leaf_nodes_are_asked_for_by_the_listener_that_they_come_by() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().display();
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().expect("key");
+    let authority = params.self_signed(&authority_key).expect("certificate");
+    let issuer = rcgen::Issuer::from_params(&params, &authority_key);
+    let key = rcgen::KeyPair::generate().expect("key");
+    let own = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("names");
+    let own = own.signed_by(&key, &issuer).expect("signed");
+    for (name, text) in
+        [("ca.pem", authority.pem()), ("own.pem", own.pem()), ("own.key", key.serialize_pem())]
+    {
+        std::fs::write(folder.path().join(name), text).expect("written");
+    }
+    let shown = format!("cert_file: '{path}/own.pem', key_file: '{path}/own.key',");
+    let none_is_pinned = format!("pinned_certs: ['{}'],", "0".repeat(64));
+    for (pins, shows, is_let_in) in [("", &*shown, true), ("", "", false), (&*none_is_pinned, &*shown, false)]
+    {
+        let hub = start(options(&format!(
+            "websocket {{ listen: 'localhost:-1', tls {{ {shown} ca_file: '{path}/ca.pem', verify: true, {pins} }} }}
+             leafnodes {{ listen: 'localhost:-1' }}"
+        )));
+        let port = hub.websocket_address().expect("it listens").port();
+        let (listener, between) = listener();
+        let spoke = start(options(&format!(
+            "leafnodes {{ reconnect: '10ms', remotes: [ {{ url: 'wss://localhost:{}', first_info_timeout: '60s',
+             tls {{ {shows} ca_file: '{path}/ca.pem', timeout: 60 }} }} ] }}",
+            between.port()
+        )));
+        let far = || TcpStream::connect(("localhost", port)).expect("connected");
+        if is_let_in {
+            let near = accept(&listener);
+            near.set_read_timeout(None).expect("set");
+            let far = far();
+            let carrier = thread::spawn(move || relay(near, far));
+            wait_for(&hub, 1);
+            spoke.stop();
+            carrier.join().expect("carried");
+        } else {
+            for _ in 0..2 {
+                relay(accept(&listener), far());
+            }
+            assert_eq!(hub.node().delivery.leafs.len(), 0);
+            spoke.stop();
+        }
+        hub.stop();
+    }
+}
+
 /// Carries bytes both ways until both ends are closed.
 fn relay(near: TcpStream, far: TcpStream) {
     let pump = |mut from: TcpStream, mut to: TcpStream| {
