@@ -146,6 +146,92 @@ fn strangers_may_say_nothing_but_connect() {
     hub.stop();
 }
 
+/// Who does not finish what it begins with is closed in time, and at once when it is longer than a line may be: what is kept of a stranger is
+/// bounded.
+#[test]
+fn a_spoke_that_does_not_finish_connect_is_closed() {
+    let hub = hub("authorization { user: u, password: p, timeout: '50ms' }", "max_control_line: 1024");
+    for begin in ["", "C", "CONNECT {\"user\":\"u\"", "INFO {\"compression\":"] {
+        let (mut spoke, _) = Spoke::connect(&hub);
+        spoke.send(begin);
+        assert_eq!(spoke.rest(), "-ERR 'Authentication Timeout'\r\n", "{begin:?}");
+    }
+    hub.stop();
+    let hub = self::hub("authorization { user: u, password: p, timeout: 60 }", "max_control_line: 1024");
+    for begin in ["CONNECT {\"user\":\"", "INFO {\"compression\":\""] {
+        let (mut spoke, _) = Spoke::connect(&hub);
+        // It is closed before all is sent.
+        let long = format!("{begin}{}", "x".repeat(1 << 20));
+        let _ = spoke.0.get_mut().write_all(long.as_bytes());
+        assert_eq!(spoke.rest(), "-ERR 'maximum control line exceeded'\r\n", "{begin:?}");
+    }
+    hub.stop();
+}
+
+/// What a service is told of who asks is this server's word, whatever headers a spoke sends along.
+#[test]
+fn a_spoke_cannot_say_who_asks() {
+    let hub = hub(
+        "",
+        "accounts {
+            EXP { users: [ { user: e } ], exports: [ { service: svc } ] }
+            IMP { users: [ { user: i } ], imports: [ { service: { account: EXP, subject: svc } } ] }
+        }",
+    );
+    let mut spoke = Spoke::join(&hub, "\"user\":\"i\"");
+    let mut exporter = Client::connect(&hub, "e");
+    exporter.send("SUB svc 1\r\n");
+    exporter.sync();
+    for forged in [
+        "Nats-Request-Info: {\"acc\":\"EXP\"}\r\n",
+        "nats-request-info: {\"acc\":\"EXP\"}\r\n",
+        "Nats-Request-Info: {\"acc\":\"EXP\"}\r\nNATS-REQUEST-INFO: {\"acc\":\"EXP\"}\r\n",
+        "Nats-Request-Info:\r\n {\"acc\":\"EXP\"}\r\n",
+        "Nats-Request-Info : {\"acc\":\"EXP\"}\r\n",
+    ] {
+        let head = format!("NATS/1.0\r\n{forged}x: y\r\n\r\n");
+        spoke.send(&format!("HMSG svc r.1 {} {}\r\n{head}hi\r\n", head.len(), head.len() + 2));
+        spoke.sync();
+        let got = exporter.sync().join("\n").to_lowercase();
+        assert!(got.contains("x: y") && got.contains("\"acc\":\"imp\""), "{forged:?}: {got}");
+        assert!(!got.contains("\"acc\":\"exp\""), "{forged:?}: {got}");
+    }
+    hub.stop();
+}
+
+/// A filter may be wider than what a spoke may have: each message is checked, for queue groups too; and so is what it sends.
+#[test]
+fn what_a_spoke_may_not_have_comes_by_no_wildcard_and_no_queue_group() {
+    let rights = "subscribe: { allow: 'in.>', deny: 'in.no' }, publish: { allow: 'out.>', deny: 'out.no' }";
+    let hub = hub(
+        "",
+        &format!(
+            "accounts {{ A {{ users: [ {{ user: a }}, {{ user: u, permissions: {{ {rights} }} }} ] }} }}"
+        ),
+    );
+    let mut client = Client::connect(&hub, "a");
+    for wanted in ["in.*", "in.* q 1", ">", "> q 1", "*.*", "in.> q 3"] {
+        let mut spoke = Spoke::join(&hub, "\"user\":\"u\",\"name\":\"s\",\"remote_account\":\"X\"");
+        spoke.send(&format!("LS+ {wanted}\r\n"));
+        spoke.sync();
+        client.send("PUB in.no 2\r\nno\r\nPUB other.x 2\r\nno\r\nPUB in.yes 2\r\nhi\r\n");
+        client.sync();
+        let got = spoke.sync();
+        let is_right = got.len() == 2 && got[0].starts_with("LMSG in.yes ") && got[1] == "hi";
+        assert!(is_right, "{wanted}: {got:?}");
+    }
+    client.send("SUB > 1\r\n");
+    client.sync();
+    for denied in ["out.no", "in.yes", "other", "$SYS.REQ.SERVER.PING"] {
+        let mut spoke = Spoke::join(&hub, "\"user\":\"u\",\"name\":\"s\",\"remote_account\":\"X\"");
+        spoke.send(&format!("LMSG out.yes 2\r\nhi\r\nLMSG {denied} 2\r\nno\r\n"));
+        let error = format!("-ERR 'Permissions Violation for Publish to \"{denied}\"'\r\n");
+        assert!(spoke.rest().ends_with(&error), "{denied}");
+        assert_eq!(client.sync(), ["MSG out.yes 1 2", "hi"], "{denied}");
+    }
+    hub.stop();
+}
+
 /// The block's own users are all that there are, and no account named in CONNECT is obeyed.
 #[test]
 fn a_spoke_is_in_the_account_of_its_user() {

@@ -8,6 +8,7 @@ use crate::leafs::Remote;
 use crate::lines::{self, Speaker as _};
 use crate::log::Event;
 use crate::policy::{COMPATIBLE_VERSION, ListenerKind};
+use crate::system;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Place;
 use dialtone_config::Secret;
@@ -273,6 +274,9 @@ impl LeafConnection {
             isolate || self.conduct.policy.options.leafnodes.as_ref().is_some_and(|own| own.isolate);
         let remote = Remote { server_id, server_name: name, account: remote_account };
         self.join(remote, is_isolated, turn);
+        if let Some(leaf) = &self.leaf {
+            system::leaf_connected(&self.conduct.node, turn, &leaf.account);
+        }
     }
 
     /// The answer to CONNECT.

@@ -47,6 +47,15 @@ pub(crate) fn connected(node: &Node, turn: &mut Turn, session: &Session, who: &C
     publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &json(&event));
 }
 
+/// A leaf node has come to an account of a server with gateways: other clusters hear of it, as officially.
+pub(crate) fn leaf_connected(node: &Node, turn: &mut Turn, account: &Account) {
+    if node.delivery.leads.is_some() && node.accounts.has_system() {
+        let event = LeafConnect { server: about::server(node), acc: &account.name };
+        let subject = format!("$SYS.ACCOUNT.{}.LEAFNODE.CONNECT", account.name);
+        publish_event(&node.accounts, turn, &subject, &json(&event));
+    }
+}
+
 /// A connection was refused for what it presented: `account` is where it was, that for everyone if it was not let in.
 pub(crate) fn refused(
     node: &Node,
@@ -250,6 +259,12 @@ fn client_details(session: &Session) -> ClientDetails {
         who.account = place.account.map_or_else(|| nowhere.into(), |account| account.name.clone());
     }
     who
+}
+
+#[derive(Serialize)]
+struct LeafConnect<'a> {
+    server: Value,
+    acc: &'a str,
 }
 
 /// What is published of an account's connections.

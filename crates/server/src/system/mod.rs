@@ -20,8 +20,8 @@ mod usage;
 pub(crate) use about::{feature_flags, server};
 pub(crate) use certificates::{certificate_rejected, link_invalid};
 pub(crate) use events::{
-    Proof, connected, joined, lame_duck, left, refused, refused_by_service, refused_for_room, rejoined,
-    shutdown,
+    Proof, connected, joined, lame_duck, leaf_connected, left, refused, refused_by_service, refused_for_room,
+    rejoined, shutdown,
 };
 pub(crate) use granted::exports;
 pub(crate) use statsz::broadcast;
