@@ -232,6 +232,39 @@ fn what_a_spoke_may_not_have_comes_by_no_wildcard_and_no_queue_group() {
     hub.stop();
 }
 
+/// Anybody may say that it is the hub. It is told what a hub is, and has no right more for it.
+#[test]
+fn who_dials_as_a_hub_has_the_rights_of_its_user_all_the_same() {
+    let rights = "permissions: { subscribe: { allow: 'in.>' }, publish: { allow: 'out.>' } }";
+    let hub = hub(
+        "isolate: true",
+        &format!("accounts {{ A {{ users: [ {{ user: a }}, {{ user: u, {rights} }} ] }} }}"),
+    );
+    let mut other = Spoke::join(&hub, "\"user\":\"a\",\"name\":\"o\",\"cluster\":\"O\"");
+    other.send("LS+ out.other\r\n");
+    other.sync();
+    let mut client = Client::connect(&hub, "a");
+    client.send("SUB out.x 1\r\nSUB in.x 2\r\n");
+    client.sync();
+    let join = || Spoke::join(&hub, "\"user\":\"u\",\"is_hub\":true,\"name\":\"h\",\"remote_account\":\"X\"");
+    let mut dialing = join();
+    assert!(
+        hub.node().delivery.leafs.open().iter().any(|leaf| leaf.is_spoke()),
+        "seen from here it is a hub"
+    );
+    client.send("SUB out.y 3\r\nSUB in.y 4\r\n");
+    client.sync();
+    assert_eq!(dialing.sync(), ["LS+ out.y"], "neither what it may not send nor what others want");
+    dialing.send("LS+ >\r\nLMSG out.x 2\r\nhi\r\n");
+    dialing.sync();
+    client.send("PUB out.z 2\r\nno\r\nPUB in.z 2\r\nhi\r\n");
+    assert_eq!(client.sync(), ["MSG out.x 1 2", "hi"]);
+    assert_eq!(dialing.sync(), ["LMSG in.z 2", "hi"]);
+    dialing.send("LMSG in.x 2\r\nno\r\n");
+    assert!(dialing.rest().ends_with("-ERR 'Permissions Violation for Publish to \"in.x\"'\r\n"));
+    hub.stop();
+}
+
 /// The block's own users are all that there are, and no account named in CONNECT is obeyed.
 #[test]
 fn a_spoke_is_in_the_account_of_its_user() {

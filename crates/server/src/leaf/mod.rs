@@ -2,6 +2,9 @@
 //!
 //! `accepted` is how a spoke comes in, and `dialed` how this server comes in at a hub, behind an `upgrade` where that is by WebSocket;
 //! `operate` is what is said then. Which hubs are dialled is decided in [`crate::hubs`].
+//!
+//! Who dials is the spoke, unless its remote says `hub: true`: then CONNECT says so, and all that hubs and spokes differ in goes by the
+//! peer's kind. How they come in stays as it is.
 
 mod accepted;
 mod dialed;
