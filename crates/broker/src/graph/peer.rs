@@ -496,16 +496,17 @@ impl Peer {
 
     /// Counts what it gets in one turn: for itself, its account and the server.
     pub(crate) fn count_out(&self, msgs: u64, bytes: u64, now: Instant) {
+        let kind = self.kind();
         self.touch(now);
         self.counters.add_out(msgs, bytes);
-        self.totals.of(self.kind()).add_out(msgs, bytes);
+        self.totals.of(kind).add_out(msgs, bytes);
         // What is in all accounts is counted by account where it is staged.
-        if self.kind().is_in_all_accounts() {
+        if kind.is_in_all_accounts() {
             return;
         }
         if let Some(account) = &self.seat.place.read().account {
             account.counters.add_out(msgs, bytes);
-            if self.kind().is_leaf_connection() {
+            if kind.is_leaf_connection() {
                 account.leaf_nodes.counters.add_out(msgs, bytes);
             }
         }
