@@ -1,6 +1,6 @@
 //! What must hold: at any time, and once nothing more happens.
 
-use super::client::Client;
+use super::client::{Client, answer};
 use super::model::{Receivers, matches};
 use super::world::{Published, World};
 use std::collections::BTreeMap;
@@ -46,21 +46,25 @@ impl World<'_> {
     /// Nothing comes twice, and nothing where it does not belong; whatever happens meanwhile.
     pub fn check_always(&mut self) -> Result<(), String> {
         let deliveries = self.deliveries()?;
+        for (body, got) in &deliveries {
+            for (index, delivery) in got.iter().enumerate() {
+                if got[..index].contains(delivery) {
+                    let (client, _, sid) = delivery;
+                    return Err(format!("{body:?} came twice to client {client}, subscription {sid}"));
+                }
+            }
+        }
         for message in self.published.clone() {
             let Some(got) = deliveries.get(&message.body) else { continue };
             let mut groups: BTreeMap<&str, (usize, u32)> = BTreeMap::new();
-            for (index, &(client, connection, sid)) in got.iter().enumerate() {
+            for &(client, _, sid) in got {
                 if self.space_of(client) != message.space {
                     return Err(format!("{message:?} came to client {client}, which is in another account"));
                 }
-                if got[..index].contains(&(client, connection, sid)) {
-                    return Err(format!("{message:?} came twice to client {client}, subscription {sid}"));
-                }
-                if let Some(queue) = self.queue_of(client, sid)
-                    && let Some(first) = groups.insert(queue, (client, sid))
-                {
+                let queue = self.queue_of(client, sid);
+                if let Some(first) = queue.and_then(|queue| groups.insert(queue, (client, sid))) {
                     return Err(format!(
-                        "{message:?} came to two of group {queue}: {first:?} and {:?}",
+                        "{message:?} came to two of a group: {first:?}, {:?}",
                         (client, sid)
                     ));
                 }
@@ -75,13 +79,14 @@ impl World<'_> {
         for message in self.published.get(from..).unwrap_or_default().to_vec() {
             let expected = self.receivers(&message);
             let got = deliveries.get(&message.body).cloned().unwrap_or_default();
-            let of_group = |client: &usize, sid: &u32| self.queues.get(&(*client, *sid)).copied().flatten();
-            let mut plain: Vec<(usize, u32)> =
-                got.iter().filter(|(c, _, s)| of_group(c, s).is_none()).map(|&(c, _, s)| (c, s)).collect();
+            let plain = got.iter().map(|&(client, _, sid)| (client, sid));
+            let mut plain: Vec<_> =
+                plain.filter(|&(client, sid)| self.queue_of(client, sid).is_none()).collect();
             plain.sort_unstable();
             if plain != expected.all {
                 return Err(format!("{message:?} came to {plain:?} instead of {:?}", expected.all));
             }
+            self.check_answers(&message, &got, &deliveries)?;
             for (queue, members) in &expected.groups {
                 let taken: Vec<(usize, u32)> =
                     got.iter().map(|&(c, _, s)| (c, s)).filter(|member| members.contains(member)).collect();
@@ -91,6 +96,29 @@ impl World<'_> {
             }
         }
         self.check_order(from)
+    }
+
+    /// Whoever got a request has answered it, and the answer came.
+    fn check_answers(
+        &self,
+        message: &Published,
+        got: &Deliveries,
+        all: &BTreeMap<String, Deliveries>,
+    ) -> Result<(), String> {
+        let Some(inbox) = message.inbox else { return Ok(()) };
+        for &(client, _, sid) in got {
+            let body = answer(&message.body, (client, sid));
+            let came = all
+                .get(&body)
+                .is_some_and(|came| came.iter().any(|(c, _, s)| (*c, *s) == (message.client, inbox)));
+            if !came {
+                return Err(format!(
+                    "{body:?} did not come to client {}, which asked {message:?}",
+                    message.client
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// What one publisher sends on one subject comes in order.

@@ -1,4 +1,4 @@
-//! A client that subscribes and publishes, and keeps what it gets.
+//! A client that subscribes and publishes, answers all requests, and keeps what it gets.
 
 use super::plan::Sub;
 use dialtone_sim::link::End;
@@ -15,12 +15,17 @@ pub(super) struct Got {
     pub body: String,
 }
 
+/// Subscriptions to answers have numbers from here on.
+const INBOXES: u32 = 1000;
+
 #[derive(Default)]
 pub(super) struct Client {
+    number: usize,
     user: &'static str,
     /// What it is subscribed to, on every connection anew.
     pub subs: BTreeMap<u32, Sub>,
     next_sid: u32,
+    next_inbox: u32,
     end: Option<End>,
     connection: u32,
     input: Vec<u8>,
@@ -31,9 +36,10 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub fn new(user: &'static str, subs: &[Sub]) -> Self {
+    pub fn new(number: usize, user: &'static str, subs: &[Sub]) -> Self {
         let subs: BTreeMap<u32, Sub> = (1..).zip(subs.iter().cloned()).collect();
-        Self { user, next_sid: subs.len() as u32 + 1, subs, ..Self::default() }
+        let next_sid = subs.len() as u32 + 1;
+        Self { number, user, next_sid, next_inbox: INBOXES, subs, ..Self::default() }
     }
 
     pub fn is_connected(&self) -> bool {
@@ -73,6 +79,15 @@ impl Client {
         self.send(&format!("PUB {subject} {}\r\n{body}\r\n", body.len()));
     }
 
+    /// Asks, and subscribes to the answers just before; the number of that subscription.
+    pub fn request(&mut self, subject: &str, body: &str) -> u32 {
+        let sid = self.next_inbox;
+        self.next_inbox += 1;
+        let inbox = format!("_INBOX.{}.{sid}", self.number);
+        self.send(&format!("SUB {inbox} {sid}\r\nPUB {subject} {inbox} {}\r\n{body}\r\n", body.len()));
+        sid
+    }
+
     fn send(&mut self, text: &str) {
         if self.end.is_some() {
             self.unsent.extend_from_slice(text.as_bytes());
@@ -107,10 +122,15 @@ impl Client {
                 let subject = words.next().expect("a subject").to_owned();
                 let sid = words.next().and_then(|sid| sid.parse().ok()).expect("a sid");
                 let size: usize = words.next_back().and_then(|size| size.parse().ok()).expect("a size");
+                let reply = words.next().map(str::to_owned);
                 let end = length + 2 + size;
                 let body = self.input.get(length + 2..end)?;
                 self.input.get(end..end + 2)?;
                 let body = String::from_utf8_lossy(body).into_owned();
+                if let Some(reply) = reply {
+                    let answer = answer(&body, (self.number, sid));
+                    self.publish(&reply, &answer);
+                }
                 self.got.push(Got { connection: self.connection, sid, subject, body });
                 return Some(end + 2);
             }
@@ -126,6 +146,11 @@ impl Client {
             self.close();
         }
     }
+}
+
+/// What a subscription of a client answers a request.
+pub(super) fn answer(request: &str, (client, sid): (usize, u32)) -> String {
+    format!("answer to {request} by {client} {sid}")
 }
 
 fn line(sid: u32, sub: &Sub) -> String {

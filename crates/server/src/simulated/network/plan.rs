@@ -107,7 +107,8 @@ pub(super) enum Step {
     Break(usize, usize),
     Subscribe(usize, Sub),
     Unsubscribe(usize),
-    Publish(usize, &'static str),
+    /// A request, perhaps.
+    Publish(usize, &'static str, bool),
     Disconnect(usize),
 }
 
@@ -150,9 +151,10 @@ impl Plan {
         while left > 0 {
             let size = (1 + random.below(size_max)).min(left);
             left -= size;
-            let is_first = domains.is_empty();
-            let has_gateway = gateways && (is_first || (domains.len() < 6 && random.chance(40)));
-            let uplinks = if is_first || has_gateway { Vec::new() } else { uplinks(&domains, random) };
+            let share = if domains.is_empty() { 80 } else { 40 };
+            let has_gateway = gateways && domains.len() < 6 && random.chance(share);
+            // What a hub wants is for the servers that are connected to it alone, not for other clusters.
+            let uplinks = if has_gateway { Vec::new() } else { uplinks(&domains, random) };
             let pool_size = [0, 1, 1, 2, 3][random.below(5)];
             domains.push(Domain {
                 servers: size,
@@ -196,7 +198,10 @@ impl Plan {
             9 | 10 => Step::Subscribe(random.below(clients), Sub::of(random)),
             11 => Step::Unsubscribe(random.below(clients)),
             12 => Step::Disconnect(random.below(clients)),
-            _ => Step::Publish(random.below(clients), SUBJECTS[random.below(SUBJECTS.len())]),
+            _ => {
+                let subject = SUBJECTS[random.below(SUBJECTS.len())];
+                Step::Publish(random.below(clients), subject, random.chance(50))
+            }
         }
     }
 
@@ -330,6 +335,9 @@ impl Plan {
 /// The ways in which a domain is a leaf node of others. Each account has one way at most, so that there is no loop.
 fn uplinks(domains: &[Domain], random: &mut Random) -> Vec<Uplink> {
     let mut uplinks = Vec::new();
+    if domains.is_empty() {
+        return uplinks;
+    }
     let crosses = random.chance(15);
     for account in 0..ACCOUNTS.len() {
         if random.chance(if account == 0 { 90 } else { 50 }) {

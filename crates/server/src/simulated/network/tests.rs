@@ -49,7 +49,8 @@ fn play_all(make: fn(u64) -> Plan, seeds: u64) {
     if let Some((seed, wrong)) = failed.lock().expect("not poisoned").take() {
         let plan = shrunk(make(seed));
         let smaller = play(&plan).err().unwrap_or_default();
-        panic!("seed {seed}: {wrong}\nsmallest: {plan:?}\n{smaller}");
+        let again = format!("FIRST={seed} SEEDS=1 cargo test -p dialtone-server --lib simulated::network");
+        panic!("seed {seed}: {wrong}\nsmallest: {plan:?}\n{smaller}\nagain: {again}");
     }
 }
 

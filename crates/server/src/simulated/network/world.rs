@@ -104,6 +104,8 @@ pub(super) struct Published {
     pub space: usize,
     pub subject: &'static str,
     pub body: String,
+    /// The subscription that answers come by.
+    pub inbox: Option<u32>,
 }
 
 pub(super) struct World<'p> {
@@ -150,8 +152,8 @@ impl<'p> World<'p> {
             let at = world.random.between(Duration::ZERO, plan.starts_within);
             world.due(at, Due::Start(server));
         }
-        for client in &plan.clients {
-            let part = Client::new(ACCOUNTS[client.account], &client.subs);
+        for (number, client) in plan.clients.iter().enumerate() {
+            let part = Client::new(number, ACCOUNTS[client.account], &client.subs);
             world.network.add(Part::Client(Box::new(part)));
         }
         for (step, (at, _)) in plan.steps.iter().enumerate() {
@@ -190,7 +192,8 @@ impl<'p> World<'p> {
         let first = self.published.len();
         for client in 0..self.plan.clients.len() {
             for subject in SUBJECTS {
-                (0..2).for_each(|_| self.publish(client, subject));
+                self.publish(client, subject, false);
+                self.publish(client, subject, true);
             }
         }
         self.run_until(self.network.now() + DELIVERY);
@@ -329,14 +332,18 @@ impl<'p> World<'p> {
         self.queues.extend(subs.into_iter().map(|(sid, queue)| ((client, sid), queue)));
     }
 
-    fn publish(&mut self, client: usize, subject: &'static str) {
+    fn publish(&mut self, client: usize, subject: &'static str, is_request: bool) {
         if !self.client(client).is_connected() {
             return;
         }
         let body = format!("m{}", self.published.len());
         let space = self.space_of(client);
-        self.client(client).publish(subject, &body);
-        self.published.push(Published { client, space, subject, body });
+        let own = self.client(client);
+        let inbox = is_request.then(|| own.request(subject, &body));
+        if inbox.is_none() {
+            own.publish(subject, &body);
+        }
+        self.published.push(Published { client, space, subject, body, inbox });
         self.network.settle();
     }
 
@@ -362,7 +369,7 @@ impl<'p> World<'p> {
                 self.note_queues(*client);
             }
             Step::Unsubscribe(client) => self.client(*client).unsubscribe(),
-            Step::Publish(client, subject) => self.publish(*client, subject),
+            Step::Publish(client, subject, is_request) => self.publish(*client, subject, *is_request),
             Step::Disconnect(client) => {
                 self.client(*client).close();
                 self.network.settle();
