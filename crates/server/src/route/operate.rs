@@ -70,6 +70,9 @@ impl Speaker for RouteConnection {
         if self.is_stranger() && !matches!(op, Op::Connect(_)) {
             return self.turn_away(turn);
         }
+        if self.remote.is_none() && matches!(op, Op::Message(_) | Op::Subscribe { .. } | Op::Unsubscribe(_)) {
+            return self.out_of_place(turn);
+        }
         match op {
             Op::Message(routed) => self.take_message(&routed, batch, turn),
             Op::Subscribe { interest, weight } => self.subscribe(&interest, weight.get(), turn),
@@ -110,6 +113,14 @@ impl RouteConnection {
         let progress = lines::read(self, input, &mut batch, turn);
         batch.count(&self.conduct, self.last_account.as_ref(), turn);
         progress
+    }
+
+    /// Something of a server that has not said which one it is.
+    #[cold]
+    fn out_of_place(&mut self, turn: &mut Turn) {
+        const BEFORE_INFO: &str = "Received interest or a message before INFO";
+        self.log(Event::ProtocolError, format_args!("{BEFORE_INFO}"));
+        self.refuse(BEFORE_INFO, CloseReason::ProtocolViolation, turn);
     }
 
     fn pong(&mut self, turn: &mut Turn) {

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// Who got a message: a client, the number of its connection, its subscription.
 type Deliveries = Vec<(usize, u32, u32)>;
 
+/// What strangers send: it may come as often as they send it.
+pub(super) const STRANGE: &str = "strange";
+
 impl World<'_> {
     /// Who is to get a message now.
     pub fn receivers(&mut self, message: &Published) -> Receivers {
@@ -36,7 +39,7 @@ impl World<'_> {
             if let Some(error) = client.errors.first() {
                 return Err(format!("client {number} was told {error}"));
             }
-            for got in &client.got {
+            for got in client.got.iter().filter(|got| got.body != STRANGE) {
                 all.entry(got.body.clone()).or_default().push((number, got.connection, got.sid));
             }
         }

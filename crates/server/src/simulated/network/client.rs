@@ -88,7 +88,7 @@ impl Client {
         sid
     }
 
-    fn send(&mut self, text: &str) {
+    pub fn send(&mut self, text: &str) {
         if self.end.is_some() {
             self.unsent.extend_from_slice(text.as_bytes());
             self.flush();

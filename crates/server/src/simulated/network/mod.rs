@@ -11,6 +11,7 @@
 mod carrier;
 mod check;
 mod client;
+mod hostile;
 mod model;
 mod plan;
 mod server;

@@ -26,6 +26,10 @@ pub(super) struct Plan {
     pub piece_bytes_max: usize,
     /// Servers start within this time.
     pub starts_within: Duration,
+    /// Servers show each other a password.
+    pub is_guarded: bool,
+    /// What else all servers are configured with.
+    pub more: &'static str,
 }
 
 /// Servers that are one cluster, or one server alone.
@@ -173,6 +177,8 @@ impl Plan {
             delay_max: Duration::from_millis([1, 20, 150][random.below(3)]),
             piece_bytes_max: [40, 4096, 16 * 1024][random.below(3)],
             starts_within: Duration::from_millis([0, 3000][random.below(2)]),
+            is_guarded: random.chance(30),
+            more: "",
         };
         let sites = plan.sites();
         for _ in 0..3 + random.below(servers.min(20)) {
@@ -228,16 +234,21 @@ impl Plan {
             let _ = writeln!(text, "{account} {{ users: [ {{ user: {account}, password: p }} ] }}");
         }
         text += "SYS {}\n}\nsystem_account: SYS\n";
+        text += self.more;
         let compression = if own.is_compressed { "s2_fast" } else { "off" };
+        let (login, guard) = match self.is_guarded {
+            true => ("r:p@", "authorization { user: r, password: p }, "),
+            false => ("", ""),
+        };
         if own.servers > 1 || own.has_gateway {
             let routes: Vec<String> = (0..own.servers.min(2))
-                .map(|index| format!("\"nats-route://{}:6222\"", at(index, site.domain)))
+                .map(|index| format!("\"nats-route://{login}{}:6222\"", at(index, site.domain)))
                 .collect();
             let pool = if own.pool_size == 0 { "-1".into() } else { own.pool_size.to_string() };
             let dedicated = if own.is_dedicated { "[A]" } else { "[]" };
             let _ = writeln!(
                 text,
-                "cluster {{ name: c{}, listen: \"{me}:6222\", pool_size: {pool}, accounts: {dedicated}, compression: {compression}, routes: [ {} ] }}",
+                "cluster {{ {guard}name: c{}, listen: \"{me}:6222\", pool_size: {pool}, accounts: {dedicated}, compression: {compression}, routes: [ {} ] }}",
                 site.domain,
                 routes.join(", ")
             );
@@ -245,11 +256,13 @@ impl Plan {
         if own.has_gateway {
             let others = self.domains.iter().enumerate().filter(|(_, other)| other.has_gateway);
             let gateways: Vec<String> = others
-                .map(|(number, _)| format!("{{ name: c{number}, url: \"nats://{}:7222\" }}", at(0, number)))
+                .map(|(number, _)| {
+                    format!("{{ name: c{number}, url: \"nats://{login}{}:7222\" }}", at(0, number))
+                })
                 .collect();
             let _ = writeln!(
                 text,
-                "gateway {{ name: c{}, listen: \"{me}:7222\", gateways: [ {} ] }}",
+                "gateway {{ {guard}name: c{}, listen: \"{me}:7222\", gateways: [ {} ] }}",
                 site.domain,
                 gateways.join(", ")
             );
@@ -308,6 +321,9 @@ impl Plan {
             }
             if its.has_gateway {
                 all.push(change(&|plan| plan.domains[domain].has_gateway = false));
+            }
+            if self.is_guarded {
+                all.push(change(&|plan| plan.is_guarded = false));
             }
             if its.is_compressed || its.is_dedicated || its.pool_size > 1 {
                 all.push(change(&|plan| {

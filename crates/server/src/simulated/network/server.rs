@@ -39,7 +39,7 @@ pub(super) fn address(site: Site) -> IpAddr {
 /// The server at an address, and what it listens for there.
 pub(super) fn at(address: SocketAddr) -> Option<(Site, ListenerKind)> {
     let IpAddr::V4(v4) = address.ip() else { return None };
-    let [_, _, domain, place] = v4.octets();
+    let [10, 0, domain, place] = v4.octets() else { return None };
     let site = Site { domain: usize::from(domain), index: usize::from(place).checked_sub(1)? };
     let (kind, _) = PORTS.into_iter().find(|(_, port)| *port == address.port())?;
     Some((site, kind))
@@ -114,6 +114,16 @@ impl Server {
         let mut server = Self { event_loop, node, dialer, began, wires: BTreeMap::new(), next: None };
         server.turn(now, None);
         server
+    }
+
+    /// The most that waits for any other server or leaf node.
+    pub fn pending_bytes(&self) -> usize {
+        let delivery = &self.node.delivery;
+        let routes = delivery.routes.open().iter().map(|route| route.session.peer.pending_bytes()).max();
+        let gateways = delivery.gateways.open().iter().map(|one| one.session.peer.pending_bytes()).max();
+        let leafs = self.node.connections.registry.open();
+        let leafs = leafs.iter().map(|session| session.peer.pending_bytes()).max();
+        [routes, gateways, leafs].into_iter().flatten().max().unwrap_or_default()
     }
 
     /// A dial of its has come to nothing.

@@ -12,6 +12,7 @@ use dialtone_sim::process::Process;
 use dialtone_sim::random::Random;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ const DELIVERY: Duration = Duration::from_secs(4);
 pub(super) enum Part {
     Server(Box<Server>),
     Client(Box<Client>),
+    Stranger(Stranger),
     /// A server that is not there.
     Gone,
 }
@@ -36,6 +38,7 @@ impl Process for Part {
         match self {
             Self::Server(server) => server.opened(now, end),
             Self::Client(client) => client.opened(end),
+            Self::Stranger(stranger) => stranger.end = Some(end),
             Self::Gone => {}
         }
     }
@@ -44,6 +47,7 @@ impl Process for Part {
         match self {
             Self::Server(server) => server.received(now, end, bytes),
             Self::Client(client) => client.received(bytes),
+            Self::Stranger(stranger) => stranger.got.extend_from_slice(bytes),
             Self::Gone => {}
         }
     }
@@ -52,6 +56,7 @@ impl Process for Part {
         match self {
             Self::Server(server) => server.writable(now, end),
             Self::Client(client) => client.flush(),
+            Self::Stranger(stranger) => stranger.flush(),
             Self::Gone => {}
         }
     }
@@ -60,6 +65,7 @@ impl Process for Part {
         match self {
             Self::Server(server) => server.closed(now, end),
             Self::Client(client) => client.closed(end),
+            Self::Stranger(stranger) => stranger.is_closed = true,
             Self::Gone => {}
         }
     }
@@ -67,13 +73,34 @@ impl Process for Part {
     fn deadline(&self) -> Option<Duration> {
         match self {
             Self::Server(server) => server.deadline(),
-            Self::Client(_) | Self::Gone => None,
+            Self::Client(_) | Self::Stranger(_) | Self::Gone => None,
         }
     }
 
     fn expire(&mut self, now: Duration) {
         if let Self::Server(server) = self {
             server.expire(now);
+        }
+    }
+}
+
+/// Somebody who connects and sends whatever a test says.
+#[derive(Default)]
+pub(super) struct Stranger {
+    pub end: Option<End>,
+    unsent: Vec<u8>,
+    pub got: Vec<u8>,
+    pub is_closed: bool,
+}
+
+impl Stranger {
+    fn flush(&mut self) {
+        let Some(end) = &self.end else { return };
+        while let Ok(taken) = end.write(&[IoSlice::new(&self.unsent)]) {
+            self.unsent.drain(..taken);
+            if self.unsent.is_empty() {
+                return;
+            }
         }
     }
 }
@@ -188,7 +215,12 @@ impl<'p> World<'p> {
             self.start(server);
         }
         self.connect_clients();
-        self.run_until(self.network.now() + PEACE);
+        self.pass(PEACE);
+        self.check_deliveries()
+    }
+
+    /// Everybody publishes, and whoever is to get it does.
+    pub fn check_deliveries(&mut self) -> Result<(), String> {
         let first = self.published.len();
         for client in 0..self.plan.clients.len() {
             for subject in SUBJECTS {
@@ -196,9 +228,48 @@ impl<'p> World<'p> {
                 self.publish(client, subject, true);
             }
         }
-        self.run_until(self.network.now() + DELIVERY);
+        self.pass(DELIVERY);
         self.check_always()?;
         self.check_whole(first)
+    }
+
+    pub fn pass(&mut self, time: Duration) {
+        self.run_until(self.network.now() + time);
+    }
+
+    /// The most that waits at a server for another one.
+    pub fn pending_bytes(&mut self, server: usize) -> usize {
+        self.server(server).map_or(0, |server| server.pending_bytes())
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Somebody connects to a server; its number.
+    pub fn stranger(&mut self, server: usize, listener: ListenerKind) -> usize {
+        let number = self.network.add(Part::Stranger(Stranger::default()));
+        if let Some(server) = self.server(server) {
+            server.next =
+                Some((Origin::Listener(listener.number()), SocketAddr::from(([192, 0, 2, 1], 60_000))));
+        }
+        self.network.connect(number, server, Conditions { window_bytes: 1 << 16, ..Conditions::default() });
+        number
+    }
+
+    pub fn stranger_at(&mut self, number: usize) -> &mut Stranger {
+        match self.network.process(number) {
+            Some(Part::Stranger(stranger)) => stranger,
+            _ => panic!("{number} is no stranger"),
+        }
+    }
+
+    pub fn say(&mut self, stranger: usize, bytes: &[u8]) {
+        let part = self.stranger_at(stranger);
+        part.unsent.extend_from_slice(bytes);
+        part.flush();
+        self.network.settle();
     }
 
     fn due(&mut self, at: Duration, due: Due) {
