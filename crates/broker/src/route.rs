@@ -191,7 +191,8 @@ impl Route {
                     return None;
                 }
                 // A server that is in all accounts gets it in the one where it was published, and looks itself who takes it there.
-                if is_own || !peer.kind().is_in_all_accounts() {
+                let is_for_it = is_own || !peer.kind().is_in_all_accounts();
+                if is_for_it && !subscription.is_needless(account, subject) {
                     relays.add(&subscription, account, subject);
                 }
                 return None;

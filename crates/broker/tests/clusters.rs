@@ -1,6 +1,7 @@
 //! Messages between clusters: the nearest of several is chosen for a queue group, and answers find the one that asked.
 
 use dialtone_broker::account::{Account, AccountId};
+use dialtone_broker::assumed::Assumed;
 use dialtone_broker::deliver::interest::{Gate, Relayed};
 use dialtone_broker::deliver::{Carried, Origin, Turn};
 use dialtone_broker::gateways::{Gateways, Lead};
@@ -292,6 +293,33 @@ fn an_answer_that_is_traced_goes_back_to_the_cluster_that_asked() {
     // Both count as what the account sent to other servers.
     let sent = [Kind::Gateway, Kind::Route].map(|kind| account.relayed.of(kind).read().out_msgs);
     assert_eq!(sent, [1, 1]);
+}
+
+/// A cluster of old servers gets everything until it says what it does not want.
+#[test]
+fn what_is_not_known_to_be_unwanted_is_sent_to_an_old_cluster() {
+    let mut world = World::new();
+    let (old, publisher) = (world.relay(Kind::Gateway, "work", Some("q")), world.client(&[]));
+    let assumed = Assumed::begin(&old.0, &world.account);
+    let got = |world: &mut World, subject: &str| {
+        world.publish(&publisher, subject, None);
+        old.got()
+    };
+    let sent = |subject: &str, queue: &str| format!("RMSG A {subject} {queue}1\r\nx\r\n");
+    for _ in 0..3 {
+        assert_eq!(got(&mut world, "a.b"), sent("a.b", ""));
+    }
+    assumed.except(b"a.b");
+    assert_eq!((got(&mut world, "a.b"), got(&mut world, "a.c")), (String::new(), sent("a.c", "")));
+    // Its queue groups are known, whatever else is not.
+    assumed.except(b"work");
+    assert_eq!(got(&mut world, "work"), sent("work", "| q "));
+    assert_eq!(assumed.exceptions(), 2);
+    assumed.wants(b"a.*");
+    assert_eq!(got(&mut world, "a.b"), sent("a.b", ""));
+    assert_eq!(world.account.subscriptions(), 0, "of this account nobody here is subscribed");
+    drop(assumed);
+    assert_eq!((got(&mut world, "a.b"), got(&mut world, "work")), (String::new(), sent("work", "| q ")));
 }
 
 #[test]

@@ -84,7 +84,9 @@ pub(crate) fn account_to_come(conduct: &Conduct, name: &[u8]) -> Option<Arc<Acco
     conduct.policy.authenticator.operators()?;
     let name = std::str::from_utf8(name).ok()?;
     let key = Public::parse(name).ok().filter(|key| key.kind == Kind::Account)?;
-    Some(conduct.node.accounts.make(&key.to_string(), &conduct.policy, &conduct.node.connections))
+    let account = conduct.node.accounts.make(&key.to_string(), &conduct.policy, &conduct.node.connections);
+    conduct.node.delivery.gateways.meet(&account);
+    Some(account)
 }
 
 #[cold]

@@ -1,5 +1,6 @@
 //! An account: a space of subjects of its own, and who is interested in what there.
 
+use crate::assumed::Exceptions;
 pub use crate::id::AccountId;
 use crate::kind::Kind;
 use crate::random::Secrets;
@@ -59,6 +60,8 @@ struct Subscribed {
     /// Subscriptions of other clusters that came and went. They count where they are.
     of_clusters_inserts: AtomicU64,
     of_clusters_removes: AtomicU64,
+    /// What clusters do not want of which nothing else is known.
+    exceptions: Exceptions,
 }
 
 impl Subscribed {
@@ -148,6 +151,11 @@ impl Account {
     /// Reads the interest. Nothing else may be locked while the guard lives.
     pub fn interest(&self) -> parking_lot::RwLockReadGuard<'_, Interest<Subscriber>> {
         self.wanted.interest.read()
+    }
+
+    /// What other clusters do not want of which nothing else is known.
+    pub(crate) fn exceptions(&self) -> &Exceptions {
+        &self.wanted.exceptions
     }
 
     /// Reads what it shares. Nothing else may be locked while the guard lives.

@@ -2,6 +2,7 @@
 //! interest, which is the subscriptions of peers; a peer is in an account; what is shared binds accounts to each other.
 
 pub mod account;
+pub mod assumed;
 pub mod gateways;
 pub mod inlet;
 pub mod peer;

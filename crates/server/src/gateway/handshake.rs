@@ -3,7 +3,7 @@
 
 use super::GatewayConnection;
 use crate::conduct::Login;
-use crate::gateways::{Direction, Gateway};
+use crate::gateways::{Direction, Gateway, Optimism};
 use crate::lines;
 use crate::log::Event;
 use crate::supercluster::Order;
@@ -104,8 +104,9 @@ impl GatewayConnection {
         let said = Info::parse(json).and_then(|info| Ok((info.command()?, info)));
         let Some((command, info)) = lines::readable(&self.conduct, said) else { return };
         match command {
-            // All interest comes from the beginning, of each account; where it ends is of no concern.
-            Some(Command::AllInterestBegins(_) | Command::AllInterestEnds(_) | Command::Unknown(_)) => return,
+            // What comes counts from the first line on.
+            Some(Command::AllInterestBegins(_) | Command::Unknown(_)) => return,
+            Some(Command::AllInterestEnds(account)) => return self.has_all_interest(&account),
             Some(Command::Gossip) => {}
             None if self.remote.is_none() => self.remote = Some(Arc::new(info.clone())),
             None => {}
@@ -123,10 +124,12 @@ impl GatewayConnection {
         };
         let text = format_args!("{way} gateway connection {link} {name:?} ({}) registered", remote.server_id);
         self.log(Event::GatewayOpened, text);
+        let is_told_later = self.direction == Direction::Outbound && !remote.gateway_iom;
         let gateway = Arc::new(Gateway {
             session: self.conduct.session.clone(),
             name,
             direction: self.direction,
+            optimism: is_told_later.then(|| Optimism::new(self.peer())),
             remote,
             named: Mutex::default(),
             unfinished: Mutex::default(),
@@ -145,6 +148,9 @@ impl GatewayConnection {
                     leads.add_cluster(&gateway.name, self.peer());
                 }
                 delivery.gateways.add_outbound(gateway.clone());
+                if let Some(optimism) = &gateway.optimism {
+                    optimism.follow(&node.accounts.all());
+                }
             }
             Direction::Inbound => {
                 let more = delivery.gateways.begin(&delivery.gate, &gateway, node.accounts.all(), turn);

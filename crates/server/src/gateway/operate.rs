@@ -10,6 +10,7 @@ use crate::relayed::{self, Batch};
 use crate::unclaimed::Wanted;
 use crate::walk::Ping;
 use dialtone_broker::account::Account;
+use dialtone_broker::assumed::Assumed;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::deliver::interest::Relayed;
 use dialtone_mesh::gateways::Event as MeshEvent;
@@ -55,6 +56,7 @@ impl Speaker for GatewayConnection {
         if self.last_account.as_ref().is_none_or(|last| last.name.as_bytes() != name) {
             batch.count_in_account(&self.conduct, self.last_account.as_ref());
             self.last_account = relayed::account_of(&self.conduct, name);
+            self.introduce(turn);
         }
         // What is in no account here nobody has interest in.
         let Some(account) = &self.last_account else {
@@ -75,7 +77,8 @@ impl Speaker for GatewayConnection {
             Op::Message(routed) => self.take_message(&routed, batch, turn),
             Op::Subscribe { interest, weight } => self.subscribe(&interest, weight.get(), turn),
             Op::Unsubscribe(interest) => self.unsubscribe(&interest, turn),
-            Op::AccountSubscribe(_) | Op::AccountUnsubscribe(_) => self.take_account(),
+            Op::AccountSubscribe(name) => self.take_account(name, true),
+            Op::AccountUnsubscribe(name) => self.take_account(name, false),
             Op::Connect(json) => self.take_connect(json, turn),
             Op::Info(json) => self.take_info(json, turn),
             Op::Ping => send_pong(&self.conduct, turn),
@@ -133,6 +136,17 @@ impl GatewayConnection {
         }
     }
 
+    /// Who sends to an account that it was told nothing of does so because it knows nothing of it: it is told that all interest comes.
+    #[cold]
+    fn introduce(&self, turn: &mut Turn) {
+        if let (Some(gateway), Some(account)) = (&self.gateway, &self.last_account)
+            && !gateway.named.lock().contains(&account.id)
+        {
+            let delivery = &self.conduct.node.delivery;
+            delivery.gateways.introduce(&delivery.gate, gateway, account, turn);
+        }
+    }
+
     /// Something that the other end must not say on such a connection.
     #[cold]
     fn out_of_place(&self, verb: &str) {
@@ -155,7 +169,17 @@ impl GatewayConnection {
         let Some(account) = found.or_else(|| relayed::account_to_come(&self.conduct, name)) else {
             return self.unclaimed.wait(&self.conduct, interest, weight);
         };
+        if interest.queue.is_none() {
+            self.in_assumed(name, |assumed| assumed.wants(interest.filter));
+        }
         self.hear(&account, (interest.filter, interest.queue, weight), turn);
+    }
+
+    /// Does something with what is assumed of the other cluster's interest in an account, if anything is.
+    fn in_assumed(&self, account: &[u8], act: impl FnOnce(&Assumed)) {
+        if let Some(optimism) = self.gateway.as_ref().and_then(|gateway| gateway.optimism.as_ref()) {
+            optimism.in_account(account, act);
+        }
     }
 
     /// The other cluster has interest in an account that is here.
@@ -187,6 +211,9 @@ impl GatewayConnection {
         self.go_on(login, turn);
         let Some(gateway) = self.gateway.clone() else { return };
         let node = self.conduct.node.clone();
+        if let Some(optimism) = &gateway.optimism {
+            optimism.follow(&node.accounts.all());
+        }
         for (account, all) in self.unclaimed.follow(&node, &gateway.interest, turn) {
             for (Wanted { filter, queue, .. }, weight) in all {
                 self.hear(&account, (&filter, queue.as_deref(), weight), turn);
@@ -200,6 +227,9 @@ impl GatewayConnection {
             return self.out_of_place("RS-");
         };
         let Interest { filter, queue, account, .. } = *interest;
+        if queue.is_none() {
+            self.in_assumed(account.unwrap_or_default(), |assumed| assumed.except(filter));
+        }
         self.unclaimed.end(interest);
         let mut known = gateway.interest.lock();
         let Some(account) = known.account(account.unwrap_or_default()).cloned() else { return };
@@ -211,10 +241,27 @@ impl GatewayConnection {
         self.conduct.node.delivery.gate.unsubscribe_relay(&mut known, &relayed, Some(turn));
     }
 
-    /// A+, A-: whether the other cluster has any interest in an account; which it has, it tells from the beginning.
-    fn take_account(&self) {
+    /// A+, A-: whether the other cluster has any interest in an account. Where it sends all its interest, nothing is assumed anyway.
+    fn take_account(&self, name: &[u8], has_interest: bool) {
         if self.direction == Direction::Inbound {
-            self.out_of_place("A+ or A-");
+            return self.out_of_place("A+ or A-");
+        }
+        let Some(optimism) = self.gateway.as_ref().and_then(|gateway| gateway.optimism.as_ref()) else {
+            return;
+        };
+        if has_interest {
+            optimism.begin_again(name);
+            optimism.follow(&self.conduct.node.accounts.all());
+        } else {
+            optimism.end(name);
+        }
+    }
+
+    /// The other end has sent all its interest in an account.
+    #[cold]
+    pub(super) fn has_all_interest(&self, account: &[u8]) {
+        if let Some(optimism) = self.gateway.as_ref().and_then(|gateway| gateway.optimism.as_ref()) {
+            optimism.end(account);
         }
     }
 }

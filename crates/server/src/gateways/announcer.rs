@@ -84,6 +84,14 @@ impl Gateways {
         lines
     }
 
+    /// Tells another cluster of an account, if it has not heard of it.
+    pub(crate) fn introduce(&self, gate: &Gate, gateway: &Gateway, account: &Account, turn: &mut Turn) {
+        gate.hold(|_| {
+            let lines = self.introduction(gateway, account);
+            turn.enqueue(&gateway.session.peer, &lines);
+        });
+    }
+
     /// Another cluster begins to send here: it is told all interest that there is, and from then on what changes. It sends nothing else from
     /// the beginning.
     pub(crate) fn begin(

@@ -1,8 +1,10 @@
 //! Connections to other clusters, as the rest of the server sees them, and what those are told of interest in this one.
 
 mod announcer;
+mod assumed;
 
 pub(crate) use announcer::Announcer;
+pub use assumed::Optimism;
 
 use crate::session::Session;
 use crate::walk::Walk;
@@ -37,6 +39,8 @@ pub struct Gateway {
     pub(crate) named: Mutex<HashSet<AccountId>>,
     /// Those of which it has not been told all.
     pub(crate) unfinished: Mutex<Vec<Arc<Account>>>,
+    /// What is assumed of one that is outbound, and does not send all its interest from the beginning.
+    pub optimism: Option<Optimism>,
     /// What the other cluster is interested in, of one that is outbound.
     pub interest: Mutex<RelayInterest>,
     /// How far the other cluster has been told what interest there is here, by one that is inbound.
@@ -60,6 +64,11 @@ impl Gateways {
     /// Lets all go by what is in force.
     pub(crate) fn wake(&self) {
         self.open().iter().for_each(|gateway| gateway.session.peer.wake_owner());
+    }
+
+    /// An account has come: who sends no interest from the beginning may want what is published there.
+    pub(crate) fn meet(&self, account: &Arc<Account>) {
+        self.open().iter().filter_map(|gateway| gateway.optimism.as_ref()).for_each(|o| o.meet(account));
     }
 
     /// The connections that there are, in the order in which they came.

@@ -11,6 +11,7 @@ use crate::node::Node;
 use crate::policy::{ListenerKind, Policy};
 use crate::times::{duration, stamp, uptime};
 use dialtone_broker::account::Account;
+use dialtone_broker::assumed::Assumed;
 use dialtone_config::options::{ServerUrl, Tls};
 use serde::Serialize;
 use serde_json::Value;
@@ -20,6 +21,8 @@ use std::time::SystemTime;
 
 /// How an account is with another cluster: only what that has interest in is sent.
 const INTEREST_MODE: &str = "Interest-Only";
+/// The same where a server of before 2.9 has not said what it is interested in.
+const OPTIMISTIC: &str = "Optimistic";
 /// After how many subjects without interest an official server would change to that mode.
 const INTEREST_ONLY_THRESHOLD: u32 = 1000;
 
@@ -86,6 +89,8 @@ struct Load {
 struct InAccount {
     name: String,
     interest_mode: &'static str,
+    #[serde(skip_serializing_if = "is_default")]
+    no_interest_count: usize,
     interest_only_threshold: u32,
     #[serde(skip_serializing_if = "is_default")]
     num_subs: usize,
@@ -186,9 +191,12 @@ fn in_account(gateway: &Gateway, account: &Arc<Account>, subs: Subs) -> InAccoun
             own().map(|subscription| Detail::of_route(subscription, Some(&account.name))).collect(),
         ),
     };
+    let optimism = gateway.optimism.as_ref();
+    let exceptions = optimism.and_then(|o| o.in_account(account.name.as_bytes(), Assumed::exceptions));
     InAccount {
         name: account.name.to_string(),
-        interest_mode: INTEREST_MODE,
+        interest_mode: if exceptions.is_some() { OPTIMISTIC } else { INTEREST_MODE },
+        no_interest_count: exceptions.unwrap_or_default(),
         interest_only_threshold: INTEREST_ONLY_THRESHOLD,
         num_subs: own().count(),
         num_queue_subs: own().filter(|subscription| subscription.queue().is_some()).count(),

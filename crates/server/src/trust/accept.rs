@@ -136,6 +136,7 @@ impl Node {
             return Err(JwtRejection::TooMany);
         }
         let account = self.accounts.make(key, &self.settings.policy(), &self.connections);
+        self.delivery.gateways.meet(&account);
         self.share(&account, &alone.claims);
         Ok(account)
     }
