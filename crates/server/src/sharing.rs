@@ -31,6 +31,8 @@ pub(crate) fn start(node: &Arc<Node>) {
     // Weak: the server's state holds the requests.
     let weak = Arc::downgrade(node);
     node.delivery.service_requests.set_cluster(move || weak.upgrade()?.cluster_name());
+    let gateways = node.delivery.gateways.clone();
+    node.delivery.service_requests.set_other_clusters(move || gateways.by_distance());
     let weak = Arc::downgrade(node);
     node.delivery.service_requests.set_collector(move |report| {
         let Some(node) = weak.upgrade() else { return };

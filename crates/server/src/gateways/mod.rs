@@ -81,6 +81,17 @@ impl Gateways {
         self.open().iter().filter(|gateway| gateway.direction == direction).cloned().collect()
     }
 
+    /// The names of the other clusters that messages go to, the nearest first.
+    pub(crate) fn by_distance(&self) -> Vec<String> {
+        let mut outbound = self.towards(Direction::Outbound);
+        outbound.sort_by_cached_key(|gateway| {
+            let rtt = gateway.session.rtt();
+            // Of one that has not answered yet nothing is known.
+            (rtt.is_zero(), rtt)
+        });
+        outbound.iter().map(|gateway| gateway.name.clone()).collect()
+    }
+
     /// One takes part from now on. Called while no change of interest is reported.
     fn add(&self, gateway: Arc<Gateway>) {
         let mut open = self.open.write();

@@ -26,6 +26,9 @@ pub struct ClientInfo {
     server: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     cluster: String,
+    /// Other clusters, the nearest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    alts: Vec<String>,
     #[serde(flatten)]
     claimed: Claimed,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -102,6 +105,7 @@ impl ClientInfo {
                 connect: FromConnect { user: info.user, name: info.name, lang: info.lang, ver: info.version },
                 server: here.server.to_string(),
                 cluster: here.cluster(),
+                alts: here.other_clusters(),
                 claimed: Claimed {
                     jwt: info.jwt,
                     issuer_key: info.issuer_key,
@@ -138,6 +142,7 @@ impl ClientInfo {
     pub(crate) fn with_server(mut self, here: &ServiceRequests) -> Self {
         self.server = here.server.to_string();
         self.cluster = here.cluster();
+        self.alts = here.other_clusters();
         self
     }
 

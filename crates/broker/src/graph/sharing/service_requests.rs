@@ -15,6 +15,7 @@ use std::time::Instant;
 
 type Collector = Box<dyn Fn(Report) + Send + Sync>;
 type ClusterName = Box<dyn Fn() -> Option<String> + Send + Sync>;
+type ClusterNames = Box<dyn Fn() -> Vec<String> + Send + Sync>;
 
 /// One of the two parts of a latency, which waits for the other.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub struct ServiceRequests {
     awaiting: Mutex<Vec<Arc<Account>>>,
     collector: OnceLock<Collector>,
     cluster: OnceLock<ClusterName>,
+    other_clusters: OnceLock<ClusterNames>,
     /// What the subjects of answers end with that other servers measure too.
     suffix: Box<[u8]>,
     halves: Mutex<Waiting<Half>>,
@@ -56,6 +58,16 @@ impl ServiceRequests {
     /// The cluster's name, for services that may know; empty without a cluster.
     pub(crate) fn cluster(&self) -> String {
         self.cluster.get().and_then(|name| name()).unwrap_or_default()
+    }
+
+    /// Sets who knows the names of other clusters, the nearest first. Set once.
+    pub fn set_other_clusters(&self, names: impl Fn() -> Vec<String> + Send + Sync + 'static) {
+        let _ = self.other_clusters.set(Box::new(names));
+    }
+
+    /// The other clusters, for services that may know: the nearest first.
+    pub(crate) fn other_clusters(&self) -> Vec<String> {
+        self.other_clusters.get().map(|names| names()).unwrap_or_default()
     }
 
     /// What a service is shown of a peer.
