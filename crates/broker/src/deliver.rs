@@ -37,6 +37,7 @@ mod observe;
 mod relays;
 pub(crate) mod services;
 mod staging;
+mod stored;
 mod traced;
 
 /// Bodies from this size on are shared by their targets instead of copied to each.
@@ -276,6 +277,11 @@ impl Turn {
         }
         let delivery = Delivery::new(message, origin, route);
         if route.has_relays() {
+            if origin.peer.kind().is_relay()
+                && let Some(parts) = stored::parts(message)
+            {
+                return self.deliver_stored(account, route, origin, message, parts);
+            }
             return self.deliver_beyond(
                 account,
                 route,

@@ -33,6 +33,9 @@ const CLIENTS: &[Bound] = &[Bound::Client, Bound::SystemClient];
 /// What the subjects of services' answers begin with.
 pub const ANSWER_PREFIX: &[u8] = b"_R_.";
 
+/// What a consumer is asked for messages by. It has interest in that itself, in the account of its stream.
+pub(crate) const NEXT_MESSAGE_PREFIX: &[u8] = b"$JS.API.CONSUMER.MSG.NEXT.";
+
 /// The official server's reserved prefixes. A subject is refused with `Permissions Violation`, and the connection stays.
 const TABLE: [Row; 4] = [
     // What the members of a replicated group send each other.

@@ -3,7 +3,7 @@
 use crate::account::{Account, AccountId};
 use crate::format::Head;
 use crate::kind::{Entry, Via};
-use crate::reserved::stays_from_leafs;
+use crate::reserved::{self, stays_from_leafs};
 use crate::sharing::{ServiceImport, StreamImport};
 use crate::subscription::{Subscriber, Subscription};
 use dialtone_subject::{Generations, Matches, ShortBytes, Stamp, SubjectHash};
@@ -32,7 +32,8 @@ pub struct Target {
 }
 
 impl Target {
-    fn new(subject: &[u8], subscription: Arc<Subscription>) -> Self {
+    /// A subscription to which messages are delivered under a subject.
+    pub(crate) fn new(subject: &[u8], subscription: Arc<Subscription>) -> Self {
         let head = subscription.peer().format.head(subject, subscription.sid());
         Self { subscription, head }
     }
@@ -97,7 +98,11 @@ impl MatchedImports {
         let (streams, services) = {
             let sharing = account.sharing();
             let streams = if entry.by == Via::Publish { sharing.taken_of(subject) } else { Vec::new() };
-            let services = if entry.asks_services() { sharing.services_for(subject) } else { Vec::new() };
+            let mut services = if entry.asks_services() { sharing.services_for(subject) } else { Vec::new() };
+            // Officially so, too: the system account only answers questions about streams and consumers.
+            if subject.starts_with(reserved::NEXT_MESSAGE_PREFIX) {
+                services.retain(|import| !import.exporter.is_system());
+            }
             (streams, services)
         };
         let here = |stream: Arc<StreamImport>| (stream.clone(), stream.subject_in_importer(subject));

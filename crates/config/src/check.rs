@@ -5,8 +5,9 @@ mod gateway;
 mod leafnodes;
 mod websocket;
 
+use crate::blocks::keys::JETSTREAM;
 use crate::blocks::reader::{Errors, go_duration};
-use crate::error::{ConfigError, Location};
+use crate::error::{ConfigError, ErrorKind, Location};
 use crate::operator;
 use crate::options::Options;
 use crate::sharing;
@@ -56,6 +57,19 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
         sharing::check_mapping(mapping, &mut say);
     }
     sharing::check(&options.access.accounts, !options.access.no_system_account, errors);
+    check_jetstream(options, errors);
+}
+
+/// An account has JetStream by servers that this one is connected with.
+fn check_jetstream(options: &Options, errors: &mut Errors) {
+    if options.cluster.is_some() || options.gateway.is_some() || options.leafnodes.is_some() {
+        return;
+    }
+    for account in options.access.accounts.iter().filter(|account| account.jetstream) {
+        let problem = format!("`jetstream` of an account cannot be carried out: {JETSTREAM}");
+        let error = ConfigError::new(&account.at, problem).kind(ErrorKind::NotSupported);
+        errors.push(error.help("take it out, or connect this server with one that has it"));
+    }
 }
 
 /// Where the first of these keys stands that stands anywhere.
@@ -138,6 +152,27 @@ mod tests {
         let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
         let result = crate::load_text(text, "t.conf", &mut files, &|_| None);
         assert_eq!(result.map_or_else(|e| e.to_string(), |_| String::new()), expected, "{text}");
+    }
+
+    #[test]
+    fn an_account_has_jetstream_by_other_servers_alone() {
+        for value in ["enabled", "true", "{}", "{ max_mem: 1mb, max_streams: 5 }"] {
+            let account = format!("accounts {{ A {{ jetstream: {value} }} }}");
+            check(
+                &account,
+                "t.conf:1:14: `jetstream` of an account cannot be carried out: JetStream is not part of this version\n  \
+                 take it out, or connect this server with one that has it",
+            );
+            for link in ["cluster { port: -1 }", "gateway { name: G, port: -1 }", "leafnodes { port: -1 }"] {
+                check(&format!("{account}\n{link}"), "");
+            }
+        }
+        check("accounts { A { jetstream: disabled }, B { jetstream: false } }", "");
+        check(
+            "accounts { A { jetstream: 5 } }",
+            "t.conf:1:27: Expected map, bool or string to define JetStream",
+        );
+        check("accounts { A { jetstream { max_memry: 1 } } }", "t.conf:1:28: unknown field \"max_memry\"");
     }
 
     #[test]

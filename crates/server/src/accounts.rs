@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Gives an account the services of the system account, which comes second.
-pub(crate) type Grant = fn(&Account, &Arc<Account>);
+/// Gives an account the services of the system account, which comes second; the last is whether the account has JetStream.
+pub(crate) type Grant = fn(&Account, &Arc<Account>, bool);
 
 /// All accounts of a server.
 pub struct Accounts {
@@ -60,7 +60,7 @@ impl Accounts {
         let system = policy.system_account().and_then(|name| self.find(name))?;
         system.set_system();
         let (system, grant) = self.system.get_or_init(|| (system, grant));
-        self.all().iter().for_each(|account| grant(account, system));
+        self.all().iter().for_each(|account| grant(account, system, self.has_jetstream(account, policy)));
         Some(system.clone())
     }
 
@@ -75,9 +75,19 @@ impl Accounts {
     }
 
     /// Before the start there is no system account yet; [`Accounts::begin_system`] looks after those that are there.
-    fn grant(&self, account: &Account) {
+    fn grant(&self, account: &Account, has_jetstream: bool) {
         if let Some((system, grant)) = self.system.get() {
-            grant(account, system);
+            grant(account, system, has_jetstream);
+        }
+    }
+
+    /// Whether an account has JetStream: as its JWT says, or the configuration.
+    fn has_jetstream(&self, account: &Account, policy: &Policy) -> bool {
+        let configured =
+            || policy.options.access.accounts.iter().find(|claims| *claims.name == *account.name);
+        match self.jwts.find(&account.name) {
+            Some(verified) => verified.claims.jetstream,
+            None => configured().is_some_and(|claims| claims.jetstream),
         }
     }
 
@@ -90,7 +100,7 @@ impl Accounts {
         };
         let account = self.by_name.lock().entry(name.into()).or_insert_with(make).clone();
         if is_new {
-            self.grant(&account);
+            self.grant(&account, self.has_jetstream(&account, policy));
         }
         account
     }
@@ -125,8 +135,10 @@ impl Accounts {
         account.set_trace_rule(claims.msg_trace.as_ref().map(trace_rule));
         let errors = account.set_mappings(&claims.mappings, self.cluster.lock().as_deref());
         let mappings = errors.into_iter().map(|error| error.to_string());
-        let imports =
-            gate.change_imports(account, || account.set_imports(&claims.imports, &|name| self.find(name)));
+        let imports = gate.change_imports(account, || {
+            self.grant(account, claims.jetstream);
+            account.set_imports(&claims.imports, &|name| self.find(name))
+        });
         mappings.chain(imports.into_iter().map(|(_, error)| error.to_string())).collect()
     }
 
@@ -140,16 +152,11 @@ impl Accounts {
     ) -> Vec<Arc<Account>> {
         let configured = &policy.options.access.accounts;
         let system = policy.system_account();
-        let mut new = Vec::new();
         let gone = self.remove_unconfigured(policy, gate);
         let accounts = {
             let mut accounts = self.by_name.lock();
             for name in configured.iter().map(|a| a.name.as_str()).chain(system) {
-                accounts.entry(name.into()).or_insert_with(|| {
-                    let account = self.new_account(name, policy, connections);
-                    new.push(account.clone());
-                    account
-                });
+                accounts.entry(name.into()).or_insert_with(|| self.new_account(name, policy, connections));
             }
             accounts.clone()
         };
@@ -165,9 +172,13 @@ impl Accounts {
         }
         self.global.set_mappings(&policy.options.access.mappings, cluster.as_deref());
         for (account, claims) in all() {
-            gate.change_imports(&account, || account.set_imports(&claims.imports, &find));
+            gate.change_imports(&account, || {
+                self.grant(&account, claims.jetstream);
+                account.set_imports(&claims.imports, &find)
+            });
         }
-        new.iter().for_each(|account| self.grant(account));
+        // Those that no configuration speaks of.
+        accounts.values().for_each(|account| self.grant(account, self.has_jetstream(account, policy)));
         gone
     }
 

@@ -37,11 +37,16 @@ struct Replies {
     from_other_cluster: Vec<u8>,
     /// With what leads back to this server, for other clusters.
     to_other_clusters: Vec<u8>,
+    /// With the subject that a message was stored under, for every relay.
+    of_stored: Vec<u8>,
 }
 
 impl Replies {
     /// What a relay of a kind gets.
     fn of<'a>(&'a self, kind: Kind, reply: &'a [u8]) -> &'a [u8] {
+        if !self.of_stored.is_empty() && self.of_stored.starts_with(reply) {
+            return &self.of_stored;
+        }
         let with_way =
             if kind.is_of_other_cluster() { &self.to_other_clusters } else { &self.from_other_cluster };
         // It is that of this very message: a service is asked with another one.
@@ -106,6 +111,12 @@ impl Turn {
         let delivered = self.publish_relayed(origin, queues, carried, message);
         self.chosen.replies.from_other_cluster.clear();
         delivered
+    }
+
+    /// Relays get the message that is delivered next with this reply, which begins with the message's.
+    pub(super) fn pass_reply(&mut self, reply: Option<&[u8]>) {
+        self.chosen.replies.of_stored.clear();
+        self.chosen.replies.of_stored.extend_from_slice(reply.unwrap_or_default());
     }
 
     /// Sends a message on to one relay, as it came.

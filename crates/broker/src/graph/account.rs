@@ -22,8 +22,8 @@ use std::time::Instant;
 pub const GLOBAL: &str = "$G";
 /// The default name of the system account.
 pub const SYSTEM: &str = "$SYS";
-/// What subjects of the system begin with, in every account.
-const SYSTEM_PREFIX: &[u8] = b"$SYS.";
+/// What subjects begin with that the system account answers, asked in any account.
+const GRANTED_PREFIXES: [&[u8]; 2] = [b"$SYS.", b"$JS.API."];
 
 /// A space of subjects. The same subject in two accounts never meets.
 pub struct Account {
@@ -177,7 +177,8 @@ impl Account {
     /// Whether a message to `subject` here may concern another account.
     #[inline]
     pub(crate) fn shares(&self, subject: &[u8]) -> bool {
-        self.border.shares.load(Ordering::Acquire) || subject.starts_with(SYSTEM_PREFIX)
+        self.border.shares.load(Ordering::Acquire)
+            || GRANTED_PREFIXES.iter().any(|prefix| subject.starts_with(prefix))
     }
 
     /// Its subscriptions, as they are shown: a service that it imports counts as one, what other clusters want does not.

@@ -1,7 +1,7 @@
 //! Accounts.
 
 use super::block;
-use super::keys::Status::{Refused, Reloads};
+use super::keys::Status::Reloads;
 use super::mapping::{self, Mapping, mappings};
 use super::permissions::{Permissions, permissions};
 use super::rate_limits::{RateLimit, rate_limits};
@@ -49,9 +49,9 @@ block! {
         default_rate_limits: Option<Vec<RateLimit>> = None,
             default_rate_limits: "How much each of its users may publish that has no `rate_limits`. Not an official key.",
             block (|v, notes| Some(rate_limits(v, notes))), Within(Reloads);
-    }
-    also {
-        jetstream: Refused(super::keys::JETSTREAM), "Streams of the account.";
+        jetstream: bool = false,
+            jetstream: "Its users use the JetStream of other servers of the network, whose limits hold; `enabled`, `disabled` or a block.",
+            read (jetstream), Within(Reloads);
     }
 }
 
@@ -125,6 +125,30 @@ fn limits(value: &Value, notes: &mut Notes) -> AccountLimits {
         out.read(&Block::new("limits", map, &mut notes.errors), notes);
     }
     out
+}
+
+/// What a block of `jetstream` may say. Its limits are for those servers that have streams.
+const JETSTREAM_KEYS: &str = "enabled max_memory max_mem mem memory max_store max_file max_disk store disk max_streams streams \
+    max_consumers consumers max_bytes_required max_stream_bytes max_bytes mem_max_stream_bytes memory_max_stream_bytes \
+    disk_max_stream_bytes store_max_stream_bytes max_ack_pending cluster_traffic";
+
+/// Whether an account has JetStream.
+fn jetstream(value: &Value) -> Result<bool, ConfigError> {
+    let is_known =
+        |name: &str| JETSTREAM_KEYS.split_whitespace().any(|known| known.eq_ignore_ascii_case(name));
+    match &value.kind {
+        Kind::Bool(is_on) => Ok(*is_on),
+        Kind::String(text) => match text.to_ascii_lowercase().as_str() {
+            "enabled" | "enable" => Ok(true),
+            "disabled" | "disable" => Ok(false),
+            _ => Err(ConfigError::new(&value.at, "Expected 'enabled' or 'disabled' for string value")),
+        },
+        Kind::Map(map) => match map.iter().find(|entry| !entry.variable && !is_known(&entry.key)) {
+            Some(entry) => Err(ConfigError::new(&entry.at, format!("unknown field {:?}", entry.key))),
+            None => Ok(true),
+        },
+        _ => Err(ConfigError::new(&value.at, "Expected map, bool or string to define JetStream")),
+    }
 }
 
 fn limit(value: &Value) -> Result<Option<u64>, ConfigError> {

@@ -160,6 +160,13 @@ pub struct AccountLimits {
 }
 
 impl AccountLimits {
+    /// Whether it may have streams, of any kind or tier.
+    pub fn allows_streams(&self) -> bool {
+        let none = Limit::AtMost(0);
+        let allows = |limits: &JetStreamLimits| limits.mem_storage != none || limits.disk_storage != none;
+        allows(&self.jetstream) || !self.tiered_limits.is_empty()
+    }
+
     /// Everything but streams.
     pub fn unlimited() -> Self {
         let (none, all) = (Limit::Unlimited, true);

@@ -31,6 +31,8 @@ pub struct Claims {
     pub mappings: Vec<Mapping>,
     /// Where traces of its messages go.
     pub msg_trace: Option<MsgTrace>,
+    /// It may have streams.
+    pub jetstream: bool,
     /// Imports that do not hold, with the reason; for the log and for monitoring.
     pub invalid: Vec<(String, String)>,
     /// The last second in which all its imports hold, since 1970. `None`: for ever.
@@ -59,6 +61,7 @@ pub fn claims(token: &DecodedJwt, exporter: &dyn Fn(&str) -> Option<Arc<DecodedJ
         exports: account.exports.iter().filter_map(export).collect(),
         mappings: mappings(account),
         msg_trace: trace(account),
+        jetstream: account.limits.allows_streams(),
         ..Claims::default()
     };
     for import in &account.imports {

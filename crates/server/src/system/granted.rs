@@ -68,14 +68,20 @@ static JETSTREAM_EXPORT: LazyLock<Arc<ServiceExport>> =
     LazyLock::new(|| Arc::new(ServiceExport::new(Filter::parse(JETSTREAM).expect("it is a valid subject"))));
 
 /// Gives an account what it is to have.
-pub(super) fn grant_services(account: &Account, system: &Arc<Account>) {
+pub(super) fn grant_services(account: &Account, system: &Arc<Account>, _has_jetstream: bool) {
     account.set_granted_services(of_every_account(account, system));
 }
 
-/// Gives an account what it is to have in a cluster: those who are in none may ask the JetStream of another server.
-pub(super) fn grant_services_in_cluster(account: &Account, system: &Arc<Account>) {
+/// The same in a cluster in which those who are in no account may ask the JetStream of another server.
+pub(super) fn grant_services_in_open_cluster(account: &Account, system: &Arc<Account>, has_jetstream: bool) {
+    grant_services_in_cluster(account, system, has_jetstream || *account.name == *GLOBAL);
+}
+
+/// Gives an account what it is to have in a cluster: with JetStream it may ask that of another server.
+pub(super) fn grant_services_in_cluster(account: &Account, system: &Arc<Account>, has_jetstream: bool) {
     let mut services = of_every_account(account, system);
-    if *account.name == *GLOBAL
+    if has_jetstream
+        && account.id != system.id
         && let Ok(mut import) = ServiceImport::new(system, JETSTREAM_EXPORT.clone(), JETSTREAM, JETSTREAM)
     {
         import.share = true;

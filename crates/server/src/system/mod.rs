@@ -74,12 +74,14 @@ impl Host for Node {
 /// Begins to publish.
 pub(crate) fn start(node: &Arc<Node>) {
     let policy = node.settings.policy();
-    let is_clustered = policy.options.cluster.as_ref().is_some_and(Cluster::is_on);
+    let is_clustered =
+        policy.options.cluster.as_ref().is_some_and(Cluster::is_on) || policy.options.gateway.is_some();
     let has_tenants =
         policy.options.access.accounts.iter().any(|a| policy.system_account() != Some(a.name.as_str()));
     let grant = match (is_clustered, has_tenants || policy.authenticator.operators().is_some()) {
-        (true, false) => granted::grant_services_in_cluster,
-        _ => granted::grant_services,
+        (true, false) => granted::grant_services_in_open_cluster,
+        (true, true) => granted::grant_services_in_cluster,
+        (false, _) => granted::grant_services,
     };
     let Some(system) = node.accounts.begin_system(&policy, grant) else {
         return;

@@ -85,6 +85,13 @@ impl Account {
     /// Services that it has without having asked for them: those of the system account. Their subjects here begin with
     /// `$SYS.`, so that no other message is looked up for them.
     pub fn set_granted_services(&self, services: Vec<ServiceImport>) {
+        let is_same = {
+            let known = &self.sharing().granted;
+            known.len() == services.len() && known.iter().zip(&services).all(|(one, other)| one.same(other))
+        };
+        if is_same {
+            return;
+        }
         let granted: Vec<_> = services.into_iter().map(Arc::new).collect();
         self.share(|sharing| {
             let own =

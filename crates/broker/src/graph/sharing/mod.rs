@@ -123,7 +123,7 @@ impl ServiceImport {
         self.subject_map.apply(subject)
     }
 
-    fn same(&self, other: &Self) -> bool {
+    pub(super) fn same(&self, other: &Self) -> bool {
         self.local == other.local
             && self.subject == other.subject
             && Arc::ptr_eq(&self.exporter, &other.exporter)
