@@ -203,7 +203,7 @@ impl TlsSetup {
 }
 
 /// Whether a certificate is one of those that are pinned, if any are.
-fn is_pinned(pins: &[String], certificate: Option<&[u8]>) -> bool {
+pub(crate) fn is_pinned(pins: &[String], certificate: Option<&[u8]>) -> bool {
     pins.is_empty()
         || certificate.and_then(certificate::public_key_sha256).is_some_and(|hash| pins.contains(&hash))
 }

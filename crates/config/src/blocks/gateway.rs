@@ -103,6 +103,14 @@ block! {
     }
 }
 
+impl Gateway {
+    /// TLS to another cluster: that of its block, or the one of both ends.
+    pub fn tls_to(&self, name: &str) -> Option<&Tls> {
+        let remote = self.remotes.iter().find(|remote| remote.name == name);
+        remote.and_then(|remote| remote.tls.as_ref()).or(self.listener.tls.as_ref())
+    }
+}
+
 /// Reads the block. `None`: it asks for nothing.
 pub(crate) fn gateway(value: &Value, notes: &mut Notes) -> Option<Gateway> {
     let map = noted(reader::map(value), &mut notes.errors)?;

@@ -21,11 +21,13 @@ use crate::node::Node;
 use crate::policy::{ListenerPolicy, Policy};
 use crate::registry::Session;
 use crate::system;
+use crate::tls;
 use crate::usage::{ConnectionState, CountFrom};
 use alive::Alive;
 use certificate::CertificateCheck;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::{Peer, Place};
+use dialtone_config::options::Tls;
 use dialtone_identity::authenticator::Shown;
 use dialtone_net::{Broken, FramingError, Secured};
 use dialtone_wire::{CloseReason, ProtocolError};
@@ -215,6 +217,17 @@ impl Conduct {
                     self.own_policy().dialing.usual().is_none_or(|tls| tls.is_pinned(certificate))
                 }
             };
+        self.stays_if(is_pinned)
+    }
+
+    /// The same of a connection that this end made, to a remote with a block of its own.
+    pub(crate) fn is_pinned_by(&self, block: Option<&Tls>) -> bool {
+        let profile = self.session.profile();
+        let pins = block.map_or(&[][..], |tls| &tls.pinned_certs);
+        self.stays_if(profile.secured.is_none() || tls::is_pinned(pins, profile.certificate()))
+    }
+
+    fn stays_if(&self, is_pinned: bool) -> bool {
         if !is_pinned {
             self.log(Event::TlsFailed, format_args!("certificate not pinned"));
             self.peer().close(CloseReason::TlsHandshake);

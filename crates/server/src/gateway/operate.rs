@@ -199,12 +199,24 @@ impl GatewayConnection {
         gate.subscribe_relay(&mut gateway.interest.lock(), &relayed, weight, Some(turn));
     }
 
+    /// Whether the other end's certificate is one of those that are pinned, if any are. It is closed otherwise.
+    fn is_pinned(&self) -> bool {
+        match (self.direction, &self.gateway) {
+            (Direction::Inbound, _) => self.conduct.is_pinned(Handshake::Accepted),
+            (Direction::Outbound, None) => true,
+            (Direction::Outbound, Some(gateway)) => {
+                let own = self.conduct.policy.options.gateway.as_ref();
+                self.conduct.is_pinned_by(own.and_then(|own| own.tls_to(&gateway.name)))
+            }
+        }
+    }
+
     /// Goes by what is in force: accounts may have come and gone, and who is let in no longer does not stay.
     #[cold]
     pub(super) fn renew(&mut self, turn: &mut Turn) {
         self.conduct.renew();
         self.last_account = None;
-        if self.direction == Direction::Inbound && !self.conduct.is_pinned(Handshake::Accepted) {
+        if !self.is_pinned() {
             return;
         }
         let login = self.conduct.review_server(turn);
