@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Gives an account the services of the system account, which comes second; the last is whether the account has JetStream.
-pub(crate) type Grant = fn(&Account, &Arc<Account>, bool);
+pub(crate) type Grant = Box<dyn Fn(&Account, &Arc<Account>, bool) + Send + Sync>;
 
 /// All accounts of a server.
 pub struct Accounts {

@@ -38,7 +38,7 @@ impl Explainer {
             // What cannot be believed is not there for a server either.
             let _ = node.look_up(&key, Reach::Anywhere);
         }
-        node.accounts.begin_system(&node.settings.policy(), |_, _, _| {});
+        node.accounts.begin_system(&node.settings.policy(), Box::new(|_, _, _| {}));
         Ok(Self { node, left_out })
     }
 

@@ -92,6 +92,11 @@ impl Walk {
         }
     }
 
+    /// Whether it has not been told all.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
     /// The walk, if a piece may be sent.
     fn next(&mut self) -> Option<&mut UnderWay> {
         self.under_way.as_mut().filter(|_| !self.is_asked)
@@ -141,8 +146,10 @@ pub(crate) fn go_on(gate: &Gate, to: &impl Recipient, turn: &mut Turn) -> More {
 pub(crate) enum Ping {
     /// Whether the other end is there, and how far away.
     Alive,
-    /// Whether it has taken what came before.
+    /// Whether it has taken what came before, so that it may be told more.
     Taken,
+    /// Whether it has taken what came before, for those who wait for that.
+    Arrived,
 }
 
 /// What the other end was asked that it has not answered, in its order.
@@ -161,6 +168,12 @@ impl Pings {
             self.0.push_back(Ping::Taken);
             turn.enqueue(peer, encode::PING);
         }
+    }
+
+    /// Asks whether it has taken what it was told, for those who wait for that.
+    pub(crate) fn ask_arrived(&mut self, peer: &Arc<Peer>, turn: &mut Turn) {
+        self.0.push_back(Ping::Arrived);
+        turn.enqueue(peer, encode::PING);
     }
 
     /// PONG: what was answered. Nobody may have asked.

@@ -50,6 +50,32 @@ impl Other {
         }
     }
 
+    /// The lines up to a PING that stands behind this one; how many PINGs there were, none of which is answered.
+    fn until_ping_behind(&mut self, last: &str) -> usize {
+        let (mut pings, mut is_there) = (0, false);
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).expect("a line");
+            is_there |= line.trim_end() == last;
+            pings += usize::from(line == "PING\r\n");
+            if is_there && line == "PING\r\n" {
+                return pings;
+            }
+        }
+    }
+
+    /// Answers these PINGs and all that come, until the end.
+    fn answer_pings(mut self, pings: usize) {
+        self.send(&"PONG\r\n".repeat(pings));
+        let mut line = String::new();
+        while self.0.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+            if line == "PING\r\n" && self.0.get_mut().write_all(b"PONG\r\n").is_err() {
+                return;
+            }
+            line.clear();
+        }
+    }
+
     /// All about the global account up to the answer of a PING.
     fn sync(&mut self) -> Vec<String> {
         self.send("PING\r\n");
@@ -453,5 +479,67 @@ fn mappings_go_by_the_name_that_a_cluster_takes() {
             lines => assert_eq!(lines, ["MSG here 1 1", "x"]),
         }
     }
+    server.stop();
+}
+
+const ACKNOWLEDGES: &str =
+    "cluster { name: C, listen: 'localhost:-1', pool_size: -1, acknowledge_subscriptions: true }";
+
+/// Subscribes, and asks whether all know that.
+fn ask(client: &mut Client, number: usize) {
+    let ask = format!("PUB $SYS.REQ.USER.SUBSCRIBED r.{number} 0");
+    client.send(&format!("SUB s.{number} {number}\r\n{ask}\r\n\r\n"));
+}
+
+/// Reads the answer, by which so many other servers know it.
+#[track_caller]
+fn acknowledged(client: &mut Client, number: usize, servers: usize) {
+    assert!(client.line().starts_with(&format!("HMSG r.{number} 99 ")));
+    assert_eq!((client.line(), client.line()), ("NATS/1.0 200 Subscribed".into(), String::new()));
+    assert!(client.line().ends_with(&format!("\"data\":{{\"servers\":{servers}}}}}")));
+}
+
+/// The other server has taken what stands before a PING when it answers that.
+#[test]
+fn a_subscription_is_acknowledged_when_another_server_has_taken_it() {
+    let server = common::start(options(ACKNOWLEDGES));
+    let mut client = Client::connect(&server, "");
+    client.send("SUB r.* 99\r\n");
+    ask(&mut client, 1);
+    acknowledged(&mut client, 1, 0);
+    let mut other = Other::join(&server);
+    other.sync();
+    ask(&mut client, 2);
+    let pings = other.until_ping_behind("RS+ $G s.2");
+    assert_eq!(client.sync(), [""; 0]);
+    ask(&mut client, 3);
+    let answers = std::thread::spawn(move || other.answer_pings(pings));
+    acknowledged(&mut client, 2, 1);
+    acknowledged(&mut client, 3, 1);
+    server.stop();
+    answers.join().expect("it ends");
+}
+
+#[test]
+fn a_server_that_is_gone_is_not_waited_for() {
+    let server = common::start(options(ACKNOWLEDGES));
+    let mut client = Client::connect(&server, "");
+    client.send("SUB r.* 99\r\n");
+    let mut other = Other::join(&server);
+    other.sync();
+    ask(&mut client, 1);
+    other.until_ping_behind("RS+ $G s.1");
+    assert_eq!(client.sync(), [""; 0]);
+    drop(other);
+    acknowledged(&mut client, 1, 1);
+    server.stop();
+}
+
+#[test]
+fn nobody_answers_where_subscriptions_are_not_acknowledged() {
+    let server = common::start(options("cluster { name: C, listen: 'localhost:-1', pool_size: -1 }"));
+    let mut client = Client::connect(&server, "");
+    client.send("SUB r 1\r\nPUB $SYS.REQ.USER.SUBSCRIBED r 0\r\n\r\n");
+    assert_eq!(client.sync(), [""; 0]);
     server.stop();
 }

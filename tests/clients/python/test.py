@@ -1,7 +1,9 @@
 """nats-py against the server at $SERVER: prints a line for each thing that works, ends with an error at the first that does not."""
 
 import asyncio
+import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -19,19 +21,19 @@ SEED = b"SUAH6HNJ3LG7VOXTLL2XC365TLO5HO3ARUIIAA4FQFQQINOOQBQPBZDMVI"
 class Server:
     """A server with one of the files of configs/, on a free port of the loopback interface."""
 
-    def __init__(self, config):
+    def __init__(self, config, **env):
         with socket.socket() as probe, socket.socket() as other:
             probe.bind(("127.0.0.1", 0))
             other.bind(("127.0.0.1", 0))
             self.port, self.websocket_port = probe.getsockname()[1], other.getsockname()[1]
-        self.config = config
+        self.config, self.env = config, env
         self.url = f"nats://127.0.0.1:{self.port}"
         self.websocket_url = f"ws://127.0.0.1:{self.websocket_port}"
         self.start()
 
     def start(self):
         arguments = ["-c", f"configs/{self.config}.conf", "-a", "127.0.0.1", "-p", str(self.port)]
-        env = os.environ | {"WEBSOCKET_PORT": str(self.websocket_port)}
+        env = os.environ | {"WEBSOCKET_PORT": str(self.websocket_port)} | self.env
         self.process = subprocess.Popen([os.environ["SERVER"], *arguments], cwd=HERE, env=env, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 10
         while True:
@@ -228,6 +230,30 @@ async def reconnect(server, url):
     ok("reconnect")
 
 
+async def acknowledged():
+    """The example of docs/mesh.md: whoever publishes at the other server reaches each subscription that was acknowledged."""
+    page = (HERE.parent.parent / "docs/mesh.md").read_text()
+    example = {}
+    exec(re.search(r"```text\n(async def subscribe_everywhere.*?)```", page, re.DOTALL)[1], example)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    first = {"FIRST_ROUTE": f"nats://127.0.0.1:{port}"}
+    with Server("acknowledged", ROUTE_PORT=port, **first) as one, Server("acknowledged", ROUTE_PORT="-1", **first) as two:
+        here, there = await nats.connect(one.url), await nats.connect(two.url)
+        servers = 0
+        while not servers:
+            answer = await here.request("$SYS.REQ.USER.SUBSCRIBED", timeout=5)
+            servers = json.loads(answer.data)["data"]["servers"]
+        for number in range(100):
+            subscription = await example["subscribe_everywhere"](here, f"news.{number}")
+            await there.publish(f"news.{number}", b"hello")
+            assert (await subscription.next_msg(timeout=5)).data == b"hello"
+        await here.close()
+        await there.close()
+    ok("acknowledged subscriptions")
+
+
 async def main():
     with Server("open") as server:
         await messages(server.url)
@@ -242,6 +268,8 @@ async def main():
     await websocket_tls()
     await authentication()
     await tls()
+    if Path(os.environ["SERVER"]).name == "dialtone":
+        await acknowledged()
 
 
 asyncio.run(main())

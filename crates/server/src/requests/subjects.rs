@@ -4,12 +4,12 @@
 //! `/accountz` and STATSZ say.
 
 use super::answer::{self as requests, Ask};
-use super::{commands, explain, latency, network, tenants};
+use super::{commands, explain, latency, network, subscribed, tenants};
 use crate::internal::Message;
 use crate::node::Node;
 use crate::node::{Executor, Listener, Publisher, QuestionHandler};
 use crate::share::Lane;
-use crate::system::{EXPLAIN, LEAVE};
+use crate::system::{EXPLAIN, LEAVE, SUBSCRIBED};
 use dialtone_broker::account::Account;
 use dialtone_wire::interserver::short_hash;
 use std::sync::Arc;
@@ -113,6 +113,12 @@ pub(super) fn serve(node: &Node, system: &Arc<Account>) {
             }
             Answer::Network(_) | Answer::Cluster => serve(subject, Listener::Nobody),
         }
+    }
+    let policy = node.settings.policy();
+    if policy.options.cluster.as_ref().is_some_and(|own| own.acknowledge_subscriptions) {
+        let question = Listener::Question(Arc::new(subscribed::answer));
+        serve(&format!("$SYS.REQ.USER.*.{SUBSCRIBED}"), question);
+        system.unlist(1);
     }
     for (name, answer) in BEYOND {
         both(name, Arc::new(*answer));

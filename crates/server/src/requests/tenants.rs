@@ -55,15 +55,15 @@ pub(super) fn subscribers(publisher: &mut Publisher, message: &Message) {
 }
 
 /// What a question says of who asks.
-struct Asker(Value);
+pub(super) struct Asker(Value);
 
 impl Asker {
-    fn of(message: &Message) -> Self {
+    pub(super) fn of(message: &Message) -> Self {
         let header = std::str::from_utf8(HEADER).ok().and_then(|name| message.header(name));
         Self(header.and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default())
     }
 
-    fn text(&self, field: &str) -> &str {
+    pub(super) fn text(&self, field: &str) -> &str {
         self.0.get(field).and_then(Value::as_str).unwrap_or_default()
     }
 

@@ -266,6 +266,7 @@ impl RouteConnection {
             compression: self.compression.state().clone(),
             interest: Mutex::default(),
             walk: Mutex::default(),
+            arrival: Mutex::default(),
         });
         let limits = limits(&self.conduct.policy);
         self.reading.dialect = Dialect::route(limits, accounts, route.origins());

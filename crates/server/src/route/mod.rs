@@ -13,7 +13,7 @@ use crate::log::Event;
 use crate::node::Node;
 use crate::protocol::{Progress, Protocol};
 use crate::relayed::limits;
-use crate::routes::Route;
+use crate::routes::{Route, Waiting};
 use crate::session::Session;
 use crate::unclaimed::Unclaimed;
 use crate::walk::Pings;
@@ -53,6 +53,8 @@ pub(crate) struct RouteConnection {
     reading: Reading,
     /// What it was asked that it has not answered.
     pings: Pings,
+    /// Who waits for the answer to [`crate::walk::Ping::Arrived`].
+    arriving: Vec<Arc<Waiting>>,
     /// What it wants in accounts that are not here.
     unclaimed: Unclaimed,
     /// The route, once interest is exchanged.
@@ -82,6 +84,7 @@ impl RouteConnection {
             compression: Compression::default(),
             reading: Reading::new(Dialect::route(limits, AccountNames::InLines, LeafOrigins::Unknown)),
             pings: Pings::default(),
+            arriving: Vec::new(),
             unclaimed: Unclaimed::default(),
             route: None,
             last_account: None,
@@ -163,6 +166,7 @@ impl Protocol for RouteConnection {
         self.take_rights(turn);
         self.take_orders(turn);
         self.announce(turn);
+        self.ask_arrival(turn);
         was_checking && !self.conduct.is_checking()
     }
 
@@ -178,6 +182,9 @@ impl Protocol for RouteConnection {
             routes.remove(&route);
             let gone = route.interest.lock().clear();
             self.conduct.node.delivery.gate.end_relay(gone, Some(turn));
+            // A server that is gone is not waited for.
+            let waiting = route.arrival.lock().end();
+            self.arriving.drain(..).chain(waiting).for_each(|waiting| waiting.heard(turn));
             let info = route.remote.read().clone();
             self.conduct.node.delivery.past_links.add(&route.session, &info.server_name);
             if !routes.leads_to(&info.server_id) {

@@ -124,11 +124,19 @@ impl RouteConnection {
     }
 
     fn pong(&mut self, turn: &mut Turn) {
-        if self.pings.answered() == Ping::Taken {
-            if let Some(route) = &self.route {
-                route.walk.lock().answered();
+        match self.pings.answered() {
+            Ping::Taken => {
+                if let Some(route) = &self.route {
+                    route.walk.lock().answered();
+                }
+                self.announce(turn);
+                return self.ask_arrival(turn);
             }
-            return self.announce(turn);
+            Ping::Arrived => {
+                self.arriving.drain(..).for_each(|waiting| waiting.heard(turn));
+                return self.ask_arrival(turn);
+            }
+            Ping::Alive => {}
         }
         let now = turn.now();
         self.conduct.pong(now);
@@ -149,6 +157,19 @@ impl RouteConnection {
             let delivery = &self.conduct.node.delivery;
             let more = delivery.routes.go_on(&delivery.gate, route, turn);
             self.pings.ask_behind(more, self.conduct.peer(), turn);
+        }
+    }
+
+    /// Asks the other server whether it has taken what it was told, if somebody waits for that. One question is under way at a time, for all
+    /// who waited when it began.
+    pub(super) fn ask_arrival(&mut self, turn: &mut Turn) {
+        let Some(route) = &self.route else { return };
+        if !self.arriving.is_empty() || route.walk.lock().is_under_way() {
+            return;
+        }
+        self.arriving = route.arrival.lock().take();
+        if !self.arriving.is_empty() {
+            self.pings.ask_arrived(self.conduct.peer(), turn);
         }
     }
 

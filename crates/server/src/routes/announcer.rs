@@ -68,7 +68,8 @@ struct Announced<'a> {
 
 /// What only the server answers whose clients ask, in the system account: another one knows nothing of them, and the first answer counts.
 /// The official server tells others of neither.
-const STAYS_HERE: [&[u8]; 2] = [b"$SYS.REQ.USER.*.INFO", b"$SYS.DEBUG.SUBSCRIBERS"];
+const STAYS_HERE: [&[u8]; 3] =
+    [b"$SYS.REQ.USER.*.INFO", b"$SYS.REQ.USER.*.SUBSCRIBED", b"$SYS.DEBUG.SUBSCRIBERS"];
 
 /// The end of requests that the official server does not have: its figures are compared with those of this one. The first answer counts,
 /// so it must be that of the server that is asked.

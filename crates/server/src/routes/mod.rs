@@ -1,8 +1,10 @@
 //! Routes: connections to other servers of the cluster, as the rest of the server sees them, and what they are told of interest here.
 
 mod announcer;
+mod arrival;
 
 pub(crate) use announcer::{Announcer, is_asked_here, stays_here};
+pub(crate) use arrival::{Answer, Arrival, Full, Waiting};
 
 use crate::clock;
 use crate::compression::State;
@@ -49,6 +51,8 @@ pub struct Route {
     pub interest: Mutex<RelayInterest>,
     /// How far it has been told what interest there is here.
     pub(crate) walk: Mutex<Walk>,
+    /// Who waits until the other server has heard of what there is.
+    pub(crate) arrival: Mutex<Arrival>,
     /// How what is sent by it is compressed.
     pub(crate) compression: Arc<State>,
 }

@@ -67,20 +67,44 @@ const JETSTREAM: &str = "$JS.API.>";
 static JETSTREAM_EXPORT: LazyLock<Arc<ServiceExport>> =
     LazyLock::new(|| Arc::new(ServiceExport::new(Filter::parse(JETSTREAM).expect("it is a valid subject"))));
 
+/// Whether all servers of the cluster know of what the asker subscribed to. Not shown as an export either: the official server has none.
+const SUBSCRIBED: &str = "$SYS.REQ.USER.*.SUBSCRIBED";
+/// What it is called in the accounts.
+const SUBSCRIBED_LOCAL: &str = "$SYS.REQ.USER.SUBSCRIBED";
+
+static SUBSCRIBED_EXPORT: LazyLock<Arc<ServiceExport>> =
+    LazyLock::new(|| Arc::new(ServiceExport::new(Filter::parse(SUBSCRIBED).expect("it is a valid subject"))));
+
+/// What accounts have of the system account beside what all have everywhere.
+#[derive(Clone, Copy)]
+pub(super) struct InCluster {
+    /// There are other servers, whose JetStream an account with JetStream may ask.
+    pub is_clustered: bool,
+    /// Those who are in no account may, too.
+    pub is_open: bool,
+    /// Subscriptions are acknowledged.
+    pub acknowledges: bool,
+}
+
 /// Gives an account what it is to have.
-pub(super) fn grant_services(account: &Account, system: &Arc<Account>, _has_jetstream: bool) {
-    account.set_granted_services(of_every_account(account, system));
-}
-
-/// The same in a cluster in which those who are in no account may ask the JetStream of another server.
-pub(super) fn grant_services_in_open_cluster(account: &Account, system: &Arc<Account>, has_jetstream: bool) {
-    grant_services_in_cluster(account, system, has_jetstream || *account.name == *GLOBAL);
-}
-
-/// Gives an account what it is to have in a cluster: with JetStream it may ask that of another server.
-pub(super) fn grant_services_in_cluster(account: &Account, system: &Arc<Account>, has_jetstream: bool) {
+pub(super) fn grant_services(
+    account: &Account,
+    system: &Arc<Account>,
+    has_jetstream: bool,
+    beside: InCluster,
+) {
     let mut services = of_every_account(account, system);
-    if has_jetstream
+    let subscribed = SUBSCRIBED.replace('*', &account.name);
+    if beside.acknowledges
+        && let Ok(mut import) =
+            ServiceImport::new(system, SUBSCRIBED_EXPORT.clone(), &subscribed, SUBSCRIBED_LOCAL)
+    {
+        import.share = true;
+        import.includes_server = true;
+        services.push(import);
+    }
+    if beside.is_clustered
+        && (has_jetstream || (beside.is_open && *account.name == *GLOBAL))
         && account.id != system.id
         && let Ok(mut import) = ServiceImport::new(system, JETSTREAM_EXPORT.clone(), JETSTREAM, JETSTREAM)
     {

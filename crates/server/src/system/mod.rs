@@ -26,7 +26,7 @@ pub(crate) use events::{
 pub(crate) use granted::exports;
 pub(crate) use statsz::broadcast;
 pub(crate) use trace::{Ingress, traced};
-pub(crate) use unlisted::{EXPLAIN, LEAVE, is_unlisted};
+pub(crate) use unlisted::{EXPLAIN, LEAVE, SUBSCRIBED, is_unlisted};
 pub(crate) use usage::renew as renew_usage;
 
 use crate::accounts::Accounts;
@@ -34,7 +34,7 @@ use crate::delivery::Delivery;
 use crate::internal::{Host, Internal, Outgoing, Timer};
 use crate::node::Node;
 use crate::registry::Registry;
-use dialtone_broker::account::AccountId;
+use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::Turn;
 use dialtone_config::options::cluster::Cluster;
 use dialtone_net::Threads;
@@ -78,12 +78,15 @@ pub(crate) fn start(node: &Arc<Node>) {
         policy.options.cluster.as_ref().is_some_and(Cluster::is_on) || policy.options.gateway.is_some();
     let has_tenants =
         policy.options.access.accounts.iter().any(|a| policy.system_account() != Some(a.name.as_str()));
-    let grant = match (is_clustered, has_tenants || policy.authenticator.operators().is_some()) {
-        (true, false) => granted::grant_services_in_open_cluster,
-        (true, true) => granted::grant_services_in_cluster,
-        (false, _) => granted::grant_services,
+    let beside = granted::InCluster {
+        is_clustered,
+        is_open: !has_tenants && policy.authenticator.operators().is_none(),
+        acknowledges: policy.options.cluster.as_ref().is_some_and(|own| own.acknowledge_subscriptions),
     };
-    let Some(system) = node.accounts.begin_system(&policy, grant) else {
+    let grant = move |account: &Account, system: &Arc<Account>, has_jetstream: bool| {
+        granted::grant_services(account, system, has_jetstream, beside);
+    };
+    let Some(system) = node.accounts.begin_system(&policy, Box::new(grant)) else {
         return;
     };
     node.internal.run(move |executor| {
