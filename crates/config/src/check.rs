@@ -66,7 +66,7 @@ fn check_jetstream(options: &Options, errors: &mut Errors) {
         return;
     }
     for account in options.access.accounts.iter().filter(|account| account.jetstream) {
-        let problem = format!("`jetstream` of an account cannot be carried out: {JETSTREAM}");
+        let problem = format!("`jetstream` cannot be carried out in an account: {JETSTREAM}");
         let error = ConfigError::new(&account.at, problem).kind(ErrorKind::NotSupported);
         errors.push(error.help("take it out, or connect this server with one that has it"));
     }
@@ -160,7 +160,7 @@ mod tests {
             let account = format!("accounts {{ A {{ jetstream: {value} }} }}");
             check(
                 &account,
-                "t.conf:1:14: `jetstream` of an account cannot be carried out: JetStream is not part of this version\n  \
+                "t.conf:1:14: `jetstream` cannot be carried out in an account: JetStream is not part of this version\n  \
                  take it out, or connect this server with one that has it",
             );
             for link in ["cluster { port: -1 }", "gateway { name: G, port: -1 }", "leafnodes { port: -1 }"] {
