@@ -71,9 +71,10 @@ struct Announced<'a> {
 const STAYS_HERE: [&[u8]; 3] =
     [b"$SYS.REQ.USER.*.INFO", b"$SYS.REQ.USER.*.SUBSCRIBED", b"$SYS.DEBUG.SUBSCRIBERS"];
 
-/// The end of requests that the official server does not have: its figures are compared with those of this one. The first answer counts,
-/// so it must be that of the server that is asked.
-const STAYS_HERE_END: &[u8] = b".EXPLAIN";
+/// Requests that the official server does not have: whoever is connected here asks them. Others' figures are compared with those of official
+/// servers, and where the first answer counts, it must be that of the server that is asked.
+const STAYS_HERE_START: &[u8] = b"$SYS.REQ.";
+const STAYS_HERE_ENDS: [&[u8]; 2] = [b".EXPLAIN", b".LEAVE"];
 
 /// Whether other servers, of this cluster and of others, are not told of interest in this filter.
 pub(crate) fn stays_here(account: &Account, filter: &[u8]) -> bool {
@@ -82,7 +83,9 @@ pub(crate) fn stays_here(account: &Account, filter: &[u8]) -> bool {
 
 /// Whether nobody at all is told of it, leaf nodes neither.
 pub(crate) fn is_asked_here(account: &Account, filter: &[u8]) -> bool {
-    account.is_system() && filter.ends_with(STAYS_HERE_END)
+    account.is_system()
+        && filter.starts_with(STAYS_HERE_START)
+        && STAYS_HERE_ENDS.iter().any(|end| filter.ends_with(end))
 }
 
 fn append(out: &mut Vec<u8>, route: &Route, account: &Account, announced: &Announced<'_>) {
