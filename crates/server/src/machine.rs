@@ -168,9 +168,10 @@ impl<M: Machine> Driven<M> {
         self.changed.notify_one();
     }
 
-    /// Reads the machine, if it has begun.
+    /// Reads the machine, if it has begun and has not been stopped: what it loses then is no news for anybody.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&M) -> T) -> Option<T> {
-        self.state.lock().machine.as_ref().map(read)
+        let state = self.state.lock();
+        state.machine.as_ref().filter(|_| !state.stops).map(read)
     }
 
     /// Changes the machine, if it has begun. What is to be done because of it comes with the next event.
