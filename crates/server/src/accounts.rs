@@ -9,12 +9,17 @@ use dialtone_broker::trace::SamplingRule;
 use dialtone_config::options::{AccountLimits, MsgTrace};
 use dialtone_identity::jwt::sharing::Claims;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Gives an account the services of the system account, which comes second; the last is whether the account has JetStream.
 pub(crate) type Grant = Box<dyn Fn(&Account, &Arc<Account>, bool) + Send + Sync>;
+
+/// Whether each account of the configuration has JetStream, by name.
+fn configured_jetstream(policy: &Policy) -> HashMap<&str, bool> {
+    policy.options.access.accounts.iter().map(|claims| (claims.name.as_str(), claims.jetstream)).collect()
+}
 
 /// All accounts of a server.
 pub struct Accounts {
@@ -60,7 +65,9 @@ impl Accounts {
         let system = policy.system_account().and_then(|name| self.find(name))?;
         system.set_system();
         let (system, grant) = self.system.get_or_init(|| (system, grant));
-        self.all().iter().for_each(|account| grant(account, system, self.has_jetstream(account, policy)));
+        let configured = configured_jetstream(policy);
+        let has_jetstream = |account: &Account| self.has_jetstream(account, &configured);
+        self.all().iter().for_each(|account| grant(account, system, has_jetstream(account)));
         Some(system.clone())
     }
 
@@ -82,12 +89,10 @@ impl Accounts {
     }
 
     /// Whether an account has JetStream: as its JWT says, or the configuration.
-    fn has_jetstream(&self, account: &Account, policy: &Policy) -> bool {
-        let configured =
-            || policy.options.access.accounts.iter().find(|claims| *claims.name == *account.name);
+    fn has_jetstream(&self, account: &Account, configured: &HashMap<&str, bool>) -> bool {
         match self.jwts.find(&account.name) {
             Some(verified) => verified.claims.jetstream,
-            None => configured().is_some_and(|claims| claims.jetstream),
+            None => configured.get(&*account.name).copied().unwrap_or_default(),
         }
     }
 
@@ -100,7 +105,7 @@ impl Accounts {
         };
         let account = self.by_name.lock().entry(name.into()).or_insert_with(make).clone();
         if is_new {
-            self.grant(&account, self.has_jetstream(&account, policy));
+            self.grant(&account, self.has_jetstream(&account, &configured_jetstream(policy)));
         }
         account
     }
@@ -177,8 +182,10 @@ impl Accounts {
                 account.set_imports(&claims.imports, &find)
             });
         }
-        // Those that no configuration speaks of.
-        accounts.values().for_each(|account| self.grant(account, self.has_jetstream(account, policy)));
+        let configured = configured_jetstream(policy);
+        for account in accounts.values().filter(|account| !configured.contains_key(&*account.name)) {
+            self.grant(account, self.has_jetstream(account, &configured));
+        }
         gone
     }
 
