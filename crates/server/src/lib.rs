@@ -8,6 +8,7 @@
 mod account_jwts;
 mod accounts;
 mod admission;
+mod asked_here;
 mod builder;
 mod call;
 mod callout;

@@ -1,8 +1,8 @@
 //! What other clusters are told of interest in this one: RS+ and RS-, each by every server that they dial, of the whole cluster.
 
 use super::{Direction, Gateway, Gateways};
+use crate::asked_here::stays_here;
 use crate::clock;
-use crate::routes::stays_here;
 use crate::session::Session;
 use crate::walk::{self, Change, More, Recipient, Walk};
 use dialtone_broker::account::Account;

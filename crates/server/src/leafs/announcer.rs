@@ -1,8 +1,8 @@
 //! What leaf nodes are told of interest here: LS+ and LS-.
 
 use super::{Leaf, Leafs};
+use crate::asked_here::is_asked_here;
 use crate::clock;
-use crate::routes::is_asked_here;
 use crate::session::Session;
 use crate::walk::{self, Change, More, Recipient, Walk};
 use dialtone_broker::account::Account;

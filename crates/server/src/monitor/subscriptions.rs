@@ -1,10 +1,10 @@
 //! `/subsz`: who subscribed to what, in the official fields and their order.
 
 use super::options::SubszOptions;
+use crate::asked_here::is_unlisted;
 use crate::documents::{Head, figure, is_default, json};
 use crate::internal::OWN_ID;
 use crate::node::Node;
-use crate::system;
 use dialtone_broker::account::Account;
 use dialtone_broker::sharing::ServiceImport;
 use dialtone_broker::subscription::Subscription;
@@ -73,7 +73,7 @@ pub(crate) fn subsz(node: &Node, options: &SubszOptions) -> Result<Value, String
             let interest = account.interest();
             let wanted = interest
                 .iter()
-                .filter(|s| !system::is_unlisted(&s.0) && !s.0.peer().kind().is_relay())
+                .filter(|s| !is_unlisted(&s.0) && !s.0.peer().kind().is_relay())
                 .filter(|s| test.is_empty() || set::matches(s.0.filter(), test.as_bytes()));
             rows.extend(wanted.map(|s| Detail::of(&s.0, Some(&account.name))));
             drop(interest);

@@ -5,11 +5,11 @@
 
 use super::answer::{self as requests, Ask};
 use super::{commands, explain, latency, network, subscribed, tenants};
+use crate::asked_here::{EXPLAIN, LEAVE, SUBSCRIBED};
 use crate::internal::Message;
 use crate::node::Node;
 use crate::node::{Executor, Listener, Publisher, QuestionHandler};
 use crate::share::Lane;
-use crate::system::{EXPLAIN, LEAVE, SUBSCRIBED};
 use dialtone_broker::account::Account;
 use dialtone_wire::interserver::short_hash;
 use std::sync::Arc;
@@ -117,7 +117,7 @@ pub(super) fn serve(node: &Node, system: &Arc<Account>) {
     let policy = node.settings.policy();
     if policy.options.cluster.as_ref().is_some_and(|own| own.acknowledge_subscriptions) {
         let question = Listener::Question(Arc::new(subscribed::answer));
-        serve(&format!("$SYS.REQ.USER.*.{SUBSCRIBED}"), question);
+        serve(SUBSCRIBED, question);
         system.unlist(1);
     }
     for (name, answer) in BEYOND {

@@ -1,6 +1,7 @@
 //! What other servers of the cluster are told of interest here: RS+ and RS-.
 
 use super::{Route, Routes, Share};
+use crate::asked_here::stays_here;
 use crate::clock;
 use crate::session::Session;
 use crate::walk::{self, Change, More, Recipient, Walk};
@@ -64,28 +65,6 @@ struct Announced<'a> {
     origin: Option<Origin<'a>>,
     delta: &'a Delta<'a>,
     now: u32,
-}
-
-/// What only the server answers whose clients ask, in the system account: another one knows nothing of them, and the first answer counts.
-/// The official server tells others of neither.
-const STAYS_HERE: [&[u8]; 3] =
-    [b"$SYS.REQ.USER.*.INFO", b"$SYS.REQ.USER.*.SUBSCRIBED", b"$SYS.DEBUG.SUBSCRIBERS"];
-
-/// Requests that the official server does not have: whoever is connected here asks them. Others' figures are compared with those of official
-/// servers, and where the first answer counts, it must be that of the server that is asked.
-const STAYS_HERE_START: &[u8] = b"$SYS.REQ.";
-const STAYS_HERE_ENDS: [&[u8]; 2] = [b".EXPLAIN", b".LEAVE"];
-
-/// Whether other servers, of this cluster and of others, are not told of interest in this filter.
-pub(crate) fn stays_here(account: &Account, filter: &[u8]) -> bool {
-    is_asked_here(account, filter) || (account.is_system() && STAYS_HERE.contains(&filter))
-}
-
-/// Whether nobody at all is told of it, leaf nodes neither.
-pub(crate) fn is_asked_here(account: &Account, filter: &[u8]) -> bool {
-    account.is_system()
-        && filter.starts_with(STAYS_HERE_START)
-        && STAYS_HERE_ENDS.iter().any(|end| filter.ends_with(end))
 }
 
 fn append(out: &mut Vec<u8>, route: &Route, account: &Account, announced: &Announced<'_>) {
@@ -160,27 +139,5 @@ impl Recipient for ToRoute<'_> {
             return true;
         }
         false
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use dialtone_broker::account::AccountId;
-
-    #[test]
-    fn what_each_server_answers_alone_is_kept_from_others() {
-        let (system, other) = (Account::new(AccountId(1), "SYS"), Account::new(AccountId(2), "A"));
-        system.set_system();
-        let local = |account: &Account| {
-            let filters: [&[u8]; 4] = [
-                b"$SYS.REQ.USER.*.INFO",
-                b"$SYS.REQ.SERVER.PING.EXPLAIN",
-                b"$SYS.REQ.SERVER.PING.VARZ",
-                b"a",
-            ];
-            filters.map(|filter| stays_here(account, filter))
-        };
-        assert_eq!((local(&system), local(&other)), ([true, true, false, false], [false; 4]));
     }
 }

@@ -3,7 +3,7 @@
 mod announcer;
 mod arrival;
 
-pub(crate) use announcer::{Announcer, is_asked_here, stays_here};
+pub(crate) use announcer::Announcer;
 pub(crate) use arrival::{Answer, Arrival, Full, Waiting};
 
 use crate::clock;

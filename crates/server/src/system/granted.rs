@@ -2,6 +2,7 @@
 //! anyone under a subject that names no account.
 
 use crate::accounts::Accounts;
+use crate::asked_here::SUBSCRIBED;
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_broker::sharing::{ServiceExport, ServiceImport};
 use dialtone_config::sharing::{Export, ResponseType};
@@ -67,11 +68,10 @@ const JETSTREAM: &str = "$JS.API.>";
 static JETSTREAM_EXPORT: LazyLock<Arc<ServiceExport>> =
     LazyLock::new(|| Arc::new(ServiceExport::new(Filter::parse(JETSTREAM).expect("it is a valid subject"))));
 
-/// Whether all servers of the cluster know of what the asker subscribed to. Not shown as an export either: the official server has none.
-const SUBSCRIBED: &str = "$SYS.REQ.USER.*.SUBSCRIBED";
-/// What it is called in the accounts.
+/// What [`SUBSCRIBED`] is called in the accounts.
 const SUBSCRIBED_LOCAL: &str = "$SYS.REQ.USER.SUBSCRIBED";
 
+/// Not shown as an export either: the official server has none.
 static SUBSCRIBED_EXPORT: LazyLock<Arc<ServiceExport>> =
     LazyLock::new(|| Arc::new(ServiceExport::new(Filter::parse(SUBSCRIBED).expect("it is a valid subject"))));
 

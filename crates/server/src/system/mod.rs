@@ -14,7 +14,6 @@ pub(crate) mod events;
 mod granted;
 pub(crate) mod statsz;
 mod trace;
-mod unlisted;
 mod usage;
 
 pub(crate) use about::{feature_flags, server};
@@ -26,7 +25,6 @@ pub(crate) use events::{
 pub(crate) use granted::exports;
 pub(crate) use statsz::broadcast;
 pub(crate) use trace::{Ingress, traced};
-pub(crate) use unlisted::{EXPLAIN, LEAVE, SUBSCRIBED, is_unlisted};
 pub(crate) use usage::renew as renew_usage;
 
 use crate::accounts::Accounts;
