@@ -4,6 +4,7 @@
 //! Pieces and changes are in one order, that of the gate. What changes where the walk has been is told at once; what changes ahead of it
 //! is told when the walk comes there, as it is then.
 
+use crate::clock;
 use crate::session::Session;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
@@ -139,6 +140,15 @@ pub(crate) fn go_on(gate: &Gate, to: &impl Recipient, turn: &mut Turn) -> More {
         if is_last { More::No } else { More::BehindPong }
     });
     more.unwrap_or(More::No)
+}
+
+/// Tells of one change of interest at once: with what the turn that made it sends besides, or alone.
+pub(crate) fn tell(session: &Session, line: &[u8], turn: Option<&mut Turn>) {
+    session.count_interest_told(1);
+    match turn {
+        Some(turn) => turn.enqueue(&session.peer, line),
+        None => session.peer.send(line, clock::moment()),
+    }
 }
 
 /// What PING asks.

@@ -39,25 +39,19 @@ impl Watch for Announcer {
         if (sum.before == 0) == (sum.now == 0) || stays_here(account, delta.filter) {
             return;
         }
-        let now = turn.as_deref().map_or_else(clock::moment, Turn::now);
         if sum.now > 0 && delta.queue.is_none() && asks_here(&delta.source) {
+            let now = turn.as_deref().map_or_else(clock::moment, Turn::now);
             account.note_new_interest(delta.filter, now);
         }
-        let mut lines = Vec::with_capacity(64);
-        append(&mut lines, account, &delta, sum.now);
+        let mut line = Vec::with_capacity(64);
+        append(&mut line, account, &delta, sum.now);
         for gateway in self.0.open().iter().filter(|gateway| gateway.direction == Direction::Inbound) {
             if gateway.walk.lock().meets(account, &delta) == Change::Ahead {
                 continue;
             }
-            gateway.session.count_interest_told(1);
-            let peer = &gateway.session.peer;
-            let introduction = self.0.introduction(gateway, account);
-            for bytes in [introduction.as_slice(), &lines].into_iter().filter(|bytes| !bytes.is_empty()) {
-                match &mut turn {
-                    Some(turn) => turn.enqueue(peer, bytes),
-                    None => peer.send(bytes, now),
-                }
-            }
+            let mut lines = self.0.introduction(gateway, account);
+            lines.extend_from_slice(&line);
+            walk::tell(&gateway.session, &lines, turn.as_deref_mut());
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::{Leaf, Leafs};
 use crate::asked_here::is_asked_here;
-use crate::clock;
 use crate::session::Session;
 use crate::walk::{self, Change, More, Recipient, Walk};
 use dialtone_broker::account::Account;
@@ -31,11 +30,7 @@ impl Watch for Announcer {
             }
             let mut line = Vec::with_capacity(64);
             append(&mut line, delta.filter, delta.queue, sum.now);
-            leaf.session.count_interest_told(1);
-            match &mut turn {
-                Some(turn) => turn.enqueue(&leaf.session.peer, &line),
-                None => leaf.session.peer.send(&line, clock::moment()),
-            }
+            walk::tell(&leaf.session, &line, turn.as_deref_mut());
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::{Route, Routes, Share};
 use crate::asked_here::stays_here;
-use crate::clock;
 use crate::session::Session;
 use crate::walk::{self, Change, More, Recipient, Walk};
 use dialtone_broker::account::Account;
@@ -39,11 +38,7 @@ impl Watch for Announcer {
             let now = if may { sum.now } else { 0 };
             let mut line = Vec::with_capacity(64);
             append(&mut line, route, account, &Announced { origin, delta: &delta, now });
-            route.session.count_interest_told(1);
-            match &mut turn {
-                Some(turn) => turn.enqueue(&route.session.peer, &line),
-                None => route.session.peer.send(&line, clock::moment()),
-            }
+            walk::tell(&route.session, &line, turn.as_deref_mut());
         }
     }
 }
