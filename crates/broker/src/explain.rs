@@ -11,7 +11,7 @@ use crate::kind::{Entry, Kind, Via};
 use crate::peer::{ClientId, Peer};
 use crate::permission;
 use crate::reserved::{Use, is_reserved};
-use crate::route::MatchedImports;
+use crate::route::{MatchedImports, goes_on_by};
 use crate::sharing::{Mapping, MappingOutcome, ServiceExport, ServiceImport, StreamImport};
 use crate::subscription::Subscriber;
 use dialtone_identity::permission::{Permissions, ResponseLimits, Ruling};
@@ -76,15 +76,13 @@ impl Onward {
     fn of(account: &Account, subject: &[u8], entry: Entry, is_own: bool) -> Vec<Self> {
         let mut found: BTreeMap<ClientId, Self> = BTreeMap::new();
         for Subscriber(subscription) in matching(account, subject) {
-            let (peer, queue) = (subscription.peer(), subscription.queue());
-            // Who is in all accounts gets it in the one where it was published.
-            let is_there = peer.kind().is_relay() && (is_own || !peer.kind().is_in_all_accounts());
-            if !is_there || !entry.passes_to(peer.kind(), subject) || !peer.may_have(subject, queue) {
+            let peer = subscription.peer();
+            if !peer.kind().is_relay() || !goes_on_by(&subscription, account, subject, entry, is_own) {
                 continue;
             }
             let new = || Self { peer: peer.clone(), is_plain: false, groups: BTreeSet::new() };
             let onward = found.entry(peer.id).or_insert_with(new);
-            match queue {
+            match subscription.queue() {
                 None => onward.is_plain = true,
                 Some(queue) => drop(onward.groups.insert(queue.into())),
             }

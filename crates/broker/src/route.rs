@@ -152,6 +152,24 @@ pub struct Route {
     pub relays: Relays,
 }
 
+/// Whether a message to `subject` goes on by a relay that has this subscription in `account`. `is_own`: that is where it was published.
+pub(crate) fn goes_on_by(
+    subscription: &Subscription,
+    account: &Account,
+    subject: &[u8],
+    entry: Entry,
+    is_own: bool,
+) -> bool {
+    let (peer, kind) = (subscription.peer(), subscription.peer().kind());
+    // A server that is in all accounts gets it in the one where it was published, and looks itself who takes it there.
+    let is_for_it = is_own || !kind.is_in_all_accounts();
+    is_for_it
+        && entry.passes_to(kind, subject)
+        && peer.may_have(subject, subscription.queue())
+        && !(kind.is_leaf_connection() && stays_from_leafs(account.is_system(), subject))
+        && !subscription.is_needless(account, subject)
+}
+
 impl Route {
     /// Works out a route from the account's interest as it is now, and from that of accounts that take it as a stream.
     ///
@@ -188,21 +206,14 @@ impl Route {
         let relays = &mut self.relays;
         let mut may = |Subscriber(subscription): Subscriber| {
             let peer = subscription.peer();
-            if !entry.passes_to(peer.kind(), subject) || !peer.may_have(subject, subscription.queue()) {
-                return None;
-            }
             if peer.kind().is_relay() {
-                if peer.kind().is_leaf_connection() && stays_from_leafs(account.is_system(), subject) {
-                    return None;
-                }
-                // A server that is in all accounts gets it in the one where it was published, and looks itself who takes it there.
-                let is_for_it = is_own || !peer.kind().is_in_all_accounts();
-                if is_for_it && !subscription.is_needless(account, subject) {
+                if goes_on_by(&subscription, account, subject, entry, is_own) {
                     relays.add(&subscription, account, subject);
                 }
                 return None;
             }
-            Some(Target::new(subject, subscription))
+            let goes = entry.passes_to(peer.kind(), subject) && peer.may_have(subject, subscription.queue());
+            goes.then(|| Target::new(subject, subscription))
         };
         self.plain.extend(matches.take_plain().filter_map(&mut may));
         // Within one account the groups differ; only with those of accounts before can they be the same.
