@@ -145,8 +145,7 @@ fn dial_gateway(node: &Node, dialer: &dyn Dials, wanted: &GatewayDial) {
 
 /// TLS to a server of another cluster, by the block of its remote if that has one. Servers of clusters that others tell of have the usual one.
 fn gateway_tls(policy: &Policy, gateway: &str, host: &str) -> Result<Option<ClientTls>, String> {
-    let own = policy.options.gateway.as_ref();
-    let remote = own.and_then(|own| own.remotes.iter().find(|remote| remote.name == gateway));
+    let remote = policy.options.gateway.as_ref().and_then(|own| own.remote(gateway));
     let name = remote.and_then(|remote| first_name(remote.urls.iter().map(|url| url.host.as_str())));
     let block = remote.and_then(|remote| remote.tls.as_ref());
     policy.of(ListenerKind::Gateway).client_tls(block, host, name)

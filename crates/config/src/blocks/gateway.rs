@@ -104,10 +104,14 @@ block! {
 }
 
 impl Gateway {
+    /// What is said of another cluster.
+    pub fn remote(&self, name: &str) -> Option<&RemoteGateway> {
+        self.remotes.iter().find(|remote| remote.name == name)
+    }
+
     /// TLS to another cluster: that of its block, or the one of both ends.
     pub fn tls_to(&self, name: &str) -> Option<&Tls> {
-        let remote = self.remotes.iter().find(|remote| remote.name == name);
-        remote.and_then(|remote| remote.tls.as_ref()).or(self.listener.tls.as_ref())
+        self.remote(name).and_then(|remote| remote.tls.as_ref()).or(self.listener.tls.as_ref())
     }
 }
 

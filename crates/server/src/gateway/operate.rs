@@ -2,7 +2,7 @@
 
 use super::GatewayConnection;
 use crate::conduct::{Conduct, Handshake};
-use crate::gateways::Direction;
+use crate::gateways::{Direction, Optimism};
 use crate::lines::{self, Reading, Speaker};
 use crate::log::Event;
 use crate::protocol::{Progress, send_pong};
@@ -175,9 +175,14 @@ impl GatewayConnection {
         self.hear(&account, (interest.filter, interest.queue, weight), turn);
     }
 
+    /// What is assumed of the other cluster's interest, if it does not send all of that from the beginning.
+    fn optimism(&self) -> Option<&Optimism> {
+        self.gateway.as_ref()?.optimism.as_ref()
+    }
+
     /// Does something with what is assumed of the other cluster's interest in an account, if anything is.
     fn in_assumed(&self, account: &[u8], act: impl FnOnce(&Assumed)) {
-        if let Some(optimism) = self.gateway.as_ref().and_then(|gateway| gateway.optimism.as_ref()) {
+        if let Some(optimism) = self.optimism() {
             optimism.in_account(account, act);
         }
     }
@@ -258,9 +263,7 @@ impl GatewayConnection {
         if self.direction == Direction::Inbound {
             return self.out_of_place("A+ or A-");
         }
-        let Some(optimism) = self.gateway.as_ref().and_then(|gateway| gateway.optimism.as_ref()) else {
-            return;
-        };
+        let Some(optimism) = self.optimism() else { return };
         if has_interest {
             optimism.begin_again(name);
             optimism.follow(&self.conduct.node.accounts.all());
@@ -272,7 +275,7 @@ impl GatewayConnection {
     /// The other end has sent all its interest in an account.
     #[cold]
     pub(super) fn has_all_interest(&self, account: &[u8]) {
-        if let Some(optimism) = self.gateway.as_ref().and_then(|gateway| gateway.optimism.as_ref()) {
+        if let Some(optimism) = self.optimism() {
             optimism.end(account);
         }
     }

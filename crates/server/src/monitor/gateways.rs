@@ -147,7 +147,7 @@ fn remote(node: &Node, gateway: &Gateway, options: &GatewayzOptions, now: System
 /// Whether the configuration that is in force names a cluster.
 fn is_named(node: &Node, name: &str) -> bool {
     let policy = node.settings.policy();
-    policy.options.gateway.as_ref().is_some_and(|own| own.remotes.iter().any(|remote| remote.name == name))
+    policy.options.gateway.as_ref().is_some_and(|own| own.remote(name).is_some())
 }
 
 fn connection(gateway: &Gateway, now: SystemTime) -> Connection {
