@@ -2,7 +2,7 @@
 
 use crate::gateways::{self, Gateways};
 use crate::leafs::{self, Leafs};
-use crate::links::Past;
+use crate::links::{self, Link, Past};
 use crate::policy::Identity;
 use crate::routes::{self, Routes};
 use dialtone_broker::account::Account;
@@ -65,6 +65,11 @@ impl Delivery {
             leads: gateway.map(|name| Leads::new(name, &identity.id)),
             service_requests: ServiceRequests::new(&identity.name),
         }
+    }
+
+    /// All connections to other servers that there are.
+    pub(crate) fn links(&self) -> Vec<Link> {
+        links::open(&self.routes, &self.gateways, &self.leafs)
     }
 
     /// Leaf nodes are told of interest from here on, if they were not: the first came with a reload.

@@ -2,7 +2,7 @@
 
 use super::context::{ExplainContext, text};
 use super::report::{Link, What};
-use crate::links::{self, Link as OpenLink};
+use crate::links::Link as OpenLink;
 use crate::node::Node;
 use dialtone_broker::account::Account;
 use dialtone_broker::explain::Onward;
@@ -19,11 +19,7 @@ pub(super) fn steps(
     onward: &[Onward],
     sender: Option<&str>,
 ) -> (Vec<What>, usize) {
-    let delivery = &context.node.delivery;
-    let open = match onward.is_empty() {
-        true => Vec::new(),
-        false => links::open(&delivery.routes, &delivery.gateways, &delivery.leafs),
-    };
+    let open = if onward.is_empty() { Vec::new() } else { context.node.delivery.links() };
     let is_sender = |link: &OpenLink| sender.is_some_and(|sender| *sender == *link.server.id);
     let link_of =
         |to: &Onward| open.iter().find(|link| Arc::ptr_eq(&link.session.peer, &to.peer) && !is_sender(link));

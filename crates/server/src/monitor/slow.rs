@@ -3,7 +3,7 @@
 
 use super::query::Window;
 use crate::documents::{Head, json};
-use crate::links::{self, Carried, Link};
+use crate::links::{Carried, Link};
 use crate::node::Node;
 use crate::registry::Session;
 use crate::times::duration;
@@ -113,8 +113,7 @@ pub(super) fn slowz(node: &Node, window: Window) -> Value {
 
 /// The links to other servers, those first for which most waits.
 fn links(node: &Node, window: Window, now: Instant) -> Vec<LinkRow> {
-    let delivery = &node.delivery;
-    let mut open = links::open(&delivery.routes, &delivery.gateways, &delivery.leafs);
+    let mut open = node.delivery.links();
     open.sort_by_key(|link| (Reverse(link.session.peer.pending_bytes()), link.session.peer.id));
     window.of(open).iter().map(|link| link_row(link, now)).collect()
 }

@@ -5,8 +5,6 @@ use crate::internal::Message;
 use crate::node::Publisher;
 use crate::routes::{Answer, Full};
 use crate::system::about;
-use dialtone_broker::inlet::Publish as _;
-use dialtone_wire::message;
 use serde_json::json;
 
 const SUBSCRIBED: &[u8] = b"NATS/1.0 200 Subscribed\r\n\r\n";
@@ -21,15 +19,12 @@ pub(super) fn answer(publisher: &mut Publisher, message: &Message) {
     let account = publisher.node.accounts.find(asker.text("acc")).unwrap_or_else(|| message.account.clone());
     let server = about::server(&publisher.node);
     let (node, turn) = publisher.parts();
-    let to = (message.account.clone(), message.reply.clone());
+    let to = || (message.account.clone(), message.reply.clone());
     let answer = |servers: usize| {
         let payload = json!({ "server": server, "data": { "servers": servers } }).to_string().into_bytes();
-        Answer { asker: account.id, to, headers: SUBSCRIBED, payload }
+        Answer { asker: account.id, to: to(), headers: SUBSCRIBED, payload }
     };
     if node.delivery.routes.answer_on_arrival(&account, turn, answer) == Err(Full) {
-        let (subject, framed) = (message.reply.as_bytes(), [TOO_MANY, b"\r\n"].concat());
-        let refusal =
-            message::Message { subject, reply: None, header_bytes: TOO_MANY.len(), framed: &framed };
-        turn.emit(&message.account, &refusal);
+        Answer { asker: account.id, to: to(), headers: TOO_MANY, payload: Vec::new() }.send(turn);
     }
 }

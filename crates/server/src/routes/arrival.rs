@@ -12,19 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const OF_ACCOUNT_MAX: usize = 1024;
 const WAITING_MAX: usize = 65_536;
 
-/// Where an answer goes, once all servers have heard.
+/// What is answered, and where.
 #[derive(Debug)]
-pub(crate) struct Waiting {
-    asker: AccountId,
-    answer_in: Arc<Account>,
-    reply: Box<[u8]>,
-    header_bytes: usize,
-    framed: Box<[u8]>,
-    /// Servers that have not heard yet, and one more until all were asked.
-    left: AtomicUsize,
-}
-
-/// What is answered: a header block, and a payload.
 pub(crate) struct Answer {
     /// Whose interest it is about.
     pub asker: AccountId,
@@ -36,25 +25,36 @@ pub(crate) struct Answer {
     pub payload: Vec<u8>,
 }
 
+impl Answer {
+    /// Answers.
+    pub(crate) fn send(&self, turn: &mut Turn) {
+        let (account, subject) = &self.to;
+        let framed = [self.headers, &self.payload, b"\r\n"].concat();
+        let header_bytes = self.headers.len();
+        turn.emit(
+            account,
+            &Message { subject: subject.as_bytes(), reply: None, header_bytes, framed: &framed },
+        );
+    }
+}
+
+/// An answer that waits until all servers have heard.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    answer: Answer,
+    /// Servers that have not heard yet, and one more until all were asked.
+    left: AtomicUsize,
+}
+
 impl Waiting {
     fn new(answer: Answer, servers: usize) -> Self {
-        let framed = [answer.headers, &answer.payload, b"\r\n"].concat();
-        Self {
-            asker: answer.asker,
-            answer_in: answer.to.0,
-            reply: answer.to.1.as_bytes().into(),
-            header_bytes: answer.headers.len(),
-            framed: framed.into(),
-            left: AtomicUsize::new(servers + 1),
-        }
+        Self { answer, left: AtomicUsize::new(servers + 1) }
     }
 
     /// One more has heard. The last one answers.
     pub(crate) fn heard(&self, turn: &mut Turn) {
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let (subject, framed) = (&*self.reply, &*self.framed);
-            let message = Message { subject, reply: None, header_bytes: self.header_bytes, framed };
-            turn.emit(&self.answer_in, &message);
+            self.answer.send(turn);
         }
     }
 }
@@ -68,7 +68,7 @@ pub(crate) struct Arrival {
 
 impl Arrival {
     fn has_room(&self, asker: AccountId) -> bool {
-        let own = self.waiting.iter().filter(|waiting| waiting.asker == asker);
+        let own = self.waiting.iter().filter(|waiting| waiting.answer.asker == asker);
         self.waiting.len() < WAITING_MAX && own.count() < OF_ACCOUNT_MAX
     }
 

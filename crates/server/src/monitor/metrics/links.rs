@@ -1,7 +1,7 @@
 //! Figures of the links to other servers: one row a kind and other end, for all links to that together.
 
 use crate::compression::Sent;
-use crate::links::{self, Carried, Link};
+use crate::links::{Carried, Link};
 use crate::node::Node;
 use dialtone_broker::kind::Kind;
 use std::collections::BTreeMap;
@@ -56,10 +56,9 @@ impl LinkRow {
 
 /// The rows, by kind and other end. What went by links that are over counts too, so that counters only grow.
 pub(super) fn rows(node: &Node) -> Vec<LinkRow> {
-    let delivery = &node.delivery;
-    let past = delivery.past_links.read().into_iter();
+    let past = node.delivery.past_links.read().into_iter();
     let past = past.map(|((kind, remote), carried)| LinkRow { kind, remote, carried, ..LinkRow::default() });
-    let open = links::open(&delivery.routes, &delivery.gateways, &delivery.leafs);
+    let open = node.delivery.links();
     summed(open.iter().map(LinkRow::of).chain(past), LINKS_MAX)
 }
 
