@@ -40,23 +40,25 @@ struct Ground<'a> {
 
 impl Ground<'_> {
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut below = |slices: &[IoSlice<'_>]| match self.tls {
-            Some(tls) => tls.write(slices, self.socket),
-            None => self.socket.write(slices),
-        };
-        match self.lower {
-            Some(lower) => lower.write(slices, &mut below),
-            None => below(slices),
+        let Self { tls, lower, socket } = self;
+        match lower {
+            Some(lower) => lower.write(slices, &mut |slices| write_below(tls, socket, slices)),
+            None => write_below(tls, socket, slices),
         }
     }
 
     /// Hands what waits in the lower framing to `take`, with what is below that.
     fn with_lower(&mut self, take: impl FnOnce(&mut Framer, Below<'_>) -> io::Result<()>) -> io::Result<()> {
-        let Some(lower) = self.lower else { return Ok(()) };
-        take(lower, &mut |slices| match self.tls {
-            Some(tls) => tls.write(slices, self.socket),
-            None => self.socket.write(slices),
-        })
+        let Self { tls, lower, socket } = self;
+        lower.as_mut().map_or(Ok(()), |lower| take(lower, &mut |slices| write_below(tls, socket, slices)))
+    }
+}
+
+/// Writes to TLS, or to the socket.
+fn write_below(tls: &mut Option<Tls>, socket: &Socket, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    match tls {
+        Some(tls) => tls.write(slices, socket),
+        None => socket.write(slices),
     }
 }
 
@@ -150,6 +152,11 @@ impl Link {
             None => self.socket.write(slices),
             Some(layers) => layers.lock().write(slices, &self.socket),
         }
+    }
+
+    /// Writes the first bytes of a connection, which a socket that nothing was written to takes whole. False: it did not.
+    pub fn write_first(&self, bytes: &[u8]) -> bool {
+        self.write(&[IoSlice::new(bytes)]).is_ok_and(|written| written == bytes.len())
     }
 
     /// Writes what TLS and framing still hold. `WouldBlock` if they hold more.

@@ -7,8 +7,9 @@ use dialtone_net::{
 };
 use std::io::{IoSlice, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Far longer than anything here takes.
@@ -161,17 +162,23 @@ fn counted(payload: &[u8]) -> Vec<u8> {
     [&[payload.len() as u8], payload].concat()
 }
 
+/// A loop with a connection by which this came, cut in two: the other end of that, and the words that the handler saw.
+fn fed(sent: &[u8], cut: usize) -> (Loops, UnixStream, Receiver<String>) {
+    let (sender, seen) = channel();
+    let handler = move |_| Words(sender.clone());
+    let loops = Loops::start(&Threads::default(), Settings { loops: 1 }, handler).expect("loops");
+    let (ours, mut theirs) = Socket::pair().expect("sockets");
+    theirs.write_all(&sent[..cut]).expect("written");
+    loops.take(ours, None, 0);
+    theirs.write_all(&sent[cut..]).expect("written");
+    (loops, theirs, seen)
+}
+
 #[test]
 fn framing_begins_behind_what_was_used() {
     let sent = [b"one turn ".to_vec(), turned(b"two three ")].concat();
     for cut in 0..=sent.len() {
-        let (sender, seen) = channel();
-        let handler = move |_| Words(sender.clone());
-        let mut loops = Loops::start(&Threads::default(), Settings { loops: 1 }, handler).expect("loops");
-        let (ours, mut theirs) = Socket::pair().expect("sockets");
-        theirs.write_all(&sent[..cut]).expect("written");
-        loops.take(ours, None, 0);
-        theirs.write_all(&sent[cut..]).expect("written");
+        let (mut loops, mut theirs, seen) = fed(&sent, cut);
         for expected in ["one ", "turn ", "two ", "three "] {
             assert_eq!(seen.recv_timeout(PATIENCE).as_deref(), Ok(expected), "cut at {cut}");
         }
@@ -188,13 +195,7 @@ fn frames_are_carried_by_other_frames_from_one_byte_on() {
     let carried = [counted(b"three four "), counted(b"five ")].concat();
     let sent = [b"one frame ".to_vec(), counted(b"two "), counted(b"carry "), turned(&carried)].concat();
     for cut in 0..=sent.len() {
-        let (sender, seen) = channel();
-        let handler = move |_| Words(sender.clone());
-        let mut loops = Loops::start(&Threads::default(), Settings { loops: 1 }, handler).expect("loops");
-        let (ours, mut theirs) = Socket::pair().expect("sockets");
-        theirs.write_all(&sent[..cut]).expect("written");
-        loops.take(ours, None, 0);
-        theirs.write_all(&sent[cut..]).expect("written");
+        let (mut loops, mut theirs, seen) = fed(&sent, cut);
         for expected in ["one ", "frame ", "two ", "carry ", "three ", "four ", "five "] {
             assert_eq!(seen.recv_timeout(PATIENCE).as_deref(), Ok(expected), "cut at {cut}");
         }

@@ -156,7 +156,7 @@ impl Cluster {
         self.read(|member| member.client_urls.clone()).unwrap_or_default()
     }
 
-    /// Where leaf nodes may go; `None`: this server is in no cluster.
+    /// Where leaf nodes may go; `None`: this server is in no cluster, or ends.
     pub(crate) fn leaf_urls(&self) -> Option<Arc<Vec<String>>> {
         self.read(|member| member.leaf_urls.clone())
     }

@@ -14,7 +14,6 @@ use dialtone_net::{Broken, Closing, Secured};
 use dialtone_wire::http::AnswerReader;
 use dialtone_wire::tunnel::{self, TunnelError};
 use std::fmt::Display;
-use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -94,9 +93,7 @@ impl Protocol for Tunnel {
         let password = proxy.password.as_ref().map_or("", Secret::expose);
         let request =
             tunnel::request(&self.url.address(), proxy.user.as_deref().map(|user| (user, password)));
-        // A socket that nothing was written to takes it whole.
-        let written = self.socket.link.write(&[IoSlice::new(&request)]);
-        if !written.is_ok_and(|bytes| bytes == request.len()) {
+        if !self.socket.link.write_first(&request) {
             self.fail(&"the proxy takes no request");
         }
     }

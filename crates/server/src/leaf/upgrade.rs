@@ -11,7 +11,6 @@ use dialtone_wire::CloseReason;
 use dialtone_wire::http::AnswerReader;
 use dialtone_wire::websocket::{Answer, Masking, Request, Stream};
 use std::fmt::Display;
-use std::io::IoSlice;
 
 /// An upgrade that the hub has to grant.
 pub(super) struct Upgrade {
@@ -39,13 +38,9 @@ impl LeafConnection {
             return;
         }
         let Side::Dialed(Dialed { upgrade: Some(upgrade), .. }) = &mut self.side else { return };
-        if !std::mem::replace(&mut upgrade.is_asked, true) {
-            let request = upgrade.request.encode();
-            // A socket that nothing was written to takes it whole.
-            let written = self.link.write(&[IoSlice::new(&request)]);
-            if !written.is_ok_and(|bytes| bytes == request.len()) {
-                self.not_upgraded(&"the hub takes no request");
-            }
+        let is_asked = std::mem::replace(&mut upgrade.is_asked, true);
+        if !is_asked && !self.link.write_first(&upgrade.request.encode()) {
+            self.not_upgraded(&"the hub takes no request");
         }
     }
 

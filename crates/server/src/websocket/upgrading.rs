@@ -15,7 +15,6 @@ use dialtone_net::{Broken, Closing, Link, Secured};
 use dialtone_wire::http::head_end;
 use dialtone_wire::websocket::upgrade::{self, Path, REQUEST_BYTES_MAX, Refusal};
 use dialtone_wire::websocket::{Masking, Stream, Terms, Upgrade};
-use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -110,10 +109,10 @@ impl Upgrading {
         self.node.log.emit(Event::UpgradeRefused, "", text);
     }
 
-    /// Ends it behind this answer, which a socket that nothing was written to takes whole.
+    /// Ends it behind this answer.
     fn end(&mut self, answer: &[u8]) {
         if !answer.is_empty() {
-            let _ = self.link.write(&[IoSlice::new(answer)]);
+            let _ = self.link.write_first(answer);
         }
         self.close(Closing::AfterFlush);
     }
@@ -215,8 +214,7 @@ impl Protocol for Upgrading {
             Broken::Tls(why) => Some(why.as_str()),
             Broken::Plain(first) => upgrade::plain_to_tls(first)
                 .map(|answer| {
-                    // A socket that nothing was written to takes it whole.
-                    let _ = self.link.write(&[IoSlice::new(answer)]);
+                    let _ = self.link.write_first(answer);
                     "client sent an HTTP request to an HTTPS server"
                 })
                 .or(Some(NOT_TLS)),

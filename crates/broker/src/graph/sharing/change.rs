@@ -83,7 +83,7 @@ impl Account {
     }
 
     /// Services that it has without having asked for them: those of the system account. Their subjects here begin with
-    /// `$SYS.`, so that no other message is looked up for them.
+    /// `$SYS.` or `$JS.API.`, so that no other message is looked up for them.
     pub fn set_granted_services(&self, services: Vec<ServiceImport>) {
         let is_same = {
             let known = &self.sharing().granted;
