@@ -121,14 +121,10 @@ pub fn parse(words: &[String]) -> Result<Invocation> {
         }
     };
     let question = Question {
-        account: given.account,
         user: given.user.map(user),
-        action,
-        subject: given.subject,
         queue: given.queue,
         other,
-        server: None,
-        arrives: None,
+        ..Question::new(&given.account, action, &given.subject)
     };
     let whom = match (given.whom.config, given.whom.server) {
         (Some(config), _) => Whom::Config(config),

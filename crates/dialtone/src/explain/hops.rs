@@ -129,16 +129,7 @@ mod tests {
     use dialtone_server::explain::Step;
 
     fn report(server: &str, to: &[(Link, &str)]) -> Report {
-        let question = Question {
-            account: "A".into(),
-            user: None,
-            action: Action::Publish,
-            subject: "x".into(),
-            queue: None,
-            other: None,
-            server: None,
-            arrives: None,
-        };
+        let question = Question::new("A", Action::Publish, "x");
         let step = |(link, to): &(Link, &str)| Step {
             level: 0,
             account: "A".into(),

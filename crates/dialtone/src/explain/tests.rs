@@ -448,14 +448,9 @@ fn a_running_server_tells_who_listens() {
     let address = server.client_address().expect("it listens");
     let ask = |subject: &str| {
         let question = Question {
-            account: "A".into(),
             user: Some("a".into()),
-            action: Action::Publish,
-            subject: subject.into(),
-            queue: None,
             other: Some("B".into()),
-            server: None,
-            arrives: None,
+            ..Question::new("A", Action::Publish, subject)
         };
         let url = format!("nats://admin:secret@{address}");
         super::server::ask(&url, None, None, &question).map(|answer| text::describe(&answer))

@@ -28,6 +28,14 @@ pub struct Question {
     pub arrives: Option<Arrival>,
 }
 
+impl Question {
+    /// What any user of an account does, asked of the server that gets the question.
+    pub fn new(account: &str, action: Action, subject: &str) -> Self {
+        let (account, subject) = (account.to_owned(), subject.to_owned());
+        Self { account, user: None, action, subject, queue: None, other: None, server: None, arrives: None }
+    }
+}
+
 /// How a message comes to a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {

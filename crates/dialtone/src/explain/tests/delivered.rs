@@ -149,14 +149,8 @@ fn what_is_explained_is_delivered() {
                     publishes.send(&format!("PUB {subject} 0\r\n\r\n"));
                     let got = receives.send("").iter().any(|subject| subject != "ask");
                     let question = Question {
-                        account: publisher[..1].to_owned(),
                         user: Some(publisher.to_owned()),
-                        action: Action::Publish,
-                        subject: subject.to_owned(),
-                        queue: None,
-                        other: None,
-                        server: None,
-                        arrives: None,
+                        ..Question::new(&publisher[..1], Action::Publish, subject)
                     };
                     let report = explainer.answer(&question).expect("an answer");
                     let expected = explained(&report).contains(receiver);

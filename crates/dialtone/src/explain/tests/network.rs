@@ -84,16 +84,7 @@ fn a_message_is_followed_over_the_network_up_to_where_it_is_somebody_elses() {
     let listeners =
         [(&b, "a"), (&far, "a"), (&own, "a"), (&others, "")].map(|(at, user)| listen(at, user, "x"));
     let url = format!("nats://s:x@{}", a.client_address().expect("it listens"));
-    let question = Question {
-        account: "A".into(),
-        user: Some("a".into()),
-        action: Action::Publish,
-        subject: "x".into(),
-        queue: None,
-        other: None,
-        server: None,
-        arrives: None,
-    };
+    let question = Question { user: Some("a".into()), ..Question::new("A", Action::Publish, "x") };
     let until = Instant::now() + PATIENCE;
     loop {
         let answer = ask(&url, None, None, &question).expect("an answer");
