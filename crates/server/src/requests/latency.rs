@@ -3,6 +3,7 @@
 use crate::internal::Message;
 use crate::node::Executor;
 use dialtone_broker::sharing::parts::OtherPart;
+use dialtone_wire::gateway::reply;
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -38,5 +39,7 @@ pub(super) fn take_part(executor: &mut Executor, message: &Message) {
         rtt: Duration::from_nanos(rtt),
         service: Duration::from_nanos(m2.service),
     };
-    node.delivery.service_requests.take_part(&account, req_id.as_bytes(), part, Instant::now());
+    // An official server names the answer as it was asked for it: across gateways with what leads back here.
+    let subject = reply::unwrap(req_id.as_bytes()).map_or(req_id.as_bytes(), |answer| answer.subject);
+    node.delivery.service_requests.take_part(&account, subject, part, Instant::now());
 }
