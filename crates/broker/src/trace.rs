@@ -113,6 +113,27 @@ impl Rewritten {
     }
 }
 
+/// How a message goes on to another server.
+pub(crate) enum Onward {
+    /// With the body that it has.
+    Unchanged,
+    /// With this one.
+    As(Rewritten),
+    /// Not at all.
+    Withheld,
+}
+
+impl Onward {
+    /// The message as it goes on, if it does.
+    pub fn message<'a>(&'a self, message: &Message<'a>) -> Option<Message<'a>> {
+        match self {
+            Self::Unchanged => Some(*message),
+            Self::As(body) => Some(body.message(message)),
+            Self::Withheld => None,
+        }
+    }
+}
+
 /// What becomes of one message.
 pub struct Trace {
     destination: Box<[u8]>,
@@ -189,9 +210,11 @@ pub struct PassedOn {
     pub account: Option<Box<str>>,
     /// What the other server has in [`HOP`].
     pub hop: Box<str>,
+    /// What is wrong with that.
+    pub problem: Option<Problem>,
 }
 
-/// Why a subscription did not get a message, in the official words.
+/// Why a message was not delivered, or is not followed where it was, in the official words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// It is the publisher's own.
@@ -206,6 +229,14 @@ pub enum Problem {
     /// Its connection is ending.
     #[error("Not delivered because client is closed")]
     Closed,
+    /// The other server knows no traces, and would deliver what is only to be traced.
+    #[error("Not delivered because remote does not support message tracing")]
+    Untraceable,
+    /// The other server knows no traces.
+    #[error(
+        "Message delivered but remote does not support message tracing so no trace event generated from there"
+    )]
+    TraceEnds,
 }
 
 impl Trace {
@@ -242,15 +273,21 @@ impl Trace {
         self.hops
     }
 
-    /// It goes on to another server: the body that it goes on with, which says by which hop.
-    pub(crate) fn passes_on(&mut self, relay: &Arc<Peer>, message: &Message<'_>) -> Rewritten {
+    /// It goes on to another server, with a body that says by which hop.
+    pub(crate) fn passes_on(&mut self, relay: &Arc<Peer>, message: &Message<'_>) -> Onward {
         let hop = self.next_hop();
-        let rewritten = Rewritten::with(message, HOP, hop.as_bytes());
+        let (onward, problem) = match (relay.follows_traces(), self.only) {
+            (false, true) => (Onward::Withheld, Some(Problem::Untraceable)),
+            (follows, _) => {
+                let body = Rewritten::with(message, HOP, hop.as_bytes());
+                (Onward::As(body), (!follows).then_some(Problem::TraceEnds))
+            }
+        };
         let is_elsewhere =
             |there: &Arc<Account>| !relay.kind().is_in_all_accounts() && there.id != self.origin;
         let account = relay.account().filter(is_elsewhere).map(|there| there.name.clone());
-        self.note(Event::PassedOn(PassedOn { peer: relay.clone(), account, hop }));
-        rewritten
+        self.note(Event::PassedOn(PassedOn { peer: relay.clone(), account, hop, problem }));
+        onward
     }
 
     /// It goes on to another server: the hop that is its.

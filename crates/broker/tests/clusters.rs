@@ -12,9 +12,10 @@ use dialtone_broker::permission;
 use dialtone_broker::relay::RelayInterest;
 use dialtone_broker::returns::WAY_TIME;
 use dialtone_broker::subscription::Subscription;
-use dialtone_broker::trace::Trace;
+use dialtone_broker::trace::{Event, Problem, Trace};
 use dialtone_wire::CloseReason;
 use dialtone_wire::gateway::reply;
+use dialtone_wire::interserver::{PROTOCOL, PROTOCOL_WITH_TRACES};
 use dialtone_wire::message::Message;
 use parking_lot::Mutex;
 use std::io::{self, IoSlice};
@@ -267,7 +268,7 @@ fn an_answer_that_is_traced_goes_back_to_the_cluster_that_asked() {
     let mut world = World::new();
     let (gateway, y) = (world.end(Kind::Gateway), world.relay(Kind::Gateway, "other", None));
     let route = world.end(Kind::Route);
-    [&y, &route].iter().for_each(|end| end.0.set_understands_headers(true));
+    [&y, &route].iter().for_each(|end| know_traces(end));
     world.leads.add_cluster("Y", &y.0);
     let responder = world.client(&["svc"]);
     let mut way = Vec::new();
@@ -293,6 +294,40 @@ fn an_answer_that_is_traced_goes_back_to_the_cluster_that_asked() {
     // Both count as what the account sent to other servers.
     let sent = [Kind::Gateway, Kind::Route].map(|kind| account.relayed.of(kind).read().out_msgs);
     assert_eq!(sent, [1, 1]);
+}
+
+fn know_traces(end: &End) {
+    end.0.set_understands_headers(true);
+    end.0.set_protocol(PROTOCOL);
+}
+
+/// A server that knows no traces, or gets no headers, would deliver what is only to be traced.
+#[test]
+fn a_server_that_knows_no_traces_gets_only_what_is_delivered() {
+    for kind in [Kind::Route, Kind::Gateway, Kind::Hub, Kind::Spoke] {
+        let mut world = World::new();
+        let [knows, old, deaf] = [0; 3].map(|_| world.relay(kind, "work", None));
+        know_traces(&knows);
+        old.0.set_understands_headers(true);
+        old.0.set_protocol(PROTOCOL_WITH_TRACES - 1);
+        deaf.0.set_protocol(PROTOCOL);
+        let publisher = world.client(&[]);
+        let mut traced = |only: bool| {
+            let destination = permission::trace(&publisher.0, None, b"t").expect("allowed");
+            world.turn.begin_trace(Trace::new(&destination, only, world.account.id, SystemTime::now));
+            let delivered = world.publish(&publisher, "work", None);
+            let trace = world.turn.end_trace().expect("it was begun");
+            let problems = trace.events().iter().map(|(_, event)| match event {
+                Event::PassedOn(passed) => passed.problem,
+                other => panic!("{other:?}"),
+            });
+            let got = [&knows, &old, &deaf].map(|end| !end.got().is_empty());
+            (delivered, got, trace.hops(), problems.collect::<Vec<_>>())
+        };
+        let (ends, never) = (Some(Problem::TraceEnds), Some(Problem::Untraceable));
+        assert_eq!(traced(false), (3, [true; 3], 3, vec![None, ends, ends]), "{kind:?}");
+        assert_eq!(traced(true), (1, [true, false, false], 3, vec![None, never, never]), "{kind:?}");
+    }
 }
 
 /// A cluster of old servers gets everything until it says what it does not want.

@@ -3,7 +3,7 @@
 
 use crate::peer::Peer;
 use crate::route::Target;
-use crate::trace::{Problem, Rewritten};
+use crate::trace::{Onward, Problem};
 use dialtone_wire::message::Message;
 use std::sync::Arc;
 
@@ -25,8 +25,8 @@ pub(super) trait Observe {
     fn withholds(&self) -> bool;
     /// What became of one.
     fn note(&mut self, candidate: &Self::Candidate, outcome: Result<(), Problem>);
-    /// The message goes on by a relay: the body that it goes on with, if not its own.
-    fn passes_on(&mut self, relay: &Arc<Peer>, message: &Message<'_>) -> Option<Rewritten>;
+    /// The message goes on by a relay.
+    fn passes_on(&mut self, relay: &Arc<Peer>, message: &Message<'_>) -> Onward;
 }
 
 /// Nobody looks: the candidates are the targets of a route.
@@ -60,7 +60,7 @@ impl Observe for Silent {
     fn note(&mut self, _: &Target, _: Result<(), Problem>) {}
 
     #[inline(always)]
-    fn passes_on(&mut self, _: &Arc<Peer>, _: &Message<'_>) -> Option<Rewritten> {
-        None
+    fn passes_on(&mut self, _: &Arc<Peer>, _: &Message<'_>) -> Onward {
+        Onward::Unchanged
     }
 }

@@ -11,7 +11,7 @@ use crate::peer::Peer;
 use crate::permission::Authorized;
 use crate::route::{RelayGroup, RelayTarget, Relays, Route};
 use crate::sharing::parts;
-use crate::trace::Rewritten;
+use crate::trace::Onward;
 use dialtone_wire::gateway::reply;
 use dialtone_wire::message::Message;
 use std::sync::Arc;
@@ -121,23 +121,24 @@ impl Turn {
 
     /// Sends a message on to one relay, as it came.
     pub fn pass_on(&mut self, account: &Arc<Account>, peer: &Arc<Peer>, message: &Message<'_>) {
-        let traced = self.trace.as_mut().map(|trace| trace.passes_on(peer, message));
-        self.pass_on_as(account, peer, message, traced);
+        let onward = self.trace.as_mut().map_or(Onward::Unchanged, |trace| trace.passes_on(peer, message));
+        self.pass_on_as(account, peer, message, &onward);
     }
 
-    /// The same with another body, if there is one.
+    /// The same as it goes on. Whether it does.
     fn pass_on_as(
         &mut self,
         account: &Arc<Account>,
         peer: &Arc<Peer>,
         message: &Message<'_>,
-        body: Option<Rewritten>,
-    ) {
-        let message = &body.as_ref().map_or(*message, |body| body.message(message));
+        onward: &Onward,
+    ) -> bool {
+        let Some(message) = &onward.message(message) else { return false };
         let head = peer.relay_head(account, message.subject);
         let passed_on = PassedOn { message, replies: &Replies::default(), cluster: &[], shared: None };
         passed_on.stage(&mut self.staging, (peer, &head), std::iter::empty());
         self.count_relayed(account, peer, message);
+        true
     }
 
     /// Sends a message on whose subject leads to another cluster, to relays that take such subjects: leaf nodes on the way there. How many
@@ -196,17 +197,18 @@ impl Turn {
             // The request came by a leaf node connection, or its cluster is gone.
             let message = Message { subject: &way.subject, ..*delivery.message };
             let takers = self.takers(*delivery.origin, b"", &way.subject);
+            let mut sent = 0;
             for peer in &takers {
-                let body = observer.passes_on(peer, &message);
-                self.pass_on_as(account, peer, &message, body);
+                let onward = observer.passes_on(peer, &message);
+                sent += usize::from(self.pass_on_as(account, peer, &message, &onward));
             }
-            return Some(takers.len()).filter(|&sent| sent > 0);
+            return (!takers.is_empty()).then_some(sent);
         };
-        let body = observer.passes_on(&peer, delivery.message);
-        let message = &body.as_ref().map_or(*delivery.message, |body| body.message(delivery.message));
+        let onward = observer.passes_on(&peer, delivery.message);
+        let Some(message) = &onward.message(delivery.message) else { return Some(0) };
         self.prepare_reply(account, message);
         let head = peer.relay_head(account, &way.subject);
-        let shared = delivery.shared.as_ref().filter(|_| body.is_none());
+        let shared = delivery.shared.as_ref().filter(|_| matches!(onward, Onward::Unchanged));
         let passed_on = PassedOn { message, replies: &self.chosen.replies, cluster: &[], shared };
         passed_on.stage(&mut self.staging, (&peer, &head), std::iter::empty());
         self.count_relayed(account, &peer, message);
@@ -366,8 +368,9 @@ impl Turn {
                 continue;
             }
             match observer.passes_on(&target.peer, delivery.message) {
-                None => self.stage_relay(relays, at, target, delivery),
-                Some(body) => {
+                Onward::Withheld => continue,
+                Onward::Unchanged => self.stage_relay(relays, at, target, delivery),
+                Onward::As(body) => {
                     let message = body.message(delivery.message);
                     self.stage_relay(relays, at, target, &Delivery::copied(&message, delivery.origin));
                 }

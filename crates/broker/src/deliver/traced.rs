@@ -8,7 +8,7 @@ use crate::route::{MatchedImports, Route, Target};
 use crate::sharing::StreamImport;
 use crate::sharing::responses::Pending;
 use crate::subscription::{Subscriber, Subscription};
-use crate::trace::{Arrival, DESTINATION, Event, Problem, Rewritten, Trace};
+use crate::trace::{Arrival, DESTINATION, Event, Onward, Problem, Trace};
 use dialtone_subject::transform::Random as _;
 use dialtone_subject::{Matches, set};
 use dialtone_wire::header;
@@ -100,8 +100,8 @@ impl<'a> Observe for Traced<'a> {
         }
     }
 
-    fn passes_on(&mut self, relay: &Arc<Peer>, message: &Message<'_>) -> Option<Rewritten> {
-        Some(self.trace.passes_on(relay, message))
+    fn passes_on(&mut self, relay: &Arc<Peer>, message: &Message<'_>) -> Onward {
+        self.trace.passes_on(relay, message)
     }
 }
 

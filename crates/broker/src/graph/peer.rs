@@ -13,6 +13,7 @@ use crate::stats::{Counters, Totals};
 use crate::subscription::Subscriptions;
 use dialtone_identity::permission::Permissions;
 use dialtone_wire::CloseReason;
+use dialtone_wire::interserver::PROTOCOL_WITH_TRACES;
 use parking_lot::{Mutex, RwLock};
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -32,6 +33,7 @@ const TAKES_INFO: u8 = 4;
 const IS_SYSTEM: u8 = 8;
 const KNOWS_ORIGINS: u8 = 16;
 const IN_OTHER_ZONE: u8 = 32;
+const KNOWS_TRACES: u8 = 64;
 
 /// Producers should wait for it.
 const STALLED: u8 = 1;
@@ -271,6 +273,18 @@ impl Peer {
     /// Sets whether it does.
     pub fn set_knows_origins(&self, yes: bool) {
         self.set_flag(KNOWS_ORIGINS, yes);
+    }
+
+    /// Whether the other end, a server, reports what becomes of a message that is traced: it knows traces, and gets the headers that ask
+    /// for one.
+    pub(crate) fn follows_traces(&self) -> bool {
+        let both = HEADERS | KNOWS_TRACES;
+        self.flags.load(Ordering::Relaxed) & both == both
+    }
+
+    /// Sets which version of the protocol between servers the other end speaks.
+    pub fn set_protocol(&self, version: i64) {
+        self.set_flag(KNOWS_TRACES, version >= PROTOCOL_WITH_TRACES);
     }
 
     /// In which zone the other end is.

@@ -10,15 +10,13 @@ use dialtone_config::options::{self, Rules, advertised};
 use dialtone_identity::password;
 use dialtone_identity::permission::Permissions;
 use dialtone_mesh::{ClientUrls, Credentials, RouteUrl, Settings};
-use dialtone_wire::interserver::SubjectRules;
+use dialtone_wire::interserver::{PROTOCOL, SubjectRules};
 use dialtone_wire::route::Info;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the protocol of routes is called that this server speaks. The official figure.
-const PROTOCOL: i64 = 3;
 /// How long a connection has until it is a route, beyond the time to say who it is: INFO has to come, and comes again behind others.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 

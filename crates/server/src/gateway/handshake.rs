@@ -137,6 +137,7 @@ impl GatewayConnection {
             walk: Mutex::default(),
         });
         self.conduct.session.set_server(&gateway.remote.server_name);
+        self.peer().set_protocol(gateway.remote.proto);
         self.conduct.open(turn.now());
         let delivery = &node.delivery;
         match self.direction {

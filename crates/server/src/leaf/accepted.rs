@@ -17,13 +17,11 @@ use dialtone_identity::authenticator::{Credentials, Shown};
 use dialtone_identity::permission::Permissions;
 use dialtone_subject::is_valid_filter;
 use dialtone_wire::CloseReason;
-use dialtone_wire::interserver::SubjectRules;
+use dialtone_wire::interserver::{PROTOCOL, SubjectRules};
 use dialtone_wire::leaf::{Connect, Info};
 use dialtone_wire::s2::Mode;
 use std::sync::Arc;
 
-/// Version of the protocol that this server speaks. The official figure.
-pub(super) const PROTOCOL: i64 = 3;
 /// The JetStream API level. The official figure.
 const API_LEVEL: u64 = 5;
 
@@ -254,6 +252,7 @@ impl LeafConnection {
         self.peer().set_hub(connect.is_hub);
         let headers = connect.headers && self.conduct.policy.options.clients.headers;
         self.peer().set_understands_headers(headers);
+        self.peer().set_protocol(connect.protocol);
         if !connect.cluster.is_empty() {
             self.peer().set_leaf_cluster(connect.cluster.as_bytes());
         }

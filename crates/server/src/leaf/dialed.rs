@@ -1,6 +1,5 @@
 //! How this server comes in at a hub: it is sent INFO, says CONNECT, and is told in a second INFO what it may do.
 
-use super::accepted::PROTOCOL;
 use super::{BeforeTls, Dialed, LeafConnection, Side};
 use crate::conduct::Handshake;
 use crate::hubs::Keys;
@@ -18,7 +17,7 @@ use dialtone_mesh::{HubEvent, LinkId, RouteUrl};
 use dialtone_net::ClientTls;
 use dialtone_subject::is_valid_filter;
 use dialtone_wire::CloseReason;
-use dialtone_wire::interserver::SubjectRules;
+use dialtone_wire::interserver::{PROTOCOL, SubjectRules};
 use dialtone_wire::leaf::{Connect, Info};
 use dialtone_wire::s2::Mode;
 use std::sync::Arc;
@@ -179,6 +178,7 @@ impl LeafConnection {
         lines::send(&self.conduct, "CONNECT", &out, turn);
         let headers = info.headers && self.conduct.policy.options.clients.headers;
         self.peer().set_understands_headers(headers);
+        self.peer().set_protocol(info.proto);
         if !info.cluster.is_empty() {
             self.peer().set_leaf_cluster(info.cluster.as_bytes());
         }

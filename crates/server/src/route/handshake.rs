@@ -241,6 +241,7 @@ impl RouteConnection {
         let node = self.conduct.node.clone();
         let Some(remote) = self.remote.clone() else { return };
         self.conduct.session.set_server(&remote.server_name);
+        self.peer().set_protocol(remote.proto);
         let is_solicited = self.side == Side::Dialed;
         if is_solicited {
             self.pings.alive();

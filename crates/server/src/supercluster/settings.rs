@@ -9,10 +9,9 @@ use dialtone_identity::password;
 use dialtone_mesh::gateways::{RemoteSettings, Settings};
 use dialtone_mesh::{Credentials, RouteUrl};
 use dialtone_wire::gateway::Info;
+use dialtone_wire::interserver::PROTOCOL;
 use std::time::Duration;
 
-/// What the protocol of gateways is called that this server speaks. The official figure.
-const PROTOCOL: i64 = 3;
 /// How long a connection has until it is a gateway's, beyond the time to say who it is.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -132,5 +132,6 @@ fn onward(passed: &PassedOn) -> Vec<(&'static str, Value)> {
     let mut out = receiver(&passed.peer);
     out.push(("hop", (*passed.hop).into()));
     out.extend(passed.account.as_deref().map(|account| ("acc", account.into())));
+    out.extend(passed.problem.map(|problem| ("error", problem.to_string().into())));
     out
 }

@@ -43,3 +43,8 @@ pub use parse::parse;
 pub use rules::SubjectRules;
 pub use unfinished::Unfinished;
 pub use usual::usual_message;
+
+/// The version of the protocol between servers that this one speaks. The official figure.
+pub const PROTOCOL: i64 = PROTOCOL_WITH_TRACES;
+/// The first version that knows how messages are traced.
+pub const PROTOCOL_WITH_TRACES: i64 = 3;
