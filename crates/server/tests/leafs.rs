@@ -97,6 +97,19 @@ fn wait_for(server: &Server, connections: usize) {
     }
 }
 
+/// Waits until the leaf node that is there wants messages to `filter`.
+fn wait_for_interest(server: &Server, filter: &[u8]) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let is_there = || {
+        let open = server.node().delivery.leafs.open();
+        open.first().is_some_and(|leaf| leaf.interest.lock().has_filter(filter))
+    };
+    while !is_there() {
+        assert!(std::time::Instant::now() < deadline, "no interest");
+        std::thread::yield_now();
+    }
+}
+
 /// Before CONNECT nothing else counts: in any order, twice, and with what would crash a parser that is in a hurry.
 #[test]
 fn strangers_may_say_nothing_but_connect() {
@@ -229,6 +242,78 @@ fn what_a_spoke_may_not_have_comes_by_no_wildcard_and_no_queue_group() {
         assert!(spoke.rest().ends_with(&error), "{denied}");
         assert_eq!(client.sync(), ["MSG out.yes 1 2", "hi"], "{denied}");
     }
+    hub.stop();
+}
+
+/// A message whose trace goes to a subject.
+fn traced(destination: &str, only: bool) -> String {
+    let only = if only { "Nats-Trace-Only: true\r\n" } else { "" };
+    format!("NATS/1.0\r\nNats-Trace-Dest: {destination}\r\n{only}\r\n")
+}
+
+/// The subjects of what came before a trace that goes to this one, or at once behind it: traces and what they are of are in no order.
+fn subjects_with(client: &mut Client, last: &str) -> Vec<String> {
+    let subject_of = |line: &str| {
+        let mut words = line.split(' ');
+        let is_message = words.next().is_some_and(|word| word == "MSG" || word == "HMSG");
+        words.next().filter(|_| is_message).map(str::to_owned)
+    };
+    let mut subjects = Vec::new();
+    while subjects.last().is_none_or(|subject| subject != last) {
+        subjects.extend(subject_of(&client.line()));
+    }
+    subjects.extend(client.sync().iter().filter_map(|line| subject_of(line)));
+    subjects.sort();
+    subjects
+}
+
+/// GHSA-p3j5-5hrq-p75h: whoever may not publish to a subject has no trace published there in its place, and the message that asks for it is
+/// dropped. The other end should have known, but need not be honest.
+#[test]
+fn a_spoke_has_no_trace_published_where_it_may_not_publish() {
+    let rights = "publish: { allow: ['work', 'ok'] }";
+    let users = format!("{{ user: a }}, {{ user: u, permissions: {{ {rights} }} }}");
+    let hub = hub("", &format!("accounts {{ A {{ users: [ {users} ] }} }}"));
+    let mut client = Client::connect(&hub, "a");
+    client.send("SUB > 1\r\n");
+    client.sync();
+    for is_hub in [false, true] {
+        for only in [false, true] {
+            let connect =
+                format!("\"user\":\"u\",\"is_hub\":{is_hub},\"name\":\"s\",\"remote_account\":\"X\"");
+            let mut spoke = Spoke::join(&hub, &connect);
+            for destination in ["secret", "ok"] {
+                let head = traced(destination, only);
+                spoke.send(&format!("HMSG work {} {}\r\n{head}hi\r\n", head.len(), head.len() + 2));
+            }
+            spoke.sync();
+            let expected: &[&str] = if only { &["ok"] } else { &["ok", "work"] };
+            assert_eq!(subjects_with(&mut client, "ok"), expected, "{is_hub} {only}");
+        }
+    }
+    hub.stop();
+}
+
+/// The same for a hub, which may publish here what `deny_imports` lets in.
+#[test]
+fn a_hub_has_no_trace_published_where_it_may_not_publish() {
+    let hub = hub("", "");
+    let spoke = start(spoke_options(&hub, "", "deny_imports: [ 'secret' ]"));
+    wait_for(&hub, 1);
+    let mut receiver = Client::connect(&spoke, "");
+    receiver.send("SUB secret 1\r\nSUB ok 2\r\nSUB work 3\r\n");
+    receiver.sync();
+    let mut sender = Client::connect(&hub, "");
+    wait_for_interest(&hub, b"work");
+    for destination in ["secret", "ok"] {
+        let head = traced(destination, false);
+        sender.send(&format!("HPUB work {} {}\r\n{head}hi\r\n", head.len(), head.len() + 2));
+    }
+    sender.sync();
+    let got = subjects_with(&mut receiver, "ok");
+    assert!(!got.contains(&"secret".to_owned()), "{got:?}");
+    assert_eq!(got.iter().filter(|subject| *subject == "work").count(), 1, "{got:?}");
+    spoke.stop();
     hub.stop();
 }
 

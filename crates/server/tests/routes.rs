@@ -116,6 +116,36 @@ fn start(block: &str) -> Server {
     common::start(config(block))
 }
 
+/// A trace is published in the account of its message, whichever account another server names for it, since nobody has asked whether that
+/// account lets in what the first one sends.
+#[test]
+fn another_server_names_no_account_for_a_trace() {
+    let server =
+        common::start(config("}, accounts { A { users: [ { user: a } ] }, B { users: [ { user: b } ] }"));
+    let mut other = Other::join(&server);
+    let (mut a, mut b) = (Client::connect(&server, "a"), Client::connect(&server, "b"));
+    a.send("SUB > 1\r\n");
+    b.send("SUB > 1\r\n");
+    a.sync();
+    b.sync();
+    for named in ["Nats-Trace-Origin-Account: B\r\n", ""] {
+        let head = format!("NATS/1.0\r\nNats-Trace-Dest: trace\r\n{named}\r\n");
+        other.send(&format!("HMSG A work {} {}\r\n{head}hi\r\n", head.len(), head.len() + 2));
+    }
+    other.sync();
+    // Traces and what they are of are in no order.
+    let is_of = |line: &str, subject: &str| line.contains(&format!("MSG {subject} 1 "));
+    let mut got = Vec::new();
+    while !got.iter().any(|line: &String| is_of(line, "trace")) {
+        got.push(a.line());
+    }
+    got.extend(a.sync());
+    let count = |subject: &str| got.iter().filter(|line| is_of(line, subject)).count();
+    assert_eq!((count("work"), count("trace")), (2, 1), "of the first there is none");
+    assert_eq!(b.sync(), [""; 0]);
+    server.stop();
+}
+
 #[test]
 fn a_wildcard_lets_in_and_out_only_what_the_permissions_of_the_cluster_allow() {
     let server = start("permissions { import { deny: a.no }, export: 'e.*' }");
