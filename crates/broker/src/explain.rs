@@ -10,6 +10,7 @@ use crate::deliver::services::{HOPS_MAX, may_ask};
 use crate::kind::{Entry, Kind, Via};
 use crate::peer::{ClientId, Peer};
 use crate::permission;
+use crate::relay::RelayInterest;
 use crate::reserved::{Use, is_reserved};
 use crate::route::{MatchedImports, goes_on_by};
 use crate::sharing::{Mapping, MappingOutcome, ServiceExport, ServiceImport, StreamImport};
@@ -89,6 +90,36 @@ impl Onward {
         }
         found.into_values().collect()
     }
+}
+
+/// What a server wants of the messages that are published in an account, as far as it has told.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// By which filters.
+    pub filters: BTreeSet<Box<[u8]>>,
+    /// By these, and its rights do not let it have them.
+    pub withheld: BTreeSet<Box<[u8]>>,
+}
+
+impl Wanted {
+    /// What is wanted of subjects that `filter` matches, in this queue group or in none.
+    pub fn of(interest: &RelayInterest, account: &Account, filter: &[u8], queue: Option<&[u8]>) -> Self {
+        let mut out = Self::default();
+        for subscription in interest.meeting(account, filter, queue) {
+            // Of a wildcard each message is looked at: some may go on.
+            let known = [filter, subscription.filter()].into_iter().find(|known| set::is_literal(known));
+            let goes_on =
+                |subject| goes_on_by(subscription, account, subject, Entry::of_client(Via::Publish), true);
+            let filters = if known.is_none_or(goes_on) { &mut out.filters } else { &mut out.withheld };
+            filters.insert(subscription.filter().into());
+        }
+        out
+    }
+}
+
+/// Whether messages that a server of one kind sends go on to one of another, if they are of subjects that `filter` matches.
+pub fn goes_on(from: Kind, to: Kind, filter: &[u8]) -> bool {
+    Entry { from, by: Via::Publish }.passes_to(to, filter)
 }
 
 /// All subscriptions of an account for a subject.

@@ -3,15 +3,19 @@
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::interest::{Gate, Relayed};
 use dialtone_broker::deliver::{Carried, Origin, Turn};
+use dialtone_broker::explain::{Wanted, goes_on};
 use dialtone_broker::kind::{Kind, Zone};
 use dialtone_broker::outbox::{Pool, Sink};
 use dialtone_broker::peer::{Basics, ClientId, Peer, Place, Wake};
 use dialtone_broker::permission;
 use dialtone_broker::relay::RelayInterest;
 use dialtone_broker::subscription::Subscription;
+use dialtone_config::options::{Permissions as Rights, Rules};
+use dialtone_identity::permission::Permissions;
 use dialtone_wire::CloseReason;
 use dialtone_wire::message::Message;
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -306,4 +310,46 @@ fn a_zone_may_change() {
     assert!(world.members[1].0.set_zone(Zone::Own));
     world.interests[0].outdate();
     assert_eq!(world.served(), [0, 1]);
+}
+
+/// What a server is said to want is what is sent to it: by its rights, and by the queue group that is asked for.
+#[test]
+fn what_explain_says_is_wanted_is_what_goes_on() {
+    let (account, other) = (Account::new(AccountId(1), "A"), Account::new(AccountId(2), "B"));
+    let mut turn = Turn::new([7; 32], Instant::now());
+    let (leaf, wire) = peer(0, Kind::Spoke);
+    let rules = Rules { deny: vec!["no.*".into()], ..Rules::default() };
+    let rights = Permissions::new(&Rights { subscribe: rules, ..Rights::default() });
+    leaf.set_place(Place { account: Some(account.clone()), permissions: Some(Arc::new(rights)) });
+    let mut interest = RelayInterest::default();
+    let groups: [(&[u8], Option<&[u8]>); 4] =
+        [(b"a.x", None), (b"*.x", None), (b"no.x", None), (b"q.x", Some(b"q"))];
+    for (filter, queue) in groups {
+        let relayed = Relayed { peer: &leaf, account: &account, cluster: b"", filter, queue };
+        Gate::default().subscribe_relay(&mut interest, &relayed, 1, None);
+    }
+    let named = |set: BTreeSet<Box<[u8]>>| {
+        set.iter().map(|filter| String::from_utf8_lossy(filter).into_owned()).collect::<Vec<_>>()
+    };
+    let wanted = |account: &Arc<Account>, filter: &str, queue: Option<&[u8]>| {
+        let Wanted { filters, withheld } = Wanted::of(&interest, account, filter.as_bytes(), queue);
+        (named(filters), named(withheld))
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(wanted(&account, "a.x", None), (names(&["*.x", "a.x"]), names(&[])));
+    assert_eq!(wanted(&account, "no.x", None), (names(&[]), names(&["*.x", "no.x"])));
+    assert_eq!(wanted(&account, ">", None), (names(&["*.x", "a.x"]), names(&["no.x"])));
+    assert_eq!(wanted(&account, "q.*", Some(b"q")), (names(&["q.x"]), names(&[])));
+    assert_eq!(wanted(&account, "q.*", Some(b"other")), (names(&[]), names(&[])));
+    assert_eq!(wanted(&other, ">", None), (names(&[]), names(&[])));
+    let (publisher, _) = peer(1, Kind::Client);
+    for subject in [&b"a.x"[..], b"no.x", b"q.x"] {
+        let message = Message { subject, reply: None, header_bytes: 0, framed: b"x\r\n" };
+        let authorized = permission::publish(&publisher, None, &message, Instant::now()).expect("allowed");
+        turn.publish(Origin { peer: &publisher, account: &account, echo: true }, authorized);
+    }
+    turn.finish();
+    let sent = ["a.x", "no.x", "q.x"].map(|subject| wire.lines_with(subject));
+    assert_eq!(sent, [1, 0, 1]);
+    assert!(goes_on(Kind::Spoke, Kind::Gateway, b"a.>") && !goes_on(Kind::Route, Kind::Gateway, b"a.>"));
 }

@@ -1,13 +1,14 @@
 //! Connections to other servers, of whatever kind: what monitoring shows of each, and what went by those that are over.
 
 use crate::compression::State;
-use crate::gateways::Gateways;
-use crate::leafs::Leafs;
-use crate::routes::Routes;
+use crate::gateways::{Direction, Gateway, Gateways};
+use crate::leafs::{Leaf, Leafs};
+use crate::routes::{Route, Routes};
 use crate::session::Session;
 use dialtone_broker::kind::Kind;
+use dialtone_broker::relay::RelayInterest;
 use dialtone_broker::stats::Traffic;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,10 +23,37 @@ pub(crate) struct Link {
     pub(crate) remote: String,
     pub(crate) session: Arc<Session>,
     pub(crate) server: OtherServer,
+    pub(crate) end: End,
     /// How much interest the other end has told.
     pub(crate) subscriptions: usize,
     /// How what is sent by it is compressed; `None`: it never is.
     pub(crate) compression: Option<Arc<State>>,
+}
+
+/// The end of a link here.
+pub(crate) enum End {
+    Route(Arc<Route>),
+    Gateway(Arc<Gateway>),
+    Leaf(Arc<Leaf>),
+}
+
+impl End {
+    /// What the other end is interested in.
+    pub(crate) fn interest(&self) -> MutexGuard<'_, RelayInterest> {
+        match self {
+            Self::Route(route) => route.interest.lock(),
+            Self::Gateway(gateway) => gateway.interest.lock(),
+            Self::Leaf(leaf) => leaf.interest.lock(),
+        }
+    }
+
+    /// Whether messages come by it from the other end.
+    pub(crate) fn brings(&self) -> bool {
+        match self {
+            Self::Gateway(gateway) => gateway.direction == Direction::Inbound,
+            Self::Route(_) | Self::Leaf(_) => true,
+        }
+    }
 }
 
 /// Who is at the other end of a link.
@@ -69,6 +97,7 @@ pub(crate) fn open(routes: &Routes, gateways: &Gateways, leafs: &Leafs) -> Vec<L
             remote: remote.server_name.clone(),
             session: route.session.clone(),
             server: OtherServer::new(&remote.server_name, &remote.server_id, None),
+            end: End::Route(route.clone()),
             subscriptions: route.interest.lock().len(),
             compression: Some(route.compression.clone()),
         }
@@ -79,6 +108,7 @@ pub(crate) fn open(routes: &Routes, gateways: &Gateways, leafs: &Leafs) -> Vec<L
         remote: gateway.name.clone(),
         session: gateway.session.clone(),
         server: OtherServer::new(&gateway.remote.server_name, &gateway.remote.server_id, None),
+        end: End::Gateway(gateway.clone()),
         subscriptions: gateway.interest.lock().len(),
         compression: None,
     });
@@ -92,6 +122,7 @@ pub(crate) fn open(routes: &Routes, gateways: &Gateways, leafs: &Leafs) -> Vec<L
             &leaf.remote.server_id,
             Some(&leaf.remote.account),
         ),
+        end: End::Leaf(leaf.clone()),
         subscriptions: leaf.interest.lock().len(),
         compression: Some(leaf.compression.clone()),
     });

@@ -5,7 +5,7 @@
 use crate::account::Account;
 use crate::peer::Peer;
 use crate::subscription::{Subscription, Subscriptions};
-use dialtone_subject::ShortBytes;
+use dialtone_subject::{ShortBytes, set};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -74,6 +74,18 @@ impl RelayInterest {
     /// The subscriptions, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<Account>, &Arc<Subscription>)> {
         self.accounts.values().flat_map(|entry| entry.subscriptions.iter().map(|s| (&entry.account, s)))
+    }
+
+    /// Its subscriptions in an account, in this queue group or in none, that a subject of `filter` may match.
+    pub(crate) fn meeting(
+        &self,
+        account: &Account,
+        filter: &[u8],
+        queue: Option<&[u8]>,
+    ) -> impl Iterator<Item = &Arc<Subscription>> {
+        let entries = self.accounts.values().filter(move |entry| entry.account.id == account.id);
+        let all = entries.flat_map(|entry| entry.subscriptions.iter());
+        all.filter(move |s| s.queue() == queue && set::overlap(s.filter(), filter))
     }
 
     /// What was worked out from it is worked out anew: the other end is nearer or farther than before.

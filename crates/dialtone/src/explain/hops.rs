@@ -1,7 +1,9 @@
-//! Following a message over the servers that it goes on to: each is asked how it goes on there.
+//! Following a message over the servers that it goes on to, or back over those that it comes from: each is asked how it goes on there.
 
 use anyhow::Result;
-use dialtone_server::explain::{Action, Answering, Arrival, Link, Question, Report, Verdict, What};
+use dialtone_server::explain::{
+    Action, Answering, Arrival, Departure, Link, Question, Report, Verdict, What,
+};
 use serde::Serialize;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -17,7 +19,7 @@ pub struct Answer {
     /// Of the server that was asked first, or of the configuration.
     #[serde(flatten)]
     pub first: Report,
-    /// Of the others, in the order in which the message comes to them.
+    /// Of the others, in the order in which the message comes to them, or the other way round in which one comes from them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hops: Vec<Hop>,
     /// It goes on to more servers than are asked.
@@ -25,10 +27,10 @@ pub struct Answer {
     pub is_cut: bool,
 }
 
-/// A server that a message goes on to.
+/// A server that a message goes on to, or comes from.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Hop {
-    /// From where.
+    /// From where, or to where.
     pub from: String,
     /// How the server is linked there.
     pub link: Link,
@@ -48,11 +50,14 @@ impl Answer {
         Self { first, hops: Vec::new(), is_cut: false }
     }
 
-    /// The verdict of all together: there is a way if any server knows one.
+    /// The verdict of all together: a message has a way if any server knows one. Who may subscribe does not depend on other servers.
     pub fn verdict(&self) -> Verdict {
         let reports = self.hops.iter().filter_map(|hop| hop.report.as_ref());
         match self.first.verdict {
-            Verdict::Nowhere if reports.into_iter().any(|report| report.verdict == Verdict::Path) => {
+            Verdict::Nowhere
+                if self.first.question.action == Action::Publish
+                    && reports.into_iter().any(|report| report.verdict == Verdict::Path) =>
+            {
                 Verdict::Path
             }
             verdict => verdict,
@@ -60,7 +65,7 @@ impl Answer {
     }
 }
 
-/// Where a message goes on to.
+/// Where a message goes on to, or comes from.
 struct Next {
     from: Answering,
     link: Link,
@@ -70,14 +75,11 @@ struct Next {
     subject: String,
 }
 
-/// Asks all servers that a message goes on to, one after the other; none twice for the same.
+/// Asks all servers that a message goes on to, or that send what a subscription asks for, one after the other; none twice for the same.
 pub fn follow(first: Report, mut ask: impl FnMut(&Question) -> Result<Report>) -> Answer {
     let until = Instant::now() + PATIENCE;
     let mut answer = Answer::alone(first);
-    if answer.first.question.action != Action::Publish {
-        return answer;
-    }
-    let mut open: VecDeque<Next> = onward(&answer.first).collect();
+    let mut open: VecDeque<Next> = further(&answer.first).collect();
     let mut known = BTreeSet::new();
     while let Some(next) = open.pop_front() {
         if !known.insert((next.id.clone(), next.link, next.account.clone(), next.subject.clone())) {
@@ -92,26 +94,33 @@ pub fn follow(first: Report, mut ask: impl FnMut(&Question) -> Result<Report>) -
             user: None,
             subject: next.subject,
             server: Some(next.id),
-            arrives: Some(Arrival { by: next.link.seen_from_there(), from: next.from.id }),
             ..answer.first.question.clone()
+        };
+        let (by, other) = (next.link.seen_from_there(), next.from.id);
+        let question = match question.action {
+            Action::Publish => Question { arrives: Some(Arrival { by, from: other }), ..question },
+            Action::Subscribe => {
+                Question { leaves: Some(Departure { by, to: other }), other: None, ..question }
+            }
         };
         let (report, problem) = match ask(&question) {
             Ok(report) => (Some(report), None),
             Err(problem) => (None, Some(format!("{problem:#}"))),
         };
-        open.extend(report.iter().flat_map(onward));
+        open.extend(report.iter().flat_map(further));
         let (from, link, server) = (next.from.name, next.link, next.server);
         answer.hops.push(Hop { from, link, server, report, problem });
     }
     answer
 }
 
-/// The servers that a report leads on to, and that can be asked.
-fn onward(report: &Report) -> impl Iterator<Item = Next> {
+/// The servers that a report leads on to, or back to, and that can be asked.
+fn further(report: &Report) -> impl Iterator<Item = Next> {
     let from = report.server.as_ref();
     let steps = report.steps.iter().filter_map(move |step| Some((from?, step)));
     steps.filter_map(|(from, step)| match &step.what {
-        What::Onward { link, server, id, there, not_asked: None, .. } => Some(Next {
+        What::Onward { link, server, id, there, not_asked: None, .. }
+        | What::Upstream { link, server, id, there, not_asked: None, .. } => Some(Next {
             from: from.clone(),
             link: *link,
             server: server.clone(),
@@ -147,6 +156,35 @@ mod tests {
         let steps = to.iter().map(step).collect();
         let server = Answering { name: server.to_owned(), id: server.to_owned() };
         Report { question, server: Some(server), verdict: Verdict::Nowhere, steps }
+    }
+
+    /// From a subscription each server is asked what it sends to the one before.
+    #[test]
+    fn a_subscription_is_followed_back() {
+        let upstream = |server: &str, from: &[(Link, &str)]| {
+            let mut report = report(server, from);
+            report.question.action = Action::Subscribe;
+            for step in &mut report.steps {
+                if let What::Onward { link, server, id, cluster, there, not_asked, .. } = step.what.clone() {
+                    step.what = What::Upstream { link, server, id, cluster, there, not_asked };
+                }
+            }
+            report
+        };
+        let mut first = upstream("a", &[(Link::Gateway, "b")]);
+        first.question.other = Some("B".into());
+        let mut asked = Vec::new();
+        let answer = follow(first, |question| {
+            assert_eq!((&question.arrives, &question.other), (&None, &None));
+            let Departure { by, to } = question.leaves.clone().expect("it leaves");
+            let server = question.server.clone().unwrap_or_default();
+            asked.push((server.clone(), by, to));
+            let further: &[(Link, &str)] = if server == "b" { &[(Link::Spoke, "c")] } else { &[] };
+            Ok(Report { verdict: Verdict::Path, ..upstream(&server, further) })
+        });
+        let to = |server: &str, by, to: &str| (server.to_owned(), by, to.to_owned());
+        assert_eq!(asked, [to("b", Link::Gateway, "a"), to("c", Link::Hub, "b")]);
+        assert_eq!(answer.verdict(), Verdict::Nowhere, "who may subscribe depends on the first alone");
     }
 
     /// However servers answer, lies included: each way is followed once, and all are bounded.

@@ -23,9 +23,13 @@ pub fn describe(answer: &Answer) -> String {
     let mut out = format!("{user} of account {} {does} {}{queue}\n", question.account, question.subject);
     steps(report, &mut out);
     for hop in &answer.hops {
-        let _ = writeln!(out, "at server {}, by {} {}", hop.server, from(hop.link), hop.from);
+        let (by, what) = match question.action {
+            Action::Publish => (from(hop.link), "how it goes on there"),
+            Action::Subscribe => (to(hop.link), "what comes from there"),
+        };
+        let _ = writeln!(out, "at server {}, by {by} {}", hop.server, hop.from);
         if let Some(problem) = &hop.problem {
-            let _ = writeln!(out, "  stops: it does not say how it goes on there: {problem}");
+            let _ = writeln!(out, "  stops: it does not say {what}: {problem}");
         }
         hop.report.iter().for_each(|report| steps(report, &mut out));
     }
@@ -52,6 +56,16 @@ fn from(link: Link) -> &'static str {
     match link {
         Link::Route => "a route from",
         Link::Gateway => "a gateway from",
+        Link::Hub => "its leaf node",
+        Link::Spoke => "its hub",
+    }
+}
+
+/// How a message goes on from a server.
+fn to(link: Link) -> &'static str {
+    match link {
+        Link::Route => "a route to",
+        Link::Gateway => "a gateway to",
         Link::Hub => "its leaf node",
         Link::Spoke => "its hub",
     }
@@ -124,6 +138,8 @@ fn lines(step: &Step, action: Action) -> Vec<String> {
             ]
         }
         What::Onward { .. } => onward(step),
+        What::Upstream { .. } => upstream(step),
+        What::Wanted { filters, withheld, more } => wanted(filters, withheld, *more),
         What::Stops { why, at } => vec![format!("stops: {why}{}", place(at))],
         What::Note { note, at } => vec![format!("note: {note}{}", place(at))],
     }
@@ -134,20 +150,53 @@ fn onward(step: &Step) -> Vec<String> {
     let What::Onward { link, server, cluster, there, queue_groups, not_asked, .. } = &step.what else {
         return Vec::new();
     };
-    let cluster = cluster.as_ref().map(|name| format!(" of cluster {name}")).unwrap_or_default();
-    let (to, by) = match link {
-        Link::Route => ("server", ", by a route"),
-        Link::Gateway => ("server", ", by a gateway"),
-        Link::Hub => ("hub", ""),
-        Link::Spoke => ("leaf node", ""),
-    };
+    let (other, by) = other(*link, server, cluster.as_deref());
     let account = if *there == step.account { String::new() } else { format!(", to account {there}") };
     let only = match queue_groups.is_empty() {
         true => String::new(),
         false => format!(", if a member of {} is drawn there", queue_groups.join(" or ")),
     };
-    let mut lines = vec![format!("goes on to {to} {server}{cluster}{by}{account}{only}")];
+    let mut lines = vec![format!("goes on to {other}{by}{account}{only}")];
     lines.extend(not_asked.as_ref().map(|why| format!("stops: {why}")));
+    lines
+}
+
+/// Where messages come from.
+fn upstream(step: &Step) -> Vec<String> {
+    let What::Upstream { link, server, cluster, there, not_asked, .. } = &step.what else {
+        return Vec::new();
+    };
+    let (other, by) = other(*link, server, cluster.as_deref());
+    let account = if *there == step.account { String::new() } else { format!(", from account {there}") };
+    let mut lines = vec![format!("may come from {other}{by}{account}")];
+    lines.extend(not_asked.as_ref().map(|why| format!("stops: {why}")));
+    lines
+}
+
+/// Another server, and by what it is linked.
+fn other(link: Link, server: &str, cluster: Option<&str>) -> (String, &'static str) {
+    let cluster = cluster.map(|name| format!(" of cluster {name}")).unwrap_or_default();
+    let (what, by) = match link {
+        Link::Route => ("server", ", by a route"),
+        Link::Gateway => ("server", ", by a gateway"),
+        Link::Hub => ("hub", ""),
+        Link::Spoke => ("leaf node", ""),
+    };
+    (format!("{what} {server}{cluster}"), by)
+}
+
+/// What another server has told that it wants.
+fn wanted(filters: &[String], withheld: &[String], more: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !filters.is_empty() {
+        lines.push(format!("that server has told that it wants {}", filters.join(", ")));
+    }
+    if !withheld.is_empty() {
+        lines.push(format!("its rights do not let it have {}", withheld.join(", ")));
+    }
+    if more > 0 {
+        lines.push(format!("{more} filters more are not listed"));
+    }
     lines
 }
 

@@ -11,10 +11,11 @@ mod onward;
 mod publish;
 mod report;
 mod subscribe;
+mod upstream;
 mod users;
 
 pub use report::{
-    Action, Answering, Arrival, Kind, Link, Live, Question, Report, Rule, Step, Verdict, What, Who,
+    Action, Answering, Arrival, Departure, Kind, Link, Live, Question, Report, Rule, Step, Verdict, What, Who,
 };
 
 use crate::node::Node;
@@ -117,6 +118,9 @@ fn answer(
     let account = context.account(&question.account)?;
     if let Some(arrival) = &question.arrives {
         return Ok(publish::report_arrival(&context, question, &account, arrival));
+    }
+    if let Some(departure) = &question.leaves {
+        return Ok(upstream::report_departure(&context, question, &account, departure));
     }
     let users = context.users(&account, question.user.as_deref())?;
     if let Some(other) = &question.other {

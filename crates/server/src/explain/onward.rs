@@ -10,7 +10,7 @@ use dialtone_broker::kind::Kind;
 use std::sync::Arc;
 
 /// Servers that are named at one step.
-const SERVERS_MAX: usize = 100;
+pub(super) const SERVERS_MAX: usize = 100;
 
 /// The steps of a message that goes on to these from `account`, and not back to who sent it; and how many more there are.
 pub(super) fn steps(
@@ -36,11 +36,26 @@ fn step(node: &Node, account: &Account, to: &Onward, link: &OpenLink, open: &[Op
         link: kind,
         server: link.server.name.clone(),
         id: link.server.id.clone(),
-        cluster: (kind == Link::Gateway).then(|| link.remote.clone()),
-        there: link.server.account.clone().unwrap_or_else(|| account.name.to_string()),
+        cluster: cluster(link),
+        there: account_there(link, account),
         queue_groups: groups.collect(),
-        not_asked: (!may_be_asked(node, link, open)).then(|| NOT_ASKED.to_owned()),
+        not_asked: not_asked(node, link, open),
     })
+}
+
+/// The cluster at the other end of a gateway.
+pub(super) fn cluster(link: &OpenLink) -> Option<String> {
+    (named(link.kind) == Some(Link::Gateway)).then(|| link.remote.clone())
+}
+
+/// What an account is called at the other end.
+pub(super) fn account_there(link: &OpenLink, account: &Account) -> String {
+    link.server.account.clone().unwrap_or_else(|| account.name.to_string())
+}
+
+/// Why the server at the other end is not asked, if it is not.
+pub(super) fn not_asked(node: &Node, link: &OpenLink, open: &[OpenLink]) -> Option<String> {
+    (!may_be_asked(node, link, open)).then(|| NOT_ASKED.to_owned())
 }
 
 /// What is said of a leaf node that is somebody else's.
@@ -63,7 +78,7 @@ fn may_be_asked(node: &Node, link: &OpenLink, open: &[OpenLink]) -> bool {
 }
 
 /// What a link is called in an answer; `None`: it is none.
-fn named(kind: Kind) -> Option<Link> {
+pub(super) fn named(kind: Kind) -> Option<Link> {
     Link::ALL.into_iter().find(|link| link.name() == kind.link_name())
 }
 

@@ -26,13 +26,26 @@ pub struct Question {
     /// Nobody publishes there: another server sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrives: Option<Arrival>,
+    /// Nobody subscribes there: another server wants what comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<Departure>,
 }
 
 impl Question {
     /// What any user of an account does, asked of the server that gets the question.
     pub fn new(account: &str, action: Action, subject: &str) -> Self {
         let (account, subject) = (account.to_owned(), subject.to_owned());
-        Self { account, user: None, action, subject, queue: None, other: None, server: None, arrives: None }
+        Self {
+            account,
+            user: None,
+            action,
+            subject,
+            queue: None,
+            other: None,
+            server: None,
+            arrives: None,
+            leaves: None,
+        }
     }
 }
 
@@ -43,6 +56,15 @@ pub struct Arrival {
     pub by: Link,
     /// The id of the server that sends it: it does not go back there.
     pub from: String,
+}
+
+/// How a message goes on from a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departure {
+    /// What gets it, to who sends it.
+    pub by: Link,
+    /// The id of the server that gets it.
+    pub to: String,
 }
 
 /// How another server is linked to one: what it is to that.
@@ -286,6 +308,33 @@ pub enum What {
         /// Why that server cannot be asked how it goes on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         not_asked: Option<String>,
+    },
+    /// Messages may come from another server.
+    Upstream {
+        /// How that is linked.
+        link: Link,
+        /// Its name.
+        server: String,
+        /// Its id.
+        id: String,
+        /// The other cluster, by a gateway.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cluster: Option<String>,
+        /// The account there.
+        there: String,
+        /// Why that server cannot be asked what comes from there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_asked: Option<String>,
+    },
+    /// The other server has told that it wants such messages.
+    Wanted {
+        /// By which filters; of many the first few.
+        filters: Vec<String>,
+        /// By these, and its rights do not let it have them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        withheld: Vec<String>,
+        /// Filters that are not listed.
+        more: usize,
     },
     /// It does not go on.
     Stops {

@@ -1,9 +1,10 @@
 //! From where a subscription gets messages.
 
-use super::context::{ExplainContext, place};
+use super::context::{ExplainContext, place, text};
 use super::missing;
 use super::publish::{At, STEPS_MAX, cut};
 use super::report::{Kind, Question, Report, Step, Verdict, What};
+use super::upstream::Upstream;
 use super::users::Users;
 use dialtone_broker::account::Account;
 use dialtone_broker::explain::{self, Source};
@@ -57,7 +58,9 @@ pub(super) fn report(
     let mut from = vec![account.clone()];
     let note = "what users of the account itself publish arrives".to_owned();
     steps.push(step(at, What::Note { note, at: None }));
-    add(context, at, &sources, &mut steps, &mut from);
+    let upstream = Upstream::of(context);
+    upstream.add(at, &mut steps);
+    add(context, (at, Some(&upstream)), &sources, &mut steps, &mut from);
     let other = question.other.as_deref().and_then(|other| context.account(other).ok());
     let known: Vec<&str> = from.iter().map(|account| &*account.name).collect();
     steps.extend(missing::of_subscription(context, at, other.as_deref(), &known));
@@ -66,9 +69,10 @@ pub(super) fn report(
     report(if comes { Verdict::Path } else { Verdict::Nowhere }, steps)
 }
 
-fn add(
+/// Adds accounts from which messages come, and the servers from which they come in those that are taken as streams.
+pub(super) fn add(
     context: &ExplainContext<'_>,
-    at: At<'_>,
+    (at, upstream): (At<'_>, Option<&Upstream<'_>>),
     sources: &[Source],
     steps: &mut Vec<Step>,
     from: &mut Vec<Arc<Account>>,
@@ -104,6 +108,11 @@ fn add(
             what,
         });
         let before_it = At { level: at.level.saturating_add(1), account: importer, subject: local };
-        add(context, before_it, before, steps, from);
+        if let (Source::Stream(import), Some(upstream)) = (source, upstream) {
+            let there = text(&import.filter_in_exporter(at.subject.as_bytes()));
+            upstream.add(At { account: exporter, subject: &there, ..before_it }, steps);
+        }
+        // What is asked of others is translated where it is published.
+        add(context, (before_it, None), before, steps, from);
     }
 }

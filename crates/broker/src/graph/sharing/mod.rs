@@ -164,7 +164,7 @@ impl StreamImport {
     }
 
     /// A filter of the importing account, in subjects of the exporting account.
-    pub(crate) fn filter_in_exporter(&self, filter: &[u8]) -> Box<[u8]> {
+    pub fn filter_in_exporter(&self, filter: &[u8]) -> Box<[u8]> {
         if set::contains(filter, self.local.as_bytes()) {
             return self.subject.as_bytes().into();
         }

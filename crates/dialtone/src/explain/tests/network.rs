@@ -1,10 +1,11 @@
 //! A message is followed over routes, gateways and leaf nodes, and not into what is somebody else's.
 
 use super::super::server::ask;
+use crate::explain::hops::Answer;
 use crate::explain::text;
 use dialtone_config::load_text;
 use dialtone_server::Server;
-use dialtone_server::explain::{Action, Question, Verdict};
+use dialtone_server::explain::{Action, Link, Question, Verdict};
 use dialtone_server::policy::ListenerKind;
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -33,6 +34,37 @@ const EXPECTED: &[&str] = &[
     "    listening now: 1 subscription",
     "it may be received",
 ];
+
+/// The same for a subscription at `far`.
+const COMES: &[&str] = &[
+    "  may subscribe x: nothing denies it",
+    "  may come from server a of cluster C, by a gateway",
+    "at server a, by a gateway to far",
+    "  that server has told that it wants x",
+    "  note: what users of the account publish here goes on to it",
+    "  may come from leaf node own, from account X",
+    "  may come from leaf node others, from account $G",
+    "    stops: it has no part in this system account, so it belongs to somebody else and is not asked",
+    "at server own, by its hub a",
+    "  that server has told that it wants x",
+    "it may subscribe",
+];
+
+/// Asks until all that is expected is said.
+fn ask_until(server: &Server, question: &Question, expected: &[&str]) -> Answer {
+    let url = format!("nats://s:x@{}", server.client_address().expect("it listens"));
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask(&url, None, None, question).expect("an answer");
+        let words = text::describe(&answer);
+        let lines: BTreeSet<&str> = words.lines().collect();
+        let missing: Vec<_> = expected.iter().filter(|line| !lines.contains(**line)).collect();
+        if missing.is_empty() {
+            return answer;
+        }
+        assert!(Instant::now() < until, "{missing:#?}\n{words}");
+    }
+}
 
 fn start(config: &str) -> Server {
     let config = format!("port: -1, host: 127.0.0.1\n{config}");
@@ -85,19 +117,23 @@ fn a_message_is_followed_over_the_network_up_to_where_it_is_somebody_elses() {
         [(&b, "a"), (&far, "a"), (&own, "a"), (&others, "")].map(|(at, user)| listen(at, user, "x"));
     let url = format!("nats://s:x@{}", a.client_address().expect("it listens"));
     let question = Question { user: Some("a".into()), ..Question::new("A", Action::Publish, "x") };
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let answer = ask(&url, None, None, &question).expect("an answer");
-        let words = text::describe(&answer);
-        let lines: BTreeSet<&str> = words.lines().collect();
-        let missing: Vec<_> = EXPECTED.iter().filter(|line| !lines.contains(**line)).collect();
-        if missing.is_empty() {
-            assert_eq!((answer.hops.len(), answer.verdict()), (3, Verdict::Path), "{words}");
-            break;
-        }
-        assert!(Instant::now() < until, "{missing:#?}\n{words}");
-    }
+    let answer = ask_until(&a, &question, EXPECTED);
+    assert_eq!((answer.hops.len(), answer.verdict()), (3, Verdict::Path));
+    let question_back = Question { action: Action::Subscribe, ..question.clone() };
+    let back = ask_until(&far, &question_back, COMES);
+    assert_eq!(back.verdict(), Verdict::Path);
+    // What came to a server of the other cluster by a route, that one has sent itself.
+    let from_route = back.hops.iter().filter(|hop| hop.link == Link::Route && hop.from != "far");
+    assert_eq!(from_route.count(), 0);
     drop(listeners);
+    // Of what nobody is subscribed to, no server has heard that it is wanted.
+    let unheard = Question { subject: "y".into(), ..question_back };
+    let unheard = ask_until(
+        &far,
+        &unheard,
+        &["  stops: that server has not told of anybody there who wants such messages"],
+    );
+    assert!(unheard.hops.iter().all(|hop| hop.link == Link::Gateway), "nothing is asked behind them");
     // What nobody wants stays, and a server that is not there is said to be.
     let alone = Question { subject: "y".into(), ..question.clone() };
     assert_eq!(ask(&url, None, None, &alone).expect("an answer").hops.len(), 0);
