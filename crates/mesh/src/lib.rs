@@ -4,6 +4,8 @@
 //! asks for. It decides which routes are dialled, which of them stay, what INFO is sent to whom, and at what addresses clients may be told
 //! that the cluster can be reached. It sees neither messages nor interest.
 //!
+//! [`balance::Balance`] decides how many clients a server hands over to others of its cluster that have fewer.
+//!
 //! [`Hubs`] is the same for the servers that this one is a leaf node of.
 //!
 //! Invariants: time and one seed come from outside, so what happened can happen again; whatever another server can make grow is bounded
@@ -11,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+pub mod balance;
 mod cluster;
 pub mod event;
 pub mod gateways;

@@ -2,7 +2,7 @@
 
 use super::Cluster;
 use crate::event::Action;
-use crate::id::LinkId;
+use crate::id::{LinkId, ServerId};
 use crate::limits::{CLIENT_URLS_MAX, LEAF_URLS_MAX, URL_BYTES_MAX};
 use crate::link::Origin;
 use crate::peer::Kin;
@@ -89,6 +89,22 @@ impl Cluster {
             self.state.lame_duck = true;
             self.send_own_info(News::Other, out);
         }
+    }
+
+    /// Where clients reach these servers, as far as they may be told. A server in lame duck mode has no such address.
+    pub fn client_urls_of(&self, servers: &[ServerId]) -> ClientUrls {
+        let mut urls = ClientUrls::default();
+        let peers = servers.iter().filter_map(|server| self.state.peers.get(server));
+        for peer in peers.filter(|peer| !peer.lame_duck && !self.settings.no_advertise) {
+            append(&mut urls.plain, vec![&peer.info.connect_urls]);
+            append(&mut urls.websocket, vec![&peer.info.ws_connect_urls]);
+        }
+        urls
+    }
+
+    /// Whether another server is sending its clients away.
+    pub fn has_lame_duck(&self) -> bool {
+        self.state.peers.values().any(|peer| peer.lame_duck)
     }
 
     /// Where clients may go: to this server first, in lame duck mode to others only.

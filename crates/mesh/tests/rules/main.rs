@@ -5,7 +5,7 @@ mod bounds;
 
 use bench::{Bench, gossip, info, routes, settings};
 use dialtone_mesh::limits::LEAF_URLS_MAX;
-use dialtone_mesh::{ClientUrls, DialFailure, DialId, Event, LinkId, Settings};
+use dialtone_mesh::{ClientUrls, DialFailure, DialId, Event, LinkId, ServerId, Settings};
 use dialtone_wire::route::{GossipMode, Info};
 use std::time::Duration;
 
@@ -268,6 +268,24 @@ fn a_server_that_is_lost_is_dialled_for_two_minutes() {
         dials += 1;
     }
     assert!((5..25).contains(&dials), "{dials}");
+}
+
+#[test]
+fn clients_are_handed_over_to_servers_that_keep_theirs() {
+    let mut m = Bench::new(settings());
+    let servers = ["B", "A", "none"].map(ServerId::new);
+    m.joins(1, 9, &info("A"));
+    m.joins(2, 8, &info("B"));
+    assert_eq!(m.cluster.client_urls_of(&servers).plain, ["B:4222", "A:4222"]);
+    assert!(!m.cluster.has_lame_duck());
+    m.info(1, &Info { lame_duck: true, ..info("A") });
+    assert_eq!(m.cluster.client_urls_of(&servers).plain, ["B:4222"]);
+    assert!(m.cluster.has_lame_duck());
+    m.event(Event::Lost { link: LinkId(1) });
+    assert!(!m.cluster.has_lame_duck());
+    let mut quiet = Bench::new(Settings { no_advertise: true, ..settings() });
+    quiet.joins(1, 9, &info("A"));
+    assert_eq!(quiet.cluster.client_urls_of(&servers), ClientUrls::default());
 }
 
 #[test]
