@@ -218,6 +218,10 @@ mod tests {
             "no_system_account: true\nusage_interval: 1m",
             "t.conf:2:1: usage_interval needs a system account to tell it in",
         );
+        check(
+            "no_system_account: true\ncluster { port: -1, rebalance: true }",
+            "t.conf:2:9: rebalance needs a system account, in which servers report how many clients they have",
+        );
         check("usage_interval: 10ms", "t.conf:1:17: usage_interval is too short\n  it is at least 1s");
         check("max_sub_tokens: 256", "t.conf:1:17: max_sub_tokens value is too big\n  it is at most 255");
     }

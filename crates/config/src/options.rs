@@ -154,6 +154,11 @@ impl Options {
         self.clients.advertise.as_deref().map(|text| advertised("client_advertise", text)).transpose()
     }
 
+    /// Whether clients are handed over to servers of the cluster that have fewer.
+    pub fn rebalances(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|own| own.rebalance)
+    }
+
     /// The zone that the server is in: the tag that `zone_tag` of the cluster means. `None`: zones do not matter.
     pub fn zone(&self) -> Option<&str> {
         let name = self.cluster.as_ref()?.zone_tag.as_deref()?;

@@ -8,6 +8,7 @@ use dialtone_identity::authenticator::Shown;
 use dialtone_wire::CloseReason;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -198,6 +199,13 @@ impl Registry {
     /// All connections, by number.
     pub fn open(&self) -> Vec<Arc<Session>> {
         self.open.lock().all.values().map(|(session, _)| session.clone()).collect()
+    }
+
+    /// The first so many connections behind this number, by number. It locks the registry for no longer than that.
+    pub(crate) fn open_after(&self, id: ClientId, most: usize) -> Vec<Arc<Session>> {
+        let open = self.open.lock();
+        let behind = open.all.range((Bound::Excluded(id), Bound::Unbounded));
+        behind.take(most).map(|(_, (session, _))| session.clone()).collect()
     }
 
     /// The connections in an account, by number; `None`: those that are in no account yet. Others are not walked.

@@ -254,6 +254,52 @@ async def acknowledged():
     ok("acknowledged subscriptions")
 
 
+async def rebalanced():
+    """A rolling restart of three servers: clients are handed over until each server has about as many, though this library may go to any server."""
+    ports = []
+    for _ in range(3):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports.append(probe.getsockname()[1])
+    first = f"nats://127.0.0.1:{ports[0]}"
+    servers = [Server("rebalanced", ROUTE_PORT=str(port), FIRST_ROUTE=first) for port in ports]
+
+    async def ignore(_):
+        pass
+
+    options = {"reconnect_time_wait": 0.05, "max_reconnect_attempts": -1, "error_cb": ignore}
+    clients = [await nats.connect(server.url, **options) for server in servers for _ in range(4)]
+    subscriptions = [await nc.subscribe(f"box.{number}") for number, nc in enumerate(clients)]
+
+    def counts():
+        at = [nc.connected_url.netloc if nc.is_connected else None for nc in clients]
+        return [at.count(f"127.0.0.1:{server.port}") for server in servers]
+
+    async def until(is_so):
+        while not is_so(counts()):
+            await asyncio.sleep(0.05)
+
+    for number, server in enumerate(servers):
+        # All know where else they may go.
+        await until(lambda _: all(len({uri.netloc for uri in nc.servers}) == 3 for nc in clients))
+        server.stop()
+        await until(lambda counts: counts[number] == 0 and sum(counts) == 12)
+        server.start()
+    assert counts()[2] == 0
+    await asyncio.wait_for(until(lambda counts: sum(counts) == 12 and max(counts) <= 5), 60)
+    publisher = await nats.connect(servers[0].url)
+    for number, subscription in enumerate(subscriptions):
+        await clients[number].flush()
+        await publisher.publish(f"box.{number}", b"still there")
+        assert (await subscription.next_msg(5)).data == b"still there"
+    await publisher.close()
+    for nc in clients:
+        await nc.close()
+    for server in servers:
+        server.stop()
+    ok("clients are handed over after a rolling restart")
+
+
 async def main():
     with Server("open") as server:
         await messages(server.url)
@@ -270,6 +316,7 @@ async def main():
     await tls()
     if Path(os.environ["SERVER"]).name == "dialtone":
         await acknowledged()
+        await rebalanced()
 
 
 asyncio.run(main())

@@ -44,6 +44,9 @@ block! {
         leave_at_shutdown: bool = false,
             leave_at_shutdown: "The other servers forget this one when it ends, even if their `routes` name it. Default false.",
             read (reader::boolean), Within(Reloads);
+        rebalance: bool = false,
+            rebalance: "After a server has joined, hand clients over to servers of the cluster that have fewer, slowly, until all have about as many. Default false.",
+            read (reader::boolean), Within(Reloads);
         zone_tag: Option<String> = None,
             zone_tag: "First part of the tag of `server_tags` that names the server's zone: `az` for `az:1`. Queue groups are served in it first.",
             read (|v| Ok(reader::optional(v)?.map(|tag| tag.to_ascii_lowercase()))), Within(Reloads);
@@ -287,7 +290,7 @@ mod tests {
              pool_size: 5, accounts: [A, B], compression { mode: s2_auto, rtt_thresholds: ['5ms', '0s', '9ms', '0s'] },
              ping_interval: '3s', ping_max: 4, write_deadline: '5s', write_timeout: close,
              authorization { user: u, password: p, timeout: 3 }, permissions { import: a, export { allow: [b], deny: c } },
-             routes: ['nats://u:p@h:1', 'nats-route://i:2'], acknowledge_subscriptions: true, leave_at_shutdown: true, zone_tag: 'AZ',
+             routes: ['nats://u:p@h:1', 'nats-route://i:2'], acknowledge_subscriptions: true, leave_at_shutdown: true, rebalance: true, zone_tag: 'AZ',
              tls { cert_file: x, key_file: y, ca_file: z, insecure: true }",
         );
         assert_eq!(own.name.as_deref(), Some("c"));
@@ -312,7 +315,7 @@ mod tests {
         );
         let routes: Vec<String> = own.routes.iter().map(|route| route.url.to_string()).collect();
         assert_eq!(routes, ["nats://u:xxxxx@h:1", "nats-route://i:2"]);
-        assert!(own.leave_at_shutdown && own.acknowledge_subscriptions);
+        assert!(own.leave_at_shutdown && own.rebalance && own.acknowledge_subscriptions);
         assert_eq!(own.zone_tag.as_deref(), Some("az"));
         // Servers verify each other, said or not.
         assert!(own.listener.tls.is_some_and(|tls| tls.verify && tls.insecure));

@@ -23,6 +23,9 @@ pub(super) fn check(options: &Options, say: &mut impl FnMut(&Location, String)) 
     if let Some(tag) = own.zone_tag.as_deref().filter(|_| options.zone().is_none()) {
         say(&format!("zone_tag is {tag:?}, and no tag of server_tags begins with \"{tag}:\""));
     }
+    if own.rebalance && options.access.no_system_account {
+        say("rebalance needs a system account, in which servers report how many clients they have");
+    }
     let mut names = BTreeSet::new();
     for name in &own.pool.accounts {
         if !names.insert(name) {

@@ -6,6 +6,7 @@ use crate::node::Node;
 use crate::policy::{ListenerKind, Policy};
 use crate::registry::Session;
 use dialtone_broker::deliver::Turn;
+use dialtone_mesh::ClientUrls;
 use dialtone_wire::Info;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,9 +21,8 @@ fn info(session: &Session, policy: &Policy) -> Info {
 }
 
 /// Puts in the cluster and where in it a client may go: whoever came by WebSocket goes by WebSocket.
-fn add_cluster(info: &mut Info, node: &Node, listener: ListenerKind) {
+fn add_cluster(info: &mut Info, node: &Node, urls: &ClientUrls, listener: ListenerKind) {
     info.cluster = node.cluster_name().unwrap_or_default();
-    let urls = node.cluster.client_urls();
     let own = if listener == ListenerKind::WebSocket { &urls.websocket } else { &urls.plain };
     info.connect_urls.clone_from(own);
 }
@@ -32,11 +32,11 @@ pub(crate) fn send_urls(node: &Node) {
     if node.connections.lame_duck.load(Ordering::Acquire) {
         return;
     }
-    let policy = node.settings.policy();
+    let (policy, urls) = (node.settings.policy(), node.cluster.client_urls());
     for session in node.connections.registry.open() {
         if session.peer.takes_info() && session.peer.closing().is_none() {
             let mut info = info(&session, &policy);
-            add_cluster(&mut info, node, session.listener());
+            add_cluster(&mut info, node, &urls, session.listener());
             let mut bytes = Vec::new();
             info.encode(&mut bytes);
             session.peer.send(&bytes, clock::moment());
@@ -46,10 +46,15 @@ pub(crate) fn send_urls(node: &Node) {
 
 /// Asks a client to go to another server, if it understands that.
 pub(crate) fn send_away(session: &Session, node: &Node) {
+    send_away_to(session, node, &node.cluster.client_urls());
+}
+
+/// The same, to one of these.
+pub(crate) fn send_away_to(session: &Session, node: &Node, urls: &ClientUrls) {
     if session.peer.takes_info() {
         let mut info = info(session, &node.settings.policy());
         info.lame_duck = true;
-        add_cluster(&mut info, node, session.listener());
+        add_cluster(&mut info, node, urls, session.listener());
         let mut bytes = Vec::new();
         info.encode(&mut bytes);
         session.peer.send(&bytes, clock::moment());
@@ -61,7 +66,8 @@ impl Client {
     pub(super) fn send_info(&self, turn: &mut Turn, answers_connect: bool) {
         let mut info = info(&self.conduct.session, &self.conduct.policy);
         info.lame_duck = self.conduct.node.connections.lame_duck.load(Ordering::Relaxed);
-        add_cluster(&mut info, &self.conduct.node, self.conduct.session.listener());
+        let urls = self.conduct.node.cluster.client_urls();
+        add_cluster(&mut info, &self.conduct.node, &urls, self.conduct.session.listener());
         if !answers_connect {
             info.nonce = self.nonce.to_string();
             if self.arrival.may_be_proxied {

@@ -13,7 +13,7 @@ mod subscribe;
 mod trace;
 mod traced;
 
-pub(crate) use info::{send_away, send_urls};
+pub(crate) use info::{send_away, send_away_to, send_urls};
 pub(crate) use trace::traced_body;
 
 use crate::conduct::{Conduct, Phase};

@@ -12,7 +12,8 @@ use crate::machine::{Driven, Machine, Outcome};
 use crate::policy::Identity;
 use dialtone_broker::peer::ClientId;
 use dialtone_mesh::{
-    Account, Action, ClientUrls, Cluster as Mesh, DialId, Event, LinkId, Note, Place, RouteUrl, Settings,
+    Account, Action, ClientUrls, Cluster as Mesh, DialId, Event, LinkId, Note, Place, RouteUrl, ServerId,
+    Settings,
 };
 use dialtone_wire::CloseReason;
 use dialtone_wire::route::{Connect, Info};
@@ -154,6 +155,16 @@ impl Cluster {
     /// Where clients may go; empty without a cluster, and as long as there was nobody else in it.
     pub(crate) fn client_urls(&self) -> Arc<ClientUrls> {
         self.read(|member| member.client_urls.clone()).unwrap_or_default()
+    }
+
+    /// Where clients reach these servers.
+    pub(crate) fn client_urls_of(&self, servers: &[ServerId]) -> ClientUrls {
+        self.read(|member| member.mesh.client_urls_of(servers)).unwrap_or_default()
+    }
+
+    /// Whether another server is sending its clients away.
+    pub(crate) fn has_lame_duck(&self) -> bool {
+        self.read(|member| member.mesh.has_lame_duck()).unwrap_or_default()
     }
 
     /// Where leaf nodes may go; `None`: this server is in no cluster, or ends.

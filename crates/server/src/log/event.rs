@@ -134,6 +134,8 @@ events! {
     RouteClosed "route_closed" Info;
     /// Another server is heard of, or dialled.
     RouteDialed "route_dialed" Debug;
+    /// Clients are handed over to servers that have fewer.
+    Rebalancing "rebalancing" Info;
     /// A configured server left for good and is not dialed any more.
     RouteRetired "route_retired" Info;
     /// Another server cannot be reached.

@@ -2,6 +2,7 @@
 //! accounts have.
 
 use super::explain;
+use crate::handover;
 use crate::internal::Message;
 use crate::node::{Executor, Node};
 use crate::review;
@@ -33,13 +34,34 @@ struct Farewell {
     leaves_for_good: bool,
 }
 
+/// What is read of a server's figures.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Figures {
+    /// Official servers have no such field.
+    rebalance: Option<Reported>,
+}
+
+/// How many clients a server has that takes over some and hands over some.
+#[derive(Deserialize)]
+struct Reported {
+    clients: u64,
+}
+
 /// `$SYS.SERVER.<id>.STATSZ`: a server is there. A new one hears of this one at once.
 pub(super) fn present(executor: &mut Executor, message: &Message) {
-    hear_of(executor, message.token(2));
+    let server = message.token(2);
+    if hear_of(executor, server) {
+        let figures: Figures = serde_json::from_slice(&message.payload).unwrap_or_default();
+        if let Some(Reported { clients }) = figures.rebalance {
+            handover::reported(executor, server, clients);
+        }
+    }
 }
 
 /// `$SYS.SERVER.<id>.SHUTDOWN` and `.LAMEDUCK`: a server goes, and with it its connections.
 pub(super) fn gone(executor: &mut Executor, message: &Message) {
+    executor.state.rebalance.gone(message.token(2));
     let node = &executor.node;
     node.connections.elsewhere.forget(message.token(2));
     if message.token(3) == "SHUTDOWN" {

@@ -31,6 +31,7 @@ use crate::accounts::Accounts;
 use crate::delivery::Delivery;
 use crate::internal::{Host, Internal, Outgoing, Timer};
 use crate::node::Node;
+use crate::rebalance::Rebalance;
 use crate::registry::Registry;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::Turn;
@@ -47,6 +48,8 @@ pub struct System {
     heartbeats: HashMap<AccountId, Timer>,
     /// The interval at whose end the usage is published.
     usage: Option<usage::Interval>,
+    /// Clients that are handed over to other servers.
+    pub(crate) rebalance: Rebalance,
 }
 
 impl Host for Node {

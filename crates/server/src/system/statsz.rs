@@ -1,7 +1,7 @@
 //! How the server is doing: `$SYS.SERVER.<id>.STATSZ`, often at first and then every ten seconds.
 
 use super::{about, publish_event};
-use crate::documents::{ByKind, Sum, is_default, json};
+use crate::documents::{self, ByKind, Sum, is_default};
 use crate::gateways::{Direction, Gateway, Gateways};
 use crate::node::{Executor, Node};
 use crate::process;
@@ -9,9 +9,9 @@ use crate::routes::Route;
 use crate::times::stamp;
 use dialtone_broker::account::Account;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, Instant};
 
 /// When it is first published after the start; each pause is twice the one before. The official figures.
@@ -35,13 +35,20 @@ fn next(pause: Duration) -> Duration {
 
 /// Publishes to whoever listens.
 pub(crate) fn broadcast(executor: &mut Executor) {
+    let clients = reported_clients(executor);
     let (node, turn) = executor.parts();
-    publish_event(
-        &node.accounts,
-        turn,
-        &format!("$SYS.SERVER.{}.STATSZ", node.settings.identity.id),
-        &message(node),
-    );
+    let mut event = message(node);
+    if let Some(clients) = clients {
+        event["rebalance"] = json!({ "clients": clients });
+    }
+    publish_event(&node.accounts, turn, &format!("$SYS.SERVER.{}.STATSZ", node.settings.identity.id), &event);
+}
+
+/// How many clients there are, for servers that hand some over to others; `None`: this server takes no part in that.
+fn reported_clients(executor: &mut Executor) -> Option<u64> {
+    let (node, state) = (&executor.node.clone(), &mut executor.state);
+    let takes_part = node.settings.policy().options.rebalances() && !node.connections.lame_duck.load(Acquire);
+    takes_part.then(|| state.rebalance.report(&node.connections.registry, Instant::now()))
 }
 
 #[derive(Serialize)]
@@ -53,7 +60,7 @@ struct Message {
 /// The event, which is also the answer to a request.
 pub(crate) fn message(node: &Node) -> Value {
     let statsz = statsz(node);
-    json(&Message { server: about::server(node), statsz })
+    documents::json(&Message { server: about::server(node), statsz })
 }
 
 /// The figures, in the official order.
