@@ -3,6 +3,7 @@
 //! What is counted has a place in an order that is the same in all tables, and pieces of about the same size follow each other in it. So a
 //! reader needs to remember one number, and of each change it is known whether the reader has passed it.
 
+use dialtone_subject::Hashing;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::ops::RangeInclusive;
@@ -47,7 +48,7 @@ pub(super) struct Count {
 
 /// The order in which all that is counted is read.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Order(foldhash::fast::RandomState);
+pub(super) struct Order(Hashing);
 
 impl Order {
     /// The place of a filter and queue group.

@@ -5,7 +5,7 @@
 use crate::account::Account;
 use crate::peer::Peer;
 use crate::subscription::{Subscription, Subscriptions};
-use dialtone_subject::{ShortBytes, set};
+use dialtone_subject::{Hashing, ShortBytes, set};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct RelayInterest {
     /// By the account's name and, behind a blank, the cluster of the leaf node that it is of.
-    accounts: HashMap<Box<[u8]>, InAccount, foldhash::fast::RandomState>,
+    accounts: HashMap<Box<[u8]>, InAccount, Hashing>,
     len: usize,
 }
 

@@ -1,7 +1,7 @@
 //! A subscription, and the table of one peer's.
 
 use crate::peer::Peer;
-use dialtone_subject::{Entry, ShortBytes};
+use dialtone_subject::{Entry, Hashing, ShortBytes};
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -145,7 +145,7 @@ impl Entry for Subscriber {
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     table: HashTable<Arc<Subscription>>,
-    hasher: foldhash::fast::RandomState,
+    hasher: Hashing,
 }
 
 impl Subscriptions {

@@ -10,6 +10,7 @@ use dialtone_sim::link::{Conditions, End};
 use dialtone_sim::network::Network;
 use dialtone_sim::process::Process;
 use dialtone_sim::random::Random;
+use dialtone_subject::hashing;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::io::IoSlice;
@@ -158,6 +159,7 @@ pub(super) struct World<'p> {
 impl<'p> World<'p> {
     pub fn new(plan: &'p Plan) -> Self {
         crate::random::simulate(Some(plan.seed));
+        hashing::simulate(Some(plan.seed));
         let servers = plan.sites().len();
         let mut world = Self {
             plan,
@@ -187,6 +189,11 @@ impl<'p> World<'p> {
             world.due(*at, Due::Step(step));
         }
         world
+    }
+
+    /// A digest of all that arrived anywhere, and when.
+    pub fn digest(&self) -> u64 {
+        self.network.digest()
     }
 
     pub fn client(&mut self, client: usize) -> &mut Client {
@@ -519,6 +526,7 @@ impl<'p> World<'p> {
 impl Drop for World<'_> {
     fn drop(&mut self) {
         crate::random::simulate(None);
+        hashing::simulate(None);
         crate::clock::simulate(None);
     }
 }
