@@ -220,7 +220,7 @@ fn an_answer_goes_back_to_the_cluster_that_asked() {
     world.leads.add_cluster("Z", &z.0);
     let (responder, listener) = (world.client(&["svc"]), world.client(&["in.1"]));
     let mut way = Vec::new();
-    reply::Prefix::new(b"Y", b"T").wrap(b"in.1", reply::Form::Server, &mut way);
+    reply::Prefix::new(b"Y", b"T").wrap(b"in.1", &mut way);
     let way = String::from_utf8(way).expect("text");
     // The route of the reply is known before: what it leads to changes.
     for _ in 0..3 {
@@ -272,7 +272,7 @@ fn an_answer_that_is_traced_goes_back_to_the_cluster_that_asked() {
     world.leads.add_cluster("Y", &y.0);
     let responder = world.client(&["svc"]);
     let mut way = Vec::new();
-    reply::Prefix::new(b"Y", b"T").wrap(b"in.1", reply::Form::Server, &mut way);
+    reply::Prefix::new(b"Y", b"T").wrap(b"in.1", &mut way);
     let way = String::from_utf8(way).expect("text");
     world.request(&gateway, "in.1", &way);
     let destination = permission::trace(&responder.0, None, b"t").expect("allowed");
@@ -365,7 +365,7 @@ fn a_prefix_leads_to_one_server() {
     let lead = |world: &World, cluster: &str, server: &str| {
         let mut subject = Vec::new();
         let prefix = reply::Prefix::new(cluster.as_bytes(), server.as_bytes());
-        prefix.wrap(b"r", reply::Form::Server, &mut subject);
+        prefix.wrap(b"r", &mut subject);
         match world.leads.lead(&reply::unwrap(&subject).expect("a prefix")) {
             Lead::Here => "here",
             Lead::Server(peer) if Arc::ptr_eq(&peer, &sibling.0) => "sibling",

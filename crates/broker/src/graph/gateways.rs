@@ -1,7 +1,7 @@
 //! Which connections lead to which other cluster, and to which server of the own one: where replies go that say it.
 
 use crate::peer::Peer;
-use dialtone_wire::gateway::reply::{Form, Prefix, Prefixed};
+use dialtone_wire::gateway::reply::{Prefix, Prefixed};
 use parking_lot::RwLock;
 use std::sync::Arc;
 
@@ -78,6 +78,6 @@ impl Gateways {
 
     /// Appends a reply with what leads back to this server.
     pub(crate) fn wrap(&self, reply: &[u8], out: &mut Vec<u8>) {
-        self.own.wrap(reply, Form::Server, out);
+        self.own.wrap(reply, out);
     }
 }

@@ -19,15 +19,6 @@ pub struct Prefix {
     old_cluster: [u8; OLD_HASH_BYTES],
 }
 
-/// Which prefix the other end knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// `_GR_` with cluster and server: it has said `gateway_nrp`.
-    Server,
-    /// `$GR` with the cluster alone.
-    ClusterOnly,
-}
-
 /// A reply subject with a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefixed<'a> {
@@ -48,12 +39,9 @@ impl Prefix {
         Self { cluster: short_hash(cluster), server: short_hash(server_id), old_cluster }
     }
 
-    /// Appends a reply subject with the prefix.
-    pub fn wrap(&self, reply: &[u8], form: Form, out: &mut Vec<u8>) {
-        let parts: [&[u8]; 6] = match form {
-            Form::Server => [PREFIX, &self.cluster, b".", &self.server, b".", reply],
-            Form::ClusterOnly => [OLD_PREFIX, &self.old_cluster, b".", reply, b"", b""],
-        };
+    /// Appends a reply subject with the prefix. All servers since 2.1.2 know it; the one before, `$GR` with the cluster alone, is only read.
+    pub fn wrap(&self, reply: &[u8], out: &mut Vec<u8>) {
+        let parts: [&[u8]; 6] = [PREFIX, &self.cluster, b".", &self.server, b".", reply];
         parts.iter().for_each(|part| out.extend_from_slice(part));
     }
 
@@ -117,7 +105,7 @@ mod tests {
     fn replies_are_wrapped_as_by_the_official_server() {
         let prefix = Prefix::new(b"X", SERVER);
         let mut out = Vec::new();
-        prefix.wrap(b"_INBOX.1", Form::Server, &mut out);
+        prefix.wrap(b"_INBOX.1", &mut out);
         assert_eq!(out.escape_ascii().to_string(), "_GR_.Dglu96.KtiPFv._INBOX.1");
         let reply = unwrap(&out).expect("wrapped");
         assert_eq!(reply, Prefixed { cluster: b"Dglu96", server: Some(b"KtiPFv"), subject: b"_INBOX.1" });
@@ -125,11 +113,8 @@ mod tests {
         let neighbour = Prefix::new(b"X", b"NOTHER");
         assert!(neighbour.is_of_cluster(&reply) && !neighbour.is_of_server(&reply));
         assert!(!Prefix::new(b"Y", SERVER).is_of_cluster(&reply));
-        out.clear();
-        prefix.wrap(b"r", Form::ClusterOnly, &mut out);
         // The first digits of the name's SHA-256.
-        assert_eq!(out.escape_ascii().to_string(), "$GR.4b68.r");
-        let reply = unwrap(&out).expect("wrapped");
+        let reply = unwrap(b"$GR.4b68.r").expect("wrapped");
         assert!(prefix.is_of_cluster(&reply) && neighbour.is_of_server(&reply));
     }
 
@@ -164,7 +149,11 @@ mod tests {
         ) {
             let prefix = Prefix::new(cluster.as_bytes(), server.as_bytes());
             let mut out = b"before".to_vec();
-            prefix.wrap(&reply, if old { Form::ClusterOnly } else { Form::Server }, &mut out);
+            if old {
+                out.extend_from_slice(&[b"$GR.", &prefix.old_cluster[..], b".", &reply].concat());
+            } else {
+                prefix.wrap(&reply, &mut out);
+            }
             let found = unwrap(&out[6..]).expect("wrapped");
             prop_assert_eq!(found.subject, &reply[..]);
             prop_assert!(prefix.is_of_cluster(&found) && prefix.is_of_server(&found));
