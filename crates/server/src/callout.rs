@@ -53,6 +53,7 @@ pub(crate) fn ask(
         name: request.connect.name.as_str().into(),
         lang: request.connect.lang.as_str().into(),
         version: request.connect.version.as_str().into(),
+        protocol: request.connect.protocol,
         user: request.client.user.as_str().into(),
         account: GLOBAL.into(),
         by_nkey: false,

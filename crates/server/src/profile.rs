@@ -19,6 +19,8 @@ pub struct ClientDetails {
     pub lang: Box<str>,
     /// The library's version.
     pub version: Box<str>,
+    /// The version of the protocol that it speaks: from 1 on it takes INFO at any time.
+    pub protocol: i64,
     /// The user, as it may be shown.
     pub user: Arc<str>,
     /// The account.

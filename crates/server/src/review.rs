@@ -146,7 +146,7 @@ fn ask(node: &Node, session: &Arc<Session>, callout_request: CalloutRequest, sho
         name: known.name.to_string(),
         lang: known.lang.to_string(),
         version: known.version.to_string(),
-        protocol: session.peer.takes_info().into(),
+        protocol: known.protocol,
         ..Connect::NOTHING
     };
     let request = callout::request(&node.settings, node.cluster_name(), session, &said, shown);

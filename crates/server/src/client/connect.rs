@@ -169,6 +169,6 @@ impl Client {
         self.options.no_responders = connect.no_responders && headers;
         self.limits.headers = headers;
         self.conduct.session.peer.set_understands_headers(headers);
-        self.conduct.session.peer.set_takes_info(connect.protocol >= 1);
+        self.conduct.session.peer.set_takes_info(self.options.got_info && connect.protocol >= 1);
     }
 }

@@ -230,6 +230,8 @@ impl Client {
         if self.options.sent_connect && !self.options.got_info {
             self.options.got_info = true;
             if self.options.asynchronous_info {
+                // Before, a client that reads the PONG of its first PING would fail by it. What changed meanwhile is in this one.
+                self.peer().set_takes_info(true);
                 self.send_info(turn, true);
             }
         }
