@@ -51,13 +51,14 @@ pub(super) fn lame_duck(executor: &mut Executor, message: &Message) {
 
 /// Leaves the cluster for good: clients go as in lame duck mode, the server ends, and the others forget it.
 pub(super) fn leave(executor: &mut Executor, message: &Message) {
-    let node = &executor.node;
-    let result = node.settings.end.get().ok_or_else(|| "the server has not started yet".to_owned());
-    let result = result.map(|end| {
-        node.connections.leaves_for_good.store(true, Ordering::Release);
-        end();
-    });
-    answer(executor, message, result);
+    let node = executor.node.clone();
+    let Some(end) = node.settings.end.get() else {
+        return answer(executor, message, Err("the server has not started yet".to_owned()));
+    };
+    node.connections.leaves_for_good.store(true, Ordering::Release);
+    // The answer is on its way before connections end.
+    answer(executor, message, Ok(()));
+    end();
 }
 
 /// The client that is meant. `None` for a body that cannot be understood, which is not answered.
