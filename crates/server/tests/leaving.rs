@@ -1,17 +1,18 @@
-//! A server that leaves its cluster for good says so, and the others forget it: here they are in this process.
+//! Servers that join a cluster and leave it, and what clients are told of them. One that leaves for good says so, and the others forget it.
 
 mod common;
 
 use common::Client;
 use dialtone_server::Server;
-use std::io::BufReader;
 use std::path::Path;
 
 /// A server of a cluster, which dials `routes`, and logs in `log`.
 fn start(block: &str, routes: &[&Server], log: Option<&Path>) -> Server {
     let system = "system_account: SYS, accounts { SYS { users: [ { user: s } ] } }";
+    // How long clients have to go by themselves: the one that asked may still count as connected.
+    let grace = "lame_duck_grace_period: 1ms";
     let logs = log.map(|path| format!("log_file: '{}', ", path.display())).unwrap_or_default();
-    let options = common::member(&format!("{logs} listen: '127.0.0.1:-1', {system}"), block, routes);
+    let options = common::member(&format!("{logs} listen: '127.0.0.1:-1', {grace}, {system}"), block, routes);
     let builder = Server::builder().options(options);
     let builder = if log.is_none() { builder.quiet() } else { builder };
     builder.start().expect("started")
@@ -19,9 +20,11 @@ fn start(block: &str, routes: &[&Server], log: Option<&Path>) -> Server {
 
 /// A client of the system account that is told of new addresses; the addresses that it was told first.
 fn connect(server: &Server) -> (Client, Vec<String>) {
-    let mut client = Client(BufReader::new(server.connect_in_process().expect("connected")));
+    let mut client = Client::open(server);
     let urls = urls(&client.line());
-    client.send("CONNECT {\"verbose\":false,\"protocol\":1,\"headers\":true,\"no_responders\":true,\"user\":\"s\"}\r\n");
+    let hello = "{\"verbose\":false,\"protocol\":1,\"headers\":true,\"no_responders\":true,\"user\":\"s\"}";
+    // After its first PONG it is told of all that changes, and of what has changed since it connected.
+    client.send(&format!("CONNECT {hello}\r\nPING\r\n"));
     (client, urls)
 }
 
@@ -75,6 +78,27 @@ fn await_routes(client: &mut Client, server: &Server, count: usize) {
     while !request(client, &subject).contains(&format!("\"num_routes\":{count},")) {}
 }
 
+/// A library that waits for the PONG of its first PING fails by any other line.
+#[test]
+fn nothing_comes_between_connect_and_the_first_pong() {
+    let first = start("", &[], None);
+    let (mut other, told) = connect(&first);
+    let mut client = Client::open(&first);
+    client.line();
+    client.send("CONNECT {\"verbose\":false,\"protocol\":1,\"user\":\"s\"}\r\n");
+    other.send("SUB taken 1\r\n");
+    other.sync();
+    client.send("PUB taken 0\r\n\r\n");
+    while !other.line().starts_with("MSG taken ") {}
+    let second = start("", &[&first], None);
+    await_url(&mut other, told, &address(&second), true);
+    client.send("PING\r\n");
+    assert_eq!(client.line(), "PONG");
+    assert!(urls(&client.line()).contains(&address(&second)));
+    second.stop();
+    first.stop();
+}
+
 #[test]
 fn a_server_that_is_asked_to_leave_is_forgotten_by_those_that_have_it_configured() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -85,6 +109,7 @@ fn a_server_that_is_asked_to_leave_is_forgotten_by_those_that_have_it_configured
     let (mut client, told) = connect(&stays);
     await_url(&mut client, told, &address(&leaving), true);
     client.send("SUB $SYS.SERVER.*.SHUTDOWN 1\r\n");
+    client.sync();
     // Its own clients ask it: others' figures are those of official servers, which have no such request.
     let leave = format!("$SYS.REQ.SERVER.{id}.LEAVE");
     let answer = request(&mut connect(&leaving).0, &leave);

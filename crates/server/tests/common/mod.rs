@@ -34,9 +34,7 @@ pub struct Client(pub BufReader<UnixStream>);
 
 impl Client {
     pub fn connect(server: &Server, user: &str) -> Self {
-        let stream = server.connect_in_process().expect("connected");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
-        let mut client = Self(BufReader::new(stream));
+        let mut client = Self::open(server);
         assert!(client.line().starts_with("INFO {"));
         let hello =
             format!("CONNECT {{\"verbose\":false,\"protocol\":0,\"headers\":true,\"user\":\"{user}\"}}\r\n");
@@ -45,17 +43,29 @@ impl Client {
         client
     }
 
+    /// A connection that has said nothing yet and has read nothing.
+    pub fn open(server: &Server) -> Self {
+        let stream = server.connect_in_process().expect("connected");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        Self(BufReader::new(stream))
+    }
+
     pub fn send(&mut self, text: &str) {
         self.0.get_mut().write_all(text.as_bytes()).expect("sent");
     }
 
     /// The next line that is no PING: the server asks now and then whether the client is there.
     pub fn line(&mut self) -> String {
+        self.line_or_end().expect("the server has closed the connection")
+    }
+
+    /// The next line as [`line`](Self::line) has it, `None` when the server has closed the connection.
+    pub fn line_or_end(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
-            self.0.read_line(&mut line).expect("a line");
+            let length = self.0.read_line(&mut line).expect("a line in time");
             if line != "PING\r\n" {
-                return line.trim_end().to_owned();
+                return (length > 0).then(|| line.trim_end().to_owned());
             }
         }
     }
