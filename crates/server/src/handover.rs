@@ -36,6 +36,14 @@ pub(crate) fn reported(executor: &mut Executor, server: &str, clients: u64) {
     }
 }
 
+/// Another server is connected no longer.
+pub(crate) fn lost(node: &Node, server: &str) {
+    if node.settings.policy().options.rebalances() {
+        let server = server.to_owned();
+        node.internal.run(move |executor| executor.state.rebalance.gone(&server));
+    }
+}
+
 /// What is done each second. Whether there is more to do.
 fn tick(executor: &mut Executor) -> bool {
     let node = executor.node.clone();

@@ -8,6 +8,7 @@ mod operate;
 
 use crate::compression::Compression;
 use crate::conduct::{Conduct, Due, Handshake};
+use crate::handover;
 use crate::lines::{self, Reading};
 use crate::log::Event;
 use crate::node::Node;
@@ -189,6 +190,7 @@ impl Protocol for RouteConnection {
             self.conduct.node.delivery.past_links.add(&route.session, &info.server_name);
             if !routes.leads_to(&info.server_id) {
                 self.conduct.node.connections.elsewhere.forget(&info.server_id);
+                handover::lost(&self.conduct.node, &info.server_id);
                 let gone = GatewayEvent::Sibling { server: &info.server_id, url: None };
                 self.conduct.node.supercluster.handle(gone);
             }
