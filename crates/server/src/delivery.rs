@@ -72,10 +72,11 @@ impl Delivery {
         links::open(&self.routes, &self.gateways, &self.leafs)
     }
 
-    /// Leaf nodes are told of interest from here on, if they were not: the first came with a reload.
-    pub(crate) fn tell_leafs(&self, accounts: impl Fn() -> Vec<Arc<Account>>) {
+    /// Leaf nodes are told of interest from here on, if they were not: the first came with a reload. Whether this is the first time; then
+    /// what accounts share is not announced yet.
+    pub(crate) fn tell_leafs(&self, accounts: impl Fn() -> Vec<Arc<Account>>) -> bool {
         if self.leafs.is_told.swap(true, Ordering::AcqRel) {
-            return;
+            return false;
         }
         let mut watch: Box<dyn Watch> = Box::new(leafs::Announcer(self.leafs.clone()));
         loop {
@@ -84,7 +85,7 @@ impl Delivery {
             // One that came meanwhile would be left out.
             let accounts = || Arc::ptr_eq(&routes, &self.routes.open()).then(&accounts);
             match self.gate.watch(watch, accounts, &relays) {
-                Ok(()) => return,
+                Ok(()) => return true,
                 Err(again) => watch = again,
             }
         }
@@ -96,5 +97,24 @@ impl Delivery {
             .with_service_requests(&self.service_requests)
             .with_gate(&self.gate)
             .with_gateways(self.leads.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder;
+    use std::collections::BTreeMap;
+    use std::io::ErrorKind;
+    use std::path::Path;
+
+    #[test]
+    fn leaf_nodes_are_told_from_one_moment_on() {
+        for (config, is_first) in [("", true), ("leafnodes { port: -1 }", false)] {
+            let mut files = |_: &Path| Err(ErrorKind::NotFound.into());
+            let options = dialtone_config::load_text(config, "t.conf", &mut files, &|_| None).expect(config);
+            let delivery = Delivery::new(&builder::identity(&options, BTreeMap::new()), &options);
+            assert_eq!([(); 2].map(|()| delivery.tell_leafs(Vec::new)), [is_first, false], "{config}");
+        }
     }
 }

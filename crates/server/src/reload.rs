@@ -165,8 +165,8 @@ fn renew_zone(node: &Arc<Node>) {
 /// Has hubs dialled as they are named, and the compression of spokes changed.
 fn renew_leaf_nodes(node: &Arc<Node>) {
     let policy = node.settings.policy();
-    if policy.options.leafnodes.is_some() {
-        node.delivery.tell_leafs(|| node.accounts.all());
+    // Later on, whoever changes what accounts share announces it.
+    if policy.options.leafnodes.is_some() && node.delivery.tell_leafs(|| node.accounts.all()) {
         node.accounts.all().iter().for_each(|account| node.announce_shared(account));
     }
     node.hubs.follow(&policy);
