@@ -22,7 +22,14 @@ pub struct Elsewhere(Mutex<HashMap<Box<str>, Heard>>);
 struct Heard {
     last: Instant,
     /// Its connections in each account that has some.
-    connections: HashMap<AccountId, u32>,
+    connections: HashMap<AccountId, Connections>,
+}
+
+/// Connections in an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Connections {
+    pub(crate) clients: u64,
+    pub(crate) leaf_nodes: u64,
 }
 
 impl Elsewhere {
@@ -41,10 +48,10 @@ impl Elsewhere {
     }
 
     /// A server that is known has so many connections in an account.
-    pub(crate) fn set_connections(&self, server: &str, account: AccountId, connections: u32) {
+    pub(crate) fn set_connections(&self, server: &str, account: AccountId, connections: Connections) {
         let mut all = self.0.lock();
         let Some(heard) = all.get_mut(server) else { return };
-        if connections == 0 {
+        if connections == Connections::default() {
             heard.connections.remove(&account);
         } else {
             heard.connections.insert(account, connections);
@@ -52,9 +59,13 @@ impl Elsewhere {
     }
 
     /// How many connections other servers have in an account.
-    pub(crate) fn connections(&self, account: AccountId) -> u64 {
+    pub(crate) fn connections(&self, account: AccountId) -> Connections {
         let all = self.0.lock();
-        all.values().filter_map(|heard| heard.connections.get(&account)).map(|&count| u64::from(count)).sum()
+        let connections = all.values().filter_map(|heard| heard.connections.get(&account));
+        connections.fold(Connections::default(), |sum, of| Connections {
+            clients: sum.clients + of.clients,
+            leaf_nodes: sum.leaf_nodes + of.leaf_nodes,
+        })
     }
 
     /// A server is gone, and all that it had.
@@ -81,19 +92,20 @@ mod tests {
     fn connections_of_all_servers_are_summed_until_the_servers_go() {
         let (elsewhere, now) = (Elsewhere::default(), Instant::now());
         let (a, b) = (AccountId(1), AccountId(2));
-        let sums = || (elsewhere.connections(a), elsewhere.connections(b));
-        elsewhere.set_connections("X", a, 9);
-        assert_eq!(sums(), (0, 0), "nobody has heard of X");
+        let of = |clients, leaf_nodes| Connections { clients, leaf_nodes };
+        let sums = || [a, b].map(|account| elsewhere.connections(account));
+        elsewhere.set_connections("X", a, of(9, 9));
+        assert_eq!(sums(), [of(0, 0), of(0, 0)], "nobody has heard of X");
         assert!(elsewhere.hear_of("X", now) && elsewhere.hear_of("Y", now) && !elsewhere.hear_of("X", now));
-        elsewhere.set_connections("X", a, 3);
-        elsewhere.set_connections("X", b, 1);
-        elsewhere.set_connections("Y", a, 4);
-        assert_eq!((sums(), elsewhere.servers()), ((7, 1), 2));
-        elsewhere.set_connections("X", a, 2);
-        elsewhere.set_connections("X", b, 0);
-        assert_eq!(sums(), (6, 0));
+        elsewhere.set_connections("X", a, of(3, 1));
+        elsewhere.set_connections("X", b, of(1, 0));
+        elsewhere.set_connections("Y", a, of(4, 5));
+        assert_eq!((sums(), elsewhere.servers()), ([of(7, 6), of(1, 0)], 2));
+        elsewhere.set_connections("X", a, of(2, 0));
+        elsewhere.set_connections("X", b, of(0, 0));
+        assert_eq!(sums(), [of(6, 5), of(0, 0)]);
         elsewhere.forget("Y");
-        assert_eq!((sums(), elsewhere.servers()), ((2, 0), 1));
+        assert_eq!((sums(), elsewhere.servers()), ([of(2, 0), of(0, 0)], 1));
     }
 
     #[test]

@@ -67,7 +67,7 @@ block! {
         payload_bytes_max: Option<u64> = None,
             max_payload | "max_pay": "Bytes of a message.", read (limit), Within(Reloads);
         leaf_nodes_max: Option<u64> = None,
-            max_leafnodes | "max_leafs": "Leaf node connections of the account.", read (limit), Within(Reloads);
+            max_leafnodes | "max_leafs": "Leaf node connections of the account, on all servers together.", read (limit), Within(Reloads);
     }
 }
 

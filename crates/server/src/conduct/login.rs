@@ -247,12 +247,13 @@ impl Conduct {
     /// Whether an account has as many connections, on all servers of the network, as it may have of this kind.
     fn is_full(&self, account: &Account) -> bool {
         let limits = self.node.accounts.limits(&account.name, &self.policy);
+        let elsewhere = || self.node.connections.elsewhere.connections(account.id);
         if self.peer().kind().is_leaf_connection() {
             let here = u64::from(account.leaf_nodes.connections());
-            return limits.leaf_nodes_max.is_some_and(|max| here >= max);
+            return limits.leaf_nodes_max.is_some_and(|max| here + elsewhere().leaf_nodes >= max);
         }
-        let elsewhere = || self.node.connections.elsewhere.connections(account.id);
-        limits.connections_max.is_some_and(|max| u64::from(account.connections()) + elsewhere() >= max)
+        let here = u64::from(account.connections());
+        limits.connections_max.is_some_and(|max| here + elsewhere().clients >= max)
     }
 
     /// Its account has as many connections as it may.

@@ -2,6 +2,7 @@
 //! accounts have.
 
 use super::explain;
+use crate::elsewhere::Connections;
 use crate::handover;
 use crate::internal::Message;
 use crate::node::{Executor, Node};
@@ -19,6 +20,9 @@ struct AccountConnections {
     server: Sender,
     acc: String,
     conns: u32,
+    /// Servers without leaf nodes may leave it out.
+    #[serde(default)]
+    leafnodes: u32,
 }
 
 /// Who says so.
@@ -91,7 +95,8 @@ fn take_connections(executor: &mut Executor, said: &AccountConnections) {
     }
     let node = &executor.node;
     let Some(account) = node.accounts.find(&said.acc) else { return };
-    node.connections.elsewhere.set_connections(&said.server.id, account.id, said.conns);
+    let connections = Connections { clients: said.conns.into(), leaf_nodes: said.leafnodes.into() };
+    node.connections.elsewhere.set_connections(&said.server.id, account.id, connections);
     make_room(node, &account);
 }
 
@@ -107,13 +112,13 @@ fn hear_of(executor: &mut Executor, server: &str) -> bool {
     true
 }
 
-/// Closes the youngest connections of an account that has too many on all servers together: two servers let somebody in at the same
+/// Closes the youngest clients of an account that has too many on all servers together: two servers let somebody in at the same
 /// time. Each of them does, as officially.
 fn make_room(node: &Node, account: &Account) {
     let Some(max) = node.accounts.limits(&account.name, &node.settings.policy()).connections_max else {
         return;
     };
-    let all = u64::from(account.connections()) + node.connections.elsewhere.connections(account.id);
+    let all = u64::from(account.connections()) + node.connections.elsewhere.connections(account.id).clients;
     let over = usize::try_from(all.saturating_sub(max)).unwrap_or(usize::MAX);
     if over == 0 {
         return;
