@@ -18,25 +18,25 @@ pub fn instant(second: i64, now: Instant) -> Instant {
 }
 
 /// The moment, where no turn knows it.
-#[cfg(not(test))]
+#[cfg(not(any(test, fuzzing)))]
 #[inline]
 pub(crate) fn moment() -> Instant {
     Instant::now()
 }
 
 /// The moment, where no turn knows it; on a thread that simulates, the one that it simulates.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn moment() -> Instant {
     SIMULATED.get().unwrap_or_else(Instant::now)
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 thread_local! {
     static SIMULATED: std::cell::Cell<Option<Instant>> = const { std::cell::Cell::new(None) };
 }
 
 /// Sets the moment of this thread.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn simulate(moment: Option<Instant>) {
     SIMULATED.set(moment);
 }

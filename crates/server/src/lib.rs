@@ -69,6 +69,8 @@ pub mod share;
 mod sharing;
 #[cfg(test)]
 mod simulated;
+#[cfg(any(test, fuzzing))]
+pub mod stepped;
 mod supercluster;
 pub(crate) mod system;
 mod times;

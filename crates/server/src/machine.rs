@@ -202,13 +202,13 @@ impl<M: Machine> Driven<M> {
     }
 
     /// The same without waiting: `None` if there is nothing to do now.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn task_due(&self) -> Option<M::Task> {
         self.state.lock().task_due(clock::moment())
     }
 
     /// When there may be something to do, if nothing happens before.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let state = self.state.lock();
         if state.tasks.is_empty() { state.next_timeout() } else { Some(clock::moment()) }

@@ -3,7 +3,7 @@
 use rand::distr::{Distribution, StandardUniform};
 
 /// Any number.
-#[cfg(not(test))]
+#[cfg(not(any(test, fuzzing)))]
 pub(crate) fn random<T>() -> T
 where
     StandardUniform: Distribution<T>,
@@ -12,7 +12,7 @@ where
 }
 
 /// Any number.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn random<T>() -> T
 where
     StandardUniform: Distribution<T>,
@@ -24,13 +24,13 @@ where
     })
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 thread_local! {
     static SIMULATED: std::cell::RefCell<Option<rand::rngs::SmallRng>> = const { std::cell::RefCell::new(None) };
 }
 
 /// Has all numbers of this thread come from a seed; `None`: from the system.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn simulate(seed: Option<u64>) {
     use rand::SeedableRng as _;
     SIMULATED.set(seed.map(rand::rngs::SmallRng::seed_from_u64));

@@ -1,19 +1,10 @@
-//! A whole server without threads and sockets: its event loop, and what its dialer does.
+//! A whole server in simulated time: what comes over links of the network goes to its event loop.
 
 use super::carrier::Wire;
 use super::plan::{Plan, Site};
-use crate::builder::begin_network;
-use crate::clock;
-use crate::dialed::Dials;
-use crate::dialer::{gateway_task, hub_task, route_task};
-use crate::driver::Driver;
-use crate::log::Logger;
-use crate::node::Node;
-use crate::policy::{Identity, ListenerKind, Policy};
-use crate::resolver::Resolver;
-use dialtone_identity::callout::Keys;
-use dialtone_identity::nkey::{Kind, Seed};
-use dialtone_net::{Dial, DialError, Origin, Readiness, SteppedLoop, Threads};
+use crate::policy::ListenerKind;
+use crate::stepped::{Settings, SteppedServer, options};
+use dialtone_net::{Dial, Origin, Readiness};
 use dialtone_sim::link::End;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -45,21 +36,10 @@ pub(super) fn at(address: SocketAddr) -> Option<(Site, ListenerKind)> {
     Some((site, kind))
 }
 
-struct Dialer {
-    server: usize,
-    wanted: Wanted,
-}
-
-impl Dials for Dialer {
-    fn dial(&self, dial: Dial) {
-        self.wanted.lock().push((self.server, dial));
-    }
-}
-
 pub(super) struct Server {
-    event_loop: SteppedLoop<Driver>,
-    node: Arc<Node>,
-    dialer: Dialer,
+    stepped: SteppedServer,
+    number: usize,
+    wanted: Wanted,
     began: Instant,
     wires: BTreeMap<usize, Wire>,
     /// How the connection comes that is opened next.
@@ -76,98 +56,52 @@ impl Server {
         now: Duration,
         wanted: &Wanted,
     ) -> Self {
-        clock::simulate(Some(began + now));
         let logs = std::env::var("LOGS").ok();
         let logged = logs
             .map(|to| format!("log_file: {:?}, debug: true, trace: true\n", format!("{to}/{}", site.name())));
-        let config = plan.config(site) + &logged.clone().unwrap_or_default();
-        let mut no_files = |path: &std::path::Path| Err(std::io::Error::other(path.display().to_string()));
-        let options =
-            dialtone_config::load_text(&config, "t.conf", &mut no_files, &|_| None).expect("options");
+        let config = plan.config(site) + &logged.unwrap_or_default();
         let mut seed = [0; 32];
         for (to, from) in seed.iter_mut().zip([plan.seed.to_le_bytes(), [number as u8; 8]].concat()) {
             *to = from;
         }
         seed[16..20].copy_from_slice(&start.to_le_bytes());
-        let keys =
-            Keys { seed: Seed::from_bytes(Kind::Server, seed), curve: Seed::from_bytes(Kind::Curve, seed) };
-        let (id, xkey) = (keys.seed.public().to_string(), keys.curve.public().to_string());
-        let identity = Identity {
-            id,
-            xkey,
-            keys: Arc::new(keys),
-            name: site.name(),
-            ports: PORTS.into_iter().collect(),
-        };
-        let policy = Policy::new(options, &identity).expect("policy");
-        let threads = Threads::default();
-        let log = match logged {
-            Some(_) => Logger::new(&policy.options.log, &threads).expect("a log"),
-            None => Logger::silent(),
-        };
-        let resolver =
-            Resolver::new(&policy.options, policy.authenticator.operators(), &log).expect("resolver");
-        let node = Node::new(identity, policy, log, threads, resolver);
-        begin_network(&node);
-        let event_loop = SteppedLoop::new(Driver::new(node.clone(), seed), began + now);
-        let dialer = Dialer { server: number, wanted: wanted.clone() };
-        let mut server = Self { event_loop, node, dialer, began, wires: BTreeMap::new(), next: None };
-        server.turn(now, None);
+        let settings = Settings { options: options(&config), name: &site.name(), ports: &PORTS, seed };
+        let stepped = SteppedServer::start(settings, began + now);
+        let wanted = wanted.clone();
+        let server = Self { stepped, number, wanted, began, wires: BTreeMap::new(), next: None };
+        server.dial();
         server
     }
 
     /// The most that waits for any other server or leaf node.
     pub fn pending_bytes(&self) -> usize {
-        let delivery = &self.node.delivery;
-        let routes = delivery.routes.open().iter().map(|route| route.session.peer.pending_bytes()).max();
-        let gateways = delivery.gateways.open().iter().map(|one| one.session.peer.pending_bytes()).max();
-        let leafs = self.node.connections.registry.open();
-        let leafs = leafs.iter().map(|session| session.peer.pending_bytes()).max();
-        [routes, gateways, leafs].into_iter().flatten().max().unwrap_or_default()
+        self.stepped.pending_bytes()
     }
 
     /// A dial of its has come to nothing.
     pub fn undialed(&mut self, now: Duration, number: u64) {
-        clock::simulate(Some(self.began + now));
-        self.event_loop.undialed(self.began + now, number, DialError::default());
-        self.turn(now, None);
+        self.stepped.undialed(self.began + now, number);
+        self.dial();
     }
 
-    /// One turn, and what the network's state machines want of the dialer.
+    /// Hands on what it dials.
+    fn dial(&self) {
+        let dials = self.stepped.take_dials().into_iter().map(|dial| (self.number, dial));
+        self.wanted.lock().extend(dials);
+    }
+
     fn turn(&mut self, now: Duration, happened: Option<(usize, Readiness)>) {
-        let now = self.began + now;
-        clock::simulate(Some(now));
-        self.event_loop.turn(now, happened.map(|(end, readiness)| (end as RawFd, readiness)));
-        loop {
-            let mut is_done = true;
-            while let Some(task) = self.node.cluster.task_due() {
-                route_task(&self.node, &self.dialer, task);
-                is_done = false;
-            }
-            while let Some(task) = self.node.hubs.task_due() {
-                hub_task(&self.node, &self.dialer, &task);
-                is_done = false;
-            }
-            while let Some(task) = self.node.supercluster.task_due() {
-                gateway_task(&self.node, &self.dialer, task);
-                is_done = false;
-            }
-            if self.event_loop.has_commands() {
-                self.event_loop.turn(now, None);
-                is_done = false;
-            }
-            if is_done {
-                return;
-            }
-        }
+        let happened = happened.map(|(end, readiness)| (end as RawFd, readiness));
+        self.stepped.turn(self.began + now, happened);
+        self.dial();
     }
 
     pub fn opened(&mut self, now: Duration, end: End) {
         let Some((origin, remote)) = self.next.take() else { return };
         let (number, wire) = (end.number(), Wire::new(end));
-        self.event_loop.take(Box::new(wire.clone()), Some(remote), origin);
-        self.wires.insert(number, wire);
-        self.turn(now, None);
+        self.wires.insert(number, wire.clone());
+        self.stepped.open(self.began + now, Box::new(wire), remote, origin);
+        self.dial();
     }
 
     pub fn received(&mut self, now: Duration, end: usize, bytes: &[u8]) {
@@ -187,13 +121,7 @@ impl Server {
     }
 
     pub fn deadline(&self) -> Option<Duration> {
-        let machines = [
-            self.node.cluster.next_timeout(),
-            self.node.hubs.next_timeout(),
-            self.node.supercluster.next_timeout(),
-        ];
-        let first = machines.into_iter().flatten().chain(self.event_loop.deadline()).min();
-        first.map(|at| at.saturating_duration_since(self.began))
+        self.stepped.deadline().map(|at| at.saturating_duration_since(self.began))
     }
 
     pub fn expire(&mut self, now: Duration) {

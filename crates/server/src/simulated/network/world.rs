@@ -5,12 +5,12 @@ use super::model::Spaces;
 use super::plan::{ACCOUNTS, Plan, SUBJECTS, Step, TROUBLE};
 use super::server::{self, Server, Wanted};
 use crate::policy::ListenerKind;
+use crate::stepped::seed_random;
 use dialtone_net::{Dial, Origin};
 use dialtone_sim::link::{Conditions, End};
 use dialtone_sim::network::Network;
 use dialtone_sim::process::Process;
 use dialtone_sim::random::Random;
-use dialtone_subject::hashing;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::io::IoSlice;
@@ -158,8 +158,7 @@ pub(super) struct World<'p> {
 
 impl<'p> World<'p> {
     pub fn new(plan: &'p Plan) -> Self {
-        crate::random::simulate(Some(plan.seed));
-        hashing::simulate(Some(plan.seed));
+        seed_random(Some(plan.seed));
         let servers = plan.sites().len();
         let mut world = Self {
             plan,
@@ -525,8 +524,7 @@ impl<'p> World<'p> {
 
 impl Drop for World<'_> {
     fn drop(&mut self) {
-        crate::random::simulate(None);
-        hashing::simulate(None);
+        seed_random(None);
         crate::clock::simulate(None);
     }
 }
