@@ -47,6 +47,7 @@ async def whole(requester, first, end, title):
     clock = asyncio.get_running_loop().time
     began = clock()
     while missing := requester.answered_by(first, end).count(None):
+        requester.check()
         if clock() - began > PATIENCE:
             raise AssertionError(f"{title}: {missing} requests of {requester.region} were lost, though nothing failed")
         await asyncio.sleep(0.05)
@@ -57,6 +58,7 @@ async def steady(requester, wanted, first, title):
     clock = asyncio.get_running_loop().time
     began = clock()
     while True:
+        requester.check()
         # Those that are on their way say nothing yet.
         last = max(requester.answers, default=0)
         answers = requester.answered_by(first, last + 1)

@@ -56,6 +56,7 @@ async def show(world):
         await asyncio.sleep(1)
         parts = []
         for region, requester in world.requesters.items():
+            requester.check()
             # The last may not be answered yet.
             last = max(seen[region], len(requester.sent) - 40)
             numbers = range(seen[region], last)

@@ -7,6 +7,8 @@ SUBJECT = "where"
 QUEUE = "instances"
 # Requests a second in each region.
 RATE = 100
+# How long a server may take to answer before that counts as a failure.
+PATIENCE = 30.0
 
 
 class Connection:
@@ -15,8 +17,8 @@ class Connection:
     @classmethod
     async def open(cls, port):
         self = cls()
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port)
-        await self.reader.readline()
+        self.reader, self.writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), PATIENCE)
+        await self.line("INFO")
         options = {"verbose": False, "headers": True, "no_responders": True, "protocol": 1}
         self.send(f"CONNECT {json.dumps(options)}\r\n")
         return self
@@ -30,8 +32,17 @@ class Connection:
     async def flush(self):
         """Until the server has carried out what was sent. Only while nothing is subscribed to: what else comes is not looked at."""
         self.send("PING\r\n")
-        while not (await self.reader.readline()).startswith(b"PONG"):
+        while not (await self.line("PONG")).startswith(b"PONG"):
             pass
+
+    async def line(self, what):
+        """The next line; that none comes, or the end does, is an error."""
+        try:
+            line = await asyncio.wait_for(self.reader.readline(), PATIENCE)
+        except asyncio.TimeoutError:
+            raise AssertionError(f"waited in vain for {what}") from None
+        assert line, f"the connection ended before {what}"
+        return line
 
     async def messages(self):
         """(subject, reply, body) of each message; the body is None where nobody answers."""
@@ -97,6 +108,13 @@ class Requester:
             number = int(subject.rsplit(".", 1)[1])
             assert number not in self.answers, f"request {number} of {self.region} was answered twice"
             self.answers[number] = (self.clock(), body)
+
+    def check(self):
+        """Raises what has ended it, if anything has."""
+        for task in self.tasks:
+            if task.done():
+                task.result()
+                raise AssertionError(f"{self.region} was disconnected")
 
     def answered_by(self, first, last=None):
         """Who answered the requests with these numbers; None for those that nobody has."""

@@ -4,8 +4,19 @@ import asyncio
 import json
 
 
+# How long a server may take to answer before a test fails.
+PATIENCE = 60.0
+
+
 class Closed(Exception):
     pass
+
+
+async def bounded(what, waiting):
+    try:
+        return await asyncio.wait_for(waiting, PATIENCE)
+    except asyncio.TimeoutError:
+        raise AssertionError(f"waited in vain for {what}") from None
 
 
 class Client:
@@ -18,7 +29,7 @@ class Client:
         last = clock() + patience
         while True:
             try:
-                reader, writer = await asyncio.open_connection(address, 4222)
+                reader, writer = await bounded("a connection", asyncio.open_connection(address, 4222))
                 client = cls(reader, writer)
                 await client.enter(user)
                 return client
@@ -33,7 +44,7 @@ class Client:
         self.alive = True
 
     async def enter(self, user):
-        line = await self.reader.readline()
+        line = await bounded("INFO", self.reader.readline())
         if not line.startswith(b"INFO "):
             raise Closed(line)
         fields = {"verbose": False, "pedantic": False, "user": user, "pass": user, "protocol": 1, "headers": True,
@@ -89,7 +100,7 @@ class Client:
         pong = asyncio.get_running_loop().create_future()
         self.pongs.append(pong)
         self.writer.write(b"PING\r\n")
-        await pong
+        await bounded("PONG", pong)
 
     def close(self):
         self.alive = False

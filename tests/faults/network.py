@@ -11,7 +11,7 @@ import tempfile
 import time
 
 SUBNET = "10.77.0"
-START_TIMEOUT = 30.0
+END_TIMEOUT = 60.0
 
 
 def sh(*words):
@@ -59,7 +59,7 @@ class Server:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(number)
-            self.process.wait()
+            self.process.wait(END_TIMEOUT)
 
     def log(self):
         with open(f"{self.network.folder}/{self.number}.log") as file:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections import Counter
 
+from client import bounded
 from flows import Flows
 
 PYTHON = "target/clients/python/bin/python"
@@ -26,14 +27,14 @@ class Worker:
         self.process = await asyncio.create_subprocess_exec(
             *WORKERS[name], name, *urls, stdin=pipe, stdout=pipe, limit=1 << 26
         )
-        line = await self.process.stdout.readline()
+        line = await bounded(f"{name} to begin", self.process.stdout.readline())
         assert line == b"ready\n", f"{name} does not work: {line}"
         return self
 
     async def stop(self):
         self.process.stdin.close()
-        counts = json.loads(await self.process.stdout.readline())
-        await self.process.wait()
+        counts = json.loads(await bounded("a client's counts", self.process.stdout.readline()))
+        await bounded("a client to end", self.process.wait())
         return counts
 
 

@@ -3,6 +3,9 @@
 #[path = "hostile_peers/websocket.rs"]
 mod websocket;
 
+#[path = "../../server/tests/common/waiting.rs"]
+mod waiting;
+
 use rustls::pki_types::ServerName;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -11,9 +14,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+use waiting::{Bounded, NextLine, PATIENCE, tries, wait_until};
 
 /// A server in a process of its own.
 struct Server {
@@ -56,8 +57,7 @@ impl Server {
     }
 
     fn connect_to(address: SocketAddr) -> Peer {
-        let stream = TcpStream::connect(address).expect("connected");
-        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        let stream = TcpStream::connect(address).expect("connected").bounded();
         stream.set_nodelay(true).expect("no delay");
         Peer(BufReader::with_capacity(1024, stream))
     }
@@ -108,20 +108,14 @@ impl Peer {
 
     fn line(&mut self) -> String {
         let mut line = Vec::new();
-        self.0.read_until(b'\n', &mut line).expect("a line");
+        assert!(self.0.read_until(b'\n', &mut line).expect("a line") > 0, "the connection was closed");
         String::from_utf8_lossy(&line).trim_end().to_owned()
     }
 
     /// PING and its PONG; what else comes is passed over.
     fn ping(&mut self) {
         self.send(b"PING\r\n");
-        loop {
-            match self.line().as_str() {
-                "PONG" => return,
-                "" => panic!("the connection was closed"),
-                _ => {}
-            }
-        }
+        wait_until("PONG", || self.line() == "PONG");
     }
 
     /// All that comes until the server closes.
@@ -268,11 +262,7 @@ fn tls_handshakes_that_stall_are_closed_and_hinder_nobody() {
         clients.push(client);
     }
     for client in &mut clients {
-        let mut line = String::new();
-        while line != "PONG\r\n" {
-            line.clear();
-            assert!(client.read_line(&mut line).expect("a line") > 0);
-        }
+        tries("PONG").find(|()| client.next_line() == "PONG\r\n");
     }
     for peer in &mut stalled {
         assert_eq!(peer.rest(), "");
@@ -280,8 +270,6 @@ fn tls_handshakes_that_stall_are_closed_and_hinder_nobody() {
     assert!(begun.elapsed() >= Duration::from_millis(1500), "nobody is closed before the time");
     for client in &mut clients {
         client.get_mut().write_all(b"PING\r\n").expect("sent");
-        let mut line = String::new();
-        client.read_line(&mut line).expect("a line");
-        assert_eq!(line, "PONG\r\n");
+        assert_eq!(client.next_line(), "PONG\r\n");
     }
 }

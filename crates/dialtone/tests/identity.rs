@@ -1,5 +1,8 @@
 //! `dialtone identity` from the first key to running servers: what it makes lets in, and what it takes back lets in no longer.
 
+#[path = "../../server/tests/common/waiting.rs"]
+mod waiting;
+
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_identity::jwt::encode::Draft;
 use dialtone_identity::nkey::Seed;
@@ -8,7 +11,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use waiting::{Bounded, NextLine};
 
 /// A person's stores and keys.
 struct Home {
@@ -89,8 +92,7 @@ impl Server {
     /// Enters with these creds. The answer to the first PING, and the connection.
     fn enter(&self, file: &Path) -> (String, Connection) {
         let user = creds::parse(&std::fs::read_to_string(file).expect("creds")).expect("creds");
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connected");
-        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connected").bounded();
         let mut connection = Connection(BufReader::new(stream));
         let info = connection.line();
         let info: serde_json::Value = serde_json::from_str(info.trim_start_matches("INFO ")).expect("INFO");
@@ -129,9 +131,7 @@ impl Connection {
     }
 
     fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).expect("a line");
-        line.trim_end().to_owned()
+        self.0.next_line().trim_end().to_owned()
     }
 
     /// What comes until the server closes it.

@@ -1,5 +1,8 @@
 //! The folder of a resolver survives kill -9 at any point: every update that was acknowledged is there.
 
+#[path = "../../server/tests/common/waiting.rs"]
+mod waiting;
+
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_identity::jwt::Body;
 use dialtone_identity::jwt::account::{Account, AccountLimits};
@@ -11,6 +14,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use waiting::{Bounded, NextLine};
 
 const ISSUED_AT: i64 = 1_700_000_000;
 const UPDATES: u32 = 1000;
@@ -59,7 +63,7 @@ impl Life {
         let said = "Listening for client connections on ";
         let address =
             lines.find_map(|line| line.ok()?.split_once(said).map(|(_, address)| address.to_owned()));
-        let stream = TcpStream::connect(address.expect("it listens")).expect("connected");
+        let stream = TcpStream::connect(address.expect("it listens")).expect("connected").bounded();
         // Whatever else it says is of no interest, but must not block it.
         std::thread::spawn(move || lines.for_each(drop));
         let mut life = Self { process, stream: BufReader::new(stream) };
@@ -83,9 +87,7 @@ impl Life {
     }
 
     fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.stream.read_line(&mut line).expect("a line");
-        line.trim_end().to_owned()
+        self.stream.next_line().trim_end().to_owned()
     }
 
     fn ask(&mut self, jwt: &str) {

@@ -1,5 +1,8 @@
 //! A server that asks for account JWTs over HTTPS, with certificates that it verifies.
 
+#[path = "../../server/tests/common/waiting.rs"]
+mod waiting;
+
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_identity::jwt::account::{Account, AccountLimits};
 use dialtone_identity::jwt::claims::{Operator, User, UserLimits};
@@ -13,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use waiting::{Bounded, NextLine, receive};
 
 const ISSUED_AT: i64 = 1_700_000_000;
 /// The accounts: one whose JWT comes at once, one whose JWT comes when the other is asked for, one that nobody has.
@@ -88,7 +91,7 @@ fn answer(
     }
     if wanted == account(SLOW).0 {
         asked.send(()).expect("told");
-        is_quick.lock().expect("a lock").recv().expect("asked for");
+        receive(&is_quick.lock().expect("a lock"), "the quick one is not asked for");
     }
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     // Whoever asked may have given up.
@@ -132,11 +135,9 @@ impl Server {
     /// Says that it is a user of this account, and has not heard what comes of that.
     fn enter(&self, number: u8) -> BufReader<TcpStream> {
         let port = self.port.unwrap_or_else(|| panic!("it does not listen: {}", self.log));
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
-        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("connected").bounded();
         let mut stream = BufReader::new(stream);
-        let mut info = String::new();
-        stream.read_line(&mut info).expect("INFO");
+        let info = stream.next_line();
         let info: serde_json::Value = serde_json::from_str(info.trim_start_matches("INFO ")).expect("INFO");
         let user = seed(Kind::User, number);
         let signature = BASE64URL_NOPAD.encode(&user.sign(info["nonce"].as_str().expect("nonce").as_bytes()));
@@ -156,9 +157,7 @@ impl Drop for Server {
 }
 
 fn line(stream: &mut BufReader<TcpStream>) -> String {
-    let mut line = String::new();
-    stream.read_line(&mut line).expect("a line");
-    line.trim_end().to_owned()
+    stream.next_line().trim_end().to_owned()
 }
 
 #[test]
@@ -170,7 +169,7 @@ fn accounts_are_asked_for_over_https_and_a_slow_answer_holds_up_no_other() {
     let mut missing = server.enter(MISSING);
     assert_eq!(line(&mut missing), "-ERR 'Authorization Violation'");
     let mut slow = server.enter(SLOW);
-    slow_is_asked.recv_timeout(Duration::from_secs(30)).expect("asked for");
+    receive(&slow_is_asked, "the slow one is not asked for");
     // If this one waited for the slow one, that would wait in vain.
     let mut quick = server.enter(QUICK);
     assert_eq!(line(&mut quick), "PONG");

@@ -1,6 +1,9 @@
 //! Connecting to others, TLS as the end that connects, and what other threads hand to loops. The loops are real, so are the sockets; nothing
 //! waits for a time but for what a test makes time out.
 
+#[path = "../../server/tests/common/waiting.rs"]
+mod waiting;
+
 use dialtone_net::{
     Accepted, Broken, ClientTls, Closing, Dial, DialError, Handler, HandshakeFirst, Link, Listener, Loops,
     Origin, Received, Secured, Settings, Threads, Transport, address,
@@ -14,6 +17,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
+use waiting::{Bounded, accept};
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -377,7 +381,7 @@ fn who_leaves_in_the_handshake_is_noticed() {
         let world = World::dialing(None, authority.client("other.example"), begins);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         world.dial(7, &[listener.local_addr().expect("bound")]);
-        drop(listener.accept().expect("somebody comes"));
+        drop(accept(&listener));
         assert_eq!(world.next(), Seen::Opened(Origin::Dialed(7)));
         match (world.next(), begins) {
             // The loop knows that the connection needs TLS, and that this is no usual end.
@@ -415,7 +419,7 @@ fn without_a_handshake_nothing_else_ends_a_connection() {
     let world = World::new(Some(Authority::new().server()), None);
     let address = world.listen();
     let ended = |sent: &[u8]| {
-        let mut socket = std::net::TcpStream::connect(address).expect("connected");
+        let mut socket = std::net::TcpStream::connect(address).expect("connected").bounded();
         socket.write_all(sent).expect("sent");
         drop(socket);
         assert_eq!(world.next(), Seen::Opened(Origin::Listener(3)));

@@ -1,5 +1,8 @@
 //! A PROXY header must come whole within its time.
 
+#[path = "../../server/tests/common/waiting.rs"]
+mod waiting;
+
 use dialtone_net::address;
 use dialtone_net::{
     Accepted, Broken, Closing, DialError, Handler, Link, Listener, Loops, Received, Secured, Settings,
@@ -10,6 +13,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
+use waiting::Bounded;
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -104,7 +108,7 @@ fn connect(timeout: Duration) -> (Loops, TcpStream, Receiver<Seen>) {
     let loops = loops.expect("loops");
     let (socket, endpoint) = address::listen("127.0.0.1", 0).expect("listen");
     loops.listen(Listener::tcp(0, socket).proxy_header(timeout));
-    (loops, TcpStream::connect(endpoint.address()).expect("connect"), seen)
+    (loops, TcpStream::connect(endpoint.address()).expect("connect").bounded(), seen)
 }
 
 #[track_caller]
@@ -113,7 +117,6 @@ fn check_stalls(sent: &[u8]) {
     peer.write_all(sent).expect("write");
     assert_eq!(seen.recv_timeout(PATIENCE), Ok(Seen::BadHeader));
     assert_eq!(seen.recv_timeout(PATIENCE), Ok(Seen::Gone));
-    peer.set_read_timeout(Some(PATIENCE)).expect("timeout");
     assert_eq!(peer.read(&mut [0]).unwrap_or(0), 0, "the connection is closed");
     loops.stop();
 }

@@ -80,6 +80,9 @@ mod unclaimed;
 mod usage;
 mod verdict;
 mod verifier;
+#[cfg(test)]
+#[path = "../tests/common/waiting.rs"]
+mod waiting;
 mod walk;
 mod websocket;
 

@@ -14,6 +14,7 @@ use dialtone_config::Options;
 use dialtone_identity::callout::Keys;
 use dialtone_identity::nkey::{Kind, Seed};
 use dialtone_net::{Carrier, Dial, DialError, Origin, Readiness, SteppedLoop, Threads};
+use dialtone_subject::hashing;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -169,7 +170,8 @@ pub fn options(config: &str) -> Options {
     dialtone_config::load_text(config, "t.conf", &mut no_files, &|_| None).expect("options")
 }
 
-/// Has all random numbers of this thread come from a seed; `None`: from the system.
+/// Has all random numbers of this thread, and the order of its tables, come from a seed; `None`: from the system.
 pub fn seed_random(seed: Option<u64>) {
     crate::random::simulate(seed);
+    hashing::simulate(seed);
 }

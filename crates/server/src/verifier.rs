@@ -283,6 +283,7 @@ mod tests {
     use super::*;
     use crate::lifecycle::Server;
     use crate::node::Node;
+    use crate::waiting::{Bounded as _, NextLine as _, receive, wait_until};
     use std::io::{BufRead, BufReader, Write};
     use std::os::unix::net::UnixStream;
     use std::sync::mpsc::{Sender, channel};
@@ -303,8 +304,7 @@ mod tests {
 
     /// Says who it is, and returns the lines that follow.
     fn log_in(server: &Server) -> impl Iterator<Item = String> {
-        let mut stream = server.connect_in_process().expect("connected");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+        let mut stream = server.connect_in_process().expect("connected").bounded();
         stream
             .write_all(b"CONNECT {\"verbose\":false,\"user\":\"u\",\"pass\":\"right\"}\r\nPING\r\n")
             .expect("sent");
@@ -318,10 +318,10 @@ mod tests {
         let (go, held) = channel::<()>();
         let work = Box::new(move |_: &Arc<Node>| {
             begun.send(()).expect("the test waits");
-            held.recv().expect("the test lets go");
+            let _ = held.recv();
         });
         put(line, Lane::Control, Share::Server, None, work);
-        at_work.recv().expect("the thread is held");
+        receive(&at_work, "the thread is not held");
         go
     }
 
@@ -335,9 +335,7 @@ mod tests {
         assert!(line.push(Lane::Login, Share::Local, LANE_MAX - 1, filler).is_empty());
         let waiting = || line.figures()[Lane::Login as usize].1;
         let mut first = log_in(&server);
-        while waiting().waiting < 2 {
-            std::thread::yield_now();
-        }
+        wait_until("two wait", || waiting().waiting >= 2);
         let mut second = log_in(&server);
         let expected = "-ERR 'Connection throttling is active. Please try again later.'";
         assert_eq!(second.next().as_deref(), Some(expected));
@@ -353,17 +351,15 @@ mod tests {
         let server = server();
         let line = &server.node().verifier.passwords;
         let go = hold(line);
-        let stream = server.connect_in_process().expect("connected");
+        let stream = server.connect_in_process().expect("connected").bounded();
         let mut client = BufReader::new(stream);
-        client.read_line(&mut String::new()).expect("INFO");
+        client.next_line();
         server.reload(Ok(options("0.01")));
         let hello = b"CONNECT {\"verbose\":false,\"user\":\"u\",\"pass\":\"right\"}\r\nPING\r\n";
         client.get_mut().write_all(hello).expect("sent");
-        while line.figures()[Lane::Login as usize].1.waiting == 0 {
-            std::thread::yield_now();
-        }
+        wait_until("a login waits", || line.figures()[Lane::Login as usize].1.waiting > 0);
         // One that came later, whose time is over: so is that of the first.
-        let later = server.connect_in_process().expect("connected");
+        let later = server.connect_in_process().expect("connected").bounded();
         let lines: Vec<String> = BufReader::new(later).lines().map(|line| line.expect("a line")).collect();
         assert_eq!(lines.last().map(String::as_str), Some("-ERR 'Authentication Timeout'"));
         go.send(()).expect("the thread is held");

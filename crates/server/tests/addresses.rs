@@ -1,8 +1,11 @@
 //! What a server without a host listens on, and what it calls those who come.
 
+mod common;
+
+use common::waiting::{Bounded, NextLine};
 use dialtone_config::Options;
 use dialtone_server::Server;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 
 /// The addresses of this machine to itself: IPv6 may be absent.
@@ -12,7 +15,7 @@ fn own_addresses() -> Vec<IpAddr> {
 }
 
 fn get(ip: IpAddr, port: u16, path: &str) -> String {
-    let mut stream = TcpStream::connect((ip, port)).expect("connected");
+    let mut stream = TcpStream::connect((ip, port)).expect("connected").bounded();
     stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
@@ -29,9 +32,8 @@ fn without_a_host_a_server_is_reached_by_both_families() {
     let addresses = own_addresses();
     assert!(addresses.contains(&Ipv4Addr::LOCALHOST.into()), "{addresses:?}");
     for ip in addresses {
-        let stream = TcpStream::connect((ip, clients)).expect("connected");
-        let mut info = String::new();
-        BufReader::new(&stream).read_line(&mut info).expect("INFO");
+        let stream = TcpStream::connect((ip, clients)).expect("connected").bounded();
+        let info = BufReader::new(&stream).next_line();
         // Not `::ffff:127.0.0.1`, which no list of networks has.
         assert!(info.contains(&format!("\"client_ip\":\"{ip}\"")), "{info}");
         let connections = get(ip, monitoring, "/connz");

@@ -2,6 +2,7 @@
 //! Nothing else is in this file: the counter sees all threads of the process.
 #![allow(unsafe_code)]
 
+use common::waiting::wait_until;
 use common::{Client, options, start};
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::deliver::interest::Gate;
@@ -141,14 +142,14 @@ fn check(user: &str, subject: &str, allocations_max: u64) {
     let mut line = String::with_capacity(64 * 1024);
     let mut next = |client: &mut Client| {
         line.clear();
-        client.0.read_line(&mut line).expect("a line");
+        assert!(client.0.read_line(&mut line).expect("a line") > 0, "the connection ended");
         line.starts_with("MSG ")
     };
     let allocations = count(|| {
         for _ in 0..REQUESTS {
             client.0.get_mut().write_all(request.as_bytes()).expect("sent");
             // What is not a message is a PING.
-            while !next(&mut client) {}
+            wait_until("a message", || next(&mut client));
             next(&mut client);
         }
     });

@@ -2,16 +2,14 @@
 
 mod common;
 
+use common::waiting::{Bounded, accept};
 use common::{Client, options};
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
 use dialtone_wire::s2::{Framed, Level, Reader, Scratch, Writer};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
 
-/// How long the other server waits for what must come: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// A block that says that it is larger than any may be.
 const BOMB: &[u8] = include_bytes!("../../wire/src/s2/samples/bomb.s2");
 
@@ -44,13 +42,12 @@ struct Other {
 
 impl Other {
     fn new(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
         Self { stream, came: Vec::new(), reader: None }
     }
 
     fn connect(server: &Server) -> Self {
         let port = server.node().settings.identity.port(ListenerKind::Cluster);
-        Self::new(TcpStream::connect(("localhost", port)).expect("connected"))
+        Self::new(TcpStream::connect(("localhost", port)).expect("connected").bounded())
     }
 
     fn send(&mut self, bytes: &[u8]) {
@@ -133,7 +130,7 @@ fn who_dials_goes_on_in_s2_behind_its_info() {
     let listener = TcpListener::bind(("localhost", 0)).expect("bound");
     let port = listener.local_addr().expect("an address").port();
     let server = start(&format!("compression: accept, routes: [ 'nats://localhost:{port}' ]"));
-    let mut other = Other::new(listener.accept().expect("dialled").0);
+    let mut other = Other::new(accept(&listener));
     other.send(info("s2_better").as_bytes());
     assert!(other.line().starts_with("CONNECT {"));
     assert!(says(&other.line(), "s2_better"));

@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::waiting::{Bounded, receive, tries, wait_until};
 use common::{Client, options, start};
 use dialtone_server::Server;
 use dialtone_server::share::{Lane, LaneFigures};
@@ -26,15 +27,13 @@ const LANE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Holds up the control thread, which has nothing else to do, until what is returned is dropped.
 fn hold_control(server: &Server) -> Sender<()> {
     let is_left = |(queue, _, figures): (&str, Lane, LaneFigures)| queue == "control" && figures.waiting > 0;
-    while server.node().internal.figures().any(is_left) {
-        std::thread::yield_now();
-    }
+    wait_until("what waits for the control thread", || !server.node().internal.figures().any(is_left));
     let ((held, is_held), (release, wait)) = (channel(), channel::<()>());
     server.node().internal.run(move |_| {
         held.send(()).expect("the test waits");
         let _ = wait.recv();
     });
-    is_held.recv().expect("the control thread works");
+    receive(&is_held, "the control thread does not work");
     release
 }
 
@@ -55,7 +54,9 @@ fn replies(service: &mut Client, count: usize) -> Vec<(String, String)> {
     let one = |_| {
         let head = service.line();
         // Those of other accounts have headers, which end with an empty line.
-        while head.starts_with("HMSG") && !service.line().is_empty() {}
+        if head.starts_with("HMSG") {
+            tries("headers without an end").find(|()| service.line().is_empty());
+        }
         let reply = head.split(' ').nth(3).unwrap_or_else(|| panic!("{head}")).to_owned();
         (reply, service.line())
     };
@@ -178,8 +179,9 @@ fn listed(server: &Server, user: &str) -> Client {
 
 /// The value of a series of the lane of reports.
 fn scraped(server: &Server, series: &str) -> usize {
-    let mut stream =
-        TcpStream::connect(("127.0.0.1", server.node().monitoring.ports().http)).expect("connected");
+    let mut stream = TcpStream::connect(("127.0.0.1", server.node().monitoring.ports().http))
+        .expect("connected")
+        .bounded();
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
@@ -240,9 +242,7 @@ fn traces_are_dropped_first_while_the_control_thread_is_busy() {
     assert!(other.line().starts_with("MSG traces 2 "));
     assert!(system.sync().is_empty(), "the others were dropped");
     let line = format!("{} items of the report lane of the control queue were dropped", all.dropped);
-    while !std::fs::read_to_string(&log).expect("log").contains(&line) {
-        std::thread::yield_now();
-    }
+    wait_until(&line, || std::fs::read_to_string(&log).expect("log").contains(&line));
 }
 
 /// Who reads no traces is one slow consumer, as with any other messages.

@@ -2,14 +2,11 @@
 
 mod common;
 
+use common::waiting::{NextLine, accept, tries};
 use common::{Client, options, start};
 use dialtone_server::Server;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
-
-/// How long is waited for what must come: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The server that is dialled, by a server that is asked here, and a client of that.
 struct Old {
@@ -26,9 +23,7 @@ impl Old {
         let text =
             format!("no_system_account: true, gateway {{ name: A, listen: 'localhost:-1', {remote} }}");
         let server = start(options(&text));
-        let (stream, _) = listener.accept().expect("it is dialled");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
-        let mut stream = BufReader::new(stream);
+        let mut stream = BufReader::new(accept(&listener));
         let info = "{\"server_id\":\"OLD\",\"version\":\"2.8.4\",\"gateway\":\"O\",\"gateway_nrp\":true}";
         stream.get_mut().write_all(format!("INFO {info}\r\n").as_bytes()).expect("sent");
         let client = Client::connect(&server, "");
@@ -42,15 +37,14 @@ impl Old {
     fn says(&mut self, text: &str) -> Vec<String> {
         self.stream.get_mut().write_all(format!("{text}PING\r\n").as_bytes()).expect("sent");
         let mut lines = Vec::new();
-        loop {
-            let mut line = String::new();
-            self.stream.read_line(&mut line).expect("a line");
-            match line.trim_end() {
-                "PONG" => return lines,
+        for () in tries("PONG") {
+            match self.stream.next_line().trim_end() {
+                "PONG" => break,
                 "PING" => self.stream.get_mut().write_all(b"PONG\r\n").expect("sent"),
                 line => lines.push(line.to_owned()),
             }
         }
+        lines
     }
 
     /// The subjects that come of those that are published.

@@ -2,17 +2,13 @@
 
 mod common;
 
+use common::waiting::wait_until;
 use common::{Client, options, start};
 use dialtone_config::Options;
 use dialtone_server::Server;
 use dialtone_server::gateways::{Direction, Gateway};
 use dialtone_server::policy::ListenerKind;
 use std::sync::Arc;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
-
-/// How long is waited for what must come: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server of the cluster `name`, with this in its block.
 fn gateway(name: &str, block: &str) -> Options {
@@ -35,16 +31,10 @@ fn open(server: &Server, direction: Direction) -> Vec<Arc<Gateway>> {
 
 #[track_caller]
 fn wait_for(server: &Server, direction: Direction, names: &[&str]) {
-    let began = Instant::now();
-    loop {
+    wait_until(format!("{direction:?}: {names:?}"), || {
         let open = open(server, direction);
-        let found: Vec<_> = open.iter().map(|gateway| gateway.name.as_str()).collect();
-        if found == names {
-            return;
-        }
-        assert!(began.elapsed() < PATIENCE, "{direction:?}: {found:?} and not {names:?}");
-        sleep(Duration::from_millis(2));
-    }
+        open.iter().map(|gateway| gateway.name.as_str()).eq(names.iter().copied())
+    });
 }
 
 /// A cluster that a reload names is dialled and messages go there, one that stays named is kept, and one that is named no longer is left.
@@ -59,12 +49,11 @@ fn a_reload_names_other_clusters() {
     y.reload(Ok(gateway("Y", &named("X", &x))));
     wait_for(&y, Direction::Outbound, &["X"]);
     let mut publisher = Client::connect(&y, "");
-    let began = Instant::now();
-    while subscriber.sync().is_empty() {
+    wait_until("interest", || {
         publisher.send("PUB foo 1\r\nx\r\n");
         publisher.sync();
-        assert!(began.elapsed() < PATIENCE, "interest does not come");
-    }
+        !subscriber.sync().is_empty()
+    });
     let id = |server: &Server| open(server, Direction::Outbound).first().map(|g| g.session.peer.id);
     let before = id(&y);
     y.reload(Ok(gateway("Y", &format!("connect_retries: 3, {}", named("X", &x)))));

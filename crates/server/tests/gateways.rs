@@ -5,14 +5,11 @@ mod churn;
 mod common;
 
 use churn::{Churn, FILTERS, View};
+use common::waiting::{Bounded, NextLine};
 use common::{options, start};
 use dialtone_server::policy::ListenerKind;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::net::TcpStream;
-use std::time::Duration;
-
-/// How long is waited for what must come: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What another cluster is told from the beginning comes a piece at a time, the next when it has taken the last, between the two commands
 /// that say where it begins and ends; what changes meanwhile is told as well. Of a queue group it is told that there is one.
@@ -21,9 +18,7 @@ fn another_cluster_is_told_a_piece_at_a_time_and_all_that_changes_meanwhile() {
     let server = start(options("no_system_account: true, gateway { name: A, listen: 'localhost:-1' }"));
     let mut churn = Churn::begin(&server, 7);
     let port = server.node().settings.identity.port(ListenerKind::Gateway);
-    let stream = TcpStream::connect(("localhost", port)).expect("connected");
-    stream.set_read_timeout(Some(PATIENCE)).expect("set");
-    let mut other = BufReader::new(stream);
+    let mut other = BufReader::new(TcpStream::connect(("localhost", port)).expect("connected").bounded());
     let send = |other: &mut BufReader<TcpStream>, text: &str| {
         other.get_mut().write_all(text.as_bytes()).expect("sent");
     };
@@ -37,8 +32,8 @@ fn another_cluster_is_told_a_piece_at_a_time_and_all_that_changes_meanwhile() {
         send(other, "PING\r\n");
         let (mut asked, mut bytes) = (0, 0);
         loop {
-            let mut line = String::new();
-            bytes += other.read_line(&mut line).expect("a line");
+            let line = other.next_line();
+            bytes += line.len();
             match line.split_whitespace().collect::<Vec<_>>().as_slice() {
                 ["PONG"] => return (asked, bytes, (begins, ends)),
                 ["PING"] => asked += 1,

@@ -1,8 +1,11 @@
 //! Connections from the program that the server is part of.
 
+mod common;
+
+use common::waiting::{Bounded, NextLine};
 use dialtone_config::Options;
 use dialtone_server::Server;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -14,14 +17,12 @@ fn start(config: &str) -> Server {
 
 /// Says CONNECT and PING, and reads up to the answer.
 fn connect(server: &Server, fields: &str) -> (BufReader<UnixStream>, String) {
-    let mut stream = BufReader::new(server.connect_in_process().expect("connected"));
-    let mut info = String::new();
-    stream.read_line(&mut info).expect("INFO");
+    let mut stream = BufReader::new(server.connect_in_process().expect("connected").bounded());
+    let info = stream.next_line();
     assert!(info.starts_with("INFO {"), "{info}");
     let hello = format!("CONNECT {{\"verbose\":false,\"protocol\":0{fields}}}\r\nPING\r\n");
     stream.get_mut().write_all(hello.as_bytes()).expect("sent");
-    let mut answer = String::new();
-    stream.read_line(&mut answer).expect("an answer");
+    let answer = stream.next_line();
     (stream, answer)
 }
 
@@ -62,8 +63,7 @@ fn large_messages_pass() {
     let (mut subscriber, _) = connect(&server, "");
     let (mut publisher, _) = connect(&server, "");
     subscriber.get_mut().write_all(b"SUB a 1\r\nPING\r\n").expect("sent");
-    let mut line = String::new();
-    subscriber.read_line(&mut line).expect("PONG");
+    assert_eq!(subscriber.next_line(), "PONG\r\n");
     let sent: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
     let writer = std::thread::spawn({
         let sent = sent.clone();
@@ -77,9 +77,7 @@ fn large_messages_pass() {
         }
     });
     for _ in 0..4 {
-        line.clear();
-        subscriber.read_line(&mut line).expect("MSG");
-        assert_eq!(line, "MSG a 1 1000000\r\n");
+        assert_eq!(subscriber.next_line(), "MSG a 1 1000000\r\n");
         let mut got = vec![0; sent.len() + 2];
         subscriber.read_exact(&mut got).expect("payload");
         assert!(got.strip_suffix(b"\r\n") == Some(&sent), "the payload is another");

@@ -2,16 +2,14 @@
 
 mod common;
 
+use common::waiting::{accept, wait_until};
 use common::{Client, options, start};
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-/// How long is waited for what must come: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// The first byte of a TLS handshake.
 const HANDSHAKE_RECORD: u8 = 0x16;
 
@@ -33,8 +31,7 @@ impl Hub {
 
     /// The next connection, which hears this.
     fn greet(&self, greeting: &str) -> TcpStream {
-        let (mut stream, _) = self.listener.accept().expect("somebody comes");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        let mut stream = accept(&self.listener);
         stream.write_all(greeting.as_bytes()).expect("sent");
         stream
     }
@@ -125,19 +122,17 @@ fn renew(folder: &Path) {
         // Another time of writing than before, however coarse the file system's clock is.
         let path = folder.join(name);
         let before = std::fs::metadata(&path).and_then(|known| known.modified()).ok();
-        while std::fs::metadata(&path).and_then(|known| known.modified()).ok() == before {
+        wait_until("another time of writing", || {
             std::fs::write(&path, &text).expect("written");
-        }
+            std::fs::metadata(&path).and_then(|known| known.modified()).ok() != before
+        });
     }
 }
 
 /// Waits until so many connections of leaf nodes are there.
 fn wait_for(server: &Server, connections: usize) {
-    let deadline = Instant::now() + PATIENCE;
-    while server.node().delivery.leafs.len() != connections {
-        assert!(Instant::now() < deadline, "{} connections", server.node().delivery.leafs.len());
-        std::thread::yield_now();
-    }
+    let what = format!("{connections} connections of leaf nodes");
+    wait_until(what, || server.node().delivery.leafs.len() == connections);
 }
 
 /// A message passes from the hub to the spoke.
@@ -149,16 +144,12 @@ fn pass(hub: &Server, spoke: &Server) {
         let leafs = hub.node().delivery.leafs.open();
         leafs.first().is_some_and(|leaf| leaf.interest.lock().has_filter(b"foo"))
     };
-    while !wants() {
-        std::thread::yield_now();
-    }
+    wait_until("interest", wants);
     here.send("PUB foo 2\r\nhi\r\n");
     assert_eq!((there.line(), there.line()), ("MSG foo 1 2".to_owned(), "hi".to_owned()));
     there.send("UNSUB 1\r\n");
     there.sync();
-    while wants() {
-        std::thread::yield_now();
-    }
+    wait_until("the end of interest", || !wants());
 }
 
 /// Another TLS of a remote is for the next connection, but other pins are for those that are open, too, and so is TLS where there was none.
@@ -226,11 +217,7 @@ fn new_certificates_are_good_for_the_next_connection() {
     assert_eq!(id(&hub), before);
     let leaf = hub.node().delivery.leafs.open().first().cloned().expect("a leaf node");
     leaf.session.peer.close(dialtone_wire::CloseReason::ClientClosed);
-    let deadline = Instant::now() + PATIENCE;
-    while id(&hub).is_none_or(|now| Some(now) == before) {
-        assert!(Instant::now() < deadline, "it does not come again");
-        std::thread::yield_now();
-    }
+    wait_until("it comes again", || id(&hub).is_some_and(|now| Some(now) != before));
     pass(&hub, &spoke);
     spoke.stop();
     hub.stop();

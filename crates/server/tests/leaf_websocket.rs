@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::waiting::{Bounded, accept, wait_until};
 use common::{Client, options, start};
 use dialtone_server::Server;
 use dialtone_wire::http::{ANSWER_BYTES_MAX, head_end};
@@ -12,10 +13,7 @@ use dialtone_wire::websocket::{Ended, Masking, Request, Stream};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant};
 
-/// How long is waited for what must come: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 const INFO: &str = "INFO {\"server_id\":\"H\",\"server_name\":\"H\",\"version\":\"2.15.0\",\"proto\":3,\"headers\":true,\
     \"max_payload\":1048576,\"client_id\":5,\"nonce\":\"x\",\"info_on_connect\":true}\r\n";
 
@@ -41,21 +39,13 @@ fn spoke(to: SocketAddr, remote: &str) -> Server {
     start(options(&spoke_config(to, remote)))
 }
 
-fn wait(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::yield_now();
-    }
-}
-
 fn wait_for(server: &Server, connections: usize) {
-    wait("connections", || server.node().delivery.leafs.len() == connections);
+    wait_until("connections", || server.node().delivery.leafs.len() == connections);
 }
 
 /// Waits until the other end of the only connection has asked for this.
 fn wait_for_interest(server: &Server, filter: &[u8]) {
-    wait("interest", || {
+    wait_until("interest", || {
         let open = server.node().delivery.leafs.open();
         open.first().is_some_and(|leaf| leaf.interest.lock().has_filter(filter))
     });
@@ -66,12 +56,6 @@ fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("localhost:0").expect("bound");
     let address = listener.local_addr().expect("an address");
     (listener, address)
-}
-
-fn accept(listener: &TcpListener) -> TcpStream {
-    let (socket, _) = listener.accept().expect("accepted");
-    socket.set_read_timeout(Some(PATIENCE)).expect("set");
-    socket
 }
 
 /// The head of an HTTP message.
@@ -270,8 +254,7 @@ struct Script {
 impl Script {
     /// Its INFO is read.
     fn connect(to: SocketAddr, deflate: bool) -> Self {
-        let mut socket = TcpStream::connect(to).expect("connected");
-        socket.set_read_timeout(Some(PATIENCE)).expect("set");
+        let mut socket = TcpStream::connect(to).expect("connected").bounded();
         let request = Request::leaf_node(&to.to_string(), "", [7; 16]).offer_deflate(deflate);
         socket.write_all(&request.encode()).expect("sent");
         let head = read_head(&mut socket);
@@ -443,7 +426,7 @@ fn by_tls_it_is_the_same_and_in_a_tunnel_too() {
             address.port()
         )));
         for _ in 0..2 {
-            relay(accept(&listener), TcpStream::connect(("localhost", port)).expect("connected"));
+            relay(accept(&listener), TcpStream::connect(("localhost", port)).expect("connected").bounded());
         }
         assert_eq!(hub.node().delivery.leafs.len(), 0);
         stranger.stop();
@@ -484,7 +467,7 @@ fn certificates_of_leaf_nodes_are_asked_for_by_the_listener_that_they_come_by() 
              tls {{ {shows} ca_file: '{path}/ca.pem', timeout: 60 }} }} ] }}",
             between.port()
         )));
-        let far = || TcpStream::connect(("localhost", port)).expect("connected");
+        let far = || TcpStream::connect(("localhost", port)).expect("connected").bounded();
         if is_let_in {
             let near = accept(&listener);
             near.set_read_timeout(None).expect("set");
@@ -526,7 +509,7 @@ fn proxy(tunnels: usize) -> (SocketAddr, thread::JoinHandle<Vec<String>>) {
             let head = String::from_utf8(read_head(&mut near)).expect("text");
             let target = head.split(' ').nth(1).expect("a target").to_owned();
             asked.push(head);
-            let far = TcpStream::connect(target).expect("the hub");
+            let far = TcpStream::connect(target).expect("the hub").bounded();
             near.set_read_timeout(None).expect("set");
             near.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").expect("sent");
             relay(near, far);

@@ -5,18 +5,15 @@ mod churn;
 mod common;
 
 use churn::{Churn, FILTERS, View};
+use common::waiting::{Bounded, NextLine, tries, wait_until};
 use common::{Client, options, start};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_config::Options;
 use dialtone_identity::nkey::{Kind, Seed};
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
-
-/// How long is waited for what must come: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A spoke that is a script.
 struct Spoke(BufReader<TcpStream>);
@@ -24,8 +21,7 @@ struct Spoke(BufReader<TcpStream>);
 impl Spoke {
     fn connect(hub: &Server) -> (Self, String) {
         let port = hub.node().settings.identity.port(ListenerKind::LeafNodes);
-        let stream = TcpStream::connect(("localhost", port)).expect("connected");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        let stream = TcpStream::connect(("localhost", port)).expect("connected").bounded();
         let mut spoke = Self(BufReader::new(stream));
         let info = spoke.line();
         assert!(info.starts_with("INFO {"), "{info}");
@@ -47,8 +43,7 @@ impl Spoke {
     /// The next line that is no PING.
     fn line(&mut self) -> String {
         loop {
-            let mut line = String::new();
-            self.0.read_line(&mut line).expect("a line");
+            let line = self.0.next_line();
             if line != "PING\r\n" {
                 return line.trim_end().to_owned();
             }
@@ -90,24 +85,16 @@ fn spoke_options(hub: &Server, url: &str, block: &str) -> Options {
 
 /// Waits until so many connections of leaf nodes are there.
 fn wait_for(server: &Server, connections: usize) {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while server.node().delivery.leafs.len() != connections {
-        assert!(std::time::Instant::now() < deadline, "{} connections", server.node().delivery.leafs.len());
-        std::thread::yield_now();
-    }
+    let what = format!("{connections} connections of leaf nodes");
+    wait_until(what, || server.node().delivery.leafs.len() == connections);
 }
 
 /// Waits until the leaf node that is there wants messages to `filter`.
 fn wait_for_interest(server: &Server, filter: &[u8]) {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    let is_there = || {
+    wait_until("interest", || {
         let open = server.node().delivery.leafs.open();
         open.first().is_some_and(|leaf| leaf.interest.lock().has_filter(filter))
-    };
-    while !is_there() {
-        assert!(std::time::Instant::now() < deadline, "no interest");
-        std::thread::yield_now();
-    }
+    });
 }
 
 /// Before CONNECT nothing else counts: in any order, twice, and with what would crash a parser that is in a hurry.
@@ -431,12 +418,8 @@ fn an_account_with_a_leaf_node_is_active() {
     let mut system = Spoke::join(&hub, "\"user\":\"s\",\"name\":\"one\"");
     let _other = Spoke::join(&hub, "\"user\":\"a\",\"name\":\"two\"");
     system.send("LS+ _INBOX.1\r\nLMSG $SYS.REQ.SERVER.PING _INBOX.1 0\r\n\r\n");
-    let answer = loop {
-        let line = system.line();
-        if line.contains("\"statsz\"") {
-            break line;
-        }
-    };
+    let answers = tries("the answer").map(|()| system.line());
+    let answer = answers.into_iter().find(|line| line.contains("\"statsz\"")).expect("tries have no end");
     assert!(answer.contains("\"active_accounts\":2,"), "{answer}");
     hub.stop();
 }
@@ -476,12 +459,8 @@ fn loops_are_found() {
     assert!(two.rest().contains(error));
     let (mut three, _) = Spoke::connect(&hub);
     three.send("CONNECT {\"name\":\"3\"}\r\n");
-    let own = loop {
-        let line = three.line();
-        if line.starts_with("LS+ $LDS.") && line != "LS+ $LDS.abc" {
-            break line;
-        }
-    };
+    let is_own = |line: &String| line.starts_with("LS+ $LDS.") && line != "LS+ $LDS.abc";
+    let own = tries("its own name").map(|()| three.line()).find(is_own).expect("tries have no end");
     three.send(&format!("{own}\r\n"));
     assert!(three.rest().contains(error));
     assert_eq!(one.sync(), [""; 0]);
@@ -514,9 +493,7 @@ fn a_reload_brings_the_first_hub() {
         leafs.iter().any(|leaf| leaf.interest.lock().iter().any(|(_, of)| of.filter() == filter))
     };
     let await_filter = |filter: &[u8]| {
-        while !told(filter) {
-            std::thread::yield_now();
-        }
+        wait_until("interest", || told(filter));
     };
     alone.reload(Ok(with("X")));
     wait_for(&hub, 1);
@@ -597,9 +574,7 @@ fn a_reload_changes_the_hubs() {
         let leafs = spoke.node().delivery.leafs.open();
         leafs.first().is_some_and(|leaf| leaf.interest.lock().has_filter(b"*"))
     };
-    while !told() {
-        std::thread::yield_now();
-    }
+    wait_until("interest", told);
     there.send("PUB no 2\r\nno\r\nPUB yes 2\r\nhi\r\n");
     there.sync();
     assert_eq!((here.line(), here.line()), ("MSG yes 1 2".to_owned(), "hi".to_owned()));
@@ -621,8 +596,8 @@ fn a_spoke_that_joins_is_told_a_piece_at_a_time_and_all_that_changes_meanwhile()
             spoke.send("PING\r\n");
             let (mut asked, mut bytes) = (0, 0);
             loop {
-                let mut line = String::new();
-                bytes += spoke.0.read_line(&mut line).expect("a line");
+                let line = spoke.0.next_line();
+                bytes += line.len();
                 match line.split_whitespace().collect::<Vec<_>>().as_slice() {
                     ["PONG"] => return (asked, bytes),
                     ["PING"] => asked += 1,

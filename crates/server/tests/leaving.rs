@@ -3,6 +3,7 @@
 mod common;
 
 use common::Client;
+use common::waiting::{tries, wait_until};
 use dialtone_server::Server;
 use std::path::Path;
 
@@ -41,7 +42,10 @@ fn address(server: &Server) -> String {
 
 /// Waits until clients are told of this address, or no longer.
 fn await_url(client: &mut Client, mut told: Vec<String>, address: &str, is_there: bool) {
-    while told.iter().any(|url| url == address) != is_there {
+    for () in tries(format!("clients hear of {address}: {is_there}")) {
+        if told.iter().any(|url| url == address) == is_there {
+            return;
+        }
         let line = client.line();
         if line.starts_with("INFO ") {
             told = urls(&line);
@@ -52,30 +56,26 @@ fn await_url(client: &mut Client, mut told: Vec<String>, address: &str, is_there
 /// Asks until somebody answers; the answer.
 fn request(client: &mut Client, subject: &str) -> String {
     client.send("SUB r 9\r\n");
-    loop {
+    let mut answers = tries(format!("an answer to {subject}")).map(|()| {
         client.send(&format!("PUB {subject} r 0\r\n\r\n"));
-        loop {
-            let line = client.line();
-            if line.starts_with("HMSG r ") {
-                break;
-            }
-            if line.starts_with("MSG r ") {
-                return client.line();
-            }
-        }
-    }
+        let is_answer = |line: &String| line.starts_with("MSG r ") || line.starts_with("HMSG r ");
+        let line = tries("what comes of a request").map(|()| client.line()).find(is_answer);
+        line.filter(|line| line.starts_with("MSG")).map(|_| client.line())
+    });
+    answers.find_map(|answer| answer).expect("tries have no end")
 }
 
 /// Waits for the last event of the server; its body.
 fn await_end(client: &mut Client, server: &str) -> String {
     let subject = format!("MSG $SYS.SERVER.{server}.SHUTDOWN ");
-    while !client.line().starts_with(&subject) {}
+    wait_until(&subject, || client.line().starts_with(&subject));
     client.line()
 }
 
 fn await_routes(client: &mut Client, server: &Server, count: usize) {
     let subject = format!("$SYS.REQ.SERVER.{}.ROUTEZ", server.node().settings.identity.id);
-    while !request(client, &subject).contains(&format!("\"num_routes\":{count},")) {}
+    let wanted = format!("\"num_routes\":{count},");
+    wait_until(&wanted, || request(client, &subject).contains(&wanted));
 }
 
 /// A library that waits for the PONG of its first PING fails by any other line.
@@ -89,7 +89,7 @@ fn nothing_comes_between_connect_and_the_first_pong() {
     other.send("SUB taken 1\r\n");
     other.sync();
     client.send("PUB taken 0\r\n\r\n");
-    while !other.line().starts_with("MSG taken ") {}
+    wait_until("the message", || other.line().starts_with("MSG taken "));
     let second = start("", &[&first], None);
     await_url(&mut other, told, &address(&second), true);
     client.send("PING\r\n");

@@ -2,17 +2,18 @@
 
 mod common;
 
+use common::waiting::{Bounded, NextLine, tries, wait_until};
 use common::{Client, options, start};
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
 /// What the monitoring port answers.
 fn get(server: &Server, path: &str) -> String {
     let port = server.node().monitoring.ports().http;
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected").bounded();
     stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
@@ -32,7 +33,7 @@ fn scrape(server: &Server) -> BTreeMap<String, f64> {
 
 /// Connects in the process and reads until the server closes.
 fn refused(server: &Server, connect: &str) {
-    let mut stream = server.connect_in_process().expect("connected");
+    let mut stream = server.connect_in_process().expect("connected").bounded();
     stream.write_all(connect.as_bytes()).expect("sent");
     let mut all = String::new();
     stream.read_to_string(&mut all).expect("closed");
@@ -84,17 +85,13 @@ fn figures_are_those_of_the_server() {
 fn a_link_has_figures_and_its_counters_only_grow() {
     let hub = start(options("http: '127.0.0.1:-1', leafnodes { listen: '127.0.0.1:-1' }"));
     let port = hub.node().settings.identity.port(ListenerKind::LeafNodes);
-    let mut spoke = BufReader::new(TcpStream::connect(("127.0.0.1", port)).expect("connected"));
+    let mut spoke = BufReader::new(TcpStream::connect(("127.0.0.1", port)).expect("connected").bounded());
     spoke
         .get_mut()
         .write_all(b"CONNECT {\"name\":\"edge\",\"protocol\":3}\r\nLS+ x\r\nLMSG y 2\r\nhi\r\nPING\r\n")
         .expect("sent");
     let mut await_line = |expected: &str| {
-        let mut line = String::new();
-        while line.trim_end() != expected {
-            line.clear();
-            assert!(spoke.read_line(&mut line).expect("a line") > 0, "{expected}");
-        }
+        tries(expected).find(|()| spoke.next_line().trim_end() == expected);
     };
     await_line("PONG");
     let of = |name: &str| scrape(&hub).get(&format!("{name}{{kind=\"spoke\",remote=\"edge\"}}")).copied();
@@ -125,9 +122,7 @@ fn a_link_has_figures_and_its_counters_only_grow() {
         (&1.into(), &3.into(), &1.into())
     );
     drop(spoke);
-    while of("dialtone_links") != Some(0.0) {
-        std::thread::yield_now();
-    }
+    wait_until("the link is gone", || of("dialtone_links") == Some(0.0));
     assert_eq!(of("dialtone_link_sent_messages_total"), Some(1.0));
     hub.stop();
 }

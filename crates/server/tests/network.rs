@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::waiting::{Bounded, wait_until};
 use common::{Client, options};
 use dialtone_server::Server;
 use std::io::BufReader;
@@ -21,12 +22,13 @@ fn connections(server: &str, count: u32) -> String {
 
 /// Waits until the server says that so many are known.
 fn await_servers(system: &mut Client, count: u32) {
-    while !system.line().contains(&format!("\"active_servers\":{count},")) {}
+    let wanted = format!("\"active_servers\":{count},");
+    wait_until(&wanted, || system.line().contains(&wanted));
 }
 
 /// A client of the account; the first line that it gets.
 fn log_in(server: &Server) -> (Client, String) {
-    let stream = server.connect_in_process().expect("connected");
+    let stream = server.connect_in_process().expect("connected").bounded();
     let mut client = Client(BufReader::new(stream));
     assert!(client.line().starts_with("INFO {"));
     client.send("CONNECT {\"verbose\":false,\"user\":\"a\"}\r\nPING\r\n");

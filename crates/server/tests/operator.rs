@@ -1,5 +1,8 @@
 //! Operator mode and auth callout with the whole server: what only time, or a service that signs, can show.
 
+mod common;
+
+use common::waiting::{Bounded, receive, wait_until};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_config::Options;
 use dialtone_identity::jwt::account::{Account, AccountLimits, ExternalAuthorization};
@@ -13,13 +16,10 @@ use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
 use dialtone_server::resolver::Reach;
 use dialtone_server::trust::Acceptance;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// How long is waited for what must come: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use std::time::{SystemTime, UNIX_EPOCH};
 
 fn seed(kind: Kind, number: u8) -> Seed {
     Seed::from_bytes(kind, [number; 32])
@@ -88,7 +88,8 @@ struct Client {
 
 impl Client {
     fn open(server: &Server) -> Self {
-        let stream = TcpStream::connect(server.client_address().expect("it listens")).expect("connected");
+        let address = server.client_address().expect("it listens");
+        let stream = TcpStream::connect(address).expect("connected").bounded();
         let mut client = Self { stream: BufReader::new(stream), nonce: String::new() };
         let info = client.line().expect("INFO");
         let info: serde_json::Value = serde_json::from_str(info.trim_start_matches("INFO ")).expect("INFO");
@@ -118,9 +119,11 @@ impl Client {
     fn line(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
-            if self.stream.read_line(&mut line).unwrap_or(0) == 0 {
-                return None;
-            }
+            match self.stream.read_line(&mut line) {
+                Ok(0) => return None,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                read => read.expect("a line"),
+            };
             match line.trim_end() {
                 "PING" => {}
                 info if info.starts_with("INFO") && !self.nonce.is_empty() => {}
@@ -390,10 +393,8 @@ fn a_service_at_another_server_says_who_may_come() {
             xkey::seal(&service_key, &sender, [1; xkey::NONCE_BYTES], &answer).expect("sealed")
         });
         // Until the server has heard of the service nobody is there to be asked.
-        let until = Instant::now() + PATIENCE;
-        while Client::open(&near).connect(password("any", "good")) != "PONG" {
-            assert!(Instant::now() < until, "{kind:?} {sealed}");
-        }
+        let is_let_in = || Client::open(&near).connect(password("any", "good")) == "PONG";
+        wait_until(format!("{kind:?} {sealed}"), is_let_in);
         let refused = Client::open(&near).connect(password("any", "bad"));
         assert_eq!(refused, "-ERR 'Authorization Violation'", "{kind:?} {sealed}");
         near.stop();
@@ -456,9 +457,7 @@ fn an_account_asks_about_its_users() {
     let pushed = server.node().accept_jwt(&key, &account(1, Account::default(), None), Reach::Here);
     assert_eq!(pushed, Ok(Acceptance::Taken));
     assert_eq!(clients[0].line(), None);
-    while let_in() > 0 {
-        std::thread::yield_now();
-    }
+    wait_until("they are closed", || let_in() == 0);
 }
 
 /// What the log, monitoring and events hold of a connection that a service refused: why, and in operator mode whose token
@@ -615,7 +614,7 @@ fn a_login_by_a_service_does_not_wait_for_a_command() {
         // Until the test is over.
         let _ = held.recv();
     });
-    at_work.recv().expect("the thread is held");
+    receive(&at_work, "the thread is not held");
     go.send(()).expect("the service waits");
     assert_eq!(Client::open(&server).connect(password("any", "good")), "PONG");
 }
@@ -647,7 +646,7 @@ fn a_late_answer_is_judged_by_the_configuration_in_force() {
         let (questions, go) = patient_service(&server);
         let mut client = Client::open(&server);
         client.send("CONNECT {\"user\":\"any\",\"pass\":\"good\",\"verbose\":false}\r\nPING\r\n");
-        questions.recv().expect("a question");
+        receive(&questions, "no question");
         server.reload(Ok(options(&patient_callout(account))));
         go.send(()).expect("the service waits");
         assert_eq!(client.line().as_deref(), Some(expected), "{account}");

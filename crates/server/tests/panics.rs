@@ -1,5 +1,8 @@
 //! What becomes of a server one of whose threads panics. The server runs in a child: this program, run again.
 
+mod common;
+
+use common::waiting::receive;
 use dialtone_config::Options;
 use dialtone_server::Server;
 use std::path::{Path, PathBuf};
@@ -54,7 +57,7 @@ fn a_program_that_a_server_is_part_of_decides_itself() {
         let server = builder.at_panic(move |panic| sender.send(panic.to_string()).unwrap_or_default());
         let server = server.start().expect("started");
         panic_on_the_control_thread(&server);
-        let noted = noted.recv().expect("a panic");
+        let noted = receive(&noted, "no panic");
         assert!(noted.starts_with("thread \"control\" panicked at "), "{noted}");
         server.stop();
         return;

@@ -3,11 +3,11 @@
 mod common;
 
 use common::Client;
+use common::waiting::{Bounded, NextLine, tries};
 use dialtone_config::Options;
 use dialtone_server::Server;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 const ON: &str = "rebalance: true";
 /// What a client is sent that is to go.
@@ -31,8 +31,7 @@ struct Remote(BufReader<TcpStream>);
 impl Remote {
     /// `protocol` 1: it takes INFO at any time.
     fn connect(server: &Server, protocol: u32) -> Self {
-        let stream = TcpStream::connect(address(server)).expect("connected");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
+        let stream = TcpStream::connect(address(server)).expect("connected").bounded();
         let mut client = Self(BufReader::new(stream));
         client.send(&format!("CONNECT {{\"verbose\":false,\"protocol\":{protocol}}}\r\n"));
         client.sync();
@@ -43,11 +42,8 @@ impl Remote {
         self.0.get_mut().write_all(text.as_bytes()).expect("sent");
     }
 
-    /// The next line; empty at the end.
     fn line(&mut self) -> String {
-        let mut line = String::new();
-        let _ = self.0.read_line(&mut line);
-        line.trim_end().to_owned()
+        self.0.next_line().trim_end().to_owned()
     }
 
     /// What came meanwhile.
@@ -56,7 +52,6 @@ impl Remote {
         let mut lines = Vec::new();
         loop {
             match &*self.line() {
-                "" => panic!("it is closed behind {lines:?}"),
                 "PONG" => return lines,
                 line => lines.push(line.to_owned()),
             }
@@ -65,14 +60,13 @@ impl Remote {
 
     /// Waits until it is asked to go, and then closed since it stays. Where to.
     fn goes(&mut self) -> Vec<String> {
-        let info = loop {
-            let line = self.line();
-            assert_ne!(line, "", "it is closed before it is asked");
-            if line.contains(GO) {
-                break line;
-            }
-        };
-        while self.line() != "" {}
+        let mut lines = tries("it is asked to go").map(|()| self.line());
+        let info = lines.find(|line| line.contains(GO)).expect("tries have no end");
+        drop(lines);
+        match self.0.read_to_end(&mut Vec::new()) {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("it is not closed: {error}"),
+            _ => {}
+        }
         let info: serde_json::Value = serde_json::from_str(&info["INFO ".len()..]).expect("a document");
         let urls = info["connect_urls"].as_array().expect("addresses").iter();
         urls.map(|url| url.as_str().expect("a text").to_owned()).collect()

@@ -5,6 +5,7 @@ mod churn;
 mod common;
 
 use churn::{Churn, FILTERS, View};
+use common::waiting::{Bounded, NextLine, accept, wait_until};
 use common::{Client, options};
 use dialtone_broker::kind::Kind;
 use dialtone_config::Options;
@@ -12,10 +13,6 @@ use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
-
-/// How long the other server waits for what must come: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The other server.
 struct Other(BufReader<TcpStream>);
@@ -42,8 +39,7 @@ impl Other {
     /// The next line that is no PING.
     fn line(&mut self) -> String {
         loop {
-            let mut line = String::new();
-            self.0.read_line(&mut line).expect("a line");
+            let line = self.0.next_line();
             if line != "PING\r\n" {
                 return line.trim_end().to_owned();
             }
@@ -54,8 +50,7 @@ impl Other {
     fn until_ping_behind(&mut self, last: &str) -> usize {
         let (mut pings, mut is_there) = (0, false);
         loop {
-            let mut line = String::new();
-            self.0.read_line(&mut line).expect("a line");
+            let line = self.0.next_line();
             is_there |= line.trim_end() == last;
             pings += usize::from(line == "PING\r\n");
             if is_there && line == "PING\r\n" {
@@ -93,9 +88,7 @@ impl Other {
 /// A connection to where servers connect, of whoever.
 fn connect(server: &Server) -> TcpStream {
     let port = server.node().settings.identity.port(ListenerKind::Cluster);
-    let stream = TcpStream::connect(("localhost", port)).expect("connected");
-    stream.set_read_timeout(Some(PATIENCE)).expect("set");
-    stream
+    TcpStream::connect(("localhost", port)).expect("connected").bounded()
 }
 
 /// What the other server says of itself.
@@ -227,8 +220,7 @@ fn who_is_dialled_and_does_not_answer_tls_hears_a_handshake_alone() {
     let port = listener.local_addr().expect("bound").port();
     let server = start(&format!("{tls}, routes: [ 'nats://u:p@localhost:{port}' ]"));
     for answer in [&b""[..], b"INFO {}\r\n"] {
-        let (mut stream, _) = listener.accept().expect("it comes, and comes again");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        let mut stream = accept(&listener);
         stream.write_all(answer).expect("sent");
         let mut heard = Vec::new();
         stream.read_to_end(&mut heard).expect("the end");
@@ -311,7 +303,8 @@ fn a_reload_closes_the_routes_of_who_may_not_be_in_the_cluster_any_more() {
         while line.starts_with("INFO") {
             line = other.line();
         }
-        assert_eq!((line.as_str(), other.line().as_str()), ("-ERR 'Authorization Violation'", ""));
+        assert_eq!(line, "-ERR 'Authorization Violation'");
+        assert_eq!(other.0.fill_buf().map(<[u8]>::len).ok(), Some(0), "the end");
     }
     let mut new = Other::join_as(&server, "OTHER", "new");
     new.sync();
@@ -416,9 +409,7 @@ fn a_route_has_limits_of_its_own() {
     let error = (0..100).map(|_| other.line()).find(|line| line.starts_with("-ERR"));
     assert_eq!(error.as_deref(), Some("-ERR 'Stale Connection'"));
     // It is counted when it is gone, which is a moment later.
-    while server.node().connections.failures.stale.of(Kind::Route) == 0 {
-        std::thread::yield_now();
-    }
+    wait_until("a stale route", || server.node().connections.failures.stale.of(Kind::Route) > 0);
     server.stop();
 
     let server = start("write_deadline: '20ms', write_timeout: close");
@@ -428,10 +419,11 @@ fn a_route_has_limits_of_its_own() {
     // More than sockets take.
     let mut client = Client::connect(&server, "");
     let body = "x".repeat(1_000_000);
-    while server.node().connections.failures.slow.of(Kind::Route) == 0 {
+    wait_until("a slow route", || {
         client.send(&format!("PUB a {}\r\n{body}\r\n", body.len()));
         client.sync();
-    }
+        server.node().connections.failures.slow.of(Kind::Route) > 0
+    });
     server.stop();
 }
 
@@ -440,8 +432,8 @@ fn hear(other: &mut Other, view: &mut View) -> (usize, usize) {
     other.send("PING\r\n");
     let (mut asked, mut bytes) = (0, 0);
     loop {
-        let mut line = String::new();
-        bytes += other.0.read_line(&mut line).expect("a line");
+        let line = other.0.next_line();
+        bytes += line.len();
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["PONG"] => return (asked, bytes),
@@ -502,13 +494,13 @@ fn mappings_go_by_the_name_that_a_cluster_takes() {
     let mut other = Other::join(&server);
     other.sync();
     // Another thread takes the name over.
-    loop {
+    wait_until("the name is taken over", || {
         client.send("PUB here 1\r\nx\r\n");
         match client.sync() {
-            lines if lines == ["MSG mapped 1 1", "x"] => break,
-            lines => assert_eq!(lines, ["MSG here 1 1", "x"]),
+            lines if lines == ["MSG mapped 1 1", "x"] => true,
+            lines => lines != ["MSG here 1 1", "x"] && panic!("{lines:?}"),
         }
-    }
+    });
     server.stop();
 }
 

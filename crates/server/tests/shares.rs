@@ -5,15 +5,15 @@
 mod common;
 
 use common::Client;
+use common::waiting::{Bounded, NextLine, receive, wait_until};
 use dialtone_broker::account::AccountId;
 use dialtone_config::Options;
 use dialtone_server::Server;
 use dialtone_server::internal::Domain;
 use dialtone_server::share::Lane;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
 /// Questions of a flood: answering them takes far longer than asking.
 const FLOOD: usize = 2000;
@@ -21,8 +21,6 @@ const FLOOD: usize = 2000;
 const LISTED: usize = 1000;
 /// Bytes that such an answer has at least.
 const ANSWER_BYTES_MIN: usize = 60_000;
-/// How long what must come is waited for: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server that listens.
 fn listening(config: &str) -> Server {
@@ -94,7 +92,7 @@ fn a_command_does_not_wait_for_authorization_services() {
         // Until the test is over.
         let _ = held.recv();
     });
-    at_work.recv().expect("the thread is held");
+    receive(&at_work, "the thread is not held");
     let mut system = Client::connect(&server, "s");
     let id = &server.node().settings.identity.id;
     system.send(&format!("SUB kicked 1\r\nPUB $SYS.REQ.SERVER.{id}.KICK kicked 9\r\n{{\"cid\":0}}\r\n"));
@@ -151,22 +149,21 @@ fn the_connections_of_an_account_are_found_without_the_others() {
     let mine = Client::connect(&server, "t");
     assert_eq!((of("T"), of("O"), of("SYS")), (1, 5, 0));
     assert_eq!(server.node().connections.registry.open_in(Some(AccountId(u32::MAX))).len(), 0);
-    let mut stranger = server.connect_in_process().expect("connected");
-    stranger.set_read_timeout(Some(PATIENCE)).expect("set");
+    let mut stranger = server.connect_in_process().expect("connected").bounded();
     let mut info = [0; 4];
     stranger.read_exact(&mut info).expect("INFO");
     assert_eq!(server.node().connections.registry.open_in(None).len(), 1);
     drop((mine, stranger));
-    while of("T") > 0 || !server.node().connections.registry.open_in(None).is_empty() {
-        std::thread::yield_now();
-    }
+    wait_until("both are gone", || {
+        of("T") == 0 && server.node().connections.registry.open_in(None).is_empty()
+    });
     assert_eq!(server.node().connections.registry.len(), 5);
 }
 
 /// A client that comes through a proxy from this address.
 fn from(server: &Server, source: &str) -> BufReader<TcpStream> {
-    let mut stream = TcpStream::connect(server.client_address().expect("it listens")).expect("connected");
-    stream.set_read_timeout(Some(PATIENCE * 3)).expect("set");
+    let mut stream =
+        TcpStream::connect(server.client_address().expect("it listens")).expect("connected").bounded();
     stream.write_all(format!("PROXY TCP4 {source} 192.0.2.9 1 1\r\n").as_bytes()).expect("sent");
     let mut stream = BufReader::new(stream);
     assert!(line(&mut stream).starts_with("INFO {"));
@@ -176,8 +173,7 @@ fn from(server: &Server, source: &str) -> BufReader<TcpStream> {
 /// The next line that is no PING: whoever waits for long is asked whether it is there.
 fn line(stream: &mut BufReader<TcpStream>) -> String {
     loop {
-        let mut line = String::new();
-        stream.read_line(&mut line).expect("a line");
+        let line = stream.next_line();
         if line != "PING\r\n" {
             return line.trim_end().to_owned();
         }
@@ -215,11 +211,7 @@ fn a_right_password_gets_in_behind_many_wrong_ones() {
 fn half_requests_do_not_hold_up_the_monitoring_port() {
     let server = listening("http: \"127.0.0.1:-1\"");
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.node().monitoring.ports().http));
-    let open = || {
-        let stream = TcpStream::connect(address).expect("connected");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
-        stream
-    };
+    let open = || TcpStream::connect(address).expect("connected").bounded();
     let mut half: Vec<_> = (0..1000)
         .map(|_| {
             let mut stream = open();

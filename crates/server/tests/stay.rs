@@ -1,6 +1,9 @@
 //! Who is in after a reload, and with what rights, is who a fresh start with the second configuration lets in; and who
 //! was allowed and still is never notices.
 
+mod common;
+
+use common::waiting::{Bounded, wait_until};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::peer::ClientId;
 use dialtone_config::Options;
@@ -15,14 +18,11 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// Pairs of configurations. Twenty take about a second in a debug build.
 const PAIRS: u64 = 200;
 /// Clients whose passwords are checked, or wait for it, while the configuration is replaced.
 const LATE: usize = 24;
-/// How long a client waits for what must come: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Passwords as they are presented, and as they may be configured: plain, or hashed at the lowest cost.
 const PASSWORDS: [&str; 2] = ["p", "q"];
@@ -197,8 +197,7 @@ struct Standing {
 impl Client {
     /// Opens a connection, and reads INFO.
     fn begin(server: &Server) -> (Self, Value) {
-        let stream = server.connect_in_process().expect("connected");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        let stream = server.connect_in_process().expect("connected").bounded();
         let mut client = Self { stream: BufReader::new(stream), id: ClientId(0), case: String::new() };
         let info = client.line().expect("INFO");
         let info: Value = serde_json::from_str(info.trim_start_matches("INFO ")).expect("INFO");
@@ -300,17 +299,12 @@ fn compare(
     let expected = twin.as_ref().map(|twin| twin.standing(fresh));
     // Whoever is in another account by the second configuration is closed: what it subscribed to is not there.
     let Some(expected) = expected.filter(|expected| expected.account == standing.account) else {
-        while client.line().is_some() {}
+        wait_until("the end", || client.line().is_none());
         return;
     };
     // What it presented may be checked on another thread, which the reload does not wait for.
-    let (begun, registry) = (Instant::now(), &reloaded.node().connections.registry);
-    while registry.find(client.id).is_some()
-        && client.standing(reloaded) != expected
-        && begun.elapsed() < PATIENCE
-    {
-        std::thread::yield_now();
-    }
+    let registry = &reloaded.node().connections.registry;
+    wait_until(case, || registry.find(client.id).is_none() || client.standing(reloaded) == expected);
     let (lines, is_open) = client.sync();
     assert!(is_open, "{case}: closed: {lines:?}, but should be {expected:?}");
     assert_eq!(client.standing(reloaded), expected, "{case}");
@@ -370,7 +364,7 @@ fn a_password_that_is_checked_late_is_judged_by_the_configuration_in_force() {
             if is_in {
                 assert_eq!(client.publish(), [denied("b"), denied("c")]);
             } else {
-                while client.line().is_some() {}
+                wait_until("the end", || client.line().is_none());
             }
         }
     }

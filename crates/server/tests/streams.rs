@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::waiting::Bounded;
 use common::{Client, options};
 use std::io::{BufReader, Write};
 
@@ -33,7 +34,7 @@ fn a_ping_may_be_as_long_as_it_likes() {
 fn one_from_a_user_without_a_name_too() {
     let config = "accounts { A { users: [ { user: nobody } ] } }, no_auth_user: nobody";
     let server = common::start(options(config));
-    let stream = server.connect_in_process().expect("connected");
+    let stream = server.connect_in_process().expect("connected").bounded();
     let mut client = Client(BufReader::new(stream));
     assert!(client.line().starts_with("INFO {"));
     endless(&mut client, "PING");
@@ -48,7 +49,7 @@ const TOO_MUCH: usize = 64 * 1024 * 1024 / PIECE.len();
 fn headers_without_an_end_are_not_kept_by_monitoring() {
     let server = common::start(options("http: \"127.0.0.1:-1\""));
     let port = server.node().monitoring.ports().http;
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected").bounded();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nX: ").expect("sent");
     let refused = (0..TOO_MUCH).any(|_| stream.write_all(&PIECE).is_err());
     assert!(refused, "it took {} bytes of one header", TOO_MUCH * PIECE.len());

@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::waiting::{Bounded, receive, wait_until};
 use common::{Client, options, start};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_identity::jwt::Body;
@@ -11,19 +12,15 @@ use dialtone_identity::jwt::encode::Draft;
 use dialtone_identity::nkey::{Kind, Seed};
 use dialtone_server::Server;
 use dialtone_server::internal::Domain;
-use dialtone_server::share::{Lane, Share};
+use dialtone_server::share::{Lane, LaneFigures, Share};
 use std::io::BufReader;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
-/// How long a client waits for what must come: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 const TIMEOUT: &str = "-ERR 'Authentication Timeout'";
 
 /// A connection that has its INFO. Its own time to send CONNECT is that of the configuration at the start.
 fn open(server: &Server) -> (Client, String) {
-    let stream = server.connect_in_process().expect("connected");
-    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    let stream = server.connect_in_process().expect("connected").bounded();
     let mut client = Client(BufReader::new(stream));
     let info = client.line();
     (client, info)
@@ -69,21 +66,15 @@ fn a_login_whose_service_is_not_asked_in_time_is_not_called_wrong() {
     assert_eq!(server.node().settings.generation(), 1, "taken over");
     let (run, at_work, go) = hold();
     server.node().internal.run_in(Domain::Authorization, move |_| run());
-    at_work.recv().expect("the thread is held");
+    receive(&at_work, "the thread is not held");
     client.send("CONNECT {\"user\":\"u\",\"verbose\":false}\r\n");
     assert_eq!(answer(&mut client), TIMEOUT);
     go.send(()).expect("the thread is held");
-    while server
-        .node()
-        .internal
-        .figures()
-        .any(|(_, lane, figures)| lane == Lane::Login && figures.waiting > 0)
-    {
-        std::thread::yield_now();
-    }
+    let waits = |(_, lane, figures): (_, Lane, LaneFigures)| lane == Lane::Login && figures.waiting > 0;
+    wait_until("no login waits", || !server.node().internal.figures().any(waits));
     let (run, at_work, _go) = hold();
     server.node().internal.run_in(Domain::Authorization, move |_| run());
-    at_work.recv().expect("what came before is done");
+    receive(&at_work, "what came before is not done");
     service.send("PING\r\n");
     assert_eq!(answer(&mut service), "PONG", "nobody is asked about who is gone");
 }
@@ -108,7 +99,7 @@ fn a_login_whose_account_is_not_looked_up_in_time_is_not_called_wrong() {
     assert_eq!(server.node().settings.generation(), 1, "taken over");
     let (run, at_work, _go) = hold();
     server.node().verifier.take_work(Lane::Control, Share::Server, move |_| run());
-    at_work.recv().expect("the thread is held");
+    receive(&at_work, "the thread is not held");
     let signature = BASE64URL_NOPAD.encode(&seed(Kind::User).sign(nonce.as_bytes()));
     client.send(&format!("CONNECT {{\"jwt\":\"{user}\",\"sig\":\"{signature}\",\"verbose\":false}}\r\n"));
     assert_eq!(answer(&mut client), TIMEOUT);

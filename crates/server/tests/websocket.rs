@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::waiting::{Bounded, wait_until};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_server::Server;
 use dialtone_wire::websocket::frame::Agreed;
@@ -11,10 +12,7 @@ use rustls::pki_types::ServerName;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How long a client waits for what must come: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nNats-No-Masking: true\r\n\
     Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
@@ -111,8 +109,8 @@ impl Client {
 }
 
 fn plain(server: &Server, step: usize) -> Client {
-    let socket = TcpStream::connect(server.websocket_address().expect("it listens")).expect("connected");
-    socket.set_read_timeout(Some(PATIENCE)).expect("set");
+    let address = server.websocket_address().expect("it listens");
+    let socket = TcpStream::connect(address).expect("connected").bounded();
     Client::new(Box::new(socket), step)
 }
 
@@ -185,7 +183,7 @@ fn a_server_that_stops_says_so_in_its_last_frame() {
     client.send(b"PING\r\n");
     assert_eq!(client.line(), b"PONG\r\n");
     server.stop();
-    while client.read() {}
+    wait_until("the end", || !client.read());
     assert_eq!(client.ended, Some(Ended::Closed));
     assert_eq!(client.stream.take_farewell(None).as_deref(), Some(&b"\x88\x11\x03\xE9Server Shutdown"[..]));
 }
@@ -210,13 +208,13 @@ fn by_tls_it_is_the_same() {
             .with_no_client_auth();
         let name = ServerName::try_from("localhost").expect("name");
         let tls = rustls::ClientConnection::new(Arc::new(config), name).expect("client");
-        let socket = TcpStream::connect(server.websocket_address().expect("it listens")).expect("connected");
-        socket.set_read_timeout(Some(PATIENCE)).expect("set");
+        let address = server.websocket_address().expect("it listens");
+        let socket = TcpStream::connect(address).expect("connected").bounded();
         let mut client = Client::new(Box::new(rustls::StreamOwned::new(tls, socket)), 1 << 16);
         // What comes back waits in the socket: by TLS a client that only writes reads nothing, and the server must not wait for it.
         echo(&mut client, &[0, 65, 126, 65_536, 100_000]);
         server.stop();
-        while client.read() {}
+        wait_until("the end", || !client.read());
         assert_eq!(client.ended, Some(Ended::Closed));
     }
 }
@@ -236,8 +234,7 @@ fn a_plain_request_where_tls_is_spoken_is_answered() {
     let monitoring = SocketAddr::new(websocket.ip(), server.node().monitoring.ports().https);
     for address in [websocket, monitoring] {
         for (sent, is_answered) in [(UPGRADE, true), (b"CONNECT {}\r\nPING\r\n", false)] {
-            let mut socket = TcpStream::connect(address).expect("connected");
-            socket.set_read_timeout(Some(PATIENCE)).expect("set");
+            let mut socket = TcpStream::connect(address).expect("connected").bounded();
             socket.write_all(sent).expect("sent");
             let mut got = Vec::new();
             // A reset behind the answer is an end as good as any.
@@ -277,7 +274,7 @@ fn a_service_has_the_time_of_the_listener() {
     };
     let _by_websocket = plain(&server, 1000);
     assert_eq!(asked(), Some(300));
-    let mut other = server.connect_in_process().expect("connected");
+    let mut other = server.connect_in_process().expect("connected").bounded();
     other.write_all(b"CONNECT {\"user\":\"u\",\"verbose\":false}\r\n").expect("sent");
     assert_eq!(asked(), Some(600));
 }

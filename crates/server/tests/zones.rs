@@ -3,6 +3,7 @@
 mod common;
 
 use common::Client;
+use common::waiting::wait_until;
 use dialtone_config::Options;
 use dialtone_server::Server;
 
@@ -27,12 +28,10 @@ fn publisher(server: &Server) -> Client {
 
 /// Waits until it is known whether somebody listens to the name.
 fn await_interest(client: &mut Client, name: &str, is_there: bool) {
-    loop {
+    wait_until(format!("interest in {name}: {is_there}"), || {
         client.send(&format!("PUB {name} r 0\r\n\r\n"));
-        if client.sync().iter().any(|line| line.contains(" 503")) != is_there {
-            return;
-        }
-    }
+        client.sync().iter().any(|line| line.contains(" 503")) != is_there
+    });
 }
 
 fn publish(client: &mut Client, subject: &str, count: usize) {
@@ -77,9 +76,9 @@ fn a_queue_group_is_served_in_the_zone_first() {
     // A reload takes a server to another zone, and those of both others are as far.
     near.reload(Ok(in_zone("3", &[])));
     let shared = |counts: [usize; 2]| counts[0] > 0 && counts[1] > 0;
-    while !shared(counts(&mut client)) {}
+    wait_until("both are as far", || shared(counts(&mut client)));
     near.reload(Ok(in_zone("1", &[])));
-    while counts(&mut client) != [50, 0] {}
+    wait_until("it is in this zone again", || counts(&mut client) == [50, 0]);
     // When nobody is left in this zone, the other one takes over.
     at_near.send("UNSUB 1\r\nUNSUB 2\r\n");
     at_near.sync();

@@ -8,11 +8,14 @@ use dialtone_server::Explainer;
 use dialtone_server::Server;
 use dialtone_server::explain::{Action, Question, Report, Verdict};
 use expect_test::{Expect, expect};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufReader, Write as _};
+use waiting::{Bounded as _, NextLine as _, tries};
 
 mod delivered;
 mod network;
 mod rights;
+#[path = "../../../server/tests/common/waiting.rs"]
+mod waiting;
 
 const SHOP: &str = r#"
 accounts {
@@ -436,15 +439,11 @@ accounts {
 fn a_running_server_tells_who_listens() {
     let options = load_text(LIVE, "t.conf", &mut |_: &std::path::Path| unreachable!(), &|_| None);
     let server = Server::builder().options(options.expect("good")).quiet().start().expect("a server");
-    let mut listener = BufReader::new(server.connect_in_process().expect("a connection"));
+    let mut listener = BufReader::new(server.connect_in_process().expect("a connection").bounded());
     let hello =
         "CONNECT {\"user\":\"b\",\"pass\":\"x\",\"verbose\":false}\r\nSUB s.> 1\r\nSUB s.> q 2\r\nPING\r\n";
     listener.get_mut().write_all(hello.as_bytes()).expect("sent");
-    let mut line = String::new();
-    while line != "PONG\r\n" {
-        line.clear();
-        assert!(listener.read_line(&mut line).expect("an answer") > 0);
-    }
+    tries("PONG").find(|()| listener.next_line() == "PONG\r\n");
     let address = server.client_address().expect("it listens");
     let ask = |subject: &str| {
         let question = Question {

@@ -1,5 +1,6 @@
 //! The same by WebSocket: requests, frames and compressed messages.
 
+use super::waiting::wait_until;
 use super::{Peer, Server};
 
 const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -11,7 +12,7 @@ fn upgraded(server: &Server, headers: &str) -> Peer {
     let mut peer = server.connect_websocket();
     peer.send(format!("{UPGRADE}{headers}\r\n").as_bytes());
     assert_eq!(peer.line(), "HTTP/1.1 101 Switching Protocols");
-    while !peer.line().is_empty() {}
+    wait_until("the end of the answer", || peer.line().is_empty());
     peer
 }
 
@@ -130,7 +131,7 @@ fn frames_that_promise_too_much_end_the_connection_and_nothing_else() {
     let mut peer = upgraded(&server, "");
     peer.send(&[0x82, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0]);
     peer.send(b"CONNECT {\"verbose\":false,\"auth_token\":\"t\"}\r\nPING\r\n");
-    while !peer.line().ends_with("PONG") {}
+    wait_until("PONG", || peer.line().ends_with("PONG"));
     assert!(server.resident().saturating_sub(before) < 4 << 20);
     client.ping();
 }

@@ -6,6 +6,7 @@ use crate::policy::ListenerKind;
 use crate::registry::Session;
 use crate::share::{Lane, Share};
 use crate::verdict::Verdict;
+use crate::waiting::{PATIENCE, receive};
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::inlet::{Publisher, Received};
 use dialtone_broker::kind::Entry;
@@ -13,7 +14,7 @@ use dialtone_broker::peer::{Basics, ClientId, Peer, Place};
 use dialtone_broker::subscription::Subscription;
 use dialtone_wire::message;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 fn server() -> Server {
@@ -60,7 +61,7 @@ fn check(subject: &str, timeout: Duration, expected: &str) {
             sender.send(text).unwrap_or_default();
         });
     });
-    assert_eq!(answer.recv().as_deref(), Ok(expected));
+    assert_eq!(receive(&answer, "no answer"), expected);
 }
 
 #[test]
@@ -95,11 +96,15 @@ fn a_withdrawn_handler_gets_nothing() {
         });
     };
     publish("first");
-    assert_eq!(got.recv().as_deref(), Ok("first"));
+    assert_eq!(receive(&got, "nothing comes"), "first");
     node.internal.withdraw(&served);
     publish("second");
     server.stop();
-    assert!(got.recv().is_err(), "the handler is gone, and nothing came before");
+    assert_eq!(
+        got.recv_timeout(PATIENCE),
+        Err(RecvTimeoutError::Disconnected),
+        "the handler is gone, and nothing came before"
+    );
 }
 
 #[test]
@@ -199,7 +204,7 @@ fn an_account_that_is_gone_is_forgotten() {
     // What the control thread serves itself, it serves from its start on.
     let (done, begun) = sync_channel(1);
     node.internal.run(move |_| assert_eq!(done.send(()), Ok(())));
-    begun.recv().expect("it works");
+    receive(&begun, "it does not work");
     let before = node.internal.handlers.read().len();
     node.internal.serve(&node.connections.registry, &account, "a.*", None, Listener::Nobody);
     assert_eq!((account.interest().len(), node.internal.handlers.read().len()), (1, before + 1));

@@ -141,6 +141,7 @@ fn notice(lost: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiting::accept;
     use std::io::BufRead as _;
     use std::net::TcpListener;
 
@@ -150,13 +151,13 @@ mod tests {
         let host = listener.local_addr().expect("address").to_string();
         let broken = connect(&host).expect("connect");
         broken.shutdown(std::net::Shutdown::Both).expect("shut down");
-        drop(listener.accept().expect("accept"));
+        drop(accept(&listener));
         let shipper = LogShipper::start(host, broken, &Threads::default()).expect("start");
         shipper.send("lost\n".into());
         shipper.send("found\n".into());
         // Nobody reads yet: what is flushed was sent, not read.
         shipper.flush();
-        let (stream, _) = listener.accept().expect("accept");
+        let stream = accept(&listener);
         drop(shipper);
         let lines: Vec<_> = io::BufReader::new(stream).lines().map(|l| l.expect("read")).collect();
         assert_eq!(lines.len(), 2, "{lines:?}");

@@ -256,6 +256,7 @@ const SYSLOG_PORT: u16 = 514;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiting::{NextLine as _, accept};
 
     #[test]
     fn files_rotate_and_old_ones_go() {
@@ -326,10 +327,9 @@ mod tests {
         let remote_syslog = Some(format!("tcp://{}", listener.local_addr().expect("address")));
         let mut sink =
             Sink::open(&Log { remote_syslog, ..Log::default() }, &Threads::default()).expect("open");
-        let (stream, _) = listener.accept().expect("accept");
+        let stream = accept(&listener);
         sink.write(Level::Info, "one", 0);
-        let mut line = String::new();
-        io::BufRead::read_line(&mut io::BufReader::new(stream), &mut line).expect("read");
+        let line = io::BufReader::new(stream).next_line();
         assert!(line.starts_with("<5>") && line.ends_with(": one\n"), "{line}");
         drop(listener);
         for _ in 0..3 {

@@ -88,6 +88,7 @@ mod tests {
     use super::*;
     use crate::Server;
     use crate::monitor::query::Query;
+    use crate::waiting::receive;
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
@@ -105,9 +106,9 @@ mod tests {
         let (release, held) = channel::<()>();
         node.internal.run(move |_| {
             begun.send(()).expect("the test waits");
-            held.recv().expect("the test lets go");
+            let _ = held.recv();
         });
-        begins.recv().expect("it has begun");
+        receive(&begins, "it does not begin");
         // Other threads are starved on a busy machine, and their time is not real either: only this one is looked at.
         let is_named = |seconds| health(seconds).1.contains("thread control stands still for ");
         assert!(!is_named(0) && !is_named(9));
@@ -116,7 +117,7 @@ mod tests {
         release.send(()).expect("it waits");
         let (done, is_done) = channel();
         node.internal.run(move |_| done.send(()).expect("the test waits"));
-        is_done.recv().expect("it goes on");
+        receive(&is_done, "it does not go on");
         assert!(!is_named(601));
         server.stop();
     }

@@ -1,16 +1,15 @@
 //! A server in this process, and a client that speaks to it.
 #![allow(dead_code, reason = "no test needs all of it")]
 
+pub mod waiting;
+
 use dialtone_config::Options;
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
-
-/// How long a client waits for what must come: long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+use waiting::{Bounded, NextLine};
 
 pub fn options(config: &str) -> Options {
     let mut files = |_: &Path| Err(ErrorKind::NotFound.into());
@@ -45,9 +44,7 @@ impl Client {
 
     /// A connection that has said nothing yet and has read nothing.
     pub fn open(server: &Server) -> Self {
-        let stream = server.connect_in_process().expect("connected");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
-        Self(BufReader::new(stream))
+        Self(BufReader::new(server.connect_in_process().expect("connected").bounded()))
     }
 
     pub fn send(&mut self, text: &str) {
@@ -62,10 +59,9 @@ impl Client {
     /// The next line as [`line`](Self::line) has it, `None` when the server has closed the connection.
     pub fn line_or_end(&mut self) -> Option<String> {
         loop {
-            let mut line = String::new();
-            let length = self.0.read_line(&mut line).expect("a line in time");
+            let line = self.0.line_or_end()?;
             if line != "PING\r\n" {
-                return (length > 0).then(|| line.trim_end().to_owned());
+                return Some(line.trim_end().to_owned());
             }
         }
     }
@@ -74,11 +70,12 @@ impl Client {
     pub fn sync(&mut self) -> Vec<String> {
         self.send("PING\r\n");
         let mut lines = Vec::new();
-        loop {
+        for () in waiting::tries("PONG") {
             match self.line() {
-                line if line == "PONG" => return lines,
+                line if line == "PONG" => break,
                 line => lines.push(line),
             }
         }
+        lines
     }
 }

@@ -1,5 +1,6 @@
 //! What is explained is what a server delivers: random rights, played by every publisher to every receiver.
 
+use super::waiting::{Bounded as _, NextLine as _};
 use crate::explain::Explainer;
 use dialtone_config::{load_partial_text, load_text};
 use dialtone_server::Server;
@@ -7,7 +8,7 @@ use dialtone_server::explain::Report;
 use dialtone_server::explain::{Action, Question, What};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Write};
+use std::io::{BufReader, Write};
 
 /// Random configurations that are played.
 const CASES: u64 = 25;
@@ -85,14 +86,12 @@ impl<S: std::io::Read + Write> Client<S> {
         self.0.get_mut().write_all(format!("{text}PING\r\n").as_bytes()).expect("sent");
         let mut subjects = Vec::new();
         loop {
-            let mut line = String::new();
-            assert!(self.0.read_line(&mut line).expect("a line") > 0, "closed");
+            let line = self.0.next_line();
             match line.split(' ').next().expect("a word") {
                 "PONG\r\n" => return subjects,
                 "MSG" => {
                     subjects.push(line.split(' ').nth(1).expect("a subject").to_owned());
-                    line.clear();
-                    self.0.read_line(&mut line).expect("a payload");
+                    self.0.next_line();
                 }
                 _ => {}
             }
@@ -101,7 +100,7 @@ impl<S: std::io::Read + Write> Client<S> {
 }
 
 fn client(server: &Server, user: &str) -> Client<impl std::io::Read + Write + use<>> {
-    let mut client = Client(BufReader::new(server.connect_in_process().expect("a connection")));
+    let mut client = Client(BufReader::new(server.connect_in_process().expect("a connection").bounded()));
     client.send(&format!("CONNECT {{\"user\":\"{user}\",\"pass\":\"x\",\"verbose\":false}}\r\n"));
     client
 }

@@ -1,6 +1,7 @@
 //! A message is followed over routes, gateways and leaf nodes, and not into what is somebody else's.
 
 use super::super::server::ask;
+use super::waiting::{Bounded as _, NextLine as _, tries};
 use crate::explain::hops::Answer;
 use crate::explain::text;
 use dialtone_config::load_text;
@@ -8,7 +9,7 @@ use dialtone_server::Server;
 use dialtone_server::explain::{Action, Link, Question, Verdict};
 use dialtone_server::policy::ListenerKind;
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -73,16 +74,12 @@ fn start(config: &str) -> Server {
 }
 
 fn listen(server: &Server, user: &str, subject: &str) -> BufReader<UnixStream> {
-    let mut listener = BufReader::new(server.connect_in_process().expect("a connection"));
+    let mut listener = BufReader::new(server.connect_in_process().expect("a connection").bounded());
     let hello = format!(
         "CONNECT {{\"user\":\"{user}\",\"pass\":\"x\",\"verbose\":false}}\r\nSUB {subject} 1\r\nPING\r\n"
     );
     listener.get_mut().write_all(hello.as_bytes()).expect("sent");
-    let mut line = String::new();
-    while line != "PONG\r\n" {
-        line.clear();
-        assert!(listener.read_line(&mut line).expect("an answer") > 0);
-    }
+    tries("PONG").find(|()| listener.next_line() == "PONG\r\n");
     listener
 }
 

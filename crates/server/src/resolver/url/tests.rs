@@ -1,6 +1,7 @@
 //! A server of tokens that answers well, badly, and not at all.
 
 use super::*;
+use crate::waiting::NextLine as _;
 use dialtone_identity::nkey::{Kind, Seed};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -16,8 +17,7 @@ fn serve(answer: impl Fn(&str) -> Option<String> + Send + 'static) -> Address {
     std::thread::spawn(move || {
         let mut open = Vec::new();
         while let Ok((mut stream, _)) = listener.accept() {
-            let mut line = String::new();
-            BufReader::new(&stream).read_line(&mut line).expect("request");
+            let line = BufReader::new(&stream).next_line();
             let path = line.split(' ').nth(1).unwrap_or_default();
             match answer(path) {
                 // Whoever asked may have seen enough.

@@ -4,14 +4,12 @@ use super::*;
 use crate::lifecycle::Server;
 use crate::tls::ocsp::cache::{PeerCache, fingerprint};
 use crate::tls::ocsp::peer::{Judgement, PeerCheck};
+use crate::waiting::{Bounded as _, NextLine as _, wait_until};
 use dialtone_config::ocsp::{OcspCache, OcspPeer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// How long is waited for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A responder that gives an answer of `key` that counts a day from `now` on, and how often it was asked.
 fn says(status: Vec<u8>, key: KeyPair, now: i64) -> (Responder, Arc<AtomicUsize>) {
@@ -192,12 +190,11 @@ impl World {
         let options = dialtone_config::load_text(&config, "t.conf", &mut files, &|_| None).expect("options");
         let builder = Server::builder().options(options).host("127.0.0.1").port(None).quiet();
         let server = builder.start().expect("started");
-        let events = server.connect_in_process().expect("connected");
-        events.set_read_timeout(Some(PATIENCE)).expect("set");
+        let events = server.connect_in_process().expect("connected").bounded();
         let mut events = BufReader::new(events);
         let hello = "CONNECT {\"verbose\":false,\"user\":\"s\",\"pass\":\"p\"}\r\nSUB $SYS.SERVER.*.OCSP.> 1\r\nPING\r\n";
         events.get_mut().write_all(hello.as_bytes()).expect("sent");
-        while line(&mut events) != "PONG" {}
+        wait_until("PONG", || line(&mut events) == "PONG");
         let mut roots = RootCertStore::empty();
         roots.add(authority.certificate.clone()).expect("added");
         Self { server, _folder: folder, roots, events }
@@ -212,8 +209,8 @@ impl World {
             .with_root_certificates(self.roots.clone())
             .with_client_auth_cert(vec![certificate], key)
             .expect("config");
-        let socket = TcpStream::connect(self.server.client_address().expect("address")).expect("connected");
-        socket.set_read_timeout(Some(PATIENCE)).expect("set");
+        let address = self.server.client_address().expect("address");
+        let socket = TcpStream::connect(address).expect("connected").bounded();
         let mut plain = BufReader::new(socket.try_clone().expect("cloned"));
         assert!(line(&mut plain).starts_with("INFO {"));
         let name = "localhost".try_into().expect("name");
@@ -243,9 +240,7 @@ impl World {
 }
 
 fn line(reader: &mut impl BufRead) -> String {
-    let mut line = String::new();
-    reader.read_line(&mut line).expect("a line");
-    line.trim_end().to_owned()
+    reader.next_line().trim_end().to_owned()
 }
 
 #[test]
@@ -292,8 +287,8 @@ fn a_client_waits_for_its_greeting_where_tls_comes_first() {
         .with_root_certificates(world.roots.clone())
         .with_client_auth_cert(vec![certificate], key)
         .expect("config");
-    let socket = TcpStream::connect(world.server.client_address().expect("address")).expect("connected");
-    socket.set_read_timeout(Some(PATIENCE)).expect("set");
+    let address = world.server.client_address().expect("address");
+    let socket = TcpStream::connect(address).expect("connected").bounded();
     let connection =
         ClientConnection::new(Arc::new(config), "localhost".try_into().expect("name")).expect("connection");
     let mut stream = BufReader::new(StreamOwned::new(connection, socket));
