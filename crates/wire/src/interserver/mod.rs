@@ -19,6 +19,8 @@
 //! dedicated to one account no line names the account. An origin `_` is that of a leaf node in no cluster. Source: the official server's parser, and what it sends.
 
 mod dialect;
+#[cfg(test)]
+mod documents;
 pub mod encode;
 mod error;
 mod hash;
