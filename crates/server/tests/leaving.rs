@@ -22,11 +22,12 @@ fn start(block: &str, routes: &[&Server], log: Option<&Path>) -> Server {
 /// A client of the system account that is told of new addresses; the addresses that it was told first.
 fn connect(server: &Server) -> (Client, Vec<String>) {
     let mut client = Client::open(server);
-    let urls = urls(&client.line());
+    let told = urls(&client.line());
     let hello = "{\"verbose\":false,\"protocol\":1,\"headers\":true,\"no_responders\":true,\"user\":\"s\"}";
     // After its first PONG it is told of all that changes, and of what has changed since it connected.
     client.send(&format!("CONNECT {hello}\r\nPING\r\n"));
-    (client, urls)
+    assert_eq!(client.line(), "PONG");
+    (client, told)
 }
 
 fn urls(line: &str) -> Vec<String> {
@@ -120,9 +121,10 @@ fn a_server_that_is_asked_to_leave_is_forgotten_by_those_that_have_it_configured
     await_url(&mut late, told, &address(&leaving), false);
     // It hears the same event, on a thread of its own.
     let is_forgotten = |text: &str| text.contains("left for good, and is not dialed");
-    while !is_forgotten(&std::fs::read_to_string(&log).expect("a log")) {
+    wait_until("it is forgotten", || {
         late.sync();
-    }
+        is_forgotten(&std::fs::read_to_string(&log).expect("a log"))
+    });
     stays.stop();
     leaving.stop();
 }

@@ -56,8 +56,9 @@ pub(super) fn leave(executor: &mut Executor, message: &Message) {
         return answer(executor, message, Err("the server has not started yet".to_owned()));
     };
     node.connections.leaves_for_good.store(true, Ordering::Release);
-    // The answer is on its way before connections end.
     answer(executor, message, Ok(()));
+    // It is written before connections end, which another thread does.
+    executor.write();
     end();
 }
 
