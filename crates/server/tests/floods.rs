@@ -66,7 +66,7 @@ fn replies(service: &mut Client, count: usize) -> Vec<(String, String)> {
 #[track_caller]
 fn a_responder_answers_another(accounts: &str, limits: &str) {
     let server = start(options(
-        &format!("max_pending: 1GB, accounts {{ {accounts} }}")
+        &format!("write_deadline: '600s', max_pending: 1GB, accounts {{ {accounts} }}")
             .replace("RIGHTS", &format!("permissions: {{ subscribe: q, allow_responses: {{ {limits} }} }}")),
     ));
     let mut service = Client::connect(&server, "s");
@@ -117,7 +117,7 @@ fn a_responder_answers_who_asked_during_a_flood_of_another_connection() {
 #[test]
 fn subscriptions_end_without_a_look_at_answers_that_are_awaited() {
     let server = start(options(
-        "max_pending: 1GB
+        "write_deadline: '600s', max_pending: 1GB
          accounts {
              S { users: [ { user: s } ]
                  exports: [ { service: q, response_threshold: '1h', latency: { sampling: 100, subject: lat } } ] }
@@ -196,7 +196,7 @@ fn traces_are_dropped_first_while_the_control_thread_is_busy() {
     let folder = tempfile::tempdir().expect("folder");
     let log = folder.path().join("log");
     let config = format!(
-        "http: '127.0.0.1:-1', max_pending: 1GB, log_file: {log:?}, system_account: SYS
+        "http: '127.0.0.1:-1', write_deadline: '600s', max_pending: 1GB, log_file: {log:?}, system_account: SYS
          accounts {{
              T {{ users: [ {{ user: t }} ], exports: [ {{ stream: traces }} ] }}
              O {{ users: [ {{ user: o }} ] }}

@@ -560,7 +560,10 @@ fn flood(client: &mut Client) -> usize {
 fn a_revocation_comes_before_questions() {
     let server = operator_mode(
         &[(1, account(1, Account::default(), None)), (2, account(2, Account::default(), None))],
-        &format!("system_account: {}\nmax_pending: 1GB", seed(Kind::Account, 2).public()),
+        &format!(
+            "system_account: {}\nwrite_deadline: '600s', max_pending: 1GB",
+            seed(Kind::Account, 2).public()
+        ),
     );
     let mut system = Client::open(&server);
     assert_eq!(system.by_token(2, &user(2, 2, unlimited(), None)), "PONG");
@@ -587,7 +590,10 @@ fn a_revocation_comes_before_questions() {
 /// A login by auth callout does not wait for the questions of a tenant.
 #[test]
 fn a_login_comes_before_questions() {
-    let server = start(&format!("{}\nmax_pending: 1GB", callout("").replace("timeout: 1", "timeout: 600")));
+    let server = start(&format!(
+        "{}\nwrite_deadline: '600s', max_pending: 1GB",
+        callout("").replace("timeout: 1", "timeout: 600")
+    ));
     let mut service = Client::open(&server);
     assert_eq!(service.connect(password("auth", "pwd")), "PONG");
     serve(service, |_, payload| answer(&request(payload), &seed(Kind::Account, 1), "APP").into_bytes());

@@ -29,7 +29,7 @@ fn listening(config: &str) -> Server {
 }
 
 fn tenants() -> Server {
-    let config = "max_pending: 1GB, system_account: SYS
+    let config = "write_deadline: '600s', max_pending: 1GB, system_account: SYS
         accounts {
             T { users: [ { user: t } ] }
             O { users: [ { user: o } ] }
