@@ -222,13 +222,13 @@ impl Client {
         let _ = self.stream.get_mut().write_all(text.as_bytes());
     }
 
-    /// The next line but +OK; `None` at the end.
+    /// The next line but +OK, and PING, which comes now and then; `None` at the end.
     fn line(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
             match self.stream.read_line(&mut line) {
                 Ok(0) => return None,
-                Ok(_) if line == "+OK\r\n" => {}
+                Ok(_) if line == "+OK\r\n" || line == "PING\r\n" => {}
                 Ok(_) => return Some(line.trim_end().to_owned()),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
                 Err(error) => panic!("nothing comes: {error} ({})", self.case),
