@@ -19,6 +19,8 @@ const ONE_OF: u64 = 100;
 const TOLERANCE_PERCENT: u64 = 10;
 /// How often a server reports while it is in a round. Otherwise it does so every ten seconds.
 pub const REPORT_EVERY: Duration = Duration::from_secs(2);
+/// What a report counts for at most, so that no sum of them is too large.
+const CLIENTS_MAX: u64 = u32::MAX as u64;
 /// How long a report counts.
 const REPORTED_FOR: Duration = Duration::from_secs(30);
 /// After it was closed, a client is within this time in the report of another server, or has left the cluster: it connects again, and a
@@ -77,7 +79,7 @@ impl Balance {
             }
             self.round = Some(Round { begins: now, busy_at: now, is_first: true });
         }
-        self.others.insert(server, Report { clients, at: now });
+        self.others.insert(server, Report { clients: clients.min(CLIENTS_MAX), at: now });
     }
 
     /// Another server takes no part any more.
@@ -183,6 +185,16 @@ mod tests {
             let handover = balance.next(own, now);
             assert_eq!(handover.map(|handover| handover.clients), expected, "{own} and {others:?}");
         }
+    }
+
+    #[test]
+    fn no_report_is_too_large() {
+        let now = Instant::now();
+        let mut balance = Balance::default();
+        for number in 0..10 {
+            balance.reported(server(&number.to_string()), u64::MAX, now);
+        }
+        assert_eq!(balance.next(1, now), None);
     }
 
     #[test]
