@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Another server that takes part has so many clients.
+/// Another server has so many clients, and takes part in this as this one does.
 pub(crate) fn reported(executor: &mut Executor, server: &str, clients: u64) {
     let node = executor.node.clone();
     // Servers of other clusters are heard of, too.
-    if !node.settings.policy().options.rebalances() || !node.delivery.routes.leads_to(server) {
+    if !node.delivery.routes.leads_to(server) {
         return;
     }
     let rebalance = &mut executor.state.rebalance;

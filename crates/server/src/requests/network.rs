@@ -55,7 +55,7 @@ struct Reported {
 /// `$SYS.SERVER.<id>.STATSZ`: a server is there. A new one hears of this one at once.
 pub(super) fn present(executor: &mut Executor, message: &Message) {
     let server = message.token(2);
-    if hear_of(executor, server) {
+    if hear_of(executor, server) && executor.node.settings.policy().options.rebalances() {
         let figures: Figures = serde_json::from_slice(&message.payload).unwrap_or_default();
         if let Some(Reported { clients }) = figures.rebalance {
             handover::reported(executor, server, clients);
