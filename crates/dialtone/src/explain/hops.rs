@@ -119,15 +119,18 @@ fn further(report: &Report) -> impl Iterator<Item = Next> {
     let from = report.server.as_ref();
     let steps = report.steps.iter().filter_map(move |step| Some((from?, step)));
     steps.filter_map(|(from, step)| match &step.what {
-        What::Onward { link, server, id, there, not_asked: None, .. }
-        | What::Upstream { link, server, id, there, not_asked: None, .. } => Some(Next {
-            from: from.clone(),
-            link: *link,
-            server: server.clone(),
-            id: id.clone(),
-            account: there.clone(),
-            subject: step.subject.clone(),
-        }),
+        What::Onward { to: neighbor, .. } | What::Upstream { from: neighbor }
+            if neighbor.not_asked.is_none() =>
+        {
+            Some(Next {
+                from: from.clone(),
+                link: neighbor.link,
+                server: neighbor.server.clone(),
+                id: neighbor.id.clone(),
+                account: neighbor.there.clone(),
+                subject: step.subject.clone(),
+            })
+        }
         _ => None,
     })
 }
@@ -135,7 +138,7 @@ fn further(report: &Report) -> impl Iterator<Item = Next> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dialtone_server::explain::Step;
+    use dialtone_server::explain::{Neighbor, Step};
 
     fn report(server: &str, to: &[(Link, &str)]) -> Report {
         let question = Question::new("A", Action::Publish, "x");
@@ -144,13 +147,15 @@ mod tests {
             account: "A".into(),
             subject: "x".into(),
             what: What::Onward {
-                link: *link,
-                server: (*to).to_owned(),
-                id: (*to).to_owned(),
-                cluster: None,
-                there: "A".into(),
+                to: Neighbor {
+                    link: *link,
+                    server: (*to).to_owned(),
+                    id: (*to).to_owned(),
+                    cluster: None,
+                    there: "A".into(),
+                    not_asked: to.is_empty().then(|| "somebody else's".to_owned()),
+                },
                 queue_groups: Vec::new(),
-                not_asked: to.is_empty().then(|| "somebody else's".to_owned()),
             },
         };
         let steps = to.iter().map(step).collect();
@@ -165,8 +170,8 @@ mod tests {
             let mut report = report(server, from);
             report.question.action = Action::Subscribe;
             for step in &mut report.steps {
-                if let What::Onward { link, server, id, cluster, there, not_asked, .. } = step.what.clone() {
-                    step.what = What::Upstream { link, server, id, cluster, there, not_asked };
+                if let What::Onward { to, .. } = step.what.clone() {
+                    step.what = What::Upstream { from: to };
                 }
             }
             report

@@ -1,7 +1,7 @@
 //! An answer in words.
 
 use super::hops::Answer;
-use dialtone_server::explain::{Action, Kind, Link, Live, Report, Rule, Step, Verdict, What, Who};
+use dialtone_server::explain::{Action, Kind, Link, Live, Neighbor, Report, Rule, Step, Verdict, What, Who};
 use std::fmt::Write as _;
 
 /// An answer, for people: a line a step, further in where the way forks.
@@ -137,8 +137,8 @@ fn lines(step: &Step, action: Action) -> Vec<String> {
                 format!("exported as {export}{}", place(export_at)),
             ]
         }
-        What::Onward { .. } => onward(step),
-        What::Upstream { .. } => upstream(step),
+        What::Onward { to, queue_groups } => onward(step, to, queue_groups),
+        What::Upstream { from } => upstream(step, from),
         What::Wanted { filters, withheld, more } => wanted(filters, withheld, *more),
         What::Stops { why, at } => vec![format!("stops: {why}{}", place(at))],
         What::Note { note, at } => vec![format!("note: {note}{}", place(at))],
@@ -146,43 +146,38 @@ fn lines(step: &Step, action: Action) -> Vec<String> {
 }
 
 /// Where a message goes on to.
-fn onward(step: &Step) -> Vec<String> {
-    let What::Onward { link, server, cluster, there, queue_groups, not_asked, .. } = &step.what else {
-        return Vec::new();
-    };
-    let (other, by) = other(*link, server, cluster.as_deref());
-    let account = if *there == step.account { String::new() } else { format!(", to account {there}") };
+fn onward(step: &Step, to: &Neighbor, queue_groups: &[String]) -> Vec<String> {
     let only = match queue_groups.is_empty() {
         true => String::new(),
         false => format!(", if a member of {} is drawn there", queue_groups.join(" or ")),
     };
-    let mut lines = vec![format!("goes on to {other}{by}{account}{only}")];
-    lines.extend(not_asked.as_ref().map(|why| format!("stops: {why}")));
-    lines
+    other(to, ("goes on to", &account(step, to, "to"), &only))
 }
 
 /// Where messages come from.
-fn upstream(step: &Step) -> Vec<String> {
-    let What::Upstream { link, server, cluster, there, not_asked, .. } = &step.what else {
-        return Vec::new();
-    };
-    let (other, by) = other(*link, server, cluster.as_deref());
-    let account = if *there == step.account { String::new() } else { format!(", from account {there}") };
-    let mut lines = vec![format!("may come from {other}{by}{account}")];
-    lines.extend(not_asked.as_ref().map(|why| format!("stops: {why}")));
-    lines
+fn upstream(step: &Step, from: &Neighbor) -> Vec<String> {
+    other(from, ("may come from", &account(step, from, "from"), ""))
 }
 
-/// Another server, and by what it is linked.
-fn other(link: Link, server: &str, cluster: Option<&str>) -> (String, &'static str) {
-    let cluster = cluster.map(|name| format!(" of cluster {name}")).unwrap_or_default();
+/// The account there, if it is called otherwise.
+fn account(step: &Step, there: &Neighbor, preposition: &str) -> String {
+    let name = &there.there;
+    if *name == step.account { String::new() } else { format!(", {preposition} account {name}") }
+}
+
+/// Another server, by what it is linked, and whether that is the end; with the words before that, and those behind.
+fn other(other: &Neighbor, (before, account, behind): (&str, &str, &str)) -> Vec<String> {
+    let Neighbor { link, server, cluster, not_asked, .. } = other;
+    let cluster = cluster.as_ref().map(|name| format!(" of cluster {name}")).unwrap_or_default();
     let (what, by) = match link {
         Link::Route => ("server", ", by a route"),
         Link::Gateway => ("server", ", by a gateway"),
         Link::Hub => ("hub", ""),
         Link::Spoke => ("leaf node", ""),
     };
-    (format!("{what} {server}{cluster}"), by)
+    let mut lines = vec![format!("{before} {what} {server}{cluster}{by}{account}{behind}")];
+    lines.extend(not_asked.as_ref().map(|why| format!("stops: {why}")));
+    lines
 }
 
 /// What another server has told that it wants.

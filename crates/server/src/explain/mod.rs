@@ -15,7 +15,8 @@ mod upstream;
 mod users;
 
 pub use report::{
-    Action, Answering, Arrival, Departure, Kind, Link, Live, Question, Report, Rule, Step, Verdict, What, Who,
+    Action, Answering, Arrival, Departure, Kind, Link, Live, Neighbor, Question, Report, Rule, Step, Verdict,
+    What, Who,
 };
 
 use crate::node::Node;

@@ -1,7 +1,7 @@
 //! Where a message goes on to other servers, and whether those can be asked how it goes on there.
 
 use super::context::{ExplainContext, text};
-use super::report::{Link, What};
+use super::report::{Link, Neighbor, What};
 use crate::links::Link as OpenLink;
 use crate::node::Node;
 use dialtone_broker::account::Account;
@@ -30,32 +30,26 @@ pub(super) fn steps(
 }
 
 fn step(node: &Node, account: &Account, to: &Onward, link: &OpenLink, open: &[OpenLink]) -> Option<What> {
-    let kind = named(link.kind)?;
     let groups = to.groups.iter().filter(|_| !to.is_plain).map(|name| text(name));
-    Some(What::Onward {
+    Some(What::Onward { to: neighbor(node, account, link, open)?, queue_groups: groups.collect() })
+}
+
+/// The server at the other end of a link, as an answer about an account names it; `None`: it is no server.
+pub(super) fn neighbor(
+    node: &Node,
+    account: &Account,
+    link: &OpenLink,
+    open: &[OpenLink],
+) -> Option<Neighbor> {
+    let kind = named(link.kind)?;
+    Some(Neighbor {
         link: kind,
         server: link.server.name.clone(),
         id: link.server.id.clone(),
-        cluster: cluster(link),
-        there: account_there(link, account),
-        queue_groups: groups.collect(),
-        not_asked: not_asked(node, link, open),
+        cluster: (kind == Link::Gateway).then(|| link.remote.clone()),
+        there: link.server.account.clone().unwrap_or_else(|| account.name.to_string()),
+        not_asked: (!may_be_asked(node, link, open)).then(|| NOT_ASKED.to_owned()),
     })
-}
-
-/// The cluster at the other end of a gateway.
-pub(super) fn cluster(link: &OpenLink) -> Option<String> {
-    (named(link.kind) == Some(Link::Gateway)).then(|| link.remote.clone())
-}
-
-/// What an account is called at the other end.
-pub(super) fn account_there(link: &OpenLink, account: &Account) -> String {
-    link.server.account.clone().unwrap_or_else(|| account.name.to_string())
-}
-
-/// Why the server at the other end is not asked, if it is not.
-pub(super) fn not_asked(node: &Node, link: &OpenLink, open: &[OpenLink]) -> Option<String> {
-    (!may_be_asked(node, link, open)).then(|| NOT_ASKED.to_owned())
 }
 
 /// What is said of a leaf node that is somebody else's.
@@ -78,7 +72,7 @@ fn may_be_asked(node: &Node, link: &OpenLink, open: &[OpenLink]) -> bool {
 }
 
 /// What a link is called in an answer; `None`: it is none.
-pub(super) fn named(kind: Kind) -> Option<Link> {
+fn named(kind: Kind) -> Option<Link> {
     Link::ALL.into_iter().find(|link| link.name() == kind.link_name())
 }
 

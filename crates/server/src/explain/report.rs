@@ -214,6 +214,25 @@ pub enum Kind {
     Service,
 }
 
+/// Another server that this one is linked with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbor {
+    /// How it is linked.
+    pub link: Link,
+    /// Its name.
+    pub server: String,
+    /// Its id.
+    pub id: String,
+    /// The other cluster, by a gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// The account there.
+    pub there: String,
+    /// Why it cannot be asked what goes on there, or comes from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_asked: Option<String>,
+}
+
 /// What happens at a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
@@ -291,40 +310,18 @@ pub enum What {
     },
     /// It goes on to another server.
     Onward {
-        /// How that is linked.
-        link: Link,
-        /// Its name.
-        server: String,
-        /// Its id.
-        id: String,
-        /// The other cluster, by a gateway.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        cluster: Option<String>,
-        /// The account there.
-        there: String,
+        /// Which.
+        #[serde(flatten)]
+        to: Neighbor,
         /// It goes there only if a member of one of these is drawn there. Empty: in any case.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         queue_groups: Vec<String>,
-        /// Why that server cannot be asked how it goes on.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        not_asked: Option<String>,
     },
     /// Messages may come from another server.
     Upstream {
-        /// How that is linked.
-        link: Link,
-        /// Its name.
-        server: String,
-        /// Its id.
-        id: String,
-        /// The other cluster, by a gateway.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        cluster: Option<String>,
-        /// The account there.
-        there: String,
-        /// Why that server cannot be asked what comes from there.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        not_asked: Option<String>,
+        /// Which.
+        #[serde(flatten)]
+        from: Neighbor,
     },
     /// The other server has told that it wants such messages.
     Wanted {

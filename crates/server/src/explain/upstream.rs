@@ -1,7 +1,7 @@
 //! From which other servers messages come to a subscription, and whether those know that they are wanted here.
 
 use super::context::{ExplainContext, text};
-use super::onward::{self, SERVERS_MAX, kind_of, named};
+use super::onward::{self, SERVERS_MAX, kind_of};
 use super::publish::{At, cut};
 use super::report::{Departure, Question, Report, Step, Verdict, What};
 use super::subscribe;
@@ -58,14 +58,8 @@ impl<'a> Upstream<'a> {
     }
 
     fn step(&self, at: At<'_>, link: &OpenLink) -> Option<What> {
-        Some(What::Upstream {
-            link: named(link.kind)?,
-            server: link.server.name.clone(),
-            id: link.server.id.clone(),
-            cluster: onward::cluster(link),
-            there: onward::account_there(link, at.account),
-            not_asked: onward::not_asked(self.context.node, link, &self.open),
-        })
+        let from = onward::neighbor(self.context.node, at.account, link, &self.open)?;
+        Some(What::Upstream { from })
     }
 }
 
