@@ -13,7 +13,7 @@ use crate::system;
 use dialtone_mesh::ClientUrls;
 use dialtone_wire::CloseReason;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -24,8 +24,8 @@ pub(crate) fn reported(executor: &mut Executor, server: &str, clients: u64) {
     if !node.delivery.routes.leads_to(server) {
         return;
     }
-    let rebalance = &mut executor.state.rebalance;
-    rebalance.reported(server, clients, Instant::now());
+    let (now, rebalance) = (executor.now(), &mut executor.state.rebalance);
+    rebalance.reported(server, clients, now);
     if rebalance.is_active() && !rebalance.is_ticking {
         rebalance.is_ticking = true;
         executor.repeat(SECOND, |executor| {
@@ -47,8 +47,8 @@ pub(crate) fn lost(node: &Node, server: &str) {
 /// What is done each second. Whether there is more to do.
 fn tick(executor: &mut Executor) -> bool {
     let node = executor.node.clone();
-    let rebalance = &mut executor.state.rebalance;
-    for session in rebalance.overdue(Instant::now()) {
+    let (now, rebalance) = (executor.now(), &mut executor.state.rebalance);
+    for session in rebalance.overdue(now) {
         session.peer.close(CloseReason::Kicked);
     }
     if !node.settings.policy().options.rebalances() {
@@ -58,7 +58,7 @@ fn tick(executor: &mut Executor) -> bool {
     let is_pausing = node.connections.lame_duck.load(Ordering::Acquire) || node.cluster.has_lame_duck();
     if !is_pausing {
         hand_over(executor, &node);
-        if executor.state.rebalance.is_report_due(Instant::now()) {
+        if executor.state.rebalance.is_report_due(now) {
             system::broadcast(executor);
         }
     }
@@ -66,7 +66,7 @@ fn tick(executor: &mut Executor) -> bool {
 }
 
 fn hand_over(executor: &mut Executor, node: &Node) {
-    let (now, rebalance) = (Instant::now(), &mut executor.state.rebalance);
+    let (now, rebalance) = (executor.now(), &mut executor.state.rebalance);
     let Some(handover) = rebalance.next(&node.connections.registry, now) else { return };
     let urls = node.cluster.client_urls_of(&handover.to);
     let going = rebalance.choose(&node.connections.registry, &handover, |session| can_go(session, &urls));

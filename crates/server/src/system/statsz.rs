@@ -46,9 +46,9 @@ pub(crate) fn broadcast(executor: &mut Executor) {
 
 /// How many clients there are, for servers that hand some over to others; `None`: this server takes no part in that.
 fn reported_clients(executor: &mut Executor) -> Option<u64> {
-    let (node, state) = (&executor.node.clone(), &mut executor.state);
+    let (node, now, state) = (&executor.node.clone(), executor.now(), &mut executor.state);
     let takes_part = node.settings.policy().options.rebalances() && !node.connections.lame_duck.load(Acquire);
-    takes_part.then(|| state.rebalance.report(&node.connections.registry, Instant::now()))
+    takes_part.then(|| state.rebalance.report(&node.connections.registry, now))
 }
 
 #[derive(Serialize)]
