@@ -80,6 +80,7 @@ async def statuses(nc, js):
     await pulled("heartbeat too long", "all", {"batch": 1, "expires": second, "idle_heartbeat": second}, 1)
     await pulled("no JSON", "all", b"{", 1)
     await pulled("a number", "all", b"-1", 1)
+    await js.add_consumer("TASKS", ConsumerConfig(durable_name="all_again"))
     await js.add_consumer("TASKS", ConsumerConfig(durable_name="strict"))
     config = (await question(nc, "$JS.API.CONSUMER.INFO.TASKS.strict"))["config"]
     say("limits of requests", (await question(nc, "$JS.API.CONSUMER.DURABLE.CREATE.TASKS.strict", {
@@ -87,7 +88,8 @@ async def statuses(nc, js):
     await pulled("batch too large", "strict", {"batch": 3}, 1)
     await pulled("expires too late", "strict", {"batch": 1, "expires": 2 * second}, 1)
     await pulled("too many bytes", "strict", {"batch": 1, "max_bytes": 1001, "expires": second}, 1)
-    await pulled("few bytes", "strict", {"batch": 2, "max_bytes": 150, "expires": second}, 2)
+    await pulled("few bytes", "strict", {"batch": 2, "max_bytes": 150, "expires": second}, 3)
+    await pulled("fewer bytes", "all_again", {"batch": 10, "max_bytes": 150, "expires": second // 2}, 3)
     await js.add_consumer("TASKS", ConsumerConfig(durable_name="gone", deliver_policy=DeliverPolicy.NEW))
     await nc.publish("$JS.API.CONSUMER.MSG.NEXT.TASKS.gone", b"1", reply=inbox)
     await until(lambda: js.consumer_info("TASKS", "gone"), lambda info: info.num_waiting == 1, "the request")
