@@ -1,0 +1,1 @@
+//! The endpoints of the JetStream API, their requests and responses.

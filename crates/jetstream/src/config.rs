@@ -1,0 +1,1 @@
+//! Configurations of streams and consumers, with their checks.

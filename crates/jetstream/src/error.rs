@@ -1,0 +1,1 @@
+//! The errors of the JetStream API: one table of codes, HTTP-like codes and texts.

@@ -1,0 +1,1 @@
+//! Reading JSON as Go's `encoding/json` does: names of any case, null, unknown fields, strict mode.
