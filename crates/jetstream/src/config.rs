@@ -1,1 +1,0 @@
-//! Configurations of streams and consumers, with their checks.

@@ -1,0 +1,41 @@
+//! What Go's readers say of a choice whose name is none.
+
+use super::parse::{Kind, Node};
+use super::read::{name_of, quoted};
+use std::borrow::Cow;
+
+fn raw(node: &Node<'_>) -> String {
+    String::from_utf8_lossy(node.raw).into_owned()
+}
+
+/// The name that a choice is read by; one has names in any case.
+pub(crate) fn spelled<'a>(node: &Node<'a>, refusal: &str) -> Option<Cow<'a, str>> {
+    let name = std::str::from_utf8(node.raw).ok()?.strip_prefix('"')?.strip_suffix('"')?;
+    Some(match refusal {
+        "can_not_unmarshal_in_any_case" => Cow::Owned(name.to_lowercase()),
+        _ => Cow::Borrowed(name),
+    })
+}
+
+pub(crate) fn can_not_unmarshal_in_any_case(node: &Node<'_>) -> String {
+    can_not_unmarshal(node)
+}
+
+pub(crate) fn can_not_unmarshal(node: &Node<'_>) -> String {
+    format!("can not unmarshal {}", quoted(&raw(node)))
+}
+
+pub(crate) fn consumer_action(node: &Node<'_>) -> String {
+    format!("unknown consumer action: {}", raw(node))
+}
+
+pub(crate) fn priority_policy(node: &Node<'_>) -> String {
+    format!("unknown priority policy: {}", raw(node))
+}
+
+pub(crate) fn compression(node: &Node<'_>) -> String {
+    match &node.kind {
+        Kind::Text(_) | Kind::Null => "unknown compression algorithm".to_owned(),
+        other => format!("json: cannot unmarshal {} into Go value of type string", name_of(other)),
+    }
+}
