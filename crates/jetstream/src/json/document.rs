@@ -1,43 +1,50 @@
 //! The macros that declare documents and the names of choices.
 
 /// Declares a document: each field with its name in JSON, whether it is written when it is empty (`always`, `omitempty`), and its type in Go, which
-/// errors show. Makes the struct, reads and writes it, and lists its names in [`FIELDS`].
+/// errors show. Documents that it embeds, whose fields stand among its own, come first, with `embed`. Makes the struct, reads and writes it, and lists
+/// its own names in `FIELDS`.
 macro_rules! document {
     (
         $(#[$attribute:meta])*
         pub struct $name:ident = $go:literal {
+            $( embed $(#[$embed_doc:meta])* pub $embed:ident: $embed_type:ty, $embed_go:literal; )*
             $( $(#[$doc:meta])* pub $field:ident: $type:ty, $json:literal $omission:ident $go_type:literal; )*
         }
     ) => {
         $(#[$attribute])*
         #[derive(Debug, Clone, PartialEq, Default)]
-        pub struct $name { $( $(#[$doc])* pub $field: $type, )* }
+        pub struct $name { $( $(#[$embed_doc])* pub $embed: $embed_type, )* $( $(#[$doc])* pub $field: $type, )* }
 
         impl $name {
             /// The names of its fields in JSON, in the official order.
             pub const FIELDS: &'static [&'static str] = &[$($json),*];
             /// The name of the type in Go, which errors show.
             pub const GO: &'static str = concat!("server.", $go);
+        }
 
-            /// Takes the value of a field by its name in JSON, and says whether there is such a field.
+        impl $crate::json::Document for $name {
             #[allow(clippy::too_many_lines, reason = "one branch a field")]
-            pub(crate) fn read_field(
+            fn read_field(
                 &mut self,
                 name: &str,
                 node: &$crate::json::Node<'_>,
                 reader: &mut $crate::json::Reader,
             ) -> Result<bool, $crate::json::Abort> {
+                $( if reader.embedded($embed_go, &mut self.$embed, name, node)? {
+                    return Ok(true);
+                } )*
                 $( if name.eq_ignore_ascii_case($json) {
                     reader.field($json, &mut self.$field, node, $go_type)?;
                     return Ok(true);
                 } )*
-                let _ = (node, reader);
+                let _ = (name, node, reader);
                 Ok(false)
             }
 
-            /// Writes its fields into a document that has them among its own.
-            pub(crate) fn write_fields<M: serde::ser::SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+            fn write_fields<M: serde::ser::SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+                $( $crate::json::Document::write_fields(&self.$embed, map)?; )*
                 $( $crate::json::document!(@write $omission, self.$field, map, $json); )*
+                let _ = map;
                 Ok(())
             }
         }
@@ -49,14 +56,14 @@ macro_rules! document {
                 go: &str,
                 reader: &mut $crate::json::Reader,
             ) -> Result<(), $crate::json::Abort> {
-                reader.fields(node, go, $go, &mut |name, node, reader| self.read_field(name, node, reader))
+                reader.fields(node, go, $go, self)
             }
         }
 
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let mut map = serializer.serialize_map(None)?;
-                self.write_fields(&mut map)?;
+                $crate::json::Document::write_fields(self, &mut map)?;
                 serde::ser::SerializeMap::end(map)
             }
         }
@@ -115,13 +122,13 @@ macro_rules! names {
                 &mut self,
                 node: &$crate::json::Node<'_>,
                 _: &str,
-                _: &mut $crate::json::Reader,
+                reader: &mut $crate::json::Reader,
             ) -> Result<(), $crate::json::Abort> {
                 // Official servers compare the bytes of the value with a quoted name; no name has escapes.
                 let name = $crate::json::refusal::spelled(node, stringify!($refusal));
                 *self = match name.as_deref() {
                     $( Some($json $(| $alias)*) => Self::$variant, )*
-                    _ => return Err($crate::json::Abort($crate::json::refusal::$refusal(node))),
+                    _ => return Err($crate::json::Abort($crate::json::refusal::$refusal(node, reader))),
                 };
                 Ok(())
             }

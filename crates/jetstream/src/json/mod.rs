@@ -11,5 +11,5 @@ mod write;
 
 pub(crate) use document::{document, names};
 pub use parse::{DEPTH_MAX, Kind, Node, SyntaxError, parse};
-pub use read::{Abort, Field, Reader, Strictness, from_slice};
+pub use read::{Abort, Document, Field, Reader, Strictness, from_slice};
 pub use write::{Empty, to_string, to_vec};

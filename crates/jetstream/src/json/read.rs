@@ -1,6 +1,7 @@
 //! Filling documents from JSON by the rules of Go: a name fits in any case, null changes nothing, what is unknown is ignored or refused.
 
 use super::parse::{Kind, Node, SyntaxError, parse};
+use serde::ser::SerializeMap;
 use std::collections::BTreeMap;
 
 /// Whether a field that a document does not have is an error.
@@ -35,6 +36,37 @@ pub trait Field {
     fn read(&mut self, node: &Node<'_>, go: &str, reader: &mut Reader) -> Result<(), Abort>;
 }
 
+/// A type with named fields.
+pub trait Document {
+    /// Takes the value of a field by its name in JSON, and says whether there is such a field.
+    ///
+    /// # Errors
+    /// Only such as end the reading.
+    fn read_field(&mut self, name: &str, node: &Node<'_>, reader: &mut Reader) -> Result<bool, Abort>;
+
+    /// Writes its fields, also among those of a document that embeds it.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    fn write_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
+}
+
+/// An embedded pointer: without it, its fields are not there.
+impl<D: Document + Default> Document for Option<D> {
+    fn read_field(&mut self, name: &str, node: &Node<'_>, reader: &mut Reader) -> Result<bool, Abort> {
+        let was_there = self.is_some();
+        let is_known = self.get_or_insert_default().read_field(name, node, reader)?;
+        if !was_there && !is_known {
+            *self = None;
+        }
+        Ok(is_known)
+    }
+
+    fn write_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        self.as_ref().map_or(Ok(()), |document| document.write_fields(map))
+    }
+}
+
 impl Reader {
     /// A reader at the root.
     pub fn new(strictness: Strictness) -> Self {
@@ -50,30 +82,31 @@ impl Reader {
         self.error.get_or_insert(error);
     }
 
-    /// A value of the wrong type: `value` as Go names what stands in the text.
+    /// The error of a value of the wrong type: `value` as Go names what stands in the text.
+    pub(super) fn mismatched(&self, value: &str, go: &str) -> String {
+        if self.path.is_empty() {
+            return format!("json: cannot unmarshal {value} into Go value of type {go}");
+        }
+        let path = self.path.join(".");
+        format!("json: cannot unmarshal {value} into Go struct field {}.{path} of type {go}", self.document)
+    }
+
+    /// Notes a value of the wrong type.
     pub fn mismatch(&mut self, value: &str, go: &str) {
-        let error = if self.path.is_empty() {
-            format!("json: cannot unmarshal {value} into Go value of type {go}")
-        } else {
-            let path = self.path.join(".");
-            format!(
-                "json: cannot unmarshal {value} into Go struct field {}.{path} of type {go}",
-                self.document
-            )
-        };
+        let error = self.mismatched(value, go);
         self.keep(error);
     }
 
-    /// Reads the fields of an object: `field` takes a name and its value, and says whether there is such a field.
+    /// Reads the fields of an object into a document, whose type is `go` in Go and has the short name `name`.
     ///
     /// # Errors
     /// That of a field.
-    pub fn fields(
+    pub fn fields<D: Document>(
         &mut self,
         node: &Node<'_>,
         go: &str,
-        document: &'static str,
-        field: &mut dyn FnMut(&str, &Node<'_>, &mut Self) -> Result<bool, Abort>,
+        name: &'static str,
+        document: &mut D,
     ) -> Result<(), Abort> {
         let fields = match &node.kind {
             Kind::Object(fields) => fields,
@@ -83,14 +116,31 @@ impl Reader {
                 return Ok(());
             }
         };
-        let outer = std::mem::replace(&mut self.document, document);
+        let outer = std::mem::replace(&mut self.document, name);
         for (name, value) in fields {
-            if !field(name, value, self)? && self.strictness == Strictness::Strict {
+            if !document.read_field(name, value, self)? && self.strictness == Strictness::Strict {
                 self.keep(format!("json: unknown field {}", quoted(name)));
             }
         }
         self.document = outer;
         Ok(())
+    }
+
+    /// Reads a field into a document that stands among the fields of another one, if it has it. Go names it on the way.
+    ///
+    /// # Errors
+    /// That of the field.
+    pub fn embedded<D: Document>(
+        &mut self,
+        go: &'static str,
+        document: &mut D,
+        name: &str,
+        node: &Node<'_>,
+    ) -> Result<bool, Abort> {
+        self.path.push(go);
+        let result = document.read_field(name, node, self);
+        self.path.pop();
+        result
     }
 
     /// Reads a field that is named `name` in the document.

@@ -1,7 +1,7 @@
 //! What Go's readers say of a choice whose name is none.
 
 use super::parse::{Kind, Node};
-use super::read::{name_of, quoted};
+use super::read::{Reader, name_of, quoted};
 use std::borrow::Cow;
 
 fn raw(node: &Node<'_>) -> String {
@@ -17,25 +17,25 @@ pub(crate) fn spelled<'a>(node: &Node<'a>, refusal: &str) -> Option<Cow<'a, str>
     })
 }
 
-pub(crate) fn can_not_unmarshal_in_any_case(node: &Node<'_>) -> String {
-    can_not_unmarshal(node)
+pub(crate) fn can_not_unmarshal_in_any_case(node: &Node<'_>, reader: &Reader) -> String {
+    can_not_unmarshal(node, reader)
 }
 
-pub(crate) fn can_not_unmarshal(node: &Node<'_>) -> String {
+pub(crate) fn can_not_unmarshal(node: &Node<'_>, _: &Reader) -> String {
     format!("can not unmarshal {}", quoted(&raw(node)))
 }
 
-pub(crate) fn consumer_action(node: &Node<'_>) -> String {
+pub(crate) fn consumer_action(node: &Node<'_>, _: &Reader) -> String {
     format!("unknown consumer action: {}", raw(node))
 }
 
-pub(crate) fn priority_policy(node: &Node<'_>) -> String {
+pub(crate) fn priority_policy(node: &Node<'_>, _: &Reader) -> String {
     format!("unknown priority policy: {}", raw(node))
 }
 
-pub(crate) fn compression(node: &Node<'_>) -> String {
+pub(crate) fn compression(node: &Node<'_>, reader: &Reader) -> String {
     match &node.kind {
         Kind::Text(_) | Kind::Null => "unknown compression algorithm".to_owned(),
-        other => format!("json: cannot unmarshal {} into Go value of type string", name_of(other)),
+        other => reader.mismatched(name_of(other), "string"),
     }
 }

@@ -1,0 +1,266 @@
+//! Requests to create or update a consumer: what the subject says of it, its checks, and its place beside the others of the stream.
+
+use super::check_consumer::{Bounds, INACTIVE_THRESHOLD_DEFAULT, check_backoff};
+use super::check_subjects::overlaps;
+use super::limits::{Context, NAME_BYTES_MAX};
+use super::{
+    AckPolicy, ConsumerAction, ConsumerConfig, ConsumerRequest, DeliverPolicy, Retention, StreamConfig,
+    metadata, unsupported,
+};
+use crate::error::{self, ApiError};
+use crate::time::Time;
+
+/// What the subject of a request says of the consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming<'a> {
+    /// `CONSUMER.CREATE.<stream>`: it gets a name.
+    Unnamed,
+    /// `CONSUMER.CREATE.<stream>.<consumer>[.<filter>]`
+    Named {
+        /// Its name.
+        consumer: &'a str,
+        /// Its only filter; empty is none.
+        filter: &'a str,
+    },
+    /// `CONSUMER.DURABLE.CREATE.<stream>.<consumer>`
+    Durable {
+        /// Its name.
+        consumer: &'a str,
+    },
+}
+
+/// The consumers of a stream, as far as another one has to fit beside them.
+pub trait Consumers {
+    /// The one of a name.
+    fn by_name(&self, name: &str) -> Option<&ConsumerConfig>;
+    /// Calls `each` for all, in no order.
+    fn for_each(&self, each: &mut dyn FnMut(&str, &ConsumerConfig));
+    /// Whether anybody listens where the consumer of this name delivers.
+    fn is_bound(&self, name: &str) -> bool;
+}
+
+/// What a request comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ConsumerCreation {
+    /// A consumer is to be made of this. One without a name in its configuration gets the next free one.
+    New(Box<ConsumerConfig>),
+    /// The consumer of this name is to become this; it may be what it is already.
+    Update(Box<ConsumerConfig>),
+}
+
+/// Checks a request to create or update a consumer of `stream`, which the request names, too. [`check_naming`] was asked before the stream was
+/// looked up. `new_name` makes names for those that come without one.
+///
+/// # Errors
+/// Those of the API, as official servers find them; last of all a field that is not carried out.
+pub fn create_consumer(
+    request: &ConsumerRequest,
+    stream: &StreamConfig,
+    consumers: &dyn Consumers,
+    new_name: &mut dyn FnMut() -> String,
+    context: Context<'_>,
+) -> Result<ConsumerCreation, ApiError> {
+    let creation = official_consumer(request, stream, consumers, new_name, context)?;
+    let (ConsumerCreation::New(config) | ConsumerCreation::Update(config)) = &creation;
+    unsupported::check_consumer(config)?;
+    Ok(creation)
+}
+
+/// Checks what the subject says against the request, and puts its name into the configuration.
+///
+/// # Errors
+/// Those of the API.
+pub fn check_naming(stream: &str, naming: Naming<'_>, request: &mut ConsumerRequest) -> Result<(), ApiError> {
+    if stream != request.stream_name {
+        return Err(error::STREAM_MISMATCH.error());
+    }
+    let config = &mut request.config;
+    let consumer = match naming {
+        Naming::Unnamed => config.name.as_str(),
+        Naming::Named { consumer, .. } | Naming::Durable { consumer } => consumer,
+    };
+    if consumer.contains(['\\', '/']) {
+        return Err(error::CONSUMER_NAME_CONTAINS_PATH_SEPARATORS.error());
+    }
+    let durable = config.durable_name.as_str();
+    match naming {
+        Naming::Durable { .. } if durable.is_empty() => {
+            return Err(error::CONSUMER_DURABLE_NAME_NOT_SET.error());
+        }
+        Naming::Durable { consumer } | Naming::Named { consumer, .. } => {
+            if !durable.is_empty() && durable != consumer {
+                return Err(error::CONSUMER_DURABLE_NAME_NOT_MATCH_SUBJECT.error());
+            }
+            config.name = consumer.to_owned();
+        }
+        Naming::Unnamed if !durable.is_empty() => {
+            return Err(error::CONSUMER_EPHEMERAL_WITH_DURABLE_NAME.error());
+        }
+        Naming::Unnamed => {}
+    }
+    if let Naming::Named { filter, .. } = naming
+        && !filter.is_empty()
+    {
+        if !config.filter_subjects.is_empty() {
+            return Err(error::CONSUMER_MULTIPLE_FILTERS_NOT_ALLOWED.error());
+        }
+        if config.filter_subject != filter {
+            return Err(error::CONSUMER_CREATE_FILTER_SUBJECT_MISMATCH.error());
+        }
+    }
+    if config.num_replicas > 1 {
+        return Err(error::STREAM_REPLICAS_NOT_SUPPORTED.error());
+    }
+    Ok(())
+}
+
+/// [`create_consumer`] as if everything were carried out.
+pub(super) fn official_consumer(
+    request: &ConsumerRequest,
+    stream: &StreamConfig,
+    consumers: &dyn Consumers,
+    new_name: &mut dyn FnMut() -> String,
+    context: Context<'_>,
+) -> Result<ConsumerCreation, ApiError> {
+    let mut config = request.config.clone();
+    let known = |config: &ConsumerConfig| {
+        let name = if config.durable_name.is_empty() { &config.name } else { &config.durable_name };
+        consumers.by_name(name).filter(|_| !name.is_empty()).map(|existing| (name.clone(), existing.clone()))
+    };
+    // A pause changes by its own request alone.
+    if let Some((_, existing)) = known(&config) {
+        config.pause_until = existing.pause_until;
+    }
+    metadata::static_consumer_metadata(&mut config);
+    let replicas = if config.num_replicas == 0 { stream.num_replicas } else { config.num_replicas };
+    let tier = context.tier(replicas)?;
+    let bounds = Bounds { stream, server: context.server, account: tier.limits, pedantic: request.pedantic };
+    bounds.fill(&mut config)?;
+    bounds.check(&config)?;
+    if let Some((name, existing)) = known(&config) {
+        return updated(config, &name, &existing, request.action, stream, consumers);
+    }
+    if request.action == ConsumerAction::Update {
+        return Err(error::CONSUMER_DOES_NOT_EXIST.error());
+    }
+    check_count(stream, consumers, tier.limits.consumers_max)?;
+    if stream.retention == Retention::WorkQueue && !config.direct && !config.sourcing {
+        check_queue(&config, consumers)?;
+    }
+    if config.durable_name.len() > NAME_BYTES_MAX {
+        return Err(error::CONSUMER_NAME_TOO_LONG.with(NAME_BYTES_MAX));
+    }
+    if config.durable_name.is_empty() {
+        while config.name.is_empty() || consumers.by_name(&config.name).is_some() {
+            config.name = new_name();
+        }
+        if config.inactive_threshold.is_zero() {
+            config.inactive_threshold = INACTIVE_THRESHOLD_DEFAULT;
+        }
+    }
+    config.pause_until = config.pause_until.map(Time::utc);
+    Ok(ConsumerCreation::New(Box::new(config)))
+}
+
+/// How many consumers count towards limits.
+fn countable(consumers: &dyn Consumers) -> i64 {
+    let mut count = 0;
+    consumers.for_each(&mut |_, config| count += i64::from(!config.direct && !config.sourcing));
+    count
+}
+
+fn check_count(stream: &StreamConfig, consumers: &dyn Consumers, account_max: i64) -> Result<(), ApiError> {
+    let mut max = stream.max_consumers;
+    if max <= 0 || account_max > 0 && account_max < max {
+        max = account_max;
+    }
+    if max > 0 && countable(consumers) >= max {
+        return Err(error::MAXIMUM_CONSUMERS_LIMIT.error());
+    }
+    Ok(())
+}
+
+/// In a work queue each message is for one consumer, which acknowledges it.
+fn check_queue(config: &ConsumerConfig, consumers: &dyn Consumers) -> Result<(), ApiError> {
+    if !matches!(config.ack_policy, AckPolicy::Explicit | AckPolicy::FlowControl) {
+        return Err(error::CONSUMER_WQ_REQUIRES_EXPLICIT_ACK.error());
+    }
+    if config.deliver_policy != DeliverPolicy::All {
+        return Err(error::CONSUMER_WQ_CONSUMER_NOT_DELIVER_ALL.error());
+    }
+    if countable(consumers) == 0 {
+        return Ok(());
+    }
+    if config.filters().next().is_none() {
+        return Err(error::CONSUMER_WQ_MULTIPLE_UNFILTERED.error());
+    }
+    let name = if config.durable_name.is_empty() { &config.name } else { &config.durable_name };
+    check_unique(name, config, consumers)
+}
+
+/// No other consumer of a work queue may want the same messages.
+fn check_unique(name: &str, config: &ConsumerConfig, consumers: &dyn Consumers) -> Result<(), ApiError> {
+    let mut is_unique = true;
+    consumers.for_each(&mut |other, theirs| {
+        if other == name || theirs.direct || theirs.sourcing {
+            return;
+        }
+        let wants_all = theirs.filters().next().is_none();
+        let wants = |filter: &str| wants_all || theirs.filters().any(|their| overlaps(filter, their));
+        is_unique &= !config.filters().any(wants);
+    });
+    if is_unique { Ok(()) } else { Err(error::CONSUMER_WQ_CONSUMER_NOT_UNIQUE.error()) }
+}
+
+fn updated(
+    mut config: ConsumerConfig,
+    name: &str,
+    existing: &ConsumerConfig,
+    action: ConsumerAction,
+    stream: &StreamConfig,
+    consumers: &dyn Consumers,
+) -> Result<ConsumerCreation, ApiError> {
+    if action == ConsumerAction::Create {
+        config.metadata = metadata::comparable(&config.metadata, &existing.metadata);
+        if config != *existing {
+            return Err(error::CONSUMER_ALREADY_EXISTS.error());
+        }
+    }
+    if stream.retention == Retention::WorkQueue {
+        check_unique(name, &config, consumers)?;
+    }
+    if config != *existing {
+        check_changes(existing, &config, consumers.is_bound(name))?;
+    }
+    config.pause_until = config.pause_until.map(Time::utc);
+    Ok(ConsumerCreation::Update(Box::new(config)))
+}
+
+/// What a consumer may not become.
+fn check_changes(old: &ConsumerConfig, new: &ConsumerConfig, is_bound: bool) -> Result<(), ApiError> {
+    let moment = |config: &ConsumerConfig| config.opt_start_time.map(Time::utc);
+    let refusals = [
+        (old.deliver_policy != new.deliver_policy, "deliver policy can not be updated"),
+        (old.mem_storage != new.mem_storage, "storage type can not be updated"),
+        (old.direct != new.direct, "direct can not be updated"),
+        (old.sourcing != new.sourcing, "sourcing can not be updated"),
+        (old.opt_start_seq != new.opt_start_seq, "start sequence can not be updated"),
+        (moment(old) != moment(new), "start time can not be updated"),
+        (old.ack_policy != new.ack_policy, "ack policy can not be updated"),
+        (old.replay_policy != new.replay_policy, "replay policy can not be updated"),
+        (old.idle_heartbeat != new.idle_heartbeat, "heart beats can not be updated"),
+        (old.flow_control != new.flow_control, "flow control can not be updated"),
+        (old.is_pull() && !new.is_pull(), "can not update pull consumer to push based"),
+        (!old.is_pull() && new.is_pull(), "can not update push consumer to pull based"),
+    ];
+    if let Some((_, text)) = refusals.iter().find(|(is_there, _)| *is_there) {
+        return Err(error::CONSUMER_CREATE.with(text));
+    }
+    if old.deliver_subject != new.deliver_subject && is_bound {
+        return Err(error::CONSUMER_NAME_EXIST.error());
+    }
+    if old.max_waiting != new.max_waiting {
+        return Err(error::CONSUMER_CREATE.with("max waiting can not be updated"));
+    }
+    check_backoff(new)
+}
