@@ -366,7 +366,7 @@ pub fn sampling_percent(frequency: &str) -> Result<u32, ApiError> {
     match digits.parse::<i64>() {
         Err(_) => refuse(&format!("strconv.Atoi: parsing {digits:?}: value out of range")),
         // What Go prints of an error that is not there.
-        Ok(percent) if percent < 0 => refuse("%!s(<nil>)"),
+        Ok(percent) if percent < 0 => refuse("<nil>"),
         Ok(percent) => Ok(u32::try_from(percent).unwrap_or(u32::MAX)),
     }
 }

@@ -97,7 +97,7 @@ pub(super) fn check_transform(config: &StreamConfig) -> Result<(), ApiError> {
     check_mapping(transform).map_err(|error| error::STREAM_TRANSFORM_INVALID_DESTINATION.with(error))
 }
 
-/// What is published again must not come back into the stream.
+/// What is published again must not come back into the stream. An empty destination publishes nothing again.
 pub(super) fn check_republish(config: &mut StreamConfig, pedantic: bool) -> Result<(), ApiError> {
     let Some(republish) = &mut config.republish else { return Ok(()) };
     if republish.src.is_empty() {
@@ -122,7 +122,7 @@ pub(super) fn check_republish(config: &mut StreamConfig, pedantic: bool) -> Resu
         return Err(invalid("stream configuration for republish destination forms a cycle"));
     }
     let (source, destination) = (&republish.src, &republish.dest);
-    if Transform::new(source, destination).is_err() {
+    if !destination.is_empty() && Transform::new(source, destination).is_err() {
         let text = format_args!(
             "stream configuration for republish with transform from '{source}' to '{destination}' not valid"
         );

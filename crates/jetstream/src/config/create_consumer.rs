@@ -42,10 +42,20 @@ pub trait Consumers {
 /// What a request comes to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ConsumerCreation {
-    /// A consumer is to be made of this. One without a name in its configuration gets the next free one.
-    New(Box<ConsumerConfig>),
-    /// The consumer of this name is to become this; it may be what it is already.
-    Update(Box<ConsumerConfig>),
+    /// A consumer is to be made of this.
+    New {
+        /// Its name, which the configuration of one that came without a name does not have.
+        name: String,
+        /// What it shall be.
+        config: Box<ConsumerConfig>,
+    },
+    /// A consumer is to become this; it may be what it is already.
+    Update {
+        /// Its name.
+        name: String,
+        /// What it shall be.
+        config: Box<ConsumerConfig>,
+    },
 }
 
 /// Checks a request to create or update a consumer of `stream`, which the request names, too. [`check_naming`] was asked before the stream was
@@ -61,7 +71,7 @@ pub fn create_consumer(
     context: Context<'_>,
 ) -> Result<ConsumerCreation, ApiError> {
     let creation = official_consumer(request, stream, consumers, new_name, context)?;
-    let (ConsumerCreation::New(config) | ConsumerCreation::Update(config)) = &creation;
+    let (ConsumerCreation::New { config, .. } | ConsumerCreation::Update { config, .. }) = &creation;
     unsupported::check_consumer(config)?;
     Ok(creation)
 }
@@ -147,19 +157,19 @@ pub(super) fn official_consumer(
     if stream.retention == Retention::WorkQueue && !config.direct && !config.sourcing {
         check_queue(&config, consumers)?;
     }
-    if config.durable_name.len() > NAME_BYTES_MAX {
+    // Official servers say of a long name without durability only that it cannot be stored.
+    if config.durable_name.len().max(config.name.len()) > NAME_BYTES_MAX {
         return Err(error::CONSUMER_NAME_TOO_LONG.with(NAME_BYTES_MAX));
     }
-    if config.durable_name.is_empty() {
-        while config.name.is_empty() || consumers.by_name(&config.name).is_some() {
-            config.name = new_name();
-        }
-        if config.inactive_threshold.is_zero() {
-            config.inactive_threshold = INACTIVE_THRESHOLD_DEFAULT;
-        }
+    let mut name =
+        if config.durable_name.is_empty() { config.name.clone() } else { config.durable_name.clone() };
+    while name.is_empty() || consumers.by_name(&name).is_some() {
+        name = new_name();
     }
-    config.pause_until = config.pause_until.map(Time::utc);
-    Ok(ConsumerCreation::New(Box::new(config)))
+    if config.durable_name.is_empty() && config.inactive_threshold.is_zero() {
+        config.inactive_threshold = INACTIVE_THRESHOLD_DEFAULT;
+    }
+    Ok(ConsumerCreation::New { name, config: Box::new(config) })
 }
 
 /// How many consumers count towards limits.
@@ -233,7 +243,11 @@ fn updated(
         check_changes(existing, &config, consumers.is_bound(name))?;
     }
     config.pause_until = config.pause_until.map(Time::utc);
-    Ok(ConsumerCreation::Update(Box::new(config)))
+    let loses_threshold = config.inactive_threshold.is_zero() && !existing.inactive_threshold.is_zero();
+    if existing.durable_name.is_empty() && loses_threshold {
+        config.inactive_threshold = INACTIVE_THRESHOLD_DEFAULT;
+    }
+    Ok(ConsumerCreation::Update { name: name.to_owned(), config: Box::new(config) })
 }
 
 /// What a consumer may not become.

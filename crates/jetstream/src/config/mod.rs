@@ -16,6 +16,9 @@ mod stream;
 pub mod unsupported;
 mod update_stream;
 
+#[cfg(test)]
+mod tests;
+
 pub use check_consumer::{
     ACK_WAIT_DEFAULT, INACTIVE_THRESHOLD_DEFAULT, MAX_ACK_PENDING_DEFAULT, MAX_WAITING_DEFAULT,
     PRIORITY_TIMEOUT_DEFAULT, sampling_percent,

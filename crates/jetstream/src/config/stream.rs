@@ -205,7 +205,7 @@ document! {
     pub struct Republish = "RePublish" {
         /// Which messages.
         pub src: String, "src" omitempty "string";
-        /// With which subject.
+        /// With which subject; empty means that nothing is published.
         pub dest: String, "dest" always "string";
         /// Whether without the payload.
         pub headers_only: bool, "headers_only" omitempty "bool";
