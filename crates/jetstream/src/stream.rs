@@ -1,1 +1,96 @@
-//! The state machine of a stream.
+//! The state machine of a stream: what may be stored, what that changes, what can be read.
+//!
+//! Begin with [`Stream`]. [`Stream::admit_publish`] and its siblings decide and only read; what they answer is a [`Proposal`], which holds all
+//! that was decided: times, sequences, subjects behind transforms. [`Stream::apply`] carries it out, never fails, and says in [`Effects`]
+//! what changed. The log holds proposals: a message as the head of [`Store::encode_head`] and its body, all else by [`Proposal::encode`].
+//!
+//! Invariants: no clock, no randomness, no I/O; the same proposals make the same state ([`Stream::snapshot`] gives its bytes).
+
+mod admit;
+mod apply;
+mod codec;
+mod dedupe;
+mod effects;
+mod expiry;
+mod marks;
+mod proposal;
+mod refusal;
+mod settings;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use crate::messages::{Body, Head, Keep, Messages, Place, Removed, Totals};
+pub use admit::{Admitted, Publish, Room};
+pub use codec::Malformed;
+use dedupe::Dedupe;
+pub use effects::{Effects, Purged, Reason, RemovedMessage, Stored};
+use expiry::Deadlines;
+pub use marks::{Marks, Rollup};
+pub use proposal::{Proposal, Purge, Remove, Store, Ttl};
+pub use refusal::Refusal;
+pub use settings::{Discard, Features, Limits, Retention, Settings, Storage};
+pub use snapshot::Whole;
+
+/// Messages removed one by one that one proposal names at most.
+pub const REMOVED_MAX: usize = 4096;
+
+/// A stream.
+#[derive(Debug)]
+pub struct Stream {
+    settings: Settings,
+    messages: Messages,
+    dedupe: Dedupe,
+    deadlines: Deadlines,
+    /// The `Nats-Msg-Id` of the last message, empty if it had none.
+    last_msg_id: Vec<u8>,
+}
+
+impl Stream {
+    /// A stream without messages.
+    pub fn new(settings: Settings) -> Self {
+        let keep = match settings.storage {
+            Storage::Memory => Keep::All,
+            Storage::File => Keep::Latest { bytes_max: settings.hot_bytes_max },
+        };
+        let messages = Messages::new(keep, settings.first_seq);
+        Self {
+            settings,
+            messages,
+            dedupe: Dedupe::default(),
+            deadlines: Deadlines::default(),
+            last_msg_id: Vec::new(),
+        }
+    }
+
+    /// What the configuration asks for.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The messages, to read: heads, bodies, filters, counts.
+    pub fn messages(&self) -> &Messages {
+        &self.messages
+    }
+
+    /// The figures of the state.
+    pub fn totals(&self) -> Totals {
+        self.messages.totals()
+    }
+
+    /// A message by its sequence.
+    pub fn get(&self, seq: u64) -> Option<(Head<'_>, Body<'_>)> {
+        Some((self.messages.head(seq)?, self.messages.body(seq)?))
+    }
+
+    /// Says where the store keeps a message.
+    pub fn set_place(&mut self, seq: u64, place: Place) {
+        self.messages.set_place(seq, place);
+    }
+
+    /// Removes a message that all consumers who are interested have acknowledged, of a stream with interest or work-queue retention. Part of
+    /// carrying out the proposal that brings the acknowledgement, so the log holds nothing else of it.
+    pub fn remove_acknowledged(&mut self, seq: u64) -> Option<Removed> {
+        self.remove_one(seq)
+    }
+}

@@ -1,0 +1,209 @@
+//! The entries of 1,024 sequences in a row: all of them while most live, those that live with their offsets when few do.
+
+use super::Place;
+use super::entry::Entry;
+
+/// Sequences of a chunk.
+pub(super) const CHUNK: u64 = 1024;
+
+/// A chunk keeps only what lives once less than a quarter does.
+const SPARSE_BELOW: usize = 4;
+
+#[derive(Debug)]
+pub(super) struct Chunk {
+    no: u64,
+    live: u32,
+    is_sealed: bool,
+    entries: Vec<Entry>,
+    /// One for each entry, in a file stream.
+    places: Option<Vec<Place>>,
+    /// Offsets of the entries, ascending; `None`: they are in a row from `start`.
+    offsets: Option<Vec<u16>>,
+    /// The offset of the first entry while they are in a row.
+    start: u16,
+    /// The latest time of a message in it, which never goes back.
+    latest: i64,
+}
+
+impl Chunk {
+    pub(super) fn new(no: u64, has_places: bool) -> Self {
+        let places = has_places.then(Vec::new);
+        Self {
+            no,
+            live: 0,
+            is_sealed: false,
+            entries: Vec::new(),
+            places,
+            offsets: None,
+            start: 0,
+            latest: i64::MIN,
+        }
+    }
+
+    #[inline]
+    pub(super) fn no(&self) -> u64 {
+        self.no
+    }
+
+    /// Its first sequence.
+    pub(super) fn base(&self) -> u64 {
+        self.no * CHUNK
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    pub(super) fn latest(&self) -> i64 {
+        self.latest
+    }
+
+    /// Adds an entry behind all others; sequences between have none.
+    #[inline]
+    pub(super) fn push(&mut self, seq: u64, entry: Entry) {
+        let offset = (seq % CHUNK) as u16;
+        if self.entries.is_empty() {
+            self.start = offset;
+        }
+        if let Some(offsets) = &mut self.offsets {
+            offsets.push(offset);
+        } else {
+            let slot = usize::from(offset - self.start);
+            if slot > self.entries.len() {
+                self.entries.resize(slot, Entry::GONE);
+                if let Some(places) = &mut self.places {
+                    places.resize(slot, Place::default());
+                }
+            }
+        }
+        self.latest = self.latest.max(entry.time);
+        self.entries.push(entry);
+        if let Some(places) = &mut self.places {
+            places.push(Place::default());
+        }
+        self.live += 1;
+    }
+
+    /// No more entries come: what was reserved for them is given back.
+    pub(super) fn seal(&mut self) {
+        self.is_sealed = true;
+        self.thin();
+        if self.entries.capacity() > self.entries.len() + self.entries.len() / 8 {
+            self.entries.shrink_to_fit();
+        }
+    }
+
+    #[inline]
+    fn slot(&self, seq: u64) -> Option<usize> {
+        if seq / CHUNK != self.no {
+            return None;
+        }
+        let offset = (seq % CHUNK) as u16;
+        match &self.offsets {
+            None => offset.checked_sub(self.start).map(usize::from),
+            Some(offsets) => offsets.binary_search(&offset).ok(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, seq: u64) -> Option<&Entry> {
+        self.entries.get(self.slot(seq)?).filter(|entry| !entry.is_gone())
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, seq: u64) -> Option<&mut Entry> {
+        let slot = self.slot(seq)?;
+        self.entries.get_mut(slot).filter(|entry| !entry.is_gone())
+    }
+
+    /// The place of a message that lives; `None` in a memory stream.
+    pub(super) fn place(&self, seq: u64) -> Option<Place> {
+        self.places.as_ref()?.get(self.slot(seq)?).copied()
+    }
+
+    pub(super) fn set_place(&mut self, seq: u64, place: Place) {
+        let slot = self.slot(seq);
+        if let Some(known) = slot.and_then(|slot| self.places.as_mut()?.get_mut(slot)) {
+            *known = place;
+        }
+    }
+
+    pub(super) fn remove(&mut self, seq: u64) -> Option<Entry> {
+        let entry = std::mem::replace(self.get_mut(seq)?, Entry::GONE);
+        self.live -= 1;
+        if self.is_sealed {
+            self.thin();
+        }
+        Some(entry)
+    }
+
+    /// Keeps only what lives, if that is little.
+    fn thin(&mut self) {
+        if self.live as usize * SPARSE_BELOW >= self.entries.len() {
+            return;
+        }
+        let start = self.start;
+        let offset = |slot: usize| match &self.offsets {
+            None => start + slot as u16,
+            Some(offsets) => offsets.get(slot).copied().unwrap_or_default(),
+        };
+        let live: Vec<usize> = (0..self.entries.len())
+            .filter(|&slot| self.entries.get(slot).is_some_and(|entry| !entry.is_gone()))
+            .collect();
+        let offsets = live.iter().map(|&slot| offset(slot)).collect();
+        let entries = live.iter().filter_map(|&slot| self.entries.get(slot).copied()).collect();
+        let places = self
+            .places
+            .as_ref()
+            .map(|places| live.iter().filter_map(|&slot| places.get(slot).copied()).collect());
+        (self.offsets, self.entries, self.places) = (Some(offsets), entries, places);
+    }
+
+    /// The slot from which on entries have sequences of at least `seq`.
+    fn slot_from(&self, seq: u64) -> usize {
+        let offset = seq.saturating_sub(self.base());
+        match &self.offsets {
+            None => offset.saturating_sub(u64::from(self.start)).min(CHUNK) as usize,
+            Some(offsets) => offsets.partition_point(|&known| u64::from(known) < offset),
+        }
+    }
+
+    #[inline]
+    fn seq(&self, slot: usize) -> u64 {
+        let offset = match &self.offsets {
+            None => u64::from(self.start) + slot as u64,
+            Some(offsets) => offsets.get(slot).copied().map_or(CHUNK, u64::from),
+        };
+        self.base() + offset
+    }
+
+    /// The messages from `seq` on.
+    pub(super) fn iter_from(&self, seq: u64) -> impl Iterator<Item = (u64, &Entry)> {
+        let from = self.slot_from(seq).min(self.entries.len());
+        let entries = self.entries.get(from..).unwrap_or_default().iter().enumerate();
+        entries.filter(|(_, entry)| !entry.is_gone()).map(move |(slot, entry)| (self.seq(from + slot), entry))
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        self.iter_from(0)
+    }
+
+    /// The first message at or behind `seq`.
+    pub(super) fn next(&self, seq: u64) -> Option<u64> {
+        self.iter_from(seq).next().map(|(seq, _)| seq)
+    }
+
+    /// The last message at or before `seq`.
+    pub(super) fn previous(&self, seq: u64) -> Option<u64> {
+        let until = self.slot_from(seq.checked_add(1)?).min(self.entries.len());
+        let slot = self.entries.get(..until)?.iter().rposition(|entry| !entry.is_gone())?;
+        Some(self.seq(slot))
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let places = self.places.as_ref().map_or(0, |places| places.capacity() * size_of::<Place>());
+        let offsets = self.offsets.as_ref().map_or(0, |offsets| offsets.capacity() * 2);
+        size_of::<Self>() + self.entries.capacity() * size_of::<Entry>() + places + offsets
+    }
+}

@@ -1,0 +1,243 @@
+//! Reads by filter: the next message, counts, the last of each subject.
+
+use super::{Messages, SubjectId};
+use dialtone_subject::set;
+
+/// Entries looked at in one step of a search, so that no caller is held up by a stream of millions.
+const STEP: usize = 4096;
+
+/// What a search within a bound found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// This message.
+    Found(u64),
+    /// Nothing up to the last message.
+    End,
+    /// Nothing so far: go on from this sequence.
+    Continue(u64),
+}
+
+/// More subjects than may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+/// Which subjects somebody wants: those that one of some filters matches. None at all: every subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector {
+    filters: Vec<Box<[u8]>>,
+}
+
+impl Selector {
+    /// Whatever one of these valid filters matches; with none of them, or `>` among them, everything.
+    pub fn new<'a>(filters: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let filters: Vec<Box<[u8]>> = filters.into_iter().map(Box::from).collect();
+        let is_all = filters.iter().any(|filter| **filter == *b">");
+        Self { filters: if is_all { Vec::new() } else { filters } }
+    }
+
+    /// Every subject.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Whether it is every subject.
+    #[inline]
+    pub fn is_all(&self) -> bool {
+        self.filters.is_empty()
+    }
+
+    /// The only subject, if there is just one.
+    #[inline]
+    pub fn literal(&self) -> Option<&[u8]> {
+        match &self.filters[..] {
+            [filter] if set::is_literal(filter) => Some(filter),
+            _ => None,
+        }
+    }
+
+    /// Whether a subject is among them.
+    #[inline]
+    pub fn matches(&self, subject: &[u8]) -> bool {
+        self.is_all() || self.filters.iter().any(|filter| set::matches(filter, subject))
+    }
+}
+
+impl Messages {
+    /// The first message at or behind `seq` that is selected.
+    pub fn next(&self, selector: &Selector, seq: u64) -> Option<u64> {
+        let mut from = seq;
+        loop {
+            match self.next_within(selector, from, STEP) {
+                Next::Found(seq) => return Some(seq),
+                Next::End => return None,
+                Next::Continue(on) => from = on,
+            }
+        }
+    }
+
+    /// The same, looking at no more than about `entries_max` messages.
+    pub fn next_within(&self, selector: &Selector, seq: u64, entries_max: usize) -> Next {
+        let seq = seq.max(self.totals.first);
+        if selector.is_all() {
+            return self.next_live(seq).map_or(Next::End, Next::Found);
+        }
+        if let Some(subject) = selector.literal() {
+            let Some(id) = self.subject_id(subject) else { return Next::End };
+            return self.next_of(id, seq, entries_max);
+        }
+        let mut answers = Answers::default();
+        for (looked_at, head) in self.iter_from(seq).enumerate() {
+            if looked_at >= entries_max {
+                return Next::Continue(head.seq);
+            }
+            if answers.of(head.subject_id, || selector.matches(head.subject)) {
+                return Next::Found(head.seq);
+            }
+        }
+        Next::End
+    }
+
+    /// The next message of one subject: the first, by the links, or by looking at what comes.
+    fn next_of(&self, id: SubjectId, seq: u64, entries_max: usize) -> Next {
+        let subject = self.subjects.at(id);
+        if seq <= subject.first {
+            return Next::Found(subject.first);
+        }
+        if seq > subject.last {
+            return Next::End;
+        }
+        if seq == subject.last {
+            return Next::Found(seq);
+        }
+        // From the message before, the link leads on: that is how consumers read.
+        if let Some(entry) = self.entry(seq - 1)
+            && entry.subject == id
+        {
+            return self.next_of_subject(seq - 1).map_or(Next::End, Next::Found);
+        }
+        if subject.count <= entries_max as u64 {
+            let mut at = subject.first;
+            while at < seq {
+                let Some(next) = self.next_of_subject(at) else { return Next::End };
+                at = next;
+            }
+            return Next::Found(at);
+        }
+        for (looked_at, head) in self.iter_from(seq).enumerate() {
+            if head.subject_id == id {
+                return Next::Found(head.seq);
+            }
+            if looked_at >= entries_max {
+                return Next::Continue(head.seq);
+            }
+        }
+        Next::End
+    }
+
+    /// The last message of the selected subjects.
+    pub fn last_of(&self, selector: &Selector) -> Option<u64> {
+        if selector.is_all() {
+            return self.previous_live(u64::MAX);
+        }
+        if let Some(subject) = selector.literal() {
+            return self.subject_id(subject).map(|id| self.subjects.at(id).last);
+        }
+        self.selected(selector).map(|(_, subject)| subject.last).max()
+    }
+
+    /// How many selected messages there are at or behind `seq`.
+    pub fn count_from(&self, selector: &Selector, seq: u64) -> u64 {
+        let totals = self.totals;
+        if seq > totals.last {
+            return 0;
+        }
+        if seq <= totals.first {
+            return match selector.is_all() {
+                true => totals.count,
+                false => self.selected(selector).map(|(_, subject)| subject.count).sum(),
+            };
+        }
+        // The shorter side is counted.
+        let mut answers = Answers::default();
+        let mut counts = |head: &super::Head<'_>| {
+            selector.is_all() || answers.of(head.subject_id, || selector.matches(head.subject))
+        };
+        if totals.last - seq <= seq - totals.first {
+            return self.iter_from(seq).filter(|head| counts(head)).count() as u64;
+        }
+        let before =
+            self.iter_from(0).take_while(|head| head.seq < seq).filter(|head| counts(head)).count() as u64;
+        self.count_from(selector, 0) - before
+    }
+
+    /// The last message of each selected subject that has one up to `upto` (0: the last there is), ascending.
+    ///
+    /// # Errors
+    ///
+    /// There are more than `subjects_max`.
+    pub fn last_of_each(
+        &self,
+        selector: &Selector,
+        upto: u64,
+        subjects_max: usize,
+    ) -> Result<Vec<u64>, TooMany> {
+        let mut found = Vec::new();
+        for (_, subject) in self.selected(selector) {
+            let last = if upto == 0 || subject.last <= upto {
+                Some(subject.last)
+            } else {
+                self.last_upto(subject, upto)
+            };
+            found.extend(last);
+            if found.len() > subjects_max {
+                return Err(TooMany);
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    fn last_upto(&self, subject: &super::Subject, upto: u64) -> Option<u64> {
+        if subject.first > upto {
+            return None;
+        }
+        let mut at = Some(subject.last);
+        while let Some(seq) = at.filter(|&seq| seq > upto) {
+            at = self.previous_of_subject(seq);
+        }
+        at
+    }
+
+    /// The selected subjects that have messages, in no order.
+    pub fn selected<'a>(
+        &'a self,
+        selector: &'a Selector,
+    ) -> impl Iterator<Item = (SubjectId, &'a super::Subject)> {
+        let literal = selector.literal().map(|subject| self.subject_id(subject));
+        let one = literal.flatten().map(|id| (id, self.subjects.at(id)));
+        let all = literal
+            .is_none()
+            .then(|| self.subjects.iter().filter(|(_, subject)| selector.matches(subject.name())));
+        one.into_iter().chain(all.into_iter().flatten())
+    }
+}
+
+/// What a selector said of subjects that were seen, in one search.
+#[derive(Default)]
+struct Answers {
+    recent: Option<(SubjectId, bool)>,
+}
+
+impl Answers {
+    #[inline]
+    fn of(&mut self, id: SubjectId, ask: impl FnOnce() -> bool) -> bool {
+        if let Some((known, answer)) = self.recent
+            && known == id
+        {
+            return answer;
+        }
+        let answer = ask();
+        self.recent = Some((id, answer));
+        answer
+    }
+}

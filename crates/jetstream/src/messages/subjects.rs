@@ -1,0 +1,144 @@
+//! The table of subjects that have messages.
+
+use dialtone_subject::Hashing;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+
+/// The number of a subject in its stream. Used again for another one once it has no messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubjectId(pub(super) u32);
+
+impl SubjectId {
+    /// No subject.
+    pub(super) const NONE: Self = Self(u32::MAX);
+
+    /// The number as an index: small, and dense.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A subject with messages.
+#[derive(Clone, Debug, Default)]
+pub struct Subject {
+    name: Box<[u8]>,
+    /// The sequence of its first message.
+    pub first: u64,
+    /// The sequence of its last message.
+    pub last: u64,
+    /// How many messages it has.
+    pub count: u64,
+}
+
+impl Subject {
+    /// The subject itself.
+    #[inline]
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Subjects {
+    table: HashTable<u32>,
+    all: Vec<Subject>,
+    /// Numbers to be used again.
+    free: Vec<u32>,
+    /// Numbers without messages since the change that is under way: their names can still be asked for.
+    released: Vec<u32>,
+    /// The subject found last: publishers mostly go on with it.
+    recent: u32,
+    hashing: Hashing,
+}
+
+impl Subjects {
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    #[inline]
+    pub(super) fn at(&self, id: SubjectId) -> &Subject {
+        self.all.get(id.index()).expect("numbers come from this table")
+    }
+
+    #[inline]
+    pub(super) fn at_mut(&mut self, id: SubjectId) -> &mut Subject {
+        self.all.get_mut(id.index()).expect("numbers come from this table")
+    }
+
+    /// All with messages, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SubjectId, &Subject)> {
+        let all = self.all.iter().enumerate().filter(|(_, subject)| subject.count > 0);
+        all.map(|(at, subject)| (SubjectId(at as u32), subject))
+    }
+
+    #[inline]
+    pub(super) fn find(&self, name: &[u8]) -> Option<SubjectId> {
+        if self.all.get(self.recent as usize).is_some_and(|recent| recent.count > 0 && *recent.name == *name)
+        {
+            return Some(SubjectId(self.recent));
+        }
+        let hash = self.hashing.hash_one(name);
+        self.table
+            .find(hash, |&at| self.all.get(at as usize).is_some_and(|known| *known.name == *name))
+            .map(|&at| SubjectId(at))
+    }
+
+    /// The number of a subject, which gets one if it has none.
+    #[inline]
+    pub(super) fn intern(&mut self, name: &[u8]) -> SubjectId {
+        let id = self.find(name).unwrap_or_else(|| self.add(name));
+        self.recent = id.0;
+        id
+    }
+
+    #[cold]
+    fn add(&mut self, name: &[u8]) -> SubjectId {
+        let subject = Subject { name: name.into(), ..Subject::default() };
+        let at = match self.free.pop() {
+            Some(at) => {
+                *self.at_mut(SubjectId(at)) = subject;
+                at
+            }
+            None => {
+                self.all.push(subject);
+                (self.all.len() - 1) as u32
+            }
+        };
+        let hash = self.hashing.hash_one(name);
+        let (all, hashing) = (&self.all, &self.hashing);
+        self.table.insert_unique(hash, at, |&at| {
+            hashing.hash_one(all.get(at as usize).map_or(&[][..], |known| &*known.name))
+        });
+        SubjectId(at)
+    }
+
+    /// The last message of a subject is gone.
+    pub(super) fn release(&mut self, id: SubjectId) {
+        let subject = self.at_mut(id);
+        (subject.first, subject.last, subject.count) = (0, 0, 0);
+        let hash = self.hashing.hash_one(&*self.at(id).name);
+        if let Ok(entry) = self.table.find_entry(hash, |&at| at == id.0) {
+            entry.remove();
+        }
+        self.released.push(id.0);
+    }
+
+    /// Forgets the names of what was released.
+    #[inline]
+    pub(super) fn recycle(&mut self) {
+        while let Some(at) = self.released.pop() {
+            self.at_mut(SubjectId(at)).name = Box::default();
+            self.free.push(at);
+        }
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let names: usize = self.all.iter().map(|subject| subject.name.len()).sum();
+        self.table.capacity() * 5
+            + self.all.capacity() * size_of::<Subject>()
+            + names
+            + self.free.capacity() * 4
+    }
+}

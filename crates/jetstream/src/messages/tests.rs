@@ -1,0 +1,1 @@
+//! The index against a map.

@@ -1,0 +1,283 @@
+//! Proposals as bytes: a version, a kind, then its fields. Numbers are LEB128, bytes have their length before them.
+
+use super::{Proposal, Purge, REMOVED_MAX, Reason, Remove, Rollup, Store, Ttl};
+use std::borrow::Cow;
+
+/// The version of everything here.
+const VERSION: u8 = 1;
+/// Messages of an atomic batch that are read at most.
+const BATCH_MAX: u64 = 65_536;
+
+/// These bytes are no proposal, or one of a version that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a proposal of a known version")]
+pub struct Malformed;
+
+/// Appends a number.
+pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// Appends bytes with their length.
+pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// What is still to be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(super) fn byte(&mut self) -> Result<u8, Malformed> {
+        let (&first, rest) = self.0.split_first().ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(first)
+    }
+
+    pub(super) fn take(&mut self, bytes: u64) -> Result<&'a [u8], Malformed> {
+        let bytes = usize::try_from(bytes).map_err(|_| Malformed)?;
+        let (taken, rest) = self.0.split_at_checked(bytes).ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    pub(super) fn number(&mut self) -> Result<u64, Malformed> {
+        let mut number = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7F);
+            if bits << shift >> shift != bits {
+                return Err(Malformed);
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(Malformed)
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let bytes = self.number()?;
+        self.take(bytes)
+    }
+
+    pub(super) fn time(&mut self) -> Result<i64, Malformed> {
+        let bytes = self.take(8)?.try_into().map_err(|_| Malformed)?;
+        Ok(i64::from_le_bytes(bytes))
+    }
+
+    /// That nothing is left.
+    pub(super) fn end(self) -> Result<(), Malformed> {
+        if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
+    }
+}
+
+const HAS_MSG_ID: u8 = 1;
+const HAS_DEADLINE: u8 = 2;
+const NEVER: u8 = 4;
+const ROLLUP_SUBJECT: u8 = 8;
+const ROLLUP_ALL: u8 = 16;
+const MARKER: u8 = 32;
+const ENDS_SCHEDULE: u8 = 64;
+
+impl<'a> Store<'a> {
+    /// Appends all but the sequence and the body: what the store keeps as the head of the message.
+    pub fn encode_head(&self, out: &mut Vec<u8>) {
+        let mut marks = 0;
+        let mut mark = |is_so: bool, bit: u8| marks |= if is_so { bit } else { 0 };
+        mark(!self.msg_id.is_empty(), HAS_MSG_ID);
+        mark(matches!(self.ttl, Ttl::Until(_)), HAS_DEADLINE);
+        mark(self.ttl == Ttl::Never, NEVER);
+        mark(self.rollup == Some(Rollup::Subject), ROLLUP_SUBJECT);
+        mark(self.rollup == Some(Rollup::All), ROLLUP_ALL);
+        mark(self.is_marker, MARKER);
+        mark(!self.ends_schedule.is_empty(), ENDS_SCHEDULE);
+        out.extend_from_slice(&[VERSION, marks]);
+        out.extend_from_slice(&self.time.to_le_bytes());
+        put(out, u64::from(self.header_bytes));
+        put_bytes(out, &self.subject);
+        if marks & HAS_MSG_ID != 0 {
+            put_bytes(out, &self.msg_id);
+        }
+        if let Ttl::Until(deadline) = self.ttl {
+            out.extend_from_slice(&deadline.to_le_bytes());
+        }
+        if marks & ENDS_SCHEDULE != 0 {
+            put_bytes(out, &self.ends_schedule);
+        }
+    }
+
+    /// Reads a head. The body stays where it is: `headers` and `payload` are empty, `body_bytes` is what it has.
+    ///
+    /// # Errors
+    ///
+    /// It is no head of a known version.
+    pub fn decode_head(seq: u64, head: &'a [u8], body_bytes: u32) -> Result<Self, Malformed> {
+        let mut reader = Reader(head);
+        if reader.byte()? != VERSION {
+            return Err(Malformed);
+        }
+        let marks = reader.byte()?;
+        let mut store = Store { seq, body_bytes, time: reader.time()?, ..Store::default() };
+        store.header_bytes = u16::try_from(reader.number()?).map_err(|_| Malformed)?;
+        store.subject = Cow::Borrowed(reader.bytes()?);
+        if marks & HAS_MSG_ID != 0 {
+            store.msg_id = Cow::Borrowed(reader.bytes()?);
+        }
+        store.ttl = match marks & (HAS_DEADLINE | NEVER) {
+            0 => Ttl::None,
+            HAS_DEADLINE => Ttl::Until(reader.time()?),
+            NEVER => Ttl::Never,
+            _ => return Err(Malformed),
+        };
+        store.rollup = match marks & (ROLLUP_SUBJECT | ROLLUP_ALL) {
+            0 => None,
+            ROLLUP_SUBJECT => Some(Rollup::Subject),
+            ROLLUP_ALL => Some(Rollup::All),
+            _ => return Err(Malformed),
+        };
+        store.is_marker = marks & MARKER != 0;
+        if marks & ENDS_SCHEDULE != 0 {
+            store.ends_schedule = Cow::Borrowed(reader.bytes()?);
+        }
+        let is_sound = marks & 0x80 == 0 && u32::from(store.header_bytes) <= body_bytes && seq > 0;
+        reader.end().and(if is_sound { Ok(store) } else { Err(Malformed) })
+    }
+
+    fn encode(&self, out: &mut Vec<u8>, has_body: bool) {
+        put(out, self.seq);
+        let mut head = Vec::new();
+        self.encode_head(&mut head);
+        put_bytes(out, &head);
+        put(out, u64::from(self.body_bytes));
+        if has_body {
+            out.extend_from_slice(&self.headers);
+            out.extend_from_slice(&self.payload);
+        }
+    }
+
+    fn decode(reader: &mut Reader<'a>, has_body: bool) -> Result<Self, Malformed> {
+        let (seq, head) = (reader.number()?, reader.bytes()?);
+        let body_bytes = u32::try_from(reader.number()?).map_err(|_| Malformed)?;
+        let mut store = Self::decode_head(seq, head, body_bytes)?;
+        if has_body {
+            let body = reader.take(u64::from(body_bytes))?;
+            let (headers, payload) =
+                body.split_at_checked(usize::from(store.header_bytes)).ok_or(Malformed)?;
+            (store.headers, store.payload) = (Cow::Borrowed(headers), Cow::Borrowed(payload));
+        }
+        Ok(store)
+    }
+}
+
+const STORE: u8 = 1;
+const BATCH: u8 = 2;
+const SKIP: u8 = 3;
+const REMOVE: u8 = 4;
+const PURGE: u8 = 5;
+const SKIP_TO: u8 = 6;
+
+impl<'a> Proposal<'a> {
+    /// Appends all of it. Where the store keeps messages apart, a [`Proposal::Store`] is [`Store::encode_head`] and its body instead.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        match self {
+            Self::Store(store) => {
+                out.push(STORE);
+                store.encode(out, true);
+            }
+            Self::Batch(stores) => {
+                out.push(BATCH);
+                put(out, stores.len() as u64);
+                stores.iter().for_each(|store| store.encode(out, true));
+            }
+            Self::Skip(store) => {
+                out.push(SKIP);
+                store.encode(out, false);
+            }
+            Self::Remove(remove) => {
+                out.extend_from_slice(&[REMOVE, remove.reason as u8, u8::from(remove.erase)]);
+                put(out, remove.runs.len() as u64);
+                for &(first, last) in &remove.runs {
+                    put(out, first);
+                    put(out, last - first);
+                }
+            }
+            Self::Purge(purge) => {
+                out.push(PURGE);
+                put(out, purge.before);
+                put(out, purge.keep);
+                put_bytes(out, purge.filter.as_deref().unwrap_or_default());
+            }
+            Self::SkipTo(upto) => {
+                out.push(SKIP_TO);
+                put(out, *upto);
+            }
+        }
+    }
+
+    /// Reads one. Its bytes are borrowed.
+    ///
+    /// # Errors
+    ///
+    /// It is none of a known version.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader(bytes);
+        if reader.byte()? != VERSION {
+            return Err(Malformed);
+        }
+        let proposal = match reader.byte()? {
+            STORE => Self::Store(Store::decode(&mut reader, true)?),
+            BATCH => {
+                let count = reader.number()?;
+                if count > BATCH_MAX {
+                    return Err(Malformed);
+                }
+                Self::Batch((0..count).map(|_| Store::decode(&mut reader, true)).collect::<Result<_, _>>()?)
+            }
+            SKIP => Self::Skip(Store::decode(&mut reader, false)?),
+            REMOVE => Self::Remove(remove(&mut reader)?),
+            PURGE => {
+                let (before, keep, filter) = (reader.number()?, reader.number()?, reader.bytes()?);
+                let filter = (!filter.is_empty()).then(|| Box::from(filter));
+                Self::Purge(Purge { filter, before, keep })
+            }
+            SKIP_TO => Self::SkipTo(reader.number()?),
+            _ => return Err(Malformed),
+        };
+        reader.end()?;
+        Ok(proposal)
+    }
+}
+
+fn remove(reader: &mut Reader<'_>) -> Result<Remove, Malformed> {
+    let reason = match reader.byte()? {
+        0 => Reason::Limit,
+        1 => Reason::Expired,
+        2 => Reason::Deleted,
+        3 => Reason::Purged,
+        4 => Reason::Acknowledged,
+        _ => return Err(Malformed),
+    };
+    let erase = match reader.byte()? {
+        0 => false,
+        1 => true,
+        _ => return Err(Malformed),
+    };
+    let count = reader.number()?;
+    if count > REMOVED_MAX as u64 {
+        return Err(Malformed);
+    }
+    let run = |_| {
+        let (first, more) = (reader.number()?, reader.number()?);
+        Ok((first, first.checked_add(more).ok_or(Malformed)?))
+    };
+    let runs = (0..count).map(run).collect::<Result<_, _>>()?;
+    Ok(Remove { runs, reason, erase })
+}

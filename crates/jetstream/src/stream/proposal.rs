@@ -1,0 +1,84 @@
+//! What was decided: all that [`Stream::apply`](super::Stream::apply) has to know.
+
+use super::marks::Rollup;
+use std::borrow::Cow;
+
+/// A change of a stream. What it holds was decided when it was admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proposal<'a> {
+    /// A message is stored.
+    Store(Store<'a>),
+    /// Several messages are stored at once, an atomic batch.
+    Batch(Vec<Store<'a>>),
+    /// A message gets a sequence and is not stored, since no consumer is interested.
+    Skip(Store<'a>),
+    /// Messages are removed one by one.
+    Remove(Remove),
+    /// Messages are removed by a rule.
+    Purge(Purge),
+    /// Sequences up to this one have no message, in a mirror.
+    SkipTo(u64),
+}
+
+/// Until when a message lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ttl {
+    /// As long as the stream's limits let it.
+    #[default]
+    None,
+    /// Until this time: nanoseconds since 1970.
+    Until(i64),
+    /// Beyond the stream's `max_age`, too.
+    Never,
+}
+
+/// A message to be stored, with what its headers say, so that nothing of its body need be read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Store<'a> {
+    /// Its sequence: one behind the stream's last.
+    pub seq: u64,
+    /// When: nanoseconds since 1970.
+    pub time: i64,
+    /// Its subject, transformed.
+    pub subject: Cow<'a, [u8]>,
+    /// The header block.
+    pub headers: Cow<'a, [u8]>,
+    /// The payload.
+    pub payload: Cow<'a, [u8]>,
+    /// Bytes of the headers; those of `headers`, which a decoded head lacks.
+    pub header_bytes: u16,
+    /// Bytes of headers and payload.
+    pub body_bytes: u32,
+    /// `Nats-Msg-Id`; empty: none.
+    pub msg_id: Cow<'a, [u8]>,
+    /// How long it lives.
+    pub ttl: Ttl,
+    /// What it rolls up.
+    pub rollup: Option<Rollup>,
+    /// Whether it is a subject delete marker.
+    pub is_marker: bool,
+    /// A schedule, by its subject, that ends with this message; empty: none.
+    pub ends_schedule: Cow<'a, [u8]>,
+}
+
+/// Messages to be removed one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remove {
+    /// Their sequences: runs from `.0` to `.1`, ascending. What is gone already is passed over.
+    pub runs: Vec<(u64, u64)>,
+    /// Why.
+    pub reason: super::Reason,
+    /// Whether their bytes are to be overwritten on disk.
+    pub erase: bool,
+}
+
+/// Messages to be removed by a rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Purge {
+    /// Those that this filter matches; `None`: all.
+    pub filter: Option<Box<[u8]>>,
+    /// Those before this sequence; 0: all.
+    pub before: u64,
+    /// But this many of the last; 0: none.
+    pub keep: u64,
+}

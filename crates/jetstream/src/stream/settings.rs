@@ -1,0 +1,114 @@
+//! What a stream's configuration means for its messages.
+
+use dialtone_subject::Transform;
+
+/// Where messages are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// On disk.
+    #[default]
+    File,
+    /// In memory alone.
+    Memory,
+}
+
+/// How long messages are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retention {
+    /// Until a limit is reached.
+    #[default]
+    Limits,
+    /// Until all consumers that are interested have acknowledged it.
+    Interest,
+    /// Until the one consumer that gets it has acknowledged it.
+    WorkQueue,
+}
+
+/// Who gives way at a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discard {
+    /// The oldest messages.
+    #[default]
+    Old,
+    /// The message that comes.
+    New {
+        /// Also at the limit of messages per subject.
+        per_subject: bool,
+    },
+}
+
+/// Limits; `None`: there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages.
+    pub messages: Option<u64>,
+    /// Bytes, as the stream's state counts them.
+    pub bytes: Option<u64>,
+    /// Nanoseconds that a message lives.
+    pub age: Option<i64>,
+    /// Bytes of headers and payload of a message.
+    pub message_bytes: Option<u32>,
+    /// Messages of one subject.
+    pub per_subject: Option<u64>,
+}
+
+/// What a stream allows, or denies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// `allow_rollup_hdrs`.
+    pub rollup: bool,
+    /// `allow_msg_ttl`.
+    pub ttl: bool,
+    /// `allow_msg_counter`.
+    pub counter: bool,
+    /// `allow_atomic`.
+    pub atomic: bool,
+    /// `allow_msg_schedules`.
+    pub schedules: bool,
+    /// `deny_delete`.
+    pub deny_delete: bool,
+    /// `deny_purge`.
+    pub deny_purge: bool,
+    /// `sealed`.
+    pub sealed: bool,
+    /// A mirror stores what its origin has, as it is there: nothing is deduplicated.
+    pub mirror: bool,
+}
+
+/// All that a stream needs of its configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The stream's name.
+    pub name: Box<str>,
+    /// Filters of what it stores.
+    pub subjects: Vec<Box<str>>,
+    /// Cannot be changed.
+    pub storage: Storage,
+    /// How long messages are kept.
+    pub retention: Retention,
+    /// Who gives way at a limit.
+    pub discard: Discard,
+    /// Limits.
+    pub limits: Limits,
+    /// What is allowed.
+    pub features: Features,
+    /// Nanoseconds in which a message id is not taken twice; 0: ids are not kept.
+    pub duplicate_window: i64,
+    /// Seconds that a subject delete marker lives; 0: there are none.
+    pub marker_ttl: i64,
+    /// The first sequence; 0 and 1 are the same.
+    pub first_seq: u64,
+    /// From which subjects (a filter), and how, a subject is transformed before it is stored.
+    pub transform: Option<(Box<str>, Transform)>,
+    /// Bytes of headers and payload that any message may have (`max_payload`): what a counter's message may grow to.
+    pub payload_max: u32,
+    /// Bytes of bodies of a file stream that are kept in memory.
+    pub hot_bytes_max: usize,
+}
+
+impl Settings {
+    /// Whether `Nats-Rollup` may purge.
+    pub fn allows_rollup(&self) -> bool {
+        self.features.rollup && !self.features.deny_purge
+    }
+}

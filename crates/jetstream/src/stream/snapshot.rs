@@ -1,0 +1,129 @@
+//! The whole state as bytes, for checkpoints.
+
+use super::codec::{Malformed, Reader, put, put_bytes};
+use super::{Settings, Stream};
+use crate::messages::{Body, New, Place, Totals};
+
+/// The version of a snapshot.
+const VERSION: u8 = 1;
+const KEPT_FOREVER: u8 = 1;
+const MARKER: u8 = 2;
+const IS_HOT: u8 = 4;
+
+/// What a snapshot holds of the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whole {
+    /// Their heads, and where their bodies are: a file stream whose bodies the store has.
+    Heads,
+    /// Their bodies, too, where they are in memory: a memory stream.
+    Bodies,
+}
+
+impl Stream {
+    /// Appends the state, without the configuration.
+    pub fn snapshot(&self, whole: Whole, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        let totals = self.messages.totals();
+        for number in [totals.first, totals.last, totals.count] {
+            put(out, number);
+        }
+        out.extend_from_slice(&totals.last_time.to_le_bytes());
+        put_bytes(out, &self.last_msg_id);
+        self.put_messages(whole, out);
+        put(out, self.dedupe.len() as u64);
+        for (id, seq, time) in self.dedupe.iter() {
+            put_bytes(out, &id);
+            put(out, seq);
+            out.extend_from_slice(&time.to_le_bytes());
+        }
+        let deadlines: Vec<(i64, u64)> = self.deadlines.iter().collect();
+        put(out, deadlines.len() as u64);
+        for (deadline, seq) in deadlines {
+            out.extend_from_slice(&deadline.to_le_bytes());
+            put(out, seq);
+        }
+    }
+
+    fn put_messages(&self, whole: Whole, out: &mut Vec<u8>) {
+        let mut before = 0;
+        for head in self.messages.iter_from(0) {
+            let body = self.messages.body(head.seq);
+            let hot = match body {
+                Some(Body::Hot(bytes)) if whole == Whole::Bodies => Some(bytes),
+                _ => None,
+            };
+            let mut marks = u8::from(head.is_kept_forever) * KEPT_FOREVER + u8::from(head.is_marker) * MARKER;
+            marks |= if hot.is_some() { IS_HOT } else { 0 };
+            put(out, head.seq - before);
+            before = head.seq;
+            out.push(marks);
+            out.extend_from_slice(&head.time.to_le_bytes());
+            put_bytes(out, head.subject);
+            put(out, u64::from(head.header_bytes));
+            put(out, u64::from(head.body_bytes));
+            match hot {
+                Some(bytes) => out.extend_from_slice(bytes),
+                None => out.extend_from_slice(&self.messages.place(head.seq).unwrap_or_default().0),
+            }
+        }
+    }
+
+    /// A stream with the state of a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no snapshot of a known version.
+    pub fn restore(settings: Settings, bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader(bytes);
+        if reader.byte()? != VERSION {
+            return Err(Malformed);
+        }
+        let mut stream = Self::new(settings);
+        let (first, last, count) = (reader.number()?, reader.number()?, reader.number()?);
+        let last_time = reader.time()?;
+        if last == u64::MAX || first > last + 1 {
+            return Err(Malformed);
+        }
+        stream.last_msg_id = reader.bytes()?.to_vec();
+        stream.messages.reset(Totals { first, last, last_time, ..Totals::default() });
+        let mut seq = 0u64;
+        for _ in 0..count {
+            seq = seq.checked_add(reader.number()?).filter(|&seq| seq > 0 && seq <= last).ok_or(Malformed)?;
+            stream.restore_message(seq, &mut reader)?;
+        }
+        stream.messages.finish(first, last, last_time).then_some(()).ok_or(Malformed)?;
+        for _ in 0..reader.number()? {
+            let (id, seq) = (reader.bytes()?, reader.number()?);
+            let time = reader.time()?;
+            stream.dedupe.note(id, seq, time, i64::MAX);
+        }
+        for _ in 0..reader.number()? {
+            let deadline = reader.time()?;
+            stream.deadlines.set(reader.number()?, deadline);
+        }
+        reader.end()?;
+        Ok(stream)
+    }
+
+    fn restore_message(&mut self, seq: u64, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let marks = reader.byte()?;
+        let time = reader.time()?;
+        let subject = reader.bytes()?;
+        let header_bytes = u16::try_from(reader.number()?).map_err(|_| Malformed)?;
+        let body_bytes = u32::try_from(reader.number()?).map_err(|_| Malformed)?;
+        let is_hot = marks & IS_HOT != 0;
+        let body = if is_hot { reader.take(u64::from(body_bytes))? } else { &[] };
+        let place =
+            if is_hot { None } else { Some(Place(reader.take(16)?.try_into().map_err(|_| Malformed)?)) };
+        let (is_kept_forever, is_marker) = (marks & KEPT_FOREVER != 0, marks & MARKER != 0);
+        let new =
+            New { time, subject, header_bytes, body_bytes, body: [body, &[]], is_kept_forever, is_marker };
+        if !self.messages.push_at(seq, &new) {
+            return Err(Malformed);
+        }
+        if let Some(place) = place {
+            self.messages.set_place(seq, place);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! What a stream takes, refuses and removes.
+
+use super::*;
+
+struct Wanted(bool);
+
+impl Room for Wanted {
+    fn is_wanted(&self, _: &[u8]) -> bool {
+        self.0
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        name: "S".into(),
+        duplicate_window: 120_000_000_000,
+        hot_bytes_max: 1 << 20,
+        ..Settings::default()
+    }
+}
+
+/// Publishes at second `at`: the sequence that it got, `dup`, or the error.
+fn publish(stream: &mut Stream, at: i64, subject: &str, headers: &str, payload: &str) -> String {
+    let block = match headers {
+        "" => String::new(),
+        lines => format!("NATS/1.0\r\n{}\r\n\r\n", lines.replace(';', "\r\n")),
+    };
+    let publish =
+        Publish { subject: subject.as_bytes(), headers: block.as_bytes(), payload: payload.as_bytes() };
+    match stream.admit_publish(&publish, &Wanted(true), at * 1_000_000_000) {
+        Err(refusal) => format!("{} {refusal}", refusal.code()),
+        Ok(Admitted::Duplicate(seq)) => format!("dup {seq}"),
+        Ok(Admitted::Proposal(proposal)) => {
+            let mut effects = Effects::default();
+            stream.apply(&proposal, &mut effects);
+            effects.stored.expect("a publish gets a sequence").last.to_string()
+        }
+    }
+}
+
+/// Plays lines `second subject [headers] > answer`.
+#[track_caller]
+fn play(stream: &mut Stream, script: &str) {
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (asked, expected) = line.split_once(" > ").expect("a line has an answer");
+        let mut words = asked.splitn(3, ' ');
+        let at = words.next().and_then(|at| at.parse().ok()).expect("a line begins with a second");
+        let (subject, headers) = (words.next().expect("a line has a subject"), words.next().unwrap_or(""));
+        assert_eq!(publish(stream, at, subject, headers, "x").trim_end(), expected, "{line}");
+    }
+}
+
+/// The live messages as `seq subject`.
+fn live(stream: &Stream) -> String {
+    let line = |head: Head<'_>| format!("{} {}", head.seq, String::from_utf8_lossy(head.subject));
+    stream.messages().iter_from(0).map(line).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn headers_are_checked_in_the_official_order() {
+    let mut stream = Stream::new(settings());
+    play(
+        &mut stream,
+        "1 a Nats-Msg-Id: 1 > 1
+         2 a Nats-Msg-Id: 1 > dup 1
+         2 a Nats-Expected-Last-Sequence: 5;Nats-Msg-Id: 1 > 10071 wrong last sequence: 1
+         2 a Nats-Expected-Last-Sequence: 1 > 2
+         2 a Nats-Expected-Last-Msg-Id: 1 > 10070 wrong last msg ID:
+         2 b Nats-Expected-Last-Subject-Sequence: 0 > 3
+         2 b Nats-Expected-Last-Subject-Sequence: 0 > 10071 wrong last sequence: 3
+         2 c Nats-Expected-Last-Subject-Sequence: 3;Nats-Expected-Last-Subject-Sequence-Subject: b > 4
+         2 c Nats-Expected-Last-Subject-Sequence-Subject: b > 10193 missing sequence for expected last sequence per subject
+         2 c Nats-Expected-Stream: T > 10060 expected stream does not match
+         2 c Nats-TTL: 5 > 10166 per-message TTL is disabled
+         2 c Nats-Rollup: sub > 10111 rollup not permitted
+         2 c Nats-Incr: 1 > 10168 message counters is disabled
+         2 c Nats-Expected-Last-Sequence: x > 10071 wrong last sequence: 4
+         200 a Nats-Msg-Id: 1 > 5",
+    );
+}
+
+#[test]
+fn limits_take_the_oldest_or_refuse() {
+    let limits = Limits { messages: Some(3), per_subject: Some(2), ..Limits::default() };
+    let mut stream = Stream::new(Settings { limits: limits.clone(), ..settings() });
+    play(&mut stream, "1 a > 1\n1 a > 2\n1 a > 3\n1 b > 4\n1 b > 5");
+    assert_eq!(live(&stream), "3 a, 4 b, 5 b");
+    let mut stream =
+        Stream::new(Settings { limits, discard: Discard::New { per_subject: true }, ..settings() });
+    play(
+        &mut stream,
+        "1 a > 1\n1 a > 2\n1 a > 10077 maximum messages per subject exceeded\n1 b > 3\n1 c > 10077 maximum messages exceeded",
+    );
+}
+
+#[test]
+fn a_marker_takes_the_place_of_a_subject_that_expires() {
+    let limits = Limits { age: Some(10_000_000_000), ..Limits::default() };
+    let features = Features { rollup: true, ttl: true, ..Features::default() };
+    let mut stream = Stream::new(Settings { limits, features, marker_ttl: 60, ..settings() });
+    play(&mut stream, "1 a > 1\n2 a > 2\n3 b Nats-TTL: never > 3\n4 c Nats-TTL: 100 > 4");
+    assert_eq!(stream.next_expiry(), Some(11_000_000_000));
+    let mut effects = Effects::default();
+    let mut steps = 0;
+    while let Some(proposal) = stream.admit_expiry(20_000_000_000) {
+        stream.apply(&proposal, &mut effects);
+        steps += 1;
+        assert!(steps < 10);
+    }
+    assert_eq!(live(&stream), "3 b, 5 a, 6 c");
+    let (head, body) = stream.get(5).expect("the marker is there");
+    assert!(head.is_marker);
+    let headers = "NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: 1m0s\r\nNats-Rollup: sub\r\n\r\n";
+    assert_eq!(body, Body::Hot(headers.as_bytes()));
+    // Markers expire without another one, by the age limit here.
+    while let Some(proposal) = stream.admit_expiry(31_000_000_000) {
+        stream.apply(&proposal, &mut effects);
+    }
+    assert_eq!(live(&stream), "3 b");
+}
+
+#[test]
+fn nothing_is_stored_that_nobody_wants() {
+    let mut stream = Stream::new(Settings { retention: Retention::Interest, ..settings() });
+    let publish = Publish { subject: b"a", headers: b"", payload: b"x" };
+    let Ok(Admitted::Proposal(proposal)) = stream.admit_publish(&publish, &Wanted(false), 1) else {
+        panic!("it is taken")
+    };
+    let mut effects = Effects::default();
+    stream.apply(&proposal, &mut effects);
+    assert!(effects.skipped);
+    let totals = stream.totals();
+    assert_eq!((totals.first, totals.last, totals.count), (2, 1, 0));
+}
+
+#[test]
+fn a_purge_keeps_what_it_is_told_to() {
+    #[track_caller]
+    fn check(filter: Option<&str>, before: u64, keep: u64, expected: &str) {
+        let mut stream = Stream::new(settings());
+        play(&mut stream, "1 a > 1\n1 b > 2\n1 a > 3\n1 b > 4\n1 a > 5");
+        let filter = filter.map(|filter| filter.as_bytes().into());
+        let purge = stream.admit_purge(Purge { filter, before, keep }).expect("it is allowed");
+        let mut effects = Effects::default();
+        stream.apply(&purge, &mut effects);
+        assert_eq!(live(&stream), expected);
+    }
+    check(None, 0, 0, "");
+    check(None, 0, 2, "4 b, 5 a");
+    check(None, 3, 0, "3 a, 4 b, 5 a");
+    check(None, 1, 0, "1 a, 2 b, 3 a, 4 b, 5 a");
+    check(Some("a"), 0, 0, "2 b, 4 b");
+    check(Some("a"), 0, 1, "2 b, 4 b, 5 a");
+    check(Some("*"), 0, 1, "5 a");
+    check(Some("a"), 5, 0, "2 b, 4 b, 5 a");
+    check(None, 9, 0, "");
+}
