@@ -1,20 +1,43 @@
 //! One consumer of a stream: a state machine without I/O, clock and randomness.
+//!
+//! Begin with [`Consumer`]. What comes from outside is a call with a [`Context`], in which the time stands; what is to be done goes to its
+//! [`Host`] as [`Event`]s, and what belongs in the stream's log to its [`Changes`]. [`State`] is what the log makes again: the rest (requests that
+//! wait, interest, flow control, pins) is lost by a restart, as clients expect.
+//!
+//! [`Log`] is what a consumer reads of the stream; [`Settings`] what its configuration means; [`AckSubject`] and [`Verdict`] read
+//! acknowledgements, [`Request`] reads what pull consumers are asked for.
 
+mod acks;
 mod change;
+mod event;
 mod log;
+mod machine;
+mod pace;
 mod pending;
+mod pull;
+mod push;
 mod reply;
 mod request;
 mod settings;
+mod snapshot;
 mod state;
 pub(crate) mod varint;
+mod waiting;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use change::{Change, Changes, ConsumerId, InvalidChanges, read_changes};
+pub use event::{Advisory, Context, Delivery, Event, Handled, Host, Status};
 pub use log::{Bounds, Filters, Log, Stored};
+pub use machine::{Budget, Consumer, Info, Polled, PriorityGroupInfo, ResetError};
 pub use pending::{Entry, Pending};
 pub use reply::{AckSubject, Prefixes, Verdict};
 pub use request::{Asked, Request};
 pub use settings::{
     AckPolicy, Mode, Priority, PullSettings, PushSettings, RateLimit, Retry, Settings, StartAt, Surroundings,
 };
+pub use snapshot::InvalidSnapshot;
 pub use state::{Position, Start, State};

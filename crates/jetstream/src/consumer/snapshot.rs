@@ -1,0 +1,150 @@
+//! A consumer's state as bytes, for checkpoints.
+
+use super::change::ConsumerId;
+use super::log::Log;
+use super::machine::Consumer;
+use super::pending::{Entry, Pending};
+use super::reply::Prefixes;
+use super::settings::Settings;
+use super::state::{Position, State};
+use super::varint::{Reader, unzigzag, write, zigzag};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Version of the encoding, its first byte.
+const VERSION: u8 = 1;
+/// A time that there is none.
+const NEVER: i64 = i64::MIN;
+
+/// These bytes are no state of a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the state of a consumer cannot be read at byte {at}")]
+pub struct InvalidSnapshot {
+    /// Where.
+    pub at: usize,
+}
+
+impl Consumer {
+    /// Writes the state. Who waits for messages is no part of it, nor what follows from the stream.
+    pub fn snapshot(&self, out: &mut Vec<u8>) {
+        let state = &self.state;
+        out.push(VERSION);
+        for value in [
+            state.next,
+            state.delivered.consumer,
+            state.delivered.stream,
+            zigzag(state.delivered_at.unwrap_or(NEVER)),
+            state.floor.consumer,
+            state.floor.stream,
+            zigzag(state.acked_at.unwrap_or(NEVER)),
+        ] {
+            write(out, value);
+        }
+        write(out, state.listed.len() as u64);
+        ascending(out, state.listed.iter().copied(), |_, _| {});
+        write(out, state.pending.len() as u64);
+        let mut last = Entry::new(0, 0, 0, 0);
+        for entry in state.pending.iter() {
+            write(out, entry.seq - last.seq);
+            write(out, zigzag(entry.consumer_seq.wrapping_sub(last.consumer_seq) as i64));
+            write(out, zigzag(entry.at.wrapping_sub(last.at)));
+            write(out, zigzag(entry.due.wrapping_sub(entry.at)));
+            write(out, u64::from(entry.deliveries));
+            last = *entry;
+        }
+        write(out, state.exhausted.len() as u64);
+        ascending(out, state.exhausted.keys().copied(), |out, seq| {
+            write(out, u64::from(state.exhausted.get(&seq).copied().unwrap_or(0)));
+        });
+    }
+
+    /// One that goes on from a snapshot. What waited too long comes again.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are cut, of another version, or contradict themselves.
+    pub fn restore(
+        id: ConsumerId,
+        prefixes: Prefixes,
+        settings: Settings,
+        snapshot: &[u8],
+        log: &dyn Log,
+        now: i64,
+    ) -> Result<Self, InvalidSnapshot> {
+        let mut reader = Reader::new(snapshot);
+        let state = read(&mut reader).filter(|_| reader.is_done());
+        let mut state = state.ok_or(InvalidSnapshot { at: reader.at() })?;
+        state.count(&settings.filters, log);
+        Ok(Self::with_state(id, prefixes, settings, state, log, now))
+    }
+}
+
+/// Writes ascending numbers as differences, each with what belongs to it.
+fn ascending(out: &mut Vec<u8>, numbers: impl Iterator<Item = u64>, with: impl Fn(&mut Vec<u8>, u64)) {
+    let mut last = 0;
+    for number in numbers {
+        write(out, number - last);
+        with(out, number);
+        last = number;
+    }
+}
+
+fn read(reader: &mut Reader<'_>) -> Option<State> {
+    if reader.byte()? != VERSION {
+        return None;
+    }
+    let next = reader.varint().filter(|next| *next > 0)?;
+    let delivered = Position { consumer: reader.varint()?, stream: reader.varint()? };
+    let delivered_at = time(reader)?;
+    let floor = Position { consumer: reader.varint()?, stream: reader.varint()? };
+    let acked_at = time(reader)?;
+    let mut listed = VecDeque::new();
+    read_ascending(reader, |_, seq| {
+        listed.push_back(seq);
+        Some(())
+    })?;
+    let pending = read_pending(reader)?;
+    let mut exhausted = BTreeMap::new();
+    read_ascending(reader, |reader, seq| {
+        exhausted.insert(seq, u32::try_from(reader.varint()?).ok()?);
+        Some(())
+    })?;
+    Some(State { next, listed, delivered, delivered_at, floor, acked_at, pending, exhausted, num_pending: 0 })
+}
+
+fn time(reader: &mut Reader<'_>) -> Option<Option<i64>> {
+    Some(Some(unzigzag(reader.varint()?)).filter(|at| *at != NEVER))
+}
+
+/// How many follow, each of at least a byte.
+fn count(reader: &mut Reader<'_>) -> Option<u64> {
+    let left = reader.left() as u64;
+    reader.varint().filter(|count| *count <= left)
+}
+
+fn read_ascending(
+    reader: &mut Reader<'_>,
+    mut each: impl FnMut(&mut Reader<'_>, u64) -> Option<()>,
+) -> Option<()> {
+    let mut last = 0_u64;
+    for _ in 0..count(reader)? {
+        last = last.checked_add(reader.varint().filter(|step| *step > 0)?)?;
+        each(reader, last)?;
+    }
+    Some(())
+}
+
+fn read_pending(reader: &mut Reader<'_>) -> Option<Pending> {
+    let mut pending = Pending::default();
+    let mut last = Entry::new(0, 0, 0, 0);
+    for _ in 0..count(reader)? {
+        let seq = last.seq.checked_add(reader.varint().filter(|step| *step > 0)?)?;
+        let consumer_seq = last.consumer_seq.wrapping_add(unzigzag(reader.varint()?) as u64);
+        let at = last.at.wrapping_add(unzigzag(reader.varint()?));
+        let due = at.wrapping_add(unzigzag(reader.varint()?));
+        let deliveries = u32::try_from(reader.varint()?).ok().filter(|deliveries| *deliveries > 0)?;
+        last = Entry::new(seq, consumer_seq, at, due);
+        last.deliveries = deliveries;
+        pending.insert(last);
+    }
+    Some(pending)
+}
