@@ -1,1 +1,0 @@
-//! All consumers of a stream.

@@ -1,0 +1,339 @@
+//! All consumers of a stream: found by id, by name, by the subject of a message, and by deadline.
+//!
+//! What a message costs depends on the consumers that match it, not on the others. Whoever changes a consumer does so through
+//! [`Consumers::with`], which keeps the deadlines and the list of those to poll.
+
+mod step;
+
+pub use step::{InvalidStep, Step};
+
+use crate::consumer::{
+    Advisory, Budget, Consumer, ConsumerId, Context, InvalidChanges, Log, Polled, Settings, read_changes,
+};
+use dialtone_subject::interest::{Entry, Interest, Matches};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// The consumers of a stream, each with what the caller keeps beside it (its configuration as the API shows it, say).
+#[derive(Debug)]
+pub struct Consumers<A> {
+    all: HashMap<ConsumerId, Slot<A>, foldhash::fast::RandomState>,
+    names: BTreeMap<Box<str>, ConsumerId>,
+    interest: Interest<Filtered>,
+    deadlines: BTreeSet<(i64, ConsumerId)>,
+    /// Those to poll, each once.
+    ready: VecDeque<ConsumerId>,
+    matches: Matches<Filtered>,
+    /// Counts messages, so that a consumer with several filters takes each once.
+    message: u64,
+}
+
+#[derive(Debug)]
+struct Slot<A> {
+    consumer: Consumer,
+    name: Box<str>,
+    about: A,
+    /// The deadline under which it stands in `deadlines`: never later than its own.
+    deadline: Option<i64>,
+    is_ready: bool,
+    /// The last message that it was told of.
+    message: u64,
+}
+
+impl<A> Slot<A> {
+    /// Puts it on the list of those to poll, if somebody wants messages.
+    fn wake(&mut self, ready: &mut VecDeque<ConsumerId>, id: ConsumerId) {
+        if !self.is_ready && self.consumer.wants() {
+            self.is_ready = true;
+            ready.push_back(id);
+        }
+    }
+}
+
+/// A filter of a consumer in the index.
+#[derive(Clone, Debug)]
+struct Filtered(Arc<(Box<[u8]>, ConsumerId)>);
+
+impl Entry for Filtered {
+    fn filter(&self) -> &[u8] {
+        &self.0.0
+    }
+
+    fn queue(&self) -> Option<&[u8]> {
+        None
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+/// The entries of a consumer.
+fn entries(consumer: &Consumer) -> impl Iterator<Item = Filtered> {
+    let id = consumer.id();
+    let all = consumer.filters().is_all().then_some(&b">"[..]);
+    all.into_iter()
+        .chain(consumer.filters().iter())
+        .map(move |filter| Filtered(Arc::new((filter.into(), id))))
+}
+
+impl<A> Default for Consumers<A> {
+    fn default() -> Self {
+        Self {
+            all: HashMap::default(),
+            names: BTreeMap::new(),
+            interest: Interest::default(),
+            deadlines: BTreeSet::new(),
+            ready: VecDeque::new(),
+            matches: Matches::default(),
+            message: 0,
+        }
+    }
+}
+
+impl<A> Consumers<A> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Adds one under a name that no other has, with an id that was never used.
+    pub fn insert(&mut self, name: &str, consumer: Consumer, about: A) {
+        let id = consumer.id();
+        entries(&consumer).for_each(|entry| self.interest.insert(entry));
+        self.names.insert(name.into(), id);
+        let slot = Slot { consumer, name: name.into(), about, deadline: None, is_ready: false, message: 0 };
+        self.all.insert(id, slot);
+        self.touched(id);
+    }
+
+    /// Takes one out.
+    pub fn remove(&mut self, id: ConsumerId) -> Option<(Consumer, A)> {
+        let slot = self.all.remove(&id)?;
+        entries(&slot.consumer).for_each(|entry| {
+            self.interest.remove(&entry);
+        });
+        self.names.remove(&slot.name);
+        if let Some(deadline) = slot.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        if slot.is_ready {
+            self.ready.retain(|ready| *ready != id);
+        }
+        Some((slot.consumer, slot.about))
+    }
+
+    /// The one of a name.
+    pub fn id_of(&self, name: &str) -> Option<ConsumerId> {
+        self.names.get(name).copied()
+    }
+
+    /// One of them.
+    pub fn get(&self, id: ConsumerId) -> Option<&Consumer> {
+        self.all.get(&id).map(|slot| &slot.consumer)
+    }
+
+    /// Its name.
+    pub fn name(&self, id: ConsumerId) -> Option<&str> {
+        self.all.get(&id).map(|slot| &*slot.name)
+    }
+
+    /// What the caller keeps beside it.
+    pub fn about(&self, id: ConsumerId) -> Option<&A> {
+        self.all.get(&id).map(|slot| &slot.about)
+    }
+
+    /// The same, to change.
+    pub fn about_mut(&mut self, id: ConsumerId) -> Option<&mut A> {
+        self.all.get_mut(&id).map(|slot| &mut slot.about)
+    }
+
+    /// All by name, behind a name if one is given.
+    pub fn by_name(&self, behind: Option<&str>) -> impl Iterator<Item = (&str, ConsumerId)> {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        self.names.range::<str, _>((from, Bound::Unbounded)).map(|(name, id)| (&**name, *id))
+    }
+
+    /// Works with one: whatever happens to a consumer goes through here. `None` if there is none.
+    pub fn with<R>(&mut self, id: ConsumerId, work: impl FnOnce(&mut Consumer) -> R) -> Option<R> {
+        let result = work(&mut self.all.get_mut(&id)?.consumer);
+        self.touched(id);
+        Some(result)
+    }
+
+    /// Takes over another configuration; `work` does it (`Consumer::update` or `Consumer::apply_update`).
+    pub fn update(&mut self, id: ConsumerId, settings: Settings, work: impl FnOnce(&mut Consumer, Settings)) {
+        let Some(slot) = self.all.get_mut(&id) else { return };
+        let old: Vec<_> = entries(&slot.consumer).collect();
+        work(&mut slot.consumer, settings);
+        for entry in &old {
+            self.interest.remove(entry);
+        }
+        entries(&slot.consumer).for_each(|entry| self.interest.insert(entry));
+        self.touched(id);
+    }
+
+    /// Something happened to a consumer: notes when it is due, and that it is to be polled.
+    fn touched(&mut self, id: ConsumerId) {
+        self.note_deadline(id);
+        if let Some(slot) = self.all.get_mut(&id) {
+            slot.wake(&mut self.ready, id);
+        }
+    }
+
+    fn note_deadline(&mut self, id: ConsumerId) {
+        let Some(slot) = self.all.get_mut(&id) else { return };
+        let deadline = slot.consumer.deadline();
+        // A deadline that moved later is put right when it comes: that is cheaper than doing it with every message.
+        let is_kept = match (slot.deadline, deadline) {
+            (Some(noted), Some(deadline)) => noted <= deadline,
+            (noted, None) => noted.is_none(),
+            (None, Some(_)) => false,
+        };
+        if is_kept {
+            return;
+        }
+        if let Some(noted) = slot.deadline {
+            self.deadlines.remove(&(noted, id));
+        }
+        slot.deadline = deadline;
+        self.deadlines.extend(deadline.map(|deadline| (deadline, id)));
+    }
+
+    // --- The stream's messages.
+
+    /// The stream stored a message. To be called once for each, in order.
+    pub fn stored(&mut self, seq: u64, subject: &[u8]) {
+        self.for_matching(subject, |ready, id, slot| {
+            slot.consumer.stored(seq);
+            slot.wake(ready, id);
+        });
+    }
+
+    /// The stream took a message out. `advise` gets what consumers have to say about it.
+    pub fn removed(
+        &mut self,
+        seq: u64,
+        subject: &[u8],
+        mut advise: impl FnMut(ConsumerId, Advisory<'static>),
+    ) {
+        self.for_matching(subject, |ready, id, slot| {
+            if let Some(advisory) = slot.consumer.removed(seq) {
+                advise(id, advisory);
+                // There may be room for another one.
+                slot.wake(ready, id);
+            }
+        });
+    }
+
+    /// The stream lost messages without a call of `removed` for each.
+    pub fn purged(&mut self, log: &dyn Log) {
+        let ids: Vec<ConsumerId> = self.all.keys().copied().collect();
+        for id in ids {
+            self.with(id, |consumer| consumer.purged(log));
+        }
+    }
+
+    /// Whether some consumer's filters match a subject.
+    pub fn has_interest(&self, subject: &[u8]) -> bool {
+        self.interest.has_interest(subject)
+    }
+
+    /// Whether some consumer still needs a message.
+    pub fn is_needed(&mut self, seq: u64, subject: &[u8]) -> bool {
+        let mut is_needed = false;
+        self.for_matching(subject, |_, _, slot| is_needed |= slot.consumer.needs(seq));
+        is_needed
+    }
+
+    fn for_matching(
+        &mut self,
+        subject: &[u8],
+        mut work: impl FnMut(&mut VecDeque<ConsumerId>, ConsumerId, &mut Slot<A>),
+    ) {
+        self.message += 1;
+        self.interest.matches(subject, &mut self.matches);
+        for entry in self.matches.take_plain() {
+            let id = entry.0.1;
+            if let Some(slot) = self.all.get_mut(&id)
+                && slot.message != self.message
+            {
+                slot.message = self.message;
+                work(&mut self.ready, id, slot);
+            }
+        }
+    }
+
+    // --- What the log says.
+
+    /// Carries out changes of the log, also those of consumers that are gone. What is no longer needed is added to `settled`.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no changes. What came before is carried out.
+    pub fn apply(
+        &mut self,
+        changes: &[u8],
+        log: &dyn Log,
+        settled: &mut Vec<u64>,
+    ) -> Result<(), InvalidChanges> {
+        let all = &mut self.all;
+        read_changes(changes, |id, at, change| {
+            if let Some(slot) = all.get_mut(&id) {
+                slot.consumer.apply(change, at, log, settled);
+            }
+        })
+    }
+
+    /// All that the log says was carried out: notes what is due, and who is to be polled.
+    pub fn recovered(&mut self) {
+        let ids: Vec<ConsumerId> = self.all.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.touched(id));
+    }
+
+    // --- What is to be done.
+
+    /// Whether one is to be polled.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// One that is to be polled, by [`Self::poll`]. They take turns.
+    pub fn next_ready(&mut self) -> Option<ConsumerId> {
+        let id = self.ready.pop_front()?;
+        if let Some(slot) = self.all.get_mut(&id) {
+            slot.is_ready = false;
+        }
+        Some(id)
+    }
+
+    /// Lets one deliver. If there is more, it is to be polled again.
+    pub fn poll(&mut self, id: ConsumerId, ctx: &mut Context<'_>, budget: Budget) {
+        let Some(slot) = self.all.get_mut(&id) else { return };
+        if slot.consumer.poll(ctx, budget) == Polled::More {
+            slot.wake(&mut self.ready, id);
+        }
+        self.note_deadline(id);
+    }
+
+    /// When one is due. It may turn out that nothing is to be done then.
+    pub fn deadline(&self) -> Option<i64> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// One that is due: for it, [`Self::with`] and `Consumer::expire`, then [`Self::poll`].
+    pub fn next_due(&mut self, now: i64) -> Option<ConsumerId> {
+        let (deadline, id) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now)?;
+        self.deadlines.remove(&(deadline, id));
+        if let Some(slot) = self.all.get_mut(&id) {
+            slot.deadline = None;
+        }
+        Some(id)
+    }
+}
