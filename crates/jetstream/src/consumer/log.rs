@@ -36,7 +36,7 @@ pub trait Log {
 pub struct Bounds {
     /// The first message that is there; one more than `last` if there is none. 0 if there never was one.
     pub first: u64,
-    /// The last sequence that was given out, whether its message is there or not.
+    /// The last sequence that may be seen, whether its message is there or not.
     pub last: u64,
 }
 

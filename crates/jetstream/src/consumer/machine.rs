@@ -29,6 +29,8 @@ pub struct Consumer {
     paused_until: Option<i64>,
     /// Delivery waits until then: by the rate limit, or by the replay's pace.
     paced_until: Option<i64>,
+    /// No message before it is left to deliver, as far as was looked.
+    looked_to: u64,
     /// The reply subject that was made last.
     reply: Vec<u8>,
     expired: Vec<u64>,
@@ -163,6 +165,7 @@ impl Consumer {
             used_at: now,
             paused_until,
             paced_until: None,
+            looked_to: 0,
             reply,
             expired,
         }
@@ -195,6 +198,7 @@ impl Consumer {
         self.state.apply(change, at, &self.settings, settled);
         if let Change::Reset { .. } = change {
             self.state.count(&self.settings.filters, log);
+            self.looked_to = 0;
         }
     }
 
@@ -439,7 +443,15 @@ impl Consumer {
         if let Some(seq) = self.state.listed.front() {
             return log.message(*seq).map(Candidate::New).ok_or(Nothing::End);
         }
-        log.next(&self.settings.filters, self.state.next).map(Candidate::New).ok_or(Nothing::End)
+        // What is passed in vain is not looked at again: with filters that match little, that would be most of the stream.
+        let from = self.state.next.max(self.looked_to);
+        match log.next(&self.settings.filters, from) {
+            Some(message) => Ok(Candidate::New(message)),
+            None => {
+                self.looked_to = from.max(log.bounds().last + 1);
+                Err(Nothing::End)
+            }
+        }
     }
 
     /// Delivers a message. Bytes that it took; `None` if it has to wait.
@@ -540,7 +552,10 @@ impl Consumer {
     /// Where it is, for heartbeats.
     fn heartbeat_numbers(&self) -> HeartbeatNumbers {
         let Position { consumer, stream } = self.state.delivered;
-        HeartbeatNumbers { consumer_seq: consumer, stream_seq: stream.max(self.state.position() - 1) }
+        HeartbeatNumbers {
+            consumer_seq: consumer,
+            stream_seq: stream.max(self.state.position().max(self.looked_to) - 1),
+        }
     }
 
     // --- What the API does.
@@ -550,6 +565,7 @@ impl Consumer {
         let old = std::mem::replace(&mut self.settings, settings);
         if old.filters != self.settings.filters {
             self.state.count(&self.settings.filters, ctx.log);
+            self.looked_to = 0;
         }
         self.pace.update(&self.settings);
         self.paused_until = self.settings.pause_until;
@@ -578,6 +594,7 @@ impl Consumer {
         self.settings = settings;
         if is_refiltered {
             self.state.count(&self.settings.filters, log);
+            self.looked_to = 0;
         }
         self.pace.update(&self.settings);
         self.paused_until = self.settings.pause_until;

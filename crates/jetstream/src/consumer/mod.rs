@@ -25,6 +25,8 @@ pub(crate) mod varint;
 mod waiting;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

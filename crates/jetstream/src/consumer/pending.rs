@@ -19,6 +19,8 @@ pub struct Entry {
     /// How often it was delivered, at least 1.
     pub deliveries: u32,
     place: Place,
+    /// Which of its notes in the queue of those to come again counts.
+    ticket: u32,
 }
 
 /// Where an entry is noted besides.
@@ -35,7 +37,7 @@ enum Place {
 impl Entry {
     /// Of a message that was just delivered for the first time.
     pub fn new(seq: u64, consumer_seq: u64, at: i64, due: i64) -> Self {
-        Self { seq, consumer_seq, at, due, deliveries: 1, place: Place::Deadlines }
+        Self { seq, consumer_seq, at, due, deliveries: 1, place: Place::Deadlines, ticket: 0 }
     }
 }
 
@@ -54,7 +56,7 @@ pub struct Pending {
     /// Deadlines that came out of order.
     other: BTreeSet<(i64, u64)>,
     /// Those to come again, also those that no longer are.
-    ready: VecDeque<u64>,
+    ready: VecDeque<(u64, u32)>,
     /// How many of them are.
     ready_live: usize,
 }
@@ -177,10 +179,8 @@ impl Pending {
         }
         entry.due = due;
         if due <= at {
-            entry.place = Place::Ready;
             if !was_ready {
-                self.ready.push_back(seq);
-                self.ready_live += 1;
+                self.make_ready(index);
             }
         } else {
             entry.place = Place::Deadlines;
@@ -212,9 +212,7 @@ impl Pending {
         expired.dedup();
         for seq in expired.iter() {
             if let Some(at) = self.find(*seq) {
-                self.entries[at].place = Place::Ready;
-                self.ready.push_back(*seq);
-                self.ready_live += 1;
+                self.make_ready(at);
             }
         }
         self.trim();
@@ -225,13 +223,26 @@ impl Pending {
         if self.ready_live == 0 {
             self.ready.clear();
         }
-        while let Some(seq) = self.ready.front() {
-            match self.find(*seq).map(|at| self.entries[at]).filter(|entry| entry.place == Place::Ready) {
-                Some(entry) => return Some(entry),
+        while let Some(note) = self.ready.front() {
+            match self.noted(*note) {
+                Some(entry) => return Some(*entry),
                 None => self.ready.pop_front(),
             };
         }
         None
+    }
+
+    fn make_ready(&mut self, at: usize) {
+        let entry = &mut self.entries[at];
+        entry.place = Place::Ready;
+        entry.ticket = entry.ticket.wrapping_add(1);
+        self.ready.push_back((entry.seq, entry.ticket));
+        self.ready_live += 1;
+    }
+
+    /// The entry of a note in the queue of those to come again, if it counts.
+    fn noted(&self, (seq, ticket): (u64, u32)) -> Option<&Entry> {
+        self.get(seq).filter(|entry| entry.place == Place::Ready && entry.ticket == ticket)
     }
 
     /// How many are to come again.
@@ -277,8 +288,7 @@ impl Pending {
         }
         if self.ready.len() > room {
             let mut kept = std::mem::take(&mut self.ready);
-            let mut seen = BTreeSet::new();
-            kept.retain(|seq| self.get(*seq).is_some_and(|e| e.place == Place::Ready) && seen.insert(*seq));
+            kept.retain(|note| self.noted(*note).is_some());
             self.ready = kept;
         }
     }

@@ -102,6 +102,16 @@ impl State {
         self.num_pending = self.listed.len() as u64 + log.count(filters, self.next);
     }
 
+    /// How many messages are to come again.
+    pub fn pending_ready(&self) -> usize {
+        self.pending.ready()
+    }
+
+    /// The next sequence to look at, once what is listed is delivered.
+    pub fn next_seq(&self) -> u64 {
+        self.next
+    }
+
     /// The sequence that will be delivered or looked at next.
     pub(super) fn position(&self) -> u64 {
         self.listed.front().copied().unwrap_or(self.next)

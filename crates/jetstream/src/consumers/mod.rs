@@ -24,6 +24,8 @@ pub struct Consumers<A> {
     deadlines: BTreeSet<(i64, ConsumerId)>,
     /// Those to poll, each once.
     ready: VecDeque<ConsumerId>,
+    /// Those that match messages which are not committed yet, each once.
+    awaiting: Vec<ConsumerId>,
     matches: Matches<Filtered>,
     /// Counts messages, so that a consumer with several filters takes each once.
     message: u64,
@@ -37,7 +39,10 @@ struct Slot<A> {
     /// The deadline under which it stands in `deadlines`: never later than its own.
     deadline: Option<i64>,
     is_ready: bool,
-    /// The last message that it was told of.
+    is_awaiting: bool,
+    /// The last message that was stored for it.
+    last_stored: u64,
+    /// The last message that it was told of, by the count of all.
     message: u64,
 }
 
@@ -49,6 +54,12 @@ impl<A> Slot<A> {
             ready.push_back(id);
         }
     }
+}
+
+/// Who is to be looked at, and when.
+struct Lists<'a> {
+    ready: &'a mut VecDeque<ConsumerId>,
+    awaiting: &'a mut Vec<ConsumerId>,
 }
 
 /// A filter of a consumer in the index.
@@ -86,6 +97,7 @@ impl<A> Default for Consumers<A> {
             interest: Interest::default(),
             deadlines: BTreeSet::new(),
             ready: VecDeque::new(),
+            awaiting: Vec::new(),
             matches: Matches::default(),
             message: 0,
         }
@@ -108,7 +120,16 @@ impl<A> Consumers<A> {
         let id = consumer.id();
         entries(&consumer).for_each(|entry| self.interest.insert(entry));
         self.names.insert(name.into(), id);
-        let slot = Slot { consumer, name: name.into(), about, deadline: None, is_ready: false, message: 0 };
+        let slot = Slot {
+            consumer,
+            name: name.into(),
+            about,
+            deadline: None,
+            is_ready: false,
+            is_awaiting: false,
+            last_stored: 0,
+            message: 0,
+        };
         self.all.insert(id, slot);
         self.touched(id);
     }
@@ -125,6 +146,9 @@ impl<A> Consumers<A> {
         }
         if slot.is_ready {
             self.ready.retain(|ready| *ready != id);
+        }
+        if slot.is_awaiting {
+            self.awaiting.retain(|awaiting| *awaiting != id);
         }
         Some((slot.consumer, slot.about))
     }
@@ -208,11 +232,26 @@ impl<A> Consumers<A> {
 
     // --- The stream's messages.
 
-    /// The stream stored a message. To be called once for each, in order.
+    /// The stream stored a message. To be called once for each, in order; then [`Self::committed`], once it may be seen.
     pub fn stored(&mut self, seq: u64, subject: &[u8]) {
-        self.for_matching(subject, |ready, id, slot| {
+        self.for_matching(subject, |lists, id, slot| {
             slot.consumer.stored(seq);
-            slot.wake(ready, id);
+            slot.last_stored = seq;
+            if !slot.is_awaiting {
+                slot.is_awaiting = true;
+                lists.awaiting.push(id);
+            }
+        });
+    }
+
+    /// Messages up to `seq` may be seen: those whom they match are to be polled.
+    pub fn committed(&mut self, seq: u64) {
+        let (all, ready) = (&mut self.all, &mut self.ready);
+        self.awaiting.retain(|id| {
+            let Some(slot) = all.get_mut(id) else { return false };
+            slot.wake(ready, *id);
+            slot.is_awaiting = slot.last_stored > seq;
+            slot.is_awaiting
         });
     }
 
@@ -223,11 +262,11 @@ impl<A> Consumers<A> {
         subject: &[u8],
         mut advise: impl FnMut(ConsumerId, Advisory<'static>),
     ) {
-        self.for_matching(subject, |ready, id, slot| {
+        self.for_matching(subject, |lists, id, slot| {
             if let Some(advisory) = slot.consumer.removed(seq) {
                 advise(id, advisory);
                 // There may be room for another one.
-                slot.wake(ready, id);
+                slot.wake(lists.ready, id);
             }
         });
     }
@@ -255,17 +294,18 @@ impl<A> Consumers<A> {
     fn for_matching(
         &mut self,
         subject: &[u8],
-        mut work: impl FnMut(&mut VecDeque<ConsumerId>, ConsumerId, &mut Slot<A>),
+        mut work: impl FnMut(&mut Lists<'_>, ConsumerId, &mut Slot<A>),
     ) {
         self.message += 1;
         self.interest.matches(subject, &mut self.matches);
+        let mut lists = Lists { ready: &mut self.ready, awaiting: &mut self.awaiting };
         for entry in self.matches.take_plain() {
             let id = entry.0.1;
             if let Some(slot) = self.all.get_mut(&id)
                 && slot.message != self.message
             {
                 slot.message = self.message;
-                work(&mut self.ready, id, slot);
+                work(&mut lists, id, slot);
             }
         }
     }
@@ -337,3 +377,6 @@ impl<A> Consumers<A> {
         Some(id)
     }
 }
+
+#[cfg(test)]
+mod tests;
