@@ -2,12 +2,12 @@
 
 mod cluster;
 mod gateway;
+mod jetstream;
 mod leafnodes;
 mod websocket;
 
-use crate::blocks::keys::JETSTREAM;
 use crate::blocks::reader::{Errors, go_duration};
-use crate::error::{ConfigError, ErrorKind, Location};
+use crate::error::{ConfigError, Location};
 use crate::operator;
 use crate::options::Options;
 use crate::sharing;
@@ -57,19 +57,7 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
         sharing::check_mapping(mapping, &mut say);
     }
     sharing::check(&options.access.accounts, !options.access.no_system_account, errors);
-    check_jetstream(options, errors);
-}
-
-/// An account has JetStream by servers that this one is connected with.
-fn check_jetstream(options: &Options, errors: &mut Errors) {
-    if options.cluster.is_some() || options.gateway.is_some() || options.leafnodes.is_some() {
-        return;
-    }
-    for account in options.access.accounts.iter().filter(|account| account.jetstream) {
-        let problem = format!("`jetstream` cannot be carried out in an account: {JETSTREAM}");
-        let error = ConfigError::new(&account.at, problem).kind(ErrorKind::NotSupported);
-        errors.push(error.help("take it out, or connect this server with one that has it"));
-    }
+    jetstream::check(options, place, errors);
 }
 
 /// Where the first of these keys stands that stands anywhere.
@@ -172,7 +160,10 @@ mod tests {
             "accounts { A { jetstream: 5 } }",
             "t.conf:1:27: Expected map, bool or string to define JetStream",
         );
-        check("accounts { A { jetstream { max_memry: 1 } } }", "t.conf:1:28: unknown field \"max_memry\"");
+        check(
+            "accounts { A { jetstream { max_memry: 1 } } }",
+            "t.conf:1:28: unknown field \"max_memry\"\n  did you mean `max_memory`?",
+        );
     }
 
     #[test]

@@ -35,6 +35,8 @@ const BLOCKS: &[(&str, &str, &str)] = &[
     ("leafnodes_remote", "leafnodes.remotes[]", "A server that this one is a leaf node of."),
     ("leafnodes_proxy", "leafnodes.remotes[].proxy", ""),
     ("leafnodes_migrate", "leafnodes.remotes[].jetstream_cluster_migrate", ""),
+    ("jetstream", "jetstream", "Streams that keep messages. `true` or `enabled` stands for the defaults."),
+    ("jetstream_limits", "jetstream.limits", ""),
     (
         "ocsp",
         "ocsp",
@@ -58,6 +60,7 @@ const BLOCKS: &[(&str, &str, &str)] = &[
         "An account. A list of names instead of a map makes accounts without users.",
     ),
     ("limits", "accounts.NAME.limits", "-1 is no limit."),
+    ("account_jetstream", "accounts.NAME.jetstream", "-1 is no limit."),
     (
         "rate_limit",
         "rate_limits, default_rate_limits",

@@ -105,8 +105,6 @@ enum Apply {
     Refused(&'static str),
 }
 
-const JETSTREAM: &str = "JetStream is not part of this version";
-
 const FLAGS: &[Flag] = &[
     flag(&["a", "addr", "net"], "HOST", "Server", "Address to listen on (default: 0.0.0.0)", |o, v| {
         o.clients.host = v.into();
@@ -234,9 +232,13 @@ const FLAGS: &[Flag] = &[
         tls(o).ca_file = Some(v.into());
         Ok(())
     }),
-    refused(&["js", "jetstream"], "", JETSTREAM),
-    flag(&["sd", "store_dir"], "FOLDER", "Server", "Folder for what is kept", |o, v| {
+    JETSTREAM,
+    flag(&["sd", "store_dir"], "FOLDER", "JetStream", "Folder for what is kept", |o, v| {
         o.staples.store_dir = Some(v.into());
+        // A flag wins over the file.
+        if let Some(own) = &mut o.jetstream {
+            own.store_dir = None;
+        }
         Ok(())
     }),
     of_cluster(
@@ -293,6 +295,20 @@ const FLAGS: &[Flag] = &[
     run(&["v", "version"], "", "Common", "The version"),
     run(&["help_tls"], "", "Common", "Help about TLS"),
 ];
+
+/// Streams.
+const JETSTREAM: Flag = Flag {
+    names: &["js", "jetstream"],
+    value: "",
+    section: "JetStream",
+    help: "Keep messages in streams",
+    of: ("", "jetstream"),
+    apply: Apply::Option(|o, v| {
+        let file = o.jetstream.take();
+        o.jetstream = boolean(v)?.then(|| file.unwrap_or_default());
+        Ok(())
+    }),
+};
 
 const fn flag(
     names: &'static [&'static str],

@@ -5,13 +5,14 @@ use crate::error::ConfigError;
 use std::path::PathBuf;
 
 pub use crate::blocks::access::Access;
-pub use crate::blocks::account::{Account, AccountLimits, MsgTrace};
+pub use crate::blocks::account::{Account, AccountJetStream, AccountLimits, MsgTrace};
 pub use crate::blocks::authorization::{AuthCallout, Authorization};
 pub use crate::blocks::clients::Clients;
 pub use crate::blocks::cluster::{self, Cluster};
 pub use crate::blocks::compression::{Compression, CompressionMode};
 pub use crate::blocks::gateway::{self, Gateway};
 pub use crate::blocks::http::Http;
+pub use crate::blocks::jetstream::{self, JetStream};
 pub use crate::blocks::lame_duck::LameDuck;
 pub use crate::blocks::leaf_remote::{self, LeafRemote};
 pub use crate::blocks::leafnodes::{self, LeafNodes, LeafUser};
@@ -55,6 +56,8 @@ pub struct Options {
     pub gateway: Option<Gateway>,
     /// Leaf nodes.
     pub leafnodes: Option<LeafNodes>,
+    /// Streams that keep messages; `None`: JetStream is off.
+    pub jetstream: Option<JetStream>,
     /// Who may come in, and the accounts that there are.
     pub access: Access,
     /// How much may be published, and what is reported of it.

@@ -1,7 +1,7 @@
 //! From values to options.
 
 use crate::blocks::reader::{self, Block, Errors, Notes};
-use crate::blocks::{cluster, gateway, leafnodes, websocket};
+use crate::blocks::{cluster, gateway, jetstream, leafnodes, websocket};
 use crate::check::check;
 use crate::error::{ConfigError, ConfigErrors, ErrorKind, Location};
 use crate::language::{self, Env, Files, Map};
@@ -118,6 +118,7 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     block.set_block("cluster", &mut out.cluster, notes, cluster::cluster);
     block.set_block("gateway", &mut out.gateway, notes, gateway::gateway);
     block.set_block("leafnodes", &mut out.leafnodes, notes, leafnodes::leafnodes);
+    block.set_block("jetstream", &mut out.jetstream, notes, jetstream::jetstream);
     out.server.read(&block, notes);
     out.staples.read(&block, notes);
     out.usage.read(&block, notes);
@@ -260,7 +261,9 @@ mod tests {
                 format!("{block} {{ {entry} }}")
             }
             "websocket" => format!("websocket {{ {entry} }}"),
-            "cluster" | "gateway" | "leafnodes" => format!("{block} {{ {entry} }}"),
+            "jetstream_limits" => format!("jetstream {{ limits {{ {entry} }} }}"),
+            "account_jetstream" => account(&format!("jetstream {{ {entry} }}")),
+            "cluster" | "gateway" | "leafnodes" | "jetstream" => format!("{block} {{ {entry} }}"),
             "gateway_authorization" => format!("gateway {{ authorization {{ {entry} }} }}"),
             "gateway_remote" => format!("gateway {{ gateways: [ {{ {entry} }} ] }}"),
             "leafnodes_authorization" => format!("leafnodes {{ authorization {{ {entry} }} }}"),

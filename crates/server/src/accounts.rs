@@ -18,7 +18,13 @@ pub(crate) type Grant = Box<dyn Fn(&Account, &Arc<Account>, bool) + Send + Sync>
 
 /// Whether each account of the configuration has JetStream, by name.
 fn configured_jetstream(policy: &Policy) -> HashMap<&str, bool> {
-    policy.options.access.accounts.iter().map(|claims| (claims.name.as_str(), claims.jetstream)).collect()
+    policy
+        .options
+        .access
+        .accounts
+        .iter()
+        .map(|claims| (claims.name.as_str(), claims.jetstream.is_some()))
+        .collect()
 }
 
 /// All accounts of a server.
@@ -178,7 +184,7 @@ impl Accounts {
         self.global.set_mappings(&policy.options.access.mappings, cluster.as_deref());
         for (account, claims) in all() {
             gate.change_imports(&account, || {
-                self.grant(&account, claims.jetstream);
+                self.grant(&account, claims.jetstream.is_some());
                 account.set_imports(&claims.imports, &find)
             });
         }

@@ -27,6 +27,10 @@ pub(super) struct Inside {
     is_running: bool,
     /// Of receivers that post to other threads: they take it last. Empty between turns.
     posts: Vec<Delivered>,
+    /// What is being published is a message of a stream, whose own subject stands behind its reply.
+    is_stored: bool,
+    /// Such a reply; kept for the next one.
+    stored_reply: Vec<u8>,
 }
 
 /// The inlet of the peer that publishes for the server. It has no subscription, so nothing comes.
@@ -51,12 +55,17 @@ impl Inside {
         };
         let server = Peer::inside(basics, Arc::default(), Arc::new(Deaf));
         server.set_understands_headers(true);
-        Self { server, is_running: false, posts: Vec::new() }
+        Self { server, is_running: false, posts: Vec::new(), is_stored: false, stored_reply: Vec::new() }
     }
 
     /// Whether receivers are being called.
     pub fn is_running(&self) -> bool {
         self.is_running
+    }
+
+    /// Whether what is being published is a message of a stream.
+    pub fn is_stored(&self) -> bool {
+        self.is_stored
     }
 }
 
@@ -118,6 +127,14 @@ impl Turn {
         self.staging.has_batches()
     }
 
+    /// Publishes as a receiver inside does: others are not called before `act` is over, so that it may hold what they would take.
+    pub fn within<T>(&mut self, act: impl FnOnce(&mut dyn Publish) -> T) -> T {
+        let before = std::mem::replace(&mut self.inside.is_running, true);
+        let out = act(self);
+        self.inside.is_running = before;
+        out
+    }
+
     /// A receiver takes its batch, unless it was closed.
     fn hand_over(&mut self, Delivered { peer, batch }: Delivered) {
         peer.count_out(batch.len() as u64, batch.body_bytes(), self.now);
@@ -135,6 +152,26 @@ impl Publish for Turn {
         }
         let server = self.inside.server.clone();
         self.publish(Origin { peer: &server, account, echo: true }, permission::by_server(message))
+    }
+
+    fn emit_stored(&mut self, account: &Arc<Account>, to: &[u8], message: &Message<'_>) -> usize {
+        let Some(acknowledgement) = message.reply.filter(|_| is_valid_literal(to)) else { return 0 };
+        let mut reply = std::mem::take(&mut self.inside.stored_reply);
+        reply.clear();
+        reply.extend_from_slice(acknowledgement);
+        reply.push(b'@');
+        reply.extend_from_slice(message.subject);
+        let server = self.inside.server.clone();
+        let sent = Message { subject: to, reply: Some(&reply), ..*message };
+        self.inside.is_stored = true;
+        let delivered = self.publish_answer(&Origin { peer: &server, account, echo: true }, &sent);
+        self.inside.is_stored = false;
+        self.inside.stored_reply = reply;
+        delivered
+    }
+
+    fn is_awaited(&mut self, account: &Arc<Account>, subject: &[u8]) -> bool {
+        Self::is_awaited(self, account, subject)
     }
 
     fn now(&self) -> Instant {

@@ -1,4 +1,4 @@
-//! Messages of streams at other servers. They come by the subject that a consumer's client subscribed to, and are delivered under the one that they were
+//! Messages of streams, of this server or of others. They come by the subject that a consumer's client subscribed to, and are delivered under the one that they were
 //! stored under, which stands behind the subject of their acknowledgement: `$JS.ACK.STREAM.CONSUMER.1.1.1.0.0@SUBJECT`. Who passes them on
 //! leaves both together.
 
@@ -33,7 +33,6 @@ fn split(reply: &[u8]) -> Option<(&[u8], &[u8])> {
 
 impl Turn {
     /// Delivers a message of a stream: here as it was stored, to relays as it came.
-    #[cold]
     pub(super) fn deliver_stored(
         &mut self,
         account: &Arc<Account>,
@@ -43,10 +42,14 @@ impl Turn {
         (acknowledgement, subject): (&[u8], &[u8]),
     ) -> usize {
         let renamed = |target: &Target| Target::new(subject, target.subscription.clone());
+        let stored = Message { reply: Some(acknowledgement), ..*message };
+        if let ([only], [], false) = (&*route.plain, &*route.queues, route.has_relays()) {
+            let delivery = Delivery::new(&stored, origin, route);
+            return self.deliver_to(&[renamed(only)], &[], &delivery, &mut Silent);
+        }
         let plain: Vec<Target> = route.plain.iter().map(renamed).collect();
         let queues: Vec<Vec<Target>> =
             route.queues.iter().map(|group| group.iter().map(renamed).collect()).collect();
-        let stored = Message { reply: Some(acknowledgement), ..*message };
         self.pass_reply(message.reply);
         let delivery = Delivery::new(&stored, origin, route);
         let delivered = self.deliver_beyond(account, route, (&plain, &queues), &delivery, &mut Silent);

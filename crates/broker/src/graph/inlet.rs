@@ -41,6 +41,11 @@ pub trait Inlet: Send + Sync {
 pub trait Publish {
     /// Publishes in an account, by the server's own rights, and returns how many got it: none if the subject is invalid.
     fn emit(&mut self, account: &Arc<Account>, message: &Message<'_>) -> usize;
+    /// Publishes a message of a stream to `to`, where it is delivered under its own subject, that which it was stored under; its reply is
+    /// the subject of its acknowledgement. Returns how many got it: none without a reply, or if `to` is invalid.
+    fn emit_stored(&mut self, account: &Arc<Account>, to: &[u8], message: &Message<'_>) -> usize;
+    /// Whether anybody would get what is published to `subject` in an account now; a subject of answers leads back to who asked.
+    fn is_awaited(&mut self, account: &Arc<Account>, subject: &[u8]) -> bool;
     /// When the turn began.
     fn now(&self) -> Instant;
 }

@@ -173,6 +173,42 @@ fn what_is_emitted_must_have_a_subject() {
     assert_eq!([&b"a"[..], b"$SYS.a", b"a..b", b"a b", b"", b"a.*"].map(&mut emit), [1, 1, 0, 0, 0, 0]);
 }
 
+/// A message of a stream comes to whoever listens where it is sent, under the subject that it was stored under.
+#[test]
+fn a_message_of_a_stream_keeps_its_subject() {
+    let mut world = World::new();
+    let (client, other) = (world.client("client"), world.client("other"));
+    let account = world.account.clone();
+    let message = |reply| Message { subject: b"orders.1", reply, header_bytes: 0, framed: b"x\r\n" };
+    let (stored, unanswered) = (message(Some(b"$JS.ACK.S.C.1.1.1.5.0")), message(None));
+    assert!(!world.turn.is_awaited(&account, b"in.5"));
+    world.subscribe(&client, "in.*", None, "9");
+    assert!(Publish::is_awaited(&mut world.turn, &account, b"in.5"));
+    for (to, message, expected) in
+        [("in.5", &stored, 1), ("orders.1", &stored, 0), ("in.*", &stored, 0), ("in.5", &unanswered, 0)]
+    {
+        assert_eq!(world.turn.emit_stored(&account, to.as_bytes(), message), expected, "{to}");
+    }
+    world.turn.finish();
+    assert_eq!(world.take_log(), ["client: MSG orders.1 9 $JS.ACK.S.C.1.1.1.5.0 1|x|"]);
+    world.subscribe(&other, "in.5", None, "7");
+    assert_eq!(world.turn.emit_stored(&account, b"in.5", &stored), 2);
+    world.turn.finish();
+    let mut log = world.take_log();
+    log.sort();
+    assert_eq!(
+        log,
+        [
+            "client: MSG orders.1 9 $JS.ACK.S.C.1.1.1.5.0 1|x|",
+            "other: MSG orders.1 7 $JS.ACK.S.C.1.1.1.5.0 1|x|"
+        ]
+    );
+    // What else is published goes as it is.
+    assert_eq!(world.turn.emit(&account, &Message { subject: b"in.5", ..stored }), 2);
+    world.turn.finish();
+    assert!(world.take_log().iter().all(|line| line.contains("MSG in.5 ")));
+}
+
 proptest! {
     /// Whatever is published in whatever turns, in whatever sizes: a receiver inside gets what a connection with the same
     /// subscription gets, in the same order.

@@ -1,6 +1,7 @@
 //! Accounts.
 
 use super::block;
+use super::jetstream::switch;
 use super::keys::Status::Reloads;
 use super::mapping::{self, Mapping, mappings};
 use super::permissions::{Permissions, permissions};
@@ -49,9 +50,10 @@ block! {
         default_rate_limits: Option<Vec<RateLimit>> = None,
             default_rate_limits: "How much each of its users may publish that has no `rate_limits`. Not an official key.",
             block (|v, notes| Some(rate_limits(v, notes))), Within(Reloads);
-        jetstream: bool = false,
-            jetstream: "Its users use the JetStream of other servers of the network, whose limits hold; `enabled`, `disabled` or a block.",
-            read (jetstream), Within(Reloads);
+        /// `None`: it has none.
+        jetstream: Option<AccountJetStream> = None,
+            jetstream: "Its users use JetStream, that of this server or of others of the network; `enabled`, `disabled` or a block.",
+            block (jetstream), Within(Reloads);
     }
 }
 
@@ -68,6 +70,32 @@ block! {
             max_payload | "max_pay": "Bytes of a message.", read (limit), Within(Reloads);
         leaf_nodes_max: Option<u64> = None,
             max_leafnodes | "max_leafs": "Leaf node connections of the account, on all servers together.", read (limit), Within(Reloads);
+    }
+}
+
+block! {
+    /// How much of JetStream an account may have; `None`: as much as there is.
+    pub struct AccountJetStream in "account_jetstream" {
+        memory_bytes_max: Option<u64> = None,
+            max_memory | "max_mem" | "mem" | "memory": "Bytes of its streams in memory.", read (limit), Within(Reloads);
+        file_bytes_max: Option<u64> = None,
+            max_store | "max_file" | "max_disk" | "store" | "disk": "Bytes of its streams in files.",
+            read (limit), Within(Reloads);
+        streams_max: Option<u64> = None,
+            max_streams | "streams": "Streams.", read (limit), Within(Reloads);
+        consumers_max: Option<u64> = None,
+            max_consumers | "consumers": "Consumers of each stream.", read (limit), Within(Reloads);
+        needs_bytes_max: bool = false,
+            max_bytes_required | "max_stream_bytes" | "max_bytes": "Whether each stream must have `max_bytes`.",
+            read (reader::boolean), Within(Reloads);
+        memory_stream_bytes_max: Option<u64> = None,
+            mem_max_stream_bytes | "memory_max_stream_bytes": "Bytes of one stream in memory.", read (limit), Within(Reloads);
+        file_stream_bytes_max: Option<u64> = None,
+            disk_max_stream_bytes | "store_max_stream_bytes": "Bytes of one stream in files.", read (limit), Within(Reloads);
+        ack_pending_max: Option<u64> = None,
+            max_ack_pending: "Highest `max_ack_pending` of a consumer.", read (limit), Within(Reloads);
+        cluster_traffic: String = String::new(),
+            cluster_traffic: "Accepted: streams are not replicated.", read (cluster_traffic), Within(Reloads);
     }
 }
 
@@ -127,27 +155,25 @@ fn limits(value: &Value, notes: &mut Notes) -> AccountLimits {
     out
 }
 
-/// What a block of `jetstream` may say. Its limits are for those servers that have streams.
-const JETSTREAM_KEYS: &str = "enabled max_memory max_mem mem memory max_store max_file max_disk store disk max_streams streams \
-    max_consumers consumers max_bytes_required max_stream_bytes max_bytes mem_max_stream_bytes memory_max_stream_bytes \
-    disk_max_stream_bytes store_max_stream_bytes max_ack_pending cluster_traffic";
-
-/// Whether an account has JetStream.
-fn jetstream(value: &Value) -> Result<bool, ConfigError> {
-    let is_known =
-        |name: &str| JETSTREAM_KEYS.split_whitespace().any(|known| known.eq_ignore_ascii_case(name));
+/// Whether an account has JetStream, and how much of it.
+fn jetstream(value: &Value, notes: &mut Notes) -> Option<AccountJetStream> {
+    let mut out = AccountJetStream::default();
     match &value.kind {
-        Kind::Bool(is_on) => Ok(*is_on),
-        Kind::String(text) => match text.to_ascii_lowercase().as_str() {
-            "enabled" | "enable" => Ok(true),
-            "disabled" | "disable" => Ok(false),
-            _ => Err(ConfigError::new(&value.at, "Expected 'enabled' or 'disabled' for string value")),
-        },
-        Kind::Map(map) => match map.iter().find(|entry| !entry.variable && !is_known(&entry.key)) {
-            Some(entry) => Err(ConfigError::new(&entry.at, format!("unknown field {:?}", entry.key))),
-            None => Ok(true),
-        },
-        _ => Err(ConfigError::new(&value.at, "Expected map, bool or string to define JetStream")),
+        Kind::Map(map) => out.read(&Block::new("account_jetstream", map, &mut notes.errors), notes),
+        _ if !noted(switch(value), &mut notes.errors).unwrap_or_default() => return None,
+        _ => {}
+    }
+    Some(out)
+}
+
+/// The account whose connections replicated streams would use: there are none, so it says nothing.
+fn cluster_traffic(value: &Value) -> Result<String, ConfigError> {
+    match reader::text(value)? {
+        text if ["", "system", "owner"].contains(&text.as_str()) => Ok(text),
+        _ => Err(ConfigError::new(
+            &value.at,
+            "Expected 'system' or 'owner' string value for \"cluster_traffic\"",
+        )),
     }
 }
 

@@ -2,13 +2,14 @@
 //! Reading, refusing, docs and tests all go by this table.
 
 use crate::blocks::access::{Access, Proxies, Proxy};
-use crate::blocks::account::{Account, AccountLimits, MsgTraceKeys};
+use crate::blocks::account::{Account, AccountJetStream, AccountLimits, MsgTraceKeys};
 use crate::blocks::authorization::{AuthCallout, Authorization};
 use crate::blocks::clients::Clients;
 use crate::blocks::cluster::{Cluster, RouteDialing, RouteLimits, RouteListener, RoutePool, RouteUser};
 use crate::blocks::compression::Compression;
 use crate::blocks::gateway::{Gateway, GatewayListener, GatewayUser, RemoteGateway};
 use crate::blocks::http::Http;
+use crate::blocks::jetstream::{JetStream, JetStreamLimits};
 use crate::blocks::lame_duck::LameDuck;
 use crate::blocks::leaf_remote::{LeafLink, LeafProxy, LeafRemote, Migration};
 use crate::blocks::leafnodes::{LeafAuthorization, LeafListener, LeafNodes, LeafUser};
@@ -99,6 +100,8 @@ static PARTS: &[&[Key]] = &[
     LeafLink::KEYS,
     LeafProxy::KEYS,
     Migration::KEYS,
+    JetStream::KEYS,
+    JetStreamLimits::KEYS,
     Ocsp::KEYS,
     OcspPeer::KEYS,
     OcspCache::KEYS,
@@ -114,6 +117,7 @@ static PARTS: &[&[Key]] = &[
     Responses::KEYS,
     Account::KEYS,
     AccountLimits::KEYS,
+    AccountJetStream::KEYS,
     RateKeys::KEYS,
     MsgTraceKeys::KEYS,
     ExportKeys::KEYS,
@@ -126,7 +130,7 @@ static PARTS: &[&[Key]] = &[
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
 /// by flags. Rows of keys inside a block that is refused as a whole say nothing: the block is refused, and once.
 const NOT_CARRIED_OUT: &[(&str, &str, &str)] =
-    &[("leafnodes_remote", "jetstream_cluster_migrate", JETSTREAM)];
+    &[("", "jetstream", JETSTREAM), ("leafnodes_remote", "jetstream_cluster_migrate", JETSTREAM)];
 
 /// All keys, by their blocks.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
@@ -152,7 +156,7 @@ const TOP: &[Key] = &[
     top("cluster", &[], Reloads, "Routes to other servers."),
     top("gateway", &[], Restarts, "Connections to other clusters."),
     top("leafnodes", &["leaf"], Reloads, "Leaf nodes."),
-    top("jetstream", &[], Refused(JETSTREAM), "Streams."),
+    top("jetstream", &[], Restarts, "Streams that keep messages: `true`, or a block."),
     top("default_js_domain", &[], Refused(JETSTREAM), "Domains of accounts."),
     top("feature_flags", &[], Refused(JETSTREAM), "Behaviour that is being introduced."),
     top("websocket", &["ws"], Reloads, "A listener for clients by WebSocket."),

@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod compression;
 pub mod gateway;
 pub mod http;
+pub mod jetstream;
 pub mod keys;
 pub mod lame_duck;
 pub mod leaf_remote;

@@ -8,17 +8,20 @@ pub enum Domain {
     Control,
     /// Asking authorization services, about logins and about who is in.
     Authorization,
+    /// Requests about streams and consumers.
+    JetStream,
 }
 
 impl Domain {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Control, Self::Authorization];
+    pub const ALL: [Self; 3] = [Self::Control, Self::Authorization, Self::JetStream];
 
     /// The name of its thread and of its queue.
     pub fn name(self) -> &'static str {
         match self {
             Self::Control => "control",
             Self::Authorization => "authorization",
+            Self::JetStream => "jetstream",
         }
     }
 }

@@ -75,6 +75,8 @@ pub type QuestionHandler<N> = Arc<dyn Fn(&mut Publisher<N>, &Message) + Send + S
 pub enum Listener<N: Host> {
     /// The control thread, as urgently as the lane says.
     Control(Lane, Handler<N>),
+    /// The thread of a domain, for whoever asks: each account has its share.
+    In(Domain, Handler<N>),
     /// The thread of a domain, which has asked: answers come before all else.
     Answers(Domain, Handler<N>),
     /// The threads for questions.
@@ -87,7 +89,7 @@ impl<N: Host> Listener<N> {
     fn place(&self) -> Option<(Domain, Lane)> {
         match self {
             Self::Control(lane, _) => Some((Domain::Control, *lane)),
-            Self::Answers(domain, _) => Some((*domain, Lane::Control)),
+            Self::In(domain, _) | Self::Answers(domain, _) => Some((*domain, Lane::Control)),
             Self::Question(_) => Some((Domain::Control, Lane::Question)),
             Self::Nobody => None,
         }
@@ -308,7 +310,9 @@ impl<N: Host> Internal<N> {
     /// The handler of a subscription of a domain.
     fn handler(&self, sid: Subscribed) -> Option<Handler<N>> {
         match self.handlers.read().get(&sid) {
-            Some(Listener::Control(_, handler) | Listener::Answers(_, handler)) => Some(handler.clone()),
+            Some(
+                Listener::Control(_, handler) | Listener::In(_, handler) | Listener::Answers(_, handler),
+            ) => Some(handler.clone()),
             _ => None,
         }
     }

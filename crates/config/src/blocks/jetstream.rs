@@ -1,0 +1,230 @@
+//! JetStream: streams that keep messages, and what they may take of the machine.
+
+use super::block;
+use super::rule::Rule::Within;
+use crate::blocks::keys::Status::{Refused, Restarts};
+use crate::blocks::reader::{self, Block, Notes, noted};
+use crate::error::{ConfigError, Position};
+use crate::language::{Kind, Value};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How often the official server syncs by default.
+const SYNC_INTERVAL: Duration = Duration::from_secs(120);
+const ENCRYPTION: &str = "encryption at rest is not part of this version";
+const TPM: &str = "TPM functionality is not supported on this platform";
+const REPLICATED: &str = "streams are not replicated in this version";
+const QUEUES: &str = "what waits for the API is bounded by bytes and shared among accounts";
+const BATCHES: &str = "batches of publishes are not part of this version";
+
+block! {
+    /// JetStream.
+    pub struct JetStream in "jetstream" {
+        /// Where the block stands.
+        at: Position = Position::default();
+        enabled: bool = true,
+            enabled | "enable": "Whether JetStream is on. Default true, where there is a block.",
+            read (reader::boolean), Within(Restarts);
+        /// `None`: the server's, or a temporary one.
+        store_dir: Option<PathBuf> = None,
+            store_dir | "store" | "storedir": "Folder whose `jetstream` has the streams. Default: that of the top level, or a temporary one.",
+            read (reader::path), Within(Restarts);
+        /// `None`: three quarters of what the machine or its control group has.
+        memory_bytes_max: Option<u64> = None,
+            max_memory_store | "max_mem_store" | "max_mem": "Bytes of streams in memory. Default, and -1: 75 % of what the machine, or its control group, has.",
+            read (|v| size(v, "max_mem_store")), Within(Restarts);
+        /// `None`: three quarters of what is free on the disk.
+        file_bytes_max: Option<u64> = None,
+            max_file_store | "max_file": "Bytes of streams in files. Default, and -1: 75 % of what is free on the disk.",
+            read (|v| size(v, "max_file_store")), Within(Restarts);
+        domain: Option<String> = None,
+            domain: "Name under which this JetStream is reached from leaf nodes: `$JS.NAME.API`.",
+            read (reader::optional), Within(Restarts);
+        strict: bool = true,
+            strict: "Refuse requests of the API that have unknown fields. Default true.",
+            read (reader::boolean), Within(Restarts);
+        /// What is said of syncs; each acknowledgement follows its sync whatever it is.
+        sync: Sync = Sync::default(),
+            sync_interval | "sync": "Accepted, `always` or a duration: an acknowledgement follows its sync in any case, which is shared by all that wait.",
+            read (sync), Within(Restarts);
+        /// What requests may ask for.
+        limits: JetStreamLimits = JetStreamLimits::default(),
+            limits: "What streams and consumers may ask for.", block (limits), Within(Restarts);
+    }
+    also {
+        key | "ek" | "encryption_key": Refused(ENCRYPTION), "Key of encryption.";
+        prev_key | "prev_ek" | "prev_encryption_key": Refused(ENCRYPTION), "The key before.";
+        cipher: Refused(ENCRYPTION), "Cipher.";
+        tpm: Refused(TPM), "Key in a TPM.";
+        extension_hint: Refused(REPLICATED), "Whether leaf nodes extend the cluster of their hubs.";
+        unique_tag: Refused(REPLICATED), "Tag that the servers of a stream must not share.";
+        max_outstanding_catchup: Refused(REPLICATED), "Bytes on their way to servers that catch up.";
+        meta_compact: Refused(REPLICATED), "When the log of all assets is compacted.";
+        meta_compact_size: Refused(REPLICATED), "The same in bytes.";
+        meta_compact_sync: Refused(REPLICATED), "Whether that is waited for.";
+        max_buffered_size: Refused(REPLICATED), "Bytes that wait for a replicated stream.";
+        max_buffered_msgs: Refused(REPLICATED), "Messages that wait for a replicated stream.";
+        request_queue_limit: Refused(QUEUES), "Requests that wait.";
+        info_queue_limit: Refused(QUEUES), "Requests for information that wait.";
+        max_concurrent_io: Refused(QUEUES), "Calls of the file system at a time.";
+    }
+}
+
+block! {
+    /// What streams and consumers may ask for; 0: whatever they like.
+    #[derive(Copy, Eq)]
+    pub struct JetStreamLimits in "jetstream_limits" {
+        ack_pending_max: u64 = 0,
+            max_ack_pending: "Highest `max_ack_pending` of a consumer.", read (natural), Within(Restarts);
+        request_batch_max: u64 = 0,
+            max_request_batch: "Highest `max_batch` of a consumer.", read (natural), Within(Restarts);
+        /// Zero: the official one.
+        duplicate_window_max: Duration = Duration::ZERO,
+            duplicate_window: "Longest `duplicate_window` of a stream.", read (reader::duration_text), Within(Restarts);
+    }
+    also {
+        max_ha_assets: Refused(REPLICATED), "Replicated streams and consumers.";
+        batch: Refused(BATCHES), "Batches of publishes.";
+    }
+}
+
+/// What is said of syncs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// `always`.
+    Always,
+    /// A time between syncs.
+    Every(Duration),
+}
+
+impl Default for Sync {
+    fn default() -> Self {
+        Self::Every(SYNC_INTERVAL)
+    }
+}
+
+/// `true`, `enabled` or a block. `None`: it is off.
+pub(crate) fn jetstream(value: &Value, notes: &mut Notes) -> Option<JetStream> {
+    let mut out = JetStream { at: value.at.clone().into(), ..JetStream::default() };
+    match &value.kind {
+        Kind::Map(map) => out.read(&Block::new("jetstream", map, &mut notes.errors), notes),
+        _ => out.enabled = noted(switch(value), &mut notes.errors).unwrap_or_default(),
+    }
+    out.enabled.then_some(out)
+}
+
+/// What stands for on or off where a block could stand.
+pub(super) fn switch(value: &Value) -> Result<bool, ConfigError> {
+    match &value.kind {
+        Kind::Bool(is_on) => Ok(*is_on),
+        Kind::String(text) => match text.to_ascii_lowercase().as_str() {
+            "enabled" | "enable" => Ok(true),
+            "disabled" | "disable" => Ok(false),
+            _ => Err(ConfigError::new(&value.at, "Expected 'enabled' or 'disabled' for string value")),
+        },
+        _ => Err(ConfigError::new(&value.at, "Expected map, bool or string to define JetStream")),
+    }
+}
+
+/// Bytes: a number, or text such as `10G`. `None`: -1, which stands for what there is.
+fn size(value: &Value, key: &str) -> Result<Option<u64>, ConfigError> {
+    let wrong = |why: &str| ConfigError::new(&value.at, format!("{key} {why}"));
+    let bytes = match &value.kind {
+        Kind::Integer(n) | Kind::Millions(n) => *n,
+        Kind::String(text) if text.is_empty() => 0,
+        Kind::String(text) => {
+            let suffixes = ["K", "M", "G", "T"];
+            let split = suffixes.iter().zip(1..).find_map(|(s, n)| Some((text.strip_suffix(s)?, n * 10)));
+            let (digits, bits) =
+                split.ok_or_else(|| wrong("sizes defined as strings must end in K, M, G, T"))?;
+            let number: i64 = digits.parse().map_err(|_| wrong("is no size, such as `10G`"))?;
+            number.checked_mul(1_i64 << bits).ok_or_else(|| wrong("is too large"))?
+        }
+        _ => return Err(wrong("must be int64 or string")),
+    };
+    Ok(u64::try_from(bytes).ok())
+}
+
+fn sync(value: &Value) -> Result<Sync, ConfigError> {
+    match &value.kind {
+        Kind::String(text) if text.eq_ignore_ascii_case("always") => Ok(Sync::Always),
+        _ => reader::duration(value).map(Sync::Every),
+    }
+}
+
+fn limits(value: &Value, notes: &mut Notes) -> JetStreamLimits {
+    let mut out = JetStreamLimits::default();
+    if let Some(map) = noted(reader::map(value), &mut notes.errors) {
+        out.read(&Block::new("jetstream_limits", map, &mut notes.errors), notes);
+    }
+    out
+}
+
+/// A count; below 0 is none.
+fn natural(value: &Value) -> Result<u64, ConfigError> {
+    reader::integer(value).map(|n| u64::try_from(n).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language;
+    use std::path::Path;
+
+    fn read(text: &str) -> (Option<JetStream>, Vec<String>) {
+        let mut files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        let text = format!("jetstream: {text}");
+        let map = language::parse_text(&text, "t.conf", &mut files, &|_| None).expect("parsed");
+        let mut notes = Notes::default();
+        let value = &map.iter().next().expect("a key").value;
+        let out = jetstream(value, &mut notes);
+        (out, notes.errors.iter().map(|error| error.problem.clone()).collect())
+    }
+
+    #[test]
+    fn on_and_off() {
+        for on in ["true", "enabled", "Enable", "{}", "{ enabled: true }", "{ domain: d }"] {
+            assert!(read(on).0.is_some(), "{on}");
+        }
+        for off in ["false", "disabled", "{ enabled: false }", "{ enable: false, domain: d }"] {
+            assert_eq!(read(off), (None, Vec::new()), "{off}");
+        }
+    }
+
+    #[test]
+    fn a_block() {
+        let (out, errors) = read(
+            "{ store: '/x', max_mem: 1GB, max_file: '2G', domain: hub, sync: always, strict: false,
+               limits { max_ack_pending: 5, duplicate_window: '2m' } }",
+        );
+        let out = out.expect("on");
+        assert_eq!(errors, Vec::<String>::new());
+        assert_eq!(out.store_dir, Some("/x".into()));
+        assert_eq!((out.memory_bytes_max, out.file_bytes_max), (Some(1 << 30), Some(2 << 30)));
+        assert_eq!((out.domain.as_deref(), out.sync, out.strict), (Some("hub"), Sync::Always, false));
+        assert_eq!((out.limits.ack_pending_max, out.limits.request_batch_max), (5, 0));
+        assert_eq!(out.limits.duplicate_window_max, Duration::from_secs(120));
+        let sizes = read("{ max_mem: -1, max_file: 0 }").0.expect("on");
+        assert_eq!((sizes.memory_bytes_max, sizes.file_bytes_max), (None, Some(0)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (block, expected) in [
+            ("5", "Expected map, bool or string to define JetStream"),
+            ("on_", "Expected 'enabled' or 'disabled' for string value"),
+            ("{ max_mem: '5X' }", "max_mem_store sizes defined as strings must end in K, M, G, T"),
+            ("{ max_file: 'xG' }", "max_file_store is no size, such as `10G`"),
+            ("{ max_file: '9999999999T' }", "max_file_store is too large"),
+            ("{ max_file: 1.5 }", "max_file_store must be int64 or string"),
+            ("{ domian: x }", "unknown field \"domian\""),
+            ("{ key: x }", "`key` cannot be carried out: encryption at rest is not part of this version"),
+            (
+                "{ limits { batch {} } }",
+                "`batch` cannot be carried out: batches of publishes are not part of this version",
+            ),
+        ] {
+            assert_eq!(read(block).1, [expected], "{block}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What must hold of JetStream together with the rest.
+
+use crate::blocks::keys;
+use crate::blocks::reader::Errors;
+use crate::error::{ConfigError, ErrorKind, Location};
+use crate::options::Options;
+
+/// Checks it.
+pub(super) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors: &mut Errors) {
+    check_accounts(options, errors);
+    let Some(own) = &options.jetstream else { return };
+    let mut say = |problem: String| errors.push(ConfigError::new(&own.at, problem));
+    if options.staples.store_dir.is_some() && own.store_dir.is_some() {
+        say("Duplicate 'store_dir' configuration".into());
+    }
+    if let Some(domain) = &own.domain {
+        let is_part = |c: char| !c.is_whitespace() && !c.is_control() && !".*>/\\".contains(c);
+        if !domain.chars().all(is_part) {
+            say("invalid domain name: may not contain ., * or >".into());
+        }
+    }
+    for (block, is_there) in [
+        ("cluster", options.cluster.as_ref().is_some_and(|own| own.is_on())),
+        ("gateway", options.gateway.is_some()),
+    ] {
+        if is_there {
+            let problem = format!(
+                "`jetstream` cannot be carried out together with `{block}`: streams are not replicated in this version"
+            );
+            let error = ConfigError::new(&place(block), problem).kind(ErrorKind::NotSupported);
+            errors.push(error.help(
+                "take one of them out, or connect this server as a leaf node, with a domain of its own",
+            ));
+        }
+    }
+}
+
+/// An account has JetStream by this server, or by servers that it is connected with.
+fn check_accounts(options: &Options, errors: &mut Errors) {
+    let is_connected = options.cluster.is_some() || options.gateway.is_some() || options.leafnodes.is_some();
+    let Some(why) = keys::refusal("", "jetstream").filter(|_| !is_connected) else { return };
+    for account in options.access.accounts.iter().filter(|account| account.jetstream.is_some()) {
+        let problem = format!("`jetstream` cannot be carried out in an account: {why}");
+        let error = ConfigError::new(&account.at, problem).kind(ErrorKind::NotSupported);
+        errors.push(error.help("take it out, or connect this server with one that has it"));
+    }
+}
