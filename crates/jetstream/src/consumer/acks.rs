@@ -52,7 +52,7 @@ impl Consumer {
                 }
                 answer
             }
-            Verdict::Unknown => false,
+            Verdict::Unknown => true,
         };
         if let Some(to) = reply.filter(|_| answer) {
             ctx.host.event(Event::Acknowledged { to });

@@ -232,6 +232,28 @@ impl World {
                 model.requests.push(batch);
                 bench.pull(&batch.to_string())
             }
+            Op::Ack(_) | Op::Term(_) | Op::Nak(..) | Op::Progress(_) => self.say(op),
+            Op::Pass(time) => {
+                bench.now += time;
+                model.expire(bench.now);
+                bench.work(|consumer, ctx| consumer.expire(ctx))
+            }
+            Op::Reset(seq) => {
+                let next = seq.unwrap_or(model.floor.stream + 1);
+                model.next = next;
+                model.delivered = Position { consumer: 0, stream: next - 1 };
+                model.floor = model.delivered;
+                (model.pending, model.exhausted, model.ready) = (BTreeMap::new(), BTreeMap::new(), vec![]);
+                bench.work(|consumer, ctx| assert_eq!(consumer.reset(ctx, seq), Ok(next)))
+            }
+            Op::Restart => self.restart(),
+        }
+    }
+
+    /// A client says something about a message.
+    fn say(&mut self, op: &Op) -> Vec<String> {
+        let (bench, model) = (&mut self.bench, &mut self.model);
+        match *op {
             Op::Ack(seq) => {
                 model.ack(seq);
                 bench.ack(&format!("1.{seq}.7"), "+ACK")
@@ -261,39 +283,30 @@ impl World {
                 }
                 bench.ack(&format!("1.{seq}.7"), "+WPI")
             }
-            Op::Pass(time) => {
-                bench.now += time;
-                model.expire(bench.now);
-                bench.work(|consumer, ctx| consumer.expire(ctx))
-            }
-            Op::Reset(seq) => {
-                let next = seq.unwrap_or(model.floor.stream + 1);
-                model.next = next;
-                model.delivered = Position { consumer: 0, stream: next - 1 };
-                model.floor = model.delivered;
-                (model.pending, model.exhausted, model.ready) = (BTreeMap::new(), BTreeMap::new(), vec![]);
-                bench.work(|consumer, ctx| assert_eq!(consumer.reset(ctx, seq), Ok(next)))
-            }
-            Op::Restart => {
-                let mut snapshot = vec![];
-                bench.consumer.snapshot(&mut snapshot);
-                let (id, settings) = (bench.consumer.id(), bench.consumer.settings().clone());
-                let restore = |bytes: &[u8]| {
-                    let prefixes = Prefixes::new("S", "C");
-                    Consumer::restore(id, prefixes, settings.clone(), bytes, &bench.log, bench.now)
-                };
-                for cut in 0..snapshot.len() {
-                    assert!(restore(&snapshot[..cut]).is_err(), "cut at {cut}");
-                }
-                let restored = restore(&snapshot).unwrap();
-                assert_eq!(restored.state(), bench.consumer.state());
-                bench.consumer = restored;
-                model.requests.clear();
-                model.ready.clear();
-                model.expire(bench.now);
-                bench.work(|consumer, ctx| consumer.expire(ctx))
-            }
+            _ => vec![],
         }
+    }
+
+    /// Goes on from a snapshot.
+    fn restart(&mut self) -> Vec<String> {
+        let (bench, model) = (&mut self.bench, &mut self.model);
+        let mut snapshot = vec![];
+        bench.consumer.snapshot(&mut snapshot);
+        let (id, settings) = (bench.consumer.id(), bench.consumer.settings().clone());
+        let restore = |bytes: &[u8]| {
+            let prefixes = Prefixes::new("S", "C");
+            Consumer::restore(id, prefixes, settings.clone(), bytes, &bench.log, bench.now)
+        };
+        for cut in 0..snapshot.len() {
+            assert!(restore(&snapshot[..cut]).is_err(), "cut at {cut}");
+        }
+        let restored = restore(&snapshot).unwrap();
+        assert_eq!(restored.state(), bench.consumer.state());
+        bench.consumer = restored;
+        model.requests.clear();
+        model.ready.clear();
+        model.expire(bench.now);
+        bench.work(|consumer, ctx| consumer.expire(ctx))
     }
 
     /// The log alone makes the same state, and the same messages are no longer needed.

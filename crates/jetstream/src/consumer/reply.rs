@@ -139,7 +139,7 @@ pub enum Verdict<'a> {
         /// Why, for the advisory.
         reason: &'a [u8],
     },
-    /// Nothing that is known. It is ignored.
+    /// Nothing that is known. It is answered all the same.
     Unknown,
 }
 
