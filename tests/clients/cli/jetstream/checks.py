@@ -1,0 +1,25 @@
+"""`nats server check`, `nats server report jetstream` and `nats account`. Argument: the server's URL."""
+
+from said import tool
+
+tool("stream", "add", "ORDERS", "--subjects", "orders.*", "--defaults", only="rror")
+tool("pub", "orders.a", "hello", "--count", "10", "--jetstream", only="rror")
+tool("consumer", "add", "ORDERS", "worker", "--pull", "--defaults", only="rror")
+tool("consumer", "next", "ORDERS", "worker", "--count", "4", "--no-ack", only="rror")
+tool("kv", "add", "settings", only="rror")
+tool("kv", "put", "settings", "colour", "blue")
+tool("server", "check", "jetstream")
+tool("server", "check", "stream", "--stream", "ORDERS", "--msgs-warn", "5", "--msgs-critical", "2")
+tool("server", "check", "stream", "--stream", "ORDERS", "--msgs-critical", "100")
+tool("server", "check", "stream", "--stream", "NONE")
+tool("server", "check", "consumer", "--stream", "ORDERS", "--consumer", "worker", "--outstanding-ack-critical", "10", "--unprocessed-critical", "100")
+tool("server", "check", "consumer", "--stream", "ORDERS", "--consumer", "worker", "--unprocessed-critical", "2")
+tool("server", "check", "kv", "--bucket", "settings", "--key", "colour")
+tool("server", "check", "kv", "--bucket", "settings", "--key", "none")
+tool("server", "check", "message", "--stream", "ORDERS", "--subject", "orders.a", "--content", "hello")
+tool("server", "check", "message", "--stream", "ORDERS", "--subject", "orders.a", "--content", "bye")
+tool("server", "report", "jetstream", user="sys")
+tool("server", "report", "jetstream", "--account", "APP", user="sys")
+tool("account", "info", only="JetStream|Account Usage|Storage|Memory|Streams|Consumers")
+tool("account", "report", "statistics", only="Server|Account")
+tool("account", "report", "connections", only="Connections|Account")

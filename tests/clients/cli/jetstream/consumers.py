@@ -1,0 +1,31 @@
+"""`nats consumer`: add, info, next, edit, pause, reset, copy, report, delete. Argument: the server's URL."""
+
+from said import tool
+
+tool("stream", "add", "TASKS", "--subjects", "tasks.*", "--defaults", only="rror")
+tool("pub", "tasks.a", "task {{.Count}}", "--count", "10", "--jetstream", only="rror")
+tool("pub", "tasks.b", "other {{.Count}}", "--count", "5", "--jetstream", only="rror")
+tool("consumer", "add", "TASKS", "worker", "--pull", "--defaults")
+tool("consumer", "add", "TASKS", "bounded", "--pull", "--ack", "explicit", "--deliver", "last", "--filter", "tasks.b", "--max-deliver", "5", "--max-pending", "10", "--wait", "10s",
+     "--backoff", "linear", "--backoff-steps", "3", "--backoff-min", "1s", "--backoff-max", "5s", "--max-pull-batch", "7", "--replay", "instant", "--metadata", "owner:test", "--defaults")
+tool("consumer", "add", "TASKS", "pushed", "--target", "to.pushed", "--ack", "none", "--deliver", "all", "--heartbeat", "5s", "--flow-control", "--defaults")
+tool("consumer", "add", "TASKS", "bad", "--pull", "--filter", "tasks.a", "--filter", "tasks.*", "--defaults")
+tool("consumer", "next", "TASKS", "worker", "--count", "3")
+tool("consumer", "next", "TASKS", "worker", "--no-ack")
+tool("consumer", "next", "TASKS", "bounded")
+tool("consumer", "info", "TASKS", "worker")
+tool("consumer", "state", "TASKS", "worker")
+tool("consumer", "info", "TASKS", "bounded", "--json", without='"(created|ts|last_active)"')
+tool("consumer", "ls", "TASKS")
+tool("consumer", "report", "TASKS")
+tool("consumer", "edit", "TASKS", "worker", "--max-deliver", "7", "--description", "edited", "--force")
+tool("consumer", "pause", "TASKS", "worker", "2099-01-01 00:00:00", "--force")
+tool("consumer", "info", "TASKS", "worker", only="Pause")
+tool("consumer", "resume", "TASKS", "worker", "--force")
+tool("consumer", "copy", "TASKS", "worker", "copied")
+tool("consumer", "reset", "TASKS", "worker", "--force")
+tool("consumer", "add", "TASKS", "pinned", "--pull", "--pinned-groups", "g", "--pinned-ttl", "1m", "--defaults")
+tool("consumer", "find", "TASKS", "--pull")
+tool("consumer", "rm", "TASKS", "copied", "--force")
+tool("consumer", "info", "TASKS", "copied")
+tool("consumer", "ls", "TASKS", "--names", ordered=False)

@@ -1,0 +1,27 @@
+"""`nats kv`. Argument: the server's URL."""
+
+from said import tool
+
+tool("kv", "add", "settings", "--history", "3", "--description", "of the test")
+tool("kv", "put", "settings", "colour", "red")
+tool("kv", "put", "settings", "colour", "blue")
+tool("kv", "create", "settings", "size", "big")
+tool("kv", "create", "settings", "size", "small")
+tool("kv", "update", "settings", "size", "small", "3")
+tool("kv", "update", "settings", "size", "huge", "3")
+tool("kv", "get", "settings", "colour", "--raw")
+tool("kv", "get", "settings", "colour")
+tool("kv", "get", "settings", "none")
+tool("kv", "get", "settings", "size", "--revision", "3", "--raw")
+tool("kv", "history", "settings", "colour")
+tool("kv", "revert", "settings", "colour", "1", "--force")
+tool("kv", "ls")
+tool("kv", "ls", "settings", "--verbose", "--display-value")
+tool("kv", "del", "settings", "size", "--force")
+tool("kv", "purge", "settings", "colour", "--force")
+tool("kv", "ls", "settings")
+tool("kv", "compact", "settings", "--force")
+tool("kv", "info", "settings")
+tool("kv", "add", "short", "--ttl", "1h", "--max-value-size", "10", "--storage", "memory", "--compress")
+tool("kv", "put", "short", "a", "longer than ten bytes")
+tool("kv", "del", "short", "--force")
