@@ -1,5 +1,6 @@
 //! What a consumer reads of its stream, and which messages of it are for the consumer.
 
+use crate::messages::Selector;
 use dialtone_subject::set;
 
 /// A stream's messages as a consumer sees them: those that are committed. Sequences begin at 1.
@@ -7,8 +8,11 @@ pub trait Log {
     /// Where the stream begins and ends.
     fn bounds(&self) -> Bounds;
 
-    /// The first message at or behind `from` that `filters` match.
-    fn next(&self, filters: &Filters, from: u64) -> Option<Stored<'_>>;
+    /// The last sequence that was given out, committed or not.
+    fn last_stored(&self) -> u64;
+
+    /// The first message at or behind `from` that `filters` match. May give up after a while.
+    fn next(&self, filters: &Filters, from: u64) -> Found<'_>;
 
     /// One message. `None` if it is gone.
     fn message(&self, seq: u64) -> Option<Stored<'_>>;
@@ -55,30 +59,56 @@ pub struct Stored<'a> {
     pub payload_bytes: usize,
 }
 
+/// What a search found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// This message.
+    Message(Stored<'a>),
+    /// There is none.
+    End,
+    /// None before this sequence: go on there.
+    Further(u64),
+}
+
 /// The filters of a consumer. None at all match everything; more than one match what any of them matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filters(Box<[Box<[u8]>]>);
+pub struct Filters {
+    list: Box<[Box<[u8]>]>,
+    selector: Selector,
+}
 
 impl Filters {
     /// Of filters that were checked.
     pub fn new<'a>(filters: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let filters: Box<[Box<[u8]>]> = filters.into_iter().map(Into::into).collect();
+        let list: Box<[Box<[u8]>]> = filters.into_iter().map(Into::into).collect();
+        let selector = Selector::new(list.iter().map(|filter| &**filter));
         // A filter that matches all is as good as none.
-        if filters.iter().any(|filter| **filter == *b">") { Self::default() } else { Self(filters) }
+        let list = if selector.is_all() { Box::default() } else { list };
+        Self { list, selector }
     }
 
     /// Whether everything matches.
     pub fn is_all(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
+    }
+
+    /// Whether they are one filter without wildcards.
+    pub fn is_one_subject(&self) -> bool {
+        self.selector.literal().is_some()
     }
 
     /// Whether one of them matches.
     pub fn matches(&self, subject: &[u8]) -> bool {
-        self.0.is_empty() || self.0.iter().any(|filter| set::matches(filter, subject))
+        self.list.is_empty() || self.list.iter().any(|filter| set::matches(filter, subject))
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().map(|filter| &**filter)
+        self.list.iter().map(|filter| &**filter)
+    }
+
+    /// The same for the stream's messages.
+    pub fn selector(&self) -> &Selector {
+        &self.selector
     }
 }

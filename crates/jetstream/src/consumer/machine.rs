@@ -1,5 +1,6 @@
 //! The consumer: it takes what happens, decides what is delivered, and says what is to be done.
 
+use super::ahead::{Ahead, Looked};
 use super::change::{Change, ConsumerId};
 use super::event::{Advisory, Context, Delivery, Event, Handled};
 use super::log::{Filters, Log, Stored};
@@ -29,8 +30,7 @@ pub struct Consumer {
     paused_until: Option<i64>,
     /// Delivery waits until then: by the rate limit, or by the replay's pace.
     paced_until: Option<i64>,
-    /// No message before it is left to deliver, as far as was looked.
-    looked_to: u64,
+    ahead: Ahead,
     /// The reply subject that was made last.
     reply: Vec<u8>,
     expired: Vec<u64>,
@@ -123,6 +123,8 @@ enum Nothing {
     End,
     /// As many wait for acknowledgements as may.
     Full,
+    /// The search takes long, and goes on later.
+    Later,
 }
 
 impl Consumer {
@@ -165,7 +167,7 @@ impl Consumer {
             used_at: now,
             paused_until,
             paced_until: None,
-            looked_to: 0,
+            ahead: Ahead::new(log),
             reply,
             expired,
         }
@@ -198,7 +200,7 @@ impl Consumer {
         self.state.apply(change, at, &self.settings, settled);
         if let Change::Reset { .. } = change {
             self.state.count(&self.settings.filters, log);
-            self.looked_to = 0;
+            self.ahead = Ahead::new(log);
         }
     }
 
@@ -211,6 +213,7 @@ impl Consumer {
     /// The stream stored a message that matches. To be called once for each, in order.
     pub fn stored(&mut self, seq: u64) {
         self.state.stored(seq);
+        self.ahead.stored(seq, &self.settings.filters);
     }
 
     /// The stream took a message out that matches. Gives the advisory if it was waiting for its acknowledgement.
@@ -400,6 +403,7 @@ impl Consumer {
                 },
                 Err(Nothing::End) => return self.idle(ctx, true),
                 Err(Nothing::Full) => return self.idle(ctx, false),
+                Err(Nothing::Later) => return Polled::More,
             }
         }
         Polled::Idle
@@ -443,14 +447,10 @@ impl Consumer {
         if let Some(seq) = self.state.listed.front() {
             return log.message(*seq).map(Candidate::New).ok_or(Nothing::End);
         }
-        // What is passed in vain is not looked at again: with filters that match little, that would be most of the stream.
-        let from = self.state.next.max(self.looked_to);
-        match log.next(&self.settings.filters, from) {
-            Some(message) => Ok(Candidate::New(message)),
-            None => {
-                self.looked_to = from.max(log.bounds().last + 1);
-                Err(Nothing::End)
-            }
+        match self.ahead.next(&self.settings.filters, self.state.next, log) {
+            Looked::Message(message) => Ok(Candidate::New(message)),
+            Looked::End => Err(Nothing::End),
+            Looked::Later => Err(Nothing::Later),
         }
     }
 
@@ -554,7 +554,7 @@ impl Consumer {
         let Position { consumer, stream } = self.state.delivered;
         HeartbeatNumbers {
             consumer_seq: consumer,
-            stream_seq: stream.max(self.state.position().max(self.looked_to) - 1),
+            stream_seq: stream.max(self.state.position().max(self.ahead.looked_to()) - 1),
         }
     }
 
@@ -565,7 +565,7 @@ impl Consumer {
         let old = std::mem::replace(&mut self.settings, settings);
         if old.filters != self.settings.filters {
             self.state.count(&self.settings.filters, ctx.log);
-            self.looked_to = 0;
+            self.ahead = Ahead::new(ctx.log);
         }
         self.pace.update(&self.settings);
         self.paused_until = self.settings.pause_until;
@@ -594,7 +594,7 @@ impl Consumer {
         self.settings = settings;
         if is_refiltered {
             self.state.count(&self.settings.filters, log);
-            self.looked_to = 0;
+            self.ahead = Ahead::new(log);
         }
         self.pace.update(&self.settings);
         self.paused_until = self.settings.pause_until;

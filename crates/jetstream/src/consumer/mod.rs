@@ -4,10 +4,11 @@
 //! [`Host`] as [`Event`]s, and what belongs in the stream's log to its [`Changes`]. [`State`] is what the log makes again: the rest (requests that
 //! wait, interest, flow control, pins) is lost by a restart, as clients expect.
 //!
-//! [`Log`] is what a consumer reads of the stream; [`Settings`] what its configuration means; [`AckSubject`] and [`Verdict`] read
+//! [`Log`] is what a consumer reads of the stream, [`StreamLog`] the real one; [`Settings`] what its configuration means; [`AckSubject`] and [`Verdict`] read
 //! acknowledgements, [`Request`] reads what pull consumers are asked for.
 
 mod acks;
+mod ahead;
 mod change;
 mod event;
 mod log;
@@ -21,6 +22,7 @@ mod request;
 mod settings;
 mod snapshot;
 mod state;
+mod stream_log;
 pub(crate) mod varint;
 mod waiting;
 
@@ -33,7 +35,7 @@ mod tests;
 
 pub use change::{Change, Changes, ConsumerId, InvalidChanges, read_changes};
 pub use event::{Advisory, Context, Delivery, Event, Handled, Host, Status};
-pub use log::{Bounds, Filters, Log, Stored};
+pub use log::{Bounds, Filters, Found, Log, Stored};
 pub use machine::{Budget, Consumer, Info, Polled, PriorityGroupInfo, ResetError};
 pub use pending::{Entry, Pending};
 pub use reply::{AckSubject, Prefixes, Verdict};
@@ -43,3 +45,4 @@ pub use settings::{
 };
 pub use snapshot::InvalidSnapshot;
 pub use state::{Position, Start, State};
+pub use stream_log::StreamLog;

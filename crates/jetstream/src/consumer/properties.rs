@@ -14,6 +14,8 @@ const ACK_PENDING_MAX: usize = 4;
 #[derive(Clone, Debug)]
 enum Op {
     Store(usize),
+    Hidden(usize),
+    Commit,
     Remove(u64),
     Pull(i64),
     Ack(u64),
@@ -28,7 +30,9 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     let seq = || 1_u64..14;
     prop_oneof![
-        8 => (0..SUBJECTS.len()).prop_map(Op::Store),
+        6 => (0..SUBJECTS.len()).prop_map(Op::Store),
+        4 => (0..SUBJECTS.len()).prop_map(Op::Hidden),
+        3 => Just(Op::Commit),
         2 => seq().prop_map(Op::Remove),
         5 => (1_i64..4).prop_map(Op::Pull),
         6 => seq().prop_map(Op::Ack),
@@ -129,7 +133,7 @@ impl Model {
                 if self.ack != AckPolicy::None && self.pending.len() >= ACK_PENDING_MAX {
                     break;
                 }
-                let Some(seq) = log.matching(&self.filters, self.next).next() else { break };
+                let Some(seq) = log.visible(&self.filters, self.next).next() else { break };
                 (seq, 1)
             } else {
                 let seq = self.ready.remove(0);
@@ -215,9 +219,15 @@ impl World {
     fn carry_out(&mut self, op: &Op) -> Vec<String> {
         let (bench, model) = (&mut self.bench, &mut self.model);
         match *op {
-            Op::Store(at) => {
+            Op::Hidden(at) | Op::Store(at) => {
+                // What is stored behind what is not committed is not committed either.
+                bench.log.hidden += u64::from(bench.log.hidden > 0 || matches!(op, Op::Hidden(_)));
                 self.history.push(Record::Stored(bench.log.last + 1, SUBJECTS[at].to_owned()));
                 bench.store(SUBJECTS[at])
+            }
+            Op::Commit => {
+                bench.log.hidden = 0;
+                bench.work(|_, _| {})
             }
             Op::Remove(seq) => {
                 let Some((subject, _)) = bench.log.messages.remove(&seq) else { return vec![] };

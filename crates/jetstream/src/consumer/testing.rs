@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct MapLog {
     pub messages: BTreeMap<u64, (String, i64)>,
     pub last: u64,
+    /// How many of the last sequences are not committed.
+    pub hidden: u64,
 }
 
 impl MapLog {
@@ -18,7 +20,23 @@ impl MapLog {
         self.last
     }
 
+    fn committed(&self) -> u64 {
+        self.last.saturating_sub(self.hidden)
+    }
+
+    /// Those of `matching` that are committed.
+    pub fn visible<'a>(
+        &'a self,
+        filters: &'a Filters,
+        from: u64,
+    ) -> impl DoubleEndedIterator<Item = u64> + 'a {
+        self.matching(filters, from).filter(|seq| *seq <= self.committed())
+    }
+
     fn stored(&self, seq: u64) -> Option<Stored<'_>> {
+        if seq > self.committed() {
+            return None;
+        }
         let (subject, time) = self.messages.get(&seq)?;
         Some(Stored { seq, time: *time, subject: subject.as_bytes(), header_bytes: 0, payload_bytes: 3 })
     }
@@ -37,16 +55,18 @@ impl MapLog {
 
 impl Log for MapLog {
     fn bounds(&self) -> Bounds {
-        let first = match self.messages.keys().next() {
-            Some(first) => *first,
-            None if self.last == 0 => 0,
-            None => self.last + 1,
-        };
-        Bounds { first, last: self.last }
+        let last = self.committed();
+        let first = self.visible(&Filters::default(), 0).next();
+        Bounds { first: first.unwrap_or(if last == 0 { 0 } else { last + 1 }), last }
     }
 
-    fn next(&self, filters: &Filters, from: u64) -> Option<Stored<'_>> {
-        self.matching(filters, from).next().and_then(|seq| self.stored(seq))
+    fn last_stored(&self) -> u64 {
+        self.last
+    }
+
+    fn next(&self, filters: &Filters, from: u64) -> Found<'_> {
+        let next = self.visible(filters, from).next();
+        next.and_then(|seq| self.stored(seq)).map_or(Found::End, Found::Message)
     }
 
     fn message(&self, seq: u64) -> Option<Stored<'_>> {
@@ -54,12 +74,12 @@ impl Log for MapLog {
     }
 
     fn last(&self, filters: &Filters) -> Option<u64> {
-        self.matching(filters, 0).next_back()
+        self.visible(filters, 0).next_back()
     }
 
     fn last_per_subject(&self, filters: &Filters) -> Vec<u64> {
         let mut last = BTreeMap::new();
-        for seq in self.matching(filters, 0) {
+        for seq in self.visible(filters, 0) {
             last.insert(&self.messages[&seq].0, seq);
         }
         last.into_values().collect::<BTreeSet<_>>().into_iter().collect()
@@ -70,7 +90,8 @@ impl Log for MapLog {
     }
 
     fn at_time(&self, at: i64) -> u64 {
-        self.messages.iter().find(|(_, (_, time))| *time >= at).map_or(self.last + 1, |(seq, _)| *seq)
+        let behind = self.committed() + 1;
+        self.messages.iter().find(|(_, (_, time))| *time >= at).map_or(behind, |(seq, _)| *seq).min(behind)
     }
 }
 
