@@ -4,7 +4,7 @@ mod table;
 
 pub use table::*;
 
-use serde::Serialize;
+use crate::json::document;
 use std::borrow::Cow;
 use std::fmt::Display;
 
@@ -19,16 +19,18 @@ pub struct Code {
     pub description: &'static str,
 }
 
-/// An error as responses have it: `{"code":404,"err_code":10059,"description":"stream not found"}`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
-#[error("{description} ({err_code})")]
-pub struct ApiError {
-    /// What HTTP would say.
-    pub code: u16,
-    /// The number of the error.
-    pub err_code: u16,
-    /// The text.
-    pub description: Cow<'static, str>,
+document! {
+    /// An error as responses have it: `{"code":404,"err_code":10059,"description":"stream not found"}`.
+    #[derive(Eq, thiserror::Error)]
+    #[error("{description} ({err_code})")]
+    pub struct ApiError = "ApiError" {
+        /// What HTTP would say.
+        pub code: u16, "code" always "int";
+        /// The number of the error.
+        pub err_code: u16, "err_code" omitempty "uint16";
+        /// The text.
+        pub description: Cow<'static, str>, "description" omitempty "string";
+    }
 }
 
 impl Code {

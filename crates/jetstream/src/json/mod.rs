@@ -10,6 +10,7 @@ pub(crate) mod refusal;
 mod write;
 
 pub(crate) use document::{document, names};
+pub(crate) use parse::quoted as quoted_byte;
 pub use parse::{DEPTH_MAX, Kind, Node, SyntaxError, parse};
 pub use read::{Abort, Document, Field, Reader, Strictness, from_slice};
 pub use write::{Empty, to_string, to_vec};

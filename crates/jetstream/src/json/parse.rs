@@ -263,7 +263,7 @@ fn expecting(word: &str, letter: u8) -> &'static str {
 }
 
 /// A byte in single quotes, as Go's scanner names it.
-fn quoted(byte: u8) -> String {
+pub(crate) fn quoted(byte: u8) -> String {
     match byte {
         b'\'' => r"'\''".to_owned(),
         b'"' => "'\"'".to_owned(),

@@ -2,6 +2,7 @@
 
 use super::parse::{Kind, Node, SyntaxError, parse};
 use serde::ser::SerializeMap;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Whether a field that a document does not have is an error.
@@ -267,7 +268,7 @@ macro_rules! integers {
         }
     )*};
 }
-integers!(i64, u64, i32, u32, u16);
+integers!(i64, u64, i32, u32, u16, u8);
 
 impl<T: Field + Default> Field for Vec<T> {
     fn read(&mut self, node: &Node<'_>, go: &str, reader: &mut Reader) -> Result<(), Abort> {
@@ -299,19 +300,29 @@ impl<T: Field + Default> Field for Option<T> {
     }
 }
 
-impl Field for BTreeMap<String, String> {
+impl<T: Field + Default> Field for BTreeMap<String, T> {
     fn read(&mut self, node: &Node<'_>, go: &str, reader: &mut Reader) -> Result<(), Abort> {
         match &node.kind {
             Kind::Object(fields) => {
+                let go = go.strip_prefix("map[string]").unwrap_or(go);
                 for (name, value) in fields {
-                    let mut text = String::new();
-                    text.read(value, "string", reader)?;
-                    self.insert(name.clone().into_owned(), text);
+                    let mut element = T::default();
+                    element.read(value, go, reader)?;
+                    self.insert(name.clone().into_owned(), element);
                 }
             }
             Kind::Null => self.clear(),
             other => reader.mismatch(name_of(other), go),
         }
+        Ok(())
+    }
+}
+
+impl Field for Cow<'static, str> {
+    fn read(&mut self, node: &Node<'_>, go: &str, reader: &mut Reader) -> Result<(), Abort> {
+        let mut text = String::new();
+        text.read(node, go, reader)?;
+        *self = Cow::Owned(text);
         Ok(())
     }
 }

@@ -22,6 +22,12 @@ impl Empty for String {
     }
 }
 
+impl Empty for std::borrow::Cow<'_, str> {
+    fn is_empty(&self) -> bool {
+        str::is_empty(self)
+    }
+}
+
 impl<T> Empty for Vec<T> {
     fn is_empty(&self) -> bool {
         self.as_slice().is_empty()
