@@ -13,6 +13,8 @@ mod dedupe;
 mod effects;
 mod expiry;
 mod marks;
+#[cfg(test)]
+mod model;
 mod proposal;
 mod refusal;
 mod settings;

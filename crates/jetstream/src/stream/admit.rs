@@ -89,7 +89,8 @@ impl Stream {
             return Err(Refusal::ServerFull);
         }
         if settings.retention == Retention::Interest && !room.is_wanted(&store.subject) {
-            return Ok(Admitted::Proposal(Proposal::Skip(store)));
+            let bodiless = Store { headers: Cow::default(), payload: Cow::default(), ..store };
+            return Ok(Admitted::Proposal(Proposal::Skip(bodiless.measured())));
         }
         if size > room.account_bytes() {
             return Err(Refusal::AccountFull);

@@ -96,9 +96,6 @@ impl Stream {
 
     #[inline]
     fn roll_up(&mut self, store: &Store<'_>, keep: u64, effects: &mut Effects) {
-        if !self.settings.allows_rollup() {
-            return;
-        }
         let filter = |subject: &Cow<'_, [u8]>| Some(Box::from(&**subject));
         match store.rollup {
             None => {}

@@ -1,6 +1,7 @@
 //! When messages with a TTL expire.
 
 use super::{Proposal, REMOVED_MAX, Reason, Remove, Rollup, Store, Stream, Ttl};
+use crate::time::Nanos;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
@@ -50,12 +51,7 @@ impl Deadlines {
 
 /// The header block of a subject delete marker.
 fn marker_headers(ttl_seconds: i64) -> Vec<u8> {
-    let (hours, minutes, seconds) = (ttl_seconds / 3600, ttl_seconds / 60 % 60, ttl_seconds % 60);
-    let ttl = match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds}s"),
-        _ => format!("{hours}h{minutes}m{seconds}s"),
-    };
+    let ttl = Nanos::seconds(ttl_seconds);
     format!("NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: {ttl}\r\nNats-Rollup: sub\r\n\r\n")
         .into_bytes()
 }

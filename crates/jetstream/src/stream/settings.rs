@@ -1,5 +1,6 @@
 //! What a stream's configuration means for its messages.
 
+use crate::config::{self, DiscardPolicy, StreamConfig};
 use dialtone_subject::Transform;
 
 /// Where messages are kept.
@@ -52,6 +53,19 @@ pub struct Limits {
     pub per_subject: Option<u64>,
 }
 
+impl Limits {
+    fn of(config: &StreamConfig) -> Self {
+        let limit = |limit: i64| u64::try_from(limit).ok().filter(|&limit| limit > 0);
+        Self {
+            messages: limit(config.max_msgs),
+            bytes: limit(config.max_bytes),
+            age: Some(config.max_age.0).filter(|&age| age > 0),
+            message_bytes: u32::try_from(config.max_msg_size).ok(),
+            per_subject: limit(config.max_msgs_per_subject),
+        }
+    }
+}
+
 /// What a stream allows, or denies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
@@ -73,6 +87,22 @@ pub struct Features {
     pub sealed: bool,
     /// A mirror stores what its origin has, as it is there: nothing is deduplicated.
     pub mirror: bool,
+}
+
+impl Features {
+    fn of(config: &StreamConfig) -> Self {
+        Self {
+            rollup: config.allow_rollup_hdrs,
+            ttl: config.allow_msg_ttl,
+            counter: config.allow_msg_counter,
+            atomic: config.allow_atomic,
+            schedules: config.allow_msg_schedules,
+            deny_delete: config.deny_delete,
+            deny_purge: config.deny_purge,
+            sealed: config.sealed,
+            mirror: config.mirror.is_some(),
+        }
+    }
 }
 
 /// All that a stream needs of its configuration.
@@ -107,6 +137,39 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What a checked configuration asks for. `payload_max` is the server's `max_payload`, `hot_bytes_max` its share of memory for bodies.
+    pub fn of(config: &StreamConfig, payload_max: u32, hot_bytes_max: usize) -> Self {
+        let transform = config.subject_transform.as_ref().and_then(|transform| {
+            let source = if transform.src.is_empty() { ">" } else { &transform.src };
+            Some((source.into(), Transform::new(source, &transform.dest).ok()?))
+        });
+        Self {
+            name: config.name.as_str().into(),
+            subjects: config.subjects.iter().map(|subject| subject.as_str().into()).collect(),
+            storage: match config.storage {
+                config::Storage::File => Storage::File,
+                config::Storage::Memory => Storage::Memory,
+            },
+            retention: match config.retention {
+                config::Retention::Limits => Retention::Limits,
+                config::Retention::Interest => Retention::Interest,
+                config::Retention::WorkQueue => Retention::WorkQueue,
+            },
+            discard: match config.discard {
+                DiscardPolicy::Old => Discard::Old,
+                DiscardPolicy::New => Discard::New { per_subject: config.discard_new_per_subject },
+            },
+            limits: Limits::of(config),
+            features: Features::of(config),
+            duplicate_window: config.duplicate_window.0.max(0),
+            marker_ttl: config.subject_delete_marker_ttl.0.max(0) / 1_000_000_000,
+            first_seq: config.first_seq,
+            transform,
+            payload_max,
+            hot_bytes_max,
+        }
+    }
+
     /// Whether `Nats-Rollup` may purge.
     pub fn allows_rollup(&self) -> bool {
         self.features.rollup && !self.features.deny_purge
