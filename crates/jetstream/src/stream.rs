@@ -8,7 +8,9 @@
 
 mod admit;
 mod apply;
+mod batch;
 mod codec;
+mod counter;
 mod dedupe;
 mod effects;
 mod expiry;
@@ -24,6 +26,7 @@ mod tests;
 
 use crate::messages::{Body, Head, Keep, Messages, Place, Removed, Totals};
 pub use admit::{Admitted, Publish, Room};
+pub use batch::{Abandoned, Batches, Step};
 pub use codec::Malformed;
 use dedupe::Dedupe;
 pub use effects::{Effects, Purged, Reason, RemovedMessage, Stored};
@@ -36,6 +39,9 @@ pub use snapshot::Whole;
 
 /// Messages removed one by one that one proposal names at most.
 pub const REMOVED_MAX: usize = 4096;
+
+/// The level of the JetStream API that is carried out.
+pub const API_LEVEL: u64 = 5;
 
 /// A stream.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use super::marks::{self, TtlValue};
 use super::{
     Discard, Marks, Proposal, Purge, Reason, Refusal, Remove, Retention, Rollup, Storage, Store, Stream, Ttl,
 };
+use crate::messages::Place;
 use dialtone_subject::set;
 use std::borrow::Cow;
 
@@ -44,6 +45,16 @@ pub trait Room {
     fn random(&self) -> u32 {
         0
     }
+
+    /// Appends the body of a message that is on disk alone: of the last message of a counter. `false`: it cannot be read.
+    fn read(&self, _place: Place, _out: &mut Vec<u8>) -> bool {
+        false
+    }
+
+    /// Whether the server can have one more atomic batch open.
+    fn may_open_batch(&self) -> bool {
+        true
+    }
 }
 
 /// What becomes of a publish.
@@ -68,7 +79,7 @@ impl Stream {
         now: i64,
     ) -> Result<Admitted<'a>, Refusal> {
         let settings = &self.settings;
-        let subject = self.transformed(publish.subject, room);
+        let subject = self.transformed(Cow::Borrowed(publish.subject), room);
         let size = self.size(&subject, publish);
         if settings.storage == Storage::File && size > FILE_MESSAGE_BYTES_MAX {
             return Err(Refusal::StoreFailed("message too large"));
@@ -78,11 +89,19 @@ impl Stream {
         }
         let time = self.time(now);
         let mut store = self.plain(subject, publish, time);
+        let mut increment = None;
         if !publish.headers.is_empty() {
             let marks = Marks::of(publish.headers);
-            if let Some(seq) = self.check_headers(&marks, publish, &mut store, now)? {
+            increment = self.increment(&marks, publish.payload)?;
+            if let Some(seq) = self.check_headers(&marks, &mut store, now)? {
                 return Ok(Admitted::Duplicate(seq));
             }
+        }
+        if settings.features.counter {
+            let increment = increment.ok_or(Refusal::CounterMissing)?;
+            self.counter(&store.subject, room)?.add(&increment, &mut store);
+            self.check_grown(&store)?;
+            store = store.measured();
         }
         self.check_sizes(&store)?;
         if room.server_bytes() == 0 {
@@ -92,6 +111,7 @@ impl Stream {
             let bodiless = Store { headers: Cow::default(), payload: Cow::default(), ..store };
             return Ok(Admitted::Proposal(Proposal::Skip(bodiless.measured())));
         }
+        let size = self.messages.size(store.subject.len(), store.header_bytes, store.body_bytes);
         if size > room.account_bytes() {
             return Err(Refusal::AccountFull);
         }
@@ -133,23 +153,23 @@ impl Stream {
     }
 
     /// The time that the next message gets: never before that of the last, unless the clock was set back by more than ten seconds.
-    fn time(&self, now: i64) -> i64 {
+    pub(super) fn time(&self, now: i64) -> i64 {
         let last = self.messages.totals().last_time;
         if now < last && last.saturating_sub(now) <= CLOCK_BACK_MAX { last } else { now }
     }
 
-    fn transformed<'a>(&self, subject: &'a [u8], room: &impl Room) -> Cow<'a, [u8]> {
+    pub(super) fn transformed<'a>(&self, subject: Cow<'a, [u8]>, room: &impl Room) -> Cow<'a, [u8]> {
         match &self.settings.transform {
-            Some((source, transform)) if set::matches(source.as_bytes(), subject) => {
+            Some((source, transform)) if set::matches(source.as_bytes(), &subject) => {
                 let mut out = Vec::new();
-                transform.apply(subject, &mut || room.random(), &mut out);
+                transform.apply(&subject, &mut || room.random(), &mut out);
                 Cow::Owned(out)
             }
-            _ => Cow::Borrowed(subject),
+            _ => subject,
         }
     }
 
-    fn size(&self, subject: &[u8], publish: &Publish<'_>) -> u64 {
+    pub(super) fn size(&self, subject: &[u8], publish: &Publish<'_>) -> u64 {
         let body = publish.headers.len() + publish.payload.len();
         let headers = publish.headers.len().min(usize::from(u16::MAX)) as u16;
         self.messages.size(subject.len(), headers, u32::try_from(body).unwrap_or(u32::MAX))
@@ -172,15 +192,10 @@ impl Stream {
     fn check_headers<'a>(
         &self,
         marks: &Marks<'a>,
-        publish: &Publish<'a>,
         store: &mut Store<'a>,
         now: i64,
     ) -> Result<Option<u64>, Refusal> {
         let settings = &self.settings;
-        let increment = marks::given(marks.increment);
-        if increment.is_some() && !settings.features.counter {
-            return Err(Refusal::CounterDisabled);
-        }
         if marks::given(marks.expected_stream).is_some_and(|name| *name != *settings.name.as_bytes()) {
             return Err(Refusal::StreamNotMatch);
         }
@@ -189,12 +204,7 @@ impl Stream {
             return Err(Refusal::TtlDisabled);
         }
         self.check_expected(marks, &store.subject)?;
-        if marks::given(marks.schedule).is_some() {
-            return Err(Refusal::SchedulesDisabled);
-        }
-        if marks::given(marks.scheduler).is_some() || marks::given(marks.schedule_next).is_some() {
-            return Err(Refusal::SchedulerInvalid);
-        }
+        self.check_schedule(marks)?;
         if marks::given(marks.source).is_some() && !settings.features.mirror {
             return Err(Refusal::SourceHeaderNotAllowed);
         }
@@ -215,11 +225,22 @@ impl Stream {
         store.rollup = self.rollup(marks)?;
         store.is_marker = marks::given(marks.marker_reason).is_some();
         if marks.request_info.is_some() {
-            store.headers = Cow::Owned(without(publish.headers, b"Nats-Request-Info"));
+            store.headers = Cow::Owned(without(&store.headers, b"Nats-Request-Info"));
         }
         self.set_ttl(ttl, store)?;
         *store = std::mem::take(store).measured();
         Ok(None)
+    }
+
+    /// Schedules are not carried out here.
+    pub(super) fn check_schedule(&self, marks: &Marks<'_>) -> Result<(), Refusal> {
+        if marks::given(marks.schedule).is_some() {
+            return Err(Refusal::SchedulesDisabled);
+        }
+        if marks::given(marks.scheduler).is_some() || marks::given(marks.schedule_next).is_some() {
+            return Err(Refusal::SchedulerInvalid);
+        }
+        Ok(())
     }
 
     /// `Nats-Expected-Last-Subject-Sequence`, then `-Last-Sequence`.
@@ -243,7 +264,7 @@ impl Stream {
         }
     }
 
-    fn rollup(&self, marks: &Marks<'_>) -> Result<Option<Rollup>, Refusal> {
+    pub(super) fn rollup(&self, marks: &Marks<'_>) -> Result<Option<Rollup>, Refusal> {
         let Some(value) = marks::given(marks.rollup) else { return Ok(None) };
         if !self.settings.allows_rollup() {
             return Err(Refusal::RollupFailed("rollup not permitted".into()));
@@ -259,7 +280,7 @@ impl Stream {
     }
 
     /// Until when it lives: at least as long as a subject delete marker would, if the stream has these and more than one message a subject.
-    fn set_ttl(&self, ttl: Option<TtlValue>, store: &mut Store<'_>) -> Result<(), Refusal> {
+    pub(super) fn set_ttl(&self, ttl: Option<TtlValue>, store: &mut Store<'_>) -> Result<(), Refusal> {
         let settings = &self.settings;
         match ttl.ok_or(Refusal::TtlInvalid)? {
             TtlValue::None => {}

@@ -14,7 +14,10 @@ impl Stream {
         self.messages.begin();
         match proposal {
             Proposal::Store(store) => self.store(store, effects),
-            Proposal::Batch(stores) => stores.iter().for_each(|store| self.store(store, effects)),
+            Proposal::Batch(stores) => stores.iter().for_each(|store| match store.is_skipped {
+                true => self.skip(store, effects),
+                false => self.store(store, effects),
+            }),
             Proposal::Skip(store) => self.skip(store, effects),
             Proposal::Remove(remove) => self.remove_all(remove, effects),
             Proposal::Purge(purge) => self.purge(purge, effects),
@@ -78,7 +81,8 @@ impl Stream {
     fn skip(&mut self, store: &Store<'_>, effects: &mut Effects) {
         let seq = store.seq;
         self.messages.skip(seq, store.time);
-        effects.stored = Some(Stored { first: seq, last: seq });
+        let first = effects.stored.map_or(seq, |stored| stored.first);
+        effects.stored = Some(Stored { first, last: seq });
         effects.skipped = true;
         self.note(store, seq);
         self.roll_up(store, 0, effects);

@@ -78,19 +78,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-const HAS_MSG_ID: u8 = 1;
-const HAS_DEADLINE: u8 = 2;
-const NEVER: u8 = 4;
-const ROLLUP_SUBJECT: u8 = 8;
-const ROLLUP_ALL: u8 = 16;
-const MARKER: u8 = 32;
-const ENDS_SCHEDULE: u8 = 64;
+const HAS_MSG_ID: u16 = 1;
+const HAS_DEADLINE: u16 = 2;
+const NEVER: u16 = 4;
+const ROLLUP_SUBJECT: u16 = 8;
+const ROLLUP_ALL: u16 = 16;
+const MARKER: u16 = 32;
+const ENDS_SCHEDULE: u16 = 64;
+const HAS_FOLLOWING: u16 = 128;
+const SKIPPED: u16 = 256;
 
 impl<'a> Store<'a> {
     /// Appends all but the sequence and the body: what the store keeps as the head of the message.
     pub fn encode_head(&self, out: &mut Vec<u8>) {
-        let mut marks = 0;
-        let mut mark = |is_so: bool, bit: u8| marks |= if is_so { bit } else { 0 };
+        let mut marks = 0u16;
+        let mut mark = |is_so: bool, bit: u16| marks |= if is_so { bit } else { 0 };
         mark(!self.msg_id.is_empty(), HAS_MSG_ID);
         mark(matches!(self.ttl, Ttl::Until(_)), HAS_DEADLINE);
         mark(self.ttl == Ttl::Never, NEVER);
@@ -98,7 +100,10 @@ impl<'a> Store<'a> {
         mark(self.rollup == Some(Rollup::All), ROLLUP_ALL);
         mark(self.is_marker, MARKER);
         mark(!self.ends_schedule.is_empty(), ENDS_SCHEDULE);
-        out.extend_from_slice(&[VERSION, marks]);
+        mark(self.following > 0, HAS_FOLLOWING);
+        mark(self.is_skipped, SKIPPED);
+        out.push(VERSION);
+        out.extend_from_slice(&marks.to_le_bytes());
         out.extend_from_slice(&self.time.to_le_bytes());
         put(out, u64::from(self.header_bytes));
         put_bytes(out, &self.subject);
@@ -110,6 +115,9 @@ impl<'a> Store<'a> {
         }
         if marks & ENDS_SCHEDULE != 0 {
             put_bytes(out, &self.ends_schedule);
+        }
+        if marks & HAS_FOLLOWING != 0 {
+            put(out, u64::from(self.following));
         }
     }
 
@@ -123,7 +131,7 @@ impl<'a> Store<'a> {
         if reader.byte()? != VERSION {
             return Err(Malformed);
         }
-        let marks = reader.byte()?;
+        let marks = u16::from_le_bytes([reader.byte()?, reader.byte()?]);
         let mut store = Store { seq, body_bytes, time: reader.time()?, ..Store::default() };
         store.header_bytes = u16::try_from(reader.number()?).map_err(|_| Malformed)?;
         store.subject = Cow::Borrowed(reader.bytes()?);
@@ -146,7 +154,11 @@ impl<'a> Store<'a> {
         if marks & ENDS_SCHEDULE != 0 {
             store.ends_schedule = Cow::Borrowed(reader.bytes()?);
         }
-        let is_sound = marks & 0x80 == 0 && u32::from(store.header_bytes) <= body_bytes && seq > 0;
+        if marks & HAS_FOLLOWING != 0 {
+            store.following = u32::try_from(reader.number()?).ok().filter(|&n| n > 0).ok_or(Malformed)?;
+        }
+        store.is_skipped = marks & SKIPPED != 0;
+        let is_sound = marks < 2 * SKIPPED && u32::from(store.header_bytes) <= body_bytes && seq > 0;
         reader.end().and(if is_sound { Ok(store) } else { Err(Malformed) })
     }
 

@@ -51,7 +51,7 @@ pub struct Purged {
 pub struct Effects {
     /// What was stored, or given to no message (then `skipped`).
     pub stored: Option<Stored>,
-    /// The sequence was given to no message.
+    /// A sequence was given to no message, all of them unless it is a batch.
     pub skipped: bool,
     /// Messages removed one by one, in the order in which that happened. One that was stored by the same proposal may be among them.
     pub removed: Vec<RemovedMessage>,

@@ -121,7 +121,9 @@ impl Model {
 
     fn selected(&self, filter: &str) -> Vec<u64> {
         let all = self.messages.iter();
-        all.filter(|(_, message)| set::matches(filter.as_bytes(), message.subject.as_bytes())).map(|(&seq, _)| seq).collect()
+        all.filter(|(_, message)| set::matches(filter.as_bytes(), message.subject.as_bytes()))
+            .map(|(&seq, _)| seq)
+            .collect()
     }
 
     fn tidy(&mut self) {
@@ -151,7 +153,9 @@ impl Model {
         }
         let last_of = |model: &Self, subject: &str| model.of_subject(subject).last().copied().unwrap_or(0);
         match (asked.subject_seq, asked.other_subject) {
-            (Some(seq), other) if seq != last_of(self, other.unwrap_or(&message.subject)) => return Err(10071),
+            (Some(seq), other) if seq != last_of(self, other.unwrap_or(&message.subject)) => {
+                return Err(10071);
+            }
             (None, Some(_)) => return Err(10193),
             _ => {}
         }
@@ -159,7 +163,11 @@ impl Model {
             return Err(10071);
         }
         if let Some(id) = asked.msg_id {
-            let known = self.ids.iter().rev().find(|known| known.0 == id && message.time - known.2 < settings.duplicate_window);
+            let known = self
+                .ids
+                .iter()
+                .rev()
+                .find(|known| known.0 == id && message.time - known.2 < settings.duplicate_window);
             if let Some(known) = known {
                 return Ok((known.1, true));
             }
@@ -171,7 +179,11 @@ impl Model {
             return Err(10111);
         }
         let ttl = ttl.ok_or(10165u16)?;
-        if settings.limits.message_bytes.is_some_and(|max| message.headers.len() + message.payload.len() > max as usize) {
+        if settings
+            .limits
+            .message_bytes
+            .is_some_and(|max| message.headers.len() + message.payload.len() > max as usize)
+        {
             return Err(10054);
         }
         if let Some(seconds) = ttl.filter(|&seconds| seconds > 0) {
@@ -180,7 +192,8 @@ impl Model {
                 seconds = settings.marker_ttl;
                 let given = format!("Nats-TTL: {}\r\n", asked.ttl.unwrap_or_default());
                 let lines = message.headers.replace(&given, "");
-                message.headers = format!("{}Nats-TTL: {seconds}\r\n\r\n", lines.strip_suffix("\r\n").unwrap_or_default());
+                message.headers =
+                    format!("{}Nats-TTL: {seconds}\r\n\r\n", lines.strip_suffix("\r\n").unwrap_or_default());
             }
             message.deadline = Some(message.time + seconds * SECOND);
         }
@@ -232,12 +245,16 @@ impl Model {
         if let Some(max) = limits.per_subject {
             for subject in SUBJECTS {
                 let known = self.of_subject(subject);
-                known.iter().take(known.len().saturating_sub(max as usize)).for_each(|seq| drop(self.messages.remove(seq)));
+                known
+                    .iter()
+                    .take(known.len().saturating_sub(max as usize))
+                    .for_each(|seq| drop(self.messages.remove(seq)));
             }
         }
         if self.settings.discard == Discard::Old {
             let is_over = |model: &Self| {
-                limits.messages.is_some_and(|max| model.messages.len() as u64 > max) || limits.bytes.is_some_and(|max| model.bytes() > max)
+                limits.messages.is_some_and(|max| model.messages.len() as u64 > max)
+                    || limits.bytes.is_some_and(|max| model.bytes() > max)
             };
             while is_over(self) && self.messages.pop_first().is_some() {}
         }
@@ -279,7 +296,9 @@ impl Model {
     fn expire(&mut self, now: i64) {
         let due = |model: &Self| {
             let age = model.settings.limits.age;
-            let first_young = age.and_then(|age| model.messages.iter().find(|(_, message)| message.time + age > now).map(|(&seq, _)| seq));
+            let first_young = age.and_then(|age| {
+                model.messages.iter().find(|(_, message)| message.time + age > now).map(|(&seq, _)| seq)
+            });
             let is_due = |&(&seq, message): &(&u64, &Message)| {
                 let is_old = age.is_some() && !message.never && first_young.is_none_or(|young| seq < young);
                 is_old || message.deadline.is_some_and(|deadline| deadline <= now)
@@ -291,9 +310,19 @@ impl Model {
             let ttl = self.settings.marker_ttl;
             if ttl > 0 && !message.marker && self.of_subject(&message.subject).len() == 1 {
                 let lived = crate::time::Nanos(ttl * SECOND);
-                let headers = format!("NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: {lived}\r\nNats-Rollup: sub\r\n\r\n");
+                let headers = format!(
+                    "NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: {lived}\r\nNats-Rollup: sub\r\n\r\n"
+                );
                 let (subject, deadline) = (message.subject, Some(now + ttl * SECOND));
-                let marker = Message { time: now, subject: subject.clone(), headers, payload: vec![], deadline, never: false, marker: true };
+                let marker = Message {
+                    time: now,
+                    subject: subject.clone(),
+                    headers,
+                    payload: vec![],
+                    deadline,
+                    never: false,
+                    marker: true,
+                };
                 self.store(marker);
                 self.last_id = String::new();
                 self.purge(Some(&subject), 0, 1);
@@ -320,12 +349,22 @@ struct World {
 fn random_settings(random: &mut Random) -> Settings {
     let marker_ttl = if random.chance(3) { 5 } else { 0 };
     let can_roll_up = marker_ttl > 0 || random.chance(2);
-    let features = Features { rollup: can_roll_up, deny_purge: !can_roll_up && random.chance(2), ttl: random.chance(2), ..Features::default() };
+    let features = Features {
+        rollup: can_roll_up,
+        deny_purge: !can_roll_up && random.chance(2),
+        ttl: random.chance(2),
+        ..Features::default()
+    };
     Settings {
         name: "S".into(),
         storage: if random.chance(2) { Storage::Memory } else { Storage::File },
         retention: if random.chance(4) { Retention::Interest } else { Retention::Limits },
-        discard: random.pick(&[Discard::Old, Discard::Old, Discard::New { per_subject: false }, Discard::New { per_subject: true }]),
+        discard: random.pick(&[
+            Discard::Old,
+            Discard::Old,
+            Discard::New { per_subject: false },
+            Discard::New { per_subject: true },
+        ]),
         limits: random_limits(random),
         features,
         duplicate_window: random.pick(&[0, 10 * SECOND, 100 * SECOND]),
@@ -362,8 +401,16 @@ impl World {
             last_time: 0,
         };
         let whole = if settings.storage == Storage::Memory { Whole::Bodies } else { Whole::Heads };
-        let mut world =
-            Self { random, stream, model, now: SECOND, whole, checkpoint: Vec::new(), log: Vec::new(), effects: Effects::default() };
+        let mut world = Self {
+            random,
+            stream,
+            model,
+            now: SECOND,
+            whole,
+            checkpoint: Vec::new(),
+            log: Vec::new(),
+            effects: Effects::default(),
+        };
         world.stream.snapshot(whole, &mut world.checkpoint);
         world
     }
@@ -437,7 +484,15 @@ impl World {
             }
         };
         let subject = subject.to_owned();
-        let message = Message { time: self.now, subject, headers: headers.clone(), payload: payload.clone(), deadline: None, never: false, marker: false };
+        let message = Message {
+            time: self.now,
+            subject,
+            headers: headers.clone(),
+            payload: payload.clone(),
+            deadline: None,
+            never: false,
+            marker: false,
+        };
         assert_eq!(admitted, self.model.publish(&asked, message, wanted), "{asked:?}");
     }
 
@@ -447,7 +502,9 @@ impl World {
         let keep = if before == 0 { self.random.below(4) } else { 0 };
         let asked = Purge { filter: filter.map(|filter| filter.as_bytes().into()), before, keep };
         match self.stream.admit_purge(asked) {
-            Err(refusal) => assert_eq!((refusal, self.model.settings.features.deny_purge), (Refusal::PurgeDenied, true)),
+            Err(refusal) => {
+                assert_eq!((refusal, self.model.settings.features.deny_purge), (Refusal::PurgeDenied, true))
+            }
             Ok(proposal) => {
                 let count = self.model.messages.len();
                 self.carry_out(&proposal);
@@ -461,7 +518,9 @@ impl World {
     fn delete(&mut self) {
         let seq = self.model.first + self.random.below(20);
         match self.stream.admit_delete(seq, false) {
-            Err(refusal) => assert_eq!((refusal, self.model.messages.contains_key(&seq)), (Refusal::NotFound, false)),
+            Err(refusal) => {
+                assert_eq!((refusal, self.model.messages.contains_key(&seq)), (Refusal::NotFound, false))
+            }
             Ok(proposal) => {
                 self.carry_out(&proposal);
                 assert!(self.model.messages.remove(&seq).is_some());
@@ -500,14 +559,18 @@ impl World {
 
     /// The stream as it is after a start: the last checkpoint and what the log holds behind it. File streams know heads alone.
     fn restart(&mut self) {
-        let before = std::mem::replace(&mut self.stream, Stream::restore(self.model.settings.clone(), &self.checkpoint).expect("a snapshot is read"));
+        let before = std::mem::replace(
+            &mut self.stream,
+            Stream::restore(self.model.settings.clone(), &self.checkpoint).expect("a snapshot is read"),
+        );
         for bytes in std::mem::take(&mut self.log) {
             let proposal = Proposal::decode(&bytes).expect("the log is read");
             match &proposal {
                 Proposal::Store(store) if self.whole == Whole::Heads => {
                     let mut head = Vec::new();
                     store.encode_head(&mut head);
-                    let store = Store::decode_head(store.seq, &head, store.body_bytes).expect("a head is read");
+                    let store =
+                        Store::decode_head(store.seq, &head, store.body_bytes).expect("a head is read");
                     self.stream.apply(&Proposal::Store(store), &mut self.effects);
                 }
                 proposal => self.stream.apply(proposal, &mut self.effects),
@@ -527,10 +590,14 @@ impl World {
         let filter = self.random.pick(&FILTERS);
         let selector = Selector::new([filter.as_bytes()]);
         let selected = model.selected(filter);
-        let from = model.first.saturating_sub(1) + self.random.below(model.last + 3 - model.first.min(model.last + 1));
+        let from = model.first.saturating_sub(1)
+            + self.random.below(model.last + 3 - model.first.min(model.last + 1));
         assert_eq!(messages.next(&selector, from), selected.iter().find(|&&seq| seq >= from).copied());
         assert_eq!(messages.last_of(&selector), selected.last().copied());
-        assert_eq!(messages.count_from(&selector, from), selected.iter().filter(|&&seq| seq >= from).count() as u64);
+        assert_eq!(
+            messages.count_from(&selector, from),
+            selected.iter().filter(|&&seq| seq >= from).count() as u64
+        );
         let mut last = BTreeMap::new();
         let upto = self.random.pick(&[0, from]);
         for seq in selected.iter().filter(|&&seq| upto == 0 || seq <= upto) {
@@ -541,10 +608,15 @@ impl World {
         let expected = if last.len() > 3 { Err(TooMany) } else { Ok(last) };
         assert_eq!(messages.last_of_each(&selector, upto, 3), expected);
         let time = self.now - self.random.below(30) as i64 * SECOND / 2;
-        let at = model.messages.iter().find(|(_, message)| message.time >= time).map_or(model.last + 1, |(&seq, _)| seq);
+        let at = model
+            .messages
+            .iter()
+            .find(|(_, message)| message.time >= time)
+            .map_or(model.last + 1, |(&seq, _)| seq);
         assert_eq!(messages.seq_at(time), at);
         let gaps: Vec<u64> = messages.gaps().flat_map(|(first, last)| first..=last).collect();
-        let expected: Vec<u64> = (model.first.max(1)..=model.last).filter(|seq| !model.messages.contains_key(seq)).collect();
+        let expected: Vec<u64> =
+            (model.first.max(1)..=model.last).filter(|seq| !model.messages.contains_key(seq)).collect();
         assert_eq!(gaps, expected);
         let before = model.messages.range(..=from).next_back().map(|(&seq, _)| seq);
         assert_eq!(messages.previous_live(from), before);
@@ -554,7 +626,8 @@ impl World {
         let (totals, model) = (self.stream.totals(), &self.model);
         assert_eq!((totals.first, totals.last), (model.first, model.last));
         assert_eq!((totals.count, totals.bytes), (model.messages.len() as u64, model.bytes()));
-        let names: std::collections::BTreeSet<_> = model.messages.values().map(|message| &message.subject).collect();
+        let names: std::collections::BTreeSet<_> =
+            model.messages.values().map(|message| &message.subject).collect();
         assert_eq!(self.stream.messages().subjects_count(), names.len());
         let mut known = model.messages.iter();
         for head in self.stream.messages().iter_from(0) {
@@ -562,8 +635,12 @@ impl World {
             assert_eq!((head.seq, head.time, head.subject), (seq, message.time, message.subject.as_bytes()));
             assert_eq!((head.is_kept_forever, head.is_marker), (message.never, message.marker));
             match self.stream.messages().body(seq) {
-                Some(Body::Hot(body)) => assert_eq!(body, [message.headers.as_bytes(), &message.payload].concat()),
-                cold => assert_eq!((cold, model.settings.storage), (Some(Body::Cold(place(seq))), Storage::File)),
+                Some(Body::Hot(body)) => {
+                    assert_eq!(body, [message.headers.as_bytes(), &message.payload].concat())
+                }
+                cold => {
+                    assert_eq!((cold, model.settings.storage), (Some(Body::Cold(place(seq))), Storage::File))
+                }
             }
         }
         assert!(known.next().is_none());

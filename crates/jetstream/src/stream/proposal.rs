@@ -59,6 +59,10 @@ pub struct Store<'a> {
     pub is_marker: bool,
     /// A schedule, by its subject, that ends with this message; empty: none.
     pub ends_schedule: Cow<'a, [u8]>,
+    /// How many messages of its atomic batch follow it.
+    pub following: u32,
+    /// Whether it only gets a sequence, since no consumer is interested: in a batch.
+    pub is_skipped: bool,
 }
 
 /// Messages to be removed one by one.

@@ -155,3 +155,101 @@ fn a_purge_keeps_what_it_is_told_to() {
     check(Some("a"), 5, 0, "2 b, 4 b, 5 a");
     check(None, 9, 0, "");
 }
+
+/// Plays messages of batches, `second subject headers > answer`: staged, committed with the sequences, or the error.
+#[track_caller]
+fn play_batches(stream: &mut Stream, batches: &mut Batches, script: &str) {
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (asked, expected) = line.split_once(" > ").expect("a line has an answer");
+        let mut words = asked.splitn(3, ' ');
+        let at: i64 = words.next().and_then(|at| at.parse().ok()).expect("a line begins with a second");
+        let (subject, headers) = (words.next().expect("a line has a subject"), words.next().unwrap_or(""));
+        let block = format!(
+            "NATS/1.0\r\n{}\r\n\r\n",
+            headers
+                .replace("BATCH:", "Nats-Batch-Id:")
+                .replace(";Seq:", ";Nats-Batch-Sequence:")
+                .replace(';', "\r\n")
+        );
+        let publish = Publish { subject: subject.as_bytes(), headers: block.as_bytes(), payload: b"x" };
+        let answer = match stream.admit_batch(batches, &publish, &Wanted(true), at * 1_000_000_000) {
+            Err(refusal) => format!("{} {refusal}", refusal.code()),
+            Ok(Step::Staged) => "staged".into(),
+            Ok(Step::Commit { proposal, count }) => {
+                let mut bytes = Vec::new();
+                proposal.encode(&mut bytes);
+                assert_eq!(Proposal::decode(&bytes), Ok(proposal.clone()));
+                let mut effects = Effects::default();
+                stream.apply(&proposal, &mut effects);
+                format!("{count} to {}", effects.stored.expect("a batch gets sequences").last)
+            }
+        };
+        assert_eq!(answer, expected, "{line}");
+    }
+}
+
+#[test]
+fn a_batch_is_stored_at_once_or_not() {
+    let features = Features { atomic: true, rollup: true, ..Features::default() };
+    let mut stream = Stream::new(Settings { features, ..settings() });
+    let mut batches = Batches::default();
+    play_batches(
+        &mut stream,
+        &mut batches,
+        "1 a BATCH: p;Seq: 1 > staged
+         1 b BATCH: p;Seq: 2 > staged
+         1 a BATCH: p;Seq: 3;Nats-Batch-Commit: 1 > 3 to 3
+         1 a BATCH: p;Seq: 3 > 10176 atomic publish batch is incomplete
+         1 a BATCH: q > 10175 atomic publish sequence is missing
+         1 a BATCH: q;Seq: 1 > staged
+         1 a BATCH: q;Seq: 3 > 10176 atomic publish batch is incomplete
+         1 a BATCH: q;Seq: 1;Nats-Batch-Commit: x > 10200 atomic publish batch commit is invalid
+         1 a BATCH: q;Seq: 1;Nats-Batch-Commit: eob > 10176 atomic publish batch is incomplete
+         1 a BATCH: q;Seq: 1 > staged
+         1 a BATCH: q;Seq: 2;Nats-Batch-Commit: eob > 1 to 4
+         1 a BATCH: r;Seq: 1;Nats-Expected-Last-Sequence: 4 > staged
+         1 b BATCH: r;Seq: 2;Nats-Expected-Last-Sequence: 5;Nats-Batch-Commit: 1 > 10164 wrong last sequence
+         1 a BATCH: r;Seq: 1 > staged
+         1 a BATCH: r;Seq: 2;Nats-Rollup: sub;Nats-Batch-Commit: 1 > 10111 batch rollup sub invalid
+         1 a BATCH: r;Seq: 1;Nats-Msg-Id: 1 > staged
+         1 a BATCH: r;Seq: 2;Nats-Msg-Id: 1;Nats-Batch-Commit: 1 > 10201 atomic publish batch contains duplicate message id
+         1 a BATCH: r;Seq: 1;Nats-Expected-Last-Msg-Id: 1;Nats-Batch-Commit: 1 > 10177 atomic publish unsupported header used: Nats-Expected-Last-Msg-Id
+         1 a BATCH: r;Seq: 1;Nats-Required-Api-Level: 99 > 10185 JetStream minimum api level required
+         1 a BATCH: r;Seq: 1 > staged",
+    );
+    assert_eq!(live(&stream), "1 a, 2 b, 3 a, 4 a");
+    let (head, body) = stream.get(4).expect("it is there");
+    let Body::Hot(body) = body else { panic!("it is in memory") };
+    assert!(
+        String::from_utf8_lossy(&body[..head.header_bytes as usize])
+            .ends_with("\r\nNats-Batch-Commit: 1\r\n\r\n")
+    );
+    batches.expire(10_000_000_000);
+    assert_eq!(batches.len(), 1);
+    batches.expire(11_000_000_000);
+    assert!(batches.is_empty());
+    let abandoned: Vec<&str> = batches.take_abandoned().iter().map(|(_, why)| why.name()).collect();
+    assert_eq!(abandoned, ["incomplete", "incomplete", "unsupported", "timeout"]);
+}
+
+#[test]
+fn a_counter_counts() {
+    let features = Features { counter: true, atomic: true, ..Features::default() };
+    let mut stream = Stream::new(Settings { features, payload_max: 1 << 20, ..settings() });
+    let value = |stream: &Stream, seq: u64| {
+        let (head, body) = stream.get(seq).expect("it is there");
+        let Body::Hot(body) = body else { panic!("it is in memory") };
+        String::from_utf8_lossy(&body[head.header_bytes as usize..]).into_owned()
+    };
+    let mut count = |headers: &str, payload: &str| publish(&mut stream, 1, "c", headers, payload);
+    assert_eq!(count("Nats-Incr: +5", ""), "1");
+    assert_eq!(count("Nats-Incr: -7", ""), "2");
+    assert_eq!(count("", ""), "10169 message counter increment is missing");
+    assert_eq!(count("Nats-Incr: 1", "x"), "10170 message counter has payload");
+    assert_eq!(count("Nats-Incr: x", ""), "10171 message counter increment is invalid");
+    assert_eq!(
+        count("Nats-Incr: 1;Nats-Expected-Last-Sequence: 2", ""),
+        "10171 message counter increment is invalid"
+    );
+    assert_eq!((value(&stream, 1), value(&stream, 2)), (r#"{"val":"5"}"#.into(), r#"{"val":"-2"}"#.into()));
+}
