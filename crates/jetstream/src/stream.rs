@@ -18,6 +18,7 @@ mod marks;
 #[cfg(test)]
 mod model;
 mod proposal;
+mod recovery;
 mod refusal;
 mod settings;
 mod snapshot;
@@ -33,6 +34,7 @@ pub use effects::{Effects, Purged, Reason, RemovedMessage, Stored};
 use expiry::Deadlines;
 pub use marks::{Marks, Rollup};
 pub use proposal::{Proposal, Purge, Remove, Store, Ttl};
+pub use recovery::Recovery;
 pub use refusal::Refusal;
 pub use settings::{Discard, Features, Limits, Retention, Settings, Storage};
 pub use snapshot::Whole;

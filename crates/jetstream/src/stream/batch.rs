@@ -52,13 +52,8 @@ impl Abandoned {
 pub enum Step {
     /// It waits. An empty acknowledgement says so.
     Staged,
-    /// The batch is whole, and to be carried out.
-    Commit {
-        /// A [`Proposal::Batch`].
-        proposal: Proposal<'static>,
-        /// How many messages it has.
-        count: u64,
-    },
+    /// The batch is whole, and to be carried out: a [`Proposal::Batch`].
+    Commit(Proposal<'static>),
 }
 
 #[derive(Debug, Default)]
@@ -186,8 +181,7 @@ impl Stream {
             return Ok(Step::Staged);
         }
         let open = batches.close(id).ok_or(Refusal::AtomicIncomplete)?;
-        let proposal = self.whole_batch(open, is_end, room, now)?;
-        Ok(Step::Commit { proposal, count: messages })
+        self.whole_batch(open, is_end, room, now).map(Step::Commit)
     }
 
     /// What is refused of each message when it comes.

@@ -478,6 +478,7 @@ impl World {
         let admitted = match admitted {
             Err(refusal) => Err(refusal.code()),
             Ok(Admitted::Duplicate(seq)) => Ok((seq, true)),
+            Ok(Admitted::Staged) => panic!("there are no batches here"),
             Ok(Admitted::Proposal(proposal)) => {
                 self.carry_out(&proposal);
                 Ok((self.effects.stored.expect("it has a sequence").last, false))
@@ -519,7 +520,7 @@ impl World {
         let seq = self.model.first + self.random.below(20);
         match self.stream.admit_delete(seq, false) {
             Err(refusal) => {
-                assert_eq!((refusal, self.model.messages.contains_key(&seq)), (Refusal::NotFound, false))
+                assert_eq!((refusal, self.model.messages.contains_key(&seq)), (Refusal::NotFound(seq), false))
             }
             Ok(proposal) => {
                 self.carry_out(&proposal);

@@ -105,6 +105,6 @@ refusals! {
     PurgeDenied 500 10110 "stream purge not permitted"
     /// `deny_delete`.
     DeleteDenied 500 10057 "message delete not permitted"
-    /// No such message.
-    NotFound 404 10037 "no message found"
+    /// No such message to delete.
+    NotFound(u64) 400 10043 "sequence {0} not found"
 }

@@ -30,6 +30,7 @@ fn publish(stream: &mut Stream, at: i64, subject: &str, headers: &str, payload: 
     match stream.admit_publish(&publish, &Wanted(true), at * 1_000_000_000) {
         Err(refusal) => format!("{} {refusal}", refusal.code()),
         Ok(Admitted::Duplicate(seq)) => format!("dup {seq}"),
+        Ok(Admitted::Staged) => panic!("there are no batches here"),
         Ok(Admitted::Proposal(proposal)) => {
             let mut effects = Effects::default();
             stream.apply(&proposal, &mut effects);
@@ -156,7 +157,34 @@ fn a_purge_keeps_what_it_is_told_to() {
     check(None, 9, 0, "");
 }
 
-/// Plays messages of batches, `second subject headers > answer`: staged, committed with the sequences, or the error.
+/// A batch by the bytes of its proposal, which are those of the heads of its messages, too.
+fn through_bytes(stores: Vec<Store<'static>>) -> Proposal<'static> {
+    let mut recovery = Recovery::default();
+    for (at, store) in stores.iter().enumerate() {
+        let mut head = Vec::new();
+        store.encode_head(&mut head);
+        let whole =
+            recovery.message(store.seq, &head, store.body_bytes, Place::default()).expect("a head is read");
+        assert_eq!(whole.is_some(), at + 1 == stores.len());
+        if let Some(Proposal::Batch(heads)) = whole {
+            assert_eq!(heads.len(), stores.len());
+            assert_eq!(recovery.places().len(), stores.len());
+        }
+    }
+    assert_eq!(recovery.cut(), None);
+    if let [first, _, ..] = &stores[..] {
+        let mut head = Vec::new();
+        first.encode_head(&mut head);
+        assert_eq!(recovery.message(first.seq, &head, first.body_bytes, Place::default()), Ok(None));
+        assert_eq!(recovery.cut(), Some(Proposal::SkipTo(first.seq)));
+    }
+    let (mut bytes, proposal) = (Vec::new(), Proposal::Batch(stores));
+    proposal.encode(&mut bytes);
+    assert_eq!(Proposal::decode(&bytes), Ok(proposal.clone()));
+    proposal
+}
+
+/// Plays messages of batches, `second subject headers > answer`: staged, how many up to which sequence, or the error.
 #[track_caller]
 fn play_batches(stream: &mut Stream, batches: &mut Batches, script: &str) {
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -172,17 +200,17 @@ fn play_batches(stream: &mut Stream, batches: &mut Batches, script: &str) {
                 .replace(';', "\r\n")
         );
         let publish = Publish { subject: subject.as_bytes(), headers: block.as_bytes(), payload: b"x" };
-        let answer = match stream.admit_batch(batches, &publish, &Wanted(true), at * 1_000_000_000) {
+        let answer = match stream.admit(batches, &publish, &Wanted(true), at * 1_000_000_000) {
             Err(refusal) => format!("{} {refusal}", refusal.code()),
-            Ok(Step::Staged) => "staged".into(),
-            Ok(Step::Commit { proposal, count }) => {
-                let mut bytes = Vec::new();
-                proposal.encode(&mut bytes);
-                assert_eq!(Proposal::decode(&bytes), Ok(proposal.clone()));
+            Ok(Admitted::Staged) => "staged".into(),
+            Ok(Admitted::Proposal(Proposal::Batch(stores))) => {
+                let count = stores.len();
+                let proposal = through_bytes(stores);
                 let mut effects = Effects::default();
                 stream.apply(&proposal, &mut effects);
                 format!("{count} to {}", effects.stored.expect("a batch gets sequences").last)
             }
+            Ok(other) => panic!("{other:?}"),
         };
         assert_eq!(answer, expected, "{line}");
     }
