@@ -1,110 +1,129 @@
 //! Why something is not done: each variant is one error of the API.
 
+use crate::error::{self, ApiError};
+
 macro_rules! refusals {
-    ($($(#[doc = $doc:literal])* $name:ident $(($field:ty))? $status:literal $code:literal $text:literal)*) => {
-        /// Why a publish, a purge or a delete is refused. Its text is what the client is told.
-        #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+    ($($(#[doc = $doc:literal])* $name:ident $(($field:ty))? $code:ident)*) => {
+        /// Why a publish, a purge or a delete is refused.
+        #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Refusal {
-            $($(#[doc = $doc])* #[error($text)] $name $(($field))?,)*
+            $($(#[doc = $doc])* $name $(($field))?,)*
         }
 
-        impl Refusal {
-            /// The error code of the API (`err_code`).
-            pub fn code(&self) -> u16 {
-                match self { $(refusals!(@pattern $name $($field)?) => $code,)* }
-            }
-
-            /// Its kind, by the numbers of HTTP (`code`).
-            pub fn status(&self) -> u16 {
-                match self { $(refusals!(@pattern $name $($field)?) => $status,)* }
+        impl From<&Refusal> for ApiError {
+            fn from(refusal: &Refusal) -> Self {
+                match refusal { $(refusals!(@pattern $name value $($field)?) => refusals!(@error $code value $($field)?),)* }
             }
         }
     };
-    (@pattern $name:ident) => { Self::$name };
-    (@pattern $name:ident $field:ty) => { Self::$name(_) };
+    (@pattern $name:ident $value:ident) => { Refusal::$name };
+    (@pattern $name:ident $value:ident $field:ty) => { Refusal::$name($value) };
+    (@error $code:ident $value:ident) => { error::$code.error() };
+    (@error $code:ident $value:ident $field:ty) => { error::$code.with($value) };
 }
 
 refusals! {
     /// The stream is sealed.
-    Sealed 400 10109 "invalid operation on sealed stream"
+    Sealed STREAM_SEALED
     /// A limit of a stream that discards new messages, or a message that the store cannot hold.
-    StoreFailed(&'static str) 503 10077 "{0}"
+    StoreFailed(&'static str) STREAM_STORE_FAILED
     /// Over `max_msg_size`.
-    MessageTooLarge 400 10054 "message size exceeds maximum allowed"
+    MessageTooLarge STREAM_MESSAGE_EXCEEDS_MAXIMUM
     /// Headers of more than 65,535 bytes.
-    HeaderTooLarge 400 10097 "header size exceeds maximum allowed of 64k"
+    HeaderTooLarge STREAM_HEADER_EXCEEDS_MAXIMUM
     /// `Nats-Expected-Stream` names another one.
-    StreamNotMatch 400 10060 "expected stream does not match"
+    StreamNotMatch STREAM_NOT_MATCH
     /// `Nats-Expected-Last-Sequence` or `-Last-Subject-Sequence`; with the sequence that there is.
-    WrongLastSequence(u64) 400 10071 "wrong last sequence: {0}"
+    WrongLastSequence(u64) STREAM_WRONG_LAST_SEQUENCE
     /// The same within a batch, where no sequence can be named.
-    WrongLastSequenceInBatch 400 10164 "wrong last sequence"
+    WrongLastSequenceInBatch STREAM_WRONG_LAST_SEQUENCE_CONSTANT
     /// `Nats-Expected-Last-Msg-Id`; with the id that there is.
-    WrongLastMsgId(String) 400 10070 "wrong last msg ID: {0}"
+    WrongLastMsgId(String) STREAM_WRONG_LAST_MSG_ID
     /// `Nats-Expected-Last-Subject-Sequence-Subject` without the sequence.
-    SubjectSequenceMissing 400 10193 "missing sequence for expected last sequence per subject"
+    SubjectSequenceMissing STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_INVALID
     /// `Nats-Rollup`, with the reason.
-    RollupFailed(String) 500 10111 "{0}"
+    RollupFailed(String) STREAM_ROLLUP_FAILED
     /// `Nats-TTL` without `allow_msg_ttl`.
-    TtlDisabled 400 10166 "per-message TTL is disabled"
+    TtlDisabled MESSAGE_TTL_DISABLED
     /// `Nats-TTL` that is none.
-    TtlInvalid 400 10165 "invalid per-message TTL"
+    TtlInvalid MESSAGE_TTL_INVALID
     /// `Nats-Incr` without `allow_msg_counter`.
-    CounterDisabled 400 10168 "message counters is disabled"
+    CounterDisabled MESSAGE_INCR_DISABLED
     /// A counter's message without `Nats-Incr`.
-    CounterMissing 400 10169 "message counter increment is missing"
+    CounterMissing MESSAGE_INCR_MISSING
     /// `Nats-Incr` with a payload.
-    CounterPayload 400 10170 "message counter has payload"
+    CounterPayload MESSAGE_INCR_PAYLOAD
     /// `Nats-Incr` that is no number, or stands beside a header that does not go with it.
-    CounterInvalid 400 10171 "message counter increment is invalid"
+    CounterInvalid MESSAGE_INCR_INVALID
     /// The last message of the subject has no value.
-    CounterBroken 400 10172 "message counter is broken"
+    CounterBroken MESSAGE_COUNTER_BROKEN
     /// `Nats-Stream-Source` is the server's own.
-    SourceHeaderNotAllowed 400 10227 "message stream source header is not allowed"
+    SourceHeaderNotAllowed MESSAGE_SOURCE_HDR_NOT_ALLOWED
     /// `Nats-Schedule` without `allow_msg_schedules`.
-    SchedulesDisabled 400 10188 "message schedules is disabled"
+    SchedulesDisabled MESSAGE_SCHEDULES_DISABLED
     /// `Nats-Schedule` that is none.
-    SchedulePatternInvalid 400 10189 "message schedules pattern is invalid"
+    SchedulePatternInvalid MESSAGE_SCHEDULES_PATTERN_INVALID
     /// `Nats-Schedule-Target` is missing, the subject itself, or none of the stream's.
-    ScheduleTargetInvalid 400 10190 "message schedules target is invalid"
+    ScheduleTargetInvalid MESSAGE_SCHEDULES_TARGET_INVALID
     /// `Nats-Schedule-TTL` that is none.
-    ScheduleTtlInvalid 400 10191 "message schedules invalid per-message TTL"
+    ScheduleTtlInvalid MESSAGE_SCHEDULES_TTL_INVALID
     /// `Nats-Schedule-Rollup`, or a rollup that does not go with a schedule.
-    ScheduleRollupInvalid 400 10192 "message schedules invalid rollup"
+    ScheduleRollupInvalid MESSAGE_SCHEDULES_ROLLUP_INVALID
     /// `Nats-Schedule-Source` is the subject, the target, or none of the stream's.
-    ScheduleSourceInvalid 400 10203 "message schedules source is invalid"
+    ScheduleSourceInvalid MESSAGE_SCHEDULES_SOURCE_INVALID
     /// `Nats-Schedule-Next` or `Nats-Scheduler` of a client.
-    SchedulerInvalid 400 10212 "message schedules invalid scheduler"
+    SchedulerInvalid MESSAGE_SCHEDULES_SCHEDULER_INVALID
     /// `Nats-Schedule-Time-Zone` that is unknown.
-    ScheduleZoneInvalid 400 10223 "message schedules time zone is invalid"
+    ScheduleZoneInvalid MESSAGE_SCHEDULES_TIME_ZONE_INVALID
     /// `Nats-Batch-Id` without `allow_atomic`.
-    AtomicDisabled 400 10174 "atomic publish is disabled"
+    AtomicDisabled ATOMIC_PUBLISH_DISABLED
     /// `Nats-Batch-Sequence` is missing.
-    AtomicSequenceMissing 400 10175 "atomic publish sequence is missing"
+    AtomicSequenceMissing ATOMIC_PUBLISH_MISSING_SEQ
     /// A batch with a gap, or one that is unknown or came to its end.
-    AtomicIncomplete 400 10176 "atomic publish batch is incomplete"
+    AtomicIncomplete ATOMIC_PUBLISH_INCOMPLETE_BATCH
     /// A header that batches cannot have.
-    AtomicUnsupportedHeader(&'static str) 400 10177 "atomic publish unsupported header used: {0}"
+    AtomicUnsupportedHeader(&'static str) ATOMIC_PUBLISH_UNSUPPORTED_HEADER_BATCH
     /// An id of more than 64 bytes.
-    AtomicIdInvalid 400 10179 "atomic publish batch ID is invalid"
+    AtomicIdInvalid ATOMIC_PUBLISH_INVALID_BATCH_ID
     /// More messages than a batch may have, and how many that is.
-    AtomicTooLarge(u64) 400 10199 "atomic publish batch is too large: {0}"
+    AtomicTooLarge(u64) ATOMIC_PUBLISH_TOO_LARGE_BATCH
     /// `Nats-Batch-Commit` that is neither `1` nor `eob`.
-    AtomicCommitInvalid 400 10200 "atomic publish batch commit is invalid"
+    AtomicCommitInvalid ATOMIC_PUBLISH_INVALID_BATCH_COMMIT
     /// A message id that the batch, or the duplicate window, has already.
-    AtomicDuplicate 400 10201 "atomic publish batch contains duplicate message id"
+    AtomicDuplicate ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE
     /// More batches than may be open.
-    AtomicTooManyInFlight 429 10210 "atomic publish too many inflight"
+    AtomicTooManyInFlight ATOMIC_PUBLISH_TOO_MANY_INFLIGHT
     /// `Nats-Required-Api-Level` is above this server's.
-    ApiLevel 412 10185 "JetStream minimum api level required"
+    ApiLevel REQUIRED_API_LEVEL
     /// The server has no room.
-    ServerFull 503 10023 "insufficient resources"
+    ServerFull INSUFFICIENT_RESOURCES
     /// The account has no room.
-    AccountFull 400 10002 "resource limits exceeded for account"
+    AccountFull ACCOUNT_RESOURCES_EXCEEDED
     /// `deny_purge`.
-    PurgeDenied 500 10110 "stream purge not permitted"
+    PurgeDenied STREAM_PURGE_FAILED
     /// `deny_delete`.
-    DeleteDenied 500 10057 "message delete not permitted"
+    DeleteDenied STREAM_MSG_DELETE_FAILED
     /// No such message to delete.
-    NotFound(u64) 400 10043 "sequence {0} not found"
+    NotFound(u64) SEQUENCE_NOT_FOUND
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::from(&refusal)
+    }
+}
+
+impl Refusal {
+    /// The number of the error (`err_code`).
+    pub fn code(&self) -> u16 {
+        ApiError::from(self).err_code
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&ApiError::from(self).description)
+    }
 }

@@ -205,7 +205,7 @@ fn play_batches(stream: &mut Stream, batches: &mut Batches, script: &str) {
             Ok(Admitted::Staged) => "staged".into(),
             Ok(Admitted::Proposal(Proposal::Batch(stores))) => {
                 let count = stores.len();
-                let proposal = through_bytes(stores);
+                let proposal = through_bytes(stores.into_iter().map(Store::into_owned).collect());
                 let mut effects = Effects::default();
                 stream.apply(&proposal, &mut effects);
                 format!("{count} to {}", effects.stored.expect("a batch gets sequences").last)
