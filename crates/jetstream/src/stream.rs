@@ -27,7 +27,7 @@ mod tests;
 
 use crate::messages::{Body, Head, Keep, Messages, Place, Removed, Totals};
 pub use admit::{Admitted, Publish, Room};
-pub use batch::{Abandoned, Batches, Step};
+pub use batch::{Abandoned, Batches};
 pub use codec::Malformed;
 use dedupe::Dedupe;
 pub use effects::{Effects, Purged, Reason, RemovedMessage, Stored};

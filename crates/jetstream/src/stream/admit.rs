@@ -4,8 +4,8 @@
 
 use super::marks::{self, TtlValue};
 use super::{
-    Batches, Discard, Marks, Proposal, Purge, Reason, Refusal, Remove, Retention, Rollup, Step, Storage,
-    Store, Stream, Ttl,
+    Batches, Discard, Marks, Proposal, Purge, Reason, Refusal, Remove, Retention, Rollup, Storage, Store,
+    Stream, Ttl,
 };
 use crate::messages::Place;
 use dialtone_subject::set;
@@ -65,13 +65,12 @@ pub enum Admitted<'a> {
     Proposal(Proposal<'a>),
     /// Its message id came before, and got this sequence.
     Duplicate(u64),
-    /// It waits for the rest of its atomic batch. An empty acknowledgement says so.
-    Staged,
 }
 
 impl Stream {
-    /// Decides on a message, be it of an atomic batch or not: [`Self::admit_batch`] or [`Self::admit_publish`]. A [`Proposal::Batch`] is
-    /// acknowledged with its last sequence, the batch's id and how many messages it has.
+    /// Decides on a message, be it of an atomic batch or not: [`Self::admit_batch`] or [`Self::admit_publish`]. `None`: it waits for the rest
+    /// of its batch, and an empty acknowledgement says so. A [`Proposal::Batch`] is acknowledged with its last sequence, the batch's id and
+    /// how many messages it has.
     ///
     /// # Errors
     ///
@@ -82,16 +81,13 @@ impl Stream {
         publish: &Publish<'a>,
         room: &impl Room,
         now: i64,
-    ) -> Result<Admitted<'a>, Refusal> {
+    ) -> Result<Option<Admitted<'a>>, Refusal> {
         let is_batch =
             !publish.headers.is_empty() && marks::given(Marks::of(publish.headers).batch_id).is_some();
         if !is_batch {
-            return self.admit_publish(publish, room, now);
+            return self.admit_publish(publish, room, now).map(Some);
         }
-        match self.admit_batch(batches, publish, room, now)? {
-            Step::Staged => Ok(Admitted::Staged),
-            Step::Commit(proposal) => Ok(Admitted::Proposal(proposal)),
-        }
+        Ok(self.admit_batch(batches, publish, room, now)?.map(Admitted::Proposal))
     }
 
     /// Decides on a message at the time `now` (nanoseconds since 1970).
@@ -174,7 +170,7 @@ impl Stream {
             return Err(Refusal::DeleteDenied);
         }
         if self.messages.head(seq).is_none() {
-            return Err(Refusal::NotFound(seq));
+            return Err(Refusal::NotFound);
         }
         Ok(Proposal::Remove(Remove { runs: vec![(seq, seq)], reason: Reason::Deleted, erase }))
     }

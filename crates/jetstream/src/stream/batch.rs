@@ -47,15 +47,6 @@ impl Abandoned {
     }
 }
 
-/// What a message of a batch led to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// It waits. An empty acknowledgement says so.
-    Staged,
-    /// The batch is whole, and to be carried out: a [`Proposal::Batch`].
-    Commit(Proposal<'static>),
-}
-
 #[derive(Debug, Default)]
 struct Open {
     messages: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)>,
@@ -126,7 +117,7 @@ struct Staged<'a> {
 }
 
 impl Stream {
-    /// Decides on a message with `Nats-Batch-Id`.
+    /// Decides on a message with `Nats-Batch-Id`. `None`: it waits for the rest of its batch, which becomes a [`Proposal::Batch`].
     ///
     /// # Errors
     ///
@@ -137,7 +128,7 @@ impl Stream {
         publish: &Publish<'_>,
         room: &impl Room,
         now: i64,
-    ) -> Result<Step, Refusal> {
+    ) -> Result<Option<Proposal<'static>>, Refusal> {
         let marks = Marks::of(publish.headers);
         let id = marks.batch_id.unwrap_or_default();
         self.check_batch_message(publish, id, room)?;
@@ -178,10 +169,10 @@ impl Stream {
         }
         self.stage(batches, id, publish, is_end, now)?;
         if marks.batch_commit.is_none() {
-            return Ok(Step::Staged);
+            return Ok(None);
         }
         let open = batches.close(id).ok_or(Refusal::AtomicIncomplete)?;
-        self.whole_batch(open, is_end, room, now).map(Step::Commit)
+        self.whole_batch(open, is_end, room, now).map(Some)
     }
 
     /// What is refused of each message when it comes.

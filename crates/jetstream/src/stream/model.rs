@@ -70,6 +70,17 @@ struct Asked {
 }
 
 impl Asked {
+    /// Seconds, -1 for never; the outer `None`: it is none.
+    fn ttl(&self) -> Option<Option<i64>> {
+        match self.ttl {
+            None => Some(None),
+            Some("never") => Some(Some(-1)),
+            Some("2s") => Some(Some(2)),
+            Some("30") => Some(Some(30)),
+            Some(_) => None,
+        }
+    }
+
     fn headers(&self) -> String {
         let mut lines = String::new();
         let mut line = |name: &str, value: Option<String>| {
@@ -141,27 +152,11 @@ impl Model {
         if asked.stream.is_some_and(|name| name != "S") {
             return Err(10060);
         }
-        let ttl = match asked.ttl {
-            None => Some(None),
-            Some("never") => Some(Some(-1)),
-            Some("2s") => Some(Some(2)),
-            Some("30") => Some(Some(30)),
-            Some(_) => None,
-        };
+        let ttl = asked.ttl();
         if !settings.features.ttl && ttl.is_some_and(|ttl| ttl.is_some()) {
             return Err(10166);
         }
-        let last_of = |model: &Self, subject: &str| model.of_subject(subject).last().copied().unwrap_or(0);
-        match (asked.subject_seq, asked.other_subject) {
-            (Some(seq), other) if seq != last_of(self, other.unwrap_or(&message.subject)) => {
-                return Err(10071);
-            }
-            (None, Some(_)) => return Err(10193),
-            _ => {}
-        }
-        if asked.last_seq.is_some_and(|seq| seq != self.last) {
-            return Err(10071);
-        }
+        self.expect(asked, &message.subject)?;
         if let Some(id) = asked.msg_id {
             let known = self
                 .ids
@@ -213,6 +208,21 @@ impl Model {
         self.roll_up(asked.rollup, &subject, 1);
         self.tidy();
         Ok((self.last, false))
+    }
+
+    fn expect(&self, asked: &Asked, subject: &str) -> Result<(), u16> {
+        let last_of = |model: &Self, subject: &str| model.of_subject(subject).last().copied().unwrap_or(0);
+        match (asked.subject_seq, asked.other_subject) {
+            (Some(seq), other) if seq != last_of(self, other.unwrap_or(subject)) => {
+                return Err(10071);
+            }
+            (None, Some(_)) => return Err(10193),
+            _ => {}
+        }
+        if asked.last_seq.is_some_and(|seq| seq != self.last) {
+            return Err(10071);
+        }
+        Ok(())
     }
 
     fn check_new(&self, message: &Message, is_rollup: bool) -> Result<(), u16> {
@@ -478,7 +488,6 @@ impl World {
         let admitted = match admitted {
             Err(refusal) => Err(refusal.code()),
             Ok(Admitted::Duplicate(seq)) => Ok((seq, true)),
-            Ok(Admitted::Staged) => panic!("there are no batches here"),
             Ok(Admitted::Proposal(proposal)) => {
                 self.carry_out(&proposal);
                 Ok((self.effects.stored.expect("it has a sequence").last, false))
@@ -520,7 +529,7 @@ impl World {
         let seq = self.model.first + self.random.below(20);
         match self.stream.admit_delete(seq, false) {
             Err(refusal) => {
-                assert_eq!((refusal, self.model.messages.contains_key(&seq)), (Refusal::NotFound(seq), false))
+                assert_eq!((refusal, self.model.messages.contains_key(&seq)), (Refusal::NotFound, false))
             }
             Ok(proposal) => {
                 self.carry_out(&proposal);

@@ -104,7 +104,7 @@ refusals! {
     /// `deny_delete`.
     DeleteDenied STREAM_MSG_DELETE_FAILED
     /// No such message to delete.
-    NotFound(u64) SEQUENCE_NOT_FOUND
+    NotFound NO_MESSAGE_FOUND
 }
 
 impl From<Refusal> for ApiError {
@@ -114,9 +114,20 @@ impl From<Refusal> for ApiError {
 }
 
 impl Refusal {
-    /// The number of the error (`err_code`).
+    /// The error that the client is told.
+    pub fn error(&self) -> ApiError {
+        self.into()
+    }
+
+    /// Its number (`err_code`).
     pub fn code(&self) -> u16 {
-        ApiError::from(self).err_code
+        let ApiError { err_code, .. } = self.into();
+        err_code
+    }
+
+    /// Its kind, by the numbers of HTTP (`code`).
+    pub fn status(&self) -> u16 {
+        self.error().code
     }
 }
 

@@ -30,7 +30,6 @@ fn publish(stream: &mut Stream, at: i64, subject: &str, headers: &str, payload: 
     match stream.admit_publish(&publish, &Wanted(true), at * 1_000_000_000) {
         Err(refusal) => format!("{} {refusal}", refusal.code()),
         Ok(Admitted::Duplicate(seq)) => format!("dup {seq}"),
-        Ok(Admitted::Staged) => panic!("there are no batches here"),
         Ok(Admitted::Proposal(proposal)) => {
             let mut effects = Effects::default();
             stream.apply(&proposal, &mut effects);
@@ -202,8 +201,8 @@ fn play_batches(stream: &mut Stream, batches: &mut Batches, script: &str) {
         let publish = Publish { subject: subject.as_bytes(), headers: block.as_bytes(), payload: b"x" };
         let answer = match stream.admit(batches, &publish, &Wanted(true), at * 1_000_000_000) {
             Err(refusal) => format!("{} {refusal}", refusal.code()),
-            Ok(Admitted::Staged) => "staged".into(),
-            Ok(Admitted::Proposal(Proposal::Batch(stores))) => {
+            Ok(None) => "staged".into(),
+            Ok(Some(Admitted::Proposal(Proposal::Batch(stores)))) => {
                 let count = stores.len();
                 let proposal = through_bytes(stores.into_iter().map(Store::into_owned).collect());
                 let mut effects = Effects::default();
