@@ -354,7 +354,8 @@ fn policy() -> impl Strategy<Value = AckPolicy> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    // `PROPTEST_CASES=100000` plays more.
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(2000), ..ProptestConfig::default() })]
 
     #[test]
     fn the_machine_does_what_the_model_does(ack in policy(), ops in proptest::collection::vec(op(), 1..80)) {

@@ -1,5 +1,9 @@
 //! What a consumer does, by examples. The official server was asked for each.
 
+mod pulls;
+mod starts;
+mod times;
+
 use super::testing::*;
 use super::*;
 

@@ -1,0 +1,136 @@
+//! What time brings: deadlines, paces, pauses, ends.
+
+use super::*;
+
+fn with(change: impl FnOnce(&mut Settings)) -> Bench {
+    let mut settings = pull_settings();
+    change(&mut settings);
+    Bench::new(settings, three())
+}
+
+#[test]
+fn backoff_decides_when_a_message_comes_again() {
+    let mut bench = with(|settings| settings.retry.backoff = [SECOND, 5 * SECOND].into());
+    bench.pull("1");
+    bench.pull(r#"{"batch":9}"#);
+    bench.ack("1.2.2", "");
+    bench.ack("1.3.3", "");
+    for (at, delivery) in [(1, "2.1.4"), (6, "3.1.5"), (11, "4.1.6")] {
+        check(bench.until(at * SECOND - 1), &[]);
+        check(bench.until(at * SECOND), &[&format!("r <- s.1 $JS.ACK.S.C.{delivery}.7.0")]);
+    }
+}
+
+#[test]
+fn a_replay_keeps_the_pace() {
+    let mut log = MapLog::default();
+    for at in [0, 2, 2, 5] {
+        log.store("s.1", at * SECOND);
+    }
+    let settings = Settings { replay_original: true, ..push_settings() };
+    let mut bench = Bench::new(settings, log);
+    bench.now = 100 * SECOND;
+    assert_eq!(bench.work(|consumer, ctx| consumer.set_interest(ctx, true)).len(), 1);
+    assert_eq!(bench.until(102 * SECOND - 1).len(), 0);
+    assert_eq!(bench.until(102 * SECOND).len(), 2);
+    assert_eq!(bench.until(105 * SECOND - 1).len(), 0);
+    assert_eq!(bench.until(105 * SECOND).len(), 1);
+    bench.now = 200 * SECOND;
+    assert_eq!(bench.store("s.1").len(), 1, "what comes later goes at once");
+}
+
+#[test]
+fn a_rate_is_kept() {
+    let mut settings = push_settings();
+    // 29 bytes a message: one a second, and two at once.
+    let limit = RateLimit { bits_per_second: 29 * 8, burst_bytes: 29 };
+    if let Mode::Push(push) = &mut settings.mode {
+        push.rate_limit = Some(limit);
+    }
+    let mut bench = Bench::new(settings, three());
+    bench.now = 100 * SECOND;
+    let lines = bench.work(|consumer, ctx| consumer.set_interest(ctx, true));
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(bench.until(101 * SECOND).len(), 1);
+}
+
+#[test]
+fn a_paused_consumer_goes_on_by_itself() {
+    let mut bench = with(|settings| settings.pause_until = Some(10 * SECOND));
+    check(bench.pull(r#"{"no_wait":true}"#), &["r <- NATS/1.0 404 No Messages||"]);
+    check(bench.pull("1"), &[]);
+    assert_eq!(bench.consumer.info_at(SECOND).pause_remaining, Some(9 * SECOND));
+    check(bench.until(10 * SECOND - 1), &[]);
+    check(bench.until(10 * SECOND), &["r <- s.1 $JS.ACK.S.C.1.1.1.7.2"]);
+    assert_eq!(bench.consumer.info_at(10 * SECOND).pause_remaining, None);
+}
+
+#[test]
+fn who_is_not_used_asks_to_be_deleted() {
+    let mut bench = with(|settings| settings.inactive_threshold = Some(5 * SECOND));
+    check(bench.until(5 * SECOND - 1), &[]);
+    bench.pull(r#"{"batch":9,"expires":7000000000}"#);
+    check(
+        bench.until(12 * SECOND),
+        &["r <- NATS/1.0 408 Request Timeout|Nats-Pending-Messages: 6|Nats-Pending-Bytes: 0||"],
+    );
+    // Somebody may be at work on the messages until they come again, at 35 s.
+    check(bench.until(40 * SECOND - 2), &[]);
+    check(bench.until(40 * SECOND), &["inactive"]);
+    let settings = Settings { inactive_threshold: Some(5 * SECOND), ..push_settings() };
+    let mut bench = Bench::new(settings, MapLog::default());
+    bench.work(|consumer, ctx| consumer.set_interest(ctx, true));
+    check(bench.until(20 * SECOND), &[]);
+    bench.work(|consumer, ctx| consumer.set_interest(ctx, false));
+    check(bench.until(25 * SECOND - 1), &[]);
+    check(bench.until(25 * SECOND), &["inactive"]);
+}
+
+#[test]
+fn flow_control_stalls_and_goes_on() {
+    let mut settings = push_settings();
+    if let Mode::Push(push) = &mut settings.mode {
+        (push.flow_control, push.idle_heartbeat) = (true, Some(SECOND));
+    }
+    settings.ack_pending_max = None;
+    let mut log = MapLog::default();
+    for _ in 0..70_000 {
+        log.store("s.1", 0);
+    }
+    let mut bench = Bench::new(settings, log);
+    bench.budget.messages = usize::MAX;
+    let lines = bench.work(|consumer, ctx| consumer.set_interest(ctx, true));
+    let questions: Vec<&String> = lines.iter().filter(|line| line.contains("FlowControl Request")).collect();
+    let [question] = questions[..] else { panic!("{questions:?}") };
+    let subject = question.split(' ').nth(2).unwrap().trim_end_matches("NATS/1.0").to_owned();
+    assert!(subject.starts_with("$JS.FC.S.C.") && subject.len() == 15, "{subject}");
+    let sent = lines.len();
+    assert!(sent < 70_000, "it stalls");
+    check(
+        bench.until(SECOND),
+        &[&format!(
+            "d <- NATS/1.0 100 Idle Heartbeat|Nats-Last-Consumer: {0}|Nats-Last-Stream: {0}|Nats-Consumer-Stalled: {subject}||",
+            sent - 1
+        )],
+    );
+    check(bench.work(|consumer, ctx| consumer.flow_control_answer(ctx, b"$JS.FC.S.C.xxxx", None)), &[]);
+    let lines = bench.work(|consumer, ctx| consumer.flow_control_answer(ctx, subject.as_bytes(), None));
+    assert!(!lines.is_empty());
+}
+
+#[test]
+fn answers_to_flow_control_acknowledge() {
+    let mut settings = push_settings();
+    if let Mode::Push(push) = &mut settings.mode {
+        (push.flow_control, push.idle_heartbeat) = (true, Some(SECOND));
+    }
+    (settings.ack, settings.ack_pending_max) = (AckPolicy::FlowControl, Some(2));
+    let mut bench = Bench::new(settings, three());
+    let lines = bench.work(|consumer, ctx| consumer.set_interest(ctx, true));
+    assert!(lines.len() == 3 && lines[2].contains("FlowControl Request"), "{lines:?}");
+    let subject = lines[2].split(' ').nth(2).unwrap().to_owned();
+    let acked = Some(Position { consumer: 2, stream: 2 });
+    let lines = bench.work(|consumer, ctx| consumer.flow_control_answer(ctx, subject.as_bytes(), acked));
+    check(lines, &["d <- s.3 $JS.ACK.S.C.1.3.3.7.0"]);
+    assert_eq!(bench.floors(), [3, 3, 2, 2]);
+}
