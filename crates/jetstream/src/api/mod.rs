@@ -5,6 +5,8 @@
 
 mod account;
 mod endpoint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod info;
 pub mod names;
 mod paging;
