@@ -8,13 +8,11 @@ pub const API_PREFIX: &str = "$JS.API.";
 pub enum Body {
     /// Not looked at.
     Ignored,
-    /// Anything but white space is an error.
+    /// Anything is an error but nothing at all, or an object without fields ([`super::is_empty`]).
     Empty,
     /// JSON if it begins like an object or array; else it counts as empty.
     Optional,
-    /// JSON if there is anything, with unknown fields refused in strict mode.
-    Lenient,
-    /// JSON, with unknown fields refused in strict mode; nothing in it is a bad request.
+    /// JSON, with unknown fields refused in strict mode; a body that says nothing is a bad request.
     Required,
     /// JSON, with unknown fields refused in strict mode; nothing in it is a document of defaults.
     Strict,

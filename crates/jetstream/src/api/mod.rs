@@ -23,7 +23,7 @@ pub use paging::{LIST_MAX, NAMES_MAX, Paged, SUBJECTS_MAX, page};
 pub use requests::{
     ConsumersRequest, MessageDeleteRequest, MessageGetRequest, NakRequest, NextRequest, PageRequest,
     PauseRequest, PriorityGroup, PurgeRequest, ResetRequest, RestoreRequest, SnapshotRequest,
-    StreamInfoRequest, StreamsRequest, UnpinRequest, read_list, read_plain, read_request,
+    StreamInfoRequest, StreamsRequest, UnpinRequest, is_empty, read_list, read_plain, read_request,
 };
 pub use responses::{
     AccountInfoResponse, ConsumerListResponse, ConsumerNamesResponse, ConsumerPauseResponse,

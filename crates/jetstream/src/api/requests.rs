@@ -234,3 +234,17 @@ pub fn read_plain<T: Field + Default>(body: &[u8], go: &str) -> Result<T, String
         Some(error) => Err(error),
     }
 }
+
+/// Whether a body says nothing: no bytes, or an object without fields. White space alone is something.
+pub fn is_empty(body: &[u8]) -> bool {
+    if body.is_empty() {
+        return true;
+    }
+    match parse(body) {
+        Ok((node, used)) => {
+            let is_end = body[used..].iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+            is_end && matches!(&node.kind, Kind::Object(fields) if fields.is_empty())
+        }
+        Err(_) => false,
+    }
+}

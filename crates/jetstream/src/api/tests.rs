@@ -69,3 +69,13 @@ fn plain_bodies_are_read_to_their_end() {
     assert_eq!(read("{} x"), Err("invalid character 'x' after top-level value".to_owned()));
     assert!(read(r#"{"seq":-1}"#).is_err_and(|error| error.contains("JSApiConsumerResetRequest.seq")));
 }
+
+#[test]
+fn a_body_without_fields_says_nothing() {
+    for nothing in ["", "{}", " { \n} "] {
+        assert!(is_empty(nothing.as_bytes()), "{nothing:?}");
+    }
+    for something in [" ", "x", "[]", "null", "{\"a\":1}", "{} x", "{"] {
+        assert!(!is_empty(something.as_bytes()), "{something:?}");
+    }
+}

@@ -10,6 +10,7 @@ type Use<C> = (&'static str, fn(&C) -> bool);
 pub const STREAM: &[Use<StreamConfig>] = &[
     ("mirror", |c| c.mirror.is_some()),
     ("sources", |c| !c.sources.is_empty()),
+    ("republish", |c| c.republish.as_ref().is_some_and(|republish| !republish.dest.is_empty())),
     ("allow_batched", |c| c.allow_batched),
     ("allow_msg_schedules", |c| c.allow_msg_schedules),
     ("allow_msg_counter", |c| c.allow_msg_counter),
