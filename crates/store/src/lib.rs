@@ -1,0 +1,33 @@
+//! Bytes on disk: groups of messages and records in one log with group commit, checksums, recovery.
+//!
+//! What lives here: files and their formats, what is durable and what is damaged. The store does not know what a stream is; it knows *groups*
+//! (`GroupId`), *messages* of a group (sequence, head, body) and opaque *records*, and returns them in order when it is opened. It must never
+//! know subjects, consumers, or the network.
+//!
+//! Begin with `Store`: `open`, `batch`, `read`. Invariants:
+//!
+//! - What `Committed::committed` has named is there after any crash, and nothing that was not submitted ever is.
+//! - A batch is there as a whole or not at all.
+//! - No checksum passes for bytes of another place, file, time or store.
+//! - A sync or a write that failed is never tried again as if it had not: the store has failed. A full disk is no failure.
+//! - Nothing that cannot be read is deleted.
+#![forbid(unsafe_code)]
+// What uses the formats comes with the store itself.
+#![allow(dead_code)]
+
+mod disk;
+mod error;
+mod id;
+mod log;
+mod manifest;
+mod options;
+mod real;
+mod record;
+mod recover;
+
+pub use disk::{Access, Disk, File, Lock};
+pub use error::{Damage, Failure, Lost, OpenError, ReadError, Refused};
+pub use id::{GroupId, Lsn, Place};
+pub use options::Options;
+pub use real::RealDisk;
+pub use record::{BODY_BYTES_MAX, HEAD_BYTES_MAX};

@@ -1,0 +1,193 @@
+//! The log's files: a header each, then batches, each of which was written and synced as a whole.
+//!
+//! ```text
+//! file    0  checksum u32, "DLOG", version u32, 0 u32, store [16], epoch u64, first position u64,
+//!            end of what was durable before u64, first position of the file before u64
+//!         4096  batches
+//! batch   0  checksum u32, "BTCH", position u64, durable up to u64, bytes behind this header u32, records u32
+//!         32 records
+//! ```
+//! A batch says up to where everything was durable when it was written, which is where it begins: only one is on its way at a time. So damage
+//! below the last batch header that can be read is damage, and what cannot be read behind it was never acknowledged. A batch without
+//! records (a mark) follows when nothing else does for a while, so that the last one has its witness too.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::disk::File;
+use crate::record::{Seed, long, number};
+
+/// Version of all file formats. A store with a newer one is not opened.
+pub(crate) const VERSION: u32 = 1;
+/// Where batches begin in a file.
+pub(crate) const DATA_OFFSET: u64 = 4096;
+/// Bytes of a batch's header.
+pub(crate) const BATCH_HEADER_BYTES: usize = 32;
+/// Bytes of a file's header.
+pub(crate) const FILE_HEADER_BYTES: usize = 64;
+
+const FILE_MAGIC: &[u8; 4] = b"DLOG";
+const BATCH_MAGIC: &[u8; 4] = b"BTCH";
+
+/// What is true of one log file for as long as it is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileHeader {
+    /// Counts the files of the log; no two uses of a file have the same.
+    pub epoch: u64,
+    /// The position of the first batch.
+    pub first: u64,
+    /// Up to where the files before this one count. It is less than `first` after a restart.
+    pub previous_end: u64,
+    /// The first position of the file before, `NONE` if there was none.
+    pub previous_first: u64,
+}
+
+/// No file before.
+pub(crate) const NONE: u64 = u64::MAX;
+
+/// What a file's header turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileHeaderFound {
+    Header(FileHeader),
+    /// Whole, of a version that this program does not know.
+    Version(u32),
+    /// Not a header of this store.
+    Invalid,
+}
+
+impl FileHeader {
+    pub fn encode(&self, store: &[u8; 16]) -> [u8; FILE_HEADER_BYTES] {
+        let mut bytes = [0; FILE_HEADER_BYTES];
+        bytes[4..8].copy_from_slice(FILE_MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[16..32].copy_from_slice(store);
+        for (at, value) in
+            [(32, self.epoch), (40, self.first), (48, self.previous_end), (56, self.previous_first)]
+        {
+            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        let checksum = crc32c::crc32c(&bytes[4..]);
+        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    pub fn decode(bytes: &[u8], store: &[u8; 16]) -> FileHeaderFound {
+        let Some(bytes) = bytes.first_chunk::<FILE_HEADER_BYTES>() else { return FileHeaderFound::Invalid };
+        if number(&bytes[..4]) != crc32c::crc32c(&bytes[4..]) || &bytes[4..8] != FILE_MAGIC {
+            return FileHeaderFound::Invalid;
+        }
+        if number(&bytes[8..12]) > VERSION {
+            return FileHeaderFound::Version(number(&bytes[8..12]));
+        }
+        if &bytes[16..32] != store {
+            return FileHeaderFound::Invalid;
+        }
+        FileHeaderFound::Header(FileHeader {
+            epoch: long(&bytes[32..40]),
+            first: long(&bytes[40..48]),
+            previous_end: long(&bytes[48..56]),
+            previous_first: long(&bytes[56..64]),
+        })
+    }
+}
+
+/// What stands before a batch's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchHeader {
+    pub position: u64,
+    pub durable: u64,
+    pub bytes: u32,
+    pub records: u32,
+}
+
+impl BatchHeader {
+    pub fn encode(&self, seed: Seed) -> [u8; BATCH_HEADER_BYTES] {
+        let mut bytes = [0; BATCH_HEADER_BYTES];
+        bytes[4..8].copy_from_slice(BATCH_MAGIC);
+        bytes[8..16].copy_from_slice(&self.position.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.durable.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.bytes.to_le_bytes());
+        bytes[28..32].copy_from_slice(&self.records.to_le_bytes());
+        let checksum = seed.checksum(self.position, &bytes[4..]);
+        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// The header at the beginning of `bytes`, if one of this position stands there whole.
+    pub fn decode(bytes: &[u8], seed: Seed, position: u64) -> Option<BatchHeader> {
+        let bytes: &[u8; BATCH_HEADER_BYTES] = bytes.first_chunk()?;
+        if &bytes[4..8] != BATCH_MAGIC || number(&bytes[..4]) != seed.checksum(position, &bytes[4..]) {
+            return None;
+        }
+        let header = BatchHeader {
+            position: long(&bytes[8..16]),
+            durable: long(&bytes[16..24]),
+            bytes: number(&bytes[24..28]),
+            records: number(&bytes[28..32]),
+        };
+        (header.position == position && header.durable <= position).then_some(header)
+    }
+}
+
+/// The name of a file, which says what its header says.
+pub(crate) fn file_name(epoch: u64, first: u64) -> String {
+    format!("{epoch:016x}-{first:016x}.log")
+}
+
+/// Epoch and first position by a file's name.
+pub(crate) fn parse_file_name(name: &str) -> Option<(u64, u64)> {
+    let (epoch, first) = name.strip_suffix(".log")?.split_once('-')?;
+    let hex = |text: &str| {
+        (text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+            .then(|| u64::from_str_radix(text, 16).ok())
+            .flatten()
+    };
+    Some((hex(epoch)?, hex(first)?))
+}
+
+/// A file of the log that can be read.
+pub(crate) struct LogFile {
+    pub name: String,
+    pub epoch: u64,
+    pub first: u64,
+    pub seed: Seed,
+    pub file: Box<dyn File>,
+}
+
+impl LogFile {
+    /// Where in the file a position is.
+    pub fn offset(&self, position: u64) -> u64 {
+        DATA_OFFSET + (position - self.first)
+    }
+
+    /// Reads up to a buffer's length from a position on, and returns how many bytes there were.
+    pub fn read(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        crate::disk::read_full(&*self.file, buffer, self.offset(position))
+    }
+}
+
+/// The files of the log, by their first positions.
+#[derive(Default)]
+pub(crate) struct LogFiles(RwLock<BTreeMap<u64, Arc<LogFile>>>);
+
+impl LogFiles {
+    pub fn insert(&self, file: Arc<LogFile>) {
+        self.0.write().insert(file.first, file);
+    }
+
+    /// The file in which a position is, if there is one.
+    pub fn holding(&self, position: u64) -> Option<Arc<LogFile>> {
+        self.0.read().range(..=position).next_back().map(|(_, file)| Arc::clone(file))
+    }
+
+    /// Takes out the files that end below a position: those behind which another one begins at or below it.
+    pub fn take_below(&self, position: u64) -> Vec<Arc<LogFile>> {
+        let mut files = self.0.write();
+        let firsts: Vec<u64> = files.keys().copied().collect();
+        let gone = firsts.windows(2).filter(|pair| pair[1] <= position).map(|pair| pair[0]);
+        gone.collect::<Vec<_>>().into_iter().filter_map(|first| files.remove(&first)).collect()
+    }
+}
