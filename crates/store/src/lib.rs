@@ -12,22 +12,34 @@
 //! - A sync or a write that failed is never tried again as if it had not: the store has failed. A full disk is no failure.
 //! - Nothing that cannot be read is deleted.
 #![forbid(unsafe_code)]
-// What uses the formats comes with the store itself.
-#![allow(dead_code)]
 
+mod checkpoint;
+mod commit;
 mod disk;
 mod error;
 mod id;
 mod log;
 mod manifest;
+mod opening;
 mod options;
+mod read;
 mod real;
 mod record;
 mod recover;
+mod reserve;
+mod segment;
+mod segments;
+mod store;
+mod writer;
 
+pub use checkpoint::{Captured, Checkpoint, CheckpointError, Checkpointed, Moved, Plan};
+pub use commit::{Batch, Committed, META_BYTES_MAX, Urgency};
 pub use disk::{Access, Disk, File, Lock};
 pub use error::{Damage, Failure, Lost, OpenError, ReadError, Refused};
 pub use id::{GroupId, Lsn, Place};
+pub use opening::Recovered;
 pub use options::Options;
 pub use real::RealDisk;
 pub use record::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
+pub use store::Store;
+pub use writer::Writer;

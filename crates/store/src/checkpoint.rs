@@ -1,0 +1,493 @@
+//! A checkpoint: states and messages move from the log into segments, so that the log can be cut and a start has little to read.
+//!
+//! New segments are written and synced, then the manifest, and only then is anything removed. The caller captures each group's state at a
+//! position of its own; records behind it stay in the log.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::commit::{Group, Log};
+use crate::disk::not_full;
+use crate::error::{Damage, Failure};
+use crate::id::{GroupId, Lsn, Place};
+use crate::manifest::{self, GroupEntry, Manifest, SegmentEntry, StatePlace};
+use crate::read::{Read, read_record};
+use crate::record::{HEADER_BYTES, Kind};
+use crate::segment::{Segment, SegmentWriter, file_name};
+use crate::segments::Segments;
+
+/// Who has the state of groups and the places of their messages.
+pub trait Checkpointed {
+    /// Captures a group: its state, up to which position it holds what the group's records did, and which messages move. All of it from one
+    /// moment, under whatever lock keeps the group from changing: `upto` is `Store::position` then. `false`: the group stays as it is, and the
+    /// log is kept for it; for one that is being deleted that is right.
+    fn capture(&mut self, group: GroupId, plan: &Plan, captured: &mut Captured) -> bool;
+
+    /// The checkpoint is durable: these messages have new places, and when all groups were told, the old ones end. For a message that was
+    /// deleted meanwhile, call `Store::dropped` with the new place.
+    fn moved(&mut self, group: GroupId, moved: &[Moved]);
+}
+
+/// Which messages of a group move.
+#[derive(Debug)]
+pub struct Plan {
+    sequences: Option<(u64, u64)>,
+    rewrite: Arc<HashSet<u64>>,
+}
+
+impl Plan {
+    /// No message outside of these sequences moves. Empty when none does.
+    pub fn sequences(&self) -> RangeInclusive<u64> {
+        let (from, to) = self.sequences.unwrap_or((1, 0));
+        from..=to
+    }
+
+    /// Whether a message at this place moves.
+    pub fn moves(&self, place: Place) -> bool {
+        place.segment_id().is_none_or(|id| self.rewrite.contains(&id))
+    }
+}
+
+/// What was captured of a group.
+#[derive(Debug, Default)]
+pub struct Captured {
+    /// The state holds what all of the group's records below this position did.
+    pub upto: Lsn,
+    /// The state, opaque to the store.
+    pub state: Vec<u8>,
+    /// All of the group's messages that are in use and move, by sequence.
+    pub moves: Vec<(u64, Place)>,
+}
+
+/// A message that has a new place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moved {
+    /// Its sequence.
+    pub seq: u64,
+    /// Where it was.
+    pub from: Place,
+    /// Where it is.
+    pub to: Place,
+}
+
+/// What a checkpoint did.
+#[derive(Debug, Default)]
+pub struct Checkpoint {
+    /// Groups whose state was written.
+    pub groups: usize,
+    /// Messages that have new places.
+    pub moved: usize,
+    /// Segments that were removed.
+    pub removed: usize,
+    /// What could not be moved since it cannot be read. It keeps its place.
+    pub damage: Vec<Damage>,
+}
+
+/// Why a checkpoint did not happen. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// There is no room for it.
+    #[error("checkpoint: the disk is full")]
+    Full,
+    /// The store has failed for good.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// Something could not be read.
+    #[error("checkpoint: cannot read")]
+    Read(#[source] io::Error),
+}
+
+/// What went wrong with the disk.
+pub(crate) enum Trouble {
+    Read(io::Error),
+    Write(String, io::Error),
+    Failed(Failure),
+}
+
+/// What checkpoints of a store need.
+pub(crate) struct Round<'a> {
+    pub log: &'a Log,
+    pub segments: &'a Segments,
+    pub manifest: &'a mut Manifest,
+    /// Names of log files in which something cannot be read.
+    pub damaged: &'a [String],
+}
+
+/// What was captured and written, and not yet in the manifest.
+#[derive(Default)]
+struct Written {
+    segments: Vec<Segment>,
+    states: HashMap<GroupId, (Option<u64>, StatePlace)>,
+    moved: Vec<(GroupId, Vec<Moved>)>,
+    damage: Vec<Damage>,
+    upto: u64,
+}
+
+impl Round<'_> {
+    /// The whole of it. Nothing has changed when it fails.
+    pub fn run(&mut self, caller: &mut dyn Checkpointed) -> Result<Checkpoint, Trouble> {
+        let groups = self.log.pending.lock().groups.clone();
+        let mut states = HashMap::new();
+        for state in groups.values().filter_map(|group| group.state) {
+            *states.entry(state.segment).or_insert(0) += u64::from(state.bytes);
+        }
+        let rewrite = Arc::new(self.segments.to_rewrite(&states));
+        let plans = self.plans(&groups, &rewrite);
+        let deleted = groups.values().any(|group| group.deleted.is_some());
+        if plans.is_empty() && rewrite.is_empty() && !deleted {
+            return Ok(Checkpoint::default());
+        }
+        let mut next_segment = self.manifest.next_segment;
+        let written = self.write(caller, &plans, &groups, &rewrite, &mut next_segment);
+        let written = written.and_then(|written| {
+            self.log.wait(Lsn(written.upto)).map_err(Trouble::Failed)?;
+            Ok(written)
+        });
+        let disk = &*self.log.disk;
+        let failed = |doing: &str, error| Trouble::Write(doing.into(), error);
+        let prepared = written.and_then(|written| {
+            // The names of new segments, and that those of the last checkpoint are gone, which the manifest does not say again.
+            let synced = disk.sync_dir(&self.segments.dir);
+            synced.map_err(|error| failed("sync the folder of segments", not_full(error)))?;
+            let (manifest, gone) = self.manifest(&written, &rewrite, next_segment);
+            let prepared = manifest::prepare(disk, &self.log.root, &manifest);
+            prepared.map_err(|error| failed("write the manifest", error))?;
+            Ok((written, manifest, gone))
+        });
+        match prepared {
+            Ok((written, manifest, gone)) => {
+                // When this fails, what was written may count, and nothing is removed.
+                let published = manifest::publish(disk, &self.log.root);
+                published.map_err(|error| failed("rename the manifest", error))?;
+                Ok(self.finish(caller, written, manifest, &gone))
+            }
+            Err(trouble) => {
+                // What was written is of no use, and is removed at the next start if it cannot be now.
+                for id in self.manifest.next_segment..next_segment {
+                    _ = disk.remove(&self.segments.dir.join(file_name(id)));
+                }
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Which groups are captured, and between which sequences their messages move.
+    fn plans(
+        &self,
+        groups: &HashMap<GroupId, Group>,
+        rewrite: &Arc<HashSet<u64>>,
+    ) -> BTreeMap<GroupId, Option<(u64, u64)>> {
+        let present = groups.iter().filter(|(_, group)| group.deleted.is_none());
+        let mut plans: BTreeMap<_, _> = present
+            .filter(|(_, group)| group.since.is_some())
+            .map(|(id, group)| (*id, group.sequences))
+            .collect();
+        for segment in rewrite.iter().filter_map(|id| self.segments.find(*id)) {
+            for part in &segment.parts {
+                let present = groups.get(&part.group).is_some_and(|group| group.deleted.is_none());
+                if present && part.live.load(Ordering::Relaxed) > 0 {
+                    let sequences =
+                        plans.entry(part.group).or_default().get_or_insert((part.first, part.last));
+                    *sequences = (sequences.0.min(part.first), sequences.1.max(part.last));
+                }
+            }
+        }
+        plans
+    }
+
+    /// Captures the groups and writes segments.
+    fn write(
+        &self,
+        caller: &mut dyn Checkpointed,
+        plans: &BTreeMap<GroupId, Option<(u64, u64)>>,
+        groups: &HashMap<GroupId, Group>,
+        rewrite: &Arc<HashSet<u64>>,
+        next_segment: &mut u64,
+    ) -> Result<Written, Trouble> {
+        let mut written = Written::default();
+        let mut sink = SegmentSink { round: self, next_segment, writer: None, sealed: Vec::new() };
+        let mut captured = Captured::default();
+        for (&group, &sequences) in plans {
+            let plan = Plan { sequences, rewrite: Arc::clone(rewrite) };
+            captured.state.clear();
+            captured.moves.clear();
+            if !caller.capture(group, &plan, &mut captured) {
+                continue;
+            }
+            written.upto = written.upto.max(captured.upto.0);
+            let moved = sink.messages(group, &captured.moves, &mut written.damage)?;
+            let place = sink.add((Kind::State, group, captured.upto.0), &[], &captured.state)?;
+            let Some(state) = state_place(place) else { continue };
+            written.states.insert(group, (Some(captured.upto.0), state));
+            written.moved.push((group, moved));
+        }
+        // States in segments that go, of groups without news.
+        for (id, group) in groups {
+            let Some(state) = group.state.filter(|state| rewrite.contains(&state.segment)) else { continue };
+            if written.states.contains_key(id) || group.deleted.is_some() {
+                continue;
+            }
+            if let Some(bytes) = self.state(*id, group.upto, state)? {
+                let place = sink.add((Kind::State, *id, group.upto), &[], &bytes)?;
+                if let Some(state) = state_place(place) {
+                    written.states.insert(*id, (None, state));
+                }
+            }
+        }
+        sink.seal()?;
+        written.segments = sink.sealed;
+        Ok(written)
+    }
+
+    /// The state of a group as it is on disk, `None` when it cannot be read.
+    fn state(&self, group: GroupId, upto: u64, at: StatePlace) -> Result<Option<Vec<u8>>, Trouble> {
+        let mut bytes = Vec::new();
+        let place = Place::segment(at.segment, at.offset, at.bytes);
+        match read_record(self.log, self.segments, (Kind::State, group, upto), place, &mut bytes) {
+            Ok(_) => Ok(Some(bytes.split_off(HEADER_BYTES))),
+            Err(Read::Disk(_, error)) => Err(Trouble::Read(error)),
+            Err(Read::Damaged(..) | Read::Moved) => Ok(None),
+        }
+    }
+
+    /// The manifest with all that was written, and the groups that are gone with it.
+    fn manifest(
+        &self,
+        written: &Written,
+        rewrite: &HashSet<u64>,
+        next_segment: u64,
+    ) -> (Manifest, Vec<GroupId>) {
+        let pending = self.log.pending.lock();
+        let committed = self.log.committed.load(Ordering::Acquire);
+        let (mut cut, mut entries, mut gone) = (committed, Vec::new(), Vec::new());
+        let (mut kept_states, moved) = (HashSet::new(), moved_out(written));
+        for (id, group) in &pending.groups {
+            if group.deleted.is_some_and(|at| at < committed) {
+                gone.push(*id);
+                continue;
+            }
+            let update = written.states.get(id);
+            let upto = update.and_then(|(upto, _)| *upto).unwrap_or(group.upto);
+            if let Some(since) = since(group, upto) {
+                cut = cut.min(since);
+            }
+            if let Some(state) = update.map(|(_, state)| *state).or(group.state) {
+                kept_states.insert(state.segment);
+                entries.push(GroupEntry { id: *id, upto, state, meta: group.meta.to_vec() });
+            }
+        }
+        entries.sort_by_key(|entry| entry.id);
+        let mut segments: Vec<_> = written.segments.iter().map(Segment::entry).collect();
+        for segment in self.segments.all() {
+            let may_go = rewrite.contains(&segment.id) && !kept_states.contains(&segment.id);
+            let retired = may_go && is_done_with(&segment, (written, &moved), &pending.groups, committed);
+            segments.push(SegmentEntry { retired, ..segment.entry() });
+        }
+        segments.extend(self.manifest.segments.iter().filter(|entry| entry.retired));
+        segments.sort_by_key(|entry| entry.id);
+        let manifest = Manifest {
+            store: self.manifest.store,
+            generation: self.manifest.generation + 1,
+            log_from: cut.max(self.manifest.log_from),
+            log_end: self.log.written.load(Ordering::Acquire),
+            next_segment,
+            segments,
+            groups: entries,
+        };
+        (manifest, gone)
+    }
+
+    /// The manifest is durable: the new counts, and the old goes.
+    fn finish(
+        &mut self,
+        caller: &mut dyn Checkpointed,
+        written: Written,
+        mut manifest: Manifest,
+        gone: &[GroupId],
+    ) -> Checkpoint {
+        let mut done =
+            Checkpoint { groups: written.moved.len(), damage: written.damage, ..Checkpoint::default() };
+        for segment in written.segments {
+            self.segments.insert(Arc::new(segment));
+        }
+        {
+            let mut pending = self.log.pending.lock();
+            for (id, (upto, state)) in &written.states {
+                let Some(group) = pending.groups.get_mut(id) else { continue };
+                group.state = Some(*state);
+                if let Some(upto) = *upto {
+                    group.since = since(group, upto);
+                    group.sequences = group.sequences.filter(|_| group.since.is_some());
+                    group.upto = upto;
+                }
+            }
+            for id in gone {
+                pending.groups.remove(id);
+            }
+        }
+        self.segments.forget(gone);
+        for (group, moved) in &written.moved {
+            done.moved += moved.len();
+            if !moved.is_empty() {
+                caller.moved(*group, moved);
+                moved.iter().for_each(|one| self.segments.dropped(*group, one.from));
+            }
+        }
+        let disk = &*self.log.disk;
+        manifest.segments.retain(|entry| {
+            if !entry.retired {
+                return true;
+            }
+            let damaged =
+                self.segments.remove(entry.id).is_some_and(|segment| segment.damaged.load(Ordering::Relaxed));
+            let path = self.segments.dir.join(file_name(entry.id));
+            let gone = match damaged {
+                true => disk.rename(&path, &self.quarantine(&file_name(entry.id))),
+                false => disk.remove(&path),
+            };
+            done.removed += 1;
+            // What is still there stays in the manifest as what may be removed.
+            gone.is_err_and(|error| error.kind() != io::ErrorKind::NotFound)
+        });
+        for file in self.log.files.take_below(manifest.log_from) {
+            let path = self.log.dir().join(&file.name);
+            _ = match self.damaged.contains(&file.name) {
+                true => disk.rename(&path, &self.quarantine(&file.name)),
+                false => disk.remove(&path),
+            };
+        }
+        *self.manifest = manifest;
+        done
+    }
+
+    fn quarantine(&self, name: &str) -> std::path::PathBuf {
+        self.segments.dir.with_file_name("quarantine").join(name)
+    }
+}
+
+/// The first record that a state up to `upto` does not cover. Records between `upto` and the last are not known one by one.
+fn since(group: &Group, upto: u64) -> Option<u64> {
+    (group.last > upto).then(|| group.since.unwrap_or(upto).max(upto))
+}
+
+/// How many messages of each group left each segment.
+fn moved_out(written: &Written) -> HashMap<(u64, GroupId), u64> {
+    let mut counts = HashMap::new();
+    for (group, moved) in &written.moved {
+        for segment in moved.iter().filter_map(|one| one.from.segment_id()) {
+            *counts.entry((segment, *group)).or_insert(0) += 1;
+        }
+    }
+    counts
+}
+
+/// Whether nothing in a segment is in use once `written` counts: what was moved out of it is all there was, and the deletes of the rest are
+/// in states.
+fn is_done_with(
+    segment: &Segment,
+    (written, moved): (&Written, &HashMap<(u64, GroupId), u64>),
+    groups: &HashMap<GroupId, Group>,
+    committed: u64,
+) -> bool {
+    segment.parts.iter().all(|part| {
+        let Some(group) =
+            groups.get(&part.group).filter(|group| group.deleted.is_none_or(|at| at >= committed))
+        else {
+            return true;
+        };
+        let captured = written.states.get(&part.group).is_some_and(|(upto, _)| upto.is_some());
+        let moved = moved.get(&(segment.id, part.group)).copied().unwrap_or(0);
+        (captured || group.since.is_none()) && part.live.load(Ordering::Relaxed) <= moved
+    })
+}
+
+fn state_place(place: Place) -> Option<StatePlace> {
+    Some(StatePlace { segment: place.segment_id()?, offset: place.offset(), bytes: place.bytes() })
+}
+
+/// Writes one segment after the other.
+struct SegmentSink<'a> {
+    round: &'a Round<'a>,
+    next_segment: &'a mut u64,
+    writer: Option<SegmentWriter>,
+    sealed: Vec<Segment>,
+}
+
+impl SegmentSink<'_> {
+    /// Copies messages of a group. What cannot be read keeps its place.
+    fn messages(
+        &mut self,
+        group: GroupId,
+        moves: &[(u64, Place)],
+        damage: &mut Vec<Damage>,
+    ) -> Result<Vec<Moved>, Trouble> {
+        let bytes: u64 = moves.iter().map(|(_, place)| u64::from(place.bytes())).sum();
+        // Much of one group stays apart, so that it goes as a whole when the group's oldest do.
+        if bytes >= self.round.log.options.segment_bytes / 4 {
+            self.seal()?;
+        }
+        let (mut moved, mut record) = (Vec::with_capacity(moves.len()), Vec::new());
+        for &(seq, from) in moves {
+            record.clear();
+            let read = read_record(
+                self.round.log,
+                self.round.segments,
+                (Kind::Message, group, seq),
+                from,
+                &mut record,
+            );
+            match read {
+                Ok(head_bytes) => {
+                    let (head, body) = record[HEADER_BYTES..].split_at(head_bytes);
+                    let to = self.add((Kind::Message, group, seq), head, body)?;
+                    moved.push(Moved { seq, from, to });
+                }
+                Err(Read::Disk(_, error)) => return Err(Trouble::Read(error)),
+                Err(Read::Damaged(found)) => damage.push(found),
+                Err(Read::Moved) => {}
+            }
+        }
+        Ok(moved)
+    }
+
+    fn add(&mut self, what: (Kind, GroupId, u64), head: &[u8], body: &[u8]) -> Result<Place, Trouble> {
+        let bytes = HEADER_BYTES + head.len() + body.len();
+        let full = self.writer.as_ref().is_some_and(|writer| {
+            writer.bytes() >= self.round.log.options.segment_bytes || !writer.has_room(bytes)
+        });
+        if full {
+            self.seal()?;
+        }
+        let (disk, dir) = (&*self.round.log.disk, &self.round.segments.dir);
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => {
+                let id = *self.next_segment;
+                *self.next_segment += 1;
+                let created = SegmentWriter::create(disk, dir, &self.round.log.store, id);
+                let created =
+                    created.map_err(|error| Trouble::Write(format!("create segment {id}"), error))?;
+                self.writer.insert(created)
+            }
+        };
+        let id = writer.id();
+        let added = writer.add(what, head, &[body]);
+        let (offset, bytes) = added.map_err(|error| Trouble::Write(format!("write segment {id}"), error))?;
+        Ok(Place::segment(id, offset, bytes))
+    }
+
+    /// Ends the segment that is being written, if there is one.
+    fn seal(&mut self) -> Result<(), Trouble> {
+        let Some(mut writer) = self.writer.take() else { return Ok(()) };
+        let id = writer.id();
+        let failed = |doing: &str, error| Trouble::Write(format!("{doing} segment {id}"), error);
+        writer.seal().map_err(|error| failed("write", error))?;
+        writer.sync().map_err(|error| failed("sync", not_full(error)))?;
+        let segment = writer.into_segment().map_err(Trouble::Read)?;
+        self.sealed.push(segment);
+        Ok(())
+    }
+}

@@ -1,0 +1,468 @@
+//! Segments: what checkpoints write of messages and states. A segment is never changed once it is sealed, except to erase.
+//!
+//! ```text
+//! 0      checksum u32, "DSEG", version u32, 0 u32, store [16], number u64, 0 to 64
+//! 64     records
+//!        index: for each group its messages by sequence: sequence u64, offset u32, head bytes u32, body bytes u32, head
+//!        directory: for each group: group u64, first sequence u64, last sequence u64, messages u64, bytes of their records u64,
+//!                   offset u64 and bytes u64 of its index, checksum u32 of it, 0 u32
+//! end-48 checksum u32, "DEND", number u64, offset u64 and groups u64 of the directory, checksum u32 of it, 0 u32,
+//!        where the records end u64
+//! ```
+//! So a start reads heads and no bodies. Where index or directory are damaged, the records say the same.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::disk::{Access, Disk, File, read_full, write_full};
+use crate::id::GroupId;
+use crate::log::VERSION;
+use crate::manifest::SegmentEntry;
+use crate::record::{Found, HEADER_BYTES, Header, Kind, Seed, append, long, number, scan};
+
+const MAGIC: &[u8; 4] = b"DSEG";
+const END_MAGIC: &[u8; 4] = b"DEND";
+const SEGMENT_HEADER_BYTES: usize = 64;
+const END_BYTES: usize = 48;
+const DIRECTORY_ENTRY_BYTES: usize = 64;
+const INDEX_ENTRY_BYTES: usize = 20;
+/// Bytes that are collected before they are written.
+const BUFFER_BYTES: usize = 1 << 20;
+/// Bytes of a segment, which positions of 32 bits reach.
+const FILE_BYTES_MAX: u64 = 1 << 32;
+
+/// The name of a segment's file.
+pub(crate) fn file_name(id: u64) -> String {
+    format!("{id:016x}.seg")
+}
+
+/// The number of a segment by its file's name.
+pub(crate) fn parse_file_name(name: &str) -> Option<u64> {
+    let hex = name.strip_suffix(".seg").filter(|hex| hex.len() == 16)?;
+    u64::from_str_radix(hex, 16).ok()
+}
+
+fn seed(store: &[u8; 16], id: u64) -> Seed {
+    // Log files count from 1 too.
+    Seed::new(store, id | 1 << 63)
+}
+
+/// A segment that is being written.
+pub(crate) struct SegmentWriter {
+    id: u64,
+    seed: Seed,
+    file: Box<dyn File>,
+    buffer: Vec<u8>,
+    written: u64,
+    groups: BTreeMap<GroupId, Index>,
+}
+
+#[derive(Default)]
+struct Index {
+    first: u64,
+    last: u64,
+    messages: u64,
+    record_bytes: u64,
+    entries: Vec<u8>,
+}
+
+impl SegmentWriter {
+    pub fn create(disk: &dyn Disk, dir: &Path, store: &[u8; 16], id: u64) -> io::Result<SegmentWriter> {
+        let file = disk.open(&dir.join(file_name(id)), Access::Create)?;
+        let mut buffer = vec![0; SEGMENT_HEADER_BYTES];
+        buffer[4..8].copy_from_slice(MAGIC);
+        buffer[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        buffer[16..32].copy_from_slice(store);
+        buffer[32..40].copy_from_slice(&id.to_le_bytes());
+        let checksum = crc32c::crc32c(&buffer[4..]);
+        buffer[..4].copy_from_slice(&checksum.to_le_bytes());
+        Ok(SegmentWriter { id, seed: seed(store, id), file, buffer, written: 0, groups: BTreeMap::new() })
+    }
+
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Bytes of records so far.
+    pub fn bytes(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Whether a record of so many bytes has room.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.bytes() + (bytes as u64) < FILE_BYTES_MAX / 2
+    }
+
+    /// Adds a message, behind those of its group with lower sequences, or a state. Returns its offset and bytes.
+    pub fn add(
+        &mut self,
+        (kind, group, seq): (Kind, GroupId, u64),
+        head: &[u8],
+        body: &[&[u8]],
+    ) -> io::Result<(u32, u32)> {
+        let offset = self.bytes();
+        let bytes = append(&mut self.buffer, (self.seed, offset), (kind, group, seq), head, body);
+        if kind == Kind::Message {
+            let index = self.groups.entry(group).or_default();
+            assert!(index.messages == 0 || index.last < seq, "messages come by sequence");
+            if index.messages == 0 {
+                index.first = seq;
+            }
+            index.last = seq;
+            index.messages += 1;
+            index.record_bytes += u64::from(bytes);
+            index.entries.extend_from_slice(&seq.to_le_bytes());
+            index.entries.extend_from_slice(&(offset as u32).to_le_bytes());
+            index.entries.extend_from_slice(&(head.len() as u32).to_le_bytes());
+            let body_bytes = bytes - (HEADER_BYTES + head.len()) as u32;
+            index.entries.extend_from_slice(&body_bytes.to_le_bytes());
+            index.entries.extend_from_slice(head);
+        }
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.flush()?;
+        }
+        Ok((offset as u32, bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        write_full(&*self.file, &self.buffer, self.written)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes index, directory and end.
+    pub fn seal(&mut self) -> io::Result<()> {
+        let records_end = self.bytes();
+        let mut directory = Vec::new();
+        let groups = std::mem::take(&mut self.groups);
+        for (group, index) in &groups {
+            let offset = self.bytes();
+            let checksum = self.seed.checksum(offset, &index.entries);
+            let numbers = [
+                group.0,
+                index.first,
+                index.last,
+                index.messages,
+                index.record_bytes,
+                offset,
+                index.entries.len() as u64,
+                u64::from(checksum),
+            ];
+            directory.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            self.buffer.extend_from_slice(&index.entries);
+            if self.buffer.len() >= BUFFER_BYTES {
+                self.flush()?;
+            }
+        }
+        let offset = self.bytes();
+        self.buffer.extend_from_slice(&directory);
+        let mut end = [0; END_BYTES];
+        end[4..8].copy_from_slice(END_MAGIC);
+        end[8..16].copy_from_slice(&self.id.to_le_bytes());
+        end[16..24].copy_from_slice(&offset.to_le_bytes());
+        end[24..32].copy_from_slice(&(groups.len() as u64).to_le_bytes());
+        end[32..36].copy_from_slice(&self.seed.checksum(offset, &directory).to_le_bytes());
+        end[40..48].copy_from_slice(&records_end.to_le_bytes());
+        let checksum = self.seed.checksum(offset + directory.len() as u64, &end[4..]);
+        end[..4].copy_from_slice(&checksum.to_le_bytes());
+        self.buffer.extend_from_slice(&end);
+        self.flush()
+    }
+
+    /// Makes it durable; its name is durable when the folder is synced.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    /// Reads back what was sealed: the segment as it will be found.
+    pub fn into_segment(self) -> io::Result<Segment> {
+        let mut segment = Segment {
+            id: self.id,
+            seed: self.seed,
+            file_bytes: self.written,
+            checksum: 0,
+            file: self.file,
+            parts: Vec::new(),
+            records_end: 0,
+            damaged: AtomicBool::new(false),
+        };
+        match segment.read_directory()? {
+            true => Ok(segment),
+            false => Err(io::Error::other("what was written is not what is read")),
+        }
+    }
+}
+
+/// A sealed segment.
+pub(crate) struct Segment {
+    pub id: u64,
+    pub file_bytes: u64,
+    /// Of its end, by which the manifest knows it.
+    pub checksum: u32,
+    /// By group.
+    pub parts: Vec<Part>,
+    /// Something in it cannot be read.
+    pub damaged: AtomicBool,
+    seed: Seed,
+    file: Box<dyn File>,
+    records_end: u64,
+}
+
+/// What a segment holds of a group.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub group: GroupId,
+    pub first: u64,
+    pub last: u64,
+    pub messages: u64,
+    pub record_bytes: u64,
+    offset: u64,
+    bytes: u64,
+    checksum: u32,
+    /// Messages that are in use, and the bytes of their records.
+    pub live: AtomicU64,
+    pub live_bytes: AtomicU64,
+}
+
+/// A message as the index has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    pub seq: u64,
+    pub offset: u32,
+    pub body_bytes: u32,
+    pub head: &'a [u8],
+}
+
+impl Entry<'_> {
+    pub fn record_bytes(&self) -> u32 {
+        (HEADER_BYTES + self.head.len()) as u32 + self.body_bytes
+    }
+}
+
+/// Why a segment was not opened.
+#[derive(Debug)]
+pub(crate) enum SegmentError {
+    Missing,
+    Version(u32),
+    Disk(io::Error),
+}
+
+impl Segment {
+    /// Opens a segment of the manifest. Where its directory is damaged, it is made anew from the records, and `damaged` is set.
+    pub fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        store: &[u8; 16],
+        entry: &SegmentEntry,
+    ) -> Result<Segment, SegmentError> {
+        let path = dir.join(file_name(entry.id));
+        let file = disk.open(&path, Access::Write).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => SegmentError::Missing,
+            _ => SegmentError::Disk(error),
+        })?;
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        read_full(&*file, &mut header, 0).map_err(SegmentError::Disk)?;
+        let whole = number(&header) == crc32c::crc32c(&header[4..]) && &header[4..8] == MAGIC;
+        if whole && number(&header[8..]) > VERSION {
+            return Err(SegmentError::Version(number(&header[8..])));
+        }
+        let whole = whole && &header[16..32] == store && long(&header[32..]) == entry.id;
+        let mut segment = Segment {
+            id: entry.id,
+            seed: seed(store, entry.id),
+            file_bytes: entry.file_bytes,
+            checksum: entry.checksum,
+            file,
+            parts: Vec::new(),
+            records_end: entry.file_bytes,
+            damaged: AtomicBool::new(!whole),
+        };
+        let same =
+            segment.read_directory().map_err(SegmentError::Disk)? && segment.checksum == entry.checksum;
+        if !same {
+            segment.damaged.store(true, Ordering::Relaxed);
+            segment.checksum = entry.checksum;
+            segment.rebuild().map_err(SegmentError::Disk)?;
+        }
+        Ok(segment)
+    }
+
+    /// Whether the directory could be read.
+    fn read_directory(&mut self) -> io::Result<bool> {
+        let Some(end_offset) = self.file_bytes.checked_sub(END_BYTES as u64) else { return Ok(false) };
+        let mut end = [0; END_BYTES];
+        let there = read_full(&*self.file, &mut end, end_offset)?;
+        let offset = long(&end[16..]);
+        let bytes = end_offset.saturating_sub(offset);
+        let whole = there == END_BYTES
+            && number(&end) == self.seed.checksum(end_offset, &end[4..])
+            && &end[4..8] == END_MAGIC
+            && long(&end[8..]) == self.id
+            && long(&end[24..]).checked_mul(DIRECTORY_ENTRY_BYTES as u64) == Some(bytes);
+        if !whole {
+            return Ok(false);
+        }
+        self.records_end = long(&end[40..]).min(end_offset);
+        let mut directory = vec![0; bytes as usize];
+        let there = read_full(&*self.file, &mut directory, offset)?;
+        if there < directory.len() || number(&end[32..]) != self.seed.checksum(offset, &directory) {
+            return Ok(false);
+        }
+        self.checksum = number(&end);
+        self.parts = directory.chunks_exact(DIRECTORY_ENTRY_BYTES).map(Part::decode).collect();
+        Ok(true)
+    }
+
+    /// Makes the directory from the records.
+    fn rebuild(&mut self) -> io::Result<()> {
+        let mut parts = BTreeMap::<GroupId, Part>::new();
+        self.scan(&mut |found| {
+            let (Found::Record { header, .. } | Found::DamagedData { header, .. }) = found else { return };
+            if header.kind != Kind::Message {
+                return;
+            }
+            let part = parts.entry(header.group).or_insert_with(|| Part::unindexed(header.group, header.seq));
+            part.last = header.seq;
+            part.messages += 1;
+            part.record_bytes += header.record_bytes() as u64;
+        })?;
+        self.parts = parts.into_values().collect();
+        for part in &self.parts {
+            part.live.store(part.messages, Ordering::Relaxed);
+            part.live_bytes.store(part.record_bytes, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Goes through all records. Index and directory are passed over where they can be told from records.
+    pub fn scan(&self, sink: &mut dyn FnMut(Found<'_>)) -> io::Result<()> {
+        let bytes = self.records_end.saturating_sub(SEGMENT_HEADER_BYTES as u64);
+        let mut records = vec![0; bytes as usize];
+        let there = read_full(&*self.file, &mut records, SEGMENT_HEADER_BYTES as u64)?;
+        scan(&records[..there], self.seed, SEGMENT_HEADER_BYTES as u64, sink);
+        if there < records.len() {
+            let at = (SEGMENT_HEADER_BYTES + there) as u64;
+            sink(Found::Unreadable { at, bytes: (records.len() - there) as u64 });
+        }
+        Ok(())
+    }
+
+    /// Bytes of records, in use or not.
+    pub fn records_bytes(&self) -> u64 {
+        self.records_end.saturating_sub(SEGMENT_HEADER_BYTES as u64)
+    }
+
+    pub fn name(&self) -> String {
+        format!("segments/{}", file_name(self.id))
+    }
+
+    pub fn part(&self, group: GroupId) -> Option<&Part> {
+        let index = self.parts.binary_search_by_key(&group, |part| part.group).ok()?;
+        self.parts.get(index)
+    }
+
+    /// The index of a group, as bytes for `entries`; and whether it had to be made from the records.
+    pub fn index(&self, part: &Part) -> io::Result<(Vec<u8>, bool)> {
+        if part.bytes > 0 {
+            let mut bytes = vec![0; part.bytes as usize];
+            let there = read_full(&*self.file, &mut bytes, part.offset)?;
+            if there == bytes.len() && self.seed.checksum(part.offset, &bytes) == part.checksum {
+                return Ok((bytes, false));
+            }
+            self.damaged.store(true, Ordering::Relaxed);
+        }
+        let mut bytes = Vec::new();
+        self.scan(&mut |found| {
+            let (at, header, head): (u64, Header, &[u8]) = match found {
+                Found::Record { at, header, head, .. } => (at, header, head),
+                Found::DamagedData { .. } | Found::Unreadable { .. } => return,
+            };
+            if header.kind == Kind::Message && header.group == part.group {
+                bytes.extend_from_slice(&header.seq.to_le_bytes());
+                bytes.extend_from_slice(&(at as u32).to_le_bytes());
+                bytes.extend_from_slice(&header.head_bytes.to_le_bytes());
+                bytes.extend_from_slice(&header.body_bytes.to_le_bytes());
+                bytes.extend_from_slice(head);
+            }
+        })?;
+        Ok((bytes, true))
+    }
+
+    /// Reads a record's bytes, header first, behind what `out` holds.
+    pub fn read(&self, offset: u32, bytes: u32, out: &mut Vec<u8>) -> io::Result<()> {
+        let start = out.len();
+        out.resize(start + bytes as usize, 0);
+        let there = read_full(&*self.file, &mut out[start..], u64::from(offset))?;
+        out.truncate(start + there);
+        Ok(())
+    }
+
+    pub fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    pub fn entry(&self) -> SegmentEntry {
+        SegmentEntry { id: self.id, file_bytes: self.file_bytes, checksum: self.checksum, retired: false }
+    }
+
+    /// Bytes of records that are in use.
+    pub fn live_bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.live_bytes.load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl Part {
+    fn decode(bytes: &[u8]) -> Part {
+        let part = Part {
+            group: GroupId(long(bytes)),
+            first: long(&bytes[8..]),
+            last: long(&bytes[16..]),
+            messages: long(&bytes[24..]),
+            record_bytes: long(&bytes[32..]),
+            offset: long(&bytes[40..]),
+            bytes: long(&bytes[48..]),
+            checksum: number(&bytes[56..]),
+            live: AtomicU64::new(0),
+            live_bytes: AtomicU64::new(0),
+        };
+        part.live.store(part.messages, Ordering::Relaxed);
+        part.live_bytes.store(part.record_bytes, Ordering::Relaxed);
+        part
+    }
+
+    /// A part whose index is to be made from the records.
+    fn unindexed(group: GroupId, first: u64) -> Part {
+        let mut bytes = [0; DIRECTORY_ENTRY_BYTES];
+        bytes[..8].copy_from_slice(&group.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&first.to_le_bytes());
+        Part::decode(&bytes)
+    }
+
+    /// One of its messages is not in use any more.
+    pub fn drop_one(&self, bytes: u32) {
+        let less = |by: u64| move |value: u64| Some(value.saturating_sub(by));
+        _ = self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less(1));
+        _ = self.live_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less(u64::from(bytes)));
+    }
+}
+
+impl Part {
+    /// None of its messages is in use any more.
+    pub fn drop_all(&self) {
+        self.live.store(0, Ordering::Relaxed);
+        self.live_bytes.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The messages of an index. What does not fit ends it.
+pub(crate) fn entries(mut index: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    std::iter::from_fn(move || {
+        let (entry, rest) = index.split_at_checked(INDEX_ENTRY_BYTES)?;
+        let (head, rest) = rest.split_at_checked(number(&entry[12..]) as usize)?;
+        index = rest;
+        Some(Entry { seq: long(entry), offset: number(&entry[8..]), body_bytes: number(&entry[16..]), head })
+    })
+}

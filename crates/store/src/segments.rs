@@ -1,0 +1,99 @@
+//! All segments of a store, and how much of each is in use.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::id::{GroupId, Place};
+use crate::segment::Segment;
+
+/// Segments smaller than this are merged when there are `SMALL_MAX` of them, so that many small checkpoints leave few files.
+const SMALL_BYTES: u64 = 4 << 20;
+const SMALL_MAX: usize = 16;
+/// Bytes in use that one checkpoint moves out of segments at most: the rest waits for the next.
+const REWRITE_BYTES_MAX: u64 = 128 << 20;
+
+pub(crate) struct Segments {
+    pub dir: PathBuf,
+    table: RwLock<BTreeMap<u64, Arc<Segment>>>,
+}
+
+impl Segments {
+    pub fn new(dir: PathBuf, segments: Vec<Segment>) -> Segments {
+        let table = segments.into_iter().map(|segment| (segment.id, Arc::new(segment))).collect();
+        Segments { dir, table: RwLock::new(table) }
+    }
+
+    pub fn find(&self, id: u64) -> Option<Arc<Segment>> {
+        self.table.read().get(&id).cloned()
+    }
+
+    pub fn insert(&self, segment: Arc<Segment>) {
+        self.table.write().insert(segment.id, segment);
+    }
+
+    pub fn remove(&self, id: u64) -> Option<Arc<Segment>> {
+        self.table.write().remove(&id)
+    }
+
+    pub fn all(&self) -> Vec<Arc<Segment>> {
+        self.table.read().values().cloned().collect()
+    }
+
+    /// A message is not in use any more.
+    pub fn dropped(&self, group: GroupId, place: Place) {
+        let Some(id) = place.segment_id() else { return };
+        if let Some(segment) = self.table.read().get(&id)
+            && let Some(part) = segment.part(group)
+        {
+            part.drop_one(place.bytes());
+        }
+    }
+
+    /// Nothing of these groups is in use any more.
+    pub fn forget(&self, gone: &[GroupId]) {
+        for segment in self.table.read().values() {
+            for part in gone.iter().filter_map(|group| segment.part(*group)) {
+                part.drop_all();
+            }
+        }
+    }
+
+    /// Nothing of any group that is not one of these is in use.
+    pub fn forget_others(&self, is_present: impl Fn(GroupId) -> bool) {
+        for segment in self.table.read().values() {
+            for part in segment.parts.iter().filter(|part| !is_present(part.group)) {
+                part.drop_all();
+            }
+        }
+    }
+
+    /// Which segments are worth writing anew: those with less than half in use, and small ones where there are many. Those without any
+    /// message in use are among them. `states` is what groups' states take in each.
+    pub fn to_rewrite(&self, states: &HashMap<u64, u64>) -> HashSet<u64> {
+        let table = self.table.read();
+        let (mut chosen, mut small, mut bytes) = (HashSet::new(), Vec::new(), 0);
+        for segment in table.values() {
+            let live = segment.live_bytes() + states.get(&segment.id).copied().unwrap_or(0);
+            if live * 2 < segment.records_bytes() {
+                if bytes + live <= REWRITE_BYTES_MAX || live == 0 {
+                    bytes += live;
+                    chosen.insert(segment.id);
+                }
+            } else if segment.file_bytes < SMALL_BYTES {
+                small.push((segment.id, live));
+            }
+        }
+        if small.len() >= SMALL_MAX {
+            for (id, live) in small {
+                if bytes + live <= REWRITE_BYTES_MAX {
+                    bytes += live;
+                    chosen.insert(id);
+                }
+            }
+        }
+        chosen
+    }
+}

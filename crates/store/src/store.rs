@@ -1,0 +1,198 @@
+//! The store as its users see it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+
+use crate::checkpoint::{Checkpoint, CheckpointError, Checkpointed, Round, Trouble};
+use crate::commit::{Batch, Committed, Log, Urgency};
+use crate::disk::{Disk, Lock, is_full};
+use crate::error::{Failure, OpenError, ReadError, Refused};
+use crate::id::{GroupId, Lsn, Place};
+use crate::manifest::Manifest;
+use crate::opening::{self, Recovered};
+use crate::options::Options;
+use crate::read::{Read, read_record};
+use crate::record::{HEADER_BYTES, Kind};
+use crate::segments::Segments;
+use crate::writer::Writer;
+
+/// Groups of messages and records on disk. Dropping it writes what was submitted.
+pub struct Store {
+    log: Arc<Log>,
+    segments: Segments,
+    files: Mutex<Files>,
+    /// Until a thread has it.
+    writer: Mutex<Option<Writer>>,
+    _lock: Box<dyn Lock>,
+}
+
+impl Store {
+    /// Opens the store in a folder, or begins one where the folder is empty or missing, and hands what is in it to `sink`. What was being
+    /// written when the last process ended is cut; this is the only way in, after an orderly end as after any other.
+    ///
+    /// # Errors
+    /// In use, of a newer version, without a manifest that can be read, or the disk's own. Damage elsewhere is no error: it is handed to `sink`.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: Options,
+        sink: &mut dyn FnMut(Recovered<'_>),
+    ) -> Result<Store, OpenError> {
+        let opened = opening::open(disk, dir, options, sink)?;
+        let log = Arc::new(opened.log);
+        let writer = Mutex::new(Some(Writer::new(Arc::clone(&log))));
+        let files = Mutex::new(Files { manifest: opened.manifest, damaged: opened.damaged });
+        Ok(Store { log, segments: opened.segments, files, writer, _lock: opened.lock })
+    }
+
+    /// What writes, for a thread of its own: `None` when one has it. Where it is not taken, nothing becomes durable but by `step` and `wait`,
+    /// as simulations want it. Dropping the store waits for the writer, so its thread must run.
+    pub fn writer(&self) -> Option<Writer> {
+        self.writer.lock().take()
+    }
+
+    /// Writes what was submitted by now, on this thread, where no other has the writer; whether the store works.
+    pub fn step(&self) -> bool {
+        self.writer.lock().as_mut().map_or_else(|| self.failure().is_none(), Writer::step)
+    }
+
+    /// Begins a batch. It holds the lock of the store's buffer until it is submitted.
+    ///
+    /// # Errors
+    /// `Busy` while too much waits for the disk, `Full` while the disk is full and the batch takes room, `Failed` for good.
+    pub fn batch(&self, urgency: Urgency) -> Result<Batch<'_>, Refused> {
+        self.log.batch(urgency)
+    }
+
+    /// Where the log ends: what was submitted is below, and what comes is not.
+    pub fn position(&self) -> Lsn {
+        Lsn(self.log.pending.lock().end())
+    }
+
+    /// Everything below is durable.
+    pub fn committed(&self) -> Lsn {
+        Lsn(self.log.committed.load(Ordering::Acquire))
+    }
+
+    /// Who is called after each commit from now on, instead of who was before.
+    pub fn on_commit(&self, listener: Arc<dyn Committed>) {
+        *self.log.listener.write() = Some(listener);
+    }
+
+    /// Waits until everything below a position is durable. Not for event loops.
+    ///
+    /// # Errors
+    /// The store failed before it was.
+    pub fn wait(&self, upto: Lsn) -> Result<(), Failure> {
+        self.step();
+        self.log.wait(upto)
+    }
+
+    /// Whether the store has failed for good, and why.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.log.failed.get()
+    }
+
+    /// Whether the disk is full: only batches that free room are taken.
+    pub fn is_low(&self) -> bool {
+        self.log.low.load(Ordering::Relaxed)
+    }
+
+    /// Appends the body of a message to `body`, whether it is durable or not.
+    ///
+    /// # Errors
+    /// It is damaged, it cannot be read at the moment, or it is not there any more; then nothing is appended.
+    pub fn read(&self, group: GroupId, seq: u64, place: Place, body: &mut Vec<u8>) -> Result<(), ReadError> {
+        let start = body.len();
+        match read_record(&self.log, &self.segments, (Kind::Message, group, seq), place, body) {
+            Ok(head_bytes) => {
+                body.drain(start..start + HEADER_BYTES + head_bytes);
+                Ok(())
+            }
+            Err(read) => {
+                body.truncate(start);
+                Err(match read {
+                    Read::Damaged(damage) => ReadError::Damaged(damage),
+                    Read::Disk(file, cause) => ReadError::Disk { file, cause },
+                    Read::Moved => ReadError::Moved,
+                })
+            }
+        }
+    }
+
+    /// A message is not in use any more: what it takes can be freed once a checkpoint holds that. Call it when the record that deletes the
+    /// message was submitted; and after `open`, for each message of a checkpoint that is not in use.
+    pub fn dropped(&self, group: GroupId, place: Place) {
+        self.segments.dropped(group, place);
+    }
+
+    /// Bytes of the log that no checkpoint covers.
+    pub fn behind(&self) -> u64 {
+        let from = self.log.log_from.load(Ordering::Relaxed);
+        self.position().0.saturating_sub(from)
+    }
+
+    /// Moves states and messages from the log into segments, cuts the log, writes segments anew of which less than half is in use, and
+    /// removes what is not. One runs at a time. Worth it every 64 MiB of `behind` or every 30 s, and every second while `is_low`: with room
+    /// for it, the reserve is made again and the store takes everything again.
+    ///
+    /// # Errors
+    /// Nothing has changed then.
+    pub fn checkpoint(&self, groups: &mut dyn Checkpointed) -> Result<Checkpoint, CheckpointError> {
+        let mut files = self.files.lock();
+        if let Some(failure) = self.failure() {
+            return Err(CheckpointError::Failed(failure.clone()));
+        }
+        let mut done = self.round(&mut files, groups);
+        if matches!(&done, Err(Trouble::Write(_, error)) if is_full(error)) && self.log.give_up_reserve() {
+            done = self.round(&mut files, groups);
+        }
+        let done = done.and_then(|done| {
+            self.log.log_from.store(files.manifest.log_from, Ordering::Relaxed);
+            let reserve = self.log.make_reserve();
+            reserve.map_err(|error| Trouble::Write("write the reserve".into(), error))?;
+            Ok(done)
+        });
+        done.map_err(|trouble| match trouble {
+            Trouble::Read(error) => CheckpointError::Read(error),
+            Trouble::Write(_, error) if is_full(&error) => CheckpointError::Full,
+            Trouble::Write(doing, error) => {
+                let failure = Failure { doing, cause: Arc::new(error) };
+                self.log.fail(failure.clone());
+                CheckpointError::Failed(failure)
+            }
+            Trouble::Failed(failure) => CheckpointError::Failed(failure),
+        })
+    }
+
+    fn round(&self, files: &mut Files, groups: &mut dyn Checkpointed) -> Result<Checkpoint, Trouble> {
+        let Files { manifest, damaged } = files;
+        Round { log: &self.log, segments: &self.segments, manifest, damaged }.run(groups)
+    }
+}
+
+/// What checkpoints change.
+struct Files {
+    manifest: Manifest,
+    /// Names of log files in which something cannot be read.
+    damaged: Vec<String>,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.log.pending.lock().stop = true;
+        self.log.wake.notify_all();
+        match self.writer.get_mut().take() {
+            Some(writer) => writer.run(),
+            None => {
+                let mut pending = self.log.pending.lock();
+                while !pending.writer_ended {
+                    self.log.progress.wait(&mut pending);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What writes the log: takes what was collected, writes it with one call, syncs once, and says so.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::commit::{Flight, Log};
+use crate::disk::{Access, Disk, File, is_full, not_full, write_full};
+use crate::error::Failure;
+use crate::log::{BATCH_HEADER_BYTES, DATA_OFFSET, FileHeader, LogFile, NONE};
+use crate::record::Seed;
+
+/// Writes what was submitted. A server gives it a thread of its own (`Store::writer`, `run`); otherwise `Store::step` and `Store::wait` write.
+pub struct Writer {
+    log: Arc<Log>,
+    active: Option<Active>,
+    /// The end of the last batch has no witness behind it yet.
+    unmarked: bool,
+}
+
+struct Active {
+    epoch: u64,
+    file: Arc<LogFile>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.log.pending.lock().writer_ended = true;
+        self.log.progress.notify_all();
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(log: Arc<Log>) -> Writer {
+        Writer { log, active: None, unmarked: false }
+    }
+
+    /// Writes until the store is dropped or fails.
+    pub fn run(mut self) {
+        loop {
+            let mark_at = self.unmarked.then(|| Instant::now() + self.log.options.mark_delay);
+            let Some(flight) = self.log.take(mark_at) else { return };
+            if !self.land(flight) {
+                return;
+            }
+        }
+    }
+
+    /// Writes what was submitted by now, if anything was; whether the store works.
+    pub(crate) fn step(&mut self) -> bool {
+        match self.log.take_now() {
+            Some(flight) => self.land(flight),
+            None => self.log.failed.get().is_none(),
+        }
+    }
+
+    /// Makes a flight durable; whether the store works.
+    fn land(&mut self, flight: Flight) -> bool {
+        if self.log.failed.get().is_some() {
+            return false;
+        }
+        let records = flight.bytes.len() > BATCH_HEADER_BYTES;
+        loop {
+            match self.write(&flight) {
+                Ok(()) => break,
+                // The batch was taken, so it waits until there is room: it is not acknowledged, and nothing is behind it.
+                Err((_, error)) if is_full(&error) => {
+                    if !self.wait_for_room() {
+                        return false;
+                    }
+                }
+                Err((doing, error)) => {
+                    self.log.fail(Failure { doing, cause: Arc::new(error) });
+                    return false;
+                }
+            }
+        }
+        self.unmarked = records;
+        self.log.landed(flight);
+        true
+    }
+
+    fn write(&mut self, flight: &Flight) -> Result<(), (String, io::Error)> {
+        if self.active.as_ref().is_none_or(|active| active.epoch != flight.file.epoch) {
+            let file = self
+                .create(&flight.file)
+                .map_err(|error| (format!("create log file {}", flight.file.name()), error))?;
+            self.active = Some(Active { epoch: flight.file.epoch, file });
+        }
+        let Some(active) = &self.active else { return Ok(()) };
+        let failed = |doing: &str, error| (format!("{doing} log file {}", active.file.name), error);
+        write_full(&*active.file.file, &flight.bytes, active.file.offset(flight.base))
+            .map_err(|error| failed("write", error))?;
+        active.file.file.sync().map_err(|error| failed("sync", not_full(error)))
+    }
+
+    /// A file with its header, durable under its name.
+    fn create(&self, header: &FileHeader) -> io::Result<Arc<LogFile>> {
+        let log = &self.log;
+        let dir = log.dir();
+        let path = dir.join(header.name());
+        let file = create_or_take_over(&*log.disk, &path)?;
+        write_full(&*file, &header.encode(&log.store), 0)?;
+        debug_assert!(header.previous_first == NONE || header.previous_first < header.first);
+        log.disk.sync_dir(&dir).map_err(not_full)?;
+        let seed = Seed::new(&log.store, header.epoch);
+        let file =
+            Arc::new(LogFile { name: header.name(), epoch: header.epoch, first: header.first, seed, file });
+        log.files.insert(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Waits a moment, unless the reserve makes room; whether to go on.
+    fn wait_for_room(&self) -> bool {
+        if self.log.give_up_reserve() {
+            return true;
+        }
+        let mut pending = self.log.pending.lock();
+        if !pending.stop {
+            self.log.wake.wait_for(&mut pending, self.log.options.full_retry_interval);
+        }
+        !pending.stop
+    }
+}
+
+/// A new file, or what an attempt that found the disk full has left of it.
+fn create_or_take_over(disk: &dyn Disk, path: &Path) -> io::Result<Box<dyn File>> {
+    match disk.open(path, Access::Create) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(path, Access::Write),
+        opened => opened,
+    }
+}
+
+const _: () = assert!(DATA_OFFSET as usize > crate::log::FILE_HEADER_BYTES);
