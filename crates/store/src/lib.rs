@@ -29,6 +29,7 @@ mod recover;
 mod reserve;
 mod segment;
 mod segments;
+mod simulated;
 mod store;
 mod writer;
 
@@ -41,5 +42,6 @@ pub use opening::Recovered;
 pub use options::Options;
 pub use real::RealDisk;
 pub use record::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
+pub use simulated::{After, Fault, SimulatedDisk};
 pub use store::Store;
 pub use writer::Writer;
