@@ -14,6 +14,8 @@ use super::waiting::HeartbeatNumbers;
 
 /// Why the stream's advisory says that a message is not delivered again, when the stream deleted it.
 const DELETED: &[u8] = b"Unacknowledged message was deleted";
+/// The same of one that cannot be read.
+const DAMAGED: &[u8] = b"Message is damaged";
 
 /// One consumer.
 #[derive(Clone, Debug)]
@@ -547,6 +549,18 @@ impl Consumer {
         if self.state.pending.get(seq).is_some() {
             self.decide(ctx, Change::Undelivered { seq });
         }
+    }
+
+    /// A message that was delivered cannot be read from the disk: it is not delivered again, and an advisory says so.
+    pub fn damaged(&mut self, ctx: &mut Context<'_>, seq: u64) {
+        let Some(entry) = self.state.pending.get(seq).copied() else { return };
+        let handled = Handled {
+            consumer_seq: entry.consumer_seq,
+            stream_seq: seq,
+            deliveries: u64::from(entry.deliveries),
+        };
+        self.decide(ctx, Change::Ack { seq });
+        ctx.advise(Advisory::Terminated(handled, DAMAGED));
     }
 
     /// Where it is, for heartbeats.

@@ -16,7 +16,7 @@ pub struct Entry {
     pub at: i64,
     /// When it comes again.
     pub due: i64,
-    /// How often it was delivered, at least 1.
+    /// How often it was delivered; 0 if its first delivery reached nobody.
     pub deliveries: u32,
     place: Place,
     /// Which of its notes in the queue of those to come again counts.
@@ -169,10 +169,8 @@ impl Pending {
                 entry.at = at;
             }
             Delivered::NotAtAll => {
-                if entry.deliveries > 1 {
-                    entry.deliveries -= 1;
-                    self.redelivered -= usize::from(entry.deliveries == 1);
-                }
+                self.redelivered -= usize::from(entry.deliveries == 2);
+                entry.deliveries = entry.deliveries.saturating_sub(1);
             }
             Delivered::Progress => entry.at = at,
             Delivered::No => {}

@@ -21,6 +21,7 @@ enum Op {
     Ack(u64),
     Nak(u64, i64),
     Progress(u64),
+    Lose(u64),
     Term(u64),
     Pass(i64),
     Reset(Option<u64>),
@@ -39,6 +40,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (seq(), prop_oneof![Just(0_i64), 1_i64..50]).prop_map(|(seq, delay)| Op::Nak(seq, delay)),
         2 => seq().prop_map(Op::Progress),
         1 => seq().prop_map(Op::Term),
+        1 => seq().prop_map(Op::Lose),
         4 => (1_i64..40).prop_map(Op::Pass),
         1 => proptest::option::of(seq()).prop_map(Op::Reset),
         1 => Just(Op::Restart),
@@ -144,9 +146,7 @@ impl Model {
             self.requests.retain(|left| *left > 0);
             self.delivered.consumer += 1;
             self.delivered.stream = self.delivered.stream.max(seq);
-            if deliveries == 1 {
-                self.next = seq + 1;
-            }
+            self.next = self.next.max(seq + 1);
             if self.ack == AckPolicy::None {
                 self.floor = Position { stream: seq, ..self.delivered };
             } else {
@@ -243,6 +243,15 @@ impl World {
                 bench.pull(&batch.to_string())
             }
             Op::Ack(_) | Op::Term(_) | Op::Nak(..) | Op::Progress(_) => self.say(op),
+            Op::Lose(seq) => {
+                if let Some(waits) = model.pending.get_mut(&seq) {
+                    (waits.deliveries, waits.due) = (waits.deliveries.saturating_sub(1), bench.now);
+                    if !model.ready.contains(&seq) {
+                        model.ready.push(seq);
+                    }
+                }
+                bench.work(|consumer, ctx| consumer.undelivered(ctx, seq))
+            }
             Op::Pass(time) => {
                 bench.now += time;
                 model.expire(bench.now);

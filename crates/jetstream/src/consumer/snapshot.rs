@@ -141,7 +141,7 @@ fn read_pending(reader: &mut Reader<'_>) -> Option<Pending> {
         let consumer_seq = last.consumer_seq.wrapping_add(unzigzag(reader.varint()?) as u64);
         let at = last.at.wrapping_add(unzigzag(reader.varint()?));
         let due = at.wrapping_add(unzigzag(reader.varint()?));
-        let deliveries = u32::try_from(reader.varint()?).ok().filter(|deliveries| *deliveries > 0)?;
+        let deliveries = u32::try_from(reader.varint()?).ok()?;
         last = Entry::new(seq, consumer_seq, at, due);
         last.deliveries = deliveries;
         pending.insert(last);

@@ -134,3 +134,18 @@ fn answers_to_flow_control_acknowledge() {
     check(lines, &["d <- s.3 $JS.ACK.S.C.1.3.3.7.0"]);
     assert_eq!(bench.floors(), [3, 3, 2, 2]);
 }
+
+#[test]
+fn a_delivery_that_reached_nobody_does_not_count() {
+    let mut bench = with(|settings| settings.retry.deliver_max = Some(1));
+    check(bench.pull("1"), &["r <- s.1 $JS.ACK.S.C.1.1.1.7.2"]);
+    check(bench.work(|consumer, ctx| consumer.undelivered(ctx, 1)), &[]);
+    check(bench.pull("1"), &["r <- s.1 $JS.ACK.S.C.1.1.2.7.2"]);
+    let damaged = format!(
+        "Terminated(Handled {{ consumer_seq: 1, stream_seq: 1, deliveries: 1 }}, {:?})",
+        b"Message is damaged"
+    );
+    check(bench.work(|consumer, ctx| consumer.damaged(ctx, 1)), &[&damaged]);
+    check(bench.work(|consumer, ctx| consumer.damaged(ctx, 1)), &[]);
+    assert_eq!(bench.consumer.info_at(0).num_ack_pending, 0);
+}
