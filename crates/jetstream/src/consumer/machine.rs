@@ -559,7 +559,8 @@ impl Consumer {
             stream_seq: seq,
             deliveries: u64::from(entry.deliveries),
         };
-        self.decide(ctx, Change::Ack { seq });
+        // Not as if it were acknowledged: the stream keeps what cannot be read.
+        self.decide(ctx, Change::Exhaust { seq });
         ctx.advise(Advisory::Terminated(handled, DAMAGED));
     }
 
