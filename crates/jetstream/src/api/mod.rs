@@ -4,6 +4,7 @@
 //! are the documents, in the official order of their fields.
 
 mod account;
+pub mod advisories;
 mod endpoint;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
