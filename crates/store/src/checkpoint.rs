@@ -292,6 +292,7 @@ impl Round<'_> {
             store: self.manifest.store,
             generation: self.manifest.generation + 1,
             log_from: cut.max(self.manifest.log_from),
+            log_epoch: self.log.files.newest_epoch(),
             log_end: self.log.written.load(Ordering::Acquire),
             next_segment,
             segments,

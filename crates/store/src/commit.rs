@@ -213,6 +213,7 @@ impl Log {
                 first: pending.base,
                 previous_end: pending.base,
                 previous_first: file.first,
+                ahead: self.options.ahead_bytes(),
             };
             pending.seed = Seed::new(&self.store, pending.file.epoch);
         }

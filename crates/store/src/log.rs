@@ -1,7 +1,7 @@
 //! The log's files: a header each, then batches, each of which was written and synced as a whole.
 //!
 //! ```text
-//! file    0  checksum u32, "DLOG", version u32, 0 u32, store [16], epoch u64, first position u64,
+//! file    0  checksum u32, "DLOG", version u32, bytes ahead u32, store [16], epoch u64, first position u64,
 //!            end of what was durable before u64, first position of the file before u64
 //!         4096  batches
 //! batch   0  checksum u32, "BTCH", position u64, durable up to u64, bytes behind this header u32, records u32
@@ -43,6 +43,16 @@ pub(crate) struct FileHeader {
     pub previous_end: u64,
     /// The first position of the file before, `NONE` if there was none.
     pub previous_first: u64,
+    /// The file grows by so many bytes at once.
+    pub ahead: u32,
+}
+
+/// The number of records that says: there is another file behind this one.
+pub(crate) const CONTINUED: u32 = u32::MAX;
+
+/// How long a file is in which batches go up to an offset.
+pub(crate) fn bytes_ahead(offset: u64, ahead: u32) -> u64 {
+    (offset + BATCH_HEADER_BYTES as u64).next_multiple_of(u64::from(ahead.max(1)))
 }
 
 /// No file before.
@@ -63,6 +73,7 @@ impl FileHeader {
         let mut bytes = [0; FILE_HEADER_BYTES];
         bytes[4..8].copy_from_slice(FILE_MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.ahead.to_le_bytes());
         bytes[16..32].copy_from_slice(store);
         for (at, value) in
             [(32, self.epoch), (40, self.first), (48, self.previous_end), (56, self.previous_first)]
@@ -90,6 +101,7 @@ impl FileHeader {
             first: long(&bytes[40..48]),
             previous_end: long(&bytes[48..56]),
             previous_first: long(&bytes[56..64]),
+            ahead: number(&bytes[12..16]),
         })
     }
 }
@@ -181,6 +193,11 @@ impl LogFiles {
     /// The file in which a position is, if there is one.
     pub fn holding(&self, position: u64) -> Option<Arc<LogFile>> {
         self.0.read().range(..=position).next_back().map(|(_, file)| Arc::clone(file))
+    }
+
+    /// The epoch of the newest file, 0 when there is none.
+    pub fn newest_epoch(&self) -> u64 {
+        self.0.read().last_key_value().map_or(0, |(_, file)| file.epoch)
     }
 
     /// Takes out the files that end below a position: those behind which another one begins at or below it.

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! 0   checksum u32 of all behind it, "DMAN", version u32, 0 u32, store [16], generation u64
-//! 40  log from u64, log end u64, next segment u64, segments u64, groups u64
-//! 80  a segment: id u64, file bytes u64, checksum of its end u32, 1 when it is to be removed u32
+//! 40  log from u64, log end u64, log epoch u64, next segment u64, segments u64, groups u64
+//! 88  a segment: id u64, file bytes u64, checksum of its end u32, 1 when it is to be removed u32
 //!     a group: id u64, covered up to u64, state segment u64, state offset u32, state bytes u32, meta bytes u32, meta
 //! ```
 
@@ -22,7 +22,7 @@ pub(crate) const NAMES: [&str; 2] = ["manifest-a", "manifest-b"];
 pub(crate) const BYTES_MAX: u64 = 1 << 30;
 
 const MAGIC: &[u8; 4] = b"DMAN";
-const HEADER_BYTES: usize = 80;
+const HEADER_BYTES: usize = 88;
 const SEGMENT_BYTES: usize = 24;
 const GROUP_BYTES: usize = 36;
 
@@ -36,6 +36,8 @@ pub(crate) struct Manifest {
     pub log_from: u64,
     /// Up to here the log was durable when this was written.
     pub log_end: u64,
+    /// The epoch of the newest log file then, 0 when there was none.
+    pub log_epoch: u64,
     /// No segment had this number or a higher one.
     pub next_segment: u64,
     pub segments: Vec<SegmentEntry>,
@@ -87,6 +89,7 @@ impl Manifest {
             self.generation,
             self.log_from,
             self.log_end,
+            self.log_epoch,
             self.next_segment,
             self.segments.len() as u64,
             self.groups.len() as u64,
@@ -136,10 +139,11 @@ impl Manifest {
             generation: long(&header[32..]),
             log_from: long(&header[40..]),
             log_end: long(&header[48..]),
-            next_segment: long(&header[56..]),
+            log_epoch: long(&header[56..]),
+            next_segment: long(&header[64..]),
             ..Manifest::default()
         };
-        for _ in 0..long(&header[64..]) {
+        for _ in 0..long(&header[72..]) {
             let (entry, after) = rest.split_at_checked(SEGMENT_BYTES)?;
             rest = after;
             manifest.segments.push(SegmentEntry {
@@ -149,7 +153,7 @@ impl Manifest {
                 retired: number(&entry[20..]) != 0,
             });
         }
-        for _ in 0..long(&header[72..]) {
+        for _ in 0..long(&header[80..]) {
             let (entry, after) = rest.split_at_checked(GROUP_BYTES)?;
             let (meta, after) = after.split_at_checked(number(&entry[32..]) as usize)?;
             rest = after;
@@ -204,6 +208,7 @@ mod tests {
             generation: 3,
             log_from: 100,
             log_end: 300,
+            log_epoch: 2,
             next_segment: 9,
             segments: vec![SegmentEntry { id: 8, file_bytes: 4096, checksum: 77, retired: true }],
             groups: vec![GroupEntry {

@@ -101,10 +101,9 @@ pub(crate) fn open(
         let group = Group { meta: entry.meta.as_slice().into(), upto: entry.upto, ..Group::default() };
         groups.insert(entry.id, Group { state: Some(entry.state), last: entry.upto, ..group });
     }
-    let found =
-        recover((&*disk, &log_dir), &manifest.store, manifest.log_from, manifest.log_end, &mut |event| {
-            replay(event, &mut groups, sink);
-        });
+    let found = recover((&*disk, &log_dir), &options, &manifest, &mut |event| {
+        replay(event, &mut groups, sink);
+    });
     let found = found.map_err(|error| match error {
         LogError::Version { file, version } => at.version(file, version),
         LogError::Disk(doing, error) => at.failed(&doing, error),

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Options {
     /// A log file is followed by the next when it has so many bytes.
     pub log_file_bytes: u64,
+    /// A log file grows by so many bytes at once, at most 256 MiB.
+    pub log_ahead_bytes: u32,
     /// A checkpoint begins another segment when one has so many bytes of records.
     pub segment_bytes: u64,
     /// Bytes of a file that is given up when the disk is full, so that deletes have room. It is made by the first checkpoint.
@@ -23,11 +25,18 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             log_file_bytes: 64 << 20,
+            log_ahead_bytes: 1 << 20,
             segment_bytes: 64 << 20,
             reserve_bytes: 64 << 20,
             pending_bytes_max: 8 << 20,
             mark_delay: Duration::from_millis(10),
             full_retry_interval: Duration::from_millis(100),
         }
+    }
+}
+
+impl Options {
+    pub(crate) fn ahead_bytes(&self) -> u32 {
+        self.log_ahead_bytes.clamp(512, 256 << 20)
     }
 }

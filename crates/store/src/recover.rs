@@ -11,9 +11,11 @@ use std::sync::Arc;
 use crate::disk::{Access, Disk};
 use crate::error::{Damage, Lost};
 use crate::log::{
-    BATCH_HEADER_BYTES, BatchHeader, DATA_OFFSET, FILE_HEADER_BYTES, FileHeader, FileHeaderFound, LogFile,
-    LogFiles, NONE, file_name, parse_file_name,
+    BATCH_HEADER_BYTES, BatchHeader, CONTINUED, DATA_OFFSET, FILE_HEADER_BYTES, FileHeader, FileHeaderFound,
+    LogFile, LogFiles, NONE, bytes_ahead, file_name, parse_file_name,
 };
+use crate::manifest::Manifest;
+use crate::options::Options;
 use crate::record::{ALIGNMENT, Found, HEADER_BYTES, Header, Seed, scan};
 
 /// What the log turned out to be.
@@ -55,17 +57,19 @@ struct Candidate {
     stretches: Vec<Stretch>,
     /// How far its batches go.
     end: u64,
+    /// It says that there is another one behind it.
+    continued: bool,
 }
 
-/// Reads the log from position `from` on. It is known to have been durable up to `durable`.
+/// Reads the part of the log that counts.
 pub(crate) fn recover(
     (disk, dir): (&dyn Disk, &Path),
-    store: &[u8; 16],
-    from: u64,
-    mut durable: u64,
+    options: &Options,
+    manifest: &Manifest,
     sink: &mut dyn FnMut(LogEvent<'_>),
 ) -> Result<LogFound, LogError> {
-    let mut files = open_files(disk, dir, store)?;
+    let (from, mut durable) = (manifest.log_from, manifest.log_end);
+    let mut files = open_files(disk, dir, &manifest.store)?;
     for index in 0..files.len() {
         let limit = files.get(index + 1).and_then(|next| next.header).map(|next| next.previous_end);
         // What the next file begins above is nobody's any more.
@@ -119,16 +123,36 @@ pub(crate) fn recover(
             }
         }
     }
-    if files.is_empty() && durable > from {
-        report(sink, lost_file("log".into(), 0..durable - from, durable - from));
+    if let Some(damage) = lost_end(&files, manifest.log_epoch, options) {
+        report(sink, damage);
     }
     let end = reached.max(durable);
-    let next = next_file(&files, end);
+    let next = next_file(&files, end, (manifest.log_epoch, options.ahead_bytes()));
     let found = LogFiles::default();
     for candidate in files {
         found.insert(candidate.file);
     }
     Ok(LogFound { files: found, end, next, torn_bytes, damaged })
+}
+
+/// Whether the newest file is not there, or is shorter than it was. How much it held is not known.
+fn lost_end(files: &[Candidate], epoch: u64, options: &Options) -> Option<Damage> {
+    let bytes = options.log_file_bytes + options.pending_bytes_max as u64;
+    let Some(last) = files.last() else {
+        return (epoch > 0).then(|| lost_file("the last file of the log".into(), 0..0, bytes));
+    };
+    if last.file.epoch < epoch || last.continued {
+        return Some(lost_file(format!("the file after {}", last.file.name), 0..0, bytes));
+    }
+    let there = last.file.file.bytes().unwrap_or(0);
+    // A file in the making may be short: nothing says yet that it is there.
+    let before = files.len().checked_sub(2).and_then(|index| files.get(index));
+    let made = !last.stretches.is_empty()
+        || last.file.epoch <= epoch
+        || before.is_some_and(|before| before.continued);
+    let ahead = last.header.map_or(options.ahead_bytes(), |header| header.ahead);
+    let short = there < bytes_ahead(last.file.offset(last.end), ahead);
+    (made && short).then(|| lost_file(last.file.name.clone(), there..there, bytes))
 }
 
 fn lost_file(file: String, range: std::ops::Range<u64>, bytes: u64) -> Damage {
@@ -160,7 +184,13 @@ fn open_files(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Result<Vec<Candi
             FileHeaderFound::Version(version) => return Err(LogError::Version { file: name, version }),
         };
         let file = LogFile { name, epoch, first, seed: Seed::new(store, epoch), file };
-        files.push(Candidate { file: Arc::new(file), header, stretches: Vec::new(), end: first });
+        files.push(Candidate {
+            file: Arc::new(file),
+            header,
+            stretches: Vec::new(),
+            end: first,
+            continued: false,
+        });
     }
     // Positions grow with epochs; a name that says otherwise is not the store's.
     files.dedup_by(|later, earlier| later.file.first <= earlier.file.first);
@@ -188,10 +218,20 @@ fn find_batches(candidate: &mut Candidate, limit: Option<u64>) -> Result<u64, Lo
             candidate.stretches.push(Stretch { start, records: start, end: position, whole: false });
         }
         durable = durable.max(header.durable);
+        if header.records == CONTINUED {
+            candidate.end = position;
+            candidate.continued = true;
+            break;
+        }
         let records = position + BATCH_HEADER_BYTES as u64;
         let end = records + u64::from(header.bytes);
         candidate.stretches.push(Stretch { start: position, records, end, whole: true });
         (position, candidate.end) = (end, end);
+    }
+    if let Some(limit) = limit.map(|limit| limit.max(file.first)) {
+        let mark =
+            BatchHeader::decode(window.at(limit, BATCH_HEADER_BYTES).map_err(failed)?, file.seed, limit);
+        candidate.continued = mark.is_some_and(|mark| mark.records == CONTINUED);
     }
     Ok(durable)
 }
@@ -277,19 +317,16 @@ pub(crate) fn lost(header: &Header) -> Lost {
 }
 
 /// The file that is written next: above everything that any file could hold, so that no position is used twice.
-fn next_file(files: &[Candidate], end: u64) -> FileHeader {
+fn next_file(files: &[Candidate], end: u64, (epoch, ahead): (u64, u32)) -> FileHeader {
     let Some(last) = files.last() else {
-        return FileHeader {
-            epoch: 1,
-            first: end.next_multiple_of(64),
-            previous_end: end,
-            previous_first: NONE,
-        };
+        let first = end.next_multiple_of(64);
+        return FileHeader { epoch: epoch + 1, first, previous_end: end, previous_first: NONE, ahead };
     };
     let physical = last.file.file.bytes().unwrap_or(0).saturating_sub(DATA_OFFSET);
     // A file without a batch was one, too.
     let first = (last.file.first + physical.max(1)).max(end).next_multiple_of(64);
-    FileHeader { epoch: last.file.epoch + 1, first, previous_end: end, previous_first: last.file.first }
+    let epoch = last.file.epoch.max(epoch) + 1;
+    FileHeader { epoch, first, previous_end: end, previous_first: last.file.first, ahead }
 }
 
 /// A file that is read from the front to the back.

@@ -8,7 +8,10 @@ use std::time::Instant;
 use crate::commit::{Flight, Log};
 use crate::disk::{Access, Disk, File, is_full, not_full, write_full};
 use crate::error::Failure;
-use crate::log::{BATCH_HEADER_BYTES, DATA_OFFSET, FileHeader, LogFile, NONE};
+use crate::log::{
+    BATCH_HEADER_BYTES, BatchHeader, CONTINUED, DATA_OFFSET, FILE_HEADER_BYTES, FileHeader, LogFile,
+    bytes_ahead,
+};
 use crate::record::Seed;
 
 /// Writes what was submitted. A server gives it a thread of its own (`Store::writer`, `run`); otherwise `Store::step` and `Store::wait` write.
@@ -22,6 +25,8 @@ pub struct Writer {
 struct Active {
     epoch: u64,
     file: Arc<LogFile>,
+    /// The length of the file, which is durable.
+    bytes: u64,
 }
 
 impl Drop for Writer {
@@ -83,32 +88,45 @@ impl Writer {
 
     fn write(&mut self, flight: &Flight) -> Result<(), (String, io::Error)> {
         if self.active.as_ref().is_none_or(|active| active.epoch != flight.file.epoch) {
-            let file = self
-                .create(&flight.file)
-                .map_err(|error| (format!("create log file {}", flight.file.name()), error))?;
-            self.active = Some(Active { epoch: flight.file.epoch, file });
+            let created = self.create(&flight.file);
+            let created =
+                created.map_err(|error| (format!("create log file {}", flight.file.name()), error))?;
+            self.active = Some(created);
         }
-        let Some(active) = &self.active else { return Ok(()) };
+        let Some(active) = &mut self.active else { return Ok(()) };
+        let offset = active.file.offset(flight.base);
         let failed = |doing: &str, error| (format!("{doing} log file {}", active.file.name), error);
-        write_full(&*active.file.file, &flight.bytes, active.file.offset(flight.base))
-            .map_err(|error| failed("write", error))?;
+        let ahead = self.log.options.ahead_bytes();
+        let needed = bytes_ahead(offset + flight.bytes.len() as u64, ahead);
+        if needed > active.bytes {
+            extend(&*active.file.file, active.bytes, needed).map_err(|error| failed("extend", error))?;
+            active.bytes = needed;
+        }
+        write_full(&*active.file.file, &flight.bytes, offset).map_err(|error| failed("write", error))?;
         active.file.file.sync().map_err(|error| failed("sync", not_full(error)))
     }
 
-    /// A file with its header, durable under its name.
-    fn create(&self, header: &FileHeader) -> io::Result<Arc<LogFile>> {
+    /// A file with its header, durable under its name; and the file before says that there is one.
+    fn create(&self, header: &FileHeader) -> io::Result<Active> {
         let log = &self.log;
         let dir = log.dir();
         let path = dir.join(header.name());
         let file = create_or_take_over(&*log.disk, &path)?;
+        let bytes = bytes_ahead(DATA_OFFSET, log.options.ahead_bytes());
         write_full(&*file, &header.encode(&log.store), 0)?;
-        debug_assert!(header.previous_first == NONE || header.previous_first < header.first);
+        extend(&*file, FILE_HEADER_BYTES as u64, bytes)?;
         log.disk.sync_dir(&dir).map_err(not_full)?;
+        if let Some(before) = log.files.holding(header.previous_first) {
+            let position = header.previous_end.max(before.first);
+            let mark = BatchHeader { position, durable: header.previous_end, bytes: 0, records: CONTINUED };
+            write_full(&*before.file, &mark.encode(before.seed), before.offset(position))?;
+            before.file.sync().map_err(not_full)?;
+        }
         let seed = Seed::new(&log.store, header.epoch);
-        let file =
-            Arc::new(LogFile { name: header.name(), epoch: header.epoch, first: header.first, seed, file });
+        let (epoch, first) = (header.epoch, header.first);
+        let file = Arc::new(LogFile { name: header.name(), epoch, first, seed, file });
         log.files.insert(Arc::clone(&file));
-        Ok(file)
+        Ok(Active { epoch, file, bytes })
     }
 
     /// Waits a moment, unless the reserve makes room; whether to go on.
@@ -132,4 +150,18 @@ fn create_or_take_over(disk: &dyn Disk, path: &Path) -> io::Result<Box<dyn File>
     }
 }
 
-const _: () = assert!(DATA_OFFSET as usize > crate::log::FILE_HEADER_BYTES);
+/// Makes a file longer, durably: whatever was acknowledged stands in a file that was longer before, so one that is too short was cut.
+/// And a batch that is written into a file that does not grow is synced faster.
+fn extend(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+    const PIECE_BYTES: u64 = 256 << 10;
+    let zeros = vec![0; PIECE_BYTES.min(to - from) as usize];
+    let mut at = from;
+    while at < to {
+        let bytes = PIECE_BYTES.min(to - at);
+        write_full(file, &zeros[..bytes as usize], at)?;
+        at += bytes;
+    }
+    file.sync().map_err(not_full)
+}
+
+const _: () = assert!(DATA_OFFSET as usize > FILE_HEADER_BYTES);

@@ -48,6 +48,7 @@ pub enum Op {
 pub fn options() -> Options {
     Options {
         log_file_bytes: 8 << 10,
+        log_ahead_bytes: 1 << 10,
         segment_bytes: 16 << 10,
         reserve_bytes: 4 << 10,
         pending_bytes_max: 1 << 20,
