@@ -143,19 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn an_account_has_jetstream_by_other_servers_alone() {
-        for value in ["enabled", "true", "{}", "{ max_mem: 1mb, max_streams: 5 }"] {
-            let account = format!("accounts {{ A {{ jetstream: {value} }} }}");
-            check(
-                &account,
-                "t.conf:1:14: `jetstream` cannot be carried out in an account: JetStream is not part of this version\n  \
-                 take it out, or connect this server with one that has it",
-            );
-            for link in ["cluster { port: -1 }", "gateway { name: G, port: -1 }", "leafnodes { port: -1 }"] {
-                check(&format!("{account}\n{link}"), "");
-            }
+    fn jetstream_of_accounts_and_beside_other_servers() {
+        for value in ["enabled", "true", "{}", "{ max_mem: 1mb, max_streams: 5 }", "disabled", "false"] {
+            check(&format!("accounts {{ A {{ jetstream: {value} }} }}"), "");
         }
-        check("accounts { A { jetstream: disabled }, B { jetstream: false } }", "");
         check(
             "accounts { A { jetstream: 5 } }",
             "t.conf:1:27: Expected map, bool or string to define JetStream",
@@ -164,6 +155,20 @@ mod tests {
             "accounts { A { jetstream { max_memry: 1 } } }",
             "t.conf:1:28: unknown field \"max_memry\"\n  did you mean `max_memory`?",
         );
+        check("jetstream { domain: d }\nleafnodes { port: -1 }", "");
+        check("jetstream { domain: 'a.b' }", "t.conf:1:11: invalid domain name: may not contain ., * or >");
+        check("store_dir: a\njetstream { store_dir: b }", "t.conf:2:11: Duplicate 'store_dir' configuration");
+        for (block, text) in
+            [("cluster", "cluster { port: -1 }"), ("gateway", "gateway { name: G, port: -1 }")]
+        {
+            check(
+                &format!("jetstream: true\n{text}"),
+                &format!(
+                    "t.conf:2:1: `jetstream` cannot be carried out together with `{block}`: streams are not replicated in this version\n  \
+                     take one of them out, or connect this server as a leaf node, with a domain of its own"
+                ),
+            );
+        }
     }
 
     #[test]

@@ -636,7 +636,11 @@ mod tests {
         let log = options("-DVV -T=false").expect("read").log;
         assert!(log.debug && log.trace_verbose && !log.time);
         assert_eq!(options("-p -1").expect("read").clients.port, None);
-        assert_eq!(options("-p 5 -js=false --").expect("read").clients.port, Some(5));
+        let off = options("-p 5 -js=false --").expect("read");
+        assert_eq!((off.clients.port, off.jetstream), (Some(5), None));
+        let on = options("-js -sd /x").expect("read");
+        assert!(on.jetstream.is_some_and(|own| own.enabled && own.store_dir.is_none()));
+        assert_eq!(on.staples.store_dir, Some("/x".into()));
     }
 
     #[test]
@@ -652,7 +656,10 @@ mod tests {
             ("xyz", "unrecognized command: \"xyz\""),
             ("-p", "flag needs an argument: -p"),
             ("-p x", "invalid value \"x\" for flag -p: parse error"),
-            ("-js", "flag -js cannot be carried out: JetStream is not part of this version"),
+            (
+                "-js --cluster nats://h:1",
+                "`jetstream` cannot be carried out together with `cluster`: streams are not replicated in this version",
+            ),
             ("-p 70000", "invalid value \"70000\" for flag -p: it is no port"),
             ("-T=x", "invalid boolean value \"x\" for flag -T: parse error"),
             ("-t", "must specify [-c, --config] option to check configuration file syntax"),

@@ -63,6 +63,9 @@ pub enum StartError {
     /// The account for system events is not to be had.
     #[error("error resolving system account: {0}")]
     SystemAccount(JwtRejection),
+    /// JetStream does not start.
+    #[error("Can't start JetStream: {0}")]
+    JetStream(#[from] crate::jetstream::StartError),
     /// The log cannot be opened.
     #[error("cannot open the {0}")]
     Log(std::io::Error),
@@ -174,6 +177,7 @@ impl Builder {
         crate::reload::begin_peer_check(&node);
         node.start_accounts().map_err(StartError::SystemAccount)?;
         Internal::start(&node).map_err(StartError::Loops)?;
+        crate::jetstream::start(&node)?;
         crate::trust::service::start(&node);
         crate::sharing::start(&node);
         crate::queues::start(&node);

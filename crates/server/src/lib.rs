@@ -34,6 +34,7 @@ mod handover;
 mod hub_link;
 mod hubs;
 pub mod internal;
+mod jetstream;
 mod leaf;
 pub mod leafs;
 mod lifecycle;
@@ -71,6 +72,7 @@ mod sharing;
 mod simulated;
 #[cfg(any(test, fuzzing))]
 pub mod stepped;
+mod streams;
 mod supercluster;
 pub(crate) mod system;
 mod times;

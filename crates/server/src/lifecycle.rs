@@ -2,6 +2,7 @@
 
 use crate::client;
 use crate::dialer;
+use crate::jetstream;
 use crate::log::{Event, Logger};
 use crate::node::Node;
 use crate::policy::{LISTENERS, ListenerKind};
@@ -246,6 +247,7 @@ fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {
         session.peer.close(CloseReason::ServerShutdown);
     }
     loops.lock().stop();
+    jetstream::stop(node);
     let options = &node.settings.policy().options;
     if let Some(file) = &options.server.pid_file {
         process::remove(file);

@@ -13,6 +13,7 @@ use crate::monitoring::Monitoring;
 use crate::policy::{Identity, Policy};
 use crate::resolver::Resolver;
 use crate::settings::Settings;
+use crate::streams::Streams;
 use crate::supercluster::Supercluster;
 use crate::tls::PeerCache;
 use crate::verifier::Verifier;
@@ -55,6 +56,8 @@ pub struct Node {
     pub(crate) peer_cache: PeerCache,
     /// Where accounts' JWTs come from.
     pub resolver: Resolver,
+    /// Its streams.
+    pub(crate) streams: Streams,
     /// Where it is logged.
     pub log: Logger,
     /// What it runs on.
@@ -89,6 +92,7 @@ impl Node {
             verifier: Verifier::default(),
             peer_cache: PeerCache::default(),
             resolver,
+            streams: Streams::default(),
             log,
             threads,
         };

@@ -255,6 +255,8 @@ fn info(options: &Options, identity: &Identity, authenticator: &Authenticator) -
         tls_verify: options.clients.tls.as_ref().is_some_and(|tls| tls.verify),
         tls_available: options.clients.tls.is_some() && options.clients.allow_non_tls,
         max_payload: options.limits.payload_bytes_max as i64,
+        jetstream: options.jetstream.is_some(),
+        domain: options.jetstream.as_ref().and_then(|own| own.domain.clone()).unwrap_or_default(),
         api_lvl: 5,
         xkey: identity.xkey.clone(),
         ..Info::default()

@@ -52,6 +52,7 @@ fn take_over(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -> Result
     let policy = Policy::new(new, &node.settings.identity).map_err(|error| error.to_string())?;
     // From here on nothing can fail.
     node.set_policy(policy);
+    crate::jetstream::follow(node);
     steps.into_iter().for_each(|step| step(node));
     node.delivery.routes.wake();
     node.delivery.gateways.wake();

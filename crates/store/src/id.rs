@@ -48,6 +48,25 @@ impl Place {
         self.offset
     }
 
+    /// As bytes, for an index that does not know what it keeps.
+    pub fn to_bytes(self) -> [u8; 16] {
+        let mut out = [0; 16];
+        out[..8].copy_from_slice(&self.at.to_le_bytes());
+        out[8..12].copy_from_slice(&self.offset.to_le_bytes());
+        out[12..].copy_from_slice(&self.bytes.to_le_bytes());
+        out
+    }
+
+    /// The place that these bytes are; of other bytes nothing can be read.
+    pub fn from_bytes(bytes: [u8; 16]) -> Place {
+        let [at @ .., o0, o1, o2, o3, b0, b1, b2, b3] = bytes;
+        Place {
+            at: u64::from_le_bytes(at),
+            offset: u32::from_le_bytes([o0, o1, o2, o3]),
+            bytes: u32::from_le_bytes([b0, b1, b2, b3]),
+        }
+    }
+
     /// What the message takes on disk: record header, head and body.
     pub fn bytes(self) -> u32 {
         self.bytes

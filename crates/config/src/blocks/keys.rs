@@ -60,7 +60,9 @@ pub struct Key {
 
 use Status::{Refused, Reloads, Restarts};
 
-pub(crate) const JETSTREAM: &str = "JetStream is not part of this version";
+const REPLICATED: &str = "streams are not replicated in this version";
+const DOMAINS: &str = "domains of accounts are not part of this version";
+const FEATURES: &str = "no flag of a feature is known in this version";
 const MQTT: &str = "MQTT is not part of this version";
 
 /// The parts of the table, those of one block behind each other. Each block declares its own (`crate::blocks`).
@@ -130,7 +132,7 @@ static PARTS: &[&[Key]] = &[
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
 /// by flags. Rows of keys inside a block that is refused as a whole say nothing: the block is refused, and once.
 const NOT_CARRIED_OUT: &[(&str, &str, &str)] =
-    &[("", "jetstream", JETSTREAM), ("leafnodes_remote", "jetstream_cluster_migrate", JETSTREAM)];
+    &[("leafnodes_remote", "jetstream_cluster_migrate", REPLICATED)];
 
 /// All keys, by their blocks.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
@@ -157,8 +159,8 @@ const TOP: &[Key] = &[
     top("gateway", &[], Restarts, "Connections to other clusters."),
     top("leafnodes", &["leaf"], Reloads, "Leaf nodes."),
     top("jetstream", &[], Restarts, "Streams that keep messages: `true`, or a block."),
-    top("default_js_domain", &[], Refused(JETSTREAM), "Domains of accounts."),
-    top("feature_flags", &[], Refused(JETSTREAM), "Behaviour that is being introduced."),
+    top("default_js_domain", &[], Refused(DOMAINS), "Domains of accounts."),
+    top("feature_flags", &[], Refused(FEATURES), "Behaviour that is being introduced."),
     top("websocket", &["ws"], Reloads, "A listener for clients by WebSocket."),
     top("mqtt", &[], Refused(MQTT), "MQTT listener."),
 ];

@@ -1,13 +1,11 @@
 //! What must hold of JetStream together with the rest.
 
-use crate::blocks::keys;
 use crate::blocks::reader::Errors;
 use crate::error::{ConfigError, ErrorKind, Location};
 use crate::options::Options;
 
 /// Checks it.
 pub(super) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors: &mut Errors) {
-    check_accounts(options, errors);
     let Some(own) = &options.jetstream else { return };
     let mut say = |problem: String| errors.push(ConfigError::new(&own.at, problem));
     if options.staples.store_dir.is_some() && own.store_dir.is_some() {
@@ -32,16 +30,5 @@ pub(super) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
                 "take one of them out, or connect this server as a leaf node, with a domain of its own",
             ));
         }
-    }
-}
-
-/// An account has JetStream by this server, or by servers that it is connected with.
-fn check_accounts(options: &Options, errors: &mut Errors) {
-    let is_connected = options.cluster.is_some() || options.gateway.is_some() || options.leafnodes.is_some();
-    let Some(why) = keys::refusal("", "jetstream").filter(|_| !is_connected) else { return };
-    for account in options.access.accounts.iter().filter(|account| account.jetstream.is_some()) {
-        let problem = format!("`jetstream` cannot be carried out in an account: {why}");
-        let error = ConfigError::new(&account.at, problem).kind(ErrorKind::NotSupported);
-        errors.push(error.help("take it out, or connect this server with one that has it"));
     }
 }

@@ -73,6 +73,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("usage_interval", "5s"),
     ("denied_publish_status", "true"),
     ("default_rate_limits", "[ { bytes_per_sec: 1 } ]"),
+    ("jetstream", "true"),
 ];
 /// Keys that are understood and change nothing.
 const WITHOUT_EFFECT: [&str; 3] = ["disable_sublist_cache", "prof_port", "prof_block_rate"];

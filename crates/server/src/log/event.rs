@@ -120,6 +120,8 @@ events! {
     Panicked "panicked" Fatal;
     /// A thread makes no progress.
     Stalled "stalled" Error;
+    /// The disk of streams does not do what it says: JetStream is off, and all else goes on.
+    StoreFailed "store_failed" Error;
     /// The server cannot start.
     Fatal "fatal" Fatal;
     /// Something is worth a thought.

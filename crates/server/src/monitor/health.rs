@@ -74,6 +74,8 @@ pub(crate) fn healthz(node: &Node, options: &HealthzOptions, now: Instant) -> He
         (400, "error", Some("\"stream\" must not be empty when checking consumer health".into()))
     } else if let Some(fault) = node.threads.fault(now) {
         (503, "unavailable", Some(fault.into()))
+    } else if let Some(failure) = node.streams.shared().and_then(|shared| shared.failure()) {
+        (503, "unavailable", Some(format!("JetStream is off: {failure}").into()))
     } else if node.connections.lame_duck.load(Ordering::Relaxed) {
         (503, "unavailable", Some("server is in lame duck mode".into()))
     } else {

@@ -1,9 +1,11 @@
 //! The server as a process: its files, its limits, and signals to another one.
 
+mod capacity;
 mod load;
 mod ports;
 pub mod signal;
 
+pub(crate) use capacity::{disk_bytes_free, memory_bytes};
 pub(crate) use load::Load;
 pub(crate) use ports::{ports_file, write_ports};
 use std::fs::OpenOptions;

@@ -138,6 +138,7 @@ impl Node {
         let account = self.accounts.make(key, &self.settings.policy(), &self.connections);
         self.delivery.gateways.meet(&account);
         self.share(&account, &alone.claims);
+        crate::jetstream::follow(self);
         Ok(account)
     }
 

@@ -1,0 +1,184 @@
+//! Opening the store and taking up the streams that it has; and ending.
+
+use super::{api, renew_quota};
+use crate::log::Event;
+use crate::node::Node;
+use crate::process;
+use crate::streams::{Capacity, Recovery, Shared, wall};
+use dialtone_config::options::JetStream;
+use dialtone_net::threads::Watch;
+use dialtone_store::{OpenError, Options, RealDisk, Store};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The official name of the folder in `store_dir`.
+const FOLDER: &str = "jetstream";
+/// Ours in it: those beside it are accounts of official servers.
+const STORE: &str = "dialtone";
+/// How long one turn of the thread of streams may take before it is reported to stand still.
+const STALL: Duration = Duration::from_secs(30);
+
+/// Why JetStream does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The folder has streams of an official server.
+    #[error(
+        "{0:?} has streams of an official server, which cannot be taken over in this version; name another store_dir"
+    )]
+    Official(PathBuf),
+    /// A stream cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The system refuses a thread.
+    #[error("cannot start the thread of streams: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Where streams are kept.
+fn folder(own: &JetStream, server: Option<&Path>) -> (PathBuf, bool) {
+    match own.store_dir.as_deref().or(server) {
+        Some(dir) => (dir.join(FOLDER), false),
+        None => (std::env::temp_dir().join("nats").join(FOLDER), true),
+    }
+}
+
+/// Whether an official server kept streams there: a folder of an account has `streams`.
+fn is_official(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name() != STORE).any(|entry| {
+        let streams = std::fs::read_dir(entry.path().join("streams"));
+        streams.is_ok_and(|mut streams| streams.next().is_some())
+    })
+}
+
+fn capacity(own: &JetStream, folder: &Path) -> Capacity {
+    let three_quarters = |bytes: u64| bytes / 4 * 3;
+    let free = || process::disk_bytes_free(folder).map_or(u64::MAX / 2, three_quarters);
+    let memory = || process::memory_bytes().map_or(256 * 1024 * 1024, three_quarters);
+    Capacity {
+        folder: folder.to_owned(),
+        memory_bytes_max: own.memory_bytes_max.unwrap_or_else(memory),
+        file_bytes_max: own.file_bytes_max.unwrap_or_else(free),
+    }
+}
+
+/// Starts JetStream, if the options ask for it.
+///
+/// # Errors
+/// The store cannot be opened.
+pub(crate) fn start(node: &Arc<Node>) -> Result<(), StartError> {
+    let policy = node.settings.policy();
+    let Some(own) = &policy.options.jetstream else { return Ok(()) };
+    let say = |text: std::fmt::Arguments<'_>| node.log.emit(Event::Starting, "", text);
+    let (folder, is_temporary) = folder(own, policy.options.staples.store_dir.as_deref());
+    if is_temporary {
+        let text = "Temporary storage directory used, data could be lost on system reboot";
+        node.log.emit(Event::Warning, "", format_args!("{text}"));
+    }
+    if is_official(&folder) {
+        return Err(StartError::Official(folder));
+    }
+    let capacity = capacity(own, &folder);
+    let most = [capacity.memory_bytes_max, capacity.file_bytes_max];
+    let most = most.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+    say(format_args!("---------------- JETSTREAM ----------------"));
+    say(format_args!("  Max Memory:      {} bytes", capacity.memory_bytes_max));
+    say(format_args!("  Max Storage:     {} bytes", capacity.file_bytes_max));
+    say(format_args!("  Store Directory: {:?}", folder.display().to_string()));
+    if let Some(domain) = &own.domain {
+        say(format_args!("  Domain:          {domain}"));
+    }
+    say(format_args!("-------------------------------------------"));
+    let shared = Shared::new(own.domain.as_deref(), node.delivery.gate.clone(), node.delivery.totals.clone());
+    shared.quota.set_max(most);
+    recover(node, &shared, &folder.join(STORE))?;
+    node.streams.begin(shared, capacity);
+    for hosted in node.streams.all.all() {
+        hosted.open(&node.connections.registry);
+    }
+    work(node).map_err(StartError::Thread)?;
+    follow(node);
+    Ok(())
+}
+
+/// Opens the store, and makes the streams that it has.
+fn recover(node: &Arc<Node>, shared: &Arc<Shared>, folder: &Path) -> Result<(), StartError> {
+    let begin = Instant::now();
+    let policy = node.settings.policy();
+    let payload_max = u32::try_from(policy.options.limits.payload_bytes_max).unwrap_or(u32::MAX);
+    let mut recovery = Recovery::new(wall(), payload_max);
+    let disk = Arc::new(RealDisk::default());
+    let store = Store::open(disk, folder, Options::default(), &mut |found| recovery.take(found))?;
+    for problem in &recovery.problems {
+        node.log.emit(Event::Warning, "", format_args!("JetStream: {problem}"));
+    }
+    shared.opened(store);
+    let mut count = 0;
+    for found in recovery.streams() {
+        let Some(state) = found.state else {
+            let text = format!("stream {:?} of account {:?} cannot be read", found.name, found.account);
+            return Err(StartError::Unreadable(text));
+        };
+        let account = node.accounts.make(&found.account, &policy, &node.connections);
+        node.streams.all.put(&account, shared, Some(found.group), state);
+        count += 1;
+    }
+    if count > 0 {
+        let text = format_args!("JetStream: {count} streams recovered in {:?}", begin.elapsed());
+        node.log.emit(Event::Starting, "", text);
+    }
+    Ok(())
+}
+
+/// Starts the thread that works for streams behind commits and when time has come.
+fn work(node: &Arc<Node>) -> std::io::Result<()> {
+    let Some(shared) = node.streams.shared().cloned() else { return Ok(()) };
+    let mut turn = node.delivery.turn(rand::random(), Instant::now());
+    let log = node.log.clone();
+    let run = move |progress: &dialtone_net::threads::Progress| {
+        let (mut has_more, mut has_failed) = (false, false);
+        while let Some(ready) = shared.next(has_more) {
+            progress.begin();
+            turn.begin(Instant::now());
+            for hosted in ready {
+                progress.next();
+                turn.within(|turn| hosted.work(turn));
+            }
+            has_more = turn.finish();
+            if let Some(failure) = shared.failure().filter(|_| !has_failed) {
+                log.emit(Event::StoreFailed, "", format_args!("JetStream is off: {failure}"));
+                has_failed = true;
+            }
+            progress.end();
+        }
+    };
+    node.threads.spawn_watched("streams", Watch::new(STALL), run)?;
+    Ok(())
+}
+
+/// Answers the API in all accounts that there are and have not been answered yet.
+pub(crate) fn follow(node: &Node) {
+    let Some(shared) = node.streams.shared() else { return };
+    let system = node.settings.policy().system_account().map(str::to_owned);
+    for account in node.accounts.all() {
+        let is_system = system.as_deref() == Some(&*account.name);
+        if is_system {
+            continue;
+        }
+        renew_quota(node, &account);
+        if node.streams.is_new(&account) {
+            api::serve(node, &account, shared.domain.as_deref());
+        }
+    }
+}
+
+/// Ends JetStream: what was submitted is written.
+pub(crate) fn stop(node: &Node) {
+    if let Some(shared) = node.streams.shared() {
+        shared.close();
+    }
+}

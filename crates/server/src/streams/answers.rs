@@ -1,0 +1,66 @@
+//! What publishers are answered.
+
+use dialtone_jetstream::error::ApiError;
+use dialtone_jetstream::stream::Refusal;
+use dialtone_store::Refused;
+use std::io::Write as _;
+
+/// A message was stored, or was before.
+pub(super) fn stored(stream: &str, domain: Option<&str>, seq: u64, is_duplicate: bool) -> Vec<u8> {
+    let mut out = begin(stream, domain);
+    // Writing to memory does not fail.
+    let _ = write!(out, ",\"seq\":{seq}");
+    if is_duplicate {
+        out.extend_from_slice(b",\"duplicate\":true");
+    }
+    out.push(b'}');
+    out
+}
+
+fn begin(stream: &str, domain: Option<&str>) -> Vec<u8> {
+    let mut out = b"{\"stream\":".to_vec();
+    out.extend_from_slice(&dialtone_jetstream::json::to_vec(stream));
+    if let Some(domain) = domain {
+        out.extend_from_slice(b",\"domain\":");
+        out.extend_from_slice(&dialtone_jetstream::json::to_vec(domain));
+    }
+    out
+}
+
+/// A message was not stored.
+pub(super) fn refused(stream: &str, refusal: &Refusal) -> Vec<u8> {
+    let mut out = b"{\"error\":".to_vec();
+    out.extend_from_slice(&dialtone_jetstream::json::to_vec(&ApiError::from(refusal)));
+    out.extend_from_slice(b",\"stream\":");
+    out.extend_from_slice(&dialtone_jetstream::json::to_vec(stream));
+    out.extend_from_slice(b",\"seq\":0}");
+    out
+}
+
+/// Why the store takes nothing, in a few words.
+pub(super) fn store_refused(why: &Refused) -> &'static str {
+    match why {
+        Refused::Busy => "too much waits for the disk",
+        Refused::Full => "the disk is full",
+        Refused::Failed(_) => "the store has failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_as_officially() {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        assert_eq!(text(stored("S", None, 5, false)), r#"{"stream":"S","seq":5}"#);
+        assert_eq!(
+            text(stored("S", Some("hub"), 5, true)),
+            r#"{"stream":"S","domain":"hub","seq":5,"duplicate":true}"#
+        );
+        assert_eq!(
+            text(refused("S", &Refusal::WrongLastSequence(3))),
+            r#"{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 3"},"stream":"S","seq":0}"#
+        );
+    }
+}

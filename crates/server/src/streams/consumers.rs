@@ -1,0 +1,161 @@
+//! Making, changing and ending the consumers of a stream.
+
+use super::emitter::Emitter;
+use super::hosted::{Hosted, Session, Tap};
+use super::meta::ConsumerMeta;
+use super::record::Record;
+use super::settings;
+use super::state::view;
+use dialtone_broker::inlet::Publish;
+use dialtone_broker::subscription::Subscription;
+use dialtone_jetstream::config::ConsumerConfig;
+use dialtone_jetstream::consumer::{ConsumerId, Context, Info, Prefixes, Start};
+use dialtone_store::{Lsn, Refused, Urgency};
+use std::sync::Arc;
+
+/// A consumer as the API shows it.
+pub(crate) struct Shown {
+    /// Its configuration and when it was made.
+    pub(crate) meta: ConsumerMeta,
+    /// Its figures.
+    pub(crate) info: Info,
+}
+
+impl Hosted {
+    /// Makes a consumer, or gives one another configuration. Where the log ends that says so; `None` in memory.
+    ///
+    /// # Errors
+    /// The store takes nothing.
+    pub(crate) fn put_consumer(
+        &self,
+        name: &str,
+        config: ConsumerConfig,
+        turn: &mut dyn Publish,
+    ) -> Option<Result<Option<Lsn>, Refused>> {
+        self.with(turn, |session| match session.inner.state.consumer_id(name) {
+            Some(id) => update(session, id, config),
+            None => create(session, name, config),
+        })
+    }
+
+    /// Ends a consumer. `None`: there is none.
+    pub(crate) fn delete_consumer(&self, name: &str, turn: &mut dyn Publish) -> Option<Option<Lsn>> {
+        self.with(turn, |session| {
+            let id = session.inner.state.consumer_id(name)?;
+            Some(delete(session, id))
+        })?
+    }
+
+    /// A consumer with its figures.
+    pub(crate) fn show_consumer(&self, name: &str, turn: &mut dyn Publish) -> Option<Shown> {
+        self.with(turn, |session| {
+            let id = session.inner.state.consumer_id(name)?;
+            let info = session.consumer(id, |machine, ctx| machine.info(ctx))?;
+            let meta = session.inner.state.consumers.get(&id)?.meta.clone();
+            Some(Shown { meta, info })
+        })?
+    }
+
+    /// Names of the consumers, sorted.
+    pub(crate) fn consumer_names(&self) -> Vec<String> {
+        let inner = self.lock();
+        inner.state.consumers_by_name().iter().map(|held| held.meta.name().to_owned()).collect()
+    }
+
+    /// Subscribes where the consumers are asked that the log has.
+    pub(super) fn open_consumers(&self) {
+        let all: Vec<(u64, String, ConsumerConfig)> = {
+            let inner = self.lock();
+            let all = inner.state.consumers.iter();
+            all.map(|(id, held)| (*id, held.meta.name.clone(), held.meta.config.clone())).collect()
+        };
+        for (id, name, config) in all {
+            let taps = self.open_consumer(id, &name, &config);
+            if let Some(held) = self.lock().state.consumers.get_mut(&id) {
+                held.taps = taps;
+            }
+        }
+    }
+
+    /// Subscribes where a consumer is asked and acknowledged.
+    fn open_consumer(&self, id: u64, name: &str, config: &ConsumerConfig) -> Vec<Arc<Subscription>> {
+        let stream = &*self.name;
+        let mut filters = Vec::new();
+        if config.is_pull() {
+            filters.push((Tap::Pull(id), format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}")));
+            if let Some(domain) = &self.shared.domain {
+                filters.push((Tap::Pull(id), format!("$JS.{domain}.API.CONSUMER.MSG.NEXT.{stream}.{name}")));
+            }
+        } else if config.flow_control {
+            filters.push((Tap::FlowControl(id), format!("$JS.FC.{stream}.{name}.>")));
+        }
+        if config.ack_policy != dialtone_jetstream::config::AckPolicy::None {
+            filters.push((Tap::Ack(id), format!("$JS.ACK.{stream}.{name}.*.*.*.*.*")));
+        }
+        self.subscribe(&filters)
+    }
+}
+
+fn create(session: &mut Session<'_>, name: &str, config: ConsumerConfig) -> Result<Option<Lsn>, Refused> {
+    let state = &session.inner.state;
+    let settings = settings::consumer(&config, &state.meta.config, state.payload_max());
+    let start = Start::of(&settings, &state.view());
+    let id = state.next_consumer();
+    let meta = ConsumerMeta { id, created: session.now, start, name: name.to_owned(), config };
+    let upto = session.log_record(Record::Consumer(&meta.encode()), Urgency::Ordinary)?;
+    let prefixes = Prefixes::new(&session.hosted.name, meta.name());
+    let taps = session.hosted.open_consumer(id, name, &meta.config);
+    let (now, deliver_subject) = (session.now, meta.config.deliver_subject.clone());
+    session.inner.state.begin_consumer(meta, prefixes, now);
+    if let Some(held) = session.inner.state.consumers.get_mut(&id) {
+        held.taps = taps;
+    }
+    if !deliver_subject.is_empty() {
+        let is_active = session.turn.is_awaited(session.account, deliver_subject.as_bytes());
+        session.consumer(id, |machine, ctx| machine.set_interest(ctx, is_active));
+    }
+    Ok(upto)
+}
+
+fn update(session: &mut Session<'_>, id: u64, config: ConsumerConfig) -> Result<Option<Lsn>, Refused> {
+    let Some(held) = session.inner.state.consumers.get(&id) else { return Ok(None) };
+    if held.meta.config == config {
+        return Ok(None);
+    }
+    let meta = ConsumerMeta { config, ..held.meta.clone() };
+    let upto = session.log_record(Record::Consumer(&meta.encode()), Urgency::Ordinary)?;
+    let state = &session.inner.state;
+    let settings = settings::consumer(&meta.config, &state.meta.config, state.payload_max());
+    session.consumer(id, |machine, ctx| machine.update(ctx, settings));
+    if let Some(held) = session.inner.state.consumers.get_mut(&id) {
+        held.meta = meta;
+    }
+    Ok(upto)
+}
+
+/// Ends a consumer. Where the log ends that says so.
+pub(super) fn delete(session: &mut Session<'_>, id: u64) -> Option<Lsn> {
+    let upto = session.log_record(Record::Gone(&id.to_le_bytes()), Urgency::FreesRoom).ok().flatten();
+    end(session, id);
+    upto
+}
+
+/// The same where the log need not know it.
+pub(super) fn end(session: &mut Session<'_>, id: u64) {
+    let Some(mut held) = session.inner.state.end_consumer(id) else { return };
+    session.hosted.unsubscribe(&held.taps);
+    let super::hosted::Inner { state, later, noted, scratch, .. } = &mut *session.inner;
+    let super::state::State { machine, changes, committed, .. } = state;
+    let log = view(machine, *committed);
+    let mut emitter = Emitter {
+        turn: &mut *session.turn,
+        account: session.account,
+        messages: machine.messages(),
+        later,
+        noted,
+        consumer: ConsumerId(id),
+        scratch,
+    };
+    held.machine.deleted(&mut Context { now: session.now, log: &log, host: &mut emitter, changes });
+    session.inner.state.settle_all();
+}

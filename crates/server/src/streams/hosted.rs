@@ -1,0 +1,648 @@
+//! One stream at work: what turns bring to it, under one lock a turn, and what it sends.
+//!
+//! A publish is decided on, carried out and handed to the log in the turn that brings it. A memory stream acknowledges it in the same turn;
+//! a file stream when the log is on disk, and until then its consumers do not see it.
+
+use super::emitter::{Emitter, Later, Noted, NotedAdvisory, emit_plain, emit_status};
+use super::quota::{self, Quota};
+use super::record::Record;
+use super::shared::{Shared, Why, wall};
+use super::state::{State, Wanted, view};
+use super::{advisories, answers, direct};
+use dialtone_broker::account::Account;
+use dialtone_broker::inlet::{Batch, Inlet, Publish, Received};
+use dialtone_broker::peer::Peer;
+use dialtone_broker::subscription::Subscription;
+use dialtone_jetstream::consumer::{AckSubject, Advisory, Budget, ConsumerId, Context, Polled, Position};
+use dialtone_jetstream::messages::{Body, Place};
+use dialtone_jetstream::stream::{Admitted, Proposal, Publish as Published, Refusal};
+use dialtone_store::{GroupId, Lsn, Urgency};
+use dialtone_wire::header;
+use dialtone_wire::message::Message;
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+/// What one consumer may deliver before others have their turn.
+const BUDGET: Budget = Budget { messages: 512, bytes: 1024 * 1024 };
+/// Bytes that are read from the disk for a stream before others have their turn.
+const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How often it is looked whether somebody listens to a consumer that sends.
+const INTEREST_INTERVAL: i64 = 100_000_000;
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// What a subscription of a stream is for: the first letter of its sid, then a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tap {
+    /// What the stream stores.
+    Store,
+    /// Requests for messages by sequence or subject.
+    Direct,
+    /// Requests to a consumer.
+    Pull(u64),
+    /// Acknowledgements of a consumer.
+    Ack(u64),
+    /// Answers to flow control.
+    FlowControl(u64),
+}
+
+impl Tap {
+    /// As a sid, where `number` tells it from others of its kind.
+    pub(super) fn sid(self, number: usize) -> String {
+        match self {
+            Self::Store => format!("s.{number}"),
+            Self::Direct => format!("d.{number}"),
+            Self::Pull(id) => format!("p{id}.{number}"),
+            Self::Ack(id) => format!("a{id}.{number}"),
+            Self::FlowControl(id) => format!("f{id}.{number}"),
+        }
+    }
+
+    fn of(sid: &[u8]) -> Option<Self> {
+        let (kind, rest) = sid.split_first()?;
+        let digits = rest.split(|byte| *byte == b'.').next()?;
+        let number = std::str::from_utf8(digits).ok()?.parse();
+        Some(match kind {
+            b's' => Self::Store,
+            b'd' => Self::Direct,
+            b'p' => Self::Pull(number.ok()?),
+            b'a' => Self::Ack(number.ok()?),
+            b'f' => Self::FlowControl(number.ok()?),
+            _ => return None,
+        })
+    }
+}
+
+/// Something that is done when the log up to a position is on disk.
+struct Waiting {
+    upto: Lsn,
+    what: Due,
+}
+
+enum Due {
+    /// An answer to a publish, or an empty one that confirms an acknowledgement.
+    Answer { to: Box<[u8]>, payload: Box<[u8]> },
+    /// Messages up to here may be seen.
+    Visible(u64),
+}
+
+/// What the lock of a stream holds.
+pub(crate) struct Inner {
+    pub(crate) state: State,
+    waiting: VecDeque<Waiting>,
+    pub(super) later: VecDeque<Later>,
+    pub(super) noted: Noted,
+    /// What was set in the agenda.
+    timer: Option<i64>,
+    /// It takes nothing any more.
+    pub(crate) is_gone: bool,
+    /// Bytes of its state that count in the quotas.
+    counted: u64,
+    pub(super) scratch: Vec<u8>,
+    record: Vec<u8>,
+}
+
+impl Inner {
+    /// Whether no consumer has something to say.
+    pub(super) fn noted_is_silent(&self) -> bool {
+        self.noted.advisories.is_empty()
+    }
+
+    /// What consumers had to say.
+    pub(super) fn take_advisories(&mut self) -> Vec<(ConsumerId, NotedAdvisory)> {
+        std::mem::take(&mut self.noted.advisories)
+    }
+
+    /// Has something sent when the disk was read.
+    pub(super) fn push_later(&mut self, later: Later) {
+        self.later.push_back(later);
+    }
+}
+
+/// One stream.
+pub(crate) struct Hosted {
+    /// Unique among the streams of the server.
+    pub(crate) number: u64,
+    pub(crate) name: Box<str>,
+    account: Weak<Account>,
+    /// Where its log is; `None`: in memory alone.
+    pub(crate) group: Option<GroupId>,
+    pub(super) shared: Arc<Shared>,
+    quota: Arc<Quota>,
+    inner: Mutex<Inner>,
+    pub(super) peer: OnceLock<Arc<Peer>>,
+    /// What it stores, and where it answers.
+    pub(super) taps: Mutex<Vec<Arc<Subscription>>>,
+    is_ready: AtomicBool,
+    is_waiting: AtomicBool,
+    this: Weak<Hosted>,
+}
+
+impl Hosted {
+    /// A stream that has its state.
+    pub(super) fn new(
+        number: u64,
+        (account, quota): (&Arc<Account>, Arc<Quota>),
+        group: Option<GroupId>,
+        shared: &Arc<Shared>,
+        state: State,
+    ) -> Arc<Self> {
+        let counted = state.machine.totals().bytes;
+        let place = quota::place(group.is_some());
+        quota.add(place, signed(counted));
+        shared.quota.add(place, signed(counted));
+        Arc::new_cyclic(|this| Self {
+            number,
+            name: state.meta.config.name.as_str().into(),
+            account: Arc::downgrade(account),
+            group,
+            shared: shared.clone(),
+            inner: Mutex::new(Inner {
+                state,
+                waiting: VecDeque::new(),
+                later: VecDeque::new(),
+                noted: Noted::default(),
+                timer: None,
+                is_gone: false,
+                counted,
+                scratch: Vec::new(),
+                record: Vec::new(),
+            }),
+            quota,
+            peer: OnceLock::new(),
+            taps: Mutex::default(),
+            is_ready: AtomicBool::new(false),
+            is_waiting: AtomicBool::new(false),
+            this: this.clone(),
+        })
+    }
+
+    /// The account, as long as there is one.
+    pub(crate) fn account(&self) -> Option<Arc<Account>> {
+        self.account.upgrade()
+    }
+
+    /// Looks at its state.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// Does something with its state, then what follows from it: the log, answers, deliveries.
+    pub(super) fn with<T>(
+        &self,
+        turn: &mut dyn Publish,
+        act: impl FnOnce(&mut Session<'_>) -> T,
+    ) -> Option<T> {
+        let account = self.account()?;
+        let mut inner = self.inner.lock();
+        let now = wall();
+        inner.state.changes.clear(now);
+        let mut session =
+            Session { hosted: self, account: &account, inner: &mut inner, turn, now, upto: None };
+        let out = act(&mut session);
+        session.deliver();
+        session.finish();
+        Some(out)
+    }
+
+    /// What time and commits bring.
+    pub(crate) fn work(&self, turn: &mut dyn Publish) {
+        let committed = self.shared.committed();
+        self.with(turn, |session| {
+            if session.inner.is_gone {
+                return;
+            }
+            session.committed(committed);
+            session.flush_later();
+            session.look_at_interest();
+            session.expire();
+        });
+    }
+
+    /// The log has it now or later; `what` is called when it does.
+    fn wait_for(&self, upto: Lsn) {
+        if !self.is_waiting.swap(true, Ordering::AcqRel)
+            && let Some(this) = self.this.upgrade()
+        {
+            self.shared.await_commit(this, upto);
+        }
+    }
+
+    /// It was taken from the agenda.
+    pub(super) fn is_taken(&self, why: Why) {
+        let flag = if why == Why::Ready { &self.is_ready } else { &self.is_waiting };
+        flag.store(false, Ordering::Release);
+    }
+
+    /// Has consumers told that they are gone, and takes nothing more.
+    pub(super) fn end(&self, turn: &mut dyn Publish) {
+        self.with(turn, |session| {
+            session.inner.is_gone = true;
+            let all: Vec<u64> = session.inner.state.consumers.keys().copied().collect();
+            for id in all {
+                super::consumers::end(session, id);
+            }
+            session.inner.waiting.clear();
+            session.inner.later.clear();
+        });
+    }
+
+    fn wake(&self) {
+        if !self.is_ready.swap(true, Ordering::AcqRel)
+            && let Some(this) = self.this.upgrade()
+        {
+            self.shared.ready(this);
+        }
+    }
+
+    /// Reads a body from the disk.
+    pub(crate) fn read(&self, seq: u64, place: Place, out: &mut Vec<u8>) -> bool {
+        let (Some(store), Some(group)) = (self.shared.store(), self.group) else { return false };
+        store.read(group, seq, dialtone_store::Place::from_bytes(place.0), out).is_ok()
+    }
+}
+
+impl Inlet for Hosted {
+    fn take(&self, batch: &Batch, turn: &mut dyn Publish) {
+        self.with(turn, |session| {
+            if session.inner.is_gone {
+                return;
+            }
+            for received in batch.messages() {
+                match Tap::of(received.subscription.sid()) {
+                    Some(Tap::Store) => session.store(&received.message),
+                    Some(Tap::Direct) => direct::answer(session, &received.message),
+                    Some(Tap::Pull(id)) => session.pull(id, &received.message),
+                    Some(Tap::Ack(id)) => session.acknowledge(id, &received.message),
+                    Some(Tap::FlowControl(id)) => session.flow_control(id, &received),
+                    None => {}
+                }
+            }
+        });
+    }
+
+    fn account(&self) -> Option<Arc<Account>> {
+        self.account.upgrade()
+    }
+}
+
+/// A stream that is being worked at, by whoever has its lock.
+pub(super) struct Session<'s> {
+    pub(super) hosted: &'s Hosted,
+    pub(super) account: &'s Arc<Account>,
+    pub(super) inner: &'s mut Inner,
+    pub(super) turn: &'s mut dyn Publish,
+    pub(super) now: i64,
+    /// Where the log ends that this made.
+    upto: Option<Lsn>,
+}
+
+impl Session<'_> {
+    /// A message is published to the stream.
+    fn store(&mut self, message: &Message<'_>) {
+        let reply = message.reply.filter(|_| !self.inner.state.meta.config.no_ack);
+        let published =
+            Published { subject: message.subject, headers: message.headers(), payload: message.payload() };
+        let state = &mut self.inner.state;
+        let more = signed(state.machine.totals().bytes) - signed(self.inner.counted);
+        let place = quota::place(self.hosted.group.is_some());
+        let wanted = Wanted {
+            consumers: &state.consumers,
+            server_bytes: self.hosted.shared.quota.left(place, more),
+            account_bytes: self.hosted.quota.left(place, more),
+        };
+        let admitted = state.machine.admit_publish(&published, &wanted, self.now);
+        let answer = match admitted {
+            Ok(Admitted::Proposal(proposal)) => self.carry_out(&proposal).map(|seq| (seq, false)),
+            Ok(Admitted::Duplicate(seq)) => Ok((seq, true)),
+            Err(refusal) => Err(refusal),
+        };
+        let Some(to) = reply else { return };
+        let domain = self.hosted.shared.domain.as_deref();
+        match answer {
+            Ok((seq, is_duplicate)) => {
+                let payload = answers::stored(&self.hosted.name, domain, seq, is_duplicate);
+                self.answer_when_durable(to, payload);
+            }
+            Err(refusal) => {
+                let payload = answers::refused(&self.hosted.name, &refusal);
+                emit_plain(self.turn, self.account, to, &payload);
+            }
+        }
+    }
+
+    /// Hands a proposal to the log, and carries it out. The last sequence.
+    pub(super) fn carry_out(&mut self, proposal: &Proposal<'_>) -> Result<u64, Refusal> {
+        let place = self.log(proposal)?;
+        let said = self.inner.state.apply(proposal);
+        self.note(said);
+        let last = self.inner.state.machine.totals().last;
+        if let (Some(place), Proposal::Store(store)) = (place, proposal) {
+            self.inner.state.machine.set_place(store.seq, Place(place.to_bytes()));
+        }
+        if let Some(upto) = self.upto.filter(|_| self.hosted.group.is_some()) {
+            self.inner.waiting.push_back(Waiting { upto, what: Due::Visible(last) });
+        }
+        Ok(last)
+    }
+
+    /// What consumers say of a change.
+    pub(super) fn note(&mut self, said: Vec<(ConsumerId, Advisory<'static>)>) {
+        for (id, advisory) in said {
+            self.inner.noted.advisories.push((id, NotedAdvisory::of(&advisory)));
+        }
+    }
+
+    /// Where the log ends that this made.
+    pub(super) fn upto(&self) -> Option<Lsn> {
+        self.upto
+    }
+
+    /// Hands a proposal to the log: a message as one, all else as a record.
+    fn log(&mut self, proposal: &Proposal<'_>) -> Result<Option<dialtone_store::Place>, Refusal> {
+        let (Some(group), Some(store)) = (self.hosted.group, self.hosted.shared.store()) else {
+            return Ok(None);
+        };
+        self.inner.record.clear();
+        let urgency = match proposal {
+            Proposal::Remove(_) | Proposal::Purge(_) => Urgency::FreesRoom,
+            _ => Urgency::Ordinary,
+        };
+        let refused = |why: dialtone_store::Refused| Refusal::StoreFailed(answers::store_refused(&why));
+        let place = match proposal {
+            Proposal::Store(message) => {
+                message.encode_head(&mut self.inner.record);
+                let mut batch = store.batch(urgency).map_err(refused)?;
+                let body = [&*message.headers, &*message.payload];
+                let place = batch.message(group, message.seq, &self.inner.record, &body);
+                self.upto = Some(batch.submit());
+                Some(place)
+            }
+            other => {
+                let mut bytes = Vec::new();
+                other.encode(&mut bytes);
+                Record::Proposal(&bytes).encode(&mut self.inner.record);
+                let mut batch = store.batch(urgency).map_err(refused)?;
+                batch.record(group, &self.inner.record);
+                self.upto = Some(batch.submit());
+                None
+            }
+        };
+        Ok(place)
+    }
+
+    /// Hands a record to the log. Where the log ends then; `None` for a memory stream.
+    ///
+    /// # Errors
+    /// The store takes none.
+    pub(super) fn log_record(
+        &mut self,
+        record: Record<'_>,
+        urgency: Urgency,
+    ) -> Result<Option<Lsn>, dialtone_store::Refused> {
+        let (Some(group), Some(store)) = (self.hosted.group, self.hosted.shared.store()) else {
+            return Ok(None);
+        };
+        self.inner.record.clear();
+        record.encode(&mut self.inner.record);
+        let mut batch = store.batch(urgency)?;
+        batch.record(group, &self.inner.record);
+        self.upto = Some(batch.submit());
+        Ok(self.upto)
+    }
+
+    /// Answers once everything that was decided so far is on disk.
+    fn answer_when_durable(&mut self, to: &[u8], payload: Vec<u8>) {
+        let upto = match (self.upto, self.inner.waiting.back()) {
+            (Some(upto), _) => upto,
+            (None, Some(last)) => last.upto,
+            (None, None) => {
+                emit_plain(self.turn, self.account, to, &payload);
+                return;
+            }
+        };
+        let what = Due::Answer { to: to.into(), payload: payload.into() };
+        self.inner.waiting.push_back(Waiting { upto, what });
+    }
+
+    /// What waited for the disk goes out.
+    fn committed(&mut self, committed: Lsn) {
+        while let Some(waiting) = self.inner.waiting.pop_front_if(|waiting| waiting.upto <= committed) {
+            match waiting.what {
+                Due::Answer { to, payload } => {
+                    emit_plain(self.turn, self.account, &to, &payload);
+                }
+                Due::Visible(seq) => self.inner.state.committed = seq,
+            }
+        }
+    }
+
+    /// A client asks a consumer for messages.
+    fn pull(&mut self, id: u64, message: &Message<'_>) {
+        let Some(reply) = message.reply else { return };
+        self.consumer(id, |machine, ctx| machine.request(ctx, reply, None, message.payload()));
+    }
+
+    /// A client acknowledges.
+    fn acknowledge(&mut self, id: u64, message: &Message<'_>) {
+        let Some(subject) = AckSubject::parse(message.subject) else { return };
+        self.consumer(id, |machine, ctx| {
+            machine.acknowledge(ctx, &subject, message.reply, None, message.payload());
+        });
+    }
+
+    /// A client says that it keeps up.
+    fn flow_control(&mut self, id: u64, received: &Received<'_>) {
+        let message = &received.message;
+        let number = |name: &[u8]| {
+            let value = header::value(message.headers(), name)?;
+            std::str::from_utf8(value).ok()?.trim().parse().ok()
+        };
+        let acked = number(b"Nats-Last-Consumer")
+            .zip(number(b"Nats-Last-Stream"))
+            .map(|(consumer, stream)| Position { consumer, stream });
+        self.consumer(id, |machine, ctx| machine.flow_control_answer(ctx, message.subject, acked));
+    }
+
+    /// Calls a consumer.
+    pub(super) fn consumer<T>(
+        &mut self,
+        id: u64,
+        act: impl FnOnce(&mut dialtone_jetstream::consumer::Consumer, &mut Context<'_>) -> T,
+    ) -> Option<T> {
+        let Inner { state, later, noted, scratch, .. } = &mut *self.inner;
+        let State { consumers, machine, changes, committed, .. } = state;
+        let held = consumers.get_mut(&id)?;
+        let view = view(machine, *committed);
+        let mut emitter = Emitter {
+            turn: &mut *self.turn,
+            account: self.account,
+            messages: machine.messages(),
+            later,
+            noted,
+            consumer: ConsumerId(id),
+            scratch,
+        };
+        let mut context = Context { now: self.now, log: &view, host: &mut emitter, changes };
+        Some(act(&mut held.machine, &mut context))
+    }
+
+    /// Has consumers deliver what they can.
+    fn deliver(&mut self) {
+        let wanting: Vec<u64> = {
+            let consumers = &self.inner.state.consumers;
+            consumers.iter().filter(|(_, held)| held.machine.wants()).map(|(id, _)| *id).collect()
+        };
+        for id in wanting {
+            if !self.inner.later.is_empty() {
+                // What is to be read from the disk comes first, and not on a loop.
+                self.hosted.wake();
+                break;
+            }
+            if self.consumer(id, |machine, ctx| machine.poll(ctx, BUDGET)) == Some(Polled::More) {
+                self.hosted.wake();
+            }
+        }
+        for (id, seq) in std::mem::take(&mut self.inner.noted.lost) {
+            self.consumer(id.0, |machine, ctx| {
+                machine.undelivered(ctx, seq);
+                machine.set_interest(ctx, false);
+            });
+        }
+        if !self.inner.later.is_empty() {
+            self.hosted.wake();
+        }
+    }
+
+    /// Sends what had to be read from the disk first. Only on a thread that may wait for it.
+    fn flush_later(&mut self) {
+        let (mut body, mut read) = (Vec::new(), 0);
+        while read < READ_BYTES_MAX {
+            let Some(later) = self.inner.later.pop_front() else { return };
+            match later {
+                Later::Status { to, reply, head } => {
+                    emit_status(self.turn, self.account, (&to, reply.as_deref()), &head);
+                }
+                Later::Answer { to, seq } => {
+                    if self.body_of(seq, None, &mut body) {
+                        read += body.len();
+                        direct::send_read(self, &to, seq, &body);
+                    }
+                }
+                Later::Message { to, reply, subject, seq, place, form } => {
+                    if self.body_of(seq, place, &mut body) {
+                        read += body.len();
+                        let header_bytes = form.write(&body, &mut self.inner.scratch);
+                        let framed = &*self.inner.scratch;
+                        let message =
+                            Message { subject: &subject, reply: Some(&reply), header_bytes, framed };
+                        self.turn.emit_stored(self.account, &to, &message);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the body of a message, wherever it is; `place` says where it was.
+    pub(super) fn body_of(&self, seq: u64, place: Option<Place>, body: &mut Vec<u8>) -> bool {
+        body.clear();
+        match self.inner.state.machine.messages().body(seq) {
+            Some(Body::Hot(bytes)) => {
+                body.extend_from_slice(bytes);
+                true
+            }
+            Some(Body::Cold(place)) => self.hosted.read(seq, place, body),
+            None => place.is_some_and(|place| self.hosted.read(seq, place, body)),
+        }
+    }
+
+    /// Looks whether somebody listens to consumers that send.
+    fn look_at_interest(&mut self) {
+        let pushing = self.inner.state.consumers.iter().filter(|(_, held)| !held.meta.config.is_pull());
+        let pushing: Vec<(u64, Vec<u8>)> =
+            pushing.map(|(id, held)| (*id, held.meta.config.deliver_subject.clone().into_bytes())).collect();
+        for (id, subject) in pushing {
+            let is_active = self.turn.is_awaited(self.account, &subject);
+            self.consumer(id, |machine, ctx| machine.set_interest(ctx, is_active));
+        }
+    }
+
+    /// Deadlines of consumers, and messages whose time is over.
+    fn expire(&mut self) {
+        let now = self.now;
+        let due: Vec<u64> = {
+            let consumers = &self.inner.state.consumers;
+            let is_due = |held: &super::state::Held| held.machine.deadline().is_some_and(|at| at <= now);
+            consumers.iter().filter(|(_, held)| is_due(held)).map(|(id, _)| *id).collect()
+        };
+        for id in due {
+            self.consumer(id, |machine, ctx| machine.expire(ctx));
+        }
+        while let Some(proposal) = self.inner.state.machine.admit_expiry(now) {
+            if self.carry_out(&proposal).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Hands changes of consumers to the log, and sees to it that what is left is done.
+    fn finish(&mut self) {
+        self.log_changes();
+        let confirmed = std::mem::take(&mut self.inner.noted.confirmed);
+        for to in confirmed {
+            self.answer_when_durable(&to, Vec::new());
+        }
+        self.inner.state.settle_all();
+        self.count();
+        advisories::publish(self);
+        let inactive = std::mem::take(&mut self.inner.noted.inactive);
+        for id in inactive {
+            super::consumers::delete(self, id.0);
+        }
+        if let Some(waiting) = self.inner.waiting.back() {
+            self.hosted.wait_for(waiting.upto);
+        }
+        let at = self.deadline();
+        if let Some(this) = self.hosted.this.upgrade() {
+            self.hosted.shared.set_timer(&this, (self.inner.timer, at), self.now);
+            self.inner.timer = at;
+        }
+    }
+
+    /// What the state takes counts.
+    fn count(&mut self) {
+        let bytes = if self.inner.is_gone { 0 } else { self.inner.state.machine.totals().bytes };
+        let more = signed(bytes) - signed(self.inner.counted);
+        if more != 0 {
+            let place = quota::place(self.hosted.group.is_some());
+            self.hosted.quota.add(place, more);
+            self.hosted.shared.quota.add(place, more);
+            self.inner.counted = bytes;
+        }
+    }
+
+    fn log_changes(&mut self) {
+        if self.inner.state.changes.is_empty() {
+            return;
+        }
+        let bytes = self.inner.state.changes.bytes().to_vec();
+        // What the log does not take is decided again after a restart.
+        let _ = self.log_record(Record::Changes(&bytes), Urgency::FreesRoom);
+    }
+
+    /// When something is to be done, if nothing happens before.
+    fn deadline(&self) -> Option<i64> {
+        if self.inner.is_gone {
+            return None;
+        }
+        let consumers = self.inner.state.consumers.values();
+        let pushes = self.inner.state.consumers.values().any(|held| !held.meta.config.is_pull());
+        let looks = pushes.then(|| self.now.saturating_add(INTEREST_INTERVAL));
+        let deadlines = consumers.filter_map(|held| held.machine.deadline());
+        deadlines.chain(looks).chain(self.inner.state.machine.next_expiry()).min()
+    }
+}

@@ -1,0 +1,82 @@
+//! Streams at work: what is published to them comes by inlets, what consumers get goes out by the turn that is at hand.
+//!
+//! Begin with [`Hosted`], one stream. [`All`] has those of all accounts, [`Shared`] what they have in common: the store, and the agenda of the
+//! thread that works for them behind a commit, when time has come, or where the disk has to be read. Rooms inside: `state` is what the
+//! log makes, `emitter` what consumers send, `recover` reads the store.
+//!
+//! Invariants: one lock a stream, taken once a turn; no loop waits for the disk; what is not on disk is neither acknowledged nor delivered.
+
+mod advisories;
+mod answers;
+mod consumers;
+mod direct;
+mod emitter;
+mod hosted;
+mod meta;
+mod quota;
+mod record;
+mod recover;
+mod registry;
+mod requests;
+mod settings;
+mod shared;
+mod state;
+mod view;
+
+pub(crate) use consumers::Shown;
+pub(crate) use hosted::Hosted;
+pub(crate) use meta::ConsumerMeta;
+pub(crate) use recover::Recovery;
+pub(crate) use registry::All;
+pub(crate) use shared::{Shared, wall};
+
+use dialtone_broker::account::{Account, AccountId};
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+/// How much JetStream may take of the machine, and where.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Capacity {
+    /// Where streams are kept.
+    #[expect(dead_code, reason = "monitoring shows it")]
+    pub(crate) folder: PathBuf,
+    /// Bytes of streams in memory.
+    pub(crate) memory_bytes_max: u64,
+    /// Bytes of streams in files.
+    pub(crate) file_bytes_max: u64,
+}
+
+/// The streams of a server.
+#[derive(Default)]
+pub(crate) struct Streams {
+    /// All there are.
+    pub(crate) all: All,
+    /// Once JetStream is on.
+    on: OnceLock<(Arc<Shared>, Capacity)>,
+    /// Accounts in which the API is answered.
+    served: Mutex<HashSet<AccountId>>,
+}
+
+impl Streams {
+    /// JetStream is on.
+    pub(crate) fn begin(&self, shared: Arc<Shared>, capacity: Capacity) {
+        let _ = self.on.set((shared, capacity));
+    }
+
+    /// What all streams have in common; `None`: JetStream is off.
+    pub(crate) fn shared(&self) -> Option<&Arc<Shared>> {
+        self.on.get().map(|(shared, _)| shared)
+    }
+
+    /// How much it may take.
+    pub(crate) fn capacity(&self) -> Capacity {
+        self.on.get().map(|(_, capacity)| capacity.clone()).unwrap_or_default()
+    }
+
+    /// Notes that the API is answered in an account. Whether it was not before.
+    pub(crate) fn is_new(&self, account: &Account) -> bool {
+        self.served.lock().insert(account.id)
+    }
+}

@@ -1,0 +1,66 @@
+//! What the log of a stream holds beside its messages: a byte that says what it is, then its bytes.
+
+/// A change of a stream or of its consumers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Record<'a> {
+    /// A proposal of the stream.
+    Proposal(&'a [u8]),
+    /// Changes of consumers.
+    Changes(&'a [u8]),
+    /// A `StreamMeta`.
+    Stream(&'a [u8]),
+    /// A `ConsumerMeta`: one that begins or has another configuration.
+    Consumer(&'a [u8]),
+    /// A consumer is gone: its number.
+    Gone(&'a [u8]),
+}
+
+impl<'a> Record<'a> {
+    /// Appends it.
+    pub(super) fn encode(self, out: &mut Vec<u8>) {
+        let (tag, bytes) = match self {
+            Self::Proposal(bytes) => (1, bytes),
+            Self::Changes(bytes) => (2, bytes),
+            Self::Stream(bytes) => (3, bytes),
+            Self::Consumer(bytes) => (4, bytes),
+            Self::Gone(bytes) => (5, bytes),
+        };
+        out.push(tag);
+        out.extend_from_slice(bytes);
+    }
+
+    /// Reads one. `None`: it is of a later version.
+    pub(super) fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let (tag, bytes) = bytes.split_first()?;
+        Some(match tag {
+            1 => Self::Proposal(bytes),
+            2 => Self::Changes(bytes),
+            3 => Self::Stream(bytes),
+            4 => Self::Consumer(bytes),
+            5 => Self::Gone(bytes),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        for record in [
+            Record::Proposal(b"p"),
+            Record::Changes(b""),
+            Record::Stream(b"{}"),
+            Record::Consumer(b"{}"),
+            Record::Gone(b"\x01"),
+        ] {
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes);
+            assert_eq!(Record::decode(&bytes), Some(record));
+        }
+        assert_eq!(Record::decode(b""), None);
+        assert_eq!(Record::decode(b"\x09x"), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! What the API asks of a stream.
+
+use super::hosted::{Hosted, Session};
+use super::meta::StreamMeta;
+use super::record::Record;
+use dialtone_broker::inlet::Publish;
+use dialtone_jetstream::config::{ConsumerConfig, StreamConfig};
+use dialtone_jetstream::consumer::ResetError;
+use dialtone_jetstream::stream::{Proposal, Purge, Refusal};
+use dialtone_store::{Lsn, Refused, Urgency};
+
+impl Hosted {
+    /// Gives the stream another configuration, which was checked. `None`: the account is gone.
+    ///
+    /// # Errors
+    /// The store takes nothing.
+    pub(crate) fn reconfigure(
+        &self,
+        config: StreamConfig,
+        turn: &mut dyn Publish,
+    ) -> Option<Result<Option<Lsn>, Refused>> {
+        self.with(turn, |session| {
+            let meta = StreamMeta { config, created: session.inner.state.meta.created };
+            let upto = session.log_record(Record::Stream(&meta.encode()), Urgency::Ordinary)?;
+            let said = session.inner.state.reconfigure(meta);
+            session.note(said);
+            Ok(upto)
+        })
+    }
+
+    /// Purges messages. How many there were, and where the log ends.
+    ///
+    /// # Errors
+    /// The stream does not allow it.
+    pub(crate) fn purge(
+        &self,
+        purge: Purge,
+        turn: &mut dyn Publish,
+    ) -> Option<Result<(u64, Option<Lsn>), Refusal>> {
+        self.with(turn, |session| {
+            let proposal = session.inner.state.machine.admit_purge(purge)?;
+            let before = session.inner.state.machine.totals().count;
+            let upto = carry_out(session, &proposal)?;
+            let after = session.inner.state.machine.totals().count;
+            Ok((before.saturating_sub(after), upto))
+        })
+    }
+
+    /// Deletes one message. Where the log ends.
+    ///
+    /// # Errors
+    /// There is none, or the stream does not allow it.
+    pub(crate) fn delete_message(
+        &self,
+        seq: u64,
+        erase: bool,
+        turn: &mut dyn Publish,
+    ) -> Option<Result<Option<Lsn>, Refusal>> {
+        self.with(turn, |session| {
+            let proposal = session.inner.state.machine.admit_delete(seq, erase)?;
+            carry_out(session, &proposal)
+        })
+    }
+
+    /// Reads the body of a message. Not for event loops.
+    pub(crate) fn read_body(&self, seq: u64, body: &mut Vec<u8>) -> bool {
+        use dialtone_jetstream::messages::Body;
+        let place = {
+            let inner = self.lock();
+            match inner.state.machine.messages().body(seq) {
+                Some(Body::Hot(bytes)) => {
+                    body.extend_from_slice(bytes);
+                    return true;
+                }
+                Some(Body::Cold(place)) => place,
+                None => return false,
+            }
+        };
+        self.read(seq, place, body)
+    }
+
+    /// The configurations of the consumers, by name.
+    pub(crate) fn consumer_configs(&self) -> Vec<(String, ConsumerConfig)> {
+        let inner = self.lock();
+        let all = inner.state.consumers_by_name();
+        all.iter().map(|held| (held.meta.name().to_owned(), held.meta.config.clone())).collect()
+    }
+
+    /// Names of the consumers that send to somebody who listens.
+    pub(crate) fn bound_consumers(&self) -> Vec<String> {
+        let inner = self.lock();
+        let all = inner.state.consumers.values();
+        let bound = all.filter(|held| held.machine.info_at(0).push_bound);
+        bound.map(|held| held.meta.name().to_owned()).collect()
+    }
+
+    /// The configuration of a consumer.
+    pub(crate) fn consumer_config(&self, name: &str) -> Option<ConsumerConfig> {
+        self.lock().state.consumer(name).map(|held| held.meta.config.clone())
+    }
+
+    /// Ends the pin of a consumer's priority group.
+    pub(crate) fn unpin(&self, name: &str, turn: &mut dyn Publish) -> Option<bool> {
+        self.with(turn, |session| {
+            let id = session.inner.state.consumer_id(name)?;
+            session.consumer(id, |machine, ctx| machine.unpin(ctx))
+        })?
+    }
+
+    /// Has a consumer begin anew at a sequence, which is returned.
+    pub(crate) fn reset_consumer(
+        &self,
+        name: &str,
+        seq: Option<u64>,
+        turn: &mut dyn Publish,
+    ) -> Option<Result<u64, ResetError>> {
+        self.with(turn, |session| {
+            let id = session.inner.state.consumer_id(name)?;
+            session.consumer(id, |machine, ctx| machine.reset(ctx, seq))
+        })?
+    }
+}
+
+fn carry_out(session: &mut Session<'_>, proposal: &Proposal<'_>) -> Result<Option<Lsn>, Refusal> {
+    session.carry_out(proposal)?;
+    Ok(session.upto())
+}
