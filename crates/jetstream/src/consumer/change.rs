@@ -3,6 +3,7 @@
 //! A record is a version, the time, and changes one after the other: a byte that says which, then numbers as varints, sequences as the
 //! difference to the sequence before. One record may hold changes of many consumers: which one they are of is a change too.
 
+use super::log::SEQ_MAX;
 use super::varint::{Reader, unzigzag, write, zigzag};
 
 /// Which consumer of a stream, never used twice there.
@@ -162,7 +163,7 @@ pub struct InvalidChanges {
 ///
 /// # Errors
 ///
-/// They are cut, or of another version. What came before was called for.
+/// They are cut, of another version, or name a sequence that cannot be. What came before was called for.
 pub fn read_changes(
     bytes: &[u8],
     mut change: impl FnMut(ConsumerId, i64, Change),
@@ -190,6 +191,9 @@ fn read_all(reader: &mut Reader<'_>, change: &mut impl FnMut(ConsumerId, i64, Ch
         }
         let seq = last_seq.wrapping_add(unzigzag(number) as u64);
         last_seq = seq;
+        if !(1..=SEQ_MAX).contains(&seq) {
+            return None;
+        }
         let next = seq;
         let one = match which {
             1 => Change::Deliver { seq },
@@ -215,7 +219,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn change() -> impl Strategy<Value = Change> {
-        let seq = prop_oneof![0_u64..50, any::<u64>()];
+        let seq = prop_oneof![1_u64..50, 1..=SEQ_MAX];
         (0..10, seq, any::<u64>(), any::<i64>()).prop_map(|(which, seq, consumer_seq, due)| match which {
             0 => Change::Deliver { seq },
             1 => Change::Redeliver { seq },

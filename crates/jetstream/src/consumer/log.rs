@@ -3,6 +3,9 @@
 use crate::messages::Selector;
 use dialtone_subject::set;
 
+/// No stream has a sequence beyond it, so that none that is named overflows.
+pub const SEQ_MAX: u64 = 1 << 62;
+
 /// A stream's messages as a consumer sees them: those that are committed. Sequences begin at 1.
 pub trait Log {
     /// Where the stream begins and ends.

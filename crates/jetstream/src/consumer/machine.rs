@@ -3,7 +3,7 @@
 use super::ahead::{Ahead, Looked};
 use super::change::{Change, ConsumerId};
 use super::event::{Advisory, Context, Delivery, Event, Handled};
-use super::log::{Filters, Log, Stored};
+use super::log::{Filters, Log, SEQ_MAX, Stored};
 use super::pace::Pace;
 use super::pull::{Known, Load, Pull};
 use super::push::{Push, Question, Waits};
@@ -630,6 +630,7 @@ impl Consumer {
             (Some(_), StartAt::ByTime(_)) => return Err(ResetError::BelowStartTime),
             (Some(_), _) => return Err(ResetError::NotAllowed),
         };
+        let next = next.min(SEQ_MAX);
         self.decide(ctx, Change::Reset { next });
         Ok(next)
     }

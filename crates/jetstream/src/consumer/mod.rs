@@ -5,7 +5,7 @@
 //! wait, interest, flow control, pins) is lost by a restart, as clients expect.
 //!
 //! [`Log`] is what a consumer reads of the stream, [`StreamLog`] the real one; [`Settings`] what its configuration means; [`AckSubject`] and [`Verdict`] read
-//! acknowledgements, [`Request`] reads what pull consumers are asked for.
+//! acknowledgements, [`Asked`] what pull consumers are asked for.
 
 mod acks;
 mod ahead;
@@ -26,20 +26,23 @@ mod stream_log;
 pub(crate) mod varint;
 mod waiting;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
+
 #[cfg(test)]
 mod properties;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use change::{Change, Changes, ConsumerId, InvalidChanges, read_changes};
 pub use event::{Advisory, Context, Delivery, Event, Handled, Host, Status};
-pub use log::{Bounds, Filters, Found, Log, Stored};
+pub use log::{Bounds, Filters, Found, Log, SEQ_MAX, Stored};
 pub use machine::{Budget, Consumer, Info, Polled, PriorityGroupInfo, ResetError};
 pub use pending::{Entry, Pending};
 pub use reply::{AckSubject, Prefixes, Verdict};
-pub use request::{Asked, Request};
+pub use request::Asked;
 pub use settings::{
     AckPolicy, Mode, Priority, PullSettings, PushSettings, RateLimit, Retry, Settings, StartAt, Surroundings,
 };

@@ -1,9 +1,10 @@
 //! The half of a consumer that clients ask: requests come in, wait, and are chosen for messages.
 
 use super::event::{Advisory, Context};
-use super::request::{Asked, Request};
+use super::request::Asked;
 use super::settings::{Priority, PullSettings};
 use super::waiting::{HeartbeatNumbers, WaitQueue, Waiting};
+use crate::api::NextRequest;
 use crate::time::Nanos;
 
 /// Nanoseconds between two looks for requests that nobody listens for any more, when the queue is full.
@@ -92,7 +93,7 @@ impl Pull {
         (reply, interest): (&[u8], Option<&[u8]>),
         payload: &[u8],
     ) {
-        let asked = match Request::parse(payload) {
+        let asked = match Asked::parse(payload) {
             Ok(asked) => asked,
             Err(reason) => return ctx.status(reply, 400, format_args!("Bad Request - {reason}")),
         };
@@ -154,31 +155,32 @@ impl Pull {
     fn priorities(
         &mut self,
         now: i64,
-        request: &Request,
+        request: &NextRequest,
         settings: &PullSettings,
     ) -> Result<(), (u16, String)> {
         let bad = |text: &str| Err((400, format!("Bad Request - {text}")));
+        let asked = &request.priority;
         let is_overflow = matches!(settings.priority, Priority::Overflow { .. });
-        if (request.min_pending != 0 || request.min_ack_pending != 0) && !is_overflow {
+        if (asked.min_pending != 0 || asked.min_ack_pending != 0) && !is_overflow {
             return bad("Not a Overflow Priority consumer");
         }
-        if !request.id.is_empty() && !matches!(settings.priority, Priority::PinnedClient { .. }) {
+        if !asked.id.is_empty() && !matches!(settings.priority, Priority::PinnedClient { .. }) {
             return bad("Not a Pinned Client Priority consumer");
         }
-        if !(0..=9).contains(&request.priority) {
+        if !(0..=9).contains(&asked.priority) {
             return bad("Priority must be between 0 and 9");
         }
         if matches!(settings.priority, Priority::None) {
             return Ok(());
         }
-        if request.group.is_empty() {
+        if asked.group.is_empty() {
             return bad("Priority Group missing");
         }
-        if !settings.priority.groups().iter().any(|group| **group == request.group) {
+        if !settings.priority.groups().iter().any(|group| **group == asked.group) {
             return bad("Invalid Priority Group");
         }
-        if let Some(pin) = self.pin.as_mut().filter(|_| !request.id.is_empty()) {
-            if *pin.id != request.id {
+        if let Some(pin) = self.pin.as_mut().filter(|_| !asked.id.is_empty()) {
+            if *pin.id != asked.id {
                 return Err((423, "Nats-Pin-Id mismatch".into()));
             }
             pin.expires = now.saturating_add(pin_timeout(settings));
@@ -290,7 +292,7 @@ impl Pull {
 }
 
 /// What the consumer's configuration allows.
-fn limits(request: &Request, settings: &PullSettings) -> Result<(), (u16, String)> {
+fn limits(request: &NextRequest, settings: &PullSettings) -> Result<(), (u16, String)> {
     limit_batch(request.batch, settings)?;
     if let Some(max) = settings.expires_max.filter(|max| request.expires.0 > *max) {
         return Err((409, format!("Exceeded MaxRequestExpires of {}", Nanos(max))));

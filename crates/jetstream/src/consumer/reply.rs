@@ -1,5 +1,8 @@
 //! The reply subjects of deliveries, by which clients acknowledge, and what they may say there.
 
+use crate::api::NakRequest;
+use crate::json::{self, Field as _, Reader, Strictness};
+
 /// What stands in the reply subject of a delivered message. Source: ADR-15 and its second version, which has domain and account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AckSubject<'a> {
@@ -167,12 +170,11 @@ impl<'a> Verdict<'a> {
 /// `{"delay": nanoseconds}`, or a duration such as `1m30s`.
 fn delay(text: &[u8]) -> Option<i64> {
     if text.first() == Some(&b'{') {
-        #[derive(serde::Deserialize)]
-        struct Options {
-            #[serde(default)]
-            delay: i64,
-        }
-        return serde_json::from_slice::<Options>(text).ok().map(|options| options.delay);
+        let (node, _) = json::parse(text).ok()?;
+        let mut reader = Reader::new(Strictness::Lax);
+        let mut request = NakRequest::default();
+        request.read(&node, NakRequest::GO, &mut reader).ok()?;
+        return reader.error().is_none().then_some(request.delay.0);
     }
     let text = std::str::from_utf8(text).ok().filter(|text| !text.is_empty())?;
     duration(text)

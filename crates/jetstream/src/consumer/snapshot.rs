@@ -1,7 +1,7 @@
 //! A consumer's state as bytes, for checkpoints.
 
 use super::change::ConsumerId;
-use super::log::Log;
+use super::log::{Log, SEQ_MAX};
 use super::machine::Consumer;
 use super::pending::{Entry, Pending};
 use super::reply::Prefixes;
@@ -92,10 +92,10 @@ fn read(reader: &mut Reader<'_>) -> Option<State> {
     if reader.byte()? != VERSION {
         return None;
     }
-    let next = reader.varint().filter(|next| *next > 0)?;
-    let delivered = Position { consumer: reader.varint()?, stream: reader.varint()? };
+    let next = seq(reader).filter(|next| *next > 0)?;
+    let delivered = Position { consumer: seq(reader)?, stream: seq(reader)? };
     let delivered_at = time(reader)?;
-    let floor = Position { consumer: reader.varint()?, stream: reader.varint()? };
+    let floor = Position { consumer: seq(reader)?, stream: seq(reader)? };
     let acked_at = time(reader)?;
     let mut listed = VecDeque::new();
     read_ascending(reader, |_, seq| {
@@ -109,6 +109,10 @@ fn read(reader: &mut Reader<'_>) -> Option<State> {
         Some(())
     })?;
     Some(State { next, listed, delivered, delivered_at, floor, acked_at, pending, exhausted, num_pending: 0 })
+}
+
+fn seq(reader: &mut Reader<'_>) -> Option<u64> {
+    reader.varint().filter(|seq| *seq <= SEQ_MAX)
 }
 
 fn time(reader: &mut Reader<'_>) -> Option<Option<i64>> {
@@ -127,7 +131,7 @@ fn read_ascending(
 ) -> Option<()> {
     let mut last = 0_u64;
     for _ in 0..count(reader)? {
-        last = last.checked_add(reader.varint().filter(|step| *step > 0)?)?;
+        last = last.checked_add(reader.varint().filter(|step| *step > 0)?).filter(|seq| *seq <= SEQ_MAX)?;
         each(reader, last)?;
     }
     Some(())
@@ -137,8 +141,12 @@ fn read_pending(reader: &mut Reader<'_>) -> Option<Pending> {
     let mut pending = Pending::default();
     let mut last = Entry::new(0, 0, 0, 0);
     for _ in 0..count(reader)? {
-        let seq = last.seq.checked_add(reader.varint().filter(|step| *step > 0)?)?;
+        let step = reader.varint().filter(|step| *step > 0)?;
+        let seq = last.seq.checked_add(step).filter(|seq| *seq <= SEQ_MAX)?;
         let consumer_seq = last.consumer_seq.wrapping_add(unzigzag(reader.varint()?) as u64);
+        if !(1..=SEQ_MAX).contains(&consumer_seq) {
+            return None;
+        }
         let at = last.at.wrapping_add(unzigzag(reader.varint()?));
         let due = at.wrapping_add(unzigzag(reader.varint()?));
         let deliveries = u32::try_from(reader.varint()?).ok()?;

@@ -3,7 +3,7 @@
 //! It changes by `apply` alone, besides what happens to the stream's messages: both are in the log, so that the same log makes the same state.
 
 use super::change::Change;
-use super::log::{Bounds, Filters, Log};
+use super::log::{Bounds, Filters, Log, SEQ_MAX};
 use super::pending::{Delivered, Entry, Pending};
 use super::settings::{AckPolicy, Settings, StartAt};
 use std::collections::{BTreeMap, VecDeque};
@@ -49,7 +49,7 @@ impl Start {
     }
 
     fn at(next: u64) -> Self {
-        Self { next: next.max(1), first: vec![] }
+        Self { next: next.clamp(1, SEQ_MAX), first: vec![] }
     }
 
     /// The first sequence that will be delivered, or looked at.

@@ -67,11 +67,11 @@ impl Waiting {
         let interval = request.idle_heartbeat.0;
         waiting.heartbeat = (interval > 0).then(|| (interval, now.saturating_add(interval)));
         waiting.priority = RequestPriority {
-            group: named(&request.group),
-            pin: named(&request.id),
-            min_pending: request.min_pending,
-            min_ack_pending: request.min_ack_pending,
-            number: request.priority,
+            group: named(&request.priority.group),
+            pin: named(&request.priority.id),
+            min_pending: request.priority.min_pending,
+            min_ack_pending: request.priority.min_ack_pending,
+            number: request.priority.priority,
         };
         waiting
     }

@@ -1,7 +1,7 @@
 //! What happens to the consumers of a stream, as it stands in the stream's log.
 
 use crate::consumer::varint::{Reader, write};
-use crate::consumer::{ConsumerId, Start};
+use crate::consumer::{ConsumerId, SEQ_MAX, Start};
 
 /// Version of the encoding, its first byte.
 const VERSION: u8 = 1;
@@ -122,13 +122,13 @@ fn bytes<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
 }
 
 fn start(reader: &mut Reader<'_>) -> Option<Start> {
-    let next = reader.varint().filter(|next| *next > 0)?;
+    let next = reader.varint().filter(|next| (1..=SEQ_MAX).contains(next))?;
     // Each takes a byte at least, so that no more is set aside than was sent.
     let count = reader.varint().filter(|count| *count <= reader.left() as u64)?;
     let mut first = Vec::new();
     let mut last = 0_u64;
     for _ in 0..count {
-        last = last.checked_add(reader.varint().filter(|step| *step > 0)?)?;
+        last = last.checked_add(reader.varint().filter(|step| *step > 0)?).filter(|seq| *seq <= SEQ_MAX)?;
         first.push(last);
     }
     Some(Start { next, first })
@@ -144,7 +144,7 @@ mod tests {
         fn what_is_written_is_read(
             (which, id, created) in (0..4, any::<u64>(), any::<i64>()),
             (name, document) in (".{0,9}", any::<Vec<u8>>()),
-            (next, first) in (1_u64.., proptest::collection::btree_set(1_u64.., 0..9)),
+            (next, first) in (1..=SEQ_MAX, proptest::collection::btree_set(1..=SEQ_MAX, 0..9)),
         ) {
             let id = ConsumerId(id);
             let start = Start { next, first: first.into_iter().collect() };
