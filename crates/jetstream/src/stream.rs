@@ -17,9 +17,11 @@ mod expiry;
 mod marks;
 #[cfg(test)]
 mod model;
+mod pattern;
 mod proposal;
 mod recovery;
 mod refusal;
+mod schedules;
 mod settings;
 mod snapshot;
 #[cfg(test)]
@@ -33,9 +35,10 @@ use dedupe::Dedupe;
 pub use effects::{Effects, Purged, Reason, RemovedMessage, Stored};
 use expiry::Deadlines;
 pub use marks::{Marks, Rollup};
-pub use proposal::{Proposal, Purge, Remove, Store, Ttl};
+pub use proposal::{MadeBy, Proposal, Purge, Remove, Store, Ttl};
 pub use recovery::Recovery;
 pub use refusal::Refusal;
+use schedules::Schedules;
 pub use settings::{Discard, Features, Limits, Retention, Settings, Storage};
 pub use snapshot::Whole;
 
@@ -52,6 +55,7 @@ pub struct Stream {
     messages: Messages,
     dedupe: Dedupe,
     deadlines: Deadlines,
+    schedules: Schedules,
     /// The `Nats-Msg-Id` of the last message, empty if it had none.
     last_msg_id: Vec<u8>,
 }
@@ -69,6 +73,7 @@ impl Stream {
             messages,
             dedupe: Dedupe::default(),
             deadlines: Deadlines::default(),
+            schedules: Schedules::default(),
             last_msg_id: Vec::new(),
         }
     }

@@ -131,14 +131,13 @@ impl Stream {
             return Err(Refusal::ServerFull);
         }
         if settings.retention == Retention::Interest && !room.is_wanted(&store.subject) {
-            let bodiless = Store { headers: Cow::default(), payload: Cow::default(), ..store };
-            return Ok(Admitted::Proposal(Proposal::Skip(bodiless.measured())));
+            return Ok(Admitted::Proposal(Proposal::Skip(store.bodiless())));
         }
         let size = self.messages.size(store.subject.len(), store.header_bytes, store.body_bytes);
         if size > room.account_bytes() {
             return Err(Refusal::AccountFull);
         }
-        self.check_discard(&store, size)?;
+        self.check_discard(&store)?;
         Ok(Admitted::Proposal(Proposal::Store(store)))
     }
 
@@ -227,7 +226,8 @@ impl Stream {
             return Err(Refusal::TtlDisabled);
         }
         self.check_expected(marks, &store.subject)?;
-        self.check_schedule(marks)?;
+        let mut marks = *marks;
+        self.check_schedule(&mut marks, store, now)?;
         if marks::given(marks.source).is_some() && !settings.features.mirror {
             return Err(Refusal::SourceHeaderNotAllowed);
         }
@@ -245,7 +245,7 @@ impl Stream {
         if marks::given(marks.expected_last_msg_id).is_some_and(|id| *id != *self.last_msg_id) {
             return Err(Refusal::WrongLastMsgId(String::from_utf8_lossy(&self.last_msg_id).into_owned()));
         }
-        store.rollup = self.rollup(marks)?;
+        store.rollup = self.rollup(&marks)?;
         store.is_marker = marks::given(marks.marker_reason).is_some();
         if marks.request_info.is_some() {
             store.headers = Cow::Owned(without(&store.headers, b"Nats-Request-Info"));
@@ -253,17 +253,6 @@ impl Stream {
         self.set_ttl(ttl, store)?;
         *store = std::mem::take(store).measured();
         Ok(None)
-    }
-
-    /// Schedules are not carried out here.
-    pub(super) fn check_schedule(&self, marks: &Marks<'_>) -> Result<(), Refusal> {
-        if marks::given(marks.schedule).is_some() {
-            return Err(Refusal::SchedulesDisabled);
-        }
-        if marks::given(marks.scheduler).is_some() || marks::given(marks.schedule_next).is_some() {
-            return Err(Refusal::SchedulerInvalid);
-        }
-        Ok(())
     }
 
     /// `Nats-Expected-Last-Subject-Sequence`, then `-Last-Sequence`.
@@ -322,7 +311,7 @@ impl Stream {
         Ok(())
     }
 
-    fn check_sizes(&self, store: &Store<'_>) -> Result<(), Refusal> {
+    pub(super) fn check_sizes(&self, store: &Store<'_>) -> Result<(), Refusal> {
         let bytes = store.headers.len() + store.payload.len();
         if self.settings.limits.message_bytes.is_some_and(|max| bytes > max as usize) {
             return Err(Refusal::MessageTooLarge);
@@ -334,9 +323,10 @@ impl Stream {
     }
 
     /// The limits of a stream that discards new messages.
-    fn check_discard(&self, store: &Store<'_>, size: u64) -> Result<(), Refusal> {
+    pub(super) fn check_discard(&self, store: &Store<'_>) -> Result<(), Refusal> {
         let Discard::New { per_subject } = self.settings.discard else { return Ok(()) };
         let (limits, totals) = (&self.settings.limits, self.messages.totals());
+        let size = self.messages.size(store.subject.len(), store.header_bytes, store.body_bytes);
         let subject = limits.per_subject.and_then(|max| {
             let id = self.messages.subject_id(&store.subject)?;
             Some(self.messages.subject(id)).filter(|subject| subject.count >= max)
@@ -367,6 +357,19 @@ impl Store<'_> {
         self.body_bytes = u32::try_from(self.headers.len() + self.payload.len()).unwrap_or(u32::MAX);
         self
     }
+}
+
+impl Store<'_> {
+    /// Without headers and payload: what only gets a sequence.
+    pub(super) fn bodiless(self) -> Self {
+        Self { headers: Cow::default(), payload: Cow::default(), ..self }.measured()
+    }
+}
+
+/// A header block without the lines that begin with one of these.
+pub(super) fn without_prefixes(headers: &[u8], prefixes: &[&[u8]]) -> Vec<u8> {
+    let is_out = |line: &[u8]| prefixes.iter().any(|prefix| line.starts_with(prefix));
+    headers.split_inclusive(|&byte| byte == b'\n').filter(|line| !is_out(line)).flatten().copied().collect()
 }
 
 /// A header block without the lines of one name.

@@ -1,8 +1,8 @@
 //! Carrying out what was decided.
 
 use super::{
-    Discard, Effects, Proposal, Purge, Purged, REMOVED_MAX, Reason, Remove, RemovedMessage, Rollup, Settings,
-    Store, Stored, Stream, Ttl,
+    Discard, Effects, MadeBy, Proposal, Purge, Purged, REMOVED_MAX, Reason, Remove, RemovedMessage, Rollup,
+    Settings, Store, Stored, Stream, Ttl,
 };
 use crate::messages::{New, Removed, Selector};
 use std::borrow::Cow;
@@ -24,6 +24,12 @@ impl Stream {
             Proposal::SkipTo(upto) => {
                 self.messages.skip(*upto, 0);
                 effects.skipped = true;
+            }
+            Proposal::Reschedule { seq, at: None } => self.schedules.remove(*seq),
+            Proposal::Reschedule { seq, at: Some(at) } => {
+                if let Some(head) = self.messages.head(*seq) {
+                    self.schedules.set(head.subject, *seq, *at);
+                }
             }
         }
     }
@@ -75,6 +81,7 @@ impl Stream {
         }
         self.enforce_limits(effects);
         self.note(store, seq);
+        self.note_schedule(store, seq);
         self.roll_up(store, 1, effects);
     }
 
@@ -85,6 +92,9 @@ impl Stream {
         effects.stored = Some(Stored { first, last: seq });
         effects.skipped = true;
         self.note(store, seq);
+        if store.made_by.is_some() {
+            self.note_schedule(store, seq);
+        }
         self.roll_up(store, 0, effects);
     }
 
@@ -108,8 +118,8 @@ impl Stream {
             }
             Some(Rollup::All) => self.purge(&Purge { filter: None, before: 0, keep }, effects),
         }
-        if !store.ends_schedule.is_empty() {
-            self.purge(&Purge { filter: filter(&store.ends_schedule), ..Purge::default() }, effects);
+        if let Some(MadeBy { subject, next: None }) = &store.made_by {
+            self.purge(&Purge { filter: filter(subject), ..Purge::default() }, effects);
         }
     }
 
@@ -165,6 +175,9 @@ impl Stream {
     /// Removes a message with all that is known of it.
     pub(super) fn remove_one(&mut self, seq: u64) -> Option<Removed> {
         self.deadlines.remove(seq);
+        if !self.schedules.is_empty() {
+            self.schedules.remove(seq);
+        }
         self.messages.remove(seq)
     }
 
@@ -189,6 +202,7 @@ impl Stream {
     fn clear(&mut self, next: u64) {
         self.messages.clear(next);
         self.deadlines.clear();
+        self.schedules.clear();
     }
 
     fn purge_all_before(&mut self, before: u64) {

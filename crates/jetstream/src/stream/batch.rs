@@ -301,7 +301,14 @@ impl Stream {
             staged.counters.insert(store.subject.to_vec(), counter);
         }
         self.check_expected_in_batch(staged, &marks, store)?;
-        self.check_schedule(&marks)?;
+        let mut marks = marks;
+        let mut shell =
+            Store { subject: store.subject.clone(), headers: store.headers.clone(), ..Store::default() };
+        self.check_schedule(&mut marks, &mut shell, now)?;
+        if shell.schedule.is_some() || shell.made_by.is_some() {
+            let shell = shell.into_owned();
+            (store.headers, store.schedule, store.made_by) = (shell.headers, shell.schedule, shell.made_by);
+        }
         self.check_rollup_in_batch(staged, &marks, store)?;
         store.is_marker = given(marks.marker_reason).is_some();
         self.count_in_batch(staged, store)

@@ -1,6 +1,6 @@
 //! Proposals as bytes: a version, a kind, then its fields. Numbers are LEB128, bytes have their length before them.
 
-use super::{Proposal, Purge, REMOVED_MAX, Reason, Remove, Rollup, Store, Ttl};
+use super::{MadeBy, Proposal, Purge, REMOVED_MAX, Reason, Remove, Rollup, Store, Ttl};
 use std::borrow::Cow;
 
 /// The version of everything here.
@@ -84,9 +84,11 @@ const NEVER: u16 = 4;
 const ROLLUP_SUBJECT: u16 = 8;
 const ROLLUP_ALL: u16 = 16;
 const MARKER: u16 = 32;
-const ENDS_SCHEDULE: u16 = 64;
+const MADE_BY: u16 = 64;
 const HAS_FOLLOWING: u16 = 128;
 const SKIPPED: u16 = 256;
+const SCHEDULE: u16 = 512;
+const REPEATS: u16 = 1024;
 
 impl<'a> Store<'a> {
     /// Appends all but the sequence and the body: what the store keeps as the head of the message.
@@ -99,7 +101,10 @@ impl<'a> Store<'a> {
         mark(self.rollup == Some(Rollup::Subject), ROLLUP_SUBJECT);
         mark(self.rollup == Some(Rollup::All), ROLLUP_ALL);
         mark(self.is_marker, MARKER);
-        mark(!self.ends_schedule.is_empty(), ENDS_SCHEDULE);
+        let next = self.made_by.as_ref().and_then(|made_by| made_by.next);
+        mark(self.made_by.is_some(), MADE_BY);
+        mark(next.is_some(), REPEATS);
+        mark(self.schedule.is_some(), SCHEDULE);
         mark(self.following > 0, HAS_FOLLOWING);
         mark(self.is_skipped, SKIPPED);
         out.push(VERSION);
@@ -113,8 +118,11 @@ impl<'a> Store<'a> {
         if let Ttl::Until(deadline) = self.ttl {
             out.extend_from_slice(&deadline.to_le_bytes());
         }
-        if marks & ENDS_SCHEDULE != 0 {
-            put_bytes(out, &self.ends_schedule);
+        if let Some(made_by) = &self.made_by {
+            put_bytes(out, &made_by.subject);
+        }
+        for time in [next, self.schedule].into_iter().flatten() {
+            out.extend_from_slice(&time.to_le_bytes());
         }
         if marks & HAS_FOLLOWING != 0 {
             put(out, u64::from(self.following));
@@ -151,15 +159,27 @@ impl<'a> Store<'a> {
             _ => return Err(Malformed),
         };
         store.is_marker = marks & MARKER != 0;
-        if marks & ENDS_SCHEDULE != 0 {
-            store.ends_schedule = Cow::Borrowed(reader.bytes()?);
-        }
+        store.read_schedule(marks, &mut reader)?;
         if marks & HAS_FOLLOWING != 0 {
             store.following = u32::try_from(reader.number()?).ok().filter(|&n| n > 0).ok_or(Malformed)?;
         }
         store.is_skipped = marks & SKIPPED != 0;
-        let is_sound = marks < 2 * SKIPPED && u32::from(store.header_bytes) <= body_bytes && seq > 0;
+        let is_sound = marks < 2 * REPEATS && u32::from(store.header_bytes) <= body_bytes && seq > 0;
         reader.end().and(if is_sound { Ok(store) } else { Err(Malformed) })
+    }
+
+    fn read_schedule(&mut self, marks: u16, reader: &mut Reader<'a>) -> Result<(), Malformed> {
+        if marks & MADE_BY != 0 {
+            let subject = Cow::Borrowed(reader.bytes()?);
+            let next = if marks & REPEATS != 0 { Some(reader.time()?) } else { None };
+            self.made_by = Some(MadeBy { subject, next });
+        } else if marks & REPEATS != 0 {
+            return Err(Malformed);
+        }
+        if marks & SCHEDULE != 0 {
+            self.schedule = Some(reader.time()?);
+        }
+        Ok(())
     }
 
     fn encode(&self, out: &mut Vec<u8>, has_body: bool) {
@@ -194,6 +214,7 @@ const SKIP: u8 = 3;
 const REMOVE: u8 = 4;
 const PURGE: u8 = 5;
 const SKIP_TO: u8 = 6;
+const RESCHEDULE: u8 = 7;
 
 impl<'a> Proposal<'a> {
     /// Appends all of it. Where the store keeps messages apart, a [`Proposal::Store`] is [`Store::encode_head`] and its body instead.
@@ -231,6 +252,11 @@ impl<'a> Proposal<'a> {
                 out.push(SKIP_TO);
                 put(out, *upto);
             }
+            Self::Reschedule { seq, at } => {
+                out.push(RESCHEDULE);
+                put(out, *seq);
+                out.extend(at.map(i64::to_le_bytes).into_iter().flatten());
+            }
         }
     }
 
@@ -261,6 +287,11 @@ impl<'a> Proposal<'a> {
                 Self::Purge(Purge { filter, before, keep })
             }
             SKIP_TO => Self::SkipTo(reader.number()?),
+            RESCHEDULE => {
+                let seq = reader.number()?;
+                let at = if reader.0.is_empty() { None } else { Some(reader.time()?) };
+                Self::Reschedule { seq, at }
+            }
             _ => return Err(Malformed),
         };
         reader.end()?;

@@ -57,13 +57,13 @@ fn marker_headers(ttl_seconds: i64) -> Vec<u8> {
 }
 
 impl Stream {
-    /// When [`Self::admit_expiry`] is to be asked next: nanoseconds since 1970.
+    /// When [`Self::admit_expiry`] and [`Self::admit_schedule`] are to be asked next: nanoseconds since 1970.
     pub fn next_expiry(&self) -> Option<i64> {
         let age = self.settings.limits.age.and_then(|age| {
             let mut heads = self.messages.iter_from(0);
             heads.find(|head| !head.is_kept_forever).map(|head| head.time.saturating_add(age))
         });
-        [age, self.deadlines.first()].into_iter().flatten().min()
+        [age, self.deadlines.first(), self.schedules.first()].into_iter().flatten().min()
     }
 
     /// The next removal, or the next subject delete marker, that is due. To be asked again until there is none.

@@ -155,7 +155,7 @@ pub(super) fn ttl(value: Option<&[u8]>) -> Option<TtlValue> {
 }
 
 /// A duration such as `1h30m`, in nanoseconds, as Go reads it: a sign, then numbers with fractions and units; `0` alone.
-fn duration(text: &str) -> Option<i64> {
+pub(super) fn duration(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),

@@ -18,6 +18,13 @@ pub enum Proposal<'a> {
     Purge(Purge),
     /// Sequences up to this one have no message, in a mirror.
     SkipTo(u64),
+    /// A schedule, by its sequence, fires at another time, or (`None`) not any more.
+    Reschedule {
+        /// The message that is the schedule.
+        seq: u64,
+        /// Nanoseconds since 1970.
+        at: Option<i64>,
+    },
 }
 
 /// Until when a message lives.
@@ -57,12 +64,23 @@ pub struct Store<'a> {
     pub rollup: Option<Rollup>,
     /// Whether it is a subject delete marker.
     pub is_marker: bool,
-    /// A schedule, by its subject, that ends with this message; empty: none.
-    pub ends_schedule: Cow<'a, [u8]>,
+    /// A schedule: when it fires first, nanoseconds since 1970.
+    pub schedule: Option<i64>,
+    /// The schedule that made it.
+    pub made_by: Option<MadeBy<'a>>,
     /// How many messages of its atomic batch follow it.
     pub following: u32,
     /// Whether it only gets a sequence, since no consumer is interested: in a batch.
     pub is_skipped: bool,
+}
+
+/// The schedule that made a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeBy<'a> {
+    /// Its subject.
+    pub subject: Cow<'a, [u8]>,
+    /// When it fires again: nanoseconds since 1970. `None`: it ends with this message, and is purged.
+    pub next: Option<i64>,
 }
 
 /// Messages to be removed one by one.

@@ -1,7 +1,7 @@
 //! Proposals out of what a store's log holds: messages one by one, of which those of an atomic batch belong together.
 
 use super::codec::Malformed;
-use super::{Proposal, Store};
+use super::{MadeBy, Proposal, Store};
 use crate::messages::Place;
 use std::borrow::Cow;
 
@@ -78,7 +78,8 @@ impl Store<'_> {
             ttl: self.ttl,
             rollup: self.rollup,
             is_marker: self.is_marker,
-            ends_schedule: own(self.ends_schedule),
+            schedule: self.schedule,
+            made_by: self.made_by.map(|made_by| MadeBy { subject: own(made_by.subject), next: made_by.next }),
             following: self.following,
             is_skipped: self.is_skipped,
         }

@@ -42,6 +42,11 @@ impl Stream {
             out.extend_from_slice(&deadline.to_le_bytes());
             put(out, seq);
         }
+        put(out, self.schedules.iter().count() as u64);
+        for (seq, at) in self.schedules.iter() {
+            put(out, seq);
+            out.extend_from_slice(&at.to_le_bytes());
+        }
     }
 
     fn put_messages(&self, whole: Whole, out: &mut Vec<u8>) {
@@ -100,6 +105,11 @@ impl Stream {
         for _ in 0..reader.number()? {
             let deadline = reader.time()?;
             stream.deadlines.set(reader.number()?, deadline);
+        }
+        for _ in 0..reader.number()? {
+            let seq = reader.number()?;
+            let subject = stream.messages.head(seq).ok_or(Malformed)?.subject;
+            stream.schedules.set(subject, seq, reader.time()?);
         }
         reader.end()?;
         Ok(stream)

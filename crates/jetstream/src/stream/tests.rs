@@ -280,3 +280,66 @@ fn a_counter_counts() {
     );
     assert_eq!((value(&stream, 1), value(&stream, 2)), (r#"{"val":"5"}"#.into(), r#"{"val":"-2"}"#.into()));
 }
+
+/// Has due schedules make their messages at second `at`: what they are, with the headers that are the server's.
+fn fire(stream: &mut Stream, at: i64) -> Vec<String> {
+    let mut made = Vec::new();
+    while let Some(proposal) = stream.admit_schedule(&Wanted(true), at * 1_000_000_000) {
+        let mut bytes = Vec::new();
+        proposal.encode(&mut bytes);
+        assert_eq!(Proposal::decode(&bytes), Ok(proposal.clone()));
+        let Proposal::Store(store) = &proposal else { panic!("{proposal:?}") };
+        let headers = String::from_utf8_lossy(&store.headers).replace("\r\n", "|");
+        made.push(format!(
+            "{} {} {}",
+            String::from_utf8_lossy(&store.subject),
+            headers,
+            String::from_utf8_lossy(&store.payload)
+        ));
+        stream.apply(&proposal, &mut Effects::default());
+        assert!(made.len() < 10);
+    }
+    made
+}
+
+#[test]
+fn schedules_make_messages_at_their_times() {
+    let features = Features { schedules: true, rollup: true, ttl: true, ..Features::default() };
+    let settings = Settings { features, subjects: vec!["s.>".into()], ..settings() };
+    let mut stream = Stream::new(settings.clone());
+    play(
+        &mut stream,
+        "1 s.a Nats-Schedule: @every 5s > 10190 message schedules target is invalid
+         1 s.a Nats-Schedule: @every 5s;Nats-Schedule-Target: s.a > 10190 message schedules target is invalid
+         1 s.a Nats-Schedule: @every 5s;Nats-Schedule-Target: t.a > 10190 message schedules target is invalid
+         1 s.a Nats-Schedule: @every 5;Nats-Schedule-Target: s.o > 10189 message schedules pattern is invalid
+         1 s.a Nats-Schedule: @every 5s;Nats-Schedule-Target: s.o;Nats-Schedule-TTL: x > 10191 message schedules invalid per-message TTL
+         1 s.a Nats-Schedule: @every 5s;Nats-Schedule-Target: s.o;Nats-Schedule-Rollup: all > 10192 message schedules invalid rollup
+         1 s.a Nats-Schedule: @every 5s;Nats-Schedule-Target: s.o;Nats-Schedule-Source: s.o > 10203 message schedules source is invalid
+         1 s.a Nats-Schedule: @every 5s;Nats-Schedule-Target: s.o;Nats-Rollup: all > 10192 message schedules invalid rollup
+         1 s.a Nats-Scheduler: s.b > 10212 message schedules invalid scheduler
+         1 s.a Nats-Schedule: @every 5s;Nats-Schedule-Target: s.o;K: v;Nats-Msg-Id: 1 > 1
+         1 s.b Nats-Schedule: @at 1970-01-01T00:00:03Z;Nats-Schedule-Target: s.o;Nats-Schedule-TTL: 60;Nats-Schedule-Rollup: sub > 2",
+    );
+    assert_eq!(stream.next_expiry(), Some(3_000_000_000));
+    assert_eq!(fire(&mut stream, 2), Vec::<String>::new());
+    let once = "s.o NATS/1.0|Nats-Scheduler: s.b|Nats-Schedule-Next: purge|Nats-TTL: 60|Nats-Rollup: sub|| x";
+    assert_eq!(fire(&mut stream, 4), [once]);
+    assert_eq!(live(&stream), "1 s.a, 3 s.o");
+    let mut bytes = Vec::new();
+    stream.snapshot(Whole::Bodies, &mut bytes);
+    stream = Stream::restore(settings, &bytes).expect("a snapshot is read");
+    let again = "s.o NATS/1.0|K: v|Nats-Scheduler: s.a|Nats-Schedule-Next: 1970-01-01T00:00:11Z|| x";
+    assert_eq!(fire(&mut stream, 6), [again]);
+    // What was missed fires once.
+    assert_eq!(fire(&mut stream, 100), [again.replace("00:11Z", "01:45Z")]);
+    play(
+        &mut stream,
+        "101 s.q Nats-Schedule-Next: purge;Nats-Scheduler: s.o > 10212 message schedules invalid scheduler",
+    );
+    play(&mut stream, "101 s.q Nats-Schedule-Next: purge;Nats-Scheduler: s.a > 6");
+    assert_eq!(fire(&mut stream, 200), Vec::<String>::new());
+    assert_eq!(live(&stream), "3 s.o, 4 s.o, 5 s.o, 6 s.q");
+    play(&mut stream, "200 s.a Nats-Schedule: @hourly;Nats-Schedule-Target: s.o > 7\n201 s.a > 8");
+    assert_eq!(stream.next_expiry(), Some(64_000_000_000), "the schedule is gone, a TTL is left");
+}
