@@ -114,6 +114,8 @@ pub(crate) struct Round<'a> {
     pub manifest: &'a mut Manifest,
     /// Names of log files in which something cannot be read.
     pub damaged: &'a [String],
+    /// Writes what was submitted, where no thread does.
+    pub step: &'a dyn Fn() -> bool,
 }
 
 /// What was captured and written, and not yet in the manifest.
@@ -143,6 +145,7 @@ impl Round<'_> {
         let mut next_segment = self.manifest.next_segment;
         let written = self.write(caller, &plans, &groups, &rewrite, &mut next_segment);
         let written = written.and_then(|written| {
+            (self.step)();
             self.log.wait(Lsn(written.upto)).map_err(Trouble::Failed)?;
             Ok(written)
         });

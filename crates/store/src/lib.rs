@@ -16,6 +16,7 @@
 mod checkpoint;
 mod commit;
 mod disk;
+mod erase;
 mod error;
 mod id;
 mod log;
@@ -36,6 +37,7 @@ mod writer;
 pub use checkpoint::{Captured, Checkpoint, CheckpointError, Checkpointed, Moved, Plan};
 pub use commit::{Batch, Committed, META_BYTES_MAX, Urgency};
 pub use disk::{Access, Disk, File, Lock};
+pub use erase::{EraseError, Scrubbed};
 pub use error::{Damage, Failure, Lost, OpenError, ReadError, Refused};
 pub use id::{GroupId, Lsn, Place};
 pub use opening::Recovered;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::commit::Log;
 use crate::disk::read_full;
-use crate::error::{Damage, Lost};
+use crate::error::{Damage, Lost, ReadError};
 use crate::id::{GroupId, Lsn, Place};
 use crate::record::{HEADER_BYTES, Header, Kind, Seed};
 use crate::segment::Segment;
@@ -17,6 +17,16 @@ pub(crate) enum Read {
     Damaged(Damage),
     Disk(String, io::Error),
     Moved,
+}
+
+impl Read {
+    pub fn into_error(self) -> ReadError {
+        match self {
+            Read::Damaged(damage) => ReadError::Damaged(damage),
+            Read::Disk(file, cause) => ReadError::Disk { file, cause },
+            Read::Moved => ReadError::Moved,
+        }
+    }
 }
 
 /// Appends a record, header first, to `out`, and returns the bytes of its head. When it fails, what was appended is of no use.

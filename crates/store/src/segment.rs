@@ -20,7 +20,7 @@ use crate::disk::{Access, Disk, File, read_full, write_full};
 use crate::id::GroupId;
 use crate::log::VERSION;
 use crate::manifest::SegmentEntry;
-use crate::record::{Found, HEADER_BYTES, Header, Kind, Seed, append, long, number, scan};
+use crate::record::{Found, HEADER_BYTES, Header, Kind, Seed, append, long, number, padded, scan};
 
 const MAGIC: &[u8; 4] = b"DSEG";
 const END_MAGIC: &[u8; 4] = b"DEND";
@@ -337,17 +337,71 @@ impl Segment {
         Ok(())
     }
 
-    /// Goes through all records. Index and directory are passed over where they can be told from records.
+    /// Goes through all records, with a bounded buffer where nothing is damaged. Where the directory is damaged, what stands behind the
+    /// records is gone through as well.
     pub fn scan(&self, sink: &mut dyn FnMut(Found<'_>)) -> io::Result<()> {
-        let bytes = self.records_end.saturating_sub(SEGMENT_HEADER_BYTES as u64);
-        let mut records = vec![0; bytes as usize];
-        let there = read_full(&*self.file, &mut records, SEGMENT_HEADER_BYTES as u64)?;
-        scan(&records[..there], self.seed, SEGMENT_HEADER_BYTES as u64, sink);
-        if there < records.len() {
-            let at = (SEGMENT_HEADER_BYTES + there) as u64;
-            sink(Found::Unreadable { at, bytes: (records.len() - there) as u64 });
+        let mut buffer = Vec::new();
+        let (mut at, mut wanted) = (SEGMENT_HEADER_BYTES as u64, BUFFER_BYTES);
+        while at < self.records_end {
+            let rest = self.records_end - at;
+            let bytes = rest.min(wanted as u64) as usize;
+            buffer.resize(bytes, 0);
+            let there = read_full(&*self.file, &mut buffer, at)?;
+            if bytes as u64 == rest {
+                scan(&buffer[..there], self.seed, at, sink);
+                if there < bytes {
+                    sink(Found::Unreadable { at: at + there as u64, bytes: (bytes - there) as u64 });
+                }
+                return Ok(());
+            }
+            let (whole, next) = self.whole_records(&buffer[..there], at);
+            scan(&buffer[..whole], self.seed, at, sink);
+            at += whole as u64;
+            wanted = match next {
+                _ if whole > 0 => BUFFER_BYTES,
+                Some(record) if record > bytes => record,
+                // Damage: what follows is looked at as a whole.
+                _ => usize::try_from(rest).unwrap_or(usize::MAX),
+            };
         }
         Ok(())
+    }
+
+    /// Bytes of the whole records at the beginning of `bytes`, and what the one behind them takes if its header can be read.
+    fn whole_records(&self, bytes: &[u8], at: u64) -> (usize, Option<usize>) {
+        let mut offset = 0;
+        while let Some(header) =
+            bytes.get(offset..).and_then(|rest| Header::decode(rest, self.seed, at + offset as u64))
+        {
+            let record = padded(header.record_bytes());
+            if offset + record > bytes.len() {
+                return (offset, Some(record));
+            }
+            offset += record;
+        }
+        (offset, None)
+    }
+
+    /// Whether directory and index can be read.
+    pub fn is_index_whole(&self) -> io::Result<bool> {
+        if self.damaged.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let mut bytes = Vec::new();
+        for part in &self.parts {
+            bytes.resize(part.bytes as usize, 0);
+            let there = read_full(&*self.file, &mut bytes, part.offset)?;
+            if there < bytes.len() || self.seed.checksum(part.offset, &bytes) != part.checksum {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes over a record; durable when this returns.
+    pub fn overwrite(&self, offset: u32, record: &[u8]) -> io::Result<()> {
+        write_full(&*self.file, record, u64::from(offset))?;
+        self.file.sync()
     }
 
     /// Bytes of records, in use or not.

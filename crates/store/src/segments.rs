@@ -30,6 +30,11 @@ impl Segments {
         self.table.read().get(&id).cloned()
     }
 
+    /// The first one with a higher number.
+    pub fn next(&self, after: u64) -> Option<Arc<Segment>> {
+        self.table.read().range(after.checked_add(1)?..).next().map(|(_, segment)| Arc::clone(segment))
+    }
+
     pub fn insert(&self, segment: Arc<Segment>) {
         self.table.write().insert(segment.id, segment);
     }

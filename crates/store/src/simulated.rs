@@ -139,6 +139,13 @@ impl SimulatedDisk {
         state.names.iter().map(|(path, id)| (path.clone(), state.inodes[id].current.len())).collect()
     }
 
+    /// What a file holds.
+    pub fn read(&self, path: &Path) -> Vec<u8> {
+        let state = self.0.lock();
+        let inode = state.names.get(path).and_then(|id| state.inodes.get(id));
+        inode.map(|inode| inode.current.clone()).unwrap_or_default()
+    }
+
     /// Changes bits of a byte, on the device itself.
     pub fn flip(&self, path: &Path, offset: usize, bits: u8) {
         self.change(path, |bytes| bytes[offset] ^= bits);

@@ -14,16 +14,17 @@ use crate::id::{GroupId, Lsn, Place};
 use crate::manifest::Manifest;
 use crate::opening::{self, Recovered};
 use crate::options::Options;
-use crate::read::{Read, read_record};
+use crate::read::read_record;
 use crate::record::{HEADER_BYTES, Kind};
 use crate::segments::Segments;
 use crate::writer::Writer;
 
 /// Groups of messages and records on disk. Dropping it writes what was submitted.
 pub struct Store {
-    log: Arc<Log>,
-    segments: Segments,
-    files: Mutex<Files>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) segments: Segments,
+    /// Whoever writes files other than the log holds it.
+    pub(crate) files: Mutex<Files>,
     /// Until a thread has it.
     writer: Mutex<Option<Writer>>,
     _lock: Box<dyn Lock>,
@@ -114,11 +115,7 @@ impl Store {
             }
             Err(read) => {
                 body.truncate(start);
-                Err(match read {
-                    Read::Damaged(damage) => ReadError::Damaged(damage),
-                    Read::Disk(file, cause) => ReadError::Disk { file, cause },
-                    Read::Moved => ReadError::Moved,
-                })
+                Err(read.into_error())
             }
         }
     }
@@ -170,12 +167,13 @@ impl Store {
 
     fn round(&self, files: &mut Files, groups: &mut dyn Checkpointed) -> Result<Checkpoint, Trouble> {
         let Files { manifest, damaged } = files;
-        Round { log: &self.log, segments: &self.segments, manifest, damaged }.run(groups)
+        let step = || self.step();
+        Round { log: &self.log, segments: &self.segments, manifest, damaged, step: &step }.run(groups)
     }
 }
 
 /// What checkpoints change.
-struct Files {
+pub(crate) struct Files {
     manifest: Manifest,
     /// Names of log files in which something cannot be read.
     damaged: Vec<String>,

@@ -1,0 +1,111 @@
+//! Erasing a message's body where it stands, and looking at segments before somebody asks for what is in them.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::disk::write_full;
+use crate::error::{Damage, Failure, Lost, ReadError};
+use crate::id::{GroupId, Lsn, Place};
+use crate::read::{Read, read_record};
+use crate::record::{Found, HEADER_BYTES, Header, Kind, Seed};
+use crate::recover::lost;
+use crate::store::Store;
+
+/// Why a message was not erased.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    /// It could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store has failed for good.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// What looking at a segment found.
+#[derive(Debug)]
+pub struct Scrubbed {
+    /// By which the next one is asked for.
+    pub segment: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// What cannot be read.
+    pub damage: Vec<Damage>,
+}
+
+impl Store {
+    /// Writes zeros over the body of a message, durably. Its head stays; the message is to be deleted by a record besides. Waits for the disk and
+    /// for a checkpoint that runs: not for event loops. Copies that an earlier checkpoint has left in the log are gone when their file is.
+    ///
+    /// # Errors
+    /// It cannot be read: `Moved`, ask for its new place. Or the disk failed, and with it the store.
+    pub fn erase(&self, group: GroupId, seq: u64, place: Place) -> Result<(), EraseError> {
+        // No checkpoint copies it meanwhile.
+        let _files = self.files.lock();
+        if let Some(Lsn(lsn)) = place.lsn() {
+            self.wait(Lsn(lsn + u64::from(place.bytes())))?;
+        }
+        let mut record = Vec::new();
+        let read = read_record(&self.log, &self.segments, (Kind::Message, group, seq), place, &mut record);
+        let head_bytes = read.map_err(Read::into_error)?;
+        record[HEADER_BYTES + head_bytes..].fill(0);
+        let data_checksum = crc32c::crc32c(&record[HEADER_BYTES..]);
+        let (head_bytes, body_bytes) = (head_bytes as u32, (record.len() - HEADER_BYTES - head_bytes) as u32);
+        let header = Header { kind: Kind::Message, group, seq, head_bytes, body_bytes, data_checksum };
+        let written = self.overwrite(place, &mut record, |seed, at| header.encode(seed, at));
+        match written {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(EraseError::Read(ReadError::Moved)),
+            Err(error) => {
+                let failure = Failure { doing: "erase a message".into(), cause: Arc::new(error) };
+                self.log.fail(failure.clone());
+                Err(failure.into())
+            }
+        }
+    }
+
+    fn overwrite(
+        &self,
+        place: Place,
+        record: &mut [u8],
+        header: impl Fn(Seed, u64) -> [u8; HEADER_BYTES],
+    ) -> io::Result<bool> {
+        if let Some(Lsn(lsn)) = place.lsn() {
+            let Some(file) = self.log.files.holding(lsn) else { return Ok(false) };
+            record[..HEADER_BYTES].copy_from_slice(&header(file.seed, lsn));
+            write_full(&*file.file, record, file.offset(lsn))?;
+            file.file.sync()?;
+        } else {
+            let id = place.segment_id().unwrap_or_default();
+            let Some(segment) = self.segments.find(id) else { return Ok(false) };
+            record[..HEADER_BYTES].copy_from_slice(&header(segment.seed(), u64::from(place.offset())));
+            segment.overwrite(place.offset(), record)?;
+        }
+        Ok(true)
+    }
+
+    /// Reads the whole of the first segment behind `after` (0 to begin), so that damage is found before somebody asks for what is there. `None`
+    /// behind the last one. The caller decides how fast it goes on.
+    ///
+    /// # Errors
+    /// The disk's own.
+    pub fn scrub(&self, after: u64) -> Result<Option<Scrubbed>, ReadError> {
+        let Some(segment) = self.segments.next(after) else { return Ok(None) };
+        let file = segment.name();
+        let mut damage = Vec::new();
+        let mut report = |range, what| damage.push(Damage { file: file.clone(), range, what });
+        let scanned = segment.scan(&mut |found| match found {
+            Found::Record { .. } => {}
+            Found::DamagedData { at, header } => report(at..at + header.record_bytes() as u64, lost(&header)),
+            Found::Unreadable { at, bytes } => {
+                report(at..at + bytes, Lost::Unknown { sequences_max: bytes / HEADER_BYTES as u64 });
+            }
+        });
+        let whole = scanned.and_then(|()| segment.is_index_whole());
+        let whole = whole.map_err(|cause| ReadError::Disk { file: file.clone(), cause })?;
+        if !whole {
+            report(0..segment.file_bytes, Lost::Nothing);
+        }
+        Ok(Some(Scrubbed { segment: segment.id, bytes: segment.file_bytes, damage }))
+    }
+}
