@@ -4,6 +4,7 @@ use crate::connection_failures::ConnectionFailures;
 use crate::elsewhere::Elsewhere;
 use crate::rates::Rates;
 use crate::registry::Registry;
+use crate::tls::PeerCache;
 use crate::usage::Usage;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -17,6 +18,8 @@ pub struct Connections {
     pub(crate) rates: Rates,
     /// What accounts and users used since it was last reported.
     pub(crate) usage: Usage,
+    /// What responders said of clients' certificates.
+    pub(crate) peer_cache: PeerCache,
     /// What other servers have.
     pub(crate) elsewhere: Elsewhere,
     /// Connections by WebSocket that are no clients yet.
@@ -35,6 +38,7 @@ impl Default for Connections {
             failures: ConnectionFailures::default(),
             rates: Rates::default(),
             usage: Usage::default(),
+            peer_cache: PeerCache::default(),
             elsewhere: Elsewhere::default(),
             upgrading: AtomicUsize::new(0),
             lame_duck: AtomicBool::new(false),

@@ -240,7 +240,7 @@ fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {
     }
     node.internal.stop();
     system::end(&node.accounts);
-    if let Err(cause) = node.peer_cache.save() {
+    if let Err(cause) = node.connections.peer_cache.save() {
         node.log.emit(Event::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
     }
     for session in node.connections.registry.open() {

@@ -15,7 +15,6 @@ use crate::resolver::Resolver;
 use crate::settings::Settings;
 use crate::streams::Streams;
 use crate::supercluster::Supercluster;
-use crate::tls::PeerCache;
 use crate::verifier::Verifier;
 use dialtone_broker::account::Account;
 use dialtone_net::Threads;
@@ -52,8 +51,6 @@ pub struct Node {
     pub internal: Internal<Self>,
     /// Checks that take long.
     pub verifier: Verifier<Self>,
-    /// What responders said of clients' certificates.
-    pub(crate) peer_cache: PeerCache,
     /// Where accounts' JWTs come from.
     pub resolver: Resolver,
     /// Its streams.
@@ -90,7 +87,6 @@ impl Node {
             delivery,
             monitoring: Monitoring::default(),
             verifier: Verifier::default(),
-            peer_cache: PeerCache::default(),
             resolver,
             streams: Streams::default(),
             log,

@@ -112,7 +112,7 @@ pub(crate) fn begin_peer_check(node: &Node) {
     let policy = node.settings.policy();
     if policy.all_tls().any(|tls| tls.peer_check().is_some()) {
         let options = policy.options.staples.peers.as_ref();
-        if let Err(problem) = node.peer_cache.configure(options) {
+        if let Err(problem) = node.connections.peer_cache.configure(options) {
             node.log.emit(Logged::Warning, "", format_args!("OCSP peer cache: {problem}"));
         }
         let kind = if options.is_some() { "local" } else { "none" };
@@ -123,7 +123,7 @@ pub(crate) fn begin_peer_check(node: &Node) {
 /// Gets the OCSP staples that are due. Whether the server has to stop: one of its certificates is revoked.
 pub(crate) fn staples(node: &Arc<Node>) -> Stop {
     let policy = node.settings.policy();
-    if let Err(cause) = node.peer_cache.look_after(Instant::now()) {
+    if let Err(cause) = node.connections.peer_cache.look_after(Instant::now()) {
         node.log.emit(Logged::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
     }
     let news = policy.all_tls().map(|tls| tls.look_after_staples(Instant::now()));

@@ -26,9 +26,6 @@ mod stream_log;
 pub(crate) mod varint;
 mod waiting;
 
-#[cfg(any(test, fuzzing))]
-pub mod fuzzed;
-
 #[cfg(test)]
 mod properties;
 #[cfg(any(test, fuzzing))]

@@ -3,6 +3,8 @@
 //! What a message costs depends on the consumers that match it, not on the others. Whoever changes a consumer does so through
 //! [`Consumers::with`], which keeps the deadlines and the list of those to poll.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod step;
 
 pub use step::{InvalidStep, Step};

@@ -48,7 +48,7 @@ impl Conduct {
         self.certificate_check = CertificateCheck::Asking { greet: false };
         let session = self.session.clone();
         let taken = self.node.verifier.take_certificate(&self.node, &self.session, move |node| {
-            session.put_judgement(check.check(&shown, &node.peer_cache, clock::now()));
+            session.put_judgement(check.check(&shown, &node.connections.peer_cache, clock::now()));
             Peer::wake_owner(&session.peer);
         });
         if let Err(cause) = taken {

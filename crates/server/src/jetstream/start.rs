@@ -111,7 +111,7 @@ fn recover(node: &Arc<Node>, shared: &Arc<Shared>, folder: &Path) -> Result<(), 
     let policy = node.settings.policy();
     let payload_max = u32::try_from(policy.options.limits.payload_bytes_max).unwrap_or(u32::MAX);
     let mut recovery = Recovery::new(wall(), payload_max);
-    let disk = Arc::new(RealDisk::default());
+    let disk = Arc::new(RealDisk);
     let store = Store::open(disk, folder, Options::default(), &mut |found| recovery.take(found))?;
     for problem in &recovery.problems {
         node.log.emit(Event::Warning, "", format_args!("JetStream: {problem}"));

@@ -320,7 +320,7 @@ fn trust(node: &Node, policy: &Policy) -> Trust {
         trusted_operators_claim: operators.iter().filter_map(|token| jwt::payload(&token.jwt).ok()).collect(),
         system_account: policy.system_account().map(str::to_owned),
         proxies: (!options.access.trusted_proxies.is_empty()).then(|| json!({ "trusted": keys() })),
-        ocsp_peer_cache: shows_cache.then(|| node.peer_cache.figures()),
+        ocsp_peer_cache: shows_cache.then(|| node.connections.peer_cache.figures()),
     }
 }
 

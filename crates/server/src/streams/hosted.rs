@@ -431,7 +431,8 @@ impl Session<'_> {
 
     /// What waited for the disk goes out.
     fn committed(&mut self, committed: Lsn) {
-        while let Some(waiting) = self.inner.waiting.pop_front_if(|waiting| waiting.upto <= committed) {
+        while self.inner.waiting.front().is_some_and(|waiting| waiting.upto <= committed) {
+            let Some(waiting) = self.inner.waiting.pop_front() else { break };
             match waiting.what {
                 Due::Answer { to, payload } => {
                     emit_plain(self.turn, self.account, &to, &payload);

@@ -267,7 +267,7 @@ fn a_client_gets_in_when_its_certificate_is_good() {
         (&fingerprint.into(), &"CN=ca".into())
     );
     assert_eq!(event["reason"], "client not OCSP valid");
-    let figures = world.server.node().peer_cache.figures();
+    let figures = world.server.node().connections.peer_cache.figures();
     assert_eq!(
         (&figures["cached_good_responses"], &figures["cached_revoked_responses"]),
         (&1.into(), &1.into())

@@ -1,8 +1,8 @@
 //! What holds of all bytes, whatever they say: for fuzzing, and a property test.
 
-use super::testing::{MapLog, Recorder, pull_settings};
-use super::*;
-use crate::consumers::Step;
+use super::Step;
+use crate::consumer::testing::{MapLog, Recorder, pull_settings};
+use crate::consumer::*;
 
 /// Bytes as a step of the log, as changes, as a snapshot, and as what a client sends. What is read is written so that it is read again as the
 /// same, and no state that is read breaks the machine.
