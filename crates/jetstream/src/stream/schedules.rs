@@ -45,7 +45,7 @@ impl Schedules {
     /// The schedule of a subject fires at another time.
     pub(super) fn update(&mut self, subject: &[u8], at: i64) {
         if let Some(&seq) = self.by_subject.get(subject) {
-            self.set(&subject.to_vec(), seq, at);
+            self.set(subject, seq, at);
         }
     }
 
