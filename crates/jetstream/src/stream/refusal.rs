@@ -3,7 +3,7 @@
 use crate::error::{self, ApiError};
 
 macro_rules! refusals {
-    ($($(#[doc = $doc:literal])* $name:ident $(($field:ty))? $code:ident)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident $(($field:ty))? $code:ident $($text:literal)?)*) => {
         /// Why a publish, a purge or a delete is refused.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Refusal {
@@ -12,13 +12,14 @@ macro_rules! refusals {
 
         impl From<&Refusal> for ApiError {
             fn from(refusal: &Refusal) -> Self {
-                match refusal { $(refusals!(@pattern $name value $($field)?) => refusals!(@error $code value $($field)?),)* }
+                match refusal { $(refusals!(@pattern $name value $($field)?) => refusals!(@error $code value $($field)? $($text)?),)* }
             }
         }
     };
     (@pattern $name:ident $value:ident) => { Refusal::$name };
     (@pattern $name:ident $value:ident $field:ty) => { Refusal::$name($value) };
     (@error $code:ident $value:ident) => { error::$code.error() };
+    (@error $code:ident $value:ident $text:literal) => { error::$code.with($text) };
     (@error $code:ident $value:ident $field:ty) => { error::$code.with($value) };
 }
 
@@ -100,9 +101,9 @@ refusals! {
     /// The account has no room.
     AccountFull ACCOUNT_RESOURCES_EXCEEDED
     /// `deny_purge`.
-    PurgeDenied STREAM_PURGE_FAILED
+    PurgeDenied STREAM_PURGE_FAILED "stream purge not permitted"
     /// `deny_delete`.
-    DeleteDenied STREAM_MSG_DELETE_FAILED
+    DeleteDenied STREAM_MSG_DELETE_FAILED "message delete not permitted"
     /// No such message to delete.
     NotFound NO_MESSAGE_FOUND
 }
@@ -136,5 +137,24 @@ impl std::error::Error for Refusal {}
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&ApiError::from(self).description)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each has its text: a code whose text has a placeholder, and a refusal that gives none, would end the process.
+    #[test]
+    fn what_is_denied_says_what() {
+        for (refusal, text) in [
+            (Refusal::PurgeDenied, "stream purge not permitted"),
+            (Refusal::DeleteDenied, "message delete not permitted"),
+            (Refusal::NotFound, "no message found"),
+            (Refusal::Sealed, "invalid operation on sealed stream"),
+            (Refusal::WrongLastSequence(7), "wrong last sequence: 7"),
+        ] {
+            assert_eq!(refusal.to_string(), text);
+        }
     }
 }
