@@ -2,13 +2,16 @@
 
 use super::api::Request;
 use super::documents::{self, Page, Paged, Success, failure, response};
-use super::streams::{LIST_MAX, ListRequest, NAMES_MAX, durable, invalid_json, named, optional, refused};
+use super::streams::{
+    LIST_MAX, NAMES_MAX, durable, invalid_json, must_be_empty, named, of_list, optional, refused,
+};
 use crate::streams::Hosted;
+use dialtone_jetstream::api::{ConsumersRequest, PauseRequest, ResetRequest, UnpinRequest};
 use dialtone_jetstream::config::{self, ConsumerConfig, ConsumerRequest};
 use dialtone_jetstream::error::{self, ApiError};
 use dialtone_jetstream::json;
 use dialtone_jetstream::time::{Nanos, Time};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 pub(super) fn create(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     let mut asked = ConsumerRequest::default();
@@ -34,9 +37,7 @@ fn show(request: &mut Request<'_>, hosted: &Hosted, name: &str) -> Result<Vec<u8
 }
 
 pub(super) fn info(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    if !request.message.payload.is_empty() {
-        return Err(error::NOT_EMPTY_REQUEST.error());
-    }
+    must_be_empty(request)?;
     let hosted = named(request, 2)?;
     let name = request.token(3).to_owned();
     show(request, &hosted, &name)
@@ -48,7 +49,7 @@ struct Names {
 }
 
 pub(super) fn names(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let asked: ListRequest = optional(request)?;
+    let asked: ConsumersRequest = of_list(request, ConsumersRequest::GO)?;
     let hosted = match named(request, 2) {
         Ok(hosted) => hosted,
         Err(error) => {
@@ -56,7 +57,7 @@ pub(super) fn names(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
             return Ok(failure(request.kind, &error, body));
         }
     };
-    let (page, consumers) = Page::of(hosted.consumer_names(), asked.offset, NAMES_MAX);
+    let (page, consumers) = Page::of(hosted.consumer_names(), asked.page.offset, NAMES_MAX);
     Ok(response(request.kind, Paged { page, body: Names { consumers } }))
 }
 
@@ -66,7 +67,7 @@ struct Consumers {
 }
 
 pub(super) fn list(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let asked: ListRequest = optional(request)?;
+    let asked: ConsumersRequest = of_list(request, ConsumersRequest::GO)?;
     let hosted = match named(request, 2) {
         Ok(hosted) => hosted,
         Err(error) => {
@@ -74,7 +75,7 @@ pub(super) fn list(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
             return Ok(failure(request.kind, &error, body));
         }
     };
-    let (page, names) = Page::of(hosted.consumer_names(), asked.offset, LIST_MAX);
+    let (page, names) = Page::of(hosted.consumer_names(), asked.page.offset, LIST_MAX);
     let (_, turn) = request.executor.parts();
     let shown: Vec<_> =
         turn.within(|turn| names.iter().filter_map(|name| hosted.show_consumer(name, turn)).collect());
@@ -83,9 +84,7 @@ pub(super) fn list(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
 }
 
 pub(super) fn delete(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    if !request.message.payload.is_empty() {
-        return Err(error::NOT_EMPTY_REQUEST.error());
-    }
+    must_be_empty(request)?;
     let hosted = named(request, 2)?;
     let name = request.token(3).to_owned();
     let (_, turn) = request.executor.parts();
@@ -93,12 +92,6 @@ pub(super) fn delete(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     let upto = upto.ok_or_else(|| error::CONSUMER_NOT_FOUND.error())?;
     durable(request, upto)?;
     Ok(response(request.kind, Success { success: true }))
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct PauseRequest {
-    pause_until: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -110,12 +103,8 @@ struct Paused {
 }
 
 pub(super) fn pause(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let asked: PauseRequest = optional(request)?;
-    let until = match &asked.pause_until {
-        Some(text) => Some(Time::parse(text).ok_or_else(|| invalid_json("pause_until is no time"))?),
-        None => None,
-    };
-    let until = until.filter(|until| !until.is_zero());
+    let asked: PauseRequest = optional(request, PauseRequest::GO)?;
+    let until = Some(asked.pause_until).filter(|until| !until.is_zero());
     let hosted = named(request, 2)?;
     let name = request.token(3).to_owned();
     let mut config: ConsumerConfig =
@@ -136,14 +125,8 @@ pub(super) fn pause(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     Ok(response(request.kind, body))
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct UnpinRequest {
-    group: String,
-}
-
 pub(super) fn unpin(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let asked: UnpinRequest = optional(request)?;
+    let asked: UnpinRequest = optional(request, UnpinRequest::GO)?;
     let hosted = named(request, 2)?;
     let name = request.token(3).to_owned();
     let config = hosted.consumer_config(&name).ok_or_else(|| error::CONSUMER_NOT_FOUND.error())?;
@@ -155,14 +138,8 @@ pub(super) fn unpin(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     Ok(response(request.kind, documents::Empty {}))
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct ResetRequest {
-    seq: u64,
-}
-
 pub(super) fn reset(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let asked: ResetRequest = optional(request)?;
+    let asked: ResetRequest = optional(request, ResetRequest::GO)?;
     let hosted = named(request, 2)?;
     let name = request.token(3).to_owned();
     let (_, turn) = request.executor.parts();

@@ -2,20 +2,13 @@
 
 use super::api::Request;
 use super::documents::{Success, failure, response};
-use super::streams::{durable, invalid_json, named};
+use super::streams::{durable, named, optional};
+use dialtone_jetstream::api::{self, MessageDeleteRequest, MessageGetRequest, PurgeRequest};
 use dialtone_jetstream::error::{self, ApiError};
 use dialtone_jetstream::messages::Selector;
 use dialtone_jetstream::stream::{Purge, Refusal};
 use dialtone_jetstream::time::Time;
-use serde::{Deserialize, Serialize};
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct PurgeRequest {
-    seq: u64,
-    filter: String,
-    keep: u64,
-}
+use serde::Serialize;
 
 #[derive(Serialize)]
 struct Purged {
@@ -30,12 +23,7 @@ pub(super) fn purge(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
 }
 
 fn try_purge(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let payload = request.message.payload.trim_ascii();
-    let asked: PurgeRequest = if payload.is_empty() {
-        PurgeRequest::default()
-    } else {
-        serde_json::from_slice(payload).map_err(invalid_json)?
-    };
+    let asked: PurgeRequest = optional(request, PurgeRequest::GO)?;
     if asked.seq > 0 && asked.keep > 0 {
         return Err(error::BAD_REQUEST.error());
     }
@@ -50,21 +38,12 @@ fn try_purge(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     Ok(response(request.kind, Purged { success: true, purged }))
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct DeleteRequest {
-    seq: Option<u64>,
-    no_erase: bool,
-}
-
 pub(super) fn delete(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let payload = request.message.payload.trim_ascii();
-    let asked: DeleteRequest = if payload.is_empty() {
-        DeleteRequest::default()
-    } else {
-        serde_json::from_slice(payload).map_err(invalid_json)?
-    };
-    let seq = asked.seq.ok_or_else(|| error::BAD_REQUEST.error())?;
+    if api::is_empty(&request.message.payload) {
+        return Err(error::BAD_REQUEST.error());
+    }
+    let asked: MessageDeleteRequest = optional(request, MessageDeleteRequest::GO)?;
+    let seq = asked.seq;
     let hosted = named(request, 3)?;
     let (_, turn) = request.executor.parts();
     let done = turn.within(|turn| hosted.delete_message(seq, !asked.no_erase, turn));
@@ -74,21 +53,6 @@ pub(super) fn delete(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     })?;
     durable(request, upto)?;
     Ok(response(request.kind, Success { success: true }))
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct GetRequest {
-    seq: u64,
-    last_by_subj: String,
-    next_by_subj: String,
-    batch: i64,
-    max_bytes: i64,
-    start_time: Option<String>,
-    multi_last: Vec<String>,
-    up_to_seq: u64,
-    up_to_time: Option<String>,
-    no_hdr: bool,
 }
 
 #[derive(Serialize)]
@@ -108,11 +72,10 @@ struct Stored {
 }
 
 pub(super) fn get(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let payload = request.message.payload.trim_ascii();
-    if payload.is_empty() {
+    if api::is_empty(&request.message.payload) {
         return Err(error::BAD_REQUEST.error());
     }
-    let asked: GetRequest = serde_json::from_slice(payload).map_err(invalid_json)?;
+    let asked: MessageGetRequest = optional(request, MessageGetRequest::GO)?;
     let hosted = named(request, 3)?;
     let (mut body, head) = (Vec::new(), {
         let inner = hosted.lock();
@@ -141,7 +104,7 @@ pub(super) fn get(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
 
 /// The sequence that is asked for.
 fn wanted(
-    asked: &GetRequest,
+    asked: &MessageGetRequest,
     messages: &dialtone_jetstream::messages::Messages,
 ) -> Result<Option<u64>, ApiError> {
     let bad = || Err(error::BAD_REQUEST.error());
@@ -150,10 +113,7 @@ fn wanted(
         return bad();
     }
     let _ = asked.up_to_seq;
-    let start = match &asked.start_time {
-        Some(text) => Some(Time::parse(text).ok_or_else(|| error::BAD_REQUEST.error())?),
-        None => None,
-    };
+    let start = asked.start_time;
     let from = start.map_or(asked.seq, |time| messages.seq_at(time.unix_nanos()));
     let selector = |subject: &str| Selector::new([subject.as_bytes()]);
     match (&*asked.last_by_subj, &*asked.next_by_subj) {

@@ -3,14 +3,15 @@
 use super::api::Request;
 use super::documents::{self, Created, Details, Page, Paged, Success, response};
 use crate::streams::Hosted;
+use dialtone_jetstream::api::{self, StreamInfoRequest, StreamsRequest};
 use dialtone_jetstream::config::{
     self, ConsumerConfig, Context, Creation, Storage, StreamConfig, StreamRequest,
 };
 use dialtone_jetstream::error::{self, ApiError};
-use dialtone_jetstream::json;
+use dialtone_jetstream::json::{self, Field};
 use dialtone_store::{Lsn, Refused};
 use dialtone_subject::set;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -108,27 +109,19 @@ pub(super) fn update(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     created(request, false)
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct InfoRequest {
-    deleted_details: bool,
-    subjects_filter: Option<String>,
-    offset: i64,
-}
-
 pub(super) fn info(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let asked: InfoRequest = optional(request)?;
+    let asked: StreamInfoRequest = optional(request, StreamInfoRequest::GO)?;
     let hosted = named(request, 2);
     let hosted = match hosted {
         Ok(hosted) => hosted,
         Err(error) => return Ok(documents::failure(request.kind, &error, Page::default())),
     };
-    let filter = asked.subjects_filter.as_deref().filter(|filter| !filter.is_empty());
+    let filter = Some(&*asked.subjects_filter).filter(|filter| !filter.is_empty());
     let node = request.node();
     let details = Details {
         deleted: asked.deleted_details,
         subjects: filter,
-        offset: asked.offset,
+        offset: asked.page.offset,
         leader: Some(&node),
         is_listed: false,
     };
@@ -136,25 +129,29 @@ pub(super) fn info(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     Ok(response(request.kind, Paged { page, body }))
 }
 
-/// The payload of a request that may be empty.
-pub(super) fn optional<T: Default + serde::de::DeserializeOwned>(
-    request: &Request<'_>,
-) -> Result<T, ApiError> {
-    let payload = request.message.payload.trim_ascii();
-    if payload.is_empty() {
+/// The payload of a request that may say nothing.
+pub(super) fn optional<T: Field + Default>(request: &Request<'_>, go: &str) -> Result<T, ApiError> {
+    let payload = &request.message.payload;
+    if api::is_empty(payload) {
         return Ok(T::default());
     }
-    serde_json::from_slice(payload).map_err(invalid_json)
+    api::read_request(payload, go, request.strictness())
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct ListRequest {
-    pub offset: i64,
-    pub subject: String,
+/// The payload of a request for a list: what is no object counts as nothing.
+pub(super) fn of_list<T: Field + Default>(request: &Request<'_>, go: &str) -> Result<T, ApiError> {
+    api::read_list(&request.message.payload, go, request.strictness())
 }
 
-fn selected(request: &Request<'_>, asked: &ListRequest) -> Vec<Arc<Hosted>> {
+/// A request that says nothing.
+pub(super) fn must_be_empty(request: &Request<'_>) -> Result<(), ApiError> {
+    match api::is_empty(&request.message.payload) {
+        true => Ok(()),
+        false => Err(error::NOT_EMPTY_REQUEST.error()),
+    }
+}
+
+fn selected(request: &Request<'_>, asked: &StreamsRequest) -> Vec<Arc<Hosted>> {
     let mut all = request.executor.node.streams.all.of(&request.account);
     if !asked.subject.is_empty() {
         all.retain(|hosted| {
@@ -172,9 +169,9 @@ struct Names {
 }
 
 pub(super) fn names(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let asked: ListRequest = optional(request)?;
+    let asked: StreamsRequest = of_list(request, StreamsRequest::GO)?;
     let all: Vec<String> = selected(request, &asked).iter().map(|hosted| hosted.name.to_string()).collect();
-    let (page, names) = Page::of(all, asked.offset, NAMES_MAX);
+    let (page, names) = Page::of(all, asked.page.offset, NAMES_MAX);
     let streams = Some(names).filter(|names| !names.is_empty());
     Ok(response(request.kind, Paged { page, body: Names { streams } }))
 }
@@ -185,17 +182,15 @@ struct Streams {
 }
 
 pub(super) fn list(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let asked: ListRequest = optional(request)?;
-    let (page, part) = Page::of(selected(request, &asked), asked.offset, LIST_MAX);
+    let asked: StreamsRequest = of_list(request, StreamsRequest::GO)?;
+    let (page, part) = Page::of(selected(request, &asked), asked.page.offset, LIST_MAX);
     let details = Details { is_listed: true, ..Details::default() };
     let streams = part.iter().map(|hosted| documents::stream(hosted, &details).0).collect();
     Ok(response(request.kind, Paged { page, body: Streams { streams } }))
 }
 
 pub(super) fn delete(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    if !request.message.payload.is_empty() {
-        return Err(error::NOT_EMPTY_REQUEST.error());
-    }
+    must_be_empty(request)?;
     named(request, 2)?;
     let (node, account) = (request.node(), request.account.clone());
     let name = request.token(2).to_owned();
