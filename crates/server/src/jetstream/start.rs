@@ -116,7 +116,11 @@ fn recover(node: &Arc<Node>, shared: &Arc<Shared>, folder: &Path) -> Result<(), 
     for problem in &recovery.problems {
         node.log.emit(Event::Warning, "", format_args!("JetStream: {problem}"));
     }
+    let writer = store.writer();
     shared.opened(store);
+    if let Some(writer) = writer {
+        node.threads.spawn("store", move || writer.run()).map_err(StartError::Thread)?;
+    }
     let mut count = 0;
     for found in recovery.streams() {
         let Some(state) = found.state else {
