@@ -356,13 +356,19 @@ impl Round<'_> {
             // What is still there stays in the manifest as what may be removed.
             gone.is_err_and(|error| error.kind() != io::ErrorKind::NotFound)
         });
+        let mut spares = self.log.files.spares.lock();
         for file in self.log.files.take_below(manifest.log_from) {
             let path = self.log.dir().join(&file.name);
-            _ = match self.damaged.contains(&file.name) {
-                true => disk.rename(&path, &self.quarantine(&file.name)),
-                false => disk.remove(&path),
-            };
+            // A file that stays under its name is below what counts, and is taken up by a later checkpoint.
+            match spares.name_for(&file) {
+                _ if self.damaged.contains(&file.name) => {
+                    _ = disk.rename(&path, &self.quarantine(&file.name))
+                }
+                Some(name) if disk.rename(&path, &self.log.dir().join(&name)).is_ok() => spares.keep(name),
+                _ => _ = disk.remove(&path),
+            }
         }
+        drop(spares);
         *self.manifest = manifest;
         done
     }

@@ -35,7 +35,8 @@ pub struct Scrubbed {
 
 impl Store {
     /// Writes zeros over the body of a message, durably. Its head stays; the message is to be deleted by a record besides. Waits for the disk and
-    /// for a checkpoint that runs: not for event loops. Copies that an earlier checkpoint has left in the log are gone when their file is.
+    /// for a checkpoint that runs: not for event loops. Copies that an earlier checkpoint has left in the log go with their files, the latest
+    /// when the log has been written over once.
     ///
     /// # Errors
     /// It cannot be read: `Moved`, ask for its new place. Or the disk failed, and with it the store.
@@ -45,6 +46,7 @@ impl Store {
         if let Some(Lsn(lsn)) = place.lsn() {
             self.wait(Lsn(lsn + u64::from(place.bytes())))?;
         }
+        self.give_up_spares();
         let mut record = Vec::new();
         let read = read_record(&self.log, &self.segments, (Kind::Message, group, seq), place, &mut record);
         let head_bytes = read.map_err(Read::into_error)?;
@@ -61,6 +63,17 @@ impl Store {
                 self.log.fail(failure.clone());
                 Err(failure.into())
             }
+        }
+    }
+
+    /// Files of the log that were to be written again are removed, those that there are and those that there will be.
+    fn give_up_spares(&self) {
+        let position = self.position().0;
+        let mut spares = self.log.files.spares.lock();
+        spares.erased_below = position;
+        while let Some(name) = spares.take() {
+            // One that cannot be removed is not used; the next start finds it.
+            _ = self.log.disk.remove(&self.log.dir().join(name));
         }
     }
 

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::disk::File;
 use crate::record::{Seed, long, number};
@@ -183,26 +183,60 @@ impl LogFile {
 
 /// The files of the log, by their first positions.
 #[derive(Default)]
-pub(crate) struct LogFiles(RwLock<BTreeMap<u64, Arc<LogFile>>>);
+pub(crate) struct LogFiles {
+    table: RwLock<BTreeMap<u64, Arc<LogFile>>>,
+    /// Files that were cut off and are written again: room that is there, and is synced faster.
+    pub spares: Mutex<Spares>,
+}
+
+/// Files that are kept at most.
+const SPARES_MAX: usize = 2;
+const SPARE_PREFIX: &str = "spare-";
+
+#[derive(Default)]
+pub(crate) struct Spares {
+    names: Vec<String>,
+    /// Files that begin below are not kept: they hold copies of what was erased.
+    pub erased_below: u64,
+}
+
+impl Spares {
+    /// The name by which a file is kept, if it may be.
+    pub fn name_for(&self, file: &LogFile) -> Option<String> {
+        let keep = self.names.len() < SPARES_MAX && file.first >= self.erased_below;
+        keep.then(|| format!("{SPARE_PREFIX}{:016x}", file.epoch))
+    }
+
+    /// Keeps a file, if it is one by its name.
+    pub fn keep(&mut self, name: String) {
+        if name.starts_with(SPARE_PREFIX) {
+            self.names.push(name);
+        }
+    }
+
+    pub fn take(&mut self) -> Option<String> {
+        self.names.pop()
+    }
+}
 
 impl LogFiles {
     pub fn insert(&self, file: Arc<LogFile>) {
-        self.0.write().insert(file.first, file);
+        self.table.write().insert(file.first, file);
     }
 
     /// The file in which a position is, if there is one.
     pub fn holding(&self, position: u64) -> Option<Arc<LogFile>> {
-        self.0.read().range(..=position).next_back().map(|(_, file)| Arc::clone(file))
+        self.table.read().range(..=position).next_back().map(|(_, file)| Arc::clone(file))
     }
 
     /// The epoch of the newest file, 0 when there is none.
     pub fn newest_epoch(&self) -> u64 {
-        self.0.read().last_key_value().map_or(0, |(_, file)| file.epoch)
+        self.table.read().last_key_value().map_or(0, |(_, file)| file.epoch)
     }
 
     /// Takes out the files that end below a position: those behind which another one begins at or below it.
     pub fn take_below(&self, position: u64) -> Vec<Arc<LogFile>> {
-        let mut files = self.0.write();
+        let mut files = self.table.write();
         let firsts: Vec<u64> = files.keys().copied().collect();
         let gone = firsts.windows(2).filter(|pair| pair[1] <= position).map(|pair| pair[0]);
         gone.collect::<Vec<_>>().into_iter().filter_map(|first| files.remove(&first)).collect()

@@ -129,6 +129,8 @@ pub(crate) fn recover(
     let end = reached.max(durable);
     let next = next_file(&files, end, (manifest.log_epoch, options.ahead_bytes()));
     let found = LogFiles::default();
+    let names = disk.list(dir).map_err(|error| LogError::Disk("list the log's files".into(), error))?;
+    names.into_iter().for_each(|name| found.spares.lock().keep(name));
     for candidate in files {
         found.insert(candidate.file);
     }
@@ -265,10 +267,13 @@ fn read_stretch(
     sink: &mut dyn FnMut(LogEvent<'_>),
     report: &mut Report<'_>,
 ) -> io::Result<bool> {
-    let mut bytes = vec![0; (stretch.end - stretch.records) as usize];
+    let wanted = (stretch.end - stretch.records) as usize;
+    // What the file does not have is neither allocated nor read.
+    let available = file.file.bytes()?.saturating_sub(file.offset(stretch.records));
+    let mut bytes = vec![0; wanted.min(usize::try_from(available).unwrap_or(usize::MAX))];
     let there = file.read(&mut bytes, stretch.records)?;
     if may_be_torn {
-        let mut whole = there == bytes.len() && stretch.whole;
+        let mut whole = there == wanted && stretch.whole;
         scan(&bytes[..there], file.seed, stretch.records, &mut |found| {
             whole &= matches!(found, Found::Record { .. });
         });
@@ -298,8 +303,8 @@ fn read_stretch(
             damage(sink, at, bytes, if header { Lost::Nothing } else { Lost::Unknown { sequences_max } });
         }
     });
-    if there < bytes.len() {
-        let missing = (bytes.len() - there) as u64;
+    if there < wanted {
+        let missing = (wanted - there) as u64;
         let sequences_max = missing / HEADER_BYTES as u64;
         damage(sink, stretch.records + there as u64, missing, Lost::Unknown { sequences_max });
     }

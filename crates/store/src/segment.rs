@@ -293,6 +293,9 @@ impl Segment {
     /// Whether the directory could be read.
     fn read_directory(&mut self) -> io::Result<bool> {
         let Some(end_offset) = self.file_bytes.checked_sub(END_BYTES as u64) else { return Ok(false) };
+        if self.file.bytes()? < self.file_bytes {
+            return Ok(false);
+        }
         let mut end = [0; END_BYTES];
         let there = read_full(&*self.file, &mut end, end_offset)?;
         let offset = long(&end[16..]);
@@ -313,7 +316,8 @@ impl Segment {
         }
         self.checksum = number(&end);
         self.parts = directory.chunks_exact(DIRECTORY_ENTRY_BYTES).map(Part::decode).collect();
-        Ok(true)
+        let inside = |part: &Part| part.offset.checked_add(part.bytes).is_some_and(|end| end <= offset);
+        Ok(self.parts.iter().all(inside) && self.parts.is_sorted_by(|one, next| one.group < next.group))
     }
 
     /// Makes the directory from the records.
@@ -342,17 +346,17 @@ impl Segment {
     pub fn scan(&self, sink: &mut dyn FnMut(Found<'_>)) -> io::Result<()> {
         let mut buffer = Vec::new();
         let (mut at, mut wanted) = (SEGMENT_HEADER_BYTES as u64, BUFFER_BYTES);
-        while at < self.records_end {
-            let rest = self.records_end - at;
+        // What the file does not have is neither allocated nor read.
+        let end = self.records_end.min(self.file.bytes()?);
+        while at < end {
+            let rest = end - at;
             let bytes = rest.min(wanted as u64) as usize;
             buffer.resize(bytes, 0);
             let there = read_full(&*self.file, &mut buffer, at)?;
             if bytes as u64 == rest {
                 scan(&buffer[..there], self.seed, at, sink);
-                if there < bytes {
-                    sink(Found::Unreadable { at: at + there as u64, bytes: (bytes - there) as u64 });
-                }
-                return Ok(());
+                at += there as u64;
+                break;
             }
             let (whole, next) = self.whole_records(&buffer[..there], at);
             scan(&buffer[..whole], self.seed, at, sink);
@@ -363,6 +367,9 @@ impl Segment {
                 // Damage: what follows is looked at as a whole.
                 _ => usize::try_from(rest).unwrap_or(usize::MAX),
             };
+        }
+        if at < self.records_end {
+            sink(Found::Unreadable { at, bytes: self.records_end - at });
         }
         Ok(())
     }

@@ -111,10 +111,15 @@ impl Writer {
         let log = &self.log;
         let dir = log.dir();
         let path = dir.join(header.name());
+        let spare = log.files.spares.lock().take();
+        if let Some(spare) = spare {
+            log.disk.rename(&dir.join(spare), &path).map_err(not_full)?;
+        }
         let file = create_or_take_over(&*log.disk, &path)?;
-        let bytes = bytes_ahead(DATA_OFFSET, log.options.ahead_bytes());
         write_full(&*file, &header.encode(&log.store), 0)?;
-        extend(&*file, FILE_HEADER_BYTES as u64, bytes)?;
+        let there = file.bytes()?;
+        let bytes = there.max(bytes_ahead(DATA_OFFSET, log.options.ahead_bytes()));
+        extend(&*file, there, bytes)?;
         log.disk.sync_dir(&dir).map_err(not_full)?;
         if let Some(before) = log.files.holding(header.previous_first) {
             let position = header.previous_end.max(before.first);
@@ -154,7 +159,7 @@ fn create_or_take_over(disk: &dyn Disk, path: &Path) -> io::Result<Box<dyn File>
 /// And a batch that is written into a file that does not grow is synced faster.
 fn extend(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
     const PIECE_BYTES: u64 = 256 << 10;
-    let zeros = vec![0; PIECE_BYTES.min(to - from) as usize];
+    let zeros = vec![0; PIECE_BYTES.min(to.saturating_sub(from)) as usize];
     let mut at = from;
     while at < to {
         let bytes = PIECE_BYTES.min(to - at);

@@ -60,6 +60,9 @@ fn the_log_is_cut_and_what_is_deleted_is_freed() {
         app.run(&store, &Op::Checkpoint).expect("it works");
         assert!(log_bytes(&disk) < 64 << 10, "{}", log_bytes(&disk));
     }
+    let spare = |path: &std::path::Path| path.to_string_lossy().contains("spare-");
+    let spares = disk.files().iter().filter(|(path, _)| spare(path)).count();
+    assert!((1..=2).contains(&spares), "{:?}", disk.files());
     let (bytes, count) = segments(&disk);
     assert!(bytes < 400 << 10, "{bytes}");
     assert!(count < 40, "{count}");

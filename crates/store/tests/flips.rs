@@ -81,11 +81,16 @@ fn check(disk: &SimulatedDisk, before: &App, context: &str) -> Vec<Lost> {
     lost
 }
 
+/// A file that holds nothing.
+fn is_nothing(name: &str) -> bool {
+    name.ends_with("reserve") || name.ends_with(".new") || name.contains("spare-")
+}
+
 fn each_byte(step: usize, mut check: impl FnMut(&SimulatedDisk, &App, &PathBuf, usize)) {
     let (disk, app) = prepared(1);
     for (path, bytes) in disk.files() {
         let name = path.to_string_lossy().into_owned();
-        if name.ends_with("reserve") || name.ends_with(".new") {
+        if is_nothing(&name) {
             continue;
         }
         for at in (0..bytes).step_by(step) {
@@ -116,7 +121,7 @@ fn a_lost_file_is_named() {
     let (disk, app) = prepared(1);
     for (path, _) in disk.files() {
         let name = path.to_string_lossy().into_owned();
-        if name.ends_with("reserve") || name.ends_with(".new") {
+        if is_nothing(&name) {
             continue;
         }
         let disk = disk.fork();
@@ -131,7 +136,7 @@ fn a_shortened_file_is_named() {
     let (disk, app) = prepared(1);
     for (path, bytes) in disk.files() {
         let name = path.to_string_lossy().into_owned();
-        if name.ends_with("reserve") || name.ends_with(".new") {
+        if is_nothing(&name) {
             continue;
         }
         for keep in [0, bytes / 3, bytes / 2, bytes - 1] {
