@@ -248,7 +248,9 @@ impl Stream {
         store.rollup = self.rollup(&marks)?;
         store.is_marker = marks::given(marks.marker_reason).is_some();
         if marks.request_info.is_some() {
-            store.headers = Cow::Owned(without(&store.headers, b"Nats-Request-Info"));
+            let headers = without(&store.headers, b"Nats-Request-Info");
+            // The server added it to a message that had none.
+            store.headers = if headers == b"NATS/1.0\r\n\r\n" { Cow::default() } else { Cow::Owned(headers) };
         }
         self.set_ttl(ttl, store)?;
         *store = std::mem::take(store).measured();

@@ -28,12 +28,10 @@ pub(super) fn create(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
 }
 
 fn show(request: &mut Request<'_>, hosted: &Hosted, name: &str) -> Result<Vec<u8>, ApiError> {
-    let node = request.node();
     let (_, turn) = request.executor.parts();
     let shown = turn.within(|turn| hosted.show_consumer(name, turn));
     let shown = shown.ok_or_else(|| error::CONSUMER_NOT_FOUND.error())?;
-    let leader = (request.kind == "consumer_info_response").then_some(&*node);
-    Ok(response(request.kind, documents::consumer(&hosted.name, shown, leader)))
+    Ok(response(request.kind, documents::consumer(&hosted.name, shown)))
 }
 
 pub(super) fn info(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
@@ -79,7 +77,7 @@ pub(super) fn list(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     let (_, turn) = request.executor.parts();
     let shown: Vec<_> =
         turn.within(|turn| names.iter().filter_map(|name| hosted.show_consumer(name, turn)).collect());
-    let consumers = shown.into_iter().map(|one| documents::consumer(&hosted.name, one, None)).collect();
+    let consumers = shown.into_iter().map(|one| documents::consumer(&hosted.name, one)).collect();
     Ok(response(request.kind, Paged { page, body: Consumers { consumers } }))
 }
 
@@ -146,7 +144,6 @@ pub(super) fn reset(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     let done = turn.within(|turn| hosted.reset_consumer(&name, Some(asked.seq).filter(|&seq| seq > 0), turn));
     let done = done.ok_or_else(|| error::CONSUMER_NOT_FOUND.error())?;
     let seq = done.map_err(|why| error::CONSUMER_INVALID_RESET.with(why))?;
-    let node = request.node();
     let (_, turn) = request.executor.parts();
     let shown = turn.within(|turn| hosted.show_consumer(&name, turn));
     let shown = shown.ok_or_else(|| error::CONSUMER_NOT_FOUND.error())?;
@@ -156,6 +153,6 @@ pub(super) fn reset(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
         consumer: documents::ConsumerDoc,
         reset_seq: u64,
     }
-    let consumer = documents::consumer(&hosted.name, shown, Some(&node));
+    let consumer = documents::consumer(&hosted.name, shown);
     Ok(response(request.kind, Reset { consumer, reset_seq: seq }))
 }

@@ -225,8 +225,6 @@ pub(super) struct ConsumerDoc {
     config: ConsumerConfig,
     #[serde(flatten)]
     figures: Figures,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cluster: Option<Cluster>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     push_bound: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -239,7 +237,7 @@ pub(super) struct ConsumerDoc {
 }
 
 /// A consumer, as the API shows it.
-pub(super) fn consumer(stream: &str, shown: Shown, leader: Option<&Node>) -> ConsumerDoc {
+pub(super) fn consumer(stream: &str, shown: Shown) -> ConsumerDoc {
     let Shown { meta: ConsumerMeta { mut config, created, name, .. }, info } = shown;
     config.metadata = shown_metadata(&config.metadata);
     let at = |at: Option<i64>| at.map(Time::from_unix_nanos);
@@ -264,7 +262,6 @@ pub(super) fn consumer(stream: &str, shown: Shown, leader: Option<&Node>) -> Con
             num_waiting: info.num_waiting,
             num_pending: info.num_pending,
         },
-        cluster: leader.map(|node| Cluster { leader: node.settings.identity.name.clone() }),
         push_bound: info.push_bound,
         paused: info.pause_remaining.is_some(),
         pause_remaining: info.pause_remaining.map(Nanos),
