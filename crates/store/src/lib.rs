@@ -18,6 +18,8 @@ mod commit;
 mod disk;
 mod erase;
 mod error;
+#[doc(hidden)]
+pub mod fuzzed;
 mod id;
 mod log;
 mod manifest;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use crate::disk::File;
-use crate::record::{Seed, long, number};
+use crate::record::{NUMBER_MAX, Seed, long, number, same};
 
 /// Version of all file formats. A store with a newer one is not opened.
 pub(crate) const VERSION: u32 = 1;
@@ -87,13 +87,16 @@ impl FileHeader {
 
     pub fn decode(bytes: &[u8], store: &[u8; 16]) -> FileHeaderFound {
         let Some(bytes) = bytes.first_chunk::<FILE_HEADER_BYTES>() else { return FileHeaderFound::Invalid };
-        if number(&bytes[..4]) != crc32c::crc32c(&bytes[4..]) || &bytes[4..8] != FILE_MAGIC {
+        if !same(number(&bytes[..4]), crc32c::crc32c(&bytes[4..])) || &bytes[4..8] != FILE_MAGIC {
             return FileHeaderFound::Invalid;
         }
         if number(&bytes[8..12]) > VERSION {
             return FileHeaderFound::Version(number(&bytes[8..12]));
         }
         if &bytes[16..32] != store {
+            return FileHeaderFound::Invalid;
+        }
+        if long(&bytes[48..56]) >= NUMBER_MAX {
             return FileHeaderFound::Invalid;
         }
         FileHeaderFound::Header(FileHeader {
@@ -131,7 +134,7 @@ impl BatchHeader {
     /// The header at the beginning of `bytes`, if one of this position stands there whole.
     pub fn decode(bytes: &[u8], seed: Seed, position: u64) -> Option<BatchHeader> {
         let bytes: &[u8; BATCH_HEADER_BYTES] = bytes.first_chunk()?;
-        if &bytes[4..8] != BATCH_MAGIC || number(&bytes[..4]) != seed.checksum(position, &bytes[4..]) {
+        if &bytes[4..8] != BATCH_MAGIC || !same(number(&bytes[..4]), seed.checksum(position, &bytes[4..])) {
             return None;
         }
         let header = BatchHeader {
@@ -156,6 +159,7 @@ pub(crate) fn parse_file_name(name: &str) -> Option<(u64, u64)> {
         (text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
             .then(|| u64::from_str_radix(text, 16).ok())
             .flatten()
+            .filter(|number| *number < NUMBER_MAX)
     };
     Some((hex(epoch)?, hex(first)?))
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 use crate::disk::{Access, Disk, not_full, write_full};
 use crate::id::GroupId;
 use crate::log::VERSION;
-use crate::record::{long, number};
+use crate::record::{NUMBER_MAX, long, number, same};
 
 /// The names of the two copies.
 pub(crate) const NAMES: [&str; 2] = ["manifest-a", "manifest-b"];
@@ -122,7 +122,7 @@ impl Manifest {
     pub fn decode(bytes: &[u8]) -> Result<Manifest, Unusable> {
         let whole = bytes.len() >= HEADER_BYTES
             && &bytes[4..8] == MAGIC
-            && number(&bytes[..4]) == crc32c::crc32c(&bytes[4..]);
+            && same(number(&bytes[..4]), crc32c::crc32c(&bytes[4..]));
         if !whole {
             return Err(Unusable::Damaged);
         }
@@ -143,6 +143,9 @@ impl Manifest {
             next_segment: long(&header[64..]),
             ..Manifest::default()
         };
+        if (32..72).step_by(8).any(|at| long(&header[at..]) >= NUMBER_MAX) {
+            return None;
+        }
         for _ in 0..long(&header[72..]) {
             let (entry, after) = rest.split_at_checked(SEGMENT_BYTES)?;
             rest = after;
@@ -168,7 +171,10 @@ impl Manifest {
                 meta: meta.to_vec(),
             });
         }
-        rest.is_empty().then_some(manifest)
+        let segments =
+            manifest.segments.iter().all(|entry| entry.id < NUMBER_MAX && entry.file_bytes < NUMBER_MAX);
+        let groups = manifest.groups.iter().all(|entry| entry.upto.max(entry.state.segment) < NUMBER_MAX);
+        (rest.is_empty() && segments && groups).then_some(manifest)
     }
 }
 

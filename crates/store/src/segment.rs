@@ -20,7 +20,9 @@ use crate::disk::{Access, Disk, File, read_full, write_full};
 use crate::id::GroupId;
 use crate::log::VERSION;
 use crate::manifest::SegmentEntry;
-use crate::record::{Found, HEADER_BYTES, Header, Kind, Seed, append, long, number, padded, scan};
+use crate::record::{
+    Found, HEADER_BYTES, Header, Kind, NUMBER_MAX, Seed, append, long, number, padded, same, scan,
+};
 
 const MAGIC: &[u8; 4] = b"DSEG";
 const END_MAGIC: &[u8; 4] = b"DEND";
@@ -41,7 +43,7 @@ pub(crate) fn file_name(id: u64) -> String {
 /// The number of a segment by its file's name.
 pub(crate) fn parse_file_name(name: &str) -> Option<u64> {
     let hex = name.strip_suffix(".seg").filter(|hex| hex.len() == 16)?;
-    u64::from_str_radix(hex, 16).ok()
+    u64::from_str_radix(hex, 16).ok().filter(|id| *id < NUMBER_MAX)
 }
 
 fn seed(store: &[u8; 16], id: u64) -> Seed {
@@ -265,7 +267,7 @@ impl Segment {
         })?;
         let mut header = [0; SEGMENT_HEADER_BYTES];
         read_full(&*file, &mut header, 0).map_err(SegmentError::Disk)?;
-        let whole = number(&header) == crc32c::crc32c(&header[4..]) && &header[4..8] == MAGIC;
+        let whole = same(number(&header), crc32c::crc32c(&header[4..])) && &header[4..8] == MAGIC;
         if whole && number(&header[8..]) > VERSION {
             return Err(SegmentError::Version(number(&header[8..])));
         }
@@ -301,7 +303,7 @@ impl Segment {
         let offset = long(&end[16..]);
         let bytes = end_offset.saturating_sub(offset);
         let whole = there == END_BYTES
-            && number(&end) == self.seed.checksum(end_offset, &end[4..])
+            && same(number(&end), self.seed.checksum(end_offset, &end[4..]))
             && &end[4..8] == END_MAGIC
             && long(&end[8..]) == self.id
             && long(&end[24..]).checked_mul(DIRECTORY_ENTRY_BYTES as u64) == Some(bytes);
@@ -311,7 +313,7 @@ impl Segment {
         self.records_end = long(&end[40..]).min(end_offset);
         let mut directory = vec![0; bytes as usize];
         let there = read_full(&*self.file, &mut directory, offset)?;
-        if there < directory.len() || number(&end[32..]) != self.seed.checksum(offset, &directory) {
+        if there < directory.len() || !same(number(&end[32..]), self.seed.checksum(offset, &directory)) {
             return Ok(false);
         }
         self.checksum = number(&end);
@@ -398,7 +400,7 @@ impl Segment {
         for part in &self.parts {
             bytes.resize(part.bytes as usize, 0);
             let there = read_full(&*self.file, &mut bytes, part.offset)?;
-            if there < bytes.len() || self.seed.checksum(part.offset, &bytes) != part.checksum {
+            if there < bytes.len() || !same(part.checksum, self.seed.checksum(part.offset, &bytes)) {
                 return Ok(false);
             }
         }
@@ -430,7 +432,7 @@ impl Segment {
         if part.bytes > 0 {
             let mut bytes = vec![0; part.bytes as usize];
             let there = read_full(&*self.file, &mut bytes, part.offset)?;
-            if there == bytes.len() && self.seed.checksum(part.offset, &bytes) == part.checksum {
+            if there == bytes.len() && same(part.checksum, self.seed.checksum(part.offset, &bytes)) {
                 return Ok((bytes, false));
             }
             self.damaged.store(true, Ordering::Relaxed);

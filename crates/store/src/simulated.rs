@@ -151,6 +151,14 @@ impl SimulatedDisk {
         self.change(path, |bytes| bytes[offset] ^= bits);
     }
 
+    /// Writes over bytes of a file, on the device itself; what is behind its end is left out.
+    pub fn overwrite(&self, path: &Path, offset: usize, patch: &[u8]) {
+        self.change(path, |bytes| {
+            let rest = bytes.get_mut(offset..).unwrap_or_default();
+            rest.iter_mut().zip(patch).for_each(|(byte, new)| *byte = *new);
+        });
+    }
+
     /// Shortens a file, on the device itself.
     pub fn truncate(&self, path: &Path, bytes: usize) {
         self.change(path, |file| file.truncate(bytes));
