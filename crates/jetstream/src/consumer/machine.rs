@@ -190,6 +190,16 @@ impl Consumer {
         &self.state
     }
 
+    /// Whether it sends by itself.
+    pub fn is_push(&self) -> bool {
+        matches!(self.demand, Demand::Push(_))
+    }
+
+    /// Whether somebody listens on its deliver subject, as far as it knows.
+    pub fn is_bound(&self) -> bool {
+        matches!(&self.demand, Demand::Push(push) if push.is_active)
+    }
+
     /// Which messages are for it.
     pub fn filters(&self) -> &Filters {
         &self.settings.filters
@@ -220,7 +230,13 @@ impl Consumer {
 
     /// The stream took a message out that matches. Gives the advisory if it was waiting for its acknowledgement.
     pub fn removed(&mut self, seq: u64) -> Option<Advisory<'static>> {
+        self.removed_at(seq, None)
+    }
+
+    /// The same at a time that the log has too, which then counts as that of the last acknowledgement.
+    pub fn removed_at(&mut self, seq: u64, at: Option<i64>) -> Option<Advisory<'static>> {
         let entry = self.state.removed(seq)?;
+        self.state.acked_at = at.or(self.state.acked_at);
         let handled = Handled {
             consumer_seq: entry.consumer_seq,
             stream_seq: seq,

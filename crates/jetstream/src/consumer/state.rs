@@ -36,7 +36,9 @@ impl Start {
             // Who asks for a sequence gets it, even one that is not there yet.
             StartAt::BySequence(seq) => return Self::at(seq.max(first)),
             StartAt::LastPerSubject if !log.keeps_one_per_subject() => {
-                let list = log.last_per_subject(filters);
+                let mut list = log.last_per_subject(filters);
+                // What is not committed yet is found behind the list.
+                list.retain(|seq| *seq <= last);
                 let next = if list.is_empty() { last } else { last + 1 };
                 return Self { next: next.max(1), first: list };
             }

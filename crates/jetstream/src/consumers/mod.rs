@@ -23,6 +23,8 @@ pub struct Consumers<A> {
     all: HashMap<ConsumerId, Slot<A>, foldhash::fast::RandomState>,
     names: BTreeMap<Box<str>, ConsumerId>,
     interest: Interest<Filtered>,
+    /// Those that send by themselves.
+    pushing: BTreeSet<ConsumerId>,
     deadlines: BTreeSet<(i64, ConsumerId)>,
     /// Those to poll, each once.
     ready: VecDeque<ConsumerId>,
@@ -97,6 +99,7 @@ impl<A> Default for Consumers<A> {
             all: HashMap::default(),
             names: BTreeMap::new(),
             interest: Interest::default(),
+            pushing: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             ready: VecDeque::new(),
             awaiting: Vec::new(),
@@ -122,6 +125,9 @@ impl<A> Consumers<A> {
         let id = consumer.id();
         entries(&consumer).for_each(|entry| self.interest.insert(entry));
         self.names.insert(name.into(), id);
+        if consumer.is_push() {
+            self.pushing.insert(id);
+        }
         let slot = Slot {
             consumer,
             name: name.into(),
@@ -143,6 +149,7 @@ impl<A> Consumers<A> {
             self.interest.remove(&entry);
         });
         self.names.remove(&slot.name);
+        self.pushing.remove(&id);
         if let Some(deadline) = slot.deadline {
             self.deadlines.remove(&(deadline, id));
         }
@@ -178,6 +185,16 @@ impl<A> Consumers<A> {
     /// The same, to change.
     pub fn about_mut(&mut self, id: ConsumerId) -> Option<&mut A> {
         self.all.get_mut(&id).map(|slot| &mut slot.about)
+    }
+
+    /// Those that send by themselves, in the order in which they were made.
+    pub fn pushing(&self) -> impl ExactSizeIterator<Item = ConsumerId> {
+        self.pushing.iter().copied()
+    }
+
+    /// All, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Consumer, &A)> {
+        self.all.values().map(|slot| (&slot.consumer, &slot.about))
     }
 
     /// All by name, behind a name if one is given.
@@ -257,15 +274,16 @@ impl<A> Consumers<A> {
         });
     }
 
-    /// The stream took a message out. `advise` gets what consumers have to say about it.
+    /// The stream took a message out, at a time if the log has it. `advise` gets what consumers have to say about it.
     pub fn removed(
         &mut self,
         seq: u64,
         subject: &[u8],
+        at: Option<i64>,
         mut advise: impl FnMut(ConsumerId, Advisory<'static>),
     ) {
         self.for_matching(subject, |lists, id, slot| {
-            if let Some(advisory) = slot.consumer.removed(seq) {
+            if let Some(advisory) = slot.consumer.removed_at(seq, at) {
                 advise(id, advisory);
                 // There may be room for another one.
                 slot.wake(lists.ready, id);
@@ -341,9 +359,9 @@ impl<A> Consumers<A> {
 
     // --- What is to be done.
 
-    /// Whether one is to be polled.
-    pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+    /// How many are to be polled.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
     }
 
     /// One that is to be polled, by [`Self::poll`]. They take turns.
@@ -369,14 +387,19 @@ impl<A> Consumers<A> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// One that is due: for it, [`Self::with`] and `Consumer::expire`, then [`Self::poll`].
-    pub fn next_due(&mut self, now: i64) -> Option<ConsumerId> {
-        let (deadline, id) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now)?;
-        self.deadlines.remove(&(deadline, id));
-        if let Some(slot) = self.all.get_mut(&id) {
-            slot.deadline = None;
+    /// All that are due: for each, [`Self::with`] and `Consumer::expire`; then those that are ready are to be polled.
+    pub fn due(&mut self, now: i64) -> Vec<ConsumerId> {
+        let mut due = Vec::new();
+        while let Some((deadline, id)) =
+            self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now)
+        {
+            self.deadlines.remove(&(deadline, id));
+            if let Some(slot) = self.all.get_mut(&id) {
+                slot.deadline = None;
+            }
+            due.push(id);
         }
-        Some(id)
+        due
     }
 }
 

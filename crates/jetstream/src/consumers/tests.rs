@@ -63,7 +63,7 @@ proptest! {
                 }
                 Op::Take(at) => if let Some(seq) = log.messages.keys().nth(at).copied() {
                     let (subject, _) = log.messages.remove(&seq).unwrap();
-                    consumers.removed(seq, subject.as_bytes(), |_, _| {});
+                    consumers.removed(seq, subject.as_bytes(), None, |_, _| {});
                 },
             }
             for (_, id) in consumers.by_name(None).collect::<Vec<_>>() {
@@ -84,7 +84,7 @@ proptest! {
 /// Lets all that are ready deliver.
 fn run(consumers: &mut Consumers<()>, log: &MapLog, now: i64) -> Vec<String> {
     let (mut host, mut changes) = (Recorder::default(), Changes::new(now));
-    while let Some(id) = consumers.next_due(now) {
+    for id in consumers.due(now) {
         consumers.with(id, |consumer| {
             consumer.expire(&mut Context { now, log, host: &mut host, changes: &mut changes });
         });
@@ -117,15 +117,15 @@ fn consumers_take_turns_and_wake_when_messages_are_committed() {
         let seq = log.store(subject, 0);
         consumers.stored(seq, subject.as_bytes());
     }
-    assert!(!consumers.has_ready(), "nothing is committed");
+    assert_eq!(consumers.ready(), 0, "nothing is committed");
     consumers.committed(1);
-    assert!(consumers.has_ready());
+    assert_eq!(consumers.ready(), 2);
     let turns: Vec<String> =
         run(&mut consumers, &log, 0).into_iter().map(|line| line[..6].to_owned()).collect();
     assert_eq!(turns[..2], turns[2..], "one message each, in turn");
     assert_ne!(turns[0], turns[1]);
     consumers.committed(2);
-    assert!(consumers.awaiting.is_empty() && !consumers.has_ready());
+    assert!(consumers.awaiting.is_empty() && consumers.ready() == 0);
 }
 
 #[test]
@@ -145,6 +145,7 @@ fn who_is_due_is_found_by_its_deadline() {
     );
     consumers.insert("P", push, ());
     assert_eq!(consumers.deadline(), None);
+    assert_eq!(consumers.pushing().collect::<Vec<_>>(), [ConsumerId(4)]);
     for (id, expires) in [(1, 30), (2, 10), (3, 20)] {
         ask(&mut consumers, id, &log, &format!(r#"{{"batch":1,"expires":{expires}}}"#));
         run(&mut consumers, &log, 0);
