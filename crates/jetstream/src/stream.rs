@@ -2,7 +2,8 @@
 //!
 //! Begin with [`Stream`]. [`Stream::admit_publish`] and its siblings decide and only read; what they answer is a [`Proposal`], which holds all
 //! that was decided: times, sequences, subjects behind transforms. [`Stream::apply`] carries it out, never fails, and says in [`Effects`]
-//! what changed. The log holds proposals: a message as the head of [`Store::encode_head`] and its body, all else by [`Proposal::encode`].
+//! what changed. The log holds proposals: a message as the head of [`Store::encode_head`] and its body, those of a [`Proposal::Batch`] at once and
+//! in a row, all else by [`Proposal::encode`].
 //!
 //! Invariants: no clock, no randomness, no I/O; the same proposals make the same state ([`Stream::snapshot`] gives its bytes).
 
@@ -19,7 +20,6 @@ mod marks;
 mod model;
 mod pattern;
 mod proposal;
-mod recovery;
 mod refusal;
 mod schedules;
 mod settings;
@@ -36,7 +36,6 @@ pub use effects::{Effects, Purged, Reason, RemovedMessage, Stored};
 use expiry::Deadlines;
 pub use marks::{Marks, Rollup};
 pub use proposal::{MadeBy, Proposal, Purge, Remove, Store, Ttl};
-pub use recovery::Recovery;
 pub use refusal::Refusal;
 use schedules::Schedules;
 pub use settings::{Discard, Features, Limits, Retention, Settings, Storage};

@@ -14,10 +14,7 @@ impl Stream {
         self.messages.begin();
         match proposal {
             Proposal::Store(store) => self.store(store, effects),
-            Proposal::Batch(stores) => stores.iter().for_each(|store| match store.is_skipped {
-                true => self.skip(store, effects),
-                false => self.store(store, effects),
-            }),
+            Proposal::Batch(stores) => stores.iter().for_each(|store| self.store(store, effects)),
             Proposal::Skip(store) => self.skip(store, effects),
             Proposal::Remove(remove) => self.remove_all(remove, effects),
             Proposal::Purge(purge) => self.purge(purge, effects),
@@ -58,6 +55,9 @@ impl Stream {
     }
 
     fn store(&mut self, store: &Store<'_>, effects: &mut Effects) {
+        if store.is_skipped {
+            return self.skip(store, effects);
+        }
         // Sequences between were given to no message that is still there: in a mirror, or since the log was cut behind what was lost.
         if store.seq > self.messages.totals().last + 1 {
             self.messages.skip(store.seq - 1, 0);

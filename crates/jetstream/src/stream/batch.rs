@@ -20,7 +20,7 @@ const ID_BYTES_MAX: usize = 64;
 /// Nanoseconds after its last message at which a batch is given up.
 const TIMEOUT: i64 = 10_000_000_000;
 /// Bytes that all batches of a stream may hold. A batch that goes over it is refused.
-const BYTES_MAX: usize = 128 * 1024 * 1024;
+const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Why a batch came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,16 +240,16 @@ impl Stream {
                 subject,
                 headers: Cow::Owned(headers),
                 payload: Cow::Owned(payload),
-                following: (count - 1 - at as u64) as u32,
                 ..Store::default()
             };
             self.check_in_batch(&mut staged, &mut store, room, now)?;
-            if is_end && store.following == 0 {
+            if is_end && at as u64 + 1 == count {
                 append(store.headers.to_mut(), "Nats-Batch-Commit", "1");
             }
             store.is_skipped =
                 self.settings.retention == Retention::Interest && !room.is_wanted(&store.subject);
-            stores.push(store.measured());
+            let store = if store.is_skipped { store.bodiless() } else { store.measured() };
+            stores.push(store);
         }
         Ok(Proposal::Batch(stores))
     }

@@ -85,10 +85,9 @@ const ROLLUP_SUBJECT: u16 = 8;
 const ROLLUP_ALL: u16 = 16;
 const MARKER: u16 = 32;
 const MADE_BY: u16 = 64;
-const HAS_FOLLOWING: u16 = 128;
-const SKIPPED: u16 = 256;
-const SCHEDULE: u16 = 512;
-const REPEATS: u16 = 1024;
+const SKIPPED: u16 = 128;
+const SCHEDULE: u16 = 256;
+const REPEATS: u16 = 512;
 
 impl<'a> Store<'a> {
     /// Appends all but the sequence and the body: what the store keeps as the head of the message.
@@ -105,7 +104,6 @@ impl<'a> Store<'a> {
         mark(self.made_by.is_some(), MADE_BY);
         mark(next.is_some(), REPEATS);
         mark(self.schedule.is_some(), SCHEDULE);
-        mark(self.following > 0, HAS_FOLLOWING);
         mark(self.is_skipped, SKIPPED);
         out.push(VERSION);
         out.extend_from_slice(&marks.to_le_bytes());
@@ -123,9 +121,6 @@ impl<'a> Store<'a> {
         }
         for time in [next, self.schedule].into_iter().flatten() {
             out.extend_from_slice(&time.to_le_bytes());
-        }
-        if marks & HAS_FOLLOWING != 0 {
-            put(out, u64::from(self.following));
         }
     }
 
@@ -160,9 +155,6 @@ impl<'a> Store<'a> {
         };
         store.is_marker = marks & MARKER != 0;
         store.read_schedule(marks, &mut reader)?;
-        if marks & HAS_FOLLOWING != 0 {
-            store.following = u32::try_from(reader.number()?).ok().filter(|&n| n > 0).ok_or(Malformed)?;
-        }
         store.is_skipped = marks & SKIPPED != 0;
         let is_sound = marks < 2 * REPEATS && u32::from(store.header_bytes) <= body_bytes && seq > 0;
         reader.end().and(if is_sound { Ok(store) } else { Err(Malformed) })

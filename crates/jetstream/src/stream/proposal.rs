@@ -68,10 +68,37 @@ pub struct Store<'a> {
     pub schedule: Option<i64>,
     /// The schedule that made it.
     pub made_by: Option<MadeBy<'a>>,
-    /// How many messages of its atomic batch follow it.
-    pub following: u32,
     /// Whether it only gets a sequence, since no consumer is interested: in a batch.
     pub is_skipped: bool,
+}
+
+impl Store<'_> {
+    /// With bytes of its own.
+    pub fn into_owned(self) -> Store<'static> {
+        let own = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
+        Store {
+            seq: self.seq,
+            time: self.time,
+            subject: own(self.subject),
+            headers: own(self.headers),
+            payload: own(self.payload),
+            header_bytes: self.header_bytes,
+            body_bytes: self.body_bytes,
+            msg_id: own(self.msg_id),
+            ttl: self.ttl,
+            rollup: self.rollup,
+            is_marker: self.is_marker,
+            schedule: self.schedule,
+            made_by: self.made_by.map(|made_by| MadeBy { subject: own(made_by.subject), next: made_by.next }),
+            is_skipped: self.is_skipped,
+        }
+    }
+
+    /// What a counter stands at with this message: the `val` of its acknowledgement.
+    pub fn counter_value(&self) -> Option<&str> {
+        let value = self.payload.strip_prefix(b"{\"val\":\"")?.strip_suffix(b"\"}")?;
+        std::str::from_utf8(value).ok()
+    }
 }
 
 /// The schedule that made a message.

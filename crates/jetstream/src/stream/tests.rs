@@ -156,27 +156,8 @@ fn a_purge_keeps_what_it_is_told_to() {
     check(None, 9, 0, "");
 }
 
-/// A batch by the bytes of its proposal, which are those of the heads of its messages, too.
+/// A batch by the bytes of its proposal.
 fn through_bytes(stores: Vec<Store<'static>>) -> Proposal<'static> {
-    let mut recovery = Recovery::default();
-    for (at, store) in stores.iter().enumerate() {
-        let mut head = Vec::new();
-        store.encode_head(&mut head);
-        let whole =
-            recovery.message(store.seq, &head, store.body_bytes, Place::default()).expect("a head is read");
-        assert_eq!(whole.is_some(), at + 1 == stores.len());
-        if let Some(Proposal::Batch(heads)) = whole {
-            assert_eq!(heads.len(), stores.len());
-            assert_eq!(recovery.places().len(), stores.len());
-        }
-    }
-    assert_eq!(recovery.cut(), None);
-    if let [first, _, ..] = &stores[..] {
-        let mut head = Vec::new();
-        first.encode_head(&mut head);
-        assert_eq!(recovery.message(first.seq, &head, first.body_bytes, Place::default()), Ok(None));
-        assert_eq!(recovery.cut(), Some(Proposal::SkipTo(first.seq)));
-    }
     let (mut bytes, proposal) = (Vec::new(), Proposal::Batch(stores));
     proposal.encode(&mut bytes);
     assert_eq!(Proposal::decode(&bytes), Ok(proposal.clone()));
