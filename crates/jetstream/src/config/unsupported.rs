@@ -12,9 +12,6 @@ pub const STREAM: &[Use<StreamConfig>] = &[
     ("sources", |c| !c.sources.is_empty()),
     ("republish", |c| c.republish.as_ref().is_some_and(|republish| !republish.dest.is_empty())),
     ("allow_batched", |c| c.allow_batched),
-    ("allow_msg_schedules", |c| c.allow_msg_schedules),
-    ("allow_msg_counter", |c| c.allow_msg_counter),
-    ("allow_atomic", |c| c.allow_atomic),
     ("persist_mode", |c| c.persist_mode == PersistMode::Async),
     ("compression", |c| c.compression == Compression::S2),
 ];

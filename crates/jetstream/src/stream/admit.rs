@@ -48,7 +48,7 @@ pub trait Room {
     }
 
     /// Appends the body of a message that is on disk alone: of the last message of a counter. `false`: it cannot be read.
-    fn read(&self, _place: Place, _out: &mut Vec<u8>) -> bool {
+    fn read(&self, _seq: u64, _place: Place, _out: &mut Vec<u8>) -> bool {
         false
     }
 

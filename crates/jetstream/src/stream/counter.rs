@@ -105,6 +105,7 @@ impl Counter {
     /// Adds, and makes the message that stands for it.
     pub(super) fn add(&mut self, increment: &Number, store: &mut Store<'_>) {
         self.total = self.total.plus(increment);
+        store.is_counter = true;
         store.payload = Cow::Owned(format!("{{\"val\":\"{}\"}}", self.total).into_bytes());
         if !self.sources.is_empty() {
             let mut headers = without(&store.headers, b"Nats-Counter-Sources");
@@ -149,7 +150,7 @@ impl Stream {
         let body = match body {
             Body::Hot(body) => body,
             Body::Cold(place) => {
-                if !room.read(place, &mut cold) {
+                if !room.read(last, place, &mut cold) {
                     return Err(Refusal::StoreFailed("message cannot be read"));
                 }
                 &cold

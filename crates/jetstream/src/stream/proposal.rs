@@ -68,6 +68,8 @@ pub struct Store<'a> {
     pub schedule: Option<i64>,
     /// The schedule that made it.
     pub made_by: Option<MadeBy<'a>>,
+    /// Whether its payload is a counter's value. Not kept.
+    pub is_counter: bool,
     /// Whether it only gets a sequence, since no consumer is interested: in a batch.
     pub is_skipped: bool,
 }
@@ -90,12 +92,16 @@ impl Store<'_> {
             is_marker: self.is_marker,
             schedule: self.schedule,
             made_by: self.made_by.map(|made_by| MadeBy { subject: own(made_by.subject), next: made_by.next }),
+            is_counter: self.is_counter,
             is_skipped: self.is_skipped,
         }
     }
 
     /// What a counter stands at with this message: the `val` of its acknowledgement.
     pub fn counter_value(&self) -> Option<&str> {
+        if !self.is_counter {
+            return None;
+        }
         let value = self.payload.strip_prefix(b"{\"val\":\"")?.strip_suffix(b"\"}")?;
         std::str::from_utf8(value).ok()
     }

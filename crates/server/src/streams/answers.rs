@@ -1,17 +1,51 @@
 //! What publishers are answered.
 
 use dialtone_jetstream::error::ApiError;
-use dialtone_jetstream::stream::Refusal;
+use dialtone_jetstream::stream::{Marks, Proposal, Refusal};
 use dialtone_store::Refused;
 use std::io::Write as _;
 
+/// What an acknowledgement says besides the sequence.
+pub(super) enum Detail<'a> {
+    /// Nothing.
+    Plain,
+    /// It was stored before.
+    Duplicate,
+    /// What the counter stands at.
+    Value(&'a str),
+    /// The id of an atomic batch, and how many messages it has.
+    Batch(&'a [u8], usize),
+}
+
+impl<'a> Detail<'a> {
+    /// What the acknowledgement of a proposal says; `headers` are those of the message that led to it.
+    pub(super) fn of(proposal: &'a Proposal<'_>, headers: &'a [u8]) -> Self {
+        match proposal {
+            Proposal::Store(store) => store.counter_value().map_or(Self::Plain, Self::Value),
+            Proposal::Batch(stores) => {
+                Self::Batch(Marks::of(headers).batch_id.unwrap_or_default(), stores.len())
+            }
+            _ => Self::Plain,
+        }
+    }
+}
+
 /// A message was stored, or was before.
-pub(super) fn stored(stream: &str, domain: Option<&str>, seq: u64, is_duplicate: bool) -> Vec<u8> {
+pub(super) fn stored(stream: &str, domain: Option<&str>, seq: u64, detail: &Detail<'_>) -> Vec<u8> {
     let mut out = begin(stream, domain);
     // Writing to memory does not fail.
     let _ = write!(out, ",\"seq\":{seq}");
-    if is_duplicate {
-        out.extend_from_slice(b",\"duplicate\":true");
+    match detail {
+        Detail::Plain => {}
+        Detail::Duplicate => out.extend_from_slice(b",\"duplicate\":true"),
+        Detail::Value(value) => {
+            let _ = write!(out, ",\"val\":\"{value}\"");
+        }
+        Detail::Batch(id, count) => {
+            out.extend_from_slice(b",\"batch\":");
+            out.extend_from_slice(&dialtone_jetstream::json::to_vec(&*String::from_utf8_lossy(id)));
+            let _ = write!(out, ",\"count\":{count}");
+        }
     }
     out.push(b'}');
     out
@@ -53,9 +87,9 @@ mod tests {
     #[test]
     fn answers_are_as_officially() {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        assert_eq!(text(stored("S", None, 5, false)), r#"{"stream":"S","seq":5}"#);
+        assert_eq!(text(stored("S", None, 5, &Detail::Plain)), r#"{"stream":"S","seq":5}"#);
         assert_eq!(
-            text(stored("S", Some("hub"), 5, true)),
+            text(stored("S", Some("hub"), 5, &Detail::Duplicate)),
             r#"{"stream":"S","domain":"hub","seq":5,"duplicate":true}"#
         );
         assert_eq!(

@@ -15,7 +15,7 @@ use dialtone_broker::peer::Peer;
 use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::consumer::{AckSubject, Advisory, Budget, ConsumerId, Context, Polled, Position};
 use dialtone_jetstream::messages::{Body, Place};
-use dialtone_jetstream::stream::{Admitted, Proposal, Publish as Published, Refusal};
+use dialtone_jetstream::stream::{Admitted, Batches, Proposal, Publish as Published, Refusal, Store};
 use dialtone_store::{GroupId, Lsn, Urgency};
 use dialtone_wire::header;
 use dialtone_wire::message::Message;
@@ -104,6 +104,10 @@ pub(crate) struct Inner {
     counted: u64,
     pub(super) scratch: Vec<u8>,
     record: Vec<u8>,
+    /// Where messages are that were just logged.
+    places: Vec<(u64, Place)>,
+    /// Atomic batches whose last message is not there yet.
+    pub(super) batches: Batches,
 }
 
 impl Inner {
@@ -171,6 +175,8 @@ impl Hosted {
                 counted,
                 scratch: Vec::new(),
                 record: Vec::new(),
+                places: Vec::new(),
+                batches: Batches::default(),
             }),
             quota,
             peer: OnceLock::new(),
@@ -259,6 +265,22 @@ impl Hosted {
         }
     }
 
+    /// What deciding on a message needs to know besides the stream; `counted` are its bytes that count in the quotas.
+    fn wanted<'a>(&'a self, state: &'a State, counted: u64) -> Wanted<'a> {
+        let more = signed(state.machine.totals().bytes) - signed(counted);
+        let place = quota::place(self.group.is_some());
+        Wanted {
+            consumers: &state.consumers,
+            server_bytes: self.shared.quota.left(place, more),
+            account_bytes: self.quota.left(place, more),
+            hosted: self,
+        }
+    }
+
+    fn domain(&self) -> Option<&str> {
+        self.shared.domain.as_deref()
+    }
+
     /// Reads a body from the disk.
     pub(crate) fn read(&self, seq: u64, place: Place, out: &mut Vec<u8>) -> bool {
         let (Some(store), Some(group)) = (self.shared.store(), self.group) else { return false };
@@ -307,27 +329,32 @@ impl Session<'_> {
         let reply = message.reply.filter(|_| !self.inner.state.meta.config.no_ack);
         let published =
             Published { subject: message.subject, headers: message.headers(), payload: message.payload() };
-        let state = &mut self.inner.state;
-        let more = signed(state.machine.totals().bytes) - signed(self.inner.counted);
-        let place = quota::place(self.hosted.group.is_some());
-        let wanted = Wanted {
-            consumers: &state.consumers,
-            server_bytes: self.hosted.shared.quota.left(place, more),
-            account_bytes: self.hosted.quota.left(place, more),
-        };
-        let admitted = state.machine.admit_publish(&published, &wanted, self.now);
+        let (state, batches) = (&self.inner.state, &mut self.inner.batches);
+        let admitted = state.machine.admit(
+            batches,
+            &published,
+            &self.hosted.wanted(state, self.inner.counted),
+            self.now,
+        );
         let answer = match admitted {
-            Ok(Admitted::Proposal(proposal)) => self.carry_out(&proposal).map(|seq| (seq, false)),
-            Ok(Admitted::Duplicate(seq)) => Ok((seq, true)),
+            Ok(Some(Admitted::Proposal(proposal))) => self.carry_out(&proposal).map(|seq| match reply {
+                Some(_) => answers::stored(
+                    &self.hosted.name,
+                    self.hosted.domain(),
+                    seq,
+                    &answers::Detail::of(&proposal, message.headers()),
+                ),
+                None => Vec::new(),
+            }),
+            Ok(Some(Admitted::Duplicate(seq))) => {
+                Ok(answers::stored(&self.hosted.name, self.hosted.domain(), seq, &answers::Detail::Duplicate))
+            }
+            Ok(None) => return reply.map_or((), |to| drop(emit_plain(self.turn, self.account, to, b""))),
             Err(refusal) => Err(refusal),
         };
         let Some(to) = reply else { return };
-        let domain = self.hosted.shared.domain.as_deref();
         match answer {
-            Ok((seq, is_duplicate)) => {
-                let payload = answers::stored(&self.hosted.name, domain, seq, is_duplicate);
-                self.answer_when_durable(to, payload);
-            }
+            Ok(payload) => self.answer_when_durable(to, payload),
             Err(refusal) => {
                 let payload = answers::refused(&self.hosted.name, &refusal);
                 emit_plain(self.turn, self.account, to, &payload);
@@ -337,12 +364,13 @@ impl Session<'_> {
 
     /// Hands a proposal to the log, and carries it out. The last sequence.
     pub(super) fn carry_out(&mut self, proposal: &Proposal<'_>) -> Result<u64, Refusal> {
-        let place = self.log(proposal)?;
+        self.inner.places.clear();
+        self.log(proposal)?;
         let said = self.inner.state.apply(proposal);
         self.note(said);
         let last = self.inner.state.machine.totals().last;
-        if let (Some(place), Proposal::Store(store)) = (place, proposal) {
-            self.inner.state.machine.set_place(store.seq, Place(place.to_bytes()));
+        for &(seq, place) in &self.inner.places {
+            self.inner.state.machine.set_place(seq, place);
         }
         if let Some(upto) = self.upto.filter(|_| self.hosted.group.is_some()) {
             self.inner.waiting.push_back(Waiting { upto, what: Due::Visible(last) });
@@ -362,37 +390,27 @@ impl Session<'_> {
         self.upto
     }
 
-    /// Hands a proposal to the log: a message as one, all else as a record.
-    fn log(&mut self, proposal: &Proposal<'_>) -> Result<Option<dialtone_store::Place>, Refusal> {
+    /// Hands a proposal to the log: a message as one, those of an atomic batch at once, all else as a record.
+    fn log(&mut self, proposal: &Proposal<'_>) -> Result<(), Refusal> {
         let (Some(group), Some(store)) = (self.hosted.group, self.hosted.shared.store()) else {
-            return Ok(None);
+            return Ok(());
         };
-        self.inner.record.clear();
         let urgency = match proposal {
             Proposal::Remove(_) | Proposal::Purge(_) => Urgency::FreesRoom,
             _ => Urgency::Ordinary,
         };
         let refused = |why: dialtone_store::Refused| Refusal::StoreFailed(answers::store_refused(&why));
-        let place = match proposal {
-            Proposal::Store(message) => {
-                message.encode_head(&mut self.inner.record);
-                let mut batch = store.batch(urgency).map_err(refused)?;
-                let body = [&*message.headers, &*message.payload];
-                let place = batch.message(group, message.seq, &self.inner.record, &body);
-                self.upto = Some(batch.submit());
-                Some(place)
+        let mut batch = store.batch(urgency).map_err(refused)?;
+        let (head, places) = (&mut self.inner.record, &mut self.inner.places);
+        match proposal {
+            Proposal::Store(message) => log_message(&mut batch, group, message, head, places),
+            Proposal::Batch(messages) => {
+                messages.iter().for_each(|message| log_message(&mut batch, group, message, head, places));
             }
-            other => {
-                let mut bytes = Vec::new();
-                other.encode(&mut bytes);
-                Record::Proposal(&bytes).encode(&mut self.inner.record);
-                let mut batch = store.batch(urgency).map_err(refused)?;
-                batch.record(group, &self.inner.record);
-                self.upto = Some(batch.submit());
-                None
-            }
-        };
-        Ok(place)
+            other => log_proposal(&mut batch, group, other, head),
+        }
+        self.upto = Some(batch.submit());
+        Ok(())
     }
 
     /// Hands a record to the log. Where the log ends then; `None` for a memory stream.
@@ -588,6 +606,15 @@ impl Session<'_> {
                 break;
             }
         }
+        self.inner.batches.expire(now);
+        loop {
+            let state = &self.inner.state;
+            let wanted = self.hosted.wanted(state, self.inner.counted);
+            let Some(proposal) = state.machine.admit_schedule(&wanted, now) else { break };
+            if self.carry_out(&proposal).is_err() {
+                break;
+            }
+        }
     }
 
     /// Hands changes of consumers to the log, and sees to it that what is left is done.
@@ -644,6 +671,38 @@ impl Session<'_> {
         let pushes = self.inner.state.consumers.values().any(|held| !held.meta.config.is_pull());
         let looks = pushes.then(|| self.now.saturating_add(INTEREST_INTERVAL));
         let deadlines = consumers.filter_map(|held| held.machine.deadline());
-        deadlines.chain(looks).chain(self.inner.state.machine.next_expiry()).min()
+        let machine = self.inner.state.machine.next_expiry();
+        deadlines.chain(looks).chain(machine).chain(self.inner.batches.deadline()).min()
     }
+}
+
+/// Appends a message with its head, and notes where it is.
+fn log_message(
+    batch: &mut dialtone_store::Batch<'_>,
+    group: GroupId,
+    message: &Store<'_>,
+    head: &mut Vec<u8>,
+    places: &mut Vec<(u64, Place)>,
+) {
+    if message.is_skipped {
+        return log_proposal(batch, group, &Proposal::Skip(message.clone()), head);
+    }
+    head.clear();
+    message.encode_head(head);
+    let place = batch.message(group, message.seq, head, &[&*message.headers, &*message.payload]);
+    places.push((message.seq, Place(place.to_bytes())));
+}
+
+/// Appends anything else.
+fn log_proposal(
+    batch: &mut dialtone_store::Batch<'_>,
+    group: GroupId,
+    proposal: &Proposal<'_>,
+    record: &mut Vec<u8>,
+) {
+    let mut bytes = Vec::new();
+    proposal.encode(&mut bytes);
+    record.clear();
+    Record::Proposal(&bytes).encode(record);
+    batch.record(group, record);
 }

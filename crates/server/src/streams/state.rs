@@ -1,10 +1,12 @@
 //! One stream with its consumers: the state machine, and how it follows the log.
 
+use super::hosted::Hosted;
 use super::meta::{ConsumerMeta, StreamMeta};
 use super::record::Record;
 use super::view::View;
 use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::consumer::{Advisory, Changes, Consumer, ConsumerId, Prefixes, read_changes};
+use dialtone_jetstream::messages::Place;
 use dialtone_jetstream::stream::{Effects, Proposal, Room, Settings, Store, Stream};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -38,6 +40,7 @@ pub(super) struct Wanted<'a> {
     pub(super) consumers: &'a BTreeMap<u64, Held>,
     pub(super) server_bytes: u64,
     pub(super) account_bytes: u64,
+    pub(super) hosted: &'a Hosted,
 }
 
 impl Room for Wanted<'_> {
@@ -55,6 +58,10 @@ impl Room for Wanted<'_> {
 
     fn random(&self) -> u32 {
         rand::random()
+    }
+
+    fn read(&self, seq: u64, place: Place, out: &mut Vec<u8>) -> bool {
+        self.hosted.read(seq, place, out)
     }
 }
 
@@ -119,21 +126,25 @@ impl State {
     pub(super) fn apply(&mut self, proposal: &Proposal<'_>) -> Vec<(ConsumerId, Advisory<'static>)> {
         self.machine.apply(proposal, &mut self.effects);
         match proposal {
-            Proposal::Store(store) => self.follow(Some(&store.subject)),
-            _ => self.follow(None),
+            Proposal::Store(store) => self.follow(&[(store.seq, &store.subject)]),
+            Proposal::Batch(stores) => {
+                let stored = stores.iter().filter(|store| !store.is_skipped);
+                let stored: Vec<(u64, &[u8])> = stored.map(|store| (store.seq, &*store.subject)).collect();
+                self.follow(&stored)
+            }
+            _ => self.follow(&[]),
         }
     }
 
-    /// Has the consumers follow what changed; `subject` is that of what was stored.
-    pub(super) fn follow(&mut self, subject: Option<&[u8]>) -> Vec<(ConsumerId, Advisory<'static>)> {
+    /// Has the consumers follow what changed; `stored` are the sequences and subjects of what was stored.
+    pub(super) fn follow(&mut self, stored: &[(u64, &[u8])]) -> Vec<(ConsumerId, Advisory<'static>)> {
         let mut said = Vec::new();
         if self.consumers.is_empty() {
             return said;
         }
-        let stored = self.effects.stored.filter(|_| !self.effects.skipped);
-        if let (Some(stored), Some(subject)) = (stored, subject) {
+        for &(seq, subject) in stored {
             for held in self.consumers.values_mut().filter(|held| held.machine.filters().matches(subject)) {
-                held.machine.stored(stored.first);
+                held.machine.stored(seq);
             }
         }
         for removed in &self.effects.removed {
@@ -270,7 +281,7 @@ impl State {
         let settings = super::settings::stream(&meta.config, self.payload_max());
         self.meta = meta;
         self.machine.reconfigure(settings, &mut self.effects);
-        self.follow(None)
+        self.follow(&[])
     }
 }
 
