@@ -246,7 +246,7 @@ impl Stream {
             return Err(Refusal::WrongLastMsgId(String::from_utf8_lossy(&self.last_msg_id).into_owned()));
         }
         store.rollup = self.rollup(&marks)?;
-        store.is_marker = marks::given(marks.marker_reason).is_some();
+        store.is_marker = marks.is_marker();
         if marks.request_info.is_some() {
             let headers = without(&store.headers, b"Nats-Request-Info");
             // The server added it to a message that had none.

@@ -310,7 +310,7 @@ impl Stream {
             (store.headers, store.schedule, store.made_by) = (shell.headers, shell.schedule, shell.made_by);
         }
         self.check_rollup_in_batch(staged, &marks, store)?;
-        store.is_marker = given(marks.marker_reason).is_some();
+        store.is_marker = marks.is_marker();
         self.count_in_batch(staged, store)
     }
 

@@ -17,6 +17,8 @@ macro_rules! marks {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Marks<'a> {
             $($(#[doc = $doc])* pub $field: Option<&'a [u8]>,)*
+            /// `KV-Operation`: a client's own marker, if it is `PURGE`.
+            pub kv_operation: Option<&'a [u8]>,
         }
 
         impl<'a> Marks<'a> {
@@ -95,9 +97,16 @@ impl<'a> Marks<'a> {
             rest = rest.get(end + 1..).unwrap_or_default();
             if let Some(line) = line.strip_prefix(b"Nats-") {
                 marks.add(line);
+            } else if let Some(value) = line.strip_prefix(b"KV-Operation:") {
+                marks.kv_operation.get_or_insert(value.trim_ascii());
             }
         }
         marks
+    }
+
+    /// Whether the message stands for a subject that is gone: when it expires, no delete marker takes its place.
+    pub(super) fn is_marker(&self) -> bool {
+        given(self.marker_reason).is_some() || self.kv_operation == Some(b"PURGE")
     }
 
     fn add(&mut self, line: &'a [u8]) {

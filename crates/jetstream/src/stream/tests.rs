@@ -324,3 +324,18 @@ fn schedules_make_messages_at_their_times() {
     play(&mut stream, "200 s.a Nats-Schedule: @hourly;Nats-Schedule-Target: s.o > 7\n201 s.a > 8");
     assert_eq!(stream.next_expiry(), Some(64_000_000_000), "the schedule is gone, a TTL is left");
 }
+
+#[test]
+fn a_clients_own_marker_expires_without_another() {
+    let limits = Limits { age: Some(10_000_000_000), ..Limits::default() };
+    let features = Features { rollup: true, ..Features::default() };
+    let mut stream = Stream::new(Settings { limits, features, marker_ttl: 60, ..settings() });
+    play(
+        &mut stream,
+        "1 a KV-Operation: PURGE > 1\n1 b Nats-Marker-Reason: Remove > 2\n1 c KV-Operation: DEL > 3",
+    );
+    while let Some(proposal) = stream.admit_expiry(11_000_000_000) {
+        stream.apply(&proposal, &mut Effects::default());
+    }
+    assert_eq!(live(&stream), "4 c");
+}

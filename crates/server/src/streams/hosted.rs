@@ -349,7 +349,13 @@ impl Session<'_> {
             Ok(Some(Admitted::Duplicate(seq))) => {
                 Ok(answers::stored(&self.hosted.name, self.hosted.domain(), seq, &answers::Detail::Duplicate))
             }
-            Ok(None) => return reply.map_or((), |to| drop(emit_plain(self.turn, self.account, to, b""))),
+            Ok(None) => {
+                // It waits for the rest of its batch.
+                if let Some(to) = reply {
+                    emit_plain(self.turn, self.account, to, b"");
+                }
+                return;
+            }
             Err(refusal) => Err(refusal),
         };
         let Some(to) = reply else { return };
