@@ -13,7 +13,7 @@ pub(super) fn publish(session: &mut Session<'_>) {
     }
     let stream = session.inner.state.meta.config.name.clone();
     for (id, advisory) in session.inner.take_advisories() {
-        let Some(held) = session.inner.state.consumers.get(&id.0) else { continue };
+        let Some(held) = session.inner.state.consumers.about(id) else { continue };
         let names = (stream.as_str(), held.meta.name.clone());
         let (subject, kind, more) = parts(&names.1, names.0, &advisory);
         let body =

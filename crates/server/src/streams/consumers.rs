@@ -1,15 +1,13 @@
 //! Making, changing and ending the consumers of a stream.
 
-use super::emitter::Emitter;
 use super::hosted::{Hosted, Session, Tap};
 use super::meta::ConsumerMeta;
 use super::record::Record;
 use super::settings;
-use super::state::view;
 use dialtone_broker::inlet::Publish;
 use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::config::ConsumerConfig;
-use dialtone_jetstream::consumer::{ConsumerId, Context, Info, Prefixes, Start};
+use dialtone_jetstream::consumer::{ConsumerId, Info, Prefixes, Start};
 use dialtone_store::{Lsn, Refused, Urgency};
 use std::sync::Arc;
 
@@ -51,7 +49,7 @@ impl Hosted {
         self.with(turn, |session| {
             let id = session.inner.state.consumer_id(name)?;
             let info = session.consumer(id, |machine, ctx| machine.info(ctx))?;
-            let meta = session.inner.state.consumers.get(&id)?.meta.clone();
+            let meta = session.inner.state.consumers.about(id)?.meta.clone();
             Some(Shown { meta, info })
         })?
     }
@@ -59,19 +57,19 @@ impl Hosted {
     /// Names of the consumers, sorted.
     pub(crate) fn consumer_names(&self) -> Vec<String> {
         let inner = self.lock();
-        inner.state.consumers_by_name().iter().map(|held| held.meta.name().to_owned()).collect()
+        inner.state.consumers_by_name().map(|held| held.meta.name().to_owned()).collect()
     }
 
     /// Subscribes where the consumers are asked that the log has.
     pub(super) fn open_consumers(&self) {
         let all: Vec<(u64, String, ConsumerConfig)> = {
             let inner = self.lock();
-            let all = inner.state.consumers.iter();
-            all.map(|(id, held)| (*id, held.meta.name.clone(), held.meta.config.clone())).collect()
+            let all = inner.state.consumers_by_name().map(|held| &held.meta);
+            all.map(|meta| (meta.id, meta.name.clone(), meta.config.clone())).collect()
         };
         for (id, name, config) in all {
             let taps = self.open_consumer(id, &name, &config);
-            if let Some(held) = self.lock().state.consumers.get_mut(&id) {
+            if let Some(held) = self.lock().state.consumers.about_mut(ConsumerId(id)) {
                 held.taps = taps;
             }
         }
@@ -106,8 +104,8 @@ fn create(session: &mut Session<'_>, name: &str, config: ConsumerConfig) -> Resu
     let prefixes = Prefixes::new(&session.hosted.name, meta.name());
     let taps = session.hosted.open_consumer(id, name, &meta.config);
     let (now, deliver_subject) = (session.now, meta.config.deliver_subject.clone());
-    session.inner.state.begin_consumer(meta, prefixes, now);
-    if let Some(held) = session.inner.state.consumers.get_mut(&id) {
+    let id = session.inner.state.begin_consumer(meta, prefixes, now);
+    if let Some(held) = session.inner.state.consumers.about_mut(id) {
         held.taps = taps;
     }
     if !deliver_subject.is_empty() {
@@ -117,45 +115,37 @@ fn create(session: &mut Session<'_>, name: &str, config: ConsumerConfig) -> Resu
     Ok(upto)
 }
 
-fn update(session: &mut Session<'_>, id: u64, config: ConsumerConfig) -> Result<Option<Lsn>, Refused> {
-    let Some(held) = session.inner.state.consumers.get(&id) else { return Ok(None) };
+fn update(session: &mut Session<'_>, id: ConsumerId, config: ConsumerConfig) -> Result<Option<Lsn>, Refused> {
+    let Some(held) = session.inner.state.consumers.about(id) else { return Ok(None) };
     if held.meta.config == config {
         return Ok(None);
     }
     let meta = ConsumerMeta { config, ..held.meta.clone() };
     let upto = session.log_record(Record::Consumer(&meta.encode()), Urgency::Ordinary)?;
-    let state = &session.inner.state;
+    let state = &mut session.inner.state;
     let settings = settings::consumer(&meta.config, &state.meta.config, state.payload_max());
-    session.consumer(id, |machine, ctx| machine.update(ctx, settings));
-    if let Some(held) = session.inner.state.consumers.get_mut(&id) {
+    let before = state.consumers.get(id).map(|machine| machine.filters().clone());
+    if let Some(held) = state.consumers.about_mut(id) {
         held.meta = meta;
     }
+    session.consumers(id, |consumers, ctx| {
+        consumers.update(id, settings, |machine, settings| machine.update(ctx, settings));
+    });
+    session.inner.state.let_go(&before.unwrap_or_default());
     Ok(upto)
 }
 
 /// Ends a consumer. Where the log ends that says so.
-pub(super) fn delete(session: &mut Session<'_>, id: u64) -> Option<Lsn> {
-    let upto = session.log_record(Record::Gone(&id.to_le_bytes()), Urgency::FreesRoom).ok().flatten();
+pub(super) fn delete(session: &mut Session<'_>, id: ConsumerId) -> Option<Lsn> {
+    let upto = session.log_record(Record::Gone(&id.0.to_le_bytes()), Urgency::FreesRoom).ok().flatten();
     end(session, id);
     upto
 }
 
 /// The same where the log need not know it.
-pub(super) fn end(session: &mut Session<'_>, id: u64) {
-    let Some(mut held) = session.inner.state.end_consumer(id) else { return };
+pub(super) fn end(session: &mut Session<'_>, id: ConsumerId) {
+    let Some((mut machine, held)) = session.inner.state.end_consumer(id) else { return };
     session.hosted.unsubscribe(&held.taps);
-    let super::hosted::Inner { state, later, noted, scratch, .. } = &mut *session.inner;
-    let super::state::State { machine, changes, committed, .. } = state;
-    let log = view(machine, *committed);
-    let mut emitter = Emitter {
-        turn: &mut *session.turn,
-        account: session.account,
-        messages: machine.messages(),
-        later,
-        noted,
-        consumer: ConsumerId(id),
-        scratch,
-    };
-    held.machine.deleted(&mut Context { now: session.now, log: &log, host: &mut emitter, changes });
+    session.consumers(id, |_, ctx| machine.deleted(ctx));
     session.inner.state.settle_all();
 }

@@ -7,13 +7,14 @@ use super::emitter::{Emitter, Later, Noted, NotedAdvisory, emit_plain, emit_stat
 use super::quota::{self, Quota};
 use super::record::Record;
 use super::shared::{Shared, Why, wall};
-use super::state::{State, Wanted, view};
+use super::state::{Held, State, Wanted, view};
 use super::{abandoned, advisories, answers, direct};
 use dialtone_broker::account::Account;
 use dialtone_broker::inlet::{Batch, Inlet, Publish, Received};
 use dialtone_broker::peer::Peer;
 use dialtone_broker::subscription::Subscription;
-use dialtone_jetstream::consumer::{AckSubject, Advisory, Budget, ConsumerId, Context, Polled, Position};
+use dialtone_jetstream::consumer::{AckSubject, Advisory, Budget, Consumer, ConsumerId, Context, Position};
+use dialtone_jetstream::consumers::Consumers;
 use dialtone_jetstream::messages::{Body, Place};
 use dialtone_jetstream::stream::{Admitted, Batches, Proposal, Publish as Published, Refusal, Store};
 use dialtone_store::{GroupId, Lsn, Urgency};
@@ -248,7 +249,8 @@ impl Hosted {
     pub(super) fn end(&self, turn: &mut dyn Publish) {
         self.with(turn, |session| {
             session.inner.is_gone = true;
-            let all: Vec<u64> = session.inner.state.consumers.keys().copied().collect();
+            let all: Vec<ConsumerId> =
+                session.inner.state.consumers.iter().map(|(one, _)| one.id()).collect();
             for id in all {
                 super::consumers::end(session, id);
             }
@@ -378,8 +380,9 @@ impl Session<'_> {
         for &(seq, place) in &self.inner.places {
             self.inner.state.machine.set_place(seq, place);
         }
-        if let Some(upto) = self.upto.filter(|_| self.hosted.group.is_some()) {
-            self.inner.waiting.push_back(Waiting { upto, what: Due::Visible(last) });
+        match self.upto.filter(|_| self.hosted.group.is_some()) {
+            Some(upto) => self.inner.waiting.push_back(Waiting { upto, what: Due::Visible(last) }),
+            None => self.inner.state.commit(last),
         }
         Ok(last)
     }
@@ -461,7 +464,7 @@ impl Session<'_> {
                 Due::Answer { to, payload } => {
                     emit_plain(self.turn, self.account, &to, &payload);
                 }
-                Due::Visible(seq) => self.inner.state.committed = seq,
+                Due::Visible(seq) => self.inner.state.commit(seq),
             }
         }
     }
@@ -469,13 +472,13 @@ impl Session<'_> {
     /// A client asks a consumer for messages.
     fn pull(&mut self, id: u64, message: &Message<'_>) {
         let Some(reply) = message.reply else { return };
-        self.consumer(id, |machine, ctx| machine.request(ctx, reply, None, message.payload()));
+        self.consumer(ConsumerId(id), |machine, ctx| machine.request(ctx, reply, None, message.payload()));
     }
 
     /// A client acknowledges.
     fn acknowledge(&mut self, id: u64, message: &Message<'_>) {
         let Some(subject) = AckSubject::parse(message.subject) else { return };
-        self.consumer(id, |machine, ctx| {
+        self.consumer(ConsumerId(id), |machine, ctx| {
             machine.acknowledge(ctx, &subject, message.reply, None, message.payload());
         });
     }
@@ -490,53 +493,59 @@ impl Session<'_> {
         let acked = number(b"Nats-Last-Consumer")
             .zip(number(b"Nats-Last-Stream"))
             .map(|(consumer, stream)| Position { consumer, stream });
-        self.consumer(id, |machine, ctx| machine.flow_control_answer(ctx, message.subject, acked));
+        self.consumer(ConsumerId(id), |machine, ctx| {
+            machine.flow_control_answer(ctx, message.subject, acked);
+        });
     }
 
     /// Calls a consumer.
     pub(super) fn consumer<T>(
         &mut self,
-        id: u64,
-        act: impl FnOnce(&mut dialtone_jetstream::consumer::Consumer, &mut Context<'_>) -> T,
+        id: ConsumerId,
+        act: impl FnOnce(&mut Consumer, &mut Context<'_>) -> T,
     ) -> Option<T> {
+        self.consumers(id, |consumers, ctx| consumers.with(id, |machine| act(machine, ctx)))
+    }
+
+    /// Works with the consumers, for one of them: what is to be done is what it wants.
+    pub(super) fn consumers<T>(
+        &mut self,
+        id: ConsumerId,
+        act: impl FnOnce(&mut Consumers<Held>, &mut Context<'_>) -> T,
+    ) -> T {
         let Inner { state, later, noted, scratch, .. } = &mut *self.inner;
         let State { consumers, machine, changes, committed, .. } = state;
-        let held = consumers.get_mut(&id)?;
-        let view = view(machine, *committed);
+        let log = view(machine, *committed);
         let mut emitter = Emitter {
             turn: &mut *self.turn,
             account: self.account,
             messages: machine.messages(),
             later,
             noted,
-            consumer: ConsumerId(id),
+            consumer: id,
             scratch,
         };
-        let mut context = Context { now: self.now, log: &view, host: &mut emitter, changes };
-        Some(act(&mut held.machine, &mut context))
+        act(consumers, &mut Context { now: self.now, log: &log, host: &mut emitter, changes })
     }
 
-    /// Has consumers deliver what they can.
+    /// Has consumers deliver what they can, each once.
     fn deliver(&mut self) {
-        let wanting: Vec<u64> = {
-            let consumers = &self.inner.state.consumers;
-            consumers.iter().filter(|(_, held)| held.machine.wants()).map(|(id, _)| *id).collect()
-        };
-        for id in wanting {
+        for _ in 0..self.inner.state.consumers.ready() {
             if !self.inner.later.is_empty() {
                 // What is to be read from the disk comes first, and not on a loop.
-                self.hosted.wake();
                 break;
             }
-            if self.consumer(id, |machine, ctx| machine.poll(ctx, BUDGET)) == Some(Polled::More) {
-                self.hosted.wake();
-            }
+            let Some(id) = self.inner.state.consumers.next_ready() else { break };
+            self.consumers(id, |consumers, ctx| consumers.poll(id, ctx, BUDGET));
         }
         for (id, seq) in std::mem::take(&mut self.inner.noted.lost) {
-            self.consumer(id.0, |machine, ctx| {
+            self.consumer(id, |machine, ctx| {
                 machine.undelivered(ctx, seq);
                 machine.set_interest(ctx, false);
             });
+        }
+        if self.inner.state.consumers.ready() > 0 {
+            self.hosted.wake();
         }
         if !self.inner.later.is_empty() {
             self.hosted.wake();
@@ -587,24 +596,22 @@ impl Session<'_> {
 
     /// Looks whether somebody listens to consumers that send.
     fn look_at_interest(&mut self) {
-        let pushing = self.inner.state.consumers.iter().filter(|(_, held)| !held.meta.config.is_pull());
-        let pushing: Vec<(u64, Vec<u8>)> =
-            pushing.map(|(id, held)| (*id, held.meta.config.deliver_subject.clone().into_bytes())).collect();
-        for (id, subject) in pushing {
-            let is_active = self.turn.is_awaited(self.account, &subject);
-            self.consumer(id, |machine, ctx| machine.set_interest(ctx, is_active));
+        let pushing: Vec<ConsumerId> = self.inner.state.consumers.pushing().collect();
+        for id in pushing {
+            let consumers = &self.inner.state.consumers;
+            let (Some(machine), Some(held)) = (consumers.get(id), consumers.about(id)) else { continue };
+            let was_active = machine.is_bound();
+            let is_active = self.turn.is_awaited(self.account, held.meta.config.deliver_subject.as_bytes());
+            if is_active != was_active {
+                self.consumer(id, |machine, ctx| machine.set_interest(ctx, is_active));
+            }
         }
     }
 
     /// Deadlines of consumers, and messages whose time is over.
     fn expire(&mut self) {
         let now = self.now;
-        let due: Vec<u64> = {
-            let consumers = &self.inner.state.consumers;
-            let is_due = |held: &super::state::Held| held.machine.deadline().is_some_and(|at| at <= now);
-            consumers.iter().filter(|(_, held)| is_due(held)).map(|(id, _)| *id).collect()
-        };
-        for id in due {
+        for id in self.inner.state.consumers.due(now) {
             self.consumer(id, |machine, ctx| machine.expire(ctx));
         }
         while let Some(proposal) = self.inner.state.machine.admit_expiry(now) {
@@ -636,7 +643,7 @@ impl Session<'_> {
         abandoned::publish(self);
         let inactive = std::mem::take(&mut self.inner.noted.inactive);
         for id in inactive {
-            super::consumers::delete(self, id.0);
+            super::consumers::delete(self, id);
         }
         if let Some(waiting) = self.inner.waiting.back() {
             self.hosted.wait_for(waiting.upto);
@@ -674,10 +681,10 @@ impl Session<'_> {
         if self.inner.is_gone {
             return None;
         }
-        let consumers = self.inner.state.consumers.values();
-        let pushes = self.inner.state.consumers.values().any(|held| !held.meta.config.is_pull());
+        let consumers = &self.inner.state.consumers;
+        let pushes = consumers.pushing().len() > 0;
         let looks = pushes.then(|| self.now.saturating_add(INTEREST_INTERVAL));
-        let deadlines = consumers.filter_map(|held| held.machine.deadline());
+        let deadlines = consumers.deadline().into_iter();
         let machine = self.inner.state.machine.next_expiry();
         deadlines.chain(looks).chain(machine).chain(self.inner.batches.deadline()).min()
     }

@@ -22,7 +22,6 @@ mod requests;
 mod settings;
 mod shared;
 mod state;
-mod view;
 
 pub(crate) use consumers::Shown;
 pub(crate) use hosted::Hosted;

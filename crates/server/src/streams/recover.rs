@@ -108,7 +108,7 @@ impl Recovery {
         self.groups.into_iter().map(|(group, Found { account, name, state, is_broken })| {
             let state = state.filter(|_| !is_broken);
             let state = state.map(|mut state| {
-                state.committed = state.machine.totals().last;
+                state.recovered();
                 state
             });
             Recovering { group, account, name, state }

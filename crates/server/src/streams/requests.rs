@@ -83,15 +83,15 @@ impl Hosted {
     pub(crate) fn consumer_configs(&self) -> Vec<(String, ConsumerConfig)> {
         let inner = self.lock();
         let all = inner.state.consumers_by_name();
-        all.iter().map(|held| (held.meta.name().to_owned(), held.meta.config.clone())).collect()
+        all.map(|held| (held.meta.name().to_owned(), held.meta.config.clone())).collect()
     }
 
     /// Names of the consumers that send to somebody who listens.
     pub(crate) fn bound_consumers(&self) -> Vec<String> {
         let inner = self.lock();
-        let all = inner.state.consumers.values();
-        let bound = all.filter(|held| held.machine.info_at(0).push_bound);
-        bound.map(|held| held.meta.name().to_owned()).collect()
+        let all = inner.state.consumers.iter();
+        let bound = all.filter(|(machine, _)| machine.is_bound());
+        bound.map(|(_, held)| held.meta.name().to_owned()).collect()
     }
 
     /// The configuration of a consumer.

@@ -3,20 +3,17 @@
 use super::hosted::Hosted;
 use super::meta::{ConsumerMeta, StreamMeta};
 use super::record::Record;
-use super::view::View;
 use dialtone_broker::subscription::Subscription;
-use dialtone_jetstream::consumer::{Advisory, Changes, Consumer, ConsumerId, Prefixes, read_changes};
+use dialtone_jetstream::consumer::{Advisory, Changes, Consumer, ConsumerId, Filters, Prefixes, StreamLog};
+use dialtone_jetstream::consumers::Consumers;
 use dialtone_jetstream::messages::Place;
-use dialtone_jetstream::stream::{Effects, Proposal, Room, Settings, Store, Stream};
-use std::collections::{BTreeMap, HashMap};
+use dialtone_jetstream::stream::{Effects, Proposal, Retention, Room, Settings, Store, Stream};
 use std::sync::Arc;
 
-/// A consumer, and what belongs to it.
+/// What belongs to a consumer besides its machine.
 pub(crate) struct Held {
     /// What it is.
     pub(crate) meta: ConsumerMeta,
-    /// Its machine.
-    pub(crate) machine: Consumer,
     /// Where it is asked and acknowledged.
     pub(crate) taps: Vec<Arc<Subscription>>,
 }
@@ -25,9 +22,7 @@ pub(crate) struct Held {
 pub(crate) struct State {
     pub(crate) meta: StreamMeta,
     pub(crate) machine: Stream,
-    /// By number: in the order in which they were made.
-    pub(crate) consumers: BTreeMap<u64, Held>,
-    names: HashMap<Box<str>, u64>,
+    pub(crate) consumers: Consumers<Held>,
     next_consumer: u64,
     pub(super) effects: Effects,
     pub(super) changes: Changes,
@@ -37,7 +32,7 @@ pub(crate) struct State {
 
 /// Whether consumers want a subject, and how much room there is.
 pub(super) struct Wanted<'a> {
-    pub(super) consumers: &'a BTreeMap<u64, Held>,
+    pub(super) consumers: &'a Consumers<Held>,
     pub(super) server_bytes: u64,
     pub(super) account_bytes: u64,
     pub(super) hosted: &'a Hosted,
@@ -45,7 +40,7 @@ pub(super) struct Wanted<'a> {
 
 impl Room for Wanted<'_> {
     fn is_wanted(&self, subject: &[u8]) -> bool {
-        self.consumers.values().any(|held| held.machine.filters().matches(subject))
+        self.consumers.has_interest(subject)
     }
 
     fn server_bytes(&self) -> u64 {
@@ -76,8 +71,7 @@ impl State {
         Self {
             meta,
             machine: Stream::new(settings),
-            consumers: BTreeMap::new(),
-            names: HashMap::new(),
+            consumers: Consumers::default(),
             next_consumer: 1,
             effects: Effects::default(),
             changes: Changes::default(),
@@ -86,7 +80,7 @@ impl State {
     }
 
     /// The messages as consumers see them.
-    pub(super) fn view(&self) -> View<'_> {
+    pub(super) fn view(&self) -> StreamLog<'_> {
         view(&self.machine, self.committed)
     }
 
@@ -100,14 +94,14 @@ impl State {
         self.committed
     }
 
-    /// A consumer by its name.
+    /// What belongs to a consumer, by its name.
     pub(crate) fn consumer(&self, name: &str) -> Option<&Held> {
-        self.consumers.get(self.names.get(name)?)
+        self.consumers.about(self.consumers.id_of(name)?)
     }
 
-    /// The same to change it.
-    pub(super) fn consumer_id(&self, name: &str) -> Option<u64> {
-        self.names.get(name).copied()
+    /// A consumer's number by its name.
+    pub(super) fn consumer_id(&self, name: &str) -> Option<ConsumerId> {
+        self.consumers.id_of(name)
     }
 
     /// A number for another consumer.
@@ -116,58 +110,74 @@ impl State {
     }
 
     /// Consumers by name.
-    pub(crate) fn consumers_by_name(&self) -> Vec<&Held> {
-        let mut all: Vec<&Held> = self.consumers.values().collect();
-        all.sort_by(|a, b| a.meta.name().cmp(b.meta.name()));
-        all
+    pub(crate) fn consumers_by_name(&self) -> impl Iterator<Item = &Held> {
+        self.consumers.by_name(None).filter_map(|(_, id)| self.consumers.about(id))
     }
 
     /// Carries a proposal out, and has the consumers follow. What they have to say of it.
     pub(super) fn apply(&mut self, proposal: &Proposal<'_>) -> Vec<(ConsumerId, Advisory<'static>)> {
         self.machine.apply(proposal, &mut self.effects);
         match proposal {
-            Proposal::Store(store) => self.follow(&[(store.seq, &store.subject)]),
+            Proposal::Store(store) => self.follow(&[(store.seq, &store.subject)], Some(store.time)),
             Proposal::Batch(stores) => {
+                let at = stores.last().map(|store| store.time);
                 let stored = stores.iter().filter(|store| !store.is_skipped);
                 let stored: Vec<(u64, &[u8])> = stored.map(|store| (store.seq, &*store.subject)).collect();
-                self.follow(&stored)
+                self.follow(&stored, at)
             }
-            _ => self.follow(&[]),
+            _ => self.follow(&[], None),
         }
     }
 
-    /// Has the consumers follow what changed; `stored` are the sequences and subjects of what was stored.
-    pub(super) fn follow(&mut self, stored: &[(u64, &[u8])]) -> Vec<(ConsumerId, Advisory<'static>)> {
+    /// Has the consumers follow what changed; `stored` are the sequences and subjects of what was stored, `at` is when.
+    pub(super) fn follow(
+        &mut self,
+        stored: &[(u64, &[u8])],
+        at: Option<i64>,
+    ) -> Vec<(ConsumerId, Advisory<'static>)> {
         let mut said = Vec::new();
         if self.consumers.is_empty() {
             return said;
         }
         for &(seq, subject) in stored {
-            for held in self.consumers.values_mut().filter(|held| held.machine.filters().matches(subject)) {
-                held.machine.stored(seq);
-            }
+            self.consumers.stored(seq, subject);
         }
         for removed in &self.effects.removed {
             let name = self.machine.messages().subject(removed.message.subject).name();
-            for held in self.consumers.values_mut().filter(|held| held.machine.filters().matches(name)) {
-                let advisory = held.machine.removed(removed.message.seq);
-                said.extend(advisory.map(|advisory| (held.machine.id(), advisory)));
-            }
+            self.consumers.removed(removed.message.seq, name, at, |id, advisory| said.push((id, advisory)));
         }
         if !self.effects.purged.is_empty() {
-            let view = view(&self.machine, self.committed);
-            self.consumers.values_mut().for_each(|held| held.machine.purged(&view));
+            self.consumers.purged(&view(&self.machine, self.committed));
         }
         said
+    }
+
+    /// Messages up to here may be seen.
+    pub(super) fn commit(&mut self, seq: u64) {
+        self.consumers.committed(seq);
+        if self.committed != u64::MAX {
+            self.committed = seq;
+        }
+    }
+
+    /// The log was read to its end: from here on, messages are seen once they are on disk.
+    pub(super) fn recovered(&mut self) {
+        let last = self.machine.totals().last;
+        self.committed = last;
+        self.consumers.committed(last);
+        self.consumers.recovered();
     }
 
     /// Removes what no consumer needs any more, of a stream that keeps only that.
     pub(super) fn settle(&mut self, settled: &mut Vec<u64>) {
         for seq in settled.drain(..) {
-            if self.consumers.values().any(|held| self.is_needed_by(held, seq)) {
-                continue;
+            let is_needed = match self.machine.messages().head(seq) {
+                Some(head) => self.consumers.is_needed(seq, head.subject),
+                None => true,
+            };
+            if !is_needed {
+                self.machine.remove_acknowledged(seq);
             }
-            self.machine.remove_acknowledged(seq);
         }
     }
 
@@ -178,33 +188,34 @@ impl State {
         self.changes.settled = settled;
     }
 
-    fn is_needed_by(&self, held: &Held, seq: u64) -> bool {
-        let head = self.machine.messages().head(seq);
-        head.is_some_and(|head| held.machine.filters().matches(head.subject) && held.machine.needs(seq))
-    }
-
     /// A consumer begins.
-    pub(super) fn begin_consumer(&mut self, meta: ConsumerMeta, prefixes: Prefixes, now: i64) -> u64 {
+    pub(super) fn begin_consumer(&mut self, meta: ConsumerMeta, prefixes: Prefixes, now: i64) -> ConsumerId {
         let settings = super::settings::consumer(&meta.config, &self.meta.config, self.payload_max());
-        let id = meta.id;
+        let id = ConsumerId(meta.id);
         let view = view(&self.machine, self.committed);
-        let machine = Consumer::new(ConsumerId(id), prefixes, settings, meta.start.clone(), &view, now);
-        self.hold(Held { meta, machine, taps: Vec::new() });
+        let machine = Consumer::new(id, prefixes, settings, meta.start.clone(), &view, now);
+        self.next_consumer = self.next_consumer.max(meta.id + 1);
+        let name = meta.name().to_owned();
+        self.consumers.insert(&name, machine, Held { meta, taps: Vec::new() });
         id
     }
 
-    fn hold(&mut self, held: Held) {
-        let id = held.meta.id;
-        self.names.insert(held.meta.name().into(), id);
-        self.next_consumer = self.next_consumer.max(id + 1);
-        self.consumers.insert(id, held);
+    /// A consumer is gone.
+    pub(super) fn end_consumer(&mut self, id: ConsumerId) -> Option<(Consumer, Held)> {
+        let ended = self.consumers.remove(id)?;
+        self.let_go(ended.0.filters());
+        Some(ended)
     }
 
-    /// A consumer is gone.
-    pub(super) fn end_consumer(&mut self, id: u64) -> Option<Held> {
-        let held = self.consumers.remove(&id)?;
-        self.names.remove(held.meta.name());
-        Some(held)
+    /// A consumer no longer wants what matches `filters`: a stream that keeps only what consumers want removes what no other one does.
+    pub(super) fn let_go(&mut self, filters: &Filters) {
+        if self.machine.settings().retention != Retention::Interest {
+            return;
+        }
+        let messages = self.machine.messages();
+        let wanted = messages.iter_from(0).filter(|head| filters.matches(head.subject));
+        let mut settled: Vec<u64> = wanted.map(|head| head.seq).collect();
+        self.settle(&mut settled);
     }
 
     /// Takes a message in that the log holds.
@@ -244,7 +255,7 @@ impl State {
             }
             Record::Gone(id) => {
                 let id = <[u8; 8]>::try_from(id).map_err(|_| Unreadable)?;
-                self.end_consumer(u64::from_le_bytes(id));
+                self.end_consumer(ConsumerId(u64::from_le_bytes(id)));
             }
         }
         Ok(())
@@ -252,22 +263,22 @@ impl State {
 
     fn recover_changes(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
         let mut settled = Vec::new();
-        let (consumers, log) = (&mut self.consumers, view(&self.machine, self.committed));
-        let read = read_changes(bytes, |id, at, change| {
-            if let Some(held) = consumers.get_mut(&id.0) {
-                held.machine.apply(change, at, &log, &mut settled);
-            }
-        });
+        let log = view(&self.machine, self.committed);
+        let read = self.consumers.apply(bytes, &log, &mut settled);
         self.settle(&mut settled);
         read.map_err(|_| Unreadable)
     }
 
     fn recover_consumer(&mut self, meta: ConsumerMeta, now: i64) {
         let settings = super::settings::consumer(&meta.config, &self.meta.config, self.payload_max());
-        match self.consumers.get_mut(&meta.id) {
+        let id = ConsumerId(meta.id);
+        let log = view(&self.machine, self.committed);
+        match self.consumers.about_mut(id) {
             Some(held) => {
-                held.machine.apply_update(settings, &view(&self.machine, self.committed));
                 held.meta = meta;
+                let before = self.consumers.get(id).map(|machine| machine.filters().clone());
+                self.consumers.update(id, settings, |machine, settings| machine.apply_update(settings, &log));
+                self.let_go(&before.unwrap_or_default());
             }
             None => {
                 let prefixes = Prefixes::new(&self.meta.config.name, meta.name());
@@ -281,12 +292,12 @@ impl State {
         let settings = super::settings::stream(&meta.config, self.payload_max());
         self.meta = meta;
         self.machine.reconfigure(settings, &mut self.effects);
-        self.follow(&[])
+        self.follow(&[], None)
     }
 }
 
 /// The messages of a stream as consumers see them.
-pub(super) fn view(machine: &Stream, committed: u64) -> View<'_> {
-    let keeps_one = machine.settings().limits.per_subject == Some(1);
-    View { messages: machine.messages(), committed, keeps_one }
+pub(super) fn view(machine: &Stream, committed: u64) -> StreamLog<'_> {
+    let keeps_one_per_subject = machine.settings().limits.per_subject == Some(1);
+    StreamLog { messages: machine.messages(), committed, keeps_one_per_subject }
 }
