@@ -177,9 +177,6 @@ impl Hosted {
             let config = &inner.state.meta.config;
             let mut filters: Vec<(Tap, String)> =
                 config.subjects.iter().map(|subject| (Tap::Store, subject.clone())).collect();
-            if config.sealed {
-                filters.clear();
-            }
             if config.allow_direct {
                 let name = &config.name;
                 let domains = self.shared.domain.iter().map(|domain| format!("$JS.{domain}.API"));
