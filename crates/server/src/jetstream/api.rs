@@ -7,6 +7,7 @@ use crate::node::{Executor, Listener, Node};
 use dialtone_broker::account::Account;
 use dialtone_jetstream::error::{self, ApiError};
 use dialtone_jetstream::json::Strictness;
+use serde::Serialize;
 use std::sync::Arc;
 
 /// What is asked for: the part of the subject behind the prefix, what answers are called, and who answers.
@@ -53,12 +54,20 @@ pub(super) struct Request<'r> {
     pub kind: &'static str,
     /// Tokens of the subject behind the prefix.
     pub tokens: Vec<&'r str>,
+    /// The answer is an error.
+    has_failed: bool,
 }
 
 impl Request<'_> {
     /// The server.
     pub fn node(&self) -> Arc<Node> {
         self.executor.node.clone()
+    }
+
+    /// An error as the answer, with what else such answers say.
+    pub fn failure<T: Serialize>(&mut self, error: &ApiError, body: T) -> Vec<u8> {
+        self.has_failed = true;
+        failure(self.kind, error, body)
     }
 
     /// A token behind the prefix.
@@ -103,13 +112,15 @@ fn answer(executor: &mut Executor, message: &Message, endpoint: &Endpoint, skip:
         message,
         kind: endpoint.kind,
         tokens: rest.split('.').collect(),
+        has_failed: false,
         executor,
     };
     let payload = match check(&request) {
         Ok(()) => (endpoint.answer)(&mut request),
         Err(error) => Err(error),
     };
-    let payload = payload.unwrap_or_else(|error| failure(endpoint.kind, &error, Empty {}));
+    let payload = payload.unwrap_or_else(|error| request.failure(&error, Empty {}));
+    request.node().streams.asked(&request.account, request.has_failed);
     executor.reply(message, payload);
 }
 

@@ -1,7 +1,7 @@
 //! Requests about consumers.
 
 use super::api::Request;
-use super::documents::{self, Page, Paged, Success, failure, response};
+use super::documents::{self, Page, Paged, Success, response};
 use super::streams::{
     LIST_MAX, NAMES_MAX, durable, invalid_json, must_be_empty, named, of_list, optional, refused,
 };
@@ -52,7 +52,7 @@ pub(super) fn names(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
         Ok(hosted) => hosted,
         Err(error) => {
             let body = Paged { page: Page::default(), body: Names { consumers: Vec::new() } };
-            return Ok(failure(request.kind, &error, body));
+            return Ok(request.failure(&error, body));
         }
     };
     let (page, consumers) = Page::of(hosted.consumer_names(), asked.page.offset, NAMES_MAX);
@@ -70,7 +70,7 @@ pub(super) fn list(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
         Ok(hosted) => hosted,
         Err(error) => {
             let body = Paged { page: Page::default(), body: Consumers { consumers: Vec::new() } };
-            return Ok(failure(request.kind, &error, body));
+            return Ok(request.failure(&error, body));
         }
     };
     let (page, names) = Page::of(hosted.consumer_names(), asked.page.offset, LIST_MAX);

@@ -1,7 +1,7 @@
 //! Requests about the messages of a stream.
 
 use super::api::Request;
-use super::documents::{Success, failure, response};
+use super::documents::{Success, response};
 use super::streams::{durable, named, optional};
 use dialtone_jetstream::api::{self, MessageDeleteRequest, MessageGetRequest, PurgeRequest};
 use dialtone_jetstream::error::{self, ApiError};
@@ -19,7 +19,7 @@ struct Purged {
 
 pub(super) fn purge(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     let done = try_purge(request);
-    done.or_else(|error| Ok(failure(request.kind, &error, Purged { success: false, purged: 0 })))
+    done.or_else(|error| Ok(request.failure(&error, Purged { success: false, purged: 0 })))
 }
 
 fn try_purge(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {

@@ -164,7 +164,7 @@ fn work(node: &Arc<Node>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Answers the API in all accounts that there are and have not been answered yet.
+/// Answers the API in all accounts that there are and have not been answered yet, and has streams go by whether their account has JetStream.
 pub(crate) fn follow(node: &Node) {
     let Some(shared) = node.streams.shared() else { return };
     let system = node.settings.policy().system_account().map(str::to_owned);
@@ -174,6 +174,8 @@ pub(crate) fn follow(node: &Node) {
             continue;
         }
         renew_quota(node, &account);
+        let is_served = super::has_jetstream(node, &account);
+        node.streams.all.of(&account).iter().for_each(|hosted| hosted.set_served(is_served));
         if node.streams.is_new(&account) {
             api::serve(node, &account, shared.domain.as_deref());
         }

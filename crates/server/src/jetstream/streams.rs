@@ -114,7 +114,7 @@ pub(super) fn info(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     let hosted = named(request, 2);
     let hosted = match hosted {
         Ok(hosted) => hosted,
-        Err(error) => return Ok(documents::failure(request.kind, &error, Page::default())),
+        Err(error) => return Ok(request.failure(&error, Page::default())),
     };
     let filter = Some(&*asked.subjects_filter).filter(|filter| !filter.is_empty());
     let node = request.node();
@@ -238,6 +238,8 @@ pub(super) fn account_info(request: &mut Request<'_>) -> Result<Vec<u8>, ApiErro
     let node = request.node();
     let tiers = tiers(request);
     let limits = tiers.get("").cloned().unwrap_or(config::AccountLimits::NONE);
+    let asked = node.streams.asked_so_far(&request.account);
+    let or_none = |limit: i64| if limit == 0 { -1 } else { limit };
     let all = node.streams.all.of(&request.account);
     let (mut used, mut reserved, mut consumers) = ([0; 2], [0; 2], 0);
     for hosted in &all {
@@ -259,13 +261,13 @@ pub(super) fn account_info(request: &mut Request<'_>) -> Result<Vec<u8>, ApiErro
             max_storage: limits.storage_bytes_max,
             max_streams: limits.streams_max,
             max_consumers: limits.consumers_max,
-            max_ack_pending: limits.ack_pending_max,
-            memory_max_stream_bytes: limits.memory_stream_bytes_max,
-            storage_max_stream_bytes: limits.storage_stream_bytes_max,
+            max_ack_pending: or_none(limits.ack_pending_max),
+            memory_max_stream_bytes: or_none(limits.memory_stream_bytes_max),
+            storage_max_stream_bytes: or_none(limits.storage_stream_bytes_max),
             max_bytes_required: limits.max_bytes_required,
         },
         domain: node.streams.shared().and_then(|shared| shared.domain.as_deref().map(str::to_owned)),
-        api: Api { level: config::API_LEVEL, total: 0, errors: 0 },
+        api: Api { level: config::API_LEVEL, total: asked.total, errors: asked.errors },
     };
     Ok(response(request.kind, body))
 }

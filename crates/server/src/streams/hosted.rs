@@ -144,6 +144,8 @@ pub(crate) struct Hosted {
     pub(super) taps: Mutex<Vec<Arc<Subscription>>>,
     is_ready: AtomicBool,
     is_waiting: AtomicBool,
+    /// Its account has no JetStream at present: it takes and sends nothing.
+    is_suspended: AtomicBool,
     this: Weak<Hosted>,
 }
 
@@ -184,6 +186,7 @@ impl Hosted {
             taps: Mutex::default(),
             is_ready: AtomicBool::new(false),
             is_waiting: AtomicBool::new(false),
+            is_suspended: AtomicBool::new(false),
             this: this.clone(),
         })
     }
@@ -257,6 +260,22 @@ impl Hosted {
             session.inner.waiting.clear();
             session.inner.later.clear();
         });
+    }
+
+    /// Takes messages and requests, and sends, as long as its account has JetStream.
+    pub(crate) fn set_served(&self, is_served: bool) {
+        if self.is_suspended.swap(!is_served, Ordering::AcqRel) == !is_served {
+            return;
+        }
+        if is_served {
+            self.renew_taps();
+            self.open_consumers();
+            self.wake();
+        } else {
+            let mut taps = std::mem::take(&mut *self.taps.lock());
+            taps.extend(self.lock().state.consumer_taps());
+            self.unsubscribe(&taps);
+        }
     }
 
     fn wake(&self) {
@@ -530,6 +549,9 @@ impl Session<'_> {
 
     /// Has consumers deliver what they can, each once.
     fn deliver(&mut self) {
+        if self.hosted.is_suspended.load(Ordering::Acquire) {
+            return;
+        }
         for _ in 0..self.inner.state.consumers.ready() {
             if !self.inner.later.is_empty() {
                 // What is to be read from the disk comes first, and not on a loop.

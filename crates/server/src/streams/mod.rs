@@ -32,7 +32,7 @@ pub(crate) use shared::{Shared, wall};
 
 use dialtone_broker::account::{Account, AccountId};
 use parking_lot::Mutex;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -48,6 +48,15 @@ pub(crate) struct Capacity {
     pub(crate) file_bytes_max: u64,
 }
 
+/// Requests to the API that an account made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    /// All.
+    pub(crate) total: u64,
+    /// Those that were answered with an error.
+    pub(crate) errors: u64,
+}
+
 /// The streams of a server.
 #[derive(Default)]
 pub(crate) struct Streams {
@@ -55,8 +64,8 @@ pub(crate) struct Streams {
     pub(crate) all: All,
     /// Once JetStream is on.
     on: OnceLock<(Arc<Shared>, Capacity)>,
-    /// Accounts in which the API is answered.
-    served: Mutex<HashSet<AccountId>>,
+    /// Accounts in which the API is answered, and what was asked there.
+    served: Mutex<HashMap<AccountId, Asked>>,
 }
 
 impl Streams {
@@ -77,6 +86,22 @@ impl Streams {
 
     /// Notes that the API is answered in an account. Whether it was not before.
     pub(crate) fn is_new(&self, account: &Account) -> bool {
-        self.served.lock().insert(account.id)
+        let mut served = self.served.lock();
+        let is_new = !served.contains_key(&account.id);
+        served.entry(account.id).or_default();
+        is_new
+    }
+
+    /// A request of an account was answered.
+    pub(crate) fn asked(&self, account: &Account, has_failed: bool) {
+        let mut served = self.served.lock();
+        let asked = served.entry(account.id).or_default();
+        asked.total += 1;
+        asked.errors += u64::from(has_failed);
+    }
+
+    /// What an account asked so far.
+    pub(crate) fn asked_so_far(&self, account: &Account) -> Asked {
+        self.served.lock().get(&account.id).copied().unwrap_or_default()
     }
 }

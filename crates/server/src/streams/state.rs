@@ -114,6 +114,11 @@ impl State {
         self.consumers.by_name(None).filter_map(|(_, id)| self.consumers.about(id))
     }
 
+    /// Where all consumers are asked and acknowledged.
+    pub(super) fn consumer_taps(&self) -> Vec<Arc<Subscription>> {
+        self.consumers.iter().flat_map(|(_, held)| held.taps.iter().cloned()).collect()
+    }
+
     /// Carries a proposal out, and has the consumers follow. What they have to say of it.
     pub(super) fn apply(&mut self, proposal: &Proposal<'_>) -> Vec<(ConsumerId, Advisory<'static>)> {
         self.machine.apply(proposal, &mut self.effects);
