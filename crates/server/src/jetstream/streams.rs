@@ -2,7 +2,8 @@
 
 use super::api::Request;
 use super::documents::{self, Created, Details, Page, Paged, Success, response};
-use crate::streams::Hosted;
+use crate::streams::{Hosted, stream_acted};
+use dialtone_jetstream::api::advisories::Action;
 use dialtone_jetstream::api::{self, StreamInfoRequest, StreamsRequest};
 use dialtone_jetstream::config::{
     self, ConsumerConfig, Context, Creation, Storage, StreamConfig, StreamRequest,
@@ -82,7 +83,16 @@ pub(super) fn create(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
         .map_err(|why| refused(&why))?;
     durable(request, upto)?;
     hosted.open(&node.connections.registry);
+    tell(request, Action::Create);
     created(request, true)
+}
+
+/// Tells whoever wants to know what was done with the stream.
+fn tell(request: &mut Request<'_>, action: Action) {
+    let (node, account, name) = (request.node(), request.account.clone(), request.token(2).to_owned());
+    let domain = node.streams.shared().and_then(|shared| shared.domain.as_deref());
+    let (_, turn) = request.executor.parts();
+    turn.within(|turn| stream_acted(turn, &account, (&name, action), domain));
 }
 
 fn created(request: &Request<'_>, did_create: bool) -> Result<Vec<u8>, ApiError> {
@@ -106,6 +116,7 @@ pub(super) fn update(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     let upto = upto.transpose().map_err(|why| refused(&why))?.flatten();
     hosted.renew_taps();
     durable(request, upto)?;
+    tell(request, Action::Modify);
     created(request, false)
 }
 
@@ -198,6 +209,7 @@ pub(super) fn delete(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     let upto =
         turn.within(|turn| node.streams.all.delete(&account, &name, (&node.connections.registry, turn)));
     durable(request, upto.flatten())?;
+    tell(request, Action::Delete);
     Ok(response(request.kind, Success { success: true }))
 }
 

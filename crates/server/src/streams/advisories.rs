@@ -2,9 +2,15 @@
 
 use super::emitter::{NotedAdvisory, emit_plain};
 use super::hosted::Session;
+use super::shared::wall;
+use dialtone_broker::account::Account;
+use dialtone_broker::inlet::Publish;
+use dialtone_jetstream::api::advisories::{Action, ConsumerActed, ConsumerPaused, Event, StreamAction};
 use dialtone_jetstream::consumer::{Advisory, Handled};
+use dialtone_jetstream::json;
 use dialtone_jetstream::time::Time;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// Publishes what was noted.
 pub(super) fn publish(session: &mut Session<'_>) {
@@ -15,11 +21,80 @@ pub(super) fn publish(session: &mut Session<'_>) {
     for (id, advisory) in session.inner.take_advisories() {
         let Some(held) = session.inner.state.consumers.about(id) else { continue };
         let names = (stream.as_str(), held.meta.name.clone());
-        let (subject, kind, more) = parts(&names.1, names.0, &advisory);
+        let (subject, kind, mut more) = parts(&names.1, names.0, &advisory);
+        if matches!(advisory, NotedAdvisory::Pinned(..) | NotedAdvisory::Unpinned(..)) {
+            more.insert("account".into(), (*session.account.name).into());
+        }
         let body =
             document(kind, session.now, (&stream, &names.1), more, session.hosted.shared.domain.as_deref());
         emit_plain(session.turn, session.account, subject.as_bytes(), body.as_bytes());
     }
+}
+
+/// A random id, as official servers make them.
+fn random_id() -> String {
+    let mut id = data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 14]>());
+    id.truncate(22);
+    id
+}
+
+fn event(kind: &str, now: i64) -> Event {
+    Event::new(kind, random_id(), Time::from_unix_nanos(now))
+}
+
+/// The last tokens of the subject of what was done.
+fn done(action: Action) -> &'static str {
+    match action {
+        Action::Create => "CREATED",
+        Action::Modify => "UPDATED",
+        Action::Delete => "DELETED",
+    }
+}
+
+/// A stream was made, changed or deleted.
+pub(crate) fn stream_acted(
+    turn: &mut dyn Publish,
+    account: &Arc<Account>,
+    (stream, action): (&str, Action),
+    domain: Option<&str>,
+) {
+    let body = StreamAction {
+        event: event("advisory.v1.stream_action", wall()),
+        stream: stream.to_owned(),
+        action,
+        domain: domain.unwrap_or_default().to_owned(),
+    };
+    let subject = format!("$JS.EVENT.ADVISORY.STREAM.{}.{stream}", done(action));
+    emit_plain(turn, account, subject.as_bytes(), &json::to_vec(&body));
+}
+
+/// A consumer was made or deleted.
+pub(super) fn consumer_acted(session: &mut Session<'_>, consumer: &str, action: Action) {
+    let stream = &*session.hosted.name;
+    let body = ConsumerActed {
+        event: event("advisory.v1.consumer_action", session.now),
+        stream: stream.to_owned(),
+        consumer: consumer.to_owned(),
+        action,
+        domain: session.hosted.shared.domain.as_deref().unwrap_or_default().to_owned(),
+    };
+    let subject = format!("$JS.EVENT.ADVISORY.CONSUMER.{}.{stream}.{consumer}", done(action));
+    emit_plain(session.turn, session.account, subject.as_bytes(), &json::to_vec(&body));
+}
+
+/// A consumer is paused, or goes on.
+pub(super) fn consumer_paused(session: &mut Session<'_>, consumer: &str, pause_until: Option<Time>) {
+    let stream = &*session.hosted.name;
+    let body = ConsumerPaused {
+        event: event("advisory.v1.consumer_pause", session.now),
+        stream: stream.to_owned(),
+        consumer: consumer.to_owned(),
+        paused: pause_until.is_some_and(|until| until.unix_nanos() > session.now),
+        pause_until: pause_until.unwrap_or(Time::ZERO),
+        domain: session.hosted.shared.domain.as_deref().unwrap_or_default().to_owned(),
+    };
+    let subject = format!("$JS.EVENT.ADVISORY.CONSUMER.PAUSE.{stream}.{consumer}");
+    emit_plain(session.turn, session.account, subject.as_bytes(), &json::to_vec(&body));
 }
 
 fn document(
@@ -30,9 +105,8 @@ fn document(
     domain: Option<&str>,
 ) -> String {
     let mut out = Map::new();
-    let id = data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 14]>());
     out.insert("type".into(), format!("io.nats.jetstream.{kind}").into());
-    out.insert("id".into(), id.get(..22).unwrap_or(&id).into());
+    out.insert("id".into(), random_id().into());
     out.insert("timestamp".into(), Time::from_unix_nanos(now).to_string().into());
     out.insert("stream".into(), stream.into());
     out.insert("consumer".into(), consumer.into());

@@ -1,11 +1,13 @@
 //! Making, changing and ending the consumers of a stream.
 
+use super::advisories;
 use super::hosted::{Hosted, Session, Tap};
 use super::meta::ConsumerMeta;
 use super::record::Record;
 use super::settings;
 use dialtone_broker::inlet::Publish;
 use dialtone_broker::subscription::Subscription;
+use dialtone_jetstream::api::advisories::Action;
 use dialtone_jetstream::config::ConsumerConfig;
 use dialtone_jetstream::consumer::{ConsumerId, Info, Prefixes, Start};
 use dialtone_store::{Lsn, Refused, Urgency};
@@ -112,6 +114,7 @@ fn create(session: &mut Session<'_>, name: &str, config: ConsumerConfig) -> Resu
         let is_active = session.turn.is_awaited(session.account, deliver_subject.as_bytes());
         session.consumer(id, |machine, ctx| machine.set_interest(ctx, is_active));
     }
+    advisories::consumer_acted(session, name, Action::Create);
     Ok(upto)
 }
 
@@ -120,7 +123,9 @@ fn update(session: &mut Session<'_>, id: ConsumerId, config: ConsumerConfig) -> 
     if held.meta.config == config {
         return Ok(None);
     }
+    let is_paused_anew = held.meta.config.pause_until != config.pause_until;
     let meta = ConsumerMeta { config, ..held.meta.clone() };
+    let pause = is_paused_anew.then(|| (meta.name().to_owned(), meta.config.pause_until));
     let upto = session.log_record(Record::Consumer(&meta.encode()), Urgency::Ordinary)?;
     let state = &mut session.inner.state;
     let settings = settings::consumer(&meta.config, &state.meta.config, state.payload_max());
@@ -132,6 +137,9 @@ fn update(session: &mut Session<'_>, id: ConsumerId, config: ConsumerConfig) -> 
         consumers.update(id, settings, |machine, settings| machine.update(ctx, settings));
     });
     session.inner.state.let_go(&before.unwrap_or_default());
+    if let Some((name, until)) = pause {
+        advisories::consumer_paused(session, &name, until);
+    }
     Ok(upto)
 }
 
@@ -145,6 +153,7 @@ pub(super) fn delete(session: &mut Session<'_>, id: ConsumerId) -> Option<Lsn> {
 /// The same where the log need not know it.
 pub(super) fn end(session: &mut Session<'_>, id: ConsumerId) {
     let Some((mut machine, held)) = session.inner.state.end_consumer(id) else { return };
+    advisories::consumer_acted(session, held.meta.name(), Action::Delete);
     session.hosted.unsubscribe(&held.taps);
     session.consumers(id, |_, ctx| machine.deleted(ctx));
     session.inner.state.settle_all();

@@ -264,7 +264,8 @@ impl Hosted {
 
     /// Takes messages and requests, and sends, as long as its account has JetStream.
     pub(crate) fn set_served(&self, is_served: bool) {
-        if self.is_suspended.swap(!is_served, Ordering::AcqRel) == !is_served {
+        let was_served = !self.is_suspended.swap(!is_served, Ordering::AcqRel);
+        if was_served == is_served {
             return;
         }
         if is_served {

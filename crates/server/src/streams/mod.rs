@@ -23,6 +23,7 @@ mod settings;
 mod shared;
 mod state;
 
+pub(crate) use advisories::stream_acted;
 pub(crate) use consumers::Shown;
 pub(crate) use hosted::Hosted;
 pub(crate) use meta::ConsumerMeta;
