@@ -198,7 +198,7 @@ accounts { A { jetstream: enabled, users: [ { user: a, password: x } ] } }
         FOUND,
         expect![[r#"
         user a of account A publishes to x
-          note: left out, for this version does not support them: mqtt [t.conf:1:1], jetstream [t.conf:2:1], jetstream [t.conf:4:14]
+          note: left out, for this version does not support them: mqtt [t.conf:1:1]
           may publish x: nothing denies it
           arrives in account A as x
             may receive it: a
