@@ -164,7 +164,7 @@ mod tests {
             check(
                 &format!("jetstream: true\n{text}"),
                 &format!(
-                    "t.conf:2:1: `jetstream` cannot be carried out together with `{block}`: streams are not replicated in this version\n  \
+                    "t.conf:2:1: `jetstream` cannot be carried out together with `{block}`: replication of streams is not part of this version\n  \
                      take one of them out, or connect this server as a leaf node, with a domain of its own"
                 ),
             );

@@ -658,7 +658,7 @@ mod tests {
             ("-p x", "invalid value \"x\" for flag -p: parse error"),
             (
                 "-js --cluster nats://h:1",
-                "`jetstream` cannot be carried out together with `cluster`: streams are not replicated in this version",
+                "`jetstream` cannot be carried out together with `cluster`: replication of streams is not part of this version",
             ),
             ("-p 70000", "invalid value \"70000\" for flag -p: it is no port"),
             ("-T=x", "invalid boolean value \"x\" for flag -T: parse error"),

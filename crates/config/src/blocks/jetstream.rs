@@ -13,7 +13,7 @@ use std::time::Duration;
 const SYNC_INTERVAL: Duration = Duration::from_secs(120);
 const ENCRYPTION: &str = "encryption at rest is not part of this version";
 const TPM: &str = "TPM functionality is not supported on this platform";
-const REPLICATED: &str = "streams are not replicated in this version";
+const REPLICATED: &str = "replication of streams is not part of this version";
 const QUEUES: &str = "what waits for the API is bounded by bytes and shared among accounts";
 const BATCHES: &str = "batches of publishes are not part of this version";
 

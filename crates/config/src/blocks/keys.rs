@@ -60,7 +60,7 @@ pub struct Key {
 
 use Status::{Refused, Reloads, Restarts};
 
-const REPLICATED: &str = "streams are not replicated in this version";
+const REPLICATED: &str = "replication of streams is not part of this version";
 const DOMAINS: &str = "domains of accounts are not part of this version";
 const FEATURES: &str = "no flag of a feature is known in this version";
 const MQTT: &str = "MQTT is not part of this version";

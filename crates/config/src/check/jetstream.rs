@@ -23,7 +23,7 @@ pub(super) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
     ] {
         if is_there {
             let problem = format!(
-                "`jetstream` cannot be carried out together with `{block}`: streams are not replicated in this version"
+                "`jetstream` cannot be carried out together with `{block}`: replication of streams is not part of this version"
             );
             let error = ConfigError::new(&place(block), problem).kind(ErrorKind::NotSupported);
             errors.push(error.help(
