@@ -1,15 +1,17 @@
-//! What consumers say to those who want to know: advisories, published in the account of the stream.
+//! What streams and consumers say to those who want to know: advisories, published in the account of the stream.
 
 use super::emitter::{NotedAdvisory, emit_plain};
 use super::hosted::Session;
 use super::shared::wall;
 use dialtone_broker::account::Account;
 use dialtone_broker::inlet::Publish;
-use dialtone_jetstream::api::advisories::{Action, ConsumerActed, ConsumerPaused, Event, StreamAction};
+use dialtone_jetstream::api::advisories::{
+    AbandonReason, Acknowledged, Action, BatchAbandoned, ConsumerActed, ConsumerPaused, Event, MaxDeliveries,
+    Naked, Pinned, StreamAction, Terminated, Unpinned,
+};
 use dialtone_jetstream::consumer::{Advisory, Handled};
 use dialtone_jetstream::json;
 use dialtone_jetstream::time::Time;
-use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// Publishes what was noted.
@@ -17,29 +19,42 @@ pub(super) fn publish(session: &mut Session<'_>) {
     if session.inner.noted_is_silent() {
         return;
     }
-    let stream = session.inner.state.meta.config.name.clone();
     for (id, advisory) in session.inner.take_advisories() {
         let Some(held) = session.inner.state.consumers.about(id) else { continue };
-        let names = (stream.as_str(), held.meta.name.clone());
-        let (subject, kind, mut more) = parts(&names.1, names.0, &advisory);
-        if matches!(advisory, NotedAdvisory::Pinned(..) | NotedAdvisory::Unpinned(..)) {
-            more.insert("account".into(), (*session.account.name).into());
+        let consumer = held.meta.name().to_owned();
+        if let Some((kind, body)) = said(session, &consumer, advisory) {
+            let subject = format!("$JS.EVENT.{kind}.{}.{consumer}", session.hosted.name);
+            emit_plain(session.turn, session.account, subject.as_bytes(), &body);
         }
-        let body =
-            document(kind, session.now, (&stream, &names.1), more, session.hosted.shared.domain.as_deref());
-        emit_plain(session.turn, session.account, subject.as_bytes(), body.as_bytes());
     }
 }
 
-/// A random id, as official servers make them.
-fn random_id() -> String {
-    let mut id = data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 14]>());
-    id.truncate(22);
-    id
+/// Publishes that batches were given up.
+pub(super) fn publish_abandoned(session: &mut Session<'_>) {
+    for (batch, why) in session.inner.batches.take_abandoned() {
+        let stream = session.hosted.name.to_string();
+        let subject = format!("$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.{stream}");
+        let body = BatchAbandoned {
+            event: event("advisory.v1.stream_batch_abandoned", session.now),
+            account: session.account.name.to_string(),
+            stream,
+            domain: domain(session),
+            batch: String::from_utf8_lossy(&batch).into_owned(),
+            reason: AbandonReason::from_name(why.name()).unwrap_or_default(),
+        };
+        emit_plain(session.turn, session.account, subject.as_bytes(), &json::to_vec(&body));
+    }
 }
 
+/// The beginning of an event, with a random id as official servers make them.
 fn event(kind: &str, now: i64) -> Event {
-    Event::new(kind, random_id(), Time::from_unix_nanos(now))
+    let mut id = data_encoding::BASE32_NOPAD.encode(&crate::random::random::<[u8; 14]>());
+    id.truncate(22);
+    Event::new(kind, id, Time::from_unix_nanos(now))
+}
+
+fn domain(session: &Session<'_>) -> String {
+    session.hosted.shared.domain.as_deref().unwrap_or_default().to_owned()
 }
 
 /// The last tokens of the subject of what was done.
@@ -76,7 +91,7 @@ pub(super) fn consumer_acted(session: &mut Session<'_>, consumer: &str, action: 
         stream: stream.to_owned(),
         consumer: consumer.to_owned(),
         action,
-        domain: session.hosted.shared.domain.as_deref().unwrap_or_default().to_owned(),
+        domain: domain(session),
     };
     let subject = format!("$JS.EVENT.ADVISORY.CONSUMER.{}.{stream}.{consumer}", done(action));
     emit_plain(session.turn, session.account, subject.as_bytes(), &json::to_vec(&body));
@@ -91,73 +106,65 @@ pub(super) fn consumer_paused(session: &mut Session<'_>, consumer: &str, pause_u
         consumer: consumer.to_owned(),
         paused: pause_until.is_some_and(|until| until.unix_nanos() > session.now),
         pause_until: pause_until.unwrap_or(Time::ZERO),
-        domain: session.hosted.shared.domain.as_deref().unwrap_or_default().to_owned(),
+        domain: domain(session),
     };
     let subject = format!("$JS.EVENT.ADVISORY.CONSUMER.PAUSE.{stream}.{consumer}");
     emit_plain(session.turn, session.account, subject.as_bytes(), &json::to_vec(&body));
 }
 
-fn document(
-    kind: &str,
-    now: i64,
-    (stream, consumer): (&str, &str),
-    more: Map<String, Value>,
-    domain: Option<&str>,
-) -> String {
-    let mut out = Map::new();
-    out.insert("type".into(), format!("io.nats.jetstream.{kind}").into());
-    out.insert("id".into(), random_id().into());
-    out.insert("timestamp".into(), Time::from_unix_nanos(now).to_string().into());
-    out.insert("stream".into(), stream.into());
-    out.insert("consumer".into(), consumer.into());
-    out.extend(more);
-    if let Some(domain) = domain {
-        out.insert("domain".into(), domain.into());
-    }
-    Value::Object(out).to_string()
-}
-
-/// The subject, the type and what else stands in it.
-fn parts(
-    consumer: &str,
-    stream: &str,
-    advisory: &NotedAdvisory,
-) -> (String, &'static str, Map<String, Value>) {
-    let at = |kind: &str| format!("$JS.EVENT.ADVISORY.CONSUMER.{kind}.{stream}.{consumer}");
-    let map = |value: Value| match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    };
-    let handled = |of: &Handled| json!({ "consumer_seq": of.consumer_seq, "stream_seq": of.stream_seq, "deliveries": of.deliveries });
-    match advisory {
-        NotedAdvisory::Plain(Advisory::MaxDeliveries { stream_seq, deliveries }) => (
-            at("MAX_DELIVERIES"),
-            "advisory.v1.max_deliver",
-            map(json!({ "stream_seq": stream_seq, "deliveries": deliveries })),
-        ),
-        NotedAdvisory::Plain(Advisory::Nak(of)) => (at("MSG_NAKED"), "advisory.v1.nak", map(handled(of))),
-        NotedAdvisory::Plain(Advisory::Acknowledged(of, delay)) => {
-            let mut more = map(handled(of));
-            more.insert("ack_time".into(), (*delay).into());
-            (format!("$JS.EVENT.METRIC.CONSUMER.ACK.{stream}.{consumer}"), "metric.v1.consumer_ack", more)
+/// The subject behind `$JS.EVENT.` of what a consumer says, and its document.
+fn said(session: &Session<'_>, consumer: &str, advisory: NotedAdvisory) -> Option<(&'static str, Vec<u8>)> {
+    let (stream, consumer) = (session.hosted.name.to_string(), consumer.to_owned());
+    let (domain, now) = (domain(session), session.now);
+    let account = || session.account.name.to_string();
+    Some(match advisory {
+        NotedAdvisory::Plain(Advisory::MaxDeliveries { stream_seq, deliveries }) => {
+            let event = event("advisory.v1.max_deliver", now);
+            let body = MaxDeliveries { event, stream, consumer, stream_seq, deliveries, domain };
+            ("ADVISORY.CONSUMER.MAX_DELIVERIES", json::to_vec(&body))
         }
-        NotedAdvisory::Terminated(of, reason) => {
-            let mut more = map(handled(of));
-            if !reason.is_empty() {
-                more.insert("reason".into(), String::from_utf8_lossy(reason).into());
-            }
-            (at("MSG_TERMINATED"), "advisory.v1.terminated", more)
+        NotedAdvisory::Plain(Advisory::Nak(Handled { consumer_seq, stream_seq, deliveries })) => {
+            let event = event("advisory.v1.nak", now);
+            let body = Naked { event, stream, consumer, consumer_seq, stream_seq, deliveries, domain };
+            ("ADVISORY.CONSUMER.MSG_NAKED", json::to_vec(&body))
         }
-        NotedAdvisory::Pinned(group, id) => (
-            at("PINNED"),
-            "advisory.v1.consumer_group_pinned",
-            map(json!({ "group": group, "pinned_id": id })),
-        ),
-        NotedAdvisory::Unpinned(group, reason) => (
-            at("UNPINNED"),
-            "advisory.v1.consumer_group_unpinned",
-            map(json!({ "group": group, "reason": reason })),
-        ),
-        NotedAdvisory::Plain(_) => (at("OTHER"), "advisory.v1.other", Map::new()),
-    }
+        NotedAdvisory::Plain(Advisory::Acknowledged(
+            Handled { consumer_seq, stream_seq, deliveries },
+            ack_time,
+        )) => {
+            let event = event("metric.v1.consumer_ack", now);
+            let body = Acknowledged {
+                event,
+                stream,
+                consumer,
+                consumer_seq,
+                stream_seq,
+                ack_time,
+                deliveries,
+                domain,
+            };
+            ("METRIC.CONSUMER.ACK", json::to_vec(&body))
+        }
+        NotedAdvisory::Terminated(Handled { consumer_seq, stream_seq, deliveries }, reason) => {
+            let event = event("advisory.v1.terminated", now);
+            let reason = String::from_utf8_lossy(&reason).into_owned();
+            let body =
+                Terminated { event, stream, consumer, consumer_seq, stream_seq, deliveries, reason, domain };
+            ("ADVISORY.CONSUMER.MSG_TERMINATED", json::to_vec(&body))
+        }
+        NotedAdvisory::Pinned(group, id) => {
+            let event = event("advisory.v1.consumer_group_pinned", now);
+            let (group, pinned_id) = (group.into(), id.into());
+            let body = Pinned { event, account: account(), stream, consumer, domain, group, pinned_id };
+            ("ADVISORY.CONSUMER.PINNED", json::to_vec(&body))
+        }
+        NotedAdvisory::Unpinned(group, reason) => {
+            let event = event("advisory.v1.consumer_group_unpinned", now);
+            let (group, reason) = (group.into(), reason.into());
+            let body = Unpinned { event, account: account(), stream, consumer, domain, group, reason };
+            ("ADVISORY.CONSUMER.UNPINNED", json::to_vec(&body))
+        }
+        // The others are noted under kinds of their own.
+        NotedAdvisory::Plain(_) => return None,
+    })
 }

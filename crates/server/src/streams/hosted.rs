@@ -8,7 +8,7 @@ use super::quota::{self, Quota};
 use super::record::Record;
 use super::shared::{Shared, Why, wall};
 use super::state::{Held, State, Wanted, view};
-use super::{abandoned, advisories, answers, direct};
+use super::{advisories, answers, direct};
 use dialtone_broker::account::Account;
 use dialtone_broker::inlet::{Batch, Inlet, Publish, Received};
 use dialtone_broker::peer::Peer;
@@ -663,7 +663,7 @@ impl Session<'_> {
         self.inner.state.settle_all();
         self.count();
         advisories::publish(self);
-        abandoned::publish(self);
+        advisories::publish_abandoned(self);
         let inactive = std::mem::take(&mut self.inner.noted.inactive);
         for id in inactive {
             super::consumers::delete(self, id);

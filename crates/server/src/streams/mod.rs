@@ -6,7 +6,6 @@
 //!
 //! Invariants: one lock a stream, taken once a turn; no loop waits for the disk; what is not on disk is neither acknowledged nor delivered.
 
-mod abandoned;
 mod advisories;
 mod answers;
 mod consumers;
