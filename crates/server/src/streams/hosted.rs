@@ -99,6 +99,8 @@ pub(crate) struct Inner {
     pub(super) noted: Noted,
     /// What was set in the agenda.
     timer: Option<i64>,
+    /// When it is looked next whether somebody listens to consumers that send; whoever else works at the stream does not put it off.
+    looks_at: i64,
     /// It takes nothing any more.
     pub(crate) is_gone: bool,
     /// Bytes of its state that count in the quotas.
@@ -174,6 +176,7 @@ impl Hosted {
                 later: VecDeque::new(),
                 noted: Noted::default(),
                 timer: None,
+                looks_at: 0,
                 is_gone: false,
                 counted,
                 scratch: Vec::new(),
@@ -619,6 +622,10 @@ impl Session<'_> {
 
     /// Looks whether somebody listens to consumers that send.
     fn look_at_interest(&mut self) {
+        if self.inner.looks_at > self.now {
+            return;
+        }
+        self.inner.looks_at = self.now.saturating_add(INTEREST_INTERVAL);
         let pushing: Vec<ConsumerId> = self.inner.state.consumers.pushing().collect();
         for id in pushing {
             let consumers = &self.inner.state.consumers;
@@ -706,7 +713,7 @@ impl Session<'_> {
         }
         let consumers = &self.inner.state.consumers;
         let pushes = consumers.pushing().len() > 0;
-        let looks = pushes.then(|| self.now.saturating_add(INTEREST_INTERVAL));
+        let looks = pushes.then_some(self.inner.looks_at);
         let deadlines = consumers.deadline().into_iter();
         let machine = self.inner.state.machine.next_expiry();
         deadlines.chain(looks).chain(machine).chain(self.inner.batches.deadline()).min()
