@@ -5,7 +5,8 @@
 mod api;
 mod checks;
 mod consumers;
-mod documents;
+pub(crate) mod documents;
+pub(crate) mod figures;
 mod messages;
 mod start;
 mod streams;

@@ -6,6 +6,7 @@ use super::subscriptions::SublistStats;
 use crate::account_jwts::VerifiedAccount;
 use crate::clock::now;
 use crate::documents::{Head, Statistics, is_default, json};
+use crate::jetstream::has_jetstream;
 use crate::node::Node;
 use crate::resolver::Reach;
 use crate::times::stamp;
@@ -121,7 +122,7 @@ fn detail(node: &Node, account: &Account) -> Detail {
         expired: verified.is_some_and(|verified| verified.token.check_time(now()).is_err()),
         complete: true,
         connected: Connected {
-            jetstream_enabled: false,
+            jetstream_enabled: node.streams.shared().is_some() && has_jetstream(node, account),
             leafnode_connections: account.leaf_nodes.connections(),
             client_connections: account.connections(),
             subscriptions: stats.entries,

@@ -1,8 +1,8 @@
 //! The endpoints of parts that this server does not have, and those about the process, in the official fields and their
 //! order.
 
-use super::options::{IpqueueszOptions, JszOptions};
-use crate::documents::{Head, is_default, json};
+use super::options::IpqueueszOptions;
+use crate::documents::{is_default, json};
 use crate::node::Node;
 use crate::process;
 use serde::Serialize;
@@ -11,69 +11,6 @@ use serde_json::Value;
 /// An object without fields.
 #[derive(Default, Serialize)]
 pub(super) struct Empty {}
-
-#[derive(Serialize)]
-struct Jsz {
-    #[serde(flatten)]
-    head: Head,
-    #[serde(flatten)]
-    usage: JetStreamUsage,
-    disabled: bool,
-    config: JetStreamLimits,
-    #[serde(flatten)]
-    content: JetStreamContent,
-}
-
-#[derive(Default, Serialize)]
-struct JetStreamUsage {
-    memory: u64,
-    storage: u64,
-    reserved_memory: u64,
-    reserved_storage: u64,
-    accounts: u64,
-    ha_assets: u64,
-    api: JetStreamApi,
-}
-
-#[derive(Default, Serialize)]
-struct JetStreamApi {
-    level: u64,
-    total: u64,
-    errors: u64,
-}
-
-#[derive(Default, Serialize)]
-struct JetStreamLimits {
-    max_memory: u64,
-    max_storage: u64,
-}
-
-#[derive(Default, Serialize)]
-struct JetStreamContent {
-    streams: u64,
-    consumers: u64,
-    messages: u64,
-    bytes: u64,
-    total: u64,
-}
-
-/// JetStream is off.
-///
-/// # Errors
-///
-/// Only a leader was asked.
-pub(crate) fn jsz(node: &Node, options: &JszOptions) -> Result<Value, &'static str> {
-    if options.leader_only {
-        return Err("filtered response: not leader");
-    }
-    Ok(json(&Jsz {
-        head: Head::new(&node.settings),
-        usage: JetStreamUsage::default(),
-        disabled: true,
-        config: JetStreamLimits::default(),
-        content: JetStreamContent::default(),
-    }))
-}
 
 /// What waits in a queue, and what of it is being worked at.
 #[derive(Serialize)]

@@ -2,11 +2,11 @@
 
 use super::options::HealthzOptions;
 use crate::documents::json;
+use crate::jetstream::has_jetstream;
 use crate::log::Event;
 use crate::node::Node;
 use serde::Serialize;
 use serde_json::Value;
-use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -14,10 +14,30 @@ use std::time::Instant;
 pub(crate) struct Health {
     /// The status of an HTTP answer.
     pub(super) code: u16,
-    status: &'static str,
-    error: Option<Cow<'static, str>>,
-    /// The kind of the error, where problems are listed.
-    kind: Option<&'static str>,
+    problem: Option<Problem>,
+    /// Problems are listed.
+    has_details: bool,
+}
+
+/// What is wrong.
+#[derive(Serialize)]
+struct Problem {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    account: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    stream: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    consumer: String,
+    error: String,
+}
+
+impl Problem {
+    /// Of the server, or of a request.
+    fn new(r#type: &'static str, error: impl Into<String>) -> Self {
+        let (account, stream, consumer) = Default::default();
+        Self { r#type, account, stream, consumer, error: error.into() }
+    }
 }
 
 /// The document.
@@ -29,14 +49,11 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Problem<'a>>,
+    errors: Vec<&'a Problem>,
 }
 
-#[derive(Serialize)]
-struct Problem<'a> {
-    r#type: &'static str,
-    error: &'a str,
-}
+const BAD_REQUEST: u16 = 400;
+const NOT_FOUND: u16 = 404;
 
 impl Health {
     /// The document of an HTTP answer, whose status is the code.
@@ -50,39 +67,89 @@ impl Health {
     }
 
     fn document(&self, status_code: Option<u16>) -> Document<'_> {
-        let error = self.error.as_deref();
-        let problem = self.kind.zip(error).map(|(r#type, error)| Problem { r#type, error });
+        let problem = self.problem.as_ref();
+        let is_asked_wrongly = self.code == BAD_REQUEST || (self.code == NOT_FOUND && self.has_details);
         Document {
-            status: self.status,
+            status: match problem {
+                None => "ok",
+                Some(_) if is_asked_wrongly => "error",
+                Some(_) => "unavailable",
+            },
             status_code,
-            error: error.filter(|_| problem.is_none()),
-            errors: problem.into_iter().collect(),
+            error: problem.filter(|_| !self.has_details).map(|problem| &*problem.error),
+            errors: problem.filter(|_| self.has_details).into_iter().collect(),
         }
     }
 }
 
 /// How the server is at this time.
 pub(crate) fn healthz(node: &Node, options: &HealthzOptions, now: Instant) -> Health {
-    let HealthzOptions { js_enabled, details, account, stream, consumer } = options;
-    if *js_enabled {
+    if options.js_enabled {
         let text = format_args!("Healthcheck: js-enabled deprecated, use js-enabled-only instead");
         node.log.emit(Event::Warning, "", text);
     }
-    let (code, status, error) = if !stream.is_empty() && account.is_empty() {
-        (400, "error", Some("\"account\" must not be empty when checking stream health".into()))
+    let found = unavailable(node, now).map(|problem| (503, problem));
+    let found = asked_wrongly(options)
+        .map(|problem| (BAD_REQUEST, problem))
+        .or(found)
+        .or_else(|| missing(node, options).map(|problem| (NOT_FOUND, problem)));
+    let (code, problem) = found.map_or((200, None), |(code, problem)| (code, Some(problem)));
+    Health { code, problem, has_details: options.details }
+}
+
+fn asked_wrongly(options: &HealthzOptions) -> Option<Problem> {
+    let HealthzOptions { account, stream, consumer, .. } = options;
+    let error = if !stream.is_empty() && account.is_empty() {
+        "\"account\" must not be empty when checking stream health"
     } else if !consumer.is_empty() && stream.is_empty() {
-        (400, "error", Some("\"stream\" must not be empty when checking consumer health".into()))
-    } else if let Some(fault) = node.threads.fault(now) {
-        (503, "unavailable", Some(fault.into()))
-    } else if let Some(failure) = node.streams.shared().and_then(|shared| shared.failure()) {
-        (503, "unavailable", Some(format!("JetStream is off: {failure}").into()))
-    } else if node.connections.lame_duck.load(Ordering::Relaxed) {
-        (503, "unavailable", Some("server is in lame duck mode".into()))
+        "\"stream\" must not be empty when checking consumer health"
     } else {
-        (200, "ok", None)
+        return None;
     };
-    let kind = details.then_some(if code == 400 { "BAD_REQUEST" } else { "CONNECTION" });
-    Health { code, status, error, kind }
+    Some(Problem::new("BAD_REQUEST", error))
+}
+
+/// Why the server cannot do its work.
+fn unavailable(node: &Node, now: Instant) -> Option<Problem> {
+    let failure = || node.streams.shared().and_then(|shared| shared.failure());
+    if let Some(fault) = node.threads.fault(now) {
+        Some(Problem::new("CONNECTION", fault))
+    } else if let Some(failure) = failure() {
+        Some(Problem::new("JETSTREAM", format!("JetStream is off: {failure}")))
+    } else if node.connections.lame_duck.load(Ordering::Relaxed) {
+        Some(Problem::new("CONNECTION", "server is in lame duck mode"))
+    } else {
+        None
+    }
+}
+
+/// What is asked for and not there. Where JetStream is off, nobody misses anything.
+fn missing(node: &Node, options: &HealthzOptions) -> Option<Problem> {
+    let HealthzOptions { account, stream, consumer, .. } = options;
+    if account.is_empty() || options.is_of_server || node.streams.shared().is_none() {
+        return None;
+    }
+    let problem = |r#type, (stream, consumer): (&str, &str), error: String| {
+        let (account, stream, consumer) = (account.clone(), stream.to_owned(), consumer.to_owned());
+        Some(Problem { r#type, account, stream, consumer, error })
+    };
+    let found = node.accounts.find(account).filter(|account| has_jetstream(node, account));
+    let Some(found) = found else {
+        return problem("ACCOUNT", ("", ""), format!("JetStream account {account:?} not found"));
+    };
+    if stream.is_empty() {
+        return None;
+    }
+    let Some(hosted) = node.streams.all.find(&found, stream) else {
+        let error = format!("JetStream stream {stream:?} not found on account {account:?}");
+        return problem("STREAM", (stream, ""), error);
+    };
+    if consumer.is_empty() || hosted.lock().state.consumer(consumer).is_some() {
+        return None;
+    }
+    let error =
+        format!("JetStream consumer {consumer:?} not found for stream {stream:?} on account {account:?}");
+    problem("CONSUMER", (stream, consumer), error)
 }
 
 #[cfg(test)]

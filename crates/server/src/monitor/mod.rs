@@ -14,6 +14,7 @@ pub(crate) mod gateways;
 pub(crate) mod general;
 pub(crate) mod health;
 mod http;
+pub(crate) mod jetstream;
 mod json_syntax;
 pub(crate) mod leafs;
 mod lenient;
@@ -99,7 +100,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     at("/", "", Always, |_, _| Ok(front_page())),
     at("/varz", "General", Always, |s, _| found(varz::varz(s))),
     at("/jsz", "JetStream", Always, |s, q| {
-        found(general::jsz(s, &JszOptions::read(q)?).map_err(|why| Bad(why.into()))?)
+        found(jetstream::jsz(s, &JszOptions::read(q)?).map_err(|why| Bad(why.into()))?)
     }),
     at("/connz", "Connections", Understood, connz),
     at("/slowz", "Slow Connections", Never, |s, q| found(slow::slowz(s, q.window(slow::LIMIT_DEFAULT)?))),

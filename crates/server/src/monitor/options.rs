@@ -101,6 +101,8 @@ impl AccountStatzOptions {
 pub(crate) struct HealthzOptions {
     /// By a name that is deprecated.
     pub(crate) js_enabled: bool,
+    /// Not of accounts and streams.
+    pub(crate) is_of_server: bool,
     /// Every problem, not the first alone.
     pub(crate) details: bool,
     pub(crate) account: String,
@@ -110,11 +112,16 @@ pub(crate) struct HealthzOptions {
 
 impl HealthzOptions {
     pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
-        for name in ["js-enabled-only", "js-server-only", "js-meta-only"] {
-            source.flag(same(name))?;
+        // Accounts are no part of whether JetStream is on, and of whether the server is well.
+        let mut is_of_server = false;
+        for name in ["js-enabled-only", "js-server-only"] {
+            is_of_server |= source.flag(same(name))?;
         }
+        source.flag(same("js-meta-only"))?;
+        let js_enabled = source.flag(same("js-enabled"))?;
         Ok(Self {
-            js_enabled: source.flag(same("js-enabled"))?,
+            is_of_server: is_of_server || js_enabled,
+            js_enabled,
             details: source.flag(same("details"))?,
             account: source.text(same("account"))?,
             stream: source.text(same("stream"))?,
@@ -173,28 +180,44 @@ impl LeafzOptions {
     }
 }
 
-/// `/jsz`
+/// `/jsz`. What asks for something asks for all around it.
 pub(crate) struct JszOptions {
+    /// One account; empty: all.
+    pub(crate) account: String,
+    pub(crate) accounts: bool,
+    pub(crate) streams: bool,
+    pub(crate) consumers: bool,
+    /// The configurations of streams and consumers, too.
+    pub(crate) config: bool,
+    /// What of it this server leads is counted.
+    pub(crate) raft: bool,
     /// Only a server that leads answers.
     pub(crate) leader_only: bool,
+    pub(crate) window: Window,
 }
 
 impl JszOptions {
     pub(crate) fn read(source: &impl Source) -> Result<Self, Bad> {
-        for name in [
-            same("accounts"),
-            same("streams"),
-            named("consumers", "consumer"),
-            named("direct-consumers", "direct_consumer"),
-            same("config"),
-            named("stream-leader-only", "stream_leader_only"),
-            same("raft"),
-        ] {
-            source.flag(name)?;
-        }
-        source.text(named("acc", "account"))?;
-        source.window(LIMIT_DEFAULT)?;
-        Ok(Self { leader_only: source.flag(named("leader-only", "leader_only"))? })
+        let accounts = source.flag(same("accounts"))?;
+        let streams = source.flag(same("streams"))?;
+        let consumers = source.flag(named("consumers", "consumer"))?;
+        // Streams here have no consumers that are listed apart, and lead all that they have.
+        source.flag(named("direct-consumers", "direct_consumer"))?;
+        let config = source.flag(same("config"))?;
+        source.flag(named("stream-leader-only", "stream_leader_only"))?;
+        let raft = source.flag(same("raft"))?;
+        let account = source.text(named("acc", "account"))?;
+        let window = source.window(LIMIT_DEFAULT)?;
+        Ok(Self {
+            account,
+            accounts: accounts || streams || consumers,
+            streams: streams || consumers,
+            consumers,
+            config,
+            raft,
+            leader_only: source.flag(named("leader-only", "leader_only"))?,
+            window,
+        })
     }
 }
 

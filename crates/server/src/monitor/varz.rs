@@ -2,6 +2,7 @@
 
 use super::{cluster, gateways, general::Empty, leafs, websocket};
 use crate::documents::{self, ByKind, is_default, nanos, seconds};
+use crate::jetstream::figures::Whole;
 use crate::monitoring::MonitorPorts;
 use crate::node::Node;
 use crate::policy::{COMPATIBLE_VERSION, ListenerKind, Policy};
@@ -60,6 +61,7 @@ pub(crate) fn varz(node: &Node) -> Value {
             gateway: gateways::Block::of(node, &policy),
             leaf: leafs::Block::of(node, &policy),
             websocket: websocket::Block::of(&policy),
+            jetstream: Whole::of(node),
             ..Blocks::default()
         },
         tls_timeout: seconds(tls.map_or(Tls::TIMEOUT, |tls| tls.timeout)),
@@ -180,7 +182,7 @@ struct Blocks {
     leaf: leafs::Block,
     mqtt: Empty,
     websocket: websocket::Block,
-    jetstream: Empty,
+    jetstream: Whole,
 }
 
 #[derive(Serialize)]

@@ -11,7 +11,9 @@ use crate::monitor::options::{
     JszOptions, LeafzOptions, ProfilezOptions, RoutezOptions, SubszOptions,
 };
 use crate::monitor::source::{Bad, Body, Source as _, same};
-use crate::monitor::{accounts, connections, gateways, general, health, leafs, routes, subscriptions, varz};
+use crate::monitor::{
+    accounts, connections, gateways, general, health, jetstream, leafs, routes, subscriptions, varz,
+};
 use crate::node::{Node, Publisher};
 use crate::system::{about, events, publish_event, statsz as figures};
 use dialtone_broker::account::Account;
@@ -73,7 +75,7 @@ asks! {
     };
     JSZ "JszEventOptions" "JSzOptions" |node, body| {
         // Who does not lead leaves the answer to who does.
-        general::jsz(node, &JszOptions::read(body)?).map_err(|_| Failure::Silent)
+        jetstream::jsz(node, &JszOptions::read(body)?).map_err(|_| Failure::Silent)
     };
     HEALTHZ "HealthzEventOptions" "HealthzOptions" |node, body| {
         Ok(health::healthz(node, &HealthzOptions::read(body)?, Instant::now()).with_code())
@@ -186,9 +188,10 @@ pub(super) fn account_leafz(publisher: &mut Publisher, message: &Message) {
 }
 
 pub(super) fn account_jsz(publisher: &mut Publisher, message: &Message) {
-    answer_with(publisher, message, JSZ.all, JSZ.own, |_, body| {
-        JszOptions::read(body)?;
-        Err(Failure::Failed("jetstream not enabled".into()))
+    let name = about_account(message);
+    answer_with(publisher, message, JSZ.all, JSZ.own, |node, body| {
+        let options = JszOptions::read(body)?;
+        jetstream::account_jsz(node, &name, &options).map_err(Failure::Failed)
     });
 }
 

@@ -5,6 +5,7 @@ use super::hosted::{Hosted, Session, Tap};
 use super::meta::ConsumerMeta;
 use super::record::Record;
 use super::settings;
+use super::shared::wall;
 use dialtone_broker::inlet::Publish;
 use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::api::advisories::Action;
@@ -54,6 +55,17 @@ impl Hosted {
             let meta = session.inner.state.consumers.about(id)?.meta.clone();
             Some(Shown { meta, info })
         })?
+    }
+
+    /// All consumers by name, as they are: requests that are over are not ended for it.
+    pub(crate) fn shown_consumers(&self) -> Vec<Shown> {
+        let (inner, now) = (self.lock(), wall());
+        let by_name = inner.state.consumers.by_name(None);
+        let shown = |(_, id)| {
+            let info = inner.state.consumers.get(id)?.info_at(now);
+            Some(Shown { meta: inner.state.consumers.about(id)?.meta.clone(), info })
+        };
+        by_name.filter_map(shown).collect()
     }
 
     /// Names of the consumers, sorted.

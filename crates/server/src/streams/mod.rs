@@ -40,7 +40,6 @@ use std::sync::{Arc, OnceLock};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Capacity {
     /// Where streams are kept.
-    #[expect(dead_code, reason = "monitoring shows it")]
     pub(crate) folder: PathBuf,
     /// Bytes of streams in memory.
     pub(crate) memory_bytes_max: u64,
@@ -98,6 +97,13 @@ impl Streams {
         let asked = served.entry(account.id).or_default();
         asked.total += 1;
         asked.errors += u64::from(has_failed);
+    }
+
+    /// What all accounts asked so far.
+    pub(crate) fn asked_by_all(&self) -> Asked {
+        let add =
+            |sum: Asked, one: &Asked| Asked { total: sum.total + one.total, errors: sum.errors + one.errors };
+        self.served.lock().values().fold(Asked::default(), add)
     }
 
     /// What an account asked so far.

@@ -16,6 +16,10 @@ pub(crate) fn feature_flags() -> Value {
     })
 }
 
+/// What a server with JetStream says that it can do, in bits. The official figure: it has JetStream, writes states of streams in binary, and
+/// may have what servers say to each other of an account go by that account.
+const JETSTREAM_FLAGS: u64 = 7;
+
 /// The field `server` of a message, in the official fields and their order.
 #[derive(Serialize)]
 struct Server<'a> {
@@ -24,6 +28,8 @@ struct Server<'a> {
     id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'a str>,
     ver: &'static str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     tags: &'a [String],
@@ -41,17 +47,20 @@ pub(crate) fn server(node: &Node) -> Value {
     let settings = &node.settings;
     let policy = settings.policy();
     let metadata = &policy.options.server.metadata;
+    let shared = node.streams.shared();
+    let has_jetstream = shared.is_some();
     let server = Server {
         name: &settings.identity.name,
         host: &policy.clients().info.host,
         id: &settings.identity.id,
         cluster: node.cluster_name(),
+        domain: shared.and_then(|shared| shared.domain.as_deref()),
         ver: COMPATIBLE_VERSION,
         tags: &policy.options.server.tags,
         metadata: (!metadata.is_empty()).then(|| json!(metadata)),
         feature_flags: feature_flags(),
-        jetstream: false,
-        flags: 0,
+        jetstream: has_jetstream,
+        flags: if has_jetstream { JETSTREAM_FLAGS } else { 0 },
         seq: node.monitoring.events.fetch_add(1, Ordering::Relaxed) + 1,
         time: stamp(SystemTime::now()),
     };

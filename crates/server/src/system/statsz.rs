@@ -3,6 +3,7 @@
 use super::{about, publish_event};
 use crate::documents::{self, ByKind, Sum, is_default};
 use crate::gateways::{Direction, Gateway, Gateways};
+use crate::jetstream::figures::Whole;
 use crate::node::{Executor, Node};
 use crate::process;
 use crate::routes::Route;
@@ -86,6 +87,8 @@ struct Statsz {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gateways: Vec<GatewayStats>,
     active_servers: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jetstream: Option<Whole>,
     gomaxprocs: usize,
 }
 
@@ -176,6 +179,7 @@ fn statsz(node: &Node) -> Statsz {
         routes: node.delivery.routes.listed().iter().map(|route| RouteStats::of(route)).collect(),
         gateways: GatewayStats::all(&node.delivery.gateways),
         active_servers: 1 + node.connections.elsewhere.servers(),
+        jetstream: Whole::for_others(node),
         gomaxprocs: process::cores(),
     }
 }
