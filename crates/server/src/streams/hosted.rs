@@ -6,6 +6,7 @@
 use super::emitter::{Emitter, Later, Noted, NotedAdvisory, emit_plain, emit_status};
 use super::quota::{self, Quota};
 use super::record::Record;
+use super::republish::Republished;
 use super::shared::{Shared, Why, wall};
 use super::state::{Held, State, Wanted, view};
 use super::{advisories, answers, direct};
@@ -89,6 +90,8 @@ enum Due {
     Answer { to: Box<[u8]>, payload: Box<[u8]> },
     /// Messages up to here may be seen.
     Visible(u64),
+    /// A message that is published again.
+    Again(Republished),
 }
 
 /// What the lock of a stream holds.
@@ -396,6 +399,9 @@ impl Session<'_> {
     /// Hands a proposal to the log, and carries it out. The last sequence.
     pub(super) fn carry_out(&mut self, proposal: &Proposal<'_>) -> Result<u64, Refusal> {
         self.inner.places.clear();
+        let State { republish, machine, .. } = &self.inner.state;
+        let again = republish.as_ref();
+        let again = again.map(|again| again.made(&self.hosted.name, proposal, machine.messages()));
         self.log(proposal)?;
         let said = self.inner.state.apply(proposal);
         self.note(said);
@@ -406,6 +412,9 @@ impl Session<'_> {
         match self.upto.filter(|_| self.hosted.group.is_some()) {
             Some(upto) => self.inner.waiting.push_back(Waiting { upto, what: Due::Visible(last) }),
             None => self.inner.state.commit(last),
+        }
+        for again in again.into_iter().flatten() {
+            self.when_durable(Due::Again(again));
         }
         Ok(last)
     }
@@ -467,28 +476,48 @@ impl Session<'_> {
 
     /// Answers once everything that was decided so far is on disk.
     fn answer_when_durable(&mut self, to: &[u8], payload: Vec<u8>) {
-        let upto = match (self.upto, self.inner.waiting.back()) {
-            (Some(upto), _) => upto,
-            (None, Some(last)) => last.upto,
-            (None, None) => {
-                emit_plain(self.turn, self.account, to, &payload);
-                return;
+        match self.durable_at() {
+            Some(upto) => {
+                let what = Due::Answer { to: to.into(), payload: payload.into() };
+                self.inner.waiting.push_back(Waiting { upto, what });
             }
-        };
-        let what = Due::Answer { to: to.into(), payload: payload.into() };
-        self.inner.waiting.push_back(Waiting { upto, what });
+            None => {
+                emit_plain(self.turn, self.account, to, &payload);
+            }
+        }
+    }
+
+    /// Does something once everything that was decided so far is on disk.
+    fn when_durable(&mut self, what: Due) {
+        match self.durable_at() {
+            Some(upto) => self.inner.waiting.push_back(Waiting { upto, what }),
+            None => self.carry_out_due(what),
+        }
+    }
+
+    /// Where the log ends with all that was decided so far; `None`: it is on disk, or need not be.
+    fn durable_at(&self) -> Option<Lsn> {
+        self.upto.or_else(|| self.inner.waiting.back().map(|last| last.upto))
+    }
+
+    fn carry_out_due(&mut self, due: Due) {
+        match due {
+            Due::Answer { to, payload } => {
+                emit_plain(self.turn, self.account, &to, &payload);
+            }
+            Due::Visible(seq) => self.inner.state.commit(seq),
+            Due::Again(Republished { subject, header_bytes, framed }) => {
+                let message = Message { subject: &subject, reply: None, header_bytes, framed: &framed };
+                self.turn.emit(self.account, &message);
+            }
+        }
     }
 
     /// What waited for the disk goes out.
     fn committed(&mut self, committed: Lsn) {
         while self.inner.waiting.front().is_some_and(|waiting| waiting.upto <= committed) {
             let Some(waiting) = self.inner.waiting.pop_front() else { break };
-            match waiting.what {
-                Due::Answer { to, payload } => {
-                    emit_plain(self.turn, self.account, &to, &payload);
-                }
-                Due::Visible(seq) => self.inner.state.commit(seq),
-            }
+            self.carry_out_due(waiting.what);
         }
     }
 

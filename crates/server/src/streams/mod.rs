@@ -17,6 +17,7 @@ mod quota;
 mod record;
 mod recover;
 mod registry;
+mod republish;
 mod requests;
 mod settings;
 mod shared;

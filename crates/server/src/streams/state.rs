@@ -3,6 +3,7 @@
 use super::hosted::Hosted;
 use super::meta::{ConsumerMeta, StreamMeta};
 use super::record::Record;
+use super::republish::Republish;
 use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::consumer::{Advisory, Changes, Consumer, ConsumerId, Filters, Prefixes, StreamLog};
 use dialtone_jetstream::consumers::Consumers;
@@ -28,6 +29,8 @@ pub(crate) struct State {
     pub(super) changes: Changes,
     /// Messages up to here are on disk, or need not be.
     pub(super) committed: u64,
+    /// What is published again.
+    pub(super) republish: Option<Republish>,
 }
 
 /// Whether consumers want a subject, and how much room there is.
@@ -69,6 +72,7 @@ impl State {
     /// A stream without messages.
     pub(super) fn new(meta: StreamMeta, settings: Settings) -> Self {
         Self {
+            republish: Republish::of(&meta.config),
             meta,
             machine: Stream::new(settings),
             consumers: Consumers::default(),
@@ -295,6 +299,7 @@ impl State {
     /// Puts another configuration in force.
     pub(super) fn reconfigure(&mut self, meta: StreamMeta) -> Vec<(ConsumerId, Advisory<'static>)> {
         let settings = super::settings::stream(&meta.config, self.payload_max());
+        self.republish = Republish::of(&meta.config);
         self.meta = meta;
         self.machine.reconfigure(settings, &mut self.effects);
         self.follow(&[], None)
