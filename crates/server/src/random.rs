@@ -2,6 +2,15 @@
 
 use rand::distr::{Distribution, StandardUniform};
 
+/// Letters of names and ids.
+const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A name of so many letters and digits.
+pub(crate) fn name(letters: usize) -> String {
+    let letter = |_| char::from(LETTERS[random::<u32>() as usize % LETTERS.len()]);
+    (0..letters).map(letter).collect()
+}
+
 /// Any number.
 #[cfg(not(any(test, fuzzing)))]
 pub(crate) fn random<T>() -> T

@@ -27,10 +27,11 @@ pub use requests::{
     StreamInfoRequest, StreamsRequest, UnpinRequest, is_empty, read_list, read_plain, read_request,
 };
 pub use responses::{
-    AccountInfoResponse, ConsumerListResponse, ConsumerNamesResponse, ConsumerPauseResponse,
-    ConsumerResetResponse, ConsumerResponse, MessageGetResponse, PublishAck, PublishError, PublishResponse,
-    PurgeResponse, Response, RestoreResponse, SnapshotResponse, StreamCreateResponse, StreamInfoResponse,
-    StreamListResponse, StreamNamesResponse, StreamResponse, SuccessResponse,
+    AccountInfoResponse, AccountPurgeResponse, ConsumerListResponse, ConsumerNamesResponse,
+    ConsumerPauseResponse, ConsumerResetResponse, ConsumerResponse, MessageGetResponse, PublishAck,
+    PublishError, PublishResponse, PurgeResponse, Response, RestoreResponse, SnapshotResponse,
+    StreamCreateResponse, StreamInfoResponse, StreamListResponse, StreamNamesResponse, StreamResponse,
+    SuccessResponse, error_answer, system_error_answer,
 };
 
 #[cfg(test)]

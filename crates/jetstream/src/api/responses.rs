@@ -3,7 +3,7 @@
 use super::{AccountInfo, ConsumerInfo, Endpoint, Paged, StoredMessage, StreamInfo, StreamState};
 use crate::config::StreamConfig;
 use crate::error::ApiError;
-use crate::json::document;
+use crate::json::{document, to_vec};
 use crate::time::{Nanos, Time};
 use std::collections::BTreeMap;
 
@@ -125,6 +125,14 @@ impl SuccessResponse {
     /// It was done.
     pub fn ok(endpoint: Endpoint) -> Self {
         Self { response: Response::ok(endpoint), success: true }
+    }
+}
+
+response! {
+    /// An account whose streams are deleted.
+    pub struct AccountPurgeResponse = "JSApiAccountPurgeResponse" {
+        /// Whether that has begun.
+        pub initiated: bool, "initiated" omitempty "bool";
     }
 }
 
@@ -262,4 +270,25 @@ impl PublishResponse {
         let ack = PublishAck { stream: stream.to_owned(), ..PublishAck::default() };
         Self { failed: PublishError { error: Some(error) }, ack }
     }
+}
+
+/// The answer of an endpoint that is an error, with whatever else its answers always say.
+pub fn error_answer(endpoint: Endpoint, error: ApiError) -> Vec<u8> {
+    match endpoint {
+        Endpoint::StreamInfo => to_vec(&StreamInfoResponse::error(endpoint, error)),
+        Endpoint::StreamNames => to_vec(&StreamNamesResponse::error(endpoint, error)),
+        Endpoint::StreamList => to_vec(&StreamListResponse::error(endpoint, error)),
+        Endpoint::StreamPurge => to_vec(&PurgeResponse::error(endpoint, error)),
+        Endpoint::StreamRestore => to_vec(&RestoreResponse::error(endpoint, error)),
+        Endpoint::ConsumerNames => to_vec(&ConsumerNamesResponse::error(endpoint, error)),
+        Endpoint::ConsumerList => to_vec(&ConsumerListResponse::error(endpoint, error)),
+        Endpoint::ConsumerPause => to_vec(&ConsumerPauseResponse::error(endpoint, error)),
+        Endpoint::ConsumerReset => to_vec(&ConsumerResetResponse::error(endpoint, error)),
+        _ => to_vec(&Response::error(endpoint, error)),
+    }
+}
+
+/// An answer to the system account, which has no JetStream of its own.
+pub fn system_error_answer(error: ApiError) -> Vec<u8> {
+    to_vec(&Response { kind: "io.nats.jetstream.api.v1.system_response".to_owned(), error: Some(error) })
 }

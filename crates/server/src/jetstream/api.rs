@@ -1,78 +1,89 @@
-//! The API: requests to `$JS.API`, answered on a thread of their own, each account in its turn.
+//! The API: requests to `$JS.API`, answered on a thread of their own in the order in which they come, each account in its turn.
 
-use super::documents::{Empty, failure};
 use super::{consumers, messages, streams};
 use crate::internal::{Domain, Message};
 use crate::node::{Executor, Listener, Node};
+use crate::streams::Hosted;
 use dialtone_broker::account::Account;
+use dialtone_jetstream::api::{self, Audience, Endpoint, error_answer, system_error_answer};
+use dialtone_jetstream::config::{REQUIRED_API_LEVEL_HEADER, refuses_level};
 use dialtone_jetstream::error::{self, ApiError};
-use dialtone_jetstream::json::Strictness;
-use serde::Serialize;
+use dialtone_jetstream::json::{Field, Strictness};
 use std::sync::Arc;
 
-/// What is asked for: the part of the subject behind the prefix, what answers are called, and who answers.
-struct Endpoint {
-    filter: &'static str,
-    kind: &'static str,
-    answer: fn(&mut Request<'_>) -> Result<Vec<u8>, ApiError>,
-}
-
-/// All endpoints that are carried out.
-const ENDPOINTS: &[Endpoint] = &[
-    Endpoint { filter: "INFO", kind: "account_info_response", answer: streams::account_info },
-    Endpoint { filter: "STREAM.CREATE.*", kind: "stream_create_response", answer: streams::create },
-    Endpoint { filter: "STREAM.UPDATE.*", kind: "stream_update_response", answer: streams::update },
-    Endpoint { filter: "STREAM.INFO.*", kind: "stream_info_response", answer: streams::info },
-    Endpoint { filter: "STREAM.NAMES", kind: "stream_names_response", answer: streams::names },
-    Endpoint { filter: "STREAM.LIST", kind: "stream_list_response", answer: streams::list },
-    Endpoint { filter: "STREAM.DELETE.*", kind: "stream_delete_response", answer: streams::delete },
-    Endpoint { filter: "STREAM.PURGE.*", kind: "stream_purge_response", answer: messages::purge },
-    Endpoint { filter: "STREAM.MSG.GET.*", kind: "stream_msg_get_response", answer: messages::get },
-    Endpoint { filter: "STREAM.MSG.DELETE.*", kind: "stream_msg_delete_response", answer: messages::delete },
-    Endpoint { filter: "CONSUMER.CREATE.*", kind: "consumer_create_response", answer: consumers::create },
-    Endpoint { filter: "CONSUMER.CREATE.*.>", kind: "consumer_create_response", answer: consumers::create },
-    Endpoint {
-        filter: "CONSUMER.DURABLE.CREATE.*.*",
-        kind: "consumer_create_response",
-        answer: consumers::create,
-    },
-    Endpoint { filter: "CONSUMER.INFO.*.*", kind: "consumer_info_response", answer: consumers::info },
-    Endpoint { filter: "CONSUMER.NAMES.*", kind: "consumer_names_response", answer: consumers::names },
-    Endpoint { filter: "CONSUMER.LIST.*", kind: "consumer_list_response", answer: consumers::list },
-    Endpoint { filter: "CONSUMER.DELETE.*.*", kind: "consumer_delete_response", answer: consumers::delete },
-    Endpoint { filter: "CONSUMER.PAUSE.*.*", kind: "consumer_pause_response", answer: consumers::pause },
-    Endpoint { filter: "CONSUMER.UNPIN.*.*", kind: "consumer_unpin_response", answer: consumers::unpin },
-    Endpoint { filter: "CONSUMER.RESET.*.*", kind: "consumer_reset_response", answer: consumers::reset },
+/// What is subscribed to behind the prefix: all of it, but where consumers and streams are asked themselves
+/// (`CONSUMER.MSG.NEXT`, `DIRECT.GET`). What is no endpoint is not answered.
+const FILTERS: &[&str] = &[
+    "*",
+    "STREAM.>",
+    "META.>",
+    "SERVER.>",
+    "ACCOUNT.>",
+    "CONSUMER.*",
+    "CONSUMER.CREATE.>",
+    "CONSUMER.DURABLE.>",
+    "CONSUMER.NAMES.>",
+    "CONSUMER.LIST.>",
+    "CONSUMER.INFO.>",
+    "CONSUMER.DELETE.>",
+    "CONSUMER.PAUSE.>",
+    "CONSUMER.UNPIN.>",
+    "CONSUMER.LEADER.>",
+    "CONSUMER.RESET.>",
 ];
+
+/// What an endpoint answers.
+pub(super) type Answered = Result<Vec<u8>, ApiError>;
+
+/// Who answers an endpoint; `None`: nobody does here.
+fn answerer(endpoint: Endpoint) -> Option<fn(&mut Request<'_>) -> Answered> {
+    Some(match endpoint {
+        Endpoint::Info => streams::account_info,
+        Endpoint::StreamCreate => streams::create,
+        Endpoint::StreamUpdate => streams::update,
+        Endpoint::StreamNames => streams::names,
+        Endpoint::StreamList => streams::list,
+        Endpoint::StreamInfo => streams::info,
+        Endpoint::StreamDelete => streams::delete,
+        Endpoint::StreamPurge => messages::purge,
+        Endpoint::MessageGet => messages::get,
+        Endpoint::MessageDelete => messages::delete,
+        Endpoint::ConsumerCreate | Endpoint::ConsumerCreateNamed | Endpoint::DurableCreate => {
+            consumers::create
+        }
+        Endpoint::ConsumerNames => consumers::names,
+        Endpoint::ConsumerList => consumers::list,
+        Endpoint::ConsumerInfo => consumers::info,
+        Endpoint::ConsumerDelete => consumers::delete,
+        Endpoint::ConsumerPause => consumers::pause,
+        Endpoint::ConsumerUnpin => consumers::unpin,
+        Endpoint::ConsumerReset => consumers::reset,
+        Endpoint::StreamSnapshot => streams::snapshot,
+        Endpoint::StreamRestore => |_| Err(error::STREAM_RESTORE.with("it is not supported yet")),
+        Endpoint::StreamPeerRemove
+        | Endpoint::StreamPeerEvacuate
+        | Endpoint::StreamCancelMove
+        | Endpoint::StreamStepdown
+        | Endpoint::ConsumerStepdown => |_| Err(error::CLUSTER_REQUIRED.error()),
+        _ => return None,
+    })
+}
 
 /// A request that is being answered.
 pub(super) struct Request<'r> {
     pub executor: &'r mut Executor,
     pub message: &'r Message,
     pub account: Arc<Account>,
-    /// What answers are called.
-    pub kind: &'static str,
-    /// Tokens of the subject behind the prefix.
-    pub tokens: Vec<&'r str>,
-    /// The answer is an error.
-    has_failed: bool,
+    /// What is asked, with the names that stand in the subject.
+    pub asked: api::Request<'r>,
+    /// A consumer that begins to send when the answer is out.
+    pub begins: Option<(Arc<Hosted>, String)>,
 }
 
 impl Request<'_> {
     /// The server.
     pub fn node(&self) -> Arc<Node> {
         self.executor.node.clone()
-    }
-
-    /// An error as the answer, with what else such answers say.
-    pub fn failure<T: Serialize>(&mut self, error: &ApiError, body: T) -> Vec<u8> {
-        self.has_failed = true;
-        failure(self.kind, error, body)
-    }
-
-    /// A token behind the prefix.
-    pub fn token(&self, at: usize) -> &str {
-        self.tokens.get(at).copied().unwrap_or_default()
     }
 
     /// Whether unknown fields are refused.
@@ -83,6 +94,33 @@ impl Request<'_> {
             false => Strictness::Lax,
         }
     }
+
+    /// The body says nothing.
+    ///
+    /// # Errors
+    /// It does.
+    pub fn nothing(&self) -> Result<(), ApiError> {
+        match api::is_empty(&self.message.payload) {
+            true => Ok(()),
+            false => Err(error::NOT_EMPTY_REQUEST.error()),
+        }
+    }
+
+    /// The body, as its endpoint has it read.
+    ///
+    /// # Errors
+    /// As official servers word them.
+    pub fn body<T: Field + Default>(&self, go: &str) -> Result<T, ApiError> {
+        let payload = &self.message.payload;
+        match self.asked.endpoint.row().body {
+            api::Body::Ignored => Ok(T::default()),
+            api::Body::Empty => self.nothing().map(|()| T::default()),
+            api::Body::Optional => api::read_list(payload, go, self.strictness()),
+            api::Body::Required if api::is_empty(payload) => Err(error::BAD_REQUEST.error()),
+            api::Body::Required | api::Body::Strict => api::read_request(payload, go, self.strictness()),
+            api::Body::Plain => api::read_plain(payload, go).map_err(|why| error::INVALID_JSON.with(why)),
+        }
+    }
 }
 
 /// Answers the API in an account.
@@ -90,53 +128,68 @@ pub(super) fn serve(node: &Node, account: &Arc<Account>, domain: Option<&str>) {
     let prefixes =
         std::iter::once("$JS.API".to_owned()).chain(domain.map(|domain| format!("$JS.{domain}.API")));
     for prefix in prefixes {
-        for endpoint in ENDPOINTS {
-            let skip = prefix.len() + 1;
-            let handler = Arc::new(move |executor: &mut Executor, message: &Message| {
-                answer(executor, message, endpoint, skip);
-            });
-            let listener = Listener::In(Domain::JetStream, handler);
-            let filter = format!("{prefix}.{}", endpoint.filter);
+        for filter in FILTERS {
+            let listener = Listener::In(Domain::JetStream, Arc::new(answer));
+            let filter = format!("{prefix}.{filter}");
             node.internal.serve(&node.connections.registry, account, &filter, None, listener);
         }
     }
 }
 
-fn answer(executor: &mut Executor, message: &Message, endpoint: &Endpoint, skip: usize) {
-    if message.reply.is_empty() {
+fn answer(executor: &mut Executor, message: &Message) {
+    let node = executor.node.clone();
+    let domain = node.streams.shared().and_then(|shared| shared.domain.as_deref()).unwrap_or_default();
+    let Some(asked) = api::parse(&message.subject, domain) else { return };
+    let is_system = node.settings.policy().system_account() == Some(&*message.account.name);
+    let audience = asked.endpoint.row().audience;
+    let answer = match asked.endpoint {
+        Endpoint::AccountPurge if is_system => streams::purge_account,
+        _ if audience == Audience::System => return,
+        endpoint => match answerer(endpoint) {
+            Some(answer) => answer,
+            None => return,
+        },
+    };
+    let account = message.account.clone();
+    let mut request = Request { account, message, asked, executor, begins: None };
+    if audience == Audience::Consumer && consumers::named(&request).is_err() {
         return;
     }
-    let rest = message.subject.get(skip..).unwrap_or_default();
-    let mut request = Request {
-        account: message.account.clone(),
-        message,
-        kind: endpoint.kind,
-        tokens: rest.split('.').collect(),
-        has_failed: false,
-        executor,
-    };
-    let payload = match check(&request) {
-        Ok(()) => (endpoint.answer)(&mut request),
+    let done = match check(&request, is_system) {
+        Ok(()) => answer(&mut request),
         Err(error) => Err(error),
     };
-    let payload = payload.unwrap_or_else(|error| request.failure(&error, Empty {}));
-    request.node().streams.asked(&request.account, request.has_failed);
+    let begins = request.begins.take();
+    node.streams.asked(&request.account, done.is_err());
+    let payload = done.unwrap_or_else(|error| match asked.endpoint {
+        Endpoint::Info | Endpoint::AccountPurge => error_answer(asked.endpoint, error),
+        _ if is_system => system_error_answer(error),
+        endpoint => error_answer(endpoint, error),
+    });
     executor.reply(message, payload);
+    if let Some((hosted, consumer)) = begins {
+        let (_, turn) = executor.parts();
+        turn.within(|turn| hosted.look_at_interest(&consumer, turn));
+    }
 }
 
 /// What holds for all requests.
-fn check(request: &Request<'_>) -> Result<(), ApiError> {
+fn check(request: &Request<'_>, is_system: bool) -> Result<(), ApiError> {
     let node = &request.executor.node;
+    let audience = request.asked.endpoint.row().audience;
+    if audience == Audience::System || audience == Audience::Cluster && !is_system {
+        return Ok(());
+    }
     if !super::has_jetstream(node, &request.account) {
         return Err(error::NOT_ENABLED_FOR_ACCOUNT.error());
     }
     if node.streams.shared().is_none_or(|shared| shared.failure().is_some()) {
         return Err(error::CLUSTER_NOT_AVAIL.error());
     }
-    let asked = request.message.header(dialtone_jetstream::config::REQUIRED_API_LEVEL_HEADER);
+    let asked = request.message.header(REQUIRED_API_LEVEL_HEADER);
     let asked = asked.map(|value| String::from_utf8_lossy(value).trim().to_owned()).unwrap_or_default();
-    if dialtone_jetstream::config::refuses_level(&asked) {
-        return Err(error::REQUIRED_API_LEVEL.error());
+    match refuses_level(&asked) {
+        true => Err(error::REQUIRED_API_LEVEL.error()),
+        false => Ok(()),
     }
-    Ok(())
 }

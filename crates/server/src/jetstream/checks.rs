@@ -3,6 +3,7 @@
 use super::api::Request;
 use super::streams;
 use crate::streams::Hosted;
+use dialtone_jetstream::api::Endpoint;
 use dialtone_jetstream::config::{
     ConsumerConfig, ConsumerCreation, ConsumerRequest, Consumers, Context, Naming, check_naming,
     create_consumer,
@@ -10,9 +11,7 @@ use dialtone_jetstream::config::{
 use dialtone_jetstream::error::ApiError;
 use std::collections::BTreeMap;
 
-/// Letters of a name that the server makes.
-const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-/// How long such a name is. The official figure.
+/// How long a name is that the server makes. The official figure.
 const NAME_BYTES: usize = 8;
 
 /// The consumers of a stream, and which of those that send somebody listens to.
@@ -35,11 +34,6 @@ impl Consumers for Known {
     }
 }
 
-fn new_name() -> String {
-    let letter = || LETTERS.get(rand::random::<u8>() as usize % LETTERS.len()).copied().unwrap_or(b'0');
-    (0..NAME_BYTES).map(|_| char::from(letter())).collect()
-}
-
 /// What a consumer shall be; `naming` is what the subject says.
 ///
 /// # Errors
@@ -55,24 +49,21 @@ pub(super) fn consumer(
     let stream = hosted.lock().state.meta.config.clone();
     let known =
         Known { all: hosted.consumer_configs().into_iter().collect(), bound: hosted.bound_consumers() };
-    Ok(match create_consumer(asked, &stream, &known, &mut new_name, context)? {
+    Ok(match create_consumer(asked, &stream, &known, &mut || crate::random::name(NAME_BYTES), context)? {
         ConsumerCreation::New { name, config } | ConsumerCreation::Update { name, config } => (name, *config),
     })
 }
 
-/// What the subject of a request says: the stream, and the consumer.
+/// Takes what the subject of a request says: the stream, the consumer and its filter.
 ///
 /// # Errors
 /// It does not fit what the request says.
-pub(super) fn naming(request: &Request<'_>, asked: &mut ConsumerRequest) -> Result<usize, ApiError> {
-    let is_durable = request.token(1) == "DURABLE";
-    let at = if is_durable { 3 } else { 2 };
-    let filter = request.tokens.get(at + 2..).unwrap_or_default().join(".");
-    let naming = match request.tokens.get(at + 1) {
-        Some(consumer) if is_durable => Naming::Durable { consumer },
-        Some(consumer) => Naming::Named { consumer, filter: &filter },
-        None => Naming::Unnamed,
+pub(super) fn naming(request: &Request<'_>, asked: &mut ConsumerRequest) -> Result<(), ApiError> {
+    let consumer = request.asked.consumer;
+    let naming = match request.asked.endpoint {
+        Endpoint::DurableCreate => Naming::Durable { consumer },
+        Endpoint::ConsumerCreateNamed => Naming::Named { consumer, filter: request.asked.rest },
+        _ => Naming::Unnamed,
     };
-    check_naming(request.token(at), naming, asked)?;
-    Ok(at)
+    check_naming(request.asked.stream, naming, asked)
 }

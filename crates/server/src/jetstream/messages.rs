@@ -1,33 +1,23 @@
 //! Requests about the messages of a stream.
 
-use super::api::Request;
-use super::documents::{Success, response};
-use super::streams::{durable, named, optional};
-use dialtone_jetstream::api::{self, MessageDeleteRequest, MessageGetRequest, PurgeRequest};
+use super::api::{Answered, Request};
+use super::streams::{durable, named};
+use dialtone_jetstream::api::{
+    Bytes, MessageDeleteRequest, MessageGetRequest, MessageGetResponse, PurgeRequest, PurgeResponse,
+    Response, StoredMessage, SuccessResponse,
+};
 use dialtone_jetstream::error::{self, ApiError};
-use dialtone_jetstream::messages::Selector;
+use dialtone_jetstream::json;
+use dialtone_jetstream::messages::{Messages, Selector};
 use dialtone_jetstream::stream::{Purge, Refusal};
 use dialtone_jetstream::time::Time;
-use serde::Serialize;
 
-#[derive(Serialize)]
-struct Purged {
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    success: bool,
-    purged: u64,
-}
-
-pub(super) fn purge(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let done = try_purge(request);
-    done.or_else(|error| Ok(request.failure(&error, Purged { success: false, purged: 0 })))
-}
-
-fn try_purge(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let asked: PurgeRequest = optional(request, PurgeRequest::GO)?;
+pub(super) fn purge(request: &mut Request<'_>) -> Answered {
+    let asked: PurgeRequest = request.body(PurgeRequest::GO)?;
     if asked.seq > 0 && asked.keep > 0 {
         return Err(error::BAD_REQUEST.error());
     }
-    let hosted = named(request, 2)?;
+    let hosted = named(request)?;
     let filter = Some(asked.filter.into_bytes()).filter(|filter| !filter.is_empty());
     let purge = Purge { filter: filter.map(Vec::into_boxed_slice), before: asked.seq, keep: asked.keep };
     let (_, turn) = request.executor.parts();
@@ -35,16 +25,14 @@ fn try_purge(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
     let (purged, upto) =
         done.ok_or_else(|| error::STREAM_NOT_FOUND.error())?.map_err(|why| ApiError::from(&why))?;
     durable(request, upto)?;
-    Ok(response(request.kind, Purged { success: true, purged }))
+    let response = Response::ok(request.asked.endpoint);
+    Ok(json::to_vec(&PurgeResponse { response, success: true, purged }))
 }
 
-pub(super) fn delete(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    if api::is_empty(&request.message.payload) {
-        return Err(error::BAD_REQUEST.error());
-    }
-    let asked: MessageDeleteRequest = optional(request, MessageDeleteRequest::GO)?;
+pub(super) fn delete(request: &mut Request<'_>) -> Answered {
+    let asked: MessageDeleteRequest = request.body(MessageDeleteRequest::GO)?;
     let seq = asked.seq;
-    let hosted = named(request, 3)?;
+    let hosted = named(request)?;
     let (_, turn) = request.executor.parts();
     let done = turn.within(|turn| hosted.delete_message(seq, !asked.no_erase, turn));
     let upto = done.ok_or_else(|| error::STREAM_NOT_FOUND.error())?.map_err(|why| match why {
@@ -52,76 +40,65 @@ pub(super) fn delete(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
         other => ApiError::from(&other),
     })?;
     durable(request, upto)?;
-    Ok(response(request.kind, Success { success: true }))
+    Ok(json::to_vec(&SuccessResponse::ok(request.asked.endpoint)))
 }
 
-#[derive(Serialize)]
-struct Got {
-    message: Stored,
-}
-
-#[derive(Serialize)]
-struct Stored {
-    subject: String,
-    seq: u64,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    hdrs: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    data: String,
-    time: Time,
-}
-
-pub(super) fn get(request: &mut Request<'_>) -> Result<Vec<u8>, ApiError> {
-    if api::is_empty(&request.message.payload) {
-        return Err(error::BAD_REQUEST.error());
-    }
-    let asked: MessageGetRequest = optional(request, MessageGetRequest::GO)?;
-    let hosted = named(request, 3)?;
-    let (mut body, head) = (Vec::new(), {
+pub(super) fn get(request: &mut Request<'_>) -> Answered {
+    let asked: MessageGetRequest = request.body(MessageGetRequest::GO)?;
+    check(&asked)?;
+    let hosted = named(request)?;
+    let head = {
         let inner = hosted.lock();
         let messages = inner.state.machine.messages();
-        let seq = wanted(&asked, messages)?.filter(|&seq| seq <= inner.state.visible());
-        let seq = seq.ok_or_else(|| error::NO_MESSAGE_FOUND.error())?;
-        messages
-            .head(seq)
-            .map(|head| (head.seq, head.time, head.subject.to_vec(), usize::from(head.header_bytes)))
-    });
+        let seq = wanted(&asked, messages).filter(|&seq| seq <= inner.state.visible());
+        let head = seq.and_then(|seq| messages.head(seq));
+        head.map(|head| (head.seq, head.time, head.subject.to_vec(), usize::from(head.header_bytes)))
+    };
     let Some((seq, time, subject, header_bytes)) = head else { return Err(error::NO_MESSAGE_FOUND.error()) };
-    if !hosted.read_body(seq, &mut body) {
+    let mut headers = Vec::new();
+    if !hosted.read_body(seq, &mut headers) {
         return Err(error::NO_MESSAGE_FOUND.error());
     }
-    let (headers, data) = body.split_at_checked(header_bytes).unwrap_or((b"", &body));
-    let base64 = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
-    let message = Stored {
+    let data = headers.split_off(header_bytes.min(headers.len()));
+    if asked.no_hdr {
+        headers.clear();
+    }
+    let message = StoredMessage {
         subject: String::from_utf8_lossy(&subject).into_owned(),
         seq,
-        hdrs: if asked.no_hdr { String::new() } else { base64(headers) },
-        data: base64(data),
+        hdrs: Bytes(headers),
+        data: Bytes(data),
         time: Time::from_unix_nanos(time),
     };
-    Ok(response(request.kind, Got { message }))
+    let response = Response::ok(request.asked.endpoint);
+    Ok(json::to_vec(&MessageGetResponse { response, message: Some(message) }))
+}
+
+/// Whether it says one way to find one message.
+fn check(asked: &MessageGetRequest) -> Result<(), ApiError> {
+    let (has_last, has_next) = (!asked.last_by_subj.is_empty(), !asked.next_by_subj.is_empty());
+    let is_many = asked.batch != 0
+        || asked.max_bytes != 0
+        || !asked.multi_last.is_empty()
+        || asked.up_to_time.is_some();
+    let has_start = asked.seq > 0 || asked.start_time.is_some();
+    let is_twice = has_last && (has_next || has_start) || asked.seq > 0 && asked.start_time.is_some();
+    match is_many || is_twice || !(has_last || has_next || has_start) {
+        true => Err(error::BAD_REQUEST.error()),
+        false => Ok(()),
+    }
 }
 
 /// The sequence that is asked for.
-fn wanted(
-    asked: &MessageGetRequest,
-    messages: &dialtone_jetstream::messages::Messages,
-) -> Result<Option<u64>, ApiError> {
-    let bad = || Err(error::BAD_REQUEST.error());
-    if asked.batch != 0 || asked.max_bytes != 0 || !asked.multi_last.is_empty() || asked.up_to_time.is_some()
-    {
-        return bad();
-    }
-    let _ = asked.up_to_seq;
-    let start = asked.start_time;
-    let from = start.map_or(asked.seq, |time| messages.seq_at(time.unix_nanos()));
+fn wanted(asked: &MessageGetRequest, messages: &Messages) -> Option<u64> {
     let selector = |subject: &str| Selector::new([subject.as_bytes()]);
-    match (&*asked.last_by_subj, &*asked.next_by_subj) {
-        ("", "") if from == 0 => bad(),
-        ("", "") if start.is_some() => Ok(messages.next_live(from)),
-        ("", "") => Ok(messages.head(from).map(|head| head.seq)),
-        (last, "") if from == 0 => Ok(messages.last_of(&selector(last))),
-        ("", next) => Ok(messages.next(&selector(next), from.max(1))),
-        _ => bad(),
+    if !asked.last_by_subj.is_empty() {
+        return messages.last_of(&selector(&asked.last_by_subj));
+    }
+    let from = asked.start_time.map_or(asked.seq, |time| messages.seq_at(time.unix_nanos()));
+    match &*asked.next_by_subj {
+        "" if asked.start_time.is_some() => messages.next_live(from),
+        "" => messages.head(from).map(|head| head.seq),
+        next => messages.next(&selector(next), from.max(1)),
     }
 }

@@ -169,16 +169,15 @@ pub(crate) fn follow(node: &Node) {
     let Some(shared) = node.streams.shared() else { return };
     let system = node.settings.policy().system_account().map(str::to_owned);
     for account in node.accounts.all() {
-        let is_system = system.as_deref() == Some(&*account.name);
-        if is_system {
+        if node.streams.is_new(&account) {
+            api::serve(node, &account, shared.domain.as_deref());
+        }
+        if system.as_deref() == Some(&*account.name) {
             continue;
         }
         renew_quota(node, &account);
         let is_served = super::has_jetstream(node, &account);
         node.streams.all.of(&account).iter().for_each(|hosted| hosted.set_served(is_served));
-        if node.streams.is_new(&account) {
-            api::serve(node, &account, shared.domain.as_deref());
-        }
     }
 }
 

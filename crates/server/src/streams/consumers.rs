@@ -23,7 +23,8 @@ pub(crate) struct Shown {
 }
 
 impl Hosted {
-    /// Makes a consumer, or gives one another configuration. Where the log ends that says so; `None` in memory.
+    /// Makes a consumer, or gives one another configuration. As it is before it delivers anything, and where the log ends that says so;
+    /// `None` in memory. A new one that sends does not until it is looked at interest.
     ///
     /// # Errors
     /// The store takes nothing.
@@ -32,11 +33,28 @@ impl Hosted {
         name: &str,
         config: ConsumerConfig,
         turn: &mut dyn Publish,
-    ) -> Option<Result<Option<Lsn>, Refused>> {
-        self.with(turn, |session| match session.inner.state.consumer_id(name) {
-            Some(id) => update(session, id, config),
-            None => create(session, name, config),
-        })
+    ) -> Option<Result<(Shown, Option<Lsn>), Refused>> {
+        let put = self.with(turn, |session| {
+            let (upto, is_bound) = match session.inner.state.consumer_id(name) {
+                Some(id) => (update(session, id, config)?, false),
+                None => create(session, name, config)?,
+            };
+            let mut shown = show(session, name);
+            shown.iter_mut().for_each(|shown| shown.info.push_bound |= is_bound);
+            Ok(shown.map(|shown| (shown, upto)))
+        })?;
+        put.transpose()
+    }
+
+    /// Looks at once whether somebody listens to a consumer that sends.
+    pub(crate) fn look_at_interest(&self, name: &str, turn: &mut dyn Publish) {
+        self.with(turn, |session| {
+            let id = session.inner.state.consumer_id(name)?;
+            let held = session.inner.state.consumers.about(id)?;
+            let subject = held.meta.config.deliver_subject.as_bytes();
+            let is_active = session.turn.is_awaited(session.account, subject);
+            session.consumer(id, |machine, ctx| machine.set_interest(ctx, is_active))
+        });
     }
 
     /// Ends a consumer. `None`: there is none.
@@ -49,12 +67,7 @@ impl Hosted {
 
     /// A consumer with its figures.
     pub(crate) fn show_consumer(&self, name: &str, turn: &mut dyn Publish) -> Option<Shown> {
-        self.with(turn, |session| {
-            let id = session.inner.state.consumer_id(name)?;
-            let info = session.consumer(id, |machine, ctx| machine.info(ctx))?;
-            let meta = session.inner.state.consumers.about(id)?.meta.clone();
-            Some(Shown { meta, info })
-        })?
+        self.with(turn, |session| show(session, name))?
     }
 
     /// All consumers by name, as they are: requests that are over are not ended for it.
@@ -108,7 +121,19 @@ impl Hosted {
     }
 }
 
-fn create(session: &mut Session<'_>, name: &str, config: ConsumerConfig) -> Result<Option<Lsn>, Refused> {
+fn show(session: &mut Session<'_>, name: &str) -> Option<Shown> {
+    let id = session.inner.state.consumer_id(name)?;
+    let info = session.consumer(id, |machine, ctx| machine.info(ctx))?;
+    let meta = session.inner.state.consumers.about(id)?.meta.clone();
+    Some(Shown { meta, info })
+}
+
+/// Makes a consumer. Where the log ends that says so, and whether somebody listens to what it will send.
+fn create(
+    session: &mut Session<'_>,
+    name: &str,
+    config: ConsumerConfig,
+) -> Result<(Option<Lsn>, bool), Refused> {
     let state = &session.inner.state;
     let settings = settings::consumer(&config, &state.meta.config, state.payload_max());
     let start = Start::of(&settings, &state.view());
@@ -122,12 +147,10 @@ fn create(session: &mut Session<'_>, name: &str, config: ConsumerConfig) -> Resu
     if let Some(held) = session.inner.state.consumers.about_mut(id) {
         held.taps = taps;
     }
-    if !deliver_subject.is_empty() {
-        let is_active = session.turn.is_awaited(session.account, deliver_subject.as_bytes());
-        session.consumer(id, |machine, ctx| machine.set_interest(ctx, is_active));
-    }
     advisories::consumer_acted(session, name, Action::Create);
-    Ok(upto)
+    let is_awaited =
+        |session: &mut Session<'_>| session.turn.is_awaited(session.account, deliver_subject.as_bytes());
+    Ok((upto, !deliver_subject.is_empty() && is_awaited(session)))
 }
 
 fn update(session: &mut Session<'_>, id: ConsumerId, config: ConsumerConfig) -> Result<Option<Lsn>, Refused> {

@@ -305,7 +305,8 @@ impl Hosted {
         }
     }
 
-    fn domain(&self) -> Option<&str> {
+    /// The domain of the server.
+    pub(crate) fn domain(&self) -> Option<&str> {
         self.shared.domain.as_deref()
     }
 
