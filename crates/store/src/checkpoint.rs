@@ -24,24 +24,31 @@ pub trait Checkpointed {
     /// Captures a group: its state, up to which position it holds what the group's records did, and which messages move. All of it from one
     /// moment, under whatever lock keeps the group from changing: `upto` is `Store::position` then. `false`: the group stays as it is, and the
     /// log is kept for it; for one that is being deleted that is right.
-    fn capture(&mut self, group: GroupId, plan: &Plan, captured: &mut Captured) -> bool;
+    fn capture(&mut self, group: GroupId, plan: &Plan<'_>, captured: &mut Captured) -> bool;
 
-    /// The checkpoint is durable: these messages have new places, and when all groups were told, the old ones end. For a message that was
-    /// deleted meanwhile, call `Store::dropped` with the new place.
-    fn moved(&mut self, group: GroupId, moved: &[Moved]);
+    /// The checkpoint is durable: these messages have new places, and when all groups were told, the old ones end. The new places of those that
+    /// were deleted since they were captured, for which `Store::dropped` was or will be called with the old one, are added to `gone`, in order.
+    fn moved(&mut self, group: GroupId, moved: &[Moved], gone: &mut Vec<Place>);
 }
 
 /// Which messages of a group move.
-#[derive(Debug)]
-pub struct Plan {
-    sequences: Option<(u64, u64)>,
+pub struct Plan<'a> {
+    log: &'a Log,
+    group: GroupId,
+    /// The sequences of messages in segments that are written anew, from and to.
+    rewritten: Option<(u64, u64)>,
     rewrite: Arc<HashSet<u64>>,
 }
 
-impl Plan {
-    /// No message outside of these sequences moves. Empty when none does.
+impl Plan<'_> {
+    /// No message outside of these sequences moves, empty when none does. To be asked under the lock that keeps the group from changing: what
+    /// was submitted since the checkpoint began moves, too.
     pub fn sequences(&self) -> RangeInclusive<u64> {
-        let (from, to) = self.sequences.unwrap_or((1, 0));
+        let logged = self.log.pending.lock().groups.get(&self.group).and_then(|group| group.sequences);
+        let (from, to) = match (logged, self.rewritten) {
+            (Some(one), Some(other)) => (one.0.min(other.0), one.1.max(other.1)),
+            (one, other) => one.or(other).unwrap_or((1, 0)),
+        };
         from..=to
     }
 
@@ -123,6 +130,8 @@ pub(crate) struct Round<'a> {
 struct Written {
     segments: Vec<Segment>,
     states: HashMap<GroupId, (Option<u64>, StatePlace)>,
+    /// The last sequence that was captured of a group.
+    last: HashMap<GroupId, u64>,
     moved: Vec<(GroupId, Vec<Moved>)>,
     damage: Vec<Damage>,
     upto: u64,
@@ -177,17 +186,15 @@ impl Round<'_> {
         }
     }
 
-    /// Which groups are captured, and between which sequences their messages move.
+    /// Which groups are captured, and between which sequences their messages move out of segments.
     fn plans(
         &self,
         groups: &HashMap<GroupId, Group>,
         rewrite: &Arc<HashSet<u64>>,
     ) -> BTreeMap<GroupId, Option<(u64, u64)>> {
         let present = groups.iter().filter(|(_, group)| group.deleted.is_none());
-        let mut plans: BTreeMap<_, _> = present
-            .filter(|(_, group)| group.since.is_some())
-            .map(|(id, group)| (*id, group.sequences))
-            .collect();
+        let mut plans: BTreeMap<_, _> =
+            present.filter(|(_, group)| group.since.is_some()).map(|(id, _)| (*id, None)).collect();
         for segment in rewrite.iter().filter_map(|id| self.segments.find(*id)) {
             for part in &segment.parts {
                 let present = groups.get(&part.group).is_some_and(|group| group.deleted.is_none());
@@ -213,8 +220,8 @@ impl Round<'_> {
         let mut written = Written::default();
         let mut sink = SegmentSink { round: self, next_segment, writer: None, sealed: Vec::new() };
         let mut captured = Captured::default();
-        for (&group, &sequences) in plans {
-            let plan = Plan { sequences, rewrite: Arc::clone(rewrite) };
+        for (&group, &rewritten) in plans {
+            let plan = Plan { log: self.log, group, rewritten, rewrite: Arc::clone(rewrite) };
             captured.state.clear();
             captured.moves.clear();
             if !caller.capture(group, &plan, &mut captured) {
@@ -225,6 +232,7 @@ impl Round<'_> {
             let place = sink.add((Kind::State, group, captured.upto.0), &[], &captured.state)?;
             let Some(state) = state_place(place) else { continue };
             written.states.insert(group, (Some(captured.upto.0), state));
+            written.last.extend(captured.moves.last().map(|(seq, _)| (group, *seq)));
             written.moved.push((group, moved));
         }
         // States in segments that go, of groups without news.
@@ -324,7 +332,9 @@ impl Round<'_> {
                 group.state = Some(*state);
                 if let Some(upto) = *upto {
                     group.since = since(group, upto);
-                    group.sequences = group.sequences.filter(|_| group.since.is_some());
+                    let behind = written.last.get(id).map_or(0, |last| last + 1);
+                    let left = group.sequences.map(|(from, to)| (from.max(behind), to));
+                    group.sequences = left.filter(|(from, to)| group.since.is_some() && from <= to);
                     group.upto = upto;
                 }
             }
@@ -333,11 +343,18 @@ impl Round<'_> {
             }
         }
         self.segments.forget(gone);
+        let mut gone = Vec::new();
         for (group, moved) in &written.moved {
             done.moved += moved.len();
             if !moved.is_empty() {
-                caller.moved(*group, moved);
-                moved.iter().for_each(|one| self.segments.dropped(*group, one.from));
+                gone.clear();
+                caller.moved(*group, moved, &mut gone);
+                let mut gone = gone.iter().copied().peekable();
+                for one in moved {
+                    // Of one that is gone, whoever deleted it drops the old place.
+                    let is_gone = gone.next_if_eq(&one.to).is_some();
+                    self.segments.dropped(*group, if is_gone { one.to } else { one.from });
+                }
             }
         }
         let disk = &*self.log.disk;
@@ -402,7 +419,12 @@ fn is_done_with(
     groups: &HashMap<GroupId, Group>,
     committed: u64,
 ) -> bool {
+    let name = segment.name();
     segment.parts.iter().all(|part| {
+        // What could not be read of it keeps its place, whatever was deleted beside it meanwhile.
+        if written.damage.iter().any(|damage| damage.file == name) {
+            return false;
+        }
         let Some(group) =
             groups.get(&part.group).filter(|group| group.deleted.is_none_or(|at| at >= committed))
         else {

@@ -276,13 +276,21 @@ impl Log {
             return Err(Refused::Full);
         }
         let pending = self.pending.lock();
-        if pending.buffer.len() >= self.options.pending_bytes_max {
+        // What frees room, and what says how far somebody is, is small, and lost work where it is refused.
+        let most = match urgency {
+            Urgency::Ordinary => self.options.pending_bytes_max,
+            Urgency::FreesRoom => self.options.pending_bytes_max.saturating_mul(FREEING_SHARE),
+        };
+        if pending.buffer.len() >= most {
             return Err(Refused::Busy);
         }
         let start = pending.buffer.len();
         Ok(Batch { log: self, start, records: 0, current: None, pending })
     }
 }
+
+/// How many times as much may wait for the disk before what frees room is refused, too.
+const FREEING_SHARE: usize = 8;
 
 /// Whether a batch may use the reserve of a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

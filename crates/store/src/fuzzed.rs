@@ -17,13 +17,13 @@ const FOLDER: &str = "/store";
 struct All(Vec<(u64, Place)>);
 
 impl Checkpointed for All {
-    fn capture(&mut self, _group: GroupId, plan: &Plan, captured: &mut Captured) -> bool {
+    fn capture(&mut self, _group: GroupId, plan: &Plan<'_>, captured: &mut Captured) -> bool {
         captured.upto = crate::id::Lsn(0);
         captured.moves.extend(self.0.iter().filter(|(_, place)| plan.moves(*place)));
         true
     }
 
-    fn moved(&mut self, _group: GroupId, _moved: &[Moved]) {}
+    fn moved(&mut self, _group: GroupId, _moved: &[Moved], _gone: &mut Vec<Place>) {}
 }
 
 fn options() -> Options {

@@ -13,7 +13,7 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Bytes of a file that is given up when the disk is full, so that deletes have room. It is made by the first checkpoint.
     pub reserve_bytes: u64,
-    /// No batch is begun while so many bytes wait for the disk.
+    /// No batch is begun while so many bytes wait for the disk; one that frees room, while eight times as many do.
     pub pending_bytes_max: usize,
     /// How long after the last batch an empty one says that it is durable.
     pub mark_delay: Duration,

@@ -30,6 +30,30 @@ fn whatever_is_done_the_same_is_there_after_a_start() {
     }
 }
 
+#[test]
+fn what_is_submitted_while_a_checkpoint_runs_is_there() {
+    let disk = SimulatedDisk::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (mut store, mut app) = App::open(&shared, options()).expect("a store");
+    for op in [Op::NewGroup(1), Op::NewGroup(2)] {
+        app.run(&store, &op).expect("it works");
+    }
+    for round in 0..30 {
+        app.run(&store, &Op::Note(1, 1)).expect("it works");
+        app.run(&store, &Op::Publish(2, 1, 40)).expect("it works");
+        app.checkpoint_of(&store, true).expect("it works");
+        // The log is cut behind what a checkpoint covers.
+        (0..3).for_each(|_| app.run(&store, &Op::Publish(2, 9, 1500)).expect("it works"));
+        app.checkpoint(&store).expect("it works");
+        assert_eq!(app.read_all(&store), [], "round {round}");
+        let digest = app.digest();
+        drop(store);
+        disk.restart(After::PowerLoss(round));
+        (store, app) = App::open(&shared, options()).expect("it opens again");
+        assert_eq!((app.digest(), &app.damage[..]), (digest, &[][..]), "round {round}");
+    }
+}
+
 /// Bytes of all segments, and how many there are.
 fn segments(disk: &SimulatedDisk) -> (usize, usize) {
     let files = disk.files();
