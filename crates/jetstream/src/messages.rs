@@ -124,6 +124,16 @@ pub struct Messages {
     subjects: Subjects,
     bodies: Bodies,
     keep: Keep,
+    freed: Freed,
+}
+
+/// Where messages were that are gone. Among them are defaults, which are no places.
+#[derive(Debug, Default)]
+pub struct Freed {
+    /// One by one.
+    pub single: Vec<Place>,
+    /// Those of whole chunks.
+    pub many: Vec<Vec<Place>>,
 }
 
 impl Messages {
@@ -132,7 +142,8 @@ impl Messages {
         let last = first.max(1) - 1;
         let totals = Totals { last, first: if last == 0 { 0 } else { first }, ..Totals::default() };
         let (tail, bodies) = (Chunk::new(first.max(1) / CHUNK, keep != Keep::All), Bodies::new(keep));
-        Self { totals, chunks: BTreeMap::new(), tail, subjects: Subjects::default(), bodies, keep }
+        let (chunks, subjects) = (BTreeMap::new(), Subjects::default());
+        Self { totals, chunks, tail, subjects, bodies, keep, freed: Freed::default() }
     }
 
     /// The figures.
@@ -224,11 +235,23 @@ impl Messages {
         self.chunk(seq)?.place(seq)
     }
 
+    /// Where the store keeps the messages between two sequences, both included.
+    pub fn places(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, Place)> {
+        let chunks = self.chunks.range(from / CHUNK..).map(|(_, chunk)| chunk);
+        let chunks = chunks.chain(std::iter::once(&self.tail));
+        chunks.flat_map(move |chunk| chunk.places_from(from)).take_while(move |(seq, _)| *seq <= to)
+    }
+
     /// Says where the store keeps a message of a file stream.
     pub fn set_place(&mut self, seq: u64, place: Place) {
         if let Some(chunk) = self.chunk_mut(seq) {
             chunk.set_place(seq, place);
         }
+    }
+
+    /// Where messages were that are gone, until the caller takes it out. Nothing of a stream in memory.
+    pub fn freed(&mut self) -> &mut Freed {
+        &mut self.freed
     }
 
     /// Gives a sequence to no message: one that nobody is interested in, or that the origin of a mirror does not have.
@@ -248,7 +271,8 @@ impl Messages {
     /// Removes a message. `None`: there is none.
     pub fn remove(&mut self, seq: u64) -> Option<Removed> {
         let no = seq / CHUNK;
-        let entry = self.chunk_mut(seq)?.remove(seq)?;
+        let (entry, place) = self.chunk_mut(seq)?.remove(seq)?;
+        self.freed.single.extend(place);
         self.unlink(seq, &entry);
         let bytes =
             self.size(self.subjects.at(entry.subject).name().len(), entry.header_bytes, entry.body_bytes);
@@ -270,8 +294,12 @@ impl Messages {
         let last = self.totals.last.max(next.saturating_sub(1));
         let count = self.totals.count;
         self.totals = Totals { count: 0, bytes: 0, first: last + 1, last, last_time: self.totals.last_time };
+        let tail = std::mem::replace(&mut self.tail, Chunk::new((last + 1) / CHUNK, self.keep != Keep::All));
+        if self.keep != Keep::All {
+            let chunks = std::mem::take(&mut self.chunks).into_values().chain([tail]);
+            self.freed.many.extend(chunks.map(Chunk::into_places).filter(|places| !places.is_empty()));
+        }
         self.chunks.clear();
-        self.tail = Chunk::new((last + 1) / CHUNK, self.keep != Keep::All);
         self.subjects = Subjects::default();
         self.bodies = Bodies::new(self.keep);
         count
@@ -355,6 +383,18 @@ impl Messages {
         let chunks =
             self.chunks.range(seq / CHUNK..).map(|(_, chunk)| chunk).chain(std::iter::once(&self.tail));
         chunks.flat_map(move |chunk| chunk.iter_from(seq)).map(|(seq, entry)| self.head_of(seq, entry))
+    }
+
+    /// The sequences that have a message, as runs from `.0` to `.1`. Where few are gone, it takes little time.
+    pub fn runs(&self) -> Vec<(u64, u64)> {
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for chunk in self.chunks.values().chain(std::iter::once(&self.tail)) {
+            chunk.runs(|first, last| match runs.last_mut() {
+                Some(run) if run.1 + 1 == first => run.1 = last,
+                _ => runs.push((first, last)),
+            });
+        }
+        runs
     }
 
     /// The sequences between first and last that have no message, as runs from `.0` to `.1`.

@@ -21,13 +21,14 @@ mod model;
 mod pattern;
 mod proposal;
 mod refusal;
+mod restoring;
 mod schedules;
 mod settings;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use crate::messages::{Body, Head, Keep, Messages, Place, Removed, Totals};
+use crate::messages::{Body, Freed, Head, Keep, Messages, Place, Removed, Totals};
 pub use admit::{Admitted, Publish, Room};
 pub use batch::{Abandoned, Batches};
 pub use codec::Malformed;
@@ -37,6 +38,7 @@ use expiry::Deadlines;
 pub use marks::{Marks, Rollup};
 pub use proposal::{MadeBy, Proposal, Purge, Remove, Store, Ttl};
 pub use refusal::Refusal;
+pub use restoring::Restoring;
 use schedules::Schedules;
 pub use settings::{Discard, Features, Limits, Retention, Settings, Storage};
 pub use snapshot::Whole;
@@ -100,6 +102,11 @@ impl Stream {
     /// Says where the store keeps a message.
     pub fn set_place(&mut self, seq: u64, place: Place) {
         self.messages.set_place(seq, place);
+    }
+
+    /// Where messages were that are gone, until the caller takes it out.
+    pub fn freed(&mut self) -> &mut Freed {
+        self.messages.freed()
     }
 
     /// Removes a message that all consumers who are interested have acknowledged, of a stream with interest or work-queue retention. Part of

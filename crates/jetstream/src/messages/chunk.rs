@@ -128,13 +128,29 @@ impl Chunk {
         }
     }
 
-    pub(super) fn remove(&mut self, seq: u64) -> Option<Entry> {
+    pub(super) fn remove(&mut self, seq: u64) -> Option<(Entry, Option<Place>)> {
         let entry = std::mem::replace(self.get_mut(seq)?, Entry::GONE);
+        let slot = self.slot(seq);
+        let place = slot.and_then(|slot| self.places.as_mut()?.get_mut(slot)).map(std::mem::take);
         self.live -= 1;
         if self.is_sealed {
             self.thin();
         }
-        Some(entry)
+        Some((entry, place))
+    }
+
+    /// The places of its messages; that of one that is gone is the default.
+    pub(super) fn into_places(self) -> Vec<Place> {
+        self.places.unwrap_or_default()
+    }
+
+    /// The sequences that live, as runs from `.0` to `.1`.
+    pub(super) fn runs(&self, mut run: impl FnMut(u64, u64)) {
+        if self.offsets.is_none() && self.live as usize == self.entries.len() && self.live > 0 {
+            let first = self.base() + u64::from(self.start);
+            return run(first, first + u64::from(self.live) - 1);
+        }
+        self.iter().for_each(|(seq, _)| run(seq, seq));
     }
 
     /// Keeps only what lives, if that is little.
@@ -182,6 +198,15 @@ impl Chunk {
         let from = self.slot_from(seq).min(self.entries.len());
         let entries = self.entries.get(from..).unwrap_or_default().iter().enumerate();
         entries.filter(|(_, entry)| !entry.is_gone()).map(move |(slot, entry)| (self.seq(from + slot), entry))
+    }
+
+    /// The places of the messages from `seq` on.
+    pub(super) fn places_from(&self, seq: u64) -> impl Iterator<Item = (u64, Place)> {
+        let from = self.slot_from(seq).min(self.entries.len());
+        let places = self.places.iter().flat_map(move |places| places.get(from..).unwrap_or_default());
+        let entries = self.entries.get(from..).unwrap_or_default().iter().zip(places).enumerate();
+        let live = entries.filter(|(_, (entry, _))| !entry.is_gone());
+        live.map(move |(slot, (_, place))| (self.seq(from + slot), *place))
     }
 
     /// All of them.

@@ -352,6 +352,9 @@ struct World {
     now: i64,
     whole: Whole,
     checkpoint: Vec<u8>,
+    /// The same where the store hands over the messages, and the heads of all that it ever had.
+    short: Vec<u8>,
+    heads: BTreeMap<u64, (Vec<u8>, u32)>,
     log: Vec<Vec<u8>>,
     effects: Effects,
 }
@@ -418,10 +421,12 @@ impl World {
             now: SECOND,
             whole,
             checkpoint: Vec::new(),
+            short: Vec::new(),
+            heads: BTreeMap::new(),
             log: Vec::new(),
             effects: Effects::default(),
         };
-        world.stream.snapshot(whole, &mut world.checkpoint);
+        world.check_point();
         world
     }
 
@@ -433,7 +438,16 @@ impl World {
         assert_eq!(&decoded, proposal);
         self.stream.apply(&decoded, &mut self.effects);
         self.place();
+        self.keep_head(&decoded);
         self.log.push(bytes);
+    }
+
+    fn keep_head(&mut self, proposal: &Proposal<'_>) {
+        if let Proposal::Store(store) = proposal {
+            let mut head = Vec::new();
+            store.encode_head(&mut head);
+            self.heads.insert(store.seq, (head, store.body_bytes));
+        }
     }
 
     /// Gives a stored message of a file stream its place: its own sequence.
@@ -564,15 +578,41 @@ impl World {
     fn check_point(&mut self) {
         self.checkpoint.clear();
         self.stream.snapshot(self.whole, &mut self.checkpoint);
+        self.short.clear();
+        self.stream.snapshot(Whole::Sequences, &mut self.short);
         self.log.clear();
+    }
+
+    /// The last checkpoint, in one piece or with the messages of the store.
+    fn restored(&mut self) -> Stream {
+        let settings = self.model.settings.clone();
+        let whole = Stream::restore(settings.clone(), &self.checkpoint).expect("a snapshot is read");
+        if self.whole == Whole::Bodies {
+            return whole;
+        }
+        let mut restoring = Restoring::new(settings, &self.short).expect("a snapshot is read");
+        for (&seq, (head, body_bytes)) in &self.heads {
+            let unused = restoring.message(seq, head, *body_bytes, place(seq)).expect("a head is read");
+            assert_eq!(unused, whole.get(seq).is_none().then(|| place(seq)));
+            if unused.is_none() && self.random.chance(4) {
+                // Another segment has it, too.
+                let before = restoring.message(seq, head, *body_bytes, place(seq));
+                assert_eq!(before, Ok(Some(place(seq))));
+            }
+        }
+        let (stream, missing) = restoring.finish();
+        assert_eq!(missing, 0);
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        whole.snapshot(Whole::Heads, &mut one);
+        stream.snapshot(Whole::Heads, &mut other);
+        assert_eq!(one, other, "both ways make the same stream");
+        stream
     }
 
     /// The stream as it is after a start: the last checkpoint and what the log holds behind it. File streams know heads alone.
     fn restart(&mut self) {
-        let before = std::mem::replace(
-            &mut self.stream,
-            Stream::restore(self.model.settings.clone(), &self.checkpoint).expect("a snapshot is read"),
-        );
+        let restored = self.restored();
+        let before = std::mem::replace(&mut self.stream, restored);
         for bytes in std::mem::take(&mut self.log) {
             let proposal = Proposal::decode(&bytes).expect("the log is read");
             match &proposal {

@@ -17,6 +17,8 @@ pub enum Whole {
     Heads,
     /// Their bodies, too, where they are in memory: a memory stream.
     Bodies,
+    /// Which sequences have a message: the store has all else, and [`Restoring`] is given it.
+    Sequences,
 }
 
 impl Stream {
@@ -29,23 +31,40 @@ impl Stream {
         }
         out.extend_from_slice(&totals.last_time.to_le_bytes());
         put_bytes(out, &self.last_msg_id);
-        self.put_messages(whole, out);
+        match whole {
+            Whole::Heads | Whole::Bodies => self.put_messages(whole, out),
+            Whole::Sequences => self.put_runs(out),
+        }
         put(out, self.dedupe.len() as u64);
         for (id, seq, time) in self.dedupe.iter() {
             put_bytes(out, &id);
             put(out, seq);
             out.extend_from_slice(&time.to_le_bytes());
         }
-        let deadlines: Vec<(i64, u64)> = self.deadlines.iter().collect();
-        put(out, deadlines.len() as u64);
-        for (deadline, seq) in deadlines {
-            out.extend_from_slice(&deadline.to_le_bytes());
-            put(out, seq);
+        // They stand in the heads, too.
+        if whole != Whole::Sequences {
+            let deadlines: Vec<(i64, u64)> = self.deadlines.iter().collect();
+            put(out, deadlines.len() as u64);
+            for (deadline, seq) in deadlines {
+                out.extend_from_slice(&deadline.to_le_bytes());
+                put(out, seq);
+            }
         }
         put(out, self.schedules.iter().count() as u64);
         for (seq, at) in self.schedules.iter() {
             put(out, seq);
             out.extend_from_slice(&at.to_le_bytes());
+        }
+    }
+
+    fn put_runs(&self, out: &mut Vec<u8>) {
+        let runs = self.messages.runs();
+        put(out, runs.len() as u64);
+        let mut before = 0;
+        for (first, last) in runs {
+            put(out, first - before);
+            put(out, last - first);
+            before = last;
         }
     }
 
@@ -80,28 +99,14 @@ impl Stream {
     /// The bytes are no snapshot of a known version.
     pub fn restore(settings: Settings, bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader(bytes);
-        if reader.byte()? != VERSION {
-            return Err(Malformed);
-        }
-        let mut stream = Self::new(settings);
-        let (first, last, count) = (reader.number()?, reader.number()?, reader.number()?);
-        let last_time = reader.time()?;
-        if last == u64::MAX || first > last + 1 {
-            return Err(Malformed);
-        }
-        stream.last_msg_id = reader.bytes()?.to_vec();
-        stream.messages.reset(Totals { first, last, last_time, ..Totals::default() });
+        let (mut stream, Totals { first, last, count, last_time, .. }) = Self::begin(settings, &mut reader)?;
         let mut seq = 0u64;
         for _ in 0..count {
             seq = seq.checked_add(reader.number()?).filter(|&seq| seq > 0 && seq <= last).ok_or(Malformed)?;
             stream.restore_message(seq, &mut reader)?;
         }
         stream.messages.finish(first, last, last_time).then_some(()).ok_or(Malformed)?;
-        for _ in 0..reader.number()? {
-            let (id, seq) = (reader.bytes()?, reader.number()?);
-            let time = reader.time()?;
-            stream.dedupe.note(id, seq, time, i64::MAX);
-        }
+        stream.restore_ids(&mut reader)?;
         for _ in 0..reader.number()? {
             let deadline = reader.time()?;
             stream.deadlines.set(reader.number()?, deadline);
@@ -113,6 +118,31 @@ impl Stream {
         }
         reader.end()?;
         Ok(stream)
+    }
+
+    /// What stands before the messages.
+    pub(super) fn begin(settings: Settings, reader: &mut Reader<'_>) -> Result<(Self, Totals), Malformed> {
+        if reader.byte()? != VERSION {
+            return Err(Malformed);
+        }
+        let mut stream = Self::new(settings);
+        let (first, last, count) = (reader.number()?, reader.number()?, reader.number()?);
+        let last_time = reader.time()?;
+        if last == u64::MAX || first > last + 1 {
+            return Err(Malformed);
+        }
+        stream.last_msg_id = reader.bytes()?.to_vec();
+        stream.messages.reset(Totals { first, last, last_time, ..Totals::default() });
+        Ok((stream, Totals { first, last, count, last_time, ..Totals::default() }))
+    }
+
+    pub(super) fn restore_ids(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        for _ in 0..reader.number()? {
+            let (id, seq) = (reader.bytes()?, reader.number()?);
+            let time = reader.time()?;
+            self.dedupe.note(id, seq, time, i64::MAX);
+        }
+        Ok(())
     }
 
     fn restore_message(&mut self, seq: u64, reader: &mut Reader<'_>) -> Result<(), Malformed> {
