@@ -4,7 +4,7 @@ use super::{api, renew_quota};
 use crate::log::Event;
 use crate::node::Node;
 use crate::process;
-use crate::streams::{Capacity, Recovery, Shared, wall};
+use crate::streams::{Capacity, Checkpoints, Recovery, Said, Shared, wall};
 use dialtone_config::options::JetStream;
 use dialtone_net::threads::Watch;
 use dialtone_store::{OpenError, Options, RealDisk, Store};
@@ -30,9 +30,6 @@ pub enum StartError {
         "{0:?} has streams of an official server, which cannot be taken over in this version; name another store_dir"
     )]
     Official(PathBuf),
-    /// A stream cannot be read.
-    #[error("{0}")]
-    Unreadable(String),
     /// The system refuses a thread.
     #[error("cannot start the thread of streams: {0}")]
     Thread(std::io::Error),
@@ -101,6 +98,7 @@ pub(crate) fn start(node: &Arc<Node>) -> Result<(), StartError> {
         hosted.open(&node.connections.registry);
     }
     work(node).map_err(StartError::Thread)?;
+    keep_checkpoints(node).map_err(StartError::Thread)?;
     follow(node);
     Ok(())
 }
@@ -123,10 +121,13 @@ fn recover(node: &Arc<Node>, shared: &Arc<Shared>, folder: &Path) -> Result<(), 
     }
     let mut count = 0;
     for found in recovery.streams() {
-        let Some(state) = found.state else {
-            let text = format!("stream {:?} of account {:?} cannot be read", found.name, found.account);
-            return Err(StartError::Unreadable(text));
-        };
+        for place in found.unused {
+            if let Some(store) = shared.store() {
+                store.dropped(found.group, place);
+            }
+        }
+        // It is named above, and stays on disk as it is.
+        let Some(state) = found.state else { continue };
         let account = node.accounts.make(&found.account, &policy, &node.connections);
         node.streams.all.put(&account, shared, Some(found.group), state);
         count += 1;
@@ -161,6 +162,25 @@ fn work(node: &Arc<Node>) -> std::io::Result<()> {
         }
     };
     node.threads.spawn_watched("streams", Watch::new(STALL), run)?;
+    Ok(())
+}
+
+/// Starts the thread that has checkpoints.
+fn keep_checkpoints(node: &Arc<Node>) -> std::io::Result<()> {
+    let Some(shared) = node.streams.shared().cloned() else { return Ok(()) };
+    let has_news = node.streams.all.all().iter().any(|hosted| hosted.group.is_some());
+    let here = node.clone();
+    let run = move || {
+        let warn = |what: &dyn std::fmt::Display| {
+            here.log.emit(Event::Warning, "", format_args!("JetStream: {what}"));
+        };
+        let say = |said: Said| match said {
+            Said::Failed(error) => warn(&error),
+            Said::Damaged(what) => warn(&what),
+        };
+        Checkpoints::new(&shared, &here.streams.all, &say).run(has_news);
+    };
+    node.threads.spawn("checkpoints", run)?;
     Ok(())
 }
 

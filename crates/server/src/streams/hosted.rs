@@ -18,7 +18,7 @@ use dialtone_jetstream::consumer::{AckSubject, Advisory, Budget, Consumer, Consu
 use dialtone_jetstream::consumers::Consumers;
 use dialtone_jetstream::messages::{Body, Place};
 use dialtone_jetstream::stream::{Admitted, Batches, Proposal, Publish as Published, Refusal, Store};
-use dialtone_store::{GroupId, Lsn, Urgency};
+use dialtone_store::{GroupId, Lsn, ReadError, Urgency};
 use dialtone_wire::header;
 use dialtone_wire::message::Message;
 use parking_lot::{Mutex, MutexGuard};
@@ -222,7 +222,22 @@ impl Hosted {
         let out = act(&mut session);
         session.deliver();
         session.finish();
+        let cleared = std::mem::take(&mut inner.state.machine.freed().many);
+        drop(inner);
+        self.drop_places(cleared.into_iter().flatten());
         Some(out)
+    }
+
+    /// Messages are gone that were at these places.
+    fn drop_places(&self, places: impl Iterator<Item = Place>) {
+        let (Some(store), Some(group)) = (self.shared.store(), self.group) else { return };
+        for place in places {
+            let place = dialtone_store::Place::from_bytes(place.0);
+            // What is in the log alone goes with it.
+            if place.lsn().is_none() {
+                store.dropped(group, place);
+            }
+        }
     }
 
     /// What time and commits bring.
@@ -310,10 +325,17 @@ impl Hosted {
         self.shared.domain.as_deref()
     }
 
-    /// Reads a body from the disk.
+    /// Reads a body from the disk. Under the lock of the stream, a place that it has is no other meanwhile.
     pub(crate) fn read(&self, seq: u64, place: Place, out: &mut Vec<u8>) -> bool {
-        let (Some(store), Some(group)) = (self.shared.store(), self.group) else { return false };
-        store.read(group, seq, dialtone_store::Place::from_bytes(place.0), out).is_ok()
+        self.try_read(seq, place, out).is_ok()
+    }
+
+    /// The same, and why it was not read.
+    pub(super) fn try_read(&self, seq: u64, place: Place, out: &mut Vec<u8>) -> Result<(), ReadError> {
+        let (Some(store), Some(group)) = (self.shared.store(), self.group) else {
+            return Err(ReadError::Moved);
+        };
+        store.read(group, seq, dialtone_store::Place::from_bytes(place.0), out)
     }
 }
 
@@ -354,7 +376,8 @@ pub(super) struct Session<'s> {
 
 impl Session<'_> {
     /// A message is published to the stream.
-    fn store(&mut self, message: &Message<'_>) {
+    pub(super) fn store(&mut self, message: &Message<'_>) {
+        self.flush();
         let reply = message.reply.filter(|_| !self.inner.state.meta.config.no_ack);
         let published =
             Published { subject: message.subject, headers: message.headers(), payload: message.payload() };
@@ -399,6 +422,7 @@ impl Session<'_> {
 
     /// Hands a proposal to the log, and carries it out. The last sequence.
     pub(super) fn carry_out(&mut self, proposal: &Proposal<'_>) -> Result<u64, Refusal> {
+        self.flush();
         self.inner.places.clear();
         let State { republish, machine, .. } = &self.inner.state;
         let again = republish.as_ref();
@@ -464,6 +488,15 @@ impl Session<'_> {
         record: Record<'_>,
         urgency: Urgency,
     ) -> Result<Option<Lsn>, dialtone_store::Refused> {
+        self.flush();
+        self.append_record(record, urgency)
+    }
+
+    fn append_record(
+        &mut self,
+        record: Record<'_>,
+        urgency: Urgency,
+    ) -> Result<Option<Lsn>, dialtone_store::Refused> {
         let (Some(group), Some(store)) = (self.hosted.group, self.hosted.shared.store()) else {
             return Ok(None);
         };
@@ -523,13 +556,13 @@ impl Session<'_> {
     }
 
     /// A client asks a consumer for messages.
-    fn pull(&mut self, id: u64, message: &Message<'_>) {
+    pub(super) fn pull(&mut self, id: u64, message: &Message<'_>) {
         let Some(reply) = message.reply else { return };
         self.consumer(ConsumerId(id), |machine, ctx| machine.request(ctx, reply, None, message.payload()));
     }
 
     /// A client acknowledges.
-    fn acknowledge(&mut self, id: u64, message: &Message<'_>) {
+    pub(super) fn acknowledge(&mut self, id: u64, message: &Message<'_>) {
         let Some(subject) = AckSubject::parse(message.subject) else { return };
         self.consumer(ConsumerId(id), |machine, ctx| {
             machine.acknowledge(ctx, &subject, message.reply, None, message.payload());
@@ -692,12 +725,12 @@ impl Session<'_> {
 
     /// Hands changes of consumers to the log, and sees to it that what is left is done.
     fn finish(&mut self) {
-        self.log_changes();
+        self.flush();
         let confirmed = std::mem::take(&mut self.inner.noted.confirmed);
         for to in confirmed {
             self.answer_when_durable(&to, Vec::new());
         }
-        self.inner.state.settle_all();
+        self.hosted.drop_places(self.inner.state.machine.freed().single.drain(..));
         self.count();
         advisories::publish(self);
         advisories::publish_abandoned(self);
@@ -727,13 +760,17 @@ impl Session<'_> {
         }
     }
 
-    fn log_changes(&mut self) {
+    /// What consumers have decided so far goes into the log, and what they no longer need goes: before anything else is decided, so that
+    /// the log makes the same again in its order.
+    fn flush(&mut self) {
         if self.inner.state.changes.is_empty() {
             return;
         }
         let bytes = self.inner.state.changes.bytes().to_vec();
         // What the log does not take is decided again after a restart.
-        let _ = self.log_record(Record::Changes(&bytes), Urgency::FreesRoom);
+        let _ = self.append_record(Record::Changes(&bytes), Urgency::FreesRoom);
+        self.inner.state.settle_all();
+        self.inner.state.changes.clear(self.now);
     }
 
     /// When something is to be done, if nothing happens before.

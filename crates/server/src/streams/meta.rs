@@ -83,7 +83,8 @@ impl ConsumerMeta {
     }
 }
 
-fn number(rest: &mut &[u8]) -> Result<u64, Unreadable> {
+/// Reads a number.
+pub(super) fn number(rest: &mut &[u8]) -> Result<u64, Unreadable> {
     let (number, behind) = rest.split_first_chunk::<8>().ok_or(Unreadable)?;
     *rest = behind;
     Ok(u64::from_le_bytes(*number))

@@ -2,12 +2,14 @@
 //!
 //! Begin with [`Hosted`], one stream. [`All`] has those of all accounts, [`Shared`] what they have in common: the store, and the agenda of the
 //! thread that works for them behind a commit, when time has come, or where the disk has to be read. Rooms inside: `state` is what the
-//! log makes, `emitter` what consumers send, `recover` reads the store.
+//! log makes, `emitter` what consumers send, `checkpoints` moves what is there out of the log, `recover` reads the store.
 //!
 //! Invariants: one lock a stream, taken once a turn; no loop waits for the disk; what is not on disk is neither acknowledged nor delivered.
 
 mod advisories;
 mod answers;
+mod capture;
+mod checkpoints;
 mod consumers;
 mod direct;
 mod emitter;
@@ -19,11 +21,14 @@ mod recover;
 mod registry;
 mod republish;
 mod requests;
+#[cfg(test)]
+mod restarts;
 mod settings;
 mod shared;
 mod state;
 
 pub(crate) use advisories::stream_acted;
+pub(crate) use checkpoints::{Checkpoints, Said};
 pub(crate) use consumers::Shown;
 pub(crate) use hosted::Hosted;
 pub(crate) use meta::ConsumerMeta;

@@ -1,16 +1,22 @@
 //! What the store holds, made into streams again.
 
+use super::capture::Returning;
 use super::meta::StreamMeta;
 use super::record::Record;
 use super::settings;
-use super::state::State;
+use super::state::{State, Unreadable};
 use dialtone_jetstream::messages::Place;
-use dialtone_store::{GroupId, Recovered};
+use dialtone_jetstream::stream::Proposal;
+use dialtone_store::{Damage, GroupId, Lost, Recovered};
 use std::collections::BTreeMap;
 
 /// The streams of a store that is being opened.
 pub(crate) struct Recovery {
     groups: BTreeMap<GroupId, Found>,
+    /// The group of the last checkpoint whose messages are being handed over.
+    returning: Option<(GroupId, Returning)>,
+    /// Groups whose state at the last checkpoint cannot be read.
+    stateless: Vec<GroupId>,
     /// Nanoseconds since 1970.
     now: i64,
     payload_max: u32,
@@ -21,8 +27,18 @@ pub(crate) struct Recovery {
 struct Found {
     account: String,
     name: String,
-    state: Option<State>,
-    is_broken: bool,
+    stage: Stage,
+    /// Places in segments that no message uses.
+    unused: Vec<dialtone_store::Place>,
+}
+
+/// How far a stream is.
+enum Stage {
+    /// It has no configuration yet.
+    Begun,
+    Here(Box<State>),
+    /// It cannot be read.
+    Broken,
 }
 
 /// A stream that the store has.
@@ -30,33 +46,37 @@ pub(crate) struct Recovering {
     pub(crate) group: GroupId,
     /// The name of its account.
     pub(crate) account: String,
-    pub(crate) name: String,
     /// `None`: it cannot be read.
     pub(crate) state: Option<State>,
+    /// Places of messages that are gone: the store is to be told.
+    pub(crate) unused: Vec<dialtone_store::Place>,
 }
 
 impl Recovery {
     /// Begins.
     pub(crate) fn new(now: i64, payload_max: u32) -> Self {
-        Self { groups: BTreeMap::new(), now, payload_max, problems: Vec::new() }
+        let (groups, problems) = (BTreeMap::new(), Vec::new());
+        Self { groups, returning: None, stateless: Vec::new(), now, payload_max, problems }
     }
 
     /// Takes in what the store has.
     pub(crate) fn take(&mut self, found: Recovered<'_>) {
         match found {
-            Recovered::Group { id, meta, .. } => self.begin(id, meta),
-            Recovered::Message { group, seq, head, place, body_bytes } => {
-                self.within(group, |state, _, _| {
-                    state.recover_message(seq, head, body_bytes)?;
-                    state.machine.set_place(seq, Place(place.to_bytes()));
-                    Ok(())
-                });
+            Recovered::Group { id, meta, state } => self.begin(id, meta, state),
+            Recovered::Message { group, seq, head, place, body_bytes } if place.lsn().is_none() => {
+                self.returned(group, (seq, head, body_bytes), place);
             }
+            Recovered::Message { group, seq, head, place, body_bytes } => self.within(group, |state, _| {
+                state.recover_message(seq, head, body_bytes)?;
+                state.machine.set_place(seq, Place(place.to_bytes()));
+                Ok(())
+            }),
             Recovered::Record { group, bytes } => self.record(group, bytes),
             Recovered::Deleted { group } => {
+                self.end_return();
                 self.groups.remove(&group);
             }
-            Recovered::Damage(damage) => self.problems.push(damage.to_string()),
+            Recovered::Damage(damage) => self.damaged(&damage),
             Recovered::TornTail { bytes } => {
                 self.problems
                     .push(format!("{bytes} bytes that had not been acknowledged were left out at the end"));
@@ -64,54 +84,147 @@ impl Recovery {
         }
     }
 
-    fn begin(&mut self, id: GroupId, meta: &[u8]) {
-        match serde_json::from_slice::<(String, String)>(meta) {
-            Ok((account, name)) => {
-                self.groups.insert(id, Found { account, name, state: None, is_broken: false });
+    fn begin(&mut self, id: GroupId, meta: &[u8], state: Option<&[u8]>) {
+        self.end_return();
+        let Ok((account, name)) = serde_json::from_slice::<(String, String)>(meta) else {
+            return self.problems.push(format!("group {} has no name that is known", id.0));
+        };
+        self.groups.insert(id, Found { account, name, stage: Stage::Begun, unused: Vec::new() });
+        match state.map(|state| Returning::new(state, self.payload_max)) {
+            Some(Ok(returning)) => self.returning = Some((id, returning)),
+            Some(Err(_)) => self.break_off(id, "its state is not known"),
+            None if self.stateless.contains(&id) => self.break_off(id, "its state is damaged"),
+            None => {}
+        }
+    }
+
+    /// A stream cannot be read. What the store has of it stays.
+    fn break_off(&mut self, id: GroupId, why: &str) {
+        if let Some(found) = self.groups.get_mut(&id) {
+            found.stage = Stage::Broken;
+            let Found { account, name, .. } = found;
+            self.problems.push(format!("stream {name:?} of account {account:?}: {why}"));
+        }
+    }
+
+    /// A message that was there at the last checkpoint, or was gone already.
+    fn returned(
+        &mut self,
+        group: GroupId,
+        (seq, head, body_bytes): (u64, &[u8], u32),
+        place: dialtone_store::Place,
+    ) {
+        let Some((_, returning)) = self.returning.as_mut().filter(|(id, _)| *id == group) else { return };
+        match returning.message(seq, head, body_bytes, Place(place.to_bytes())) {
+            Ok(None) => {}
+            Ok(Some(unused)) => {
+                if let Some(found) = self.groups.get_mut(&group) {
+                    found.unused.push(dialtone_store::Place::from_bytes(unused.0));
+                }
             }
-            Err(_) => self.problems.push(format!("group {} has no name that is known", id.0)),
+            Err(Unreadable) => {
+                self.returning = None;
+                self.break_off(group, "a message has a head that is not known");
+            }
+        }
+    }
+
+    /// All messages of the stream at hand have come.
+    fn end_return(&mut self) {
+        let Some((id, returning)) = self.returning.take() else { return };
+        match returning.finish(self.now) {
+            Ok((state, missing)) => {
+                if let Some(found) = self.groups.get_mut(&id) {
+                    found.stage = Stage::Here(Box::new(state));
+                    if missing > 0 {
+                        let Found { account, name, .. } = found;
+                        self.problems.push(format!(
+                            "stream {name:?} of account {account:?}: {missing} messages cannot be read"
+                        ));
+                    }
+                }
+            }
+            Err(Unreadable) => self.break_off(id, "the state of a consumer is not known"),
         }
     }
 
     fn record(&mut self, group: GroupId, bytes: &[u8]) {
+        self.end_return();
         // The first record of a stream makes it.
-        let is_new = self.groups.get(&group).is_some_and(|found| found.state.is_none() && !found.is_broken);
-        if is_new && let Some(Record::Stream(meta)) = Record::decode(bytes) {
-            let made = StreamMeta::decode(meta);
-            if let (Ok(meta), Some(found)) = (made, self.groups.get_mut(&group)) {
-                let settings = settings::stream(&meta.config, self.payload_max);
-                found.state = Some(State::new(meta, settings));
-                return;
-            }
+        let begun = self.groups.get_mut(&group).filter(|found| matches!(found.stage, Stage::Begun));
+        if let (Some(found), Some(Record::Stream(meta))) = (begun, Record::decode(bytes))
+            && let Ok(meta) = StreamMeta::decode(meta)
+        {
+            let settings = settings::stream(&meta.config, self.payload_max);
+            found.stage = Stage::Here(Box::new(State::new(meta, settings)));
+            return;
         }
-        self.within(group, |state, now, _| state.recover_record(bytes, now));
+        self.within(group, |state, now| state.recover_record(bytes, now));
     }
 
-    fn within(
-        &mut self,
-        group: GroupId,
-        act: impl FnOnce(&mut State, i64, u32) -> Result<(), super::state::Unreadable>,
-    ) {
-        let Some(found) = self.groups.get_mut(&group).filter(|found| !found.is_broken) else { return };
-        let done = found.state.as_mut().map(|state| act(state, self.now, self.payload_max));
-        if !matches!(done, Some(Ok(()))) {
-            found.is_broken = true;
-            let Found { account, name, .. } = found;
-            self.problems.push(format!(
-                "stream {name:?} of account {account:?}: its log has an entry that is not known"
-            ));
+    fn within(&mut self, group: GroupId, act: impl FnOnce(&mut State, i64) -> Result<(), Unreadable>) {
+        self.end_return();
+        let now = self.now;
+        let Some(found) = self.groups.get_mut(&group) else { return };
+        let done = match &mut found.stage {
+            Stage::Here(state) => act(state, now),
+            Stage::Begun => Err(Unreadable),
+            Stage::Broken => return,
+        };
+        if let Stage::Here(state) = &mut found.stage {
+            take_unused(state, &mut found.unused);
+        }
+        if done.is_err() {
+            self.break_off(group, "its log has an entry that is not known");
+        }
+    }
+
+    /// Something cannot be read. No sequence comes again that could have been given to what is lost.
+    fn damaged(&mut self, damage: &Damage) {
+        self.problems.push(damage.to_string());
+        // The states of checkpoints know what sequences there were.
+        let is_log = !damage.file.starts_with("segments/");
+        match damage.what {
+            Lost::State { group } => self.stateless.push(group),
+            Lost::Message { group, seq } if is_log => self.within(group, |state, _| {
+                state.apply(&Proposal::SkipTo(seq));
+                Ok(())
+            }),
+            Lost::Unknown { sequences_max } if is_log => {
+                self.end_return();
+                for found in self.groups.values_mut() {
+                    if let Stage::Here(state) = &mut found.stage {
+                        let last = state.machine.totals().last;
+                        state.apply(&Proposal::SkipTo(last.saturating_add(sequences_max)));
+                    }
+                }
+            }
+            _ => {}
         }
     }
 
     /// All streams, in the order in which they were made.
-    pub(crate) fn streams(self) -> impl Iterator<Item = Recovering> {
-        self.groups.into_iter().map(|(group, Found { account, name, state, is_broken })| {
-            let state = state.filter(|_| !is_broken);
-            let state = state.map(|mut state| {
-                state.recovered();
-                state
-            });
-            Recovering { group, account, name, state }
+    pub(crate) fn streams(mut self) -> impl Iterator<Item = Recovering> {
+        self.end_return();
+        self.groups.into_iter().map(|(group, Found { account, stage, unused, .. })| {
+            let state = match stage {
+                Stage::Here(mut state) => {
+                    state.recovered();
+                    Some(*state)
+                }
+                Stage::Begun | Stage::Broken => None,
+            };
+            Recovering { group, account, state, unused }
         })
     }
+}
+
+/// Places of segments in which messages were that are gone.
+fn take_unused(state: &mut State, unused: &mut Vec<dialtone_store::Place>) {
+    let freed = state.machine.freed();
+    let many = std::mem::take(&mut freed.many);
+    let places = freed.single.drain(..).chain(many.into_iter().flatten());
+    unused.extend(
+        places.map(|place| dialtone_store::Place::from_bytes(place.0)).filter(|place| place.lsn().is_none()),
+    );
 }

@@ -143,6 +143,16 @@ impl All {
     }
 }
 
+#[cfg(test)]
+impl All {
+    /// Takes a stream out, and does nothing else.
+    pub(super) fn forget(&self, account: &Account, name: &str) {
+        if let Some(streams) = self.by_account.write().get_mut(&account.id) {
+            streams.remove(name);
+        }
+    }
+}
+
 /// By what a stream is known in the store: the account and the name.
 fn group_meta(account: &Account, meta: &StreamMeta) -> Vec<u8> {
     serde_json::to_vec(&(&*account.name, &meta.config.name)).unwrap_or_default()

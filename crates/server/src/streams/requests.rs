@@ -7,7 +7,10 @@ use dialtone_broker::inlet::Publish;
 use dialtone_jetstream::config::{ConsumerConfig, StreamConfig};
 use dialtone_jetstream::consumer::ResetError;
 use dialtone_jetstream::stream::{Proposal, Purge, Refusal};
-use dialtone_store::{Lsn, Refused, Urgency};
+use dialtone_store::{Lsn, ReadError, Refused, Urgency};
+
+/// How often a message is read that has another place each time.
+const READ_ATTEMPTS: usize = 8;
 
 impl Hosted {
     /// Gives the stream another configuration, which was checked. `None`: the account is gone.
@@ -65,18 +68,26 @@ impl Hosted {
     /// Reads the body of a message. Not for event loops.
     pub(crate) fn read_body(&self, seq: u64, body: &mut Vec<u8>) -> bool {
         use dialtone_jetstream::messages::Body;
-        let place = {
-            let inner = self.lock();
-            match inner.state.machine.messages().body(seq) {
-                Some(Body::Hot(bytes)) => {
-                    body.extend_from_slice(bytes);
-                    return true;
+        // A checkpoint may move it meanwhile, which is rare.
+        for _ in 0..READ_ATTEMPTS {
+            let place = {
+                let inner = self.lock();
+                match inner.state.machine.messages().body(seq) {
+                    Some(Body::Hot(bytes)) => {
+                        body.extend_from_slice(bytes);
+                        return true;
+                    }
+                    Some(Body::Cold(place)) => place,
+                    None => return false,
                 }
-                Some(Body::Cold(place)) => place,
-                None => return false,
+            };
+            match self.try_read(seq, place, body) {
+                Ok(()) => return true,
+                Err(ReadError::Moved) => {}
+                Err(ReadError::Damaged(_) | ReadError::Disk { .. }) => return false,
             }
-        };
-        self.read(seq, place, body)
+        }
+        false
     }
 
     /// The configurations of the consumers, by name.

@@ -1,5 +1,6 @@
 //! What all streams of a server have in common: the store, who works for them behind a commit, and when.
 
+use super::checkpoints::Alarm;
 use super::hosted::Hosted;
 use super::quota::Quota;
 use dialtone_broker::deliver::interest::Gate;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     next_sid: AtomicUsize,
     /// What all streams of the server may take.
     pub(crate) quota: Quota,
+    /// When a checkpoint is due.
+    pub(super) alarm: Alarm,
 }
 
 #[derive(Default)]
@@ -73,6 +76,7 @@ impl Shared {
             totals,
             next_sid: AtomicUsize::new(0),
             quota: Quota::default(),
+            alarm: Alarm::default(),
         })
     }
 
@@ -174,6 +178,7 @@ impl Shared {
         };
         self.agenda.lock().is_closed = true;
         self.changed.notify_all();
+        self.alarm.close();
         drop(rest);
     }
 }
@@ -186,6 +191,9 @@ impl Committed for Listener {
         if let Some(shared) = self.0.upgrade() {
             shared.agenda.lock().is_committed = true;
             shared.changed.notify_one();
+            if let Some(store) = shared.store() {
+                shared.alarm.look(store.behind());
+            }
         }
     }
 

@@ -71,12 +71,17 @@ pub(crate) struct Unreadable;
 impl State {
     /// A stream without messages.
     pub(super) fn new(meta: StreamMeta, settings: Settings) -> Self {
+        Self::of(meta, Stream::new(settings), 1)
+    }
+
+    /// A stream that has its messages.
+    pub(super) fn of(meta: StreamMeta, machine: Stream, next_consumer: u64) -> Self {
         Self {
             republish: Republish::of(&meta.config),
             meta,
-            machine: Stream::new(settings),
+            machine,
             consumers: Consumers::default(),
-            next_consumer: 1,
+            next_consumer,
             effects: Effects::default(),
             changes: Changes::default(),
             committed: u64::MAX,
@@ -156,7 +161,8 @@ impl State {
             self.consumers.removed(removed.message.seq, name, at, |id, advisory| said.push((id, advisory)));
         }
         if !self.effects.purged.is_empty() {
-            self.consumers.purged(&view(&self.machine, self.committed));
+            // What is on disk by now is no part of what the log says.
+            self.consumers.purged(&view(&self.machine, u64::MAX));
         }
         said
     }

@@ -1,0 +1,116 @@
+//! The state of a stream for checkpoints: all that its log made, but for what the store knows of its messages.
+
+use super::meta::{ConsumerMeta, StreamMeta, number};
+use super::settings;
+use super::state::{Held, State, Unreadable, view};
+use dialtone_jetstream::consumer::{Consumer, ConsumerId, Prefixes};
+use dialtone_jetstream::messages::Place;
+use dialtone_jetstream::stream::{Restoring, Whole};
+
+/// The version of what is written here.
+const VERSION: u8 = 1;
+
+impl State {
+    /// Appends the state. What the log of a stream changes has to be in here, or it is lost with the log.
+    pub(super) fn capture(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        put_part(out, |out| out.extend_from_slice(&self.meta.encode()));
+        put_part(out, |out| self.machine.snapshot(Whole::Sequences, out));
+        out.extend_from_slice(&self.next_consumer().to_le_bytes());
+        out.extend_from_slice(&(self.consumers.len() as u64).to_le_bytes());
+        let by_name = self.consumers.by_name(None).map(|(_, id)| id);
+        let all = by_name.filter_map(|id| self.consumers.get(id).zip(self.consumers.about(id)));
+        for (machine, held) in all {
+            put_part(out, |out| out.extend_from_slice(&held.meta.encode()));
+            put_part(out, |out| machine.snapshot(out));
+        }
+    }
+}
+
+/// Appends what `write` does, with its bytes before it.
+fn put_part(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    out.extend_from_slice(&[0; 8]);
+    write(out);
+    let bytes = (out.len() - at - 8) as u64;
+    if let Some(slot) = out.get_mut(at..at + 8) {
+        slot.copy_from_slice(&bytes.to_le_bytes());
+    }
+}
+
+fn part<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Unreadable> {
+    let bytes = usize::try_from(number(rest)?).map_err(|_| Unreadable)?;
+    let (part, behind) = rest.split_at_checked(bytes).ok_or(Unreadable)?;
+    *rest = behind;
+    Ok(part)
+}
+
+/// A stream of the last checkpoint, whose messages the store is handing over.
+pub(super) struct Returning {
+    meta: StreamMeta,
+    machine: Restoring,
+    next_consumer: u64,
+    /// Each with its snapshot.
+    consumers: Vec<(ConsumerMeta, Vec<u8>)>,
+    payload_max: u32,
+}
+
+impl Returning {
+    /// Begins with what [`State::capture`] wrote.
+    ///
+    /// # Errors
+    /// It is not known.
+    pub(super) fn new(bytes: &[u8], payload_max: u32) -> Result<Self, Unreadable> {
+        let (&version, mut rest) = bytes.split_first().ok_or(Unreadable)?;
+        if version != VERSION {
+            return Err(Unreadable);
+        }
+        let meta = StreamMeta::decode(part(&mut rest)?)?;
+        let settings = settings::stream(&meta.config, payload_max);
+        let machine = Restoring::new(settings, part(&mut rest)?).map_err(|_| Unreadable)?;
+        let next_consumer = number(&mut rest)?;
+        let mut consumers = Vec::new();
+        for _ in 0..number(&mut rest)? {
+            let meta = ConsumerMeta::decode(part(&mut rest)?)?;
+            consumers.push((meta, part(&mut rest)?.to_vec()));
+        }
+        if !rest.is_empty() {
+            return Err(Unreadable);
+        }
+        Ok(Self { meta, machine, next_consumer, consumers, payload_max })
+    }
+
+    /// Takes in a message that the store has. The place that is not in use, if one is not.
+    ///
+    /// # Errors
+    /// Its head is not known.
+    pub(super) fn message(
+        &mut self,
+        seq: u64,
+        head: &[u8],
+        body_bytes: u32,
+        place: Place,
+    ) -> Result<Option<Place>, Unreadable> {
+        self.machine.message(seq, head, body_bytes, place).map_err(|_| Unreadable)
+    }
+
+    /// All messages have come: the state, and how many of them are missing.
+    ///
+    /// # Errors
+    /// The state of a consumer is not known.
+    pub(super) fn finish(self, now: i64) -> Result<(State, u64), Unreadable> {
+        let (machine, missing) = self.machine.finish();
+        let mut state = State::of(self.meta, machine, self.next_consumer);
+        for (meta, snapshot) in self.consumers {
+            let settings = settings::consumer(&meta.config, &state.meta.config, self.payload_max);
+            let prefixes = Prefixes::new(&state.meta.config.name, meta.name());
+            let log = view(&state.machine, u64::MAX);
+            let id = ConsumerId(meta.id);
+            let consumer = Consumer::restore(id, prefixes, settings, &snapshot, &log, now);
+            let consumer = consumer.map_err(|_| Unreadable)?;
+            let name = meta.name().to_owned();
+            state.consumers.insert(&name, consumer, Held { meta, taps: Vec::new() });
+        }
+        Ok((state, missing))
+    }
+}

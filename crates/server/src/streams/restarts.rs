@@ -1,0 +1,402 @@
+//! Streams with consumers at random on a simulated disk: whatever happens, the next start makes the same of checkpoint and log.
+
+use super::checkpoints::{Checkpoints, Said};
+use super::hosted::Hosted;
+use super::recover::Recovery;
+use super::registry::All;
+use super::shared::{Shared, wall};
+use dialtone_broker::account::{Account, AccountId};
+use dialtone_broker::inlet::Publish;
+use dialtone_jetstream::config::{AckPolicy, ConsumerConfig, DiscardPolicy, Retention, StreamConfig};
+use dialtone_jetstream::consumer::ConsumerId;
+use dialtone_jetstream::messages::Body;
+use dialtone_jetstream::stream::Purge;
+use dialtone_store::{After, Disk, Options, SimulatedDisk, Store};
+use dialtone_wire::message::Message;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const STREAMS: [&str; 3] = ["LIMITS", "WORK", "INTEREST"];
+const CONSUMERS: [&str; 3] = ["C", "D", "E"];
+const PAYLOAD_MAX: u32 = 1 << 20;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+}
+
+/// Who gets everything, now and then nobody does.
+struct Turn {
+    account: Arc<Account>,
+    /// The subjects of acknowledgements, of deliveries that are not acknowledged.
+    delivered: Vec<Vec<u8>>,
+    count: u64,
+}
+
+impl Publish for Turn {
+    fn emit(&mut self, _: &Arc<Account>, _: &Message<'_>) -> usize {
+        1
+    }
+
+    fn emit_stored(&mut self, _: &Arc<Account>, _: &[u8], message: &Message<'_>) -> usize {
+        self.count += 1;
+        if self.count % 13 == 0 {
+            return 0;
+        }
+        self.delivered.extend(message.reply.map(<[u8]>::to_vec));
+        1
+    }
+
+    fn is_awaited(&mut self, _: &Arc<Account>, _: &[u8]) -> bool {
+        true
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// A server's streams, and the disk that they are on.
+struct World {
+    random: Random,
+    disk: SimulatedDisk,
+    shared: Arc<Shared>,
+    all: All,
+    turn: Turn,
+    published: u64,
+    /// What each message holds, by stream and sequence.
+    bodies: BTreeMap<(String, u64), Vec<u8>>,
+}
+
+fn options() -> Options {
+    Options {
+        log_file_bytes: 16 << 10,
+        log_ahead_bytes: 1 << 10,
+        segment_bytes: 16 << 10,
+        reserve_bytes: 4 << 10,
+        mark_delay: Duration::from_secs(3600),
+        ..Options::default()
+    }
+}
+
+fn shared() -> Arc<Shared> {
+    Shared::new(None, Arc::default(), Arc::default())
+}
+
+/// Opens the store with all its streams.
+fn open(disk: &SimulatedDisk, account: &Arc<Account>) -> (Arc<Shared>, All) {
+    let (shared, all) = (shared(), All::default());
+    let mut recovery = Recovery::new(wall(), PAYLOAD_MAX);
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let store = Store::open(disk, Path::new("/store"), options(), &mut |found| recovery.take(found));
+    shared.opened(store.expect("the store opens"));
+    assert_eq!(recovery.problems, [] as [String; 0]);
+    for found in recovery.streams() {
+        let store = shared.store().expect("it is open");
+        found.unused.iter().for_each(|place| store.dropped(found.group, *place));
+        all.put(account, &shared, Some(found.group), found.state.expect("it can be read"));
+    }
+    (shared, all)
+}
+
+fn stream_config(name: &str, random: &mut Random) -> StreamConfig {
+    StreamConfig {
+        name: name.into(),
+        subjects: vec![format!("{name}.>")],
+        retention: match name {
+            "WORK" => Retention::WorkQueue,
+            "INTEREST" => Retention::Interest,
+            _ => Retention::Limits,
+        },
+        discard: random.pick(&[DiscardPolicy::Old, DiscardPolicy::Old, DiscardPolicy::New]),
+        max_msgs: random.pick(&[-1, -1, 60]),
+        max_msgs_per_subject: random.pick(&[-1, -1, 1, 5]),
+        max_bytes: random.pick(&[-1, -1, 9000]),
+        allow_rollup_hdrs: true,
+        allow_msg_ttl: true,
+        ..StreamConfig::default()
+    }
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let account = Account::new(AccountId(1), "A");
+        let disk = SimulatedDisk::new();
+        let (shared, all) = open(&disk, &account);
+        let turn = Turn { account, delivered: Vec::new(), count: 0 };
+        let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        Self { random, disk, shared, all, turn, published: 0, bodies: BTreeMap::new() }
+    }
+
+    fn store(&self) -> &Store {
+        self.shared.store().expect("it is open")
+    }
+
+    fn hosted(&mut self) -> Arc<Hosted> {
+        let name = self.random.pick(&STREAMS);
+        if let Some(hosted) = self.all.find(&self.turn.account, name) {
+            return hosted;
+        }
+        let config = stream_config(name, &mut self.random);
+        self.bodies.retain(|(stream, _), _| stream != name);
+        let made = self.all.create(&self.turn.account, config, (&self.shared, PAYLOAD_MAX));
+        made.expect("the store takes it").0
+    }
+
+    fn step(&mut self) {
+        let hosted = self.hosted();
+        match self.random.below(40) {
+            0..22 => self.act(&hosted),
+            22..26 => {
+                self.store().step();
+                hosted.work(&mut self.turn);
+            }
+            26 => self.purge(&hosted),
+            27 | 28 => {
+                let first = hosted.lock().state.machine.totals().first;
+                let seq = first + self.random.below(12);
+                let _ = hosted.delete_message(seq, false, &mut self.turn);
+            }
+            29 | 30 => self.put_consumer(&hosted),
+            31 if self.random.below(4) == 0 => {
+                let name = self.random.pick(&CONSUMERS);
+                let _ = hosted.delete_consumer(name, &mut self.turn);
+            }
+            32 if self.random.below(3) == 0 => {
+                let config = stream_config(&hosted.name, &mut self.random);
+                let done = hosted.reconfigure(config, &mut self.turn);
+                done.expect("an account").expect("the store takes it");
+            }
+            33 if self.random.below(12) == 0 => {
+                hosted.end(&mut self.turn);
+                self.all.forget(&self.turn.account, &hosted.name);
+                let mut batch = self.store().batch(dialtone_store::Urgency::FreesRoom).expect("a batch");
+                batch.delete_group(hosted.group.expect("it is in a file"));
+                batch.submit();
+            }
+            34 | 35 => self.check_point(),
+            36 => self.restart(),
+            37 => self.read_all(),
+            _ => {}
+        }
+    }
+
+    /// Several things that come in one turn.
+    fn act(&mut self, hosted: &Arc<Hosted>) {
+        let Self { random, turn, published, bodies, .. } = self;
+        let delivered = std::mem::take(&mut turn.delivered);
+        let (mut acks, rest): (Vec<_>, Vec<_>) = delivered.into_iter().partition(|_| random.below(3) == 0);
+        turn.delivered = rest;
+        let prefix = format!("$JS.ACK.{}.", hosted.name);
+        let _ = hosted.with(turn, |session| {
+            for _ in 0..=random.below(6) {
+                match random.below(4) {
+                    0 | 1 => publish(session, (random, published, bodies)),
+                    2 => {
+                        let all = session.inner.state.consumers_by_name();
+                        let ids: Vec<u64> = all.map(|held| held.meta.id).collect();
+                        if !ids.is_empty() {
+                            let request = br#"{"batch":3,"expires":60000000000}"#;
+                            let framed = [request, &b"\r\n"[..]].concat();
+                            let message = Message {
+                                subject: b"next",
+                                reply: Some(b"inbox"),
+                                header_bytes: 0,
+                                framed: &framed,
+                            };
+                            session.pull(random.pick(&ids), &message);
+                        }
+                    }
+                    _ => {
+                        let Some(to) = acks.pop().filter(|to| to.starts_with(prefix.as_bytes())) else {
+                            continue;
+                        };
+                        let name = to[prefix.len()..].split(|byte| *byte == b'.').next().unwrap_or(b"");
+                        let name = std::str::from_utf8(name).expect("text");
+                        let Some(ConsumerId(id)) = session.inner.state.consumer_id(name) else { continue };
+                        let what: &[u8] = random.pick(&[
+                            &b"+ACK\r\n"[..],
+                            b"+ACK\r\n",
+                            b"-NAK\r\n",
+                            b"+TERM\r\n",
+                            b"+WPI\r\n",
+                        ]);
+                        let message =
+                            Message { subject: &to, reply: Some(b"inbox"), header_bytes: 0, framed: what };
+                        session.acknowledge(id, &message);
+                    }
+                }
+            }
+        });
+    }
+
+    fn purge(&mut self, hosted: &Hosted) {
+        let last = hosted.lock().state.machine.totals().last;
+        let filter = (self.random.below(3) > 0).then(|| format!("{}.{}", hosted.name, self.random.below(4)));
+        let before = self.random.pick(&[0, 0, last, last + 1]);
+        let keep = if before == 0 { self.random.below(3) } else { 0 };
+        let filter = filter.map(|filter| filter.into_bytes().into());
+        let _ = hosted.purge(Purge { filter, before, keep }, &mut self.turn);
+    }
+
+    fn put_consumer(&mut self, hosted: &Hosted) {
+        let random = &mut self.random;
+        let name = random.pick(&CONSUMERS);
+        let filter = format!("{}.{}", hosted.name, random.below(4));
+        let config = ConsumerConfig {
+            durable_name: name.into(),
+            ack_policy: random.pick(&[
+                AckPolicy::Explicit,
+                AckPolicy::Explicit,
+                AckPolicy::All,
+                AckPolicy::None,
+            ]),
+            max_deliver: random.pick(&[-1, 2]),
+            max_ack_pending: random.pick(&[1000, 5]),
+            filter_subject: if random.below(2) == 0 { filter } else { String::new() },
+            ..ConsumerConfig::default()
+        };
+        // What may change of a consumer is not looked at here, so one that is there stays as it is, but for its filter.
+        let config = match hosted.consumer_config(name) {
+            Some(known) => ConsumerConfig { filter_subject: config.filter_subject, ..known },
+            None => config,
+        };
+        let put = hosted.put_consumer(name, config, &mut self.turn);
+        put.expect("an account").expect("the store takes it");
+    }
+
+    fn check_point(&mut self) {
+        let say = |said: Said| match said {
+            Said::Failed(error) => panic!("{error}"),
+            Said::Damaged(what) => panic!("{what}"),
+        };
+        Checkpoints::new(&self.shared, &self.all, &say).checkpoint(self.store()).expect("it works");
+    }
+
+    /// All that is to be the same, by stream.
+    fn states(&self) -> BTreeMap<String, Vec<u8>> {
+        let state = |hosted: Arc<Hosted>| {
+            let mut bytes = Vec::new();
+            hosted.lock().state.capture(&mut bytes);
+            (hosted.name.to_string(), bytes)
+        };
+        self.all.all().into_iter().map(state).collect()
+    }
+
+    /// A stream in words, for a test that fails.
+    fn described(&self, name: &str) -> String {
+        let Some(hosted) = self.all.find(&self.turn.account, name) else { return String::new() };
+        let inner = hosted.lock();
+        let machine = &inner.state.machine;
+        let consumers: Vec<_> =
+            inner.state.consumers.iter().map(|(one, _)| (one.id(), one.state())).collect();
+        format!("{:?} {:?} {consumers:?}", machine.totals(), machine.messages().runs())
+    }
+
+    /// How many messages each consumer has before it, which is not kept but counted.
+    fn pending(&self) -> Vec<(String, ConsumerId, u64)> {
+        let mut out = Vec::new();
+        for hosted in self.all.all() {
+            for (machine, _) in hosted.lock().state.consumers.iter() {
+                out.push((hosted.name.to_string(), machine.id(), machine.info_at(0).num_pending));
+            }
+        }
+        out.sort();
+        out
+    }
+
+    fn restart(&mut self) {
+        self.store().step();
+        let (states, pending) = (self.states(), self.pending());
+        let described: BTreeMap<_, _> = STREAMS.map(|name| (name.to_owned(), self.described(name))).into();
+        let (shared, all) = (shared(), All::default());
+        // The store ends with the last stream.
+        (self.shared, self.all) = (shared, all);
+        let after = if self.random.below(2) == 0 { After::Kill } else { After::PowerLoss(self.random.0) };
+        self.disk.restart(after);
+        (self.shared, self.all) = open(&self.disk, &self.turn.account);
+        self.turn.delivered.clear();
+        for (name, state) in self.states() {
+            let now = self.described(&name);
+            assert!(states[&name] == state, "{name} is another one:\n{}\n{now}", described[&name]);
+        }
+        assert_eq!(self.states().len(), states.len());
+        assert_eq!(self.pending(), pending);
+        self.read_all();
+    }
+
+    fn read_all(&mut self) {
+        for hosted in self.all.all() {
+            let inner = hosted.lock();
+            for head in inner.state.machine.messages().iter_from(0) {
+                let mut found = Vec::new();
+                match inner.state.machine.messages().body(head.seq) {
+                    Some(Body::Hot(bytes)) => found.extend_from_slice(bytes),
+                    Some(Body::Cold(place)) => {
+                        hosted.try_read(head.seq, place, &mut found).expect("it is read")
+                    }
+                    None => panic!("{} has no body", head.seq),
+                }
+                let body = self.bodies.get(&(hosted.name.to_string(), head.seq));
+                assert_eq!(Some(&found), body, "{} {}", hosted.name, head.seq);
+            }
+        }
+    }
+}
+
+fn publish(
+    session: &mut super::hosted::Session<'_>,
+    (random, published, bodies): (&mut Random, &mut u64, &mut BTreeMap<(String, u64), Vec<u8>>),
+) {
+    *published += 1;
+    let name = session.hosted.name.to_string();
+    let subject = format!("{name}.{}", random.below(4));
+    let headers = match random.below(9) {
+        0 => format!("NATS/1.0\r\nNats-Msg-Id: {}\r\n\r\n", random.below(9)),
+        1 if random.below(4) == 0 => "NATS/1.0\r\nNats-Rollup: sub\r\n\r\n".to_owned(),
+        2 => "NATS/1.0\r\nNats-TTL: 1h\r\n\r\n".to_owned(),
+        _ => String::new(),
+    };
+    let payload = format!("{published}").repeat(random.pick(&[1, 1, 20, 400]));
+    let framed = format!("{headers}{payload}\r\n");
+    let before = session.inner.state.machine.totals().last;
+    session.store(&Message {
+        subject: subject.as_bytes(),
+        reply: Some(b"inbox"),
+        header_bytes: headers.len(),
+        framed: framed.as_bytes(),
+    });
+    let last = session.inner.state.machine.totals().last;
+    if last > before {
+        bodies.insert((name, last), format!("{headers}{payload}").into_bytes());
+    }
+}
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
+}
+
+#[test]
+fn a_start_makes_the_same_of_checkpoint_and_log() {
+    let first = number("RESTARTS_SEED", 1);
+    for seed in first..first + number("RESTARTS_RUNS", 12) {
+        let played = std::panic::catch_unwind(|| {
+            let mut world = World::new(seed);
+            (0..400).for_each(|_| world.step());
+            world.restart();
+        });
+        assert!(played.is_ok(), "RESTARTS_SEED={seed} RESTARTS_RUNS=1 plays it again");
+    }
+}
