@@ -37,6 +37,7 @@ const BLOCKS: &[(&str, &str, &str)] = &[
     ("leafnodes_migrate", "leafnodes.remotes[].jetstream_cluster_migrate", ""),
     ("jetstream", "jetstream", "Streams that keep messages. `true` or `enabled` stands for the defaults."),
     ("jetstream_limits", "jetstream.limits", ""),
+    ("jetstream_batch", "jetstream.limits.batch", ""),
     (
         "ocsp",
         "ocsp",

@@ -12,7 +12,7 @@ pub use crate::blocks::cluster::{self, Cluster};
 pub use crate::blocks::compression::{Compression, CompressionMode};
 pub use crate::blocks::gateway::{self, Gateway};
 pub use crate::blocks::http::Http;
-pub use crate::blocks::jetstream::{self, JetStream};
+pub use crate::blocks::jetstream::{self, BatchLimits, JetStream};
 pub use crate::blocks::lame_duck::LameDuck;
 pub use crate::blocks::leaf_remote::{self, LeafRemote};
 pub use crate::blocks::leafnodes::{self, LeafNodes, LeafUser};

@@ -262,6 +262,7 @@ mod tests {
             }
             "websocket" => format!("websocket {{ {entry} }}"),
             "jetstream_limits" => format!("jetstream {{ limits {{ {entry} }} }}"),
+            "jetstream_batch" => format!("jetstream {{ limits {{ batch {{ {entry} }} }} }}"),
             "account_jetstream" => account(&format!("jetstream {{ {entry} }}")),
             "cluster" | "gateway" | "leafnodes" | "jetstream" => format!("{block} {{ {entry} }}"),
             "gateway_authorization" => format!("gateway {{ authorization {{ {entry} }} }}"),

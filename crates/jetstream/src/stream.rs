@@ -15,6 +15,7 @@ mod counter;
 mod dedupe;
 mod effects;
 mod expiry;
+mod fast;
 mod marks;
 #[cfg(test)]
 mod model;
@@ -30,11 +31,12 @@ mod tests;
 
 use crate::messages::{Body, Freed, Head, Keep, Messages, Place, Removed, Totals};
 pub use admit::{Admitted, Publish, Room};
-pub use batch::{Abandoned, Batches};
+pub use batch::{Abandoned, BatchLimits, Batches};
 pub use codec::Malformed;
 use dedupe::Dedupe;
 pub use effects::{Effects, Purged, Reason, RemovedMessage, Stored};
 use expiry::Deadlines;
+pub use fast::{FastAnswer, FastBatches, FastMark, FastOperation, is_fast};
 pub use marks::{Marks, Rollup};
 pub use proposal::{MadeBy, Proposal, Purge, Remove, Store, Ttl};
 pub use refusal::Refusal;

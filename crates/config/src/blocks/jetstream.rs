@@ -15,7 +15,6 @@ const ENCRYPTION: &str = "encryption at rest is not part of this version";
 const TPM: &str = "TPM functionality is not supported on this platform";
 const REPLICATED: &str = "replication of streams is not part of this version";
 const QUEUES: &str = "what waits for the API is bounded by bytes and shared among accounts";
-const BATCHES: &str = "batches of publishes are not part of this version";
 
 block! {
     /// JetStream.
@@ -81,10 +80,28 @@ block! {
         /// Zero: the official one.
         duplicate_window_max: Duration = Duration::ZERO,
             duplicate_window: "Longest `duplicate_window` of a stream.", read (reader::duration_text), Within(Restarts);
+        /// What batches may take.
+        batch: BatchLimits = BatchLimits::default(),
+            batch: "What batches of publishes may take.", block (batch), Within(Restarts);
     }
     also {
         max_ha_assets: Refused(REPLICATED), "Replicated streams and consumers.";
-        batch: Refused(BATCHES), "Batches of publishes.";
+    }
+}
+
+block! {
+    /// What batches of publishes may take; 0: the official default.
+    #[derive(Copy, Eq)]
+    pub struct BatchLimits in "jetstream_batch" {
+        per_stream_max: u64 = 0,
+            max_inflight_per_stream: "Open batches of a stream. Default 50 atomic and 1,000 fast ones.", read (natural), Within(Restarts);
+        open_max: u64 = 0,
+            max_inflight_total: "Open batches of the server. Default 1,000 atomic and 50,000 fast ones.", read (natural), Within(Restarts);
+        messages_max: u64 = 0,
+            max_msgs: "Messages of an atomic batch. Default 1,000.", read (natural), Within(Restarts);
+        /// Zero: ten seconds.
+        timeout: Duration = Duration::ZERO,
+            timeout: "How long a batch may wait for its next message. Default 10s.", read (reader::duration_text), Within(Restarts);
     }
 }
 
@@ -160,6 +177,14 @@ fn limits(value: &Value, notes: &mut Notes) -> JetStreamLimits {
     out
 }
 
+fn batch(value: &Value, notes: &mut Notes) -> BatchLimits {
+    let mut out = BatchLimits::default();
+    if let Some(map) = noted(reader::map(value), &mut notes.errors) {
+        out.read(&Block::new("jetstream_batch", map, &mut notes.errors), notes);
+    }
+    out
+}
+
 /// A count; below 0 is none.
 fn natural(value: &Value) -> Result<u64, ConfigError> {
     reader::integer(value).map(|n| u64::try_from(n).unwrap_or(0))
@@ -195,7 +220,7 @@ mod tests {
     fn a_block() {
         let (out, errors) = read(
             "{ store: '/x', max_mem: 1GB, max_file: '2G', domain: hub, sync: always, strict: false,
-               limits { max_ack_pending: 5, duplicate_window: '2m' } }",
+               limits { max_ack_pending: 5, duplicate_window: '2m', batch { max_msgs: 7, timeout: '1s' } } }",
         );
         let out = out.expect("on");
         assert_eq!(errors, Vec::<String>::new());
@@ -204,6 +229,8 @@ mod tests {
         assert_eq!((out.domain.as_deref(), out.sync, out.strict), (Some("hub"), Sync::Always, false));
         assert_eq!((out.limits.ack_pending_max, out.limits.request_batch_max), (5, 0));
         assert_eq!(out.limits.duplicate_window_max, Duration::from_secs(120));
+        let batch = out.limits.batch;
+        assert_eq!((batch.messages_max, batch.open_max, batch.timeout), (7, 0, Duration::from_secs(1)));
         let sizes = read("{ max_mem: -1, max_file: 0 }").0.expect("on");
         assert_eq!((sizes.memory_bytes_max, sizes.file_bytes_max), (None, Some(0)));
     }
@@ -219,10 +246,7 @@ mod tests {
             ("{ max_file: 1.5 }", "max_file_store must be int64 or string"),
             ("{ domian: x }", "unknown field \"domian\""),
             ("{ key: x }", "`key` cannot be carried out: encryption at rest is not part of this version"),
-            (
-                "{ limits { batch {} } }",
-                "`batch` cannot be carried out: batches of publishes are not part of this version",
-            ),
+            ("{ limits { batch { max: 5 } } }", "unknown field \"max\""),
         ] {
             assert_eq!(read(block).1, [expected], "{block}");
         }

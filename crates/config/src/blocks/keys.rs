@@ -9,7 +9,7 @@ use crate::blocks::cluster::{Cluster, RouteDialing, RouteLimits, RouteListener, 
 use crate::blocks::compression::Compression;
 use crate::blocks::gateway::{Gateway, GatewayListener, GatewayUser, RemoteGateway};
 use crate::blocks::http::Http;
-use crate::blocks::jetstream::{JetStream, JetStreamLimits};
+use crate::blocks::jetstream::{BatchLimits, JetStream, JetStreamLimits};
 use crate::blocks::lame_duck::LameDuck;
 use crate::blocks::leaf_remote::{LeafLink, LeafProxy, LeafRemote, Migration};
 use crate::blocks::leafnodes::{LeafAuthorization, LeafListener, LeafNodes, LeafUser};
@@ -104,6 +104,7 @@ static PARTS: &[&[Key]] = &[
     Migration::KEYS,
     JetStream::KEYS,
     JetStreamLimits::KEYS,
+    BatchLimits::KEYS,
     Ocsp::KEYS,
     OcspPeer::KEYS,
     OcspCache::KEYS,

@@ -10,7 +10,6 @@ type Use<C> = (&'static str, fn(&C) -> bool);
 pub const STREAM: &[Use<StreamConfig>] = &[
     ("mirror", |c| c.mirror.is_some()),
     ("sources", |c| !c.sources.is_empty()),
-    ("allow_batched", |c| c.allow_batched),
     ("persist_mode", |c| c.persist_mode == PersistMode::Async),
     ("compression", |c| c.compression == Compression::S2),
 ];

@@ -56,6 +56,11 @@ pub trait Room {
     fn may_open_batch(&self) -> bool {
         true
     }
+
+    /// Whether the server can have one more fast batch open.
+    fn may_open_fast_batch(&self) -> bool {
+        true
+    }
 }
 
 /// What becomes of a publish.
@@ -65,6 +70,16 @@ pub enum Admitted<'a> {
     Proposal(Proposal<'a>),
     /// Its message id came before, and got this sequence.
     Duplicate(u64),
+}
+
+impl Admitted<'_> {
+    /// With bytes of its own.
+    pub(super) fn into_owned(self) -> Admitted<'static> {
+        match self {
+            Self::Duplicate(seq) => Admitted::Duplicate(seq),
+            Self::Proposal(proposal) => Admitted::Proposal(proposal.into_owned()),
+        }
+    }
 }
 
 impl Stream {

@@ -47,6 +47,24 @@ impl Abandoned {
     }
 }
 
+/// What batches, atomic and fast ones, may take; `None`: the official default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Batches of each kind that a stream has open at most.
+    pub per_stream: Option<usize>,
+    /// Messages of an atomic batch.
+    pub messages: Option<u64>,
+    /// Nanoseconds after its last message at which a batch is given up.
+    pub timeout: Option<i64>,
+}
+
+impl BatchLimits {
+    /// Nanoseconds after its last message at which a batch is given up.
+    pub(super) fn timeout(&self) -> i64 {
+        self.timeout.unwrap_or(TIMEOUT)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Open {
     messages: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)>,
@@ -60,9 +78,15 @@ pub struct Batches {
     open: BTreeMap<Vec<u8>, Open>,
     bytes: usize,
     abandoned: Vec<(Vec<u8>, Abandoned)>,
+    limits: BatchLimits,
 }
 
 impl Batches {
+    /// None yet.
+    pub fn new(limits: BatchLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
     /// How many are open.
     pub fn len(&self) -> usize {
         self.open.len()
@@ -76,6 +100,11 @@ impl Batches {
     /// When [`Self::expire`] is to be called: nanoseconds since 1970.
     pub fn deadline(&self) -> Option<i64> {
         self.open.values().map(|open| open.deadline).min()
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.limits);
     }
 
     /// Gives up what waited too long.
@@ -135,15 +164,16 @@ impl Stream {
         let seq = given(marks.batch_seq).and_then(marks::number).ok_or(Refusal::AtomicSequenceMissing)?;
         let is_end = marks.batch_commit == Some(b"eob");
         let messages = if is_end { seq.saturating_sub(1) } else { seq };
+        let most = batches.limits.messages.unwrap_or(MESSAGES_MAX);
         if !batches.open.contains_key(id) {
             if seq != 1 {
-                return Err(if messages > MESSAGES_MAX {
-                    Refusal::AtomicTooLarge(MESSAGES_MAX)
+                return Err(if messages > most {
+                    Refusal::AtomicTooLarge(most)
                 } else {
                     Refusal::AtomicIncomplete
                 });
             }
-            if batches.open.len() >= OPEN_MAX || !room.may_open_batch() {
+            if batches.open.len() >= batches.limits.per_stream.unwrap_or(OPEN_MAX) || !room.may_open_batch() {
                 return Err(Refusal::AtomicTooManyInFlight);
             }
             batches.open.insert(id.to_vec(), Open::default());
@@ -163,9 +193,9 @@ impl Stream {
             batches.abandon(id, Abandoned::Incomplete);
             return Err(Refusal::AtomicIncomplete);
         }
-        if messages > MESSAGES_MAX {
+        if messages > most {
             batches.abandon(id, Abandoned::Large);
-            return Err(Refusal::AtomicTooLarge(MESSAGES_MAX));
+            return Err(Refusal::AtomicTooLarge(most));
         }
         self.stage(batches, id, publish, is_end, now)?;
         if marks.batch_commit.is_none() {
@@ -177,8 +207,16 @@ impl Stream {
 
     /// What is refused of each message when it comes.
     fn check_batch_message(&self, publish: &Publish<'_>, id: &[u8], room: &impl Room) -> Result<(), Refusal> {
-        let features = &self.settings.features;
-        if features.sealed {
+        self.check_any_batch(publish, room)?;
+        if !self.settings.features.atomic {
+            return Err(Refusal::AtomicDisabled);
+        }
+        if id.len() > ID_BYTES_MAX { Err(Refusal::AtomicIdInvalid) } else { Ok(()) }
+    }
+
+    /// The same, of either kind of batch.
+    pub(super) fn check_any_batch(&self, publish: &Publish<'_>, room: &impl Room) -> Result<(), Refusal> {
+        if self.settings.features.sealed {
             return Err(Refusal::Sealed);
         }
         if room.server_bytes() == 0 {
@@ -191,10 +229,7 @@ impl Stream {
         if self.settings.limits.message_bytes.is_some_and(|max| bytes > max as usize) {
             return Err(Refusal::MessageTooLarge);
         }
-        if !features.atomic {
-            return Err(Refusal::AtomicDisabled);
-        }
-        if id.len() > ID_BYTES_MAX { Err(Refusal::AtomicIdInvalid) } else { Ok(()) }
+        Ok(())
     }
 
     fn stage(
@@ -211,7 +246,7 @@ impl Stream {
             return Err(Refusal::AtomicTooManyInFlight);
         }
         let Some(open) = batches.open.get_mut(id) else { return Err(Refusal::AtomicIncomplete) };
-        open.deadline = now.saturating_add(TIMEOUT);
+        open.deadline = now.saturating_add(batches.limits.timeout());
         if !is_end {
             let mut headers = without(publish.headers, b"Nats-Required-Api-Level");
             headers = without(&headers, b"Nats-Request-Info");

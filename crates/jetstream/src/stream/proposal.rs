@@ -27,6 +27,21 @@ pub enum Proposal<'a> {
     },
 }
 
+impl Proposal<'_> {
+    /// With bytes of its own.
+    pub(super) fn into_owned(self) -> Proposal<'static> {
+        match self {
+            Self::Store(store) => Proposal::Store(store.into_owned()),
+            Self::Batch(stores) => Proposal::Batch(stores.into_iter().map(Store::into_owned).collect()),
+            Self::Skip(store) => Proposal::Skip(store.into_owned()),
+            Self::Remove(remove) => Proposal::Remove(remove),
+            Self::Purge(purge) => Proposal::Purge(purge),
+            Self::SkipTo(upto) => Proposal::SkipTo(upto),
+            Self::Reschedule { seq, at } => Proposal::Reschedule { seq, at },
+        }
+    }
+}
+
 /// Until when a message lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ttl {

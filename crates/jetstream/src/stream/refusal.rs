@@ -94,6 +94,16 @@ refusals! {
     AtomicDuplicate ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE
     /// More batches than may be open.
     AtomicTooManyInFlight ATOMIC_PUBLISH_TOO_MANY_INFLIGHT
+    /// A fast batch without `allow_batched`.
+    FastDisabled BATCH_PUBLISH_DISABLED
+    /// A reply subject of a fast batch that is not sound.
+    FastPatternInvalid BATCH_PUBLISH_INVALID_PATTERN
+    /// An id of more than 64 bytes.
+    FastIdInvalid BATCH_PUBLISH_INVALID_BATCH_ID
+    /// A fast batch that did not begin, or ended.
+    FastIdUnknown BATCH_PUBLISH_UNKNOWN_BATCH_ID
+    /// More fast batches than may be open.
+    FastTooManyInFlight BATCH_PUBLISH_TOO_MANY_INFLIGHT
     /// `Nats-Required-Api-Level` is above this server's.
     ApiLevel REQUIRED_API_LEVEL
     /// The server has no room.

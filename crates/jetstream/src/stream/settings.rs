@@ -60,7 +60,7 @@ impl Limits {
             messages: limit(config.max_msgs),
             bytes: limit(config.max_bytes),
             age: Some(config.max_age.0).filter(|&age| age > 0),
-            message_bytes: u32::try_from(config.max_msg_size).ok(),
+            message_bytes: u32::try_from(config.max_msg_size).ok().filter(|&bytes| bytes > 0),
             per_subject: limit(config.max_msgs_per_subject),
         }
     }
@@ -77,6 +77,8 @@ pub struct Features {
     pub counter: bool,
     /// `allow_atomic`.
     pub atomic: bool,
+    /// `allow_batched`.
+    pub fast: bool,
     /// `allow_msg_schedules`.
     pub schedules: bool,
     /// `deny_delete`.
@@ -96,6 +98,7 @@ impl Features {
             ttl: config.allow_msg_ttl,
             counter: config.allow_msg_counter,
             atomic: config.allow_atomic,
+            fast: config.allow_batched,
             schedules: config.allow_msg_schedules,
             deny_delete: config.deny_delete,
             deny_purge: config.deny_purge,

@@ -152,6 +152,14 @@ pub(crate) struct Limits {
     max_ack_pending: u64,
     #[serde(skip_serializing_if = "is_default")]
     max_duplicate_window: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    max_batch_inflight_per_stream: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    max_batch_inflight_total: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    max_batch_size: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    max_batch_timeout: u64,
     default_max_consumers: u64,
 }
 
@@ -164,6 +172,10 @@ impl Limits {
             max_request_batch: limits.request_batch_max,
             max_ack_pending: limits.ack_pending_max,
             max_duplicate_window: nanos(limits.duplicate_window_max),
+            max_batch_inflight_per_stream: limits.batch.per_stream_max,
+            max_batch_inflight_total: limits.batch.open_max,
+            max_batch_size: limits.batch.messages_max,
+            max_batch_timeout: nanos(limits.batch.timeout),
             default_max_consumers: CONSUMERS_DEFAULT_MAX,
         }
     }

@@ -4,8 +4,9 @@ use super::{api, renew_quota};
 use crate::log::Event;
 use crate::node::Node;
 use crate::process;
-use crate::streams::{Capacity, Checkpoints, Recovery, Said, Shared, wall};
-use dialtone_config::options::JetStream;
+use crate::streams::{Capacity, Checkpoints, OpenBatches, Recovery, Said, Shared, wall};
+use dialtone_config::options::{BatchLimits, JetStream};
+use dialtone_jetstream::stream;
 use dialtone_net::threads::Watch;
 use dialtone_store::{OpenError, Options, RealDisk, Store};
 use std::path::{Path, PathBuf};
@@ -63,6 +64,18 @@ fn capacity(own: &JetStream, folder: &Path) -> Capacity {
     }
 }
 
+/// How many batches of publishes there may be.
+fn batches(asked: &BatchLimits) -> OpenBatches {
+    let given = |value: u64| usize::try_from(value).ok().filter(|&value| value > 0);
+    let timeout = i64::try_from(asked.timeout.as_nanos()).ok().filter(|&nanos| nanos > 0);
+    let limits = stream::BatchLimits {
+        per_stream: given(asked.per_stream_max),
+        messages: Some(asked.messages_max).filter(|&messages| messages > 0),
+        timeout,
+    };
+    OpenBatches::new(limits, given(asked.open_max))
+}
+
 /// Starts JetStream, if the options ask for it.
 ///
 /// # Errors
@@ -90,7 +103,9 @@ pub(crate) fn start(node: &Arc<Node>) -> Result<(), StartError> {
         say(format_args!("  Domain:          {domain}"));
     }
     say(format_args!("-------------------------------------------"));
-    let shared = Shared::new(own.domain.as_deref(), node.delivery.gate.clone(), node.delivery.totals.clone());
+    let batches = batches(&own.limits.batch);
+    let shared =
+        Shared::new(own.domain.as_deref(), batches, node.delivery.gate.clone(), node.delivery.totals.clone());
     shared.quota.set_max(most);
     recover(node, &shared, &folder.join(STORE))?;
     node.streams.begin(shared, capacity);

@@ -36,11 +36,11 @@ pub(super) fn publish_abandoned(session: &mut Session<'_>) {
         let subject = format!("$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.{stream}");
         let body = BatchAbandoned {
             event: event("advisory.v1.stream_batch_abandoned", session.now),
-            account: session.account.name.to_string(),
             stream,
             domain: domain(session),
             batch: String::from_utf8_lossy(&batch).into_owned(),
             reason: AbandonReason::from_name(why.name()).unwrap_or_default(),
+            ..BatchAbandoned::default()
         };
         emit_plain(session.turn, session.account, subject.as_bytes(), &json::to_vec(&body));
     }

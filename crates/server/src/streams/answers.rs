@@ -13,8 +13,14 @@ pub(super) enum Detail<'a> {
     Duplicate,
     /// What the counter stands at.
     Value(&'a str),
-    /// The id of an atomic batch, and how many messages it has.
-    Batch(&'a [u8], usize),
+    /// All of a batch was stored.
+    Batch {
+        id: &'a [u8],
+        /// Its messages.
+        count: u64,
+        /// Whether it was stored before.
+        is_duplicate: bool,
+    },
 }
 
 impl<'a> Detail<'a> {
@@ -23,7 +29,8 @@ impl<'a> Detail<'a> {
         match proposal {
             Proposal::Store(store) => store.counter_value().map_or(Self::Plain, Self::Value),
             Proposal::Batch(stores) => {
-                Self::Batch(Marks::of(headers).batch_id.unwrap_or_default(), stores.len())
+                let id = Marks::of(headers).batch_id.unwrap_or_default();
+                Self::Batch { id, count: stores.len() as u64, is_duplicate: false }
             }
             _ => Self::Plain,
         }
@@ -41,7 +48,10 @@ pub(super) fn stored(stream: &str, domain: Option<&str>, seq: u64, detail: &Deta
         Detail::Value(value) => {
             let _ = write!(out, ",\"val\":\"{value}\"");
         }
-        Detail::Batch(id, count) => {
+        Detail::Batch { id, count, is_duplicate } => {
+            if *is_duplicate {
+                out.extend_from_slice(b",\"duplicate\":true");
+            }
             out.extend_from_slice(b",\"batch\":");
             out.extend_from_slice(&dialtone_jetstream::json::to_vec(&*String::from_utf8_lossy(id)));
             let _ = write!(out, ",\"count\":{count}");

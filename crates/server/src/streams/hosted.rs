@@ -17,7 +17,9 @@ use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::consumer::{AckSubject, Advisory, Budget, Consumer, ConsumerId, Context, Position};
 use dialtone_jetstream::consumers::Consumers;
 use dialtone_jetstream::messages::{Body, Place};
-use dialtone_jetstream::stream::{Admitted, Batches, Proposal, Publish as Published, Refusal, Store};
+use dialtone_jetstream::stream::{
+    Admitted, Batches, FastBatches, Proposal, Publish as Published, Refusal, Store, is_fast,
+};
 use dialtone_store::{GroupId, Lsn, ReadError, Urgency};
 use dialtone_wire::header;
 use dialtone_wire::message::Message;
@@ -108,12 +110,16 @@ pub(crate) struct Inner {
     pub(crate) is_gone: bool,
     /// Bytes of its state that count in the quotas.
     counted: u64,
+    /// Open batches, atomic and fast ones, that count in the server's.
+    counted_batches: [usize; 2],
     pub(super) scratch: Vec<u8>,
     record: Vec<u8>,
     /// Where messages are that were just logged.
     places: Vec<(u64, Place)>,
     /// Atomic batches whose last message is not there yet.
     pub(super) batches: Batches,
+    /// Fast batches that are open.
+    pub(super) fast: FastBatches,
 }
 
 impl Inner {
@@ -125,6 +131,11 @@ impl Inner {
     /// What consumers had to say.
     pub(super) fn take_advisories(&mut self) -> Vec<(ConsumerId, NotedAdvisory)> {
         std::mem::take(&mut self.noted.advisories)
+    }
+
+    /// Bytes of its state that count in the quotas.
+    pub(super) fn counted(&self) -> u64 {
+        self.counted
     }
 
     /// Has something sent when the disk was read.
@@ -182,10 +193,12 @@ impl Hosted {
                 looks_at: 0,
                 is_gone: false,
                 counted,
+                counted_batches: [0; 2],
                 scratch: Vec::new(),
                 record: Vec::new(),
                 places: Vec::new(),
-                batches: Batches::default(),
+                batches: Batches::new(shared.batches.limits),
+                fast: FastBatches::new(shared.batches.limits),
             }),
             quota,
             peer: OnceLock::new(),
@@ -280,6 +293,8 @@ impl Hosted {
             }
             session.inner.waiting.clear();
             session.inner.later.clear();
+            session.inner.batches.clear();
+            session.inner.fast = FastBatches::default();
         });
     }
 
@@ -309,7 +324,7 @@ impl Hosted {
     }
 
     /// What deciding on a message needs to know besides the stream; `counted` are its bytes that count in the quotas.
-    fn wanted<'a>(&'a self, state: &'a State, counted: u64) -> Wanted<'a> {
+    pub(super) fn wanted<'a>(&'a self, state: &'a State, counted: u64) -> Wanted<'a> {
         let more = signed(state.machine.totals().bytes) - signed(counted);
         let place = quota::place(self.group.is_some());
         Wanted {
@@ -379,6 +394,9 @@ impl Session<'_> {
     pub(super) fn store(&mut self, message: &Message<'_>) {
         self.flush();
         let reply = message.reply.filter(|_| !self.inner.state.meta.config.no_ack);
+        if let Some(reply) = message.reply.filter(|reply| is_fast(reply)) {
+            return super::fast::store(self, message, reply);
+        }
         let published =
             Published { subject: message.subject, headers: message.headers(), payload: message.payload() };
         let (state, batches) = (&self.inner.state, &mut self.inner.batches);
@@ -509,7 +527,7 @@ impl Session<'_> {
     }
 
     /// Answers once everything that was decided so far is on disk.
-    fn answer_when_durable(&mut self, to: &[u8], payload: Vec<u8>) {
+    pub(super) fn answer_when_durable(&mut self, to: &[u8], payload: Vec<u8>) {
         match self.durable_at() {
             Some(upto) => {
                 let what = Due::Answer { to: to.into(), payload: payload.into() };
@@ -713,6 +731,7 @@ impl Session<'_> {
             }
         }
         self.inner.batches.expire(now);
+        self.inner.fast.expire(now);
         loop {
             let state = &self.inner.state;
             let wanted = self.hosted.wanted(state, self.inner.counted);
@@ -732,6 +751,10 @@ impl Session<'_> {
         }
         self.hosted.drop_places(self.inner.state.machine.freed().single.drain(..));
         self.count();
+        self.hosted
+            .shared
+            .batches
+            .count(&mut self.inner.counted_batches, [self.inner.batches.len(), self.inner.fast.len()]);
         advisories::publish(self);
         advisories::publish_abandoned(self);
         let inactive = std::mem::take(&mut self.inner.noted.inactive);
@@ -783,7 +806,12 @@ impl Session<'_> {
         let looks = pushes.then_some(self.inner.looks_at);
         let deadlines = consumers.deadline().into_iter();
         let machine = self.inner.state.machine.next_expiry();
-        deadlines.chain(looks).chain(machine).chain(self.inner.batches.deadline()).min()
+        deadlines
+            .chain(looks)
+            .chain(machine)
+            .chain(self.inner.batches.deadline())
+            .chain(self.inner.fast.deadline())
+            .min()
     }
 }
 

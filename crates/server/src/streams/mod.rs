@@ -8,11 +8,13 @@
 
 mod advisories;
 mod answers;
+mod batches;
 mod capture;
 mod checkpoints;
 mod consumers;
 mod direct;
 mod emitter;
+mod fast;
 mod hosted;
 mod meta;
 mod quota;
@@ -28,6 +30,7 @@ mod shared;
 mod state;
 
 pub(crate) use advisories::stream_acted;
+pub(crate) use batches::OpenBatches;
 pub(crate) use checkpoints::{Checkpoints, Said};
 pub(crate) use consumers::Shown;
 pub(crate) use hosted::Hosted;

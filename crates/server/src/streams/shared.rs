@@ -1,5 +1,6 @@
 //! What all streams of a server have in common: the store, who works for them behind a commit, and when.
 
+use super::batches::OpenBatches;
 use super::checkpoints::Alarm;
 use super::hosted::Hosted;
 use super::quota::Quota;
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) quota: Quota,
     /// When a checkpoint is due.
     pub(super) alarm: Alarm,
+    /// Batches of publishes that are open.
+    pub(super) batches: OpenBatches,
 }
 
 #[derive(Default)]
@@ -65,7 +68,12 @@ struct Agenda {
 
 impl Shared {
     /// Before the store is opened.
-    pub(crate) fn new(domain: Option<&str>, gate: Arc<Gate>, totals: Arc<Totals>) -> Arc<Self> {
+    pub(crate) fn new(
+        domain: Option<&str>,
+        batches: OpenBatches,
+        gate: Arc<Gate>,
+        totals: Arc<Totals>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store: OnceLock::new(),
             failed: OnceLock::new(),
@@ -77,6 +85,7 @@ impl Shared {
             next_sid: AtomicUsize::new(0),
             quota: Quota::default(),
             alarm: Alarm::default(),
+            batches,
         })
     }
 

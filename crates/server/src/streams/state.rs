@@ -1,5 +1,6 @@
 //! One stream with its consumers: the state machine, and how it follows the log.
 
+use super::batches;
 use super::hosted::Hosted;
 use super::meta::{ConsumerMeta, StreamMeta};
 use super::record::Record;
@@ -56,6 +57,14 @@ impl Room for Wanted<'_> {
 
     fn random(&self) -> u32 {
         rand::random()
+    }
+
+    fn may_open_batch(&self) -> bool {
+        self.hosted.shared.batches.has_room(batches::ATOMIC)
+    }
+
+    fn may_open_fast_batch(&self) -> bool {
+        self.hosted.shared.batches.has_room(batches::FAST)
     }
 
     fn read(&self, seq: u64, place: Place, out: &mut Vec<u8>) -> bool {
