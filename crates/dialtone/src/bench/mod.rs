@@ -28,6 +28,7 @@ mod request;
 mod scenario;
 mod shape;
 mod stop;
+mod stored;
 mod tally;
 mod target;
 mod ticker;

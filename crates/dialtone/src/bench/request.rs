@@ -148,6 +148,9 @@ impl Requester {
                         if body.len() == header_bytes && body.starts_with(b"NATS/1.0 503") {
                             bail!("nobody answers requests on this subject; start `dialtone bench reply`");
                         }
+                        if body.starts_with(b"{\"error\"") || body.starts_with(b"NATS/1.0 404") {
+                            bail!("the server answered {}", String::from_utf8_lossy(body));
+                        }
                         let Some(asked) = self.asked.take() else {
                             bail!("a second answer came to one request")
                         };

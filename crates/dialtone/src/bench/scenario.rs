@@ -10,6 +10,7 @@ use super::progress::Progress;
 use super::request::{Request, Responder};
 use super::shape::{self, Pace, SIZE_BYTES_MAX, Shape};
 use super::stop::Stop;
+use super::stored::Stored;
 use super::target::Target;
 use anyhow::{Result, anyhow, ensure};
 
@@ -60,6 +61,8 @@ pub enum Scenario {
         /// Payload bytes.
         size: usize,
     },
+    /// A stream that stores, or delivers.
+    Stored(Stored),
     /// Receives what another program publishes.
     Listen {
         /// What to subscribe to.
@@ -106,6 +109,7 @@ impl Scenario {
                 );
                 Box::new(Flow::open(target, vec![shape::spread(*subscriptions, *size)], Pace::Full, *size)?)
             }
+            Scenario::Stored(stored) => stored.open(target)?,
             Scenario::Listen { subject, queue, subscribers } => {
                 Box::new(Listen::open(target, subject, queue.as_deref(), *subscribers)?)
             }

@@ -2,6 +2,7 @@
 
 use super::super::scenario::Scenario;
 use super::super::shape::{Pace, Shape};
+use super::super::stored::{How, Stored, Work as StreamWork};
 use super::network::Link;
 use super::server::Setup;
 
@@ -48,6 +49,13 @@ pub enum Work {
     Imported(fn() -> Scenario),
     /// The same with a user who is known by a JWT.
     Signed(fn() -> Scenario),
+    /// The same with a stream.
+    Stored {
+        /// What is done.
+        scenario: fn() -> Scenario,
+        /// The official server, too, acknowledges only what it has synced.
+        synced: bool,
+    },
     /// The publishers of a load at one server, its subscribers at another; the CPU time is that of all servers.
     Across {
         /// What is between them.
@@ -119,6 +127,8 @@ pub enum Figure {
 pub enum Goal {
     /// Ours over the official server's, at most.
     Ratio(Figure, f64),
+    /// Ours over the official server's, at least.
+    AtLeast(Figure, f64),
     /// Ours, at most.
     AtMost(Figure, f64),
 }
@@ -127,7 +137,7 @@ impl Goal {
     /// What is bounded.
     pub fn figure(self) -> Figure {
         match self {
-            Goal::Ratio(figure, _) | Goal::AtMost(figure, _) => figure,
+            Goal::Ratio(figure, _) | Goal::AtLeast(figure, _) | Goal::AtMost(figure, _) => figure,
         }
     }
 }
@@ -200,9 +210,49 @@ pub const ROWS: &[Row] = &[
     Row { name: "gateway-request", title: "request/reply over a gateway, 64 requesters", work: across(Link::Gateway, || request(64)), goals: &[Goal::Ratio(Figure::Cpu, 0.65)] },
     Row { name: "gateway-steady", title: "steady 20 k msg/s over a gateway", work: Work::Across { link: Link::Gateway, scenario: || Scenario::Flow(steady()), long: true }, goals: &[
         Goal::Ratio(Figure::P50, 1.0), Goal::Ratio(Figure::P99, 1.0)] },
+    Row { name: "js-file", title: "publish to a file stream, many under way", work: stored(|| publish_stored(false, SIZE, 1)), goals: &[Goal::Ratio(Figure::Cpu, 0.40), Goal::AtLeast(Figure::Rate, 1.5)] },
+    Row { name: "js-file-64k", title: "the same, 64 KiB", work: stored(|| publish_stored(false, 64 * 1024, 1)), goals: &[Goal::Ratio(Figure::Cpu, 1.0)] },
+    Row { name: "js-memory", title: "publish to a stream in memory", work: stored(|| publish_stored(true, SIZE, 1)), goals: &[Goal::Ratio(Figure::Cpu, 0.35)] },
+    Row { name: "js-sync-1", title: "publish and wait, 1 publisher, both synced", work: synced(|| put(1)), goals: SYNCED },
+    Row { name: "js-sync-16", title: "the same, 16 publishers", work: synced(|| put(16)), goals: SYNCED },
+    Row { name: "js-sync-256", title: "the same, 256 publishers", work: synced(|| put(256)), goals: &[
+        Goal::Ratio(Figure::P50, 1.0), Goal::Ratio(Figure::P99, 1.5), Goal::AtLeast(Figure::Rate, 8.0)] },
+    Row { name: "js-pull", title: "consume by pull", work: stored(|| consume(How::Pull)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "js-pull-ack", title: "the same, each message acknowledged", work: stored(|| consume(How::PullAndAcknowledge)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "js-push", title: "consume by push", work: stored(|| consume(How::Push)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "js-ordered", title: "consume in order", work: stored(|| consume(How::Ordered)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "js-get", title: "direct get, 64 requesters", work: stored(|| Scenario::Stored(Stored { in_memory: false, size: SIZE, work: StreamWork::Get { requesters: 64 } })), goals: &[Goal::Ratio(Figure::Cpu, 0.45)] },
+    Row { name: "js-put", title: "put a key and wait, 64 publishers", work: stored(|| put(64)), goals: &[Goal::Ratio(Figure::Cpu, 0.45)] },
     Row { name: "subs", title: "routing, 1 M subscriptions", work: Work::Subscriptions { few: FEW_SUBSCRIPTIONS, many: MANY_SUBSCRIPTIONS }, goals: &[
         Goal::Ratio(Figure::MemoryEach, 0.5), Goal::Ratio(Figure::Cpu, 0.5), Goal::AtMost(Figure::Growth, 2.0)] },
 ];
+
+/// The official server waits for each sync, ours shares them.
+const SYNCED: &[Goal] = &[Goal::Ratio(Figure::P50, 1.0), Goal::Ratio(Figure::P99, 1.5)];
+
+/// Messages under way from each publisher.
+const WINDOW: u64 = 1_000;
+
+const fn stored(scenario: fn() -> Scenario) -> Work {
+    Work::Stored { scenario, synced: false }
+}
+
+const fn synced(scenario: fn() -> Scenario) -> Work {
+    Work::Stored { scenario, synced: true }
+}
+
+fn publish_stored(in_memory: bool, size: usize, publishers: usize) -> Scenario {
+    let window = WINDOW.min(((8 << 20) / size.max(1)) as u64);
+    Scenario::Stored(Stored { in_memory, size, work: StreamWork::Publish { publishers, window } })
+}
+
+fn put(publishers: usize) -> Scenario {
+    Scenario::Stored(Stored { in_memory: false, size: SIZE, work: StreamWork::Put { publishers } })
+}
+
+fn consume(how: How) -> Scenario {
+    Scenario::Stored(Stored { in_memory: false, size: SIZE, work: StreamWork::Consume(how) })
+}
 
 /// The CPU time of the flow beside it hides what the measured one costs, so only latency counts.
 const CALM_BESIDE: [Goal; 3] =

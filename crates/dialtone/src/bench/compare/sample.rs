@@ -47,6 +47,7 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
         Work::Imported(_) => Setup::TwoAccounts,
         Work::Signed(_) => Setup::Operator,
         Work::Loading(setup) => setup,
+        Work::Stored { synced, .. } => Setup::Streams { synced },
         _ => options.setup,
     };
     let transport = match row.work {
@@ -71,7 +72,8 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
         | Work::LoadOverTls(scenario)
         | Work::LoadOverWebSocket { scenario, .. }
         | Work::Imported(scenario)
-        | Work::Signed(scenario) => {
+        | Work::Signed(scenario)
+        | Work::Stored { scenario, .. } => {
             let mut load = scenario().open(&server.target)?;
             let long = matches!(row.work, Work::LongLoad(_));
             let times = options.times.longer(if long { LONG } else { 1 });

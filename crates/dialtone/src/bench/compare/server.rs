@@ -42,6 +42,11 @@ pub enum Setup {
     Operator,
     /// This many accounts of ten users each; each has a service, and imports that of the next.
     ManyAccounts(usize),
+    /// [`Setup::Accounts`] with JetStream. The official server acknowledges what it has synced, or what it has written.
+    Streams {
+        /// What it has synced, as ours does always.
+        synced: bool,
+    },
 }
 
 /// When tokens are signed, in seconds since 1970: long ago.
@@ -212,6 +217,15 @@ fn config(setup: Setup, tls: bool, [port, monitoring]: [u16; 2], folder: &Path) 
     let users =
         "users: [ { user: bench, password: bench, permissions: { publish: \">\", subscribe: \">\" } } ]";
     match setup {
+        Setup::Streams { synced } => {
+            let interval = if synced { "sync_interval: always" } else { "" };
+            writeln!(config, "accounts {{ BENCH: {{ jetstream: enabled, {users} }} }}")?;
+            writeln!(
+                config,
+                "jetstream {{ store_dir: \"{}\", {interval} }}",
+                folder.join("store").display()
+            )?;
+        }
         Setup::Accounts => writeln!(config, "accounts {{ BENCH: {{ {users} }} }}")?,
         Setup::Users => writeln!(config, "authorization {{ {users} }}")?,
         Setup::Plain => {}

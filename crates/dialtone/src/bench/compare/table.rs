@@ -64,6 +64,7 @@ impl Line {
     fn meets(&self, goal: Goal) -> bool {
         match goal {
             Goal::Ratio(_, most) => self.ratio <= most,
+            Goal::AtLeast(_, least) => self.ratio >= least,
             Goal::AtMost(_, most) => self.ours <= most,
         }
     }
@@ -107,6 +108,7 @@ pub fn text(all: &[Measured], markdown: bool) -> String {
                 Some(goal) => {
                     cells.push(match goal {
                         Goal::Ratio(_, most) => format!("{most:.2}"),
+                        Goal::AtLeast(_, least) => format!("at least {least:.2}"),
                         Goal::AtMost(_, most) => value(figure, *most),
                     });
                     cells.push(if line.meets(*goal) { "met" } else { "missed" }.to_owned());
