@@ -37,6 +37,29 @@ impl<'a> Detail<'a> {
     }
 }
 
+/// That a message was stored, said without more than its sequence.
+pub(super) struct Stored {
+    /// All in front of the sequence.
+    head: Box<[u8]>,
+}
+
+impl Stored {
+    /// For a stream.
+    pub(super) fn new(stream: &str, domain: Option<&str>) -> Self {
+        let mut head = begin(stream, domain);
+        head.extend_from_slice(b",\"seq\":");
+        Self { head: head.into() }
+    }
+
+    /// Appends it, with the end of the line.
+    pub(super) fn write(&self, seq: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        // Writing to memory does not fail.
+        let _ = write!(out, "{seq}");
+        out.extend_from_slice(b"}\r\n");
+    }
+}
+
 /// A message was stored, or was before.
 pub(super) fn stored(stream: &str, domain: Option<&str>, seq: u64, detail: &Detail<'_>) -> Vec<u8> {
     let mut out = begin(stream, domain);
@@ -98,6 +121,9 @@ mod tests {
     fn answers_are_as_officially() {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         assert_eq!(text(stored("S", None, 5, &Detail::Plain)), r#"{"stream":"S","seq":5}"#);
+        let mut written = Vec::new();
+        Stored::new("S", Some("hub")).write(5, &mut written);
+        assert_eq!(text(written), "{\"stream\":\"S\",\"domain\":\"hub\",\"seq\":5}\r\n");
         assert_eq!(
             text(stored("S", Some("hub"), 5, &Detail::Duplicate)),
             r#"{"stream":"S","domain":"hub","seq":5,"duplicate":true}"#

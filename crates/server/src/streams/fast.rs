@@ -34,7 +34,7 @@ pub(super) fn store(session: &mut Session<'_>, message: &Message<'_>, reply: &[u
         match said {
             // What says that messages are stored waits until they are on disk.
             FastAnswer::Flow { seq: 1.., .. } | FastAnswer::Done { .. } => {
-                session.answer_when_durable(reply, payload);
+                session.answer_when_durable(reply, &payload);
             }
             _ => {
                 emit_plain(session.turn, session.account, reply, &payload);

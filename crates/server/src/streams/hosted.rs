@@ -3,13 +3,14 @@
 //! A publish is decided on, carried out and handed to the log in the turn that brings it. A memory stream acknowledges it in the same turn;
 //! a file stream when the log is on disk, and until then its consumers do not see it.
 
+use super::due::Due;
 use super::emitter::{Emitter, Later, Noted, NotedAdvisory, emit_plain, emit_status};
 use super::quota::{self, Quota};
 use super::record::Record;
 use super::republish::Republished;
 use super::shared::{Shared, Why, wall};
 use super::state::{Held, State, Wanted, view};
-use super::{advisories, answers, direct};
+use super::{advisories, answers, direct, due};
 use dialtone_broker::account::Account;
 use dialtone_broker::inlet::{Batch, Inlet, Publish, Received};
 use dialtone_broker::peer::Peer;
@@ -81,25 +82,10 @@ impl Tap {
     }
 }
 
-/// Something that is done when the log up to a position is on disk.
-struct Waiting {
-    upto: Lsn,
-    what: Due,
-}
-
-enum Due {
-    /// An answer to a publish, or an empty one that confirms an acknowledgement.
-    Answer { to: Box<[u8]>, payload: Box<[u8]> },
-    /// Messages up to here may be seen.
-    Visible(u64),
-    /// A message that is published again.
-    Again(Republished),
-}
-
 /// What the lock of a stream holds.
 pub(crate) struct Inner {
     pub(crate) state: State,
-    waiting: VecDeque<Waiting>,
+    waiting: due::Queue,
     pub(super) later: VecDeque<Later>,
     pub(super) noted: Noted,
     /// What was set in the agenda.
@@ -153,6 +139,8 @@ pub(crate) struct Hosted {
     /// Where its log is; `None`: in memory alone.
     pub(crate) group: Option<GroupId>,
     pub(super) shared: Arc<Shared>,
+    /// What publishers are told.
+    acknowledgement: answers::Stored,
     quota: Arc<Quota>,
     inner: Mutex<Inner>,
     pub(super) peer: OnceLock<Arc<Peer>>,
@@ -184,9 +172,10 @@ impl Hosted {
             account: Arc::downgrade(account),
             group,
             shared: shared.clone(),
+            acknowledgement: answers::Stored::new(&state.meta.config.name, shared.domain.as_deref()),
             inner: Mutex::new(Inner {
                 state,
-                waiting: VecDeque::new(),
+                waiting: due::Queue::default(),
                 later: VecDeque::new(),
                 noted: Noted::default(),
                 timer: None,
@@ -407,15 +396,18 @@ impl Session<'_> {
             self.now,
         );
         let answer = match admitted {
-            Ok(Some(Admitted::Proposal(proposal))) => self.carry_out(&proposal).map(|seq| match reply {
-                Some(_) => answers::stored(
-                    &self.hosted.name,
-                    self.hosted.domain(),
-                    seq,
-                    &answers::Detail::of(&proposal, message.headers()),
-                ),
-                None => Vec::new(),
-            }),
+            Ok(Some(Admitted::Proposal(proposal))) => {
+                let detail = answers::Detail::of(&proposal, message.headers());
+                if let answers::Detail::Plain = detail {
+                    match self.carry_out_for(&proposal, reply.unwrap_or_default()) {
+                        Ok(_) => return,
+                        Err(refusal) => Err(refusal),
+                    }
+                } else {
+                    self.carry_out(&proposal)
+                        .map(|seq| answers::stored(&self.hosted.name, self.hosted.domain(), seq, &detail))
+                }
+            }
             Ok(Some(Admitted::Duplicate(seq))) => {
                 Ok(answers::stored(&self.hosted.name, self.hosted.domain(), seq, &answers::Detail::Duplicate))
             }
@@ -430,7 +422,7 @@ impl Session<'_> {
         };
         let Some(to) = reply else { return };
         match answer {
-            Ok(payload) => self.answer_when_durable(to, payload),
+            Ok(payload) => self.answer_when_durable(to, &payload),
             Err(refusal) => {
                 let payload = answers::refused(&self.hosted.name, &refusal);
                 emit_plain(self.turn, self.account, to, &payload);
@@ -440,6 +432,11 @@ impl Session<'_> {
 
     /// Hands a proposal to the log, and carries it out. The last sequence.
     pub(super) fn carry_out(&mut self, proposal: &Proposal<'_>) -> Result<u64, Refusal> {
+        self.carry_out_for(proposal, b"")
+    }
+
+    /// The same; when it is on disk, whoever waits at `to` is told the sequence, if anybody does.
+    fn carry_out_for(&mut self, proposal: &Proposal<'_>, to: &[u8]) -> Result<u64, Refusal> {
         self.flush();
         self.inner.places.clear();
         let State { republish, machine, .. } = &self.inner.state;
@@ -453,8 +450,8 @@ impl Session<'_> {
             self.inner.state.machine.set_place(seq, place);
         }
         match self.upto.filter(|_| self.hosted.group.is_some()) {
-            Some(upto) => self.inner.waiting.push_back(Waiting { upto, what: Due::Visible(last) }),
-            None => self.inner.state.commit(last),
+            Some(upto) => self.inner.waiting.push(upto, Due::Stored { to, seq: last }),
+            None => self.carry_out_due(Due::Stored { to, seq: last }),
         }
         for again in again.into_iter().flatten() {
             self.when_durable(Due::Again(again));
@@ -527,37 +524,38 @@ impl Session<'_> {
     }
 
     /// Answers once everything that was decided so far is on disk.
-    pub(super) fn answer_when_durable(&mut self, to: &[u8], payload: Vec<u8>) {
-        match self.durable_at() {
-            Some(upto) => {
-                let what = Due::Answer { to: to.into(), payload: payload.into() };
-                self.inner.waiting.push_back(Waiting { upto, what });
-            }
-            None => {
-                emit_plain(self.turn, self.account, to, &payload);
-            }
-        }
+    pub(super) fn answer_when_durable(&mut self, to: &[u8], payload: &[u8]) {
+        self.when_durable(Due::Answer { to, payload });
     }
 
     /// Does something once everything that was decided so far is on disk.
-    fn when_durable(&mut self, what: Due) {
+    fn when_durable(&mut self, due: Due<'_>) {
         match self.durable_at() {
-            Some(upto) => self.inner.waiting.push_back(Waiting { upto, what }),
-            None => self.carry_out_due(what),
+            Some(upto) => self.inner.waiting.push(upto, due),
+            None => self.carry_out_due(due),
         }
     }
 
     /// Where the log ends with all that was decided so far; `None`: it is on disk, or need not be.
     fn durable_at(&self) -> Option<Lsn> {
-        self.upto.or_else(|| self.inner.waiting.back().map(|last| last.upto))
+        self.upto.or_else(|| self.inner.waiting.upto())
     }
 
-    fn carry_out_due(&mut self, due: Due) {
+    fn carry_out_due(&mut self, due: Due<'_>) {
         match due {
-            Due::Answer { to, payload } => {
-                emit_plain(self.turn, self.account, &to, &payload);
+            Due::Stored { to, seq } => {
+                self.inner.state.commit(seq);
+                if !to.is_empty() {
+                    let framed = &mut self.inner.scratch;
+                    framed.clear();
+                    self.hosted.acknowledgement.write(seq, framed);
+                    self.turn
+                        .emit(self.account, &Message { subject: to, reply: None, header_bytes: 0, framed });
+                }
             }
-            Due::Visible(seq) => self.inner.state.commit(seq),
+            Due::Answer { to, payload } => {
+                emit_plain(self.turn, self.account, to, payload);
+            }
             Due::Again(Republished { subject, header_bytes, framed }) => {
                 let message = Message { subject: &subject, reply: None, header_bytes, framed: &framed };
                 self.turn.emit(self.account, &message);
@@ -567,10 +565,9 @@ impl Session<'_> {
 
     /// What waited for the disk goes out.
     fn committed(&mut self, committed: Lsn) {
-        while self.inner.waiting.front().is_some_and(|waiting| waiting.upto <= committed) {
-            let Some(waiting) = self.inner.waiting.pop_front() else { break };
-            self.carry_out_due(waiting.what);
-        }
+        let mut waiting = std::mem::take(&mut self.inner.waiting);
+        waiting.take(committed, |due| self.carry_out_due(due));
+        self.inner.waiting = waiting;
     }
 
     /// A client asks a consumer for messages.
@@ -747,7 +744,7 @@ impl Session<'_> {
         self.flush();
         let confirmed = std::mem::take(&mut self.inner.noted.confirmed);
         for to in confirmed {
-            self.answer_when_durable(&to, Vec::new());
+            self.answer_when_durable(&to, b"");
         }
         self.hosted.drop_places(self.inner.state.machine.freed().single.drain(..));
         self.count();
@@ -761,8 +758,8 @@ impl Session<'_> {
         for id in inactive {
             super::consumers::delete(self, id);
         }
-        if let Some(waiting) = self.inner.waiting.back() {
-            self.hosted.wait_for(waiting.upto);
+        if let Some(upto) = self.inner.waiting.upto() {
+            self.hosted.wait_for(upto);
         }
         let at = self.deadline();
         if let Some(this) = self.hosted.this.upgrade() {

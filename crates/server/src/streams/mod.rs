@@ -13,6 +13,7 @@ mod capture;
 mod checkpoints;
 mod consumers;
 mod direct;
+mod due;
 mod emitter;
 mod fast;
 mod hosted;
