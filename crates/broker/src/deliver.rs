@@ -327,9 +327,12 @@ impl Turn {
             None => Err(Problem::Denied),
             Some(_) if delivery.origin.excepts(candidate.peer()) => Err(Problem::NoEcho),
             Some(_) if candidate.peer().is_closing() => Err(Problem::Closed),
-            Some(_) if observer.withholds() => Ok(()),
-            Some(target) if self.stage_message(target, delivery) => Ok(()),
-            Some(_) => Err(Problem::Exceeded),
+            Some(target) => match observer.intake(candidate) {
+                Some(traced) => self.stage_traced(target, delivery, traced),
+                None if observer.withholds() => Ok(()),
+                None if self.stage_message(target, delivery) => Ok(()),
+                None => Err(Problem::Exceeded),
+            },
         };
         observer.note(candidate, outcome);
         outcome.is_ok()

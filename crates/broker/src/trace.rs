@@ -10,7 +10,8 @@ use crate::permission::{Authorized, Destination};
 pub use crate::sampling_rule::SamplingRule;
 use dialtone_wire::header;
 use dialtone_wire::message::Message;
-use std::sync::Arc;
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 /// The header that names the subject for the trace.
@@ -98,6 +99,15 @@ pub struct Rewritten {
 }
 
 impl Rewritten {
+    /// Without its trace, as a stream stores it: whoever gets it from there is not traced.
+    pub fn untraced(message: &Message<'_>) -> Self {
+        let mut framed = Vec::with_capacity(message.framed.len() + DISABLED.len());
+        header::replace_in_place(&mut framed, message.headers(), DESTINATION, DISABLED);
+        let header_bytes = framed.len();
+        framed.extend_from_slice(message.framed_payload());
+        Self { framed, header_bytes }
+    }
+
     /// With this value of a header, whatever the message has there.
     pub fn with(message: &Message<'_>, name: &[u8], value: &[u8]) -> Self {
         let mut framed = Vec::with_capacity(message.framed.len() + name.len() + value.len() + 16);
@@ -152,6 +162,8 @@ pub struct Trace {
     text_bytes: usize,
     /// Why it was not taken at all.
     pub error: Option<Box<str>>,
+    /// Streams that it came to have something to add.
+    ending: Option<Arc<Ending>>,
 }
 
 /// Something that became of a message.
@@ -165,6 +177,8 @@ pub enum Event {
     Service(Box<str>, Box<[u8]>, Box<[u8]>),
     /// It came to a subscription.
     Arrival(Arrival),
+    /// It came to a JetStream stream.
+    Intake(Arc<Intake>),
     /// It went on to another server.
     PassedOn(PassedOn),
 }
@@ -179,6 +193,7 @@ impl Event {
                 let account = arrival.account.as_ref().map_or(0, |account| account.len());
                 account + arrival.filter.len() + arrival.queue.as_ref().map_or(0, |queue| queue.len())
             }
+            Self::Intake(intake) => size_of::<Intake>() + intake.stream.len(),
             Self::PassedOn(passed) => {
                 passed.account.as_ref().map_or(0, |account| account.len()) + passed.hop.len()
             }
@@ -199,6 +214,71 @@ pub struct Arrival {
     pub queue: Option<Box<[u8]>>,
     /// Why it did not get the message. `None`: it did.
     pub problem: Option<Problem>,
+}
+
+/// A message that came to a JetStream stream, which decides behind its delivery whether it stores it.
+#[derive(Debug)]
+pub struct Intake {
+    /// The stream.
+    pub stream: Box<str>,
+    /// The message is only traced: it is not to be stored.
+    pub only: bool,
+    outcome: OnceLock<IntakeOutcome>,
+}
+
+/// What a stream decided on a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IntakeOutcome {
+    /// The subject under which it is stored; empty where the stream did not come as far as that.
+    pub subject: Box<[u8]>,
+    /// No consumer wants it, and the stream keeps nothing else.
+    pub is_unwanted: bool,
+    /// Why it is not stored, in the official words.
+    pub error: Option<Box<str>>,
+}
+
+impl Intake {
+    /// The stream has decided. What it says first holds.
+    pub fn decide(&self, outcome: IntakeOutcome) {
+        let _ = self.outcome.set(outcome);
+    }
+
+    /// What it decided; `None`: it did not, and will not.
+    pub fn outcome(&self) -> Option<&IntakeOutcome> {
+        self.outcome.get()
+    }
+}
+
+/// The end of a trace: when all have let go of it who have something to add, what was set is called.
+#[derive(Default)]
+pub struct Ending(OnceLock<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+
+impl Ending {
+    /// Sets what reports the trace. Once.
+    pub fn set(&self, report: impl FnOnce() + Send + 'static) {
+        let _ = self.0.set(Mutex::new(Some(Box::new(report))));
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(report) = self.0.take().and_then(Mutex::into_inner) {
+            report();
+        }
+    }
+}
+
+/// A message as a stream gets it that is traced: what it decides goes there. The trace is not reported before this is dropped.
+pub struct TracedIntake {
+    intake: Arc<Intake>,
+    _ending: Arc<Ending>,
+}
+
+impl TracedIntake {
+    /// Where the decision goes.
+    pub fn intake(&self) -> &Intake {
+        &self.intake
+    }
 }
 
 /// A message that went on to another server.
@@ -249,7 +329,8 @@ impl Trace {
     ) -> Box<Self> {
         let destination = destination.get().0.into();
         let (hop, events) = (Box::default(), Vec::new());
-        Box::new(Self { destination, only, origin, hop, hops: 0, clock, events, text_bytes: 0, error: None })
+        let (hops, text_bytes, error, ending) = (0, 0, None, None);
+        Box::new(Self { destination, only, origin, hop, hops, clock, events, text_bytes, error, ending })
     }
 
     /// The message came from another server, by these hops.
@@ -271,6 +352,18 @@ impl Trace {
     /// Connections to other servers that it went on by.
     pub fn hops(&self) -> u32 {
         self.hops
+    }
+
+    /// It came to a JetStream stream. What that gets with the message.
+    pub(crate) fn comes_to_stream(&mut self, stream: Box<str>) -> TracedIntake {
+        let intake = Arc::new(Intake { stream, only: self.only, outcome: OnceLock::new() });
+        self.note(Event::Intake(intake.clone()));
+        TracedIntake { intake, _ending: self.ending.get_or_insert_default().clone() }
+    }
+
+    /// Its end, if it came to a stream: it is to be reported when that ends.
+    pub fn take_ending(&mut self) -> Option<Arc<Ending>> {
+        self.ending.take()
     }
 
     /// It goes on to another server, with a body that says by which hop.
@@ -352,7 +445,46 @@ mod tests {
             events: Vec::new(),
             text_bytes: 0,
             error: None,
+            ending: None,
         }
+    }
+
+    /// A trace is reported when the last stream that it came to has let go of it, whatever that said.
+    #[test]
+    fn streams_are_waited_for() {
+        let mut trace = trace();
+        let first = trace.comes_to_stream("A".into());
+        let second = trace.comes_to_stream("B".into());
+        let is_reported = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let seen = is_reported.clone();
+        let is_seen = || seen.load(std::sync::atomic::Ordering::Relaxed);
+        let ending = trace.take_ending().expect("it came to streams");
+        ending.set(move || is_reported.store(true, std::sync::atomic::Ordering::Relaxed));
+        drop(ending);
+        first.intake().decide(IntakeOutcome { is_unwanted: true, ..IntakeOutcome::default() });
+        first.intake().decide(IntakeOutcome::default());
+        drop(first);
+        assert!(!is_seen());
+        drop(second);
+        assert!(is_seen());
+        let outcomes = trace.events().iter().map(|(_, event)| match event {
+            Event::Intake(intake) => intake.outcome().map(|outcome| outcome.is_unwanted),
+            _ => None,
+        });
+        assert_eq!(outcomes.collect::<Vec<_>>(), [Some(true), None]);
+    }
+
+    /// A stream stores the message as it came but for where its trace went.
+    #[test]
+    fn what_is_stored_is_not_traced() {
+        let mut framed = block(&["A: b", "Nats-Trace-Dest: t.1", "C: d", "nats-trace-dest: t.2"]);
+        let header_bytes = framed.len();
+        framed.extend_from_slice(b"body\r\n");
+        let message = Message { subject: b"s", reply: None, header_bytes, framed: &framed };
+        let untraced = Rewritten::untraced(&message);
+        let untraced = untraced.message(&message);
+        assert_eq!(untraced.headers(), block(&["A: b", "Nats-Trace-Dest: trace disabled", "C: d"]));
+        assert_eq!(untraced.payload(), b"body");
     }
 
     /// Whoever collects the traces of all servers finds the order of the hops by their numbers alone.

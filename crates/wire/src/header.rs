@@ -69,20 +69,46 @@ pub fn lines(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 /// lines, each ends with CRLF here and has no other control character within but tabs; an empty line, where a receiver
 /// would stop to read, is left out; and a line's name is compared by its visible characters alone.
 pub fn replace(out: &mut Vec<u8>, block: &[u8], name: &[u8], value: &[u8]) {
+    rewrite(out, block, (name, value), Where::End);
+}
+
+/// The same, with the header where the first one of that name was, if there was one.
+pub fn replace_in_place(out: &mut Vec<u8>, block: &[u8], name: &[u8], value: &[u8]) {
+    rewrite(out, block, (name, value), Where::First);
+}
+
+/// Where a header is put that replaces others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Where {
+    End,
+    First,
+}
+
+fn rewrite(out: &mut Vec<u8>, block: &[u8], (name, value): (&[u8], &[u8]), place: Where) {
     let mut lines = block.split(|&byte| byte == b'\n').peekable();
     match lines.next_if(|first| first.starts_with(VERSION)) {
         Some(first) => push_line(out, first),
         None => out.extend_from_slice(VERSION_LINE),
     }
-    let mut follows_dropped = false;
+    let (mut follows_dropped, mut is_there) = (false, false);
     for line in lines.filter(|line| !is_blank(line)) {
         let continues = follows_dropped && line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t'));
         follows_dropped = continues || is_named(line, name);
         if !follows_dropped {
             push_line(out, line);
+        } else if !is_there && place == Where::First {
+            push_header(out, name, value);
+            is_there = true;
         }
     }
-    for part in [name, b": ", value, b"\r\n\r\n"] {
+    if !is_there {
+        push_header(out, name, value);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn push_header(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for part in [name, b": ", value, b"\r\n"] {
         out.extend_from_slice(part);
     }
 }

@@ -10,6 +10,7 @@ use crate::peer::{Basics, Peer};
 use crate::permission;
 use crate::route::Target;
 use crate::subscription::Counted;
+use crate::trace::{Problem, Rewritten, TracedIntake};
 use dialtone_subject::is_valid_literal;
 use dialtone_wire::message::Message;
 use std::sync::Arc;
@@ -91,6 +92,23 @@ impl Turn {
         let staged = batch.push(&target.subscription, publisher, target.head.subject(), delivery.message);
         self.staging.note(staged);
         true
+    }
+
+    /// Stages a message that is traced for a stream, which says what becomes of it.
+    #[cold]
+    pub(super) fn stage_traced(
+        &mut self,
+        target: &Target,
+        delivery: &Delivery<'_>,
+        traced: TracedIntake,
+    ) -> Result<(), Problem> {
+        let body = Rewritten::untraced(delivery.message);
+        let message = body.message(delivery.message);
+        if !self.stage_inside(target, &Delivery::copied(&message, delivery.origin)) {
+            return Err(Problem::Exceeded);
+        }
+        self.staging.batch(target.subscription.peer()).trace_last(traced);
+        Ok(())
     }
 
     /// Has receivers inside take what was staged for them, and what they publish to each other, in rounds. Returns whether

@@ -3,7 +3,7 @@
 
 use crate::peer::Peer;
 use crate::route::Target;
-use crate::trace::{Onward, Problem};
+use crate::trace::{Onward, Problem, TracedIntake};
 use dialtone_wire::message::Message;
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ pub(super) trait Observe {
     type Candidate: Candidate;
     /// Nothing is delivered, only looked at.
     fn withholds(&self) -> bool;
+    /// A stream takes the message and says what becomes of it; that is so even where nothing is delivered.
+    fn intake(&mut self, candidate: &Self::Candidate) -> Option<TracedIntake>;
     /// What became of one.
     fn note(&mut self, candidate: &Self::Candidate, outcome: Result<(), Problem>);
     /// The message goes on by a relay.
@@ -54,6 +56,11 @@ impl Observe for Silent {
     #[inline(always)]
     fn withholds(&self) -> bool {
         false
+    }
+
+    #[inline(always)]
+    fn intake(&mut self, _: &Target) -> Option<TracedIntake> {
+        None
     }
 
     #[inline(always)]

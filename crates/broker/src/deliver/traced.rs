@@ -8,7 +8,7 @@ use crate::route::{MatchedImports, Route, Target};
 use crate::sharing::StreamImport;
 use crate::sharing::responses::Pending;
 use crate::subscription::{Subscriber, Subscription};
-use crate::trace::{Arrival, DESTINATION, Event, Onward, Problem, Trace};
+use crate::trace::{Arrival, DESTINATION, Event, Onward, Problem, Trace, TracedIntake};
 use dialtone_subject::transform::Random as _;
 use dialtone_subject::{Matches, set};
 use dialtone_wire::header;
@@ -57,6 +57,15 @@ impl<'a> Reached<'a> {
     }
 }
 
+impl Reached<'_> {
+    /// The stream whose subscription it is, if that may show what it does with the message.
+    fn traced_stream(&self) -> Option<Box<str>> {
+        let inlet = self.subscription.peer().inlet()?;
+        let may_show = self.import.is_none_or(|import| import.allow_trace);
+        may_show.then(|| inlet.stream(self.subscription.sid()))?
+    }
+}
+
 impl Candidate for Reached<'_> {
     fn peer(&self) -> &Arc<Peer> {
         self.subscription.peer()
@@ -84,7 +93,19 @@ impl<'a> Observe for Traced<'a> {
         self.trace.only
     }
 
+    fn intake(&mut self, reached: &Reached<'a>) -> Option<TracedIntake> {
+        let stream = reached.traced_stream()?;
+        if let Some(import) = reached.import {
+            self.trace.note(Event::Stream(import.importer.name.clone(), reached.here.into()));
+        }
+        Some(self.trace.comes_to_stream(stream))
+    }
+
     fn note(&mut self, reached: &Reached<'a>, outcome: Result<(), Problem>) {
+        if outcome.is_ok() && reached.traced_stream().is_some() {
+            // It says itself what becomes of the message.
+            return;
+        }
         if let Some(import) = reached.import {
             self.trace.note(Event::Stream(import.importer.name.clone(), reached.here.into()));
         }

@@ -10,6 +10,7 @@ use crate::account::Account;
 use crate::id::ClientId;
 use crate::kind::Kind;
 use crate::subscription::Subscription;
+use crate::trace::TracedIntake;
 use dialtone_wire::message::Message;
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,6 +28,11 @@ pub trait Inlet: Send + Sync {
 
     /// The account that its subscriptions are in, where they end when they have got their maximum of messages.
     fn account(&self) -> Option<Arc<Account>>;
+
+    /// The JetStream stream that decides whether it stores what comes to the subscription of this sid: traces show it, and so does `explain`.
+    fn stream(&self, _sid: &[u8]) -> Option<Box<str>> {
+        None
+    }
 
     /// Whether it posts what it takes to another thread, which may be quicker than the turn. Such a receiver takes its batch last,
     /// when all outboxes are filled and all receivers that do not are called: what the other thread makes of it comes behind its cause.
@@ -66,6 +72,8 @@ pub struct Batch {
     bytes: Vec<u8>,
     /// Bytes of headers and payloads, as counted for a receiver.
     body_bytes: u64,
+    /// Of messages that are traced, by the number of their row. Few are.
+    traced: Vec<(usize, TracedIntake)>,
 }
 
 /// Where one message is in the bytes of its batch: subject, reply and body follow each other.
@@ -88,6 +96,8 @@ pub struct Received<'a> {
     pub publisher: Publisher,
     /// The message, with the subject that it has in the account of the subscription.
     pub message: Message<'a>,
+    /// Where a stream says what becomes of it, if it is traced.
+    pub traced: Option<&'a TracedIntake>,
 }
 
 impl Batch {
@@ -118,6 +128,11 @@ impl Batch {
         size_of::<Row>() + self.bytes.len() - start
     }
 
+    /// The message that was pushed last is traced.
+    pub(crate) fn trace_last(&mut self, traced: TracedIntake) {
+        self.traced.push((self.rows.len().saturating_sub(1), traced));
+    }
+
     /// How many messages.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -135,7 +150,8 @@ impl Batch {
 
     /// The messages, in the order in which they were delivered.
     pub fn messages(&self) -> impl Iterator<Item = Received<'_>> {
-        self.rows.iter().map(|row| {
+        let mut traced = self.traced.iter().peekable();
+        self.rows.iter().enumerate().map(move |(number, row)| {
             let part = |range: Range<usize>| self.bytes.get(range).unwrap_or_default();
             let reply = row.subject.end..row.subject.end + row.reply_bytes;
             let framed = part(reply.end..row.end);
@@ -148,6 +164,7 @@ impl Batch {
                     header_bytes: row.header_bytes,
                     framed,
                 },
+                traced: traced.next_if(|(traced, _)| *traced == number).map(|(_, traced)| traced),
             }
         })
     }
@@ -158,6 +175,7 @@ impl Batch {
         const KEPT_ROWS_MAX: usize = 1024;
         self.rows.clear();
         self.bytes.clear();
+        self.traced.clear();
         self.body_bytes = 0;
         self.rows.shrink_to(KEPT_ROWS_MAX);
         self.bytes.shrink_to(KEPT_BYTES_MAX);

@@ -76,8 +76,14 @@ impl Conduct {
 
     /// Ends the trace of a message, and publishes it.
     pub(crate) fn end_trace(&self, ingress: Ingress, turn: &mut Turn) {
-        if let Some(trace) = turn.end_trace() {
-            system::traced(&self.node, ingress, trace);
+        let Some(mut trace) = turn.end_trace() else { return };
+        match trace.take_ending() {
+            None => system::traced(&self.node, ingress, trace),
+            // Streams have yet to say what they do with the message.
+            Some(ending) => {
+                let node = self.node.clone();
+                ending.set(move || system::traced(&node, ingress, trace));
+            }
         }
     }
 }

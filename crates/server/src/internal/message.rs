@@ -4,7 +4,7 @@ use super::{Domain, Subscribed};
 use crate::share::{Lane, Share};
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
-use dialtone_broker::inlet::{Publish as _, Received};
+use dialtone_broker::inlet::{Publish as _, Publisher, Received};
 use dialtone_broker::sharing::requester::HEADER;
 use dialtone_wire::{header, message};
 use serde::Deserialize;
@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub struct Message {
     /// The account in which it was delivered.
     pub account: Arc<Account>,
+    /// Who published it.
+    pub publisher: Publisher,
     /// The subscription that it is for.
     pub(super) sid: Subscribed,
     /// Its subject.
@@ -35,6 +37,7 @@ impl Message {
         let message = &received.message;
         Some(Self {
             account: account.clone(),
+            publisher: received.publisher,
             sid: Subscribed::read(received.subscription.sid())?,
             subject: text(message.subject),
             reply: text(message.reply.unwrap_or_default()),

@@ -162,7 +162,7 @@ fn a_message_counts_for_who_asks() {
         let framed = [headers, b"\r\n"].concat();
         let message =
             message::Message { subject: b"s", reply: None, header_bytes: headers.len(), framed: &framed };
-        let received = Received { subscription: &subscription, publisher, message };
+        let received = Received { subscription: &subscription, publisher, message, traced: None };
         super::Message::of(&account, &received).map(|message| message.share())
     };
     assert_eq!(share(b""), Some(Share::Account("A".into())));

@@ -1,6 +1,6 @@
 //! The API: requests to `$JS.API`, answered on a thread of their own in the order in which they come, each account in its turn.
 
-use super::{consumers, messages, streams};
+use super::{audit, consumers, messages, streams};
 use crate::internal::{Domain, Message};
 use crate::node::{Executor, Listener, Node};
 use crate::streams::Hosted;
@@ -166,11 +166,17 @@ fn answer(executor: &mut Executor, message: &Message) {
         _ if is_system => system_error_answer(error),
         endpoint => error_answer(endpoint, error),
     });
+    let audited = audit::of(&mut request, &payload);
     executor.reply(message, payload);
-    if let Some((hosted, consumer)) = begins {
-        let (_, turn) = executor.parts();
-        turn.within(|turn| hosted.look_at_interest(&consumer, turn));
-    }
+    let (_, turn) = executor.parts();
+    turn.within(|turn| {
+        if let Some(audit) = audited {
+            audit::publish(turn, &message.account, &audit);
+        }
+        if let Some((hosted, consumer)) = begins {
+            hosted.look_at_interest(&consumer, turn);
+        }
+    });
 }
 
 /// What holds for all requests.

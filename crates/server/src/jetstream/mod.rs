@@ -3,6 +3,7 @@
 //! Begin with [`start`], which opens the store, makes the streams again that it has, and answers requests in each account (`api`).
 
 mod api;
+mod audit;
 mod checks;
 mod consumers;
 pub(crate) mod documents;

@@ -85,6 +85,9 @@ pub(crate) fn jsz(node: &Node, options: &JszOptions) -> Result<Value, &'static s
         let (disabled, limits, account_details) = (true, None, Vec::new());
         return Ok(json(&Jsz { stats, head, disabled, config, limits, content, account_details, total: 0 }));
     }
+    // Who asks for something asks for all around it.
+    let streams = options.streams || options.consumers;
+    let options = &JszOptions { accounts: options.accounts || streams, streams, ..options.clone() };
     let streams = node.streams.all.all();
     let usage = Usage::of(&streams);
     let leads = |count: usize| Some(count).filter(|count| options.raft && *count > 0);

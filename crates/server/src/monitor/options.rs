@@ -180,7 +180,8 @@ impl LeafzOptions {
     }
 }
 
-/// `/jsz`. What asks for something asks for all around it.
+/// `/jsz`
+#[derive(Clone)]
 pub(crate) struct JszOptions {
     /// One account; empty: all.
     pub(crate) account: String,
@@ -210,8 +211,8 @@ impl JszOptions {
         let window = source.window(LIMIT_DEFAULT)?;
         Ok(Self {
             account,
-            accounts: accounts || streams || consumers,
-            streams: streams || consumers,
+            accounts,
+            streams,
             consumers,
             config,
             raft,

@@ -27,15 +27,16 @@ impl Filter {
         })
     }
 
-    /// Whether this server is meant. It is in no domain.
+    /// Whether this server is meant.
     pub(super) fn admits(&self, node: &Node) -> bool {
         let policy = node.settings.policy();
         let host = &policy.clients().info.host;
         let cluster = node.cluster_name().unwrap_or_default();
-        self.admits_one(&node.settings.identity.name, host, &cluster, &policy.options.server.tags)
+        let domain = node.streams.shared().and_then(|shared| shared.domain.as_deref()).unwrap_or_default();
+        self.admits_one(&node.settings.identity.name, host, (&cluster, domain), &policy.options.server.tags)
     }
 
-    fn admits_one(&self, name: &str, host: &str, cluster: &str, tags: &[String]) -> bool {
+    fn admits_one(&self, name: &str, host: &str, (cluster, domain): (&str, &str), tags: &[String]) -> bool {
         let is = |wanted: &str, own: &str| {
             wanted.is_empty() || if self.exact { wanted == own } else { own.contains(wanted) }
         };
@@ -43,7 +44,7 @@ impl Filter {
         is(&self.server_name, name)
             && is(&self.host, host)
             && is(&self.cluster, cluster)
-            && self.domain.is_empty()
+            && (self.domain.is_empty() || self.domain == domain)
             && self.tags.iter().all(has)
     }
 }
@@ -55,7 +56,8 @@ mod tests {
     #[track_caller]
     fn check(body: &str, expected: bool) {
         let filter = Body::read(body.as_bytes(), "X", "Y").and_then(|body| Filter::read(&body));
-        let admits = filter.map(|f| f.admits_one("Able", "127.0.0.1", "East", &["x".into(), "y".into()]));
+        let admits =
+            filter.map(|f| f.admits_one("Able", "127.0.0.1", ("East", "hub"), &["x".into(), "y".into()]));
         assert_eq!(admits.ok(), Some(expected), "{body}");
     }
 

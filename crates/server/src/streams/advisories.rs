@@ -46,6 +46,21 @@ pub(super) fn publish_abandoned(session: &mut Session<'_>) {
     }
 }
 
+/// Publishes an event in an account.
+pub(crate) fn publish_event(
+    turn: &mut dyn Publish,
+    account: &Arc<Account>,
+    subject: &str,
+    body: &impl serde::Serialize,
+) {
+    emit_plain(turn, account, subject.as_bytes(), &json::to_vec(body));
+}
+
+/// The beginning of an event of this moment.
+pub(crate) fn event_of_now(kind: &str) -> Event {
+    event(kind, wall())
+}
+
 /// The beginning of an event, with a random id as official servers make them.
 fn event(kind: &str, now: i64) -> Event {
     let mut id = data_encoding::BASE32_NOPAD.encode(&crate::random::random::<[u8; 14]>());

@@ -15,6 +15,7 @@ use dialtone_broker::account::Account;
 use dialtone_broker::inlet::{Batch, Inlet, Publish, Received};
 use dialtone_broker::peer::Peer;
 use dialtone_broker::subscription::Subscription;
+use dialtone_broker::trace::TracedIntake;
 use dialtone_jetstream::consumer::{AckSubject, Advisory, Budget, Consumer, ConsumerId, Context, Position};
 use dialtone_jetstream::consumers::Consumers;
 use dialtone_jetstream::messages::{Body, Place};
@@ -67,7 +68,7 @@ impl Tap {
         }
     }
 
-    fn of(sid: &[u8]) -> Option<Self> {
+    pub(super) fn of(sid: &[u8]) -> Option<Self> {
         let (kind, rest) = sid.split_first()?;
         let digits = rest.split(|byte| *byte == b'.').next()?;
         let number = std::str::from_utf8(digits).ok()?.parse();
@@ -351,7 +352,7 @@ impl Inlet for Hosted {
             }
             for received in batch.messages() {
                 match Tap::of(received.subscription.sid()) {
-                    Some(Tap::Store) => session.store(&received.message),
+                    Some(Tap::Store) => session.store(&received.message, received.traced),
                     Some(Tap::Direct) => direct::answer(session, &received.message),
                     Some(Tap::Pull(id)) => session.pull(id, &received.message),
                     Some(Tap::Ack(id)) => session.acknowledge(id, &received.message),
@@ -380,7 +381,7 @@ pub(super) struct Session<'s> {
 
 impl Session<'_> {
     /// A message is published to the stream.
-    pub(super) fn store(&mut self, message: &Message<'_>) {
+    pub(super) fn store(&mut self, message: &Message<'_>, traced: Option<&TracedIntake>) {
         self.flush();
         let reply = message.reply.filter(|_| !self.inner.state.meta.config.no_ack);
         if let Some(reply) = message.reply.filter(|reply| is_fast(reply)) {
@@ -395,6 +396,12 @@ impl Session<'_> {
             &self.hosted.wanted(state, self.inner.counted),
             self.now,
         );
+        if let Some(traced) = traced
+            && super::traced::decide(traced.intake(), &published, &admitted)
+        {
+            // It was to be traced and nothing else.
+            return;
+        }
         let answer = match admitted {
             Ok(Some(Admitted::Proposal(proposal))) => {
                 let detail = answers::Detail::of(&proposal, message.headers());

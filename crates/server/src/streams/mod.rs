@@ -29,8 +29,9 @@ mod restarts;
 mod settings;
 mod shared;
 mod state;
+mod traced;
 
-pub(crate) use advisories::stream_acted;
+pub(crate) use advisories::{event_of_now, publish_event, stream_acted};
 pub(crate) use batches::OpenBatches;
 pub(crate) use checkpoints::{Checkpoints, Said};
 pub(crate) use consumers::Shown;

@@ -46,6 +46,11 @@ impl Inlet for Door {
     fn account(&self) -> Option<Arc<Account>> {
         self.0.upgrade()?.account()
     }
+
+    fn stream(&self, sid: &[u8]) -> Option<Box<str>> {
+        let hosted = self.0.upgrade()?;
+        (Tap::of(sid) == Some(Tap::Store)).then(|| hosted.name.clone())
+    }
 }
 
 impl All {

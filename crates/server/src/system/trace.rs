@@ -7,7 +7,7 @@ use crate::registry::Session;
 use crate::times::stamp;
 use dialtone_broker::account::Account;
 use dialtone_broker::peer::Peer;
-use dialtone_broker::trace::{Arrival, Event, PassedOn, Trace};
+use dialtone_broker::trace::{Arrival, Event, Intake, PassedOn, Trace};
 use dialtone_wire::header;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -107,6 +107,7 @@ fn described(at: SystemTime, what: &Event) -> Option<Value> {
         }
         Event::Arrival(arrival) if arrival.peer.kind().is_server() => None,
         Event::Arrival(arrival) => with("eg", &egress(arrival)),
+        Event::Intake(intake) => with("js", &taken_in(intake)),
         Event::PassedOn(passed) => with("eg", &onward(passed)),
     }
 }
@@ -125,6 +126,17 @@ fn egress(arrival: &Arrival) -> Vec<(&'static str, Value)> {
     out.push(("sub", text(&arrival.filter).into()));
     out.extend(arrival.queue.as_deref().map(|queue| ("queue", text(queue).into())));
     out.extend(arrival.problem.map(|problem| ("error", problem.to_string().into())));
+    out
+}
+
+/// What a JetStream stream made of it.
+fn taken_in(intake: &Intake) -> Vec<(&'static str, Value)> {
+    let mut out: Vec<(&str, Value)> = vec![("stream", (*intake.stream).into())];
+    if let Some(outcome) = intake.outcome() {
+        out.extend((!outcome.subject.is_empty()).then(|| ("subject", text(&outcome.subject).into())));
+        out.extend(outcome.is_unwanted.then(|| ("nointerest", true.into())));
+        out.extend(outcome.error.as_deref().map(|error| ("error", error.into())));
+    }
     out
 }
 

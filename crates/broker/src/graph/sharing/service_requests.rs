@@ -71,7 +71,7 @@ impl ServiceRequests {
     }
 
     /// What a service is shown of a peer.
-    pub(crate) fn client_info(&self, peer: &Peer, disclosure: Disclosure) -> ClientInfo {
+    pub fn client_info(&self, peer: &Peer, disclosure: Disclosure) -> ClientInfo {
         ClientInfo::of(peer, disclosure, self)
     }
 
