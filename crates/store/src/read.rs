@@ -83,7 +83,7 @@ pub(crate) fn read_in_segment(
 }
 
 /// Whether this is the record that was asked for, whole; the bytes of its head.
-fn check(
+pub(crate) fn check(
     record: &[u8],
     (seed, at): (Seed, u64),
     (kind, group, seq): (Kind, GroupId, u64),

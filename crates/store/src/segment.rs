@@ -463,6 +463,11 @@ impl Segment {
         Ok(())
     }
 
+    /// Reads up to a buffer's length from an offset on, and returns how many bytes there were.
+    pub fn read_into(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        read_full(&*self.file, buffer, offset)
+    }
+
     pub fn seed(&self) -> Seed {
         self.seed
     }

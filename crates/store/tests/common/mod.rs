@@ -138,6 +138,7 @@ impl App {
     pub fn read_all(&self, store: &Store) -> Vec<(GroupId, u64)> {
         let mut damaged = Vec::new();
         for (id, group) in &self.groups {
+            let mut reader = store.reader();
             for (&seq, place) in &group.messages {
                 let mut found = Vec::new();
                 let read = match place {
@@ -147,6 +148,14 @@ impl App {
                         continue;
                     }
                 };
+                let in_turn = place.map(|place| reader.read(*id, seq, place));
+                match (&read, in_turn) {
+                    (Ok(()), Some(Ok(bytes))) => assert_eq!(bytes, found, "{id:?} {seq}"),
+                    (Err(ReadError::Damaged(one)), Some(Err(ReadError::Damaged(other)))) => {
+                        assert_eq!(*one, other, "{id:?} {seq}");
+                    }
+                    (read, other) => panic!("{id:?} {seq} at {place:?}: {read:?}, by the reader {other:?}"),
+                }
                 match read {
                     Ok(()) => assert_eq!(found, body(&group.name, seq, found.len() - 8), "{id:?} {seq}"),
                     Err(ReadError::Damaged(damage)) => {

@@ -1,0 +1,148 @@
+//! Reading messages one after the other: what stands behind one is read with it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::error::ReadError;
+use crate::id::{GroupId, Lsn, Place};
+use crate::log::LogFile;
+use crate::read::{Read, check, read_record};
+use crate::record::{HEADER_BYTES, Kind, padded};
+use crate::segment::Segment;
+use crate::store::Store;
+
+/// Bytes that are read at once, when what is read stands close together.
+const BLOCK_BYTES: usize = 128 << 10;
+/// What is read next stands close if no more bytes are between.
+const NEAR_BYTES: u64 = 64 << 10;
+
+/// Reads messages of a store. It holds what it has read ahead, so make it for one walk over messages, and while nothing erases them.
+pub struct Reader<'a> {
+    store: &'a Store,
+    /// Which file the block is of.
+    source: Source,
+    /// The position of the block's first byte: in the log, or within the segment.
+    from: u64,
+    block: Vec<u8>,
+    /// Where the message that was read last ends.
+    end: u64,
+    /// A message that was read by itself.
+    single: Vec<u8>,
+}
+
+enum Source {
+    Nothing,
+    Log(Arc<LogFile>),
+    Segment(Arc<Segment>),
+}
+
+impl Source {
+    /// Whether a place is in this file; a position of the log that the block holds is nowhere else.
+    fn holds(&self, place: Place) -> bool {
+        match (self, place.segment_id()) {
+            (Source::Log(_), None) => true,
+            (Source::Segment(segment), Some(id)) => segment.id == id,
+            _ => false,
+        }
+    }
+
+    fn read(&self, from: u64, block: &mut [u8]) -> usize {
+        let there = match self {
+            Source::Log(file) => file.read(block, from),
+            Source::Segment(segment) => segment.read_into(block, from),
+            Source::Nothing => Ok(0),
+        };
+        // What cannot be read ahead is asked for by itself, and told then.
+        there.unwrap_or(0)
+    }
+}
+
+impl Store {
+    /// Begins to read messages one after the other.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader {
+            store: self,
+            source: Source::Nothing,
+            from: 0,
+            block: Vec::new(),
+            end: 0,
+            single: Vec::new(),
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// The body of a message, whether it is durable or not.
+    ///
+    /// # Errors
+    /// It is damaged, it cannot be read at the moment, or it is not there any more.
+    pub fn read(&mut self, group: GroupId, seq: u64, place: Place) -> Result<&[u8], ReadError> {
+        let at = place.lsn().map_or(u64::from(place.offset()), |Lsn(lsn)| lsn);
+        let is_near = self.source.holds(place) && at.wrapping_sub(self.end) < NEAR_BYTES;
+        if !self.has(at, place) && (is_near || matches!(self.source, Source::Nothing)) {
+            self.read_ahead(at, place, is_near);
+        }
+        self.end = at + padded(place.bytes() as usize) as u64;
+        let what = (Kind::Message, group, seq);
+        if let Some((offset, head_bytes)) = self.in_block(what, at, place) {
+            let body = offset + HEADER_BYTES + head_bytes..offset + place.bytes() as usize;
+            return Ok(self.block.get(body).unwrap_or_default());
+        }
+        self.single.clear();
+        let read = read_record(&self.store.log, &self.store.segments, what, place, &mut self.single);
+        let head_bytes = read.map_err(Read::into_error)?;
+        Ok(self.single.get(HEADER_BYTES + head_bytes..).unwrap_or_default())
+    }
+
+    /// Where in the block a record is, and the bytes of its head. What is there and is not right is read again by itself, and told then.
+    fn in_block(&self, what: (Kind, GroupId, u64), at: u64, place: Place) -> Option<(usize, usize)> {
+        if !self.has(at, place) {
+            return None;
+        }
+        let offset = usize::try_from(at - self.from).ok()?;
+        let record = self.block.get(offset..offset + place.bytes() as usize)?;
+        let seed = match &self.source {
+            Source::Log(file) => file.seed,
+            Source::Segment(segment) => segment.seed(),
+            Source::Nothing => return None,
+        };
+        let head_bytes = check(record, (seed, at), what, place, || (String::new(), at)).ok()?;
+        Some((offset, head_bytes))
+    }
+
+    /// Whether the block has all of a record.
+    fn has(&self, at: u64, place: Place) -> bool {
+        let inside = at
+            .checked_sub(self.from)
+            .is_some_and(|offset| offset + u64::from(place.bytes()) <= self.block.len() as u64);
+        inside && self.source.holds(place)
+    }
+
+    /// Reads what stands at a place and behind it; the first time only finds out which file that is.
+    fn read_ahead(&mut self, at: u64, place: Place, is_near: bool) {
+        self.block.clear();
+        let written = self.store.log.written.load(Ordering::Acquire);
+        let (source, end) = match place.segment_id() {
+            None if at >= written => return,
+            None => match self.store.log.files.holding(at) {
+                Some(file) => (Source::Log(file), written),
+                None => return,
+            },
+            Some(id) => match self.store.segments.find(id) {
+                Some(segment) => {
+                    let end = segment.entry().file_bytes;
+                    (Source::Segment(segment), end)
+                }
+                None => return,
+            },
+        };
+        self.source = source;
+        if is_near {
+            let bytes = (BLOCK_BYTES.max(place.bytes() as usize) as u64).min(end.saturating_sub(at)) as usize;
+            self.block.resize(bytes, 0);
+            let there = self.source.read(at, &mut self.block);
+            self.block.truncate(there);
+            self.from = at;
+        }
+    }
+}
