@@ -30,7 +30,9 @@ pub struct Selector {
 impl Selector {
     /// Whatever one of these valid filters matches; with none of them, or `>` among them, everything.
     pub fn new<'a>(filters: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let filters: Vec<Box<[u8]>> = filters.into_iter().map(Box::from).collect();
+        let mut filters: Vec<Box<[u8]>> = filters.into_iter().map(Box::from).collect();
+        filters.sort_unstable();
+        filters.dedup();
         let is_all = filters.iter().any(|filter| **filter == *b">");
         Self { filters: if is_all { Vec::new() } else { filters } }
     }
@@ -53,6 +55,17 @@ impl Selector {
             [filter] if set::is_literal(filter) => Some(filter),
             _ => None,
         }
+    }
+
+    /// The subjects, if they are few and all are named.
+    fn literals(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        let is_named = !self.is_all() && self.filters.iter().all(|filter| set::is_literal(filter));
+        is_named.then(|| self.filters.iter().map(|filter| &**filter))
+    }
+
+    /// Whether finding what it selects may take a look at everything.
+    pub fn is_open(&self) -> bool {
+        !self.is_all() && self.literals().is_none()
     }
 
     /// Whether a subject is among them.
@@ -213,12 +226,13 @@ impl Messages {
         &'a self,
         selector: &'a Selector,
     ) -> impl Iterator<Item = (SubjectId, &'a super::Subject)> {
-        let literal = selector.literal().map(|subject| self.subject_id(subject));
-        let one = literal.flatten().map(|id| (id, self.subjects.at(id)));
-        let all = literal
-            .is_none()
-            .then(|| self.subjects.iter().filter(|(_, subject)| selector.matches(subject.name())));
-        one.into_iter().chain(all.into_iter().flatten())
+        let literals = selector.literals();
+        let is_named = literals.is_some();
+        let few = literals.into_iter().flatten().filter_map(|subject| self.subject_id(subject));
+        let few = few.map(|id| (id, self.subjects.at(id)));
+        let all =
+            (!is_named).then(|| self.subjects.iter().filter(|(_, subject)| selector.matches(subject.name())));
+        few.chain(all.into_iter().flatten())
     }
 }
 

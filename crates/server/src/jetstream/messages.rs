@@ -2,10 +2,12 @@
 
 use super::api::{Answered, Request};
 use super::streams::{durable, named};
+use crate::streams::Hosted;
 use dialtone_jetstream::api::{
     Bytes, MessageDeleteRequest, MessageGetRequest, MessageGetResponse, PurgeRequest, PurgeResponse,
     Response, StoredMessage, SuccessResponse,
 };
+use dialtone_jetstream::config::Storage;
 use dialtone_jetstream::error::{self, ApiError};
 use dialtone_jetstream::json;
 use dialtone_jetstream::messages::{Messages, Selector};
@@ -36,11 +38,24 @@ pub(super) fn delete(request: &mut Request<'_>) -> Answered {
     let (_, turn) = request.executor.parts();
     let done = turn.within(|turn| hosted.delete_message(seq, !asked.no_erase, turn));
     let upto = done.ok_or_else(|| error::STREAM_NOT_FOUND.error())?.map_err(|why| match why {
-        Refusal::NotFound => error::SEQUENCE_NOT_FOUND.with(seq),
+        Refusal::NotFound => no_message(&hosted, seq),
         other => ApiError::from(&other),
     })?;
     durable(request, upto)?;
     Ok(json::to_vec(&SuccessResponse::ok(request.asked.endpoint)))
+}
+
+/// Why there is no message to delete. Official servers word it by the storage.
+fn no_message(hosted: &Hosted, seq: u64) -> ApiError {
+    let inner = hosted.lock();
+    let is_file = inner.state.meta.config.storage == Storage::File;
+    match seq {
+        0 if is_file => error::STREAM_MSG_DELETE_FAILED.with("no message found"),
+        seq if is_file && seq > inner.state.machine.totals().last => {
+            error::STREAM_MSG_DELETE_FAILED.with("stream store EOF")
+        }
+        seq => error::SEQUENCE_NOT_FOUND.with(seq),
+    }
 }
 
 pub(super) fn get(request: &mut Request<'_>) -> Answered {

@@ -1,5 +1,7 @@
 //! What consumers send, on its way into a turn.
 
+use super::direct::Asked;
+use super::series::Series;
 use dialtone_broker::account::Account;
 use dialtone_broker::inlet::Publish;
 use dialtone_jetstream::consumer::{Advisory, ConsumerId, Delivery, Event, Host};
@@ -31,7 +33,18 @@ pub(super) enum Later {
         to: Box<[u8]>,
         /// Which message.
         seq: u64,
+        /// Whether without headers.
+        no_headers: bool,
     },
+    /// A direct get that takes long to find what it asks for.
+    Asked {
+        /// Where the answer goes.
+        to: Box<[u8]>,
+        /// What is asked.
+        asked: Box<Asked>,
+    },
+    /// The rest of an answer of several messages.
+    Series(Series),
     /// Headers without a payload.
     Status {
         /// Where to.

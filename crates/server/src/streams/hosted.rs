@@ -34,6 +34,8 @@ use std::sync::{Arc, OnceLock, Weak};
 const BUDGET: Budget = Budget { messages: 512, bytes: 1024 * 1024 };
 /// Bytes that are read from the disk for a stream before others have their turn.
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What looking for more messages of a direct get counts at least.
+const SERIES_STEP: usize = 64 * 1024;
 /// How often it is looked whether somebody listens to a consumer that sends.
 const INTEREST_INTERVAL: i64 = 100_000_000;
 
@@ -672,11 +674,20 @@ impl Session<'_> {
                 Later::Status { to, reply, head } => {
                     emit_status(self.turn, self.account, (&to, reply.as_deref()), &head);
                 }
-                Later::Answer { to, seq } => {
+                Later::Answer { to, seq, no_headers } => {
                     if self.body_of(seq, None, &mut body) {
                         read += body.len();
-                        direct::send_read(self, &to, seq, &body);
+                        direct::send_read(self, &to, (seq, no_headers), &body);
                     }
+                }
+                Later::Asked { to, asked } => {
+                    direct::answer_later(self, &to, &asked);
+                    read += SERIES_STEP;
+                }
+                Later::Series(series) => {
+                    // What is left of it comes behind the others.
+                    let used = series.go_on(self, READ_BYTES_MAX - read);
+                    read += used.max(SERIES_STEP);
                 }
                 Later::Message { to, reply, subject, seq, place, form } => {
                     if self.body_of(seq, place, &mut body) {

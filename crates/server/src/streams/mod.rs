@@ -26,6 +26,7 @@ mod republish;
 mod requests;
 #[cfg(test)]
 mod restarts;
+mod series;
 mod settings;
 mod shared;
 mod state;

@@ -109,7 +109,7 @@ impl State {
 
     /// The last message that may be seen.
     pub(crate) fn visible(&self) -> u64 {
-        self.committed
+        self.committed.min(self.machine.totals().last)
     }
 
     /// What belongs to a consumer, by its name.
