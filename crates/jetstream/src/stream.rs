@@ -9,6 +9,7 @@
 
 mod admit;
 mod apply;
+mod archived;
 mod batch;
 mod codec;
 mod counter;
@@ -31,6 +32,7 @@ mod tests;
 
 use crate::messages::{Body, Freed, Head, Keep, Messages, Place, Removed, Totals};
 pub use admit::{Admitted, Publish, Room};
+pub use archived::Archived;
 pub use batch::{Abandoned, BatchLimits, Batches};
 pub use codec::Malformed;
 use dedupe::Dedupe;

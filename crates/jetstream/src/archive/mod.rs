@@ -10,7 +10,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use consumer::{ConsumerEntry, ConsumerState, Delivered, PendingAck};
+pub use consumer::{BySequence, ConsumerEntry, ConsumerState, Delivered, PendingAck};
 pub use reader::{ArchiveError, Entry, Reader};
 pub use writer::Writer;
 

@@ -39,6 +39,36 @@ pub fn create_stream(
     Ok(creation)
 }
 
+/// Checks the configuration of a stream that is to be made of an archive, as far as that is done before the archive comes.
+///
+/// # Errors
+/// Those of the API; last of all a field that is not carried out.
+pub fn restored_stream(asked: &StreamConfig, context: Context<'_>) -> Result<StreamConfig, ApiError> {
+    if asked.name.contains(['\\', '/']) {
+        return Err(error::STREAM_NAME_CONTAINS_PATH_SEPARATORS.error());
+    }
+    let mut asked = asked.clone();
+    metadata::static_stream_metadata(&mut asked);
+    let config = checked(&asked, false, context)?;
+    unsupported::check_stream(&config)?;
+    if context.streams.by_name(&config.name).is_some() {
+        return Err(error::STREAM_NAME_EXIST_RESTORE_FAILED.error());
+    }
+    Ok(config)
+}
+
+/// The same once the archive is there: its place beside the other streams, too. A sealed stream stays sealed.
+///
+/// # Errors
+/// Those of the API.
+pub fn restore_stream(asked: &StreamConfig, context: Context<'_>) -> Result<StreamConfig, ApiError> {
+    let config = StreamConfig { sealed: false, ..asked.clone() };
+    match create_stream(&asked.name, &StreamRequest { config, pedantic: false }, context)? {
+        Creation::New(config) => Ok(StreamConfig { sealed: asked.sealed, ..*config }),
+        Creation::Existing => Err(error::STREAM_NAME_EXIST_RESTORE_FAILED.error()),
+    }
+}
+
 /// [`create_stream`] as if everything were carried out.
 pub(super) fn official_creation(
     name: &str,

@@ -23,7 +23,9 @@ pub use check_consumer::{
     ACK_WAIT_DEFAULT, INACTIVE_THRESHOLD_DEFAULT, MAX_ACK_PENDING_DEFAULT, MAX_WAITING_DEFAULT,
     PRIORITY_TIMEOUT_DEFAULT, sampling_percent,
 };
-pub use check_stream::{Creation, DUPLICATE_WINDOW_DEFAULT, create_stream, is_valid_name};
+pub use check_stream::{
+    Creation, DUPLICATE_WINDOW_DEFAULT, create_stream, is_valid_name, restore_stream, restored_stream,
+};
 pub use consumer::{AckPolicy, ConsumerAction, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy};
 pub use create_consumer::{ConsumerCreation, Consumers, Naming, check_naming, create_consumer};
 pub use limits::{

@@ -9,6 +9,7 @@
 
 mod acks;
 mod ahead;
+mod archived;
 mod change;
 mod event;
 mod log;

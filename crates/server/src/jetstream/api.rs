@@ -1,6 +1,6 @@
 //! The API: requests to `$JS.API`, answered on a thread of their own in the order in which they come, each account in its turn.
 
-use super::{audit, consumers, messages, streams};
+use super::{audit, consumers, messages, restore, snapshot, streams};
 use crate::internal::{Domain, Message};
 use crate::node::{Executor, Listener, Node};
 use crate::streams::Hosted;
@@ -58,8 +58,8 @@ fn answerer(endpoint: Endpoint) -> Option<fn(&mut Request<'_>) -> Answered> {
         Endpoint::ConsumerPause => consumers::pause,
         Endpoint::ConsumerUnpin => consumers::unpin,
         Endpoint::ConsumerReset => consumers::reset,
-        Endpoint::StreamSnapshot => streams::snapshot,
-        Endpoint::StreamRestore => |_| Err(error::STREAM_RESTORE.with("it is not supported yet")),
+        Endpoint::StreamSnapshot => snapshot::snapshot,
+        Endpoint::StreamRestore => restore::restore,
         Endpoint::StreamPeerRemove
         | Endpoint::StreamPeerEvacuate
         | Endpoint::StreamCancelMove

@@ -2,11 +2,13 @@
 
 use super::api::Request;
 use super::streams;
-use crate::streams::Hosted;
+use crate::node::Node;
+use crate::streams::{Hosted, Loading};
+use dialtone_broker::account::Account;
 use dialtone_jetstream::api::Endpoint;
 use dialtone_jetstream::config::{
-    ConsumerConfig, ConsumerCreation, ConsumerRequest, Consumers, Context, Naming, check_naming,
-    create_consumer,
+    ConsumerConfig, ConsumerCreation, ConsumerRequest, Consumers, Context, Naming, StreamConfig,
+    check_naming, create_consumer,
 };
 use dialtone_jetstream::error::ApiError;
 use std::collections::BTreeMap;
@@ -44,7 +46,7 @@ pub(super) fn consumer(
     asked: &ConsumerRequest,
 ) -> Result<(String, ConsumerConfig), ApiError> {
     let (configs, tiers, server) =
-        (streams::configs(request), streams::tiers(request), super::server_limits(request));
+        (streams::configs(request), streams::tiers(request), super::server_limits(&request.executor.node));
     let context = Context { tiers: &tiers, server: &server, streams: &configs };
     let stream = hosted.lock().state.meta.config.clone();
     let known =
@@ -66,4 +68,28 @@ pub(super) fn naming(request: &Request<'_>, asked: &mut ConsumerRequest) -> Resu
         _ => Naming::Unnamed,
     };
     check_naming(request.asked.stream, naming, asked)
+}
+
+/// What a consumer of an archive shall be, in a stream that is being made.
+///
+/// # Errors
+/// Those of the API.
+pub(super) fn restored(
+    (node, account): (&Node, &Account),
+    stream: &StreamConfig,
+    loading: &Loading,
+    (name, mut config): (&str, ConsumerConfig),
+) -> Result<ConsumerConfig, ApiError> {
+    name.clone_into(&mut config.name);
+    let all = loading.consumers().map(|(name, config)| (name.to_owned(), config.clone())).collect();
+    let known = Known { all, bound: Vec::new() };
+    let mut asked =
+        ConsumerRequest { stream_name: stream.name.clone(), config, ..ConsumerRequest::default() };
+    let naming = Naming::Named { consumer: name, filter: "" };
+    check_naming(&stream.name, naming, &mut asked)?;
+    streams::with_context((node, account), |context| {
+        Ok(match create_consumer(&asked, stream, &known, &mut || crate::random::name(NAME_BYTES), context)? {
+            ConsumerCreation::New { config, .. } | ConsumerCreation::Update { config, .. } => *config,
+        })
+    })
 }

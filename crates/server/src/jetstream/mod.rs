@@ -9,6 +9,8 @@ mod consumers;
 pub(crate) mod documents;
 pub(crate) mod figures;
 mod messages;
+mod restore;
+mod snapshot;
 mod start;
 mod streams;
 
@@ -16,7 +18,6 @@ pub use start::StartError;
 pub(crate) use start::{follow, start, stop};
 
 use crate::node::Node;
-use api::Request;
 use dialtone_broker::account::{Account, GLOBAL};
 use dialtone_config::options::AccountJetStream;
 use dialtone_identity::jwt::Body;
@@ -94,8 +95,7 @@ fn renew_quota(node: &Node, account: &Account) {
 }
 
 /// What the server allows.
-fn server_limits(request: &Request<'_>) -> ServerLimits {
-    let node = &request.executor.node;
+fn server_limits(node: &Node) -> ServerLimits {
     let policy = node.settings.policy();
     let asked = policy.options.jetstream.as_ref().map(|own| own.limits).unwrap_or_default();
     let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -116,4 +116,9 @@ fn server_limits(request: &Request<'_>) -> ServerLimits {
         ack_pending_max: count(asked.ack_pending_max),
         request_batch_max: count(asked.request_batch_max),
     }
+}
+
+/// The domain, empty without one.
+fn domain(node: &Node) -> String {
+    node.streams.shared().and_then(|shared| shared.domain.as_deref()).unwrap_or_default().to_owned()
 }

@@ -8,7 +8,7 @@ use crate::streams::{Capacity, Checkpoints, OpenBatches, Recovery, Said, Shared,
 use dialtone_config::options::{BatchLimits, JetStream};
 use dialtone_jetstream::stream;
 use dialtone_net::threads::Watch;
-use dialtone_store::{OpenError, Options, RealDisk, Store};
+use dialtone_store::{OpenError, Options, RealDisk, Store, Urgency};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -133,6 +133,12 @@ fn recover(node: &Arc<Node>, shared: &Arc<Shared>, folder: &Path) -> Result<(), 
     shared.opened(store);
     if let Some(writer) = writer {
         node.threads.spawn("store", move || writer.run()).map_err(StartError::Thread)?;
+    }
+    for group in recovery.unfinished() {
+        if let Some(Ok(mut batch)) = shared.store().map(|store| store.batch(Urgency::FreesRoom)) {
+            batch.delete_group(group);
+            batch.submit();
+        }
     }
     let mut count = 0;
     for found in recovery.streams() {

@@ -3,13 +3,14 @@
 use super::api::{Answered, Request};
 use super::documents::{self, Details};
 use super::figures::Usage;
+use crate::node::Node;
 use crate::streams::{Hosted, stream_acted};
 use dialtone_broker::account::Account;
 use dialtone_jetstream::api::advisories::Action;
 use dialtone_jetstream::api::{
     self, AccountInfo, AccountInfoResponse, ApiStats, LIST_MAX, LimitsShown, NAMES_MAX, Response,
-    SnapshotRequest, StreamCreateResponse, StreamInfoRequest, StreamInfoResponse, StreamListResponse,
-    StreamNamesResponse, StreamResponse, StreamsRequest, SuccessResponse, Tier,
+    StreamCreateResponse, StreamInfoRequest, StreamInfoResponse, StreamListResponse, StreamNamesResponse,
+    StreamResponse, StreamsRequest, SuccessResponse, Tier,
 };
 use dialtone_jetstream::config::{self, ConsumerConfig, Context, Creation, StreamConfig, StreamRequest};
 use dialtone_jetstream::error::{self, ApiError};
@@ -45,14 +46,31 @@ pub(super) fn tiers(request: &Request<'_>) -> BTreeMap<String, config::AccountLi
     super::tiers(&request.executor.node, &request.account).unwrap_or_default()
 }
 
+/// Calls `check` with what a configuration is checked against.
+pub(super) fn with_context<T>((node, account): (&Node, &Account), check: impl FnOnce(Context<'_>) -> T) -> T {
+    let tiers = super::tiers(node, account).unwrap_or_default();
+    let (configs, server) = (configs_of(node, account), super::server_limits(node));
+    check(Context { tiers: &tiers, server: &server, streams: &configs })
+}
+
+/// Bytes that a message may have.
+pub(super) fn payload_max(node: &Node) -> u32 {
+    u32::try_from(node.settings.policy().options.limits.payload_bytes_max).unwrap_or(u32::MAX)
+}
+
 pub(super) fn configs(request: &Request<'_>) -> BTreeMap<String, StreamConfig> {
-    let all = request.executor.node.streams.all.of(&request.account);
+    configs_of(&request.executor.node, &request.account)
+}
+
+fn configs_of(node: &Node, account: &Account) -> BTreeMap<String, StreamConfig> {
+    let all = node.streams.all.of(account);
     all.iter().map(|hosted| (hosted.name.to_string(), hosted.lock().state.meta.config.clone())).collect()
 }
 
 pub(super) fn create(request: &mut Request<'_>) -> Answered {
     let asked: StreamRequest = request.body(StreamRequest::GO)?;
-    let (configs, tiers, server) = (configs(request), tiers(request), super::server_limits(request));
+    let (configs, tiers, server) =
+        (configs(request), tiers(request), super::server_limits(&request.executor.node));
     let context = Context { tiers: &tiers, server: &server, streams: &configs };
     let config = match config::create_stream(request.asked.stream, &asked, context)? {
         Creation::New(config) => *config,
@@ -60,8 +78,7 @@ pub(super) fn create(request: &mut Request<'_>) -> Answered {
     };
     let node = request.node();
     let Some(shared) = node.streams.shared() else { return Err(error::NOT_ENABLED.error()) };
-    let payload_max =
-        u32::try_from(node.settings.policy().options.limits.payload_bytes_max).unwrap_or(u32::MAX);
+    let payload_max = payload_max(&node);
     let (hosted, upto) = node
         .streams
         .all
@@ -91,7 +108,8 @@ fn created(request: &Request<'_>) -> Answered {
 
 pub(super) fn update(request: &mut Request<'_>) -> Answered {
     let asked: StreamRequest = request.body(StreamRequest::GO)?;
-    let (configs, tiers, server) = (configs(request), tiers(request), super::server_limits(request));
+    let (configs, tiers, server) =
+        (configs(request), tiers(request), super::server_limits(&request.executor.node));
     let context = Context { tiers: &tiers, server: &server, streams: &configs };
     let hosted = request.executor.node.streams.all.find(&request.account, request.asked.stream);
     let consumers: Vec<(String, ConsumerConfig)> =
@@ -164,13 +182,6 @@ pub(super) fn delete(request: &mut Request<'_>) -> Answered {
     let upto = remove(request, &account, name);
     durable(request, upto)?;
     Ok(json::to_vec(&SuccessResponse::ok(request.asked.endpoint)))
-}
-
-/// Archives are not made yet.
-pub(super) fn snapshot(request: &mut Request<'_>) -> Answered {
-    let _: SnapshotRequest = request.body(SnapshotRequest::GO)?;
-    named(request)?;
-    Err(error::STREAM_SNAPSHOT.with("it is not supported yet"))
 }
 
 /// Deletes a stream and tells of it. Where the log ends that says so.

@@ -39,7 +39,7 @@ const SERIES_STEP: usize = 64 * 1024;
 /// How often it is looked whether somebody listens to a consumer that sends.
 const INTEREST_INTERVAL: i64 = 100_000_000;
 
-fn signed(bytes: u64) -> i64 {
+pub(super) fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
@@ -831,7 +831,7 @@ impl Session<'_> {
 }
 
 /// Appends a message with its head, and notes where it is.
-fn log_message(
+pub(super) fn log_message(
     batch: &mut dialtone_store::Batch<'_>,
     group: GroupId,
     message: &Store<'_>,
@@ -848,7 +848,7 @@ fn log_message(
 }
 
 /// Appends anything else.
-fn log_proposal(
+pub(super) fn log_proposal(
     batch: &mut dialtone_store::Batch<'_>,
     group: GroupId,
     proposal: &Proposal<'_>,

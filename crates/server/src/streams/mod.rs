@@ -8,6 +8,7 @@
 
 mod advisories;
 mod answers;
+mod archived;
 mod batches;
 mod capture;
 mod checkpoints;
@@ -17,6 +18,7 @@ mod due;
 mod emitter;
 mod fast;
 mod hosted;
+mod loading;
 mod meta;
 mod quota;
 mod record;
@@ -32,15 +34,20 @@ mod shared;
 mod state;
 mod traced;
 
-pub(crate) use advisories::{event_of_now, publish_event, stream_acted};
 pub(crate) use batches::OpenBatches;
+mod transfers;
+
+pub(crate) use advisories::{event_of_now, publish_event, stream_acted};
+pub(crate) use archived::{ArchiveBegin, Taken};
 pub(crate) use checkpoints::{Checkpoints, Said};
 pub(crate) use consumers::Shown;
 pub(crate) use hosted::Hosted;
+pub(crate) use loading::{LoadError, Loading};
 pub(crate) use meta::ConsumerMeta;
 pub(crate) use recover::Recovery;
 pub(crate) use registry::All;
 pub(crate) use shared::{Shared, wall};
+pub(crate) use transfers::Transfer;
 
 use dialtone_broker::account::{Account, AccountId};
 use parking_lot::Mutex;
@@ -77,6 +84,8 @@ pub(crate) struct Streams {
     on: OnceLock<(Arc<Shared>, Capacity)>,
     /// Accounts in which the API is answered, and what was asked there.
     served: Mutex<HashMap<AccountId, Asked>>,
+    /// Archives that are under way.
+    pub(crate) transfers: transfers::Transfers,
 }
 
 impl Streams {

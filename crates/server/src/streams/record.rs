@@ -13,6 +13,12 @@ pub(super) enum Record<'a> {
     Consumer(&'a [u8]),
     /// A consumer is gone: its number.
     Gone(&'a [u8]),
+    /// How far a consumer is that came from elsewhere: its number, then its state.
+    Progress(&'a [u8]),
+    /// What follows comes from elsewhere: the stream is none before [`Record::Loaded`].
+    Loading,
+    /// All of it is there.
+    Loaded,
 }
 
 impl<'a> Record<'a> {
@@ -24,6 +30,9 @@ impl<'a> Record<'a> {
             Self::Stream(bytes) => (3, bytes),
             Self::Consumer(bytes) => (4, bytes),
             Self::Gone(bytes) => (5, bytes),
+            Self::Progress(bytes) => (16, bytes),
+            Self::Loading => (17, &[][..]),
+            Self::Loaded => (18, &[][..]),
         };
         out.push(tag);
         out.extend_from_slice(bytes);
@@ -38,6 +47,9 @@ impl<'a> Record<'a> {
             3 => Self::Stream(bytes),
             4 => Self::Consumer(bytes),
             5 => Self::Gone(bytes),
+            16 => Self::Progress(bytes),
+            17 => Self::Loading,
+            18 => Self::Loaded,
             _ => return None,
         })
     }
@@ -55,6 +67,9 @@ mod tests {
             Record::Stream(b"{}"),
             Record::Consumer(b"{}"),
             Record::Gone(b"\x01"),
+            Record::Progress(b"\x01\x02"),
+            Record::Loading,
+            Record::Loaded,
         ] {
             let mut bytes = Vec::new();
             record.encode(&mut bytes);

@@ -30,6 +30,8 @@ struct Found {
     stage: Stage,
     /// Places in segments that no message uses.
     unused: Vec<dialtone_store::Place>,
+    /// It was being made of something from elsewhere, and is not whole yet.
+    is_loading: bool,
 }
 
 /// How far a stream is.
@@ -89,7 +91,8 @@ impl Recovery {
         let Ok((account, name)) = serde_json::from_slice::<(String, String)>(meta) else {
             return self.problems.push(format!("group {} has no name that is known", id.0));
         };
-        self.groups.insert(id, Found { account, name, stage: Stage::Begun, unused: Vec::new() });
+        let found = Found { account, name, stage: Stage::Begun, unused: Vec::new(), is_loading: false };
+        self.groups.insert(id, found);
         match state.map(|state| Returning::new(state, self.payload_max)) {
             Some(Ok(returning)) => self.returning = Some((id, returning)),
             Some(Err(_)) => self.break_off(id, "its state is not known"),
@@ -150,6 +153,12 @@ impl Recovery {
 
     fn record(&mut self, group: GroupId, bytes: &[u8]) {
         self.end_return();
+        if let (Some(mark @ (Record::Loading | Record::Loaded)), Some(found)) =
+            (Record::decode(bytes), self.groups.get_mut(&group))
+        {
+            found.is_loading = mark == Record::Loading;
+            return;
+        }
         // The first record of a stream makes it.
         let begun = self.groups.get_mut(&group).filter(|found| matches!(found.stage, Stage::Begun));
         if let (Some(found), Some(Record::Stream(meta))) = (begun, Record::decode(bytes))
@@ -201,6 +210,15 @@ impl Recovery {
             }
             _ => {}
         }
+    }
+
+    /// Takes out what is not whole: a restore or a takeover that did not come to its end. Nobody was told of it.
+    pub(crate) fn unfinished(&mut self) -> Vec<GroupId> {
+        let all = self.groups.iter();
+        let unfinished: Vec<GroupId> =
+            all.filter(|(_, found)| found.is_loading).map(|(group, _)| *group).collect();
+        unfinished.iter().for_each(|group| drop(self.groups.remove(group)));
+        unfinished
     }
 
     /// All streams, in the order in which they were made.

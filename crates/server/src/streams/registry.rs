@@ -159,7 +159,7 @@ impl All {
 }
 
 /// By what a stream is known in the store: the account and the name.
-fn group_meta(account: &Account, meta: &StreamMeta) -> Vec<u8> {
+pub(super) fn group_meta(account: &Account, meta: &StreamMeta) -> Vec<u8> {
     serde_json::to_vec(&(&*account.name, &meta.config.name)).unwrap_or_default()
 }
 

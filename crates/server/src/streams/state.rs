@@ -6,6 +6,7 @@ use super::meta::{ConsumerMeta, StreamMeta};
 use super::record::Record;
 use super::republish::Republish;
 use dialtone_broker::subscription::Subscription;
+use dialtone_jetstream::archive::ConsumerState;
 use dialtone_jetstream::consumer::{Advisory, Changes, Consumer, ConsumerId, Filters, Prefixes, StreamLog};
 use dialtone_jetstream::consumers::Consumers;
 use dialtone_jetstream::messages::Place;
@@ -281,8 +282,50 @@ impl State {
                 let id = <[u8; 8]>::try_from(id).map_err(|_| Unreadable)?;
                 self.end_consumer(ConsumerId(u64::from_le_bytes(id)));
             }
+            Record::Progress(bytes) => {
+                let (id, snapshot) = bytes.split_first_chunk::<8>().ok_or(Unreadable)?;
+                self.recover_progress(ConsumerId(u64::from_le_bytes(*id)), snapshot, now)?;
+            }
+            // Who makes streams of the log looks at these.
+            Record::Loading | Record::Loaded => {}
         }
         Ok(())
+    }
+
+    /// A consumer goes on from a state that came from elsewhere.
+    fn recover_progress(&mut self, id: ConsumerId, snapshot: &[u8], now: i64) -> Result<(), Unreadable> {
+        let (_, held) = self.consumers.remove(id).ok_or(Unreadable)?;
+        let (settings, prefixes) = self.consumer_parts(&held.meta);
+        let log = view(&self.machine, self.committed);
+        let machine = Consumer::restore(id, prefixes, settings, snapshot, &log, now);
+        let name = held.meta.name().to_owned();
+        self.consumers.insert(&name, machine.map_err(|_| Unreadable)?, held);
+        Ok(())
+    }
+
+    /// What a consumer's machine is made with.
+    fn consumer_parts(&self, meta: &ConsumerMeta) -> (dialtone_jetstream::consumer::Settings, Prefixes) {
+        let settings = super::settings::consumer(&meta.config, &self.meta.config, self.payload_max());
+        (settings, Prefixes::new(&self.meta.config.name, meta.name()))
+    }
+
+    /// A consumer that is as far as an archive says. Its state, as the log holds it.
+    pub(super) fn place_consumer(
+        &mut self,
+        meta: ConsumerMeta,
+        archived: &ConsumerState,
+        now: i64,
+    ) -> Vec<u8> {
+        let (settings, prefixes) = self.consumer_parts(&meta);
+        let id = ConsumerId(meta.id);
+        let log = view(&self.machine, self.committed);
+        let machine = Consumer::of_archive(id, prefixes, settings, archived, &log, now);
+        let mut snapshot = Vec::new();
+        machine.snapshot(&mut snapshot);
+        self.next_consumer = self.next_consumer.max(meta.id + 1);
+        let name = meta.name().to_owned();
+        self.consumers.insert(&name, machine, Held { meta, taps: Vec::new() });
+        snapshot
     }
 
     fn recover_changes(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
