@@ -28,8 +28,9 @@ pub(super) struct Inside {
     is_running: bool,
     /// Of receivers that post to other threads: they take it last. Empty between turns.
     posts: Vec<Delivered>,
-    /// What is being published is a message of a stream, whose own subject stands behind its reply.
-    is_stored: bool,
+    /// What is being published is a message of a stream: so many bytes of its reply are the acknowledgement's, and its own subject stands
+    /// behind them.
+    stored: Option<usize>,
     /// Such a reply; kept for the next one.
     stored_reply: Vec<u8>,
 }
@@ -56,7 +57,7 @@ impl Inside {
         };
         let server = Peer::inside(basics, Arc::default(), Arc::new(Deaf));
         server.set_understands_headers(true);
-        Self { server, is_running: false, posts: Vec::new(), is_stored: false, stored_reply: Vec::new() }
+        Self { server, is_running: false, posts: Vec::new(), stored: None, stored_reply: Vec::new() }
     }
 
     /// Whether receivers are being called.
@@ -64,9 +65,11 @@ impl Inside {
         self.is_running
     }
 
-    /// Whether what is being published is a message of a stream.
-    pub fn is_stored(&self) -> bool {
-        self.is_stored
+    /// The subject of the acknowledgement, and the one that the message was stored under, where what is being published is a message of a
+    /// stream.
+    pub fn stored_parts<'a>(&self, message: &Message<'a>) -> Option<(&'a [u8], &'a [u8])> {
+        let (acknowledgement, rest) = message.reply?.split_at_checked(self.stored?)?;
+        Some((acknowledgement, rest.get(1..)?))
     }
 }
 
@@ -181,9 +184,9 @@ impl Publish for Turn {
         reply.extend_from_slice(message.subject);
         let server = self.inside.server.clone();
         let sent = Message { subject: to, reply: Some(&reply), ..*message };
-        self.inside.is_stored = true;
+        self.inside.stored = Some(acknowledgement.len());
         let delivered = self.publish_answer(&Origin { peer: &server, account, echo: true }, &sent);
-        self.inside.is_stored = false;
+        self.inside.stored = None;
         self.inside.stored_reply = reply;
         delivered
     }

@@ -1,6 +1,6 @@
 //! Requests that go to services of other accounts, and the answers that come back.
 
-use super::{Origin, Turn, stored};
+use super::{Origin, Turn};
 use crate::account::Account;
 use crate::kind::{Entry, Via};
 use crate::route::{Route, ServiceHop};
@@ -100,7 +100,7 @@ impl Turn {
             if message.subject.starts_with(PREFIX) { self.answer(account, path, message) } else { 0 };
         let route = self.routes.route(account, message.subject, path.origin.entry(via));
         let passes_by = route.is_empty() && self.trace.is_none();
-        let stored = self.inside.is_stored().then(|| stored::parts(message)).flatten();
+        let stored = self.inside.stored_parts(message);
         let delivered = match stored {
             _ if passes_by => 0,
             Some(parts) => self.deliver_stored(account, &route, path.origin, message, parts),

@@ -6,6 +6,7 @@ use dialtone_broker::account::Account;
 use dialtone_broker::inlet::Publish;
 use dialtone_jetstream::consumer::{Advisory, ConsumerId, Delivery, Event, Host};
 use dialtone_jetstream::messages::{Body, Messages, Place};
+use dialtone_store::{GroupId, Reader};
 use dialtone_wire::message::Message;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -113,8 +114,28 @@ pub(super) fn emit_plain(turn: &mut dyn Publish, account: &Arc<Account>, to: &[u
     turn.emit(account, &Message { subject: to, reply: None, header_bytes: 0, framed: &framed })
 }
 
+/// Bodies on disk, for a thread that may wait for them.
+pub(super) struct Ahead<'a> {
+    pub(super) reader: Reader<'a>,
+    pub(super) group: GroupId,
+    /// Bytes that may be read before others have their turn.
+    pub(super) left: usize,
+}
+
+impl Ahead<'_> {
+    /// A body, if it may be read now, and can be.
+    fn read(&mut self, seq: u64, place: Place) -> Option<&[u8]> {
+        if self.left == 0 {
+            return None;
+        }
+        let body = self.reader.read(self.group, seq, dialtone_store::Place::from_bytes(place.0)).ok()?;
+        self.left = self.left.saturating_sub(body.len());
+        Some(body)
+    }
+}
+
 /// Carries out what one consumer wants.
-pub(super) struct Emitter<'a> {
+pub(super) struct Emitter<'a, 'd> {
     pub(super) turn: &'a mut dyn Publish,
     pub(super) account: &'a Arc<Account>,
     pub(super) messages: &'a Messages,
@@ -123,6 +144,7 @@ pub(super) struct Emitter<'a> {
     pub(super) noted: &'a mut Noted,
     pub(super) consumer: ConsumerId,
     pub(super) scratch: &'a mut Vec<u8>,
+    pub(super) disk: Option<&'a mut Ahead<'d>>,
 }
 
 /// What consumers want that is done behind their call.
@@ -166,7 +188,7 @@ impl NotedAdvisory {
     }
 }
 
-impl Host for Emitter<'_> {
+impl Host for Emitter<'_, '_> {
     fn has_interest(&mut self, subject: &[u8]) -> bool {
         self.turn.is_awaited(self.account, subject)
     }
@@ -195,7 +217,7 @@ impl Host for Emitter<'_> {
     }
 }
 
-impl Emitter<'_> {
+impl Emitter<'_, '_> {
     fn deliver(&mut self, delivery: &Delivery<'_>) {
         let message = &delivery.message;
         let form = Form {
@@ -204,7 +226,13 @@ impl Emitter<'_> {
             pin: delivery.pin.map(Box::from),
         };
         let body = self.messages.body(message.seq);
-        if let (Some(Body::Hot(body)), true) = (body, self.later.is_empty()) {
+        let at_hand = match body {
+            _ if !self.later.is_empty() => None,
+            Some(Body::Hot(body)) => Some(body),
+            Some(Body::Cold(place)) => self.disk.as_mut().and_then(|disk| disk.read(message.seq, place)),
+            None => None,
+        };
+        if let Some(body) = at_hand {
             let header_bytes = form.write(body, self.scratch);
             let sent = Message {
                 subject: message.subject,

@@ -4,7 +4,7 @@
 //! a file stream when the log is on disk, and until then its consumers do not see it.
 
 use super::due::Due;
-use super::emitter::{Emitter, Later, Noted, NotedAdvisory, emit_plain, emit_status};
+use super::emitter::{Ahead, Emitter, Later, Noted, NotedAdvisory, emit_plain, emit_status};
 use super::quota::{self, Quota};
 use super::record::Record;
 use super::republish::Republished;
@@ -32,6 +32,8 @@ use std::sync::{Arc, OnceLock, Weak};
 
 /// What one consumer may deliver before others have their turn.
 const BUDGET: Budget = Budget { messages: 512, bytes: 1024 * 1024 };
+/// What one may deliver to see whether it waits for the disk.
+const PROBE: Budget = Budget { messages: 1, bytes: 1 };
 /// Bytes that are read from the disk for a stream before others have their turn.
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What looking for more messages of a direct get counts at least.
@@ -218,12 +220,22 @@ impl Hosted {
         turn: &mut dyn Publish,
         act: impl FnOnce(&mut Session<'_>) -> T,
     ) -> Option<T> {
+        self.with_disk(turn, None, act)
+    }
+
+    /// The same on a thread that may wait for the disk.
+    fn with_disk<T>(
+        &self,
+        turn: &mut dyn Publish,
+        disk: Option<Ahead<'_>>,
+        act: impl FnOnce(&mut Session<'_>) -> T,
+    ) -> Option<T> {
         let account = self.account()?;
         let mut inner = self.inner.lock();
         let now = wall();
         inner.state.changes.clear(now);
         let mut session =
-            Session { hosted: self, account: &account, inner: &mut inner, turn, now, upto: None };
+            Session { hosted: self, account: &account, inner: &mut inner, turn, now, upto: None, disk };
         let out = act(&mut session);
         session.deliver();
         session.finish();
@@ -248,7 +260,12 @@ impl Hosted {
     /// What time and commits bring.
     pub(crate) fn work(&self, turn: &mut dyn Publish) {
         let committed = self.shared.committed();
-        self.with(turn, |session| {
+        let disk = self.shared.store().zip(self.group).map(|(store, group)| Ahead {
+            reader: store.reader(),
+            group,
+            left: READ_BYTES_MAX,
+        });
+        self.with_disk(turn, disk, |session| {
             if session.inner.is_gone {
                 return;
             }
@@ -379,6 +396,8 @@ pub(super) struct Session<'s> {
     pub(super) now: i64,
     /// Where the log ends that this made.
     upto: Option<Lsn>,
+    /// What is on disk, where this thread may wait for that.
+    disk: Option<Ahead<'s>>,
 }
 
 impl Session<'_> {
@@ -634,6 +653,7 @@ impl Session<'_> {
             noted,
             consumer: id,
             scratch,
+            disk: self.disk.as_mut(),
         };
         act(consumers, &mut Context { now: self.now, log: &log, host: &mut emitter, changes })
     }
@@ -649,6 +669,13 @@ impl Session<'_> {
                 break;
             }
             let Some(id) = self.inner.state.consumers.next_ready() else { break };
+            if self.disk.is_none() && self.hosted.group.is_some() {
+                // What is on disk alone is left to the thread that may wait for it: one message shows that.
+                self.consumers(id, |consumers, ctx| consumers.poll(id, ctx, PROBE));
+                if !self.inner.later.is_empty() {
+                    break;
+                }
+            }
             self.consumers(id, |consumers, ctx| consumers.poll(id, ctx, BUDGET));
         }
         for (id, seq) in std::mem::take(&mut self.inner.noted.lost) {
