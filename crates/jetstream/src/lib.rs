@@ -12,5 +12,6 @@ pub mod consumers;
 pub mod error;
 pub mod json;
 pub mod messages;
+pub mod sourcing;
 pub mod stream;
 pub mod time;

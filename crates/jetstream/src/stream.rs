@@ -27,10 +27,12 @@ mod restoring;
 mod schedules;
 mod settings;
 mod snapshot;
+mod sourced;
 #[cfg(test)]
 mod tests;
 
 use crate::messages::{Body, Freed, Head, Keep, Messages, Place, Removed, Totals};
+pub(crate) use admit::without_prefixes;
 pub use admit::{Admitted, Publish, Room};
 pub use archived::Archived;
 pub use batch::{Abandoned, BatchLimits, Batches};
@@ -40,12 +42,15 @@ pub use effects::{Effects, Purged, Reason, RemovedMessage, Stored};
 use expiry::Deadlines;
 pub use fast::{FastAnswer, FastBatches, FastMark, FastOperation, is_fast};
 pub use marks::{Marks, Rollup};
-pub use proposal::{MadeBy, Proposal, Purge, Remove, Store, Ttl};
+pub use proposal::{MadeBy, Proposal, Purge, Remove, Sourced, Store, Ttl};
 pub use refusal::Refusal;
 pub use restoring::Restoring;
 use schedules::Schedules;
 pub use settings::{Discard, Features, Limits, Retention, Settings, Storage};
 pub use snapshot::Whole;
+use sourced::Places;
+pub(crate) use sourced::with_source;
+pub use sourced::{Inbound, Place as SourcePlace};
 
 /// Messages removed one by one that one proposal names at most.
 pub const REMOVED_MAX: usize = 4096;
@@ -63,6 +68,8 @@ pub struct Stream {
     schedules: Schedules,
     /// The `Nats-Msg-Id` of the last message, empty if it had none.
     last_msg_id: Vec<u8>,
+    /// How far its sources are.
+    places: Places,
 }
 
 impl Stream {
@@ -80,6 +87,7 @@ impl Stream {
             deadlines: Deadlines::default(),
             schedules: Schedules::default(),
             last_msg_id: Vec::new(),
+            places: Places::default(),
         }
     }
 

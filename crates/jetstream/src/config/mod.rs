@@ -12,6 +12,7 @@ mod create_consumer;
 mod limits;
 mod metadata;
 mod request;
+mod source_index;
 mod stream;
 pub mod unsupported;
 mod update_stream;
@@ -37,6 +38,7 @@ pub use metadata::{
     static_consumer_metadata, static_stream_metadata,
 };
 pub use request::{ConsumerRequest, StreamRequest};
+pub use source_index::short_name;
 pub use stream::{
     Compression, ConsumerLimits, DiscardPolicy, ExternalStream, PersistMode, Placement, Republish, Retention,
     SourceConsumer, Storage, StreamConfig, StreamSource, SubjectTransform,

@@ -61,7 +61,11 @@ impl Settings {
             filters: Filters::new(config.filters().map(str::as_bytes)),
             ack: config.ack_policy,
             retry: Retry {
-                ack_wait: config.ack_wait.0,
+                // Answers to flow control are not waited for: what they leave out is asked for by a reset.
+                ack_wait: match config.ack_policy {
+                    AckPolicy::FlowControl if config.ack_wait.0 <= 0 => i64::MAX,
+                    _ => config.ack_wait.0,
+                },
                 backoff: config.backoff.iter().map(|wait| wait.0).collect(),
                 deliver_max: u32::try_from(config.max_deliver).ok().filter(|max| *max > 0),
             },

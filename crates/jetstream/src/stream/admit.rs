@@ -12,7 +12,7 @@ use dialtone_subject::set;
 use std::borrow::Cow;
 
 /// A message that the file store of the official server refuses: 32 MiB.
-const FILE_MESSAGE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+pub(super) const FILE_MESSAGE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// A clock that goes back by less than this stands still for the stream instead.
 const CLOCK_BACK_MAX: i64 = 10_000_000_000;
 
@@ -213,7 +213,7 @@ impl Stream {
     }
 
     /// The message as it came.
-    fn plain<'a>(&self, subject: Cow<'a, [u8]>, publish: &Publish<'a>, time: i64) -> Store<'a> {
+    pub(super) fn plain<'a>(&self, subject: Cow<'a, [u8]>, publish: &Publish<'a>, time: i64) -> Store<'a> {
         Store {
             seq: self.messages.totals().last + 1,
             time,
@@ -384,7 +384,7 @@ impl Store<'_> {
 }
 
 /// A header block without the lines that begin with one of these.
-pub(super) fn without_prefixes(headers: &[u8], prefixes: &[&[u8]]) -> Vec<u8> {
+pub fn without_prefixes(headers: &[u8], prefixes: &[&[u8]]) -> Vec<u8> {
     let is_out = |line: &[u8]| prefixes.iter().any(|prefix| line.starts_with(prefix));
     headers.split_inclusive(|&byte| byte == b'\n').filter(|line| !is_out(line)).flatten().copied().collect()
 }

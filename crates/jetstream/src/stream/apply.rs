@@ -36,6 +36,7 @@ impl Stream {
         effects.clear();
         self.messages.begin();
         let before = std::mem::replace(&mut self.settings, settings).limits.per_subject;
+        self.places.retain(&self.settings.sources);
         let limit = self.settings.limits.per_subject;
         if let Some(max) = limit.filter(|&max| before.is_none_or(|before| max < before)) {
             let over: Vec<_> = self
@@ -98,10 +99,13 @@ impl Stream {
         self.roll_up(store, 0, effects);
     }
 
-    /// Remembers the message id.
+    /// Remembers the message id, and where it is from.
     #[inline]
     fn note(&mut self, store: &Store<'_>, seq: u64) {
         self.last_msg_id.clear();
+        if let Some(sourced) = &store.sourced {
+            self.places.note(sourced);
+        }
         if !store.msg_id.is_empty() {
             self.last_msg_id.extend_from_slice(&store.msg_id);
             self.dedupe.note(&store.msg_id, seq, store.time, self.settings.duplicate_window);

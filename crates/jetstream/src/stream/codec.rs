@@ -1,6 +1,6 @@
 //! Proposals as bytes: a version, a kind, then its fields. Numbers are LEB128, bytes have their length before them.
 
-use super::{MadeBy, Proposal, Purge, REMOVED_MAX, Reason, Remove, Rollup, Store, Ttl};
+use super::{MadeBy, Proposal, Purge, REMOVED_MAX, Reason, Remove, Rollup, Sourced, Store, Ttl};
 use std::borrow::Cow;
 
 /// The version of everything here.
@@ -88,6 +88,7 @@ const MADE_BY: u16 = 64;
 const SKIPPED: u16 = 128;
 const SCHEDULE: u16 = 256;
 const REPEATS: u16 = 512;
+const SOURCED: u16 = 1024;
 
 impl<'a> Store<'a> {
     /// Appends all but the sequence and the body: what the store keeps as the head of the message.
@@ -105,6 +106,7 @@ impl<'a> Store<'a> {
         mark(next.is_some(), REPEATS);
         mark(self.schedule.is_some(), SCHEDULE);
         mark(self.is_skipped, SKIPPED);
+        mark(self.sourced.is_some(), SOURCED);
         out.push(VERSION);
         out.extend_from_slice(&marks.to_le_bytes());
         out.extend_from_slice(&self.time.to_le_bytes());
@@ -121,6 +123,11 @@ impl<'a> Store<'a> {
         }
         for time in [next, self.schedule].into_iter().flatten() {
             out.extend_from_slice(&time.to_le_bytes());
+        }
+        if let Some(sourced) = &self.sourced {
+            put_bytes(out, &sourced.index);
+            put(out, sourced.seq);
+            put_bytes(out, &sourced.identity);
         }
     }
 
@@ -155,8 +162,12 @@ impl<'a> Store<'a> {
         };
         store.is_marker = marks & MARKER != 0;
         store.read_schedule(marks, &mut reader)?;
+        if marks & SOURCED != 0 {
+            let (index, seq) = (Cow::Borrowed(reader.bytes()?), reader.number()?);
+            store.sourced = Some(Sourced { index, seq, identity: Cow::Borrowed(reader.bytes()?) });
+        }
         store.is_skipped = marks & SKIPPED != 0;
-        let is_sound = marks < 2 * REPEATS && u32::from(store.header_bytes) <= body_bytes && seq > 0;
+        let is_sound = marks < 2 * SOURCED && u32::from(store.header_bytes) <= body_bytes && seq > 0;
         reader.end().and(if is_sound { Ok(store) } else { Err(Malformed) })
     }
 

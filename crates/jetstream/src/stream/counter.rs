@@ -40,6 +40,11 @@ impl Number {
         self
     }
 
+    fn negated(mut self) -> Self {
+        self.is_negative = !self.is_negative && !self.digits.is_empty();
+        self
+    }
+
     fn digit(&self, at: usize) -> u8 {
         self.digits.get(at).copied().unwrap_or(0)
     }
@@ -116,7 +121,49 @@ impl Counter {
     }
 }
 
+/// Gives a header that is there another value.
+fn set(headers: &mut Vec<u8>, name: &str, value: &str) {
+    let prefix = format!("{name}:");
+    let mut out = Vec::with_capacity(headers.len());
+    for line in headers.split_inclusive(|&byte| byte == b'\n') {
+        if line.starts_with(prefix.as_bytes()) {
+            out.extend_from_slice(format!("{prefix} {value}\r\n").as_bytes());
+        } else {
+            out.extend_from_slice(line);
+        }
+    }
+    *headers = out;
+}
+
 impl Stream {
+    /// Counts what another stream's counter stands at: the difference to what it stood at before is added.
+    pub(super) fn add_sourced(
+        &self,
+        marks: &Marks<'_>,
+        store: &mut Store<'_>,
+        room: &impl Room,
+    ) -> Result<(), Refusal> {
+        let increment = given(marks.increment).ok_or(Refusal::CounterMissing)?;
+        Number::parse(increment).ok_or(Refusal::CounterInvalid)?;
+        let theirs = Counter::of(&[], &store.payload)?.total;
+        let source = given(marks.source).unwrap_or_default();
+        let fields: Vec<&[u8]> = source.split(|&byte| byte == b' ').collect();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let origin = text(fields.first().copied().unwrap_or_default());
+        let subject = text(fields.get(4).copied().unwrap_or(&store.subject));
+        let mut counter = self.counter(&store.subject, room)?;
+        let before = counter.sources.entry(origin).or_default().insert(subject, theirs.to_string());
+        let before = before.and_then(|before| Number::parse(before.as_bytes())).unwrap_or_default();
+        let more = theirs.plus(&before.negated());
+        let mut headers = store.headers.to_vec();
+        set(&mut headers, "Nats-Incr", &more.to_string());
+        store.headers = Cow::Owned(headers);
+        counter.add(&more, store);
+        self.check_grown(store)?;
+        *store = std::mem::take(store).measured();
+        Ok(())
+    }
+
     /// What `Nats-Incr` adds; `None`: there is no such header.
     pub(super) fn increment(&self, marks: &Marks<'_>, payload: &[u8]) -> Result<Option<Number>, Refusal> {
         let Some(value) = given(marks.increment) else { return Ok(None) };

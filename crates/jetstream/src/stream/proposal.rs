@@ -83,6 +83,8 @@ pub struct Store<'a> {
     pub schedule: Option<i64>,
     /// The schedule that made it.
     pub made_by: Option<MadeBy<'a>>,
+    /// The source that it is from.
+    pub sourced: Option<Sourced<'a>>,
     /// Whether its payload is a counter's value. Not kept.
     pub is_counter: bool,
     /// Whether it only gets a sequence, since no consumer is interested: in a batch.
@@ -107,6 +109,11 @@ impl Store<'_> {
             is_marker: self.is_marker,
             schedule: self.schedule,
             made_by: self.made_by.map(|made_by| MadeBy { subject: own(made_by.subject), next: made_by.next }),
+            sourced: self.sourced.map(|from| Sourced {
+                index: own(from.index),
+                seq: from.seq,
+                identity: own(from.identity),
+            }),
             is_counter: self.is_counter,
             is_skipped: self.is_skipped,
         }
@@ -129,6 +136,17 @@ pub struct MadeBy<'a> {
     pub subject: Cow<'a, [u8]>,
     /// When it fires again: nanoseconds since 1970. `None`: it ends with this message, and is purged.
     pub next: Option<i64>,
+}
+
+/// Where a message is from that another stream had first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sourced<'a> {
+    /// The source, by its [`index_name`](crate::config::StreamSource::index_name).
+    pub index: Cow<'a, [u8]>,
+    /// Its sequence there.
+    pub seq: u64,
+    /// The identity of that stream; empty: it is not known.
+    pub identity: Cow<'a, [u8]>,
 }
 
 /// Messages to be removed one by one.

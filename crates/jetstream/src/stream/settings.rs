@@ -133,6 +133,8 @@ pub struct Settings {
     pub first_seq: u64,
     /// From which subjects (a filter), and how, a subject is transformed before it is stored.
     pub transform: Option<(Box<str>, Transform)>,
+    /// Its sources, by their [`index_name`](crate::config::StreamSource::index_name).
+    pub sources: Vec<Box<str>>,
     /// Bytes of headers and payload that any message may have (`max_payload`): what a counter's message may grow to.
     pub payload_max: u32,
     /// Bytes of bodies of a file stream that are kept in memory.
@@ -168,6 +170,7 @@ impl Settings {
             marker_ttl: config.subject_delete_marker_ttl.0.max(0) / 1_000_000_000,
             first_seq: config.first_seq,
             transform,
+            sources: config.sources.iter().map(|source| source.index_name().into()).collect(),
             payload_max,
             hot_bytes_max,
         }

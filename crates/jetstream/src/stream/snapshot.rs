@@ -1,8 +1,9 @@
 //! The whole state as bytes, for checkpoints.
 
 use super::codec::{Malformed, Reader, put, put_bytes};
-use super::{Settings, Stream};
+use super::{Settings, Sourced, Stream};
 use crate::messages::{Body, New, Place, Totals};
+use std::borrow::Cow;
 
 /// The version of a snapshot.
 const VERSION: u8 = 1;
@@ -54,6 +55,12 @@ impl Stream {
         for (seq, at) in self.schedules.iter() {
             put(out, seq);
             out.extend_from_slice(&at.to_le_bytes());
+        }
+        put(out, self.places.iter().count() as u64);
+        for (index, place) in self.places.iter() {
+            put_bytes(out, index);
+            put(out, place.seq);
+            put_bytes(out, &place.identity);
         }
     }
 
@@ -115,6 +122,10 @@ impl Stream {
             let seq = reader.number()?;
             let subject = stream.messages.head(seq).ok_or(Malformed)?.subject;
             stream.schedules.set(subject, seq, reader.time()?);
+        }
+        for _ in 0..reader.number()? {
+            let (index, seq) = (Cow::Borrowed(reader.bytes()?), reader.number()?);
+            stream.places.note(&Sourced { index, seq, identity: Cow::Borrowed(reader.bytes()?) });
         }
         reader.end()?;
         Ok(stream)
