@@ -11,7 +11,7 @@ use crate::permission;
 use crate::route::Target;
 use crate::subscription::Counted;
 use crate::trace::{Problem, Rewritten, TracedIntake};
-use dialtone_subject::is_valid_literal;
+use dialtone_subject::{is_valid_filter, is_valid_literal};
 use dialtone_wire::message::Message;
 use std::sync::Arc;
 use std::time::Instant;
@@ -168,7 +168,8 @@ impl Turn {
 
 impl Publish for Turn {
     fn emit(&mut self, account: &Arc<Account>, message: &Message<'_>) -> usize {
-        if !is_valid_literal(message.subject) {
+        // Requests to the API have filters at their end, so what looks like a wildcard is a token like any other, as clients may publish it.
+        if !is_valid_filter(message.subject) {
             return 0;
         }
         let server = self.inside.server.clone();

@@ -1,6 +1,6 @@
 //! Fields that are read and checked but not carried out: they are refused by name, never ignored.
 
-use super::{AckPolicy, Compression, ConsumerConfig, PersistMode, StreamConfig};
+use super::{Compression, ConsumerConfig, PersistMode, StreamConfig};
 use crate::error::{self, ApiError};
 
 /// A field, and whether a configuration uses it.
@@ -8,18 +8,12 @@ type Use<C> = (&'static str, fn(&C) -> bool);
 
 /// Fields of streams. A name goes when what it says is carried out.
 pub const STREAM: &[Use<StreamConfig>] = &[
-    ("mirror", |c| c.mirror.is_some()),
-    ("sources", |c| !c.sources.is_empty()),
     ("persist_mode", |c| c.persist_mode == PersistMode::Async),
     ("compression", |c| c.compression == Compression::S2),
 ];
 
 /// Fields of consumers.
-pub const CONSUMER: &[Use<ConsumerConfig>] = &[
-    ("ack_policy flow_control", |c| c.ack_policy == AckPolicy::FlowControl),
-    ("direct", |c| c.direct),
-    ("sourcing", |c| c.sourcing),
-];
+pub const CONSUMER: &[Use<ConsumerConfig>] = &[];
 
 /// # Errors
 /// The first field that is used and not carried out.

@@ -37,6 +37,7 @@ impl Restoring {
         for _ in 0..reader.number()? {
             schedules.push((reader.number()?, reader.time()?));
         }
+        stream.restore_places(&mut reader)?;
         reader.end()?;
         Ok(Self { stream, totals, runs, at: 0, schedules })
     }

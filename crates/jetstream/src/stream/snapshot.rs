@@ -123,10 +123,7 @@ impl Stream {
             let subject = stream.messages.head(seq).ok_or(Malformed)?.subject;
             stream.schedules.set(subject, seq, reader.time()?);
         }
-        for _ in 0..reader.number()? {
-            let (index, seq) = (Cow::Borrowed(reader.bytes()?), reader.number()?);
-            stream.places.note(&Sourced { index, seq, identity: Cow::Borrowed(reader.bytes()?) });
-        }
+        stream.restore_places(&mut reader)?;
         reader.end()?;
         Ok(stream)
     }
@@ -152,6 +149,14 @@ impl Stream {
             let (id, seq) = (reader.bytes()?, reader.number()?);
             let time = reader.time()?;
             self.dedupe.note(id, seq, time, i64::MAX);
+        }
+        Ok(())
+    }
+
+    pub(super) fn restore_places(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        for _ in 0..reader.number()? {
+            let (index, seq) = (Cow::Borrowed(reader.bytes()?), reader.number()?);
+            self.places.note(&Sourced { index, seq, identity: Cow::Borrowed(reader.bytes()?) });
         }
         Ok(())
     }

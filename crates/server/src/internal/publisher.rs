@@ -40,14 +40,22 @@ impl<N: Host> Publisher<N> {
 
     /// Answers a message, if it wants an answer.
     pub fn reply(&mut self, message: &Message, payload: impl Into<Vec<u8>>) {
+        self.reply_with_headers(message, &[], payload);
+    }
+
+    /// The same with a header block before the payload, which may be empty.
+    pub fn reply_with_headers(&mut self, message: &Message, headers: &[u8], payload: impl Into<Vec<u8>>) {
         if message.reply.is_empty() {
             return;
         }
         // Documents are large: what is sent is the payload itself.
         let mut framed = payload.into();
+        if !headers.is_empty() {
+            framed.splice(..0, headers.iter().copied());
+        }
         framed.extend_from_slice(b"\r\n");
         let (subject, framed) = (message.reply.as_bytes(), framed.as_slice());
-        let answer = message::Message { subject, reply: None, header_bytes: 0, framed };
+        let answer = message::Message { subject, reply: None, header_bytes: headers.len(), framed };
         self.turn.emit(&message.account, &answer);
     }
 

@@ -78,6 +78,8 @@ pub(super) struct Request<'r> {
     pub asked: api::Request<'r>,
     /// A consumer that begins to send when the answer is out.
     pub begins: Option<(Arc<Hosted>, String)>,
+    /// A header block of the answer; mostly empty.
+    pub headers: Vec<u8>,
 }
 
 impl Request<'_> {
@@ -151,7 +153,7 @@ fn answer(executor: &mut Executor, message: &Message) {
         },
     };
     let account = message.account.clone();
-    let mut request = Request { account, message, asked, executor, begins: None };
+    let mut request = Request { account, message, asked, executor, begins: None, headers: Vec::new() };
     if audience == Audience::Consumer && consumers::named(&request).is_err() {
         return;
     }
@@ -159,7 +161,7 @@ fn answer(executor: &mut Executor, message: &Message) {
         Ok(()) => answer(&mut request),
         Err(error) => Err(error),
     };
-    let begins = request.begins.take();
+    let (begins, headers) = (request.begins.take(), std::mem::take(&mut request.headers));
     node.streams.asked(&request.account, done.is_err());
     let payload = done.unwrap_or_else(|error| match asked.endpoint {
         Endpoint::Info | Endpoint::AccountPurge => error_answer(asked.endpoint, error),
@@ -167,7 +169,7 @@ fn answer(executor: &mut Executor, message: &Message) {
         endpoint => error_answer(endpoint, error),
     });
     let audited = audit::of(&mut request, &payload);
-    executor.reply(message, payload);
+    executor.reply_with_headers(message, &headers, payload);
     let (_, turn) = executor.parts();
     turn.within(|turn| {
         if let Some(audit) = audited {

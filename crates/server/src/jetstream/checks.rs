@@ -7,12 +7,15 @@ use crate::streams::{Hosted, Loading};
 use dialtone_broker::account::Account;
 use dialtone_jetstream::api::Endpoint;
 use dialtone_jetstream::config::{
-    ConsumerConfig, ConsumerCreation, ConsumerRequest, Consumers, Context, Naming, StreamConfig,
-    check_naming, create_consumer,
+    AckPolicy, ConsumerConfig, ConsumerCreation, ConsumerRequest, Consumers, Context, Naming, Retention,
+    StreamConfig, check_naming, create_consumer, short_name,
 };
-use dialtone_jetstream::error::ApiError;
+use dialtone_jetstream::error::{self, ApiError};
+use dialtone_jetstream::time::{Nanos, Time};
 use std::collections::BTreeMap;
 
+/// Which stream it is, where another one takes messages from it.
+pub(super) const IDENTITY_HEADER: &str = "Nats-Stream-Identity";
 /// How long a name is that the server makes. The official figure.
 const NAME_BYTES: usize = 8;
 
@@ -54,6 +57,60 @@ pub(super) fn consumer(
     Ok(match create_consumer(asked, &stream, &known, &mut || crate::random::name(NAME_BYTES), context)? {
         ConsumerCreation::New { name, config } | ConsumerCreation::Update { name, config } => (name, *config),
     })
+}
+
+/// What holds for a consumer by which another stream takes messages: it gets a name that no other has, since those that ask again come with
+/// the same one, and the answer says which stream this is, so that one that was made anew is told from the one before.
+///
+/// # Errors
+/// It is another stream than the request is for.
+pub(super) fn of_stream(
+    request: &mut Request<'_>,
+    hosted: &Hosted,
+    asked: &mut ConsumerRequest,
+) -> Result<(), ApiError> {
+    let config = &mut asked.config;
+    if !config.direct && !config.sourcing {
+        return Ok(());
+    }
+    let stream = hosted.lock().state.meta.clone();
+    if config.direct && config.sourcing && !config.name.is_empty() {
+        if stream.config.retention == Retention::Limits {
+            config.name = format!("{}-{}", config.name, crate::random::name(NAME_BYTES));
+        } else {
+            make_durable(config);
+        }
+    }
+    let identity = identify(request, hosted);
+    let expected = request.message.header(IDENTITY_HEADER).unwrap_or_default();
+    if !expected.is_empty() && expected != identity.as_bytes() {
+        return Err(error::CONSUMER_STREAM_IDENTITY_MISMATCH.with(identity));
+    }
+    if let Some(known) = hosted.consumer_config(&config.durable_name).filter(|_| config.sourcing) {
+        // It goes on where it is.
+        config.deliver_policy = known.deliver_policy;
+        config.opt_start_seq = known.opt_start_seq;
+        config.opt_start_time = known.opt_start_time;
+    }
+    Ok(())
+}
+
+/// Has the answer say which stream this is: a hash of when it was made, as officially.
+pub(super) fn identify(request: &mut Request<'_>, hosted: &Hosted) -> String {
+    let created = Time::from_unix_nanos(hosted.lock().state.meta.created);
+    let identity = short_name(&created.to_string());
+    request.headers = format!("NATS/1.0\r\n{IDENTITY_HEADER}: {identity}\r\n\r\n").into_bytes();
+    identity
+}
+
+/// Where messages go once they are acknowledged, the other stream says by flow control what it has, and the consumer stays while it is away.
+fn make_durable(config: &mut ConsumerConfig) {
+    config.direct = false;
+    config.durable_name.clone_from(&config.name);
+    config.ack_policy = AckPolicy::FlowControl;
+    config.ack_wait = Nanos::ZERO;
+    config.max_deliver = 0;
+    config.inactive_threshold = Nanos::ZERO;
 }
 
 /// Takes what the subject of a request says: the stream, the consumer and its filter.

@@ -30,6 +30,7 @@ pub(super) fn create(request: &mut Request<'_>) -> Answered {
     let mut asked: ConsumerRequest = request.body(ConsumerRequest::GO)?;
     super::checks::naming(request, &mut asked)?;
     let hosted = stream_named(request)?;
+    super::checks::of_stream(request, &hosted, &mut asked)?;
     let (name, config) = super::checks::consumer(request, &hosted, &asked)?;
     let is_push = !config.deliver_subject.is_empty();
     let (_, turn) = request.executor.parts();
@@ -134,6 +135,9 @@ pub(super) fn reset(request: &mut Request<'_>) -> Answered {
         _ => request.body(ResetRequest::GO)?,
     };
     let hosted = stream_named(request)?;
+    if request.message.header(super::checks::IDENTITY_HEADER).is_some() {
+        super::checks::identify(request, &hosted);
+    }
     let name = request.asked.consumer;
     let (_, turn) = request.executor.parts();
     let seq = Some(asked.seq).filter(|&seq| seq > 0);

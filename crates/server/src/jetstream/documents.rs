@@ -78,16 +78,19 @@ pub(super) fn stream(hosted: &Hosted, details: &Details<'_>) -> (StreamInfo, Pag
         num_deleted: if has_any { i64::try_from(missing).unwrap_or(i64::MAX) } else { 0 },
         deleted,
         lost: None,
-        consumer_count: count(state.consumers.len()),
+        consumer_count: count(state.shown_consumers()),
     };
     let leader =
         |node: &Node| ClusterInfo { leader: node.settings.identity.name.clone(), ..ClusterInfo::default() };
+    let (mirror, sources) = state.origins.shown(&state.meta.config);
     let info = StreamInfo {
         config,
         created: Time::from_unix_nanos(state.meta.created),
         state: shown,
         domain: hosted.domain().unwrap_or_default().to_owned(),
         cluster: details.leader.map(leader),
+        mirror,
+        sources,
         ts: Time::from_unix_nanos(wall()),
         ..StreamInfo::default()
     };

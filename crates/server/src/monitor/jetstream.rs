@@ -157,7 +157,7 @@ fn stream_detail(node: &Node, hosted: &Hosted, options: &JszOptions) -> StreamDe
         created: Time::from_unix_nanos(meta.created),
         cluster: ClusterInfo { leader: node.settings.identity.name.clone(), ..ClusterInfo::default() },
         config: options.config.then(|| meta.config.clone()),
-        state: state(&inner.state.machine, inner.state.consumers.len()),
+        state: state(&inner.state.machine, inner.state.shown_consumers()),
         consumer_detail: consumers
             .into_iter()
             .map(|shown| consumer_detail(&hosted.name, shown, options.config))

@@ -17,9 +17,11 @@ impl State {
         put_part(out, |out| out.extend_from_slice(&self.meta.encode()));
         put_part(out, |out| self.machine.snapshot(Whole::Sequences, out));
         out.extend_from_slice(&self.next_consumer().to_le_bytes());
-        out.extend_from_slice(&(self.consumers.len() as u64).to_le_bytes());
+        // Those that the log does not know end with the server.
+        out.extend_from_slice(&(self.shown_consumers() as u64).to_le_bytes());
         let by_name = self.consumers.by_name(None).map(|(_, id)| id);
         let all = by_name.filter_map(|id| self.consumers.get(id).zip(self.consumers.about(id)));
+        let all = all.filter(|(_, held)| !held.meta.config.direct);
         for (machine, held) in all {
             put_part(out, |out| out.extend_from_slice(&held.meta.encode()));
             put_part(out, |out| machine.snapshot(out));

@@ -34,9 +34,17 @@ impl Hosted {
         config: ConsumerConfig,
         turn: &mut dyn Publish,
     ) -> Option<Result<(Shown, Option<Lsn>), Refused>> {
+        let is_taken_up_again = config.sourcing && !config.direct;
         let put = self.with(turn, |session| {
             let (upto, is_bound) = match session.inner.state.consumer_id(name) {
-                Some(id) => (update(session, id, config)?, false),
+                Some(id) => {
+                    let upto = update(session, id, config)?;
+                    if is_taken_up_again {
+                        // What was not acknowledged comes again, from the first of it.
+                        let _ = session.consumer(id, |machine, ctx| machine.reset(ctx, None));
+                    }
+                    (upto, false)
+                }
                 None => create(session, name, config)?,
             };
             let mut shown = show(session, name);
@@ -81,10 +89,11 @@ impl Hosted {
         by_name.filter_map(shown).collect()
     }
 
-    /// Names of the consumers, sorted.
+    /// Names of the consumers, sorted, without those by which other streams take messages.
     pub(crate) fn consumer_names(&self) -> Vec<String> {
         let inner = self.lock();
-        inner.state.consumers_by_name().map(|held| held.meta.name().to_owned()).collect()
+        let shown = inner.state.consumers_by_name().filter(|held| !held.meta.config.direct);
+        shown.map(|held| held.meta.name().to_owned()).collect()
     }
 
     /// Subscribes where the consumers are asked that the log has.
@@ -139,7 +148,11 @@ fn create(
     let start = Start::of(&settings, &state.view());
     let id = state.next_consumer();
     let meta = ConsumerMeta { id, created: session.now, start, name: name.to_owned(), config };
-    let upto = session.log_record(Record::Consumer(&meta.encode()), Urgency::Ordinary)?;
+    // Another stream that takes messages asks again after a restart, from where it is.
+    let upto = match meta.config.direct {
+        true => None,
+        false => session.log_record(Record::Consumer(&meta.encode()), Urgency::Ordinary)?,
+    };
     let prefixes = Prefixes::new(&session.hosted.name, meta.name());
     let taps = session.hosted.open_consumer(id, name, &meta.config);
     let (now, deliver_subject) = (session.now, meta.config.deliver_subject.clone());
@@ -180,7 +193,9 @@ fn update(session: &mut Session<'_>, id: ConsumerId, config: ConsumerConfig) -> 
 
 /// Ends a consumer. Where the log ends that says so.
 pub(super) fn delete(session: &mut Session<'_>, id: ConsumerId) -> Option<Lsn> {
-    let upto = session.log_record(Record::Gone(&id.0.to_le_bytes()), Urgency::FreesRoom).ok().flatten();
+    let is_logged = session.inner.state.consumers.about(id).is_some_and(|held| !held.meta.config.direct);
+    let record = Record::Gone(&id.0.to_le_bytes());
+    let upto = if is_logged { session.log_record(record, Urgency::FreesRoom).ok().flatten() } else { None };
     end(session, id);
     upto
 }

@@ -9,6 +9,7 @@ use super::quota::{self, Quota};
 use super::record::Record;
 use super::republish::Republished;
 use super::shared::{Shared, Why, wall};
+use super::sourcing;
 use super::state::{Held, State, Wanted, view};
 use super::{advisories, answers, direct, due};
 use dialtone_broker::account::Account;
@@ -58,6 +59,10 @@ pub(super) enum Tap {
     Ack(u64),
     /// Answers to flow control.
     FlowControl(u64),
+    /// What an origin delivers, by the number of the attempt.
+    Origin(u64),
+    /// What the API of an origin answers.
+    Answer(u64),
 }
 
 impl Tap {
@@ -69,6 +74,8 @@ impl Tap {
             Self::Pull(id) => format!("p{id}.{number}"),
             Self::Ack(id) => format!("a{id}.{number}"),
             Self::FlowControl(id) => format!("f{id}.{number}"),
+            Self::Origin(id) => format!("o{id}.{number}"),
+            Self::Answer(id) => format!("r{id}.{number}"),
         }
     }
 
@@ -82,6 +89,8 @@ impl Tap {
             b'p' => Self::Pull(number.ok()?),
             b'a' => Self::Ack(number.ok()?),
             b'f' => Self::FlowControl(number.ok()?),
+            b'o' => Self::Origin(number.ok()?),
+            b'r' => Self::Answer(number.ok()?),
             _ => return None,
         })
     }
@@ -100,7 +109,7 @@ pub(crate) struct Inner {
     /// It takes nothing any more.
     pub(crate) is_gone: bool,
     /// Bytes of its state that count in the quotas.
-    counted: u64,
+    pub(super) counted: u64,
     /// Open batches, atomic and fast ones, that count in the server's.
     counted_batches: [usize; 2],
     pub(super) scratch: Vec<u8>,
@@ -273,6 +282,9 @@ impl Hosted {
             session.flush_later();
             session.look_at_interest();
             session.expire();
+            if !self.is_suspended.load(Ordering::Acquire) {
+                sourcing::expire(session);
+            }
         });
     }
 
@@ -295,6 +307,7 @@ impl Hosted {
     pub(super) fn end(&self, turn: &mut dyn Publish) {
         self.with(turn, |session| {
             session.inner.is_gone = true;
+            sourcing::end_all(session);
             let all: Vec<ConsumerId> =
                 session.inner.state.consumers.iter().map(|(one, _)| one.id()).collect();
             for id in all {
@@ -316,15 +329,17 @@ impl Hosted {
         if is_served {
             self.renew_taps();
             self.open_consumers();
+            self.open_origins();
             self.wake();
         } else {
             let mut taps = std::mem::take(&mut *self.taps.lock());
             taps.extend(self.lock().state.consumer_taps());
             self.unsubscribe(&taps);
+            self.close_origins();
         }
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         if !self.is_ready.swap(true, Ordering::AcqRel)
             && let Some(this) = self.this.upgrade()
         {
@@ -376,6 +391,8 @@ impl Inlet for Hosted {
                     Some(Tap::Pull(id)) => session.pull(id, &received.message),
                     Some(Tap::Ack(id)) => session.acknowledge(id, &received.message),
                     Some(Tap::FlowControl(id)) => session.flow_control(id, &received),
+                    Some(Tap::Origin(number)) => sourcing::delivered(session, number, &received.message),
+                    Some(Tap::Answer(number)) => sourcing::answered(session, number, &received.message),
                     None => {}
                 }
             }
@@ -591,6 +608,17 @@ impl Session<'_> {
         }
     }
 
+    /// Sends a header block once everything that was decided so far is on disk.
+    pub(super) fn confirm_when_durable(&mut self, to: &[u8], head: Vec<u8>) {
+        let header_bytes = head.len();
+        let framed = [head.as_slice(), b"\r\n"].concat();
+        self.when_durable(Due::Again(Republished {
+            subject: to.into(),
+            header_bytes,
+            framed: framed.into(),
+        }));
+    }
+
     /// What waited for the disk goes out.
     fn committed(&mut self, committed: Lsn) {
         let mut waiting = std::mem::take(&mut self.inner.waiting);
@@ -643,7 +671,14 @@ impl Session<'_> {
         act: impl FnOnce(&mut Consumers<Held>, &mut Context<'_>) -> T,
     ) -> T {
         let Inner { state, later, noted, scratch, .. } = &mut *self.inner;
-        let State { consumers, machine, changes, committed, .. } = state;
+        let State { consumers, machine, changes, unlogged, committed, .. } = state;
+        let is_logged = consumers.about(id).is_none_or(|held| !held.meta.config.direct);
+        let changes = if is_logged {
+            changes
+        } else {
+            unlogged.clear(self.now);
+            unlogged
+        };
         let log = view(machine, *committed);
         let mut emitter = Emitter {
             turn: &mut *self.turn,
@@ -853,6 +888,7 @@ impl Session<'_> {
             .chain(machine)
             .chain(self.inner.batches.deadline())
             .chain(self.inner.fast.deadline())
+            .chain(self.inner.state.origins.deadline())
             .min()
     }
 }

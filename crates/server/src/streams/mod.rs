@@ -31,6 +31,7 @@ mod restarts;
 mod series;
 mod settings;
 mod shared;
+mod sourcing;
 mod state;
 mod traced;
 

@@ -22,6 +22,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+/// The queue group of those who answer direct gets. The official name.
+const DIRECT_GROUP: &[u8] = b"_sys_";
+
 /// Streams by name.
 pub(crate) type ByName = BTreeMap<Box<str>, Arc<Hosted>>;
 
@@ -183,6 +186,7 @@ impl Hosted {
         let _ = account;
         self.renew_taps();
         self.open_consumers();
+        self.open_origins();
     }
 
     /// Subscribes to what the configuration says, and to nothing else.
@@ -193,12 +197,7 @@ impl Hosted {
             let mut filters: Vec<(Tap, String)> =
                 config.subjects.iter().map(|subject| (Tap::Store, subject.clone())).collect();
             if config.allow_direct {
-                let name = &config.name;
-                let domains = self.shared.domain.iter().map(|domain| format!("$JS.{domain}.API"));
-                for prefix in std::iter::once("$JS.API".to_owned()).chain(domains) {
-                    filters.push((Tap::Direct, format!("{prefix}.DIRECT.GET.{name}")));
-                    filters.push((Tap::Direct, format!("{prefix}.DIRECT.GET.{name}.>")));
-                }
+                filters.extend(self.direct_filters(&config.name));
             }
             filters
         };
@@ -215,12 +214,25 @@ impl Hosted {
         taps.extend(self.subscribe(&new));
     }
 
-    /// Subscribes, each for what its tap says.
+    /// Where direct gets of a stream are asked.
+    pub(super) fn direct_filters(&self, name: &str) -> Vec<(Tap, String)> {
+        let domains = self.shared.domain.iter().map(|domain| format!("$JS.{domain}.API"));
+        let prefixes = std::iter::once("$JS.API".to_owned()).chain(domains);
+        prefixes
+            .flat_map(|prefix| {
+                let all = format!("{prefix}.DIRECT.GET.{name}");
+                [(Tap::Direct, format!("{all}.>")), (Tap::Direct, all)]
+            })
+            .collect()
+    }
+
+    /// Subscribes, each for what its tap says. Of a stream and its mirrors, one answers a direct get.
     pub(super) fn subscribe(&self, filters: &[(Tap, String)]) -> Vec<Arc<Subscription>> {
         let (Some(account), Some(peer)) = (self.account(), self.peer.get()) else { return Vec::new() };
         let subscribe = |(tap, filter): &(Tap, String)| {
             let sid = tap.sid(self.shared.next_sid());
-            let subscription = Subscription::new(peer.clone(), filter.as_bytes(), None, sid.as_bytes());
+            let group = (*tap == Tap::Direct).then_some(DIRECT_GROUP);
+            let subscription = Subscription::new(peer.clone(), filter.as_bytes(), group, sid.as_bytes());
             self.shared.gate.subscribe(&account, &subscription, None);
             subscription
         };

@@ -27,6 +27,7 @@ impl Hosted {
             let upto = session.log_record(Record::Stream(&meta.encode()), Urgency::Ordinary)?;
             let said = session.inner.state.reconfigure(meta);
             session.note(said);
+            super::sourcing::renew(session);
             Ok(upto)
         })
     }

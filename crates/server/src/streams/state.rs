@@ -5,6 +5,7 @@ use super::hosted::Hosted;
 use super::meta::{ConsumerMeta, StreamMeta};
 use super::record::Record;
 use super::republish::Republish;
+use super::sourcing::Origins;
 use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::archive::ConsumerState;
 use dialtone_jetstream::consumer::{Advisory, Changes, Consumer, ConsumerId, Filters, Prefixes, StreamLog};
@@ -29,6 +30,10 @@ pub(crate) struct State {
     next_consumer: u64,
     pub(super) effects: Effects,
     pub(super) changes: Changes,
+    /// Those of consumers that the log does not know.
+    pub(super) unlogged: Changes,
+    /// The streams that this one takes messages from.
+    pub(crate) origins: Origins,
     /// Messages up to here are on disk, or need not be.
     pub(super) committed: u64,
     /// What is published again.
@@ -94,6 +99,8 @@ impl State {
             next_consumer,
             effects: Effects::default(),
             changes: Changes::default(),
+            unlogged: Changes::default(),
+            origins: Origins::default(),
             committed: u64::MAX,
         }
     }
@@ -131,6 +138,11 @@ impl State {
     /// Consumers by name.
     pub(crate) fn consumers_by_name(&self) -> impl Iterator<Item = &Held> {
         self.consumers.by_name(None).filter_map(|(_, id)| self.consumers.about(id))
+    }
+
+    /// How many consumers the API shows.
+    pub(crate) fn shown_consumers(&self) -> usize {
+        self.consumers.iter().filter(|(_, held)| !held.meta.config.direct).count()
     }
 
     /// Where all consumers are asked and acknowledged.
