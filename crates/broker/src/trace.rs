@@ -251,7 +251,9 @@ impl Intake {
 
 /// The end of a trace: when all have let go of it who have something to add, what was set is called.
 #[derive(Default)]
-pub struct Ending(OnceLock<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+pub struct Ending(OnceLock<Mutex<Option<Act>>>);
+
+type Act = Box<dyn FnOnce() + Send>;
 
 impl Ending {
     /// Sets what reports the trace. Once.

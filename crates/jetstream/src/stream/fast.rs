@@ -338,7 +338,6 @@ impl Stream {
     }
 
     /// What ends or begins a batch besides its messages; with the headers without `Nats-Required-Api-Level`, if they had it.
-    #[expect(clippy::type_complexity, reason = "used once")]
     fn check_fast<'m, 'i, 'p, 'a>(
         &self,
         fast: &mut FastBatches,
