@@ -333,11 +333,11 @@ impl Origin {
             self.forget();
             return self.again(now, out);
         }
-        if refusal == error::REQUIRED_API_LEVEL || refusal == error::INVALID_JSON {
-            if let Some(lower) = self.level.lower() {
-                self.level = lower;
-                return self.again(now, out);
-            }
+        if (refusal == error::REQUIRED_API_LEVEL || refusal == error::INVALID_JSON)
+            && let Some(lower) = self.level.lower()
+        {
+            self.level = lower;
+            return self.again(now, out);
         }
         self.fail(now, Some(refusal), out);
     }

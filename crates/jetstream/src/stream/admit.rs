@@ -64,6 +64,7 @@ pub trait Room {
 }
 
 /// What becomes of a publish.
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack, for one message")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admitted<'a> {
     /// It is to be carried out and logged.

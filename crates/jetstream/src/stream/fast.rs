@@ -469,7 +469,7 @@ mod tests {
         let gap = FastAnswer::Gap { expected: 2, seq: 3 };
         assert_eq!(player.play("in.a.10.fail.3.1.$FI", b""), [gap.clone(), done(1, 1)]);
         let unknown = FastAnswer::Refused(Refusal::FastIdUnknown);
-        assert_eq!(player.play("in.a.10.fail.4.1.$FI", b""), [unknown.clone()]);
+        assert_eq!(player.play("in.a.10.fail.4.1.$FI", b""), std::slice::from_ref(&unknown));
         assert_eq!(player.play("in.a.10.fail.1.4.$FI", b""), [unknown]);
         player.play("in.b.10.ok.1.0.$FI", b"");
         assert_eq!(player.play("in.b.10.ok.3.1.$FI", b""), [gap]);
