@@ -78,7 +78,8 @@ impl Queue {
 
     /// Hands over what can be done now that the log is on disk up to `committed`.
     pub(super) fn take(&mut self, committed: Lsn, mut done: impl FnMut(Due<'_>)) {
-        while let Some(entry) = self.entries.pop_front_if(|entry| entry.upto <= committed) {
+        while self.entries.front().is_some_and(|entry| entry.upto <= committed) {
+            let Some(entry) = self.entries.pop_front() else { break };
             let rest = self.texts.get(self.start..).unwrap_or_default();
             let (to, rest) = rest.split_at_checked(entry.to_bytes as usize).unwrap_or_default();
             self.start += to.len();

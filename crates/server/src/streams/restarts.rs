@@ -1,5 +1,6 @@
 //! Streams with consumers at random on a simulated disk: whatever happens, the next start makes the same of checkpoint and log.
 
+use super::batches::OpenBatches;
 use super::checkpoints::{Checkpoints, Said};
 use super::hosted::Hosted;
 use super::recover::Recovery;
@@ -10,7 +11,7 @@ use dialtone_broker::inlet::Publish;
 use dialtone_jetstream::config::{AckPolicy, ConsumerConfig, DiscardPolicy, Retention, StreamConfig};
 use dialtone_jetstream::consumer::ConsumerId;
 use dialtone_jetstream::messages::Body;
-use dialtone_jetstream::stream::Purge;
+use dialtone_jetstream::stream::{BatchLimits, Purge};
 use dialtone_store::{After, Disk, Options, SimulatedDisk, Store};
 use dialtone_wire::message::Message;
 use std::collections::BTreeMap;
@@ -92,7 +93,7 @@ fn options() -> Options {
 }
 
 fn shared() -> Arc<Shared> {
-    Shared::new(None, Arc::default(), Arc::default())
+    Shared::new(None, OpenBatches::new(BatchLimits::default(), None), Arc::default(), Arc::default())
 }
 
 /// Opens the store with all its streams.
@@ -372,12 +373,13 @@ fn publish(
     let payload = format!("{published}").repeat(random.pick(&[1, 1, 20, 400]));
     let framed = format!("{headers}{payload}\r\n");
     let before = session.inner.state.machine.totals().last;
-    session.store(&Message {
+    let message = Message {
         subject: subject.as_bytes(),
         reply: Some(b"inbox"),
         header_bytes: headers.len(),
         framed: framed.as_bytes(),
-    });
+    };
+    session.store(&message, None);
     let last = session.inner.state.machine.totals().last;
     if last > before {
         bodies.insert((name, last), format!("{headers}{payload}").into_bytes());

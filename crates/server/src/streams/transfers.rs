@@ -60,7 +60,7 @@ mod tests {
         let mut mine: Vec<_> = (0..ACCOUNT_MAX).map_while(|_| transfers.begin(AccountId(1))).collect();
         assert_eq!((mine.len(), transfers.begin(AccountId(1)).is_none()), (ACCOUNT_MAX, true));
         let others: Vec<_> =
-            (0..ALL_MAX as u64).filter_map(|other| transfers.begin(AccountId(2 + other))).collect();
+            (0..ALL_MAX as u32).filter_map(|other| transfers.begin(AccountId(2 + other))).collect();
         assert_eq!(others.len(), ALL_MAX - ACCOUNT_MAX);
         mine.pop();
         assert!(transfers.begin(AccountId(1)).is_some());
