@@ -53,7 +53,7 @@ impl Publish for Turn {
 
     fn emit_stored(&mut self, _: &Arc<Account>, _: &[u8], message: &Message<'_>) -> usize {
         self.count += 1;
-        if self.count % 13 == 0 {
+        if self.count.is_multiple_of(13) {
             return 0;
         }
         self.delivered.extend(message.reply.map(<[u8]>::to_vec));
@@ -91,6 +91,9 @@ fn options() -> Options {
         ..Options::default()
     }
 }
+
+/// Bodies by stream and sequence.
+type Bodies = BTreeMap<(String, u64), Vec<u8>>;
 
 fn shared() -> Arc<Shared> {
     Shared::new(None, OpenBatches::new(BatchLimits::default(), None), Arc::default(), Arc::default())
@@ -359,7 +362,7 @@ impl World {
 
 fn publish(
     session: &mut super::hosted::Session<'_>,
-    (random, published, bodies): (&mut Random, &mut u64, &mut BTreeMap<(String, u64), Vec<u8>>),
+    (random, published, bodies): (&mut Random, &mut u64, &mut Bodies),
 ) {
     *published += 1;
     let name = session.hosted.name.to_string();
