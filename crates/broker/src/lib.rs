@@ -27,4 +27,4 @@ mod sampling_rule;
 pub mod stats;
 pub mod trace;
 
-pub use graph::{account, assumed, gateways, inlet, peer, relay, returns, sharing, subscription};
+pub use graph::{account, assumed, gateways, inlet, lookout, peer, relay, returns, sharing, subscription};

@@ -227,6 +227,7 @@ fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {
     }
     node.log.emit(Event::Stopping, "", format_args!("Initiating Shutdown..."));
     system::shutdown(node);
+    jetstream::say_stop(node);
     node.cluster.stop();
     node.hubs.stop();
     node.supercluster.stop();

@@ -3,6 +3,7 @@
 use crate::assumed::Exceptions;
 pub use crate::id::AccountId;
 use crate::kind::Kind;
+use crate::lookout::Lookouts;
 use crate::random::Secrets;
 use crate::reserved::Bound;
 use crate::returns::{NewInterest, WayBack, Ways};
@@ -62,6 +63,8 @@ struct Subscribed {
     of_clusters_removes: AtomicU64,
     /// What clusters do not want of which nothing else is known.
     exceptions: Exceptions,
+    /// Who inside watches for it.
+    lookouts: Lookouts,
 }
 
 impl Subscribed {
@@ -171,6 +174,7 @@ impl Account {
         self.border.maps.store(sharing.has_mappings(), Ordering::Release);
         drop(sharing);
         self.generations.bump_all();
+        self.wanted.lookouts.all_changed();
         result
     }
 
@@ -308,14 +312,14 @@ impl Account {
             self.wanted.of_clusters_inserts.fetch_add(1, Ordering::Relaxed);
         }
         self.wanted.interest.write().insert(Subscriber(subscription.clone()));
-        self.generations.bump(subscription.filter());
+        self.bump(subscription.filter());
     }
 
     /// Takes a subscription out; messages published from now on pass it by.
     pub(crate) fn remove(&self, subscription: &Arc<Subscription>) {
         let is_removed = self.wanted.interest.write().remove(&Subscriber(subscription.clone()));
         self.note_removed(subscription, is_removed);
-        self.generations.bump(subscription.filter());
+        self.bump(subscription.filter());
         self.note_lost_interest();
     }
 
@@ -328,9 +332,20 @@ impl Account {
         }
         drop(interest);
         for subscription in subscriptions {
-            self.generations.bump(subscription.filter());
+            self.bump(subscription.filter());
         }
         self.note_lost_interest();
+    }
+
+    /// Interest in a filter has changed.
+    fn bump(&self, filter: &[u8]) {
+        self.generations.bump(filter);
+        self.wanted.lookouts.changed(filter);
+    }
+
+    /// Who watches subjects of it.
+    pub(crate) fn lookouts(&self) -> &Lookouts {
+        &self.wanted.lookouts
     }
 
     fn note_removed(&self, subscription: &Subscription, is_removed: bool) {
@@ -422,6 +437,7 @@ impl Account {
     /// Makes every cached match of this account stale: rights have changed.
     pub fn forget_matches(&self) {
         self.generations.bump_all();
+        self.wanted.lookouts.all_changed();
     }
 
     /// Makes cached matches stale that subscriptions to `filter` are in.

@@ -5,6 +5,7 @@ pub mod account;
 pub mod assumed;
 pub mod gateways;
 pub mod inlet;
+pub mod lookout;
 pub mod peer;
 pub mod relay;
 pub mod returns;

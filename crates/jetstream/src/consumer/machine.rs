@@ -175,6 +175,11 @@ impl Consumer {
         }
     }
 
+    /// The log was read to its end. When something was delivered or acknowledged last is not kept: so it is with official servers.
+    pub(crate) fn recovered(&mut self) {
+        (self.state.delivered_at, self.state.acked_at) = (None, None);
+    }
+
     /// Its id.
     pub fn id(&self) -> ConsumerId {
         self.id
@@ -210,7 +215,7 @@ impl Consumer {
     /// Carries out a change that the log has. What is no longer needed is added to `settled`.
     pub fn apply(&mut self, change: Change, at: i64, log: &dyn Log, settled: &mut Vec<u64>) {
         self.state.apply(change, at, &self.settings, settled);
-        if let Change::Reset { .. } = change {
+        if let Change::Reset { .. } | Change::Skip { .. } = change {
             self.state.count(&self.settings.filters, log);
             self.ahead = Ahead::new(log);
         }
@@ -480,10 +485,6 @@ impl Consumer {
                 (message, u32::try_from(handled.deliveries).unwrap_or(u32::MAX), false)
             }
         };
-        self.paced_until = self.pace.wait(message.seq, message.time, ctx.now);
-        if self.paced_until.is_some() {
-            return None;
-        }
         let left = self.state.num_pending.saturating_sub(u64::from(is_new));
         let numbers = [
             u64::from(deliveries),
@@ -495,6 +496,10 @@ impl Consumer {
         write_ack_subject(&mut self.reply, &self.prefixes.ack, numbers);
         let sent = self.bytes_sent(&message);
         let bytes = message.subject.len() + self.reply.len() + sent;
+        self.paced_until = self.pace.wait(bytes as u64, message.seq, message.time, ctx.now);
+        if self.paced_until.is_some() {
+            return None;
+        }
         let load = Load { pending: left + 1, ack_pending: self.state.pending.len(), bytes };
         if let (Demand::Pull(pull), Mode::Pull(settings)) = (&mut self.demand, &self.settings.mode)
             && !pull.choose(ctx, settings, load)
@@ -595,6 +600,11 @@ impl Consumer {
     pub fn update(&mut self, ctx: &mut Context<'_>, settings: Settings) {
         let old = std::mem::replace(&mut self.settings, settings);
         if old.filters != self.settings.filters {
+            // What the old filters passed over is not for the new ones: so it is with official servers.
+            let next = self.ahead.looked_to();
+            if next > self.state.next_seq() {
+                self.decide(ctx, Change::Skip { next });
+            }
             self.state.count(&self.settings.filters, ctx.log);
             self.ahead = Ahead::new(ctx.log);
         }
@@ -664,6 +674,15 @@ impl Consumer {
         if let Demand::Pull(pull) = &mut self.demand {
             for request in pull.waiting.drain() {
                 ctx.status(&request.reply, 409, format_args!("Consumer Deleted"));
+            }
+        }
+    }
+
+    /// The server stops: answers the requests that wait.
+    pub fn stopped(&mut self, ctx: &mut Context<'_>) {
+        if let Demand::Pull(pull) = &mut self.demand {
+            for request in pull.waiting.drain() {
+                request.status(ctx, 409, "Server Shutdown");
             }
         }
     }

@@ -9,7 +9,7 @@ const REPLAY_STEP_MIN: i64 = 1_000_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     limit: Option<RateLimit>,
-    /// When what was sent is paid for by the rate. Nanoseconds since 1970.
+    /// When all that was sent is paid for by the rate: what was not used before then is a burst. Nanoseconds since 1970.
     paid_at: i64,
     replay: Option<Replay>,
 }
@@ -39,9 +39,9 @@ impl Pace {
         self.limit = Self::new(settings, 0).limit;
     }
 
-    /// When a message may go that was stored at `time`. `None`: now.
-    pub fn wait(&self, seq: u64, time: i64, now: i64) -> Option<i64> {
-        let by_rate = self.limit.map(|_| self.paid_at);
+    /// When a message of so many bytes may go that was stored at `time`. `None`: now.
+    pub fn wait(&self, bytes: u64, seq: u64, time: i64, now: i64) -> Option<i64> {
+        let by_rate = self.limit.map(|limit| paid(limit, self.paid_at, bytes, now));
         let by_replay = self.replay.as_ref().filter(|replay| seq <= replay.last_seq).and_then(|replay| {
             let (stored, sent) = replay.last?;
             let step = time.saturating_sub(stored);
@@ -53,13 +53,7 @@ impl Pace {
     /// A message went.
     pub fn sent(&mut self, bytes: u64, seq: u64, time: i64, now: i64) {
         if let Some(limit) = self.limit {
-            let cost = |bytes: u64| {
-                let nanoseconds =
-                    u128::from(bytes) * 8_000_000_000 / u128::from(limit.bits_per_second.max(1));
-                i64::try_from(nanoseconds).unwrap_or(i64::MAX)
-            };
-            let earliest = now.saturating_sub(cost(limit.burst_bytes));
-            self.paid_at = self.paid_at.max(earliest).saturating_add(cost(bytes));
+            self.paid_at = paid(limit, self.paid_at, bytes, now);
         }
         if let Some(replay) = &mut self.replay {
             replay.last = Some((time, now));
@@ -68,4 +62,14 @@ impl Pace {
             }
         }
     }
+}
+
+/// When a message is paid for, if all before is at `paid_at`. What is larger than the burst counts as that, or it would never go.
+fn paid(limit: RateLimit, paid_at: i64, bytes: u64, now: i64) -> i64 {
+    let cost = |bytes: u64| {
+        let nanoseconds = u128::from(bytes) * 8_000_000_000 / u128::from(limit.bits_per_second.max(1));
+        i64::try_from(nanoseconds).unwrap_or(i64::MAX)
+    };
+    let earliest = now.saturating_sub(cost(limit.burst_bytes));
+    paid_at.max(earliest).saturating_add(cost(bytes.min(limit.burst_bytes.max(1))))
 }

@@ -282,6 +282,7 @@ impl State {
         let first = log.bounds().first;
         if self.pending.is_empty() && self.floor.stream + 1 < first {
             self.floor = Position { consumer: self.delivered.consumer, stream: first - 1 };
+            self.delivered.stream = self.delivered.stream.max(first - 1);
         }
         self.next = self.next.max(first);
         self.count(filters, log);

@@ -353,6 +353,7 @@ impl<A> Consumers<A> {
 
     /// All that the log says was carried out: notes what is due, and who is to be polled.
     pub fn recovered(&mut self) {
+        self.all.values_mut().for_each(|slot| slot.consumer.recovered());
         let ids: Vec<ConsumerId> = self.all.keys().copied().collect();
         ids.into_iter().for_each(|id| self.touched(id));
     }

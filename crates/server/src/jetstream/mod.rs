@@ -15,7 +15,7 @@ mod start;
 mod streams;
 
 pub use start::StartError;
-pub(crate) use start::{follow, start, stop};
+pub(crate) use start::{follow, say_stop, start, stop};
 
 use crate::node::Node;
 use dialtone_broker::account::{Account, GLOBAL};

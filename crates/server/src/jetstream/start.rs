@@ -222,6 +222,18 @@ pub(crate) fn follow(node: &Node) {
     }
 }
 
+/// The server is about to stop: whoever waits for messages is told.
+pub(crate) fn say_stop(node: &Node) {
+    if node.streams.shared().is_none() {
+        return;
+    }
+    let mut turn = node.delivery.turn(rand::random(), Instant::now());
+    turn.within(|turn| node.streams.all.all().iter().for_each(|hosted| hosted.say_stop(turn)));
+    while turn.finish() {
+        turn.begin(Instant::now());
+    }
+}
+
 /// Ends JetStream: what was submitted is written.
 pub(crate) fn stop(node: &Node) {
     if let Some(shared) = node.streams.shared() {

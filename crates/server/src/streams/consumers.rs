@@ -24,7 +24,7 @@ pub(crate) struct Shown {
 
 impl Hosted {
     /// Makes a consumer, or gives one another configuration. As it is before it delivers anything, and where the log ends that says so;
-    /// `None` in memory. A new one that sends does not until it is looked at interest.
+    /// `None` in memory. A new one that sends does not before `look_at_interest`.
     ///
     /// # Errors
     /// The store takes nothing.
@@ -58,10 +58,8 @@ impl Hosted {
     pub(crate) fn look_at_interest(&self, name: &str, turn: &mut dyn Publish) {
         self.with(turn, |session| {
             let id = session.inner.state.consumer_id(name)?;
-            let held = session.inner.state.consumers.about(id)?;
-            let subject = held.meta.config.deliver_subject.as_bytes();
-            let is_active = session.turn.is_awaited(session.account, subject);
-            session.consumer(id, |machine, ctx| machine.set_interest(ctx, is_active))
+            session.look_at(id.0);
+            Some(())
         });
     }
 
@@ -105,6 +103,9 @@ impl Hosted {
         };
         for (id, name, config) in all {
             let taps = self.open_consumer(id, &name, &config);
+            if !config.is_pull() {
+                self.look_at(id);
+            }
             if let Some(held) = self.lock().state.consumers.about_mut(ConsumerId(id)) {
                 held.taps = taps;
             }
@@ -113,20 +114,30 @@ impl Hosted {
 
     /// Subscribes where a consumer is asked and acknowledged.
     fn open_consumer(&self, id: u64, name: &str, config: &ConsumerConfig) -> Vec<Arc<Subscription>> {
+        self.watch_listeners(id, config);
         let stream = &*self.name;
         let mut filters = Vec::new();
-        if config.is_pull() {
-            filters.push((Tap::Pull(id), format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}")));
-            if let Some(domain) = &self.shared.domain {
-                filters.push((Tap::Pull(id), format!("$JS.{domain}.API.CONSUMER.MSG.NEXT.{stream}.{name}")));
-            }
-        } else if config.flow_control {
+        // One that sends answers that it does.
+        filters.push((Tap::Pull(id), format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}")));
+        if let Some(domain) = &self.shared.domain {
+            filters.push((Tap::Pull(id), format!("$JS.{domain}.API.CONSUMER.MSG.NEXT.{stream}.{name}")));
+        }
+        if config.flow_control {
             filters.push((Tap::FlowControl(id), format!("$JS.FC.{stream}.{name}.>")));
         }
         if config.ack_policy != dialtone_jetstream::config::AckPolicy::None {
             filters.push((Tap::Ack(id), format!("$JS.ACK.{stream}.{name}.*.*.*.*.*")));
         }
         self.subscribe(&filters)
+    }
+}
+
+impl Hosted {
+    /// Watches who listens to a consumer, if it sends; to be looked at afterwards.
+    fn watch_listeners(&self, id: u64, config: &ConsumerConfig) {
+        if let Some(account) = self.account().filter(|_| !config.is_pull()) {
+            self.listeners.watch(&self.this, &account, id, config);
+        }
     }
 }
 
@@ -155,15 +166,17 @@ fn create(
     };
     let prefixes = Prefixes::new(&session.hosted.name, meta.name());
     let taps = session.hosted.open_consumer(id, name, &meta.config);
-    let (now, deliver_subject) = (session.now, meta.config.deliver_subject.clone());
+    let (now, is_push, paused) = (session.now, !meta.config.is_pull(), meta.config.pause_until);
     let id = session.inner.state.begin_consumer(meta, prefixes, now);
     if let Some(held) = session.inner.state.consumers.about_mut(id) {
         held.taps = taps;
     }
     advisories::consumer_acted(session, name, Action::Create);
-    let is_awaited =
-        |session: &mut Session<'_>| session.turn.is_awaited(session.account, deliver_subject.as_bytes());
-    Ok((upto, !deliver_subject.is_empty() && is_awaited(session)))
+    if paused.is_some() {
+        advisories::consumer_paused(session, name, paused);
+    }
+    // It begins to send when the answer is out, or with whatever is done next for the stream.
+    Ok((upto, is_push && session.hosted.listeners.note(id.0)))
 }
 
 fn update(session: &mut Session<'_>, id: ConsumerId, config: ConsumerConfig) -> Result<Option<Lsn>, Refused> {
@@ -172,12 +185,17 @@ fn update(session: &mut Session<'_>, id: ConsumerId, config: ConsumerConfig) -> 
         return Ok(None);
     }
     let is_paused_anew = held.meta.config.pause_until != config.pause_until;
+    let listens_to = |config: &ConsumerConfig| (config.deliver_subject.clone(), config.deliver_group.clone());
+    let has_moved = listens_to(&held.meta.config) != listens_to(&config);
     let meta = ConsumerMeta { config, ..held.meta.clone() };
     let pause = is_paused_anew.then(|| (meta.name().to_owned(), meta.config.pause_until));
     let upto = session.log_record(Record::Consumer(&meta.encode()), Urgency::Ordinary)?;
     let state = &mut session.inner.state;
     let settings = settings::consumer(&meta.config, &state.meta.config, state.payload_max());
     let before = state.consumers.get(id).map(|machine| machine.filters().clone());
+    if has_moved {
+        session.hosted.watch_listeners(id.0, &meta.config);
+    }
     if let Some(held) = state.consumers.about_mut(id) {
         held.meta = meta;
     }
@@ -185,6 +203,9 @@ fn update(session: &mut Session<'_>, id: ConsumerId, config: ConsumerConfig) -> 
         consumers.update(id, settings, |machine, settings| machine.update(ctx, settings));
     });
     session.inner.state.let_go(&before.unwrap_or_default());
+    if has_moved {
+        session.look_at(id.0);
+    }
     if let Some((name, until)) = pause {
         advisories::consumer_paused(session, &name, until);
     }
@@ -204,6 +225,7 @@ pub(super) fn delete(session: &mut Session<'_>, id: ConsumerId) -> Option<Lsn> {
 pub(super) fn end(session: &mut Session<'_>, id: ConsumerId) {
     let Some((mut machine, held)) = session.inner.state.end_consumer(id) else { return };
     advisories::consumer_acted(session, held.meta.name(), Action::Delete);
+    session.hosted.listeners.forget(id.0);
     session.hosted.unsubscribe(&held.taps);
     session.consumers(id, |_, ctx| machine.deleted(ctx));
     session.inner.state.settle_all();

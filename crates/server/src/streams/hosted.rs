@@ -5,6 +5,7 @@
 
 use super::due::Due;
 use super::emitter::{Ahead, Emitter, Later, Noted, NotedAdvisory, emit_plain, emit_status};
+use super::interest::Listeners;
 use super::quota::{self, Quota};
 use super::record::Record;
 use super::republish::Republished;
@@ -39,8 +40,6 @@ const PROBE: Budget = Budget { messages: 1, bytes: 1 };
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What looking for more messages of a direct get counts at least.
 const SERIES_STEP: usize = 64 * 1024;
-/// How often it is looked whether somebody listens to a consumer that sends.
-const INTEREST_INTERVAL: i64 = 100_000_000;
 
 pub(super) fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
@@ -104,8 +103,6 @@ pub(crate) struct Inner {
     pub(super) noted: Noted,
     /// What was set in the agenda.
     timer: Option<i64>,
-    /// When it is looked next whether somebody listens to consumers that send; whoever else works at the stream does not put it off.
-    looks_at: i64,
     /// It takes nothing any more.
     pub(crate) is_gone: bool,
     /// Bytes of its state that count in the quotas.
@@ -164,7 +161,8 @@ pub(crate) struct Hosted {
     is_waiting: AtomicBool,
     /// Its account has no JetStream at present: it takes and sends nothing.
     is_suspended: AtomicBool,
-    this: Weak<Hosted>,
+    pub(super) listeners: Listeners,
+    pub(super) this: Weak<Hosted>,
 }
 
 impl Hosted {
@@ -193,7 +191,6 @@ impl Hosted {
                 later: VecDeque::new(),
                 noted: Noted::default(),
                 timer: None,
-                looks_at: 0,
                 is_gone: false,
                 counted,
                 counted_batches: [0; 2],
@@ -209,6 +206,7 @@ impl Hosted {
             is_ready: AtomicBool::new(false),
             is_waiting: AtomicBool::new(false),
             is_suspended: AtomicBool::new(false),
+            listeners: Listeners::default(),
             this: this.clone(),
         })
     }
@@ -317,6 +315,17 @@ impl Hosted {
             session.inner.later.clear();
             session.inner.batches.clear();
             session.inner.fast = FastBatches::default();
+        });
+    }
+
+    /// The server is about to stop: requests that wait are answered.
+    pub(crate) fn say_stop(&self, turn: &mut dyn Publish) {
+        self.with(turn, |session| {
+            let all: Vec<ConsumerId> =
+                session.inner.state.consumers.iter().map(|(one, _)| one.id()).collect();
+            for id in all {
+                session.consumer(id, |machine, ctx| machine.stopped(ctx));
+            }
         });
     }
 
@@ -778,24 +787,6 @@ impl Session<'_> {
         }
     }
 
-    /// Looks whether somebody listens to consumers that send.
-    fn look_at_interest(&mut self) {
-        if self.inner.looks_at > self.now {
-            return;
-        }
-        self.inner.looks_at = self.now.saturating_add(INTEREST_INTERVAL);
-        let pushing: Vec<ConsumerId> = self.inner.state.consumers.pushing().collect();
-        for id in pushing {
-            let consumers = &self.inner.state.consumers;
-            let (Some(machine), Some(held)) = (consumers.get(id), consumers.about(id)) else { continue };
-            let was_active = machine.is_bound();
-            let is_active = self.turn.is_awaited(self.account, held.meta.config.deliver_subject.as_bytes());
-            if is_active != was_active {
-                self.consumer(id, |machine, ctx| machine.set_interest(ctx, is_active));
-            }
-        }
-    }
-
     /// Deadlines of consumers, and messages whose time is over.
     fn expire(&mut self) {
         let now = self.now;
@@ -879,12 +870,9 @@ impl Session<'_> {
             return None;
         }
         let consumers = &self.inner.state.consumers;
-        let pushes = consumers.pushing().len() > 0;
-        let looks = pushes.then_some(self.inner.looks_at);
         let deadlines = consumers.deadline().into_iter();
         let machine = self.inner.state.machine.next_expiry();
         deadlines
-            .chain(looks)
             .chain(machine)
             .chain(self.inner.batches.deadline())
             .chain(self.inner.fast.deadline())

@@ -18,6 +18,7 @@ mod due;
 mod emitter;
 mod fast;
 mod hosted;
+mod interest;
 mod loading;
 mod meta;
 mod quota;

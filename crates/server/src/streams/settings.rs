@@ -19,5 +19,7 @@ pub(super) fn consumer(
     payload_max: u32,
 ) -> consumer::Settings {
     let settles = stream.retention != config::Retention::Limits;
-    consumer::Settings::of(config, Surroundings { settles, message_bytes_max: u64::from(payload_max) })
+    let message_bytes_max =
+        u64::try_from(stream.max_msg_size).ok().filter(|&bytes| bytes > 0).unwrap_or(u64::from(payload_max));
+    consumer::Settings::of(config, Surroundings { settles, message_bytes_max })
 }

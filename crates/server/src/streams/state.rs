@@ -161,7 +161,8 @@ impl State {
                 let stored: Vec<(u64, &[u8])> = stored.map(|store| (store.seq, &*store.subject)).collect();
                 self.follow(&stored, at)
             }
-            _ => self.follow(&[], None),
+            // The log does not say when; after a restart nobody asks.
+            _ => self.follow(&[], Some(self.changes.at()).filter(|at| *at > 0)),
         }
     }
 
