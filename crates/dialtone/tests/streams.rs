@@ -4,11 +4,12 @@
 mod waiting;
 
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use waiting::{Bounded, NextLine};
+use waiting::{Bounded, NextLine, wait_until};
 
 /// Messages that are published in each life.
 const MESSAGES: u64 = 200;
@@ -21,8 +22,20 @@ struct Life {
 
 impl Life {
     fn begin(dir: &Path) -> Self {
+        Self::begin_with(&["-js".as_ref(), "-sd".as_ref(), dir.as_os_str()])
+    }
+
+    /// One that has checkpoints all the time.
+    fn begin_with_checkpoints(dir: &Path) -> Self {
+        let file = dir.join("server.conf");
+        let text = format!("jetstream {{ store_dir: {dir:?}, sync_interval: 20ms }}");
+        std::fs::write(&file, text).expect("written");
+        Self::begin_with(&["-c".as_ref(), file.as_os_str()])
+    }
+
+    fn begin_with(args: &[&OsStr]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dialtone"));
-        command.args(["-a", "127.0.0.1", "-p", "-1", "-js", "-sd"]).arg(dir).stderr(Stdio::piped());
+        command.args(["-a", "127.0.0.1", "-p", "-1"]).args(args).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the server starts");
         let mut lines = BufReader::new(process.stderr.take().expect("stderr")).lines();
         let said = "Listening for client connections on ";
@@ -90,10 +103,39 @@ impl Life {
 
 #[test]
 fn what_was_acknowledged_survives_a_kill() {
+    lives(Life::begin);
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill_amid_checkpoints() {
+    let dir = lives(Life::begin_with_checkpoints);
+    let mut life = Life::begin_with_checkpoints(dir.path());
+    // The log is cut behind a checkpoint, and what it held is in segments.
+    let segments = dir.path().join("jetstream/dialtone/segments");
+    let is_there = || std::fs::read_dir(&segments).expect("a folder").count() > 0;
+    wait_until("there is a checkpoint", is_there);
+    let deleted = life.ask("$JS.API.STREAM.MSG.DELETE.S", &json!({ "seq": 2 }));
+    assert_eq!(deleted["success"], true, "{deleted}");
+    life.kill();
+    let mut life = Life::begin_with_checkpoints(dir.path());
+    let info = life.ask("$JS.API.STREAM.INFO.S", &json!({ "deleted_details": true }));
+    assert_eq!(
+        (info["state"]["deleted"].clone(), info["state"]["messages"].as_u64()),
+        (json!([2]), Some(799))
+    );
+    for seq in [1, 3, 4 * MESSAGES] {
+        let got = life.ask("$JS.API.STREAM.MSG.GET.S", &json!({ "seq": seq }));
+        assert_eq!(got["message"]["subject"], format!("s.{}", seq % 3), "{got}");
+    }
+    life.kill();
+}
+
+/// Publishes, consumes and kills, again and again.
+fn lives(begin: fn(&Path) -> Life) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a folder");
     let mut published = 0;
     for round in 0..4 {
-        let mut life = Life::begin(dir.path());
+        let mut life = begin(dir.path());
         if round == 0 {
             let made = life.ask(
                 "$JS.API.STREAM.CREATE.S",
@@ -125,11 +167,12 @@ fn what_was_acknowledged_survives_a_kill() {
         life.consume(published + 1, half);
         published += MESSAGES;
         life.kill();
-        let mut life = Life::begin(dir.path());
+        let mut life = begin(dir.path());
         let consumer = life.ask("$JS.API.CONSUMER.INFO.S.C", &Value::Null);
         assert_eq!(consumer["ack_floor"]["stream_seq"].as_u64(), Some(published - half), "{consumer}");
         life.kill();
     }
+    dir
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! Erasing a message's body where it stands, and looking at segments before somebody asks for what is in them.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use crate::disk::write_full;
 use crate::error::{Damage, Failure, Lost, ReadError};
 use crate::id::{GroupId, Lsn, Place};
-use crate::read::{Read, read_record};
+use crate::log::LogFile;
+use crate::read::read_record;
 use crate::record::{Found, HEADER_BYTES, Header, Kind, Seed};
 use crate::recover::lost;
+use crate::segment::Segment;
 use crate::store::Store;
 
 /// Why a message was not erased.
@@ -33,6 +36,20 @@ pub struct Scrubbed {
     pub damage: Vec<Damage>,
 }
 
+/// Files that were written to and are not synced yet.
+#[derive(Default)]
+struct Touched {
+    log: BTreeMap<u64, Arc<LogFile>>,
+    segments: BTreeMap<u64, Arc<Segment>>,
+}
+
+impl Touched {
+    fn sync(&self) -> io::Result<()> {
+        self.log.values().try_for_each(|file| file.file.sync())?;
+        self.segments.values().try_for_each(|segment| segment.sync())
+    }
+}
+
 impl Store {
     /// Writes zeros over the body of a message, durably. Its head stays; the message is to be deleted by a record besides. Waits for the disk and
     /// for a checkpoint that runs: not for event loops. Copies that an earlier checkpoint has left in the log go with their files, the latest
@@ -41,29 +58,66 @@ impl Store {
     /// # Errors
     /// It cannot be read: `Moved`, ask for its new place. Or the disk failed, and with it the store.
     pub fn erase(&self, group: GroupId, seq: u64, place: Place) -> Result<(), EraseError> {
-        // No checkpoint copies it meanwhile.
-        let _files = self.files.lock();
-        if let Some(Lsn(lsn)) = place.lsn() {
-            self.wait(Lsn(lsn + u64::from(place.bytes())))?;
+        let mut unread = None;
+        self.erase_all(&[(group, seq, place)], &mut |_, _, error| unread = Some(error))?;
+        unread.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// The same of several messages, with one sync for each file. `unread` is told of those that cannot be read.
+    ///
+    /// # Errors
+    /// The disk failed, and with it the store.
+    pub fn erase_all(
+        &self,
+        messages: &[(GroupId, u64, Place)],
+        unread: &mut dyn FnMut(GroupId, u64, ReadError),
+    ) -> Result<(), Failure> {
+        let ends =
+            messages.iter().filter_map(|(_, _, place)| Some(place.lsn()?.0 + u64::from(place.bytes())));
+        if let Some(end) = ends.max() {
+            self.wait(Lsn(end))?;
         }
+        // No checkpoint copies them meanwhile.
+        let _files = self.files.lock();
         self.give_up_spares();
+        let mut touched = Touched::default();
+        let mut erased = Ok(());
+        for &(group, seq, place) in messages {
+            match self.erase_one(group, seq, place, &mut touched) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => unread(group, seq, error),
+                Err(error) => {
+                    erased = Err(error);
+                    break;
+                }
+            }
+        }
+        erased.and_then(|()| touched.sync()).map_err(|error| {
+            let failure = Failure { doing: "erase a message".into(), cause: Arc::new(error) };
+            self.log.fail(failure.clone());
+            failure
+        })
+    }
+
+    fn erase_one(
+        &self,
+        group: GroupId,
+        seq: u64,
+        place: Place,
+        touched: &mut Touched,
+    ) -> io::Result<Result<(), ReadError>> {
         let mut record = Vec::new();
         let read = read_record(&self.log, &self.segments, (Kind::Message, group, seq), place, &mut record);
-        let head_bytes = read.map_err(Read::into_error)?;
+        let head_bytes = match read {
+            Ok(head_bytes) => head_bytes,
+            Err(error) => return Ok(Err(error.into_error())),
+        };
         record[HEADER_BYTES + head_bytes..].fill(0);
         let data_checksum = crc32c::crc32c(&record[HEADER_BYTES..]);
         let (head_bytes, body_bytes) = (head_bytes as u32, (record.len() - HEADER_BYTES - head_bytes) as u32);
         let header = Header { kind: Kind::Message, group, seq, head_bytes, body_bytes, data_checksum };
-        let written = self.overwrite(place, &mut record, |seed, at| header.encode(seed, at));
-        match written {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(EraseError::Read(ReadError::Moved)),
-            Err(error) => {
-                let failure = Failure { doing: "erase a message".into(), cause: Arc::new(error) };
-                self.log.fail(failure.clone());
-                Err(failure.into())
-            }
-        }
+        let is_there = self.overwrite(place, &mut record, |seed, at| header.encode(seed, at), touched)?;
+        Ok(if is_there { Ok(()) } else { Err(ReadError::Moved) })
     }
 
     /// Files of the log that were to be written again are removed, those that there are and those that there will be.
@@ -82,17 +136,19 @@ impl Store {
         place: Place,
         record: &mut [u8],
         header: impl Fn(Seed, u64) -> [u8; HEADER_BYTES],
+        touched: &mut Touched,
     ) -> io::Result<bool> {
         if let Some(Lsn(lsn)) = place.lsn() {
             let Some(file) = self.log.files.holding(lsn) else { return Ok(false) };
             record[..HEADER_BYTES].copy_from_slice(&header(file.seed, lsn));
             write_full(&*file.file, record, file.offset(lsn))?;
-            file.file.sync()?;
+            touched.log.insert(file.first, file);
         } else {
             let id = place.segment_id().unwrap_or_default();
             let Some(segment) = self.segments.find(id) else { return Ok(false) };
             record[..HEADER_BYTES].copy_from_slice(&header(segment.seed(), u64::from(place.offset())));
             segment.overwrite(place.offset(), record)?;
+            touched.segments.insert(id, segment);
         }
         Ok(true)
     }

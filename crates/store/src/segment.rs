@@ -407,9 +407,13 @@ impl Segment {
         Ok(true)
     }
 
-    /// Writes over a record; durable when this returns.
+    /// Writes over a record; durable when it is synced.
     pub fn overwrite(&self, offset: u32, record: &[u8]) -> io::Result<()> {
-        write_full(&*self.file, record, u64::from(offset))?;
+        write_full(&*self.file, record, u64::from(offset))
+    }
+
+    /// Makes durable what was written over.
+    pub fn sync(&self) -> io::Result<()> {
         self.file.sync()
     }
 

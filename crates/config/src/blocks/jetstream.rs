@@ -44,7 +44,7 @@ block! {
             read (reader::boolean), Within(Restarts);
         /// What is said of syncs; each acknowledgement follows its sync whatever it is.
         sync: Sync = Sync::default(),
-            sync_interval | "sync": "Accepted, `always` or a duration: an acknowledgement follows its sync in any case, which is shared by all that wait.",
+            sync_interval | "sync": "A duration, or `always`: how often messages move out of the log where there is news, at most every 30 seconds (default). An acknowledgement follows its sync in any case.",
             read (sync), Within(Restarts);
         /// What requests may ask for.
         limits: JetStreamLimits = JetStreamLimits::default(),

@@ -1,14 +1,15 @@
 //! Opening the store and taking up the streams that it has; and ending.
 
 use super::{api, renew_quota};
-use crate::log::Event;
+use crate::log::{Event, Logger};
 use crate::node::Node;
 use crate::process;
-use crate::streams::{Capacity, Checkpoints, OpenBatches, Recovery, Said, Shared, wall};
+use crate::streams::{Capacity, Checkpoints, INTERVAL, OpenBatches, Recovery, Shared, wall};
+use dialtone_config::options::jetstream::Sync;
 use dialtone_config::options::{BatchLimits, JetStream};
 use dialtone_jetstream::stream;
 use dialtone_net::threads::Watch;
-use dialtone_store::{OpenError, Options, RealDisk, Store, Urgency};
+use dialtone_store::{CheckpointError, OpenError, Options, RealDisk, Store, Urgency};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +20,9 @@ const FOLDER: &str = "jetstream";
 const STORE: &str = "dialtone";
 /// How long one turn of the thread of streams may take before it is reported to stand still.
 const STALL: Duration = Duration::from_secs(30);
+
+/// Checkpoints are no more often than that, whatever the configuration says.
+const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_millis(20);
 
 /// Why JetStream does not start.
 #[derive(Debug, thiserror::Error)]
@@ -126,8 +130,14 @@ fn recover(node: &Arc<Node>, shared: &Arc<Shared>, folder: &Path) -> Result<(), 
     let mut recovery = Recovery::new(wall(), payload_max);
     let disk = Arc::new(RealDisk);
     let store = Store::open(disk, folder, Options::default(), &mut |found| recovery.take(found))?;
-    for problem in &recovery.problems {
-        node.log.emit(Event::Warning, "", format_args!("JetStream: {problem}"));
+    std::mem::take(&mut recovery.problems).into_iter().for_each(|problem| shared.damages.note(problem));
+    say_damages(&node.log, shared);
+    if recovery.torn_bytes > 0 {
+        let text = format_args!(
+            "JetStream: {} bytes at the end of the log had not been acknowledged and were left out",
+            recovery.torn_bytes
+        );
+        node.log.emit(Event::Starting, "", text);
     }
     let writer = store.writer();
     shared.opened(store);
@@ -186,20 +196,30 @@ fn work(node: &Arc<Node>) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Says what cannot be read.
+fn say_damages(log: &Logger, shared: &Shared) {
+    for name in shared.damages.take_unsaid() {
+        log.emit(Event::Warning, "", format_args!("JetStream: {name}"));
+    }
+}
+
 /// Starts the thread that has checkpoints.
 fn keep_checkpoints(node: &Arc<Node>) -> std::io::Result<()> {
     let Some(shared) = node.streams.shared().cloned() else { return Ok(()) };
     let has_news = node.streams.all.all().iter().any(|hosted| hosted.group.is_some());
+    let interval = match node.settings.policy().options.jetstream.as_ref().map(|own| own.sync) {
+        Some(Sync::Every(interval)) => interval.clamp(CHECKPOINT_INTERVAL_MIN, INTERVAL),
+        _ => INTERVAL,
+    };
     let here = node.clone();
     let run = move || {
-        let warn = |what: &dyn std::fmt::Display| {
-            here.log.emit(Event::Warning, "", format_args!("JetStream: {what}"));
+        let say = |failed: Option<CheckpointError>| {
+            if let Some(failed) = failed {
+                here.log.emit(Event::Warning, "", format_args!("JetStream: {failed}"));
+            }
+            say_damages(&here.log, &shared);
         };
-        let say = |said: Said| match said {
-            Said::Failed(error) => warn(&error),
-            Said::Damaged(what) => warn(&what),
-        };
-        Checkpoints::new(&shared, &here.streams.all, &say).run(has_news);
+        Checkpoints::new(&shared, &here.streams.all).run(interval, has_news, &say);
     };
     node.threads.spawn("checkpoints", run)?;
     Ok(())

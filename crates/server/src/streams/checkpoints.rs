@@ -1,5 +1,6 @@
 //! Checkpoints of the store: when there is one, and what of each stream it takes along.
 
+use super::care::Scrub;
 use super::hosted::Hosted;
 use super::registry::All;
 use super::shared::Shared;
@@ -13,8 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes of the log behind the last checkpoint that make the next one due.
 const BEHIND_BYTES: u64 = 64 << 20;
-/// How often there is one where there is news.
-const INTERVAL: Duration = Duration::from_secs(30);
+/// How often there is one where there is news, unless it is more often by the configuration.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(30);
 /// How often it is looked whether one is due, beside the alarm. On a full disk there is one each time.
 const LOOK: Duration = Duration::from_secs(1);
 /// Messages that are looked at, or have their places set, under one lock of a stream.
@@ -56,48 +57,44 @@ impl Alarm {
     }
 
     /// Waits for it; whether to go on.
-    fn wait(&self) -> bool {
+    fn wait(&self, most: Duration) -> bool {
         let mut state = self.state.lock();
         if !state.is_rung && !state.is_closed {
-            self.changed.wait_for(&mut state, LOOK);
+            self.changed.wait_for(&mut state, most);
         }
         state.is_rung = false;
         !state.is_closed
     }
 }
 
-/// What there is to say of checkpoints.
-pub(crate) enum Said {
-    /// There was none, and why.
-    Failed(CheckpointError),
-    /// Something cannot be read.
-    Damaged(String),
-}
-
 /// Checkpoints of the streams of a server: the work of a thread.
 pub(crate) struct Checkpoints<'a> {
     shared: &'a Shared,
     all: &'a All,
-    say: &'a dyn Fn(Said),
 }
 
 impl<'a> Checkpoints<'a> {
-    /// What there is to say goes to `say`.
-    pub(crate) fn new(shared: &'a Shared, all: &'a All, say: &'a dyn Fn(Said)) -> Self {
-        Self { shared, all, say }
+    /// Of these streams.
+    pub(crate) fn new(shared: &'a Shared, all: &'a All) -> Self {
+        Self { shared, all }
     }
 
-    /// Has checkpoints until JetStream ends; `has_news`: the log had something when the store was opened.
-    pub(crate) fn run(&self, has_news: bool) {
+    /// Has checkpoints until JetStream ends, as often as `interval` where there is news; `has_news`: the log may have had something when the
+    /// store was opened. `say` is told why there is none, and called besides now and then.
+    pub(crate) fn run(&self, interval: Duration, has_news: bool, say: &dyn Fn(Option<CheckpointError>)) {
         let Some(store) = self.shared.store() else { return };
         let (mut at, mut position) = (Instant::now(), store.position());
         let mut is_due = has_news;
         let mut has_failed = false;
-        while self.shared.alarm.wait() {
+        let mut scrub = Scrub::new();
+        while self.shared.alarm.wait(LOOK.min(interval)) {
+            self.shared.care.erase_all(store, self.shared);
+            scrub.look(store, self.shared);
             is_due |= store.behind() > self.shared.alarm.at_bytes.load(Ordering::Relaxed)
                 || store.is_low()
-                || (at.elapsed() >= INTERVAL && store.position() != position);
+                || (at.elapsed() >= interval && store.position() != position);
             if !std::mem::take(&mut is_due) {
+                say(None);
                 continue;
             }
             let done = self.checkpoint(store);
@@ -108,7 +105,7 @@ impl<'a> Checkpoints<'a> {
                 Ok(()) => has_failed = false,
                 Err(error) if !has_failed => {
                     has_failed = true;
-                    (self.say)(Said::Failed(error));
+                    say(Some(error));
                 }
                 Err(_) => {}
             }
@@ -123,7 +120,7 @@ impl<'a> Checkpoints<'a> {
         let streams = self.all.all().into_iter().filter_map(|hosted| Some((hosted.group?, hosted)));
         let done = store.checkpoint(&mut Groups { store, streams: streams.collect() })?;
         for damage in done.damage {
-            (self.say)(Said::Damaged(damage.to_string()));
+            self.shared.damages.note(damage.to_string());
         }
         Ok(())
     }
@@ -177,6 +174,9 @@ impl Hosted {
                     inner.state.machine.set_place(one.seq, Place(one.to.to_bytes()));
                 } else {
                     gone.push(one.to);
+                    if let Some(group) = self.group {
+                        self.shared.care.copied(group, one.seq, one.to);
+                    }
                 }
             }
         }

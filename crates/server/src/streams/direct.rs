@@ -203,6 +203,9 @@ pub(super) fn describe(headers: &mut Vec<u8>, stream: &str, head: &Head<'_>) {
     add(headers, "Nats-Time-Stamp", &Time::from_unix_nanos(head.time).to_string());
 }
 
+/// The answer where a message cannot be read from the disk.
+pub(super) const UNREADABLE: &[u8] = b"NATS/1.0 500 Message Cannot Be Read\r\n\r\n";
+
 /// Answers with a message that was read from the disk.
 pub(super) fn send_read(session: &mut Session<'_>, to: &[u8], (seq, no_headers): (u64, bool), body: &[u8]) {
     let Some(head) = session.inner.state.machine.messages().head(seq) else { return };

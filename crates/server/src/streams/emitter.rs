@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub(super) enum Later {
     /// A message.
     Message {
+        /// The consumer that it is from.
+        consumer: ConsumerId,
         /// Where to.
         to: Box<[u8]>,
         /// The subject of its acknowledgement.
@@ -246,6 +248,7 @@ impl Emitter<'_, '_> {
             return;
         }
         self.later.push_back(Later::Message {
+            consumer: self.consumer,
             to: delivery.to.into(),
             reply: delivery.reply.into(),
             subject: message.subject.into(),

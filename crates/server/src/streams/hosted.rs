@@ -375,7 +375,20 @@ impl Hosted {
 
     /// Reads a body from the disk. Under the lock of the stream, a place that it has is no other meanwhile.
     pub(crate) fn read(&self, seq: u64, place: Place, out: &mut Vec<u8>) -> bool {
-        self.try_read(seq, place, out).is_ok()
+        let read = self.try_read(seq, place, out);
+        read.inspect_err(|error| self.unreadable(seq, error)).is_ok()
+    }
+
+    /// Names a message that cannot be read, unless it is only gone.
+    pub(super) fn unreadable(&self, seq: u64, error: &ReadError) {
+        let why: &dyn std::fmt::Display = match error {
+            ReadError::Moved => return,
+            ReadError::Damaged(damage) => damage,
+            ReadError::Disk { cause, .. } => cause,
+        };
+        self.shared
+            .damages
+            .note(format!("stream {:?}: message {seq} cannot be read: {error}: {why}", &*self.name));
     }
 
     /// The same, and why it was not read.
@@ -745,12 +758,16 @@ impl Session<'_> {
                 Later::Status { to, reply, head } => {
                     emit_status(self.turn, self.account, (&to, reply.as_deref()), &head);
                 }
-                Later::Answer { to, seq, no_headers } => {
-                    if self.body_of(seq, None, &mut body) {
+                Later::Answer { to, seq, no_headers } => match self.body_of(seq, None, &mut body) {
+                    Ok(()) => {
                         read += body.len();
                         direct::send_read(self, &to, (seq, no_headers), &body);
                     }
-                }
+                    Err(error) => {
+                        self.hosted.unreadable(seq, &error);
+                        emit_status(self.turn, self.account, (&to, None), direct::UNREADABLE);
+                    }
+                },
                 Later::Asked { to, asked } => {
                     direct::answer_later(self, &to, &asked);
                     read += SERIES_STEP;
@@ -760,14 +777,23 @@ impl Session<'_> {
                     let used = series.go_on(self, READ_BYTES_MAX - read);
                     read += used.max(SERIES_STEP);
                 }
-                Later::Message { to, reply, subject, seq, place, form } => {
-                    if self.body_of(seq, place, &mut body) {
-                        read += body.len();
-                        let header_bytes = form.write(&body, &mut self.inner.scratch);
-                        let framed = &*self.inner.scratch;
-                        let message =
-                            Message { subject: &subject, reply: Some(&reply), header_bytes, framed };
-                        self.turn.emit_stored(self.account, &to, &message);
+                Later::Message { consumer, to, reply, subject, seq, place, form } => {
+                    match self.body_of(seq, place, &mut body) {
+                        Ok(()) => {
+                            read += body.len();
+                            let header_bytes = form.write(&body, &mut self.inner.scratch);
+                            let framed = &*self.inner.scratch;
+                            let message =
+                                Message { subject: &subject, reply: Some(&reply), header_bytes, framed };
+                            self.turn.emit_stored(self.account, &to, &message);
+                        }
+                        Err(error) => {
+                            self.hosted.unreadable(seq, &error);
+                            // What the device does not give now comes again, as if it were not acknowledged.
+                            if let ReadError::Damaged(_) = error {
+                                self.consumer(consumer, |machine, ctx| machine.damaged(ctx, seq));
+                            }
+                        }
                     }
                 }
             }
@@ -775,15 +801,20 @@ impl Session<'_> {
     }
 
     /// Reads the body of a message, wherever it is; `place` says where it was.
-    pub(super) fn body_of(&self, seq: u64, place: Option<Place>, body: &mut Vec<u8>) -> bool {
+    pub(super) fn body_of(
+        &self,
+        seq: u64,
+        place: Option<Place>,
+        body: &mut Vec<u8>,
+    ) -> Result<(), ReadError> {
         body.clear();
-        match self.inner.state.machine.messages().body(seq) {
-            Some(Body::Hot(bytes)) => {
+        match (self.inner.state.machine.messages().body(seq), place) {
+            (Some(Body::Hot(bytes)), _) => {
                 body.extend_from_slice(bytes);
-                true
+                Ok(())
             }
-            Some(Body::Cold(place)) => self.hosted.read(seq, place, body),
-            None => place.is_some_and(|place| self.hosted.read(seq, place, body)),
+            (Some(Body::Cold(place)), _) | (None, Some(place)) => self.hosted.try_read(seq, place, body),
+            (None, None) => Err(ReadError::Moved),
         }
     }
 
@@ -818,6 +849,9 @@ impl Session<'_> {
             self.answer_when_durable(&to, b"");
         }
         self.hosted.drop_places(self.inner.state.machine.freed().single.drain(..));
+        if let (Some(group), false) = (self.hosted.group, self.inner.state.to_erase.is_empty()) {
+            self.hosted.shared.care.erase(group, self.inner.state.to_erase.drain(..));
+        }
         self.count();
         self.hosted
             .shared

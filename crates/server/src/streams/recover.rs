@@ -22,6 +22,8 @@ pub(crate) struct Recovery {
     payload_max: u32,
     /// What cannot be read, in words.
     pub(crate) problems: Vec<String>,
+    /// Bytes of a batch that was being written when everything stopped.
+    pub(crate) torn_bytes: u64,
 }
 
 struct Found {
@@ -58,7 +60,7 @@ impl Recovery {
     /// Begins.
     pub(crate) fn new(now: i64, payload_max: u32) -> Self {
         let (groups, problems) = (BTreeMap::new(), Vec::new());
-        Self { groups, returning: None, stateless: Vec::new(), now, payload_max, problems }
+        Self { groups, returning: None, stateless: Vec::new(), now, payload_max, problems, torn_bytes: 0 }
     }
 
     /// Takes in what the store has.
@@ -79,10 +81,7 @@ impl Recovery {
                 self.groups.remove(&group);
             }
             Recovered::Damage(damage) => self.damaged(&damage),
-            Recovered::TornTail { bytes } => {
-                self.problems
-                    .push(format!("{bytes} bytes that had not been acknowledged were left out at the end"));
-            }
+            Recovered::TornTail { bytes } => self.torn_bytes += bytes,
         }
     }
 

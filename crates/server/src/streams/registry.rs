@@ -119,9 +119,12 @@ impl All {
         account: &Arc<Account>,
         shared: &Arc<Shared>,
         group: Option<dialtone_store::GroupId>,
-        state: State,
+        mut state: State,
     ) -> Arc<Hosted> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        // A start finds again what was to be erased, and may not have been.
+        let to_erase = std::mem::take(&mut state.to_erase).into_iter();
+        group.into_iter().for_each(|group| shared.care.erase(group, to_erase.clone()));
         let hosted = Hosted::new(number, (account, self.quota(account.id)), group, shared, state);
         let mut all = self.by_account.write();
         all.entry(account.id).or_default().insert(hosted.name.clone(), hosted.clone());

@@ -85,7 +85,10 @@ impl Hosted {
             match self.try_read(seq, place, body) {
                 Ok(()) => return true,
                 Err(ReadError::Moved) => {}
-                Err(ReadError::Damaged(_) | ReadError::Disk { .. }) => return false,
+                Err(error) => {
+                    self.unreadable(seq, &error);
+                    return false;
+                }
             }
         }
         false

@@ -157,7 +157,8 @@ impl Series {
                 *left -= 1;
             }
         }
-        if !session.body_of(seq, None, body) {
+        if let Err(error) = session.body_of(seq, None, body) {
+            session.hosted.unreadable(seq, &error);
             return 0;
         }
         let Some(head) = session.inner.state.machine.messages().head(seq) else { return 0 };

@@ -1,7 +1,9 @@
 //! What all streams of a server have in common: the store, who works for them behind a commit, and when.
 
 use super::batches::OpenBatches;
+use super::care::Care;
 use super::checkpoints::Alarm;
+use super::damages::Damages;
 use super::hosted::Hosted;
 use super::quota::Quota;
 use dialtone_broker::deliver::interest::Gate;
@@ -52,6 +54,10 @@ pub(crate) struct Shared {
     pub(super) alarm: Alarm,
     /// Batches of publishes that are open.
     pub(super) batches: OpenBatches,
+    /// What cannot be read.
+    pub(crate) damages: Damages,
+    /// What is to be erased.
+    pub(super) care: Care,
 }
 
 #[derive(Default)]
@@ -86,6 +92,8 @@ impl Shared {
             quota: Quota::default(),
             alarm: Alarm::default(),
             batches,
+            damages: Damages::default(),
+            care: Care::default(),
         })
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(super) committed: u64,
     /// What is published again.
     pub(super) republish: Option<Republish>,
+    /// Messages that are gone and are to be erased, and where they are.
+    pub(super) to_erase: Vec<(u64, Place)>,
 }
 
 /// Whether consumers want a subject, and how much room there is.
@@ -102,6 +104,7 @@ impl State {
             unlogged: Changes::default(),
             origins: Origins::default(),
             committed: u64::MAX,
+            to_erase: Vec::new(),
         }
     }
 
@@ -152,6 +155,13 @@ impl State {
 
     /// Carries a proposal out, and has the consumers follow. What they have to say of it.
     pub(super) fn apply(&mut self, proposal: &Proposal<'_>) -> Vec<(ConsumerId, Advisory<'static>)> {
+        if let Proposal::Remove(remove) = proposal
+            && remove.erase
+        {
+            let messages = self.machine.messages();
+            let places = remove.runs.iter().flat_map(|&(first, last)| messages.places(first, last));
+            self.to_erase.extend(places);
+        }
         self.machine.apply(proposal, &mut self.effects);
         match proposal {
             Proposal::Store(store) => self.follow(&[(store.seq, &store.subject)], Some(store.time)),
