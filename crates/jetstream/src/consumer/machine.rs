@@ -250,9 +250,9 @@ impl Consumer {
         Some(Advisory::Terminated(handled, DELETED))
     }
 
-    /// The stream was purged: looks again at all that this consumer has of it.
-    pub fn purged(&mut self, log: &dyn Log) {
-        self.state.purged(&self.settings.filters, log);
+    /// The stream was purged, `at` this time if it is known: looks again at all that this consumer has of it.
+    pub fn purged(&mut self, log: &dyn Log, at: Option<i64>) {
+        self.state.purged(&self.settings.filters, log, at);
     }
 
     /// Whether a message that matches must stay, in a stream that keeps what its consumers need.

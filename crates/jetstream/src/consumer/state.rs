@@ -270,16 +270,20 @@ impl State {
         entry
     }
 
-    /// Messages were taken out of the stream, nobody knows which.
-    pub(super) fn purged(&mut self, filters: &Filters, log: &dyn Log) {
+    /// Messages were taken out of the stream, nobody knows which; what waited for an acknowledgement counts as acknowledged `at` this time.
+    pub(super) fn purged(&mut self, filters: &Filters, log: &dyn Log, at: Option<i64>) {
         self.listed.retain(|seq| log.message(*seq).is_some());
         let gone: Vec<u64> =
             self.pending.iter().map(|e| e.seq).filter(|seq| log.message(*seq).is_none()).collect();
+        if !gone.is_empty() {
+            self.acked_at = at.or(self.acked_at);
+        }
         for seq in gone {
             self.release(seq);
         }
         self.exhausted.retain(|seq, _| log.message(*seq).is_some());
         let first = log.bounds().first;
+        self.delivered.stream = self.delivered.stream.max(first.saturating_sub(1));
         if self.pending.is_empty() && self.floor.stream + 1 < first {
             self.floor = Position { consumer: self.delivered.consumer, stream: first - 1 };
             self.delivered.stream = self.delivered.stream.max(first - 1);

@@ -292,10 +292,10 @@ impl<A> Consumers<A> {
     }
 
     /// The stream lost messages without a call of `removed` for each.
-    pub fn purged(&mut self, log: &dyn Log) {
+    pub fn purged(&mut self, log: &dyn Log, at: Option<i64>) {
         let ids: Vec<ConsumerId> = self.all.keys().copied().collect();
         for id in ids {
-            self.with(id, |consumer| consumer.purged(log));
+            self.with(id, |consumer| consumer.purged(log, at));
         }
     }
 

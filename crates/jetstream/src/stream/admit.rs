@@ -219,7 +219,7 @@ impl Stream {
             seq: self.messages.totals().last + 1,
             time,
             subject,
-            headers: Cow::Borrowed(publish.headers),
+            headers: without_status(publish.headers),
             payload: Cow::Borrowed(publish.payload),
             ..Store::default()
         }
@@ -405,5 +405,31 @@ pub(super) fn append(headers: &mut Vec<u8>, name: &str, value: &str) {
     headers.truncate(end);
     for part in [name, ": ", value, "\r\n\r\n"] {
         headers.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// A header block without the status that its first line may have behind the version.
+fn without_status(headers: &[u8]) -> Cow<'_, [u8]> {
+    const VERSION: &[u8] = b"NATS/1.0";
+    let Some(behind) = headers.strip_prefix(VERSION).filter(|behind| !behind.starts_with(b"\r\n")) else {
+        return Cow::Borrowed(headers);
+    };
+    match behind.windows(2).position(|window| window == b"\r\n") {
+        Some(end) => Cow::Owned([VERSION, &behind[end..]].concat()),
+        None => Cow::Borrowed(headers),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_not_stored() {
+        let cut = |headers: &'static [u8]| without_status(headers).into_owned();
+        assert_eq!(cut(b"NATS/1.0 503 Odd\r\nA:b\r\n\r\n"), b"NATS/1.0\r\nA:b\r\n\r\n");
+        assert!(matches!(without_status(b"NATS/1.0\r\nA:b\r\n\r\n"), Cow::Borrowed(_)));
+        assert_eq!(cut(b"NATS/1.0 503"), b"NATS/1.0 503");
+        assert_eq!(cut(b""), b"");
     }
 }

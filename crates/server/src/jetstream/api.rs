@@ -201,3 +201,23 @@ fn check(request: &Request<'_>, is_system: bool) -> Result<(), ApiError> {
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dialtone_jetstream::api::ENDPOINTS;
+    use dialtone_subject::set;
+
+    /// Every endpoint is answered here, but those that streams and consumers answer, and those of a cluster.
+    #[test]
+    fn every_endpoint_is_answered() {
+        for row in ENDPOINTS {
+            let is_elsewhere = row.audience == Audience::Stream || row.endpoint == Endpoint::ConsumerNext;
+            let is_answered = answerer(row.endpoint).is_some();
+            assert_eq!(is_answered, !is_elsewhere && row.audience != Audience::System, "{}", row.pattern);
+            let subject = row.pattern.replace('*', "N").replace('>', "r.s");
+            let times = FILTERS.iter().filter(|filter| set::matches(filter.as_bytes(), subject.as_bytes()));
+            assert_eq!(times.count(), usize::from(!is_elsewhere), "{subject} is heard once");
+        }
+    }
+}

@@ -61,11 +61,12 @@ pub(crate) fn event_of_now(kind: &str) -> Event {
     event(kind, wall())
 }
 
+/// How long the id of an event is. The official figure.
+const EVENT_ID_BYTES: usize = 22;
+
 /// The beginning of an event, with a random id as official servers make them.
 fn event(kind: &str, now: i64) -> Event {
-    let mut id = data_encoding::BASE32_NOPAD.encode(&crate::random::random::<[u8; 14]>());
-    id.truncate(22);
-    Event::new(kind, id, Time::from_unix_nanos(now))
+    Event::new(kind, crate::random::name(EVENT_ID_BYTES), Time::from_unix_nanos(now))
 }
 
 fn domain(session: &Session<'_>) -> String {

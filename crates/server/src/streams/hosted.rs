@@ -135,6 +135,18 @@ impl Inner {
         self.counted
     }
 
+    /// Copies the body of a message that is in memory. Whether there is one; an error is where it is on the disk.
+    pub(super) fn copy_body(&self, seq: u64, out: &mut Vec<u8>) -> Result<bool, Place> {
+        match self.state.machine.messages().body(seq) {
+            Some(Body::Hot(bytes)) => {
+                out.extend_from_slice(bytes);
+                Ok(true)
+            }
+            Some(Body::Cold(place)) => Err(place),
+            None => Ok(false),
+        }
+    }
+
     /// Has something sent when the disk was read.
     pub(super) fn push_later(&mut self, later: Later) {
         self.later.push_back(later);
@@ -808,13 +820,10 @@ impl Session<'_> {
         body: &mut Vec<u8>,
     ) -> Result<(), ReadError> {
         body.clear();
-        match (self.inner.state.machine.messages().body(seq), place) {
-            (Some(Body::Hot(bytes)), _) => {
-                body.extend_from_slice(bytes);
-                Ok(())
-            }
-            (Some(Body::Cold(place)), _) | (None, Some(place)) => self.hosted.try_read(seq, place, body),
-            (None, None) => Err(ReadError::Moved),
+        match (self.inner.copy_body(seq, body), place) {
+            (Ok(true), _) => Ok(()),
+            (Err(place), _) | (Ok(false), Some(place)) => self.hosted.try_read(seq, place, body),
+            (Ok(false), None) => Err(ReadError::Moved),
         }
     }
 

@@ -68,19 +68,12 @@ impl Hosted {
 
     /// Reads the body of a message. Not for event loops.
     pub(crate) fn read_body(&self, seq: u64, body: &mut Vec<u8>) -> bool {
-        use dialtone_jetstream::messages::Body;
-        // A checkpoint may move it meanwhile, which is rare.
+        // The lock is not held while the disk is read: a checkpoint may move it meanwhile, which is rare.
         for _ in 0..READ_ATTEMPTS {
-            let place = {
-                let inner = self.lock();
-                match inner.state.machine.messages().body(seq) {
-                    Some(Body::Hot(bytes)) => {
-                        body.extend_from_slice(bytes);
-                        return true;
-                    }
-                    Some(Body::Cold(place)) => place,
-                    None => return false,
-                }
+            let copied = self.lock().copy_body(seq, body);
+            let place = match copied {
+                Ok(is_there) => return is_there,
+                Err(place) => place,
             };
             match self.try_read(seq, place, body) {
                 Ok(()) => return true,

@@ -195,7 +195,7 @@ impl State {
         }
         if !self.effects.purged.is_empty() {
             // What is on disk by now is no part of what the log says.
-            self.consumers.purged(&view(&self.machine, u64::MAX));
+            self.consumers.purged(&view(&self.machine, u64::MAX), at);
         }
         said
     }
