@@ -10,6 +10,8 @@
 mod inbound;
 mod origin;
 mod request;
+#[cfg(test)]
+mod tests;
 
 pub use inbound::{Control, control, headers_to_store, sourced_headers};
 pub use origin::{Command, Held, Origin, Taken};

@@ -4,7 +4,7 @@ use super::inbound::Control;
 use super::request::{Level, SILENCE};
 use crate::api::{ConsumerInfo, ConsumerResetResponse, ConsumerResponse, StreamSourceInfo};
 use crate::config::{AckPolicy, Metadata, StreamSource, short_name};
-use crate::consumer::AckSubject;
+use crate::consumer::{AckSubject, SEQ_MAX};
 use crate::error::{self, ApiError};
 use crate::json::{self, Strictness};
 use crate::time::Nanos;
@@ -291,7 +291,7 @@ impl Origin {
         self.link.consumer = info.name.into_bytes().into();
         self.link.delivered = info.delivered.consumer_seq;
         let passed = info.delivered.stream_seq;
-        if self.is_mirror && passed > self.position {
+        if self.is_mirror && passed > self.position && passed < SEQ_MAX {
             self.position = passed;
             out.push(Command::SkipTo(passed));
         }
@@ -359,7 +359,9 @@ impl Origin {
 
     /// A message came at the subject that is followed.
     pub fn message(&mut self, ack: &AckSubject<'_>, now: i64, out: &mut Vec<Command>) -> Taken {
-        if self.link.phase != Phase::Following || *self.link.consumer != *ack.consumer {
+        // Sequences from the maximum on are no stream's: whoever names one is not believed.
+        let is_followed = self.link.phase == Phase::Following && *self.link.consumer == *ack.consumer;
+        if !is_followed || ack.seq >= SEQ_MAX || ack.consumer_seq >= SEQ_MAX {
             return Taken::Passed;
         }
         self.link.heard_at = Some(now);

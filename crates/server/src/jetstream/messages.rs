@@ -62,13 +62,18 @@ pub(super) fn get(request: &mut Request<'_>) -> Answered {
     let asked: MessageGetRequest = request.body(MessageGetRequest::GO)?;
     check(&asked)?;
     let hosted = named(request)?;
-    let head = {
+    let (head, upto) = {
         let inner = hosted.lock();
         let messages = inner.state.machine.messages();
-        let seq = wanted(&asked, messages).filter(|&seq| seq <= inner.state.visible());
+        let seq = wanted(&asked, messages);
         let head = seq.and_then(|seq| messages.head(seq));
-        head.map(|head| (head.seq, head.time, head.subject.to_vec(), usize::from(head.header_bytes)))
+        let head =
+            head.map(|head| (head.seq, head.time, head.subject.to_vec(), usize::from(head.header_bytes)));
+        // Figures tell of a message before it is on disk; who asks for it waits for that.
+        let is_early = seq.is_some_and(|seq| seq > inner.state.visible());
+        (head, if is_early { inner.unwritten() } else { None })
     };
+    durable(request, upto)?;
     let Some((seq, time, subject, header_bytes)) = head else { return Err(error::NO_MESSAGE_FOUND.error()) };
     let mut headers = Vec::new();
     if !hosted.read_body(seq, &mut headers) {

@@ -147,6 +147,11 @@ impl Inner {
         }
     }
 
+    /// Where the log ends with what is not on disk yet; `None`: all is.
+    pub(crate) fn unwritten(&self) -> Option<Lsn> {
+        self.waiting.upto()
+    }
+
     /// Has something sent when the disk was read.
     pub(super) fn push_later(&mut self, later: Later) {
         self.later.push_back(later);

@@ -241,7 +241,8 @@ fn store(
     let inbound = Inbound {
         message: Published { subject, headers: &headers, payload: message.payload() },
         seq: ack.seq,
-        time: i64::try_from(ack.time).unwrap_or(i64::MAX),
+        // Ages are added to it.
+        time: i64::try_from(ack.time).unwrap_or(0),
     };
     let admitted = admit(session, &state.machine, origin, &inbound, is_mirror)?;
     if let Admitted::Proposal(proposal) = admitted {
