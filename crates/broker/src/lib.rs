@@ -15,6 +15,7 @@ pub mod explain;
 pub mod format;
 mod graph;
 mod id;
+mod intake;
 pub mod kind;
 pub mod outbox;
 pub mod permission;

@@ -8,9 +8,9 @@
 
 use crate::account::Account;
 use crate::id::ClientId;
+use crate::intake::TracedIntake;
 use crate::kind::Kind;
 use crate::subscription::Subscription;
-use crate::trace::TracedIntake;
 use dialtone_wire::message::Message;
 use std::ops::Range;
 use std::sync::Arc;

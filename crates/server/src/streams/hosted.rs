@@ -158,6 +158,17 @@ impl Inner {
     }
 }
 
+/// What is known of a stream without its lock.
+#[derive(Default)]
+struct Flags {
+    /// It is in the agenda since it has something to do.
+    is_ready: AtomicBool,
+    /// It is in the agenda since it waits for a commit.
+    is_waiting: AtomicBool,
+    /// Its account has no JetStream at present: it takes and sends nothing.
+    is_suspended: AtomicBool,
+}
+
 /// One stream.
 pub(crate) struct Hosted {
     /// Unique among the streams of the server.
@@ -174,10 +185,7 @@ pub(crate) struct Hosted {
     pub(super) peer: OnceLock<Arc<Peer>>,
     /// What it stores, and where it answers.
     pub(super) taps: Mutex<Vec<Arc<Subscription>>>,
-    is_ready: AtomicBool,
-    is_waiting: AtomicBool,
-    /// Its account has no JetStream at present: it takes and sends nothing.
-    is_suspended: AtomicBool,
+    flags: Flags,
     pub(super) listeners: Listeners,
     pub(super) this: Weak<Hosted>,
 }
@@ -220,9 +228,7 @@ impl Hosted {
             quota,
             peer: OnceLock::new(),
             taps: Mutex::default(),
-            is_ready: AtomicBool::new(false),
-            is_waiting: AtomicBool::new(false),
-            is_suspended: AtomicBool::new(false),
+            flags: Flags::default(),
             listeners: Listeners::default(),
             this: this.clone(),
         })
@@ -297,7 +303,7 @@ impl Hosted {
             session.flush_later();
             session.look_at_interest();
             session.expire();
-            if !self.is_suspended.load(Ordering::Acquire) {
+            if !self.flags.is_suspended.load(Ordering::Acquire) {
                 sourcing::expire(session);
             }
         });
@@ -305,7 +311,7 @@ impl Hosted {
 
     /// The log has it now or later; `what` is called when it does.
     fn wait_for(&self, upto: Lsn) {
-        if !self.is_waiting.swap(true, Ordering::AcqRel)
+        if !self.flags.is_waiting.swap(true, Ordering::AcqRel)
             && let Some(this) = self.this.upgrade()
         {
             self.shared.await_commit(this, upto);
@@ -314,7 +320,7 @@ impl Hosted {
 
     /// It was taken from the agenda.
     pub(super) fn is_taken(&self, why: Why) {
-        let flag = if why == Why::Ready { &self.is_ready } else { &self.is_waiting };
+        let flag = if why == Why::Ready { &self.flags.is_ready } else { &self.flags.is_waiting };
         flag.store(false, Ordering::Release);
     }
 
@@ -348,7 +354,7 @@ impl Hosted {
 
     /// Takes messages and requests, and sends, as long as its account has JetStream.
     pub(crate) fn set_served(&self, is_served: bool) {
-        let was_served = !self.is_suspended.swap(!is_served, Ordering::AcqRel);
+        let was_served = !self.flags.is_suspended.swap(!is_served, Ordering::AcqRel);
         if was_served == is_served {
             return;
         }
@@ -366,7 +372,7 @@ impl Hosted {
     }
 
     pub(super) fn wake(&self) {
-        if !self.is_ready.swap(true, Ordering::AcqRel)
+        if !self.flags.is_ready.swap(true, Ordering::AcqRel)
             && let Some(this) = self.this.upgrade()
         {
             self.shared.ready(this);
@@ -734,7 +740,7 @@ impl Session<'_> {
 
     /// Has consumers deliver what they can, each once.
     fn deliver(&mut self) {
-        if self.hosted.is_suspended.load(Ordering::Acquire) {
+        if self.hosted.flags.is_suspended.load(Ordering::Acquire) {
             return;
         }
         for _ in 0..self.inner.state.consumers.ready() {

@@ -73,6 +73,21 @@ struct Statsz {
     sent_to_clients: Sum,
     received: Sum,
     received_from_clients: Sum,
+    #[serde(flatten)]
+    failures: Failures,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    routes: Vec<RouteStats>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gateways: Vec<GatewayStats>,
+    active_servers: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jetstream: Option<Whole>,
+    gomaxprocs: usize,
+}
+
+/// Connections that did not keep up.
+#[derive(Serialize)]
+struct Failures {
     slow_consumers: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     slow_consumer_stats: Option<ByKind>,
@@ -82,14 +97,6 @@ struct Statsz {
     stale_connection_stats: Option<ByKind>,
     #[serde(skip_serializing_if = "is_default")]
     stalled_clients: u64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    routes: Vec<RouteStats>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    gateways: Vec<GatewayStats>,
-    active_servers: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    jetstream: Option<Whole>,
-    gomaxprocs: usize,
 }
 
 /// A route.
@@ -163,24 +170,30 @@ struct Load {
 
 fn statsz(node: &Node) -> Statsz {
     let (traffic, clients) = (node.delivery.totals.traffic(), node.delivery.totals.of_clients());
-    let failures = &node.connections.failures;
-    let (slow, stale) = (failures.slow.total(), failures.stale.total());
     Statsz {
         load: load(node),
         sent: Sum { msgs: traffic.out_msgs, bytes: traffic.out_bytes },
         sent_to_clients: Sum { msgs: clients.out_msgs, bytes: clients.out_bytes },
         received: Sum { msgs: traffic.in_msgs, bytes: traffic.in_bytes },
         received_from_clients: Sum { msgs: clients.in_msgs, bytes: clients.in_bytes },
-        slow_consumers: slow,
-        slow_consumer_stats: (slow > 0).then(|| ByKind::of(&failures.slow)),
-        stale_connections: stale,
-        stale_connection_stats: (stale > 0).then(|| ByKind::of(&failures.stale)),
-        stalled_clients: node.connections.failures.stalled.load(Relaxed),
+        failures: failures(node),
         routes: node.delivery.routes.listed().iter().map(|route| RouteStats::of(route)).collect(),
         gateways: GatewayStats::all(&node.delivery.gateways),
         active_servers: 1 + node.connections.elsewhere.servers(),
         jetstream: Whole::for_others(node),
         gomaxprocs: process::cores(),
+    }
+}
+
+fn failures(node: &Node) -> Failures {
+    let failures = &node.connections.failures;
+    let (slow, stale) = (failures.slow.total(), failures.stale.total());
+    Failures {
+        slow_consumers: slow,
+        slow_consumer_stats: (slow > 0).then(|| ByKind::of(&failures.slow)),
+        stale_connections: stale,
+        stale_connection_stats: (stale > 0).then(|| ByKind::of(&failures.stale)),
+        stalled_clients: failures.stalled.load(Relaxed),
     }
 }
 

@@ -196,6 +196,14 @@ fn operator(config: &mut String) -> Result<()> {
     Ok(())
 }
 
+/// An account with streams, which are in a folder of their own.
+fn streams(config: &mut String, users: &str, synced: bool, folder: &Path) -> Result<()> {
+    let interval = if synced { "sync_interval: always" } else { "" };
+    writeln!(config, "accounts {{ BENCH: {{ jetstream: enabled, {users} }} }}")?;
+    writeln!(config, "jetstream {{ store_dir: \"{}\", {interval} }}", folder.display())?;
+    Ok(())
+}
+
 fn config(setup: Setup, tls: bool, [port, monitoring]: [u16; 2], folder: &Path) -> Result<String> {
     let mut config = format!("host: \"127.0.0.1\"\nport: {port}\n");
     if tls {
@@ -217,15 +225,7 @@ fn config(setup: Setup, tls: bool, [port, monitoring]: [u16; 2], folder: &Path) 
     let users =
         "users: [ { user: bench, password: bench, permissions: { publish: \">\", subscribe: \">\" } } ]";
     match setup {
-        Setup::Streams { synced } => {
-            let interval = if synced { "sync_interval: always" } else { "" };
-            writeln!(config, "accounts {{ BENCH: {{ jetstream: enabled, {users} }} }}")?;
-            writeln!(
-                config,
-                "jetstream {{ store_dir: \"{}\", {interval} }}",
-                folder.join("store").display()
-            )?;
-        }
+        Setup::Streams { synced } => streams(&mut config, users, synced, &folder.join("store"))?,
         Setup::Accounts => writeln!(config, "accounts {{ BENCH: {{ {users} }} }}")?,
         Setup::Users => writeln!(config, "authorization {{ {users} }}")?,
         Setup::Plain => {}
