@@ -20,6 +20,7 @@ mod fast;
 mod marks;
 #[cfg(test)]
 mod model;
+mod packed;
 mod pattern;
 mod proposal;
 mod refusal;
@@ -42,6 +43,7 @@ pub use effects::{Effects, Purged, Reason, RemovedMessage, Stored};
 use expiry::Deadlines;
 pub use fast::{FastAnswer, FastBatches, FastMark, FastOperation, is_fast};
 pub use marks::{Marks, Rollup};
+pub use packed::{pack, unpack};
 pub use proposal::{MadeBy, Proposal, Purge, Remove, Sourced, Store, Ttl};
 pub use refusal::Refusal;
 pub use restoring::Restoring;

@@ -24,6 +24,10 @@ use crate::record::{Kind, Seed, append};
 pub trait Committed: Send + Sync {
     /// Everything that was submitted below this position is durable.
     fn committed(&self, upto: Lsn);
+    /// Everything that was submitted below this position is in its file, and survives the end of the server, though not that of the machine.
+    fn written(&self, upto: Lsn) {
+        let _ = upto;
+    }
     /// The store has failed for good: nothing more becomes durable.
     fn failed(&self, failure: &Failure);
 }
@@ -218,6 +222,14 @@ impl Log {
             pending.seed = Seed::new(&self.store, pending.file.epoch);
         }
         Flight { base, bytes, file }
+    }
+
+    /// What ends here is in its file: says so to who wants to know.
+    pub fn wrote(&self, end: u64) {
+        self.written.store(end, Ordering::Release);
+        if let Some(listener) = self.listener.read().clone() {
+            listener.written(Lsn(end));
+        }
     }
 
     /// A flight is durable: says so to all who wait.

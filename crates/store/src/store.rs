@@ -78,6 +78,11 @@ impl Store {
         Lsn(self.log.committed.load(Ordering::Acquire))
     }
 
+    /// Everything below is in its file, and durable soon.
+    pub fn written(&self) -> Lsn {
+        Lsn(self.log.written.load(Ordering::Acquire))
+    }
+
     /// Who is called after each commit from now on, instead of who was before.
     pub fn on_commit(&self, listener: Arc<dyn Committed>) {
         *self.log.listener.write() = Some(listener);

@@ -103,6 +103,7 @@ impl Writer {
             active.bytes = needed;
         }
         write_full(&*active.file.file, &flight.bytes, offset).map_err(|error| failed("write", error))?;
+        self.log.wrote(flight.end());
         active.file.file.sync().map_err(|error| failed("sync", not_full(error)))
     }
 

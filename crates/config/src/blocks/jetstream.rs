@@ -46,6 +46,10 @@ block! {
         sync: Sync = Sync::default(),
             sync_interval | "sync": "A duration, or `always`: how often messages move out of the log where there is news, at most every 30 seconds (default). An acknowledgement follows its sync in any case.",
             read (sync), Within(Restarts);
+        /// When publishers are answered.
+        acks: Acks = Acks::default(),
+            ack_when: "When publishers to streams in files are answered: `synced`, when the message is on disk, or `written`, ahead of the sync. Default `synced`.",
+            read (acks), Within(Restarts);
         /// What requests may ask for.
         limits: JetStreamLimits = JetStreamLimits::default(),
             limits: "What streams and consumers may ask for.", block (limits), Within(Restarts);
@@ -103,6 +107,16 @@ block! {
         timeout: Duration = Duration::ZERO,
             timeout: "How long a batch may wait for its next message. Default 10s.", read (reader::duration_text), Within(Restarts);
     }
+}
+
+/// When publishers are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acks {
+    /// When the message is on disk.
+    #[default]
+    Synced,
+    /// When it is written, which the end of the machine may take back.
+    Written,
 }
 
 /// What is said of syncs.
@@ -169,6 +183,14 @@ fn sync(value: &Value) -> Result<Sync, ConfigError> {
     }
 }
 
+fn acks(value: &Value) -> Result<Acks, ConfigError> {
+    match &value.kind {
+        Kind::String(text) if text.eq_ignore_ascii_case("synced") => Ok(Acks::Synced),
+        Kind::String(text) if text.eq_ignore_ascii_case("written") => Ok(Acks::Written),
+        _ => Err(ConfigError::new(&value.at, "ack_when is `synced` or `written`")),
+    }
+}
+
 fn limits(value: &Value, notes: &mut Notes) -> JetStreamLimits {
     let mut out = JetStreamLimits::default();
     if let Some(map) = noted(reader::map(value), &mut notes.errors) {
@@ -231,6 +253,8 @@ mod tests {
         assert_eq!(out.limits.duplicate_window_max, Duration::from_secs(120));
         let batch = out.limits.batch;
         assert_eq!((batch.messages_max, batch.open_max, batch.timeout), (7, 0, Duration::from_secs(1)));
+        assert_eq!(out.acks, Acks::Synced);
+        assert_eq!(read("{ ack_when: Written }").0.map(|out| out.acks), Some(Acks::Written));
         let sizes = read("{ max_mem: -1, max_file: 0 }").0.expect("on");
         assert_eq!((sizes.memory_bytes_max, sizes.file_bytes_max), (None, Some(0)));
     }
@@ -246,6 +270,7 @@ mod tests {
             ("{ max_file: 1.5 }", "max_file_store must be int64 or string"),
             ("{ domian: x }", "unknown field \"domian\""),
             ("{ key: x }", "`key` cannot be carried out: encryption at rest is not part of this version"),
+            ("{ ack_when: soon }", "ack_when is `synced` or `written`"),
             ("{ limits { batch { max: 5 } } }", "unknown field \"max\""),
         ] {
             assert_eq!(read(block).1, [expected], "{block}");

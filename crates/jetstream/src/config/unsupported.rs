@@ -1,16 +1,13 @@
 //! Fields that are read and checked but not carried out: they are refused by name, never ignored.
 
-use super::{Compression, ConsumerConfig, PersistMode, StreamConfig};
+use super::{ConsumerConfig, StreamConfig};
 use crate::error::{self, ApiError};
 
 /// A field, and whether a configuration uses it.
 type Use<C> = (&'static str, fn(&C) -> bool);
 
 /// Fields of streams. A name goes when what it says is carried out.
-pub const STREAM: &[Use<StreamConfig>] = &[
-    ("persist_mode", |c| c.persist_mode == PersistMode::Async),
-    ("compression", |c| c.compression == Compression::S2),
-];
+pub const STREAM: &[Use<StreamConfig>] = &[];
 
 /// Fields of consumers.
 pub const CONSUMER: &[Use<ConsumerConfig>] = &[];

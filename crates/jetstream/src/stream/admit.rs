@@ -47,8 +47,8 @@ pub trait Room {
         0
     }
 
-    /// Appends the body of a message that is on disk alone: of the last message of a counter. `false`: it cannot be read.
-    fn read(&self, _seq: u64, _place: Place, _out: &mut Vec<u8>) -> bool {
+    /// Appends the body of a message that is on disk alone, with its bytes: of the last message of a counter. `false`: it cannot be read.
+    fn read(&self, _seq: u64, _place: (Place, u32), _out: &mut Vec<u8>) -> bool {
         false
     }
 

@@ -89,10 +89,20 @@ const SKIPPED: u16 = 128;
 const SCHEDULE: u16 = 256;
 const REPEATS: u16 = 512;
 const SOURCED: u16 = 1024;
+const PACKED: u16 = 2048;
 
 impl<'a> Store<'a> {
     /// Appends all but the sequence and the body: what the store keeps as the head of the message.
     pub fn encode_head(&self, out: &mut Vec<u8>) {
+        self.encode_head_as(false, out);
+    }
+
+    /// The same, where what the store has of the body is [`pack`](super::pack)ed.
+    pub fn encode_packed_head(&self, out: &mut Vec<u8>) {
+        self.encode_head_as(true, out);
+    }
+
+    fn encode_head_as(&self, is_packed: bool, out: &mut Vec<u8>) {
         let mut marks = 0u16;
         let mut mark = |is_so: bool, bit: u16| marks |= if is_so { bit } else { 0 };
         mark(!self.msg_id.is_empty(), HAS_MSG_ID);
@@ -107,6 +117,7 @@ impl<'a> Store<'a> {
         mark(self.schedule.is_some(), SCHEDULE);
         mark(self.is_skipped, SKIPPED);
         mark(self.sourced.is_some(), SOURCED);
+        mark(is_packed, PACKED);
         out.push(VERSION);
         out.extend_from_slice(&marks.to_le_bytes());
         out.extend_from_slice(&self.time.to_le_bytes());
@@ -129,9 +140,13 @@ impl<'a> Store<'a> {
             put(out, sourced.seq);
             put_bytes(out, &sourced.identity);
         }
+        if is_packed {
+            put(out, u64::from(self.body_bytes));
+        }
     }
 
-    /// Reads a head. The body stays where it is: `headers` and `payload` are empty, `body_bytes` is what it has.
+    /// Reads a head. The body stays where it is: `headers` and `payload` are empty; `body_bytes` is what the store has of it, and that of the
+    /// message what it has itself.
     ///
     /// # Errors
     ///
@@ -167,7 +182,11 @@ impl<'a> Store<'a> {
             store.sourced = Some(Sourced { index, seq, identity: Cow::Borrowed(reader.bytes()?) });
         }
         store.is_skipped = marks & SKIPPED != 0;
-        let is_sound = marks < 2 * SOURCED && u32::from(store.header_bytes) <= body_bytes && seq > 0;
+        if marks & PACKED != 0 {
+            let whole = u32::try_from(reader.number()?).map_err(|_| Malformed)?;
+            store.body_bytes = Some(whole).filter(|&whole| whole > body_bytes).ok_or(Malformed)?;
+        }
+        let is_sound = marks < 2 * PACKED && u32::from(store.header_bytes) <= store.body_bytes && seq > 0;
         reader.end().and(if is_sound { Ok(store) } else { Err(Malformed) })
     }
 

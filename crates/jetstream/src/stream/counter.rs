@@ -197,7 +197,7 @@ impl Stream {
         let body = match body {
             Body::Hot(body) => body,
             Body::Cold(place) => {
-                if !room.read(last, place, &mut cold) {
+                if !room.read(last, (place, head.body_bytes), &mut cold) {
                     return Err(Refusal::StoreFailed("message cannot be read"));
                 }
                 &cold

@@ -70,7 +70,7 @@ impl Restoring {
             time: store.time,
             subject: &store.subject,
             header_bytes: store.header_bytes,
-            body_bytes,
+            body_bytes: store.body_bytes,
             body: [&[], &[]],
             is_kept_forever: store.ttl == Ttl::Never,
             is_marker: store.is_marker,

@@ -223,7 +223,7 @@ impl Stream {
         let mut cold = Vec::new();
         let body = match body {
             Body::Hot(body) => body,
-            Body::Cold(place) => room.read(seq, place, &mut cold).then_some(&cold[..])?,
+            Body::Cold(place) => room.read(seq, (place, head.body_bytes), &mut cold).then_some(&cold[..])?,
         };
         let (headers, payload) = body.split_at_checked(usize::from(head.header_bytes))?;
         Some((headers.to_vec(), payload.to_vec()))

@@ -7,7 +7,7 @@ use crate::node::Node;
 use crate::streams::Hosted;
 use dialtone_broker::account::Account;
 use dialtone_config::options::JetStream;
-use dialtone_config::options::jetstream::Sync;
+use dialtone_config::options::jetstream::{Acks, Sync};
 use dialtone_jetstream::api::ApiStats;
 use dialtone_jetstream::config::{AccountLimits, Storage};
 use serde::Serialize;
@@ -68,6 +68,9 @@ pub(crate) struct Config {
     compress_ok: bool,
     #[serde(skip_serializing_if = "is_default")]
     strict: bool,
+    /// Ours: when publishers are answered, if that is before the sync.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ack_when: Option<&'static str>,
 }
 
 impl Config {
@@ -89,6 +92,7 @@ impl Config {
             domain: node.streams.shared().and_then(|shared| shared.domain.as_deref().map(str::to_owned)),
             compress_ok: is_sized(&own),
             strict: own.strict,
+            ack_when: (own.acks == Acks::Written).then_some("written"),
         }
     }
 }

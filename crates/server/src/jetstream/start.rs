@@ -5,7 +5,7 @@ use crate::log::{Event, Logger};
 use crate::node::Node;
 use crate::process;
 use crate::streams::{Capacity, Checkpoints, INTERVAL, OpenBatches, Recovery, Shared, wall};
-use dialtone_config::options::jetstream::Sync;
+use dialtone_config::options::jetstream::{Acks, Sync};
 use dialtone_config::options::{BatchLimits, JetStream};
 use dialtone_jetstream::stream;
 use dialtone_net::threads::Watch;
@@ -106,10 +106,14 @@ pub(crate) fn start(node: &Arc<Node>) -> Result<(), StartError> {
     if let Some(domain) = &own.domain {
         say(format_args!("  Domain:          {domain}"));
     }
+    let acks_when_written = own.acks == Acks::Written;
+    if acks_when_written {
+        say(format_args!("  Acknowledged:    when written, before the sync (ack_when)"));
+    }
     say(format_args!("-------------------------------------------"));
-    let batches = batches(&own.limits.batch);
+    let acks = (batches(&own.limits.batch), acks_when_written);
     let shared =
-        Shared::new(own.domain.as_deref(), batches, node.delivery.gate.clone(), node.delivery.totals.clone());
+        Shared::new(own.domain.as_deref(), acks, node.delivery.gate.clone(), node.delivery.totals.clone());
     shared.quota.set_max(most);
     recover(node, &shared, &folder.join(STORE))?;
     node.streams.begin(shared, capacity);

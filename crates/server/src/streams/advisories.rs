@@ -31,7 +31,7 @@ pub(super) fn publish(session: &mut Session<'_>) {
 
 /// Publishes that batches were given up.
 pub(super) fn publish_abandoned(session: &mut Session<'_>) {
-    for (batch, why) in session.inner.batches.take_abandoned() {
+    for (batch, why) in session.inner.batches.atomic.take_abandoned() {
         let stream = session.hosted.name.to_string();
         let subject = format!("$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.{stream}");
         let body = BatchAbandoned {

@@ -41,14 +41,16 @@ impl<'a> Detail<'a> {
 pub(super) struct Stored {
     /// All in front of the sequence.
     head: Box<[u8]>,
+    /// It is said when the message is written, ahead of the sync.
+    pub(super) is_ahead: bool,
 }
 
 impl Stored {
     /// For a stream.
-    pub(super) fn new(stream: &str, domain: Option<&str>) -> Self {
+    pub(super) fn new(stream: &str, domain: Option<&str>, is_ahead: bool) -> Self {
         let mut head = begin(stream, domain);
         head.extend_from_slice(b",\"seq\":");
-        Self { head: head.into() }
+        Self { head: head.into(), is_ahead }
     }
 
     /// Appends it, with the end of the line.
@@ -122,7 +124,7 @@ mod tests {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         assert_eq!(text(stored("S", None, 5, &Detail::Plain)), r#"{"stream":"S","seq":5}"#);
         let mut written = Vec::new();
-        Stored::new("S", Some("hub")).write(5, &mut written);
+        Stored::new("S", Some("hub"), false).write(5, &mut written);
         assert_eq!(text(written), "{\"stream\":\"S\",\"domain\":\"hub\",\"seq\":5}\r\n");
         assert_eq!(
             text(stored("S", Some("hub"), 5, &Detail::Duplicate)),

@@ -35,7 +35,7 @@ pub(crate) struct Taken {
 /// A message whose body is to be read yet.
 struct Cold {
     at: usize,
-    place: Place,
+    place: (Place, u32),
 }
 
 impl Hosted {
@@ -100,7 +100,7 @@ impl Hosted {
                 let body = match messages.body(head.seq) {
                     Some(Body::Hot(body)) => body.to_vec(),
                     Some(Body::Cold(place)) => {
-                        cold.push(Cold { at: out.len(), place });
+                        cold.push(Cold { at: out.len(), place: (place, head.body_bytes) });
                         Vec::new()
                     }
                     None => continue,

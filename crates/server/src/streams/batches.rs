@@ -1,6 +1,6 @@
 //! How many batches of publishes all streams of a server have open.
 
-use dialtone_jetstream::stream::BatchLimits;
+use dialtone_jetstream::stream::{BatchLimits, Batches, FastBatches};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Atomic batches.
@@ -9,6 +9,40 @@ pub(super) const ATOMIC: usize = 0;
 pub(super) const FAST: usize = 1;
 /// Of either kind that a server has open at most, as officially.
 const MAX: [usize; 2] = [1000, 50_000];
+
+/// The batches of one stream that are open.
+#[derive(Default)]
+pub(super) struct Open {
+    /// Those whose last message is not there yet.
+    pub(super) atomic: Batches,
+    pub(super) fast: FastBatches,
+    /// How many count in the server's.
+    counted: [usize; 2],
+}
+
+impl Open {
+    /// None yet.
+    pub(super) fn new(limits: BatchLimits) -> Self {
+        Self { atomic: Batches::new(limits), fast: FastBatches::new(limits), counted: [0; 2] }
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.atomic.clear();
+        self.fast = FastBatches::default();
+    }
+
+    /// Gives up what waited too long.
+    pub(super) fn expire(&mut self, now: i64) {
+        self.atomic.expire(now);
+        self.fast.expire(now);
+    }
+
+    /// When that is to be looked at again: nanoseconds since 1970.
+    pub(super) fn deadline(&self) -> Option<i64> {
+        self.atomic.deadline().into_iter().chain(self.fast.deadline()).min()
+    }
+}
 
 /// Open batches, of both kinds.
 pub(crate) struct OpenBatches {
@@ -29,8 +63,13 @@ impl OpenBatches {
         self.open[kind].load(Ordering::Relaxed) < self.max[kind]
     }
 
+    /// Counts those of a stream.
+    pub(super) fn count(&self, of: &mut Open) {
+        self.recount(&mut of.counted, [of.atomic.len(), of.fast.len()]);
+    }
+
     /// A stream has `open` batches, and not as many as were `counted`.
-    pub(super) fn count(&self, counted: &mut [usize; 2], open: [usize; 2]) {
+    fn recount(&self, counted: &mut [usize; 2], open: [usize; 2]) {
         if *counted == open {
             return;
         }
@@ -50,12 +89,12 @@ mod tests {
     fn both_kinds_are_counted_apart() {
         let open = OpenBatches::new(BatchLimits::default(), Some(2));
         let (mut one, mut other) = ([0, 0], [0, 0]);
-        open.count(&mut one, [1, 2]);
+        open.recount(&mut one, [1, 2]);
         assert!(open.has_room(ATOMIC) && !open.has_room(FAST));
-        open.count(&mut other, [1, 0]);
-        open.count(&mut one, [1, 1]);
+        open.recount(&mut other, [1, 0]);
+        open.recount(&mut one, [1, 1]);
         assert!(!open.has_room(ATOMIC) && open.has_room(FAST));
-        open.count(&mut one, [0, 0]);
+        open.recount(&mut one, [0, 0]);
         assert!(open.has_room(ATOMIC) && open.has_room(FAST));
     }
 }

@@ -6,6 +6,7 @@ use dialtone_broker::account::Account;
 use dialtone_broker::inlet::Publish;
 use dialtone_jetstream::consumer::{Advisory, ConsumerId, Delivery, Event, Host};
 use dialtone_jetstream::messages::{Body, Messages, Place};
+use dialtone_jetstream::stream::unpack;
 use dialtone_store::{GroupId, Reader};
 use dialtone_wire::message::Message;
 use std::collections::VecDeque;
@@ -63,6 +64,8 @@ pub(super) enum Later {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Form {
     pub(super) header_bytes: usize,
+    /// Bytes of headers and payload.
+    pub(super) body_bytes: u32,
     pub(super) headers_only: bool,
     pub(super) pin: Option<Box<str>>,
 }
@@ -122,17 +125,24 @@ pub(super) struct Ahead<'a> {
     pub(super) group: GroupId,
     /// Bytes that may be read before others have their turn.
     pub(super) left: usize,
+    /// A body that was compressed.
+    pub(super) whole: Vec<u8>,
 }
 
 impl Ahead<'_> {
     /// A body, if it may be read now, and can be.
-    fn read(&mut self, seq: u64, place: Place) -> Option<&[u8]> {
+    fn read(&mut self, seq: u64, (place, body_bytes): (Place, u32)) -> Option<&[u8]> {
         if self.left == 0 {
             return None;
         }
         let body = self.reader.read(self.group, seq, dialtone_store::Place::from_bytes(place.0)).ok()?;
         self.left = self.left.saturating_sub(body.len());
-        Some(body)
+        if body.len() == body_bytes as usize {
+            return Some(body);
+        }
+        self.whole.clear();
+        self.whole.extend_from_slice(body);
+        unpack(&mut self.whole, 0, body_bytes).then_some(&self.whole)
     }
 }
 
@@ -224,6 +234,7 @@ impl Emitter<'_, '_> {
         let message = &delivery.message;
         let form = Form {
             header_bytes: message.header_bytes,
+            body_bytes: u32::try_from(message.header_bytes + message.payload_bytes).unwrap_or(u32::MAX),
             headers_only: delivery.headers_only,
             pin: delivery.pin.map(Box::from),
         };
@@ -231,7 +242,9 @@ impl Emitter<'_, '_> {
         let at_hand = match body {
             _ if !self.later.is_empty() => None,
             Some(Body::Hot(body)) => Some(body),
-            Some(Body::Cold(place)) => self.disk.as_mut().and_then(|disk| disk.read(message.seq, place)),
+            Some(Body::Cold(place)) => {
+                self.disk.as_mut().and_then(|disk| disk.read(message.seq, (place, form.body_bytes)))
+            }
             None => None,
         };
         if let Some(body) = at_hand {

@@ -18,11 +18,11 @@ pub(super) fn store(session: &mut Session<'_>, message: &Message<'_>, reply: &[u
     let wanted = session.hosted.wanted(&inner.state, inner.counted());
     let room = (&wanted, session.now);
     let machine = &inner.state.machine;
-    let proposal = machine.admit_fast(&mut inner.fast, mark.as_ref(), &publish, room, &mut said);
+    let proposal = machine.admit_fast(&mut inner.batches.fast, mark.as_ref(), &publish, room, &mut said);
     if let (Some(proposal), Some(mark)) = (proposal, mark) {
         match session.carry_out(&proposal) {
-            Ok(seq) => session.inner.fast.stored(&mark, seq, &mut said),
-            Err(refusal) => session.inner.fast.refused(&mark, refusal, &mut said),
+            Ok(seq) => session.inner.batches.fast.stored(&mark, seq, &mut said),
+            Err(refusal) => session.inner.batches.fast.refused(&mark, refusal, &mut said),
         }
     }
     if session.inner.state.meta.config.no_ack {
@@ -34,7 +34,7 @@ pub(super) fn store(session: &mut Session<'_>, message: &Message<'_>, reply: &[u
         match said {
             // What says that messages are stored waits until they are on disk.
             FastAnswer::Flow { seq: 1.., .. } | FastAnswer::Done { .. } => {
-                session.answer_when_durable(reply, &payload);
+                session.answer_publisher(reply, &payload);
             }
             _ => {
                 emit_plain(session.turn, session.account, reply, &payload);

@@ -3,6 +3,7 @@
 //! A publish is decided on, carried out and handed to the log in the turn that brings it. A memory stream acknowledges it in the same turn;
 //! a file stream when the log is on disk, and until then its consumers do not see it.
 
+use super::batches::Open;
 use super::due::Due;
 use super::emitter::{Ahead, Emitter, Later, Noted, NotedAdvisory, emit_plain, emit_status};
 use super::interest::Listeners;
@@ -18,11 +19,12 @@ use dialtone_broker::inlet::{Batch, Inlet, Publish, Received};
 use dialtone_broker::peer::Peer;
 use dialtone_broker::subscription::Subscription;
 use dialtone_broker::trace::TracedIntake;
+use dialtone_jetstream::config::PersistMode;
 use dialtone_jetstream::consumer::{AckSubject, Advisory, Budget, Consumer, ConsumerId, Context, Position};
 use dialtone_jetstream::consumers::Consumers;
 use dialtone_jetstream::messages::{Body, Place};
 use dialtone_jetstream::stream::{
-    Admitted, Batches, FastBatches, Proposal, Publish as Published, Refusal, Store, is_fast,
+    Admitted, Proposal, Publish as Published, Refusal, Store, is_fast, pack, unpack,
 };
 use dialtone_store::{GroupId, Lsn, ReadError, Urgency};
 use dialtone_wire::header;
@@ -107,16 +109,14 @@ pub(crate) struct Inner {
     pub(crate) is_gone: bool,
     /// Bytes of its state that count in the quotas.
     pub(super) counted: u64,
-    /// Open batches, atomic and fast ones, that count in the server's.
-    counted_batches: [usize; 2],
     pub(super) scratch: Vec<u8>,
     record: Vec<u8>,
     /// Where messages are that were just logged.
     places: Vec<(u64, Place)>,
-    /// Atomic batches whose last message is not there yet.
-    pub(super) batches: Batches,
-    /// Fast batches that are open.
-    pub(super) fast: FastBatches,
+    /// Batches of publishes that are open.
+    pub(super) batches: Open,
+    /// Answers to publishers that wait until their messages are written.
+    unsynced: due::Queue,
 }
 
 impl Inner {
@@ -135,14 +135,14 @@ impl Inner {
         self.counted
     }
 
-    /// Copies the body of a message that is in memory. Whether there is one; an error is where it is on the disk.
-    pub(super) fn copy_body(&self, seq: u64, out: &mut Vec<u8>) -> Result<bool, Place> {
-        match self.state.machine.messages().body(seq) {
-            Some(Body::Hot(bytes)) => {
+    /// Copies the body of a message that is in memory. Whether there is one; an error is where it is on the disk, and its bytes.
+    pub(super) fn copy_body(&self, seq: u64, out: &mut Vec<u8>) -> Result<bool, (Place, u32)> {
+        match self.state.machine.get(seq) {
+            Some((_, Body::Hot(bytes))) => {
                 out.extend_from_slice(bytes);
                 Ok(true)
             }
-            Some(Body::Cold(place)) => Err(place),
+            Some((head, Body::Cold(place))) => Err((place, head.body_bytes)),
             None => Ok(false),
         }
     }
@@ -200,6 +200,10 @@ impl Hosted {
         state: State,
     ) -> Arc<Self> {
         let counted = state.machine.totals().bytes;
+        // Whether it is so cannot be changed.
+        let is_async = state.meta.config.persist_mode == PersistMode::Async;
+        let is_ahead = is_async || shared.ahead.all;
+        shared.ahead.any.fetch_or(is_async, Ordering::Relaxed);
         let place = quota::place(group.is_some());
         quota.add(place, signed(counted));
         shared.quota.add(place, signed(counted));
@@ -209,7 +213,11 @@ impl Hosted {
             account: Arc::downgrade(account),
             group,
             shared: shared.clone(),
-            acknowledgement: answers::Stored::new(&state.meta.config.name, shared.domain.as_deref()),
+            acknowledgement: answers::Stored::new(
+                &state.meta.config.name,
+                shared.domain.as_deref(),
+                is_ahead,
+            ),
             inner: Mutex::new(Inner {
                 state,
                 waiting: due::Queue::default(),
@@ -218,12 +226,11 @@ impl Hosted {
                 timer: None,
                 is_gone: false,
                 counted,
-                counted_batches: [0; 2],
                 scratch: Vec::new(),
                 record: Vec::new(),
                 places: Vec::new(),
-                batches: Batches::new(shared.batches.limits),
-                fast: FastBatches::new(shared.batches.limits),
+                batches: Open::new(shared.batches.limits),
+                unsynced: due::Queue::default(),
             }),
             quota,
             peer: OnceLock::new(),
@@ -289,11 +296,12 @@ impl Hosted {
 
     /// What time and commits bring.
     pub(crate) fn work(&self, turn: &mut dyn Publish) {
-        let committed = self.shared.committed();
+        let committed = (self.shared.written(), self.shared.committed());
         let disk = self.shared.store().zip(self.group).map(|(store, group)| Ahead {
             reader: store.reader(),
             group,
             left: READ_BYTES_MAX,
+            whole: Vec::new(),
         });
         self.with_disk(turn, disk, |session| {
             if session.inner.is_gone {
@@ -337,7 +345,7 @@ impl Hosted {
             session.inner.waiting.clear();
             session.inner.later.clear();
             session.inner.batches.clear();
-            session.inner.fast = FastBatches::default();
+            session.inner.unsynced.clear();
         });
     }
 
@@ -397,7 +405,7 @@ impl Hosted {
     }
 
     /// Reads a body from the disk. Under the lock of the stream, a place that it has is no other meanwhile.
-    pub(crate) fn read(&self, seq: u64, place: Place, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn read(&self, seq: u64, place: (Place, u32), out: &mut Vec<u8>) -> bool {
         let read = self.try_read(seq, place, out);
         read.inspect_err(|error| self.unreadable(seq, error)).is_ok()
     }
@@ -415,11 +423,22 @@ impl Hosted {
     }
 
     /// The same, and why it was not read.
-    pub(super) fn try_read(&self, seq: u64, place: Place, out: &mut Vec<u8>) -> Result<(), ReadError> {
+    pub(super) fn try_read(
+        &self,
+        seq: u64,
+        (place, body_bytes): (Place, u32),
+        out: &mut Vec<u8>,
+    ) -> Result<(), ReadError> {
         let (Some(store), Some(group)) = (self.shared.store(), self.group) else {
             return Err(ReadError::Moved);
         };
-        store.read(group, seq, dialtone_store::Place::from_bytes(place.0), out)
+        let start = out.len();
+        store.read(group, seq, dialtone_store::Place::from_bytes(place.0), out)?;
+        if unpack(out, start, body_bytes) {
+            return Ok(());
+        }
+        out.truncate(start);
+        Err(ReadError::Moved)
     }
 }
 
@@ -472,7 +491,7 @@ impl Session<'_> {
         }
         let published =
             Published { subject: message.subject, headers: message.headers(), payload: message.payload() };
-        let (state, batches) = (&self.inner.state, &mut self.inner.batches);
+        let (state, batches) = (&self.inner.state, &mut self.inner.batches.atomic);
         let admitted = state.machine.admit(
             batches,
             &published,
@@ -488,7 +507,7 @@ impl Session<'_> {
         let answer = match admitted {
             Ok(Some(Admitted::Proposal(proposal))) => {
                 let detail = answers::Detail::of(&proposal, message.headers());
-                if let answers::Detail::Plain = detail {
+                if matches!(detail, answers::Detail::Plain) && !self.hosted.acknowledgement.is_ahead {
                     match self.carry_out_for(&proposal, reply.unwrap_or_default()) {
                         Ok(_) => return,
                         Err(refusal) => Err(refusal),
@@ -512,7 +531,7 @@ impl Session<'_> {
         };
         let Some(to) = reply else { return };
         match answer {
-            Ok(payload) => self.answer_when_durable(to, &payload),
+            Ok(payload) => self.answer_publisher(to, &payload),
             Err(refusal) => {
                 let payload = answers::refused(&self.hosted.name, &refusal);
                 emit_plain(self.turn, self.account, to, &payload);
@@ -573,11 +592,11 @@ impl Session<'_> {
         let refused = |why: dialtone_store::Refused| Refusal::StoreFailed(answers::store_refused(&why));
         let mut batch = store.batch(urgency).map_err(refused)?;
         let (head, places) = (&mut self.inner.record, &mut self.inner.places);
+        let is_packed = self.inner.state.is_packed();
+        let mut log = |message| log_message(&mut batch, (group, is_packed), message, head, places);
         match proposal {
-            Proposal::Store(message) => log_message(&mut batch, group, message, head, places),
-            Proposal::Batch(messages) => {
-                messages.iter().for_each(|message| log_message(&mut batch, group, message, head, places));
-            }
+            Proposal::Store(message) => log(message),
+            Proposal::Batch(messages) => messages.iter().for_each(log),
             other => log_proposal(&mut batch, group, other, head),
         }
         self.upto = Some(batch.submit());
@@ -616,6 +635,14 @@ impl Session<'_> {
     /// Answers once everything that was decided so far is on disk.
     pub(super) fn answer_when_durable(&mut self, to: &[u8], payload: &[u8]) {
         self.when_durable(Due::Answer { to, payload });
+    }
+
+    /// Answers a publisher once everything that was decided so far is on disk, or written, if that is asked for.
+    pub(super) fn answer_publisher(&mut self, to: &[u8], payload: &[u8]) {
+        match self.durable_at().filter(|_| self.hosted.acknowledgement.is_ahead) {
+            Some(upto) => self.inner.unsynced.push(upto, Due::Answer { to, payload }),
+            None => self.answer_when_durable(to, payload),
+        }
     }
 
     /// Does something once everything that was decided so far is on disk.
@@ -665,7 +692,12 @@ impl Session<'_> {
     }
 
     /// What waited for the disk goes out.
-    fn committed(&mut self, committed: Lsn) {
+    fn committed(&mut self, (written, committed): (Lsn, Lsn)) {
+        if self.hosted.acknowledgement.is_ahead {
+            let mut unsynced = std::mem::take(&mut self.inner.unsynced);
+            unsynced.take(written, |due| self.carry_out_due(due));
+            self.inner.unsynced = unsynced;
+        }
         let mut waiting = std::mem::take(&mut self.inner.waiting);
         waiting.take(committed, |due| self.carry_out_due(due));
         self.inner.waiting = waiting;
@@ -801,6 +833,7 @@ impl Session<'_> {
                     read += used.max(SERIES_STEP);
                 }
                 Later::Message { consumer, to, reply, subject, seq, place, form } => {
+                    let place = place.map(|place| (place, form.body_bytes));
                     match self.body_of(seq, place, &mut body) {
                         Ok(()) => {
                             read += body.len();
@@ -827,7 +860,7 @@ impl Session<'_> {
     pub(super) fn body_of(
         &self,
         seq: u64,
-        place: Option<Place>,
+        place: Option<(Place, u32)>,
         body: &mut Vec<u8>,
     ) -> Result<(), ReadError> {
         body.clear();
@@ -850,7 +883,6 @@ impl Session<'_> {
             }
         }
         self.inner.batches.expire(now);
-        self.inner.fast.expire(now);
         loop {
             let state = &self.inner.state;
             let wanted = self.hosted.wanted(state, self.inner.counted);
@@ -873,10 +905,7 @@ impl Session<'_> {
             self.hosted.shared.care.erase(group, self.inner.state.to_erase.drain(..));
         }
         self.count();
-        self.hosted
-            .shared
-            .batches
-            .count(&mut self.inner.counted_batches, [self.inner.batches.len(), self.inner.fast.len()]);
+        self.hosted.shared.batches.count(&mut self.inner.batches);
         advisories::publish(self);
         advisories::publish_abandoned(self);
         let inactive = std::mem::take(&mut self.inner.noted.inactive);
@@ -929,7 +958,6 @@ impl Session<'_> {
         deadlines
             .chain(machine)
             .chain(self.inner.batches.deadline())
-            .chain(self.inner.fast.deadline())
             .chain(self.inner.state.origins.deadline())
             .min()
     }
@@ -938,7 +966,7 @@ impl Session<'_> {
 /// Appends a message with its head, and notes where it is.
 pub(super) fn log_message(
     batch: &mut dialtone_store::Batch<'_>,
-    group: GroupId,
+    (group, is_packed): (GroupId, bool),
     message: &Store<'_>,
     head: &mut Vec<u8>,
     places: &mut Vec<(u64, Place)>,
@@ -947,8 +975,17 @@ pub(super) fn log_message(
         return log_proposal(batch, group, &Proposal::Skip(message.clone()), head);
     }
     head.clear();
-    message.encode_head(head);
-    let place = batch.message(group, message.seq, head, &[&*message.headers, &*message.payload]);
+    let packed = if is_packed { pack(&message.headers, &message.payload) } else { None };
+    let place = match packed {
+        Some(packed) => {
+            message.encode_packed_head(head);
+            batch.message(group, message.seq, head, &[&packed])
+        }
+        None => {
+            message.encode_head(head);
+            batch.message(group, message.seq, head, &[&*message.headers, &*message.payload])
+        }
+    };
     places.push((message.seq, Place(place.to_bytes())));
 }
 

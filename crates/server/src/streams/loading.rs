@@ -129,8 +129,9 @@ impl Loading {
     fn carry_out(&mut self, proposal: &Proposal<'_>) -> Result<(), LoadError> {
         let mut places = std::mem::take(&mut self.places);
         places.clear();
+        let is_packed = self.state.as_ref().is_some_and(State::is_packed);
         self.log(|batch, group, scratch| match proposal {
-            Proposal::Store(message) => log_message(batch, group, message, scratch, &mut places),
+            Proposal::Store(message) => log_message(batch, (group, is_packed), message, scratch, &mut places),
             other => log_proposal(batch, group, other, scratch),
         })?;
         if let Some(state) = &mut self.state {

@@ -190,6 +190,8 @@ impl Hosted {
         self.renew_taps();
         self.open_consumers();
         self.open_origins();
+        // What expired, or came due, while the server was not there.
+        self.wake();
     }
 
     /// Subscribes to what the configuration says, and to nothing else.

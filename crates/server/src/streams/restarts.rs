@@ -346,7 +346,7 @@ impl World {
                 match inner.state.machine.messages().body(head.seq) {
                     Some(Body::Hot(bytes)) => found.extend_from_slice(bytes),
                     Some(Body::Cold(place)) => {
-                        hosted.try_read(head.seq, place, &mut found).expect("it is read")
+                        hosted.try_read(head.seq, (place, head.body_bytes), &mut found).expect("it is read")
                     }
                     None => panic!("{} has no body", head.seq),
                 }

@@ -11,7 +11,7 @@ use dialtone_broker::stats::Totals;
 use dialtone_store::{Committed, Failure, Lsn, Store};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -31,6 +31,14 @@ pub(super) enum Why {
     Ready,
     /// It waits for a commit.
     Committed,
+}
+
+/// Which publishers are answered when their messages are written, ahead of the sync.
+pub(super) struct AcksAhead {
+    /// Those of all streams in files.
+    pub(super) all: bool,
+    /// Those of one at least.
+    pub(super) any: AtomicBool,
 }
 
 /// What all streams have in common.
@@ -58,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) damages: Damages,
     /// What is to be erased.
     pub(super) care: Care,
+    /// Who is answered before the sync.
+    pub(super) ahead: AcksAhead,
 }
 
 #[derive(Default)]
@@ -76,7 +86,7 @@ impl Shared {
     /// Before the store is opened.
     pub(crate) fn new(
         domain: Option<&str>,
-        batches: OpenBatches,
+        (batches, acks_when_written): (OpenBatches, bool),
         gate: Arc<Gate>,
         totals: Arc<Totals>,
     ) -> Arc<Self> {
@@ -94,6 +104,7 @@ impl Shared {
             batches,
             damages: Damages::default(),
             care: Care::default(),
+            ahead: AcksAhead { all: acks_when_written, any: AtomicBool::new(acks_when_written) },
         })
     }
 
@@ -123,6 +134,11 @@ impl Shared {
         self.store.get().map_or(Lsn(0), Store::committed)
     }
 
+    /// Everything below is written, if not on disk.
+    pub(super) fn written(&self) -> Lsn {
+        self.store.get().map_or(Lsn(0), Store::written)
+    }
+
     /// A stream has something to do.
     pub(super) fn ready(&self, hosted: Arc<Hosted>) {
         self.agenda.lock().ready.push(hosted);
@@ -133,8 +149,8 @@ impl Shared {
     pub(super) fn await_commit(&self, hosted: Arc<Hosted>, upto: Lsn) {
         let mut agenda = self.agenda.lock();
         agenda.waiting.push(hosted);
-        // The commit may have been before.
-        if self.committed() >= upto {
+        // The commit may have been before, or what comes ahead of it.
+        if self.committed() >= upto || self.ahead.any.load(Ordering::Relaxed) && self.written() >= upto {
             agenda.is_committed = true;
             drop(agenda);
             self.changed.notify_one();
@@ -204,6 +220,15 @@ impl Shared {
 struct Listener(Weak<Shared>);
 
 impl Committed for Listener {
+    fn written(&self, _: Lsn) {
+        if let Some(shared) = self.0.upgrade()
+            && shared.ahead.any.load(Ordering::Relaxed)
+        {
+            shared.agenda.lock().is_committed = true;
+            shared.changed.notify_one();
+        }
+    }
+
     fn committed(&self, _: Lsn) {
         if let Some(shared) = self.0.upgrade() {
             shared.agenda.lock().is_committed = true;

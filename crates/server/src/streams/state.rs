@@ -8,6 +8,7 @@ use super::republish::Republish;
 use super::sourcing::Origins;
 use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::archive::ConsumerState;
+use dialtone_jetstream::config::Compression;
 use dialtone_jetstream::consumer::{Advisory, Changes, Consumer, ConsumerId, Filters, Prefixes, StreamLog};
 use dialtone_jetstream::consumers::Consumers;
 use dialtone_jetstream::messages::Place;
@@ -75,7 +76,7 @@ impl Room for Wanted<'_> {
         self.hosted.shared.batches.has_room(batches::FAST)
     }
 
-    fn read(&self, seq: u64, place: Place, out: &mut Vec<u8>) -> bool {
+    fn read(&self, seq: u64, place: (Place, u32), out: &mut Vec<u8>) -> bool {
         self.hosted.read(seq, place, out)
     }
 }
@@ -111,6 +112,11 @@ impl State {
     /// The messages as consumers see them.
     pub(super) fn view(&self) -> StreamLog<'_> {
         view(&self.machine, self.committed)
+    }
+
+    /// Whether bodies are compressed where they are kept.
+    pub(super) fn is_packed(&self) -> bool {
+        self.meta.config.compression == Compression::S2
     }
 
     /// Bytes that a message may have.
