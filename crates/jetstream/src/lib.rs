@@ -12,6 +12,7 @@ pub mod consumers;
 pub mod error;
 pub mod json;
 pub mod messages;
+pub mod official;
 pub mod sourcing;
 pub mod stream;
 pub mod time;

@@ -13,6 +13,7 @@ mod restore;
 mod snapshot;
 mod start;
 mod streams;
+mod takeover;
 
 pub use start::StartError;
 pub(crate) use start::{follow, say_stop, start, stop};

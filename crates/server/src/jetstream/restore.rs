@@ -291,9 +291,9 @@ impl Receiving {
                 loading.message(&Archived { seq, time, subject, headers: &headers, payload: &payload })?;
             }
             Entry::End => {
-                let last = self.made.state.as_ref().map_or(0, |state| state.last_seq);
-                if let Some(loading) = &mut self.made.loading {
-                    loading.skip_to(last)?;
+                if let Made { loading: Some(loading), state: Some(state), .. } = &mut self.made {
+                    let time = if state.last_ts.is_zero() { 0 } else { state.last_ts.unix_nanos() };
+                    loading.skip_to(state.last_seq, time)?;
                 }
             }
         }
@@ -313,7 +313,7 @@ impl Receiving {
         let parts = (shared, streams::payload_max(node));
         let mut loading =
             Loading::begin(&node.streams.all, &self.account, (self.config.clone(), None), parts)?;
-        loading.skip_to(state.first_seq.saturating_sub(1))?;
+        loading.skip_to(state.first_seq.saturating_sub(1), 0)?;
         Ok(loading)
     }
 

@@ -1,5 +1,6 @@
 //! Opening the store and taking up the streams that it has; and ending.
 
+use super::takeover::{Takeover, TakeoverError};
 use super::{api, renew_quota};
 use crate::log::{Event, Logger};
 use crate::node::Node;
@@ -30,11 +31,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// The folder has streams of an official server.
-    #[error(
-        "{0:?} has streams of an official server, which cannot be taken over in this version; name another store_dir"
-    )]
-    Official(PathBuf),
+    /// What an official server left there cannot be taken over.
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
     /// The system refuses a thread.
     #[error("cannot start the thread of streams: {0}")]
     Thread(std::io::Error),
@@ -46,15 +45,6 @@ fn folder(own: &JetStream, server: Option<&Path>) -> (PathBuf, bool) {
         Some(dir) => (dir.join(FOLDER), false),
         None => (std::env::temp_dir().join("nats").join(FOLDER), true),
     }
-}
-
-/// Whether an official server kept streams there: a folder of an account has `streams`.
-fn is_official(folder: &Path) -> bool {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_name() != STORE).any(|entry| {
-        let streams = std::fs::read_dir(entry.path().join("streams"));
-        streams.is_ok_and(|mut streams| streams.next().is_some())
-    })
 }
 
 fn capacity(own: &JetStream, folder: &Path) -> Capacity {
@@ -93,9 +83,7 @@ pub(crate) fn start(node: &Arc<Node>) -> Result<(), StartError> {
         let text = "Temporary storage directory used, data could be lost on system reboot";
         node.log.emit(Event::Warning, "", format_args!("{text}"));
     }
-    if is_official(&folder) {
-        return Err(StartError::Official(folder));
-    }
+    let takeover = Takeover::plan(&folder, STORE)?;
     let capacity = capacity(own, &folder);
     let most = [capacity.memory_bytes_max, capacity.file_bytes_max];
     let most = most.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -115,7 +103,13 @@ pub(crate) fn start(node: &Arc<Node>) -> Result<(), StartError> {
     let shared =
         Shared::new(own.domain.as_deref(), acks, node.delivery.gate.clone(), node.delivery.totals.clone());
     shared.quota.set_max(most);
+    if let Some(takeover) = &takeover {
+        takeover.begin()?;
+    }
     recover(node, &shared, &folder.join(STORE))?;
+    if let Some(takeover) = takeover {
+        takeover.run(node, &shared, STORE)?;
+    }
     node.streams.begin(shared, capacity);
     for hosted in node.streams.all.all() {
         hosted.open(&node.connections.registry);

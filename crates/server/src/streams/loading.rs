@@ -16,7 +16,7 @@ use dialtone_jetstream::archive::ConsumerState;
 use dialtone_jetstream::config::{ConsumerConfig, Storage, StreamConfig};
 use dialtone_jetstream::consumer::Start;
 use dialtone_jetstream::messages::Place;
-use dialtone_jetstream::stream::{Archived, Proposal};
+use dialtone_jetstream::stream::{Archived, Proposal, Store};
 use dialtone_store::{Batch, GroupId, Lsn, Refused, Urgency};
 use std::sync::Arc;
 
@@ -168,13 +168,19 @@ impl Loading {
         self.carry_out(&Proposal::Store(store))
     }
 
-    /// Sequences up to this one are given, and have no message.
+    /// Sequences up to this one are given, and have no message; the last of them was stored at `time`, nanoseconds since 1970, 0: nobody knows.
     ///
     /// # Errors
     /// The store takes nothing.
-    pub(crate) fn skip_to(&mut self, seq: u64) -> Result<(), LoadError> {
+    pub(crate) fn skip_to(&mut self, seq: u64, time: i64) -> Result<(), LoadError> {
         let seq = seq.min(dialtone_jetstream::consumer::SEQ_MAX);
-        if seq > self.last() { self.carry_out(&Proposal::SkipTo(seq)) } else { Ok(()) }
+        if seq <= self.last() {
+            return Ok(());
+        }
+        self.carry_out(&match time {
+            0 => Proposal::SkipTo(seq),
+            time => Proposal::Skip(Store { seq, time, ..Store::default() }),
+        })
     }
 
     /// A consumer that is so far. All messages are there.

@@ -1,0 +1,18 @@
+//! What an official server of 2.10 to 2.15 keeps of a stream in its folder: bytes in, messages and consumers out.
+//!
+//! [`Block`] reads a file of messages (`msgs/N.blk`), [`consumer_state`] how far a consumer is (`obs/NAME/o.dat`), [`StreamFile`] and [`ConsumerFile`]
+//! what they are (`meta.inf`), whose [`meta_sum`] stands beside. Blocks hold deletes, too, as records of their own; so nothing else is needed.
+//!
+//! Invariants: no I/O, and nothing is changed; whatever the bytes are, the answer is an error or what they say, within a bounded memory.
+
+mod block;
+mod consumer;
+mod hash;
+mod meta;
+
+#[cfg(test)]
+mod tests;
+
+pub use block::{BLOCK_BYTES_MAX, Block, BlockError, Record};
+pub use consumer::{MalformedState, consumer_state};
+pub use meta::{ConsumerFile, StreamFile, meta_sum};
