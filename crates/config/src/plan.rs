@@ -6,15 +6,16 @@
 use crate::blocks::keys::{self, Status};
 pub use crate::blocks::rule::Change;
 use crate::blocks::rule::{self, Difference, Rule, Show, hidden};
-use crate::error::Position;
 use crate::operator::OperatorMode;
 use crate::options::cluster::RouteUrl;
 use crate::options::gateway::{Gateway, GatewayListener};
 use crate::options::websocket::WebSocket;
 use crate::options::{
-    self, Access, Authorization, Clients, Cluster, Http, JetStream, LameDuck, LeafNodes, Limits, Log,
-    Options, Server, Staples, Usage,
+    self, Access, Authorization, Clients, Cluster, Http, LameDuck, LeafNodes, Limits, Log, Options, Server,
+    Staples, Usage,
 };
+
+mod jetstream;
 
 /// Why a reload is refused: nothing of it is applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -168,22 +169,6 @@ const LEAF_NODES: [Field; 2] = [
     },
 ];
 
-/// JetStream: nothing of it may change. The official words.
-const JETSTREAM: [Field; 1] = [Field {
-    key: ("", "jetstream"),
-    name: "JetStream",
-    change: Change::Limits,
-    said: Words("JetStream"),
-    same: |old, new| jetstream(old) == jetstream(new),
-    show: |o| if o.jetstream.is_some() { "on" } else { "off" }.to_owned(),
-}];
-
-/// All but where it stands.
-fn jetstream(options: &Options) -> Option<JetStream> {
-    let own = options.jetstream.clone()?;
-    Some(JetStream { at: Position::default(), ..own })
-}
-
 /// What only a restart changes of leaf nodes.
 fn fixed_leaf_nodes(options: &Options) -> LeafNodes {
     let mut own = options.leafnodes.clone().unwrap_or_default();
@@ -201,7 +186,6 @@ fn beside() -> impl Iterator<Item = &'static Field> {
         .chain(&CLUSTER)
         .chain(&GATEWAY)
         .chain(&LEAF_NODES)
-        .chain(&JETSTREAM)
 }
 
 fn cluster_host(options: &Options) -> &str {
@@ -263,8 +247,9 @@ pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
 fn of_blocks(old: &Options, new: &Options) -> Vec<Difference> {
     let Options { clients, server, http, limits, lame_duck, log, staples, access, usage, .. } = new;
     // Where they were read is no part of them; the others are `Option`s, which are compared as a whole.
-    let Options { source: _, websocket: _, cluster: _, gateway: _, leafnodes: _, jetstream: _, .. } = new;
+    let Options { source: _, websocket: _, cluster: _, gateway: _, leafnodes: _, jetstream: own, .. } = new;
     let mut out = Vec::new();
+    jetstream::compare(old.jetstream.as_ref(), own.as_ref(), &mut out);
     Access::compare(&old.access, access, &mut out);
     compare_no_auth_user(&old.access, access, &mut out);
     Authorization::compare(&old.access.authorization, &access.authorization, &mut out);

@@ -177,7 +177,7 @@ impl Builder {
         crate::reload::begin_peer_check(&node);
         node.start_accounts().map_err(StartError::SystemAccount)?;
         Internal::start(&node).map_err(StartError::Loops)?;
-        crate::jetstream::start(&node)?;
+        crate::jetstream::start(&node, &node.settings.policy())?;
         crate::trust::service::start(&node);
         crate::sharing::start(&node);
         crate::queues::start(&node);

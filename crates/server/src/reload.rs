@@ -48,8 +48,12 @@ fn take_over(node: &Arc<Node>, options: Result<Options, ConfigErrors>) -> Result
         // That looks at the routes, too.
         changes.retain(|change| *change != Change::Routes);
     }
+    let begins_jetstream = changes.contains(&Change::JetStream);
     let steps: Vec<Step> = changes.into_iter().map(carried_out_by).collect::<Result<_, _>>()?;
     let policy = Policy::new(new, &node.settings.identity).map_err(|error| error.to_string())?;
+    if begins_jetstream {
+        crate::jetstream::prepare(node, &policy)?;
+    }
     // From here on nothing can fail.
     node.set_policy(policy);
     crate::jetstream::follow(node);
@@ -86,6 +90,7 @@ fn carried_out_by(change: Change) -> Result<Step, String> {
         Change::Routes => renew_routes,
         Change::Gateways => renew_gateways,
         Change::LeafNodes => renew_leaf_nodes,
+        Change::JetStream => crate::jetstream::renew,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::block;
 use super::rule::Rule::Within;
-use crate::blocks::keys::Status::{Refused, Restarts};
+use crate::blocks::keys::Status::{Refused, Reloads, Restarts};
 use crate::blocks::reader::{self, Block, Notes, noted};
 use crate::error::{ConfigError, Position};
 use crate::language::{Kind, Value};
@@ -13,8 +13,6 @@ use std::time::Duration;
 const SYNC_INTERVAL: Duration = Duration::from_secs(120);
 const ENCRYPTION: &str = "encryption at rest is not part of this version";
 const TPM: &str = "TPM functionality is not supported on this platform";
-const REPLICATED: &str = "replication of streams is not part of this version";
-const QUEUES: &str = "what waits for the API is bounded by bytes and shared among accounts";
 
 block! {
     /// JetStream.
@@ -31,11 +29,11 @@ block! {
         /// `None`: three quarters of what the machine or its control group has.
         memory_bytes_max: Option<u64> = None,
             max_memory_store | "max_mem_store" | "max_mem": "Bytes of streams in memory. Default, and -1: 75 % of what the machine, or its control group, has.",
-            read (|v| size(v, "max_mem_store")), Within(Restarts);
+            read (|v| size(v, "max_mem_store")), Within(Reloads);
         /// `None`: three quarters of what is free on the disk.
         file_bytes_max: Option<u64> = None,
             max_file_store | "max_file": "Bytes of streams in files. Default, and -1: 75 % of what is free on the disk.",
-            read (|v| size(v, "max_file_store")), Within(Restarts);
+            read (|v| size(v, "max_file_store")), Within(Reloads);
         domain: Option<String> = None,
             domain: "Name under which this JetStream is reached from leaf nodes: `$JS.NAME.API`.",
             read (reader::optional), Within(Restarts);
@@ -50,26 +48,29 @@ block! {
         acks: Acks = Acks::default(),
             ack_when: "When publishers to streams in files are answered: `synced`, when the message is on disk, or `written`, ahead of the sync. Default `synced`.",
             read (acks), Within(Restarts);
+        /// Shown, and no more: there are no other servers.
+        unique_tag: Option<String> = None,
+            unique_tag: "Accepted; of replicated streams, which a server alone has not: beginning of the tag that the servers of a stream must not share.",
+            read (reader::optional), Within(Restarts);
         /// What requests may ask for.
         limits: JetStreamLimits = JetStreamLimits::default(),
-            limits: "What streams and consumers may ask for.", block (limits), Within(Restarts);
+            limits: "What streams and consumers may ask for.", block (limits), Within(Reloads);
     }
     also {
         key | "ek" | "encryption_key": Refused(ENCRYPTION), "Key of encryption.";
         prev_key | "prev_ek" | "prev_encryption_key": Refused(ENCRYPTION), "The key before.";
         cipher: Refused(ENCRYPTION), "Cipher.";
         tpm: Refused(TPM), "Key in a TPM.";
-        extension_hint: Refused(REPLICATED), "Whether leaf nodes extend the cluster of their hubs.";
-        unique_tag: Refused(REPLICATED), "Tag that the servers of a stream must not share.";
-        max_outstanding_catchup: Refused(REPLICATED), "Bytes on their way to servers that catch up.";
-        meta_compact: Refused(REPLICATED), "When the log of all assets is compacted.";
-        meta_compact_size: Refused(REPLICATED), "The same in bytes.";
-        meta_compact_sync: Refused(REPLICATED), "Whether that is waited for.";
-        max_buffered_size: Refused(REPLICATED), "Bytes that wait for a replicated stream.";
-        max_buffered_msgs: Refused(REPLICATED), "Messages that wait for a replicated stream.";
-        request_queue_limit: Refused(QUEUES), "Requests that wait.";
-        info_queue_limit: Refused(QUEUES), "Requests for information that wait.";
-        max_concurrent_io: Refused(QUEUES), "Calls of the file system at a time.";
+        extension_hint: Restarts, "Accepted; of replicated streams, which a server alone has not: whether leaf nodes extend the cluster of their hubs.";
+        max_outstanding_catchup: Restarts, "Accepted; of replicated streams, which a server alone has not: bytes on their way to servers that catch up.";
+        meta_compact: Restarts, "Accepted; of replicated streams, which a server alone has not: when the log of all assets is compacted.";
+        meta_compact_size: Restarts, "Accepted; of replicated streams, which a server alone has not: the same in bytes.";
+        meta_compact_sync: Restarts, "Accepted; of replicated streams, which a server alone has not: whether that is waited for.";
+        max_buffered_size: Restarts, "Accepted; of replicated streams, which a server alone has not: bytes that wait for a replicated stream.";
+        max_buffered_msgs: Restarts, "Accepted; of replicated streams, which a server alone has not: messages that wait for a replicated stream.";
+        request_queue_limit: Restarts, "Accepted; what waits for the API is bounded by bytes, and shared among accounts: requests that wait.";
+        info_queue_limit: Restarts, "Accepted; what waits for the API is bounded by bytes, and shared among accounts: requests for information that wait.";
+        max_concurrent_io: Restarts, "Accepted; what waits for the API is bounded by bytes, and shared among accounts: calls of the file system at a time.";
     }
 }
 
@@ -78,18 +79,18 @@ block! {
     #[derive(Copy, Eq)]
     pub struct JetStreamLimits in "jetstream_limits" {
         ack_pending_max: u64 = 0,
-            max_ack_pending: "Highest `max_ack_pending` of a consumer.", read (natural), Within(Restarts);
+            max_ack_pending: "Highest `max_ack_pending` of a consumer.", read (natural), Within(Reloads);
         request_batch_max: u64 = 0,
-            max_request_batch: "Highest `max_batch` of a consumer.", read (natural), Within(Restarts);
+            max_request_batch: "Highest `max_batch` of a consumer.", read (natural), Within(Reloads);
         /// Zero: the official one.
         duplicate_window_max: Duration = Duration::ZERO,
-            duplicate_window: "Longest `duplicate_window` of a stream.", read (reader::duration_text), Within(Restarts);
+            duplicate_window: "Longest `duplicate_window` of a stream.", read (reader::duration_text), Within(Reloads);
         /// What batches may take.
         batch: BatchLimits = BatchLimits::default(),
             batch: "What batches of publishes may take.", block (batch), Within(Restarts);
     }
     also {
-        max_ha_assets: Refused(REPLICATED), "Replicated streams and consumers.";
+        max_ha_assets: Restarts, "Accepted; of replicated streams, which a server alone has not: replicated streams and consumers.";
     }
 }
 
@@ -138,10 +139,29 @@ impl Default for Sync {
 pub(crate) fn jetstream(value: &Value, notes: &mut Notes) -> Option<JetStream> {
     let mut out = JetStream { at: value.at.clone().into(), ..JetStream::default() };
     match &value.kind {
-        Kind::Map(map) => out.read(&Block::new("jetstream", map, &mut notes.errors), notes),
+        Kind::Map(map) => {
+            let block = Block::new("jetstream", map, &mut notes.errors);
+            out.read(&block, notes);
+            without_effect(&block, notes);
+        }
         _ => out.enabled = noted(switch(value), &mut notes.errors).unwrap_or_default(),
     }
     out.enabled.then_some(out)
+}
+
+/// Keys that are checked and mean nothing to a server alone.
+fn without_effect(block: &Block<'_>, notes: &mut Notes) {
+    let (mut text, mut is_set, mut bytes, mut number) = (None, false, None, 0);
+    block.set("extension_hint", &mut text, &mut notes.errors, reader::optional);
+    block.set("meta_compact_sync", &mut is_set, &mut notes.errors, reader::boolean);
+    for key in ["max_outstanding_catchup", "meta_compact_size", "max_buffered_size"] {
+        block.set(key, &mut bytes, &mut notes.errors, |value| size(value, key));
+    }
+    let numbers =
+        ["meta_compact", "max_buffered_msgs", "request_queue_limit", "info_queue_limit", "max_concurrent_io"];
+    for key in numbers {
+        block.set(key, &mut number, &mut notes.errors, natural);
+    }
 }
 
 /// What stands for on or off where a block could stand.
@@ -194,7 +214,9 @@ fn acks(value: &Value) -> Result<Acks, ConfigError> {
 fn limits(value: &Value, notes: &mut Notes) -> JetStreamLimits {
     let mut out = JetStreamLimits::default();
     if let Some(map) = noted(reader::map(value), &mut notes.errors) {
-        out.read(&Block::new("jetstream_limits", map, &mut notes.errors), notes);
+        let block = Block::new("jetstream_limits", map, &mut notes.errors);
+        out.read(&block, notes);
+        block.set("max_ha_assets", &mut 0, &mut notes.errors, natural);
     }
     out
 }

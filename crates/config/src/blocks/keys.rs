@@ -159,7 +159,7 @@ const TOP: &[Key] = &[
     top("cluster", &[], Reloads, "Routes to other servers."),
     top("gateway", &[], Restarts, "Connections to other clusters."),
     top("leafnodes", &["leaf"], Reloads, "Leaf nodes."),
-    top("jetstream", &[], Restarts, "Streams that keep messages: `true`, or a block."),
+    top("jetstream", &[], Reloads, "Streams that keep messages: `true`, or a block."),
     top("default_js_domain", &[], Refused(DOMAINS), "Domains of accounts."),
     top("feature_flags", &[], Refused(FEATURES), "Behaviour that is being introduced."),
     top("websocket", &["ws"], Reloads, "A listener for clients by WebSocket."),

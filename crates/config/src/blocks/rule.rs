@@ -29,6 +29,8 @@ pub enum Change {
     Gateways,
     /// Leaf nodes, and servers that this one is a leaf node of.
     LeafNodes,
+    /// Whether there is JetStream, and how much it may take.
+    JetStream,
 }
 
 /// What a reload does with a field of type `T`.

@@ -140,7 +140,9 @@ pub(super) fn serve(node: &Node, account: &Arc<Account>, domain: Option<&str>) {
 
 fn answer(executor: &mut Executor, message: &Message) {
     let node = executor.node.clone();
-    let domain = node.streams.shared().and_then(|shared| shared.domain.as_deref()).unwrap_or_default();
+    // Where a reload switched JetStream off, nobody answers: as official servers do it.
+    let Some(shared) = node.streams.shared() else { return };
+    let domain = shared.domain.as_deref().unwrap_or_default();
     let Some(asked) = api::parse(&message.subject, domain) else { return };
     let is_system = node.settings.policy().system_account() == Some(&*message.account.name);
     let audience = asked.endpoint.row().audience;

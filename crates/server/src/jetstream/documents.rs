@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// What is wanted of a stream beside its figures.
 #[derive(Default)]
-pub(super) struct Details<'a> {
+pub(crate) struct Details<'a> {
     /// The sequences that are missing.
     pub deleted: bool,
     /// These subjects, from an offset on.
@@ -49,7 +49,7 @@ fn subjects(messages: &Messages, filter: &str, offset: i64) -> (Paged, BTreeMap<
 }
 
 /// A stream, and where the page of subjects is.
-pub(super) fn stream(hosted: &Hosted, details: &Details<'_>) -> (StreamInfo, Paged) {
+pub(crate) fn stream(hosted: &Hosted, details: &Details<'_>) -> (StreamInfo, Paged) {
     let inner = hosted.lock();
     let state = &inner.state;
     let mut config = state.meta.config.clone();
@@ -114,7 +114,7 @@ fn priority_group(group: PriorityGroupInfo) -> PriorityGroupState {
 }
 
 /// A consumer; a list shows less of its metadata.
-pub(super) fn consumer(stream: &str, shown: Shown, is_listed: bool) -> ConsumerInfo {
+pub(crate) fn consumer(stream: &str, shown: Shown, is_listed: bool) -> ConsumerInfo {
     let Shown { meta: ConsumerMeta { mut config, created, name, .. }, info } = shown;
     if !is_listed {
         config.metadata = shown_metadata(&config.metadata);

@@ -66,6 +66,8 @@ pub(crate) struct Config {
     domain: Option<String>,
     #[serde(skip_serializing_if = "is_default")]
     compress_ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_tag: Option<String>,
     #[serde(skip_serializing_if = "is_default")]
     strict: bool,
     /// Ours: when publishers are answered, if that is before the sync.
@@ -91,6 +93,7 @@ impl Config {
             sync_always: own.sync == Sync::Always,
             domain: node.streams.shared().and_then(|shared| shared.domain.as_deref().map(str::to_owned)),
             compress_ok: is_sized(&own),
+            unique_tag: own.unique_tag,
             strict: own.strict,
             ack_when: (own.acks == Acks::Written).then_some("written"),
         }

@@ -16,7 +16,7 @@ mod streams;
 mod takeover;
 
 pub use start::StartError;
-pub(crate) use start::{follow, say_stop, start, stop};
+pub(crate) use start::{follow, prepare, renew, say_stop, start, stop};
 
 use crate::node::Node;
 use dialtone_broker::account::{Account, GLOBAL};

@@ -4,6 +4,7 @@ use super::takeover::{Takeover, TakeoverError};
 use super::{api, renew_quota};
 use crate::log::{Event, Logger};
 use crate::node::Node;
+use crate::policy::Policy;
 use crate::process;
 use crate::streams::{Capacity, Checkpoints, INTERVAL, OpenBatches, Recovery, Shared, wall};
 use dialtone_config::options::jetstream::{Acks, Sync};
@@ -34,6 +35,18 @@ pub enum StartError {
     /// What an official server left there cannot be taken over.
     #[error(transparent)]
     Takeover(#[from] TakeoverError),
+    /// An account is promised more than the server has.
+    #[error("account {account:?} may have {asked} bytes of streams in {place}, and the server {max}")]
+    AccountBeyond {
+        /// The account.
+        account: String,
+        /// Memory, or files.
+        place: &'static str,
+        /// What it may have.
+        asked: u64,
+        /// What the server may have.
+        max: u64,
+    },
     /// The system refuses a thread.
     #[error("cannot start the thread of streams: {0}")]
     Thread(std::io::Error),
@@ -74,8 +87,7 @@ fn batches(asked: &BatchLimits) -> OpenBatches {
 ///
 /// # Errors
 /// The store cannot be opened.
-pub(crate) fn start(node: &Arc<Node>) -> Result<(), StartError> {
-    let policy = node.settings.policy();
+pub(crate) fn start(node: &Arc<Node>, policy: &Policy) -> Result<(), StartError> {
     let Some(own) = &policy.options.jetstream else { return Ok(()) };
     let say = |text: std::fmt::Arguments<'_>| node.log.emit(Event::Starting, "", text);
     let (folder, is_temporary) = folder(own, policy.options.staples.store_dir.as_deref());
@@ -85,8 +97,7 @@ pub(crate) fn start(node: &Arc<Node>) -> Result<(), StartError> {
     }
     let takeover = Takeover::plan(&folder, STORE)?;
     let capacity = capacity(own, &folder);
-    let most = [capacity.memory_bytes_max, capacity.file_bytes_max];
-    let most = most.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+    promised(policy, &capacity)?;
     say(format_args!("---------------- JETSTREAM ----------------"));
     say(format_args!("  Max Memory:      {} bytes", capacity.memory_bytes_max));
     say(format_args!("  Max Storage:     {} bytes", capacity.file_bytes_max));
@@ -102,11 +113,11 @@ pub(crate) fn start(node: &Arc<Node>) -> Result<(), StartError> {
     let acks = (batches(&own.limits.batch), acks_when_written);
     let shared =
         Shared::new(own.domain.as_deref(), acks, node.delivery.gate.clone(), node.delivery.totals.clone());
-    shared.quota.set_max(most);
+    shared.quota.set_max(capacity.limits());
     if let Some(takeover) = &takeover {
         takeover.begin()?;
     }
-    recover(node, &shared, &folder.join(STORE))?;
+    recover(node, policy, &shared, &folder.join(STORE))?;
     if let Some(takeover) = takeover {
         takeover.run(node, &shared, STORE)?;
     }
@@ -120,10 +131,25 @@ pub(crate) fn start(node: &Arc<Node>) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Whether the server has what is promised to each account of the configuration.
+fn promised(policy: &Policy, capacity: &Capacity) -> Result<(), StartError> {
+    for account in &policy.options.access.accounts {
+        let Some(own) = &account.jetstream else { continue };
+        for (place, asked, max) in [
+            ("memory", own.memory_bytes_max, capacity.memory_bytes_max),
+            ("files", own.file_bytes_max, capacity.file_bytes_max),
+        ] {
+            if let Some(asked) = asked.filter(|&asked| asked > max) {
+                return Err(StartError::AccountBeyond { account: account.name.clone(), place, asked, max });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Opens the store, and makes the streams that it has.
-fn recover(node: &Arc<Node>, shared: &Arc<Shared>, folder: &Path) -> Result<(), StartError> {
+fn recover(node: &Arc<Node>, policy: &Policy, shared: &Arc<Shared>, folder: &Path) -> Result<(), StartError> {
     let begin = Instant::now();
-    let policy = node.settings.policy();
     let payload_max = u32::try_from(policy.options.limits.payload_bytes_max).unwrap_or(u32::MAX);
     let mut recovery = Recovery::new(wall(), payload_max);
     let disk = Arc::new(RealDisk);
@@ -157,7 +183,7 @@ fn recover(node: &Arc<Node>, shared: &Arc<Shared>, folder: &Path) -> Result<(), 
         }
         // It is named above, and stays on disk as it is.
         let Some(state) = found.state else { continue };
-        let account = node.accounts.make(&found.account, &policy, &node.connections);
+        let account = node.accounts.make(&found.account, policy, &node.connections);
         node.streams.all.put(&account, shared, Some(found.group), state);
         count += 1;
     }
@@ -223,6 +249,43 @@ fn keep_checkpoints(node: &Arc<Node>) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Does what can fail of a reload to other options, before they are in force: JetStream that was never on is started.
+///
+/// # Errors
+/// Why the reload is refused.
+pub(crate) fn prepare(node: &Arc<Node>, policy: &Policy) -> Result<(), String> {
+    let Some(own) = &policy.options.jetstream else { return Ok(()) };
+    let Some(shared) = node.streams.shared_once_begun() else {
+        return start(node, policy).map_err(|error| format!("JetStream cannot be switched on: {error}"));
+    };
+    let (folder, _) = folder(own, policy.options.staples.store_dir.as_deref());
+    if folder != node.streams.capacity().folder || own.domain.as_deref() != shared.domain.as_deref() {
+        return Err(
+            "JetStream cannot be switched on again with another store_dir or domain: restart the server"
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+/// Goes by what the policy says since a reload: JetStream is on or off, and what it may take.
+pub(crate) fn renew(node: &Arc<Node>) {
+    let policy = node.settings.policy();
+    let Some(own) = &policy.options.jetstream else {
+        node.streams.set_off(true);
+        node.streams.all.all().iter().for_each(|hosted| hosted.set_served(false));
+        return;
+    };
+    node.streams.set_off(false);
+    let capacity = node.streams.capacity();
+    let of = |given: Option<u64>, now: u64| given.unwrap_or(now);
+    node.streams.resize(
+        of(own.memory_bytes_max, capacity.memory_bytes_max),
+        of(own.file_bytes_max, capacity.file_bytes_max),
+    );
+    follow(node);
+}
+
 /// Answers the API in all accounts that there are and have not been answered yet, and has streams go by whether their account has JetStream.
 pub(crate) fn follow(node: &Node) {
     let Some(shared) = node.streams.shared() else { return };
@@ -254,7 +317,7 @@ pub(crate) fn say_stop(node: &Node) {
 
 /// Ends JetStream: what was submitted is written.
 pub(crate) fn stop(node: &Node) {
-    if let Some(shared) = node.streams.shared() {
+    if let Some(shared) = node.streams.shared_once_begun() {
         shared.close();
     }
 }

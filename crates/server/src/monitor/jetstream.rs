@@ -2,16 +2,15 @@
 
 use super::options::JszOptions;
 use crate::documents::{Head, is_default, json};
+use crate::jetstream::documents::{self, Details};
 use crate::jetstream::figures::{Config, Limits, Stats, Usage, enabled_accounts};
 use crate::jetstream::has_jetstream;
 use crate::node::Node;
-use crate::streams::{Hosted, Shown, wall};
+use crate::streams::Hosted;
 use dialtone_broker::account::Account;
-use dialtone_jetstream::api::{ClusterInfo, ConsumerInfo, PriorityGroupState, SequenceInfo, StreamState};
+use dialtone_jetstream::api::{ClusterInfo, ConsumerInfo, StreamSourceInfo, StreamState};
 use dialtone_jetstream::config::StreamConfig;
-use dialtone_jetstream::consumer::Position;
-use dialtone_jetstream::stream::Stream;
-use dialtone_jetstream::time::{Nanos, Time};
+use dialtone_jetstream::time::Time;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -63,12 +62,19 @@ struct AccountDetail {
 struct StreamDetail {
     name: String,
     created: Time,
-    cluster: ClusterInfo,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<ClusterInfo>,
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<StreamConfig>,
     state: StreamState,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     consumer_detail: Vec<ConsumerInfo>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    direct_consumer_detail: Vec<ConsumerInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mirror: Option<StreamSourceInfo>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sources: Vec<StreamSourceInfo>,
 }
 
 /// JetStream, with as much detail as is asked for.
@@ -149,77 +155,28 @@ fn detail(node: &Node, account: &Account, options: &JszOptions) -> AccountDetail
 }
 
 fn stream_detail(node: &Node, hosted: &Hosted, options: &JszOptions) -> StreamDetail {
-    let consumers = if options.consumers { hosted.shown_consumers() } else { Vec::new() };
-    let inner = hosted.lock();
-    let meta = &inner.state.meta;
+    let details = Details { leader: Some(node), is_listed: true, ..Details::default() };
+    let (shown, _) = documents::stream(hosted, &details);
+    let is_asked_for = options.consumers || options.direct_consumers;
+    let consumers = if is_asked_for { hosted.shown_consumers() } else { Vec::new() };
+    let (direct, own): (Vec<_>, Vec<_>) = consumers.into_iter().partition(|shown| shown.meta.config.direct);
+    let consumer = |shown| {
+        let consumer = documents::consumer(&hosted.name, shown, true);
+        ConsumerInfo { config: consumer.config.filter(|_| options.config), ..consumer }
+    };
     StreamDetail {
         name: hosted.name.to_string(),
-        created: Time::from_unix_nanos(meta.created),
-        cluster: ClusterInfo { leader: node.settings.identity.name.clone(), ..ClusterInfo::default() },
-        config: options.config.then(|| meta.config.clone()),
-        state: state(&inner.state.machine, inner.state.shown_consumers()),
-        consumer_detail: consumers
+        created: shown.created,
+        cluster: shown.cluster,
+        config: options.config.then_some(shown.config),
+        state: shown.state,
+        consumer_detail: own.into_iter().filter(|_| options.consumers).map(consumer).collect(),
+        direct_consumer_detail: direct
             .into_iter()
-            .map(|shown| consumer_detail(&hosted.name, shown, options.config))
+            .filter(|_| options.direct_consumers)
+            .map(consumer)
             .collect(),
-    }
-}
-
-fn time(nanos: i64) -> Time {
-    if nanos == 0 { Time::ZERO } else { Time::from_unix_nanos(nanos) }
-}
-
-fn count(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// What a stream holds.
-fn state(stream: &Stream, consumers: usize) -> StreamState {
-    let (totals, messages) = (stream.totals(), stream.messages());
-    let missing = (totals.last + 1).saturating_sub(totals.first).saturating_sub(totals.count);
-    StreamState {
-        messages: totals.count,
-        bytes: totals.bytes,
-        first_seq: totals.first,
-        first_ts: messages.head(totals.first).map_or(Time::ZERO, |head| time(head.time)),
-        last_seq: totals.last,
-        last_ts: time(totals.last_time),
-        num_subjects: count(messages.subjects_count()),
-        num_deleted: if totals.count > 0 { i64::try_from(missing).unwrap_or(i64::MAX) } else { 0 },
-        consumer_count: count(consumers),
-        ..StreamState::default()
-    }
-}
-
-/// A consumer, as it is listed.
-fn consumer_detail(stream: &str, shown: Shown, with_config: bool) -> ConsumerInfo {
-    let Shown { meta, info } = shown;
-    let sequence = |at: Position, active: Option<i64>| SequenceInfo {
-        consumer_seq: at.consumer,
-        stream_seq: at.stream,
-        last_active: active.map(Time::from_unix_nanos),
-    };
-    let groups = info.priority_group.into_iter().map(|group| {
-        let (pinned_client_id, since) =
-            group.pinned.map_or_else(Default::default, |(id, since)| (id.into(), since));
-        PriorityGroupState { group: group.group.into(), pinned_client_id, pinned_ts: time(since) }
-    });
-    ConsumerInfo {
-        stream_name: stream.to_owned(),
-        name: meta.name,
-        created: Time::from_unix_nanos(meta.created),
-        config: with_config.then_some(meta.config),
-        delivered: sequence(info.delivered, info.delivered_at),
-        ack_floor: sequence(info.ack_floor, info.acked_at),
-        num_ack_pending: count(info.num_ack_pending),
-        num_redelivered: count(info.num_redelivered),
-        num_waiting: count(info.num_waiting),
-        num_pending: info.num_pending,
-        push_bound: info.push_bound,
-        paused: info.pause_remaining.is_some(),
-        pause_remaining: Nanos(info.pause_remaining.unwrap_or_default()),
-        ts: Time::from_unix_nanos(wall()),
-        priority_groups: groups.collect(),
-        ..ConsumerInfo::default()
+        mirror: shown.mirror,
+        sources: shown.sources,
     }
 }

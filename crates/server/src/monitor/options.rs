@@ -188,6 +188,8 @@ pub(crate) struct JszOptions {
     pub(crate) accounts: bool,
     pub(crate) streams: bool,
     pub(crate) consumers: bool,
+    /// Consumers by which other streams take messages.
+    pub(crate) direct_consumers: bool,
     /// The configurations of streams and consumers, too.
     pub(crate) config: bool,
     /// What of it this server leads is counted.
@@ -202,9 +204,9 @@ impl JszOptions {
         let accounts = source.flag(same("accounts"))?;
         let streams = source.flag(same("streams"))?;
         let consumers = source.flag(named("consumers", "consumer"))?;
-        // Streams here have no consumers that are listed apart, and lead all that they have.
-        source.flag(named("direct-consumers", "direct_consumer"))?;
+        let direct_consumers = source.flag(named("direct-consumers", "direct_consumer"))?;
         let config = source.flag(same("config"))?;
+        // Streams here lead all that they have.
         source.flag(named("stream-leader-only", "stream_leader_only"))?;
         let raft = source.flag(same("raft"))?;
         let account = source.text(named("acc", "account"))?;
@@ -214,6 +216,7 @@ impl JszOptions {
             accounts,
             streams,
             consumers,
+            direct_consumers,
             config,
             raft,
             leader_only: source.flag(named("leader-only", "leader_only"))?,

@@ -6,6 +6,7 @@ use crate::documents::{Head, json};
 use crate::links::{Carried, Link};
 use crate::node::Node;
 use crate::registry::Session;
+use crate::streams::wall;
 use crate::times::duration;
 use serde::Serialize;
 use serde_json::Value;
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 pub(super) const LIMIT_DEFAULT: usize = 100;
 /// Subjects that are listed of each.
 const SUBJECTS_MAX: usize = 32;
+/// Nanoseconds without a delivery after which a consumer that has something to deliver stands.
+const STANDS_AFTER: i64 = 1_000_000_000;
 
 #[derive(Serialize)]
 struct Slowz {
@@ -31,6 +34,7 @@ struct Slowz {
     connections: Vec<Behind>,
     links: Vec<LinkRow>,
     rate_limited: Vec<RateLimited>,
+    consumers: Vec<StandingConsumer>,
 }
 
 /// A connection that does not read as fast as messages come for it.
@@ -87,6 +91,21 @@ struct RateLimited {
     delayed_msgs: u64,
 }
 
+/// A consumer that does not deliver, though it could.
+#[derive(Serialize)]
+struct StandingConsumer {
+    account: String,
+    stream: String,
+    consumer: String,
+    num_pending: u64,
+    num_ack_pending: usize,
+    num_redelivered: usize,
+    num_waiting: usize,
+    paused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_delivery_ago: Option<String>,
+}
+
 pub(super) fn slowz(node: &Node, window: Window) -> Value {
     let open = node.connections.registry.open().into_iter();
     let mut behind: Vec<_> = open
@@ -108,7 +127,39 @@ pub(super) fn slowz(node: &Node, window: Window) -> Value {
         connections: rows.map(|(pending, session)| self::behind(&session, pending, now)).collect(),
         links: links(node, window, now),
         rate_limited: rate_limited(node),
+        consumers: consumers(node, window),
     })
+}
+
+/// Consumers of streams with messages to deliver, somebody who waits for them, and no delivery for a while: those with most messages first.
+fn consumers(node: &Node, window: Window) -> Vec<StandingConsumer> {
+    let now = wall();
+    let mut standing = Vec::new();
+    for hosted in node.streams.all.all() {
+        let account = hosted.account().map(|account| account.name.to_string()).unwrap_or_default();
+        for (consumer, info) in hosted.consumer_figures() {
+            let idle = info.delivered_at.map(|at| now.saturating_sub(at));
+            let has_demand = info.num_waiting > 0 || info.push_bound;
+            let stands = has_demand && info.num_pending > 0 && idle.is_none_or(|idle| idle >= STANDS_AFTER);
+            if stands {
+                standing.push(StandingConsumer {
+                    account: account.clone(),
+                    stream: hosted.name.to_string(),
+                    consumer,
+                    num_pending: info.num_pending,
+                    num_ack_pending: info.num_ack_pending,
+                    num_redelivered: info.num_redelivered,
+                    num_waiting: info.num_waiting,
+                    paused: info.pause_remaining.is_some(),
+                    last_delivery_ago: idle
+                        .and_then(|idle| u64::try_from(idle).ok())
+                        .map(|idle| duration(Duration::from_nanos(idle))),
+                });
+            }
+        }
+    }
+    standing.sort_by_key(|row| Reverse(row.num_pending));
+    window.of(standing)
 }
 
 /// The links to other servers, those first for which most waits.

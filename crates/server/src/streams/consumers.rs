@@ -87,6 +87,13 @@ impl Hosted {
         by_name.filter_map(shown).collect()
     }
 
+    /// The figures of all consumers, by their names.
+    pub(crate) fn consumer_figures(&self) -> Vec<(String, Info)> {
+        let (inner, now) = (self.lock(), wall());
+        let all = inner.state.consumers.iter();
+        all.map(|(machine, held)| (held.meta.name().to_owned(), machine.info_at(now))).collect()
+    }
+
     /// Names of the consumers, sorted, without those by which other streams take messages.
     pub(crate) fn consumer_names(&self) -> Vec<String> {
         let inner = self.lock();

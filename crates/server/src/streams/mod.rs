@@ -57,6 +57,7 @@ use dialtone_broker::account::{Account, AccountId};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// How much JetStream may take of the machine, and where.
@@ -68,6 +69,13 @@ pub(crate) struct Capacity {
     pub(crate) memory_bytes_max: u64,
     /// Bytes of streams in files.
     pub(crate) file_bytes_max: u64,
+}
+
+impl Capacity {
+    /// As quotas have it.
+    pub(crate) fn limits(&self) -> [i64; 2] {
+        [self.memory_bytes_max, self.file_bytes_max].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
+    }
 }
 
 /// Requests to the API that an account made.
@@ -84,8 +92,11 @@ pub(crate) struct Asked {
 pub(crate) struct Streams {
     /// All there are.
     pub(crate) all: All,
-    /// Once JetStream is on.
-    on: OnceLock<(Arc<Shared>, Capacity)>,
+    /// Once JetStream was on.
+    begun: OnceLock<Arc<Shared>>,
+    capacity: Mutex<Capacity>,
+    /// A reload switched it off: streams are where they were, and nothing comes to them.
+    is_off: AtomicBool,
     /// Accounts in which the API is answered, and what was asked there.
     served: Mutex<HashMap<AccountId, Asked>>,
     /// Archives that are under way.
@@ -95,17 +106,38 @@ pub(crate) struct Streams {
 impl Streams {
     /// JetStream is on.
     pub(crate) fn begin(&self, shared: Arc<Shared>, capacity: Capacity) {
-        let _ = self.on.set((shared, capacity));
+        *self.capacity.lock() = capacity;
+        let _ = self.begun.set(shared);
+    }
+
+    /// It may take another share of the machine.
+    pub(crate) fn resize(&self, memory_bytes_max: u64, file_bytes_max: u64) {
+        let mut capacity = self.capacity.lock();
+        (capacity.memory_bytes_max, capacity.file_bytes_max) = (memory_bytes_max, file_bytes_max);
+        let most = capacity.limits();
+        if let Some(shared) = self.begun.get() {
+            shared.quota.set_max(most);
+        }
+    }
+
+    /// Switches it off, or on again.
+    pub(crate) fn set_off(&self, is_off: bool) {
+        self.is_off.store(is_off, Ordering::Release);
+    }
+
+    /// The same as [`Self::shared`], though it may be switched off.
+    pub(crate) fn shared_once_begun(&self) -> Option<&Arc<Shared>> {
+        self.begun.get()
     }
 
     /// What all streams have in common; `None`: JetStream is off.
     pub(crate) fn shared(&self) -> Option<&Arc<Shared>> {
-        self.on.get().map(|(shared, _)| shared)
+        self.begun.get().filter(|_| !self.is_off.load(Ordering::Acquire))
     }
 
     /// How much it may take.
     pub(crate) fn capacity(&self) -> Capacity {
-        self.on.get().map(|(_, capacity)| capacity.clone()).unwrap_or_default()
+        self.capacity.lock().clone()
     }
 
     /// Notes that the API is answered in an account. Whether it was not before.

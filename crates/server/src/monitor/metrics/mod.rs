@@ -1,10 +1,11 @@
 //! `/metrics`: the text format of Prometheus. The series stand in [`table`], from which docs/metrics.md is made too.
 //!
 //! The number of series depends on the number of accounts and of other servers, and is bounded: the accounts with the most messages have
-//! series of their own.
+//! series of their own, and so have the largest streams and consumers.
 
 mod links;
 mod page;
+mod streams;
 mod table;
 
 use crate::node::Node;
@@ -13,6 +14,7 @@ use dialtone_broker::stats::Traffic;
 use links::LinkRow;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
+use streams::StreamRows;
 use table::TABLE;
 
 /// Accounts with series of their own; the others are summed up as `other`.
@@ -24,6 +26,7 @@ struct Reading<'a> {
     traffic: Traffic,
     accounts: Vec<AccountRow>,
     links: Vec<LinkRow>,
+    streams: StreamRows,
 }
 
 /// An account, or the sum of those that have no series of their own.
@@ -79,6 +82,7 @@ pub(super) fn metrics(node: &Node) -> String {
         traffic: node.delivery.totals.traffic(),
         accounts: bounded(rows, ACCOUNTS_MAX),
         links: links::rows(node),
+        streams: streams::rows(node),
     };
     let mut out = String::new();
     for series in TABLE {

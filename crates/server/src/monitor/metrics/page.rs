@@ -14,7 +14,8 @@ const HEAD: &str = "\
 with the most messages have series of their own, and all others together are the account `other`. `account` is an account's name,
 and in operator mode its public key; `account_name` is the name in its JWT. Of the links to other servers those of a `kind` to one
 `remote` are one: `remote` is the name of the other server, and of a gateway that of the other cluster. The first hundred by name
-have series of their own, of each kind, and all others are the remote `other`.
+have series of their own, of each kind, and all others are the remote `other`. The hundred streams with most bytes and the hundred
+consumers with most messages to deliver have series of their own, and all others together are `other`.
 
 A counter counts from the start of the process.
 

@@ -1,6 +1,7 @@
 //! The table of series. A name that was published stays, with its meaning.
 
 use super::links::LinkRow;
+use super::streams::{ConsumerRow, StreamRow};
 use super::{AccountRow, Reading, Sink};
 use crate::connection_failures::LoginFailure;
 use crate::policy::COMPATIBLE_VERSION;
@@ -79,6 +80,36 @@ const fn each_link(
 fn links(reading: &Reading<'_>, sink: &mut Sink<'_>, figure: fn(&LinkRow) -> f64) {
     for row in &reading.links {
         sink.put(&[row.kind.link_name(), &row.remote], figure(row));
+    }
+}
+
+/// Series of each stream.
+const fn each_stream(
+    name: &'static str,
+    help: &'static str,
+    read: fn(&Reading<'_>, &mut Sink<'_>),
+) -> Series {
+    Series { name, kind: Gauge, labels: &["account", "stream"], help, read }
+}
+
+/// Series of each consumer.
+const fn each_consumer(
+    name: &'static str,
+    help: &'static str,
+    read: fn(&Reading<'_>, &mut Sink<'_>),
+) -> Series {
+    Series { name, kind: Gauge, labels: &["account", "stream", "consumer"], help, read }
+}
+
+fn streams(reading: &Reading<'_>, sink: &mut Sink<'_>, figure: fn(&StreamRow) -> u64) {
+    for row in &reading.streams.streams {
+        sink.put(&[&row.account, &row.stream], figure(row) as f64);
+    }
+}
+
+fn consumers(reading: &Reading<'_>, sink: &mut Sink<'_>, figure: fn(&ConsumerRow) -> u64) {
+    for row in &reading.streams.consumers {
+        sink.put(&[&row.account, &row.stream, &row.consumer], figure(row) as f64);
     }
 }
 
@@ -326,6 +357,86 @@ pub(super) const TABLE: &[Series] = &[
                     sink.put(&[row.kind.link_name(), &row.remote], ratio);
                 }
             }
+        },
+    ),
+    one("dialtone_streams", Gauge, "JetStream streams.", |r, sink| {
+        sink.put(&[], r.streams.count as f64);
+    }),
+    one("dialtone_consumers", Gauge, "Their consumers.", |r, sink| {
+        sink.put(&[], r.streams.consumers_count as f64);
+    }),
+    one("dialtone_streams_memory_bytes", Gauge, "Bytes of messages of streams in memory.", |r, sink| {
+        sink.put(&[], r.streams.bytes[0] as f64);
+    }),
+    one("dialtone_streams_file_bytes", Gauge, "Bytes of messages of streams in files.", |r, sink| {
+        sink.put(&[], r.streams.bytes[1] as f64);
+    }),
+    one("dialtone_jetstream_api_requests_total", Counter, "Requests to the API of JetStream.", |r, sink| {
+        sink.put(&[], r.node.streams.asked_by_all().total as f64);
+    }),
+    one(
+        "dialtone_jetstream_api_errors_total",
+        Counter,
+        "Those of them that were answered with an error.",
+        |r, sink| {
+            sink.put(&[], r.node.streams.asked_by_all().errors as f64);
+        },
+    ),
+    one(
+        "dialtone_store_failed",
+        Gauge,
+        "1 if the store of streams has failed for good, so that JetStream is off; absent without JetStream.",
+        |r, sink| {
+            if let Some(shared) = r.node.streams.shared() {
+                sink.put(&[], f64::from(u8::from(shared.failure().is_some())));
+            }
+        },
+    ),
+    one(
+        "dialtone_store_log_bytes",
+        Gauge,
+        "Bytes of the log of streams behind its last checkpoint; absent without JetStream.",
+        |r, sink| {
+            if let Some(store) = r.node.streams.shared().and_then(|shared| shared.store()) {
+                sink.put(&[], store.behind() as f64);
+            }
+        },
+    ),
+    each_stream("dialtone_stream_messages", "Messages of the stream.", |r, sink| {
+        streams(r, sink, |row| row.messages);
+    }),
+    each_stream("dialtone_stream_bytes", "Their bytes.", |r, sink| {
+        streams(r, sink, |row| row.bytes);
+    }),
+    each_stream("dialtone_stream_consumers", "Consumers of the stream.", |r, sink| {
+        streams(r, sink, |row| row.consumers);
+    }),
+    each_consumer(
+        "dialtone_consumer_pending_messages",
+        "Messages that the consumer has yet to deliver.",
+        |r, sink| {
+            consumers(r, sink, |row| row.pending);
+        },
+    ),
+    each_consumer(
+        "dialtone_consumer_ack_pending_messages",
+        "Messages that wait for their acknowledgement.",
+        |r, sink| {
+            consumers(r, sink, |row| row.ack_pending);
+        },
+    ),
+    each_consumer(
+        "dialtone_consumer_redelivered_messages",
+        "Messages of the consumer that were delivered more than once.",
+        |r, sink| {
+            consumers(r, sink, |row| row.redelivered);
+        },
+    ),
+    each_consumer(
+        "dialtone_consumer_waiting_requests",
+        "Pull requests that wait for messages.",
+        |r, sink| {
+            consumers(r, sink, |row| row.waiting);
         },
     ),
 ];
