@@ -22,7 +22,7 @@ pub struct Archived<'a> {
 
 impl Stream {
     /// What is to be stored of it at the time `now` (nanoseconds since 1970). Nothing is refused: what its headers asked for was decided when
-    /// it was published, so only what lasts is read from them, its id, how long it lives, and its schedule.
+    /// it was published, so only what lasts is read from them: its id, how long it lives, its schedule, and which source it is from.
     pub fn archived<'a>(&self, message: &Archived<'a>, now: i64) -> Store<'a> {
         let mut store = Store {
             seq: message.seq,
@@ -51,6 +51,7 @@ impl Stream {
                 Some(TtlValue::None) | None => Ttl::None,
             };
         }
+        store.sourced = given(marks.source).and_then(|value| self.sourced(value));
         if features.schedules {
             store.schedule = firing(&marks, message.time, now).ok().flatten().map(|firing| firing.at);
         }
@@ -82,6 +83,25 @@ mod tests {
         let totals = stream.totals();
         assert_eq!((totals.count, totals.first, totals.last), (2, 3, 7), "it rolls nothing up");
         assert_eq!(&*stream.archived(&message, 150).msg_id, b"", "its id is no longer remembered");
+    }
+
+    #[test]
+    fn a_stream_goes_on_behind_the_last_message_of_each_source() {
+        let sources = vec!["A > >".into(), "B b.* x.*".into()];
+        let mut stream = Stream::new(Settings { sources, ..Settings::default() });
+        let mut effects = Effects::default();
+        for (seq, source) in
+            [(1, "A 4 > > a.1 Ab3"), (2, "B 2 b.* x.* b.1"), (3, "C 9 > > c"), (4, "A x > > a"), (5, "A 6")]
+        {
+            let headers = format!("NATS/1.0\r\nNats-Stream-Source: {source}\r\n\r\n");
+            let message = Archived { seq, time: 1, subject: b"s", headers: headers.as_bytes(), payload: b"" };
+            let store = stream.archived(&message, 1).into_owned();
+            stream.apply(&Proposal::Store(store), &mut effects);
+        }
+        let place = |index: &str| stream.place_of(index).map(|place| (place.seq, place.identity.to_vec()));
+        assert_eq!(place("A > >"), Some((4, b"Ab3".to_vec())));
+        assert_eq!(place("B b.* x.*"), Some((2, Vec::new())));
+        assert_eq!(place("C > >"), None, "it is none of its sources");
     }
 
     #[test]

@@ -65,6 +65,19 @@ impl Stream {
         self.places.0.get(index.as_bytes())
     }
 
+    /// What `Nats-Stream-Source` of a stored message says, if it is of one of the sources that the stream has.
+    pub(super) fn sourced(&self, value: &[u8]) -> Option<Sourced<'static>> {
+        let mut fields = value.split(|&byte| byte == b' ');
+        let (name, seq) = (fields.next()?, fields.next()?);
+        let (filter, destination) = (fields.next()?, fields.next()?);
+        let index = [name, filter, destination].join(&b' ');
+        let is_known = self.settings.sources.iter().any(|source| source.as_bytes() == index);
+        let seq = marks::number(seq).filter(|_| is_known)?;
+        // Behind the subject in the origin.
+        let identity = fields.nth(1).unwrap_or_default().to_vec();
+        Some(Sourced { index: Cow::Owned(index), seq, identity: Cow::Owned(identity) })
+    }
+
     /// Decides on a message of a mirror's origin: it is stored with its sequence and time there.
     ///
     /// # Errors
