@@ -15,6 +15,8 @@ pub(crate) struct Health {
     /// The status of an HTTP answer.
     pub(super) code: u16,
     problem: Option<Problem>,
+    /// What of the store of streams cannot be read. All else can, so the server is well.
+    damages: Vec<Problem>,
     /// Problems are listed.
     has_details: bool,
 }
@@ -68,6 +70,7 @@ impl Health {
 
     fn document(&self, status_code: Option<u16>) -> Document<'_> {
         let problem = self.problem.as_ref();
+        let named = problem.into_iter().chain(&self.damages);
         let is_asked_wrongly = self.code == BAD_REQUEST || (self.code == NOT_FOUND && self.has_details);
         Document {
             status: match problem {
@@ -76,8 +79,8 @@ impl Health {
                 Some(_) => "unavailable",
             },
             status_code,
-            error: problem.filter(|_| !self.has_details).map(|problem| &*problem.error),
-            errors: problem.filter(|_| self.has_details).into_iter().collect(),
+            error: named.clone().next().filter(|_| !self.has_details).map(|problem| &*problem.error),
+            errors: named.filter(|_| self.has_details).collect(),
         }
     }
 }
@@ -94,7 +97,13 @@ pub(crate) fn healthz(node: &Node, options: &HealthzOptions, now: Instant) -> He
         .or(found)
         .or_else(|| missing(node, options).map(|problem| (NOT_FOUND, problem)));
     let (code, problem) = found.map_or((200, None), |(code, problem)| (code, Some(problem)));
-    Health { code, problem, has_details: options.details }
+    Health { code, problem, damages: damages(node), has_details: options.details }
+}
+
+/// What of the store cannot be read: the latest last.
+fn damages(node: &Node) -> Vec<Problem> {
+    let found = node.streams.shared().map(|shared| shared.damages.found().1);
+    found.into_iter().flatten().map(|name| Problem::new("STORE", name)).collect()
 }
 
 fn asked_wrongly(options: &HealthzOptions) -> Option<Problem> {

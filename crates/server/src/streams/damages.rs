@@ -46,7 +46,6 @@ impl Damages {
     }
 
     /// How much was found, and the latest of it, the oldest first.
-    #[cfg_attr(not(test), expect(dead_code, reason = "monitoring shows it"))]
     pub(crate) fn found(&self) -> (u64, Vec<String>) {
         let found = self.found.lock();
         (found.count, found.names.iter().cloned().collect())

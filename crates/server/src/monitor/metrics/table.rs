@@ -439,4 +439,14 @@ pub(super) const TABLE: &[Series] = &[
             consumers(r, sink, |row| row.waiting);
         },
     ),
+    one(
+        "dialtone_store_damages_total",
+        Counter,
+        "Places of the store of streams that were found not to be readable; absent without JetStream.",
+        |r, sink| {
+            if let Some(shared) = r.node.streams.shared() {
+                sink.put(&[], shared.damages.found().0 as f64);
+            }
+        },
+    ),
 ];
