@@ -18,6 +18,9 @@ use dialtone_wire::message::Message;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// How long an origin waits before it asks first, nanoseconds: what is said when a stream is made stands before what comes of it.
+const FIRST_WAIT: i64 = 100_000_000;
+
 /// The origins of a stream.
 #[derive(Default)]
 pub(crate) struct Origins {
@@ -87,7 +90,7 @@ impl Inner {
             let place = self.state.machine.place_of(&source.index_name());
             let place =
                 place.map(|place| (place.seq, std::str::from_utf8(&place.identity).unwrap_or_default()));
-            let origin = Origin::new(source, (is_mirror, is_twice), held, place, now);
+            let origin = Origin::new(source, (is_mirror, is_twice), held, place, now + FIRST_WAIT);
             self.state.origins.next += 1;
             self.state.origins.all.push(Followed {
                 origin,
