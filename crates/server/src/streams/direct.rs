@@ -1,8 +1,10 @@
 //! Direct gets: messages by sequence, subject or time, answered by the stream itself in the turn that asks. What is large, or has to be read from
 //! the disk, is answered by the thread of streams, part by part ([`Series`]).
 
+use super::due::Due;
 use super::emitter::{Later, add, emit_status};
 use super::hosted::Session;
+use super::republish::Republished;
 use super::series::{Plan, Series};
 use dialtone_broker::account::Account;
 use dialtone_broker::inlet::Publish;
@@ -112,7 +114,8 @@ impl Asked {
     }
 }
 
-/// The messages that may be seen.
+/// The messages, and up to where they may be seen. One that is not on disk yet may be found: the answer waits until it is, since the one whose
+/// place it took is gone already.
 struct View<'a> {
     messages: &'a Messages,
     visible: u64,
@@ -120,8 +123,7 @@ struct View<'a> {
 
 impl View<'_> {
     fn last_of(&self, subject: &[u8]) -> Result<u64, &'static str> {
-        let last = self.messages.last_of(&Selector::new([subject]));
-        last.filter(|&seq| seq <= self.visible).ok_or(NOT_FOUND)
+        self.messages.last_of(&Selector::new([subject])).ok_or(NOT_FOUND)
     }
 
     fn find(&self, asked: &MessageGetRequest, to: &[u8]) -> Result<Found, &'static str> {
@@ -157,7 +159,7 @@ impl View<'_> {
             true => self.messages.head(from).map(|head| head.seq),
             false => self.messages.next(&selector, from),
         };
-        found.filter(|&seq| seq <= self.visible).map(|seq| Found::One(seq, asked.no_hdr)).ok_or(NOT_FOUND)
+        found.map(|seq| Found::One(seq, asked.no_hdr)).ok_or(NOT_FOUND)
     }
 
     /// The last message of each of some subjects, as it was at a sequence or time.
@@ -213,7 +215,16 @@ pub(super) fn send_read(session: &mut Session<'_>, to: &[u8], (seq, no_headers):
         true => headers.clear(),
         false => describe(headers, &session.hosted.name, &head),
     });
-    emit(session.turn, session.account, to, &framed);
+    answer_with(session, to, seq, framed);
+}
+
+/// Answers with a message, once it may be seen.
+fn answer_with(session: &mut Session<'_>, to: &[u8], seq: u64, (framed, header_bytes): (Vec<u8>, usize)) {
+    if seq <= session.inner.state.visible() {
+        return emit(session.turn, session.account, to, &(framed, header_bytes));
+    }
+    let answer = Republished { subject: to.into(), header_bytes, framed: framed.into() };
+    session.when_durable(Due::Again(answer));
 }
 
 /// A message as it is sent, with its headers `changed`, and how many bytes of it are headers.
@@ -245,7 +256,7 @@ fn send(session: &mut Session<'_>, to: &[u8], (seq, no_headers): (u64, bool)) {
                 true => headers.clear(),
                 false => describe(headers, &session.hosted.name, &head),
             });
-            emit(session.turn, session.account, to, &framed);
+            answer_with(session, to, seq, framed);
         }
         Some(Body::Cold(_)) => inner.push_later(Later::Answer { to: to.into(), seq, no_headers }),
         None => {}

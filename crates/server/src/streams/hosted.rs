@@ -646,7 +646,7 @@ impl Session<'_> {
     }
 
     /// Does something once everything that was decided so far is on disk.
-    fn when_durable(&mut self, due: Due<'_>) {
+    pub(super) fn when_durable(&mut self, due: Due<'_>) {
         match self.durable_at() {
             Some(upto) => self.inner.waiting.push(upto, due),
             None => self.carry_out_due(due),
