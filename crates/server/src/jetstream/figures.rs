@@ -212,7 +212,7 @@ impl Usage {
             usage.bytes[at] += totals.bytes;
             usage.reserved[at] += u64::try_from(config.max_bytes).unwrap_or(0);
             usage.messages += totals.count;
-            usage.consumers += inner.state.shown_consumers();
+            usage.consumers += inner.state.consumers.len();
         }
         usage
     }
