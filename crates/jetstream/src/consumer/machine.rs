@@ -5,10 +5,11 @@ use super::change::{Change, ConsumerId};
 use super::event::{Advisory, Context, Delivery, Event, Handled};
 use super::log::{Filters, Log, SEQ_MAX, Stored};
 use super::pace::Pace;
+use super::pending::Entry;
 use super::pull::{Known, Load, Pull};
 use super::push::{Push, Question, Waits};
 use super::reply::{Prefixes, write_ack_subject};
-use super::settings::{AckPolicy, Mode, Priority, Settings, StartAt};
+use super::settings::{AckPolicy, Mode, Priority, Retry, Settings, StartAt};
 use super::state::{Position, Start, State};
 use super::waiting::HeartbeatNumbers;
 
@@ -608,6 +609,7 @@ impl Consumer {
             self.state.count(&self.settings.filters, ctx.log);
             self.ahead = Ahead::new(ctx.log);
         }
+        self.wait_anew(ctx, &old.retry);
         self.pace.update(&self.settings);
         self.paused_until = self.settings.pause_until;
         if old.inactive_threshold != self.settings.inactive_threshold {
@@ -626,6 +628,23 @@ impl Consumer {
                     self.exhaust(ctx, seq);
                 }
             }
+        }
+    }
+
+    /// What waits for acknowledgements does so as long as the new configuration says, unless a client said how long.
+    fn wait_anew(&mut self, ctx: &mut Context<'_>, old: &Retry) {
+        let new = &self.settings.retry;
+        if old == new {
+            return;
+        }
+        let waits = |retry: &Retry, entry: &Entry| entry.at.saturating_add(retry.wait(entry.deliveries));
+        let waiting = self.state.pending.iter();
+        let moved: Vec<(u64, i64)> = waiting
+            .filter(|entry| entry.due > ctx.now && entry.due == waits(old, entry))
+            .map(|entry| (entry.seq, waits(new, entry)))
+            .collect();
+        for (seq, due) in moved {
+            self.decide(ctx, Change::Delay { seq, due });
         }
     }
 

@@ -218,6 +218,13 @@ impl State {
     pub(super) fn recovered(&mut self) {
         let last = self.machine.totals().last;
         self.committed = last;
+        // By those that are direct, other streams take messages.
+        let ends = |held: &Held| held.meta.config.mem_storage && !held.meta.config.direct;
+        let ended = self.consumers.iter().filter(|(_, held)| ends(held)).map(|(one, _)| one.id());
+        let ended: Vec<ConsumerId> = ended.collect();
+        for id in ended {
+            self.end_consumer(id);
+        }
         self.consumers.committed(last);
         self.consumers.recovered();
     }
@@ -377,6 +384,10 @@ impl State {
                 self.let_go(&before.unwrap_or_default());
             }
             None => {
+                // One of this name that was kept in memory alone ended with the server, which the log need not say.
+                if let Some(ended) = self.consumer_id(meta.name()) {
+                    self.end_consumer(ended);
+                }
                 let prefixes = Prefixes::new(&self.meta.config.name, meta.name());
                 self.begin_consumer(meta, prefixes, now);
             }

@@ -42,16 +42,19 @@ fn a_replay_keeps_the_pace() {
 #[test]
 fn a_rate_is_kept() {
     let mut settings = push_settings();
-    // 29 bytes a message: one a second, and two at once.
-    let limit = RateLimit { bits_per_second: 29 * 8, burst_bytes: 29 };
+    // 27 bytes a message: one a second, and what was saved is one.
+    let limit = RateLimit { bits_per_second: 27 * 8, burst_bytes: 27 };
     if let Mode::Push(push) = &mut settings.mode {
         push.rate_limit = Some(limit);
     }
     let mut bench = Bench::new(settings, three());
     bench.now = 100 * SECOND;
     let lines = bench.work(|consumer, ctx| consumer.set_interest(ctx, true));
-    assert_eq!(lines.len(), 2, "{lines:?}");
-    assert_eq!(bench.until(101 * SECOND).len(), 1);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for second in [101, 102] {
+        assert_eq!(bench.until(second * SECOND - 1).len(), 0);
+        assert_eq!(bench.until(second * SECOND).len(), 1);
+    }
 }
 
 #[test]
@@ -148,4 +151,18 @@ fn a_delivery_that_reached_nobody_does_not_count() {
     check(bench.work(|consumer, ctx| consumer.damaged(ctx, 1)), &[&damaged]);
     check(bench.work(|consumer, ctx| consumer.damaged(ctx, 1)), &[]);
     assert_eq!(bench.consumer.info_at(0).num_ack_pending, 0);
+}
+
+#[test]
+fn another_ack_wait_holds_for_what_waits() {
+    let mut bench = with(|settings| settings.retry.ack_wait = 60 * SECOND);
+    bench.pull(r#"{"batch":9,"expires":50000000000}"#);
+    let settings = {
+        let mut settings = bench.consumer.settings().clone();
+        settings.retry.ack_wait = 2 * SECOND;
+        settings
+    };
+    check(bench.work(|consumer, ctx| consumer.update(ctx, settings)), &[]);
+    assert_eq!(bench.until(2 * SECOND - 1).len(), 0);
+    assert_eq!(bench.until(2 * SECOND).len(), 3);
 }
