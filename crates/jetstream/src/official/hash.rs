@@ -85,8 +85,8 @@ impl HighwayHash {
     }
 
     fn update(&mut self, lanes: [u64; 4]) {
-        for lane in 0..4 {
-            self.v1[lane] = self.v1[lane].wrapping_add(self.mul0[lane]).wrapping_add(lanes[lane]);
+        for (lane, &word) in lanes.iter().enumerate() {
+            self.v1[lane] = self.v1[lane].wrapping_add(self.mul0[lane]).wrapping_add(word);
             self.mul0[lane] ^= (self.v1[lane] & 0xffff_ffff).wrapping_mul(self.v0[lane] >> 32);
             self.v0[lane] = self.v0[lane].wrapping_add(self.mul1[lane]);
             self.mul1[lane] ^= (self.v0[lane] & 0xffff_ffff).wrapping_mul(self.v1[lane] >> 32);

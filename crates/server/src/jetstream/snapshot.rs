@@ -54,7 +54,6 @@ struct Sending {
     flow: Flow,
     start: Time,
     taken: Vec<Taken>,
-    _transfer: Transfer,
 }
 
 /// How many chunks are on their way.
@@ -67,6 +66,7 @@ struct Flow {
     had_interest: bool,
     is_done: bool,
     is_scheduled: bool,
+    _transfer: Transfer,
 }
 
 type Shared = Arc<Mutex<Sending>>;
@@ -141,10 +141,10 @@ fn begin(
             had_interest: false,
             is_done: false,
             is_scheduled: false,
+            _transfer: transfer,
         },
         start: Time::from_unix_nanos(now),
         taken: Vec::new(),
-        _transfer: transfer,
     }));
     let acknowledged = shared.clone();
     let handler = Arc::new(move |executor: &mut Executor, _: &Message| {
