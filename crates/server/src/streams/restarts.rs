@@ -96,7 +96,7 @@ fn options() -> Options {
 type Bodies = BTreeMap<(String, u64), Vec<u8>>;
 
 fn shared() -> Arc<Shared> {
-    Shared::new(None, OpenBatches::new(BatchLimits::default(), None), Arc::default(), Arc::default())
+    Shared::new(None, (OpenBatches::new(BatchLimits::default(), None), false), Arc::default(), Arc::default())
 }
 
 /// Opens the store with all its streams.
@@ -399,7 +399,7 @@ fn cold(payload: &str) -> (World, Arc<Hosted>, std::path::PathBuf) {
     for number in 1..=3 {
         let framed = format!("{payload} {number}\r\n");
         let message = Message { subject: b"S", reply: None, header_bytes: 0, framed: framed.as_bytes() };
-        hosted.with(&mut world.turn, |session| session.store(&message));
+        hosted.with(&mut world.turn, |session| session.store(&message, None));
         world.bodies.insert(("S".into(), number), framed.trim_end().as_bytes().to_vec());
     }
     world.store().step();
