@@ -12,7 +12,8 @@ use dialtone_jetstream::config::{AckPolicy, ConsumerConfig, DiscardPolicy, Reten
 use dialtone_jetstream::consumer::ConsumerId;
 use dialtone_jetstream::messages::Body;
 use dialtone_jetstream::stream::{BatchLimits, Purge};
-use dialtone_store::{After, Disk, Options, SimulatedDisk, Store};
+use dialtone_jetstream::time::Nanos;
+use dialtone_store::{After, Disk, Fault, Options, SimulatedDisk, Store};
 use dialtone_wire::message::Message;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -43,11 +44,16 @@ struct Turn {
     account: Arc<Account>,
     /// The subjects of acknowledgements, of deliveries that are not acknowledged.
     delivered: Vec<Vec<u8>>,
+    /// What publishers were answered last.
+    answer: String,
     count: u64,
 }
 
 impl Publish for Turn {
-    fn emit(&mut self, _: &Arc<Account>, _: &Message<'_>) -> usize {
+    fn emit(&mut self, _: &Arc<Account>, message: &Message<'_>) -> usize {
+        if message.subject == b"answers" {
+            self.answer = String::from_utf8_lossy(message.payload()).into_owned();
+        }
         1
     }
 
@@ -139,7 +145,7 @@ impl World {
         let account = Account::new(AccountId(1), "A");
         let disk = SimulatedDisk::new();
         let (shared, all) = open(&disk, &account);
-        let turn = Turn { account, delivered: Vec::new(), count: 0 };
+        let turn = Turn { account, delivered: Vec::new(), answer: String::new(), count: 0 };
         let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         Self { random, disk, shared, all, turn, published: 0, bodies: BTreeMap::new() }
     }
@@ -320,6 +326,8 @@ impl World {
 
     fn restart(&mut self) {
         self.store().step();
+        // What a start forgets on purpose.
+        self.all.all().iter().for_each(|hosted| hosted.lock().state.recovered());
         let (states, pending) = (self.states(), self.pending());
         let described: BTreeMap<_, _> = STREAMS.map(|name| (name.to_owned(), self.described(name))).into();
         let (shared, all) = (shared(), All::default());
@@ -394,15 +402,12 @@ fn cold(payload: &str) -> (World, Arc<Hosted>, std::path::PathBuf) {
     let made = world.all.create(&account, config, (&world.shared, PAYLOAD_MAX));
     let hosted = made.expect("the store takes it").0;
     let config = ConsumerConfig { durable_name: "C".into(), ..ConsumerConfig::default() };
-    let config = ConsumerConfig { ack_policy: AckPolicy::Explicit, ..config };
+    let ack_wait = Nanos(30_000_000_000);
+    let config = ConsumerConfig { ack_policy: AckPolicy::Explicit, ack_wait, ..config };
     hosted.put_consumer("C", config, &mut world.turn).expect("an account").expect("the store takes it");
     for number in 1..=3 {
-        let framed = format!("{payload} {number}\r\n");
-        let message = Message { subject: b"S", reply: None, header_bytes: 0, framed: framed.as_bytes() };
-        hosted.with(&mut world.turn, |session| session.store(&message, None));
-        world.bodies.insert(("S".into(), number), framed.trim_end().as_bytes().to_vec());
+        world.publish(&hosted, &format!("{payload} {number}"));
     }
-    world.store().step();
     world.check_point();
     drop(hosted);
     world.restart();
@@ -411,6 +416,38 @@ fn cold(payload: &str) -> (World, Arc<Hosted>, std::path::PathBuf) {
     let is_segment = |path: &&std::path::PathBuf| path.extension().is_some_and(|name| name == "seg");
     let path = files.iter().map(|(path, _)| path).find(is_segment).expect("a segment").clone();
     (world, hosted, path)
+}
+
+impl World {
+    /// Publishes to `S`, and does what a commit brings. The answer, empty if there is none.
+    fn publish(&mut self, hosted: &Hosted, payload: &str) -> String {
+        self.turn.answer.clear();
+        let framed = format!("{payload}\r\n");
+        let reply = Some(&b"answers"[..]);
+        let message = Message { subject: b"S", reply, header_bytes: 0, framed: framed.as_bytes() };
+        hosted.with(&mut self.turn, |session| session.store(&message, None));
+        let last = hosted.lock().state.machine.totals().last;
+        self.bodies.insert(("S".into(), last), payload.as_bytes().to_vec());
+        self.store().step();
+        hosted.work(&mut self.turn);
+        self.turn.answer.clone()
+    }
+}
+
+#[test]
+fn a_device_that_fails_has_nothing_acknowledged_any_more() {
+    let (mut world, hosted, _) = cold("before");
+    world.disk.fail_at(1, Fault::Error);
+    assert_eq!(world.publish(&hosted, "never"), "");
+    let refused = world.publish(&hosted, "nor this");
+    assert!(refused.contains("the store has failed") && refused.contains("10077"), "{refused}");
+    assert!(world.shared.failure().is_some());
+    drop(hosted);
+    (world.shared, world.all) = (shared(), All::default());
+    world.disk.restart(After::Kill);
+    (world.shared, world.all) = open(&world.disk, &world.turn.account);
+    let hosted = world.all.find(&world.turn.account, "S").expect("it is there");
+    assert_eq!(hosted.lock().state.machine.totals().count, 3);
 }
 
 fn position(bytes: &[u8], text: &str) -> Option<usize> {
@@ -428,7 +465,7 @@ fn a_message_that_cannot_be_read_is_named_and_the_others_come() {
         session.pull(1, &message);
     });
     hosted.work(&mut world.turn);
-    assert_eq!(world.turn.delivered.len(), 2);
+    assert_eq!(world.turn.delivered.len(), 2, "{:?}", world.turn.delivered);
     let (count, names) = world.shared.damages.found();
     assert_eq!(count, 1, "{names:?}");
     assert!(names[0].contains("stream \"S\": message 2 cannot be read"), "{names:?}");
