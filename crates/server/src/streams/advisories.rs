@@ -1,7 +1,7 @@
 //! What streams and consumers say to those who want to know: advisories, published in the account of the stream.
 
 use super::emitter::{NotedAdvisory, emit_plain};
-use super::hosted::Session;
+use super::session::Session;
 use super::shared::wall;
 use dialtone_broker::account::Account;
 use dialtone_broker::inlet::Publish;

@@ -1,9 +1,10 @@
 //! Making, changing and ending the consumers of a stream.
 
 use super::advisories;
-use super::hosted::{Hosted, Session, Tap};
+use super::hosted::{Hosted, Tap};
 use super::meta::ConsumerMeta;
 use super::record::Record;
+use super::session::Session;
 use super::settings;
 use super::shared::wall;
 use dialtone_broker::inlet::Publish;

@@ -3,9 +3,9 @@
 
 use super::due::Due;
 use super::emitter::{Later, add, emit_status};
-use super::hosted::Session;
 use super::republish::Republished;
 use super::series::{Plan, Series};
+use super::session::Session;
 use dialtone_broker::account::Account;
 use dialtone_broker::inlet::Publish;
 use dialtone_jetstream::api::{MessageGetRequest, read_plain};

@@ -2,7 +2,7 @@
 
 use super::answers::{self, Detail};
 use super::emitter::emit_plain;
-use super::hosted::Session;
+use super::session::Session;
 use dialtone_jetstream::error::ApiError;
 use dialtone_jetstream::json;
 use dialtone_jetstream::stream::{FastAnswer, FastMark, Publish};

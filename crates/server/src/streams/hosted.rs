@@ -4,44 +4,30 @@
 //! a file stream when the log is on disk, and until then its consumers do not see it.
 
 use super::batches::Open;
-use super::due::Due;
-use super::emitter::{Ahead, Emitter, Later, Noted, NotedAdvisory, emit_plain, emit_status};
+use super::emitter::{Ahead, Later, Noted, NotedAdvisory};
 use super::interest::Listeners;
 use super::quota::{self, Quota};
-use super::record::Record;
-use super::republish::Republished;
+use super::session::Session;
 use super::shared::{Shared, Why, wall};
 use super::sourcing;
-use super::state::{Held, State, Wanted, view};
-use super::{advisories, answers, direct, due};
+use super::state::{State, Wanted};
+use super::{answers, direct, due};
 use dialtone_broker::account::Account;
-use dialtone_broker::inlet::{Batch, Inlet, Publish, Received};
+use dialtone_broker::inlet::{Batch, Inlet, Publish};
 use dialtone_broker::peer::Peer;
 use dialtone_broker::subscription::Subscription;
-use dialtone_broker::trace::TracedIntake;
 use dialtone_jetstream::config::PersistMode;
-use dialtone_jetstream::consumer::{AckSubject, Advisory, Budget, Consumer, ConsumerId, Context, Position};
-use dialtone_jetstream::consumers::Consumers;
+use dialtone_jetstream::consumer::ConsumerId;
 use dialtone_jetstream::messages::{Body, Place};
-use dialtone_jetstream::stream::{
-    Admitted, Proposal, Publish as Published, Refusal, Store, is_fast, pack, unpack,
-};
-use dialtone_store::{GroupId, Lsn, ReadError, Urgency};
-use dialtone_wire::header;
-use dialtone_wire::message::Message;
+use dialtone_jetstream::stream::unpack;
+use dialtone_store::{GroupId, Lsn, ReadError};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-/// What one consumer may deliver before others have their turn.
-const BUDGET: Budget = Budget { messages: 512, bytes: 1024 * 1024 };
-/// What one may deliver to see whether it waits for the disk.
-const PROBE: Budget = Budget { messages: 1, bytes: 1 };
 /// Bytes that are read from the disk for a stream before others have their turn.
-const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// What looking for more messages of a direct get counts at least.
-const SERIES_STEP: usize = 64 * 1024;
+pub(super) const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 pub(super) fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
@@ -100,23 +86,23 @@ impl Tap {
 /// What the lock of a stream holds.
 pub(crate) struct Inner {
     pub(crate) state: State,
-    waiting: due::Queue,
+    pub(super) waiting: due::Queue,
     pub(super) later: VecDeque<Later>,
     pub(super) noted: Noted,
     /// What was set in the agenda.
-    timer: Option<i64>,
+    pub(super) timer: Option<i64>,
     /// It takes nothing any more.
     pub(crate) is_gone: bool,
     /// Bytes of its state that count in the quotas.
     pub(super) counted: u64,
     pub(super) scratch: Vec<u8>,
-    record: Vec<u8>,
+    pub(super) record: Vec<u8>,
     /// Where messages are that were just logged.
-    places: Vec<(u64, Place)>,
+    pub(super) places: Vec<(u64, Place)>,
     /// Batches of publishes that are open.
     pub(super) batches: Open,
     /// Answers to publishers that wait until their messages are written.
-    unsynced: due::Queue,
+    pub(super) unsynced: due::Queue,
 }
 
 impl Inner {
@@ -160,13 +146,13 @@ impl Inner {
 
 /// What is known of a stream without its lock.
 #[derive(Default)]
-struct Flags {
+pub(super) struct Flags {
     /// It is in the agenda since it has something to do.
-    is_ready: AtomicBool,
+    pub(super) is_ready: AtomicBool,
     /// It is in the agenda since it waits for a commit.
-    is_waiting: AtomicBool,
+    pub(super) is_waiting: AtomicBool,
     /// Its account has no JetStream at present: it takes and sends nothing.
-    is_suspended: AtomicBool,
+    pub(super) is_suspended: AtomicBool,
 }
 
 /// One stream.
@@ -174,18 +160,18 @@ pub(crate) struct Hosted {
     /// Unique among the streams of the server.
     pub(crate) number: u64,
     pub(crate) name: Box<str>,
-    account: Weak<Account>,
+    pub(super) account: Weak<Account>,
     /// Where its log is; `None`: in memory alone.
     pub(crate) group: Option<GroupId>,
     pub(super) shared: Arc<Shared>,
     /// What publishers are told.
-    acknowledgement: answers::Stored,
-    quota: Arc<Quota>,
-    inner: Mutex<Inner>,
+    pub(super) acknowledgement: answers::Stored,
+    pub(super) quota: Arc<Quota>,
+    pub(super) inner: Mutex<Inner>,
     pub(super) peer: OnceLock<Arc<Peer>>,
     /// What it stores, and where it answers.
     pub(super) taps: Mutex<Vec<Arc<Subscription>>>,
-    flags: Flags,
+    pub(super) flags: Flags,
     pub(super) listeners: Listeners,
     pub(super) this: Weak<Hosted>,
 }
@@ -283,7 +269,7 @@ impl Hosted {
     }
 
     /// Messages are gone that were at these places.
-    fn drop_places(&self, places: impl Iterator<Item = Place>) {
+    pub(super) fn drop_places(&self, places: impl Iterator<Item = Place>) {
         let (Some(store), Some(group)) = (self.shared.store(), self.group) else { return };
         for place in places {
             let place = dialtone_store::Place::from_bytes(place.0);
@@ -318,7 +304,7 @@ impl Hosted {
     }
 
     /// The log has it now or later; `what` is called when it does.
-    fn wait_for(&self, upto: Lsn) {
+    pub(super) fn wait_for(&self, upto: Lsn) {
         if !self.flags.is_waiting.swap(true, Ordering::AcqRel)
             && let Some(this) = self.this.upgrade()
         {
@@ -466,539 +452,4 @@ impl Inlet for Hosted {
     fn account(&self) -> Option<Arc<Account>> {
         self.account.upgrade()
     }
-}
-
-/// A stream that is being worked at, by whoever has its lock.
-pub(super) struct Session<'s> {
-    pub(super) hosted: &'s Hosted,
-    pub(super) account: &'s Arc<Account>,
-    pub(super) inner: &'s mut Inner,
-    pub(super) turn: &'s mut dyn Publish,
-    pub(super) now: i64,
-    /// Where the log ends that this made.
-    upto: Option<Lsn>,
-    /// What is on disk, where this thread may wait for that.
-    disk: Option<Ahead<'s>>,
-}
-
-impl Session<'_> {
-    /// A message is published to the stream.
-    pub(super) fn store(&mut self, message: &Message<'_>, traced: Option<&TracedIntake>) {
-        self.flush();
-        let reply = message.reply.filter(|_| !self.inner.state.meta.config.no_ack);
-        if let Some(reply) = message.reply.filter(|reply| is_fast(reply)) {
-            return super::fast::store(self, message, reply);
-        }
-        let published =
-            Published { subject: message.subject, headers: message.headers(), payload: message.payload() };
-        let (state, batches) = (&self.inner.state, &mut self.inner.batches.atomic);
-        let admitted = state.machine.admit(
-            batches,
-            &published,
-            &self.hosted.wanted(state, self.inner.counted),
-            self.now,
-        );
-        if let Some(traced) = traced
-            && super::traced::decide(traced.intake(), &published, &admitted)
-        {
-            // It was to be traced and nothing else.
-            return;
-        }
-        let answer = match admitted {
-            Ok(Some(Admitted::Proposal(proposal))) => {
-                let detail = answers::Detail::of(&proposal, message.headers());
-                if matches!(detail, answers::Detail::Plain) && !self.hosted.acknowledgement.is_ahead {
-                    match self.carry_out_for(&proposal, reply.unwrap_or_default()) {
-                        Ok(_) => return,
-                        Err(refusal) => Err(refusal),
-                    }
-                } else {
-                    self.carry_out(&proposal)
-                        .map(|seq| answers::stored(&self.hosted.name, self.hosted.domain(), seq, &detail))
-                }
-            }
-            Ok(Some(Admitted::Duplicate(seq))) => {
-                Ok(answers::stored(&self.hosted.name, self.hosted.domain(), seq, &answers::Detail::Duplicate))
-            }
-            Ok(None) => {
-                // It waits for the rest of its batch.
-                if let Some(to) = reply {
-                    emit_plain(self.turn, self.account, to, b"");
-                }
-                return;
-            }
-            Err(refusal) => Err(refusal),
-        };
-        let Some(to) = reply else { return };
-        match answer {
-            Ok(payload) => self.answer_publisher(to, &payload),
-            Err(refusal) => {
-                let payload = answers::refused(&self.hosted.name, &refusal);
-                emit_plain(self.turn, self.account, to, &payload);
-            }
-        }
-    }
-
-    /// Hands a proposal to the log, and carries it out. The last sequence.
-    pub(super) fn carry_out(&mut self, proposal: &Proposal<'_>) -> Result<u64, Refusal> {
-        self.carry_out_for(proposal, b"")
-    }
-
-    /// The same; when it is on disk, whoever waits at `to` is told the sequence, if anybody does.
-    fn carry_out_for(&mut self, proposal: &Proposal<'_>, to: &[u8]) -> Result<u64, Refusal> {
-        self.flush();
-        self.inner.places.clear();
-        let State { republish, machine, .. } = &self.inner.state;
-        let again = republish.as_ref();
-        let again = again.map(|again| again.made(&self.hosted.name, proposal, machine.messages()));
-        self.log(proposal)?;
-        let said = self.inner.state.apply(proposal);
-        self.note(said);
-        let last = self.inner.state.machine.totals().last;
-        for &(seq, place) in &self.inner.places {
-            self.inner.state.machine.set_place(seq, place);
-        }
-        match self.upto.filter(|_| self.hosted.group.is_some()) {
-            Some(upto) => self.inner.waiting.push(upto, Due::Stored { to, seq: last }),
-            None => self.carry_out_due(Due::Stored { to, seq: last }),
-        }
-        for again in again.into_iter().flatten() {
-            self.when_durable(Due::Again(again));
-        }
-        Ok(last)
-    }
-
-    /// What consumers say of a change.
-    pub(super) fn note(&mut self, said: Vec<(ConsumerId, Advisory<'static>)>) {
-        for (id, advisory) in said {
-            self.inner.noted.advisories.push((id, NotedAdvisory::of(&advisory)));
-        }
-    }
-
-    /// Where the log ends that this made.
-    pub(super) fn upto(&self) -> Option<Lsn> {
-        self.upto
-    }
-
-    /// Hands a proposal to the log: a message as one, those of an atomic batch at once, all else as a record.
-    fn log(&mut self, proposal: &Proposal<'_>) -> Result<(), Refusal> {
-        let (Some(group), Some(store)) = (self.hosted.group, self.hosted.shared.store()) else {
-            return Ok(());
-        };
-        let urgency = match proposal {
-            Proposal::Remove(_) | Proposal::Purge(_) => Urgency::FreesRoom,
-            _ => Urgency::Ordinary,
-        };
-        let refused = |why: dialtone_store::Refused| Refusal::StoreFailed(answers::store_refused(&why));
-        let mut batch = store.batch(urgency).map_err(refused)?;
-        let (head, places) = (&mut self.inner.record, &mut self.inner.places);
-        let is_packed = self.inner.state.is_packed();
-        let mut log = |message| log_message(&mut batch, (group, is_packed), message, head, places);
-        match proposal {
-            Proposal::Store(message) => log(message),
-            Proposal::Batch(messages) => messages.iter().for_each(log),
-            other => log_proposal(&mut batch, group, other, head),
-        }
-        self.upto = Some(batch.submit());
-        Ok(())
-    }
-
-    /// Hands a record to the log. Where the log ends then; `None` for a memory stream.
-    ///
-    /// # Errors
-    /// The store takes none.
-    pub(super) fn log_record(
-        &mut self,
-        record: Record<'_>,
-        urgency: Urgency,
-    ) -> Result<Option<Lsn>, dialtone_store::Refused> {
-        self.flush();
-        self.append_record(record, urgency)
-    }
-
-    fn append_record(
-        &mut self,
-        record: Record<'_>,
-        urgency: Urgency,
-    ) -> Result<Option<Lsn>, dialtone_store::Refused> {
-        let (Some(group), Some(store)) = (self.hosted.group, self.hosted.shared.store()) else {
-            return Ok(None);
-        };
-        self.inner.record.clear();
-        record.encode(&mut self.inner.record);
-        let mut batch = store.batch(urgency)?;
-        batch.record(group, &self.inner.record);
-        self.upto = Some(batch.submit());
-        Ok(self.upto)
-    }
-
-    /// Answers once everything that was decided so far is on disk.
-    pub(super) fn answer_when_durable(&mut self, to: &[u8], payload: &[u8]) {
-        self.when_durable(Due::Answer { to, payload });
-    }
-
-    /// Answers a publisher once everything that was decided so far is on disk, or written, if that is asked for.
-    pub(super) fn answer_publisher(&mut self, to: &[u8], payload: &[u8]) {
-        match self.durable_at().filter(|_| self.hosted.acknowledgement.is_ahead) {
-            Some(upto) => self.inner.unsynced.push(upto, Due::Answer { to, payload }),
-            None => self.answer_when_durable(to, payload),
-        }
-    }
-
-    /// Does something once everything that was decided so far is on disk.
-    pub(super) fn when_durable(&mut self, due: Due<'_>) {
-        match self.durable_at() {
-            Some(upto) => self.inner.waiting.push(upto, due),
-            None => self.carry_out_due(due),
-        }
-    }
-
-    /// Where the log ends with all that was decided so far; `None`: it is on disk, or need not be.
-    fn durable_at(&self) -> Option<Lsn> {
-        self.upto.or_else(|| self.inner.waiting.upto())
-    }
-
-    fn carry_out_due(&mut self, due: Due<'_>) {
-        match due {
-            Due::Stored { to, seq } => {
-                self.inner.state.commit(seq);
-                if !to.is_empty() {
-                    let framed = &mut self.inner.scratch;
-                    framed.clear();
-                    self.hosted.acknowledgement.write(seq, framed);
-                    self.turn
-                        .emit(self.account, &Message { subject: to, reply: None, header_bytes: 0, framed });
-                }
-            }
-            Due::Answer { to, payload } => {
-                emit_plain(self.turn, self.account, to, payload);
-            }
-            Due::Again(Republished { subject, header_bytes, framed }) => {
-                let message = Message { subject: &subject, reply: None, header_bytes, framed: &framed };
-                self.turn.emit(self.account, &message);
-            }
-        }
-    }
-
-    /// Sends a header block once everything that was decided so far is on disk.
-    pub(super) fn confirm_when_durable(&mut self, to: &[u8], head: Vec<u8>) {
-        let header_bytes = head.len();
-        let framed = [head.as_slice(), b"\r\n"].concat();
-        self.when_durable(Due::Again(Republished {
-            subject: to.into(),
-            header_bytes,
-            framed: framed.into(),
-        }));
-    }
-
-    /// What waited for the disk goes out.
-    fn committed(&mut self, (written, committed): (Lsn, Lsn)) {
-        if self.hosted.acknowledgement.is_ahead {
-            let mut unsynced = std::mem::take(&mut self.inner.unsynced);
-            unsynced.take(written, |due| self.carry_out_due(due));
-            self.inner.unsynced = unsynced;
-        }
-        let mut waiting = std::mem::take(&mut self.inner.waiting);
-        waiting.take(committed, |due| self.carry_out_due(due));
-        self.inner.waiting = waiting;
-    }
-
-    /// A client asks a consumer for messages.
-    pub(super) fn pull(&mut self, id: u64, message: &Message<'_>) {
-        let Some(reply) = message.reply else { return };
-        self.consumer(ConsumerId(id), |machine, ctx| machine.request(ctx, reply, None, message.payload()));
-    }
-
-    /// A client acknowledges.
-    pub(super) fn acknowledge(&mut self, id: u64, message: &Message<'_>) {
-        let Some(subject) = AckSubject::parse(message.subject) else { return };
-        self.consumer(ConsumerId(id), |machine, ctx| {
-            machine.acknowledge(ctx, &subject, message.reply, None, message.payload());
-        });
-    }
-
-    /// A client says that it keeps up.
-    fn flow_control(&mut self, id: u64, received: &Received<'_>) {
-        let message = &received.message;
-        let number = |name: &[u8]| {
-            let value = header::value(message.headers(), name)?;
-            std::str::from_utf8(value).ok()?.trim().parse().ok()
-        };
-        let acked = number(b"Nats-Last-Consumer")
-            .zip(number(b"Nats-Last-Stream"))
-            .map(|(consumer, stream)| Position { consumer, stream });
-        self.consumer(ConsumerId(id), |machine, ctx| {
-            machine.flow_control_answer(ctx, message.subject, acked);
-        });
-    }
-
-    /// Calls a consumer.
-    pub(super) fn consumer<T>(
-        &mut self,
-        id: ConsumerId,
-        act: impl FnOnce(&mut Consumer, &mut Context<'_>) -> T,
-    ) -> Option<T> {
-        self.consumers(id, |consumers, ctx| consumers.with(id, |machine| act(machine, ctx)))
-    }
-
-    /// Works with the consumers, for one of them: what is to be done is what it wants.
-    pub(super) fn consumers<T>(
-        &mut self,
-        id: ConsumerId,
-        act: impl FnOnce(&mut Consumers<Held>, &mut Context<'_>) -> T,
-    ) -> T {
-        let Inner { state, later, noted, scratch, .. } = &mut *self.inner;
-        let State { consumers, machine, changes, unlogged, committed, .. } = state;
-        let is_logged = consumers.about(id).is_none_or(|held| !held.meta.config.direct);
-        let changes = if is_logged {
-            changes
-        } else {
-            unlogged.clear(self.now);
-            unlogged
-        };
-        let log = view(machine, *committed);
-        let mut emitter = Emitter {
-            turn: &mut *self.turn,
-            account: self.account,
-            messages: machine.messages(),
-            later,
-            noted,
-            consumer: id,
-            scratch,
-            disk: self.disk.as_mut(),
-        };
-        act(consumers, &mut Context { now: self.now, log: &log, host: &mut emitter, changes })
-    }
-
-    /// Has consumers deliver what they can, each once.
-    fn deliver(&mut self) {
-        if self.hosted.flags.is_suspended.load(Ordering::Acquire) {
-            return;
-        }
-        for _ in 0..self.inner.state.consumers.ready() {
-            if !self.inner.later.is_empty() {
-                // What is to be read from the disk comes first, and not on a loop.
-                break;
-            }
-            let Some(id) = self.inner.state.consumers.next_ready() else { break };
-            if self.disk.is_none() && self.hosted.group.is_some() {
-                // What is on disk alone is left to the thread that may wait for it: one message shows that.
-                self.consumers(id, |consumers, ctx| consumers.poll(id, ctx, PROBE));
-                if !self.inner.later.is_empty() {
-                    break;
-                }
-            }
-            self.consumers(id, |consumers, ctx| consumers.poll(id, ctx, BUDGET));
-        }
-        for (id, seq) in std::mem::take(&mut self.inner.noted.lost) {
-            self.consumer(id, |machine, ctx| {
-                machine.undelivered(ctx, seq);
-                machine.set_interest(ctx, false);
-            });
-        }
-        if self.inner.state.consumers.ready() > 0 {
-            self.hosted.wake();
-        }
-        if !self.inner.later.is_empty() {
-            self.hosted.wake();
-        }
-    }
-
-    /// Sends what had to be read from the disk first. Only on a thread that may wait for it.
-    fn flush_later(&mut self) {
-        let (mut body, mut read) = (Vec::new(), 0);
-        while read < READ_BYTES_MAX {
-            let Some(later) = self.inner.later.pop_front() else { return };
-            match later {
-                Later::Status { to, reply, head } => {
-                    emit_status(self.turn, self.account, (&to, reply.as_deref()), &head);
-                }
-                Later::Answer { to, seq, no_headers } => match self.body_of(seq, None, &mut body) {
-                    Ok(()) => {
-                        read += body.len();
-                        direct::send_read(self, &to, (seq, no_headers), &body);
-                    }
-                    Err(error) => {
-                        self.hosted.unreadable(seq, &error);
-                        emit_status(self.turn, self.account, (&to, None), direct::UNREADABLE);
-                    }
-                },
-                Later::Asked { to, asked } => {
-                    direct::answer_later(self, &to, &asked);
-                    read += SERIES_STEP;
-                }
-                Later::Series(series) => {
-                    // What is left of it comes behind the others.
-                    let used = series.go_on(self, READ_BYTES_MAX - read);
-                    read += used.max(SERIES_STEP);
-                }
-                Later::Message { consumer, to, reply, subject, seq, place, form } => {
-                    let place = place.map(|place| (place, form.body_bytes));
-                    match self.body_of(seq, place, &mut body) {
-                        Ok(()) => {
-                            read += body.len();
-                            let header_bytes = form.write(&body, &mut self.inner.scratch);
-                            let framed = &*self.inner.scratch;
-                            let message =
-                                Message { subject: &subject, reply: Some(&reply), header_bytes, framed };
-                            self.turn.emit_stored(self.account, &to, &message);
-                        }
-                        Err(error) => {
-                            self.hosted.unreadable(seq, &error);
-                            // What the device does not give now comes again, as if it were not acknowledged.
-                            if let ReadError::Damaged(_) = error {
-                                self.consumer(consumer, |machine, ctx| machine.damaged(ctx, seq));
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Reads the body of a message, wherever it is; `place` says where it was.
-    pub(super) fn body_of(
-        &self,
-        seq: u64,
-        place: Option<(Place, u32)>,
-        body: &mut Vec<u8>,
-    ) -> Result<(), ReadError> {
-        body.clear();
-        match (self.inner.copy_body(seq, body), place) {
-            (Ok(true), _) => Ok(()),
-            (Err(place), _) | (Ok(false), Some(place)) => self.hosted.try_read(seq, place, body),
-            (Ok(false), None) => Err(ReadError::Moved),
-        }
-    }
-
-    /// Deadlines of consumers, and messages whose time is over.
-    fn expire(&mut self) {
-        let now = self.now;
-        for id in self.inner.state.consumers.due(now) {
-            self.consumer(id, |machine, ctx| machine.expire(ctx));
-        }
-        while let Some(proposal) = self.inner.state.machine.admit_expiry(now) {
-            if self.carry_out(&proposal).is_err() {
-                break;
-            }
-        }
-        self.inner.batches.expire(now);
-        loop {
-            let state = &self.inner.state;
-            let wanted = self.hosted.wanted(state, self.inner.counted);
-            let Some(proposal) = state.machine.admit_schedule(&wanted, now) else { break };
-            if self.carry_out(&proposal).is_err() {
-                break;
-            }
-        }
-    }
-
-    /// Hands changes of consumers to the log, and sees to it that what is left is done.
-    fn finish(&mut self) {
-        self.flush();
-        let confirmed = std::mem::take(&mut self.inner.noted.confirmed);
-        for to in confirmed {
-            self.answer_when_durable(&to, b"");
-        }
-        self.hosted.drop_places(self.inner.state.machine.freed().single.drain(..));
-        if let (Some(group), false) = (self.hosted.group, self.inner.state.to_erase.is_empty()) {
-            self.hosted.shared.care.erase(group, self.inner.state.to_erase.drain(..));
-        }
-        self.count();
-        self.hosted.shared.batches.count(&mut self.inner.batches);
-        advisories::publish(self);
-        advisories::publish_abandoned(self);
-        let inactive = std::mem::take(&mut self.inner.noted.inactive);
-        for id in inactive {
-            super::consumers::delete(self, id);
-        }
-        if let Some(upto) = self.inner.waiting.upto() {
-            self.hosted.wait_for(upto);
-        }
-        let at = self.deadline();
-        if let Some(this) = self.hosted.this.upgrade() {
-            self.hosted.shared.set_timer(&this, (self.inner.timer, at), self.now);
-            self.inner.timer = at;
-        }
-    }
-
-    /// What the state takes counts.
-    fn count(&mut self) {
-        let bytes = if self.inner.is_gone { 0 } else { self.inner.state.machine.totals().bytes };
-        let more = signed(bytes) - signed(self.inner.counted);
-        if more != 0 {
-            let place = quota::place(self.hosted.group.is_some());
-            self.hosted.quota.add(place, more);
-            self.hosted.shared.quota.add(place, more);
-            self.inner.counted = bytes;
-        }
-    }
-
-    /// What consumers have decided so far goes into the log, and what they no longer need goes: before anything else is decided, so that
-    /// the log makes the same again in its order.
-    fn flush(&mut self) {
-        if self.inner.state.changes.is_empty() {
-            return;
-        }
-        let bytes = self.inner.state.changes.bytes().to_vec();
-        // What the log does not take is decided again after a restart.
-        let _ = self.append_record(Record::Changes(&bytes), Urgency::FreesRoom);
-        self.inner.state.settle_all();
-        self.inner.state.changes.clear(self.now);
-    }
-
-    /// When something is to be done, if nothing happens before.
-    fn deadline(&self) -> Option<i64> {
-        if self.inner.is_gone {
-            return None;
-        }
-        let consumers = &self.inner.state.consumers;
-        let deadlines = consumers.deadline().into_iter();
-        let machine = self.inner.state.machine.next_expiry();
-        deadlines
-            .chain(machine)
-            .chain(self.inner.batches.deadline())
-            .chain(self.inner.state.origins.deadline())
-            .min()
-    }
-}
-
-/// Appends a message with its head, and notes where it is.
-pub(super) fn log_message(
-    batch: &mut dialtone_store::Batch<'_>,
-    (group, is_packed): (GroupId, bool),
-    message: &Store<'_>,
-    head: &mut Vec<u8>,
-    places: &mut Vec<(u64, Place)>,
-) {
-    if message.is_skipped {
-        return log_proposal(batch, group, &Proposal::Skip(message.clone()), head);
-    }
-    head.clear();
-    let packed = if is_packed { pack(&message.headers, &message.payload) } else { None };
-    let place = match packed {
-        Some(packed) => {
-            message.encode_packed_head(head);
-            batch.message(group, message.seq, head, &[&packed])
-        }
-        None => {
-            message.encode_head(head);
-            batch.message(group, message.seq, head, &[&*message.headers, &*message.payload])
-        }
-    };
-    places.push((message.seq, Place(place.to_bytes())));
-}
-
-/// Appends anything else.
-pub(super) fn log_proposal(
-    batch: &mut dialtone_store::Batch<'_>,
-    group: GroupId,
-    proposal: &Proposal<'_>,
-    record: &mut Vec<u8>,
-) {
-    let mut bytes = Vec::new();
-    proposal.encode(&mut bytes);
-    record.clear();
-    Record::Proposal(&bytes).encode(record);
-    batch.record(group, record);
 }

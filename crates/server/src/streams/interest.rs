@@ -1,6 +1,7 @@
 //! Whether somebody listens to consumers that send: looked at when a consumer begins, and when subscriptions to its deliver subject change.
 
-use super::hosted::{Hosted, Session};
+use super::hosted::Hosted;
+use super::session::Session;
 use dialtone_broker::account::Account;
 use dialtone_broker::lookout::{Lookout, Observer};
 use dialtone_jetstream::config::ConsumerConfig;

@@ -3,11 +3,12 @@
 //! Nobody sees it before it is whole. The log says that it begins and that it ends; one that did not end is deleted at the next start, or
 //! when it is dropped.
 
-use super::hosted::{Hosted, log_message, log_proposal, signed};
+use super::hosted::{Hosted, signed};
 use super::meta::{ConsumerMeta, StreamMeta};
 use super::quota::{self, Quota};
 use super::record::Record;
 use super::registry::{All, group_meta};
+use super::session::{log_message, log_proposal};
 use super::settings;
 use super::shared::{Shared, wall};
 use super::state::State;

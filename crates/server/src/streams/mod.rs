@@ -32,6 +32,7 @@ mod requests;
 #[cfg(test)]
 mod restarts;
 mod series;
+mod session;
 mod settings;
 mod shared;
 mod sourcing;

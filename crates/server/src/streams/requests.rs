@@ -1,8 +1,9 @@
 //! What the API asks of a stream.
 
-use super::hosted::{Hosted, Session};
+use super::hosted::Hosted;
 use super::meta::StreamMeta;
 use super::record::Record;
+use super::session::Session;
 use dialtone_broker::inlet::Publish;
 use dialtone_jetstream::config::{ConsumerConfig, StreamConfig};
 use dialtone_jetstream::consumer::ResetError;

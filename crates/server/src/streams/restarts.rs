@@ -366,7 +366,7 @@ impl World {
 }
 
 fn publish(
-    session: &mut super::hosted::Session<'_>,
+    session: &mut super::session::Session<'_>,
     (random, published, bodies): (&mut Random, &mut u64, &mut Bodies),
 ) {
     *published += 1;

@@ -2,7 +2,7 @@
 
 use super::direct::{describe, emit, framed};
 use super::emitter::{Later, add, emit_status};
-use super::hosted::Session;
+use super::session::Session;
 use dialtone_jetstream::messages::{Body, Next, Selector};
 use std::collections::VecDeque;
 

@@ -1,6 +1,7 @@
 //! Streams that take messages from others: what their origins want is carried out here.
 
-use super::hosted::{Hosted, Inner, Session, Tap};
+use super::hosted::{Hosted, Inner, Tap};
+use super::session::Session;
 use super::shared::wall;
 use dialtone_broker::account::Account;
 use dialtone_broker::subscription::Subscription;
