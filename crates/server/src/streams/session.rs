@@ -9,7 +9,7 @@ use super::republish::Republished;
 use super::state::{Held, State, view};
 use super::{advisories, answers, direct};
 use dialtone_broker::account::Account;
-use dialtone_broker::inlet::{Inlet, Publish, Received};
+use dialtone_broker::inlet::{Publish, Received};
 use dialtone_broker::trace::TracedIntake;
 use dialtone_jetstream::consumer::{AckSubject, Advisory, Budget, Consumer, ConsumerId, Context, Position};
 use dialtone_jetstream::consumers::Consumers;
