@@ -31,7 +31,12 @@ pub(super) fn create(request: &mut Request<'_>) -> Answered {
     super::checks::naming(request, &mut asked)?;
     let hosted = stream_named(request)?;
     super::checks::of_stream(request, &hosted, &mut asked)?;
-    let (name, config) = super::checks::consumer(request, &hosted, &asked)?;
+    let checked = super::checks::consumer(request, &hosted, &asked);
+    if checked.is_err() {
+        // A refusal does not say which stream this is.
+        request.headers.clear();
+    }
+    let (name, config) = checked?;
     let is_push = !config.deliver_subject.is_empty();
     let (_, turn) = request.executor.parts();
     let put = turn.within(|turn| hosted.put_consumer(&name, config, turn));

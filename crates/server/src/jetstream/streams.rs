@@ -232,24 +232,11 @@ fn limits_shown(limits: &config::AccountLimits) -> LimitsShown {
     }
 }
 
-/// How many mirrors and sources follow a stream of the same account. Each has a consumer on official servers, and is counted as one here.
-fn followed(all: &[Arc<Hosted>]) -> usize {
-    let is_here = |name: &str| all.iter().any(|hosted| *hosted.name == *name);
-    let of = |hosted: &Arc<Hosted>| {
-        let inner = hosted.lock();
-        let config = &inner.state.meta.config;
-        let origins = config.mirror.iter().chain(&config.sources);
-        origins.filter(|origin| origin.external.is_none() && is_here(&origin.name)).count()
-    };
-    all.iter().map(of).sum()
-}
-
 pub(super) fn account_info(request: &mut Request<'_>) -> Answered {
     let node = request.node();
     let limits = tiers(request);
     let all = node.streams.all.of(&request.account);
-    let mut usage = Usage::of(&all);
-    usage.consumers += followed(&all);
+    let usage = Usage::of(&all);
     let asked = node.streams.asked_so_far(&request.account);
     // Streams have one replica here.
     let by_tier = limits.iter().filter(|(name, _)| !name.is_empty()).map(|(name, limits)| {

@@ -1,5 +1,7 @@
 """`nats bench js` and `nats bench kv`. Argument: the server's URL."""
 
+import re
+
 from said import run, tool
 
 
@@ -7,7 +9,8 @@ def bench(*words):
     code, text = run("bench", *words, "--no-progress")
     print(f"$ nats bench {' '.join(words)} = {code}: {'msgs/sec' in text or 'aggregated' in text}")
     if code:
-        print(text)
+        # Without the time of day.
+        print(re.sub(r"^\d\d:\d\d:\d\d ", "", text, flags=re.M))
 
 
 for words in ("pub", "sync"), ("pub", "async"), ("pub", "async", "--batch", "100"):
