@@ -164,13 +164,17 @@ fn answer(executor: &mut Executor, message: &Message) {
         Err(error) => Err(error),
     };
     let (begins, headers) = (request.begins.take(), std::mem::take(&mut request.headers));
-    node.streams.asked(&request.account, done.is_err());
+    // A message that is got is no answer that counts or is audited; a refusal is.
+    let counts = done.is_err() || request.asked.endpoint != Endpoint::MessageGet;
+    if counts {
+        node.streams.asked(&request.account, done.is_err());
+    }
     let payload = done.unwrap_or_else(|error| match asked.endpoint {
         Endpoint::Info | Endpoint::AccountPurge => error_answer(asked.endpoint, error),
         _ if is_system => system_error_answer(error),
         endpoint => error_answer(endpoint, error),
     });
-    let audited = audit::of(&mut request, &payload);
+    let audited = counts.then(|| audit::of(&mut request, &payload)).flatten();
     executor.reply_with_headers(message, &headers, payload);
     let (_, turn) = executor.parts();
     turn.within(|turn| {
