@@ -319,6 +319,10 @@ impl Consumer {
                 pull.expire(ctx);
                 if pull.waiting.needs_processing(ctx.now, false) {
                     pull.waiting.process(ctx, false, numbers);
+                    if pull.waiting.is_empty() {
+                        // Who waited until now may ask again.
+                        self.used_at = ctx.now;
+                    }
                 }
             }
             (Demand::Push(push), Mode::Push(settings)) => {

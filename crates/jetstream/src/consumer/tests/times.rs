@@ -80,6 +80,15 @@ fn who_is_not_used_asks_to_be_deleted() {
     // Somebody may be at work on the messages until they come again, at 35 s.
     check(bench.until(40 * SECOND - 2), &[]);
     check(bench.until(40 * SECOND), &["inactive"]);
+    // Its time begins when the last request ends, be it at the moment at which it is looked.
+    let mut bench =
+        Bench::new(Settings { inactive_threshold: Some(SECOND), ..pull_settings() }, MapLog::default());
+    bench.pull(r#"{"batch":1,"expires":4000000000}"#);
+    check(
+        bench.until(5 * SECOND - 1),
+        &["r <- NATS/1.0 408 Request Timeout|Nats-Pending-Messages: 1|Nats-Pending-Bytes: 0||"],
+    );
+    check(bench.until(5 * SECOND), &["inactive"]);
     let settings = Settings { inactive_threshold: Some(5 * SECOND), ..push_settings() };
     let mut bench = Bench::new(settings, MapLog::default());
     bench.work(|consumer, ctx| consumer.set_interest(ctx, true));
