@@ -146,7 +146,12 @@ impl Stream {
         if room.server_bytes() == 0 {
             return Err(Refusal::ServerFull);
         }
-        if settings.retention == Retention::Interest && !room.is_wanted(&store.subject) {
+        self.admit_made(store, room)
+    }
+
+    /// Decides on a message that has its final form: whether it is wanted, and whether there is room for it.
+    pub(super) fn admit_made<'a>(&self, store: Store<'a>, room: &impl Room) -> Result<Admitted<'a>, Refusal> {
+        if self.settings.retention == Retention::Interest && !room.is_wanted(&store.subject) {
             return Ok(Admitted::Proposal(Proposal::Skip(store.bodiless())));
         }
         let size = self.messages.size(store.subject.len(), store.header_bytes, store.body_bytes);

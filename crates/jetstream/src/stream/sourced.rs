@@ -2,9 +2,7 @@
 
 use super::admit::{FILE_MESSAGE_BYTES_MAX, append, without};
 use super::marks::{self, TtlValue, given};
-use super::{
-    Admitted, Marks, Proposal, Publish, Refusal, Retention, Rollup, Room, Sourced, Storage, Store, Stream,
-};
+use super::{Admitted, Marks, Publish, Refusal, Rollup, Room, Sourced, Storage, Store, Stream};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -167,15 +165,7 @@ impl Stream {
 
     fn admit_taken<'a>(&self, store: Store<'a>, room: &impl Room) -> Result<Admitted<'a>, Refusal> {
         self.check_sizes(&store)?;
-        if self.settings.retention == Retention::Interest && !room.is_wanted(&store.subject) {
-            return Ok(Admitted::Proposal(Proposal::Skip(store.bodiless())));
-        }
-        let size = self.messages.size(store.subject.len(), store.header_bytes, store.body_bytes);
-        if size > room.account_bytes() {
-            return Err(Refusal::AccountFull);
-        }
-        self.check_discard(&store)?;
-        Ok(Admitted::Proposal(Proposal::Store(store)))
+        self.admit_made(store, room)
     }
 }
 
