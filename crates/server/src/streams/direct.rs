@@ -22,12 +22,12 @@ const SERIES_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const EMPTY: &str = "408 Empty Request";
 const BAD: &str = "408 Bad Request";
 const MALFORMED: &str = "408 Malformed Request";
-const NOT_FOUND: &str = "404 Message Not Found";
+pub(super) const NOT_FOUND: &str = "404 Message Not Found";
 const NO_RESULTS: &str = "404 No Results";
 const TOO_MANY: &str = "413 Too Many Results";
 
 /// Messages of a stream that may all be looked at in the turn of an event loop.
-const LOOKED_AT_ONCE: u64 = 10_000;
+pub(super) const LOOKED_AT_ONCE: u64 = 10_000;
 
 /// What is sent.
 enum Found {
@@ -72,7 +72,8 @@ pub(super) fn answer_later(session: &mut Session<'_>, to: &[u8], asked: &Asked) 
     }
 }
 
-fn refuse(session: &mut Session<'_>, to: &[u8], status: &str) {
+/// Answers with a status.
+pub(super) fn refuse(session: &mut Session<'_>, to: &[u8], status: &str) {
     let head = format!("NATS/1.0 {status}\r\n\r\n");
     emit_status(session.turn, session.account, (to, None), head.as_bytes());
 }

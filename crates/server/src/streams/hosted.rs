@@ -323,9 +323,7 @@ impl Hosted {
         self.with(turn, |session| {
             session.inner.is_gone = true;
             sourcing::end_all(session);
-            let all: Vec<ConsumerId> =
-                session.inner.state.consumers.iter().map(|(one, _)| one.id()).collect();
-            for id in all {
+            for id in session.inner.state.consumer_ids() {
                 super::consumers::end(session, id);
             }
             session.inner.waiting.clear();
@@ -338,9 +336,7 @@ impl Hosted {
     /// The server is about to stop: requests that wait are answered.
     pub(crate) fn say_stop(&self, turn: &mut dyn Publish) {
         self.with(turn, |session| {
-            let all: Vec<ConsumerId> =
-                session.inner.state.consumers.iter().map(|(one, _)| one.id()).collect();
-            for id in all {
+            for id in session.inner.state.consumer_ids() {
                 session.consumer(id, |machine, ctx| machine.stopped(ctx));
             }
         });
@@ -390,7 +386,7 @@ impl Hosted {
         self.shared.domain.as_deref()
     }
 
-    /// Reads a body from the disk. Under the lock of the stream, a place that it has is no other meanwhile.
+    /// Reads a body from the disk, or names it as one that cannot be read.
     pub(crate) fn read(&self, seq: u64, place: (Place, u32), out: &mut Vec<u8>) -> bool {
         let read = self.try_read(seq, place, out);
         read.inspect_err(|error| self.unreadable(seq, error)).is_ok()
@@ -408,7 +404,10 @@ impl Hosted {
             .note(format!("stream {:?}: message {seq} cannot be read: {error}: {why}", &*self.name));
     }
 
-    /// The same, and why it was not read.
+    /// Reads a body from the disk. Under the lock of the stream, a place that it has is no other meanwhile.
+    ///
+    /// # Errors
+    /// Why it was not read; then nothing is appended.
     pub(super) fn try_read(
         &self,
         seq: u64,

@@ -1,6 +1,6 @@
 //! The answer to a direct get of several messages: one message after the other, then a status that says how it ended.
 
-use super::direct::{describe, emit, framed};
+use super::direct::{LOOKED_AT_ONCE, NOT_FOUND, describe, emit, framed, refuse};
 use super::emitter::{Later, add, emit_status};
 use super::session::Session;
 use dialtone_jetstream::messages::{Body, Next, Selector};
@@ -12,8 +12,6 @@ const MESSAGES_AT_ONCE: usize = 128;
 const BYTES_AT_ONCE: usize = 256 * 1024;
 /// Messages that are looked at for a filter before others have their turn.
 const LOOKED_AT_MAX: usize = 4096;
-/// Messages of a stream that are counted in the turn of an event loop.
-const COUNTED_AT_ONCE: u64 = 10_000;
 
 /// Which messages are sent.
 pub(super) enum Plan {
@@ -92,8 +90,7 @@ impl Series {
                     return allowance.bytes;
                 }
                 Step::NotFound => {
-                    let head = b"NATS/1.0 404 Message Not Found\r\n\r\n";
-                    emit_status(session.turn, session.account, (&self.to, None), head);
+                    refuse(session, &self.to, NOT_FOUND);
                     return allowance.bytes;
                 }
             }
@@ -110,7 +107,7 @@ impl Series {
         let (messages, visible) = (session.inner.state.machine.messages(), session.inner.state.visible());
         let pending = match &self.plan {
             Plan::These { seqs, .. } => seqs.len() as u64,
-            Plan::Next { .. } if !may_take_long && messages.totals().count > COUNTED_AT_ONCE => return false,
+            Plan::Next { .. } if !may_take_long && messages.totals().count > LOOKED_AT_ONCE => return false,
             Plan::Next { selector, from, .. } => {
                 let count = |from: u64| messages.count_from(selector, from);
                 count(*from).saturating_sub(count((*from).max(visible.saturating_add(1))))

@@ -3,7 +3,7 @@
 use super::due::Due;
 use super::emitter::{Ahead, Emitter, Later, NotedAdvisory, emit_plain, emit_status};
 use super::hosted::{Hosted, Inner, READ_BYTES_MAX, signed};
-use super::quota::{self};
+use super::quota;
 use super::record::Record;
 use super::republish::Republished;
 use super::state::{Held, State, view};
@@ -356,10 +356,7 @@ impl Session<'_> {
                 machine.set_interest(ctx, false);
             });
         }
-        if self.inner.state.consumers.ready() > 0 {
-            self.hosted.wake();
-        }
-        if !self.inner.later.is_empty() {
+        if self.inner.state.consumers.ready() > 0 || !self.inner.later.is_empty() {
             self.hosted.wake();
         }
     }

@@ -154,6 +154,11 @@ impl State {
         self.consumers.iter().filter(|(_, held)| !held.meta.config.direct).count()
     }
 
+    /// All consumers.
+    pub(super) fn consumer_ids(&self) -> Vec<ConsumerId> {
+        self.consumers.iter().map(|(machine, _)| machine.id()).collect()
+    }
+
     /// Where all consumers are asked and acknowledged.
     pub(super) fn consumer_taps(&self) -> Vec<Arc<Subscription>> {
         self.consumers.iter().flat_map(|(_, held)| held.taps.iter().cloned()).collect()
