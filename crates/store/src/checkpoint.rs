@@ -145,7 +145,7 @@ impl Round<'_> {
         for state in groups.values().filter_map(|group| group.state) {
             *states.entry(state.segment).or_insert(0) += u64::from(state.bytes);
         }
-        let rewrite = Arc::new(self.segments.to_rewrite(&states));
+        let rewrite = Arc::new(self.segments.to_rewrite(&states, self.log.ring.newest()));
         let plans = self.plans(&groups, &rewrite);
         let deleted = groups.values().any(|group| group.deleted.is_some());
         if plans.is_empty() && rewrite.is_empty() && !deleted {
@@ -165,7 +165,8 @@ impl Round<'_> {
             let synced = disk.sync_dir(&self.segments.dir);
             synced.map_err(|error| failed("sync the folder of segments", not_full(error)))?;
             let (manifest, gone) = self.manifest(&written, &rewrite, next_segment);
-            let prepared = manifest::prepare(disk, &self.log.root, &manifest);
+            let by = self.log.options.encryption.as_ref();
+            let prepared = manifest::prepare(disk, &self.log.root, &manifest, by);
             prepared.map_err(|error| failed("write the manifest", error))?;
             Ok((written, manifest, gone))
         });
@@ -308,6 +309,8 @@ impl Round<'_> {
             next_segment,
             segments,
             groups: entries,
+            ring: self.manifest.ring.clone(),
+            sealed_from: self.manifest.sealed_from,
         };
         (manifest, gone)
     }
@@ -381,7 +384,9 @@ impl Round<'_> {
                 _ if self.damaged.contains(&file.name) => {
                     _ = disk.rename(&path, &self.quarantine(&file.name))
                 }
-                Some(name) if disk.rename(&path, &self.log.dir().join(&name)).is_ok() => spares.keep(name),
+                Some(name) if disk.rename(&path, &self.log.dir().join(&name)).is_ok() => {
+                    _ = spares.keep(name);
+                }
                 _ => _ = disk.remove(&path),
             }
         }
@@ -499,7 +504,8 @@ impl SegmentSink<'_> {
             None => {
                 let id = *self.next_segment;
                 *self.next_segment += 1;
-                let created = SegmentWriter::create(disk, dir, &self.round.log.store, id);
+                let bound = (&self.round.log.store, &self.round.log.ring);
+                let created = SegmentWriter::create(disk, dir, bound, id);
                 let created =
                     created.map_err(|error| Trouble::Write(format!("create segment {id}"), error))?;
                 self.writer.insert(created)

@@ -17,7 +17,8 @@ use crate::id::{GroupId, Lsn, Place};
 use crate::log::{BATCH_HEADER_BYTES, BatchHeader, FileHeader, LogFiles};
 use crate::manifest::StatePlace;
 use crate::options::Options;
-use crate::record::{Kind, Seed, append};
+use crate::record::{Binding, Kind, Seed, append};
+use crate::seal::{FileKey, FileSeal, Ring};
 
 /// Who wants to know of commits. Called by the store's writer thread, one call at a time, without a lock of the store: it may append, and it
 /// should be short.
@@ -38,6 +39,8 @@ pub(crate) struct Log {
     /// The store's folder.
     pub root: PathBuf,
     pub store: [u8; 16],
+    /// By what new files are sealed.
+    pub ring: Ring,
     pub options: Options,
     pub files: LogFiles,
     pub pending: Mutex<Pending>,
@@ -66,11 +69,11 @@ pub(crate) struct Pending {
     records: u32,
     /// The file that the buffer goes to.
     file: FileHeader,
-    seed: Seed,
+    binding: Binding,
     /// The buffer that is used next.
     spare: Vec<u8>,
-    /// What the writer writes: its position, and the seed of its file.
-    flight: Option<(u64, Seed, Arc<Vec<u8>>)>,
+    /// What the writer writes: its position, and what binds it to its file.
+    flight: Option<(u64, Binding, Arc<Vec<u8>>)>,
     writer_waits: bool,
     pub stop: bool,
     pub writer_ended: bool,
@@ -123,13 +126,17 @@ impl Flight {
 const SPARE_BYTES_MAX: usize = 16 << 20;
 
 impl Pending {
-    pub fn new(file: FileHeader, store: &[u8; 16], groups: HashMap<GroupId, Group>) -> Pending {
+    pub fn new(
+        file: FileHeader,
+        (store, ring): (&[u8; 16], &Ring),
+        groups: HashMap<GroupId, Group>,
+    ) -> Pending {
         Pending {
             buffer: vec![0; BATCH_HEADER_BYTES],
             base: file.first,
             records: 0,
             file,
-            seed: Seed::new(store, file.epoch),
+            binding: file.binding(store, ring),
             spare: vec![0; BATCH_HEADER_BYTES],
             flight: None,
             writer_waits: false,
@@ -150,14 +157,22 @@ impl Pending {
     }
 
     /// Bytes of a message that has not been written yet, if it is one.
-    pub fn read(&self, lsn: u64, bytes: usize) -> Option<(Seed, &[u8])> {
-        let (base, seed, buffer) = match &self.flight {
-            Some((base, seed, flight)) if lsn < base + flight.len() as u64 => (*base, *seed, &**flight),
-            _ => (self.base, self.seed, &self.buffer),
+    pub fn read(&self, lsn: u64, bytes: usize) -> Option<(Binding, &[u8])> {
+        let (base, binding, buffer) = match &self.flight {
+            Some((base, binding, flight)) if lsn < base + flight.len() as u64 => (*base, binding, &**flight),
+            _ => (self.base, &self.binding, &self.buffer),
         };
         let offset = usize::try_from(lsn.checked_sub(base)?).ok()?;
         let found = buffer.get(offset..offset.checked_add(bytes)?)?;
-        Some((seed, found))
+        Some((binding.clone(), found))
+    }
+}
+
+impl FileHeader {
+    /// What binds the file's bytes to it.
+    pub fn binding(&self, store: &[u8; 16], ring: &Ring) -> Binding {
+        let key = self.seal.map_or(FileKey::Plain, |seal| ring.file_key(store, self.epoch, seal));
+        Binding { seed: Seed::new(store, self.epoch), key }
     }
 }
 
@@ -205,9 +220,9 @@ impl Log {
             bytes: (bytes.len() - BATCH_HEADER_BYTES) as u32,
             records: std::mem::take(&mut pending.records),
         };
-        bytes[..BATCH_HEADER_BYTES].copy_from_slice(&header.encode(pending.seed));
+        bytes[..BATCH_HEADER_BYTES].copy_from_slice(&header.encode(pending.binding.seed));
         let bytes = Arc::new(bytes);
-        pending.flight = Some((base, pending.seed, Arc::clone(&bytes)));
+        pending.flight = Some((base, pending.binding.clone(), Arc::clone(&bytes)));
         pending.buffer.clear();
         pending.buffer.resize(BATCH_HEADER_BYTES, 0);
         pending.base += bytes.len() as u64;
@@ -218,8 +233,9 @@ impl Log {
                 previous_end: pending.base,
                 previous_first: file.first,
                 ahead: self.options.ahead_bytes(),
+                seal: FileSeal::new(&self.ring),
             };
-            pending.seed = Seed::new(&self.store, pending.file.epoch);
+            pending.binding = pending.file.binding(&self.store, &self.ring);
         }
         Flight { base, bytes, file }
     }
@@ -391,8 +407,8 @@ impl Batch<'_> {
     fn append(&mut self, what: (Kind, GroupId, u64), head: &[u8], body: &[&[u8]]) -> u32 {
         self.records += 1;
         let at = self.pending.position();
-        let seed = self.pending.seed;
-        append(&mut self.pending.buffer, (seed, at), what, head, body)
+        let pending = &mut *self.pending;
+        append(&mut pending.buffer, (&pending.binding, at), what, head, body)
     }
 
     fn note(&mut self, group: GroupId, at: u64, seq: Option<u64>) {

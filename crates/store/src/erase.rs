@@ -9,7 +9,7 @@ use crate::error::{Damage, Failure, Lost, ReadError};
 use crate::id::{GroupId, Lsn, Place};
 use crate::log::LogFile;
 use crate::read::read_record;
-use crate::record::{Found, HEADER_BYTES, Header, Kind, Seed};
+use crate::record::{Binding, Found, HEADER_BYTES, Header, Kind, finish};
 use crate::recover::lost;
 use crate::segment::Segment;
 use crate::store::Store;
@@ -113,10 +113,18 @@ impl Store {
             Err(error) => return Ok(Err(error.into_error())),
         };
         record[HEADER_BYTES + head_bytes..].fill(0);
-        let data_checksum = crc32c::crc32c(&record[HEADER_BYTES..]);
         let (head_bytes, body_bytes) = (head_bytes as u32, (record.len() - HEADER_BYTES - head_bytes) as u32);
-        let header = Header { kind: Kind::Message, group, seq, head_bytes, body_bytes, data_checksum };
-        let is_there = self.overwrite(place, &mut record, |seed, at| header.encode(seed, at), touched)?;
+        let header = Header {
+            kind: Kind::Message,
+            group,
+            seq,
+            head_bytes,
+            body_bytes,
+            data_checksum: 0,
+            tag_bytes: 0,
+            is_erased: false,
+        };
+        let is_there = self.overwrite(place, &mut record, header, touched)?;
         Ok(if is_there { Ok(()) } else { Err(ReadError::Moved) })
     }
 
@@ -134,19 +142,24 @@ impl Store {
     fn overwrite(
         &self,
         place: Place,
-        record: &mut [u8],
-        header: impl Fn(Seed, u64) -> [u8; HEADER_BYTES],
+        record: &mut Vec<u8>,
+        header: Header,
         touched: &mut Touched,
     ) -> io::Result<bool> {
+        // Sealed once more at its place, it is sealed as something else: no key seals two things by one nonce.
+        let mut finished = |binding: &Binding, at| {
+            let is_erased = binding.key.tag_bytes() > 0;
+            finish(record, 0, (binding, at), Header { is_erased, ..header });
+        };
         if let Some(Lsn(lsn)) = place.lsn() {
             let Some(file) = self.log.files.holding(lsn) else { return Ok(false) };
-            record[..HEADER_BYTES].copy_from_slice(&header(file.seed, lsn));
+            finished(&file.binding, lsn);
             write_full(&*file.file, record, file.offset(lsn))?;
             touched.log.insert(file.first, file);
         } else {
             let id = place.segment_id().unwrap_or_default();
             let Some(segment) = self.segments.find(id) else { return Ok(false) };
-            record[..HEADER_BYTES].copy_from_slice(&header(segment.seed(), u64::from(place.offset())));
+            finished(segment.binding(), u64::from(place.offset()));
             segment.overwrite(place.offset(), record)?;
             touched.segments.insert(id, segment);
         }

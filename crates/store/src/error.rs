@@ -39,6 +39,27 @@ pub enum OpenError {
         /// What is wrong with them.
         why: String,
     },
+    /// It is encrypted, and there is no key. Nothing was changed.
+    #[error("store {dir}: it is encrypted, and no encryption key is configured")]
+    NoKey {
+        /// The store's folder.
+        dir: String,
+    },
+    /// It is encrypted, and not by this key, nor by the previous one if one was given. Nothing was changed.
+    #[error(
+        "store {dir}: it is encrypted by another key than the one that is configured; \
+         where the key was changed, the one before is to be configured, too"
+    )]
+    OtherKey {
+        /// The store's folder.
+        dir: String,
+    },
+    /// Its key was changed more often than there is room for.
+    #[error("store {dir}: its key cannot be changed once more")]
+    TooManyKeys {
+        /// The store's folder.
+        dir: String,
+    },
     /// The disk reported an error.
     #[error("store {dir}: cannot {doing}")]
     Disk {

@@ -9,6 +9,7 @@ use crate::disk::Disk;
 use crate::id::{GroupId, Place};
 use crate::opening::Recovered;
 use crate::options::Options;
+use crate::seal::{Cipher, Encryption, Key};
 use crate::simulated::{After, SimulatedDisk};
 use crate::store::Store;
 
@@ -26,17 +27,25 @@ impl Checkpointed for All {
     fn moved(&mut self, _group: GroupId, _moved: &[Moved], _gone: &mut Vec<Place>) {}
 }
 
-fn options() -> Options {
-    Options { log_file_bytes: 4 << 10, log_ahead_bytes: 512, reserve_bytes: 0, ..Options::default() }
+fn options(is_sealed: bool) -> Options {
+    let key = Key::new(b"key");
+    let encryption = is_sealed.then_some(Encryption { cipher: Cipher::Aes256Gcm, key, previous: None });
+    Options {
+        log_file_bytes: 4 << 10,
+        log_ahead_bytes: 512,
+        reserve_bytes: 0,
+        encryption,
+        ..Options::default()
+    }
 }
 
 /// A store with a checkpoint, and a log behind it.
-fn prepared() -> &'static (SimulatedDisk, Vec<PathBuf>) {
-    static PREPARED: OnceLock<(SimulatedDisk, Vec<PathBuf>)> = OnceLock::new();
-    PREPARED.get_or_init(|| {
+fn prepared(is_sealed: bool) -> &'static (SimulatedDisk, Vec<PathBuf>) {
+    static PREPARED: [OnceLock<(SimulatedDisk, Vec<PathBuf>)>; 2] = [OnceLock::new(), OnceLock::new()];
+    PREPARED[usize::from(is_sealed)].get_or_init(|| {
         let disk = SimulatedDisk::new();
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-        if let Ok(store) = Store::open(shared, Path::new(FOLDER), options(), &mut |_| {})
+        if let Ok(store) = Store::open(shared, Path::new(FOLDER), options(is_sealed), &mut |_| {})
             && let Ok(mut batch) = store.batch(Urgency::Ordinary)
         {
             let group = batch.new_group(b"meta");
@@ -54,9 +63,13 @@ fn prepared() -> &'static (SimulatedDisk, Vec<PathBuf>) {
     })
 }
 
-/// Writes over the files of a store as `data` says, opens it and reads all. Whatever is in them, nothing panics.
-pub fn files_hold(mut data: &[u8]) {
-    let (disk, files) = prepared();
+/// Writes over the files of a store, of one that is encrypted where the first byte is odd, as `data` says, opens it and reads all. Whatever is
+/// in them, nothing panics.
+pub fn files_hold(data: &[u8]) {
+    let Some((is_sealed, mut data)) = data.split_first().map(|(first, rest)| (first % 2 == 1, rest)) else {
+        return;
+    };
+    let (disk, files) = prepared(is_sealed);
     let disk = disk.fork();
     disk.restart(After::Kill);
     // A file, an offset, and how many bytes are written there.
@@ -67,7 +80,7 @@ pub fn files_hold(mut data: &[u8]) {
         disk.overwrite(path, usize::from(u16::from_le_bytes([*low, *high])), patch);
     }
     let mut found = Vec::new();
-    let opened = Store::open(Arc::new(disk), Path::new(FOLDER), options(), &mut |recovered| {
+    let opened = Store::open(Arc::new(disk), Path::new(FOLDER), options(is_sealed), &mut |recovered| {
         if let Recovered::Message { group, seq, place, .. } = recovered {
             found.push((group, seq, place));
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! file    0  checksum u32, "DLOG", version u32, bytes ahead u32, store [16], epoch u64, first position u64,
 //!            end of what was durable before u64, first position of the file before u64
+//!            version 2, whose records are sealed: number of the data key u32, salt [16]; and all of it again at 2048
 //!         4096  batches
 //! batch   0  checksum u32, "BTCH", position u64, durable up to u64, bytes behind this header u32, records u32
 //!         32 records
@@ -18,16 +19,28 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use crate::disk::File;
-use crate::record::{NUMBER_MAX, Seed, long, number, same};
+use crate::record::{Binding, NUMBER_MAX, Seed, long, number, same};
+use crate::seal::{FileSeal, SALT_BYTES};
 
-/// Version of all file formats. A store with a newer one is not opened.
-pub(crate) const VERSION: u32 = 1;
+/// Newest version of all file formats. A store with a newer one is not opened.
+pub(crate) const VERSION: u32 = 2;
+
+/// The version of a file: what is not sealed is as it was before anything could be.
+pub(crate) fn version(is_sealed: bool) -> u32 {
+    if is_sealed { 2 } else { 1 }
+}
 /// Where batches begin in a file.
 pub(crate) const DATA_OFFSET: u64 = 4096;
 /// Bytes of a batch's header.
 pub(crate) const BATCH_HEADER_BYTES: usize = 32;
 /// Bytes of a file's header.
 pub(crate) const FILE_HEADER_BYTES: usize = 64;
+/// Bytes of the header of a file whose records are sealed.
+const SEALED_HEADER_BYTES: usize = FILE_HEADER_BYTES + 4 + SALT_BYTES;
+/// Where it stands once more, since without it nothing can be read.
+const COPY_OFFSET: usize = 2048;
+/// Bytes that have both.
+pub(crate) const HEADERS_BYTES: usize = COPY_OFFSET + SEALED_HEADER_BYTES;
 
 const FILE_MAGIC: &[u8; 4] = b"DLOG";
 const BATCH_MAGIC: &[u8; 4] = b"BTCH";
@@ -45,6 +58,8 @@ pub(crate) struct FileHeader {
     pub previous_first: u64,
     /// The file grows by so many bytes at once.
     pub ahead: u32,
+    /// By what its records are sealed.
+    pub seal: Option<FileSeal>,
 }
 
 /// The number of records that says: there is another file behind this one.
@@ -62,6 +77,8 @@ pub(crate) const NONE: u64 = u64::MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileHeaderFound {
     Header(FileHeader),
+    /// Its copy is whole.
+    Copy(FileHeader),
     /// Whole, of a version that this program does not know.
     Version(u32),
     /// Not a header of this store.
@@ -69,10 +86,10 @@ pub(crate) enum FileHeaderFound {
 }
 
 impl FileHeader {
-    pub fn encode(&self, store: &[u8; 16]) -> [u8; FILE_HEADER_BYTES] {
-        let mut bytes = [0; FILE_HEADER_BYTES];
+    pub fn encode(&self, store: &[u8; 16]) -> Vec<u8> {
+        let mut bytes = vec![0; FILE_HEADER_BYTES];
         bytes[4..8].copy_from_slice(FILE_MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&version(self.seal.is_some()).to_le_bytes());
         bytes[12..16].copy_from_slice(&self.ahead.to_le_bytes());
         bytes[16..32].copy_from_slice(store);
         for (at, value) in
@@ -80,31 +97,56 @@ impl FileHeader {
         {
             bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
         }
+        if let Some(seal) = self.seal {
+            bytes.extend_from_slice(&seal.key.to_le_bytes());
+            bytes.extend_from_slice(&seal.salt);
+        }
         let checksum = crc32c::crc32c(&bytes[4..]);
         bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+        if self.seal.is_some() {
+            bytes.resize(COPY_OFFSET, 0);
+            bytes.extend_from_within(..SEALED_HEADER_BYTES);
+        }
         bytes
     }
 
-    pub fn decode(bytes: &[u8], store: &[u8; 16]) -> FileHeaderFound {
-        let Some(bytes) = bytes.first_chunk::<FILE_HEADER_BYTES>() else { return FileHeaderFound::Invalid };
+    /// The header of the file that is called so.
+    pub fn decode(bytes: &[u8], store: &[u8; 16], named: (u64, u64)) -> FileHeaderFound {
+        let is_it = |header: &FileHeader| (header.epoch, header.first) == named;
+        match FileHeader::decode_one(bytes, store) {
+            FileHeaderFound::Header(header) if is_it(&header) => FileHeaderFound::Header(header),
+            FileHeaderFound::Version(version) => FileHeaderFound::Version(version),
+            _ => match FileHeader::decode_one(bytes.get(COPY_OFFSET..).unwrap_or_default(), store) {
+                FileHeaderFound::Header(header) if is_it(&header) => FileHeaderFound::Copy(header),
+                _ => FileHeaderFound::Invalid,
+            },
+        }
+    }
+
+    fn decode_one(bytes: &[u8], store: &[u8; 16]) -> FileHeaderFound {
+        let is_sealed = bytes.get(8..12).is_some_and(|bytes| number(bytes) >= version(true));
+        let whole = if is_sealed { SEALED_HEADER_BYTES } else { FILE_HEADER_BYTES };
+        let Some(bytes) = bytes.get(..whole) else { return FileHeaderFound::Invalid };
         if !same(number(&bytes[..4]), crc32c::crc32c(&bytes[4..])) || &bytes[4..8] != FILE_MAGIC {
             return FileHeaderFound::Invalid;
         }
         if number(&bytes[8..12]) > VERSION {
             return FileHeaderFound::Version(number(&bytes[8..12]));
         }
-        if &bytes[16..32] != store {
+        if &bytes[16..32] != store || long(&bytes[48..56]) >= NUMBER_MAX {
             return FileHeaderFound::Invalid;
         }
-        if long(&bytes[48..56]) >= NUMBER_MAX {
-            return FileHeaderFound::Invalid;
-        }
+        let seal = bytes
+            .get(FILE_HEADER_BYTES..)
+            .filter(|_| is_sealed)
+            .and_then(|rest| Some(FileSeal { key: number(rest), salt: *rest.get(4..)?.first_chunk()? }));
         FileHeaderFound::Header(FileHeader {
             epoch: long(&bytes[32..40]),
             first: long(&bytes[40..48]),
             previous_end: long(&bytes[48..56]),
             previous_first: long(&bytes[56..64]),
             ahead: number(&bytes[12..16]),
+            seal,
         })
     }
 }
@@ -169,7 +211,7 @@ pub(crate) struct LogFile {
     pub name: String,
     pub epoch: u64,
     pub first: u64,
-    pub seed: Seed,
+    pub binding: Binding,
     pub file: Box<dyn File>,
 }
 
@@ -202,20 +244,27 @@ pub(crate) struct Spares {
     names: Vec<String>,
     /// Files that begin below are not kept: they hold copies of what was erased.
     pub erased_below: u64,
+    /// Files of a lower epoch are not kept: they hold what was written before the store was encrypted.
+    pub sealed_from: u64,
 }
 
 impl Spares {
     /// The name by which a file is kept, if it may be.
     pub fn name_for(&self, file: &LogFile) -> Option<String> {
-        let keep = self.names.len() < SPARES_MAX && file.first >= self.erased_below;
+        let keep = self.names.len() < SPARES_MAX
+            && file.first >= self.erased_below
+            && file.epoch >= self.sealed_from;
         keep.then(|| format!("{SPARE_PREFIX}{:016x}", file.epoch))
     }
 
-    /// Keeps a file, if it is one by its name.
-    pub fn keep(&mut self, name: String) {
-        if name.starts_with(SPARE_PREFIX) {
-            self.names.push(name);
+    /// Keeps a file, if it is one by its name. One that is not to be kept is handed back.
+    pub fn keep(&mut self, name: String) -> Option<String> {
+        let epoch = u64::from_str_radix(name.strip_prefix(SPARE_PREFIX)?, 16);
+        if epoch.is_ok_and(|epoch| epoch < self.sealed_from) {
+            return Some(name);
         }
+        self.names.push(name);
+        None
     }
 
     pub fn take(&mut self) -> Option<String> {

@@ -12,12 +12,13 @@ use crate::commit::{Group, Log, Pending};
 use crate::disk::{Access, Disk, Lock, read_full};
 use crate::error::{Damage, Lost, OpenError};
 use crate::id::{GroupId, Place};
-use crate::log::VERSION;
-use crate::manifest::{self, GroupEntry, Manifest, Unusable};
+use crate::log::{self, VERSION};
+use crate::manifest::{self, GroupEntry, Manifest, OpenedBy, Unusable};
 use crate::options::Options;
 use crate::read::{Read, read_in_segment};
 use crate::record::{Found, HEADER_BYTES, Kind};
 use crate::recover::{LogError, LogEvent, lost, recover};
+use crate::seal::Encryption;
 use crate::segment::{Part, Segment, SegmentError, entries, file_name, parse_file_name};
 use crate::segments::Segments;
 
@@ -75,6 +76,22 @@ pub(crate) struct Opened {
     pub manifest: Manifest,
     pub damaged: Vec<String>,
     pub lock: Box<dyn Lock>,
+    pub keys: Keys,
+}
+
+/// What became of a store's keys when it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    /// The store is not encrypted.
+    Plain,
+    /// The key is the one that the store had.
+    Same,
+    /// The store was not encrypted, and is from now on.
+    Encrypted,
+    /// The store had the previous key, and has the key from now on; nothing needs the previous one any more.
+    Changed,
+    /// What is written is sealed by another cipher from now on.
+    OtherCipher,
 }
 
 /// Opens what there is, and begins a store where there is nothing.
@@ -84,7 +101,7 @@ pub(crate) fn open(
     options: Options,
     sink: &mut dyn FnMut(Recovered<'_>),
 ) -> Result<Opened, OpenError> {
-    let at = Opening { disk: &*disk, dir };
+    let at = Opening { disk: &*disk, dir, encryption: options.encryption.as_ref() };
     let (log_dir, segment_dir) = (dir.join("log"), dir.join("segments"));
     for dir in [&log_dir, &segment_dir, &dir.join("quarantine")] {
         disk.create_dir(dir).map_err(|error| at.failed("create its folders", error))?;
@@ -93,7 +110,7 @@ pub(crate) fn open(
         io::ErrorKind::WouldBlock => OpenError::InUse { dir: dir.display().to_string() },
         _ => at.failed("lock the folder", error),
     })?;
-    let manifest = at.manifest(&log_dir, sink)?;
+    let (manifest, keys) = at.manifest(&log_dir, sink)?;
     let segments = at.segments(&segment_dir, &manifest, sink)?;
     let mut groups: HashMap<GroupId, Group> = HashMap::new();
     for entry in &manifest.groups {
@@ -117,9 +134,10 @@ pub(crate) fn open(
         disk: Arc::clone(&disk),
         root: dir.to_path_buf(),
         store: manifest.store,
+        ring: manifest.ring.clone(),
         options,
         files: found.files,
-        pending: Mutex::new(Pending::new(found.next, &manifest.store, groups)),
+        pending: Mutex::new(Pending::new(found.next, (&manifest.store, &manifest.ring), groups)),
         wake: Condvar::new(),
         progress: Condvar::new(),
         committed: AtomicU64::new(found.next.first),
@@ -129,7 +147,7 @@ pub(crate) fn open(
         low: AtomicBool::new(false),
         listener: RwLock::new(None),
     };
-    Ok(Opened { log, segments, manifest, damaged: found.damaged, lock })
+    Ok(Opened { log, segments, manifest, damaged: found.damaged, lock, keys })
 }
 
 /// Hands on what the log holds, of the groups that there are.
@@ -171,6 +189,7 @@ fn replay(event: LogEvent<'_>, groups: &mut HashMap<GroupId, Group>, sink: &mut 
 struct Opening<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
+    encryption: Option<&'a Encryption>,
 }
 
 impl Opening<'_> {
@@ -187,8 +206,13 @@ impl Opening<'_> {
     }
 
     /// The manifest that counts, or that of a new store. A copy that is damaged or older is written anew.
-    fn manifest(&self, log_dir: &Path, sink: &mut dyn FnMut(Recovered<'_>)) -> Result<Manifest, OpenError> {
-        let (mut best, mut wrong, mut found) = (None::<Manifest>, Vec::new(), Vec::new());
+    fn manifest(
+        &self,
+        log_dir: &Path,
+        sink: &mut dyn FnMut(Recovered<'_>),
+    ) -> Result<(Manifest, Keys), OpenError> {
+        let (mut best, mut wrong, mut found) = (None::<(Manifest, OpenedBy)>, Vec::new(), Vec::new());
+        let mut locked = None::<(u64, OpenError)>;
         for name in manifest::NAMES {
             let bytes = match self.whole(name) {
                 Ok(bytes) => bytes,
@@ -198,18 +222,30 @@ impl Opening<'_> {
                 }
                 Err(error) => return Err(self.failed("read its manifest", error)),
             };
-            match Manifest::decode(&bytes) {
-                Ok(manifest) => {
+            match Manifest::decode(&bytes, self.encryption) {
+                Ok((manifest, by)) => {
                     found.push(manifest.generation);
-                    if best.as_ref().is_none_or(|best| best.generation < manifest.generation) {
-                        best = Some(manifest);
+                    if best.as_ref().is_none_or(|(best, _)| best.generation < manifest.generation) {
+                        best = Some((manifest, by));
                     }
+                }
+                Err(Unusable::NoKey { generation }) => {
+                    locked = Some((generation, OpenError::NoKey { dir: self.dir.display().to_string() }));
+                }
+                Err(Unusable::OtherKey { generation }) => {
+                    let error = OpenError::OtherKey { dir: self.dir.display().to_string() };
+                    locked = Some((generation, error));
                 }
                 Err(Unusable::Version(version)) => return Err(self.version(name.into(), version)),
                 Err(why) => wrong.push((name, bytes.len() as u64, why.to_string())),
             }
         }
-        if let Some(manifest) = best {
+        // A copy of the key before is older where a change of keys was interrupted, and no older one counts.
+        let newest = best.as_ref().map_or(0, |(best, _)| best.generation);
+        if let Some((_, error)) = locked.filter(|(generation, _)| *generation >= newest) {
+            return Err(error);
+        }
+        if let Some((manifest, by)) = best {
             // The first manifest of a store is written to one copy before the other.
             for (name, bytes, _) in wrong.iter().filter(|(_, bytes, _)| manifest.generation > 1 || *bytes > 0)
             {
@@ -219,10 +255,11 @@ impl Opening<'_> {
                     what: Lost::Nothing,
                 }));
             }
+            let (manifest, keys) = self.renew_keys(manifest, by, log_dir)?;
             if found != [manifest.generation; 2] {
                 self.write_manifest(&manifest)?;
             }
-            return Ok(manifest);
+            return Ok((manifest, keys));
         }
         // A crash while a new store was made leaves manifests that are not whole, and nothing else.
         let mut others =
@@ -233,14 +270,45 @@ impl Opening<'_> {
             let why: Vec<_> = wrong.iter().map(|(name, _, why)| format!("{name}: {why}")).collect();
             return Err(OpenError::NoManifest { dir: self.dir.display().to_string(), why: why.join(", ") });
         }
-        let manifest =
+        let mut manifest =
             Manifest { store: rand::random(), generation: 1, next_segment: 1, ..Manifest::default() };
+        self.encryption.iter().for_each(|by| manifest.ring.add(by.cipher));
         self.write_manifest(&manifest)?;
-        Ok(manifest)
+        Ok((manifest, self.encryption.map_or(Keys::Plain, |_| Keys::Same)))
+    }
+
+    /// Gives the store a new data key where its key, its cipher, or that it is encrypted is new: the manifest is another one then.
+    fn renew_keys(
+        &self,
+        mut manifest: Manifest,
+        by: OpenedBy,
+        log_dir: &Path,
+    ) -> Result<(Manifest, Keys), OpenError> {
+        let Some(encryption) = self.encryption else { return Ok((manifest, Keys::Plain)) };
+        let keys = match by {
+            OpenedBy::Key if manifest.ring.cipher() == Some(encryption.cipher) => {
+                return Ok((manifest, Keys::Same));
+            }
+            OpenedBy::Key => Keys::OtherCipher,
+            OpenedBy::Previous => Keys::Changed,
+            OpenedBy::Nothing => {
+                let names = self.disk.list(log_dir);
+                let names = names.map_err(|error| self.failed("list the log's files", error))?;
+                let epochs = names.iter().filter_map(|name| Some(log::parse_file_name(name)?.0));
+                manifest.sealed_from = epochs.fold(manifest.log_epoch, u64::max) + 1;
+                Keys::Encrypted
+            }
+        };
+        if !manifest.ring.has_room() {
+            return Err(OpenError::TooManyKeys { dir: self.dir.display().to_string() });
+        }
+        manifest.ring.add(encryption.cipher);
+        manifest.generation += 1;
+        Ok((manifest, keys))
     }
 
     fn write_manifest(&self, manifest: &Manifest) -> Result<(), OpenError> {
-        let written = manifest::prepare(self.disk, self.dir, manifest);
+        let written = manifest::prepare(self.disk, self.dir, manifest, self.encryption);
         let written = written.and_then(|()| manifest::publish(self.disk, self.dir));
         written.map_err(|error| self.failed("write its manifest", error))
     }
@@ -286,7 +354,7 @@ impl Opening<'_> {
         let mut segments = Vec::new();
         for entry in manifest.segments.iter().filter(|entry| !entry.retired) {
             let name = file_name(entry.id);
-            match Segment::open(self.disk, dir, &manifest.store, entry) {
+            match Segment::open(self.disk, dir, (&manifest.store, &manifest.ring), entry) {
                 Ok(segment) => {
                     if segment.damaged.load(Ordering::Relaxed) {
                         self.damaged_records(&segment, sink)?;
@@ -387,17 +455,19 @@ impl Opening<'_> {
             if rebuilt && !known {
                 self.damaged_records(segment, sink)?;
             }
-            indexes.push((segment.id, index));
+            indexes.push((segment.id, segment.binding().key.tag_bytes(), index));
         }
         let mut found: Vec<_> = indexes
             .iter()
-            .flat_map(|(id, index)| entries(index).map(move |entry| (entry.seq, *id, entry)))
+            .flat_map(|(id, tag_bytes, index)| {
+                entries(index).map(move |entry| (entry.seq, *id, *tag_bytes, entry))
+            })
             .collect();
         if parts.len() > 1 {
-            found.sort_by_key(|(seq, id, _)| (*seq, *id));
+            found.sort_by_key(|(seq, id, ..)| (*seq, *id));
         }
-        for (seq, id, entry) in found {
-            let place = Place::segment(id, entry.offset, entry.record_bytes());
+        for (seq, id, tag_bytes, entry) in found {
+            let place = Place::segment(id, entry.offset, entry.record_bytes(tag_bytes));
             sink(Recovered::Message { group, seq, head: entry.head, place, body_bytes: entry.body_bytes });
         }
         Ok(())

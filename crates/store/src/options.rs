@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::seal::Encryption;
+
 /// What may be set of a store.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -19,6 +21,8 @@ pub struct Options {
     pub mark_delay: Duration,
     /// How long a full disk is left alone before what was taken is written again.
     pub full_retry_interval: Duration,
+    /// By what the store is encrypted. `None`: it is not, and one that is cannot be opened.
+    pub encryption: Option<Encryption>,
 }
 
 impl Default for Options {
@@ -31,6 +35,7 @@ impl Default for Options {
             pending_bytes_max: 8 << 20,
             mark_delay: Duration::from_millis(10),
             full_retry_interval: Duration::from_millis(100),
+            encryption: None,
         }
     }
 }

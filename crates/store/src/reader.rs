@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::error::ReadError;
 use crate::id::{GroupId, Lsn, Place};
 use crate::log::LogFile;
-use crate::read::{Read, check, read_record};
+use crate::read::{Read, check, open, read_record};
 use crate::record::{HEADER_BYTES, Kind, padded};
 use crate::segment::Segment;
 use crate::store::Store;
@@ -34,6 +34,14 @@ enum Source {
     Nothing,
     Log(Arc<LogFile>),
     Segment(Arc<Segment>),
+}
+
+/// Where a record is that the block has.
+enum InBlock {
+    /// Its body, in the block.
+    Plain(std::ops::Range<usize>),
+    /// It is sealed in the block, and opened in `single`; the bytes of its head.
+    Opened(usize),
 }
 
 impl Source {
@@ -84,30 +92,40 @@ impl Reader<'_> {
         }
         self.end = at + padded(place.bytes() as usize) as u64;
         let what = (Kind::Message, group, seq);
-        if let Some((offset, head_bytes)) = self.in_block(what, at, place) {
-            let body = offset + HEADER_BYTES + head_bytes..offset + place.bytes() as usize;
-            return Ok(self.block.get(body).unwrap_or_default());
-        }
         self.single.clear();
+        match self.in_block(what, at, place) {
+            Some(InBlock::Plain(body)) => return Ok(self.block.get(body).unwrap_or_default()),
+            Some(InBlock::Opened(head_bytes)) => {
+                return Ok(self.single.get(HEADER_BYTES + head_bytes..).unwrap_or_default());
+            }
+            None => self.single.clear(),
+        }
         let read = read_record(&self.store.log, &self.store.segments, what, place, &mut self.single);
         let head_bytes = read.map_err(Read::into_error)?;
         Ok(self.single.get(HEADER_BYTES + head_bytes..).unwrap_or_default())
     }
 
-    /// Where in the block a record is, and the bytes of its head. What is there and is not right is read again by itself, and told then.
-    fn in_block(&self, what: (Kind, GroupId, u64), at: u64, place: Place) -> Option<(usize, usize)> {
+    /// A record of the block. What is there and is not right is read again by itself, and told then.
+    fn in_block(&mut self, what: (Kind, GroupId, u64), at: u64, place: Place) -> Option<InBlock> {
         if !self.has(at, place) {
             return None;
         }
         let offset = usize::try_from(at - self.from).ok()?;
         let record = self.block.get(offset..offset + place.bytes() as usize)?;
-        let seed = match &self.source {
-            Source::Log(file) => file.seed,
-            Source::Segment(segment) => segment.seed(),
+        let binding = match &self.source {
+            Source::Log(file) => &file.binding,
+            Source::Segment(segment) => segment.binding(),
             Source::Nothing => return None,
         };
-        let head_bytes = check(record, (seed, at), what, place, || (String::new(), at)).ok()?;
-        Some((offset, head_bytes))
+        let name = || (String::new(), at);
+        if binding.key.tag_bytes() > 0 {
+            // The block stays as it is: the record may be asked for again.
+            self.single.extend_from_slice(record);
+            return open((&mut self.single, 0), (binding, at), what, place, name).ok().map(InBlock::Opened);
+        }
+        let header = check(record, (binding, at), what, place, name).ok()?;
+        let head = offset + HEADER_BYTES;
+        Some(InBlock::Plain(head + header.head_bytes as usize..offset + header.plain_bytes()))
     }
 
     /// Whether the block has all of a record.

@@ -12,11 +12,12 @@ use crate::disk::{Access, Disk};
 use crate::error::{Damage, Lost};
 use crate::log::{
     BATCH_HEADER_BYTES, BatchHeader, CONTINUED, DATA_OFFSET, FILE_HEADER_BYTES, FileHeader, FileHeaderFound,
-    LogFile, LogFiles, NONE, bytes_ahead, file_name, parse_file_name,
+    HEADERS_BYTES, LogFile, LogFiles, NONE, bytes_ahead, file_name, parse_file_name,
 };
 use crate::manifest::Manifest;
 use crate::options::Options;
-use crate::record::{ALIGNMENT, Found, HEADER_BYTES, Header, Seed, scan};
+use crate::record::{ALIGNMENT, Binding, Found, HEADER_BYTES, Header, Seed, scan};
+use crate::seal::{FileKey, FileSeal};
 
 /// What the log turned out to be.
 pub(crate) struct LogFound {
@@ -54,6 +55,8 @@ struct Stretch {
 struct Candidate {
     file: Arc<LogFile>,
     header: Option<FileHeader>,
+    /// The header stands there whole, and not just its copy.
+    is_header_whole: bool,
     stretches: Vec<Stretch>,
     /// How far its batches go.
     end: u64,
@@ -69,7 +72,7 @@ pub(crate) fn recover(
     sink: &mut dyn FnMut(LogEvent<'_>),
 ) -> Result<LogFound, LogError> {
     let (from, mut durable) = (manifest.log_from, manifest.log_end);
-    let mut files = open_files(disk, dir, &manifest.store)?;
+    let mut files = open_files(disk, dir, manifest)?;
     for index in 0..files.len() {
         let limit = files.get(index + 1).and_then(|next| next.header).map(|next| next.previous_end);
         // What the next file begins above is nobody's any more.
@@ -127,14 +130,30 @@ pub(crate) fn recover(
         report(sink, damage);
     }
     let end = reached.max(durable);
-    let next = next_file(&files, end, (manifest.log_epoch, options.ahead_bytes()));
+    let mut next = next_file(&files, end, (manifest.log_epoch, options.ahead_bytes()));
+    next.seal = FileSeal::new(&manifest.ring);
     let found = LogFiles::default();
-    let names = disk.list(dir).map_err(|error| LogError::Disk("list the log's files".into(), error))?;
-    names.into_iter().for_each(|name| found.spares.lock().keep(name));
+    keep_spares((disk, dir), manifest, &found)?;
     for candidate in files {
         found.insert(candidate.file);
     }
     Ok(LogFound { files: found, end, next, torn_bytes, damaged })
+}
+
+/// Keeps files that may be written again, and removes those that hold what was written before the store was encrypted.
+fn keep_spares(
+    (disk, dir): (&dyn Disk, &Path),
+    manifest: &Manifest,
+    found: &LogFiles,
+) -> Result<(), LogError> {
+    let names = disk.list(dir).map_err(|error| LogError::Disk("list the log's files".into(), error))?;
+    let mut spares = found.spares.lock();
+    spares.sealed_from = manifest.sealed_from;
+    for name in names.into_iter().filter_map(|name| spares.keep(name)) {
+        let removed = disk.remove(&dir.join(&name));
+        removed.map_err(|error| LogError::Disk(format!("remove log file {name}"), error))?;
+    }
+    Ok(())
 }
 
 /// Whether the newest file is not there, or is shorter than it was. How much it held is not known.
@@ -162,7 +181,8 @@ fn lost_file(file: String, range: std::ops::Range<u64>, bytes: u64) -> Damage {
 }
 
 /// Opens the files, the oldest first.
-fn open_files(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Result<Vec<Candidate>, LogError> {
+fn open_files(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<Vec<Candidate>, LogError> {
+    let store = &manifest.store;
     let names = disk.list(dir).map_err(|error| LogError::Disk("list the log's files".into(), error))?;
     let mut names: Vec<_> =
         names.into_iter().filter_map(|name| parse_file_name(&name).map(|parsed| (parsed, name))).collect();
@@ -178,17 +198,21 @@ fn open_files(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Result<Vec<Candi
             file.sync().map_err(|error| failed("sync", error))?;
             file.forget_cached().map_err(|error| failed("read", error))?;
         }
-        let mut bytes = [0; FILE_HEADER_BYTES];
+        let mut bytes = [0; HEADERS_BYTES];
         let there = crate::disk::read_full(&*file, &mut bytes, 0).map_err(|error| failed("read", error))?;
-        let header = match FileHeader::decode(&bytes[..there], store) {
-            FileHeaderFound::Header(header) if (header.epoch, header.first) == (epoch, first) => Some(header),
-            FileHeaderFound::Header(_) | FileHeaderFound::Invalid => None,
+        let found = FileHeader::decode(&bytes[..there], store, (epoch, first));
+        let header = match found {
+            FileHeaderFound::Header(header) | FileHeaderFound::Copy(header) => Some(header),
+            FileHeaderFound::Invalid => None,
             FileHeaderFound::Version(version) => return Err(LogError::Version { file: name, version }),
         };
-        let file = LogFile { name, epoch, first, seed: Seed::new(store, epoch), file };
+        let key = file_key(manifest, epoch, header.and_then(|header| header.seal));
+        let binding = Binding { seed: Seed::new(store, epoch), key };
+        let file = LogFile { name, epoch, first, binding, file };
         files.push(Candidate {
             file: Arc::new(file),
             header,
+            is_header_whole: matches!(found, FileHeaderFound::Header(_)),
             stretches: Vec::new(),
             end: first,
             continued: false,
@@ -197,6 +221,15 @@ fn open_files(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Result<Vec<Candi
     // Positions grow with epochs; a name that says otherwise is not the store's.
     files.dedup_by(|later, earlier| later.file.first <= earlier.file.first);
     Ok(files)
+}
+
+/// The key of a file. One that must be sealed, and does not say by what, is not read as if it were not.
+fn file_key(manifest: &Manifest, epoch: u64, seal: Option<FileSeal>) -> FileKey {
+    match seal {
+        Some(seal) => manifest.ring.file_key(&manifest.store, epoch, seal),
+        None if !manifest.ring.is_empty() && epoch >= manifest.sealed_from => FileKey::Lost,
+        None => FileKey::Plain,
+    }
 }
 
 /// Finds the batches of a file and returns up to where they say that the log was durable. Batches at `limit` or above do not count.
@@ -211,7 +244,7 @@ fn find_batches(candidate: &mut Candidate, limit: Option<u64>) -> Result<u64, Lo
         if bytes.len() < BATCH_HEADER_BYTES {
             break;
         }
-        let Some(header) = BatchHeader::decode(bytes, file.seed, position) else {
+        let Some(header) = BatchHeader::decode(bytes, file.binding.seed, position) else {
             damaged_from.get_or_insert(position);
             position += ALIGNMENT as u64;
             continue;
@@ -231,8 +264,11 @@ fn find_batches(candidate: &mut Candidate, limit: Option<u64>) -> Result<u64, Lo
         (position, candidate.end) = (end, end);
     }
     if let Some(limit) = limit.map(|limit| limit.max(file.first)) {
-        let mark =
-            BatchHeader::decode(window.at(limit, BATCH_HEADER_BYTES).map_err(failed)?, file.seed, limit);
+        let mark = BatchHeader::decode(
+            window.at(limit, BATCH_HEADER_BYTES).map_err(failed)?,
+            file.binding.seed,
+            limit,
+        );
         candidate.continued = mark.is_some_and(|mark| mark.records == CONTINUED);
     }
     Ok(durable)
@@ -247,7 +283,7 @@ fn missing(candidate: &Candidate, reached: u64, in_the_making: bool, report: &mu
             let name = format!("the file before {name}");
             report(lost_file(name, 0..0, header.previous_end - reached));
         }
-        None if !in_the_making => {
+        _ if !candidate.is_header_whole && !in_the_making => {
             let range = 0..FILE_HEADER_BYTES as u64;
             report(Damage { file: name.clone(), range, what: Lost::Nothing });
         }
@@ -274,7 +310,7 @@ fn read_stretch(
     let there = file.read(&mut bytes, stretch.records)?;
     if may_be_torn {
         let mut whole = there == wanted && stretch.whole;
-        scan(&bytes[..there], file.seed, stretch.records, &mut |found| {
+        scan(&bytes[..there], &file.binding, stretch.records, &mut |found| {
             whole &= matches!(found, Found::Record { .. });
         });
         if !whole {
@@ -289,7 +325,7 @@ fn read_stretch(
             report(sink, Damage { file: file.name.clone(), range, what });
         }
     };
-    scan(&bytes[..there], file.seed, stretch.records, &mut |found| match found {
+    scan(&bytes[..there], &file.binding, stretch.records, &mut |found| match found {
         Found::Record { at, header, head, body } => {
             if at >= from {
                 sink(LogEvent::Record { at, header, head, body });
@@ -325,13 +361,20 @@ pub(crate) fn lost(header: &Header) -> Lost {
 fn next_file(files: &[Candidate], end: u64, (epoch, ahead): (u64, u32)) -> FileHeader {
     let Some(last) = files.last() else {
         let first = end.next_multiple_of(64);
-        return FileHeader { epoch: epoch + 1, first, previous_end: end, previous_first: NONE, ahead };
+        return FileHeader {
+            epoch: epoch + 1,
+            first,
+            previous_end: end,
+            previous_first: NONE,
+            ahead,
+            seal: None,
+        };
     };
     let physical = last.file.file.bytes().unwrap_or(0).saturating_sub(DATA_OFFSET);
     // A file without a batch was one, too.
     let first = (last.file.first + physical.max(1)).max(end).next_multiple_of(64);
     let epoch = last.file.epoch.max(epoch) + 1;
-    FileHeader { epoch, first, previous_end: end, previous_first: last.file.first, ahead }
+    FileHeader { epoch, first, previous_end: end, previous_first: last.file.first, ahead, seal: None }
 }
 
 /// A file that is read from the front to the back.

@@ -1,7 +1,8 @@
 //! Segments: what checkpoints write of messages and states. A segment is never changed once it is sealed, except to erase.
 //!
 //! ```text
-//! 0      checksum u32, "DSEG", version u32, 0 u32, store [16], number u64, 0 to 64
+//! 0      checksum u32, "DSEG", version u32, 0 u32, store [16], number u64, 0 to 64; version 2: its records are sealed, by what the
+//!        manifest says, and each index as a whole, with its tag behind it
 //! 64     records
 //!        index: for each group its messages by sequence: sequence u64, offset u32, head bytes u32, body bytes u32, head
 //!        directory: for each group: group u64, first sequence u64, last sequence u64, messages u64, bytes of their records u64,
@@ -18,11 +19,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::disk::{Access, Disk, File, read_full, write_full};
 use crate::id::GroupId;
-use crate::log::VERSION;
+use crate::log::{VERSION, version};
 use crate::manifest::SegmentEntry;
 use crate::record::{
-    Found, HEADER_BYTES, Header, Kind, NUMBER_MAX, Seed, append, long, number, padded, same, scan,
+    Binding, Found, HEADER_BYTES, Header, Kind, NUMBER_MAX, Seed, append, long, number, padded, same, scan,
 };
+use crate::seal::{FileKey, FileSeal, Ring, Use};
 
 const MAGIC: &[u8; 4] = b"DSEG";
 const END_MAGIC: &[u8; 4] = b"DEND";
@@ -46,15 +48,18 @@ pub(crate) fn parse_file_name(name: &str) -> Option<u64> {
     u64::from_str_radix(hex, 16).ok().filter(|id| *id < NUMBER_MAX)
 }
 
-fn seed(store: &[u8; 16], id: u64) -> Seed {
+fn binding(store: &[u8; 16], id: u64, seal: Option<FileSeal>, ring: &Ring) -> Binding {
     // Log files count from 1 too.
-    Seed::new(store, id | 1 << 63)
+    let file = id | 1 << 63;
+    let key = seal.map_or(FileKey::Plain, |seal| ring.file_key(store, file, seal));
+    Binding { seed: Seed::new(store, file), key }
 }
 
 /// A segment that is being written.
 pub(crate) struct SegmentWriter {
     id: u64,
-    seed: Seed,
+    binding: Binding,
+    seal: Option<FileSeal>,
     file: Box<dyn File>,
     buffer: Vec<u8>,
     written: u64,
@@ -71,16 +76,23 @@ struct Index {
 }
 
 impl SegmentWriter {
-    pub fn create(disk: &dyn Disk, dir: &Path, store: &[u8; 16], id: u64) -> io::Result<SegmentWriter> {
+    pub fn create(
+        disk: &dyn Disk,
+        dir: &Path,
+        (store, ring): (&[u8; 16], &Ring),
+        id: u64,
+    ) -> io::Result<SegmentWriter> {
+        let seal = FileSeal::new(ring);
         let file = disk.open(&dir.join(file_name(id)), Access::Create)?;
         let mut buffer = vec![0; SEGMENT_HEADER_BYTES];
         buffer[4..8].copy_from_slice(MAGIC);
-        buffer[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        buffer[8..12].copy_from_slice(&version(seal.is_some()).to_le_bytes());
         buffer[16..32].copy_from_slice(store);
         buffer[32..40].copy_from_slice(&id.to_le_bytes());
         let checksum = crc32c::crc32c(&buffer[4..]);
         buffer[..4].copy_from_slice(&checksum.to_le_bytes());
-        Ok(SegmentWriter { id, seed: seed(store, id), file, buffer, written: 0, groups: BTreeMap::new() })
+        let binding = binding(store, id, seal, ring);
+        Ok(SegmentWriter { id, binding, seal, file, buffer, written: 0, groups: BTreeMap::new() })
     }
 
     pub fn id(&self) -> u64 {
@@ -105,7 +117,7 @@ impl SegmentWriter {
         body: &[&[u8]],
     ) -> io::Result<(u32, u32)> {
         let offset = self.bytes();
-        let bytes = append(&mut self.buffer, (self.seed, offset), (kind, group, seq), head, body);
+        let bytes = append(&mut self.buffer, (&self.binding, offset), (kind, group, seq), head, body);
         if kind == Kind::Message {
             let index = self.groups.entry(group).or_default();
             assert!(index.messages == 0 || index.last < seq, "messages come by sequence");
@@ -118,8 +130,8 @@ impl SegmentWriter {
             index.entries.extend_from_slice(&seq.to_le_bytes());
             index.entries.extend_from_slice(&(offset as u32).to_le_bytes());
             index.entries.extend_from_slice(&(head.len() as u32).to_le_bytes());
-            let body_bytes = bytes - (HEADER_BYTES + head.len()) as u32;
-            index.entries.extend_from_slice(&body_bytes.to_le_bytes());
+            let body_bytes: usize = body.iter().map(|part| part.len()).sum();
+            index.entries.extend_from_slice(&(body_bytes as u32).to_le_bytes());
             index.entries.extend_from_slice(head);
         }
         if self.buffer.len() >= BUFFER_BYTES {
@@ -139,10 +151,11 @@ impl SegmentWriter {
     pub fn seal(&mut self) -> io::Result<()> {
         let records_end = self.bytes();
         let mut directory = Vec::new();
-        let groups = std::mem::take(&mut self.groups);
-        for (group, index) in &groups {
+        let mut groups = std::mem::take(&mut self.groups);
+        for (group, index) in &mut groups {
             let offset = self.bytes();
-            let checksum = self.seed.checksum(offset, &index.entries);
+            self.binding.key.seal((Use::Index, offset), &group.0.to_le_bytes(), &mut index.entries, 0);
+            let checksum = self.binding.seed.checksum(offset, &index.entries);
             let numbers = [
                 group.0,
                 index.first,
@@ -166,9 +179,9 @@ impl SegmentWriter {
         end[8..16].copy_from_slice(&self.id.to_le_bytes());
         end[16..24].copy_from_slice(&offset.to_le_bytes());
         end[24..32].copy_from_slice(&(groups.len() as u64).to_le_bytes());
-        end[32..36].copy_from_slice(&self.seed.checksum(offset, &directory).to_le_bytes());
+        end[32..36].copy_from_slice(&self.binding.seed.checksum(offset, &directory).to_le_bytes());
         end[40..48].copy_from_slice(&records_end.to_le_bytes());
-        let checksum = self.seed.checksum(offset + directory.len() as u64, &end[4..]);
+        let checksum = self.binding.seed.checksum(offset + directory.len() as u64, &end[4..]);
         end[..4].copy_from_slice(&checksum.to_le_bytes());
         self.buffer.extend_from_slice(&end);
         self.flush()
@@ -183,7 +196,8 @@ impl SegmentWriter {
     pub fn into_segment(self) -> io::Result<Segment> {
         let mut segment = Segment {
             id: self.id,
-            seed: self.seed,
+            binding: self.binding,
+            seal: self.seal,
             file_bytes: self.written,
             checksum: 0,
             file: self.file,
@@ -208,7 +222,8 @@ pub(crate) struct Segment {
     pub parts: Vec<Part>,
     /// Something in it cannot be read.
     pub damaged: AtomicBool,
-    seed: Seed,
+    binding: Binding,
+    seal: Option<FileSeal>,
     file: Box<dyn File>,
     records_end: u64,
 }
@@ -239,8 +254,9 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    pub fn record_bytes(&self) -> u32 {
-        (HEADER_BYTES + self.head.len()) as u32 + self.body_bytes
+    /// Bytes of its record in a segment whose records end with so long a tag.
+    pub fn record_bytes(&self, tag_bytes: usize) -> u32 {
+        (HEADER_BYTES + self.head.len() + tag_bytes) as u32 + self.body_bytes
     }
 }
 
@@ -257,7 +273,7 @@ impl Segment {
     pub fn open(
         disk: &dyn Disk,
         dir: &Path,
-        store: &[u8; 16],
+        (store, ring): (&[u8; 16], &Ring),
         entry: &SegmentEntry,
     ) -> Result<Segment, SegmentError> {
         let path = dir.join(file_name(entry.id));
@@ -274,7 +290,8 @@ impl Segment {
         let whole = whole && &header[16..32] == store && long(&header[32..]) == entry.id;
         let mut segment = Segment {
             id: entry.id,
-            seed: seed(store, entry.id),
+            binding: binding(store, entry.id, entry.seal, ring),
+            seal: entry.seal,
             file_bytes: entry.file_bytes,
             checksum: entry.checksum,
             file,
@@ -303,7 +320,7 @@ impl Segment {
         let offset = long(&end[16..]);
         let bytes = end_offset.saturating_sub(offset);
         let whole = there == END_BYTES
-            && same(number(&end), self.seed.checksum(end_offset, &end[4..]))
+            && same(number(&end), self.binding.seed.checksum(end_offset, &end[4..]))
             && &end[4..8] == END_MAGIC
             && long(&end[8..]) == self.id
             && long(&end[24..]).checked_mul(DIRECTORY_ENTRY_BYTES as u64) == Some(bytes);
@@ -313,7 +330,9 @@ impl Segment {
         self.records_end = long(&end[40..]).min(end_offset);
         let mut directory = vec![0; bytes as usize];
         let there = read_full(&*self.file, &mut directory, offset)?;
-        if there < directory.len() || !same(number(&end[32..]), self.seed.checksum(offset, &directory)) {
+        if there < directory.len()
+            || !same(number(&end[32..]), self.binding.seed.checksum(offset, &directory))
+        {
             return Ok(false);
         }
         self.checksum = number(&end);
@@ -356,12 +375,12 @@ impl Segment {
             buffer.resize(bytes, 0);
             let there = read_full(&*self.file, &mut buffer, at)?;
             if bytes as u64 == rest {
-                scan(&buffer[..there], self.seed, at, sink);
+                scan(&buffer[..there], &self.binding, at, sink);
                 at += there as u64;
                 break;
             }
             let (whole, next) = self.whole_records(&buffer[..there], at);
-            scan(&buffer[..whole], self.seed, at, sink);
+            scan(&buffer[..whole], &self.binding, at, sink);
             at += whole as u64;
             wanted = match next {
                 _ if whole > 0 => BUFFER_BYTES,
@@ -380,7 +399,7 @@ impl Segment {
     fn whole_records(&self, bytes: &[u8], at: u64) -> (usize, Option<usize>) {
         let mut offset = 0;
         while let Some(header) =
-            bytes.get(offset..).and_then(|rest| Header::decode(rest, self.seed, at + offset as u64))
+            bytes.get(offset..).and_then(|rest| Header::decode(rest, &self.binding, at + offset as u64))
         {
             let record = padded(header.record_bytes());
             if offset + record > bytes.len() {
@@ -396,15 +415,27 @@ impl Segment {
         if self.damaged.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        let mut bytes = Vec::new();
         for part in &self.parts {
-            bytes.resize(part.bytes as usize, 0);
-            let there = read_full(&*self.file, &mut bytes, part.offset)?;
-            if there < bytes.len() || !same(part.checksum, self.seed.checksum(part.offset, &bytes)) {
+            if self.read_index(part)?.is_none() {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// The index of a group, if it is whole.
+    fn read_index(&self, part: &Part) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = vec![0; part.bytes as usize];
+        let there = read_full(&*self.file, &mut bytes, part.offset)?;
+        if there < bytes.len() || !same(part.checksum, self.binding.seed.checksum(part.offset, &bytes)) {
+            return Ok(None);
+        }
+        let place = (Use::Index, part.offset);
+        let opened = self.binding.key.open(place, &part.group.0.to_le_bytes(), &mut bytes);
+        Ok(opened.map(|plain| {
+            bytes.truncate(plain);
+            bytes
+        }))
     }
 
     /// Writes over a record; durable when it is synced.
@@ -434,9 +465,7 @@ impl Segment {
     /// The index of a group, as bytes for `entries`; and whether it had to be made from the records.
     pub fn index(&self, part: &Part) -> io::Result<(Vec<u8>, bool)> {
         if part.bytes > 0 {
-            let mut bytes = vec![0; part.bytes as usize];
-            let there = read_full(&*self.file, &mut bytes, part.offset)?;
-            if there == bytes.len() && same(part.checksum, self.seed.checksum(part.offset, &bytes)) {
+            if let Some(bytes) = self.read_index(part)? {
                 return Ok((bytes, false));
             }
             self.damaged.store(true, Ordering::Relaxed);
@@ -472,12 +501,23 @@ impl Segment {
         read_full(&*self.file, buffer, offset)
     }
 
-    pub fn seed(&self) -> Seed {
-        self.seed
+    pub fn binding(&self) -> &Binding {
+        &self.binding
+    }
+
+    /// Whether its records are sealed by this data key; 0: whether they are not sealed.
+    pub fn is_sealed_by(&self, key: u32) -> bool {
+        self.seal.map_or(0, |seal| seal.key) == key
     }
 
     pub fn entry(&self) -> SegmentEntry {
-        SegmentEntry { id: self.id, file_bytes: self.file_bytes, checksum: self.checksum, retired: false }
+        SegmentEntry {
+            id: self.id,
+            file_bytes: self.file_bytes,
+            checksum: self.checksum,
+            retired: false,
+            seal: self.seal,
+        }
     }
 
     /// Bytes of records that are in use.

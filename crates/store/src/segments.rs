@@ -75,15 +75,15 @@ impl Segments {
         }
     }
 
-    /// Which segments are worth writing anew: those with less than half in use, and small ones where there are many. Those without any
-    /// message in use are among them. `states` is what groups' states take in each.
-    pub fn to_rewrite(&self, states: &HashMap<u64, u64>) -> HashSet<u64> {
+    /// Which segments are worth writing anew: those with less than half in use, those that are not sealed by the newest data key, and small
+    /// ones where there are many. Those without any message in use are among them. `states` is what groups' states take in each.
+    pub fn to_rewrite(&self, states: &HashMap<u64, u64>, newest_key: u32) -> HashSet<u64> {
         let table = self.table.read();
         let (mut chosen, mut small, mut bytes) = (HashSet::new(), Vec::new(), 0);
         for segment in table.values() {
             let live = segment.live_bytes() + states.get(&segment.id).copied().unwrap_or(0);
-            if live * 2 < segment.records_bytes() {
-                if bytes + live <= REWRITE_BYTES_MAX || live == 0 {
+            if live * 2 < segment.records_bytes() || !segment.is_sealed_by(newest_key) {
+                if bytes + live <= REWRITE_BYTES_MAX || bytes == 0 {
                     bytes += live;
                     chosen.insert(segment.id);
                 }

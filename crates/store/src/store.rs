@@ -12,7 +12,7 @@ use crate::disk::{Disk, Lock, is_full};
 use crate::error::{Failure, OpenError, ReadError, Refused};
 use crate::id::{GroupId, Lsn, Place};
 use crate::manifest::Manifest;
-use crate::opening::{self, Recovered};
+use crate::opening::{self, Keys, Recovered};
 use crate::options::Options;
 use crate::read::read_record;
 use crate::record::{HEADER_BYTES, Kind};
@@ -25,6 +25,7 @@ pub struct Store {
     pub(crate) segments: Segments,
     /// Whoever writes files other than the log holds it.
     pub(crate) files: Mutex<Files>,
+    keys: Keys,
     /// Until a thread has it.
     writer: Mutex<Option<Writer>>,
     _lock: Box<dyn Lock>,
@@ -46,7 +47,8 @@ impl Store {
         let log = Arc::new(opened.log);
         let writer = Mutex::new(Some(Writer::new(Arc::clone(&log))));
         let files = Mutex::new(Files { manifest: opened.manifest, damaged: opened.damaged });
-        Ok(Store { log, segments: opened.segments, files, writer, _lock: opened.lock })
+        let (segments, keys) = (opened.segments, opened.keys);
+        Ok(Store { log, segments, files, keys, writer, _lock: opened.lock })
     }
 
     /// What writes, for a thread of its own: `None` when one has it. Where it is not taken, nothing becomes durable but by `step` and `wait`,
@@ -71,6 +73,19 @@ impl Store {
     /// Where the log ends: what was submitted is below, and what comes is not.
     pub fn position(&self) -> Lsn {
         Lsn(self.log.pending.lock().end())
+    }
+
+    /// What became of the store's keys when it was opened.
+    pub fn keys(&self) -> Keys {
+        self.keys
+    }
+
+    /// Bytes of segments that are not sealed by the newest data key: checkpoints write them anew, some at a time.
+    pub fn to_seal_bytes(&self) -> u64 {
+        let newest = self.log.ring.newest();
+        let segments = self.segments.all();
+        let old = segments.iter().filter(|segment| !segment.is_sealed_by(newest));
+        old.map(|segment| segment.file_bytes).sum()
     }
 
     /// Everything below is durable.

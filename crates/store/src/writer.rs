@@ -9,10 +9,8 @@ use crate::commit::{Flight, Log};
 use crate::disk::{Access, Disk, File, is_full, not_full, write_full};
 use crate::error::Failure;
 use crate::log::{
-    BATCH_HEADER_BYTES, BatchHeader, CONTINUED, DATA_OFFSET, FILE_HEADER_BYTES, FileHeader, LogFile,
-    bytes_ahead,
+    BATCH_HEADER_BYTES, BatchHeader, CONTINUED, DATA_OFFSET, FileHeader, HEADERS_BYTES, LogFile, bytes_ahead,
 };
-use crate::record::Seed;
 
 /// Writes what was submitted. A server gives it a thread of its own (`Store::writer`, `run`); otherwise `Store::step` and `Store::wait` write.
 pub struct Writer {
@@ -125,12 +123,12 @@ impl Writer {
         if let Some(before) = log.files.holding(header.previous_first) {
             let position = header.previous_end.max(before.first);
             let mark = BatchHeader { position, durable: header.previous_end, bytes: 0, records: CONTINUED };
-            write_full(&*before.file, &mark.encode(before.seed), before.offset(position))?;
+            write_full(&*before.file, &mark.encode(before.binding.seed), before.offset(position))?;
             before.file.sync().map_err(not_full)?;
         }
-        let seed = Seed::new(&log.store, header.epoch);
+        let binding = header.binding(&log.store, &log.ring);
         let (epoch, first) = (header.epoch, header.first);
-        let file = Arc::new(LogFile { name: header.name(), epoch, first, seed, file });
+        let file = Arc::new(LogFile { name: header.name(), epoch, first, binding, file });
         log.files.insert(Arc::clone(&file));
         Ok(Active { epoch, file, bytes })
     }
@@ -170,4 +168,4 @@ fn extend(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
     file.sync().map_err(not_full)
 }
 
-const _: () = assert!(DATA_OFFSET as usize > FILE_HEADER_BYTES);
+const _: () = assert!(DATA_OFFSET as usize > HEADERS_BYTES);

@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{App, Digest, Op, options, script};
+use common::{App, Digest, Op, options, plain_and_sealed, script};
 use dialtone_store::{After, Disk, Fault, SimulatedDisk};
 
 /// What was true after each operation, and how many of them were acknowledged.
@@ -75,100 +75,110 @@ fn seeds() -> u64 {
 
 #[test]
 fn a_crash_at_any_call_loses_nothing_acknowledged() {
-    for seed in 0..seeds() {
-        let ops = script(seed, 40);
-        for at in 1..=calls(&ops) {
-            let disk = SimulatedDisk::new();
-            disk.fail_at(at, Fault::Crash);
-            let ran = run(&disk, &ops);
-            for after in [After::Kill, After::PowerLoss(at), After::PowerLoss(at + 1_000_000)] {
-                let disk = disk.fork();
-                disk.restart(after);
-                check(&disk, &ran, &format!("seed {seed}, crash at call {at}, {after:?}"));
+    plain_and_sealed(|| {
+        for seed in 0..seeds() {
+            let ops = script(seed, 40);
+            for at in 1..=calls(&ops) {
+                let disk = SimulatedDisk::new();
+                disk.fail_at(at, Fault::Crash);
+                let ran = run(&disk, &ops);
+                for after in [After::Kill, After::PowerLoss(at), After::PowerLoss(at + 1_000_000)] {
+                    let disk = disk.fork();
+                    disk.restart(after);
+                    check(&disk, &ran, &format!("seed {seed}, crash at call {at}, {after:?}"));
+                }
             }
         }
-    }
+    });
 }
 
 #[test]
 fn a_crash_while_recovering_from_a_crash_loses_nothing_acknowledged() {
-    for seed in 0..seeds() {
-        let ops = script(seed + 100, 30);
-        for at in 1..=calls(&ops) {
-            let crashed = SimulatedDisk::new();
-            crashed.fail_at(at, Fault::Crash);
-            let ran = run(&crashed, &ops);
-            crashed.restart(if at % 2 == 0 { After::Kill } else { After::PowerLoss(at) });
-            for again in 1.. {
-                let disk = crashed.fork();
-                disk.fail_at(again, Fault::Crash);
-                let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-                let opened = App::open(&shared, options()).map(|_| ());
-                let calls = disk.stop_failing();
-                disk.restart(After::PowerLoss(at * 1000 + again));
-                check(
-                    &disk,
-                    &ran,
-                    &format!("seed {seed}, crash at call {at}, and at {again} of the recovery"),
-                );
-                if opened.is_ok() && calls < again {
-                    break;
+    plain_and_sealed(|| {
+        for seed in 0..seeds() {
+            let ops = script(seed + 100, 30);
+            for at in 1..=calls(&ops) {
+                let crashed = SimulatedDisk::new();
+                crashed.fail_at(at, Fault::Crash);
+                let ran = run(&crashed, &ops);
+                crashed.restart(if at % 2 == 0 { After::Kill } else { After::PowerLoss(at) });
+                for again in 1.. {
+                    let disk = crashed.fork();
+                    disk.fail_at(again, Fault::Crash);
+                    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+                    let opened = App::open(&shared, options()).map(|_| ());
+                    let calls = disk.stop_failing();
+                    disk.restart(After::PowerLoss(at * 1000 + again));
+                    check(
+                        &disk,
+                        &ran,
+                        &format!("seed {seed}, crash at call {at}, and at {again} of the recovery"),
+                    );
+                    if opened.is_ok() && calls < again {
+                        break;
+                    }
                 }
             }
         }
-    }
+    });
 }
 
 #[test]
 fn an_error_of_the_device_at_any_call_loses_nothing_acknowledged() {
-    for seed in 0..seeds() {
-        let ops = script(seed + 200, 40);
-        for at in 1..=calls(&ops) {
-            let disk = SimulatedDisk::new();
-            disk.fail_at(at, Fault::Error);
-            let ran = run(&disk, &ops);
-            disk.stop_failing();
-            for after in [After::Kill, After::PowerLoss(at)] {
-                let disk = disk.fork();
-                disk.restart(after);
-                check(&disk, &ran, &format!("seed {seed}, error at call {at}, {after:?}"));
+    plain_and_sealed(|| {
+        for seed in 0..seeds() {
+            let ops = script(seed + 200, 40);
+            for at in 1..=calls(&ops) {
+                let disk = SimulatedDisk::new();
+                disk.fail_at(at, Fault::Error);
+                let ran = run(&disk, &ops);
+                disk.stop_failing();
+                for after in [After::Kill, After::PowerLoss(at)] {
+                    let disk = disk.fork();
+                    disk.restart(after);
+                    check(&disk, &ran, &format!("seed {seed}, error at call {at}, {after:?}"));
+                }
             }
         }
-    }
+    });
 }
 
 #[test]
 fn a_short_write_at_any_call_is_no_fault() {
-    let ops = script(300, 40);
-    for at in 1..=calls(&ops) {
-        let disk = SimulatedDisk::new();
-        disk.fail_at(at, Fault::Short);
-        let ran = run(&disk, &ops);
-        disk.stop_failing();
-        assert_eq!(ran.acknowledged, ops.len(), "short write at call {at}");
-        disk.restart(After::PowerLoss(at));
-        check(&disk, &ran, &format!("short write at call {at}"));
-    }
+    plain_and_sealed(|| {
+        let ops = script(300, 40);
+        for at in 1..=calls(&ops) {
+            let disk = SimulatedDisk::new();
+            disk.fail_at(at, Fault::Short);
+            let ran = run(&disk, &ops);
+            disk.stop_failing();
+            assert_eq!(ran.acknowledged, ops.len(), "short write at call {at}");
+            disk.restart(After::PowerLoss(at));
+            check(&disk, &ran, &format!("short write at call {at}"));
+        }
+    });
 }
 
 #[test]
 fn a_full_disk_at_any_call_refuses_and_recovers() {
-    for seed in 0..seeds() {
-        let ops = script(seed + 400, 40);
-        for at in 1..=calls(&ops) {
-            for calls in [1, 7] {
-                let disk = SimulatedDisk::new();
-                disk.fail_at(at, Fault::Full { calls });
-                let ran = run(&disk, &ops);
-                disk.stop_failing();
-                let context = format!("seed {seed}, full for {calls} calls from {at} on");
-                // A store that could not be made is made at the next start.
-                if ran.digests.len() > 1 {
-                    assert_eq!(ran.acknowledged, ops.len(), "{context}");
+    plain_and_sealed(|| {
+        for seed in 0..seeds() {
+            let ops = script(seed + 400, 40);
+            for at in 1..=calls(&ops) {
+                for calls in [1, 7] {
+                    let disk = SimulatedDisk::new();
+                    disk.fail_at(at, Fault::Full { calls });
+                    let ran = run(&disk, &ops);
+                    disk.stop_failing();
+                    let context = format!("seed {seed}, full for {calls} calls from {at} on");
+                    // A store that could not be made is made at the next start.
+                    if ran.digests.len() > 1 {
+                        assert_eq!(ran.acknowledged, ops.len(), "{context}");
+                    }
+                    disk.restart(After::PowerLoss(at));
+                    check(&disk, &ran, &context);
                 }
-                disk.restart(After::PowerLoss(at));
-                check(&disk, &ran, &context);
             }
         }
-    }
+    });
 }

@@ -5,7 +5,7 @@ mod common;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use common::{App, Op, named, options, script};
+use common::{App, Op, named, options, plain_and_sealed, script};
 use dialtone_store::{After, Disk, Lost, OpenError, SimulatedDisk};
 
 /// A store with a checkpoint, a log behind it, and an orderly end.
@@ -101,65 +101,73 @@ fn each_byte(step: usize, mut check: impl FnMut(&SimulatedDisk, &App, &PathBuf, 
 
 #[test]
 fn every_flip_is_named_or_harmless() {
-    let (mut flips, mut harmless) = (0, 0);
-    each_byte(1, |disk, app, path, at| {
-        let disk = disk.fork();
-        disk.restart(After::Kill);
-        disk.flip(path, at, 1 << (at % 8));
-        let lost = check(&disk, app, &format!("{} byte {at}", path.display()));
-        flips += 1;
-        if lost.is_empty() {
-            harmless += 1;
-        }
+    plain_and_sealed(|| {
+        let (mut flips, mut harmless) = (0, 0);
+        each_byte(1, |disk, app, path, at| {
+            let disk = disk.fork();
+            disk.restart(After::Kill);
+            disk.flip(path, at, 1 << (at % 8));
+            let lost = check(&disk, app, &format!("{} byte {at}", path.display()));
+            flips += 1;
+            if lost.is_empty() {
+                harmless += 1;
+            }
+        });
+        println!("{flips} flips, {harmless} harmless");
+        assert!(flips > 5_000, "{flips}");
     });
-    println!("{flips} flips, {harmless} harmless");
-    assert!(flips > 5_000, "{flips}");
 }
 
 #[test]
 fn a_lost_file_is_named() {
-    let (disk, app) = prepared(1);
-    for (path, _) in disk.files() {
-        let name = path.to_string_lossy().into_owned();
-        if is_nothing(&name) {
-            continue;
+    plain_and_sealed(|| {
+        let (disk, app) = prepared(1);
+        for (path, _) in disk.files() {
+            let name = path.to_string_lossy().into_owned();
+            if is_nothing(&name) {
+                continue;
+            }
+            let disk = disk.fork();
+            disk.lose(&path);
+            let lost = check(&disk, &app, &format!("{name} is gone"));
+            assert!(!lost.is_empty(), "{name}");
         }
-        let disk = disk.fork();
-        disk.lose(&path);
-        let lost = check(&disk, &app, &format!("{name} is gone"));
-        assert!(!lost.is_empty(), "{name}");
-    }
+    });
 }
 
 #[test]
 fn a_shortened_file_is_named() {
-    let (disk, app) = prepared(1);
-    for (path, bytes) in disk.files() {
-        let name = path.to_string_lossy().into_owned();
-        if is_nothing(&name) {
-            continue;
+    plain_and_sealed(|| {
+        let (disk, app) = prepared(1);
+        for (path, bytes) in disk.files() {
+            let name = path.to_string_lossy().into_owned();
+            if is_nothing(&name) {
+                continue;
+            }
+            for keep in [0, bytes / 3, bytes / 2, bytes - 1] {
+                let disk = disk.fork();
+                disk.truncate(&path, keep);
+                let lost = check(&disk, &app, &format!("{name} has {keep} of {bytes} bytes"));
+                assert!(!lost.is_empty(), "{name} has {keep} of {bytes} bytes");
+            }
         }
-        for keep in [0, bytes / 3, bytes / 2, bytes - 1] {
-            let disk = disk.fork();
-            disk.truncate(&path, keep);
-            let lost = check(&disk, &app, &format!("{name} has {keep} of {bytes} bytes"));
-            assert!(!lost.is_empty(), "{name} has {keep} of {bytes} bytes");
-        }
-    }
+    });
 }
 
 #[test]
 fn without_a_manifest_nothing_is_touched() {
-    let (disk, _) = prepared(1);
-    for (path, _) in disk.files() {
-        if path.to_string_lossy().contains("manifest-") {
-            disk.flip(&path, 20, 1);
+    plain_and_sealed(|| {
+        let (disk, _) = prepared(1);
+        for (path, _) in disk.files() {
+            if path.to_string_lossy().contains("manifest-") {
+                disk.flip(&path, 20, 1);
+            }
         }
-    }
-    let before = disk.files();
-    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-    let opened = App::open(&shared, options());
-    assert!(matches!(opened, Err(OpenError::NoManifest { .. })));
-    drop(opened);
-    assert_eq!(disk.files(), before);
+        let before = disk.files();
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let opened = App::open(&shared, options());
+        assert!(matches!(opened, Err(OpenError::NoManifest { .. })));
+        drop(opened);
+        assert_eq!(disk.files(), before);
+    });
 }

@@ -3,14 +3,15 @@
 // Each test uses a part of it.
 #![allow(dead_code)]
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dialtone_store::{
-    Captured, CheckpointError, Checkpointed, Damage, Disk, GroupId, Lost, Moved, OpenError, Options, Place,
-    Plan, ReadError, Recovered, Refused, Store, Urgency,
+    Captured, CheckpointError, Checkpointed, Cipher, Damage, Disk, Encryption, GroupId, Key, Lost, Moved,
+    OpenError, Options, Place, Plan, ReadError, Recovered, Refused, Store, Urgency,
 };
 
 /// What an application knows, by the names of its groups: hash of its changes, next sequence, sequences of its messages.
@@ -45,6 +46,24 @@ pub enum Op {
     Checkpoint,
 }
 
+thread_local! {
+    /// By what stores of this thread are encrypted.
+    static ENCRYPTED: Cell<Option<Cipher>> = const { Cell::new(None) };
+}
+
+/// Runs a test on stores that are not encrypted, and on stores that are.
+pub fn plain_and_sealed(test: impl Fn()) {
+    for cipher in [None, Some(Cipher::Aes256Gcm)] {
+        ENCRYPTED.set(cipher);
+        test();
+    }
+}
+
+pub fn encryption(cipher: Cipher, key: &str, previous: Option<&str>) -> Encryption {
+    let key_of = |text: &str| Key::new(text.as_bytes());
+    Encryption { cipher, key: key_of(key), previous: previous.map(key_of) }
+}
+
 pub fn options() -> Options {
     Options {
         log_file_bytes: 8 << 10,
@@ -55,6 +74,7 @@ pub fn options() -> Options {
         // Marks come at the end only, so that each run makes the same calls.
         mark_delay: Duration::from_secs(3600),
         full_retry_interval: Duration::from_millis(1),
+        encryption: ENCRYPTED.get().map(|cipher| encryption(cipher, "key", None)),
     }
 }
 
