@@ -2,8 +2,8 @@
 
 use super::limits::{Context, DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX, NAME_BYTES_MAX, REPLICAS_MAX};
 use super::{
-    DiscardPolicy, PersistMode, Placement, Retention, Storage, StreamConfig, StreamRequest, check_sources,
-    check_subjects, metadata, unsupported,
+    DiscardPolicy, PersistMode, Placement, Retention, Storage, StreamConfig, StreamRequest, beyond,
+    check_sources, check_subjects, metadata, unsupported,
 };
 use crate::error::{self, ApiError};
 use crate::time::Nanos;
@@ -34,6 +34,7 @@ pub fn create_stream(
 ) -> Result<Creation, ApiError> {
     let creation = official_creation(name, request, context)?;
     if let Creation::New(config) = &creation {
+        beyond::check_stream(&config.metadata)?;
         unsupported::check_stream(config)?;
     }
     Ok(creation)
@@ -50,6 +51,7 @@ pub fn restored_stream(asked: &StreamConfig, context: Context<'_>) -> Result<Str
     let mut asked = asked.clone();
     metadata::static_stream_metadata(&mut asked);
     let config = checked(&asked, false, context)?;
+    beyond::check_stream(&config.metadata)?;
     unsupported::check_stream(&config)?;
     if context.streams.by_name(&config.name).is_some() {
         return Err(error::STREAM_NAME_EXIST_RESTORE_FAILED.error());

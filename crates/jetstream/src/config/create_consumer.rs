@@ -5,7 +5,7 @@ use super::check_subjects::overlaps;
 use super::limits::{Context, NAME_BYTES_MAX};
 use super::{
     AckPolicy, ConsumerAction, ConsumerConfig, ConsumerRequest, DeliverPolicy, Retention, StreamConfig,
-    metadata, unsupported,
+    beyond, metadata, unsupported,
 };
 use crate::error::{self, ApiError};
 use crate::time::Time;
@@ -72,6 +72,11 @@ pub fn create_consumer(
 ) -> Result<ConsumerCreation, ApiError> {
     let creation = official_consumer(request, stream, consumers, new_name, context)?;
     let (ConsumerCreation::New { config, .. } | ConsumerCreation::Update { config, .. }) = &creation;
+    let old = match &creation {
+        ConsumerCreation::New { .. } => None,
+        ConsumerCreation::Update { name, .. } => consumers.by_name(name),
+    };
+    beyond::check_consumer(config, old)?;
     unsupported::check_consumer(config)?;
     Ok(creation)
 }

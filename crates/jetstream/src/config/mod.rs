@@ -3,6 +3,7 @@
 //! [`StreamConfig`] and [`ConsumerConfig`] are what requests carry and what is stored. [`create_stream`], [`update_stream`] and
 //! [`create_consumer`] make of a request what is to be stored, or say why not, in the words of official servers.
 
+pub mod beyond;
 mod check_consumer;
 mod check_sources;
 mod check_stream;
@@ -20,6 +21,7 @@ mod update_stream;
 #[cfg(test)]
 mod tests;
 
+pub use beyond::KeyTokens;
 pub use check_consumer::{
     ACK_WAIT_DEFAULT, INACTIVE_THRESHOLD_DEFAULT, MAX_ACK_PENDING_DEFAULT, MAX_WAITING_DEFAULT,
     PRIORITY_TIMEOUT_DEFAULT, sampling_percent,

@@ -3,7 +3,7 @@
 use super::check_stream::{check_discard_per_subject, checked, invalid};
 use super::limits::Context;
 use super::{
-    ConsumerConfig, DiscardPolicy, Retention, StreamConfig, StreamRequest, check_subjects, metadata,
+    ConsumerConfig, DiscardPolicy, Retention, StreamConfig, StreamRequest, beyond, check_subjects, metadata,
     unsupported,
 };
 use crate::error::{self, ApiError};
@@ -20,6 +20,7 @@ pub fn update_stream<'c>(
     context: Context<'_>,
 ) -> Result<StreamConfig, ApiError> {
     let config = official_update(name, request, consumers, context)?;
+    beyond::check_stream(&config.metadata)?;
     unsupported::check_stream(&config)?;
     Ok(config)
 }

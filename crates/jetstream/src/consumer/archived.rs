@@ -8,7 +8,7 @@ use super::reply::Prefixes;
 use super::settings::Settings;
 use super::state::{Position, State};
 use crate::archive::{self, BySequence, ConsumerState, PendingAck};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 impl From<Position> for archive::Delivered {
     fn from(position: Position) -> Self {
@@ -27,6 +27,10 @@ impl Consumer {
         let waiting = || state.pending.iter().filter(|entry| entry.seq <= last);
         let pending = waiting()
             .map(|entry| (entry.seq, PendingAck { sequence: entry.consumer_seq, timestamp: entry.at }));
+        // What is parked was not delivered; an official server takes it for a delivery that is over due.
+        let parked = state.parked.iter().flatten().filter(|seq| **seq <= last.min(state.delivered.stream));
+        let parked =
+            parked.map(|seq| (*seq, PendingAck { sequence: state.delivered.consumer, timestamp: 0 }));
         let again = waiting()
             .filter(|entry| entry.deliveries > 1)
             .map(|entry| (entry.seq, u64::from(entry.deliveries) - 1));
@@ -35,7 +39,7 @@ impl Consumer {
         ConsumerState {
             delivered: capped(state.delivered),
             ack_floor: capped(state.floor),
-            pending: BySequence(pending.collect()),
+            pending: BySequence(pending.chain(parked).collect()),
             redelivered: BySequence(again.chain(exhausted).collect()),
         }
     }
@@ -64,7 +68,12 @@ impl Consumer {
         let is_there = |seq: u64| (1..=delivered.stream).contains(&seq) && log.message(seq).is_some();
         let again = |seq: &u64| archived.redelivered.0.get(seq).copied().unwrap_or(0);
         let mut pending = Pending::default();
+        let mut parked = settings.order_by.as_ref().map(|_| BTreeSet::new());
         for (seq, waiting) in archived.pending.0.iter().filter(|(seq, _)| is_there(**seq)) {
+            if let Some(parked) = parked.as_mut().filter(|_| waiting.timestamp == 0) {
+                parked.insert(*seq);
+                continue;
+            }
             let deliveries = u32::try_from(again(seq).saturating_add(1)).unwrap_or(u32::MAX);
             let (at, consumer_seq) = (waiting.timestamp, waiting.sequence.clamp(1, SEQ_MAX));
             let due = at.saturating_add(settings.retry.wait(deliveries));
@@ -88,6 +97,7 @@ impl Consumer {
             acked_at: None,
             pending,
             exhausted,
+            parked,
             num_pending: 0,
         };
         state.count(&settings.filters, log);

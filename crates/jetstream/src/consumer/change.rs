@@ -57,6 +57,11 @@ pub enum Change {
         /// Its sequence.
         seq: u64,
     },
+    /// A message is passed over until another one of its key is done.
+    Park {
+        /// Its sequence.
+        seq: u64,
+    },
     /// Nothing before this sequence is left to deliver.
     Skip {
         /// The next sequence to look at.
@@ -141,6 +146,7 @@ impl Changes {
             Change::Exhaust { seq } => self.seq(8, seq),
             Change::Skip { next } => self.seq(9, next),
             Change::Reset { next } => self.seq(10, next),
+            Change::Park { seq } => self.seq(11, seq),
         }
     }
 
@@ -206,6 +212,7 @@ fn read_all(reader: &mut Reader<'_>, change: &mut impl FnMut(ConsumerId, i64, Ch
             8 => Change::Exhaust { seq },
             9 => Change::Skip { next },
             10 => Change::Reset { next },
+            11 => Change::Park { seq },
             _ => return None,
         };
         change(consumer?, at, one);
@@ -220,7 +227,7 @@ mod tests {
 
     fn change() -> impl Strategy<Value = Change> {
         let seq = prop_oneof![1_u64..50, 1..=SEQ_MAX];
-        (0..10, seq, any::<u64>(), any::<i64>()).prop_map(|(which, seq, consumer_seq, due)| match which {
+        (0..11, seq, any::<u64>(), any::<i64>()).prop_map(|(which, seq, consumer_seq, due)| match which {
             0 => Change::Deliver { seq },
             1 => Change::Redeliver { seq },
             2 => Change::Undelivered { seq },
@@ -230,6 +237,7 @@ mod tests {
             6 => Change::Progress { seq },
             7 => Change::Exhaust { seq },
             8 => Change::Skip { next: seq },
+            9 => Change::Park { seq },
             _ => Change::Reset { next: seq },
         })
     }

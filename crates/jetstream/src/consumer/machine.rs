@@ -3,6 +3,7 @@
 use super::ahead::{Ahead, Looked};
 use super::change::{Change, ConsumerId};
 use super::event::{Advisory, Context, Delivery, Event, Handled};
+use super::keys::{Keys, PARKED_MAX};
 use super::log::{Filters, Log, SEQ_MAX, Stored};
 use super::pace::Pace;
 use super::pending::Entry;
@@ -17,6 +18,9 @@ use super::waiting::HeartbeatNumbers;
 const DELETED: &[u8] = b"Unacknowledged message was deleted";
 /// The same of one that cannot be read.
 const DAMAGED: &[u8] = b"Message is damaged";
+
+/// Messages that are parked before others have their turn.
+const PARKED_AT_ONCE: usize = 1024;
 
 /// One consumer.
 #[derive(Clone, Debug)]
@@ -34,6 +38,8 @@ pub struct Consumer {
     /// Delivery waits until then: by the rate limit, or by the replay's pace.
     paced_until: Option<i64>,
     ahead: Ahead,
+    /// Which keys have a message in flight, if it goes by keys.
+    keys: Option<Keys>,
     /// The reply subject that was made last.
     reply: Vec<u8>,
     expired: Vec<u64>,
@@ -140,7 +146,7 @@ impl Consumer {
         log: &dyn Log,
         now: i64,
     ) -> Self {
-        let state = State::new(start, &settings.filters, log);
+        let state = State::new(start, &settings, log);
         Self::with_state(id, prefixes, settings, state, log, now)
     }
 
@@ -160,6 +166,7 @@ impl Consumer {
         let pace = Pace::new(&settings, log.bounds().last);
         let (reply, expired) = (Vec::new(), Vec::new());
         let paused_until = settings.pause_until;
+        let keys = settings.order_by.clone().map(Keys::new);
         Self {
             id,
             settings,
@@ -171,6 +178,7 @@ impl Consumer {
             paused_until,
             paced_until: None,
             ahead: Ahead::new(log),
+            keys,
             reply,
             expired,
         }
@@ -215,6 +223,11 @@ impl Consumer {
 
     /// Carries out a change that the log has. What is no longer needed is added to `settled`.
     pub fn apply(&mut self, change: Change, at: i64, log: &dyn Log, settled: &mut Vec<u64>) {
+        self.carry_out(change, at, log, settled);
+        self.keys.iter_mut().for_each(Keys::forget);
+    }
+
+    fn carry_out(&mut self, change: Change, at: i64, log: &dyn Log, settled: &mut Vec<u64>) {
         self.state.apply(change, at, &self.settings, settled);
         if let Change::Reset { .. } | Change::Skip { .. } = change {
             self.state.count(&self.settings.filters, log);
@@ -225,7 +238,10 @@ impl Consumer {
     /// Decides a change: carries it out, and puts it where it gets into the log.
     pub(super) fn decide(&mut self, ctx: &mut Context<'_>, change: Change) {
         ctx.changes.push(self.id, change);
-        self.apply(change, ctx.changes.at(), ctx.log, &mut ctx.changes.settled);
+        self.carry_out(change, ctx.changes.at(), ctx.log, &mut ctx.changes.settled);
+        if let Some(keys) = &mut self.keys {
+            keys.changed(change, ctx.log);
+        }
     }
 
     /// The stream stored a message that matches. To be called once for each, in order.
@@ -241,7 +257,10 @@ impl Consumer {
 
     /// The same at a time that the log has too, which then counts as that of the last acknowledgement.
     pub fn removed_at(&mut self, seq: u64, at: Option<i64>) -> Option<Advisory<'static>> {
-        let entry = self.state.removed(seq)?;
+        let was_parked = self.state.is_parked(seq);
+        let entry = self.state.removed(seq);
+        self.keys.iter_mut().for_each(|keys| keys.removed(seq, was_parked));
+        let entry = entry?;
         self.state.acked_at = at.or(self.state.acked_at);
         let handled = Handled {
             consumer_seq: entry.consumer_seq,
@@ -254,6 +273,7 @@ impl Consumer {
     /// The stream was purged, `at` this time if it is known: looks again at all that this consumer has of it.
     pub fn purged(&mut self, log: &dyn Log, at: Option<i64>) {
         self.state.purged(&self.settings.filters, log, at);
+        self.keys.iter_mut().for_each(Keys::forget);
     }
 
     /// Whether a message that matches must stay, in a stream that keeps what its consumers need.
@@ -472,6 +492,35 @@ impl Consumer {
         if is_full {
             return Err(Nothing::Full);
         }
+        if self.keys.is_some() {
+            return self.next_by_key(ctx, log);
+        }
+        self.next_new(log)
+    }
+
+    /// The next message of those whose key has none in flight. Others are parked on the way.
+    fn next_by_key<'a>(&mut self, ctx: &mut Context<'_>, log: &'a dyn Log) -> Result<Candidate<'a>, Nothing> {
+        for _ in 0..PARKED_AT_ONCE {
+            let Some(keys) = &mut self.keys else { break };
+            keys.refresh(&self.state, log);
+            if let Some(message) = keys.first_free().and_then(|seq| log.message(seq)) {
+                return Ok(Candidate::New(message));
+            }
+            if self.state.parked_len() >= PARKED_MAX {
+                return Err(Nothing::Full);
+            }
+            let next = self.next_new(log)?;
+            let Candidate::New(message) = next else { return Ok(next) };
+            if !self.keys.as_ref().is_some_and(|keys| keys.is_busy(message.subject)) {
+                return Ok(next);
+            }
+            self.decide(ctx, Change::Park { seq: message.seq });
+        }
+        Err(Nothing::Later)
+    }
+
+    /// The next message that was not looked at yet.
+    fn next_new<'a>(&mut self, log: &'a dyn Log) -> Result<Candidate<'a>, Nothing> {
         if let Some(seq) = self.state.listed.front() {
             return log.message(*seq).map(Candidate::New).ok_or(Nothing::End);
         }
@@ -610,7 +659,8 @@ impl Consumer {
             if next > self.state.next_seq() {
                 self.decide(ctx, Change::Skip { next });
             }
-            self.state.count(&self.settings.filters, ctx.log);
+            self.state.refilter(&self.settings.filters, ctx.log);
+            self.keys.iter_mut().for_each(Keys::forget);
             self.ahead = Ahead::new(ctx.log);
         }
         self.wait_anew(ctx, &old.retry);
@@ -657,7 +707,8 @@ impl Consumer {
         let is_refiltered = self.settings.filters != settings.filters;
         self.settings = settings;
         if is_refiltered {
-            self.state.count(&self.settings.filters, log);
+            self.state.refilter(&self.settings.filters, log);
+            self.keys.iter_mut().for_each(Keys::forget);
             self.ahead = Ahead::new(log);
         }
         self.pace.update(&self.settings);

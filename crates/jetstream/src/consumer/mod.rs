@@ -12,6 +12,7 @@ mod ahead;
 mod archived;
 mod change;
 mod event;
+mod keys;
 mod log;
 mod machine;
 mod pace;
@@ -28,6 +29,8 @@ pub(crate) mod varint;
 mod waiting;
 
 #[cfg(test)]
+mod ordered;
+#[cfg(test)]
 mod properties;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod testing;
@@ -36,6 +39,7 @@ mod tests;
 
 pub use change::{Change, Changes, ConsumerId, InvalidChanges, read_changes};
 pub use event::{Advisory, Context, Delivery, Event, Handled, Host, Status};
+pub use keys::PARKED_MAX;
 pub use log::{Bounds, Filters, Found, Log, SEQ_MAX, Stored};
 pub use machine::{Budget, Consumer, Info, Polled, PriorityGroupInfo, ResetError};
 pub use pending::{Entry, Pending};

@@ -2,7 +2,7 @@
 
 use super::log::Filters;
 pub use crate::config::AckPolicy;
-use crate::config::{ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy};
+use crate::config::{ConsumerConfig, DeliverPolicy, KeyTokens, PriorityPolicy, ReplayPolicy, beyond};
 use crate::time::Nanos;
 
 /// Requests that may wait where the configuration says nothing.
@@ -27,6 +27,8 @@ pub struct Settings {
     pub replay_original: bool,
     /// Only headers are delivered, with the size of the payload.
     pub headers_only: bool,
+    /// Of messages with the same tokens there, one is in flight at a time.
+    pub order_by: Option<KeyTokens>,
     /// How many acknowledgements of a hundred are reported.
     pub sample_percent: u8,
     /// It is deleted after so many nanoseconds without use. `None`: never.
@@ -72,6 +74,7 @@ impl Settings {
             ack_pending_max: usize::try_from(config.max_ack_pending).ok().filter(|max| *max > 0),
             replay_original: config.replay_policy == ReplayPolicy::Original,
             headers_only: config.headers_only,
+            order_by: beyond::order_by(config),
             sample_percent: sample.trim().parse().unwrap_or(0),
             inactive_threshold: positive(config.inactive_threshold),
             pause_until: config.pause_until.map(crate::time::Time::unix_nanos),

@@ -8,10 +8,12 @@ use super::reply::Prefixes;
 use super::settings::Settings;
 use super::state::{Position, State};
 use super::varint::{Reader, unzigzag, write, zigzag};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Version of the encoding, its first byte.
 const VERSION: u8 = 1;
+/// The same of one that keeps messages of a key in order: what is parked stands at the end.
+const VERSION_KEYED: u8 = 2;
 /// A time that there is none.
 const NEVER: i64 = i64::MIN;
 
@@ -27,7 +29,7 @@ impl Consumer {
     /// Writes the state. Who waits for messages is no part of it, nor what follows from the stream.
     pub fn snapshot(&self, out: &mut Vec<u8>) {
         let state = &self.state;
-        out.push(VERSION);
+        out.push(if state.parked.is_some() { VERSION_KEYED } else { VERSION });
         for value in [
             state.next,
             state.delivered.consumer,
@@ -55,6 +57,10 @@ impl Consumer {
         ascending(out, state.exhausted.keys().copied(), |out, seq| {
             write(out, u64::from(state.exhausted.get(&seq).copied().unwrap_or(0)));
         });
+        if let Some(parked) = &state.parked {
+            write(out, parked.len() as u64);
+            ascending(out, parked.iter().copied(), |_, _| {});
+        }
     }
 
     /// One that goes on from a snapshot. What waited too long comes again.
@@ -73,6 +79,8 @@ impl Consumer {
         let mut reader = Reader::new(snapshot);
         let state = read(&mut reader).filter(|_| reader.is_done());
         let mut state = state.ok_or(InvalidSnapshot { at: reader.at() })?;
+        // Its configuration says whether it has keys.
+        state.parked = settings.order_by.as_ref().map(|_| state.parked.unwrap_or_default());
         state.count(&settings.filters, log);
         Ok(Self::with_state(id, prefixes, settings, state, log, now))
     }
@@ -89,7 +97,8 @@ fn ascending(out: &mut Vec<u8>, numbers: impl Iterator<Item = u64>, with: impl F
 }
 
 fn read(reader: &mut Reader<'_>) -> Option<State> {
-    if reader.byte()? != VERSION {
+    let version = reader.byte()?;
+    if ![VERSION, VERSION_KEYED].contains(&version) {
         return None;
     }
     let next = seq(reader).filter(|next| *next > 0)?;
@@ -108,7 +117,26 @@ fn read(reader: &mut Reader<'_>) -> Option<State> {
         exhausted.insert(seq, u32::try_from(reader.varint()?).ok()?);
         Some(())
     })?;
-    Some(State { next, listed, delivered, delivered_at, floor, acked_at, pending, exhausted, num_pending: 0 })
+    let mut parked = None;
+    if version == VERSION_KEYED {
+        let parked = parked.insert(BTreeSet::new());
+        read_ascending(reader, |_, seq| {
+            // What is in flight cannot be parked.
+            (seq < next && pending.get(seq).is_none()).then(|| parked.insert(seq)).map(|_| ())
+        })?;
+    }
+    Some(State {
+        parked,
+        next,
+        listed,
+        delivered,
+        delivered_at,
+        floor,
+        acked_at,
+        pending,
+        exhausted,
+        num_pending: 0,
+    })
 }
 
 fn seq(reader: &mut Reader<'_>) -> Option<u64> {

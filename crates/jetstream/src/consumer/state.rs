@@ -6,7 +6,7 @@ use super::change::Change;
 use super::log::{Bounds, Filters, Log, SEQ_MAX};
 use super::pending::{Delivered, Entry, Pending};
 use super::settings::{AckPolicy, Settings, StartAt};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A place in the consumer's deliveries and in the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,13 +76,16 @@ pub struct State {
     pub(super) pending: Pending,
     /// What had its last delivery without an acknowledgement, and how many deliveries. Bounded by the messages of the stream.
     pub(super) exhausted: BTreeMap<u64, u32>,
+    /// Messages that were passed over until another one of their key is done; `None` for a consumer without keys. At most
+    /// [`PARKED_MAX`](super::PARKED_MAX) and those that a client's configuration adds.
+    pub(super) parked: Option<BTreeSet<u64>>,
     /// Messages of the stream that are still to be delivered for the first time. Follows from the rest.
     pub(super) num_pending: u64,
 }
 
 impl State {
     /// Of a consumer that delivered nothing.
-    pub fn new(start: Start, filters: &Filters, log: &dyn Log) -> Self {
+    pub fn new(start: Start, settings: &Settings, log: &dyn Log) -> Self {
         let at = Position { consumer: 0, stream: start.first_seq() - 1 };
         let mut state = Self {
             next: start.next.max(1),
@@ -93,15 +96,22 @@ impl State {
             acked_at: None,
             pending: Pending::default(),
             exhausted: BTreeMap::new(),
+            parked: settings.order_by.as_ref().map(|_| BTreeSet::new()),
             num_pending: 0,
         };
-        state.count(filters, log);
+        state.count(&settings.filters, log);
         state
+    }
+
+    /// How many messages are parked.
+    pub(super) fn parked_len(&self) -> usize {
+        self.parked.as_ref().map_or(0, BTreeSet::len)
     }
 
     /// Counts what is to be delivered.
     pub(super) fn count(&mut self, filters: &Filters, log: &dyn Log) {
-        self.num_pending = self.listed.len() as u64 + log.count(filters, self.next);
+        let passed = self.listed.len() + self.parked_len();
+        self.num_pending = passed as u64 + log.count(filters, self.next);
     }
 
     /// How many messages are to come again.
@@ -112,6 +122,12 @@ impl State {
     /// The next sequence to look at, once what is listed is delivered.
     pub fn next_seq(&self) -> u64 {
         self.next
+    }
+
+    /// What waits for an acknowledgement.
+    #[cfg(test)]
+    pub(super) fn pending_entry(&self, seq: u64) -> Option<Entry> {
+        self.pending.get(seq).copied()
     }
 
     /// The sequence that will be delivered or looked at next.
@@ -152,14 +168,14 @@ impl State {
             }
             Change::Skip { next } => self.next = self.next.max(next),
             Change::Reset { next } => self.reset(next),
+            Change::Park { seq } => self.park(seq),
         }
     }
 
     fn deliver(&mut self, seq: u64, at: i64, settings: &Settings, settled: &mut Vec<u64>) {
-        if self.listed.front() == Some(&seq) {
-            self.listed.pop_front();
-        } else {
-            self.next = self.next.max(seq.saturating_add(1));
+        let was_parked = self.parked.as_mut().is_some_and(|parked| parked.remove(&seq));
+        if !was_parked {
+            self.pass(seq);
         }
         self.num_pending = self.num_pending.saturating_sub(1);
         self.delivered.consumer += 1;
@@ -173,6 +189,22 @@ impl State {
         } else if self.pending.get(seq).is_none() {
             let due = at.saturating_add(settings.retry.wait(1));
             self.pending.insert(Entry::new(seq, self.delivered.consumer, at, due));
+        }
+    }
+
+    /// A message is not the next any more.
+    fn pass(&mut self, seq: u64) {
+        if self.listed.front() == Some(&seq) {
+            self.listed.pop_front();
+        } else {
+            self.next = self.next.max(seq.saturating_add(1));
+        }
+    }
+
+    fn park(&mut self, seq: u64) {
+        if self.parked.is_some() && self.pending.get(seq).is_none() {
+            self.pass(seq);
+            self.parked.get_or_insert_default().insert(seq);
         }
     }
 
@@ -199,6 +231,20 @@ impl State {
 
     /// Moves the floor up, once `entry` is no longer pending.
     fn move_floor(&mut self, entry: &Entry) {
+        if let Some(parked) = &self.parked {
+            // Deliveries are not in the order of sequences.
+            let first = |seq: Option<u64>| seq.unwrap_or(u64::MAX);
+            let parked = first(parked.first().copied());
+            let waits = first(self.pending.first().map(|first| first.seq));
+            self.floor.stream = self.delivered.stream.min(parked.min(waits) - 1).max(self.floor.stream);
+            if self.pending.is_empty() {
+                self.floor.consumer = self.delivered.consumer;
+            } else if entry.consumer_seq == self.floor.consumer + 1 {
+                let first = self.pending.iter().map(|entry| entry.consumer_seq).min();
+                self.floor.consumer = first.unwrap_or(self.delivered.consumer + 1) - 1;
+            }
+            return;
+        }
         match self.pending.first() {
             None => self.floor = self.delivered,
             Some(first) if entry.consumer_seq == self.floor.consumer + 1 => {
@@ -244,6 +290,7 @@ impl State {
         self.pending.clear();
         self.exhausted.clear();
         self.listed.clear();
+        self.parked.iter_mut().for_each(BTreeSet::clear);
         self.next = next;
         self.delivered = Position { consumer: 0, stream: next - 1 };
         self.floor = self.delivered;
@@ -262,6 +309,8 @@ impl State {
         if let Ok(at) = self.listed.binary_search(&seq) {
             self.listed.remove(at);
             self.num_pending = self.num_pending.saturating_sub(1);
+        } else if self.parked.as_mut().is_some_and(|parked| parked.remove(&seq)) {
+            self.num_pending = self.num_pending.saturating_sub(1);
         } else if seq >= self.next {
             self.num_pending = self.num_pending.saturating_sub(1);
         }
@@ -273,6 +322,7 @@ impl State {
     /// Messages were taken out of the stream, nobody knows which; what waited for an acknowledgement counts as acknowledged `at` this time.
     pub(super) fn purged(&mut self, filters: &Filters, log: &dyn Log, at: Option<i64>) {
         self.listed.retain(|seq| log.message(*seq).is_some());
+        self.parked.iter_mut().for_each(|parked| parked.retain(|seq| log.message(*seq).is_some()));
         let gone: Vec<u64> =
             self.pending.iter().map(|e| e.seq).filter(|seq| log.message(*seq).is_none()).collect();
         if !gone.is_empty() {
@@ -292,9 +342,22 @@ impl State {
         self.count(filters, log);
     }
 
+    /// Whether a message is passed over until another one of its key is done.
+    pub(super) fn is_parked(&self, seq: u64) -> bool {
+        self.parked.as_ref().is_some_and(|parked| parked.contains(&seq))
+    }
+
+    /// The filters are others: what was parked and is not for them goes.
+    pub(super) fn refilter(&mut self, filters: &Filters, log: &dyn Log) {
+        if let Some(parked) = &mut self.parked {
+            parked.retain(|seq| log.message(*seq).is_some_and(|message| filters.matches(message.subject)));
+        }
+        self.count(filters, log);
+    }
+
     /// Whether a message that matches must stay in a stream that keeps what its consumers need.
     pub(super) fn needs(&self, seq: u64, ack: AckPolicy) -> bool {
-        if self.exhausted.contains_key(&seq) {
+        if self.exhausted.contains_key(&seq) || self.is_parked(seq) {
             return true;
         }
         if seq >= self.position() {

@@ -160,6 +160,7 @@ pub(crate) fn pull_settings() -> Settings {
         ack_pending_max: Some(1000),
         replay_original: false,
         headers_only: false,
+        order_by: None,
         sample_percent: 0,
         inactive_threshold: None,
         pause_until: None,

@@ -8,6 +8,7 @@ use super::registry::All;
 use super::shared::{Shared, wall};
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::inlet::Publish;
+use dialtone_jetstream::config::beyond::ORDER_BY;
 use dialtone_jetstream::config::{AckPolicy, ConsumerConfig, DiscardPolicy, Retention, StreamConfig};
 use dialtone_jetstream::consumer::ConsumerId;
 use dialtone_jetstream::messages::Body;
@@ -278,6 +279,9 @@ impl World {
             filter_subject: if random.below(2) == 0 { filter } else { String::new() },
             ..ConsumerConfig::default()
         };
+        let is_ordered = config.ack_policy == AckPolicy::Explicit && random.below(2) == 0;
+        let metadata = is_ordered.then(|| (ORDER_BY.to_owned(), "2".to_owned())).into_iter().collect();
+        let config = ConsumerConfig { metadata, ..config };
         // What may change of a consumer is not looked at here, so one that is there stays as it is, but for its filter.
         let config = match hosted.consumer_config(name) {
             Some(known) => ConsumerConfig { filter_subject: config.filter_subject, ..known },

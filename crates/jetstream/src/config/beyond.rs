@@ -1,0 +1,160 @@
+//! Settings that official servers do not know: metadata under keys that begin with `dialtone.`. Every client can set them, and an official server
+//! keeps them as they are.
+
+use super::{AckPolicy, ConsumerConfig, Metadata};
+use crate::error::{self, ApiError};
+
+/// How the keys of our own settings begin. What is not known under it is refused, so that nothing is written and ignored.
+pub const PREFIX: &str = "dialtone.";
+/// Consumers: the tokens of a subject by which messages are kept in order, such as `2` or `2,4`.
+pub const ORDER_BY: &str = "dialtone.order_by";
+/// Keys that consumers may have.
+const CONSUMER: &[&str] = &[ORDER_BY];
+/// Keys that streams may have.
+const STREAM: &[&str] = &[];
+
+/// Tokens that a key may have.
+const KEY_TOKENS_MAX: usize = 8;
+/// Where the last of them may stand.
+const KEY_TOKEN_MAX: u8 = 64;
+
+/// Which tokens of a subject are its key, counted from 1, ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyTokens(Box<[u8]>);
+
+impl KeyTokens {
+    /// Reads `2` or `2,4`.
+    ///
+    /// # Errors
+    /// What it has to be.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut tokens = Vec::new();
+        for number in text.split(',') {
+            let token = number.trim().parse().ok().filter(|token| (1..=KEY_TOKEN_MAX).contains(token));
+            let token = token.ok_or("has to be numbers of tokens from 1 to 64, such as 2 or 2,4")?;
+            if tokens.last().is_some_and(|last| *last >= token) {
+                return Err("has to name its tokens in ascending order");
+            }
+            tokens.push(token);
+        }
+        match tokens.len() <= KEY_TOKENS_MAX {
+            true => Ok(Self(tokens.into())),
+            false => Err("may name 8 tokens at most"),
+        }
+    }
+
+    /// The key of a subject. One that has not all the tokens is a key of its own.
+    pub fn of(&self, subject: &[u8]) -> Box<[u8]> {
+        let mut key = Vec::with_capacity(subject.len());
+        let mut wanted = self.0.iter().copied().peekable();
+        for (at, token) in subject.split(|byte| *byte == b'.').enumerate() {
+            if wanted.next_if(|wanted| usize::from(*wanted) == at + 1).is_some() {
+                key.extend_from_slice(token);
+                key.push(b'.');
+            }
+        }
+        // No token has a space, so that it is like no other key.
+        if wanted.peek().is_some() { [b" ", subject].concat().into() } else { key.into() }
+    }
+}
+
+/// By which tokens a consumer keeps messages in order, if it does. Of a configuration that was checked.
+pub fn order_by(config: &ConsumerConfig) -> Option<KeyTokens> {
+    config.metadata.get(ORDER_BY).and_then(|text| KeyTokens::parse(text).ok())
+}
+
+/// Checks our own settings of a consumer; `old` is what it was, if it is there already.
+///
+/// # Errors
+/// What is wrong, by name.
+pub(super) fn check_consumer(config: &ConsumerConfig, old: Option<&ConsumerConfig>) -> Result<(), ApiError> {
+    let refuse = |text: String| Err(error::CONSUMER_CREATE.with(text));
+    if let Some(key) = unknown(&config.metadata, CONSUMER) {
+        return refuse(format!("{key} is no setting of a consumer"));
+    }
+    if let Some(text) = config.metadata.get(ORDER_BY) {
+        if let Err(why) = KeyTokens::parse(text) {
+            return refuse(format!("{ORDER_BY} {why}"));
+        }
+        if config.ack_policy != AckPolicy::Explicit {
+            return refuse(format!("{ORDER_BY} needs explicit acknowledgements"));
+        }
+        if config.max_ack_pending <= 0 {
+            return refuse(format!("{ORDER_BY} needs a limit of max_ack_pending"));
+        }
+    }
+    if old.is_some_and(|old| old.metadata.get(ORDER_BY) != config.metadata.get(ORDER_BY)) {
+        return refuse(format!("{ORDER_BY} can not be updated"));
+    }
+    Ok(())
+}
+
+/// Checks our own settings of a stream.
+///
+/// # Errors
+/// What is wrong, by name.
+pub(super) fn check_stream(metadata: &Metadata) -> Result<(), ApiError> {
+    match unknown(metadata, STREAM) {
+        Some(key) => Err(error::STREAM_INVALID_CONFIG.with(format!("{key} is no setting of a stream"))),
+        None => Ok(()),
+    }
+}
+
+fn unknown<'a>(metadata: &'a Metadata, known: &[&str]) -> Option<&'a str> {
+    let mut ours = metadata.keys().map(String::as_str).filter(|key| key.starts_with(PREFIX));
+    ours.find(|key| !known.contains(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_tokens_of_subjects() {
+        let key = |tokens: &str, subject: &str| {
+            String::from_utf8_lossy(&KeyTokens::parse(tokens).expect("tokens").of(subject.as_bytes()))
+                .into_owned()
+        };
+        assert_eq!(key("2", "jobs.ann.new"), "ann.");
+        assert_eq!(key("2", "jobs.ann.old"), "ann.");
+        assert_eq!(key("1,3", "jobs.ann.new"), "jobs.new.");
+        assert_eq!(key("3", "jobs.ann"), " jobs.ann");
+        assert_eq!(key("1,3", "jobs.ann"), " jobs.ann");
+        for wrong in ["", "0", "65", "x", "2,", "2,2", "3,2", "1,2,3,4,5,6,7,8,9", "-1"] {
+            assert!(KeyTokens::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_by_name() {
+        let config = |key: &str, value: &str| ConsumerConfig {
+            ack_policy: AckPolicy::Explicit,
+            max_ack_pending: 1000,
+            metadata: [(key.to_owned(), value.to_owned())].into(),
+            ..ConsumerConfig::default()
+        };
+        let refused = |config: &ConsumerConfig, old: Option<&ConsumerConfig>| {
+            check_consumer(config, old).map_err(|error| error.description)
+        };
+        let ordered = config(ORDER_BY, "2");
+        assert_eq!(refused(&config("other", "x"), None), Ok(()));
+        assert_eq!(refused(&ordered, None), Ok(()));
+        assert_eq!(refused(&ordered, Some(&ordered)), Ok(()));
+        let unknown = config("dialtone.what", "x");
+        assert_eq!(refused(&unknown, None), Err("dialtone.what is no setting of a consumer".into()));
+        let unordered = config("other", "x");
+        let kept = Err("dialtone.order_by can not be updated".into());
+        assert_eq!(refused(&unordered, Some(&ordered)), kept);
+        assert_eq!(refused(&ordered, Some(&unordered)), kept);
+        let none = ConsumerConfig { ack_policy: AckPolicy::None, ..ordered.clone() };
+        assert_eq!(refused(&none, None), Err("dialtone.order_by needs explicit acknowledgements".into()));
+        let unlimited = ConsumerConfig { max_ack_pending: -1, ..ordered.clone() };
+        assert_eq!(
+            refused(&unlimited, None),
+            Err("dialtone.order_by needs a limit of max_ack_pending".into())
+        );
+        assert!(refused(&config(ORDER_BY, "two"), None).is_err());
+        let stream = check_stream(&ordered.metadata).map_err(|error| error.description);
+        assert_eq!(stream, Err("dialtone.order_by is no setting of a stream".into()));
+    }
+}
