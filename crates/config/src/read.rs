@@ -342,7 +342,6 @@ mod tests {
                     Off::Never => &[],
                     Off::False => &["false"],
                     Off::Empty => &["{ }"],
-                    Off::AllFalse => &["{ }", "{ x: false }"],
                     Off::Disabled => &["false", "disabled", "{ enabled: false, x: 1 }"],
                 };
                 for value in VALUES {

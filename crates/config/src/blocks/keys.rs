@@ -62,7 +62,6 @@ use Status::{Refused, Reloads, Restarts};
 
 const REPLICATED: &str = "replication of streams is not part of this version";
 const DOMAINS: &str = "domains of accounts are not part of this version";
-const FEATURES: &str = "no flag of a feature is known in this version";
 const MQTT: &str = "MQTT is not part of this version";
 
 /// The parts of the table, those of one block behind each other. Each block declares its own (`crate::blocks`).
@@ -161,7 +160,6 @@ const TOP: &[Key] = &[
     top("leafnodes", &["leaf"], Reloads, "Leaf nodes."),
     top("jetstream", &[], Reloads, "Streams that keep messages: `true`, or a block."),
     top("default_js_domain", &[], Refused(DOMAINS), "Domains of accounts."),
-    top("feature_flags", &[], Refused(FEATURES), "Behaviour that is being introduced."),
     top("websocket", &["ws"], Reloads, "A listener for clients by WebSocket."),
     top("mqtt", &[], Refused(MQTT), "MQTT listener."),
 ];
@@ -179,8 +177,6 @@ pub enum Off {
     False,
     /// A block with nothing in it.
     Empty,
-    /// A block in which all is `false`.
-    AllFalse,
     /// `false`, `disabled`, or a block that says `enabled: false`.
     Disabled,
 }
@@ -190,7 +186,6 @@ impl Key {
     pub fn off(&self) -> Off {
         match (self.block, self.name) {
             ("", "cluster" | "gateway" | "leafnodes" | "mqtt" | "default_js_domain") => Off::Empty,
-            ("", "feature_flags") => Off::AllFalse,
             (_, "jetstream") => Off::Disabled,
             ("tls", "cert_match_skip_invalid" | "ca_certs_match")
             | ("cluster" | "leafnodes" | "leafnodes_remote", "compression")

@@ -10,6 +10,7 @@ pub mod authorization;
 pub mod clients;
 pub mod cluster;
 pub mod compression;
+pub mod features;
 pub mod gateway;
 pub mod http;
 pub mod jetstream;

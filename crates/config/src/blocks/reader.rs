@@ -155,7 +155,6 @@ fn is_off(off: Off, value: &Value) -> bool {
     match (&value.kind, off) {
         (Kind::Bool(on), Off::False | Off::Disabled) => !on,
         (Kind::Map(map), Off::Empty) => is_empty(map),
-        (Kind::Map(map), Off::AllFalse) => map.iter().all(|entry| boolean(&entry.value) == Ok(false)),
         (Kind::Map(map), Off::Disabled) => {
             let mut said = map.iter().filter(|entry| {
                 ["enabled", "enable"].iter().any(|name| entry.key.eq_ignore_ascii_case(name))

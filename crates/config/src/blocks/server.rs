@@ -1,6 +1,7 @@
 //! What a server says of itself, to others and in files.
 
 use super::block;
+use super::features::{Features, features};
 use super::rule::{LogForm::Value as Shown, LogForm::Words, Rule::Reloads, Rule::Restarts, show};
 use crate::blocks::reader;
 use crate::blocks::rule::Change;
@@ -22,6 +23,9 @@ block! {
         metadata: BTreeMap<String, String> = BTreeMap::new(),
             server_metadata: "Keys and values shown by monitoring.",
             read (metadata), Reloads(Change::Presentation, Words("metadata"));
+        features: Features = Features::default(),
+            feature_flags: "Behaviour that is being introduced, such as `{ js_ack_fc_v2: true }`: subjects of acknowledgements and flow control that name domain and account; `js_api_reply_v2`: the same for answers to streams that have a mirror or sources; `js_raft_delete_range`, `js_snapshot_sources`: of replicated streams, which a server alone has not.",
+            block (features), Restarts("FeatureFlags", show);
         pid_file: Option<PathBuf> = None,
             pid_file | "pidfile": "File that holds the process id.",
             read (reader::path), Reloads(Change::Process, Shown(show));

@@ -73,6 +73,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("usage_interval", "5s"),
     ("denied_publish_status", "true"),
     ("default_rate_limits", "[ { bytes_per_sec: 1 } ]"),
+    ("feature_flags", "{ js_ack_fc_v2: true }"),
     ("jetstream", "true"),
 ];
 /// Keys that are understood and change nothing.

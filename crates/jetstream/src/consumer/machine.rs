@@ -137,6 +137,11 @@ enum Nothing {
 }
 
 impl Consumer {
+    /// What the subjects begin with that it makes from here on.
+    pub fn set_prefixes(&mut self, prefixes: Prefixes) {
+        self.prefixes = prefixes;
+    }
+
     /// One that begins.
     pub fn new(
         id: ConsumerId,

@@ -85,9 +85,9 @@ impl Prefixes {
         Self::of(&format!("{stream}.{consumer}."))
     }
 
-    /// Of the second version. A server without a domain writes `_` for it.
-    pub fn with_account(domain: Option<&str>, account_hash: &str, stream: &str, consumer: &str) -> Self {
-        Self::of(&format!("{}.{account_hash}.{stream}.{consumer}.", domain.unwrap_or("_")))
+    /// Of the second version: `names` are `<domain>.<account>.<stream>.<consumer>`, the account by a hash, and `_` for no domain.
+    pub fn with_account(names: &str) -> Self {
+        Self::of(&format!("{names}."))
     }
 
     fn of(middle: &str) -> Self {
@@ -261,7 +261,7 @@ mod tests {
         write_ack_subject(&mut out, &first.ack, [1, 22, 3, u64::MAX, 0]);
         assert_eq!(out, b"$JS.ACK.S.C.1.22.3.18446744073709551615.0");
         assert_eq!(&*first.flow_control, b"$JS.FC.S.C.");
-        let second = Prefixes::with_account(None, "acc", "S", "C");
+        let second = Prefixes::with_account("_.acc.S.C");
         write_ack_subject(&mut out, &second.ack, [1, 22, 3, 4, 5]);
         assert_eq!(out, b"$JS.ACK._.acc.S.C.1.22.3.4.5");
         assert_eq!(AckSubject::parse(&out).map(|s| (s.stream, s.pending)), Some((&b"S"[..], 5)));

@@ -70,6 +70,8 @@ pub struct Held<'a> {
     pub account: &'a str,
     /// The domain of the server.
     pub domain: Option<&'a str>,
+    /// Whether the subjects at which it is answered name account, stream and consumer.
+    pub replies_v2: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +93,8 @@ pub struct Origin {
     pub(super) is_mirror: bool,
     pub(super) consumer_name: String,
     pub(super) metadata: Metadata,
+    /// What the subjects begin with at which it is answered.
+    reply_prefix: String,
     transforms: Vec<(String, Option<Transform>)>,
     pub(super) level: Level,
     /// Nothing was ever taken: where to begin is what the configuration says.
@@ -140,8 +144,14 @@ impl Origin {
         metadata.insert(format!("_nats.{kind}.stream"), held.stream.to_owned());
         metadata.insert(format!("_nats.{kind}.acc"), held.account.to_owned());
         metadata.extend(held.domain.map(|domain| (format!("_nats.{kind}.domain"), domain.to_owned())));
+        let consumer_name = consumer_name(&index, (is_mirror, is_twice), held);
+        let reply_prefix = match held.replies_v2 {
+            true => format!("$JSC.R._.{}.{}.{consumer_name}.", short_name(held.account), source.name),
+            false => "$JSC.R.".to_owned(),
+        };
         Self {
-            consumer_name: consumer_name(&index, (is_mirror, is_twice), held),
+            consumer_name,
+            reply_prefix,
             transforms: source.subject_transforms.iter().map(transform).collect(),
             source: source.clone(),
             index,
@@ -224,7 +234,7 @@ impl Origin {
             (None, None) => format!("{prefix}.{random}"),
         };
         let request = self.request(&deliver_subject, &random);
-        let reply = format!("$JSC.R.{random}");
+        let reply = format!("{}{random}", self.reply_prefix);
         out.push(Command::Leave);
         out.push(Command::Await(reply.clone()));
         out.push(Command::Request {
@@ -432,7 +442,7 @@ impl Origin {
         if is_ours && *self.link.consumer == *self.consumer_name.as_bytes() {
             out.push(Command::Request {
                 subject: self.deletion(),
-                reply: format!("$JSC.R.{}", letters(random)),
+                reply: format!("{}{}", self.reply_prefix, letters(random)),
                 headers: Vec::new(),
                 payload: Vec::new(),
             });

@@ -158,7 +158,7 @@ fn settings(is_mirror: bool) -> Settings {
 
 fn origin(is_mirror: bool, stream: &Stream, now: i64) -> Origin {
     let source = StreamSource { name: "O".into(), ..StreamSource::default() };
-    let held = Held { stream: "S", account: "$G", domain: None };
+    let held = Held { stream: "S", account: "$G", domain: None, replies_v2: false };
     let place = stream.place_of(&source.index_name());
     let place = place.map(|place| (place.seq, std::str::from_utf8(&place.identity).expect("letters")));
     Origin::new(&source, (is_mirror, false), held, place, now)

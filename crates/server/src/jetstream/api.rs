@@ -163,7 +163,10 @@ fn answer(executor: &mut Executor, message: &Message) {
         Ok(()) => answer(&mut request),
         Err(error) => Err(error),
     };
-    let (begins, headers) = (request.begins.take(), std::mem::take(&mut request.headers));
+    let (begins, mut headers) = (request.begins.take(), std::mem::take(&mut request.headers));
+    if done.is_err() {
+        headers.clear();
+    }
     // A message that is got is no answer that counts or is audited; a refusal is.
     let counts = done.is_err() || request.asked.endpoint != Endpoint::MessageGet;
     if counts {

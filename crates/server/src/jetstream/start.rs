@@ -6,7 +6,7 @@ use crate::log::{Event, Logger};
 use crate::node::Node;
 use crate::policy::Policy;
 use crate::process;
-use crate::streams::{Capacity, Checkpoints, INTERVAL, OpenBatches, Recovery, Shared, wall};
+use crate::streams::{Capacity, Checkpoints, INTERVAL, OpenBatches, Recovery, Shared, SubjectForms, wall};
 use dialtone_config::options::jetstream::{Acks, Sync};
 use dialtone_config::options::{BatchLimits, JetStream};
 use dialtone_jetstream::stream;
@@ -111,8 +111,10 @@ pub(crate) fn start(node: &Arc<Node>, policy: &Policy) -> Result<(), StartError>
     }
     say(format_args!("-------------------------------------------"));
     let acks = (batches(&own.limits.batch), acks_when_written);
-    let shared =
-        Shared::new(own.domain.as_deref(), acks, node.delivery.gate.clone(), node.delivery.totals.clone());
+    let features = &policy.options.server.features;
+    let forms = SubjectForms { acks_v2: features.ack_subjects_v2(), replies_v2: features.api_replies_v2() };
+    let (gate, totals) = (node.delivery.gate.clone(), node.delivery.totals.clone());
+    let shared = Shared::new((own.domain.as_deref(), forms), acks, gate, totals);
     shared.quota.set_max(capacity.limits());
     if let Some(takeover) = &takeover {
         takeover.begin()?;

@@ -294,7 +294,7 @@ fn configuration(node: &Node, policy: &Policy) -> Configuration {
         config_digest: options.source.digest.clone(),
         tags: options.server.tags.clone(),
         metadata: (!options.server.metadata.is_empty()).then(|| json!(options.server.metadata)),
-        feature_flags: feature_flags(),
+        feature_flags: feature_flags(options),
     }
 }
 

@@ -10,7 +10,7 @@ use super::shared::wall;
 use dialtone_broker::inlet::Publish;
 use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::api::advisories::Action;
-use dialtone_jetstream::config::ConsumerConfig;
+use dialtone_jetstream::config::{ConsumerConfig, short_name};
 use dialtone_jetstream::consumer::{ConsumerId, Info, Prefixes, Start};
 use dialtone_store::{Lsn, Refused, Urgency};
 use std::sync::Arc;
@@ -110,6 +110,8 @@ impl Hosted {
             all.map(|meta| (meta.id, meta.name.clone(), meta.config.clone())).collect()
         };
         for (id, name, config) in all {
+            let prefixes = self.prefixes(&name);
+            self.lock().state.consumers.with(ConsumerId(id), |machine| machine.set_prefixes(prefixes));
             let taps = self.open_consumer(id, &name, &config);
             if !config.is_pull() {
                 self.look_at(id);
@@ -130,13 +132,34 @@ impl Hosted {
         if let Some(domain) = &self.shared.domain {
             filters.push((Tap::Pull(id), format!("$JS.{domain}.API.CONSUMER.MSG.NEXT.{stream}.{name}")));
         }
+        let second = self.with_account(name);
         if config.flow_control {
             filters.push((Tap::FlowControl(id), format!("$JS.FC.{stream}.{name}.>")));
+            // Nobody is asked in this form, where it is not made.
+            if self.shared.forms.acks_v2 {
+                filters.push((Tap::FlowControl(id), format!("$JS.FC.{second}.>")));
+            }
         }
         if config.ack_policy != dialtone_jetstream::config::AckPolicy::None {
             filters.push((Tap::Ack(id), format!("$JS.ACK.{stream}.{name}.*.*.*.*.*")));
+            // What was delivered before the flag was taken back is acknowledged, too.
+            filters.push((Tap::Ack(id), format!("$JS.ACK.{second}.*.*.*.*.>")));
         }
         self.subscribe(&filters)
+    }
+
+    /// The names in subjects that have domain and account, too.
+    fn with_account(&self, consumer: &str) -> String {
+        let account = self.account().map(|account| short_name(&account.name)).unwrap_or_default();
+        format!("{}.{account}.{}.{consumer}", self.shared.domain.as_deref().unwrap_or("_"), self.name)
+    }
+
+    /// What the subjects begin with that a consumer makes.
+    fn prefixes(&self, consumer: &str) -> Prefixes {
+        match self.shared.forms.acks_v2 {
+            true => Prefixes::with_account(&self.with_account(consumer)),
+            false => Prefixes::new(&self.name, consumer),
+        }
     }
 }
 
@@ -172,7 +195,7 @@ fn create(
         true => None,
         false => session.log_record(Record::Consumer(&meta.encode()), Urgency::Ordinary)?,
     };
-    let prefixes = Prefixes::new(&session.hosted.name, meta.name());
+    let prefixes = session.hosted.prefixes(meta.name());
     let taps = session.hosted.open_consumer(id, name, &meta.config);
     let (now, is_push, paused) = (session.now, !meta.config.is_pull(), meta.config.pause_until);
     let id = session.inner.state.begin_consumer(meta, prefixes, now);

@@ -51,7 +51,7 @@ pub(crate) use loading::{LoadError, Loading};
 pub(crate) use meta::ConsumerMeta;
 pub(crate) use recover::Recovery;
 pub(crate) use registry::All;
-pub(crate) use shared::{Shared, wall};
+pub(crate) use shared::{Shared, SubjectForms, wall};
 pub(crate) use transfers::Transfer;
 
 use dialtone_broker::account::{Account, AccountId};

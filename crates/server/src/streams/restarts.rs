@@ -5,7 +5,7 @@ use super::checkpoints::Checkpoints;
 use super::hosted::Hosted;
 use super::recover::Recovery;
 use super::registry::All;
-use super::shared::{Shared, wall};
+use super::shared::{Shared, SubjectForms, wall};
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::inlet::Publish;
 use dialtone_jetstream::config::beyond::ORDER_BY;
@@ -103,7 +103,12 @@ fn options() -> Options {
 type Bodies = BTreeMap<(String, u64), Vec<u8>>;
 
 fn shared() -> Arc<Shared> {
-    Shared::new(None, (OpenBatches::new(BatchLimits::default(), None), false), Arc::default(), Arc::default())
+    Shared::new(
+        (None, SubjectForms::default()),
+        (OpenBatches::new(BatchLimits::default(), None), false),
+        Arc::default(),
+        Arc::default(),
+    )
 }
 
 /// Opens the store with all its streams.

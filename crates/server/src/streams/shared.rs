@@ -41,6 +41,15 @@ pub(super) struct AcksAhead {
     pub(super) any: AtomicBool,
 }
 
+/// Which subjects name domain and account.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SubjectForms {
+    /// Those of acknowledgements and flow control.
+    pub(crate) acks_v2: bool,
+    /// Those at which a stream is answered that asks another one for its messages.
+    pub(crate) replies_v2: bool,
+}
+
 /// What all streams have in common.
 pub(crate) struct Shared {
     /// Not before it is open.
@@ -51,6 +60,8 @@ pub(crate) struct Shared {
     changed: Condvar,
     /// The domain, where there is one.
     pub(crate) domain: Option<Box<str>>,
+    /// Which forms of subjects are made.
+    pub(super) forms: SubjectForms,
     /// Where interest changes.
     pub(super) gate: Arc<Gate>,
     /// What streams get and send counts there, and not as traffic of the server.
@@ -85,7 +96,7 @@ struct Agenda {
 impl Shared {
     /// Before the store is opened.
     pub(crate) fn new(
-        domain: Option<&str>,
+        (domain, forms): (Option<&str>, SubjectForms),
         (batches, acks_when_written): (OpenBatches, bool),
         gate: Arc<Gate>,
         totals: Arc<Totals>,
@@ -96,6 +107,7 @@ impl Shared {
             agenda: Mutex::default(),
             changed: Condvar::new(),
             domain: domain.map(Box::from),
+            forms,
             gate,
             totals,
             next_sid: AtomicUsize::new(0),

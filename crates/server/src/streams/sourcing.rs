@@ -79,8 +79,12 @@ impl Inner {
         let now = wall();
         let (is_mirror, wanted) = sources(&self.state.meta.config);
         let mut before = std::mem::take(&mut self.state.origins.all);
-        let held =
-            Held { stream: &hosted.name, account: &account.name, domain: hosted.shared.domain.as_deref() };
+        let held = Held {
+            stream: &hosted.name,
+            account: &account.name,
+            domain: hosted.shared.domain.as_deref(),
+            replies_v2: hosted.shared.forms.replies_v2,
+        };
         for source in &wanted {
             let known = before.iter().position(|followed| followed.origin.source() == *source);
             if let Some(known) = known {

@@ -4,16 +4,15 @@ use crate::documents;
 use crate::node::Node;
 use crate::policy::COMPATIBLE_VERSION;
 use crate::times::stamp;
+use dialtone_config::Options;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 /// Switches of the official server that may be set; clients look for them.
-pub(crate) fn feature_flags() -> Value {
-    json!({
-        "js_ack_fc_v2": false, "js_api_reply_v2": false, "js_raft_delete_range": true, "js_snapshot_sources": false,
-    })
+pub(crate) fn feature_flags(options: &Options) -> Value {
+    json!(options.server.features.all())
 }
 
 /// What a server with JetStream says that it can do, in bits. The official figure: it has JetStream, writes states of streams in binary, and
@@ -58,7 +57,7 @@ pub(crate) fn server(node: &Node) -> Value {
         ver: COMPATIBLE_VERSION,
         tags: &policy.options.server.tags,
         metadata: (!metadata.is_empty()).then(|| json!(metadata)),
-        feature_flags: feature_flags(),
+        feature_flags: feature_flags(&policy.options),
         jetstream: has_jetstream,
         flags: if has_jetstream { JETSTREAM_FLAGS } else { 0 },
         seq: node.monitoring.events.fetch_add(1, Ordering::Relaxed) + 1,
