@@ -171,6 +171,25 @@ pub struct Request<'a> {
     pub rest: &'a str,
 }
 
+/// What an account maps in a server with a domain, from what to what, so that its streams can be reached by the name of the domain. Source: the table
+/// of the official server, which accounts show.
+pub fn domain_mappings(domain: &str) -> Vec<(String, &'static str)> {
+    let mapped = |(from, to): &(&str, &'static str)| (format!("$JS.{domain}.API.{from}"), *to);
+    DOMAIN_MAPPINGS.iter().map(mapped).collect()
+}
+
+const DOMAIN_MAPPINGS: &[(&str, &str)] = &[
+    ("INFO", "$JS.API.INFO"),
+    ("STREAM.>", "$JS.API.STREAM.>"),
+    ("CONSUMER.>", "$JS.API.CONSUMER.>"),
+    ("DIRECT.>", "$JS.API.DIRECT.>"),
+    ("META.>", "$JS.API.META.>"),
+    ("SERVER.>", "$JS.API.SERVER.>"),
+    ("ACCOUNT.>", "$JS.API.ACCOUNT.>"),
+    ("$KV.>", "$KV.>"),
+    ("$OBJ.>", "$OBJ.>"),
+];
+
 /// Which endpoint a subject is, whether it begins with `$JS.API.` or, with the domain, `$JS.<domain>.API.`.
 pub fn parse<'a>(subject: &'a str, domain: &str) -> Option<Request<'a>> {
     let behind_domain = || {

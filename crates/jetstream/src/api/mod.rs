@@ -15,7 +15,7 @@ mod requests;
 mod responses;
 
 pub use account::{AccountInfo, ApiStats, LimitsShown, Tier};
-pub use endpoint::{API_PREFIX, Audience, Body, ENDPOINTS, Endpoint, Request, Row, parse};
+pub use endpoint::{API_PREFIX, Audience, Body, ENDPOINTS, Endpoint, Request, Row, domain_mappings, parse};
 pub use info::{
     Bytes, ClusterInfo, ConsumerInfo, LostMessages, PriorityGroupState, SequenceInfo, StoredMessage,
     StreamAlternate, StreamInfo, StreamSourceInfo, StreamState,

@@ -9,6 +9,7 @@ use crate::process;
 use crate::streams::{Capacity, Checkpoints, INTERVAL, OpenBatches, Recovery, Shared, SubjectForms, wall};
 use dialtone_config::options::jetstream::{Acks, Sync};
 use dialtone_config::options::{BatchLimits, JetStream};
+use dialtone_jetstream::api::domain_mappings;
 use dialtone_jetstream::stream;
 use dialtone_net::threads::Watch;
 use dialtone_store::{CheckpointError, OpenError, Options, RealDisk, Store, Urgency};
@@ -292,7 +293,9 @@ pub(crate) fn renew(node: &Arc<Node>) {
 pub(crate) fn follow(node: &Node) {
     let Some(shared) = node.streams.shared() else { return };
     let system = node.settings.policy().system_account().map(str::to_owned);
+    let mappings = shared.domain.as_deref().map(domain_mappings).unwrap_or_default();
     for account in node.accounts.all() {
+        account.set_granted_mappings(&mappings);
         if node.streams.is_new(&account) {
             api::serve(node, &account, shared.domain.as_deref());
         }

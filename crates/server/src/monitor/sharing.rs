@@ -8,6 +8,7 @@ use crate::times::stamp;
 use dialtone_broker::account::Account;
 use dialtone_config::sharing::{self, ExportKind, ResponseType, Sampling};
 use dialtone_identity::jwt::Body;
+use dialtone_jetstream::api::domain_mappings;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
@@ -38,8 +39,13 @@ pub(super) fn shared(node: &Node, account: &Account, verified: Option<&VerifiedA
     let granted = system::exports(&node.accounts, account, exports);
     let granted = granted.into_iter().map(|(subject, response)| Export::service(subject, response));
     let token = verified.map(|verified| &verified.token.body);
+    let domain = node.streams.shared().and_then(|shared| shared.domain.clone());
+    let of_domain =
+        domain.as_deref().map(domain_mappings).unwrap_or_default().into_iter().map(|(from, to)| {
+            (from, vec![Destination { subject: to.to_owned(), weight: 100, cluster: None }])
+        });
     Shared {
-        mappings: mappings.iter().map(|m| (m.subject.clone(), destinations(m))).collect(),
+        mappings: of_domain.chain(mappings.iter().map(|m| (m.subject.clone(), destinations(m)))).collect(),
         exports: exports.iter().map(|export| with_activations(token, export)).chain(granted).collect(),
         imports: imports(account),
     }

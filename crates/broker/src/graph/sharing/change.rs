@@ -16,6 +16,13 @@ fn index<T: Filtered>(entries: impl IntoIterator<Item = Arc<T>>) -> Interest<Ind
     index
 }
 
+/// An account's own mappings, and those that it was granted for other subjects.
+fn mapped(own: Vec<Arc<Mapping>>, granted: &[Arc<Mapping>]) -> Interest<Indexed<Mapping>> {
+    let other = granted.iter().filter(|granted| own.iter().all(|own| own.subject() != granted.subject()));
+    let other: Vec<Arc<Mapping>> = other.cloned().collect();
+    index(own.into_iter().chain(other))
+}
+
 /// The streams that one exporter has to add and to take out.
 #[derive(Default)]
 struct StreamChanges {
@@ -57,9 +64,32 @@ impl Account {
         let compiled =
             mappings.iter().zip(0..).map(|(mapping, rank)| compile::mapping(mapping, rank, cluster));
         let (good, bad): (Vec<_>, Vec<_>) = compiled.partition(Result::is_ok);
-        let mappings: Interest<Indexed<Mapping>> = index(good.into_iter().flatten().map(Arc::new));
-        self.share(|sharing| sharing.mappings = mappings);
+        let own = good.into_iter().flatten().map(Arc::new).collect();
+        self.share(|sharing| sharing.mappings = mapped(own, &sharing.granted_mappings));
         bad.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// Mappings that it has without having asked for them, from what to what; of the same subject, one of its own goes before.
+    pub fn set_granted_mappings(&self, mappings: &[(String, &str)]) {
+        let is_same = {
+            let known = &self.sharing().granted_mappings;
+            known.iter().map(|mapping| mapping.subject()).eq(mappings.iter().map(|(from, _)| from.as_str()))
+        };
+        if is_same {
+            return;
+        }
+        let granted: Vec<Arc<Mapping>> = mappings
+            .iter()
+            .filter_map(|(from, to)| compile::granted_mapping(from, to).ok())
+            .map(Arc::new)
+            .collect();
+        self.share(|sharing| {
+            let known = &sharing.granted_mappings;
+            let is_own = |mapping: &&Arc<Mapping>| !known.iter().any(|granted| Arc::ptr_eq(granted, mapping));
+            let own = sharing.mappings().filter(is_own).cloned().collect();
+            sharing.mappings = mapped(own, &granted);
+            sharing.granted_mappings = granted;
+        });
     }
 
     /// Sets what it takes from others, which `find` finds by name. What cannot be taken is left out and returned, with its

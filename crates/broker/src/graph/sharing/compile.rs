@@ -129,6 +129,13 @@ pub(super) fn mapping(
     Ok(Mapping { subject, rank, destinations: destinations.into() })
 }
 
+/// A mapping that nobody configured: all of a subject goes to another; configured ones go before.
+pub(super) fn granted_mapping(from: &str, to: &str) -> Result<Mapping, TransformError> {
+    let destinations = Box::new([(100, Transform::new(from, to)?)]);
+    let subject = Filter::parse(from).map_err(|_| TransformError::Subject)?;
+    Ok(Mapping { subject, rank: u32::MAX, destinations })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

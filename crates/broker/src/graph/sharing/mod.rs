@@ -334,6 +334,8 @@ pub struct Sharing {
     streams: Vec<Arc<StreamImport>>,
     /// Services that it has without having asked for them.
     granted: Vec<Arc<ServiceImport>>,
+    /// Mappings that it has without having asked for them; its own go before.
+    granted_mappings: Vec<Arc<Mapping>>,
 }
 
 fn find<T: Filtered>(index: &Interest<Indexed<T>>, subject: &[u8]) -> Vec<Arc<T>> {
