@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use crate::commit::{Group, Log};
 use crate::disk::not_full;
-use crate::error::{Damage, Failure};
+use crate::error::{Damage, Failure, Refused};
 use crate::id::{GroupId, Lsn, Place};
 use crate::manifest::{self, GroupEntry, Manifest, SegmentEntry, StatePlace};
 use crate::read::{Read, read_record};
@@ -114,6 +114,18 @@ pub(crate) enum Trouble {
     Failed(Failure),
 }
 
+impl Trouble {
+    /// Of waiting for the log. What the checkpoint has written may have the room that the log waits for, so it goes again.
+    fn waiting(refused: Refused) -> Trouble {
+        match refused {
+            Refused::Failed(failure) => Trouble::Failed(failure),
+            Refused::Full | Refused::Busy => {
+                Trouble::Write("write the log".into(), io::ErrorKind::StorageFull.into())
+            }
+        }
+    }
+}
+
 /// What checkpoints of a store need.
 pub(crate) struct Round<'a> {
     pub log: &'a Log,
@@ -155,7 +167,7 @@ impl Round<'_> {
         let written = self.write(caller, &plans, &groups, &rewrite, &mut next_segment);
         let written = written.and_then(|written| {
             (self.step)();
-            self.log.wait(Lsn(written.upto)).map_err(Trouble::Failed)?;
+            self.log.wait(Lsn(written.upto)).map_err(Trouble::waiting)?;
             Ok(written)
         });
         let disk = &*self.log.disk;

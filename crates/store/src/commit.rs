@@ -57,6 +57,8 @@ pub(crate) struct Log {
     pub failed: OnceLock<Failure>,
     /// The disk is full: only what frees room is taken.
     pub low: AtomicBool,
+    /// What was taken waits for room, and the reserve is used up. Only the writer changes it.
+    pub stuck: AtomicBool,
     pub listener: RwLock<Option<Arc<dyn Committed>>>,
 }
 
@@ -282,12 +284,15 @@ impl Log {
         }
     }
 
-    /// Waits until everything below a position is durable.
-    pub fn wait(&self, upto: Lsn) -> Result<(), Failure> {
+    /// Waits until everything below a position is durable, but not for room on a full disk.
+    pub fn wait(&self, upto: Lsn) -> Result<(), Refused> {
         let mut pending = self.pending.lock();
         while self.committed.load(Ordering::Acquire) < upto.0 {
             if let Some(failure) = self.failed.get() {
-                return Err(failure.clone());
+                return Err(failure.clone().into());
+            }
+            if self.stuck.load(Ordering::Acquire) {
+                return Err(Refused::Full);
             }
             // The writer may be gone without a word only if it panicked; then nobody shall wait for ever unseen.
             self.progress.wait_for(&mut pending, Duration::from_secs(1));

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::disk::write_full;
-use crate::error::{Damage, Failure, Lost, ReadError};
+use crate::error::{Damage, Failure, Lost, ReadError, Refused};
 use crate::id::{GroupId, Lsn, Place};
 use crate::log::LogFile;
 use crate::read::read_record;
@@ -74,8 +74,17 @@ impl Store {
     ) -> Result<(), Failure> {
         let ends =
             messages.iter().filter_map(|(_, _, place)| Some(place.lsn()?.0 + u64::from(place.bytes())));
-        if let Some(end) = ends.max() {
-            self.wait(Lsn(end))?;
+        match ends.max().map_or(Ok(()), |end| self.wait(Lsn(end))) {
+            Err(Refused::Failed(failure)) => return Err(failure),
+            // What is not in its file yet cannot be written over there.
+            Err(Refused::Full | Refused::Busy) => {
+                for &(group, seq, _) in messages {
+                    let (file, cause) = ("log".into(), io::ErrorKind::StorageFull.into());
+                    unread(group, seq, ReadError::Disk { file, cause });
+                }
+                return Ok(());
+            }
+            Ok(()) => {}
         }
         // No checkpoint copies them meanwhile.
         let _files = self.files.lock();
@@ -131,12 +140,8 @@ impl Store {
     /// Files of the log that were to be written again are removed, those that there are and those that there will be.
     fn give_up_spares(&self) {
         let position = self.position().0;
-        let mut spares = self.log.files.spares.lock();
-        spares.erased_below = position;
-        while let Some(name) = spares.take() {
-            // One that cannot be removed is not used; the next start finds it.
-            _ = self.log.disk.remove(&self.log.dir().join(name));
-        }
+        self.log.files.spares.lock().erased_below = position;
+        self.log.spares_given_up();
     }
 
     fn overwrite(

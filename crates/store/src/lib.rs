@@ -36,6 +36,8 @@ mod segment;
 mod segments;
 mod simulated;
 mod store;
+mod untouched;
+
 mod writer;
 
 pub use checkpoint::{Captured, Checkpoint, CheckpointError, Checkpointed, Moved, Plan};
@@ -52,4 +54,5 @@ pub use record::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
 pub use seal::{Cipher, Encryption, Key};
 pub use simulated::{After, Fault, SimulatedDisk};
 pub use store::Store;
+pub use untouched::UntouchedDisk;
 pub use writer::Writer;

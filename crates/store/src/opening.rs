@@ -145,6 +145,7 @@ pub(crate) fn open(
         log_from: AtomicU64::new(manifest.log_from),
         failed: OnceLock::new(),
         low: AtomicBool::new(false),
+        stuck: AtomicBool::new(false),
         listener: RwLock::new(None),
     };
     Ok(Opened { log, segments, manifest, damaged: found.damaged, lock, keys })

@@ -54,10 +54,18 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        let file = match fs::OpenOptions::new().write(true).create(true).truncate(false).open(path) {
+            // Who only looks at what is there needs no right to write.
+            Err(error) if is_not_writable(&error) => fs::File::open(path)?,
+            opened => opened?,
+        };
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Box::new(file))
     }
+}
+
+fn is_not_writable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 impl File for fs::File {

@@ -10,10 +10,22 @@ const NAME: &str = "reserve";
 const PIECE_BYTES: u64 = 1 << 20;
 
 impl Log {
-    /// The disk is full; whether giving the reserve up has made room.
+    /// The disk is full; whether giving up the reserve, or files that the log was to use again, has made room.
     pub fn give_up_reserve(&self) -> bool {
         self.low.store(true, Ordering::Relaxed);
-        self.disk.remove(&self.root.join(NAME)).is_ok()
+        let spare = self.spares_given_up();
+        self.disk.remove(&self.root.join(NAME)).is_ok() || spare
+    }
+
+    /// Removes the files that the log was to use again; whether there was one.
+    pub fn spares_given_up(&self) -> bool {
+        let mut spares = self.files.spares.lock();
+        let mut has_removed = false;
+        while let Some(name) = spares.take() {
+            // One that cannot be removed is not used; the next start finds it.
+            has_removed |= self.disk.remove(&self.dir().join(name)).is_ok();
+        }
+        has_removed
     }
 
     /// Makes the reserve where there is none and room for it; then everything is taken again.

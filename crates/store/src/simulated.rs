@@ -58,6 +58,8 @@ struct State {
     fault: Option<(u64, Fault)>,
     crashed: bool,
     random: u64,
+    /// Bytes that all files may have together, where there is a bound.
+    room: Option<u64>,
 }
 
 #[derive(Clone)]
@@ -92,6 +94,16 @@ impl SimulatedDisk {
         let mut state = self.0.lock();
         state.fault = None;
         state.calls
+    }
+
+    /// How many bytes all files may have together from now on; `None`: there is no bound. A write gets as much room as there is, then none.
+    pub fn set_room(&self, bytes: Option<u64>) {
+        self.0.lock().room = bytes;
+    }
+
+    /// Bytes of all files together.
+    pub fn used(&self) -> u64 {
+        self.0.lock().used()
     }
 
     /// The machine, or the process, begins anew.
@@ -196,6 +208,22 @@ impl State {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         self.random % bound.max(1)
+    }
+
+    fn used(&self) -> u64 {
+        // Several names may stand for one file.
+        let inodes: std::collections::BTreeSet<u64> = self.names.values().copied().collect();
+        let files = inodes.iter().filter_map(|id| self.inodes.get(id));
+        files.map(|inode| inode.current.len() as u64).sum()
+    }
+
+    /// How many of so many bytes there is room for, at an offset of a file.
+    fn room_for(&self, inode: u64, offset: u64, bytes: usize) -> usize {
+        let Some(room) = self.room else { return bytes };
+        let there = self.inodes.get(&inode).map_or(0, |inode| inode.current.len() as u64);
+        let left = there.max(offset) - offset + room.saturating_sub(self.used());
+        // A hole takes none, which these tests do not make.
+        usize::try_from(left).map_or(bytes, |left| left.min(bytes))
     }
 
     /// Counts a call that changes something. `Part`: some of its work may be done, then it fails.
@@ -405,6 +433,14 @@ impl File for SimulatedFile {
         let mut state = self.disk.0.lock();
         let verdict = state.call(true)?;
         let part = state.below(bytes.len() as u64 + 1) as usize;
+        let fits = state.room_for(self.inode, offset, bytes.len());
+        if fits < bytes.len() && matches!(verdict, Verdict::Go) {
+            let Some(inode) = state.inodes.get_mut(&self.inode).filter(|_| fits > 0) else {
+                return Err(io::ErrorKind::StorageFull.into());
+            };
+            inode.write(&bytes[..fits], offset as usize);
+            return Ok(fits);
+        }
         let Some(inode) = state.inodes.get_mut(&self.inode) else {
             return Err(io::ErrorKind::NotFound.into());
         };

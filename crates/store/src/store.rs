@@ -106,8 +106,8 @@ impl Store {
     /// Waits until everything below a position is durable. Not for event loops.
     ///
     /// # Errors
-    /// The store failed before it was.
-    pub fn wait(&self, upto: Lsn) -> Result<(), Failure> {
+    /// The store failed before it was; or the disk is full, its reserve, too, so that nobody knows when it will be: it is still taken.
+    pub fn wait(&self, upto: Lsn) -> Result<(), Refused> {
         self.step();
         self.log.wait(upto)
     }
@@ -120,6 +120,11 @@ impl Store {
     /// Whether the disk is full: only batches that free room are taken.
     pub fn is_low(&self) -> bool {
         self.log.low.load(Ordering::Relaxed)
+    }
+
+    /// Whether the disk is so full that not even what was taken has room. It becomes durable once there is some.
+    pub fn is_stuck(&self) -> bool {
+        self.log.stuck.load(Ordering::Relaxed)
     }
 
     /// Appends the body of a message to `body`, whether it is durable or not.
@@ -162,6 +167,10 @@ impl Store {
         let mut files = self.files.lock();
         if let Some(failure) = self.failure() {
             return Err(CheckpointError::Failed(failure.clone()));
+        }
+        if self.is_stuck() {
+            // What is captured could not count before what was taken is durable.
+            return Err(CheckpointError::Full);
         }
         let mut done = self.round(&mut files, groups);
         if matches!(&done, Err(Trouble::Write(_, error)) if is_full(error)) && self.log.give_up_reserve() {

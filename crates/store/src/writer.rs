@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::commit::{Flight, Log};
@@ -80,6 +81,7 @@ impl Writer {
             }
         }
         self.unmarked = records;
+        self.log.stuck.store(false, Ordering::Release);
         self.log.landed(flight);
         true
     }
@@ -139,6 +141,10 @@ impl Writer {
             return true;
         }
         let mut pending = self.log.pending.lock();
+        // Whoever waits for this could be who makes room.
+        if !self.log.stuck.swap(true, Ordering::AcqRel) {
+            self.log.progress.notify_all();
+        }
         if !pending.stop {
             self.log.wake.wait_for(&mut pending, self.log.options.full_retry_interval);
         }

@@ -46,14 +46,28 @@ impl Care {
             .into_iter()
             .flat_map(|((group, seq), places)| places.into_iter().map(move |place| (group, seq, place)))
             .collect();
+        let mut later = std::collections::BTreeSet::new();
         // That the store has failed is said elsewhere.
-        let _ = store.erase_all(&messages, &mut |_, seq, error| match error {
+        let _ = store.erase_all(&messages, &mut |group, seq, error| match error {
             // Its file is gone.
             ReadError::Moved => {}
+            // It is not in its file before there is room.
+            ReadError::Disk { cause, .. } if cause.kind() == std::io::ErrorKind::StorageFull => {
+                later.insert((group, seq));
+            }
             error => {
                 shared.damages.note(format!("message {seq}, which is deleted, cannot be erased: {error}"))
             }
         });
+        if later.is_empty() {
+            return;
+        }
+        let mut to_erase = self.to_erase.lock();
+        for (group, seq, place) in
+            messages.into_iter().filter(|(group, seq, _)| later.contains(&(*group, *seq)))
+        {
+            to_erase.entry((group, seq)).or_default().push(place);
+        }
     }
 }
 

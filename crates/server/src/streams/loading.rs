@@ -117,7 +117,7 @@ impl Loading {
         let mut batch = loop {
             match (store.batch(Urgency::Ordinary), self.upto) {
                 (Ok(batch), _) => break batch,
-                (Err(Refused::Busy), Some(upto)) => store.wait(upto).map_err(Refused::from)?,
+                (Err(Refused::Busy), Some(upto)) => store.wait(upto)?,
                 (Err(refused), _) => return Err(refused.into()),
             }
         };
@@ -226,7 +226,7 @@ impl Loading {
             batch.record(group, scratch);
         })?;
         if let (Some(upto), Some(store)) = (self.upto, self.shared.store()) {
-            store.wait(upto).map_err(Refused::from)?;
+            store.wait(upto)?;
         }
         let Some(mut state) = self.state.take() else { return Err(LoadError::Exists) };
         if self.group.is_some() {
