@@ -32,6 +32,7 @@ mod command_line;
 pub mod explain;
 pub mod identity;
 pub mod serve;
+pub mod store;
 
 pub use dialtone_config::{Options, load};
 pub use dialtone_server::{Builder, Server, StartError};

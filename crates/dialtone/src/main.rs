@@ -6,6 +6,7 @@ fn main() {
     let tool: fn(std::iter::Skip<_>) -> _ = match arguments.peek().map(String::as_str) {
         Some("bench") => dialtone::bench::run,
         Some("explain") => std::process::exit(dialtone::explain::run(arguments.skip(1))),
+        Some("store") => std::process::exit(dialtone::store::run(arguments.skip(1))),
         Some("identity") => dialtone::identity::run,
         _ => std::process::exit(dialtone::serve::run(arguments)),
     };

@@ -46,6 +46,7 @@ mod machine;
 mod monitor;
 mod monitoring;
 pub mod node;
+pub mod offline;
 pub mod policy;
 mod process;
 mod profile;

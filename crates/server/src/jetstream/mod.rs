@@ -16,6 +16,7 @@ mod streams;
 mod takeover;
 
 pub use start::StartError;
+pub(crate) use start::{FOLDER, STORE};
 pub(crate) use start::{follow, prepare, renew, say_stop, start, stop};
 
 use crate::node::Node;

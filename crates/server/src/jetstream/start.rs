@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The official name of the folder in `store_dir`.
-const FOLDER: &str = "jetstream";
+pub(crate) const FOLDER: &str = "jetstream";
 /// Ours in it: those beside it are accounts of official servers.
-const STORE: &str = "dialtone";
+pub(crate) const STORE: &str = "dialtone";
 /// How long one turn of the thread of streams may take before it is reported to stand still.
 const STALL: Duration = Duration::from_secs(30);
 

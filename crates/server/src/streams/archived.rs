@@ -1,6 +1,7 @@
 //! What an archive has of a stream: its state and consumers at a moment, then its messages piece by piece.
 
 use super::hosted::Hosted;
+use super::state::State;
 use dialtone_broker::inlet::Publish;
 use dialtone_jetstream::api::StreamState;
 use dialtone_jetstream::archive::ConsumerEntry;
@@ -38,39 +39,50 @@ struct Cold {
     place: (Place, u32),
 }
 
+impl State {
+    /// Its figures, as far as messages are on disk.
+    pub(crate) fn archived_figures(&self) -> StreamState {
+        let (totals, messages) = (self.machine.totals(), self.machine.messages());
+        let time_of = |nanos: i64| if nanos == 0 { Time::ZERO } else { Time::from_unix_nanos(nanos) };
+        let gone = (totals.last + 1).saturating_sub(totals.first).saturating_sub(totals.count);
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        StreamState {
+            messages: totals.count,
+            bytes: totals.bytes,
+            first_seq: totals.first,
+            first_ts: messages.head(totals.first).map_or(Time::ZERO, |head| time_of(head.time)),
+            last_seq: totals.last.min(self.visible()),
+            last_ts: time_of(totals.last_time),
+            num_subjects: number(messages.subjects_count() as u64),
+            num_deleted: if totals.count > 0 { number(gone) } else { 0 },
+            consumer_count: number(self.consumers.len() as u64),
+            ..StreamState::default()
+        }
+    }
+
+    /// Its consumers by name, and how far they are with messages up to `last`.
+    pub(crate) fn archived_consumers(&self, last: u64) -> Vec<(String, ConsumerEntry)> {
+        let mut consumers = Vec::new();
+        for held in self.consumers_by_name() {
+            let id = self.consumer_id(held.meta.name());
+            let Some(machine) = id.and_then(|id| self.consumers.get(id)) else { continue };
+            let mut config = held.meta.config.clone();
+            config.name = held.meta.name().to_owned();
+            let entry = ConsumerEntry { config: Some(config), state: Some(machine.archived(last)) };
+            consumers.push((held.meta.name().to_owned(), entry));
+        }
+        consumers
+    }
+}
+
 impl Hosted {
     /// Captures it: figures, and consumers if they are wanted.
     pub(crate) fn begin_archive(&self, with_consumers: bool, turn: &mut dyn Publish) -> Option<ArchiveBegin> {
         self.with(turn, |session| {
             let state = &session.inner.state;
-            let (totals, messages) = (state.machine.totals(), state.machine.messages());
-            let last = totals.last.min(state.visible());
-            let time_of = |nanos: i64| if nanos == 0 { Time::ZERO } else { Time::from_unix_nanos(nanos) };
-            let gone = (totals.last + 1).saturating_sub(totals.first).saturating_sub(totals.count);
-            let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-            let figures = StreamState {
-                messages: totals.count,
-                bytes: totals.bytes,
-                first_seq: totals.first,
-                first_ts: messages.head(totals.first).map_or(Time::ZERO, |head| time_of(head.time)),
-                last_seq: last,
-                last_ts: time_of(totals.last_time),
-                num_subjects: number(messages.subjects_count() as u64),
-                num_deleted: if totals.count > 0 { number(gone) } else { 0 },
-                consumer_count: number(state.consumers.len() as u64),
-                ..StreamState::default()
-            };
-            let mut consumers = Vec::new();
-            if with_consumers {
-                for held in state.consumers_by_name() {
-                    let id = state.consumer_id(held.meta.name());
-                    let Some(machine) = id.and_then(|id| state.consumers.get(id)) else { continue };
-                    let mut config = held.meta.config.clone();
-                    config.name = held.meta.name().to_owned();
-                    let entry = ConsumerEntry { config: Some(config), state: Some(machine.archived(last)) };
-                    consumers.push((held.meta.name().to_owned(), entry));
-                }
-            }
+            let figures = state.archived_figures();
+            let last = figures.last_seq;
+            let consumers = if with_consumers { state.archived_consumers(last) } else { Vec::new() };
             ArchiveBegin { config: state.meta.config.clone(), state: figures, consumers }
         })
     }

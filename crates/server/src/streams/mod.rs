@@ -49,9 +49,10 @@ pub(crate) use consumers::Shown;
 pub(crate) use hosted::Hosted;
 pub(crate) use loading::{LoadError, Loading};
 pub(crate) use meta::ConsumerMeta;
-pub(crate) use recover::Recovery;
+pub(crate) use recover::{Recovering, Recovery};
 pub(crate) use registry::All;
 pub(crate) use shared::{Shared, SubjectForms, wall};
+pub(crate) use state::State;
 pub(crate) use transfers::Transfer;
 
 use dialtone_broker::account::{Account, AccountId};

@@ -50,6 +50,8 @@ pub(crate) struct Recovering {
     pub(crate) group: GroupId,
     /// The name of its account.
     pub(crate) account: String,
+    /// Its own name.
+    pub(crate) name: String,
     /// `None`: it cannot be read.
     pub(crate) state: Option<State>,
     /// Places of messages that are gone: the store is to be told.
@@ -223,7 +225,7 @@ impl Recovery {
     /// All streams, in the order in which they were made.
     pub(crate) fn streams(mut self) -> impl Iterator<Item = Recovering> {
         self.end_return();
-        self.groups.into_iter().map(|(group, Found { account, stage, unused, .. })| {
+        self.groups.into_iter().map(|(group, Found { account, name, stage, unused, .. })| {
             let state = match stage {
                 Stage::Here(mut state) => {
                     state.recovered();
@@ -231,7 +233,7 @@ impl Recovery {
                 }
                 Stage::Begun | Stage::Broken => None,
             };
-            Recovering { group, account, state, unused }
+            Recovering { group, account, name, state, unused }
         })
     }
 }

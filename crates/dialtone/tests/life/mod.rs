@@ -1,0 +1,103 @@
+//! A server with streams in a process of its own, and a client.
+#![allow(dead_code, reason = "no test needs all of it")]
+
+use crate::waiting::{Bounded, NextLine};
+use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A server in a process of its own, and a client.
+pub struct Life {
+    process: Child,
+    stream: BufReader<TcpStream>,
+}
+
+impl Life {
+    pub fn begin(dir: &Path) -> Self {
+        Self::begin_with(&["-js".as_ref(), "-sd".as_ref(), dir.as_os_str()])
+    }
+
+    /// One that has checkpoints all the time.
+    pub fn begin_with_checkpoints(dir: &Path) -> Self {
+        let file = dir.join("server.conf");
+        let text = format!("jetstream {{ store_dir: {dir:?}, sync_interval: 20ms }}");
+        std::fs::write(&file, text).expect("written");
+        Self::begin_with(&["-c".as_ref(), file.as_os_str()])
+    }
+
+    pub fn begin_with(args: &[&OsStr]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dialtone"));
+        command.args(["-a", "127.0.0.1", "-p", "-1"]).args(args).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("the server starts");
+        let mut lines = BufReader::new(process.stderr.take().expect("stderr")).lines();
+        let said = "Listening for client connections on ";
+        let address =
+            lines.find_map(|line| line.ok()?.split_once(said).map(|(_, address)| address.to_owned()));
+        let stream = TcpStream::connect(address.expect("it listens")).expect("connected").bounded();
+        // Whatever else it says is of no interest, but must not block it.
+        std::thread::spawn(move || lines.for_each(drop));
+        let mut life = Self { process, stream: BufReader::new(stream) };
+        assert!(life.line().contains("\"jetstream\":true"), "INFO says that there are streams");
+        life.send("CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB r 1\r\nSUB in.* 2\r\n");
+        life
+    }
+
+    pub fn send(&mut self, text: &str) {
+        self.stream.get_mut().write_all(text.as_bytes()).expect("sent");
+    }
+
+    pub fn line(&mut self) -> String {
+        self.stream.next_line()
+    }
+
+    /// The next message: its subject, reply and payload.
+    pub fn message(&mut self) -> (String, String, String) {
+        let line = self.line();
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (subject, reply) = match fields.as_slice() {
+            ["MSG", subject, _, _] => (subject, ""),
+            ["MSG", subject, _, reply, _] => (subject, *reply),
+            other => panic!("{other:?} is no message"),
+        };
+        let bytes: usize = fields.last().expect("its size").parse().expect("a number");
+        let (subject, reply) = ((*subject).to_owned(), reply.to_owned());
+        let mut payload = vec![0; bytes + 2];
+        self.stream.read_exact(&mut payload).expect("the payload");
+        payload.truncate(bytes);
+        (subject, reply, String::from_utf8(payload).expect("text"))
+    }
+
+    pub fn ask(&mut self, subject: &str, payload: &Value) -> Value {
+        let payload = if payload.is_null() { String::new() } else { payload.to_string() };
+        self.send(&format!("PUB {subject} r {}\r\n{payload}\r\n", payload.len()));
+        let (_, _, answer) = self.message();
+        serde_json::from_str(&answer).expect("JSON")
+    }
+
+    /// Takes so many messages of the consumer, and acknowledges them, waiting for it.
+    pub fn consume(&mut self, from: u64, count: u64) {
+        let request = json!({ "batch": count, "expires": 60_000_000_000_u64 }).to_string();
+        self.send(&format!("PUB $JS.API.CONSUMER.MSG.NEXT.S.C in.1 {}\r\n{request}\r\n", request.len()));
+        for number in from..from + count {
+            let (subject, reply, payload) = self.message();
+            assert_eq!((subject, payload), (format!("s.{}", number % 3), format!("message {number}")));
+            self.send(&format!("PUB {reply} r 4\r\n+ACK\r\n"));
+        }
+        // The confirmations come behind all messages that were asked for.
+        (0..count).for_each(|_| assert_eq!(self.message().2, ""));
+    }
+
+    /// Ends it without a word.
+    pub fn kill(self) {}
+}
+
+impl Drop for Life {
+    /// A test that fails leaves no server behind.
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

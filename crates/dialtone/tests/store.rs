@@ -1,0 +1,146 @@
+//! `dialtone store`, with folders that servers have left.
+
+mod life;
+#[path = "../../server/tests/common/waiting.rs"]
+mod waiting;
+
+use life::Life;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use waiting::wait_until;
+
+fn store(words: &[&str], dir: &Path) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dialtone"));
+    let output = command.arg("store").args(words).arg(dir).output().expect("it runs");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().expect("it ends"), String::from_utf8(text).expect("text"))
+}
+
+/// Makes a stream with 20 messages, one of them deleted, and a consumer that has three of them, two of them acknowledged.
+fn fill(life: &mut Life, name: &str, compression: &str) {
+    let config = json!({ "name": name, "subjects": [format!("{name}.*")], "compression": compression });
+    let made = life.ask(&format!("$JS.API.STREAM.CREATE.{name}"), &config);
+    assert_eq!(made["config"]["name"], name, "{made}");
+    let asked = json!({ "stream_name": name, "config": { "durable_name": "C", "ack_policy": "explicit" } });
+    life.ask(&format!("$JS.API.CONSUMER.DURABLE.CREATE.{name}.C"), &asked);
+    for number in 1..=20 {
+        let ack =
+            life.ask(&format!("{name}.{}", number % 3), &json!(format!("message {number} ").repeat(20)));
+        assert_eq!(ack["seq"], number, "{ack}");
+    }
+    let deleted =
+        life.ask(&format!("$JS.API.STREAM.MSG.DELETE.{name}"), &json!({ "seq": 7, "no_erase": true }));
+    assert_eq!(deleted["success"], true, "{deleted}");
+    let request = json!({ "batch": 3, "expires": 60_000_000_000_u64 }).to_string();
+    life.send(&format!("PUB $JS.API.CONSUMER.MSG.NEXT.{name}.C in.1 {}\r\n{request}\r\n", request.len()));
+    let taken: Vec<_> = (0..3).map(|_| life.message()).collect();
+    for (_, reply, _) in &taken[..2] {
+        life.send(&format!("PUB {reply} r 4\r\n+ACK\r\n"));
+        assert_eq!(life.message().2, "");
+    }
+}
+
+/// All files of a folder.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                all.insert(path.clone(), fs::read(path).expect("read"));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn a_store_is_checked_and_not_touched() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut life = Life::begin_with_checkpoints(dir.path());
+    fill(&mut life, "PLAIN", "none");
+    fill(&mut life, "PACKED", "s2");
+    let (code, text) = store(&["check"], dir.path());
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("it is in use by another process"), "{text}");
+    let segments = dir.path().join("jetstream/dialtone/segments");
+    wait_until("there is a checkpoint", || fs::read_dir(&segments).expect("a folder").count() > 0);
+    life.kill();
+    let before = files(dir.path());
+    for part in ["", "jetstream", "jetstream/dialtone"] {
+        let (code, text) = store(&["check"], &dir.path().join(part));
+        assert_eq!(code, 0, "{text}");
+        for said in [
+            "account $G\n",
+            "stream PLAIN: 19 messages, ",
+            "stream PACKED: 19 messages, ",
+            "3 subjects, first 1 of ",
+            ", last 20 of ",
+            "consumer C: delivered 3, acknowledged 2, waiting 1\n",
+            "1 accounts, 2 streams, 38 messages, ",
+            "everything can be read\n",
+        ] {
+            assert!(text.contains(said), "{said:?} is not in {text}");
+        }
+    }
+    assert!(before == files(dir.path()), "nothing has changed");
+    let (code, text) = store(&["check", "--json"], dir.path());
+    let found: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(
+        (code, &found["streams"][0]["messages"], &found["damage"]),
+        (0, &json!(19), &json!([])),
+        "{text}"
+    );
+}
+
+#[test]
+fn damage_is_named_by_file_and_range() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut life = Life::begin_with_checkpoints(dir.path());
+    fill(&mut life, "PLAIN", "none");
+    life.kill();
+    // A start has a checkpoint, so that what there is is in segments.
+    let life = Life::begin_with_checkpoints(dir.path());
+    let text = b"message 5 message 5";
+    let holds = |path: &PathBuf, bytes: &[u8]| {
+        path.parent().is_some_and(|folder| folder.ends_with("segments"))
+            && bytes.windows(text.len()).any(|window| window == text)
+    };
+    let mut found = None;
+    wait_until("the message is in a segment", || {
+        found = files(dir.path()).into_iter().find(|(path, bytes)| holds(path, bytes));
+        found.is_some()
+    });
+    life.kill();
+    let (path, mut bytes) = found.expect("it is there");
+    let at = bytes.windows(text.len()).position(|window| window == text).expect("there");
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).expect("written");
+    let (code, text) = store(&["check"], dir.path());
+    assert_eq!(code, 1, "{text}");
+    let name = path.file_name().expect("a name").to_string_lossy();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("damage: ")).collect();
+    let [line] = lines.as_slice() else { panic!("one line of damage: {text}") };
+    assert!(line.starts_with(&format!("damage: segments/{name}, bytes ")), "{text}");
+    assert!(line.ends_with(": message 5 of stream PLAIN of account $G"), "{text}");
+    assert!(text.contains("1 of its messages CANNOT be read"), "{text}");
+}
+
+#[test]
+fn what_is_no_store_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (code, text) = store(&["check"], dir.path());
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("holds no streams of Dialtone\n"), "{text}");
+    fs::create_dir_all(dir.path().join("jetstream/$G/streams/S")).expect("made");
+    let (code, text) = store(&["check"], dir.path());
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("but those of an official server"), "{text}");
+    assert!(!dir.path().join("lock").exists());
+}

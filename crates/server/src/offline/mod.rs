@@ -1,0 +1,26 @@
+//! What is done with a folder of streams while no server runs with it: checking it, and moving streams by hand.
+//!
+//! Begin with [`check`]. All of it takes the lock of the store, so that it is refused while a server has the folder.
+
+mod check;
+mod folder;
+mod opened;
+
+pub use check::{Checked, ConsumerFound, DamageFound, StreamFound, check};
+
+use dialtone_store::OpenError;
+use std::path::PathBuf;
+
+/// Why it is not done.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// There are no streams of this server.
+    #[error("{0:?} holds no streams of Dialtone{1}")]
+    NoStore(PathBuf, &'static str),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The disk.
+    #[error("{0:?}: {1}")]
+    Disk(PathBuf, std::io::Error),
+}
