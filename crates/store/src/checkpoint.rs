@@ -13,11 +13,12 @@ use crate::commit::{Group, Log};
 use crate::disk::not_full;
 use crate::error::{Damage, Failure, Refused};
 use crate::id::{GroupId, Lsn, Place};
+use crate::index::Note;
 use crate::manifest::{self, GroupEntry, Manifest, SegmentEntry, StatePlace};
 use crate::read::{Read, read_record};
 use crate::record::{HEADER_BYTES, Kind};
 use crate::segment::{Segment, SegmentWriter, file_name};
-use crate::segments::Segments;
+use crate::segments::{InUse, Segments};
 
 /// Who has the state of groups and the places of their messages.
 pub trait Checkpointed {
@@ -35,21 +36,36 @@ pub trait Checkpointed {
 pub struct Plan<'a> {
     log: &'a Log,
     group: GroupId,
-    /// The sequences of messages in segments that are written anew, from and to.
-    rewritten: Option<(u64, u64)>,
+    segments: &'a Segments,
+    /// The sequences of messages in segments that are written anew, from and to, one for each segment.
+    rewritten: &'a [(u64, u64)],
     rewrite: Arc<HashSet<u64>>,
 }
 
 impl Plan<'_> {
-    /// No message outside of these sequences moves, empty when none does. To be asked under the lock that keeps the group from changing: what
+    /// Begins to capture the group: notes where the log ends, which is `Captured::upto`, and what of segments is in use. To be called first,
+    /// under the lock that keeps the group from changing, and under which messages are dropped.
+    pub fn begin(&self, captured: &mut Captured) {
+        captured.upto = Lsn(self.log.pending.lock().end());
+        captured.in_use = Some(self.segments.in_use(self.group));
+    }
+
+    /// No message outside of these sequences moves, ascending and apart. To be asked under the lock that keeps the group from changing: what
     /// was submitted since the checkpoint began moves, too.
-    pub fn sequences(&self) -> RangeInclusive<u64> {
+    pub fn sequences(&self) -> Vec<RangeInclusive<u64>> {
         let logged = self.log.pending.lock().groups.get(&self.group).and_then(|group| group.sequences);
-        let (from, to) = match (logged, self.rewritten) {
-            (Some(one), Some(other)) => (one.0.min(other.0), one.1.max(other.1)),
-            (one, other) => one.or(other).unwrap_or((1, 0)),
-        };
-        from..=to
+        let mut all: Vec<(u64, u64)> = self.rewritten.iter().copied().chain(logged).collect();
+        all.sort_unstable();
+        let mut ranges: Vec<RangeInclusive<u64>> = Vec::new();
+        for (from, to) in all {
+            match ranges.last_mut() {
+                Some(last) if from <= last.end().saturating_add(1) => {
+                    *last = *last.start()..=to.max(*last.end())
+                }
+                _ => ranges.push(from..=to),
+            }
+        }
+        ranges
     }
 
     /// Whether a message at this place moves.
@@ -65,8 +81,10 @@ pub struct Captured {
     pub upto: Lsn,
     /// The state, opaque to the store.
     pub state: Vec<u8>,
-    /// All of the group's messages that are in use and move, by sequence.
-    pub moves: Vec<(u64, Place)>,
+    /// All of the group's messages that are in use and move, by sequence, each with a note for [`Heads`](crate::Heads).
+    pub moves: Vec<(u64, Place, Note)>,
+    /// What is in use in segments, before anything moves; made by [`Plan::begin`]. `None`: that is found out at each start.
+    pub(crate) in_use: Option<Vec<InUse>>,
 }
 
 /// A message that has a new place.
@@ -204,17 +222,15 @@ impl Round<'_> {
         &self,
         groups: &HashMap<GroupId, Group>,
         rewrite: &Arc<HashSet<u64>>,
-    ) -> BTreeMap<GroupId, Option<(u64, u64)>> {
+    ) -> BTreeMap<GroupId, Vec<(u64, u64)>> {
         let present = groups.iter().filter(|(_, group)| group.deleted.is_none());
         let mut plans: BTreeMap<_, _> =
-            present.filter(|(_, group)| group.since.is_some()).map(|(id, _)| (*id, None)).collect();
+            present.filter(|(_, group)| group.since.is_some()).map(|(id, _)| (*id, Vec::new())).collect();
         for segment in rewrite.iter().filter_map(|id| self.segments.find(*id)) {
             for part in &segment.parts {
                 let present = groups.get(&part.group).is_some_and(|group| group.deleted.is_none());
                 if present && part.live.load(Ordering::Relaxed) > 0 {
-                    let sequences =
-                        plans.entry(part.group).or_default().get_or_insert((part.first, part.last));
-                    *sequences = (sequences.0.min(part.first), sequences.1.max(part.last));
+                    plans.entry(part.group).or_default().push((part.first, part.last));
                 }
             }
         }
@@ -225,7 +241,7 @@ impl Round<'_> {
     fn write(
         &self,
         caller: &mut dyn Checkpointed,
-        plans: &BTreeMap<GroupId, Option<(u64, u64)>>,
+        plans: &BTreeMap<GroupId, Vec<(u64, u64)>>,
         groups: &HashMap<GroupId, Group>,
         rewrite: &Arc<HashSet<u64>>,
         next_segment: &mut u64,
@@ -233,19 +249,23 @@ impl Round<'_> {
         let mut written = Written::default();
         let mut sink = SegmentSink { round: self, next_segment, writer: None, sealed: Vec::new() };
         let mut captured = Captured::default();
-        for (&group, &rewritten) in plans {
-            let plan = Plan { log: self.log, group, rewritten, rewrite: Arc::clone(rewrite) };
+        for (&group, rewritten) in plans {
+            let (log, segments, rewrite) = (self.log, self.segments, Arc::clone(rewrite));
+            let plan = Plan { log, group, segments, rewritten, rewrite };
             captured.state.clear();
             captured.moves.clear();
+            captured.in_use = None;
             if !caller.capture(group, &plan, &mut captured) {
                 continue;
             }
             written.upto = written.upto.max(captured.upto.0);
             let moved = sink.messages(group, &captured.moves, &mut written.damage)?;
-            let place = sink.add((Kind::State, group, captured.upto.0), &[], &captured.state)?;
+            let in_use = in_use_then(captured.in_use.take(), (self.segments, group), &moved);
+            let what = (Kind::State, group, captured.upto.0);
+            let place = sink.add(what, &Note::default(), &in_use, &captured.state)?;
             let Some(state) = state_place(place) else { continue };
             written.states.insert(group, (Some(captured.upto.0), state));
-            written.last.extend(captured.moves.last().map(|(seq, _)| (group, *seq)));
+            written.last.extend(captured.moves.last().map(|(seq, ..)| (group, *seq)));
             written.moved.push((group, moved));
         }
         // States in segments that go, of groups without news.
@@ -254,8 +274,9 @@ impl Round<'_> {
             if written.states.contains_key(id) || group.deleted.is_some() {
                 continue;
             }
-            if let Some(bytes) = self.state(*id, group.upto, state)? {
-                let place = sink.add((Kind::State, *id, group.upto), &[], &bytes)?;
+            if let Some((in_use, bytes)) = self.state(*id, group.upto, state)? {
+                let what = (Kind::State, *id, group.upto);
+                let place = sink.add(what, &Note::default(), &in_use, &bytes)?;
                 if let Some(state) = state_place(place) {
                     written.states.insert(*id, (None, state));
                 }
@@ -266,12 +287,20 @@ impl Round<'_> {
         Ok(written)
     }
 
-    /// The state of a group as it is on disk, `None` when it cannot be read.
-    fn state(&self, group: GroupId, upto: u64, at: StatePlace) -> Result<Option<Vec<u8>>, Trouble> {
+    /// The head and the body of a group's state as it is on disk, `None` when it cannot be read.
+    fn state(
+        &self,
+        group: GroupId,
+        upto: u64,
+        at: StatePlace,
+    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, Trouble> {
         let mut bytes = Vec::new();
         let place = Place::segment(at.segment, at.offset, at.bytes);
         match read_record(self.log, self.segments, (Kind::State, group, upto), place, &mut bytes) {
-            Ok(_) => Ok(Some(bytes.split_off(HEADER_BYTES))),
+            Ok(head_bytes) => {
+                let state = bytes.split_off(HEADER_BYTES + head_bytes);
+                Ok(Some((bytes.split_off(HEADER_BYTES), state)))
+            }
             Err(Read::Disk(_, error)) => Err(Trouble::Read(error)),
             Err(Read::Damaged(..) | Read::Moved) => Ok(None),
         }
@@ -417,6 +446,31 @@ fn since(group: &Group, upto: u64) -> Option<u64> {
     (group.last > upto).then(|| group.since.unwrap_or(upto).max(upto))
 }
 
+/// What stands before a group's state: what is in use in segments when that state is true, as a start will find it. What has moved is new
+/// in its segment, and in use there as a whole.
+fn in_use_then(
+    in_use: Option<Vec<InUse>>,
+    (segments, group): (&Segments, GroupId),
+    moved: &[Moved],
+) -> Vec<u8> {
+    let Some(in_use) = in_use else { return Vec::new() };
+    let mut table: BTreeMap<u64, InUse> = in_use.into_iter().map(|one| (one.segment, one)).collect();
+    for (segment, from) in moved.iter().filter_map(|one| Some((one.from.segment_id()?, one.from))) {
+        let all = || {
+            let found = segments.find(segment);
+            let part = found.as_ref().and_then(|found| found.part(group));
+            let (messages, bytes) = part.map_or((0, 0), |part| (part.messages, part.record_bytes));
+            InUse { segment, messages, bytes }
+        };
+        let known = table.entry(segment).or_insert_with(all);
+        known.messages = known.messages.saturating_sub(1);
+        known.bytes = known.bytes.saturating_sub(u64::from(from.bytes()));
+    }
+    let mut out = Vec::new();
+    table.values().for_each(|in_use| in_use.encode(&mut out));
+    out
+}
+
 /// How many messages of each group left each segment.
 fn moved_out(written: &Written) -> HashMap<(u64, GroupId), u64> {
     let mut counts = HashMap::new();
@@ -470,16 +524,17 @@ impl SegmentSink<'_> {
     fn messages(
         &mut self,
         group: GroupId,
-        moves: &[(u64, Place)],
+        moves: &[(u64, Place, Note)],
         damage: &mut Vec<Damage>,
     ) -> Result<Vec<Moved>, Trouble> {
-        let bytes: u64 = moves.iter().map(|(_, place)| u64::from(place.bytes())).sum();
+        let bytes: u64 = moves.iter().map(|(_, place, _)| u64::from(place.bytes())).sum();
         // Much of one group stays apart, so that it goes as a whole when the group's oldest do.
         if bytes >= self.round.log.options.segment_bytes / 4 {
             self.seal()?;
         }
         let (mut moved, mut record) = (Vec::with_capacity(moves.len()), Vec::new());
-        for &(seq, from) in moves {
+        for (seq, from, note) in moves {
+            let (seq, from) = (*seq, *from);
             record.clear();
             let read = read_record(
                 self.round.log,
@@ -491,7 +546,7 @@ impl SegmentSink<'_> {
             match read {
                 Ok(head_bytes) => {
                     let (head, body) = record[HEADER_BYTES..].split_at(head_bytes);
-                    let to = self.add((Kind::Message, group, seq), head, body)?;
+                    let to = self.add((Kind::Message, group, seq), note, head, body)?;
                     moved.push(Moved { seq, from, to });
                 }
                 Err(Read::Disk(_, error)) => return Err(Trouble::Read(error)),
@@ -502,7 +557,13 @@ impl SegmentSink<'_> {
         Ok(moved)
     }
 
-    fn add(&mut self, what: (Kind, GroupId, u64), head: &[u8], body: &[u8]) -> Result<Place, Trouble> {
+    fn add(
+        &mut self,
+        what: (Kind, GroupId, u64),
+        note: &Note,
+        head: &[u8],
+        body: &[u8],
+    ) -> Result<Place, Trouble> {
         let bytes = HEADER_BYTES + head.len() + body.len();
         let full = self.writer.as_ref().is_some_and(|writer| {
             writer.bytes() >= self.round.log.options.segment_bytes || !writer.has_room(bytes)
@@ -524,7 +585,7 @@ impl SegmentSink<'_> {
             }
         };
         let id = writer.id();
-        let added = writer.add(what, head, &[body]);
+        let added = writer.add(what, note, head, &[body]);
         let (offset, bytes) = added.map_err(|error| Trouble::Write(format!("write segment {id}"), error))?;
         Ok(Place::segment(id, offset, bytes))
     }

@@ -20,7 +20,8 @@ struct All(Vec<(u64, Place)>);
 impl Checkpointed for All {
     fn capture(&mut self, _group: GroupId, plan: &Plan<'_>, captured: &mut Captured) -> bool {
         captured.upto = crate::id::Lsn(0);
-        captured.moves.extend(self.0.iter().filter(|(_, place)| plan.moves(*place)));
+        let moves = self.0.iter().filter(|(_, place)| plan.moves(*place));
+        captured.moves.extend(moves.map(|&(seq, place)| (seq, place, [1; crate::index::NOTE_BYTES])));
         true
     }
 
@@ -80,11 +81,20 @@ pub fn files_hold(data: &[u8]) {
         disk.overwrite(path, usize::from(u16::from_le_bytes([*low, *high])), patch);
     }
     let mut found = Vec::new();
-    let opened = Store::open(Arc::new(disk), Path::new(FOLDER), options(is_sealed), &mut |recovered| {
-        if let Recovered::Message { group, seq, place, .. } = recovered {
-            found.push((group, seq, place));
-        }
-    });
+    let opened =
+        Store::open(
+            Arc::new(disk),
+            Path::new(FOLDER),
+            options(is_sealed),
+            &mut |recovered| match recovered {
+                Recovered::Message { group, seq, place, .. } => found.push((group, seq, place)),
+                Recovered::Group { id, heads, is_asked_for, .. } => {
+                    is_asked_for.set(data.len() % 2 == 0);
+                    _ = heads.read(0, u64::MAX, &mut |head| found.push((id, head.seq, head.place)));
+                }
+                _ => {}
+            },
+        );
     let Ok(store) = opened else { return };
     for (group, seq, place) in &found {
         _ = store.read(*group, *seq, *place, &mut Vec::new());

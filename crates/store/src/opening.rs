@@ -1,5 +1,6 @@
 //! Opening a store: what its files say, handed on in order.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use crate::commit::{Group, Log, Pending};
 use crate::disk::{Access, Disk, Lock, read_full};
 use crate::error::{Damage, Lost, OpenError};
+use crate::heads::{Head, Heads};
 use crate::id::{GroupId, Place};
 use crate::log::{self, VERSION};
 use crate::manifest::{self, GroupEntry, Manifest, OpenedBy, Unusable};
@@ -19,8 +21,8 @@ use crate::read::{Read, read_in_segment};
 use crate::record::{Found, HEADER_BYTES, Kind};
 use crate::recover::{LogError, LogEvent, lost, recover};
 use crate::seal::Encryption;
-use crate::segment::{Part, Segment, SegmentError, entries, file_name, parse_file_name};
-use crate::segments::Segments;
+use crate::segment::{Segment, SegmentError, file_name, parse_file_name};
+use crate::segments::{InUse, Segments};
 
 /// What is found when a store is opened. First come the groups of the last checkpoint, each with its
 /// messages by sequence, then the log in its order.
@@ -34,6 +36,11 @@ pub enum Recovered<'a> {
         meta: &'a [u8],
         /// Its state.
         state: Option<&'a [u8]>,
+        /// Its messages of the last checkpoint.
+        heads: &'a Heads,
+        /// To be set where these are asked for by `heads` as they are needed: then they do not come as [`Recovered::Message`], and the store
+        /// knows which of them are in use, if the state was captured with [`Plan::begin`](crate::Plan::begin).
+        is_asked_for: &'a Cell<bool>,
     },
     /// A message. Those of the last checkpoint come by sequence, and some of them may be gone by what the state says.
     Message {
@@ -72,7 +79,7 @@ pub enum Recovered<'a> {
 /// A store's parts.
 pub(crate) struct Opened {
     pub log: Log,
-    pub segments: Segments,
+    pub segments: Arc<Segments>,
     pub manifest: Manifest,
     pub damaged: Vec<String>,
     pub lock: Box<dyn Lock>,
@@ -112,6 +119,7 @@ pub(crate) fn open(
     })?;
     let (manifest, keys) = at.manifest(&log_dir, sink)?;
     let segments = at.segments(&segment_dir, &manifest, sink)?;
+    let segments = Arc::new(Segments::new(segment_dir, segments));
     let mut groups: HashMap<GroupId, Group> = HashMap::new();
     for entry in &manifest.groups {
         at.group(entry, &segments, sink)?;
@@ -119,7 +127,7 @@ pub(crate) fn open(
         groups.insert(entry.id, Group { state: Some(entry.state), last: entry.upto, ..group });
     }
     let found = recover((&*disk, &log_dir), &options, &manifest, &mut |event| {
-        replay(event, &mut groups, sink);
+        replay(event, (&mut groups, &segments), sink);
     });
     let found = found.map_err(|error| match error {
         LogError::Version { file, version } => at.version(file, version),
@@ -128,7 +136,6 @@ pub(crate) fn open(
     if found.torn_bytes > 0 {
         sink(Recovered::TornTail { bytes: found.torn_bytes });
     }
-    let segments = Segments::new(segment_dir, segments);
     segments.forget_others(|group| groups.contains_key(&group));
     let log = Log {
         disk: Arc::clone(&disk),
@@ -152,7 +159,11 @@ pub(crate) fn open(
 }
 
 /// Hands on what the log holds, of the groups that there are.
-fn replay(event: LogEvent<'_>, groups: &mut HashMap<GroupId, Group>, sink: &mut dyn FnMut(Recovered<'_>)) {
+fn replay(
+    event: LogEvent<'_>,
+    (groups, segments): (&mut HashMap<GroupId, Group>, &Arc<Segments>),
+    sink: &mut dyn FnMut(Recovered<'_>),
+) {
     let (at, header, head, body) = match event {
         LogEvent::Damage(damage) => return sink(Recovered::Damage(damage)),
         LogEvent::Record { at, header, head, body } => (at, header, head, body),
@@ -161,7 +172,8 @@ fn replay(event: LogEvent<'_>, groups: &mut HashMap<GroupId, Group>, sink: &mut 
     if header.kind == Kind::NewGroup {
         let meta: Arc<[u8]> = body.into();
         groups.insert(id, Group { meta, since: Some(at), last: end, ..Group::default() });
-        return sink(Recovered::Group { id, meta: body, state: None });
+        let (heads, is_asked_for) = (&Heads::new(segments, id), &Cell::new(false));
+        return sink(Recovered::Group { id, meta: body, state: None, heads, is_asked_for });
     }
     // What a checkpoint covers, or what belongs to a group that is gone.
     let Some(group) = groups.get_mut(&id).filter(|group| at >= group.upto && group.deleted.is_none()) else {
@@ -399,77 +411,83 @@ impl Opening<'_> {
     fn group(
         &self,
         entry: &GroupEntry,
-        segments: &[Segment],
+        segments: &Arc<Segments>,
         sink: &mut dyn FnMut(Recovered<'_>),
     ) -> Result<(), OpenError> {
         let (at, what) = (entry.state, (Kind::State, entry.id, entry.upto));
         let mut state = Vec::new();
-        let read = match segments.binary_search_by_key(&at.segment, |segment| segment.id) {
-            Ok(index) => {
+        let read = match segments.find(at.segment) {
+            Some(segment) => {
                 let place = Place::segment(at.segment, at.offset, at.bytes);
-                read_in_segment(&segments[index], what, place, &mut state)
+                read_in_segment(&segment, what, place, &mut state)
             }
-            Err(_) => Err(Read::Moved),
+            None => Err(Read::Moved),
         };
-        let whole = match read {
-            Ok(_) => true,
+        let head_bytes = match read {
+            Ok(head_bytes) => Some(head_bytes),
             Err(Read::Disk(file, error)) => return Err(self.failed(&format!("read {file}"), error)),
-            Err(Read::Damaged(_) | Read::Moved) => false,
+            Err(Read::Damaged(_) | Read::Moved) => None,
         };
-        if !whole {
+        if head_bytes.is_none() {
             let file = format!("segments/{}", file_name(at.segment));
             let range = u64::from(at.offset)..u64::from(at.offset) + u64::from(at.bytes);
             sink(Recovered::Damage(Damage { file, range, what: Lost::State { group: entry.id } }));
         }
-        let state = whole.then(|| &state[HEADER_BYTES..]);
-        sink(Recovered::Group { id: entry.id, meta: &entry.meta, state });
-        let mut parts: Vec<(&Segment, &Part)> =
-            segments.iter().filter_map(|segment| Some((segment, segment.part(entry.id)?))).collect();
-        parts.sort_by_key(|(_, part)| part.first);
+        let parts = head_bytes.map(|bytes| state[HEADER_BYTES..].split_at(bytes));
+        let (in_use, state) = parts.map_or((&[][..], None), |(in_use, state)| (in_use, Some(state)));
+        let (heads, is_asked_for) = (Heads::new(segments, entry.id), Cell::new(false));
+        sink(Recovered::Group {
+            id: entry.id,
+            meta: &entry.meta,
+            state,
+            heads: &heads,
+            is_asked_for: &is_asked_for,
+        });
+        if is_asked_for.get() {
+            segments.set_in_use(entry.id, &InUse::decode_all(in_use));
+            return Ok(());
+        }
+        let mut parts: Vec<(u64, u64)> = segments
+            .all()
+            .iter()
+            .filter_map(|segment| segment.part(entry.id).map(|part| (part.first, part.last)))
+            .collect();
+        parts.sort_unstable();
         // Segments whose sequences overlap are read together, any other alone.
         let mut rest = &parts[..];
-        while let Some(((_, first), others)) = rest.split_first() {
-            let (mut last, mut count) = (first.last, 1);
-            while let Some((_, part)) = others.get(count - 1).filter(|(_, part)| part.first <= last) {
-                (last, count) = (last.max(part.last), count + 1);
+        while let Some(((first, last), others)) = rest.split_first() {
+            let (mut last, mut count) = (*last, 1);
+            while let Some((_, end)) = others.get(count - 1).filter(|(begin, _)| *begin <= last) {
+                (last, count) = (last.max(*end), count + 1);
             }
-            let (together, after) = rest.split_at(count);
-            self.messages(entry.id, together, sink)?;
-            rest = after;
+            self.messages(entry.id, segments, (*first, last), sink)?;
+            rest = rest.get(count..).unwrap_or_default();
         }
         Ok(())
     }
 
-    /// Hands on the messages that some segments hold of a group, by sequence.
+    /// Hands on the messages that segments hold of a group between two sequences.
     fn messages(
         &self,
         group: GroupId,
-        parts: &[(&Segment, &Part)],
+        segments: &Arc<Segments>,
+        (from, to): (u64, u64),
         sink: &mut dyn FnMut(Recovered<'_>),
     ) -> Result<(), OpenError> {
-        let mut indexes = Vec::with_capacity(parts.len());
-        for (segment, part) in parts {
-            let known = segment.damaged.load(Ordering::Relaxed);
-            let index = segment.index(part);
-            let (index, rebuilt) =
-                index.map_err(|error| self.failed(&format!("read {}", segment.name()), error))?;
-            if rebuilt && !known {
-                self.damaged_records(segment, sink)?;
-            }
-            indexes.push((segment.id, segment.binding().key.tag_bytes(), index));
-        }
-        let mut found: Vec<_> = indexes
-            .iter()
-            .flat_map(|(id, tag_bytes, index)| {
-                entries(index).map(move |entry| (entry.seq, *id, *tag_bytes, entry))
-            })
-            .collect();
-        if parts.len() > 1 {
-            found.sort_by_key(|(seq, id, ..)| (*seq, *id));
-        }
-        for (seq, id, tag_bytes, entry) in found {
-            let place = Place::segment(id, entry.offset, entry.record_bytes(tag_bytes));
-            sink(Recovered::Message { group, seq, head: entry.head, place, body_bytes: entry.body_bytes });
+        let sound: Vec<_> = segments.overlapping(group, from, to);
+        let sound: Vec<_> =
+            sound.into_iter().filter(|segment| !segment.damaged.load(Ordering::Relaxed)).collect();
+        let read = Heads::new(segments, group).read(
+            from,
+            to,
+            &mut |Head { seq, head, place, body_bytes, .. }| {
+                sink(Recovered::Message { group, seq, head, place, body_bytes });
+            },
+        );
+        read.map_err(|error| self.failed("read the index of segments", error))?;
+        // What was found to be damaged only by that.
+        for segment in sound.iter().filter(|segment| segment.damaged.load(Ordering::Relaxed)) {
+            self.damaged_records(segment, sink)?;
         }
         Ok(())
     }

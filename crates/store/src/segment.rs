@@ -1,37 +1,42 @@
 //! Segments: what checkpoints write of messages and states. A segment is never changed once it is sealed, except to erase.
 //!
 //! ```text
-//! 0      checksum u32, "DSEG", version u32, 0 u32, store [16], number u64, 0 to 64; version 2: its records are sealed, by what the
-//!        manifest says, and each index as a whole, with its tag behind it
+//! 0      checksum u32, "DSEG", version u32, 0 u32, store [16], number u64, 0 to 64
 //! 64     records
-//!        index: for each group its messages by sequence: sequence u64, offset u32, head bytes u32, body bytes u32, head
+//!        index: for each group its messages by sequence: sequence u64, offset u32, head bytes u32, body bytes u32, note [10], head;
+//!               in pieces that begin where another multiple of 1,024 does; then its table, for each piece: first sequence u64,
+//!               offset u64, bytes u32, checksum u32
 //!        directory: for each group: group u64, first sequence u64, last sequence u64, messages u64, bytes of their records u64,
-//!                   offset u64 and bytes u64 of its index, checksum u32 of it, 0 u32
-//! end-48 checksum u32, "DEND", number u64, offset u64 and groups u64 of the directory, checksum u32 of it, 0 u32,
+//!                   offset u64 and bytes u64 of its table, checksum u32 of it, 0 u32
+//! end-48 checksum u32, "DEND", number u64, offset u64 and groups u64 of the directory, checksum u32 of it, format of the index u32,
 //!        where the records end u64
 //! ```
-//! So a start reads heads and no bodies. Where index or directory are damaged, the records say the same.
+//! So heads are read without bodies, and those of some sequences without all others. Where index or directory are damaged, the records say
+//! the same, but for the notes. In the format 0 of the index, that of versions 1 and 2, there are no notes, and one piece that the directory names.
+//! Where the manifest says by what a segment is sealed, each record and each piece has a tag behind it.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::disk::{Access, Disk, File, read_full, write_full};
 use crate::id::GroupId;
-use crate::log::{VERSION, version};
+use crate::index::{INDEX_FORMAT, Index, Note, PIECE_BYTES, Piece, of_version_2, put_entry};
 use crate::manifest::SegmentEntry;
 use crate::record::{
-    Binding, Found, HEADER_BYTES, Header, Kind, NUMBER_MAX, Seed, append, long, number, padded, same, scan,
+    Binding, Found, Header, Kind, NUMBER_MAX, Seed, append, long, number, padded, same, scan,
 };
 use crate::seal::{FileKey, FileSeal, Ring, Use};
 
+/// Version of segments that are written. One of a newer version is not opened.
+const SEGMENT_VERSION: u32 = 3;
 const MAGIC: &[u8; 4] = b"DSEG";
 const END_MAGIC: &[u8; 4] = b"DEND";
 const SEGMENT_HEADER_BYTES: usize = 64;
 const END_BYTES: usize = 48;
 const DIRECTORY_ENTRY_BYTES: usize = 64;
-const INDEX_ENTRY_BYTES: usize = 20;
 /// Bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
 /// Bytes of a segment, which positions of 32 bits reach.
@@ -66,15 +71,6 @@ pub(crate) struct SegmentWriter {
     groups: BTreeMap<GroupId, Index>,
 }
 
-#[derive(Default)]
-struct Index {
-    first: u64,
-    last: u64,
-    messages: u64,
-    record_bytes: u64,
-    entries: Vec<u8>,
-}
-
 impl SegmentWriter {
     pub fn create(
         disk: &dyn Disk,
@@ -86,7 +82,7 @@ impl SegmentWriter {
         let file = disk.open(&dir.join(file_name(id)), Access::Create)?;
         let mut buffer = vec![0; SEGMENT_HEADER_BYTES];
         buffer[4..8].copy_from_slice(MAGIC);
-        buffer[8..12].copy_from_slice(&version(seal.is_some()).to_le_bytes());
+        buffer[8..12].copy_from_slice(&SEGMENT_VERSION.to_le_bytes());
         buffer[16..32].copy_from_slice(store);
         buffer[32..40].copy_from_slice(&id.to_le_bytes());
         let checksum = crc32c::crc32c(&buffer[4..]);
@@ -109,30 +105,20 @@ impl SegmentWriter {
         self.bytes() + (bytes as u64) < FILE_BYTES_MAX / 2
     }
 
-    /// Adds a message, behind those of its group with lower sequences, or a state. Returns its offset and bytes.
+    /// Adds a message, behind those of its group with lower sequences, with a note for the index, or a state. Returns its offset and bytes.
     pub fn add(
         &mut self,
         (kind, group, seq): (Kind, GroupId, u64),
+        note: &Note,
         head: &[u8],
         body: &[&[u8]],
     ) -> io::Result<(u32, u32)> {
         let offset = self.bytes();
         let bytes = append(&mut self.buffer, (&self.binding, offset), (kind, group, seq), head, body);
         if kind == Kind::Message {
-            let index = self.groups.entry(group).or_default();
-            assert!(index.messages == 0 || index.last < seq, "messages come by sequence");
-            if index.messages == 0 {
-                index.first = seq;
-            }
-            index.last = seq;
-            index.messages += 1;
-            index.record_bytes += u64::from(bytes);
-            index.entries.extend_from_slice(&seq.to_le_bytes());
-            index.entries.extend_from_slice(&(offset as u32).to_le_bytes());
-            index.entries.extend_from_slice(&(head.len() as u32).to_le_bytes());
             let body_bytes: usize = body.iter().map(|part| part.len()).sum();
-            index.entries.extend_from_slice(&(body_bytes as u32).to_le_bytes());
-            index.entries.extend_from_slice(head);
+            let index = self.groups.entry(group).or_default();
+            index.add((seq, offset as u32, bytes), body_bytes as u32, note, head);
         }
         if self.buffer.len() >= BUFFER_BYTES {
             self.flush()?;
@@ -151,11 +137,20 @@ impl SegmentWriter {
     pub fn seal(&mut self) -> io::Result<()> {
         let records_end = self.bytes();
         let mut directory = Vec::new();
-        let mut groups = std::mem::take(&mut self.groups);
-        for (group, index) in &mut groups {
+        let groups = std::mem::take(&mut self.groups);
+        for (group, index) in &groups {
+            let mut table = Vec::with_capacity(index.pieces() * PIECE_BYTES);
+            index.pieces_of(|first, bytes| {
+                let (offset, start) = (self.bytes(), self.buffer.len());
+                self.buffer.extend_from_slice(bytes);
+                self.binding.key.seal((Use::Index, offset), &group.0.to_le_bytes(), &mut self.buffer, start);
+                let written = &self.buffer[start..];
+                let checksum = self.binding.seed.checksum(offset, written);
+                Piece { first, offset, bytes: written.len() as u32, checksum }.encode(&mut table);
+                if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+            })?;
             let offset = self.bytes();
-            self.binding.key.seal((Use::Index, offset), &group.0.to_le_bytes(), &mut index.entries, 0);
-            let checksum = self.binding.seed.checksum(offset, &index.entries);
+            let checksum = self.binding.seed.checksum(offset, &table);
             let numbers = [
                 group.0,
                 index.first,
@@ -163,14 +158,11 @@ impl SegmentWriter {
                 index.messages,
                 index.record_bytes,
                 offset,
-                index.entries.len() as u64,
+                table.len() as u64,
                 u64::from(checksum),
             ];
             directory.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
-            self.buffer.extend_from_slice(&index.entries);
-            if self.buffer.len() >= BUFFER_BYTES {
-                self.flush()?;
-            }
+            self.buffer.extend_from_slice(&table);
         }
         let offset = self.bytes();
         self.buffer.extend_from_slice(&directory);
@@ -180,6 +172,7 @@ impl SegmentWriter {
         end[16..24].copy_from_slice(&offset.to_le_bytes());
         end[24..32].copy_from_slice(&(groups.len() as u64).to_le_bytes());
         end[32..36].copy_from_slice(&self.binding.seed.checksum(offset, &directory).to_le_bytes());
+        end[36..40].copy_from_slice(&INDEX_FORMAT.to_le_bytes());
         end[40..48].copy_from_slice(&records_end.to_le_bytes());
         let checksum = self.binding.seed.checksum(offset + directory.len() as u64, &end[4..]);
         end[..4].copy_from_slice(&checksum.to_le_bytes());
@@ -203,6 +196,7 @@ impl SegmentWriter {
             file: self.file,
             parts: Vec::new(),
             records_end: 0,
+            index_format: INDEX_FORMAT,
             damaged: AtomicBool::new(false),
         };
         match segment.read_directory()? {
@@ -226,6 +220,7 @@ pub(crate) struct Segment {
     seal: Option<FileSeal>,
     file: Box<dyn File>,
     records_end: u64,
+    index_format: u32,
 }
 
 /// What a segment holds of a group.
@@ -239,25 +234,11 @@ pub(crate) struct Part {
     offset: u64,
     bytes: u64,
     checksum: u32,
+    /// The pieces of its index, once somebody asked for one.
+    pieces: OnceLock<Box<[Piece]>>,
     /// Messages that are in use, and the bytes of their records.
     pub live: AtomicU64,
     pub live_bytes: AtomicU64,
-}
-
-/// A message as the index has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry<'a> {
-    pub seq: u64,
-    pub offset: u32,
-    pub body_bytes: u32,
-    pub head: &'a [u8],
-}
-
-impl Entry<'_> {
-    /// Bytes of its record in a segment whose records end with so long a tag.
-    pub fn record_bytes(&self, tag_bytes: usize) -> u32 {
-        (HEADER_BYTES + self.head.len() + tag_bytes) as u32 + self.body_bytes
-    }
 }
 
 /// Why a segment was not opened.
@@ -284,7 +265,7 @@ impl Segment {
         let mut header = [0; SEGMENT_HEADER_BYTES];
         read_full(&*file, &mut header, 0).map_err(SegmentError::Disk)?;
         let whole = same(number(&header), crc32c::crc32c(&header[4..])) && &header[4..8] == MAGIC;
-        if whole && number(&header[8..]) > VERSION {
+        if whole && number(&header[8..]) > SEGMENT_VERSION {
             return Err(SegmentError::Version(number(&header[8..])));
         }
         let whole = whole && &header[16..32] == store && long(&header[32..]) == entry.id;
@@ -297,6 +278,7 @@ impl Segment {
             file,
             parts: Vec::new(),
             records_end: entry.file_bytes,
+            index_format: INDEX_FORMAT,
             damaged: AtomicBool::new(!whole),
         };
         let same =
@@ -327,6 +309,10 @@ impl Segment {
         if !whole {
             return Ok(false);
         }
+        if number(&end[36..]) > INDEX_FORMAT {
+            return Ok(false);
+        }
+        self.index_format = number(&end[36..]);
         self.records_end = long(&end[40..]).min(end_offset);
         let mut directory = vec![0; bytes as usize];
         let there = read_full(&*self.file, &mut directory, offset)?;
@@ -415,27 +401,74 @@ impl Segment {
         if self.damaged.load(Ordering::Relaxed) {
             return Ok(false);
         }
+        let mut bytes = Vec::new();
         for part in &self.parts {
-            if self.read_index(part)?.is_none() {
-                return Ok(false);
+            let Some(pieces) = self.pieces(part)? else { return Ok(false) };
+            for piece in pieces {
+                bytes.clear();
+                if !self.read_piece(part.group, piece, &mut bytes)? {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
     }
 
-    /// The index of a group, if it is whole.
-    fn read_index(&self, part: &Part) -> io::Result<Option<Vec<u8>>> {
-        let mut bytes = vec![0; part.bytes as usize];
-        let there = read_full(&*self.file, &mut bytes, part.offset)?;
-        if there < bytes.len() || !same(part.checksum, self.binding.seed.checksum(part.offset, &bytes)) {
-            return Ok(None);
+    /// The pieces of a group's index. `None`: they cannot be read.
+    fn pieces<'a>(&self, part: &'a Part) -> io::Result<Option<&'a [Piece]>> {
+        if let Some(known) = part.pieces.get() {
+            return Ok(Some(known));
         }
-        let place = (Use::Index, part.offset);
-        let opened = self.binding.key.open(place, &part.group.0.to_le_bytes(), &mut bytes);
-        Ok(opened.map(|plain| {
-            bytes.truncate(plain);
-            bytes
-        }))
+        let pieces = match (part.bytes, self.index_format) {
+            // It was made from the records.
+            (0, _) => return Ok((part.messages == 0).then_some(&[])),
+            (_, 0) => {
+                let Ok(bytes) = u32::try_from(part.bytes) else { return Ok(None) };
+                let (first, offset, checksum) = (part.first, part.offset, part.checksum);
+                Box::from([Piece { first, offset, bytes, checksum }])
+            }
+            _ => {
+                let mut table = vec![0; part.bytes as usize];
+                let there = read_full(&*self.file, &mut table, part.offset)?;
+                if there < table.len()
+                    || !same(part.checksum, self.binding.seed.checksum(part.offset, &table))
+                {
+                    return Ok(None);
+                }
+                let pieces: Box<[Piece]> = table.chunks_exact(PIECE_BYTES).map(Piece::decode).collect();
+                let inside = |piece: &Piece| piece.end().is_some_and(|end| end <= part.offset);
+                if !pieces.iter().all(inside) || !pieces.is_sorted_by(|one, next| one.first < next.first) {
+                    return Ok(None);
+                }
+                pieces
+            }
+        };
+        Ok(Some(part.pieces.get_or_init(|| pieces)))
+    }
+
+    /// Appends a piece of an index, as bytes for `entries`; whether it could be read.
+    fn read_piece(&self, group: GroupId, piece: &Piece, out: &mut Vec<u8>) -> io::Result<bool> {
+        let start = out.len();
+        out.resize(start + piece.bytes as usize, 0);
+        let there = read_full(&*self.file, &mut out[start..], piece.offset)?;
+        let mut whole = start + there == out.len()
+            && same(piece.checksum, self.binding.seed.checksum(piece.offset, &out[start..]));
+        if whole {
+            let place = (Use::Index, piece.offset);
+            let plain = self.binding.key.open(place, &group.0.to_le_bytes(), &mut out[start..]);
+            whole = plain.is_some();
+            out.truncate(start + plain.unwrap_or_default());
+        }
+        if whole && self.index_format == 0 {
+            let old = out.split_off(start);
+            of_version_2(&old, |(seq, offset, head_bytes, body_bytes), head| {
+                put_entry(out, (seq, offset, head_bytes, body_bytes), &Note::default(), head);
+            });
+        }
+        if !whole {
+            out.truncate(start);
+        }
+        Ok(whole)
     }
 
     /// Writes over a record; durable when it is synced.
@@ -462,26 +495,33 @@ impl Segment {
         self.parts.get(index)
     }
 
-    /// The index of a group, as bytes for `entries`; and whether it had to be made from the records.
-    pub fn index(&self, part: &Part) -> io::Result<(Vec<u8>, bool)> {
-        if part.bytes > 0 {
-            if let Some(bytes) = self.read_index(part)? {
-                return Ok((bytes, false));
-            }
-            self.damaged.store(true, Ordering::Relaxed);
-        }
+    /// The index of a group between two sequences, both included, as bytes for `entries`, with others around them; and whether it had to be
+    /// made from the records, without notes.
+    pub fn index(&self, part: &Part, (from, to): (u64, u64)) -> io::Result<(Vec<u8>, bool)> {
         let mut bytes = Vec::new();
+        let mut whole = false;
+        if let Some(pieces) = self.pieces(part)? {
+            let begin = pieces.partition_point(|piece| piece.first <= from).saturating_sub(1);
+            let asked = pieces.iter().skip(begin).take_while(|piece| piece.first <= to);
+            whole = true;
+            for piece in asked {
+                whole &= self.read_piece(part.group, piece, &mut bytes)?;
+            }
+        }
+        if whole {
+            return Ok((bytes, false));
+        }
+        self.damaged.store(true, Ordering::Relaxed);
+        bytes.clear();
         self.scan(&mut |found| {
             let (at, header, head): (u64, Header, &[u8]) = match found {
                 Found::Record { at, header, head, .. } => (at, header, head),
                 Found::DamagedData { .. } | Found::Unreadable { .. } => return,
             };
-            if header.kind == Kind::Message && header.group == part.group {
-                bytes.extend_from_slice(&header.seq.to_le_bytes());
-                bytes.extend_from_slice(&(at as u32).to_le_bytes());
-                bytes.extend_from_slice(&header.head_bytes.to_le_bytes());
-                bytes.extend_from_slice(&header.body_bytes.to_le_bytes());
-                bytes.extend_from_slice(head);
+            let asked = (from..=to).contains(&header.seq);
+            if header.kind == Kind::Message && header.group == part.group && asked {
+                let numbers = (header.seq, at as u32, header.head_bytes, header.body_bytes);
+                put_entry(&mut bytes, numbers, &Note::default(), head);
             }
         })?;
         Ok((bytes, true))
@@ -537,6 +577,7 @@ impl Part {
             offset: long(&bytes[40..]),
             bytes: long(&bytes[48..]),
             checksum: number(&bytes[56..]),
+            pieces: OnceLock::new(),
             live: AtomicU64::new(0),
             live_bytes: AtomicU64::new(0),
         };
@@ -567,14 +608,4 @@ impl Part {
         self.live.store(0, Ordering::Relaxed);
         self.live_bytes.store(0, Ordering::Relaxed);
     }
-}
-
-/// The messages of an index. What does not fit ends it.
-pub(crate) fn entries(mut index: &[u8]) -> impl Iterator<Item = Entry<'_>> {
-    std::iter::from_fn(move || {
-        let (entry, rest) = index.split_at_checked(INDEX_ENTRY_BYTES)?;
-        let (head, rest) = rest.split_at_checked(number(&entry[12..]) as usize)?;
-        index = rest;
-        Some(Entry { seq: long(entry), offset: number(&entry[8..]), body_bytes: number(&entry[16..]), head })
-    })
 }

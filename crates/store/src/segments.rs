@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 
 use crate::id::{GroupId, Place};
+use crate::record::long;
 use crate::segment::Segment;
 
 /// Segments smaller than this are merged when there are `SMALL_MAX` of them, so that many small checkpoints leave few files.
@@ -14,6 +16,36 @@ const SMALL_BYTES: u64 = 4 << 20;
 const SMALL_MAX: usize = 16;
 /// Bytes in use that one checkpoint moves out of segments at most: the rest waits for the next.
 const REWRITE_BYTES_MAX: u64 = 128 << 20;
+
+/// What is in use of a group in a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InUse {
+    pub segment: u64,
+    pub messages: u64,
+    /// Of their records.
+    pub bytes: u64,
+}
+
+const IN_USE_BYTES: usize = 24;
+
+impl InUse {
+    /// Appends it.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        for number in [self.segment, self.messages, self.bytes] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    /// All that stand in these bytes.
+    pub fn decode_all(bytes: &[u8]) -> Vec<InUse> {
+        let one = |bytes: &[u8]| InUse {
+            segment: long(bytes),
+            messages: long(&bytes[8..]),
+            bytes: long(&bytes[16..]),
+        };
+        bytes.chunks_exact(IN_USE_BYTES).map(one).collect()
+    }
+}
 
 pub(crate) struct Segments {
     pub dir: PathBuf,
@@ -45,6 +77,51 @@ impl Segments {
 
     pub fn all(&self) -> Vec<Arc<Segment>> {
         self.table.read().values().cloned().collect()
+    }
+
+    /// Those that hold messages of a group between two sequences, both included, in the order of their numbers.
+    pub fn overlapping(&self, group: GroupId, from: u64, to: u64) -> Vec<Arc<Segment>> {
+        let table = self.table.read();
+        let holds = |segment: &&Arc<Segment>| {
+            segment.part(group).is_some_and(|part| part.first <= to && from <= part.last)
+        };
+        table.values().filter(holds).cloned().collect()
+    }
+
+    /// What is in use of a group, where that is not all.
+    pub fn in_use(&self, group: GroupId) -> Vec<InUse> {
+        let table = self.table.read();
+        let parts = table.values().filter_map(|segment| Some((segment.id, segment.part(group)?)));
+        let parts = parts.map(|(segment, part)| {
+            let (live, live_bytes) = (&part.live, &part.live_bytes);
+            let in_use = InUse {
+                segment,
+                messages: live.load(Ordering::Relaxed),
+                bytes: live_bytes.load(Ordering::Relaxed),
+            };
+            (in_use, part.messages)
+        });
+        parts.filter(|(in_use, all)| in_use.messages < *all).map(|(in_use, _)| in_use).collect()
+    }
+
+    /// Puts that in force; what is not named is in use as a whole.
+    pub fn set_in_use(&self, group: GroupId, in_use: &[InUse]) {
+        let table = self.table.read();
+        for known in in_use {
+            if let Some(part) = table.get(&known.segment).and_then(|segment| segment.part(group)) {
+                part.live.store(known.messages.min(part.messages), Ordering::Relaxed);
+                part.live_bytes.store(known.bytes.min(part.record_bytes), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Nothing of a group up to this sequence is in use any more.
+    pub fn dropped_upto(&self, group: GroupId, upto: u64) {
+        for segment in self.table.read().values() {
+            if let Some(part) = segment.part(group).filter(|part| part.last <= upto) {
+                part.drop_all();
+            }
+        }
     }
 
     /// A message is not in use any more.

@@ -10,6 +10,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Checkpointed, Round, Troubl
 use crate::commit::{Batch, Committed, Log, Urgency};
 use crate::disk::{Disk, Lock, is_full};
 use crate::error::{Failure, OpenError, ReadError, Refused};
+use crate::heads::Heads;
 use crate::id::{GroupId, Lsn, Place};
 use crate::manifest::Manifest;
 use crate::opening::{self, Keys, Recovered};
@@ -22,7 +23,7 @@ use crate::writer::Writer;
 /// Groups of messages and records on disk. Dropping it writes what was submitted.
 pub struct Store {
     pub(crate) log: Arc<Log>,
-    pub(crate) segments: Segments,
+    pub(crate) segments: Arc<Segments>,
     /// Whoever writes files other than the log holds it.
     pub(crate) files: Mutex<Files>,
     keys: Keys,
@@ -149,6 +150,23 @@ impl Store {
     /// message was submitted; and after `open`, for each message of a checkpoint that is not in use.
     pub fn dropped(&self, group: GroupId, place: Place) {
         self.segments.dropped(group, place);
+    }
+
+    /// No message of the group up to this sequence is in use any more, wherever it is; no other one has a lower sequence. As `dropped`.
+    pub fn dropped_upto(&self, group: GroupId, upto: u64) {
+        self.segments.dropped_upto(group, upto);
+    }
+
+    /// How many of a group's messages in segments are in use.
+    pub fn in_use(&self, group: GroupId) -> u64 {
+        let all = self.segments.all();
+        let parts = all.iter().filter_map(|segment| segment.part(group));
+        parts.map(|part| part.live.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Reads heads of a group's messages that are in segments.
+    pub fn heads(&self, group: GroupId) -> Heads {
+        Heads::new(&self.segments, group)
     }
 
     /// Bytes of the log that no checkpoint covers.

@@ -5,7 +5,9 @@ use super::hosted::Hosted;
 use super::registry::All;
 use super::shared::Shared;
 use dialtone_jetstream::messages::Place;
-use dialtone_store::{BODY_BYTES_MAX, Captured, CheckpointError, Checkpointed, GroupId, Moved, Plan, Store};
+use dialtone_store::{
+    BODY_BYTES_MAX, Captured, CheckpointError, Checkpointed, GroupId, Moved, Note, Plan, Store,
+};
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -118,7 +120,7 @@ impl<'a> Checkpoints<'a> {
     /// There was none.
     pub(crate) fn checkpoint(&self, store: &Store) -> Result<(), CheckpointError> {
         let streams = self.all.all().into_iter().filter_map(|hosted| Some((hosted.group?, hosted)));
-        let done = store.checkpoint(&mut Groups { store, streams: streams.collect() })?;
+        let done = store.checkpoint(&mut Groups { streams: streams.collect() })?;
         for damage in done.damage {
             self.shared.damages.note(damage.to_string());
         }
@@ -127,14 +129,13 @@ impl<'a> Checkpoints<'a> {
 }
 
 /// The streams that have groups.
-struct Groups<'a> {
-    store: &'a Store,
+struct Groups {
     streams: HashMap<GroupId, Arc<Hosted>>,
 }
 
-impl Checkpointed for Groups<'_> {
+impl Checkpointed for Groups {
     fn capture(&mut self, group: GroupId, plan: &Plan<'_>, captured: &mut Captured) -> bool {
-        self.streams.get(&group).is_some_and(|hosted| hosted.capture(self.store, plan, captured))
+        self.streams.get(&group).is_some_and(|hosted| hosted.capture(plan, captured))
     }
 
     fn moved(&mut self, group: GroupId, moved: &[Moved], gone: &mut Vec<dialtone_store::Place>) {
@@ -147,20 +148,22 @@ impl Checkpointed for Groups<'_> {
 
 impl Hosted {
     /// Captures the stream for a checkpoint, if it is to stay.
-    fn capture(&self, store: &Store, plan: &Plan<'_>, captured: &mut Captured) -> bool {
+    fn capture(&self, plan: &Plan<'_>, captured: &mut Captured) -> bool {
         let inner = self.lock();
         if inner.is_gone {
             return false;
         }
-        captured.upto = store.position();
+        plan.begin(captured);
         inner.state.capture(&mut captured.state);
         if captured.state.len() > BODY_BYTES_MAX {
             return false;
         }
-        let range = plan.sequences();
-        let places = inner.state.machine.messages().places(*range.start(), *range.end());
-        let places = places.map(|(seq, place)| (seq, dialtone_store::Place::from_bytes(place.0)));
-        captured.moves.extend(places.filter(|(_, place)| plan.moves(*place)));
+        for range in plan.sequences() {
+            let places = inner.state.machine.messages().places(*range.start(), *range.end());
+            let places = places.map(|(seq, place)| (seq, dialtone_store::Place::from_bytes(place.0)));
+            let moves = places.filter(|(_, place)| plan.moves(*place));
+            captured.moves.extend(moves.map(|(seq, place)| (seq, place, Note::default())));
+        }
         true
     }
 

@@ -68,7 +68,7 @@ impl Recovery {
     /// Takes in what the store has.
     pub(crate) fn take(&mut self, found: Recovered<'_>) {
         match found {
-            Recovered::Group { id, meta, state } => self.begin(id, meta, state),
+            Recovered::Group { id, meta, state, .. } => self.begin(id, meta, state),
             Recovered::Message { group, seq, head, place, body_bytes } if place.lsn().is_none() => {
                 self.returned(group, (seq, head, body_bytes), place);
             }

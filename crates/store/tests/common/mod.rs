@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dialtone_store::{
-    Captured, CheckpointError, Checkpointed, Cipher, Damage, Disk, Encryption, GroupId, Key, Lost, Moved,
-    OpenError, Options, Place, Plan, ReadError, Recovered, Refused, Store, Urgency,
+    Captured, CheckpointError, Checkpointed, Cipher, Damage, Disk, Encryption, GroupId, Heads, Key, Lost,
+    Moved, Note, OpenError, Options, Place, Plan, ReadError, Recovered, Refused, Store, Urgency,
 };
 
 /// What an application knows, by the names of its groups: hash of its changes, next sequence, sequences of its messages.
@@ -93,6 +93,37 @@ fn head(name: &[u8], seq: u64) -> Vec<u8> {
     [name, b".", seq.to_string().as_bytes()].concat()
 }
 
+fn note(seq: u64) -> Note {
+    let mut note = Note::default();
+    note[..8].copy_from_slice(&seq.to_le_bytes());
+    note
+}
+
+/// Whether a group of this name asks for the heads of its messages, instead of having all of them handed over.
+fn is_asking(name: &[u8]) -> bool {
+    name.first().is_some_and(|name| name % 2 == 1)
+}
+
+impl Group {
+    /// Asks for the heads of all messages that it knows, some sequences at a time.
+    fn ask(&mut self, heads: &Heads) {
+        let name = self.name.clone();
+        for from in (0..self.next).step_by(7) {
+            let mut before = 0;
+            let read = heads.read(from, from + 6, &mut |found| {
+                assert!((from..from + 7).contains(&found.seq) && found.seq >= before, "ascending");
+                before = found.seq;
+                assert_eq!(found.head, head(&name, found.seq));
+                if let Some(known) = self.messages.get_mut(&found.seq) {
+                    *known = Some(found.place);
+                }
+                assert!(found.note == note(found.seq) || found.note == Note::default());
+            });
+            read.expect("it can be read");
+        }
+    }
+}
+
 impl App {
     pub fn open(disk: &Arc<dyn Disk>, options: Options) -> Result<(Store, App), OpenError> {
         let mut app = App::default();
@@ -103,12 +134,13 @@ impl App {
         for (group, place) in dropped {
             store.dropped(group, place);
         }
+        app.check_in_use(&store);
         Ok((store, app))
     }
 
     fn recovered(&mut self, found: Recovered<'_>, dropped: &mut Vec<(GroupId, Place)>) {
         match found {
-            Recovered::Group { id, meta, state } => {
+            Recovered::Group { id, meta, state, heads, is_asked_for } => {
                 let mut group = Group { name: meta.to_vec(), next: 1, ..Group::default() };
                 if let Some(state) = state {
                     let mut numbers = state
@@ -117,6 +149,10 @@ impl App {
                     group.changes = numbers.next().expect("a state");
                     group.next = numbers.next().expect("a state");
                     group.messages = numbers.map(|seq| (seq, None)).collect();
+                    if is_asking(meta) {
+                        is_asked_for.set(true);
+                        group.ask(heads);
+                    }
                 }
                 assert!(self.groups.insert(id, group).is_none(), "each group comes once");
             }
@@ -135,10 +171,10 @@ impl App {
                     }
                 }
             }
-            Recovered::Record { group, bytes } => {
-                let group = self.groups.get_mut(&group).expect("groups come before their records");
-                if let Some((seq, place)) = group.apply(bytes) {
-                    dropped.extend(place.map(|place| (seq, place)).map(|(_, place)| (GroupId(0), place)));
+            Recovered::Record { group: id, bytes } => {
+                let group = self.groups.get_mut(&id).expect("groups come before their records");
+                if let Some((_, place)) = group.apply(bytes) {
+                    dropped.extend(place.map(|place| (id, place)));
                 }
             }
             Recovered::Deleted { group } => {
@@ -146,6 +182,18 @@ impl App {
             }
             Recovered::Damage(damage) => self.damage.push(damage),
             Recovered::TornTail { bytes } => self.torn_bytes += bytes,
+        }
+    }
+
+    /// The store knows how many messages in segments are in use, where nothing is damaged.
+    pub fn check_in_use(&self, store: &Store) {
+        if !self.damage.is_empty() {
+            return;
+        }
+        for (id, group) in &self.groups {
+            let in_use =
+                group.messages.values().filter(|place| place.is_some_and(|place| place.lsn().is_none()));
+            assert_eq!(store.in_use(*id), in_use.count() as u64, "{id:?}");
         }
     }
 
@@ -323,13 +371,15 @@ impl Checkpointed for User<'_> {
             found.messages.insert(seq, Some(place));
             found.next += 1;
         }
-        captured.upto = self.store.position();
+        plan.begin(captured);
+        assert_eq!(captured.upto, self.store.position());
         let numbers = [found.changes, found.next].into_iter().chain(found.messages.keys().copied());
         captured.state.extend(numbers.flat_map(u64::to_le_bytes));
         for (seq, place) in &found.messages {
             let Some(place) = place.filter(|place| plan.moves(*place)) else { continue };
-            assert!(plan.sequences().contains(seq), "{seq} is not in {:?}", plan.sequences());
-            captured.moves.push((*seq, place));
+            let ranges = plan.sequences();
+            assert!(ranges.iter().any(|range| range.contains(seq)), "{seq} is not in {ranges:?}");
+            captured.moves.push((*seq, place, note(*seq)));
         }
         true
     }
