@@ -2,6 +2,7 @@
 
 use super::block;
 use super::rule::Rule::Within;
+use crate::Secret;
 use crate::blocks::keys::Status::{Refused, Reloads, Restarts};
 use crate::blocks::reader::{self, Block, Notes, noted};
 use crate::error::{ConfigError, Position};
@@ -11,7 +12,6 @@ use std::time::Duration;
 
 /// How often the official server syncs by default.
 const SYNC_INTERVAL: Duration = Duration::from_secs(120);
-const ENCRYPTION: &str = "encryption at rest is not part of this version";
 const TPM: &str = "TPM functionality is not supported on this platform";
 
 block! {
@@ -48,6 +48,17 @@ block! {
         acks: Acks = Acks::default(),
             ack_when: "When publishers to streams in files are answered: `synced`, when the message is on disk, or `written`, ahead of the sync. Default `synced`.",
             read (acks), Within(Restarts);
+        /// `None`: streams in files are not encrypted.
+        encryption_key: Option<Secret> = None,
+            key | "ek" | "encryption_key": "Key by which streams in files are encrypted, long and random. Default: they are not. See [jetstream.md](jetstream.md).",
+            read (secret), Within(Restarts);
+        /// The key that the streams are still encrypted by.
+        previous_key: Option<Secret> = None,
+            prev_key | "prev_ek" | "prev_encryption_key": "Key that was there before `key`: needed for the one start that changes it.",
+            read (secret), Within(Restarts);
+        cipher: Cipher = Cipher::default(),
+            cipher: "How they are encrypted: `chachapoly`, or `chacha`, ChaCha20-Poly1305, or `aes`, AES-256-GCM. Default `chachapoly`.",
+            read (cipher), Within(Restarts);
         /// Shown, and no more: there are no other servers.
         unique_tag: Option<String> = None,
             unique_tag: "Accepted; of replicated streams, which a server alone has not: beginning of the tag that the servers of a stream must not share.",
@@ -57,9 +68,6 @@ block! {
             limits: "What streams and consumers may ask for.", block (limits), Within(Reloads);
     }
     also {
-        key | "ek" | "encryption_key": Refused(ENCRYPTION), "Key of encryption.";
-        prev_key | "prev_ek" | "prev_encryption_key": Refused(ENCRYPTION), "The key before.";
-        cipher: Refused(ENCRYPTION), "Cipher.";
         tpm: Refused(TPM), "Key in a TPM.";
         extension_hint: Restarts, "Accepted; of replicated streams, which a server alone has not: whether leaf nodes extend the cluster of their hubs.";
         max_outstanding_catchup: Restarts, "Accepted; of replicated streams, which a server alone has not: bytes on their way to servers that catch up.";
@@ -118,6 +126,26 @@ pub enum Acks {
     Synced,
     /// When it is written, which the end of the machine may take back.
     Written,
+}
+
+/// How streams in files are encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cipher {
+    /// `ChaCha20` with Poly1305.
+    #[default]
+    ChaCha20Poly1305,
+    /// AES-256 in Galois/Counter mode.
+    Aes256Gcm,
+}
+
+impl Cipher {
+    /// As it stands in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ChaCha20Poly1305 => "ChaCha20-Poly1305",
+            Self::Aes256Gcm => "AES-GCM",
+        }
+    }
 }
 
 /// What is said of syncs.
@@ -203,6 +231,20 @@ fn sync(value: &Value) -> Result<Sync, ConfigError> {
     }
 }
 
+/// A key; an empty one is none.
+fn secret(value: &Value) -> Result<Option<Secret>, ConfigError> {
+    Ok(reader::optional(value)?.map(Secret::new))
+}
+
+fn cipher(value: &Value) -> Result<Cipher, ConfigError> {
+    let text = reader::text(value)?;
+    match text.to_ascii_lowercase().as_str() {
+        "chacha" | "chachapoly" => Ok(Cipher::ChaCha20Poly1305),
+        "aes" => Ok(Cipher::Aes256Gcm),
+        _ => Err(ConfigError::new(&value.at, format!("Unknown cipher type: {text:?}"))),
+    }
+}
+
 fn acks(value: &Value) -> Result<Acks, ConfigError> {
     match &value.kind {
         Kind::String(text) if text.eq_ignore_ascii_case("synced") => Ok(Acks::Synced),
@@ -277,6 +319,11 @@ mod tests {
         assert_eq!((batch.messages_max, batch.open_max, batch.timeout), (7, 0, Duration::from_secs(1)));
         assert_eq!(out.acks, Acks::Synced);
         assert_eq!(read("{ ack_when: Written }").0.map(|out| out.acks), Some(Acks::Written));
+        let sealed = read("{ ek: one, prev_encryption_key: two, cipher: AES }").0.expect("on");
+        assert_eq!(sealed.encryption_key.as_ref().map(Secret::expose), Some("one"));
+        assert_eq!(sealed.previous_key.as_ref().map(Secret::expose), Some("two"));
+        assert_eq!((sealed.cipher, out.cipher), (Cipher::Aes256Gcm, Cipher::ChaCha20Poly1305));
+        assert_eq!(read("{ key: '' }").0.and_then(|out| out.encryption_key), None);
         let sizes = read("{ max_mem: -1, max_file: 0 }").0.expect("on");
         assert_eq!((sizes.memory_bytes_max, sizes.file_bytes_max), (None, Some(0)));
     }
@@ -291,7 +338,7 @@ mod tests {
             ("{ max_file: '9999999999T' }", "max_file_store is too large"),
             ("{ max_file: 1.5 }", "max_file_store must be int64 or string"),
             ("{ domian: x }", "unknown field \"domian\""),
-            ("{ key: x }", "`key` cannot be carried out: encryption at rest is not part of this version"),
+            ("{ key: x, cipher: foo }", "Unknown cipher type: \"foo\""),
             ("{ ack_when: soon }", "ack_when is `synced` or `written`"),
             ("{ limits { batch { max: 5 } } }", "unknown field \"max\""),
         ] {

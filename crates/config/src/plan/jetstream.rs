@@ -28,6 +28,17 @@ pub(super) fn compare(old: Option<&JetStream>, new: Option<&JetStream>, out: &mu
     DOMAIN.compare("domain", &old.domain, &new.domain, out);
     UNIQUE_TAG.compare("unique_tag", &old.unique_tag, &new.unique_tag, out);
     LAX.compare("strict", &!old.strict, &!new.strict, out);
+    // The official server logs both keys; these are named only.
+    if old.encryption_key != new.encryption_key {
+        out.push(refused("JetStreamKey"));
+    }
+    if old.previous_key != new.previous_key {
+        out.push(refused("JetStreamOldKey"));
+    }
+    if old.cipher != new.cipher {
+        let (old, new) = (old.cipher.name(), new.cipher.name());
+        out.push(refused(&format!("JetStreamCipher: old={old}, new={new}")));
+    }
     if old.store_dir != new.store_dir {
         out.push(refused("jetstream storage directory"));
     }
@@ -75,6 +86,8 @@ fn resized(sizes: &[(Option<u64>, Option<u64>)]) -> Option<Difference> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Secret;
+    use crate::options::jetstream::Cipher;
 
     #[track_caller]
     fn check(old: &JetStream, new: &JetStream, expected: &str) {
@@ -106,6 +119,16 @@ mod tests {
         );
         let always = JetStream { sync: Sync::Always, ..open.clone() };
         check(&open, &always, "config reload not supported for SyncInterval: old=2m0s, new=always");
+        let keyed = |key: &str| JetStream { encryption_key: Some(Secret::new(key)), ..open.clone() };
+        check(&keyed("one"), &keyed("two"), "config reload not supported for JetStreamKey");
+        check(&keyed("one"), &keyed("one"), "");
+        let aes =
+            JetStream { cipher: Cipher::Aes256Gcm, previous_key: Some(Secret::new("x")), ..open.clone() };
+        check(
+            &open,
+            &aes,
+            "config reload not supported for JetStreamOldKey; config reload not supported for JetStreamCipher: old=ChaCha20-Poly1305, new=AES-GCM",
+        );
         let limits = JetStreamLimits { ack_pending_max: 5, ..JetStreamLimits::default() };
         check(&open, &JetStream { limits, ..open.clone() }, "JetStream limits");
         let mut out = Vec::new();

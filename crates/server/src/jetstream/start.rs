@@ -7,12 +7,15 @@ use crate::node::Node;
 use crate::policy::Policy;
 use crate::process;
 use crate::streams::{Capacity, Checkpoints, INTERVAL, OpenBatches, Recovery, Shared, SubjectForms, wall};
-use dialtone_config::options::jetstream::{Acks, Sync};
+use dialtone_config::Secret;
+use dialtone_config::options::jetstream::{self, Acks, Sync};
 use dialtone_config::options::{BatchLimits, JetStream};
 use dialtone_jetstream::api::domain_mappings;
 use dialtone_jetstream::stream;
 use dialtone_net::threads::Watch;
-use dialtone_store::{CheckpointError, OpenError, Options, RealDisk, Store, Urgency};
+use dialtone_store::{
+    CheckpointError, Cipher, Encryption, Key, Keys, OpenError, Options, RealDisk, Store, Urgency,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -106,6 +109,9 @@ pub(crate) fn start(node: &Arc<Node>, policy: &Policy) -> Result<(), StartError>
     if let Some(domain) = &own.domain {
         say(format_args!("  Domain:          {domain}"));
     }
+    if own.encryption_key.is_some() {
+        say(format_args!("  Encryption:      {}", own.cipher.name()));
+    }
     let acks_when_written = own.acks == Acks::Written;
     if acks_when_written {
         say(format_args!("  Acknowledged:    when written, before the sync (ack_when)"));
@@ -156,7 +162,10 @@ fn recover(node: &Arc<Node>, policy: &Policy, shared: &Arc<Shared>, folder: &Pat
     let payload_max = u32::try_from(policy.options.limits.payload_bytes_max).unwrap_or(u32::MAX);
     let mut recovery = Recovery::new(wall(), payload_max);
     let disk = Arc::new(RealDisk);
-    let store = Store::open(disk, folder, Options::default(), &mut |found| recovery.take(found))?;
+    let options =
+        Options { encryption: policy.options.jetstream.as_ref().and_then(encryption), ..Options::default() };
+    let store = Store::open(disk, folder, options, &mut |found| recovery.take(found))?;
+    say_keys(&node.log, &store);
     std::mem::take(&mut recovery.problems).into_iter().for_each(|problem| shared.damages.note(problem));
     say_damages(&node.log, shared);
     if recovery.torn_bytes > 0 {
@@ -195,6 +204,37 @@ fn recover(node: &Arc<Node>, policy: &Policy, shared: &Arc<Shared>, folder: &Pat
         node.log.emit(Event::Starting, "", text);
     }
     Ok(())
+}
+
+/// By what the store is encrypted.
+fn encryption(own: &JetStream) -> Option<Encryption> {
+    let key = |secret: &Secret| Key::new(secret.expose().as_bytes());
+    Some(Encryption {
+        cipher: match own.cipher {
+            jetstream::Cipher::Aes256Gcm => Cipher::Aes256Gcm,
+            jetstream::Cipher::ChaCha20Poly1305 => Cipher::ChaCha20Poly1305,
+        },
+        key: own.encryption_key.as_ref().map(key)?,
+        previous: own.previous_key.as_ref().map(key),
+    })
+}
+
+/// Says what is new of the keys.
+fn say_keys(log: &Logger, store: &Store) {
+    let text = match store.keys() {
+        Keys::Plain | Keys::Same => return,
+        Keys::Encrypted => "JetStream: streams in files are encrypted from now on",
+        Keys::Changed => "JetStream: the encryption key is changed; the previous one is not needed any more",
+        Keys::OtherCipher => "JetStream: streams in files are encrypted by another cipher from now on",
+    };
+    log.emit(Event::Starting, "", format_args!("{text}"));
+    let bytes = store.to_seal_bytes();
+    if bytes > 0 {
+        let text = format_args!(
+            "JetStream: {bytes} bytes of files are from before that, and are written anew in the background"
+        );
+        log.emit(Event::Starting, "", text);
+    }
 }
 
 /// Starts the thread that works for streams behind commits and when time has come.

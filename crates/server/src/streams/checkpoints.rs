@@ -94,7 +94,7 @@ impl<'a> Checkpoints<'a> {
             scrub.look(store, self.shared);
             is_due |= store.behind() > self.shared.alarm.at_bytes.load(Ordering::Relaxed)
                 || store.is_low()
-                || (at.elapsed() >= interval && store.position() != position);
+                || (at.elapsed() >= interval && (store.position() != position || store.to_seal_bytes() > 0));
             if !std::mem::take(&mut is_due) {
                 say(None);
                 continue;
