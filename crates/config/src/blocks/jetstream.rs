@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// How often the official server syncs by default.
 const SYNC_INTERVAL: Duration = Duration::from_secs(120);
+/// Consumers that a stream without a limit of its own may have. The official figure.
+const CONSUMERS_DEFAULT_MAX: u64 = 1000;
 const TPM: &str = "TPM functionality is not supported on this platform";
 
 block! {
@@ -93,6 +95,9 @@ block! {
         /// Zero: the official one.
         duplicate_window_max: Duration = Duration::ZERO,
             duplicate_window: "Longest `duplicate_window` of a stream.", read (reader::duration_text), Within(Reloads);
+        consumers_default_max: u64 = CONSUMERS_DEFAULT_MAX,
+            default_max_consumers: "Consumers of a stream where neither it nor its account says how many; 0 and -1: no limit. Default 1000.",
+            read (natural), Within(Reloads);
         /// What batches may take.
         batch: BatchLimits = BatchLimits::default(),
             batch: "What batches of publishes may take.", block (batch), Within(Restarts);

@@ -89,6 +89,10 @@ impl Consumers for One<'_> {
         self.0.iter().for_each(|(name, config)| each(name, config));
     }
 
+    fn countable(&self) -> i64 {
+        self.0.iter().filter(|(_, config)| config.is_countable()).count() as i64
+    }
+
     fn is_bound(&self, _: &str) -> bool {
         true
     }

@@ -154,6 +154,11 @@ impl ConsumerConfig {
         self.deliver_subject.is_empty()
     }
 
+    /// Whether it counts towards limits: it is none by which another stream takes messages.
+    pub fn is_countable(&self) -> bool {
+        !self.direct && !self.sourcing
+    }
+
     /// Its filters; none is all.
     pub fn filters(&self) -> impl Iterator<Item = &str> {
         let one = (!self.filter_subject.is_empty()).then_some(self.filter_subject.as_str());

@@ -35,6 +35,8 @@ pub trait Consumers {
     fn by_name(&self, name: &str) -> Option<&ConsumerConfig>;
     /// Calls `each` for all, in no order.
     fn for_each(&self, each: &mut dyn FnMut(&str, &ConsumerConfig));
+    /// How many count towards limits: all but those by which other streams take messages.
+    fn countable(&self) -> i64;
     /// Whether anybody listens where the consumer of this name delivers.
     fn is_bound(&self, name: &str) -> bool;
 }
@@ -158,7 +160,7 @@ pub(super) fn official_consumer(
     if request.action == ConsumerAction::Update {
         return Err(error::CONSUMER_DOES_NOT_EXIST.error());
     }
-    check_count(stream, consumers, tier.limits.consumers_max)?;
+    check_count(stream, consumers, tier.limits.consumers_max, context.server.consumers_default_max)?;
     if stream.retention == Retention::WorkQueue && !config.direct && !config.sourcing {
         check_queue(&config, consumers)?;
     }
@@ -177,19 +179,21 @@ pub(super) fn official_consumer(
     Ok(ConsumerCreation::New { name, config: Box::new(config) })
 }
 
-/// How many consumers count towards limits.
-fn countable(consumers: &dyn Consumers) -> i64 {
-    let mut count = 0;
-    consumers.for_each(&mut |_, config| count += i64::from(!config.direct && !config.sourcing));
-    count
-}
-
-fn check_count(stream: &StreamConfig, consumers: &dyn Consumers, account_max: i64) -> Result<(), ApiError> {
+/// Whether a stream may have one consumer more; what the server allows by default counts where neither stream nor account say anything.
+fn check_count(
+    stream: &StreamConfig,
+    consumers: &dyn Consumers,
+    account_max: i64,
+    default_max: i64,
+) -> Result<(), ApiError> {
     let mut max = stream.max_consumers;
     if max <= 0 || account_max > 0 && account_max < max {
         max = account_max;
     }
-    if max > 0 && countable(consumers) >= max {
+    if max <= 0 {
+        max = default_max;
+    }
+    if max > 0 && consumers.countable() >= max {
         return Err(error::MAXIMUM_CONSUMERS_LIMIT.error());
     }
     Ok(())
@@ -203,7 +207,7 @@ fn check_queue(config: &ConsumerConfig, consumers: &dyn Consumers) -> Result<(),
     if config.deliver_policy != DeliverPolicy::All {
         return Err(error::CONSUMER_WQ_CONSUMER_NOT_DELIVER_ALL.error());
     }
-    if countable(consumers) == 0 {
+    if consumers.countable() == 0 {
         return Ok(());
     }
     if config.filters().next().is_none() {

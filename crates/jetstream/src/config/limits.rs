@@ -66,6 +66,8 @@ pub struct ServerLimits {
     pub ack_pending_max: i64,
     /// Messages that one pull request may ask for; 0 is no limit.
     pub request_batch_max: i64,
+    /// Consumers of a stream where neither it nor its account says how many; 0 is no limit.
+    pub consumers_default_max: i64,
 }
 
 impl Default for ServerLimits {
@@ -78,6 +80,7 @@ impl Default for ServerLimits {
             duplicate_window_max: Nanos::ZERO,
             ack_pending_max: 0,
             request_batch_max: 0,
+            consumers_default_max: 0,
         }
     }
 }
@@ -109,6 +112,18 @@ impl Streams for BTreeMap<String, StreamConfig> {
     fn for_each(&self, each: &mut dyn FnMut(&StreamConfig)) {
         self.values().for_each(each);
     }
+}
+
+/// No streams.
+#[derive(Debug, Clone, Copy)]
+pub struct NoStreams;
+
+impl Streams for NoStreams {
+    fn by_name(&self, _: &str) -> Option<&StreamConfig> {
+        None
+    }
+
+    fn for_each(&self, _: &mut dyn FnMut(&StreamConfig)) {}
 }
 
 /// The limits that hold for a stream of so many replicas.

@@ -32,8 +32,8 @@ pub use check_stream::{
 pub use consumer::{AckPolicy, ConsumerAction, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy};
 pub use create_consumer::{ConsumerCreation, Consumers, Naming, check_naming, create_consumer};
 pub use limits::{
-    AccountLimits, Context, DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX, NAME_BYTES_MAX, REPLICAS_MAX,
-    ServerLimits, Streams,
+    AccountLimits, Context, DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX, NAME_BYTES_MAX, NoStreams,
+    REPLICAS_MAX, ServerLimits, Streams,
 };
 pub use metadata::{
     API_LEVEL, API_VERSION, REQUIRED_API_LEVEL_HEADER, refuses_level, shown_metadata,

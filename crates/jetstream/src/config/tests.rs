@@ -31,6 +31,10 @@ impl Consumers for Consumed {
         self.0.iter().for_each(|(name, config)| each(name, config));
     }
 
+    fn countable(&self) -> i64 {
+        self.0.values().filter(|config| config.is_countable()).count() as i64
+    }
+
     fn is_bound(&self, _: &str) -> bool {
         false
     }

@@ -53,6 +53,8 @@ pub struct Executor<N: Host> {
     publisher: Publisher<N>,
     timers: BTreeMap<Timer, Task<N>>,
     next_timer: u64,
+    /// What is done when the works of a turn are done, before anything is written.
+    last: Vec<Task<N>>,
     /// By the last token of the subject that the answer goes to.
     requests: FairTable<Share, OpenRequest<N>>,
     /// `$SYS._INBOX.xxxxxxxx`: what answers' subjects begin with.
@@ -84,6 +86,7 @@ impl<N: Host> Executor<N> {
             publisher: Publisher::new(node),
             timers: BTreeMap::new(),
             next_timer: 0,
+            last: Vec::new(),
             requests: FairTable::new(REQUESTS_MAX),
             inbox: format!("$SYS._INBOX.{:016x}", rand::random::<u64>()),
             asking_in: HashSet::new(),
@@ -112,6 +115,7 @@ impl<N: Host> Executor<N> {
                         self.do_work(work);
                     }
                     Next::Closed => {
+                        self.do_last();
                         self.turn.finish();
                         return;
                     }
@@ -123,6 +127,7 @@ impl<N: Host> Executor<N> {
                 next = works.try_next();
             }
             self.expire();
+            self.do_last();
             has_more = self.turn.finish();
             progress.end();
         }
@@ -144,6 +149,18 @@ impl<N: Host> Executor<N> {
         if let Some(handler) = self.node.internal().handler(message.sid) {
             handler(self, message);
         }
+    }
+
+    fn do_last(&mut self) {
+        for task in std::mem::take(&mut self.last) {
+            task(self);
+        }
+    }
+
+    /// Runs `task` on this thread when the other works of this turn are done, before what they published is written: they can wait together
+    /// for what each would wait for. In the order in which they were handed over.
+    pub fn at_last(&mut self, task: impl FnOnce(&mut Self) + Send + 'static) {
+        self.last.push(Box::new(task));
     }
 
     fn expire(&mut self) {

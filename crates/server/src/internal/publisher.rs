@@ -45,7 +45,18 @@ impl<N: Host> Publisher<N> {
 
     /// The same with a header block before the payload, which may be empty.
     pub fn reply_with_headers(&mut self, message: &Message, headers: &[u8], payload: impl Into<Vec<u8>>) {
-        if message.reply.is_empty() {
+        self.answer(&message.account, &message.reply, headers, payload);
+    }
+
+    /// Answers where an answer is expected, in an account; nothing where that is nowhere.
+    pub fn answer(
+        &mut self,
+        account: &Arc<Account>,
+        reply: &str,
+        headers: &[u8],
+        payload: impl Into<Vec<u8>>,
+    ) {
+        if reply.is_empty() {
             return;
         }
         // Documents are large: what is sent is the payload itself.
@@ -54,9 +65,9 @@ impl<N: Host> Publisher<N> {
             framed.splice(..0, headers.iter().copied());
         }
         framed.extend_from_slice(b"\r\n");
-        let (subject, framed) = (message.reply.as_bytes(), framed.as_slice());
+        let (subject, framed) = (reply.as_bytes(), framed.as_slice());
         let answer = message::Message { subject, reply: None, header_bytes: headers.len(), framed };
-        self.turn.emit(&message.account, &answer);
+        self.turn.emit(account, &answer);
     }
 
     /// Writes what was published so far, in the midst of something that publishes much.

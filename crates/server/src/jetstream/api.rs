@@ -9,6 +9,7 @@ use dialtone_jetstream::api::{self, Audience, Endpoint, error_answer, system_err
 use dialtone_jetstream::config::{REQUIRED_API_LEVEL_HEADER, refuses_level};
 use dialtone_jetstream::error::{self, ApiError};
 use dialtone_jetstream::json::{Field, Strictness};
+use dialtone_store::Lsn;
 use std::sync::Arc;
 
 /// What is subscribed to behind the prefix: all of it, but where consumers and streams are asked themselves
@@ -76,6 +77,8 @@ pub(super) struct Request<'r> {
     pub account: Arc<Account>,
     /// What is asked, with the names that stand in the subject.
     pub asked: api::Request<'r>,
+    /// Where the log ends with what the request did: it is answered when that is on disk.
+    pub upto: Option<Lsn>,
     /// A consumer that begins to send when the answer is out.
     pub begins: Option<(Arc<Hosted>, String)>,
     /// A header block of the answer; mostly empty.
@@ -86,6 +89,11 @@ impl Request<'_> {
     /// The server.
     pub fn node(&self) -> Arc<Node> {
         self.executor.node.clone()
+    }
+
+    /// It did something: it is answered when the log has that on disk.
+    pub fn wait_for(&mut self, upto: Option<Lsn>) {
+        self.upto = self.upto.max(upto);
     }
 
     /// Whether unknown fields are refused.
@@ -146,7 +154,8 @@ fn answer(executor: &mut Executor, message: &Message) {
     let Some(asked) = api::parse(&message.subject, domain) else { return };
     let is_system = node.settings.policy().system_account() == Some(&*message.account.name);
     let audience = asked.endpoint.row().audience;
-    let answer = match asked.endpoint {
+    let endpoint = asked.endpoint;
+    let answer = match endpoint {
         Endpoint::AccountPurge if is_system => streams::purge_account,
         _ if audience == Audience::System => return,
         endpoint => match answerer(endpoint) {
@@ -155,7 +164,8 @@ fn answer(executor: &mut Executor, message: &Message) {
         },
     };
     let account = message.account.clone();
-    let mut request = Request { account, message, asked, executor, begins: None, headers: Vec::new() };
+    let mut request =
+        Request { account, message, asked, executor, upto: None, begins: None, headers: Vec::new() };
     if audience == Audience::Consumer && consumers::named(&request).is_err() {
         return;
     }
@@ -163,30 +173,38 @@ fn answer(executor: &mut Executor, message: &Message) {
         Ok(()) => answer(&mut request),
         Err(error) => Err(error),
     };
-    let (begins, mut headers) = (request.begins.take(), std::mem::take(&mut request.headers));
     if done.is_err() {
-        headers.clear();
+        request.headers.clear();
     }
     // A message that is got is no answer that counts or is audited; a refusal is.
-    let counts = done.is_err() || request.asked.endpoint != Endpoint::MessageGet;
+    let counts = done.is_err() || asked.endpoint != Endpoint::MessageGet;
     if counts {
         node.streams.asked(&request.account, done.is_err());
     }
-    let payload = done.unwrap_or_else(|error| match asked.endpoint {
-        Endpoint::Info | Endpoint::AccountPurge => error_answer(asked.endpoint, error),
+    let refused = move |error| match endpoint {
+        Endpoint::Info | Endpoint::AccountPurge => error_answer(endpoint, error),
         _ if is_system => system_error_answer(error),
-        endpoint => error_answer(endpoint, error),
-    });
-    let audited = counts.then(|| audit::of(&mut request, &payload)).flatten();
-    executor.reply_with_headers(message, &headers, payload);
-    let (_, turn) = executor.parts();
-    turn.within(|turn| {
-        if let Some(audit) = audited {
-            audit::publish(turn, &message.account, &audit);
-        }
-        if let Some((hosted, consumer)) = begins {
-            hosted.look_at_interest(&consumer, turn);
-        }
+        _ => error_answer(endpoint, error),
+    };
+    let payload = done.unwrap_or_else(refused);
+    let audited = counts.then(|| audit::of(&mut request)).flatten();
+    let Request { upto, begins, headers, .. } = request;
+    let (account, reply) = (message.account.clone(), message.reply.clone());
+    // All answers of a turn wait for one sync, and keep their order.
+    executor.at_last(move |executor| {
+        let store = node.streams.shared_once_begun().and_then(|shared| shared.store());
+        let failed = upto.zip(store).and_then(|(upto, store)| store.wait(upto).err());
+        let payload = failed.map_or(payload, |failure| refused(error::STREAM_STORE_FAILED.with(failure)));
+        executor.answer(&account, &reply, &headers, &*payload);
+        let (_, turn) = executor.parts();
+        turn.within(|turn| {
+            if let Some(audit) = audited {
+                audit::publish(turn, &account, audit, &payload);
+            }
+            if let Some((hosted, consumer)) = begins {
+                hosted.look_at_interest(&consumer, turn);
+            }
+        });
     });
 }
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 /// Where audits are published, in the account whose API was asked.
 const SUBJECT: &str = "$JS.EVENT.ADVISORY.API";
 
-/// What was asked and answered. `None`: nobody listens.
-pub(super) fn of(request: &mut Request<'_>, response: &[u8]) -> Option<ApiAudit> {
+/// What was asked, to be published with the answer. `None`: nobody listens.
+pub(super) fn of(request: &mut Request<'_>) -> Option<ApiAudit> {
     let (node, account) = (request.node(), request.account.clone());
     let (_, turn) = request.executor.parts();
     if !turn.within(|turn| turn.is_awaited(&account, SUBJECT.as_bytes())) {
@@ -29,14 +29,15 @@ pub(super) fn of(request: &mut Request<'_>, response: &[u8]) -> Option<ApiAudit>
         client: Some(client(request)),
         subject: behind.map_or_else(|| asked.to_owned(), |behind| format!("$JS.API{behind}")),
         request: text(&request.message.payload),
-        response: text(response),
+        response: String::new(),
         domain: domain.to_owned(),
     })
 }
 
-/// Publishes it.
-pub(super) fn publish(turn: &mut dyn Publish, account: &Arc<Account>, audit: &ApiAudit) {
-    publish_event(turn, account, SUBJECT, audit);
+/// Publishes it with what was answered.
+pub(super) fn publish(turn: &mut dyn Publish, account: &Arc<Account>, audit: ApiAudit, response: &[u8]) {
+    let response = String::from_utf8_lossy(response).into_owned();
+    publish_event(turn, account, SUBJECT, &ApiAudit { response, ..audit });
 }
 
 /// Who asked. Whoever asks from another account, as a service, is shown as far as it lets services know.

@@ -7,37 +7,16 @@ use crate::streams::{Hosted, Loading};
 use dialtone_broker::account::Account;
 use dialtone_jetstream::api::Endpoint;
 use dialtone_jetstream::config::{
-    AckPolicy, ConsumerConfig, ConsumerCreation, ConsumerRequest, Consumers, Context, Naming, Retention,
+    AckPolicy, ConsumerConfig, ConsumerCreation, ConsumerRequest, Context, Naming, NoStreams, Retention,
     StreamConfig, check_naming, create_consumer, short_name,
 };
 use dialtone_jetstream::error::{self, ApiError};
 use dialtone_jetstream::time::{Nanos, Time};
-use std::collections::BTreeMap;
 
 /// Which stream it is, where another one takes messages from it.
 pub(super) const IDENTITY_HEADER: &str = "Nats-Stream-Identity";
 /// How long a name is that the server makes. The official figure.
 const NAME_BYTES: usize = 8;
-
-/// The consumers of a stream, and which of those that send somebody listens to.
-struct Known {
-    all: BTreeMap<String, ConsumerConfig>,
-    bound: Vec<String>,
-}
-
-impl Consumers for Known {
-    fn by_name(&self, name: &str) -> Option<&ConsumerConfig> {
-        self.all.get(name)
-    }
-
-    fn for_each(&self, each: &mut dyn FnMut(&str, &ConsumerConfig)) {
-        self.all.iter().for_each(|(name, config)| each(name, config));
-    }
-
-    fn is_bound(&self, name: &str) -> bool {
-        self.bound.iter().any(|bound| bound == name)
-    }
-}
 
 /// What a consumer shall be; `naming` is what the subject says.
 ///
@@ -48,13 +27,12 @@ pub(super) fn consumer(
     hosted: &Hosted,
     asked: &ConsumerRequest,
 ) -> Result<(String, ConsumerConfig), ApiError> {
-    let (configs, tiers, server) =
-        (streams::configs(request), streams::tiers(request), super::server_limits(&request.executor.node));
-    let context = Context { tiers: &tiers, server: &server, streams: &configs };
-    let stream = hosted.lock().state.meta.config.clone();
-    let known =
-        Known { all: hosted.consumer_configs().into_iter().collect(), bound: hosted.bound_consumers() };
-    Ok(match create_consumer(asked, &stream, &known, &mut || crate::random::name(NAME_BYTES), context)? {
+    let (tiers, server) = (streams::tiers(request), super::limits(&request.executor.node));
+    // What other streams there are, and what they reserved, is nothing to a consumer.
+    let context = Context { tiers: &tiers, server: &server, streams: &NoStreams };
+    let state = &hosted.lock().state;
+    let mut new_name = || crate::random::name(NAME_BYTES);
+    Ok(match create_consumer(asked, &state.meta.config, state, &mut new_name, context)? {
         ConsumerCreation::New { name, config } | ConsumerCreation::Update { name, config } => (name, *config),
     })
 }
@@ -138,15 +116,14 @@ pub(super) fn restored(
     (name, mut config): (&str, ConsumerConfig),
 ) -> Result<ConsumerConfig, ApiError> {
     name.clone_into(&mut config.name);
-    let all = loading.consumers().map(|(name, config)| (name.to_owned(), config.clone())).collect();
-    let known = Known { all, bound: Vec::new() };
+    let state = loading.state().ok_or(error::STREAM_NOT_FOUND)?;
     let mut asked =
         ConsumerRequest { stream_name: stream.name.clone(), config, ..ConsumerRequest::default() };
     let naming = Naming::Named { consumer: name, filter: "" };
     check_naming(&stream.name, naming, &mut asked)?;
-    streams::with_context((node, account), |context| {
-        Ok(match create_consumer(&asked, stream, &known, &mut || crate::random::name(NAME_BYTES), context)? {
-            ConsumerCreation::New { config, .. } | ConsumerCreation::Update { config, .. } => *config,
-        })
+    let (tiers, server) = (super::tiers(node, account).unwrap_or_default(), super::limits(node));
+    let context = Context { tiers: &tiers, server: &server, streams: &NoStreams };
+    Ok(match create_consumer(&asked, stream, state, &mut || crate::random::name(NAME_BYTES), context)? {
+        ConsumerCreation::New { config, .. } | ConsumerCreation::Update { config, .. } => *config,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::api::{Answered, Request};
 use super::documents;
-use super::streams::{durable, named as stream_named, refused};
+use super::streams::{named as stream_named, refused};
 use crate::streams::{Hosted, Shown, wall};
 use dialtone_jetstream::api::{
     self, ConsumerListResponse, ConsumerNamesResponse, ConsumerPauseResponse, ConsumerResetResponse,
@@ -41,7 +41,7 @@ pub(super) fn create(request: &mut Request<'_>) -> Answered {
     let (_, turn) = request.executor.parts();
     let put = turn.within(|turn| hosted.put_consumer(&name, config, turn));
     let (shown, upto) = put.transpose().map_err(|why| refused(&why))?.ok_or_else(not_found)?;
-    durable(request, upto)?;
+    request.wait_for(upto);
     let answer = shown_as(request, &hosted, shown);
     if is_push {
         request.begins = Some((hosted, name));
@@ -95,7 +95,7 @@ pub(super) fn delete(request: &mut Request<'_>) -> Answered {
     let name = request.asked.consumer;
     let (_, turn) = request.executor.parts();
     let upto = turn.within(|turn| hosted.delete_consumer(name, turn)).ok_or_else(not_found)?;
-    durable(request, upto)?;
+    request.wait_for(upto);
     Ok(json::to_vec(&SuccessResponse::ok(request.asked.endpoint)))
 }
 
@@ -109,7 +109,7 @@ pub(super) fn pause(request: &mut Request<'_>) -> Answered {
     let (_, turn) = request.executor.parts();
     let put = turn.within(|turn| hosted.put_consumer(name, config, turn));
     let put = put.transpose().map_err(|why| refused(&why))?;
-    durable(request, put.and_then(|(_, upto)| upto))?;
+    request.wait_for(put.and_then(|(_, upto)| upto));
     let left = until.map_or(0, |until| until.unix_nanos().saturating_sub(wall()).max(0));
     Ok(json::to_vec(&ConsumerPauseResponse {
         response: Response::ok(request.asked.endpoint),

@@ -16,8 +16,6 @@ use std::time::Duration;
 
 /// How often what is written is synced in the background, where each acknowledgement follows its sync. The official figure.
 const SYNC_INTERVAL: Duration = Duration::from_secs(120);
-/// Consumers that a stream without a limit of its own may have. The official figure.
-const CONSUMERS_DEFAULT_MAX: u64 = 1000;
 
 /// JetStream as a whole; without anything where it is off.
 #[derive(Default, Serialize)]
@@ -183,7 +181,7 @@ impl Limits {
             max_batch_inflight_total: limits.batch.open_max,
             max_batch_size: limits.batch.messages_max,
             max_batch_timeout: nanos(limits.batch.timeout),
-            default_max_consumers: CONSUMERS_DEFAULT_MAX,
+            default_max_consumers: limits.consumers_default_max,
         }
     }
 }

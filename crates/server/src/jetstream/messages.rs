@@ -1,7 +1,7 @@
 //! Requests about the messages of a stream.
 
 use super::api::{Answered, Request};
-use super::streams::{durable, named};
+use super::streams::named;
 use crate::streams::Hosted;
 use dialtone_jetstream::api::{
     Bytes, MessageDeleteRequest, MessageGetRequest, MessageGetResponse, PurgeRequest, PurgeResponse,
@@ -26,7 +26,7 @@ pub(super) fn purge(request: &mut Request<'_>) -> Answered {
     let done = turn.within(|turn| hosted.purge(purge, turn));
     let (purged, upto) =
         done.ok_or_else(|| error::STREAM_NOT_FOUND.error())?.map_err(|why| ApiError::from(&why))?;
-    durable(request, upto)?;
+    request.wait_for(upto);
     let response = Response::ok(request.asked.endpoint);
     Ok(json::to_vec(&PurgeResponse { response, success: true, purged }))
 }
@@ -41,7 +41,7 @@ pub(super) fn delete(request: &mut Request<'_>) -> Answered {
         Refusal::NotFound => no_message(&hosted, seq),
         other => ApiError::from(&other),
     })?;
-    durable(request, upto)?;
+    request.wait_for(upto);
     Ok(json::to_vec(&SuccessResponse::ok(request.asked.endpoint)))
 }
 
@@ -73,7 +73,7 @@ pub(super) fn get(request: &mut Request<'_>) -> Answered {
         let is_early = seq.is_some_and(|seq| seq > inner.state.visible());
         (head, if is_early { inner.unwritten() } else { None })
     };
-    durable(request, upto)?;
+    request.wait_for(upto);
     let Some((seq, time, subject, header_bytes)) = head else { return Err(error::NO_MESSAGE_FOUND.error()) };
     let mut headers = Vec::new();
     if !hosted.read_body(seq, &mut headers) {

@@ -25,7 +25,7 @@ use dialtone_config::options::AccountJetStream;
 use dialtone_identity::jwt::Body;
 use dialtone_identity::jwt::account::JetStreamLimits;
 use dialtone_identity::jwt::claims::Limit;
-use dialtone_jetstream::config::{AccountLimits, ServerLimits};
+use dialtone_jetstream::config::{AccountLimits, ServerLimits, Storage};
 use std::collections::BTreeMap;
 
 /// Whether an account has JetStream of its own here.
@@ -96,27 +96,36 @@ fn renew_quota(node: &Node, account: &Account) {
     }
 }
 
-/// What the server allows.
+/// What the server allows, and what its streams have reserved of it.
 fn server_limits(node: &Node) -> ServerLimits {
-    let policy = node.settings.policy();
-    let asked = policy.options.jetstream.as_ref().map(|own| own.limits).unwrap_or_default();
-    let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    let mut reserved = [0_i64; 2];
+    let mut limits = limits(node);
     for hosted in node.streams.all.all() {
         let inner = hosted.lock();
         let config = &inner.state.meta.config;
-        let at = usize::from(config.storage == dialtone_jetstream::config::Storage::File);
-        reserved[at] = reserved[at].saturating_add(config.max_bytes.max(0));
+        let reserved = match config.storage {
+            Storage::Memory => &mut limits.memory_bytes_reserved,
+            Storage::File => &mut limits.storage_bytes_reserved,
+        };
+        *reserved = reserved.saturating_add(config.max_bytes.max(0));
     }
+    limits
+}
+
+/// What the server allows.
+fn limits(node: &Node) -> ServerLimits {
+    let policy = node.settings.policy();
+    let asked = policy.options.jetstream.as_ref().map(|own| own.limits).unwrap_or_default();
+    let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let capacity = node.streams.capacity();
     ServerLimits {
         memory_bytes_max: count(capacity.memory_bytes_max),
         storage_bytes_max: count(capacity.file_bytes_max),
-        memory_bytes_reserved: reserved[0],
-        storage_bytes_reserved: reserved[1],
+        memory_bytes_reserved: 0,
+        storage_bytes_reserved: 0,
         duplicate_window_max: asked.duplicate_window_max.into(),
         ack_pending_max: count(asked.ack_pending_max),
         request_batch_max: count(asked.request_batch_max),
+        consumers_default_max: count(asked.consumers_default_max),
     }
 }
 

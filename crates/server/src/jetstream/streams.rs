@@ -26,16 +26,6 @@ pub(super) fn named(request: &Request<'_>) -> Result<Arc<Hosted>, ApiError> {
     found.ok_or_else(|| error::STREAM_NOT_FOUND.error())
 }
 
-/// Waits until the log has something on disk.
-pub(super) fn durable(request: &Request<'_>, upto: Option<Lsn>) -> Result<(), ApiError> {
-    let node = &request.executor.node;
-    let Some((upto, shared)) = upto.zip(node.streams.shared()) else { return Ok(()) };
-    match shared.store().map(|store| store.wait(upto)) {
-        None | Some(Ok(())) => Ok(()),
-        Some(Err(failure)) => Err(error::STREAM_STORE_FAILED.with(failure)),
-    }
-}
-
 /// The store takes nothing.
 pub(super) fn refused(why: &Refused) -> ApiError {
     error::STREAM_STORE_FAILED.with(why)
@@ -84,7 +74,7 @@ pub(super) fn create(request: &mut Request<'_>) -> Answered {
         .all
         .create(&request.account, config, (shared, payload_max))
         .map_err(|why| refused(&why))?;
-    durable(request, upto)?;
+    request.wait_for(upto);
     hosted.open(&node.connections.registry);
     tell(request, &request.account.clone(), (request.asked.stream, Action::Create));
     created(request)
@@ -121,7 +111,7 @@ pub(super) fn update(request: &mut Request<'_>) -> Answered {
     let upto = turn.within(|turn| hosted.reconfigure(config, turn));
     let upto = upto.transpose().map_err(|why| refused(&why))?.flatten();
     hosted.renew_taps();
-    durable(request, upto)?;
+    request.wait_for(upto);
     tell(request, &request.account.clone(), (request.asked.stream, Action::Modify));
     let (info, _) = documents::stream(&hosted, &Details::default());
     Ok(json::to_vec(&StreamResponse { response: Response::ok(request.asked.endpoint), info: Some(info) }))
@@ -180,7 +170,7 @@ pub(super) fn delete(request: &mut Request<'_>) -> Answered {
     named(request)?;
     let (account, name) = (request.account.clone(), request.asked.stream);
     let upto = remove(request, &account, name);
-    durable(request, upto)?;
+    request.wait_for(upto);
     Ok(json::to_vec(&SuccessResponse::ok(request.asked.endpoint)))
 }
 
@@ -203,7 +193,7 @@ pub(super) fn purge_account(request: &mut Request<'_>) -> Answered {
         let Some(account) = hosted.account() else { continue };
         upto = upto.max(remove(request, &account, &hosted.name));
     }
-    durable(request, upto)?;
+    request.wait_for(upto);
     let response = Response::ok(request.asked.endpoint);
     Ok(json::to_vec(&api::AccountPurgeResponse { response, initiated: true }))
 }

@@ -105,10 +105,9 @@ impl Loading {
         self.state.as_ref().map_or(0, |state| state.machine.totals().last)
     }
 
-    /// The names and configurations of its consumers.
-    pub(crate) fn consumers(&self) -> impl Iterator<Item = (&str, &ConsumerConfig)> {
-        let all = self.state.iter().flat_map(State::consumers_by_name);
-        all.map(|held| (held.meta.name(), &held.meta.config))
+    /// It with its consumers, until it is in the table or given up.
+    pub(crate) fn state(&self) -> Option<&State> {
+        self.state.as_ref()
     }
 
     /// Something for the log, once it takes it.

@@ -95,14 +95,6 @@ impl Hosted {
         all.map(|held| (held.meta.name().to_owned(), held.meta.config.clone())).collect()
     }
 
-    /// Names of the consumers that send to somebody who listens.
-    pub(crate) fn bound_consumers(&self) -> Vec<String> {
-        let inner = self.lock();
-        let all = inner.state.consumers.iter();
-        let bound = all.filter(|(machine, _)| machine.is_bound());
-        bound.map(|(_, held)| held.meta.name().to_owned()).collect()
-    }
-
     /// The configuration of a consumer.
     pub(crate) fn consumer_config(&self, name: &str) -> Option<ConsumerConfig> {
         self.lock().state.consumer(name).map(|held| held.meta.config.clone())

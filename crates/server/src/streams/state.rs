@@ -8,7 +8,7 @@ use super::republish::Republish;
 use super::sourcing::Origins;
 use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::archive::ConsumerState;
-use dialtone_jetstream::config::Compression;
+use dialtone_jetstream::config::{self, Compression, ConsumerConfig};
 use dialtone_jetstream::consumer::{Advisory, Changes, Consumer, ConsumerId, Filters, Prefixes, StreamLog};
 use dialtone_jetstream::consumers::Consumers;
 use dialtone_jetstream::messages::Place;
@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) machine: Stream,
     pub(crate) consumers: Consumers<Held>,
     next_consumer: u64,
+    /// Consumers that count towards limits.
+    countable: i64,
     pub(super) effects: Effects,
     pub(super) changes: Changes,
     /// Those of consumers that the log does not know.
@@ -41,6 +43,24 @@ pub(crate) struct State {
     pub(super) republish: Option<Republish>,
     /// Messages that are gone and are to be erased, and where they are.
     pub(super) to_erase: Vec<(u64, Place)>,
+}
+
+impl config::Consumers for State {
+    fn by_name(&self, name: &str) -> Option<&ConsumerConfig> {
+        Some(&self.consumer(name)?.meta.config)
+    }
+
+    fn for_each(&self, each: &mut dyn FnMut(&str, &ConsumerConfig)) {
+        self.consumers.iter().for_each(|(_, held)| each(held.meta.name(), &held.meta.config));
+    }
+
+    fn countable(&self) -> i64 {
+        self.countable
+    }
+
+    fn is_bound(&self, name: &str) -> bool {
+        self.consumer_id(name).and_then(|id| self.consumers.get(id)).is_some_and(Consumer::is_bound)
+    }
 }
 
 /// Whether consumers want a subject, and how much room there is.
@@ -100,6 +120,7 @@ impl State {
             machine,
             consumers: Consumers::default(),
             next_consumer,
+            countable: 0,
             effects: Effects::default(),
             changes: Changes::default(),
             unlogged: Changes::default(),
@@ -262,6 +283,7 @@ impl State {
         let machine = Consumer::new(id, prefixes, settings, meta.start.clone(), &view, now);
         self.next_consumer = self.next_consumer.max(meta.id + 1);
         let name = meta.name().to_owned();
+        self.countable += i64::from(meta.config.is_countable());
         self.consumers.insert(&name, machine, Held { meta, taps: Vec::new() });
         id
     }
@@ -269,6 +291,7 @@ impl State {
     /// A consumer is gone.
     pub(super) fn end_consumer(&mut self, id: ConsumerId) -> Option<(Consumer, Held)> {
         let ended = self.consumers.remove(id)?;
+        self.countable -= i64::from(ended.1.meta.config.is_countable());
         self.let_go(ended.0.filters());
         Some(ended)
     }
