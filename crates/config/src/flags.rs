@@ -13,10 +13,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Commands other than the server, each with a command line of its own.
-pub const TOOLS: [(&str, &str); 4] = [
+pub const TOOLS: [(&str, &str); 5] = [
     ("explain", "Explain the path of a subject: who may receive it, and why not"),
     ("identity", "Make and manage operators, accounts, users and their keys"),
     ("store", "Check the folder of streams while no server runs, and move streams by hand"),
+    ("redrive", "Put dead letters back into the streams that they came from"),
     ("bench", "Put load on a server and measure what it carries"),
 ];
 

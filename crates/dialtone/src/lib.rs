@@ -31,6 +31,7 @@ pub mod bench;
 mod command_line;
 pub mod explain;
 pub mod identity;
+pub mod redrive;
 pub mod serve;
 pub mod store;
 

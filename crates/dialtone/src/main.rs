@@ -8,6 +8,7 @@ fn main() {
         Some("explain") => std::process::exit(dialtone::explain::run(arguments.skip(1))),
         Some("store") => std::process::exit(dialtone::store::run(arguments.skip(1))),
         Some("identity") => dialtone::identity::run,
+        Some("redrive") => dialtone::redrive::run,
         _ => std::process::exit(dialtone::serve::run(arguments)),
     };
     let name = arguments.peek().cloned().unwrap_or_default();

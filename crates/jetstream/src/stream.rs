@@ -33,6 +33,7 @@ mod sourced;
 mod tests;
 
 use crate::messages::{Body, Freed, Head, Keep, Messages, Place, Removed, Totals};
+pub use admit::append as append_header;
 pub(crate) use admit::without_prefixes;
 pub use admit::{Admitted, Publish, Room};
 pub use archived::Archived;

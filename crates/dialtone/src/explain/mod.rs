@@ -10,6 +10,8 @@ mod server;
 mod tests;
 mod text;
 
+pub(crate) use server::connected;
+
 use crate::serve;
 use anyhow::Result;
 use args::{Asked, Invocation, Whom};

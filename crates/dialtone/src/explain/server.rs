@@ -33,6 +33,16 @@ struct Problem {
 ///
 /// Errors: it is not reached, does not let in, or does not answer this question.
 pub fn ask(url: &str, creds: Option<&str>, authorities: Option<&str>, question: &Question) -> Result<Answer> {
+    let mut client = connected(url, creds, authorities)?;
+    let first = ask_one(&mut client, question, TIMEOUT)?;
+    Ok(hops::follow(first, |question| ask_one(&mut client, question, HOP_TIMEOUT)))
+}
+
+/// A client of a server, by credentials or what the URL says.
+///
+/// # Errors
+/// The server is not reached, or does not let in.
+pub fn connected(url: &str, creds: Option<&str>, authorities: Option<&str>) -> Result<Client> {
     let login = match creds {
         Some(file) => {
             let text = Zeroizing::new(std::fs::read_to_string(file).with_context(|| file.to_owned())?);
@@ -40,9 +50,7 @@ pub fn ask(url: &str, creds: Option<&str>, authorities: Option<&str>, question: 
         }
         None => login(url),
     };
-    let mut client = Client::connect(&Address::parse(url)?, &login, authorities.map(Path::new))?;
-    let first = ask_one(&mut client, question, TIMEOUT)?;
-    Ok(hops::follow(first, |question| ask_one(&mut client, question, HOP_TIMEOUT)))
+    Client::connect(&Address::parse(url)?, &login, authorities.map(Path::new))
 }
 
 fn ask_one(client: &mut Client, question: &Question, timeout: Duration) -> Result<Report> {

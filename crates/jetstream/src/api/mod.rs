@@ -5,6 +5,7 @@
 
 mod account;
 pub mod advisories;
+mod beyond;
 mod endpoint;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
@@ -15,6 +16,7 @@ mod requests;
 mod responses;
 
 pub use account::{AccountInfo, ApiStats, LimitsShown, Tier};
+pub use beyond::{RedriveRequest, RedriveResponse};
 pub use endpoint::{API_PREFIX, Audience, Body, ENDPOINTS, Endpoint, Request, Row, domain_mappings, parse};
 pub use info::{
     Bytes, ClusterInfo, ConsumerInfo, LostMessages, PriorityGroupState, SequenceInfo, StoredMessage,

@@ -1,15 +1,19 @@
 //! Settings that official servers do not know: metadata under keys that begin with `dialtone.`. Every client can set them, and an official server
 //! keeps them as they are.
 
-use super::{AckPolicy, ConsumerConfig, Metadata};
+use super::check_subjects::is_valid;
+use super::{AckPolicy, ConsumerConfig, Metadata, StreamConfig};
 use crate::error::{self, ApiError};
+use dialtone_subject::set;
 
 /// How the keys of our own settings begin. What is not known under it is refused, so that nothing is written and ignored.
 pub const PREFIX: &str = "dialtone.";
 /// Consumers: the tokens of a subject by which messages are kept in order, such as `2` or `2,4`.
 pub const ORDER_BY: &str = "dialtone.order_by";
+/// Consumers: the subject to which messages go that are given up.
+pub const DEAD_LETTER: &str = "dialtone.dead_letter";
 /// Keys that consumers may have.
-const CONSUMER: &[&str] = &[ORDER_BY];
+const CONSUMER: &[&str] = &[ORDER_BY, DEAD_LETTER];
 /// Keys that streams may have.
 const STREAM: &[&str] = &[];
 
@@ -63,11 +67,20 @@ pub fn order_by(config: &ConsumerConfig) -> Option<KeyTokens> {
     config.metadata.get(ORDER_BY).and_then(|text| KeyTokens::parse(text).ok())
 }
 
-/// Checks our own settings of a consumer; `old` is what it was, if it is there already.
+/// Where messages of a consumer go that are given up. Of a configuration that was checked.
+pub fn dead_letter(config: &ConsumerConfig) -> Option<&str> {
+    config.metadata.get(DEAD_LETTER).map(String::as_str)
+}
+
+/// Checks our own settings of a consumer of `stream`; `old` is what it was, if it is there already.
 ///
 /// # Errors
 /// What is wrong, by name.
-pub(super) fn check_consumer(config: &ConsumerConfig, old: Option<&ConsumerConfig>) -> Result<(), ApiError> {
+pub(super) fn check_consumer(
+    config: &ConsumerConfig,
+    old: Option<&ConsumerConfig>,
+    stream: &StreamConfig,
+) -> Result<(), ApiError> {
     let refuse = |text: String| Err(error::CONSUMER_CREATE.with(text));
     if let Some(key) = unknown(&config.metadata, CONSUMER) {
         return refuse(format!("{key} is no setting of a consumer"));
@@ -81,6 +94,18 @@ pub(super) fn check_consumer(config: &ConsumerConfig, old: Option<&ConsumerConfi
         }
         if config.max_ack_pending <= 0 {
             return refuse(format!("{ORDER_BY} needs a limit of max_ack_pending"));
+        }
+    }
+    if let Some(subject) = config.metadata.get(DEAD_LETTER) {
+        let is_literal = is_valid(subject) && set::is_literal(subject.as_bytes());
+        if !is_literal || subject.starts_with('$') {
+            return refuse(format!("{DEAD_LETTER} has to be a subject without wildcards"));
+        }
+        if stream.subjects.iter().any(|own| set::matches(own.as_bytes(), subject.as_bytes())) {
+            return refuse(format!("{DEAD_LETTER} is a subject of the stream itself"));
+        }
+        if config.ack_policy != AckPolicy::Explicit {
+            return refuse(format!("{DEAD_LETTER} needs explicit acknowledgements"));
         }
     }
     if old.is_some_and(|old| old.metadata.get(ORDER_BY) != config.metadata.get(ORDER_BY)) {
@@ -134,7 +159,8 @@ mod tests {
             ..ConsumerConfig::default()
         };
         let refused = |config: &ConsumerConfig, old: Option<&ConsumerConfig>| {
-            check_consumer(config, old).map_err(|error| error.description)
+            let stream = StreamConfig { subjects: vec!["jobs.>".into()], ..StreamConfig::default() };
+            check_consumer(config, old, &stream).map_err(|error| error.description)
         };
         let ordered = config(ORDER_BY, "2");
         assert_eq!(refused(&config("other", "x"), None), Ok(()));
@@ -154,6 +180,22 @@ mod tests {
             Err("dialtone.order_by needs a limit of max_ack_pending".into())
         );
         assert!(refused(&config(ORDER_BY, "two"), None).is_err());
+        let dead = config(DEAD_LETTER, "dead.jobs");
+        assert_eq!((refused(&dead, None), refused(&dead, Some(&unordered))), (Ok(()), Ok(())));
+        let none = ConsumerConfig { ack_policy: AckPolicy::All, ..dead };
+        assert_eq!(refused(&none, None), Err("dialtone.dead_letter needs explicit acknowledgements".into()));
+        for (subject, why) in [
+            ("", "has to be a subject without wildcards"),
+            ("dead.*", "has to be a subject without wildcards"),
+            ("a b", "has to be a subject without wildcards"),
+            ("$JS.API.STREAM.DELETE.X", "has to be a subject without wildcards"),
+            ("jobs.dead", "is a subject of the stream itself"),
+        ] {
+            assert_eq!(
+                refused(&config(DEAD_LETTER, subject), None),
+                Err(format!("{DEAD_LETTER} {why}").into())
+            );
+        }
         let stream = check_stream(&ordered.metadata).map_err(|error| error.description);
         assert_eq!(stream, Err("dialtone.order_by is no setting of a stream".into()));
     }

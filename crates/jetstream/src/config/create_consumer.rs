@@ -78,7 +78,7 @@ pub fn create_consumer(
         ConsumerCreation::New { .. } => None,
         ConsumerCreation::Update { name, .. } => consumers.by_name(name),
     };
-    beyond::check_consumer(config, old)?;
+    beyond::check_consumer(config, old, stream)?;
     unsupported::check_consumer(config)?;
     Ok(creation)
 }

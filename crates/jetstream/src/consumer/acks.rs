@@ -46,7 +46,12 @@ impl Consumer {
             }
             Verdict::Term { reason } => {
                 let waits = self.state.pending.get(subject.seq).is_some();
-                let answer = self.ack(ctx, handled, Sampled::No);
+                let answer = if waits && self.has_dead_letters() {
+                    self.bury(ctx, subject.seq, Some(reason));
+                    true
+                } else {
+                    self.ack(ctx, handled, Sampled::No)
+                };
                 if waits {
                     ctx.advise(Advisory::Terminated(handled, reason));
                 }

@@ -1,6 +1,7 @@
 //! How far a consumer is, as archives and official servers have it.
 
 use super::change::ConsumerId;
+use super::letters::Letters;
 use super::log::{Log, SEQ_MAX};
 use super::machine::Consumer;
 use super::pending::{Entry, Pending};
@@ -31,6 +32,11 @@ impl Consumer {
         let parked = state.parked.iter().flatten().filter(|seq| **seq <= last.min(state.delivered.stream));
         let parked =
             parked.map(|seq| (*seq, PendingAck { sequence: state.delivered.consumer, timestamp: 0 }));
+        // A dead letter that is not stored yet is as good as pending.
+        let dead = || state.letters.iter().flat_map(|letters| letters.dead.range(..=last));
+        let dead_again = dead().map(|(seq, dead)| (*seq, u64::from(dead.deliveries.saturating_sub(1))));
+        let dead = dead()
+            .map(|(seq, dead)| (*seq, PendingAck { sequence: dead.consumer_seq, timestamp: dead.last_at }));
         let again = waiting()
             .filter(|entry| entry.deliveries > 1)
             .map(|entry| (entry.seq, u64::from(entry.deliveries) - 1));
@@ -39,8 +45,8 @@ impl Consumer {
         ConsumerState {
             delivered: capped(state.delivered),
             ack_floor: capped(state.floor),
-            pending: BySequence(pending.chain(parked).collect()),
-            redelivered: BySequence(again.chain(exhausted).collect()),
+            pending: BySequence(pending.chain(parked).chain(dead).collect()),
+            redelivered: BySequence(again.chain(exhausted).chain(dead_again).collect()),
         }
     }
 
@@ -98,6 +104,7 @@ impl Consumer {
             pending,
             exhausted,
             parked,
+            letters: settings.dead_letter.as_ref().map(|_| Letters::default()),
             num_pending: 0,
         };
         state.count(&settings.filters, log);

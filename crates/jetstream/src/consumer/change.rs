@@ -62,6 +62,18 @@ pub enum Change {
         /// Its sequence.
         seq: u64,
     },
+    /// A message is given up, and is a dead letter.
+    Bury {
+        /// Its sequence.
+        seq: u64,
+        /// A client terminated it; else it had its last delivery.
+        is_terminated: bool,
+    },
+    /// A dead letter is stored elsewhere.
+    Buried {
+        /// Its sequence.
+        seq: u64,
+    },
     /// Nothing before this sequence is left to deliver.
     Skip {
         /// The next sequence to look at.
@@ -147,6 +159,9 @@ impl Changes {
             Change::Skip { next } => self.seq(9, next),
             Change::Reset { next } => self.seq(10, next),
             Change::Park { seq } => self.seq(11, seq),
+            Change::Bury { seq, is_terminated: false } => self.seq(12, seq),
+            Change::Bury { seq, is_terminated: true } => self.seq(13, seq),
+            Change::Buried { seq } => self.seq(14, seq),
         }
     }
 
@@ -213,6 +228,8 @@ fn read_all(reader: &mut Reader<'_>, change: &mut impl FnMut(ConsumerId, i64, Ch
             9 => Change::Skip { next },
             10 => Change::Reset { next },
             11 => Change::Park { seq },
+            12 | 13 => Change::Bury { seq, is_terminated: which == 13 },
+            14 => Change::Buried { seq },
             _ => return None,
         };
         change(consumer?, at, one);
@@ -227,7 +244,7 @@ mod tests {
 
     fn change() -> impl Strategy<Value = Change> {
         let seq = prop_oneof![1_u64..50, 1..=SEQ_MAX];
-        (0..11, seq, any::<u64>(), any::<i64>()).prop_map(|(which, seq, consumer_seq, due)| match which {
+        (0..14, seq, any::<u64>(), any::<i64>()).prop_map(|(which, seq, consumer_seq, due)| match which {
             0 => Change::Deliver { seq },
             1 => Change::Redeliver { seq },
             2 => Change::Undelivered { seq },
@@ -238,6 +255,8 @@ mod tests {
             7 => Change::Exhaust { seq },
             8 => Change::Skip { next: seq },
             9 => Change::Park { seq },
+            10 | 11 => Change::Bury { seq, is_terminated: which == 11 },
+            12 => Change::Buried { seq },
             _ => Change::Reset { next: seq },
         })
     }

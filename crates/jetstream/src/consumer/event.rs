@@ -1,6 +1,7 @@
 //! What a consumer wants of the world: messages and statuses to send, advisories to publish.
 
 use super::change::Changes;
+use super::letters::Letter;
 use super::log::{Log, Stored};
 
 /// What one call of a consumer's machine works with.
@@ -39,6 +40,8 @@ pub enum Event<'a> {
         /// Where to.
         to: &'a [u8],
     },
+    /// Publish a message that the consumer gave up, and say so when somebody has stored it.
+    DeadLetter(Letter<'a>),
     /// Publish an advisory.
     Advisory(Advisory<'a>),
     /// Nobody used the consumer for too long: delete it.

@@ -89,11 +89,12 @@ impl Keys {
                 Some(message) => self.park(seq, message.subject),
                 None => self.is_stale = true,
             },
-            Change::Ack { seq } | Change::Exhaust { seq } => self.done(seq),
+            Change::Ack { seq } | Change::Exhaust { seq } | Change::Bury { seq, .. } => self.done(seq),
             Change::AckUpTo { .. } | Change::Reset { .. } | Change::Skip { .. } => self.is_stale = true,
             Change::Redeliver { .. }
             | Change::Undelivered { .. }
             | Change::Delay { .. }
+            | Change::Buried { .. }
             | Change::Progress { .. } => {}
         }
     }

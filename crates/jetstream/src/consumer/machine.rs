@@ -4,6 +4,7 @@ use super::ahead::{Ahead, Looked};
 use super::change::{Change, ConsumerId};
 use super::event::{Advisory, Context, Delivery, Event, Handled};
 use super::keys::{Keys, PARKED_MAX};
+use super::letters::{Outbox, WAITING_MAX};
 use super::log::{Filters, Log, SEQ_MAX, Stored};
 use super::pace::Pace;
 use super::pending::Entry;
@@ -43,6 +44,7 @@ pub struct Consumer {
     /// The reply subject that was made last.
     reply: Vec<u8>,
     expired: Vec<u64>,
+    pub(super) outbox: Outbox,
 }
 
 /// Who wants messages.
@@ -170,6 +172,7 @@ impl Consumer {
         };
         let pace = Pace::new(&settings, log.bounds().last);
         let (reply, expired) = (Vec::new(), Vec::new());
+        let state_has_dead = state.letters.as_ref().is_some_and(|letters| !letters.dead.is_empty());
         let paused_until = settings.pause_until;
         let keys = settings.order_by.clone().map(Keys::new);
         Self {
@@ -184,6 +187,7 @@ impl Consumer {
             paced_until: None,
             ahead: Ahead::new(log),
             keys,
+            outbox: Outbox::new(state_has_dead),
             reply,
             expired,
         }
@@ -192,6 +196,7 @@ impl Consumer {
     /// The log was read to its end. When something was delivered or acknowledged last is not kept: so it is with official servers.
     pub(crate) fn recovered(&mut self) {
         (self.state.delivered_at, self.state.acked_at) = (None, None);
+        self.outbox = Outbox::new(self.dead_letters() > 0);
     }
 
     /// Its id.
@@ -360,6 +365,7 @@ impl Consumer {
             }
             _ => {}
         }
+        self.expire_letters(ctx);
         self.check_use(ctx);
     }
 
@@ -367,7 +373,10 @@ impl Consumer {
     pub(super) fn exhaust(&mut self, ctx: &mut Context<'_>, seq: u64) {
         let Some(deliveries) = self.state.pending.get(seq).map(|entry| entry.deliveries) else { return };
         if self.settings.retry.is_exhausted(deliveries) {
-            self.decide(ctx, Change::Exhaust { seq });
+            match self.has_dead_letters() {
+                true => self.bury(ctx, seq, None),
+                false => self.decide(ctx, Change::Exhaust { seq }),
+            }
             ctx.advise(Advisory::MaxDeliveries { stream_seq: seq, deliveries: u64::from(deliveries) });
         }
     }
@@ -412,7 +421,10 @@ impl Consumer {
         };
         let (pending, unused) = (self.state.pending.deadline(), self.unused_at());
         let paused = self.paused_until.filter(|_| self.wants());
-        [demand, pending, unused, paused, self.paced_until].into_iter().flatten().min()
+        [demand, pending, unused, paused, self.paced_until, self.outbox.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether somebody wants messages: else there is no need to poll.
@@ -494,7 +506,7 @@ impl Consumer {
         }
         let is_full = self.settings.ack != AckPolicy::None
             && self.settings.ack_pending_max.is_some_and(|max| self.state.pending.len() >= max);
-        if is_full {
+        if is_full || self.dead_letters() >= WAITING_MAX {
             return Err(Nothing::Full);
         }
         if self.keys.is_some() {
@@ -668,6 +680,10 @@ impl Consumer {
             self.keys.iter_mut().for_each(Keys::forget);
             self.ahead = Ahead::new(ctx.log);
         }
+        if self.settings.dead_letter.is_none() {
+            self.drop_letters(ctx);
+        }
+        self.state.keep_letters(self.has_dead_letters());
         self.wait_anew(ctx, &old.retry);
         self.pace.update(&self.settings);
         self.paused_until = self.settings.pause_until;
@@ -716,6 +732,7 @@ impl Consumer {
             self.keys.iter_mut().for_each(Keys::forget);
             self.ahead = Ahead::new(log);
         }
+        self.state.keep_letters(self.has_dead_letters());
         self.pace.update(&self.settings);
         self.paused_until = self.settings.pause_until;
     }

@@ -29,6 +29,8 @@ pub struct Settings {
     pub headers_only: bool,
     /// Of messages with the same tokens there, one is in flight at a time.
     pub order_by: Option<KeyTokens>,
+    /// Where messages go that are given up.
+    pub dead_letter: Option<Box<[u8]>>,
     /// How many acknowledgements of a hundred are reported.
     pub sample_percent: u8,
     /// It is deleted after so many nanoseconds without use. `None`: never.
@@ -75,6 +77,7 @@ impl Settings {
             replay_original: config.replay_policy == ReplayPolicy::Original,
             headers_only: config.headers_only,
             order_by: beyond::order_by(config),
+            dead_letter: beyond::dead_letter(config).map(|subject| subject.as_bytes().into()),
             sample_percent: sample.trim().parse().unwrap_or(0),
             inactive_threshold: positive(config.inactive_threshold),
             pause_until: config.pause_until.map(crate::time::Time::unix_nanos),

@@ -1,6 +1,7 @@
 //! A consumer's state as bytes, for checkpoints.
 
 use super::change::ConsumerId;
+use super::letters::{Dead, Letters};
 use super::log::{Log, SEQ_MAX};
 use super::machine::Consumer;
 use super::pending::{Entry, Pending};
@@ -12,8 +13,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Version of the encoding, its first byte.
 const VERSION: u8 = 1;
-/// The same of one that keeps messages of a key in order: what is parked stands at the end.
-const VERSION_KEYED: u8 = 2;
+/// The same of one that has more than official consumers: a byte of these flags follows, and what they say stands at the end.
+const VERSION_MORE: u8 = 2;
+const PARKED: u8 = 1;
+const LETTERS: u8 = 2;
 /// A time that there is none.
 const NEVER: i64 = i64::MIN;
 
@@ -29,7 +32,11 @@ impl Consumer {
     /// Writes the state. Who waits for messages is no part of it, nor what follows from the stream.
     pub fn snapshot(&self, out: &mut Vec<u8>) {
         let state = &self.state;
-        out.push(if state.parked.is_some() { VERSION_KEYED } else { VERSION });
+        let more = u8::from(state.parked.is_some()) * PARKED | u8::from(state.letters.is_some()) * LETTERS;
+        match more {
+            0 => out.push(VERSION),
+            _ => out.extend([VERSION_MORE, more]),
+        }
         for value in [
             state.next,
             state.delivered.consumer,
@@ -61,6 +68,9 @@ impl Consumer {
             write(out, parked.len() as u64);
             ascending(out, parked.iter().copied(), |_, _| {});
         }
+        if let Some(letters) = &state.letters {
+            letters.write(out);
+        }
     }
 
     /// One that goes on from a snapshot. What waited too long comes again.
@@ -81,8 +91,50 @@ impl Consumer {
         let mut state = state.ok_or(InvalidSnapshot { at: reader.at() })?;
         // Its configuration says whether it has keys.
         state.parked = settings.order_by.as_ref().map(|_| state.parked.unwrap_or_default());
+        state.keep_letters(settings.dead_letter.is_some());
         state.count(&settings.filters, log);
         Ok(Self::with_state(id, prefixes, settings, state, log, now))
+    }
+}
+
+impl Letters {
+    fn write(&self, out: &mut Vec<u8>) {
+        write(out, self.dead.len() as u64);
+        let mut last = 0;
+        for (&seq, dead) in &self.dead {
+            write(out, seq - last);
+            last = seq;
+            write(out, dead.consumer_seq);
+            write(out, u64::from(dead.deliveries));
+            out.push(u8::from(dead.is_terminated));
+            write(out, zigzag(dead.first_at));
+            write(out, zigzag(dead.last_at));
+        }
+        write(out, self.first_at.len() as u64);
+        ascending(out, self.first_at.keys().copied(), |out, seq| {
+            write(out, zigzag(self.first_at.get(&seq).copied().unwrap_or(NEVER)));
+        });
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let mut letters = Self::default();
+        read_ascending(reader, |reader, at| {
+            let consumer_seq = seq(reader)?;
+            let deliveries = u32::try_from(reader.varint()?).ok()?;
+            let is_terminated = match reader.byte()? {
+                0 => false,
+                1 => true,
+                _ => return None,
+            };
+            let (first_at, last_at) = (unzigzag(reader.varint()?), unzigzag(reader.varint()?));
+            letters.dead.insert(at, Dead { consumer_seq, deliveries, is_terminated, first_at, last_at });
+            Some(())
+        })?;
+        read_ascending(reader, |reader, at| {
+            letters.first_at.insert(at, unzigzag(reader.varint()?));
+            Some(())
+        })?;
+        Some(letters)
     }
 }
 
@@ -98,9 +150,11 @@ fn ascending(out: &mut Vec<u8>, numbers: impl Iterator<Item = u64>, with: impl F
 
 fn read(reader: &mut Reader<'_>) -> Option<State> {
     let version = reader.byte()?;
-    if ![VERSION, VERSION_KEYED].contains(&version) {
-        return None;
-    }
+    let more = match version {
+        VERSION => 0,
+        VERSION_MORE => reader.byte().filter(|more| more & !(PARKED | LETTERS) == 0)?,
+        _ => return None,
+    };
     let next = seq(reader).filter(|next| *next > 0)?;
     let delivered = Position { consumer: seq(reader)?, stream: seq(reader)? };
     let delivered_at = time(reader)?;
@@ -118,15 +172,17 @@ fn read(reader: &mut Reader<'_>) -> Option<State> {
         Some(())
     })?;
     let mut parked = None;
-    if version == VERSION_KEYED {
+    if more & PARKED != 0 {
         let parked = parked.insert(BTreeSet::new());
         read_ascending(reader, |_, seq| {
             // What is in flight cannot be parked.
             (seq < next && pending.get(seq).is_none()).then(|| parked.insert(seq)).map(|_| ())
         })?;
     }
+    let letters = if more & LETTERS == 0 { None } else { Some(Letters::read(reader)?) };
     Some(State {
         parked,
+        letters,
         next,
         listed,
         delivered,

@@ -3,6 +3,7 @@
 //! It changes by `apply` alone, besides what happens to the stream's messages: both are in the log, so that the same log makes the same state.
 
 use super::change::Change;
+use super::letters::Letters;
 use super::log::{Bounds, Filters, Log, SEQ_MAX};
 use super::pending::{Delivered, Entry, Pending};
 use super::settings::{AckPolicy, Settings, StartAt};
@@ -79,6 +80,8 @@ pub struct State {
     /// Messages that were passed over until another one of their key is done; `None` for a consumer without keys. At most
     /// [`PARKED_MAX`](super::PARKED_MAX) and those that a client's configuration adds.
     pub(super) parked: Option<BTreeSet<u64>>,
+    /// What was given up; `None` for a consumer that does not say where that goes.
+    pub(super) letters: Option<Letters>,
     /// Messages of the stream that are still to be delivered for the first time. Follows from the rest.
     pub(super) num_pending: u64,
 }
@@ -97,6 +100,7 @@ impl State {
             pending: Pending::default(),
             exhausted: BTreeMap::new(),
             parked: settings.order_by.as_ref().map(|_| BTreeSet::new()),
+            letters: settings.dead_letter.as_ref().map(|_| Letters::default()),
             num_pending: 0,
         };
         state.count(&settings.filters, log);
@@ -145,6 +149,9 @@ impl State {
             Change::Undelivered { seq } => self.pending.postpone(seq, at, at, Delivered::NotAtAll),
             Change::Ack { seq } => {
                 self.acked_at = Some(at);
+                if let Some(letters) = &mut self.letters {
+                    letters.first_at.remove(&seq);
+                }
                 if self.release(seq) && settings.settles {
                     settled.push(seq);
                 }
@@ -155,6 +162,7 @@ impl State {
             }
             Change::Progress { seq } => {
                 if let Some(entry) = self.pending.get(seq) {
+                    self.letters.iter_mut().for_each(|letters| letters.again(entry));
                     let due = at.saturating_add(settings.retry.wait(entry.deliveries));
                     self.pending.postpone(seq, at, due, Delivered::Progress);
                     self.delivered_at = Some(at);
@@ -164,11 +172,19 @@ impl State {
                 if let Some(entry) = self.pending.remove(seq) {
                     // The floor stays: nobody acknowledged it.
                     self.exhausted.insert(seq, entry.deliveries);
+                    self.letters.iter_mut().for_each(|letters| letters.forget(seq));
                 }
             }
             Change::Skip { next } => self.next = self.next.max(next),
             Change::Reset { next } => self.reset(next),
             Change::Park { seq } => self.park(seq),
+            Change::Bury { seq, is_terminated } => self.bury(seq, is_terminated, settings, settled),
+            Change::Buried { seq } => {
+                self.letters.iter_mut().for_each(|letters| letters.forget(seq));
+                if settings.settles {
+                    settled.push(seq);
+                }
+            }
         }
     }
 
@@ -210,11 +226,22 @@ impl State {
 
     fn redeliver(&mut self, seq: u64, at: i64, settings: &Settings) {
         let Some(entry) = self.pending.get(seq) else { return };
+        self.letters.iter_mut().for_each(|letters| letters.again(entry));
         let due = at.saturating_add(settings.retry.wait(entry.deliveries.saturating_add(1)));
         self.pending.postpone(seq, at, due, Delivered::Again);
         self.delivered.consumer += 1;
         self.delivered.stream = self.delivered.stream.max(seq);
         self.delivered_at = Some(at);
+    }
+
+    fn bury(&mut self, seq: u64, is_terminated: bool, settings: &Settings, settled: &mut Vec<u64>) {
+        let Some(entry) = self.pending.get(seq).copied() else { return };
+        self.release(seq);
+        match &mut self.letters {
+            Some(letters) => letters.bury(&entry, is_terminated),
+            None if settings.settles => settled.push(seq),
+            None => {}
+        }
     }
 
     /// Takes a message out, however it waits. False if it does not.
@@ -291,6 +318,7 @@ impl State {
         self.exhausted.clear();
         self.listed.clear();
         self.parked.iter_mut().for_each(BTreeSet::clear);
+        self.letters.iter_mut().for_each(|letters| *letters = Letters::default());
         self.next = next;
         self.delivered = Position { consumer: 0, stream: next - 1 };
         self.floor = self.delivered;
@@ -316,6 +344,7 @@ impl State {
         }
         let entry = self.pending.get(seq).copied();
         self.release(seq);
+        self.letters.iter_mut().for_each(|letters| letters.forget(seq));
         entry
     }
 
@@ -332,6 +361,10 @@ impl State {
             self.release(seq);
         }
         self.exhausted.retain(|seq, _| log.message(*seq).is_some());
+        if let Some(Letters { dead, first_at }) = &mut self.letters {
+            dead.retain(|seq, _| log.message(*seq).is_some());
+            first_at.retain(|seq, _| log.message(*seq).is_some());
+        }
         let first = log.bounds().first;
         self.delivered.stream = self.delivered.stream.max(first.saturating_sub(1));
         if self.pending.is_empty() && self.floor.stream + 1 < first {
@@ -347,6 +380,11 @@ impl State {
         self.parked.as_ref().is_some_and(|parked| parked.contains(&seq))
     }
 
+    /// Whether it is known where messages go that are given up.
+    pub(super) fn keep_letters(&mut self, has_subject: bool) {
+        self.letters = has_subject.then(|| self.letters.take().unwrap_or_default());
+    }
+
     /// The filters are others: what was parked and is not for them goes.
     pub(super) fn refilter(&mut self, filters: &Filters, log: &dyn Log) {
         if let Some(parked) = &mut self.parked {
@@ -357,7 +395,8 @@ impl State {
 
     /// Whether a message that matches must stay in a stream that keeps what its consumers need.
     pub(super) fn needs(&self, seq: u64, ack: AckPolicy) -> bool {
-        if self.exhausted.contains_key(&seq) || self.is_parked(seq) {
+        let is_dead = self.letters.as_ref().is_some_and(|letters| letters.dead.contains_key(&seq));
+        if is_dead || self.exhausted.contains_key(&seq) || self.is_parked(seq) {
             return true;
         }
         if seq >= self.position() {

@@ -130,6 +130,16 @@ impl Host for Recorder {
             }
             Event::Acknowledged { to } => format!("{} <- ok", text(to)),
             Event::Advisory(advisory) => format!("{advisory:?}"),
+            Event::DeadLetter(letter) => format!(
+                "letter {} {} {} {} {} {} {}",
+                text(letter.to),
+                letter.seq,
+                if letter.is_terminated { "terminated" } else { "max_deliver" },
+                text(letter.reason),
+                letter.deliveries,
+                letter.delivered_at[0],
+                letter.delivered_at[1]
+            ),
             Event::Inactive => "inactive".to_owned(),
         };
         self.lines.push(line);
@@ -161,6 +171,7 @@ pub(crate) fn pull_settings() -> Settings {
         replay_original: false,
         headers_only: false,
         order_by: None,
+        dead_letter: None,
         sample_percent: 0,
         inactive_threshold: None,
         pause_until: None,

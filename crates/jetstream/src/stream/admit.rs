@@ -402,7 +402,7 @@ pub(super) fn without(headers: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// Adds a header at the end of a block.
-pub(super) fn append(headers: &mut Vec<u8>, name: &str, value: &str) {
+pub fn append(headers: &mut Vec<u8>, name: &str, value: &str) {
     if headers.is_empty() {
         headers.extend_from_slice(b"NATS/1.0\r\n\r\n");
     }

@@ -1,6 +1,6 @@
 //! The API: requests to `$JS.API`, answered on a thread of their own in the order in which they come, each account in its turn.
 
-use super::{audit, consumers, messages, restore, snapshot, streams};
+use super::{audit, beyond, consumers, messages, restore, snapshot, streams};
 use crate::internal::{Domain, Message};
 use crate::node::{Executor, Listener, Node};
 use crate::streams::Hosted;
@@ -143,6 +143,9 @@ pub(super) fn serve(node: &Node, account: &Arc<Account>, domain: Option<&str>) {
             let filter = format!("{prefix}.{filter}");
             node.internal.serve(&node.connections.registry, account, &filter, None, listener);
         }
+        let listener = Listener::In(Domain::JetStream, Arc::new(beyond::answer));
+        let filter = format!("{prefix}.{}", beyond::FILTER);
+        node.internal.serve(&node.connections.registry, account, &filter, None, listener);
     }
 }
 

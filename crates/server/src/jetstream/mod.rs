@@ -4,6 +4,7 @@
 
 mod api;
 mod audit;
+mod beyond;
 mod checks;
 mod consumers;
 pub(crate) mod documents;

@@ -10,7 +10,7 @@ use super::shared::wall;
 use dialtone_broker::inlet::Publish;
 use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::api::advisories::Action;
-use dialtone_jetstream::config::{ConsumerConfig, short_name};
+use dialtone_jetstream::config::{ConsumerConfig, beyond, short_name};
 use dialtone_jetstream::consumer::{ConsumerId, Info, Prefixes, Start};
 use dialtone_store::{Lsn, Refused, Urgency};
 use std::sync::Arc;
@@ -145,6 +145,9 @@ impl Hosted {
             // What was delivered before the flag was taken back is acknowledged, too.
             filters.push((Tap::Ack(id), format!("$JS.ACK.{second}.*.*.*.*.>")));
         }
+        if beyond::dead_letter(config).is_some() {
+            filters.push((Tap::Letter(id), Prefixes::letter(stream, name, "*")));
+        }
         self.subscribe(&filters)
     }
 
@@ -228,6 +231,11 @@ fn update(session: &mut Session<'_>, id: ConsumerId, config: ConsumerConfig) -> 
         session.hosted.watch_listeners(id.0, &meta.config);
     }
     if let Some(held) = state.consumers.about_mut(id) {
+        let has_letters = |config| beyond::dead_letter(config).is_some();
+        if has_letters(&meta.config) && !has_letters(&held.meta.config) {
+            let filter = Prefixes::letter(&session.hosted.name, meta.name(), "*");
+            held.taps.extend(session.hosted.subscribe(&[(Tap::Letter(id.0), filter)]));
+        }
         held.meta = meta;
     }
     session.consumers(id, |consumers, ctx| {

@@ -224,7 +224,7 @@ fn answer_with(session: &mut Session<'_>, to: &[u8], seq: u64, (framed, header_b
     if seq <= session.inner.state.visible() {
         return emit(session.turn, session.account, to, &(framed, header_bytes));
     }
-    let answer = Republished { subject: to.into(), header_bytes, framed: framed.into() };
+    let answer = Republished { subject: to.into(), reply: None, header_bytes, framed: framed.into() };
     session.when_durable(Due::Again(answer));
 }
 

@@ -47,6 +47,13 @@ pub(super) enum Later {
         /// What is asked.
         asked: Box<Asked>,
     },
+    /// A dead letter.
+    Letter {
+        /// The consumer that it is from.
+        consumer: ConsumerId,
+        /// What it says.
+        letter: Box<super::letters::Sealed>,
+    },
     /// The rest of an answer of several messages.
     Series(Series),
     /// Headers without a payload.
@@ -220,6 +227,7 @@ impl Host for Emitter<'_, '_> {
                 reply: status.reply.map(Box::from),
                 head: status.head.into(),
             }),
+            Event::DeadLetter(letter) => self.later.push_back(super::letters::later(self.consumer, &letter)),
             Event::Acknowledged { to } => self.noted.confirmed.push(to.into()),
             Event::Advisory(advisory) => {
                 self.noted.advisories.push((self.consumer, NotedAdvisory::of(&advisory)));

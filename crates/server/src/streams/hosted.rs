@@ -11,7 +11,7 @@ use super::session::Session;
 use super::shared::{Shared, Why, wall};
 use super::sourcing;
 use super::state::{State, Wanted};
-use super::{answers, direct, due};
+use super::{answers, direct, due, letters};
 use dialtone_broker::account::Account;
 use dialtone_broker::inlet::{Batch, Inlet, Publish};
 use dialtone_broker::peer::Peer;
@@ -46,6 +46,8 @@ pub(super) enum Tap {
     Ack(u64),
     /// Answers to flow control.
     FlowControl(u64),
+    /// Answers of those who store dead letters.
+    Letter(u64),
     /// What an origin delivers, by the number of the attempt.
     Origin(u64),
     /// What the API of an origin answers.
@@ -61,6 +63,7 @@ impl Tap {
             Self::Pull(id) => format!("p{id}.{number}"),
             Self::Ack(id) => format!("a{id}.{number}"),
             Self::FlowControl(id) => format!("f{id}.{number}"),
+            Self::Letter(id) => format!("l{id}.{number}"),
             Self::Origin(id) => format!("o{id}.{number}"),
             Self::Answer(id) => format!("r{id}.{number}"),
         }
@@ -76,6 +79,7 @@ impl Tap {
             b'p' => Self::Pull(number.ok()?),
             b'a' => Self::Ack(number.ok()?),
             b'f' => Self::FlowControl(number.ok()?),
+            b'l' => Self::Letter(number.ok()?),
             b'o' => Self::Origin(number.ok()?),
             b'r' => Self::Answer(number.ok()?),
             _ => return None,
@@ -440,6 +444,7 @@ impl Inlet for Hosted {
                     Some(Tap::Pull(id)) => session.pull(id, &received.message),
                     Some(Tap::Ack(id)) => session.acknowledge(id, &received.message),
                     Some(Tap::FlowControl(id)) => session.flow_control(id, &received),
+                    Some(Tap::Letter(id)) => letters::answered(session, id, &received.message),
                     Some(Tap::Origin(number)) => sourcing::delivered(session, number, &received.message),
                     Some(Tap::Answer(number)) => sourcing::answered(session, number, &received.message),
                     None => {}

@@ -21,6 +21,7 @@ mod emitter;
 mod fast;
 mod hosted;
 mod interest;
+mod letters;
 mod loading;
 mod meta;
 mod quota;

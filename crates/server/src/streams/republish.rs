@@ -19,6 +19,7 @@ pub(crate) struct Republish {
 /// A message to be published again.
 pub(super) struct Republished {
     pub(super) subject: Box<[u8]>,
+    pub(super) reply: Option<Box<[u8]>>,
     pub(super) header_bytes: usize,
     /// Headers and payload, with the end of the line.
     pub(super) framed: Box<[u8]>,
@@ -79,7 +80,7 @@ impl Republish {
             framed.extend_from_slice(&store.payload);
         }
         framed.extend_from_slice(b"\r\n");
-        Republished { subject: subject.into(), header_bytes, framed: framed.into() }
+        Republished { subject: subject.into(), reply: None, header_bytes, framed: framed.into() }
     }
 }
 

@@ -8,7 +8,7 @@ use super::registry::All;
 use super::shared::{Shared, SubjectForms, wall};
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::inlet::Publish;
-use dialtone_jetstream::config::beyond::ORDER_BY;
+use dialtone_jetstream::config::beyond::{DEAD_LETTER, ORDER_BY};
 use dialtone_jetstream::config::{AckPolicy, ConsumerConfig, DiscardPolicy, Retention, StreamConfig};
 use dialtone_jetstream::consumer::ConsumerId;
 use dialtone_jetstream::messages::Body;
@@ -45,6 +45,8 @@ struct Turn {
     account: Arc<Account>,
     /// The subjects of acknowledgements, of deliveries that are not acknowledged.
     delivered: Vec<Vec<u8>>,
+    /// Where it is answered that dead letters are stored.
+    letters: Vec<Vec<u8>>,
     /// What publishers were answered last.
     answer: String,
     count: u64,
@@ -52,6 +54,8 @@ struct Turn {
 
 impl Publish for Turn {
     fn emit(&mut self, _: &Arc<Account>, message: &Message<'_>) -> usize {
+        let letter = message.reply.filter(|reply| reply.starts_with(b"$DIALTONE.DEAD."));
+        self.letters.extend(letter.map(<[u8]>::to_vec));
         if message.subject == b"answers" {
             self.answer = String::from_utf8_lossy(message.payload()).into_owned();
         }
@@ -151,7 +155,8 @@ impl World {
         let account = Account::new(AccountId(1), "A");
         let disk = SimulatedDisk::new();
         let (shared, all) = open(&disk, &account);
-        let turn = Turn { account, delivered: Vec::new(), answer: String::new(), count: 0 };
+        let turn =
+            Turn { account, delivered: Vec::new(), letters: Vec::new(), answer: String::new(), count: 0 };
         let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         Self { random, disk, shared, all, turn, published: 0, bodies: BTreeMap::new() }
     }
@@ -216,7 +221,20 @@ impl World {
         let (mut acks, rest): (Vec<_>, Vec<_>) = delivered.into_iter().partition(|_| random.below(3) == 0);
         turn.delivered = rest;
         let prefix = format!("$JS.ACK.{}.", hosted.name);
+        let letters = std::mem::take(&mut turn.letters);
         let _ = hosted.with(turn, |session| {
+            for to in letters.iter().filter(|_| random.below(2) == 0) {
+                let text = std::str::from_utf8(to).expect("text");
+                let Some(rest) = text.strip_prefix(&format!("$DIALTONE.DEAD.{}.", session.hosted.name))
+                else {
+                    continue;
+                };
+                let name = rest.split('.').next().unwrap_or_default();
+                let Some(ConsumerId(id)) = session.inner.state.consumer_id(name) else { continue };
+                let framed = b"{\"stream\":\"DEAD\",\"seq\":1}\r\n";
+                let message = Message { subject: to, reply: None, header_bytes: 0, framed };
+                super::letters::answered(session, id, &message);
+            }
             for _ in 0..=random.below(6) {
                 match random.below(4) {
                     0 | 1 => publish(session, (random, published, bodies)),
@@ -284,8 +302,9 @@ impl World {
             filter_subject: if random.below(2) == 0 { filter } else { String::new() },
             ..ConsumerConfig::default()
         };
-        let is_ordered = config.ack_policy == AckPolicy::Explicit && random.below(2) == 0;
-        let metadata = is_ordered.then(|| (ORDER_BY.to_owned(), "2".to_owned())).into_iter().collect();
+        let has_more = |random: &mut Random| config.ack_policy == AckPolicy::Explicit && random.below(2) == 0;
+        let more = [(ORDER_BY, "2"), (DEAD_LETTER, "dead")].into_iter().filter(|_| has_more(random));
+        let metadata = more.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let config = ConsumerConfig { metadata, ..config };
         // What may change of a consumer is not looked at here, so one that is there stays as it is, but for its filter.
         let config = match hosted.consumer_config(name) {

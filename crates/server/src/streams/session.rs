@@ -233,8 +233,9 @@ impl Session<'_> {
             Due::Answer { to, payload } => {
                 emit_plain(self.turn, self.account, to, payload);
             }
-            Due::Again(Republished { subject, header_bytes, framed }) => {
-                let message = Message { subject: &subject, reply: None, header_bytes, framed: &framed };
+            Due::Again(Republished { subject, reply, header_bytes, framed }) => {
+                let reply = reply.as_deref();
+                let message = Message { subject: &subject, reply, header_bytes, framed: &framed };
                 self.turn.emit(self.account, &message);
             }
         }
@@ -246,9 +247,15 @@ impl Session<'_> {
         let framed = [head.as_slice(), b"\r\n"].concat();
         self.when_durable(Due::Again(Republished {
             subject: to.into(),
+            reply: None,
             header_bytes,
             framed: framed.into(),
         }));
+    }
+
+    /// Publishes a message once everything that was decided so far is on disk.
+    pub(super) fn send_when_durable(&mut self, message: Republished) {
+        self.when_durable(Due::Again(message));
     }
 
     /// What waited for the disk goes out.
@@ -380,6 +387,7 @@ impl Session<'_> {
                         emit_status(self.turn, self.account, (&to, None), direct::UNREADABLE);
                     }
                 },
+                Later::Letter { consumer, letter } => read += super::letters::send(self, consumer, &letter),
                 Later::Asked { to, asked } => {
                     direct::answer_later(self, &to, &asked);
                     read += SERIES_STEP;

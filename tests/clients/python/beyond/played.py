@@ -14,3 +14,13 @@ def run(main):
         finally:
             await nc.close()
     asyncio.run(whole())
+
+
+async def until(asked, expected, what):
+    """Asks again until it is so."""
+    for _ in range(1000):
+        value = await asked()
+        if value == expected:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"waiting until {what}: {value}")
