@@ -343,10 +343,12 @@ impl Turn {
     fn stage_message(&mut self, target: &Target, delivery: &Delivery<'_>) -> bool {
         let peer = target.subscription.peer();
         if !peer.is_usual() {
+            if peer.stalls() {
+                self.stalled.get_or_insert_with(|| peer.clone());
+            }
             if peer.inlet().is_some() {
                 return self.stage_inside(target, delivery);
             }
-            self.stalled.get_or_insert_with(|| peer.clone());
         }
         match target.subscription.count() {
             Counted::Deliver => {}

@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 
 /// How long a producer that outruns a reader is held back at most. The official server's figure.
 const STALL_MAX: Duration = Duration::from_millis(5);
+/// How long a producer that outruns the disk is held back at most, where no commit comes before.
+const DISK_STALL_MAX: Duration = Duration::from_secs(1);
+
 /// One loop's connections.
 pub(crate) struct Driver {
     node: Arc<Node>,
@@ -69,15 +72,16 @@ impl Driver {
 }
 
 impl Driver {
-    /// When a producer goes on that outran a reader.
+    /// When a producer goes on that outran a reader, or the disk: that one waits whatever the configuration says, since its messages would
+    /// be refused.
     fn stall(&mut self, connection: &Connection) -> Option<Instant> {
-        let slow = self.turn.take_stalled().filter(|_| self.stalls)?;
+        let slow = self.turn.take_stalled().filter(|slow| self.stalls || slow.is_inside())?;
         let peer = connection.protocol.peer()?;
         if Arc::ptr_eq(&slow, peer) || !slow.wait_for(peer) {
             return None;
         }
         self.node.connections.failures.stalled.fetch_add(1, Ordering::Relaxed);
-        Some(self.turn.now() + STALL_MAX)
+        Some(self.turn.now() + if slow.is_inside() { DISK_STALL_MAX } else { STALL_MAX })
     }
 }
 

@@ -10,7 +10,7 @@ use dialtone_broker::permission::Refused;
 use dialtone_broker::{permission, trace};
 use dialtone_identity::nkey::{Kind, Public};
 use dialtone_identity::permission::Permissions;
-use dialtone_subject::is_valid_literal;
+use dialtone_subject::{is_valid_filter, is_valid_literal};
 use dialtone_wire::gateway::reply::{self, Prefixed};
 use dialtone_wire::interserver::{Limits, RoutedMessage};
 use dialtone_wire::message::Message;
@@ -105,8 +105,8 @@ pub(crate) fn deliver(
     routed: &RoutedMessage<'_>,
     turn: &mut Turn,
 ) {
-    // Another server may be of another mind.
-    if !is_valid_literal(routed.message.subject) {
+    // Another server may be of another mind. A wildcard may stand in what is published: requests to the API of JetStream end with filters.
+    if !is_valid_filter(routed.message.subject) {
         return;
     }
     if routed.message.has_headers() && trace::may_ask(routed.message.headers()) {
@@ -177,7 +177,7 @@ pub(crate) fn follow(
     if let Some(answer) = &answer {
         message.subject = answer.subject;
     }
-    if !is_valid_literal(message.subject) || message.reply.is_some_and(|reply| !is_valid_literal(reply)) {
+    if !is_valid_filter(message.subject) || message.reply.is_some_and(|reply| !is_valid_literal(reply)) {
         return Ok(());
     }
     let authorized = permission::publish(origin.peer, permissions, &message, turn.now())?;

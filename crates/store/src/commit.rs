@@ -323,7 +323,7 @@ impl Log {
 }
 
 /// How many times as much may wait for the disk before what frees room is refused, too.
-const FREEING_SHARE: usize = 8;
+const FREEING_SHARE: usize = 2;
 
 /// Whether a batch may use the reserve of a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

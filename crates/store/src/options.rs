@@ -15,7 +15,7 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Bytes of a file that is given up when the disk is full, so that deletes have room. It is made by the first checkpoint.
     pub reserve_bytes: u64,
-    /// No batch is begun while so many bytes wait for the disk; one that frees room, while eight times as many do.
+    /// No batch is begun while so many bytes wait for the disk; one that frees room, while twice as many do.
     pub pending_bytes_max: usize,
     /// How long after the last batch an empty one says that it is durable.
     pub mark_delay: Duration,
@@ -32,7 +32,7 @@ impl Default for Options {
             log_ahead_bytes: 1 << 20,
             segment_bytes: 64 << 20,
             reserve_bytes: 64 << 20,
-            pending_bytes_max: 8 << 20,
+            pending_bytes_max: 32 << 20,
             mark_delay: Duration::from_millis(10),
             full_retry_interval: Duration::from_millis(100),
             encryption: None,

@@ -547,11 +547,26 @@ impl Peer {
         if stalls {
             self.outlet.marks.fetch_or(STALLED, Ordering::Relaxed);
         } else if self.stalls() && (resumes || !matches!(flushed, Flushed::Blocked)) {
-            self.outlet.marks.fetch_and(!STALLED, Ordering::Relaxed);
-            for waiter in std::mem::take(&mut *self.outlet.waiters.lock()) {
-                waiter.wake_owner();
-            }
+            self.release_producers();
         }
+    }
+
+    /// Producers wait for it from here on. It is for what is inside the server and has no outbox that says so.
+    pub fn hold_producers(&self) {
+        self.outlet.marks.fetch_or(STALLED, Ordering::Relaxed);
+    }
+
+    /// Producers wait for it no longer, and those that do are woken.
+    pub fn release_producers(&self) {
+        self.outlet.marks.fetch_and(!STALLED, Ordering::Relaxed);
+        for waiter in std::mem::take(&mut *self.outlet.waiters.lock()) {
+            waiter.wake_owner();
+        }
+    }
+
+    /// Whether it is inside the server.
+    pub fn is_inside(&self) -> bool {
+        matches!(self.outlet.owner, Owner::Inlet(_))
     }
 
     /// Drops the connection: nothing is sent any more, nobody waits for it.
@@ -560,10 +575,7 @@ impl Peer {
         outbox.close();
         self.outlet.blocked.store(false, Ordering::Release);
         drop(outbox);
-        self.outlet.marks.fetch_and(!STALLED, Ordering::Relaxed);
-        for waiter in std::mem::take(&mut *self.outlet.waiters.lock()) {
-            waiter.wake_owner();
-        }
+        self.release_producers();
     }
 
     /// Its subscriptions. A leaf lock: nothing else is taken while it is held.

@@ -155,6 +155,10 @@ fn answer(executor: &mut Executor, message: &Message) {
     let Some(shared) = node.streams.shared() else { return };
     let domain = shared.domain.as_deref().unwrap_or_default();
     let Some(asked) = api::parse(&message.subject, domain) else { return };
+    // It may have begun to import the API since it is answered here.
+    if super::is_elsewhere(&node, &message.account) {
+        return;
+    }
     let is_system = node.settings.policy().system_account() == Some(&*message.account.name);
     let audience = asked.endpoint.row().audience;
     let endpoint = asked.endpoint;

@@ -34,6 +34,11 @@ pub(crate) fn has_jetstream(node: &Node, account: &Account) -> bool {
     tiers(node, account).is_some()
 }
 
+/// Whether an account has none, and imports the API of another one: it is not answered in its own name then.
+fn is_elsewhere(node: &Node, account: &Account) -> bool {
+    !has_jetstream(node, account) && account.sharing().imports_service("$JS.API.INFO")
+}
+
 /// How much of it an account may have, by tier; without tiers under no name. `None`: it has none.
 fn tiers(node: &Node, account: &Account) -> Option<BTreeMap<String, AccountLimits>> {
     let policy = node.settings.policy();

@@ -335,6 +335,9 @@ pub(crate) fn follow(node: &Node) {
     let system = node.settings.policy().system_account().map(str::to_owned);
     let mappings = shared.domain.as_deref().map(domain_mappings).unwrap_or_default();
     for account in node.accounts.all() {
+        if super::is_elsewhere(node, &account) {
+            continue;
+        }
         account.set_granted_mappings(&mappings);
         if node.streams.is_new(&account) {
             api::serve(node, &account, shared.domain.as_deref());

@@ -13,7 +13,7 @@ use dialtone_broker::deliver::{Carried, Origin, Turn};
 use dialtone_broker::sharing::Mapped;
 use dialtone_broker::{permission, trace};
 use dialtone_identity::authenticator::Refusal;
-use dialtone_subject::{is_valid_filter, is_valid_literal};
+use dialtone_subject::is_valid_filter;
 use dialtone_wire::gateway::reply;
 use dialtone_wire::interserver::{Interest, Op, RoutedMessage};
 use dialtone_wire::message::Message;
@@ -213,7 +213,7 @@ impl LeafConnection {
     #[cold]
     fn publish_led(&mut self, routed: &RoutedMessage<'_>, turn: &mut Turn) {
         let Some(account) = &self.conduct.place.account else { return };
-        if !is_valid_literal(routed.message.subject) {
+        if !is_valid_filter(routed.message.subject) {
             return;
         }
         let peer = &self.conduct.session.peer;
@@ -250,8 +250,8 @@ impl LeafConnection {
         is_mapped: bool,
         turn: &mut Turn,
     ) {
-        // The other end may be of another mind.
-        if !is_valid_literal(message.subject) {
+        // The other end may be of another mind. Wildcards may stand in what is published.
+        if !is_valid_filter(message.subject) {
             return;
         }
         let permissions = self.conduct.place.permissions.as_deref();

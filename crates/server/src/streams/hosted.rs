@@ -28,6 +28,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 /// Bytes that are read from the disk for a stream before others have their turn.
 pub(super) const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes on their way to the disk above which who publishes to a stream in a file waits for a commit. What each connection has in one read
+/// comes on top, and has room below the bound at which the store refuses (`Options::pending_bytes_max`).
+const UNSYNCED_BYTES_HELD: u64 = 16 * 1024 * 1024;
 
 pub(super) fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
@@ -266,10 +269,23 @@ impl Hosted {
         let out = act(&mut session);
         session.deliver();
         session.finish();
+        let upto = session.upto;
+        // Before the lock goes: the commit that lets them go on needs it.
+        self.pace(upto);
         let cleared = std::mem::take(&mut inner.state.machine.freed().many);
         drop(inner);
         self.drop_places(cleared.into_iter().flatten());
         Some(out)
+    }
+
+    /// Whoever publishes waits, unread, while much is on its way to the disk, as an official server reads nobody while it writes.
+    fn pace(&self, upto: Option<Lsn>) {
+        if let Some((upto, peer)) = upto.zip(self.peer.get())
+            && upto.0.saturating_sub(self.shared.committed().0) > UNSYNCED_BYTES_HELD
+        {
+            peer.hold_producers();
+            self.wait_for(upto);
+        }
     }
 
     /// Messages are gone that were at these places.
@@ -298,6 +314,9 @@ impl Hosted {
                 return;
             }
             session.committed(committed);
+            if let Some(peer) = self.peer.get().filter(|peer| peer.stalls()) {
+                peer.release_producers();
+            }
             session.flush_later();
             session.look_at_interest();
             session.expire();

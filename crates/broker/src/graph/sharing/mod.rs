@@ -383,6 +383,13 @@ impl Sharing {
         all.max_by_key(|export| *export.subject == *subject)
     }
 
+    /// Whether it takes `subject` as a service of another account that it asked for.
+    pub fn imports_service(&self, subject: &str) -> bool {
+        let is_granted =
+            |service: &Arc<ServiceImport>| self.granted.iter().any(|granted| Arc::ptr_eq(granted, service));
+        find(&self.services, subject.as_bytes()).iter().any(|service| !is_granted(service))
+    }
+
     /// How many services it takes.
     pub fn services_len(&self) -> usize {
         self.services.len()
