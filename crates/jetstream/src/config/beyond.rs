@@ -126,7 +126,7 @@ pub(super) fn check_stream(metadata: &Metadata) -> Result<(), ApiError> {
 }
 
 fn unknown<'a>(metadata: &'a Metadata, known: &[&str]) -> Option<&'a str> {
-    let mut ours = metadata.keys().map(String::as_str).filter(|key| key.starts_with(PREFIX));
+    let mut ours = metadata.iter().map(|(key, _)| key).filter(|key| key.starts_with(PREFIX));
     ours.find(|key| !known.contains(key))
 }
 
@@ -155,7 +155,7 @@ mod tests {
         let config = |key: &str, value: &str| ConsumerConfig {
             ack_policy: AckPolicy::Explicit,
             max_ack_pending: 1000,
-            metadata: [(key.to_owned(), value.to_owned())].into(),
+            metadata: Metadata::from_iter([(key.to_owned(), value.to_owned())]),
             ..ConsumerConfig::default()
         };
         let refused = |config: &ConsumerConfig, old: Option<&ConsumerConfig>| {

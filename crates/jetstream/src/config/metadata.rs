@@ -1,7 +1,10 @@
 //! What the server writes into the metadata of streams and consumers: the level of the API that they need, which is stored, and its own version and
 //! level, which responses alone have.
 
-use super::{AckPolicy, ConsumerConfig, Metadata, PersistMode, PriorityPolicy, StreamConfig};
+use super::{AckPolicy, ConsumerConfig, PersistMode, PriorityPolicy, StreamConfig};
+use crate::json::{Abort, Empty, Field, Node, Reader};
+use serde::ser::{Serialize, Serializer};
+use std::collections::BTreeMap;
 
 /// The level of the API that this server has.
 pub const API_LEVEL: u32 = 5;
@@ -13,6 +16,74 @@ pub const API_VERSION: &str = "2.15.0";
 const REQUIRED_LEVEL: &str = "_nats.req.level";
 const SERVER_VERSION: &str = "_nats.ver";
 const SERVER_LEVEL: &str = "_nats.level";
+
+/// What a stream or consumer is told by a client, and what clients may keep beside it: names and values in the order of the names. There may be
+/// very many consumers with few names each, so it is no tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata(Vec<(String, String)>);
+
+impl Metadata {
+    /// Nothing.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.as_str().cmp(name))
+    }
+
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Option<&String> {
+        self.0.get(self.find(name).ok()?).map(|(_, value)| value)
+    }
+
+    /// Gives a name a value, instead of any other.
+    pub fn insert(&mut self, name: String, value: String) {
+        match self.find(&name) {
+            Ok(at) => self.0[at].1 = value,
+            Err(at) => self.0.insert(at, (name, value)),
+        }
+    }
+
+    /// Takes a name out.
+    pub fn remove(&mut self, name: &str) {
+        if let Ok(at) = self.find(name) {
+            self.0.remove(at);
+        }
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl FromIterator<(String, String)> for Metadata {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(all: I) -> Self {
+        Self(all.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect())
+    }
+}
+
+impl Field for Metadata {
+    fn read(&mut self, node: &Node<'_>, go: &str, reader: &mut Reader) -> Result<(), Abort> {
+        let mut all: BTreeMap<String, String> = std::mem::take(&mut self.0).into_iter().collect();
+        let read = all.read(node, go, reader);
+        self.0 = all.into_iter().collect();
+        read
+    }
+}
+
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl Empty for Metadata {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 /// Whether a request that asks for this level cannot be answered here.
 pub fn refuses_level(asked: &str) -> bool {

@@ -36,7 +36,7 @@ pub use limits::{
     REPLICAS_MAX, ServerLimits, Streams,
 };
 pub use metadata::{
-    API_LEVEL, API_VERSION, REQUIRED_API_LEVEL_HEADER, refuses_level, shown_metadata,
+    API_LEVEL, API_VERSION, Metadata, REQUIRED_API_LEVEL_HEADER, refuses_level, shown_metadata,
     static_consumer_metadata, static_stream_metadata,
 };
 pub use request::{ConsumerRequest, StreamRequest};
@@ -46,6 +46,3 @@ pub use stream::{
     SourceConsumer, Storage, StreamConfig, StreamSource, SubjectTransform,
 };
 pub use update_stream::update_stream;
-
-/// What a stream or consumer is told by a client, and what clients may keep beside it.
-pub type Metadata = std::collections::BTreeMap<String, String>;

@@ -20,7 +20,8 @@ use std::sync::Arc;
 /// The consumers of a stream, each with what the caller keeps beside it (its configuration as the API shows it, say).
 #[derive(Debug)]
 pub struct Consumers<A> {
-    all: HashMap<ConsumerId, Slot<A>, foldhash::fast::RandomState>,
+    /// Boxed: a table has room for more than it has, and they are large.
+    all: HashMap<ConsumerId, Box<Slot<A>>, foldhash::fast::RandomState>,
     names: BTreeMap<Box<str>, ConsumerId>,
     interest: Interest<Filtered>,
     /// Those that send by themselves.
@@ -138,13 +139,13 @@ impl<A> Consumers<A> {
             last_stored: 0,
             message: 0,
         };
-        self.all.insert(id, slot);
+        self.all.insert(id, Box::new(slot));
         self.touched(id);
     }
 
     /// Takes one out.
     pub fn remove(&mut self, id: ConsumerId) -> Option<(Consumer, A)> {
-        let slot = self.all.remove(&id)?;
+        let slot = *self.all.remove(&id)?;
         entries(&slot.consumer).for_each(|entry| {
             self.interest.remove(&entry);
         });

@@ -143,7 +143,9 @@ impl Origin {
         let mut metadata = Metadata::new();
         metadata.insert(format!("_nats.{kind}.stream"), held.stream.to_owned());
         metadata.insert(format!("_nats.{kind}.acc"), held.account.to_owned());
-        metadata.extend(held.domain.map(|domain| (format!("_nats.{kind}.domain"), domain.to_owned())));
+        if let Some(domain) = held.domain {
+            metadata.insert(format!("_nats.{kind}.domain"), domain.to_owned());
+        }
         let consumer_name = consumer_name(&index, (is_mirror, is_twice), held);
         let reply_prefix = match held.replies_v2 {
             true => format!("$JSC.R._.{}.{}.{consumer_name}.", short_name(held.account), source.name),
