@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod archive;
+pub mod backup;
 pub mod config;
 pub mod consumer;
 pub mod consumers;

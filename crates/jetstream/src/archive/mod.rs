@@ -12,10 +12,10 @@ mod tests;
 
 pub use consumer::{BySequence, ConsumerEntry, ConsumerState, Delivered, PendingAck};
 pub use reader::{ArchiveError, Entry, Reader};
-pub use writer::Writer;
+pub use writer::{Compressor, Writer};
 
 /// What the entries begin with.
-const MAGIC: &[u8] = b"NATSARC1";
+pub(crate) const MAGIC: &[u8] = b"NATSARC1";
 /// The name of the first entry.
 const STATE: &str = "state.json";
 /// What the names of consumers' entries begin with.

@@ -32,6 +32,18 @@ pub enum Entry {
         /// Its payload.
         payload: Vec<u8>,
     },
+    /// There is no message of this sequence, or no longer. In archives of servers before 2.15 alone.
+    Deleted {
+        /// The sequence.
+        seq: u64,
+        /// When the message was stored, or deleted: nanoseconds since 1970.
+        time: i64,
+    },
+    /// Messages that were damaged when the archive was made. In archives of servers before 2.15 alone.
+    Damaged {
+        /// Bytes of them.
+        bytes: u64,
+    },
     /// The end: all is there.
     End,
 }
@@ -71,6 +83,12 @@ pub enum ArchiveError {
     /// A message that is not above the one before.
     #[error("message sequence {0} out of order")]
     OutOfOrder(u64),
+    /// A file that no archive of a stream has.
+    #[error("unexpected content: {0:?}")]
+    Unexpected(String),
+    /// It is of another stream.
+    #[error("stream names do not match: the archive is of stream {0:?}")]
+    OtherStream(String),
     /// It ends too early.
     #[error("backup was truncated")]
     Truncated,
@@ -128,11 +146,7 @@ impl Reader {
         loop {
             let decoded = self.compressed.decode(bytes, &mut self.expanded);
             bytes = &bytes[decoded.used..];
-            while let Some(next) = self.next()? {
-                entry(next);
-            }
-            self.expanded.drain(..self.used);
-            self.used = 0;
+            self.hand_over(entry)?;
             if let Some(problem) = decoded.ended {
                 return Err(problem.into());
             }
@@ -140,6 +154,24 @@ impl Reader {
                 return Ok(());
             }
         }
+    }
+
+    /// The same of bytes that are uncompressed already.
+    ///
+    /// # Errors
+    /// The archive cannot be used; entries before that were handed over.
+    pub fn read_plain(&mut self, bytes: &[u8], entry: &mut dyn FnMut(Entry)) -> Result<(), ArchiveError> {
+        self.expanded.extend_from_slice(bytes);
+        self.hand_over(entry)
+    }
+
+    fn hand_over(&mut self, entry: &mut dyn FnMut(Entry)) -> Result<(), ArchiveError> {
+        while let Some(next) = self.next()? {
+            entry(next);
+        }
+        self.expanded.drain(..self.used);
+        self.used = 0;
+        Ok(())
     }
 
     /// Nothing comes any more.

@@ -83,19 +83,18 @@ impl Block {
         if file.len() > BLOCK_BYTES_MAX {
             return Err(BlockError::TooLarge);
         }
-        let key = Sha256::digest(format!("{stream}-{index}"));
         let bytes = match file.strip_prefix(COMPRESSED) {
             Some(compressed) => uncompressed(compressed)?,
             None => file,
         };
-        Ok(Self { bytes, hash: HighwayHash::new(&key.into()) })
+        Ok(Self { bytes, hash: hash(stream, index) })
     }
 
     /// Hands over its records in their order. Behind what is damaged it goes on as soon as it can.
     pub fn records(&self, each: &mut dyn FnMut(Record<'_>)) {
         let mut at = 0;
         while let Some(rest) = self.bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            match self.record(rest) {
+            match record(&self.hash, rest) {
                 Some((record, bytes)) => {
                     each(record.unwrap_or(Record::Damaged { at, bytes }));
                     at += bytes;
@@ -104,46 +103,118 @@ impl Block {
             }
         }
     }
+}
 
-    /// The record at the front and its length. `None`: its length is none; the inner `None`: its checksum is another one.
-    fn record<'a>(&self, rest: &'a [u8]) -> Option<(Option<Record<'a>>, usize)> {
-        let head = rest.first_chunk::<HEAD_BYTES>()?;
-        let word = |at: usize| head.get(at..at + 8).and_then(|word| word.try_into().ok());
-        let length = u32::from_le_bytes(*head.first_chunk()?);
-        let (seq, time) = (u64::from_le_bytes(word(4)?), i64::from_le_bytes(word(12)?));
-        let subject_bytes = usize::from(u16::from_le_bytes(*head.last_chunk()?));
-        let (has_headers, bytes) = (length & HAS_HEADERS != 0, (length & !HAS_HEADERS) as usize);
-        if bytes > RECORD_BYTES_MAX {
-            return None;
+/// Bytes of the record that begins so, once its head is there; 0: it is none.
+pub(super) fn record_bytes(rest: &[u8]) -> Option<usize> {
+    let length = u32::from_le_bytes(*rest.first_chunk()?);
+    let bytes = (length & !HAS_HEADERS) as usize;
+    Some(if (HEAD_BYTES + SUM_BYTES..=RECORD_BYTES_MAX).contains(&bytes) { bytes } else { 0 })
+}
+
+/// The checksums of the records in the file `index` of a stream.
+pub(super) fn hash(stream: &str, index: u64) -> HighwayHash {
+    HighwayHash::new(&Sha256::digest(format!("{stream}-{index}")).into())
+}
+
+/// The record at the front and its length. `None`: its length is none; the inner `None`: its checksum is another one.
+pub(super) fn record<'a>(hash: &HighwayHash, rest: &'a [u8]) -> Option<(Option<Record<'a>>, usize)> {
+    let head = rest.first_chunk::<HEAD_BYTES>()?;
+    let word = |at: usize| head.get(at..at + 8).and_then(|word| word.try_into().ok());
+    let length = u32::from_le_bytes(*head.first_chunk()?);
+    let (seq, time) = (u64::from_le_bytes(word(4)?), i64::from_le_bytes(word(12)?));
+    let subject_bytes = usize::from(u16::from_le_bytes(*head.last_chunk()?));
+    let (has_headers, bytes) = (length & HAS_HEADERS != 0, (length & !HAS_HEADERS) as usize);
+    if bytes > RECORD_BYTES_MAX {
+        return None;
+    }
+    let data = rest.get(HEAD_BYTES..bytes)?;
+    let (data, sum) = data.split_last_chunk::<SUM_BYTES>()?;
+    let (subject, body) = data.split_at_checked(subject_bytes)?;
+    let (header_bytes, body) = match has_headers {
+        true => {
+            let (length, body) = body.split_first_chunk::<4>()?;
+            (u32::from_le_bytes(*length) as usize, body)
         }
-        let data = rest.get(HEAD_BYTES..bytes)?;
-        let (data, sum) = data.split_last_chunk::<SUM_BYTES>()?;
-        let (subject, body) = data.split_at_checked(subject_bytes)?;
-        let (header_bytes, body) = match has_headers {
-            true => {
-                let (length, body) = body.split_first_chunk::<4>()?;
-                (u32::from_le_bytes(*length) as usize, body)
-            }
-            false => (0, body),
-        };
+        false => (0, body),
+    };
+    let mut hash = hash.clone();
+    [&head[4..20], subject, body].into_iter().for_each(|part| hash.write(part));
+    if hash.finish().to_le_bytes() != *sum {
+        return Some((None, bytes));
+    }
+    let record = match seq {
+        seq if seq == 0 || seq & (ERASED | DELETED) != 0 => {
+            Some(Record::Deleted { seq: seq & !(ERASED | DELETED), time })
+        }
+        seq => body.split_at_checked(header_bytes).map(|(headers, payload)| Record::Message {
+            seq,
+            time,
+            subject,
+            headers,
+            payload,
+        }),
+    };
+    Some((record, bytes))
+}
+
+/// A file of messages that is written. Official servers take it as one of theirs.
+#[derive(Debug)]
+pub struct BlockWriter {
+    bytes: Vec<u8>,
+    hash: HighwayHash,
+}
+
+impl BlockWriter {
+    /// The file `index` of a stream.
+    pub fn new(stream: &str, index: u64) -> Self {
+        Self { bytes: Vec::new(), hash: hash(stream, index) }
+    }
+
+    /// Appends a message.
+    ///
+    /// # Panics
+    /// When it is larger than any message of a stream is.
+    pub fn message(&mut self, subject: &[u8], (seq, time): (u64, i64), headers: &[u8], payload: &[u8]) {
+        let header_bytes = if headers.is_empty() { 0 } else { 4 + headers.len() };
+        let bytes = HEAD_BYTES + subject.len() + header_bytes + payload.len() + SUM_BYTES;
+        assert!(bytes <= RECORD_BYTES_MAX, "no message is as large");
+        let mark = if headers.is_empty() { 0 } else { HAS_HEADERS };
         let mut hash = self.hash.clone();
-        [&head[4..20], subject, body].into_iter().for_each(|part| hash.write(part));
-        if hash.finish().to_le_bytes() != *sum {
-            return Some((None, bytes));
+        let (seq, time) = (seq.to_le_bytes(), time.to_le_bytes());
+        [&seq[..], &time, subject, headers, payload].into_iter().for_each(|part| hash.write(part));
+        let out = &mut self.bytes;
+        out.extend_from_slice(&(bytes as u32 | mark).to_le_bytes());
+        out.extend_from_slice(&seq);
+        out.extend_from_slice(&time);
+        out.extend_from_slice(&u16::try_from(subject.len()).unwrap_or(u16::MAX).to_le_bytes());
+        out.extend_from_slice(subject);
+        if !headers.is_empty() {
+            out.extend_from_slice(&(headers.len() as u32).to_le_bytes());
+            out.extend_from_slice(headers);
         }
-        let record = match seq {
-            seq if seq == 0 || seq & (ERASED | DELETED) != 0 => {
-                Some(Record::Deleted { seq: seq & !(ERASED | DELETED), time })
-            }
-            seq => body.split_at_checked(header_bytes).map(|(headers, payload)| Record::Message {
-                seq,
-                time,
-                subject,
-                headers,
-                payload,
-            }),
-        };
-        Some((record, bytes))
+        out.extend_from_slice(payload);
+        out.extend_from_slice(&hash.finish().to_le_bytes());
+    }
+
+    /// Notes that there is no message of a sequence, nor of those since the last record.
+    pub fn skipped(&mut self, seq: u64, time: i64) {
+        self.message(b"", (seq | ERASED, time), b"", b"");
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing was appended.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The file.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 }
 

@@ -66,6 +66,46 @@ pub fn consumer_state(bytes: &[u8]) -> Result<ConsumerState, MalformedState> {
     })
 }
 
+/// Writes it, as official servers read it; `now` in nanoseconds since 1970.
+pub fn write_consumer_state(state: &ConsumerState, now: i64) -> Vec<u8> {
+    let mut out = vec![MARK, 2];
+    let (floor, delivered) = (&state.ack_floor, &state.delivered);
+    for seq in [floor.consumer_seq, floor.stream_seq, delivered.consumer_seq, delivered.stream_seq] {
+        put(seq, &mut out);
+    }
+    // What is not above the floor is acknowledged.
+    let pending = || state.pending.0.iter().filter(|(seq, _)| **seq > floor.stream_seq);
+    put(pending().count() as u64, &mut out);
+    let base = now / SECOND;
+    if pending().next().is_some() {
+        put_signed(base, &mut out);
+    }
+    for (seq, one) in pending() {
+        put(seq - floor.stream_seq, &mut out);
+        put(one.sequence.saturating_sub(floor.consumer_seq), &mut out);
+        put_signed(base.saturating_sub(one.timestamp / SECOND), &mut out);
+    }
+    let again = || state.redelivered.0.iter().filter(|(seq, _)| **seq > floor.stream_seq);
+    put(again().count() as u64, &mut out);
+    for (seq, times) in again() {
+        put(seq - floor.stream_seq, &mut out);
+        put(*times, &mut out);
+    }
+    out
+}
+
+fn put(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn put_signed(value: i64, out: &mut Vec<u8>) {
+    put(((value << 1) ^ (value >> 63)) as u64, out);
+}
+
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {

@@ -15,7 +15,8 @@ use dialtone_jetstream::api::names::RESTORE_PREFIX;
 use dialtone_jetstream::api::{
     Endpoint, Response, RestoreRequest, RestoreResponse, StreamCreateResponse, StreamState,
 };
-use dialtone_jetstream::archive::{ArchiveError, ConsumerEntry, Entry, Reader};
+use dialtone_jetstream::archive::{ArchiveError, ConsumerEntry, Entry};
+use dialtone_jetstream::backup::BackupReader;
 use dialtone_jetstream::config::{self, StreamConfig};
 use dialtone_jetstream::error::{self, ApiError};
 use dialtone_jetstream::json;
@@ -104,7 +105,7 @@ struct Receiving {
     bytes: u64,
     waiting: VecDeque<Chunk>,
     is_scheduled: bool,
-    reader: Option<Reader>,
+    reader: Option<BackupReader>,
     made: Made,
     _transfer: Transfer,
 }
@@ -116,6 +117,8 @@ struct Made {
     loading: Option<Loading>,
     consumers: Vec<(String, ConsumerEntry)>,
     pending: usize,
+    /// It is of a server before 2.15, whose files may have a message more than once.
+    is_of_folder: bool,
 }
 
 type Shared = Arc<Mutex<Receiving>>;
@@ -144,6 +147,7 @@ fn begin(request: &mut Request<'_>) -> Result<String, ApiError> {
     let shared = Arc::new(Mutex::new(Receiving {
         account: account.clone(),
         client: audit::client(request),
+        reader: Some(BackupReader::new(&config.name, payload_max)),
         config,
         served: None,
         timer: None,
@@ -151,7 +155,6 @@ fn begin(request: &mut Request<'_>) -> Result<String, ApiError> {
         bytes: 0,
         waiting: VecDeque::new(),
         is_scheduled: false,
-        reader: Some(Reader::new(payload_max)),
         made: Made::default(),
         _transfer: transfer,
     }));
@@ -271,6 +274,7 @@ impl Receiving {
         match entry {
             Entry::State(state) => {
                 let loading = self.begin_stream(executor, &state)?;
+                self.made.is_of_folder = *state == StreamState::default();
                 self.made.state = Some(*state);
                 self.made.loading = Some(loading);
             }
@@ -288,7 +292,22 @@ impl Receiving {
                     return Err(ArchiveError::StateFirst.into());
                 };
                 let subject = subject.as_bytes();
+                if seq <= loading.last() && self.made.is_of_folder {
+                    return Ok(());
+                }
                 loading.message(&Archived { seq, time, subject, headers: &headers, payload: &payload })?;
+            }
+            Entry::Deleted { seq, time } => {
+                if let Some(loading) = &mut self.made.loading {
+                    loading.delete(seq, time)?;
+                }
+            }
+            Entry::Damaged { bytes } => {
+                let (account, stream) = (&self.account.name, &self.config.name);
+                let text = format_args!(
+                    "JetStream: {bytes} bytes of messages in the archive of stream {stream:?} of account {account:?} are damaged and left out"
+                );
+                executor.node.log.emit(Event::Warning, "", text);
             }
             Entry::End => {
                 if let Made { loading: Some(loading), state: Some(state), .. } = &mut self.made {

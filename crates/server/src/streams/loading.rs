@@ -17,7 +17,7 @@ use dialtone_jetstream::archive::ConsumerState;
 use dialtone_jetstream::config::{ConsumerConfig, Storage, StreamConfig};
 use dialtone_jetstream::consumer::Start;
 use dialtone_jetstream::messages::Place;
-use dialtone_jetstream::stream::{Archived, Proposal, Store};
+use dialtone_jetstream::stream::{Archived, Proposal, Reason, Remove, Store};
 use dialtone_store::{Batch, GroupId, Lsn, Refused, Urgency};
 use std::sync::Arc;
 
@@ -181,6 +181,22 @@ impl Loading {
             0 => Proposal::SkipTo(seq),
             time => Proposal::Skip(Store { seq, time, ..Store::default() }),
         })
+    }
+
+    /// There is no message of a sequence, or no longer; `time` as for [`Self::skip_to`].
+    ///
+    /// # Errors
+    /// The store takes nothing.
+    pub(crate) fn delete(&mut self, seq: u64, time: i64) -> Result<(), LoadError> {
+        if seq > self.last() {
+            return self.skip_to(seq, time);
+        }
+        let is_there = self.state.as_ref().is_some_and(|state| state.machine.messages().head(seq).is_some());
+        if !is_there {
+            return Ok(());
+        }
+        let remove = Remove { runs: vec![(seq, seq)], reason: Reason::Deleted, erase: false };
+        self.carry_out(&Proposal::Remove(remove))
     }
 
     /// A consumer that is so far. All messages are there.
