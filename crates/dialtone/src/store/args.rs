@@ -2,7 +2,7 @@
 
 use crate::command_line::{self, Parsed};
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Check the folder of streams while no server runs, and move streams by hand.
@@ -18,6 +18,8 @@ struct Arguments {
 pub enum Command {
     /// Read all that is in a store, say what it is, and what cannot be read; nothing changes
     Check(Check),
+    /// Write all streams as archives that an official server restores, so that there is a way back
+    Export(Export),
 }
 
 /// What is checked.
@@ -31,12 +33,37 @@ pub struct Check {
     pub json: bool,
 }
 
+/// What is exported.
+#[derive(Debug, PartialEq, Eq, Args)]
+pub struct Export {
+    /// The store_dir of the configuration, or a folder in it
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Where the archives go: OUT/ACCOUNT/STREAM, as `nats backup account` has them
+    #[arg(value_name = "OUT")]
+    pub out: PathBuf,
+    /// The format: archive for servers of 2.15 and later, tar for those before
+    #[arg(long, value_enum, default_value_t = ExportFormat::Archive)]
+    pub format: ExportFormat,
+}
+
+/// The format of archives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// That of 2.15.
+    Archive,
+    /// The older one.
+    Tar,
+}
+
 const AFTER_HELP: &str = "\
 A folder that a server uses is refused.
 Exit codes: 0 all is well, 1 something cannot be read, 2 it was not done.
 
-Example:
-  dialtone store check /var/lib/dialtone";
+Examples:
+  dialtone store check /var/lib/dialtone
+  dialtone store export /var/lib/dialtone backups
+  nats backup restore account 'backups/$G'";
 
 /// Reads the arguments.
 ///

@@ -7,8 +7,8 @@ mod text;
 
 use crate::command_line::Parsed;
 use anyhow::Result;
-use args::Command;
-use dialtone_server::offline;
+use args::{Command, ExportFormat};
+use dialtone_server::offline::{self, Format};
 
 /// All is well.
 const WELL: i32 = 0;
@@ -47,6 +47,15 @@ fn done(parsed: &Parsed<Command>) -> Result<(String, i32)> {
                 false => text::checked(&found),
             };
             Ok((text, code))
+        }
+        Command::Export(asked) => {
+            let format = match asked.format {
+                ExportFormat::Archive => Format::Archive,
+                ExportFormat::Tar => Format::Tar,
+            };
+            let exported = offline::export(&asked.dir, &asked.out, format)?;
+            let is_whole = exported.iter().all(|one| one.folder.is_some() && one.unreadable == 0);
+            Ok((text::exported(&exported), if is_whole { WELL } else { DAMAGED }))
         }
     }
 }

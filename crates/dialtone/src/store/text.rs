@@ -1,6 +1,6 @@
 //! What was found in a store, in words.
 
-use dialtone_server::offline::{Checked, DamageFound, StreamFound};
+use dialtone_server::offline::{Checked, DamageFound, Exported, StreamFound};
 use std::fmt::Write as _;
 
 /// What a store holds, for people: accounts, streams and consumers, then what is wrong.
@@ -40,6 +40,25 @@ pub fn checked(found: &Checked) -> String {
     let streams = found.streams.len();
     let _ = writeln!(out, "{accounts} accounts, {streams} streams, {messages} messages, {bytes} bytes");
     out.push_str(if found.is_whole() { "everything can be read\n" } else { "NOT everything can be read\n" });
+    out
+}
+
+/// What was written, for people: a line a stream.
+pub fn exported(all: &[Exported]) -> String {
+    let mut out = String::new();
+    for Exported { account, name, folder, messages, unreadable, consumers } in all {
+        let _ = write!(out, "stream {name} of account {account}: ");
+        let Some(folder) = folder else {
+            out.push_str("it CANNOT be read; what there is of it stays where it is\n");
+            continue;
+        };
+        let _ = write!(out, "{messages} messages, {consumers} consumers in {}", folder.display());
+        if *unreadable > 0 {
+            let _ = write!(out, "; {unreadable} messages CANNOT be read and are left out");
+        }
+        out.push('\n');
+    }
+    let _ = writeln!(out, "{} streams", all.len());
     out
 }
 

@@ -1,12 +1,14 @@
 //! What is done with a folder of streams while no server runs with it: checking it, and moving streams by hand.
 //!
-//! Begin with [`check`]. All of it takes the lock of the store, so that it is refused while a server has the folder.
+//! Begin with [`check`]; [`export`] writes archives. All of it takes the lock of the store, so that it is refused while a server has the folder.
 
 mod check;
+mod export;
 mod folder;
 mod opened;
 
 pub use check::{Checked, ConsumerFound, DamageFound, StreamFound, check};
+pub use export::{Exported, Format, export};
 
 use dialtone_store::OpenError;
 use std::path::PathBuf;
