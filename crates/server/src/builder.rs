@@ -177,6 +177,9 @@ impl Builder {
         crate::reload::begin_peer_check(&node);
         node.start_accounts().map_err(StartError::SystemAccount)?;
         Internal::start(&node).map_err(StartError::Loops)?;
+        // It says what JetStream is at meanwhile.
+        let http =
+            crate::monitor::start(&node).map_err(|problem| StartError::listen("monitoring", problem))?;
         crate::jetstream::start(&node, &node.settings.policy())?;
         crate::trust::service::start(&node);
         crate::sharing::start(&node);
@@ -190,8 +193,6 @@ impl Builder {
                 Driver::new(for_loops.clone(), rand::random())
             })
             .map_err(StartError::Loops)?;
-        let http =
-            crate::monitor::start(&node).map_err(|problem| StartError::listen("monitoring", problem))?;
         let policy = node.settings.policy();
         if let Some(file) = &policy.options.server.pid_file {
             process::write_pid(file).map_err(|cause| StartError::PidFile { file: file.clone(), cause })?;

@@ -10,6 +10,7 @@ mod block;
 mod consumer;
 mod hash;
 mod meta;
+mod sealed;
 mod snapshot;
 mod tar;
 
@@ -19,6 +20,7 @@ mod tests;
 pub use block::{BLOCK_BYTES_MAX, Block, BlockError, BlockWriter, Record};
 pub use consumer::{MalformedState, consumer_state, write_consumer_state};
 pub use meta::{ConsumerFile, StreamFile, meta_sum};
+pub use sealed::{FileKey, Of};
 pub use snapshot::{Snapshot, SnapshotWriter};
 #[cfg(test)]
 pub(crate) use tar::put_file as put_tar_file;

@@ -99,7 +99,7 @@ pub(crate) fn start(node: &Arc<Node>, policy: &Policy) -> Result<(), StartError>
         let text = "Temporary storage directory used, data could be lost on system reboot";
         node.log.emit(Event::Warning, "", format_args!("{text}"));
     }
-    let takeover = Takeover::plan(&folder, STORE)?;
+    let takeover = Takeover::plan(&folder, STORE, own)?;
     let capacity = capacity(own, &folder);
     promised(policy, &capacity)?;
     say(format_args!("---------------- JETSTREAM ----------------"));
@@ -126,10 +126,12 @@ pub(crate) fn start(node: &Arc<Node>, policy: &Policy) -> Result<(), StartError>
     if let Some(takeover) = &takeover {
         takeover.begin()?;
     }
+    node.streams.set_starting(Some("JetStream is starting".into()));
     recover(node, policy, &shared, &folder.join(STORE))?;
     if let Some(takeover) = takeover {
         takeover.run(node, &shared, STORE)?;
     }
+    node.streams.set_starting(None);
     node.streams.begin(shared, capacity);
     for hosted in node.streams.all.all() {
         hosted.open(&node.connections.registry);

@@ -123,6 +123,8 @@ fn unavailable(node: &Node, now: Instant) -> Option<Problem> {
     let failure = || node.streams.shared().and_then(|shared| shared.failure());
     if let Some(fault) = node.threads.fault(now) {
         Some(Problem::new("CONNECTION", fault))
+    } else if let Some(at) = node.streams.starting() {
+        Some(Problem::new("JETSTREAM", at))
     } else if let Some(failure) = failure() {
         Some(Problem::new("JETSTREAM", format!("JetStream is off: {failure}")))
     } else if node.connections.lame_duck.load(Ordering::Relaxed) {

@@ -98,6 +98,8 @@ pub(crate) struct Streams {
     /// Once JetStream was on.
     begun: OnceLock<Arc<Shared>>,
     capacity: Mutex<Capacity>,
+    /// What a start that goes on is at.
+    starting: Mutex<Option<String>>,
     /// A reload switched it off: streams are where they were, and nothing comes to them.
     is_off: AtomicBool,
     /// Accounts in which the API is answered, and what was asked there.
@@ -111,6 +113,16 @@ impl Streams {
     pub(crate) fn begin(&self, shared: Arc<Shared>, capacity: Capacity) {
         *self.capacity.lock() = capacity;
         let _ = self.begun.set(shared);
+    }
+
+    /// Notes what a start that goes on is at; `None`: it has ended.
+    pub(crate) fn set_starting(&self, at: Option<String>) {
+        *self.starting.lock() = at;
+    }
+
+    /// What a start that goes on is at.
+    pub(crate) fn starting(&self) -> Option<String> {
+        self.starting.lock().clone()
     }
 
     /// It may take another share of the machine.

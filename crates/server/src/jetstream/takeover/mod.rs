@@ -2,17 +2,18 @@
 //!
 //! It is all or nothing: a mark in the folder says how far it is. Where it was interrupted, a start begins it anew, or goes on moving.
 
+mod official;
+
 use crate::log::Event;
 use crate::node::Node;
 use crate::process;
-use crate::streams::{LoadError, Loading, Shared};
-use dialtone_broker::account::Account;
+use crate::streams::Shared;
+use dialtone_config::Secret;
+use dialtone_config::options::JetStream;
 use dialtone_jetstream::config::{Compression, unsupported};
 use dialtone_jetstream::json::{self, Strictness};
-use dialtone_jetstream::official::{
-    BLOCK_BYTES_MAX, Block, ConsumerFile, Record, StreamFile, consumer_state, meta_sum,
-};
-use dialtone_jetstream::stream::Archived;
+use dialtone_jetstream::official::{FileKey, Of, StreamFile, meta_sum};
+use official::{Official, Progress};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -36,11 +37,14 @@ pub enum TakeoverError {
          {1:?} is Dialtone's, the other folders are the official server's"
     )]
     TwoGenerations(PathBuf, PathBuf),
-    /// They are encrypted.
+    /// They are encrypted, and there is no key.
+    #[error("stream {0:?} of an official server is encrypted, and no encryption key is configured")]
+    NoKey(String),
+    /// They are encrypted by another key.
     #[error(
-        "stream {0:?} is encrypted, which cannot be taken over in this version; back it up and restore it here"
+        "stream {0:?} of an official server is encrypted by another key than the one that is configured, nor by the previous one"
     )]
-    Encrypted(String),
+    OtherKey(String),
     /// A stream does what is not carried out here.
     #[error("stream {0:?} cannot be taken over: {1}")]
     Unsupported(String, String),
@@ -60,19 +64,16 @@ fn on_disk(path: &Path) -> impl FnOnce(std::io::Error) -> TakeoverError {
     move |error| TakeoverError::Disk(path, error)
 }
 
-/// A stream of an official server.
-struct Official {
-    account: String,
-    folder: PathBuf,
-    file: StreamFile,
-}
-
 /// What is to be taken over.
 pub(super) struct Takeover {
     folder: PathBuf,
     streams: Vec<Official>,
     /// What is left, and why.
     left: Vec<String>,
+    /// The server's keys, by which streams may be encrypted.
+    keys: Vec<Secret>,
+    /// Streams whose key file none of them opens.
+    locked: Vec<String>,
 }
 
 /// The folders in a folder, by name.
@@ -117,7 +118,8 @@ impl Takeover {
     ///
     /// # Errors
     /// It cannot be done.
-    pub(super) fn plan(folder: &Path, store: &str) -> Result<Option<Self>, TakeoverError> {
+    pub(super) fn plan(folder: &Path, store: &str, own: &JetStream) -> Result<Option<Self>, TakeoverError> {
+        let configured = own;
         let own = folder.join(store);
         match fs::read_to_string(folder.join(MARK)).as_deref() {
             Ok("moving") => move_aside(folder, store)?,
@@ -131,30 +133,41 @@ impl Takeover {
         if own.exists() {
             return Err(TakeoverError::TwoGenerations(folder.to_owned(), own));
         }
-        let mut takeover = Self { folder: folder.to_owned(), streams: Vec::new(), left: Vec::new() };
+        let keys = configured.encryption_key.iter().chain(&configured.previous_key).cloned().collect();
+        let (streams, left, locked) = <_>::default();
+        let mut takeover = Self { folder: folder.to_owned(), streams, left, keys, locked };
         for (account, path) in accounts {
             for (_, stream) in folders(&path.join("streams")) {
                 takeover.add(&account, stream)?;
             }
         }
+        takeover.check_keys()?;
         takeover.check_room()?;
         Ok(Some(takeover))
     }
 
     /// Takes a look at a stream.
     fn add(&mut self, account: &str, folder: PathBuf) -> Result<(), TakeoverError> {
-        let name = format!("{account} > {}", folder.file_name().unwrap_or_default().to_string_lossy());
-        if folder.join("meta.key").exists() {
-            return Err(TakeoverError::Encrypted(name));
-        }
+        let own_name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = format!("{account} > {own_name}");
         let mut file = StreamFile::default();
-        let text = read(&folder.join("meta.inf"), FILE_BYTES_MAX);
-        let is_read = text.as_ref().is_ok_and(|text| {
-            json::from_slice(text, StreamFile::GO, Strictness::Lax, &mut file).is_ok()
+        let on_disk = read(&folder.join("meta.inf"), FILE_BYTES_MAX);
+        let mut text = on_disk.as_ref().ok().cloned();
+        let is_sealed = folder.join("meta.key").exists();
+        if is_sealed {
+            let key = read(&folder.join("meta.key"), FILE_BYTES_MAX)?;
+            let Some(key) = open_key(&self.keys, &key, account, &Of::Stream(&own_name)) else {
+                self.locked.push(name);
+                return Ok(());
+            };
+            text = text.and_then(|text| key.open_file(&text));
+        }
+        let is_read = text.is_some_and(|text| {
+            json::from_slice(&text, StreamFile::GO, Strictness::Lax, &mut file).is_ok()
                 && !file.config.name.is_empty()
         });
         let sum = read(&folder.join("meta.sum"), FILE_BYTES_MAX).unwrap_or_default();
-        let is_whole = text.is_ok_and(|text| meta_sum(&file.config.name, &text).as_bytes() == sum);
+        let is_whole = on_disk.is_ok_and(|text| meta_sum(&file.config.name, &text).as_bytes() == sum);
         if !is_read || !is_whole {
             self.left.push(format!("stream {name:?}: what it is cannot be read, it is damaged"));
             return Ok(());
@@ -173,7 +186,22 @@ impl Takeover {
         if let Err(error) = unsupported::check_stream(&file.config) {
             return Err(TakeoverError::Unsupported(name, error.to_string()));
         }
-        self.streams.push(Official { account: account.to_owned(), folder, file });
+        self.streams.push(Official { account: account.to_owned(), folder, file, is_sealed });
+        Ok(())
+    }
+
+    /// A wrong key is no damage; a key file that is damaged is, where others are not.
+    fn check_keys(&mut self) -> Result<(), TakeoverError> {
+        let Some(first) = self.locked.first().cloned() else { return Ok(()) };
+        if self.keys.is_empty() {
+            return Err(TakeoverError::NoKey(first));
+        }
+        if !self.streams.iter().any(|official| official.is_sealed) {
+            return Err(TakeoverError::OtherKey(first));
+        }
+        let locked = std::mem::take(&mut self.locked);
+        self.left
+            .extend(locked.iter().map(|name| format!("stream {name:?}: its key is damaged, or another one")));
         Ok(())
     }
 
@@ -204,9 +232,12 @@ impl Takeover {
         let count = self.streams.len();
         say(format_args!("JetStream: taking over {count} streams of an official server"));
         let policy = node.settings.policy();
+        let bytes_max = self.streams.iter().map(Official::bytes_on_disk).sum();
+        let mut progress = Progress::new(node, (count, bytes_max));
         for (done, official) in self.streams.iter().enumerate() {
             let account = node.accounts.make(&official.account, &policy, &node.connections);
-            let messages = official.take(node, &account, shared, &warn)?;
+            progress.begin(done + 1, &official.file.config.name);
+            let messages = official.take((node, shared), &account, (&self.keys, &mut progress), &warn)?;
             let (name, done) = (&official.file.config.name, done + 1);
             say(format_args!(
                 "JetStream: {done} of {count}: stream {name:?} of account {:?}, {messages} messages",
@@ -225,6 +256,12 @@ impl Takeover {
     }
 }
 
+/// The key of a file, by one of the server's.
+fn open_key(keys: &[Secret], file: &[u8], account: &str, of: &Of<'_>) -> Option<FileKey> {
+    let keys: Vec<&[u8]> = keys.iter().map(|key| key.expose().as_bytes()).collect();
+    FileKey::open(file, account, of, &keys)
+}
+
 /// Moves what official servers have there into a folder of its own.
 fn move_aside(folder: &Path, store: &str) -> Result<(), TakeoverError> {
     let aside = folder.join(ASIDE);
@@ -239,127 +276,4 @@ fn move_aside(folder: &Path, store: &str) -> Result<(), TakeoverError> {
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(on_disk(folder))?;
     let mark = folder.join(MARK);
     fs::remove_file(&mark).map_err(on_disk(&mark))
-}
-
-impl Official {
-    /// Blocks by their numbers.
-    fn blocks(&self) -> Vec<(u64, PathBuf)> {
-        let entries = fs::read_dir(self.folder.join("msgs")).into_iter().flatten().flatten();
-        let number = |path: &Path| path.file_name()?.to_str()?.strip_suffix(".blk")?.parse().ok();
-        let mut all: Vec<(u64, PathBuf)> =
-            entries.filter_map(|entry| Some((number(&entry.path())?, entry.path()))).collect();
-        all.sort();
-        all
-    }
-
-    /// Bytes that it will take here, about.
-    fn bytes(&self) -> u64 {
-        let sizes = self.blocks().into_iter().filter_map(|(_, path)| fs::metadata(path).ok());
-        let bytes: u64 = sizes.map(|block| block.len()).sum();
-        let is_compressed = self.file.config.compression != Compression::None;
-        if is_compressed { bytes.saturating_mul(4) } else { bytes + bytes / 4 }
-    }
-
-    fn load_error(&self) -> impl Fn(LoadError) -> TakeoverError {
-        let name = format!("{} > {}", self.account, self.file.config.name);
-        move |error| TakeoverError::Load(name.clone(), error.to_string())
-    }
-
-    /// Makes it. How many messages it has.
-    fn take(
-        &self,
-        node: &Node,
-        account: &Arc<Account>,
-        shared: &Arc<Shared>,
-        warn: &dyn Fn(&str),
-    ) -> Result<u64, TakeoverError> {
-        let (failed, name) = (self.load_error(), &self.file.config.name);
-        let made = (self.file.config.clone(), Some(self.file.created.unix_nanos()));
-        let parts = (shared, super::streams::payload_max(node));
-        let mut loading = Loading::begin(&node.streams.all, account, made, parts).map_err(&failed)?;
-        let (mut deleted, mut last) = (Vec::new(), (0, 0));
-        self.each_block(warn, &mut |block, _| {
-            block.records(&mut |record| match record {
-                Record::Deleted { seq, time } => {
-                    deleted.push(seq);
-                    last = last.max((seq, time));
-                }
-                Record::Message { seq, time, .. } => last = last.max((seq, time)),
-                Record::Damaged { .. } => {}
-            });
-            Ok(())
-        })?;
-        deleted.sort_unstable();
-        deleted.dedup();
-        self.each_block(&|_| {}, &mut |block, path| {
-            let mut done = Ok(());
-            block.records(&mut |record| match record {
-                Record::Message { seq, time, subject, headers, payload } => {
-                    let is_live = deleted.binary_search(&seq).is_err() && seq > loading.last();
-                    if done.is_ok() && is_live {
-                        done = loading.message(&Archived { seq, time, subject, headers, payload });
-                        if let Err(LoadError::Message(seq)) = done {
-                            warn(&format!("stream {name:?}: message {seq} is none that a stream can have"));
-                            done = Ok(());
-                        }
-                    }
-                }
-                Record::Damaged { at, bytes } => {
-                    warn(&format!(
-                        "stream {name:?}: {bytes} bytes of {path:?} are damaged, from byte {at} on"
-                    ));
-                }
-                Record::Deleted { .. } => {}
-            });
-            done.map_err(&failed)
-        })?;
-        loading.skip_to(last.0, last.1).map_err(&failed)?;
-        self.take_consumers(&mut loading, warn)?;
-        let hosted = loading.finish(&node.streams.all).map_err(&failed)?;
-        let messages = hosted.lock().state.machine.totals().count;
-        Ok(messages)
-    }
-
-    /// Reads block after block. What cannot be read is named.
-    fn each_block(
-        &self,
-        warn: &dyn Fn(&str),
-        each: &mut dyn FnMut(&Block, &Path) -> Result<(), TakeoverError>,
-    ) -> Result<(), TakeoverError> {
-        let name = &self.file.config.name;
-        for (number, path) in self.blocks() {
-            let bytes = read(&path, BLOCK_BYTES_MAX as u64)?;
-            match Block::new(name, number, bytes) {
-                Ok(block) => each(&block, &path)?,
-                Err(error) => warn(&format!("stream {name:?}: {path:?} is damaged: {error}")),
-            }
-        }
-        Ok(())
-    }
-
-    fn take_consumers(&self, loading: &mut Loading, warn: &dyn Fn(&str)) -> Result<(), TakeoverError> {
-        let stream = &self.file.config.name;
-        for (name, folder) in folders(&self.folder.join("obs")) {
-            let mut file = ConsumerFile::default();
-            let text = read(&folder.join("meta.inf"), FILE_BYTES_MAX);
-            let is_read = text.is_ok_and(|text| {
-                json::from_slice(&text, ConsumerFile::GO, Strictness::Lax, &mut file).is_ok()
-            });
-            let path = folder.join("o.dat");
-            let state = if path.exists() { read(&path, FILE_BYTES_MAX)? } else { Vec::new() };
-            let (Ok(state), true) = (consumer_state(&state), is_read) else {
-                warn(&format!(
-                    "consumer {name:?} of stream {stream:?} is damaged; its files are left as they are"
-                ));
-                continue;
-            };
-            if let Err(error) = unsupported::check_consumer(&file.config) {
-                warn(&format!("consumer {name:?} of stream {stream:?} is left: {error}"));
-                continue;
-            }
-            let created = Some(file.created.unix_nanos());
-            loading.consumer((&name, created), file.config, &state).map_err(self.load_error())?;
-        }
-        Ok(())
-    }
 }
