@@ -46,6 +46,7 @@ pub(super) fn client(request: &Request<'_>) -> ClientShown {
     let session = node.connections.registry.find(message.publisher.id);
     let is_own = |account: &Account| account.id == request.account.id;
     let own = session.filter(|session| session.peer.place().account.is_some_and(|account| is_own(&account)));
+    let is_elsewhere = own.is_none();
     let info = match own {
         Some(session) => {
             let info = node.delivery.service_requests.client_info(&session.peer, Disclosure::All);
@@ -56,5 +57,11 @@ pub(super) fn client(request: &Request<'_>) -> ClientShown {
     let mut shown = ClientShown::default();
     // What a forged header says is at most strange.
     let _ = json::from_slice(&info, ClientShown::GO, Strictness::Lax, &mut shown);
+    if is_elsewhere {
+        shown.svc = request.account.name.to_string();
+        if shown.server.is_empty() {
+            shown.server.clone_from(&node.settings.identity.name);
+        }
+    }
     shown
 }
