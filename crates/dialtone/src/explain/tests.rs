@@ -14,6 +14,7 @@ use waiting::{Bounded as _, NextLine as _, tries};
 mod delivered;
 mod network;
 mod rights;
+mod streams;
 #[path = "../../../server/tests/common/waiting.rs"]
 mod waiting;
 

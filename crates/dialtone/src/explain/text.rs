@@ -1,7 +1,9 @@
 //! An answer in words.
 
 use super::hops::Answer;
-use dialtone_server::explain::{Action, Kind, Link, Live, Neighbor, Report, Rule, Step, Verdict, What, Who};
+use dialtone_server::explain::{
+    Action, Kind, Link, Live, Neighbor, Report, Rule, Step, StreamConsumer, Verdict, What, Who,
+};
 use std::fmt::Write as _;
 
 /// An answer, for people: a line a step, further in where the way forks.
@@ -137,12 +139,37 @@ fn lines(step: &Step, action: Action) -> Vec<String> {
                 format!("exported as {export}{}", place(export_at)),
             ]
         }
+        What::Stored { stream, stored_as, refused, notes, consumers, more } => {
+            let kept = stored_as.as_ref().map(|kept| format!(" as {kept}")).unwrap_or_default();
+            let mut lines = vec![match refused {
+                Some(why) => format!("stream {stream} refuses it: {why}"),
+                None => format!("stream {stream} stores it{kept}"),
+            }];
+            lines.extend(notes.iter().map(|note| format!("note: {note}")));
+            lines.push(given_out(consumers, *more, refused.is_some()));
+            lines
+        }
         What::Onward { to, queue_groups } => onward(step, to, queue_groups),
         What::Upstream { from } => upstream(step, from),
         What::Wanted { filters, withheld, more } => wanted(filters, withheld, *more),
         What::Stops { why, at } => vec![format!("stops: {why}{}", place(at))],
         What::Note { note, at } => vec![format!("note: {note}{}", place(at))],
     }
+}
+
+/// The consumers of a stream that get a message.
+fn given_out(consumers: &[StreamConsumer], more: usize, is_refused: bool) -> String {
+    if consumers.is_empty() {
+        return "no consumer gets it".to_owned();
+    }
+    let named = |one: &StreamConsumer| {
+        let to = one.delivers_to.as_ref().map(|to| format!("sends it to {to}"));
+        let about: Vec<String> = to.into_iter().chain(one.idle.clone()).collect();
+        if about.is_empty() { one.name.clone() } else { format!("{} ({})", one.name, about.join("; ")) }
+    };
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let get = if is_refused { "would get" } else { "get" };
+    format!("consumers that {get} it: {}{more}", consumers.iter().map(named).collect::<Vec<_>>().join(", "))
 }
 
 /// Where a message goes on to.

@@ -10,13 +10,14 @@ mod missing;
 mod onward;
 mod publish;
 mod report;
+mod stored;
 mod subscribe;
 mod upstream;
 mod users;
 
 pub use report::{
-    Action, Answering, Arrival, Departure, Kind, Link, Live, Neighbor, Question, Report, Rule, Step, Verdict,
-    What, Who,
+    Action, Answering, Arrival, Departure, Kind, Link, Live, Neighbor, Question, Report, Rule, Step,
+    StreamConsumer, Verdict, What, Who,
 };
 
 use crate::node::Node;

@@ -3,7 +3,7 @@
 use super::context::{ExplainContext, place, text};
 use super::report::{Arrival, Kind, Question, Report, Step, Verdict, What};
 use super::users::Users;
-use super::{missing, onward};
+use super::{missing, onward, stored};
 use dialtone_broker::account::Account;
 use dialtone_broker::explain::{self, Chance, Disposition, Place, Request};
 use dialtone_broker::sharing::responses;
@@ -204,6 +204,10 @@ impl Walk<'_> {
         let may_be_had = self.context.may_be_had(&arrives, at.account, &place.subject);
         self.reached.push((place.account.clone(), may_be_had));
         self.step(at, arrives);
+        // Where it came from another account or server, its publisher's own streams are told of there.
+        let is_origin = self.sender.is_none() && at.level == 0;
+        let stored = stored::steps(self.context, at.account, at.subject, is_origin);
+        stored.into_iter().for_each(|what| self.step(at, what));
         let (onward, more) = onward::steps(self.context, at.account, &place.onward, self.sender);
         onward.into_iter().for_each(|what| self.step(at, what));
         if more > 0 {

@@ -204,6 +204,19 @@ pub struct Live {
     pub withheld: usize,
 }
 
+/// A consumer of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamConsumer {
+    /// Its name.
+    pub name: String,
+    /// Where it sends messages. `None`: it is asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivers_to: Option<String>,
+    /// Why it hands out nothing now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<String>,
+}
+
 /// What is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -286,6 +299,24 @@ pub enum What {
         /// Who listens now, if a server answers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         live: Option<Live>,
+    },
+    /// A stream stores it, or would.
+    Stored {
+        /// Which.
+        stream: String,
+        /// Under which subject, where the stream has another one for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stored_as: Option<String>,
+        /// Why it refuses a message without headers and payload now. `None`: it takes it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+        /// What else a publisher should know.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+        /// Consumers that get it, by name; of many the first few.
+        consumers: Vec<StreamConsumer>,
+        /// Consumers that are not listed.
+        more: usize,
     },
     /// It crosses to or from another account.
     Import {

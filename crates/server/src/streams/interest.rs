@@ -56,7 +56,7 @@ impl Listeners {
         self.is_met(id)
     }
 
-    fn is_met(&self, id: u64) -> bool {
+    pub(super) fn is_met(&self, id: u64) -> bool {
         self.lookouts.lock().get_mut(&id).is_some_and(Lookout::is_met)
     }
 }
