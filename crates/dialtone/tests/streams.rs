@@ -107,3 +107,29 @@ fn a_stream_in_memory_acknowledges_at_once_and_is_gone_with_the_server() {
     assert_eq!(info["error"]["err_code"], 10059, "{info}");
     life.kill();
 }
+
+/// All of it is decided on in one turn, so nothing of it is on disk when the last is asked for.
+#[test]
+fn a_direct_get_of_several_has_what_was_published_before_it() {
+    const ROUNDS: u64 = 50;
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut life = Life::begin(dir.path());
+    life.ask(
+        "$JS.API.STREAM.CREATE.S",
+        &json!({ "name": "S", "subjects": ["s.*"], "allow_direct": true, "max_msgs_per_subject": 1 }),
+    );
+    let request = json!({ "multi_last": ["s.*"], "no_hdr": true }).to_string();
+    for round in 1..=ROUNDS {
+        let request = format!("PUB $JS.API.DIRECT.GET.S in.1 {}\r\n{request}\r\n", request.len());
+        life.send(&format!("PUB s.1 1\r\na\r\nPUB s.2 1\r\nb\r\n{request}"));
+        let mut described = String::new();
+        while !described.contains("204 EOB") {
+            described.push_str(&life.line());
+        }
+        let _ = (life.line(), life.line());
+        for seq in [2 * round - 1, 2 * round] {
+            assert!(described.contains(&format!("Nats-Sequence: {seq}\r\n")), "{described}");
+        }
+    }
+    life.kill();
+}

@@ -100,7 +100,7 @@ block! {
             read (natural), Within(Reloads);
         /// What batches may take.
         batch: BatchLimits = BatchLimits::default(),
-            batch: "What batches of publishes may take.", block (batch), Within(Restarts);
+            batch: "What batches of publishes may take.", block (batch), Within(Reloads);
     }
     also {
         max_ha_assets: Restarts, "Accepted; of replicated streams, which a server alone has not: replicated streams and consumers.";
@@ -112,14 +112,14 @@ block! {
     #[derive(Copy, Eq)]
     pub struct BatchLimits in "jetstream_batch" {
         per_stream_max: u64 = 0,
-            max_inflight_per_stream: "Open batches of a stream. Default 50 atomic and 1,000 fast ones.", read (natural), Within(Restarts);
+            max_inflight_per_stream: "Open batches of a stream. Default 50 atomic and 1,000 fast ones.", read (natural), Within(Reloads);
         open_max: u64 = 0,
-            max_inflight_total: "Open batches of the server. Default 1,000 atomic and 50,000 fast ones.", read (natural), Within(Restarts);
+            max_inflight_total: "Open batches of the server. Default 1,000 atomic and 50,000 fast ones.", read (natural), Within(Reloads);
         messages_max: u64 = 0,
-            max_msgs: "Messages of an atomic batch. Default 1,000.", read (natural), Within(Restarts);
+            max_msgs: "Messages of an atomic batch. Default 1,000.", read (natural), Within(Reloads);
         /// Zero: ten seconds.
         timeout: Duration = Duration::ZERO,
-            timeout: "How long a batch may wait for its next message. Default 10s.", read (reader::duration_text), Within(Restarts);
+            timeout: "How long a batch may wait for its next message. Default 10s.", read (reader::duration_text), Within(Reloads);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::blocks::rule::{Change, Difference, Rule, Show};
 use crate::options::JetStream;
-use crate::options::jetstream::{JetStreamLimits, Sync};
+use crate::options::jetstream::Sync;
 
 const DOMAIN: Rule<Option<String>> = Rule::Restarts("JetStreamDomain", Show::show);
 const UNIQUE_TAG: Rule<Option<String>> = Rule::Restarts("JetStreamUniqueTag", Show::show);
@@ -55,16 +55,9 @@ pub(super) fn compare(old: Option<&JetStream>, new: Option<&JetStream>, out: &mu
     }
     let sizes = [(old.memory_bytes_max, new.memory_bytes_max), (old.file_bytes_max, new.file_bytes_max)];
     out.extend(resized(&sizes));
-    if old.limits.batch != new.limits.batch {
-        out.push(refused("JetStream limits of batches"));
-    }
-    if plain(old.limits) != plain(new.limits) {
+    if old.limits != new.limits {
         out.push(carried_out("JetStream limits"));
     }
-}
-
-fn plain(limits: JetStreamLimits) -> JetStreamLimits {
-    JetStreamLimits { batch: <_>::default(), ..limits }
 }
 
 /// What becomes of other sizes, in memory and in files: what is given may grow. `None`: they are the same.
@@ -87,7 +80,7 @@ fn resized(sizes: &[(Option<u64>, Option<u64>)]) -> Option<Difference> {
 mod tests {
     use super::*;
     use crate::Secret;
-    use crate::options::jetstream::Cipher;
+    use crate::options::jetstream::{Cipher, JetStreamLimits};
 
     #[track_caller]
     fn check(old: &JetStream, new: &JetStream, expected: &str) {

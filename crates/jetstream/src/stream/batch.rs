@@ -87,6 +87,11 @@ impl Batches {
         Self { limits, ..Self::default() }
     }
 
+    /// Goes by other limits from here on. Batches that are open stay.
+    pub fn set_limits(&mut self, limits: BatchLimits) {
+        self.limits = limits;
+    }
+
     /// How many are open.
     pub fn len(&self) -> usize {
         self.open.len()

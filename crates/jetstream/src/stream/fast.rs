@@ -146,6 +146,16 @@ impl FastBatches {
         Self { limits, ..Self::default() }
     }
 
+    /// Goes by other limits from here on. Batches that are open stay.
+    pub fn set_limits(&mut self, limits: BatchLimits) {
+        self.limits = limits;
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.limits);
+    }
+
     /// How many are open.
     pub fn len(&self) -> usize {
         self.open.len()

@@ -76,7 +76,7 @@ fn capacity(own: &JetStream, folder: &Path) -> Capacity {
 }
 
 /// How many batches of publishes there may be.
-fn batches(asked: &BatchLimits) -> OpenBatches {
+fn batches(asked: &BatchLimits) -> (stream::BatchLimits, Option<usize>) {
     let given = |value: u64| usize::try_from(value).ok().filter(|&value| value > 0);
     let timeout = i64::try_from(asked.timeout.as_nanos()).ok().filter(|&nanos| nanos > 0);
     let limits = stream::BatchLimits {
@@ -84,7 +84,7 @@ fn batches(asked: &BatchLimits) -> OpenBatches {
         messages: Some(asked.messages_max).filter(|&messages| messages > 0),
         timeout,
     };
-    OpenBatches::new(limits, given(asked.open_max))
+    (limits, given(asked.open_max))
 }
 
 /// Starts JetStream, if the options ask for it.
@@ -117,7 +117,8 @@ pub(crate) fn start(node: &Arc<Node>, policy: &Policy) -> Result<(), StartError>
         say(format_args!("  Acknowledged:    when written, before the sync (ack_when)"));
     }
     say(format_args!("-------------------------------------------"));
-    let acks = (batches(&own.limits.batch), acks_when_written);
+    let (limits, open_max) = batches(&own.limits.batch);
+    let acks = (OpenBatches::new(limits, open_max), acks_when_written);
     let features = &policy.options.server.features;
     let forms = SubjectForms { acks_v2: features.ack_subjects_v2(), replies_v2: features.api_replies_v2() };
     let (gate, totals) = (node.delivery.gate.clone(), node.delivery.totals.clone());
@@ -328,6 +329,11 @@ pub(crate) fn renew(node: &Arc<Node>) {
         of(own.memory_bytes_max, capacity.memory_bytes_max),
         of(own.file_bytes_max, capacity.file_bytes_max),
     );
+    if let Some(shared) = node.streams.shared() {
+        let (limits, open_max) = batches(&own.limits.batch);
+        shared.batches.set_limits(limits, open_max);
+        node.streams.all.all().iter().for_each(|hosted| hosted.set_batch_limits(limits));
+    }
     follow(node);
 }
 

@@ -1,6 +1,7 @@
 //! How many batches of publishes all streams of a server have open.
 
 use dialtone_jetstream::stream::{BatchLimits, Batches, FastBatches};
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Atomic batches.
@@ -29,7 +30,13 @@ impl Open {
     /// Forgets all.
     pub(super) fn clear(&mut self) {
         self.atomic.clear();
-        self.fast = FastBatches::default();
+        self.fast.clear();
+    }
+
+    /// Goes by other limits from here on.
+    pub(super) fn set_limits(&mut self, limits: BatchLimits) {
+        self.atomic.set_limits(limits);
+        self.fast.set_limits(limits);
     }
 
     /// Gives up what waited too long.
@@ -47,20 +54,34 @@ impl Open {
 /// Open batches, of both kinds.
 pub(crate) struct OpenBatches {
     open: [AtomicUsize; 2],
-    max: [usize; 2],
+    max: [AtomicUsize; 2],
     /// What those of one stream may take.
-    pub(super) limits: BatchLimits,
+    limits: Mutex<BatchLimits>,
 }
 
 impl OpenBatches {
     /// None yet; `max` are those of either kind that may be open, `None` the official default.
     pub(crate) fn new(limits: BatchLimits, max: Option<usize>) -> Self {
-        Self { open: Default::default(), max: max.map_or(MAX, |max| [max; 2]), limits }
+        let out = Self { open: <_>::default(), max: <_>::default(), limits: Mutex::default() };
+        out.set_limits(limits, max);
+        out
+    }
+
+    /// Other limits are in force; streams that there are have to be told theirs.
+    pub(crate) fn set_limits(&self, limits: BatchLimits, max: Option<usize>) {
+        let all = max.map_or(MAX, |max| [max; 2]);
+        self.max.iter().zip(all).for_each(|(max, now)| max.store(now, Ordering::Relaxed));
+        *self.limits.lock() = limits;
+    }
+
+    /// What those of one stream may take.
+    pub(super) fn limits(&self) -> BatchLimits {
+        *self.limits.lock()
     }
 
     /// Whether one more may be open. Those that were opened in turns that are still under way are not counted.
     pub(super) fn has_room(&self, kind: usize) -> bool {
-        self.open[kind].load(Ordering::Relaxed) < self.max[kind]
+        self.open[kind].load(Ordering::Relaxed) < self.max[kind].load(Ordering::Relaxed)
     }
 
     /// Counts those of a stream.
@@ -96,5 +117,7 @@ mod tests {
         assert!(!open.has_room(ATOMIC) && open.has_room(FAST));
         open.recount(&mut one, [0, 0]);
         assert!(open.has_room(ATOMIC) && open.has_room(FAST));
+        open.set_limits(BatchLimits::default(), Some(1));
+        assert!(!open.has_room(ATOMIC) && open.has_room(FAST));
     }
 }

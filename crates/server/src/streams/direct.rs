@@ -49,6 +49,10 @@ pub(super) enum Asked {
 pub(super) fn answer(session: &mut Session<'_>, message: &Message<'_>) {
     let Some(to) = message.reply else { return };
     match read(message) {
+        Ok(asked) if asked.is_for_several() && session.inner.state.is_ahead() => {
+            // What was acknowledged to nobody yet is no part of the answer before it is on disk, and what it replaced is gone.
+            session.when_durable(Due::Asked(Box::new((to.into(), asked))));
+        }
         Ok(asked) if session.inner.state.machine.totals().count > LOOKED_AT_ONCE && asked.takes_long() => {
             session.inner.push_later(Later::Asked { to: to.into(), asked: Box::new(asked) });
         }
@@ -99,6 +103,11 @@ fn read(message: &Message<'_>) -> Result<Asked, &'static str> {
 }
 
 impl Asked {
+    /// Whether it asks for more than one message.
+    fn is_for_several(&self) -> bool {
+        matches!(self, Self::Body(asked) if asked.batch != 0 || !asked.multi_last.is_empty())
+    }
+
     /// Whether finding what it asks for takes a look at everything in the stream.
     fn takes_long(&self) -> bool {
         let is_open = |filter: &[u8]| Selector::new([filter]).is_open();

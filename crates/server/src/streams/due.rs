@@ -2,6 +2,7 @@
 //!
 //! An acknowledgement takes an entry of its own and the bytes of the subject that it goes to; it is written out when it goes.
 
+use super::direct::Asked;
 use super::republish::Republished;
 use dialtone_store::Lsn;
 use std::collections::VecDeque;
@@ -27,6 +28,8 @@ pub(super) enum Due<'q> {
     },
     /// A message that is published again.
     Again(Republished),
+    /// A request for several messages, and where its answer goes.
+    Asked(Box<(Box<[u8]>, Asked)>),
 }
 
 /// An entry of the queue. Texts stand behind one another.
@@ -40,6 +43,7 @@ enum What {
     Stored(u64),
     Answer { payload_bytes: u32 },
     Again(Box<Republished>),
+    Asked(Box<(Box<[u8]>, Asked)>),
 }
 
 /// What waits.
@@ -70,6 +74,7 @@ impl Queue {
                 (to, payload, What::Answer { payload_bytes: u32::try_from(payload.len()).unwrap_or(0) })
             }
             Due::Again(again) => (b"", b"", What::Again(Box::new(again))),
+            Due::Asked(asked) => (b"", b"", What::Asked(asked)),
         };
         self.texts.extend_from_slice(to);
         self.texts.extend_from_slice(payload);
@@ -91,6 +96,7 @@ impl Queue {
                     done(Due::Answer { to, payload });
                 }
                 What::Again(again) => done(Due::Again(*again)),
+                What::Asked(asked) => done(Due::Asked(asked)),
             }
         }
         if self.entries.is_empty() {
@@ -119,6 +125,7 @@ mod tests {
                     format!("{}: {}", String::from_utf8_lossy(to), String::from_utf8_lossy(payload))
                 }
                 Due::Again(again) => format!("again {}", String::from_utf8_lossy(&again.subject)),
+                Due::Asked(asked) => format!("asked by {}", String::from_utf8_lossy(&asked.0)),
             });
         });
         out

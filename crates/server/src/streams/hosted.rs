@@ -19,7 +19,7 @@ use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::config::PersistMode;
 use dialtone_jetstream::consumer::ConsumerId;
 use dialtone_jetstream::messages::{Body, Place};
-use dialtone_jetstream::stream::unpack;
+use dialtone_jetstream::stream::{BatchLimits, unpack};
 use dialtone_store::{GroupId, Lsn, ReadError};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -222,7 +222,7 @@ impl Hosted {
                 scratch: Vec::new(),
                 record: Vec::new(),
                 places: Vec::new(),
-                batches: Open::new(shared.batches.limits),
+                batches: Open::new(shared.batches.limits()),
                 unsynced: due::Queue::default(),
             }),
             quota,
@@ -354,6 +354,11 @@ impl Hosted {
             session.inner.batches.clear();
             session.inner.unsynced.clear();
         });
+    }
+
+    /// Goes by other limits of batches from here on.
+    pub(crate) fn set_batch_limits(&self, limits: BatchLimits) {
+        self.lock().batches.set_limits(limits);
     }
 
     /// The server is about to stop: requests that wait are answered.

@@ -233,6 +233,10 @@ impl Session<'_> {
             Due::Answer { to, payload } => {
                 emit_plain(self.turn, self.account, to, payload);
             }
+            Due::Asked(asked) => {
+                let (to, asked) = *asked;
+                self.inner.push_later(Later::Asked { to, asked: Box::new(asked) });
+            }
             Due::Again(Republished { subject, reply, header_bytes, framed }) => {
                 let reply = reply.as_deref();
                 let message = Message { subject: &subject, reply, header_bytes, framed: &framed };

@@ -72,7 +72,7 @@ pub(crate) struct Shared {
     /// When a checkpoint is due.
     pub(super) alarm: Alarm,
     /// Batches of publishes that are open.
-    pub(super) batches: OpenBatches,
+    pub(crate) batches: OpenBatches,
     /// What cannot be read.
     pub(crate) damages: Damages,
     /// What is to be erased.

@@ -145,6 +145,11 @@ impl State {
         self.machine.settings().payload_max
     }
 
+    /// Whether messages are stored that may not be seen yet.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.visible() < self.machine.totals().last
+    }
+
     /// The last message that may be seen.
     pub(crate) fn visible(&self) -> u64 {
         self.committed.min(self.machine.totals().last)
