@@ -195,8 +195,10 @@ pub(crate) struct Usage {
     pub(crate) reserved: [u64; 2],
     /// How many messages.
     pub(crate) messages: u64,
-    /// How many consumers.
+    /// How many consumers, with those by which mirrors and sources follow.
     pub(crate) consumers: usize,
+    /// How many without them.
+    pub(crate) shown_consumers: usize,
 }
 
 impl Usage {
@@ -211,6 +213,7 @@ impl Usage {
             usage.reserved[at] += u64::try_from(config.max_bytes).unwrap_or(0);
             usage.messages += totals.count;
             usage.consumers += inner.state.consumers.len();
+            usage.shown_consumers += inner.state.shown_consumers();
         }
         usage
     }

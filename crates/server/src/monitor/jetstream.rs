@@ -118,8 +118,8 @@ pub(crate) fn jsz(node: &Node, options: &JszOptions) -> Result<Value, &'static s
         content: Content {
             streams: streams.len(),
             streams_leader: leads(streams.len()),
-            consumers: usage.consumers,
-            consumers_leader: leads(usage.consumers),
+            consumers: usage.shown_consumers,
+            consumers_leader: leads(usage.shown_consumers),
             messages: usage.messages,
             bytes: usage.bytes.iter().sum(),
         },
