@@ -52,7 +52,7 @@ fn subjects(messages: &Messages, filter: &str, offset: i64) -> (Paged, BTreeMap<
 pub(crate) fn stream(hosted: &Hosted, details: &Details<'_>) -> (StreamInfo, Paged) {
     let inner = hosted.lock();
     let state = &inner.state;
-    let mut config = state.meta.config.clone();
+    let mut config = (*state.meta.config).clone();
     if !details.is_listed {
         config.metadata = shown_metadata(&config.metadata);
     }

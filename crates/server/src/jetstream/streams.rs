@@ -12,7 +12,9 @@ use dialtone_jetstream::api::{
     StreamCreateResponse, StreamInfoRequest, StreamInfoResponse, StreamListResponse, StreamNamesResponse,
     StreamResponse, StreamsRequest, SuccessResponse, Tier,
 };
-use dialtone_jetstream::config::{self, ConsumerConfig, Context, Creation, StreamConfig, StreamRequest};
+use dialtone_jetstream::config::{
+    self, ConsumerConfig, Context, Creation, StreamConfig, StreamRequest, Streams,
+};
 use dialtone_jetstream::error::{self, ApiError};
 use dialtone_jetstream::json;
 use dialtone_store::{Lsn, Refused};
@@ -48,13 +50,27 @@ pub(super) fn payload_max(node: &Node) -> u32 {
     u32::try_from(node.settings.policy().options.limits.payload_bytes_max).unwrap_or(u32::MAX)
 }
 
-pub(super) fn configs(request: &Request<'_>) -> BTreeMap<String, StreamConfig> {
+/// The streams of an account, by name.
+struct Known(Vec<Arc<StreamConfig>>);
+
+impl Streams for Known {
+    fn by_name(&self, name: &str) -> Option<&StreamConfig> {
+        let at = self.0.binary_search_by(|config| config.name.as_str().cmp(name)).ok()?;
+        self.0.get(at).map(|config| &**config)
+    }
+
+    fn for_each(&self, each: &mut dyn FnMut(&StreamConfig)) {
+        self.0.iter().for_each(|config| each(config));
+    }
+}
+
+fn configs(request: &Request<'_>) -> Known {
     configs_of(&request.executor.node, &request.account)
 }
 
-fn configs_of(node: &Node, account: &Account) -> BTreeMap<String, StreamConfig> {
+fn configs_of(node: &Node, account: &Account) -> Known {
     let all = node.streams.all.of(account);
-    all.iter().map(|hosted| (hosted.name.to_string(), hosted.lock().state.meta.config.clone())).collect()
+    Known(all.iter().map(|hosted| hosted.lock().state.meta.config.clone()).collect())
 }
 
 pub(super) fn create(request: &mut Request<'_>) -> Answered {

@@ -107,7 +107,7 @@ fn write_stream(
     sink.end().map_err(failed(&path))?;
     let about = [
         &b"{\"config\":"[..],
-        &json::to_vec(&state.meta.config),
+        &json::to_vec(&*state.meta.config),
         b",\"state\":",
         &json::to_vec(&figures),
         b"}\n",

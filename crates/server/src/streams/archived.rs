@@ -83,7 +83,7 @@ impl Hosted {
             let figures = state.archived_figures();
             let last = figures.last_seq;
             let consumers = if with_consumers { state.archived_consumers(last) } else { Vec::new() };
-            ArchiveBegin { config: state.meta.config.clone(), state: figures, consumers }
+            ArchiveBegin { config: (*state.meta.config).clone(), state: figures, consumers }
         })
     }
 

@@ -73,7 +73,7 @@ impl Loading {
         (shared, payload_max): (&Arc<Shared>, u32),
     ) -> Result<Self, LoadError> {
         let is_file = config.storage == Storage::File;
-        let meta = StreamMeta { created: created.unwrap_or_else(wall), config };
+        let meta = StreamMeta { created: created.unwrap_or_else(wall), config: Arc::new(config) };
         let state = State::new(meta.clone(), settings::stream(&meta.config, payload_max));
         let mut loading = Self {
             account: account.clone(),

@@ -4,14 +4,15 @@ use super::state::Unreadable;
 use dialtone_jetstream::config::{ConsumerConfig, StreamConfig};
 use dialtone_jetstream::consumer::Start;
 use dialtone_jetstream::json::{self, Strictness};
+use std::sync::Arc;
 
 /// What is kept of a stream beside its state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct StreamMeta {
     /// Nanoseconds since 1970.
     pub(crate) created: i64,
-    /// Its configuration.
-    pub(crate) config: StreamConfig,
+    /// Its configuration, which checks of other streams look at, too.
+    pub(crate) config: Arc<StreamConfig>,
 }
 
 /// What is kept of a consumer beside its state.
@@ -32,7 +33,7 @@ pub(crate) struct ConsumerMeta {
 impl StreamMeta {
     /// As bytes: the time, then JSON.
     pub(super) fn encode(&self) -> Vec<u8> {
-        [&self.created.to_le_bytes()[..], &json::to_vec(&self.config)].concat()
+        [&self.created.to_le_bytes()[..], &json::to_vec(&*self.config)].concat()
     }
 
     /// Reads it.
@@ -41,7 +42,7 @@ impl StreamMeta {
         let created = number(&mut rest)? as i64;
         let mut config = StreamConfig::default();
         json::from_slice(rest, StreamConfig::GO, Strictness::Lax, &mut config).map_err(|_| Unreadable)?;
-        Ok(Self { created, config })
+        Ok(Self { created, config: Arc::new(config) })
     }
 }
 
@@ -102,7 +103,7 @@ mod tests {
             subjects: vec!["a.>".into()],
             ..StreamConfig::default()
         };
-        let stream = StreamMeta { created: 5, config };
+        let stream = StreamMeta { created: 5, config: Arc::new(config) };
         let bytes = stream.encode();
         assert_eq!(StreamMeta::decode(&bytes), Ok(stream));
         let config = ConsumerConfig { durable_name: "C".into(), max_deliver: 3, ..ConsumerConfig::default() };

@@ -92,7 +92,7 @@ impl All {
         config: StreamConfig,
         (shared, payload_max): (&Arc<Shared>, u32),
     ) -> Result<(Arc<Hosted>, Option<Lsn>), Refused> {
-        let meta = StreamMeta { created: wall(), config };
+        let meta = StreamMeta { created: wall(), config: Arc::new(config) };
         let mut logged = None;
         if meta.config.storage == Storage::File
             && let Some(store) = shared.store()

@@ -9,6 +9,7 @@ use dialtone_jetstream::config::{ConsumerConfig, StreamConfig};
 use dialtone_jetstream::consumer::ResetError;
 use dialtone_jetstream::stream::{Proposal, Purge, Refusal};
 use dialtone_store::{Lsn, ReadError, Refused, Urgency};
+use std::sync::Arc;
 
 /// How often a message is read that has another place each time.
 const READ_ATTEMPTS: usize = 8;
@@ -24,7 +25,7 @@ impl Hosted {
         turn: &mut dyn Publish,
     ) -> Option<Result<Option<Lsn>, Refused>> {
         self.with(turn, |session| {
-            let meta = StreamMeta { config, created: session.inner.state.meta.created };
+            let meta = StreamMeta { config: Arc::new(config), created: session.inner.state.meta.created };
             let upto = session.log_record(Record::Stream(&meta.encode()), Urgency::Ordinary)?;
             let said = session.inner.state.reconfigure(meta);
             session.note(said);
