@@ -14,6 +14,7 @@ mod batch;
 mod codec;
 mod counter;
 mod dedupe;
+mod delayed;
 mod effects;
 mod expiry;
 mod fast;
@@ -40,6 +41,8 @@ pub use archived::Archived;
 pub use batch::{Abandoned, BatchLimits, Batches};
 pub use codec::Malformed;
 use dedupe::Dedupe;
+use delayed::Delays;
+pub use delayed::{DELAYED_BYTES_MAX, DELAYED_MAX, Delayed};
 pub use effects::{Effects, Purged, Reason, RemovedMessage, Stored};
 use expiry::Deadlines;
 pub use fast::{FastAnswer, FastBatches, FastMark, FastOperation, is_fast};
@@ -69,6 +72,8 @@ pub struct Stream {
     dedupe: Dedupe,
     deadlines: Deadlines,
     schedules: Schedules,
+    /// What is stored later.
+    delays: Delays,
     /// The `Nats-Msg-Id` of the last message, empty if it had none.
     last_msg_id: Vec<u8>,
     /// How far its sources are.
@@ -89,6 +94,7 @@ impl Stream {
             dedupe: Dedupe::default(),
             deadlines: Deadlines::default(),
             schedules: Schedules::default(),
+            delays: Delays::default(),
             last_msg_id: Vec::new(),
             places: Places::default(),
         }

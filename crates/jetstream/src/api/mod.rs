@@ -16,7 +16,10 @@ mod requests;
 mod responses;
 
 pub use account::{AccountInfo, ApiStats, LimitsShown, Tier};
-pub use beyond::{RedriveRequest, RedriveResponse};
+pub use beyond::{
+    CancelRequest, CancelResponse, DelayedMessage, DelayedRequest, DelayedResponse, RedriveRequest,
+    RedriveResponse,
+};
 pub use endpoint::{API_PREFIX, Audience, Body, ENDPOINTS, Endpoint, Request, Row, domain_mappings, parse};
 pub use info::{
     Bytes, ClusterInfo, ConsumerInfo, LostMessages, PriorityGroupState, SequenceInfo, StoredMessage,

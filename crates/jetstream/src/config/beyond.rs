@@ -14,8 +14,10 @@ pub const ORDER_BY: &str = "dialtone.order_by";
 pub const DEAD_LETTER: &str = "dialtone.dead_letter";
 /// Keys that consumers may have.
 const CONSUMER: &[&str] = &[ORDER_BY, DEAD_LETTER];
+/// Streams: whether messages may be stored later, by the header `Nats-Delay`: `true` or `false`.
+pub const DELAY: &str = "dialtone.delay";
 /// Keys that streams may have.
-const STREAM: &[&str] = &[];
+const STREAM: &[&str] = &[DELAY];
 
 /// Tokens that a key may have.
 const KEY_TOKENS_MAX: usize = 8;
@@ -114,14 +116,25 @@ pub(super) fn check_consumer(
     Ok(())
 }
 
+/// Whether messages of a stream may be stored later. Of a configuration that was checked.
+pub fn allows_delay(config: &StreamConfig) -> bool {
+    config.metadata.get(DELAY).is_some_and(|text| text == "true")
+}
+
 /// Checks our own settings of a stream.
 ///
 /// # Errors
 /// What is wrong, by name.
-pub(super) fn check_stream(metadata: &Metadata) -> Result<(), ApiError> {
-    match unknown(metadata, STREAM) {
-        Some(key) => Err(error::STREAM_INVALID_CONFIG.with(format!("{key} is no setting of a stream"))),
-        None => Ok(()),
+pub(super) fn check_stream(config: &StreamConfig) -> Result<(), ApiError> {
+    let refuse = |text: String| Err(error::STREAM_INVALID_CONFIG.with(text));
+    if let Some(key) = unknown(&config.metadata, STREAM) {
+        return refuse(format!("{key} is no setting of a stream"));
+    }
+    match config.metadata.get(DELAY).map(String::as_str) {
+        None | Some("false") => Ok(()),
+        Some("true") if config.mirror.is_some() => refuse(format!("{DELAY} does not go with a mirror")),
+        Some("true") => Ok(()),
+        Some(_) => refuse(format!("{DELAY} has to be true or false")),
     }
 }
 
@@ -196,7 +209,14 @@ mod tests {
                 Err(format!("{DEAD_LETTER} {why}").into())
             );
         }
-        let stream = check_stream(&ordered.metadata).map_err(|error| error.description);
+        let refused = |key: &str, value: &str| {
+            let metadata = [(key.to_owned(), value.to_owned())].into_iter().collect();
+            check_stream(&StreamConfig { metadata, ..StreamConfig::default() })
+                .map_err(|error| error.description)
+        };
+        assert_eq!((refused(DELAY, "true"), refused(DELAY, "false")), (Ok(()), Ok(())));
+        assert_eq!(refused(DELAY, "yes"), Err("dialtone.delay has to be true or false".into()));
+        let stream = refused(ORDER_BY, "2");
         assert_eq!(stream, Err("dialtone.order_by is no setting of a stream".into()));
     }
 }

@@ -34,7 +34,7 @@ pub fn create_stream(
 ) -> Result<Creation, ApiError> {
     let creation = official_creation(name, request, context)?;
     if let Creation::New(config) = &creation {
-        beyond::check_stream(&config.metadata)?;
+        beyond::check_stream(config)?;
         unsupported::check_stream(config)?;
     }
     Ok(creation)
@@ -51,7 +51,7 @@ pub fn restored_stream(asked: &StreamConfig, context: Context<'_>) -> Result<Str
     let mut asked = asked.clone();
     metadata::static_stream_metadata(&mut asked);
     let config = checked(&asked, false, context)?;
-    beyond::check_stream(&config.metadata)?;
+    beyond::check_stream(&config)?;
     unsupported::check_stream(&config)?;
     if context.streams.by_name(&config.name).is_some() {
         return Err(error::STREAM_NAME_EXIST_RESTORE_FAILED.error());

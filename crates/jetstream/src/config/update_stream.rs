@@ -20,7 +20,7 @@ pub fn update_stream<'c>(
     context: Context<'_>,
 ) -> Result<StreamConfig, ApiError> {
     let config = official_update(name, request, consumers, context)?;
-    beyond::check_stream(&config.metadata)?;
+    beyond::check_stream(&config)?;
     unsupported::check_stream(&config)?;
     Ok(config)
 }

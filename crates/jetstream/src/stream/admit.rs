@@ -100,6 +100,9 @@ impl Stream {
     ) -> Result<Option<Admitted<'a>>, Refusal> {
         let is_batch =
             !publish.headers.is_empty() && marks::given(Marks::of(publish.headers).batch_id).is_some();
+        if self.is_delayed(publish.headers) {
+            return self.admit_delayed(publish, room, now).map(Some);
+        }
         if !is_batch {
             return self.admit_publish(publish, room, now).map(Some);
         }
@@ -245,6 +248,9 @@ impl Stream {
         let ttl = marks::ttl(marks.ttl);
         if !settings.features.ttl && ttl.is_some_and(|ttl| ttl != TtlValue::None) {
             return Err(Refusal::TtlDisabled);
+        }
+        if settings.features.delay && marks::given(marks.delay).is_some() {
+            return Err(Refusal::StoreFailed("Nats-Delay does not go with batches"));
         }
         self.check_expected(marks, &store.subject)?;
         let mut marks = *marks;

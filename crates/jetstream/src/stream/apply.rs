@@ -22,6 +22,9 @@ impl Stream {
                 self.messages.skip(*upto, 0);
                 effects.skipped = true;
             }
+            Proposal::Delay(delayed) => self.delays.set(delayed.clone().into_owned()),
+            Proposal::Undelay(id) => self.delays.remove(*id),
+            Proposal::Postpone { id, at } => self.delays.postpone(*id, *at),
             Proposal::Reschedule { seq, at: None } => self.schedules.remove(*seq),
             Proposal::Reschedule { seq, at: Some(at) } => {
                 if let Some(head) = self.messages.head(*seq) {
@@ -81,6 +84,9 @@ impl Stream {
             self.enforce_subject_limit(&store.subject, max, effects);
         }
         self.enforce_limits(effects);
+        if let Some(id) = store.delayed {
+            self.delays.remove(id);
+        }
         self.note(store, seq);
         self.note_schedule(store, seq);
         self.roll_up(store, 1, effects);

@@ -1,6 +1,6 @@
 //! Proposals as bytes: a version, a kind, then its fields. Numbers are LEB128, bytes have their length before them.
 
-use super::{MadeBy, Proposal, Purge, REMOVED_MAX, Reason, Remove, Rollup, Sourced, Store, Ttl};
+use super::{Delayed, MadeBy, Proposal, Purge, REMOVED_MAX, Reason, Remove, Rollup, Sourced, Store, Ttl};
 use std::borrow::Cow;
 
 /// The version of everything here.
@@ -90,6 +90,7 @@ const SCHEDULE: u16 = 256;
 const REPEATS: u16 = 512;
 const SOURCED: u16 = 1024;
 const PACKED: u16 = 2048;
+const DELAYED: u16 = 4096;
 
 impl<'a> Store<'a> {
     /// Appends all but the sequence and the body: what the store keeps as the head of the message.
@@ -118,6 +119,7 @@ impl<'a> Store<'a> {
         mark(self.is_skipped, SKIPPED);
         mark(self.sourced.is_some(), SOURCED);
         mark(is_packed, PACKED);
+        mark(self.delayed.is_some(), DELAYED);
         out.push(VERSION);
         out.extend_from_slice(&marks.to_le_bytes());
         out.extend_from_slice(&self.time.to_le_bytes());
@@ -139,6 +141,9 @@ impl<'a> Store<'a> {
             put_bytes(out, &sourced.index);
             put(out, sourced.seq);
             put_bytes(out, &sourced.identity);
+        }
+        if let Some(id) = self.delayed {
+            put(out, id);
         }
         if is_packed {
             put(out, u64::from(self.body_bytes));
@@ -182,11 +187,14 @@ impl<'a> Store<'a> {
             store.sourced = Some(Sourced { index, seq, identity: Cow::Borrowed(reader.bytes()?) });
         }
         store.is_skipped = marks & SKIPPED != 0;
+        if marks & DELAYED != 0 {
+            store.delayed = Some(reader.number()?);
+        }
         if marks & PACKED != 0 {
             let whole = u32::try_from(reader.number()?).map_err(|_| Malformed)?;
             store.body_bytes = Some(whole).filter(|&whole| whole > body_bytes).ok_or(Malformed)?;
         }
-        let is_sound = marks < 2 * PACKED && u32::from(store.header_bytes) <= store.body_bytes && seq > 0;
+        let is_sound = marks < 2 * DELAYED && u32::from(store.header_bytes) <= store.body_bytes && seq > 0;
         reader.end().and(if is_sound { Ok(store) } else { Err(Malformed) })
     }
 
@@ -237,6 +245,9 @@ const REMOVE: u8 = 4;
 const PURGE: u8 = 5;
 const SKIP_TO: u8 = 6;
 const RESCHEDULE: u8 = 7;
+const DELAY: u8 = 8;
+const UNDELAY: u8 = 9;
+const POSTPONE: u8 = 10;
 
 impl<'a> Proposal<'a> {
     /// Appends all of it. Where the store keeps messages apart, a [`Proposal::Store`] is [`Store::encode_head`] and its body instead.
@@ -274,6 +285,19 @@ impl<'a> Proposal<'a> {
                 out.push(SKIP_TO);
                 put(out, *upto);
             }
+            Self::Delay(delayed) => {
+                out.push(DELAY);
+                delayed.encode(out);
+            }
+            Self::Undelay(id) => {
+                out.push(UNDELAY);
+                put(out, *id);
+            }
+            Self::Postpone { id, at } => {
+                out.push(POSTPONE);
+                put(out, *id);
+                out.extend_from_slice(&at.to_le_bytes());
+            }
             Self::Reschedule { seq, at } => {
                 out.push(RESCHEDULE);
                 put(out, *seq);
@@ -309,6 +333,9 @@ impl<'a> Proposal<'a> {
                 Self::Purge(Purge { filter, before, keep })
             }
             SKIP_TO => Self::SkipTo(reader.number()?),
+            DELAY => Self::Delay(Delayed::decode(&mut reader)?),
+            UNDELAY => Self::Undelay(reader.number()?),
+            POSTPONE => Self::Postpone { id: reader.number()?, at: reader.time()? },
             RESCHEDULE => {
                 let seq = reader.number()?;
                 let at = if reader.0.is_empty() { None } else { Some(reader.time()?) };

@@ -63,7 +63,7 @@ impl Stream {
             let mut heads = self.messages.iter_from(0);
             heads.find(|head| !head.is_kept_forever).map(|head| head.time.saturating_add(age))
         });
-        [age, self.deadlines.first(), self.schedules.first()].into_iter().flatten().min()
+        [age, self.deadlines.first(), self.schedules.first(), self.delays.first()].into_iter().flatten().min()
     }
 
     /// The next removal, or the next subject delete marker, that is due. To be asked again until there is none.

@@ -80,6 +80,8 @@ marks! {
     source "Nats-Stream-Source"
     /// Why a subject delete marker stands here.
     marker_reason "Nats-Marker-Reason"
+    /// When the message is stored, of streams that allow it (ours alone).
+    delay "Nats-Delay"
     /// The API level that the publisher needs.
     api_level "Nats-Required-Api-Level"
     /// Who asks, where it comes from another account. Never stored.

@@ -1,5 +1,6 @@
 //! What was decided: all that [`Stream::apply`](super::Stream::apply) has to know.
 
+use super::delayed::Delayed;
 use super::marks::Rollup;
 use std::borrow::Cow;
 
@@ -18,6 +19,17 @@ pub enum Proposal<'a> {
     Purge(Purge),
     /// Sequences up to this one have no message, in a mirror.
     SkipTo(u64),
+    /// A message is stored later.
+    Delay(Delayed<'a>),
+    /// A message that was to be stored later is not.
+    Undelay(u64),
+    /// A message that was to be stored is tried again.
+    Postpone {
+        /// Its number.
+        id: u64,
+        /// Nanoseconds since 1970.
+        at: i64,
+    },
     /// A schedule, by its sequence, fires at another time, or (`None`) not any more.
     Reschedule {
         /// The message that is the schedule.
@@ -29,7 +41,7 @@ pub enum Proposal<'a> {
 
 impl Proposal<'_> {
     /// With bytes of its own.
-    pub(super) fn into_owned(self) -> Proposal<'static> {
+    pub fn into_owned(self) -> Proposal<'static> {
         match self {
             Self::Store(store) => Proposal::Store(store.into_owned()),
             Self::Batch(stores) => Proposal::Batch(stores.into_iter().map(Store::into_owned).collect()),
@@ -37,6 +49,9 @@ impl Proposal<'_> {
             Self::Remove(remove) => Proposal::Remove(remove),
             Self::Purge(purge) => Proposal::Purge(purge),
             Self::SkipTo(upto) => Proposal::SkipTo(upto),
+            Self::Delay(delayed) => Proposal::Delay(delayed.into_owned()),
+            Self::Undelay(id) => Proposal::Undelay(id),
+            Self::Postpone { id, at } => Proposal::Postpone { id, at },
             Self::Reschedule { seq, at } => Proposal::Reschedule { seq, at },
         }
     }
@@ -83,6 +98,8 @@ pub struct Store<'a> {
     pub schedule: Option<i64>,
     /// The schedule that made it.
     pub made_by: Option<MadeBy<'a>>,
+    /// The number that it had while it was delayed.
+    pub delayed: Option<u64>,
     /// The source that it is from.
     pub sourced: Option<Sourced<'a>>,
     /// Whether its payload is a counter's value. Not kept.
@@ -109,6 +126,7 @@ impl Store<'_> {
             is_marker: self.is_marker,
             schedule: self.schedule,
             made_by: self.made_by.map(|made_by| MadeBy { subject: own(made_by.subject), next: made_by.next }),
+            delayed: self.delayed,
             sourced: self.sourced.map(|from| Sourced {
                 index: own(from.index),
                 seq: from.seq,

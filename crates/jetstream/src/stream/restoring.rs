@@ -38,6 +38,7 @@ impl Restoring {
             schedules.push((reader.number()?, reader.time()?));
         }
         stream.restore_places(&mut reader)?;
+        stream.delays = super::delayed::Delays::restore(&mut reader)?;
         reader.end()?;
         Ok(Self { stream, totals, runs, at: 0, schedules })
     }

@@ -81,6 +81,8 @@ pub struct Features {
     pub fast: bool,
     /// `allow_msg_schedules`.
     pub schedules: bool,
+    /// Messages may be stored later: our own setting.
+    pub delay: bool,
     /// `deny_delete`.
     pub deny_delete: bool,
     /// `deny_purge`.
@@ -100,6 +102,7 @@ impl Features {
             atomic: config.allow_atomic,
             fast: config.allow_batched,
             schedules: config.allow_msg_schedules,
+            delay: config::beyond::allows_delay(config),
             deny_delete: config.deny_delete,
             deny_purge: config.deny_purge,
             sealed: config.sealed,

@@ -1,6 +1,7 @@
 //! The whole state as bytes, for checkpoints.
 
 use super::codec::{Malformed, Reader, put, put_bytes};
+use super::delayed::Delays;
 use super::{Settings, Sourced, Stream};
 use crate::messages::{Body, New, Place, Totals};
 use std::borrow::Cow;
@@ -62,6 +63,7 @@ impl Stream {
             put(out, place.seq);
             put_bytes(out, &place.identity);
         }
+        self.delays.snapshot(out);
     }
 
     fn put_runs(&self, out: &mut Vec<u8>) {
@@ -124,6 +126,7 @@ impl Stream {
             stream.schedules.set(subject, seq, reader.time()?);
         }
         stream.restore_places(&mut reader)?;
+        stream.delays = Delays::restore(&mut reader)?;
         reader.end()?;
         Ok(stream)
     }

@@ -4,14 +4,20 @@ use super::has_jetstream;
 use crate::internal::Message;
 use crate::node::Executor;
 use crate::streams::Hosted;
-use dialtone_jetstream::api::{self, RedriveRequest, RedriveResponse};
+use dialtone_jetstream::api::{
+    self, CancelRequest, CancelResponse, DelayedMessage, DelayedRequest, DelayedResponse, RedriveRequest,
+    RedriveResponse,
+};
 use dialtone_jetstream::error::{self, ApiError};
-use dialtone_jetstream::json::{self, Strictness};
-use dialtone_jetstream::stream::Refusal;
+use dialtone_jetstream::json::{self, Field, Strictness};
+use dialtone_jetstream::stream::{Delayed, Refusal};
+use dialtone_jetstream::time::Time;
 use std::sync::Arc;
 
 /// What is subscribed to behind the prefix of the API.
 pub(super) const FILTER: &str = "DIALTONE.>";
+/// Delayed messages that one answer lists.
+const LISTED_MAX: usize = 256;
 /// Dead letters that one request puts back.
 const REDRIVEN_MAX: usize = 256;
 
@@ -24,15 +30,81 @@ pub(super) fn answer(executor: &mut Executor, message: &Message) {
     }
     let subject = message.subject.clone();
     let Some((_, asked)) = subject.split_once(".API.DIALTONE.") else { return };
-    let done = match asked.split_once('.') {
-        Some(("REDRIVE", stream)) if !stream.contains('.') => redrive(executor, message, stream),
+    let Some((asked, stream)) = asked.rsplit_once('.') else { return };
+    let (failed, payload) = match asked {
+        "REDRIVE" => answer_redrive(redrive(executor, message, stream)),
+        "DELAYED.LIST" => answer_list(list(executor, message, stream)),
+        "DELAYED.CANCEL" => answer_cancel(cancel(executor, message, stream)),
         _ => return,
     };
-    node.streams.asked(&message.account, done.is_err());
+    node.streams.asked(&message.account, failed);
+    executor.reply(message, payload);
+}
+
+/// A document, and whether it is an error.
+type Answer = (bool, Vec<u8>);
+
+fn answer_redrive(done: Result<RedriveResponse, ApiError>) -> Answer {
+    let kind = "io.dialtone.jetstream.v1.redrive_response".to_owned();
+    let failed = done.is_err();
     let response =
         done.unwrap_or_else(|error| RedriveResponse { error: Some(error), ..RedriveResponse::default() });
-    let kind = "io.dialtone.jetstream.v1.redrive_response".to_owned();
-    executor.reply(message, json::to_vec(&RedriveResponse { kind, ..response }));
+    (failed, json::to_vec(&RedriveResponse { kind, ..response }))
+}
+
+fn answer_list(done: Result<DelayedResponse, ApiError>) -> Answer {
+    let kind = "io.dialtone.jetstream.v1.delayed_list_response".to_owned();
+    let failed = done.is_err();
+    let response =
+        done.unwrap_or_else(|error| DelayedResponse { error: Some(error), ..DelayedResponse::default() });
+    (failed, json::to_vec(&DelayedResponse { kind, ..response }))
+}
+
+fn answer_cancel(done: Result<(), ApiError>) -> Answer {
+    let kind = "io.dialtone.jetstream.v1.delayed_cancel_response".to_owned();
+    let response = CancelResponse { kind, success: done.is_ok(), error: done.err() };
+    (!response.success, json::to_vec(&response))
+}
+
+/// Lists the messages of a stream that are stored later.
+fn list(executor: &mut Executor, message: &Message, stream: &str) -> Result<DelayedResponse, ApiError> {
+    let asked: DelayedRequest = read(message, DelayedRequest::GO)?;
+    let hosted = named(executor, message, stream)?;
+    let inner = hosted.lock();
+    let machine = &inner.state.machine;
+    let shown = |delayed: &Delayed<'_>| DelayedMessage {
+        id: delayed.id,
+        subject: String::from_utf8_lossy(&delayed.subject).into_owned(),
+        at: Some(Time::from_unix_nanos(delayed.at)),
+        bytes: (delayed.headers.len() + delayed.payload.len()) as u64,
+    };
+    let mut found = machine.delayed(asked.behind, &asked.subject);
+    let delayed: Vec<_> = found.by_ref().take(LISTED_MAX).map(shown).collect();
+    let complete = found.next().is_none();
+    let total = machine.delayed_totals().0 as u64;
+    Ok(DelayedResponse { total, delayed, complete, ..DelayedResponse::default() })
+}
+
+/// Gives up a message that was to be stored later.
+fn cancel(executor: &mut Executor, message: &Message, stream: &str) -> Result<(), ApiError> {
+    let asked: CancelRequest = read(message, CancelRequest::GO)?;
+    let hosted = named(executor, message, stream)?;
+    let (_, turn) = executor.parts();
+    let done = turn.within(|turn| hosted.cancel_delayed(asked.id, turn));
+    let done = done.ok_or_else(|| error::STREAM_NOT_FOUND.error())?;
+    let upto = done.map_err(|why| match why {
+        Refusal::NotFound => error::NO_MESSAGE_FOUND.error(),
+        other => ApiError::from(&other),
+    })?;
+    durable(executor, upto)
+}
+
+/// The body of a request, which may be empty.
+fn read<T: Field + Default>(message: &Message, go: &str) -> Result<T, ApiError> {
+    match api::is_empty(&message.payload) {
+        true => Ok(T::default()),
+        false => api::read_request(&message.payload, go, Strictness::Strict),
+    }
 }
 
 /// The stream of a request, if it may be worked at.
@@ -49,10 +121,7 @@ fn named(executor: &Executor, message: &Message, stream: &str) -> Result<Arc<Hos
 
 /// Puts dead letters back into the streams that they came from, under their subjects there.
 fn redrive(executor: &mut Executor, message: &Message, stream: &str) -> Result<RedriveResponse, ApiError> {
-    let asked: RedriveRequest = match api::is_empty(&message.payload) {
-        true => RedriveRequest::default(),
-        false => api::read_request(&message.payload, RedriveRequest::GO, Strictness::Strict)?,
-    };
+    let asked: RedriveRequest = read(message, RedriveRequest::GO)?;
     let letters = named(executor, message, stream)?;
     if letters.lock().state.meta.config.deny_delete {
         return Err(ApiError::from(&Refusal::DeleteDenied));

@@ -11,6 +11,8 @@ pub(super) enum Detail<'a> {
     Plain,
     /// It was stored before.
     Duplicate,
+    /// It is stored later; its number until then.
+    Delayed(u64),
     /// What the counter stands at.
     Value(&'a str),
     /// All of a batch was stored.
@@ -32,6 +34,7 @@ impl<'a> Detail<'a> {
                 let id = Marks::of(headers).batch_id.unwrap_or_default();
                 Self::Batch { id, count: stores.len() as u64, is_duplicate: false }
             }
+            Proposal::Delay(delayed) => Self::Delayed(delayed.id),
             _ => Self::Plain,
         }
     }
@@ -65,9 +68,14 @@ impl Stored {
 /// A message was stored, or was before.
 pub(super) fn stored(stream: &str, domain: Option<&str>, seq: u64, detail: &Detail<'_>) -> Vec<u8> {
     let mut out = begin(stream, domain);
+    // Nothing has a sequence before it is stored.
+    let seq = if matches!(detail, Detail::Delayed(_)) { 0 } else { seq };
     // Writing to memory does not fail.
     let _ = write!(out, ",\"seq\":{seq}");
     match detail {
+        Detail::Delayed(id) => {
+            let _ = write!(out, ",\"delayed\":{id}");
+        }
         Detail::Plain => {}
         Detail::Duplicate => out.extend_from_slice(b",\"duplicate\":true"),
         Detail::Value(value) => {

@@ -52,6 +52,21 @@ impl Hosted {
         })
     }
 
+    /// Gives up a message that was to be stored later. Where the log ends.
+    ///
+    /// # Errors
+    /// There is none of this number.
+    pub(crate) fn cancel_delayed(
+        &self,
+        id: u64,
+        turn: &mut dyn Publish,
+    ) -> Option<Result<Option<Lsn>, Refusal>> {
+        self.with(turn, |session| {
+            let proposal = session.inner.state.machine.admit_undelay(id).ok_or(Refusal::NotFound)?;
+            carry_out(session, &proposal)
+        })
+    }
+
     /// Deletes one message. Where the log ends.
     ///
     /// # Errors

@@ -451,11 +451,24 @@ impl Session<'_> {
                 break;
             }
         }
+        self.store_delayed();
         self.inner.batches.expire(now);
         loop {
             let state = &self.inner.state;
             let wanted = self.hosted.wanted(state, self.inner.counted);
             let Some(proposal) = state.machine.admit_schedule(&wanted, now) else { break };
+            if self.carry_out(&proposal).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Stores delayed messages whose time has come.
+    fn store_delayed(&mut self) {
+        loop {
+            let state = &self.inner.state;
+            let wanted = self.hosted.wanted(state, self.inner.counted);
+            let Some(proposal) = state.machine.admit_due(&wanted, self.now) else { break };
             if self.carry_out(&proposal).is_err() {
                 break;
             }

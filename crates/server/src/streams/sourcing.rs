@@ -254,7 +254,7 @@ fn store(
     };
     let admitted = admit(session, &state.machine, origin, &inbound, is_mirror)?;
     if let Admitted::Proposal(proposal) = admitted {
-        let proposal = owned(proposal);
+        let proposal = proposal.into_owned();
         session.carry_out(&proposal)?;
     }
     Ok(())
@@ -277,21 +277,6 @@ fn admit<'a>(
         identity: Cow::Borrowed(origin.identity().as_bytes()),
     };
     machine.admit_sourced(inbound, sourced, &wanted, session.now)
-}
-
-/// Without what it borrows of the origin.
-fn owned(proposal: Proposal<'_>) -> Proposal<'static> {
-    match proposal {
-        Proposal::Store(store) => Proposal::Store(store.into_owned()),
-        Proposal::Skip(store) => Proposal::Skip(store.into_owned()),
-        Proposal::Batch(stores) => {
-            Proposal::Batch(stores.into_iter().map(dialtone_jetstream::stream::Store::into_owned).collect())
-        }
-        Proposal::Remove(remove) => Proposal::Remove(remove),
-        Proposal::Purge(purge) => Proposal::Purge(purge),
-        Proposal::SkipTo(seq) => Proposal::SkipTo(seq),
-        Proposal::Reschedule { seq, at } => Proposal::Reschedule { seq, at },
-    }
 }
 
 /// A mirror that has nearly all of its origin answers direct gets for it.
