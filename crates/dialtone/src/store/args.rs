@@ -20,6 +20,8 @@ pub enum Command {
     Check(Check),
     /// Write all streams as archives that an official server restores, so that there is a way back
     Export(Export),
+    /// Make streams of those in the folder of an official server, as a start on that folder does, in another folder
+    Import(Import),
 }
 
 /// What is checked.
@@ -28,6 +30,8 @@ pub struct Check {
     /// The store_dir of the configuration, or a folder in it
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
+    #[command(flatten)]
+    pub key: Key,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -45,6 +49,29 @@ pub struct Export {
     /// The format: archive for servers of 2.15 and later, tar for those before
     #[arg(long, value_enum, default_value_t = ExportFormat::Archive)]
     pub format: ExportFormat,
+    #[command(flatten)]
+    pub key: Key,
+}
+
+/// What is imported.
+#[derive(Debug, PartialEq, Eq, Args)]
+pub struct Import {
+    /// The store_dir of an official server, which does not run; it is only read
+    #[arg(value_name = "OFFICIAL_DIR")]
+    pub from: PathBuf,
+    /// What becomes a store_dir of this server: no streams are there yet
+    #[arg(value_name = "NEW_DIR")]
+    pub to: PathBuf,
+    #[command(flatten)]
+    pub key: Key,
+}
+
+/// Where the key is.
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+pub struct Key {
+    /// The configuration of the server, whose jetstream block has the key of streams that are encrypted
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// The format of archives.
@@ -63,7 +90,8 @@ Exit codes: 0 all is well, 1 something cannot be read, 2 it was not done.
 Examples:
   dialtone store check /var/lib/dialtone
   dialtone store export /var/lib/dialtone backups
-  nats backup restore account 'backups/$G'";
+  nats backup restore account 'backups/$G'
+  dialtone store import /var/lib/nats /var/lib/dialtone";
 
 /// Reads the arguments.
 ///

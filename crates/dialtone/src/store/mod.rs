@@ -6,8 +6,10 @@ mod args;
 mod text;
 
 use crate::command_line::Parsed;
+use crate::serve;
 use anyhow::Result;
-use args::{Command, ExportFormat};
+use args::{Command, ExportFormat, Key};
+use dialtone_config::Options;
 use dialtone_server::offline::{self, Format};
 
 /// All is well.
@@ -40,7 +42,7 @@ fn done(parsed: &Parsed<Command>) -> Result<(String, i32)> {
     };
     match command {
         Command::Check(asked) => {
-            let found = offline::check(&asked.dir)?;
+            let found = offline::check(&asked.dir, options(&asked.key)?.jetstream.as_ref())?;
             let code = if found.is_whole() { WELL } else { DAMAGED };
             let text = match asked.json {
                 true => serde_json::to_string_pretty(&found)? + "\n",
@@ -53,9 +55,22 @@ fn done(parsed: &Parsed<Command>) -> Result<(String, i32)> {
                 ExportFormat::Archive => Format::Archive,
                 ExportFormat::Tar => Format::Tar,
             };
-            let exported = offline::export(&asked.dir, &asked.out, format)?;
+            let exported =
+                offline::export((&asked.dir, options(&asked.key)?.jetstream.as_ref()), &asked.out, format)?;
             let is_whole = exported.iter().all(|one| one.folder.is_some() && one.unreadable == 0);
             Ok((text::exported(&exported), if is_whole { WELL } else { DAMAGED }))
         }
+        Command::Import(asked) => {
+            let imported = offline::import(&asked.from, &asked.to, options(&asked.key)?)?;
+            Ok((text::imported(&imported, &asked.to), WELL))
+        }
     }
+}
+
+/// The options that have the key; without a file those without one.
+fn options(key: &Key) -> Result<Options> {
+    Ok(match &key.config {
+        Some(file) => serve::load_partial(file)?.options,
+        None => Options::default(),
+    })
 }

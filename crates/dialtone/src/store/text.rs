@@ -1,7 +1,8 @@
 //! What was found in a store, in words.
 
-use dialtone_server::offline::{Checked, DamageFound, Exported, StreamFound};
+use dialtone_server::offline::{Checked, DamageFound, Exported, Imported, StreamFound};
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// What a store holds, for people: accounts, streams and consumers, then what is wrong.
 pub fn checked(found: &Checked) -> String {
@@ -59,6 +60,17 @@ pub fn exported(all: &[Exported]) -> String {
         out.push('\n');
     }
     let _ = writeln!(out, "{} streams", all.len());
+    out
+}
+
+/// What was made, for people: a line a stream.
+pub fn imported(all: &[Imported], to: &Path) -> String {
+    let mut out = String::new();
+    for Imported { account, name, messages } in all {
+        let _ = writeln!(out, "stream {name} of account {account}: {messages} messages");
+    }
+    let _ = writeln!(out, "{} streams; start the server with store_dir {}", all.len(), to.display());
+    out.push_str("the official server's files are where they were, unchanged\n");
     out
 }
 

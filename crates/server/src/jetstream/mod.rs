@@ -17,8 +17,9 @@ mod streams;
 mod takeover;
 
 pub use start::StartError;
-pub(crate) use start::{FOLDER, STORE};
+pub(crate) use start::{FOLDER, STORE, encryption};
 pub(crate) use start::{follow, prepare, renew, say_stop, start, stop};
+pub(crate) use takeover::ASIDE;
 
 use crate::node::Node;
 use dialtone_broker::account::{Account, GLOBAL};

@@ -210,7 +210,7 @@ fn recover(node: &Arc<Node>, policy: &Policy, shared: &Arc<Shared>, folder: &Pat
 }
 
 /// By what the store is encrypted.
-fn encryption(own: &JetStream) -> Option<Encryption> {
+pub(crate) fn encryption(own: &JetStream) -> Option<Encryption> {
     let key = |secret: &Secret| Key::new(secret.expose().as_bytes());
     Some(Encryption {
         cipher: match own.cipher {

@@ -3,6 +3,7 @@
 use super::opened::Opened;
 use super::{OfflineError, folder};
 use crate::streams::{Recovering, State};
+use dialtone_config::options::JetStream;
 use dialtone_jetstream::messages::Body;
 use dialtone_jetstream::stream::unpack;
 use dialtone_jetstream::time::Time;
@@ -97,13 +98,13 @@ impl Checked {
     }
 }
 
-/// Reads all that a store has. Nothing of it changes.
+/// Reads all that a store has; `own` has its key, if it is encrypted. Nothing of it changes.
 ///
 /// # Errors
 /// There is none, a server runs with it, or it cannot be opened. Damage is no error.
-pub fn check(dir: &Path) -> Result<Checked, OfflineError> {
+pub fn check(dir: &Path, own: Option<&JetStream>) -> Result<Checked, OfflineError> {
     let folder = folder::store(dir)?;
-    let opened = Opened::new(&folder)?;
+    let opened = Opened::new(&folder, own)?;
     let mut found = Damaged::default();
     opened.damage.iter().for_each(|damage| found.note(damage, &opened));
     scrub(&opened, &mut found)?;

@@ -4,6 +4,7 @@ use super::check::{Why, each_message};
 use super::opened::Opened;
 use super::{OfflineError, folder};
 use crate::streams::{Recovering, State, wall};
+use dialtone_config::options::JetStream;
 use dialtone_jetstream::api::StreamState;
 use dialtone_jetstream::archive::{Compressor, ConsumerEntry, Writer};
 use dialtone_jetstream::json;
@@ -52,14 +53,18 @@ pub struct Exported {
     pub consumers: usize,
 }
 
-/// Writes all streams of a store to `out`. Nothing of the store changes.
+/// Writes all streams of a store to `out`; `own` has its key, if it is encrypted. Nothing of the store changes.
 ///
 /// # Errors
 /// There is no store, a server runs with it, it cannot be opened, or the archives cannot be written; a folder that is there already is not
 /// written over.
-pub fn export(dir: &Path, out: &Path, format: Format) -> Result<Vec<Exported>, OfflineError> {
+pub fn export(
+    (dir, own): (&Path, Option<&JetStream>),
+    out: &Path,
+    format: Format,
+) -> Result<Vec<Exported>, OfflineError> {
     let folder = folder::store(dir)?;
-    let opened = Opened::new(&folder)?;
+    let opened = Opened::new(&folder, own)?;
     opened.streams.iter().map(|stream| write_stream(&opened, stream, out, format)).collect()
 }
 

@@ -1,7 +1,9 @@
 //! A store that is opened without a server.
 
 use super::OfflineError;
+use crate::jetstream::encryption;
 use crate::streams::{Recovering, Recovery, wall};
+use dialtone_config::options::JetStream;
 use dialtone_store::{Damage, GroupId, Options, RealDisk, Recovered, Store, UntouchedDisk};
 use std::collections::HashMap;
 use std::path::Path;
@@ -23,15 +25,16 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens the store in a folder. Nothing of it changes.
+    /// Opens the store in a folder; `own` has its key, if it is encrypted. Nothing of it changes.
     ///
     /// # Errors
     /// It is in use, or cannot be opened.
-    pub(super) fn new(folder: &Path) -> Result<Self, OfflineError> {
+    pub(super) fn new(folder: &Path, own: Option<&JetStream>) -> Result<Self, OfflineError> {
         let mut recovery = Recovery::new(wall(), u32::MAX);
         let (mut damage, mut names) = (Vec::new(), HashMap::new());
+        let options = Options { encryption: own.and_then(encryption), ..Options::default() };
         let disk = Arc::new(UntouchedDisk(RealDisk));
-        let store = Store::open(disk, folder, Options::default(), &mut |found| {
+        let store = Store::open(disk, folder, options, &mut |found| {
             match &found {
                 Recovered::Damage(found) => damage.push(found.clone()),
                 Recovered::Group { id, meta, .. } => {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// Says how far it is.
 const MARK: &str = "dialtone-takeover";
 /// Where the files of official servers are then.
-const ASIDE: &str = "taken-over";
+pub(crate) const ASIDE: &str = "taken-over";
 /// Bytes that must be free besides.
 const SPARE_BYTES: u64 = 128 * 1024 * 1024;
 /// Largest file that is no block.
