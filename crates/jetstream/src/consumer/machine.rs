@@ -280,9 +280,10 @@ impl Consumer {
         Some(Advisory::Terminated(handled, DELETED))
     }
 
-    /// The stream was purged, `at` this time if it is known: looks again at all that this consumer has of it.
-    pub fn purged(&mut self, log: &dyn Log, at: Option<i64>) {
-        self.state.purged(&self.settings.filters, log, at);
+    /// The stream was purged, `at` this time if it is known: looks again at all that this consumer has of it. Nothing before `from` is left
+    /// for it; `None`: nobody looked.
+    pub fn purged(&mut self, log: &dyn Log, from: Option<u64>, at: Option<i64>) {
+        self.state.purged(&self.settings.filters, log, (from, at));
         self.keys.iter_mut().for_each(Keys::forget);
     }
 

@@ -349,7 +349,13 @@ impl State {
     }
 
     /// Messages were taken out of the stream, nobody knows which; what waited for an acknowledgement counts as acknowledged `at` this time.
-    pub(super) fn purged(&mut self, filters: &Filters, log: &dyn Log, at: Option<i64>) {
+    /// If `from` is known, nothing before it is left.
+    pub(super) fn purged(
+        &mut self,
+        filters: &Filters,
+        log: &dyn Log,
+        (from, at): (Option<u64>, Option<i64>),
+    ) {
         self.listed.retain(|seq| log.message(*seq).is_some());
         self.parked.iter_mut().for_each(|parked| parked.retain(|seq| log.message(*seq).is_some()));
         let gone: Vec<u64> =
@@ -365,11 +371,14 @@ impl State {
             dead.retain(|seq, _| log.message(*seq).is_some());
             first_at.retain(|seq, _| log.message(*seq).is_some());
         }
-        let first = log.bounds().first;
+        let first = from.unwrap_or(0).max(log.bounds().first);
         self.delivered.stream = self.delivered.stream.max(first.saturating_sub(1));
-        if self.pending.is_empty() && self.floor.stream + 1 < first {
-            self.floor = Position { consumer: self.delivered.consumer, stream: first - 1 };
-            self.delivered.stream = self.delivered.stream.max(first - 1);
+        if self.floor.stream + 1 < first {
+            if self.pending.is_empty() {
+                self.floor = Position { consumer: self.delivered.consumer, stream: first - 1 };
+            } else if from.is_some() {
+                self.floor.stream = first - 1;
+            }
         }
         self.next = self.next.max(first);
         self.count(filters, log);

@@ -10,9 +10,11 @@ mod step;
 pub use step::{InvalidStep, Step};
 
 use crate::consumer::{
-    Advisory, Budget, Consumer, ConsumerId, Context, InvalidChanges, Log, Polled, Settings, read_changes,
+    Advisory, Budget, Consumer, ConsumerId, Context, Filters, Found, InvalidChanges, Log, Polled, Settings,
+    read_changes,
 };
 use dialtone_subject::interest::{Entry, Interest, Matches};
+use dialtone_subject::set::contains;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -57,6 +59,19 @@ impl<A> Slot<A> {
         if !self.is_ready && self.consumer.wants() {
             self.is_ready = true;
             ready.push_back(id);
+        }
+    }
+}
+
+/// The first message that a filter matches; without one, that which comes next.
+fn first_left(log: &dyn Log, filter: &[u8]) -> u64 {
+    let filters = Filters::new([filter]);
+    let mut from = log.bounds().first;
+    loop {
+        match log.next(&filters, from) {
+            Found::Message(message) => return message.seq,
+            Found::Further(on) => from = on,
+            Found::End => return log.bounds().last + 1,
         }
     }
 }
@@ -292,11 +307,21 @@ impl<A> Consumers<A> {
         });
     }
 
-    /// The stream lost messages without a call of `removed` for each.
-    pub fn purged(&mut self, log: &dyn Log, at: Option<i64>) {
+    /// The stream lost messages without a call of `removed` for each: those that `filter` matches, or any. A consumer that wants nothing
+    /// else goes on at the first of them that is left, as officially.
+    pub fn purged(&mut self, log: &dyn Log, filter: Option<&[u8]>, at: Option<i64>) {
         let ids: Vec<ConsumerId> = self.all.keys().copied().collect();
+        let mut left = None;
         for id in ids {
-            self.with(id, |consumer| consumer.purged(log, at));
+            let wants_no_more = |consumer: &Consumer| {
+                let wanted = consumer.filters();
+                !wanted.is_all()
+                    && filter.is_some_and(|filter| wanted.iter().all(|own| contains(filter, own)))
+            };
+            let from = filter
+                .filter(|_| self.get(id).is_some_and(wants_no_more))
+                .map(|filter| *left.get_or_insert_with(|| first_left(log, filter)));
+            self.with(id, |consumer| consumer.purged(log, from, at));
         }
     }
 

@@ -230,9 +230,9 @@ impl State {
             let name = self.machine.messages().subject(removed.message.subject).name();
             self.consumers.removed(removed.message.seq, name, at, |id, advisory| said.push((id, advisory)));
         }
-        if !self.effects.purged.is_empty() {
+        for purged in &self.effects.purged {
             // What is on disk by now is no part of what the log says.
-            self.consumers.purged(&view(&self.machine, u64::MAX), at);
+            self.consumers.purged(&view(&self.machine, u64::MAX), purged.filter.as_deref(), at);
         }
         said
     }

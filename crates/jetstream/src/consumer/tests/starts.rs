@@ -82,11 +82,11 @@ fn a_purge_leaves_what_is_there() {
     let mut bench = Bench::new(pull_settings(), log());
     bench.pull("3");
     bench.log.messages.retain(|seq, _| *seq >= 4);
-    bench.consumer.purged(&bench.log, None);
+    bench.consumer.purged(&bench.log, None, None);
     let info = bench.consumer.info_at(0);
     assert_eq!((info.num_ack_pending, info.num_pending), (1, 2));
     bench.log.messages.clear();
-    bench.consumer.purged(&bench.log, None);
+    bench.consumer.purged(&bench.log, None, None);
     let info = bench.consumer.info_at(0);
     assert_eq!((info.num_ack_pending, info.num_pending, info.ack_floor.stream), (0, 0, 6));
     assert_eq!(bench.pull("1").len() + bench.store("s.1").len(), 1);
