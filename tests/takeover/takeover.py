@@ -12,7 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-PATIENCE = 60
+PATIENCE = 180
 KEY = "s3cr3t-of-the-official-server"
 
 
@@ -109,7 +109,7 @@ class Server:
         self.process.wait(PATIENCE)
 
 
-def fill(port):
+def fill(port, kill):
     """Makes streams of each kind, and consumers that are somewhere."""
     a, b = Client(port, "a"), Client(port, "b")
     new = tuple(int(part) for part in a.version.split(".")[:2])
@@ -132,6 +132,14 @@ def fill(port):
     some("BYTES", 60)
     stream("KEYS", max_msgs_per_subject=2)
     some("KEYS", 60, keys=7)
+    if not kill:
+        # What a limit has taken away does not come back with another limit, as a server knows that ended in order.
+        stream("LOOSE", max_msgs=20)
+        some("LOOSE", 50)
+        a.api("STREAM.UPDATE.LOOSE", name="LOOSE", subjects=["LOOSE.>"], max_msgs=-1)
+        stream("LOOSER", max_msgs_per_subject=1)
+        some("LOOSER", 50)
+        a.api("STREAM.UPDATE.LOOSER", name="LOOSER", subjects=["LOOSER.>"], max_msgs_per_subject=-1)
     stream("DELETED")
     some("DELETED", 40)
     for seq in (1, 2, 7, 8, 20, 39, 40):
@@ -243,7 +251,7 @@ def takeover(official, ours, encryption, kill, lost_index):
     name = f"{Path(official).name}{' encrypted by ' + encryption if encryption else ''}, {'killed' if kill else 'stopped'}{', no index.db' if lost_index else ''}"
     with tempfile.TemporaryDirectory(prefix="takeover") as folder:
         server = Server(official, folder, encryption).start()
-        fill(server.port)
+        fill(server.port, kill or lost_index)
         # What consumers did is written behind it.
         time.sleep(2)
         before = shown(server.port)

@@ -178,6 +178,9 @@ impl Builder {
         node.start_accounts().map_err(StartError::SystemAccount)?;
         Internal::start(&node).map_err(StartError::Loops)?;
         // It says what JetStream is at meanwhile.
+        if node.settings.policy().options.jetstream.is_some() {
+            node.streams.set_starting(Some("JetStream is starting".into()));
+        }
         let http =
             crate::monitor::start(&node).map_err(|problem| StartError::listen("monitoring", problem))?;
         crate::jetstream::start(&node, &node.settings.policy())?;

@@ -90,6 +90,11 @@ impl Block {
         Ok(Self { bytes, hash: hash(stream, index) })
     }
 
+    /// What its last record ends with.
+    pub fn last_checksum(&self) -> Option<[u8; SUM_BYTES]> {
+        self.bytes.last_chunk().copied()
+    }
+
     /// Hands over its records in their order. Behind what is damaged it goes on as soon as it can.
     pub fn records(&self, each: &mut dyn FnMut(Record<'_>)) {
         let mut at = 0;
@@ -140,7 +145,8 @@ pub(super) fn record<'a>(hash: &HighwayHash, rest: &'a [u8]) -> Option<(Option<R
     };
     let mut hash = hash.clone();
     [&head[4..20], subject, body].into_iter().for_each(|part| hash.write(part));
-    if hash.finish().to_le_bytes() != *sum {
+    // The fuzzer gets past some that are not right, so that it reaches what is behind them.
+    if hash.finish().to_le_bytes() != *sum && !(cfg!(fuzzing) && sum[0].is_multiple_of(4)) {
         return Some((None, bytes));
     }
     let record = match seq {

@@ -87,3 +87,94 @@ fn what_a_stream_is_is_read_with_its_checksum() {
     assert_eq!((&*file.config.name, &*file.config.subjects[0]), ("FILE", "file.>"));
     assert_eq!(meta_sum("FILE", meta), "f1490b36dc1aee99");
 }
+
+/// A stream of 30 messages, of which a limit took the first ten, and three were deleted. The limit is no more.
+const INDEX: &[u8] = include_bytes!("../../tests/official-index.db");
+const INDEX_BLOCK: &[u8] = include_bytes!("../../tests/official-index.blk");
+
+fn sequences(index: &Index) -> Vec<u64> {
+    (0..64).filter(|seq| index.has(*seq)).collect()
+}
+
+fn left() -> Vec<u64> {
+    (11..=30).filter(|seq| ![15, 16, 22].contains(seq)).collect()
+}
+
+#[test]
+fn an_index_knows_what_limits_took() {
+    let index = Index::read(Index::checked("S", INDEX).unwrap()).unwrap();
+    assert_eq!(sequences(&index), left());
+    let block = Block::new("S", 1, INDEX_BLOCK.to_vec()).unwrap();
+    assert_eq!((index.last_file, Some(index.last_checksum)), (1, block.last_checksum()));
+    assert_eq!(Index::checked("T", INDEX), Err(MalformedIndex));
+    for at in 0..INDEX.len() {
+        let mut flipped = INDEX.to_vec();
+        flipped[at] ^= 1;
+        assert_eq!(Index::checked("S", &flipped), Err(MalformedIndex), "{at}");
+        // Whoever makes the checksum right says something else, or nothing.
+        let read = Index::read(&flipped[..INDEX.len() - 8]);
+        assert!(read.is_err() || read.is_ok_and(|index| sequences(&index).len() <= 64));
+    }
+    let whole = &INDEX[..INDEX.len() - 8];
+    for end in 0..whole.len() {
+        assert_eq!(Index::read(&whole[..end]), Err(MalformedIndex), "{end}");
+    }
+    assert_eq!(Index::read(&[11, 4, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f]), Err(MalformedIndex));
+}
+
+/// The same stream with a consumer that was given three, encrypted: `meta.key`, `meta.inf`, `1.key`, `1.blk`, `index.db` of the stream, `meta.key`
+/// and `o.dat` of the consumer, each behind its length.
+const SEALED: [&[u8]; 2] =
+    [include_bytes!("../../tests/official-aes.files"), include_bytes!("../../tests/official-cha.files")];
+const KEY: &[u8] = b"s3cr3t-of-the-official-server";
+
+fn files(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut out = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk() {
+        let (file, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
+        out.push(file);
+        bytes = rest;
+    }
+    out
+}
+
+#[test]
+fn what_is_encrypted_opens_by_its_key() {
+    for sealed in SEALED {
+        let files = files(sealed);
+        let [meta_key, meta, block_key, block, index, consumer_key, state] = files[..] else { panic!() };
+        let keys: &[&[u8]] = &[b"another", KEY];
+        let key = FileKey::open(meta_key, "A", &Of::Stream("S"), keys).unwrap();
+        let mut file = StreamFile::default();
+        from_slice(&key.open_file(meta).unwrap(), StreamFile::GO, Strictness::Lax, &mut file).unwrap();
+        assert_eq!(&*file.config.name, "S");
+        let index = key.open_file(Index::checked("S", index).unwrap()).unwrap();
+        assert_eq!(sequences(&Index::read(&index).unwrap()), left());
+        let mut block = block.to_vec();
+        FileKey::open(block_key, "A", &Of::Block("S", 1), keys).unwrap().open_block(&mut block);
+        let block = Block::new("S", 1, block).unwrap();
+        let mut seqs = Vec::new();
+        block.records(&mut |record| match record {
+            Record::Message { seq, .. } => seqs.push(seq),
+            Record::Deleted { .. } => {}
+            Record::Damaged { .. } => panic!("{record:?}"),
+        });
+        assert_eq!(seqs, (1..=30).collect::<Vec<_>>());
+        let key = FileKey::open(consumer_key, "A", &Of::Consumer("S", "C"), keys).unwrap();
+        assert_eq!(consumer_state(&key.open_file(state).unwrap()).unwrap().delivered.consumer_seq, 3);
+        // Another account, name, number or key, and what is cut or changed.
+        assert!(FileKey::open(meta_key, "B", &Of::Stream("S"), keys).is_none());
+        assert!(FileKey::open(meta_key, "A", &Of::Stream("T"), keys).is_none());
+        assert!(FileKey::open(block_key, "A", &Of::Block("S", 2), keys).is_none());
+        assert!(FileKey::open(meta_key, "A", &Of::Stream("S"), &keys[..1]).is_none());
+        for end in 0..meta_key.len() {
+            assert!(FileKey::open(&meta_key[..end], "A", &Of::Stream("S"), keys).is_none());
+        }
+        for end in 0..state.len() {
+            assert!(key.open_file(&state[..end]).is_none());
+            let mut flipped = state.to_vec();
+            flipped[end] ^= 1;
+            assert!(key.open_file(&flipped).is_none());
+        }
+    }
+}

@@ -127,12 +127,10 @@ pub(crate) fn start(node: &Arc<Node>, policy: &Policy) -> Result<(), StartError>
     if let Some(takeover) = &takeover {
         takeover.begin()?;
     }
-    node.streams.set_starting(Some("JetStream is starting".into()));
     recover(node, policy, &shared, &folder.join(STORE))?;
     if let Some(takeover) = takeover {
         takeover.run(node, &shared, STORE)?;
     }
-    node.streams.set_starting(None);
     node.streams.begin(shared, capacity);
     for hosted in node.streams.all.all() {
         hosted.open(&node.connections.registry);
@@ -140,6 +138,7 @@ pub(crate) fn start(node: &Arc<Node>, policy: &Policy) -> Result<(), StartError>
     work(node).map_err(StartError::Thread)?;
     keep_checkpoints(node).map_err(StartError::Thread)?;
     follow(node);
+    node.streams.set_starting(None);
     Ok(())
 }
 
@@ -302,7 +301,10 @@ fn keep_checkpoints(node: &Arc<Node>) -> std::io::Result<()> {
 pub(crate) fn prepare(node: &Arc<Node>, policy: &Policy) -> Result<(), String> {
     let Some(own) = &policy.options.jetstream else { return Ok(()) };
     let Some(shared) = node.streams.shared_once_begun() else {
-        return start(node, policy).map_err(|error| format!("JetStream cannot be switched on: {error}"));
+        return start(node, policy).map_err(|error| {
+            node.streams.set_starting(None);
+            format!("JetStream cannot be switched on: {error}")
+        });
     };
     let (folder, _) = folder(own, policy.options.staples.store_dir.as_deref());
     if folder != node.streams.capacity().folder || own.domain.as_deref() != shared.domain.as_deref() {

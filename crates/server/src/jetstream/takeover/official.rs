@@ -10,7 +10,7 @@ use dialtone_config::Secret;
 use dialtone_jetstream::config::{Compression, unsupported};
 use dialtone_jetstream::json::{self, Strictness};
 use dialtone_jetstream::official::{
-    BLOCK_BYTES_MAX, Block, ConsumerFile, FileKey, Of, Record, StreamFile, consumer_state,
+    BLOCK_BYTES_MAX, Block, ConsumerFile, FileKey, Index, Of, Record, StreamFile, consumer_state,
 };
 use dialtone_jetstream::stream::Archived;
 use std::fs;
@@ -72,7 +72,6 @@ impl Official {
     /// Blocks by their numbers.
     fn blocks(&self) -> Vec<(u64, PathBuf)> {
         let entries = fs::read_dir(self.folder.join("msgs")).into_iter().flatten().flatten();
-        let number = |path: &Path| path.file_name()?.to_str()?.strip_suffix(".blk")?.parse().ok();
         let mut all: Vec<(u64, PathBuf)> =
             entries.filter_map(|entry| Some((number(&entry.path())?, entry.path()))).collect();
         all.sort();
@@ -109,8 +108,9 @@ impl Official {
         let made = (self.file.config.clone(), Some(self.file.created.unix_nanos()));
         let parts = (shared, payload_max(node));
         let mut loading = Loading::begin(&node.streams.all, account, made, parts).map_err(&failed)?;
-        let (mut deleted, mut last) = (Vec::new(), (0, 0));
-        self.each_block(keys, warn, &mut |block, _| {
+        let (mut deleted, mut last, mut last_block) = (Vec::new(), (0, 0), (0, None));
+        self.each_block(keys, warn, &mut |block, path| {
+            last_block = (number(path).unwrap_or_default(), block.last_checksum());
             block.records(&mut |record| match record {
                 Record::Deleted { seq, time } => {
                     deleted.push(seq);
@@ -123,12 +123,15 @@ impl Official {
         })?;
         deleted.sort_unstable();
         deleted.dedup();
+        let index = self.index(keys, last_block);
         self.each_block(keys, &|_| {}, &mut |block, path| {
             progress.step(fs::metadata(path).map_or(0, |found| found.len()));
             let mut done = Ok(());
             block.records(&mut |record| match record {
                 Record::Message { seq, time, subject, headers, payload } => {
-                    let is_live = deleted.binary_search(&seq).is_err() && seq > loading.last();
+                    let is_live = deleted.binary_search(&seq).is_err()
+                        && seq > loading.last()
+                        && index.as_ref().is_none_or(|index| index.has(seq));
                     if done.is_ok() && is_live {
                         done = loading.message(&Archived { seq, time, subject, headers, payload });
                         if let Err(LoadError::Message(seq)) = done {
@@ -151,6 +154,16 @@ impl Official {
         let hosted = loading.finish(&node.streams.all).map_err(&failed)?;
         let messages = hosted.lock().state.machine.totals().count;
         Ok(messages)
+    }
+
+    /// What was left when the official server ended in order. It counts where it is as new as the last block, which has this number and checksum.
+    fn index(&self, keys: &[Secret], last_block: (u64, Option<[u8; 8]>)) -> Option<Index> {
+        let name = &self.file.config.name;
+        let file = read(&self.folder.join("msgs").join("index.db"), BLOCK_BYTES_MAX as u64).ok()?;
+        let key = self.key_of(&self.folder.join("meta.key"), &Of::Stream(name), keys).ok()?;
+        let bytes = key.open(Index::checked(name, &file).ok()?.to_vec())?;
+        let index = Index::read(&bytes).ok()?;
+        ((index.last_file, Some(index.last_checksum)) == last_block).then_some(index)
     }
 
     /// Reads block after block. What cannot be read is named.
@@ -220,6 +233,11 @@ impl Official {
         }
         Ok(())
     }
+}
+
+/// The number of a block by its file's name.
+fn number(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_suffix(".blk")?.parse().ok()
 }
 
 /// The key of a file.
