@@ -1,23 +1,33 @@
 //! The messages of a stream: an index by sequence and by subject, and the bodies that are in memory.
 //!
 //! Begin with [`Messages`]. Rooms inside: [`entry`] is what is known of one message (32 bytes, and 16 for the place of its body),
-//! `chunk` 1,024 sequences of them, `subjects` the table of subjects with first, last and count, `bodies` the bodies in memory,
-//! `select` reads by filter.
+//! `chunk` 1,024 sequences of them, `live` which of these have a message, `paged` the chunks that are on disk alone, `subjects` the table of
+//! subjects with first, last and count, `bodies` the bodies in memory, `walk` goes from message to message, `links` those of a subject,
+//! `page` changes between memory and disk, `select` reads by filter.
 //!
-//! Invariants: the live messages of a subject are linked in the order of their sequences; `count` and `bytes` are those of the live messages;
-//! the first sequence is live, or one behind the last where nothing is.
+//! Invariants: `count` and `bytes` are those of the live messages; the first sequence is live, or one behind the last where nothing is. Chunks
+//! that are on disk alone come before all others. What lives is known in memory; a link counts where it leads to what lives.
 
 mod bodies;
 mod chunk;
 mod entry;
+mod links;
+mod live;
+mod page;
+mod paged;
 mod select;
 mod subjects;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use bodies::Bodies;
 use chunk::{CHUNK, Chunk};
 use entry::Entry;
+pub use entry::Links;
+pub use page::{Chunks, Counted};
+pub use paged::{Budget, Cold, Found, Heads};
+use paged::{Cache, Paged};
 pub use select::{Next, Selector, TooMany};
 use std::collections::BTreeMap;
 use subjects::Subjects;
@@ -118,6 +128,10 @@ pub struct Totals {
 #[derive(Debug)]
 pub struct Messages {
     totals: Totals,
+    /// Chunks that are on disk alone, by number, all before those in `chunks`.
+    paged: BTreeMap<u64, Paged>,
+    /// Where these are read; `None`: there are none.
+    cache: Option<Cache>,
     /// By the number of the chunk; the one that is written is `tail`.
     chunks: BTreeMap<u64, Chunk>,
     tail: Chunk,
@@ -132,8 +146,8 @@ pub struct Messages {
 pub struct Freed {
     /// One by one.
     pub single: Vec<Place>,
-    /// Those of whole chunks.
-    pub many: Vec<Vec<Place>>,
+    /// All of them up to this sequence.
+    pub upto: Option<u64>,
 }
 
 impl Messages {
@@ -143,7 +157,8 @@ impl Messages {
         let totals = Totals { last, first: if last == 0 { 0 } else { first }, ..Totals::default() };
         let (tail, bodies) = (Chunk::new(first.max(1) / CHUNK, keep != Keep::All), Bodies::new(keep));
         let (chunks, subjects) = (BTreeMap::new(), Subjects::default());
-        Self { totals, chunks, tail, subjects, bodies, keep, freed: Freed::default() }
+        let (paged, cache, freed) = (BTreeMap::new(), None, Freed::default());
+        Self { totals, paged, cache, chunks, tail, subjects, bodies, keep, freed }
     }
 
     /// The figures.
@@ -194,7 +209,8 @@ impl Messages {
                 previous.1.link_on(previous.0, seq);
             }
         }
-        self.tail.push(seq, entry);
+        let bytes = self.size(new.subject.len(), new.header_bytes, new.body_bytes);
+        self.tail.push(seq, entry, bytes);
         self.bodies.push(seq, &new.body);
         let totals = &mut self.totals;
         if totals.count == 0 {
@@ -202,7 +218,7 @@ impl Messages {
         }
         (totals.last, totals.last_time) = (seq, new.time);
         totals.count += 1;
-        self.totals.bytes += self.size(new.subject.len(), new.header_bytes, new.body_bytes);
+        totals.bytes += bytes;
         self.cool();
         seq
     }
@@ -231,15 +247,13 @@ impl Messages {
 
     /// Where the store keeps the body of a message. `None`: there is no such message, or the stream is in memory.
     pub fn place(&self, seq: u64) -> Option<Place> {
-        self.entry(seq)?;
-        self.chunk(seq)?.place(seq)
-    }
-
-    /// Where the store keeps the messages between two sequences, both included.
-    pub fn places(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, Place)> {
-        let chunks = self.chunks.range(from / CHUNK..).map(|(_, chunk)| chunk);
-        let chunks = chunks.chain(std::iter::once(&self.tail));
-        chunks.flat_map(move |chunk| chunk.places_from(from)).take_while(move |(seq, _)| *seq <= to)
+        match self.chunk(seq) {
+            Some(chunk) => {
+                chunk.get(seq)?;
+                chunk.place(seq)
+            }
+            None => self.in_page(seq, |page| page.place(seq))?,
+        }
     }
 
     /// Says where the store keeps a message of a file stream.
@@ -268,25 +282,38 @@ impl Messages {
         }
     }
 
-    /// Removes a message. `None`: there is none.
+    /// Removes a message. `None`: there is none, or nothing is known of it but that it was there.
     pub fn remove(&mut self, seq: u64) -> Option<Removed> {
         let no = seq / CHUNK;
-        let (entry, place) = self.chunk_mut(seq)?.remove(seq)?;
+        let Some(entry) = self.chunk(seq).map(|chunk| chunk.get(seq).copied()) else {
+            return self.remove_paged(seq);
+        };
+        let entry = entry?;
+        let bytes = self.size_of(&entry);
+        let (_, place) = self.chunk_mut(seq)?.remove(seq, bytes)?;
         self.freed.single.extend(place);
-        self.unlink(seq, &entry);
-        let bytes =
-            self.size(self.subjects.at(entry.subject).name().len(), entry.header_bytes, entry.body_bytes);
-        self.totals.count -= 1;
-        self.totals.bytes -= bytes;
         if self.chunks.get(&no).is_some_and(Chunk::is_empty) {
             self.chunks.remove(&no);
         }
+        self.totals.count -= 1;
+        Some(self.removed(seq, &entry, bytes))
+    }
+
+    /// What follows when the entry of a message is gone.
+    fn removed(&mut self, seq: u64, entry: &Entry, bytes: u64) -> Removed {
+        self.unlink(seq, entry);
+        self.totals.bytes -= bytes;
         let live = |seq: u64| live(&self.chunks, &self.tail, seq);
         self.bodies.remove(seq, entry.body_bytes, live);
-        if seq == self.totals.first {
-            self.totals.first = self.next_live(seq + 1).unwrap_or(self.totals.last + 1);
+        self.move_first(seq);
+        Removed { seq, subject: entry.subject, bytes }
+    }
+
+    /// The first sequence is another one, if it was this one that is gone.
+    fn move_first(&mut self, gone: u64) {
+        if gone == self.totals.first {
+            self.totals.first = self.next_live(gone + 1).unwrap_or(self.totals.last + 1);
         }
-        Some(Removed { seq, subject: entry.subject, bytes })
     }
 
     /// Removes everything; the next sequence stays, or is `next` if that is more. Returns how many messages there were.
@@ -294,12 +321,15 @@ impl Messages {
         let last = self.totals.last.max(next.saturating_sub(1));
         let count = self.totals.count;
         self.totals = Totals { count: 0, bytes: 0, first: last + 1, last, last_time: self.totals.last_time };
-        let tail = std::mem::replace(&mut self.tail, Chunk::new((last + 1) / CHUNK, self.keep != Keep::All));
+        self.tail = Chunk::new((last + 1) / CHUNK, self.keep != Keep::All);
         if self.keep != Keep::All {
-            let chunks = std::mem::take(&mut self.chunks).into_values().chain([tail]);
-            self.freed.many.extend(chunks.map(Chunk::into_places).filter(|places| !places.is_empty()));
+            self.freed.upto = Some(last);
         }
         self.chunks.clear();
+        self.paged.clear();
+        if let Some(cache) = &self.cache {
+            cache.clear();
+        }
         self.subjects = Subjects::default();
         self.bodies = Bodies::new(self.keep);
         count
@@ -308,7 +338,7 @@ impl Messages {
     /// What is known of a message.
     pub fn head(&self, seq: u64) -> Option<Head<'_>> {
         let entry = self.entry(seq)?;
-        Some(self.head_of(seq, entry))
+        Some(self.head_of(seq, &entry))
     }
 
     /// The body of a message. `None`: there is no such message, or one of a memory stream whose body is lost, which cannot be.
@@ -316,7 +346,7 @@ impl Messages {
         let entry = self.entry(seq)?;
         match self.bodies.at(seq) {
             Some(body) if body.len() == entry.body_bytes as usize => Some(Body::Hot(body)),
-            _ => self.chunk(seq)?.place(seq).map(Body::Cold),
+            _ => self.place(seq).map(Body::Cold),
         }
     }
 
@@ -331,88 +361,13 @@ impl Messages {
         self.subjects.find(subject)
     }
 
-    /// The first message at or behind `seq`.
-    pub fn next_live(&self, seq: u64) -> Option<u64> {
-        if seq > self.totals.last {
-            return None;
-        }
-        let tail_from = self.tail.base();
-        if seq < tail_from {
-            let found = self.chunks.range(seq / CHUNK..).find_map(|(_, chunk)| chunk.next(seq));
-            if found.is_some() {
-                return found;
-            }
-        }
-        self.tail.next(seq)
-    }
-
-    /// The last message at or before `seq`.
-    pub fn previous_live(&self, seq: u64) -> Option<u64> {
-        let seq = seq.min(self.totals.last);
-        let in_tail = if seq >= self.tail.base() { self.tail.previous(seq) } else { None };
-        in_tail.or_else(|| self.chunks.range(..=seq / CHUNK).rev().find_map(|(_, chunk)| chunk.previous(seq)))
-    }
-
-    /// The next message of the same subject.
-    pub fn next_of_subject(&self, seq: u64) -> Option<u64> {
-        let entry = self.entry(seq)?;
-        entry.next(seq).resolve(|| self.scan_on(seq, entry.subject))
-    }
-
-    /// The previous message of the same subject.
-    pub fn previous_of_subject(&self, seq: u64) -> Option<u64> {
-        let entry = self.entry(seq)?;
-        entry.previous(seq).resolve(|| self.scan_back(seq, entry.subject))
-    }
-
-    /// The first message that was stored at or behind a time (nanoseconds since 1970); one behind the last if there is none.
-    pub fn seq_at(&self, time: i64) -> u64 {
-        let chunks = self.chunks.values().chain(std::iter::once(&self.tail));
-        let mut found = None;
-        for chunk in chunks.filter(|chunk| chunk.latest() >= time) {
-            found = chunk.iter().find(|(_, entry)| entry.time >= time).map(|(seq, _)| seq);
-            if found.is_some() {
-                break;
-            }
-        }
-        found.unwrap_or(self.totals.last + 1)
-    }
-
-    /// All messages from `seq` on in order.
-    pub fn iter_from(&self, seq: u64) -> impl Iterator<Item = Head<'_>> {
-        let chunks =
-            self.chunks.range(seq / CHUNK..).map(|(_, chunk)| chunk).chain(std::iter::once(&self.tail));
-        chunks.flat_map(move |chunk| chunk.iter_from(seq)).map(|(seq, entry)| self.head_of(seq, entry))
-    }
-
-    /// The sequences that have a message, as runs from `.0` to `.1`. Where few are gone, it takes little time.
-    pub fn runs(&self) -> Vec<(u64, u64)> {
-        let mut runs: Vec<(u64, u64)> = Vec::new();
-        for chunk in self.chunks.values().chain(std::iter::once(&self.tail)) {
-            chunk.runs(|first, last| match runs.last_mut() {
-                Some(run) if run.1 + 1 == first => run.1 = last,
-                _ => runs.push((first, last)),
-            });
-        }
-        runs
-    }
-
-    /// The sequences between first and last that have no message, as runs from `.0` to `.1`.
-    pub fn gaps(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let mut expected = self.totals.first;
-        let live = self.iter_from(self.totals.first).map(|head| head.seq);
-        let live = live.chain((self.totals.count > 0).then_some(self.totals.last + 1));
-        live.filter_map(move |seq| {
-            let from = std::mem::replace(&mut expected, seq + 1);
-            (from < seq).then(|| (from, seq - 1))
-        })
-    }
-
     /// Bytes of memory that the index takes, about.
     pub fn memory_bytes(&self) -> usize {
         let chunks: usize =
             self.chunks.values().chain(std::iter::once(&self.tail)).map(Chunk::memory_bytes).sum();
-        chunks + self.subjects.memory_bytes() + self.bodies.memory_bytes()
+        let one = size_of::<(u64, Paged)>();
+        let paged: usize = self.paged.values().map(|paged| one + paged.live.memory_bytes()).sum();
+        chunks + paged + self.subjects.memory_bytes() + self.bodies.memory_bytes()
     }
 
     /// Drops all bodies from memory that the store has, for a stream that is idle.
@@ -467,9 +422,13 @@ impl Messages {
         if no == self.tail.no() { Some(&mut self.tail) } else { self.chunks.get_mut(&no) }
     }
 
+    /// What is known of a message, wherever that is.
     #[inline]
-    fn entry(&self, seq: u64) -> Option<&Entry> {
-        self.chunk(seq)?.get(seq)
+    fn entry(&self, seq: u64) -> Option<Entry> {
+        match self.chunk(seq) {
+            Some(chunk) => chunk.get(seq).copied(),
+            None => self.in_page(seq, |page| page.get(seq).copied())?,
+        }
     }
 
     #[inline]
@@ -477,48 +436,8 @@ impl Messages {
         self.chunk_mut(seq)?.get_mut(seq).map(|entry| (seq, entry))
     }
 
-    /// Takes a removed message out of its subject's list.
-    fn unlink(&mut self, seq: u64, entry: &Entry) {
-        let id = entry.subject;
-        let (first, last, count) = {
-            let subject = self.subjects.at(id);
-            (subject.first, subject.last, subject.count)
-        };
-        if count == 1 {
-            self.subjects.release(id);
-            return;
-        }
-        // The first has none before it and the last none behind it, whatever its links say.
-        let previous =
-            if seq == first { None } else { entry.previous(seq).resolve(|| self.scan_back(seq, id)) };
-        let next = if seq == last { None } else { entry.next(seq).resolve(|| self.scan_on(seq, id)) };
-        if let Some((seq, entry)) = previous.and_then(|seq| self.entry_mut(seq)) {
-            entry.set_next(seq, next);
-        }
-        if let Some((seq, entry)) = next.and_then(|seq| self.entry_mut(seq)) {
-            entry.set_previous(seq, previous);
-        }
-        let subject = self.subjects.at_mut(id);
-        subject.count -= 1;
-        subject.first = if seq == first { next.unwrap_or(subject.last) } else { first };
-        subject.last = if seq == last { previous.unwrap_or(subject.first) } else { last };
-    }
-
-    /// The next message of a subject where its link is too far for its entry.
-    fn scan_on(&self, seq: u64, subject: SubjectId) -> Option<u64> {
-        self.iter_from(seq + 1).find(|head| head.subject_id == subject).map(|head| head.seq)
-    }
-
-    /// The same backwards.
-    fn scan_back(&self, seq: u64, subject: SubjectId) -> Option<u64> {
-        let mut before = self.previous_live(seq.checked_sub(1)?);
-        while let Some(seq) = before {
-            if self.entry(seq)?.subject == subject {
-                return Some(seq);
-            }
-            before = self.previous_live(seq.checked_sub(1)?);
-        }
-        None
+    fn size_of(&self, entry: &Entry) -> u64 {
+        self.size(self.subjects.at(entry.subject).name().len(), entry.header_bytes, entry.body_bytes)
     }
 }
 

@@ -33,7 +33,7 @@ mod sourced;
 #[cfg(test)]
 mod tests;
 
-use crate::messages::{Body, Freed, Head, Keep, Messages, Place, Removed, Totals};
+use crate::messages::{Body, Budget, Freed, Head, Heads, Keep, Messages, Place, Removed, Totals};
 pub use admit::append as append_header;
 pub(crate) use admit::without_prefixes;
 pub use admit::{Admitted, Publish, Room};
@@ -57,6 +57,7 @@ pub use snapshot::Whole;
 use sourced::Places;
 pub(crate) use sourced::with_source;
 pub use sourced::{Inbound, Place as SourcePlace};
+use std::sync::Arc;
 
 /// Messages removed one by one that one proposal names at most.
 pub const REMOVED_MAX: usize = 4096;
@@ -118,6 +119,21 @@ impl Stream {
     /// A message by its sequence.
     pub fn get(&self, seq: u64) -> Option<(Head<'_>, Body<'_>)> {
         Some((self.messages.head(seq)?, self.messages.body(seq)?))
+    }
+
+    /// Where the heads of messages can be read that the store has, and what those that were read may take in memory.
+    pub fn set_heads(&mut self, heads: Arc<dyn Heads>, budget: Arc<Budget>) {
+        self.messages.set_heads(heads, budget);
+    }
+
+    /// See [`Messages::page_out`].
+    pub fn page_out(&mut self, bytes_max: usize, is_settled: impl Fn(Place) -> bool) -> usize {
+        self.messages.page_out(bytes_max, is_settled)
+    }
+
+    /// See [`Messages::moved`].
+    pub fn moved(&mut self, seq: u64, from: Place, to: Place) -> bool {
+        self.messages.moved(seq, from, to)
     }
 
     /// Says where the store keeps a message.

@@ -2,7 +2,7 @@
 
 use super::change::ConsumerId;
 use super::letters::{Dead, Letters};
-use super::log::{Log, SEQ_MAX};
+use super::log::{Filters, Log, SEQ_MAX};
 use super::machine::Consumer;
 use super::pending::{Entry, Pending};
 use super::reply::Prefixes;
@@ -13,10 +13,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Version of the encoding, its first byte.
 const VERSION: u8 = 1;
-/// The same of one that has more than official consumers: a byte of these flags follows, and what they say stands at the end.
+/// The same with more: a byte of these flags follows, and what they say stands at the end.
 const VERSION_MORE: u8 = 2;
 const PARKED: u8 = 1;
 const LETTERS: u8 = 2;
+/// How many messages are before it.
+const COUNTED: u8 = 4;
 /// A time that there is none.
 const NEVER: i64 = i64::MIN;
 
@@ -29,14 +31,12 @@ pub struct InvalidSnapshot {
 }
 
 impl Consumer {
-    /// Writes the state. Who waits for messages is no part of it, nor what follows from the stream.
+    /// Writes the state. Who waits for messages is no part of it, nor what follows from the stream, but for how many messages are before it: counting
+    /// these may take long.
     pub fn snapshot(&self, out: &mut Vec<u8>) {
         let state = &self.state;
         let more = u8::from(state.parked.is_some()) * PARKED | u8::from(state.letters.is_some()) * LETTERS;
-        match more {
-            0 => out.push(VERSION),
-            _ => out.extend([VERSION_MORE, more]),
-        }
+        out.extend([VERSION_MORE, more | COUNTED]);
         for value in [
             state.next,
             state.delivered.consumer,
@@ -64,6 +64,7 @@ impl Consumer {
         ascending(out, state.exhausted.keys().copied(), |out, seq| {
             write(out, u64::from(state.exhausted.get(&seq).copied().unwrap_or(0)));
         });
+        write(out, state.num_pending);
         if let Some(parked) = &state.parked {
             write(out, parked.len() as u64);
             ascending(out, parked.iter().copied(), |_, _| {});
@@ -73,7 +74,7 @@ impl Consumer {
         }
     }
 
-    /// One that goes on from a snapshot. What waited too long comes again.
+    /// One that goes on from a snapshot, with the stream as it was then. What waited too long comes again.
     ///
     /// # Errors
     ///
@@ -90,9 +91,16 @@ impl Consumer {
         let state = read(&mut reader).filter(|_| reader.is_done());
         let mut state = state.ok_or(InvalidSnapshot { at: reader.at() })?;
         // Its configuration says whether it has keys.
+        let is_as_it_was = state.parked.is_some() == settings.order_by.is_some();
         state.parked = settings.order_by.as_ref().map(|_| state.parked.unwrap_or_default());
+        let is_as_it_was = is_as_it_was && state.letters.is_some() == settings.dead_letter.is_some();
         state.keep_letters(settings.dead_letter.is_some());
-        state.count(&settings.filters, log);
+        let is_counted = matches!(snapshot, [VERSION_MORE, more, ..] if more & COUNTED != 0);
+        let kept = state.listed.len() + state.parked.as_ref().map_or(0, BTreeSet::len);
+        let most = log.count(&Filters::default(), 0).saturating_add(kept as u64);
+        if !is_as_it_was || !is_counted || state.num_pending > most {
+            state.count(&settings.filters, log);
+        }
         Ok(Self::with_state(id, prefixes, settings, state, log, now))
     }
 }
@@ -152,7 +160,7 @@ fn read(reader: &mut Reader<'_>) -> Option<State> {
     let version = reader.byte()?;
     let more = match version {
         VERSION => 0,
-        VERSION_MORE => reader.byte().filter(|more| more & !(PARKED | LETTERS) == 0)?,
+        VERSION_MORE => reader.byte().filter(|more| more & !(PARKED | LETTERS | COUNTED) == 0)?,
         _ => return None,
     };
     let next = seq(reader).filter(|next| *next > 0)?;
@@ -171,6 +179,7 @@ fn read(reader: &mut Reader<'_>) -> Option<State> {
         exhausted.insert(seq, u32::try_from(reader.varint()?).ok()?);
         Some(())
     })?;
+    let num_pending = if more & COUNTED != 0 { seq(reader)? } else { 0 };
     let mut parked = None;
     if more & PARKED != 0 {
         let parked = parked.insert(BTreeSet::new());
@@ -191,7 +200,7 @@ fn read(reader: &mut Reader<'_>) -> Option<State> {
         acked_at,
         pending,
         exhausted,
-        num_pending: 0,
+        num_pending,
     })
 }
 

@@ -1,10 +1,11 @@
 //! The entries of 1,024 sequences in a row: all of them while most live, those that live with their offsets when few do.
 
-use super::Place;
 use super::entry::Entry;
+use super::live::Live;
+use super::{Links, Place};
 
 /// Sequences of a chunk.
-pub(super) const CHUNK: u64 = 1024;
+pub(super) const CHUNK: u64 = if cfg!(test) { 16 } else { 1024 };
 
 /// A chunk keeps only what lives once less than a quarter does.
 const SPARSE_BELOW: usize = 4;
@@ -23,6 +24,8 @@ pub(super) struct Chunk {
     start: u16,
     /// The latest time of a message in it, which never goes back.
     latest: i64,
+    /// What its live messages count in the stream's bytes.
+    bytes: u64,
 }
 
 impl Chunk {
@@ -37,6 +40,7 @@ impl Chunk {
             offsets: None,
             start: 0,
             latest: i64::MIN,
+            bytes: 0,
         }
     }
 
@@ -54,13 +58,45 @@ impl Chunk {
         self.live == 0
     }
 
+    pub(super) fn count(&self) -> u64 {
+        u64::from(self.live)
+    }
+
+    /// More entries come.
+    pub(super) fn unseal(&mut self) {
+        self.is_sealed = false;
+    }
+
     pub(super) fn latest(&self) -> i64 {
         self.latest
     }
 
-    /// Adds an entry behind all others; sequences between have none.
+    /// There were messages in it as late as this.
+    pub(super) fn note_latest(&mut self, latest: i64) {
+        self.latest = self.latest.max(latest);
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Which sequences live.
+    pub(super) fn live(&self) -> Live {
+        if self.offsets.is_none() && self.live as usize == self.entries.len() && self.live > 0 {
+            return Live::Run(self.start, self.start + (self.live - 1) as u16);
+        }
+        Live::new(self.iter().map(|(seq, _)| (seq % CHUNK) as u16))
+    }
+
+    /// Whether all of its messages have places that pass.
+    pub(super) fn all_places(&self, passes: impl Fn(Place) -> bool) -> bool {
+        self.places_from(0).all(|(_, place)| passes(place))
+    }
+
+    /// Adds an entry behind all others, which counts so many bytes; sequences between have none.
     #[inline]
-    pub(super) fn push(&mut self, seq: u64, entry: Entry) {
+    pub(super) fn push(&mut self, seq: u64, entry: Entry, bytes: u64) {
+        self.bytes += bytes;
         let offset = (seq % CHUNK) as u16;
         if self.entries.is_empty() {
             self.start = offset;
@@ -128,20 +164,17 @@ impl Chunk {
         }
     }
 
-    pub(super) fn remove(&mut self, seq: u64) -> Option<(Entry, Option<Place>)> {
+    /// Removes a message that counts so many bytes.
+    pub(super) fn remove(&mut self, seq: u64, bytes: u64) -> Option<(Entry, Option<Place>)> {
         let entry = std::mem::replace(self.get_mut(seq)?, Entry::GONE);
         let slot = self.slot(seq);
         let place = slot.and_then(|slot| self.places.as_mut()?.get_mut(slot)).map(std::mem::take);
         self.live -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
         if self.is_sealed {
             self.thin();
         }
         Some((entry, place))
-    }
-
-    /// The places of its messages; that of one that is gone is the default.
-    pub(super) fn into_places(self) -> Vec<Place> {
-        self.places.unwrap_or_default()
     }
 
     /// The sequences that live, as runs from `.0` to `.1`.
@@ -176,7 +209,8 @@ impl Chunk {
     }
 
     /// The slot from which on entries have sequences of at least `seq`.
-    fn slot_from(&self, seq: u64) -> usize {
+    #[inline]
+    pub(super) fn slot_from(&self, seq: u64) -> usize {
         let offset = seq.saturating_sub(self.base());
         match &self.offsets {
             None => offset.saturating_sub(u64::from(self.start)).min(CHUNK) as usize,
@@ -198,6 +232,20 @@ impl Chunk {
         let from = self.slot_from(seq).min(self.entries.len());
         let entries = self.entries.get(from..).unwrap_or_default().iter().enumerate();
         entries.filter(|(_, entry)| !entry.is_gone()).map(move |(slot, entry)| (self.seq(from + slot), entry))
+    }
+
+    /// The first message at or behind a slot, and the slot behind it.
+    #[inline]
+    pub(super) fn from_slot(&self, slot: usize) -> Option<(u64, &Entry, usize)> {
+        let rest = self.entries.get(slot..)?;
+        let (at, entry) = rest.iter().enumerate().find(|(_, entry)| !entry.is_gone())?;
+        Some((self.seq(slot + at), entry, slot + at + 1))
+    }
+
+    /// Places and links of the messages from `seq` on.
+    pub(super) fn moving_from(&self, seq: u64) -> impl Iterator<Item = (u64, Place, Links)> {
+        let entries = self.iter_from(seq).map(|(_, entry)| entry.links());
+        self.places_from(seq).zip(entries).map(|((seq, place), links)| (seq, place, links))
     }
 
     /// The places of the messages from `seq` on.

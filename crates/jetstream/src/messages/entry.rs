@@ -1,6 +1,6 @@
 //! What is known of one message, in 32 bytes.
 
-use super::{New, SubjectId};
+use super::{Found, New, SubjectId};
 
 /// Marks of an entry.
 const KEPT_FOREVER: u8 = 1;
@@ -26,6 +26,11 @@ impl Distance {
     }
 }
 
+/// Which messages of its subject stand beside a message, as ten bytes for the store; all zeros: that is not known. They are hints: what they
+/// name may be gone, and there may be one behind it that did not exist when they were written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Links(pub [u8; 10]);
+
 /// Where a link leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Link {
@@ -33,18 +38,6 @@ pub(super) enum Link {
     To(u64),
     /// Further than an entry can say: it has to be searched.
     Far,
-}
-
-impl Link {
-    /// The sequence; `far` searches it.
-    #[inline]
-    pub(super) fn resolve(self, far: impl FnOnce() -> Option<u64>) -> Option<u64> {
-        match self {
-            Self::None => None,
-            Self::To(seq) => Some(seq),
-            Self::Far => far(),
-        }
-    }
 }
 
 /// One message. Sequences are where it stands.
@@ -78,6 +71,28 @@ impl Entry {
         let marks = u8::from(new.is_kept_forever) * KEPT_FOREVER + u8::from(new.is_marker) * MARKER;
         let (time, body_bytes, header_bytes) = (new.time, new.body_bytes, new.header_bytes);
         Self { time, subject, body_bytes, header_bytes, marks, ..Self::GONE }
+    }
+
+    /// One that the store has.
+    pub(super) fn of(found: &Found<'_>, subject: SubjectId) -> Self {
+        let marks = u8::from(found.is_kept_forever) * KEPT_FOREVER + u8::from(found.is_marker) * MARKER;
+        // Without a note, nobody knows whether there is one before it.
+        let links = if found.links == Links::default() { [0xFF; 10] } else { found.links.0 };
+        let [a, b, c, d, e, f, g, h, i, j] = links;
+        Self {
+            time: found.time,
+            subject,
+            body_bytes: found.body_bytes,
+            header_bytes: found.header_bytes,
+            marks,
+            previous: Distance([a, b, c, d, e]),
+            next: Distance([f, g, h, i, j]),
+        }
+    }
+
+    pub(super) fn links(&self) -> Links {
+        let ([a, b, c, d, e], [f, g, h, i, j]) = (self.previous.0, self.next.0);
+        Links([a, b, c, d, e, f, g, h, i, j])
     }
 
     #[inline]

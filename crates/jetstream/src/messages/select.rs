@@ -92,7 +92,15 @@ impl Messages {
     pub fn next_within(&self, selector: &Selector, seq: u64, entries_max: usize) -> Next {
         let seq = seq.max(self.totals.first);
         if selector.is_all() {
-            return self.next_live(seq).map_or(Next::End, Next::Found);
+            let mut at = seq;
+            while let Some(found) = self.next_live(at) {
+                if self.entry(found).is_some() {
+                    return Next::Found(found);
+                }
+                // It cannot be read.
+                at = found + 1;
+            }
+            return Next::End;
         }
         if let Some(subject) = selector.literal() {
             let Some(id) = self.subject_id(subject) else { return Next::End };
@@ -170,11 +178,13 @@ impl Messages {
                 false => self.selected(selector).map(|(_, subject)| subject.count).sum(),
             };
         }
+        if selector.is_all() {
+            return self.live_from(seq);
+        }
         // The shorter side is counted.
         let mut answers = Answers::default();
-        let mut counts = |head: &super::Head<'_>| {
-            selector.is_all() || answers.of(head.subject_id, || selector.matches(head.subject))
-        };
+        let mut counts =
+            |head: &super::Head<'_>| answers.of(head.subject_id, || selector.matches(head.subject));
         if totals.last - seq <= seq - totals.first {
             return self.iter_from(seq).filter(|head| counts(head)).count() as u64;
         }

@@ -114,6 +114,17 @@ impl Subjects {
         SubjectId(at)
     }
 
+    /// Adds a subject as it was; `false`: there is one of this name.
+    pub(super) fn put(&mut self, name: Box<[u8]>, first: u64, last: u64, count: u64) -> bool {
+        if self.find(&name).is_some() {
+            return false;
+        }
+        let id = self.add(&name);
+        let subject = self.at_mut(id);
+        (subject.first, subject.last, subject.count) = (first, last, count);
+        true
+    }
+
     /// The last message of a subject is gone.
     pub(super) fn release(&mut self, id: SubjectId) {
         let subject = self.at_mut(id);

@@ -4,7 +4,7 @@ use super::{
     Discard, Effects, MadeBy, Proposal, Purge, Purged, REMOVED_MAX, Reason, Remove, RemovedMessage, Rollup,
     Settings, Store, Stored, Stream, Ttl,
 };
-use crate::messages::{New, Removed, Selector};
+use crate::messages::{New, Removed, Selector, Subject, SubjectId};
 use std::borrow::Cow;
 
 impl Stream {
@@ -50,8 +50,7 @@ impl Stream {
                 .collect();
             for id in over {
                 while self.messages.subject(id).count > max {
-                    let first = self.messages.subject(id).first;
-                    self.remove(first, Reason::Limit, effects);
+                    self.remove_first_of(id, effects);
                 }
             }
         }
@@ -136,8 +135,16 @@ impl Stream {
     fn enforce_subject_limit(&mut self, subject: &[u8], max: u64, effects: &mut Effects) {
         let Some(id) = self.messages.subject_id(subject) else { return };
         while self.messages.subject(id).count > max {
-            let first = self.messages.subject(id).first;
-            self.remove(first, Reason::Limit, effects);
+            self.remove_first_of(id, effects);
+        }
+    }
+
+    /// Removes the first message of a subject, or what is counted for one that cannot be read.
+    fn remove_first_of(&mut self, id: SubjectId, effects: &mut Effects) {
+        let Subject { first, count, .. } = *self.messages.subject(id);
+        self.remove(first, Reason::Limit, effects);
+        if self.messages.subject(id).count == count {
+            self.messages.give_up_first(id);
         }
     }
 

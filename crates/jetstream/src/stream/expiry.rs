@@ -44,7 +44,7 @@ impl Deadlines {
     }
 
     /// All of them by time.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, u64)> + '_ {
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (i64, u64)> + '_ {
         self.by_time.iter().copied()
     }
 }

@@ -4,9 +4,10 @@
 //! `STREAM_RUNS` says how many worlds are played, `STREAM_SEED` with which one to begin.
 
 use super::*;
-use crate::messages::{Selector, TooMany};
+use crate::messages::{Budget, Found, Heads, Links, Selector, TooMany};
 use dialtone_subject::set;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 /// Worlds in an ordinary run.
 const RUNS: u64 = 300;
@@ -344,6 +345,40 @@ impl Model {
     }
 }
 
+/// The heads of all messages that the store ever had, and their links as they were when the store got them.
+#[derive(Debug, Default)]
+struct Had(Mutex<BTreeMap<u64, (Vec<u8>, u32, Links)>>);
+
+impl Had {
+    fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, (Vec<u8>, u32, Links)>> {
+        self.0.lock().expect("nobody panics with it")
+    }
+}
+
+impl Heads for Had {
+    fn read(&self, from: u64, to: u64, sink: &mut dyn FnMut(&Found<'_>)) {
+        for (&seq, (head, body_bytes, links)) in self.all().range(from..=to) {
+            let store = Store::decode_head(seq, head, *body_bytes).expect("a head is read");
+            let found = Found {
+                seq,
+                time: store.time,
+                subject: &store.subject,
+                header_bytes: store.header_bytes,
+                body_bytes: store.body_bytes,
+                is_kept_forever: store.ttl == Ttl::Never,
+                is_marker: store.is_marker,
+                place: place(seq),
+                links: *links,
+            };
+            // Two segments have it, and the later one counts.
+            if seq % 3 == 0 {
+                sink(&Found { place: place(0), links: Links::default(), ..found });
+            }
+            sink(&found);
+        }
+    }
+}
+
 /// The stream, its twin, and the log behind the last snapshot.
 struct World {
     random: Random,
@@ -354,7 +389,12 @@ struct World {
     checkpoint: Vec<u8>,
     /// The same where the store hands over the messages, and the heads of all that it ever had.
     short: Vec<u8>,
-    heads: BTreeMap<u64, (Vec<u8>, u32)>,
+    heads: Arc<Had>,
+    /// The same where the stream asks for what it needs.
+    indexed: Vec<u8>,
+    budget: Arc<Budget>,
+    /// Messages up to here are in the store.
+    settled: u64,
     log: Vec<Vec<u8>>,
     effects: Effects,
 }
@@ -414,6 +454,7 @@ impl World {
             last_time: 0,
         };
         let whole = if settings.storage == Storage::Memory { Whole::Bodies } else { Whole::Heads };
+        let budget = Arc::new(Budget::new(random.pick(&[0, 4000, 1 << 20])));
         let mut world = Self {
             random,
             stream,
@@ -422,12 +463,22 @@ impl World {
             whole,
             checkpoint: Vec::new(),
             short: Vec::new(),
-            heads: BTreeMap::new(),
+            heads: Arc::default(),
+            indexed: Vec::new(),
+            budget,
+            settled: 0,
             log: Vec::new(),
             effects: Effects::default(),
         };
+        world.attach();
         world.check_point();
         world
+    }
+
+    fn attach(&mut self) {
+        if self.whole == Whole::Heads {
+            self.stream.set_heads(self.heads.clone(), self.budget.clone());
+        }
     }
 
     /// Carries out a proposal after it went through its bytes, and logs it.
@@ -446,7 +497,7 @@ impl World {
         if let Proposal::Store(store) = proposal {
             let mut head = Vec::new();
             store.encode_head(&mut head);
-            self.heads.insert(store.seq, (head, store.body_bytes));
+            self.heads.all().insert(store.seq, (head, store.body_bytes, Links::default()));
         }
     }
 
@@ -580,7 +631,38 @@ impl World {
         self.stream.snapshot(self.whole, &mut self.checkpoint);
         self.short.clear();
         self.stream.snapshot(Whole::Sequences, &mut self.short);
+        self.indexed.clear();
+        self.stream.snapshot(Whole::Indexed, &mut self.indexed);
         self.log.clear();
+        if self.whole == Whole::Heads {
+            self.settle();
+        }
+    }
+
+    /// What the store has may go from memory, with its links as they are, or without.
+    fn settle(&mut self) {
+        self.settled = self.model.last;
+        let has_links = !self.random.chance(4);
+        let mut all = self.heads.all();
+        for (seq, at, links) in self.stream.messages().moving(0, self.settled) {
+            assert_eq!(at, place(seq));
+            if let Some(known) = all.get_mut(&seq).filter(|_| has_links) {
+                known.2 = links;
+            }
+        }
+        drop(all);
+        if self.random.chance(2) {
+            let bytes_max = self.random.pick(&[0, 0, 2000]);
+            let settled = self.settled;
+            self.stream.page_out(bytes_max, |place| seq_of(place) <= settled);
+        }
+        let mut places = Vec::new();
+        for (_, cold) in self.stream.messages().cold(0, u64::MAX) {
+            cold.read(&*self.heads, |seq, at, _| places.push((seq, at)));
+        }
+        places.extend(self.stream.messages().moving(0, u64::MAX).map(|(seq, place, _)| (seq, place)));
+        let expected: Vec<_> = self.model.messages.keys().map(|&seq| (seq, place(seq))).collect();
+        assert_eq!(places, expected, "what moves is what there is");
     }
 
     /// The last checkpoint, in one piece or with the messages of the store.
@@ -591,7 +673,7 @@ impl World {
             return whole;
         }
         let mut restoring = Restoring::new(settings, &self.short).expect("a snapshot is read");
-        for (&seq, (head, body_bytes)) in &self.heads {
+        for (&seq, (head, body_bytes, _)) in &*self.heads.all() {
             let unused = restoring.message(seq, head, *body_bytes, place(seq)).expect("a head is read");
             assert_eq!(unused, whole.get(seq).is_none().then(|| place(seq)));
             if unused.is_none() && self.random.chance(4) {
@@ -606,13 +688,28 @@ impl World {
         whole.snapshot(Whole::Heads, &mut one);
         stream.snapshot(Whole::Heads, &mut other);
         assert_eq!(one, other, "both ways make the same stream");
-        stream
+        let resumed = Stream::resume(
+            self.model.settings.clone(),
+            &self.indexed,
+            self.heads.clone(),
+            self.budget.clone(),
+        );
+        let (resumed, missing) = resumed.expect("a snapshot is read");
+        assert_eq!(missing, 0);
+        assert_eq!(resumed.totals(), stream.totals());
+        other.clear();
+        resumed.snapshot(Whole::Heads, &mut other);
+        assert_eq!(one, other, "and so does the third");
+        if self.random.chance(3) { stream } else { resumed }
     }
 
     /// The stream as it is after a start: the last checkpoint and what the log holds behind it. File streams know heads alone.
     fn restart(&mut self) {
         let restored = self.restored();
         let before = std::mem::replace(&mut self.stream, restored);
+        if self.stream.messages().heads().is_none() {
+            self.attach();
+        }
         for bytes in std::mem::take(&mut self.log) {
             let proposal = Proposal::decode(&bytes).expect("the log is read");
             match &proposal {
@@ -701,6 +798,10 @@ fn place(seq: u64) -> Place {
     let mut place = [7; 16];
     place[..8].copy_from_slice(&seq.to_le_bytes());
     Place(place)
+}
+
+fn seq_of(place: Place) -> u64 {
+    u64::from_le_bytes(*place.0.first_chunk().expect("a place is long enough"))
 }
 
 fn number(name: &str, otherwise: u64) -> u64 {

@@ -23,7 +23,7 @@ impl Restoring {
     /// The bytes are no snapshot of a known version.
     pub fn new(settings: Settings, bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader(bytes);
-        let (mut stream, totals) = Stream::begin(settings, &mut reader)?;
+        let (mut stream, totals) = Stream::begin_brief(settings, &mut reader)?;
         let (mut runs, mut before) = (Vec::new(), 0u64);
         for _ in 0..reader.number()? {
             let first = before.checked_add(reader.number()?).filter(|&first| first > before);

@@ -67,9 +67,9 @@ impl Schedules {
         self.by_seq.get(&seq).map(|(_, subject)| (at, seq, &**subject))
     }
 
-    /// Sequences and times, by sequence.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, i64)> + '_ {
-        self.by_seq.iter().map(|(&seq, &(at, _))| (seq, at))
+    /// Sequences, times and subjects, by sequence.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, i64, &[u8])> + '_ {
+        self.by_seq.iter().map(|(&seq, (at, subject))| (seq, *at, &**subject))
     }
 }
 

@@ -3,11 +3,17 @@
 use super::codec::{Malformed, Reader, put, put_bytes};
 use super::delayed::Delays;
 use super::{Settings, Sourced, Stream};
-use crate::messages::{Body, New, Place, Totals};
+use crate::messages::{Body, Budget, Chunks, Heads, New, Place, Totals};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The version of a snapshot.
 const VERSION: u8 = 1;
+/// That of [`Whole::Indexed`].
+const INDEXED: u8 = 2;
+/// Before the live messages of a chunk: they are in a row, or stand there as bits.
+const IN_A_ROW: u8 = 0;
+const BITS: u8 = 1;
 const KEPT_FOREVER: u8 = 1;
 const MARKER: u8 = 2;
 const IS_HOT: u8 = 4;
@@ -19,14 +25,25 @@ pub enum Whole {
     Heads,
     /// Their bodies, too, where they are in memory: a memory stream.
     Bodies,
-    /// Which sequences have a message: the store has all else, and [`Restoring`] is given it.
+    /// Which sequences have a message: the store has all else, and [`Restoring`](super::Restoring) is given it.
     Sequences,
+    /// What a stream has to know before it asks the store: see [`Stream::resume`].
+    Indexed,
 }
 
+/// Subjects, and messages with a deadline, that a snapshot of [`Whole::Indexed`] holds at most.
+const INDEXED_MAX: usize = 65_536;
+
 impl Stream {
+    /// What a checkpoint writes where the store has the messages. A stream of very many subjects finds them out at each start.
+    pub fn brief(&self) -> Whole {
+        let is_small = self.messages.subjects_count().max(self.deadlines.iter().len()) <= INDEXED_MAX;
+        if is_small && self.messages.heads().is_some() { Whole::Indexed } else { Whole::Sequences }
+    }
+
     /// Appends the state, without the configuration.
     pub fn snapshot(&self, whole: Whole, out: &mut Vec<u8>) {
-        out.push(VERSION);
+        out.push(if whole == Whole::Indexed { INDEXED } else { VERSION });
         let totals = self.messages.totals();
         for number in [totals.first, totals.last, totals.count] {
             put(out, number);
@@ -36,6 +53,10 @@ impl Stream {
         match whole {
             Whole::Heads | Whole::Bodies => self.put_messages(whole, out),
             Whole::Sequences => self.put_runs(out),
+            Whole::Indexed => {
+                self.put_chunks(out);
+                self.put_subjects(out);
+            }
         }
         put(out, self.dedupe.len() as u64);
         for (id, seq, time) in self.dedupe.iter() {
@@ -53,9 +74,12 @@ impl Stream {
             }
         }
         put(out, self.schedules.iter().count() as u64);
-        for (seq, at) in self.schedules.iter() {
+        for (seq, at, subject) in self.schedules.iter() {
             put(out, seq);
             out.extend_from_slice(&at.to_le_bytes());
+            if whole == Whole::Indexed {
+                put_bytes(out, subject);
+            }
         }
         put(out, self.places.iter().count() as u64);
         for (index, place) in self.places.iter() {
@@ -74,6 +98,38 @@ impl Stream {
             put(out, first - before);
             put(out, last - first);
             before = last;
+        }
+    }
+
+    fn put_chunks(&self, out: &mut Vec<u8>) {
+        put(out, self.messages.counted().count() as u64);
+        let mut before = 0;
+        for chunk in self.messages.counted() {
+            put(out, chunk.no - before);
+            before = chunk.no;
+            match chunk.live() {
+                Ok((first, last)) => {
+                    out.push(IN_A_ROW);
+                    put(out, u64::from(first));
+                    put(out, u64::from(last));
+                }
+                Err(words) => {
+                    out.push(BITS);
+                    words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+                }
+            }
+            put(out, chunk.bytes);
+            out.extend_from_slice(&chunk.latest.to_le_bytes());
+        }
+    }
+
+    fn put_subjects(&self, out: &mut Vec<u8>) {
+        put(out, self.messages.subjects_count() as u64);
+        for subject in self.messages.all_subjects() {
+            put_bytes(out, subject.name());
+            for number in [subject.first, subject.last - subject.first, subject.count] {
+                put(out, number);
+            }
         }
     }
 
@@ -108,7 +164,8 @@ impl Stream {
     /// The bytes are no snapshot of a known version.
     pub fn restore(settings: Settings, bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader(bytes);
-        let (mut stream, Totals { first, last, count, last_time, .. }) = Self::begin(settings, &mut reader)?;
+        let (mut stream, Totals { first, last, count, last_time, .. }) =
+            Self::begin(settings, VERSION, &mut reader)?;
         let mut seq = 0u64;
         for _ in 0..count {
             seq = seq.checked_add(reader.number()?).filter(|&seq| seq > 0 && seq <= last).ok_or(Malformed)?;
@@ -131,9 +188,59 @@ impl Stream {
         Ok(stream)
     }
 
+    /// Whether a snapshot is one for [`Self::resume`].
+    pub fn is_indexed(bytes: &[u8]) -> bool {
+        bytes.first() == Some(&INDEXED)
+    }
+
+    /// A stream with the state of a snapshot of [`Whole::Indexed`], which reads the heads of its messages where it needs them; and how many
+    /// messages it found to be missing by now.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no such snapshot.
+    pub fn resume(
+        settings: Settings,
+        bytes: &[u8],
+        heads: Arc<dyn Heads>,
+        budget: Arc<Budget>,
+    ) -> Result<(Self, u64), Malformed> {
+        let mut reader = Reader(bytes);
+        let (mut stream, totals) = Self::begin(settings, INDEXED, &mut reader)?;
+        stream.messages.set_heads(heads, budget);
+        let chunks = read_chunks(&mut reader)?;
+        let mut subjects = Vec::new();
+        for _ in 0..reader.number()? {
+            let name = Box::from(reader.bytes()?);
+            let (first, more) = (reader.number()?, reader.number()?);
+            subjects.push((name, first, first.checked_add(more).ok_or(Malformed)?, reader.number()?));
+        }
+        let missing = stream.messages.resume(totals, chunks, subjects.into_iter()).ok_or(Malformed)?;
+        stream.restore_ids(&mut reader)?;
+        for _ in 0..reader.number()? {
+            let deadline = reader.time()?;
+            stream.deadlines.set(reader.number()?, deadline);
+        }
+        for _ in 0..reader.number()? {
+            let (seq, at) = (reader.number()?, reader.time()?);
+            stream.schedules.set(reader.bytes()?, seq, at);
+        }
+        stream.restore_places(&mut reader)?;
+        reader.end()?;
+        Ok((stream, missing))
+    }
+
+    /// What stands before the messages, of a snapshot for [`Restoring`](super::Restoring).
+    pub(super) fn begin_brief(
+        settings: Settings,
+        reader: &mut Reader<'_>,
+    ) -> Result<(Self, Totals), Malformed> {
+        Self::begin(settings, VERSION, reader)
+    }
+
     /// What stands before the messages.
-    pub(super) fn begin(settings: Settings, reader: &mut Reader<'_>) -> Result<(Self, Totals), Malformed> {
-        if reader.byte()? != VERSION {
+    fn begin(settings: Settings, version: u8, reader: &mut Reader<'_>) -> Result<(Self, Totals), Malformed> {
+        if reader.byte()? != version {
             return Err(Malformed);
         }
         let mut stream = Self::new(settings);
@@ -185,4 +292,25 @@ impl Stream {
         }
         Ok(())
     }
+}
+
+fn read_chunks(reader: &mut Reader<'_>) -> Result<Chunks, Malformed> {
+    let (mut chunks, mut no) = (Chunks::default(), 0u64);
+    for _ in 0..reader.number()? {
+        no = no.checked_add(reader.number()?).ok_or(Malformed)?;
+        let offset = |reader: &mut Reader<'_>| u16::try_from(reader.number()?).map_err(|_| Malformed);
+        let (mut words, mut row) = ([0; Chunks::WORDS], None);
+        match reader.byte()? {
+            IN_A_ROW => row = Some((offset(reader)?, offset(reader)?)),
+            BITS => {
+                for word in &mut words {
+                    *word = u64::from_le_bytes(reader.take(8)?.try_into().map_err(|_| Malformed)?);
+                }
+            }
+            _ => return Err(Malformed),
+        }
+        let live = row.ok_or(&words[..]);
+        chunks.push(no, live, (reader.number()?, reader.time()?)).ok_or(Malformed)?;
+    }
+    Ok(chunks)
 }

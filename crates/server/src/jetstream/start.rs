@@ -162,7 +162,7 @@ fn promised(policy: &Policy, capacity: &Capacity) -> Result<(), StartError> {
 fn recover(node: &Arc<Node>, policy: &Policy, shared: &Arc<Shared>, folder: &Path) -> Result<(), StartError> {
     let begin = Instant::now();
     let payload_max = u32::try_from(policy.options.limits.payload_bytes_max).unwrap_or(u32::MAX);
-    let mut recovery = Recovery::new(wall(), payload_max);
+    let mut recovery = Recovery::new(wall(), payload_max, shared.index());
     let disk = Arc::new(RealDisk);
     let options =
         Options { encryption: policy.options.jetstream.as_ref().and_then(encryption), ..Options::default() };
@@ -190,10 +190,8 @@ fn recover(node: &Arc<Node>, policy: &Policy, shared: &Arc<Shared>, folder: &Pat
     }
     let mut count = 0;
     for found in recovery.streams() {
-        for place in found.unused {
-            if let Some(store) = shared.store() {
-                store.dropped(found.group, place);
-            }
+        if let Some(store) = shared.store() {
+            found.unused.drop_all(store, found.group);
         }
         // It is named above, and stays on disk as it is.
         let Some(state) = found.state else { continue };

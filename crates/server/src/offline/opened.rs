@@ -2,7 +2,7 @@
 
 use super::OfflineError;
 use crate::jetstream::encryption;
-use crate::streams::{Recovering, Recovery, wall};
+use crate::streams::{Index, Recovering, Recovery, wall};
 use dialtone_config::options::JetStream;
 use dialtone_store::{Damage, GroupId, Options, RealDisk, Recovered, Store, UntouchedDisk};
 use std::collections::HashMap;
@@ -30,7 +30,7 @@ impl Opened {
     /// # Errors
     /// It is in use, or cannot be opened.
     pub(super) fn new(folder: &Path, own: Option<&JetStream>) -> Result<Self, OfflineError> {
-        let mut recovery = Recovery::new(wall(), u32::MAX);
+        let mut recovery = Recovery::new(wall(), u32::MAX, Index::default());
         let (mut damage, mut names) = (Vec::new(), HashMap::new());
         let options = Options { encryption: own.and_then(encryption), ..Options::default() };
         let disk = Arc::new(UntouchedDisk(RealDisk));

@@ -4,18 +4,27 @@ use super::meta::{ConsumerMeta, StreamMeta, number};
 use super::settings;
 use super::state::{Held, State, Unreadable, view};
 use dialtone_jetstream::consumer::{Consumer, ConsumerId, Prefixes};
-use dialtone_jetstream::messages::Place;
-use dialtone_jetstream::stream::{Restoring, Whole};
+use dialtone_jetstream::messages::{Budget, Heads, Place};
+use dialtone_jetstream::stream::{Restoring, Stream, Whole};
+use std::sync::Arc;
 
 /// The version of what is written here.
 const VERSION: u8 = 1;
 
+/// Where the heads of a stream's messages are read, and what they may take in memory.
+pub(super) type HeadsAndBudget = (Arc<dyn Heads>, Arc<Budget>);
+
 impl State {
     /// Appends the state. What the log of a stream changes has to be in here, or it is lost with the log.
     pub(super) fn capture(&self, out: &mut Vec<u8>) {
+        self.capture_as(self.machine.brief(), out);
+    }
+
+    /// The same, with what there is of the messages.
+    pub(super) fn capture_as(&self, whole: Whole, out: &mut Vec<u8>) {
         out.push(VERSION);
         put_part(out, |out| out.extend_from_slice(&self.meta.encode()));
-        put_part(out, |out| self.machine.snapshot(Whole::Sequences, out));
+        put_part(out, |out| self.machine.snapshot(whole, out));
         out.extend_from_slice(&self.next_consumer().to_le_bytes());
         // Those that the log does not know end with the server.
         out.extend_from_slice(&(self.shown_consumers() as u64).to_le_bytes());
@@ -47,10 +56,18 @@ fn part<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Unreadable> {
     Ok(part)
 }
 
-/// A stream of the last checkpoint, whose messages the store is handing over.
+/// A stream of the last checkpoint.
+enum Machine {
+    /// One that asks for its messages, and how many of them are missing.
+    Whole(Box<Stream>, u64),
+    /// One whose messages the store is handing over.
+    Restoring(Box<Restoring>, HeadsAndBudget),
+}
+
+/// A stream of the last checkpoint, whose messages the store may be handing over.
 pub(super) struct Returning {
     meta: StreamMeta,
-    machine: Restoring,
+    machine: Machine,
     next_consumer: u64,
     /// Each with its snapshot.
     consumers: Vec<(ConsumerMeta, Vec<u8>)>,
@@ -62,14 +79,22 @@ impl Returning {
     ///
     /// # Errors
     /// It is not known.
-    pub(super) fn new(bytes: &[u8], payload_max: u32) -> Result<Self, Unreadable> {
+    pub(super) fn new(bytes: &[u8], payload_max: u32, heads: HeadsAndBudget) -> Result<Self, Unreadable> {
         let (&version, mut rest) = bytes.split_first().ok_or(Unreadable)?;
         if version != VERSION {
             return Err(Unreadable);
         }
         let meta = StreamMeta::decode(part(&mut rest)?)?;
         let settings = settings::stream(&meta.config, payload_max);
-        let machine = Restoring::new(settings, part(&mut rest)?).map_err(|_| Unreadable)?;
+        let snapshot = part(&mut rest)?;
+        let machine = if Stream::is_indexed(snapshot) {
+            let resumed = Stream::resume(settings, snapshot, heads.0, heads.1);
+            resumed.map(|(stream, missing)| Machine::Whole(Box::new(stream), missing))
+        } else {
+            let restoring = Restoring::new(settings, snapshot);
+            restoring.map(|restoring| Machine::Restoring(Box::new(restoring), heads))
+        };
+        let machine = machine.map_err(|_| Unreadable)?;
         let next_consumer = number(&mut rest)?;
         let mut consumers = Vec::new();
         for _ in 0..number(&mut rest)? {
@@ -80,6 +105,11 @@ impl Returning {
             return Err(Unreadable);
         }
         Ok(Self { meta, machine, next_consumer, consumers, payload_max })
+    }
+
+    /// Whether no messages have to come.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.machine, Machine::Whole(..))
     }
 
     /// Takes in a message that the store has. The place that is not in use, if one is not.
@@ -93,7 +123,12 @@ impl Returning {
         body_bytes: u32,
         place: Place,
     ) -> Result<Option<Place>, Unreadable> {
-        self.machine.message(seq, head, body_bytes, place).map_err(|_| Unreadable)
+        match &mut self.machine {
+            Machine::Restoring(machine, _) => {
+                machine.message(seq, head, body_bytes, place).map_err(|_| Unreadable)
+            }
+            Machine::Whole(..) => Ok(None),
+        }
     }
 
     /// All messages have come: the state, and how many of them are missing.
@@ -101,7 +136,14 @@ impl Returning {
     /// # Errors
     /// The state of a consumer is not known.
     pub(super) fn finish(self, now: i64) -> Result<(State, u64), Unreadable> {
-        let (machine, missing) = self.machine.finish();
+        let (machine, missing) = match self.machine {
+            Machine::Whole(stream, missing) => (*stream, missing),
+            Machine::Restoring(machine, (heads, budget)) => {
+                let (mut stream, missing) = machine.finish();
+                stream.set_heads(heads, budget);
+                (stream, missing)
+            }
+        };
         let mut state = State::of(self.meta, machine, self.next_consumer);
         for (meta, snapshot) in self.consumers {
             let settings = settings::consumer(&meta.config, &state.meta.config, self.payload_max);

@@ -2,10 +2,11 @@
 //! found early.
 
 use super::shared::Shared;
-use dialtone_jetstream::messages::Place;
+use dialtone_jetstream::messages::{Budget, Place};
 use dialtone_store::{GroupId, ReadError, Store};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often a segment is read through: some megabytes a second where there are many.
@@ -17,6 +18,8 @@ const SCRUB_REST: Duration = Duration::from_secs(3600);
 #[derive(Default)]
 pub(super) struct Care {
     to_erase: Mutex<BTreeMap<(GroupId, u64), Vec<dialtone_store::Place>>>,
+    /// What heads of messages may take in memory that were read from the disk.
+    pub(super) budget: Arc<Budget>,
 }
 
 impl Care {

@@ -4,12 +4,10 @@ use super::care::Scrub;
 use super::hosted::Hosted;
 use super::registry::All;
 use super::shared::Shared;
-use dialtone_jetstream::messages::Place;
-use dialtone_store::{
-    BODY_BYTES_MAX, Captured, CheckpointError, Checkpointed, GroupId, Moved, Note, Plan, Store,
-};
+use dialtone_jetstream::messages::{Links, Place};
+use dialtone_store::{BODY_BYTES_MAX, Captured, CheckpointError, Checkpointed, GroupId, Moved, Plan, Store};
 use parking_lot::{Condvar, Mutex};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -120,22 +118,44 @@ impl<'a> Checkpoints<'a> {
     /// There was none.
     pub(crate) fn checkpoint(&self, store: &Store) -> Result<(), CheckpointError> {
         let streams = self.all.all().into_iter().filter_map(|hosted| Some((hosted.group?, hosted)));
-        let done = store.checkpoint(&mut Groups { streams: streams.collect() })?;
+        let done = store.checkpoint(&mut Groups { store, streams: streams.collect() })?;
         for damage in done.damage {
             self.shared.damages.note(damage.to_string());
         }
+        self.page_out();
         Ok(())
+    }
+
+    /// Lets what is known of old messages go from memory, where that is more than it may be.
+    fn page_out(&self) {
+        let streams = self.all.all().into_iter().filter(|hosted| hosted.group.is_some());
+        let streams: Vec<_> = streams
+            .map(|hosted| {
+                let bytes = hosted.lock().state.machine.messages().chunk_bytes();
+                (hosted, bytes)
+            })
+            .collect();
+        let all: usize = streams.iter().map(|(_, bytes)| bytes).sum();
+        let bytes_max = self.shared.care.budget.bytes_max();
+        if all > bytes_max {
+            for (hosted, bytes) in streams {
+                // To each what it has of what there is room for.
+                let share = (bytes as f64 * (bytes_max as f64 / all as f64)) as usize;
+                hosted.page_out(share);
+            }
+        }
     }
 }
 
 /// The streams that have groups.
-struct Groups {
+struct Groups<'a> {
+    store: &'a Store,
     streams: HashMap<GroupId, Arc<Hosted>>,
 }
 
-impl Checkpointed for Groups {
+impl Checkpointed for Groups<'_> {
     fn capture(&mut self, group: GroupId, plan: &Plan<'_>, captured: &mut Captured) -> bool {
-        self.streams.get(&group).is_some_and(|hosted| hosted.capture(plan, captured))
+        self.streams.get(&group).is_some_and(|hosted| hosted.capture(self.store, plan, captured))
     }
 
     fn moved(&mut self, group: GroupId, moved: &[Moved], gone: &mut Vec<dialtone_store::Place>) {
@@ -147,8 +167,14 @@ impl Checkpointed for Groups {
 }
 
 impl Hosted {
+    /// Lets what is known of the oldest messages go from memory, but for so many bytes.
+    pub(super) fn page_out(&self, bytes_max: usize) {
+        let is_settled = |place: Place| dialtone_store::Place::from_bytes(place.0).lsn().is_none();
+        self.lock().state.machine.page_out(bytes_max, is_settled);
+    }
+
     /// Captures the stream for a checkpoint, if it is to stay.
-    fn capture(&self, plan: &Plan<'_>, captured: &mut Captured) -> bool {
+    fn capture(&self, store: &Store, plan: &Plan<'_>, captured: &mut Captured) -> bool {
         let inner = self.lock();
         if inner.is_gone {
             return false;
@@ -158,12 +184,25 @@ impl Hosted {
         if captured.state.len() > BODY_BYTES_MAX {
             return false;
         }
+        let messages = inner.state.machine.messages();
+        let (mut cold, mut moves) = (BTreeMap::new(), Vec::new());
         for range in plan.sequences() {
-            let places = inner.state.machine.messages().places(*range.start(), *range.end());
-            let places = places.map(|(seq, place)| (seq, dialtone_store::Place::from_bytes(place.0)));
-            let moves = places.filter(|(_, place)| plan.moves(*place));
-            captured.moves.extend(moves.map(|(seq, place)| (seq, place, Note::default())));
+            cold.extend(messages.cold(*range.start(), *range.end()));
+            moves.extend(messages.moving(*range.start(), *range.end()));
         }
+        drop(inner);
+        // Nobody but this checkpoint changes where messages on disk are.
+        let heads = self.group.map(|group| self.shared.index().of(&self.name, store.heads(group)));
+        let mut add = |seq, place: Place, links: Links| {
+            let place = dialtone_store::Place::from_bytes(place.0);
+            if plan.moves(place) {
+                captured.moves.push((seq, place, links.0));
+            }
+        };
+        if let Some(heads) = heads {
+            cold.values().for_each(|cold| cold.read(&*heads, &mut add));
+        }
+        moves.into_iter().for_each(|(seq, place, links)| add(seq, place, links));
         true
     }
 
@@ -172,10 +211,8 @@ impl Hosted {
         for piece in moved.chunks(PIECE) {
             let mut inner = self.lock();
             for one in piece {
-                let from = Place(one.from.to_bytes());
-                if inner.state.machine.messages().place(one.seq) == Some(from) {
-                    inner.state.machine.set_place(one.seq, Place(one.to.to_bytes()));
-                } else {
+                let (from, to) = (Place(one.from.to_bytes()), Place(one.to.to_bytes()));
+                if !inner.state.machine.moved(one.seq, from, to) {
                     gone.push(one.to);
                     if let Some(group) = self.group {
                         self.shared.care.copied(group, one.seq, one.to);

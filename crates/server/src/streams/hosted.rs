@@ -18,7 +18,7 @@ use dialtone_broker::peer::Peer;
 use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::config::PersistMode;
 use dialtone_jetstream::consumer::ConsumerId;
-use dialtone_jetstream::messages::{Body, Place};
+use dialtone_jetstream::messages::{Body, Freed, Place};
 use dialtone_jetstream::stream::{BatchLimits, unpack};
 use dialtone_store::{GroupId, Lsn, ReadError};
 use parking_lot::{Mutex, MutexGuard};
@@ -272,9 +272,6 @@ impl Hosted {
         let upto = session.upto;
         // Before the lock goes: the commit that lets them go on needs it.
         self.pace(upto);
-        let cleared = std::mem::take(&mut inner.state.machine.freed().many);
-        drop(inner);
-        self.drop_places(cleared.into_iter().flatten());
         Some(out)
     }
 
@@ -288,10 +285,13 @@ impl Hosted {
         }
     }
 
-    /// Messages are gone that were at these places.
-    pub(super) fn drop_places(&self, places: impl Iterator<Item = Place>) {
+    /// Messages are gone. Under the lock of the stream, so that a checkpoint sees either that they are there, or that their places are free.
+    pub(super) fn drop_places(&self, freed: &mut Freed) {
         let (Some(store), Some(group)) = (self.shared.store(), self.group) else { return };
-        for place in places {
+        if let Some(upto) = freed.upto.take() {
+            store.dropped_upto(group, upto);
+        }
+        for place in freed.single.drain(..) {
             let place = dialtone_store::Place::from_bytes(place.0);
             // What is in the log alone goes with it.
             if place.lsn().is_none() {

@@ -1,6 +1,7 @@
 //! What the store holds, made into streams again.
 
 use super::capture::Returning;
+use super::index::Index;
 use super::meta::StreamMeta;
 use super::record::Record;
 use super::settings;
@@ -20,6 +21,7 @@ pub(crate) struct Recovery {
     /// Nanoseconds since 1970.
     now: i64,
     payload_max: u32,
+    index: Index,
     /// What cannot be read, in words.
     pub(crate) problems: Vec<String>,
     /// Bytes of a batch that was being written when everything stopped.
@@ -31,7 +33,7 @@ struct Found {
     name: String,
     stage: Stage,
     /// Places in segments that no message uses.
-    unused: Vec<dialtone_store::Place>,
+    unused: Unused,
     /// It was being made of something from elsewhere, and is not whole yet.
     is_loading: bool,
 }
@@ -55,20 +57,49 @@ pub(crate) struct Recovering {
     /// `None`: it cannot be read.
     pub(crate) state: Option<State>,
     /// Places of messages that are gone: the store is to be told.
-    pub(crate) unused: Vec<dialtone_store::Place>,
+    pub(crate) unused: Unused,
+}
+
+/// What of segments no message uses.
+#[derive(Default)]
+pub(crate) struct Unused {
+    places: Vec<dialtone_store::Place>,
+    /// All of messages up to this sequence.
+    upto: Option<u64>,
+}
+
+impl Unused {
+    /// Tells the store.
+    pub(crate) fn drop_all(self, store: &dialtone_store::Store, group: GroupId) {
+        if let Some(upto) = self.upto {
+            store.dropped_upto(group, upto);
+        }
+        self.places.into_iter().for_each(|place| store.dropped(group, place));
+    }
 }
 
 impl Recovery {
     /// Begins.
-    pub(crate) fn new(now: i64, payload_max: u32) -> Self {
+    pub(crate) fn new(now: i64, payload_max: u32, index: Index) -> Self {
         let (groups, problems) = (BTreeMap::new(), Vec::new());
-        Self { groups, returning: None, stateless: Vec::new(), now, payload_max, problems, torn_bytes: 0 }
+        Self {
+            groups,
+            returning: None,
+            stateless: Vec::new(),
+            now,
+            payload_max,
+            index,
+            problems,
+            torn_bytes: 0,
+        }
     }
 
     /// Takes in what the store has.
     pub(crate) fn take(&mut self, found: Recovered<'_>) {
         match found {
-            Recovered::Group { id, meta, state, .. } => self.begin(id, meta, state),
+            Recovered::Group { id, meta, state, heads, is_asked_for } => {
+                is_asked_for.set(self.begin(id, meta, (state, heads)));
+            }
             Recovered::Message { group, seq, head, place, body_bytes } if place.lsn().is_none() => {
                 self.returned(group, (seq, head, body_bytes), place);
             }
@@ -87,19 +118,36 @@ impl Recovery {
         }
     }
 
-    fn begin(&mut self, id: GroupId, meta: &[u8], state: Option<&[u8]>) {
+    /// A stream begins; whether it asks for its messages when it needs them.
+    fn begin(
+        &mut self,
+        id: GroupId,
+        meta: &[u8],
+        (state, heads): (Option<&[u8]>, &dialtone_store::Heads),
+    ) -> bool {
         self.end_return();
         let Ok((account, name)) = serde_json::from_slice::<(String, String)>(meta) else {
-            return self.problems.push(format!("group {} has no name that is known", id.0));
+            self.problems.push(format!("group {} has no name that is known", id.0));
+            return false;
         };
-        let found = Found { account, name, stage: Stage::Begun, unused: Vec::new(), is_loading: false };
+        let heads = (self.index.of(&name, heads.clone()), self.index.budget.clone());
+        let found =
+            Found { account, name, stage: Stage::Begun, unused: Unused::default(), is_loading: false };
         self.groups.insert(id, found);
-        match state.map(|state| Returning::new(state, self.payload_max)) {
-            Some(Ok(returning)) => self.returning = Some((id, returning)),
+        match state.map(|state| Returning::new(state, self.payload_max, heads)) {
+            Some(Ok(returning)) => {
+                let is_whole = returning.is_whole();
+                self.returning = Some((id, returning));
+                if is_whole {
+                    self.end_return();
+                }
+                return is_whole;
+            }
             Some(Err(_)) => self.break_off(id, "its state is not known"),
             None if self.stateless.contains(&id) => self.break_off(id, "its state is damaged"),
             None => {}
         }
+        false
     }
 
     /// A stream cannot be read. What the store has of it stays.
@@ -123,7 +171,7 @@ impl Recovery {
             Ok(None) => {}
             Ok(Some(unused)) => {
                 if let Some(found) = self.groups.get_mut(&group) {
-                    found.unused.push(dialtone_store::Place::from_bytes(unused.0));
+                    found.unused.places.push(dialtone_store::Place::from_bytes(unused.0));
                 }
             }
             Err(Unreadable) => {
@@ -239,11 +287,13 @@ impl Recovery {
 }
 
 /// Places of segments in which messages were that are gone.
-fn take_unused(state: &mut State, unused: &mut Vec<dialtone_store::Place>) {
+fn take_unused(state: &mut State, unused: &mut Unused) {
     let freed = state.machine.freed();
-    let many = std::mem::take(&mut freed.many);
-    let places = freed.single.drain(..).chain(many.into_iter().flatten());
-    unused.extend(
-        places.map(|place| dialtone_store::Place::from_bytes(place.0)).filter(|place| place.lsn().is_none()),
-    );
+    let places = freed.single.drain(..).map(|place| dialtone_store::Place::from_bytes(place.0));
+    unused.places.extend(places.filter(|place| place.lsn().is_none()));
+    if let Some(upto) = freed.upto.take() {
+        // Among them are those before.
+        unused.places.clear();
+        unused.upto = Some(upto);
+    }
 }

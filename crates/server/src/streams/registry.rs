@@ -122,6 +122,10 @@ impl All {
         mut state: State,
     ) -> Arc<Hosted> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        if let (Some(group), Some(store), None) = (group, shared.store(), state.machine.messages().heads()) {
+            let index = shared.index();
+            state.machine.set_heads(index.of(&state.meta.config.name, store.heads(group)), index.budget);
+        }
         // A start finds again what was to be erased, and may not have been.
         let to_erase = std::mem::take(&mut state.to_erase).into_iter();
         group.into_iter().for_each(|group| shared.care.erase(group, to_erase.clone()));

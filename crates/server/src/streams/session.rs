@@ -482,7 +482,7 @@ impl Session<'_> {
         for to in confirmed {
             self.answer_when_durable(&to, b"");
         }
-        self.hosted.drop_places(self.inner.state.machine.freed().single.drain(..));
+        self.hosted.drop_places(self.inner.state.machine.freed());
         if let (Some(group), false) = (self.hosted.group, self.inner.state.to_erase.is_empty()) {
             self.hosted.shared.care.erase(group, self.inner.state.to_erase.drain(..));
         }

@@ -5,6 +5,7 @@ use super::care::Care;
 use super::checkpoints::Alarm;
 use super::damages::Damages;
 use super::hosted::Hosted;
+use super::index::Index;
 use super::quota::Quota;
 use dialtone_broker::deliver::interest::Gate;
 use dialtone_broker::stats::Totals;
@@ -74,7 +75,7 @@ pub(crate) struct Shared {
     /// Batches of publishes that are open.
     pub(crate) batches: OpenBatches,
     /// What cannot be read.
-    pub(crate) damages: Damages,
+    pub(crate) damages: Arc<Damages>,
     /// What is to be erased.
     pub(super) care: Care,
     /// Who is answered before the sync.
@@ -114,7 +115,7 @@ impl Shared {
             quota: Quota::default(),
             alarm: Alarm::default(),
             batches,
-            damages: Damages::default(),
+            damages: Arc::default(),
             care: Care::default(),
             ahead: AcksAhead { all: acks_when_written, any: AtomicBool::new(acks_when_written) },
         })
@@ -123,6 +124,11 @@ impl Shared {
     /// A number for another subscription.
     pub(super) fn next_sid(&self) -> usize {
         self.next_sid.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How heads of messages are read that are on disk alone.
+    pub(crate) fn index(&self) -> Index {
+        Index { budget: self.care.budget.clone(), damages: self.damages.clone() }
     }
 
     /// The store is open.

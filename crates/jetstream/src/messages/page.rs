@@ -1,0 +1,297 @@
+//! Chunks that change between memory and disk.
+
+use super::chunk::{CHUNK, Chunk};
+use super::entry::Entry;
+use super::live::Live;
+use super::paged::{Budget, Cache, Cold, Heads, Paged};
+use super::{Keep, Links, Messages, Place, Removed, Subject, SubjectId, Totals};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A chunk for a checkpoint: what a later start needs to know of it.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// Its number: that of its first sequence, divided by 1,024.
+    pub no: u64,
+    pub(super) live: Live,
+    /// What its live messages count in the stream's bytes.
+    pub bytes: u64,
+    /// The latest time that a message in it had.
+    pub latest: i64,
+}
+
+/// Chunks and subjects that were read from a checkpoint.
+#[derive(Debug, Default)]
+pub struct Chunks {
+    pub(super) all: BTreeMap<u64, Paged>,
+}
+
+impl Counted {
+    /// How its live sequences are written: in a row from an offset to another one, or as bits.
+    pub fn live(&self) -> Result<(u16, u16), Vec<u64>> {
+        match &self.live {
+            Live::Run(first, last) => Ok((*first, *last)),
+            Live::Bits(bits) => Err(bits.to_vec()),
+            Live::None => Err(Vec::new()),
+        }
+    }
+}
+
+impl Messages {
+    /// Where the heads of messages can be read that the store has, and what chunks that were read may take. From now on chunks may go from memory.
+    pub fn set_heads(&mut self, heads: Arc<dyn Heads>, budget: Arc<Budget>) {
+        self.cache = Some(Cache::new(heads, budget));
+    }
+
+    /// Where the heads of messages are read.
+    pub fn heads(&self) -> Option<&dyn Heads> {
+        self.cache.as_ref().map(Cache::heads)
+    }
+
+    /// A chunk that is on disk alone, read if it has to be.
+    pub(super) fn page(&self, no: u64) -> Arc<Chunk> {
+        match &self.cache {
+            Some(cache) => cache.get(no, |heads| self.read(no, heads)),
+            None => Arc::new(Chunk::new(no, true)),
+        }
+    }
+
+    /// Reads what lives of a chunk.
+    fn read(&self, no: u64, heads: &dyn Heads) -> Chunk {
+        let mut chunk = Chunk::new(no, true);
+        let Some(paged) = self.paged.get(&no) else { return chunk };
+        let mut last: Option<(u64, Entry, Place)> = None;
+        let mut push = |(seq, entry, place): (u64, Entry, Place)| {
+            chunk.push(seq, entry, self.size_of(&entry));
+            chunk.set_place(seq, place);
+        };
+        heads.read(no * CHUNK, no * CHUNK + (CHUNK - 1), &mut |found| {
+            let is_live = found.seq / CHUNK == no && paged.live.has((found.seq % CHUNK) as u16);
+            let Some(id) = self.subjects.find(found.subject).filter(|_| is_live) else { return };
+            let before = last.replace((found.seq, Entry::of(found, id), found.place));
+            if let Some(before) = before.filter(|(seq, ..)| *seq != found.seq) {
+                push(before);
+            }
+        });
+        if let Some(last) = last {
+            push(last);
+        }
+        chunk.note_latest(paged.latest);
+        chunk.seal();
+        chunk
+    }
+
+    /// Asks the chunk on disk that has a live message.
+    #[cold]
+    pub(super) fn in_page<T>(&self, seq: u64, ask: impl FnOnce(&Chunk) -> T) -> Option<T> {
+        let paged = self.paged.get(&(seq / CHUNK))?;
+        paged.live.has((seq % CHUNK) as u16).then(|| ask(&self.page(seq / CHUNK)))
+    }
+
+    /// Removes a message of a chunk that is on disk alone.
+    #[cold]
+    pub(super) fn remove_paged(&mut self, seq: u64) -> Option<Removed> {
+        let no = seq / CHUNK;
+        let found = self.in_page(seq, |page| Some((*page.get(seq)?, page.place(seq)?)))?;
+        let bytes = found.map_or(0, |(entry, _)| self.size_of(&entry));
+        let paged = self.paged.get_mut(&no)?;
+        paged.live.remove((seq % CHUNK) as u16);
+        self.totals.count -= 1;
+        paged.bytes = paged.bytes.saturating_sub(bytes);
+        if paged.live.is_empty() {
+            // What is left was counted for messages that cannot be read.
+            self.totals.bytes = self.totals.bytes.saturating_sub(paged.bytes);
+            self.paged.remove(&no);
+            if let Some(cache) = &self.cache {
+                cache.forget(no);
+            }
+        }
+        let Some((entry, place)) = found else {
+            self.move_first(seq);
+            return None;
+        };
+        self.freed.single.push(place);
+        Some(self.removed(seq, &entry, bytes))
+    }
+
+    /// The first message of a subject cannot be read, though it is counted: it does not count any more.
+    pub(crate) fn give_up_first(&mut self, id: SubjectId) {
+        let (first, last, count) = {
+            let subject = self.subjects.at(id);
+            (subject.first, subject.last, subject.count)
+        };
+        let next = self.walk(first.saturating_add(1)).take_while(|(seq, _)| *seq <= last);
+        let next = { next }.find(|(_, entry)| entry.subject == id).map(|(seq, _)| seq);
+        match next.filter(|_| count > 1) {
+            Some(next) => {
+                let subject = self.subjects.at_mut(id);
+                (subject.first, subject.count) = (next, count - 1);
+            }
+            None => self.subjects.release(id),
+        }
+    }
+
+    /// A checkpoint has moved a message; `false`: it is gone meanwhile.
+    pub fn moved(&mut self, seq: u64, from: Place, to: Place) -> bool {
+        if let Some(chunk) = self.chunk_mut(seq) {
+            let is_there = chunk.get(seq).is_some() && chunk.place(seq) == Some(from);
+            if is_there {
+                chunk.set_place(seq, to);
+            }
+            return is_there;
+        }
+        let is_there = self.is_live(seq);
+        if let Some(cache) = self.cache.as_ref().filter(|_| is_there) {
+            cache.forget(seq / CHUNK);
+        }
+        is_there
+    }
+
+    /// Where messages between two sequences are, both included, and their links: of those that are in memory. The others are in [`Self::cold`].
+    pub fn moving(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, Place, Links)> {
+        let chunks = self.chunks.range(from / CHUNK..).map(|(_, chunk)| chunk);
+        let chunks = chunks.chain(std::iter::once(&self.tail));
+        chunks.flat_map(move |chunk| chunk.moving_from(from)).take_while(move |(seq, ..)| *seq <= to)
+    }
+
+    /// Chunks that are on disk alone and have messages between two sequences, both included.
+    pub fn cold(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, Cold)> {
+        self.paged.range(from / CHUNK..=to / CHUNK).map(|(no, paged)| (*no, Cold::new(*no, &paged.live)))
+    }
+
+    /// Bytes of the chunks in memory, but for the one that is written.
+    pub fn chunk_bytes(&self) -> usize {
+        self.chunks.values().map(Chunk::memory_bytes).sum()
+    }
+
+    /// Lets the oldest chunks go from memory, until these take no more than so many bytes, or one has a message that only the log has:
+    /// `is_settled` says of a place that it is not in the log. Returns what they take then.
+    pub fn page_out(&mut self, bytes_max: usize, is_settled: impl Fn(Place) -> bool) -> usize {
+        let mut bytes = self.chunk_bytes();
+        if self.cache.is_none() {
+            return bytes;
+        }
+        while bytes > bytes_max {
+            let Some((&no, chunk)) = self.chunks.first_key_value() else { break };
+            if !chunk.all_places(&is_settled) {
+                break;
+            }
+            let paged = Paged { live: chunk.live(), bytes: chunk.bytes(), latest: chunk.latest() };
+            bytes -= chunk.memory_bytes();
+            self.chunks.remove(&no);
+            self.paged.insert(no, paged);
+        }
+        bytes
+    }
+
+    /// Drops what was read of chunks on disk.
+    pub fn forget_pages(&self) {
+        if let Some(cache) = &self.cache {
+            cache.clear();
+        }
+    }
+
+    /// All chunks that have messages, for a checkpoint, by number.
+    pub fn counted(&self) -> impl Iterator<Item = Counted> {
+        let paged = self.paged.iter().map(|(no, paged)| {
+            let Paged { live, bytes, latest } = paged.clone();
+            Counted { no: *no, live, bytes, latest }
+        });
+        let here = self.chunks.values().chain(std::iter::once(&self.tail)).filter(|chunk| !chunk.is_empty());
+        let here = here.map(|chunk| Counted {
+            no: chunk.no(),
+            live: chunk.live(),
+            bytes: chunk.bytes(),
+            latest: chunk.latest(),
+        });
+        paged.chain(here)
+    }
+
+    /// All subjects that have messages.
+    pub(crate) fn all_subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.subjects.iter().map(|(_, subject)| subject)
+    }
+
+    /// Goes on from a checkpoint, with all chunks on disk but for the last one, if that is to be written on. How many messages of that one
+    /// cannot be read. `None`: the figures contradict each other.
+    pub(crate) fn resume(
+        &mut self,
+        totals: Totals,
+        chunks: Chunks,
+        subjects: impl Iterator<Item = (Box<[u8]>, u64, u64, u64)>,
+    ) -> Option<u64> {
+        let all = chunks.all.values();
+        let (count, bytes) = all.fold((0, 0u64), |(count, bytes), paged| {
+            (count + u64::from(paged.live.count()), bytes.saturating_add(paged.bytes))
+        });
+        let tail_no = (totals.last + 1) / CHUNK;
+        let is_behind = |(no, paged): (&u64, &Paged)| {
+            no * CHUNK + paged.live.previous((CHUNK - 1) as u16).map_or(0, u64::from) > totals.last
+        };
+        let is_right = count == totals.count && !chunks.all.iter().next_back().is_some_and(is_behind);
+        if !is_right || self.keep == Keep::All {
+            return None;
+        }
+        self.clear(0);
+        self.freed.upto = None;
+        self.totals = Totals { bytes, ..totals };
+        self.tail = Chunk::new(tail_no, true);
+        for (name, first, last, count) in subjects {
+            if first == 0
+                || first > last
+                || last > totals.last
+                || count == 0
+                || !self.subjects.put(name, first, last, count)
+            {
+                return None;
+            }
+        }
+        self.paged = chunks.all;
+        let Some(tail) = self.paged.get(&tail_no).cloned() else { return Some(0) };
+        self.tail = match &self.cache {
+            Some(cache) => self.read(tail_no, cache.heads()),
+            None => return None,
+        };
+        self.tail.unseal();
+        self.paged.remove(&tail_no);
+        let lost = u64::from(tail.live.count()) - self.tail.count();
+        self.totals.count -= lost;
+        self.totals.bytes = self.totals.bytes - tail.bytes + self.tail.bytes();
+        if lost > 0 && !self.is_live(self.totals.first) {
+            self.totals.first = self.next_live(self.totals.first).unwrap_or(self.totals.last + 1);
+        }
+        Some(lost)
+    }
+}
+
+impl Chunks {
+    /// Adds a chunk behind those before: its live sequences in a row, or as bits. `None`: it is not behind them, or has none.
+    pub fn push(
+        &mut self,
+        no: u64,
+        live: Result<(u16, u16), &[u64]>,
+        (bytes, latest): (u64, i64),
+    ) -> Option<()> {
+        if self.all.keys().next_back().is_some_and(|last| *last >= no) || no > u64::MAX / CHUNK - 1 {
+            return None;
+        }
+        let live = match live {
+            Ok((first, last)) if first <= last && u64::from(last) < CHUNK => Live::Run(first, last),
+            Ok(_) => return None,
+            Err(words) => {
+                let bit = |offset: &u16| {
+                    words.get(usize::from(offset / 64)).is_some_and(|word| word >> (offset % 64) & 1 == 1)
+                };
+                Live::new((0..CHUNK as u16).filter(bit))
+            }
+        };
+        if live.is_empty() {
+            return None;
+        }
+        self.all.insert(no, Paged { live, bytes, latest });
+        Some(())
+    }
+
+    /// How many words bits have.
+    pub const WORDS: usize = (CHUNK as usize).div_ceil(64);
+}

@@ -1,0 +1,200 @@
+//! Chunks that are not in memory: which of their messages live, and what else is known of them is read from the store where it is needed.
+
+use super::chunk::{CHUNK, Chunk};
+use super::live::Live;
+use super::{Links, Place};
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What is stored of a message that is not in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// Its sequence.
+    pub seq: u64,
+    /// Nanoseconds since 1970.
+    pub time: i64,
+    /// Its subject.
+    pub subject: &'a [u8],
+    /// Bytes of the header block.
+    pub header_bytes: u16,
+    /// Bytes of headers and payload.
+    pub body_bytes: u32,
+    /// See [`Head::is_kept_forever`](super::Head::is_kept_forever).
+    pub is_kept_forever: bool,
+    /// See [`Head::is_marker`](super::Head::is_marker).
+    pub is_marker: bool,
+    /// Where it is.
+    pub place: Place,
+    /// What [`Messages::moving`](super::Messages::moving) gave for it; all zeros where that is not known.
+    pub links: Links,
+}
+
+/// Where what is known of messages is read that are not in memory.
+pub trait Heads: Debug + Send + Sync {
+    /// Hands over all that there is between two sequences, both included, ascending, among it what does not live. What comes twice
+    /// counts as it comes last. May wait for a disk; what cannot be read is left out.
+    fn read(&self, from: u64, to: u64, sink: &mut dyn FnMut(&Found<'_>));
+}
+
+/// How many bytes all caches that share it may take. Each may keep one chunk whatever the others have.
+#[derive(Debug)]
+pub struct Budget {
+    used: AtomicUsize,
+    max: AtomicUsize,
+}
+
+impl Budget {
+    /// So many bytes at most.
+    pub fn new(bytes_max: usize) -> Self {
+        Self { used: AtomicUsize::new(0), max: AtomicUsize::new(bytes_max) }
+    }
+
+    /// What is in use.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// What may be in use.
+    pub fn bytes_max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        self.used() > self.bytes_max()
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new(64 << 20)
+    }
+}
+
+/// What stays in memory of a chunk.
+#[derive(Clone, Debug)]
+pub(super) struct Paged {
+    pub(super) live: Live,
+    /// What its live messages count in the stream's bytes.
+    pub(super) bytes: u64,
+    /// See [`Chunk::latest`].
+    pub(super) latest: i64,
+}
+
+/// Chunks that were read.
+#[derive(Debug)]
+pub(super) struct Cache {
+    heads: Arc<dyn Heads>,
+    budget: Arc<Budget>,
+    pages: Mutex<Pages>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    /// By number, with when they were asked for last.
+    all: HashMap<u64, (Arc<Chunk>, u64)>,
+    bytes: usize,
+    asked: u64,
+}
+
+impl Cache {
+    pub(super) fn new(heads: Arc<dyn Heads>, budget: Arc<Budget>) -> Self {
+        Self { heads, budget, pages: Mutex::default() }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A chunk, which `make` makes of what is read, if it is not here.
+    pub(super) fn get(&self, no: u64, make: impl FnOnce(&dyn Heads) -> Chunk) -> Arc<Chunk> {
+        {
+            let mut pages = self.pages();
+            pages.asked += 1;
+            let asked = pages.asked;
+            if let Some((page, at)) = pages.all.get_mut(&no) {
+                *at = asked;
+                return page.clone();
+            }
+        }
+        let page = Arc::new(make(&*self.heads));
+        let mut pages = self.pages();
+        let asked = pages.asked;
+        let bytes = page.memory_bytes();
+        if pages.all.insert(no, (page.clone(), asked)).is_none() {
+            pages.bytes += bytes;
+            self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        }
+        while self.budget.is_over() && pages.all.len() > 1 {
+            let oldest = pages.all.iter().min_by_key(|(_, (_, at))| *at).map(|(no, _)| *no);
+            let Some(oldest) = oldest else { break };
+            self.drop_page(&mut pages, oldest);
+        }
+        page
+    }
+
+    /// Reads what is not in memory.
+    pub(super) fn heads(&self) -> &dyn Heads {
+        &*self.heads
+    }
+
+    /// A chunk is another one.
+    pub(super) fn forget(&self, no: u64) {
+        self.drop_page(&mut self.pages(), no);
+    }
+
+    /// Drops everything.
+    pub(super) fn clear(&self) {
+        let mut pages = self.pages();
+        self.budget.used.fetch_sub(pages.bytes, Ordering::Relaxed);
+        pages.bytes = 0;
+        pages.all = HashMap::new();
+    }
+
+    fn drop_page(&self, pages: &mut Pages, no: u64) {
+        if let Some((page, _)) = pages.all.remove(&no) {
+            let bytes = page.memory_bytes();
+            pages.bytes -= bytes;
+            self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Messages of a chunk that is not in memory, as they were at one moment: for reading their places without the stream.
+#[derive(Clone, Debug)]
+pub struct Cold {
+    no: u64,
+    live: Live,
+}
+
+impl Cold {
+    pub(super) fn new(no: u64, live: &Live) -> Self {
+        Self { no, live: live.clone() }
+    }
+
+    /// Hands over sequence, place and links of what lives, ascending.
+    pub fn read(&self, heads: &dyn Heads, mut sink: impl FnMut(u64, Place, Links)) {
+        let first = self.no * CHUNK;
+        let mut last: Option<(u64, Place, Links)> = None;
+        heads.read(first, first + (CHUNK - 1), &mut |found| {
+            if !self.live.has((found.seq % CHUNK) as u16) {
+                return;
+            }
+            if let Some((seq, place, links)) = last.replace((found.seq, found.place, found.links))
+                && seq != found.seq
+            {
+                sink(seq, place, links);
+            }
+        });
+        if let Some((seq, place, links)) = last {
+            sink(seq, place, links);
+        }
+    }
+}
