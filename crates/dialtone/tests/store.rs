@@ -130,6 +130,22 @@ fn damage_is_named_by_file_and_range() {
     assert!(line.starts_with(&format!("damage: segments/{name}, bytes ")), "{text}");
     assert!(line.ends_with(": message 5 of stream PLAIN of account $G"), "{text}");
     assert!(text.contains("1 of its messages CANNOT be read"), "{text}");
+    // A server that has it says so to who asks for the message, and to who wants to know.
+    let mut life = Life::begin_with_checkpoints(dir.path());
+    life.send("SUB $JS.EVENT.ADVISORY.STREAM.DAMAGED.* 3\r\n");
+    let got = life.ask("$JS.API.STREAM.MSG.GET.PLAIN", &json!({ "seq": 5 }));
+    assert!(got["error"].is_object(), "{got}");
+    let (subject, _, said) = life.message();
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(subject, "$JS.EVENT.ADVISORY.STREAM.DAMAGED.PLAIN");
+    let kind = "io.nats.jetstream.advisory.v1.stream_damaged";
+    assert_eq!(
+        (&said["type"], &said["stream"], &said["stream_seq"]),
+        (&json!(kind), &json!("PLAIN"), &json!(5))
+    );
+    assert!(said["error"].as_str().is_some_and(|error| error.contains(&*name)), "{said}");
+    let got = life.ask("$JS.API.STREAM.MSG.GET.PLAIN", &json!({ "seq": 6 }));
+    assert_eq!(got["message"]["seq"], 6, "{got}");
 }
 
 #[test]

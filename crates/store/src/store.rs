@@ -1,5 +1,6 @@
 //! The store as its users see it.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,15 +9,16 @@ use parking_lot::Mutex;
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Checkpointed, Round, Trouble};
 use crate::commit::{Batch, Committed, Log, Urgency};
-use crate::disk::{Disk, Lock, is_full};
-use crate::error::{Failure, OpenError, ReadError, Refused};
+use crate::disk::{Access, Disk, Lock, is_full};
+use crate::error::{Damage, Failure, Lost, OpenError, ReadError, Refused};
 use crate::heads::Heads;
 use crate::id::{GroupId, Lsn, Place};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, NAMES};
 use crate::opening::{self, Keys, Recovered};
 use crate::options::Options;
 use crate::read::read_record;
 use crate::record::{HEADER_BYTES, Kind};
+use crate::segment::file_name;
 use crate::segments::Segments;
 use crate::writer::Writer;
 
@@ -118,6 +120,19 @@ impl Store {
         self.log.failed.get()
     }
 
+    /// Whether the store's folder is still there, as far as it can be asked. One that was removed has failed: what is written goes nowhere.
+    pub fn is_there(&self) -> bool {
+        let is_gone = |name: &str| {
+            let opened = self.log.disk.open(&self.log.root.join(name), Access::Read);
+            opened.err().filter(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        let [one, other] = NAMES;
+        let Some(cause) = is_gone(one).filter(|_| is_gone(other).is_some()) else { return true };
+        let doing = format!("find its files in {}", self.log.root.display());
+        self.log.fail(Failure { doing, cause: Arc::new(cause) });
+        false
+    }
+
     /// Whether the disk is full: only batches that free room are taken.
     pub fn is_low(&self) -> bool {
         self.log.low.load(Ordering::Relaxed)
@@ -144,6 +159,22 @@ impl Store {
                 Err(read.into_error())
             }
         }
+    }
+
+    /// The damage that a message is at a place: its record is whole, and what it says is not.
+    pub fn damage_of(&self, group: GroupId, seq: u64, place: Place) -> Damage {
+        let (file, from) = match place.lsn() {
+            Some(Lsn(lsn)) => match self.log.files.holding(lsn) {
+                Some(file) => (format!("log/{}", file.name), file.offset(lsn)),
+                None => (String::new(), 0),
+            },
+            None => (
+                format!("segments/{}", file_name(place.segment_id().unwrap_or_default())),
+                u64::from(place.offset()),
+            ),
+        };
+        let range = from..from + u64::from(place.bytes());
+        Damage { file, range, what: Lost::Message { group, seq } }
     }
 
     /// A message is not in use any more: what it takes can be freed once a checkpoint holds that. Call it when the record that deletes the
@@ -196,6 +227,10 @@ impl Store {
         }
         let done = done.and_then(|done| {
             self.log.log_from.store(files.manifest.log_from, Ordering::Relaxed);
+            // What the log could use again is of more use as a reserve, where there is no room for both.
+            if self.is_low() {
+                self.log.spares_given_up();
+            }
             let reserve = self.log.make_reserve();
             reserve.map_err(|error| Trouble::Write("write the reserve".into(), error))?;
             Ok(done)

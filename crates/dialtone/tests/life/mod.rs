@@ -30,8 +30,13 @@ impl Life {
 
     pub fn begin_with(args: &[&OsStr]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dialtone"));
-        command.args(["-a", "127.0.0.1", "-p", "-1"]).args(args).stderr(Stdio::piped());
-        let mut process = command.spawn().expect("the server starts");
+        command.args(["-a", "127.0.0.1", "-p", "-1"]).args(args);
+        Self::begin_by(command)
+    }
+
+    /// One that a command starts.
+    pub fn begin_by(mut command: Command) -> Self {
+        let mut process = command.stderr(Stdio::piped()).spawn().expect("the server starts");
         let mut lines = BufReader::new(process.stderr.take().expect("stderr")).lines();
         let said = "Listening for client connections on ";
         let address =
@@ -55,7 +60,11 @@ impl Life {
 
     /// The next message: its subject, reply and payload.
     pub fn message(&mut self) -> (String, String, String) {
-        let line = self.line();
+        let mut line = self.line();
+        while line.trim_end() == "PING" {
+            self.send("PONG\r\n");
+            line = self.line();
+        }
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (subject, reply) = match fields.as_slice() {
             ["MSG", subject, _, _] => (subject, ""),

@@ -392,6 +392,20 @@ advisory! {
 }
 
 advisory! {
+    /// Something of a stream cannot be read. Official servers have no such advisory.
+    pub struct StreamDamaged = "StreamDamagedAdvisory" {
+        /// The stream.
+        pub stream: String, "stream" always "string";
+        /// The message; 0: it is none.
+        pub stream_seq: u64, "stream_seq" omitempty "uint64";
+        /// What cannot be read, and where that stood.
+        pub error: String, "error" always "string";
+        /// The domain of the server.
+        pub domain: String, "domain" omitempty "string";
+    }
+}
+
+advisory! {
     /// A client that is pinned.
     pub struct Pinned = "JSConsumerGroupPinnedAdvisory" {
         /// The account of the stream.

@@ -6,10 +6,14 @@ use crate::log::{Event, Logger};
 use crate::node::Node;
 use crate::policy::Policy;
 use crate::process;
-use crate::streams::{Capacity, Checkpoints, INTERVAL, OpenBatches, Recovery, Shared, SubjectForms, wall};
+use crate::streams::{
+    Capacity, Checkpoints, Damaged, INTERVAL, OpenBatches, Recovery, Shared, SubjectForms, event_of_now,
+    publish_event, wall,
+};
 use dialtone_config::Secret;
 use dialtone_config::options::jetstream::{self, Acks, Sync};
 use dialtone_config::options::{BatchLimits, JetStream};
+use dialtone_jetstream::api::advisories::StreamDamaged;
 use dialtone_jetstream::api::domain_mappings;
 use dialtone_jetstream::stream;
 use dialtone_net::threads::Watch;
@@ -169,7 +173,7 @@ fn recover(node: &Arc<Node>, policy: &Policy, shared: &Arc<Shared>, folder: &Pat
     let store = Store::open(disk, folder, options, &mut |found| recovery.take(found))?;
     say_keys(&node.log, &store);
     std::mem::take(&mut recovery.problems).into_iter().for_each(|problem| shared.damages.note(problem));
-    say_damages(&node.log, shared);
+    say_damages(node, shared);
     if recovery.torn_bytes > 0 {
         let text = format_args!(
             "JetStream: {} bytes at the end of the log had not been acknowledged and were left out",
@@ -264,9 +268,30 @@ fn work(node: &Arc<Node>) -> std::io::Result<()> {
 }
 
 /// Says what cannot be read.
-fn say_damages(log: &Logger, shared: &Shared) {
-    for name in shared.damages.take_unsaid() {
-        log.emit(Event::Warning, "", format_args!("JetStream: {name}"));
+fn say_damages(node: &Node, shared: &Shared) {
+    let unsaid = shared.damages.take_unsaid();
+    unsaid.iter().for_each(|one| node.log.emit(Event::Warning, "", format_args!("JetStream: {}", one.name)));
+    if unsaid.iter().all(|one| one.of.is_none()) {
+        return;
+    }
+    let mut turn = node.delivery.turn(rand::random(), Instant::now());
+    turn.within(|turn| {
+        for Damaged { name, of } in unsaid {
+            let Some((hosted, stream_seq)) = of else { continue };
+            let Some(account) = hosted.account() else { continue };
+            let subject = format!("$JS.EVENT.ADVISORY.STREAM.DAMAGED.{}", hosted.name);
+            let (stream, domain) = (hosted.name.to_string(), super::domain(node));
+            let event = event_of_now("advisory.v1.stream_damaged");
+            publish_event(
+                turn,
+                &account,
+                &subject,
+                &StreamDamaged { event, stream, stream_seq, error: name, domain },
+            );
+        }
+    });
+    while turn.finish() {
+        turn.begin(Instant::now());
     }
 }
 
@@ -284,7 +309,7 @@ fn keep_checkpoints(node: &Arc<Node>) -> std::io::Result<()> {
             if let Some(failed) = failed {
                 here.log.emit(Event::Warning, "", format_args!("JetStream: {failed}"));
             }
-            say_damages(&here.log, &shared);
+            say_damages(&here, &shared);
         };
         Checkpoints::new(&shared, &here.streams.all).run(interval, has_news, &say);
     };

@@ -264,7 +264,7 @@ pub(super) fn each_message(
                     if is_unpacked {
                         Ok(&whole)
                     } else {
-                        Err(Why::Other("it cannot be uncompressed".to_owned()))
+                        Err(Why::Damaged(store.damage_of(group, head.seq, place)))
                     },
                 );
             }

@@ -1,6 +1,7 @@
 //! What the thread of checkpoints does for the store besides: it erases what was deleted for good, and reads what nobody asks for, so that damage is
 //! found early.
 
+use super::registry::All;
 use super::shared::Shared;
 use dialtone_jetstream::messages::{Budget, Place};
 use dialtone_store::{GroupId, ReadError, Store};
@@ -87,17 +88,17 @@ impl Scrub {
     }
 
     /// Reads a segment, if it is time.
-    pub(super) fn look(&mut self, store: &Store, shared: &Shared) {
+    pub(super) fn look(&mut self, store: &Store, shared: &Shared, all: &All) {
         if Instant::now() < self.due {
             return;
         }
-        self.step(store, shared);
+        self.step(store, shared, all);
     }
 
-    fn step(&mut self, store: &Store, shared: &Shared) {
+    fn step(&mut self, store: &Store, shared: &Shared, all: &All) {
         let rest = match store.scrub(self.after) {
             Ok(Some(scrubbed)) => {
-                scrubbed.damage.into_iter().for_each(|damage| shared.damages.note(damage.to_string()));
+                scrubbed.damage.iter().for_each(|damage| shared.damages.note_damage(damage, all));
                 self.after = scrubbed.segment;
                 SCRUB_INTERVAL
             }

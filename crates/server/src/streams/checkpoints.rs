@@ -88,8 +88,12 @@ impl<'a> Checkpoints<'a> {
         let mut has_failed = false;
         let mut scrub = Scrub::new();
         while self.shared.alarm.wait(LOOK.min(interval)) {
+            if !store.is_there() {
+                say(None);
+                continue;
+            }
             self.shared.care.erase_all(store, self.shared);
-            scrub.look(store, self.shared);
+            scrub.look(store, self.shared, self.all);
             is_due |= store.behind() > self.shared.alarm.at_bytes.load(Ordering::Relaxed)
                 || store.is_low()
                 || (at.elapsed() >= interval && (store.position() != position || store.to_seal_bytes() > 0));
@@ -120,7 +124,7 @@ impl<'a> Checkpoints<'a> {
         let streams = self.all.all().into_iter().filter_map(|hosted| Some((hosted.group?, hosted)));
         let done = store.checkpoint(&mut Groups { store, streams: streams.collect() })?;
         for damage in done.damage {
-            self.shared.damages.note(damage.to_string());
+            self.shared.damages.note_damage(&damage, self.all);
         }
         self.page_out();
         Ok(())

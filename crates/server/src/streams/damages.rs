@@ -1,7 +1,11 @@
 //! What of the store cannot be read: named once in the log, and kept for whoever asks.
 
+use super::hosted::Hosted;
+use super::registry::All;
+use dialtone_store::{Damage, Lost};
 use parking_lot::Mutex;
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
 /// Names that are kept, the latest.
 const NAMES_MAX: usize = 256;
@@ -18,18 +22,42 @@ struct Found {
     names: VecDeque<String>,
     known: HashSet<String>,
     /// Those that the log does not have yet.
-    unsaid: Vec<String>,
+    unsaid: Vec<Damaged>,
+}
+
+/// Something that cannot be read.
+pub(crate) struct Damaged {
+    /// In words.
+    pub(crate) name: String,
+    /// The stream, and the sequence of the message; 0: it is none. `None`: nobody knows whose it is.
+    pub(crate) of: Option<(Arc<Hosted>, u64)>,
 }
 
 impl Damages {
     /// Something cannot be read: in words, always the same for the same thing.
     pub(crate) fn note(&self, name: String) {
+        self.note_of(name, None);
+    }
+
+    /// The same of one of these streams, where it is known which.
+    pub(super) fn note_damage(&self, damage: &Damage, all: &All) {
+        let (group, seq) = match damage.what {
+            Lost::Message { group, seq } => (Some(group), seq),
+            Lost::Record { group } | Lost::State { group } => (Some(group), 0),
+            Lost::Unknown { .. } | Lost::Nothing => (None, 0),
+        };
+        let stream = group.and_then(|group| all.all().into_iter().find(|one| one.group == Some(group)));
+        self.note_of(damage.to_string(), stream.map(|stream| (stream, seq)));
+    }
+
+    /// The same, of this stream and message.
+    pub(super) fn note_of(&self, name: String, of: Option<(Arc<Hosted>, u64)>) {
         let mut found = self.found.lock();
         if !found.known.insert(name.clone()) {
             return;
         }
         found.count += 1;
-        found.unsaid.push(name.clone());
+        found.unsaid.push(Damaged { name: name.clone(), of });
         found.names.push_back(name);
         if found.names.len() > NAMES_MAX
             && let Some(oldest) = found.names.pop_front()
@@ -41,7 +69,7 @@ impl Damages {
     }
 
     /// What the log does not have yet.
-    pub(crate) fn take_unsaid(&self) -> Vec<String> {
+    pub(crate) fn take_unsaid(&self) -> Vec<Damaged> {
         std::mem::take(&mut self.found.lock().unsaid)
     }
 

@@ -427,9 +427,8 @@ impl Hosted {
             ReadError::Damaged(damage) => damage,
             ReadError::Disk { cause, .. } => cause,
         };
-        self.shared
-            .damages
-            .note(format!("stream {:?}: message {seq} cannot be read: {error}: {why}", &*self.name));
+        let name = format!("stream {:?}: message {seq} cannot be read: {error}: {why}", &*self.name);
+        self.shared.damages.note_of(name, self.this.upgrade().map(|this| (this, seq)));
     }
 
     /// Reads a body from the disk. Under the lock of the stream, a place that it has is no other meanwhile.
@@ -446,12 +445,14 @@ impl Hosted {
             return Err(ReadError::Moved);
         };
         let start = out.len();
-        store.read(group, seq, dialtone_store::Place::from_bytes(place.0), out)?;
+        let place = dialtone_store::Place::from_bytes(place.0);
+        store.read(group, seq, place, out)?;
         if unpack(out, start, body_bytes) {
             return Ok(());
         }
         out.truncate(start);
-        Err(ReadError::Moved)
+        // What it was compressed from is not what it says.
+        Err(ReadError::Damaged(store.damage_of(group, seq, place)))
     }
 }
 

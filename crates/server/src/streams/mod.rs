@@ -49,6 +49,7 @@ pub(crate) use advisories::{event_of_now, publish_event, stream_acted};
 pub(crate) use archived::{ArchiveBegin, Taken};
 pub(crate) use checkpoints::{Checkpoints, INTERVAL};
 pub(crate) use consumers::Shown;
+pub(crate) use damages::Damaged;
 pub(crate) use explained::Consuming;
 pub(crate) use hosted::Hosted;
 pub(crate) use index::Index;
