@@ -22,7 +22,7 @@ pub struct BackupReader {
 enum Form {
     Unknown,
     Entries(Reader),
-    Folder(Snapshot),
+    Folder(Box<Snapshot>),
 }
 
 impl BackupReader {
@@ -48,7 +48,7 @@ impl BackupReader {
             if matches!(self.form, Form::Unknown) && self.plain.len() >= MAGIC.len() {
                 self.form = match self.plain.starts_with(MAGIC) {
                     true => Form::Entries(Reader::new(self.message_bytes_max)),
-                    false => Form::Folder(Snapshot::new(&self.stream)),
+                    false => Form::Folder(Box::new(Snapshot::new(&self.stream))),
                 };
             }
             match &mut self.form {

@@ -155,6 +155,9 @@ pub(crate) struct Round<'a> {
     pub step: &'a dyn Fn() -> bool,
 }
 
+/// The bytes of a record.
+type HeadAndBody = (Vec<u8>, Vec<u8>);
+
 /// What was captured and written, and not yet in the manifest.
 #[derive(Default)]
 struct Written {
@@ -288,12 +291,7 @@ impl Round<'_> {
     }
 
     /// The head and the body of a group's state as it is on disk, `None` when it cannot be read.
-    fn state(
-        &self,
-        group: GroupId,
-        upto: u64,
-        at: StatePlace,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, Trouble> {
+    fn state(&self, group: GroupId, upto: u64, at: StatePlace) -> Result<Option<HeadAndBody>, Trouble> {
         let mut bytes = Vec::new();
         let place = Place::segment(at.segment, at.offset, at.bytes);
         match read_record(self.log, self.segments, (Kind::State, group, upto), place, &mut bytes) {

@@ -35,7 +35,8 @@ impl Consumer {
     /// these may take long.
     pub fn snapshot(&self, out: &mut Vec<u8>) {
         let state = &self.state;
-        let more = u8::from(state.parked.is_some()) * PARKED | u8::from(state.letters.is_some()) * LETTERS;
+        let more =
+            (u8::from(state.parked.is_some()) * PARKED) | (u8::from(state.letters.is_some()) * LETTERS);
         out.extend([VERSION_MORE, more | COUNTED]);
         for value in [
             state.next,

@@ -334,14 +334,14 @@ impl State {
 
     /// A message that matches was taken out of the stream. Gives what waited for its acknowledgement.
     pub(super) fn removed(&mut self, seq: u64) -> Option<Entry> {
-        if let Ok(at) = self.listed.binary_search(&seq) {
-            self.listed.remove(at);
-            self.num_pending = self.num_pending.saturating_sub(1);
-        } else if self.parked.as_mut().is_some_and(|parked| parked.remove(&seq)) {
-            self.num_pending = self.num_pending.saturating_sub(1);
-        } else if seq >= self.next {
-            self.num_pending = self.num_pending.saturating_sub(1);
-        }
+        let was_waiting = match self.listed.binary_search(&seq) {
+            Ok(at) => {
+                self.listed.remove(at);
+                true
+            }
+            Err(_) => self.parked.as_mut().is_some_and(|parked| parked.remove(&seq)) || seq >= self.next,
+        };
+        self.num_pending = self.num_pending.saturating_sub(u64::from(was_waiting));
         let entry = self.pending.get(seq).copied();
         self.release(seq);
         self.letters.iter_mut().for_each(|letters| letters.forget(seq));

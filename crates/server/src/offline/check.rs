@@ -232,13 +232,11 @@ pub(super) enum Why {
     Other(String),
 }
 
+/// Who takes a message: its sequence, and its body or why there is none.
+pub(super) type TakeMessage<'a> = dyn FnMut(u64, Result<&[u8], Why>) + 'a;
+
 /// Hands over each message of a stream with its body: headers, then payload.
-pub(super) fn each_message(
-    store: &Store,
-    group: GroupId,
-    state: &State,
-    each: &mut dyn FnMut(u64, Result<&[u8], Why>),
-) {
+pub(super) fn each_message(store: &Store, group: GroupId, state: &State, each: &mut TakeMessage<'_>) {
     let messages = state.machine.messages();
     let (mut reader, mut whole) = (store.reader(), Vec::new());
     for head in messages.iter_from(0) {

@@ -180,13 +180,11 @@ fn write_tar(
     compressor.end(&mut sink.bytes);
 }
 
-/// Hands over each message that can be read: subject, sequence and time, headers, payload.
-fn each(
-    opened: &Opened,
-    stream: &Recovering,
-    state: &State,
-    write: &mut dyn FnMut(&[u8], (u64, i64), &[u8], &[u8]),
-) {
+/// Who takes a message: subject, sequence and time, headers, payload.
+type Write<'a> = dyn FnMut(&[u8], (u64, i64), &[u8], &[u8]) + 'a;
+
+/// Hands over each message that can be read.
+fn each(opened: &Opened, stream: &Recovering, state: &State, write: &mut Write<'_>) {
     let messages = state.machine.messages();
     each_message(&opened.store, stream.group, state, &mut |seq, body: Result<&[u8], Why>| {
         if let (Ok(body), Some(head)) = (body, messages.head(seq)) {
