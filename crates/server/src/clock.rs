@@ -17,6 +17,16 @@ pub fn instant(second: i64, now: Instant) -> Instant {
     now.checked_add(left).unwrap_or(now + Duration::from_secs(u64::from(u32::MAX)))
 }
 
+/// Nanoseconds since 1970, where no turn knows them; on a thread that simulates, those that it simulates.
+pub(crate) fn wall() -> i64 {
+    #[cfg(any(test, fuzzing))]
+    if let Some(nanos) = simulated_wall() {
+        return nanos;
+    }
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
 /// The moment, where no turn knows it.
 #[cfg(not(any(test, fuzzing)))]
 #[inline]
@@ -35,8 +45,41 @@ thread_local! {
     static SIMULATED: std::cell::Cell<Option<Instant>> = const { std::cell::Cell::new(None) };
 }
 
+/// When simulated threads begin: nanoseconds since 1970, some time in 2023.
+#[cfg(any(test, fuzzing))]
+const BEGINNING: i64 = 1_700_000_000_000_000_000;
+
+#[cfg(any(test, fuzzing))]
+thread_local! {
+    /// The first moment that was simulated.
+    static FIRST: std::cell::Cell<Option<Instant>> = const { std::cell::Cell::new(None) };
+}
+
+#[cfg(any(test, fuzzing))]
+fn simulated_wall() -> Option<i64> {
+    let passed = SIMULATED.get()?.saturating_duration_since(FIRST.get()?);
+    Some(BEGINNING.saturating_add(i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX)))
+}
+
 /// Sets the moment of this thread.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn simulate(moment: Option<Instant>) {
+    FIRST.set(moment.map(|moment| FIRST.get().unwrap_or(moment)));
     SIMULATED.set(moment);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn simulated_time_passes_as_it_is_told() {
+        let begin = Instant::now();
+        simulate(Some(begin));
+        assert_eq!(wall(), BEGINNING);
+        simulate(Some(begin + Duration::from_secs(3)));
+        assert_eq!((wall() - BEGINNING, moment()), (3_000_000_000, begin + Duration::from_secs(3)));
+        simulate(None);
+        assert!(wall() > BEGINNING + 1_000_000_000);
+    }
 }

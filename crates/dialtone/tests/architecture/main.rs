@@ -109,6 +109,24 @@ fn every_thread_of_the_server_is_started_by_one_function() {
     }
 }
 
+/// Streams have their time and their random numbers of `server::clock` and `server::random`, which a simulation turns itself.
+#[test]
+fn streams_have_time_and_randomness_of_one_place_each() {
+    let mut all = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/src/streams"), &mut all);
+    // It is a test as a whole.
+    all.retain(|path| !path.ends_with("restarts.rs"));
+    assert!(all.len() > 20, "{all:?}");
+    for path in all {
+        let text = std::fs::read_to_string(&path).expect("a source is UTF-8");
+        for line in without_tests(&text) {
+            for other in ["Instant::now", "SystemTime::now", "rand::random", "rand::rng"] {
+                assert!(!line.contains(other), "{}: {line}: use server::clock or random", path.display());
+            }
+        }
+    }
+}
+
 /// Where kinds of peers are told apart by name: the table that says in what they differ, the listeners, which say what comes by them, the
 /// columns of statistics, and the rooms that are about one kind. Everybody else asks the table.
 const NAME_KINDS: &[&str] = &[

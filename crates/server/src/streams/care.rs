@@ -3,6 +3,7 @@
 
 use super::registry::All;
 use super::shared::Shared;
+use crate::clock;
 use dialtone_jetstream::messages::{Budget, Place};
 use dialtone_store::{GroupId, ReadError, Store};
 use parking_lot::Mutex;
@@ -84,12 +85,12 @@ pub(super) struct Scrub {
 impl Scrub {
     /// It begins in a while.
     pub(super) fn new() -> Self {
-        Self { after: 0, due: Instant::now() + SCRUB_INTERVAL }
+        Self { after: 0, due: clock::moment() + SCRUB_INTERVAL }
     }
 
     /// Reads a segment, if it is time.
     pub(super) fn look(&mut self, store: &Store, shared: &Shared, all: &All) {
-        if Instant::now() < self.due {
+        if clock::moment() < self.due {
             return;
         }
         self.step(store, shared, all);
@@ -112,6 +113,6 @@ impl Scrub {
                 SCRUB_REST
             }
         };
-        self.due = Instant::now() + rest;
+        self.due = clock::moment() + rest;
     }
 }

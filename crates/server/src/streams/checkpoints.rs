@@ -4,13 +4,14 @@ use super::care::Scrub;
 use super::hosted::Hosted;
 use super::registry::All;
 use super::shared::Shared;
+use crate::clock;
 use dialtone_jetstream::messages::{Links, Place};
 use dialtone_store::{BODY_BYTES_MAX, Captured, CheckpointError, Checkpointed, GroupId, Moved, Plan, Store};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Bytes of the log behind the last checkpoint that make the next one due.
 const BEHIND_BYTES: u64 = 64 << 20;
@@ -83,7 +84,7 @@ impl<'a> Checkpoints<'a> {
     /// store was opened. `say` is told why there is none, and called besides now and then.
     pub(crate) fn run(&self, interval: Duration, has_news: bool, say: &dyn Fn(Option<CheckpointError>)) {
         let Some(store) = self.shared.store() else { return };
-        let (mut at, mut position) = (Instant::now(), store.position());
+        let (mut at, mut position) = (clock::moment(), store.position());
         let mut is_due = has_news;
         let mut has_failed = false;
         let mut scrub = Scrub::new();
@@ -102,7 +103,7 @@ impl<'a> Checkpoints<'a> {
                 continue;
             }
             let done = self.checkpoint(store);
-            (at, position) = (Instant::now(), store.position());
+            (at, position) = (clock::moment(), store.position());
             // What cannot move stays behind, and is no reason for another one.
             self.shared.alarm.at_bytes.store(store.behind() + BEHIND_BYTES, Ordering::Relaxed);
             match done {

@@ -213,7 +213,7 @@ impl Host for Emitter<'_, '_> {
     }
 
     fn random(&mut self) -> u64 {
-        rand::random()
+        crate::random::random()
     }
 
     fn event(&mut self, event: Event<'_>) {

@@ -7,6 +7,7 @@ use super::record::Record;
 use super::settings;
 use super::shared::{Shared, wall};
 use super::state::State;
+use crate::clock;
 use crate::registry::Registry;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::inlet::{Batch, Inlet, Publish};
@@ -20,7 +21,6 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 /// The queue group of those who answer direct gets. The official name.
 const DIRECT_GROUP: &[u8] = b"_sys_";
@@ -182,7 +182,7 @@ impl Hosted {
             kind: Entry::OF_SERVER.from,
             slot: registry.take_slot(),
             pending_bytes_max: usize::MAX,
-            start: Instant::now(),
+            start: clock::moment(),
         };
         let peer = Peer::inside(basics, self.shared.totals.clone(), Arc::new(Door(Arc::downgrade(self))));
         peer.set_understands_headers(true);

@@ -65,7 +65,7 @@ impl Republish {
     /// `before` is the last sequence of its subject, 0 if there was none.
     fn one(&self, name: &str, store: &Store<'_>, before: u64) -> Republished {
         let mut subject = Vec::new();
-        self.transform.apply(&store.subject, &mut rand::random, &mut subject);
+        self.transform.apply(&store.subject, &mut crate::random::random, &mut subject);
         let mut framed = store.headers.to_vec();
         add(&mut framed, "Nats-Stream", name);
         add(&mut framed, "Nats-Subject", &String::from_utf8_lossy(&store.subject));

@@ -7,6 +7,7 @@ use super::damages::Damages;
 use super::hosted::Hosted;
 use super::index::Index;
 use super::quota::Quota;
+use crate::clock;
 use dialtone_broker::deliver::interest::Gate;
 use dialtone_broker::stats::Totals;
 use dialtone_store::{Committed, Failure, Lsn, Store};
@@ -14,16 +15,12 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 /// How long the thread sleeps when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Nanoseconds since 1970.
-pub(crate) fn wall() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
+pub(crate) use clock::wall;
 
 /// Why a stream was put into the agenda.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +213,7 @@ impl Shared {
             let timer = agenda.timers.keys().next().map(|(at, _)| at.saturating_sub(now));
             let span =
                 timer.map_or(IDLE, |nanos| Duration::from_nanos(nanos.max(0).unsigned_abs()).min(IDLE));
-            self.changed.wait_until(&mut agenda, Instant::now() + span);
+            self.changed.wait_until(&mut agenda, clock::moment() + span);
         }
     }
 

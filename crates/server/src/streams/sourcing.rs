@@ -151,7 +151,7 @@ pub(super) fn end_all(session: &mut Session<'_>) {
 fn end(session: &mut Session<'_>, mut followed: Followed) {
     session.hosted.unsubscribe(&followed.taps);
     let mut commands = Vec::new();
-    followed.origin.end(rand::random(), &mut commands);
+    followed.origin.end(crate::random::random(), &mut commands);
     for command in commands {
         if let Command::Request { subject, reply, headers, payload } = command {
             request(session, (&subject, &reply), &headers, &payload);
@@ -172,7 +172,7 @@ pub(super) fn expire(session: &mut Session<'_>) {
             followed.origin.place(totals.last, totals.count == 0 && totals.first == 0);
         }
         let mut commands = Vec::new();
-        followed.origin.expire(session.now, rand::random(), &mut commands);
+        followed.origin.expire(session.now, crate::random::random(), &mut commands);
         carry_out(session, at, commands);
     }
 }
@@ -239,7 +239,7 @@ fn store(
     let Some(followed) = session.inner.state.origins.all.get(at) else { return Ok(()) };
     let (origin, state) = (&followed.origin, &session.inner.state);
     let is_mirror = state.meta.config.mirror.is_some();
-    let subject = origin.transformed(message.subject, rand::random());
+    let subject = origin.transformed(message.subject, crate::random::random());
     let subject = subject.as_deref().unwrap_or(message.subject);
     let headers = match (is_mirror, message.headers()) {
         (true, []) => Vec::new(),

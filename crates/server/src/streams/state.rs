@@ -85,7 +85,7 @@ impl Room for Wanted<'_> {
     }
 
     fn random(&self) -> u32 {
-        rand::random()
+        crate::random::random()
     }
 
     fn may_open_batch(&self) -> bool {
