@@ -3,7 +3,7 @@
 use dialtone_identity::certificate::{self, Purpose};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use std::sync::Arc;
 
@@ -32,7 +32,14 @@ impl ClientCertVerifier for ClientVerifier {
         if verified.is_err() && is_listed() && certificate::is_valid(own, Purpose::Client, at) {
             return Ok(ClientCertVerified::assertion());
         }
-        verified
+        // Whoever signed it has the name of an authority, and is another one: the alert of a bad signature would speak of the key exchange,
+        // and clients look for one about the certificate.
+        verified.map_err(|why| match why {
+            Error::InvalidCertificate(CertificateError::BadSignature) => {
+                Error::InvalidCertificate(CertificateError::UnknownIssuer)
+            }
+            other => other,
+        })
     }
 
     fn verify_tls12_signature(
@@ -61,7 +68,7 @@ impl ClientCertVerifier for ClientVerifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
     use rustls::RootCertStore;
     use rustls::crypto::ring;
     use rustls::server::WebPkiClientVerifier;
@@ -78,13 +85,17 @@ mod tests {
     }
 
     fn accepts(listed: &CertificateDer<'static>, shown: &CertificateDer<'static>) -> bool {
+        verified(listed, shown).is_ok()
+    }
+
+    fn verified(listed: &CertificateDer<'static>, shown: &CertificateDer<'static>) -> Result<(), Error> {
         let mut roots = RootCertStore::empty();
         roots.add(listed.clone()).expect("an authority");
         let provider = Arc::new(ring::default_provider());
         let web_pki = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
         let verifier =
             ClientVerifier { web_pki: web_pki.expect("a verifier"), authorities: vec![listed.clone()] };
-        verifier.verify_client_cert(shown, &[], UnixTime::since_unix_epoch(NOW)).is_ok()
+        verifier.verify_client_cert(shown, &[], UnixTime::since_unix_epoch(NOW)).map(drop)
     }
 
     #[test]
@@ -92,6 +103,20 @@ mod tests {
         let listed = authority(|_| {});
         assert!(accepts(&listed, &listed));
         assert!(!accepts(&listed, &authority(|_| {})), "another with the same name");
+    }
+
+    #[test]
+    fn the_alert_about_another_authority_of_the_same_name_is_about_the_certificate() {
+        let (listed, other) = (authority(|_| {}), KeyPair::generate().expect("key"));
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let other = Issuer::new(params, other);
+        let key = KeyPair::generate().expect("key");
+        let mut params = CertificateParams::default();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let shown = params.signed_by(&key, &other).expect("certificate").der().clone();
+        let why = verified(&listed, &shown).expect_err("of another authority");
+        assert_eq!(why, Error::InvalidCertificate(CertificateError::UnknownIssuer));
     }
 
     #[test]
