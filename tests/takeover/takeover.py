@@ -248,13 +248,13 @@ def used_again(port):
 
 
 def takeover(official, ours, encryption, kill, lost_index):
-    name = f"{Path(official).name}{' encrypted by ' + encryption if encryption else ''}, {'killed' if kill else 'stopped'}{', no index.db' if lost_index else ''}"
+    name = f"{official}{' encrypted by ' + encryption if encryption else ''}, {'killed' if kill else 'stopped'}{', no index.db' if lost_index else ''}"
     with tempfile.TemporaryDirectory(prefix="takeover") as folder:
         server = Server(official, folder, encryption).start()
         fill(server.port, kill or lost_index)
         # What consumers did is written behind it.
         time.sleep(2)
-        before = shown(server.port)
+        before, version = shown(server.port), Client(server.port, "a").version
         server.stop(kill)
         if lost_index:
             for index in Path(folder).glob("store/jetstream/*/streams/*/msgs/index.db"):
@@ -264,6 +264,11 @@ def takeover(official, ours, encryption, kill, lost_index):
         (Path(folder) / "log").write_text("")
         server = Server(ours, folder, encryption).start()
         after = shown(server.port)
+        if not version.startswith("2.15."):
+            # Older servers say another time than they write.
+            for about in [*before.values(), *after.values()]:
+                if isinstance(about, dict) and "ack_floor" in about:
+                    about["created"] = None
         wrong = compare(before, after)
         warnings = [line for line in server.log().splitlines() if "[WRN]" in line and "JetStream" in line]
         if not wrong:

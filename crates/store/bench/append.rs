@@ -1,11 +1,11 @@
-//! What appending costs: `cargo run --profile quick -p dialtone-store --example append -- [DIR]`. Prints CPU time of submitting and of
+//! What appending costs: `cargo run --profile quick -p dialtone-store --example append -- [DIR [aes|chacha]]`. Prints CPU time of submitting and of
 //! writing for each message, and how long one takes to become durable that waits alone.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dialtone_store::{Options, RealDisk, Refused, Store, Urgency};
+use dialtone_store::{Cipher, Encryption, Key, Options, RealDisk, Refused, Store, Urgency};
 
 const MESSAGES: u64 = 2_000_000;
 /// Messages that a turn hands over at once.
@@ -20,8 +20,14 @@ fn cpu(clock: rustix::time::ClockId) -> Duration {
 fn main() {
     let dir =
         std::env::args().nth(1).map_or_else(|| std::env::temp_dir().join("dialtone-append"), PathBuf::from);
-    let store =
-        Store::open(Arc::new(RealDisk), &dir, Options::default(), &mut |_| {}).expect("the store opens");
+    let cipher = match std::env::args().nth(2).as_deref() {
+        Some("aes") => Some(Cipher::Aes256Gcm),
+        Some("chacha") => Some(Cipher::ChaCha20Poly1305),
+        _ => None,
+    };
+    let encryption = cipher.map(|cipher| Encryption { cipher, key: Key::new(b"key"), previous: None });
+    let options = Options { encryption, ..Options::default() };
+    let store = Store::open(Arc::new(RealDisk), &dir, options, &mut |_| {}).expect("the store opens");
     let writer = store.writer().expect("nobody has it");
     let writer = std::thread::spawn(move || {
         writer.run();
