@@ -240,6 +240,22 @@ advisory! {
 }
 
 advisory! {
+    /// A consumer that delivers nothing though it could, which official servers do not watch.
+    pub struct ConsumerStanding = "ConsumerStandingAdvisory" {
+        /// The stream.
+        pub stream: String, "stream" always "string";
+        /// The consumer.
+        pub consumer: String, "consumer" always "string";
+        /// Messages that it has yet to deliver.
+        pub num_pending: u64, "num_pending" always "uint64";
+        /// Requests that wait.
+        pub num_waiting: u64, "num_waiting" always "uint64";
+        /// The domain of the server.
+        pub domain: String, "domain" omitempty "string";
+    }
+}
+
+advisory! {
     /// A message that was acknowledged, of those that are sampled.
     pub struct Acknowledged = "JSConsumerAckMetric" {
         /// The stream.

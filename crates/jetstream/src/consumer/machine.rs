@@ -3,6 +3,7 @@
 use super::ahead::{Ahead, Looked};
 use super::change::{Change, ConsumerId};
 use super::event::{Advisory, Context, Delivery, Event, Handled};
+use super::hold::Hold;
 use super::keys::{Keys, PARKED_MAX};
 use super::letters::{Outbox, WAITING_MAX};
 use super::log::{Filters, Log, SEQ_MAX, Stored};
@@ -37,7 +38,7 @@ pub struct Consumer {
     /// It is paused until then. Behind it, `None` from the next poll on.
     paused_until: Option<i64>,
     /// Delivery waits until then: by the rate limit, or by the replay's pace.
-    paced_until: Option<i64>,
+    pub(super) paced_until: Option<i64>,
     ahead: Ahead,
     /// Which keys have a message in flight, if it goes by keys.
     keys: Option<Keys>,
@@ -109,8 +110,17 @@ pub struct Info {
     pub pause_remaining: Option<i64>,
     /// Somebody listens on its deliver subject.
     pub push_bound: bool,
+    /// What holds it up, though it has messages.
+    pub held_by: Option<Hold>,
     /// Its priority group.
     pub priority_group: Option<PriorityGroupInfo>,
+}
+
+impl Info {
+    /// Whether it has messages to deliver and somebody who waits for them.
+    pub fn could_deliver(&self) -> bool {
+        self.num_pending > 0 && (self.num_waiting > 0 || self.push_bound)
+    }
 }
 
 /// A priority group.
@@ -827,6 +837,7 @@ impl Consumer {
                 .and_then(|until| until.checked_sub(now))
                 .filter(|left| *left > 0),
             push_bound,
+            held_by: self.hold(now),
             priority_group: group.map(|group| PriorityGroupInfo { group: group.clone(), pinned }),
         }
     }

@@ -12,6 +12,7 @@ mod ahead;
 mod archived;
 mod change;
 mod event;
+mod hold;
 mod keys;
 mod letters;
 mod log;
@@ -40,6 +41,7 @@ mod tests;
 
 pub use change::{Change, Changes, ConsumerId, InvalidChanges, read_changes};
 pub use event::{Advisory, Context, Delivery, Event, Handled, Host, Status};
+pub use hold::Hold;
 pub use keys::PARKED_MAX;
 pub use letters::{HEADER_PREFIX as DEAD_LETTER_PREFIX, Letter, plain as plain_headers};
 pub use log::{Bounds, Filters, Found, Log, SEQ_MAX, Stored};

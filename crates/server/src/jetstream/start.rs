@@ -7,21 +7,25 @@ use crate::node::Node;
 use crate::policy::Policy;
 use crate::process;
 use crate::streams::{
-    Capacity, Checkpoints, Damaged, INTERVAL, OpenBatches, Recovery, Shared, SubjectForms, event_of_now,
-    publish_event, wall,
+    Capacity, Checkpoints, Damaged, INTERVAL, OpenBatches, Recovery, Shared, SubjectForms, Watchdog,
+    event_of_now, publish_event, wall,
 };
+use dialtone_broker::deliver::Turn;
 use dialtone_config::Secret;
 use dialtone_config::options::jetstream::{self, Acks, Sync};
 use dialtone_config::options::{BatchLimits, JetStream};
 use dialtone_jetstream::api::advisories::StreamDamaged;
 use dialtone_jetstream::api::domain_mappings;
+use dialtone_jetstream::consumer::Info;
 use dialtone_jetstream::stream;
 use dialtone_net::threads::Watch;
 use dialtone_store::{
     CheckpointError, Cipher, Encryption, Key, Keys, OpenError, Options, RealDisk, Store, Urgency,
 };
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// The official name of the folder in `store_dir`.
@@ -295,6 +299,28 @@ fn say_damages(node: &Node, shared: &Shared) {
     }
 }
 
+/// Names consumers that deliver nothing though they could.
+fn say_standing(node: &Node, (watchdog, turn): &mut (Watchdog, Turn)) {
+    let now = Instant::now();
+    for standing in watchdog.look(&node.streams.all, now) {
+        let account = standing.hosted.account().map(|account| account.name.to_string()).unwrap_or_default();
+        let (stream, seconds) = (&standing.hosted.name, standing.span.as_secs());
+        let Info { num_pending, num_waiting, .. } = standing.info;
+        let text = format_args!(
+            "JetStream: consumer {:?} of stream {stream:?} in account {account:?} has delivered nothing for {seconds} s, \
+             with {num_pending} messages and {num_waiting} requests: nothing is known that holds it up",
+            standing.consumer
+        );
+        node.log.emit(Event::ConsumerStanding, "", text);
+        node.streams.standing.fetch_add(1, Ordering::Relaxed);
+        turn.begin(now);
+        turn.within(|turn| standing.publish(turn));
+        while turn.finish() {
+            turn.begin(Instant::now());
+        }
+    }
+}
+
 /// Starts the thread that has checkpoints.
 fn keep_checkpoints(node: &Arc<Node>) -> std::io::Result<()> {
     let Some(shared) = node.streams.shared().cloned() else { return Ok(()) };
@@ -305,11 +331,14 @@ fn keep_checkpoints(node: &Arc<Node>) -> std::io::Result<()> {
     };
     let here = node.clone();
     let run = move || {
+        let watchdog =
+            RefCell::new((Watchdog::new(Instant::now()), here.delivery.turn(rand::random(), Instant::now())));
         let say = |failed: Option<CheckpointError>| {
             if let Some(failed) = failed {
                 here.log.emit(Event::Warning, "", format_args!("JetStream: {failed}"));
             }
             say_damages(&here, &shared);
+            say_standing(&here, &mut watchdog.borrow_mut());
         };
         Checkpoints::new(&shared, &here.streams.all).run(interval, has_news, &say);
     };

@@ -122,6 +122,8 @@ events! {
     Stalled "stalled" Error;
     /// The disk of streams does not do what it says: JetStream is off, and all else goes on.
     StoreFailed "store_failed" Error;
+    /// A consumer of a stream delivers nothing though it could.
+    ConsumerStanding "consumer_standing" Error;
     /// The server cannot start.
     Fatal "fatal" Fatal;
     /// Something is worth a thought.

@@ -8,6 +8,7 @@ use crate::node::Node;
 use crate::registry::Session;
 use crate::streams::wall;
 use crate::times::duration;
+use dialtone_jetstream::consumer::Hold;
 use serde::Serialize;
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -102,6 +103,8 @@ struct StandingConsumer {
     num_redelivered: usize,
     num_waiting: usize,
     paused: bool,
+    /// What holds it up; `unknown` is nothing that the server has a name for.
+    reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_delivery_ago: Option<String>,
 }
@@ -139,8 +142,7 @@ fn consumers(node: &Node, window: Window) -> Vec<StandingConsumer> {
         let account = hosted.account().map(|account| account.name.to_string()).unwrap_or_default();
         for (consumer, info) in hosted.consumer_figures() {
             let idle = info.delivered_at.map(|at| now.saturating_sub(at));
-            let has_demand = info.num_waiting > 0 || info.push_bound;
-            let stands = has_demand && info.num_pending > 0 && idle.is_none_or(|idle| idle >= STANDS_AFTER);
+            let stands = info.could_deliver() && idle.is_none_or(|idle| idle >= STANDS_AFTER);
             if stands {
                 standing.push(StandingConsumer {
                     account: account.clone(),
@@ -151,6 +153,7 @@ fn consumers(node: &Node, window: Window) -> Vec<StandingConsumer> {
                     num_redelivered: info.num_redelivered,
                     num_waiting: info.num_waiting,
                     paused: info.pause_remaining.is_some(),
+                    reason: info.held_by.map_or("unknown", Hold::name),
                     last_delivery_ago: idle
                         .and_then(|idle| u64::try_from(idle).ok())
                         .map(|idle| duration(Duration::from_nanos(idle))),

@@ -92,7 +92,9 @@ impl Hosted {
     pub(crate) fn consumer_figures(&self) -> Vec<(String, Info)> {
         let (inner, now) = (self.lock(), wall());
         let all = inner.state.consumers.iter();
-        all.map(|(machine, held)| (held.meta.name().to_owned(), machine.info_at(now))).collect()
+        let hold = self.hold(inner.awaits_disk());
+        let figures = all.map(|(machine, held)| (held.meta.name().to_owned(), machine.info_at(now)));
+        figures.map(|(name, info)| (name, Info { held_by: info.held_by.or(hold), ..info })).collect()
     }
 
     /// Names of the consumers, sorted, without those by which other streams take messages.

@@ -145,6 +145,11 @@ impl Inner {
         self.waiting.upto()
     }
 
+    /// Whether something waits for the disk: to be written, or to be read.
+    pub(super) fn awaits_disk(&self) -> bool {
+        self.unwritten().is_some() || !self.later.is_empty()
+    }
+
     /// Has something sent when the disk was read.
     pub(super) fn push_later(&mut self, later: Later) {
         self.later.push_back(later);

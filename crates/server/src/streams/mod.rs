@@ -41,6 +41,7 @@ mod shared;
 mod sourcing;
 mod state;
 mod traced;
+mod watchdog;
 
 pub(crate) use batches::OpenBatches;
 mod transfers;
@@ -60,12 +61,13 @@ pub(crate) use registry::All;
 pub(crate) use shared::{Shared, SubjectForms, wall};
 pub(crate) use state::State;
 pub(crate) use transfers::Transfer;
+pub(crate) use watchdog::Watchdog;
 
 use dialtone_broker::account::{Account, AccountId};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// How much JetStream may take of the machine, and where.
@@ -109,6 +111,8 @@ pub(crate) struct Streams {
     is_off: AtomicBool,
     /// Accounts in which the API is answered, and what was asked there.
     served: Mutex<HashMap<AccountId, Asked>>,
+    /// How often a consumer was found to stand.
+    pub(crate) standing: AtomicU64,
     /// Archives that are under way.
     pub(crate) transfers: transfers::Transfers,
 }

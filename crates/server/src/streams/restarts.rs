@@ -6,11 +6,12 @@ use super::hosted::Hosted;
 use super::recover::Recovery;
 use super::registry::All;
 use super::shared::{Shared, SubjectForms, wall};
+use super::watchdog::Watchdog;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::inlet::Publish;
-use dialtone_jetstream::config::beyond::{DEAD_LETTER, ORDER_BY};
+use dialtone_jetstream::config::beyond::{DEAD_LETTER, DELAY, ORDER_BY};
 use dialtone_jetstream::config::{AckPolicy, ConsumerConfig, DiscardPolicy, Retention, StreamConfig};
-use dialtone_jetstream::consumer::ConsumerId;
+use dialtone_jetstream::consumer::{ConsumerId, Hold};
 use dialtone_jetstream::messages::Body;
 use dialtone_jetstream::stream::{BatchLimits, Proposal, Purge, Whole};
 use dialtone_jetstream::time::Nanos;
@@ -146,6 +147,7 @@ fn stream_config(name: &str, random: &mut Random) -> StreamConfig {
         max_bytes: random.pick(&[-1, -1, 9000]),
         allow_rollup_hdrs: true,
         allow_msg_ttl: true,
+        metadata: [(DELAY.to_owned(), "true".to_owned())].into_iter().collect(),
         ..StreamConfig::default()
     }
 }
@@ -428,6 +430,7 @@ fn publish(
         0 => format!("NATS/1.0\r\nNats-Msg-Id: {}\r\n\r\n", random.below(9)),
         1 if random.below(4) == 0 => "NATS/1.0\r\nNats-Rollup: sub\r\n\r\n".to_owned(),
         2 => "NATS/1.0\r\nNats-TTL: 1h\r\n\r\n".to_owned(),
+        3 => "NATS/1.0\r\nNats-Delay: 1h\r\n\r\n".to_owned(),
         _ => String::new(),
     };
     let payload = format!("{published}").repeat(random.pick(&[1, 1, 20, 400]));
@@ -468,6 +471,82 @@ fn cold(payload: &str) -> (World, Arc<Hosted>, std::path::PathBuf) {
     let is_segment = |path: &&std::path::PathBuf| path.extension().is_some_and(|name| name == "seg");
     let path = files.iter().map(|(path, _)| path).find(is_segment).expect("a segment").clone();
     (world, hosted, path)
+}
+
+#[test]
+fn a_consumer_that_stands_is_named_once() {
+    let mut world = World::new(3);
+    let account = world.turn.account.clone();
+    let config = StreamConfig { name: "S".into(), subjects: vec!["S".into()], ..StreamConfig::default() };
+    let hosted = world.all.create(&account, config, (&world.shared, PAYLOAD_MAX)).expect("it is made").0;
+    let config = ConsumerConfig { durable_name: "C".into(), ..ConsumerConfig::default() };
+    let config = ConsumerConfig { ack_policy: AckPolicy::Explicit, max_ack_pending: 1, ..config };
+    hosted.put_consumer("C", config, &mut world.turn).expect("an account").expect("the store takes it");
+    world.publish(&hosted, "1");
+    world.publish(&hosted, "2");
+    let id = hosted.lock().state.consumer_id("C").expect("it is there").0;
+    let framed = b"{\"batch\":1,\"expires\":600000000000}\r\n";
+    let message = Message { subject: b"next", reply: Some(b"inbox"), header_bytes: 0, framed };
+    let mut watchdog = Watchdog::new(Instant::now());
+    let (began, mut seconds) = (Instant::now(), 0);
+    let mut named = |world: &World| {
+        seconds += 5;
+        watchdog.look(&world.all, began + Duration::from_secs(seconds)).len()
+    };
+    // A fault: somebody waits, and nobody looks after the consumer.
+    let _ = hosted.with(&mut world.turn, |session| {
+        session.pull(id, &message);
+        while session.inner.state.consumers.next_ready().is_some() {}
+    });
+    assert_eq!([named(&world), named(&world), named(&world), named(&world)], [0, 0, 1, 0]);
+    // Where one message waits for its acknowledgement, and no more may, there is no fault.
+    for _ in 0..2 {
+        let _ = hosted.with(&mut world.turn, |session| session.pull(id, &message));
+    }
+    let figures = hosted.consumer_figures();
+    assert_eq!(figures[0].1.held_by, Some(Hold::AckPending));
+    assert_eq!([named(&world), named(&world), named(&world)], [0, 0, 0]);
+}
+
+#[test]
+fn a_delayed_message_is_stored_once_whenever_the_server_stops() {
+    for is_checkpointed in [false, true] {
+        for is_due_before in [false, true] {
+            let mut world = World::new(7);
+            let account = world.turn.account.clone();
+            let config = StreamConfig { subjects: vec!["S.>".into()], ..stream_config("S", &mut Random(1)) };
+            let config = StreamConfig { max_bytes: -1, max_msgs_per_subject: -1, ..config };
+            let made = world.all.create(&account, config, (&world.shared, PAYLOAD_MAX));
+            let hosted = made.expect("the store takes it").0;
+            let headers = "NATS/1.0\r\nNats-Delay: 1ns\r\n\r\n";
+            let framed = format!("{headers}body\r\n").into_bytes();
+            let message =
+                Message { subject: b"S.1", reply: None, header_bytes: headers.len(), framed: &framed };
+            let _ = hosted.with(&mut world.turn, |session| session.store(&message, None));
+            world.store().step();
+            if is_due_before {
+                hosted.work(&mut world.turn);
+                world.store().step();
+            }
+            if is_checkpointed {
+                world.check_point();
+            }
+            drop(hosted);
+            world.bodies.insert(("S".into(), 1), b"body".to_vec());
+            world.restart();
+            let hosted = world.all.find(&account, "S").expect("it is there");
+            for _ in 0..3 {
+                hosted.work(&mut world.turn);
+                world.store().step();
+            }
+            let (totals, delayed) = {
+                let inner = hosted.lock();
+                (inner.state.machine.totals(), inner.state.machine.delayed_totals())
+            };
+            assert_eq!((totals.last, totals.count, delayed), (1, 1, (0, 0)));
+            world.read_all();
+        }
+    }
 }
 
 impl World {

@@ -3,6 +3,7 @@
 use crate::node::Node;
 use dialtone_jetstream::config::Storage;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// Streams with series of their own, those with most bytes; all others are one.
 const STREAMS_MAX: usize = 100;
@@ -40,6 +41,8 @@ pub(super) struct StreamRows {
     pub(super) bytes: [u64; 2],
     pub(super) streams: Vec<StreamRow>,
     pub(super) consumers: Vec<ConsumerRow>,
+    /// Consumers with messages and demand, by what holds them up.
+    pub(super) held: BTreeMap<&'static str, u64>,
 }
 
 /// The rows, the largest first.
@@ -49,6 +52,9 @@ pub(super) fn rows(node: &Node) -> StreamRows {
         let account = hosted.account().map(|account| account.name.to_string()).unwrap_or_default();
         let stream = hosted.name.to_string();
         for (consumer, info) in hosted.consumer_figures() {
+            if let Some(hold) = info.held_by.filter(|_| info.could_deliver()) {
+                *out.held.entry(hold.name()).or_default() += 1;
+            }
             out.consumers.push(ConsumerRow {
                 account: account.clone(),
                 stream: stream.clone(),

@@ -408,6 +408,23 @@ pub(super) const TABLE: &[Series] = &[
     each_stream("dialtone_stream_bytes", "Their bytes.", |r, sink| {
         streams(r, sink, |row| row.bytes);
     }),
+    Series {
+        name: "dialtone_consumers_held",
+        kind: Gauge,
+        labels: &["reason"],
+        help: "Consumers with messages and somebody who waits for them, by what holds them up.",
+        read: |r, sink| {
+            for (reason, count) in &r.streams.held {
+                sink.put(&[reason], *count as f64);
+            }
+        },
+    },
+    one(
+        "dialtone_consumers_standing_total",
+        Counter,
+        "Consumers that delivered nothing for 10 seconds though nothing holds them up, each time.",
+        |r, sink| sink.put(&[], r.node.streams.standing.load(Relaxed) as f64),
+    ),
     each_stream("dialtone_stream_consumers", "Consumers of the stream.", |r, sink| {
         streams(r, sink, |row| row.consumers);
     }),
