@@ -99,6 +99,13 @@ impl Life {
         (0..count).for_each(|_| assert_eq!(self.message().2, ""));
     }
 
+    /// Ends it in order, so that the log says to its end what was durable.
+    pub fn stop(mut self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().expect("it runs").success());
+        self.process.wait().expect("over");
+    }
+
     /// Ends it without a word.
     pub fn kill(self) {}
 }
