@@ -102,8 +102,7 @@ fn lines(step: &Step, action: Action) -> Vec<String> {
             lines
         }
         What::Users { users, more } => {
-            let verb = verb(action);
-            who(users, *more, &format!("{verb} {}", step.subject), verb)
+            who(users, *more, &format!("{} {}", verb(action), step.subject), verb(action))
         }
         What::Mapping { mapping, percent, to, drawn, at } => {
             let to = match to {

@@ -236,7 +236,7 @@ impl Chunk {
 
     /// The first message at or behind a slot, and the slot behind it.
     #[inline]
-    pub(super) fn from_slot(&self, slot: usize) -> Option<(u64, &Entry, usize)> {
+    pub(super) fn next_slot(&self, slot: usize) -> Option<(u64, &Entry, usize)> {
         let rest = self.entries.get(slot..)?;
         let (at, entry) = rest.iter().enumerate().find(|(_, entry)| !entry.is_gone())?;
         Some((self.seq(slot + at), entry, slot + at + 1))

@@ -87,8 +87,10 @@ impl Live {
             Self::None => None,
             Self::Run(first, last) => (offset >= *first).then_some(offset.min(*last)),
             Self::Bits(bits) => {
-                let mut at = usize::from(offset / 64).min(WORDS - 1);
-                let within = if usize::from(offset / 64) > at { 63 } else { offset % 64 };
+                let (mut at, within) = match usize::from(offset / 64) {
+                    at if at < WORDS => (at, offset % 64),
+                    _ => (WORDS - 1, 63),
+                };
                 let mut word = bits.get(at)? & (u64::MAX >> (63 - within));
                 while word == 0 {
                     at = at.checked_sub(1)?;

@@ -59,7 +59,7 @@ impl<'a> Walk<'a> {
         loop {
             if let Some(held) = &self.held {
                 let chunk = held.chunk();
-                while let Some((seq, entry, slot)) = chunk.from_slot(self.slot) {
+                while let Some((seq, entry, slot)) = chunk.next_slot(self.slot) {
                     self.slot = slot;
                     let is_live = match held {
                         Held::Here(_) => true,

@@ -347,10 +347,13 @@ impl Model {
 
 /// The heads of all messages that the store ever had, and their links as they were when the store got them.
 #[derive(Debug, Default)]
-struct Had(Mutex<BTreeMap<u64, (Vec<u8>, u32, Links)>>);
+struct Had(Mutex<HadHeads>);
+
+/// Head, bytes of the body, and links, by sequence.
+type HadHeads = BTreeMap<u64, (Vec<u8>, u32, Links)>;
 
 impl Had {
-    fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, (Vec<u8>, u32, Links)>> {
+    fn all(&self) -> std::sync::MutexGuard<'_, HadHeads> {
         self.0.lock().expect("nobody panics with it")
     }
 }
