@@ -56,16 +56,16 @@ impl Messages {
         }
     }
 
-    /// Reads what lives of a chunk.
-    fn read(&self, no: u64, heads: &dyn Heads) -> Chunk {
+    /// Reads what lives of a chunk; `false`: the disk did not give all of it.
+    fn read(&self, no: u64, heads: &dyn Heads) -> (Chunk, bool) {
         let mut chunk = Chunk::new(no, true);
-        let Some(paged) = self.paged.get(&no) else { return chunk };
+        let Some(paged) = self.paged.get(&no) else { return (chunk, true) };
         let mut last: Option<(u64, Entry, Place)> = None;
         let mut push = |(seq, entry, place): (u64, Entry, Place)| {
             chunk.push(seq, entry, self.size_of(&entry));
             chunk.set_place(seq, place);
         };
-        heads.read(no * CHUNK, no * CHUNK + (CHUNK - 1), &mut |found| {
+        let is_whole = heads.read(no * CHUNK, no * CHUNK + (CHUNK - 1), &mut |found| {
             let is_live = found.seq / CHUNK == no && paged.live.has((found.seq % CHUNK) as u16);
             let Some(id) = self.subjects.find(found.subject).filter(|_| is_live) else { return };
             let before = last.replace((found.seq, Entry::of(found, id), found.place));
@@ -78,7 +78,7 @@ impl Messages {
         }
         chunk.note_latest(paged.latest);
         chunk.seal();
-        chunk
+        (chunk, is_whole)
     }
 
     /// Asks the chunk on disk that has a live message.
@@ -213,7 +213,7 @@ impl Messages {
     }
 
     /// Goes on from a checkpoint, with all chunks on disk but for the last one, if that is to be written on. How many messages of that one
-    /// cannot be read. `None`: the figures contradict each other.
+    /// cannot be read. `None`: the figures contradict each other, or the disk does not give that one.
     pub(crate) fn resume(
         &mut self,
         totals: Totals,
@@ -248,10 +248,11 @@ impl Messages {
         }
         self.paged = chunks.all;
         let Some(tail) = self.paged.get(&tail_no).cloned() else { return Some(0) };
-        self.tail = match &self.cache {
-            Some(cache) => self.read(tail_no, cache.heads()),
-            None => return None,
-        };
+        let (chunk, is_whole) = self.read(tail_no, self.cache.as_ref()?.heads());
+        if !is_whole {
+            return None;
+        }
+        self.tail = chunk;
         self.tail.unseal();
         self.paged.remove(&tail_no);
         let lost = u64::from(tail.live.count()) - self.tail.count();

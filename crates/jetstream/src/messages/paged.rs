@@ -34,8 +34,8 @@ pub struct Found<'a> {
 /// Where what is known of messages is read that are not in memory.
 pub trait Heads: Debug + Send + Sync {
     /// Hands over all that there is between two sequences, both included, ascending, among it what does not live. What comes twice
-    /// counts as it comes last. May wait for a disk; what cannot be read is left out.
-    fn read(&self, from: u64, to: u64, sink: &mut dyn FnMut(&Found<'_>));
+    /// counts as it comes last. May wait for a disk; what is damaged is left out. `false`: the disk gave not all of it, and may do so later.
+    fn read(&self, from: u64, to: u64, sink: &mut dyn FnMut(&Found<'_>)) -> bool;
 }
 
 /// How many bytes all caches that share it may take. Each may keep one chunk whatever the others have.
@@ -107,8 +107,8 @@ impl Cache {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A chunk, which `make` makes of what is read, if it is not here.
-    pub(super) fn get(&self, no: u64, make: impl FnOnce(&dyn Heads) -> Chunk) -> Arc<Chunk> {
+    /// A chunk, which `make` makes of what is read, if it is not here. One that is not whole is not kept.
+    pub(super) fn get(&self, no: u64, make: impl FnOnce(&dyn Heads) -> (Chunk, bool)) -> Arc<Chunk> {
         {
             let mut pages = self.pages();
             pages.asked += 1;
@@ -118,7 +118,11 @@ impl Cache {
                 return page.clone();
             }
         }
-        let page = Arc::new(make(&*self.heads));
+        let (page, is_whole) = make(&*self.heads);
+        let page = Arc::new(page);
+        if !is_whole {
+            return page;
+        }
         let mut pages = self.pages();
         let asked = pages.asked;
         let bytes = page.memory_bytes();

@@ -359,7 +359,7 @@ impl Had {
 }
 
 impl Heads for Had {
-    fn read(&self, from: u64, to: u64, sink: &mut dyn FnMut(&Found<'_>)) {
+    fn read(&self, from: u64, to: u64, sink: &mut dyn FnMut(&Found<'_>)) -> bool {
         for (&seq, (head, body_bytes, links)) in self.all().range(from..=to) {
             let store = Store::decode_head(seq, head, *body_bytes).expect("a head is read");
             let found = Found {
@@ -379,6 +379,7 @@ impl Heads for Had {
             }
             sink(&found);
         }
+        true
     }
 }
 

@@ -34,7 +34,7 @@ impl std::fmt::Debug for StoredHeads {
 }
 
 impl Heads for StoredHeads {
-    fn read(&self, from: u64, to: u64, sink: &mut dyn FnMut(&Found<'_>)) {
+    fn read(&self, from: u64, to: u64, sink: &mut dyn FnMut(&Found<'_>)) -> bool {
         let name = &*self.name;
         let read = self.heads.read(from, to, &mut |found| {
             let Ok(store) = Store::decode_head(found.seq, found.head, found.body_bytes) else {
@@ -53,12 +53,13 @@ impl Heads for StoredHeads {
                 links: Links(found.note),
             });
         });
-        match read {
+        match &read {
             Ok(true) => {}
             Ok(false) => self.damages.note(format!(
                 "stream {name:?}: the index of messages {from} to {to} is damaged, and read from the messages themselves"
             )),
             Err(error) => self.damages.note(format!("stream {name:?}: messages {from} to {to} cannot be read: {error}")),
         }
+        read.is_ok()
     }
 }
