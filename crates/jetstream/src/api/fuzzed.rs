@@ -3,7 +3,8 @@
 use super::*;
 use crate::config::{
     AccountLimits, ConsumerConfig, ConsumerCreation, ConsumerRequest, Consumers, Context, Creation, Naming,
-    ServerLimits, StreamConfig, StreamRequest, check_naming, create_consumer, create_stream, update_stream,
+    ServerLimits, StreamConfig, StreamRequest, check_naming, create_consumer, create_stream,
+    static_consumer_metadata, update_stream,
 };
 use crate::json::{Field, Strictness, to_vec};
 use std::collections::BTreeMap;
@@ -124,7 +125,9 @@ fn consumer_holds(subject: &Request<'_>, request: &ConsumerRequest) {
     };
     let again = create(&same, &One(Some((&name, &same.config))));
     let pause_until = same.config.pause_until.map(crate::time::Time::utc);
-    let config = Box::new(ConsumerConfig { pause_until, ..same.config.clone() });
+    let mut config = Box::new(ConsumerConfig { pause_until, ..same.config.clone() });
+    // The level is that of what was asked for: a `priority_timeout` below zero, which becomes none, counts there, as officially.
+    static_consumer_metadata(&mut config);
     assert_eq!(again, Ok(ConsumerCreation::Update { name, config }));
 }
 
