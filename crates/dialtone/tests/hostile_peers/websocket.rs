@@ -40,8 +40,7 @@ fn zeros(matches: usize) -> Vec<u8> {
 fn a_compression_bomb_is_stopped_before_it_is_there() {
     const MESSAGE_BYTES_MAX: usize = 1 << 20;
     let folder = tempfile::tempdir().expect("folder");
-    let configuration =
-        "authorization { token: t }, websocket { listen: '127.0.0.1:-1', no_tls: true, compression: true }";
+    let configuration = "authorization { token: t, timeout: 60 }, websocket { listen: '127.0.0.1:-1', no_tls: true, compression: true }";
     let server = Server::start(folder.path(), configuration, None);
     let mut client = server.client(r#"{"verbose":false,"auth_token":"t"}"#);
     let bomb = frame(0xC2, &zeros((64 << 20) / 258));
@@ -108,8 +107,7 @@ fn a_request_without_an_end_is_refused_when_it_is_too_large() {
 #[test]
 fn frames_that_promise_too_much_end_the_connection_and_nothing_else() {
     let folder = tempfile::tempdir().expect("folder");
-    let configuration =
-        "authorization { token: t }, websocket { listen: '127.0.0.1:-1', no_tls: true, compression: true }";
+    let configuration = "authorization { token: t, timeout: 60 }, websocket { listen: '127.0.0.1:-1', no_tls: true, compression: true }";
     let server = Server::start(folder.path(), configuration, None);
     let mut client = server.client(r#"{"verbose":false,"auth_token":"t"}"#);
     let before = server.resident();

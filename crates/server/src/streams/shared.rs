@@ -11,7 +11,7 @@ use crate::clock;
 use dialtone_broker::deliver::interest::Gate;
 use dialtone_broker::stats::Totals;
 use dialtone_store::{Committed, Failure, Lsn, Store};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -54,8 +54,7 @@ pub(crate) struct Shared {
     store: OnceLock<Store>,
     /// Why it has failed for good.
     failed: OnceLock<Failure>,
-    agenda: Mutex<Agenda>,
-    changed: Condvar,
+    agenda: Agenda,
     /// The domain, where there is one.
     pub(crate) domain: Option<Box<str>>,
     /// Which forms of subjects are made.
@@ -79,8 +78,21 @@ pub(crate) struct Shared {
     pub(super) ahead: AcksAhead,
 }
 
+/// What streams have to do, and its bell.
 #[derive(Default)]
 struct Agenda {
+    entries: Mutex<Entries>,
+    changed: Condvar,
+}
+
+impl Agenda {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock()
+    }
+}
+
+#[derive(Default)]
+struct Entries {
     /// Streams that have something to do now.
     ready: Vec<Arc<Hosted>>,
     /// Streams that wait for a commit.
@@ -102,8 +114,7 @@ impl Shared {
         Arc::new(Self {
             store: OnceLock::new(),
             failed: OnceLock::new(),
-            agenda: Mutex::default(),
-            changed: Condvar::new(),
+            agenda: Agenda::default(),
             domain: domain.map(Box::from),
             forms,
             gate,
@@ -157,7 +168,7 @@ impl Shared {
     /// A stream has something to do.
     pub(super) fn ready(&self, hosted: Arc<Hosted>) {
         self.agenda.lock().ready.push(hosted);
-        self.changed.notify_one();
+        self.agenda.changed.notify_one();
     }
 
     /// A stream has something to do when what it submitted up to `upto` is on disk.
@@ -168,7 +179,7 @@ impl Shared {
         if self.committed() >= upto || self.ahead.any.load(Ordering::Relaxed) && self.written() >= upto {
             agenda.is_committed = true;
             drop(agenda);
-            self.changed.notify_one();
+            self.agenda.changed.notify_one();
         }
     }
 
@@ -185,7 +196,7 @@ impl Shared {
             agenda.timers.insert((at, hosted.number), Arc::downgrade(hosted));
             if agenda.timers.keys().next() == Some(&(at, hosted.number)) {
                 drop(agenda);
-                self.changed.notify_one();
+                self.agenda.changed.notify_one();
             }
         }
     }
@@ -213,7 +224,7 @@ impl Shared {
             let timer = agenda.timers.keys().next().map(|(at, _)| at.saturating_sub(now));
             let span =
                 timer.map_or(IDLE, |nanos| Duration::from_nanos(nanos.max(0).unsigned_abs()).min(IDLE));
-            self.changed.wait_until(&mut agenda, clock::moment() + span);
+            self.agenda.changed.wait_until(&mut agenda, clock::moment() + span);
         }
     }
 
@@ -225,7 +236,7 @@ impl Shared {
             std::mem::take(&mut *agenda)
         };
         self.agenda.lock().is_closed = true;
-        self.changed.notify_all();
+        self.agenda.changed.notify_all();
         self.alarm.close();
         drop(rest);
     }
@@ -240,14 +251,14 @@ impl Committed for Listener {
             && shared.ahead.any.load(Ordering::Relaxed)
         {
             shared.agenda.lock().is_committed = true;
-            shared.changed.notify_one();
+            shared.agenda.changed.notify_one();
         }
     }
 
     fn committed(&self, _: Lsn) {
         if let Some(shared) = self.0.upgrade() {
             shared.agenda.lock().is_committed = true;
-            shared.changed.notify_one();
+            shared.agenda.changed.notify_one();
             if let Some(store) = shared.store() {
                 shared.alarm.look(store.behind());
             }
@@ -258,7 +269,7 @@ impl Committed for Listener {
         if let Some(shared) = self.0.upgrade() {
             let _ = shared.failed.set(failure.clone());
             shared.agenda.lock().is_committed = true;
-            shared.changed.notify_one();
+            shared.agenda.changed.notify_one();
         }
     }
 }
