@@ -1,16 +1,15 @@
 //! A disk without room, the reserve used up, too: nobody waits for ever, and what frees room is taken.
 
 mod common;
+#[path = "../../server/tests/common/waiting.rs"]
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use common::{App, Op, options};
 use dialtone_store::{CheckpointError, Disk, Refused, SimulatedDisk, Store, Urgency};
-
-/// Long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use waiting::{receive, wait_until};
 
 /// A store with a thread that writes, and some messages behind a checkpoint.
 fn prepared() -> (SimulatedDisk, Arc<Store>, App, std::thread::JoinHandle<()>) {
@@ -32,31 +31,30 @@ fn prepared() -> (SimulatedDisk, Arc<Store>, App, std::thread::JoinHandle<()>) {
 fn bounded<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = mpsc::channel();
     std::thread::spawn(move || done.send(act()));
-    result.recv_timeout(PATIENCE).unwrap_or_else(|why| panic!("{what}: {why}"))
-}
-
-#[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(std::time::Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::yield_now();
-    }
+    receive(&result, what)
 }
 
 /// Publishes until there is no room for it.
 fn fill(store: &Store, app: &mut App) {
     let id = *app.groups.keys().next().expect("a group");
     let bytes = [7; 4000];
+    let mut is_full = false;
     for seq in 1_000.. {
-        match store.batch(Urgency::Ordinary) {
+        wait_until("it is taken", || match store.batch(Urgency::Ordinary) {
             Ok(mut batch) => {
                 batch.message(id, seq, b"x", &[&bytes]);
                 batch.submit();
+                true
             }
-            Err(Refused::Full) => return,
-            Err(Refused::Busy) => std::thread::yield_now(),
+            Err(Refused::Busy) => false,
+            Err(Refused::Full) => {
+                is_full = true;
+                true
+            }
             Err(error) => panic!("{error}"),
+        });
+        if is_full {
+            return;
         }
     }
 }
@@ -71,7 +69,7 @@ fn who_waits_on_a_disk_without_any_room_is_told() {
     let at = Arc::clone(&store);
     fill(&at, &mut app);
     filling.set_room(Some(filling.used()));
-    until("what was taken waits for room", || {
+    wait_until("what was taken waits for room", || {
         if let Ok(mut batch) = store.batch(Urgency::FreesRoom) {
             batch.record(*app.groups.keys().next().expect("a group"), &[b'n'; 600]);
             batch.submit();
@@ -90,7 +88,7 @@ fn who_waits_on_a_disk_without_any_room_is_told() {
     // With room, everything that was taken becomes durable.
     disk.set_room(None);
     let end = store.position();
-    until("it is durable", || store.committed() >= end);
+    wait_until("it is durable", || store.committed() >= end);
     store.wait(end).expect("it is durable");
     drop(at);
     drop(Arc::into_inner(store).expect("nobody else has it"));
@@ -125,7 +123,7 @@ fn a_store_on_a_disk_without_room_can_be_closed() {
     disk.set_room(Some(disk.used()));
     fill(&store, &mut app);
     disk.set_room(Some(0));
-    until("what was taken waits for room", || {
+    wait_until("what was taken waits for room", || {
         if let Ok(mut batch) = store.batch(Urgency::FreesRoom) {
             batch.record(*app.groups.keys().next().expect("a group"), &[b'n'; 600]);
             batch.submit();
