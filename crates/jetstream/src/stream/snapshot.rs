@@ -226,6 +226,7 @@ impl Stream {
             stream.schedules.set(reader.bytes()?, seq, at);
         }
         stream.restore_places(&mut reader)?;
+        stream.delays = Delays::restore(&mut reader)?;
         reader.end()?;
         Ok((stream, missing))
     }
