@@ -30,6 +30,8 @@ impl Hosted {
             let said = session.inner.state.reconfigure(meta);
             session.note(said);
             super::sourcing::renew(session);
+            // The answer shows what is left.
+            session.expire();
             Ok(upto)
         })
     }
