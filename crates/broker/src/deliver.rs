@@ -211,6 +211,11 @@ impl Turn {
         self.staging.note(bytes.len());
     }
 
+    /// Moves what was sent so far to the outboxes, so that what other threads send from now on comes behind it. It is still written at the end.
+    pub fn enqueue_staged(&mut self) {
+        self.staging.enqueue(self.now);
+    }
+
     /// Delivers `headers` to the peer's own plain subscription for `reply`, if it has one, and to nobody else: a status that
     /// states why no answer will come.
     /// This is no message: it counts nowhere, as with the official server.

@@ -230,7 +230,9 @@ impl Client {
         if self.options.sent_connect && !self.options.got_info {
             self.options.got_info = true;
             if self.options.asynchronous_info {
-                // Before, a client that reads the PONG of its first PING would fail by it. What changed meanwhile is in this one.
+                // A client that reads the PONG of its first PING would fail by an INFO ahead of it, which other threads may send as soon as it
+                // takes them. What changed meanwhile is in this one.
+                turn.enqueue_staged();
                 self.peer().set_takes_info(true);
                 self.send_info(turn, true);
             }
