@@ -81,7 +81,8 @@ fn a_folder_that_is_removed_is_named_and_core_messaging_goes_on() {
         life.ask("$JS.API.STREAM.CREATE.S", &json!({ "name": "S", "subjects": ["s"], "storage": "file" }));
     assert_eq!(made["config"]["name"], "S", "{made}");
     assert_eq!(life.ask("s", &json!(1))["seq"], 1);
-    std::fs::remove_dir_all(dir.path().join("jetstream")).expect("removed");
+    // The server may be writing another file into it.
+    wait_until("the folder is removed", || std::fs::remove_dir_all(dir.path().join("jetstream")).is_ok());
     let mut answer = Value::Null;
     wait_until("publishes are refused", || {
         answer = life.ask("s", &json!(2));
