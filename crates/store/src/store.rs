@@ -106,6 +106,21 @@ impl Store {
         *self.log.listener.write() = Some(listener);
     }
 
+    /// Ends the writer in order: what was submitted is written, and where the log ends says so, so that whatever is damaged later can be told
+    /// from what was never whole. What is submitted from now on is not written any more.
+    pub fn stop(&self) {
+        self.log.pending.lock().stop = true;
+        self.log.wake.notify_all();
+        let writer = self.writer.lock().take();
+        if let Some(writer) = writer {
+            writer.run();
+        }
+        let mut pending = self.log.pending.lock();
+        while !pending.writer_ended {
+            self.log.progress.wait(&mut pending);
+        }
+    }
+
     /// Waits until everything below a position is durable. Not for event loops.
     ///
     /// # Errors
@@ -263,16 +278,6 @@ pub(crate) struct Files {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.log.pending.lock().stop = true;
-        self.log.wake.notify_all();
-        match self.writer.get_mut().take() {
-            Some(writer) => writer.run(),
-            None => {
-                let mut pending = self.log.pending.lock();
-                while !pending.writer_ended {
-                    self.log.progress.wait(&mut pending);
-                }
-            }
-        }
+        self.stop();
     }
 }

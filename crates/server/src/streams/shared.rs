@@ -239,6 +239,9 @@ impl Shared {
         self.agenda.changed.notify_all();
         self.alarm.close();
         drop(rest);
+        if let Some(store) = self.store() {
+            store.stop();
+        }
     }
 }
 
