@@ -222,12 +222,7 @@ fn check(request: &Request<'_>, is_system: bool) -> Result<(), ApiError> {
     if audience == Audience::System || audience == Audience::Cluster && !is_system {
         return Ok(());
     }
-    if !super::has_jetstream(node, &request.account) {
-        return Err(error::NOT_ENABLED_FOR_ACCOUNT.error());
-    }
-    if node.streams.shared().is_none_or(|shared| shared.failure().is_some()) {
-        return Err(error::CLUSTER_NOT_AVAIL.error());
-    }
+    super::check_available(node, &request.account)?;
     let asked = request.message.header(REQUIRED_API_LEVEL_HEADER);
     let asked = asked.map(|value| String::from_utf8_lossy(value).trim().to_owned()).unwrap_or_default();
     match refuses_level(&asked) {

@@ -1,6 +1,6 @@
 //! What the API has that official servers do not have: `$JS.API.DIALTONE.…`, with the rights of the rest of it.
 
-use super::has_jetstream;
+use super::check_available;
 use crate::internal::Message;
 use crate::node::Executor;
 use crate::streams::Hosted;
@@ -110,12 +110,7 @@ fn read<T: Field + Default>(message: &Message, go: &str) -> Result<T, ApiError> 
 /// The stream of a request, if it may be worked at.
 fn named(executor: &Executor, message: &Message, stream: &str) -> Result<Arc<Hosted>, ApiError> {
     let node = &executor.node;
-    if !has_jetstream(node, &message.account) {
-        return Err(error::NOT_ENABLED_FOR_ACCOUNT.error());
-    }
-    if node.streams.shared().is_none_or(|shared| shared.failure().is_some()) {
-        return Err(error::CLUSTER_NOT_AVAIL.error());
-    }
+    check_available(node, &message.account)?;
     node.streams.all.find(&message.account, stream).ok_or_else(|| error::STREAM_NOT_FOUND.error())
 }
 

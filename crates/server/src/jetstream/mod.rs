@@ -28,6 +28,7 @@ use dialtone_identity::jwt::Body;
 use dialtone_identity::jwt::account::JetStreamLimits;
 use dialtone_identity::jwt::claims::Limit;
 use dialtone_jetstream::config::{AccountLimits, ServerLimits, Storage};
+use dialtone_jetstream::error::{self, ApiError};
 use std::collections::BTreeMap;
 
 /// Whether an account has JetStream of its own here.
@@ -38,6 +39,20 @@ pub(crate) fn has_jetstream(node: &Node, account: &Account) -> bool {
 /// Whether an account has none, and imports the API of another one: it is not answered in its own name then.
 fn is_elsewhere(node: &Node, account: &Account) -> bool {
     !has_jetstream(node, account) && account.sharing().imports_service("$JS.API.INFO")
+}
+
+/// Whether an account may work with its streams at present.
+///
+/// # Errors
+/// It has no JetStream, or the store takes nothing any more.
+fn check_available(node: &Node, account: &Account) -> Result<(), ApiError> {
+    if !has_jetstream(node, account) {
+        return Err(error::NOT_ENABLED_FOR_ACCOUNT.error());
+    }
+    match node.streams.shared().is_none_or(|shared| shared.failure().is_some()) {
+        true => Err(error::CLUSTER_NOT_AVAIL.error()),
+        false => Ok(()),
+    }
 }
 
 /// How much of it an account may have, by tier; without tiers under no name. `None`: it has none.
