@@ -3,8 +3,8 @@
 //! Begin with [`client::parse`], which reads one operation of the client protocol from the front of a buffer, and
 //! [`client::encode`], which writes what a server sends; between the two a message is a [`message::Message`]. [`interserver`] is the
 //! same for what servers say to each other, and [`route`], [`gateway`] and [`leaf`] how that begins; [`s2`] compresses it.
-//! [`websocket`] is the framing of connections by WebSocket, whatever they speak, and [`tunnel`] what an HTTP proxy is asked. [`error`] is the table of everything a peer
-//! may be told.
+//! [`websocket`] is the framing of connections by WebSocket, whatever they speak, and [`tunnel`] what an HTTP proxy is asked. [`mqtt`]
+//! is the codec of MQTT clients, of which the server does not know yet. [`error`] is the table of everything a peer may be told.
 //!
 //! Invariants: nothing here does I/O or keeps a clock, and reading allocates nothing per message; every length is bounded by
 //! [`client::Limits`] or [`interserver::Limits`] before anything is done with it.
@@ -22,6 +22,7 @@ pub mod interserver;
 pub mod leaf;
 pub mod message;
 pub mod middle;
+pub mod mqtt;
 pub mod route;
 pub mod s2;
 mod scan;

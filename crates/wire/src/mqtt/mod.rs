@@ -1,0 +1,25 @@
+//! MQTT 3.1, 3.1.1 and 5.0 as a codec without I/O: packets of all three from bytes, and back.
+//!
+//! [`topic`] has the rules of topic names and filters.
+//!
+//! Invariants: packets borrow from what they were read from, and reading allocates nothing; a packet that was read is valid throughout,
+//! its properties, filters and reason codes included; every length is held against [`Limits`] before its bytes are waited for.
+
+pub mod error;
+mod fields;
+mod limits;
+pub mod packet;
+pub mod property;
+pub mod reason;
+pub mod topic;
+
+pub use error::DecodeError;
+pub use fields::SubscriptionId;
+pub use limits::{Limits, Sender};
+pub use packet::{
+    Ack, AckKind, Auth, ConnAck, Connect, Delivery, Disconnect, Filters, Packet, PacketId, PacketKind,
+    Publish, Qos, Reasons, RetainHandling, SubAck, Subscribe, SubscribeOptions, Subscription, Topics,
+    UnsubAck, Unsubscribe, Version, Will,
+};
+pub use property::{Properties, PropertiesBuf, Property};
+pub use reason::Reason;
