@@ -1,10 +1,14 @@
 //! MQTT 3.1, 3.1.1 and 5.0 as a codec without I/O: packets of all three from bytes, and back.
 //!
+//! Begin with [`decode::parse`], which reads one [`Packet`] from the front of a buffer, and [`encode::packet`], which appends one.
+//! [`Property`] and [`Reason`] are the tables of MQTT 5; where 3.1 and 3.1.1 have less, the encoder leaves out what they do not know.
 //! [`topic`] has the rules of topic names and filters.
 //!
 //! Invariants: packets borrow from what they were read from, and reading allocates nothing; a packet that was read is valid throughout,
 //! its properties, filters and reason codes included; every length is held against [`Limits`] before its bytes are waited for.
 
+pub mod decode;
+pub mod encode;
 pub mod error;
 mod fields;
 mod limits;
@@ -13,6 +17,10 @@ pub mod property;
 pub mod reason;
 pub mod topic;
 
+#[cfg(test)]
+mod tests;
+
+pub use decode::{Parsed, parse};
 pub use error::DecodeError;
 pub use fields::SubscriptionId;
 pub use limits::{Limits, Sender};
