@@ -1,12 +1,8 @@
 //! What a server makes of a server of another cluster, which here is a script.
 
-#[path = "common/churn.rs"]
-mod churn;
-mod common;
-
-use churn::{Churn, FILTERS, View};
-use common::waiting::{Bounded, NextLine};
-use common::{options, start};
+use crate::churn::{Churn, FILTERS, View};
+use crate::common::waiting::{Bounded, NextLine};
+use crate::common::{options, start};
 use dialtone_server::policy::ListenerKind;
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
@@ -41,7 +37,9 @@ fn another_cluster_is_told_a_piece_at_a_time_and_all_that_changes_meanwhile() {
                     begins += u32::from(json.contains("\"gateway_cmd\":2"));
                     ends += u32::from(json.contains("\"gateway_cmd\":3"));
                 }
-                [verb, "$G", rest @ ..] => assert!(churn::take(view, &[&[*verb], rest].concat()), "{line}"),
+                [verb, "$G", rest @ ..] => {
+                    assert!(crate::churn::take(view, &[&[*verb], rest].concat()), "{line}")
+                }
                 _ => panic!("{line}"),
             }
         }

@@ -1,14 +1,16 @@
 //! Queue groups in a cluster whose servers are in zones.
 
-mod common;
-
-use common::Client;
-use common::waiting::wait_until;
+use crate::common::Client;
+use crate::common::waiting::wait_until;
 use dialtone_config::Options;
 use dialtone_server::Server;
 
 fn in_zone(zone: &str, routes: &[&Server]) -> Options {
-    common::member(&format!("no_system_account: true, server_tags: [ 'az:{zone}' ],"), "zone_tag: az", routes)
+    crate::common::member(
+        &format!("no_system_account: true, server_tags: [ 'az:{zone}' ],"),
+        "zone_tag: az",
+        routes,
+    )
 }
 
 /// A client that is in the queue group `work`, and can be reached by a name of its own.
@@ -54,9 +56,9 @@ fn count_until(client: &mut Client, name: &str) -> usize {
 
 #[test]
 fn a_queue_group_is_served_in_the_zone_first() {
-    let near = common::start(in_zone("1", &[]));
-    let far = common::start(in_zone("2", &[&near]));
-    let here = common::start(in_zone("1", &[&near, &far]));
+    let near = crate::common::start(in_zone("1", &[]));
+    let far = crate::common::start(in_zone("2", &[&near]));
+    let here = crate::common::start(in_zone("1", &[&near, &far]));
     let (mut at_near, mut at_far) = (join(&near, "near"), join(&far, "far"));
     let mut client = publisher(&here);
     for name in ["near", "far"] {

@@ -1,8 +1,6 @@
 //! What a server without a host listens on, and what it calls those who come.
 
-mod common;
-
-use common::waiting::{Bounded, NextLine};
+use crate::common::waiting::{Bounded, NextLine};
 use dialtone_config::Options;
 use dialtone_server::Server;
 use std::io::{BufReader, Read, Write};

@@ -1,10 +1,8 @@
 //! What one tenant leaves open or asks for in great numbers costs nobody else anything: each test plays more than every
 //! bound that is concerned, and asserts what the others still get.
 
-mod common;
-
-use common::waiting::{Bounded, receive, tries, wait_until};
-use common::{Client, options, start};
+use crate::common::waiting::{Bounded, receive, tries, wait_until};
+use crate::common::{Client, options, start};
 use dialtone_server::Server;
 use dialtone_server::share::{Lane, LaneFigures};
 use std::io::{Read as _, Write as _};

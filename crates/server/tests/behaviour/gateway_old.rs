@@ -1,9 +1,7 @@
 //! A server of another cluster, of a version before 2.9, which here is a script: it takes all messages, and says which it does not want.
 
-mod common;
-
-use common::waiting::{NextLine, accept, tries};
-use common::{Client, options, start};
+use crate::common::waiting::{NextLine, accept, tries};
+use crate::common::{Client, options, start};
 use dialtone_server::Server;
 use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};

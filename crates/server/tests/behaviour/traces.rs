@@ -1,8 +1,6 @@
 //! Traces of messages that other servers of a network would go on with.
 
-mod common;
-
-use common::{Client, options};
+use crate::common::{Client, options};
 
 const MESSAGES: usize = 64;
 const HEADERS: &str = "NATS/1.0\r\ntraceparent: 00-a-b-01\r\n\r\n";
@@ -11,7 +9,7 @@ const HEADERS: &str = "NATS/1.0\r\ntraceparent: 00-a-b-01\r\n\r\n";
 #[test]
 fn a_message_that_is_not_sampled_is_marked_for_all_servers() {
     let config = "accounts { A { msg_trace: { dest: t, sampling: \"50%\" }, users: [ { user: a } ] } }";
-    let server = common::start(options(config));
+    let server = crate::common::start(options(config));
     let (mut receiver, mut tracer) = (Client::connect(&server, "a"), Client::connect(&server, "a"));
     receiver.send("SUB m 1\r\n");
     receiver.sync();

@@ -5,10 +5,10 @@ use dialtone_config::{ConfigError, ConfigErrors, Options};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-const CONTEXTS: &str = include_str!("../../../tests/config-values/contexts");
-const VALUES: &str = include_str!("../../../tests/config-values/values");
-const OUTCOMES: &str = include_str!("../../../tests/config-values/outcomes.txt");
-const DIFFERENCES: &str = include_str!("../../../tests/config-values/differences");
+const CONTEXTS: &str = include_str!("../../../../tests/config-values/contexts");
+const VALUES: &str = include_str!("../../../../tests/config-values/values");
+const OUTCOMES: &str = include_str!("../../../../tests/config-values/outcomes.txt");
+const DIFFERENCES: &str = include_str!("../../../../tests/config-values/differences");
 
 fn lines(table: &str) -> impl Iterator<Item = &str> {
     table.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))

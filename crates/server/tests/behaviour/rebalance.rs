@@ -1,9 +1,7 @@
 //! Clients that a server hands over to others of its cluster that have fewer.
 
-mod common;
-
-use common::Client;
-use common::waiting::{Bounded, NextLine, tries};
+use crate::common::Client;
+use crate::common::waiting::{Bounded, NextLine, tries};
 use dialtone_config::Options;
 use dialtone_server::Server;
 use std::io::{BufReader, ErrorKind, Read, Write};
@@ -14,7 +12,7 @@ const ON: &str = "rebalance: true";
 const GO: &str = "\"ldm\":true";
 
 fn options(block: &str, routes: &[&Server]) -> Options {
-    common::member("listen: '127.0.0.1:-1', lame_duck_grace_period: '1ms'", block, routes)
+    crate::common::member("listen: '127.0.0.1:-1', lame_duck_grace_period: '1ms'", block, routes)
 }
 
 fn start(block: &str, routes: &[&Server]) -> Server {

@@ -1,8 +1,6 @@
 //! Reloads under load: in accounts that they do not change, no message is lost and none comes twice.
 
-mod common;
-
-use common::Client;
+use crate::common::Client;
 use dialtone_config::Options;
 use dialtone_server::Server;
 use std::io::Read;
@@ -37,7 +35,7 @@ fn options(number: usize) -> Options {
         }}",
         100 + number
     );
-    common::options(&config)
+    crate::common::options(&config)
 }
 
 /// A message: its subject, where an answer goes, and its payload.
@@ -155,5 +153,5 @@ fn accounts_that_do_not_change_lose_nothing_and_get_nothing_twice() {
 }
 
 fn start() -> Server {
-    common::start(options(0))
+    crate::common::start(options(0))
 }

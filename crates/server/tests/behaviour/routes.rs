@@ -1,12 +1,8 @@
 //! What a server makes of another server of its cluster, which here is a script.
 
-#[path = "common/churn.rs"]
-mod churn;
-mod common;
-
-use churn::{Churn, FILTERS, View};
-use common::waiting::{Bounded, NextLine, accept, wait_until};
-use common::{Client, options};
+use crate::churn::{Churn, FILTERS, View};
+use crate::common::waiting::{Bounded, NextLine, accept, wait_until};
+use crate::common::{Client, options};
 use dialtone_broker::kind::Kind;
 use dialtone_config::Options;
 use dialtone_server::Server;
@@ -106,15 +102,16 @@ fn config(block: &str) -> Options {
 }
 
 fn start(block: &str) -> Server {
-    common::start(config(block))
+    crate::common::start(config(block))
 }
 
 /// A trace is published in the account of its message, whichever account another server names for it, since nobody has asked whether that
 /// account lets in what the first one sends.
 #[test]
 fn another_server_names_no_account_for_a_trace() {
-    let server =
-        common::start(config("}, accounts { A { users: [ { user: a } ] }, B { users: [ { user: b } ] }"));
+    let server = crate::common::start(config(
+        "}, accounts { A { users: [ { user: a } ] }, B { users: [ { user: b } ] }",
+    ));
     let mut other = Other::join(&server);
     let (mut a, mut b) = (Client::connect(&server, "a"), Client::connect(&server, "b"));
     a.send("SUB > 1\r\n");
@@ -324,7 +321,7 @@ fn accounts(names: &[&str], block: &str) -> Options {
 /// Interest is announced once; the account may come, go and come again.
 #[test]
 fn an_account_that_a_reload_brings_has_what_was_announced_before() {
-    let server = common::start(accounts(&["A"], ""));
+    let server = crate::common::start(accounts(&["A"], ""));
     let mut other = Other::join(&server);
     other.send("RS+ N foo\r\nRS+ N foo q 2\r\nRS+ N ended\r\nRS- N ended\r\nRS+ A foo\r\n");
     other.sync();
@@ -371,7 +368,7 @@ fn imports_that_a_reload_changes_are_told_and_taken_back() {
     let import = |subject: &str, to: &str| {
         format!("{{ stream: {{ account: EXP, subject: '{subject}' }}, to: '{to}' }}")
     };
-    let server = common::start(config(""));
+    let server = crate::common::start(config(""));
     let mut other = Other::join(&server);
     let told = |other: &mut Other| {
         other.send("PING\r\n");
@@ -438,7 +435,9 @@ fn hear(other: &mut Other, view: &mut View) -> (usize, usize) {
         match words.as_slice() {
             ["PONG"] => return (asked, bytes),
             ["PING"] => asked += 1,
-            [verb, "$G", rest @ ..] => assert!(churn::take(view, &[&[*verb], rest].concat()), "{line}"),
+            [verb, "$G", rest @ ..] => {
+                assert!(crate::churn::take(view, &[&[*verb], rest].concat()), "{line}")
+            }
             _ => assert!(line.starts_with("INFO "), "{line}"),
         }
     }
@@ -484,7 +483,7 @@ fn a_route_that_begins_is_told_a_piece_at_a_time_and_all_that_changes_meanwhile(
 /// A cluster without a name takes that of another server, and mappings that go by the name count then.
 #[test]
 fn mappings_go_by_the_name_that_a_cluster_takes() {
-    let server = common::start(options(
+    let server = crate::common::start(options(
         "no_system_account: true, cluster { listen: 'localhost:-1', pool_size: -1 }
          mappings { here: [ { destination: nowhere, weight: 100%, cluster: D }, { destination: mapped, weight: 100%, cluster: C } ] }",
     ));
@@ -524,7 +523,7 @@ fn acknowledged(client: &mut Client, number: usize, servers: usize) {
 /// The other server has taken what stands before a PING when it answers that.
 #[test]
 fn a_subscription_is_acknowledged_when_another_server_has_taken_it() {
-    let server = common::start(options(ACKNOWLEDGES));
+    let server = crate::common::start(options(ACKNOWLEDGES));
     let mut client = Client::connect(&server, "");
     client.send("SUB r.* 99\r\n");
     ask(&mut client, 1);
@@ -544,7 +543,7 @@ fn a_subscription_is_acknowledged_when_another_server_has_taken_it() {
 
 #[test]
 fn a_server_that_is_gone_is_not_waited_for() {
-    let server = common::start(options(ACKNOWLEDGES));
+    let server = crate::common::start(options(ACKNOWLEDGES));
     let mut client = Client::connect(&server, "");
     client.send("SUB r.* 99\r\n");
     let mut other = Other::join(&server);
@@ -559,7 +558,7 @@ fn a_server_that_is_gone_is_not_waited_for() {
 
 #[test]
 fn nobody_answers_where_subscriptions_are_not_acknowledged() {
-    let server = common::start(options("cluster { name: C, listen: 'localhost:-1', pool_size: -1 }"));
+    let server = crate::common::start(options("cluster { name: C, listen: 'localhost:-1', pool_size: -1 }"));
     let mut client = Client::connect(&server, "");
     client.send("SUB r 1\r\nPUB $SYS.REQ.USER.SUBSCRIBED r 0\r\n\r\n");
     assert_eq!(client.sync(), [""; 0]);

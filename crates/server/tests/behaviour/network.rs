@@ -1,9 +1,7 @@
 //! What a server of a cluster makes of what other servers publish: here a user of the system account speaks for them.
 
-mod common;
-
-use common::waiting::{Bounded, wait_until};
-use common::{Client, options};
+use crate::common::waiting::{Bounded, wait_until};
+use crate::common::{Client, options};
 use dialtone_server::Server;
 use std::io::BufReader;
 
@@ -38,7 +36,7 @@ fn log_in(server: &Server) -> (Client, String) {
 
 #[test]
 fn an_account_has_no_more_connections_than_it_may_on_all_servers() {
-    let server = common::start(options(CONFIG));
+    let server = crate::common::start(options(CONFIG));
     let id = server.node().settings.identity.id.clone();
     let mut system = Client::connect(&server, "s");
     system.send(&format!("SUB $SYS.SERVER.{id}.STATSZ 1\r\n"));

@@ -1,8 +1,6 @@
 //! Operator mode and auth callout with the whole server: what only time, or a service that signs, can show.
 
-mod common;
-
-use common::waiting::{Bounded, receive, wait_until};
+use crate::common::waiting::{Bounded, receive, wait_until};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_config::Options;
 use dialtone_identity::jwt::account::{Account, AccountLimits, ExternalAuthorization};

@@ -1,9 +1,7 @@
 //! Compression of routes, whose other end here is a script.
 
-mod common;
-
-use common::waiting::{Bounded, accept};
-use common::{Client, options};
+use crate::common::waiting::{Bounded, accept};
+use crate::common::{Client, options};
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
 use dialtone_wire::s2::{Framed, Level, Reader, Scratch, Writer};
@@ -11,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 /// A block that says that it is larger than any may be.
-const BOMB: &[u8] = include_bytes!("../../wire/src/s2/samples/bomb.s2");
+const BOMB: &[u8] = include_bytes!("../../../wire/src/s2/samples/bomb.s2");
 
 const CONNECT: &str = "CONNECT {\"name\":\"OTHER\",\"cluster\":\"C\",\"headers\":true}\r\n";
 
@@ -92,7 +90,7 @@ impl Other {
 }
 
 fn start(block: &str) -> Server {
-    common::start(options(&format!(
+    crate::common::start(options(&format!(
         "no_system_account: true, cluster {{ name: C, listen: 'localhost:-1', pool_size: -1, {block} }}"
     )))
 }

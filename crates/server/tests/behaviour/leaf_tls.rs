@@ -1,9 +1,7 @@
 //! TLS of leaf nodes: what a spoke says to a hub that is not what it should be, and certificates that change.
 
-mod common;
-
-use common::waiting::{accept, wait_until};
-use common::{Client, options, start};
+use crate::common::waiting::{accept, wait_until};
+use crate::common::{Client, options, start};
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
 use std::io::{Read, Write};

@@ -1,8 +1,6 @@
 //! Clients by WebSocket on sockets of the system: by TLS and without, compressed and not, and however slowly they read.
 
-mod common;
-
-use common::waiting::{Bounded, wait_until};
+use crate::common::waiting::{Bounded, wait_until};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_server::Server;
 use dialtone_wire::websocket::frame::Agreed;
@@ -18,7 +16,7 @@ const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConn
     Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
 
 fn start(config: &str) -> Server {
-    common::start(common::options(config))
+    crate::common::start(crate::common::options(config))
 }
 
 trait Socket: Read + Write {}
@@ -259,7 +257,7 @@ fn a_service_has_the_time_of_the_listener() {
         accounts { AUTH { users: [ { user: auth } ] } }
         websocket { listen: '127.0.0.1:-1', no_tls: true, authorization { timeout: 300 } }",
     );
-    let mut service = common::Client::connect(&server, "auth");
+    let mut service = crate::common::Client::connect(&server, "auth");
     service.send("SUB $SYS.REQ.USER.AUTH 1\r\n");
     service.sync();
     let mut asked = || loop {

@@ -1,9 +1,7 @@
 //! What accounts and users used, as the system account is told. A reload with another interval ends the one before, so no
 //! test waits for time to pass.
 
-mod common;
-
-use common::Client;
+use crate::common::Client;
 use dialtone_config::Options;
 use dialtone_server::Server;
 use serde_json::{Value, json};
@@ -18,16 +16,16 @@ fn options(interval: &str) -> Options {
             $SYS {{ users: [ {{ user: s }} ] }}
         }}"
     );
-    common::options(&config)
+    crate::common::options(&config)
 }
 
 fn start(interval: &str) -> Server {
-    common::start(options(interval))
+    crate::common::start(options(interval))
 }
 
 impl Client {
-    /// The next message.
-    fn message(&mut self) -> Value {
+    /// The record that comes next.
+    fn record(&mut self) -> Value {
         let line = self.line();
         let bytes = line.rsplit(' ').next().and_then(|bytes| bytes.parse::<usize>().ok());
         let mut payload = vec![0; bytes.expect("a message") + 2];
@@ -57,7 +55,7 @@ fn each_interval_has_what_was_used_in_it_and_no_more() {
     a.sync();
 
     server.reload(Ok(options("usage_interval: 2h")));
-    let first = system.message();
+    let first = system.record();
     assert_eq!(first["type"], "io.dialtone.server.advisory.v1.usage");
     assert_eq!((&first["account"], &first["last"]), (&json!("A"), &json!(false)));
     assert_eq!(figures(&first), json!([[2, 2, 0], [4, 7, 2, 5], 1]));
@@ -73,11 +71,11 @@ fn each_interval_has_what_was_used_in_it_and_no_more() {
     a.send("PUB x 1\r\na\r\n");
     a.sync();
     drop(a);
-    assert_eq!(system.message()["client"]["user"], "a");
+    assert_eq!(system.record()["client"]["user"], "a");
     drop(Client::connect(&server, "a"));
-    assert_eq!(system.message()["client"]["user"], "a");
+    assert_eq!(system.record()["client"]["user"], "a");
     server.stop();
-    let last = system.message();
+    let last = system.record();
     assert_eq!((&last["start"], &last["last"]), (&first["end"], &json!(true)));
     assert_eq!(figures(&last), json!([[1, 1, 2], [1, 1, 1, 1], 0]));
     let users = last["users"].as_array().expect("users");
@@ -97,11 +95,11 @@ fn what_was_used_before_it_was_to_be_told_is_not_told() {
     server.reload(Ok(options("usage_interval: 1h")));
     // The control thread works in order: when it has answered, it has begun.
     system.send("SUB inbox 2\r\nPUB $SYS.REQ.SERVER.PING.IDZ inbox 0\r\n\r\n");
-    assert!(system.message()["id"].is_string());
+    assert!(system.record()["id"].is_string());
     c.send("PUB x 2\r\n12\r\n");
     c.sync();
     server.reload(Ok(options("")));
-    let record = system.message();
+    let record = system.record();
     assert_eq!(record["last"], true);
     assert_eq!(figures(&record), json!([[1, 0, 0], [1, 2, 0, 0], 0]));
 }

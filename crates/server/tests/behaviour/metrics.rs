@@ -1,9 +1,7 @@
 //! `/metrics` as a scraper reads it.
 
-mod common;
-
-use common::waiting::{Bounded, NextLine, tries, wait_until};
-use common::{Client, options, start};
+use crate::common::waiting::{Bounded, NextLine, tries, wait_until};
+use crate::common::{Client, options, start};
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
 use std::collections::BTreeMap;

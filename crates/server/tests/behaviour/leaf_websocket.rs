@@ -1,9 +1,7 @@
 //! Leaf nodes by WebSocket: two servers by each kind of frames, hubs and spokes that are scripts and hostile, and proxies on the way.
 
-mod common;
-
-use common::waiting::{Bounded, accept, wait_until};
-use common::{Client, options, start};
+use crate::common::waiting::{Bounded, accept, wait_until};
+use crate::common::{Client, options, start};
 use dialtone_server::Server;
 use dialtone_wire::http::{ANSWER_BYTES_MAX, head_end};
 use dialtone_wire::websocket::deflate::deflate;

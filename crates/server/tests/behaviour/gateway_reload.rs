@@ -1,9 +1,7 @@
 //! Gateways of running servers: what a reload changes.
 
-mod common;
-
-use common::waiting::wait_until;
-use common::{Client, options, start};
+use crate::common::waiting::wait_until;
+use crate::common::{Client, options, start};
 use dialtone_config::Options;
 use dialtone_server::Server;
 use dialtone_server::gateways::{Direction, Gateway};

@@ -1,10 +1,8 @@
 //! A login that others have to be asked about, and whose turn does not come: it ends at the authorization timeout, and is
 //! not called wrong.
 
-mod common;
-
-use common::waiting::{Bounded, receive, wait_until};
-use common::{Client, options, start};
+use crate::common::waiting::{Bounded, receive, wait_until};
+use crate::common::{Client, options, start};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_identity::jwt::Body;
 use dialtone_identity::jwt::claims::Operator;

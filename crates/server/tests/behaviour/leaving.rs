@@ -1,9 +1,7 @@
 //! Servers that join a cluster and leave it, and what clients are told of them. One that leaves for good says so, and the others forget it.
 
-mod common;
-
-use common::Client;
-use common::waiting::{tries, wait_until};
+use crate::common::Client;
+use crate::common::waiting::{tries, wait_until};
 use dialtone_server::Server;
 use std::path::Path;
 
@@ -13,7 +11,8 @@ fn start(block: &str, routes: &[&Server], log: Option<&Path>) -> Server {
     // How long clients have to go by themselves: the one that asked may still count as connected.
     let grace = "lame_duck_grace_period: 1ms";
     let logs = log.map(|path| format!("log_file: '{}', ", path.display())).unwrap_or_default();
-    let options = common::member(&format!("{logs} listen: '127.0.0.1:-1', {grace}, {system}"), block, routes);
+    let options =
+        crate::common::member(&format!("{logs} listen: '127.0.0.1:-1', {grace}, {system}"), block, routes);
     let builder = Server::builder().options(options);
     let builder = if log.is_none() { builder.quiet() } else { builder };
     builder.start().expect("started")

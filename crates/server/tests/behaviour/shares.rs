@@ -2,10 +2,8 @@
 //!
 //! Each test asserts in which order things happen, by what is still unanswered when something else is.
 
-mod common;
-
-use common::Client;
-use common::waiting::{Bounded, NextLine, receive, wait_until};
+use crate::common::Client;
+use crate::common::waiting::{Bounded, NextLine, receive, wait_until};
 use dialtone_broker::account::AccountId;
 use dialtone_config::Options;
 use dialtone_server::Server;
@@ -24,7 +22,7 @@ const ANSWER_BYTES_MIN: usize = 60_000;
 
 /// A server that listens.
 fn listening(config: &str) -> Server {
-    let options: Options = common::options(&format!("host: 127.0.0.1, port: -1\n{config}"));
+    let options: Options = crate::common::options(&format!("host: 127.0.0.1, port: -1\n{config}"));
     Server::builder().options(options).quiet().start().expect("started")
 }
 
@@ -35,7 +33,7 @@ fn tenants() -> Server {
             O { users: [ { user: o } ] }
             SYS { users: [ { user: s } ] }
         }";
-    common::start(common::options(config))
+    crate::common::start(crate::common::options(config))
 }
 
 /// A client whose connection has much to be listed of it.

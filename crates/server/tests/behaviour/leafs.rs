@@ -1,12 +1,8 @@
 //! Leaf nodes: what a hub makes of whoever connects, and two servers that are hub and spoke.
 
-#[path = "common/churn.rs"]
-mod churn;
-mod common;
-
-use churn::{Churn, FILTERS, View};
-use common::waiting::{Bounded, NextLine, tries, wait_until};
-use common::{Client, options, start};
+use crate::churn::{Churn, FILTERS, View};
+use crate::common::waiting::{Bounded, NextLine, tries, wait_until};
+use crate::common::{Client, options, start};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_config::Options;
 use dialtone_identity::nkey::{Kind, Seed};
@@ -604,7 +600,7 @@ fn a_spoke_that_joins_is_told_a_piece_at_a_time_and_all_that_changes_meanwhile()
                     ["PONG"] => return (asked, bytes),
                     ["PING"] => asked += 1,
                     words if words.iter().any(|word| word.starts_with('$')) => {}
-                    words => assert!(churn::take(view, words) || line.starts_with("INFO "), "{line}"),
+                    words => assert!(crate::churn::take(view, words) || line.starts_with("INFO "), "{line}"),
                 }
             }
         };

@@ -1,9 +1,7 @@
 //! Streams that never come to an end of what they began.
 
-mod common;
-
-use common::waiting::Bounded;
-use common::{Client, options};
+use crate::common::waiting::Bounded;
+use crate::common::{Client, options};
 use std::io::{BufReader, Write};
 
 const PIECE: [u8; 8192] = [b'x'; 8192];
@@ -19,7 +17,7 @@ fn endless(client: &mut Client, verb: &str) {
 
 #[test]
 fn a_ping_may_be_as_long_as_it_likes() {
-    let server = common::start(options(""));
+    let server = crate::common::start(options(""));
     let mut client = Client::connect(&server, "");
     endless(&mut client, "PING");
     client.send("\r\nSUB a 1\r\nPUB a 1\r\nx\r\n");
@@ -33,7 +31,7 @@ fn a_ping_may_be_as_long_as_it_likes() {
 #[test]
 fn one_from_a_user_without_a_name_too() {
     let config = "accounts { A { users: [ { user: nobody } ] } }, no_auth_user: nobody";
-    let server = common::start(options(config));
+    let server = crate::common::start(options(config));
     let stream = server.connect_in_process().expect("connected").bounded();
     let mut client = Client(BufReader::new(stream));
     assert!(client.line().starts_with("INFO {"));
@@ -47,7 +45,7 @@ const TOO_MUCH: usize = 64 * 1024 * 1024 / PIECE.len();
 
 #[test]
 fn headers_without_an_end_are_not_kept_by_monitoring() {
-    let server = common::start(options("http: \"127.0.0.1:-1\""));
+    let server = crate::common::start(options("http: \"127.0.0.1:-1\""));
     let port = server.node().monitoring.ports().http;
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected").bounded();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nX: ").expect("sent");

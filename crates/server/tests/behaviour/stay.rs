@@ -1,9 +1,7 @@
 //! Who is in after a reload, and with what rights, is who a fresh start with the second configuration lets in; and who
 //! was allowed and still is never notices.
 
-mod common;
-
-use common::waiting::{Bounded, wait_until};
+use crate::common::waiting::{Bounded, wait_until};
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::peer::ClientId;
 use dialtone_config::Options;

@@ -1,8 +1,6 @@
 //! Connections from the program that the server is part of.
 
-mod common;
-
-use common::waiting::{Bounded, NextLine};
+use crate::common::waiting::{Bounded, NextLine};
 use dialtone_config::Options;
 use dialtone_server::Server;
 use std::io::{BufReader, ErrorKind, Read, Write};

@@ -1,8 +1,6 @@
 //! Rate limits with real connections. What is allowed comes back so slowly here that no test can see it: no clock decides.
 
-mod common;
-
-use common::{Client, options};
+use crate::common::{Client, options};
 use dialtone_server::Server;
 use std::time::{Duration, Instant};
 
@@ -13,7 +11,7 @@ const SLOW: &str = "bytes_per_sec: 1, bytes_burst: 96, action: refuse";
 const DELAYED: &str = "bytes_per_sec: 1, bytes_burst: 96, action: delay";
 
 fn start(config: &str) -> Server {
-    common::start(options(config))
+    crate::common::start(options(config))
 }
 
 impl Client {
