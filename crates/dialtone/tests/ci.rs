@@ -45,7 +45,7 @@ fn what_ends_in_time_has_its_own_exit_code_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn every_stage_has_a_limit_and_something_to_do() {
+fn every_stage_has_a_limit_and_something_to_do_and_is_played() {
     let run = fs::read_to_string(root().join(".ci/run")).expect("the script");
     let does = fs::read_to_string(root().join(".ci/stage")).expect("the script");
     let stages: Vec<Vec<&str>> = run
@@ -55,8 +55,11 @@ fn every_stage_has_a_limit_and_something_to_do() {
         .collect();
     assert!(stages.len() > 10, "{stages:?}");
     for stage in stages {
-        let [name, limit] = stage[..] else { panic!("a name and a limit: {stage:?}") };
-        assert!(limit.parse::<u32>().is_ok_and(|limit| limit < 2400), "{stage:?}");
+        let [name, limit, lane] = stage[..] else { panic!("a name, a limit and a lane: {stage:?}") };
+        assert!(limit.parse::<u32>().is_ok_and(|limit| limit <= 2400), "{stage:?}");
+        let played =
+            |line: &str| line.strip_prefix("play ").is_some_and(|rest| rest.split(' ').next() == Some(lane));
+        assert!(run.lines().any(played), "the lane of {stage:?} is played");
         assert!(does.contains(&format!("\n{}() {{", name.replace('-', "_"))), "{name} does something");
     }
 }
