@@ -12,6 +12,7 @@ pub mod consumer;
 pub mod consumers;
 pub mod error;
 pub mod json;
+pub mod memory;
 pub mod messages;
 pub mod official;
 pub mod sourcing;

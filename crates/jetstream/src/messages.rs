@@ -21,13 +21,14 @@ mod subjects;
 mod tests;
 mod walk;
 
+use crate::memory::{Charge, Part};
 use bodies::Bodies;
 use chunk::{CHUNK, Chunk};
 use entry::Entry;
 pub use entry::Links;
 pub use page::{Chunks, Counted};
-pub use paged::{Budget, Cold, Found, Heads};
 use paged::{Cache, Paged};
+pub use paged::{Cold, Found, Heads};
 pub use select::{Next, Selector, TooMany};
 use std::collections::BTreeMap;
 use subjects::Subjects;
@@ -139,6 +140,26 @@ pub struct Messages {
     bodies: Bodies,
     keep: Keep,
     freed: Freed,
+    index: IndexBytes,
+}
+
+/// What the index takes in memory.
+#[derive(Debug)]
+struct IndexBytes {
+    /// Chunks that are in memory, but for the one that is written.
+    chunk_bytes: usize,
+    /// What is known of those that are not.
+    paged_bytes: usize,
+    charge: Charge,
+    /// The table of subjects.
+    subjects: Charge,
+}
+
+impl IndexBytes {
+    #[inline]
+    fn set_tail(&mut self, tail: &Chunk) {
+        self.charge.set(self.chunk_bytes + self.paged_bytes + tail.memory_bytes());
+    }
 }
 
 /// Where messages were that are gone. Among them are defaults, which are no places.
@@ -158,7 +179,13 @@ impl Messages {
         let (tail, bodies) = (Chunk::new(first.max(1) / CHUNK, keep != Keep::All), Bodies::new(keep));
         let (chunks, subjects) = (BTreeMap::new(), Subjects::default());
         let (paged, cache, freed) = (BTreeMap::new(), None, Freed::default());
-        Self { totals, paged, cache, chunks, tail, subjects, bodies, keep, freed }
+        let index = IndexBytes {
+            chunk_bytes: 0,
+            paged_bytes: 0,
+            charge: Charge::new(None, Part::Index),
+            subjects: Charge::new(None, Part::Subjects),
+        };
+        Self { totals, paged, cache, chunks, tail, subjects, bodies, keep, freed, index }
     }
 
     /// The figures.
@@ -202,6 +229,9 @@ impl Messages {
         }
         subject.last = seq;
         subject.count += 1;
+        if was_empty {
+            self.index.subjects.set(self.subjects.memory_bytes());
+        }
         let mut entry = Entry::new(new, id);
         if !was_empty {
             entry.link_back(seq, previous);
@@ -211,6 +241,7 @@ impl Messages {
         }
         let bytes = self.size(new.subject.len(), new.header_bytes, new.body_bytes);
         self.tail.push(seq, entry, bytes);
+        self.index.set_tail(&self.tail);
         self.bodies.push(seq, &new.body);
         let totals = &mut self.totals;
         if totals.count == 0 {
@@ -290,11 +321,14 @@ impl Messages {
         };
         let entry = entry?;
         let bytes = self.size_of(&entry);
+        let before = self.chunks.get(&no).map_or(0, Chunk::memory_bytes);
         let (_, place) = self.chunk_mut(seq)?.remove(seq, bytes)?;
         self.freed.single.extend(place);
         if self.chunks.get(&no).is_some_and(Chunk::is_empty) {
             self.chunks.remove(&no);
         }
+        self.index.chunk_bytes -= before - self.chunks.get(&no).map_or(0, Chunk::memory_bytes).min(before);
+        self.index.set_tail(&self.tail);
         self.totals.count -= 1;
         Some(self.removed(seq, &entry, bytes))
     }
@@ -331,7 +365,8 @@ impl Messages {
             cache.clear();
         }
         self.subjects = Subjects::default();
-        self.bodies = Bodies::new(self.keep);
+        self.bodies.clear();
+        self.count_index();
         count
     }
 
@@ -365,9 +400,19 @@ impl Messages {
     pub fn memory_bytes(&self) -> usize {
         let chunks: usize =
             self.chunks.values().chain(std::iter::once(&self.tail)).map(Chunk::memory_bytes).sum();
-        let one = size_of::<(u64, Paged)>();
-        let paged: usize = self.paged.values().map(|paged| one + paged.live.memory_bytes()).sum();
-        chunks + paged + self.subjects.memory_bytes() + self.bodies.memory_bytes()
+        chunks + self.index.paged_bytes + self.subjects.memory_bytes() + self.bodies.memory_bytes()
+    }
+
+    /// Bytes that bodies take in memory.
+    pub fn body_bytes(&self) -> usize {
+        self.bodies.memory_bytes()
+    }
+
+    /// Drops the oldest bodies from memory that the store has, while they take more than so many bytes.
+    pub fn cool_to(&mut self, bytes_max: usize) {
+        if self.keep != Keep::All {
+            self.bodies.shrink_memory(bytes_max);
+        }
     }
 
     /// Drops all bodies from memory that the store has, for a stream that is idle.
@@ -406,6 +451,7 @@ impl Messages {
         let mut full = std::mem::replace(&mut self.tail, Chunk::new(no, self.keep != Keep::All));
         if !full.is_empty() {
             full.seal();
+            self.index.chunk_bytes += full.memory_bytes();
             self.chunks.insert(full.no(), full);
         }
     }

@@ -33,7 +33,8 @@ mod sourced;
 #[cfg(test)]
 mod tests;
 
-use crate::messages::{Body, Budget, Freed, Head, Heads, Keep, Messages, Place, Removed, Totals};
+use crate::memory::Budget;
+use crate::messages::{Body, Freed, Head, Heads, Keep, Messages, Place, Removed, Totals};
 pub use admit::append as append_header;
 pub(crate) use admit::without_prefixes;
 pub use admit::{Admitted, Publish, Room};
@@ -121,7 +122,7 @@ impl Stream {
         Some((self.messages.head(seq)?, self.messages.body(seq)?))
     }
 
-    /// Where the heads of messages can be read that the store has, and what those that were read may take in memory.
+    /// Where the heads of messages can be read that the store has, and what may be taken of memory.
     pub fn set_heads(&mut self, heads: Arc<dyn Heads>, budget: Arc<Budget>) {
         self.messages.set_heads(heads, budget);
     }
@@ -129,6 +130,11 @@ impl Stream {
     /// See [`Messages::page_out`].
     pub fn page_out(&mut self, bytes_max: usize, is_settled: impl Fn(Place) -> bool) -> usize {
         self.messages.page_out(bytes_max, is_settled)
+    }
+
+    /// See [`Messages::cool_to`].
+    pub fn cool_to(&mut self, bytes_max: usize) {
+        self.messages.cool_to(bytes_max);
     }
 
     /// See [`Messages::moved`].

@@ -79,6 +79,8 @@ pub(crate) struct Pending {
     writer_waits: bool,
     pub stop: bool,
     pub writer_ended: bool,
+    /// See [`Options::pending_bytes_max`].
+    pub bytes_max: usize,
     pub groups: HashMap<GroupId, Group>,
 }
 
@@ -144,6 +146,7 @@ impl Pending {
             writer_waits: false,
             stop: false,
             writer_ended: false,
+            bytes_max: Options::default().pending_bytes_max,
             groups,
         }
     }
@@ -156,6 +159,12 @@ impl Pending {
     /// Everything that was submitted is below.
     pub fn end(&self) -> u64 {
         if self.buffer.len() > BATCH_HEADER_BYTES { self.position() } else { self.base }
+    }
+
+    /// Memory that the buffers have.
+    pub fn memory_bytes(&self) -> usize {
+        let flight = self.flight.as_ref().map_or(0, |(.., bytes)| bytes.capacity());
+        self.buffer.capacity() + self.spare.capacity() + flight
     }
 
     /// Bytes of a message that has not been written yet, if it is one.
@@ -259,7 +268,7 @@ impl Log {
             let mut pending = self.pending.lock();
             pending.flight = None;
             if let Ok(mut bytes) = Arc::try_unwrap(flight.bytes)
-                && bytes.capacity() <= SPARE_BYTES_MAX
+                && bytes.capacity() <= SPARE_BYTES_MAX.min(pending.bytes_max)
             {
                 bytes.clear();
                 pending.spare = bytes;
@@ -311,8 +320,8 @@ impl Log {
         let pending = self.pending.lock();
         // What frees room, and what says how far somebody is, is small, and lost work where it is refused.
         let most = match urgency {
-            Urgency::Ordinary => self.options.pending_bytes_max,
-            Urgency::FreesRoom => self.options.pending_bytes_max.saturating_mul(FREEING_SHARE),
+            Urgency::Ordinary => pending.bytes_max,
+            Urgency::FreesRoom => pending.bytes_max.saturating_mul(FREEING_SHARE),
         };
         if pending.buffer.len() >= most {
             return Err(Refused::Busy);

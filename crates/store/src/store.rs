@@ -78,6 +78,16 @@ impl Store {
         Lsn(self.log.pending.lock().end())
     }
 
+    /// Sets how many bytes may wait for the disk before no more is taken: [`Options::pending_bytes_max`].
+    pub fn set_pending_bytes_max(&self, bytes: usize) {
+        self.log.pending.lock().bytes_max = bytes;
+    }
+
+    /// Bytes of memory that what is on its way to the disk has.
+    pub fn buffered_bytes(&self) -> usize {
+        self.log.pending.lock().memory_bytes()
+    }
+
     /// What became of the store's keys when it was opened.
     pub fn keys(&self) -> Keys {
         self.keys

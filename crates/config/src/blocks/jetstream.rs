@@ -14,6 +14,8 @@ use std::time::Duration;
 const SYNC_INTERVAL: Duration = Duration::from_secs(120);
 /// Consumers that a stream without a limit of its own may have. The official figure.
 const CONSUMERS_DEFAULT_MAX: u64 = 1000;
+/// Less than this cannot be held.
+const MEMORY_LIMIT_MIN: u64 = 16 << 20;
 const TPM: &str = "TPM functionality is not supported on this platform";
 
 block! {
@@ -36,6 +38,10 @@ block! {
         file_bytes_max: Option<u64> = None,
             max_file_store | "max_file": "Bytes of streams in files. Default, and -1: 75 % of what is free on the disk.",
             read (|v| size(v, "max_file_store")), Within(Reloads);
+        /// `None`: a quarter of what the machine or its control group has, at most 1 GiB.
+        memory_limit: Option<u64> = None,
+            memory_limit: "Bytes of memory that streams in files may take for what waits for the disk, the latest messages, and what is known of messages: at least 16M. Default, and -1: a quarter of what the machine, or its control group, has, at most 1G. See [jetstream.md](jetstream.md#memory).",
+            read (memory_limit), Within(Reloads);
         domain: Option<String> = None,
             domain: "Name under which this JetStream is reached from leaf nodes: `$JS.NAME.API`.",
             read (reader::optional), Within(Restarts);
@@ -229,6 +235,15 @@ fn size(value: &Value, key: &str) -> Result<Option<u64>, ConfigError> {
     Ok(u64::try_from(bytes).ok())
 }
 
+/// Bytes of memory; with less than a little there is no work to be done.
+fn memory_limit(value: &Value) -> Result<Option<u64>, ConfigError> {
+    let bytes = size(value, "memory_limit")?;
+    if bytes.is_some_and(|bytes| bytes < MEMORY_LIMIT_MIN) {
+        return Err(ConfigError::new(&value.at, "memory_limit is at least 16M"));
+    }
+    Ok(bytes)
+}
+
 fn sync(value: &Value) -> Result<Sync, ConfigError> {
     match &value.kind {
         Kind::String(text) if text.eq_ignore_ascii_case("always") => Ok(Sync::Always),
@@ -331,6 +346,11 @@ mod tests {
         assert_eq!(read("{ key: '' }").0.and_then(|out| out.encryption_key), None);
         let sizes = read("{ max_mem: -1, max_file: 0 }").0.expect("on");
         assert_eq!((sizes.memory_bytes_max, sizes.file_bytes_max), (None, Some(0)));
+        let limit = |text: &str| read(&format!("{{ memory_limit: {text} }}")).0.map(|out| out.memory_limit);
+        assert_eq!(
+            (limit("128MB"), limit("'16M'"), limit("-1")),
+            (Some(Some(128 << 20)), Some(Some(16 << 20)), Some(None))
+        );
     }
 
     #[test]
@@ -344,6 +364,7 @@ mod tests {
             ("{ max_file: 1.5 }", "max_file_store must be int64 or string"),
             ("{ domian: x }", "unknown field \"domian\""),
             ("{ key: x, cipher: foo }", "Unknown cipher type: \"foo\""),
+            ("{ memory_limit: 15MB }", "memory_limit is at least 16M"),
             ("{ ack_when: soon }", "ack_when is `synced` or `written`"),
             ("{ limits { batch { max: 5 } } }", "unknown field \"max\""),
         ] {

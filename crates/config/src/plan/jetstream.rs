@@ -55,6 +55,9 @@ pub(super) fn compare(old: Option<&JetStream>, new: Option<&JetStream>, out: &mu
     }
     let sizes = [(old.memory_bytes_max, new.memory_bytes_max), (old.file_bytes_max, new.file_bytes_max)];
     out.extend(resized(&sizes));
+    if old.memory_limit != new.memory_limit {
+        out.push(carried_out("JetStream memory_limit"));
+    }
     if old.limits != new.limits {
         out.push(carried_out("JetStream limits"));
     }
@@ -124,6 +127,9 @@ mod tests {
         );
         let limits = JetStreamLimits { ack_pending_max: 5, ..JetStreamLimits::default() };
         check(&open, &JetStream { limits, ..open.clone() }, "JetStream limits");
+        let held = |memory_limit| JetStream { memory_limit, ..open.clone() };
+        check(&held(Some(3)), &held(Some(2)), "JetStream memory_limit");
+        check(&held(Some(3)), &held(None), "JetStream memory_limit");
         let mut out = Vec::new();
         compare(None, Some(&open), &mut out);
         compare(Some(&open), None, &mut out);

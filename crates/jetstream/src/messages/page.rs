@@ -3,8 +3,9 @@
 use super::chunk::{CHUNK, Chunk};
 use super::entry::Entry;
 use super::live::Live;
-use super::paged::{Budget, Cache, Cold, Heads, Paged};
+use super::paged::{Cache, Cold, Heads, Paged};
 use super::{Keep, Links, Messages, Place, Removed, Subject, SubjectId, Totals};
+use crate::memory::Budget;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,8 +39,11 @@ impl Counted {
 }
 
 impl Messages {
-    /// Where the heads of messages can be read that the store has, and what chunks that were read may take. From now on chunks may go from memory.
+    /// Where the heads of messages can be read that the store has, and what may be taken of memory. From now on chunks and bodies may go from it.
     pub fn set_heads(&mut self, heads: Arc<dyn Heads>, budget: Arc<Budget>) {
+        self.index.charge.count_in(budget.clone());
+        self.index.subjects.count_in(budget.clone());
+        self.bodies.count_in(budget.clone());
         self.cache = Some(Cache::new(heads, budget));
     }
 
@@ -95,13 +99,18 @@ impl Messages {
         let found = self.in_page(seq, |page| Some((*page.get(seq)?, page.place(seq)?)))?;
         let bytes = found.map_or(0, |(entry, _)| self.size_of(&entry));
         let paged = self.paged.get_mut(&no)?;
+        let before = paged.live.memory_bytes();
         paged.live.remove((seq % CHUNK) as u16);
+        self.index.paged_bytes = self.index.paged_bytes + paged.live.memory_bytes() - before;
         self.totals.count -= 1;
         paged.bytes = paged.bytes.saturating_sub(bytes);
         if paged.live.is_empty() {
             // What is left was counted for messages that cannot be read.
             self.totals.bytes = self.totals.bytes.saturating_sub(paged.bytes);
-            self.paged.remove(&no);
+            if let Some(gone) = self.paged.remove(&no) {
+                self.index.paged_bytes -= size_of::<(u64, Paged)>() + gone.live.memory_bytes();
+            }
+            self.index.set_tail(&self.tail);
             if let Some(cache) = &self.cache {
                 cache.forget(no);
             }
@@ -161,7 +170,27 @@ impl Messages {
 
     /// Bytes of the chunks in memory, but for the one that is written.
     pub fn chunk_bytes(&self) -> usize {
-        self.chunks.values().map(Chunk::memory_bytes).sum()
+        self.index.chunk_bytes
+    }
+
+    /// What is counted is what there is.
+    #[cfg(test)]
+    pub(crate) fn check_figures(&self) {
+        let one = size_of::<(u64, Paged)>();
+        let paged: usize = self.paged.values().map(|paged| one + paged.live.memory_bytes()).sum();
+        let chunks: usize = self.chunks.values().map(Chunk::memory_bytes).sum();
+        assert_eq!((self.index.paged_bytes, self.index.chunk_bytes), (paged, chunks));
+        self.bodies.check_figures();
+        self.subjects.check_figures();
+    }
+
+    /// Counts anew what chunks take.
+    pub(super) fn count_index(&mut self) {
+        let one = size_of::<(u64, Paged)>();
+        self.index.paged_bytes = self.paged.values().map(|paged| one + paged.live.memory_bytes()).sum();
+        self.index.chunk_bytes = self.chunks.values().map(Chunk::memory_bytes).sum();
+        self.index.set_tail(&self.tail);
+        self.index.subjects.set(self.subjects.memory_bytes());
     }
 
     /// Lets the oldest chunks go from memory, until these take no more than so many bytes, or one has a message that only the log has:
@@ -181,6 +210,7 @@ impl Messages {
             self.chunks.remove(&no);
             self.paged.insert(no, paged);
         }
+        self.count_index();
         bytes
     }
 
@@ -247,6 +277,7 @@ impl Messages {
             }
         }
         self.paged = chunks.all;
+        self.count_index();
         let Some(tail) = self.paged.get(&tail_no).cloned() else { return Some(0) };
         let (chunk, is_whole) = self.read(tail_no, self.cache.as_ref()?.heads());
         if !is_whole {
@@ -258,6 +289,7 @@ impl Messages {
         let lost = u64::from(tail.live.count()) - self.tail.count();
         self.totals.count -= lost;
         self.totals.bytes = self.totals.bytes - tail.bytes + self.tail.bytes();
+        self.count_index();
         if lost > 0 && !self.is_live(self.totals.first) {
             self.totals.first = self.next_live(self.totals.first).unwrap_or(self.totals.last + 1);
         }

@@ -3,9 +3,9 @@
 use super::chunk::{CHUNK, Chunk};
 use super::live::Live;
 use super::{Links, Place};
+use crate::memory::{Budget, Part};
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is stored of a message that is not in memory.
@@ -38,40 +38,6 @@ pub trait Heads: Debug + Send + Sync {
     fn read(&self, from: u64, to: u64, sink: &mut dyn FnMut(&Found<'_>)) -> bool;
 }
 
-/// How many bytes all caches that share it may take. Each may keep one chunk whatever the others have.
-#[derive(Debug)]
-pub struct Budget {
-    used: AtomicUsize,
-    max: AtomicUsize,
-}
-
-impl Budget {
-    /// So many bytes at most.
-    pub fn new(bytes_max: usize) -> Self {
-        Self { used: AtomicUsize::new(0), max: AtomicUsize::new(bytes_max) }
-    }
-
-    /// What is in use.
-    pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// What may be in use.
-    pub fn bytes_max(&self) -> usize {
-        self.max.load(Ordering::Relaxed)
-    }
-
-    fn is_over(&self) -> bool {
-        self.used() > self.bytes_max()
-    }
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self::new(64 << 20)
-    }
-}
-
 /// What stays in memory of a chunk.
 #[derive(Clone, Debug)]
 pub(super) struct Paged {
@@ -82,7 +48,7 @@ pub(super) struct Paged {
     pub(super) latest: i64,
 }
 
-/// Chunks that were read.
+/// Chunks that were read. Of these each stream may keep one whatever the others have.
 #[derive(Debug)]
 pub(super) struct Cache {
     heads: Arc<dyn Heads>,
@@ -128,9 +94,9 @@ impl Cache {
         let bytes = page.memory_bytes();
         if pages.all.insert(no, (page.clone(), asked)).is_none() {
             pages.bytes += bytes;
-            self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+            self.budget.charge(Part::Pages, bytes);
         }
-        while self.budget.is_over() && pages.all.len() > 1 {
+        while self.budget.is_over(Part::Pages) && pages.all.len() > 1 {
             let oldest = pages.all.iter().min_by_key(|(_, (_, at))| *at).map(|(no, _)| *no);
             let Some(oldest) = oldest else { break };
             self.drop_page(&mut pages, oldest);
@@ -151,7 +117,7 @@ impl Cache {
     /// Drops everything.
     pub(super) fn clear(&self) {
         let mut pages = self.pages();
-        self.budget.used.fetch_sub(pages.bytes, Ordering::Relaxed);
+        self.budget.release(Part::Pages, pages.bytes);
         pages.bytes = 0;
         pages.all = HashMap::new();
     }
@@ -160,7 +126,7 @@ impl Cache {
         if let Some((page, _)) = pages.all.remove(&no) {
             let bytes = page.memory_bytes();
             pages.bytes -= bytes;
-            self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
+            self.budget.release(Part::Pages, bytes);
         }
     }
 }

@@ -38,6 +38,11 @@ impl Subject {
     }
 }
 
+/// What the allocator takes for so many bytes, about: words of 16, with its own 8, at least 32.
+fn allocated(bytes: usize) -> usize {
+    ((bytes + 8).next_multiple_of(16)).max(32)
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
@@ -50,6 +55,8 @@ pub(super) struct Subjects {
     /// The subject found last: publishers mostly go on with it.
     recent: u32,
     hashing: Hashing,
+    /// Memory that the names have.
+    name_bytes: usize,
 }
 
 impl Subjects {
@@ -96,6 +103,7 @@ impl Subjects {
     #[cold]
     fn add(&mut self, name: &[u8]) -> SubjectId {
         let subject = Subject { name: name.into(), ..Subject::default() };
+        self.name_bytes += allocated(name.len());
         let at = match self.free.pop() {
             Some(at) => {
                 *self.at_mut(SubjectId(at)) = subject;
@@ -140,16 +148,23 @@ impl Subjects {
     #[inline]
     pub(super) fn recycle(&mut self) {
         while let Some(at) = self.released.pop() {
-            self.at_mut(SubjectId(at)).name = Box::default();
+            let name = std::mem::take(&mut self.at_mut(SubjectId(at)).name);
+            self.name_bytes -= allocated(name.len());
             self.free.push(at);
         }
     }
 
+    /// What is counted is what there is.
+    #[cfg(test)]
+    pub(super) fn check_figures(&self) {
+        let names = self.all.iter().filter(|subject| !subject.name.is_empty());
+        assert_eq!(self.name_bytes, names.map(|subject| allocated(subject.name.len())).sum::<usize>());
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
-        let names: usize = self.all.iter().map(|subject| subject.name.len()).sum();
         self.table.capacity() * 5
             + self.all.capacity() * size_of::<Subject>()
-            + names
+            + self.name_bytes
             + self.free.capacity() * 4
     }
 }

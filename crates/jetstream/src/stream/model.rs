@@ -4,7 +4,8 @@
 //! `STREAM_RUNS` says how many worlds are played, `STREAM_SEED` with which one to begin.
 
 use super::*;
-use crate::messages::{Budget, Found, Heads, Links, Selector, TooMany};
+use crate::memory::Budget;
+use crate::messages::{Found, Heads, Links, Selector, TooMany};
 use dialtone_subject::set;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -458,7 +459,7 @@ impl World {
             last_time: 0,
         };
         let whole = if settings.storage == Storage::Memory { Whole::Bodies } else { Whole::Heads };
-        let budget = Arc::new(Budget::new(random.pick(&[0, 4000, 1 << 20])));
+        let budget = Arc::new(Budget::new(random.pick(&[0, 64_000, 16 << 20])));
         let mut world = Self {
             random,
             stream,
@@ -667,6 +668,7 @@ impl World {
         places.extend(self.stream.messages().moving(0, u64::MAX).map(|(seq, place, _)| (seq, place)));
         let expected: Vec<_> = self.model.messages.keys().map(|&seq| (seq, place(seq))).collect();
         assert_eq!(places, expected, "what moves is what there is");
+        self.stream.messages().check_figures();
     }
 
     /// The last checkpoint, in one piece or with the messages of the store.

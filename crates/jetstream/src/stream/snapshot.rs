@@ -3,7 +3,8 @@
 use super::codec::{Malformed, Reader, put, put_bytes};
 use super::delayed::Delays;
 use super::{Settings, Sourced, Stream};
-use crate::messages::{Body, Budget, Chunks, Heads, New, Place, Totals};
+use crate::memory::Budget;
+use crate::messages::{Body, Chunks, Heads, New, Place, Totals};
 use std::borrow::Cow;
 use std::sync::Arc;
 

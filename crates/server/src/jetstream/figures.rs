@@ -10,7 +10,9 @@ use dialtone_config::options::JetStream;
 use dialtone_config::options::jetstream::{Acks, Sync};
 use dialtone_jetstream::api::ApiStats;
 use dialtone_jetstream::config::{AccountLimits, Storage};
+use dialtone_jetstream::memory::Part;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +73,9 @@ pub(crate) struct Config {
     /// Ours: when publishers are answered, if that is before the sync.
     #[serde(skip_serializing_if = "Option::is_none")]
     ack_when: Option<&'static str>,
+    /// Ours: bytes of memory that streams in files may take, if that is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_limit: Option<u64>,
 }
 
 impl Config {
@@ -94,6 +99,7 @@ impl Config {
             unique_tag: own.unique_tag,
             strict: own.strict,
             ack_when: (own.acks == Acks::Written).then_some("written"),
+            memory_limit: own.memory_limit,
         }
     }
 }
@@ -113,6 +119,9 @@ pub(crate) struct Stats {
     accounts: usize,
     ha_assets: u64,
     api: ApiStats,
+    /// Ours: what streams in files take of `memory_limit`, by part, if that is configured; of the server.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    memory_used: BTreeMap<&'static str, u64>,
 }
 
 impl Stats {
@@ -120,6 +129,8 @@ impl Stats {
     pub(crate) fn of(node: &Node) -> Self {
         let usage = Usage::of(&node.streams.all.all());
         let asked = node.streams.asked_by_all();
+        let is_limited =
+            node.settings.policy().options.jetstream.as_ref().is_some_and(|own| own.memory_limit.is_some());
         Self {
             memory: usage.bytes[0],
             storage: usage.bytes[1],
@@ -128,6 +139,10 @@ impl Stats {
             accounts: enabled_accounts(node).len(),
             ha_assets: 0,
             api: ApiStats::new(asked.total, asked.errors, 0),
+            memory_used: match is_limited {
+                true => memory_used(node).into_iter().map(|(part, bytes, _)| (part, bytes)).collect(),
+                false => BTreeMap::new(),
+            },
         }
     }
 
@@ -144,8 +159,17 @@ impl Stats {
             accounts: 0,
             ha_assets: 0,
             api: ApiStats { level: 0, ..ApiStats::new(asked.total, asked.errors, 0) },
+            memory_used: BTreeMap::new(),
         }
     }
+}
+
+/// Bytes of memory that streams in files take, by part, and how many each may; nothing where JetStream is off.
+pub(crate) fn memory_used(node: &Node) -> Vec<(&'static str, u64, u64)> {
+    let Some(shared) = node.streams.shared() else { return Vec::new() };
+    let figures =
+        |part: Part| (part.name(), shared.memory_used(part) as u64, shared.memory().share(part) as u64);
+    Part::ALL.map(figures).to_vec()
 }
 
 /// What requests may ask for.

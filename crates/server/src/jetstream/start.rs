@@ -8,7 +8,7 @@ use crate::policy::Policy;
 use crate::process;
 use crate::streams::{
     Capacity, Checkpoints, Damaged, INTERVAL, OpenBatches, Recovery, Shared, SubjectForms, Watchdog,
-    event_of_now, publish_event, wall,
+    event_of_now, memory_limit, publish_event, wall,
 };
 use dialtone_broker::deliver::Turn;
 use dialtone_config::Secret;
@@ -113,7 +113,11 @@ pub(crate) fn start(node: &Arc<Node>, policy: &Policy) -> Result<(), StartError>
     say(format_args!("---------------- JETSTREAM ----------------"));
     say(format_args!("  Max Memory:      {} bytes", capacity.memory_bytes_max));
     say(format_args!("  Max Storage:     {} bytes", capacity.file_bytes_max));
+    let memory = memory_limit(own.memory_limit);
     say(format_args!("  Store Directory: {:?}", folder.display().to_string()));
+    if own.memory_limit.is_some() {
+        say(format_args!("  Memory Limit:    {memory} bytes for streams in files"));
+    }
     if let Some(domain) = &own.domain {
         say(format_args!("  Domain:          {domain}"));
     }
@@ -132,6 +136,7 @@ pub(crate) fn start(node: &Arc<Node>, policy: &Policy) -> Result<(), StartError>
     let (gate, totals) = (node.delivery.gate.clone(), node.delivery.totals.clone());
     let shared = Shared::new((own.domain.as_deref(), forms), acks, gate, totals);
     shared.quota.set_max(capacity.limits());
+    shared.set_memory(memory);
     if let Some(takeover) = &takeover {
         takeover.begin()?;
     }
@@ -187,6 +192,7 @@ fn recover(node: &Arc<Node>, policy: &Policy, shared: &Arc<Shared>, folder: &Pat
     }
     let writer = store.writer();
     shared.opened(store);
+    shared.set_memory(shared.memory().bytes_max());
     if let Some(writer) = writer {
         node.threads.spawn("store", move || writer.run()).map_err(StartError::Thread)?;
     }
@@ -384,6 +390,7 @@ pub(crate) fn renew(node: &Arc<Node>) {
         of(own.file_bytes_max, capacity.file_bytes_max),
     );
     if let Some(shared) = node.streams.shared() {
+        shared.set_memory(memory_limit(own.memory_limit));
         let (limits, open_max) = batches(&own.limits.batch);
         shared.batches.set_limits(limits, open_max);
         node.streams.all.all().iter().for_each(|hosted| hosted.set_batch_limits(limits));

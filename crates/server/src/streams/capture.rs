@@ -4,7 +4,8 @@ use super::meta::{ConsumerMeta, StreamMeta, number};
 use super::settings;
 use super::state::{Held, State, Unreadable, view};
 use dialtone_jetstream::consumer::{Consumer, ConsumerId, Prefixes};
-use dialtone_jetstream::messages::{Budget, Heads, Place};
+use dialtone_jetstream::memory::Budget;
+use dialtone_jetstream::messages::{Heads, Place};
 use dialtone_jetstream::stream::{Restoring, Stream, Whole};
 use std::sync::Arc;
 

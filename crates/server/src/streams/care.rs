@@ -4,7 +4,8 @@
 use super::registry::All;
 use super::shared::Shared;
 use crate::clock;
-use dialtone_jetstream::messages::{Budget, Place};
+use dialtone_jetstream::memory::Budget;
+use dialtone_jetstream::messages::Place;
 use dialtone_store::{GroupId, ReadError, Store};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ const SCRUB_REST: Duration = Duration::from_secs(3600);
 #[derive(Default)]
 pub(super) struct Care {
     to_erase: Mutex<BTreeMap<(GroupId, u64), Vec<dialtone_store::Place>>>,
-    /// What heads of messages may take in memory that were read from the disk.
+    /// What streams in files may take of memory.
     pub(super) budget: Arc<Budget>,
 }
 

@@ -2,6 +2,7 @@
 
 use super::care::Scrub;
 use super::hosted::Hosted;
+use super::memory::behind_bytes;
 use super::registry::All;
 use super::shared::Shared;
 use crate::clock;
@@ -13,8 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Bytes of the log behind the last checkpoint that make the next one due.
-const BEHIND_BYTES: u64 = 64 << 20;
 /// How often there is one where there is news, unless it is more often by the configuration.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(30);
 /// How often it is looked whether one is due, beside the alarm. On a full disk there is one each time.
@@ -38,7 +37,7 @@ struct Rung {
 
 impl Default for Alarm {
     fn default() -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), at_bytes: AtomicU64::new(BEHIND_BYTES) }
+        Self { state: Mutex::default(), changed: Condvar::new(), at_bytes: AtomicU64::new(u64::MAX) }
     }
 }
 
@@ -49,6 +48,11 @@ impl Alarm {
             self.state.lock().is_rung = true;
             self.changed.notify_one();
         }
+    }
+
+    /// It rings from so many bytes on.
+    pub(super) fn set_at(&self, bytes: u64) {
+        self.at_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// There are no checkpoints any more.
@@ -70,8 +74,8 @@ impl Alarm {
 
 /// Checkpoints of the streams of a server: the work of a thread.
 pub(crate) struct Checkpoints<'a> {
-    shared: &'a Shared,
-    all: &'a All,
+    pub(super) shared: &'a Shared,
+    pub(super) all: &'a All,
 }
 
 impl<'a> Checkpoints<'a> {
@@ -95,6 +99,7 @@ impl<'a> Checkpoints<'a> {
             }
             self.shared.care.erase_all(store, self.shared);
             scrub.look(store, self.shared, self.all);
+            self.cool();
             is_due |= store.behind() > self.shared.alarm.at_bytes.load(Ordering::Relaxed)
                 || store.is_low()
                 || (at.elapsed() >= interval && (store.position() != position || store.to_seal_bytes() > 0));
@@ -105,7 +110,7 @@ impl<'a> Checkpoints<'a> {
             let done = self.checkpoint(store);
             (at, position) = (clock::moment(), store.position());
             // What cannot move stays behind, and is no reason for another one.
-            self.shared.alarm.at_bytes.store(store.behind() + BEHIND_BYTES, Ordering::Relaxed);
+            self.shared.alarm.set_at(store.behind() + behind_bytes(self.shared.memory()));
             match done {
                 Ok(()) => has_failed = false,
                 Err(error) if !has_failed => {
@@ -129,26 +134,6 @@ impl<'a> Checkpoints<'a> {
         }
         self.page_out();
         Ok(())
-    }
-
-    /// Lets what is known of old messages go from memory, where that is more than it may be.
-    fn page_out(&self) {
-        let streams = self.all.all().into_iter().filter(|hosted| hosted.group.is_some());
-        let streams: Vec<_> = streams
-            .map(|hosted| {
-                let bytes = hosted.lock().state.machine.messages().chunk_bytes();
-                (hosted, bytes)
-            })
-            .collect();
-        let all: usize = streams.iter().map(|(_, bytes)| bytes).sum();
-        let bytes_max = self.shared.care.budget.bytes_max();
-        if all > bytes_max {
-            for (hosted, bytes) in streams {
-                // To each what it has of what there is room for.
-                let share = (bytes as f64 * (bytes_max as f64 / all as f64)) as usize;
-                hosted.page_out(share);
-            }
-        }
     }
 }
 

@@ -61,6 +61,11 @@ impl Queue {
         self.entries.back().map(|last| last.upto)
     }
 
+    /// Memory that it has, but for messages that are published again.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>() + self.texts.capacity()
+    }
+
     /// Nothing waits any more.
     pub(super) fn clear(&mut self) {
         *self = Self::default();

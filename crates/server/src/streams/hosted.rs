@@ -18,6 +18,7 @@ use dialtone_broker::peer::Peer;
 use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::config::PersistMode;
 use dialtone_jetstream::consumer::ConsumerId;
+use dialtone_jetstream::memory::{Charge, Part};
 use dialtone_jetstream::messages::{Body, Freed, Place};
 use dialtone_jetstream::stream::{BatchLimits, unpack};
 use dialtone_store::{GroupId, Lsn, ReadError};
@@ -28,9 +29,6 @@ use std::sync::{Arc, OnceLock, Weak};
 
 /// Bytes that are read from the disk for a stream before others have their turn.
 pub(super) const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes on their way to the disk above which who publishes to a stream in a file waits for a commit. What each connection has in one read
-/// comes on top, and has room below the bound at which the store refuses (`Options::pending_bytes_max`).
-const UNSYNCED_BYTES_HELD: u64 = 16 * 1024 * 1024;
 
 pub(super) fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
@@ -110,9 +108,20 @@ pub(crate) struct Inner {
     pub(super) batches: Open,
     /// Answers to publishers that wait until their messages are written.
     pub(super) unsynced: due::Queue,
+    /// What these queues have of memory.
+    pub(super) charge: Charge,
 }
 
+/// What something that waits for the disk to be read takes besides its place in the queue: its subjects, about.
+const LATER_BYTES: usize = 128;
+
 impl Inner {
+    /// Counts what waits.
+    pub(super) fn count_waiting(&mut self) {
+        let later = self.later.capacity() * size_of::<Later>() + self.later.len() * LATER_BYTES;
+        self.charge.set(self.waiting.memory_bytes() + self.unsynced.memory_bytes() + later);
+    }
+
     /// Whether no consumer has something to say.
     pub(super) fn noted_is_silent(&self) -> bool {
         self.noted.advisories.is_empty()
@@ -229,6 +238,7 @@ impl Hosted {
                 places: Vec::new(),
                 batches: Open::new(shared.batches.limits()),
                 unsynced: due::Queue::default(),
+                charge: Charge::new(group.map(|_| shared.care.budget.clone()), Part::Waiting),
             }),
             quota,
             peer: OnceLock::new(),
@@ -280,10 +290,11 @@ impl Hosted {
         Some(out)
     }
 
-    /// Whoever publishes waits, unread, while much is on its way to the disk, as an official server reads nobody while it writes.
+    /// Whoever publishes waits, unread, while much is on its way to the disk or waits for it, as an official server reads nobody while it writes.
     fn pace(&self, upto: Option<Lsn>) {
         if let Some((upto, peer)) = upto.zip(self.peer.get())
-            && upto.0.saturating_sub(self.shared.committed().0) > UNSYNCED_BYTES_HELD
+            && (upto.0.saturating_sub(self.shared.committed().0) > self.shared.held_bytes()
+                || self.shared.memory().is_over(Part::Waiting))
         {
             peer.hold_producers();
             self.wait_for(upto);

@@ -1,14 +1,15 @@
 //! The heads of messages that are on disk alone, as streams ask for them.
 
 use super::damages::Damages;
-use dialtone_jetstream::messages::{Budget, Found, Heads, Links, Place};
+use dialtone_jetstream::memory::Budget;
+use dialtone_jetstream::messages::{Found, Heads, Links, Place};
 use dialtone_jetstream::stream::{Store, Ttl};
 use std::sync::Arc;
 
 /// What reading heads needs beside the store.
 #[derive(Clone, Default)]
 pub(crate) struct Index {
-    /// What they may take in memory.
+    /// What may be taken of memory.
     pub(crate) budget: Arc<Budget>,
     /// Who is told what cannot be read.
     pub(crate) damages: Arc<Damages>,

@@ -4,6 +4,7 @@ use super::links::LinkRow;
 use super::streams::{ConsumerRow, StreamRow};
 use super::{AccountRow, Reading, Sink};
 use crate::connection_failures::LoginFailure;
+use crate::jetstream::figures::memory_used;
 use crate::policy::COMPATIBLE_VERSION;
 use crate::process;
 use crate::queues;
@@ -371,6 +372,24 @@ pub(super) const TABLE: &[Series] = &[
     one("dialtone_streams_file_bytes", Gauge, "Bytes of messages of streams in files.", |r, sink| {
         sink.put(&[], r.streams.bytes[1] as f64);
     }),
+    Series {
+        name: "dialtone_streams_memory_used_bytes",
+        kind: Gauge,
+        labels: &["part"],
+        help: "Bytes of memory that streams in files take of `memory_limit`, by part.",
+        read: |r, sink| {
+            memory_used(r.node).iter().for_each(|(part, used, _)| sink.put(&[part], *used as f64))
+        },
+    },
+    Series {
+        name: "dialtone_streams_memory_share_bytes",
+        kind: Gauge,
+        labels: &["part"],
+        help: "Bytes that each of these parts may take.",
+        read: |r, sink| {
+            memory_used(r.node).iter().for_each(|(part, _, share)| sink.put(&[part], *share as f64))
+        },
+    },
     one("dialtone_jetstream_api_requests_total", Counter, "Requests to the API of JetStream.", |r, sink| {
         sink.put(&[], r.node.streams.asked_by_all().total as f64);
     }),
