@@ -323,6 +323,7 @@ class Test:
                     await message.ack_sync(timeout=PATIENCE)
                     self.acknowledged[name].add(sequence)
                     wanted.discard(sequence)
+                    began = time.monotonic()
             if wanted:
                 self.violated(f"{name}: never comes", (len(wanted), sorted(wanted)[:5]))
         await nc.close()

@@ -51,9 +51,10 @@ impl Touched {
 }
 
 impl Store {
-    /// Writes zeros over the body of a message, durably. Its head stays; the message is to be deleted by a record besides. Waits for the disk and
-    /// for a checkpoint that runs: not for event loops. Copies that an earlier checkpoint has left in the log go with their files, the latest
-    /// when the log has been written over once.
+    /// Writes zeros over the body of a message, durably, as soon as all that was submitted before is durable: so the record that deletes the
+    /// message is to be submitted before, or a crash would leave a message without its body. Its head stays. Waits for the disk and for a
+    /// checkpoint that runs: not for event loops. Copies that an earlier checkpoint has left in the log go with their files, the latest when
+    /// the log has been written over once.
     ///
     /// # Errors
     /// It cannot be read: `Moved`, ask for its new place. Or the disk failed, and with it the store.
@@ -72,9 +73,7 @@ impl Store {
         messages: &[(GroupId, u64, Place)],
         unread: &mut dyn FnMut(GroupId, u64, ReadError),
     ) -> Result<(), Failure> {
-        let ends =
-            messages.iter().filter_map(|(_, _, place)| Some(place.lsn()?.0 + u64::from(place.bytes())));
-        match ends.max().map_or(Ok(()), |end| self.wait(Lsn(end))) {
+        match self.wait(self.position()) {
             Err(Refused::Failed(failure)) => return Err(failure),
             // What is not in its file yet cannot be written over there.
             Err(Refused::Full | Refused::Busy) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{App, Op, options, plain_and_sealed, script};
-use dialtone_store::{After, Committed, Disk, Failure, Lost, Lsn, SimulatedDisk, Urgency};
+use dialtone_store::{After, Committed, Disk, Failure, Fault, Lost, Lsn, SimulatedDisk, Urgency};
 
 #[test]
 fn whatever_is_done_the_same_is_there_after_a_start() {
@@ -181,6 +181,35 @@ fn what_is_erased_is_nowhere_and_damages_nothing() {
                     "{name} of {bytes} bytes"
                 );
             }
+        }
+    });
+}
+
+#[test]
+fn nothing_is_erased_before_its_deletion_is_durable() {
+    plain_and_sealed(|| {
+        for place_of in ["log", "segment"] {
+            let disk = SimulatedDisk::new();
+            let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+            let (store, mut app) = App::open(&shared, options()).expect("a store");
+            for op in [Op::NewGroup(1), Op::Publish(1, 1, 40)] {
+                app.run(&store, &op).expect("it works");
+            }
+            if place_of == "segment" {
+                app.checkpoint(&store).expect("it works");
+            }
+            let (&group, known) = app.groups.first_key_value().expect("a group");
+            let (&seq, place) = known.messages.first_key_value().expect("a message");
+            let mut batch = store.batch(Urgency::Ordinary).expect("a batch");
+            batch.record(group, &[b"d".as_slice(), &seq.to_le_bytes()].concat());
+            batch.submit();
+            // The deletion is written in part, or not at all, and all else would be.
+            disk.fail_at(1, Fault::Error);
+            store.erase(group, seq, place.expect("it has a place")).expect_err("its deletion is lost");
+            drop(store);
+            disk.restart(After::Kill);
+            let (store, app) = App::open(&shared, options()).expect("it opens again");
+            assert_eq!(app.read_all(&store), [], "{place_of}: the message is as it was, if it is there");
         }
     });
 }
