@@ -196,6 +196,10 @@ impl Publish for Turn {
         Self::is_awaited(self, account, subject)
     }
 
+    fn hand_on(&mut self) {
+        self.staging.enqueue(self.now);
+    }
+
     fn now(&self) -> Instant {
         Self::now(self)
     }

@@ -224,7 +224,9 @@ impl Staging {
         let mut stages = std::mem::take(&mut self.stages);
         for mut stage in stages.drain(..) {
             self.enqueue_stage(&mut stage, now);
-            self.enqueued.push(stage.peer);
+            if !self.enqueued.last().is_some_and(|last| Arc::ptr_eq(last, &stage.peer)) {
+                self.enqueued.push(stage.peer);
+            }
         }
         self.stages = stages;
     }

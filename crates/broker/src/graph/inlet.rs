@@ -52,6 +52,8 @@ pub trait Publish {
     fn emit_stored(&mut self, account: &Arc<Account>, to: &[u8], message: &Message<'_>) -> usize;
     /// Whether anybody would get what is published to `subject` in an account now; a subject of answers leads back to who asked.
     fn is_awaited(&mut self, account: &Arc<Account>, subject: &[u8]) -> bool;
+    /// What was published so far comes ahead of all that other turns publish from now on.
+    fn hand_on(&mut self) {}
     /// When the turn began.
     fn now(&self) -> Instant;
 }

@@ -274,6 +274,24 @@ fn work(node: &Arc<Node>) -> std::io::Result<()> {
         }
     };
     node.threads.spawn_watched("streams", Watch::new(STALL), run)?;
+    read(node)
+}
+
+/// Starts the thread that reads the disk for streams.
+fn read(node: &Arc<Node>) -> std::io::Result<()> {
+    let Some(shared) = node.streams.shared().cloned() else { return Ok(()) };
+    let mut turn = node.delivery.turn(rand::random(), Instant::now());
+    let run = move || {
+        let mut has_more = false;
+        while let Some(next) = shared.next_read(has_more) {
+            turn.begin(Instant::now());
+            if let Some(hosted) = next {
+                turn.within(|turn| hosted.read_later(turn));
+            }
+            has_more = turn.finish();
+        }
+    };
+    node.threads.spawn("reader", run)?;
     Ok(())
 }
 

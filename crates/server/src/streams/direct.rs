@@ -1,8 +1,9 @@
 //! Direct gets: messages by sequence, subject or time, answered by the stream itself in the turn that asks. What is large, or has to be read from
-//! the disk, is answered by the thread of streams, part by part ([`Series`]).
+//! the disk, is answered by the reader's thread, part by part ([`Series`]).
 
+use super::backlog::Later;
 use super::due::Due;
-use super::emitter::{Later, add, emit_status};
+use super::emitter::{add, emit_status};
 use super::republish::Republished;
 use super::series::{Plan, Series};
 use super::session::Session;
@@ -54,7 +55,7 @@ pub(super) fn answer(session: &mut Session<'_>, message: &Message<'_>) {
             session.when_durable(Due::Asked(Box::new((to.into(), asked))));
         }
         Ok(asked) if session.inner.state.machine.totals().count > LOOKED_AT_ONCE && asked.takes_long() => {
-            session.inner.push_later(Later::Asked { to: to.into(), asked: Box::new(asked) });
+            session.inner.backlog.push(Later::Asked { to: to.into(), asked: Box::new(asked) });
         }
         Ok(asked) => answer_later(session, to, &asked),
         Err(status) => refuse(session, to, status),
@@ -268,7 +269,7 @@ fn send(session: &mut Session<'_>, to: &[u8], (seq, no_headers): (u64, bool)) {
             });
             answer_with(session, to, seq, framed);
         }
-        Some(Body::Cold(_)) => inner.push_later(Later::Answer { to: to.into(), seq, no_headers }),
+        Some(Body::Cold(_)) => inner.backlog.push(Later::Answer { to: to.into(), seq, no_headers }),
         None => {}
     }
 }

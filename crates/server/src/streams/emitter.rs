@@ -1,71 +1,13 @@
 //! What consumers send, on its way into a turn.
 
-use super::direct::Asked;
-use super::series::Series;
+use super::backlog::{Backlog, Later};
+use super::reading::Ahead;
 use dialtone_broker::account::Account;
 use dialtone_broker::inlet::Publish;
 use dialtone_jetstream::consumer::{Advisory, ConsumerId, Delivery, Event, Host};
-use dialtone_jetstream::messages::{Body, Messages, Place};
-use dialtone_jetstream::stream::unpack;
-use dialtone_store::{GroupId, Reader};
+use dialtone_jetstream::messages::{Body, Messages};
 use dialtone_wire::message::Message;
-use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// Something that a consumer sends once what is before it has been read from the disk.
-pub(super) enum Later {
-    /// A message.
-    Message {
-        /// The consumer that it is from.
-        consumer: ConsumerId,
-        /// Where to.
-        to: Box<[u8]>,
-        /// The subject of its acknowledgement.
-        reply: Box<[u8]>,
-        /// Its own subject.
-        subject: Box<[u8]>,
-        /// Which it is.
-        seq: u64,
-        /// Where its body is.
-        place: Option<Place>,
-        /// How it is sent.
-        form: Form,
-    },
-    /// The answer to a direct get.
-    Answer {
-        /// Where to.
-        to: Box<[u8]>,
-        /// Which message.
-        seq: u64,
-        /// Whether without headers.
-        no_headers: bool,
-    },
-    /// A direct get that takes long to find what it asks for.
-    Asked {
-        /// Where the answer goes.
-        to: Box<[u8]>,
-        /// What is asked.
-        asked: Box<Asked>,
-    },
-    /// A dead letter.
-    Letter {
-        /// The consumer that it is from.
-        consumer: ConsumerId,
-        /// What it says.
-        letter: Box<super::letters::Sealed>,
-    },
-    /// The rest of an answer of several messages.
-    Series(Series),
-    /// Headers without a payload.
-    Status {
-        /// Where to.
-        to: Box<[u8]>,
-        /// Its reply.
-        reply: Option<Box<[u8]>>,
-        /// The header block.
-        head: Box<[u8]>,
-    },
-}
 
 /// What is changed of a message when it is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,44 +68,17 @@ pub(super) fn emit_plain(turn: &mut dyn Publish, account: &Arc<Account>, to: &[u
     turn.emit(account, &Message { subject: to, reply: None, header_bytes: 0, framed: &framed })
 }
 
-/// Bodies on disk, for a thread that may wait for them.
-pub(super) struct Ahead<'a> {
-    pub(super) reader: Reader<'a>,
-    pub(super) group: GroupId,
-    /// Bytes that may be read before others have their turn.
-    pub(super) left: usize,
-    /// A body that was compressed.
-    pub(super) whole: Vec<u8>,
-}
-
-impl Ahead<'_> {
-    /// A body, if it may be read now, and can be.
-    fn read(&mut self, seq: u64, (place, body_bytes): (Place, u32)) -> Option<&[u8]> {
-        if self.left == 0 {
-            return None;
-        }
-        let body = self.reader.read(self.group, seq, dialtone_store::Place::from_bytes(place.0)).ok()?;
-        self.left = self.left.saturating_sub(body.len());
-        if body.len() == body_bytes as usize {
-            return Some(body);
-        }
-        self.whole.clear();
-        self.whole.extend_from_slice(body);
-        unpack(&mut self.whole, 0, body_bytes).then_some(&self.whole)
-    }
-}
-
 /// Carries out what one consumer wants.
-pub(super) struct Emitter<'a, 'd> {
+pub(super) struct Emitter<'a> {
     pub(super) turn: &'a mut dyn Publish,
     pub(super) account: &'a Arc<Account>,
     pub(super) messages: &'a Messages,
-    /// What has to wait for the disk, with all behind it.
-    pub(super) later: &'a mut VecDeque<Later>,
+    /// What has to wait for the disk, with all of the consumer behind it.
+    pub(super) backlog: &'a mut Backlog,
     pub(super) noted: &'a mut Noted,
     pub(super) consumer: ConsumerId,
     pub(super) scratch: &'a mut Vec<u8>,
-    pub(super) disk: Option<&'a mut Ahead<'d>>,
+    pub(super) disk: Option<&'a mut Ahead>,
 }
 
 /// What consumers want that is done behind their call.
@@ -173,6 +88,8 @@ pub(super) struct Noted {
     pub(super) confirmed: Vec<Box<[u8]>>,
     /// Deliveries that reached nobody.
     pub(super) lost: Vec<(ConsumerId, u64)>,
+    /// Whether messages were sent.
+    pub(super) has_sent: bool,
     /// Consumers that nobody used for too long.
     pub(super) inactive: Vec<ConsumerId>,
     /// What others may want to know.
@@ -207,7 +124,7 @@ impl NotedAdvisory {
     }
 }
 
-impl Host for Emitter<'_, '_> {
+impl Host for Emitter<'_> {
     fn has_interest(&mut self, subject: &[u8]) -> bool {
         self.turn.is_awaited(self.account, subject)
     }
@@ -219,15 +136,16 @@ impl Host for Emitter<'_, '_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Deliver(delivery) => self.deliver(&delivery),
-            Event::Status(status) if self.later.is_empty() => {
+            Event::Status(status) if !self.backlog.holds(self.consumer) => {
                 emit_status(self.turn, self.account, (status.to, status.reply), status.head);
             }
-            Event::Status(status) => self.later.push_back(Later::Status {
+            Event::Status(status) => self.backlog.push(Later::Status {
+                consumer: self.consumer,
                 to: status.to.into(),
                 reply: status.reply.map(Box::from),
                 head: status.head.into(),
             }),
-            Event::DeadLetter(letter) => self.later.push_back(super::letters::later(self.consumer, &letter)),
+            Event::DeadLetter(letter) => self.backlog.push(super::letters::later(self.consumer, &letter)),
             Event::Acknowledged { to } => self.noted.confirmed.push(to.into()),
             Event::Advisory(advisory) => {
                 self.noted.advisories.push((self.consumer, NotedAdvisory::of(&advisory)));
@@ -237,7 +155,7 @@ impl Host for Emitter<'_, '_> {
     }
 }
 
-impl Emitter<'_, '_> {
+impl Emitter<'_> {
     fn deliver(&mut self, delivery: &Delivery<'_>) {
         let message = &delivery.message;
         let form = Form {
@@ -248,10 +166,10 @@ impl Emitter<'_, '_> {
         };
         let body = self.messages.body(message.seq);
         let at_hand = match body {
-            _ if !self.later.is_empty() => None,
+            _ if self.backlog.holds(self.consumer) => None,
             Some(Body::Hot(body)) => Some(body),
             Some(Body::Cold(place)) => {
-                self.disk.as_mut().and_then(|disk| disk.read(message.seq, (place, form.body_bytes)))
+                self.disk.as_mut().and_then(|disk| disk.at_hand(message.seq, (place, form.body_bytes)))
             }
             None => None,
         };
@@ -263,12 +181,13 @@ impl Emitter<'_, '_> {
                 header_bytes,
                 framed: self.scratch,
             };
+            self.noted.has_sent = true;
             if self.turn.emit_stored(self.account, delivery.to, &sent) == 0 {
                 self.noted.lost.push((self.consumer, message.seq));
             }
             return;
         }
-        self.later.push_back(Later::Message {
+        self.backlog.push(Later::Message {
             consumer: self.consumer,
             to: delivery.to.into(),
             reply: delivery.reply.into(),

@@ -3,10 +3,12 @@
 //! A publish is decided on, carried out and handed to the log in the turn that brings it. A memory stream acknowledges it in the same turn;
 //! a file stream when the log is on disk, and until then its consumers do not see it.
 
+use super::backlog::Backlog;
 use super::batches::Open;
-use super::emitter::{Ahead, Later, Noted, NotedAdvisory};
+use super::emitter::{Noted, NotedAdvisory};
 use super::interest::Listeners;
 use super::quota::{self, Quota};
+use super::reading::Ahead;
 use super::session::Session;
 use super::shared::{Shared, Why, wall};
 use super::sourcing;
@@ -23,12 +25,8 @@ use dialtone_jetstream::messages::{Body, Freed, Place};
 use dialtone_jetstream::stream::{BatchLimits, unpack};
 use dialtone_store::{GroupId, Lsn, ReadError};
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-
-/// Bytes that are read from the disk for a stream before others have their turn.
-pub(super) const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 pub(super) fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
@@ -92,7 +90,8 @@ impl Tap {
 pub(crate) struct Inner {
     pub(crate) state: State,
     pub(super) waiting: due::Queue,
-    pub(super) later: VecDeque<Later>,
+    /// What is sent when the disk was read.
+    pub(super) backlog: Backlog,
     pub(super) noted: Noted,
     /// What was set in the agenda.
     pub(super) timer: Option<i64>,
@@ -112,14 +111,11 @@ pub(crate) struct Inner {
     pub(super) charge: Charge,
 }
 
-/// What something that waits for the disk to be read takes besides its place in the queue: its subjects, about.
-const LATER_BYTES: usize = 128;
-
 impl Inner {
     /// Counts what waits.
     pub(super) fn count_waiting(&mut self) {
-        let later = self.later.capacity() * size_of::<Later>() + self.later.len() * LATER_BYTES;
-        self.charge.set(self.waiting.memory_bytes() + self.unsynced.memory_bytes() + later);
+        let queues = self.waiting.memory_bytes() + self.unsynced.memory_bytes();
+        self.charge.set(queues + self.backlog.memory_bytes());
     }
 
     /// Whether no consumer has something to say.
@@ -156,12 +152,7 @@ impl Inner {
 
     /// Whether something waits for the disk: to be written, or to be read.
     pub(super) fn awaits_disk(&self) -> bool {
-        self.unwritten().is_some() || !self.later.is_empty()
-    }
-
-    /// Has something sent when the disk was read.
-    pub(super) fn push_later(&mut self, later: Later) {
-        self.later.push_back(later);
+        self.unwritten().is_some() || !self.backlog.is_empty()
     }
 }
 
@@ -172,6 +163,8 @@ pub(super) struct Flags {
     pub(super) is_ready: AtomicBool,
     /// It is in the agenda since it waits for a commit.
     pub(super) is_waiting: AtomicBool,
+    /// It is among those for which the disk is read.
+    pub(super) is_reading: AtomicBool,
     /// Its account has no JetStream at present: it takes and sends nothing.
     pub(super) is_suspended: AtomicBool,
 }
@@ -228,7 +221,7 @@ impl Hosted {
             inner: Mutex::new(Inner {
                 state,
                 waiting: due::Queue::default(),
-                later: VecDeque::new(),
+                backlog: Backlog::default(),
                 noted: Noted::default(),
                 timer: None,
                 is_gone: false,
@@ -265,25 +258,33 @@ impl Hosted {
         turn: &mut dyn Publish,
         act: impl FnOnce(&mut Session<'_>) -> T,
     ) -> Option<T> {
-        self.with_disk(turn, None, act)
+        self.with_disk(turn, &mut None, act)
     }
 
-    /// The same on a thread that may wait for the disk.
-    fn with_disk<T>(
+    /// The same with bodies that were read from the disk.
+    pub(super) fn with_disk<T>(
         &self,
         turn: &mut dyn Publish,
-        disk: Option<Ahead<'_>>,
+        disk: &mut Option<Ahead>,
         act: impl FnOnce(&mut Session<'_>) -> T,
     ) -> Option<T> {
         let account = self.account()?;
         let mut inner = self.inner.lock();
         let now = wall();
         inner.state.changes.clear(now);
-        let mut session =
-            Session { hosted: self, account: &account, inner: &mut inner, turn, now, upto: None, disk };
+        let mut session = Session {
+            hosted: self,
+            account: &account,
+            inner: &mut inner,
+            turn,
+            now,
+            upto: None,
+            disk: disk.take(),
+        };
         let out = act(&mut session);
         session.deliver();
         session.finish();
+        *disk = session.disk.take();
         let upto = session.upto;
         // Before the lock goes: the commit that lets them go on needs it.
         self.pace(upto);
@@ -319,13 +320,7 @@ impl Hosted {
     /// What time and commits bring.
     pub(crate) fn work(&self, turn: &mut dyn Publish) {
         let committed = (self.shared.written(), self.shared.committed());
-        let disk = self.shared.store().zip(self.group).map(|(store, group)| Ahead {
-            reader: store.reader(),
-            group,
-            left: READ_BYTES_MAX,
-            whole: Vec::new(),
-        });
-        self.with_disk(turn, disk, |session| {
+        self.with(turn, |session| {
             if session.inner.is_gone {
                 return;
             }
@@ -333,7 +328,6 @@ impl Hosted {
             if let Some(peer) = self.peer.get().filter(|peer| peer.stalls()) {
                 peer.release_producers();
             }
-            session.flush_later();
             session.look_at_interest();
             session.expire();
             if !self.flags.is_suspended.load(Ordering::Acquire) {
@@ -366,7 +360,7 @@ impl Hosted {
                 super::consumers::end(session, id);
             }
             session.inner.waiting.clear();
-            session.inner.later.clear();
+            session.inner.backlog.clear();
             session.inner.batches.clear();
             session.inner.unsynced.clear();
         });

@@ -1,9 +1,9 @@
 //! Dead letters: they go out with the body of the message that a consumer gave up, and what stores them answers. Redriving puts them back.
 
-use super::emitter::Later;
+use super::backlog::Later;
 use super::hosted::Hosted;
 use super::republish::Republished;
-use super::session::Session;
+use super::session::{Session, Unread};
 use dialtone_broker::inlet::Publish;
 use dialtone_jetstream::consumer::{ConsumerId, DEAD_LETTER_PREFIX, Letter, Prefixes, plain_headers};
 use dialtone_jetstream::stream::{Admitted, Publish as Published, Refusal, append_header};
@@ -26,6 +26,11 @@ impl Sealed {
         Self { to: letter.to.into(), reason: letter.reason.into(), rest }
     }
 
+    /// The message that it is about.
+    pub(super) fn seq(&self) -> u64 {
+        self.rest.seq
+    }
+
     fn letter(&self) -> Letter<'_> {
         Letter { to: &self.to, reason: &self.reason, ..self.rest }
     }
@@ -36,23 +41,27 @@ pub(super) fn later(consumer: ConsumerId, letter: &Letter<'_>) -> Later {
     Later::Letter { consumer, letter: Box::new(Sealed::new(letter)) }
 }
 
-/// Sends a letter, behind all that was decided so far. The bytes that were read.
-pub(super) fn send(session: &mut Session<'_>, consumer: ConsumerId, sealed: &Sealed) -> usize {
+/// Sends a letter, behind all that was decided so far. Whether its message was read.
+pub(super) fn send(session: &mut Session<'_>, consumer: ConsumerId, sealed: &Sealed) -> bool {
     let letter = sealed.letter();
     let mut body = Vec::new();
-    if let Err(error) = session.body_of(letter.seq, None, &mut body) {
-        session.hosted.unreadable(letter.seq, &error);
-        if let ReadError::Damaged(_) = error {
-            // Nobody will ever read it: the damage is named, and the letter ends here.
-            session.consumer(consumer, |machine, ctx| machine.letter_stored(ctx, letter.seq));
+    match session.body_of(letter.seq, None, &mut body) {
+        Ok(()) => {}
+        Err(Unread::Yet) => return false,
+        Err(Unread::For(error)) => {
+            session.hosted.unreadable(letter.seq, &error);
+            if let ReadError::Damaged(_) = error {
+                // Nobody will ever read it: the damage is named, and the letter ends here.
+                session.consumer(consumer, |machine, ctx| machine.letter_stored(ctx, letter.seq));
+            }
+            return true;
         }
-        return 0;
     }
     let state = &session.inner.state;
     let (Some(head), Some(held)) =
         (state.machine.messages().head(letter.seq), state.consumers.about(consumer))
     else {
-        return 0;
+        return true;
     };
     let (headers, payload) = body.split_at(usize::from(head.header_bytes).min(body.len()));
     let (stream, name) = (&*session.hosted.name, held.meta.name());
@@ -67,7 +76,7 @@ pub(super) fn send(session: &mut Session<'_>, consumer: ConsumerId, sealed: &Sea
         header_bytes,
         framed: framed.into(),
     });
-    body.len()
+    true
 }
 
 /// Whoever got a letter answers.

@@ -1,14 +1,15 @@
 //! Streams at work: what is published to them comes by inlets, what consumers get goes out by the turn that is at hand.
 //!
 //! Begin with [`Hosted`], one stream. [`All`] has those of all accounts, [`Shared`] what they have in common: the store, and the agenda of the
-//! thread that works for them behind a commit, when time has come, or where the disk has to be read. Rooms inside: `state` is what the
-//! log makes, `emitter` what consumers send, `checkpoints` moves what is there out of the log, `recover` reads the store.
+//! thread that works for them behind a commit or when time has come. Rooms inside: `state` is what the
+//! log makes, `emitter` what consumers send, `backlog` what of that waits for the disk, which `reading` reads on a thread of its own, `checkpoints` moves what is there out of the log, `recover` reads the store.
 //!
-//! Invariants: one lock a stream, taken once a turn; no loop waits for the disk; what is not on disk is neither acknowledged nor delivered.
+//! Invariants: one lock a stream, taken once a turn; no loop waits for the disk, and nobody who has the lock reads a body; what is not on disk is neither acknowledged nor delivered.
 
 mod advisories;
 mod answers;
 mod archived;
+mod backlog;
 mod batches;
 mod capture;
 mod care;
@@ -28,6 +29,7 @@ mod loading;
 mod memory;
 mod meta;
 mod quota;
+mod reading;
 mod record;
 mod recover;
 mod registry;
@@ -39,6 +41,8 @@ mod series;
 mod session;
 mod settings;
 mod shared;
+#[cfg(test)]
+mod slow_disk;
 mod sourcing;
 mod state;
 mod traced;

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 const STREAMS: [&str; 3] = ["LIMITS", "WORK", "INTEREST"];
 const CONSUMERS: [&str; 3] = ["C", "D", "E"];
-const PAYLOAD_MAX: u32 = 1 << 20;
+pub(super) const PAYLOAD_MAX: u32 = 1 << 20;
 
 struct Random(u64);
 
@@ -107,7 +107,7 @@ fn options() -> Options {
 /// Bodies by stream and sequence.
 type Bodies = BTreeMap<(String, u64), Vec<u8>>;
 
-fn shared() -> Arc<Shared> {
+pub(super) fn shared() -> Arc<Shared> {
     Shared::new(
         (None, SubjectForms::default()),
         (OpenBatches::new(BatchLimits::default(), None), false),
@@ -117,10 +117,9 @@ fn shared() -> Arc<Shared> {
 }
 
 /// Opens the store with all its streams.
-fn open(disk: &SimulatedDisk, account: &Arc<Account>) -> (Arc<Shared>, All) {
+pub(super) fn open(disk: Arc<dyn Disk>, account: &Arc<Account>) -> (Arc<Shared>, All) {
     let (shared, all) = (shared(), All::default());
     let mut recovery = Recovery::new(wall(), PAYLOAD_MAX, shared.index());
-    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let store = Store::open(disk, Path::new("/store"), options(), &mut |found| recovery.take(found));
     shared.opened(store.expect("the store opens"));
     assert_eq!(recovery.problems, [] as [String; 0]);
@@ -156,7 +155,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let account = Account::new(AccountId(1), "A");
         let disk = SimulatedDisk::new();
-        let (shared, all) = open(&disk, &account);
+        let (shared, all) = open(Arc::new(disk.clone()), &account);
         let turn =
             Turn { account, delivered: Vec::new(), letters: Vec::new(), answer: String::new(), count: 0 };
         let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
@@ -185,6 +184,7 @@ impl World {
             22..26 => {
                 self.store().step();
                 hosted.work(&mut self.turn);
+                hosted.read_later(&mut self.turn);
             }
             26 => self.purge(&hosted),
             27 | 28 => {
@@ -389,7 +389,7 @@ impl World {
         (self.shared, self.all) = (shared, all);
         let after = if self.random.below(2) == 0 { After::Kill } else { After::PowerLoss(self.random.0) };
         self.disk.restart(after);
-        (self.shared, self.all) = open(&self.disk, &self.turn.account);
+        (self.shared, self.all) = open(Arc::new(self.disk.clone()), &self.turn.account);
         self.turn.delivered.clear();
         for (name, state) in self.states() {
             let now = self.described(&name);
@@ -576,7 +576,7 @@ fn a_device_that_fails_has_nothing_acknowledged_any_more() {
     drop(hosted);
     (world.shared, world.all) = (shared(), All::default());
     world.disk.restart(After::Kill);
-    (world.shared, world.all) = open(&world.disk, &world.turn.account);
+    (world.shared, world.all) = open(Arc::new(world.disk.clone()), &world.turn.account);
     let hosted = world.all.find(&world.turn.account, "S").expect("it is there");
     assert_eq!(hosted.lock().state.machine.totals().count, 3);
 }
@@ -595,8 +595,7 @@ fn a_message_that_cannot_be_read_is_named_and_the_others_come() {
         let message = Message { subject: b"next", reply: Some(b"inbox"), header_bytes: 0, framed };
         session.pull(1, &message);
     });
-    // What is behind a message that is read waits for another turn.
-    (0..8).for_each(|_| hosted.work(&mut world.turn));
+    hosted.read_later(&mut world.turn);
     assert_eq!(world.turn.delivered.len(), 2, "{:?}", world.turn.delivered);
     let (count, names) = world.shared.damages.found();
     assert_eq!(count, 1, "{names:?}");

@@ -1,9 +1,10 @@
 //! The answer to a direct get of several messages: one message after the other, then a status that says how it ended.
 
+use super::backlog::Later;
 use super::direct::{LOOKED_AT_ONCE, NOT_FOUND, describe, emit, framed, refuse};
-use super::emitter::{Later, add, emit_status};
-use super::session::Session;
-use dialtone_jetstream::messages::{Body, Next, Selector};
+use super::emitter::{add, emit_status};
+use super::session::{Session, Unread};
+use dialtone_jetstream::messages::{Next, Selector};
 use std::collections::VecDeque;
 
 /// Messages that are sent in the turn that asks for them, if they are in memory.
@@ -31,14 +32,16 @@ pub(super) struct Series {
     pending: Option<u64>,
     /// The sequence of the last one that was sent.
     last: u64,
+    /// The message that is to be read first.
+    wanted: Option<u64>,
 }
 
 /// What one may do before others have their turn.
 struct Allowance {
     messages: usize,
     bytes: usize,
-    /// It may wait for the disk.
-    may_read: bool,
+    /// It may take long.
+    may_take_long: bool,
 }
 
 /// What to do next.
@@ -53,36 +56,45 @@ enum Step {
 impl Series {
     /// Nothing of it is sent yet.
     pub(super) fn new(to: &[u8], plan: Plan, bytes_left: u64, no_headers: bool) -> Self {
-        Self { to: to.into(), plan, bytes_left, no_headers, pending: None, last: 0 }
+        Self { to: to.into(), plan, bytes_left, no_headers, pending: None, last: 0, wanted: None }
     }
 
     /// Sends what can be sent at once; the rest follows from the thread of streams.
     pub(super) fn begin(self, session: &mut Session<'_>) {
-        let allowance = Allowance { messages: MESSAGES_AT_ONCE, bytes: BYTES_AT_ONCE, may_read: false };
+        let allowance = Allowance { messages: MESSAGES_AT_ONCE, bytes: BYTES_AT_ONCE, may_take_long: false };
         self.send(session, allowance);
     }
 
-    /// Sends more, about so many bytes. Only on a thread that may wait for the disk. How many bytes it read.
+    /// The message that is to be read first, if one is.
+    pub(super) fn wanted(&self) -> Option<u64> {
+        self.wanted
+    }
+
+    /// Sends more, about so many bytes. Not for event loops. How many bytes it sent.
     pub(super) fn go_on(self, session: &mut Session<'_>, bytes: usize) -> usize {
-        let allowance = Allowance { messages: usize::MAX, bytes, may_read: true };
+        let allowance = Allowance { messages: usize::MAX, bytes, may_take_long: true };
         bytes - self.send(session, allowance)
     }
 
     /// Bytes of the allowance that are left.
     fn send(mut self, session: &mut Session<'_>, mut allowance: Allowance) -> usize {
         let mut body = Vec::new();
-        if !self.count(session, allowance.may_read) {
-            session.inner.push_later(Later::Series(self));
+        self.wanted = None;
+        if !self.count(session, allowance.may_take_long) {
+            session.inner.backlog.push(Later::Series(self));
             return allowance.bytes;
         }
         loop {
             match self.step(session) {
                 Step::Send(seq) if allowance.messages > 0 && allowance.bytes > 0 => {
-                    if !allowance.may_read && is_cold(session, seq) {
+                    let read = session.body_of(seq, None, &mut body);
+                    if let Err(Unread::Yet) = read {
+                        self.wanted = Some(seq);
                         break;
                     }
                     allowance.messages -= 1;
-                    allowance.bytes = allowance.bytes.saturating_sub(self.send_one(session, seq, &mut body));
+                    let sent = self.send_one(session, seq, read.map(|()| &*body));
+                    allowance.bytes = allowance.bytes.saturating_sub(sent);
                 }
                 Step::Send(_) | Step::Pause => break,
                 Step::End => {
@@ -95,7 +107,7 @@ impl Series {
                 }
             }
         }
-        session.inner.push_later(Later::Series(self));
+        session.inner.backlog.push(Later::Series(self));
         allowance.bytes
     }
 
@@ -143,7 +155,7 @@ impl Series {
     }
 
     /// Sends a message. How many bytes it has.
-    fn send_one(&mut self, session: &mut Session<'_>, seq: u64, body: &mut Vec<u8>) -> usize {
+    fn send_one(&mut self, session: &mut Session<'_>, seq: u64, body: Result<&[u8], Unread>) -> usize {
         match &mut self.plan {
             Plan::These { seqs, left, .. } => {
                 seqs.pop_front();
@@ -154,10 +166,14 @@ impl Series {
                 *left -= 1;
             }
         }
-        if let Err(error) = session.body_of(seq, None, body) {
-            session.hosted.unreadable(seq, &error);
-            return 0;
-        }
+        let body = match body {
+            Ok(body) => body,
+            Err(Unread::Yet) => return 0,
+            Err(Unread::For(error)) => {
+                session.hosted.unreadable(seq, &error);
+                return 0;
+            }
+        };
         let Some(head) = session.inner.state.machine.messages().head(seq) else { return 0 };
         let (stream, before) = (&session.hosted.name, self.last);
         // Official servers count on only where they say so.
@@ -189,8 +205,4 @@ impl Series {
         );
         emit_status(session.turn, session.account, (&self.to, None), head.as_bytes());
     }
-}
-
-fn is_cold(session: &Session<'_>, seq: u64) -> bool {
-    matches!(session.inner.state.machine.messages().body(seq), Some(Body::Cold(_)))
 }

@@ -1,9 +1,11 @@
 //! A stream that is being worked at: a publish is decided on, carried out and handed to the log; consumers deliver; what waited for the disk goes out.
 
+use super::backlog::Later;
 use super::due::Due;
-use super::emitter::{Ahead, Emitter, Later, NotedAdvisory, emit_plain, emit_status};
-use super::hosted::{Hosted, Inner, READ_BYTES_MAX, signed};
+use super::emitter::{Emitter, NotedAdvisory, emit_plain, emit_status};
+use super::hosted::{Hosted, Inner, signed};
 use super::quota;
+use super::reading::{Ahead, READ_BYTES_MAX};
 use super::record::Record;
 use super::republish::Republished;
 use super::state::{Held, State, view};
@@ -25,6 +27,10 @@ use std::sync::atomic::Ordering;
 const BUDGET: Budget = Budget { messages: 512, bytes: 1024 * 1024 };
 /// What one may deliver to see whether it waits for the disk.
 const PROBE: Budget = Budget { messages: 1, bytes: 1 };
+/// What one may deliver at once of what was read from the disk.
+const SLICE: Budget = Budget { messages: 64, bytes: 128 * 1024 };
+/// How often.
+const SLICES: usize = 8;
 /// What looking for more messages of a direct get counts at least.
 const SERIES_STEP: usize = 64 * 1024;
 
@@ -37,8 +43,16 @@ pub(super) struct Session<'s> {
     pub(super) now: i64,
     /// Where the log ends that this made.
     pub(super) upto: Option<Lsn>,
-    /// What is on disk, where this thread may wait for that.
-    pub(super) disk: Option<Ahead<'s>>,
+    /// What was read from the disk for it.
+    pub(super) disk: Option<Ahead>,
+}
+
+/// Why there is no body.
+pub(super) enum Unread {
+    /// It is on disk, and was not read yet.
+    Yet,
+    /// It cannot be read.
+    For(ReadError),
 }
 
 impl Session<'_> {
@@ -235,7 +249,7 @@ impl Session<'_> {
             }
             Due::Asked(asked) => {
                 let (to, asked) = *asked;
-                self.inner.push_later(Later::Asked { to, asked: Box::new(asked) });
+                self.inner.backlog.push(Later::Asked { to, asked: Box::new(asked) });
             }
             Due::Again(Republished { subject, reply, header_bytes, framed }) => {
                 let reply = reply.as_deref();
@@ -318,7 +332,7 @@ impl Session<'_> {
         id: ConsumerId,
         act: impl FnOnce(&mut Consumers<Held>, &mut Context<'_>) -> T,
     ) -> T {
-        let Inner { state, later, noted, scratch, .. } = &mut *self.inner;
+        let Inner { state, backlog, noted, scratch, .. } = &mut *self.inner;
         let State { consumers, machine, changes, unlogged, committed, .. } = state;
         let is_logged = consumers.about(id).is_none_or(|held| !held.meta.config.direct);
         let changes = if is_logged {
@@ -332,7 +346,7 @@ impl Session<'_> {
             turn: &mut *self.turn,
             account: self.account,
             messages: machine.messages(),
-            later,
+            backlog,
             noted,
             consumer: id,
             scratch,
@@ -347,19 +361,16 @@ impl Session<'_> {
             return;
         }
         for _ in 0..self.inner.state.consumers.ready() {
-            if !self.inner.later.is_empty() {
-                // What is to be read from the disk comes first, and not on a loop.
-                break;
-            }
             let Some(id) = self.inner.state.consumers.next_ready() else { break };
-            if self.disk.is_none() && self.hosted.group.is_some() {
-                // What is on disk alone is left to the thread that may wait for it: one message shows that.
-                self.consumers(id, |consumers, ctx| consumers.poll(id, ctx, PROBE));
-                if !self.inner.later.is_empty() {
-                    break;
-                }
+            if self.hosted.group.is_some() {
+                // What is on disk alone is left to the thread that reads it: one message shows that.
+                self.poll(id, PROBE);
             }
-            self.consumers(id, |consumers, ctx| consumers.poll(id, ctx, BUDGET));
+            match self.disk {
+                None => self.poll(id, BUDGET),
+                // Not many more than were read.
+                Some(_) => (0..SLICES).for_each(|_| self.poll(id, SLICE)),
+            }
         }
         for (id, seq) in std::mem::take(&mut self.inner.noted.lost) {
             self.consumer(id, |machine, ctx| {
@@ -367,77 +378,116 @@ impl Session<'_> {
                 machine.set_interest(ctx, false);
             });
         }
-        if self.inner.state.consumers.ready() > 0 || !self.inner.later.is_empty() {
+        if self.inner.state.consumers.ready() > 0 {
             self.hosted.wake();
+        }
+        if !self.inner.backlog.is_empty() && self.disk.is_none() {
+            self.hosted.want_read();
+        }
+        if std::mem::take(&mut self.inner.noted.has_sent) {
+            // Another thread may have the lock next.
+            self.turn.hand_on();
         }
     }
 
-    /// Sends what had to be read from the disk first. Only on a thread that may wait for it.
+    /// Has a consumer deliver, unless something of it waits for the disk: then that comes first.
+    fn poll(&mut self, id: ConsumerId, budget: Budget) {
+        if !self.inner.backlog.holds(id) {
+            self.consumers(id, |consumers, ctx| consumers.poll(id, ctx, budget));
+        }
+    }
+
+    /// Sends what had to be read from the disk first, as far as it was.
     pub(super) fn flush_later(&mut self) {
-        let (mut body, mut read) = (Vec::new(), 0);
-        while read < READ_BYTES_MAX {
-            let Some(later) = self.inner.later.pop_front() else { return };
-            match later {
-                Later::Status { to, reply, head } => {
-                    emit_status(self.turn, self.account, (&to, reply.as_deref()), &head);
+        let (mut body, mut sent) = (Vec::new(), 0);
+        while sent < READ_BYTES_MAX {
+            let Some(later) = self.inner.backlog.pop() else { break };
+            match self.send_later(later, READ_BYTES_MAX - sent, &mut body) {
+                Ok(bytes) => sent += bytes,
+                Err(later) => {
+                    self.inner.backlog.put_back(later);
+                    break;
                 }
-                Later::Answer { to, seq, no_headers } => match self.body_of(seq, None, &mut body) {
-                    Ok(()) => {
-                        read += body.len();
-                        direct::send_read(self, &to, (seq, no_headers), &body);
-                    }
-                    Err(error) => {
+            }
+        }
+        for id in self.inner.backlog.take_released() {
+            // It is polled again.
+            self.consumer(id, |_, _| ());
+        }
+    }
+
+    /// Sends it, and says how much that was; `bytes` is how much it should be at most. It is handed back if it is not read yet.
+    fn send_later(&mut self, later: Later, bytes: usize, body: &mut Vec<u8>) -> Result<usize, Later> {
+        match later {
+            Later::Status { to, reply, head, .. } => {
+                emit_status(self.turn, self.account, (&to, reply.as_deref()), &head);
+                Ok(0)
+            }
+            Later::Answer { ref to, seq, no_headers } => {
+                match self.body_of(seq, None, body) {
+                    Ok(()) => direct::send_read(self, to, (seq, no_headers), body),
+                    Err(Unread::Yet) => return Err(later),
+                    Err(Unread::For(error)) => {
                         self.hosted.unreadable(seq, &error);
-                        emit_status(self.turn, self.account, (&to, None), direct::UNREADABLE);
-                    }
-                },
-                Later::Letter { consumer, letter } => read += super::letters::send(self, consumer, &letter),
-                Later::Asked { to, asked } => {
-                    direct::answer_later(self, &to, &asked);
-                    read += SERIES_STEP;
-                }
-                Later::Series(series) => {
-                    // What is left of it comes behind the others.
-                    let used = series.go_on(self, READ_BYTES_MAX - read);
-                    read += used.max(SERIES_STEP);
-                }
-                Later::Message { consumer, to, reply, subject, seq, place, form } => {
-                    let place = place.map(|place| (place, form.body_bytes));
-                    match self.body_of(seq, place, &mut body) {
-                        Ok(()) => {
-                            read += body.len();
-                            let header_bytes = form.write(&body, &mut self.inner.scratch);
-                            let framed = &*self.inner.scratch;
-                            let message =
-                                Message { subject: &subject, reply: Some(&reply), header_bytes, framed };
-                            self.turn.emit_stored(self.account, &to, &message);
-                        }
-                        Err(error) => {
-                            self.hosted.unreadable(seq, &error);
-                            // What the device does not give now comes again, as if it were not acknowledged.
-                            if let ReadError::Damaged(_) = error {
-                                self.consumer(consumer, |machine, ctx| machine.damaged(ctx, seq));
-                            }
-                        }
+                        emit_status(self.turn, self.account, (to, None), direct::UNREADABLE);
                     }
                 }
+                Ok(body.len())
+            }
+            Later::Letter { consumer, ref letter } => {
+                if super::letters::send(self, consumer, letter) {
+                    Ok(0)
+                } else {
+                    Err(later)
+                }
+            }
+            Later::Asked { to, asked } => {
+                direct::answer_later(self, &to, &asked);
+                Ok(SERIES_STEP)
+            }
+            // What is left of it comes behind the others.
+            Later::Series(series) => Ok(series.go_on(self, bytes).max(SERIES_STEP)),
+            Later::Message { consumer, ref to, ref reply, ref subject, seq, place, ref form } => {
+                let place = place.map(|place| (place, form.body_bytes));
+                match self.body_of(seq, place, body) {
+                    Ok(()) => {
+                        let header_bytes = form.write(body, &mut self.inner.scratch);
+                        let framed = &*self.inner.scratch;
+                        let message = Message { subject, reply: Some(reply), header_bytes, framed };
+                        self.turn.emit_stored(self.account, to, &message);
+                        self.inner.noted.has_sent = true;
+                    }
+                    Err(Unread::Yet) => return Err(later),
+                    Err(Unread::For(error)) => {
+                        self.hosted.unreadable(seq, &error);
+                        // What the device does not give now comes again, as if it were not acknowledged.
+                        if let ReadError::Damaged(_) = error {
+                            self.consumer(consumer, |machine, ctx| machine.damaged(ctx, seq));
+                        }
+                    }
+                }
+                Ok(body.len())
             }
         }
     }
 
-    /// Reads the body of a message, wherever it is; `place` says where it was.
+    /// The body of a message that is in memory, or was read; `place` says where it was.
+    ///
+    /// # Errors
+    /// Why there is none.
     pub(super) fn body_of(
-        &self,
+        &mut self,
         seq: u64,
         place: Option<(Place, u32)>,
         body: &mut Vec<u8>,
-    ) -> Result<(), ReadError> {
+    ) -> Result<(), Unread> {
         body.clear();
-        match (self.inner.copy_body(seq, body), place) {
-            (Ok(true), _) => Ok(()),
-            (Err(place), _) | (Ok(false), Some(place)) => self.hosted.try_read(seq, place, body),
-            (Ok(false), None) => Err(ReadError::Moved),
-        }
+        let at = match (self.inner.copy_body(seq, body), place) {
+            (Ok(true), _) => return Ok(()),
+            (Err(place), _) | (Ok(false), Some(place)) => place,
+            (Ok(false), None) => return Err(Unread::For(ReadError::Moved)),
+        };
+        self.disk.as_mut().map_or(Err(Unread::Yet), |disk| disk.take(seq, at, body))
     }
 
     /// Deadlines of consumers, and messages whose time is over.

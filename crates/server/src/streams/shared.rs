@@ -7,6 +7,7 @@ use super::damages::Damages;
 use super::hosted::Hosted;
 use super::index::Index;
 use super::quota::Quota;
+use super::reading::Reads;
 use crate::clock;
 use dialtone_broker::deliver::interest::Gate;
 use dialtone_broker::stats::Totals;
@@ -66,6 +67,8 @@ pub(crate) struct Shared {
     next_sid: AtomicUsize,
     /// What all streams of the server may take.
     pub(crate) quota: Quota,
+    /// Streams for which the disk is to be read.
+    pub(super) reads: Reads,
     /// When a checkpoint is due.
     pub(super) alarm: Alarm,
     /// Batches of publishes that are open.
@@ -121,6 +124,7 @@ impl Shared {
             totals,
             next_sid: AtomicUsize::new(0),
             quota: Quota::default(),
+            reads: Reads::default(),
             alarm: Alarm::default(),
             batches,
             damages: Arc::default(),
@@ -228,6 +232,11 @@ impl Shared {
         }
     }
 
+    /// Waits for a stream for which the disk is to be read, unless there is more to be done already. `None`: there will be none any more.
+    pub(crate) fn next_read(&self, has_more: bool) -> Option<Option<Arc<Hosted>>> {
+        self.reads.next(has_more)
+    }
+
     /// Nothing is done any more.
     pub(crate) fn close(&self) {
         let rest = {
@@ -238,6 +247,7 @@ impl Shared {
         self.agenda.lock().is_closed = true;
         self.agenda.changed.notify_all();
         self.alarm.close();
+        self.reads.close();
         drop(rest);
         if let Some(store) = self.store() {
             store.stop();
