@@ -1,7 +1,7 @@
 //! From bytes to packets. One call reads one packet, so that the caller decides after each whether to go on.
 
 use super::error::DecodeError;
-use super::fields::{Fields, variable, variable_bytes};
+use super::fields::{Fields, text, variable, variable_bytes};
 use super::limits::{Limits, Sender};
 use super::packet::{
     Ack, AckKind, Auth, ConnAck, Connect, Delivery, Disconnect, Filters, Packet, PacketId, PacketKind,
@@ -136,7 +136,7 @@ fn connect<'a>(mut fields: Fields<'a>, limits: &Limits) -> Result<Connect<'a>, D
         Version::V5 => Properties::read(&mut fields, Place::Packet(PacketKind::Connect), limits)?,
         _ => Properties::NONE,
     };
-    let client_id = fields.text()?;
+    let client_id = text(fields.binary()?).map_err(|_| DecodeError::ClientId)?;
     let will = match is_will {
         true => Some(Will {
             qos: Qos::of(will_qos).ok_or(DecodeError::Qos)?,
@@ -198,8 +198,8 @@ fn packet_id(fields: &mut Fields<'_>) -> Result<PacketId, DecodeError> {
 fn publish<'a>(mut fields: Fields<'a>, first: u8, limits: &Limits) -> Result<Publish<'a>, DecodeError> {
     let dup = first & 0b1000 != 0;
     let qos = Qos::of(first >> 1 & 0b11).ok_or(DecodeError::Qos)?;
-    // [MQTT-3.3.1-2]; 3.1 has no such rule.
-    if dup && qos == Qos::AtMostOnce && limits.version != Some(Version::V31) {
+    // [MQTT-3.3.1-2]; 3.1 has no such rule, and the official server does not hold clients of 3.1.1 to it.
+    if dup && qos == Qos::AtMostOnce && limits.version == Some(Version::V5) {
         return Err(DecodeError::Flags { kind: fields.kind, flags: first & 0x0F });
     }
     let topic = fields.text()?;
@@ -244,7 +244,7 @@ fn subscribe<'a>(mut fields: Fields<'a>, limits: &Limits) -> Result<Subscribe<'a
     let version = limits.version.unwrap_or(Version::V311);
     let filters = Filters { bytes: fields.rest, version };
     each(fields, limits.filters_max, |fields| {
-        fields.text()?;
+        filter(fields)?;
         let byte = fields.u8()?;
         match SubscribeOptions::of(byte, version) {
             Some(_) => Ok(()),
@@ -253,6 +253,11 @@ fn subscribe<'a>(mut fields: Fields<'a>, limits: &Limits) -> Result<Subscribe<'a
         }
     })?;
     Ok(Subscribe { id, properties, filters })
+}
+
+/// Reads a filter. [MQTT-4.7.3-1]
+fn filter(fields: &mut Fields<'_>) -> Result<(), DecodeError> {
+    if fields.text()?.is_empty() { Err(DecodeError::FilterEmpty) } else { Ok(()) }
 }
 
 /// Reads what is left, item by item: at least one, at most `max`.
@@ -293,7 +298,7 @@ fn unsubscribe<'a>(mut fields: Fields<'a>, limits: &Limits) -> Result<Unsubscrib
     let id = packet_id(&mut fields)?;
     let properties = properties(&mut fields, limits)?;
     let filters = Topics { bytes: fields.rest };
-    each(fields, limits.filters_max, |fields| fields.text().map(|_| ()))?;
+    each(fields, limits.filters_max, filter)?;
     Ok(Unsubscribe { id, properties, filters })
 }
 

@@ -64,6 +64,12 @@ pub enum DecodeError {
     /// A topic to publish to that is empty.
     #[error("empty topic name")]
     TopicEmpty,
+    /// A filter that is empty.
+    #[error("empty topic filter")]
+    FilterEmpty,
+    /// A client identifier that is not UTF-8, or that has a U+0000. Whoever connects with it may be told so.
+    #[error("malformed client identifier")]
+    ClientId,
     /// A topic to publish to with wildcards.
     #[error("topic name with wildcards")]
     TopicWildcard,
@@ -116,12 +122,14 @@ impl DecodeError {
             | Self::ConnectedAlready
             | Self::PacketId(_)
             | Self::TopicEmpty
+            | Self::FilterEmpty
             | Self::Empty(_)
             | Self::PropertyTwice(_)
             | Self::PropertyValue(_)
             | Self::AuthMethod => Reason::ProtocolError,
             Self::TooLarge { .. } => Reason::PacketTooLarge,
             Self::ProtocolName | Self::ProtocolLevel(_) => Reason::UnsupportedProtocolVersion,
+            Self::ClientId => Reason::ClientIdentifierNotValid,
             Self::TopicWildcard => Reason::TopicNameInvalid,
             Self::Filters(_) | Self::UserProperties(_) => Reason::QuotaExceeded,
         }

@@ -151,6 +151,12 @@ pub enum Packet<'a> {
     Auth(Auth<'a>),
 }
 
+impl<'a> From<Publish<'a>> for Packet<'a> {
+    fn from(publish: Publish<'a>) -> Self {
+        Self::Publish(publish)
+    }
+}
+
 /// CONNECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connect<'a> {

@@ -148,6 +148,8 @@ impl Reason {
             | Self::ConnectionRateExceeded => Some(3),
             Self::BadUserNameOrPassword => Some(4),
             Self::NotAuthorized | Self::Banned => Some(5),
+            // The official server's own: a will of quality of service 2 where that is refused.
+            Self::QosNotSupported => Some(0x10),
             _ => None,
         }
     }
@@ -161,6 +163,7 @@ impl Reason {
             3 => Some(Self::ServerUnavailable),
             4 => Some(Self::BadUserNameOrPassword),
             5 => Some(Self::NotAuthorized),
+            0x10 => Some(Self::QosNotSupported),
             _ => None,
         }
     }

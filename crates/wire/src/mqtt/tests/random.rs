@@ -21,7 +21,7 @@ struct Parts {
 
 fn parts() -> impl Strategy<Value = Parts> {
     let text = "[a-z/é ]{0,5}";
-    let filters = proptest::collection::vec(("[a+#/$]{0,5}", 0_u8..48), 1..4);
+    let filters = proptest::collection::vec(("[a+#/$]{1,5}", 0_u8..48), 1..4);
     let properties = proptest::collection::vec((1_u8..0x2B, any::<u32>(), text, text), 0..4);
     (
         0_u8..16,
@@ -110,7 +110,7 @@ fn sender_of(kind: PacketKind, parts: &Parts, version: Version) -> Sender {
 fn reason_for(parts: &Parts, kind: PacketKind, version: Version) -> Reason {
     let fits = |reason: &&Reason| match (version, kind) {
         (Version::V5, _) => reason.is_for(kind),
-        (_, PacketKind::ConnAck) => (0..6).any(|code| Reason::of_return_code(code) == Some(**reason)),
+        (_, PacketKind::ConnAck) => (0..=0x10).any(|code| Reason::of_return_code(code) == Some(**reason)),
         (_, PacketKind::SubAck) => {
             reason.is_for(kind) && (!reason.is_error() || **reason == Reason::UnspecifiedError)
         }

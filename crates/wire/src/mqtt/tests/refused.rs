@@ -49,7 +49,7 @@ fn first_bytes() {
     v311(b"\x80\x02", E::Flags { kind: K::Subscribe, flags: 0 });
     v311(b"\xA0\x02", E::Flags { kind: K::Unsubscribe, flags: 0 });
     connect(b"\x11", E::Flags { kind: K::Connect, flags: 1 });
-    v311(b"\x38\x03\x00\x01a", E::Flags { kind: K::Publish, flags: 8 });
+    v5(b"\x38\x04\x00\x01a\x00", E::Flags { kind: K::Publish, flags: 8 });
     v311(b"\x36\x05\x00\x01a\x00\x01", E::Qos);
     v311(b"\x30\xFF\xFF\xFF\xFF", E::VariableInteger);
     v5(b"\xC0\x80\x00", E::VariableInteger);
@@ -74,9 +74,9 @@ fn connect_is_checked() {
     connect(b"\x10\x0D\x00\x04MQTT\x04\x82\x00\x0A\x00\x01c", E::Short(K::Connect));
     connect(b"\x10\x0E\x00\x04MQTT\x04\x02\x00\x0A\x00\x01cx", E::Trailing(K::Connect));
     connect(b"\x10\x0D\x00\x04MQTT\x04\x02\x00\x0A\x00\x02c", E::Short(K::Connect));
-    connect(b"\x10\x0D\x00\x04MQTT\x04\x02\x00\x0A\x00\x01\x00", E::Text);
-    connect(b"\x10\x0D\x00\x04MQTT\x04\x02\x00\x0A\x00\x01\xFF", E::Text);
-    connect(b"\x10\x0F\x00\x04MQTT\x04\x02\x00\x0A\x00\x03\xED\xA0\x80", E::Text);
+    connect(b"\x10\x0D\x00\x04MQTT\x04\x02\x00\x0A\x00\x01\x00", E::ClientId);
+    connect(b"\x10\x0D\x00\x04MQTT\x04\x02\x00\x0A\x00\x01\xFF", E::ClientId);
+    connect(b"\x10\x0F\x00\x04MQTT\x04\x02\x00\x0A\x00\x03\xED\xA0\x80", E::ClientId);
     connect(b"\x10\x00", E::Short(K::Connect));
     // The length in five bytes where one is enough, which 3.1.1 does not forbid.
     let long = b"\x10\x8D\x00\x00\x04MQTT\x04\x02\x00\x0A\x00\x01c";
@@ -93,6 +93,9 @@ fn identifiers_topics_and_lists() {
     v311(b"\x82\x06\x00\x00\x00\x01a\x00", E::PacketId(K::Subscribe));
     v311(b"\x30\x02\x00\x00", E::TopicEmpty);
     v5(b"\x30\x03\x00\x00\x00", E::TopicEmpty);
+    v311(b"\x82\x05\x00\x01\x00\x00\x00", E::FilterEmpty);
+    v311(b"\xA2\x04\x00\x01\x00\x00", E::FilterEmpty);
+    v311(b"\x82\x06\x00\x01\x00\x01\xFF\x00", E::Text);
     v311(b"\x30\x05\x00\x03a/#", E::TopicWildcard);
     v311(b"\x30\x05\x00\x03+/a", E::TopicWildcard);
     v311(b"\x82\x02\x00\x01", E::Empty(K::Subscribe));
