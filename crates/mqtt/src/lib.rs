@@ -23,6 +23,8 @@ mod session;
 mod subscriptions;
 mod will;
 
+#[cfg(test)]
+mod tests;
 
 pub use agree::{Agreed, Keep, agree};
 pub use command::{Command, Ended, Published, Ticket};
