@@ -1,6 +1,7 @@
 //! Flags about the cluster.
 
 use super::FlagError;
+use super::table::port as listening_port;
 use crate::blocks::cluster::{NOT_LISTENING, RouteUrl};
 use crate::blocks::server_url::{self, Parts};
 use crate::error::Location;
@@ -36,7 +37,7 @@ pub(super) fn listen(options: &mut Options, text: &str) -> Result<(), String> {
     }
     let parts = Parts::split(text)?;
     let port = parts.port.ok_or("it has no port")?;
-    own.listener.port = super::port(port).map_err(|_| format!("{port:?} is no port"))?;
+    own.listener.port = listening_port(port).map_err(|_| format!("{port:?} is no port"))?;
     own.listener.host = if parts.host.is_empty() { "0.0.0.0".into() } else { parts.host.to_owned() };
     if parts.user.is_some() && parts.password.is_none() {
         return Err("expected cluster password to be set".into());
