@@ -178,7 +178,7 @@ impl Round<'_> {
         for state in groups.values().filter_map(|group| group.state) {
             *states.entry(state.segment).or_insert(0) += u64::from(state.bytes);
         }
-        let rewrite = Arc::new(self.segments.to_rewrite(&states, self.log.ring.newest()));
+        let rewrite = Arc::new(self.segments.to_rewrite(&states, self.log.identity.ring.newest()));
         let plans = self.plans(&groups, &rewrite);
         let deleted = groups.values().any(|group| group.deleted.is_some());
         if plans.is_empty() && rewrite.is_empty() && !deleted {
@@ -575,7 +575,7 @@ impl SegmentSink<'_> {
             None => {
                 let id = *self.next_segment;
                 *self.next_segment += 1;
-                let bound = (&self.round.log.store, &self.round.log.ring);
+                let bound = (&self.round.log.identity.store, &self.round.log.identity.ring);
                 let created = SegmentWriter::create(disk, dir, bound, id);
                 let created =
                     created.map_err(|error| Trouble::Write(format!("create segment {id}"), error))?;

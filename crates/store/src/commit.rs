@@ -38,9 +38,7 @@ pub(crate) struct Log {
     pub disk: Arc<dyn Disk>,
     /// The store's folder.
     pub root: PathBuf,
-    pub store: [u8; 16],
-    /// By what new files are sealed.
-    pub ring: Ring,
+    pub identity: Identity,
     pub options: Options,
     pub files: LogFiles,
     pub pending: Mutex<Pending>,
@@ -55,11 +53,23 @@ pub(crate) struct Log {
     /// Nothing below counts any more.
     pub log_from: AtomicU64,
     pub failed: OnceLock<Failure>,
-    /// The disk is full: only what frees room is taken.
+    pub room: Room,
+    pub listener: RwLock<Option<Arc<dyn Committed>>>,
+}
+
+/// By what new files are bound to their store, and sealed.
+pub(crate) struct Identity {
+    pub store: [u8; 16],
+    pub ring: Ring,
+}
+
+/// What a full disk lets be done.
+#[derive(Default)]
+pub(crate) struct Room {
+    /// Only what frees room is taken.
     pub low: AtomicBool,
     /// What was taken waits for room, and the reserve is used up. Only the writer changes it.
     pub stuck: AtomicBool,
-    pub listener: RwLock<Option<Arc<dyn Committed>>>,
 }
 
 /// What the lock holds.
@@ -244,9 +254,9 @@ impl Log {
                 previous_end: pending.base,
                 previous_first: file.first,
                 ahead: self.options.ahead_bytes(),
-                seal: FileSeal::new(&self.ring),
+                seal: FileSeal::new(&self.identity.ring),
             };
-            pending.binding = pending.file.binding(&self.store, &self.ring);
+            pending.binding = pending.file.binding(&self.identity.store, &self.identity.ring);
         }
         Flight { base, bytes, file }
     }
@@ -300,7 +310,7 @@ impl Log {
             if let Some(failure) = self.failed.get() {
                 return Err(failure.clone().into());
             }
-            if self.stuck.load(Ordering::Acquire) {
+            if self.room.stuck.load(Ordering::Acquire) {
                 return Err(Refused::Full);
             }
             // The writer may be gone without a word only if it panicked; then nobody shall wait for ever unseen.
@@ -314,7 +324,7 @@ impl Log {
         if let Some(failure) = self.failed.get() {
             return Err(Refused::Failed(failure.clone()));
         }
-        if urgency == Urgency::Ordinary && self.low.load(Ordering::Relaxed) {
+        if urgency == Urgency::Ordinary && self.room.low.load(Ordering::Relaxed) {
             return Err(Refused::Full);
         }
         let pending = self.pending.lock();

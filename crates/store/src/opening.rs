@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::commit::{Group, Log, Pending};
+use crate::commit::{Group, Identity, Log, Pending, Room};
 use crate::disk::{Access, Disk, Lock, read_full};
 use crate::error::{Damage, Lost, OpenError};
 use crate::heads::{Head, Heads};
@@ -140,8 +140,7 @@ pub(crate) fn open(
     let log = Log {
         disk: Arc::clone(&disk),
         root: dir.to_path_buf(),
-        store: manifest.store,
-        ring: manifest.ring.clone(),
+        identity: Identity { store: manifest.store, ring: manifest.ring.clone() },
         options,
         files: found.files,
         pending: Mutex::new(Pending::new(found.next, (&manifest.store, &manifest.ring), groups)),
@@ -151,8 +150,7 @@ pub(crate) fn open(
         written: AtomicU64::new(found.end),
         log_from: AtomicU64::new(manifest.log_from),
         failed: OnceLock::new(),
-        low: AtomicBool::new(false),
-        stuck: AtomicBool::new(false),
+        room: Room::default(),
         listener: RwLock::new(None),
     };
     Ok(Opened { log, segments, manifest, damaged: found.damaged, lock, keys })

@@ -12,7 +12,7 @@ const PIECE_BYTES: u64 = 1 << 20;
 impl Log {
     /// The disk is full; whether giving up the reserve, or files that the log was to use again, has made room.
     pub fn give_up_reserve(&self) -> bool {
-        self.low.store(true, Ordering::Relaxed);
+        self.room.low.store(true, Ordering::Relaxed);
         let spare = self.spares_given_up();
         self.disk.remove(&self.root.join(NAME)).is_ok() || spare
     }
@@ -33,11 +33,11 @@ impl Log {
     /// # Errors
     /// The disk reported something else than that it is full.
     pub fn make_reserve(&self) -> io::Result<()> {
-        if !self.low.load(Ordering::Relaxed) && self.has_reserve() {
+        if !self.room.low.load(Ordering::Relaxed) && self.has_reserve() {
             return Ok(());
         }
         let made = self.write_reserve();
-        self.low.store(made.is_err(), Ordering::Relaxed);
+        self.room.low.store(made.is_err(), Ordering::Relaxed);
         made.or_else(|error| {
             if !is_full(&error) {
                 return Err(error);

@@ -95,7 +95,7 @@ impl Store {
 
     /// Bytes of segments that are not sealed by the newest data key: checkpoints write them anew, some at a time.
     pub fn to_seal_bytes(&self) -> u64 {
-        let newest = self.log.ring.newest();
+        let newest = self.log.identity.ring.newest();
         let segments = self.segments.all();
         let old = segments.iter().filter(|segment| !segment.is_sealed_by(newest));
         old.map(|segment| segment.file_bytes).sum()
@@ -160,12 +160,12 @@ impl Store {
 
     /// Whether the disk is full: only batches that free room are taken.
     pub fn is_low(&self) -> bool {
-        self.log.low.load(Ordering::Relaxed)
+        self.log.room.low.load(Ordering::Relaxed)
     }
 
     /// Whether the disk is so full that not even what was taken has room. It becomes durable once there is some.
     pub fn is_stuck(&self) -> bool {
-        self.log.stuck.load(Ordering::Relaxed)
+        self.log.room.stuck.load(Ordering::Relaxed)
     }
 
     /// Appends the body of a message to `body`, whether it is durable or not.

@@ -81,7 +81,7 @@ impl Writer {
             }
         }
         self.unmarked = records;
-        self.log.stuck.store(false, Ordering::Release);
+        self.log.room.stuck.store(false, Ordering::Release);
         self.log.landed(flight);
         true
     }
@@ -117,7 +117,7 @@ impl Writer {
             log.disk.rename(&dir.join(spare), &path).map_err(not_full)?;
         }
         let file = create_or_take_over(&*log.disk, &path)?;
-        write_full(&*file, &header.encode(&log.store), 0)?;
+        write_full(&*file, &header.encode(&log.identity.store), 0)?;
         let there = file.bytes()?;
         let bytes = there.max(bytes_ahead(DATA_OFFSET, log.options.ahead_bytes()));
         extend(&*file, there, bytes)?;
@@ -128,7 +128,7 @@ impl Writer {
             write_full(&*before.file, &mark.encode(before.binding.seed), before.offset(position))?;
             before.file.sync().map_err(not_full)?;
         }
-        let binding = header.binding(&log.store, &log.ring);
+        let binding = header.binding(&log.identity.store, &log.identity.ring);
         let (epoch, first) = (header.epoch, header.first);
         let file = Arc::new(LogFile { name: header.name(), epoch, first, binding, file });
         log.files.insert(Arc::clone(&file));
@@ -142,7 +142,7 @@ impl Writer {
         }
         let mut pending = self.log.pending.lock();
         // Whoever waits for this could be who makes room.
-        if !self.log.stuck.swap(true, Ordering::AcqRel) {
+        if !self.log.room.stuck.swap(true, Ordering::AcqRel) {
             self.log.progress.notify_all();
         }
         if !pending.stop {
