@@ -17,7 +17,10 @@ impl Stream {
             Proposal::Batch(stores) => stores.iter().for_each(|store| self.store(store, effects)),
             Proposal::Skip(store) => self.skip(store, effects),
             Proposal::Remove(remove) => self.remove_all(remove, effects),
-            Proposal::Purge(purge) => self.purge(purge, effects),
+            Proposal::Purge(purge) => {
+                self.purge(purge, effects);
+                self.purge_delayed(purge);
+            }
             Proposal::SkipTo(upto) => {
                 self.messages.skip(*upto, 0);
                 effects.skipped = true;
@@ -214,6 +217,13 @@ impl Stream {
         let after = self.messages.totals();
         let (count, bytes) = (before.count - after.count, before.bytes - after.bytes);
         effects.purged.push(Purged { filter: filter.map(Box::from), count, bytes });
+    }
+
+    /// Who purges all of some subjects does not want what is stored under them later, either. Numbers and sequences say nothing of that.
+    fn purge_delayed(&mut self, purge: &Purge) {
+        if purge.before == 0 && purge.keep == 0 {
+            self.delays.purge(purge.filter.as_deref());
+        }
     }
 
     fn clear(&mut self, next: u64) {

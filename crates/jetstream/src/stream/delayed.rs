@@ -87,6 +87,15 @@ impl Delays {
         }
     }
 
+    /// Gives up those that a filter matches, or all.
+    pub fn purge(&mut self, filter: Option<&[u8]>) {
+        let is_gone =
+            |delayed: &Delayed<'_>| filter.is_none_or(|filter| set::matches(filter, &delayed.subject));
+        let gone: Vec<u64> =
+            self.by_id.values().filter(|delayed| is_gone(delayed)).map(|delayed| delayed.id).collect();
+        gone.into_iter().for_each(|id| self.remove(id));
+    }
+
     /// One of them is tried again later.
     pub fn postpone(&mut self, id: u64, at: i64) {
         if let Some(delayed) = self.by_id.get_mut(&id) {
@@ -297,6 +306,31 @@ mod tests {
         apply(&mut stream, &proposal);
         assert_eq!(stream.delayed(0, "t.*").count() + stream.delayed(3, "").count(), 0);
         assert_eq!(stream.delayed(0, "s.*").count(), 1);
+    }
+
+    #[test]
+    fn a_purge_of_all_or_of_a_filter_takes_what_is_delayed() {
+        let mut stream = stream();
+        for _ in 0..2 {
+            let proposal = admitted(&stream, "Nats-Delay: 1s", 0).expect("it is taken");
+            apply(&mut stream, &proposal);
+        }
+        let filter = |filter: &str| Some(filter.as_bytes().into());
+        for (purge, left) in [
+            (Purge { filter: filter("t.>"), before: 0, keep: 0 }, 2),
+            (Purge { filter: None, before: 5, keep: 0 }, 2),
+            (Purge { filter: filter("s.*"), before: 0, keep: 1 }, 2),
+            (Purge { filter: filter("s.*"), before: 0, keep: 0 }, 0),
+        ] {
+            let purge = stream.admit_purge(purge).expect("it is allowed");
+            apply(&mut stream, &purge);
+            assert_eq!(stream.delayed_totals().0, left, "{purge:?}");
+        }
+        assert_eq!(stream.next_expiry(), None);
+        let proposal = admitted(&stream, "Nats-Delay: 1s", 0).expect("it is taken");
+        apply(&mut stream, &proposal);
+        apply(&mut stream, &Proposal::Purge(Purge::default()));
+        assert_eq!(again(&stream).delayed_totals(), (0, 0));
     }
 
     #[test]
