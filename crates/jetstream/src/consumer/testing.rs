@@ -180,6 +180,7 @@ pub(crate) fn pull_settings() -> Settings {
 }
 
 /// The same of a push consumer.
+#[cfg(test)]
 pub(crate) fn push_settings() -> Settings {
     let push = PushSettings {
         deliver_subject: b"d"[..].into(),
@@ -192,6 +193,7 @@ pub(crate) fn push_settings() -> Settings {
 }
 
 /// A stream with one consumer, at a time.
+#[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub log: MapLog,
@@ -204,6 +206,7 @@ pub(crate) struct Bench {
     pub settled: Vec<u64>,
 }
 
+#[cfg(test)]
 impl Bench {
     pub fn new(settings: Settings, log: MapLog) -> Self {
         let start = Start::of(&settings, &log);

@@ -199,9 +199,7 @@ fn answer(executor: &mut Executor, message: &Message) {
     let (account, reply) = (message.account.clone(), message.reply.clone());
     // All answers of a turn wait for one sync, and keep their order.
     executor.at_last(move |executor| {
-        let store = node.streams.shared_once_begun().and_then(|shared| shared.store());
-        let failed = upto.zip(store).and_then(|(upto, store)| store.wait(upto).err());
-        let payload = failed.map_or(payload, |failure| refused(error::STREAM_STORE_FAILED.with(failure)));
+        let payload = on_disk(&node, upto).map_or_else(refused, |()| payload);
         executor.answer(&account, &reply, &headers, &*payload);
         let (_, turn) = executor.parts();
         turn.within(|turn| {
@@ -213,6 +211,16 @@ fn answer(executor: &mut Executor, message: &Message) {
             }
         });
     });
+}
+
+/// Waits until the log has on disk what a request did.
+///
+/// # Errors
+/// The disk failed.
+pub(super) fn on_disk(node: &Node, upto: Option<Lsn>) -> Result<(), ApiError> {
+    let store = node.streams.shared_once_begun().and_then(|shared| shared.store());
+    let failed = upto.zip(store).and_then(|(upto, store)| store.wait(upto).err());
+    failed.map_or(Ok(()), |failure| Err(error::STREAM_STORE_FAILED.with(failure)))
 }
 
 /// What holds for all requests.

@@ -1,5 +1,6 @@
 //! What the API has that official servers do not have: `$JS.API.DIALTONE.…`, with the rights of the rest of it.
 
+use super::api::on_disk;
 use super::check_available;
 use crate::internal::Message;
 use crate::node::Executor;
@@ -12,6 +13,8 @@ use dialtone_jetstream::error::{self, ApiError};
 use dialtone_jetstream::json::{self, Field, Strictness};
 use dialtone_jetstream::stream::{Delayed, Refusal};
 use dialtone_jetstream::time::Time;
+use dialtone_store::Lsn;
+use serde::Serialize;
 use std::sync::Arc;
 
 /// What is subscribed to behind the prefix of the API.
@@ -24,50 +27,80 @@ const REDRIVEN_MAX: usize = 256;
 /// Answers a request.
 pub(super) fn answer(executor: &mut Executor, message: &Message) {
     let node = executor.node.clone();
-    // Where a reload switched JetStream off, nobody answers, as for the rest of the API.
-    if node.streams.shared().is_none() {
+    // Where a reload switched JetStream off, nobody answers, as for the rest of the API; nor where the account imports it.
+    if node.streams.shared().is_none() || super::is_elsewhere(&node, &message.account) {
         return;
     }
     let subject = message.subject.clone();
     let Some((_, asked)) = subject.split_once(".API.DIALTONE.") else { return };
     let Some((asked, stream)) = asked.rsplit_once('.') else { return };
-    let (failed, payload) = match asked {
-        "REDRIVE" => answer_redrive(redrive(executor, message, stream)),
-        "DELAYED.LIST" => answer_list(list(executor, message, stream)),
-        "DELAYED.CANCEL" => answer_cancel(cancel(executor, message, stream)),
-        _ => return,
+    match asked {
+        "REDRIVE" => reply(executor, message, stream, redrive),
+        "DELAYED.LIST" => reply(executor, message, stream, list),
+        "DELAYED.CANCEL" => reply(executor, message, stream, cancel),
+        _ => {}
+    }
+}
+
+/// What an endpoint answers, and where the log ends with what it did.
+type Done<R> = Result<(R, Option<Lsn>), ApiError>;
+
+/// Does what is asked, and answers once that is on disk.
+fn reply<R: Response + Send + 'static>(
+    executor: &mut Executor,
+    message: &Message,
+    stream: &str,
+    act: impl FnOnce(&mut Executor, &Message, &str) -> Done<R>,
+) {
+    let node = executor.node.clone();
+    let done = act(executor, message, stream);
+    node.streams.asked(&message.account, done.is_err());
+    let (account, reply) = (message.account.clone(), message.reply.clone());
+    executor.at_last(move |executor| {
+        let done = done.and_then(|(response, upto)| on_disk(&node, upto).map(|()| response));
+        executor.answer(&account, &reply, &[], &*encode(done));
+    });
+}
+
+/// The document of an answer.
+trait Response: Default + Serialize {
+    /// Its `type`.
+    const KIND: &'static str;
+    /// Where its type stands, and its error.
+    fn head(&mut self) -> (&mut String, &mut Option<ApiError>);
+}
+
+fn encode<R: Response>(done: Result<R, ApiError>) -> Vec<u8> {
+    let (mut response, error) = match done {
+        Ok(response) => (response, None),
+        Err(error) => (R::default(), Some(error)),
     };
-    node.streams.asked(&message.account, failed);
-    executor.reply(message, payload);
+    let (kind, place) = response.head();
+    R::KIND.clone_into(kind);
+    *place = error;
+    json::to_vec(&response)
 }
 
-/// A document, and whether it is an error.
-type Answer = (bool, Vec<u8>);
+macro_rules! responses {
+    ($($document:ty = $kind:literal;)*) => { $(
+        impl Response for $document {
+            const KIND: &'static str = concat!("io.dialtone.jetstream.v1.", $kind, "_response");
 
-fn answer_redrive(done: Result<RedriveResponse, ApiError>) -> Answer {
-    let kind = "io.dialtone.jetstream.v1.redrive_response".to_owned();
-    let failed = done.is_err();
-    let response =
-        done.unwrap_or_else(|error| RedriveResponse { error: Some(error), ..RedriveResponse::default() });
-    (failed, json::to_vec(&RedriveResponse { kind, ..response }))
+            fn head(&mut self) -> (&mut String, &mut Option<ApiError>) {
+                (&mut self.kind, &mut self.error)
+            }
+        }
+    )* };
 }
 
-fn answer_list(done: Result<DelayedResponse, ApiError>) -> Answer {
-    let kind = "io.dialtone.jetstream.v1.delayed_list_response".to_owned();
-    let failed = done.is_err();
-    let response =
-        done.unwrap_or_else(|error| DelayedResponse { error: Some(error), ..DelayedResponse::default() });
-    (failed, json::to_vec(&DelayedResponse { kind, ..response }))
-}
-
-fn answer_cancel(done: Result<(), ApiError>) -> Answer {
-    let kind = "io.dialtone.jetstream.v1.delayed_cancel_response".to_owned();
-    let response = CancelResponse { kind, success: done.is_ok(), error: done.err() };
-    (!response.success, json::to_vec(&response))
+responses! {
+    RedriveResponse = "redrive";
+    DelayedResponse = "delayed_list";
+    CancelResponse = "delayed_cancel";
 }
 
 /// Lists the messages of a stream that are stored later.
-fn list(executor: &mut Executor, message: &Message, stream: &str) -> Result<DelayedResponse, ApiError> {
+fn list(executor: &mut Executor, message: &Message, stream: &str) -> Done<DelayedResponse> {
     let asked: DelayedRequest = read(message, DelayedRequest::GO)?;
     let hosted = named(executor, message, stream)?;
     let inner = hosted.lock();
@@ -82,11 +115,11 @@ fn list(executor: &mut Executor, message: &Message, stream: &str) -> Result<Dela
     let delayed: Vec<_> = found.by_ref().take(LISTED_MAX).map(shown).collect();
     let complete = found.next().is_none();
     let total = machine.delayed_totals().0 as u64;
-    Ok(DelayedResponse { total, delayed, complete, ..DelayedResponse::default() })
+    Ok((DelayedResponse { total, delayed, complete, ..DelayedResponse::default() }, None))
 }
 
 /// Gives up a message that was to be stored later.
-fn cancel(executor: &mut Executor, message: &Message, stream: &str) -> Result<(), ApiError> {
+fn cancel(executor: &mut Executor, message: &Message, stream: &str) -> Done<CancelResponse> {
     let asked: CancelRequest = read(message, CancelRequest::GO)?;
     let hosted = named(executor, message, stream)?;
     let (_, turn) = executor.parts();
@@ -96,7 +129,7 @@ fn cancel(executor: &mut Executor, message: &Message, stream: &str) -> Result<()
         Refusal::NotFound => error::NO_MESSAGE_FOUND.error(),
         other => ApiError::from(&other),
     })?;
-    durable(executor, upto)
+    Ok((CancelResponse { success: true, ..CancelResponse::default() }, upto))
 }
 
 /// The body of a request, which may be empty.
@@ -115,7 +148,7 @@ fn named(executor: &Executor, message: &Message, stream: &str) -> Result<Arc<Hos
 }
 
 /// Puts dead letters back into the streams that they came from, under their subjects there.
-fn redrive(executor: &mut Executor, message: &Message, stream: &str) -> Result<RedriveResponse, ApiError> {
+fn redrive(executor: &mut Executor, message: &Message, stream: &str) -> Done<RedriveResponse> {
     let asked: RedriveRequest = read(message, RedriveRequest::GO)?;
     let letters = named(executor, message, stream)?;
     if letters.lock().state.meta.config.deny_delete {
@@ -155,7 +188,7 @@ fn redrive(executor: &mut Executor, message: &Message, stream: &str) -> Result<R
         }
     }
     // They are deleted here once they are on disk there.
-    durable(executor, upto)?;
+    on_disk(&executor.node, upto)?;
     let mut upto = None;
     for seq in put {
         let (_, turn) = executor.parts();
@@ -165,15 +198,5 @@ fn redrive(executor: &mut Executor, message: &Message, stream: &str) -> Result<R
             upto = upto.max(lsn);
         }
     }
-    durable(executor, upto)?;
-    Ok(response)
-}
-
-/// Waits until the log has something on disk.
-fn durable(executor: &Executor, upto: Option<dialtone_store::Lsn>) -> Result<(), ApiError> {
-    let Some((upto, shared)) = upto.zip(executor.node.streams.shared()) else { return Ok(()) };
-    match shared.store().map(|store| store.wait(upto)) {
-        None | Some(Ok(())) => Ok(()),
-        Some(Err(failure)) => Err(error::STREAM_STORE_FAILED.with(failure)),
-    }
+    Ok((response, upto))
 }

@@ -241,10 +241,10 @@ impl Shared {
     pub(crate) fn close(&self) {
         let rest = {
             let mut agenda = self.agenda.lock();
+            let rest = std::mem::take(&mut *agenda);
             agenda.is_closed = true;
-            std::mem::take(&mut *agenda)
+            rest
         };
-        self.agenda.lock().is_closed = true;
         self.agenda.changed.notify_all();
         self.alarm.close();
         self.reads.close();
