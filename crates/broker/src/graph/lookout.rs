@@ -61,7 +61,11 @@ impl Lookouts {
 
     fn add(&self, subject: &[u8], entry: Entry) {
         let mut all = self.by_subject.lock();
-        all.entry(subject.into()).or_default().push(entry);
+        match all.get_mut(subject) {
+            Some(entries) => entries.push(entry),
+            // Nearly always the only one.
+            None => drop(all.insert(subject.into(), vec![entry])),
+        }
         self.is_used.store(true, Ordering::Release);
     }
 

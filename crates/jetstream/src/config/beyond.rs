@@ -71,7 +71,7 @@ pub fn order_by(config: &ConsumerConfig) -> Option<KeyTokens> {
 
 /// Where messages of a consumer go that are given up. Of a configuration that was checked.
 pub fn dead_letter(config: &ConsumerConfig) -> Option<&str> {
-    config.metadata.get(DEAD_LETTER).map(String::as_str)
+    config.metadata.get(DEAD_LETTER)
 }
 
 /// Checks our own settings of a consumer of `stream`; `old` is what it was, if it is there already.
@@ -130,7 +130,7 @@ pub(super) fn check_stream(config: &StreamConfig) -> Result<(), ApiError> {
     if let Some(key) = unknown(&config.metadata, STREAM) {
         return refuse(format!("{key} is no setting of a stream"));
     }
-    match config.metadata.get(DELAY).map(String::as_str) {
+    match config.metadata.get(DELAY) {
         None | Some("false") => Ok(()),
         Some("true") if config.mirror.is_some() => refuse(format!("{DELAY} does not go with a mirror")),
         Some("true") => Ok(()),

@@ -20,55 +20,63 @@ const SERVER_LEVEL: &str = "_nats.level";
 /// What a stream or consumer is told by a client, and what clients may keep beside it: names and values in the order of the names. There may be
 /// very many consumers with few names each, so it is no tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata(Vec<(String, String)>);
+pub struct Metadata(Box<[(Box<str>, Box<str>)]>);
 
 impl Metadata {
     /// Nothing.
-    pub const fn new() -> Self {
-        Self(Vec::new())
+    pub fn new() -> Self {
+        Self::default()
     }
 
     fn find(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(known, _)| known.as_str().cmp(name))
+        self.0.binary_search_by(|(known, _)| (**known).cmp(name))
     }
 
     /// The value of a name.
-    pub fn get(&self, name: &str) -> Option<&String> {
-        self.0.get(self.find(name).ok()?).map(|(_, value)| value)
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(self.find(name).ok()?).map(|(_, value)| &**value)
     }
 
     /// Gives a name a value, instead of any other.
-    pub fn insert(&mut self, name: String, value: String) {
-        match self.find(&name) {
-            Ok(at) => self.0[at].1 = value,
-            Err(at) => self.0.insert(at, (name, value)),
+    pub fn insert(&mut self, name: &str, value: &str) {
+        match self.find(name) {
+            Ok(at) => self.0[at].1 = value.into(),
+            Err(at) => self.change(|all| all.insert(at, (name.into(), value.into()))),
         }
     }
 
     /// Takes a name out.
     pub fn remove(&mut self, name: &str) {
         if let Ok(at) = self.find(name) {
-            self.0.remove(at);
+            self.change(|all| drop(all.remove(at)));
         }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Vec<(Box<str>, Box<str>)>)) {
+        let mut all = std::mem::take(&mut self.0).into_vec();
+        change(&mut all);
+        self.0 = all.into();
     }
 
     /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 }
 
 impl FromIterator<(String, String)> for Metadata {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(all: I) -> Self {
-        Self(all.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect())
+        let all: BTreeMap<String, String> = all.into_iter().collect();
+        Self(all.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 
 impl Field for Metadata {
     fn read(&mut self, node: &Node<'_>, go: &str, reader: &mut Reader) -> Result<(), Abort> {
-        let mut all: BTreeMap<String, String> = std::mem::take(&mut self.0).into_iter().collect();
+        let known = self.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut all: BTreeMap<String, String> = known.collect();
         let read = all.read(node, go, reader);
-        self.0 = all.into_iter().collect();
+        *self = all.into_iter().collect();
         read
     }
 }
@@ -125,15 +133,15 @@ pub fn static_consumer_metadata(config: &mut ConsumerConfig) {
 fn set_level(metadata: &mut Metadata, level: u32) {
     metadata.remove(SERVER_VERSION);
     metadata.remove(SERVER_LEVEL);
-    metadata.insert(REQUIRED_LEVEL.to_owned(), level.to_string());
+    metadata.insert(REQUIRED_LEVEL, &level.to_string());
 }
 
 /// What responses have: what is stored, with the version and level of the server.
 #[must_use]
 pub fn shown_metadata(stored: &Metadata) -> Metadata {
     let mut shown = stored.clone();
-    shown.insert(SERVER_VERSION.to_owned(), API_VERSION.to_owned());
-    shown.insert(SERVER_LEVEL.to_owned(), API_LEVEL.to_string());
+    shown.insert(SERVER_VERSION, API_VERSION);
+    shown.insert(SERVER_LEVEL, &API_LEVEL.to_string());
     shown
 }
 
@@ -145,7 +153,7 @@ pub(super) fn comparable(requested: &Metadata, stored: &Metadata) -> Metadata {
         metadata.remove(key);
     }
     if let Some(level) = stored.get(REQUIRED_LEVEL) {
-        metadata.insert(REQUIRED_LEVEL.to_owned(), level.clone());
+        metadata.insert(REQUIRED_LEVEL, level);
     }
     metadata
 }

@@ -1,10 +1,10 @@
 //! How far a consumer is, as archives and official servers have it.
 
 use super::change::ConsumerId;
-use super::letters::Letters;
 use super::log::{Log, SEQ_MAX};
 use super::machine::Consumer;
 use super::pending::{Entry, Pending};
+use super::rare::Rare;
 use super::reply::Prefixes;
 use super::settings::Settings;
 use super::state::{Position, State};
@@ -73,7 +73,7 @@ impl Consumer {
         };
         let is_there = |seq: u64| (1..=delivered.stream).contains(&seq) && log.message(seq).is_some();
         let again = |seq: &u64| archived.redelivered.0.get(seq).copied().unwrap_or(0);
-        let mut pending = Pending::default();
+        let mut pending = Rare::<Pending>::default();
         let mut parked = settings.order_by.as_ref().map(|_| BTreeSet::new());
         for (seq, waiting) in archived.pending.0.iter().filter(|(seq, _)| is_there(**seq)) {
             if let Some(parked) = parked.as_mut().filter(|_| waiting.timestamp == 0) {
@@ -104,7 +104,7 @@ impl Consumer {
             pending,
             exhausted,
             parked,
-            letters: settings.dead_letter.as_ref().map(|_| Letters::default()),
+            letters: settings.dead_letter.as_ref().map(|_| Box::default()),
             num_pending: 0,
         };
         state.count(&settings.filters, log);

@@ -100,6 +100,8 @@ pub struct Changes {
     last_seq: u64,
     /// Messages that a consumer no longer needs. Only those of streams that want to know (`Settings::settles`).
     pub settled: Vec<u64>,
+    /// The reply subject that was made last: the room is that of all consumers.
+    pub(super) reply: Vec<u8>,
 }
 
 impl Changes {

@@ -7,6 +7,7 @@ use super::change::Change;
 use super::event::{Context, Event};
 use super::machine::Consumer;
 use super::pending::Entry;
+use super::rare::{Rare, Unused};
 use super::reply::Prefixes;
 use crate::stream::{append_header, without_prefixes};
 use crate::time::Time;
@@ -143,11 +144,23 @@ pub(super) struct Outbox {
     tries: u32,
 }
 
+impl Unused for Outbox {
+    fn unused() -> &'static Self {
+        static UNUSED: Outbox = Outbox::UNUSED;
+        &UNUSED
+    }
+}
+
 impl Outbox {
     /// Of a consumer that has dead letters which nobody has answered, so that they are sent at once.
-    pub fn new(has_dead: bool) -> Self {
-        Self { retry_at: has_dead.then_some(i64::MIN), ..Self::default() }
+    pub fn new(has_dead: bool) -> Rare<Self> {
+        match has_dead {
+            true => Rare::of(Self { retry_at: Some(i64::MIN), ..Self::UNUSED }),
+            false => Rare::default(),
+        }
     }
+
+    const UNUSED: Self = Self { sent: BTreeSet::new(), reasons: BTreeMap::new(), retry_at: None, tries: 0 };
 
     pub fn deadline(&self) -> Option<i64> {
         self.retry_at
@@ -243,7 +256,7 @@ impl Consumer {
         for seq in dead {
             self.decide(ctx, Change::Buried { seq });
         }
-        self.outbox = Outbox::default();
+        self.outbox = Rare::default();
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a consumer reads of its stream, and which messages of it are for the consumer.
 
 use crate::messages::Selector;
-use dialtone_subject::set;
 
 /// No stream has a sequence beyond it, so that none that is named overflows.
 pub const SEQ_MAX: u64 = 1 << 62;
@@ -75,43 +74,36 @@ pub enum Found<'a> {
 
 /// The filters of a consumer. None at all match everything; more than one match what any of them matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filters {
-    list: Box<[Box<[u8]>]>,
-    selector: Selector,
-}
+pub struct Filters(Selector);
 
 impl Filters {
     /// Of filters that were checked.
     pub fn new<'a>(filters: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let list: Box<[Box<[u8]>]> = filters.into_iter().map(Into::into).collect();
-        let selector = Selector::new(list.iter().map(|filter| &**filter));
-        // A filter that matches all is as good as none.
-        let list = if selector.is_all() { Box::default() } else { list };
-        Self { list, selector }
+        Self(Selector::new(filters))
     }
 
     /// Whether everything matches.
     pub fn is_all(&self) -> bool {
-        self.list.is_empty()
+        self.0.is_all()
     }
 
     /// Whether they are one filter without wildcards.
     pub fn is_one_subject(&self) -> bool {
-        self.selector.literal().is_some()
+        self.0.literal().is_some()
     }
 
     /// Whether one of them matches.
     pub fn matches(&self, subject: &[u8]) -> bool {
-        self.list.is_empty() || self.list.iter().any(|filter| set::matches(filter, subject))
+        self.0.matches(subject)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.list.iter().map(|filter| &**filter)
+        self.0.iter()
     }
 
     /// The same for the stream's messages.
     pub fn selector(&self) -> &Selector {
-        &self.selector
+        &self.0
     }
 }

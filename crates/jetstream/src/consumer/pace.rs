@@ -6,7 +6,7 @@ use super::settings::{Mode, RateLimit, Settings};
 const REPLAY_STEP_MIN: i64 = 1_000_000;
 
 /// When the next message may go. Nothing of it is kept over a restart.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Pace {
     limit: Option<RateLimit>,
     /// When all that was sent is paid for by the rate: what was not used before then is a burst. Nanoseconds since 1970.
@@ -24,19 +24,23 @@ struct Replay {
 }
 
 impl Pace {
-    /// Of a consumer that begins, or begins anew, while `last_seq` is the last message.
-    pub fn new(settings: &Settings, last_seq: u64) -> Self {
-        let limit = match &settings.mode {
-            Mode::Push(push) => push.rate_limit,
-            Mode::Pull(_) => None,
-        };
+    /// Of a consumer that begins, or begins anew, while `last_seq` is the last message. `None`: all go at once.
+    pub fn new(settings: &Settings, last_seq: u64) -> Option<Box<Self>> {
         let replay = settings.replay_original.then_some(Replay { last_seq, last: None });
-        Self { limit, paid_at: i64::MIN, replay }
+        let limit = limit(settings);
+        (limit.is_some() || replay.is_some()).then(|| Box::new(Self { limit, paid_at: i64::MIN, replay }))
     }
 
     /// Takes over another rate.
-    pub fn update(&mut self, settings: &Settings) {
-        self.limit = Self::new(settings, 0).limit;
+    pub fn update(pace: &mut Option<Box<Self>>, settings: &Settings) {
+        let limit = limit(settings);
+        match pace {
+            Some(pace) => pace.limit = limit,
+            None if limit.is_some() => {
+                *pace = Some(Box::new(Self { limit, paid_at: i64::MIN, replay: None }))
+            }
+            None => {}
+        }
     }
 
     /// When a message of so many bytes may go that was stored at `time`. `None`: now.
@@ -61,6 +65,13 @@ impl Pace {
                 self.replay = None;
             }
         }
+    }
+}
+
+fn limit(settings: &Settings) -> Option<RateLimit> {
+    match &settings.mode {
+        Mode::Push(push) => push.rate_limit,
+        Mode::Pull(_) => None,
     }
 }
 

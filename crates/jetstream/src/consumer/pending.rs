@@ -3,6 +3,7 @@
 //! Sequences are delivered in ascending order, and deadlines mostly too, so that both stand in queues: what is acknowledged is only marked, and
 //! taken out when it comes to the front, or when more than half of a queue is marked.
 
+use super::rare::Unused;
 use std::collections::{BTreeSet, VecDeque};
 
 /// A message that waits for its acknowledgement.
@@ -45,7 +46,7 @@ impl Entry {
 const MARKED_MAX: usize = 64;
 
 /// All of one consumer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Pending {
     /// Ascending by sequence, with marked ones in between; the first is not marked.
     entries: VecDeque<Entry>,
@@ -61,6 +62,19 @@ pub struct Pending {
     ready_live: usize,
 }
 
+impl Unused for Pending {
+    fn unused() -> &'static Self {
+        static UNUSED: Pending = Pending::new();
+        &UNUSED
+    }
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl PartialEq for Pending {
     /// Whether both hold the same messages. Which of them are to come again is no part of it: that follows from the deadlines.
     fn eq(&self, other: &Self) -> bool {
@@ -70,6 +84,18 @@ impl PartialEq for Pending {
 }
 
 impl Pending {
+    const fn new() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            live: 0,
+            redelivered: 0,
+            in_order: VecDeque::new(),
+            other: BTreeSet::new(),
+            ready: VecDeque::new(),
+            ready_live: 0,
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.live
@@ -149,11 +175,6 @@ impl Pending {
         }
         self.trim();
         Some(entry)
-    }
-
-    /// Takes out all.
-    pub fn clear(&mut self) {
-        *self = Self::default();
     }
 
     /// Gives one that is there another deadline, and counts a delivery if it was one. At `at` or before, it is to come again at once.

@@ -14,7 +14,7 @@ const FULL_LOOK_INTERVAL: i64 = 1_000_000_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pull {
     pub waiting: WaitQueue,
-    pin: Option<Pin>,
+    pin: Option<Box<Pin>>,
     looked_at: i64,
     round: u64,
 }
@@ -58,7 +58,7 @@ pub(super) struct Known {
 impl Pull {
     /// The client that is served alone.
     pub fn pin(&self) -> Option<&Pin> {
-        self.pin.as_ref()
+        self.pin.as_deref()
     }
 
     pub fn deadline(&self) -> Option<i64> {
@@ -269,7 +269,7 @@ impl Pull {
         front.priority.pin = Some(id.clone());
         ctx.advise(Advisory::Pinned { group: &group, id: &id });
         let expires = ctx.now.saturating_add(pin_timeout(settings));
-        self.pin = Some(Pin { id, group, since: ctx.now, expires });
+        self.pin = Some(Box::new(Pin { id, group, since: ctx.now, expires }));
     }
 
     /// The first request got its message.

@@ -78,7 +78,7 @@ impl Push {
 
     /// Asks receivers whether they keep up.
     fn ask(&mut self, ctx: &mut Context<'_>, settings: &PushSettings, prefixes: &Prefixes) {
-        let mut reply = prefixes.flow_control.to_vec();
+        let mut reply = prefixes.flow_control();
         let mut random = ctx.host.random();
         for _ in 0..4 {
             const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

@@ -70,14 +70,9 @@ fn number(token: &[u8]) -> Option<u64> {
     })
 }
 
-/// The beginnings of the subjects that a consumer makes for each message.
+/// What the subjects have in common that a consumer makes for each message: `<stream>.<consumer>.`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Prefixes {
-    /// `$JS.ACK.<stream>.<consumer>.`
-    pub ack: Box<[u8]>,
-    /// `$JS.FC.<stream>.<consumer>.`
-    pub flow_control: Box<[u8]>,
-}
+pub struct Prefixes(Box<[u8]>);
 
 impl Prefixes {
     /// Of the first version.
@@ -90,21 +85,26 @@ impl Prefixes {
         Self::of(&format!("{names}."))
     }
 
-    fn of(middle: &str) -> Self {
-        let with = |kind: &str| format!("$JS.{kind}.{middle}").into_bytes().into_boxed_slice();
-        Self { ack: with("ACK"), flow_control: with("FC") }
+    fn of(names: &str) -> Self {
+        Self(names.as_bytes().into())
     }
-}
 
-/// Writes the reply subject of a delivery to `out`.
-pub(super) fn write_ack_subject(out: &mut Vec<u8>, prefix: &[u8], numbers: [u64; 5]) {
-    out.clear();
-    out.extend_from_slice(prefix);
-    for (at, value) in numbers.into_iter().enumerate() {
-        if at > 0 {
-            out.push(b'.');
+    /// Writes the reply subject of a delivery to `out`, instead of what it has.
+    pub(super) fn write_ack_subject(&self, out: &mut Vec<u8>, numbers: [u64; 5]) {
+        out.clear();
+        out.extend_from_slice(b"$JS.ACK.");
+        out.extend_from_slice(&self.0);
+        for (at, value) in numbers.into_iter().enumerate() {
+            if at > 0 {
+                out.push(b'.');
+            }
+            write_number(out, value);
         }
-        write_number(out, value);
+    }
+
+    /// What the subject of an answer to flow control begins with.
+    pub(super) fn flow_control(&self) -> Vec<u8> {
+        [b"$JS.FC.", &*self.0].concat()
     }
 }
 
@@ -258,11 +258,11 @@ mod tests {
     fn what_is_written_is_read() {
         let mut out = Vec::new();
         let first = Prefixes::new("S", "C");
-        write_ack_subject(&mut out, &first.ack, [1, 22, 3, u64::MAX, 0]);
+        first.write_ack_subject(&mut out, [1, 22, 3, u64::MAX, 0]);
         assert_eq!(out, b"$JS.ACK.S.C.1.22.3.18446744073709551615.0");
-        assert_eq!(&*first.flow_control, b"$JS.FC.S.C.");
+        assert_eq!(first.flow_control(), b"$JS.FC.S.C.");
         let second = Prefixes::with_account("_.acc.S.C");
-        write_ack_subject(&mut out, &second.ack, [1, 22, 3, 4, 5]);
+        second.write_ack_subject(&mut out, [1, 22, 3, 4, 5]);
         assert_eq!(out, b"$JS.ACK._.acc.S.C.1.22.3.4.5");
         assert_eq!(AckSubject::parse(&out).map(|s| (s.stream, s.pending)), Some((&b"S"[..], 5)));
     }

@@ -5,6 +5,7 @@ use super::letters::{Dead, Letters};
 use super::log::{Filters, Log, SEQ_MAX};
 use super::machine::Consumer;
 use super::pending::{Entry, Pending};
+use super::rare::Rare;
 use super::reply::Prefixes;
 use super::settings::Settings;
 use super::state::{Position, State};
@@ -189,7 +190,7 @@ fn read(reader: &mut Reader<'_>) -> Option<State> {
             (seq < next && pending.get(seq).is_none()).then(|| parked.insert(seq)).map(|_| ())
         })?;
     }
-    let letters = if more & LETTERS == 0 { None } else { Some(Letters::read(reader)?) };
+    let letters = if more & LETTERS == 0 { None } else { Some(Box::new(Letters::read(reader)?)) };
     Some(State {
         parked,
         letters,
@@ -231,8 +232,8 @@ fn read_ascending(
     Some(())
 }
 
-fn read_pending(reader: &mut Reader<'_>) -> Option<Pending> {
-    let mut pending = Pending::default();
+fn read_pending(reader: &mut Reader<'_>) -> Option<Rare<Pending>> {
+    let mut pending = Rare::<Pending>::default();
     let mut last = Entry::new(0, 0, 0, 0);
     for _ in 0..count(reader)? {
         let step = reader.varint().filter(|step| *step > 0)?;

@@ -6,6 +6,7 @@ use super::change::Change;
 use super::letters::Letters;
 use super::log::{Bounds, Filters, Log, SEQ_MAX};
 use super::pending::{Delivered, Entry, Pending};
+use super::rare::Rare;
 use super::settings::{AckPolicy, Settings, StartAt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -74,14 +75,14 @@ pub struct State {
     /// Everything up to here is acknowledged.
     pub(super) floor: Position,
     pub(super) acked_at: Option<i64>,
-    pub(super) pending: Pending,
+    pub(super) pending: Rare<Pending>,
     /// What had its last delivery without an acknowledgement, and how many deliveries. Bounded by the messages of the stream.
     pub(super) exhausted: BTreeMap<u64, u32>,
     /// Messages that were passed over until another one of their key is done; `None` for a consumer without keys. At most
     /// [`PARKED_MAX`](super::PARKED_MAX) and those that a client's configuration adds.
     pub(super) parked: Option<BTreeSet<u64>>,
     /// What was given up; `None` for a consumer that does not say where that goes.
-    pub(super) letters: Option<Letters>,
+    pub(super) letters: Option<Box<Letters>>,
     /// Messages of the stream that are still to be delivered for the first time. Follows from the rest.
     pub(super) num_pending: u64,
 }
@@ -97,10 +98,10 @@ impl State {
             delivered_at: None,
             floor: at,
             acked_at: None,
-            pending: Pending::default(),
+            pending: Rare::default(),
             exhausted: BTreeMap::new(),
             parked: settings.order_by.as_ref().map(|_| BTreeSet::new()),
-            letters: settings.dead_letter.as_ref().map(|_| Letters::default()),
+            letters: settings.dead_letter.as_ref().map(|_| Box::default()),
             num_pending: 0,
         };
         state.count(&settings.filters, log);
@@ -247,7 +248,8 @@ impl State {
     /// Takes a message out, however it waits. False if it does not.
     fn release(&mut self, seq: u64) -> bool {
         let was_exhausted = self.exhausted.remove(&seq).is_some();
-        match self.pending.remove(seq) {
+        let waiting = if self.pending.is_empty() { None } else { self.pending.remove(seq) };
+        match waiting {
             Some(entry) => {
                 self.move_floor(&entry);
                 true
@@ -314,11 +316,11 @@ impl State {
     /// Everything up to `next` counts as done, and deliveries are counted anew.
     fn reset(&mut self, next: u64) {
         let next = next.max(1);
-        self.pending.clear();
+        self.pending = Rare::default();
         self.exhausted.clear();
         self.listed.clear();
         self.parked.iter_mut().for_each(BTreeSet::clear);
-        self.letters.iter_mut().for_each(|letters| *letters = Letters::default());
+        self.letters.iter_mut().for_each(|letters| **letters = Letters::default());
         self.next = next;
         self.delivered = Position { consumer: 0, stream: next - 1 };
         self.floor = self.delivered;
@@ -367,7 +369,8 @@ impl State {
             self.release(seq);
         }
         self.exhausted.retain(|seq, _| log.message(*seq).is_some());
-        if let Some(Letters { dead, first_at }) = &mut self.letters {
+        if let Some(letters) = &mut self.letters {
+            let Letters { dead, first_at } = &mut **letters;
             dead.retain(|seq, _| log.message(*seq).is_some());
             first_at.retain(|seq, _| log.message(*seq).is_some());
         }

@@ -13,6 +13,7 @@ use crate::consumer::{
     Advisory, Budget, Consumer, ConsumerId, Context, Filters, Found, InvalidChanges, Log, Polled, Settings,
     read_changes,
 };
+use dialtone_subject::ShortBytes;
 use dialtone_subject::interest::{Entry, Interest, Matches};
 use dialtone_subject::set::contains;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -24,7 +25,7 @@ use std::sync::Arc;
 pub struct Consumers<A> {
     /// Boxed: a table has room for more than it has, and they are large.
     all: HashMap<ConsumerId, Box<Slot<A>>, foldhash::fast::RandomState>,
-    names: BTreeMap<Box<str>, ConsumerId>,
+    names: BTreeMap<Arc<str>, ConsumerId>,
     interest: Interest<Filtered>,
     /// Those that send by themselves.
     pushing: BTreeSet<ConsumerId>,
@@ -41,7 +42,7 @@ pub struct Consumers<A> {
 #[derive(Debug)]
 struct Slot<A> {
     consumer: Consumer,
-    name: Box<str>,
+    name: Arc<str>,
     about: A,
     /// The deadline under which it stands in `deadlines`: never later than its own.
     deadline: Option<i64>,
@@ -84,11 +85,11 @@ struct Lists<'a> {
 
 /// A filter of a consumer in the index.
 #[derive(Clone, Debug)]
-struct Filtered(Arc<(Box<[u8]>, ConsumerId)>);
+struct Filtered(Arc<(ConsumerId, ShortBytes<30>)>);
 
 impl Entry for Filtered {
     fn filter(&self) -> &[u8] {
-        &self.0.0
+        self.0.1.as_slice()
     }
 
     fn queue(&self) -> Option<&[u8]> {
@@ -96,7 +97,7 @@ impl Entry for Filtered {
     }
 
     fn same(&self, other: &Self) -> bool {
-        self.0 == other.0
+        self.0.0 == other.0.0 && self.filter() == other.filter()
     }
 }
 
@@ -106,7 +107,7 @@ fn entries(consumer: &Consumer) -> impl Iterator<Item = Filtered> {
     let all = consumer.filters().is_all().then_some(&b">"[..]);
     all.into_iter()
         .chain(consumer.filters().iter())
-        .map(move |filter| Filtered(Arc::new((filter.into(), id))))
+        .map(move |filter| Filtered(Arc::new((id, ShortBytes::concat(&[filter])))))
 }
 
 impl<A> Default for Consumers<A> {
@@ -137,16 +138,17 @@ impl<A> Consumers<A> {
     }
 
     /// Adds one under a name that no other has, with an id that was never used.
-    pub fn insert(&mut self, name: &str, consumer: Consumer, about: A) {
+    pub fn insert(&mut self, name: impl Into<Arc<str>>, consumer: Consumer, about: A) {
         let id = consumer.id();
         entries(&consumer).for_each(|entry| self.interest.insert(entry));
-        self.names.insert(name.into(), id);
+        let name: Arc<str> = name.into();
+        self.names.insert(name.clone(), id);
         if consumer.is_push() {
             self.pushing.insert(id);
         }
         let slot = Slot {
             consumer,
-            name: name.into(),
+            name,
             about,
             deadline: None,
             is_ready: false,
@@ -346,7 +348,7 @@ impl<A> Consumers<A> {
         self.interest.matches(subject, &mut self.matches);
         let mut lists = Lists { ready: &mut self.ready, awaiting: &mut self.awaiting };
         for entry in self.matches.take_plain() {
-            let id = entry.0.1;
+            let id = entry.0.0;
             if let Some(slot) = self.all.get_mut(&id)
                 && slot.message != self.message
             {

@@ -47,7 +47,7 @@ proptest! {
             match op {
                 Op::Insert(filters) => {
                     next_id += 1;
-                    consumers.insert(&format!("C{next_id}"), consumer(next_id, &names(filters), &log), ());
+                    consumers.insert(format!("C{next_id}"), consumer(next_id, &names(filters), &log), ());
                 }
                 Op::Remove(at) => {
                     let removed = ids.get(at).and_then(|id| consumers.remove(*id));
@@ -132,7 +132,7 @@ fn consumers_take_turns_and_wake_when_messages_are_committed() {
 fn who_is_due_is_found_by_its_deadline() {
     let (mut consumers, log) = (Consumers::default(), MapLog::default());
     for id in 1..=3 {
-        consumers.insert(&format!("C{id}"), consumer(id, &[], &log), ());
+        consumers.insert(format!("C{id}"), consumer(id, &[], &log), ());
     }
     let settings = push_settings();
     let push = Consumer::new(

@@ -24,7 +24,7 @@ pub struct TooMany;
 /// Which subjects somebody wants: those that one of some filters matches. None at all: every subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
-    filters: Vec<Box<[u8]>>,
+    filters: Box<[Box<[u8]>]>,
 }
 
 impl Selector {
@@ -34,7 +34,12 @@ impl Selector {
         filters.sort_unstable();
         filters.dedup();
         let is_all = filters.iter().any(|filter| **filter == *b">");
-        Self { filters: if is_all { Vec::new() } else { filters } }
+        Self { filters: if is_all { Box::default() } else { filters.into() } }
+    }
+
+    /// The filters, sorted; none for every subject.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.filters.iter().map(|filter| &**filter)
     }
 
     /// Every subject.
@@ -60,7 +65,7 @@ impl Selector {
     /// The subjects, if they are few and all are named.
     fn literals(&self) -> Option<impl Iterator<Item = &[u8]>> {
         let is_named = !self.is_all() && self.filters.iter().all(|filter| set::is_literal(filter));
-        is_named.then(|| self.filters.iter().map(|filter| &**filter))
+        is_named.then(|| self.iter())
     }
 
     /// Whether finding what it selects may take a look at everything.

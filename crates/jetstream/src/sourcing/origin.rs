@@ -141,10 +141,10 @@ impl Origin {
         };
         let kind = if is_mirror { "mirror" } else { "src" };
         let mut metadata = Metadata::new();
-        metadata.insert(format!("_nats.{kind}.stream"), held.stream.to_owned());
-        metadata.insert(format!("_nats.{kind}.acc"), held.account.to_owned());
+        metadata.insert(&format!("_nats.{kind}.stream"), held.stream);
+        metadata.insert(&format!("_nats.{kind}.acc"), held.account);
         if let Some(domain) = held.domain {
-            metadata.insert(format!("_nats.{kind}.domain"), domain.to_owned());
+            metadata.insert(&format!("_nats.{kind}.domain"), domain);
         }
         let consumer_name = consumer_name(&index, (is_mirror, is_twice), held);
         let reply_prefix = match held.replies_v2 {

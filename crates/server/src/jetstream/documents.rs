@@ -121,7 +121,7 @@ pub(crate) fn consumer(stream: &str, shown: Shown, is_listed: bool) -> ConsumerI
     }
     ConsumerInfo {
         stream_name: stream.to_owned(),
-        name,
+        name: name.to_string(),
         created: Time::from_unix_nanos(created),
         config: Some(config),
         delivered: sequence(info.delivered, info.delivered_at),

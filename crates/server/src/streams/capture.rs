@@ -153,8 +153,8 @@ impl Returning {
             let id = ConsumerId(meta.id);
             let consumer = Consumer::restore(id, prefixes, settings, &snapshot, &log, now);
             let consumer = consumer.map_err(|_| Unreadable)?;
-            let name = meta.name().to_owned();
-            state.consumers.insert(&name, consumer, Held { meta, taps: Vec::new() });
+            let name = meta.name.clone();
+            state.consumers.insert(name, consumer, Held { meta, taps: Vec::new() });
         }
         Ok((state, missing))
     }

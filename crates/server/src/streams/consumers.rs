@@ -106,7 +106,7 @@ impl Hosted {
 
     /// Subscribes where the consumers are asked that the log has.
     pub(super) fn open_consumers(&self) {
-        let all: Vec<(u64, String, ConsumerConfig)> = {
+        let all: Vec<(u64, Arc<str>, ConsumerConfig)> = {
             let inner = self.lock();
             let all = inner.state.consumers_by_name().map(|held| &held.meta);
             all.map(|meta| (meta.id, meta.name.clone(), meta.config.clone())).collect()
@@ -194,7 +194,7 @@ fn create(
     let settings = settings::consumer(&config, &state.meta.config, state.payload_max());
     let start = Start::of(&settings, &state.view());
     let id = state.next_consumer();
-    let meta = ConsumerMeta { id, created: session.now, start, name: name.to_owned(), config };
+    let meta = ConsumerMeta { id, created: session.now, start, name: name.into(), config };
     // Another stream that takes messages asks again after a restart, from where it is.
     let upto = match meta.config.direct {
         true => None,

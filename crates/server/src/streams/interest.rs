@@ -7,15 +7,18 @@ use dialtone_broker::lookout::{Lookout, Observer};
 use dialtone_jetstream::config::ConsumerConfig;
 use dialtone_jetstream::consumer::ConsumerId;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// What a stream knows of who listens to its consumers.
 #[derive(Default)]
 pub(super) struct Listeners {
-    lookouts: Mutex<BTreeMap<u64, Lookout>>,
+    /// Boxed: a table has room for more than it has.
+    lookouts: Mutex<HashMap<u64, Box<Lookout>>>,
     /// Consumers to look at; each once, so there are no more than consumers.
     changed: Mutex<BTreeSet<u64>>,
+    /// One for all consumers.
+    bell: OnceLock<Arc<Bell>>,
 }
 
 /// Tells a stream that it has to look.
@@ -39,9 +42,10 @@ impl Listeners {
         config: &ConsumerConfig,
     ) {
         let group = Some(config.deliver_group.as_bytes()).filter(|group| !group.is_empty());
-        let bell = Arc::new(Bell(hosted.clone()));
+        let bell = self.bell.get_or_init(|| Arc::new(Bell(hosted.clone()))).clone();
         let lookout = Lookout::new(account, config.deliver_subject.as_bytes(), group, id, bell);
-        self.lookouts.lock().insert(id, lookout);
+        let before = self.lookouts.lock().insert(id, Box::new(lookout));
+        drop(before);
     }
 
     /// A consumer is gone.
@@ -57,7 +61,7 @@ impl Listeners {
     }
 
     pub(super) fn is_met(&self, id: u64) -> bool {
-        self.lookouts.lock().get_mut(&id).is_some_and(Lookout::is_met)
+        self.lookouts.lock().get_mut(&id).is_some_and(|lookout| lookout.is_met())
     }
 }
 

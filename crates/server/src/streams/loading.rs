@@ -213,7 +213,7 @@ impl Loading {
         let id = state.next_consumer();
         let start = Start { next: archived.delivered.stream_seq.saturating_add(1), first: Vec::new() };
         let created = created.unwrap_or_else(wall);
-        let meta = ConsumerMeta { id, created, start, name: name.to_owned(), config };
+        let meta = ConsumerMeta { id, created, start, name: name.into(), config };
         let encoded = meta.encode();
         let snapshot = state.place_consumer(meta, archived, wall());
         let progress = [&id.to_le_bytes()[..], &snapshot].concat();

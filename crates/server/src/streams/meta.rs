@@ -25,7 +25,7 @@ pub(crate) struct ConsumerMeta {
     /// Where it began.
     pub(crate) start: Start,
     /// What it is called.
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     /// Its configuration.
     pub(crate) config: ConsumerConfig,
 }
@@ -77,7 +77,7 @@ impl ConsumerMeta {
         let first = (0..count).map(|_| number(&mut rest)).collect::<Result<_, _>>()?;
         let name_bytes = usize::try_from(name_bytes).map_err(|_| Unreadable)?;
         let (name, rest) = rest.split_at_checked(name_bytes).ok_or(Unreadable)?;
-        let name = std::str::from_utf8(name).map_err(|_| Unreadable)?.to_owned();
+        let name = std::str::from_utf8(name).map_err(|_| Unreadable)?.into();
         let mut config = ConsumerConfig::default();
         json::from_slice(rest, ConsumerConfig::GO, Strictness::Lax, &mut config).map_err(|_| Unreadable)?;
         Ok(Self { id, created, start: Start { next, first }, name, config })

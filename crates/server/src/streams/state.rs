@@ -287,9 +287,9 @@ impl State {
         let view = view(&self.machine, self.committed);
         let machine = Consumer::new(id, prefixes, settings, meta.start.clone(), &view, now);
         self.next_consumer = self.next_consumer.max(meta.id + 1);
-        let name = meta.name().to_owned();
+        let name = meta.name.clone();
         self.countable += i64::from(meta.config.is_countable());
-        self.consumers.insert(&name, machine, Held { meta, taps: Vec::new() });
+        self.consumers.insert(name, machine, Held { meta, taps: Vec::new() });
         id
     }
 
@@ -367,8 +367,8 @@ impl State {
         let (settings, prefixes) = self.consumer_parts(&held.meta);
         let log = view(&self.machine, self.committed);
         let machine = Consumer::restore(id, prefixes, settings, snapshot, &log, now);
-        let name = held.meta.name().to_owned();
-        self.consumers.insert(&name, machine.map_err(|_| Unreadable)?, held);
+        let name = held.meta.name.clone();
+        self.consumers.insert(name, machine.map_err(|_| Unreadable)?, held);
         Ok(())
     }
 
@@ -392,8 +392,8 @@ impl State {
         let mut snapshot = Vec::new();
         machine.snapshot(&mut snapshot);
         self.next_consumer = self.next_consumer.max(meta.id + 1);
-        let name = meta.name().to_owned();
-        self.consumers.insert(&name, machine, Held { meta, taps: Vec::new() });
+        let name = meta.name.clone();
+        self.consumers.insert(name, machine, Held { meta, taps: Vec::new() });
         snapshot
     }
 
