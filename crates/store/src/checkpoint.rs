@@ -27,6 +27,27 @@ pub trait Checkpointed {
     /// log is kept for it; for one that is being deleted that is right.
     fn capture(&mut self, group: GroupId, plan: &Plan<'_>, captured: &mut Captured) -> bool;
 
+    /// Writes blocks that belong to what was captured, without the lock, and appends to the state what says where they are. `plan` as before.
+    /// What is not said to be in use by [`Blocks::uses`] ends with this checkpoint. Without it, no group has blocks.
+    ///
+    /// # Errors
+    /// Those of `blocks`.
+    fn write_blocks(
+        &mut self,
+        group: GroupId,
+        plan: &Plan<'_>,
+        blocks: &mut Blocks<'_, '_>,
+        state: &mut Vec<u8>,
+    ) -> Result<(), BlockError> {
+        let _ = (group, plan, blocks, state);
+        Ok(())
+    }
+
+    /// The checkpoint is durable with what was captured of the group.
+    fn settled(&mut self, group: GroupId) {
+        let _ = group;
+    }
+
     /// The checkpoint is durable: these messages have new places, and when all groups were told, the old ones end. The new places of those that
     /// were deleted since they were captured, for which `Store::dropped` was or will be called with the old one, are added to `gone`, in order.
     fn moved(&mut self, group: GroupId, moved: &[Moved], gone: &mut Vec<Place>);
@@ -68,7 +89,7 @@ impl Plan<'_> {
         ranges
     }
 
-    /// Whether a message at this place moves.
+    /// Whether a message at this place moves, and a block has to.
     pub fn moves(&self, place: Place) -> bool {
         place.segment_id().is_none_or(|id| self.rewrite.contains(&id))
     }
@@ -126,6 +147,7 @@ pub enum CheckpointError {
 }
 
 /// What went wrong with the disk.
+#[derive(Debug)]
 pub(crate) enum Trouble {
     Read(io::Error),
     Write(String, io::Error),
@@ -165,6 +187,8 @@ struct Written {
     states: HashMap<GroupId, (Option<u64>, StatePlace)>,
     /// The last sequence that was captured of a group.
     last: HashMap<GroupId, u64>,
+    /// What the blocks of a group take that was captured.
+    blocks: HashMap<GroupId, Arc<[InUse]>>,
     moved: Vec<(GroupId, Vec<Moved>)>,
     damage: Vec<Damage>,
     upto: u64,
@@ -177,6 +201,9 @@ impl Round<'_> {
         let mut states = HashMap::new();
         for state in groups.values().filter_map(|group| group.state) {
             *states.entry(state.segment).or_insert(0) += u64::from(state.bytes);
+        }
+        for blocks in groups.values().flat_map(|group| group.blocks.iter()) {
+            *states.entry(blocks.segment).or_insert(0) += blocks.bytes;
         }
         let rewrite = Arc::new(self.segments.to_rewrite(&states, self.log.identity.ring.newest()));
         let plans = self.plans(&groups, &rewrite);
@@ -229,6 +256,11 @@ impl Round<'_> {
         let present = groups.iter().filter(|(_, group)| group.deleted.is_none());
         let mut plans: BTreeMap<_, _> =
             present.filter(|(_, group)| group.since.is_some()).map(|(id, _)| (*id, Vec::new())).collect();
+        for (id, group) in groups.iter().filter(|(_, group)| group.deleted.is_none()) {
+            if group.blocks.iter().any(|blocks| rewrite.contains(&blocks.segment)) {
+                plans.entry(*id).or_default();
+            }
+        }
         for segment in rewrite.iter().filter_map(|id| self.segments.find(*id)) {
             for part in &segment.parts {
                 let present = groups.get(&part.group).is_some_and(|group| group.deleted.is_none());
@@ -263,7 +295,14 @@ impl Round<'_> {
             }
             written.upto = written.upto.max(captured.upto.0);
             let moved = sink.messages(group, &captured.moves, &mut written.damage)?;
-            let in_use = in_use_then(captured.in_use.take(), (self.segments, group), &moved);
+            let mut in_use = in_use_then(captured.in_use.take(), (self.segments, group), &moved);
+            let mut blocks = Blocks { sink: &mut sink, group, in_use: BTreeMap::new() };
+            let done = caller.write_blocks(group, &plan, &mut blocks, &mut captured.state);
+            done.map_err(|BlockError(trouble)| trouble)?;
+            let blocks: Arc<[InUse]> =
+                blocks.in_use.into_iter().map(|(segment, bytes)| InUse::of_blocks(segment, bytes)).collect();
+            blocks.iter().for_each(|blocks| blocks.encode(&mut in_use));
+            written.blocks.insert(group, blocks);
             let what = (Kind::State, group, captured.upto.0);
             let place = sink.add(what, &Note::default(), &in_use, &captured.state)?;
             let Some(state) = state_place(place) else { continue };
@@ -327,6 +366,8 @@ impl Round<'_> {
             }
             if let Some(state) = update.map(|(_, state)| *state).or(group.state) {
                 kept_states.insert(state.segment);
+                let blocks = written.blocks.get(id).unwrap_or(&group.blocks);
+                kept_states.extend(blocks.iter().map(|blocks| blocks.segment));
                 entries.push(GroupEntry { id: *id, upto, state, meta: group.meta.to_vec() });
             }
         }
@@ -372,6 +413,9 @@ impl Round<'_> {
             for (id, (upto, state)) in &written.states {
                 let Some(group) = pending.groups.get_mut(id) else { continue };
                 group.state = Some(*state);
+                if let Some(blocks) = written.blocks.get(id) {
+                    group.blocks = Arc::clone(blocks);
+                }
                 if let Some(upto) = *upto {
                     group.since = since(group, upto);
                     let behind = written.last.get(id).map_or(0, |last| last + 1);
@@ -388,6 +432,7 @@ impl Round<'_> {
         let mut gone = Vec::new();
         for (group, moved) in &written.moved {
             done.moved += moved.len();
+            caller.settled(*group);
             if !moved.is_empty() {
                 gone.clear();
                 caller.moved(*group, moved, &mut gone);
@@ -507,6 +552,54 @@ fn is_done_with(
 
 fn state_place(place: Place) -> Option<StatePlace> {
     Some(StatePlace { segment: place.segment_id()?, offset: place.offset(), bytes: place.bytes() })
+}
+
+/// Where a group's blocks go in a checkpoint: parts of its state that stay where they are from one checkpoint to the next.
+pub struct Blocks<'a, 'b> {
+    sink: &'a mut SegmentSink<'b>,
+    group: GroupId,
+    /// Bytes by segment.
+    in_use: BTreeMap<u64, u64>,
+}
+
+/// A block was not written, or not read to be written anew. The checkpoint does not happen.
+#[derive(Debug)]
+pub struct BlockError(Trouble);
+
+impl From<io::Error> for BlockError {
+    /// The disk's own, of reading.
+    fn from(error: io::Error) -> Self {
+        BlockError(Trouble::Read(error))
+    }
+}
+
+impl Blocks<'_, '_> {
+    /// About so many bytes of blocks follow, which go out of use together: many have a file of their own.
+    ///
+    /// # Errors
+    /// The disk's own.
+    pub fn begin(&mut self, bytes: u64) -> Result<(), BlockError> {
+        if bytes >= self.sink.round.log.options.segment_bytes / 4 {
+            self.sink.seal().map_err(BlockError)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a block, and returns where it is. It is read by this number, and can be once the checkpoint is durable.
+    ///
+    /// # Errors
+    /// The disk's own.
+    pub fn add(&mut self, no: u64, bytes: &[u8]) -> Result<Place, BlockError> {
+        let place = self.sink.add((Kind::Block, self.group, no), &Note::default(), &[], bytes);
+        place.map_err(BlockError)
+    }
+
+    /// So many bytes of the file that has this place are in use by blocks, those that were just written among them. In all for each file.
+    pub fn uses(&mut self, place: Place, bytes: u64) {
+        if let Some(segment) = place.segment_id() {
+            *self.in_use.entry(segment).or_insert(0) += bytes;
+        }
+    }
 }
 
 /// Writes one segment after the other.

@@ -19,6 +19,7 @@ use crate::manifest::StatePlace;
 use crate::options::Options;
 use crate::record::{Binding, Kind, Seed, append};
 use crate::seal::{FileKey, FileSeal, Ring};
+use crate::segments::InUse;
 
 /// Who wants to know of commits. Called by the store's writer thread, one call at a time, without a lock of the store: it may append, and it
 /// should be short.
@@ -107,6 +108,8 @@ pub(crate) struct Group {
     /// The state on disk covers all records below.
     pub upto: u64,
     pub state: Option<StatePlace>,
+    /// What the blocks take that the state speaks of.
+    pub blocks: Arc<[InUse]>,
     /// The position of the record that deleted it.
     pub deleted: Option<u64>,
 }

@@ -133,6 +133,12 @@ pub enum Lost {
         /// Whose it is.
         group: GroupId,
     },
+    /// A block of a group, which the group makes anew from its messages.
+    #[error("a block of group {} is damaged", group.0)]
+    Block {
+        /// Whose it is.
+        group: GroupId,
+    },
     /// Nobody can say what it was. Each group may have had up to so many messages there, so its sequences go on that much higher.
     #[error("up to {sequences_max} messages cannot be read")]
     Unknown {

@@ -3,8 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::error::ReadError;
 use crate::id::{GroupId, Place};
 use crate::index::{Note, entries};
+use crate::read::read_in_segment;
+use crate::record::{HEADER_BYTES, Kind};
 use crate::segments::Segments;
 
 /// What is known of a message without its body.
@@ -38,6 +41,25 @@ impl std::fmt::Debug for Heads {
 impl Heads {
     pub(crate) fn new(segments: &Arc<Segments>, group: GroupId) -> Heads {
         Heads { segments: Arc::clone(segments), group }
+    }
+
+    /// Appends what [`Blocks::add`](crate::Blocks::add) was given under this number.
+    ///
+    /// # Errors
+    /// It is damaged, it cannot be read at the moment, or it is not there any more; then nothing is appended.
+    pub fn block(&self, no: u64, place: Place, out: &mut Vec<u8>) -> Result<(), ReadError> {
+        let start = out.len();
+        let segment = place.segment_id().and_then(|id| self.segments.find(id)).ok_or(ReadError::Moved)?;
+        match read_in_segment(&segment, (Kind::Block, self.group, no), place, out) {
+            Ok(head_bytes) => {
+                out.drain(start..start + HEADER_BYTES + head_bytes);
+                Ok(())
+            }
+            Err(read) => {
+                out.truncate(start);
+                Err(read.into_error())
+            }
+        }
     }
 
     /// Hands over the messages between two sequences, both included, ascending, whether they are in use or not. One that several segments

@@ -42,7 +42,7 @@ mod untouched;
 
 mod writer;
 
-pub use checkpoint::{Captured, Checkpoint, CheckpointError, Checkpointed, Moved, Plan};
+pub use checkpoint::{BlockError, Blocks, Captured, Checkpoint, CheckpointError, Checkpointed, Moved, Plan};
 pub use commit::{Batch, Committed, META_BYTES_MAX, Urgency};
 pub use disk::{Access, Disk, File, Lock};
 pub use erase::{EraseError, Scrubbed};

@@ -122,9 +122,9 @@ pub(crate) fn open(
     let segments = Arc::new(Segments::new(segment_dir, segments));
     let mut groups: HashMap<GroupId, Group> = HashMap::new();
     for entry in &manifest.groups {
-        at.group(entry, &segments, sink)?;
+        let blocks = at.group(entry, &segments, sink)?;
         let group = Group { meta: entry.meta.as_slice().into(), upto: entry.upto, ..Group::default() };
-        groups.insert(entry.id, Group { state: Some(entry.state), last: entry.upto, ..group });
+        groups.insert(entry.id, Group { state: Some(entry.state), last: entry.upto, blocks, ..group });
     }
     let found = recover((&*disk, &log_dir), &options, &manifest, &mut |event| {
         replay(event, (&mut groups, &segments), sink);
@@ -192,7 +192,7 @@ fn replay(
             group.deleted = Some(at);
             sink(Recovered::Deleted { group: id });
         }
-        Kind::NewGroup | Kind::State => {}
+        Kind::NewGroup | Kind::State | Kind::Block => {}
     }
 }
 
@@ -405,13 +405,13 @@ impl Opening<'_> {
         scanned.map_err(|error| self.failed(&format!("read {file}"), error))
     }
 
-    /// Hands on a group of the last checkpoint and its messages.
+    /// Hands on a group of the last checkpoint and its messages. What its blocks take in segments.
     fn group(
         &self,
         entry: &GroupEntry,
         segments: &Arc<Segments>,
         sink: &mut dyn FnMut(Recovered<'_>),
-    ) -> Result<(), OpenError> {
+    ) -> Result<Arc<[InUse]>, OpenError> {
         let (at, what) = (entry.state, (Kind::State, entry.id, entry.upto));
         let mut state = Vec::new();
         let read = match segments.find(at.segment) {
@@ -433,6 +433,8 @@ impl Opening<'_> {
         }
         let parts = head_bytes.map(|bytes| state[HEADER_BYTES..].split_at(bytes));
         let (in_use, state) = parts.map_or((&[][..], None), |(in_use, state)| (in_use, Some(state)));
+        let (blocks, in_use): (Vec<InUse>, Vec<InUse>) =
+            InUse::decode_all(in_use).into_iter().partition(InUse::is_of_blocks);
         let (heads, is_asked_for) = (Heads::new(segments, entry.id), Cell::new(false));
         sink(Recovered::Group {
             id: entry.id,
@@ -442,8 +444,8 @@ impl Opening<'_> {
             is_asked_for: &is_asked_for,
         });
         if is_asked_for.get() {
-            segments.set_in_use(entry.id, &InUse::decode_all(in_use));
-            return Ok(());
+            segments.set_in_use(entry.id, &in_use);
+            return Ok(blocks.into());
         }
         let mut parts: Vec<(u64, u64)> = segments
             .all()
@@ -461,7 +463,7 @@ impl Opening<'_> {
             self.messages(entry.id, segments, (*first, last), sink)?;
             rest = rest.get(count..).unwrap_or_default();
         }
-        Ok(())
+        Ok(blocks.into())
     }
 
     /// Hands on the messages that segments hold of a group between two sequences.

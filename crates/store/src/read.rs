@@ -125,6 +125,7 @@ fn damaged((kind, group, seq): (Kind, GroupId, u64), place: Place, (file, offset
     let what = match kind {
         Kind::Message => Lost::Message { group, seq },
         Kind::State => Lost::State { group },
+        Kind::Block => Lost::Block { group },
         Kind::Record | Kind::NewGroup | Kind::DeleteGroup => Lost::Record { group },
     };
     Read::Damaged(Damage { file, range: offset..offset + u64::from(place.bytes()), what })

@@ -32,6 +32,7 @@ pub(crate) enum Kind {
     NewGroup = 3,
     DeleteGroup = 4,
     State = 5,
+    Block = 6,
 }
 
 impl Kind {
@@ -42,6 +43,7 @@ impl Kind {
             3 => Kind::NewGroup,
             4 => Kind::DeleteGroup,
             5 => Kind::State,
+            6 => Kind::Block,
             _ => return None,
         })
     }

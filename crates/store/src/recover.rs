@@ -353,6 +353,7 @@ pub(crate) fn lost(header: &Header) -> Lost {
     match header.kind {
         Kind::Message => Lost::Message { group: header.group, seq: header.seq },
         Kind::State => Lost::State { group: header.group },
+        Kind::Block => Lost::Block { group: header.group },
         Kind::Record | Kind::NewGroup | Kind::DeleteGroup => Lost::Record { group: header.group },
     }
 }

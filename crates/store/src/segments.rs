@@ -27,8 +27,20 @@ pub(crate) struct InUse {
 }
 
 const IN_USE_BYTES: usize = 24;
+/// Instead of a number of messages: these are blocks.
+const OF_BLOCKS: u64 = u64::MAX;
 
 impl InUse {
+    /// What blocks take of a segment.
+    pub fn of_blocks(segment: u64, bytes: u64) -> InUse {
+        InUse { segment, messages: OF_BLOCKS, bytes }
+    }
+
+    /// Whether these are blocks.
+    pub fn is_of_blocks(&self) -> bool {
+        self.messages == OF_BLOCKS
+    }
+
     /// Appends it.
     pub fn encode(&self, out: &mut Vec<u8>) {
         for number in [self.segment, self.messages, self.bytes] {
@@ -153,7 +165,7 @@ impl Segments {
     }
 
     /// Which segments are worth writing anew: those with less than half in use, those that are not sealed by the newest data key, and small
-    /// ones where there are many. Those without any message in use are among them. `states` is what groups' states take in each.
+    /// ones where there are many. Those without any message in use are among them. `states` is what groups' states and blocks take in each.
     pub fn to_rewrite(&self, states: &HashMap<u64, u64>, newest_key: u32) -> HashSet<u64> {
         let table = self.table.read();
         let (mut chosen, mut small, mut bytes) = (HashSet::new(), Vec::new(), 0);

@@ -154,7 +154,12 @@ fn what_is_erased_is_nowhere_and_damages_nothing() {
         let end = batch.submit();
         store.wait(end).expect("it works");
         let messages = [(1, Some(in_segment)), (2, Some(beside)), (3, Some(in_log))];
-        let known = common::Group { name: b"S".to_vec(), next: 4, changes: 0, messages: messages.into() };
+        let known = common::Group {
+            name: b"S".to_vec(),
+            next: 4,
+            messages: messages.into(),
+            ..common::Group::default()
+        };
         app.groups.insert(group, known);
         store.erase(group, 3, in_log).expect("it is erased");
         app.checkpoint(&store).expect("it works");

@@ -145,6 +145,9 @@ impl Damaged {
             Lost::Message { group, seq } => (Some(group), format!("message {seq}")),
             Lost::Record { group } => (Some(group), "a change of the stream or of its consumers".to_owned()),
             Lost::State { group } => (Some(group), "the state of the stream".to_owned()),
+            Lost::Block { group } => {
+                (Some(group), "a part of the table of subjects, which is made anew".to_owned())
+            }
             Lost::Unknown { .. } | Lost::Nothing => (None, damage.what.to_string()),
         };
         let stream = group.and_then(|group| opened.name(group).cloned());

@@ -43,7 +43,7 @@ impl Damages {
     pub(super) fn note_damage(&self, damage: &Damage, all: &All) {
         let (group, seq) = match damage.what {
             Lost::Message { group, seq } => (Some(group), seq),
-            Lost::Record { group } | Lost::State { group } => (Some(group), 0),
+            Lost::Record { group } | Lost::State { group } | Lost::Block { group } => (Some(group), 0),
             Lost::Unknown { .. } | Lost::Nothing => (None, 0),
         };
         let stream = group.and_then(|group| all.all().into_iter().find(|one| one.group == Some(group)));

@@ -10,9 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dialtone_store::{
-    Captured, CheckpointError, Checkpointed, Cipher, Damage, Disk, Encryption, GroupId, Heads, Key, Lost,
-    Moved, Note, OpenError, Options, Place, Plan, ReadError, Recovered, Refused, Store, Urgency,
+    BlockError, Blocks, Captured, CheckpointError, Checkpointed, Cipher, Damage, Disk, Encryption, GroupId,
+    Heads, Key, Lost, Moved, Note, OpenError, Options, Place, Plan, ReadError, Recovered, Refused, Store,
+    Urgency,
 };
+
+/// Bytes of a block, and how many a group has at most.
+const BLOCK_BYTES: usize = 16;
+const BLOCKS_MAX: usize = 3;
+/// What stands for a damaged block instead of a sequence.
+pub const BLOCK: u64 = u64::MAX;
 
 /// What an application knows, by the names of its groups: hash of its changes, next sequence, sequences of its messages.
 pub type Digest = BTreeMap<Vec<u8>, (u64, u64, Vec<u64>)>;
@@ -30,6 +37,8 @@ pub struct Group {
     pub changes: u64,
     pub next: u64,
     pub messages: BTreeMap<u64, Option<Place>>,
+    /// Numbers of blocks, and where they are.
+    pub blocks: Vec<(u64, Place)>,
 }
 
 #[derive(Debug, Clone)]
@@ -148,7 +157,15 @@ impl App {
                         .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("8 bytes")));
                     group.changes = numbers.next().expect("a state");
                     group.next = numbers.next().expect("a state");
-                    group.messages = numbers.map(|seq| (seq, None)).collect();
+                    let count = numbers.next().expect("a state") as usize;
+                    group.messages = numbers.by_ref().take(count).map(|seq| (seq, None)).collect();
+                    while let (Some(no), Some(one), Some(two)) =
+                        (numbers.next(), numbers.next(), numbers.next())
+                    {
+                        let place: Vec<u8> = [one, two].into_iter().flat_map(u64::to_le_bytes).collect();
+                        let place = place.try_into().expect("16 bytes");
+                        group.blocks.push((no, Place::from_bytes(place)));
+                    }
                     if is_asking(meta) {
                         is_asked_for.set(true);
                         group.ask(heads);
@@ -202,10 +219,23 @@ impl App {
         self.groups.values().map(|group| (group.name.clone(), line(group))).collect()
     }
 
-    /// Reads every message; those that are damaged, by group and sequence.
+    /// Reads every message and every block; those that are damaged, by group and sequence, blocks as [`BLOCK`].
     pub fn read_all(&self, store: &Store) -> Vec<(GroupId, u64)> {
         let mut damaged = Vec::new();
         for (id, group) in &self.groups {
+            for (no, place) in &group.blocks {
+                let mut found = Vec::new();
+                match store.heads(*id).block(*no, *place, &mut found) {
+                    Ok(()) => assert_eq!(found, body(&group.name, *no, BLOCK_BYTES), "{id:?} block {no}"),
+                    Err(ReadError::Damaged(damage)) => {
+                        assert_eq!(damage.what, Lost::Block { group: *id });
+                        damaged.push((*id, BLOCK));
+                    }
+                    // A file that is gone as a whole, and named.
+                    Err(ReadError::Moved) if !self.damage.is_empty() => damaged.push((*id, BLOCK)),
+                    Err(error) => panic!("{id:?} block {no} at {place:?}: {error}"),
+                }
+            }
             let mut reader = store.reader();
             for (&seq, place) in &group.messages {
                 let mut found = Vec::new();
@@ -320,7 +350,7 @@ impl App {
     }
 
     pub fn checkpoint_of(&mut self, store: &Store, late: bool) -> Option<()> {
-        let mut user = User { app: self, late, store };
+        let mut user = User { app: self, late, store, written: BTreeMap::new() };
         match store.checkpoint(&mut user) {
             Ok(done) => {
                 self.damage.extend(done.damage);
@@ -357,6 +387,8 @@ struct User<'a> {
     /// Each group gets another message when it is about to be captured.
     late: bool,
     store: &'a Store,
+    /// Blocks of groups, if the checkpoint becomes durable.
+    written: BTreeMap<GroupId, Vec<(u64, Place)>>,
 }
 
 impl Checkpointed for User<'_> {
@@ -373,7 +405,8 @@ impl Checkpointed for User<'_> {
         }
         plan.begin(captured);
         assert_eq!(captured.upto, self.store.position());
-        let numbers = [found.changes, found.next].into_iter().chain(found.messages.keys().copied());
+        let count = found.messages.len() as u64;
+        let numbers = [found.changes, found.next, count].into_iter().chain(found.messages.keys().copied());
         captured.state.extend(numbers.flat_map(u64::to_le_bytes));
         for (seq, place) in &found.messages {
             let Some(place) = place.filter(|place| plan.moves(*place)) else { continue };
@@ -382,6 +415,41 @@ impl Checkpointed for User<'_> {
             captured.moves.push((*seq, place, note(*seq)));
         }
         true
+    }
+
+    fn write_blocks(
+        &mut self,
+        group: GroupId,
+        plan: &Plan<'_>,
+        blocks: &mut Blocks<'_, '_>,
+        state: &mut Vec<u8>,
+    ) -> Result<(), BlockError> {
+        let found = self.app.groups.get(&group).expect("it was captured");
+        let mut kept = found.blocks.clone();
+        if kept.len() == BLOCKS_MAX {
+            kept.remove(0);
+        }
+        kept.push((
+            found.next + 1000 * kept.last().map_or(1, |(no, _)| no / 1000 + 1),
+            Place::from_bytes([0; 16]),
+        ));
+        let is_new = kept.len() - 1;
+        blocks.begin(BLOCK_BYTES as u64)?;
+        for (index, (no, place)) in kept.iter_mut().enumerate() {
+            if index == is_new || plan.moves(*place) {
+                *place = blocks.add(*no, &body(&found.name, *no, BLOCK_BYTES))?;
+            }
+            blocks.uses(*place, u64::from(place.bytes()));
+            state.extend(no.to_le_bytes());
+            state.extend(place.to_bytes());
+        }
+        self.written.insert(group, kept);
+        Ok(())
+    }
+
+    fn settled(&mut self, group: GroupId) {
+        let found = self.app.groups.get_mut(&group).expect("it was captured");
+        found.blocks = self.written.remove(&group).expect("its blocks were written");
     }
 
     fn moved(&mut self, group: GroupId, moved: &[Moved], gone: &mut Vec<Place>) {
