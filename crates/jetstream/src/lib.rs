@@ -7,6 +7,7 @@
 pub mod api;
 pub mod archive;
 pub mod backup;
+mod bytes;
 pub mod config;
 pub mod consumer;
 pub mod consumers;

@@ -2,19 +2,21 @@
 //!
 //! Begin with [`Messages`]. Rooms inside: [`entry`] is what is known of one message (32 bytes, and 16 for the place of its body),
 //! `chunk` 1,024 sequences of them, `live` which of these have a message, `paged` the chunks that are on disk alone, `subjects` the table of
-//! subjects with first, last and count, `bodies` the bodies in memory, `walk` goes from message to message, `links` those of a subject,
+//! subjects with first, last and count, `runs` that table on disk and `changes` what is not there yet, `bodies` the bodies in memory, `walk` goes from message to message, `links` those of a subject,
 //! `page` changes between memory and disk, `select` reads by filter.
 //!
 //! Invariants: `count` and `bytes` are those of the live messages; the first sequence is live, or one behind the last where nothing is. Chunks
 //! that are on disk alone come before all others. What lives is known in memory; a link counts where it leads to what lives.
 
 mod bodies;
+mod changes;
 mod chunk;
 mod entry;
 mod links;
 mod live;
 mod page;
 mod paged;
+mod runs;
 mod select;
 mod subjects;
 #[cfg(test)]
@@ -26,9 +28,11 @@ use bodies::Bodies;
 use chunk::{CHUNK, Chunk};
 use entry::Entry;
 pub use entry::Links;
-pub use page::{Chunks, Counted};
+pub(crate) use page::Listed;
+pub use page::{Chunks, Counted, Resumed};
 use paged::{Cache, Paged};
 pub use paged::{Cold, Found, Heads};
+pub use runs::{BlockSink, NotWritten, Outgoing, Runs, RunsError, Unread};
 pub use select::{Next, Selector, TooMany};
 use std::collections::BTreeMap;
 use subjects::Subjects;
@@ -364,7 +368,7 @@ impl Messages {
         if let Some(cache) = &self.cache {
             cache.clear();
         }
-        self.subjects = Subjects::default();
+        self.subjects = self.subjects.emptied();
         self.bodies.clear();
         self.count_index();
         count

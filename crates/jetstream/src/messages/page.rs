@@ -4,7 +4,10 @@ use super::chunk::{CHUNK, Chunk};
 use super::entry::Entry;
 use super::live::Live;
 use super::paged::{Cache, Cold, Heads, Paged};
+use super::runs::{Merge, Numbers, Runs, Unread};
+use super::subjects::Subjects;
 use super::{Keep, Links, Messages, Place, Removed, Subject, SubjectId, Totals};
+use crate::bytes::Malformed;
 use crate::memory::Budget;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,10 +24,30 @@ pub struct Counted {
     pub latest: i64,
 }
 
-/// Chunks and subjects that were read from a checkpoint.
+/// Chunks that were read from a checkpoint.
 #[derive(Debug, Default)]
 pub struct Chunks {
     pub(super) all: BTreeMap<u64, Paged>,
+}
+
+/// A subject, its first and last sequence, and how many messages it has.
+pub(crate) type Named = (Box<[u8]>, u64, u64, u64);
+
+/// Where a checkpoint has the table of subjects.
+pub(crate) enum Listed<'a> {
+    /// In its state.
+    All(Vec<Named>),
+    /// In runs, of which this is written, with so many subjects.
+    Runs(&'a [u8], u64),
+}
+
+/// How a stream went on from a checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resumed {
+    /// Messages that cannot be read by now.
+    pub missing: u64,
+    /// The table of subjects could not be read, and was made anew from the messages.
+    pub has_lost_subjects: bool,
 }
 
 impl Counted {
@@ -242,14 +265,9 @@ impl Messages {
         self.subjects.iter().map(|(_, subject)| subject)
     }
 
-    /// Goes on from a checkpoint, with all chunks on disk but for the last one, if that is to be written on. How many messages of that one
-    /// cannot be read. `None`: the figures contradict each other, or the disk does not give that one.
-    pub(crate) fn resume(
-        &mut self,
-        totals: Totals,
-        chunks: Chunks,
-        subjects: impl Iterator<Item = (Box<[u8]>, u64, u64, u64)>,
-    ) -> Option<u64> {
+    /// Goes on from a checkpoint, with all chunks on disk but for the last one, if that is to be written on. `None`: the figures contradict
+    /// each other, or the disk does not give that one.
+    pub(crate) fn resume(&mut self, totals: Totals, chunks: Chunks, listed: Listed<'_>) -> Option<Resumed> {
         let all = chunks.all.values();
         let (count, bytes) = all.fold((0, 0u64), |(count, bytes), paged| {
             (count + u64::from(paged.live.count()), bytes.saturating_add(paged.bytes))
@@ -266,17 +284,84 @@ impl Messages {
         self.freed.upto = None;
         self.totals = Totals { bytes, ..totals };
         self.tail = Chunk::new(tail_no, true);
-        for (name, first, last, count) in subjects {
-            if first == 0
-                || first > last
-                || last > totals.last
-                || count == 0
-                || !self.subjects.put(name, first, last, count)
-            {
+        self.paged = chunks.all;
+        let mut resumed = Resumed::default();
+        match listed {
+            Listed::All(all) => {
+                let put = |one: Named| self.put_subject(one);
+                all.into_iter().try_for_each(put)?;
+            }
+            Listed::Runs(bytes, count) => {
+                let loaded = self.load(bytes).ok()?;
+                resumed.has_lost_subjects = loaded.is_err() || self.subjects.len() as u64 != count;
+                if resumed.has_lost_subjects {
+                    self.recount()?;
+                }
+            }
+        }
+        resumed.missing = self.resume_tail(tail_no)?;
+        Some(resumed)
+    }
+
+    fn put_subject(&mut self, (name, first, last, count): Named) -> Option<()> {
+        let is_right = self.is_right(Numbers { first, last, count });
+        (is_right && self.subjects.put(name, first, last, count)).then_some(())
+    }
+
+    /// Whether these can be the numbers of a subject.
+    fn is_right(&self, Numbers { first, last, count }: Numbers) -> bool {
+        first > 0 && first <= last && last <= self.totals.last && count > 0
+    }
+
+    /// Loads the table of subjects from its runs.
+    fn load(&mut self, bytes: &[u8]) -> Result<Result<(), Unread>, Malformed> {
+        let Some(heads) = self.cache.as_ref().map(Cache::heads_for_long) else { return Err(Malformed) };
+        let runs = match Runs::read(bytes, &*heads)? {
+            Ok(runs) => runs,
+            Err(why) => return Ok(Err(why)),
+        };
+        let loaded = self.load_all(&runs, &*heads);
+        self.subjects.set_runs(runs);
+        Ok(loaded)
+    }
+
+    fn load_all(&mut self, runs: &Runs, heads: &dyn Heads) -> Result<(), Unread> {
+        self.subjects.reserve(runs.largest());
+        let mut all = Merge::new(heads, std::iter::empty(), &runs.all)?;
+        while let Some((name, numbers)) = all.next()? {
+            if numbers.count > 0 {
+                if !self.is_right(numbers) {
+                    return Err(Unread::Damaged);
+                }
+                self.subjects.put_new(name, numbers);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the table of subjects from the heads of all messages.
+    fn recount(&mut self) -> Option<()> {
+        let heads = self.cache.as_ref()?.heads_for_long();
+        let mut subjects = Subjects::default();
+        for (no, paged) in &self.paged {
+            let mut counted = None;
+            let is_whole = heads.read(no * CHUNK, no * CHUNK + (CHUNK - 1), &mut |found| {
+                let is_live = found.seq / CHUNK == *no && paged.live.has((found.seq % CHUNK) as u16);
+                if is_live && counted != Some(found.seq) {
+                    subjects.count(found.subject, found.seq);
+                    counted = Some(found.seq);
+                }
+            });
+            if !is_whole {
                 return None;
             }
         }
-        self.paged = chunks.all;
+        self.subjects = subjects;
+        Some(())
+    }
+
+    /// Takes the last chunk into memory, if it is to be written on. How many of its messages cannot be read.
+    fn resume_tail(&mut self, tail_no: u64) -> Option<u64> {
         self.count_index();
         let Some(tail) = self.paged.get(&tail_no).cloned() else { return Some(0) };
         let (chunk, is_whole) = self.read(tail_no, self.cache.as_ref()?.heads());

@@ -2,7 +2,7 @@
 
 use super::chunk::{CHUNK, Chunk};
 use super::live::Live;
-use super::{Links, Place};
+use super::{Links, Place, Unread};
 use crate::memory::{Budget, Part};
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -36,6 +36,12 @@ pub trait Heads: Debug + Send + Sync {
     /// Hands over all that there is between two sequences, both included, ascending, among it what does not live. What comes twice
     /// counts as it comes last. May wait for a disk; what is damaged is left out. `false`: the disk gave not all of it, and may do so later.
     fn read(&self, from: u64, to: u64, sink: &mut dyn FnMut(&Found<'_>)) -> bool;
+
+    /// Appends a block that a checkpoint wrote under this number.
+    ///
+    /// # Errors
+    /// Why it is not there.
+    fn block(&self, no: u64, place: Place, out: &mut Vec<u8>) -> Result<(), Unread>;
 }
 
 /// What stays in memory of a chunk.
@@ -107,6 +113,11 @@ impl Cache {
     /// Reads what is not in memory.
     pub(super) fn heads(&self) -> &dyn Heads {
         &*self.heads
+    }
+
+    /// The same, for as long as one likes.
+    pub(super) fn heads_for_long(&self) -> Arc<dyn Heads> {
+        self.heads.clone()
     }
 
     /// A chunk is another one.

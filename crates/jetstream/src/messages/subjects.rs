@@ -1,5 +1,7 @@
 //! The table of subjects that have messages.
 
+use super::changes::Changes;
+use super::runs::Numbers;
 use dialtone_subject::Hashing;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -31,6 +33,10 @@ pub struct Subject {
 }
 
 impl Subject {
+    pub(super) fn numbers(&self) -> Numbers {
+        Numbers { first: self.first, last: self.last, count: self.count }
+    }
+
     /// The subject itself.
     #[inline]
     pub fn name(&self) -> &[u8] {
@@ -47,7 +53,7 @@ fn allocated(bytes: usize) -> usize {
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
     table: HashTable<u32>,
-    all: Vec<Subject>,
+    pub(super) all: Vec<Subject>,
     /// Numbers to be used again.
     free: Vec<u32>,
     /// Numbers without messages since the change that is under way: their names can still be asked for.
@@ -57,9 +63,16 @@ pub(super) struct Subjects {
     hashing: Hashing,
     /// Memory that the names have.
     name_bytes: usize,
+    /// What changed since the last checkpoint, where the table is on disk.
+    pub(super) changes: Option<Box<Changes>>,
 }
 
 impl Subjects {
+    /// A table without subjects instead of this one.
+    pub(super) fn emptied(&mut self) -> Self {
+        Self { changes: self.void(), ..Self::default() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.table.len()
     }
@@ -71,6 +84,9 @@ impl Subjects {
 
     #[inline]
     pub(super) fn at_mut(&mut self, id: SubjectId) -> &mut Subject {
+        if let Some(changes) = &mut self.changes {
+            changes.touch(id, self.all.get(id.index()));
+        }
         self.all.get_mut(id.index()).expect("numbers come from this table")
     }
 
@@ -127,16 +143,43 @@ impl Subjects {
         if self.find(&name).is_some() {
             return false;
         }
-        let id = self.add(&name);
-        let subject = self.at_mut(id);
-        (subject.first, subject.last, subject.count) = (first, last, count);
+        self.put_new(&name, Numbers { first, last, count });
         true
+    }
+
+    /// Makes room for so many more.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.all.reserve_exact(more);
+        let (all, hashing) = (&self.all, &self.hashing);
+        self.table.reserve(more, |&at| {
+            hashing.hash_one(all.get(at as usize).map_or(&[][..], |known| &*known.name))
+        });
+    }
+
+    /// Adds a subject as it was, of which there is none.
+    pub(super) fn put_new(&mut self, name: &[u8], numbers: Numbers) {
+        let id = self.add(name);
+        let subject = self.at_mut(id);
+        (subject.first, subject.last, subject.count) = (numbers.first, numbers.last, numbers.count);
+    }
+
+    /// Counts a message behind all others of its subject.
+    pub(super) fn count(&mut self, name: &[u8], seq: u64) {
+        let id = self.intern(name);
+        let subject = self.at_mut(id);
+        if subject.count == 0 {
+            subject.first = seq;
+        }
+        (subject.last, subject.count) = (seq, subject.count + 1);
     }
 
     /// The last message of a subject is gone.
     pub(super) fn release(&mut self, id: SubjectId) {
         let subject = self.at_mut(id);
         (subject.first, subject.last, subject.count) = (0, 0, 0);
+        if let (Some(changes), Some(subject)) = (&mut self.changes, self.all.get(id.index())) {
+            changes.gone(subject.name());
+        }
         let hash = self.hashing.hash_one(&*self.at(id).name);
         if let Ok(entry) = self.table.find_entry(hash, |&at| at == id.0) {
             entry.remove();
@@ -148,8 +191,10 @@ impl Subjects {
     #[inline]
     pub(super) fn recycle(&mut self) {
         while let Some(at) = self.released.pop() {
-            let name = std::mem::take(&mut self.at_mut(SubjectId(at)).name);
-            self.name_bytes -= allocated(name.len());
+            if let Some(subject) = self.all.get_mut(at as usize) {
+                self.name_bytes -= allocated(subject.name.len());
+                subject.name = Box::default();
+            }
             self.free.push(at);
         }
     }

@@ -1,5 +1,8 @@
 //! Proposals as bytes: a version, a kind, then its fields. Numbers are LEB128, bytes have their length before them.
 
+pub use crate::bytes::Malformed;
+pub(super) use crate::bytes::{Reader, put, put_bytes};
+
 use super::{Delayed, MadeBy, Proposal, Purge, REMOVED_MAX, Reason, Remove, Rollup, Sourced, Store, Ttl};
 use std::borrow::Cow;
 
@@ -7,76 +10,6 @@ use std::borrow::Cow;
 const VERSION: u8 = 1;
 /// Messages of an atomic batch that are read at most.
 const BATCH_MAX: u64 = 65_536;
-
-/// These bytes are no proposal, or one of a version that is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a proposal of a known version")]
-pub struct Malformed;
-
-/// Appends a number.
-pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-/// Appends bytes with their length.
-pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-/// What is still to be read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
-
-impl<'a> Reader<'a> {
-    pub(super) fn byte(&mut self) -> Result<u8, Malformed> {
-        let (&first, rest) = self.0.split_first().ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(first)
-    }
-
-    pub(super) fn take(&mut self, bytes: u64) -> Result<&'a [u8], Malformed> {
-        let bytes = usize::try_from(bytes).map_err(|_| Malformed)?;
-        let (taken, rest) = self.0.split_at_checked(bytes).ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    pub(super) fn number(&mut self) -> Result<u64, Malformed> {
-        let mut number = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7F);
-            if bits << shift >> shift != bits {
-                return Err(Malformed);
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(Malformed)
-    }
-
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        let bytes = self.number()?;
-        self.take(bytes)
-    }
-
-    pub(super) fn time(&mut self) -> Result<i64, Malformed> {
-        let bytes = self.take(8)?.try_into().map_err(|_| Malformed)?;
-        Ok(i64::from_le_bytes(bytes))
-    }
-
-    /// That nothing is left.
-    pub(super) fn end(self) -> Result<(), Malformed> {
-        if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
-    }
-}
 
 const HAS_MSG_ID: u16 = 1;
 const HAS_DEADLINE: u16 = 2;

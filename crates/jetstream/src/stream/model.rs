@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::memory::Budget;
-use crate::messages::{Found, Heads, Links, Selector, TooMany};
+use crate::messages::{BlockSink, Found, Heads, Links, NotWritten, Resumed, Selector, TooMany, Unread};
 use dialtone_subject::set;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -348,7 +348,10 @@ impl Model {
 
 /// The heads of all messages that the store ever had, and their links as they were when the store got them.
 #[derive(Debug, Default)]
-struct Had(Mutex<HadHeads>);
+struct Had(Mutex<HadHeads>, Mutex<HadBlocks>);
+
+/// Blocks by number and place.
+type HadBlocks = BTreeMap<(u64, [u8; 16]), Vec<u8>>;
 
 /// Head, bytes of the body, and links, by sequence.
 type HadHeads = BTreeMap<u64, (Vec<u8>, u32, Links)>;
@@ -357,9 +360,47 @@ impl Had {
     fn all(&self) -> std::sync::MutexGuard<'_, HadHeads> {
         self.0.lock().expect("nobody panics with it")
     }
+
+    fn blocks(&self) -> std::sync::MutexGuard<'_, HadBlocks> {
+        self.1.lock().expect("nobody panics with it")
+    }
+}
+
+/// Where a checkpoint writes blocks.
+struct Sink<'a> {
+    had: &'a Had,
+    used: Vec<Place>,
+    /// Places of one in so many have to move.
+    moving: u8,
+}
+
+impl BlockSink for Sink<'_> {
+    fn begin(&mut self, _: u64) -> Result<(), NotWritten> {
+        Ok(())
+    }
+
+    fn add(&mut self, no: u64, bytes: &[u8]) -> Result<Place, NotWritten> {
+        let mut blocks = self.had.blocks();
+        let place = place(blocks.len() as u64);
+        blocks.insert((no, place.0), bytes.to_vec());
+        Ok(place)
+    }
+
+    fn uses(&mut self, place: Place) {
+        self.used.push(place);
+    }
+
+    fn has_to_move(&self, place: Place) -> bool {
+        self.moving > 0 && place.0[0].is_multiple_of(self.moving)
+    }
 }
 
 impl Heads for Had {
+    fn block(&self, no: u64, place: Place, out: &mut Vec<u8>) -> Result<(), Unread> {
+        out.extend_from_slice(self.blocks().get(&(no, place.0)).ok_or(Unread::Damaged)?);
+        Ok(())
+    }
+
     fn read(&self, from: u64, to: u64, sink: &mut dyn FnMut(&Found<'_>)) -> bool {
         for (&seq, (head, body_bytes, links)) in self.all().range(from..=to) {
             let store = Store::decode_head(seq, head, *body_bytes).expect("a head is read");
@@ -397,6 +438,10 @@ struct World {
     heads: Arc<Had>,
     /// The same where the stream asks for what it needs.
     indexed: Vec<u8>,
+    /// The same with the table of subjects in runs, these, and the blocks that they have.
+    in_runs: Option<(Vec<u8>, Vec<u8>, Vec<Place>)>,
+    /// The state that was captured, whose table is not written yet.
+    captured: Option<Vec<u8>>,
     budget: Arc<Budget>,
     /// Messages up to here are in the store.
     settled: u64,
@@ -470,6 +515,8 @@ impl World {
             short: Vec::new(),
             heads: Arc::default(),
             indexed: Vec::new(),
+            in_runs: None,
+            captured: None,
             budget,
             settled: 0,
             log: Vec::new(),
@@ -530,6 +577,7 @@ impl World {
             92..96 => self.restart(),
             _ => self.reads(),
         }
+        self.write_table();
         self.compare();
     }
 
@@ -638,10 +686,34 @@ impl World {
         self.stream.snapshot(Whole::Sequences, &mut self.short);
         self.indexed.clear();
         self.stream.snapshot(Whole::Indexed, &mut self.indexed);
+        self.begin_table();
         self.log.clear();
         if self.whole == Whole::Heads {
             self.settle();
         }
+    }
+
+    /// Captures the same with its table of subjects in runs, once it has many.
+    fn begin_table(&mut self) {
+        self.in_runs = None;
+        let mut state = Vec::new();
+        let whole = self.stream.brief();
+        self.stream.snapshot(whole, &mut state);
+        self.captured = (whole == Whole::Runs).then_some(state);
+    }
+
+    /// Takes out some of what was captured, or goes on to write it.
+    fn write_table(&mut self) {
+        if self.captured.is_none() || self.stream.capture_some(self.random.below(3) as usize) {
+            return;
+        }
+        let Some(state) = self.captured.take() else { return };
+        let outgoing = self.stream.outgoing().expect("it was captured");
+        let mut runs = Vec::new();
+        let mut sink = Sink { had: &self.heads, used: Vec::new(), moving: self.random.pick(&[0, 0, 3, 1]) };
+        let written = outgoing.write(&*self.heads, &mut sink, &mut runs).expect("all blocks are there");
+        self.in_runs = Some((state, runs, sink.used));
+        self.stream.set_runs(Some(written));
     }
 
     /// What the store has may go from memory, with its links as they are, or without.
@@ -696,17 +768,42 @@ impl World {
         assert_eq!(one, other, "both ways make the same stream");
         let resumed = Stream::resume(
             self.model.settings.clone(),
-            &self.indexed,
+            (&self.indexed, &[]),
             self.heads.clone(),
             self.budget.clone(),
         );
         let (resumed, missing) = resumed.expect("a snapshot is read");
-        assert_eq!(missing, 0);
+        assert_eq!(missing, Resumed::default());
         assert_eq!(resumed.totals(), stream.totals());
         other.clear();
         resumed.snapshot(Whole::Heads, &mut other);
         assert_eq!(one, other, "and so does the third");
-        if self.random.chance(3) { stream } else { resumed }
+        while self.captured.is_some() && self.random.chance(2) {
+            self.write_table();
+        }
+        let Some((state, runs, used)) = self.in_runs.clone() else {
+            return if self.random.chance(3) { stream } else { resumed };
+        };
+        // What is not in use is gone, and sometimes more than that.
+        let is_damaged = self.random.chance(6);
+        let damaged = if is_damaged { self.random.pick(&used).0 } else { [0; 16] };
+        self.heads.blocks().retain(|(_, at), _| *at != damaged && used.contains(&Place(*at)));
+        let in_runs = Stream::resume(
+            self.model.settings.clone(),
+            (&state, &runs),
+            self.heads.clone(),
+            self.budget.clone(),
+        );
+        let (in_runs, found) = in_runs.expect("a snapshot is read");
+        assert_eq!(found, Resumed { missing: 0, has_lost_subjects: is_damaged });
+        other.clear();
+        in_runs.snapshot(Whole::Heads, &mut other);
+        assert_eq!(one, other, "and the fourth");
+        match self.random.below(4) {
+            0 => stream,
+            1 => resumed,
+            _ => in_runs,
+        }
     }
 
     /// The stream as it is after a start: the last checkpoint and what the log holds behind it. File streams know heads alone.

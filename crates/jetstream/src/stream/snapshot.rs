@@ -4,14 +4,15 @@ use super::codec::{Malformed, Reader, put, put_bytes};
 use super::delayed::Delays;
 use super::{Settings, Sourced, Stream};
 use crate::memory::Budget;
-use crate::messages::{Body, Chunks, Heads, New, Place, Totals};
+use crate::messages::{Body, Chunks, Heads, Listed, New, Outgoing, Place, Resumed, Runs, Totals};
 use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The version of a snapshot.
 const VERSION: u8 = 1;
-/// That of [`Whole::Indexed`].
+/// That of [`Whole::Indexed`], and of [`Whole::Runs`].
 const INDEXED: u8 = 2;
+const RUNS: u8 = 3;
 /// Before the live messages of a chunk: they are in a row, or stand there as bits.
 const IN_A_ROW: u8 = 0;
 const BITS: u8 = 1;
@@ -30,21 +31,49 @@ pub enum Whole {
     Sequences,
     /// What a stream has to know before it asks the store: see [`Stream::resume`].
     Indexed,
+    /// The same, of a stream whose table of subjects is in runs.
+    Runs,
 }
 
-/// Subjects, and messages with a deadline, that a snapshot of [`Whole::Indexed`] holds at most.
-const INDEXED_MAX: usize = 65_536;
+/// Messages with a deadline that a snapshot of [`Whole::Indexed`] holds at most.
+const DEADLINES_MAX: usize = 1 << 20;
 
 impl Stream {
-    /// What a checkpoint writes where the store has the messages. A stream of very many subjects finds them out at each start.
-    pub fn brief(&self) -> Whole {
-        let is_small = self.messages.subjects_count().max(self.deadlines.iter().len()) <= INDEXED_MAX;
-        if is_small && self.messages.heads().is_some() { Whole::Indexed } else { Whole::Sequences }
+    /// What a checkpoint writes where the store has the messages, at this moment. With [`Whole::Runs`] it is to take out the table of subjects
+    /// by [`Self::capture_some`] and [`Self::outgoing`], too. A stream of very many deadlines finds them out at each start.
+    pub fn brief(&mut self) -> Whole {
+        if self.messages.heads().is_none() || self.deadlines.iter().len() > DEADLINES_MAX {
+            self.messages.forget_runs();
+            return Whole::Sequences;
+        }
+        if self.messages.begin_capture() { Whole::Runs } else { Whole::Indexed }
+    }
+
+    /// Takes out so many subjects at most, as they were when [`Self::brief`] was asked; whether there are more.
+    pub fn capture_some(&mut self, subjects_max: usize) -> bool {
+        self.messages.capture_some(subjects_max)
+    }
+
+    /// What a checkpoint is to write of the table of subjects. `None`: [`Self::brief`] was not asked.
+    pub fn outgoing(&mut self) -> Option<Outgoing> {
+        self.messages.outgoing()
+    }
+
+    /// A checkpoint is durable with these runs; `None`: what was written before cannot be read.
+    pub fn set_runs(&mut self, runs: Option<Runs>) {
+        match runs {
+            Some(runs) => self.messages.set_runs(runs),
+            None => self.messages.forget_runs(),
+        }
     }
 
     /// Appends the state, without the configuration.
     pub fn snapshot(&self, whole: Whole, out: &mut Vec<u8>) {
-        out.push(if whole == Whole::Indexed { INDEXED } else { VERSION });
+        out.push(match whole {
+            Whole::Indexed => INDEXED,
+            Whole::Runs => RUNS,
+            Whole::Heads | Whole::Bodies | Whole::Sequences => VERSION,
+        });
         let totals = self.messages.totals();
         for number in [totals.first, totals.last, totals.count] {
             put(out, number);
@@ -57,6 +86,10 @@ impl Stream {
             Whole::Indexed => {
                 self.put_chunks(out);
                 self.put_subjects(out);
+            }
+            Whole::Runs => {
+                self.put_chunks(out);
+                put(out, self.messages.subjects_count() as u64);
             }
         }
         put(out, self.dedupe.len() as u64);
@@ -78,7 +111,7 @@ impl Stream {
         for (seq, at, subject) in self.schedules.iter() {
             put(out, seq);
             out.extend_from_slice(&at.to_le_bytes());
-            if whole == Whole::Indexed {
+            if matches!(whole, Whole::Indexed | Whole::Runs) {
                 put_bytes(out, subject);
             }
         }
@@ -191,32 +224,30 @@ impl Stream {
 
     /// Whether a snapshot is one for [`Self::resume`].
     pub fn is_indexed(bytes: &[u8]) -> bool {
-        bytes.first() == Some(&INDEXED)
+        matches!(bytes.first(), Some(&INDEXED | &RUNS))
     }
 
-    /// A stream with the state of a snapshot of [`Whole::Indexed`], which reads the heads of its messages where it needs them; and how many
-    /// messages it found to be missing by now.
+    /// A stream with the state of a snapshot of [`Whole::Indexed`] or [`Whole::Runs`], then with what [`Outgoing::write`] appended; it reads the
+    /// heads of its messages where it needs them. And what it found.
     ///
     /// # Errors
     ///
     /// The bytes are no such snapshot.
     pub fn resume(
         settings: Settings,
-        bytes: &[u8],
+        (bytes, runs): (&[u8], &[u8]),
         heads: Arc<dyn Heads>,
         budget: Arc<Budget>,
-    ) -> Result<(Self, u64), Malformed> {
+    ) -> Result<(Self, Resumed), Malformed> {
         let mut reader = Reader(bytes);
-        let (mut stream, totals) = Self::begin(settings, INDEXED, &mut reader)?;
+        let has_runs = bytes.first() == Some(&RUNS);
+        let version = if has_runs { RUNS } else { INDEXED };
+        let (mut stream, totals) = Self::begin(settings, version, &mut reader)?;
         stream.messages.set_heads(heads, budget);
         let chunks = read_chunks(&mut reader)?;
-        let mut subjects = Vec::new();
-        for _ in 0..reader.number()? {
-            let name = Box::from(reader.bytes()?);
-            let (first, more) = (reader.number()?, reader.number()?);
-            subjects.push((name, first, first.checked_add(more).ok_or(Malformed)?, reader.number()?));
-        }
-        let missing = stream.messages.resume(totals, chunks, subjects.into_iter()).ok_or(Malformed)?;
+        let listed =
+            if has_runs { Listed::Runs(runs, reader.number()?) } else { read_subjects(&mut reader)? };
+        let resumed = stream.messages.resume(totals, chunks, listed).ok_or(Malformed)?;
         stream.restore_ids(&mut reader)?;
         for _ in 0..reader.number()? {
             let deadline = reader.time()?;
@@ -229,7 +260,7 @@ impl Stream {
         stream.restore_places(&mut reader)?;
         stream.delays = Delays::restore(&mut reader)?;
         reader.end()?;
-        Ok((stream, missing))
+        Ok((stream, resumed))
     }
 
     /// What stands before the messages, of a snapshot for [`Restoring`](super::Restoring).
@@ -294,6 +325,16 @@ impl Stream {
         }
         Ok(())
     }
+}
+
+fn read_subjects(reader: &mut Reader<'_>) -> Result<Listed<'static>, Malformed> {
+    let mut subjects = Vec::new();
+    for _ in 0..reader.number()? {
+        let name = Box::from(reader.bytes()?);
+        let (first, more) = (reader.number()?, reader.number()?);
+        subjects.push((name, first, first.checked_add(more).ok_or(Malformed)?, reader.number()?));
+    }
+    Ok(Listed::All(subjects))
 }
 
 fn read_chunks(reader: &mut Reader<'_>) -> Result<Chunks, Malformed> {

@@ -5,25 +5,29 @@ use super::settings;
 use super::state::{Held, State, Unreadable, view};
 use dialtone_jetstream::consumer::{Consumer, ConsumerId, Prefixes};
 use dialtone_jetstream::memory::Budget;
-use dialtone_jetstream::messages::{Heads, Place};
+use dialtone_jetstream::messages::{Heads, Place, Resumed};
 use dialtone_jetstream::stream::{Restoring, Stream, Whole};
 use std::sync::Arc;
 
-/// The version of what is written here.
+/// The version of what is written here; the second has the runs of the table of subjects behind all else.
 const VERSION: u8 = 1;
+const WITH_RUNS: u8 = 2;
 
 /// Where the heads of a stream's messages are read, and what they may take in memory.
 pub(super) type HeadsAndBudget = (Arc<dyn Heads>, Arc<Budget>);
 
 impl State {
-    /// Appends the state. What the log of a stream changes has to be in here, or it is lost with the log.
-    pub(super) fn capture(&self, out: &mut Vec<u8>) {
-        self.capture_as(self.machine.brief(), out);
+    /// Appends the state. What the log of a stream changes has to be in here, or it is lost with the log. Whether the table of subjects is to be
+    /// taken out, too, and written, and its runs appended.
+    pub(super) fn capture(&mut self, out: &mut Vec<u8>) -> bool {
+        let whole = self.machine.brief();
+        self.capture_as(whole, out);
+        whole == Whole::Runs
     }
 
     /// The same, with what there is of the messages.
     pub(super) fn capture_as(&self, whole: Whole, out: &mut Vec<u8>) {
-        out.push(VERSION);
+        out.push(if whole == Whole::Runs { WITH_RUNS } else { VERSION });
         put_part(out, |out| out.extend_from_slice(&self.meta.encode()));
         put_part(out, |out| self.machine.snapshot(whole, out));
         out.extend_from_slice(&self.next_consumer().to_le_bytes());
@@ -59,8 +63,8 @@ fn part<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Unreadable> {
 
 /// A stream of the last checkpoint.
 enum Machine {
-    /// One that asks for its messages, and how many of them are missing.
-    Whole(Box<Stream>, u64),
+    /// One that asks for its messages, and what it found.
+    Whole(Box<Stream>, Resumed),
     /// One whose messages the store is handing over.
     Restoring(Box<Restoring>, HeadsAndBudget),
 }
@@ -82,29 +86,29 @@ impl Returning {
     /// It is not known.
     pub(super) fn new(bytes: &[u8], payload_max: u32, heads: HeadsAndBudget) -> Result<Self, Unreadable> {
         let (&version, mut rest) = bytes.split_first().ok_or(Unreadable)?;
-        if version != VERSION {
+        if version != VERSION && version != WITH_RUNS {
             return Err(Unreadable);
         }
         let meta = StreamMeta::decode(part(&mut rest)?)?;
         let settings = settings::stream(&meta.config, payload_max);
         let snapshot = part(&mut rest)?;
-        let machine = if Stream::is_indexed(snapshot) {
-            let resumed = Stream::resume(settings, snapshot, heads.0, heads.1);
-            resumed.map(|(stream, missing)| Machine::Whole(Box::new(stream), missing))
-        } else {
-            let restoring = Restoring::new(settings, snapshot);
-            restoring.map(|restoring| Machine::Restoring(Box::new(restoring), heads))
-        };
-        let machine = machine.map_err(|_| Unreadable)?;
         let next_consumer = number(&mut rest)?;
         let mut consumers = Vec::new();
         for _ in 0..number(&mut rest)? {
             let meta = ConsumerMeta::decode(part(&mut rest)?)?;
             consumers.push((meta, part(&mut rest)?.to_vec()));
         }
-        if !rest.is_empty() {
+        if version == VERSION && !rest.is_empty() {
             return Err(Unreadable);
         }
+        let machine = if Stream::is_indexed(snapshot) {
+            let resumed = Stream::resume(settings, (snapshot, rest), heads.0, heads.1);
+            resumed.map(|(stream, found)| Machine::Whole(Box::new(stream), found))
+        } else {
+            let restoring = Restoring::new(settings, snapshot);
+            restoring.map(|restoring| Machine::Restoring(Box::new(restoring), heads))
+        };
+        let machine = machine.map_err(|_| Unreadable)?;
         Ok(Self { meta, machine, next_consumer, consumers, payload_max })
     }
 
@@ -132,17 +136,17 @@ impl Returning {
         }
     }
 
-    /// All messages have come: the state, and how many of them are missing.
+    /// All messages have come: the state, and what was found of them.
     ///
     /// # Errors
     /// The state of a consumer is not known.
-    pub(super) fn finish(self, now: i64) -> Result<(State, u64), Unreadable> {
-        let (machine, missing) = match self.machine {
-            Machine::Whole(stream, missing) => (*stream, missing),
+    pub(super) fn finish(self, now: i64) -> Result<(State, Resumed), Unreadable> {
+        let (machine, found) = match self.machine {
+            Machine::Whole(stream, found) => (*stream, found),
             Machine::Restoring(machine, (heads, budget)) => {
                 let (mut stream, missing) = machine.finish();
                 stream.set_heads(heads, budget);
-                (stream, missing)
+                (stream, Resumed { missing, has_lost_subjects: false })
             }
         };
         let mut state = State::of(self.meta, machine, self.next_consumer);
@@ -156,6 +160,6 @@ impl Returning {
             let name = meta.name.clone();
             state.consumers.insert(name, consumer, Held { meta, taps: Vec::new() });
         }
-        Ok((state, missing))
+        Ok((state, found))
     }
 }

@@ -5,9 +5,12 @@ use super::hosted::Hosted;
 use super::memory::behind_bytes;
 use super::registry::All;
 use super::shared::Shared;
+use super::table::Table;
 use crate::clock;
 use dialtone_jetstream::messages::{Links, Place};
-use dialtone_store::{BODY_BYTES_MAX, Captured, CheckpointError, Checkpointed, GroupId, Moved, Plan, Store};
+use dialtone_store::{
+    BODY_BYTES_MAX, BlockError, Blocks, Captured, CheckpointError, Checkpointed, GroupId, Moved, Plan, Store,
+};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -128,7 +131,8 @@ impl<'a> Checkpoints<'a> {
     /// There was none.
     pub(crate) fn checkpoint(&self, store: &Store) -> Result<(), CheckpointError> {
         let streams = self.all.all().into_iter().filter_map(|hosted| Some((hosted.group?, hosted)));
-        let done = store.checkpoint(&mut Groups { store, streams: streams.collect() })?;
+        let tables = HashMap::new();
+        let done = store.checkpoint(&mut Groups { store, streams: streams.collect(), tables })?;
         for damage in done.damage {
             self.shared.damages.note_damage(&damage, self.all);
         }
@@ -141,11 +145,41 @@ impl<'a> Checkpoints<'a> {
 struct Groups<'a> {
     store: &'a Store,
     streams: HashMap<GroupId, Arc<Hosted>>,
+    /// What of tables of subjects is to be written, or was.
+    tables: HashMap<GroupId, Table>,
 }
 
 impl Checkpointed for Groups<'_> {
     fn capture(&mut self, group: GroupId, plan: &Plan<'_>, captured: &mut Captured) -> bool {
-        self.streams.get(&group).is_some_and(|hosted| hosted.capture(self.store, plan, captured))
+        let Some(hosted) = self.streams.get(&group) else { return false };
+        let mut has_table = false;
+        let is_captured = hosted.capture(self.store, plan, captured, &mut has_table);
+        self.tables.extend(has_table.then_some((group, Table::Captured)));
+        is_captured
+    }
+
+    fn write_blocks(
+        &mut self,
+        group: GroupId,
+        plan: &Plan<'_>,
+        blocks: &mut Blocks<'_, '_>,
+        state: &mut Vec<u8>,
+    ) -> Result<(), BlockError> {
+        let (Some(hosted), Some(Table::Captured)) = (self.streams.get(&group), self.tables.remove(&group))
+        else {
+            return Ok(());
+        };
+        let runs = hosted.write_table((plan, blocks), state)?;
+        self.tables.insert(group, Table::Written(runs));
+        Ok(())
+    }
+
+    fn settled(&mut self, group: GroupId) {
+        if let (Some(hosted), Some(Table::Written(runs))) =
+            (self.streams.get(&group), self.tables.remove(&group))
+        {
+            hosted.lock().state.machine.set_runs(Some(runs));
+        }
     }
 
     fn moved(&mut self, group: GroupId, moved: &[Moved], gone: &mut Vec<dialtone_store::Place>) {
@@ -164,13 +198,13 @@ impl Hosted {
     }
 
     /// Captures the stream for a checkpoint, if it is to stay.
-    fn capture(&self, store: &Store, plan: &Plan<'_>, captured: &mut Captured) -> bool {
-        let inner = self.lock();
+    fn capture(&self, store: &Store, plan: &Plan<'_>, captured: &mut Captured, has_table: &mut bool) -> bool {
+        let mut inner = self.lock();
         if inner.is_gone {
             return false;
         }
         plan.begin(captured);
-        inner.state.capture(&mut captured.state);
+        *has_table = inner.state.capture(&mut captured.state);
         if captured.state.len() > BODY_BYTES_MAX {
             return false;
         }

@@ -2,8 +2,9 @@
 
 use super::damages::Damages;
 use dialtone_jetstream::memory::Budget;
-use dialtone_jetstream::messages::{Found, Heads, Links, Place};
+use dialtone_jetstream::messages::{Found, Heads, Links, Place, Unread};
 use dialtone_jetstream::stream::{Store, Ttl};
+use dialtone_store::ReadError;
 use std::sync::Arc;
 
 /// What reading heads needs beside the store.
@@ -62,5 +63,17 @@ impl Heads for StoredHeads {
             Err(error) => self.damages.note(format!("stream {name:?}: messages {from} to {to} cannot be read: {error}")),
         }
         read.is_ok()
+    }
+
+    fn block(&self, no: u64, place: Place, out: &mut Vec<u8>) -> Result<(), Unread> {
+        let read = self.heads.block(no, dialtone_store::Place::from_bytes(place.0), out);
+        read.map_err(|error| {
+            self.damages
+                .note(format!("stream {:?}: its table of subjects cannot be read: {error}", self.name));
+            match error {
+                ReadError::Damaged(_) | ReadError::Moved => Unread::Damaged,
+                ReadError::Disk { .. } => Unread::NotNow,
+            }
+        })
     }
 }

@@ -45,6 +45,7 @@ mod shared;
 mod slow_disk;
 mod sourcing;
 mod state;
+mod table;
 mod traced;
 mod watchdog;
 

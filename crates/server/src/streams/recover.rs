@@ -6,7 +6,7 @@ use super::meta::StreamMeta;
 use super::record::Record;
 use super::settings;
 use super::state::{State, Unreadable};
-use dialtone_jetstream::messages::Place;
+use dialtone_jetstream::messages::{Place, Resumed};
 use dialtone_jetstream::stream::Proposal;
 use dialtone_store::{Damage, GroupId, Lost, Recovered};
 use std::collections::BTreeMap;
@@ -185,11 +185,16 @@ impl Recovery {
     fn end_return(&mut self) {
         let Some((id, returning)) = self.returning.take() else { return };
         match returning.finish(self.now) {
-            Ok((state, missing)) => {
+            Ok((state, Resumed { missing, has_lost_subjects })) => {
                 if let Some(found) = self.groups.get_mut(&id) {
                     found.stage = Stage::Here(Box::new(state));
+                    let Found { account, name, .. } = found;
+                    if has_lost_subjects {
+                        self.problems.push(format!(
+                            "stream {name:?} of account {account:?}: its table of subjects cannot be read, and is made anew from its messages"
+                        ));
+                    }
                     if missing > 0 {
-                        let Found { account, name, .. } = found;
                         self.problems.push(format!(
                             "stream {name:?} of account {account:?}: {missing} messages cannot be read"
                         ));

@@ -1,0 +1,179 @@
+//! One run: its blocks, and which subject each of them begins with.
+
+use super::block::{BLOCK_BYTES, put_name, put_numbers, read_name};
+use super::{BlockSink, NotWritten, Numbers, Unread};
+use crate::bytes::{Malformed, Reader, put};
+use crate::messages::{Heads, Place};
+
+/// Blocks of the directory are larger: all of it is read at a start.
+const DIRECTORY_BYTES: usize = 16 * BLOCK_BYTES;
+/// The number of a run stands above those of its blocks, and those of its directory above these.
+const RUN_SHIFT: u32 = 32;
+const DIRECTORY: u64 = 1 << 31;
+
+/// Sorted subjects on disk.
+#[derive(Debug)]
+pub(crate) struct Run {
+    no: u64,
+    records: u64,
+    bytes: u64,
+    blocks: Vec<Place>,
+    /// Where the name begins, in `names`, that a block begins with.
+    starts: Vec<u32>,
+    names: Vec<u8>,
+    /// Blocks that say where the others are.
+    directory: Vec<Place>,
+}
+
+impl Run {
+    fn new(no: u64) -> Self {
+        let (blocks, starts, names, directory) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { no, records: 0, bytes: 0, blocks, starts, names, directory }
+    }
+
+    /// Subjects in it, those without messages among them.
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Bytes of its blocks.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Where its blocks are, and those of its directory.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        self.blocks.iter().chain(&self.directory).copied()
+    }
+
+    /// How many blocks it has, without the directory.
+    pub(super) fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Appends a block.
+    pub(super) fn block(&self, index: usize, heads: &dyn Heads, out: &mut Vec<u8>) -> Result<(), Unread> {
+        let place = *self.blocks.get(index).ok_or(Unread::Damaged)?;
+        heads.block(self.no << RUN_SHIFT | index as u64, place, out)
+    }
+
+    fn add_block(&mut self, first: &[u8], place: Place) -> Option<()> {
+        self.starts.push(u32::try_from(self.names.len()).ok()?);
+        self.names.extend_from_slice(first);
+        self.blocks.push(place);
+        Some(())
+    }
+
+    /// Appends what [`Run::read`] reads.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        for number in [self.no, self.records, self.bytes, self.directory.len() as u64] {
+            put(out, number);
+        }
+        self.directory.iter().for_each(|place| out.extend_from_slice(&place.0));
+    }
+
+    /// Reads one with its directory.
+    pub(super) fn read(
+        reader: &mut Reader<'_>,
+        heads: &dyn Heads,
+    ) -> Result<Result<Self, Unread>, Malformed> {
+        let mut run = Self::new(reader.number()?);
+        (run.records, run.bytes) = (reader.number()?, reader.number()?);
+        for _ in 0..reader.number()? {
+            run.directory.push(place(reader)?);
+        }
+        Ok(run.read_directory(heads).map(|()| run))
+    }
+
+    fn read_directory(&mut self, heads: &dyn Heads) -> Result<(), Unread> {
+        let (mut bytes, mut name) = (Vec::new(), Vec::new());
+        for (index, place) in self.directory.clone().into_iter().enumerate() {
+            bytes.clear();
+            name.clear();
+            heads.block(self.no << RUN_SHIFT | DIRECTORY | index as u64, place, &mut bytes)?;
+            let mut reader = Reader(&bytes);
+            while !reader.0.is_empty() {
+                let place = entry(&mut reader, &mut name).map_err(|Malformed| Unread::Damaged)?;
+                self.add_block(&name, place).ok_or(Unread::Damaged)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn place(reader: &mut Reader<'_>) -> Result<Place, Malformed> {
+    Ok(Place(reader.take(16)?.try_into().map_err(|_| Malformed)?))
+}
+
+fn entry(reader: &mut Reader<'_>, name: &mut Vec<u8>) -> Result<Place, Malformed> {
+    read_name(reader, name)?;
+    place(reader)
+}
+
+/// Writes a run, subject by subject.
+pub(super) struct RunWriter {
+    run: Run,
+    buffer: Vec<u8>,
+    /// The first subject of the block, and the last.
+    first: Vec<u8>,
+    last: Vec<u8>,
+}
+
+impl RunWriter {
+    pub(super) fn new(no: u64) -> Self {
+        Self { run: Run::new(no), buffer: Vec::new(), first: Vec::new(), last: Vec::new() }
+    }
+
+    /// Adds a subject behind all others.
+    pub(super) fn push(
+        &mut self,
+        name: &[u8],
+        numbers: Numbers,
+        sink: &mut dyn BlockSink,
+    ) -> Result<(), NotWritten> {
+        if self.buffer.is_empty() {
+            self.first.clear();
+            self.first.extend_from_slice(name);
+            self.last.clear();
+        }
+        put_name(&mut self.buffer, &self.last, name);
+        put_numbers(&mut self.buffer, numbers);
+        self.last.clear();
+        self.last.extend_from_slice(name);
+        self.run.records += 1;
+        if self.buffer.len() >= BLOCK_BYTES { self.end_block(sink) } else { Ok(()) }
+    }
+
+    fn end_block(&mut self, sink: &mut dyn BlockSink) -> Result<(), NotWritten> {
+        let run = &mut self.run;
+        let place = sink.add(run.no << RUN_SHIFT | run.blocks.len() as u64, &self.buffer)?;
+        run.bytes += self.buffer.len() as u64;
+        run.add_block(&self.first, place).ok_or(NotWritten)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// The run; `None`: it has no subjects.
+    pub(super) fn finish(mut self, sink: &mut dyn BlockSink) -> Result<Option<Run>, NotWritten> {
+        if !self.buffer.is_empty() {
+            self.end_block(sink)?;
+        }
+        let mut run = self.run;
+        let (mut buffer, mut before) = (Vec::new(), &[][..]);
+        for (index, place) in run.blocks.iter().enumerate() {
+            let begin = run.starts.get(index).map_or(0, |&start| start as usize);
+            let end = run.starts.get(index + 1).map_or(run.names.len(), |&start| start as usize);
+            let name = run.names.get(begin..end).unwrap_or_default();
+            put_name(&mut buffer, before, name);
+            buffer.extend_from_slice(&place.0);
+            before = name;
+            if buffer.len() >= DIRECTORY_BYTES || index + 1 == run.blocks.len() {
+                let no = run.no << RUN_SHIFT | DIRECTORY | run.directory.len() as u64;
+                run.directory.push(sink.add(no, &buffer)?);
+                buffer.clear();
+                before = &[];
+            }
+        }
+        Ok((run.records > 0).then_some(run))
+    }
+}
