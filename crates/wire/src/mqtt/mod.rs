@@ -11,6 +11,7 @@ pub mod decode;
 pub mod encode;
 pub mod error;
 mod fields;
+pub mod fuzzed;
 mod limits;
 pub mod packet;
 pub mod property;
