@@ -233,7 +233,9 @@ fn end_or_auth<'a>(mut fields: Fields<'a>, limits: &Limits) -> Result<(Reason, P
         return Ok((Reason::Success, Properties::NONE));
     }
     let reason = reason(fields.u8()?, fields.kind)?;
-    let properties = if fields.is_empty() { Properties::NONE } else { properties(&mut fields, limits)? };
+    // In AUTH the length of the properties may be left out with the reason only. MQTT 5.0 §3.15.2.1.
+    let is_short = fields.is_empty() && fields.kind != PacketKind::Auth;
+    let properties = if is_short { Properties::NONE } else { properties(&mut fields, limits)? };
     fields.end()?;
     Ok((reason, properties))
 }

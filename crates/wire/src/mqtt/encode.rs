@@ -222,17 +222,19 @@ fn end(
 ) -> Result<(), EncodeError> {
     let is_short = version != Version::V5 || reason == Reason::Success && own.is_empty();
     let id_bytes = if id.is_some() { 2 } else { 0 };
-    let bytes = match (is_short, own.is_empty()) {
+    // In AUTH the length of the properties may be left out with the reason only. MQTT 5.0 §3.15.2.1.
+    let has_properties = !is_short && (!own.is_empty() || kind == PacketKind::Auth);
+    let bytes = match (is_short, has_properties) {
         (true, _) => id_bytes,
-        (false, true) => id_bytes + 1,
-        (false, false) => body_bytes(id_bytes + 1, own, version),
+        (false, false) => id_bytes + 1,
+        (false, true) => body_bytes(id_bytes + 1, own, version),
     };
     let flags = if kind == AckKind::PubRel.kind() { 0b0010 } else { 0 };
     head(out, kind, flags, bytes, bytes_max)?;
     out.extend(id.into_iter().flat_map(u16::to_be_bytes));
     if !is_short {
         out.push(reason.code());
-        if !own.is_empty() {
+        if has_properties {
             own.write(out);
         }
     }

@@ -262,6 +262,10 @@ fn what_is_a_byte_or_two() {
     let method = properties(&[Property::AuthMethod("nkey"), Property::AuthData(b"\x00")]);
     let auth = Packet::Auth(Auth { reason: Reason::ContinueAuthentication, properties: method.properties() });
     check(Sender::Client, Version::V5, b"\xF0\x0D\x18\x0B\x15\x00\x04nkey\x16\x00\x01\x00", auth);
+    let bare = Auth { reason: Reason::ReAuthenticate, properties: Properties::NONE };
+    check(Sender::Client, Version::V5, b"\xF0\x02\x19\x00", Packet::Auth(bare));
+    let done = Packet::Auth(Auth { reason: Reason::Success, ..bare });
+    check(Sender::Server, Version::V5, b"\xF0\x00", done);
     assert_eq!(
         encode::packet(&mut Vec::new(), &auth, Version::V311, 100),
         Err(encode::EncodeError::NotInVersion)

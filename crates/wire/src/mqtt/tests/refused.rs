@@ -157,6 +157,7 @@ fn reason_codes_are_checked() {
     v5(b"\x62\x03\x00\x01\x10", E::ReasonCode(0x10));
     v5(b"\xE0\x01\x01", E::ReasonCode(1));
     v5(b"\xF0\x01\x04", E::ReasonCode(4));
+    v5(b"\xF0\x01\x19", E::Short(K::Auth));
     refused(Sender::Server, Some(Version::V311), b"\x20\x02\x00\x06", E::ReasonCode(6));
     refused(
         Sender::Server,
