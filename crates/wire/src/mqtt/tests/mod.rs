@@ -1,6 +1,7 @@
 //! Packets of the specifications, packets at random, and bytes that are none.
 
 mod bytes;
+mod opinion;
 mod random;
 mod refused;
 

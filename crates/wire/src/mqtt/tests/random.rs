@@ -6,7 +6,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 /// What packets are made of.
 #[derive(Clone, Debug)]
-struct Parts {
+pub(super) struct Parts {
     kind: u8,
     texts: [String; 3],
     data: Vec<u8>,
@@ -19,7 +19,7 @@ struct Parts {
     filters: Vec<(String, u8)>,
 }
 
-fn parts() -> impl Strategy<Value = Parts> {
+pub(super) fn parts() -> impl Strategy<Value = Parts> {
     let text = "[a-z/é ]{0,5}";
     let filters = proptest::collection::vec(("[a+#/$]{1,5}", 0_u8..48), 1..4);
     let properties = proptest::collection::vec((1_u8..0x2B, any::<u32>(), text, text), 0..4);
@@ -121,7 +121,7 @@ fn reason_for(parts: &Parts, kind: PacketKind, version: Version) -> Reason {
 }
 
 /// The packet that these parts make, as far as this version has it.
-fn with_packet(parts: &Parts, version: Version, check: impl FnOnce(Sender, Packet<'_>)) {
+pub(super) fn with_packet(parts: &Parts, version: Version, check: impl FnOnce(Sender, Packet<'_>)) {
     use PacketKind as K;
     let kind = PacketKind::of(parts.kind << 4).unwrap_or(K::Publish);
     let is_v5 = version == Version::V5;
