@@ -44,11 +44,12 @@ fn prepared(dir: &Path) {
     life.stop();
 }
 
+/// Over so many subjects that debug builds have their table in runs.
 fn publish(life: &mut Life, numbers: std::ops::RangeInclusive<u64>) {
     for number in numbers {
         for name in ["PLAIN", "PACKED"] {
             let text = json!(format!("message {number} ").repeat(10));
-            assert_eq!(life.ask(&format!("{name}.{}", number % 3), &text)["seq"], number);
+            assert_eq!(life.ask(&format!("{name}.{}", number % 7), &text)["seq"], number);
         }
     }
 }

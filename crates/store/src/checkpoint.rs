@@ -194,6 +194,26 @@ struct Written {
     upto: u64,
 }
 
+impl Written {
+    /// What was captured of groups counts.
+    fn put_in_force(&self, groups: &mut HashMap<GroupId, Group>) {
+        for (id, (upto, state)) in &self.states {
+            let Some(group) = groups.get_mut(id) else { continue };
+            group.state = Some(*state);
+            if let Some(blocks) = self.blocks.get(id) {
+                group.blocks = Arc::clone(blocks);
+            }
+            if let Some(upto) = *upto {
+                group.since = since(group, upto);
+                let behind = self.last.get(id).map_or(0, |last| last + 1);
+                let left = group.sequences.map(|(from, to)| (from.max(behind), to));
+                group.sequences = left.filter(|(from, to)| group.since.is_some() && from <= to);
+                group.upto = upto;
+            }
+        }
+    }
+}
+
 impl Round<'_> {
     /// The whole of it. Nothing has changed when it fails.
     pub fn run(&mut self, caller: &mut dyn Checkpointed) -> Result<Checkpoint, Trouble> {
@@ -399,31 +419,21 @@ impl Round<'_> {
     fn finish(
         &mut self,
         caller: &mut dyn Checkpointed,
-        written: Written,
+        mut written: Written,
         mut manifest: Manifest,
         gone: &[GroupId],
     ) -> Checkpoint {
-        let mut done =
-            Checkpoint { groups: written.moved.len(), damage: written.damage, ..Checkpoint::default() };
-        for segment in written.segments {
+        let mut done = Checkpoint {
+            groups: written.moved.len(),
+            damage: std::mem::take(&mut written.damage),
+            ..Checkpoint::default()
+        };
+        for segment in std::mem::take(&mut written.segments) {
             self.segments.insert(Arc::new(segment));
         }
         {
             let mut pending = self.log.pending.lock();
-            for (id, (upto, state)) in &written.states {
-                let Some(group) = pending.groups.get_mut(id) else { continue };
-                group.state = Some(*state);
-                if let Some(blocks) = written.blocks.get(id) {
-                    group.blocks = Arc::clone(blocks);
-                }
-                if let Some(upto) = *upto {
-                    group.since = since(group, upto);
-                    let behind = written.last.get(id).map_or(0, |last| last + 1);
-                    let left = group.sequences.map(|(from, to)| (from.max(behind), to));
-                    group.sequences = left.filter(|(from, to)| group.since.is_some() && from <= to);
-                    group.upto = upto;
-                }
-            }
+            written.put_in_force(&mut pending.groups);
             for id in gone {
                 pending.groups.remove(id);
             }
