@@ -200,6 +200,15 @@ impl Publish for Turn {
         self.staging.enqueue(self.now);
     }
 
+    fn unread(&mut self, account: &Arc<Account>, subject: &[u8]) -> usize {
+        let route = self.routes.route(account, subject, Entry::OF_SERVER);
+        if !route.relays.is_empty() {
+            return 0;
+        }
+        let targets = route.plain.iter().chain(route.queues.iter().flatten());
+        targets.map(|target| target.subscription.peer().unread()).min().unwrap_or(0)
+    }
+
     fn now(&self) -> Instant {
         Self::now(self)
     }

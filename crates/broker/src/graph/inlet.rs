@@ -54,6 +54,8 @@ pub trait Publish {
     fn is_awaited(&mut self, account: &Arc<Account>, subject: &[u8]) -> bool;
     /// What was published so far comes ahead of all that other turns publish from now on.
     fn hand_on(&mut self) {}
+    /// Bytes that wait for whoever gets what is published to `subject`, and does not read them: of several, for the one with least.
+    fn unread(&mut self, account: &Arc<Account>, subject: &[u8]) -> usize;
     /// When the turn began.
     fn now(&self) -> Instant;
 }

@@ -461,6 +461,11 @@ impl Peer {
         self.outlet.blocked.load(Ordering::Acquire) && self.pending_bytes() > STALL_BYTES
     }
 
+    /// Bytes that wait for it, if its connection takes no more at present.
+    pub(crate) fn unread(&self) -> usize {
+        if self.outlet.blocked.load(Ordering::Acquire) { self.pending_bytes() } else { 0 }
+    }
+
     /// Messages that were dropped because too much waited.
     pub fn dropped(&self) -> u32 {
         self.outlet.dropped.load(Ordering::Relaxed)

@@ -59,8 +59,10 @@ impl Consumer {
             return self.idle(ctx, true);
         }
         self.paused_until = None;
-        if let Demand::Pull(pull) = &mut self.demand {
-            pull.next_round();
+        match &mut self.demand {
+            Demand::Pull(pull) => pull.next_round(),
+            Demand::Push(push) if push.is_resting(ctx.now) => return Polled::Idle,
+            Demand::Push(push) => push.wake(),
         }
         let mut left = budget;
         while self.wants() {

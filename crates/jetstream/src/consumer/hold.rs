@@ -20,6 +20,8 @@ pub enum Hold {
     Rate,
     /// Receivers have not answered flow control.
     FlowControl,
+    /// Much waits for its receiver to read.
+    Receiver,
     /// The requests that wait are not served yet by its priority policy.
     Priority,
     /// Messages are not on disk yet, or are being read from it.
@@ -38,6 +40,7 @@ impl Hold {
             Self::DeadLetters => "dead_letters",
             Self::Rate => "rate_limit",
             Self::FlowControl => "flow_control",
+            Self::Receiver => "slow_receiver",
             Self::Priority => "priority",
             Self::Disk => "disk",
             Self::Off => "off",
@@ -58,6 +61,7 @@ impl Consumer {
             (Demand::Push(push), Mode::Push(settings)) if push.is_stalled(settings) => {
                 return Some(Hold::FlowControl);
             }
+            (Demand::Push(push), _) if push.is_resting(now) => return Some(Hold::Receiver),
             (Demand::Pull(_), Mode::Pull(settings))
                 if matches!(settings.priority, Priority::Overflow { .. } | Priority::PinnedClient { .. }) =>
             {

@@ -1,14 +1,20 @@
 //! The half of a consumer that sends by itself: whether somebody listens, heartbeats, flow control.
 
 use super::event::{Context, Event, Status};
+use super::machine::{Consumer, Demand};
 use super::reply::Prefixes;
-use super::settings::{AckPolicy, PushSettings};
+use super::settings::{AckPolicy, Mode, PushSettings};
 use super::waiting::HeartbeatNumbers;
 
 /// Bytes that may be on the way to receivers that use flow control, at most.
 const WINDOW_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// The same at the beginning: it doubles with each answer.
 const WINDOW_BYTES_FIRST: u64 = WINDOW_BYTES_MAX / 16;
+
+/// How long it rests first where much waits for its receiver: twice as long each time until something goes. Nanoseconds.
+const REST: i64 = 3_000_000;
+/// How often that doubles.
+const REST_DOUBLED_MAX: u32 = 5;
 
 /// Nothing of it is kept over a restart.
 #[derive(Clone, Debug)]
@@ -18,6 +24,10 @@ pub(super) struct Push {
     /// When the next heartbeat is due.
     heartbeat_at: Option<i64>,
     window: Window,
+    /// It rests until then, since much waits for its receiver to read.
+    rest_until: Option<i64>,
+    /// How often in a row.
+    rests: u32,
 }
 
 /// What flow control knows.
@@ -34,13 +44,23 @@ struct Window {
 impl Push {
     pub fn new(settings: &PushSettings, now: i64) -> Self {
         let window = Window { bytes: WINDOW_BYTES_FIRST, sent: 0, asked: None };
-        let mut push = Self { is_active: false, heartbeat_at: None, window };
+        let mut push = Self { is_active: false, heartbeat_at: None, window, rest_until: None, rests: 0 };
         push.restart_heartbeat(settings, now);
         push
     }
 
     pub fn deadline(&self) -> Option<i64> {
-        self.heartbeat_at
+        self.heartbeat_at.into_iter().chain(self.rest_until).min()
+    }
+
+    /// Whether it rests at this time.
+    pub fn is_resting(&self, now: i64) -> bool {
+        self.rest_until.is_some_and(|until| until > now)
+    }
+
+    /// It may go on.
+    pub fn wake(&mut self) {
+        self.rest_until = None;
     }
 
     pub fn restart_heartbeat(&mut self, settings: &PushSettings, now: i64) {
@@ -61,6 +81,7 @@ impl Push {
         question: Question<'_>,
     ) {
         self.restart_heartbeat(settings, ctx.now);
+        self.rests = 0;
         if !settings.flow_control {
             return;
         }
@@ -139,6 +160,26 @@ impl Push {
         // What waits is acknowledged by answers, so there must be a question.
         if waits.ack == AckPolicy::FlowControl && !waits.is_empty && self.window.asked.is_none() {
             self.ask(ctx, settings, waits.prefixes);
+        }
+    }
+}
+
+impl Consumer {
+    /// Where it sends to by itself, if somebody listens there.
+    pub fn pushes_to(&self) -> Option<&[u8]> {
+        match (&self.demand, &self.settings.mode) {
+            (Demand::Push(push), Mode::Push(settings)) if push.is_active => Some(&settings.deliver_subject),
+            _ => None,
+        }
+    }
+
+    /// Much waits for its receiver to read: it rests for a while, though what comes again is due.
+    pub fn rest(&mut self, now: i64) {
+        if let Demand::Push(push) = &mut self.demand
+            && !push.is_resting(now)
+        {
+            push.rest_until = Some(now.saturating_add(REST << push.rests));
+            push.rests = (push.rests + 1).min(REST_DOUBLED_MAX);
         }
     }
 }

@@ -402,6 +402,19 @@ impl<A> Consumers<A> {
         Some(id)
     }
 
+    /// Where one sends to by itself, if somebody listens there.
+    pub fn pushes_to(&self, id: ConsumerId) -> Option<&[u8]> {
+        self.all.get(&id)?.consumer.pushes_to()
+    }
+
+    /// Much waits for the receiver of one: it is to be polled later.
+    pub fn rest(&mut self, id: ConsumerId, now: i64) {
+        if let Some(slot) = self.all.get_mut(&id) {
+            slot.consumer.rest(now);
+        }
+        self.note_deadline(id);
+    }
+
     /// Lets one deliver. If there is more, it is to be polled again.
     pub fn poll(&mut self, id: ConsumerId, ctx: &mut Context<'_>, budget: Budget) {
         let Some(slot) = self.all.get_mut(&id) else { return };

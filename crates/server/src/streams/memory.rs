@@ -19,6 +19,9 @@ const BEHIND_BYTES: RangeInclusive<usize> = 4 << 20..=64 << 20;
 /// Bytes that wait for the disk above which the store refuses: half of the share, since as many may be written meanwhile.
 const PENDING_BYTES: RangeInclusive<usize> = 2 << 20..=32 << 20;
 
+/// Bytes that may wait for the receiver of a consumer that pushes, where it does not read: a 64th of a share.
+const UNREAD_BYTES: RangeInclusive<usize> = 128 << 10..=2 << 20;
+
 /// Bytes for streams in files: what is configured, or a quarter of what the machine has, since streams in memory may take three.
 pub(crate) fn limit(configured: Option<u64>) -> usize {
     let of_machine =
@@ -58,6 +61,11 @@ impl Shared {
             Part::Log => self.store().map_or(0, dialtone_store::Store::buffered_bytes),
             _ => self.memory().used(part),
         }
+    }
+
+    /// Bytes that may wait for the receiver of a consumer that pushes, where it does not read, before the consumer rests.
+    pub(super) fn unread_bytes_max(&self) -> usize {
+        (self.memory().share(Part::Waiting) / 64).clamp(*UNREAD_BYTES.start(), *UNREAD_BYTES.end())
     }
 
     /// Bytes on their way to the disk above which whoever publishes waits for a commit. What each connection has in one read comes on top, and has

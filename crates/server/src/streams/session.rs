@@ -392,9 +392,25 @@ impl Session<'_> {
 
     /// Has a consumer deliver, unless something of it waits for the disk: then that comes first.
     fn poll(&mut self, id: ConsumerId, budget: Budget) {
-        if !self.inner.backlog.holds(id) {
+        if self.inner.backlog.holds(id) {
+            return;
+        }
+        if let Some(budget) = self.room(id, budget) {
             self.consumers(id, |consumers, ctx| consumers.poll(id, ctx, budget));
         }
+    }
+
+    /// What a consumer may deliver now. `None`: much waits for its receiver to read, and it rests.
+    fn room(&mut self, id: ConsumerId, budget: Budget) -> Option<Budget> {
+        let consumers = &mut self.inner.state.consumers;
+        let Some(to) = consumers.pushes_to(id) else { return Some(budget) };
+        let unread = self.turn.unread(self.account, to);
+        let left = self.hosted.shared.unread_bytes_max().saturating_sub(unread);
+        if left == 0 {
+            consumers.rest(id, self.now);
+            return None;
+        }
+        Some(Budget { bytes: budget.bytes.min(left), ..budget })
     }
 
     /// Sends what had to be read from the disk first, as far as it was.

@@ -175,3 +175,26 @@ fn another_ack_wait_holds_for_what_waits() {
     assert_eq!(bench.until(2 * SECOND - 1).len(), 0);
     assert_eq!(bench.until(2 * SECOND).len(), 3);
 }
+
+#[test]
+fn a_consumer_rests_while_its_receiver_does_not_read() {
+    const MS: i64 = 1_000_000;
+    let mut bench = Bench::new(push_settings(), MapLog::default());
+    bench.work(|consumer, ctx| consumer.set_interest(ctx, true));
+    assert_eq!(bench.store("s.a").len(), 1);
+    assert_eq!(bench.consumer.pushes_to(), Some(&b"d"[..]));
+    // Each time it finds the same it rests twice as long, up to some 100 ms.
+    for (rest, at) in [(3, 3), (6, 9), (12, 21), (24, 45), (48, 93), (96, 189), (96, 285)] {
+        bench.consumer.rest(bench.now);
+        assert_eq!(bench.consumer.info_at(bench.now).held_by, Some(Hold::Receiver));
+        assert_eq!(bench.store("s.b"), [""; 0], "what is stored meanwhile waits");
+        bench.consumer.rest(bench.now + MS);
+        assert_eq!(bench.consumer.deadline(), Some(bench.now + rest * MS), "a rest is not longer for that");
+        bench.now = at * MS;
+    }
+    assert_eq!(bench.work(|consumer, ctx| consumer.expire(ctx)).len(), 7, "it goes on with all of it");
+    bench.consumer.rest(bench.now);
+    assert_eq!(bench.consumer.deadline(), Some(bench.now + 3 * MS), "and is as before");
+    bench.work(|consumer, ctx| consumer.set_interest(ctx, false));
+    assert_eq!(bench.consumer.pushes_to(), None);
+}
