@@ -50,6 +50,19 @@ impl Life {
         life
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.stream.get_ref().peer_addr().expect("connected")
+    }
+
+    /// Bytes of memory, by their name in `/proc/PID/status`.
+    pub fn memory_bytes(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kilobytes = line.expect("it is known").trim().trim_end_matches(" kB").parse::<u64>();
+        kilobytes.expect("a number") * 1024
+    }
+
     pub fn send(&mut self, text: &str) {
         self.stream.get_mut().write_all(text.as_bytes()).expect("sent");
     }
