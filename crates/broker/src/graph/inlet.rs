@@ -55,7 +55,9 @@ pub trait Publish {
     /// What was published so far comes ahead of all that other turns publish from now on.
     fn hand_on(&mut self) {}
     /// Bytes that wait for whoever gets what is published to `subject`, and does not read them: of several, for the one with least.
-    fn unread(&mut self, account: &Arc<Account>, subject: &[u8]) -> usize;
+    fn unread(&mut self, _account: &Arc<Account>, _subject: &[u8]) -> usize {
+        0
+    }
     /// When the turn began.
     fn now(&self) -> Instant;
 }

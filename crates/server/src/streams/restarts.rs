@@ -54,10 +54,6 @@ struct Turn {
 }
 
 impl Publish for Turn {
-    fn unread(&mut self, _: &Arc<Account>, _: &[u8]) -> usize {
-        0
-    }
-
     fn emit(&mut self, _: &Arc<Account>, message: &Message<'_>) -> usize {
         let letter = message.reply.filter(|reply| reply.starts_with(b"$DIALTONE.DEAD."));
         self.letters.extend(letter.map(<[u8]>::to_vec));
