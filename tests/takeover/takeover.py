@@ -297,11 +297,12 @@ def main():
     parser.add_argument("--official", action="append", required=True)
     parser.add_argument("--ours", required=True)
     parser.add_argument("--quick", action="store_true", help="no encryption, stopped and killed")
+    parser.add_argument("--encrypted", action="store_true", help="with --quick: encrypted by each cipher, too, and stopped")
     given = parser.parse_args()
     right = True
     for official in given.official:
-        for encryption in [None] if given.quick else [None, "aes", "chachapoly"]:
-            for kill in (False, True):
+        for encryption in [None, "aes", "chachapoly"] if given.encrypted or not given.quick else [None]:
+            for kill in (False,) if given.quick and encryption else (False, True):
                 right &= takeover(official, given.ours, encryption, kill, False)
         right &= takeover(official, given.ours, None, False, True)
     raise SystemExit(0 if right else 1)

@@ -1,5 +1,7 @@
 //! The folder of a resolver survives kill -9 at any point: every update that was acknowledged is there.
 
+#[path = "life/process.rs"]
+mod process;
 #[path = "../../server/tests/common/waiting.rs"]
 mod waiting;
 
@@ -10,11 +12,11 @@ use dialtone_identity::jwt::claims::{Limit, Operator, User, UserLimits};
 use dialtone_identity::jwt::encode::Draft;
 use dialtone_identity::nkey::{Kind, Seed};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use waiting::{Bounded, NextLine};
+use std::process::{Child, Command};
+use waiting::NextLine;
 
 const ISSUED_AT: i64 = 1_700_000_000;
 const UPDATES: u32 = 1000;
@@ -57,16 +59,9 @@ struct Life {
 impl Life {
     fn begin(file: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dialtone"));
-        let mut process =
-            command.arg("-c").arg(file).stderr(Stdio::piped()).spawn().expect("the server starts");
-        let mut lines = BufReader::new(process.stderr.take().expect("stderr")).lines();
-        let said = "Listening for client connections on ";
-        let address =
-            lines.find_map(|line| line.ok()?.split_once(said).map(|(_, address)| address.to_owned()));
-        let stream = TcpStream::connect(address.expect("it listens")).expect("connected").bounded();
-        // Whatever else it says is of no interest, but must not block it.
-        std::thread::spawn(move || lines.for_each(drop));
-        let mut life = Self { process, stream: BufReader::new(stream) };
+        command.arg("-c").arg(file);
+        let (process, stream) = process::begin(command);
+        let mut life = Self { process, stream };
         let info = life.line();
         let info: serde_json::Value = serde_json::from_str(info.trim_start_matches("INFO ")).expect("INFO");
         let nonce = info["nonce"].as_str().expect("nonce");

@@ -149,6 +149,39 @@ fn damage_is_named_by_file_and_range() {
 }
 
 #[test]
+fn an_encrypted_store_is_read_by_the_key_of_its_configuration() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let written = |name: &str, key: &str| {
+        let file = dir.path().join(name);
+        let text = format!("jetstream {{ store_dir: {:?}, key: {key:?}, cipher: aes }}", dir.path());
+        fs::write(&file, text).expect("written");
+        file.to_str().expect("text").to_owned()
+    };
+    let (right, wrong) = (written("right.conf", "the key"), written("wrong.conf", "another key"));
+    let mut life = Life::begin_with(&["-c".as_ref(), right.as_ref()]);
+    fill(&mut life, "SEALED", "none");
+    life.kill();
+    let store_dir = dir.path().join("jetstream");
+    let before = files(&store_dir);
+    assert!(before.values().all(|bytes| !bytes.windows(9).any(|part| part == b"message 5")));
+    for (words, problem) in [
+        (vec!["check"], "it is encrypted, and no encryption key is configured"),
+        (vec!["check", "--config", &wrong], "it is encrypted by another key than the one that is configured"),
+    ] {
+        let (code, text) = store(&words, &store_dir);
+        assert!(code == 2 && text.contains(problem), "{words:?}: {code} {text}");
+    }
+    let (code, text) = store(&["check", "--config", &right], &store_dir);
+    assert!(code == 0 && text.contains("stream SEALED: 19 messages, "), "{text}");
+    let out = dir.path().join("out");
+    let words = ["export", "--config", &right, store_dir.to_str().expect("text")];
+    let (code, text) = store(&words, &out);
+    assert!(code == 0 && text.contains("stream SEALED of account $G: 19 messages, 1 consumers"), "{text}");
+    assert!(out.join("$G/SEALED/stream.arc.s2").is_file());
+    assert!(before == files(&store_dir), "nothing has changed");
+}
+
+#[test]
 fn what_is_no_store_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     let (code, text) = store(&["check"], dir.path());

@@ -1,13 +1,15 @@
 //! A server with streams in a process of its own, and a client.
 #![allow(dead_code, reason = "no test needs all of it")]
 
-use crate::waiting::{Bounded, NextLine};
+mod process;
+
+use crate::waiting::NextLine;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 /// A server in a process of its own, and a client.
 pub struct Life {
@@ -35,16 +37,9 @@ impl Life {
     }
 
     /// One that a command starts.
-    pub fn begin_by(mut command: Command) -> Self {
-        let mut process = command.stderr(Stdio::piped()).spawn().expect("the server starts");
-        let mut lines = BufReader::new(process.stderr.take().expect("stderr")).lines();
-        let said = "Listening for client connections on ";
-        let address =
-            lines.find_map(|line| line.ok()?.split_once(said).map(|(_, address)| address.to_owned()));
-        let stream = TcpStream::connect(address.expect("it listens")).expect("connected").bounded();
-        // Whatever else it says is of no interest, but must not block it.
-        std::thread::spawn(move || lines.for_each(drop));
-        let mut life = Self { process, stream: BufReader::new(stream) };
+    pub fn begin_by(command: Command) -> Self {
+        let (process, stream) = process::begin(command);
+        let mut life = Self { process, stream };
         assert!(life.line().contains("\"jetstream\":true"), "INFO says that there are streams");
         life.send("CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB r 1\r\nSUB in.* 2\r\n");
         life
