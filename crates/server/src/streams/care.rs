@@ -1,6 +1,7 @@
 //! What the thread of checkpoints does for the store besides: it erases what was deleted for good, and reads what nobody asks for, so that damage is
 //! found early.
 
+use super::checkpoints::Alarm;
 use super::registry::All;
 use super::shared::Shared;
 use crate::clock;
@@ -17,9 +18,12 @@ const SCRUB_INTERVAL: Duration = Duration::from_secs(10);
 /// How long it rests when all were read.
 const SCRUB_REST: Duration = Duration::from_secs(3600);
 
-/// Messages that are deleted and wait for being erased, with all places where they are.
+/// What the thread of checkpoints looks after.
 #[derive(Default)]
 pub(super) struct Care {
+    /// When a checkpoint is due.
+    pub(super) alarm: Alarm,
+    /// Messages that are deleted and wait for being erased, with all places where they are.
     to_erase: Mutex<BTreeMap<(GroupId, u64), Vec<dialtone_store::Place>>>,
     /// What streams in files may take of memory.
     pub(super) budget: Arc<Budget>,

@@ -95,7 +95,7 @@ impl<'a> Checkpoints<'a> {
         let mut is_due = has_news;
         let mut has_failed = false;
         let mut scrub = Scrub::new();
-        while self.shared.alarm.wait(LOOK.min(interval)) {
+        while self.shared.care.alarm.wait(LOOK.min(interval)) {
             if !store.is_there() {
                 say(None);
                 continue;
@@ -103,7 +103,7 @@ impl<'a> Checkpoints<'a> {
             self.shared.care.erase_all(store, self.shared);
             scrub.look(store, self.shared, self.all);
             self.cool();
-            is_due |= store.behind() > self.shared.alarm.at_bytes.load(Ordering::Relaxed)
+            is_due |= store.behind() > self.shared.care.alarm.at_bytes.load(Ordering::Relaxed)
                 || store.is_low()
                 || (at.elapsed() >= interval && (store.position() != position || store.to_seal_bytes() > 0));
             if !std::mem::take(&mut is_due) {
@@ -113,7 +113,7 @@ impl<'a> Checkpoints<'a> {
             let done = self.checkpoint(store);
             (at, position) = (clock::moment(), store.position());
             // What cannot move stays behind, and is no reason for another one.
-            self.shared.alarm.set_at(store.behind() + behind_bytes(self.shared.memory()));
+            self.shared.care.alarm.set_at(store.behind() + behind_bytes(self.shared.memory()));
             match done {
                 Ok(()) => has_failed = false,
                 Err(error) if !has_failed => {

@@ -49,7 +49,7 @@ impl Shared {
     pub(crate) fn set_memory(&self, bytes_max: usize) {
         let budget = self.memory();
         budget.set_bytes_max(bytes_max);
-        self.alarm.set_at(behind_bytes(budget));
+        self.care.alarm.set_at(behind_bytes(budget));
         if let Some(store) = self.store() {
             store.set_pending_bytes_max(pending_bytes_max(budget));
         }

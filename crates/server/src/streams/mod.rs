@@ -36,12 +36,14 @@ mod registry;
 mod republish;
 mod requests;
 #[cfg(test)]
+#[path = "tests/restarts.rs"]
 mod restarts;
 mod series;
 mod session;
 mod settings;
 mod shared;
 #[cfg(test)]
+#[path = "tests/slow_disk.rs"]
 mod slow_disk;
 mod sourcing;
 mod state;

@@ -2,7 +2,6 @@
 
 use super::batches::OpenBatches;
 use super::care::Care;
-use super::checkpoints::Alarm;
 use super::damages::Damages;
 use super::hosted::Hosted;
 use super::index::Index;
@@ -69,8 +68,6 @@ pub(crate) struct Shared {
     pub(crate) quota: Quota,
     /// Streams for which the disk is to be read.
     pub(super) reads: Reads,
-    /// When a checkpoint is due.
-    pub(super) alarm: Alarm,
     /// Batches of publishes that are open.
     pub(crate) batches: OpenBatches,
     /// What cannot be read.
@@ -125,7 +122,6 @@ impl Shared {
             next_sid: AtomicUsize::new(0),
             quota: Quota::default(),
             reads: Reads::default(),
-            alarm: Alarm::default(),
             batches,
             damages: Arc::default(),
             care: Care::default(),
@@ -246,7 +242,7 @@ impl Shared {
             rest
         };
         self.agenda.changed.notify_all();
-        self.alarm.close();
+        self.care.alarm.close();
         self.reads.close();
         drop(rest);
         if let Some(store) = self.store() {
@@ -273,7 +269,7 @@ impl Committed for Listener {
             shared.agenda.lock().is_committed = true;
             shared.agenda.changed.notify_one();
             if let Some(store) = shared.store() {
-                shared.alarm.look(store.behind());
+                shared.care.alarm.look(store.behind());
             }
         }
     }

@@ -5,9 +5,12 @@ use crate::messages::Found;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
+/// By which a block is read: its number, and where it is.
+type Key = (u64, [u8; 16]);
+
 #[derive(Debug, Default)]
 struct Disk {
-    blocks: Mutex<HashMap<(u64, [u8; 16]), Vec<u8>>>,
+    blocks: Mutex<HashMap<Key, Vec<u8>>>,
     used: Vec<Place>,
     /// Bytes that were written, in all.
     written: usize,
@@ -29,7 +32,7 @@ impl Heads for Disk {
 /// What is written, beside the disk that is read.
 #[derive(Default)]
 struct Sink {
-    blocks: Vec<((u64, [u8; 16]), Vec<u8>)>,
+    blocks: Vec<(Key, Vec<u8>)>,
     used: Vec<Place>,
     next: u64,
     moving: bool,
@@ -116,11 +119,11 @@ fn runs_are_what_a_map_is() {
                 map.insert(name, numbers);
             }
             unsettled.insert(0, Arc::new(records));
-            if random(&mut seed) % 4 == 0 {
+            if random(&mut seed).is_multiple_of(4) {
                 // This one did not happen.
                 continue;
             }
-            disk.moving = random(&mut seed) % 8 == 0;
+            disk.moving = random(&mut seed).is_multiple_of(8);
             let before: Vec<Place> = disk.used.clone();
             runs = disk.checkpoint(&runs, std::mem::take(&mut unsettled));
             assert!(!disk.moving || before.iter().all(|place| !disk.used.contains(place)));
