@@ -28,6 +28,34 @@ fn too_early(commands: &str) -> Vec<String> {
     found
 }
 
+/// The lines that ask by a client while another one may still have the inbox of what it gathered.
+///
+/// Each client numbers its inboxes from 1 on, so that two have the same ones: who has gathered is to be synced before another asks.
+fn still_subscribed(commands: &str) -> Vec<String> {
+    let mut gathered: Option<&str> = None;
+    let mut found = Vec::new();
+    for line in commands.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(command), Some(name)) = (words.next(), words.next()) else { continue };
+        let asks = matches!(command, "gather" | "req" | "hreq" | "reqshape");
+        match gathered {
+            Some(before) if before == name => gathered = None,
+            Some(_) if asks => found.push(line.to_owned()),
+            _ => {}
+        }
+        if command == "gather" {
+            gathered = Some(name);
+        }
+    }
+    found
+}
+
+#[test]
+fn who_gathered_is_found_where_another_asks_too_early() {
+    assert_eq!(still_subscribed("gather a 1 x\ngather b 1 x"), ["gather b 1 x"]);
+    assert!(still_subscribed("gather a 1 x\nsync a\nreq b x\ngather b 1 y\nreq b z").is_empty());
+}
+
 #[test]
 fn a_publisher_is_synced_before_its_receivers() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenarios");
@@ -42,6 +70,7 @@ fn a_publisher_is_synced_before_its_receivers() {
         let (_, commands) = text.split_once("\n---\n").expect("a scenario has commands");
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         wrong.extend(too_early(commands).into_iter().map(|line| format!("{name}: {line}")));
+        wrong.extend(still_subscribed(commands).into_iter().map(|line| format!("{name}: before `{line}`")));
         read += 1;
     }
     assert!(read > 300, "{read} scenarios were found");
