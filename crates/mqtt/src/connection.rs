@@ -8,12 +8,13 @@ use crate::agree::{Agreed, Keep};
 use crate::alias::Aliases;
 use crate::command::{Command, Ended};
 use crate::options::Options;
+use crate::outgoing::Step;
 use crate::session::{Expiry, Session};
 use crate::will::OwnWill;
 use dialtone_wire::mqtt::encode::{self, EncodeError};
 use dialtone_wire::mqtt::{
     Ack, AckKind, ConnAck, Disconnect, Packet, PacketId, PacketKind, Properties, PropertiesBuf, Property,
-    Reason, Version,
+    Qos, Reason, Version,
 };
 use std::time::{Duration, Instant};
 
@@ -113,9 +114,9 @@ impl Connection {
             Packet::Publish(publish) => self.published(publish, out, commands),
             Packet::Ack(ack) => match ack.kind {
                 AckKind::PubRel => self.released(ack, out, commands),
-                AckKind::PubAck => self.acknowledged(ack, out, commands),
+                AckKind::PubAck => self.acknowledged(ack, Step::Published(Qos::AtLeastOnce), out, commands),
                 AckKind::PubRec => self.received(ack, out, commands),
-                AckKind::PubComp => self.completed(ack, out, commands),
+                AckKind::PubComp => self.acknowledged(ack, Step::Released, out, commands),
             },
             Packet::Subscribe(subscribe) => self.subscribe(subscribe, commands),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe, commands),

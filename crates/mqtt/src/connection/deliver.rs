@@ -116,15 +116,16 @@ impl Connection {
         commands(Command::Room);
     }
 
-    /// PUBACK.
+    /// PUBACK or PUBCOMP, which end what is at this step.
     pub(super) fn acknowledged(
         &mut self,
         ack: &Ack<'_>,
+        at: Step,
         out: &mut Vec<u8>,
         commands: &mut Commands<'_>,
     ) -> Result<(), Ended> {
         match self.session.outgoing.find(ack.id) {
-            Some(message) if message.step == Step::Published(Qos::AtLeastOnce) => {
+            Some(message) if message.step == at => {
                 self.done(message, out, commands);
                 Ok(())
             }
@@ -160,23 +161,6 @@ impl Connection {
                 self.ack(out, AckKind::PubRel, ack.id, Reason::PacketIdentifierNotFound);
                 Ok(())
             }
-            _ => Ok(()),
-        }
-    }
-
-    /// PUBCOMP.
-    pub(super) fn completed(
-        &mut self,
-        ack: &Ack<'_>,
-        out: &mut Vec<u8>,
-        commands: &mut Commands<'_>,
-    ) -> Result<(), Ended> {
-        match self.session.outgoing.find(ack.id) {
-            Some(message) if message.step == Step::Released => {
-                self.done(message, out, commands);
-                Ok(())
-            }
-            Some(_) if self.is_v5() => Err(Ended::Refused(Reason::ProtocolError)),
             _ => Ok(()),
         }
     }
