@@ -331,7 +331,8 @@ impl Messages {
         if self.chunks.get(&no).is_some_and(Chunk::is_empty) {
             self.chunks.remove(&no);
         }
-        self.index.chunk_bytes -= before - self.chunks.get(&no).map_or(0, Chunk::memory_bytes).min(before);
+        let after = self.chunks.get(&no).map_or(0, Chunk::memory_bytes);
+        self.index.chunk_bytes -= before.saturating_sub(after);
         self.index.set_tail(&self.tail);
         self.totals.count -= 1;
         Some(self.removed(seq, &entry, bytes))

@@ -131,7 +131,7 @@ impl Messages {
             // What is left was counted for messages that cannot be read.
             self.totals.bytes = self.totals.bytes.saturating_sub(paged.bytes);
             if let Some(gone) = self.paged.remove(&no) {
-                self.index.paged_bytes -= size_of::<(u64, Paged)>() + gone.live.memory_bytes();
+                self.index.paged_bytes -= gone.memory_bytes();
             }
             self.index.set_tail(&self.tail);
             if let Some(cache) = &self.cache {
@@ -199,8 +199,7 @@ impl Messages {
     /// What is counted is what there is.
     #[cfg(test)]
     pub(crate) fn check_figures(&self) {
-        let one = size_of::<(u64, Paged)>();
-        let paged: usize = self.paged.values().map(|paged| one + paged.live.memory_bytes()).sum();
+        let paged: usize = self.paged.values().map(Paged::memory_bytes).sum();
         let chunks: usize = self.chunks.values().map(Chunk::memory_bytes).sum();
         assert_eq!((self.index.paged_bytes, self.index.chunk_bytes), (paged, chunks));
         self.bodies.check_figures();
@@ -209,8 +208,7 @@ impl Messages {
 
     /// Counts anew what chunks take.
     pub(super) fn count_index(&mut self) {
-        let one = size_of::<(u64, Paged)>();
-        self.index.paged_bytes = self.paged.values().map(|paged| one + paged.live.memory_bytes()).sum();
+        self.index.paged_bytes = self.paged.values().map(Paged::memory_bytes).sum();
         self.index.chunk_bytes = self.chunks.values().map(Chunk::memory_bytes).sum();
         self.index.set_tail(&self.tail);
         self.index.subjects.set(self.subjects.memory_bytes());

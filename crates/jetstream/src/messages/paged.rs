@@ -54,6 +54,13 @@ pub(super) struct Paged {
     pub(super) latest: i64,
 }
 
+impl Paged {
+    /// Bytes that it takes in the table of all.
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of::<(u64, Self)>() + self.live.memory_bytes()
+    }
+}
+
 /// Chunks that were read. Of these each stream may keep one whatever the others have.
 #[derive(Debug)]
 pub(super) struct Cache {
