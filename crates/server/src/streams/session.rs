@@ -362,14 +362,20 @@ impl Session<'_> {
         }
         for _ in 0..self.inner.state.consumers.ready() {
             let Some(id) = self.inner.state.consumers.next_ready() else { break };
+            if self.inner.backlog.holds(id) {
+                // What of it waits for the disk comes first.
+                continue;
+            }
+            let Some(room) = self.room(id) else { continue };
             if self.hosted.group.is_some() {
                 // What is on disk alone is left to the thread that reads it: one message shows that.
                 self.poll(id, PROBE);
             }
+            let within = |budget: Budget| Budget { bytes: budget.bytes.min(room), ..budget };
             match self.disk {
-                None => self.poll(id, BUDGET),
+                None => self.poll(id, within(BUDGET)),
                 // Not many more than were read.
-                Some(_) => (0..SLICES).for_each(|_| self.poll(id, SLICE)),
+                Some(_) => (0..SLICES).for_each(|_| self.poll(id, within(SLICE))),
             }
         }
         for (id, seq) in std::mem::take(&mut self.inner.noted.lost) {
@@ -390,27 +396,24 @@ impl Session<'_> {
         }
     }
 
-    /// Has a consumer deliver, unless something of it waits for the disk: then that comes first.
+    /// Has a consumer deliver, unless something of it waits for the disk.
     fn poll(&mut self, id: ConsumerId, budget: Budget) {
-        if self.inner.backlog.holds(id) {
-            return;
-        }
-        if let Some(budget) = self.room(id, budget) {
+        if !self.inner.backlog.holds(id) {
             self.consumers(id, |consumers, ctx| consumers.poll(id, ctx, budget));
         }
     }
 
-    /// What a consumer may deliver now. `None`: much waits for its receiver to read, and it rests.
-    fn room(&mut self, id: ConsumerId, budget: Budget) -> Option<Budget> {
+    /// Bytes that a consumer may deliver now. `None`: much waits for its receiver to read, and it rests.
+    fn room(&mut self, id: ConsumerId) -> Option<usize> {
         let consumers = &mut self.inner.state.consumers;
-        let Some(to) = consumers.pushes_to(id) else { return Some(budget) };
+        let Some(to) = consumers.pushes_to(id) else { return Some(usize::MAX) };
         let unread = self.turn.unread(self.account, to);
         let left = self.hosted.shared.unread_bytes_max().saturating_sub(unread);
         if left == 0 {
             consumers.rest(id, self.now);
             return None;
         }
-        Some(Budget { bytes: budget.bytes.min(left), ..budget })
+        Some(left)
     }
 
     /// Sends what had to be read from the disk first, as far as it was.
