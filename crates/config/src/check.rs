@@ -4,6 +4,8 @@ mod cluster;
 mod gateway;
 mod jetstream;
 mod leafnodes;
+mod mqtt;
+mod own_users;
 mod websocket;
 
 use crate::blocks::reader::{Errors, go_duration};
@@ -49,6 +51,7 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
     }
     check_users(options, place, &mut say);
     websocket::check(options, &mut say);
+    mqtt::check(options, &mut say);
     cluster::check(options, &mut say);
     gateway::check(options, &mut say);
     leafnodes::check(options, &mut say);

@@ -14,7 +14,12 @@ const BLOCKS: &[(&str, &str, &str)] = &[
         "websocket",
         "A listener for clients by WebSocket, such as pages in a browser. A reload may change `tls` alone. [websocket.md](websocket.md) begins at zero.",
     ),
-    ("websocket_authorization", "websocket.authorization", ""),
+    ("websocket_authorization", "websocket.authorization, mqtt.authorization", ""),
+    (
+        "mqtt",
+        "mqtt",
+        "A listener for MQTT clients. It needs JetStream, here or in a domain that a leaf node or cluster connects to.",
+    ),
     (
         "cluster",
         "cluster",

@@ -18,6 +18,7 @@ pub use crate::blocks::leaf_remote::{self, LeafRemote};
 pub use crate::blocks::leafnodes::{self, LeafNodes, LeafUser};
 pub use crate::blocks::limits::Limits;
 pub use crate::blocks::log::Log;
+pub use crate::blocks::mqtt::{Mqtt, MqttStreams};
 pub use crate::blocks::ocsp::{Ocsp, OcspCache, OcspMode};
 pub use crate::blocks::permissions::{Permissions, Responses, Rules};
 pub use crate::blocks::rate_limits::{Rate, RateAction, RateLimit};
@@ -50,6 +51,8 @@ pub struct Options {
     pub staples: Staples,
     /// A listener for clients by WebSocket.
     pub websocket: Option<WebSocket>,
+    /// A listener for MQTT clients.
+    pub mqtt: Option<Mqtt>,
     /// Routes to other servers.
     pub cluster: Option<Cluster>,
     /// Connections to other clusters.
@@ -80,15 +83,16 @@ pub struct Source {
 impl WebSocket {
     /// The options that decide who may come in by this listener.
     pub fn options_for_users(&self, options: &Options) -> Options {
-        let mut own = options.clone();
-        if self.has_own_users() {
-            own.access.authorization.user.clone_from(&self.users.user);
-            own.access.authorization.password.clone_from(&self.users.password);
-            own.access.authorization.token.clone_from(&self.users.token);
-            own.access.no_auth_user.clone_from(&self.no_auth_user);
-        }
-        own.clients.tls.clone_from(&self.tls);
-        own
+        let own = options.with_own_users(&self.users, self.no_auth_user.as_ref());
+        Options { clients: Clients { tls: self.tls.clone(), ..own.clients }, ..own }
+    }
+}
+
+impl Mqtt {
+    /// The options that decide who may come in by this listener.
+    pub fn options_for_users(&self, options: &Options) -> Options {
+        let own = options.with_own_users(&self.users, self.no_auth_user.as_ref());
+        Options { clients: Clients { tls: self.tls.clone(), ..own.clients }, ..own }
     }
 }
 
@@ -148,6 +152,18 @@ impl LeafNodes {
 }
 
 impl Options {
+    /// The same, where a listener has users of its own: beside them those of the other listener do not count.
+    fn with_own_users(&self, users: &websocket::OwnUsers, no_auth_user: Option<&String>) -> Self {
+        let mut own = self.clone();
+        if users.are_some(no_auth_user) {
+            own.access.authorization.user.clone_from(&users.user);
+            own.access.authorization.password.clone_from(&users.password);
+            own.access.authorization.token.clone_from(&users.token);
+            own.access.no_auth_user = no_auth_user.cloned();
+        }
+        own
+    }
+
     /// The host that clients are told instead of the real one, and the port if one was given.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! and the one key whose rule depends on others.
 
 use crate::blocks::keys::{self, Status};
+use crate::blocks::reader::go_duration;
 pub use crate::blocks::rule::Change;
 use crate::blocks::rule::{self, Difference, Rule, Show, hidden};
 use crate::operator::OperatorMode;
@@ -14,6 +15,7 @@ use crate::options::{
     self, Access, Authorization, Clients, Cluster, Http, LameDuck, LeafNodes, Limits, Log, Options, Server,
     Staples, Usage,
 };
+use crate::options::{Mqtt, MqttStreams};
 
 mod jetstream;
 
@@ -49,7 +51,7 @@ use Change::{Presentation, Tls};
 use LogForm::{Value, Words};
 
 /// What stands in the `tls` block of each listener, which reloads else.
-const TLS_RATES: [Field; 2] = [
+const TLS_RATES: [Field; 3] = [
     Field {
         key: ("tls", "connection_rate_limit"),
         name: "TLSRateLimit",
@@ -65,6 +67,14 @@ const TLS_RATES: [Field; 2] = [
         said: Value,
         same: |old, new| tls_rate(websocket_tls(old)) == tls_rate(websocket_tls(new)),
         show: |o| tls_rate(websocket_tls(o)).show(),
+    },
+    Field {
+        key: ("tls", "connection_rate_limit"),
+        name: "MQTT TLSRateLimit",
+        change: Tls,
+        said: Value,
+        same: |old, new| tls_rate(mqtt_tls(old)) == tls_rate(mqtt_tls(new)),
+        show: |o| tls_rate(mqtt_tls(o)).show(),
     },
 ];
 
@@ -86,6 +96,61 @@ const WEBSOCKET_TLS: Field = Field {
     same: |old, new| websocket_tls(old) == websocket_tls(new),
     show: hidden,
 };
+
+/// The listener for MQTT, of which TLS and what is asked of streams may change.
+const MQTT: [Field; 3] = [
+    Field {
+        key: ("mqtt", "listen"),
+        name: "MQTT",
+        change: Presentation,
+        said: Value,
+        same: |old, new| fixed_mqtt(old) == fixed_mqtt(new),
+        show: hidden,
+    },
+    Field {
+        key: ("mqtt", "tls"),
+        name: "MQTT",
+        change: Tls,
+        said: Value,
+        same: |old, new| mqtt_tls(old) == mqtt_tls(new),
+        show: hidden,
+    },
+    Field {
+        key: ("mqtt", "ack_wait"),
+        name: "MQTT",
+        change: Presentation,
+        said: Value,
+        same: |old, new| mqtt_streams(old) == mqtt_streams(new),
+        show: hidden,
+    },
+];
+
+/// What only a restart changes of MQTT.
+fn fixed_mqtt(options: &Options) -> Option<Mqtt> {
+    let own = options.mqtt.clone()?;
+    let MqttStreams { api_timeout, domain, .. } = own.streams;
+    Some(Mqtt { tls: None, streams: MqttStreams { api_timeout, domain, ..MqttStreams::default() }, ..own })
+}
+
+fn mqtt_tls(options: &Options) -> Option<&options::Tls> {
+    options.mqtt.as_ref()?.tls.as_ref()
+}
+
+fn mqtt_streams(options: &Options) -> Option<&MqttStreams> {
+    Some(&options.mqtt.as_ref()?.streams)
+}
+
+/// What the log says of it: all of it at once, as officially.
+fn mqtt_lines(old: &Options, new: &Options) -> Vec<String> {
+    let Some(own) = mqtt_streams(new).filter(|_| old.mqtt != new.mqtt) else { return Vec::new() };
+    vec![
+        format!("MQTT ack_wait = {}", go_duration(own.ack_wait)),
+        format!("MQTT max_ack_pending = {}", own.ack_pending_max),
+        format!("MQTT stream_replicas = {}", own.replicas),
+        format!("MQTT consumer_memory_storage = {}", own.consumer_memory_storage),
+        format!("MQTT consumer_inactive_threshold = {}", go_duration(own.consumer_inactive_threshold)),
+    ]
+}
 
 /// The cluster: all may change but where it listens.
 const CLUSTER: [Field; 4] = [
@@ -183,6 +248,7 @@ fn beside() -> impl Iterator<Item = &'static Field> {
     [&WEBSOCKET, &WEBSOCKET_TLS]
         .into_iter()
         .chain(&TLS_RATES)
+        .chain(&MQTT)
         .chain(&CLUSTER)
         .chain(&GATEWAY)
         .chain(&LEAF_NODES)
@@ -247,7 +313,16 @@ pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
 fn of_blocks(old: &Options, new: &Options) -> Vec<Difference> {
     let Options { clients, server, http, limits, lame_duck, log, staples, access, usage, .. } = new;
     // Where they were read is no part of them; the others are `Option`s, which are compared as a whole.
-    let Options { source: _, websocket: _, cluster: _, gateway: _, leafnodes: _, jetstream: own, .. } = new;
+    let Options {
+        source: _,
+        websocket: _,
+        mqtt: _,
+        cluster: _,
+        gateway: _,
+        leafnodes: _,
+        jetstream: own,
+        ..
+    } = new;
     let mut out = Vec::new();
     jetstream::compare(old.jetstream.as_ref(), own.as_ref(), &mut out);
     Access::compare(&old.access, access, &mut out);
@@ -297,6 +372,7 @@ fn compare_cluster_name(old: &Options, new: &Options, out: &mut Vec<Difference>)
 pub fn lines(old: &Options, new: &Options) -> Vec<String> {
     let different = CLUSTER.iter().chain(&GATEWAY).chain(&LEAF_NODES).filter(|field| !(field.same)(old, new));
     let mut lines: Vec<String> = different.map(|field| field.line(new)).collect();
+    lines.extend(mqtt_lines(old, new));
     lines.extend(of_blocks(old, new).into_iter().flat_map(|part| part.lines));
     lines.dedup();
     lines

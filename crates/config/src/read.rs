@@ -1,7 +1,7 @@
 //! From values to options.
 
 use crate::blocks::reader::{self, Block, Errors, Notes};
-use crate::blocks::{cluster, gateway, jetstream, leafnodes, websocket};
+use crate::blocks::{cluster, gateway, jetstream, leafnodes, mqtt, websocket};
 use crate::check::check;
 use crate::error::{ConfigError, ConfigErrors, ErrorKind, Location};
 use crate::language::{self, Env, Files, Map};
@@ -115,6 +115,7 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     out.lame_duck.read(&block, notes);
     out.log.read_all(&block, notes);
     block.set_block("websocket", &mut out.websocket, notes, websocket::websocket);
+    block.set_block("mqtt", &mut out.mqtt, notes, mqtt::mqtt);
     block.set_block("cluster", &mut out.cluster, notes, cluster::cluster);
     block.set_block("gateway", &mut out.gateway, notes, gateway::gateway);
     block.set_block("leafnodes", &mut out.leafnodes, notes, leafnodes::leafnodes);
@@ -260,7 +261,7 @@ mod tests {
             "tls" | "ocsp" | "ocsp_cache" | "authorization" | "proxies" | "resolver" | "resolver_tls" => {
                 format!("{block} {{ {entry} }}")
             }
-            "websocket" => format!("websocket {{ {entry} }}"),
+            "websocket" | "mqtt" => format!("{block} {{ {entry} }}"),
             "jetstream_limits" => format!("jetstream {{ limits {{ {entry} }} }}"),
             "jetstream_batch" => format!("jetstream {{ limits {{ batch {{ {entry} }} }} }}"),
             "account_jetstream" => account(&format!("jetstream {{ {entry} }}")),

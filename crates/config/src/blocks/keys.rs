@@ -16,6 +16,7 @@ use crate::blocks::leafnodes::{LeafAuthorization, LeafListener, LeafNodes, LeafU
 use crate::blocks::limits::Limits;
 use crate::blocks::log::Log;
 use crate::blocks::mapping::Destination;
+use crate::blocks::mqtt::{Mqtt, MqttStreams};
 use crate::blocks::ocsp::{Ocsp, OcspCache, OcspPeer};
 use crate::blocks::operator::OperatorMode;
 use crate::blocks::permissions::{Permissions, Responses, RuleKeys};
@@ -82,6 +83,8 @@ static PARTS: &[&[Key]] = &[
     WebSocket::KEYS,
     CookieNames::KEYS,
     OwnUsers::KEYS,
+    Mqtt::KEYS,
+    MqttStreams::KEYS,
     Cluster::KEYS,
     RouteListener::KEYS,
     RouteDialing::KEYS,
@@ -132,7 +135,7 @@ static PARTS: &[&[Key]] = &[
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
 /// by flags. Rows of keys inside a block that is refused as a whole say nothing: the block is refused, and once.
 const NOT_CARRIED_OUT: &[(&str, &str, &str)] =
-    &[("leafnodes_remote", "jetstream_cluster_migrate", REPLICATED)];
+    &[("leafnodes_remote", "jetstream_cluster_migrate", REPLICATED), ("", "mqtt", MQTT)];
 
 /// All keys, by their blocks.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
@@ -161,7 +164,7 @@ const TOP: &[Key] = &[
     top("jetstream", &[], Reloads, "Streams that keep messages: `true`, or a block."),
     top("default_js_domain", &[], Refused(DOMAINS), "Domains of accounts."),
     top("websocket", &["ws"], Reloads, "A listener for clients by WebSocket."),
-    top("mqtt", &[], Refused(MQTT), "MQTT listener."),
+    top("mqtt", &[], Restarts, "A listener for MQTT clients."),
 ];
 
 const fn top(name: &'static str, aliases: &'static [&'static str], status: Status, doc: &'static str) -> Key {

@@ -21,6 +21,7 @@ pub mod leafnodes;
 pub mod limits;
 pub mod log;
 pub mod mapping;
+pub mod mqtt;
 pub mod ocsp;
 pub mod operator;
 pub mod permissions;

@@ -24,6 +24,8 @@ pub(crate) enum Context {
     Client,
     /// In `websocket`: clients that begin with TLS and an upgrade by HTTP.
     WebSocket,
+    /// In `mqtt`: clients that begin with TLS.
+    Mqtt,
     /// In `cluster`: other servers, which this one connects to as well.
     Cluster,
     /// In `gateway`, and in one of its remotes: servers of other clusters, likewise.
@@ -56,11 +58,12 @@ impl Context {
         use Standing::{AsKeyed, Ignored, Refused};
         match (key, self) {
             ("verify_cert_and_check_known_urls", _) if !self.is_mutual() => Refused(SERVERS_ONLY),
-            ("insecure", Self::Client | Self::WebSocket | Self::Leaf) => {
+            ("insecure", Self::Client | Self::WebSocket | Self::Mqtt | Self::Leaf) => {
                 Ignored("a listener verifies no server")
             }
             ("allow_insecure_cipher_suites", _) => Ignored("there are no insecure cipher suites"),
             ("handshake_first", Self::WebSocket) => Ignored("a WebSocket connection begins with TLS anyway"),
+            ("handshake_first", Self::Mqtt) => Ignored("an MQTT connection begins with TLS anyway"),
             ("handshake_first", Self::Cluster | Self::Gateway) => Ignored("servers begin with TLS anyway"),
             ("connection_rate_limit", Self::Leaf) => Ignored("it is for clients"),
             ("connection_rate_limit" | "ocsp_peer", Self::Cluster | Self::Gateway) => {

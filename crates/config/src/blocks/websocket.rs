@@ -79,7 +79,7 @@ block! {
 }
 
 block! {
-    /// The only user or token of this listener.
+    /// The only user or token of a listener: this one, or that of MQTT.
     pub struct OwnUsers in "websocket_authorization" {
         user: Option<String> = None,
             user | "username": "The only user.", read (|v| reader::credential(v, "user").map(Some)), Within(Restarts);
@@ -128,7 +128,7 @@ pub(crate) fn websocket(value: &Value, notes: &mut Notes) -> Option<WebSocket> {
     (own.port != Some(0)).then_some(own)
 }
 
-fn own_users(value: &Value, notes: &mut Notes) -> OwnUsers {
+pub(crate) fn own_users(value: &Value, notes: &mut Notes) -> OwnUsers {
     let mut out = OwnUsers::default();
     if let Some(map) = noted(reader::map(value), &mut notes.errors) {
         out.read(&Block::new("websocket_authorization", map, &mut notes.errors), notes);
@@ -158,7 +158,14 @@ fn ping_interval(value: &Value, notes: &mut Notes) -> Result<Option<Duration>, C
 impl WebSocket {
     /// Whether it has users of its own, beside which those of the other listener do not count.
     pub fn has_own_users(&self) -> bool {
-        self.users.user.is_some() || self.users.token.is_some() || self.no_auth_user.is_some()
+        self.users.are_some(self.no_auth_user.as_ref())
+    }
+}
+
+impl OwnUsers {
+    /// Whether there is anyone, `no_auth_user` of the listener included.
+    pub(crate) fn are_some(&self, no_auth_user: Option<&String>) -> bool {
+        self.user.is_some() || self.token.is_some() || no_auth_user.is_some()
     }
 }
 

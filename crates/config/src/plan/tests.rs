@@ -172,6 +172,26 @@ proptest! {
     }
 }
 
+/// Asked of the official server, which shows all that it holds of the block when it refuses.
+#[test]
+fn mqtt_may_change_what_it_asks_of_streams() {
+    let on = |more: &str| format!("server_name: A\njetstream: enabled\nmqtt {{ port: 18833, {more} }}");
+    let lines = [
+        "MQTT ack_wait = 5s",
+        "MQTT max_ack_pending = 7",
+        "MQTT stream_replicas = 0",
+        "MQTT consumer_memory_storage = false",
+        "MQTT consumer_inactive_threshold = 0s",
+    ];
+    changed(&on(""), &on("ack_wait: '5s', max_ack_pending: 7"), &[Change::Presentation], &lines);
+    let tls = "tls { cert_file: a, key_file: b }";
+    assert_eq!(plan(&load(&on("")), &load(&on(tls))), Ok(vec![Change::Tls]));
+    for other in ["js_domain: x", "reject_qos2_publish: true", "js_api_timeout: '1s'", "host: h"] {
+        refused(&on(""), &on(other), "MQTT: old=…, new=…");
+    }
+    refused(&on(""), "server_name: A\njetstream: enabled", "MQTT: old=…, new=…");
+}
+
 #[track_caller]
 fn refused(old: &str, new: &str, expected: &str) {
     let refusal = plan(&load(old), &load(new)).expect_err("refused").to_string();
