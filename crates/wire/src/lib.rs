@@ -4,7 +4,7 @@
 //! [`client::encode`], which writes what a server sends; between the two a message is a [`message::Message`]. [`interserver`] is the
 //! same for what servers say to each other, and [`route`], [`gateway`] and [`leaf`] how that begins; [`s2`] compresses it.
 //! [`websocket`] is the framing of connections by WebSocket, whatever they speak, and [`tunnel`] what an HTTP proxy is asked. [`mqtt`]
-//! is the codec of MQTT clients, of which the server does not know yet. [`error`] is the table of everything a peer may be told.
+//! is the codec of MQTT clients and [`mqtt_sn`] that of MQTT-SN, of which the server does not know yet. [`error`] is the table of everything a peer may be told.
 //!
 //! Invariants: nothing here does I/O or keeps a clock, and reading allocates nothing per message; every length is bounded by
 //! [`client::Limits`] or [`interserver::Limits`] before anything is done with it.
@@ -23,6 +23,7 @@ pub mod leaf;
 pub mod message;
 pub mod middle;
 pub mod mqtt;
+pub mod mqtt_sn;
 pub mod route;
 pub mod s2;
 mod scan;
