@@ -33,6 +33,7 @@ mod inside;
 pub mod interest;
 mod ledger;
 mod mappings;
+mod mqtt;
 mod observe;
 mod relays;
 pub(crate) mod services;
@@ -228,7 +229,10 @@ impl Turn {
         let framed = [headers, b"\r\n"].concat();
         let status = Message { subject: reply, reply: None, header_bytes: headers.len(), framed: &framed };
         let mut bytes = Vec::new();
-        origin.peer.format.write(&target.head, &status, true, &mut bytes);
+        if origin.peer.format() != Format::Client {
+            return;
+        }
+        Format::Client.write(&target.head, &status, true, &mut bytes);
         self.send(origin.peer, &bytes);
     }
 
@@ -354,6 +358,9 @@ impl Turn {
             if peer.inlet().is_some() {
                 return self.stage_inside(target, delivery);
             }
+            if let Format::Mqtt(version) = peer.format() {
+                return self.stage_mqtt(target, delivery, version);
+            }
         }
         match target.subscription.count() {
             Counted::Deliver => {}
@@ -383,7 +390,7 @@ impl Turn {
         stage.count(message.body_bytes());
         match &delivery.shared {
             None => {
-                stage.bytes.extend_from_slice(peer.format.body(message, true));
+                stage.bytes.extend_from_slice(Format::Client.body(message, true));
                 let staged = stage.bytes.len().wrapping_sub(before);
                 self.staging.note(staged);
             }
@@ -403,7 +410,7 @@ impl Turn {
         let peer = target.subscription.peer();
         let stage = self.staging.stage(peer);
         let before = stage.bytes.len();
-        peer.format.write(&target.head, message, false, &mut stage.bytes);
+        Format::Client.write(&target.head, message, false, &mut stage.bytes);
         stage.count(message.payload().len());
         let staged = stage.bytes.len() - before;
         self.staging.note(staged);
@@ -430,7 +437,7 @@ impl<'a> Delivery<'a> {
     /// Its body is copied to each target.
     #[inline(always)]
     fn copied(message: &'a Message<'a>, origin: &'a Origin<'a>) -> Self {
-        // There is one format, hence one middle.
+        // What MQTT clients get has nothing between head and body that is the same for all of them.
         let middle = Format::Client.middle(message, true);
         Self { message, origin, middle, shared: None }
     }
@@ -440,7 +447,7 @@ impl<'a> Delivery<'a> {
 fn trace_delivery(tracer: &Tracer, target: &Target, message: &Message<'_>) {
     let (peer, mut line) = (target.subscription.peer(), Vec::new());
     target.head.append(message.has_headers(), &mut line);
-    peer.format.middle(message, true).append(&mut line);
+    Format::Client.middle(message, true).append(&mut line);
     tracer(peer, line.trim_ascii_end(), message.body());
 }
 

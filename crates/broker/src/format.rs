@@ -8,6 +8,7 @@ use dialtone_subject::ShortBytes;
 use dialtone_wire::client::encode;
 use dialtone_wire::interserver::encode as interserver;
 use dialtone_wire::message::Message;
+use dialtone_wire::mqtt::{self, Version};
 
 /// The protocol that a peer speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,9 +16,12 @@ pub enum Format {
     /// MSG and HMSG.
     #[default]
     Client,
+    /// PUBLISH of MQTT.
+    Mqtt(Version),
 }
 
-/// What all deliveries of one subject to one subscription begin with: `HMSG subject sid `. Without its first byte it is that of MSG.
+/// What all deliveries of one subject to one subscription begin with: `HMSG subject sid `. Without its first byte it is that of MSG. Of
+/// MQTT it is the topic with its length in front.
 #[derive(Debug)]
 pub struct Head(ShortBytes<54>);
 
@@ -25,6 +29,11 @@ impl Head {
     /// The subject that is delivered under.
     pub fn subject(&self) -> &[u8] {
         self.0.as_slice().split(|&byte| byte == b' ').nth(1).unwrap_or_default()
+    }
+
+    /// The topic with its length in front, of MQTT.
+    pub(crate) fn topic(&self) -> &[u8] {
+        self.0.as_slice()
     }
 
     /// Appends it.
@@ -109,13 +118,28 @@ impl RelayHead {
 pub type Middle<'a> = dialtone_wire::middle::Middle<'a>;
 
 impl Format {
-    /// The head of deliveries under a subject to the subscription that the peer calls `sid`.
-    pub fn head(self, subject: &[u8], sid: &[u8]) -> Head {
+    /// The head of deliveries under a subject to the subscription that the peer calls `sid`. `None`: the protocol has no way to deliver it.
+    pub fn head(self, subject: &[u8], sid: &[u8]) -> Option<Head> {
         match self {
             Self::Client => {
                 let [subject, gap, sid, end] = encode::delivery_target(subject, sid);
-                Head(ShortBytes::concat(&[b"HMSG ", subject, gap, sid, end]))
+                Some(Head(ShortBytes::concat(&[b"HMSG ", subject, gap, sid, end])))
             }
+            Self::Mqtt(_) => {
+                let mut topic = String::with_capacity(subject.len());
+                mqtt::subject::put_topic(&mut topic, subject).ok()?;
+                let bytes = u16::try_from(topic.len()).ok()?.to_be_bytes();
+                Some(Head(ShortBytes::concat(&[&bytes, topic.as_bytes()])))
+            }
+        }
+    }
+
+    /// Whether a filter of this protocol asks for a subject that it matches: those of MQTT that begin with a wildcard do not ask for
+    /// topics that begin with `$`. [MQTT-4.7.2-1]
+    pub fn asks_for(self, filter: &[u8], subject: &[u8]) -> bool {
+        match self {
+            Self::Client => true,
+            Self::Mqtt(_) => !(subject.starts_with(b"$") && matches!(filter.first(), Some(b'*' | b'>'))),
         }
     }
 
@@ -129,7 +153,7 @@ impl Format {
             Self::Client if message.has_headers() => {
                 Middle::new(message.reply, None, message.payload().len())
             }
-            Self::Client => Middle::new(message.reply, None, message.body_bytes()),
+            Self::Client | Self::Mqtt(_) => Middle::new(message.reply, None, message.body_bytes()),
         }
     }
 
@@ -139,6 +163,7 @@ impl Format {
         match self {
             Self::Client if with_headers => message.framed,
             Self::Client => message.framed_payload(),
+            Self::Mqtt(_) => message.payload(),
         }
     }
 
@@ -195,8 +220,28 @@ mod tests {
     }
 
     #[test]
+    fn clients_of_mqtt_get_what_is_a_topic_that_they_ask_for() {
+        let format = Format::Mqtt(Version::V311);
+        let head = |subject: &[u8]| format.head(subject, b"1").map(|head| head.topic().to_vec());
+        assert_eq!(head(b"a.b").as_deref(), Some(&b"\0\x03a/b"[..]));
+        for none in [&b"a.+"[..], b"a.#", b"\xFF", b"/", &[b'x'; 65536]] {
+            assert_eq!(head(none), None);
+        }
+        for (filter, subject, asks) in [
+            (&b">"[..], &b"a"[..], true),
+            (b">", b"$SYS.a", false),
+            (b"*.a", b"$x.a", false),
+            (b"$SYS.>", b"$SYS.a", true),
+            (b"a.>", b"a.$b", true),
+        ] {
+            assert_eq!(format.asks_for(filter, subject), asks);
+            assert!(Format::Client.asks_for(filter, subject));
+        }
+    }
+
+    #[test]
     fn deliveries_of_clients() {
-        let head = Format::Client.head(b"a.b", b"7");
+        let head = Format::Client.head(b"a.b", b"7").expect("any subject");
         assert_eq!(head.subject(), b"a.b");
         let written = |header_bytes, reply, with_headers| {
             let message = Message { subject: b"a.b", reply, header_bytes, framed: b"NATS/1.0\r\n\r\nhi\r\n" };

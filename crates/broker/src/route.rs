@@ -32,10 +32,14 @@ pub struct Target {
 }
 
 impl Target {
-    /// A subscription to which messages are delivered under a subject.
-    pub(crate) fn new(subject: &[u8], subscription: Arc<Subscription>) -> Self {
-        let head = subscription.peer().format.head(subject, subscription.sid());
-        Self { subscription, head }
+    /// A subscription to which messages are delivered under a subject. `None`: by its protocol they cannot be, or it does not ask for them.
+    pub(crate) fn new(subject: &[u8], subscription: Arc<Subscription>) -> Option<Self> {
+        let format = subscription.peer().format();
+        if !format.asks_for(subscription.filter(), subject) {
+            return None;
+        }
+        let head = format.head(subject, subscription.sid())?;
+        Some(Self { subscription, head })
     }
 }
 
@@ -213,7 +217,7 @@ impl Route {
                 return None;
             }
             let goes = entry.passes_to(peer.kind(), subject) && peer.may_have(subject, subscription.queue());
-            goes.then(|| Target::new(subject, subscription))
+            goes.then(|| Target::new(subject, subscription)).flatten()
         };
         self.plain.extend(matches.take_plain().filter_map(&mut may));
         // Within one account the groups differ; only with those of accounts before can they be the same.

@@ -1,5 +1,6 @@
 //! Connections: who is connected, how many failed, what they used.
 
+use crate::client_ids::ClientIds;
 use crate::connection_failures::ConnectionFailures;
 use crate::elsewhere::Elsewhere;
 use crate::rates::Rates;
@@ -12,6 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 pub struct Connections {
     /// Who is connected.
     pub registry: Registry,
+    /// Who has which client identifier of MQTT.
+    pub(crate) client_ids: ClientIds,
     /// What went wrong.
     pub failures: ConnectionFailures,
     /// Rate limits, and how much of each is used.
@@ -35,6 +38,7 @@ impl Default for Connections {
     fn default() -> Self {
         Self {
             registry: Registry::default(),
+            client_ids: ClientIds::default(),
             failures: ConnectionFailures::default(),
             rates: Rates::default(),
             usage: Usage::default(),

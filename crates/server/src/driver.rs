@@ -47,7 +47,7 @@ impl Driver {
     ) -> (Connection, Transport) {
         let mut client = crate::admission::admit(&self.node, &mut self.turn, source, sink, wake);
         let now = self.turn.now();
-        let transport = listeners::prepare(&self.node, &mut client, source.listener, may_be_proxied, now);
+        let transport = listeners::prepare(&self.node, &mut *client, source.listener, may_be_proxied, now);
         (Connection::new(client), transport)
     }
 

@@ -3,13 +3,13 @@
 //! [`LISTENERS`]: crate::policy::LISTENERS
 
 use crate::admission::{self, Source, admit_link};
-use crate::client::Client;
 use crate::dialed::Dialed;
 use crate::gateway::GatewayConnection;
 use crate::gateways::Direction;
 use crate::hub_link;
 use crate::leaf::LeafConnection;
 use crate::log::Event as Logged;
+use crate::mqtt::MqttConnection;
 use crate::node::Node;
 use crate::policy::{ListenerKind, Starts};
 use crate::protocol::{Connection, Protocol};
@@ -40,7 +40,18 @@ pub(crate) fn open(node: &Arc<Node>, turn: &mut Turn, accepted: Accepted) -> Opt
         Starts::Route => Some(open_route(node, turn, listener, &accepted)),
         Starts::Leaf => Some(open_leaf(node, turn, listener, &accepted)),
         Starts::Gateway => Some(open_gateway(node, turn, listener, &accepted)),
+        Starts::Mqtt => Some(open_mqtt(node, turn, listener, &accepted)),
     }
+}
+
+/// A client of MQTT.
+fn open_mqtt(node: &Arc<Node>, turn: &mut Turn, listener: ListenerKind, accepted: &Accepted) -> Opened {
+    let source = Source { listener, remote: accepted.remote };
+    let session = admission::session_of(node, turn.now(), source, &accepted.link);
+    node.connections.registry.insert(session.clone());
+    let mut client = MqttConnection::new(node.clone(), session, turn.now());
+    let transport = prepare(node, &mut client, listener, accepted.may_be_proxied, turn.now());
+    (Connection::new(Box::new(client)), transport)
 }
 
 /// A route that another server has dialled.
@@ -68,7 +79,7 @@ fn open_dialed(node: &Arc<Node>, turn: &mut Turn, number: u64, accepted: &Accept
             Some((hub, Transport::Plain))
         }
         Starts::Gateway => Some(open_dialed_gateway(node, turn, number, accepted)),
-        Starts::Client | Starts::Upgrade => None,
+        Starts::Client | Starts::Upgrade | Starts::Mqtt => None,
     }
 }
 
@@ -92,7 +103,7 @@ pub(crate) fn undialed(node: &Node, number: u64, why: &DialError) {
             node.log.emit(Logged::GatewayFailed, "", text);
             node.supercluster.handle(GatewayEvent::DialFailed { dial: DialId(number) });
         }
-        Starts::Client | Starts::Upgrade => {}
+        Starts::Client | Starts::Upgrade | Starts::Mqtt => {}
     }
 }
 
@@ -155,14 +166,14 @@ fn address_of(accepted: &Accepted) -> IpAddr {
 fn open_client(node: &Arc<Node>, turn: &mut Turn, listener: ListenerKind, accepted: &Accepted) -> Opened {
     let source = Source { listener, remote: accepted.remote };
     let mut client = admit_link(node, turn, source, &accepted.link);
-    let transport = prepare(node, &mut client, listener, accepted.may_be_proxied, turn.now());
+    let transport = prepare(node, &mut *client, listener, accepted.may_be_proxied, turn.now());
     (Connection::new(client), transport)
 }
 
 /// What comes before the protocol of a client: a PROXY header, TLS.
 pub(crate) fn prepare(
     node: &Node,
-    client: &mut Client,
+    client: &mut dyn Protocol,
     listener: ListenerKind,
     may_be_proxied: bool,
     now: Instant,

@@ -5,6 +5,7 @@ mod gateway;
 mod leaf;
 mod listener;
 mod listeners;
+mod mqtt;
 mod patience;
 mod websocket;
 
@@ -168,7 +169,7 @@ impl Policy {
 
     /// Whether a connection must say who it is before anything else.
     pub fn auth_required(&self, kind: ListenerKind) -> bool {
-        kind.row().starts.is_of_servers() || self.authenticator_of(kind).required()
+        kind.row().starts.begins_with_login() || self.authenticator_of(kind).required()
     }
 
     /// The TLS of all listeners.

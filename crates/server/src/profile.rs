@@ -55,6 +55,8 @@ pub struct Profile {
     pub forwarded_for: Option<IpAddr>,
     /// What it calls itself.
     pub details: Option<(Source, Arc<ClientDetails>)>,
+    /// The client identifier of one that speaks MQTT.
+    pub mqtt_client: Option<Arc<str>>,
     /// The name of the server at the other end, if it is one.
     pub server: Option<Arc<str>>,
     /// The user that it is in as: a name in the configuration, the NKey of a JWT, or the name that an authorization service
@@ -81,6 +83,7 @@ impl Profile {
             remote,
             forwarded_for: None,
             details: None,
+            mqtt_client: None,
             server: None,
             user: None,
             claimed: None,

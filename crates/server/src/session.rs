@@ -141,6 +141,11 @@ impl Session {
         self.learn(|profile| profile.set_details(source, details));
     }
 
+    /// It is an MQTT client with this identifier.
+    pub(crate) fn set_mqtt_client(&self, id: &Arc<str>) {
+        self.learn(|profile| profile.mqtt_client = Some(id.clone()));
+    }
+
     /// The other end is the server of this name.
     pub(crate) fn set_server(&self, name: &str) {
         self.learn(|profile| profile.server = Some(name.into()));

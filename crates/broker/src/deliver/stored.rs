@@ -44,12 +44,14 @@ impl Turn {
         let renamed = |target: &Target| Target::new(subject, target.subscription.clone());
         let stored = Message { reply: Some(acknowledgement), ..*message };
         if let ([only], [], false) = (&*route.plain, &*route.queues, route.has_relays()) {
+            let Some(only) = renamed(only) else { return 0 };
             let delivery = Delivery::new(&stored, origin, route);
-            return self.deliver_to(&[renamed(only)], &[], &delivery, &mut Silent);
+            return self.deliver_to(&[only], &[], &delivery, &mut Silent);
         }
-        let plain: Vec<Target> = route.plain.iter().map(renamed).collect();
-        let queues: Vec<Vec<Target>> =
-            route.queues.iter().map(|group| group.iter().map(renamed).collect()).collect();
+        let plain: Vec<Target> = route.plain.iter().filter_map(renamed).collect();
+        let mut queues: Vec<Vec<Target>> =
+            route.queues.iter().map(|group| group.iter().filter_map(renamed).collect()).collect();
+        queues.retain(|group: &Vec<Target>| !group.is_empty());
         self.pass_reply(message.reply);
         let delivery = Delivery::new(&stored, origin, route);
         let delivered = self.deliver_beyond(account, route, (&plain, &queues), &delivery, &mut Silent);

@@ -14,6 +14,7 @@ use crate::subscription::Subscriptions;
 use dialtone_identity::permission::Permissions;
 use dialtone_wire::CloseReason;
 use dialtone_wire::interserver::PROTOCOL_WITH_TRACES;
+use dialtone_wire::mqtt::Version;
 use parking_lot::{Mutex, RwLock};
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -39,6 +40,9 @@ const KNOWS_TRACES: u8 = 64;
 const STALLED: u8 = 1;
 /// It is inside the server.
 const INSIDE: u8 = 2;
+/// It speaks MQTT: of a version before 5, or 5.
+const MQTT: u8 = 4;
+const MQTT_5: u8 = 8;
 
 /// A peer inside the server has no connection.
 struct Nowhere;
@@ -71,8 +75,6 @@ pub struct Peer {
     pub id: ClientId,
     /// [`Peer::kind`].
     kind: AtomicU8,
-    /// The protocol that it speaks.
-    pub(crate) format: Format,
     /// What it sent and got.
     pub counters: Counters,
     totals: Arc<Totals>,
@@ -91,7 +93,7 @@ pub struct Peer {
 struct Outlet {
     /// Its place in the tables that each loop keeps by peer. Given again after the peer is gone.
     slot: u32,
-    /// [`STALLED`] and [`INSIDE`]: what is looked at with each message.
+    /// [`STALLED`], [`INSIDE`], and which protocol it speaks: what is looked at with each message.
     marks: AtomicU8,
     closing: AtomicU8,
     /// Whether [`Outbox::blocked_since`] is something: the owner asks after each read, while another loop may hold the outbox over a
@@ -173,7 +175,6 @@ impl Peer {
         Arc::new(Self {
             id,
             kind: AtomicU8::new(kind as u8),
-            format: Format::default(),
             counters: Counters::default(),
             totals,
             start,
@@ -216,10 +217,31 @@ impl Peer {
         }
     }
 
-    /// Whether a message for it needs nothing special: it is not inside the server, and producers need not wait for it.
+    /// Whether a message for it needs nothing special: it is not inside the server, speaks the client protocol, and producers need not
+    /// wait for it.
     #[inline(always)]
     pub(crate) fn is_usual(&self) -> bool {
         self.outlet.marks.load(Ordering::Relaxed) == 0
+    }
+
+    /// The protocol that it speaks.
+    pub fn format(&self) -> Format {
+        match self.outlet.marks.load(Ordering::Relaxed) & (MQTT | MQTT_5) {
+            0 => Format::Client,
+            MQTT => Format::Mqtt(Version::V311),
+            _ => Format::Mqtt(Version::V5),
+        }
+    }
+
+    /// Sets it, before the peer has subscriptions.
+    pub fn set_format(&self, format: Format) {
+        let mark = match format {
+            Format::Client => 0,
+            Format::Mqtt(Version::V5) => MQTT_5,
+            Format::Mqtt(_) => MQTT,
+        };
+        self.outlet.marks.fetch_and(!(MQTT | MQTT_5), Ordering::Relaxed);
+        self.outlet.marks.fetch_or(mark, Ordering::Relaxed);
     }
 
     /// Its place in tables by peer.

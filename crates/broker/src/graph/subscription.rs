@@ -1,5 +1,6 @@
 //! A subscription, and the table of one peer's.
 
+use crate::format::Format;
 use crate::peer::Peer;
 use dialtone_subject::{Entry, Hashing, ShortBytes};
 use hashbrown::HashTable;
@@ -14,8 +15,44 @@ pub struct Subscription {
     filter_bytes: u32,
     queue_bytes: u32,
     delivered: AtomicU64,
-    /// After how many messages it ends; 0: never. For one of a relay: how many members of the queue group it stands for.
+    /// After how many messages it ends; 0: never. For one of a relay: how many members of the queue group it stands for. For one of MQTT,
+    /// which never ends so: its options.
     max: AtomicU64,
+}
+
+/// How a client of MQTT has subscribed, as far as deliveries of quality of service 0 go by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MqttOptions {
+    /// Messages that were published with quality of service 1 or 2 come by a stream, and not with 0 as well.
+    pub has_stream: bool,
+    /// What the client publishes itself does not come back.
+    pub no_local: bool,
+    /// Messages keep their retain flag.
+    pub retain_as_published: bool,
+    /// The client's number for it; 0: none. Below 2^28.
+    pub id: u32,
+    /// Bytes of a packet that the client takes; 0: any.
+    pub packet_bytes_max: u32,
+}
+
+impl MqttOptions {
+    fn packed(self) -> u64 {
+        u64::from(self.has_stream)
+            | u64::from(self.no_local) << 1
+            | u64::from(self.retain_as_published) << 2
+            | u64::from(self.id & 0x0FFF_FFFF) << 4
+            | u64::from(self.packet_bytes_max) << 32
+    }
+
+    fn unpacked(packed: u64) -> Self {
+        Self {
+            has_stream: packed & 1 != 0,
+            no_local: packed & 2 != 0,
+            retain_as_published: packed & 4 != 0,
+            id: (packed >> 4) as u32 & 0x0FFF_FFFF,
+            packet_bytes_max: (packed >> 32) as u32,
+        }
+    }
 }
 
 /// Whether a message still belongs to a subscription with a maximum.
@@ -72,7 +109,8 @@ impl Subscription {
 
     /// After how many messages it ends.
     pub fn max(&self) -> Option<u64> {
-        Some(self.max.load(Ordering::Relaxed)).filter(|&max| max > 0 && !self.peer.kind().is_relay())
+        let has_max = || !self.peer.kind().is_relay() && self.peer.format() == Format::Client;
+        Some(self.max.load(Ordering::Relaxed)).filter(|&max| max > 0 && has_max())
     }
 
     /// Sets after how many messages it ends. True if it already got that many.
@@ -96,6 +134,21 @@ impl Subscription {
     /// Sets how many members of a queue group it stands for.
     pub(crate) fn set_weight(&self, weight: u32) {
         self.max.store(u64::from(weight), Ordering::Relaxed);
+    }
+
+    /// How a client of MQTT has subscribed.
+    pub fn mqtt_options(&self) -> MqttOptions {
+        MqttOptions::unpacked(self.max.load(Ordering::Relaxed))
+    }
+
+    /// Sets it, before it is in an account; and for what is delivered from then on, when the client subscribes again.
+    pub fn set_mqtt_options(&self, options: MqttOptions) {
+        self.max.store(options.packed(), Ordering::Relaxed);
+    }
+
+    /// Counts one message to a client of MQTT.
+    pub(crate) fn count_mqtt(&self) {
+        self.delivered.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What it is found by in its table.
@@ -200,5 +253,25 @@ impl Subscriptions {
     /// All of them, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Subscription>> {
         self.table.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_mqtt_are_what_they_were() {
+        let all = MqttOptions {
+            has_stream: true,
+            no_local: false,
+            retain_as_published: true,
+            id: 0x0FFF_FFFF,
+            packet_bytes_max: u32::MAX,
+        };
+        let other = MqttOptions { no_local: true, id: 1, ..MqttOptions::default() };
+        for options in [all, other, MqttOptions::default()] {
+            assert_eq!(MqttOptions::unpacked(options.packed()), options);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The ways by which connections come, and all in which they differ: one table, [`LISTENERS`]. Everybody else asks it.
 
-use super::{Identity, ListenerPolicy, Policy, PolicyError, cluster, gateway, leaf, websocket};
+use super::{Identity, ListenerPolicy, Policy, PolicyError, cluster, gateway, leaf, mqtt, websocket};
 use crate::log::{Event, Logger};
 use crate::tls::TlsSetup;
 use dialtone_broker::kind::Kind;
@@ -29,10 +29,14 @@ pub enum ListenerKind {
     /// Leaf nodes by WebSocket, which come by the listener for that. Nothing else is listened on for them. Connections to hubs that this
     /// server dials by WebSocket are called so too.
     LeafWebSocket,
+    /// Clients of MQTT over the network.
+    Mqtt,
+    /// Clients of MQTT by WebSocket, which come by the listener for that. Nothing else is listened on for them.
+    MqttWebSocket,
 }
 
 /// How many there are.
-pub(crate) const LISTENER_KINDS: usize = 8;
+pub(crate) const LISTENER_KINDS: usize = 10;
 
 /// What connections begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +51,14 @@ pub(crate) enum Starts {
     Leaf,
     /// The protocol of gateways.
     Gateway,
+    /// MQTT.
+    Mqtt,
 }
 
 impl Starts {
-    /// Whether other servers come by it, and not clients.
-    pub(crate) fn is_of_servers(self) -> bool {
-        matches!(self, Self::Route | Self::Leaf | Self::Gateway)
+    /// Whether who comes by it always says who it is before anything else: other servers, and clients of MQTT.
+    pub(crate) fn begins_with_login(self) -> bool {
+        matches!(self, Self::Route | Self::Leaf | Self::Gateway | Self::Mqtt)
     }
 }
 
@@ -241,6 +247,39 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
         policy: leaf::websocket_policy,
         announce: |_, _, _| {},
     },
+    Row {
+        kind: ListenerKind::Mqtt,
+        peer: Kind::Client,
+        starts: Starts::Mqtt,
+        connection_type: "MQTT",
+        client_type: "mqtt",
+        number_label: "mid",
+        is_remote: true,
+        part: "clients of MQTT",
+        in_ports_file: None,
+        address: |options| {
+            let own = options.mqtt.as_ref()?;
+            Some(Address::Tcp { host: &own.host, port: own.port, is_proxied: false })
+        },
+        tls: |options| options.mqtt.as_ref()?.tls.as_ref(),
+        policy: mqtt::policy,
+        announce: announce_mqtt,
+    },
+    Row {
+        kind: ListenerKind::MqttWebSocket,
+        peer: Kind::Client,
+        starts: Starts::Mqtt,
+        connection_type: "MQTT_WS",
+        client_type: "mqtt",
+        number_label: "mid_ws",
+        is_remote: true,
+        part: "clients of MQTT by WebSocket",
+        in_ports_file: None,
+        address: |_| None,
+        tls: |_| None,
+        policy: mqtt::websocket_policy,
+        announce: |_, _, _| {},
+    },
 ];
 
 fn announce_clients(log: &Logger, endpoint: &Endpoint, is_tls: bool) {
@@ -260,6 +299,11 @@ fn announce_leaf_nodes(log: &Logger, endpoint: &Endpoint, _: bool) {
 
 fn announce_gateways(log: &Logger, endpoint: &Endpoint, _: bool) {
     log.emit(Event::Listening, "", format_args!("Listening for gateways connections on {endpoint}"));
+}
+
+fn announce_mqtt(log: &Logger, endpoint: &Endpoint, is_tls: bool) {
+    let scheme = if is_tls { "tls" } else { "mqtt" };
+    log.emit(Event::Listening, "", format_args!("Listening for MQTT clients on {scheme}://{endpoint}"));
 }
 
 fn announce_websocket(log: &Logger, endpoint: &Endpoint, is_tls: bool) {
@@ -313,7 +357,10 @@ impl ListenerKind {
 impl Policy {
     /// The TLS that connections come in with.
     pub(crate) fn tls_of(&self, kind: ListenerKind) -> Option<&TlsSetup> {
-        let by = if kind == ListenerKind::LeafWebSocket { ListenerKind::WebSocket } else { kind };
+        let by = match kind {
+            ListenerKind::LeafWebSocket | ListenerKind::MqttWebSocket => ListenerKind::WebSocket,
+            kind => kind,
+        };
         self.of(by).tls.as_ref()
     }
 

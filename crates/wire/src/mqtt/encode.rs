@@ -207,6 +207,29 @@ pub fn publish_head(
     Ok(())
 }
 
+/// Appends a PUBLISH of quality of service 0, whose topic has been encoded before: `framed_topic` has its length in front. Everything is
+/// appended or, if the other end does not accept so many bytes, nothing.
+///
+/// # Errors
+/// See [`EncodeError`].
+#[inline]
+pub fn at_most_once(
+    out: &mut Vec<u8>,
+    framed_topic: &[u8],
+    retain: bool,
+    own: Properties<'_>,
+    payload: &[u8],
+    version: Version,
+    bytes_max: usize,
+) -> Result<(), EncodeError> {
+    let bytes = body_bytes(framed_topic.len(), own, version).saturating_add(payload.len());
+    head(out, PacketKind::Publish, u8::from(retain), bytes, bytes_max)?;
+    out.extend_from_slice(framed_topic);
+    properties(out, own, version);
+    out.extend_from_slice(payload);
+    Ok(())
+}
+
 fn ack(out: &mut Vec<u8>, ack: &Ack<'_>, version: Version, bytes_max: usize) -> Result<(), EncodeError> {
     end(out, ack.kind.kind(), Some(ack.id.get()), (ack.reason, ack.properties), version, bytes_max)
 }

@@ -1,0 +1,218 @@
+//! CONNECT: who a client is, what is agreed with it, and whose client identifier it takes over.
+
+use super::effects::Effects;
+use super::{MqttConnection, PUBLISH_HEAD_BYTES_MAX, State};
+use crate::client_ids::Claimed;
+use crate::conduct::{Claim, Login};
+use crate::log::Event;
+use data_encoding::HEXLOWER;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::format::Format;
+use dialtone_config::Secret;
+use dialtone_identity::authenticator::{Credentials, Shown};
+use dialtone_mqtt::{Agreed, Connection as Engine, Ended, Options, OwnWill, agree};
+use dialtone_wire::mqtt::{
+    ConnAck, Connect, DecodeError, Packet, Parsed, Properties, Reason, Version, encode, parse,
+};
+use dialtone_wire::{CloseReason, ProtocolError};
+use std::sync::Arc;
+
+/// Characters in a client identifier that subjects cannot have.
+const NOT_IN_CLIENT_ID: [char; 7] = ['.', '*', '>', ' ', '\t', '\r', '\n'];
+
+/// A CONNECT that is being checked.
+pub(super) struct Asked {
+    /// As it came. It is bounded.
+    packet: Box<[u8]>,
+    agreed: Agreed,
+    client_id: Arc<str>,
+}
+
+impl MqttConnection {
+    /// The first packet, which is a CONNECT.
+    pub(super) fn connect(&mut self, packet: &Packet<'_>, bytes: &[u8], turn: &mut Turn) {
+        let Packet::Connect(connect) = packet else { return };
+        self.effects.version = connect.version;
+        let agreed = agree(connect, &self.options());
+        let is_id = !connect.client_id.contains(NOT_IN_CLIENT_ID);
+        let agreed = match agreed {
+            Ok(agreed) if is_id => agreed,
+            Ok(_) => {
+                return self.refuse(Reason::ClientIdentifierNotValid, CloseReason::ProtocolViolation, turn);
+            }
+            Err(reason) => return self.refuse(reason, CloseReason::ProtocolViolation, turn),
+        };
+        let client_id: Arc<str> = match agreed.needs_client_id {
+            true => HEXLOWER.encode(&crate::random::random::<[u8; 11]>()).into(),
+            false => connect.client_id.into(),
+        };
+        let conduct = &mut self.effects.conduct;
+        conduct.session.set_mqtt_client(&client_id);
+        conduct.present(Shown::new(credentials(connect), ""));
+        conduct.begin_check(turn.now());
+        self.state = State::Asking(Box::new(Asked { packet: bytes.into(), agreed, client_id }));
+        let claim = Claim { said: Some(&dialtone_wire::Connect::NOTHING), is_repeated: false };
+        let login = self.effects.conduct.authenticate(&claim, turn);
+        self.carry_out(login, turn);
+    }
+
+    /// What the server grants.
+    fn options(&self) -> Options {
+        let policy = &self.effects.conduct.policy;
+        let defaults = Options::default();
+        let Some(own) = &policy.options.mqtt else { return defaults };
+        let payload = policy.options.limits.payload_bytes_max;
+        let packet_bytes_max = u32::try_from(payload.saturating_add(PUBLISH_HEAD_BYTES_MAX));
+        Options {
+            ack_pending_max: own.streams.ack_pending_max,
+            packet_bytes_max: packet_bytes_max.unwrap_or(u32::MAX),
+            reject_qos2_publish: own.reject_qos2_publish,
+            downgrade_qos2_subscribe: own.downgrade_qos2_subscribe,
+            ..defaults
+        }
+    }
+
+    /// Answers of checks that took long have come. True if the client may go on.
+    pub(super) fn take_verdicts(&mut self, turn: &mut Turn) -> bool {
+        let was_checking = self.effects.conduct.phase.is_checking();
+        let claim = Claim { said: Some(&dialtone_wire::Connect::NOTHING), is_repeated: false };
+        let login = self.effects.conduct.take_verdicts(&claim, turn);
+        self.carry_out(login, turn);
+        self.take_place(turn.now());
+        was_checking && self.effects.conduct.is_let_in()
+    }
+
+    /// Takes note of how far its login is.
+    fn carry_out(&mut self, login: Login, turn: &mut Turn) {
+        match login {
+            Login::Nothing | Login::Waiting => {}
+            Login::In => self.let_in(turn),
+            Login::Refused(error, reason) => self.refuse_login(error, reason, turn),
+        }
+    }
+
+    /// It is not let in.
+    pub(super) fn refuse_login(&mut self, error: ProtocolError, reason: CloseReason, turn: &mut Turn) {
+        let said = match error {
+            ProtocolError::Authorization => Reason::NotAuthorized,
+            ProtocolError::ServerConnectionsExceeded
+            | ProtocolError::AccountConnectionsExceeded
+            | ProtocolError::ConnectionThrottled => Reason::ServerUnavailable,
+            // Nothing was asked yet that this would answer.
+            _ => return self.peer().close(reason),
+        };
+        self.refuse(said, reason, turn);
+    }
+
+    /// Answers CONNECT by this and closes; where the version has no code for it, it closes alone.
+    fn refuse(&mut self, said: Reason, reason: CloseReason, turn: &mut Turn) {
+        let connack = ConnAck { session_present: false, reason: said, properties: Properties::NONE };
+        let effects = &mut self.effects;
+        let _ = encode::packet(&mut effects.out, &Packet::ConnAck(connack), effects.version, usize::MAX);
+        effects.send_out(turn);
+        self.state = State::Over;
+        self.peer().close(reason);
+    }
+
+    /// The first bytes are no CONNECT. Only some reasons are told, as officially.
+    pub(super) fn refuse_connect(&mut self, problem: DecodeError, turn: &mut Turn) {
+        match problem {
+            DecodeError::ProtocolLevel(_) | DecodeError::ClientId => {
+                self.refuse(problem.reason(), CloseReason::ProtocolViolation, turn);
+            }
+            _ => self.peer().close(CloseReason::ProtocolViolation),
+        }
+    }
+
+    /// It is who it says: it takes over its client identifier, and begins.
+    fn let_in(&mut self, turn: &mut Turn) {
+        let State::Asking(asked) = std::mem::replace(&mut self.state, State::Over) else { return };
+        let Asked { packet, agreed, client_id } = *asked;
+        let Ok(Parsed::Packet(Packet::Connect(connect), _)) = parse(&packet, &self.limits) else { return };
+        self.effects.conduct.hold_pings();
+        self.effects.take_limits();
+        if !self.claim(&client_id, turn) {
+            return self.peer().close(CloseReason::DuplicateClientId);
+        }
+        let options = self.options();
+        let effects = &mut self.effects;
+        effects.conduct.describe(&dialtone_wire::Connect::NOTHING);
+        effects.client_id = client_id;
+        effects.packet_bytes_max = u32::try_from(agreed.packet_bytes_max).unwrap_or(0);
+        effects.conduct.peer().set_format(Format::Mqtt(agreed.version));
+        let will =
+            connect.will.as_ref().filter(|will| effects.may_publish(will.topic, turn)).map(OwnWill::of);
+        self.limits.version = Some(agreed.version);
+        self.limits.packet_bytes_max = options.packet_bytes_max as usize;
+        let properties = agreed.properties(&connect, &effects.client_id, &options);
+        let engine = Engine::new(turn.now(), agreed, options, None, will);
+        self.state = State::In(Box::new(engine));
+        self.with_engine(turn, |engine, effects, turn| {
+            let mut out = std::mem::take(&mut effects.out);
+            let done = engine.welcome(false, properties.properties(), &mut out, &mut |command| {
+                effects.carry_out(command, turn);
+            });
+            effects.out = out;
+            done
+        });
+    }
+
+    /// Takes a client identifier over. False: it was taken over by another one just now.
+    fn claim(&self, client_id: &Arc<str>, turn: &Turn) -> bool {
+        let conduct = &self.effects.conduct;
+        let Some(account) = &conduct.place.account else { return false };
+        let ids = &conduct.node.connections.client_ids;
+        match ids.claim(account.id, client_id, &conduct.session, turn.now()) {
+            Claimed::Free => true,
+            Claimed::From(before) => {
+                before.peer.close(CloseReason::DuplicateClientId);
+                true
+            }
+            Claimed::Refused => {
+                let text = format_args!("client identifier {client_id:?} was taken over just now");
+                conduct.log(Event::LimitReached, text);
+                false
+            }
+        }
+    }
+}
+
+impl Effects {
+    /// The connection is over: somebody else may have its client identifier.
+    pub(super) fn release(&self) {
+        if let Some(account) = &self.conduct.place.account
+            && !self.client_id.is_empty()
+        {
+            let ids = &self.conduct.node.connections.client_ids;
+            ids.release(account.id, &self.client_id, &self.conduct.session);
+        }
+    }
+}
+
+/// What shows who the client is: as officially, the password may be a token or a JWT as well.
+fn credentials(connect: &Connect<'_>) -> Credentials {
+    let password = String::from_utf8_lossy(connect.password.unwrap_or_default()).into_owned();
+    Credentials {
+        user: connect.username.unwrap_or_default().into(),
+        token: Secret::new(password.clone()),
+        jwt: password.clone().into(),
+        password: Secret::new(password),
+        ..Credentials::default()
+    }
+}
+
+/// Whether a version tells its clients why a connection ends.
+pub(super) fn tells_why(version: Version) -> bool {
+    version == Version::V5
+}
+
+/// How a connection ended whose protocol did not say so.
+pub(super) fn broken(reason: CloseReason) -> Ended {
+    Ended::Refused(match reason {
+        CloseReason::DuplicateClientId => Reason::SessionTakenOver,
+        CloseReason::ServerShutdown => Reason::ServerShuttingDown,
+        CloseReason::AuthenticationExpired | CloseReason::Revocation => Reason::NotAuthorized,
+        CloseReason::Kicked => Reason::AdministrativeAction,
+        _ => Reason::UnspecifiedError,
+    })
+}

@@ -1,0 +1,113 @@
+//! What an event loop has a client of MQTT do.
+
+use super::connect::{broken, tells_why};
+use super::{MqttConnection, State};
+use crate::conduct::{Due, Handshake, Judged};
+use crate::protocol::{Progress, Protocol};
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::peer::Peer;
+use dialtone_mqtt::Ended;
+use dialtone_net::{Broken, Secured};
+use dialtone_wire::mqtt::Reason;
+use dialtone_wire::{CloseReason, ProtocolError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Protocol for MqttConnection {
+    fn peer(&self) -> Option<&Arc<Peer>> {
+        Some(self.effects.conduct.peer())
+    }
+
+    fn expect_handshake(&mut self) {
+        self.effects.conduct.expect_handshake(Handshake::Accepted, None);
+    }
+
+    /// There are enough TLS handshakes in this second. A client that has said nothing cannot be answered.
+    fn throttle(&mut self) {
+        self.effects.conduct.peer().close(CloseReason::MaxConnectionsExceeded);
+    }
+
+    /// The client speaks first.
+    fn greet(&mut self, turn: &mut Turn) {
+        let conduct = &self.effects.conduct;
+        let max = conduct.policy.options.limits.connections_max;
+        if max > 0 && conduct.node.connections.registry.len() > max {
+            self.refuse_login(
+                ProtocolError::ServerConnectionsExceeded,
+                CloseReason::MaxConnectionsExceeded,
+                turn,
+            );
+        }
+    }
+
+    fn proxied(&mut self, source: Option<SocketAddr>) {
+        self.effects.conduct.proxied(source);
+    }
+
+    fn secured(&mut self, secured: Secured, turn: &mut Turn) {
+        self.effects.conduct.secured(secured, turn);
+        self.effects.conduct.hold_pings();
+    }
+
+    fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
+        let mut progress = self.take(input, turn);
+        progress.pause = self.effects.conduct.checking_until(turn.now()).or(progress.pause);
+        progress
+    }
+
+    fn is_let_in(&self) -> bool {
+        self.effects.conduct.is_let_in()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let silence = match &self.state {
+            State::In(engine) if self.peer().closing().is_none() => engine.deadline(),
+            _ => None,
+        };
+        self.effects.conduct.deadline().into_iter().chain(silence).min()
+    }
+
+    fn expire(&mut self, turn: &mut Turn) {
+        if let State::In(engine) = &self.state
+            && let Err(ended) = engine.expire(turn.now())
+        {
+            return self.end(ended, turn);
+        }
+        match self.effects.conduct.expire(false, turn) {
+            Due::Nothing | Due::LetIn | Due::Ping => {}
+            Due::Refused(_, reason) => self.peer().close(reason),
+        }
+    }
+
+    fn woken(&mut self, turn: &mut Turn) -> bool {
+        self.take_place(turn.now());
+        let judged = self.effects.conduct.take_judgement(turn);
+        self.take_verdicts(turn) || matches!(judged, Judged::Good { .. })
+    }
+
+    fn broken(&mut self, how: &Broken) {
+        self.effects.conduct.broken(how);
+    }
+
+    fn leave(&mut self, turn: &mut Turn) {
+        let peer = self.effects.conduct.peer().clone();
+        let reason = peer.closing().unwrap_or(CloseReason::ClientClosed);
+        if let State::In(engine) = std::mem::replace(&mut self.state, State::Over) {
+            let ended = broken(reason);
+            if let Ended::Refused(why) = ended
+                && tells_why(self.effects.version)
+                && why != Reason::UnspecifiedError
+            {
+                engine.farewell(why, &mut self.effects.out);
+                self.effects.send_out(turn);
+            }
+            // Who takes over a client identifier goes on with its session.
+            let ended = if reason == CloseReason::DuplicateClientId { Ended::Orderly } else { ended };
+            self.effects.finish(*engine, ended, turn);
+        }
+        peer.shut();
+        self.effects.release();
+        self.effects.conduct.leave(turn);
+    }
+}

@@ -1,0 +1,219 @@
+//! What the server does for a client of MQTT, as its session engine asks for it.
+
+use crate::conduct::Conduct;
+use crate::log::Event;
+use dialtone_broker::deliver::Turn;
+use dialtone_mqtt::{Command, Connection as Engine, Ended, Ticket};
+use dialtone_wire::mqtt::{Packet, PacketId, Reason, Version};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Bytes of a buffer that are kept for the next packet of a client.
+const KEPT_BYTES_MAX: usize = 1024;
+
+/// What the session engine is told when its call is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Answer {
+    Granted(PacketId, usize, Result<(), Reason>),
+    Saved(PacketId),
+    Stored(Ticket, Reason),
+}
+
+/// What came from a client since it was last counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Batch {
+    pub(super) msgs: u64,
+    pub(super) bytes: u64,
+}
+
+/// What is used for packet after packet.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) subject: Vec<u8>,
+    pub(super) framed: Vec<u8>,
+}
+
+/// The server's side of a client.
+pub(super) struct Effects {
+    pub(super) conduct: Conduct,
+    pub(super) version: Version,
+    /// Bytes of a packet that the client takes; 0: any.
+    pub(super) packet_bytes_max: u32,
+    pub(super) client_id: Arc<str>,
+    /// What is to be sent, behind what is staged.
+    pub(super) out: Vec<u8>,
+    pub(super) scratch: Scratch,
+    pub(super) batch: Batch,
+    /// Bytes of headers and payload of a message.
+    pub(super) payload_bytes_max: usize,
+    pub(super) subscriptions_max: usize,
+    answers: Vec<Answer>,
+    refusal: Option<Reason>,
+}
+
+impl Effects {
+    pub(super) fn new(conduct: Conduct) -> Self {
+        Self {
+            conduct,
+            version: Version::V311,
+            packet_bytes_max: 0,
+            client_id: "".into(),
+            out: Vec::new(),
+            scratch: Scratch::default(),
+            batch: Batch::default(),
+            payload_bytes_max: usize::MAX,
+            subscriptions_max: usize::MAX,
+            answers: Vec::new(),
+            refusal: None,
+        }
+    }
+
+    /// Does what the session engine asks for.
+    #[inline]
+    pub(super) fn carry_out(&mut self, command: Command<'_>, turn: &mut Turn) {
+        match command {
+            Command::Publish(published, ticket) => {
+                let reason = self.publish(&published, turn);
+                if let Some(ticket) = ticket {
+                    self.answers.push(Answer::Stored(ticket, reason));
+                }
+            }
+            Command::Subscribe { packet, at, filter, group, options, id, .. } => {
+                let decision = self.subscribe(filter, group, options, id, turn);
+                self.answers.push(Answer::Granted(packet, at, decision));
+            }
+            Command::Unsubscribe { filter, group } => self.unsubscribe(filter, group, turn),
+            Command::Save(packet) => self.answers.push(Answer::Saved(packet)),
+            Command::Hold(..)
+            | Command::Release(_)
+            | Command::Drop(_)
+            | Command::Acknowledge(_)
+            | Command::Received(..)
+            | Command::Fetch(..)
+            | Command::Room => {}
+        }
+    }
+
+    /// Tells the session engine what came of what it asked for.
+    #[inline]
+    pub(super) fn answer(&mut self, engine: &mut Engine, turn: &mut Turn) {
+        if !self.answers.is_empty() {
+            self.answer_all(engine, turn);
+        }
+    }
+
+    fn answer_all(&mut self, engine: &mut Engine, turn: &mut Turn) {
+        let mut out = std::mem::take(&mut self.out);
+        while !self.answers.is_empty() {
+            match self.answers.remove(0) {
+                Answer::Granted(packet, at, decision) => {
+                    engine.granted(packet, at, decision, &mut |command| self.carry_out(command, turn));
+                }
+                Answer::Saved(packet) => engine.saved(packet, &mut out),
+                Answer::Stored(ticket, reason) => engine.stored(ticket, reason, &mut out),
+            }
+        }
+        self.out = out;
+    }
+
+    /// The connection is to end, for this reason.
+    #[cold]
+    pub(super) fn refuse(&mut self, reason: Reason) {
+        self.refusal.get_or_insert(reason);
+    }
+
+    #[inline]
+    pub(super) fn take_refusal(&mut self) -> Option<Reason> {
+        self.refusal.take()
+    }
+
+    /// Sends what the session engine said.
+    #[inline]
+    pub(super) fn send_out(&mut self, turn: &mut Turn) {
+        if !self.out.is_empty() {
+            turn.send(self.conduct.peer(), &self.out);
+            self.out.clear();
+        }
+    }
+
+    /// Takes over the limits of the server, its account and its user, of which the least counts.
+    pub(super) fn take_limits(&mut self) {
+        let (conduct, server) = (&self.conduct, &self.conduct.policy.options.limits);
+        let account = conduct.place.account.as_ref();
+        let account =
+            account.map(|a| conduct.node.accounts.limits(&a.name, &conduct.policy)).unwrap_or_default();
+        let claimed = conduct.session.claimed();
+        let least = |max: usize, of: [Option<u64>; 2]| {
+            of.into_iter().flatten().fold(max, |max, own| (max as u64).min(own) as usize)
+        };
+        let subscriptions_max =
+            if server.subscriptions_max > 0 { server.subscriptions_max } else { usize::MAX };
+        let of_user = claimed.as_deref();
+        self.payload_bytes_max = least(
+            server.payload_bytes_max,
+            [account.payload_bytes_max, of_user.and_then(|claimed| claimed.payload_bytes_max)],
+        );
+        self.subscriptions_max = least(
+            subscriptions_max,
+            [account.subscriptions_max, of_user.and_then(|claimed| claimed.subscriptions_max)],
+        );
+    }
+
+    /// Counts what came, for the connection, its account and the server; and lets go of buffers that have become large.
+    pub(super) fn count(&mut self, now: Instant) {
+        let Batch { msgs, bytes } = std::mem::take(&mut self.batch);
+        if msgs > 0 {
+            self.conduct.session.peer.touch(now);
+            self.conduct.session.peer.count_in(msgs, bytes);
+            if let Some(account) = &self.conduct.place.account {
+                account.counters.add_in(msgs, bytes);
+            }
+        }
+        let Scratch { subject, framed } = &mut self.scratch;
+        for buffer in [subject, framed, &mut self.out] {
+            if buffer.capacity() > KEPT_BYTES_MAX {
+                *buffer = Vec::new();
+            }
+        }
+    }
+
+    /// The connection is over: what the session leaves behind.
+    pub(super) fn finish(&mut self, engine: Engine, ended: Ended, turn: &mut Turn) {
+        let rest = engine.end(ended);
+        if let Some((will, _)) = rest.will {
+            self.publish(&will.message(), turn);
+            self.count(turn.now());
+        }
+    }
+
+    /// A packet in the log, without secrets and payloads.
+    #[cold]
+    pub(super) fn trace_in(&self, packet: &Packet<'_>) {
+        let line = match packet {
+            Packet::Connect(connect) => format!("CONNECT clientID={}", connect.client_id),
+            Packet::Publish(publish) => {
+                let (dup, qos) =
+                    (publish.delivery.sent().is_some_and(|(_, dup)| dup), publish.delivery.qos() as u8);
+                let (topic, retain, size) = (publish.topic, publish.retain, publish.payload.len());
+                let id =
+                    publish.delivery.sent().map(|(id, _)| format!(" pi={}", id.get())).unwrap_or_default();
+                format!("PUBLISH {topic} dup={dup} QoS={qos} retain={retain} size={size}{id}")
+            }
+            Packet::Subscribe(subscribe) => {
+                let filters = subscribe.filters.iter();
+                let filters = filters.map(|one| format!("{} QoS={}", one.filter, one.options.qos as u8));
+                format!("SUBSCRIBE [{}] pi={}", filters.collect::<Vec<_>>().join(", "), subscribe.id.get())
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                let filters: Vec<_> = unsubscribe.filters.iter().collect();
+                format!("UNSUBSCRIBE [{}] pi={}", filters.join(", "), unsubscribe.id.get())
+            }
+            Packet::Ack(ack) => format!("{} pi={}", ack.kind.kind(), ack.id.get()),
+            Packet::PingReq => "PINGREQ".into(),
+            Packet::Disconnect(_) => "DISCONNECT".into(),
+            // The others are not a client's.
+            _ => return,
+        };
+        self.conduct.log(Event::TraceIn, format_args!("<<- [{line}]"));
+    }
+}

@@ -1,0 +1,196 @@
+//! Clients of MQTT: packets in, and what they ask for done with the loop's turn.
+//!
+//! `MqttConnection` reads packets. Until a client is let in, `connect` decides on its CONNECT. From then on a session engine without I/O (crate
+//! `mqtt`) says what each packet means, and [`Effects`] does it: `publish`, `subscribe`. What it delivers with quality of service 0 are
+//! subscriptions of the broker like any other.
+//!
+//! Invariants: of a stranger no more than one CONNECT is kept, and that is bounded; a topic is published or subscribed to only as a subject
+//! that passed its gate; subjects that streams of MQTT use for themselves are nobody's.
+
+mod connect;
+mod driven;
+mod effects;
+mod publish;
+mod subscribe;
+
+use crate::conduct::Conduct;
+use crate::log::Event;
+use crate::node::Node;
+use crate::protocol::Progress;
+use crate::registry::Session;
+use connect::Asked;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::format::Format;
+use dialtone_broker::peer::Peer;
+use dialtone_mqtt::{Connection as Engine, Ended};
+use dialtone_wire::CloseReason;
+use dialtone_wire::mqtt::{DecodeError, Limits, Packet, Parsed, Reason, Sender, Version, parse};
+use effects::Effects;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Bytes of a CONNECT. It is kept while it is not whole, and while it is being checked.
+const CONNECT_BYTES_MAX: usize = 96 * 1024;
+/// Bytes of a topic and all else that a PUBLISH has beside its payload.
+const PUBLISH_HEAD_BYTES_MAX: usize = 128 * 1024;
+/// Filters in a packet.
+const FILTERS_MAX: usize = 10_000;
+/// User properties in a packet.
+const USER_PROPERTIES_MAX: usize = 128;
+
+/// A connection that speaks MQTT.
+pub(crate) struct MqttConnection {
+    effects: Effects,
+    limits: Limits,
+    state: State,
+}
+
+/// How far it has come.
+enum State {
+    /// CONNECT has to come.
+    Stranger,
+    /// Its CONNECT is being checked, and nothing more is read meanwhile.
+    Asking(Box<Asked>),
+    /// It is in.
+    In(Box<Engine>),
+    /// It is over.
+    Over,
+}
+
+impl MqttConnection {
+    /// A client that has just connected.
+    pub(crate) fn new(node: Arc<Node>, session: Arc<Session>, now: Instant) -> Self {
+        session.peer.set_format(Format::Mqtt(Version::V311));
+        session.peer.set_understands_headers(true);
+        let mut conduct = Conduct::new(node, session, now);
+        conduct.hold_pings();
+        let limits = Limits {
+            sender: Sender::Client,
+            version: None,
+            packet_bytes_max: CONNECT_BYTES_MAX,
+            filters_max: FILTERS_MAX,
+            user_properties_max: USER_PROPERTIES_MAX,
+        };
+        Self { effects: Effects::new(conduct), limits, state: State::Stranger }
+    }
+
+    fn conduct(&self) -> &Conduct {
+        &self.effects.conduct
+    }
+
+    fn peer(&self) -> &Arc<Peer> {
+        self.effects.conduct.peer()
+    }
+
+    /// Takes all whole packets at the front of what came in.
+    fn take(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
+        let conduct = &mut self.effects.conduct;
+        conduct.heard(turn.now());
+        if conduct.is_outdated() {
+            conduct.renew();
+            self.effects.take_limits();
+        }
+        self.take_place(turn.now());
+        let mut progress = Progress::default();
+        if !self.conduct().is_certificate_checked() {
+            return progress;
+        }
+        while !self.peer().is_closing() {
+            let rest = input.get(progress.used..).unwrap_or_default();
+            if rest.is_empty() || matches!(self.state, State::Asking(_) | State::Over) {
+                break;
+            }
+            match parse(rest, &self.limits) {
+                Ok(Parsed::Packet(packet, used)) => {
+                    progress.used += used;
+                    self.operate(&packet, rest.get(..used).unwrap_or_default(), turn);
+                }
+                Ok(Parsed::Partial { total }) => {
+                    // Who is not in gets no room for more than what has come.
+                    progress.want = if self.conduct().is_let_in() { total } else { 0 };
+                    break;
+                }
+                Err(problem) => {
+                    self.unreadable(problem, turn);
+                    break;
+                }
+            }
+        }
+        self.effects.count(turn.now());
+        progress
+    }
+
+    #[inline]
+    fn operate(&mut self, packet: &Packet<'_>, bytes: &[u8], turn: &mut Turn) {
+        if self.effects.conduct.traced {
+            self.effects.trace_in(packet);
+        }
+        if !matches!(self.state, State::In(_)) {
+            return self.connect(packet, bytes, turn);
+        }
+        let now = turn.now();
+        self.with_engine(turn, |engine, effects, turn| {
+            let mut out = std::mem::take(&mut effects.out);
+            let done = engine.receive(now, packet, &mut out, &mut |command| effects.carry_out(command, turn));
+            effects.out = out;
+            done
+        });
+    }
+
+    /// Calls the session engine, then does what is left to be done, and sends what it said.
+    fn with_engine(
+        &mut self,
+        turn: &mut Turn,
+        call: impl FnOnce(&mut Engine, &mut Effects, &mut Turn) -> Result<(), Ended>,
+    ) {
+        let Self { effects, state, .. } = self;
+        let State::In(engine) = state else { return };
+        let mut done = call(engine, effects, turn);
+        if done.is_ok() {
+            effects.answer(engine, turn);
+            done = effects.take_refusal().map_or(Ok(()), |reason| Err(Ended::Refused(reason)));
+        }
+        effects.send_out(turn);
+        if let Err(ended) = done {
+            self.end(ended, turn);
+        }
+    }
+
+    /// The connection ends, by what the client said or did.
+    #[cold]
+    fn end(&mut self, ended: Ended, turn: &mut Turn) {
+        let State::In(engine) = std::mem::replace(&mut self.state, State::Over) else { return };
+        let reason = match ended {
+            Ended::Orderly | Ended::WithWill => CloseReason::ClientClosed,
+            Ended::Refused(reason) => {
+                engine.farewell(reason, &mut self.effects.out);
+                self.effects.send_out(turn);
+                match reason {
+                    Reason::KeepAliveTimeout => CloseReason::StaleConnection,
+                    Reason::PacketTooLarge => CloseReason::MaxPayloadExceeded,
+                    Reason::SessionTakenOver => CloseReason::DuplicateClientId,
+                    _ => CloseReason::ProtocolViolation,
+                }
+            }
+        };
+        self.peer().close(reason);
+        self.effects.finish(*engine, ended, turn);
+    }
+
+    /// The bytes are no packet.
+    #[cold]
+    fn unreadable(&mut self, problem: DecodeError, turn: &mut Turn) {
+        self.conduct().log(Event::ProtocolError, format_args!("{problem}"));
+        match self.state {
+            State::In(_) => self.end(Ended::Refused(problem.reason()), turn),
+            _ => self.refuse_connect(problem, turn),
+        }
+    }
+
+    /// Takes over its rights and limits, if they are others than before.
+    fn take_place(&mut self, now: Instant) {
+        if self.effects.conduct.take_place(now) {
+            self.effects.take_limits();
+        }
+    }
+}

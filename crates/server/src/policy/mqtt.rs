@@ -1,0 +1,57 @@
+//! What the configuration means for clients of MQTT.
+
+use super::{Identity, ListenerPolicy, PolicyError, default_auth_timeout, stapled};
+use crate::clock;
+use crate::tls::{Dialings, TlsSetup};
+use dialtone_config::options::{Mqtt, Tls};
+use dialtone_config::{ConfigErrors, Options};
+use dialtone_identity::authenticator::{Authenticator, Servers};
+
+/// # Errors
+/// Certificates cannot be used.
+pub(super) fn policy(
+    options: &Options,
+    _: &Identity,
+    clients: &ListenerPolicy,
+) -> Result<Option<ListenerPolicy>, PolicyError> {
+    let Some(own) = &options.mqtt else { return Ok(None) };
+    let tls = stapled(own.tls.as_ref(), options)?;
+    policy_with(own, options, clients, tls).map(Some)
+}
+
+/// The same by WebSocket, whose listener has the TLS.
+///
+/// # Errors
+/// Users cannot be used.
+pub(super) fn websocket_policy(
+    options: &Options,
+    _: &Identity,
+    clients: &ListenerPolicy,
+) -> Result<Option<ListenerPolicy>, PolicyError> {
+    let Some(own) = &options.mqtt else { return Ok(None) };
+    policy_with(own, options, clients, None).map(Some)
+}
+
+fn policy_with(
+    own: &Mqtt,
+    options: &Options,
+    clients: &ListenerPolicy,
+    tls: Option<TlsSetup>,
+) -> Result<ListenerPolicy, PolicyError> {
+    let maps = |tls: Option<&Tls>| tls.is_some_and(|tls| tls.map);
+    let differs = own.has_own_users() || maps(own.tls.as_ref()) != maps(options.clients.tls.as_ref());
+    let authenticator = differs
+        .then(|| Authenticator::new(&own.options_for_users(options), clock::now()).map_err(ConfigErrors));
+    let timeout = own.users.timeout.or(options.access.authorization.timeout);
+    Ok(ListenerPolicy {
+        tls,
+        dialing: Dialings::default(),
+        plain_allowed: false,
+        authenticator: authenticator.transpose()?,
+        servers: Servers::default(),
+        info: clients.info.clone(),
+        auth_timeout: timeout.unwrap_or_else(|| default_auth_timeout(own.tls.as_ref())),
+        patience: clients.patience,
+        upgrade: None,
+    })
+}
