@@ -1,25 +1,11 @@
 // A page in headless Chromium, with the official JavaScript client: it publishes, requests, drains, and reconnects after a restart.
 // $SERVER is the server's binary; the first argument, if there is one, is where a picture of the page goes.
+import { PATIENCE_MS, freePort, launch, pages } from "./shared.js";
 import { connect } from "@nats-io/transport-node";
-import { build } from "esbuild";
-import { chromium } from "playwright-core";
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import { createServer as createTcpServer } from "node:net";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-
-const HERE = dirname(fileURLToPath(import.meta.url));
-const PATIENCE_MS = 30_000;
-
-const freePort = () => new Promise((resolve) => {
-  const server = createTcpServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address();
-    server.close(() => resolve(port));
-  });
-});
+import { join } from "node:path";
 
 // Servers, one after the other, on the same ports.
 const folder = await mkdtemp(join(tmpdir(), "browser-"));
@@ -30,24 +16,9 @@ let server;
 const start = () => { server = spawn(process.env.SERVER, ["-c", config], { stdio: "ignore" }); };
 const stop = () => new Promise((resolve) => { server.once("exit", resolve); server.kill(); });
 
-await build({ entryPoints: [join(HERE, "page.js")], bundle: true, format: "esm", outfile: join(folder, "page.bundle.js"), logLevel: "error" });
-const files = {
-  "/": [join(HERE, "page.html"), "text/html"],
-  "/page.bundle.js": [join(folder, "page.bundle.js"), "text/javascript"],
-};
-const pages = createServer(async (request, response) => {
-  const [file, type] = files[new URL(request.url, "http://x").pathname] ?? [];
-  if (!file) return response.writeHead(404).end();
-  response.writeHead(200, { "Content-Type": type }).end(await readFile(file));
-});
-await new Promise((resolve) => pages.listen(0, "127.0.0.1", resolve));
-
+const site = await pages(folder, "page");
 start();
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"],
-});
+const browser = await launch();
 let code = 1;
 try {
   const other = await connect({ servers: `127.0.0.1:${port}`, waitOnFirstConnect: true, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
@@ -56,7 +27,7 @@ try {
   const state = (wanted) => page.waitForFunction((wanted) => document.getElementById("state").textContent === wanted, wanted);
   const shown = (text) => page.getByText(text, { exact: true }).waitFor();
 
-  await page.goto(`http://127.0.0.1:${pages.address().port}/?server=ws://127.0.0.1:${wsPort}`);
+  await page.goto(`${site.url}/?server=ws://127.0.0.1:${wsPort}`);
   await state("connected");
   console.log("ok connects");
 
@@ -99,7 +70,7 @@ try {
   console.log(`FAILED ${error} ${error.stack}`);
 } finally {
   await browser.close();
-  pages.close();
+  site.close();
   server.kill();
   await rm(folder, { recursive: true, force: true });
 }
