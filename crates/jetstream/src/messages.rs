@@ -233,8 +233,8 @@ impl Messages {
         }
         subject.last = seq;
         subject.count += 1;
-        if was_empty {
-            self.index.subjects.set(self.subjects.memory_bytes());
+        if was_empty || self.subjects.changes.is_some() {
+            self.count_subjects();
         }
         let mut entry = Entry::new(new, id);
         if !was_empty {

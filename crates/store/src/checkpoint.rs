@@ -308,13 +308,13 @@ impl Round<'_> {
             let (log, segments, rewrite) = (self.log, self.segments, Arc::clone(rewrite));
             let plan = Plan { log, group, segments, rewritten, rewrite };
             captured.state.clear();
-            captured.moves.clear();
             captured.in_use = None;
             if !caller.capture(group, &plan, &mut captured) {
                 continue;
             }
             written.upto = written.upto.max(captured.upto.0);
-            let moved = sink.messages(group, &captured.moves, &mut written.damage)?;
+            written.last.extend(captured.moves.last().map(|(seq, ..)| (group, *seq)));
+            let moved = sink.messages(group, std::mem::take(&mut captured.moves), &mut written.damage)?;
             let mut in_use = in_use_then(captured.in_use.take(), (self.segments, group), &moved);
             let mut blocks = Blocks { sink: &mut sink, group, in_use: BTreeMap::new() };
             let done = caller.write_blocks(group, &plan, &mut blocks, &mut captured.state);
@@ -327,7 +327,6 @@ impl Round<'_> {
             let place = sink.add(what, &Note::default(), &in_use, &captured.state)?;
             let Some(state) = state_place(place) else { continue };
             written.states.insert(group, (Some(captured.upto.0), state));
-            written.last.extend(captured.moves.last().map(|(seq, ..)| (group, *seq)));
             written.moved.push((group, moved));
         }
         // States in segments that go, of groups without news.
@@ -612,6 +611,14 @@ impl Blocks<'_, '_> {
     }
 }
 
+/// Why a message keeps its place.
+enum Unmoved {
+    Damaged(Damage),
+    Gone,
+    /// The checkpoint does not happen.
+    Trouble(Trouble),
+}
+
 /// Writes one segment after the other.
 struct SegmentSink<'a> {
     round: &'a Round<'a>,
@@ -625,7 +632,7 @@ impl SegmentSink<'_> {
     fn messages(
         &mut self,
         group: GroupId,
-        moves: &[(u64, Place, Note)],
+        moves: Vec<(u64, Place, Note)>,
         damage: &mut Vec<Damage>,
     ) -> Result<Vec<Moved>, Trouble> {
         let bytes: u64 = moves.iter().map(|(_, place, _)| u64::from(place.bytes())).sum();
@@ -633,29 +640,46 @@ impl SegmentSink<'_> {
         if bytes >= self.round.log.options.segment_bytes / 4 {
             self.seal()?;
         }
-        let (mut moved, mut record) = (Vec::with_capacity(moves.len()), Vec::new());
-        for (seq, from, note) in moves {
-            let (seq, from) = (*seq, *from);
-            record.clear();
-            let read = read_record(
-                self.round.log,
-                self.round.segments,
-                (Kind::Message, group, seq),
-                from,
-                &mut record,
-            );
-            match read {
-                Ok(head_bytes) => {
-                    let (head, body) = record[HEADER_BYTES..].split_at(head_bytes);
-                    let to = self.add((Kind::Message, group, seq), note, head, body)?;
-                    moved.push(Moved { seq, from, to });
-                }
-                Err(Read::Disk(_, error)) => return Err(Trouble::Read(error)),
-                Err(Read::Damaged(found)) => damage.push(found),
-                Err(Read::Moved) => {}
+        let (mut record, mut trouble) = (Vec::new(), None);
+        // There may be very many: each that has moved takes the room of the one that is to move.
+        let moved = moves.into_iter().filter_map(|(seq, from, note)| {
+            if trouble.is_some() {
+                return None;
             }
-        }
-        Ok(moved)
+            record.clear();
+            match self.message((group, seq), (from, &note), &mut record) {
+                Ok(to) => Some(Moved { seq, from, to }),
+                Err(Unmoved::Damaged(found)) => {
+                    damage.push(found);
+                    None
+                }
+                Err(Unmoved::Gone) => None,
+                Err(Unmoved::Trouble(why)) => {
+                    trouble = Some(why);
+                    None
+                }
+            }
+        });
+        let moved = moved.collect();
+        trouble.map_or(Ok(moved), Err)
+    }
+
+    /// Copies a message, and returns where it is then.
+    fn message(
+        &mut self,
+        (group, seq): (GroupId, u64),
+        (from, note): (Place, &Note),
+        record: &mut Vec<u8>,
+    ) -> Result<Place, Unmoved> {
+        let what = (Kind::Message, group, seq);
+        let head_bytes = read_record(self.round.log, self.round.segments, what, from, record);
+        let head_bytes = head_bytes.map_err(|why| match why {
+            Read::Disk(_, error) => Unmoved::Trouble(Trouble::Read(error)),
+            Read::Damaged(found) => Unmoved::Damaged(found),
+            Read::Moved => Unmoved::Gone,
+        })?;
+        let (head, body) = record[HEADER_BYTES..].split_at(head_bytes);
+        self.add(what, note, head, body).map_err(Unmoved::Trouble)
     }
 
     fn add(

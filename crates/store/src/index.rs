@@ -27,9 +27,8 @@ pub(crate) struct Index {
     pub last: u64,
     pub messages: u64,
     pub record_bytes: u64,
-    entries: Vec<u8>,
-    /// The first sequence of each piece, and where it begins in `entries`.
-    starts: Vec<(u64, usize)>,
+    /// The first sequence of each piece, and its entries.
+    pieces: Vec<(u64, Vec<u8>)>,
 }
 
 impl Index {
@@ -40,26 +39,24 @@ impl Index {
             self.first = seq;
         }
         if self.messages == 0 || self.last / PIECE_SEQUENCES != seq / PIECE_SEQUENCES {
-            self.starts.push((seq, self.entries.len()));
+            self.pieces.push((seq, Vec::new()));
         }
         self.last = seq;
         self.messages += 1;
         self.record_bytes += u64::from(bytes);
-        put_entry(&mut self.entries, (seq, offset, head.len() as u32, body_bytes), note, head);
+        if let Some((_, entries)) = self.pieces.last_mut() {
+            put_entry(entries, (seq, offset, head.len() as u32, body_bytes), note, head);
+        }
     }
 
     /// How many pieces there are.
     pub fn pieces(&self) -> usize {
-        self.starts.len()
+        self.pieces.len()
     }
 
     /// Its pieces, each with its first sequence.
     pub fn pieces_of(&self, mut sink: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
-        let ends = self.starts.iter().skip(1).map(|(_, start)| *start).chain([self.entries.len()]);
-        for (&(first, start), end) in self.starts.iter().zip(ends) {
-            sink(first, &self.entries[start..end])?;
-        }
-        Ok(())
+        self.pieces.iter().try_for_each(|(first, entries)| sink(*first, entries))
     }
 }
 

@@ -36,6 +36,10 @@ impl Set {
         self.all.push(id.0);
     }
 
+    fn memory_bytes(&self) -> usize {
+        self.all.capacity() * size_of::<u32>() + self.bits.capacity() * size_of::<u64>()
+    }
+
     /// Takes a number out, but for its place among all; whether it was there.
     #[inline]
     fn remove(&mut self, id: SubjectId) -> bool {
@@ -73,7 +77,11 @@ pub(super) struct Changes {
     capture: Option<Capture>,
     /// What checkpoints took out that are not durable yet, the newest first.
     unsettled: Vec<Arc<Records>>,
+    /// Bytes of these.
+    unsettled_bytes: usize,
     runs: Runs,
+    /// Bytes of what is known of these.
+    runs_bytes: usize,
     /// All messages went while a checkpoint took the table out: nothing here is of what there is since.
     is_void: bool,
 }
@@ -88,6 +96,16 @@ impl Changes {
         self.changed.insert(id);
     }
 
+    /// Bytes that all of it takes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let captured = |capture: &Capture| capture.rest.memory_bytes() + capture.records.memory_bytes();
+        self.changed.memory_bytes()
+            + self.gone.memory_bytes()
+            + self.capture.as_ref().map_or(0, captured)
+            + self.unsettled_bytes
+            + self.runs_bytes
+    }
+
     /// Notes that a subject lost its last message.
     pub(super) fn gone(&mut self, name: &[u8]) {
         self.gone.push(name, Numbers::default());
@@ -97,7 +115,8 @@ impl Changes {
 impl Subjects {
     /// The table is on disk, as these runs have it.
     pub(super) fn set_runs(&mut self, runs: Runs) {
-        self.changes = Some(Box::new(Changes { runs, ..Changes::default() }));
+        let runs_bytes = runs.memory_bytes();
+        self.changes = Some(Box::new(Changes { runs, runs_bytes, ..Changes::default() }));
     }
 
     /// All messages went: what a checkpoint takes out is still there.
@@ -140,6 +159,7 @@ impl Subjects {
         while self.capture_some(usize::MAX) {}
         let Some(changes) = &mut self.changes else { return };
         if let Some(capture) = changes.capture.take().filter(|capture| !capture.records.is_empty()) {
+            changes.unsettled_bytes += capture.records.memory_bytes_sorted();
             changes.unsettled.insert(0, Arc::new(capture.records));
         }
     }
@@ -155,21 +175,25 @@ impl Messages {
     pub(crate) fn begin_capture(&mut self) -> bool {
         let few = if self.has_runs() { LISTED_MAX / 2 } else { LISTED_MAX };
         if self.cache.is_none() || self.subjects.len() <= few {
-            self.subjects.changes = None;
+            self.forget_runs();
             return false;
         }
         self.subjects.begin_capture();
+        self.count_subjects();
         true
     }
 
     /// Takes out so many subjects at most; whether there are more.
     pub(crate) fn capture_some(&mut self, max: usize) -> bool {
-        self.subjects.capture_some(max)
+        let has_more = self.subjects.capture_some(max);
+        self.count_subjects();
+        has_more
     }
 
     /// What was taken out, with what earlier checkpoints took out that did not happen. `None`: nothing was.
     pub(crate) fn outgoing(&mut self) -> Option<Outgoing> {
         self.subjects.end_capture();
+        self.count_subjects();
         let changes = self.subjects.changes.as_ref()?;
         Some(Outgoing { records: changes.unsettled.clone(), runs: changes.runs.clone() })
     }
@@ -179,12 +203,16 @@ impl Messages {
         // There are none where all messages went meanwhile.
         if let Some(changes) = self.subjects.changes.as_mut().filter(|changes| !changes.is_void) {
             changes.unsettled.clear();
+            changes.unsettled_bytes = 0;
+            changes.runs_bytes = runs.memory_bytes();
             changes.runs = runs;
         }
+        self.count_subjects();
     }
 
     /// What is on disk of the table cannot be read: the next checkpoint writes all of it.
     pub(crate) fn forget_runs(&mut self) {
         self.subjects.changes = None;
+        self.count_subjects();
     }
 }

@@ -211,6 +211,12 @@ impl Messages {
         self.index.paged_bytes = self.paged.values().map(Paged::memory_bytes).sum();
         self.index.chunk_bytes = self.chunks.values().map(Chunk::memory_bytes).sum();
         self.index.set_tail(&self.tail);
+        self.count_subjects();
+    }
+
+    /// Counts anew what the table of subjects takes.
+    #[inline]
+    pub(super) fn count_subjects(&mut self) {
         self.index.subjects.set(self.subjects.memory_bytes());
     }
 

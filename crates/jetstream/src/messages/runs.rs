@@ -159,6 +159,11 @@ impl Runs {
         usize::try_from(largest.unwrap_or(0)).unwrap_or(0)
     }
 
+    /// Bytes of what is known of them.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.all.iter().map(|run| run.memory_bytes()).sum()
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         put(out, self.next);
         put(out, self.all.len() as u64);

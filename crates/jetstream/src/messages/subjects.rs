@@ -211,5 +211,6 @@ impl Subjects {
             + self.all.capacity() * size_of::<Subject>()
             + self.name_bytes
             + self.free.capacity() * 4
+            + self.changes.as_ref().map_or(0, |changes| changes.memory_bytes())
     }
 }

@@ -11,6 +11,7 @@ use dialtone_store::{GroupId, ReadError, Store};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 /// How often a segment is read through: some megabytes a second where there are many.
@@ -27,6 +28,8 @@ pub(super) struct Care {
     to_erase: Mutex<BTreeMap<(GroupId, u64), Vec<dialtone_store::Place>>>,
     /// What streams in files may take of memory.
     pub(super) budget: Arc<Budget>,
+    /// Bytes that the index had when it was last made smaller.
+    pub(super) index_left: AtomicUsize,
 }
 
 impl Care {

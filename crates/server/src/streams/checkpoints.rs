@@ -7,7 +7,7 @@ use super::registry::All;
 use super::shared::Shared;
 use super::table::Table;
 use crate::clock;
-use dialtone_jetstream::messages::{Links, Place};
+use dialtone_jetstream::messages::Place;
 use dialtone_store::{
     BODY_BYTES_MAX, BlockError, Blocks, Captured, CheckpointError, Checkpointed, GroupId, Moved, Plan, Store,
 };
@@ -48,9 +48,14 @@ impl Alarm {
     /// The log has so many bytes behind the last checkpoint.
     pub(super) fn look(&self, behind: u64) {
         if behind > self.at_bytes.load(Ordering::Relaxed) {
-            self.state.lock().is_rung = true;
-            self.changed.notify_one();
+            self.ring();
         }
+    }
+
+    /// It rings now.
+    pub(super) fn ring(&self) {
+        self.state.lock().is_rung = true;
+        self.changed.notify_one();
     }
 
     /// It rings from so many bytes on.
@@ -103,7 +108,9 @@ impl<'a> Checkpoints<'a> {
             self.shared.care.erase_all(store, self.shared);
             scrub.look(store, self.shared, self.all);
             self.cool();
-            is_due |= store.behind() > self.shared.care.alarm.at_bytes.load(Ordering::Relaxed)
+            self.page_out();
+            is_due |= self.shared.is_index_due()
+                || store.behind() > self.shared.care.alarm.at_bytes.load(Ordering::Relaxed)
                 || store.is_low()
                 || (at.elapsed() >= interval && (store.position() != position || store.to_seal_bytes() > 0));
             if !std::mem::take(&mut is_due) {
@@ -111,6 +118,8 @@ impl<'a> Checkpoints<'a> {
                 continue;
             }
             let done = self.checkpoint(store);
+            self.page_out();
+            self.note_index_left();
             (at, position) = (clock::moment(), store.position());
             // What cannot move stays behind, and is no reason for another one.
             self.shared.care.alarm.set_at(store.behind() + behind_bytes(self.shared.memory()));
@@ -136,7 +145,6 @@ impl<'a> Checkpoints<'a> {
         for damage in done.damage {
             self.shared.damages.note_damage(&damage, self.all);
         }
-        self.page_out();
         Ok(())
     }
 }
@@ -190,10 +198,15 @@ impl Checkpointed for Groups<'_> {
     }
 }
 
+/// A place as the store has it.
+fn stored(place: Place) -> dialtone_store::Place {
+    dialtone_store::Place::from_bytes(place.0)
+}
+
 impl Hosted {
     /// Lets what is known of the oldest messages go from memory, but for so many bytes.
     pub(super) fn page_out(&self, bytes_max: usize) {
-        let is_settled = |place: Place| dialtone_store::Place::from_bytes(place.0).lsn().is_none();
+        let is_settled = |place: Place| stored(place).lsn().is_none();
         self.lock().state.machine.page_out(bytes_max, is_settled);
     }
 
@@ -209,24 +222,26 @@ impl Hosted {
             return false;
         }
         let messages = inner.state.machine.messages();
-        let (mut cold, mut moves) = (BTreeMap::new(), Vec::new());
+        let mut cold = BTreeMap::new();
         for range in plan.sequences() {
             cold.extend(messages.cold(*range.start(), *range.end()));
-            moves.extend(messages.moving(*range.start(), *range.end()));
+            let moving = messages.moving(*range.start(), *range.end());
+            let moving = moving.map(|(seq, place, links)| (seq, stored(place), links.0));
+            captured.moves.extend(moving.filter(|(_, place, _)| plan.moves(*place)));
         }
         drop(inner);
         // Nobody but this checkpoint changes where messages on disk are.
-        let heads = self.group.map(|group| self.shared.index().of(&self.name, store.heads(group)));
-        let mut add = |seq, place: Place, links: Links| {
-            let place = dialtone_store::Place::from_bytes(place.0);
-            if plan.moves(place) {
-                captured.moves.push((seq, place, links.0));
+        if let Some(group) = self.group.filter(|_| !cold.is_empty()) {
+            let heads = self.shared.index().of(&self.name, store.heads(group));
+            let mut moves = Vec::new();
+            for cold in cold.values() {
+                cold.read(&*heads, |seq, place, links| {
+                    moves.extend(plan.moves(stored(place)).then_some((seq, stored(place), links.0)));
+                });
             }
-        };
-        if let Some(heads) = heads {
-            cold.values().for_each(|cold| cold.read(&*heads, &mut add));
+            moves.append(&mut captured.moves);
+            captured.moves = moves;
         }
-        moves.into_iter().for_each(|(seq, place, links)| add(seq, place, links));
         true
     }
 

@@ -300,6 +300,11 @@ impl Hosted {
             peer.hold_producers();
             self.wait_for(upto);
         }
+        if upto.is_some() && self.shared.is_index_full() {
+            // The thread of checkpoints wakes the stream when there is room.
+            self.peer.get().into_iter().for_each(|peer| peer.hold_producers());
+            self.shared.care.alarm.ring();
+        }
     }
 
     /// Messages are gone. Under the lock of the stream, so that a checkpoint sees either that they are there, or that their places are free.
@@ -325,7 +330,7 @@ impl Hosted {
                 return;
             }
             session.committed(committed);
-            if let Some(peer) = self.peer.get().filter(|peer| peer.stalls()) {
+            if let Some(peer) = self.peer.get().filter(|peer| peer.stalls() && !self.shared.is_index_full()) {
                 peer.release_producers();
             }
             session.look_at_interest();

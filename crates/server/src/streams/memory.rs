@@ -9,6 +9,7 @@ use dialtone_jetstream::memory::{Budget, Part};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What streams in files take at most where nothing is said, on however large a machine.
 const DEFAULT_BYTES_MAX: u64 = 1 << 30;
@@ -68,6 +69,23 @@ impl Shared {
         (self.memory().share(Part::Waiting) / 64).clamp(*UNREAD_BYTES.start(), *UNREAD_BYTES.end())
     }
 
+    /// Whether whoever publishes waits until what is known of messages was left to the disk. What cannot go by a checkpoint holds up nobody.
+    pub(super) fn is_index_full(&self) -> bool {
+        self.is_index_above(8)
+    }
+
+    /// Whether a checkpoint is due since more than what is on disk has to go.
+    pub(super) fn is_index_due(&self) -> bool {
+        self.is_index_above(16)
+    }
+
+    /// Whether the index has more than it may, or than it could be brought to, by one of so many parts of its share.
+    fn is_index_above(&self, parts: usize) -> bool {
+        let share = self.memory().share(Part::Index);
+        let left = self.care.index_left.load(Ordering::Relaxed);
+        self.memory().used(Part::Index) > share.max(left) + share / parts
+    }
+
     /// Bytes on their way to the disk above which whoever publishes waits for a commit. What each connection has in one read comes on top, and has
     /// room below the bound at which the store refuses.
     pub(super) fn held_bytes(&self) -> u64 {
@@ -88,20 +106,38 @@ impl Checkpoints<'_> {
         }
     }
 
-    /// Lets what is known of old messages go from memory, where that is more than it may be, and what was read of it.
+    /// Lets what is known of old messages go from memory, where that is near to what it may be, so that there is room for what comes while a
+    /// checkpoint goes on; and what was read of it. Whoever waits for that goes on.
     pub(super) fn page_out(&self) {
+        let budget = self.shared.memory();
+        if budget.used(Part::Index) > budget.share(Part::Index) / 8 * 7 {
+            self.page_out_to(budget.share(Part::Index) / 4 * 3);
+        }
+        if budget.is_over(Part::Pages) {
+            // Each stream keeps what it read last; here nobody waits for it.
+            self.streams().iter().for_each(|hosted| hosted.lock().state.machine.messages().forget_pages());
+        }
+        if !self.shared.is_index_full() {
+            let waits = |hosted: &Arc<Hosted>| hosted.peer.get().is_some_and(|peer| peer.stalls());
+            self.streams().into_iter().filter(waits).for_each(|hosted| hosted.wake());
+        }
+    }
+
+    /// What a checkpoint, done or not, has left cannot go now.
+    pub(super) fn note_index_left(&self) {
+        let left = self.shared.memory().used(Part::Index);
+        self.shared.care.index_left.store(left, Ordering::Relaxed);
+    }
+
+    fn page_out_to(&self, bytes_max: usize) {
         let budget = self.shared.memory();
         let bytes = |hosted: &Hosted| hosted.lock().state.machine.messages().chunk_bytes();
         // Of what is written on nothing goes.
         let all: usize = self.streams().iter().map(|hosted| bytes(hosted)).sum();
         let others = budget.used(Part::Index).saturating_sub(all);
-        self.take(budget.share(Part::Index).saturating_sub(others), &bytes, &|hosted, most| {
+        self.take(bytes_max.saturating_sub(others), &bytes, &|hosted, most| {
             hosted.page_out(most);
         });
-        if budget.is_over(Part::Pages) {
-            // Each stream keeps what it read last; here nobody waits for it.
-            self.streams().iter().for_each(|hosted| hosted.lock().state.machine.messages().forget_pages());
-        }
     }
 
     fn streams(&self) -> Vec<Arc<Hosted>> {

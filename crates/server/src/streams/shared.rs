@@ -271,6 +271,9 @@ impl Committed for Listener {
             if let Some(store) = shared.store() {
                 shared.care.alarm.look(store.behind());
             }
+            if shared.is_index_due() {
+                shared.care.alarm.ring();
+            }
         }
     }
 

@@ -30,6 +30,16 @@ impl Records {
         self.all.is_empty()
     }
 
+    /// Bytes that it takes, but for the order.
+    pub(in super::super) fn memory_bytes(&self) -> usize {
+        self.names.capacity() + self.all.capacity() * size_of::<Record>()
+    }
+
+    /// The same with the order.
+    pub(in super::super) fn memory_bytes_sorted(&self) -> usize {
+        self.memory_bytes() + self.all.len() * size_of::<u32>()
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.all.len()

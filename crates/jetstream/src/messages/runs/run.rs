@@ -41,6 +41,13 @@ impl Run {
         self.bytes
     }
 
+    /// Bytes that this takes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        (self.blocks.capacity() + self.directory.capacity()) * size_of::<Place>()
+            + self.starts.capacity() * size_of::<u32>()
+            + self.names.capacity()
+    }
+
     /// Where its blocks are, and those of its directory.
     pub(super) fn places(&self) -> impl Iterator<Item = Place> {
         self.blocks.iter().chain(&self.directory).copied()

@@ -9,6 +9,7 @@ use super::shared::Shared;
 use dialtone_broker::account::{Account, AccountId};
 use dialtone_broker::inlet::Publish;
 use dialtone_jetstream::config::{AckPolicy, ConsumerConfig, StreamConfig};
+use dialtone_jetstream::memory::Part;
 use dialtone_jetstream::stream::Proposal;
 use dialtone_store::{Access, After, Disk, File, Lock, SimulatedDisk};
 use dialtone_wire::message::Message;
@@ -313,4 +314,36 @@ fn play(others: u64) {
 #[test]
 fn nobody_waits_for_a_body_but_who_asked_for_it() {
     play(0);
+}
+
+#[test]
+fn what_is_known_of_messages_is_left_to_the_disk_before_more_comes() {
+    let mut world = World::new(0, 0);
+    world.gate.set(false);
+    let (hosted, shared) = (world.hosted(), world.shared.clone());
+    shared.set_memory(1 << 20);
+    let fill = |world: &mut World| {
+        let mut published = 0;
+        while !shared.is_index_full() {
+            world.publish(&hosted, "S.new", "");
+            published += 1;
+        }
+        assert!(shared.is_index_due(), "a checkpoint begins before somebody waits");
+        published
+    };
+    let first = fill(&mut world);
+    assert!((5000..9000).contains(&first), "{first} messages of 48 bytes each are more than a quarter of it");
+    let checkpoints = Checkpoints::new(&world.shared, &world.all);
+    // Before a checkpoint nothing can go; where none comes to pass, publishers go on for a while.
+    checkpoints.page_out();
+    assert!(shared.is_index_full());
+    checkpoints.note_index_left();
+    assert!(!shared.is_index_full() && !shared.is_index_due());
+    checkpoints.checkpoint(shared.store().expect("it is open")).expect("it works");
+    checkpoints.page_out();
+    checkpoints.note_index_left();
+    let left = shared.memory().used(Part::Index);
+    assert!(left <= shared.memory().share(Part::Index) / 4 * 3 + (64 << 10), "{left}");
+    assert!(fill(&mut world) < first, "a part of them is kept");
+    world.shared.close();
 }
