@@ -16,10 +16,13 @@ mod agree;
 mod alias;
 mod command;
 mod connection;
+pub mod headers;
 mod incoming;
 mod options;
 mod outgoing;
+pub mod record;
 mod session;
+pub mod streams;
 mod subscriptions;
 mod will;
 

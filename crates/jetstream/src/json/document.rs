@@ -3,6 +3,7 @@
 /// Declares a document: each field with its name in JSON, whether it is written when it is empty (`always`, `omitempty`), and its type in Go, which
 /// errors show. Documents that it embeds, whose fields stand among its own, come first, with `embed`. Makes the struct, reads and writes it, and lists
 /// its own names in `FIELDS`.
+#[macro_export]
 macro_rules! document {
     (
         $(#[$attribute:meta])*
@@ -73,7 +74,7 @@ macro_rules! document {
         if !$crate::json::Empty::is_empty(&$value) { $map.serialize_entry($json, &$value)?; }
     };
 }
-pub(crate) use document;
+pub use document;
 
 /// Declares a choice by its names in JSON; the first is what stands there when nothing is said. Behind `|` stand other names that are read. `$refusal`
 /// is a function of [`super::refusal`], which words the error of a name that is none.

@@ -9,7 +9,8 @@ mod read;
 pub(crate) mod refusal;
 mod write;
 
-pub(crate) use document::{document, names};
+pub use document::document;
+pub(crate) use document::names;
 pub(crate) use parse::quoted as quoted_byte;
 pub use parse::{DEPTH_MAX, Kind, Node, SyntaxError, parse};
 pub use read::{Abort, Document, Field, Reader, Strictness, from_slice};

@@ -341,7 +341,13 @@ impl SubscribeOptions {
         }
     }
 
-    fn byte(self) -> u8 {
+    /// What [`Self::byte`] gave; `None` if it means nothing.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::of(byte, Version::V5)
+    }
+
+    /// As it stands in a SUBSCRIBE of MQTT 5.
+    pub fn byte(self) -> u8 {
         self.qos as u8
             | u8::from(self.no_local) << 2
             | u8::from(self.retain_as_published) << 3

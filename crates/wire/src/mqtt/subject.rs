@@ -78,6 +78,26 @@ fn put_levels(out: &mut Vec<u8>, topic: &str) -> Result<(), UnmappedTopic> {
     Ok(())
 }
 
+/// Appends the filter that a filter of NATS was mapped from, as far as that can be told: a topic may have `*` and `>`, too.
+///
+/// # Errors
+/// As [`put_topic`].
+pub fn put_filter(out: &mut String, filter: &[u8]) -> Result<(), UnmappedTopic> {
+    let mut topic = String::new();
+    put_topic(&mut topic, filter)?;
+    for (at, level) in topic.split('/').enumerate() {
+        if at > 0 {
+            out.push('/');
+        }
+        match level {
+            "*" => out.push(char::from(ONE_LEVEL)),
+            ">" => out.push(char::from(ALL_LEVELS)),
+            _ => out.push_str(level),
+        }
+    }
+    Ok(())
+}
+
 /// Appends the topic of a subject.
 ///
 /// A `/` that stands for nothing is left out, as the official server does.
@@ -231,6 +251,15 @@ mod tests {
         #[test]
         fn a_topic_comes_back(topic in "[a./é$]{1,8}") {
             prop_assert_eq!(topic_of(subject(&topic).unwrap().as_bytes()), Ok(topic));
+        }
+
+        #[test]
+        fn a_filter_comes_back(filter in "([+a./$]{1,4}/)?[+a/.$]{1,4}|(a|[+]|/){0,3}#") {
+            let mut out = Vec::new();
+            let Ok(mapped) = map_filter(&mut out, &filter) else { return Ok(()) };
+            let mut back = String::new();
+            prop_assert_eq!(put_filter(&mut back, mapped.filter), Ok(()));
+            prop_assert_eq!(back, filter);
         }
 
         #[test]

@@ -1,0 +1,213 @@
+//! The streams and consumers that keep what clients are owed, as the official server names and makes them. Source: nats-server 2.15.0, asked.
+
+use dialtone_jetstream::config::{
+    AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, Retention, StreamConfig,
+};
+use dialtone_jetstream::time::Nanos;
+use dialtone_wire::interserver::short_hash;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+/// What is asked of streams, by the configuration.
+#[derive(Clone, Debug)]
+pub struct StreamOptions {
+    /// After how long an unacknowledged message is sent again.
+    pub ack_wait: Duration,
+    /// Unacknowledged messages to a session, for each of its subscriptions.
+    pub ack_pending_max: NonZeroU16,
+    /// How long a request may take.
+    pub api_timeout: Duration,
+    /// Replicas; 0: one.
+    pub replicas: u32,
+    /// Whether the state of consumers is kept in memory.
+    pub consumer_memory_storage: bool,
+    /// After how long without its client a consumer is deleted; zero: never.
+    pub consumer_inactive_threshold: Duration,
+}
+
+/// Where what is kept is asked for, and by whom.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The hash of this server's name.
+    pub server: Hash,
+    /// The domain of JetStream that has the streams; `None`: this server's.
+    pub domain: Option<Box<str>>,
+    /// What is asked of streams.
+    pub streams: StreamOptions,
+}
+
+/// The first characters of the hash of a client identifier or server name, by which it stands in subjects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hash([u8; 8]);
+
+impl Hash {
+    /// That of a name.
+    pub fn of(name: &str) -> Self {
+        Self(short_hash(name.as_bytes()))
+    }
+
+    /// As it stands in subjects.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// One of the streams of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Sessions, a record each.
+    Sessions,
+    /// Messages of quality of service 1 and 2, until all sessions that want them have them.
+    Messages,
+    /// Messages of quality of service 2 that clients have not released yet.
+    Held,
+    /// That clients have messages of quality of service 2, until they have said so for good.
+    Released,
+    /// Retained messages, the last of each topic.
+    Retained,
+}
+
+impl Stream {
+    /// All, in the order in which they are made.
+    pub const ALL: [Self; 5] = [Self::Sessions, Self::Messages, Self::Held, Self::Released, Self::Retained];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sessions => "$MQTT_sess",
+            Self::Messages => "$MQTT_msgs",
+            Self::Held => "$MQTT_qos2in",
+            Self::Released => "$MQTT_out",
+            Self::Retained => "$MQTT_rmsgs",
+        }
+    }
+
+    /// What its subjects begin with.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Sessions => "$MQTT.sess.",
+            Self::Messages => "$MQTT.msgs.",
+            Self::Held => "$MQTT.qos2.in.",
+            Self::Released => "$MQTT.out.",
+            Self::Retained => "$MQTT.rmsgs.",
+        }
+    }
+
+    /// What it is made as.
+    pub fn config(self, replicas: u32) -> StreamConfig {
+        let is_last_only = matches!(self, Self::Sessions | Self::Retained | Self::Held);
+        let until_wanted = matches!(self, Self::Messages | Self::Released);
+        let is_once_only = self == Self::Held;
+        StreamConfig {
+            name: self.name().to_owned(),
+            subjects: vec![format!("{}>", self.prefix())],
+            retention: if until_wanted { Retention::Interest } else { Retention::Limits },
+            max_msgs_per_subject: i64::from(is_last_only),
+            discard: if is_once_only { DiscardPolicy::New } else { DiscardPolicy::Old },
+            discard_new_per_subject: is_once_only,
+            num_replicas: i64::from(replicas.max(1)),
+            ..StreamConfig::default()
+        }
+    }
+}
+
+/// The subject that `api` asks at, such as `STREAM.INFO.`, with `of` behind it.
+#[allow(dead_code)]
+pub(crate) fn api_subject(settings: &Settings, api: &str, of: &str) -> String {
+    match &settings.domain {
+        None => format!("$JS.API.{api}{of}"),
+        Some(domain) => format!("$JS.{domain}.API.{api}{of}"),
+    }
+}
+
+/// The consumer by which a session gets messages of a filter of NATS. `nuid` is new for each.
+pub fn message_consumer(settings: &Settings, client: Hash, filter: &str, nuid: &str) -> ConsumerConfig {
+    ConsumerConfig {
+        durable_name: format!("{}_{nuid}", client.as_str()),
+        filter_subject: format!("{}{filter}", Stream::Messages.prefix()),
+        deliver_subject: format!("$MQTT.sub.{nuid}"),
+        ..consumer(&settings.streams)
+    }
+}
+
+/// The consumer by which a session is reminded of PUBREL.
+pub fn release_consumer(settings: &Settings, client: Hash) -> ConsumerConfig {
+    let client = client.as_str();
+    ConsumerConfig {
+        durable_name: format!("$MQTT_PUBREL_{client}"),
+        filter_subject: format!("{}pubrel.{client}", Stream::Released.prefix()),
+        deliver_subject: format!("$MQTT.deliver.pubrel.{client}"),
+        ..consumer(&settings.streams)
+    }
+}
+
+fn consumer(options: &StreamOptions) -> ConsumerConfig {
+    ConsumerConfig {
+        deliver_policy: DeliverPolicy::New,
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: nanos(options.ack_wait),
+        max_ack_pending: i64::from(options.ack_pending_max.get()),
+        inactive_threshold: nanos(options.consumer_inactive_threshold),
+        mem_storage: options.consumer_memory_storage,
+        ..ConsumerConfig::default()
+    }
+}
+
+fn nanos(duration: Duration) -> Nanos {
+    Nanos(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use dialtone_jetstream::json::to_string;
+
+    pub(crate) fn settings() -> Settings {
+        let streams = StreamOptions {
+            ack_wait: Duration::from_secs(7),
+            ack_pending_max: NonZeroU16::new(9).unwrap(),
+            api_timeout: Duration::from_secs(5),
+            replicas: 0,
+            consumer_memory_storage: true,
+            consumer_inactive_threshold: Duration::from_secs(180),
+        };
+        Settings { server: Hash::of("A"), domain: None, streams }
+    }
+
+    /// As the official server asks for them.
+    #[test]
+    fn streams_are_official() {
+        let config = |stream: Stream| to_string(&stream.config(0));
+        assert_eq!(
+            config(Stream::Sessions),
+            r#"{"name":"$MQTT_sess","subjects":["$MQTT.sess.\u003e"],"retention":"limits","max_consumers":0,"max_msgs":0,"max_bytes":0,"max_age":0,"max_msgs_per_subject":1,"discard":"old","storage":"file","num_replicas":1,"compression":"none","allow_direct":false,"mirror_direct":false,"sealed":false,"deny_delete":false,"deny_purge":false,"allow_rollup_hdrs":false,"consumer_limits":{},"allow_msg_ttl":false}"#
+        );
+        assert!(config(Stream::Messages).contains(r#""retention":"interest","#));
+        assert!(config(Stream::Held).contains(r#""discard":"new","storage":"file","num_replicas":1,"#));
+        assert!(config(Stream::Held).contains(r#""discard_new_per_subject":true"#));
+        let names = Stream::ALL.map(Stream::name);
+        assert_eq!(names, ["$MQTT_sess", "$MQTT_msgs", "$MQTT_qos2in", "$MQTT_out", "$MQTT_rmsgs"]);
+    }
+
+    #[test]
+    fn consumers_are_official() {
+        let client = Hash::of("sub");
+        assert_eq!((client.as_str(), Hash::of("A").as_str()), ("ZCesaM56", "NUmM6cRx"));
+        assert_eq!(
+            to_string(&message_consumer(&settings(), client, "t.>", "X")),
+            r#"{"durable_name":"ZCesaM56_X","deliver_policy":"new","ack_policy":"explicit","ack_wait":7000000000,"filter_subject":"$MQTT.msgs.t.\u003e","replay_policy":"instant","max_ack_pending":9,"deliver_subject":"$MQTT.sub.X","inactive_threshold":180000000000,"num_replicas":0,"mem_storage":true}"#
+        );
+        let release = release_consumer(&settings(), client);
+        assert_eq!(release.durable_name, "$MQTT_PUBREL_ZCesaM56");
+        assert_eq!(release.filter_subject, "$MQTT.out.pubrel.ZCesaM56");
+        assert_eq!(release.deliver_subject, "$MQTT.deliver.pubrel.ZCesaM56");
+    }
+
+    #[test]
+    fn a_domain_has_an_api_of_its_own() {
+        let mut settings = settings();
+        assert_eq!(api_subject(&settings, "STREAM.INFO.", "$MQTT_sess"), "$JS.API.STREAM.INFO.$MQTT_sess");
+        settings.domain = Some("hub".into());
+        assert_eq!(api_subject(&settings, "STREAM.NAMES", ""), "$JS.hub.API.STREAM.NAMES");
+    }
+}
