@@ -5,6 +5,7 @@
 
 use dialtone_wire::header;
 use dialtone_wire::mqtt::subject::{put_subject, put_topic};
+use dialtone_wire::mqtt::topic::is_name;
 use dialtone_wire::mqtt::{PacketId, Properties, PropertiesBuf, Property, Qos};
 
 /// Quality of service that a message was published with, and behind it, in what is held for PUBREL, the flags of its PUBLISH.
@@ -25,6 +26,8 @@ const FORMAT: &str = "Nmqtt-Payload-Format";
 const EXPIRY: &str = "Nmqtt-Expiry";
 /// Correlation data, with bytes that no header can hold as `%XX`.
 const CORRELATION: &str = "Nmqtt-Correlation";
+/// Response topic, likewise.
+const RESPONSE: &str = "Nmqtt-Response-Topic";
 /// A user property that cannot be a header of its own: name and value, likewise, with `=` between them.
 const USER: &str = "Nmqtt-User";
 /// Content type.
@@ -45,10 +48,10 @@ pub fn flags(qos: Qos, retain: bool) -> u8 {
 }
 
 /// Appends the headers of a message that is published with this quality of service.
-pub fn put_published(out: &mut Vec<u8>, qos: Qos, properties: Properties<'_>) {
+pub fn put_published(out: &mut Vec<u8>, qos: Qos, properties: Properties<'_>, response: Response) {
     begin(out);
     line(out, PUB, &[b'0' + qos as u8]);
-    put_properties(out, properties);
+    put_properties(out, properties, response);
     end(out);
 }
 
@@ -57,7 +60,7 @@ pub fn put_held(out: &mut Vec<u8>, subject: &[u8], flags: u8, properties: Proper
     begin(out);
     line(out, PUB, &[b'0' + (flags >> QOS_SHIFT & QOS_MASK), b'0' + (flags & 0x0F)]);
     line(out, SUBJECT, subject);
-    put_properties(out, properties);
+    put_properties(out, properties, Response::Header);
     end(out);
 }
 
@@ -67,7 +70,7 @@ pub fn put_retained(out: &mut Vec<u8>, topic: &str, flags: u8, origin: &str, pro
     line(out, RETAINED_TOPIC, topic.as_bytes());
     line(out, RETAINED_FLAGS, flags.to_string().as_bytes());
     line(out, RETAINED_ORIGIN, origin.as_bytes());
-    put_properties(out, properties);
+    put_properties(out, properties, Response::Header);
     end(out);
 }
 
@@ -94,8 +97,17 @@ fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Properties of a PUBLISH as headers. The response topic is the reply subject ([`put_reply`]), an alias means nothing to others.
-fn put_properties(out: &mut Vec<u8>, properties: Properties<'_>) {
+/// Where the response topic of a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// It is the reply subject, see [`put_reply`].
+    Reply,
+    /// It is a header: a message in a stream has no reply subject of its own.
+    Header,
+}
+
+/// Properties of a PUBLISH as headers. An alias means nothing to others.
+fn put_properties(out: &mut Vec<u8>, properties: Properties<'_>, response: Response) {
     let begin = out.len();
     for property in properties.iter() {
         let before = out.len();
@@ -105,6 +117,9 @@ fn put_properties(out: &mut Vec<u8>, properties: Properties<'_>) {
             Property::ContentType(kind) if is_plain(kind) => line(out, CONTENT_TYPE, kind.as_bytes()),
             Property::ContentType(kind) => line(out, USER, &user(CONTENT_TYPE, kind)),
             Property::CorrelationData(data) => line(out, CORRELATION, &escaped(data)),
+            Property::ResponseTopic(topic) if response == Response::Header => {
+                line(out, RESPONSE, &escaped(topic.as_bytes()));
+            }
             Property::UserProperty((name, value)) if is_own_header(name) && is_plain(value) => {
                 line(out, name, value.as_bytes());
             }
@@ -185,7 +200,8 @@ pub fn put_reply(out: &mut Vec<u8>, properties: Properties<'_>) -> bool {
 pub fn read_properties(out: &mut PropertiesBuf, headers: &[u8], reply: Option<&[u8]>) {
     let (mut has_format, mut has_expiry, mut has_kind, mut has_correlation) = (false, false, false, false);
     let mut topic = String::new();
-    if reply.is_some_and(|reply| put_topic(&mut topic, reply).is_ok()) {
+    let mut has_response = reply.is_some_and(|reply| put_topic(&mut topic, reply).is_ok());
+    if has_response {
         let _ = out.push(Property::ResponseTopic(&topic));
     }
     for (name, value) in header::lines(headers) {
@@ -204,6 +220,11 @@ pub fn read_properties(out: &mut PropertiesBuf, headers: &[u8], reply: Option<&[
         } else if is(CONTENT_TYPE) && first(&mut has_kind) {
             if let Some(kind) = text(value) {
                 let _ = out.push(Property::ContentType(kind));
+            }
+        } else if is(RESPONSE) && first(&mut has_response) {
+            let topic = unescaped(value);
+            if let Some(topic) = text(&topic).filter(|topic| is_name(topic)) {
+                let _ = out.push(Property::ResponseTopic(topic));
             }
         } else if is(USER) {
             read_user(out, value);
@@ -282,7 +303,7 @@ mod tests {
     #[test]
     fn headers_are_official() {
         let none = Properties::NONE;
-        let published = put(|out| put_published(out, Qos::AtLeastOnce, none));
+        let published = put(|out| put_published(out, Qos::AtLeastOnce, none, Response::Reply));
         assert_eq!(published, "NATS/1.0\r\nNmqtt-Pub:1\r\n\r\n");
         assert_eq!(published_qos(published.as_bytes()), Some(Qos::AtLeastOnce));
         let text = put(|out| put_held(out, b"t.b", flags(Qos::ExactlyOnce, false), none));
@@ -332,7 +353,7 @@ mod tests {
             buf.push(property).unwrap();
         }
         assert_eq!(
-            put(|out| put_published(out, Qos::AtMostOnce, buf.properties())),
+            put(|out| put_published(out, Qos::AtMostOnce, buf.properties(), Response::Header)),
             "NATS/1.0\r\nNmqtt-Pub:0\r\nContent-Type:text/plain\r\nTrace-Id:5\r\nNmqtt-User:Nats-Msg-Id=x\r\n\
              Nmqtt-User:a%20b=c%0D%0ANats-Rollup:%20all\r\nNmqtt-Correlation:a%00%25\r\nNmqtt-Expiry:30\r\nNmqtt-Payload-Format:1\r\n\r\n"
         );
@@ -349,6 +370,11 @@ mod tests {
         read_properties(&mut back, b"", Some(&reply));
         assert_eq!(back.properties(), buf.properties());
         assert!(!put_reply(&mut Vec::new(), Properties::NONE));
+        // In a stream it is a header.
+        let block = put(|out| put_published(out, Qos::AtLeastOnce, buf.properties(), Response::Header));
+        let mut back = PropertiesBuf::default();
+        read_properties(&mut back, block.as_bytes(), None);
+        assert_eq!(back.properties(), buf.properties());
     }
 
     proptest! {
@@ -361,7 +387,7 @@ mod tests {
             for (name, value) in &properties {
                 buf.push(Property::UserProperty((name, value))).unwrap();
             }
-            let block = put(|out| put_published(out, Qos::AtMostOnce, buf.properties()));
+            let block = put(|out| put_published(out, Qos::AtMostOnce, buf.properties(), Response::Header));
             prop_assert_eq!(header::lines(block.as_bytes()).count(), properties.len() + 1);
             prop_assert!(!header::lines(block.as_bytes()).any(|(name, _)| name.to_ascii_lowercase().starts_with(b"nats-")));
             let mut back = PropertiesBuf::default();
@@ -373,7 +399,7 @@ mod tests {
         fn any_correlation_data_comes_back(data in proptest::collection::vec(any::<u8>(), 0..20)) {
             let mut buf = PropertiesBuf::default();
             buf.push(Property::CorrelationData(&data)).unwrap();
-            let block = put(|out| put_published(out, Qos::AtMostOnce, buf.properties()));
+            let block = put(|out| put_published(out, Qos::AtMostOnce, buf.properties(), Response::Header));
             let mut back = PropertiesBuf::default();
             read_properties(&mut back, block.as_bytes(), None);
             prop_assert_eq!(back.properties(), buf.properties());

@@ -8,6 +8,8 @@
 //! A message in flight to a client is known by its place in the stream that holds it, and only there are its bytes. So a session is small,
 //! and nothing of it has to be written for each message.
 //!
+//! [`talk`] is how a connection asks the streams of its account, [`record`] what they keep of a session.
+//!
 //! Invariants: nothing is acknowledged to a client before the server has said that it is stored; whatever a client can make grow is bounded
 //! by [`Options`]; an identifier is in use until the exchange that it names is over.
 #![forbid(unsafe_code)]
@@ -24,6 +26,7 @@ pub mod record;
 mod session;
 pub mod streams;
 mod subscriptions;
+pub mod talk;
 mod will;
 
 #[cfg(test)]

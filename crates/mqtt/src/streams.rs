@@ -112,7 +112,6 @@ impl Stream {
 }
 
 /// The subject that `api` asks at, such as `STREAM.INFO.`, with `of` behind it.
-#[allow(dead_code)]
 pub(crate) fn api_subject(settings: &Settings, api: &str, of: &str) -> String {
     match &settings.domain {
         None => format!("$JS.API.{api}{of}"),
