@@ -226,7 +226,9 @@ impl Talk {
 
     /// Gives up what was not answered in time.
     pub fn expire(&mut self, now: Instant, send: &mut Send<'_>, out: &mut dyn FnMut(Answer)) {
-        while let Some((_, token)) = self.deadlines.pop_front_if(|(deadline, _)| *deadline <= now) {
+        while self.deadline().is_some_and(|deadline| deadline <= now)
+            && let Some((_, token)) = self.deadlines.pop_front()
+        {
             let Some(waiting) = self.waiting.remove(&token) else { continue };
             let failure = if waiting.got_by_nobody { Failure::Nobody } else { Failure::TimedOut };
             self.answered(now, waiting.asked, Err(failure), send, out);

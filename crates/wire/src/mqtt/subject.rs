@@ -90,8 +90,8 @@ pub fn put_filter(out: &mut String, filter: &[u8]) -> Result<(), UnmappedTopic> 
             out.push('/');
         }
         match level {
-            "*" => out.push(char::from(ONE_LEVEL)),
-            ">" => out.push(char::from(ALL_LEVELS)),
+            "*" => out.push(ONE_LEVEL),
+            ">" => out.push(ALL_LEVELS),
             _ => out.push_str(level),
         }
     }
