@@ -20,6 +20,9 @@ mod registry;
 mod topics;
 mod will;
 
+#[cfg(test)]
+mod tests;
+
 pub use action::{Action, Link};
 pub use gateway::Gateway;
 pub use options::{InvalidPredefined, Options, Predefined};
