@@ -150,7 +150,8 @@ fn write_some(stream: &mut Stream, bytes: &[u8]) -> Result<usize> {
     }
 }
 
-fn connect(address: &str) -> Result<TcpStream> {
+/// A blocking connection, whose reads and writes have a time. Errors: none of the addresses answers.
+pub fn connect(address: &str) -> Result<TcpStream> {
     let mut last = None;
     for resolved in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&resolved, ENTER_TIMEOUT) {

@@ -19,6 +19,7 @@ mod idle;
 mod link;
 mod listen;
 mod load;
+mod mqtt;
 mod operations;
 mod process;
 mod progress;

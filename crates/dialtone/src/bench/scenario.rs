@@ -6,6 +6,7 @@ use super::flow::Flow;
 use super::idle::Idle;
 use super::listen::{Listen, Reply};
 use super::load::{Carried, Load};
+use super::mqtt::Mqtt;
 use super::progress::Progress;
 use super::request::{Request, Responder};
 use super::shape::{self, Pace, SIZE_BYTES_MAX, Shape};
@@ -63,6 +64,8 @@ pub enum Scenario {
     },
     /// A stream that stores, or delivers.
     Stored(Stored),
+    /// Clients of MQTT.
+    Mqtt(Mqtt),
     /// Receives what another program publishes.
     Listen {
         /// What to subscribe to.
@@ -110,6 +113,7 @@ impl Scenario {
                 Box::new(Flow::open(target, vec![shape::spread(*subscriptions, *size)], Pace::Full, *size)?)
             }
             Scenario::Stored(stored) => stored.open(target)?,
+            Scenario::Mqtt(mqtt) => mqtt.open(target)?,
             Scenario::Listen { subject, queue, subscribers } => {
                 Box::new(Listen::open(target, subject, queue.as_deref(), *subscribers)?)
             }

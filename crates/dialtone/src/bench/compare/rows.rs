@@ -1,5 +1,6 @@
 //! The table of rows: what is measured and what our server is to reach.
 
+use super::super::mqtt::Mqtt;
 use super::super::scenario::Scenario;
 use super::super::shape::{Pace, Shape};
 use super::super::stored::{How, Stored, Work as StreamWork};
@@ -55,6 +56,13 @@ pub enum Work {
         scenario: fn() -> Scenario,
         /// The official server, too, acknowledges only what it has synced.
         synced: bool,
+    },
+    /// The same with clients of MQTT.
+    Mqtt(fn() -> Scenario),
+    /// Connections of MQTT that only wait: memory.
+    IdleMqtt {
+        /// How many.
+        connections: usize,
     },
     /// The publishers of a load at one server, its subscribers at another; the CPU time is that of all servers.
     Across {
@@ -223,6 +231,11 @@ pub const ROWS: &[Row] = &[
     Row { name: "js-ordered", title: "consume in order", work: stored(|| consume(How::Ordered)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
     Row { name: "js-get", title: "direct get, 64 requesters", work: stored(|| Scenario::Stored(Stored { in_memory: false, size: SIZE, work: StreamWork::Get { requesters: 64 } })), goals: &[Goal::Ratio(Figure::Cpu, 0.45)] },
     Row { name: "js-put", title: "put a key and wait, 64 publishers", work: stored(|| put(64)), goals: &[Goal::Ratio(Figure::Cpu, 0.45)] },
+    Row { name: "mqtt-1:1", title: "MQTT of QoS 0, 1:1", work: mqtt(|| mqtt_flow(1, 0)), goals: &[Goal::Ratio(Figure::Cpu, 0.30)] },
+    Row { name: "mqtt-fanout", title: "MQTT of QoS 0, fan-out 1:100", work: mqtt(|| mqtt_flow(100, 0)), goals: &[Goal::Ratio(Figure::Cpu, 0.30)] },
+    Row { name: "mqtt-qos1", title: "MQTT of QoS 1, 1:1, sessions that last", work: mqtt(|| mqtt_flow(1, 1)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "mqtt-connect", title: "connect by MQTT, and leave: a connection counts as a message", work: mqtt(|| Scenario::Mqtt(Mqtt::Storm)), goals: &[Goal::Ratio(Figure::Cpu, 0.40)] },
+    Row { name: "mqtt-idle", title: "idle MQTT connections with a subscription", work: Work::IdleMqtt { connections: IDLE_CONNECTIONS }, goals: &[Goal::AtMost(Figure::MemoryEach, 6144.0)] },
     Row { name: "subs", title: "routing, 1 M subscriptions", work: Work::Subscriptions { few: FEW_SUBSCRIPTIONS, many: MANY_SUBSCRIPTIONS }, goals: &[
         Goal::Ratio(Figure::MemoryEach, 0.5), Goal::Ratio(Figure::Cpu, 0.5), Goal::AtMost(Figure::Growth, 2.0)] },
 ];
@@ -239,6 +252,14 @@ const fn stored(scenario: fn() -> Scenario) -> Work {
 
 const fn synced(scenario: fn() -> Scenario) -> Work {
     Work::Stored { scenario, synced: true }
+}
+
+const fn mqtt(scenario: fn() -> Scenario) -> Work {
+    Work::Mqtt(scenario)
+}
+
+fn mqtt_flow(subscribers: usize, qos: u8) -> Scenario {
+    Scenario::Mqtt(Mqtt::Flow { subscribers, qos, size: SIZE })
 }
 
 fn publish_stored(in_memory: bool, size: usize, publishers: usize) -> Scenario {

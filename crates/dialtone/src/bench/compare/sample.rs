@@ -2,6 +2,7 @@
 
 use super::super::idle::Idle;
 use super::super::load::Load;
+use super::super::mqtt::Mqtt;
 use super::super::process::{Process, machine_cpu_time};
 use super::super::progress::Progress;
 use super::super::scenario::Scenario;
@@ -47,6 +48,7 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
         Work::Imported(_) => Setup::TwoAccounts,
         Work::Signed(_) => Setup::Operator,
         Work::Loading(setup) => setup,
+        Work::Mqtt(_) | Work::IdleMqtt { .. } => Setup::Mqtt,
         Work::Stored { synced, .. } => Setup::Streams { synced },
         _ => options.setup,
     };
@@ -73,6 +75,7 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
         | Work::LoadOverWebSocket { scenario, .. }
         | Work::Imported(scenario)
         | Work::Signed(scenario)
+        | Work::Mqtt(scenario)
         | Work::Stored { scenario, .. } => {
             let mut load = scenario().open(&server.target)?;
             let long = matches!(row.work, Work::LongLoad(_));
@@ -86,7 +89,12 @@ pub fn take(row: &Row, binary: &Path, options: &Options) -> Result<Sample> {
             sample.add(Figure::StartMemory, resident(&server)?);
         }
         Work::Idle { connections } | Work::IdleWebSocket { connections } => {
-            idle(&server, options.scaled(*connections), &mut sample)?
+            let open = |connections| Idle::open(&server.target, connections);
+            idle(&server, options.scaled(*connections), open, &mut sample)?
+        }
+        Work::IdleMqtt { connections } => {
+            let open = |connections| Mqtt::Idle { connections }.open(&server.target);
+            idle(&server, options.scaled(*connections), open, &mut sample)?
         }
         Work::Subscriptions { few, many } => {
             subscriptions(&server, options.scaled(*few), options.scaled(*many), options.times, &mut sample)?;
@@ -160,10 +168,15 @@ fn resident(server: &Server) -> Result<f64> {
     Ok(server.process.memory()?.resident as f64)
 }
 
-fn idle(server: &Server, connections: usize, sample: &mut Sample) -> Result<()> {
+fn idle<T>(
+    server: &Server,
+    connections: usize,
+    open: impl FnOnce(usize) -> Result<T>,
+    sample: &mut Sample,
+) -> Result<()> {
     std::thread::sleep(SETTLE);
     let start = resident(server)?;
-    let _idle = Idle::open(&server.target, connections)?;
+    let _idle = open(connections)?;
     std::thread::sleep(SETTLE);
     let memory = resident(server)?;
     sample.add(Figure::StartMemory, start);

@@ -42,12 +42,17 @@ pub enum Setup {
     Operator,
     /// This many accounts of ten users each; each has a service, and imports that of the next.
     ManyAccounts(usize),
+    /// [`Setup::Accounts`] with JetStream and a listener for MQTT, which is the target.
+    Mqtt,
     /// [`Setup::Accounts`] with JetStream. The official server acknowledges what it has synced, or what it has written.
     Streams {
         /// What it has synced, as ours does always.
         synced: bool,
     },
 }
+
+/// The broker of this name is configured in its own way; it takes part where clients speak MQTT.
+const MOSQUITTO: &str = "mosquitto";
 
 /// When tokens are signed, in seconds since 1970: long ago.
 const ISSUED_AT: i64 = 1_700_000_000;
@@ -79,9 +84,17 @@ impl Server {
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
         let monitoring = free_port()?;
-        let mut config = config(setup, tls, [port, monitoring], folder.path())?;
+        let is_mosquitto = binary.file_name().is_some_and(|name| name == MOSQUITTO);
+        let mut config = match is_mosquitto {
+            true => mosquitto(port),
+            false => config(setup, tls, [port, monitoring], folder.path())?,
+        };
         config.push_str(more);
         let mut address = format!("127.0.0.1:{port}");
+        if setup == Setup::Mqtt && !is_mosquitto {
+            address = format!("127.0.0.1:{}", free_port()?);
+            writeln!(config, "server_name: bench\nmqtt {{ listen: \"{address}\" }}")?;
+        }
         if let Transport::WebSocket { compression } = transport {
             address = format!("127.0.0.1:{}", free_port()?);
             writeln!(
@@ -112,7 +125,7 @@ impl Server {
             target.receivers = Some(Box::new(Target { entry: user("receiver"), ..target.clone() }));
         }
         let mut server = Server { child, target, process, monitoring, _folder: folder };
-        server.wait_until_it_listens(port).with_context(|| {
+        server.wait_until_it_listens(port, is_mosquitto).with_context(|| {
             let log = fs::read_to_string(&log_path).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
             let last = lines.get(lines.len().saturating_sub(LOG_LINES_TOLD)..).unwrap_or_default();
@@ -133,8 +146,8 @@ impl Server {
         Ok(digits.parse()?)
     }
 
-    /// Clients of the protocol itself are listened for last.
-    fn wait_until_it_listens(&mut self, port: u16) -> Result<()> {
+    /// Clients of the protocol itself are listened for last. Mosquitto does not speak first.
+    fn wait_until_it_listens(&mut self, port: u16, is_mosquitto: bool) -> Result<()> {
         let started = Instant::now();
         while started.elapsed() < START_TIMEOUT {
             if let Some(status) = self.child.try_wait()? {
@@ -142,7 +155,7 @@ impl Server {
             }
             if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
                 stream.set_read_timeout(Some(START_TIMEOUT))?;
-                if stream.read(&mut [0; 1]).is_ok_and(|bytes| bytes == 1) {
+                if is_mosquitto || stream.read(&mut [0; 1]).is_ok_and(|bytes| bytes == 1) {
                     return Ok(());
                 }
             }
@@ -196,6 +209,13 @@ fn operator(config: &mut String) -> Result<()> {
     Ok(())
 }
 
+/// Nothing that would hold up a load, and whoever comes may enter.
+fn mosquitto(port: u16) -> String {
+    format!(
+        "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nmax_inflight_messages 0\nmax_queued_messages 0\n"
+    )
+}
+
 /// An account with streams, which are in a folder of their own.
 fn streams(config: &mut String, users: &str, synced: bool, folder: &Path) -> Result<()> {
     let interval = if synced { "sync_interval: always" } else { "" };
@@ -225,6 +245,7 @@ fn config(setup: Setup, tls: bool, [port, monitoring]: [u16; 2], folder: &Path) 
     let users =
         "users: [ { user: bench, password: bench, permissions: { publish: \">\", subscribe: \">\" } } ]";
     match setup {
+        Setup::Mqtt => streams(&mut config, users, false, &folder.join("store"))?,
         Setup::Streams { synced } => streams(&mut config, users, synced, &folder.join("store"))?,
         Setup::Accounts => writeln!(config, "accounts {{ BENCH: {{ {users} }} }}")?,
         Setup::Users => writeln!(config, "authorization {{ {users} }}")?,
