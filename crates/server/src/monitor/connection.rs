@@ -31,6 +31,8 @@ struct Connection {
     #[serde(flatten)]
     tls: Tls,
     #[serde(skip_serializing_if = "Option::is_none")]
+    mqtt_client: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     proxy: Option<Value>,
     #[serde(flatten)]
     subscribed: Subscribed,
@@ -48,6 +50,7 @@ pub(super) fn describe(row: &Row, auth: bool, subs: Subs, now: SystemTime) -> Va
         issuer_key: profile.issuer_key().filter(|_| auth || row.end.is_some()),
         login: if auth { login(row) } else { Login::default() },
         tls: tls(row, auth),
+        mqtt_client: profile.mqtt_client.as_deref().map(str::to_owned),
         proxy: profile.proxy.as_ref().map(|key| json!({ "key": &**key })),
         subscribed: subscribed(row, subs),
     };

@@ -177,7 +177,7 @@ pub(crate) fn connz(node: &Node, options: &ConnzOptions) -> Result<Value, String
         rows.retain(|row| row.is_subscribed(options.filter_subject.as_bytes()));
     }
     if !options.mqtt_client.is_empty() {
-        rows.clear();
+        rows.retain(|row| row.profile.mqtt_client.as_deref() == Some(options.mqtt_client.as_str()));
     }
     order(&mut rows);
     let mut shown = window.of(rows);

@@ -19,6 +19,7 @@ mod json_syntax;
 pub(crate) mod leafs;
 mod lenient;
 mod metrics;
+mod mqtt;
 pub(crate) mod options;
 mod query;
 pub(crate) mod routes;

@@ -1,6 +1,6 @@
 //! `/varz`: where the server stands, in the official fields and their order. Each group of fields is made by one function.
 
-use super::{cluster, gateways, general::Empty, leafs, websocket};
+use super::{cluster, gateways, leafs, mqtt, websocket};
 use crate::documents::{self, ByKind, is_default, nanos, seconds};
 use crate::jetstream::figures::Whole;
 use crate::monitoring::MonitorPorts;
@@ -60,9 +60,9 @@ pub(crate) fn varz(node: &Node) -> Value {
             cluster: cluster::Block::of(node, &policy),
             gateway: gateways::Block::of(node, &policy),
             leaf: leafs::Block::of(node, &policy),
+            mqtt: mqtt::Block::of(&policy),
             websocket: websocket::Block::of(&policy),
             jetstream: Whole::of(node),
-            ..Blocks::default()
         },
         tls_timeout: seconds(tls.map_or(Tls::TIMEOUT, |tls| tls.timeout)),
         write_deadline: nanos(policy.options.limits.write_deadline),
@@ -180,7 +180,7 @@ struct Blocks {
     cluster: cluster::Block,
     gateway: gateways::Block,
     leaf: leafs::Block,
-    mqtt: Empty,
+    mqtt: mqtt::Block,
     websocket: websocket::Block,
     jetstream: Whole,
 }

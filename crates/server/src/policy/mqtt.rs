@@ -1,6 +1,6 @@
 //! What the configuration means for clients of MQTT.
 
-use super::{Identity, ListenerPolicy, PolicyError, default_auth_timeout, stapled};
+use super::{Identity, ListenerKind, ListenerPolicy, PolicyError, default_auth_timeout, stapled};
 use crate::clock;
 use crate::tls::{Dialings, TlsSetup};
 use dialtone_config::options::{Mqtt, Tls};
@@ -11,12 +11,15 @@ use dialtone_identity::authenticator::{Authenticator, Servers};
 /// Certificates cannot be used.
 pub(super) fn policy(
     options: &Options,
-    _: &Identity,
+    identity: &Identity,
     clients: &ListenerPolicy,
 ) -> Result<Option<ListenerPolicy>, PolicyError> {
     let Some(own) = &options.mqtt else { return Ok(None) };
     let tls = stapled(own.tls.as_ref(), options)?;
-    policy_with(own, options, clients, tls).map(Some)
+    let mut policy = policy_with(own, options, clients, tls)?;
+    policy.info.host = if own.host.is_empty() { "0.0.0.0".into() } else { own.host.clone() };
+    policy.info.port = identity.port(ListenerKind::Mqtt);
+    Ok(Some(policy))
 }
 
 /// The same by WebSocket, whose listener has the TLS.
