@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -70,12 +70,29 @@ fn with_port(host: &str, port: u16) -> String {
 /// # Errors
 /// See [`ListenError`].
 pub fn listen(host: &str, port: u16) -> Result<(TcpListener, Endpoint), ListenError> {
+    listen_by(host, port, bind, TcpListener::local_addr)
+}
+
+/// The same for datagrams.
+///
+/// # Errors
+/// See [`ListenError`].
+pub fn listen_udp(host: &str, port: u16) -> Result<(UdpSocket, Endpoint), ListenError> {
+    listen_by(host, port, bind_udp, UdpSocket::local_addr)
+}
+
+fn listen_by<T>(
+    host: &str,
+    port: u16,
+    bind: impl FnMut(SocketAddr, Families) -> io::Result<T>,
+    local: impl Fn(&T) -> io::Result<SocketAddr>,
+) -> Result<(T, Endpoint), ListenError> {
     let host = if host.is_empty() { ALL } else { host };
     let found = (host, port).to_socket_addrs().ok();
     let address = found.and_then(|found| in_order(found).into_iter().next());
     let address = address.ok_or_else(|| ListenError::Host(host.to_owned()))?;
     let bound = first_bound(address, bind).and_then(|(socket, both_families)| {
-        let port = socket.local_addr()?.port();
+        let port = local(&socket)?.port();
         let address = SocketAddr::new(address.ip(), port);
         Ok((socket, Endpoint { host: host.into(), address, both_families }))
     });
@@ -122,6 +139,17 @@ fn first_bound<T>(
         }
     }
     Ok((bind(address, Families::One)?, false))
+}
+
+fn bind_udp(address: SocketAddr, families: Families) -> io::Result<UdpSocket> {
+    use socket2::{Domain, Protocol, Type};
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(families == Families::One)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 fn bind(address: SocketAddr, families: Families) -> io::Result<TcpListener> {

@@ -1,5 +1,5 @@
-//! Event loops, one a core, and the transports they drive: TCP and Unix-domain sockets, TLS, the PROXY protocol; and the threads
-//! that they and the rest of a server run on.
+//! Event loops, one a core, and the transports they drive: TCP and Unix-domain sockets, TLS, the PROXY protocol; a thread for datagrams;
+//! and the threads that they and the rest of a server run on.
 //!
 //! Begin with [`handler::Handler`], the face that a protocol shows to a loop, then [`event_loop`]: one turn reads every
 //! ready connection once, lets the handler work and ends with the handler writing what the turn produced. A
@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod datagrams;
 mod dial;
 pub mod event_loop;
 pub mod framing;
@@ -23,8 +24,9 @@ pub mod threads;
 mod tls;
 
 pub use address::{Endpoint, ListenError};
+pub use datagrams::{DatagramThread, Datagrams, Outlet};
 pub use dial::{Dial, DialError, Origin};
-pub use event_loop::{Loops, Readiness, Settings, SteppedLoop};
+pub use event_loop::{Loops, Readiness, Settings, SteppedLoop, Taker};
 pub use framing::{Framed, Framing, FramingError};
 pub use handler::{Accepted, Broken, Closing, Handler, HandshakeFirst, Received, Transport};
 pub use inbox::Poster;

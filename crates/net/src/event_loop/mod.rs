@@ -113,11 +113,12 @@ impl Loops {
 
     /// Hands a connected socket to the loops, as if it came by the listener with this number.
     pub fn take(&self, socket: Socket, remote: Option<SocketAddr>, listener: usize) {
-        let origin = Origin::Listener(listener);
-        self.inboxes.send(
-            self.inboxes.with_fewest(),
-            Command::Take(Arrival { socket, remote, origin, proxy_header: None, tls: None }),
-        );
+        self.taker().take(socket, remote, listener);
+    }
+
+    /// What hands connected sockets to the loops, from any thread. Loops that have ended close them.
+    pub fn taker(&self) -> Taker {
+        Taker(self.inboxes.clone())
     }
 
     /// Connects. [`Handler::open`] or [`Handler::undialed`] says what came of it, on one of the loops.
@@ -145,6 +146,19 @@ impl Loops {
             // A panic was reported where it happened.
             let _ = thread.join();
         }
+    }
+}
+
+/// Hands connected sockets to loops.
+#[derive(Clone)]
+pub struct Taker(Arc<Inboxes>);
+
+impl Taker {
+    /// As [`Loops::take`].
+    pub fn take(&self, socket: Socket, remote: Option<SocketAddr>, listener: usize) {
+        let origin = Origin::Listener(listener);
+        let arrival = Arrival { socket, remote, origin, proxy_header: None, tls: None };
+        self.0.send(self.0.with_fewest(), Command::Take(arrival));
     }
 }
 
