@@ -5,6 +5,7 @@ mod gateway;
 mod jetstream;
 mod leafnodes;
 mod mqtt;
+mod mqtt_sn;
 mod own_users;
 mod websocket;
 
@@ -52,6 +53,7 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
     check_users(options, place, &mut say);
     websocket::check(options, &mut say);
     mqtt::check(options, &mut say);
+    mqtt_sn::check(options, &mut say);
     cluster::check(options, &mut say);
     gateway::check(options, &mut say);
     leafnodes::check(options, &mut say);

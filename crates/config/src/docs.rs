@@ -21,6 +21,11 @@ const BLOCKS: &[(&str, &str, &str)] = &[
         "A listener for MQTT clients. It needs JetStream, here or in a domain that a leaf node or cluster connects to.",
     ),
     (
+        "mqtt_sn",
+        "mqtt_sn",
+        "A gateway for clients of MQTT-SN 1.2, by UDP. They have the sessions, streams and rights of MQTT clients, so there has to be a `mqtt` block.",
+    ),
+    (
         "cluster",
         "cluster",
         "Routes to other servers. `tls` is for both ends of a route. A reload that changes any of it is refused so far.",

@@ -19,6 +19,7 @@ pub use crate::blocks::leafnodes::{self, LeafNodes, LeafUser};
 pub use crate::blocks::limits::Limits;
 pub use crate::blocks::log::Log;
 pub use crate::blocks::mqtt::{Mqtt, MqttStreams};
+pub use crate::blocks::mqtt_sn::MqttSn;
 pub use crate::blocks::ocsp::{Ocsp, OcspCache, OcspMode};
 pub use crate::blocks::permissions::{Permissions, Responses, Rules};
 pub use crate::blocks::rate_limits::{Rate, RateAction, RateLimit};
@@ -53,6 +54,8 @@ pub struct Options {
     pub websocket: Option<WebSocket>,
     /// A listener for MQTT clients.
     pub mqtt: Option<Mqtt>,
+    /// A gateway for MQTT-SN clients.
+    pub mqtt_sn: Option<MqttSn>,
     /// Routes to other servers.
     pub cluster: Option<Cluster>,
     /// Connections to other clusters.
@@ -93,6 +96,14 @@ impl Mqtt {
     pub fn options_for_users(&self, options: &Options) -> Options {
         let own = options.with_own_users(&self.users, self.no_auth_user.as_ref());
         Options { clients: Clients { tls: self.tls.clone(), ..own.clients }, ..own }
+    }
+}
+
+impl MqttSn {
+    /// The options that decide who its clients may be, who show nothing.
+    pub fn options_for_users(&self, options: &Options) -> Options {
+        let own = options.with_own_users(&websocket::OwnUsers::default(), self.no_auth_user.as_ref());
+        Options { clients: Clients { tls: None, ..own.clients }, ..own }
     }
 }
 

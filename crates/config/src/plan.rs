@@ -125,6 +125,16 @@ const MQTT: [Field; 3] = [
     },
 ];
 
+/// The gateway for MQTT-SN, of which only a restart changes anything.
+const MQTT_SN: Field = Field {
+    key: ("mqtt_sn", "listen"),
+    name: "MQTT-SN",
+    change: Presentation,
+    said: Value,
+    same: |old, new| old.mqtt_sn == new.mqtt_sn,
+    show: hidden,
+};
+
 /// What only a restart changes of MQTT.
 fn fixed_mqtt(options: &Options) -> Option<Mqtt> {
     let own = options.mqtt.clone()?;
@@ -249,6 +259,7 @@ fn beside() -> impl Iterator<Item = &'static Field> {
         .into_iter()
         .chain(&TLS_RATES)
         .chain(&MQTT)
+        .chain([&MQTT_SN])
         .chain(&CLUSTER)
         .chain(&GATEWAY)
         .chain(&LEAF_NODES)
@@ -317,6 +328,7 @@ fn of_blocks(old: &Options, new: &Options) -> Vec<Difference> {
         source: _,
         websocket: _,
         mqtt: _,
+        mqtt_sn: _,
         cluster: _,
         gateway: _,
         leafnodes: _,

@@ -1,7 +1,7 @@
 //! From values to options.
 
 use crate::blocks::reader::{self, Block, Errors, Notes};
-use crate::blocks::{cluster, gateway, jetstream, leafnodes, mqtt, websocket};
+use crate::blocks::{cluster, gateway, jetstream, leafnodes, mqtt, mqtt_sn, websocket};
 use crate::check::check;
 use crate::error::{ConfigError, ConfigErrors, ErrorKind, Location};
 use crate::language::{self, Env, Files, Map};
@@ -116,6 +116,7 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     out.log.read_all(&block, notes);
     block.set_block("websocket", &mut out.websocket, notes, websocket::websocket);
     block.set_block("mqtt", &mut out.mqtt, notes, mqtt::mqtt);
+    block.set_block("mqtt_sn", &mut out.mqtt_sn, notes, mqtt_sn::mqtt_sn);
     block.set_block("cluster", &mut out.cluster, notes, cluster::cluster);
     block.set_block("gateway", &mut out.gateway, notes, gateway::gateway);
     block.set_block("leafnodes", &mut out.leafnodes, notes, leafnodes::leafnodes);
@@ -261,7 +262,7 @@ mod tests {
             "tls" | "ocsp" | "ocsp_cache" | "authorization" | "proxies" | "resolver" | "resolver_tls" => {
                 format!("{block} {{ {entry} }}")
             }
-            "websocket" | "mqtt" => format!("{block} {{ {entry} }}"),
+            "websocket" | "mqtt" | "mqtt_sn" => format!("{block} {{ {entry} }}"),
             "jetstream_limits" => format!("jetstream {{ limits {{ {entry} }} }}"),
             "jetstream_batch" => format!("jetstream {{ limits {{ batch {{ {entry} }} }} }}"),
             "account_jetstream" => account(&format!("jetstream {{ {entry} }}")),

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+const LISTENS: &str = "the test listens";
 const WAIT: Duration = Duration::from_secs(10);
 
 /// Opens a stream for each datagram `open`, writes `write N bytes` to the last one, and says what comes.
@@ -21,7 +22,7 @@ impl Datagrams for Echo {
         match bytes {
             b"open" => {
                 self.last += 1;
-                self.opened.send(out.open(self.last).unwrap()).unwrap();
+                self.opened.send(out.open(self.last).expect("a pair")).expect(LISTENS);
             }
             b"write" => out.write(self.last, b"to the loops"),
             b"flood" => (0..40).for_each(|_| out.write(self.last, &[0; 64 * 1024])),
@@ -35,11 +36,11 @@ impl Datagrams for Echo {
     }
 
     fn received(&mut self, _: Instant, stream: usize, bytes: &[u8], _: &mut Outlet) {
-        self.said.send(format!("{stream} {}", bytes.escape_ascii())).unwrap();
+        self.said.send(format!("{stream} {}", bytes.escape_ascii())).expect(LISTENS);
     }
 
     fn closed(&mut self, _: Instant, stream: usize, _: &mut Outlet) {
-        self.said.send(format!("{stream} closed")).unwrap();
+        self.said.send(format!("{stream} closed")).expect(LISTENS);
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -48,11 +49,11 @@ impl Datagrams for Echo {
 
     fn expire(&mut self, _: Instant, _: &mut Outlet) {
         self.due = None;
-        self.said.send("expired".into()).unwrap();
+        self.said.send("expired".into()).expect(LISTENS);
     }
 
     fn stop(&mut self, _: Instant, _: &mut Outlet) {
-        self.said.send("stopped".into()).unwrap();
+        self.said.send("stopped".into()).expect(LISTENS);
     }
 }
 
@@ -65,18 +66,18 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let (socket, endpoint) = address::listen_udp("127.0.0.1", 0).unwrap();
-        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        client.connect(endpoint.address()).unwrap();
-        client.set_read_timeout(Some(WAIT)).unwrap();
+        let (socket, endpoint) = address::listen_udp("127.0.0.1", 0).expect("works");
+        let client = UdpSocket::bind("127.0.0.1:0").expect("works");
+        client.connect(endpoint.address()).expect("works");
+        client.set_read_timeout(Some(WAIT)).expect("works");
         let ((to_opened, opened), (to_said, said)) = (channel(), channel());
         let echo = Echo { opened: to_opened, said: to_said, last: 0, due: None };
-        let thread = DatagramThread::start(&Threads::default(), "echo", socket, echo).unwrap();
+        let thread = DatagramThread::start(&Threads::default(), "echo", socket, echo).expect("works");
         Self { thread, client, opened, said }
     }
 
     fn send(&self, bytes: &[u8]) {
-        self.client.send(bytes).unwrap();
+        self.client.send(bytes).expect("works");
     }
 
     #[track_caller]
@@ -112,7 +113,7 @@ fn datagrams_are_answered_and_the_thread_ends() {
     let mut buffer = [0; 100];
     for text in [&b"one"[..], b"", b"three"] {
         world.send(text);
-        let bytes = world.client.recv(&mut buffer).unwrap();
+        let bytes = world.client.recv(&mut buffer).expect("works");
         assert_eq!(&buffer[..bytes], text);
     }
     world.send(b"due");

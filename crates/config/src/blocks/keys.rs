@@ -17,6 +17,7 @@ use crate::blocks::limits::Limits;
 use crate::blocks::log::Log;
 use crate::blocks::mapping::Destination;
 use crate::blocks::mqtt::{Mqtt, MqttStreams};
+use crate::blocks::mqtt_sn::MqttSn;
 use crate::blocks::ocsp::{Ocsp, OcspCache, OcspPeer};
 use crate::blocks::operator::OperatorMode;
 use crate::blocks::permissions::{Permissions, Responses, RuleKeys};
@@ -85,6 +86,7 @@ static PARTS: &[&[Key]] = &[
     OwnUsers::KEYS,
     Mqtt::KEYS,
     MqttStreams::KEYS,
+    MqttSn::KEYS,
     Cluster::KEYS,
     RouteListener::KEYS,
     RouteDialing::KEYS,
@@ -134,8 +136,11 @@ static PARTS: &[&[Key]] = &[
 
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
 /// by flags. Rows of keys inside a block that is refused as a whole say nothing: the block is refused, and once.
-const NOT_CARRIED_OUT: &[(&str, &str, &str)] =
-    &[("leafnodes_remote", "jetstream_cluster_migrate", REPLICATED), ("", "mqtt", MQTT)];
+const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
+    ("leafnodes_remote", "jetstream_cluster_migrate", REPLICATED),
+    ("", "mqtt", MQTT),
+    ("", "mqtt_sn", MQTT),
+];
 
 /// All keys, by their blocks.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
@@ -165,6 +170,7 @@ const TOP: &[Key] = &[
     top("default_js_domain", &[], Refused(DOMAINS), "Domains of accounts."),
     top("websocket", &["ws"], Reloads, "A listener for clients by WebSocket."),
     top("mqtt", &[], Restarts, "A listener for MQTT clients."),
+    top("mqtt_sn", &[], Restarts, "A gateway for MQTT-SN clients, by UDP. Not an official key."),
 ];
 
 const fn top(name: &'static str, aliases: &'static [&'static str], status: Status, doc: &'static str) -> Key {
@@ -188,7 +194,9 @@ impl Key {
     /// How this key is written without asking for anything. What the official server refuses asks for something.
     pub fn off(&self) -> Off {
         match (self.block, self.name) {
-            ("", "cluster" | "gateway" | "leafnodes" | "mqtt" | "default_js_domain") => Off::Empty,
+            ("", "cluster" | "gateway" | "leafnodes" | "mqtt" | "mqtt_sn" | "default_js_domain") => {
+                Off::Empty
+            }
             (_, "jetstream") => Off::Disabled,
             ("tls", "cert_match_skip_invalid" | "ca_certs_match")
             | ("cluster" | "leafnodes" | "leafnodes_remote", "compression")

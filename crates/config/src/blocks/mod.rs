@@ -22,6 +22,7 @@ pub mod limits;
 pub mod log;
 pub mod mapping;
 pub mod mqtt;
+pub mod mqtt_sn;
 pub mod ocsp;
 pub mod operator;
 pub mod permissions;
