@@ -27,6 +27,8 @@ pub struct Record {
     pub id: String,
     /// Whether it ends with its connection.
     pub clean: bool,
+    /// The user that it belongs to; empty: whoever of the account comes, as in records of official servers.
+    pub user: String,
     /// Its subscriptions.
     pub subscriptions: Vec<Subscribed>,
     /// Its consumers, by [`consumer_key`].
@@ -84,11 +86,11 @@ impl Record {
                 subscriptions.push(Subscribed { filter: filter.into(), options, id: None });
             }
         }
-        let (origin, id, clean) = (written.origin, written.id, written.clean);
         Ok(Self {
-            origin,
-            id,
-            clean,
+            origin: written.origin,
+            id: written.id,
+            clean: written.clean,
+            user: more.user,
             subscriptions,
             consumers: written.cons,
             pubrel: written.pubrel,
@@ -100,7 +102,7 @@ impl Record {
     /// The record as it is stored.
     pub fn write(&self) -> Vec<u8> {
         let mut subs = BTreeMap::new();
-        let mut more = More { ended: self.ended, ..More::default() };
+        let mut more = More { user: self.user.clone(), ended: self.ended, ..More::default() };
         more.expiry = match self.expiry {
             Expiry::After(seconds) => Some(seconds),
             Expiry::AtEnd | Expiry::Never => None,
@@ -216,6 +218,7 @@ mod tests {
         ];
         let record = Record {
             id: "x".into(),
+            user: "u".into(),
             subscriptions,
             expiry: Expiry::After(60),
             ended: 1000,
@@ -224,7 +227,7 @@ mod tests {
         let text = String::from_utf8(record.write()).unwrap();
         assert_eq!(
             text,
-            r#"{"id":"x","subs":{"a.*":2,"c.*":0},"mqtt5":{"expiry":60,"ended":1000,"subs":[{"filter":"a/+","options":46,"id":7},{"filter":"$share/g/b","options":1},{"filter":"c/*","options":0}]}}"#
+            r#"{"id":"x","subs":{"a.*":2,"c.*":0},"mqtt5":{"user":"u","expiry":60,"ended":1000,"subs":[{"filter":"a/+","options":46,"id":7},{"filter":"$share/g/b","options":1},{"filter":"c/*","options":0}]}}"#
         );
         assert_eq!(Record::read(text.as_bytes()), Ok(record.clone()));
         assert_eq!((record.is_over(1059), record.is_over(1060)), (false, true));

@@ -27,6 +27,8 @@ document! {
 document! {
     /// What the official record has no place for.
     pub struct More = "mqtt5" {
+        /// The user that it belongs to.
+        pub user: String, "user" omitempty "string";
         /// Seconds that it outlives its connection.
         pub expiry: Option<u32>, "expiry" omitempty "uint32";
         /// When the connection ended, in seconds since 1970.
