@@ -81,6 +81,15 @@ impl Kind {
         if is_hub { Self::Hub } else { Self::Spoke }
     }
 
+    /// What the other end of a link is to this server, where this server is to it what a peer of this kind is here.
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Hub => Self::Spoke,
+            Self::Spoke => Self::Hub,
+            Self::Client | Self::Server | Self::Route | Self::Gateway => self,
+        }
+    }
+
     /// Whether a message to `subject` goes on to peers of the other kind. Asked when a route is worked out.
     fn passes_to(self, other: Self, subject: &[u8]) -> bool {
         match PASSES.get(self as usize).and_then(|row| row.get(other as usize)) {
@@ -197,6 +206,31 @@ impl Kind {
         [Self::Client, Self::Server, Self::Route, Self::Gateway, Self::Hub, Self::Spoke];
 }
 
+/// A figure for each kind of connection that documents tell apart: both ends of a leaf connection are one, and the server itself is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Columns<T> {
+    /// Of clients.
+    pub clients: T,
+    /// Of other servers of the cluster.
+    pub routes: T,
+    /// Of servers of other clusters.
+    pub gateways: T,
+    /// Of hubs and spokes.
+    pub leafs: T,
+}
+
+impl<T: std::ops::Add<Output = T>> Columns<T> {
+    /// The figures by `of`, which is asked for each kind.
+    pub fn of(of: impl Fn(Kind) -> T) -> Self {
+        Self {
+            clients: of(Kind::Client),
+            routes: of(Kind::Route),
+            gateways: of(Kind::Gateway),
+            leafs: of(Kind::Hub) + of(Kind::Spoke),
+        }
+    }
+}
+
 /// How a message came into the account whose route it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
@@ -284,6 +318,20 @@ mod tests {
             };
             assert_eq!(told.is_told_of(of), expected, "{told:?} of {of:?}");
         }
+    }
+
+    #[test]
+    fn both_ends_of_a_leaf_connection_differ_and_no_others() {
+        assert_eq!((Hub.opposite(), Spoke.opposite()), (Spoke, Hub));
+        assert!([Client, Server, Route, Gateway].into_iter().all(|kind| kind.opposite() == kind));
+    }
+
+    #[test]
+    fn columns_have_all_connections_once() {
+        let columns = Columns::of(|kind| 1_u32 << kind as u32);
+        let all = columns.clients + columns.routes + columns.gateways + columns.leafs;
+        assert_eq!(all, (1 << KINDS) - 1 - (1 << Server as u32));
+        assert_eq!((columns.routes, columns.gateways), (1 << Route as u32, 1 << Gateway as u32));
     }
 
     /// The rules of all kinds are here, where they can be compared.

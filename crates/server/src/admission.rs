@@ -62,18 +62,13 @@ pub(crate) fn admit(
 
 /// What the rest of the server sees of a connection that is no client.
 pub(crate) fn session_of(node: &Node, now: Instant, source: Source, link: &Arc<Link>) -> Arc<Session> {
-    session_of_kind(node, now, source, source.listener.row().peer, link)
+    let (kind, wake) = (source.listener.row().peer, LinkWake(Arc::downgrade(link)));
+    session(node, now, source, kind, Arc::new(LinkSink(link.clone())), Box::new(wake))
 }
 
-/// The same of one that is of another kind than those who come by its listener.
-pub(crate) fn session_of_kind(
-    node: &Node,
-    now: Instant,
-    source: Source,
-    kind: Kind,
-    link: &Arc<Link>,
-) -> Arc<Session> {
-    let wake = LinkWake(Arc::downgrade(link));
+/// The same of one that this server dialled.
+pub(crate) fn session_of_dialed(node: &Node, now: Instant, source: Source, link: &Arc<Link>) -> Arc<Session> {
+    let (kind, wake) = (source.listener.row().peer.opposite(), LinkWake(Arc::downgrade(link)));
     session(node, now, source, kind, Arc::new(LinkSink(link.clone())), Box::new(wake))
 }
 

@@ -6,7 +6,7 @@ use crate::connection_failures::CountByKind;
 use crate::settings::Settings;
 use crate::times::stamp;
 use dialtone_broker::account::Account;
-use dialtone_broker::kind::Kind;
+use dialtone_broker::kind::Columns;
 use dialtone_broker::stats::Traffic;
 use serde::Serialize;
 use serde_json::Value;
@@ -64,12 +64,8 @@ pub(crate) struct ByKind {
 impl ByKind {
     /// Leaf nodes are the connections of either end.
     pub(crate) fn of(count: &CountByKind) -> Self {
-        Self {
-            clients: count.of(Kind::Client),
-            routes: count.of(Kind::Route),
-            gateways: count.of(Kind::Gateway),
-            leafs: count.of(Kind::Hub) + count.of(Kind::Spoke),
-        }
+        let Columns { clients, routes, gateways, leafs } = Columns::of(|kind| count.of(kind));
+        Self { clients, routes, gateways, leafs }
     }
 }
 
@@ -93,11 +89,11 @@ struct SumByKind {
 impl SumByKind {
     /// One direction of an account's traffic; what other servers had not was clients'.
     fn of(account: &Account, direction: fn(Traffic) -> Sum) -> Self {
-        let relayed = |kind| direction(account.relayed.of(kind).read());
+        let relayed = Columns::of(|kind| account.relayed.of(kind).read());
         Self {
             all: direction(account.counters.read()),
-            gateways: relayed(Kind::Gateway),
-            routes: relayed(Kind::Route),
+            gateways: direction(relayed.gateways),
+            routes: direction(relayed.routes),
             leafs: direction(account.leaf_nodes.counters.read()),
         }
     }

@@ -126,15 +126,13 @@ fn streams_have_time_and_randomness_of_one_place_each() {
     }
 }
 
-/// Where kinds of peers are told apart by name: the table that says in what they differ, the listeners, which say what comes by them, the
-/// columns of statistics, and the rooms that are about one kind. Everybody else asks the table.
+/// Where kinds of peers are told apart by name: the table that says in what they differ, their formats and counts, the listeners, which say what
+/// comes by them, and the rooms that are about one kind. Everybody else asks the table.
 const NAME_KINDS: &[&str] = &[
     "broker/src/kind.rs",
     "broker/src/format.rs",
     "broker/src/stats.rs",
     "server/src/policy/listeners.rs",
-    "server/src/hub_link/",
-    "server/src/documents.rs",
     "server/src/routes/",
     "server/src/gateways/",
     "server/src/leafs/",

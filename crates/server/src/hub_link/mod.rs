@@ -9,7 +9,6 @@ use crate::node::Node;
 use crate::policy::ListenerKind;
 use crate::protocol::{Connection, Protocol};
 use dialtone_broker::deliver::Turn;
-use dialtone_broker::kind::Kind;
 use dialtone_mesh::{DialId, HubEvent, LinkId};
 use dialtone_net::{Accepted, Link};
 use std::net::SocketAddr;
@@ -49,7 +48,7 @@ fn begin(node: &Arc<Node>, turn: &mut Turn, socket: &Socket) -> Option<Box<LeafC
     let is_websocket = node.hubs.dialing(socket.dial).is_some_and(|(_, url)| url.websocket.is_some());
     let listener = if is_websocket { ListenerKind::LeafWebSocket } else { ListenerKind::LeafNodes };
     let source = Source { listener, remote: socket.remote };
-    let session = admission::session_of_kind(node, turn.now(), source, Kind::Hub, &socket.link);
+    let session = admission::session_of_dialed(node, turn.now(), source, &socket.link);
     session.set_solicited();
     let link = LinkId(session.peer.id.0);
     node.hubs.open(&session.peer, HubEvent::Dialed { dial: socket.dial, link });
