@@ -4,6 +4,7 @@
 //! and the one key whose rule depends on others.
 
 use crate::blocks::keys::{self, Status};
+use crate::blocks::log::ConnectErrors;
 use crate::blocks::reader::go_duration;
 pub use crate::blocks::rule::Change;
 use crate::blocks::rule::{self, Difference, Rule, Show, hidden};
@@ -15,7 +16,7 @@ use crate::options::{
     self, Access, Authorization, Clients, Cluster, Http, LameDuck, LeafNodes, Limits, Log, Options, Server,
     Staples, Usage,
 };
-use crate::options::{Mqtt, MqttStreams};
+use crate::options::{Address, Mqtt, MqttStreams};
 
 mod jetstream;
 
@@ -266,18 +267,18 @@ fn beside() -> impl Iterator<Item = &'static Field> {
 }
 
 fn cluster_host(options: &Options) -> &str {
-    options.cluster.as_ref().filter(|own| own.is_on()).map_or("", |own| &own.listener.host)
+    options.cluster.as_ref().filter(|own| own.is_on()).map_or("", |own| &own.listener.address.host)
 }
 
 fn cluster_port(options: &Options) -> Option<u16> {
-    options.cluster.as_ref().map_or(Some(0), |own| own.listener.port)
+    options.cluster.as_ref().map_or(Some(0), |own| own.listener.address.port)
 }
 
 /// All but the routes and where it listens.
 fn cluster(options: &Options) -> Cluster {
     let mut own = options.cluster.clone().unwrap_or_default();
     own.routes.clear();
-    (own.listener.host, own.listener.port) = (String::new(), None);
+    own.listener.address = Address::default();
     own
 }
 
@@ -350,6 +351,7 @@ fn of_blocks(old: &Options, new: &Options) -> Vec<Difference> {
     compare_cluster_name(old, new, &mut out);
     LameDuck::compare(&old.lame_duck, lame_duck, &mut out);
     Log::compare(&old.log, log, &mut out);
+    ConnectErrors::compare(&old.log.connect_errors, &log.connect_errors, &mut out);
     out
 }
 

@@ -45,7 +45,7 @@ impl Options {
 
     /// Which of the servers that are dialled may show any certificate.
     fn unverified(&self) -> Vec<&'static str> {
-        let is_insecure = |tls: Option<&Tls>| tls.is_some_and(|tls| tls.insecure);
+        let is_insecure = |tls: Option<&Tls>| tls.is_some_and(|tls| tls.servers.insecure);
         let routes = self.cluster.as_ref().is_some_and(|own| is_insecure(own.listener.tls.as_ref()));
         let gateways = self.gateway.as_ref().is_some_and(|own| {
             let remotes = own.remotes.iter().map(|remote| remote.tls.as_ref());

@@ -210,7 +210,7 @@ pub(crate) fn is_pinned(pins: &[String], certificate: Option<&[u8]>) -> bool {
 
 fn versions(options: &Tls) -> &'static [&'static rustls::SupportedProtocolVersion] {
     static ALL: [&rustls::SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
-    if options.only_1_3 { ALL.split_at(1).0 } else { &ALL }
+    if options.agreed.only_1_3 { ALL.split_at(1).0 } else { &ALL }
 }
 
 /// The certificates that those of other ends are verified with, ready for use and as they were read.
@@ -271,21 +271,22 @@ fn provider(options: &Tls) -> Result<CryptoProvider, TlsError> {
     };
     let name_of =
         |suite: &rustls::SupportedCipherSuite| suite.suite().as_str().unwrap_or_default().to_owned();
-    if !options.cipher_suites.is_empty() {
+    if !options.agreed.cipher_suites.is_empty() {
         let known: Vec<String> = provider.cipher_suites.iter().map(name_of).collect();
-        if let Some(name) = options.cipher_suites.iter().find(|n| !known.iter().any(|k| plain(k) == plain(n)))
+        if let Some(name) =
+            options.agreed.cipher_suites.iter().find(|n| !known.iter().any(|k| plain(k) == plain(n)))
         {
             let (name, known) = (name.clone(), known.join(", "));
             return Err(TlsError::Unknown { name, what: "secure cipher suite", known });
         }
         let asked = |suite: &rustls::SupportedCipherSuite| {
-            options.cipher_suites.iter().any(|n| plain(n) == plain(&name_of(suite)))
+            options.agreed.cipher_suites.iter().any(|n| plain(n) == plain(&name_of(suite)))
         };
         // A list of suites for TLS 1.2 alone says nothing of TLS 1.3, as for the official server.
         let any_1_3 = provider.cipher_suites.iter().any(|suite| suite.tls13().is_some() && asked(suite));
         provider.cipher_suites.retain(|suite| asked(suite) || (!any_1_3 && suite.tls13().is_some()));
     }
-    if !options.curves.is_empty() {
+    if !options.agreed.curves.is_empty() {
         let group = |name: &str| match name.to_ascii_lowercase().as_str() {
             "x25519" => Some(rustls::NamedGroup::X25519),
             "curvep256" => Some(rustls::NamedGroup::secp256r1),
@@ -293,7 +294,7 @@ fn provider(options: &Tls) -> Result<CryptoProvider, TlsError> {
             _ => None,
         };
         let mut groups = Vec::new();
-        for name in &options.curves {
+        for name in &options.agreed.curves {
             let found = group(name).and_then(|g| provider.kx_groups.iter().find(|k| k.name() == g).copied());
             groups.push(found.ok_or_else(|| TlsError::Unknown {
                 name: name.clone(),

@@ -5,6 +5,7 @@ use super::compression::{Compression, CompressionMode, compression};
 use super::keys::Status::{Refused, Reloads, Restarts};
 use super::permissions::{self, Rules};
 use super::reader::{self, Block, Notes, noted};
+use super::repeated::{Address, Dialing, Writing};
 use super::rule::Rule::Within;
 use super::server_url;
 pub use super::server_url::ServerUrl;
@@ -54,26 +55,19 @@ block! {
             acknowledge_subscriptions: "Clients may ask when all servers of the cluster know of what they subscribed to. Default false.",
             read (reader::boolean), Within(Restarts);
         /// How they are dialled.
-        dialing: RouteDialing = RouteDialing::default();
+        dialing: Dialing = Dialing::default();
         /// How many there are, and what for.
         pool: RoutePool = RoutePool::default();
         /// What a route may take.
         limits: RouteLimits = RouteLimits::default();
-    }
-    first {
-        listen: Restarts, "`host:port` to listen on for routes.";
     }
 }
 
 block! {
     /// Where other servers connect.
     pub struct RouteListener in "cluster" {
-        host: String = "0.0.0.0".into(),
-            host | "net": "Address to listen on. Default: all.", read (reader::text), Within(Restarts);
-        /// `Some(0)`: nothing listens, and there are no routes. `None` takes a free one.
-        port: Option<u16> = Some(0),
-            port: "Port to listen on. -1 takes a free one. Default: none, and there are no routes.",
-            read (reader::port), Within(Restarts);
+        /// There are no routes where nothing listens.
+        address: Address = Address::default();
         advertise: Option<String> = None,
             cluster_advertise | "advertise": "`host:port` that other servers are told instead of the real one.",
             read (reader::optional), Within(Reloads);
@@ -109,18 +103,6 @@ block! {
 }
 
 block! {
-    /// How other servers are dialled.
-    pub struct RouteDialing in "cluster" {
-        /// Of servers that others spoke of; those in `routes` are tried for ever.
-        retries: usize = 0,
-            connect_retries: "Attempts to reach again a server that another one spoke of. Default 0.",
-            read (reader::limit), Within(Reloads);
-        backoff: bool = false,
-            connect_backoff: "Wait longer after each attempt.", read (reader::boolean), Within(Reloads);
-    }
-}
-
-block! {
     /// How many routes there are between two servers.
     pub struct RoutePool in "cluster" {
         /// `None`: one route, as between servers that know no pools.
@@ -146,14 +128,8 @@ block! {
         pings_out_max: Option<u32> = None,
             ping_max: "PINGs that may stay unanswered. Default: as for clients.",
             read (pings_out_max), Within(Reloads);
-        /// `None`: as clients.
-        write_deadline: Option<Duration> = None,
-            write_deadline: "How long a route may take nothing. Default: as clients.",
-            noting (|v, notes| reader::optional_duration(v, "write_deadline", notes)), Within(Reloads);
-        /// Whether a route that took nothing for so long is kept.
-        write_retry: bool = true,
-            write_timeout: "What happens then: `default` or `retry` keeps the route; `close`.",
-            read (|v| reader::write_timeout(v).map(|retry| retry.unwrap_or(true))), Within(Reloads);
+        /// How long it may take nothing.
+        writing: Writing = Writing::default();
     }
 }
 
@@ -180,7 +156,7 @@ pub struct RouteUrl {
 impl Cluster {
     /// Whether there are routes: without a listener there are none.
     pub fn is_on(&self) -> bool {
-        self.listener.port != Some(0)
+        self.listener.address.is_on()
     }
 }
 
@@ -195,8 +171,8 @@ pub(crate) fn cluster(value: &Value, notes: &mut Notes) -> Option<Cluster> {
     own.dialing.read(&block, notes);
     own.pool.read(&block, notes);
     own.limits.read(&block, notes);
-    let RouteListener { host, port, .. } = &mut own.listener;
-    block.set_listen(host, port, &mut notes.errors);
+    own.limits.writing.read(&block, notes);
+    own.listener.address.read_all(&block, notes);
     if let Some(value) = block.get("authorization").filter(|_| own.authorization.permissions.is_some()) {
         let problem = "setting \"permissions\" within cluster authorization block is deprecated";
         notes.doubts.push(ConfigError::new(&value.at, problem).help("it stands in the block `cluster`"));
@@ -294,7 +270,7 @@ mod tests {
              tls { cert_file: x, key_file: y, ca_file: z, insecure: true }",
         );
         assert_eq!(own.name.as_deref(), Some("c"));
-        assert_eq!((&*own.listener.host, own.listener.port), ("127.0.0.1", Some(7)));
+        assert_eq!((&*own.listener.address.host, own.listener.address.port), ("127.0.0.1", Some(7)));
         assert_eq!((own.listener.advertise.as_deref(), own.listener.no_advertise), (Some("h:5"), true));
         assert_eq!((own.dialing.retries, own.dialing.backoff), (3, true));
         assert_eq!((own.pool.size, &*own.pool.accounts), (Some(5), ["A", "B"].map(str::to_owned).as_slice()));
@@ -305,7 +281,7 @@ mod tests {
         );
         let seconds = |n| Some(Duration::from_secs(n));
         assert_eq!((own.limits.ping_interval, own.limits.pings_out_max), (seconds(3), Some(4)));
-        assert_eq!((own.limits.write_deadline, own.limits.write_retry), (seconds(5), false));
+        assert_eq!((own.limits.writing.deadline, own.limits.writing.retry), (seconds(5), false));
         assert_eq!((own.authorization.user.as_deref(), own.authorization.timeout), (Some("u"), seconds(3)));
         let permissions = own.permissions.expect("permissions");
         assert_eq!(permissions.import.allow, Some(vec!["a".to_owned()]));
@@ -318,7 +294,7 @@ mod tests {
         assert!(own.leave_at_shutdown && own.rebalance && own.acknowledge_subscriptions);
         assert_eq!(own.zone_tag.as_deref(), Some("az"));
         // Servers verify each other, said or not.
-        assert!(own.listener.tls.is_some_and(|tls| tls.verify && tls.insecure));
+        assert!(own.listener.tls.is_some_and(|tls| tls.verify && tls.servers.insecure));
     }
 
     #[test]
@@ -331,10 +307,10 @@ mod tests {
             (Some(3), 0, CompressionMode::Accept)
         );
         assert_eq!(
-            (own.limits.ping_interval, own.limits.pings_out_max, own.limits.write_retry),
+            (own.limits.ping_interval, own.limits.pings_out_max, own.limits.writing.retry),
             (None, None, true)
         );
-        assert_eq!((&*own.listener.host, own.listener.port), ("0.0.0.0", None));
+        assert_eq!((&*own.listener.address.host, own.listener.address.port), ("0.0.0.0", None));
         assert_eq!(cluster_of("pool_size: -1").pool.size, None);
     }
 

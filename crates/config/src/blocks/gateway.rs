@@ -3,6 +3,7 @@
 use super::block;
 use super::keys::Status::{Refused, Reloads, Restarts};
 use super::reader::{self, Block, Notes, noted};
+use super::repeated::{Address, Dialing, Writing};
 use super::rule::Rule::Within;
 use super::server_url::{self, ServerUrl};
 use super::tls::{self, Context, Tls};
@@ -24,37 +25,21 @@ block! {
             authorization: "Who servers of other clusters must be.", block (gateway_user), Within(Reloads);
         remotes: Vec<RemoteGateway> = Vec::new(),
             gateways: "Other clusters.", block (remotes), Within(Reloads);
-        /// Of clusters that others spoke of; those in `gateways` are tried for ever.
-        retries: usize = 0,
-            connect_retries: "Attempts to reach again a cluster that another one spoke of. Default 0.",
-            read (reader::limit), Within(Reloads);
-        backoff: bool = false,
-            connect_backoff: "Wait longer after each attempt.", read (reader::boolean), Within(Reloads);
+        /// How other clusters are dialled.
+        dialing: Dialing = Dialing::default();
         reject_unknown: bool = false,
             reject_unknown_cluster | "reject_unknown": "Only clusters in `gateways` may connect.",
             read (reader::boolean), Within(Reloads);
-        /// `None`: as clients.
-        write_deadline: Option<Duration> = None,
-            write_deadline: "How long a connection may take nothing. Default: as clients.",
-            noting (|v, notes| reader::optional_duration(v, "write_deadline", notes)), Within(Reloads);
-        /// Whether a connection that took nothing for so long is kept.
-        write_retry: bool = true,
-            write_timeout: "What happens then: `default` or `retry` keeps the connection; `close`.",
-            read (|v| reader::write_timeout(v).map(|retry| retry.unwrap_or(true))), Within(Reloads);
-    }
-    first {
-        listen: Restarts, "`host:port` to listen on for other clusters.";
+        /// How long a connection may take nothing.
+        writing: Writing = Writing::default();
     }
 }
 
 block! {
     /// Where other clusters connect.
     pub struct GatewayListener in "gateway" {
-        host: String = "0.0.0.0".into(),
-            host | "net": "Address to listen on. Default: all.", read (reader::text), Within(Restarts);
-        /// `None` takes a free one.
-        port: Option<u16> = Some(0),
-            port: "Port to listen on. -1 takes a free one.", read (reader::port), Within(Restarts);
+        /// Where it listens.
+        address: Address = Address::default();
         advertise: Option<String> = None,
             advertise: "`host:port` that other clusters are told instead of the real one.",
             read (reader::optional), Within(Restarts);
@@ -123,8 +108,9 @@ pub(crate) fn gateway(value: &Value, notes: &mut Notes) -> Option<Gateway> {
     let mut own = Gateway { at: value.at.clone().into(), ..Gateway::default() };
     own.read(&block, notes);
     own.listener.read(&block, notes);
-    let GatewayListener { host, port, .. } = &mut own.listener;
-    block.set_listen(host, port, &mut notes.errors);
+    own.listener.address.read_all(&block, notes);
+    own.dialing.read(&block, notes);
+    own.writing.read(&block, notes);
     Some(own)
 }
 
@@ -198,15 +184,18 @@ mod tests {
              gateways: [ { name: b, url: 'nats://u:p@b:1', urls: ['nats://b:2'], tls { cert_file: c, key_file: d } } ]",
         );
         let own = own.expect("read").gateway.expect("a gateway");
-        assert_eq!((own.name.as_deref(), &*own.listener.host, own.listener.port), (Some("a"), "h", Some(5)));
+        assert_eq!(
+            (own.name.as_deref(), &*own.listener.address.host, own.listener.address.port),
+            (Some("a"), "h", Some(5))
+        );
         assert_eq!(own.listener.advertise.as_deref(), Some("x:6"));
         assert_eq!(
             (own.authorization.user.as_deref(), own.authorization.timeout),
             (Some("u"), Some(Duration::from_secs(3)))
         );
-        assert_eq!((own.retries, own.backoff, own.reject_unknown), (4, true, true));
-        assert_eq!((own.write_deadline, own.write_retry), (Some(Duration::from_secs(5)), false));
-        assert!(own.listener.tls.is_some_and(|tls| tls.verify && tls.check_known_urls));
+        assert_eq!((own.dialing.retries, own.dialing.backoff, own.reject_unknown), (4, true, true));
+        assert_eq!((own.writing.deadline, own.writing.retry), (Some(Duration::from_secs(5)), false));
+        assert!(own.listener.tls.is_some_and(|tls| tls.verify && tls.servers.check_known_urls));
         let [remote] = own.remotes.as_slice() else { panic!("one remote") };
         let urls: Vec<String> = remote.urls.iter().map(ToString::to_string).collect();
         assert_eq!(

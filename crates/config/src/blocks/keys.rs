@@ -5,7 +5,7 @@ use crate::blocks::access::{Access, Proxies, Proxy};
 use crate::blocks::account::{Account, AccountJetStream, AccountLimits, MsgTraceKeys};
 use crate::blocks::authorization::{AuthCallout, Authorization};
 use crate::blocks::clients::Clients;
-use crate::blocks::cluster::{Cluster, RouteDialing, RouteLimits, RouteListener, RoutePool, RouteUser};
+use crate::blocks::cluster::{Cluster, RouteLimits, RouteListener, RoutePool, RouteUser};
 use crate::blocks::compression::Compression;
 use crate::blocks::gateway::{Gateway, GatewayListener, GatewayUser, RemoteGateway};
 use crate::blocks::http::Http;
@@ -14,7 +14,7 @@ use crate::blocks::lame_duck::LameDuck;
 use crate::blocks::leaf_remote::{LeafLink, LeafProxy, LeafRemote, Migration};
 use crate::blocks::leafnodes::{LeafAuthorization, LeafListener, LeafNodes, LeafUser};
 use crate::blocks::limits::Limits;
-use crate::blocks::log::Log;
+use crate::blocks::log::{ConnectErrors, Log};
 use crate::blocks::mapping::Destination;
 use crate::blocks::mqtt::{Mqtt, MqttStreams};
 use crate::blocks::mqtt_sn::MqttSn;
@@ -22,12 +22,13 @@ use crate::blocks::ocsp::{Ocsp, OcspCache, OcspPeer};
 use crate::blocks::operator::OperatorMode;
 use crate::blocks::permissions::{Permissions, Responses, RuleKeys};
 use crate::blocks::rate_limits::RateKeys;
+use crate::blocks::repeated::{Address, Dialing, Writing};
 use crate::blocks::resolver::ResolverKeys;
 use crate::blocks::resolver_tls::ResolverTls;
 use crate::blocks::server::Server;
 use crate::blocks::sharing::{ExportKeys, ImportKeys, LatencyKeys, SourceKeys};
 use crate::blocks::staples::Staples;
-use crate::blocks::tls::{CertPair, Tls};
+use crate::blocks::tls::{CertPair, Tls, TlsAgreed, TlsServers};
 use crate::blocks::usage::Usage;
 use crate::blocks::user::User;
 use crate::blocks::websocket::{CookieNames, OwnUsers, WebSocket};
@@ -74,12 +75,15 @@ static PARTS: &[&[Key]] = &[
     Limits::KEYS,
     LameDuck::KEYS,
     Log::KEYS,
+    ConnectErrors::KEYS,
     TOP,
     Access::KEYS,
     OperatorMode::KEYS,
     Staples::KEYS,
     Usage::KEYS,
     Tls::KEYS,
+    TlsAgreed::KEYS,
+    TlsServers::KEYS,
     CertPair::KEYS,
     WebSocket::KEYS,
     CookieNames::KEYS,
@@ -89,7 +93,6 @@ static PARTS: &[&[Key]] = &[
     MqttSn::KEYS,
     Cluster::KEYS,
     RouteListener::KEYS,
-    RouteDialing::KEYS,
     RoutePool::KEYS,
     RouteLimits::KEYS,
     RouteUser::KEYS,
@@ -134,6 +137,19 @@ static PARTS: &[&[Key]] = &[
     Destination::KEYS,
 ];
 
+/// Keys that stand in several blocks: the block, and whether a reload may change what stands there, where that is not as declared.
+const REPEATED: &[(&str, Option<Status>, &[Key])] = &[
+    ("websocket", None, Address::KEYS),
+    ("cluster", None, Address::KEYS),
+    ("cluster", None, Dialing::KEYS),
+    ("cluster", None, Writing::KEYS),
+    ("gateway", None, Address::KEYS),
+    ("gateway", None, Dialing::KEYS),
+    ("gateway", None, Writing::KEYS),
+    ("leafnodes", None, Address::KEYS),
+    ("leafnodes", Some(Restarts), Writing::KEYS),
+];
+
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
 /// by flags. Rows of keys inside a block that is refused as a whole say nothing: the block is refused, and once.
 const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
@@ -145,12 +161,22 @@ const NOT_CARRIED_OUT: &[(&str, &str, &str)] = &[
 /// All keys, by their blocks.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     let find = |block: &str, name: &str| NOT_CARRIED_OUT.iter().find(|row| (row.0, row.1) == (block, name));
-    let keys = PARTS.iter().copied().flatten().copied();
-    keys.map(|key| match (find("", key.block), find(key.block, key.name)) {
-        (None, Some(&(_, _, why))) => Key { status: Refused(why), ..key },
-        _ => key,
-    })
-    .collect()
+    let repeated = REPEATED.iter().flat_map(|&(block, status, keys)| {
+        keys.iter().map(move |key| Key { block, status: status.unwrap_or(key.status), ..*key })
+    });
+    let own = || PARTS.iter().copied().flatten().copied();
+    let mut keys: Vec<Key> = repeated.chain(own()).collect();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (place, key) in own().enumerate() {
+        places.entry(key.block).or_insert(place);
+    }
+    keys.sort_by_key(|key| places.get(key.block).copied());
+    keys.into_iter()
+        .map(|key| match (find("", key.block), find(key.block, key.name)) {
+            (None, Some(&(_, _, why))) => Key { status: Refused(why), ..key },
+            _ => key,
+        })
+        .collect()
 });
 
 /// Keys of the top level that are not a field of a block: whole blocks, what has no effect, and what is refused.

@@ -5,6 +5,7 @@ use super::compression::{Compression, CompressionMode, compression};
 use super::keys::Status::{Reloads, Restarts};
 use super::leaf_remote::{self, LeafRemote};
 use super::reader::{self, Block, Notes, noted};
+use super::repeated::{Address, Writing};
 use super::rule::Rule::Within;
 use super::tls::{self, Context, Tls};
 use crate::Secret;
@@ -39,29 +40,16 @@ block! {
         isolate: bool = false,
             isolate_leafnode_interest | "isolate": "Leaf nodes do not hear what other leaf nodes subscribe to.",
             read (reader::boolean), Within(Restarts);
-        /// `None`: as clients.
-        write_deadline: Option<Duration> = None,
-            write_deadline: "How long a leaf node may take nothing. Default: as clients.",
-            noting (|v, notes| reader::optional_duration(v, "write_deadline", notes)), Within(Restarts);
-        /// Whether a connection that took nothing for so long is kept.
-        write_retry: bool = true,
-            write_timeout: "What happens then: `default` or `retry` keeps the connection; `close`.",
-            read (|v| reader::write_timeout(v).map(|retry| retry.unwrap_or(true))), Within(Restarts);
-    }
-    first {
-        listen: Restarts, "`host:port` to listen on for leaf nodes.";
+        /// How long a leaf node may take nothing.
+        writing: Writing = Writing::default();
     }
 }
 
 block! {
     /// Where leaf nodes connect.
     pub struct LeafListener in "leafnodes" {
-        host: String = "0.0.0.0".into(),
-            host | "net": "Address to listen on. Default: all.", read (reader::text), Within(Restarts);
-        /// `Some(0)`: nothing listens. `None` takes a free one.
-        port: Option<u16> = Some(0),
-            port: "Port to listen on. -1 takes a free one. Default: none, and nothing listens.",
-            read (reader::port), Within(Restarts);
+        /// Where it listens.
+        address: Address = Address::default();
         advertise: Option<String> = None,
             leafnode_advertise | "advertise": "`host:port` that leaf nodes are told instead of the real one.",
             read (reader::optional), Within(Restarts);
@@ -125,7 +113,7 @@ block! {
 impl LeafNodes {
     /// Whether leaf nodes can connect.
     pub fn listens(&self) -> bool {
-        self.listener.port != Some(0)
+        self.listener.address.is_on()
     }
 }
 
@@ -137,8 +125,8 @@ pub(crate) fn leafnodes(value: &Value, notes: &mut Notes) -> Option<LeafNodes> {
     let mut own = LeafNodes { at: value.at.clone().into(), ..LeafNodes::default() };
     own.read(&block, notes);
     own.listener.read(&block, notes);
-    let LeafListener { host, port, .. } = &mut own.listener;
-    block.set_listen(host, port, &mut notes.errors);
+    own.listener.address.read_all(&block, notes);
+    own.writing.read(&block, notes);
     Some(own)
 }
 
@@ -239,23 +227,26 @@ mod tests {
         );
         let own = own.expect("read").leafnodes.expect("leaf nodes");
         let seconds = Duration::from_secs;
-        assert_eq!((&*own.listener.host, own.listener.port, own.listener.no_advertise), ("h", Some(5), true));
+        assert_eq!(
+            (&*own.listener.address.host, own.listener.address.port, own.listener.no_advertise),
+            ("h", Some(5), true)
+        );
         assert_eq!(
             (own.listener.advertise.as_deref(), own.listener.version_min),
             (Some("x:6"), Some([2, 10, 1]))
         );
         assert_eq!((own.listener.compression.mode, own.isolate), (CompressionMode::S2Fast, true));
         assert_eq!(
-            (own.reconnect, own.dial_timeout, own.write_deadline),
+            (own.reconnect, own.dial_timeout, own.writing.deadline),
             (seconds(3), Some(seconds(4)), Some(seconds(5)))
         );
-        assert!(!own.write_retry && own.listener.tls.is_some_and(|tls| !tls.verify));
+        assert!(!own.writing.retry && own.listener.tls.is_some_and(|tls| !tls.verify));
         let [user] = own.authorization.users.as_slice() else { panic!("one user") };
         assert_eq!((&*user.name, user.account.as_deref(), user.proxy_required), ("u", Some("A"), true));
         assert_eq!(own.authorization.timeout, Some(seconds(3)));
         assert_eq!(read("", "").expect("read").leafnodes, None);
         let plain = read("port: -1", "").expect("read").leafnodes.expect("leaf nodes");
-        assert_eq!((plain.reconnect, plain.write_retry), (seconds(1), true));
+        assert_eq!((plain.reconnect, plain.writing.retry), (seconds(1), true));
         assert_eq!(plain.listener.compression.mode, CompressionMode::S2Auto);
     }
 

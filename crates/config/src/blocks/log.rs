@@ -48,6 +48,14 @@ block! {
         traced_message_bytes_max: usize = 0,
             max_traced_msg_len: "Bytes of a message that a trace shows. Default: all.",
             read (reader::limit), Reloads(Change::Log, Shown(show));
+        /// Which failures to connect are logged.
+        connect_errors: ConnectErrors = ConnectErrors::default();
+    }
+}
+
+block! {
+    /// Which failures to connect to other servers are logged.
+    pub struct ConnectErrors in "" {
         /// Of so many one is logged, before the first success.
         connect_error_reports: usize = 3600,
             connect_error_reports: "How often failed connects to other servers are logged.",
@@ -63,6 +71,7 @@ impl Log {
     /// Reads the keys. Verbose traces and traces of headers are traces.
     pub(crate) fn read_all(&mut self, block: &Block<'_>, notes: &mut Notes) {
         self.read(block, notes);
+        self.connect_errors.read(block, notes);
         self.trace |= self.trace_verbose || self.trace_headers;
     }
 

@@ -28,6 +28,7 @@ pub mod operator;
 pub mod permissions;
 pub mod rate_limits;
 pub(crate) mod reader;
+pub mod repeated;
 pub mod resolver;
 pub mod resolver_tls;
 pub(crate) mod rule;

@@ -99,15 +99,8 @@ block! {
         first: TlsFirst = TlsFirst::No,
             handshake_first | "first" | "immediate": "TLS before INFO: true, `auto`, or how long to wait for it.",
             read (handshake_first), Within(Reloads);
-        /// Whether the lowest version is 1.3.
-        only_1_3: bool = false,
-            min_version: "`1.2` or `1.3`. Default 1.2.", read (min_version_is_1_3), Within(Reloads);
-        /// Empty: all secure ones.
-        cipher_suites: Vec<String> = Vec::new(),
-            cipher_suites: "Cipher suites, by their standard names.", read (nonempty), Within(Reloads);
-        /// Empty: all.
-        curves: Vec<String> = Vec::new(),
-            curve_preferences: "Key exchange groups: X25519, CurveP256, CurveP384.", read (nonempty), Within(Reloads);
+        /// What both ends may agree on.
+        agreed: TlsAgreed = TlsAgreed::default();
         /// In lower-case hex; empty: any.
         pinned_certs: Vec<String> = Vec::new(),
             pinned_certs: "SHA-256 of the public keys that clients may have, in hex.", read (pins), Within(Reloads);
@@ -118,12 +111,8 @@ block! {
         certs: Vec<CertPair> = Vec::new(),
             certs | "certificates": "Certificates with their keys, instead of one of each; the name that a client asks for chooses.",
             by_hand (), Within(Reloads);
-        insecure: bool = false,
-            insecure: "Do not verify the certificates of servers that this one connects to. A listener verifies none anyway.",
-            read (reader::boolean), Within(Reloads);
-        check_known_urls: bool = false,
-            verify_cert_and_check_known_urls: "Servers need a certificate that names a host of `routes`. Refused for clients.",
-            read (reader::boolean), Within(Reloads);
+        /// How other servers are verified.
+        servers: TlsServers = TlsServers::default();
         ocsp_peer: Option<OcspPeer> = None,
             ocsp_peer: "Check clients' certificates by OCSP: true or false, or a block.", by_hand (), Within(Reloads);
     }
@@ -134,6 +123,33 @@ block! {
         cert_match: Refused(CERT_STORE), "Windows certificate store.";
         cert_match_skip_invalid: Refused(CERT_STORE), "Windows certificate store.";
         ca_certs_match: Refused(CERT_STORE), "Windows certificate store.";
+    }
+}
+
+block! {
+    /// What both ends may agree on.
+    pub struct TlsAgreed in "tls" {
+        /// Whether the lowest version is 1.3.
+        only_1_3: bool = false,
+            min_version: "`1.2` or `1.3`. Default 1.2.", read (min_version_is_1_3), Within(Reloads);
+        /// Empty: all secure ones.
+        cipher_suites: Vec<String> = Vec::new(),
+            cipher_suites: "Cipher suites, by their standard names.", read (nonempty), Within(Reloads);
+        /// Empty: all.
+        curves: Vec<String> = Vec::new(),
+            curve_preferences: "Key exchange groups: X25519, CurveP256, CurveP384.", read (nonempty), Within(Reloads);
+    }
+}
+
+block! {
+    /// How other servers are verified, which connect here or are connected to.
+    pub struct TlsServers in "tls" {
+        insecure: bool = false,
+            insecure: "Do not verify the certificates of servers that this one connects to. A listener verifies none anyway.",
+            read (reader::boolean), Within(Reloads);
+        check_known_urls: bool = false,
+            verify_cert_and_check_known_urls: "Servers need a certificate that names a host of `routes`. Refused for clients.",
+            read (reader::boolean), Within(Reloads);
     }
 }
 
@@ -174,7 +190,9 @@ pub(crate) fn tls(value: &Value, context: Context, notes: &mut Notes) -> Option<
     let block = Block::new("tls", map, &mut notes.errors);
     let mut out = Tls::at(value.at.clone().into());
     out.read(&block, notes);
-    out.verify |= out.map || out.check_known_urls || context.is_mutual();
+    out.agreed.read(&block, notes);
+    out.servers.read(&block, notes);
+    out.verify |= out.map || out.servers.check_known_urls || context.is_mutual();
     note_standing(&block, context, notes);
     if let Some(value) = block.get("ocsp_peer") {
         out.ocsp_peer = ocsp::peer(value, out.verify, notes);
@@ -202,7 +220,7 @@ pub(crate) fn tls(value: &Value, context: Context, notes: &mut Notes) -> Option<
 
 /// Notes what is written and has no effect in this context, or may not stand there. What is `false` asks for nothing.
 fn note_standing(block: &Block<'_>, context: Context, notes: &mut Notes) {
-    for key in Tls::KEYS {
+    for key in [TlsAgreed::KEYS, TlsServers::KEYS, Tls::KEYS].into_iter().flatten() {
         let standing = context.standing(key.name);
         let (Some(value), false) = (block.get(key.name), matches!(standing, Standing::AsKeyed)) else {
             continue;

@@ -6,6 +6,7 @@ use super::tls::{self, Context, Tls};
 use crate::Secret;
 use crate::blocks::keys::Status::{Reloads, Restarts};
 use crate::blocks::reader::{self, Block, Errors, Notes, noted};
+use crate::blocks::repeated::Address;
 use crate::error::{ConfigError, Position};
 use crate::language::{Kind, Value};
 use std::time::Duration;
@@ -28,13 +29,8 @@ block! {
     pub struct WebSocket in "websocket" {
         /// Where the block stands.
         at: Position = Position::default();
-        /// `None` takes a free one.
-        port: Option<u16> = Some(0),
-            port: "Port to listen on. -1 takes a free one. Default: none, and nothing listens.",
-            read (reader::port), Within(Restarts);
-        /// Empty: all.
-        host: String = String::new(),
-            host | "net": "Address to listen on. Default: all.", read (reader::text), Within(Restarts);
+        /// Where it listens; an empty host: all addresses.
+        address: Address = Address { host: String::new(), ..Address::default() };
         advertise: Option<String> = None,
             advertise: "`host:port` that clients of other servers are told instead of the real one.",
             read (reader::optional), Within(Restarts);
@@ -72,9 +68,6 @@ block! {
         ping_interval: Option<Duration> = None,
             ping_interval: "How often a silent connection is pinged. Default: as others are.",
             noting (ping_interval), Within(Restarts);
-    }
-    first {
-        listen: Restarts, "`host:port` to listen on.";
     }
 }
 
@@ -116,16 +109,8 @@ pub(crate) fn websocket(value: &Value, notes: &mut Notes) -> Option<WebSocket> {
     let mut own = WebSocket { at: value.at.clone().into(), ..WebSocket::default() };
     own.read(&block, notes);
     own.cookies.read(&block, notes);
-    if let Some(value) = block.get("listen") {
-        match reader::address(value) {
-            Ok((host, port)) => {
-                own.host = host.unwrap_or(own.host);
-                own.port = port;
-            }
-            Err(error) => notes.errors.push(error),
-        }
-    }
-    (own.port != Some(0)).then_some(own)
+    own.address.read_all(&block, notes);
+    own.address.is_on().then_some(own)
 }
 
 pub(crate) fn own_users(value: &Value, notes: &mut Notes) -> OwnUsers {
@@ -230,9 +215,12 @@ mod tests {
         }
         let listening = read("listen: 'h:5', no_tls: true, headers { A: b }", "").expect("read").websocket;
         let listening = listening.expect("a listener");
-        assert_eq!((&*listening.host, listening.port), ("h", Some(5)));
+        assert_eq!((&*listening.address.host, listening.address.port), ("h", Some(5)));
         assert_eq!(listening.headers, [("A".to_owned(), "b".to_owned())]);
-        assert_eq!(read("port: -1, no_tls: true", "").expect("read").websocket.expect("on").port, None);
+        assert_eq!(
+            read("port: -1, no_tls: true", "").expect("read").websocket.expect("on").address.port,
+            None
+        );
     }
 
     #[test]

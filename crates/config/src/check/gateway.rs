@@ -7,7 +7,7 @@ use crate::options::{Options, advertised};
 pub(super) fn check(options: &Options, say: &mut impl FnMut(&Location, String)) {
     let Some(own) = &options.gateway else { return };
     let mut say = |problem: String| say(&own.at, problem);
-    match (&own.name, own.listener.port) {
+    match (&own.name, own.listener.address.port) {
         (None, _) => say("gateway has no name".into()),
         (Some(name), Some(0)) => {
             say(format!("gateway {name:?} has no port specified (select -1 for random port)"));

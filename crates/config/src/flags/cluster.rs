@@ -32,13 +32,13 @@ pub(super) fn routes(options: &mut Options, text: &str) -> Result<(), String> {
 pub(super) fn listen(options: &mut Options, text: &str) -> Result<(), String> {
     let own = of(options);
     if text.is_empty() {
-        own.listener.port = Some(0);
+        own.listener.address.port = Some(0);
         return Ok(());
     }
     let parts = Parts::split(text)?;
     let port = parts.port.ok_or("it has no port")?;
-    own.listener.port = listening_port(port).map_err(|_| format!("{port:?} is no port"))?;
-    own.listener.host = if parts.host.is_empty() { "0.0.0.0".into() } else { parts.host.to_owned() };
+    own.listener.address.port = listening_port(port).map_err(|_| format!("{port:?} is no port"))?;
+    own.listener.address.host = if parts.host.is_empty() { "0.0.0.0".into() } else { parts.host.to_owned() };
     if parts.user.is_some() && parts.password.is_none() {
         return Err("expected cluster password to be set".into());
     }

@@ -31,10 +31,10 @@ impl Servers {
         tls: Option<&Tls>,
         hosts: impl Iterator<Item = &'a str>,
     ) -> Self {
-        let by_certificate = tls.filter(|tls| tls.map || tls.check_known_urls);
+        let by_certificate = tls.filter(|tls| tls.map || tls.servers.check_known_urls);
         let certificate = by_certificate.map(|tls| ByCertificate {
             is_user: tls.map,
-            hosts: hosts.filter(|_| tls.check_known_urls).map(str::to_ascii_lowercase).collect(),
+            hosts: hosts.filter(|_| tls.servers.check_known_urls).map(str::to_ascii_lowercase).collect(),
         });
         Self { user: user.map(str::to_owned), password: password.cloned(), certificate }
     }
@@ -79,6 +79,7 @@ fn is_for(name: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dialtone_config::options::TlsServers;
 
     fn shown(user: &str, password: &str) -> Shown {
         let (user, password) = (user.to_owned(), Secret::new(password));
@@ -133,7 +134,11 @@ mod tests {
 
     #[test]
     fn where_certificates_count_nothing_else_does() {
-        let tls = |map, check_known_urls| Tls { map, check_known_urls, ..Tls::default() };
+        let tls = |map, check_known_urls| Tls {
+            map,
+            servers: TlsServers { check_known_urls, ..TlsServers::default() },
+            ..Tls::default()
+        };
         let by = |tls: &Tls| {
             let hosts = ["A.Example", "b.c.example", "192.0.2.1"].into_iter();
             Servers::new(Some("u.example"), Some(&Secret::new("p")), Some(tls), hosts)

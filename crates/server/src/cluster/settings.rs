@@ -76,7 +76,7 @@ fn info(own: &Block, policy: &Policy, identity: &Identity) -> Info {
             let ip = RouteUrl::of(host, port, None).map(|url| url.to_string()).unwrap_or_default();
             (host.to_owned(), port, ip)
         }
-        None => (own.listener.host.clone(), port, String::new()),
+        None => (own.listener.address.host.clone(), port, String::new()),
     };
     let [import, export] = exchanged(&policy.options);
     Info {
@@ -146,7 +146,7 @@ fn client_urls(options: &Options, identity: &Identity) -> ClientUrls {
         let port = identity.port(ListenerKind::WebSocket);
         match websocket.advertise.as_deref().and_then(|text| advertised("", text).ok()) {
             Some((host, advertised)) => vec![joined(host, advertised.unwrap_or(port))],
-            None => reachable(&websocket.host, port),
+            None => reachable(&websocket.address.host, port),
         }
     });
     ClientUrls { plain, websocket: websocket.unwrap_or_default() }
@@ -159,7 +159,7 @@ pub(crate) fn leaf_address(options: &Options, identity: &Identity) -> Option<(St
     // An invalid address was refused with the configuration.
     Some(match own.advertise.as_deref().and_then(|text| advertised("", text).ok()) {
         Some((host, advertised)) => (host.to_owned(), advertised.unwrap_or(port)),
-        None => (reachable_hosts(&own.host).into_iter().next().unwrap_or_default(), port),
+        None => (reachable_hosts(&own.address.host).into_iter().next().unwrap_or_default(), port),
     })
 }
 
@@ -184,8 +184,9 @@ pub(crate) fn gateway_address(options: &Options, identity: &Identity) -> Option<
     {
         return Some((host.to_owned(), advertised.unwrap_or(port)));
     }
-    let found = reachable(&own.listener.host, port).into_iter().find_map(|url| RouteUrl::parse(&url).ok());
-    Some(found.map_or_else(|| (own.listener.host.clone(), port), |url| (url.host, url.port)))
+    let found =
+        reachable(&own.listener.address.host, port).into_iter().find_map(|url| RouteUrl::parse(&url).ok());
+    Some(found.map_or_else(|| (own.listener.address.host.clone(), port), |url| (url.host, url.port)))
 }
 
 /// The addresses of a listener: its own, or those of the machine that others can reach.

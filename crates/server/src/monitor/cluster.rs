@@ -45,7 +45,7 @@ impl Block {
         let url = |host: &str, port: Option<u16>| format!("{host}:{}", port.unwrap_or_default());
         Self {
             name: node.cluster_name().unwrap_or_default(),
-            addr: own.listener.host.clone(),
+            addr: own.listener.address.host.clone(),
             cluster_port: node.settings.identity.port(ListenerKind::Cluster),
             auth_timeout: Some(seconds(listener.auth_timeout)),
             urls: own.routes.iter().map(|route| url(&route.url.host, route.url.port)).collect(),
@@ -53,7 +53,7 @@ impl Block {
             tls_required: tls.is_some(),
             tls_verify: tls.is_some(),
             pool_size: own.pool.size.map_or(-1, |size| size as i64),
-            write_deadline: own.limits.write_deadline.map(nanos),
+            write_deadline: own.limits.writing.deadline.map(nanos),
             tls_cert_not_after: listener.tls.as_ref().and_then(|tls| tls.not_after()),
         }
     }

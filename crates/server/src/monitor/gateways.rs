@@ -253,17 +253,17 @@ impl Block {
             .map(|remote| Known { name: remote.name.clone(), urls: remote.urls.iter().map(url).collect() });
         Self {
             name: own.name.clone().unwrap_or_default(),
-            host: own.listener.host.clone(),
+            host: own.listener.address.host.clone(),
             port: node.settings.identity.port(ListenerKind::Gateway),
             auth_timeout: Some(seconds(listener.auth_timeout)),
             tls_timeout: Some(seconds(tls.map_or(Tls::TIMEOUT, |tls| tls.timeout))),
             tls_required: tls.is_some(),
             tls_verify: tls.is_some(),
             advertise: own.listener.advertise.clone(),
-            connect_retries: own.retries,
+            connect_retries: own.dialing.retries,
             gateways: known.collect(),
             reject_unknown: own.reject_unknown,
-            write_deadline: own.write_deadline.map(nanos),
+            write_deadline: own.writing.deadline.map(nanos),
         }
     }
 }

@@ -135,7 +135,7 @@ impl Block {
     fn listening(node: &Node, policy: &Policy, own: &LeafNodes) -> Self {
         let tls = own.listener.tls.as_ref();
         Self {
-            host: own.listener.host.clone(),
+            host: own.listener.address.host.clone(),
             port: node.settings.identity.port(ListenerKind::LeafNodes),
             auth_timeout: Some(seconds(policy.of(ListenerKind::LeafNodes).auth_timeout)),
             tls_timeout: Some(seconds(tls.map_or(Tls::TIMEOUT, |tls| tls.timeout))),

@@ -34,7 +34,7 @@ fn patience(own: &RouteLimits, clients: Patience) -> Patience {
     Patience {
         ping_interval: own.ping_interval.unwrap_or(clients.ping_interval),
         pings_out_max: own.pings_out_max.unwrap_or(clients.pings_out_max),
-        write_deadline: own.write_deadline.unwrap_or(clients.write_deadline),
-        keeps_slow: own.write_retry,
+        write_deadline: own.writing.deadline.unwrap_or(clients.write_deadline),
+        keeps_slow: own.writing.retry,
     }
 }

@@ -25,8 +25,8 @@ pub(super) fn policy(
         info: clients.info.clone(),
         auth_timeout: user.timeout.unwrap_or_else(|| default_auth_timeout(block)),
         patience: Patience {
-            write_deadline: own.write_deadline.unwrap_or(clients.patience.write_deadline),
-            keeps_slow: own.write_retry,
+            write_deadline: own.writing.deadline.unwrap_or(clients.patience.write_deadline),
+            keeps_slow: own.writing.retry,
             ..clients.patience
         },
         upgrade: None,

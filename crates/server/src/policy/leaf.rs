@@ -55,8 +55,8 @@ fn policy_with(
         info: clients.info.clone(),
         auth_timeout: own.authorization.timeout.unwrap_or_else(|| default_auth_timeout(block)),
         patience: Patience {
-            write_deadline: own.write_deadline.unwrap_or(clients.patience.write_deadline),
-            keeps_slow: own.write_retry,
+            write_deadline: own.writing.deadline.unwrap_or(clients.patience.write_deadline),
+            keeps_slow: own.writing.retry,
             ..clients.patience
         },
         upgrade: None,

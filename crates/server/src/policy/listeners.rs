@@ -171,7 +171,7 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
         part: "clients by WebSocket",
         in_ports_file: Some(("websocket", ["ws", "wss"])),
         address: |options| {
-            let own = options.websocket.as_ref()?;
+            let own = &options.websocket.as_ref()?.address;
             Some(Address::Tcp { host: &own.host, port: own.port, is_proxied: false })
         },
         tls: |options| options.websocket.as_ref()?.tls.as_ref(),
@@ -189,7 +189,7 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
         part: "routes",
         in_ports_file: Some(("cluster", ["nats", "nats"])),
         address: |options| {
-            let own = &options.cluster.as_ref().filter(|own| own.is_on())?.listener;
+            let own = &options.cluster.as_ref().filter(|own| own.is_on())?.listener.address;
             Some(Address::Tcp { host: &own.host, port: own.port, is_proxied: false })
         },
         tls: |options| options.cluster.as_ref()?.listener.tls.as_ref(),
@@ -207,7 +207,7 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
         part: "leaf nodes",
         in_ports_file: Some(("leafnodes", ["nats", "nats"])),
         address: |options| {
-            let own = &options.leafnodes.as_ref().filter(|own| own.listens())?.listener;
+            let own = &options.leafnodes.as_ref().filter(|own| own.listens())?.listener.address;
             Some(Address::Tcp { host: &own.host, port: own.port, is_proxied: false })
         },
         tls: |options| options.leafnodes.as_ref()?.listener.tls.as_ref(),
@@ -225,7 +225,7 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
         part: "gateways",
         in_ports_file: None,
         address: |options| {
-            let own = &options.gateway.as_ref()?.listener;
+            let own = &options.gateway.as_ref()?.listener.address;
             Some(Address::Tcp { host: &own.host, port: own.port, is_proxied: false })
         },
         tls: |options| options.gateway.as_ref()?.listener.tls.as_ref(),

@@ -51,7 +51,7 @@ pub(super) fn policy(
 
 fn info(own: &WebSocket, identity: &Identity, clients: &Info) -> Info {
     let mut info = clients.clone();
-    info.host = if own.host.is_empty() { "0.0.0.0".into() } else { own.host.clone() };
+    info.host = if own.address.host.is_empty() { "0.0.0.0".into() } else { own.address.host.clone() };
     info.port = identity.port(ListenerKind::WebSocket);
     info.auth_required |= own.has_own_users();
     info.tls_required = own.tls.is_some();

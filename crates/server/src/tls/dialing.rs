@@ -107,10 +107,10 @@ struct Trust {
 impl Trust {
     fn load(options: &Tls, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let (mut roots, authorities) = authorities(options)?;
-        if options.ca_file.is_none() && !options.insecure {
+        if options.ca_file.is_none() && !options.servers.insecure {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
-        let web_pki = match options.insecure {
+        let web_pki = match options.servers.insecure {
             true => None,
             false => Some(verifier(options, roots, provider)?),
         };
