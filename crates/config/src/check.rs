@@ -26,7 +26,7 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
         let problem = format!("max_payload ({payload}) cannot be higher than max_pending ({pending})");
         say(&first(place, &["max_payload", "max_pending"]), problem);
     }
-    let duck = &options.lame_duck;
+    let duck = &options.operation.lame_duck;
     if duck.grace_period >= duck.duration {
         let (grace, duration) = (go_duration(duck.grace_period), go_duration(duck.duration));
         let problem = format!(
@@ -41,13 +41,13 @@ pub(crate) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors:
         say(&place("client_advertise"), problem);
     }
     let https = first(place, &["https_port", "https"]);
-    if options.http.port.is_some() && options.http.tls_port.is_some() {
+    if options.operation.http.port.is_some() && options.operation.http.tls_port.is_some() {
         say(&https, "can't specify both HTTP and HTTPs ports".into());
     }
-    if options.http.tls_port.is_some() && options.clients.tls.is_none() {
+    if options.operation.http.tls_port.is_some() && options.clients.tls.is_none() {
         say(&https, "TLS cert and key required for HTTPS".into());
     }
-    if options.usage.interval.is_some() && options.access.no_system_account {
+    if options.operation.usage.interval.is_some() && options.access.no_system_account {
         say(&place("usage_interval"), "usage_interval needs a system account to tell it in".into());
     }
     check_users(options, place, &mut say);

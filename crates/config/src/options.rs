@@ -41,16 +41,12 @@ pub struct Options {
     pub clients: Clients,
     /// What the server says of itself.
     pub server: Server,
-    /// Monitoring.
-    pub http: Http,
     /// Limits of connections.
     pub limits: Limits,
-    /// Lame duck mode.
-    pub lame_duck: LameDuck,
     /// Logging.
     pub log: Log,
-    /// Answers about certificates (OCSP).
-    pub staples: Staples,
+    /// How it is watched and looked after.
+    pub operation: Operation,
     /// A listener for clients by WebSocket.
     pub websocket: Option<WebSocket>,
     /// A listener for MQTT clients.
@@ -67,6 +63,17 @@ pub struct Options {
     pub jetstream: Option<JetStream>,
     /// Who may come in, and the accounts that there are.
     pub access: Access,
+}
+
+/// How a server is watched and looked after.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Operation {
+    /// Monitoring.
+    pub http: Http,
+    /// Lame duck mode.
+    pub lame_duck: LameDuck,
+    /// Answers about certificates (OCSP).
+    pub staples: Staples,
     /// How much may be published, and what is reported of it.
     pub usage: Usage,
 }

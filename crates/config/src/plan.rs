@@ -16,7 +16,7 @@ use crate::options::{
     self, Access, Authorization, Clients, Cluster, Http, LameDuck, LeafNodes, Limits, Log, Options, Server,
     Staples, Usage,
 };
-use crate::options::{Address, Mqtt, MqttStreams};
+use crate::options::{Address, Mqtt, MqttStreams, Operation};
 
 mod jetstream;
 
@@ -323,7 +323,8 @@ pub fn plan(old: &Options, new: &Options) -> Result<Vec<Change>, Refusal> {
 
 /// What differs in the blocks that declare their own rules. A part of the options that is left out does not compile.
 fn of_blocks(old: &Options, new: &Options) -> Vec<Difference> {
-    let Options { clients, server, http, limits, lame_duck, log, staples, access, usage, .. } = new;
+    let Options { clients, server, limits, log, operation, access, .. } = new;
+    let Operation { http, lame_duck, staples, usage } = operation;
     // Where they were read is no part of them; the others are `Option`s, which are compared as a whole.
     let Options {
         source: _,
@@ -344,12 +345,12 @@ fn of_blocks(old: &Options, new: &Options) -> Vec<Difference> {
     OperatorMode::compare(&old.access.operator_mode, &access.operator_mode, &mut out);
     Clients::compare(&old.clients, clients, &mut out);
     Server::compare(&old.server, server, &mut out);
-    Staples::compare(&old.staples, staples, &mut out);
-    Usage::compare(&old.usage, usage, &mut out);
-    Http::compare(&old.http, http, &mut out);
+    Staples::compare(&old.operation.staples, staples, &mut out);
+    Usage::compare(&old.operation.usage, usage, &mut out);
+    Http::compare(&old.operation.http, http, &mut out);
     Limits::compare(&old.limits, limits, &mut out);
     compare_cluster_name(old, new, &mut out);
-    LameDuck::compare(&old.lame_duck, lame_duck, &mut out);
+    LameDuck::compare(&old.operation.lame_duck, lame_duck, &mut out);
     Log::compare(&old.log, log, &mut out);
     ConnectErrors::compare(&old.log.connect_errors, &log.connect_errors, &mut out);
     out

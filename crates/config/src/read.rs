@@ -110,9 +110,9 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     let mut out = Options::default();
     let block = Block::new("", map, &mut notes.errors);
     out.clients.read_all(&block, notes);
-    out.http.read_all(&block, notes);
+    out.operation.http.read_all(&block, notes);
     out.limits.read(&block, notes);
-    out.lame_duck.read(&block, notes);
+    out.operation.lame_duck.read(&block, notes);
     out.log.read_all(&block, notes);
     block.set_block("websocket", &mut out.websocket, notes, websocket::websocket);
     block.set_block("mqtt", &mut out.mqtt, notes, mqtt::mqtt);
@@ -122,8 +122,8 @@ fn options(map: &Map, notes: &mut Notes) -> Options {
     block.set_block("leafnodes", &mut out.leafnodes, notes, leafnodes::leafnodes);
     block.set_block("jetstream", &mut out.jetstream, notes, jetstream::jetstream);
     out.server.read(&block, notes);
-    out.staples.read(&block, notes);
-    out.usage.read(&block, notes);
+    out.operation.staples.read(&block, notes);
+    out.operation.usage.read(&block, notes);
     out.access.read_all(&block, notes);
     profiler(&block, notes);
     let mut ignored = false;
@@ -190,14 +190,14 @@ mod tests {
     fn addresses() {
         let options = read_text("listen: '127.0.0.1:-1'\nhttp: 8222").expect("read");
         assert_eq!(
-            (options.clients.host.as_str(), options.clients.port, options.http.port),
+            (options.clients.host.as_str(), options.clients.port, options.operation.http.port),
             ("127.0.0.1", None, Some(8222))
         );
         let options =
             read_text("port: 0, host: '', http_port: 0, prof_port: 0, server_name: '', log_file: ''");
         let options = options.expect("empty is what is not set");
         assert_eq!(
-            (options.clients.host.as_str(), options.clients.port, options.http.port),
+            (options.clients.host.as_str(), options.clients.port, options.operation.http.port),
             ("0.0.0.0", Some(4222), None)
         );
         assert_eq!((options.server.name, options.log.file), (None, None));

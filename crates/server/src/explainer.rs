@@ -28,7 +28,8 @@ impl Explainer {
         let Partial { mut options, not_supported, imports } = partial;
         let left_out = LeftOut::new(not_supported, imports);
         // Nobody connects, so certificates need not be at hand.
-        (options.clients.tls, options.websocket, options.staples.own) = (None, None, Default::default());
+        (options.clients.tls, options.websocket, options.operation.staples.own) =
+            (None, None, Default::default());
         let log = Logger::silent();
         let identity = identity(&options, BTreeMap::new());
         let policy = Policy::new(options, &identity)?;

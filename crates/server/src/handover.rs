@@ -74,7 +74,7 @@ fn hand_over(executor: &mut Executor, node: &Node) {
         client::send_away_to(session, node, &urls);
     }
     let is_any = !going.is_empty();
-    let closed_by = now + node.settings.policy().options.lame_duck.grace_period;
+    let closed_by = now + node.settings.policy().options.operation.lame_duck.grace_period;
     if rebalance.asked(going, closed_by, now) == 0 && is_any {
         let to = handover.to.len();
         node.log.emit(

@@ -202,7 +202,7 @@ fn lame_duck(node: &Arc<Node>, loops: &Mutex<Loops>) {
     for session in node.connections.registry.open() {
         client::send_away(&session, node);
     }
-    let duck = policy.options.lame_duck.clone();
+    let duck = policy.options.operation.lame_duck.clone();
     let sessions = node.connections.registry.open();
     if !sessions.is_empty() {
         std::thread::sleep(duck.grace_period);

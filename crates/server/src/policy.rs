@@ -149,7 +149,10 @@ impl Policy {
 
     /// Whether a request that is denied in an account is answered.
     pub fn answers_denied(&self, account: &str) -> bool {
-        self.denied_publish_status.get(account).copied().unwrap_or(self.options.usage.answers_denied)
+        self.denied_publish_status
+            .get(account)
+            .copied()
+            .unwrap_or(self.options.operation.usage.answers_denied)
     }
 
     /// What holds for those who come by this listener.
@@ -223,7 +226,7 @@ fn servers_tls(block: Option<&Tls>, options: &Options) -> Result<Option<TlsSetup
 fn stapled(block: Option<&Tls>, options: &Options) -> Result<Option<TlsSetup>, TlsError> {
     let Some(block) = block else { return Ok(None) };
     let mut tls = TlsSetup::load(block)?;
-    tls.staple(&options.staples.own, options.staples.store_dir.as_deref())?;
+    tls.staple(&options.operation.staples.own, options.operation.staples.store_dir.as_deref())?;
     Ok(Some(tls))
 }
 

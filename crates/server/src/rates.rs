@@ -40,10 +40,10 @@ impl Rules {
                 .iter()
                 .filter_map(|a| Some((a.name.clone(), a.rate_limits.clone()?)))
                 .collect(),
-            accounts_default: options.usage.rate_limits.clone(),
+            accounts_default: options.operation.usage.rate_limits.clone(),
             users: users.filter_map(of_user).collect(),
             users_default: defaults.chain(global).collect(),
-            others_default: options.usage.default_rate_limits.clone(),
+            others_default: options.operation.usage.default_rate_limits.clone(),
         }
     }
 

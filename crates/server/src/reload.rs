@@ -116,7 +116,7 @@ pub(crate) fn certificates(node: &Arc<Node>) {
 pub(crate) fn begin_peer_check(node: &Node) {
     let policy = node.settings.policy();
     if policy.all_tls().any(|tls| tls.peer_check().is_some()) {
-        let options = policy.options.staples.peers.as_ref();
+        let options = policy.options.operation.staples.peers.as_ref();
         if let Err(problem) = node.connections.peer_cache.configure(options) {
             node.log.emit(Logged::Warning, "", format_args!("OCSP peer cache: {problem}"));
         }

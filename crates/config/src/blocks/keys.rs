@@ -140,6 +140,7 @@ static PARTS: &[&[Key]] = &[
 /// Keys that stand in several blocks: the block, and whether a reload may change what stands there, where that is not as declared.
 const REPEATED: &[(&str, Option<Status>, &[Key])] = &[
     ("websocket", None, Address::KEYS),
+    ("mqtt", None, Address::KEYS),
     ("cluster", None, Address::KEYS),
     ("cluster", None, Dialing::KEYS),
     ("cluster", None, Writing::KEYS),

@@ -6,6 +6,7 @@ use super::tls::{self, Context, Tls};
 use super::websocket::{OwnUsers, own_users};
 use crate::blocks::keys::Status::{Reloads, Restarts};
 use crate::blocks::reader::{self, Block, Notes, noted};
+use crate::blocks::repeated::Address;
 use crate::error::{ConfigError, Position};
 use crate::language::Value;
 use std::num::NonZeroU16;
@@ -19,13 +20,8 @@ block! {
     pub struct Mqtt in "mqtt" {
         /// Where the block stands.
         at: Position = Position::default();
-        /// `None` takes a free one.
-        port: Option<u16> = Some(0),
-            port: "Port to listen on, usually 1883. -1 takes a free one. Default: none, and nothing listens.",
-            read (reader::port), Within(Restarts);
-        /// Empty: all.
-        host: String = String::new(),
-            host | "net": "Address to listen on. Default: all.", read (reader::text), Within(Restarts);
+        /// Where it listens, usually at port 1883; an empty host: all addresses.
+        address: Address = Address { host: String::new(), ..Address::default() };
         tls: Option<Tls> = None,
             tls: "TLS, with the keys of `tls`. The handshake comes first.",
             block (|v, notes| tls::tls(v, Context::Mqtt, notes)), Within(Reloads);
@@ -43,9 +39,6 @@ block! {
             read (reader::boolean), Within(Restarts);
         /// How streams keep what clients are owed.
         streams: MqttStreams = MqttStreams::default();
-    }
-    first {
-        listen: Restarts, "`host:port` to listen on.";
     }
 }
 
@@ -89,14 +82,14 @@ pub(crate) fn mqtt(value: &Value, notes: &mut Notes) -> Option<Mqtt> {
     let mut own = Mqtt { at: value.at.clone().into(), ..Mqtt::default() };
     own.read(&block, notes);
     own.streams.read(&block, notes);
-    block.set_listen(&mut own.host, &mut own.port, &mut notes.errors);
+    own.address.read_all(&block, notes);
     if let Some(value) = block.get("consumer_replicas") {
         // As officially: taken and doubted, whatever the number.
         noted(reader::integer(value), &mut notes.errors);
         let problem = "invalid use of field \"consumer_replicas\": consumer replicas setting ignored in this server version";
         notes.doubts.push(ConfigError::new(&value.at, problem));
     }
-    (own.port != Some(0)).then_some(own)
+    own.address.is_on().then_some(own)
 }
 
 /// Packet identifiers are the bound. Source: nats-server 2.15.0, asked.
@@ -151,14 +144,17 @@ mod tests {
             assert_eq!(read(block, "").expect(block).mqtt, None, "{block}");
         }
         let own = read("listen: 'h:5'", JETSTREAM).expect("read").mqtt.expect("a listener");
-        assert_eq!((&*own.host, own.port), ("h", Some(5)));
+        assert_eq!((&*own.address.host, own.address.port), ("h", Some(5)));
         assert_eq!(own.streams.ack_wait, Duration::from_secs(30));
         assert_eq!((own.streams.ack_pending_max.get(), own.streams.api_timeout.as_secs()), (1024, 5));
         let said = "port: -1, ack_wait: '1m', max_inflight: 7, api_timeout: '1s', js_domain: d, stream_replicas: 3,\
              consumer_memory_storage: true, consumer_auto_cleanup: '2s', reject_qos2_publish: true, downgrade_qos2_subscribe: true";
         let own = read(said, JETSTREAM).expect("read").mqtt.expect("a listener");
         let streams = &own.streams;
-        assert_eq!((own.port, streams.ack_wait.as_secs(), streams.ack_pending_max.get()), (None, 60, 7));
+        assert_eq!(
+            (own.address.port, streams.ack_wait.as_secs(), streams.ack_pending_max.get()),
+            (None, 60, 7)
+        );
         assert_eq!((streams.api_timeout.as_secs(), streams.domain.as_deref()), (1, Some("d")));
         assert_eq!((streams.replicas, streams.consumer_inactive_threshold.as_secs()), (3, 2));
         assert!(streams.consumer_memory_storage && own.reject_qos2_publish && own.downgrade_qos2_subscribe);

@@ -8,7 +8,7 @@ use crate::options::Options;
 pub(super) fn check(options: &Options, place: &dyn Fn(&str) -> Location, errors: &mut Errors) {
     let Some(own) = &options.jetstream else { return };
     let mut say = |problem: String| errors.push(ConfigError::new(&own.at, problem));
-    if options.staples.store_dir.is_some() && own.store_dir.is_some() {
+    if options.operation.staples.store_dir.is_some() && own.store_dir.is_some() {
         say("Duplicate 'store_dir' configuration".into());
     }
     if let Some(domain) = &own.domain {

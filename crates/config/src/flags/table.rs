@@ -48,11 +48,11 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     }),
     flag(&["m", "http_port"], "PORT", "Server", "Port for monitoring by HTTP", |o, v| {
-        o.http.port = http_port(v)?;
+        o.operation.http.port = http_port(v)?;
         Ok(())
     }),
     flag(&["ms", "https_port"], "PORT", "Server", "Port for monitoring by HTTPS", |o, v| {
-        o.http.tls_port = http_port(v)?;
+        o.operation.http.tls_port = http_port(v)?;
         Ok(())
     }),
     run(&["c", "config"], "FILE", "Server", "Configuration file"),
@@ -159,7 +159,7 @@ pub(super) const FLAGS: &[Flag] = &[
     }),
     JETSTREAM,
     flag(&["sd", "store_dir"], "FOLDER", "JetStream", "Folder for what is kept", |o, v| {
-        o.staples.store_dir = Some(v.into());
+        o.operation.staples.store_dir = Some(v.into());
         // A flag wins over the file.
         if let Some(own) = &mut o.jetstream {
             own.store_dir = None;

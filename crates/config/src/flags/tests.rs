@@ -35,7 +35,7 @@ fn notations_of_go() {
     assert_eq!((off.clients.port, off.jetstream), (Some(5), None));
     let on = options("-js -sd /x").expect("read");
     assert!(on.jetstream.is_some_and(|own| own.enabled && own.store_dir.is_none()));
-    assert_eq!(on.staples.store_dir, Some("/x".into()));
+    assert_eq!(on.operation.staples.store_dir, Some("/x".into()));
 }
 
 #[test]

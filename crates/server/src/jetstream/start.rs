@@ -102,7 +102,7 @@ fn batches(asked: &BatchLimits) -> (stream::BatchLimits, Option<usize>) {
 pub(crate) fn start(node: &Arc<Node>, policy: &Policy) -> Result<(), StartError> {
     let Some(own) = &policy.options.jetstream else { return Ok(()) };
     let say = |text: std::fmt::Arguments<'_>| node.log.emit(Event::Starting, "", text);
-    let (folder, is_temporary) = folder(own, policy.options.staples.store_dir.as_deref());
+    let (folder, is_temporary) = folder(own, policy.options.operation.staples.store_dir.as_deref());
     if is_temporary {
         let text = "Temporary storage directory used, data could be lost on system reboot";
         node.log.emit(Event::Warning, "", format_args!("{text}"));
@@ -382,7 +382,7 @@ pub(crate) fn prepare(node: &Arc<Node>, policy: &Policy) -> Result<(), String> {
             format!("JetStream cannot be switched on: {error}")
         });
     };
-    let (folder, _) = folder(own, policy.options.staples.store_dir.as_deref());
+    let (folder, _) = folder(own, policy.options.operation.staples.store_dir.as_deref());
     if folder != node.streams.capacity().folder || own.domain.as_deref() != shared.domain.as_deref() {
         return Err(
             "JetStream cannot be switched on again with another store_dir or domain: restart the server"

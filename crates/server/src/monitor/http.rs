@@ -40,7 +40,7 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Errors: the address that cannot be listened on, and why.
 pub(crate) fn start(node: &Arc<Node>) -> Result<Vec<(&'static str, Endpoint)>, ListenError> {
     let policy = node.settings.policy();
-    let http = &policy.options.http;
+    let http = &policy.options.operation.http;
     let host = if http.host.is_empty() { &policy.options.clients.host } else { &http.host };
     let mut endpoints = Vec::new();
     for (port, scheme) in [(http.port, Scheme::Http), (http.tls_port, Scheme::Https)] {
@@ -126,7 +126,7 @@ async fn plain_to_tls(stream: &tokio::net::TcpStream) -> Option<&'static [u8]> {
 /// The method does not matter, as with the official server: there is nothing here but to read.
 async fn respond(node: &Arc<Node>, share: &Share, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let policy = node.settings.policy();
-    let base = policy.options.http.base_path.trim_end_matches('/');
+    let base = policy.options.operation.http.base_path.trim_end_matches('/');
     let base = if base.is_empty() || base.starts_with('/') { base.to_owned() } else { format!("/{base}") };
     let path = query::decode_path(request.uri().path());
     if let Some(clean) = cleaned(&path) {

@@ -157,7 +157,11 @@ struct Limits {
 fn limits(node: &Node, policy: &Policy) -> Limits {
     let (options, limits) = (&policy.options, &policy.options.limits);
     let MonitorPorts { http: http_port, https: https_port } = node.monitoring.ports();
-    let http_host = if options.http.host.is_empty() { &options.clients.host } else { &options.http.host };
+    let http_host = if options.operation.http.host.is_empty() {
+        &options.clients.host
+    } else {
+        &options.operation.http.host
+    };
     Limits {
         max_connections: if limits.connections_max == 0 { -1 } else { limits.connections_max as i64 },
         max_subscriptions: Some(limits.subscriptions_max).filter(|&max| max > 0),
@@ -165,7 +169,7 @@ fn limits(node: &Node, policy: &Policy) -> Limits {
         ping_max: limits.pings_out_max,
         http_host: http_host.clone(),
         http_port,
-        http_base_path: options.http.base_path.clone(),
+        http_base_path: options.operation.http.base_path.clone(),
         https_port,
         auth_timeout: seconds(policy.clients().auth_timeout),
         max_control_line: limits.control_line_bytes_max,
@@ -316,7 +320,7 @@ fn trust(node: &Node, policy: &Policy) -> Trust {
     let options = &policy.options;
     let operators = &options.access.operator_mode.operators;
     let keys = || options.access.trusted_proxies.iter().map(|key| json!({ "key": key })).collect::<Vec<_>>();
-    let shows_cache = asks_about_peers(policy) && options.staples.peers.is_some();
+    let shows_cache = asks_about_peers(policy) && options.operation.staples.peers.is_some();
     Trust {
         trusted_operators_jwt: operators.iter().map(|token| token.jwt.clone()).collect(),
         trusted_operators_claim: operators.iter().filter_map(|token| jwt::payload(&token.jwt).ok()).collect(),

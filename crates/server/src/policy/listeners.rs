@@ -258,7 +258,7 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
         part: "clients of MQTT",
         in_ports_file: None,
         address: |options| {
-            let own = options.mqtt.as_ref()?;
+            let own = &options.mqtt.as_ref()?.address;
             Some(Address::Tcp { host: &own.host, port: own.port, is_proxied: false })
         },
         tls: |options| options.mqtt.as_ref()?.tls.as_ref(),

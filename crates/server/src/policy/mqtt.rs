@@ -17,7 +17,7 @@ pub(super) fn policy(
     let Some(own) = &options.mqtt else { return Ok(None) };
     let tls = stapled(own.tls.as_ref(), options)?;
     let mut policy = policy_with(own, options, clients, tls)?;
-    policy.info.host = if own.host.is_empty() { "0.0.0.0".into() } else { own.host.clone() };
+    policy.info.host = if own.address.host.is_empty() { "0.0.0.0".into() } else { own.address.host.clone() };
     policy.info.port = identity.port(ListenerKind::Mqtt);
     Ok(Some(policy))
 }

@@ -22,7 +22,7 @@ pub(super) fn policy(
     let Some(own) = &options.websocket else { return Ok(None) };
     let mut tls = own.tls.as_ref().map(TlsSetup::load).transpose()?;
     if let Some(tls) = &mut tls {
-        tls.staple(&options.staples.own, options.staples.store_dir.as_deref())?;
+        tls.staple(&options.operation.staples.own, options.operation.staples.store_dir.as_deref())?;
     }
     let maps = |tls: Option<&dialtone_config::options::Tls>| tls.is_some_and(|tls| tls.map);
     let differs = own.has_own_users() || maps(own.tls.as_ref()) != maps(options.clients.tls.as_ref());

@@ -29,7 +29,7 @@ enum Then {
 /// Takes over the interval of the configuration, at once. What was used until then is published, if there was an interval.
 pub(crate) fn renew(node: &Arc<Node>) {
     node.internal.run(|executor| {
-        let span = executor.node.settings.policy().options.usage.interval;
+        let span = executor.node.settings.policy().options.operation.usage.interval;
         if span != executor.state.usage.as_ref().map(|interval| interval.span) {
             let ended = end(executor, if span.is_some() { Then::Next } else { Then::Last });
             begin(executor, span, ended);

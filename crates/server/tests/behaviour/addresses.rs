@@ -23,7 +23,7 @@ fn get(ip: IpAddr, port: u16, path: &str) -> String {
 #[test]
 fn without_a_host_a_server_is_reached_by_both_families() {
     let mut options = Options::default();
-    (options.clients.port, options.http.port) = (None, Some(0));
+    (options.clients.port, options.operation.http.port) = (None, Some(0));
     let server = Server::builder().options(options).quiet().start().expect("started");
     let clients = server.client_address().expect("it listens").port();
     let monitoring = server.node().monitoring.ports().http;
