@@ -4,6 +4,7 @@
 mod agreement;
 mod flow;
 mod random;
+mod statements;
 mod subscribing;
 
 use crate::*;

@@ -4,6 +4,7 @@ mod bytes;
 mod opinion;
 mod random;
 mod refused;
+mod statements;
 
 use super::*;
 
