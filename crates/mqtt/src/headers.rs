@@ -20,6 +20,8 @@ const RETAINED_TOPIC: &str = "Nmqtt-RTopic";
 const RETAINED_FLAGS: &str = "Nmqtt-RFlags";
 /// The hash of the server that it came by.
 const RETAINED_ORIGIN: &str = "Nmqtt-ROrigin";
+/// The user that published it.
+const RETAINED_SOURCE: &str = "Nmqtt-RSource";
 /// Payload format indicator of MQTT 5.
 const FORMAT: &str = "Nmqtt-Payload-Format";
 /// Seconds that the message is good for, from when it was published.
@@ -64,12 +66,31 @@ pub fn put_held(out: &mut Vec<u8>, subject: &[u8], flags: u8, properties: Proper
     end(out);
 }
 
+/// By whom and by which server a retained message came.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The hash of the server's name.
+    pub origin: &'a str,
+    /// The user; empty: nobody logs in.
+    pub user: &'a str,
+}
+
 /// Appends the headers of a retained message.
-pub fn put_retained(out: &mut Vec<u8>, topic: &str, flags: u8, origin: &str, properties: Properties<'_>) {
+pub fn put_retained(
+    out: &mut Vec<u8>,
+    topic: &str,
+    flags: u8,
+    source: Source<'_>,
+    properties: Properties<'_>,
+) {
     begin(out);
     line(out, RETAINED_TOPIC, topic.as_bytes());
     line(out, RETAINED_FLAGS, flags.to_string().as_bytes());
-    line(out, RETAINED_ORIGIN, origin.as_bytes());
+    line(out, RETAINED_ORIGIN, source.origin.as_bytes());
+    // A name that no header can hold says nothing.
+    if !source.user.is_empty() && is_plain(source.user) {
+        line(out, RETAINED_SOURCE, source.user.as_bytes());
+    }
     put_properties(out, properties, Response::Header);
     end(out);
 }
@@ -285,7 +306,12 @@ pub fn pubrel(headers: &[u8]) -> Option<PacketId> {
 pub fn retained(headers: &[u8]) -> Option<(&str, Qos)> {
     let topic = text(header::value(headers, RETAINED_TOPIC.as_bytes())?).filter(|topic| !topic.is_empty())?;
     let flags: u8 = header::value(headers, RETAINED_FLAGS.as_bytes()).and_then(number).unwrap_or_default();
-    Some((topic, qos(flags >> QOS_SHIFT & QOS_MASK).unwrap_or(Qos::AtMostOnce)))
+    Some((topic, flags_qos(flags)))
+}
+
+/// The quality of service among the flags of a PUBLISH.
+pub(crate) fn flags_qos(flags: u8) -> Qos {
+    qos((flags >> QOS_SHIFT) & QOS_MASK).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -311,7 +337,15 @@ mod tests {
         assert_eq!(held(text.as_bytes()), Some((&b"t.b"[..], Qos::ExactlyOnce, false)));
         let text = put(|out| put_held(out, b"t", flags(Qos::ExactlyOnce, true), none));
         assert_eq!(held(text.as_bytes()), Some((&b"t"[..], Qos::ExactlyOnce, true)));
-        let text = put(|out| put_retained(out, "t", flags(Qos::AtLeastOnce, true), "NUmM6cRx", none));
+        let text = put(|out| {
+            put_retained(
+                out,
+                "t",
+                flags(Qos::AtLeastOnce, true),
+                Source { origin: "NUmM6cRx", user: "" },
+                none,
+            )
+        });
         assert_eq!(text, "NATS/1.0\r\nNmqtt-RTopic:t\r\nNmqtt-RFlags:3\r\nNmqtt-ROrigin:NUmM6cRx\r\n\r\n");
         assert_eq!(retained(text.as_bytes()), Some(("t", Qos::AtLeastOnce)));
         let packet = PacketId::new(7).unwrap();

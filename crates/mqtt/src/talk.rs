@@ -135,6 +135,8 @@ pub struct Talk {
     waiting: HashMap<u64, Waiting>,
     /// When each is given up, in the order of tokens.
     deadlines: VecDeque<(Instant, u64)>,
+    /// The user, which retained messages name.
+    user: Box<str>,
     /// Streams that are not known to be there yet, while they are prepared.
     unprepared: usize,
     finding: Finding,
@@ -150,6 +152,7 @@ impl Talk {
             next_token: 1,
             waiting: HashMap::new(),
             deadlines: VecDeque::new(),
+            user: "".into(),
             unprepared: 0,
             finding: Finding::default(),
         }
@@ -163,6 +166,11 @@ impl Talk {
     /// What is asked of streams from now on.
     pub fn set_settings(&mut self, settings: Arc<Settings>) {
         self.settings = settings;
+    }
+
+    /// Says who the client is; empty: nobody logs in.
+    pub fn set_user(&mut self, user: &str) {
+        self.user = user.into();
     }
 
     /// Looks for the streams of the account, and makes those that are not there; [`Answer::Prepared`] follows.

@@ -6,7 +6,8 @@ use super::messages::is_literal;
 use super::{Answer, Asked, Failure, Send, Talk, read, sessions};
 use crate::headers;
 use crate::streams::Stream;
-use dialtone_jetstream::api::{PageRequest, StreamInfoRequest, StreamInfoResponse};
+use dialtone_jetstream::api::{Bytes, PageRequest, StreamInfoRequest, StreamInfoResponse};
+use dialtone_jetstream::document;
 use dialtone_wire::mqtt::Qos;
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -173,18 +174,34 @@ fn subjects_of(answer: &[u8]) -> Result<(Vec<String>, i64), Failure> {
     Ok((subjects.into_keys().collect(), response.paged.total))
 }
 
-/// The retained message of a subject.
+document! {
+    /// A retained message as older servers wrote them: all of it in the payload.
+    pub struct OlderRetained = "mqttRetainedMsg" {
+        /// The topic.
+        pub topic: String, "topic" omitempty "string";
+        /// The message.
+        pub msg: Bytes, "msg" omitempty "[]uint8";
+        /// The flags of its PUBLISH.
+        pub flags: u8, "flags" always "uint8";
+    }
+}
+
+/// The retained message of a subject; `None`: what is there is none.
 fn retained(subject: &str, answer: &[u8]) -> Result<Option<Retained>, Failure> {
     let Some(message) = sessions::message(answer)?.filter(|message| message.subject == subject) else {
         return Ok(None);
     };
-    let Some((topic, qos)) = headers::retained(&message.hdrs.0) else { return Ok(None) };
-    Ok(Some(Retained {
-        subject: subject.strip_prefix(Stream::Retained.prefix()).unwrap_or_default().to_owned(),
-        topic: topic.to_owned(),
-        qos,
-        published: u64::try_from(message.time.unix_nanos() / 1_000_000_000).unwrap_or_default(),
-        headers: message.hdrs.0,
-        payload: message.data.0,
-    }))
+    let (headers, payload) = (message.hdrs.0, message.data.0);
+    let older =
+        || read::<OlderRetained>(&payload, OlderRetained::GO).ok().filter(|older| !older.topic.is_empty());
+    let (topic, qos, payload) = match headers::retained(&headers) {
+        Some((topic, qos)) => (topic.to_owned(), qos, payload),
+        None => match older().filter(|_| headers.is_empty()) {
+            Some(older) => (older.topic, headers::flags_qos(older.flags), older.msg.0),
+            None => return Ok(None),
+        },
+    };
+    let published = u64::try_from(message.time.unix_nanos() / 1_000_000_000).unwrap_or_default();
+    let subject = subject.strip_prefix(Stream::Retained.prefix()).unwrap_or_default().to_owned();
+    Ok(Some(Retained { subject, topic, qos, headers, payload, published }))
 }

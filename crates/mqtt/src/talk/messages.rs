@@ -2,7 +2,7 @@
 
 use super::{Asked, Failure, Send, Talk, sessions};
 use crate::command::{Published, Ticket};
-use crate::headers::{self, Response};
+use crate::headers::{self, Response, Source};
 use crate::streams::{Hash, Stream};
 use dialtone_jetstream::api::PurgeRequest;
 use dialtone_jetstream::error;
@@ -96,10 +96,11 @@ impl Talk {
 
     /// Retains a message. Nobody waits for it: what is stored behind it in the same log is not stored before it.
     pub fn retain(&mut self, subject: &[u8], message: &Published<'_>, send: &mut Send<'_>) {
-        let (origin, flags) = (self.settings.server, headers::flags(message.qos, true));
+        let (server, flags) = (self.settings.server, headers::flags(message.qos, true));
+        let source = Source { origin: server.as_str(), user: &self.user };
         self.draft.begin(&[Stream::Retained.prefix().as_bytes(), subject]);
         self.draft.headers(|out| {
-            headers::put_retained(out, message.topic, flags, origin.as_str(), message.properties)
+            headers::put_retained(out, message.topic, flags, source, message.properties);
         });
         self.draft.payload(message.payload);
         self.tell(send);

@@ -253,6 +253,9 @@ fn what_is_retained_is_written_and_removed() {
         sent.headers,
         "NATS/1.0\r\nNmqtt-RTopic:t\r\nNmqtt-RFlags:5\r\nNmqtt-ROrigin:NUmM6cRx\r\n\r\n"
     );
+    world.talk.set_user("u");
+    world.act(|talk, _, send, _| talk.retain(b"t", &publish(b"x"), send));
+    assert!(world.next().headers.ends_with("Nmqtt-ROrigin:NUmM6cRx\r\nNmqtt-RSource:u\r\n\r\n"));
     world.act(|talk, _, send, _| talk.unretain(b"t.a", send));
     let sent = world.next();
     assert_eq!(
@@ -296,6 +299,10 @@ fn retained_messages_are_found_by_the_index() {
             match subject.as_str() {
                 "$MQTT.rmsgs.t.03" => NO_MESSAGE.to_owned(),
                 "$MQTT.rmsgs.t.04" => stored_message(&subject, "", "x"),
+                // An older server wrote this one.
+                "$MQTT.rmsgs.t.06" => {
+                    stored_message(&subject, "", r#"{"topic":"t/06","msg":"eA==","flags":5}"#)
+                }
                 "$MQTT.rmsgs.t.05" => "nonsense".to_owned(),
                 _ => stored_message(&subject, headers, "x"),
             }
