@@ -1,5 +1,6 @@
 //! docs/mqtt-statements.md names every normative statement of MQTT, and what it says to hold them is there.
 
+use dialtone_wire::mqtt_sn::Kind;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -163,6 +164,22 @@ fn every_statement_is_named_once() {
         let named: Vec<&str> = rows(part(&page, version.heading)).iter().map(|row| row[0]).collect();
         assert_eq!(named, version.identifiers(), "{}", version.heading);
     }
+}
+
+#[test]
+fn every_message_of_mqtt_sn_is_named_once() {
+    let mut all: Vec<String> =
+        Kind::ALL.iter().map(|kind| format!("{kind:?} {:#04x}", *kind as u8)).collect();
+    all.push("Forwarder 0xfe".to_owned());
+    let page = page();
+    let named = rows(part(&page, "## MQTT-SN 1.2: messages"));
+    assert!(
+        named.iter().map(|row| row[0].to_lowercase()).eq(all.iter().map(|name| name.to_lowercase())),
+        "{all:?}"
+    );
+    let procedures = rows(part(&page, "## MQTT-SN 1.2: procedures"));
+    let sections: Vec<String> = (1..=14).map(|number| format!("6.{number}")).collect();
+    assert!(procedures.iter().map(|row| row[0]).eq(sections.iter().map(String::as_str)));
 }
 
 #[test]
