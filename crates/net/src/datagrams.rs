@@ -89,7 +89,12 @@ impl Outlet {
     ///
     /// # Errors
     /// There are no more file descriptors.
+    /// [`Datagrams::closed`] is called then, too.
     pub fn open(&mut self, stream: usize) -> io::Result<Socket> {
+        self.try_open(stream).inspect_err(|_| self.broken.push(stream))
+    }
+
+    fn try_open(&mut self, stream: usize) -> io::Result<Socket> {
         let (theirs, ours) = Socket::pair()?;
         ours.set_nonblocking(true)?;
         let mut socket = UnixStream::from_std(ours);

@@ -5,6 +5,7 @@ use crate::driver::Driver;
 use crate::internal::Internal;
 use crate::lifecycle::Server;
 use crate::log::{Event, Logger};
+use crate::mqtt_sn;
 use crate::node::Node;
 use crate::policy::{
     Address, COMPATIBLE_VERSION, Identity, LISTENERS, ListenerKind, Policy, PolicyError, Row,
@@ -162,6 +163,8 @@ impl Builder {
         let options = self.options;
         report_panics(&threads, &log, self.at_panic);
         let listening = listen_all(&options, self.in_process_only)?;
+        let datagrams =
+            mqtt_sn::listen(&options).map_err(|problem| StartError::listen(mqtt_sn::PART, problem))?;
         let at = |port: fn(&Endpoint) -> _| by_kind(&listening, port);
         let identity = identity(&options, at(Endpoint::port));
         banner(&log, &options, &identity);
@@ -203,7 +206,11 @@ impl Builder {
         if let Some(folder) = &policy.options.server.ports_file_dir {
             write_ports(&node, folder, &listening, &http);
         }
-        let addresses = by_kind(&listening, Endpoint::address);
+        let mut addresses = by_kind(&listening, Endpoint::address);
+        if let Some(bound) = datagrams {
+            addresses.insert(ListenerKind::MqttSn, bound.1.address());
+            mqtt_sn::start(&node, loops.taker(), bound).map_err(StartError::Loops)?;
+        }
         // Clients over the network come last, as officially.
         for Listening { row, listener, endpoint } in listening.into_iter().rev() {
             if let Some(endpoint) = &endpoint {

@@ -7,6 +7,8 @@ use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::tls::PeerCache;
 use crate::usage::Usage;
+use dialtone_net::DatagramThread;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// All connections of a server.
@@ -25,6 +27,8 @@ pub struct Connections {
     pub(crate) peer_cache: PeerCache,
     /// What other servers have.
     pub(crate) elsewhere: Elsewhere,
+    /// The gateway for MQTT-SN, while it runs.
+    pub(crate) mqtt_sn: Mutex<Option<DatagramThread>>,
     /// Connections by WebSocket that are no clients yet.
     pub(crate) upgrading: AtomicUsize,
     /// The server lets its clients go.
@@ -44,6 +48,7 @@ impl Default for Connections {
             usage: Usage::default(),
             peer_cache: PeerCache::default(),
             elsewhere: Elsewhere::default(),
+            mqtt_sn: Mutex::new(None),
             upgrading: AtomicUsize::new(0),
             lame_duck: AtomicBool::new(false),
             leaves_for_good: AtomicBool::new(false),

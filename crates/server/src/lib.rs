@@ -47,6 +47,7 @@ mod machine;
 mod monitor;
 mod monitoring;
 mod mqtt;
+mod mqtt_sn;
 pub mod node;
 pub mod offline;
 pub mod policy;

@@ -4,6 +4,7 @@ use crate::client;
 use crate::dialer;
 use crate::jetstream;
 use crate::log::{Event, Logger};
+use crate::mqtt_sn;
 use crate::node::Node;
 use crate::policy::{LISTENERS, ListenerKind};
 use crate::process;
@@ -103,6 +104,11 @@ impl Server {
     /// Where clients connect by WebSocket; `None` if there is no listener for it.
     pub fn websocket_address(&self) -> Option<SocketAddr> {
         self.addresses.get(&ListenerKind::WebSocket).copied()
+    }
+
+    /// Where clients of MQTT-SN send datagrams; `None` if there is no gateway for them.
+    pub fn mqtt_sn_address(&self) -> Option<SocketAddr> {
+        self.addresses.get(&ListenerKind::MqttSn).copied()
     }
 
     /// A connection to the server from this very program: no other can see it, and it needs no port. It speaks the
@@ -244,6 +250,7 @@ fn stop(node: &Arc<Node>, loops: &Mutex<Loops>) {
     if let Err(cause) = node.connections.peer_cache.save() {
         node.log.emit(Event::Warning, "", format_args!("OCSP peer cache cannot be written: {cause}"));
     }
+    mqtt_sn::stop(node);
     for session in node.connections.registry.open() {
         session.peer.close(CloseReason::ServerShutdown);
     }

@@ -33,10 +33,12 @@ pub enum ListenerKind {
     Mqtt,
     /// Clients of MQTT by WebSocket, which come by the listener for that. Nothing else is listened on for them.
     MqttWebSocket,
+    /// Clients of MQTT-SN, which come by the gateway for them as clients of MQTT. No stream socket is listened on for them.
+    MqttSn,
 }
 
 /// How many there are.
-pub(crate) const LISTENER_KINDS: usize = 10;
+pub(crate) const LISTENER_KINDS: usize = 11;
 
 /// What connections begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,6 +280,21 @@ pub(crate) const LISTENERS: [Row; LISTENER_KINDS] = [
         address: |_| None,
         tls: |_| None,
         policy: mqtt::websocket_policy,
+        announce: |_, _, _| {},
+    },
+    Row {
+        kind: ListenerKind::MqttSn,
+        peer: Kind::Client,
+        starts: Starts::Mqtt,
+        connection_type: "MQTT",
+        client_type: "mqtt",
+        number_label: "mid_sn",
+        is_remote: true,
+        part: "clients of MQTT-SN",
+        in_ports_file: None,
+        address: |_| None,
+        tls: |_| None,
+        policy: mqtt::sn_policy,
         announce: |_, _, _| {},
     },
 ];

@@ -35,6 +35,32 @@ pub(super) fn websocket_policy(
     policy_with(own, options, clients, None).map(Some)
 }
 
+/// The same by the gateway of MQTT-SN, whose clients show nothing.
+///
+/// # Errors
+/// Users cannot be used.
+pub(super) fn sn_policy(
+    options: &Options,
+    _: &Identity,
+    clients: &ListenerPolicy,
+) -> Result<Option<ListenerPolicy>, PolicyError> {
+    let Some(own) = &options.mqtt_sn else { return Ok(None) };
+    let authenticator =
+        Authenticator::new(&own.options_for_users(options), clock::now()).map_err(ConfigErrors)?;
+    let timeout = options.access.authorization.timeout;
+    Ok(Some(ListenerPolicy {
+        tls: None,
+        dialing: Dialings::default(),
+        plain_allowed: true,
+        authenticator: Some(authenticator),
+        servers: Servers::default(),
+        info: clients.info.clone(),
+        auth_timeout: timeout.unwrap_or_else(|| default_auth_timeout(None)),
+        patience: clients.patience,
+        upgrade: None,
+    }))
+}
+
 fn policy_with(
     own: &Mqtt,
     options: &Options,

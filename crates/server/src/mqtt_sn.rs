@@ -1,0 +1,167 @@
+//! The gateway for MQTT-SN: a thread with its socket, whose clients come to the loops as clients of MQTT.
+
+use crate::log::Event;
+use crate::node::Node;
+use crate::policy::ListenerKind;
+use dialtone_config::Options;
+use dialtone_config::options::MqttSn;
+use dialtone_mqtt::sn::{self, Action, Gateway, Link, Predefined};
+use dialtone_net::address::{self, canonical};
+use dialtone_net::{DatagramThread, Datagrams, Endpoint, ListenError, Outlet, Taker};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+/// Who cannot come when it cannot be listened on.
+pub(crate) const PART: &str = "clients of MQTT-SN";
+
+/// A socket that is bound, with where that is.
+pub(crate) type Bound = (UdpSocket, Endpoint);
+
+/// Listens, where that is configured.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub(crate) fn listen(options: &Options) -> Result<Option<Bound>, ListenError> {
+    let Some(own) = &options.mqtt_sn else { return Ok(None) };
+    address::listen_udp(&own.host, own.port.unwrap_or(0)).map(Some)
+}
+
+/// Starts the gateway.
+///
+/// # Errors
+/// The system refuses a thread.
+pub(crate) fn start(node: &Arc<Node>, loops: Taker, (socket, endpoint): Bound) -> io::Result<()> {
+    let policy = node.settings.policy();
+    let Some(own) = &policy.options.mqtt_sn else { return Ok(()) };
+    let announced = own.advertise_to.map(|to| announce_to(&socket, &endpoint, to));
+    let announced_to = match announced.transpose() {
+        Ok(to) => to,
+        Err(why) => {
+            node.log.emit(
+                Event::Warning,
+                "",
+                format_args!("MQTT-SN: the gateway cannot announce itself: {why}"),
+            );
+            None
+        }
+    };
+    let gateway = Gateway::new(Instant::now(), options(own, announced_to.is_some()), rand::random());
+    let bridge = Bridge { gateway, world: World { node: Arc::downgrade(node), loops, announced_to } };
+    let thread = DatagramThread::start(&node.threads, "mqtt-sn", socket, bridge)?;
+    *node.connections.mqtt_sn.lock() = Some(thread);
+    node.log.emit(Event::Listening, "", format_args!("Listening for MQTT-SN clients on udp://{endpoint}"));
+    Ok(())
+}
+
+/// Ends it: its clients are told.
+pub(crate) fn stop(node: &Node) {
+    let thread = node.connections.mqtt_sn.lock().take();
+    drop(thread);
+}
+
+/// Prepares the socket for announcements to a group or a whole network. The address, as the socket has to be given it.
+fn announce_to(socket: &UdpSocket, endpoint: &Endpoint, to: SocketAddr) -> io::Result<SocketAddr> {
+    match to.ip() {
+        IpAddr::V4(group) if group.is_multicast() => {
+            socket.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED)?
+        }
+        IpAddr::V6(group) if group.is_multicast() => socket.join_multicast_v6(&group, 0)?,
+        _ => socket.set_broadcast(true)?,
+    }
+    Ok(match to.ip() {
+        IpAddr::V4(ip) if endpoint.takes_v6() => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
+        _ => to,
+    })
+}
+
+fn options(own: &MqttSn, announces: bool) -> sn::Options {
+    let mut predefined = Predefined::default();
+    for (id, topic) in &own.predefined {
+        // The configuration has been checked.
+        let _ = predefined.insert(*id, topic);
+    }
+    sn::Options {
+        gateway_id: own.gateway_id,
+        advertise_interval: announces.then_some(own.advertise_interval),
+        retry_interval: own.retry_interval,
+        retries_max: u32::try_from(own.retries_max).unwrap_or(u32::MAX),
+        clients_max: own.clients_max,
+        queue_messages_max: own.waiting_messages_max,
+        queue_bytes_max: own.waiting_bytes_max,
+        predefined,
+        ..sn::Options::default()
+    }
+}
+
+/// The gateway, and what it acts on.
+struct Bridge {
+    gateway: Gateway,
+    world: World,
+}
+
+struct World {
+    node: Weak<Node>,
+    loops: Taker,
+    announced_to: Option<SocketAddr>,
+}
+
+impl World {
+    fn act(&self, action: Action<'_>, out: &mut Outlet) {
+        match action {
+            Action::Send(to, bytes) => out.send(to, bytes),
+            Action::Broadcast(bytes) => {
+                if let Some(to) = self.announced_to {
+                    out.send(to, bytes);
+                }
+            }
+            Action::Open(link, client) => self.open(link, client, out),
+            Action::Server(link, bytes) => out.write(stream(link), bytes),
+            Action::Close(link) => out.close(stream(link)),
+        }
+    }
+
+    /// Connects to the server as a client of MQTT. What fails is closed, which the gateway learns.
+    fn open(&self, link: Link, client: Option<SocketAddr>, out: &mut Outlet) {
+        let lets_in =
+            self.node.upgrade().is_some_and(|node| !node.connections.lame_duck.load(Ordering::Acquire));
+        if let Ok(socket) = out.open(stream(link))
+            && lets_in
+        {
+            self.loops.take(socket, client.map(canonical), ListenerKind::MqttSn.number());
+        }
+    }
+}
+
+/// The number of a connection to the server.
+fn stream(link: Link) -> usize {
+    link.0 as usize
+}
+
+impl Datagrams for Bridge {
+    fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8], out: &mut Outlet) {
+        self.gateway.datagram(now, from, bytes, &mut |action| self.world.act(action, out));
+    }
+
+    fn received(&mut self, now: Instant, stream: usize, bytes: &[u8], out: &mut Outlet) {
+        self.gateway.server(now, Link(stream as u64), bytes, &mut |action| self.world.act(action, out));
+    }
+
+    fn closed(&mut self, now: Instant, stream: usize, out: &mut Outlet) {
+        self.gateway.server_closed(now, Link(stream as u64), &mut |action| self.world.act(action, out));
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.gateway.deadline()
+    }
+
+    fn expire(&mut self, now: Instant, out: &mut Outlet) {
+        self.gateway.expire(now, &mut |action| self.world.act(action, out));
+    }
+
+    fn stop(&mut self, now: Instant, out: &mut Outlet) {
+        self.gateway.shut_down(now, &mut |action| self.world.act(action, out));
+    }
+}
