@@ -257,3 +257,97 @@ fn v311_mqtt_3_9_3_2_suback_has_no_other_codes() {
         assert_eq!(out[4], if reason.is_error() { 0x80 } else { reason.code() });
     }
 }
+
+/// A packet of MQTT 5 with these properties; `None`: a CONNECT whose will has them.
+fn packet_with_properties(kind: Option<PacketKind>, properties: &[u8]) -> Vec<u8> {
+    use PacketKind as K;
+    let properties = [&[u8::try_from(properties.len()).unwrap()], properties].concat();
+    let connect = b"\x00\x04MQTT\x05";
+    let code = match kind {
+        Some(K::Auth) => 0x18,
+        Some(K::PubRel | K::PubComp) => 0x92,
+        _ => 0x80,
+    };
+    match kind {
+        None => packet(0x10, &[connect, b"\x06\x00\x0A\x00\x00\x01c", &properties, b"\x00\x01w\x00\x00"]),
+        Some(K::Connect) => packet(0x10, &[connect, b"\x02\x00\x0A", &properties, b"\x00\x01c"]),
+        Some(K::ConnAck) => packet(0x20, &[b"\x00\x00", &properties]),
+        Some(K::Publish) => packet(0x30, &[b"\x00\x01t", &properties]),
+        Some(K::Subscribe) => packet(0x82, &[b"\x00\x01", &properties, b"\x00\x01a\x00"]),
+        Some(K::Unsubscribe) => packet(0xA2, &[b"\x00\x01", &properties, b"\x00\x01a"]),
+        Some(kind @ (K::SubAck | K::UnsubAck)) => {
+            packet((kind as u8) << 4, &[b"\x00\x01", &properties, &[code]])
+        }
+        Some(kind @ (K::Disconnect | K::Auth)) => packet((kind as u8) << 4, &[&[code], &properties]),
+        Some(kind) => {
+            assert!(matches!(kind, K::PubAck | K::PubRec | K::PubRel | K::PubComp), "{kind}");
+            packet(
+                (kind as u8) << 4 | if kind == K::PubRel { 2 } else { 0 },
+                &[b"\x00\x01", &[code], &properties],
+            )
+        }
+    }
+}
+
+/// Table 2-4 of MQTT 5.0: where each property may stand, and that it stands there once, but for user properties.
+#[test]
+fn each_property_stands_where_the_table_has_it() {
+    use PacketKind as K;
+    let (message, both) = ([Some(K::Publish), None], [Some(K::Connect), Some(K::ConnAck)]);
+    let (text, numbers): (&[u8], _) = (b"\x00\x01x", [&b"\x01"[..], b"\x00\x01", b"\x00\x00\x00\x01"]);
+    let answers =
+        [K::PubAck, K::PubRec, K::PubRel, K::PubComp, K::SubAck, K::UnsubAck, K::Disconnect, K::Auth];
+    let places =
+        [K::Connect, K::ConnAck, K::Publish, K::Subscribe, K::Unsubscribe].into_iter().chain(answers);
+    let places: Vec<_> = places.map(Some).chain([None]).collect();
+    let reasons: Vec<_> = [K::ConnAck].into_iter().chain(answers).map(Some).collect();
+    let table: [(u8, &[u8], &[Option<K>]); 27] = [
+        (0x01, numbers[0], &message),
+        (0x02, numbers[2], &message),
+        (0x03, text, &message),
+        (0x08, text, &message),
+        (0x09, text, &message),
+        (0x0B, numbers[0], &[Some(K::Publish), Some(K::Subscribe)]),
+        (0x11, numbers[2], &[both[0], both[1], Some(K::Disconnect)]),
+        (0x12, text, &both[1..]),
+        (0x13, numbers[1], &both[1..]),
+        (0x15, text, &[both[0], both[1], Some(K::Auth)]),
+        (0x16, text, &[both[0], both[1], Some(K::Auth)]),
+        (0x17, numbers[0], &both[..1]),
+        (0x18, numbers[2], &[None]),
+        (0x19, numbers[0], &both[..1]),
+        (0x1A, text, &both[1..]),
+        (0x1C, text, &[both[1], Some(K::Disconnect)]),
+        (0x1F, text, &reasons),
+        (0x21, numbers[1], &both),
+        (0x22, numbers[1], &both),
+        (0x23, numbers[1], &message[..1]),
+        (0x24, numbers[0], &both[1..]),
+        (0x25, numbers[0], &both[1..]),
+        (0x26, b"\x00\x01x\x00\x01x", &places),
+        (0x27, numbers[2], &both),
+        (0x28, numbers[0], &both[1..]),
+        (0x29, numbers[0], &both[1..]),
+        (0x2A, numbers[0], &both[1..]),
+    ];
+    for (id, value, may_stand) in table {
+        let one = [&[id], value].concat();
+        // Data of a method come with its name.
+        let before: &[u8] = if id == 0x16 { b"\x15\x00\x01m" } else { b"" };
+        for place in &places {
+            let is_read_from_either = |properties: &[u8]| {
+                [Sender::Client, Sender::Server].into_iter().any(|sender| {
+                    is_read(&packet_with_properties(*place, properties), sender, Some(Version::V5))
+                })
+            };
+            assert_eq!(
+                is_read_from_either(&[before, &one].concat()),
+                may_stand.contains(place),
+                "{id:#x} {place:?}"
+            );
+            let repeats = id == 0x26 || id == 0x0B && *place == Some(K::Publish);
+            let is_twice = is_read_from_either(&[before, &one, &one].concat());
+            assert_eq!(is_twice, may_stand.contains(place) && repeats, "{id:#x} twice, {place:?}");
+        }
+    }
+}
