@@ -219,6 +219,21 @@ pub fn put_reply(out: &mut Vec<u8>, properties: Properties<'_>) -> bool {
 
 /// Appends the properties of MQTT 5 that headers and reply of a message are. What is too long for a packet is left out, and of what is said twice the first counts.
 pub fn read_properties(out: &mut PropertiesBuf, headers: &[u8], reply: Option<&[u8]>) {
+    read(out, headers, reply, 0);
+}
+
+/// The same for a message that has been in a stream for so many seconds, by which its expiry has become less. [MQTT-3.3.2-6]
+///
+/// Whether anybody shall still get it. [MQTT-3.3.2-5]
+pub fn read_kept_properties(out: &mut PropertiesBuf, headers: &[u8], age_seconds: u64) -> bool {
+    let is_good = expiry(headers).is_none_or(|seconds| u64::from(seconds) > age_seconds);
+    if is_good {
+        read(out, headers, None, u32::try_from(age_seconds).unwrap_or(u32::MAX));
+    }
+    is_good
+}
+
+fn read(out: &mut PropertiesBuf, headers: &[u8], reply: Option<&[u8]>, age_seconds: u32) {
     let (mut has_format, mut has_expiry, mut has_kind, mut has_correlation) = (false, false, false, false);
     let mut topic = String::new();
     let mut has_response = reply.is_some_and(|reply| put_topic(&mut topic, reply).is_ok());
@@ -233,8 +248,8 @@ pub fn read_properties(out: &mut PropertiesBuf, headers: &[u8], reply: Option<&[
         if is(FORMAT) && first(&mut has_format) {
             let _ = out.push(Property::PayloadFormat(value == b"1"));
         } else if is(EXPIRY) && first(&mut has_expiry) {
-            if let Some(seconds) = number(value) {
-                let _ = out.push(Property::MessageExpiry(seconds));
+            if let Some(seconds) = number::<u32>(value) {
+                let _ = out.push(Property::MessageExpiry(seconds.saturating_sub(age_seconds)));
             }
         } else if is(CORRELATION) && first(&mut has_correlation) {
             let _ = out.push(Property::CorrelationData(&unescaped(value)));
@@ -409,6 +424,23 @@ mod tests {
         let mut back = PropertiesBuf::default();
         read_properties(&mut back, block.as_bytes(), None);
         assert_eq!(back.properties(), buf.properties());
+    }
+
+    #[test]
+    fn what_is_kept_becomes_older_and_is_nobodys_at_last() {
+        let mut buf = PropertiesBuf::default();
+        buf.push(Property::MessageExpiry(30)).unwrap();
+        let block = put(|out| put_published(out, Qos::AtLeastOnce, buf.properties(), Response::Header));
+        let kept = |age| {
+            let mut back = PropertiesBuf::default();
+            let is_good = read_kept_properties(&mut back, block.as_bytes(), age);
+            (is_good, back.properties().iter().next().map(|property| format!("{property:?}")))
+        };
+        assert_eq!(kept(0), (true, Some("MessageExpiry(30)".to_owned())));
+        assert_eq!(kept(29), (true, Some("MessageExpiry(1)".to_owned())));
+        assert_eq!(kept(30), (false, None));
+        assert_eq!(kept(u64::MAX), (false, None));
+        assert!(read_kept_properties(&mut PropertiesBuf::default(), b"", u64::MAX));
     }
 
     proptest! {
