@@ -11,6 +11,8 @@ pub(crate) enum Step {
     Held,
     /// PUBREL came; it is being published.
     Releasing,
+    /// PUBREL came of something that is not known here; whether it is held is asked.
+    Asking,
 }
 
 /// Those of a session, in the order in which they came.
@@ -37,7 +39,7 @@ impl Incoming {
     pub(crate) fn arrive(&mut self, id: PacketId, max: u16) -> Arrival {
         match self.step(id) {
             Some(Step::Held) => Arrival::Again,
-            Some(Step::Storing | Step::Releasing) => Arrival::UnderWay,
+            Some(Step::Storing | Step::Releasing | Step::Asking) => Arrival::UnderWay,
             None if self.messages.len() >= usize::from(max) => Arrival::TooMany,
             None => {
                 self.messages.push((id, Step::Storing));

@@ -4,9 +4,11 @@
 use super::{Delivery, Tracer, Turn};
 use crate::route::Target;
 use dialtone_wire::header;
-use dialtone_wire::mqtt::{Properties, Version, encode};
+use dialtone_wire::mqtt::{Property, SubscriptionId, Version, encode};
 use std::sync::Arc;
 
+/// Topics of birth certificates of Sparkplug B, which are sent as they are retained.
+const CERTIFICATES: &[u8] = b"$sparkplug/certificates/";
 /// The header by which messages that were published by MQTT say with which quality of service. The official name.
 const PUBLISHED: &[u8] = b"Nmqtt-Pub";
 
@@ -36,16 +38,24 @@ impl Turn {
             0 => usize::MAX,
             max => max as usize,
         };
+        let retain = topic.get(2..).is_some_and(|topic| topic.starts_with(CERTIFICATES));
+        let mut kept = std::mem::take(&mut self.staging.properties);
+        kept.clear();
+        if let (Version::V5, Some(id)) = (version, SubscriptionId::new(options.id)) {
+            // A number is not too long for a packet.
+            let _ = kept.push(Property::SubscriptionId(id));
+        }
+        let properties = kept.properties();
         let stage = self.staging.stage(peer);
         let before = stage.bytes.len();
-        let properties = Properties::NONE;
         let appended =
-            encode::at_most_once(&mut stage.bytes, topic, false, properties, payload, version, bytes_max);
+            encode::at_most_once(&mut stage.bytes, topic, retain, properties, payload, version, bytes_max);
         if appended.is_ok() {
             stage.count(payload.len());
             let staged = stage.bytes.len().wrapping_sub(before);
             self.staging.note(staged);
         }
+        self.staging.properties = kept;
         true
     }
 }

@@ -5,6 +5,7 @@ use crate::inlet::Batch;
 use crate::kind::Kind;
 use crate::outbox::{Chunk, Pool};
 use crate::peer::Peer;
+use dialtone_wire::mqtt::PropertiesBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -66,6 +67,8 @@ pub(super) struct Staging {
     bytes_max: usize,
     pool: Pool,
     relayed: Relayed,
+    /// Of the delivery at hand to a client of MQTT 5.
+    pub properties: PropertiesBuf,
 }
 
 /// Messages of one account to connections of one kind that is in all accounts, which are not counted yet. A turn often has one account's.

@@ -37,11 +37,11 @@ impl Connection {
         if self.publish(message, Delivery::AtMostOnce, out) { Delivered::Sent } else { Delivered::TooLarge }
     }
 
-    /// Sends a message of quality of service 1 or 2 that a stream holds.
+    /// Sends a message of quality of service 1 or 2 that a stream holds. `dup`: it may have been sent by a connection before.
     pub fn deliver_stored(
         &mut self,
         message: &Message<'_>,
-        qos: Qos,
+        (qos, dup): (Qos, bool),
         place: Place,
         out: &mut Vec<u8>,
         commands: &mut Commands<'_>,
@@ -50,7 +50,7 @@ impl Connection {
             return Delivered::Full;
         }
         let Some(id) = self.session.outgoing.publish(place, qos) else { return Delivered::Full };
-        if self.publish(message, delivery(id, qos, false), out) {
+        if self.publish(message, delivery(id, qos, dup), out) {
             return Delivered::Sent;
         }
         self.session.outgoing.remove(id);
@@ -72,6 +72,40 @@ impl Connection {
         let is_sent = message.is_some_and(|message| self.publish(message, delivery(id, qos, true), out));
         if !is_sent {
             self.done(in_flight, out, commands);
+        }
+    }
+
+    /// The stream brings a message again that is in flight, since the client has not acknowledged it: the step that it is at is sent again.
+    /// False: it is not in flight.
+    pub fn deliver_again(
+        &mut self,
+        place: Place,
+        message: &Message<'_>,
+        out: &mut Vec<u8>,
+        commands: &mut Commands<'_>,
+    ) -> bool {
+        let Some(found) = self.session.outgoing.iter().find(|in_flight| in_flight.place == place) else {
+            return false;
+        };
+        match found.step {
+            Step::Published(_) => self.fetched(found.id, Some(message), out, commands),
+            Step::Released => self.ack(out, AckKind::PubRel, found.id, Reason::Success),
+        }
+        true
+    }
+
+    /// The stream says that the client has this message and has not said PUBCOMP: it is asked for that, if that was not done in this
+    /// connection, or again. [MQTT-4.3.3-7]
+    pub fn release(&mut self, id: PacketId, place: Place, is_again: bool, out: &mut Vec<u8>) {
+        match self.session.outgoing.find(id) {
+            None => {
+                self.session.outgoing.restore(InFlight { id, place, step: Step::Released, is_sent: true });
+                self.ack(out, AckKind::PubRel, id, Reason::Success);
+            }
+            Some(found) if found.step == Step::Released && is_again => {
+                self.ack(out, AckKind::PubRel, id, Reason::Success);
+            }
+            Some(_) => {}
         }
     }
 

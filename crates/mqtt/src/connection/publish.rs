@@ -71,9 +71,15 @@ impl Connection {
                 self.session.incoming.set(ack.id, Step::Releasing);
                 commands(Command::Release(ack.id));
             }
-            Some(Step::Releasing) => {}
+            Some(Step::Releasing | Step::Asking) => {}
             Some(Step::Storing) => return Err(Ended::Refused(Reason::ProtocolError)),
-            None => self.ack(out, AckKind::PubComp, ack.id, Reason::PacketIdentifierNotFound),
+            None if ack.reason.is_error() => self.ack(out, AckKind::PubComp, ack.id, Reason::Success),
+            // What is held from a connection before is known to the stream alone.
+            None => {
+                self.session.incoming.hold(ack.id);
+                self.session.incoming.set(ack.id, Step::Asking);
+                commands(Command::Release(ack.id));
+            }
         }
         Ok(())
     }
@@ -96,8 +102,10 @@ impl Connection {
                 self.ack(out, AckKind::PubRec, id, reason);
             }
             Ticket::Released(id) => {
+                let was_unknown = self.session.incoming.step(id) == Some(Step::Asking);
                 self.session.incoming.remove(id);
-                self.ack(out, AckKind::PubComp, id, Reason::Success);
+                let is_unknown = was_unknown && reason == Reason::PacketIdentifierNotFound;
+                self.ack(out, AckKind::PubComp, id, if is_unknown { reason } else { Reason::Success });
             }
             Ticket::Received(id) => self.ack(out, AckKind::PubRel, id, Reason::Success),
         }

@@ -83,24 +83,29 @@ impl Connection {
         if self.waiting.len() >= WAITING_MAX { Err(Ended::Refused(Reason::QuotaExceeded)) } else { Ok(()) }
     }
 
-    /// The server has decided on a filter of a SUBSCRIBE. With the last of them the session is to be saved. [MQTT-3.8.4-5]
+    /// The server has decided on a filter of a SUBSCRIBE: with which quality of service at most it is granted. With the last of them the
+    /// session is to be saved. [MQTT-3.8.4-5]
     pub fn granted(
         &mut self,
         packet: PacketId,
         at: usize,
-        decision: Result<(), Reason>,
+        decision: Result<Qos, Reason>,
         commands: &mut Commands<'_>,
     ) {
         let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.packet == packet) else { return };
         let Some(of) = waiting.undecided.iter().position(|(of, _)| *of == at) else { return };
-        let (at, subscribed) = waiting.undecided.swap_remove(of);
-        match decision {
-            Ok(()) => self.session.subscriptions.insert(subscribed),
-            Err(reason) => {
-                if let Some(code) = waiting.codes.get_mut(at) {
-                    *code = reason.code();
-                }
+        let (at, mut subscribed) = waiting.undecided.swap_remove(of);
+        let granted = match decision {
+            Ok(qos) => {
+                subscribed.options.qos = subscribed.options.qos.min(qos);
+                let granted = subscribed.options.qos as u8;
+                self.session.subscriptions.insert(subscribed);
+                granted
             }
+            Err(reason) => reason.code(),
+        };
+        if let Some(code) = waiting.codes.get_mut(at) {
+            *code = granted;
         }
         if waiting.undecided.is_empty() {
             commands(Command::Save(packet));

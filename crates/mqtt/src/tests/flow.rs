@@ -42,9 +42,7 @@ fn mqtt_4_3_3_10_and_11_a_message_of_quality_of_service_2_is_published_once() {
     assert_eq!((client.commands(), client.packets().len()), (vec!["Release(PacketId(7))".to_string()], 0));
     client.stored(Ticket::Released(id(7)), Reason::Success);
     assert_eq!(client.packets(), ["PUBCOMP 7 Success"]);
-    // The identifier is free, and one that is not known is answered all the same.
-    client.send(b"\x62\x02\x00\x07").unwrap();
-    assert_eq!(client.packets(), ["PUBCOMP 7 Success"]);
+    // The identifier is free.
     client.publish(Qos::ExactlyOnce, 7).unwrap();
     assert_eq!(client.commands().len(), 1);
 }
@@ -57,7 +55,48 @@ fn mqtt_4_3_3_9_a_refused_message_frees_its_identifier() {
     assert_eq!(client.packets(), ["PUBREC 7 QuotaExceeded"]);
     assert!(!client.connection.holds(id(7)));
     client.send(b"\x62\x02\x00\x07").unwrap();
+    assert!(client.packets().is_empty());
+    client.stored(Ticket::Released(id(7)), Reason::PacketIdentifierNotFound);
     assert_eq!(client.packets(), ["PUBCOMP 7 PacketIdentifierNotFound"]);
+}
+
+/// What is held from a connection before is known to the stream alone, so it is asked.
+#[test]
+fn a_release_of_something_unknown_is_asked_about() {
+    let mut client = Client::v311();
+    client.send(b"\x62\x02\x00\x07").unwrap();
+    client.send(b"\x62\x02\x00\x07").unwrap();
+    assert_eq!((client.commands(), client.packets()), (vec!["Release(PacketId(7))".to_owned()], Vec::new()));
+    client.stored(Ticket::Released(id(7)), Reason::Success);
+    assert_eq!(client.packets(), ["PUBCOMP 7 Success"]);
+    assert!(!client.connection.holds(id(7)));
+}
+
+/// A stream brings again what was not acknowledged in time: the step that it is at is sent again.
+#[test]
+fn what_comes_again_is_sent_again_at_its_step() {
+    let mut client = Client::v311();
+    client.deliver(Qos::ExactlyOnce, 5);
+    let message = Message { topic: "t", retain: false, properties: Properties::NONE, payload: b"x" };
+    let again = |client: &mut Client, place: u64| {
+        client
+            .with(|connection, out, commands| connection.deliver_again(Place(place), &message, out, commands))
+    };
+    assert!(again(&mut client, 5) && !again(&mut client, 6));
+    assert_eq!(client.packets(), ["PUBLISH \"t\" qos 2 1", "PUBLISH \"t\" qos 2 1 dup"]);
+    client.send(b"\x50\x02\x00\x01").unwrap();
+    client.stored(Ticket::Received(id(1)), Reason::Success);
+    assert!(again(&mut client, 5));
+    assert_eq!(client.packets(), ["PUBREL 1 Success", "PUBREL 1 Success"]);
+    client.with(|connection, out, _| connection.release(id(1), Place(5), false, out));
+    assert!(client.packets().is_empty());
+    // One of a connection before is asked for at once.
+    client.with(|connection, out, _| connection.release(id(9), Place(8), false, out));
+    client.with(|connection, out, _| connection.release(id(9), Place(8), true, out));
+    assert_eq!(client.packets(), ["PUBREL 9 Success", "PUBREL 9 Success"]);
+    client.commands();
+    client.send(b"\x70\x02\x00\x09").unwrap();
+    assert_eq!(client.commands(), ["Acknowledge(Place(8))", "Room"]);
 }
 
 #[test]

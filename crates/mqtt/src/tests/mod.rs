@@ -120,7 +120,7 @@ impl Client {
         let message = Message { topic: "t", retain: false, properties: Properties::NONE, payload: b"x" };
         self.with(|connection, out, commands| match qos {
             Qos::AtMostOnce => connection.deliver(&message, out),
-            _ => connection.deliver_stored(&message, qos, Place(place), out, commands),
+            _ => connection.deliver_stored(&message, (qos, false), Place(place), out, commands),
         })
     }
 

@@ -60,6 +60,7 @@ fn mqtt_3_1_2_28_and_29_no_information_that_was_not_asked_for() {
     client.publish(Qos::ExactlyOnce, 2).unwrap();
     client.stored(Ticket::Held(id(2)), Reason::QuotaExceeded);
     client.send(b"\x62\x02\x00\x02").unwrap();
+    client.stored(Ticket::Released(id(2)), Reason::PacketIdentifierNotFound);
     client.send(b"\x82\x07\x00\x03\x00\x00\x01a\x00").unwrap();
     client.with(|connection, _, commands| connection.granted(id(3), 0, Err(Reason::NotAuthorized), commands));
     client.with(|connection, out, _| connection.saved(id(3), out));
@@ -78,7 +79,7 @@ fn mqtt_3_1_2_6_and_23_and_4_1_0_1_a_session_is_kept_when_it_may_live() {
     let mut client = Client::resume(&keeps, Options::default(), None);
     assert!(client.connection.session().subscriptions().is_empty(), "a new one");
     client.send(b"\x82\x07\x00\x01\x00\x00\x01a\x01").unwrap();
-    client.with(|connection, _, commands| connection.granted(id(1), 0, Ok(()), commands));
+    client.with(|connection, _, commands| connection.granted(id(1), 0, Ok(Qos::ExactlyOnce), commands));
     for _ in 0..3 {
         client.send(b"\xC0\x00").unwrap();
         assert_eq!(client.connection.session().subscriptions().len(), 1);
@@ -117,7 +118,7 @@ fn mqtt_3_3_4_10_and_4_9_0_3_a_full_window_holds_back_messages_only() {
     client.publish(Qos::AtLeastOnce, 9).unwrap();
     client.stored(Ticket::Once(id(9)), Reason::Success);
     client.send(b"\x82\x07\x00\x03\x00\x00\x01a\x01").unwrap();
-    client.with(|connection, _, commands| connection.granted(id(3), 0, Ok(()), commands));
+    client.with(|connection, _, commands| connection.granted(id(3), 0, Ok(Qos::ExactlyOnce), commands));
     client.with(|connection, out, _| connection.saved(id(3), out));
     client.send(b"\x50\x02\x00\x01").unwrap();
     client.stored(Ticket::Received(id(1)), Reason::Success);
@@ -168,7 +169,7 @@ fn mqtt_4_4_0_1_nothing_is_sent_again_while_the_connection_lasts() {
 fn mqtt_3_10_4_3_what_was_sent_is_completed_after_unsubscribe() {
     let mut client = Client::v5();
     client.send(b"\x82\x07\x00\x01\x00\x00\x01t\x02").unwrap();
-    client.with(|connection, _, commands| connection.granted(id(1), 0, Ok(()), commands));
+    client.with(|connection, _, commands| connection.granted(id(1), 0, Ok(Qos::ExactlyOnce), commands));
     client.with(|connection, out, _| connection.saved(id(1), out));
     client.deliver(Qos::AtLeastOnce, 5);
     client.deliver(Qos::ExactlyOnce, 6);
@@ -190,7 +191,7 @@ fn mqtt_3_10_4_3_what_was_sent_is_completed_after_unsubscribe() {
 fn mqtt_3_10_4_1_filters_are_compared_character_by_character() {
     let mut client = Client::v311();
     client.send(b"\x82\x08\x00\x01\x00\x03a/+\x01").unwrap();
-    client.with(|connection, _, commands| connection.granted(id(1), 0, Ok(()), commands));
+    client.with(|connection, _, commands| connection.granted(id(1), 0, Ok(Qos::ExactlyOnce), commands));
     client.commands();
     for (other, at) in [b"a/#", b"a/b", b"A/+", b"#/+"].into_iter().zip(2..) {
         client.send(&[b"\xA2\x07\x00", &[at][..], b"\x00\x03", other].concat()).unwrap();
@@ -238,7 +239,7 @@ fn mqtt_3_8_3_3_options_reach_the_server() {
         [(0x00, false, false), (0x04, true, false), (0x08, false, true)]
     {
         client.send(&[0x82, 7, 0, 1, 0, 0, 1, b'a', byte]).unwrap();
-        client.with(|connection, _, commands| connection.granted(id(1), 0, Ok(()), commands));
+        client.with(|connection, _, commands| connection.granted(id(1), 0, Ok(Qos::ExactlyOnce), commands));
         let subscribed = &client.connection.session().subscriptions()[0];
         let expected = SubscribeOptions { no_local, retain_as_published, ..SubscribeOptions::default() };
         assert_eq!(subscribed.options, expected);
@@ -254,7 +255,7 @@ fn mqtt_3_2_2_10_subscriptions_of_quality_of_service_2_where_it_cannot_be_publis
     let options = Options { reject_qos2_publish: true, ..Options::default() };
     let mut client = Client::new(&connect(Version::V5), options);
     client.send(b"\x82\x07\x00\x01\x00\x00\x01a\x02").unwrap();
-    client.with(|connection, _, commands| connection.granted(id(1), 0, Ok(()), commands));
+    client.with(|connection, _, commands| connection.granted(id(1), 0, Ok(Qos::ExactlyOnce), commands));
     client.with(|connection, out, _| connection.saved(id(1), out));
     assert_eq!(client.packets(), ["SUBACK 1 [GrantedQos2]"]);
 }
@@ -271,7 +272,7 @@ fn mqtt_3_1_2_24_no_packet_is_longer_than_the_client_takes() {
     assert_eq!(client.with(welcome), refused(Reason::PacketTooLarge));
     client.deliver(Qos::AtMostOnce, 0);
     client.send(b"\x82\x07\x00\x01\x00\x00\x01a\x02").unwrap();
-    client.with(|connection, _, commands| connection.granted(id(1), 0, Ok(()), commands));
+    client.with(|connection, _, commands| connection.granted(id(1), 0, Ok(Qos::ExactlyOnce), commands));
     client.with(|connection, out, _| connection.saved(id(1), out));
     client.publish(Qos::AtLeastOnce, 1).unwrap();
     client.stored(Ticket::Once(id(1)), Reason::NotAuthorized);
@@ -290,7 +291,7 @@ fn mqtt_4_3_3_7_what_was_sent_does_not_expire() {
     let short = properties(&[Property::MessageExpiry(1)]);
     let message = Message { topic: "t", retain: false, properties: short.properties(), payload: b"x" };
     client.with(|connection, out, commands| {
-        connection.deliver_stored(&message, Qos::ExactlyOnce, Place(5), out, commands)
+        connection.deliver_stored(&message, (Qos::ExactlyOnce, false), Place(5), out, commands)
     });
     client.now += Duration::from_secs(3600);
     client.connection.expire(client.now).unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn granted(client: &mut Client, packet: u16, at: usize, decision: Result<(), Reason>) {
+fn granted(client: &mut Client, packet: u16, at: usize, decision: Result<Qos, Reason>) {
     client.with(|connection, _, commands| connection.granted(id(packet), at, decision, commands));
 }
 
@@ -20,8 +20,8 @@ fn mqtt_3_8_4_5_to_7_each_filter_has_its_answer_in_order() {
     // a with 2, a/#/b, b with 1, c with 0.
     client.send(b"\x82\x16\x00\x09\x00\x01a\x02\x00\x05a/#/b\x00\x00\x01b\x01\x00\x01c\x00").unwrap();
     assert_eq!(client.commands().len(), 3);
-    granted(&mut client, 9, 3, Ok(()));
-    granted(&mut client, 9, 0, Ok(()));
+    granted(&mut client, 9, 3, Ok(Qos::ExactlyOnce));
+    granted(&mut client, 9, 0, Ok(Qos::ExactlyOnce));
     assert!(client.commands().is_empty());
     granted(&mut client, 9, 2, Err(Reason::NotAuthorized));
     assert_eq!(client.commands(), ["Save(PacketId(9))"]);
@@ -48,10 +48,10 @@ fn mqtt_3_8_4_3_the_same_filter_replaces_the_subscription() {
     let retained = |commands: Vec<String>| commands.iter().any(|command| command.contains("retained: true"));
     client.send(b"\x82\x07\x00\x01\x00\x00\x01a\x12").unwrap();
     assert!(retained(client.commands()), "new, and retained messages for new ones");
-    granted(&mut client, 1, 0, Ok(()));
+    granted(&mut client, 1, 0, Ok(Qos::ExactlyOnce));
     client.send(b"\x82\x07\x00\x02\x00\x00\x01a\x11").unwrap();
     assert!(!retained(client.commands()));
-    granted(&mut client, 2, 0, Ok(()));
+    granted(&mut client, 2, 0, Ok(Qos::ExactlyOnce));
     client.send(b"\x82\x07\x00\x03\x00\x00\x01a\x01").unwrap();
     assert!(retained(client.commands()), "always");
     client.send(b"\x82\x07\x00\x04\x00\x00\x01b\x21").unwrap();
@@ -81,7 +81,7 @@ fn mqtt_4_8_2_shared_subscriptions_are_queue_groups() {
 fn mqtt_3_10_4_unsubscribe_is_answered_filter_by_filter() {
     let mut client = Client::v5();
     client.send(b"\x82\x07\x00\x01\x00\x00\x01a\x01").unwrap();
-    granted(&mut client, 1, 0, Ok(()));
+    granted(&mut client, 1, 0, Ok(Qos::ExactlyOnce));
     client.commands();
     client.send(b"\xA2\x0C\x00\x02\x00\x00\x01b\x00\x01a\x00\x01#").unwrap();
     assert_eq!(client.commands(), [r#"Unsubscribe { filter: "a", group: None }"#, "Save(PacketId(2))"]);
@@ -95,12 +95,12 @@ fn a_session_has_so_many_subscriptions_and_no_more() {
     let options = Options { subscriptions_max: 2, ..Options::default() };
     let mut client = Client::new(&connect(Version::V5), options);
     client.send(b"\x82\x0F\x00\x01\x00\x00\x01a\x00\x00\x01b\x00\x00\x01c\x00").unwrap();
-    granted(&mut client, 1, 0, Ok(()));
-    granted(&mut client, 1, 1, Ok(()));
+    granted(&mut client, 1, 0, Ok(Qos::ExactlyOnce));
+    granted(&mut client, 1, 1, Ok(Qos::ExactlyOnce));
     saved(&mut client, 1);
     assert_eq!(client.packets(), ["SUBACK 1 [Success, Success, QuotaExceeded]"]);
     client.send(b"\x82\x07\x00\x02\x00\x00\x01a\x01").unwrap();
-    granted(&mut client, 2, 0, Ok(()));
+    granted(&mut client, 2, 0, Ok(Qos::ExactlyOnce));
     saved(&mut client, 2);
     assert_eq!(client.packets(), ["SUBACK 2 [GrantedQos1]"], "it replaces one");
 }
@@ -119,7 +119,7 @@ fn subscriptions_can_be_held_to_quality_of_service_1() {
     let options = Options { downgrade_qos2_subscribe: true, ..Options::default() };
     let mut client = Client::new(&connect(Version::V311), options);
     client.send(b"\x82\x06\x00\x01\x00\x01a\x02").unwrap();
-    granted(&mut client, 1, 0, Ok(()));
+    granted(&mut client, 1, 0, Ok(Qos::ExactlyOnce));
     saved(&mut client, 1);
     assert_eq!(client.packets(), ["SUBACK 1 [GrantedQos1]"]);
 }

@@ -32,6 +32,8 @@ pub struct Terms {
     pub headers: Vec<(String, String)>,
     /// Names of cookies that hold credentials; empty: none does.
     pub cookie_names: Cookies,
+    /// Whether clients of MQTT may come.
+    pub takes_mqtt: bool,
 }
 
 /// Credentials in cookies, or the names of these cookies.
@@ -60,6 +62,8 @@ pub enum Path {
     Client,
     /// `…/leafnode`: that of leaf nodes.
     LeafNode,
+    /// `…/mqtt`: MQTT.
+    Mqtt,
 }
 
 /// A request that is granted.
@@ -158,7 +162,7 @@ pub fn decide(head: &[u8], terms: &Terms) -> Result<Upgrade, Refusal> {
     let path = path.split('?').next().unwrap_or_default();
     // Whatever stands before it: a proxy may have put it there.
     let last = path.rsplit_once('/').map(|(_, last)| last);
-    if last == Some("mqtt") {
+    if last == Some("mqtt") && !terms.takes_mqtt {
         return Err(Refusal::new(404, "mqtt websocket endpoint not enabled"));
     }
     if request.method != Some("GET") {
@@ -186,12 +190,18 @@ pub fn decide(head: &[u8], terms: &Terms) -> Result<Upgrade, Refusal> {
     let deflate = terms.compression && offers_deflate(&headers);
     let masked = headers.first("Nats-No-Masking") != Some("true");
     let agreed = Agreed { masked, deflate };
+    let path = match last {
+        Some("leafnode") => Path::LeafNode,
+        Some("mqtt") => Path::Mqtt,
+        _ => Path::Client,
+    };
+    let subprotocol = (path == Path::Mqtt).then(|| mqtt_subprotocol(&headers));
     Ok(Upgrade {
-        path: if last == Some("leafnode") { Path::LeafNode } else { Path::Client },
+        path,
         agreed,
         forwarded_for: headers.first("X-Forwarded-For").and_then(|address| address.parse().ok()),
         cookies: cookies(&headers, &terms.cookie_names),
-        response: response(key, agreed, terms),
+        response: response(key, agreed, subprotocol, terms),
     })
 }
 
@@ -220,13 +230,22 @@ pub(super) fn accept(key: &str) -> String {
     BASE64.encode(digest.finish().as_ref())
 }
 
-fn response(key: &str, agreed: Agreed, terms: &Terms) -> Vec<u8> {
+/// The name of MQTT that is answered: the official server has one, and clients of 3.1 may know only theirs.
+fn mqtt_subprotocol(headers: &Headers<'_, '_>) -> &'static str {
+    let asks = |name| headers.has_token("Sec-WebSocket-Protocol", name);
+    if !asks("mqtt") && asks("mqttv3.1") { "mqttv3.1" } else { "mqtt" }
+}
+
+fn response(key: &str, agreed: Agreed, subprotocol: Option<&str>, terms: &Terms) -> Vec<u8> {
     let accept = accept(key);
     let mut out = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n"
     );
     if agreed.deflate {
         out.push_str(EXTENSIONS);
+    }
+    if let Some(subprotocol) = subprotocol {
+        out.extend(["Sec-WebSocket-Protocol: ", subprotocol, "\r\n"]);
     }
     if !agreed.masked {
         out.push_str("Nats-No-Masking: true\r\n");

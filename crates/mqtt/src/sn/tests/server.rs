@@ -264,7 +264,7 @@ impl Server {
             }
             Asked::Subscribe(packet, at) => {
                 self.call(link, answers, |connection, _, commands| {
-                    connection.granted(packet, at, Ok(()), commands);
+                    connection.granted(packet, at, Ok(dialtone_wire::mqtt::Qos::ExactlyOnce), commands);
                 });
             }
             Asked::Save(packet) => {
@@ -313,7 +313,7 @@ impl Server {
         self.call(link, answers, |connection, out, commands| {
             delivered = match qos {
                 Qos::AtMostOnce => connection.deliver(&message(&stored), out),
-                _ => connection.deliver_stored(&message(&stored), qos, place, out, commands),
+                _ => connection.deliver_stored(&message(&stored), (qos, false), place, out, commands),
             };
         });
         if delivered == Delivered::Full

@@ -107,6 +107,24 @@ fn paths_addresses_and_cookies() {
 }
 
 #[test]
+fn clients_of_mqtt_come_where_there_is_mqtt() {
+    let terms = Terms { takes_mqtt: true, ..Terms::default() };
+    for (lines, subprotocol) in [
+        (&["GET /mqtt HTTP/1.1"][..], "mqtt"),
+        (&["GET /x/mqtt HTTP/1.1", "Sec-WebSocket-Protocol: mqttv3.1, mqtt"], "mqtt"),
+        (&["GET /mqtt HTTP/1.1", "Sec-WebSocket-Protocol: mqttv3.1"], "mqttv3.1"),
+    ] {
+        let found = granted(lines, &terms);
+        assert_eq!(found.path, Path::Mqtt);
+        let answer = String::from_utf8(found.response).expect("text");
+        assert!(answer.contains(&format!("\r\nSec-WebSocket-Protocol: {subprotocol}\r\n")), "{answer}");
+    }
+    let plain = granted(&["Sec-WebSocket-Protocol: mqtt"], &terms);
+    assert_eq!(plain.path, Path::Client);
+    assert!(!String::from_utf8(plain.response).expect("text").contains("Protocol:"));
+}
+
+#[test]
 fn an_origin_that_is_allowed_passes() {
     let allowed = vec![Origin::parse("https://a.com").expect("an origin")];
     let terms = Terms { origins: Origins { same_only: false, allowed }, ..Terms::default() };
