@@ -3,8 +3,8 @@
 use crate::session::Session;
 use dialtone_broker::account::AccountId;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ const TAKEN_MIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct ClientIds {
     held: Mutex<HashMap<(AccountId, Arc<str>), Held>>,
+    /// Accounts whose streams of MQTT are known to be there.
+    prepared: Mutex<HashSet<AccountId>>,
 }
 
 #[derive(Debug)]
@@ -34,9 +36,21 @@ pub(crate) enum Claimed {
     From(Arc<Session>),
     /// It was taken from another one just now: this one is to be closed.
     Refused,
+    /// Another user has it.
+    OfAnother,
 }
 
 impl ClientIds {
+    /// Whether the streams of an account are known to be there.
+    pub(crate) fn is_prepared(&self, account: AccountId) -> bool {
+        self.prepared.lock().contains(&account)
+    }
+
+    /// They are.
+    pub(crate) fn set_prepared(&self, account: AccountId) {
+        self.prepared.lock().insert(account);
+    }
+
     /// Gives an identifier to a connection.
     pub(crate) fn claim(
         &self,
@@ -57,6 +71,9 @@ impl ClientIds {
             return Claimed::Free;
         };
         let Entry::Occupied(mut entry) = entry else { return Claimed::Free };
+        if before.user() != session.user() {
+            return Claimed::OfAnother;
+        }
         let is_fresh = |taken: Instant| now.saturating_duration_since(taken) < TAKEN_MIN;
         if entry.get().taken.is_some_and(is_fresh) {
             return Claimed::Refused;
@@ -118,6 +135,11 @@ mod tests {
         assert!(matches!(ids.claim(account, &id, &c, later), Claimed::From(from) if Arc::ptr_eq(&from, &b)));
         ids.release(account, &id, &c);
         assert!(matches!(ids.claim(account, &id, &a, later), Claimed::Free));
+        // It is its user's.
+        b.set_user(&Arc::from("other"));
+        assert!(matches!(ids.claim(account, &id, &b, later), Claimed::OfAnother));
+        b.set_user(&Arc::from(""));
+        a.set_user(&Arc::from(""));
         // One that is gone without a word is in nobody's way.
         drop(a);
         assert!(matches!(ids.claim(account, &id, &b, later), Claimed::Free));

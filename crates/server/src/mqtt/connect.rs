@@ -1,6 +1,7 @@
 //! CONNECT: who a client is, what is agreed with it, and whose client identifier it takes over.
 
 use super::effects::Effects;
+use super::subscribe::Wanted;
 use super::{MqttConnection, PUBLISH_HEAD_BYTES_MAX, State};
 use crate::client_ids::Claimed;
 use crate::conduct::{Claim, Login};
@@ -10,7 +11,7 @@ use dialtone_broker::deliver::Turn;
 use dialtone_broker::format::Format;
 use dialtone_config::Secret;
 use dialtone_identity::authenticator::{Credentials, Shown};
-use dialtone_mqtt::{Agreed, Connection as Engine, Ended, Options, OwnWill, agree};
+use dialtone_mqtt::{Agreed, Connection as Engine, Ended, Options, OwnWill, Session, agree};
 use dialtone_wire::mqtt::{
     ConnAck, Connect, DecodeError, Packet, Parsed, Properties, Reason, Version, encode, parse,
 };
@@ -24,8 +25,10 @@ const NOT_IN_CLIENT_ID: [char; 7] = ['.', '*', '>', ' ', '\t', '\r', '\n'];
 pub(super) struct Asked {
     /// As it came. It is bounded.
     packet: Box<[u8]>,
-    agreed: Agreed,
+    pub(super) agreed: Agreed,
     client_id: Arc<str>,
+    /// Whether a session of before goes on.
+    pub(super) is_present: bool,
 }
 
 impl MqttConnection {
@@ -50,7 +53,8 @@ impl MqttConnection {
         conduct.session.set_mqtt_client(&client_id);
         conduct.present(Shown::new(credentials(connect), ""));
         conduct.begin_check(turn.now());
-        self.state = State::Asking(Box::new(Asked { packet: bytes.into(), agreed, client_id }));
+        self.state =
+            State::Asking(Box::new(Asked { packet: bytes.into(), agreed, client_id, is_present: false }));
         let claim = Claim { said: Some(&dialtone_wire::Connect::NOTHING), is_repeated: false };
         let login = self.effects.conduct.authenticate(&claim, turn);
         self.carry_out(login, turn);
@@ -124,20 +128,30 @@ impl MqttConnection {
         }
     }
 
-    /// It is who it says: it takes over its client identifier, and begins.
+    /// It is who it says: it takes over its client identifier, and its session is read.
     fn let_in(&mut self, turn: &mut Turn) {
         let State::Asking(asked) = std::mem::replace(&mut self.state, State::Over) else { return };
-        let Asked { packet, agreed, client_id } = *asked;
-        let Ok(Parsed::Packet(Packet::Connect(connect), _)) = parse(&packet, &self.limits) else { return };
-        self.effects.conduct.hold_pings();
-        self.effects.take_limits();
-        if !self.claim(&client_id, turn) {
-            return self.peer().close(CloseReason::DuplicateClientId);
+        let effects = &mut self.effects;
+        effects.conduct.hold_pings();
+        effects.take_limits();
+        effects.client_id = asked.client_id.clone();
+        match self.claim(&asked.client_id, turn) {
+            Claimed::Free => {}
+            Claimed::From(before) => before.peer.close(CloseReason::DuplicateClientId),
+            Claimed::Refused => return self.peer().close(CloseReason::DuplicateClientId),
+            Claimed::OfAnother => return self.refuse_identifier(turn),
         }
+        self.effects.conduct.describe(&dialtone_wire::Connect::NOTHING);
+        self.state = State::Opening(asked);
+        self.read_session(turn);
+    }
+
+    /// Its session is read: CONNACK, and what goes on.
+    pub(super) fn open(&mut self, asked: &Asked, session: Session, resumed: &[Wanted], turn: &mut Turn) {
+        let Asked { packet, agreed, is_present, .. } = asked;
+        let Ok(Parsed::Packet(Packet::Connect(connect), _)) = parse(packet, &self.limits) else { return };
         let options = self.options();
         let effects = &mut self.effects;
-        effects.conduct.describe(&dialtone_wire::Connect::NOTHING);
-        effects.client_id = client_id;
         effects.packet_bytes_max = u32::try_from(agreed.packet_bytes_max).unwrap_or(0);
         effects.conduct.peer().set_format(Format::Mqtt(agreed.version));
         let will =
@@ -145,35 +159,43 @@ impl MqttConnection {
         self.limits.version = Some(agreed.version);
         self.limits.packet_bytes_max = options.packet_bytes_max as usize;
         let properties = agreed.properties(&connect, &effects.client_id, &options);
-        let engine = Engine::new(turn.now(), agreed, options, None, will);
+        let engine = Engine::new(turn.now(), *agreed, options, Some(session), will);
         self.state = State::In(Box::new(engine));
+        let is_present = *is_present;
         self.with_engine(turn, |engine, effects, turn| {
             let mut out = std::mem::take(&mut effects.out);
-            let done = engine.welcome(false, properties.properties(), &mut out, &mut |command| {
+            let done = engine.welcome(is_present, properties.properties(), &mut out, &mut |command| {
                 effects.carry_out(command, turn);
             });
             effects.out = out;
+            effects.send_out(turn);
+            // Behind CONNACK: from here on messages come.
+            turn.enqueue_staged();
+            for wanted in resumed {
+                effects.resume_subscription(wanted, turn);
+            }
             done
         });
     }
 
-    /// Takes a client identifier over. False: it was taken over by another one just now.
-    fn claim(&self, client_id: &Arc<str>, turn: &Turn) -> bool {
+    /// Claims a client identifier.
+    fn claim(&self, client_id: &Arc<str>, turn: &Turn) -> Claimed {
         let conduct = &self.effects.conduct;
-        let Some(account) = &conduct.place.account else { return false };
+        let Some(account) = &conduct.place.account else { return Claimed::Refused };
         let ids = &conduct.node.connections.client_ids;
-        match ids.claim(account.id, client_id, &conduct.session, turn.now()) {
-            Claimed::Free => true,
-            Claimed::From(before) => {
-                before.peer.close(CloseReason::DuplicateClientId);
-                true
-            }
-            Claimed::Refused => {
-                let text = format_args!("client identifier {client_id:?} was taken over just now");
-                conduct.log(Event::LimitReached, text);
-                false
-            }
+        let claimed = ids.claim(account.id, client_id, &conduct.session, turn.now());
+        if matches!(claimed, Claimed::Refused) {
+            let text = format_args!("client identifier {client_id:?} was taken over just now");
+            conduct.log(Event::LimitReached, text);
         }
+        claimed
+    }
+
+    /// Another user of the account has this client identifier: with it, its messages would go to a stranger. (CVE-2026-33215)
+    pub(super) fn refuse_identifier(&mut self, turn: &mut Turn) {
+        let text = format_args!("client identifier {:?} is another user's", self.effects.client_id);
+        self.conduct().log(Event::AuthenticationFailed, text);
+        self.refuse(Reason::NotAuthorized, CloseReason::AuthenticationViolation, turn);
     }
 }
 

@@ -12,7 +12,10 @@ use dialtone_wire::mqtt::Reason;
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a connection is not read while streams are asked, unless an answer comes. Requests have less time.
+const WAITING_MAX: Duration = Duration::from_secs(3600);
 
 impl Protocol for MqttConnection {
     fn peer(&self) -> Option<&Arc<Peer>> {
@@ -52,7 +55,8 @@ impl Protocol for MqttConnection {
 
     fn receive(&mut self, input: &[u8], turn: &mut Turn) -> Progress {
         let mut progress = self.take(input, turn);
-        progress.pause = self.effects.conduct.checking_until(turn.now()).or(progress.pause);
+        let waiting = self.is_waiting().then(|| turn.now() + WAITING_MAX);
+        progress.pause = self.effects.conduct.checking_until(turn.now()).or(waiting);
         progress
     }
 
@@ -65,7 +69,8 @@ impl Protocol for MqttConnection {
             State::In(engine) if self.peer().closing().is_none() => engine.deadline(),
             _ => None,
         };
-        self.effects.conduct.deadline().into_iter().chain(silence).min()
+        let streams = self.effects.conversation.as_ref().and_then(|of| of.deadline());
+        self.effects.conduct.deadline().into_iter().chain(silence).chain(streams).min()
     }
 
     fn expire(&mut self, turn: &mut Turn) {
@@ -74,6 +79,7 @@ impl Protocol for MqttConnection {
         {
             return self.end(ended, turn);
         }
+        self.expire_requests(turn);
         match self.effects.conduct.expire(false, turn) {
             Due::Nothing | Due::LetIn | Due::Ping => {}
             Due::Refused(_, reason) => self.peer().close(reason),
@@ -83,7 +89,10 @@ impl Protocol for MqttConnection {
     fn woken(&mut self, turn: &mut Turn) -> bool {
         self.take_place(turn.now());
         let judged = self.effects.conduct.take_judgement(turn);
-        self.take_verdicts(turn) || matches!(judged, Judged::Good { .. })
+        let was_waiting = self.is_waiting();
+        let is_good = self.take_verdicts(turn) || matches!(judged, Judged::Good { .. });
+        self.take_mail(turn);
+        is_good || was_waiting && !self.is_waiting()
     }
 
     fn broken(&mut self, how: &Broken) {
@@ -104,8 +113,9 @@ impl Protocol for MqttConnection {
             }
             // Who takes over a client identifier goes on with its session.
             let ended = if reason == CloseReason::DuplicateClientId { Ended::Orderly } else { ended };
-            self.effects.finish(*engine, ended, turn);
+            self.effects.end_session(*engine, ended, turn);
         }
+        self.effects.end_conversation(turn);
         peer.shut();
         self.effects.release();
         self.effects.conduct.leave(turn);

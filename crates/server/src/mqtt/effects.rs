@@ -1,10 +1,12 @@
 //! What the server does for a client of MQTT, as its session engine asks for it.
 
+use super::conversation::Conversation;
+use super::subscribe::{Subscribing, Wanted};
 use crate::conduct::Conduct;
 use crate::log::Event;
 use dialtone_broker::deliver::Turn;
-use dialtone_mqtt::{Command, Connection as Engine, Ended, Ticket};
-use dialtone_wire::mqtt::{Packet, PacketId, Reason, Version};
+use dialtone_mqtt::{Command, Connection as Engine, Ticket};
+use dialtone_wire::mqtt::{Packet, PacketId, Qos, Reason, Version};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,9 +16,11 @@ const KEPT_BYTES_MAX: usize = 1024;
 /// What the session engine is told when its call is over.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Answer {
-    Granted(PacketId, usize, Result<(), Reason>),
+    Granted(PacketId, usize, Result<Qos, Reason>),
     Saved(PacketId),
     Stored(Ticket, Reason),
+    /// There is room for what was put back.
+    Room,
 }
 
 /// What came from a client since it was last counted.
@@ -47,8 +51,12 @@ pub(super) struct Effects {
     /// Bytes of headers and payload of a message.
     pub(super) payload_bytes_max: usize,
     pub(super) subscriptions_max: usize,
-    answers: Vec<Answer>,
+    pub(super) answers: Vec<Answer>,
     refusal: Option<Reason>,
+    /// With the streams of its account, once it is let in.
+    pub(super) conversation: Option<Box<Conversation>>,
+    /// Filters that wait for their consumers.
+    pub(super) subscribing: Vec<Subscribing>,
 }
 
 impl Effects {
@@ -65,32 +73,52 @@ impl Effects {
             subscriptions_max: usize::MAX,
             answers: Vec::new(),
             refusal: None,
+            conversation: None,
+            subscribing: Vec::new(),
         }
+    }
+
+    /// Whether an answer to SUBSCRIBE or UNSUBSCRIBE waits for streams.
+    #[inline]
+    pub(super) fn is_waiting(&self) -> bool {
+        self.subscribing.iter().any(|of| of.unmade > 0)
+            || self.conversation.as_ref().is_some_and(|of| of.saves.under_way.is_some())
     }
 
     /// Does what the session engine asks for.
     #[inline]
     pub(super) fn carry_out(&mut self, command: Command<'_>, turn: &mut Turn) {
         match command {
-            Command::Publish(published, ticket) => {
-                let reason = self.publish(&published, turn);
-                if let Some(ticket) = ticket {
-                    self.answers.push(Answer::Stored(ticket, reason));
-                }
+            Command::Publish(published, None) => {
+                self.publish(&published, None, turn);
             }
-            Command::Subscribe { packet, at, filter, group, options, id, .. } => {
-                let decision = self.subscribe(filter, group, options, id, turn);
-                self.answers.push(Answer::Granted(packet, at, decision));
+            command => self.carry_out_stored(command, turn),
+        }
+    }
+
+    /// What needs streams, or answers.
+    fn carry_out_stored(&mut self, command: Command<'_>, turn: &mut Turn) {
+        match command {
+            Command::Publish(published, ticket) => self.publish(&published, ticket, turn),
+            Command::Hold(id, published) => self.hold(id, &published, turn),
+            Command::Release(id) => self.release_held(id, turn),
+            Command::Subscribe { packet, at, filter, group, options, id, retained } => {
+                let (filter, group) = (filter.to_owned(), group.map(str::to_owned));
+                let wanted = Wanted { filter, group, options, id };
+                let subscribing = Subscribing { packet, at, wanted, retained, unmade: 0, failed: false };
+                self.subscribe(subscribing, turn);
             }
             Command::Unsubscribe { filter, group } => self.unsubscribe(filter, group, turn),
-            Command::Save(packet) => self.answers.push(Answer::Saved(packet)),
-            Command::Hold(..)
-            | Command::Release(_)
-            | Command::Drop(_)
-            | Command::Acknowledge(_)
-            | Command::Received(..)
-            | Command::Fetch(..)
-            | Command::Room => {}
+            Command::Save(packet) => self.save(packet, turn),
+            Command::Acknowledge(place) => {
+                if let Some(conversation) = &mut self.conversation {
+                    conversation.acknowledge(place, turn);
+                }
+            }
+            Command::Received(id, place) => self.note_received(id, place, turn),
+            Command::Room => self.answers.push(Answer::Room),
+            // What was not released stays until its connection's session ends; what is in flight comes again by its consumer.
+            Command::Drop(_) | Command::Fetch(..) => {}
         }
     }
 
@@ -109,8 +137,17 @@ impl Effects {
                 Answer::Granted(packet, at, decision) => {
                     engine.granted(packet, at, decision, &mut |command| self.carry_out(command, turn));
                 }
-                Answer::Saved(packet) => engine.saved(packet, &mut out),
-                Answer::Stored(ticket, reason) => engine.stored(ticket, reason, &mut out),
+                Answer::Saved(packet) => {
+                    engine.saved(packet, &mut out);
+                    self.find_retained(packet, turn);
+                }
+                Answer::Stored(ticket, reason) => {
+                    if let (Ticket::Received(id), Some(conversation)) = (ticket, &mut self.conversation) {
+                        conversation.received(id, turn);
+                    }
+                    engine.stored(ticket, reason, &mut out);
+                }
+                Answer::Room => self.deliver_backlog(engine, &mut out, turn),
             }
         }
         self.out = out;
@@ -120,6 +157,12 @@ impl Effects {
     #[cold]
     pub(super) fn refuse(&mut self, reason: Reason) {
         self.refusal.get_or_insert(reason);
+    }
+
+    /// Whether it is.
+    #[inline]
+    pub(super) fn is_refused(&self) -> bool {
+        self.refusal.is_some()
     }
 
     #[inline]
@@ -174,15 +217,6 @@ impl Effects {
             if buffer.capacity() > KEPT_BYTES_MAX {
                 *buffer = Vec::new();
             }
-        }
-    }
-
-    /// The connection is over: what the session leaves behind.
-    pub(super) fn finish(&mut self, engine: Engine, ended: Ended, turn: &mut Turn) {
-        let rest = engine.end(ended);
-        if let Some((will, _)) = rest.will {
-            self.publish(&will.message(), turn);
-            self.count(turn.now());
         }
     }
 

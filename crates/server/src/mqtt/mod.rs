@@ -2,15 +2,20 @@
 //!
 //! `MqttConnection` reads packets. Until a client is let in, `connect` decides on its CONNECT. From then on a session engine without I/O (crate
 //! `mqtt`) says what each packet means, and [`Effects`] does it: `publish`, `subscribe`. What it delivers with quality of service 0 are
-//! subscriptions of the broker like any other.
+//! subscriptions of the broker like any other. Sessions, and all of a higher quality of service, are in streams of the account, with which each
+//! connection has a `conversation`: `session` begins and ends one, `mail` is what comes of it, `stored` are messages that come so.
 //!
 //! Invariants: of a stranger no more than one CONNECT is kept, and that is bounded; a topic is published or subscribed to only as a subject
 //! that passed its gate; subjects that streams of MQTT use for themselves are nobody's.
 
 mod connect;
+mod conversation;
 mod driven;
 mod effects;
+mod mail;
 mod publish;
+mod session;
+mod stored;
 mod subscribe;
 
 use crate::conduct::Conduct;
@@ -32,7 +37,7 @@ use std::time::Instant;
 /// Bytes of a CONNECT. It is kept while it is not whole, and while it is being checked.
 const CONNECT_BYTES_MAX: usize = 96 * 1024;
 /// Bytes of a topic and all else that a PUBLISH has beside its payload.
-const PUBLISH_HEAD_BYTES_MAX: usize = 128 * 1024;
+pub(crate) const PUBLISH_HEAD_BYTES_MAX: usize = 128 * 1024;
 /// Filters in a packet.
 const FILTERS_MAX: usize = 10_000;
 /// User properties in a packet.
@@ -51,7 +56,9 @@ enum State {
     Stranger,
     /// Its CONNECT is being checked, and nothing more is read meanwhile.
     Asking(Box<Asked>),
-    /// It is in.
+    /// It is let in, and its session is being read.
+    Opening(Box<Asked>),
+    /// Its session goes on.
     In(Box<Engine>),
     /// It is over.
     Over,
@@ -72,6 +79,15 @@ impl MqttConnection {
             user_properties_max: USER_PROPERTIES_MAX,
         };
         Self { effects: Effects::new(conduct), limits, state: State::Stranger }
+    }
+
+    /// Whether it is not read until an answer has come: one to its CONNECT, SUBSCRIBE or UNSUBSCRIBE is sent before that to anything behind.
+    fn is_waiting(&self) -> bool {
+        match self.state {
+            State::Asking(_) | State::Opening(_) => true,
+            State::In(_) => self.effects.is_waiting(),
+            State::Stranger | State::Over => false,
+        }
     }
 
     fn conduct(&self) -> &Conduct {
@@ -97,7 +113,7 @@ impl MqttConnection {
         }
         while !self.peer().is_closing() {
             let rest = input.get(progress.used..).unwrap_or_default();
-            if rest.is_empty() || matches!(self.state, State::Asking(_) | State::Over) {
+            if rest.is_empty() || self.is_waiting() || matches!(self.state, State::Over) {
                 break;
             }
             match parse(rest, &self.limits) {
@@ -148,6 +164,7 @@ impl MqttConnection {
         let mut done = call(engine, effects, turn);
         if done.is_ok() {
             effects.answer(engine, turn);
+            effects.save_session(engine, turn);
             done = effects.take_refusal().map_or(Ok(()), |reason| Err(Ended::Refused(reason)));
         }
         effects.send_out(turn);
@@ -174,7 +191,7 @@ impl MqttConnection {
             }
         };
         self.peer().close(reason);
-        self.effects.finish(*engine, ended, turn);
+        self.effects.end_session(*engine, ended, turn);
     }
 
     /// The bytes are no packet.

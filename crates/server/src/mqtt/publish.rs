@@ -1,20 +1,31 @@
-//! PUBLISH, and wills.
+//! PUBLISH, PUBREL, and wills: the gate of publishing, delivery in the account, and copies in the streams.
 
-use super::effects::Effects;
+use super::effects::{Answer, Effects};
 use crate::log::Event;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::permission;
 use dialtone_broker::sharing::Mapped;
-use dialtone_mqtt::Published;
+use dialtone_mqtt::headers::{self, Response};
+use dialtone_mqtt::talk::Held;
+use dialtone_mqtt::{Place, Published, Ticket};
 use dialtone_wire::message::Message;
-use dialtone_wire::mqtt::Reason;
-use dialtone_wire::mqtt::subject::put_subject;
+use dialtone_wire::mqtt::subject::{put_subject, put_topic};
+use dialtone_wire::mqtt::{PacketId, PropertiesBuf, Qos, Reason};
 use dialtone_wire::quoted;
 
 /// Subjects of the streams that keep sessions and messages: no client may use them.
 const OWN_PREFIX: &[u8] = b"$MQTT.";
-/// How messages of MQTT tell in NATS with which quality of service they were published; the digit stands behind it. The official header.
-const PUBLISHED_HEADER: &[u8] = b"NATS/1.0\r\nNmqtt-Pub:";
+
+/// What the topic of a birth certificate of Sparkplug B begins with, and where it is kept as a retained message. Sparkplug 3.0 §5.
+const SPARKPLUG: &str = "spBv1.0/";
+const CERTIFICATES: &str = "$sparkplug/certificates/";
+
+/// Whether a topic is that of a birth certificate: `spBv1.0/GROUP/NBIRTH/NODE` or `spBv1.0/GROUP/DBIRTH/NODE/DEVICE`.
+fn is_birth(topic: &str) -> bool {
+    let Some(rest) = topic.strip_prefix(SPARKPLUG) else { return false };
+    let levels: Vec<&str> = rest.splitn(5, '/').collect();
+    matches!(levels.as_slice(), [_, "NBIRTH", _] | [_, "DBIRTH", _, _])
+}
 
 /// Whether a subject or filter is one of those that the streams of MQTT use.
 pub(super) fn is_own(subject: &[u8]) -> bool {
@@ -22,19 +33,59 @@ pub(super) fn is_own(subject: &[u8]) -> bool {
 }
 
 impl Effects {
-    /// Publishes a message. How it went: before MQTT 5 no client is told.
+    /// Publishes a message, and answers for it if it has a ticket.
     #[inline]
-    pub(super) fn publish(&mut self, published: &Published<'_>, turn: &mut Turn) -> Reason {
-        self.scratch.subject.clear();
-        if put_subject(&mut self.scratch.subject, published.topic).is_err() {
-            self.refuse(Reason::TopicNameInvalid);
-            return Reason::TopicNameInvalid;
+    pub(super) fn publish(&mut self, published: &Published<'_>, ticket: Option<Ticket>, turn: &mut Turn) {
+        let reason = self.deliver(published, turn);
+        if self.is_refused() {
+            return;
+        }
+        if ticket.is_some() || published.retain {
+            self.store(published, reason, ticket, turn);
+        }
+        if published.topic.starts_with(SPARKPLUG) {
+            self.publish_birth(published, turn);
+        }
+    }
+
+    /// A birth certificate is kept for applications that come later.
+    #[cold]
+    fn publish_birth(&mut self, published: &Published<'_>, turn: &mut Turn) {
+        if is_birth(published.topic) {
+            let topic = [CERTIFICATES, published.topic].concat();
+            self.publish(&Published { topic: &topic, retain: true, ..*published }, None, turn);
+        }
+    }
+
+    /// Keeps a message that was published, as far as that is asked for.
+    fn store(&mut self, published: &Published<'_>, reason: Reason, ticket: Option<Ticket>, turn: &mut Turn) {
+        if reason.is_error() {
+            return self.answers.extend(ticket.map(|ticket| Answer::Stored(ticket, reason)));
+        }
+        let Self { conversation, scratch, .. } = self;
+        let Some(conversation) = conversation else { return };
+        let subject = &scratch.subject;
+        conversation.say(turn, |talk, now, send| {
+            match (published.retain, published.payload.is_empty()) {
+                (true, true) => talk.unretain(subject, send),
+                (true, false) => talk.retain(subject, published, send),
+                (false, _) => {}
+            }
+            if let Some(ticket) = ticket {
+                talk.store(now, ticket, subject, published, send);
+            }
+        });
+    }
+
+    /// Delivers a message in the account. How it went: before MQTT 5 no client is told. Its subject, as it was delivered, is left in the scratch.
+    #[inline]
+    fn deliver(&mut self, published: &Published<'_>, turn: &mut Turn) -> Reason {
+        if let Err(reason) = self.take_subject(published.topic) {
+            return reason;
         }
         let framed = &mut self.scratch.framed;
         framed.clear();
-        framed.extend_from_slice(PUBLISHED_HEADER);
-        framed.extend_from_slice(&[b'0' + published.qos as u8]);
-        framed.extend_from_slice(b"\r\n\r\n");
+        headers::put_published(framed, published.qos, published.properties, Response::Reply);
         let header_bytes = framed.len();
         if header_bytes + published.payload.len() > self.payload_bytes_max {
             self.refuse(Reason::PacketTooLarge);
@@ -42,41 +93,54 @@ impl Effects {
         }
         framed.extend_from_slice(published.payload);
         framed.extend_from_slice(b"\r\n");
+        // The official count is short by the line end.
         self.batch.msgs += 1;
-        self.batch.bytes += published.payload.len() as u64;
+        self.batch.bytes += framed.len().saturating_sub(4) as u64;
         if is_own(&self.scratch.subject) {
             return Reason::NotAuthorized;
         }
+        self.map_subject(turn);
+        self.deliver_as(header_bytes, published, turn)
+    }
+
+    /// Puts the subject of a topic into the scratch.
+    fn take_subject(&mut self, topic: &str) -> Result<(), Reason> {
+        self.scratch.subject.clear();
+        put_subject(&mut self.scratch.subject, topic).map_err(|_| {
+            self.refuse(Reason::TopicNameInvalid);
+            Reason::TopicNameInvalid
+        })
+    }
+
+    /// The subject may go elsewhere; the rights are looked at after that.
+    #[inline]
+    fn map_subject(&mut self, turn: &mut Turn) {
+        let Some(account) = self.conduct.place.account.as_ref().filter(|account| account.maps()) else {
+            return;
+        };
+        let mut mapped = Vec::new();
+        match turn.map(account, &self.scratch.subject, &mut mapped) {
+            Mapped::Unchanged => {}
+            Mapped::To => self.scratch.subject = mapped,
+            // Nobody has the empty subject.
+            Mapped::Lost => self.scratch.subject.clear(),
+        }
+    }
+
+    #[inline]
+    fn deliver_as(&self, header_bytes: usize, published: &Published<'_>, turn: &mut Turn) -> Reason {
+        let mut reply = Vec::new();
+        let has_reply =
+            !published.properties.is_empty() && headers::put_reply(&mut reply, published.properties);
         let message = Message {
             subject: &self.scratch.subject,
-            reply: None,
+            reply: has_reply.then_some(&reply),
             header_bytes,
             framed: &self.scratch.framed,
         };
-        self.publish_in(&message, turn)
-    }
-
-    #[inline]
-    fn publish_in(&self, message: &Message<'_>, turn: &mut Turn) -> Reason {
-        let Some(account) = &self.conduct.place.account else { return Reason::NotAuthorized };
-        if !account.maps() {
-            return self.publish_as(message, turn);
-        }
-        let mut mapped = Vec::new();
-        let subject = match turn.map(account, message.subject, &mut mapped) {
-            Mapped::Unchanged => message.subject,
-            Mapped::To => &mapped,
-            Mapped::Lost => return Reason::Success,
-        };
-        self.publish_as(&Message { subject, ..*message }, turn)
-    }
-
-    #[inline]
-    fn publish_as(&self, message: &Message<'_>, turn: &mut Turn) -> Reason {
-        let place = &self.conduct.place;
-        let peer = &self.conduct.session.peer;
+        let (peer, place) = (&self.conduct.session.peer, &self.conduct.place);
         let (Ok(authorized), Some(account)) =
-            (permission::publish(peer, place.permissions.as_deref(), message, turn.now()), &place.account)
+            (permission::publish(peer, place.permissions.as_deref(), &message, turn.now()), &place.account)
         else {
             return self.publish_denied(message.subject);
         };
@@ -90,18 +154,107 @@ impl Effects {
         self.conduct.log(Event::PermissionDenied, format_args!("Publish Violation - Subject {subject}"));
         Reason::NotAuthorized
     }
-}
 
-impl Effects {
     /// Whether its rights allow it to publish to a topic.
     pub(super) fn may_publish(&self, topic: &str, turn: &Turn) -> bool {
         let mut subject = Vec::new();
-        if put_subject(&mut subject, topic).is_err() {
-            return false;
-        }
-        let message = Message { subject: &subject, reply: None, header_bytes: 0, framed: b"\r\n" };
+        put_subject(&mut subject, topic).is_ok() && self.may_publish_to(&subject, turn)
+    }
+
+    fn may_publish_to(&self, subject: &[u8], turn: &Turn) -> bool {
+        let message = Message { subject, reply: None, header_bytes: 0, framed: b"\r\n" };
         let (peer, place) = (&self.conduct.session.peer, &self.conduct.place);
-        !is_own(&subject)
+        !is_own(subject)
             && permission::publish(peer, place.permissions.as_deref(), &message, turn.now()).is_ok()
+    }
+
+    /// Holds a message of quality of service 2 until its PUBREL.
+    pub(super) fn hold(&mut self, id: PacketId, published: &Published<'_>, turn: &mut Turn) {
+        if self.take_subject(published.topic).is_err() {
+            return;
+        }
+        let mut header = Vec::new();
+        headers::put_published(&mut header, published.qos, published.properties, Response::Reply);
+        if header.len() + published.payload.len() > self.payload_bytes_max {
+            return self.refuse(Reason::PacketTooLarge);
+        }
+        let may = self.conduct.place.account.as_ref().is_some_and(|account| account.maps())
+            || self.may_publish_to(&self.scratch.subject, turn);
+        if !may {
+            let reason = self.publish_denied(&self.scratch.subject);
+            return self.answers.push(Answer::Stored(Ticket::Held(id), reason));
+        }
+        let Self { conversation, scratch, client_id, .. } = self;
+        let Some(conversation) = conversation else { return };
+        let subject = &scratch.subject;
+        conversation.say(turn, |talk, now, send| talk.hold(now, id, client_id, subject, published, send));
+    }
+
+    /// A message is released: it is read from where it is held.
+    pub(super) fn release_held(&mut self, id: PacketId, turn: &mut Turn) {
+        let Self { conversation, client_id, .. } = self;
+        let Some(conversation) = conversation else { return };
+        conversation.say(turn, |talk, now, send| talk.release(now, id, client_id, send));
+    }
+
+    /// What was held is here: it is published, and held no longer.
+    pub(super) fn held(&mut self, id: PacketId, held: Option<&Held>, turn: &mut Turn) {
+        let ticket = Ticket::Released(id);
+        let Some(held) = held else {
+            return self.answers.push(Answer::Stored(ticket, Reason::PacketIdentifierNotFound));
+        };
+        let (mut topic, mut properties) = (String::new(), PropertiesBuf::default());
+        headers::read_properties(&mut properties, &held.headers, None);
+        if put_topic(&mut topic, &held.subject).is_ok() {
+            let (qos, retain, payload) = (held.qos, held.retain, &*held.payload);
+            let properties = properties.properties();
+            let published = Published { topic: &topic, qos, retain, properties, payload };
+            self.publish(&published, Some(ticket), turn);
+        } else {
+            self.answers.push(Answer::Stored(ticket, Reason::Success));
+        }
+        if let Some(conversation) = &mut self.conversation {
+            conversation.say(turn, |talk, _, send| talk.discard(held.sequence, send));
+        }
+    }
+
+    /// The client has a message of quality of service 2: that is stored before it is told to forget it.
+    pub(super) fn note_received(&mut self, id: PacketId, place: Place, turn: &mut Turn) {
+        let Self { conversation, client_id, .. } = self;
+        let Some(conversation) = conversation else { return };
+        conversation.owed.released.insert(place, id);
+        conversation.say(turn, |talk, now, send| talk.received(now, id, client_id, send));
+    }
+
+    /// Publishes a will.
+    pub(super) fn publish_will(&mut self, will: &Published<'_>, turn: &mut Turn) {
+        // Nobody waits for an answer, but the streams are asked all the same.
+        let ticket = (will.qos > Qos::AtMostOnce).then(|| PacketId::new(1).map(Ticket::Once)).flatten();
+        self.publish(will, ticket, turn);
+        self.answers.clear();
+        self.count(turn.now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_birth;
+
+    #[test]
+    fn birth_certificates_are_known_by_their_topics() {
+        for topic in ["spBv1.0/g/NBIRTH/n", "spBv1.0/g/DBIRTH/n/d"] {
+            assert!(is_birth(topic), "{topic}");
+        }
+        for topic in [
+            "spBv1.0/g/NDEATH/n",
+            "spBv1.0/g/NBIRTH",
+            "spBv1.0/g/NBIRTH/n/d",
+            "spBv1.0/g/DBIRTH/n",
+            "spBv1.0/g/DBIRTH/n/d/e",
+            "x/g/NBIRTH/n",
+            "$sparkplug/certificates/spBv1.0/g/NBIRTH/n",
+        ] {
+            assert!(!is_birth(topic), "{topic}");
+        }
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn policy(
         },
         upgrade: Some(UpgradePolicy {
             timeout: own.handshake_timeout.unwrap_or(HANDSHAKE_TIMEOUT),
-            terms: terms(own, tls.is_some()),
+            terms: Terms { takes_mqtt: options.mqtt.is_some(), ..terms(own, tls.is_some()) },
             message_bytes_max: limits.payload_bytes_max.saturating_add(limits.control_line_bytes_max),
         }),
         tls,
@@ -69,5 +69,6 @@ fn terms(own: &WebSocket, is_tls: bool) -> Terms {
         origins: Origins { same_only: own.same_origin, allowed },
         headers: own.headers.clone(),
         cookie_names: Cookies { jwt, user, password, token },
+        takes_mqtt: false,
     }
 }

@@ -272,7 +272,6 @@ impl Hosted {
         let mut inner = self.inner.lock();
         let now = wall();
         inner.state.changes.clear(now);
-        inner.state.machine.renew_subjects();
         let mut session = Session {
             hosted: self,
             account: &account,

@@ -5,6 +5,7 @@ use crate::conduct::NOT_TLS;
 use crate::framing::WebSocketFraming;
 use crate::leaf::LeafConnection;
 use crate::log::Event;
+use crate::mqtt::{MqttConnection, PUBLISH_HEAD_BYTES_MAX};
 use crate::node::Node;
 use crate::policy::{ListenerKind, Policy, UpgradePolicy};
 use crate::protocol::{Progress, Protocol};
@@ -122,6 +123,17 @@ impl Upgrading {
         self.link.wake_owner();
     }
 
+    /// A client of MQTT, which comes in as those do that connect to where those are listened for.
+    fn mqtt_client(&self, forwarded_for: Option<IpAddr>, turn: &Turn) -> Box<MqttConnection> {
+        let source = Source { listener: ListenerKind::MqttWebSocket, ..self.source };
+        let session = admission::session_of(&self.node, turn.now(), source, &self.link);
+        if let Some(address) = forwarded_for {
+            session.set_forwarded_for(address);
+        }
+        self.node.connections.registry.insert(session.clone());
+        Box::new(MqttConnection::new(self.node.clone(), session, turn.now()))
+    }
+
     /// A leaf node, which comes in as those do that connect to where leaf nodes are listened for.
     fn leaf_node(
         &self,
@@ -161,23 +173,26 @@ impl Protocol for Upgrading {
         Progress { used, is_over: self.granted.is_some(), ..Progress::default() }
     }
 
-    /// From here on it is a client or a leaf node, whose bytes are in frames.
+    /// From here on it is a client, of NATS or MQTT, or a leaf node, whose bytes are in frames.
     fn successor(&mut self, turn: &mut Turn) -> Option<Box<dyn Protocol>> {
         let upgrade = *self.granted.take()?;
-        let is_client = upgrade.path == Path::Client;
-        let bytes_max = match is_client {
-            true => self.own().map_or(0, |own| own.message_bytes_max),
+        let message_bytes_max = self.own().map_or(0, |own| own.message_bytes_max);
+        let bytes_max = match upgrade.path {
+            Path::Client => message_bytes_max,
+            Path::Mqtt => message_bytes_max.saturating_add(PUBLISH_HEAD_BYTES_MAX),
             // What is inflated is taken a piece at a time, and a server that has much to send may put all of that in one message.
-            false => self.policy.options.limits.pending_bytes_max,
+            Path::LeafNode => self.policy.options.limits.pending_bytes_max,
         };
         let framing = WebSocketFraming(Stream::new(upgrade.agreed, Masking::Off, bytes_max));
         self.link.begin_framing(Box::new(framing), upgrade.response);
-        let mut protocol: Box<dyn Protocol> = if is_client {
-            let mut client = admit_link(&self.node, turn, self.source, &self.link);
-            client.upgraded(upgrade.cookies, upgrade.forwarded_for);
-            client
-        } else {
-            self.leaf_node(upgrade.agreed.deflate, upgrade.forwarded_for, turn)
+        let mut protocol: Box<dyn Protocol> = match upgrade.path {
+            Path::Client => {
+                let mut client = admit_link(&self.node, turn, self.source, &self.link);
+                client.upgraded(upgrade.cookies, upgrade.forwarded_for);
+                client
+            }
+            Path::Mqtt => self.mqtt_client(upgrade.forwarded_for, turn),
+            Path::LeafNode => self.leaf_node(upgrade.agreed.deflate, upgrade.forwarded_for, turn),
         };
         if let Some(secured) = self.secured.take() {
             protocol.secured(secured, turn);

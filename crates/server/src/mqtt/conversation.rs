@@ -1,0 +1,264 @@
+//! A connection's conversation with the streams of its account, and what it knows from there: its record, its consumers, what it has to acknowledge.
+
+use super::mail::{For, Mail, Mailed};
+use crate::node::Node;
+use dialtone_broker::account::Account;
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::inlet::Publish;
+use dialtone_broker::kind::Entry;
+use dialtone_broker::peer::{Basics, ClientId, Peer, Place as Seat};
+use dialtone_broker::subscription::Subscription;
+use dialtone_config::options::{Mqtt, MqttStreams};
+use dialtone_mqtt::Place;
+use dialtone_mqtt::record::Record;
+use dialtone_mqtt::streams::{Hash, Settings, StreamOptions};
+use dialtone_mqtt::talk::{Send, Talk};
+use dialtone_wire::message::Message;
+use dialtone_wire::mqtt::{PacketId, Qos, SubscribeOptions, SubscriptionId};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Messages of consumers that wait for room in the client's window, at most; more come again by themselves.
+const BACKLOG_MAX: usize = 1024;
+
+/// A consumer of the session, in this connection.
+pub(super) struct Consumer {
+    /// Its key in the record.
+    pub(super) key: String,
+    /// The filter of NATS.
+    pub(super) filter: Box<[u8]>,
+    /// The highest quality of service that was granted.
+    pub(super) qos: Qos,
+    /// The client's number for the subscription.
+    pub(super) id: Option<SubscriptionId>,
+    /// Where it delivers to.
+    tap: Arc<Subscription>,
+}
+
+/// The acknowledgement of what stands for a PUBREL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Release {
+    /// It has come: this is where it is acknowledged.
+    Known(Box<[u8]>),
+    /// The client was quicker: it is acknowledged when it comes.
+    Over,
+}
+
+/// What is to be acknowledged to streams.
+#[derive(Default)]
+pub(super) struct Owed {
+    /// Messages, by their places.
+    pub(super) messages: HashMap<Place, Box<[u8]>>,
+    /// PUBREL of these places' messages.
+    pub(super) released: HashMap<Place, PacketId>,
+    pub(super) releases: HashMap<PacketId, Release>,
+}
+
+/// Records that are being stored, one after the other.
+#[derive(Default)]
+pub(super) struct Saves {
+    /// SUBSCRIBE and UNSUBSCRIBE that the record under way is for.
+    pub(super) under_way: Option<Vec<PacketId>>,
+    /// Those that the next one is for.
+    pub(super) next: Vec<PacketId>,
+}
+
+/// The conversation of a connection.
+pub(super) struct Conversation {
+    pub(super) settings: Arc<Settings>,
+    talk: Talk,
+    mail: Arc<Mail>,
+    pub(super) account: Arc<Account>,
+    /// The inlet's end.
+    inlet: Arc<Peer>,
+    pub(super) record: Record,
+    /// The sequence of the record that is stored; 0: none is.
+    pub(super) sequence: u64,
+    pub(super) saves: Saves,
+    pub(super) consumers: HashMap<u32, Consumer>,
+    next_number: u32,
+    pub(super) owed: Owed,
+    /// Messages that found no room in the window.
+    pub(super) backlog: VecDeque<Mailed>,
+    /// Subscriptions whose retained messages are being looked for, by their numbers.
+    pub(super) finding: HashMap<u32, (SubscribeOptions, Option<SubscriptionId>)>,
+}
+
+/// What streams are asked for, by the configuration.
+fn settings(own: &Mqtt, server_name: &str) -> Settings {
+    let MqttStreams {
+        ack_wait,
+        ack_pending_max,
+        api_timeout,
+        ref domain,
+        replicas,
+        consumer_memory_storage,
+        consumer_inactive_threshold,
+    } = own.streams;
+    Settings {
+        server: Hash::of(server_name),
+        domain: domain.as_deref().map(Into::into),
+        streams: StreamOptions {
+            ack_wait,
+            ack_pending_max,
+            api_timeout,
+            replicas,
+            consumer_memory_storage,
+            consumer_inactive_threshold,
+        },
+    }
+}
+
+impl Conversation {
+    /// Begins one; the client's record is still to be read.
+    pub(super) fn new(
+        node: &Node,
+        own: &Mqtt,
+        account: &Arc<Account>,
+        peer: &Arc<Peer>,
+        turn: &mut Turn,
+    ) -> Self {
+        let settings = Arc::new(settings(own, &node.settings.identity.name));
+        let talk = Talk::new(settings.clone(), peer.id.0);
+        let mail = Mail::new(account.clone(), peer);
+        let basics = Basics {
+            id: ClientId::OF_SERVER,
+            kind: Entry::OF_SERVER.from,
+            slot: node.connections.registry.take_slot(),
+            pending_bytes_max: usize::MAX,
+            start: turn.now(),
+        };
+        let inlet = Peer::inside(basics, node.delivery.totals.clone(), mail.clone());
+        inlet.set_understands_headers(true);
+        inlet.set_place(Seat::default());
+        let conversation = Self {
+            settings,
+            talk,
+            mail,
+            account: account.clone(),
+            inlet,
+            record: Record::default(),
+            sequence: 0,
+            saves: Saves::default(),
+            consumers: HashMap::new(),
+            next_number: 0,
+            owed: Owed::default(),
+            backlog: VecDeque::new(),
+            finding: HashMap::new(),
+        };
+        conversation.tap(&conversation.talk.answers(), For::Answers, turn);
+        conversation
+    }
+
+    /// Has the inlet take what is published to `filter`.
+    pub(super) fn tap(&self, filter: &[u8], what: For, turn: &mut Turn) -> Arc<Subscription> {
+        let tap = Subscription::new(self.inlet.clone(), filter, None, what.sid().as_bytes());
+        turn.subscribe(&self.account, &tap);
+        tap
+    }
+
+    /// Asks or tells the streams something.
+    pub(super) fn say<T>(
+        &mut self,
+        turn: &mut Turn,
+        say: impl FnOnce(&mut Talk, Instant, &mut Send<'_>) -> T,
+    ) -> T {
+        let Self { talk, account, .. } = self;
+        let now = turn.now();
+        say(talk, now, &mut |message: &Message<'_>| turn.emit(account, message))
+    }
+
+    /// When streams have had time enough for an answer.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.talk.deadline()
+    }
+
+    /// What has come.
+    pub(super) fn take_mail(&self) -> Vec<Mailed> {
+        self.mail.take()
+    }
+
+    /// Begins to take what a consumer delivers. Its number.
+    pub(super) fn open_consumer(
+        &mut self,
+        key: String,
+        filter: &[u8],
+        (qos, id): (Qos, Option<SubscriptionId>),
+        deliver_subject: &str,
+        turn: &mut Turn,
+    ) -> u32 {
+        let number = self.next_number();
+        let tap = self.tap(deliver_subject.as_bytes(), For::Consumer(number), turn);
+        self.consumers.insert(number, Consumer { key, filter: filter.into(), qos, id, tap });
+        number
+    }
+
+    /// Retained messages of a subscription are looked for from now on. Its number.
+    pub(super) fn note_finding(&mut self, options: SubscribeOptions, id: Option<SubscriptionId>) -> u32 {
+        let number = self.next_number();
+        self.finding.insert(number, (options, id));
+        number
+    }
+
+    /// A number for something of this connection.
+    pub(super) fn next_number(&mut self) -> u32 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
+    /// The consumer with this key in the record.
+    pub(super) fn consumer_of(&mut self, key: &str) -> Option<&mut Consumer> {
+        self.consumers.values_mut().find(|consumer| consumer.key == key)
+    }
+
+    /// Takes nothing more of a consumer.
+    pub(super) fn close_consumer(&mut self, key: &str, turn: &mut Turn) {
+        let number =
+            self.consumers.iter().find(|(_, consumer)| consumer.key == key).map(|(number, _)| *number);
+        if let Some(consumer) = number.and_then(|number| self.consumers.remove(&number)) {
+            turn.unsubscribe(&consumer.tap);
+        }
+    }
+
+    /// Keeps a message until there is room for it.
+    pub(super) fn put_back(&mut self, mailed: Mailed) {
+        if self.backlog.len() < BACKLOG_MAX {
+            self.backlog.push_back(mailed);
+        }
+    }
+
+    /// Acknowledges what the session engine says is over.
+    pub(super) fn acknowledge(&mut self, place: Place, turn: &mut Turn) {
+        let message = self.owed.messages.remove(&place);
+        let release = self.owed.released.remove(&place).and_then(|id| self.release_over(id));
+        for subject in message.into_iter().chain(release) {
+            self.say(turn, |talk, _, send| talk.acknowledge(&subject, send));
+        }
+    }
+
+    fn release_over(&mut self, id: PacketId) -> Option<Box<[u8]>> {
+        match self.owed.releases.insert(id, Release::Over) {
+            Some(Release::Known(subject)) => {
+                self.owed.releases.remove(&id);
+                Some(subject)
+            }
+            _ => None,
+        }
+    }
+
+    /// The client has the message at this place, and that is stored: the message need not come again, and its PUBREL stands for it.
+    pub(super) fn received(&mut self, id: PacketId, turn: &mut Turn) {
+        let place = self.owed.released.iter().find(|(_, of)| **of == id).map(|(place, _)| *place);
+        if let Some(subject) = place.and_then(|place| self.owed.messages.remove(&place)) {
+            self.say(turn, |talk, _, send| talk.acknowledge(&subject, send));
+        }
+    }
+
+    /// Ends it. The record stays as it is.
+    pub(super) fn end(&mut self, node: &Node, turn: &mut Turn) {
+        turn.unsubscribe_all(&self.inlet);
+        self.inlet.shut();
+        node.connections.registry.free_slot(self.inlet.slot());
+    }
+}

@@ -1,0 +1,186 @@
+//! Messages that streams bring for a client: of its consumers, and retained ones. Each passes the gate of delivery for what the client may have now.
+
+use super::conversation::Release;
+use super::effects::Effects;
+use super::mail::{For, Mailed};
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::format::Format;
+use dialtone_mqtt::streams::Stream;
+use dialtone_mqtt::talk::Retained;
+use dialtone_mqtt::{Connection as Engine, Delivered, Message, Place, headers};
+use dialtone_wire::mqtt::subject::put_topic;
+use dialtone_wire::mqtt::{PropertiesBuf, Property, Qos, Version};
+
+/// Places of messages that no consumer brings.
+const RETAINED_PLACE: u64 = 1 << 63;
+const RELEASE_PLACE: u64 = 1 << 62;
+/// Bits of a sequence in a place; the number of the consumer stands above.
+const SEQUENCE_BITS: u32 = 40;
+
+/// What the subject of an acknowledgement says: how often the message was delivered, and its sequence in the stream.
+fn delivery(ack: &[u8]) -> Option<(u64, u64)> {
+    // `$JS.ACK.STREAM.CONSUMER.` or `$JS.ACK.DOMAIN.ACCOUNT.STREAM.CONSUMER.`, then five numbers, and behind the longer one a token more.
+    let tokens: Vec<&[u8]> = ack.split(|byte| *byte == b'.').collect();
+    let from = match tokens.len() {
+        9 => 4,
+        11 | 12 => 6,
+        _ => return None,
+    };
+    let number = |at: usize| std::str::from_utf8(tokens.get(at)?).ok()?.parse().ok();
+    Some((number(from)?, number(from + 1)?))
+}
+
+impl Effects {
+    /// Something came from the streams, but for answers. Back comes what there is no room for.
+    pub(super) fn deliver_mailed(
+        &mut self,
+        mailed: Mailed,
+        engine: &mut Engine,
+        out: &mut Vec<u8>,
+        turn: &mut Turn,
+    ) -> Option<Mailed> {
+        match For::of(&mailed.sid) {
+            Some(For::Consumer(number)) => self.deliver_stored(number, mailed, engine, out, turn),
+            Some(For::Releases) => {
+                self.remind(&mailed, engine, out, turn);
+                None
+            }
+            Some(For::Answers) | None => None,
+        }
+    }
+
+    /// There is room: what waited goes on.
+    pub(super) fn deliver_backlog(&mut self, engine: &mut Engine, out: &mut Vec<u8>, turn: &mut Turn) {
+        while let Some(mailed) = self.conversation.as_mut().and_then(|of| of.backlog.pop_front()) {
+            if let Some(back) = self.deliver_mailed(mailed, engine, out, turn) {
+                if let Some(conversation) = &mut self.conversation {
+                    conversation.backlog.push_front(back);
+                }
+                return;
+            }
+        }
+    }
+
+    fn may_have(&self, subject: &[u8]) -> bool {
+        self.conduct.place.permissions.as_deref().is_none_or(|own| own.may_deliver(subject, None))
+    }
+
+    fn deliver_stored(
+        &mut self,
+        number: u32,
+        mailed: Mailed,
+        engine: &mut Engine,
+        out: &mut Vec<u8>,
+        turn: &mut Turn,
+    ) -> Option<Mailed> {
+        let message = mailed.message();
+        let ack = message.reply?;
+        let (deliveries, sequence) = delivery(ack)?;
+        let place = Place(u64::from(number) << SEQUENCE_BITS | sequence & ((1 << SEQUENCE_BITS) - 1));
+        let subject = message.subject.strip_prefix(Stream::Messages.prefix().as_bytes())?;
+        let may = self.may_have(subject);
+        let conversation = self.conversation.as_mut()?;
+        let consumer = conversation.consumers.get(&number)?;
+        let asks = Format::Mqtt(self.version).asks_for(&consumer.filter, subject);
+        let id = consumer.id;
+        let qos = headers::published_qos(message.headers()).unwrap_or_default().min(consumer.qos);
+        let mut topic = String::new();
+        conversation.owed.messages.insert(place, ack.into());
+        if !may || !asks || qos == Qos::AtMostOnce || put_topic(&mut topic, subject).is_err() {
+            // It is not this client's: it need not come again.
+            conversation.acknowledge(place, turn);
+            return None;
+        }
+        let mut properties = PropertiesBuf::default();
+        if self.version == Version::V5 {
+            headers::read_properties(&mut properties, message.headers(), None);
+            if let Some(id) = id {
+                let _ = properties.push(Property::SubscriptionId(id));
+            }
+        }
+        let told = Message {
+            topic: &topic,
+            retain: false,
+            properties: properties.properties(),
+            payload: message.payload(),
+        };
+        let mut carry_out = |command: dialtone_mqtt::Command<'_>| self.carry_out(command, turn);
+        if deliveries > 1 && engine.deliver_again(place, &told, out, &mut carry_out) {
+            return None;
+        }
+        match engine.deliver_stored(&told, (qos, deliveries > 1), place, out, &mut carry_out) {
+            Delivered::Sent | Delivered::TooLarge => None,
+            Delivered::Full => Some(mailed),
+        }
+    }
+
+    /// The stream says that the client has a message that it has not said PUBCOMP for.
+    fn remind(&mut self, mailed: &Mailed, engine: &mut Engine, out: &mut Vec<u8>, turn: &mut Turn) {
+        let message = mailed.message();
+        let (Some(ack), Some(id)) = (message.reply, headers::pubrel(message.headers())) else { return };
+        let Some((deliveries, _)) = delivery(ack) else { return };
+        let Some(conversation) = &mut self.conversation else { return };
+        if conversation.owed.releases.get(&id) == Some(&Release::Over) {
+            conversation.owed.releases.remove(&id);
+            return conversation.say(turn, |talk, _, send| talk.acknowledge(ack, send));
+        }
+        conversation.owed.releases.insert(id, Release::Known(ack.into()));
+        let known = conversation.owed.released.iter().find(|(_, of)| **of == id).map(|(place, _)| *place);
+        let place = known.unwrap_or(Place(RELEASE_PLACE | u64::from(id.get())));
+        conversation.owed.released.insert(place, id);
+        engine.release(id, place, deliveries > 1, out);
+    }
+
+    /// A retained message for a subscription.
+    pub(super) fn deliver_retained(
+        &mut self,
+        number: u32,
+        retained: &Retained,
+        engine: &mut Engine,
+        out: &mut Vec<u8>,
+        turn: &mut Turn,
+    ) {
+        let may = self.may_have(retained.subject.as_bytes());
+        let Some(conversation) = &mut self.conversation else { return };
+        let Some(&(options, id)) = conversation.finding.get(&number).filter(|_| may) else { return };
+        let place = Place(RETAINED_PLACE | u64::from(conversation.next_number()));
+        let mut properties = PropertiesBuf::default();
+        if self.version == Version::V5 {
+            headers::read_properties(&mut properties, &retained.headers, None);
+            if let Some(id) = id {
+                let _ = properties.push(Property::SubscriptionId(id));
+            }
+        }
+        let (topic, payload) = (&*retained.topic, &*retained.payload);
+        let told = Message { topic, retain: true, properties: properties.properties(), payload };
+        match retained.qos.min(options.qos) {
+            Qos::AtMostOnce => {
+                engine.deliver(&told, out);
+            }
+            qos => {
+                engine.deliver_stored(&told, (qos, false), place, out, &mut |command| {
+                    self.carry_out(command, turn);
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::delivery;
+
+    #[test]
+    fn an_acknowledgement_says_what_it_is_for() {
+        for (subject, expected) in [
+            ("$JS.ACK.S.C.3.17.4.1795954146163176088.0", Some((3, 17))),
+            ("$JS.ACK.hub.xNZj6HOx.S.C.1.2.3.1795954146163176088.0", Some((1, 2))),
+            ("$JS.ACK._.xNZj6HOx.S.C.1.2.3.1795954146163176088.0.r", Some((1, 2))),
+            ("$JS.ACK.S.C.x.17.4.1.0", None),
+            ("$JS.ACK.S.C.1.2", None),
+            ("", None),
+        ] {
+            assert_eq!(delivery(subject.as_bytes()), expected, "{subject}");
+        }
+    }
+}
