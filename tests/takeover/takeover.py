@@ -6,6 +6,7 @@ What ours says of streams, messages and consumers is held against what the offic
 import argparse
 import json
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -70,18 +71,64 @@ class Client:
         return [self.next()[0] for _ in range(count)]
 
 
+class Mqtt:
+    """A client of MQTT 3.1.1 with a session that stays."""
+
+    def __init__(self, port, client_id, user):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.file = self.socket.makefile("rb")
+        text = lambda text: struct.pack(">H", len(text)) + text.encode()
+        self.text, self.packet_id, self.messages = text, 0, []
+        self.send(0x10, text("MQTT") + bytes([4, 0xC0]) + struct.pack(">H", 0) + text(client_id) + text(user) + text(user))
+        self.is_present = self.read(0x20)[0] == 1
+
+    def send(self, kind, body):
+        assert len(body) < 128
+        self.socket.sendall(bytes([kind, len(body)]) + body)
+
+    def read(self, kind):
+        """The next packet of a kind. Messages that come are kept, and acknowledged."""
+        while True:
+            first, size = self.file.read(2)
+            body = self.file.read(size)
+            if first & 0xF0 == 0x30:
+                end = 2 + int.from_bytes(body[:2], "big")
+                qos = first >> 1 & 3
+                self.messages.append((body[2:end].decode(), body[end + (2 if qos else 0):].decode(), qos, first & 1))
+                if qos == 1:
+                    self.send(0x40, body[end:end + 2])
+            if first & 0xF0 == kind:
+                return body
+
+    def asked(self, kind, answer, body):
+        self.packet_id += 1
+        self.send(kind, body(struct.pack(">H", self.packet_id)))
+        self.read(answer)
+
+    def subscribe(self, topic, qos):
+        self.asked(0x82, 0x90, lambda packet_id: packet_id + self.text(topic) + bytes([qos]))
+
+    def publish(self, topic, payload, retain=0):
+        self.asked(0x32 | retain, 0x40, lambda packet_id: self.text(topic) + packet_id + payload.encode())
+
+    def until(self, count):
+        while len(self.messages) < count:
+            self.read(0x30)
+        return sorted(self.messages)
+
+
 class Server:
     def __init__(self, program, folder, encryption):
         self.program, self.folder = program, Path(folder)
         ports = []
-        for _ in range(2):
+        for _ in range(3):
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 ports.append(listener.getsockname()[1])
-        self.port, self.http = ports
+        self.port, self.http, self.mqtt = ports
         own = f', key: "{KEY}", cipher: {encryption}' if encryption else ""
         (self.folder / "server.conf").write_text(
             f'listen: "127.0.0.1:{self.port}"\nhttp: "127.0.0.1:{self.http}"\nserver_name: one\n'
-            f'jetstream {{ store_dir: "{self.folder}/store"{own} }}\n'
+            f'jetstream {{ store_dir: "{self.folder}/store"{own} }}\nmqtt {{ listen: "127.0.0.1:{self.mqtt}" }}\n'
             "accounts { A { jetstream: enabled, users: [{ user: a, password: a }] }, B { jetstream: enabled, users: [{ user: b, password: b }] } }\n"
         )
 
@@ -107,6 +154,38 @@ class Server:
         else:
             self.process.terminate()
         self.process.wait(PATIENCE)
+
+
+def fill_mqtt(port, kill):
+    """A session that is owed messages, and retained ones."""
+    session = Mqtt(port, "keeper", "a")
+    session.subscribe("kept/#", 1)
+    session.subscribe("plain", 0)
+    session.socket.close()
+    other = Mqtt(port, "other", "a")
+    for number in range(3):
+        other.publish(f"kept/{number}", f"kept {number}")
+    other.publish("shown/1", "retained", 1)
+    if not kill:
+        # What is stored in its place and removed is not on the official server's disk as removed.
+        other.publish("shown/2", "gone", 1)
+        other.publish("shown/2", "", 1)
+    other.socket.close()
+
+
+def used_again_mqtt(port):
+    """The session goes on, gets what it is owed, and retained messages are found."""
+    session = Mqtt(port, "keeper", "a")
+    assert session.is_present
+    owed = [(f"kept/{number}", f"kept {number}", 1, 0) for number in range(3)]
+    found = session.until(3)
+    assert found == owed, found
+    session.subscribe("shown/#", 1)
+    found = session.until(4)
+    assert found == [*owed, ("shown/1", "retained", 1, 1)], found
+    Mqtt(port, "other", "a").publish("kept/more", "more")
+    found = session.until(5)
+    assert ("kept/more", "more", 1, 0) in found, found
 
 
 def fill(port, kill):
@@ -252,6 +331,7 @@ def takeover(official, ours, encryption, kill, lost_index):
     with tempfile.TemporaryDirectory(prefix="takeover") as folder:
         server = Server(official, folder, encryption).start()
         fill(server.port, kill or lost_index)
+        fill_mqtt(server.mqtt, kill or lost_index)
         # What consumers did is written behind it.
         time.sleep(2)
         before, version = shown(server.port), Client(server.port, "a").version
@@ -273,6 +353,7 @@ def takeover(official, ours, encryption, kill, lost_index):
         warnings = [line for line in server.log().splitlines() if "[WRN]" in line and "JetStream" in line]
         if not wrong:
             used_again(server.port)
+            used_again_mqtt(server.mqtt)
         server.stop(False)
         aside = store / "taken-over"
         changed = [str(path) for path, data in files.items() if len(path.parts) > 1 and (aside / path).read_bytes() != data]
