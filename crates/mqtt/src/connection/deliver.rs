@@ -75,7 +75,8 @@ impl Connection {
         }
     }
 
-    /// The stream brings a message again that is in flight, since the client has not acknowledged it: the step that it is at is sent again.
+    /// The stream brings a message again that is in flight, since the client has not acknowledged it: to clients before MQTT 5 the step that it
+    /// is at is sent again, as by the official server. MQTT 5 wants it again in the next connection only. [MQTT-4.4.0-1]
     /// False: it is not in flight.
     pub fn deliver_again(
         &mut self,
@@ -87,6 +88,9 @@ impl Connection {
         let Some(found) = self.session.outgoing.iter().find(|in_flight| in_flight.place == place) else {
             return false;
         };
+        if self.is_v5() && found.is_sent {
+            return true;
+        }
         match found.step {
             Step::Published(_) => self.fetched(found.id, Some(message), out, commands),
             Step::Released => self.ack(out, AckKind::PubRel, found.id, Reason::Success),
@@ -102,7 +106,7 @@ impl Connection {
                 self.session.outgoing.restore(InFlight { id, place, step: Step::Released, is_sent: true });
                 self.ack(out, AckKind::PubRel, id, Reason::Success);
             }
-            Some(found) if found.step == Step::Released && is_again => {
+            Some(found) if found.step == Step::Released && is_again && !(self.is_v5() && found.is_sent) => {
                 self.ack(out, AckKind::PubRel, id, Reason::Success);
             }
             Some(_) => {}

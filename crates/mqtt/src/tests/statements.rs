@@ -162,7 +162,19 @@ fn mqtt_4_4_0_1_nothing_is_sent_again_while_the_connection_lasts() {
         let now = client.now;
         client.connection.expire(now).unwrap();
         assert_eq!((client.packets(), client.commands().len()), (vec!["PingResp".to_string()], 0));
+        // Nor when the stream brings it again.
+        let message = Message { topic: "t", retain: false, properties: Properties::NONE, payload: b"x" };
+        for place in [1, 2] {
+            let is_there = client.with(|connection, out, commands| {
+                connection.deliver_again(Place(place), &message, out, commands)
+            });
+            assert!(is_there && client.packets().is_empty());
+        }
     }
+    client.send(b"\x50\x02\x00\x02").unwrap();
+    client.stored(Ticket::Received(id(2)), Reason::Success);
+    client.with(|connection, out, _| connection.release(id(2), Place(2), true, out));
+    assert_eq!(client.packets(), ["PUBREL 2 Success"], "and not again");
 }
 
 #[test]
