@@ -4,12 +4,13 @@
 //! [`Datagrams`] is what such a protocol shows to its thread, and [`Outlet`] all that it may do. All it sends to one side while the other does
 //! not take it is bounded: datagrams are dropped then, as the network does it, and streams are closed.
 
+use crate::pipe::{PipeEnd, pipe};
 use crate::socket::Socket;
 use crate::threads::{Progress, Threads, Watch};
-use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
+use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,16 +60,37 @@ pub struct Outlet {
     socket: mio::net::UdpSocket,
     waiting: VecDeque<(SocketAddr, Vec<u8>)>,
     streams: HashMap<usize, Stream>,
+    signals: Arc<Signals>,
     /// Streams that were closed here, of which the protocol is to be told.
     broken: Vec<usize>,
 }
 
 /// This end of a connection inside the process.
 struct Stream {
-    socket: UnixStream,
+    pipe: PipeEnd,
     waiting: Vec<u8>,
     /// What was said has to go, then it is closed.
     closes: bool,
+}
+
+/// Streams at which something has happened, for the thread to look.
+struct Signals {
+    streams: Mutex<Vec<usize>>,
+    waker: Waker,
+}
+
+impl Signals {
+    fn push(&self, stream: usize) {
+        let is_first = {
+            let mut streams = self.streams.lock();
+            streams.push(stream);
+            streams.len() == 1
+        };
+        if is_first {
+            // A failed wake-up delays it until the thread's next turn.
+            let _ = self.waker.wake();
+        }
+    }
 }
 
 impl Outlet {
@@ -86,22 +108,12 @@ impl Outlet {
     }
 
     /// Makes a connection inside the process, which is known by this number, and has not been before. The other end is for the loops.
-    ///
-    /// # Errors
-    /// There are no more file descriptors.
-    /// [`Datagrams::closed`] is called then, too.
-    pub fn open(&mut self, stream: usize) -> io::Result<Socket> {
-        self.try_open(stream).inspect_err(|_| self.broken.push(stream))
-    }
-
-    fn try_open(&mut self, stream: usize) -> io::Result<Socket> {
-        let (theirs, ours) = Socket::pair()?;
-        ours.set_nonblocking(true)?;
-        let mut socket = UnixStream::from_std(ours);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut socket, Token(stream), interest)?;
-        self.streams.insert(stream, Stream { socket, waiting: Vec::new(), closes: false });
-        Ok(theirs)
+    pub fn open(&mut self, stream: usize) -> Socket {
+        let (theirs, pipe) = pipe();
+        let signals = self.signals.clone();
+        pipe.watch(move |_| signals.push(stream));
+        self.streams.insert(stream, Stream { pipe, waiting: Vec::new(), closes: false });
+        Socket::Pipe(theirs)
     }
 
     /// Sends bytes by a stream.
@@ -139,7 +151,7 @@ impl Outlet {
 
     /// A stream takes bytes again.
     fn flush(&mut self, stream: usize) {
-        let Some(own) = self.streams.get_mut(&stream) else { return };
+        let Some(own) = self.streams.get_mut(&stream).filter(|own| !own.waiting.is_empty()) else { return };
         let waiting = std::mem::take(&mut own.waiting);
         match own.write(&waiting) {
             Ok(written) => own.waiting = waiting.get(written..).unwrap_or_default().to_vec(),
@@ -157,13 +169,12 @@ impl Outlet {
 
 impl Stream {
     /// Writes what goes at once.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-            match self.socket.write(rest) {
+            match self.pipe.write(&[IoSlice::new(rest)]) {
                 Ok(bytes) => written += bytes,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
@@ -173,7 +184,7 @@ impl Stream {
 
 /// A thread that serves datagrams. It ends by [`DatagramThread::stop`], or when this is dropped.
 pub struct DatagramThread {
-    waker: Arc<Waker>,
+    signals: Arc<Signals>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -185,11 +196,12 @@ impl DatagramThread {
     /// The system refuses a poll, a wake-up or a thread.
     pub fn start(on: &Threads, name: &str, socket: UdpSocket, handler: impl Datagrams) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let waker = Waker::new(poll.registry(), WAKE)?;
+        let signals = Arc::new(Signals { streams: Mutex::default(), waker });
         let mut socket = mio::net::UdpSocket::from_std(socket);
         poll.registry().register(&mut socket, SOCKET, Interest::READABLE | Interest::WRITABLE)?;
         let (waiting, streams, broken) = (VecDeque::new(), HashMap::new(), Vec::new());
-        let out = Outlet { poll, socket, waiting, streams, broken };
+        let out = Outlet { poll, socket, waiting, streams, signals: signals.clone(), broken };
         let stop = Arc::new(AtomicBool::new(false));
         let turns = Turns {
             handler,
@@ -200,14 +212,14 @@ impl DatagramThread {
             readable: Vec::new(),
         };
         let thread = on.spawn_watched(name, Watch::new(STALL), move |progress| turns.run(progress))?;
-        Ok(Self { waker, stop, thread: Some(thread) })
+        Ok(Self { signals, stop, thread: Some(thread) })
     }
 
     /// Ends it and waits for it. Streams are closed.
     pub fn stop(&mut self) {
         self.stop.store(true, Ordering::Release);
         // If that fails, its next deadline ends it.
-        let _ = self.waker.wake();
+        let _ = self.signals.waker.wake();
         if let Some(thread) = self.thread.take() {
             // A panic was reported where it happened.
             let _ = thread.join();
@@ -268,15 +280,13 @@ impl<D: Datagrams> Turns<D> {
                         self.out.flush_datagrams();
                     }
                 }
-                Token(stream) => {
-                    if event.is_writable() {
-                        self.out.flush(stream);
-                    }
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
-                        self.readable.push(stream);
-                    }
-                }
+                _ => {}
             }
+        }
+        let signalled = std::mem::take(&mut *self.out.signals.streams.lock());
+        for stream in signalled {
+            self.out.flush(stream);
+            self.readable.push(stream);
         }
         // Answers of the server first: they make room.
         for stream in std::mem::take(&mut self.readable) {
@@ -312,7 +322,7 @@ impl<D: Datagrams> Turns<D> {
     /// Reads a stream once.
     fn read(&mut self, now: Instant, stream: usize) {
         let Some(own) = self.out.streams.get_mut(&stream) else { return };
-        match own.socket.read(&mut self.buffer) {
+        match own.pipe.read(&mut self.buffer) {
             Ok(0) => self.close(now, stream),
             Ok(bytes) => {
                 // What comes when it was closed here is of no use.
@@ -323,7 +333,6 @@ impl<D: Datagrams> Turns<D> {
                 self.readable.push(stream);
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => self.readable.push(stream),
             Err(_) => self.close(now, stream),
         }
     }

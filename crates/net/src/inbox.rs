@@ -2,6 +2,7 @@
 
 use crate::dial::{Dial, Origin};
 use crate::listener::Listener;
+use crate::pipe::Signal;
 use crate::socket::Socket;
 use crate::tls::Tls;
 use parking_lot::Mutex;
@@ -35,6 +36,8 @@ pub(crate) struct Place {
 pub(crate) enum Command {
     /// The connection there wants its owner to look at it.
     Wake(Place),
+    /// Something has happened at the pipe of the connection there.
+    Signal(Place, Signal),
     /// A new connection to take over.
     Take(Arrival),
     /// Connect.
@@ -94,6 +97,11 @@ impl Inboxes {
     /// Wakes the owner of a connection.
     pub(crate) fn wake(&self, place: Place) {
         self.put(place.owner, Command::Wake(place), place.owner != CURRENT.get());
+    }
+
+    /// Tells the owner of a connection what has happened at its pipe.
+    pub(crate) fn signal(&self, place: Place, signal: Signal) {
+        self.put(place.owner, Command::Signal(place, signal), place.owner != CURRENT.get());
     }
 
     pub(crate) fn send(&self, index: usize, command: Command) {

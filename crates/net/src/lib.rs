@@ -18,6 +18,7 @@ pub mod handler;
 mod inbox;
 pub mod link;
 pub mod listener;
+mod pipe;
 pub mod proxy;
 mod socket;
 pub mod threads;
@@ -32,6 +33,7 @@ pub use handler::{Accepted, Broken, Closing, Handler, HandshakeFirst, Received, 
 pub use inbox::Poster;
 pub use link::Link;
 pub use listener::Listener;
+pub use pipe::PipeEnd;
 pub use socket::{Carrier, Socket};
 pub use threads::Threads;
 pub use tls::{ClientTls, Secured};

@@ -1,5 +1,6 @@
 //! A stream socket of either family.
 
+use crate::pipe::PipeEnd;
 use std::fmt::Debug;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -12,6 +13,8 @@ pub enum Socket {
     Tcp(mio::net::TcpStream),
     /// A Unix-domain socket.
     Unix(mio::net::UnixStream),
+    /// A pipe inside the process.
+    Pipe(PipeEnd),
     /// None of the system's: only a [`crate::SteppedLoop`] can watch it.
     Carried(Box<dyn Carrier>),
 }
@@ -46,6 +49,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => (&mut &*socket).read(buffer),
             Self::Unix(socket) => (&mut &*socket).read(buffer),
+            Self::Pipe(pipe) => pipe.read(buffer),
             Self::Carried(carrier) => carrier.read(buffer),
         }
     }
@@ -56,6 +60,7 @@ impl Socket {
             (Self::Tcp(socket), _) => (&mut &*socket).write_vectored(slices),
             (Self::Unix(socket), [one]) => (&mut &*socket).write(one),
             (Self::Unix(socket), _) => (&mut &*socket).write_vectored(slices),
+            (Self::Pipe(pipe), _) => pipe.write(slices),
             (Self::Carried(carrier), _) => carrier.write(slices),
         }
     }
@@ -65,6 +70,10 @@ impl Socket {
         let _ = match self {
             Self::Tcp(socket) => socket.shutdown(how),
             Self::Unix(socket) => socket.shutdown(how),
+            Self::Pipe(pipe) => {
+                pipe.shutdown(how);
+                Ok(())
+            }
             Self::Carried(carrier) => {
                 carrier.shutdown(how);
                 Ok(())
@@ -76,7 +85,7 @@ impl Socket {
     pub fn local(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(socket) => socket.local_addr().ok(),
-            Self::Unix(_) | Self::Carried(_) => None,
+            Self::Unix(_) | Self::Pipe(_) | Self::Carried(_) => None,
         }
     }
 }
@@ -86,6 +95,8 @@ impl AsRawFd for Socket {
         match self {
             Self::Tcp(socket) => socket.as_raw_fd(),
             Self::Unix(socket) => socket.as_raw_fd(),
+            // It has none, and nobody asks the system about it.
+            Self::Pipe(_) => -1,
             Self::Carried(carrier) => carrier.number(),
         }
     }

@@ -22,7 +22,7 @@ impl Datagrams for Echo {
         match bytes {
             b"open" => {
                 self.last += 1;
-                self.opened.send(out.open(self.last).expect("a pair")).expect(LISTENS);
+                self.opened.send(out.open(self.last)).expect(LISTENS);
             }
             b"write" => out.write(self.last, b"to the loops"),
             b"flood" => (0..40).for_each(|_| out.write(self.last, &[0; 64 * 1024])),

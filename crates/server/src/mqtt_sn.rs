@@ -123,13 +123,12 @@ impl World {
         }
     }
 
-    /// Connects to the server as a client of MQTT. What fails is closed, which the gateway learns.
+    /// Connects to the server as a client of MQTT. If nobody is let in, the other end is closed at once, which the gateway learns.
     fn open(&self, link: Link, client: Option<SocketAddr>, out: &mut Outlet) {
         let lets_in =
             self.node.upgrade().is_some_and(|node| !node.connections.lame_duck.load(Ordering::Acquire));
-        if let Ok(socket) = out.open(stream(link))
-            && lets_in
-        {
+        let socket = out.open(stream(link));
+        if lets_in {
             self.loops.take(socket, client.map(canonical), ListenerKind::MqttSn.number());
         }
     }

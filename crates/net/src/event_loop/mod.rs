@@ -15,8 +15,9 @@ mod tests;
 
 use crate::dial::{Dial, Origin};
 use crate::handler::{Broken, Handler};
-use crate::inbox::{self, Arrival, Command, Inboxes, Poster};
+use crate::inbox::{self, Arrival, Command, Inboxes, Place, Poster};
 use crate::listener::Listener;
+use crate::pipe::Signal;
 use crate::socket::Socket;
 use crate::threads::{Progress, Threads, Watch};
 use entry::{Entry, Life, Slot, Stage};
@@ -303,6 +304,19 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
         }
     }
 
+    /// Something has happened at a connection's pipe.
+    fn signal(&mut self, place: Place, signal: Signal) {
+        let is_it = match self.table.slots.get(place.token) {
+            Some(Slot::Open(entry)) => entry.serial == place.serial,
+            Some(Slot::Lingering(lingering)) => lingering.serial == place.serial,
+            _ => false,
+        };
+        if is_it {
+            let Signal { is_readable, is_writable, is_over } = signal;
+            self.note(place.token, Event { token: place.token, is_readable, is_writable, is_over });
+        }
+    }
+
     /// Sets the timer of a connection's next deadline, if it is earlier than the one that is set.
     fn schedule(&mut self, token: usize) {
         let Some(Slot::Open(entry)) = self.table.slots.get_mut(token) else { return };
@@ -391,6 +405,7 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
         for command in commands.drain(..) {
             match command {
                 Command::Wake(place) => self.handle_wake(place),
+                Command::Signal(place, signal) => self.signal(place, signal),
                 Command::Take(arrival) => self.open(arrival),
                 Command::Dial(dial) => self.dial(dial),
                 Command::Cancel(number) => self.cancel(number),

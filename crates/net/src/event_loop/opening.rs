@@ -9,6 +9,7 @@ use crate::handler::{Accepted, Handler};
 use crate::inbox::{Arrival, Command, Place};
 use crate::link::Link;
 use crate::listener::Listener;
+use crate::socket::Socket;
 use mio::Interest;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -93,15 +94,24 @@ impl<H: Handler, P: Poller> EventLoop<H, P> {
         true
     }
 
+    /// Watches a socket. False: the system refuses it.
+    fn watch(&self, socket: &Socket, place: Place) -> bool {
+        if let Socket::Pipe(pipe) = socket {
+            let inboxes = self.mail.inboxes.clone();
+            pipe.watch(move |signal| inboxes.signal(place, signal));
+            return true;
+        }
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.register(socket.as_raw_fd(), place.token, interest).is_ok()
+    }
+
     /// Takes a connection over.
     pub(super) fn open(&mut self, arrival: Arrival) {
         let token = self.free_token();
-        let fd = arrival.socket.as_raw_fd();
         self.table.serial = self.table.serial.wrapping_add(1);
         let place = Place { owner: self.mail.index, token, serial: self.table.serial };
         let link = Link::new(arrival.socket, self.mail.inboxes.clone(), place);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.register(fd, token, interest).is_err() {
+        if !self.watch(&link.socket, place) {
             self.table.free.push(token);
             return;
         }
