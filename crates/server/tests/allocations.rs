@@ -80,6 +80,17 @@ impl Inlet for Echo {
 /// A connection that takes all that comes.
 struct Wire;
 
+/// The same, which counts: each write is a system call.
+#[derive(Default)]
+struct CountingWire(AtomicU64);
+
+impl Sink for CountingWire {
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Wire.write(slices)
+    }
+}
+
 impl Sink for Wire {
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         Ok(slices.iter().map(|slice| slice.len()).sum())
@@ -125,6 +136,44 @@ fn a_message_to_a_receiver_inside_and_its_answer_allocate_nothing() {
     });
     assert_eq!(client.counters.read().out_msgs, 8 * 1000, "all were answered");
     assert_eq!(allocations, 0, "for a thousand messages and their answers");
+}
+
+#[test]
+fn messages_to_other_clients_allocate_nothing_and_a_turn_is_one_write_each() {
+    let _counter = COUNTER.lock();
+    let (account, gate, now) = (Account::new(AccountId(1), "A"), Arc::<Gate>::default(), Instant::now());
+    let mut turn = Turn::new([1; 32], now).with_gate(&gate);
+    let connect = |slot: u32, wire: Arc<CountingWire>| {
+        let (id, kind) = (ClientId(slot.into()), Kind::default());
+        let basics = Basics { id, kind, slot, pending_bytes_max: 1 << 20, start: now };
+        let peer = Peer::new(basics, Arc::default(), wire, Box::new(Wire));
+        peer.set_place(Place { account: Some(account.clone()), permissions: None });
+        peer
+    };
+    let publisher = connect(1, Arc::default());
+    let wires: Vec<Arc<CountingWire>> = (0..3).map(|_| Arc::default()).collect();
+    let readers: Vec<_> = (2..).zip(&wires).map(|(slot, wire)| connect(slot, wire.clone())).collect();
+    for reader in &readers {
+        gate.subscribe(&account, &Subscription::new(reader.clone(), b"flow.*", None, b"1"), None);
+    }
+    let mut turns = 0_u64;
+    let allocations = count(|| {
+        for _ in 0..10 {
+            for _ in 0..100 {
+                let framed = b"twelve bytes\r\n";
+                let message = Message { subject: b"flow.1", reply: None, header_bytes: 0, framed };
+                let authorized = permission::publish(&publisher, None, &message, now).expect("allowed");
+                turn.publish(Origin { peer: &publisher, account: &account, echo: true }, authorized);
+            }
+            turn.finish();
+            turns += 1;
+        }
+    });
+    assert_eq!(allocations, 0, "for a thousand messages to three clients");
+    for (reader, wire) in readers.iter().zip(&wires) {
+        assert_eq!(reader.counters.read().out_msgs, turns * 100, "all arrived");
+        assert_eq!(wire.0.load(Ordering::Relaxed), turns, "what a turn has for a client is one write");
+    }
 }
 
 /// What the server allocates for a request that it answers itself, by message, with its answer and this client.
