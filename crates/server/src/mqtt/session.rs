@@ -134,6 +134,7 @@ impl MqttConnection {
                 conversation.say(turn, |talk, _, send| talk.delete(&record, sequence, send));
             }
         }
+        conversation.say(turn, |talk, _, _| talk.set_user(&user));
         let record = &mut conversation.record;
         record.origin = conversation.settings.server.as_str().to_owned();
         record.id = self.effects.client_id.to_string();
@@ -185,7 +186,7 @@ impl MqttConnection {
     }
 }
 
-fn now_seconds() -> u64 {
+pub(super) fn now_seconds() -> u64 {
     u64::try_from(clock::now()).unwrap_or_default()
 }
 

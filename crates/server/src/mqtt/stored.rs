@@ -3,22 +3,34 @@
 use super::conversation::Release;
 use super::effects::Effects;
 use super::mail::{For, Mailed};
+use super::session::now_seconds;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::format::Format;
 use dialtone_mqtt::streams::Stream;
 use dialtone_mqtt::talk::Retained;
 use dialtone_mqtt::{Connection as Engine, Delivered, Message, Place, headers};
 use dialtone_wire::mqtt::subject::put_topic;
-use dialtone_wire::mqtt::{PropertiesBuf, Property, Qos, Version};
+use dialtone_wire::mqtt::{PropertiesBuf, Property, Qos, SubscriptionId, Version};
 
 /// Places of messages that no consumer brings.
 const RETAINED_PLACE: u64 = 1 << 63;
 const RELEASE_PLACE: u64 = 1 << 62;
 /// Bits of a sequence in a place; the number of the consumer stands above.
 const SEQUENCE_BITS: u32 = 40;
+const NANOS: u64 = 1_000_000_000;
 
-/// What the subject of an acknowledgement says: how often the message was delivered, and its sequence in the stream.
-fn delivery(ack: &[u8]) -> Option<(u64, u64)> {
+/// What the subject of an acknowledgement says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Delivery {
+    /// How often the message was delivered.
+    count: u64,
+    /// Its sequence in the stream.
+    sequence: u64,
+    /// When it came, in nanoseconds since 1970.
+    stored: u64,
+}
+
+fn delivery(ack: &[u8]) -> Option<Delivery> {
     // `$JS.ACK.STREAM.CONSUMER.` or `$JS.ACK.DOMAIN.ACCOUNT.STREAM.CONSUMER.`, then five numbers, and behind the longer one a token more.
     let tokens: Vec<&[u8]> = ack.split(|byte| *byte == b'.').collect();
     let from = match tokens.len() {
@@ -27,7 +39,26 @@ fn delivery(ack: &[u8]) -> Option<(u64, u64)> {
         _ => return None,
     };
     let number = |at: usize| std::str::from_utf8(tokens.get(at)?).ok()?.parse().ok();
-    Some((number(from)?, number(from + 1)?))
+    Some(Delivery { count: number(from)?, sequence: number(from + 1)?, stored: number(from + 3)? })
+}
+
+/// The properties of a message that was kept since then, in seconds since 1970, for a subscription with this number. `None`: its time is over.
+fn properties(
+    version: Version,
+    headers: &[u8],
+    since: u64,
+    id: Option<SubscriptionId>,
+) -> Option<PropertiesBuf> {
+    let mut properties = PropertiesBuf::default();
+    let is_good =
+        headers::read_kept_properties(&mut properties, headers, now_seconds().saturating_sub(since));
+    if version != Version::V5 {
+        properties.clear();
+    } else if let Some(id) = id {
+        // A number is never too long.
+        let _ = properties.push(Property::SubscriptionId(id));
+    }
+    is_good.then_some(properties)
 }
 
 impl Effects {
@@ -75,7 +106,7 @@ impl Effects {
     ) -> Option<Mailed> {
         let message = mailed.message();
         let ack = message.reply?;
-        let (deliveries, sequence) = delivery(ack)?;
+        let Delivery { count: deliveries, sequence, stored } = delivery(ack)?;
         let place = Place(u64::from(number) << SEQUENCE_BITS | sequence & ((1 << SEQUENCE_BITS) - 1));
         let subject = message.subject.strip_prefix(Stream::Messages.prefix().as_bytes())?;
         let may = self.may_have(subject);
@@ -86,18 +117,15 @@ impl Effects {
         let qos = headers::published_qos(message.headers()).unwrap_or_default().min(consumer.qos);
         let mut topic = String::new();
         conversation.owed.messages.insert(place, ack.into());
-        if !may || !asks || qos == Qos::AtMostOnce || put_topic(&mut topic, subject).is_err() {
-            // It is not this client's: it need not come again.
+        let properties =
+            properties(self.version, message.headers(), stored / NANOS, id).filter(|_| may && asks);
+        let (Some(properties), Ok(()), true) =
+            (properties, put_topic(&mut topic, subject), qos > Qos::AtMostOnce)
+        else {
+            // It is not this client's, or its time is over: it need not come again.
             conversation.acknowledge(place, turn);
             return None;
-        }
-        let mut properties = PropertiesBuf::default();
-        if self.version == Version::V5 {
-            headers::read_properties(&mut properties, message.headers(), None);
-            if let Some(id) = id {
-                let _ = properties.push(Property::SubscriptionId(id));
-            }
-        }
+        };
         let told = Message {
             topic: &topic,
             retain: false,
@@ -118,7 +146,7 @@ impl Effects {
     fn remind(&mut self, mailed: &Mailed, engine: &mut Engine, out: &mut Vec<u8>, turn: &mut Turn) {
         let message = mailed.message();
         let (Some(ack), Some(id)) = (message.reply, headers::pubrel(message.headers())) else { return };
-        let Some((deliveries, _)) = delivery(ack) else { return };
+        let Some(Delivery { count: deliveries, .. }) = delivery(ack) else { return };
         let Some(conversation) = &mut self.conversation else { return };
         if conversation.owed.releases.get(&id) == Some(&Release::Over) {
             conversation.owed.releases.remove(&id);
@@ -144,13 +172,8 @@ impl Effects {
         let Some(conversation) = &mut self.conversation else { return };
         let Some(&(options, id)) = conversation.finding.get(&number).filter(|_| may) else { return };
         let place = Place(RETAINED_PLACE | u64::from(conversation.next_number()));
-        let mut properties = PropertiesBuf::default();
-        if self.version == Version::V5 {
-            headers::read_properties(&mut properties, &retained.headers, None);
-            if let Some(id) = id {
-                let _ = properties.push(Property::SubscriptionId(id));
-            }
-        }
+        let properties = properties(self.version, &retained.headers, retained.published, id);
+        let Some(properties) = properties else { return };
         let (topic, payload) = (&*retained.topic, &*retained.payload);
         let told = Message { topic, retain: true, properties: properties.properties(), payload };
         match retained.qos.min(options.qos) {
@@ -168,7 +191,7 @@ impl Effects {
 
 #[cfg(test)]
 mod tests {
-    use super::delivery;
+    use super::{Delivery, delivery};
 
     #[test]
     fn an_acknowledgement_says_what_it_is_for() {
@@ -180,6 +203,11 @@ mod tests {
             ("$JS.ACK.S.C.1.2", None),
             ("", None),
         ] {
+            let expected = expected.map(|(count, sequence)| Delivery {
+                count,
+                sequence,
+                stored: 1_795_954_146_163_176_088,
+            });
             assert_eq!(delivery(subject.as_bytes()), expected, "{subject}");
         }
     }
